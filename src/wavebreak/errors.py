@@ -1,0 +1,42 @@
+"""The one tree of errors. Each says what is wrong and, where there is one, the fix."""
+
+from __future__ import annotations
+
+
+class WavebreakError(Exception):
+    """Root of every error that Wavebreak raises on purpose.
+
+    `what` is the fault in plain words (never an offending value that may be personal), `fix`
+    what the reader can do about it.
+
+    >>> str(WavebreakError("the file is empty", fix="give a file with events"))
+    'the file is empty — fix: give a file with events'
+    """
+
+    def __init__(self, what: str, *, fix: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.what} — fix: {self.fix}" if self.fix else self.what
+
+
+class EventError(WavebreakError):
+    """An event breaks the contract of events.md."""
+
+
+class PolicyError(WavebreakError):
+    """A rule, an action or a threshold of a policy is not well formed."""
+
+
+class SnapshotError(WavebreakError):
+    """A snapshot is damaged, or was made by another layout or version."""
+
+
+class FileError(WavebreakError):
+    """A file is absent, unreadable, or of a format that is not known."""
+
+
+class UsageError(WavebreakError):
+    """A command was called with options that do not go together."""
