@@ -1,1 +1,1 @@
-"""What is known of each account: facts, features, and the state behind them."""
+"""Facts, features and epochs: what an account has done, read at any moment from its own row."""
