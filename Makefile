@@ -62,7 +62,7 @@ lock: $(READY) ## make both locks anew from pyproject.toml (UPGRADE=1 raises the
 	@echo "Wrote requirements.lock and requirements-speed.lock. Next: make test, then commit both"
 
 clean: ## remove caches, builds and demo-out (to start afresh: rm -r .venv as well)
-	@rm -rf $(READY) build dist demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf build dist demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find src tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "Clean."
 
@@ -79,7 +79,7 @@ $(READY): requirements.lock pyproject.toml
 	@echo "Installing what requirements.lock pins (once; a minute or two)"
 	@$(PIP_INSTALL) --require-hashes -r requirements.lock
 	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
-	@echo "Compiling the kernel (once; kept beside the source)"
+	@echo "Compiling the kernel (once; kept in ~/.cache/wavebreak)"
 	@$(BIN)/wavebreak warm
 	@touch $@
 
