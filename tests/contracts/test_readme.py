@@ -1,0 +1,85 @@
+"""What the documents say is what the commands do."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+QUOTE_HELP = ROOT / "docs" / "quote_help.py"
+PLACEHOLDER = "TB" + "M"
+
+
+def documents() -> list[Path]:
+    found = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    assert len(found) >= 9
+    return found
+
+
+def quote_help(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(QUOTE_HELP), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_every_help_quoted_in_the_readme_is_the_real_one() -> None:
+    said = quote_help("--check")
+    assert said.returncode == 0, said.stdout + said.stderr
+    counted = re.match(r"README.md: (\d+) commands quoted, 0 of them stale", said.stdout)
+    assert counted is not None
+    assert int(counted[1]) >= 8
+    assert int(counted[1]) == README.read_text(encoding="utf-8").count("<!-- help: ")
+
+
+def test_the_readme_quotes_every_command() -> None:
+    text = README.read_text(encoding="utf-8")
+    top = re.search(r"<!-- help: wavebreak -->\n(.*?)<!-- /help -->", text, re.DOTALL)
+    assert top is not None
+    listing = top[1].split("Commands", 1)[1]
+    commands = set(re.findall(r"^[│|]?\s([a-z]+)\s{2,}\S", listing, re.MULTILINE))
+    assert len(commands) >= 8
+    quoted = set(re.findall(r"<!-- help: wavebreak ([a-z]+)", text))
+    assert commands - quoted == set()
+
+
+def test_a_stale_quotation_is_found_and_named_and_mended(tmp_path: Path) -> None:
+    text = "<!-- help: wavebreak run -->\n```text\nold words\n```\n<!-- /help -->\n"
+    copy = tmp_path / "stale.md"
+    copy.write_text(text, encoding="utf-8")
+    said = quote_help("--check", str(copy))
+    assert said.returncode == 1
+    assert "stale: wavebreak run" in said.stdout
+    assert copy.read_text(encoding="utf-8") == text
+    assert quote_help(str(copy)).returncode == 0
+    assert quote_help("--check", str(copy)).returncode == 0
+
+
+def test_no_document_leaves_a_number_to_be_measured() -> None:
+    unmeasured = {
+        str(path.relative_to(ROOT)): path.read_text(encoding="utf-8").count(PLACEHOLDER)
+        for path in documents()
+    }
+    assert {name: n for name, n in unmeasured.items() if n} == {}
+
+
+def test_every_path_that_a_document_links_to_exists() -> None:
+    looked_at, missing = 0, []
+    for document in documents():
+        text = document.read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)|src=\"([^\"]+)\"", text):
+            path = target[0] or target[1]
+            if re.match(r"[a-z]+:", path):
+                continue
+            looked_at += 1
+            if not (document.parent / path).exists():
+                missing.append(f"{document.relative_to(ROOT)} → {path}")
+    assert looked_at > 10
+    assert missing == []
+
+
+def test_the_readme_names_the_two_commands_that_a_fresh_clone_answers() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert "make demo" in text
+    assert "make test" in text
