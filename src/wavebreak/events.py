@@ -1,0 +1,376 @@
+"""The event contract: every type, field, limit and unit, declared once.
+
+The Structs below are the contract of docs (events, version 1). JSON is decoded straight into them;
+the columnar readers, the shipped JSON Schema and the two Arrow schemas are made from them.
+`WIRE_SCHEMA` is an event as it arrives, `LOG_SCHEMA` as the engine reads it after the edge.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, Literal, get_args
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+from msgspec import Meta, Struct
+
+TS_END = 4_102_444_800_000
+"""First millisecond of the year 2100: event times stop before it."""
+
+_INT32_MAX = 2**31 - 1
+_JSON_INT_MAX = 2**53 - 1
+
+Name = Annotated[str, Meta(min_length=1, max_length=128)]
+"""An opaque identifier of 1 to 128 bytes."""
+
+Ts = (
+    Annotated[int, Meta(ge=0, lt=TS_END, description="milliseconds since the Unix epoch, UTC")]
+    | Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset")]
+)
+Size = Annotated[int, Meta(ge=0, le=_JSON_INT_MAX)]
+Count = Annotated[int, Meta(ge=0, le=_INT32_MAX)]
+Phone = Annotated[str, Meta(max_length=16, pattern=r"^\+[1-9][0-9]{1,14}$", description="E.164")]
+Ip = Annotated[str, Meta(min_length=2, max_length=45, pattern=r"^[0-9A-Fa-f:.]+$")]
+
+Media = Literal["none", "image", "video", "audio", "document", "sticker", "other"]
+Undeliverable = Literal["not_registered", "blocked", "expired"]
+Report = Literal["spam", "scam", "impersonation", "other"]
+Verification = Literal["sms", "voice", "flash", "email", "none"]
+Channel = Literal["personal", "business_app", "business_platform"]
+Category = Literal["marketing", "utility", "authentication"]
+Challenge = Literal["captcha", "code", "push"]
+Label = Literal["abusive", "benign"]
+Source = Literal["analyst", "honeypot", "appeal", "partner"]
+
+MEDIA: tuple[str, ...] = get_args(Media)
+REASONS_UNDELIVERABLE: tuple[str, ...] = get_args(Undeliverable)
+REPORT_REASONS: tuple[str, ...] = get_args(Report)
+VERIFICATIONS: tuple[str, ...] = get_args(Verification)
+CHANNELS: tuple[str, ...] = get_args(Channel)
+CATEGORIES: tuple[str, ...] = get_args(Category)
+CHALLENGES: tuple[str, ...] = get_args(Challenge)
+LABELS: tuple[str, ...] = get_args(Label)
+SOURCES: tuple[str, ...] = get_args(Source)
+
+
+class Event(Struct, tag_field="type", forbid_unknown_fields=True, kw_only=True, gc=False):
+    """What every event has: `ts` event time, `account` who acts, `id` unique in the stream."""
+
+    ts: Ts
+    account: Name
+    id: Name | None = None
+
+
+class AccountRegistered(Event, tag="account.registered"):
+    """A new account; `attempts` counts verification attempts."""
+
+    phone: Phone | None = None
+    ip: Ip | None = None
+    device: Name | None = None
+    client: Name | None = None
+    attested: bool | None = None
+    verification: Verification | None = None
+    attempts: Count | None = None
+    channel: Channel | None = None
+    business: Name | None = None
+
+
+class SessionStarted(Event, tag="session.started"):
+    """An account connects; `linked` marks a companion device."""
+
+    ip: Ip | None = None
+    device: Name | None = None
+    client: Name | None = None
+    linked: bool | None = None
+
+
+class TypingStarted(Event, tag="typing.started"):
+    """An account types to exactly one of `peer` and `group`."""
+
+    peer: Name | None = None
+    group: Name | None = None
+
+
+class MessageSent(Event, tag="message.sent"):
+    """An account sends to exactly one of `peer` and `group`; `size` in bytes of ciphertext."""
+
+    peer: Name | None = None
+    group: Name | None = None
+    size: Size | None = None
+    media: Media | None = None
+    recipients: Count | None = None
+    in_contacts: bool | None = None
+    broadcast: bool | None = None
+    template: Name | None = None
+    category: Category | None = None
+
+
+class MessageDelivered(Event, tag="message.delivered"):
+    """A message of the sender `peer` reached the account; `message` is its id."""
+
+    peer: Name
+    message: Name | None = None
+
+
+class MessageRead(Event, tag="message.read"):
+    """The account read a message of the sender `peer`; `message` is its id."""
+
+    peer: Name
+    message: Name | None = None
+
+
+class MessageUndeliverable(Event, tag="message.undeliverable"):
+    """A message of the account did not reach `peer`."""
+
+    peer: Name
+    reason: Undeliverable | None = None
+
+
+class ContactLookedUp(Event, tag="contact.looked_up"):
+    """An account looked up `count` numbers (1 if absent), of which `hits` were found."""
+
+    count: Count | None = None
+    hits: Count | None = None
+
+
+class ContactAdded(Event, tag="contact.added"):
+    """An account put `peer` into its address book."""
+
+    peer: Name
+
+
+class ContactRemoved(Event, tag="contact.removed"):
+    """An account took `peer` out of its address book."""
+
+    peer: Name
+
+
+class GroupCreated(Event, tag="group.created"):
+    """An account created `group`."""
+
+    group: Name
+
+
+class GroupMemberAdded(Event, tag="group.member_added"):
+    """An account added `peer` to `group`."""
+
+    group: Name
+    peer: Name
+
+
+class GroupJoined(Event, tag="group.joined"):
+    """An account joined `group` by link or invitation."""
+
+    group: Name
+
+
+class GroupLeft(Event, tag="group.left"):
+    """An account left `group`; `peer` had added it."""
+
+    group: Name
+    peer: Name | None = None
+
+
+class UserReported(Event, tag="user.reported"):
+    """An account reported `peer`; `message` is the id of the message reported."""
+
+    peer: Name
+    reason: Report | None = None
+    message: Name | None = None
+
+
+class UserBlocked(Event, tag="user.blocked"):
+    """An account blocked `peer`."""
+
+    peer: Name
+
+
+class UserUnblocked(Event, tag="user.unblocked"):
+    """An account unblocked `peer`."""
+
+    peer: Name
+
+
+class ConsentGranted(Event, tag="consent.granted"):
+    """A person agreed to hear from the portfolio `business`."""
+
+    business: Name
+    category: Category | None = None
+
+
+class ConsentRevoked(Event, tag="consent.revoked"):
+    """A person no longer agrees to hear from the portfolio `business`."""
+
+    business: Name
+    category: Category | None = None
+
+
+class ChallengePassed(Event, tag="challenge.passed"):
+    """The account passed a challenge."""
+
+    kind: Challenge
+
+
+class ChallengeFailed(Event, tag="challenge.failed"):
+    """The account failed a challenge."""
+
+    kind: Challenge
+
+
+class AccountDeleted(Event, tag="account.deleted"):
+    """The account is gone."""
+
+
+class LabelAssigned(Event, tag="label.assigned"):
+    """Somebody judged the account."""
+
+    label: Label
+    source: Source
+
+
+EVENTS: tuple[type[Event], ...] = tuple(Event.__subclasses__())
+"""The Structs in the order of the contract's table."""
+
+TYPES: tuple[str, ...] = tuple(str(e.__struct_config__.tag) for e in EVENTS)
+"""The event types in the same order; a type's code in the log is its index here."""
+
+AnyEvent: Any = reduce(or_, EVENTS)
+"""The tagged union of all types, for msgspec."""
+
+PERSONAL = ("phone", "ip", "device")
+"""Wire fields that the edge replaces by keyed pseudonyms."""
+
+CODES: dict[str, tuple[str, ...]] = {
+    "media": MEDIA,
+    "category": CATEGORIES,
+    "verification": VERIFICATIONS,
+    "channel": CHANNELS,
+    "kind": CHALLENGES,
+    "label": LABELS,
+    "source": SOURCES,
+}
+"""Enumerated columns of the log whose codes are indexes; `reason` depends on the type."""
+
+REASONS: dict[str, tuple[str, ...]] = {
+    "message.undeliverable": REASONS_UNDELIVERABLE,
+    "user.reported": REPORT_REASONS,
+}
+"""What a code of the log's `reason` means, by event type."""
+
+_WIRE = """id:string ts:int64 type:string account:string peer:string group:string message:string
+size:int64 media:string recipients:int32 in_contacts:bool broadcast:bool template:string
+category:string phone:string ip:string device:string client:string attested:bool
+verification:string attempts:int32 channel:string business:string linked:bool reason:string
+count:int32 hits:int32 kind:string label:string source:string"""
+_LOG = """id:string ts:int64 type:uint8 account:string peer:string group:string message:string
+size:int64 media:uint8 recipients:int32 in_contacts:bool broadcast:bool template:string
+category:uint8 client:string attested:bool verification:uint8 attempts:int32 channel:uint8
+business:string linked:bool reason:uint8 count:int32 hits:int32 kind:uint8 label:uint8
+source:uint8 number:string block:string number_country:string address:string network:string
+asn:uint32 network_country:string device:string"""
+
+
+def _schema(text: str, never_null: tuple[str, ...] = ()) -> pa.Schema:
+    pairs = [entry.split(":") for entry in text.split()]
+    return pa.schema([pa.field(n, pa.type_for_alias(t), n not in never_null) for n, t in pairs])
+
+
+WIRE_SCHEMA: pa.Schema = _schema(_WIRE)
+"""An event as it arrives: the contract's fields, flat and nullable; `ts` in milliseconds."""
+
+SCHEMA_KEY = b"wavebreak.schema"
+
+LOG_SCHEMA: pa.Schema = _schema(_LOG, ("id", "ts", "type", "account")).with_metadata(
+    {SCHEMA_KEY: b"1"}
+)
+"""An event as the engine reads it: enumerations as codes, personal fields as pseudonyms."""
+
+
+class Refusal(Struct, frozen=True, gc=False):
+    """Why one event was not taken. `line` counts lines, array items or rows from 1.
+
+    `cause` is one of: bad_json, too_long, content, unknown_field, misplaced_field, duplicate_field,
+    missing_field, wrong_type, out_of_range_time, bad_value, missing_counterpart. `message` names
+    line, field and fix. The offending value is in none of them.
+    """
+
+    line: int
+    cause: str
+    field: str
+    message: str
+
+
+_FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+_MANY_DIGITS = re.compile(r"[0-9]{4}|(?:[0-9]+\.){2}")
+
+
+def shown(name: str) -> str:
+    """Give a field's name as a message may show it: names are written by whoever sends events.
+
+    A plain word is shown; what could carry a text, a number or an address is withheld.
+
+    >>> shown("colour"), shown("+972541234567"), shown("meet me at nine")
+    ('colour', '(name withheld)', '(name withheld)')
+    """
+    plain = _FIELD_NAME.fullmatch(name) and not _MANY_DIGITS.search(name)
+    return name if plain else "(name withheld)"
+
+
+def json_rows(batch: pa.RecordBatch) -> pa.Array:
+    """Each row as one compact JSON object: keys in the batch's column order, nulls left out.
+
+    >>> rows = pa.RecordBatch.from_pylist([{"account": "a", "ts": 1}, {"account": "b", "ts": None}])
+    >>> json_rows(rows).to_pylist()
+    ['{"account":"a","ts":1}', '{"account":"b"}']
+    """
+    parts = [
+        _json_member(field.name, column)
+        for field, column in zip(batch.schema, batch.columns, strict=True)
+        if column.null_count < len(column)
+    ]
+    if not parts:
+        return pa.array(["{}"] * batch.num_rows, pa.string())
+    members = pc.binary_join_element_wise(*parts, ",", null_handling="skip")
+    return pc.binary_join_element_wise("{", members, "}", "")
+
+
+def _json_member(name: str, column: pa.Array) -> pa.Array:
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(pa.string())
+    if not pa.types.is_string(column.type):
+        return pc.binary_join_element_wise(f'"{name}":', column.cast(pa.string()), "")
+    if pc.any(pc.match_substring_regex(column, r'[\x00-\x1f"\\]')).as_py():
+        texts = (None if v is None else _quoted(v) for v in column.to_pylist())
+        return pc.binary_join_element_wise(f'"{name}":', pa.array(texts, pa.string()), "")
+    return pc.binary_join_element_wise(f'"{name}":"', column, '"', "")
+
+
+def _quoted(value: str) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def json_schema() -> dict[str, Any]:
+    """Make a JSON Schema (2020-12) of one event from the types above.
+
+    The shipped policy/event.schema.json is exactly this.
+    """
+    made = msgspec.json.schema(AnyEvent)
+    for definition in made["$defs"].values():
+        fields, required = definition["properties"], definition["required"]
+        if {"peer", "group"} <= set(fields) and not {"peer", "group"} & set(required):
+            has = [{"required": [f], "properties": {f: {"type": "string"}}} for f in COUNTERPARTS]
+            definition["oneOf"] = has
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Wavebreak event, version 1",
+        "description": "What a messenger's server sees without reading a message.",
+        **made,
+    }
+
+
+COUNTERPARTS = ("peer", "group")
+"""Where both are optional, exactly one must be given."""
