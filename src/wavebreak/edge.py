@@ -1,0 +1,344 @@
+"""The privacy edge: personal fields become keyed pseudonyms and what the features need.
+
+A phone number becomes `number` (pseudonym), `block` and `number_country`; an IP address becomes
+`address`, `network`, and with a local database `asn` and `network_country`; a device fingerprint
+becomes a pseudonym. Raw values leave this module in no column and no message.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import os
+import secrets
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import maxminddb
+import numpy as np
+import phonenumbers
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from wavebreak.errors import EventError, FileError, UsageError
+from wavebreak.events import CODES, LOG_SCHEMA, REASONS, TYPES, WIRE_SCHEMA, Refusal, json_rows
+
+KEY_BYTES = 16
+"""Shortest key that is taken; a fresh one has twice as many bytes."""
+
+_PSEUDONYM_DIGITS = 32
+_CACHED = 1 << 16
+_BLOCK_TAIL = 5
+_FORMATS = {
+    "phone": "the phone number cannot be parsed — fix: send E.164 with a country code, or leave it",
+    "ip": "the IP address cannot be parsed — fix: send IPv4 or IPv6 without zone or port",
+}
+
+Country = tuple[str | None, str | None]
+
+
+def load_key(path: Path | None) -> bytes:
+    """Read the deployment's key, and make it at first use.
+
+    Without `path` the environment's WAVEBREAK_KEY decides (hex digits, or the path of a key file),
+    else ~/.config/wavebreak/key. A key file holds hex digits and is made with mode 0600; raises
+    UsageError for a key that is not hex or shorter than 16 bytes, FileError for one not readable.
+    """
+    if path is None:
+        given = os.environ.get("WAVEBREAK_KEY", "").strip()
+        if given and not ("/" in given or os.path.exists(given)):
+            return _key(given, "the environment's WAVEBREAK_KEY")
+        path = Path(given) if given else Path.home() / ".config" / "wavebreak" / "key"
+    try:
+        if not path.exists():
+            _make_key(path)
+        return _key(path.read_text("ascii").strip(), f"the key file {path}")
+    except (OSError, UnicodeDecodeError) as e:
+        why = e.strerror if isinstance(e, OSError) else "it is not text"
+        fix = "give a readable key file, or set WAVEBREAK_KEY to hex digits"
+        raise FileError(f"the key file {path} cannot be read: {why}", fix=fix) from None
+
+
+def _make_key(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_hex(2 * KEY_BYTES) + "\n")
+    try:
+        # A link fails where a name exists: of two first runs, one key wins for both.
+        os.link(fresh, path)
+    except FileExistsError:
+        pass
+    finally:
+        fresh.unlink()
+
+
+def _key(text: str, where: str) -> bytes:
+    fix = "make one with: python -c 'import secrets; print(secrets.token_hex(32))'"
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        raise UsageError(f"{where} does not hold hex digits", fix=fix) from None
+    if len(key) < KEY_BYTES:
+        raise UsageError(f"{where} is too short: {len(key)} of {KEY_BYTES} bytes", fix=fix)
+    return key
+
+
+class Edge:
+    """Turns wire batches into log batches under one key.
+
+    `key` is secret and at least 16 bytes; equal keys give equal pseudonyms. `ip_database` is an
+    optional local file in MaxMind's format that knows AS numbers, countries or both.
+    """
+
+    def __init__(self, key: bytes, ip_database: Path | None = None) -> None:
+        if len(key) < KEY_BYTES:
+            raise UsageError(f"the key is too short: {len(key)} of {KEY_BYTES} bytes")
+        self._secret = key
+        self._places = _open_places(ip_database) if ip_database else None
+        self._number = lru_cache(_CACHED)(self._pseudonym("number"))
+        self._address = lru_cache(_CACHED)(self._pseudonym("address"))
+        self._device = lru_cache(_CACHED)(self._pseudonym("device"))
+        self._ip = lru_cache(_CACHED)(self._describe_ip)
+        self._place = lru_cache(_CACHED)(self._locate)
+
+    def apply(self, wire: pa.RecordBatch) -> pa.RecordBatch:
+        """Turn a valid wire batch into a log batch of the same rows.
+
+        Raises EventError for a phone number or an IP address that cannot be parsed.
+        """
+        log, refused = self.split(wire)
+        if refused:
+            raise EventError(refused[0].message)
+        return log
+
+    def split(
+        self, wire: pa.RecordBatch, lines: NDArray[np.int64] | None = None
+    ) -> tuple[pa.RecordBatch, list[Refusal]]:
+        """Turn the rows that can be parsed into a log batch, and refuse the others.
+
+        `lines` gives each row's line number for the refusals (the row, from 1, if absent).
+        """
+        numbers = {r["phone"]: r for r in _uniques(wire, "phone", self._describe_phone)}
+        ips = {r["ip"]: r for r in _uniques(wire, "ip", self._ip)}
+        bad = {"phone": _unparsed(wire, "phone", numbers), "ip": _unparsed(wire, "ip", ips)}
+        keep = ~(bad["phone"] | bad["ip"])
+        refused: list[Refusal] = []
+        if not keep.all():
+            lines = np.arange(1, wire.num_rows + 1) if lines is None else lines
+            for row in np.flatnonzero(~keep):
+                field = "phone" if bad["phone"][row] else "ip"
+                line = int(lines[row])
+                what = f"line {line}: field `{field}`: {_FORMATS[field]}"
+                refused.append(Refusal(line, "bad_value", field, what))
+            wire = wire.filter(pa.array(keep))
+        return self._log(wire, numbers, ips), refused
+
+    def _log(self, wire: pa.RecordBatch, numbers: Any, ips: Any) -> pa.RecordBatch:
+        n = wire.num_rows
+        phone, ip, device = (_column(wire, f) for f in ("phone", "ip", "device"))
+        made: dict[str, pa.Array] = {}
+        for name in ("number", "block", "number_country"):
+            made[name] = _mapped(phone, numbers, name, LOG_SCHEMA.field(name).type)
+        for name in ("address", "network", "asn", "network_country"):
+            made[name] = _mapped(ip, ips, name, LOG_SCHEMA.field(name).type)
+        devices = {v: {"device": self._device(v)} for v in _distinct(device)}
+        made["device"] = _mapped(device, devices, "device", pa.string())
+        made["type"] = codes_of(_column(wire, "type"), TYPES)
+        for name, values in CODES.items():
+            made[name] = codes_of(_column(wire, name), values)
+        made["reason"] = _reason_codes(_column(wire, "reason"), made["type"])
+        made["id"] = _ids(wire, made)
+        columns = [
+            made[f.name] if f.name in made else _plain(_column(wire, f.name, n), f.type)
+            for f in LOG_SCHEMA
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=LOG_SCHEMA)
+
+    def _pseudonym(self, kind: str) -> Callable[[str], str]:
+        # A key of its own for each kind: equal texts of two kinds never look alike.
+        key = hmac.digest(self._secret, f"wavebreak/{kind}".encode(), "sha256")
+
+        def pseudonym(value: str) -> str:
+            return hmac.digest(key, value.encode(), "sha256").hex()[:_PSEUDONYM_DIGITS]
+
+        return pseudonym
+
+    def _describe_phone(self, phone: str) -> dict[str, Any] | None:
+        known = number_block(phone)
+        if known is None:
+            return None
+        return {"number": self._number(phone), "block": known[0], "number_country": known[1]}
+
+    def _describe_ip(self, ip: str) -> dict[str, Any] | None:
+        known = network_of(ip)
+        if known is None:
+            return None
+        address, network = known
+        asn, country = self._place(address) if self._places else (None, None)
+        return {
+            "address": self._address(address),
+            "network": network,
+            "asn": asn,
+            "network_country": country,
+        }
+
+    def _locate(self, address: str) -> tuple[int | None, str | None]:
+        try:
+            found: Any = self._places.get(address) if self._places else None
+        except ValueError:  # IPv6 asked of a database of IPv4 alone
+            return None, None
+        if not isinstance(found, dict):
+            return None, None
+        asn = found.get("autonomous_system_number", found.get("asn"))
+        if isinstance(asn, str):
+            asn = int(asn[2:]) if asn[:2].upper() == "AS" and asn[2:].isdecimal() else None
+        country = found.get("country", found.get("registered_country"))
+        country = country.get("iso_code") if isinstance(country, dict) else country
+        return (
+            asn if isinstance(asn, int) and 0 <= asn < 2**32 else None,
+            country if isinstance(country, str) and len(country) == 2 else None,
+        )
+
+
+def number_block(phone: str) -> tuple[str, str | None] | None:
+    """Give an E.164 number's block and country, or None for one that cannot be parsed.
+
+    A block is the country code and the national digits without the last five (at least two): a
+    hundred thousand neighbouring numbers.
+
+    >>> number_block("+972541234567"), number_block("+999123456")
+    (('+972-5412', 'IL'), None)
+    """
+    # Country and length do not hang on the last three digits: one parse (60 µs) serves a thousand.
+    return _parsed_prefix(phone[:-3], len(phone)) if len(phone) > 6 else None
+
+
+@lru_cache(_CACHED)
+def _parsed_prefix(prefix: str, length: int) -> tuple[str, str | None] | None:
+    try:
+        number = phonenumbers.parse(prefix.ljust(length, "0"), None)
+    except phonenumbers.NumberParseException:
+        return None
+    code = int(number.country_code or 0)
+    digits = prefix[1 + len(str(code)) :]
+    national = length - 1 - len(str(code))
+    region = phonenumbers.region_code_for_number(number)
+    region = region or phonenumbers.region_code_for_country_code(code)
+    known = region if region not in ("ZZ", "001") else None
+    return f"+{code}-{digits[: max(national - _BLOCK_TAIL, 2)]}", known
+
+
+def network_of(ip: str) -> tuple[str, str] | None:
+    """Give an address in its one spelling and its network (/24 or /48), or None if unparsable.
+
+    An IPv4 address inside IPv6 counts as IPv4.
+
+    >>> network_of("203.0.113.9"), network_of("::ffff:203.0.113.9")[1]
+    (('203.0.113.9', '203.0.113.0/24'), '203.0.113.0/24')
+    >>> network_of("2001:DB8:1::7"), network_of("1.2.3")
+    (('2001:db8:1::7', '2001:db8:1::/48'), None)
+    """
+    try:
+        address = ipaddress.ip_address(ip)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.scope_id is not None:
+            return None
+        if address.ipv4_mapped is None:
+            network = ipaddress.IPv6Network((int(address) >> 80 << 80, 48))
+            return str(address), str(network)
+        address = address.ipv4_mapped
+    return str(address), str(ipaddress.IPv4Network((int(address) >> 8 << 8, 24)))
+
+
+def _open_places(path: Path) -> maxminddb.Reader:
+    try:
+        return maxminddb.open_database(path)
+    except (OSError, ValueError, maxminddb.InvalidDatabaseError):
+        fix = "give a local file in MaxMind's format (.mmdb)"
+        raise FileError(f"the IP database {path} cannot be read", fix=fix) from None
+
+
+def _column(wire: pa.RecordBatch, name: str, rows: int | None = None) -> pa.Array:
+    at = wire.schema.get_field_index(name)
+    if at >= 0:
+        return wire.column(at)
+    return pa.nulls(wire.num_rows if rows is None else rows, WIRE_SCHEMA.field(name).type)
+
+
+def _distinct(column: pa.Array) -> list[str]:
+    if column.null_count == len(column):
+        return []
+    return [v for v in column.unique().to_pylist() if v is not None]
+
+
+def _uniques(
+    wire: pa.RecordBatch, name: str, describe: Callable[[str], dict[str, Any] | None]
+) -> list[dict[str, Any]]:
+    described = ((value, describe(value)) for value in _distinct(_column(wire, name)))
+    return [{name: value, **known} for value, known in described if known]
+
+
+def _unparsed(
+    wire: pa.RecordBatch, name: str, known: dict[str, dict[str, Any]]
+) -> NDArray[np.bool_]:
+    column = _column(wire, name)
+    if column.null_count == len(column):
+        return np.zeros(len(column), np.bool_)
+    found = pc.is_in(column, value_set=pa.array(list(known), pa.string()), skip_nulls=True)
+    lost: NDArray[np.bool_] = pc.and_(column.is_valid(), pc.invert(found)).to_numpy(False)
+    return lost
+
+
+def _mapped(
+    column: pa.Array, known: dict[str, dict[str, Any]], name: str, kind: pa.DataType
+) -> pa.Array:
+    if not known or column.null_count == len(column):
+        return pa.nulls(len(column), kind)
+    values = pa.array([row[name] for row in known.values()], kind)
+    return values.take(pc.index_in(column, value_set=pa.array(list(known), pa.string())))
+
+
+def codes_of(column: pa.Array, values: tuple[str, ...]) -> pa.Array:
+    """Give each text's index in `values` as uint8; null where it is null or not among them."""
+    if column.null_count == len(column):
+        return pa.nulls(len(column), pa.uint8())
+    if pa.types.is_dictionary(column.type):
+        return codes_of(column.dictionary.cast(pa.string()), values).take(column.indices)
+    return pc.index_in(column, value_set=pa.array(values)).cast(pa.uint8())
+
+
+def _reason_codes(reason: pa.Array, types: pa.Array) -> pa.Array:
+    codes = pa.nulls(len(reason), pa.uint8())
+    if reason.null_count < len(reason):
+        for kind, values in REASONS.items():
+            of_kind = pc.equal(types, pa.scalar(TYPES.index(kind), pa.uint8()))
+            codes = pc.if_else(of_kind, codes_of(reason, values), codes)
+    return codes
+
+
+def _plain(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    return column if column.type.equals(kind) else column.cast(kind)
+
+
+def _ids(wire: pa.RecordBatch, made: dict[str, pa.Array]) -> pa.Array:
+    """Fill absent ids with the SHA-256 of the event as it is after pseudonymisation."""
+    ids = _plain(_column(wire, "id"), pa.string())
+    if ids.null_count == 0:
+        return ids
+    absent = ids.is_null()
+    pseudonyms = {"phone": "number", "ip": "address", "device": "device"}
+    canonical = {
+        name: made[pseudonyms[name]] if name in pseudonyms else wire.column(name)
+        for name in sorted(wire.schema.names)
+        if name != "id"
+    }
+    rows = json_rows(pa.RecordBatch.from_pydict(canonical).filter(absent))
+    digests = (hashlib.sha256(row.encode()).hexdigest()[:32] for row in rows.to_pylist())
+    return pc.replace_with_mask(ids, absent, pa.array([f"sha256:{d}" for d in digests]))
