@@ -1,0 +1,25 @@
+"""Decisions against labels: what was caught, how soon, and what it cost the innocent."""
+
+from wavebreak.evaluation.counting import (
+    BeforeAction,
+    Evaluation,
+    Family,
+    Persona,
+    evaluate,
+    exact_interval,
+)
+from wavebreak.evaluation.labels import Label, read_labels
+from wavebreak.evaluation.showing import print_tables, write_html
+
+__all__ = [
+    "BeforeAction",
+    "Evaluation",
+    "Family",
+    "Label",
+    "Persona",
+    "evaluate",
+    "exact_interval",
+    "print_tables",
+    "read_labels",
+    "write_html",
+]
