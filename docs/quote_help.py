@@ -75,7 +75,12 @@ def main(arguments: list[str]) -> int:
     named = [argument for argument in arguments if argument != "--check"]
     path = Path(named[0]) if named else ROOT / "README.md"
     before = path.read_text(encoding="utf-8")
-    after = requoted(before)
+    try:
+        after = requoted(before)
+    except subprocess.CalledProcessError as failed:
+        last = (failed.stderr.strip().splitlines() or ["without a word"])[-1]
+        print(f"{' '.join(failed.cmd)} failed: {last}")
+        return 1
     old, new = quoted(before), quoted(after)
     stale = [command for command in new if new[command] != old[command]]
     print(f"{path.name}: {len(new)} commands quoted, {len(stale)} of them stale")

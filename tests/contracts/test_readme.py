@@ -6,9 +6,17 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Union
+
+import msgspec
+
+from wavebreak.events import EVENTS, TYPES
+from wavebreak.features.catalog import KINDS
+from wavebreak.rules import OUTCOMES, load
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
+CONCEPTS = ROOT / "docs" / "concepts.md"
 QUOTE_HELP = ROOT / "docs" / "quote_help.py"
 PLACEHOLDER = "TB" + "M"
 
@@ -17,6 +25,12 @@ def documents() -> list[Path]:
     found = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     assert len(found) >= 9
     return found
+
+
+def fenced(document: Path, language: str) -> list[str]:
+    """The fenced blocks of one language in a document."""
+    text = document.read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def quote_help(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -62,6 +76,27 @@ def test_no_document_leaves_a_number_to_be_measured() -> None:
         for path in documents()
     }
     assert {name: n for name, n in unmeasured.items() if n} == {}
+
+
+def test_the_events_that_the_readme_shows_are_accepted() -> None:
+    decoder = msgspec.json.Decoder(Union[EVENTS])  # noqa: UP007 - a tuple known at run time
+    lines = [line for block in fenced(README, "jsonl") for line in block.splitlines()]
+    assert len(lines) >= 5
+    assert [decoder.decode(line).account for line in lines]
+
+
+def test_the_rule_that_the_concepts_show_is_one(tmp_path: Path) -> None:
+    shown = fenced(CONCEPTS, "toml")
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "shown.toml").write_text("\n".join(shown), encoding="utf-8")
+    policy = load(tmp_path)
+    assert shown
+    assert policy.rule("cold_outreach_when_new") is not None
+
+
+def test_the_concepts_name_every_type_of_event_kind_of_fact_and_outcome() -> None:
+    text = CONCEPTS.read_text(encoding="utf-8")
+    assert [name for name in (*TYPES, *KINDS, *OUTCOMES) if f"`{name}`" not in text] == []
 
 
 def test_every_path_that_a_document_links_to_exists() -> None:
