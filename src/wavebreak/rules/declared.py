@@ -1,0 +1,105 @@
+"""What a policy says: rules, actions, and the scales they are written on. Values only."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+OUTCOMES = ("allow", "observe", "challenge", "limit", "restrict", "suspend", "ban")
+"""From least to most severe; a code is an index."""
+
+STAGES = ("registration", "messaging", "feedback", "review")
+
+TIMED = frozenset({"challenge", "limit", "restrict", "suspend"})
+"""Outcomes that end by themselves, and so need `for`."""
+
+MAX_RULES = 64
+
+Outcome = Literal["allow", "observe", "challenge", "limit", "restrict", "suspend", "ban"]
+Stage = Literal["registration", "messaging", "feedback", "review"]
+Word = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{1,47}$")]
+Sentence = Annotated[str, Meta(min_length=8, max_length=1000)]
+Duration = Annotated[str, Meta(pattern="^[1-9][0-9]{0,5}[smhd]$")]
+Example = dict[str, float]
+Examples = Annotated[tuple[Example, ...], Meta(min_length=1)]
+
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+def seconds(duration: str) -> int:
+    """Length of a duration such as `15m`, in seconds.
+
+    >>> seconds("15m"), seconds("7d")
+    (900, 604800)
+    """
+    return int(duration[:-1]) * _SECONDS[duration[-1]]
+
+
+class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One rule of a policy. `when` is read on the kinds of fact in `on`; see `expressions`.
+
+    Exactly one of `outcome` and `label` is given. `hold` (`for` in TOML) is how long a timed
+    outcome lasts. `fires_on` and `stays_quiet_on` are examples; a feature that an example does not
+    name is missing.
+    """
+
+    id: Word
+    abuse: Word
+    about: Sentence
+    source: Sentence
+    stage: Stage
+    on: Annotated[tuple[str, ...], Meta(min_length=1)]
+    when: str
+    outcome: Outcome | None = None
+    label: Word | None = None
+    hold: Duration | None = msgspec.field(name="for", default=None)
+    action: Word | None = None
+    mode: Literal["enforce", "shadow"] = "shadow"
+    fires_on: Examples
+    stays_quiet_on: Examples
+
+
+class Action(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the platform does for an outcome, and how it is undone.
+
+    Each outcome has the action of its own name; a rule may name another of the same outcome.
+    `refuses` are the kinds of deed refused while it stands; `new_chats_1d` the quota of `limit`.
+    """
+
+    id: Word
+    outcome: Outcome
+    about: Sentence
+    revert: Sentence
+    refuses: tuple[
+        Literal["new_chats", "groups", "member_adds", "companions", "messages", "sessions"], ...
+    ] = ()
+    new_chats_1d: Annotated[int, Meta(ge=0)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A checked policy: at most 64 rules, a rule's index being its bit, and the actions by id.
+
+    `features` and `kinds` are the vocabulary it was checked against, in code order.
+    """
+
+    name: str
+    rules: tuple[Rule, ...]
+    actions: dict[str, Action]
+    features: tuple[str, ...]
+    kinds: tuple[str, ...]
+
+    @property
+    def version(self) -> str:
+        """Name and first 12 hex digits of the SHA-256 of the canonical content."""
+        content = (self.rules, sorted(self.actions.items()))
+        canonical = msgspec.json.encode(content, order="deterministic")
+        return f"{self.name}-{hashlib.sha256(canonical).hexdigest()[:12]}"
+
+    def rule(self, rule_id: str) -> Rule | None:
+        """Return the rule of that id, or None."""
+        return next((rule for rule in self.rules if rule.id == rule_id), None)

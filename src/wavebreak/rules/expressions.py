@@ -1,0 +1,168 @@
+"""The language of `when`: a typed subset of Python's expressions over features.
+
+There are numbers (features, literals, `+ - * /`, unary minus, `min`, `max`, `abs`) and truths
+(comparisons, `and`, `or`); the whole is a truth. A comparison with a missing feature is false, of
+`!=` too, so there is no `not`: a missing feature never fires a rule.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import math
+import warnings
+from collections.abc import Sequence
+from typing import NamedTuple, NoReturn
+
+from wavebreak.errors import PolicyError
+
+MAX_LENGTH = 1000
+MAX_DEPTH = 24
+
+CALLS = {"min": "least", "max": "greatest", "abs": "abs"}
+"""Callable names, and what the compiled function calls for them."""
+
+_ARITHMETIC = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
+_COMPARISONS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "=="}
+_ALLOWED = "use features, numbers, + - * /, comparisons, and, or, min(), max(), abs()"
+
+
+class Expression(NamedTuple):
+    """A checked expression: its text, the Python that computes it from `f`, the features it reads.
+
+    `features` are in the order of their first mention.
+    """
+
+    text: str
+    code: str
+    features: tuple[str, ...]
+
+
+def parse(text: str, names: Sequence[str]) -> Expression:
+    """Check `text` against the language and the feature `names`, and translate it.
+
+    In the code, `f[i]` is the feature `names[i]`; `least`, `greatest` and `differs` are the
+    functions of `program.PREAMBLE`. Raises `PolicyError` with the column and the fix.
+
+    >>> parse("sends_1h >= 60 and age_s < 3_600", ["age_s", "sends_1h"]).code
+    '((f[1] >= 60.0) and (f[0] < 3600.0))'
+    """
+    flat = " ".join(text.split())
+    if len(flat) > MAX_LENGTH:
+        raise PolicyError(f"the expression is longer than {MAX_LENGTH} characters", fix="split it")
+    if not flat.isascii() or "#" in flat:
+        raise PolicyError("the expression has a character that is not code", fix=_ALLOWED)
+    translation = _Translation(flat, names)
+    code = translation.truth(_tree(flat), 0)
+    return Expression(flat, code, tuple(translation.read))
+
+
+def _tree(flat: str) -> ast.expr:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return ast.parse(flat, mode="eval").body
+    except SyntaxError as error:
+        where = f"column {error.offset or 1}: "
+        raise PolicyError(f"{where}not an expression ({error.msg})", fix=_ALLOWED) from None
+    except (ValueError, MemoryError, RecursionError, Warning):
+        raise PolicyError("the expression cannot be read", fix=_ALLOWED) from None
+
+
+class _Translation:
+    """One pass over a tree; `truth` and `number` say which type is wanted."""
+
+    def __init__(self, flat: str, names: Sequence[str]) -> None:
+        self.flat = flat
+        self.index = {name: i for i, name in enumerate(names)}
+        self.read: dict[str, None] = {}
+
+    def truth(self, node: ast.expr, depth: int) -> str:
+        self._limit(node, depth)
+        match node:
+            case ast.BoolOp(op=op, values=values):
+                word = " and " if isinstance(op, ast.And) else " or "
+                return "(" + word.join(self.truth(value, depth + 1) for value in values) + ")"
+            case ast.Compare(left=left, ops=ops, comparators=others):
+                numbers = [self.number(side, depth + 1) for side in (left, *others)]
+                pairs = zip(ops, numbers, numbers[1:], strict=False)
+                codes = [self._compared(node, op, a, b) for op, a, b in pairs]
+                return codes[0] if len(codes) == 1 else "(" + " and ".join(codes) + ")"
+            case ast.UnaryOp(op=ast.Not()):
+                fix = "write the opposite comparison: a missing feature must never fire a rule"
+                self._refuse(node, "`not` is not allowed", fix)
+            case ast.Constant() | ast.Name() | ast.BinOp() | ast.UnaryOp() | ast.Call():
+                self.number(node, depth)
+                fix = f"compare it with something, as in `{self._text(node)} == 1`"
+                self._refuse(node, f"`{self._text(node)}` is a number where a truth is wanted", fix)
+            case _:
+                self._refuse(node, f"`{self._text(node)}` is not allowed", _ALLOWED)
+
+    def number(self, node: ast.expr, depth: int) -> str:
+        self._limit(node, depth)
+        match node:
+            case ast.Name(id=name):
+                return self._feature(node, name)
+            case ast.Constant(value=value):
+                return self._literal(node, value)
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return f"(-{self.number(operand, depth + 1)})"
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
+                sign = _ARITHMETIC[type(op)]
+                return f"({self.number(left, depth + 1)} {sign} {self.number(right, depth + 1)})"
+            case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in CALLS:
+                return self._call(node, name, [self.number(arg, depth + 1) for arg in args])
+            case ast.Compare() | ast.BoolOp():
+                what = f"`{self._text(node)}` is a truth where a number is wanted"
+                self._refuse(node, what, "join truths by `and` and `or` only")
+            case _:
+                self._refuse(node, f"`{self._text(node)}` is not allowed", _ALLOWED)
+
+    def _compared(self, node: ast.expr, op: ast.cmpop, left: str, right: str) -> str:
+        if isinstance(op, ast.NotEq):
+            return f"differs({left}, {right})"
+        if type(op) not in _COMPARISONS:
+            self._refuse(node, f"`{self._text(node)}` is not a comparison of numbers", _ALLOWED)
+        return f"({left} {_COMPARISONS[type(op)]} {right})"
+
+    def _feature(self, node: ast.expr, name: str) -> str:
+        if name not in self.index:
+            near = difflib.get_close_matches(name, self.index, 3)
+            listed = ", ".join(f"`{other}`" for other in near)
+            fix = f"did you mean {listed}?" if near else "see `wavebreak features list`"
+            self._refuse(node, f"there is no feature `{name[:64]}`", fix)
+        self.read[name] = None
+        return f"f[{self.index[name]}]"
+
+    def _literal(self, node: ast.expr, value: object) -> str:
+        if type(value) is not int and type(value) is not float:
+            self._refuse(
+                node, f"`{self._text(node)}` is not a number", "write 1 for true, 0 for false"
+            )
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if math.isinf(number):
+            self._refuse(node, "the number is too large", "stay below 1e308")
+        return repr(number)
+
+    def _call(self, node: ast.expr, name: str, args: list[str]) -> str:
+        if (len(args) != 1) if name == "abs" else (len(args) < 2):
+            wanted = "one number" if name == "abs" else "two numbers or more"
+            self._refuse(node, f"{name}() takes {wanted}", f"give {name}() {wanted}")
+        code = args[0]
+        for other in args[1:]:
+            code = f"{CALLS[name]}({code}, {other})"
+        return code if args[1:] else f"abs({code})"
+
+    def _limit(self, node: ast.expr, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            self._refuse(node, f"nested more than {MAX_DEPTH} deep", "split the rule")
+
+    def _text(self, node: ast.expr) -> str:
+        text = self.flat[node.col_offset : node.end_col_offset]
+        return text if len(text) <= 60 else text[:59] + "…"
+
+    def _refuse(self, node: ast.expr, what: str, fix: str) -> NoReturn:
+        raise PolicyError(f"column {node.col_offset + 1}: {what}", fix=fix)
