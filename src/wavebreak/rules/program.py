@@ -6,6 +6,7 @@ import ctypes
 import hashlib
 import importlib.util
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -174,6 +175,8 @@ def _imported(directory: Path, digest: str, source: str) -> Callable[..., int]:
     if spec is None or spec.loader is None:
         raise PolicyError(f"{path} cannot be imported", fix="set WAVEBREAK_CACHE to another place")
     module: ModuleType = importlib.util.module_from_spec(spec)
+    # Numba finds the globals of cached code by importing the module by its name.
+    sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     made: Callable[..., int] = module.rules
     return made
