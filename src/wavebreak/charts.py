@@ -43,7 +43,7 @@ OUTCOME_COLOURS = {
 }
 _WIDTH_IN = 7.4
 _MARKS = 500  # a lane never holds more marks than a reader's screen has columns for it
-_LINES = 12  # decisions drawn as lines through the timeline
+_LABEL = 0.15  # share of a timeline's width that the name of an outcome takes
 _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "wavebreak",
     "svg.fonttype": "none",
@@ -202,14 +202,19 @@ def _dates(times: Times) -> NDArray[np.float64]:
 
 
 def _cumulative(axes: Axes, lanes: Mapping[str, Times], window: tuple[int, int]) -> None:
-    for (label, times), colour in zip(lanes.items(), (BLUE, ORANGE, GREEN), strict=False):
+    # Lines often coincide (every send a first contact): the first is broad and pale below.
+    looks = ((BLUE, 5.0, 0.4, "-"), (ORANGE, 1.8, 1.0, "-"), (GREEN, 1.8, 1.0, "--"))
+    for (label, times), (colour, width, alpha, dash) in zip(lanes.items(), looks, strict=False):
         ordered = np.sort(times)
         at = _thin(ordered, window)
         x = np.concatenate([[window[0]], at, [window[1]]])
         y = np.searchsorted(ordered, x, side="right")
         y[0] = np.searchsorted(ordered, window[0], side="left")
-        axes.step(_dates(x), y, where="post", color=colour, lw=1.8, label=f"{label}")
-    axes.set_ylim(bottom=0)
+        axes.step(
+            _dates(x), y, where="post", color=colour, lw=width, alpha=alpha, ls=dash, label=label
+        )
+    most = max((len(times) for times in lanes.values()), default=0)
+    axes.set_ylim(0, max(1.0, 1.28 * most))  # room for the names of outcomes
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_ylabel("so far")
@@ -262,18 +267,25 @@ def _decision_lines(
     row: int,
 ) -> None:
     inside = [(at, outcome) for at, outcome in decisions if window[0] <= at <= window[1]]
+    length = max(1, window[1] - window[0])
+    labelled: list[float] = []
     seen: set[str] = set()
     for at, outcome in inside:
         x = _dates(np.array([at]))[0]
         colour = OUTCOME_COLOURS.get(outcome, GREY)
         lower.plot([x], [row], "v", color=colour, ms=8, clip_on=False)
-        if outcome in seen or len(seen) >= _LINES:
+        if outcome in seen:
             continue
         seen.add(outcome)
         upper.axvline(x, color=colour, lw=1.2, ls="--")
         lower.axvline(x, color=colour, lw=1.2, ls="--")
-        left = (at - window[0]) > 0.8 * (window[1] - window[0])
-        lower.annotate(
-            outcome, (x, row), xytext=(-7 if left else 7, 0), textcoords="offset points",
-            ha="right" if left else "left", va="center", color=colour, weight="bold", size=9,
+        place = (at - window[0]) / length
+        step = sum(1 for other in labelled if abs(other - place) < _LABEL)
+        labelled.append(place)
+        left = place > 1 - _LABEL
+        upper.annotate(
+            outcome, (x, 1 - 0.11 * step), xycoords=upper.get_xaxis_transform(),
+            xytext=(-5 if left else 5, -2), textcoords="offset points", va="top",
+            ha="right" if left else "left", color=colour, weight="bold", size=9,
+            bbox={"boxstyle": "square,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.85},
         )  # fmt: skip

@@ -20,9 +20,9 @@ from scipy.special import betaincinv
 
 from wavebreak.errors import FileError
 from wavebreak.evaluation.labels import LABELS, read_labels
+from wavebreak.rules import OUTCOMES
 
 WEEK_MS = 7 * 86_400_000
-OUTCOMES = ("allow", "observe", "challenge", "limit", "restrict", "suspend", "ban")
 _RESTRICT = OUTCOMES.index("restrict")
 _COLUMNS = (
     "account",

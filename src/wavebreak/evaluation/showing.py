@@ -75,7 +75,8 @@ def _caught(evaluation: Evaluation) -> Table:
             for name, f, _ in _named(evaluation)
         ],
         "Each account counts once, at its worst outcome; actioned is restrict or worse. Below its "
-        "share, the 95 % interval (Clopper–Pearson). No report: actioned accounts nobody had reported in the 7 days before, or ever before.",
+        "share, the 95 % interval (Clopper–Pearson). No report: actioned accounts nobody had "
+        "reported in the 7 days before, or ever before.",
     )  # fmt: skip
 
 
@@ -99,9 +100,9 @@ def _cost(evaluation: Evaluation) -> Table:
             for name, f, b in _named(evaluation)
         ],
         "Time: from registration (else the first event seen) to the first restrict, suspend or "
-        "ban, over actioned accounts. Strangers: messages to people who never wrote to the sender, sent "
-        "before that. Unwanted: those the platform would have delivered, given all decisions. Both "
-        "over every account of the family, caught or not.",
+        "ban, over actioned accounts. Strangers: messages to people who never wrote to the "
+        "sender, sent before that. Unwanted: those the platform would have delivered, given all "
+        "decisions. Both over every account of the family, caught or not.",
     )  # fmt: skip
 
 
