@@ -1,0 +1,66 @@
+"""What each outcome refuses, how it ends, and its twin in a file.
+
+Live, the platform asks and is told; in a replay or a simulation the same `refuses` says which later
+events would not have happened. One function, so that a twin cannot drift from the real thing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wavebreak.decision import BAN, CHALLENGE, LIMIT, OBSERVE, QUOTA, RESTRICT, SUSPEND
+
+SENT, SENT_GROUP, SESSION, TYPING, LOOKED_UP = 3, 4, 1, 2, 9
+GROUP_CREATED, MEMBER_ADDED, RECEIVED, ADDED_TO_GROUP = 12, 13, 5, 14
+"""Kinds of fact (codes of `features.catalog.KINDS`; a contract test holds them together)."""
+
+
+def refuses(policy: Any, standing: int, kind: int, opens: int, linked: int, opened: int) -> int:
+    """Whether a standing refuses an act: 1 or 0.
+
+    `kind` is the kind of fact, `opens` 1 when it would open a chat, `linked` 1 when it would link
+    a companion device, `opened` the chats opened in 24 hours. Receiving, reading, leaving, blocking
+    and reporting are never refused.
+
+    Ban and suspension refuse every act. A restriction refuses new chats, groups, member adds and
+    companions only. A challenge holds new chats and groups until it is passed; a limit refuses new
+    chats above the quota.
+
+    >>> from wavebreak.decision import numbers
+    >>> policy = numbers([], suspend_after=3, double_at_most=4, quota=5)
+    >>> refuses(policy, RESTRICT, SENT, 1, 0, 0), refuses(policy, RESTRICT, SENT, 0, 0, 0)
+    (1, 0)
+    >>> refuses(policy, LIMIT, SENT, 1, 0, 4), refuses(policy, LIMIT, SENT, 1, 0, 5)
+    (0, 1)
+    """
+    if standing <= OBSERVE:
+        return 0
+    reaches = kind in (SENT, RECEIVED)
+    grows = kind in (GROUP_CREATED, MEMBER_ADDED, ADDED_TO_GROUP)
+    if standing in (SUSPEND, BAN):
+        acts = kind in (SENT_GROUP, SESSION, TYPING, LOOKED_UP)
+        return 1 if reaches or grows or acts else 0
+    if standing == RESTRICT:
+        return 1 if (reaches and opens == 1) or grows or (kind == SESSION and linked == 1) else 0
+    if standing == CHALLENGE:
+        return 1 if (reaches and opens == 1) or grows else 0
+    return 1 if standing == LIMIT and kind == SENT and opens == 1 and opened >= policy[QUOTA] else 0
+
+
+MEANING: dict[str, tuple[str, str]] = {
+    "allow": ("nothing is refused", "none needed"),
+    "observe": ("nothing is refused; the account is watched", "ends by itself"),
+    "challenge": (
+        "new chats, new groups and adding members wait until a challenge is passed",
+        "ends when the challenge is passed, or by itself",
+    ),
+    "limit": ("new chats above a daily quota are refused", "ends by itself, or on appeal"),
+    "restrict": (
+        "new chats, new groups, adding members and linking companion devices are refused; "
+        "existing chats go on",
+        "ends by itself, or on appeal",
+    ),
+    "suspend": ("every act is refused; receiving and reading go on", "ends by itself, or on appeal"),
+    "ban": ("every act is refused", "does not end by itself; ends on appeal or override"),
+}
+"""Each outcome in words: what it refuses, how it ends (its revert)."""

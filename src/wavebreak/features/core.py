@@ -1,0 +1,316 @@
+"""The core: sixty-four logical shards, advanced by facts, closed and opened by epochs.
+
+`advance` and `close` are functions of the log: the number of workers, the size of batches and a
+restart in the middle change nothing. Workers are threads; the kernel runs without the GIL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from wavebreak.features import kernel
+from wavebreak.features.catalog import FEATURES
+from wavebreak.features.facts import Segment, fact_kinds
+from wavebreak.features.pairs import FULL, grown
+from wavebreak.features.shared import merge
+from wavebreak.features.state import (
+    DELTA,
+    ENTITY,
+    HIT,
+    PAIR,
+    PERSON,
+    RARE,
+    ROW,
+    SHARD,
+    SHARDS,
+    TOUCH,
+)
+
+RESERVE = 1 << 21
+"""Accounts for which address space is taken at the start; memory is used as accounts appear."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the kernel is told of the policy: addresses of C functions and bit masks over rules.
+
+    `keepalive` holds whatever owns the addresses.
+    """
+
+    rules: int
+    decide: int
+    refuse: int
+    policy: Any
+    wake: int
+    keep: int
+    registration: int
+    messaging: int
+    enabled: int
+    enforced: int
+    grace_s: int
+    benign_grace_s: int
+    keepalive: Any = field(repr=False)
+
+    def ctx(self, *, enforce: bool) -> Any:
+        """The kernel's numbers: int64, shape `(kernel.CTX_SIZE,)`."""
+        ctx = np.zeros(kernel.CTX_SIZE, np.int64)
+        ctx[kernel.RULES_AT], ctx[kernel.DECIDE_AT] = self.rules, self.decide
+        ctx[kernel.REFUSE_AT], ctx[kernel.POLICY_AT] = self.refuse, self.policy.ctypes.data
+        ctx[kernel.WAKE], ctx[kernel.KEEP] = self.wake, self.keep
+        ctx[kernel.REGISTRATION], ctx[kernel.MESSAGING] = self.registration, self.messaging
+        ctx[kernel.GRACE_S], ctx[kernel.BENIGN_GRACE_S] = self.grace_s, self.benign_grace_s
+        ctx[kernel.ENFORCE], ctx[kernel.ENABLED] = int(enforce), self.enabled
+        ctx[kernel.ENFORCED_RULES] = self.enforced
+        return ctx
+
+
+class _Worker:
+    """Output buffers of one thread; they grow, and keep their size."""
+
+    def __init__(self, ctx: Any) -> None:
+        self.ctx = ctx.copy()
+        self.hits = np.zeros(1024, HIT)
+        self.deltas = np.zeros(8192, DELTA)
+        self.touched = np.zeros(4096, TOUCH)
+        self.counts = np.zeros(4, np.int64)
+        self.resume = np.zeros(2, np.int64)
+        self.values = np.zeros(len(FEATURES))
+
+    def grow(self) -> None:
+        """Room for more hits and contributions."""
+        if self.counts[kernel.HITS_N] + 1 >= self.hits.size:
+            self.hits = np.concatenate([self.hits, np.zeros(self.hits.size, HIT)])
+        if self.counts[kernel.DELTAS_N] + kernel.DELTAS_A_FACT >= self.deltas.size:
+            self.deltas = np.concatenate([self.deltas, np.zeros(self.deltas.size, DELTA)])
+
+    def make_room(self, facts: int) -> None:
+        """Room for so many more touched accounts."""
+        need = int(self.counts[kernel.TOUCHED_N]) + facts
+        if need > self.touched.size:
+            more = np.zeros(max(need, 2 * self.touched.size) - self.touched.size, TOUCH)
+            self.touched = np.concatenate([self.touched, more])
+
+    def take(self) -> Any:
+        """The hits so far; they are taken once."""
+        n = int(self.counts[kernel.HITS_N])
+        self.counts[kernel.HITS_N] = 0
+        return self.hits[:n].copy()
+
+
+class Core:
+    """All state of all accounts.
+
+    `covered` is float64, one a feature: 0.0 for a covered feature, NaN for one that is not.
+    `accounts` is how many accounts address space is taken for; more are taken in steps.
+    """
+
+    def __init__(
+        self, judgement: Judgement, covered: Any, *, enforce: bool, workers: int = 1,
+        accounts: int = RESERVE,
+    ) -> None:  # fmt: skip
+        self.judgement, self.covered = judgement, covered
+        self.kinds = fact_kinds()
+        self.shards = np.zeros(SHARDS, SHARD)
+        reserve = accounts // SHARDS + 1
+        self.rows = [np.zeros(reserve, ROW) for _ in range(SHARDS)]
+        self.rares = [np.zeros(64, RARE) for _ in range(SHARDS)]
+        self.pairs = [np.zeros(64, PAIR) for _ in range(SHARDS)]
+        self.people, self.entities = np.zeros(accounts, PERSON), np.zeros(1024, ENTITY)
+        self.epoch, self.accounts, self.clock = -1, 0, 0
+        self.workers = [_Worker(judgement.ctx(enforce=enforce)) for _ in range(workers)]
+        self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
+        self._point()
+
+    def _point(self) -> None:
+        for s in range(SHARDS):
+            self._point_at(s)
+
+    def _point_at(self, s: int) -> None:
+        sh = self.shards[s]
+        sh["rows"], sh["row_capacity"] = self.rows[s].ctypes.data, self.rows[s].size
+        sh["rares"], sh["rare_capacity"] = self.rares[s].ctypes.data, self.rares[s].size
+        sh["pairs"], sh["pair_capacity"] = self.pairs[s].ctypes.data, self.pairs[s].size
+
+    def _fit(self, accounts: int, entities: int) -> None:
+        """Room for every account and entity named so far."""
+        self.accounts = max(self.accounts, accounts)
+        if accounts > self.people.size:
+            more = np.zeros(max(accounts, int(self.people.size * 1.5)), PERSON)
+            more[: self.people.size] = self.people
+            self.people = more
+        if entities > self.entities.size:
+            wider = np.zeros(max(entities, int(self.entities.size * 1.5)), ENTITY)
+            wider[: self.entities.size] = self.entities
+            self.entities = wider
+        need = accounts // SHARDS + 1
+        if need > self.rows[0].size:
+            for s in range(SHARDS):
+                rows = np.zeros(max(need, int(self.rows[s].size * 1.5)), ROW)
+                rows[: self.rows[s].size] = self.rows[s]
+                self.rows[s] = rows
+                self._point_at(s)
+
+    def _grow(self, s: int, worker: _Worker) -> None:
+        """Room in the shard where a worker stopped, and in its buffers."""
+        worker.grow()
+        sh = self.shards[s]
+        if sh["pair_n"] + 1 >= sh["pair_capacity"] * FULL:
+            self.pairs[s], sh["pair_n"] = grown(self.pairs[s], self.clock)
+        if sh["rare_n"] + 1 >= sh["rare_capacity"]:
+            rares = np.zeros(int(sh["rare_capacity"] * 1.5), RARE)
+            rares[: self.rares[s].size] = self.rares[s]
+            self.rares[s] = rares
+        self._point_at(s)
+
+    def _each(self, work: Callable[[int], None]) -> None:
+        if self._pool is None:
+            work(0)
+        else:
+            list(self._pool.map(work, range(len(self.workers))))
+
+    def _take_hits(self) -> Any:
+        taken = [worker.take() for worker in self.workers]
+        hits = taken[0] if len(taken) == 1 else np.concatenate(taken)
+        if hits.size > 1:
+            hits = hits[np.lexsort((hits["role"], hits["position"]))]
+        return hits
+
+    def advance(self, segment: Segment, accounts: int, entities: int) -> Any:
+        """Take the facts of a segment of the open epoch; returns hits (dtype HIT) in log order.
+
+        `accounts` and `entities` are how many have been named so far.
+        """
+        self._fit(accounts, entities)
+        if segment.events.size:
+            self.clock = max(self.clock, int(segment.events["ts"].max()) // 1000)
+        workers = len(self.workers)
+
+        def work(w: int) -> None:
+            worker = self.workers[w]
+            worker.make_room(segment.codes.size)
+            worker.resume[:] = 0
+            while not kernel.advance(
+                self.shards, w, workers, segment.events, segment.base, self.kinds, segment.codes,
+                segment.offsets, self.people, self.entities, self.covered, worker.ctx,
+                worker.values, worker.hits, worker.deltas, worker.touched, worker.counts,
+                worker.resume,
+            ):  # fmt: skip
+                self._grow(int(worker.resume[0]), worker)
+
+        self._each(work)
+        return self._take_hits()
+
+    def open(self, epoch: int) -> None:
+        """Open an epoch: what is shared is read as it stands now."""
+        self.epoch = epoch
+        for worker in self.workers:
+            worker.ctx[kernel.EPOCH_NOW] = epoch
+
+    def partials(self) -> list[Any]:
+        """What each worker's shards contribute to what accounts share (dtype DELTA)."""
+        return [w.deltas[: w.counts[kernel.DELTAS_N]] for w in self.workers]
+
+    def close(self, following: int) -> Any:
+        """Close the open epoch and open `following`; returns hits of the touched accounts.
+
+        Contributions are merged first; the accounts touched in the epoch are then looked at again
+        over the merged sums. An epoch without facts merges nothing, so it need not be visited.
+        """
+        for partial in self.partials():
+            merge(partial, partial.size, self.entities, self.people, self.epoch)
+        for worker in self.workers:
+            worker.counts[kernel.DELTAS_N] = 0
+        self.open(following)
+
+        def work(w: int) -> None:
+            worker = self.workers[w]
+            worker.resume[:] = 0
+            while not kernel.close(
+                self.shards, self.entities, self.covered, worker.ctx, worker.values, worker.hits,
+                worker.deltas, worker.touched, worker.counts, worker.resume,
+            ):  # fmt: skip
+                account = int(worker.touched[worker.resume[0]]["account"])
+                self._grow(account % SHARDS, worker)
+
+        self._each(work)
+        for worker in self.workers:
+            worker.counts[kernel.TOUCHED_N] = 0
+        return self._take_hits()
+
+    def gathered(self) -> tuple[Any, Any]:
+        """Rows of all accounts by slot (dtype ROW), and their rare rows (zeros where none)."""
+        rows, rares = np.zeros(self.accounts, ROW), np.zeros(self.accounts, RARE)
+        for s in range(SHARDS):
+            mine = rows[s::SHARDS]
+            mine[:] = self.rows[s][: mine.size]
+            there = np.flatnonzero(mine["rare"] > 0)
+            rares[s::SHARDS][there] = self.rares[s][mine["rare"][there].astype(np.int64) - 1]
+        return rows, rares
+
+    def nbytes(self) -> dict[str, int]:
+        """Bytes in use by rows, rare rows, pairs (whole tables) and shared state."""
+        rares = int(self.shards["rare_n"].sum()) * RARE.itemsize
+        return {
+            "rows": self.accounts * ROW.itemsize,
+            "rares": rares,
+            "pairs": sum(table.nbytes for table in self.pairs),
+            "pairs_known": int(self.shards["pair_n"].sum()),
+            "people": self.accounts * PERSON.itemsize,
+        }
+
+    def dump(self) -> dict[str, Any]:
+        """Everything, as arrays; the open epoch included."""
+        arrays: dict[str, Any] = {
+            "numbers": np.array([self.epoch, self.accounts, self.clock], np.int64),
+            "people": self.people[: self.accounts],
+            "entities": self.entities,
+            "deltas": np.concatenate(self.partials()),
+            "touched": np.concatenate(
+                [w.touched[: w.counts[kernel.TOUCHED_N]] for w in self.workers]
+            ),
+        }
+        for s in range(SHARDS):
+            used = len(range(s, self.accounts, SHARDS))
+            arrays[f"rows{s}"] = self.rows[s][:used]
+            arrays[f"rares{s}"] = self.rares[s][: self.shards[s]["rare_n"]]
+            arrays[f"pairs{s}"] = self.pairs[s]
+        arrays["pair_n"] = self.shards["pair_n"].copy()
+        return arrays
+
+    def load(self, arrays: dict[str, Any]) -> None:
+        """Take the place of a dump, on any number of workers."""
+        self.epoch, self.accounts, self.clock = (int(n) for n in arrays["numbers"])
+        self.entities = arrays["entities"].copy()
+        self._fit(self.accounts, self.entities.size)
+        self.people[: self.accounts] = arrays["people"]
+        for s in range(SHARDS):
+            rows, rares = arrays[f"rows{s}"], arrays[f"rares{s}"]
+            self.rows[s][: rows.size] = rows
+            self.rares[s] = np.zeros(rares.size + 64, RARE)
+            self.rares[s][: rares.size] = rares
+            self.pairs[s] = arrays[f"pairs{s}"].copy()
+            self.shards[s]["rare_n"] = rares.size
+        self.shards["pair_n"] = arrays["pair_n"]
+        self._point()
+        self._share_out(arrays["deltas"], arrays["touched"])
+        self.open(self.epoch)
+
+    def _share_out(self, deltas: Any, touched: Any) -> None:
+        """Give the open epoch's touched accounts to the workers of their shards."""
+        n = len(self.workers)
+        for w, worker in enumerate(self.workers):
+            mine = touched[(touched["account"] % SHARDS) % n == w]
+            worker.make_room(mine.size)
+            worker.touched[: mine.size] = mine
+            worker.counts[kernel.TOUCHED_N] = mine.size
+            for at, touch in enumerate(mine):
+                account = int(touch["account"])
+                self.rows[account % SHARDS][account // SHARDS]["touched"] = at
+        first = self.workers[0]
+        first.deltas = np.concatenate([deltas, np.zeros(8192, DELTA)])
+        first.counts[kernel.DELTAS_N] = deltas.size

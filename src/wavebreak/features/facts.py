@@ -1,0 +1,240 @@
+"""The fan-out: from a batch of the log to facts, each keyed by one account, with their epochs.
+
+One ordered writer reads the log: it gives slots, positions and epoch numbers. An event makes at
+most two facts, the actor's and the counterpart's. A late event (more than `lateness_s` behind the
+newest) and one seen before make none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from wavebreak.events import TYPES
+from wavebreak.features.catalog import KINDS
+from wavebreak.features.jit import compiled
+from wavebreak.features.names import Names, Seen
+from wavebreak.features.state import (
+    ATTEST_KNOWN,
+    ATTEST_TRUE,
+    BROADCAST,
+    CONTACT_KNOWN,
+    EVENT,
+    IN_CONTACTS,
+    LINKED,
+    MISMATCH,
+    MISMATCH_KNOWN,
+    NONE,
+    SHARDS,
+    TO_GROUP,
+    UNKNOWN,
+)
+
+EPOCH_MS = 60_000
+NO_FACT = 255
+_ROLES: dict[str, tuple[str, str]] = {
+    "account.registered": ("registered", ""),
+    "session.started": ("session", ""),
+    "typing.started": ("typing", ""),
+    "message.sent": ("sent", "received"),
+    "message.delivered": ("", "delivered"),
+    "message.read": ("read", "read_by"),
+    "message.undeliverable": ("undeliverable", ""),
+    "contact.looked_up": ("looked_up", ""),
+    "contact.added": ("contact_added", "added_as_contact"),
+    "contact.removed": ("contact_removed", "removed_as_contact"),
+    "group.created": ("group_created", ""),
+    "group.member_added": ("member_added", "added_to_group"),
+    "group.joined": ("group_joined", ""),
+    "group.left": ("group_left", "member_left"),
+    "user.reported": ("reported", "reported_by"),
+    "user.blocked": ("blocked", "blocked_by"),
+    "user.unblocked": ("", "unblocked_by"),
+    "consent.granted": ("", ""),
+    "consent.revoked": ("", ""),
+    "challenge.passed": ("challenge_passed", ""),
+    "challenge.failed": ("challenge_failed", ""),
+    "account.deleted": ("deleted", ""),
+    "label.assigned": ("labelled", ""),
+}
+"""For each event type the kinds of its actor's and its counterpart's fact ("": no fact)."""
+
+
+def fact_kinds() -> Any:
+    """Kind of fact by event type and role: uint8, shape (256, 2); 255 where there is none."""
+    kinds = np.full((256, 2), NO_FACT, np.uint8)
+    for code, name in enumerate(TYPES):
+        for role, kind in enumerate(_ROLES[name]):
+            if kind:
+                kinds[code, role] = KINDS.index(kind)
+    return kinds
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Facts of one stretch of the log within one epoch.
+
+    `codes` are event index · 2 + role, grouped by shard at `offsets`; `base` is the position of
+    `events[0]` in the log.
+    """
+
+    epoch: int
+    base: int
+    events: Any
+    codes: Any
+    offsets: Any
+    ids: pa.Array
+
+
+@compiled()
+def _stamp(ts: Any, repeated: Any, lateness: int, newest: int, drop: Any, epochs: Any) -> int:
+    for i in range(ts.size):
+        if repeated[i]:
+            drop[i] = 1
+        elif ts[i] < newest - lateness:
+            drop[i] = 2
+        else:
+            newest = max(newest, ts[i])
+        epochs[i] = newest // EPOCH_MS
+    return newest
+
+
+@compiled()
+def _scatter(events: Any, kinds: Any, codes: Any, offsets: Any) -> None:
+    """Group facts by shard, in log order within each (a counting sort)."""
+    fill = np.zeros(SHARDS + 1, np.int64)
+    for step in range(2):
+        for i in range(events.size):
+            ev = events[i]
+            if ev.drop:
+                continue
+            if kinds[ev.type, 0] != NO_FACT:
+                s = np.int64(ev.account) & (SHARDS - 1)
+                if step == 1:
+                    codes[fill[s]] = 2 * i
+                fill[s] += 1
+            if kinds[ev.type, 1] != NO_FACT and ev.peer != NONE:
+                s = np.int64(ev.peer) & (SHARDS - 1)
+                if step == 1:
+                    codes[fill[s]] = 2 * i + 1
+                fill[s] += 1
+        if step == 0:
+            at = 0
+            for s in range(SHARDS):
+                offsets[s] = at
+                at += fill[s]
+                fill[s] = offsets[s]
+            offsets[SHARDS] = at
+
+
+_NUMBERS = (
+    ("size", "size", 0xFFFFFFFF), ("count", "count", 0xFFFFFFFF), ("hits", "hits", 0xFFFFFFFF),
+    ("attempts", "attempts", 65535), ("media", "media", 255),
+    ("verification", "verification", 255), ("channel", "channel", 255), ("label", "label", 255),
+)  # fmt: skip
+_FLAGS = (
+    ("in_contacts", CONTACT_KNOWN, IN_CONTACTS), ("broadcast", 0, BROADCAST),
+    ("linked", 0, LINKED), ("attested", ATTEST_KNOWN, ATTEST_TRUE),
+)  # fmt: skip
+_ENTITIES = (("network", "n"), ("block", "b"), ("device", "d"), ("client", "c"))
+
+
+class Fanout:
+    """The one ordered reader of a log.
+
+    `accounts` and `entities` hold the slots; `duplicates` and `late` count what made no facts.
+    """
+
+    def __init__(self, *, lateness_s: int = 60) -> None:
+        self.lateness_ms = lateness_s * 1000
+        self.accounts, self.entities, self.seen = Names(seed=1), Names(seed=2), Seen()
+        self.kinds = fact_kinds()
+        self.newest, self.position, self.duplicates, self.late = -1, 0, 0, 0
+
+    def segments(self, log: pa.RecordBatch) -> Iterator[Segment]:
+        """Facts of a batch of the log, a segment for each epoch that it reaches into."""
+        if not log.num_rows:
+            return
+        ids = log.column("id")
+        ts = log.column("ts").to_numpy()
+        drop, epochs = np.zeros(ts.size, np.uint8), np.zeros(ts.size, np.int64)
+        newest = self.newest if self.newest >= 0 else int(ts[0])
+        self.newest = _stamp(
+            ts, self.seen.repeated(ids), self.lateness_ms, newest, drop, epochs
+        )
+        self.duplicates += int((drop == 1).sum())
+        self.late += int((drop == 2).sum())
+        events = self._events(log, ts, drop)
+        base, self.position = self.position, self.position + ts.size
+        cuts = np.flatnonzero(np.diff(epochs)) + 1
+        for begin, end in zip([0, *cuts], [*cuts, ts.size], strict=True):
+            part = events[begin:end]
+            codes, offsets = np.zeros(2 * part.size, np.uint32), np.zeros(SHARDS + 1, np.int64)
+            _scatter(part, self.kinds, codes, offsets)
+            yield Segment(
+                int(epochs[begin]), base + int(begin), part, codes[: offsets[-1]], offsets,
+                ids.slice(begin, end - begin),
+            )  # fmt: skip
+
+    def _events(self, log: pa.RecordBatch, ts: Any, drop: Any) -> Any:
+        events = np.zeros(ts.size, EVENT)
+        events["ts"], events["drop"] = ts, drop
+        events["type"] = log.column("type").to_numpy()
+        # Interleaved, so that slots are given in log order whatever the batch size.
+        both = _interleaved(log.column("account"), log.column("peer"))
+        slots = self.accounts.slots(both)
+        events["account"], events["peer"] = slots[0::2], slots[1::2]
+        for name, column, top in _NUMBERS:
+            events[name] = _filled(log.column(column), _default(name), top)
+        flags = np.zeros(ts.size, np.uint16)
+        for column, known, true in _FLAGS:
+            values = log.column(column)
+            if values.null_count < len(values):
+                flags[values.is_valid().to_numpy(zero_copy_only=False)] |= known
+                flags[pc.fill_null(values, False).to_numpy(zero_copy_only=False)] |= true
+        flags[log.column("group").is_valid().to_numpy(zero_copy_only=False)] |= TO_GROUP
+        flags |= _countries(log)
+        events["flags"] = flags
+        for column, prefix in _ENTITIES:
+            self._entity(events, log.column(column), column, prefix)
+        return events
+
+    def _entity(self, events: Any, values: pa.Array, column: str, prefix: str) -> None:
+        if values.null_count == len(values):
+            return
+        there = np.flatnonzero(values.is_valid().to_numpy(zero_copy_only=False))
+        named = pc.binary_join_element_wise(prefix, values.drop_null(), ":")
+        events[column][there] = self.entities.slots(named) + 1
+
+
+def _default(name: str) -> int:
+    return {"size": 0, "count": 1, "hits": 0, "attempts": 0}.get(name, UNKNOWN)
+
+
+def _filled(values: pa.Array, default: int, top: int) -> Any:
+    if values.null_count == len(values):
+        return default
+    filled = pc.fill_null(values, default) if values.null_count else values
+    return np.minimum(filled.to_numpy(zero_copy_only=False), top)
+
+
+def _interleaved(first: pa.Array, second: pa.Array) -> pa.Array:
+    n = len(first)
+    order = np.empty(2 * n, np.int64)
+    order[0::2], order[1::2] = np.arange(n), np.arange(n, 2 * n)
+    return pa.concat_arrays([first, second]).take(pa.array(order))
+
+
+def _countries(log: pa.RecordBatch) -> Any:
+    number, network = log.column("number_country"), log.column("network_country")
+    if number.null_count == len(number) or network.null_count == len(network):
+        return np.zeros(len(number), np.uint16)
+    differ = pc.not_equal(number, network)
+    flags = np.where(differ.is_valid().to_numpy(zero_copy_only=False), MISMATCH_KNOWN, 0)
+    flags |= np.where(pc.fill_null(differ, False).to_numpy(zero_copy_only=False), MISMATCH, 0)
+    return flags.astype(np.uint16)

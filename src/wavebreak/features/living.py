@@ -1,0 +1,254 @@
+"""What everything but a message does to a row: registration, sessions, groups, lookups, feedback."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from wavebreak.features.jit import compiled
+from wavebreak.features.pairs import first_of, flags_of, last_of, packed, touched_of
+from wavebreak.features.rings import bump, hop, total
+from wavebreak.features.state import (
+    ADDED,
+    ARRIVALS,
+    ATTEST_KNOWN,
+    ATTEST_TRUE,
+    ATTESTED,
+    ATTESTED_KNOWN,
+    BAD,
+    BLAMED,
+    BLOCKED,
+    CONTACT,
+    COUNTRY_KNOWN,
+    COUNTRY_MISMATCH,
+    DOUBTED,
+    HUNTED,
+    LABEL_ABUSIVE,
+    LABEL_BENIGN,
+    LINKED,
+    MISMATCH,
+    MISMATCH_KNOWN,
+    REGISTERED_HERE,
+    REPLIED,
+    REPORTED,
+    TRUSTED,
+    WROTE,
+)
+from wavebreak.features.writing import birth, emit, everywhere, pair
+
+ANSWER_S = 86_400
+LURK_LEAST_S, LURK_MOST_S = 3_600, 604_800
+WEIGHT_ONE = 64
+
+
+@compiled()
+def rare_tick(r: Any, now: int) -> None:
+    """Move a rare row's clock to `now` (seconds)."""
+    old = np.int64(r.clock)
+    if now <= old:
+        return
+    r.clock = now
+    hop(r.created_1h, old // 240, now // 240)
+    hop(r.added_1h, old // 240, now // 240)
+    for ring in (r.added_1d, r.strangers_1d, r.group_sends_1d, r.lookups_1d, r.hits_1d):
+        hop(ring, old // 5760, now // 5760)
+    hop(r.created_1d, old // 5760, now // 5760)
+    hop(r.joins_1d, old // 5760, now // 5760)
+    for ring in (r.added_7d, r.left_7d, r.undeliverable_7d, r.report_weight_7d, r.block_weight_7d):
+        hop(ring, old // 40320, now // 40320)
+    for small in (r.lurked_7d, r.reports_7d, r.unproven_7d, r.blocks_7d):
+        hop(small, old // 40320, now // 40320)
+
+
+@compiled()
+def rare_of(sh: Any, rares: Any, row: Any) -> Any:
+    """The account's rare row, made if absent, at the account's clock."""
+    now = np.int64(row.clock)
+    if row.rare == 0:
+        sh.rare_n += 1
+        row.rare = sh.rare_n
+        rares[sh.rare_n - 1].clock = now
+    r = rares[np.int64(row.rare) - 1]
+    rare_tick(r, now)
+    return r
+
+
+@compiled()
+def registered(row: Any, ev: Any, deltas: Any, counts: Any, now: int) -> None:
+    """The account's registration: what is known of number, network, device and client."""
+    row.registered = now + 1
+    row.attempts = min(np.int64(ev.attempts), 255)
+    row.verification = ev.verification
+    if ev.channel != 255:
+        row.channel = ev.channel
+    flags = np.int64(row.flags) | REGISTERED_HERE
+    if ev.flags & ATTEST_KNOWN:
+        flags |= ATTESTED_KNOWN | (ATTESTED if ev.flags & ATTEST_TRUE else 0)
+    if ev.flags & MISMATCH_KNOWN:
+        flags |= COUNTRY_KNOWN | (COUNTRY_MISMATCH if ev.flags & MISMATCH else 0)
+    row.flags = flags
+    row.network = max(row.network, ev.network) if ev.network == 0 else ev.network
+    row.block = ev.block
+    row.device = max(row.device, ev.device) if ev.device == 0 else ev.device
+    row.client = max(row.client, ev.client) if ev.client == 0 else ev.client
+    everywhere(row, deltas, counts, ARRIVALS, 1)
+
+
+@compiled()
+def session(sh: Any, rares: Any, row: Any, ev: Any, deltas: Any, counts: Any, now: int) -> None:
+    """A connection: moves to another network or device, companions."""
+    moved = False
+    if ev.network > 0 and ev.network != row.network:
+        if row.network > 0:
+            moved = True
+            clock = np.int64(row.clock)
+            bump(row.network_changes, now // 40320, clock // 40320, 1, 255)
+            emit(deltas, counts, ARRIVALS, ev.network - 1, 1)
+        row.network = ev.network
+    if ev.flags & LINKED:
+        row.linked = now + 1
+        row.firsts_on_device = 0
+    elif ev.device > 0 and ev.device != row.device:
+        if row.device > 0:
+            moved = True
+            row.device_changes = min(np.int64(row.device_changes) + 1, 255)
+            row.device_changed = now + 1
+            row.firsts_on_device = 0
+            emit(deltas, counts, ARRIVALS, ev.device - 1, 1)
+        row.device = ev.device
+    if ev.client > 0:
+        row.client = ev.client
+    if moved and row.rare > 0:
+        r = rare_of(sh, rares, row)
+        if r.answered > 0 and now - (np.int64(r.answered) - 1) <= ANSWER_S:
+            r.changes_after_answer = min(np.int64(r.changes_after_answer) + 1, 255)
+
+
+@compiled()
+def tie(sh: Any, pairs: Any, local: int, peer: int, now: int, there: bool) -> None:
+    """An address-book tie between two accounts comes or goes."""
+    at = pair(sh, pairs, local, peer, now)
+    value = pairs[at].value
+    flags = flags_of(value) | CONTACT if there else flags_of(value) & ~CONTACT
+    pairs[at].value = packed(flags, first_of(value), last_of(value), touched_of(value))
+
+
+@compiled()
+def member_added(sh: Any, r: Any, pairs: Any, ev: Any, local: int, now: int) -> None:
+    """The account adds a member to a group."""
+    clock = np.int64(r.clock)
+    r.added += 1
+    bump(r.added_1h, now // 240, clock // 240, 1, 65535)
+    bump(r.added_1d, now // 5760, clock // 5760, 1, 65535)
+    bump(r.added_7d, now // 40320, clock // 40320, 1, 65535)
+    at = pair(sh, pairs, local, ev.peer, now)
+    value = pairs[at].value
+    flags = flags_of(value)
+    if (flags & (WROTE | REPLIED | CONTACT | ADDED)) == 0:
+        bump(r.strangers_1d, now // 5760, clock // 5760, 1, 65535)
+    pairs[at].value = packed(flags | ADDED, first_of(value), last_of(value), touched_of(value))
+
+
+@compiled()
+def lurked(r: Any, now: int) -> None:
+    """A first contact: does it follow a silent stay in a group?"""
+    joined = np.int64(r.joined)
+    silent = joined > 0 and r.wrote_group < joined
+    if silent and LURK_LEAST_S <= now - (joined - 1) <= LURK_MOST_S:
+        bump(r.lurked_7d, now // 40320, np.int64(r.clock) // 40320, 1, 255)
+
+
+@compiled()
+def credibility(people: Any, reporter: int) -> int:
+    """Weight of one report in 1/64: half-trusting strangers, less after each doubtful report."""
+    trusted = np.int64(people[reporter].trusted)
+    doubted = np.int64(people[reporter].doubted)
+    return WEIGHT_ONE * (trusted + 3) // (trusted + 2 * doubted + 4)
+
+
+@compiled()
+def complaint(
+    sh: Any, row: Any, r: Any, pairs: Any, people: Any, ev: Any, local: int, now: int,
+    deltas: Any, counts: Any, block: bool,
+) -> None:  # fmt: skip
+    """A report or a block against the account, weighed by proof of receipt and credibility."""
+    mark = BLOCKED if block else REPORTED
+    clock = np.int64(r.clock)
+    who = np.int64(ev.account)
+    at = pair(sh, pairs, local, who, now)
+    value = pairs[at].value
+    flags = flags_of(value)
+    pairs[at].value = packed(flags | mark, first_of(value), last_of(value), touched_of(value))
+    if not block:
+        r.reports += 1
+        r.reported = now + 1
+    if flags & mark:
+        return
+    weight = credibility(people, who)
+    proven = (flags & (WROTE | ADDED)) != 0
+    if not proven:
+        weight = weight // 64
+    elif flags & REPLIED:
+        weight = weight // 4
+    if block:
+        bump(r.blocks_7d, now // 40320, clock // 40320, 1, 255)
+        bump(r.block_weight_7d, now // 40320, clock // 40320, weight, 65535)
+        return
+    bump(r.reports_7d, now // 40320, clock // 40320, 1, 255)
+    bump(r.report_weight_7d, now // 40320, clock // 40320, weight, 65535)
+    if not proven:
+        bump(r.unproven_7d, now // 40320, clock // 40320, 1, 255)
+        if total(r.group_sends_1d) == 0:
+            emit(deltas, counts, DOUBTED, who, 1)
+    elif row.standing >= 4 or row.flags & LABEL_ABUSIVE:
+        emit(deltas, counts, TRUSTED, who, 1)
+    else:
+        r.reporters[np.int64(r.reporter_n) & 3] = who + 1
+        r.reporter_n += 1
+
+
+@compiled()
+def answer_reporters(r: Any, deltas: Any, counts: Any, table: int) -> None:
+    """Credit (TRUSTED) or doubt (DOUBTED) the last four who reported with proof, once."""
+    for j in range(4):
+        if r.reporters[j] > 0:
+            emit(deltas, counts, table, np.int64(r.reporters[j]) - 1, 1)
+            r.reporters[j] = 0
+    r.reporter_n = 0
+
+
+@compiled()
+def blame(row: Any, deltas: Any, counts: Any) -> None:
+    """Hold the abuse against the account's entities and mark its last cold targets, once."""
+    if row.flags & BLAMED:
+        return
+    row.flags = np.int64(row.flags) | BLAMED
+    everywhere(row, deltas, counts, BAD, 1)
+    for j in range(4):
+        if row.targets[j] > 0:
+            emit(deltas, counts, HUNTED, np.int64(row.targets[j]) - 1, 1)
+
+
+@compiled()
+def labelled(row: Any, r: Any, ev: Any, deltas: Any, counts: Any) -> bool:
+    """A label from a person or a trap. True when it clears the account (label `benign`)."""
+    if ev.label == 0:
+        row.flags = (np.int64(row.flags) | LABEL_ABUSIVE) & ~LABEL_BENIGN
+        blame(row, deltas, counts)
+        answer_reporters(r, deltas, counts, TRUSTED)
+        return False
+    if ev.label != 1:
+        return False
+    if row.flags & BLAMED:
+        everywhere(row, deltas, counts, BAD, -1)
+    row.flags = (np.int64(row.flags) | LABEL_BENIGN) & ~(LABEL_ABUSIVE | BLAMED)
+    answer_reporters(r, deltas, counts, DOUBTED)
+    return True
+
+
+@compiled()
+def register(row: Any, ev: Any, deltas: Any, counts: Any, now: int) -> None:
+    """Registration and its announcement to others."""
+    registered(row, ev, deltas, counts, now)
+    birth(deltas, counts, ev.account, now)

@@ -1,0 +1,349 @@
+"""From strings to slots: exact, in order of first appearance, at about thirty bytes a name.
+
+A Python dict from id to slot costs 127 bytes an id. Here names lie in arenas, and sixty-four small
+tables hold (hash tag, slot); a tag that matches is checked against the bytes. Small tables grow one
+at a time, so that no growth is felt. `Seen` remembers event ids as 128-bit hashes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from wavebreak.features.jit import address_as_void_pointer, carray, compiled
+
+SUBS = 64
+_TABLE = np.dtype(
+    [("table", "i8"), ("capacity", "i8"), ("n", "i8"), ("arena", "i8"), ("arena_size", "i8"),
+     ("arena_n", "i8")]
+)  # fmt: skip
+_SEEN = np.dtype([("low", "u8"), ("high", "u8")])
+_FULL = 0.8
+_LONGEST = 128
+
+
+@compiled()
+def _mixed(text: Any, begin: int, end: int, seed: int) -> Any:
+    """A 64-bit hash of bytes: multiply and fold, eight at a time."""
+    h = np.uint64(seed) ^ (np.uint64(end - begin) * np.uint64(0x9E3779B97F4A7C15))
+    at = begin
+    while at < end:
+        word = np.uint64(0)
+        top = min(at + 8, end)
+        for j in range(at, top):
+            word |= np.uint64(text[j]) << np.uint64(8 * (j - at))
+        h = (h ^ word) * np.uint64(0xFF51AFD7ED558CCD)
+        h ^= h >> np.uint64(32)
+        at = top
+    h *= np.uint64(0xC4CEB9FE1A85EC53)
+    return h ^ (h >> np.uint64(29))
+
+
+@compiled()
+def _same(text: Any, begin: int, arena: Any, at: int, length: int) -> bool:
+    for j in range(length):
+        if text[begin + j] != arena[at + j]:
+            return False
+    return True
+
+
+@compiled()
+def _slot(subs: Any, where: Any, text: Any, begin: int, end: int, counts: Any, seed: int) -> int:
+    """The slot of one name, given if new; -1 when a table, an arena or `where` is full."""
+    h = _mixed(text, begin, end, seed)
+    number = np.int64(h & np.uint64(SUBS - 1))
+    sub = subs[number]
+    tag = np.int64(h >> np.uint64(34)) + 1
+    table = carray(address_as_void_pointer(sub.table), (sub.capacity,), np.int64)
+    arena = carray(address_as_void_pointer(sub.arena), (sub.arena_size,), np.uint8)
+    length = end - begin
+    at = ((tag - 1) * sub.capacity) >> 30
+    while table[at] != 0:
+        if table[at] >> 32 == tag:
+            slot = table[at] & 0xFFFFFFFF
+            place = where[slot]
+            if (place >> 48) & 255 == length and _same(
+                text, begin, arena, place & 0xFFFFFFFFFFFF, length
+            ):
+                return slot
+        at = at + 1 if at + 1 < sub.capacity else 0
+    if (
+        sub.n + 1 > sub.capacity * _FULL
+        or sub.arena_n + length > sub.arena_size
+        or counts[0] >= where.size
+    ):
+        return -1
+    slot = counts[0]
+    counts[0] += 1
+    for j in range(length):
+        arena[sub.arena_n + j] = text[begin + j]
+    where[slot] = (number << 56) | (length << 48) | sub.arena_n
+    sub.arena_n += length
+    sub.n += 1
+    table[at] = (tag << 32) | slot
+    return slot
+
+
+@compiled()
+def _intern(
+    subs: Any, where: Any, texts: Any, offsets: Any, valid: Any, out: Any, counts: Any, seed: int,
+    begin: int,
+) -> int:  # fmt: skip
+    """Slots of names from index `begin`; returns where it stopped (the length: all done)."""
+    for i in range(begin, out.size):
+        if valid[i]:
+            slot = _slot(subs, where, texts, offsets[i], offsets[i + 1], counts, seed)
+            if slot < 0:
+                return i
+            out[i] = slot
+        else:
+            out[i] = 0xFFFFFFFF
+    return np.int64(out.size)
+
+
+@compiled()
+def _move(old: Any, new: Any) -> None:
+    for i in range(old.size):
+        entry = old[i]
+        if entry != 0:
+            at = (((entry >> 32) - 1) * new.size) >> 30
+            while new[at] != 0:
+                at = at + 1 if at + 1 < new.size else 0
+            new[at] = entry
+
+
+def buffers(column: pa.Array) -> tuple[Any, Any, Any]:
+    """Offsets (int32 or int64), bytes and validity of a string column, without copying the bytes."""
+    wide = pa.types.is_large_string(column.type)
+    width = np.int64 if wide else np.int32
+    _, where, text = column.buffers()
+    offsets = np.frombuffer(where, width)[column.offset : column.offset + len(column) + 1]
+    data = np.frombuffer(text, np.uint8) if text is not None else np.zeros(0, np.uint8)
+    valid = np.ones(len(column), np.bool_)
+    if column.null_count:
+        valid = column.is_valid().to_numpy(zero_copy_only=False)
+    return offsets.astype(np.int64), data, valid
+
+
+class Names:
+    """A growing set of names, each with its slot.
+
+    >>> names = Names()
+    >>> names.slots(pa.array(["ann", "ben", "ann", None])).tolist()
+    [0, 1, 0, 4294967295]
+    >>> names.texts([1]).to_pylist()
+    ['ben']
+    """
+
+    def __init__(self, *, seed: int = 1) -> None:
+        self.seed = seed
+        self.counts = np.zeros(1, np.int64)
+        self.where = np.zeros(4096, np.int64)
+        self.tables = [np.zeros(64, np.int64) for _ in range(SUBS)]
+        self.arenas = [np.zeros(1024, np.uint8) for _ in range(SUBS)]
+        self.subs = np.zeros(SUBS, _TABLE)
+        self._point()
+
+    def __len__(self) -> int:
+        return int(self.counts[0])
+
+    def _point(self) -> None:
+        for s in range(SUBS):
+            self.subs[s]["table"] = self.tables[s].ctypes.data
+            self.subs[s]["capacity"] = self.tables[s].size
+            self.subs[s]["arena"] = self.arenas[s].ctypes.data
+            self.subs[s]["arena_size"] = self.arenas[s].size
+
+    def _grow(self) -> None:
+        """Give room to what is near its limit; each step moves one small table."""
+        if self.counts[0] >= self.where.size:
+            wider = np.zeros(self.where.size * 2, np.int64)
+            wider[: self.where.size] = self.where
+            self.where = wider
+        for s in range(SUBS):
+            sub = self.subs[s]
+            if sub["n"] + 1 > sub["capacity"] * _FULL:
+                table = np.zeros(int(sub["capacity"] * 1.5) + 1, np.int64)
+                _move(self.tables[s], table)
+                self.tables[s] = table
+            if sub["arena_n"] + _LONGEST * 2 > sub["arena_size"]:
+                arena = np.zeros(int(sub["arena_size"] * 1.5) + _LONGEST * 4, np.uint8)
+                arena[: sub["arena_n"]] = self.arenas[s][: sub["arena_n"]]
+                self.arenas[s] = arena
+        self._point()
+
+    def slots(self, column: pa.Array) -> Any:
+        """Slot of each name (uint32), new names in order; a null has slot 0xFFFFFFFF."""
+        offsets, data, valid = buffers(column)
+        out = np.zeros(len(column), np.uint32)
+        done = 0
+        while done < out.size:
+            done = _intern(
+                self.subs, self.where, data, offsets, valid, out, self.counts, self.seed, done
+            )
+            if done < out.size:
+                self._grow()
+        return out
+
+    def texts(self, slots: Any) -> pa.Array:
+        """The names of slots."""
+        found = []
+        for slot in slots:
+            place = int(self.where[slot])
+            at, length = place & 0xFFFFFFFFFFFF, (place >> 48) & 255
+            found.append(self.arenas[place >> 56][at : at + length].tobytes().decode())
+        return pa.array(found, pa.string())
+
+    def nbytes(self) -> int:
+        """Bytes held by names in use (not by room kept for more)."""
+        tables = sum(table.nbytes for table in self.tables)
+        return int(tables + self.subs["arena_n"].sum() + 8 * len(self))
+
+    def dump(self) -> dict[str, Any]:
+        """Everything, as arrays."""
+        n = len(self)
+        lengths = [int(sub["arena_n"]) for sub in self.subs]
+        arenas = [self.arenas[s][: lengths[s]] for s in range(SUBS)]
+        return {
+            "where": self.where[:n],
+            "arenas": np.concatenate(arenas),
+            "lengths": np.array(lengths, np.int64),
+            "tables": np.concatenate(self.tables),
+            "capacities": np.array([table.size for table in self.tables], np.int64),
+            "filled": self.subs["n"].copy(),
+        }
+
+    def load(self, dumped: dict[str, Any]) -> None:
+        """Take the place of a dump."""
+        n = dumped["where"].size
+        self.counts[0] = n
+        self.where = np.zeros(max(4096, n * 2), np.int64)
+        self.where[:n] = dumped["where"]
+        self.subs["n"] = dumped["filled"]
+        self.subs["arena_n"] = dumped["lengths"]
+        ends, tops = np.cumsum(dumped["lengths"]), np.cumsum(dumped["capacities"])
+        for s in range(SUBS):
+            length, size = int(dumped["lengths"][s]), int(dumped["capacities"][s])
+            self.arenas[s] = np.zeros(length + _LONGEST * 4, np.uint8)
+            self.arenas[s][:length] = dumped["arenas"][ends[s] - length : ends[s]]
+            self.tables[s] = dumped["tables"][tops[s] - size : tops[s]].copy()
+        self._point()
+
+
+@compiled()
+def _put(table: Any, low: Any, high: Any) -> int:
+    """0 when the hash was there, 1 when it is new and put."""
+    at = np.int64(((high >> np.uint64(33)) * np.uint64(table.size)) >> np.uint64(31))
+    while table[at].low != np.uint64(0):
+        if table[at].low == low and table[at].high == high:
+            return 0
+        at = at + 1 if at + 1 < table.size else 0
+    table[at].low = low
+    table[at].high = high
+    return 1
+
+
+@compiled()
+def _has(table: Any, low: Any, high: Any) -> bool:
+    at = np.int64(((high >> np.uint64(33)) * np.uint64(table.size)) >> np.uint64(31))
+    while table[at].low != np.uint64(0):
+        if table[at].low == low and table[at].high == high:
+            return True
+        at = at + 1 if at + 1 < table.size else 0
+    return False
+
+
+@compiled()
+def _repeated(
+    tables: Any, sizes: Any, filled: Any, older: Any, older_sizes: Any, texts: Any, offsets: Any,
+    out: Any, begin: int,
+) -> int:  # fmt: skip
+    for i in range(begin, out.size):
+        low = _mixed(texts, offsets[i], offsets[i + 1], 11) | np.uint64(1)
+        high = _mixed(texts, offsets[i], offsets[i + 1], 0x5851F42D4C957F2D)
+        s = np.int64((low >> np.uint64(1)) & np.uint64(SUBS - 1))
+        table = carray(address_as_void_pointer(tables[s]), (sizes[s],), _SEEN)
+        if filled[s] + 1 > sizes[s] * _FULL:
+            return i
+        old = carray(address_as_void_pointer(older[s]), (older_sizes[s],), _SEEN)
+        if _has(old, low, high):
+            out[i] = True
+        else:
+            new = _put(table, low, high)
+            filled[s] += new
+            out[i] = new == 0
+    return np.int64(out.size)
+
+
+@compiled()
+def _rehash(old: Any, new: Any) -> None:
+    for i in range(old.size):
+        if old[i].low != np.uint64(0):
+            _put(new, old[i].low, old[i].high)
+
+
+class Seen:
+    """Which event ids have been seen, by a 128-bit hash, in two generations of bounded size.
+
+    The newest `limit` ids at least are remembered; beyond that (and far beyond the lateness that
+    is allowed) the older generation is forgotten, so that memory is bounded.
+
+    >>> seen = Seen()
+    >>> seen.repeated(pa.array(["a", "b", "a"])).tolist(), seen.repeated(pa.array(["b"])).tolist()
+    ([False, False, True], [True])
+    """
+
+    def __init__(self, *, limit: int = 1 << 25) -> None:
+        self.limit = limit
+        self.filled = np.zeros(SUBS, np.int64)
+        self.tables = [np.zeros(64, _SEEN) for _ in range(SUBS)]
+        self.older = [np.zeros(1, _SEEN) for _ in range(SUBS)]
+
+    def _grow(self) -> None:
+        if int(self.filled.sum()) >= self.limit:
+            self.older = self.tables
+            self.tables = [np.zeros(64, _SEEN) for _ in range(SUBS)]
+            self.filled[:] = 0
+        for s in range(SUBS):
+            if self.filled[s] + 1 > self.tables[s].size * _FULL:
+                table = np.zeros(self.tables[s].size * 2, _SEEN)
+                _rehash(self.tables[s], table)
+                self.tables[s] = table
+
+    def repeated(self, ids: pa.Array) -> Any:
+        """Whether each id was seen before (bool), remembering all."""
+        offsets, data, _ = buffers(ids)
+        out = np.zeros(len(ids), np.bool_)
+        done = 0
+        while done < out.size:
+            at = [np.array([t.ctypes.data for t in ts], np.int64) for ts in (self.tables, self.older)]
+            sizes = [np.array([t.size for t in ts], np.int64) for ts in (self.tables, self.older)]
+            done = _repeated(
+                at[0], sizes[0], self.filled, at[1], sizes[1], data, offsets, out, done
+            )
+            if done < out.size:
+                self._grow()
+        return out
+
+    def dump(self) -> dict[str, Any]:
+        """Everything, as arrays."""
+        return {
+            "filled": self.filled.copy(),
+            "sizes": np.array([t.size for t in self.tables], np.int64),
+            "tables": np.concatenate(self.tables),
+            "older_sizes": np.array([t.size for t in self.older], np.int64),
+            "older": np.concatenate(self.older),
+        }
+
+    def load(self, dumped: dict[str, Any]) -> None:
+        """Take the place of a dump."""
+        self.filled = dumped["filled"].copy()
+        for name, sizes in (("tables", "sizes"), ("older", "older_sizes")):
+            ends = np.cumsum(dumped[sizes])
+            parts = [
+                dumped[name][end - size : end].copy()
+                for end, size in zip(ends, dumped[sizes], strict=True)
+            ]
+            setattr(self, name, parts)

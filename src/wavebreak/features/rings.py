@@ -1,0 +1,119 @@
+"""Arithmetic that decides alike on every processor: hopping rings, blocks, bits, fixed-point logs.
+
+No logarithm or power of a C library is on the way to a decision (they differ between processors):
+logarithms come from a table made by decimal arithmetic, in 1/256.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal, localcontext
+from typing import Any
+
+import numpy as np
+
+from wavebreak.features.jit import compiled
+
+
+def _log2(x: Decimal) -> Decimal:
+    return x.ln() / Decimal(2).ln()
+
+
+def _tables() -> tuple[Any, Any, Any]:
+    with localcontext() as context:
+        context.prec = 40
+        logs = [int((_log2(1 + Decimal(i) / 256) * 256).to_integral_value()) for i in range(256)]
+        weighted = [0] + [int((_log2(Decimal(c)) * c * 256).to_integral_value())
+                          for c in range(1, 257)]  # fmt: skip
+        halves = [int((Decimal(2) ** (Decimal(-i) / 64) * 65536).to_integral_value())
+                  for i in range(64)]  # fmt: skip
+    return np.array(logs, "i8"), np.array(weighted, "i8"), np.array(halves, "i8")
+
+
+LOG2, COUNT_LOG2, HALVES = _tables()
+"""256 log2(1 + i/256); 256 c log2 c for c ≤ 256; 65,536 · 2^(-i/64)."""
+
+
+@compiled(inline="always")
+def hop(ring: Any, old: int, new: int) -> None:
+    """Move a ring's clock from bucket `old` to `new`: the buckets entered are emptied."""
+    if new - old >= 16:
+        for j in range(16):
+            ring[j] = 0
+    else:
+        for j in range(old + 1, new + 1):
+            ring[j & 15] = 0
+
+
+@compiled(inline="always")
+def bump(ring: Any, bucket: int, clock: int, amount: int, top: int) -> None:
+    """Add to the bucket of an item, up to `top`; an item older than the ring changes nothing."""
+    if bucket > clock - 16:
+        value = np.int64(ring[bucket & 15]) + amount
+        ring[bucket & 15] = min(value, top)
+
+
+@compiled(inline="always")
+def total(ring: Any) -> int:
+    """Sum of a ring's sixteen buckets."""
+    s = np.int64(0)
+    for j in range(16):
+        s += ring[j]
+    return s
+
+
+@compiled(inline="always")
+def part(ring: Any, newest: int, count: int) -> int:
+    """Sum of the `count` buckets that end with bucket `newest`."""
+    s = np.int64(0)
+    for j in range(count):
+        s += ring[(newest - j) & 15]
+    return s
+
+
+@compiled()
+def log2(x: int) -> int:
+    """256 · log2(x) for x ≥ 1, rounded down to the table's step.
+
+    >>> [log2(x) for x in (1, 2, 3, 1024)]
+    [0, 256, 406, 2560]
+    """
+    whole = np.int64(0)
+    rest = np.int64(x)
+    for step in (32, 16, 8, 4, 2, 1):
+        if rest >> step:
+            rest >>= step
+            whole += step
+    return whole * 256 + LOG2[((x << 8) >> whole) & 255 if whole < 54 else (x >> (whole - 8)) & 255]
+
+
+@compiled(inline="always")
+def ones(bits: int) -> int:
+    """Number of set bits among the lowest 64."""
+    x = np.uint64(bits)
+    x = x - ((x >> np.uint64(1)) & np.uint64(0x5555555555555555))
+    x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return np.int64((x * np.uint64(0x0101010101010101)) >> np.uint64(56))
+
+
+@compiled(inline="always")
+def push(bits: int, bit: bool) -> int:
+    """Shift a fact into the lowest of 32 bits."""
+    return ((np.int64(bits) << 1) | np.int64(bit)) & 0xFFFFFFFF
+
+
+@compiled()
+def decayed(value: int, epochs: int, half_life: int) -> int:
+    """`value` after `epochs` epochs of decay with a half-life in epochs, in integers.
+
+    >>> decayed(65536, 60, 60), decayed(65536, 0, 60), decayed(-65536, 6000, 60)
+    (32768, 65536, 0)
+    """
+    if epochs <= 0 or value == 0:
+        return value
+    sign = -1 if value < 0 else 1
+    shift = epochs // half_life
+    if shift >= 62:
+        return 0
+    step = (epochs % half_life) * 64 // half_life
+    return sign * ((((sign * value) * HALVES[step]) >> 16) >> shift)

@@ -1,0 +1,167 @@
+"""Layout of everything the kernel remembers, declared once. Zero always means "none yet".
+
+`ROW` is what every account has, side by side in one record, since one account's fields are read
+together; `RARE` is made when an account first creates a group, adds, looks up, is reported or is
+answered. Times are seconds since the epoch plus one, entities and indexes plus one, so that fresh
+memory (zeros) is a valid empty row. Shards are logical: account slot modulo `SHARDS`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final
+
+import numpy as np
+
+from wavebreak.features.catalog import FEATURES
+
+SHARDS: Final = 64
+"""Logical shards: fixed, so that a log decides alike on any number of workers."""
+SHARD_BITS: Final = 6
+BUCKETS: Final = 16
+"""Buckets a window: the current one and fifteen full ones."""
+NONE: Final = 0xFFFFFFFF
+"""Slot of "no account"."""
+FORGET: Final = 386
+"""Buckets of 40,320 s after which a pair that did not write is unknown again: 180 days."""
+OUTCOMES: Final = ("allow", "observe", "challenge", "limit", "restrict", "suspend", "ban")
+"""Outcomes, least to most severe; a code is an index."""
+STAGES: Final = ("registration", "messaging", "feedback", "review")
+
+_U1 = ("u1", (BUCKETS,))
+_U2 = ("u2", (BUCKETS,))
+
+
+def _layout(*fields: tuple[Any, ...]) -> np.dtype[np.void]:
+    """Widest fields first, so that alignment wastes nothing."""
+
+    def item(field: tuple[Any, ...]) -> int:
+        kind = field[1]
+        return -np.dtype(kind[0] if isinstance(kind, tuple) else kind).itemsize
+
+    ordered = sorted(fields, key=item)
+    return np.dtype([(f[0], *f[1]) if isinstance(f[1], tuple) else f for f in ordered], align=True)
+
+
+ROW = _layout(
+    # when: newest fact, first fact, registration
+    ("clock", "u4"), ("first_seen", "u4"), ("registered", "u4"),
+    # volume, first contacts, distinct peers, replies by the bucket of the first contact
+    ("sends_15s", _U1), ("sends_5m", _U1), ("sends_1h", _U2), ("sends_1d", _U2), ("sends_7d", _U2),
+    ("first_1h", _U1), ("first_1d", _U2), ("first_7d", _U2), ("peers_1d", _U2),
+    ("replied_7d", _U2), ("network_changes", _U1),
+    # totals of a life
+    ("sends", "u4"), ("direct", "u4"), ("received", "u4"), ("started", "u4"), ("inbound", "u4"),
+    ("mutual", "u4"), ("delivered", "u4"), ("read_by", "u4"), ("reads", "u4"),
+    ("one_way_run", "u2"), ("untyped_run", "u2"),
+    # rhythm: blocks of sixteen log gaps (1/256 log2 ms), the block being filled and the one before
+    ("last_sent", "i8"), ("gap_last", "u2"), ("gap_n", "u1"), ("gap_full", "u1"),
+    ("gap_sum", ("u4", (2,))), ("gap_square", ("u4", (2,))), ("gap_lag", ("u4", (2,))),
+    ("gap_low", ("u2", (2,))), ("gap_high", ("u2", (2,))), ("equal_bits", "u4"), ("equal_n", "u1"),
+    # typing, sizes, media
+    ("typing_at", "i8"), ("typing_peer", "u4"), ("typed_bits", "u4"), ("typed_n", "u1"),
+    ("rate_n", "u1"), ("rate_full", "u1"), ("rate_sum", ("u4", (2,))), ("rate_square", ("u4", (2,))),
+    ("sizes", ("u2", (4,))), ("repeat_bits", "u4"), ("repeat_n", "u1"),
+    ("media_bits", "u4"), ("media_n", "u1"),
+    # the day
+    ("hours", ("u1", (24,))), ("hour_n", "u2"), ("hour_s", "u4"), ("week", "u2"),
+    # whom: recent first contacts and new chats as bits, newest lowest; last cold targets
+    ("cold_bits", "u4"), ("cold_n", "u1"), ("hunted_bits", "u4"), ("hunted_n", "u1"),
+    ("young_bits", "u4"), ("young_n", "u1"), ("targets", ("u4", (4,))),
+    # who and where
+    ("network", "u4"), ("block", "u4"), ("device", "u4"), ("client", "u4"),
+    ("device_changed", "u4"), ("linked", "u4"), ("firsts_on_device", "u2"), ("device_changes", "u1"),
+    ("attempts", "u1"), ("verification", "u1"), ("channel", "u1"), ("flags", "u2"),
+    # standing
+    ("fired", "i8"), ("until", "u4"), ("standing", "u1"), ("strikes", "u1"), ("worst", "u1"),
+    ("to_strangers", "u4"), ("unwanted", "u4"),
+    # where this account stands in the epoch's list of touched accounts; its row of rare things
+    ("touched", "u4"), ("rare", "u4"),
+)  # fmt: skip
+"""One account. See `bytes_an_account`."""
+
+RARE = _layout(
+    ("clock", "u4"), ("created_1h", _U1), ("created_1d", _U1), ("added_1h", _U2), ("added_1d", _U2),
+    ("added_7d", _U2), ("strangers_1d", _U2), ("left_7d", _U2), ("joins_1d", _U1),
+    ("lurked_7d", _U1), ("group_sends_1d", _U2), ("lookups_1d", _U2), ("hits_1d", _U2),
+    ("undeliverable_7d", _U2), ("reports_7d", _U1), ("report_weight_7d", _U2),
+    ("unproven_7d", _U1), ("blocks_7d", _U1), ("block_weight_7d", _U2),
+    ("joined", "u4"), ("wrote_group", "u4"), ("answered", "u4"), ("refused", "u4"),
+    ("created", "u4"), ("added", "u4"), ("reports", "u4"), ("reported", "u4"),
+    ("reports_before", "u4"), ("reported_before", "u4"), ("reporters", ("u4", (4,))),
+    ("reporter_n", "u4"), ("action_at", "i8"), ("action_position", "i8"), ("action_stage", "u1"),
+    ("changes_after_answer", "u1"), ("challenges_failed", "u1"), ("met", "u1"),
+)  # fmt: skip
+"""What few accounts have: groups, lookups, feedback, our answers."""
+
+# ROW.flags
+ATTESTED_KNOWN, ATTESTED, COUNTRY_KNOWN, COUNTRY_MISMATCH = 1, 2, 4, 8
+DELETED, CREDITED, BLAMED, LABEL_ABUSIVE, LABEL_BENIGN = 16, 32, 64, 128, 256
+REGISTERED_HERE = 512
+# RARE.met: outcomes short of a restriction that the account has met
+MET_CHALLENGE, MET_LIMIT = 1, 2
+
+PAIR = np.dtype([("key", "u8"), ("value", "u8")])
+"""A known pair. key: owner's local slot << 32 | peer's slot, plus one. value: flags (7 bits), the
+bucket of the first send and of the last (5,760 s; 20 bits each), of the last touch (40,320 s)."""
+STARTED, REPLIED, WROTE, CONTACT, REPORTED, BLOCKED, ADDED = 1, 2, 4, 8, 16, 32, 64
+
+SHARD = np.dtype(
+    [("rows", "i8"), ("row_capacity", "i8"), ("rares", "i8"), ("rare_capacity", "i8"),
+     ("rare_n", "i8"), ("pairs", "i8"), ("pair_capacity", "i8"), ("pair_n", "i8")]
+)  # fmt: skip
+"""Where a shard's arrays lie in memory, and how full they are."""
+
+PERSON = np.dtype(
+    [("born", "u4"), ("until", "u4"), ("trusted", "u2"), ("doubted", "u2"), ("hunted", "u1"),
+     ("standing", "u1"), ("spare", "u2")]
+)  # fmt: skip
+"""What others read of an account, as of the last closed epoch."""
+
+ENTITY = np.dtype([("good", "i8"), ("bad", "i8"), ("arrivals", "i8"), ("epoch", "i8")])
+"""A network, number block, device or client: decayed weights in 1/65,536, as of `epoch`."""
+
+EVENT = np.dtype(
+    [("ts", "i8"), ("account", "u4"), ("peer", "u4"), ("network", "u4"), ("block", "u4"),
+     ("device", "u4"), ("client", "u4"), ("size", "u4"), ("count", "u4"), ("hits", "u4"),
+     ("attempts", "u2"), ("flags", "u2"), ("type", "u1"), ("media", "u1"), ("verification", "u1"),
+     ("channel", "u1"), ("label", "u1"), ("drop", "u1"), ("spare", "u2")], align=True
+)  # fmt: skip
+"""One event as the fan-out passes it on: numbers only. Entities plus one; 0 is "not given"."""
+CONTACT_KNOWN, IN_CONTACTS, BROADCAST, LINKED = 1, 2, 4, 8
+ATTEST_KNOWN, ATTEST_TRUE, TO_GROUP, MISMATCH_KNOWN, MISMATCH = 16, 32, 64, 128, 256
+UNKNOWN = 255
+"""Code of an enumeration that was not given."""
+
+HIT = np.dtype(
+    [("position", "i8"), ("ts", "i8"), ("hits", "i8"), ("until", "i8"), ("account", "u4"),
+     ("role", "u1"), ("kind", "u1"), ("outcome", "u1"), ("rule", "u1"),
+     ("values", "f8", (len(FEATURES),))], align=True
+)  # fmt: skip
+"""Rules that newly hit one account at one fact, and what was decided (outcome 255: nothing)."""
+
+DELTA = np.dtype([("key", "u4"), ("amount", "i4"), ("table", "u1"), ("spare", "u1", (3,))])
+"""A contribution to what accounts share: a sum, or for BORN, STANDING, UNTIL the owner's word."""
+GOOD, BAD, ARRIVALS, TRUSTED, DOUBTED, HUNTED, BORN, STANDING, UNTIL = range(9)
+
+TOUCH = np.dtype([("position", "i8"), ("account", "u4"), ("role", "u4")])
+"""An account touched in the open epoch, and its newest fact."""
+
+
+def digest() -> str:
+    """First 12 hex digits of the SHA-256 of the layout: snapshots of another are refused.
+
+    >>> len(digest())
+    12
+    """
+    layouts = (ROW, RARE, PAIR, PERSON, ENTITY, TOUCH)
+    return hashlib.sha256(repr([d.descr for d in layouts]).encode()).hexdigest()[:12]
+
+
+def bytes_an_account() -> dict[str, int]:
+    """Bytes that an account takes: its row and what others read of it; a rare row when it has one.
+
+    >>> sorted(bytes_an_account())
+    ['person', 'rare', 'row']
+    """
+    return {"row": ROW.itemsize, "rare": RARE.itemsize, "person": PERSON.itemsize}
