@@ -1,0 +1,291 @@
+"""Columns of events against the contract: whole batches at once, rows alone only in doubt.
+
+`doubtful` may doubt a good row, never trust a bad one; doubted rows are decided by `limits.judge`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from wavebreak.edge import codes_of
+from wavebreak.errors import FileError
+from wavebreak.events import REASONS, TYPES, WIRE_SCHEMA, Event, Refusal
+from wavebreak.formats.limits import EITHER, LIMITS, Limit, judge
+from wavebreak.formats.structs import wire_of
+
+_RFC3339 = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$"
+_UNITS = {"s": (1000, 1), "ms": (1, 1), "us": (1, 1000), "ns": (1, 1_000_000)}
+
+Mask = NDArray[np.bool_]
+
+
+class Taken(NamedTuple):
+    """Events that passed, with the line of each, and those that were refused."""
+
+    wire: pa.RecordBatch
+    lines: NDArray[np.int64]
+    refused: list[Refusal]
+
+
+def _per_type(test: Any) -> Mask:
+    # One entry a code, and one (the last, 255) for a type that is not known.
+    return np.array([test(t) for t in TYPES] + [False] * (256 - len(TYPES)))
+
+
+_ALLOWED = {n: _per_type(lambda t, n=n: n == "type" or n in LIMITS[t]) for n in WIRE_SCHEMA.names}
+_REQUIRED = {
+    n: _per_type(lambda t, n=n: n in LIMITS[t] and LIMITS[t][n].required)
+    for n in WIRE_SCHEMA.names
+    if any(n in fields and fields[n].required for fields in LIMITS.values())
+}
+_EITHER = _per_type(lambda t: t in EITHER)
+_LIMIT: dict[str, Limit] = {name: limit for f in LIMITS.values() for name, limit in f.items()}
+
+
+def take_columns(batch: pa.RecordBatch, first: int) -> Taken:
+    """Check a batch of a file's columns; `first` is the number of its first row, from 1."""
+    columns, doubt = _normal(batch)
+    wire = _wire(columns, batch.num_rows)
+    doubt |= doubtful(wire)
+    lines = np.arange(first, first + batch.num_rows)
+    if not doubt.any():
+        return Taken(wire, lines, [])
+    items = [_row(batch, wire, int(row)) for row in np.flatnonzero(doubt)]
+    return settle(wire, lines, doubt, items)
+
+
+def settle(wire: pa.RecordBatch, lines: NDArray[np.int64], doubt: Mask, items: list[Any]) -> Taken:
+    """Decide the doubted rows one by one; `items` holds each as a dict, in order."""
+    refused: list[Refusal] = []
+    good: list[Event] = []
+    good_lines: list[int] = []
+    for line, item in zip(lines[doubt].tolist(), items, strict=True):
+        verdict = judge(line, item)
+        if isinstance(verdict, Refusal):
+            refused.append(verdict)
+        else:
+            good.append(verdict)
+            good_lines.append(line)
+    kept = wire.filter(pa.array(~doubt))
+    return merged([Taken(kept, lines[~doubt], refused), taken_events(good, good_lines)])
+
+
+def taken_events(events: list[Event], lines: list[int]) -> Taken:
+    """Wrap events that are known to be good."""
+    return Taken(wire_of(events), np.array(lines, np.int64), [])
+
+
+def merged(parts: list[Taken]) -> Taken:
+    """Put parts together in the order of their lines."""
+    refused = sorted((r for p in parts for r in p.refused), key=lambda r: r.line)
+    filled = [p for p in parts if p.wire.num_rows]
+    if len(filled) <= 1:
+        only = filled[0] if filled else parts[0]
+        return Taken(only.wire, only.lines, refused)
+    lines = np.concatenate([p.lines for p in filled])
+    wire = pa.Table.from_batches([_undictionaried(p.wire) for p in filled]).combine_chunks()
+    order = np.argsort(lines, kind="stable")
+    if not np.array_equal(order, np.arange(len(order))):
+        wire, lines = wire.take(pa.array(order)), lines[order]
+    return Taken(wire.to_batches()[0], lines, refused)
+
+
+def _undictionaried(wire: pa.RecordBatch) -> pa.RecordBatch:
+    return wire.cast(WIRE_SCHEMA)
+
+
+def doubtful(wire: pa.RecordBatch, *, typed: bool = False) -> Mask:
+    """Mark the rows that may break the contract.
+
+    `typed` says that the rows were decoded into the contract's types: then only what those
+    cannot express is looked at (bytes, NUL characters, one counterpart, the range of a time).
+    """
+    codes = codes_of(wire.column("type"), TYPES).fill_null(255).to_numpy(zero_copy_only=False)
+    doubt: Mask = codes == 255
+    valid = {
+        name: column.is_valid().to_numpy(zero_copy_only=False)
+        for name, column in zip(wire.schema.names, wire.columns, strict=True)
+        if (name in ("peer", "group") or not typed) and column.null_count < len(column)
+    }
+    none = np.zeros(wire.num_rows, np.bool_)
+    doubt |= _EITHER[codes] & (valid.get("peer", none) == valid.get("group", none))
+    if not typed:
+        for name, table in _REQUIRED.items():
+            doubt |= table[codes] & ~valid.get(name, none)
+        for name, mask in valid.items():
+            doubt |= mask & ~_ALLOWED[name][codes]
+    for name, column in zip(wire.schema.names, wire.columns, strict=True):
+        if name != "type" and column.null_count < len(column):
+            wrong = _wrong(name, column, codes, typed)
+            if wrong is not None:
+                doubt |= pc.fill_null(wrong, False).to_numpy(zero_copy_only=False)
+    return doubt
+
+
+def _wrong(name: str, column: pa.Array, codes: NDArray[np.uint8], typed: bool) -> pa.Array | None:
+    limit = _LIMIT[name]
+    if limit.kind == "text":
+        return _wrong_text(column, limit, typed)
+    if limit.kind == "time" or (limit.kind == "integer" and not typed):
+        ends = pc.min_max(column).as_py()
+        if limit.low <= ends["min"] and ends["max"] <= limit.high:
+            return None
+        return pc.or_(pc.less(column, limit.low), pc.greater(column, limit.high))
+    if limit.kind == "choice" and not typed:
+        if name != "reason":
+            return pc.invert(pc.is_in(column, value_set=pa.array(limit.values)))
+        known = pa.array(np.zeros(len(column), np.bool_))
+        for kind, values in REASONS.items():
+            of_kind = pa.array(codes == TYPES.index(kind))
+            known = pc.or_(known, pc.and_(of_kind, pc.is_in(column, value_set=pa.array(values))))
+        return pc.invert(known)
+    return None
+
+
+def _wrong_text(column: pa.Array, limit: Limit, typed: bool) -> pa.Array | None:
+    sizes = pc.binary_length(column)
+    ends = pc.min_max(sizes).as_py()
+    wrong = None
+    if ends["max"] > limit.max_bytes or ends["min"] == 0:
+        wrong = pc.or_(pc.greater(sizes, limit.max_bytes), pc.equal(sizes, 0))
+    if _has_nul(column):
+        nul = pc.match_substring(column, "\0")
+        wrong = nul if wrong is None else pc.or_(wrong, nul)
+    if limit.pattern and not typed:
+        off = pc.invert(pc.match_substring_regex(column, limit.pattern))
+        wrong = off if wrong is None else pc.or_(wrong, off)
+    return wrong
+
+
+def _has_nul(column: pa.Array) -> bool:
+    offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset :][: len(column) + 1]
+    text = column.buffers()[2]
+    if text is None:
+        return False
+    return not np.frombuffer(text, np.uint8)[offsets[0] : offsets[-1]].all()
+
+
+def _wire(columns: dict[str, pa.Array], rows: int) -> pa.RecordBatch:
+    filled = [columns[f.name] if f.name in columns else pa.nulls(rows, f.type) for f in WIRE_SCHEMA]
+    return pa.RecordBatch.from_arrays(filled, schema=WIRE_SCHEMA)
+
+
+def _normal(batch: pa.RecordBatch) -> tuple[dict[str, pa.Array], Mask]:
+    """Bring columns to the wire's types; doubt the rows that cannot be brought."""
+    columns: dict[str, pa.Array] = {}
+    doubt = np.zeros(batch.num_rows, np.bool_)
+    if len(set(batch.schema.names)) < len(batch.schema.names):
+        raise FileError("two columns have one name", fix="give each column a name of its own")
+    for field, column in zip(batch.schema, batch.columns, strict=True):
+        if column.null_count == len(column):
+            continue
+        made = _brought(field.name, column) if field.name in WIRE_SCHEMA.names else None
+        if made is not None:
+            columns[field.name] = made
+        if made is None or made.null_count > column.null_count:
+            valid = column.is_valid()
+            lost = valid if made is None else pc.and_(valid, made.is_null())
+            doubt |= lost.to_numpy(zero_copy_only=False)
+    return columns, doubt
+
+
+def _brought(name: str, column: pa.Array) -> pa.Array | None:
+    want, have = WIRE_SCHEMA.field(name).type, column.type
+    try:
+        if pa.types.is_dictionary(have):
+            return _from_dictionary(name, column)
+        if _is_text(have) and not _is_utf8(column):
+            return None
+        if name == "ts":
+            return _times(column)
+        if pa.types.is_string(want) and _is_text(have):
+            return column.cast(want)
+        if pa.types.is_integer(want) and pa.types.is_integer(have):
+            return column.cast(want)
+    except pa.ArrowInvalid:
+        return None
+    return column if want.equals(have) else None
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
+
+
+def _is_utf8(column: pa.Array) -> bool:
+    """Check text; raises FileError where even its offsets are damaged."""
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        if not pa.types.is_string_view(column.type):
+            large = pa.types.is_large_string(column.type)
+            sound(column.view(pa.large_binary() if large else pa.binary()))
+        return False
+    return True
+
+
+def sound(column: pa.Array | pa.RecordBatch) -> None:
+    """Raise FileError where a column's buffers do not fit together."""
+    try:
+        column.validate(full=True)
+    except (pa.ArrowInvalid, pa.ArrowIndexError):
+        fix = "write the file again; it is damaged"
+        raise FileError("the columns of the file are damaged", fix=fix) from None
+
+
+def _from_dictionary(name: str, column: pa.Array) -> pa.Array | None:
+    sound(column.indices)
+    limits = pc.min_max(column.indices).as_py()
+    if limits["min"] is not None and not 0 <= limits["min"] <= limits["max"] < len(
+        column.dictionary
+    ):
+        sound(column)
+    words = _brought(name, column.dictionary)
+    if words is None or not pa.types.is_string(words.type):
+        return None
+    # A long word many times would grow past memory: it is refused, so it is not spread out.
+    fits = pc.less_equal(pc.binary_length(words), 1024)
+    return pc.if_else(fits, words, None).take(column.indices)
+
+
+def _times(column: pa.Array) -> pa.Array | None:
+    if pa.types.is_integer(column.type):
+        return column.cast(pa.int64())
+    if _is_text(column.type):
+        if not pc.all(pc.match_substring_regex(column, _RFC3339)).as_py():
+            return None
+        column = column.cast(pa.timestamp("us", "UTC"))
+    if not pa.types.is_timestamp(column.type) or column.type.tz is None:
+        return None
+    times, per = _UNITS[column.type.unit]
+    ticks = column.cast(pa.int64())
+    floor = ticks.fill_null(0).to_numpy(zero_copy_only=False) // per * times
+    return pa.array(floor, mask=column.is_null().to_numpy(zero_copy_only=False))
+
+
+def _row(batch: pa.RecordBatch, wire: pa.RecordBatch, row: int) -> dict[str, Any]:
+    """Give a doubted row as `judge` wants it: contract values where brought, else as they are."""
+    item: dict[str, Any] = {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if not column[row].is_valid:
+            continue
+        value: Any = b""
+        if name in WIRE_SCHEMA.names:
+            brought = wire.column(name)[row]
+            value = brought.as_py() if brought.is_valid else _value(column[row])
+        item[name] = value
+    return item
+
+
+def _value(cell: pa.Scalar) -> Any:
+    try:
+        value = cell.as_py()
+    except (ValueError, OverflowError, pa.ArrowException, ImportError):
+        return b""
+    return value if isinstance(value, str | int | float | bool) else b""

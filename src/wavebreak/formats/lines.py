@@ -1,0 +1,159 @@
+"""JSON Lines to columns: whole pieces through msgspec, line by line only where one fails."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from wavebreak.events import AnyEvent, Event, Refusal, shown
+from wavebreak.formats.columns import Taken, doubtful, merged, settle, taken_events
+from wavebreak.formats.limits import judge, refusal
+from wavebreak.formats.structs import wire_of
+
+MAX_LINE = 1 << 16
+"""Longest line (or array item) in bytes; a longer one is refused without being kept."""
+
+_CAREFUL = 1024
+_DECODER = msgspec.json.Decoder(AnyEvent)
+_BRACE = ord("{")
+
+
+class Piece(NamedTuple):
+    """Whole lines of a file: `text` ends in a newline, `first` is its first line's number."""
+
+    first: int
+    text: bytes
+    ends: NDArray[np.int64]
+
+    def part(self, start: int, stop: int) -> Piece:
+        """Cut out lines, counted from 0 within the piece."""
+        begin = int(self.ends[start - 1]) + 1 if start else 0
+        text = self.text[begin : int(self.ends[stop - 1]) + 1]
+        return Piece(self.first + start, text, self.ends[start:stop] - begin)
+
+
+def take_lines(piece: Piece) -> tuple[Taken, int]:
+    """Decode and check a piece; also gives how many events it held, refused ones included."""
+    taken = _take_at_once(piece)
+    if taken is not None:
+        return taken, len(piece.ends)
+    if len(piece.ends) <= _CAREFUL:
+        return _take_one_by_one(piece)
+    starts = range(0, len(piece.ends), _CAREFUL)
+    parts = [take_lines(piece.part(s, min(s + _CAREFUL, len(piece.ends)))) for s in starts]
+    return merged([taken for taken, _ in parts]), sum(read for _, read in parts)
+
+
+def _take_at_once(piece: Piece) -> Taken | None:
+    """Take a piece whose every line is one event in plain sight, else None."""
+    count = len(piece.ends)
+    starts = np.concatenate(([0], piece.ends[:-1] + 1))
+    # Every line opens with a brace, and events hold no second one: as many events as lines means
+    # that none spans two lines and no line holds two.
+    opens = np.frombuffer(piece.text, np.uint8)[starts]
+    if not (opens == _BRACE).all() or (piece.ends - starts).max(initial=0) > MAX_LINE:
+        return None
+    try:
+        events: list[Event] = _DECODER.decode_lines(piece.text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
+        return None
+    if len(events) != count:
+        return None
+    wire = wire_of(events)
+    members = sum(count - column.null_count for column in wire.columns)
+    if _members(piece.text) != members:
+        return None
+    lines = np.arange(piece.first, piece.first + count)
+    doubt = doubtful(wire, typed=True)
+    if not doubt.any():
+        return Taken(wire, lines, [])
+    return settle(wire, lines, doubt, [_item(events[i]) for i in np.flatnonzero(doubt)])
+
+
+def _members(text: bytes) -> int:
+    """Count the members of all objects; -1 where blanks or escapes hide them.
+
+    A repeated name shows as one member more than the event has fields.
+    """
+    plain = b'" ' not in text and b'"\t' not in text and b'"\r' not in text
+    return text.count(b'":') if plain else -1
+
+
+def _item(event: Event) -> dict[str, Any]:
+    fields = msgspec.structs.asdict(event)
+    return {
+        "type": event.__struct_config__.tag,
+        **{k: v for k, v in fields.items() if v is not None},
+    }
+
+
+def _take_one_by_one(piece: Piece) -> tuple[Taken, int]:
+    good: list[Event] = []
+    lines: list[int] = []
+    refused: list[Refusal] = []
+    start, read = 0, 0
+    for line, end in enumerate(piece.ends.tolist(), piece.first):
+        text, start = piece.text[start:end], end + 1
+        if not text or text.isspace():
+            continue
+        read += 1
+        verdict = _take_line(line, text)
+        if isinstance(verdict, Refusal):
+            refused.append(verdict)
+        else:
+            good.append(verdict)
+            lines.append(line)
+    return _checked(taken_events(good, lines), good, refused), read
+
+
+def _checked(taken: Taken, events: list[Event], refused: list[Refusal]) -> Taken:
+    doubt = doubtful(taken.wire, typed=True)
+    settled = taken
+    if doubt.any():
+        items = [_item(events[i]) for i in np.flatnonzero(doubt)]
+        settled = settle(taken.wire, taken.lines, doubt, items)
+    return merged([settled._replace(refused=settled.refused + refused)])
+
+
+def _take_line(line: int, text: bytes) -> Event | Refusal:
+    if len(text) > MAX_LINE:
+        what = f"longer than {MAX_LINE} bytes"
+        return refusal(
+            line, "too_long", "", what, "an event is short; send it without other content"
+        )
+    try:
+        event: Event | None = _DECODER.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
+        event = None
+    try:
+        item = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+        # What the standard library lets pass (half surrogates, deep nesting) msgspec may not.
+        if event is None:
+            msgspec.json.decode(text)
+    except _RepeatedError as e:
+        what, fix = "the field is given twice", "give it once"
+        return refusal(line, "duplicate_field", shown(e.args[0]), what, fix)
+    except (ValueError, RecursionError, msgspec.DecodeError, OverflowError):
+        what, fix = "not valid JSON in UTF-8", "write one JSON object a line"
+        return refusal(line, "bad_json", "", what, fix)
+    return judge(line, item) if event is None else event
+
+
+class _RepeatedError(Exception):
+    """A name stands twice in one object."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        seen: set[str] = set()
+        raise _RepeatedError(next(n for n, _ in pairs if n in seen or seen.add(n)))  # type: ignore[func-returns-value]
+    return made
+
+
+def _no_constant(_: str) -> Any:
+    raise ValueError

@@ -1,0 +1,105 @@
+"""Parquet and Arrow IPC as batches of bounded size, each with how far into the file it is."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from wavebreak.errors import FileError
+from wavebreak.events import LOG_SCHEMA, SCHEMA_KEY, TYPES
+from wavebreak.formats.columns import sound
+from wavebreak.formats.streams import BLOCK, Kind, Opened
+
+_MAGIC = b"ARROW1\0\0"
+
+Part = tuple[pa.RecordBatch, float]
+
+
+def parts(path: Path, kind: Kind, rows: int) -> Iterator[Part]:
+    """Give a columnar file's rows in batches of at most `rows`; raises FileError where damaged."""
+    try:
+        yield from (
+            _parquet(path, kind, rows) if kind.format == "parquet" else _ipc(path, kind, rows)
+        )
+    except (pa.ArrowException, OSError, ValueError, EOFError) as e:
+        if isinstance(e, FileError):
+            raise
+        fix = "write the file again; it is cut off, damaged or of another format"
+        what = "Parquet" if kind.format == "parquet" else "Arrow IPC"
+        raise FileError(f"{path} cannot be read as {what}", fix=fix) from None
+
+
+def _parquet(path: Path, kind: Kind, rows: int) -> Iterator[Part]:
+    if not kind.codec:
+        with pq.ParquetFile(path, memory_map=True) as file:
+            yield from _row_groups(file, rows)
+        return
+    # Parquet is read from its end: compressed once more, it has to be laid out first.
+    with tempfile.TemporaryFile() as laid_out:
+        opened = Opened(path, kind.codec)
+        while block := opened.read(BLOCK):
+            laid_out.write(block)
+        opened.close()
+        laid_out.seek(0)
+        with pq.ParquetFile(laid_out) as file:
+            yield from _row_groups(file, rows)
+
+
+def _row_groups(file: Any, rows: int) -> Iterator[Part]:
+    total, seen = max(file.metadata.num_rows, 1), 0
+    for batch in file.iter_batches(batch_size=rows):
+        seen += batch.num_rows
+        yield batch, min(seen / total, 1.0)
+
+
+def _ipc(path: Path, kind: Kind, rows: int) -> Iterator[Part]:
+    opened = Opened(path, kind.codec)
+    is_file = opened.read(len(_MAGIC)) == _MAGIC
+    opened.close()
+    if is_file and not kind.codec:
+        with pa.memory_map(str(path)) as source:
+            reader = pa.ipc.open_file(source)
+            for i in range(reader.num_record_batches):
+                yield from _slices(
+                    reader.get_batch(i), rows, lambda i=i: (i + 1) / reader.num_record_batches
+                )
+        return
+    opened = Opened(path, kind.codec)
+    if is_file:
+        # The file format is the stream format between a magic word and a footer.
+        opened.read(len(_MAGIC))
+    for batch in pa.ipc.open_stream(opened.stream):
+        yield from _slices(batch, rows, opened.progress)
+    opened.close()
+
+
+def _slices(batch: pa.RecordBatch, rows: int, progress: Any) -> Iterator[Part]:
+    for start in range(0, batch.num_rows, rows):
+        yield batch.slice(start, rows), progress()
+
+
+def is_log(schema: pa.Schema) -> bool:
+    """Tell whether a table is a log of ours; raises FileError for one of another version."""
+    version = (schema.metadata or {}).get(SCHEMA_KEY)
+    if version is None:
+        return False
+    if version != LOG_SCHEMA.metadata[SCHEMA_KEY] or not schema.equals(LOG_SCHEMA):
+        fix = "make it again with this version of Wavebreak"
+        raise FileError("a log of another version of Wavebreak", fix=fix)
+    return True
+
+
+def checked_log(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Give a log batch back, or raise FileError where it cannot be one."""
+    sound(batch)
+    needed = [batch.column(f.name) for f in LOG_SCHEMA if not f.nullable]
+    top = pc.max(batch.column("type")).as_py()
+    if any(c.null_count for c in needed) or (top or 0) >= len(TYPES):
+        raise FileError("the log is damaged", fix="make it again from its events")
+    return batch
