@@ -210,8 +210,8 @@ rows = st.dictionaries(
 
 
 # Few examples of many expressions each: it is the compilation that takes time.
-@settings(max_examples=12, deadline=None)
-@given(st.lists(truths, min_size=8, max_size=16), st.lists(rows, min_size=4, max_size=8))
+@settings(max_examples=8, deadline=None)
+@given(st.lists(truths, min_size=6, max_size=12), st.lists(rows, min_size=4, max_size=8))
 def test_random_expressions_are_worth_what_python_says(
     nodes: list[Node], examples: list[dict[str, float]]
 ) -> None:

@@ -33,15 +33,15 @@ import numba
 import numpy as np
 from wavebreak.features.jit import address_as_void_pointer, carray
 
-@numba.njit(inline="always")
+@numba.njit(error_model="numpy")
 def least(a, b):
     return a + b if a != a or b != b else (b if b < a else a)
 
-@numba.njit(inline="always")
+@numba.njit(error_model="numpy")
 def greatest(a, b):
     return a + b if a != a or b != b else (b if b > a else a)
 
-@numba.njit(inline="always")
+@numba.njit(error_model="numpy")
 def differs(a, b):
     return a < b or a > b
 
