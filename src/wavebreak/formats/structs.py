@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
@@ -13,6 +12,7 @@ import pyarrow as pa
 from wavebreak.events import EVENTS, TYPES, WIRE_SCHEMA, Event
 from wavebreak.formats.limits import milliseconds
 
+_GET = {name: attrgetter(name) for name in WIRE_SCHEMA.names}
 _CODE = {kind: code for code, kind in enumerate(EVENTS)}
 _WORDS = pa.array(TYPES)
 _SCHEMA = WIRE_SCHEMA.set(
@@ -58,13 +58,17 @@ def _mixed(events: list[Event], codes: Any, kinds: list[int]) -> dict[str, pa.Ar
 
 
 def _columns(kind: type[Event], events: list[Event]) -> dict[str, pa.Array]:
-    names = kind.__struct_fields__
     columns = {}
-    values: Sequence[Any]
-    for name, values in zip(names, zip(*map(attrgetter(*names), events), strict=True), strict=True):
-        if values.count(None) == len(values):
-            continue
-        if name == "ts" and any(type(v) is not int for v in values):
-            values = [milliseconds(v) if isinstance(v, datetime) else v for v in values]
-        columns[name] = pa.array(values, WIRE_SCHEMA.field(name).type)
+    for name in kind.__struct_fields__:
+        values = list(map(_GET[name], events))
+        if values.count(None) < len(values):
+            columns[name] = _column(values, WIRE_SCHEMA.field(name).type)
     return columns
+
+
+def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
+    try:
+        return pa.array(values, kind)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        # Times that came as RFC 3339.
+        return pa.array([milliseconds(v) if isinstance(v, datetime) else v for v in values], kind)
