@@ -135,20 +135,10 @@ def shares(
         figure, axes = _rows(labels, 1.3 if len(series) > 1 else 0.9)
         looks = ((BLUE, "o"),) if len(series) == 1 else ((ORANGE, "D"), (RED, "o"))
         offsets = np.linspace(-0.16, 0.16, len(series)) if len(series) > 1 else np.zeros(1)
-        for (label, values), (colour, mark), offset in zip(
-            series.items(), looks, offsets, strict=True
-        ):
+        for values, (colour, mark), offset in zip(series.values(), looks, offsets, strict=True):
             rows = np.arange(len(labels)) + offset
             axes.hlines(rows, [v.low for v in values], [v.high for v in values], colour, lw=2)
-            axes.plot(
-                [v.share for v in values],
-                rows,
-                mark,
-                color=colour,
-                ms=6,
-                label=label,
-                clip_on=False,
-            )
+            axes.plot([v.share for v in values], rows, mark, color=colour, clip_on=False)
         last = list(series.values())[-1]
         for row, value in enumerate(last):
             _beside(axes, row, value.words)
@@ -156,7 +146,8 @@ def shares(
         axes.set_xlim(0, 1 if whole else min(1.0, max(0.02, 1.05 * top)))
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
         if len(series) > 1:
-            figure.legend(loc="outside lower center", ncols=len(series), frameon=False)
+            marks = axes.get_lines()
+            figure.legend(marks, list(series), loc="outside lower center", ncols=2, frameon=False)
         about = "; ".join(f"{label}: {v.words}" for label, v in zip(labels, last, strict=True))
         return _svg(figure, name, title, about)
 

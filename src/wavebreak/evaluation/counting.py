@@ -122,9 +122,7 @@ class Evaluation:
                 "all": _ends(self.everyone),
                 "personas": {name: _ends(p) for name, p in self.personas.items()},
             },
-            "before_action": {
-                **{name: asdict(b) for name, b in self.before_action.items()},
-            },
+            "before_action": {name: asdict(b) for name, b in self.before_action.items()},
             "unlabelled": asdict(self.unlabelled),
             "absent": self.absent,
         }
@@ -258,44 +256,50 @@ def _object(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+@dataclass(frozen=True)
+class _Group:
+    """The accounts of one family or persona: rows of those seen, a count of those that were not."""
+
+    rows: NDArray[np.int64]
+    absent: int
+
+
+def _grouped(
+    path: Path, accounts: list[str]
+) -> tuple[dict[str, dict[str, _Group]], NDArray[np.int64]]:
+    """Match labels with the accounts of a run: groups by label and name, and the rows left over."""
+    row_of = {account: row for row, account in enumerate(accounts)}
+    found: dict[tuple[str, str], list[int | None]] = {}
+    for label in read_labels(path):
+        row = row_of.pop(label.account, None)
+        found.setdefault((label.label, label.family), []).append(row)
+    groups: dict[str, dict[str, _Group]] = {label: {} for label in LABELS}
+    for (kind, name), rows in sorted(found.items()):
+        seen = [row for row in rows if row is not None]
+        groups[kind][name] = _Group(np.array(seen, dtype=np.int64), len(rows) - len(seen))
+    return groups, np.array(sorted(row_of.values()), dtype=np.int64)
+
+
 def evaluate(run_dir: Path, labels: Path) -> Evaluation:
     """Hold the decisions of a run against labels."""
     table = read_accounts(run_dir)
     columns = _Columns.of(table)
-    row_of = {account: row for row, account in enumerate(table["account"].to_pylist())}
-    seen: dict[tuple[str, str], list[int]] = {}
-    absent: dict[tuple[str, str], int] = {}
-    for label in read_labels(labels):
-        key = (label.label, label.family)
-        rows = seen.setdefault(key, [])
-        absent.setdefault(key, 0)
-        row = row_of.pop(label.account, None)
-        if row is None:
-            absent[key] += 1
-        else:
-            rows.append(row)
-    groups = {key: np.array(seen[key], dtype=np.int64) for key in sorted(seen)}
-    counted = {
-        name: columns.family(rows, absent[(label, name)])
-        for (label, name), rows in groups.items()
-        if label == "abusive"
-    }
-    missing = {kind: sum(n for (label, _), n in absent.items() if label == kind) for kind in LABELS}
-    abusive = [rows for (label, _), rows in groups.items() if label == "abusive"]
-    everyone = np.concatenate([np.zeros(0, dtype=np.int64), *abusive])
-    total, total_before = columns.family(everyone, missing["abusive"]) if counted else _NO_FAMILY
+    groups, rest = _grouped(labels, table["account"].to_pylist())
+    absent = {kind: sum(g.absent for g in groups[kind].values()) for kind in LABELS}
+    abusive = groups["abusive"]
+    counted = {name: columns.family(g.rows, g.absent) for name, g in abusive.items()}
+    everyone = _NO_FAMILY
+    if abusive:
+        rows = np.concatenate([g.rows for g in abusive.values()])
+        everyone = columns.family(rows, absent["abusive"])
     return Evaluation(
         families={name: family for name, (family, _) in counted.items()},
         before_action={name: before for name, (_, before) in counted.items()},
-        everyone=total,
-        everyone_before=total_before,
-        personas={
-            name: columns.persona(rows, absent[(label, name)])
-            for (label, name), rows in groups.items()
-            if label == "benign"
-        },
-        unlabelled=columns.persona(np.array(sorted(row_of.values()), dtype=np.int64), 0),
-        absent=missing,
+        everyone=everyone[0],
+        everyone_before=everyone[1],
+        personas={name: columns.persona(g.rows, g.absent) for name, g in groups["benign"].items()},
+        unlabelled=columns.persona(rest, 0),
+        absent=absent,
         world=_object(labels.parent / "world.json"),
         run=_object(run_dir / "summary.json"),
     )

@@ -276,7 +276,8 @@ def reasons_table(explanation: Explanation, decision: dict[str, Any]) -> Table:
         f"What fired: {decision['outcome']}, {at}",
         ("feature", "value", "weight", "meaning"),
         rows,
-        words=frozenset({0, 3}),
+        f"Triggered by event {decision.get('trigger') or 'unknown'}; decision {decision['id']}.",
+        frozenset({0, 3}),
     )
 
 
