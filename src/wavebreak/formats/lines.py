@@ -27,7 +27,7 @@ class Piece(NamedTuple):
     """Whole lines of a file: `text` ends in a newline, `first` is its first line's number."""
 
     first: int
-    text: bytes
+    text: memoryview
     ends: NDArray[np.int64]
 
     def part(self, start: int, stop: int) -> Piece:
@@ -62,9 +62,9 @@ def _take_at_once(piece: Piece) -> Taken | None:
         return None
     if len(events) != count:
         return None
-    wire = wire_of(events)
-    members = sum(count - column.null_count for column in wire.columns)
-    if _members(piece.text) != members:
+    members = _members(piece.text)
+    wire = wire_of(events, members)
+    if sum(count - column.null_count for column in wire.columns) != members:
         return None
     lines = np.arange(piece.first, piece.first + count)
     doubt = doubtful(wire, typed=True)
@@ -73,7 +73,7 @@ def _take_at_once(piece: Piece) -> Taken | None:
     return settle(wire, lines, doubt, [_item(events[i]) for i in np.flatnonzero(doubt)])
 
 
-def _members(text: bytes) -> int:
+def _members(text: memoryview) -> int:
     """Count the members of all objects; -1 where blanks or escapes hide them.
 
     A repeated name shows as one member more than the event has fields.
@@ -99,7 +99,7 @@ def _take_one_by_one(piece: Piece) -> tuple[Taken, int]:
     refused: list[Refusal] = []
     start, read = 0, 0
     for line, end in enumerate(piece.ends.tolist(), piece.first):
-        text, start = piece.text[start:end], end + 1
+        text, start = bytes(piece.text[start:end]), end + 1
         if not text or text.isspace():
             continue
         read += 1

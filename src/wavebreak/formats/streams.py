@@ -160,20 +160,21 @@ def pieces(stream: Readable, limit: int) -> Iterator[Piece]:
         # Enough of a line without end is kept to see that it is too long.
         pending = pending[: MAX_LINE + 1]
         if cut:
-            yield from _cut(text[:cut], line, limit)
-            line += text.count(b"\n", 0, cut)
+            ends = _newlines(memoryview(text)[:cut])
+            yield from _cut(Piece(line, memoryview(text)[:cut], ends), limit)
+            line += len(ends)
     if pending:
-        yield from _cut(pending + b"\n", line, limit)
+        text = pending + b"\n"
+        yield Piece(line, memoryview(text), _newlines(memoryview(text)))
 
 
-def _cut(text: bytes, first: int, limit: int) -> Iterator[Piece]:
-    ends = np.flatnonzero(np.frombuffer(text, np.uint8) == _NEWLINE)
-    whole = Piece(first, text, ends)
-    if len(ends) <= limit:
-        yield whole
-        return
-    for start in range(0, len(ends), limit):
-        yield whole.part(start, min(start + limit, len(ends)))
+def _newlines(text: memoryview) -> NDArray[np.int64]:
+    return np.flatnonzero(np.frombuffer(text, np.uint8) == _NEWLINE)
+
+
+def _cut(whole: Piece, limit: int) -> Iterator[Piece]:
+    for start in range(0, len(whole.ends), limit):
+        yield whole.part(start, min(start + limit, len(whole.ends)))
 
 
 def items_or_lines(stream: Readable) -> Readable:

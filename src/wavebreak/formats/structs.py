@@ -13,6 +13,12 @@ from wavebreak.events import EVENTS, TYPES, WIRE_SCHEMA, Event
 from wavebreak.formats.limits import milliseconds
 
 _GET = {name: attrgetter(name) for name in WIRE_SCHEMA.names}
+# The fields that streams carry most often come first.
+_USUAL = ("ts", "account", "id", "peer", "size", "in_contacts")
+_FIELDS = {
+    kind: sorted(kind.__struct_fields__, key=lambda n: _USUAL.index(n) if n in _USUAL else 99)
+    for kind in EVENTS
+}
 _CODE = {kind: code for code, kind in enumerate(EVENTS)}
 _WORDS = pa.array(TYPES)
 _SCHEMA = WIRE_SCHEMA.set(
@@ -20,15 +26,20 @@ _SCHEMA = WIRE_SCHEMA.set(
 )
 
 
-def wire_of(events: list[Event]) -> pa.RecordBatch:
-    """Make a wire batch (its `type` dictionary-encoded) of events in their order."""
+def wire_of(events: list[Event], members: int = -1) -> pa.RecordBatch:
+    """Make a wire batch (its `type` dictionary-encoded) of events in their order.
+
+    `members` is how many fields are given in all, if that is known: once so many are found, the
+    columns that are left are taken as empty without a look.
+    """
+    sought = _Sought(members - len(events))
     codes = np.fromiter(map(_CODE.__getitem__, map(type, events)), np.uint8, len(events))
     kinds = np.flatnonzero(np.bincount(codes, minlength=1))
     columns: dict[str, pa.Array]
     if len(kinds) == 1:
-        columns = _columns(EVENTS[kinds[0]], events)
+        columns = _columns(EVENTS[kinds[0]], events, sought)
     else:
-        columns = _mixed(events, codes, kinds.tolist())
+        columns = _mixed(events, codes, kinds.tolist(), sought)
     columns["type"] = pa.DictionaryArray.from_arrays(pa.array(codes), _WORDS)
     filled = [
         columns[f.name] if f.name in columns else pa.nulls(len(events), f.type) for f in _SCHEMA
@@ -36,14 +47,23 @@ def wire_of(events: list[Event]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(filled, schema=_SCHEMA)
 
 
-def _mixed(events: list[Event], codes: Any, kinds: list[int]) -> dict[str, pa.Array]:
+class _Sought:
+    """How many given fields are still to be found; negative if that is not known."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+
+def _mixed(
+    events: list[Event], codes: Any, kinds: list[int], sought: _Sought
+) -> dict[str, pa.Array]:
     order = np.argsort(codes, kind="stable")
     place = np.empty(len(events), np.int64)
     place[order] = np.arange(len(events))
     parts, sizes = [], []
     for code in kinds:
         rows = [events[i] for i in np.flatnonzero(codes == code).tolist()]
-        parts.append(_columns(EVENTS[code], rows))
+        parts.append(_columns(EVENTS[code], rows, sought))
         sizes.append(len(rows))
     back = pa.array(place)
     columns = {}
@@ -57,12 +77,16 @@ def _mixed(events: list[Event], codes: Any, kinds: list[int]) -> dict[str, pa.Ar
     return columns
 
 
-def _columns(kind: type[Event], events: list[Event]) -> dict[str, pa.Array]:
+def _columns(kind: type[Event], events: list[Event], sought: _Sought) -> dict[str, pa.Array]:
     columns = {}
-    for name in kind.__struct_fields__:
+    for name in _FIELDS[kind]:
+        if sought.left == 0:
+            break
         values = list(map(_GET[name], events))
-        if values.count(None) < len(values):
-            columns[name] = _column(values, WIRE_SCHEMA.field(name).type)
+        if values[0] is not None or values.count(None) < len(values):
+            column = _column(values, WIRE_SCHEMA.field(name).type)
+            sought.left -= len(column) - column.null_count
+            columns[name] = column
     return columns
 
 

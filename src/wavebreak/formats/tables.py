@@ -53,9 +53,23 @@ def _parquet(path: Path, kind: Kind, rows: int) -> Iterator[Part]:
 
 def _row_groups(file: Any, rows: int) -> Iterator[Part]:
     total, seen = max(file.metadata.num_rows, 1), 0
-    for batch in file.iter_batches(batch_size=rows):
+    for batch in file.iter_batches(batch_size=rows, columns=_filled(file)):
         seen += batch.num_rows
         yield batch, min(seen / total, 1.0)
+
+
+def _filled(file: Any) -> list[str] | None:
+    """Name the columns that hold anything, as far as the file's statistics tell."""
+    if file.metadata.num_columns != len(file.schema_arrow):
+        return None
+    groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+
+    def empty(column: int) -> bool:
+        chunks = [(g.num_rows, g.column(column).statistics) for g in groups]
+        return all(s is not None and s.has_null_count and s.null_count == n for n, s in chunks)
+
+    names = file.schema_arrow.names
+    return [name for i, name in enumerate(names) if name == "type" or not empty(i)]
 
 
 def _ipc(path: Path, kind: Kind, rows: int) -> Iterator[Part]:
