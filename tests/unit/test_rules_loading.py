@@ -26,7 +26,16 @@ fires_on = [{ sends_1h = 11 }]
 stays_quiet_on = [{ sends_1h = 10 }]
 """
 
-ACTIONS = "".join(
+STANDING = """
+[standing]
+new_chats_1d = 5
+suspend_after = 3
+double_at_most = 2
+grace = "1h"
+benign_grace = "7d"
+"""
+
+ACTIONS = STANDING + "".join(
     f'[[action]]\nid = "{outcome}"\noutcome = "{outcome}"\nabout = "What is done."\n'
     'revert = "How it is undone."\n'
     for outcome in OUTCOMES
@@ -61,11 +70,23 @@ WRONG = {
     "unknown table": ("[rules]", "bulk.toml: unknown key `rules`", "[[rule]]"),
     "one table": ("[rule]", "bulk.toml: `rule` is not a list", "[[rule]]"),
     "no toml": ("[[rule", "bulk.toml: ", "mend the TOML"),
-    "missing key": (changed('stage = "messaging"\n', ""), "a_rule, Object missing", "CONTRIB"),
-    "wrong type": (changed('"a_rule"', "3"), "bulk.toml, 3, id: Expected `str`", "CONTRIB"),
-    "bad id": (changed('"a_rule"', '"A rule"'), "bulk.toml, A rule, id: ", "CONTRIB"),
-    "bad stage": (changed('"messaging"', '"sometime"'), "a_rule, stage: Invalid", "CONTRIB"),
-    "bad duration": (changed('"24h"', '"a day"'), "a_rule, for: ", "CONTRIB"),
+    "missing key": (
+        changed('stage = "messaging"\n', ""),
+        "a_rule, Object missing",
+        "concepts.md, Rule",
+    ),
+    "wrong type": (
+        changed('"a_rule"', "3"),
+        "bulk.toml, 3, id: Expected `str`",
+        "concepts.md, Rule",
+    ),
+    "bad id": (changed('"a_rule"', '"A rule"'), "bulk.toml, A rule, id: ", "concepts.md, Rule"),
+    "bad stage": (
+        changed('"messaging"', '"sometime"'),
+        "a_rule, stage: Invalid",
+        "concepts.md, Rule",
+    ),
+    "bad duration": (changed('"24h"', '"a day"'), "a_rule, for: ", "concepts.md, Rule"),
     "no duration": (changed('for = "24h"\n', ""), "restrict without for", '"24h"'),
     "endless": (changed('"restrict"', '"ban"'), "for: ban does not end", "leave `for` out"),
     "no outcome": (changed('outcome = "restrict"\n', ""), "outcome and label", "exactly one"),
@@ -74,13 +95,17 @@ WRONG = {
     "wrong action": (RULE + 'action = "ban"', "no action `ban` of the outcome restrict", "rest"),
     "no such kind": (changed('["sent"]', '["send"]'), "on: there is no kind of fact", "sent"),
     "kind twice": (changed('["sent"]', '["sent", "sent"]'), "on: `sent` twice", "once"),
-    "no kind": (changed('["sent"]', "[]"), "a_rule, on: ", "CONTRIB"),
+    "no kind": (changed('["sent"]', "[]"), "a_rule, on: ", "concepts.md, Rule"),
     "bad feature": (
         changed('"sends_1h > 10"', '"sends_1hr > 10"'),
         "a_rule, when, column 1: there is no feature `sends_1hr`",
         "`sends_1h`",
     ),
-    "no examples": (changed("[{ sends_1h = 11 }]", "[]"), "a_rule, fires_on: ", "CONTRIB"),
+    "no examples": (
+        changed("[{ sends_1h = 11 }]", "[]"),
+        "a_rule, fires_on: ",
+        "concepts.md, Rule",
+    ),
     "quiet example": (
         changed("[{ sends_1h = 11 }]", "[{ sends_1h = 12 }, { sends_1h = 9 }]"),
         "fires_on, example 2: the rule stays quiet on sends_1h = 9",
@@ -124,6 +149,32 @@ def test_each_way_to_be_wrong_is_named_with_its_place_and_fix(
 def test_an_outcome_without_an_action_of_its_name_is_refused(directory: Policies) -> None:
     with pytest.raises(PolicyError, match="no action `ban` of the outcome ban"):
         load(shipped=directory(bulk=RULE, actions=ACTIONS.replace('id = "ban"', 'id = "off"')))
+
+
+@pytest.mark.parametrize(
+    ("actions", "what"),
+    [
+        ("", "actions.toml: no action `allow`"),
+        (ACTIONS.replace("grace = ", "grce = ", 1), "actions.toml, standing: unknown key `grce`"),
+        (ACTIONS.replace('"1h"', '"an hour"'), "actions.toml, standing, grace: "),
+        (ACTIONS.replace(STANDING, ""), "actions.toml, standing, Object missing"),
+        ("standing = 3\n" + ACTIONS.replace(STANDING, ""), "`standing` is not a table"),
+        (ACTIONS + ACTIONS.replace(STANDING, ""), "two actions of one id"),
+        (ACTIONS + 'refuses = ["sent"]', "actions.toml, ban: unknown key `refuses`"),
+    ],
+)
+def test_actions_and_standing_are_checked_as_rules_are(
+    actions: str, what: str, directory: Policies
+) -> None:
+    with pytest.raises(PolicyError) as refused:
+        load(shipped=directory(bulk=RULE, actions=actions))
+    assert what in refused.value.what
+
+
+def test_the_numbers_of_standing_are_the_policys(directory: Policies) -> None:
+    standing = load(shipped=directory(bulk=RULE)).standing
+    assert (standing.new_chats_1d, standing.suspend_after, standing.double_at_most) == (5, 3, 2)
+    assert (standing.grace, standing.benign_grace) == ("1h", "7d")
 
 
 def test_a_file_of_the_same_name_takes_the_place_of_the_shipped_one(directory: Policies) -> None:

@@ -14,10 +14,13 @@ import pytest
 
 from wavebreak.errors import PolicyError
 from wavebreak.features.jit import call_int, compiled
-from wavebreak.rules import Policy, Program, Rule, compile_rules, features_of, hits
+from wavebreak.rules import Policy, Program, Rule, Standing, compile_rules, features_of, hits
 
 FEATURES = ("a", "b", "c")
 KINDS = ("sent", "received", "epoch")
+STANDING = Standing(
+    new_chats_1d=5, suspend_after=3, double_at_most=2, grace="1h", benign_grace="7d"
+)
 
 
 def rule(when: str = "a > 1", **fields: Any) -> Rule:
@@ -38,7 +41,7 @@ def rule(when: str = "a > 1", **fields: Any) -> Rule:
 
 
 def policy(rules: Iterable[Rule]) -> Policy:
-    return Policy("tested", tuple(rules), {}, FEATURES, KINDS)
+    return Policy("tested", tuple(rules), {}, STANDING, FEATURES, KINDS)
 
 
 def fires(when: str, values: Mapping[str, float]) -> bool:
@@ -99,6 +102,21 @@ def test_a_rule_on_a_feature_that_is_not_covered_is_silent_and_named() -> None:
     assert program.not_covered == ("on_both",)
     assert hits(program, "sent", {"a": 2, "b": 2}) == ("on_a",)
     assert features_of(rules[1], FEATURES) == ("b", "a")
+
+
+def test_masks_say_which_kinds_wake_the_rules_and_which_rules_decide() -> None:
+    rules = [
+        rule(id="first", mode="enforce", on=("sent", "epoch")),
+        rule(id="second", on=("sent",), stage="review"),
+        rule(id="third", mode="enforce", outcome=None, label="seeded"),
+        rule("b > 1", id="fourth", mode="enforce", on=("received",)),
+    ]
+    program = compile_rules(policy(rules))
+    assert (program.wake, program.enforced) == (0b111, 0b1001)
+    assert (program.of_stage("messaging"), program.of_stage("review")) == (0b1101, 0b0010)
+    partly = compile_rules(policy(rules), frozenset({"a"}))
+    assert (partly.wake, partly.enforced, partly.enabled) == (0b101, 0b1, 0b111)
+    assert sixty_four().of_stage("messaging") == -1
 
 
 def test_a_policy_without_rules_compiles_and_never_hits() -> None:

@@ -4,7 +4,7 @@
 engine; `hits` asks the same compiled function about one row of features.
 """
 
-from wavebreak.rules.declared import OUTCOMES, STAGES, Action, Policy, Rule, seconds
+from wavebreak.rules.declared import OUTCOMES, STAGES, Action, Policy, Rule, Standing, seconds
 from wavebreak.rules.loading import load
 from wavebreak.rules.program import Program, compile_rules, features_of, hits
 from wavebreak.rules.words import check, describe, why
@@ -16,6 +16,7 @@ __all__ = [
     "Policy",
     "Program",
     "Rule",
+    "Standing",
     "check",
     "compile_rules",
     "describe",

@@ -67,17 +67,28 @@ class Action(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What the platform does for an outcome, and how it is undone.
 
     Each outcome has the action of its own name; a rule may name another of the same outcome.
-    `refuses` are the kinds of deed refused while it stands; `new_chats_1d` the quota of `limit`.
     """
 
     id: Word
     outcome: Outcome
     about: Sentence
     revert: Sentence
-    refuses: tuple[
-        Literal["new_chats", "groups", "member_adds", "companions", "messages", "sessions"], ...
-    ] = ()
-    new_chats_1d: Annotated[int, Meta(ge=0)] | None = None
+
+
+class Standing(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The numbers of enforcement that no rule holds.
+
+    `new_chats_1d` is the quota of `limit`; from the `suspend_after`-th on a restriction is a
+    suspension, and each is twice as long as the one before, doubled `double_at_most` times; for
+    `grace` after a passed challenge, `benign_grace` after a label benign, rules that had fired stay
+    quiet.
+    """
+
+    new_chats_1d: Annotated[int, Meta(ge=0, le=100_000)]
+    suspend_after: Annotated[int, Meta(ge=1, le=255)]
+    double_at_most: Annotated[int, Meta(ge=0, le=8)]
+    grace: Duration
+    benign_grace: Duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +101,14 @@ class Policy:
     name: str
     rules: tuple[Rule, ...]
     actions: dict[str, Action]
+    standing: Standing
     features: tuple[str, ...]
     kinds: tuple[str, ...]
 
     @property
     def version(self) -> str:
         """Name and first 12 hex digits of the SHA-256 of the canonical content."""
-        content = (self.rules, sorted(self.actions.items()))
+        content = (self.rules, sorted(self.actions.items()), self.standing)
         canonical = msgspec.json.encode(content, order="deterministic")
         return f"{self.name}-{hashlib.sha256(canonical).hexdigest()[:12]}"
 

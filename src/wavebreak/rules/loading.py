@@ -19,12 +19,12 @@ import msgspec
 
 from wavebreak.errors import PolicyError
 from wavebreak.features import catalog
-from wavebreak.rules.declared import MAX_RULES, OUTCOMES, TIMED, Action, Policy, Rule
+from wavebreak.rules.declared import MAX_RULES, OUTCOMES, TIMED, Action, Policy, Rule, Standing
 from wavebreak.rules.program import Program, compile_rules, features_of, hits
 
 SHIPPED = Path(__file__).resolve().parent.parent / "policy"
 
-Row = TypeVar("Row", Rule, Action)
+Row = TypeVar("Row", Rule, Action, Standing)
 Found = dict[str, tuple[Rule, Path]]
 
 
@@ -39,20 +39,22 @@ def load(
 
     Raises `PolicyError` that names the file, the rule, the field and the fix.
     """
-    found, actions = _merged(shipped, directory)
+    found, actions, standing = _merged(shipped, directory)
     if len(found) > MAX_RULES:
         raise PolicyError(f"there are {len(found)} rules", fix=f"keep to {MAX_RULES}")
     for rule, path in found.values():
         _checked(rule, _place(path, rule.id), actions, features, kinds)
     name = directory.resolve().name if directory else "shipped"
     rules = tuple(rule for rule, _ in found.values())
-    policy = Policy(re.sub(r"[^A-Za-z0-9_.]", "_", name), rules, actions, features, kinds)
+    policy = Policy(
+        re.sub(r"[^\w.]", "_", name, flags=re.ASCII), rules, actions, standing, features, kinds
+    )
     _run_examples(policy, compile_rules(policy), {key: path for key, (_, path) in found.items()})
     return policy
 
 
-def _merged(shipped: Path, local: Path | None) -> tuple[Found, dict[str, Action]]:
-    """Rules by id, each with its file, and actions by id: the shipped ones under the local ones."""
+def _merged(shipped: Path, local: Path | None) -> tuple[Found, dict[str, Action], Standing]:
+    """Rules by id, each with its file; actions by id; standing: the shipped under the local."""
     actions, rules = shipped / "actions.toml", _rule_files(shipped)
     own = _rule_files(local) if local else []
     if local and (local / "actions.toml").exists():
@@ -62,12 +64,24 @@ def _merged(shipped: Path, local: Path | None) -> tuple[Found, dict[str, Action]
         raise PolicyError(what, fix="put rules into rules/*.toml there, or an actions.toml")
     replaced = {path.name for path in own}
     found = _rules([path for path in rules if path.name not in replaced]) | _rules(own)
-    named = {action.id: action for action in _rows(actions, "action", Action)}
+    named, standing = _actions(actions)
+    return found, named, standing
+
+
+def _actions(path: Path) -> tuple[dict[str, Action], Standing]:
+    content = _content(path)
+    standing = content.pop("standing", {})
+    if not isinstance(standing, dict):
+        raise PolicyError(f"{path.name}: `standing` is not a table", fix="write it as [standing]")
+    rows = _rows(path, "action", Action, content)
+    named = {action.id: action for action in rows}
+    if len(named) < len(rows):
+        raise PolicyError(f"{path.name}: two actions of one id", fix="give each an id of its own")
     for outcome in OUTCOMES:
         if outcome not in named or named[outcome].outcome != outcome:
-            what = f"{actions.name}: no action `{outcome}` of the outcome {outcome}"
+            what = f"{path.name}: no action `{outcome}` of the outcome {outcome}"
             raise PolicyError(what, fix="give every outcome the action of its own name")
-    return found, named
+    return named, _row(f"{path.name}, standing", standing, Standing)
 
 
 def _rule_files(directory: Path) -> list[Path]:
@@ -79,7 +93,7 @@ def _rule_files(directory: Path) -> list[Path]:
 def _rules(paths: Iterable[Path]) -> Found:
     found: Found = {}
     for path in paths:
-        for rule in _rows(path, "rule", Rule):
+        for rule in _rows(path, "rule", Rule, _content(path)):
             if rule.id in found:
                 raise PolicyError(
                     f"{_place(path, rule.id)}: {found[rule.id][1].name} has a rule of that id too",
@@ -89,22 +103,27 @@ def _rules(paths: Iterable[Path]) -> Found:
     return found
 
 
-def _rows(path: Path, table: str, kind: type[Row]) -> list[Row]:
+def _content(path: Path) -> dict[str, Any]:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
         raise PolicyError(f"{path} cannot be read", fix="make it a readable UTF-8 file") from None
     except tomllib.TOMLDecodeError as error:
         raise PolicyError(f"{path.name}: {error}", fix="mend the TOML there") from None
+
+
+def _rows(path: Path, table: str, kind: type[Row], content: dict[str, Any]) -> list[Row]:
     rows = content.pop(table, [])
     if content or not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         what = f"unknown key `{next(iter(content))}`" if content else f"`{table}` is not a list"
         raise PolicyError(f"{path.name}: {what}", fix=f"write each {table} below [[{table}]]")
-    return [_row(path, table, n, row, kind) for n, row in enumerate(rows, 1)]
+    places = [
+        _place(path, str(row.get("id", f"{table} {n}"))[:64]) for n, row in enumerate(rows, 1)
+    ]
+    return [_row(where, row, kind) for where, row in zip(places, rows, strict=True)]
 
 
-def _row(path: Path, table: str, n: int, row: dict[str, Any], kind: type[Row]) -> Row:
-    where = _place(path, str(row.get("id", f"{table} {n}"))[:64])
+def _row(where: str, row: dict[str, Any], kind: type[Row]) -> Row:
     known = kind.__struct_encode_fields__
     for key in row:
         if key not in known:
@@ -116,7 +135,7 @@ def _row(path: Path, table: str, n: int, row: dict[str, Any], kind: type[Row]) -
     except msgspec.ValidationError as error:
         what, _, field = str(error).partition(" - at `$.")
         what = f"{field.rstrip('`')}: {what}" if field else what
-        fix = "see the fields of a rule in CONTRIBUTING.md"
+        fix = f"see docs/concepts.md, {'Rule' if kind is Rule else 'Outcome'}"
         raise PolicyError(f"{where}, {what}", fix=fix) from None
 
 

@@ -72,6 +72,28 @@ class Program:
     not_covered: tuple[str, ...]
     keepalive: Callback = field(repr=False)
 
+    @property
+    def wake(self) -> int:
+        """Mask over kinds of fact: those on which an enabled rule is to be asked."""
+        kinds = {k for rule in self._enabled_rules() for k in rule.on}
+        return sum(1 << self.policy.kinds.index(kind) for kind in kinds)
+
+    @property
+    def enforced(self) -> int:
+        """Mask over enabled rules that decide: neither in shadow nor a mere label."""
+        return self._mask(lambda rule: rule.mode == "enforce" and rule.outcome is not None)
+
+    def of_stage(self, stage: str) -> int:
+        """Mask over enabled rules of a stage."""
+        return self._mask(lambda rule: rule.stage == stage)
+
+    def _enabled_rules(self) -> list[Rule]:
+        return [rule for rule in self.policy.rules if rule.id not in self.not_covered]
+
+    def _mask(self, among: Callable[[Rule], bool]) -> int:
+        chosen = {rule.id for rule in self._enabled_rules() if among(rule)}
+        return _signed(sum(1 << k for k, rule_id in enumerate(self.ids) if rule_id in chosen))
+
 
 @cache
 def _parsed(when: str, features: tuple[str, ...]) -> Expression:
@@ -120,7 +142,7 @@ def compile_rules(policy: Policy, covered: frozenset[str] | None = None) -> Prog
         hold_s=_row(holds, np.uint32),
         stage=_row([STAGES.index(rule.stage) for rule in rules], np.uint8),
         shadow=_row([int(rule.mode == "shadow") for rule in rules], np.uint8),
-        enabled=enabled - (1 << 64) if enabled >> 63 else enabled,
+        enabled=_signed(enabled),
         ids=tuple(rule.id for rule in rules),
         actions=tuple(rule.action or rule.outcome or "allow" for rule in rules),
         not_covered=tuple(rule.id for rule in rules if rule.id in silent),
@@ -145,6 +167,10 @@ def hits(program: Program, kind: str, values: Mapping[str, float]) -> tuple[str,
     call = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(program.address)
     mask = call(row.ctypes.data, 1 << policy.kinds.index(kind)) & program.enabled
     return tuple(rule_id for k, rule_id in enumerate(program.ids) if mask >> k & 1)
+
+
+def _signed(mask: int) -> int:
+    return mask - (1 << 64) if mask >> 63 else mask
 
 
 def _row(values: list[int], dtype: type[Scalar]) -> npt.NDArray[Scalar]:
