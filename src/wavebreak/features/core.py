@@ -16,6 +16,7 @@ import numpy as np
 from wavebreak.features import kernel
 from wavebreak.features.catalog import FEATURES
 from wavebreak.features.facts import Segment, fact_kinds
+from wavebreak.features.jit import callback
 from wavebreak.features.pairs import FULL, grown
 from wavebreak.features.shared import merge
 from wavebreak.features.state import (
@@ -29,6 +30,7 @@ from wavebreak.features.state import (
     SHARD,
     SHARDS,
     TOUCH,
+    WORKER,
 )
 
 RESERVE = 1 << 21
@@ -56,50 +58,91 @@ class Judgement:
     benign_grace_s: int
     keepalive: Any = field(repr=False)
 
-    def ctx(self, *, enforce: bool) -> Any:
-        """The kernel's numbers: int64, shape `(kernel.CTX_SIZE,)`."""
-        ctx = np.zeros(kernel.CTX_SIZE, np.int64)
-        ctx[kernel.RULES_AT], ctx[kernel.DECIDE_AT] = self.rules, self.decide
-        ctx[kernel.REFUSE_AT], ctx[kernel.POLICY_AT] = self.refuse, self.policy.ctypes.data
-        ctx[kernel.WAKE], ctx[kernel.KEEP] = self.wake, self.keep
-        ctx[kernel.REGISTRATION], ctx[kernel.MESSAGING] = self.registration, self.messaging
-        ctx[kernel.GRACE_S], ctx[kernel.BENIGN_GRACE_S] = self.grace_s, self.benign_grace_s
-        ctx[kernel.ENFORCE], ctx[kernel.ENABLED] = int(enforce), self.enabled
-        ctx[kernel.ENFORCED_RULES] = self.enforced
-        return ctx
+    def into(self, w: Any) -> None:
+        """Write it into a worker's record (dtype WORKER)."""
+        w["rules"], w["decide"], w["refuse"] = self.rules, self.decide, self.refuse
+        w["policy"] = self.policy.ctypes.data
+        w["wake"], w["keep"], w["enabled"] = self.wake, self.keep, self.enabled
+        w["registration"], w["messaging"] = self.registration, self.messaging
+        w["enforced"] = self.enforced
+        w["grace_s"], w["benign_grace_s"] = self.grace_s, self.benign_grace_s
+
+
+def no_rules() -> Judgement:
+    """A judgement that never hits: for reading features alone."""
+    never = callback(_never, 2)
+    return Judgement(
+        never.address, never.address, never.address, np.zeros(1, np.int64), 0, 0, 0, 0, 0, 0, 0, 0,
+        never,
+    )  # fmt: skip
+
+
+def _never(_features: int, _kind: int) -> int:
+    return 0
 
 
 class _Worker:
-    """Output buffers of one thread; they grow, and keep their size."""
+    """One thread's record and buffers; buffers grow, and keep their size."""
 
-    def __init__(self, ctx: Any) -> None:
-        self.ctx = ctx.copy()
+    def __init__(self, judgement: Judgement, covered: Any, *, enforce: bool) -> None:
+        self.records = np.zeros(1, WORKER)
+        self.covered = covered
+        self.values = np.zeros(len(FEATURES))
         self.hits = np.zeros(1024, HIT)
         self.deltas = np.zeros(8192, DELTA)
         self.touched = np.zeros(4096, TOUCH)
-        self.counts = np.zeros(4, np.int64)
-        self.resume = np.zeros(2, np.int64)
-        self.values = np.zeros(len(FEATURES))
+        judgement.into(self.record)
+        self.record["enforce"] = int(enforce)
+        self.point()
+
+    @property
+    def record(self) -> Any:
+        """The record that compiled code reads and writes (dtype WORKER)."""
+        return self.records[0]
+
+    def point(self) -> None:
+        """Tell compiled code where the buffers lie."""
+        w = self.record
+        w["covered"], w["values"] = self.covered.ctypes.data, self.values.ctypes.data
+        for name in ("hits", "deltas", "touched"):
+            buffer = getattr(self, name)
+            w[name], w[f"{name}_size"] = buffer.ctypes.data, buffer.size
 
     def grow(self) -> None:
         """Room for more hits and contributions."""
-        if self.counts[kernel.HITS_N] + 1 >= self.hits.size:
+        w = self.record
+        if w["hits_n"] + 1 >= self.hits.size:
             self.hits = np.concatenate([self.hits, np.zeros(self.hits.size, HIT)])
-        if self.counts[kernel.DELTAS_N] + kernel.DELTAS_A_FACT >= self.deltas.size:
+        if w["deltas_n"] + kernel.DELTAS_A_FACT >= self.deltas.size:
             self.deltas = np.concatenate([self.deltas, np.zeros(self.deltas.size, DELTA)])
+        self.point()
 
     def make_room(self, facts: int) -> None:
         """Room for so many more touched accounts."""
-        need = int(self.counts[kernel.TOUCHED_N]) + facts
+        need = int(self.record["touched_n"]) + facts
         if need > self.touched.size:
             more = np.zeros(max(need, 2 * self.touched.size) - self.touched.size, TOUCH)
             self.touched = np.concatenate([self.touched, more])
+            self.point()
 
     def take(self) -> Any:
         """The hits so far; they are taken once."""
-        n = int(self.counts[kernel.HITS_N])
-        self.counts[kernel.HITS_N] = 0
+        n = int(self.record["hits_n"])
+        self.record["hits_n"] = 0
         return self.hits[:n].copy()
+
+    def contributions(self) -> Any:
+        """What the worker's shards contribute to what accounts share (dtype DELTA)."""
+        return self.deltas[: self.record["deltas_n"]]
+
+    def touches(self) -> Any:
+        """Accounts touched in the open epoch (dtype TOUCH)."""
+        return self.touched[: self.record["touched_n"]]
+
+    def begin(self) -> Any:
+        """Start a pass of the kernel; returns the record."""
+        self.record["at_shard"] = self.record["at_fact"] = 0
+        return self.record
 
 
 class Core:
@@ -122,13 +165,17 @@ class Core:
         self.pairs = [np.zeros(64, PAIR) for _ in range(SHARDS)]
         self.people, self.entities = np.zeros(accounts, PERSON), np.zeros(1024, ENTITY)
         self.epoch, self.accounts, self.clock = -1, 0, 0
-        self.workers = [_Worker(judgement.ctx(enforce=enforce)) for _ in range(workers)]
+        self.workers = [_Worker(judgement, covered, enforce=enforce) for _ in range(workers)]
         self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
         self._point()
 
     def _point(self) -> None:
         for s in range(SHARDS):
             self._point_at(s)
+        for worker in self.workers:
+            w = worker.record
+            w["people"], w["people_n"] = self.people.ctypes.data, self.people.size
+            w["entities"], w["entities_n"] = self.entities.ctypes.data, self.entities.size
 
     def _point_at(self, s: int) -> None:
         sh = self.shards[s]
@@ -153,7 +200,11 @@ class Core:
                 rows = np.zeros(max(need, int(self.rows[s].size * 1.5)), ROW)
                 rows[: self.rows[s].size] = self.rows[s]
                 self.rows[s] = rows
-                self._point_at(s)
+        elif self.people.ctypes.data == self.workers[0].record["people"] and (
+            self.entities.ctypes.data == self.workers[0].record["entities"]
+        ):
+            return
+        self._point()
 
     def _grow(self, s: int, worker: _Worker) -> None:
         """Room in the shard where a worker stopped, and in its buffers."""
@@ -190,17 +241,15 @@ class Core:
             self.clock = max(self.clock, int(segment.events["ts"].max()) // 1000)
         workers = len(self.workers)
 
-        def work(w: int) -> None:
-            worker = self.workers[w]
+        def work(number: int) -> None:
+            worker = self.workers[number]
             worker.make_room(segment.codes.size)
-            worker.resume[:] = 0
+            w = worker.begin()
             while not kernel.advance(
-                self.shards, w, workers, segment.events, segment.base, self.kinds, segment.codes,
-                segment.offsets, self.people, self.entities, self.covered, worker.ctx,
-                worker.values, worker.hits, worker.deltas, worker.touched, worker.counts,
-                worker.resume,
+                self.shards, w, number, workers, segment.events, segment.base, self.kinds,
+                segment.codes, segment.offsets,
             ):  # fmt: skip
-                self._grow(int(worker.resume[0]), worker)
+                self._grow(int(w["at_shard"]), worker)
 
         self._each(work)
         return self._take_hits()
@@ -209,38 +258,41 @@ class Core:
         """Open an epoch: what is shared is read as it stands now."""
         self.epoch = epoch
         for worker in self.workers:
-            worker.ctx[kernel.EPOCH_NOW] = epoch
+            worker.record["epoch"] = epoch
 
     def partials(self) -> list[Any]:
         """What each worker's shards contribute to what accounts share (dtype DELTA)."""
-        return [w.deltas[: w.counts[kernel.DELTAS_N]] for w in self.workers]
+        return [worker.contributions() for worker in self.workers]
 
     def close(self, following: int) -> Any:
-        """Close the open epoch and open `following`; returns hits of the touched accounts.
+        """Close the open epoch and open `following`; returns hits of accounts looked at again.
 
-        Contributions are merged first; the accounts touched in the epoch are then looked at again
-        over the merged sums. An epoch without facts merges nothing, so it need not be visited.
+        Contributions are merged first; the accounts touched in the epoch whose network, block,
+        device or client moved are then looked at over the merged sums. An epoch without facts
+        merges nothing, so it need not be visited.
         """
+        closed = self.epoch
         for partial in self.partials():
-            merge(partial, partial.size, self.entities, self.people, self.epoch)
+            merge(partial, partial.size, self.entities, self.people, closed)
         for worker in self.workers:
-            worker.counts[kernel.DELTAS_N] = 0
+            worker.record["deltas_n"] = 0
         self.open(following)
-
-        def work(w: int) -> None:
-            worker = self.workers[w]
-            worker.resume[:] = 0
-            while not kernel.close(
-                self.shards, self.entities, self.covered, worker.ctx, worker.values, worker.hits,
-                worker.deltas, worker.touched, worker.counts, worker.resume,
-            ):  # fmt: skip
-                account = int(worker.touched[worker.resume[0]]["account"])
-                self._grow(account % SHARDS, worker)
-
-        self._each(work)
+        if (self.judgement.wake >> kernel.EPOCH) & 1:
+            self._each(lambda number: self._look_again(self.workers[number], closed))
         for worker in self.workers:
-            worker.counts[kernel.TOUCHED_N] = 0
+            worker.record["touched_n"] = 0
         return self._take_hits()
+
+    def _look_again(self, worker: _Worker, closed: int) -> None:
+        w = worker.begin()
+        while not kernel.close(self.shards, w, closed):
+            self._grow(int(w["at_shard"]), worker)
+
+    def values_of(self, slot: int) -> Any:
+        """Features of one account at its clock, over the open epoch: float64, one a feature."""
+        worker = self.workers[0]
+        kernel.look(worker.record, self.shards[slot % SHARDS], slot // SHARDS)
+        return worker.values.copy()
 
     def gathered(self) -> tuple[Any, Any]:
         """Rows of all accounts by slot (dtype ROW), and their rare rows (zeros where none)."""
@@ -270,9 +322,7 @@ class Core:
             "people": self.people[: self.accounts],
             "entities": self.entities,
             "deltas": np.concatenate(self.partials()),
-            "touched": np.concatenate(
-                [w.touched[: w.counts[kernel.TOUCHED_N]] for w in self.workers]
-            ),
+            "touched": np.concatenate([worker.touches() for worker in self.workers]),
         }
         for s in range(SHARDS):
             used = len(range(s, self.accounts, SHARDS))
@@ -303,14 +353,15 @@ class Core:
     def _share_out(self, deltas: Any, touched: Any) -> None:
         """Give the open epoch's touched accounts to the workers of their shards."""
         n = len(self.workers)
-        for w, worker in enumerate(self.workers):
-            mine = touched[(touched["account"] % SHARDS) % n == w]
+        for number, worker in enumerate(self.workers):
+            mine = touched[(touched["account"] % SHARDS) % n == number]
             worker.make_room(mine.size)
             worker.touched[: mine.size] = mine
-            worker.counts[kernel.TOUCHED_N] = mine.size
+            worker.record["touched_n"] = mine.size
             for at, touch in enumerate(mine):
                 account = int(touch["account"])
                 self.rows[account % SHARDS][account // SHARDS]["touched"] = at
         first = self.workers[0]
         first.deltas = np.concatenate([deltas, np.zeros(8192, DELTA)])
-        first.counts[kernel.DELTAS_N] = deltas.size
+        first.record["deltas_n"] = deltas.size
+        first.point()

@@ -171,6 +171,26 @@ def _prefetch(_typing: Any, address: Any) -> Any:
     return types.void(types.int64), generate
 
 
+def _ones(_typing: Any, bits: Any) -> Any:
+    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
+
+    return types.int64(types.int64), generate
+
+
+def _zeros_ahead(_typing: Any, bits: Any) -> Any:
+    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.ctlz(args[0], _llvm.IntType(1)(0))
+
+    return types.int64(types.int64), generate
+
+
+ones: Callable[[int], int] = _intrinsic(_ones)
+"""In compiled code: the number of set bits of an int64."""
+
+zeros_ahead: Callable[[int], int] = _intrinsic(_zeros_ahead)
+"""In compiled code: the number of zero bits above the highest set bit of an int64 (64 for 0)."""
+
 address_as_void_pointer: Callable[[int], Any] = _intrinsic(_void_pointer)
 """In compiled code: an int64 address as a `void *`, for `carray(pointer, shape, dtype)`."""
 

@@ -1,7 +1,7 @@
 """The hot path: facts in, rows updated, rules asked, decisions made, one in-order pass a shard.
 
 Everything here is a function of the facts in log order. Callbacks (the rules, the decision, what
-an outcome refuses) are C functions at addresses in `ctx`, so that this layer knows none of them.
+an outcome refuses) are C functions at addresses, so that this layer knows none of them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from wavebreak.features.catalog import KINDS
-from wavebreak.features.jit import address_as_void_pointer, call_int, carray, compiled, prefetch
+from wavebreak.features.jit import call_int, compiled, prefetch
 from wavebreak.features.living import (
     answer_reporters,
     blame,
@@ -24,9 +24,19 @@ from wavebreak.features.living import (
     session,
     tie,
 )
+from wavebreak.features.memory import (
+    emit,
+    entities_of,
+    hits_of,
+    pairs_of,
+    people_of,
+    rows_of,
+    touched_of,
+    values_of,
+)
 from wavebreak.features.pairs import FULL, find, first_of, flags_of, home, last_of, packed
-from wavebreak.features.pairs import touched_of
-from wavebreak.features.reading import read
+from wavebreak.features.pairs import touched_of as pair_touched_of
+from wavebreak.features.reading import SIZE, read
 from wavebreak.features.rings import bump, total
 from wavebreak.features.state import (
     BLOCKED,
@@ -36,7 +46,6 @@ from wavebreak.features.state import (
     MET_LIMIT,
     NONE,
     PAIR,
-    RARE,
     REPLIED,
     ROW,
     SHARD_BITS,
@@ -46,7 +55,7 @@ from wavebreak.features.state import (
     UNTIL,
     WROTE,
 )
-from wavebreak.features.writing import emit, establish, known, received, sent, tick, volume
+from wavebreak.features.writing import establish, hopped, known, received, sent, tick, volume
 
 (
     REGISTERED, SESSION, TYPING, SENT, SENT_GROUP, RECEIVED, DELIVERED, READ_BY, UNDELIVERABLE,
@@ -56,16 +65,8 @@ from wavebreak.features.writing import emit, establish, known, received, sent, t
     REMOVED_AS_CONTACT, UNBLOCKED_BY,
 ) = range(len(KINDS))  # fmt: skip
 
-# ctx: addresses and numbers of the policy in force
-(
-    RULES_AT, DECIDE_AT, REFUSE_AT, POLICY_AT, WAKE, KEEP, REGISTRATION, MESSAGING, GRACE_S,
-    BENIGN_GRACE_S, ENFORCE, ENABLED, ENFORCED_RULES, EPOCH_NOW,
-) = range(14)  # fmt: skip
-CTX_SIZE = 16
-# counts: how far the output buffers are filled
-HITS_N, DELTAS_N, TOUCHED_N = 0, 1, 2
-# Most contributions that one fact can make: see `labelled` and `blame`.
 DELTAS_A_FACT = 32
+"""Most contributions that one fact can make (a label makes 4 + 4 + 4, a decision as many)."""
 RESTRICT = 4
 NO_CHANGE = 255
 AHEAD = 6
@@ -73,68 +74,60 @@ ROW_BYTES, PAIR_BYTES = ROW.itemsize, PAIR.itemsize
 
 
 @compiled()
-def _expire(row: Any, ctx: Any) -> None:
+def _expire(w: Any, row: Any) -> None:
     if row.until > 0 and row.clock >= row.until:
         row.until = 0
         row.standing = 0
-        row.fired &= ctx[KEEP]
+        row.fired &= w.keep
 
 
 @compiled()
-def _refused(
-    sh: Any, row: Any, rares: Any, pairs: Any, ev: Any, kind: int, local: int, now: int, ctx: Any
-) -> bool:
+def _refused(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> bool:
     """Whether the account's own standing refuses this act; counted when it does."""
-    if row.standing < 2:
-        return False
     opens = np.int64(0)
     if kind == SENT:
-        opens = np.int64((known(sh, pairs, local, ev.peer, now) & (WROTE | REPLIED)) == 0)
-    linked = np.int64((ev.flags & LINKED) != 0)
+        opens = np.int64((known(sh, local, ev.peer, now) & (WROTE | REPLIED)) == 0)
+    hopped(row)
     answer = call_int(
-        ctx[REFUSE_AT], ctx[POLICY_AT], np.int64(row.standing), np.int64(kind), opens, linked,
-        total(row.first_1d),
+        w.refuse, w.policy, np.int64(row.standing), np.int64(kind), opens,
+        np.int64((ev.flags & LINKED) != 0), total(row.first_1d),
     )  # fmt: skip
     if answer == 0:
         return False
-    r = rare_of(sh, rares, row)
+    r = rare_of(sh, row)
     r.refused += 1
     r.answered = now + 1
     return True
 
 
 @compiled()
-def _undelivered(
-    sh: Any, pairs: Any, people: Any, ev: Any, kind: int, local: int, now: int, ctx: Any
-) -> bool:
+def _undelivered(w: Any, sh: Any, ev: Any, kind: int, local: int, now: int) -> bool:
     """Whether an act of another reaches this account, by the other's standing at the last epoch."""
-    standing = np.int64(people[ev.account].standing)
-    if standing < 2 or (people[ev.account].until > 0 and now >= people[ev.account].until):
+    person = people_of(w)[ev.account]
+    if person.standing < 2 or (person.until > 0 and now >= person.until):
         return False
-    opens = np.int64((known(sh, pairs, local, ev.account, now) & (WROTE | REPLIED)) == 0)
+    opens = np.int64((known(sh, local, ev.account, now) & (WROTE | REPLIED)) == 0)
     zero = np.int64(0)
-    return call_int(ctx[REFUSE_AT], ctx[POLICY_AT], standing, np.int64(kind), opens, zero, zero) > 0
+    standing = np.int64(person.standing)
+    return call_int(w.refuse, w.policy, standing, np.int64(kind), opens, zero, zero) > 0
 
 
 @compiled()
-def _send(
-    sh: Any, row: Any, rares: Any, pairs: Any, people: Any, ev: Any, local: int, now: int,
-    refused: bool,
-) -> None:  # fmt: skip
-    opens, stranger = sent(sh, row, pairs, people, ev, local, now)
+def _send(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int, refused: bool) -> None:
+    opens, stranger = sent(w, sh, row, ev, local, now)
     if stranger:
         if row.worst < RESTRICT:
             row.to_strangers += 1
         if not refused:
             row.unwanted += 1
     if opens and row.rare > 0:
-        lurked(rare_of(sh, rares, row), now)
+        lurked(rare_of(sh, row), now)
 
 
 @compiled()
-def _counted(sh: Any, row: Any, rares: Any, ev: Any, kind: int, now: int) -> None:
+def _counted(sh: Any, row: Any, ev: Any, kind: int, now: int) -> None:
     """Facts that count in a rare row."""
-    r = rare_of(sh, rares, row)
+    r = rare_of(sh, row)
     clock = np.int64(r.clock)
     if kind == SENT_GROUP:
         if volume(row, ev, now):
@@ -159,7 +152,17 @@ def _counted(sh: Any, row: Any, rares: Any, ev: Any, kind: int, now: int) -> Non
 
 
 @compiled()
-def _plain(sh: Any, row: Any, pairs: Any, ev: Any, kind: int, local: int, now: int) -> None:
+def _unblocked(sh: Any, local: int, peer: int) -> None:
+    pairs = pairs_of(sh)
+    at = find(pairs, sh.pair_capacity, local, peer)
+    if at >= 0:
+        value = pairs[at].value
+        flags = flags_of(value) & ~BLOCKED
+        pairs[at].value = packed(flags, first_of(value), last_of(value), pair_touched_of(value))
+
+
+@compiled()
+def _plain(sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> None:
     """Facts that count in the row or the pair alone."""
     if kind == TYPING:
         row.typing_at = ev.ts + 1
@@ -170,62 +173,57 @@ def _plain(sh: Any, row: Any, pairs: Any, ev: Any, kind: int, local: int, now: i
         row.read_by += 1
     elif kind == READ:
         row.reads += 1
-    elif kind == CONTACT_ADDED or kind == CONTACT_REMOVED:
-        tie(sh, pairs, local, ev.peer, now, kind == CONTACT_ADDED)
-    elif kind == ADDED_AS_CONTACT or kind == REMOVED_AS_CONTACT:
-        tie(sh, pairs, local, ev.account, now, kind == ADDED_AS_CONTACT)
+    elif kind in (CONTACT_ADDED, CONTACT_REMOVED):
+        tie(sh, local, ev.peer, now, kind == CONTACT_ADDED)
+    elif kind in (ADDED_AS_CONTACT, REMOVED_AS_CONTACT):
+        tie(sh, local, ev.account, now, kind == ADDED_AS_CONTACT)
     elif kind == UNBLOCKED_BY:
-        at = find(pairs, sh.pair_capacity, local, ev.account)
-        if at >= 0:
-            value = pairs[at].value
-            flags = flags_of(value) & ~BLOCKED
-            pairs[at].value = packed(flags, first_of(value), last_of(value), touched_of(value))
+        _unblocked(sh, local, ev.account)
     elif kind == DELETE:
         row.flags = np.int64(row.flags) | DELETED
 
 
 @compiled()
 def _apply(
-    sh: Any, row: Any, rares: Any, pairs: Any, people: Any, ev: Any, kind: int, local: int,
-    now: int, refused: bool, deltas: Any, counts: Any,
-) -> bool:  # fmt: skip
+    w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: int, refused: bool
+) -> bool:
     """Update an account's state by one fact. True when the fact clears the account's standing."""
     if kind == SENT:
-        _send(sh, row, rares, pairs, people, ev, local, now, refused)
+        _send(w, sh, row, ev, local, now, refused)
     elif kind == RECEIVED:
-        if received(sh, row, pairs, people, ev, local, now):
-            establish(row, deltas, counts)
+        if received(w, sh, row, ev, local, now):
+            establish(w, row)
+    elif kind in (TYPING, DELIVERED, READ_BY, READ):
+        _plain(sh, row, ev, kind, local, now)
     elif kind == REGISTERED:
-        register(row, ev, deltas, counts, now)
+        register(w, row, ev, now)
     elif kind == SESSION:
-        session(sh, rares, row, ev, deltas, counts, now)
+        session(w, sh, row, ev, now)
     elif kind == MEMBER_ADDED:
-        member_added(sh, rare_of(sh, rares, row), pairs, ev, local, now)
-    elif kind == REPORTED_BY or kind == BLOCKED_BY:
-        r = rare_of(sh, rares, row)
-        complaint(
-            sh, row, r, pairs, people, ev, local, now, deltas, counts, kind == BLOCKED_BY
-        )
+        member_added(sh, rare_of(sh, row), ev, local, now)
+    elif kind in (REPORTED_BY, BLOCKED_BY):
+        complaint(w, sh, row, rare_of(sh, row), ev, local, now, kind == BLOCKED_BY)
     elif kind == LABELLED:
-        return labelled(row, rare_of(sh, rares, row), ev, deltas, counts)
+        return labelled(w, row, rare_of(sh, row), ev)
     elif kind == CHALLENGE_PASSED:
         return row.standing == 2
-    elif (
-        kind == SENT_GROUP or kind == UNDELIVERABLE or kind == LOOKED_UP or kind == GROUP_CREATED
-        or kind == GROUP_JOINED or kind == MEMBER_LEFT or kind == CHALLENGE_FAILED
+    elif kind in (
+        SENT_GROUP, UNDELIVERABLE, LOOKED_UP, GROUP_CREATED, GROUP_JOINED, MEMBER_LEFT,
+        CHALLENGE_FAILED,
     ):  # fmt: skip
-        _counted(sh, row, rares, ev, kind, now)
+        _counted(sh, row, ev, kind, now)
     else:
-        _plain(sh, row, pairs, ev, kind, local, now)
+        _plain(sh, row, ev, kind, local, now)
     return False
 
 
 @compiled()
 def _note(
-    hits: Any, counts: Any, position: int, at: int, row: Any, account: int, role: int, kind: int,
-    mask: int, outcome: int, rule: int, values: Any,
+    w: Any, row: Any, position: int, at: int, account: int, role: int, kind: int, mask: int,
+    outcome: int, rule: int,
 ) -> None:  # fmt: skip
-    h = hits[counts[HITS_N]]
+    h = hits_of(w)[w.hits_n]
+    w.hits_n += 1
     h.position = position
     h.ts = at
     h.hits = mask
@@ -235,238 +233,222 @@ def _note(
     h.kind = kind
     h.outcome = outcome
     h.rule = rule
-    for j in range(values.size):
+    values = values_of(w, SIZE)
+    for j in range(SIZE):
         h.values[j] = values[j]
-    counts[HITS_N] += 1
 
 
 @compiled()
-def _publish(row: Any, account: int, deltas: Any, counts: Any) -> None:
-    emit(deltas, counts, STANDING, account, np.int64(row.standing))
-    emit(deltas, counts, UNTIL, account, np.int64(row.until))
+def _publish(w: Any, row: Any, account: int) -> None:
+    emit(w, STANDING, account, np.int64(row.standing))
+    emit(w, UNTIL, account, np.int64(row.until))
 
 
 @compiled()
-def _clear(
-    row: Any, account: int, kind: int, ctx: Any, deltas: Any, counts: Any
-) -> None:
+def _clear(w: Any, row: Any, account: int, kind: int) -> None:
     """A passed challenge or a label `benign` ends the standing, with a time of grace."""
     now = np.int64(row.clock)
     row.standing = 0
     if kind == LABELLED:
         # Everything but the suspicions of the registration, which are a count of their own.
-        row.fired = ~ctx[REGISTRATION]
-        row.until = now + ctx[BENIGN_GRACE_S]
+        row.fired = ~w.registration
+        row.until = now + w.benign_grace_s
     else:
-        row.until = now + ctx[GRACE_S]
-    _publish(row, account, deltas, counts)
+        row.until = now + w.grace_s
+    _publish(w, row, account)
+
+
+@compiled()
+def _struck(w: Any, row: Any, r: Any, rule: int, position: int, at: int) -> None:
+    """A restriction or worse: a strike, and what it says of the account's surroundings."""
+    row.strikes = min(np.int64(row.strikes) + 1, 255)
+    registration = (w.registration >> rule) & 1
+    if r.action_at == 0:
+        r.action_at = at + 1
+        r.action_position = position
+        r.action_stage = 0 if registration else (1 if (w.messaging >> rule) & 1 else 2)
+        r.reports_before = r.reports
+        r.reported_before = r.reported
+    # What a registration looks like must not feed the reputation it was judged by.
+    if registration == 0:
+        blame(w, row)
+        answer_reporters(w, r, TRUSTED)
 
 
 @compiled()
 def _act(
-    sh: Any, row: Any, rares: Any, packed_answer: int, position: int, at: int, account: int,
-    ctx: Any, deltas: Any, counts: Any,
-) -> None:  # fmt: skip
+    w: Any, sh: Any, row: Any, answer: int, position: int, at: int, account: int
+) -> None:
     """Put a decision into force: standing, end, what it says of others."""
-    outcome = packed_answer & 255
-    rule = (packed_answer >> 8) & 255
+    outcome = answer & 255
     row.standing = outcome
-    row.until = packed_answer >> 16
+    row.until = answer >> 16
     row.worst = max(np.int64(row.worst), outcome)
     if outcome >= 2:
-        r = rare_of(sh, rares, row)
+        r = rare_of(sh, row)
         r.answered = np.int64(row.clock) + 1
         r.met |= MET_CHALLENGE if outcome == 2 else (MET_LIMIT if outcome == 3 else 0)
         if outcome >= RESTRICT:
-            row.strikes = min(np.int64(row.strikes) + 1, 255)
-            if r.action_at == 0:
-                r.action_at = at + 1
-                r.action_position = position
-                registration = (ctx[REGISTRATION] >> rule) & 1
-                messaging = (ctx[MESSAGING] >> rule) & 1
-                r.action_stage = 0 if registration else (1 if messaging else 2)
-                r.reports_before = r.reports
-                r.reported_before = r.reported
-            if (ctx[REGISTRATION] >> rule) & 1 == 0:
-                blame(row, deltas, counts)
-                answer_reporters(r, deltas, counts, TRUSTED)
-    _publish(row, account, deltas, counts)
+            _struck(w, row, r, (answer >> 8) & 255, position, at)
+    _publish(w, row, account)
 
 
 @compiled()
 def judge(
-    sh: Any, row: Any, rares: Any, entities: Any, position: int, at: int, account: int, role: int,
-    kind: int, covered: Any, ctx: Any, values: Any, hits: Any, deltas: Any, counts: Any,
-) -> None:  # fmt: skip
+    w: Any, sh: Any, row: Any, position: int, at: int, account: int, role: int, kind: int
+) -> None:
     """Ask the rules about an account; decide, and put the decision into force, where they hit."""
-    read(row, rares, entities, ctx[EPOCH_NOW], ctx[REGISTRATION], covered, values)
-    mask = call_int(ctx[RULES_AT], values.ctypes.data, np.int64(1) << kind)
-    new = mask & ctx[ENABLED] & ~row.fired
+    read(w, sh, row)
+    mask = call_int(w.rules, w.values, np.int64(1) << kind)
+    new = mask & w.enabled & ~row.fired
     if new == 0:
         return
     row.fired |= new
-    answer = np.int64(-1)
-    if new & ctx[ENFORCED_RULES]:
-        answer = call_int(
-            ctx[DECIDE_AT], ctx[POLICY_AT], new & ctx[ENFORCED_RULES], np.int64(row.standing),
-            np.int64(row.until), np.int64(row.strikes), np.int64(row.clock),
-        )  # fmt: skip
     outcome, rule = NO_CHANGE, NO_CHANGE
-    if answer >= 0:
-        outcome, rule = answer & 255, (answer >> 8) & 255
-        _act(sh, row, rares, answer, position, at, account, ctx, deltas, counts)
-    _note(
-        hits, counts, position, at, row, account, role, kind, new, outcome, rule, values
-    )
+    if new & w.enforced:
+        answer = call_int(
+            w.decide, w.policy, new & w.enforced, np.int64(row.standing), np.int64(row.until),
+            np.int64(row.strikes), np.int64(row.clock),
+        )  # fmt: skip
+        if answer >= 0:
+            outcome, rule = answer & 255, (answer >> 8) & 255
+            _act(w, sh, row, answer, position, at, account)
+    _note(w, row, position, at, account, role, kind, new, outcome, rule)
 
 
 @compiled()
-def _touch(row: Any, account: int, position: int, role: int, touched: Any, counts: Any) -> None:
+def _touch(w: Any, row: Any, account: int, position: int, role: int) -> None:
+    touched = touched_of(w)
     at = np.int64(row.touched)
-    if at >= counts[TOUCHED_N] or touched[at].account != account:
-        at = counts[TOUCHED_N]
+    if at >= w.touched_n or touched[at].account != account:
+        at = w.touched_n
         row.touched = at
-        counts[TOUCHED_N] = at + 1
+        w.touched_n = at + 1
         touched[at].account = account
     touched[at].position = position
     touched[at].role = role
 
 
 @compiled()
-def _fact(
-    sh: Any, rows: Any, rares: Any, pairs: Any, people: Any, entities: Any, ev: Any, role: int,
-    kind: int, position: int, covered: Any, ctx: Any, values: Any, hits: Any, deltas: Any,
-    touched: Any, counts: Any,
-) -> None:  # fmt: skip
+def _fact(w: Any, sh: Any, ev: Any, role: int, kind: int, position: int) -> None:
     account = np.int64(ev.account) if role == 0 else np.int64(ev.peer)
     local = account >> SHARD_BITS
-    row = rows[local]
     now = ev.ts // 1000
-    reaching = kind == RECEIVED or kind == ADDED_TO_GROUP
-    if reaching and ctx[ENFORCE] and _undelivered(sh, pairs, people, ev, kind, local, now, ctx):
+    reaching = kind in (RECEIVED, ADDED_TO_GROUP)
+    if w.enforce and reaching and _undelivered(w, sh, ev, kind, local, now):
         return
+    row = rows_of(sh)[local]
     tick(row, now)
-    _expire(row, ctx)
-    _touch(row, account, position, role, touched, counts)
-    refused = role == 0 and _refused(sh, row, rares, pairs, ev, kind, local, now, ctx)
-    if refused and ctx[ENFORCE]:
-        return
-    if _apply(sh, row, rares, pairs, people, ev, kind, local, now, refused, deltas, counts):
-        _clear(row, account, kind, ctx, deltas, counts)
-        _note(
-            hits, counts, position, ev.ts, row, account, role, kind, 0, 0, NO_CHANGE, values
-        )
-    elif (ctx[WAKE] >> kind) & 1:
-        judge(
-            sh, row, rares, entities, position, ev.ts, account, role, kind, covered, ctx, values,
-            hits, deltas, counts,
-        )  # fmt: skip
+    _expire(w, row)
+    _touch(w, row, account, position, role)
+    refused = False
+    if role == 0 and row.standing >= 2:
+        refused = _refused(w, sh, row, ev, kind, local, now)
+        if refused and w.enforce:
+            return
+    if _apply(w, sh, row, ev, kind, local, now, refused):
+        _clear(w, row, account, kind)
+        _note(w, row, position, ev.ts, account, role, kind, 0, 0, NO_CHANGE)
+    elif (w.wake >> kind) & 1:
+        judge(w, sh, row, position, ev.ts, account, role, kind)
 
 
 @compiled(inline="always")
-def _rows(sh: Any) -> Any:
-    return carray(address_as_void_pointer(sh.rows), (sh.row_capacity,), ROW)
-
-
-@compiled(inline="always")
-def _rares(sh: Any) -> Any:
-    return carray(address_as_void_pointer(sh.rares), (sh.rare_capacity,), RARE)
-
-
-@compiled(inline="always")
-def _pairs(sh: Any) -> Any:
-    return carray(address_as_void_pointer(sh.pairs), (sh.pair_capacity,), PAIR)
-
-
-@compiled(inline="always")
-def _room(sh: Any, hits: Any, deltas: Any, counts: Any) -> bool:
+def _room(w: Any, sh: Any) -> bool:
     """Whether every buffer and table has room for one more fact."""
     return (
         sh.pair_n + 1 < sh.pair_capacity * FULL
         and sh.rare_n + 1 < sh.rare_capacity
-        and counts[HITS_N] + 1 < hits.size
-        and counts[DELTAS_N] + DELTAS_A_FACT < deltas.size
+        and w.hits_n + 1 < w.hits_size
+        and w.deltas_n + DELTAS_A_FACT < w.deltas_size
     )
 
 
 @compiled()
+def _fetch(sh: Any, ev: Any, role: int) -> None:
+    """Ask for the memory of a fact that comes soon: it is what the kernel waits for most."""
+    account, other = np.int64(ev.account), np.int64(ev.peer)
+    if role == 1:
+        account, other = other, account
+    local = account >> SHARD_BITS
+    address = sh.rows + local * ROW_BYTES
+    # A counterpart's fact needs the head of the row, an actor's all of it.
+    for line in range(0, 64 if role == 1 else ROW_BYTES, 64):
+        prefetch(address + line)
+    if other != NONE:
+        at = home(pairs_of(sh), sh.pair_capacity, local, other)
+        prefetch(sh.pairs + at * PAIR_BYTES)
+
+
+@compiled()
 def advance(
-    shards: Any, worker: int, workers: int, events: Any, base: int, kinds: Any, codes: Any,
-    offsets: Any, people: Any, entities: Any, covered: Any, ctx: Any, values: Any, hits: Any,
-    deltas: Any, touched: Any, counts: Any, resume: Any,
+    shards: Any, w: Any, worker: int, workers: int, events: Any, base: int, kinds: Any, codes: Any,
+    offsets: Any,
 ) -> bool:  # fmt: skip
     """Take the facts of one segment, for the shards of one worker, in order.
 
     `codes` are event index · 2 + role, grouped by shard at `offsets`; `kinds` (256, 2) gives a
     fact's kind by event type and role. Returns True when all are taken; False when a buffer or a
-    table must be made larger first: call again, `resume` (shard, code index) says where it stands.
+    table must be made larger first: call again, `w.at_shard` and `w.at_fact` say where it stands.
     """
-    s = resume[0]
-    while s < shards.size:
+    while w.at_shard < shards.size:
+        s = w.at_shard
         if s % workers == worker:
             sh = shards[s]
-            rows, rares, pairs = _rows(sh), _rares(sh), _pairs(sh)
-            i = max(resume[1], offsets[s])
-            while i < offsets[s + 1]:
-                if not _room(sh, hits, deltas, counts):
-                    resume[0], resume[1] = s, i
+            end = np.int64(offsets[s + 1])
+            i = max(w.at_fact, np.int64(offsets[s]))
+            while i < end:
+                if not _room(w, sh):
+                    w.at_fact = i
                     return False
-                if i + AHEAD < offsets[s + 1]:
-                    _fetch(sh, rows, events, codes[i + AHEAD])
+                if i + AHEAD < end:
+                    code = np.int64(codes[i + AHEAD])
+                    _fetch(sh, events[code >> 1], code & 1)
                 code = np.int64(codes[i])
                 ev = events[code >> 1]
-                role = code & 1
-                to_group = np.int64(ev.flags & TO_GROUP) != 0
-                kind = np.int64(kinds[ev.type, role])
-                if kind == SENT and to_group:
-                    kind = SENT_GROUP
-                _fact(
-                    sh, rows, rares, pairs, people, entities, ev, role, kind, base + (code >> 1),
-                    covered, ctx, values, hits, deltas, touched, counts,
-                )  # fmt: skip
+                kind = np.int64(kinds[ev.type, code & 1])
+                if kind == SENT and (ev.flags & TO_GROUP) != 0:
+                    kind = np.int64(SENT_GROUP)
+                _fact(w, sh, ev, code & 1, kind, base + (code >> 1))
                 i += 1
-        s += 1
-        resume[1] = 0
-    resume[0] = s
+        w.at_shard = s + 1
+        w.at_fact = 0
     return True
 
 
 @compiled()
-def _fetch(sh: Any, rows: Any, events: Any, code: int) -> None:
-    """Ask for the memory of a fact that comes soon: it is what the kernel waits for most."""
-    ev = events[np.int64(code) >> 1]
-    account, other = np.int64(ev.account), np.int64(ev.peer)
-    if np.int64(code) & 1:
-        account, other = other, account
-    local = account >> SHARD_BITS
-    address = sh.rows + local * ROW_BYTES
-    for line in range(0, ROW_BYTES, 64):
-        prefetch(address + line)
-    if other != NONE:
-        at = home(_pairs(sh), sh.pair_capacity, local, other)
-        prefetch(sh.pairs + at * PAIR_BYTES)
+def _moved(w: Any, row: Any, closed: int) -> bool:
+    """Whether a reputation that the account stands on moved in the closed epoch."""
+    entities = entities_of(w)
+    for entity in (row.network, row.block, row.device, row.client):
+        if entity > 0 and entities[np.int64(entity) - 1].epoch == closed:
+            return True
+    return False
 
 
 @compiled()
-def close(
-    shards: Any, entities: Any, covered: Any, ctx: Any, values: Any, hits: Any, deltas: Any,
-    touched: Any, counts: Any, resume: Any,
-) -> bool:  # fmt: skip
-    """Look again at the accounts that a worker touched in the epoch, over the merged sums.
+def close(shards: Any, w: Any, closed: int) -> bool:
+    """Look again at the accounts that a worker touched, where their surroundings moved.
 
-    Returns False when a buffer must be made larger first, like `advance`.
+    The contributions of the epoch `closed` are merged by now. `w.at_fact` says where the work
+    stands. Returns False when a buffer must be made larger first, like `advance`.
     """
-    while resume[0] < counts[TOUCHED_N]:
-        t = touched[resume[0]]
+    while w.at_fact < w.touched_n:
+        t = touched_of(w)[w.at_fact]
         account = np.int64(t.account)
-        sh = shards[account & (shards.size - 1)]
-        if not _room(sh, hits, deltas, counts):
+        w.at_shard = account & (shards.size - 1)
+        sh = shards[w.at_shard]
+        if not _room(w, sh):
             return False
-        row = _rows(sh)[account >> SHARD_BITS]
-        at = np.int64(row.clock) * 1000
-        judge(
-            sh, row, _rares(sh), entities, t.position, at, account, np.int64(t.role), EPOCH,
-            covered, ctx, values, hits, deltas, counts,
-        )  # fmt: skip
-        resume[0] += 1
+        row = rows_of(sh)[account >> SHARD_BITS]
+        if _moved(w, row, closed):
+            at = np.int64(row.clock) * 1000
+            judge(w, sh, row, t.position, at, account, np.int64(t.role), EPOCH)
+        w.at_fact += 1
     return True
+
+
+@compiled()
+def look(w: Any, sh: Any, local: int) -> None:
+    """Fill the worker's values for one account (scoring points, tests, explanations)."""
+    read(w, sh, rows_of(sh)[local])

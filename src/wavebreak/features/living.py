@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from wavebreak.features.jit import compiled
+from wavebreak.features.memory import emit, pairs_of, people_of, rares_of
 from wavebreak.features.pairs import first_of, flags_of, last_of, packed, touched_of
 from wavebreak.features.rings import bump, hop, total
 from wavebreak.features.state import (
@@ -35,7 +36,7 @@ from wavebreak.features.state import (
     TRUSTED,
     WROTE,
 )
-from wavebreak.features.writing import birth, emit, everywhere, pair
+from wavebreak.features.writing import birth, everywhere, hopped, pair
 
 ANSWER_S = 86_400
 LURK_LEAST_S, LURK_MOST_S = 3_600, 604_800
@@ -62,9 +63,10 @@ def rare_tick(r: Any, now: int) -> None:
 
 
 @compiled()
-def rare_of(sh: Any, rares: Any, row: Any) -> Any:
+def rare_of(sh: Any, row: Any) -> Any:
     """The account's rare row, made if absent, at the account's clock."""
     now = np.int64(row.clock)
+    rares = rares_of(sh)
     if row.rare == 0:
         sh.rare_n += 1
         row.rare = sh.rare_n
@@ -75,7 +77,7 @@ def rare_of(sh: Any, rares: Any, row: Any) -> Any:
 
 
 @compiled()
-def registered(row: Any, ev: Any, deltas: Any, counts: Any, now: int) -> None:
+def registered(w: Any, row: Any, ev: Any, now: int) -> None:
     """The account's registration: what is known of number, network, device and client."""
     row.registered = now + 1
     row.attempts = min(np.int64(ev.attempts), 255)
@@ -88,23 +90,24 @@ def registered(row: Any, ev: Any, deltas: Any, counts: Any, now: int) -> None:
     if ev.flags & MISMATCH_KNOWN:
         flags |= COUNTRY_KNOWN | (COUNTRY_MISMATCH if ev.flags & MISMATCH else 0)
     row.flags = flags
-    row.network = max(row.network, ev.network) if ev.network == 0 else ev.network
     row.block = ev.block
-    row.device = max(row.device, ev.device) if ev.device == 0 else ev.device
-    row.client = max(row.client, ev.client) if ev.client == 0 else ev.client
-    everywhere(row, deltas, counts, ARRIVALS, 1)
+    row.network = ev.network if ev.network > 0 else row.network
+    row.device = ev.device if ev.device > 0 else row.device
+    row.client = ev.client if ev.client > 0 else row.client
+    everywhere(w, row, ARRIVALS, 1)
 
 
 @compiled()
-def session(sh: Any, rares: Any, row: Any, ev: Any, deltas: Any, counts: Any, now: int) -> None:
+def session(w: Any, sh: Any, row: Any, ev: Any, now: int) -> None:
     """A connection: moves to another network or device, companions."""
     moved = False
     if ev.network > 0 and ev.network != row.network:
         if row.network > 0:
             moved = True
+            hopped(row)
             clock = np.int64(row.clock)
             bump(row.network_changes, now // 40320, clock // 40320, 1, 255)
-            emit(deltas, counts, ARRIVALS, ev.network - 1, 1)
+            emit(w, ARRIVALS, ev.network - 1, 1)
         row.network = ev.network
     if ev.flags & LINKED:
         row.linked = now + 1
@@ -115,34 +118,36 @@ def session(sh: Any, rares: Any, row: Any, ev: Any, deltas: Any, counts: Any, no
             row.device_changes = min(np.int64(row.device_changes) + 1, 255)
             row.device_changed = now + 1
             row.firsts_on_device = 0
-            emit(deltas, counts, ARRIVALS, ev.device - 1, 1)
+            emit(w, ARRIVALS, ev.device - 1, 1)
         row.device = ev.device
     if ev.client > 0:
         row.client = ev.client
     if moved and row.rare > 0:
-        r = rare_of(sh, rares, row)
+        r = rare_of(sh, row)
         if r.answered > 0 and now - (np.int64(r.answered) - 1) <= ANSWER_S:
             r.changes_after_answer = min(np.int64(r.changes_after_answer) + 1, 255)
 
 
 @compiled()
-def tie(sh: Any, pairs: Any, local: int, peer: int, now: int, there: bool) -> None:
+def tie(sh: Any, local: int, peer: int, now: int, there: bool) -> None:
     """An address-book tie between two accounts comes or goes."""
-    at = pair(sh, pairs, local, peer, now)
+    pairs = pairs_of(sh)
+    at = pair(sh, local, peer, now)
     value = pairs[at].value
     flags = flags_of(value) | CONTACT if there else flags_of(value) & ~CONTACT
     pairs[at].value = packed(flags, first_of(value), last_of(value), touched_of(value))
 
 
 @compiled()
-def member_added(sh: Any, r: Any, pairs: Any, ev: Any, local: int, now: int) -> None:
+def member_added(sh: Any, r: Any, ev: Any, local: int, now: int) -> None:
     """The account adds a member to a group."""
     clock = np.int64(r.clock)
     r.added += 1
     bump(r.added_1h, now // 240, clock // 240, 1, 65535)
     bump(r.added_1d, now // 5760, clock // 5760, 1, 65535)
     bump(r.added_7d, now // 40320, clock // 40320, 1, 65535)
-    at = pair(sh, pairs, local, ev.peer, now)
+    pairs = pairs_of(sh)
+    at = pair(sh, local, ev.peer, now)
     value = pairs[at].value
     flags = flags_of(value)
     if (flags & (WROTE | REPLIED | CONTACT | ADDED)) == 0:
@@ -160,23 +165,23 @@ def lurked(r: Any, now: int) -> None:
 
 
 @compiled()
-def credibility(people: Any, reporter: int) -> int:
+def credibility(w: Any, reporter: int) -> int:
     """Weight of one report in 1/64: half-trusting strangers, less after each doubtful report."""
-    trusted = np.int64(people[reporter].trusted)
-    doubted = np.int64(people[reporter].doubted)
+    trusted = np.int64(people_of(w)[reporter].trusted)
+    doubted = np.int64(people_of(w)[reporter].doubted)
     return WEIGHT_ONE * (trusted + 3) // (trusted + 2 * doubted + 4)
 
 
 @compiled()
 def complaint(
-    sh: Any, row: Any, r: Any, pairs: Any, people: Any, ev: Any, local: int, now: int,
-    deltas: Any, counts: Any, block: bool,
+    w: Any, sh: Any, row: Any, r: Any, ev: Any, local: int, now: int, block: bool
 ) -> None:  # fmt: skip
     """A report or a block against the account, weighed by proof of receipt and credibility."""
     mark = BLOCKED if block else REPORTED
     clock = np.int64(r.clock)
     who = np.int64(ev.account)
-    at = pair(sh, pairs, local, who, now)
+    pairs = pairs_of(sh)
+    at = pair(sh, local, who, now)
     value = pairs[at].value
     flags = flags_of(value)
     pairs[at].value = packed(flags | mark, first_of(value), last_of(value), touched_of(value))
@@ -185,7 +190,7 @@ def complaint(
         r.reported = now + 1
     if flags & mark:
         return
-    weight = credibility(people, who)
+    weight = credibility(w, who)
     proven = (flags & (WROTE | ADDED)) != 0
     if not proven:
         weight = weight // 64
@@ -200,55 +205,55 @@ def complaint(
     if not proven:
         bump(r.unproven_7d, now // 40320, clock // 40320, 1, 255)
         if total(r.group_sends_1d) == 0:
-            emit(deltas, counts, DOUBTED, who, 1)
+            emit(w, DOUBTED, who, 1)
     elif row.standing >= 4 or row.flags & LABEL_ABUSIVE:
-        emit(deltas, counts, TRUSTED, who, 1)
+        emit(w, TRUSTED, who, 1)
     else:
         r.reporters[np.int64(r.reporter_n) & 3] = who + 1
         r.reporter_n += 1
 
 
 @compiled()
-def answer_reporters(r: Any, deltas: Any, counts: Any, table: int) -> None:
+def answer_reporters(w: Any, r: Any, table: int) -> None:
     """Credit (TRUSTED) or doubt (DOUBTED) the last four who reported with proof, once."""
     for j in range(4):
         if r.reporters[j] > 0:
-            emit(deltas, counts, table, np.int64(r.reporters[j]) - 1, 1)
+            emit(w, table, np.int64(r.reporters[j]) - 1, 1)
             r.reporters[j] = 0
     r.reporter_n = 0
 
 
 @compiled()
-def blame(row: Any, deltas: Any, counts: Any) -> None:
+def blame(w: Any, row: Any) -> None:
     """Hold the abuse against the account's entities and mark its last cold targets, once."""
     if row.flags & BLAMED:
         return
     row.flags = np.int64(row.flags) | BLAMED
-    everywhere(row, deltas, counts, BAD, 1)
+    everywhere(w, row, BAD, 1)
     for j in range(4):
         if row.targets[j] > 0:
-            emit(deltas, counts, HUNTED, np.int64(row.targets[j]) - 1, 1)
+            emit(w, HUNTED, np.int64(row.targets[j]) - 1, 1)
 
 
 @compiled()
-def labelled(row: Any, r: Any, ev: Any, deltas: Any, counts: Any) -> bool:
+def labelled(w: Any, row: Any, r: Any, ev: Any) -> bool:
     """A label from a person or a trap. True when it clears the account (label `benign`)."""
     if ev.label == 0:
         row.flags = (np.int64(row.flags) | LABEL_ABUSIVE) & ~LABEL_BENIGN
-        blame(row, deltas, counts)
-        answer_reporters(r, deltas, counts, TRUSTED)
+        blame(w, row)
+        answer_reporters(w, r, TRUSTED)
         return False
     if ev.label != 1:
         return False
     if row.flags & BLAMED:
-        everywhere(row, deltas, counts, BAD, -1)
+        everywhere(w, row, BAD, -1)
     row.flags = (np.int64(row.flags) | LABEL_BENIGN) & ~(LABEL_ABUSIVE | BLAMED)
-    answer_reporters(r, deltas, counts, DOUBTED)
+    answer_reporters(w, r, DOUBTED)
     return True
 
 
 @compiled()
-def register(row: Any, ev: Any, deltas: Any, counts: Any, now: int) -> None:
+def register(w: Any, row: Any, ev: Any, now: int) -> None:
     """Registration and its announcement to others."""
-    registered(row, ev, deltas, counts, now)
-    birth(deltas, counts, ev.account, now)
+    registered(w, row, ev, now)
+    birth(w, ev.account, now)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from wavebreak.features.catalog import INDEX
-from wavebreak.features.jit import compiled
+from wavebreak.features.jit import compiled, ones
 from wavebreak.features.living import rare_tick
-from wavebreak.features.rings import decayed, log2, ones, part, total
+from wavebreak.features.memory import covered_of, entities_of, rares_of, values_of
+from wavebreak.features.rings import decayed, log2, part, total
 from wavebreak.features.state import (
     ATTESTED,
     ATTESTED_KNOWN,
@@ -20,6 +21,7 @@ from wavebreak.features.state import (
     LABEL_BENIGN,
     UNKNOWN,
 )
+from wavebreak.features.writing import hopped
 
 At: Any = IntEnum("At", INDEX)
 """Where a feature stands in the array."""
@@ -30,6 +32,7 @@ ARRIVALS_HALF_LIFE = 1_440
 ONE = 65_536
 PRIOR_BAD, PRIOR_ALL = 0.4, 20.0
 NAN = float("nan")
+SIZE = len(INDEX)
 
 
 @compiled(inline="always")
@@ -39,7 +42,7 @@ def _share(some: int, of: int) -> float:
 
 @compiled(inline="always")
 def _bits(bits: int, n: int) -> float:
-    return ones(bits) / n if n > 0 else NAN
+    return ones(np.int64(bits)) / n if n > 0 else NAN
 
 
 @compiled()
@@ -67,12 +70,12 @@ def _volume(row: Any, out: Any) -> None:
     out[At.reciprocity] = _share(row.received, row.direct)
     out[At.hunted_share_32] = _bits(row.hunted_bits, row.hunted_n)
     out[At.young_peer_share_32] = _bits(row.young_bits, row.young_n)
-    newest = np.int64(row.clock) // 40320
-    newer = part(row.sends_7d, newest, 8)
-    older = part(row.sends_7d, newest - 8, 8)
-    out[At.sends_7d] = newer + older
-    aged = np.int64(row.clock) - (np.int64(row.first_seen) - 1) >= 259_200
-    out[At.growth_7d] = (newer + 1) / (older + 1) if aged else NAN
+    sends_7d = total(row.sends_7d)
+    out[At.sends_7d] = sends_7d
+    out[At.growth_7d] = NAN
+    if np.int64(row.clock) - (np.int64(row.first_seen) - 1) >= 259_200:
+        newer = part(row.sends_7d, np.int64(row.clock) // 40320, 8)
+        out[At.growth_7d] = (newer + 1) / (sends_7d - newer + 1)
 
 
 @compiled()
@@ -136,11 +139,7 @@ def _day(row: Any, out: Any) -> None:
         return
     n = np.int64(row.hour_n)
     out[At.hour_entropy] = (log2(n) - row.hour_s / n) / 256.0
-    run, longest = 0, 0
-    for j in range(48):
-        run = run + 1 if row.hours[j % 24] == 0 else 0
-        longest = max(longest, run)
-    out[At.quiet_hours] = min(longest, 24)
+    out[At.quiet_hours] = row.quiet
 
 
 @compiled()
@@ -163,8 +162,9 @@ def _arrivals(entities: Any, entity: int, epoch: int) -> float:
 
 
 @compiled()
-def _identity(row: Any, entities: Any, epoch: int, registration: int, out: Any) -> None:
+def _identity(w: Any, row: Any, out: Any) -> None:
     clock = np.int64(row.clock)
+    entities, epoch = entities_of(w), w.epoch
     there = row.registered > 0
     out[At.age_s] = clock - (np.int64(row.registered) - 1) if there else NAN
     out[At.known_s] = clock - (np.int64(row.first_seen) - 1)
@@ -180,7 +180,7 @@ def _identity(row: Any, entities: Any, epoch: int, registration: int, out: Any) 
         else NAN
     )
     out[At.channel] = row.channel
-    out[At.registration_suspicions] = ones(row.fired & registration)
+    out[At.registration_suspicions] = ones(row.fired & w.registration)
     out[At.network_bad] = _bad(entities, row.network, epoch)
     out[At.block_bad] = _bad(entities, row.block, epoch)
     out[At.device_bad] = _bad(entities, row.device, epoch)
@@ -242,21 +242,20 @@ def _rare(r: Any, out: Any) -> None:
 
 
 @compiled()
-def read(
-    row: Any, rares: Any, entities: Any, epoch: int, registration: int, covered: Any, out: Any
-) -> None:
-    """Fill `out` (float64, one a feature) for the account of `row`; what is not covered is NaN.
+def read(w: Any, sh: Any, row: Any) -> None:
+    """Fill the worker's values (float64, one a feature) for an account, at its clock.
 
-    `registration` is the bit mask of registration-stage rules; `covered` holds 0.0 for a covered
-    feature and NaN for one that is not.
+    Shared state is read as of the last closed epoch; what the stream does not cover is NaN.
     """
+    out = values_of(w, SIZE)
+    hopped(row)
     _volume(row, out)
     _rhythm(row, out)
     _habits(row, out)
     _day(row, out)
-    _identity(row, entities, epoch, registration, out)
+    _identity(w, row, out)
     if row.rare > 0:
-        r = rares[np.int64(row.rare) - 1]
+        r = rares_of(sh)[np.int64(row.rare) - 1]
         rare_tick(r, np.int64(row.clock))
         _rare(r, out)
     else:
@@ -265,5 +264,6 @@ def read(
         out[At.lookup_hit_share_1d] = NAN
         out[At.lookups_per_first_contact_1d] = _share(0, np.int64(out[At.first_contacts_1d]))
         out[At.undeliverable_share_7d] = _share(0, np.int64(out[At.first_contacts_7d]))
-    for j in range(out.size):
+    covered = covered_of(w, SIZE)
+    for j in range(SIZE):
         out[j] += covered[j]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.features.jit import compiled
+from wavebreak.features.jit import compiled, zeros_ahead
 
 
 def _log2(x: Decimal) -> Decimal:
@@ -77,23 +77,8 @@ def log2(x: int) -> int:
     >>> [log2(x) for x in (1, 2, 3, 1024)]
     [0, 256, 406, 2560]
     """
-    whole = np.int64(0)
-    rest = np.int64(x)
-    for step in (32, 16, 8, 4, 2, 1):
-        if rest >> step:
-            rest >>= step
-            whole += step
+    whole = np.int64(63) - zeros_ahead(np.int64(x))
     return whole * 256 + LOG2[((x << 8) >> whole) & 255 if whole < 54 else (x >> (whole - 8)) & 255]
-
-
-@compiled(inline="always")
-def ones(bits: int) -> int:
-    """Number of set bits among the lowest 64."""
-    x = np.uint64(bits)
-    x = x - ((x >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
-    x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return np.int64((x * np.uint64(0x0101010101010101)) >> np.uint64(56))
 
 
 @compiled(inline="always")

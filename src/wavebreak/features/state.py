@@ -33,50 +33,37 @@ _U2 = ("u2", (BUCKETS,))
 
 
 def _layout(*fields: tuple[Any, ...]) -> np.dtype[np.void]:
-    """Widest fields first, so that alignment wastes nothing."""
-
-    def item(field: tuple[Any, ...]) -> int:
-        kind = field[1]
-        return -np.dtype(kind[0] if isinstance(kind, tuple) else kind).itemsize
-
-    ordered = sorted(fields, key=item)
-    return np.dtype([(f[0], *f[1]) if isinstance(f[1], tuple) else f for f in ordered], align=True)
+    return np.dtype([(f[0], *f[1]) if isinstance(f[1], tuple) else f for f in fields], align=True)
 
 
 ROW = _layout(
-    # when: newest fact, first fact, registration
-    ("clock", "u4"), ("first_seen", "u4"), ("registered", "u4"),
-    # volume, first contacts, distinct peers, replies by the bucket of the first contact
-    ("sends_15s", _U1), ("sends_5m", _U1), ("sends_1h", _U2), ("sends_1d", _U2), ("sends_7d", _U2),
-    ("first_1h", _U1), ("first_1d", _U2), ("first_7d", _U2), ("peers_1d", _U2),
-    ("replied_7d", _U2), ("network_changes", _U1),
-    # totals of a life
-    ("sends", "u4"), ("direct", "u4"), ("received", "u4"), ("started", "u4"), ("inbound", "u4"),
-    ("mutual", "u4"), ("delivered", "u4"), ("read_by", "u4"), ("reads", "u4"),
-    ("one_way_run", "u2"), ("untyped_run", "u2"),
-    # rhythm: blocks of sixteen log gaps (1/256 log2 ms), the block being filled and the one before
-    ("last_sent", "i8"), ("gap_last", "u2"), ("gap_n", "u1"), ("gap_full", "u1"),
+    # What every fact touches, within the first cache line: when, standing, totals, chats met.
+    ("fired", "i8"), ("clock", "u4"), ("first_seen", "u4"), ("until", "u4"), ("touched", "u4"),
+    ("received", "u4"), ("inbound", "u4"), ("mutual", "u4"), ("young_bits", "u4"), ("rare", "u4"),
+    ("reads", "u4"), ("read_by", "u4"), ("one_way_run", "u2"), ("flags", "u2"),
+    ("standing", "u1"), ("young_n", "u1"), ("strikes", "u1"), ("worst", "u1"),
+    # Rhythm: blocks of sixteen log gaps (1/256 log2 ms), the one being filled and the one before.
+    ("last_sent", "i8"), ("typing_at", "i8"), ("typing_peer", "u4"), ("hopped", "u4"),
     ("gap_sum", ("u4", (2,))), ("gap_square", ("u4", (2,))), ("gap_lag", ("u4", (2,))),
-    ("gap_low", ("u2", (2,))), ("gap_high", ("u2", (2,))), ("equal_bits", "u4"), ("equal_n", "u1"),
-    # typing, sizes, media
-    ("typing_at", "i8"), ("typing_peer", "u4"), ("typed_bits", "u4"), ("typed_n", "u1"),
-    ("rate_n", "u1"), ("rate_full", "u1"), ("rate_sum", ("u4", (2,))), ("rate_square", ("u4", (2,))),
-    ("sizes", ("u2", (4,))), ("repeat_bits", "u4"), ("repeat_n", "u1"),
-    ("media_bits", "u4"), ("media_n", "u1"),
-    # the day
-    ("hours", ("u1", (24,))), ("hour_n", "u2"), ("hour_s", "u4"), ("week", "u2"),
-    # whom: recent first contacts and new chats as bits, newest lowest; last cold targets
-    ("cold_bits", "u4"), ("cold_n", "u1"), ("hunted_bits", "u4"), ("hunted_n", "u1"),
-    ("young_bits", "u4"), ("young_n", "u1"), ("targets", ("u4", (4,))),
-    # who and where
-    ("network", "u4"), ("block", "u4"), ("device", "u4"), ("client", "u4"),
-    ("device_changed", "u4"), ("linked", "u4"), ("firsts_on_device", "u2"), ("device_changes", "u1"),
-    ("attempts", "u1"), ("verification", "u1"), ("channel", "u1"), ("flags", "u2"),
-    # standing
-    ("fired", "i8"), ("until", "u4"), ("standing", "u1"), ("strikes", "u1"), ("worst", "u1"),
-    ("to_strangers", "u4"), ("unwanted", "u4"),
-    # where this account stands in the epoch's list of touched accounts; its row of rare things
-    ("touched", "u4"), ("rare", "u4"),
+    ("equal_bits", "u4"), ("rate_sum", ("u4", (2,))), ("rate_square", ("u4", (2,))),
+    ("gap_low", ("u2", (2,))), ("gap_high", ("u2", (2,))), ("gap_last", "u2"),
+    ("untyped_run", "u2"), ("sizes", ("u2", (4,))),
+    ("gap_n", "u1"), ("gap_full", "u1"), ("equal_n", "u1"), ("rate_n", "u1"), ("rate_full", "u1"),
+    ("typed_n", "u1"), ("repeat_n", "u1"), ("media_n", "u1"),
+    # Recent facts as bits, newest lowest; totals of a life; the last cold targets.
+    ("typed_bits", "u4"), ("repeat_bits", "u4"), ("media_bits", "u4"), ("cold_bits", "u4"),
+    ("hunted_bits", "u4"), ("sends", "u4"), ("direct", "u4"), ("started", "u4"),
+    ("delivered", "u4"), ("to_strangers", "u4"), ("unwanted", "u4"), ("targets", ("u4", (4,))),
+    # Who and where.
+    ("registered", "u4"), ("network", "u4"), ("block", "u4"), ("device", "u4"), ("client", "u4"),
+    ("device_changed", "u4"), ("linked", "u4"), ("firsts_on_device", "u2"),
+    ("cold_n", "u1"), ("hunted_n", "u1"), ("device_changes", "u1"), ("attempts", "u1"),
+    ("verification", "u1"), ("channel", "u1"),
+    # The day; volume, first contacts, distinct peers, replies by the bucket of first contact.
+    ("hour_s", "u4"), ("hour_n", "u2"), ("week", "u2"), ("hours", ("u1", (24,))),
+    ("sends_15s", _U1), ("sends_5m", _U1), ("first_1h", _U1), ("network_changes", _U1),
+    ("sends_1h", _U2), ("sends_1d", _U2), ("sends_7d", _U2), ("first_1d", _U2), ("first_7d", _U2),
+    ("peers_1d", _U2), ("replied_7d", _U2), ("quiet", "u1"),
 )  # fmt: skip
 """One account. See `bytes_an_account`."""
 
@@ -143,6 +130,22 @@ HIT = np.dtype(
 DELTA = np.dtype([("key", "u4"), ("amount", "i4"), ("table", "u1"), ("spare", "u1", (3,))])
 """A contribution to what accounts share: a sum, or for BORN, STANDING, UNTIL the owner's word."""
 GOOD, BAD, ARRIVALS, TRUSTED, DOUBTED, HUNTED, BORN, STANDING, UNTIL = range(9)
+
+WORKER = np.dtype(
+    [(name, "i8") for name in (
+        # Shared state, read; values of features, and 0 or NaN by coverage; arrays by address.
+        "people", "people_n", "entities", "entities_n", "covered", "values",
+        # Output buffers: address, size, how far filled.
+        "hits", "hits_size", "hits_n", "deltas", "deltas_size", "deltas_n",
+        "touched", "touched_size", "touched_n",
+        # The policy: addresses of C functions and of its numbers, bit masks over rules or kinds.
+        "rules", "decide", "refuse", "policy", "wake", "keep", "registration", "messaging",
+        "enabled", "enforced", "grace_s", "benign_grace_s", "enforce",
+        # The open epoch; where the work stands.
+        "epoch", "at_shard", "at_fact",
+    )]
+)  # fmt: skip
+"""What one worker holds: where things lie, how full they are, and the policy in force."""
 
 TOUCH = np.dtype([("position", "i8"), ("account", "u4"), ("role", "u4")])
 """An account touched in the open epoch, and its newest fact."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from wavebreak.features.jit import compiled
+from wavebreak.features.memory import emit, pairs_of, people_of
 from wavebreak.features.pairs import (
     find,
     first_of,
@@ -41,30 +42,47 @@ EQUAL_GAP = 16
 
 @compiled()
 def tick(row: Any, now: int) -> None:
-    """Move a row's clock to `now` (seconds): windows hop, nothing is counted."""
-    old = np.int64(row.clock)
+    """Move an account's clock to `now` (seconds)."""
     if row.first_seen == 0:
         row.first_seen = now + 1
         row.clock = now
-    elif now > old:
+        row.hopped = now
+    elif now > row.clock:
         row.clock = now
-        hop(row.sends_15s, old, now)
-        if now // 20 > old // 20:
-            hop(row.sends_5m, old // 20, now // 20)
-            hop(row.sends_1h, old // 240, now // 240)
-            hop(row.first_1h, old // 240, now // 240)
-            hop(row.sends_1d, old // 5760, now // 5760)
-            hop(row.first_1d, old // 5760, now // 5760)
-            hop(row.peers_1d, old // 5760, now // 5760)
-            hop(row.sends_7d, old // 40320, now // 40320)
-            hop(row.first_7d, old // 40320, now // 40320)
-            hop(row.replied_7d, old // 40320, now // 40320)
-            hop(row.network_changes, old // 40320, now // 40320)
 
 
 @compiled()
-def pair(sh: Any, pairs: Any, owner: int, peer: int, now: int) -> int:
+def hopped(row: Any) -> None:
+    """Bring the windows to the account's clock; done only when they are counted in or read."""
+    old, now = np.int64(row.hopped), np.int64(row.clock)
+    if now == old:
+        return
+    row.hopped = now
+    hop(row.sends_15s, old, now)
+    if now // 20 == old // 20:
+        return
+    hop(row.sends_5m, old // 20, now // 20)
+    if now // 240 == old // 240:
+        return
+    hop(row.sends_1h, old // 240, now // 240)
+    hop(row.first_1h, old // 240, now // 240)
+    if now // 5760 == old // 5760:
+        return
+    hop(row.sends_1d, old // 5760, now // 5760)
+    hop(row.first_1d, old // 5760, now // 5760)
+    hop(row.peers_1d, old // 5760, now // 5760)
+    if now // 40320 == old // 40320:
+        return
+    hop(row.sends_7d, old // 40320, now // 40320)
+    hop(row.first_7d, old // 40320, now // 40320)
+    hop(row.replied_7d, old // 40320, now // 40320)
+    hop(row.network_changes, old // 40320, now // 40320)
+
+
+@compiled()
+def pair(sh: Any, owner: int, peer: int, now: int) -> int:
     """Index of a pair's entry, made if absent, emptied if forgotten, and touched."""
+    pairs = pairs_of(sh)
     touched = now // 40320
     at = find(pairs, sh.pair_capacity, owner, peer)
     if at < 0:
@@ -82,8 +100,9 @@ def pair(sh: Any, pairs: Any, owner: int, peer: int, now: int) -> int:
 
 
 @compiled()
-def known(sh: Any, pairs: Any, owner: int, peer: int, now: int) -> int:
+def known(sh: Any, owner: int, peer: int, now: int) -> int:
     """Flags of a pair as they stand, without touching it; 0 when unknown or forgotten."""
+    pairs = pairs_of(sh)
     at = find(pairs, sh.pair_capacity, owner, peer)
     if at < 0 or now // 40320 - touched_of(pairs[at].value) > FORGET:
         return 0
@@ -120,25 +139,37 @@ def _gap(row: Any, gap: int) -> None:
 
 
 @compiled()
+def _quiet(row: Any) -> None:
+    run, longest = np.int64(0), np.int64(0)
+    for j in range(48):
+        run = run + 1 if row.hours[j % 24] == 0 else np.int64(0)
+        longest = max(longest, run)
+    row.quiet = min(longest, 24)
+
+
+@compiled()
 def _hour(row: Any, now: int) -> None:
     week = now // 604_800
     old = np.int64(row.week)
     hour = (now // 3600) % 24
-    if (week > old and old > 0) or row.hours[hour] == 255:
+    halved = (week > old and old > 0) or row.hours[hour] == 255
+    if halved:
         shift = min(max(week - old, 1), 8)
         row.hour_n = 0
         row.hour_s = 0
         for j in range(24):
-            halved = np.int64(row.hours[j]) >> shift
-            row.hours[j] = halved
-            row.hour_n += halved
-            row.hour_s += COUNT_LOG2[halved]
+            left = np.int64(row.hours[j]) >> shift
+            row.hours[j] = left
+            row.hour_n += left
+            row.hour_s += COUNT_LOG2[left]
     if week > old:
         row.week = week
     held = np.int64(row.hours[hour])
     row.hours[hour] = held + 1
     row.hour_n += 1
     row.hour_s += COUNT_LOG2[held + 1] - COUNT_LOG2[held]
+    if halved or held == 0:
+        _quiet(row)
 
 
 @compiled()
@@ -148,6 +179,7 @@ def volume(row: Any, ev: Any, now: int) -> bool:
     clock = np.int64(row.clock)
     if (ev.flags & BROADCAST) != 0 and row.last_sent == ev.ts + 1:
         return False
+    hopped(row)
     row.sends += 1
     bump(row.sends_15s, now, clock, 1, 255)
     bump(row.sends_5m, now // 20, clock // 20, 1, 255)
@@ -216,15 +248,15 @@ def _peer_of_the_day(row: Any, value: Any, flags: int, now: int) -> int:
 
 
 @compiled()
-def meet(row: Any, people: Any, peer: int, now: int) -> None:
+def meet(w: Any, row: Any, peer: int, now: int) -> None:
     """A new chat, either way: remember whether the peer is young."""
-    born = np.int64(people[peer].born)
+    born = np.int64(people_of(w)[peer].born)
     row.young_bits = push(row.young_bits, born > 0 and now - (born - 1) <= YOUNG_S)
     row.young_n = min(np.int64(row.young_n) + 1, 32)
 
 
 @compiled()
-def _first_contact(row: Any, people: Any, ev: Any, flags: int, now: int) -> None:
+def _first_contact(w: Any, row: Any, ev: Any, flags: int, now: int) -> None:
     clock = np.int64(row.clock)
     row.started += 1
     bump(row.first_1h, now // 240, clock // 240, 1, 255)
@@ -234,7 +266,7 @@ def _first_contact(row: Any, people: Any, ev: Any, flags: int, now: int) -> None
     if ev.flags & CONTACT_KNOWN:
         row.cold_bits = push(row.cold_bits, stranger)
         row.cold_n = min(np.int64(row.cold_n) + 1, 32)
-    row.hunted_bits = push(row.hunted_bits, people[ev.peer].hunted > 0)
+    row.hunted_bits = push(row.hunted_bits, people_of(w)[ev.peer].hunted > 0)
     row.hunted_n = min(np.int64(row.hunted_n) + 1, 32)
     if row.device_changed > 0 or row.linked > 0:
         row.firsts_on_device = min(np.int64(row.firsts_on_device) + 1, 65535)
@@ -242,16 +274,15 @@ def _first_contact(row: Any, people: Any, ev: Any, flags: int, now: int) -> None
         for j in range(3, 0, -1):
             row.targets[j] = row.targets[j - 1]
         row.targets[0] = ev.peer + 1
-    meet(row, people, ev.peer, now)
+    meet(w, row, ev.peer, now)
 
 
 @compiled()
-def sent(
-    sh: Any, row: Any, pairs: Any, people: Any, ev: Any, local: int, now: int
-) -> tuple[bool, bool]:
+def sent(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> tuple[bool, bool]:
     """A one-to-one send. Returns (it opened a chat, it went to a stranger: someone who never wrote
     to the account, has no address-book tie and does not have it in contacts)."""
-    at = pair(sh, pairs, local, ev.peer, now)
+    pairs = pairs_of(sh)
+    at = pair(sh, local, ev.peer, now)
     value = pairs[at].value
     flags = flags_of(value)
     opens = (flags & (WROTE | REPLIED)) == 0
@@ -261,9 +292,10 @@ def sent(
         row.direct += 1
         if ev.media == 0 or ev.media == UNKNOWN:
             _typed(row, ev)
+    hopped(row)
     last = _peer_of_the_day(row, value, flags, now)
     if opens:
-        _first_contact(row, people, ev, flags, now)
+        _first_contact(w, row, ev, flags, now)
         first = now // 5760
         flags |= STARTED
     elif (flags & (WROTE | REPLIED)) == REPLIED:
@@ -273,22 +305,22 @@ def sent(
 
 
 @compiled()
-def received(
-    sh: Any, row: Any, pairs: Any, people: Any, ev: Any, local: int, now: int
-) -> bool:
+def received(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> bool:
     """A message from a peer. Never counts against the receiver. True when the account has become
     established by it (then its networks are credited)."""
-    at = pair(sh, pairs, local, ev.account, now)
+    pairs = pairs_of(sh)
+    at = pair(sh, local, ev.account, now)
     value = pairs[at].value
     flags = flags_of(value)
     row.received += 1
     row.one_way_run = 0
     if (flags & (WROTE | REPLIED)) == 0:
         row.inbound += 1
-        meet(row, people, ev.account, now)
+        meet(w, row, ev.account, now)
     elif (flags & (WROTE | REPLIED)) == WROTE:
         row.mutual += 1
         if flags & STARTED:
+            hopped(row)
             bump(row.replied_7d, first_of(value) // 7, np.int64(row.clock) // 40320, 1, 65535)
     pairs[at].value = packed(flags | REPLIED, first_of(value), last_of(value), touched_of(value))
     return (
@@ -299,31 +331,21 @@ def received(
 
 
 @compiled()
-def emit(deltas: Any, counts: Any, table: int, key: int, amount: int) -> None:
-    """Note a contribution to what accounts share."""
-    n = counts[1]
-    deltas[n].table = table
-    deltas[n].key = key
-    deltas[n].amount = amount
-    counts[1] = n + 1
-
-
-@compiled()
-def everywhere(row: Any, deltas: Any, counts: Any, table: int, amount: int) -> None:
+def everywhere(w: Any, row: Any, table: int, amount: int) -> None:
     """Contribute to each entity that the account stands on."""
     for entity in (row.network, row.block, row.device, row.client):
         if entity > 0:
-            emit(deltas, counts, table, entity - 1, amount)
+            emit(w, table, np.int64(entity) - 1, amount)
 
 
 @compiled()
-def establish(row: Any, deltas: Any, counts: Any) -> None:
+def establish(w: Any, row: Any) -> None:
     """Credit the entities of an account that people write with."""
     row.flags = np.int64(row.flags) | CREDITED
-    everywhere(row, deltas, counts, GOOD, 1)
+    everywhere(w, row, GOOD, 1)
 
 
 @compiled()
-def birth(deltas: Any, counts: Any, account: int, now: int) -> None:
+def birth(w: Any, account: int, now: int) -> None:
     """Let others know when the account registered."""
-    emit(deltas, counts, BORN, account, now + 1)
+    emit(w, BORN, account, now + 1)
