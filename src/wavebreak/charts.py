@@ -18,7 +18,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 Times = NDArray[np.int64]
@@ -144,7 +144,7 @@ def shares(
             _beside(axes, row, value.words)
         top = max((v.high for values in series.values() for v in values), default=0.0)
         axes.set_xlim(0, 1 if whole else min(1.0, max(0.02, 1.05 * top)))
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:g} %"))
         if len(series) > 1:
             marks = axes.get_lines()
             figure.legend(marks, list(series), loc="outside lower center", ncols=2, frameon=False)
@@ -193,18 +193,20 @@ def _dates(times: Times) -> NDArray[np.float64]:
 
 
 def _cumulative(axes: Axes, lanes: Mapping[str, Times], window: tuple[int, int]) -> None:
+    most = 0
     # Lines often coincide (every send a first contact): the first is broad and pale below.
     looks = ((BLUE, 5.0, 0.4, "-"), (ORANGE, 1.8, 1.0, "-"), (GREEN, 1.8, 1.0, "--"))
     for (label, times), (colour, width, alpha, dash) in zip(lanes.items(), looks, strict=False):
         ordered = np.sort(times)
         at = _thin(ordered, window)
         x = np.concatenate([[window[0]], at, [window[1]]])
-        y = np.searchsorted(ordered, x, side="right")
-        y[0] = np.searchsorted(ordered, window[0], side="left")
+        before = np.searchsorted(ordered, window[0], side="left")
+        y = np.searchsorted(ordered, x, side="right") - before
+        y[0] = 0
+        most = max(most, int(y[-1]))
         axes.step(
             _dates(x), y, where="post", color=colour, lw=width, alpha=alpha, ls=dash, label=label
         )
-    most = max((len(times) for times in lanes.values()), default=0)
     axes.set_ylim(0, max(1.0, 1.28 * most))  # room for the names of outcomes
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -222,8 +224,8 @@ def timeline(
 ) -> str:
     """Draw what happened to an account between two instants (milliseconds, UTC).
 
-    Above, how many so far of each of `lines`; below, one lane a kind of event with a tick an
-    event; `decisions` are (instant, outcome) and run as lines through both.
+    Above, how many of each of `lines` since the first of the two; below, one lane a kind of event
+    with a tick an event; `decisions` are (instant, outcome) and run as lines through both.
     """
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH_IN, 3.1 + 0.34 * (len(lanes) + 1)), layout="constrained")

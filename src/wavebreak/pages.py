@@ -143,6 +143,15 @@ def moment(ms: int, *, since: int | None = None) -> str:
     return f"{at.day} {at:%B %Y, %H:%M:%S} UTC"
 
 
+def stamp(ms: int | None) -> str:
+    """Write an instant in UTC for a column of a table.
+
+    >>> stamp(1_772_373_730_000), stamp(None)
+    ('2026-03-01 14:02:10', '–')
+    """
+    return "–" if ms is None else f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+
+
 def count_of(value: int, one: str, many: str = "") -> str:
     """Write a count with its noun.
 

@@ -167,6 +167,18 @@ def test_an_account_first_seen_without_registration_is_told_so(tmp_path: Path) -
     assert "until 3 March 2026, 12:00:00 UTC" in status(found)
 
 
+def test_an_outcome_that_has_ended_is_told_with_the_worst_there_was(tmp_path: Path) -> None:
+    run = run_directory(
+        tmp_path / "run",
+        [account_row("a", worst="limit", outcome="allow")],
+        [decision("a", NOON, "limit", until=NOON + DAY)],
+        mode="enforce",
+    )
+    assert status(explain(run, "a")) == (
+        "It stands allowed everything again; its worst outcome was limit."
+    )
+
+
 def test_an_unknown_account_is_answered_with_close_ones_and_a_way_to_list(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"among 3 .*did you mean b2.*grep .*decisions\.jsonl"):
         explain(_run(tmp_path), "b22")
@@ -193,9 +205,27 @@ def test_reasons_are_shown_with_units_and_meaning(blast: Explanation) -> None:
 
 
 def test_the_decisions_table_names_stage_outcome_and_rule(blast: Explanation) -> None:
-    assert list(decisions_table(blast).rows) == [
-        ("1 March 2026, 12:03:14", "messaging", "ban", "–", "blast-at-birth")
+    assert list(decisions_table(blast, 9).rows) == [
+        ("2026-03-01 12:03:14", "messaging", "ban", "–", "blast-at-birth")
     ]
+
+
+def test_the_decision_that_acted_is_told_and_listed_among_many_mild_ones(tmp_path: Path) -> None:
+    mild = [decision("a", NOON + n * HOUR, "limit") for n in range(30)]
+    ban = decision("a", NOON + 20 * HOUR + 1, "ban", rules=["r"])
+    run = run_directory(
+        tmp_path / "run",
+        [account_row("a", worst="ban", first_action_ms=ban["ts"])],
+        [*mild[:21], ban, *mild[21:]],
+    )
+    found = explain(run, "a")
+    told = story(found)
+    assert "it would have been limited" in told[-4]
+    assert "it would have been banned by r" in told[-3]
+    assert told[-2] == "Further decisions of the same outcomes: 29, listed below."
+    table = decisions_table(found, 5)
+    assert [row[2] for row in table.rows] == ["limit", "limit", "limit", "ban", "limit"]
+    assert "26 milder or later ones are in" in table.note
 
 
 def test_decisions_of_an_account_whose_name_holds_the_other_are_kept_apart(tmp_path: Path) -> None:

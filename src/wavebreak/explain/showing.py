@@ -45,7 +45,8 @@ _LANES = {
 }
 _ALWAYS = ("sends", "first contacts", "replies", "reports, blocks")
 _BARS = " ▁▂▃▄▅▆▇█"
-_COLUMNS = 56
+_COLUMNS = 52
+_LISTED = 12  # decisions listed on a terminal; a page lists five times as many
 _CLOSE_UP_MS = 30 * 60_000
 _FAR = 8  # a close-up is drawn when it is at least this much narrower than the whole
 
@@ -89,9 +90,12 @@ def render(explanation: Explanation, console: Console) -> None:
     print_lines([f"Account {explanation.account}", status(explanation)], console, "bold")
     print_lines(story(explanation), console)
     if explanation.timeline is not None:
-        print_lines(_sparks(explanation, explanation.timeline), console)
+        whole = _window(explanation, explanation.timeline)
+        for window in (whole, _close_up(explanation, whole)):
+            if window is not None:
+                print_lines(_sparks(explanation, explanation.timeline, window), console)
     if explanation.decisions:
-        print_table(decisions_table(explanation), console)
+        print_table(decisions_table(explanation, _LISTED), console)
         for decision in weightiest(explanation)[:2]:
             print_table(reasons_table(explanation, decision), console)
         print_table(rules_table(explanation), console)
@@ -99,10 +103,9 @@ def render(explanation: Explanation, console: Console) -> None:
     print_table(totals_table(explanation), console)
 
 
-def _sparks(explanation: Explanation, timeline: Timeline) -> list[str]:
+def _sparks(explanation: Explanation, timeline: Timeline, window: tuple[int, int]) -> list[str]:
     """Draw the lanes as rows of bars, each scaled to its own fullest column."""
-    whole = _window(explanation, timeline)
-    low, high = _close_up(explanation, whole) or whole
+    low, high = window
     lines = [f"From {moment(low)} to {moment(high)}:"]
     for label, times in _lanes(timeline).items():
         counts, _ = np.histogram(times, bins=_COLUMNS, range=(low, high))
@@ -136,8 +139,8 @@ def _pictures(explanation: Explanation) -> str:
         )
     svg = draw("whole", "Everything in the log", lines, lanes, _marks(explanation), whole)
     shown.append(
-        html_figure(svg, "Everything in the log. Above: how many so far; below: one tick an event; "
-                    "dashed lines: the first decision of each outcome. Times in UTC.")
+        html_figure(svg, "Everything in the log. Above: how many since it begins; below: one tick "
+                    "an event; dashed lines: the first decision of each outcome. Times in UTC.")
     )  # fmt: skip
     return "\n".join(shown)
 
@@ -156,7 +159,7 @@ def write_html(explanation: Explanation, path: Path) -> None:
             html_table(reasons_table(explanation, d)) for d in weightiest(explanation)
         )
         sections += [
-            ("Decisions", html_table(decisions_table(explanation))),
+            ("Decisions", html_table(decisions_table(explanation, 5 * _LISTED))),
             ("Why", html_table(rules_table(explanation)) + reasons),
             ("What it means", paragraphs(consequences(explanation))),
         ]

@@ -10,12 +10,10 @@ import numpy as np
 from wavebreak.explain.gathering import ACTIONS, Explanation
 from wavebreak.explain.timeline import Timeline, Times
 from wavebreak.features.catalog import FEATURES
-from wavebreak.pages import Table, count_of, moment, number, span
+from wavebreak.pages import Table, count_of, moment, number, span, stamp
 
 _FEATURES = {feature.name: feature for feature in FEATURES}
 _MINUTE_MS = 60_000
-_TOLD = 6  # decisions told in sentences; the table holds more
-_LISTED = 40  # decisions in the table; the file holds all
 _DONE = {
     "allow": "allowed",
     "observe": "put under observation",
@@ -36,6 +34,8 @@ def status(explanation: Explanation) -> str:
     ends = f" until {moment(int(until))}" if until is not None else ""
     if outcome == "allow" and not explanation.decisions:
         return "Nothing was decided about this account: it may do everything."
+    if outcome == "allow":
+        done = f"allowed everything again; its worst outcome was {explanation.row['worst']}"
     if explanation.shadow:
         return f"It would stand {done}{ends}. The run was in shadow: nothing was enforced."
     return f"It stands {done}{ends}."
@@ -152,7 +152,7 @@ def _totals(row: dict[str, Any]) -> str:
 
 
 def _verdicts(explanation: Explanation) -> tuple[list[str], list[str]]:
-    """Tell the first decisions: those before it sent anything, and those after."""
+    """Tell the first decision of each outcome: those before it sent anything, those after."""
     decisions = explanation.decisions
     if not decisions:
         return [], ["No rule fired: no decision was made about it."]
@@ -161,13 +161,35 @@ def _verdicts(explanation: Explanation) -> tuple[list[str], list[str]]:
         first_send = int(explanation.timeline["sends"][0])
     early: list[str] = []
     later: list[str] = []
-    for decision in decisions[:_TOLD]:
+    told = firsts(decisions)
+    for decision in told:
         where = early if int(decision["ts"]) < first_send else later
         where.append(_verdict(explanation, decision))
-    if len(decisions) > _TOLD:
-        left = len(decisions) - _TOLD
-        later.append(f"{count_of(left, 'further decision')} followed, listed below.")
+    if len(decisions) > len(told):
+        again = number(len(decisions) - len(told))
+        later.append(f"Further decisions of the same outcomes: {again}, listed below.")
     return early, later
+
+
+def firsts(decisions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Choose the first decision of each outcome, in their order."""
+    found: dict[str, dict[str, Any]] = {}
+    for decision in decisions:
+        found.setdefault(str(decision["outcome"]), decision)
+    return list(found.values())
+
+
+def chosen(decisions: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
+    """Choose the decisions worth a line: the last and the most severe, earliest first, in order.
+
+    >>> each = [{"outcome": o} for o in ("limit", "limit", "ban", "limit", "observe")]
+    >>> [d["outcome"] for d in chosen(each, 3)]
+    ['limit', 'ban', 'observe']
+    """
+    order = list(_DONE)
+    severe = sorted(range(len(decisions)), key=lambda n: -order.index(decisions[n]["outcome"]))
+    kept = {len(decisions) - 1, *severe[: limit - 1]} if len(decisions) > limit else set(severe)
+    return [decisions[n] for n in sorted(kept)]
 
 
 def _verdict(explanation: Explanation, decision: dict[str, Any]) -> str:
@@ -233,21 +255,25 @@ def value_in_words(name: str, value: float | None) -> str:
     return number(value, 3) if bare else f"{number(value, 2)} {unit}"
 
 
-def decisions_table(explanation: Explanation) -> Table:
-    """List the decisions, oldest first."""
-    shown = explanation.decisions[:_LISTED]
+def decisions_table(explanation: Explanation, limit: int) -> Table:
+    """List at most `limit` decisions, the severe ones before others, oldest first."""
+    shown = chosen(explanation.decisions, limit)
     left = len(explanation.decisions) - len(shown)
     rows = [
         (
-            moment(int(d["ts"])).removesuffix(" UTC"),
+            stamp(int(d["ts"])),
             str(d["stage"]),
             str(d["outcome"]),
-            "–" if d.get("until") is None else moment(int(d["until"])).removesuffix(" UTC"),
+            stamp(d.get("until")),
             "\n".join(d.get("rules") or ["–"]),
         )
         for d in shown
     ]
-    more = f" {left:,} more are in {explanation.run_dir / 'decisions.jsonl'}." if left else ""
+    more = (
+        f" {left:,} milder or later ones are in {explanation.run_dir / 'decisions.jsonl'}."
+        if left
+        else ""
+    )
     return Table(
         "Decisions",
         ("when (UTC)", "stage", "outcome", "until (UTC)", "rules"),
@@ -296,11 +322,8 @@ def rules_table(explanation: Explanation) -> Table:
 def weightiest(explanation: Explanation) -> list[dict[str, Any]]:
     """Choose the decisions whose reasons are shown: the first of each outcome, worst first."""
     order = list(_DONE)
-    first: dict[str, dict[str, Any]] = {}
-    for decision in explanation.decisions:
-        if decision.get("reasons"):
-            first.setdefault(str(decision["outcome"]), decision)
-    return sorted(first.values(), key=lambda d: -order.index(str(d["outcome"])))
+    reasoned = [d for d in explanation.decisions if d.get("reasons")]
+    return sorted(firsts(reasoned), key=lambda d: -order.index(str(d["outcome"])))
 
 
 def consequences(explanation: Explanation) -> list[str]:
