@@ -1,0 +1,46 @@
+"""Innocents: people and firms that look like bulk senders and are not.
+
+Each is a hard negative of adversaries.md. To add one: write a frozen dataclass with `name`,
+`lives` and `play`, and put it in `INNOCENTS`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol
+
+from wavebreak.simulator.innocents.firms import Newsletter, Radio, Shop, SupportDesk
+from wavebreak.simulator.innocents.people import (
+    Accessibility,
+    Courier,
+    FamilyAbroad,
+    IrcHelper,
+    NewNumber,
+    Organiser,
+    PopularStudent,
+    Teacher,
+)
+from wavebreak.simulator.innocents.wronged import HijackOwner, VictimOfFlood, VictimOfReports
+from wavebreak.simulator.scene import Scene
+
+
+class Persona(Protocol):
+    """One hard negative; `lives`: its accounts are people with families and friends as well."""
+
+    name: ClassVar[str]
+    lives: ClassVar[bool]
+
+    def play(self, scene: Scene, accounts: int) -> None:
+        """Plan what that many accounts of the persona do beside everyday life."""
+
+
+INNOCENTS: dict[str, type[Persona]] = {
+    kind.name: kind
+    for kind in (
+        NewNumber, Organiser, Teacher, SupportDesk, Shop, Newsletter, Radio, PopularStudent,
+        IrcHelper, Courier, Accessibility, FamilyAbroad, VictimOfReports, VictimOfFlood,
+        HijackOwner,
+    )
+}  # fmt: skip
+"""Every persona by its name, in the order of adversaries.md."""
+
+__all__ = ["INNOCENTS", "Persona"]

@@ -1,0 +1,322 @@
+"""Innocent people: much sending, many new peers, little typing, for good reasons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from wavebreak.simulator.chat import Style, brief, chats, say_to_group, talk
+from wavebreak.simulator.groups import added_into
+from wavebreak.simulator.log import Ints
+from wavebreak.simulator.newcomers import Arrival, arrive
+from wavebreak.simulator.people import devices
+from wavebreak.simulator.places import COUNTRIES, DAY, HOUR, MINUTE, SECOND, Clock, addresses
+from wavebreak.simulator.scene import Scene
+
+STYLE = Style()
+SHORT = brief(STYLE, length=2.5)
+
+
+def days_of(scene: Scene, low_hour: float, high_hour: float, who: int) -> list[tuple[int, int]]:
+    """Return (begin, end) of a person's local working hours on each simulated day."""
+    zone = int(scene.people.zone[who]) if who < len(scene.people) else 0
+    first = (scene.start + zone * HOUR) // DAY * DAY - zone * HOUR
+    spans = []
+    for midnight in range(first, scene.end, DAY):
+        low = max(scene.start, int(midnight + low_hour * HOUR))
+        high = min(scene.end, int(midnight + high_hour * HOUR))
+        if high - low > HOUR // 2:
+            spans.append((low, high))
+    return spans
+
+
+def _spread(scene: Scene, span: tuple[int, int], count: int) -> Ints:
+    return np.sort(scene.rng.integers(*span, count))
+
+
+@dataclass(frozen=True, slots=True)
+class NewNumber:
+    """A new number that tells everyone: many who do not have it yet, within an hour or two."""
+
+    name: ClassVar[str] = "new-number"
+    lives: ClassVar[bool] = True
+    when: tuple[float, float] = (0.05, 0.7)
+    arrival: Arrival = field(
+        default=Arrival(
+            book=180.0, tells=60.0, tells_spread=0.35, within=2.0 * HOUR, known=0.12,
+            added_back=0.7, answer=0.75, typing=0.5,
+        )
+    )  # fmt: skip
+
+    def play(self, scene: Scene, accounts: int) -> None:
+        """Plan the persona."""
+        who = scene.cast(accounts, self.name)
+        scene.people.born[who] = scene.at(*self.when, accounts)
+        arrive(scene, who, STYLE, self.arrival)
+
+
+@dataclass(frozen=True, slots=True)
+class Organiser:
+    """An event organiser: groups of `members`, `posts` to each, and `asks` people one by one.
+
+    `known`: those asked who have the organiser in contacts; `silent` never answer.
+    """
+
+    name: ClassVar[str] = "organiser"
+    lives: ClassVar[bool] = True
+    groups: tuple[int, int] = (1, 3)
+    members: tuple[int, int] = (20, 80)
+    posts: tuple[int, int] = (3, 9)
+    asks: tuple[int, int] = (15, 60)
+    known: float = 0.6
+    silent: float = 0.35
+    reach: float = 150.0
+
+    def play(self, scene: Scene, accounts: int) -> None:
+        """Plan the persona."""
+        rng = scene.rng
+        for who in scene.cast(accounts, self.name).tolist():
+            for ts in scene.at(0.1, 0.7, int(rng.integers(*self.groups, endpoint=True))).tolist():
+                self._gather(scene, who, ts)
+            for span in days_of(scene, 10, 21, who):
+                peer = scene.people.near(rng, who, int(rng.integers(*self.asks)), self.reach)
+                gaps = rng.lognormal(np.log(45 * SECOND), 1.2, len(peer))
+                start = rng.integers(*span) + np.cumsum(gaps).astype(np.int64)
+                talk(
+                    scene,
+                    chats(
+                        scene, SHORT, start, np.array(who), peer, known=self.known,
+                        silent=self.silent, typing=0.8,
+                    ),
+                    SHORT,
+                )  # fmt: skip
+
+    def _gather(self, scene: Scene, who: int, ts: int) -> None:
+        rng = scene.rng
+        name = int(scene.new_groups(1)[0])
+        member = scene.people.near(rng, who, int(rng.integers(*self.members)), self.reach)
+        added = added_into(scene, who, name, member, ts, 4.0)
+        posts = int(rng.integers(*self.posts))
+        times = added[-1] + np.sort(rng.integers(MINUTE, 10 * HOUR, posts))
+        size = np.full(posts, len(member))
+        say_to_group(scene, times, np.array(who), np.array(name), size, STYLE)
+        leaves = member[rng.random(len(member)) < 0.03]
+        late = added[-1] + rng.integers(MINUTE, 10 * HOUR, len(leaves))
+        scene.log.add("group.left", late, leaves, group=name, peer=who)
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """A teacher: posts to `classes` groups a day; parents write, and are written to.
+
+    `pupils` members a class, of which one class is new; `parents` write a day; `calls` parents are
+    written to first, `known` of them have the teacher in contacts.
+    """
+
+    name: ClassVar[str] = "teacher"
+    lives: ClassVar[bool] = True
+    classes: tuple[int, int] = (5, 14)
+    pupils: tuple[int, int] = (18, 34)
+    posts: int = 2
+    parents: tuple[int, int] = (8, 25)
+    calls: tuple[int, int] = (4, 14)
+    known: float = 0.5
+    reach: float = 300.0
+
+    def play(self, scene: Scene, accounts: int) -> None:
+        """Plan the persona."""
+        rng = scene.rng
+        for who in scene.cast(accounts, self.name).tolist():
+            size = int(rng.integers(*self.pupils))
+            member = scene.people.near(rng, who, size, self.reach)
+            added_into(
+                scene, who, int(scene.new_groups(1)[0]), member, int(scene.at(0.1, 0.6, 1)[0]), 3
+            )
+            groups = scene.new_groups(int(rng.integers(*self.classes)))
+            for span in days_of(scene, 7, 20, who):
+                group = np.repeat(groups, self.posts)
+                times = _spread(scene, span, len(group))
+                rng.shuffle(group)
+                say_to_group(scene, times, np.array(who), group, np.full(len(group), size), STYLE)
+                self._parents(scene, who, span)
+
+    def _parents(self, scene: Scene, who: int, span: tuple[int, int]) -> None:
+        rng = scene.rng
+        near = scene.people.near(rng, who, int(rng.integers(*self.parents)), self.reach)
+        start = _spread(scene, span, len(near))
+        talk(scene, chats(scene, SHORT, start, near, np.array(who), known=0.4, back=0.9), SHORT)
+        near = scene.people.near(rng, who, int(rng.integers(*self.calls)), self.reach)
+        start = _spread(scene, span, len(near))
+        called = chats(
+            scene, SHORT, start, np.array(who), near, known=self.known, back=0.5, silent=0.15
+        )
+        talk(scene, called, SHORT)
+
+
+@dataclass(frozen=True, slots=True)
+class PopularStudent:
+    """A popular student: `peers` new peers a day from far around, some answer, bursts of chat."""
+
+    name: ClassVar[str] = "popular-student"
+    lives: ClassVar[bool] = True
+    peers: tuple[int, int] = (10, 26)
+    known: float = 0.5
+    silent: float = 0.4
+    reach: float = 2500.0
+
+    def play(self, scene: Scene, accounts: int) -> None:
+        """Plan the persona."""
+        rng = scene.rng
+        for who in scene.cast(accounts, self.name).tolist():
+            for span in days_of(scene, 9, 24, who):
+                peer = scene.people.near(rng, who, int(rng.integers(*self.peers)), self.reach)
+                start = _spread(scene, span, len(peer))
+                theirs = rng.random(len(peer)) < 0.4
+                talk(
+                    scene,
+                    chats(
+                        scene,
+                        STYLE,
+                        start[theirs],
+                        peer[theirs],
+                        np.array(who),
+                        known=0.5,
+                        back=self.known,
+                    ),
+                    STYLE,
+                )
+                mine = ~theirs
+                talk(
+                    scene,
+                    chats(
+                        scene, STYLE, start[mine], np.array(who), peer[mine], known=self.known,
+                        back=0.5, silent=self.silent,
+                    ),
+                    STYLE,
+                )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class IrcHelper:
+    """Helps strangers in big groups: `posts` answers a day there, `asked` strangers write first.
+
+    `offers`: strangers it writes to itself after they asked in a group; few have it in contacts.
+    """
+
+    name: ClassVar[str] = "irc-helper"
+    lives: ClassVar[bool] = True
+    groups: int = 3
+    members: tuple[int, int] = (60, 250)
+    posts: tuple[int, int] = (50, 150)
+    asked: tuple[int, int] = (8, 25)
+    offers: tuple[int, int] = (2, 8)
+
+    def play(self, scene: Scene, accounts: int) -> None:
+        """Plan the persona."""
+        rng = scene.rng
+        for who in scene.cast(accounts, self.name).tolist():
+            groups = scene.new_groups(self.groups)
+            sizes = rng.integers(*self.members, self.groups)
+            for span in days_of(scene, 8, 24, who):
+                times = _spread(scene, span, int(rng.integers(*self.posts)))
+                which = rng.integers(0, self.groups, len(times))
+                say_to_group(scene, times, np.array(who), groups[which], sizes[which], STYLE)
+                self._strangers(scene, who, span)
+
+    def _strangers(self, scene: Scene, who: int, span: tuple[int, int]) -> None:
+        rng = scene.rng
+        peer = scene.strangers(int(rng.integers(*self.asked)))
+        start = _spread(scene, span, len(peer))
+        talk(scene, chats(scene, STYLE, start, peer, np.array(who), known=0.02, back=0.1), STYLE)
+        peer = scene.strangers(int(rng.integers(*self.offers)))
+        start = _spread(scene, span, len(peer))
+        offered = chats(
+            scene, STYLE, start, np.array(who), peer, known=0.05, back=0.02, silent=0.15
+        )
+        talk(scene, offered, STYLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Courier:
+    """A courier: `stops` short messages a day, seldom answered, to customers."""
+
+    name: ClassVar[str] = "courier"
+    lives: ClassVar[bool] = True
+    stops: tuple[int, int] = (60, 140)
+    known: float = 0.75
+    silent: float = 0.85
+    typing: float = 0.3
+    reach: float = 1500.0
+
+    def play(self, scene: Scene, accounts: int) -> None:
+        """Plan the persona."""
+        rng = scene.rng
+        style = brief(STYLE, length=0.4, length_spread=0.6, characters=18.0)
+        for who in scene.cast(accounts, self.name).tolist():
+            for span in days_of(scene, 9, 18, who):
+                peer = scene.people.near(rng, who, int(rng.integers(*self.stops)), self.reach)
+                gaps = rng.lognormal(0.0, 0.7, len(peer))
+                share = np.cumsum(gaps) / gaps.sum()
+                start = span[0] + (share * 0.98 * (span[1] - span[0])).astype(np.int64)
+                talk(
+                    scene,
+                    chats(
+                        scene, style, start, np.array(who), peer, known=self.known, back=0.5,
+                        silent=self.silent, typing=self.typing,
+                    ),
+                    style,
+                )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Accessibility:
+    """Pastes and dictates: an ordinary person who never shows the typing indicator.
+
+    Everyday life looks the persona up by its name and types nothing for it.
+    """
+
+    name: ClassVar[str] = "accessibility"
+    lives: ClassVar[bool] = True
+
+    def play(self, scene: Scene, accounts: int) -> None:
+        """Plan the persona: its desktop is where it always connects from."""
+        who = scene.cast(accounts, self.name)
+        scene.people.companion[who] = True
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyAbroad:
+    """Families abroad: `size` people behind one carrier address, with a few equal phones.
+
+    `new`: those who register during the simulation. They write to each other and home.
+    """
+
+    name: ClassVar[str] = "family-abroad"
+    lives: ClassVar[bool] = True
+    size: int = 10
+    alike: int = 3
+    new: float = 0.5
+    arrival: Arrival = field(default=Arrival(mobile=1.0, tells=10.0, attested=0.9))
+
+    def play(self, scene: Scene, accounts: int) -> None:
+        """Plan the persona."""
+        rng, people, pool = scene.rng, scene.people, scene.pool
+        who = scene.cast(accounts, self.name)
+        for first in range(0, accounts, self.size):
+            family = who[first : first + self.size]
+            place = COUNTRIES[int(rng.integers(len(COUNTRIES)))]
+            address = pool.code(addresses(rng, place.carriers, 1)[0])
+            for networks in (people.home, people.carrier, people.work):
+                networks[family] = address
+            models = devices(rng, pool, self.alike)
+            people.device[family] = models[np.arange(len(family)) % self.alike]
+            people.client[family] = people.client[family[0]]
+            ts = Clock(0).times(rng, scene.start, scene.end, 4 * len(family))
+            one, other = (rng.choice(family, len(ts)) for _ in range(2))
+            real = (one != other) & (ts > scene.start + scene.span // 2)
+            talk(scene, chats(scene, STYLE, ts[real], one[real], other[real]), STYLE)
+        new = who[rng.random(accounts) < self.new]
+        people.born[new] = scene.at(0.02, 0.5, len(new))
+        arrive(scene, new, STYLE, self.arrival)

@@ -1,0 +1,142 @@
+"""What people do when someone they do not know writes: read, answer, block, report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wavebreak.simulator.chat import Messages, Style, receipts, say
+from wavebreak.simulator.log import Bools, Column, Floats, Ints
+from wavebreak.simulator.places import MINUTE, SECOND
+from wavebreak.simulator.scene import Scene
+
+_NO_ANSWER = 1 << 40
+
+
+@dataclass(frozen=True, slots=True)
+class Mood:
+    """How recipients meet a message that they did not ask for; shares are of messages delivered.
+
+    Of those who read (`read`), some answer, block or report, each at most once a sender: the
+    shares below are of all delivered. Delays after reading are log-normal: median milliseconds
+    and sigma; a report may come hours later, or never. `report_reasons` are shares of spam, scam,
+    other.
+    """
+
+    read: float = 0.45
+    reply: float = 0.02
+    block: float = 0.045
+    report: float = 0.02
+    reply_delay: float = 3 * MINUTE
+    block_delay: float = 2 * MINUTE
+    report_delay: float = 25 * MINUTE
+    spread: float = 1.7
+    report_reasons: tuple[float, float, float] = (0.7, 0.2, 0.1)
+
+
+UNWANTED = Mood()
+"""Bulk messages from strangers."""
+
+TOLERATED = Mood(read=0.7, reply=0.08, block=0.003, report=0.0005)
+"""Messages that people asked for, or understand."""
+
+_ANSWERING = Style(characters=14.0)
+
+
+def receive(scene: Scene, ids: Ints, ts: Ints, sender: Ints, peer: Ints, mood: Mood) -> None:
+    """Plan receipts, answers, blocks and reports for messages that were sent."""
+    rng, pool = scene.rng, scene.pool
+    style = Style(unread=1 - mood.read)
+    alone = np.full(len(ids), _NO_ANSWER)
+    seen, shown = receipts(scene, ids, ts, sender, peer, alone, style)
+    first = np.zeros(len(ids), bool)
+    first[np.unique(sender * len(scene.roll) + peer, return_index=True)[1]] = True
+    shown = shown[first[shown]]
+
+    def some(share: float, delay: float) -> tuple[Ints, Ints]:
+        chosen = shown[rng.random(len(shown)) < share / max(mood.read, 1e-9)]
+        wait = rng.lognormal(np.log(delay), mood.spread, len(chosen))
+        return chosen, seen[chosen] + SECOND + wait.astype(np.int64)
+
+    rows, when = some(mood.reply, mood.reply_delay)
+    answer(scene, when, peer[rows], sender[rows])
+    rows, when = some(mood.block, mood.block_delay)
+    scene.log.add("user.blocked", when, peer[rows], peer=sender[rows])
+    rows, when = some(mood.report, mood.report_delay)
+    reasons = pool.codes(("spam", "scam", "other"))
+    reason = reasons[rng.choice(3, len(rows), p=np.array(mood.report_reasons))]
+    scene.log.add(
+        "user.reported", when, peer[rows], peer=sender[rows], reason=reason, message=ids[rows]
+    )
+
+
+def answer(scene: Scene, ts: Ints, who: Ints, sender: Ints) -> None:
+    """Plan short answers of people to a stranger."""
+    count = len(ts)
+    if count:
+        far = np.full(count, _NO_ANSWER)
+        said = Messages(
+            ts, who, sender, np.zeros(count, bool), far, far, np.full(count, _ANSWERING.typing)
+        )
+        say(scene, said, _ANSWERING)
+
+
+@dataclass(frozen=True, slots=True)
+class Pitch:
+    """What an operator sends: a template of `characters`, varied by `variation` (one sigma).
+
+    `known`: recipients who happen to have the sender in contacts. `dead`: numbers that are no
+    accounts any more. `image`: the share sent as a picture.
+    """
+
+    characters: float = 160.0
+    variation: float = 14.0
+    overhead: int = 96
+    known: float = 0.01
+    dead: float = 0.02
+    image: float = 0.15
+    image_bytes: float = 90e3
+
+
+PITCH = Pitch()
+
+
+def text_sizes(rng: np.random.Generator, count: int, pitch: Pitch) -> tuple[Floats, Ints]:
+    """Draw characters of the varied template, and bytes of ciphertext."""
+    text = np.maximum(rng.normal(pitch.characters, pitch.variation, count), 10.0)
+    return text, (pitch.overhead + 16 * np.ceil(text / 16)).astype(np.int64)
+
+
+def send(
+    scene: Scene,
+    ts: Ints,
+    sender: Ints | int,
+    peer: Ints,
+    *,
+    pitch: Pitch = PITCH,
+    mood: Mood = UNWANTED,
+    size: Ints | None = None,
+    **columns: Column,
+) -> None:
+    """Plan unasked messages and what their recipients do. Later than the simulation: dropped."""
+    rng, log, pool = scene.rng, scene.log, scene.pool
+    count = len(ts)
+    who = np.broadcast_to(np.asarray(sender), count)
+    picture = rng.random(count) < (pitch.image if size is None else 0.0)
+    sizes = text_sizes(rng, count, pitch)[1] if size is None else size
+    sizes = np.where(picture, int(pitch.image_bytes), sizes)
+    keep: Bools = (ts < scene.end) & (peer != who)
+    ts, who, peer, sizes, picture = ts[keep], who[keep], peer[keep], sizes[keep], picture[keep]
+    ids = log.add(
+        "message.sent", ts, who, peer=peer, size=sizes,
+        media=np.where(picture, pool.code("image"), pool.code("none")),
+        **({"in_contacts": rng.random(len(ts)) < pitch.known} | columns),
+    )  # fmt: skip
+    dead = rng.random(len(ts)) < pitch.dead
+    log.add(
+        "message.undeliverable", ts[dead] + SECOND, who[dead], peer=peer[dead],
+        reason=pool.code("not_registered"),
+    )  # fmt: skip
+    alive = ~dead
+    receive(scene, ids[alive], ts[alive], who[alive], peer[alive], mood)
