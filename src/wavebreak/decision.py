@@ -1,4 +1,4 @@
-"""From the rules that hit to an outcome: pure, and the same function live, in replay and in tests.
+"""From the rules that hit to an outcome and a written decision: pure, live and in replay alike.
 
 `step` is plain Python over integers. The kernel runs it as machine code in the middle of a batch,
 since a refusal binds the account at its very next event.
@@ -6,9 +6,16 @@ since a refusal binds the account at its very next event.
 
 from __future__ import annotations
 
+import hashlib
+import math
 from typing import Any, Final
 
+import msgspec
 import numpy as np
+
+from wavebreak.features.catalog import NAMES
+from wavebreak.features.state import OUTCOMES
+from wavebreak.rules import STAGES, Program, features_of
 
 ALLOW, OBSERVE, CHALLENGE, LIMIT, RESTRICT, SUSPEND, BAN = range(7)
 """Outcomes, least to most severe."""
@@ -77,3 +84,70 @@ def numbers(
         at = RULES + FIELDS * k
         policy[at + OUTCOME], policy[at + HOLD_S] = outcome, hold_s
     return policy
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """A feature value that a rule of the decision read; `contribution` is a model's, else null."""
+
+    feature: str
+    value: float | None
+    contribution: float | None = None
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """The one output: see "Decisions" in the event contract. Times are milliseconds."""
+
+    id: str
+    ts: int
+    account: str
+    stage: str
+    outcome: str
+    action: str
+    until: int | None
+    score: float | None
+    rules: tuple[str, ...]
+    reasons: tuple[Reason, ...]
+    trigger: str
+    policy: str
+    model: str | None
+    features: str
+
+
+def written(
+    hit: Any, program: Program, account: str, trigger: str, features: str
+) -> Decision:
+    """Write down what the kernel decided at one fact.
+
+    `hit` is a record of dtype HIT with an outcome; `features` is the version of the catalog. The
+    deciding rule stands first; a decision without a rule ends a standing (stage review).
+    """
+    ids = [k for k in range(len(program.ids)) if int(hit["hits"]) >> k & 1 and not program.shadow[k]]
+    lead = int(hit["rule"])
+    ids.sort(key=lambda k: (k != lead, k))
+    read = dict.fromkeys(name for k in ids for name in features_of(program.policy.rules[k]))
+    values = {name: float(hit["values"][NAMES.index(name)]) for name in read}
+    outcome = OUTCOMES[int(hit["outcome"])]
+    until = int(hit["until"]) * 1000
+    told = f"{int(hit['position'])}\0{int(hit['role'])}\0{int(hit['kind'])}\0{account}\0{outcome}"
+    return Decision(
+        id=hashlib.sha256(f"{told}\0{program.policy.version}".encode()).hexdigest()[:32],
+        ts=int(hit["ts"]),
+        account=account,
+        stage="review" if lead == NO_RULE else STAGES[int(program.stage[lead])],
+        outcome=outcome,
+        action="allow" if lead == NO_RULE else _action(program, lead, outcome),
+        until=until if until and outcome != "allow" else None,
+        score=None,
+        rules=tuple(program.ids[k] for k in ids),
+        reasons=tuple(Reason(n, None if math.isnan(v) else v) for n, v in values.items()),
+        trigger=trigger,
+        policy=program.policy.version,
+        model=None,
+        features=features,
+    )
+
+
+def _action(program: Program, lead: int, outcome: str) -> str:
+    """The rule's own action, unless the ladder raised its outcome."""
+    rule = program.policy.rules[lead]
+    return program.actions[lead] if rule.outcome == outcome else outcome

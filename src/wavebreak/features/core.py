@@ -231,12 +231,9 @@ class Core:
             hits = hits[np.lexsort((hits["role"], hits["position"]))]
         return hits
 
-    def advance(self, segment: Segment, accounts: int, entities: int) -> Any:
-        """Take the facts of a segment of the open epoch; returns hits (dtype HIT) in log order.
-
-        `accounts` and `entities` are how many have been named so far.
-        """
-        self._fit(accounts, entities)
+    def advance(self, segment: Segment) -> Any:
+        """Take the facts of a segment of the open epoch; returns hits (dtype HIT) in log order."""
+        self._fit(segment.accounts, segment.entities)
         if segment.events.size:
             self.clock = max(self.clock, int(segment.events["ts"].max()) // 1000)
         workers = len(self.workers)

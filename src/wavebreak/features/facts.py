@@ -80,7 +80,7 @@ class Segment:
     """Facts of one stretch of the log within one epoch.
 
     `codes` are event index · 2 + role, grouped by shard at `offsets`; `base` is the position of
-    `events[0]` in the log.
+    `events[0]` in the log; `accounts` and `entities` are how many have been named by then.
     """
 
     epoch: int
@@ -89,6 +89,8 @@ class Segment:
     codes: Any
     offsets: Any
     ids: pa.Array
+    accounts: int
+    entities: int
 
 
 @compiled()
@@ -178,8 +180,23 @@ class Fanout:
             _scatter(part, self.kinds, codes, offsets)
             yield Segment(
                 int(epochs[begin]), base + int(begin), part, codes[: offsets[-1]], offsets,
-                ids.slice(begin, end - begin),
+                ids.slice(begin, end - begin), len(self.accounts), len(self.entities),
             )  # fmt: skip
+
+    def dump(self) -> dict[str, Any]:
+        """Everything, as named arrays."""
+        counts = [self.newest, self.position, self.duplicates, self.late]
+        arrays: dict[str, Any] = {"counts": np.array(counts, np.int64)}
+        for name in ("accounts", "entities", "seen"):
+            arrays |= {f"{name}.{k}": a for k, a in getattr(self, name).dump().items()}
+        return arrays
+
+    def load(self, arrays: dict[str, Any]) -> None:
+        """Take the place of a dump."""
+        self.newest, self.position, self.duplicates, self.late = (int(n) for n in arrays["counts"])
+        for name in ("accounts", "entities", "seen"):
+            own = {k[len(name) + 1 :]: a for k, a in arrays.items() if k.startswith(f"{name}.")}
+            getattr(self, name).load(own)
 
     def _events(self, log: pa.RecordBatch, ts: Any, drop: Any) -> Any:
         events = np.zeros(ts.size, EVENT)

@@ -79,7 +79,8 @@ class Standing(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The numbers of enforcement that no rule holds.
 
     `new_chats_1d` is the quota of `limit`; from the `suspend_after`-th on a restriction is a
-    suspension, and each is twice as long as the one before, doubled `double_at_most` times; for
+    suspension, and each is twice as long as the one before, doubled `double_at_most` times;
+    `observe` is how long an account is watched; for
     `grace` after a passed challenge, `benign_grace` after a label benign, rules that had fired stay
     quiet.
     """
@@ -87,6 +88,7 @@ class Standing(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     new_chats_1d: Annotated[int, Meta(ge=0, le=100_000)]
     suspend_after: Annotated[int, Meta(ge=1, le=255)]
     double_at_most: Annotated[int, Meta(ge=0, le=8)]
+    observe: Duration
     grace: Duration
     benign_grace: Duration
 

@@ -1,0 +1,27 @@
+"""The command `wavebreak`: one verb a stage."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+
+from wavebreak.cli import catalogs, deciding, files, showing
+from wavebreak.cli.apps import app
+from wavebreak.errors import WavebreakError
+
+__all__ = ["app", "catalogs", "deciding", "files", "main", "showing"]
+
+
+def main() -> None:
+    """Run the command line; an expected error is one line with its fix, and exit code 2."""
+    try:
+        app()
+    except WavebreakError as error:
+        failed = Console(stderr=True, soft_wrap=True, highlight=False)
+        failed.print("[bold red]error:[/]", error.what, markup=True)
+        if error.fix:
+            failed.print("[bold]fix:[/]", error.fix)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(1)

@@ -1,0 +1,170 @@
+"""Verbs that decide and judge: run, evaluate, explain, demo."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import typer
+
+from wavebreak import evaluation, explain, pipeline, rules, simulator
+from wavebreak.cli.apps import app
+from wavebreak.cli.showing import bar, nexts, out, pace, summary
+from wavebreak.edge import Edge, load_key
+from wavebreak.errors import UsageError
+
+Labels = Annotated[Path | None, typer.Option(help="CSV: account,label,family,operator.")]
+PolicyDir = Annotated[
+    Path | None, typer.Option(help="Local rules and actions, over the shipped ones.")
+]
+
+
+def _run(title: str, source: Path, directory: Path, **options: Any) -> dict[str, Any]:
+    with bar(title) as show:
+        return pipeline.run(
+            source, directory, progress=lambda p: show(p.share, pace(p)), **options
+        )
+
+
+@app.command(
+    epilog="Examples: `wavebreak run events.jsonl -o out`; `wavebreak run world --enforce "
+    "--labels world/labels.csv -o out`; `zcat log.gz | wavebreak run - --profile p.json -o out`"
+)
+def run(
+    events: Annotated[
+        str,
+        typer.Argument(help="Events: .jsonl .json .parquet .arrow (also .gz .zst), a directory "
+                            "with one, or - for JSON Lines on standard input."),
+    ],
+    out_path: Annotated[Path, typer.Option("--out", "-o", help="Directory to write.")],
+    policy: PolicyDir = None,
+    enforce: Annotated[
+        bool,
+        typer.Option("--enforce/--shadow", help="Drop what decisions would have refused, or only "
+                                                "write decisions down."),
+    ] = False,
+    shards: Annotated[int, typer.Option(min=1, max=64, help="Worker threads.")] = 1,
+    batch: Annotated[int, typer.Option(min=1, max=1_000_000, help="Events a batch.")] = 50_000,
+    labels: Labels = None,
+    profile: Annotated[
+        Path | None, typer.Option(help="What the stream carries (default: beside EVENTS).")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="Key file of the privacy edge (made at first use).")
+    ] = None,
+    ip_database: Annotated[
+        Path | None, typer.Option(help="MaxMind-format file for AS numbers and countries.")
+    ] = None,
+    lateness: Annotated[int, typer.Option(min=0, help="Seconds an event may be late.")] = 60,
+    resume: Annotated[Path | None, typer.Option(help="Begin with the state of a snapshot.")] = None,
+    snapshot: Annotated[
+        Path | None, typer.Option(help="Write a snapshot at the end; the last epoch stays open.")
+    ] = None,
+) -> None:  # fmt: skip
+    """Decide on a file of events: writes decisions, accounts, refusals and a summary."""
+    source = Path(events) if events != "-" else events
+    told = _run(
+        "run", source, out_path, policy=rules.load(policy), edge=Edge(load_key(key), ip_database),
+        profile_path=profile, enforce=enforce, workers=shards, batch=batch, lateness_s=lateness,
+        resume=resume, keep=snapshot,
+    )  # type: ignore[arg-type]  # fmt: skip
+    summary(told, out_path)
+    if labels:
+        evaluation.print_tables(evaluation.evaluate(out_path, labels), out)
+    nexts([
+        *([] if labels else [f"wavebreak evaluate {out_path} --labels LABELS.csv"]),
+        f"wavebreak explain {out_path} {_example(out_path) or 'ACCOUNT'}",
+    ])  # fmt: skip
+
+
+def _example(directory: Path, outcome: str = "") -> str | None:
+    """An account worth explaining: among the worst treated, the one with most sends."""
+    table = pq.read_table(directory / "accounts.parquet", columns=["account", "worst", "sends"])
+    for wanted in [outcome] if outcome else ["ban", "suspend", "restrict", "limit", "challenge"]:
+        rows = table.filter(pc.equal(table["worst"], wanted))
+        if rows.num_rows:
+            best: str = rows.sort_by([("sends", "descending")])["account"][0].as_py()
+            return best
+    return None
+
+
+@app.command(
+    epilog="Example: `wavebreak evaluate out --labels world/labels.csv --plot evaluation.html`"
+)
+def evaluate(
+    directory: Annotated[Path, typer.Argument(help="What `wavebreak run -o` wrote.")],
+    labels: Annotated[Path, typer.Option(help="CSV: account,label,family,operator.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Write an HTML page with plots.")] = None,
+) -> None:
+    """Measure decisions against labels: who was caught, when, at what cost, and who was not."""
+    found = evaluation.evaluate(directory, labels)
+    if as_json:
+        typer.echo(json.dumps(found.as_json(), indent=1, ensure_ascii=False))
+    else:
+        evaluation.print_tables(found, out)
+    if plot:
+        evaluation.write_html(found, plot)
+        if not as_json:
+            nexts([f"plots: {plot}"])
+
+
+@app.command("explain", epilog="Example: `wavebreak explain out +972501234567 --html why.html`")
+def explain_account(
+    directory: Annotated[Path, typer.Argument(help="What `wavebreak run -o` wrote.")],
+    account: Annotated[str, typer.Argument(help="The account's id, as in the events.")],
+    html: Annotated[
+        Path | None, typer.Option(help="Where to write the page with the timeline.")
+    ] = None,
+) -> None:
+    """Tell what happened to an account, in words, numbers and a picture of its timeline."""
+    found = explain.explain(directory, account)
+    explain.render(found, out)
+    page = html or directory / "explain.html"
+    explain.write_html(found, page)
+    nexts([f"timeline: {page}"])
+
+
+@app.command(epilog="Example: `wavebreak demo -o demo-out`")
+def demo(
+    out_path: Annotated[
+        Path, typer.Option("--out", "-o", help="Directory to write.")
+    ] = Path("demo-out"),
+    people: Annotated[int, typer.Option(help="Ordinary people.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 1,
+) -> None:  # fmt: skip
+    """Show a simulated day with campaigns and innocents: run, evaluate, explain one account."""
+    if out_path.is_file():
+        raise UsageError(f"{out_path} is a file", fix="give a directory with -o")
+    world_dir, run_dir = out_path / "world", out_path / "run"
+    with bar("simulate") as show:
+        world = simulator.simulate(
+            people=people, days=1, campaigns=[(name, None) for name in simulator.CAMPAIGNS],
+            innocents=["all"], seed=seed, progress=lambda share: show(share, ""),
+        )  # fmt: skip
+        events = simulator.write(world, world_dir)
+    out.print(f"[bold]1. A simulated day[/]: {events:,} events of {len(world.labels):,} accounts")
+    told = _run(
+        "run", world_dir, run_dir, policy=rules.load(), edge=Edge(b"wavebreak demo, no secret"),
+        enforce=True,
+    )  # fmt: skip
+    out.print("\n[bold]2. Decisions[/]")
+    summary(told, run_dir)
+    out.print("\n[bold]3. Against the labels[/]")
+    found = evaluation.evaluate(run_dir, world_dir / "labels.csv")
+    evaluation.print_tables(found, out)
+    evaluation.write_html(found, out_path / "evaluation.html")
+    if account := _example(run_dir):
+        out.print(f"\n[bold]4. One account, {account}[/]")
+        why = explain.explain(run_dir, account)
+        explain.render(why, out)
+        explain.write_html(why, out_path / "explain.html")
+    nexts([
+        f"plots:     {out_path}/evaluation.html",
+        f"timeline:  {out_path}/explain.html",
+        f"decisions: {run_dir}/decisions.jsonl",
+        "next:      wavebreak rules list; wavebreak run YOUR-EVENTS.jsonl -o out",
+    ])  # fmt: skip

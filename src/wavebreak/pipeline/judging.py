@@ -1,0 +1,86 @@
+"""From a policy to what the kernel is told: compiled callbacks, numbers and bit masks."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from wavebreak import decision, enforcement
+from wavebreak.features.core import Judgement
+from wavebreak.features.jit import (
+    Callback,
+    address_as_void_pointer,
+    callback,
+    carray,
+    compiled,
+)
+from wavebreak.rules import Program, seconds
+
+_step: Any = compiled()(decision.step)
+_refuses: Any = compiled()(enforcement.refuses)
+_SIZE = decision.SIZE
+
+
+def _decide(policy: int, hits: int, standing: int, until: int, strikes: int, now: int) -> int:
+    numbers = carray(address_as_void_pointer(policy), (_SIZE,), np.int64)
+    answer: int = _step(numbers, hits, standing, until, strikes, now)
+    return answer
+
+
+def _refuse(policy: int, standing: int, kind: int, opens: int, linked: int, opened: int) -> int:
+    numbers = carray(address_as_void_pointer(policy), (_SIZE,), np.int64)
+    answer: int = _refuses(numbers, standing, kind, opens, linked, opened)
+    return answer
+
+
+@cache
+def _callbacks() -> tuple[Callback, Callback]:
+    return callback(_decide, 6), callback(_refuse, 6)
+
+
+def _signed(bits: int) -> int:
+    """Bits as an int64: bit 63 is the sign."""
+    return bits - (1 << 64) if bits >> 63 else bits
+
+
+def judgement(program: Program) -> Judgement:
+    """Tell the kernel of a compiled policy.
+
+    Rules that only label, and suspicions raised at registration, stay with the account for good;
+    the others may fire again when the standing that they led to has ended.
+    """
+    rules, standing = program.policy.rules, program.policy.standing
+    decide, refuse = _callbacks()
+    numbers = decision.numbers(
+        [_rule(program, k) for k in range(len(rules))],
+        suspend_after=standing.suspend_after,
+        double_at_most=standing.double_at_most,
+        quota=standing.new_chats_1d,
+    )
+    labels = sum(1 << k for k, rule in enumerate(rules) if rule.label is not None)
+    return Judgement(
+        rules=program.address,
+        decide=decide.address,
+        refuse=refuse.address,
+        policy=numbers,
+        wake=program.wake,
+        keep=program.of_stage("registration") | _signed(labels),
+        registration=program.of_stage("registration"),
+        messaging=program.of_stage("messaging"),
+        enabled=program.enabled,
+        enforced=program.enforced,
+        grace_s=seconds(standing.grace),
+        benign_grace_s=seconds(standing.benign_grace),
+        keepalive=(program, decide, refuse),
+    )
+
+
+def _rule(program: Program, k: int) -> tuple[int, int]:
+    """Outcome and hold in seconds of one rule; a shadow rule and a label decide nothing."""
+    if not program.enforced >> k & 1:
+        return decision.ALLOW, 0
+    observes = int(program.outcome[k]) == decision.OBSERVE
+    hold = seconds(program.policy.standing.observe) if observes else int(program.hold_s[k])
+    return int(program.outcome[k]), hold

@@ -1,0 +1,220 @@
+"""A run over a file: read and fan out in one thread, decide in another, write what came of it."""
+
+from __future__ import annotations
+
+import json
+import platform
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+import pyarrow.parquet as pq
+
+from wavebreak import __version__, profile
+from wavebreak.edge import Edge
+from wavebreak.errors import UsageError
+from wavebreak.events import Refusal
+from wavebreak.features.facts import Segment
+from wavebreak.formats import events_file, read
+from wavebreak.pipeline import accounts, snapshot
+from wavebreak.pipeline.engine import Engine
+from wavebreak.profile import Profile
+from wavebreak.rules import Policy
+
+REFUSED_KEPT = 1_000
+AHEAD = 4
+"""Batches that the reader may be ahead of the kernel: memory stays bounded."""
+LEARN_BATCHES = 20
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: share of the file, events seen, decisions made, seconds."""
+
+    share: float
+    events: int
+    decisions: int
+    seconds: float
+
+
+@dataclass
+class _Tally:
+    events: int = 0
+    accepted: int = 0
+    decisions: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    stages: Counter[str] = field(default_factory=Counter)
+    causes: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    segments: list[Segment]
+    refused: list[Refusal]
+    read: int
+    accepted: int
+    share: float
+
+
+def profile_of(source: Path | str, given: Path | None, edge: Edge) -> tuple[Profile, str]:
+    """Find the stream's profile: given, beside the events, or learned from the file's beginning.
+
+    Returns it and where it is from. Raises UsageError for standard input without a profile.
+    """
+    if given:
+        return profile.load(given), str(given)
+    if str(source) == "-":
+        raise UsageError(
+            "standard input has no profile of what it carries",
+            fix="give one with --profile; `wavebreak profile` learns it from a file",
+        )
+    beside = profile.beside(events_file(Path(source)))
+    if beside.exists():
+        return profile.load(beside), str(beside)
+    learned = profile.learn(b.log for b in islice(read(source, edge), LEARN_BATCHES))
+    return learned, "learned from the file's beginning"
+
+
+def run(
+    source: Path | str, out: Path, policy: Policy, edge: Edge, *, profile_path: Path | None = None,
+    enforce: bool = False, workers: int = 1, batch: int = 50_000, lateness_s: int = 60,
+    resume: Path | None = None, keep: Path | None = None,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> dict[str, Any]:  # fmt: skip
+    """Decide on a file of events; writes decisions, accounts, refusals and a summary into `out`.
+
+    `resume` begins with the state of a snapshot; `keep` writes one at the end and leaves the last
+    epoch open for what follows. Returns the summary.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    stream, origin = profile_of(source, profile_path, edge)
+    engine = Engine(policy, stream, enforce=enforce, workers=workers, lateness_s=lateness_s)
+    if resume:
+        snapshot.restore(engine, resume)
+    tally, start = _Tally(), time.perf_counter()
+    with (
+        (out / "decisions.jsonl").open("wb") as decisions,
+        (out / "refused.jsonl").open("wb") as refused,
+    ):
+        for piece in _ahead(source, edge, batch, engine):
+            _take(engine, piece, tally, decisions, refused)
+            seconds = time.perf_counter() - start
+            progress(Progress(piece.share, tally.events, tally.decisions, seconds))
+        if keep:
+            snapshot.save(engine, keep)
+        else:
+            _write(engine.finish(), tally, decisions)
+    seconds = time.perf_counter() - start
+    table = accounts.table(engine)
+    pq.write_table(table, out / "accounts.parquet", compression="zstd")
+    summary = _summary(engine, tally, seconds, table.num_rows) | {
+        "source": "-" if str(source) == "-" else str(events_file(Path(source)).resolve()),
+        "profile": origin,
+    }
+    text = json.dumps(summary, indent=1, ensure_ascii=False)
+    (out / "summary.json").write_text(text + "\n", encoding="utf-8")
+    return summary
+
+
+def _take(
+    engine: Engine, piece: _Piece, tally: _Tally, decisions: IO[bytes], refused: IO[bytes]
+) -> None:
+    tally.events += piece.read
+    tally.accepted += piece.accepted
+    for refusal in piece.refused:
+        if tally.causes.total() < REFUSED_KEPT:
+            refused.write(msgspec.json.encode(refusal) + b"\n")
+        tally.causes[refusal.cause] += 1
+    for segment in piece.segments:
+        _write(engine.advance(segment), tally, decisions)
+
+
+def _write(made: Any, tally: _Tally, file: IO[bytes]) -> None:
+    for decision in made:
+        file.write(msgspec.json.encode(decision) + b"\n")
+        tally.decisions += 1
+        tally.outcomes[decision.outcome] += 1
+        tally.stages[decision.stage] += 1
+
+
+def _ahead(source: Path | str, edge: Edge, batch: int, engine: Engine) -> Iterator[_Piece]:
+    """Read, decode and fan out in a thread, a few batches ahead of the kernel."""
+    pieces: queue.Queue[_Piece | BaseException | None] = queue.Queue(AHEAD)
+    stop = threading.Event()
+
+    def put(piece: _Piece | BaseException | None) -> bool:
+        while not stop.is_set():
+            try:
+                pieces.put(piece, timeout=0.1)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def work() -> None:
+        try:
+            for b in read(source, edge, batch=batch):
+                segments = list(engine.fanout.segments(b.log))
+                piece = _Piece(segments, b.refused, b.read, b.log.num_rows, b.progress)
+                if not put(piece):
+                    return
+            put(None)
+        except BaseException as error:
+            put(error)
+
+    thread = threading.Thread(target=work, name="wavebreak-reader", daemon=True)
+    thread.start()
+    try:
+        while (piece := pieces.get()) is not None:
+            if isinstance(piece, BaseException):
+                raise piece
+            yield piece
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _summary(engine: Engine, tally: _Tally, seconds: float, count: int) -> dict[str, Any]:
+    policy, hits = engine.policy, engine.rule_hits()
+    return {
+        "events": tally.events,
+        "accepted": tally.accepted - engine.fanout.duplicates - engine.fanout.late,
+        "refused": tally.causes.total(),
+        "late": engine.fanout.late,
+        "duplicates": engine.fanout.duplicates,
+        "accounts": count,
+        "decisions": {
+            "outcome": dict(sorted(tally.outcomes.items())),
+            "stage": dict(sorted(tally.stages.items())),
+        },
+        "seconds": round(seconds, 3),
+        "events_per_s": round(tally.events / seconds) if seconds else 0,
+        "versions": {
+            "wavebreak": __version__,
+            "policy": policy.version,
+            "model": None,
+            "features": engine.version,
+            "python": platform.python_version(),
+        },
+        "mode": "enforce" if engine.enforce else "shadow",
+        "refused_by_cause": dict(sorted(tally.causes.items())),
+        "rules_not_covered": list(engine.program.not_covered),
+        "features_not_covered": [f for f in policy.features if f not in engine.covered],
+        "rules": {
+            rule.id: {
+                "about": rule.about, "stage": rule.stage, "outcome": rule.outcome or rule.label,
+                "source": rule.source, "mode": rule.mode, "hits": hits[rule.id],
+            }
+            for rule in policy.rules
+        },
+    }  # fmt: skip
+
+
+

@@ -1,0 +1,84 @@
+"""Snapshots of an engine: one file, checksummed, of one layout, policy and profile."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wavebreak.errors import SnapshotError
+from wavebreak.features import state
+from wavebreak.pipeline.engine import Engine
+
+VERSION = 1
+_MANIFEST = "manifest.json"
+
+
+def _about(engine: Engine) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "layout": state.digest(),
+        "policy": engine.policy.version,
+        "features": engine.version,
+        "covered": sorted(engine.covered),
+        "enforce": engine.enforce,
+    }
+
+
+def save(engine: Engine, path: Path) -> None:
+    """Write a snapshot; the file appears whole or not at all."""
+    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
+    sums: dict[str, str] = {}
+    with zipfile.ZipFile(fresh, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in engine.dump().items():
+            held = io.BytesIO()
+            np.lib.format.write_array(held, np.ascontiguousarray(array), allow_pickle=False)
+            archive.writestr(name, held.getvalue())
+            sums[name] = hashlib.sha256(held.getvalue()).hexdigest()
+        archive.writestr(_MANIFEST, json.dumps(_about(engine) | {"sums": sums}, sort_keys=True))
+    with fresh.open("rb") as file:
+        os.fsync(file.fileno())
+    fresh.replace(path)
+
+
+def restore(engine: Engine, path: Path) -> None:
+    """Have an engine take the place of a snapshot.
+
+    Raises `SnapshotError` where the file is damaged (it names the part), or was made under another
+    layout, policy, catalog, coverage or mode.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            manifest = json.loads(archive.read(_MANIFEST))
+            _same(manifest, _about(engine))
+            engine.load({n: _part(archive, n, sum_) for n, sum_ in manifest["sums"].items()})
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
+        raise SnapshotError(
+            f"{path} cannot be read as a snapshot ({type(error).__name__})",
+            fix="take an older snapshot, or run again from the log",
+        ) from error
+
+
+def _same(manifest: dict[str, Any], own: dict[str, Any]) -> None:
+    for name, value in own.items():
+        if manifest.get(name) != value:
+            raise SnapshotError(
+                f"the snapshot was made under another {name}",
+                fix="run with the same policy, profile and mode, or again from the log",
+            )
+
+
+def _part(archive: zipfile.ZipFile, name: str, expected: str) -> Any:
+    content = archive.read(name)
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise SnapshotError(
+            f"the snapshot's part {name} is damaged",
+            fix="take an older snapshot, or run again from the log",
+        )
+    return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)

@@ -1,0 +1,23 @@
+"""Compile ahead of time: a handful of events through every path of the engine."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from wavebreak.events import LOG_SCHEMA, TYPES
+from wavebreak.pipeline.engine import Engine
+from wavebreak.rules import load
+
+
+def warm() -> None:
+    """Run a few events through the engine, so that its machine code is made and kept."""
+    engine = Engine(load(), enforce=True, accounts=1024)
+    rows = [
+        {"id": f"w{i}", "ts": i * 61_000, "type": TYPES.index("message.sent"), "account": "a",
+         "peer": f"p{i}", "network": "10.0.0.0/24", "size": 40}
+        for i in range(200)
+    ]  # fmt: skip
+    columns = {f.name: pa.array([r.get(f.name) for r in rows], f.type) for f in LOG_SCHEMA}
+    engine.take(pa.RecordBatch.from_pydict(columns, schema=LOG_SCHEMA))
+    engine.finish()
+    engine.core.values_of(0)
