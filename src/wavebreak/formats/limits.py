@@ -25,66 +25,15 @@ from wavebreak.events import (
     shown,
 )
 
-CONTENT = frozenset(
-    [
-        "body",
-        "bodies",
-        "text",
-        "texts",
-        "textbody",
-        "messagebody",
-        "messagetext",
-        "messagecontent",
-        "messages",
-        "content",
-        "contents",
-        "contenttext",
-        "caption",
-        "captions",
-        "url",
-        "urls",
-        "uri",
-        "uris",
-        "href",
-        "link",
-        "links",
-        "filename",
-        "filenames",
-        "filepath",
-        "file",
-        "files",
-        "attachment",
-        "attachments",
-        "mediaurl",
-        "mediauri",
-        "mediafilename",
-        "mediafile",
-        "medianame",
-        "mediacaption",
-        "subject",
-        "subjectline",
-        "title",
-        "payload",
-        "html",
-        "markdown",
-        "plaintext",
-        "quotedtext",
-        "quote",
-        "snippet",
-        "preview",
-        "linkpreview",
-        "transcript",
-        "words",
-        "msg",
-        "msgtext",
-        "msgbody",
-        "raw",
-        "rawtext",
-        "rawmessage",
-    ]
-)
-"""Names of content fields, in lower case and without `_`, `-` and `.`."""
+_CONTENT = """body text content contents caption captions url urls uri href link links file files
+filename filenames filepath attachment attachments subject title payload html markdown plaintext
+fulltext bodytext textbody messagebody messagetext messagecontent messages quote snippet preview
+transcript msg raw"""
 
+CONTENT = frozenset(_CONTENT.split())
+"""Words that name content: a field with one of them in its name is never accepted."""
+
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NEVER = ("message content is never accepted", "leave the field out")
 
@@ -162,6 +111,15 @@ def judge(line: int, item: Any) -> Event | Refusal:
     return refusal(line, *fault)
 
 
+def is_content(name: str) -> bool:
+    """Tell whether a field's name says that it holds content.
+
+    >>> [is_content(n) for n in ("body", "Body-Text", "mediaUrl", "context", "colour")]
+    [True, True, True, False, False]
+    """
+    return any(word.lower() in CONTENT for word in [name, *_WORD.findall(name)])
+
+
 def refusal(line: int, cause: str, field: str, what: str, fix: str) -> Refusal:
     """Word a refusal; `what` and `fix` must not quote the event."""
     where = f"line {line}: field `{field}`" if field else f"line {line}"
@@ -182,7 +140,7 @@ def _fault(item: Any) -> _Fault | None:
         return _Fault("bad_json", "", "an event is one JSON object", "write one object a line")
     names = sorted(item)
     for name in names:
-        if re.sub(r"[\W_]", "", name).lower() in CONTENT:
+        if name not in WIRE_SCHEMA.names and is_content(name):
             return _Fault("content", shown(name), *_NEVER)
     for name in names:
         if name not in WIRE_SCHEMA.names:

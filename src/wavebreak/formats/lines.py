@@ -100,7 +100,7 @@ def _take_one_by_one(piece: Piece) -> tuple[Taken, int]:
     start, read = 0, 0
     for line, end in enumerate(piece.ends.tolist(), piece.first):
         text, start = bytes(piece.text[start:end]), end + 1
-        if not text or text.isspace():
+        if len(text) <= MAX_LINE and (not text or text.isspace()):
             continue
         read += 1
         verdict = _take_line(line, text)
@@ -132,7 +132,7 @@ def _take_line(line: int, text: bytes) -> Event | Refusal:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
         event = None
     try:
-        item = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+        item = json.loads(text, object_pairs_hook=_once, parse_int=_whole)
         # What the standard library lets pass (half surrogates, deep nesting) msgspec may not.
         if event is None:
             msgspec.json.decode(text)
@@ -157,5 +157,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def _no_constant(_: str) -> Any:
-    raise ValueError
+def _whole(digits: str) -> int:
+    # Python refuses to read thousands of digits; past 64 bits all are out of every range alike.
+    return int(digits[:20])
