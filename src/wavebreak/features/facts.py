@@ -237,7 +237,8 @@ def _filled(values: pa.Array, default: int, top: int) -> Any:
     if values.null_count == len(values):
         return default
     filled = pc.fill_null(values, default) if values.null_count else values
-    return np.minimum(filled.to_numpy(zero_copy_only=False), top)
+    numbers = filled.to_numpy(zero_copy_only=False)
+    return np.minimum(numbers, min(top, np.iinfo(numbers.dtype).max))
 
 
 def _interleaved(first: pa.Array, second: pa.Array) -> pa.Array:

@@ -1,0 +1,130 @@
+"""The same log decides the same bytes: over batch sizes, workers, and restarts in the middle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from wavebreak import profile, rules, simulator
+from wavebreak.decision import Decision
+from wavebreak.edge import Edge
+from wavebreak.events import LOG_SCHEMA
+from wavebreak.foreign import PRESETS, read_foreign
+from wavebreak.pipeline import Engine
+from wavebreak.pipeline.snapshot import restore, save
+from wavebreak.profile import Profile
+
+TRACES = Path(__file__).resolve().parents[3] / "shared" / "data" / "traces"
+EDGE = Edge(b"a key for tests only")
+
+
+def _one(batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch:
+    table = pa.Table.from_batches([EDGE.apply(b) for b in batches], LOG_SCHEMA)
+    return table.combine_chunks().to_batches()[0]
+
+
+def _simulated() -> pa.RecordBatch:
+    world = simulator.simulate(
+        people=60, days=1, campaigns=[(name, 2) for name in simulator.CAMPAIGNS],
+        innocents=["all"], seed=5,
+    )  # fmt: skip
+    return _one(world.batches())
+
+
+def _trace() -> pa.RecordBatch:
+    path = TRACES / "collegemsg.csv.gz"
+    if not path.exists():
+        pytest.skip("../shared/data is absent")
+    return _one(read_foreign(path, types=PRESETS["collegemsg"].types)).slice(0, 12_000)
+
+
+@pytest.fixture(scope="module", params=["a simulated day", "a real trace"])
+def log(request: pytest.FixtureRequest) -> pa.RecordBatch:
+    """A log with decisions in it."""
+    return _simulated() if request.param == "a simulated day" else _trace()
+
+
+@pytest.fixture(scope="module")
+def stream(log: pa.RecordBatch) -> Profile:
+    """What the log carries."""
+    return profile.learn([log])
+
+
+def _strict() -> rules.Policy:
+    """The shipped policy, and one rule that fires often, so that a calm trace decides too."""
+    policy = rules.load()
+    often = msgspec.structs.replace(
+        policy.rules[0], id="often", stage="messaging", on=("sent", "received"),
+        when="sends_1h >= 6 and peers_1d >= 2", outcome="restrict", label=None, hold="1h",
+        mode="enforce",
+    )  # fmt: skip
+    return msgspec_replace(policy, (*policy.rules, often))
+
+
+def msgspec_replace(policy: rules.Policy, new: tuple[rules.Rule, ...]) -> rules.Policy:
+    """The policy with other rules."""
+    return rules.Policy(
+        policy.name, new, policy.actions, policy.standing, policy.features, policy.kinds
+    )
+
+
+POLICY = _strict()
+
+
+def _bytes(decisions: list[Decision]) -> bytes:
+    return b"\n".join(msgspec.json.encode(d) for d in decisions)
+
+
+def _engine(stream: Profile, workers: int = 1) -> Engine:
+    return Engine(POLICY, stream, enforce=True, workers=workers, accounts=4096)
+
+
+def _decided(engine: Engine, log: pa.RecordBatch, batch: int) -> list[Decision]:
+    return [
+        d for at in range(0, log.num_rows, batch) for d in engine.take(log.slice(at, batch))
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def expected(log: pa.RecordBatch, stream: Profile) -> bytes:
+    """What one worker decides in batches of 5,000."""
+    engine = _engine(stream)
+    made = _decided(engine, log, 5_000) + engine.finish()
+    assert len(made) >= 50
+    return _bytes(made)
+
+
+@pytest.mark.parametrize("batch", [1, 64, 50_000])
+def test_the_size_of_batches_changes_no_byte(
+    log: pa.RecordBatch, stream: Profile, expected: bytes, batch: int
+) -> None:
+    engine = _engine(stream)
+    assert _bytes(_decided(engine, log, batch) + engine.finish()) == expected
+
+
+@pytest.mark.parametrize("workers", [2, 7])
+def test_the_number_of_workers_changes_no_byte(
+    log: pa.RecordBatch, stream: Profile, expected: bytes, workers: int
+) -> None:
+    engine = _engine(stream, workers)
+    assert _bytes(_decided(engine, log, 700) + engine.finish()) == expected
+
+
+def test_ten_restarts_in_the_middle_change_no_byte(
+    log: pa.RecordBatch, stream: Profile, expected: bytes, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(11)
+    cuts = [0, *sorted(rng.integers(1, log.num_rows, 10).tolist()), log.num_rows]
+    made: list[Decision] = []
+    engine = _engine(stream)
+    for number, (begin, end) in enumerate(zip(cuts, cuts[1:], strict=False)):
+        made += _decided(engine, log.slice(begin, end - begin), 900)
+        save(engine, tmp_path / "snapshot")
+        engine = _engine(stream, workers=1 + number % 3)
+        restore(engine, tmp_path / "snapshot")
+    assert _bytes(made + engine.finish()) == expected
