@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from wavebreak.features.jit import address_as_void_pointer, carray, compiled
+from wavebreak.features.jit import address_as_void_pointer, carray, compiled, prefetch
 
 SUBS = 64
 _TABLE = np.dtype(
@@ -22,6 +22,7 @@ _TABLE = np.dtype(
 _SEEN = np.dtype([("low", "u8"), ("high", "u8")])
 _FULL = 0.8
 _LONGEST = 128
+_BLOCK = 32
 
 
 @compiled()
@@ -49,17 +50,22 @@ def _same(text: Any, begin: int, arena: Any, at: int, length: int) -> bool:
     return True
 
 
+@compiled(inline="always")
+def _home(h: Any, capacity: int) -> int:
+    """Where the search for a name of hash `h` begins: by its top 30 bits, as its tag."""
+    return (np.int64(h >> np.uint64(34)) * capacity) >> 30
+
+
 @compiled()
-def _slot(subs: Any, where: Any, text: Any, begin: int, end: int, counts: Any, seed: int) -> int:
+def _slot(subs: Any, where: Any, text: Any, begin: int, end: int, counts: Any, h: Any) -> int:
     """The slot of one name, given if new; -1 when a table, an arena or `where` is full."""
-    h = _mixed(text, begin, end, seed)
     number = np.int64(h & np.uint64(SUBS - 1))
     sub = subs[number]
     tag = np.int64(h >> np.uint64(34)) + 1
     table = carray(address_as_void_pointer(sub.table), (sub.capacity,), np.int64)
     arena = carray(address_as_void_pointer(sub.arena), (sub.arena_size,), np.uint8)
     length = end - begin
-    at = ((tag - 1) * sub.capacity) >> 30
+    at = _home(h, sub.capacity)
     while table[at] != 0:
         if table[at] >> 32 == tag:
             slot = table[at] & 0xFFFFFFFF
@@ -87,19 +93,55 @@ def _slot(subs: Any, where: Any, text: Any, begin: int, end: int, counts: Any, s
 
 
 @compiled()
+def _fetch(
+    subs: Any, where: Any, texts: Any, offsets: Any, valid: Any, begin: int, end: int, seed: int,
+    hashes: Any, entries: Any,
+) -> None:  # fmt: skip
+    """Hash a block of names and ask for all the memory that finding them will touch.
+
+    Three waits (the entry, the place, the bytes) are shared by the block, not paid by each name.
+    """
+    for i in range(begin, end):
+        if valid[i]:
+            h = _mixed(texts, offsets[i], offsets[i + 1], seed)
+            hashes[i - begin] = h
+            sub = subs[np.int64(h & np.uint64(SUBS - 1))]
+            prefetch(sub.table + 8 * _home(h, sub.capacity))
+    for i in range(begin, end):
+        entries[i - begin] = 0
+        if valid[i]:
+            h = hashes[i - begin]
+            sub = subs[np.int64(h & np.uint64(SUBS - 1))]
+            table = carray(address_as_void_pointer(sub.table), (sub.capacity,), np.int64)
+            entry = table[_home(h, sub.capacity)]
+            entries[i - begin] = entry
+            if entry != 0:
+                prefetch(where.ctypes.data + 8 * (entry & 0xFFFFFFFF))
+    for i in range(begin, end):
+        if entries[i - begin] != 0:
+            place = where[entries[i - begin] & 0xFFFFFFFF]
+            prefetch(subs[place >> 56].arena + (place & 0xFFFFFFFFFFFF))
+
+
+@compiled()
 def _intern(
     subs: Any, where: Any, texts: Any, offsets: Any, valid: Any, out: Any, counts: Any, seed: int,
     begin: int,
 ) -> int:  # fmt: skip
     """Slots of names from index `begin`; returns where it stopped (the length: all done)."""
-    for i in range(begin, out.size):
-        if valid[i]:
-            slot = _slot(subs, where, texts, offsets[i], offsets[i + 1], counts, seed)
-            if slot < 0:
-                return i
-            out[i] = slot
-        else:
+    hashes, entries = np.zeros(_BLOCK, np.uint64), np.zeros(_BLOCK, np.int64)
+    for block in range(begin, out.size, _BLOCK):
+        end = min(block + _BLOCK, out.size)
+        _fetch(subs, where, texts, offsets, valid, block, end, seed, hashes, entries)
+        for i in range(block, end):
             out[i] = 0xFFFFFFFF
+            if valid[i]:
+                slot = _slot(
+                    subs, where, texts, offsets[i], offsets[i + 1], counts, hashes[i - block]
+                )
+                if slot < 0:
+                    return np.int64(i)
+                out[i] = slot
     return np.int64(out.size)
 
 
@@ -232,10 +274,15 @@ class Names:
         self._point()
 
 
+@compiled(inline="always")
+def _cell(high: Any, size: int) -> int:
+    return np.int64(((high >> np.uint64(33)) * np.uint64(size)) >> np.uint64(31))
+
+
 @compiled()
 def _put(table: Any, low: Any, high: Any) -> int:
     """0 when the hash was there, 1 when it is new and put."""
-    at = np.int64(((high >> np.uint64(33)) * np.uint64(table.size)) >> np.uint64(31))
+    at = _cell(high, table.size)
     while table[at].low != np.uint64(0):
         if table[at].low == low and table[at].high == high:
             return 0
@@ -247,7 +294,7 @@ def _put(table: Any, low: Any, high: Any) -> int:
 
 @compiled()
 def _has(table: Any, low: Any, high: Any) -> bool:
-    at = np.int64(((high >> np.uint64(33)) * np.uint64(table.size)) >> np.uint64(31))
+    at = _cell(high, table.size)
     while table[at].low != np.uint64(0):
         if table[at].low == low and table[at].high == high:
             return True
@@ -260,20 +307,28 @@ def _repeated(
     tables: Any, sizes: Any, filled: Any, older: Any, older_sizes: Any, texts: Any, offsets: Any,
     out: Any, begin: int,
 ) -> int:  # fmt: skip
-    for i in range(begin, out.size):
-        low = _mixed(texts, offsets[i], offsets[i + 1], 11) | np.uint64(1)
-        high = _mixed(texts, offsets[i], offsets[i + 1], 0x5851F42D4C957F2D)
-        s = np.int64((low >> np.uint64(1)) & np.uint64(SUBS - 1))
-        table = carray(address_as_void_pointer(tables[s]), (sizes[s],), _SEEN)
-        if filled[s] + 1 > sizes[s] * _FULL:
-            return i
-        old = carray(address_as_void_pointer(older[s]), (older_sizes[s],), _SEEN)
-        if _has(old, low, high):
-            out[i] = True
-        else:
-            new = _put(table, low, high)
-            filled[s] += new
-            out[i] = new == 0
+    lows, highs = np.zeros(_BLOCK, np.uint64), np.zeros(_BLOCK, np.uint64)
+    for block in range(begin, out.size, _BLOCK):
+        end = min(block + _BLOCK, out.size)
+        for i in range(block, end):
+            low = _mixed(texts, offsets[i], offsets[i + 1], 11) | np.uint64(1)
+            high = _mixed(texts, offsets[i], offsets[i + 1], 0x5851F42D4C957F2D)
+            lows[i - block], highs[i - block] = low, high
+            s = np.int64((low >> np.uint64(1)) & np.uint64(SUBS - 1))
+            prefetch(tables[s] + 16 * _cell(high, sizes[s]))
+        for i in range(block, end):
+            low, high = lows[i - block], highs[i - block]
+            s = np.int64((low >> np.uint64(1)) & np.uint64(SUBS - 1))
+            if filled[s] + 1 > sizes[s] * _FULL:
+                return np.int64(i)
+            table = carray(address_as_void_pointer(tables[s]), (sizes[s],), _SEEN)
+            old = carray(address_as_void_pointer(older[s]), (older_sizes[s],), _SEEN)
+            if older_sizes[s] > 1 and _has(old, low, high):
+                out[i] = True
+            else:
+                new = _put(table, low, high)
+                filled[s] += new
+                out[i] = new == 0
     return np.int64(out.size)
 
 

@@ -8,21 +8,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from wavebreak.errors import UsageError
+from wavebreak.events import WIRE_SCHEMA
+from wavebreak.simulator.background import Background, acting, in_batches, load, plant
 from wavebreak.simulator.campaigns import CAMPAIGNS, Campaign
 from wavebreak.simulator.chat import Style
+from wavebreak.simulator.files import write
 from wavebreak.simulator.groups import GroupHabits, Groups
 from wavebreak.simulator.innocents import INNOCENTS, Persona
 from wavebreak.simulator.life import Habits, Life
-from wavebreak.simulator.log import Log, Pool
+from wavebreak.simulator.log import Log, Pool, merge, to_batches
 from wavebreak.simulator.newcomers import Arrival, arrive
-from wavebreak.simulator.people import ALWAYS, Society, populate
+from wavebreak.simulator.people import ALWAYS, Society, bystanders, populate
 from wavebreak.simulator.places import DAY
-from wavebreak.simulator.scene import Roll, Scene
-from wavebreak.simulator.world import World
+from wavebreak.simulator.scene import Label, Roll, Scene
+from wavebreak.simulator.world import BATCH, Days, World
 
-__all__ = ["CAMPAIGNS", "INNOCENTS", "World", "simulate"]
+__all__ = ["CAMPAIGNS", "INNOCENTS", "World", "simulate", "write"]
+
+LEAST = 10
+"""Fewest accounts of a persona, however few people there are."""
 
 START_MS = 1_767_225_600_000
 """2026-01-01T00:00Z, where a simulation starts unless told otherwise."""
@@ -42,50 +49,83 @@ def simulate(
     """Plan a world and return it; its events are made while its batches are read.
 
     `people` ordinary people over `days` from `start_ms`; `campaigns` as (name, accounts or None
-    for the default); `innocents` by name, "all" for every one. The same arguments give the same
+    for the default); `innocents` by name, "all" for every one. With a `background` (a file of
+    events) campaigns are planted among its accounts instead, from a tenth of its span on. The same arguments give the same
     bytes. Raises UsageError for an unknown name or numbers that do not go together.
 
     >>> world = simulate(people=50, days=0.1, campaigns=[("blast", 1)], seed=7)
     >>> sorted({label for _, label, _, _ in world.labels})
     ['abusive', 'benign']
     """
-    _check(people, days)
+    _check(people, days, innocents, background)
     chosen = [_campaign(name, accounts) for name, accounts in campaigns]
-    personas = [INNOCENTS[name]() for name in _innocents(innocents)]
-    each = max(10, people // 100)
-    rng = np.random.default_rng(seed)
-    start, end = start_ms, start_ms + int(days * DAY)
-    style, pool, roll = Style(), Pool(), Roll(seed)
-    everyone = people + sum(each for persona in personas if persona.lives)
-    roll.add(everyone, "benign", "person")
-    society = Society()
-    span = (start, end, DAY)
-    folk = populate(rng, pool, everyone, society, span, style.mean_length())
-    scene = Scene(rng, Log(), pool, roll, folk, start, end)
-    groups = Groups(scene, GroupHabits())
-    newcomers = np.flatnonzero(folk.born != ALWAYS)
-    for persona in personas:
-        persona.play(scene, each)
-    arrive(scene, newcomers, style, Arrival())
-    for place, campaign in enumerate(chosen):
-        campaign.play(scene, f"{campaign.name}-{place + 1}")
-    life = Life(scene, groups, style, Habits())
-    labels = roll.labels()
-    about = {
+    about: dict[str, Any] = {
         "people": people,
         "days": days,
         "start_ms": start_ms,
         "seed": seed,
-        "background": None,
+        "background": background and str(background),
         "campaigns": [{"name": c.name, "tactic": c.tactic} | _numbers(c) for c in chosen],
-        "innocents": [{"name": p.name, "accounts": each} | _numbers(p) for p in personas],
-        "society": asdict(society),
-        "accounts": _counts(labels),
     }
-    return World(labels, about, scene, life, scene.log.flush(), seed, progress)
+    if background is not None:
+        return _planted(load(background), chosen, days, seed, about)
+    personas = [INNOCENTS[name]() for name in _innocents(innocents)]
+    each = [max(LEAST, int(people * persona.share)) for persona in personas]
+    society, style = Society(), Style()
+    span = (start_ms, start_ms + int(days * DAY))
+    living = sum(n for n, persona in zip(each, personas, strict=True) if persona.lives)
+    scene = _scene(people + living, society, style, span, seed)
+    groups = Groups(scene, GroupHabits())
+    newcomers = np.flatnonzero(scene.people.born != ALWAYS)
+    for accounts, persona in zip(each, personas, strict=True):
+        persona.play(scene, accounts)
+    arrive(scene, newcomers, style, Arrival())
+    _play(scene, chosen)
+    life = Life(scene, groups, style, Habits())
+    about["innocents"] = [
+        {"name": p.name, "accounts": n} | _numbers(p) for n, p in zip(each, personas, strict=True)
+    ]
+    about["society"] = asdict(society)
+    labels = scene.roll.labels()
+    days_on = Days(scene, life, scene.log.flush(), seed, progress)
+    return World(labels, about | {"accounts": _counts(labels)}, days_on.events)
 
 
-def _check(people: int, days: float) -> None:
+def _scene(people: int, society: Society, style: Style, span: tuple[int, int], seed: int) -> Scene:
+    rng, pool, roll = np.random.default_rng(seed), Pool(), Roll(seed)
+    roll.add(people, "benign", "person")
+    folk = populate(rng, pool, people, society, (*span, DAY), style.mean_length())
+    return Scene(rng, Log(), pool, roll, folk, *span)
+
+
+def _play(scene: Scene, chosen: list[Campaign]) -> None:
+    for place, campaign in enumerate(chosen):
+        campaign.play(scene, f"{campaign.name}-{place + 1}")
+
+
+def _planted(
+    trace: Background, chosen: list[Campaign], days: float, seed: int, about: dict[str, Any]
+) -> World:
+    """Plant campaigns among the accounts of a trace."""
+    rng, pool, roll = np.random.default_rng(seed), Pool(), Roll(seed)
+    roll.name(roll.add(len(trace.accounts), "benign", "background"), trace.accounts)
+    folk = bystanders(len(trace.accounts))
+    end = max(trace.start + 1, min(trace.start + int(days * DAY), trace.last))
+    scene = Scene(rng, Log(), pool, roll, folk, trace.start, end)
+    _play(scene, chosen)
+    block = merge(scene.log.flush()).split(trace.start)[1].split(end)[0]
+    made = to_batches(block, roll.names(), pool.arrow(), BATCH)
+    whole = plant(trace, pa.Table.from_batches(made, schema=WIRE_SCHEMA))
+    labels = acting(roll.labels(), whole, trace)
+    about |= {"start_ms": trace.start, "people": len(trace.accounts), "accounts": _counts(labels)}
+    return World(labels, about, lambda size: in_batches(whole, size))
+
+
+def _check(people: int, days: float, innocents: Sequence[str], background: Path | None) -> None:
+    if background is not None and innocents:
+        raise UsageError(
+            "innocents cannot be planted into a background", fix="leave --innocents out"
+        )
     if people < 1 or not days > 0:
         raise UsageError("people and days must be above zero", fix="say --people 1000 --days 1")
 
@@ -117,7 +157,7 @@ def _numbers(recipe: Campaign | Persona) -> dict[str, Any]:
     return asdict(recipe)  # type: ignore[call-overload, no-any-return]
 
 
-def _counts(labels: list[tuple[str, str, str, str]]) -> dict[str, int]:
+def _counts(labels: list[Label]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for _, _, family, _ in labels:
         counts[family] = counts.get(family, 0) + 1

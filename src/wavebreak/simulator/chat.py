@@ -47,7 +47,6 @@ class Style:
     characters_spread: float = 0.95
     overhead: int = 96
     media: tuple[float, ...] = (0.85, 0.06, 0.035, 0.035, 0.01, 0.01)
-    typing: float = 0.92
     speed: float = 4.0
     speed_spread: float = 0.7
     deliver: float = 700.0
@@ -78,8 +77,8 @@ class Chats:
     """Conversations, one row each.
 
     `known`: the other has the opener in contacts; `back`: the opener has the other;
-    `silent`: the other reads and never answers; `typing` of either side: the share of text
-    messages typed.
+    `silent`: the other reads and never answers; `typing` and `typing_back`: the shares of texts
+    that the opener and the other type.
     """
 
     start: Ints
@@ -90,6 +89,7 @@ class Chats:
     back: Bools
     silent: Bools
     typing: Floats
+    typing_back: Floats
 
     def __len__(self) -> int:
         return len(self.start)
@@ -105,25 +105,29 @@ def chats(
     known: float | Bools = 1.0,
     back: float | Bools = 1.0,
     silent: float | Bools = 0.0,
-    typing: float | Floats | None = None,
+    typing: float = 1.0,
     length: Ints | None = None,
 ) -> Chats:
-    """Make conversations; a share instead of flags is drawn for each."""
+    """Make conversations; a share instead of flags is drawn for each.
+
+    `typing` caps what share of its texts the opener types.
+    """
     count = len(start)
 
     def flags(share: float | Bools) -> Bools:
         return scene.rng.random(count) < share if isinstance(share, float) else share
 
-    share = style.typing if typing is None else typing
+    opener, other = np.broadcast_to(opener, count), np.broadcast_to(other, count)
     return Chats(
         start,
-        np.broadcast_to(opener, count),
-        np.broadcast_to(other, count),
+        opener,
+        other,
         style.lengths(scene.rng, count) if length is None else length,
         flags(known),
         flags(back),
         flags(silent),
-        np.broadcast_to(np.asarray(share, np.float64), count),
+        np.minimum(scene.hands(opener), typing),
+        scene.hands(other),
     )
 
 
@@ -174,7 +178,7 @@ def turns(rng: np.random.Generator, talks: Chats, style: Style) -> Messages:
         np.where(turn, talks.back[of], talks.known[of]),
         before,
         after,
-        talks.typing[of],
+        np.where(turn, talks.typing_back[of], talks.typing[of]),
     )
 
 
@@ -269,7 +273,7 @@ def say_to_group(
     group: Ints,
     recipients: Ints,
     style: Style,
-    typing: float | Floats | None = None,
+    typing: float = 1.0,
 ) -> Ints:
     """Plan messages to groups with typing; return their ids.
 
@@ -277,11 +281,11 @@ def say_to_group(
     """
     rng = scene.rng
     medium, size, characters = contents(rng, len(ts), style)
-    share = style.typing if typing is None else typing
+    sender, group = np.broadcast_to(sender, len(ts)), np.broadcast_to(group, len(ts))
+    share = np.minimum(scene.hands(sender), typing)
     typed = np.flatnonzero((medium == 0) & (rng.random(len(ts)) < share))
     seconds = characters[typed] / style.speed * rng.lognormal(0.0, style.speed_spread, len(typed))
     lead = np.clip(seconds * SECOND, 300, LONGEST_TYPING).astype(np.int64)
-    sender, group = np.broadcast_to(sender, len(ts)), np.broadcast_to(group, len(ts))
     scene.log.add("typing.started", ts[typed] - lead, sender[typed], group=group[typed])
     return scene.log.add(
         "message.sent",

@@ -9,7 +9,7 @@ import numpy as np
 
 from wavebreak.simulator.chat import Style, chats, say_to_group, talk
 from wavebreak.simulator.groups import Groups
-from wavebreak.simulator.log import ABSENT, Floats, Ints
+from wavebreak.simulator.log import ABSENT, Ints
 from wavebreak.simulator.people import devices
 from wavebreak.simulator.places import COUNTRIES, DAY, HOUR, MINUTE, Clock, local_hour
 from wavebreak.simulator.scene import Scene
@@ -57,7 +57,6 @@ class Life:
         ties = np.searchsorted(people.ties.opener, self._people)
         self._ties = [(int(a), int(b)) for a, b in pairwise(ties)]
         self._tie_rates = [np.cumsum(people.ties.per_day[a:b]) for a, b in self._ties]
-        self._typing = typing_shares(scene, style)
         self._second = np.full(len(people), ABSENT, np.int64)
         owners = np.flatnonzero(people.companion)
         self._second[owners] = devices(scene.rng, scene.pool, len(owners))
@@ -116,7 +115,6 @@ class Life:
             chats(
                 scene, self.style, start, opener, ties.other[tie],
                 known=ties.known[tie], back=ties.back[tie], silent=ties.silent[tie],
-                typing=self._typing[opener],
             ),
             self.style,
         )  # fmt: skip
@@ -141,7 +139,7 @@ class Life:
             scene,
             chats(
                 scene, self.style, ts, who, other,
-                known=habits.met_known, back=saved, silent=0.06, typing=self._typing[who],
+                known=habits.met_known, back=saved, silent=0.06,
             ),
             self.style,
         )  # fmt: skip
@@ -175,7 +173,7 @@ class Life:
         there = scene.people.born[sender] < ts
         group, ts, sender = group[there], ts[there], sender[there]
         size = groups.sizes[group] - 1
-        say_to_group(scene, ts, sender, groups.names[group], size, self.style, self._typing[sender])
+        say_to_group(scene, ts, sender, groups.names[group], size, self.style)
 
     def _group_changes(self, scene: Scene, index: int, share: float, low: int, high: int) -> None:
         groups, habits, rng = self.groups, self.habits, scene.rng
@@ -211,10 +209,3 @@ class Life:
         scene.log.add("user.reported", ts, who, peer=peer, reason=scene.pool.code("other"))
         who, peer, ts = pairs(habits.tidies)
         scene.log.add("contact.removed", ts, who, peer=peer)
-
-
-def typing_shares(scene: Scene, style: Style) -> Floats:
-    """Return each person's share of typed messages; who pastes and dictates types none."""
-    shares = np.full(len(scene.people), style.typing)
-    shares[scene.roll.of("accessibility")] = 0.0
-    return shares

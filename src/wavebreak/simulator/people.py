@@ -16,6 +16,9 @@ from wavebreak.simulator.places import COUNTRIES, addresses, numbers
 ALWAYS = -(1 << 62)
 """`born` of an account that was there before the simulation."""
 
+TYPED = 0.92
+"""Mean share of texts that people type; the rest is pasted, forwarded or dictated."""
+
 _BALANCING_ROUNDS = 10
 
 
@@ -43,7 +46,7 @@ class Society:
     silent: float = 0.045  # ties where the one who is written to never answers
     messages: float = 11.0  # one-to-one messages sent a day, median over people
     messages_spread: float = 0.5  # sigma of its log over people
-    typing: float = 0.92  # text messages that are typed, not pasted or dictated
+    typing: tuple[float, float] = (11.5, 1.0)  # beta: share of texts typed, not pasted or said
     work_network: float = 0.55  # people with a network at work or school
     companion: float = 0.18  # people with a linked desktop companion
     newcomers: float = 0.01  # people a day who register during the simulation
@@ -72,7 +75,8 @@ class People:
 
     `country` indexes COUNTRIES, `zone` is hours ahead of UTC. `phone`, `device`, `client`,
     `home`, `carrier`, `work` are numbers of strings (`work` equals `home` for who has none).
-    `born` is the time of registration or ALWAYS.
+    `typing` is the share of
+    texts that are typed; `born` is the time of registration or ALWAYS.
     """
 
     country: Ints
@@ -84,6 +88,7 @@ class People:
     carrier: Ints
     work: Ints
     companion: Bools
+    typing: Floats
     born: Ints
     ties: Ties
 
@@ -278,6 +283,18 @@ def populate(
         carrier=carrier,
         work=work,
         companion=rng.random(people) < society.companion,
+        typing=rng.beta(*society.typing, people),
         born=_born(rng, people, society, *span),
         ties=_ties(rng, layers, people, society, messages_a_conversation),
     )
+
+
+def bystanders(count: int) -> People:
+    """Return people of whom nothing is known but that they are there, as in a background."""
+    none, blank = np.zeros(0, np.int64), np.zeros(count, np.int64)
+    no = np.zeros(0, bool)
+    return People(
+        country=blank, zone=blank, phone=blank, device=blank, client=blank, home=blank,
+        carrier=blank, work=blank, companion=blank > 0, typing=np.full(count, TYPED),
+        born=np.full(count, ALWAYS), ties=Ties(none, none, np.zeros(0), no, no, no),
+    )  # fmt: skip

@@ -8,11 +8,18 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from wavebreak.simulator.log import ABSENT, Ints, Log, Pool, hexadecimal
+from wavebreak.simulator.log import ABSENT, Floats, Ints, Log, Pool, hexadecimal
 from wavebreak.simulator.people import People
+
+OTHERS_TYPE = 0.65
+"""Share of texts typed by accounts that are not people of the world: firms and operators."""
 
 NAME_DIGITS = 8
 _MIX = 2_654_435_761  # odd, so that multiplying modulo 2**32 maps one to one
+
+
+Label = tuple[str, str, str, str]
+"""account, label, family, operator"""
 
 
 class Roll:
@@ -65,7 +72,7 @@ class Roll:
             listed[account] = name
         return pa.array(listed, pa.string())
 
-    def labels(self) -> list[tuple[str, str, str, str]]:
+    def labels(self) -> list[Label]:
         """Return (account, label, family, operator) of every account."""
         rows = zip(self.names().to_pylist(), self._label, self._family, self._operator, strict=True)
         return [row for row in rows if row[1]]
@@ -119,6 +126,12 @@ class Scene:
         """Draw settled people at random, each once; fewer when there are not so many."""
         settled = np.flatnonzero(self.people.born < self.start)
         return self.rng.choice(settled, min(count, len(settled)), replace=False)
+
+    def hands(self, account: Ints) -> Floats:
+        """Return what share of its texts each account types."""
+        people = len(self.people)
+        known = self.people.typing[np.minimum(account, people - 1)]
+        return np.where(account < people, known, OTHERS_TYPE)
 
     def connect(
         self,

@@ -76,9 +76,7 @@ def answer(scene: Scene, ts: Ints, who: Ints, sender: Ints) -> None:
     count = len(ts)
     if count:
         far = np.full(count, _NO_ANSWER)
-        said = Messages(
-            ts, who, sender, np.zeros(count, bool), far, far, np.full(count, _ANSWERING.typing)
-        )
+        said = Messages(ts, who, sender, np.zeros(count, bool), far, far, scene.hands(who))
         say(scene, said, _ANSWERING)
 
 

@@ -24,10 +24,15 @@ from wavebreak.simulator.scene import Scene
 
 
 class Persona(Protocol):
-    """One hard negative; `lives`: its accounts are people with families and friends as well."""
+    """One hard negative.
+
+    `lives`: its accounts are people with families and friends as well. `share`: how many accounts
+    there are to a person (ten at least).
+    """
 
     name: ClassVar[str]
     lives: ClassVar[bool]
+    share: ClassVar[float]
 
     def play(self, scene: Scene, accounts: int) -> None:
         """Plan what that many accounts of the persona do beside everyday life."""

@@ -15,6 +15,10 @@ from wavebreak.simulator.scene import Scene
 from wavebreak.simulator.strangers import TOLERATED, Pitch, send
 
 STYLE = Style()
+
+FIRMS = 0.003
+"""Firms of each kind to a person: more, and people would talk to firms more than to each other."""
+
 _OPENING = 0.02  # firms register within this share of the span, so that their channel is known
 _HOMES = tuple(home for place in COUNTRIES for home in place.homes)
 _MOBILES = tuple(block for place in COUNTRIES for block in place.mobile)
@@ -56,17 +60,15 @@ class SupportDesk:
 
     name: ClassVar[str] = "support-desk"
     lives: ClassVar[bool] = False
+    per_person: ClassVar[float] = FIRMS
     chats_a_day: tuple[int, int] = (80, 130)
-    typing: float = 0.6
 
-    def play(self, scene: Scene, accounts: int) -> None:
+    def play(self, scene: Scene, who: Ints) -> None:
         """Plan the persona."""
         style = brief(STYLE, answer_gap=50.0 * SECOND, length=5.0)
         for desk in open_firm(scene, accounts, self.name, "business_app").tolist():
             ts, peer = customers(scene, desk, self.chats_a_day)
-            asked = chats(
-                scene, style, ts, peer, np.array(desk), known=0.05, back=0.3, typing=self.typing
-            )
+            asked = chats(scene, style, ts, peer, np.array(desk), known=0.05, back=0.3)
             talk(scene, asked, style)
 
 
@@ -79,18 +81,19 @@ class Shop:
 
     name: ClassVar[str] = "shop"
     lives: ClassVar[bool] = False
+    per_person: ClassVar[float] = FIRMS
     orders: tuple[int, int] = (25, 70)
     tells: float = 0.5
     silent: float = 0.6
 
-    def play(self, scene: Scene, accounts: int) -> None:
+    def play(self, scene: Scene, who: Ints) -> None:
         """Plan the persona."""
         rng = scene.rng
         short = brief(STYLE, length=1.0, length_spread=0.5)
         for shop in open_firm(scene, accounts, self.name, "business_app").tolist():
             ts, peer = customers(scene, shop, self.orders)
             known = rng.random(len(ts)) < 0.5
-            asked = chats(scene, STYLE, ts, peer, np.array(shop), known=0.3, back=known, typing=0.7)
+            asked = chats(scene, STYLE, ts, peer, np.array(shop), known=0.3, back=known)
             talk(scene, asked, STYLE)
             told = rng.random(len(ts)) < self.tells
             later = ts[told] + rng.integers(HOUR, 8 * HOUR, int(told.sum()))
@@ -111,13 +114,14 @@ class Newsletter:
 
     name: ClassVar[str] = "newsletter"
     lives: ClassVar[bool] = False
+    per_person: ClassVar[float] = FIRMS
     readers: tuple[int, int] = (150, 600)
     share: float = 0.4
     known: float = 0.3
     rate: float = 4.0
     revoke: float = 0.004
 
-    def play(self, scene: Scene, accounts: int) -> None:
+    def play(self, scene: Scene, who: Ints) -> None:
         """Plan the persona."""
         rng, log, pool = scene.rng, scene.log, scene.pool
         opened = open_firm(scene, accounts, self.name, "business_platform", "platform/19.0")
@@ -155,11 +159,12 @@ class Radio:
 
     name: ClassVar[str] = "radio"
     lives: ClassVar[bool] = False
-    listeners: tuple[int, int] = (60, 250)
+    per_person: ClassVar[float] = FIRMS
+    listeners: tuple[int, int] = (50, 200)
     shows: int = 2
     silent: float = 0.6
 
-    def play(self, scene: Scene, accounts: int) -> None:
+    def play(self, scene: Scene, who: Ints) -> None:
         """Plan the persona: an old personal account, so without a registration."""
         rng = scene.rng
         style = brief(STYLE, length=2.0, characters=40.0)
@@ -170,6 +175,6 @@ class Radio:
                 ts = start + (rng.beta(1.2, 3.0, len(peer)) * HOUR).astype(np.int64)
                 wrote = chats(
                     scene, style, ts, peer, np.array(station), known=0.0, back=0.4,
-                    silent=self.silent, typing=0.85,
+                    silent=self.silent,
                 )  # fmt: skip
                 talk(scene, wrote, style)

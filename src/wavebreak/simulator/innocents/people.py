@@ -9,6 +9,7 @@ import numpy as np
 
 from wavebreak.simulator.chat import Style, brief, chats, say_to_group, talk
 from wavebreak.simulator.groups import added_into
+from wavebreak.simulator.innocents.role import Living
 from wavebreak.simulator.log import Ints
 from wavebreak.simulator.newcomers import Arrival, arrive
 from wavebreak.simulator.people import devices
@@ -37,11 +38,10 @@ def _spread(scene: Scene, span: tuple[int, int], count: int) -> Ints:
 
 
 @dataclass(frozen=True, slots=True)
-class NewNumber:
+class NewNumber(Living):
     """A new number that tells everyone: many who do not have it yet, within an hour or two."""
 
     name: ClassVar[str] = "new-number"
-    lives: ClassVar[bool] = True
     when: tuple[float, float] = (0.05, 0.7)
     arrival: Arrival = field(
         default=Arrival(
@@ -50,22 +50,20 @@ class NewNumber:
         )
     )  # fmt: skip
 
-    def play(self, scene: Scene, accounts: int) -> None:
+    def play(self, scene: Scene, who: Ints) -> None:
         """Plan the persona."""
-        who = scene.cast(accounts, self.name)
         scene.people.born[who] = scene.at(*self.when, accounts)
         arrive(scene, who, STYLE, self.arrival)
 
 
 @dataclass(frozen=True, slots=True)
-class Organiser:
+class Organiser(Living):
     """An event organiser: groups of `members`, `posts` to each, and `asks` people one by one.
 
     `known`: those asked who have the organiser in contacts; `silent` never answer.
     """
 
     name: ClassVar[str] = "organiser"
-    lives: ClassVar[bool] = True
     groups: tuple[int, int] = (1, 3)
     members: tuple[int, int] = (20, 80)
     posts: tuple[int, int] = (3, 9)
@@ -74,10 +72,10 @@ class Organiser:
     silent: float = 0.35
     reach: float = 150.0
 
-    def play(self, scene: Scene, accounts: int) -> None:
+    def play(self, scene: Scene, who: Ints) -> None:
         """Plan the persona."""
         rng = scene.rng
-        for who in scene.cast(accounts, self.name).tolist():
+        for account in who.tolist():
             for ts in scene.at(0.1, 0.7, int(rng.integers(*self.groups, endpoint=True))).tolist():
                 self._gather(scene, who, ts)
             for span in days_of(scene, 10, 21, who):
@@ -108,7 +106,7 @@ class Organiser:
 
 
 @dataclass(frozen=True, slots=True)
-class Teacher:
+class Teacher(Living):
     """A teacher: posts to `classes` groups a day; parents write, and are written to.
 
     `pupils` members a class, of which one class is new; `parents` write a day; `calls` parents are
@@ -116,7 +114,6 @@ class Teacher:
     """
 
     name: ClassVar[str] = "teacher"
-    lives: ClassVar[bool] = True
     classes: tuple[int, int] = (5, 14)
     pupils: tuple[int, int] = (18, 34)
     posts: int = 2
@@ -125,10 +122,10 @@ class Teacher:
     known: float = 0.5
     reach: float = 300.0
 
-    def play(self, scene: Scene, accounts: int) -> None:
+    def play(self, scene: Scene, who: Ints) -> None:
         """Plan the persona."""
         rng = scene.rng
-        for who in scene.cast(accounts, self.name).tolist():
+        for account in who.tolist():
             size = int(rng.integers(*self.pupils))
             member = scene.people.near(rng, who, size, self.reach)
             added_into(
@@ -156,20 +153,19 @@ class Teacher:
 
 
 @dataclass(frozen=True, slots=True)
-class PopularStudent:
+class PopularStudent(Living):
     """A popular student: `peers` new peers a day from far around, some answer, bursts of chat."""
 
     name: ClassVar[str] = "popular-student"
-    lives: ClassVar[bool] = True
     peers: tuple[int, int] = (10, 26)
     known: float = 0.5
     silent: float = 0.4
     reach: float = 2500.0
 
-    def play(self, scene: Scene, accounts: int) -> None:
+    def play(self, scene: Scene, who: Ints) -> None:
         """Plan the persona."""
         rng = scene.rng
-        for who in scene.cast(accounts, self.name).tolist():
+        for account in who.tolist():
             for span in days_of(scene, 9, 24, who):
                 peer = scene.people.near(rng, who, int(rng.integers(*self.peers)), self.reach)
                 start = _spread(scene, span, len(peer))
@@ -199,24 +195,23 @@ class PopularStudent:
 
 
 @dataclass(frozen=True, slots=True)
-class IrcHelper:
+class IrcHelper(Living):
     """Helps strangers in big groups: `posts` answers a day there, `asked` strangers write first.
 
     `offers`: strangers it writes to itself after they asked in a group; few have it in contacts.
     """
 
     name: ClassVar[str] = "irc-helper"
-    lives: ClassVar[bool] = True
     groups: int = 3
     members: tuple[int, int] = (60, 250)
     posts: tuple[int, int] = (50, 150)
     asked: tuple[int, int] = (8, 25)
     offers: tuple[int, int] = (2, 8)
 
-    def play(self, scene: Scene, accounts: int) -> None:
+    def play(self, scene: Scene, who: Ints) -> None:
         """Plan the persona."""
         rng = scene.rng
-        for who in scene.cast(accounts, self.name).tolist():
+        for account in who.tolist():
             groups = scene.new_groups(self.groups)
             sizes = rng.integers(*self.members, self.groups)
             for span in days_of(scene, 8, 24, who):
@@ -239,22 +234,21 @@ class IrcHelper:
 
 
 @dataclass(frozen=True, slots=True)
-class Courier:
+class Courier(Living):
     """A courier: `stops` short messages a day, seldom answered, to customers."""
 
     name: ClassVar[str] = "courier"
-    lives: ClassVar[bool] = True
     stops: tuple[int, int] = (60, 140)
     known: float = 0.75
     silent: float = 0.85
     typing: float = 0.3
     reach: float = 1500.0
 
-    def play(self, scene: Scene, accounts: int) -> None:
+    def play(self, scene: Scene, who: Ints) -> None:
         """Plan the persona."""
         rng = scene.rng
         style = brief(STYLE, length=0.4, length_spread=0.6, characters=18.0)
-        for who in scene.cast(accounts, self.name).tolist():
+        for account in who.tolist():
             for span in days_of(scene, 9, 18, who):
                 peer = scene.people.near(rng, who, int(rng.integers(*self.stops)), self.reach)
                 gaps = rng.lognormal(0.0, 0.7, len(peer))
@@ -271,39 +265,36 @@ class Courier:
 
 
 @dataclass(frozen=True, slots=True)
-class Accessibility:
+class Accessibility(Living):
     """Pastes and dictates: an ordinary person who never shows the typing indicator.
 
-    Everyday life looks the persona up by its name and types nothing for it.
+    Its desktop is linked, and it never types.
     """
 
     name: ClassVar[str] = "accessibility"
-    lives: ClassVar[bool] = True
 
-    def play(self, scene: Scene, accounts: int) -> None:
-        """Plan the persona: its desktop is where it always connects from."""
-        who = scene.cast(accounts, self.name)
+    def play(self, scene: Scene, who: Ints) -> None:
+        """Plan the persona: everyday life does the rest."""
         scene.people.companion[who] = True
+        scene.people.typing[who] = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class FamilyAbroad:
+class FamilyAbroad(Living):
     """Families abroad: `size` people behind one carrier address, with a few equal phones.
 
     `new`: those who register during the simulation. They write to each other and home.
     """
 
     name: ClassVar[str] = "family-abroad"
-    lives: ClassVar[bool] = True
     size: int = 10
     alike: int = 3
     new: float = 0.5
     arrival: Arrival = field(default=Arrival(mobile=1.0, tells=10.0, attested=0.9))
 
-    def play(self, scene: Scene, accounts: int) -> None:
+    def play(self, scene: Scene, who: Ints) -> None:
         """Plan the persona."""
         rng, people, pool = scene.rng, scene.people, scene.pool
-        who = scene.cast(accounts, self.name)
         for first in range(0, accounts, self.size):
             family = who[first : first + self.size]
             place = COUNTRIES[int(rng.integers(len(COUNTRIES)))]

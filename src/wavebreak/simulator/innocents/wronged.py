@@ -17,24 +17,22 @@ STYLE = Style()
 
 
 @dataclass(frozen=True, slots=True)
-class VictimOfReports:
+class VictimOfReports(Living):
     """Reported by a ring for hire; the ring's accounts are a mass-reports campaign (abusive).
 
     `ring` reporters in all report every victim.
     """
 
     name: ClassVar[str] = "victim-of-reports"
-    lives: ClassVar[bool] = True
     ring: int = 20
 
-    def play(self, scene: Scene, accounts: int) -> None:
+    def play(self, scene: Scene, who: Ints) -> None:
         """Plan the persona and the ring against it."""
-        who = scene.cast(accounts, self.name)
         MassReports(accounts=self.ring).against(scene, "ring-for-hire", who)
 
 
 @dataclass(frozen=True, slots=True)
-class VictimOfFlood:
+class VictimOfFlood(Living):
     """Hundreds of strangers write within hours, after the number was passed around as a prank.
 
     `writers`: bounds, at most `share` of all people; `invites`: those who add the victim to a
@@ -42,19 +40,19 @@ class VictimOfFlood:
     """
 
     name: ClassVar[str] = "victim-of-flood"
-    lives: ClassVar[bool] = True
+    per_person: ClassVar[float] = 0.003
     writers: tuple[int, int] = (150, 450)
     share: float = 0.25
     within: float = 3.0
     invites: float = 0.05
     silent: float = 0.97
 
-    def play(self, scene: Scene, accounts: int) -> None:
+    def play(self, scene: Scene, who: Ints) -> None:
         """Plan the persona."""
         rng = scene.rng
         style = brief(STYLE, length=0.8, length_spread=0.6)
         most = max(2, int(self.share * len(scene.people)))
-        for who in scene.cast(accounts, self.name).tolist():
+        for account in who.tolist():
             crowd = scene.strangers(min(int(rng.integers(*self.writers)), most))
             crowd = crowd[crowd != who]
             start = int(scene.at(0.2, 0.75, 1)[0])
@@ -74,21 +72,19 @@ class VictimOfFlood:
 
 
 @dataclass(frozen=True, slots=True)
-class HijackOwner:
+class HijackOwner(Living):
     """The owner back in control, on a journey: new phone, foreign network, then own contacts.
 
     `tells`: contacts written to afterwards; `new`: new people met; all else is everyday life.
     """
 
     name: ClassVar[str] = "hijack-owner"
-    lives: ClassVar[bool] = True
     tells: tuple[int, int] = (8, 22)
     new: tuple[int, int] = (2, 6)
 
-    def play(self, scene: Scene, accounts: int) -> None:
+    def play(self, scene: Scene, who: Ints) -> None:
         """Plan the persona."""
         rng, people, pool = scene.rng, scene.people, scene.pool
-        who = scene.cast(accounts, self.name)
         ts = scene.at(0.3, 0.7, accounts)
         device = devices(rng, pool, accounts)
         places = rng.integers(0, len(COUNTRIES), accounts).tolist()
