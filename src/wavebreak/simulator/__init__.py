@@ -50,8 +50,9 @@ def simulate(
 
     `people` ordinary people over `days` from `start_ms`; `campaigns` as (name, accounts or None
     for the default); `innocents` by name, "all" for every one. With a `background` (a file of
-    events) campaigns are planted among its accounts instead, from a tenth of its span on. The same arguments give the same
-    bytes. Raises UsageError for an unknown name or numbers that do not go together.
+    events) campaigns are planted among its accounts instead, from a tenth of its span on.
+    The same arguments give the same bytes. Raises UsageError for an unknown name or numbers that
+    do not go together.
 
     >>> world = simulate(people=50, days=0.1, campaigns=[("blast", 1)], seed=7)
     >>> sorted({label for _, label, _, _ in world.labels})
@@ -70,14 +71,15 @@ def simulate(
     if background is not None:
         return _planted(load(background), chosen, days, seed, about)
     personas = [INNOCENTS[name]() for name in _innocents(innocents)]
-    each = [max(LEAST, int(people * persona.share)) for persona in personas]
+    each = [max(LEAST, int(people * persona.per_person)) for persona in personas]
     society, style = Society(), Style()
     span = (start_ms, start_ms + int(days * DAY))
     living = sum(n for n, persona in zip(each, personas, strict=True) if persona.lives)
     scene = _scene(people + living, society, style, span, seed)
     groups = Groups(scene, GroupHabits())
     newcomers = np.flatnonzero(scene.people.born != ALWAYS)
-    for accounts, persona in zip(each, personas, strict=True):
+    parts = [persona.prepare(scene, n) for n, persona in zip(each, personas, strict=True)]
+    for accounts, persona in zip(parts, personas, strict=True):
         persona.play(scene, accounts)
     arrive(scene, newcomers, style, Arrival())
     _play(scene, chosen)

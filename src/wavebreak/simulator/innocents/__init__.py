@@ -20,22 +20,26 @@ from wavebreak.simulator.innocents.people import (
     Teacher,
 )
 from wavebreak.simulator.innocents.wronged import HijackOwner, VictimOfFlood, VictimOfReports
+from wavebreak.simulator.log import Ints
 from wavebreak.simulator.scene import Scene
 
 
 class Persona(Protocol):
     """One hard negative.
 
-    `lives`: its accounts are people with families and friends as well. `share`: how many accounts
-    there are to a person (ten at least).
+    `lives`: its accounts are people with families and friends as well. `per_person`: how many
+    accounts there are to a person (ten at least).
     """
 
     name: ClassVar[str]
     lives: ClassVar[bool]
-    share: ClassVar[float]
+    per_person: ClassVar[float]
 
-    def play(self, scene: Scene, accounts: int) -> None:
-        """Plan what that many accounts of the persona do beside everyday life."""
+    def prepare(self, scene: Scene, accounts: int) -> Ints:
+        """Choose or enrol that many accounts, and change what is special about them."""
+
+    def play(self, scene: Scene, accounts: Ints) -> None:
+        """Plan what the accounts do beside everyday life."""
 
 
 INNOCENTS: dict[str, type[Persona]] = {

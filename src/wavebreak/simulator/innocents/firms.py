@@ -16,9 +16,6 @@ from wavebreak.simulator.strangers import TOLERATED, Pitch, send
 
 STYLE = Style()
 
-FIRMS = 0.003
-"""Firms of each kind to a person: more, and people would talk to firms more than to each other."""
-
 _OPENING = 0.02  # firms register within this share of the span, so that their channel is known
 _HOMES = tuple(home for place in COUNTRIES for home in place.homes)
 _MOBILES = tuple(block for place in COUNTRIES for block in place.mobile)
@@ -54,43 +51,54 @@ def customers(scene: Scene, account: int, a_day: tuple[int, int]) -> tuple[Ints,
     return ts, scene.rng.choice(np.flatnonzero(scene.people.born < scene.start), len(ts))
 
 
+class Firm:
+    """A persona whose accounts are firms, apart from the people: registered at the beginning."""
+
+    __slots__ = ()
+    name: ClassVar[str]
+    lives: ClassVar[bool] = False
+    per_person: ClassVar[float] = 0.003  # more, and people would write to firms more than to people
+    channel: ClassVar[str] = "business_app"
+    client: ClassVar[str] = ""
+
+    def prepare(self, scene: Scene, accounts: int) -> Ints:
+        """Open the firms."""
+        return open_firm(scene, accounts, self.name, self.channel, self.client)
+
+
 @dataclass(frozen=True, slots=True)
-class SupportDesk:
+class SupportDesk(Firm):
     """Answers only: `chats_a_day` strangers write first, it never does."""
 
     name: ClassVar[str] = "support-desk"
-    lives: ClassVar[bool] = False
-    per_person: ClassVar[float] = FIRMS
     chats_a_day: tuple[int, int] = (80, 130)
 
-    def play(self, scene: Scene, who: Ints) -> None:
+    def play(self, scene: Scene, accounts: Ints) -> None:
         """Plan the persona."""
         style = brief(STYLE, answer_gap=50.0 * SECOND, length=5.0)
-        for desk in open_firm(scene, accounts, self.name, "business_app").tolist():
+        for desk in accounts.tolist():
             ts, peer = customers(scene, desk, self.chats_a_day)
             asked = chats(scene, style, ts, peer, np.array(desk), known=0.05, back=0.3)
             talk(scene, asked, style)
 
 
 @dataclass(frozen=True, slots=True)
-class Shop:
+class Shop(Firm):
     """A shop on the business app: answers `orders` a day, and later says that goods are ready.
 
     `tells`: the share of customers told; few answer (`silent`), half have the shop in contacts.
     """
 
     name: ClassVar[str] = "shop"
-    lives: ClassVar[bool] = False
-    per_person: ClassVar[float] = FIRMS
     orders: tuple[int, int] = (25, 70)
     tells: float = 0.5
     silent: float = 0.6
 
-    def play(self, scene: Scene, who: Ints) -> None:
+    def play(self, scene: Scene, accounts: Ints) -> None:
         """Plan the persona."""
         rng = scene.rng
         short = brief(STYLE, length=1.0, length_spread=0.5)
-        for shop in open_firm(scene, accounts, self.name, "business_app").tolist():
+        for shop in accounts.tolist():
             ts, peer = customers(scene, shop, self.orders)
             known = rng.random(len(ts)) < 0.5
             asked = chats(scene, STYLE, ts, peer, np.array(shop), known=0.3, back=known)
@@ -105,7 +113,7 @@ class Shop:
 
 
 @dataclass(frozen=True, slots=True)
-class Newsletter:
+class Newsletter(Firm):
     """An opted-in newsletter on the platform: consent first, then one template to all, at a pace.
 
     `readers`: bounds, at most `share` of all people. `rate`: messages a second. `revoke`: readers
@@ -113,21 +121,20 @@ class Newsletter:
     """
 
     name: ClassVar[str] = "newsletter"
-    lives: ClassVar[bool] = False
-    per_person: ClassVar[float] = FIRMS
+    channel: ClassVar[str] = "business_platform"
+    client: ClassVar[str] = "platform/19.0"
     readers: tuple[int, int] = (150, 600)
     share: float = 0.4
     known: float = 0.3
     rate: float = 4.0
     revoke: float = 0.004
 
-    def play(self, scene: Scene, who: Ints) -> None:
+    def play(self, scene: Scene, accounts: Ints) -> None:
         """Plan the persona."""
         rng, log, pool = scene.rng, scene.log, scene.pool
-        opened = open_firm(scene, accounts, self.name, "business_platform", "platform/19.0")
         most = max(1, int(self.share * len(scene.people)))
         for firm, portfolio in zip(
-            opened.tolist(), portfolios(scene, opened).tolist(), strict=True
+            accounts.tolist(), portfolios(scene, accounts).tolist(), strict=True
         ):
             reader = scene.strangers(min(int(rng.integers(*self.readers)), most))
             marketing = pool.code("marketing")
@@ -151,24 +158,26 @@ class Newsletter:
 
 
 @dataclass(frozen=True, slots=True)
-class Radio:
+class Radio(Firm):
     """A radio station: `listeners` write first within `shows` an hour long; it answers some.
 
     `silent`: the share of listeners who get no answer.
     """
 
     name: ClassVar[str] = "radio"
-    lives: ClassVar[bool] = False
-    per_person: ClassVar[float] = FIRMS
     listeners: tuple[int, int] = (50, 200)
     shows: int = 2
     silent: float = 0.6
 
-    def play(self, scene: Scene, who: Ints) -> None:
-        """Plan the persona: an old personal account, so without a registration."""
+    def prepare(self, scene: Scene, accounts: int) -> Ints:
+        """Enrol stations: old personal accounts, so without a registration."""
+        return scene.roll.add(accounts, "benign", self.name)
+
+    def play(self, scene: Scene, accounts: Ints) -> None:
+        """Plan the persona."""
         rng = scene.rng
         style = brief(STYLE, length=2.0, characters=40.0)
-        for station in scene.roll.add(accounts, "benign", self.name).tolist():
+        for station in accounts.tolist():
             shows = max(1, round(self.shows * scene.span / DAY))
             for start in scene.at(0.1, 0.9, shows).tolist():
                 peer = scene.strangers(int(rng.integers(*self.listeners)))

@@ -12,7 +12,7 @@ from wavebreak.simulator.groups import added_into
 from wavebreak.simulator.innocents.role import Living
 from wavebreak.simulator.log import Ints
 from wavebreak.simulator.newcomers import Arrival, arrive
-from wavebreak.simulator.people import devices
+from wavebreak.simulator.people import ALWAYS, devices
 from wavebreak.simulator.places import COUNTRIES, DAY, HOUR, MINUTE, SECOND, Clock, addresses
 from wavebreak.simulator.scene import Scene
 
@@ -50,10 +50,15 @@ class NewNumber(Living):
         )
     )  # fmt: skip
 
-    def play(self, scene: Scene, who: Ints) -> None:
-        """Plan the persona."""
+    def prepare(self, scene: Scene, accounts: int) -> Ints:
+        """Choose who registers anew."""
+        who = scene.cast(accounts, self.name)
         scene.people.born[who] = scene.at(*self.when, accounts)
-        arrive(scene, who, STYLE, self.arrival)
+        return who
+
+    def play(self, scene: Scene, accounts: Ints) -> None:
+        """Plan the persona."""
+        arrive(scene, accounts, STYLE, self.arrival)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +77,10 @@ class Organiser(Living):
     silent: float = 0.35
     reach: float = 150.0
 
-    def play(self, scene: Scene, who: Ints) -> None:
+    def play(self, scene: Scene, accounts: Ints) -> None:
         """Plan the persona."""
         rng = scene.rng
-        for account in who.tolist():
+        for who in accounts.tolist():
             for ts in scene.at(0.1, 0.7, int(rng.integers(*self.groups, endpoint=True))).tolist():
                 self._gather(scene, who, ts)
             for span in days_of(scene, 10, 21, who):
@@ -122,10 +127,10 @@ class Teacher(Living):
     known: float = 0.5
     reach: float = 300.0
 
-    def play(self, scene: Scene, who: Ints) -> None:
+    def play(self, scene: Scene, accounts: Ints) -> None:
         """Plan the persona."""
         rng = scene.rng
-        for account in who.tolist():
+        for who in accounts.tolist():
             size = int(rng.integers(*self.pupils))
             member = scene.people.near(rng, who, size, self.reach)
             added_into(
@@ -162,10 +167,10 @@ class PopularStudent(Living):
     silent: float = 0.4
     reach: float = 2500.0
 
-    def play(self, scene: Scene, who: Ints) -> None:
+    def play(self, scene: Scene, accounts: Ints) -> None:
         """Plan the persona."""
         rng = scene.rng
-        for account in who.tolist():
+        for who in accounts.tolist():
             for span in days_of(scene, 9, 24, who):
                 peer = scene.people.near(rng, who, int(rng.integers(*self.peers)), self.reach)
                 start = _spread(scene, span, len(peer))
@@ -208,10 +213,10 @@ class IrcHelper(Living):
     asked: tuple[int, int] = (8, 25)
     offers: tuple[int, int] = (2, 8)
 
-    def play(self, scene: Scene, who: Ints) -> None:
+    def play(self, scene: Scene, accounts: Ints) -> None:
         """Plan the persona."""
         rng = scene.rng
-        for account in who.tolist():
+        for who in accounts.tolist():
             groups = scene.new_groups(self.groups)
             sizes = rng.integers(*self.members, self.groups)
             for span in days_of(scene, 8, 24, who):
@@ -244,11 +249,11 @@ class Courier(Living):
     typing: float = 0.3
     reach: float = 1500.0
 
-    def play(self, scene: Scene, who: Ints) -> None:
+    def play(self, scene: Scene, accounts: Ints) -> None:
         """Plan the persona."""
         rng = scene.rng
         style = brief(STYLE, length=0.4, length_spread=0.6, characters=18.0)
-        for account in who.tolist():
+        for who in accounts.tolist():
             for span in days_of(scene, 9, 18, who):
                 peer = scene.people.near(rng, who, int(rng.integers(*self.stops)), self.reach)
                 gaps = rng.lognormal(0.0, 0.7, len(peer))
@@ -273,10 +278,15 @@ class Accessibility(Living):
 
     name: ClassVar[str] = "accessibility"
 
-    def play(self, scene: Scene, who: Ints) -> None:
-        """Plan the persona: everyday life does the rest."""
+    def prepare(self, scene: Scene, accounts: int) -> Ints:
+        """Choose who never types."""
+        who = scene.cast(accounts, self.name)
         scene.people.companion[who] = True
         scene.people.typing[who] = 0.0
+        return who
+
+    def play(self, scene: Scene, accounts: Ints) -> None:
+        """Plan nothing: everyday life does it all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,11 +302,11 @@ class FamilyAbroad(Living):
     new: float = 0.5
     arrival: Arrival = field(default=Arrival(mobile=1.0, tells=10.0, attested=0.9))
 
-    def play(self, scene: Scene, who: Ints) -> None:
-        """Plan the persona."""
+    def prepare(self, scene: Scene, accounts: int) -> Ints:
+        """Choose families, and give each its address and phones; some register anew."""
         rng, people, pool = scene.rng, scene.people, scene.pool
-        for first in range(0, accounts, self.size):
-            family = who[first : first + self.size]
+        who = scene.cast(accounts, self.name)
+        for family in self._families(who):
             place = COUNTRIES[int(rng.integers(len(COUNTRIES)))]
             address = pool.code(addresses(rng, place.carriers, 1)[0])
             for networks in (people.home, people.carrier, people.work):
@@ -304,10 +314,19 @@ class FamilyAbroad(Living):
             models = devices(rng, pool, self.alike)
             people.device[family] = models[np.arange(len(family)) % self.alike]
             people.client[family] = people.client[family[0]]
-            ts = Clock(0).times(rng, scene.start, scene.end, 4 * len(family))
-            one, other = (rng.choice(family, len(ts)) for _ in range(2))
-            real = (one != other) & (ts > scene.start + scene.span // 2)
-            talk(scene, chats(scene, STYLE, ts[real], one[real], other[real]), STYLE)
         new = who[rng.random(accounts) < self.new]
         people.born[new] = scene.at(0.02, 0.5, len(new))
-        arrive(scene, new, STYLE, self.arrival)
+        return who
+
+    def play(self, scene: Scene, accounts: Ints) -> None:
+        """Plan the persona."""
+        rng, born = scene.rng, scene.people.born
+        for family in self._families(accounts):
+            ts = Clock(0).times(rng, scene.start, scene.end, 4 * len(family))
+            one, other = (rng.choice(family, len(ts)) for _ in range(2))
+            real = (one != other) & (ts > np.maximum(born[one], born[other]))
+            talk(scene, chats(scene, STYLE, ts[real], one[real], other[real]), STYLE)
+        arrive(scene, accounts[born[accounts] != ALWAYS], STYLE, self.arrival)
+
+    def _families(self, who: Ints) -> list[Ints]:
+        return [who[first : first + self.size] for first in range(0, len(who), self.size)]

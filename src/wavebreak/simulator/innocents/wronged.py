@@ -9,6 +9,8 @@ import numpy as np
 
 from wavebreak.simulator.campaigns.turning import MassReports
 from wavebreak.simulator.chat import Style, brief, chats, talk
+from wavebreak.simulator.innocents.role import Living
+from wavebreak.simulator.log import Ints
 from wavebreak.simulator.people import devices
 from wavebreak.simulator.places import COUNTRIES, HOUR, MINUTE, SECOND, addresses
 from wavebreak.simulator.scene import Scene
@@ -26,9 +28,9 @@ class VictimOfReports(Living):
     name: ClassVar[str] = "victim-of-reports"
     ring: int = 20
 
-    def play(self, scene: Scene, who: Ints) -> None:
+    def play(self, scene: Scene, accounts: Ints) -> None:
         """Plan the persona and the ring against it."""
-        MassReports(accounts=self.ring).against(scene, "ring-for-hire", who)
+        MassReports(accounts=self.ring).against(scene, "ring-for-hire", accounts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +49,12 @@ class VictimOfFlood(Living):
     invites: float = 0.05
     silent: float = 0.97
 
-    def play(self, scene: Scene, who: Ints) -> None:
+    def play(self, scene: Scene, accounts: Ints) -> None:
         """Plan the persona."""
         rng = scene.rng
         style = brief(STYLE, length=0.8, length_spread=0.6)
         most = max(2, int(self.share * len(scene.people)))
-        for account in who.tolist():
+        for who in accounts.tolist():
             crowd = scene.strangers(min(int(rng.integers(*self.writers)), most))
             crowd = crowd[crowd != who]
             start = int(scene.at(0.2, 0.75, 1)[0])
@@ -82,18 +84,19 @@ class HijackOwner(Living):
     tells: tuple[int, int] = (8, 22)
     new: tuple[int, int] = (2, 6)
 
-    def play(self, scene: Scene, who: Ints) -> None:
+    def play(self, scene: Scene, accounts: Ints) -> None:
         """Plan the persona."""
         rng, people, pool = scene.rng, scene.people, scene.pool
-        ts = scene.at(0.3, 0.7, accounts)
-        device = devices(rng, pool, accounts)
-        places = rng.integers(0, len(COUNTRIES), accounts).tolist()
+        count = len(accounts)
+        ts = scene.at(0.3, 0.7, count)
+        device = devices(rng, pool, count)
+        places = rng.integers(0, len(COUNTRIES), count).tolist()
         ip = pool.codes(addresses(rng, COUNTRIES[place].homes, 1)[0] for place in places)
-        scene.connect(ts, who, ip, device, people.client[who])
-        scene.log.add("challenge.passed", ts + 40 * SECOND, who, kind=pool.code("code"))
-        for account, back in zip(who.tolist(), ts.tolist(), strict=True):
-            for count, known in ((rng.integers(*self.tells), 0.97), (rng.integers(*self.new), 0.3)):
-                peer = people.near(rng, account, int(count))
+        scene.connect(ts, accounts, ip, device, people.client[accounts])
+        scene.log.add("challenge.passed", ts + 40 * SECOND, accounts, kind=pool.code("code"))
+        for account, back in zip(accounts.tolist(), ts.tolist(), strict=True):
+            for most, known in ((rng.integers(*self.tells), 0.97), (rng.integers(*self.new), 0.3)):
+                peer = people.near(rng, account, int(most))
                 gaps = rng.lognormal(np.log(2 * MINUTE), 1.2, len(peer))
                 start = back + 5 * MINUTE + np.cumsum(gaps).astype(np.int64)
                 told = chats(scene, STYLE, start, np.array(account), peer, known=known, silent=0.15)
