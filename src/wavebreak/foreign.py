@@ -36,6 +36,9 @@ PUBLIC = "public"
 
 UNITS = {"s": 1000, "ms": 1}
 
+# Every byte is a letter of it: no row stops the reader, and text is decoded value by value.
+_ANY = "latin-1"
+
 _SENT = "message.sent"
 _POST = "post"
 _NUMBER = r"^\s*-?[0-9]{1,15}(\.[0-9]{1,9})?\s*$"
@@ -176,11 +179,10 @@ def _table(
     try:
         table = pyarrow.csv.read_csv(
             path,
-            read_options=pyarrow.csv.ReadOptions(use_threads=False),
+            read_options=pyarrow.csv.ReadOptions(use_threads=False, encoding=_ANY),
             parse_options=pyarrow.csv.ParseOptions(invalid_row_handler=skip),
             convert_options=pyarrow.csv.ConvertOptions(
-                check_utf8=False,
-                column_types=dict.fromkeys(headings.values(), pa.binary()),
+                column_types=dict.fromkeys(map(_as_read, headings.values()), pa.string()),
                 null_values=[""],
                 strings_can_be_null=True,
             ),
@@ -189,33 +191,40 @@ def _table(
         fix = "give a CSV file with a header, also as .gz or .zst"
         raise FileError(f"{path} cannot be read as CSV", fix=fix) from None
     counts.rows += table.num_rows
-    missing = sorted(needed - set(table.column_names))
+    headings = {name: _as_read(heading) for name, heading in headings.items()}
+    missing = sorted(h for h in needed if _as_read(h) not in table.column_names)
     if missing:
         fix = "give --columns with the headings of the file"
         raise UsageError(f"{path} has no column {', '.join(missing)}", fix=fix)
-    found = {
-        n: table.column(h).combine_chunks() for n, h in headings.items() if h in table.column_names
-    }
-    texts, good = _as_text(found, table.num_rows)
+    good = np.ones(table.num_rows, np.bool_)
+    texts = {}
+    for name, heading in headings.items():
+        if heading in table.column_names:
+            texts[name], in_utf8 = _decoded(table.column(heading).combine_chunks())
+            good &= in_utf8
     counts.drop("bad_text", int(np.count_nonzero(~good)))
     return {n: c.filter(pa.array(good)) for n, c in texts.items()}, int(np.count_nonzero(good))
 
 
-def _as_text(
-    found: dict[str, pa.Array], rows: int
-) -> tuple[dict[str, pa.Array], NDArray[np.bool_]]:
-    good = np.ones(rows, np.bool_)
-    texts = {}
-    for name, column in found.items():
-        try:
-            texts[name] = column.cast(pa.string())
-        except pa.ArrowInvalid:
-            values = [
-                None if v is None else v.decode("utf-8", "replace") for v in column.to_pylist()
-            ]
-            texts[name] = pa.array(values, pa.string())
-            good &= np.array([v is None or "\ufffd" not in v for v in values])
-    return texts, good
+def _as_read(heading: str) -> str:
+    return heading.encode().decode(_ANY)
+
+
+def _decoded(column: pa.Array) -> tuple[pa.Array, NDArray[np.bool_]]:
+    """Decode text that was read byte by byte; also marks what is UTF-8 (the rest becomes null)."""
+    if pc.all(pc.string_is_ascii(column)).as_py() is not False:
+        return column, np.ones(len(column), np.bool_)
+    texts = [v if v is None or v.isascii() else _text(v.encode(_ANY)) for v in column.to_pylist()]
+    made = pa.array(texts, pa.string())
+    lost = pc.and_(column.is_valid(), made.is_null())
+    return made, ~lost.to_numpy(zero_copy_only=False)
+
+
+def _text(raw: bytes) -> str | None:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _events(

@@ -57,7 +57,7 @@ class Profile:
             least = COVERED * self.types.get("message.sent", 0.0) if source in DENSE else 0.0
             return share > 0 and share >= least
         kind = source.rpartition(".")[0]
-        return self.covers(kind) and self.fields.get(source, 0.0) >= COVERED
+        return kind in TYPES and self.covers(kind) and self.fields.get(source, 0.0) >= COVERED
 
 
 def learn(batches: Iterable[pa.RecordBatch]) -> Profile:

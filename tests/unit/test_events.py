@@ -81,7 +81,17 @@ def test_the_json_schema_refuses_what_the_reader_refuses(item: Item) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "+972541234567", "n972541234567", "a.203.0.113.9", "two words", "é", "x" * 65]
+    "name",
+    [
+        "",
+        "+972541234567",
+        "n972541234567",
+        "a.203.0.113.9",
+        "two words",
+        "é",
+        "x" * 65,
+        "see-you-at-the-mill",
+    ],
 )
 def test_a_field_name_that_may_carry_a_value_is_not_shown(name: str) -> None:
     assert shown(name) == "(name withheld)"

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,8 +57,7 @@ def take_columns(batch: pa.RecordBatch, first: int) -> Taken:
     lines = np.arange(first, first + batch.num_rows)
     if not doubt.any():
         return Taken(wire, lines, [])
-    items = [_row(batch, wire, int(row)) for row in np.flatnonzero(doubt)]
-    return settle(wire, lines, doubt, items)
+    return settle(wire, lines, doubt, _items(batch, wire, np.flatnonzero(doubt)))
 
 
 def settle(wire: pa.RecordBatch, lines: NDArray[np.int64], doubt: Mask, items: list[Any]) -> Taken:
@@ -156,7 +157,7 @@ def _wrong_text(column: pa.Array, limit: Limit, typed: bool) -> pa.Array | None:
     if _has_nul(column):
         nul = pc.match_substring(column, "\0")
         wrong = nul if wrong is None else pc.or_(wrong, nul)
-    if limit.pattern and not typed:
+    if limit.pattern:  # also if typed: there the pattern's end lets a newline pass
         off = pc.invert(pc.match_substring_regex(column, limit.pattern))
         wrong = off if wrong is None else pc.or_(wrong, off)
     return wrong
@@ -181,12 +182,13 @@ def _normal(batch: pa.RecordBatch) -> tuple[dict[str, pa.Array], Mask]:
     doubt = np.zeros(batch.num_rows, np.bool_)
     if len(set(batch.schema.names)) < len(batch.schema.names):
         raise FileError("two columns have one name", fix="give each column a name of its own")
-    for field, column in zip(batch.schema, batch.columns, strict=True):
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        in_utf8 = _is_sound(column)
         if column.null_count == len(column):
             continue
-        made = _brought(field.name, column) if field.name in WIRE_SCHEMA.names else None
+        made = _brought(name, column) if name in WIRE_SCHEMA.names and in_utf8 else None
         if made is not None:
-            columns[field.name] = made
+            columns[name] = made
         if made is None or made.null_count > column.null_count:
             valid = column.is_valid()
             lost = valid if made is None else pc.and_(valid, made.is_null())
@@ -199,8 +201,6 @@ def _brought(name: str, column: pa.Array) -> pa.Array | None:
     try:
         if pa.types.is_dictionary(have):
             return _from_dictionary(name, column)
-        if _is_text(have) and not _is_utf8(column):
-            return None
         if name == "ts":
             return _times(column)
         if pa.types.is_string(want) and _is_text(have):
@@ -218,16 +218,28 @@ def _is_text(kind: pa.DataType) -> bool:
     )
 
 
-def _is_utf8(column: pa.Array) -> bool:
-    """Check text; raises FileError where even its offsets are damaged."""
+def _is_sound(column: pa.Array) -> bool:
+    """Tell whether a column's text is UTF-8; raises FileError where its buffers are damaged."""
     try:
         column.validate(full=True)
-    except pa.ArrowInvalid:
-        if not pa.types.is_string_view(column.type):
-            large = pa.types.is_large_string(column.type)
-            sound(column.view(pa.large_binary() if large else pa.binary()))
+    except (pa.ArrowInvalid, pa.ArrowIndexError):
+        _sound_but_for_utf8(column)
         return False
     return True
+
+
+def _sound_but_for_utf8(column: pa.Array) -> None:
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        sound(column.indices)
+        _sound_but_for_utf8(column.dictionary)
+        ends = pc.min_max(column.indices).as_py()
+        if ends["min"] is None or (ends["min"] >= 0 and ends["max"] < len(column.dictionary)):
+            return
+    if not _is_text(kind):
+        raise _damaged()
+    if not pa.types.is_string_view(kind):
+        sound(column.view(pa.large_binary() if pa.types.is_large_string(kind) else pa.binary()))
 
 
 def sound(column: pa.Array | pa.RecordBatch) -> None:
@@ -235,17 +247,14 @@ def sound(column: pa.Array | pa.RecordBatch) -> None:
     try:
         column.validate(full=True)
     except (pa.ArrowInvalid, pa.ArrowIndexError):
-        fix = "write the file again; it is damaged"
-        raise FileError("the columns of the file are damaged", fix=fix) from None
+        raise _damaged() from None
+
+
+def _damaged() -> FileError:
+    return FileError("the columns of the file are damaged", fix="write the file again")
 
 
 def _from_dictionary(name: str, column: pa.Array) -> pa.Array | None:
-    sound(column.indices)
-    limits = pc.min_max(column.indices).as_py()
-    if limits["min"] is not None and not 0 <= limits["min"] <= limits["max"] < len(
-        column.dictionary
-    ):
-        sound(column)
     words = _brought(name, column.dictionary)
     if words is None or not pa.types.is_string(words.type):
         return None
@@ -269,18 +278,26 @@ def _times(column: pa.Array) -> pa.Array | None:
     return pa.array(floor, mask=column.is_null().to_numpy(zero_copy_only=False))
 
 
-def _row(batch: pa.RecordBatch, wire: pa.RecordBatch, row: int) -> dict[str, Any]:
-    """Give a doubted row as `judge` wants it: contract values where brought, else as they are."""
-    item: dict[str, Any] = {}
+def _items(batch: pa.RecordBatch, wire: pa.RecordBatch, rows: Any) -> list[dict[str, Any]]:
+    """Give doubted rows as `judge` wants them: contract values where brought, else as they are."""
+    items: list[dict[str, Any]] = [{} for _ in rows]
+    at = pa.array(rows)
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        if not column[row].is_valid:
-            continue
-        value: Any = b""
-        if name in WIRE_SCHEMA.names:
-            brought = wire.column(name)[row]
-            value = brought.as_py() if brought.is_valid else _value(column[row])
-        item[name] = value
-    return item
+        valid = column.is_valid().to_numpy(zero_copy_only=False)[rows]
+        known = name in WIRE_SCHEMA.names
+        brought = wire.column(name).take(at).to_pylist() if known else [b""] * len(rows)
+        cell = _cells(column)
+        for i in np.flatnonzero(valid).tolist():
+            items[i][name] = cell(int(rows[i])) if brought[i] is None else brought[i]
+    return items
+
+
+def _cells(column: pa.Array) -> Callable[[int], Any]:
+    if not pa.types.is_dictionary(column.type):
+        return lambda row: _value(column[row])
+    # A word is looked at once, however often it stands in the column.
+    word = lru_cache(1024)(lambda index: _value(column.dictionary[index]))
+    return lambda row: word(column.indices[row].as_py())
 
 
 def _value(cell: pa.Scalar) -> Any:

@@ -182,7 +182,7 @@ def _text(name: str, value: Any, limit: Limit) -> _Fault | None:
     if not isinstance(value, str):
         return _Fault("wrong_type", name, "expected text", "write it as text")
     try:
-        size = len(value.encode())
+        size = len(value) if len(value) > limit.max_bytes else len(value.encode())
     except UnicodeEncodeError:
         return _Fault("bad_value", name, "half a surrogate pair", "write it as UTF-8")
     if size > limit.max_bytes:
@@ -225,7 +225,7 @@ def _time(name: str, value: Any, limit: Limit) -> _Fault | None:
     if isinstance(value, str):
         try:
             value = msgspec.convert(value, datetime)
-        except (msgspec.ValidationError, OverflowError):
+        except (msgspec.ValidationError, ValueError, OverflowError):
             return _Fault("wrong_type", name, "not a time", fix)
     if isinstance(value, datetime):
         if value.utcoffset() is None:

@@ -132,14 +132,12 @@ def _take_line(line: int, text: bytes) -> Event | Refusal:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
         event = None
     try:
-        item = json.loads(text, object_pairs_hook=_once, parse_int=_whole)
-        # What the standard library lets pass (half surrogates, deep nesting) msgspec may not.
-        if event is None:
-            msgspec.json.decode(text)
+        # As text: of bytes, the standard library would also take UTF-16.
+        item = json.loads(text.decode(), **_STRICT)
     except _RepeatedError as e:
         what, fix = "the field is given twice", "give it once"
         return refusal(line, "duplicate_field", shown(e.args[0]), what, fix)
-    except (ValueError, RecursionError, msgspec.DecodeError, OverflowError):
+    except (ValueError, RecursionError):
         what, fix = "not valid JSON in UTF-8", "write one JSON object a line"
         return refusal(line, "bad_json", "", what, fix)
     return judge(line, item) if event is None else event
@@ -160,3 +158,14 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _whole(digits: str) -> int:
     # Python refuses to read thousands of digits; past 64 bits all are out of every range alike.
     return int(digits[:20])
+
+
+def _no_constant(_: str) -> Any:
+    raise ValueError
+
+
+_STRICT: dict[str, Any] = {
+    "object_pairs_hook": _once,
+    "parse_int": _whole,
+    "parse_constant": _no_constant,
+}
