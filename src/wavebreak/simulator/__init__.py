@@ -12,7 +12,15 @@ import pyarrow as pa
 
 from wavebreak.errors import UsageError
 from wavebreak.events import WIRE_SCHEMA
-from wavebreak.simulator.background import Background, acting, in_batches, load, plant
+from wavebreak.simulator.background import (
+    APART,
+    FIRST_ID,
+    Background,
+    acting,
+    in_batches,
+    load,
+    plant,
+)
 from wavebreak.simulator.campaigns import CAMPAIGNS, Campaign
 from wavebreak.simulator.chat import Style
 from wavebreak.simulator.files import write
@@ -109,11 +117,11 @@ def _planted(
     trace: Background, chosen: list[Campaign], days: float, seed: int, about: dict[str, Any]
 ) -> World:
     """Plant campaigns among the accounts of a trace."""
-    rng, pool, roll = np.random.default_rng(seed), Pool(), Roll(seed)
+    rng, pool, roll = np.random.default_rng(seed), Pool(), Roll(seed + APART)
     roll.name(roll.add(len(trace.accounts), "benign", "background"), trace.accounts)
     folk = bystanders(len(trace.accounts))
     end = max(trace.start + 1, min(trace.start + int(days * DAY), trace.last))
-    scene = Scene(rng, Log(), pool, roll, folk, trace.start, end)
+    scene = Scene(rng, Log(FIRST_ID), pool, roll, folk, trace.start, end)
     _play(scene, chosen)
     block = merge(scene.log.flush()).split(trace.start)[1].split(end)[0]
     made = to_batches(block, roll.names(), pool.arrow(), BATCH)

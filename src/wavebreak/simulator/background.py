@@ -1,7 +1,7 @@
 """A real trace as the world: campaigns are planted among its accounts, and nothing else changes.
 
-Only what the trace carries is planted: event types and fields that it has, and messages. So a
-rule on typing stays silent where nobody's typing is seen.
+Only what the trace carries is planted: event types and fields that it has, and messages to one
+person. So a rule on typing stays silent where nobody's typing is seen.
 """
 
 from __future__ import annotations
@@ -26,6 +26,12 @@ COVERED = 0.01
 
 LEAD_IN = 0.1
 """Share of the trace's span before the first campaign starts."""
+
+APART = 1 << 31
+"""Added to the seed of planted accounts' names, and their ids start far up (`FIRST_ID`): so a
+background that was simulated itself shares none with them."""
+
+FIRST_ID = 1 << 39
 
 _LONGEST_STEP = 86_400_000
 
@@ -102,6 +108,8 @@ def plant(background: Background, planted: pa.Table) -> pa.Table:
     for kind in pc.unique(planted["type"]).to_pylist():
         theirs = events.filter(pc.equal(events["type"], kind))
         ours = planted.filter(pc.equal(planted["type"], kind))
+        if not len(theirs) - theirs["group"].null_count:
+            ours = ours.filter(pc.is_null(ours["group"]))
         if len(theirs) or kind == "message.sent":
             parts.append(_covered(theirs, ours))
     whole = pa.concat_tables(parts)

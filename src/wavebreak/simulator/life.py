@@ -33,7 +33,7 @@ class Habits:
     out: float = 0.35
     linked: float = 0.5
     new_device: float = 0.0007
-    meets: float = 0.08
+    meets: float = 0.06
     met_known: float = 0.72
     looks_up: float = 0.5
     saves: float = 0.6

@@ -26,7 +26,7 @@ class Arrival:
     book: float = 110.0
     book_spread: float = 0.6
     found: float = 0.7
-    tells: float = 6.0
+    tells: float = 5.0
     tells_spread: float = 0.7
     tells_most: int = 150
     within: float = 5 * HOUR

@@ -41,10 +41,10 @@ class Society:
     far_most: int = 120
     far_reach: float = 3000.0
     far_weight: float = 0.4
-    tie_spread: float = 1.0  # sigma of the log of a tie's strength
+    tie_spread: float = 1.4  # sigma of the log of a tie's strength
     known: float = 0.97  # ties where the one has the other in contacts
     silent: float = 0.045  # ties where the one who is written to never answers
-    messages: float = 11.0  # one-to-one messages sent a day, median over people
+    messages: float = 12.5  # one-to-one messages sent a day, median over people
     messages_spread: float = 0.5  # sigma of its log over people
     typing: tuple[float, float] = (11.5, 1.0)  # beta: share of texts typed, not pasted or said
     work_network: float = 0.55  # people with a network at work or school
