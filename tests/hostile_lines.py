@@ -95,7 +95,7 @@ def _mutated(draw: random.Random, line: bytes) -> bytes:
                 spoilt = spoilt[:at] if draw.random() < 0.2 else spoilt
     made = bytes(spoilt).replace(b"\n", b" ")
     # A name turned into that of an opaque field ("ip" to "id") makes the value one that is kept.
-    return b"{" if _kept_by_name(made) else made
+    return b"{" if _kept_by_name(made) or not made.strip() else made
 
 
 def _kept_by_name(line: bytes) -> bool:
@@ -108,6 +108,9 @@ def _kept_by_name(line: bytes) -> bool:
 
 
 _MONSTERS: tuple[Any, ...] = (
+    lambda draw, item: json.dumps({n: v for n, v in item.items() if n != "account"}).encode(),
+    lambda draw, item: json.dumps({**item, "type": "typing.started", "peer": None}).encode(),
+    lambda draw, item: b'{"type":"message.sent","ts":1,"account":"a","peer":"b","group":"g"}',
     lambda draw, item: b'{"x":' + b"[" * draw.choice((10, 1000, 60_000)),
     lambda draw, item: b'{"a":' * draw.choice((10, 1000, 10_000)),
     lambda draw, item: (
