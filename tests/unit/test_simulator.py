@@ -127,6 +127,7 @@ def test_numbers_are_valid_and_virtual_ones_are_virtual() -> None:
         {"days": 0.0},
         {"campaigns": [("nonsense", None)]},
         {"campaigns": [("blast", 0)]},
+        {"campaigns": [("hijack", 20)]},
         {"innocents": ["nonsense"]},
         {"innocents": ["all"], "background": Path("trace.parquet")},
     ],

@@ -79,10 +79,23 @@ def simulate(
     if background is not None:
         return _planted(load(background), chosen, days, seed, about)
     personas = [INNOCENTS[name]() for name in _innocents(innocents)]
-    each = [max(LEAST, int(people * persona.per_person)) for persona in personas]
-    society, style = Society(), Style()
     span = (start_ms, start_ms + int(days * DAY))
+    return _lived(people, personas, chosen, span, seed, about, progress)
+
+
+def _lived(
+    people: int,
+    personas: list[Persona],
+    chosen: list[Campaign],
+    span: tuple[int, int],
+    seed: int,
+    about: dict[str, Any],
+    progress: Callable[[float], None] | None,
+) -> World:
+    """Plan people, personas and campaigns; everyday life follows while batches are read."""
+    each = [max(LEAST, int(people * persona.per_person)) for persona in personas]
     living = sum(n for n, persona in zip(each, personas, strict=True) if persona.lives)
+    society, style = Society(), Style()
     scene = _scene(people + living, society, style, span, seed)
     groups = Groups(scene, GroupHabits())
     newcomers = np.flatnonzero(scene.people.born != ALWAYS)
@@ -92,13 +105,16 @@ def simulate(
     arrive(scene, newcomers, style, Arrival())
     _play(scene, chosen)
     life = Life(scene, groups, style, Habits())
-    about["innocents"] = [
-        {"name": p.name, "accounts": n} | _numbers(p) for n, p in zip(each, personas, strict=True)
-    ]
-    about["society"] = asdict(society)
     labels = scene.roll.labels()
-    days_on = Days(scene, life, scene.log.flush(), seed, progress)
-    return World(labels, about | {"accounts": _counts(labels)}, days_on.events)
+    about |= {
+        "innocents": [
+            {"name": p.name, "accounts": n} | _numbers(p)
+            for n, p in zip(each, personas, strict=True)
+        ],
+        "society": asdict(society),
+        "accounts": _counts(labels),
+    }
+    return World(labels, about, Days(scene, life, scene.log.flush(), seed, progress).events)
 
 
 def _scene(people: int, society: Society, style: Style, span: tuple[int, int], seed: int) -> Scene:

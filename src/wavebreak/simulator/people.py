@@ -99,6 +99,9 @@ class People:
         """Draw distinct settled people whom `who` may well know: who live near, never `who`."""
         low, high = np.searchsorted(self.country, self.country[who] + np.array([0, 1]))
         settled = int((self.born[low:high] == ALWAYS).sum())
+        if settled <= count:  # too small a country: look everywhere
+            low, high = 0, len(self)
+            settled = int((self.born == ALWAYS).sum())
         count = min(count, settled - int(self.born[who] == ALWAYS))
         found: Ints = np.zeros(0, np.int64)
         while len(found) < count:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from wavebreak.errors import UsageError
 from wavebreak.simulator.log import ABSENT, Floats, Ints, Log, Pool, hexadecimal
 from wavebreak.simulator.people import People
 
@@ -116,8 +117,17 @@ class Scene:
         return free[~np.isin(free, np.fromiter(self.taken, np.int64, len(self.taken)))]
 
     def cast(self, count: int, family: str, label: str = "benign", operator: str = "") -> Ints:
-        """Give settled people a part: enrol them under a family and keep others off them."""
-        who = self.rng.choice(self.settled(), count, replace=False)
+        """Give settled people a part: enrol them under a family and keep others off them.
+
+        Raises UsageError when there are too few people.
+        """
+        settled = self.settled()
+        if len(settled) < count:
+            raise UsageError(
+                f"{family} needs {count} people who play no other part",
+                fix="simulate more people, or give the campaign fewer accounts",
+            )
+        who = self.rng.choice(settled, count, replace=False)
         self.taken |= set(who.tolist())
         self.roll.relabel(who, label, family, operator)
         return who

@@ -13,7 +13,7 @@ from wavebreak.simulator.innocents.people import (
     Accessibility,
     Courier,
     FamilyAbroad,
-    IrcHelper,
+    IrcRegular,
     NewNumber,
     Organiser,
     PopularStudent,
@@ -46,7 +46,7 @@ INNOCENTS: dict[str, type[Persona]] = {
     kind.name: kind
     for kind in (
         NewNumber, Organiser, Teacher, SupportDesk, Shop, Newsletter, Radio, PopularStudent,
-        IrcHelper, Courier, Accessibility, FamilyAbroad, VictimOfReports, VictimOfFlood,
+        IrcRegular, Courier, Accessibility, FamilyAbroad, VictimOfReports, VictimOfFlood,
         HijackOwner,
     )
 }  # fmt: skip

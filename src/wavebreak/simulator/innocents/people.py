@@ -200,7 +200,7 @@ class PopularStudent(Living):
 
 
 @dataclass(frozen=True, slots=True)
-class IrcHelper(Living):
+class IrcRegular(Living):
     """Helps strangers in big groups: `posts` answers a day there, `asked` strangers write first.
 
     `offers`: strangers it writes to itself after they asked in a group; few have it in contacts.
