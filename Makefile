@@ -69,7 +69,7 @@ clean: ## remove caches, builds and demo-out (to start afresh: rm -r .venv as we
 $(READY): requirements.lock pyproject.toml
 	@for python in $(or $(PYTHON),python3.11 python3); do \
 	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
-	    echo "Making .venv with $$($$python --version) ($$python)"; \
+	    echo "Preparing .venv with $$($$python --version) ($$python)"; \
 	    exec $$python -m venv .venv; \
 	  fi; \
 	done; \
