@@ -14,15 +14,19 @@ _STAGED = "senders that write to few strangers a day"
 
 _VOLUME = tuple(
     F(f"sends_{w}", "messages", "volume", w,
-      f"Messages sent in the window {w}, one-to-one and group; sends to several at one instant "
-      "(same ts, broadcast) are one.", _SENT, _BUSY, _SHARD)
+      f"Messages sent in the window {w}, one-to-one and group; a broadcast send with the ts of the "
+      "newest send before it is that same send."
+      + {"15s": " A bucket (1 s) counts up to 255.", "5m": " A bucket (20 s) counts up to 255."}
+      .get(w, ""), _SENT, _BUSY, _SHARD)
     for w in ("15s", "5m", "1h", "1d", "7d")
 )  # fmt: skip
 
 _FIRST = tuple(
     F(f"first_contacts_{w}", "accounts", "first contacts", w,
-      "Accounts written to in the window with whom no message was exchanged before, either way, "
-      "within 180 days.", _SENT, _NEW, _STAGED)
+      "Accounts written to in the window with whom no message was exchanged before, either way; "
+      "what was known of an account is forgotten after 180 days (386 buckets of the 7-day window) "
+      "without a message, address-book tie, add, report or block between the two.",
+      _SENT, _NEW, _STAGED)
     for w in ("1h", "1d", "7d")
 )  # fmt: skip
 
@@ -58,7 +62,7 @@ MESSAGING: tuple[F, ...] = (
       "Messages sent one-to-one since a message last came in from anyone (at most 65,535).",
       _SENT, "couriers", "one confederate who answers"),
     F("mutual_contacts", "accounts", "reciprocity", "all",
-      "Accounts with whom messages went both ways, counted once each.", _SENT,
+      "Accounts with whom messages went both ways, counted once until forgotten.", _SENT,
       "none: it speaks for the account", "rings"),
     F("inbound_chats", "accounts", "reciprocity", "all", "Chats that the peer started.", _SENT,
       "none: receiving never counts against the receiver", "rings"),
@@ -77,13 +81,15 @@ MESSAGING: tuple[F, ...] = (
       _SENT, "chance: noisy at sixteen gaps", "shuffled schedules", 1, 1000),
     F("gap_equal_share", "share", "gap regularity", "last 32 gaps",
       "Share of the last 32 gaps that differ from the gap before by less than 1/16 in log2 "
-      "(about 4 %).", _SENT, "someone counting down", "jitter above 5 %", 1, 1000),
+      "(about 4 %); missing below eight.",
+      _SENT, "someone counting down", "jitter above 5 %", 1, 1000),
     F("gap_range", "log2 ms", "gap regularity", "16 to 31 last gaps",
       "Largest less smallest log2 gap, same gaps as gap_mean: bounded support betrays drawn "
       "gaps.", _SENT, "short bursts", "idle noise", 1, 1000),
     F("typed_share_32", "share", "typing", "last 32 text sends",
-      "Share of the last 32 one-to-one text sends with a typing event to the same peer in the ten "
-      "minutes before.", _TYPED, "people who paste or dictate", "simulated typing"),
+      "Share of the last 32 one-to-one text sends before which the account's last typing event "
+      "was to the same peer, within ten minutes; one typing event speaks for one send.",
+      _TYPED, "people who paste or dictate", "simulated typing"),
     F("untyped_run", "messages", "typing", "since the last typed send",
       "One-to-one text sends since one was preceded by typing (at most 65,535).", _TYPED,
       "people who paste or dictate", "simulated typing"),
@@ -94,13 +100,15 @@ MESSAGING: tuple[F, ...] = (
       "Standard deviation of the same: people vary, a words-a-minute constant does not.",
       (*_TYPED, "message.sent.size"), "short equal answers", "typing copied from people"),
     F("size_repeat_share_32", "share", "size repetition", "last 32 sized sends",
-      "Share of the last 32 sends with a size equal to one of the four sizes before it.", _SIZED,
+      "Share of the last 32 sends with a size equal to one of the four sizes before it; sizes over "
+      "65,535 are equal.", _SIZED,
       "couriers, padded ciphertext", "text variation"),
     F("media_share_32", "share", "size repetition", "last 32 sends",
       "Share of the last 32 sends that carry media.", ("message.sent.media",),
       "families with a baby", "text senders"),
     F("hour_entropy", "bits", "day curve", "hours of the day, halved weekly",
-      "Entropy of the hours of the day (UTC) of sends; missing below 32 sends.", _SENT,
+      "Entropy of the hours of the day (UTC) of sends, the counts halved at each new week and "
+      "where one would pass 255; missing below 32 sends.", _SENT,
       "shift workers", "cosine day curves"),
     F("quiet_hours", "hours", "day curve", "hours of the day, halved weekly",
       "Longest run of hours of the day without sends (circular); missing below 32 sends.", _SENT,
@@ -120,8 +128,9 @@ MESSAGING: tuple[F, ...] = (
       "never read are not people.", ("message.read",), "people with receipts off",
       "receipt variance"),
     F("hunted_share_32", "share", "successors", "last 32 first contacts",
-      "Share of the last 32 first contacts who had been cold contacts of an account restricted or "
-      "banned before (as of the last epoch).", _SENT, "friends of a victim", "fresh lists"),
+      "Share of the last 32 first contacts who had been among the last four cold contacts of an "
+      "account restricted, suspended, banned or labelled abusive (as of the last epoch).",
+      _SENT, "friends of a victim", "fresh lists"),
     F("young_peer_share_32", "share", "rings", "last 32 new chats",
       "Share of the last 32 new chats, either way, whose peer had registered within 7 days "
       "(as of the last epoch).", ("account.registered",), "a class that joins together",

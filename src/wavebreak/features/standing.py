@@ -14,9 +14,10 @@ _NAT = "families and villages behind one carrier address"
 def _bad(entity: str, sources: tuple[str, ...], innocent: str) -> F:
     return F(
         f"{entity}_bad", "share", "reputation", "half-life 30 d",
-        f"Of the accounts seen on this {entity}, the share acted on while messaging, on feedback or "
-        "by review, as of the last epoch, drawn to 0.02 by a prior of twenty accounts: "
-        "(bad + 0.4) / (good + bad + 20).",
+        f"Of the accounts established on this {entity} (three mutual contacts, known for six "
+        "hours) or acted on there (while messaging, on feedback, by review, by a label `abusive`), "
+        "the share of the latter, as of the last epoch, drawn to 0.02 by a prior of twenty: "
+        "(bad + 0.4) / (good + bad + 20). A label `benign` takes one off where the account stands.",
         sources, innocent, f"a fresh {entity} for every account",
     )  # fmt: skip
 
@@ -35,16 +36,19 @@ STANDING: tuple[F, ...] = (
       "new people", "aged and bought accounts"),
     F("known_s", "seconds", "account age", "all", "Time since the account's first fact.",
       ("message.sent",), "streams that begin in the middle", "aged and bought accounts"),
-    F("attempts", "attempts", "registration", "at registration", "Verification attempts.",
+    F("attempts", "attempts", "registration", "at registration",
+      "Verification attempts of the last registration; missing when not given.",
       ("account.registered.attempts",), "poor reception", "clean verification"),
     F("attested", "0 or 1", "registration", "at registration",
-      "1 when the platform attested the device.", ("account.registered.attested",),
+      "1 when the platform attested the device at any registration.",
+      ("account.registered.attested",),
       "old or rooted phones", "farms of real phones"),
     F("verification_weak", "0 or 1", "registration", "at registration",
-      "1 when verified by voice, flash, e-mail or not at all.",
+      "1 when the last registration was verified by voice, flash, e-mail or not at all.",
       ("account.registered.verification",), "landlines", "SMS services"),
     F("country_mismatch", "0 or 1", "registration", "at registration",
-      "1 when the number's country is not the network's; missing without an IP database.",
+      "1 when the number's country was not the network's at any registration; missing without an "
+      "IP database.",
       ("account.registered.phone", "account.registered.ip"), "travellers, migrants", "proxies"),
     F("channel", "code", "registration", "at registration",
       "0 personal, 1 business app, 2 business platform.", ("message.sent",), "none", "none"),
@@ -86,7 +90,8 @@ STANDING: tuple[F, ...] = (
       _ADD, "organisers, teachers", "threshold hugging"),
     F("strangers_added_1d", "members", "groups", "1d",
       "Members added in the window with whom no message was exchanged and no address-book tie is "
-      "known.", _ADD, "teachers at the start of term", "contacts made first"),
+      "known, each once until forgotten.",
+      _ADD, "teachers at the start of term", "contacts made first"),
     F("left_after_add_7d", "members", "groups", "7d",
       "Members who left, in the window, a group to which this account had added them.",
       ("group.left.peer",), "a group that is over", "sticky groups"),
@@ -96,10 +101,11 @@ STANDING: tuple[F, ...] = (
     F("group_joins_1d", "groups", "lurking", "1d", "Groups joined in the window.",
       ("group.joined",), "IRC regulars", "one large group"),
     F("lurked_7d", "accounts", "lurking", "7d",
-      "First contacts made in the window between 1 hour and 7 days after joining a group in which, "
-      "and in any other, the account has not written since.", ("group.joined",),
+      "First contacts made in the window between 1 hour and 7 days after the last joining of a "
+      "group in which, and in any other, the account has not written since.", ("group.joined",),
       "shy people", "lurkers who also chat"),
-    F("lookups_1d", "numbers", "lookups", "1d", "Numbers looked up in the window.", _LOOK,
+    F("lookups_1d", "numbers", "lookups", "1d",
+      "Numbers looked up in the window; a bucket (96 min) counts up to 65,535.", _LOOK,
       "address-book sync at registration", "lists checked elsewhere"),
     F("lookup_hit_share_1d", "share", "lookups", "1d",
       "Numbers found over numbers looked up; missing without lookups.",
@@ -113,17 +119,21 @@ STANDING: tuple[F, ...] = (
       "undeliverable_7d over itself plus first_contacts_7d; missing when both are none.",
       ("message.undeliverable",), "old address books", "clean lists"),
     F("reports_7d", "reports", "reports", "7d",
-      "Reports received in the window, one a reporter in 180 days.", ("user.reported",),
+      "Reports received in the window, one a reporter until forgotten (180 days).",
+      ("user.reported",),
       "victims of mass reports", "silent victims"),
     F("report_weight_7d", "reports", "reports", "7d",
-      "The same, each weighed (in 1/64): reporter credibility as of the last epoch, times 1 for a "
-      "first contact not answered or a group add, 1/4 in a conversation, 1/64 where the reported "
-      "never wrote to the reporter.", ("user.reported",), "quarrels", "silent victims"),
+      "The same, each weighed in whole 1/64, rounded down: reporter credibility as of the last "
+      "epoch (0.75 for a stranger, always below 1), times 1 for a first contact not answered or a "
+      "group add, 1/4 where the reporter had written to the reported, 1/64 (so nothing) where the "
+      "reported neither wrote to the reporter nor added it.",
+      ("user.reported",), "quarrels", "silent victims"),
     F("unproven_reports_7d", "reports", "reports", "7d",
       "Reports in the window by accounts the reported never wrote to nor added.",
       ("user.reported",), "group senders", "none"),
     F("blocks_7d", "blocks", "reports", "7d",
-      "Blocks received in the window, one a blocker in 180 days.", ("user.blocked",),
+      "Blocks received in the window, one a blocker until unblocked or forgotten (180 days).",
+      ("user.blocked",),
       "quarrels", "silent victims"),
     F("block_weight_7d", "blocks", "reports", "7d", "The same, weighed like reports.",
       ("user.blocked",), "quarrels", "silent victims"),

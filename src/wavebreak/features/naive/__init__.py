@@ -1,0 +1,78 @@
+"""The slow, obvious oracle: every feature from the plain list of an account's facts.
+
+No rings, no bits, nothing compiled: what a declaration in the catalog says, said once more in
+loops. The kernel is right where it gives the same numbers, exactly.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import pyarrow as pa
+
+from wavebreak.features.catalog import FEATURES, KINDS
+from wavebreak.features.facts import EPOCH_MS, NO_FACT, fact_kinds
+from wavebreak.features.naive import messaging, standing
+from wavebreak.features.naive.giving import contributions
+from wavebreak.features.naive.shared import Shared
+from wavebreak.features.naive.story import Fact, Story
+
+FORMULAS = messaging.FORMULAS | standing.FORMULAS
+"""The obvious formula of each feature, by name."""
+
+
+class Naive:
+    """All accounts' facts as lists. It knows no rules: it answers for runs in which none fired."""
+
+    def __init__(self, *, lateness_s: int = 60) -> None:
+        self.lateness_ms = lateness_s * 1000
+        self.facts: dict[str, list[Fact]] = defaultdict(list)
+        self.newest, self.late, self.duplicates = -1, 0, 0
+        self._seen: set[str] = set()
+        self._kinds = fact_kinds()
+        self._shared: Shared | None = None
+
+    @property
+    def epoch(self) -> int:
+        """The open epoch."""
+        return self.newest // EPOCH_MS
+
+    def take(self, log: pa.RecordBatch) -> None:
+        """Append the facts of a batch of the log (LOG_SCHEMA)."""
+        self._shared = None
+        for row in log.to_pylist():
+            if row["id"] in self._seen:
+                self.duplicates += 1
+            elif row["ts"] < self.newest - self.lateness_ms:
+                self.late += 1
+            else:
+                self.newest = max(self.newest, row["ts"])
+                self._append({name: v for name, v in row.items() if v is not None})
+            self._seen.add(row["id"])
+
+    def _append(self, row: dict[str, Any]) -> None:
+        sides = ((row["account"], row.get("peer")), (row.get("peer"), row["account"]))
+        for kind, (account, peer) in zip(self._kinds[row["type"]], sides, strict=True):
+            if kind != NO_FACT and account is not None:
+                name = KINDS[kind]
+                if name == "sent" and "group" in row:
+                    name = "sent_group"
+                self.facts[account].append(Fact(name, row["ts"], self.epoch, peer, row))
+
+    @property
+    def shared(self) -> Shared:
+        """What accounts share, from all facts so far."""
+        if self._shared is None:
+            nothing = Shared()
+            self._shared = Shared(
+                gift
+                for account, facts in self.facts.items()
+                for gift in contributions(account, Story(facts, nothing, self.epoch))
+            )
+        return self._shared
+
+    def values(self, account: str) -> list[float]:
+        """Every feature of an account at its clock, over the open epoch; it has facts."""
+        story = Story(self.facts[account], self.shared, self.epoch)
+        return [float(FORMULAS[feature.name](story)) for feature in FEATURES]

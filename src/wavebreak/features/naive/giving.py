@@ -1,0 +1,101 @@
+"""What one account's facts contribute to what accounts share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from wavebreak.features.naive.shared import Gift
+from wavebreak.features.naive.story import Fact, Marks, Story
+
+ESTABLISHED_S = 21_600
+ESTABLISHED_CONTACTS = 3
+LAST = 4
+"""Reporters who are answered, and cold targets that are marked: the last four."""
+
+
+def is_cold(fact: Fact, known: Marks) -> bool:
+    """Whether a first contact went to a stranger: no address-book tie either way, as far as known.
+
+    >>> is_cold(Fact("sent", 0, 0, "b", {"in_contacts": True}), frozenset())
+    False
+    """
+    return "contact" not in known and not fact.fields.get("in_contacts")
+
+
+def contributions(account: str, story: Story) -> list[Gift]:
+    """Everything that an account contributes, in log order."""
+    return sorted(
+        [
+            *_births(account, story),
+            *_arrivals(story),
+            *_established(story),
+            *_feedback(story),
+        ],
+        key=lambda gift: gift.epoch,
+    )
+
+
+def _everywhere(story: Story, number: int, table: str, amount: int) -> Iterator[Gift]:
+    for entity in story.places[number].items():
+        yield Gift(story.facts[number].epoch, table, entity, amount)
+
+
+def _births(account: str, story: Story) -> Iterator[Gift]:
+    for fact in story.of("registered"):
+        yield Gift(fact.epoch, "born", account, fact.now)
+
+
+def _arrivals(story: Story) -> Iterator[Gift]:
+    for i, fact in enumerate(story.facts):
+        if fact.kind == "registered":
+            yield from _everywhere(story, i, "arrivals", 1)
+    for entity in ("network", "device"):
+        for fact in story.moves(entity):
+            yield Gift(fact.epoch, "arrivals", (entity, fact.fields[entity]), 1)
+
+
+def _established(story: Story) -> Iterator[Gift]:
+    """Once, at the first message received by which people write with the account."""
+    mutual = set(map(id, story.mutual()))
+    clock = count = 0
+    for i, fact in enumerate(story.facts):
+        clock = max(clock, fact.now)
+        count += id(fact) in mutual
+        aged = clock - story.facts[0].now >= ESTABLISHED_S
+        if fact.kind == "received" and aged and count >= ESTABLISHED_CONTACTS:
+            yield from _everywhere(story, i, "good", 1)
+            return
+
+
+def _feedback(story: Story) -> Iterator[Gift]:
+    """Labels, and what they and reports say of reporters and targets."""
+    reports = {i: known for i, _, known in story.complaints("reported_by")}
+    first = {id(fact): known for fact, known in story.first_contacts}
+    blamed = abusive = False
+    waiting: list[str] = []
+    targets: list[str] = []
+    for i, fact in enumerate(story.facts):
+        peer = fact.peer or ""
+        if id(fact) in first and is_cold(fact, first[id(fact)]):
+            targets = [*targets, peer][-LAST:]
+        if i in reports:
+            if not reports[i] & {"wrote", "added"}:
+                past = story.until(i)
+                if past.count(past.group_sends, "1d") == 0:
+                    yield Gift(fact.epoch, "doubted", peer, 1)
+            elif abusive:
+                yield Gift(fact.epoch, "trusted", peer, 1)
+            else:
+                waiting = [*waiting, peer][-LAST:]
+        if fact.kind == "labelled":
+            abusive = fact.fields["label"] == 0
+            for reporter in waiting:
+                yield Gift(fact.epoch, "trusted" if abusive else "doubted", reporter, 1)
+            waiting = []
+            if abusive and not blamed:
+                yield from _everywhere(story, i, "bad", 1)
+                for target in targets:
+                    yield Gift(fact.epoch, "hunted", target, 1)
+            if blamed and not abusive:
+                yield from _everywhere(story, i, "bad", -1)
+            blamed = abusive

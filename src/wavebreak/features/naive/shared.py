@@ -1,0 +1,81 @@
+"""What accounts share, by the obvious sums: each account's contributions, read epoch by epoch."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from wavebreak.features.rings import HALVES
+
+GOOD_HALF_LIFE, ARRIVALS_HALF_LIFE = 43_200, 1_440
+"""In epochs of 60 s: 30 days and 1 day."""
+ONE = 65_536
+"""Weights of entities are in this fraction of one, as integers."""
+REPUTATION = ("good", "bad", "arrivals")
+
+
+class Gift(NamedTuple):
+    """A contribution in an epoch, to an account or an entity (column, name), of one table."""
+
+    epoch: int
+    table: str
+    key: str | tuple[str, str]
+    amount: int
+
+
+def decayed(value: int, epochs: int, half_life: int) -> int:
+    """`value` after some epochs of decay, in whole numbers, towards zero.
+
+    >>> decayed(65536, 60, 60), decayed(-65536, 6000, 60)
+    (32768, 0)
+    """
+    if epochs <= 0:
+        return value
+    halvings, rest = divmod(epochs, half_life)
+    left = (abs(value) * int(HALVES[rest * 64 // half_life]) >> 16) >> halvings
+    return left if value >= 0 else -left
+
+
+class Shared:
+    """All contributions. What is asked "as of" an epoch sums those of the epochs before it."""
+
+    def __init__(self, gifts: Iterable[Gift] = ()) -> None:
+        self.gifts: dict[str | tuple[str, str], list[Gift]] = defaultdict(list)
+        for gift in gifts:
+            self.gifts[gift.key].append(gift)
+
+    def _amounts(self, table: str, who: str, epoch: int) -> list[int]:
+        gifts = self.gifts.get(who, [])
+        return [g.amount for g in gifts if g.table == table and g.epoch < epoch]
+
+    def born(self, who: str, epoch: int) -> int | None:
+        """When an account registered last (s), as others know it."""
+        times = self._amounts("born", who, epoch)
+        return times[-1] if times else None
+
+    def hunted(self, who: str, epoch: int) -> bool:
+        """Whether an account was a cold target of one that was acted on."""
+        return bool(self._amounts("hunted", who, epoch))
+
+    def credibility(self, who: str, epoch: int) -> int:
+        """Weight of one report by an account, in 1/64."""
+        trusted = min(sum(self._amounts("trusted", who, epoch)), 65_535)
+        doubted = min(sum(self._amounts("doubted", who, epoch)), 65_535)
+        return 64 * (trusted + 3) // (trusted + 2 * doubted + 4)
+
+    def weight(self, table: str, entity: tuple[str, str], epoch: int) -> float:
+        """Decayed sum of contributions to an entity, at least 0.
+
+        It decays in steps, at every epoch in which the entity was contributed to, since each step
+        is rounded down to a whole number.
+        """
+        half_life = ARRIVALS_HALF_LIFE if table == "arrivals" else GOOD_HALF_LIFE
+        sums: dict[int, int] = defaultdict(int)
+        for gift in self.gifts.get(entity, []):
+            if gift.epoch < epoch:
+                sums[gift.epoch] += gift.amount * ONE if gift.table == table else 0
+        value, at = 0, 0
+        for then in sorted(sums):
+            value, at = decayed(value, then - at, half_life) + sums[then], then
+        return max(decayed(value, epoch - at, half_life), 0) / ONE

@@ -1,0 +1,205 @@
+"""The obvious formulas of the features that `features/standing.py` declares.
+
+Those of our own answers are what they are where no rule has fired.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wavebreak.features.naive.messaging import Formula
+from wavebreak.features.naive.story import LARGE, NAN, SMALL, Fact, Story, share
+
+HOUR_S, WEEK_S = 3_600, 604_800
+
+
+def _since(s: Story, facts: list[Fact]) -> float:
+    return s.clock - facts[-1].now if facts else NAN
+
+
+def _registered(s: Story, name: str) -> Any:
+    """Give a field of the last registration; None where it, or a registration, is absent."""
+    registrations = s.of("registered")
+    return registrations[-1].fields.get(name) if registrations else None
+
+
+def _attempts(s: Story) -> float:
+    return min(_registered(s, "attempts") or 0, 255) or NAN
+
+
+def _ever(truths: list[bool]) -> float:
+    return float(any(truths)) if truths else NAN
+
+
+def _attested(s: Story) -> float:
+    fields = [fact.fields for fact in s.of("registered")]
+    return _ever([f["attested"] for f in fields if "attested" in f])
+
+
+def _country_mismatch(s: Story) -> float:
+    of = ("number_country", "network_country")
+    pairs = [[fact.fields.get(c) for c in of] for fact in s.of("registered")]
+    return _ever([number != network for number, network in pairs if number and network])
+
+
+def _verification_weak(s: Story) -> float:
+    verification = _registered(s, "verification")
+    return NAN if verification is None else float(verification != 0)
+
+
+def _channel(s: Story) -> float:
+    given = [f.fields["channel"] for f in s.of("registered") if "channel" in f.fields]
+    return float(given[-1]) if given else 0.0
+
+
+def _bad(entity: str) -> Formula:
+    def formula(s: Story) -> float:
+        if entity not in s.places[-1]:
+            return NAN
+        at = (entity, s.places[-1][entity])
+        good, bad = (s.shared.weight(table, at, s.epoch) for table in ("good", "bad"))
+        return (bad + 0.4) / (good + bad + 20.0)
+
+    return formula
+
+
+def _arrivals(entity: str) -> Formula:
+    def formula(s: Story) -> float:
+        if entity not in s.places[-1]:
+            return NAN
+        return s.shared.weight("arrivals", (entity, s.places[-1][entity]), s.epoch)
+
+    return formula
+
+
+def _linked(s: Story) -> list[Fact]:
+    return [fact for fact in s.of("session") if fact.fields.get("linked")]
+
+
+def _first_contacts_on_device(s: Story) -> float:
+    changes = [*map(id, s.moves("device")), *map(id, _linked(s))]
+    first = set(map(id, s.first_sends()))
+    count: int | None = None
+    for fact in s.facts:
+        if id(fact) in changes:
+            count = 0
+        elif id(fact) in first and count is not None:
+            count = min(count + 1, 65_535)
+    return NAN if count is None else count
+
+
+def _strangers_added(s: Story) -> float:
+    known = {"wrote", "replied", "contact", "added"}
+    strangers = [f for f, marks in s.met if f.kind == "member_added" and not marks & known]
+    return s.count(strangers, "1d")
+
+
+def _left(s: Story) -> int:
+    return s.count(s.of("member_left"), "7d")
+
+
+def _lurked(s: Story) -> float:
+    first = set(map(id, s.first_sends()))
+    joined = wrote = -1
+    found = []
+    for fact in s.facts:
+        if fact.kind == "group_joined":
+            joined = max(joined, fact.now)
+        elif fact.kind == "sent_group":
+            wrote = max(wrote, fact.now)
+        elif id(fact) in first and joined >= 0 and wrote < joined:
+            found += [fact] if HOUR_S <= fact.now - joined <= WEEK_S else []
+    return s.count(found, "7d", SMALL)
+
+
+def _lookups(s: Story, field: str, default: int) -> int:
+    amounts = ((f.now, f.fields.get(field, default)) for f in s.of("looked_up"))
+    return sum(s.buckets(amounts, "1d", LARGE))
+
+
+def _first(s: Story, window: str) -> int:
+    return s.count(s.first_sends(), window)
+
+
+def _undeliverable(s: Story) -> int:
+    return s.count(s.of("undeliverable"), "7d")
+
+
+def _complaints(s: Story, kind: str, *, unproven: bool = False) -> float:
+    proof = {"wrote", "added"}
+    facts = [f for _, f, known in s.complaints(kind) if not (unproven and known & proof)]
+    return s.count(facts, "7d", SMALL)
+
+
+def _weight(s: Story, kind: str) -> float:
+    """Complaints weighed in whole 1/64: what is not proven rounds down to nothing."""
+    weights = []
+    for _, fact, known in s.complaints(kind):
+        weight = s.shared.credibility(fact.peer or "", fact.epoch)
+        if not known & {"wrote", "added"}:
+            weight //= 64
+        elif "replied" in known:
+            weight //= 4
+        weights.append((fact.now, weight))
+    return sum(s.buckets(weights, "7d", LARGE)) / 64
+
+
+def _label(s: Story, code: int) -> float:
+    labels = [fact.fields["label"] for fact in s.of("labelled")]
+    return float(bool(labels) and labels[-1] == code)
+
+
+def _without_rules(_: Story) -> float:
+    return 0.0
+
+
+FORMULAS: dict[str, Formula] = {
+    "age_s": lambda s: _since(s, s.of("registered")),
+    "known_s": lambda s: s.clock - s.facts[0].now,
+    "attempts": _attempts,
+    "attested": _attested,
+    "verification_weak": _verification_weak,
+    "country_mismatch": _country_mismatch,
+    "channel": _channel,
+    "registration_suspicions": _without_rules,
+    "network_bad": _bad("network"),
+    "block_bad": _bad("block"),
+    "device_bad": _bad("device"),
+    "client_bad": _bad("client"),
+    "network_arrivals": _arrivals("network"),
+    "block_arrivals": _arrivals("block"),
+    "device_arrivals": _arrivals("device"),
+    "device_age_s": lambda s: _since(s, s.moves("device")),
+    "device_changes": lambda s: min(len(s.moves("device")), 255),
+    "network_changes_7d": lambda s: s.count(s.moves("network"), "7d", SMALL),
+    "changes_after_answer": _without_rules,
+    "linked_age_s": lambda s: _since(s, _linked(s)),
+    "first_contacts_on_device": _first_contacts_on_device,
+    "groups_created_1h": lambda s: s.count(s.of("group_created"), "1h", SMALL),
+    "groups_created_1d": lambda s: s.count(s.of("group_created"), "1d", SMALL),
+    "members_added_1h": lambda s: s.count(s.of("member_added"), "1h"),
+    "members_added_1d": lambda s: s.count(s.of("member_added"), "1d"),
+    "strangers_added_1d": _strangers_added,
+    "left_after_add_7d": _left,
+    "left_share_7d": lambda s: min(share(_left(s), s.count(s.of("member_added"), "7d")), 1.0),
+    "group_joins_1d": lambda s: s.count(s.of("group_joined"), "1d", SMALL),
+    "lurked_7d": _lurked,
+    "lookups_1d": lambda s: _lookups(s, "count", 1),
+    "lookup_hit_share_1d": lambda s: share(_lookups(s, "hits", 0), _lookups(s, "count", 1)),
+    "lookups_per_first_contact_1d": lambda s: share(_lookups(s, "count", 1), _first(s, "1d")),
+    "undeliverable_7d": _undeliverable,
+    "undeliverable_share_7d": lambda s: share(
+        _undeliverable(s), _undeliverable(s) + _first(s, "7d")
+    ),
+    "reports_7d": lambda s: _complaints(s, "reported_by"),
+    "report_weight_7d": lambda s: _weight(s, "reported_by"),
+    "unproven_reports_7d": lambda s: _complaints(s, "reported_by", unproven=True),
+    "blocks_7d": lambda s: _complaints(s, "blocked_by"),
+    "block_weight_7d": lambda s: _weight(s, "blocked_by"),
+    "standing": _without_rules,
+    "strikes": _without_rules,
+    "refused": _without_rules,
+    "challenges_failed": lambda s: min(len(s.of("challenge_failed")), 255),
+    "label_abusive": lambda s: _label(s, 0),
+    "label_benign": lambda s: _label(s, 1),
+}

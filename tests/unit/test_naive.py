@@ -1,0 +1,124 @@
+"""The kernel and the slow oracle agree to the last bit, over made streams and known hard ones."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from streams import DAY, HOUR, STEP, Both, Row, Steps, log, rows, some_steps
+from wavebreak.events import TYPES
+
+BUCKET = 40_320_000
+"""Length in ms of a bucket of the seven-day windows, in which pairs are forgotten."""
+WEEK_100 = 100 * BUCKET * 15
+
+
+def event(kind: str, number: int, ts: int, account: str, **fields: object) -> Row:
+    return {"id": f"e{number}", "ts": ts, "type": TYPES.index(kind), "account": account} | fields
+
+
+def sends(begin: int, ts: int, peers: list[str]) -> list[Row]:
+    """Sends of `a`, a millisecond apart, one to each peer."""
+    return [
+        event("message.sent", begin + i, ts + i, "a", peer=peer) for i, peer in enumerate(peers)
+    ]
+
+
+def values_after(events: list[Row], account: str = "a") -> dict[str, float]:
+    """Features on which kernel and oracle agree."""
+    both = Both(accounts=4096)
+    both.take(log(events))
+    assert both.differences() == []
+    return {name: value for _, name, value, _ in both.compared([account])}
+
+
+def agree_at_cuts(steps: Steps, cuts: int) -> None:
+    events, both = rows(steps), Both()
+    for part in range(cuts):
+        begin, end = len(events) * part // cuts, len(events) * (part + 1) // cuts
+        both.take(log(events[begin:end]))
+        assert both.differences() == []
+    assert both.fanout.late == both.naive.late
+    assert both.fanout.duplicates == both.naive.duplicates
+
+
+@given(st.lists(STEP, min_size=1, max_size=40), st.integers(1, 4))
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+def test_kernel_and_oracle_agree_on_small_streams_whatever_is_in_them(
+    steps: Steps, cuts: int
+) -> None:
+    agree_at_cuts(steps, cuts)
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_kernel_and_oracle_agree_on_long_streams(seed: int) -> None:
+    agree_at_cuts(some_steps(random.Random(seed), 100), 3)
+
+
+def test_the_hours_of_the_first_week_of_1970_are_halved_like_any_other() -> None:
+    week = 7 * DAY
+    events = sends(0, HOUR, ["b"] * 40) + sends(40, week + HOUR, ["b"] * 40)
+    events += sends(80, week + 3 * HOUR, ["b"] * 40)
+    later = [row | {"ts": row["ts"] + 100 * week} for row in events]
+    assert values_after(events)["hour_entropy"] == values_after(later)["hour_entropy"]
+
+
+def test_a_far_time_of_a_repeated_id_makes_nobody_forget() -> None:
+    ours, more = [f"p{i}" for i in range(40)], [f"q{i}" for i in range(40)]
+    events = sends(0, WEEK_100, ours)
+    events += [events[-1] | {"ts": WEEK_100 + 200 * DAY}]
+    events += sends(40, WEEK_100 + 1000, more) + sends(80, WEEK_100 + 2000, ours)
+    assert values_after(events)["started_chats"] == 80
+
+
+def test_a_late_event_at_the_end_of_180_days_finds_its_pair_however_full_the_table_is() -> None:
+    ours, more = [f"p{i}" for i in range(45)], [f"q{i}" for i in range(20)]
+    end = WEEK_100 + 387 * BUCKET
+    events = sends(0, WEEK_100, ours)
+    events += [event("message.sent", 999, end + 5, "z", peer="y")]
+    events += sends(45, end - 1000, more) + sends(65, end - 900, ours)
+    assert values_after(events)["started_chats"] == 65
+
+
+@pytest.mark.parametrize(("days", "chats"), [(1, 1), (179, 1), (182, 2)])
+def test_a_pair_is_forgotten_after_180_days_without_touch(days: int, chats: int) -> None:
+    events = sends(0, WEEK_100, ["b"]) + sends(1, WEEK_100 + days * DAY, ["b"])
+    assert values_after(events)["started_chats"] == chats
+
+
+def test_more_than_a_bucket_holds_is_counted_as_what_it_holds() -> None:
+    events = sends(0, WEEK_100, ["b"] * 700)
+    values = values_after(events)
+    assert (values["sends_15s"], values["sends_5m"], values["sends_1h"]) == (255, 255, 700)
+
+
+def test_a_broadcast_is_one_send_and_as_many_first_contacts_as_it_has_new_recipients() -> None:
+    events = [row | {"ts": WEEK_100, "broadcast": True} for row in sends(0, 0, ["b", "c", "d"])]
+    values = values_after(events)
+    assert (values["sends_1d"], values["first_contacts_1d"], values["one_way_run"]) == (1, 3, 1)
+
+
+def test_receiving_changes_no_count_that_speaks_against_an_account() -> None:
+    events = sends(0, WEEK_100, ["b"] * 30)
+    values = values_after(events, "b")
+    assert (values["inbound_chats"], values["one_way_run"]) == (1, 0)
+    assert (values["sends_7d"], values["first_contacts_7d"], values["started_chats"]) == (0, 0, 0)
+
+
+def test_reports_without_proof_weigh_nothing_and_cost_the_reporter_credibility() -> None:
+    events = [event("user.reported", 0, WEEK_100, "r", peer="v")]
+    events += sends(1, WEEK_100 + HOUR, ["r"])
+    events += [event("user.reported", 2, WEEK_100 + 2 * HOUR, "r", peer="a")]
+    events += sends(3, WEEK_100 + 2 * HOUR, ["s"])
+    events += [event("user.reported", 4, WEEK_100 + 3 * HOUR, "s", peer="a")]
+    values = values_after(events)
+    assert values_after(events, "v")["report_weight_7d"] == 0
+    assert values_after(events, "v")["unproven_reports_7d"] == 1
+    assert values["report_weight_7d"] == 64 * 3 // 6 / 64 + 64 * 3 // 4 / 64
