@@ -139,13 +139,18 @@ def _wrong(name: str, column: pa.Array, codes: NDArray[np.uint8], typed: bool) -
         return pc.or_(pc.less(column, limit.low), pc.greater(column, limit.high))
     if limit.kind == "choice" and not typed:
         if name != "reason":
-            return pc.invert(pc.is_in(column, value_set=pa.array(limit.values)))
+            return _unknown(column, pc.is_in(column, value_set=pa.array(limit.values)))
         known = pa.array(np.zeros(len(column), np.bool_))
         for kind, values in REASONS.items():
             of_kind = pa.array(codes == TYPES.index(kind))
             known = pc.or_(known, pc.and_(of_kind, pc.is_in(column, value_set=pa.array(values))))
-        return pc.invert(known)
+        return _unknown(column, known)
     return None
+
+
+def _unknown(column: pa.Array, known: pa.Array) -> pa.Array:
+    """A word is given and not known (`is_in` says of an absent one that it is not in the set)."""
+    return pc.and_not(column.is_valid(), known)
 
 
 def _wrong_text(column: pa.Array, limit: Limit, typed: bool) -> pa.Array | None:
@@ -164,8 +169,8 @@ def _wrong_text(column: pa.Array, limit: Limit, typed: bool) -> pa.Array | None:
 
 
 def _has_nul(column: pa.Array) -> bool:
-    offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset :][: len(column) + 1]
-    text = column.buffers()[2]
+    _, ends, text = column.buffers()
+    offsets = np.frombuffer(ends, np.int32, len(column) + 1, 4 * column.offset)
     if text is None:
         return False
     return not np.frombuffer(text, np.uint8)[offsets[0] : offsets[-1]].all()
