@@ -129,7 +129,7 @@ def refusal(line: int, cause: str, field: str, what: str, fix: str) -> Refusal:
 def milliseconds(when: datetime) -> int:
     """Give a time with an offset as whole milliseconds since the epoch, rounded down.
 
-    >>> milliseconds(datetime(1970, 1, 1, 2, tzinfo=timezone(timedelta(hours=1))))
+    >>> milliseconds(datetime.fromisoformat("1970-01-01T02:00:00+01:00"))
     3600000
     """
     return (when - _EPOCH) // timedelta(milliseconds=1)

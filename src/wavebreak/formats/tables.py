@@ -12,11 +12,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wavebreak.errors import FileError
-from wavebreak.events import LOG_SCHEMA, SCHEMA_KEY, TYPES
+from wavebreak.events import LOG_SCHEMA, SCHEMA_KEY, TYPES, WIRE_SCHEMA
 from wavebreak.formats.columns import sound
 from wavebreak.formats.streams import BLOCK, Kind, Opened
 
 _MAGIC = b"ARROW1\0\0"
+
+# Read as dictionaries: quick where they are empty or few words, and no long word is spread out.
+# What is empty cannot be told beforehand: a damaged file's statistics abort the process.
+_REPEATED = [
+    f.name
+    for f in WIRE_SCHEMA
+    if pa.types.is_string(f.type) and f.name not in ("id", "account", "peer")
+]
 
 Part = tuple[pa.RecordBatch, float]
 
@@ -24,10 +32,11 @@ Part = tuple[pa.RecordBatch, float]
 def parts(path: Path, kind: Kind, rows: int) -> Iterator[Part]:
     """Give a columnar file's rows in batches of at most `rows`; raises FileError where damaged."""
     try:
-        yield from (
-            _parquet(path, kind, rows) if kind.format == "parquet" else _ipc(path, kind, rows)
-        )
-    except (pa.ArrowException, OSError, ValueError, EOFError) as e:
+        read = _parquet if kind.format == "parquet" else _ipc
+        for batch, progress in read(path, kind, rows):
+            _ = batch.schema.names  # a name that is not UTF-8 shows only when it is asked for
+            yield batch, progress
+    except (pa.ArrowException, OSError, ValueError, KeyError, EOFError) as e:
         if isinstance(e, FileError):
             raise
         fix = "write the file again; it is cut off, damaged or of another format"
@@ -37,8 +46,8 @@ def parts(path: Path, kind: Kind, rows: int) -> Iterator[Part]:
 
 def _parquet(path: Path, kind: Kind, rows: int) -> Iterator[Part]:
     if not kind.codec:
-        with pq.ParquetFile(path, memory_map=True) as file:
-            yield from _row_groups(file, rows)
+        with pa.memory_map(str(path)) as source:
+            yield from _row_groups(source, rows)
         return
     # Parquet is read from its end: compressed once more, it has to be laid out first.
     with tempfile.TemporaryFile() as laid_out:
@@ -46,30 +55,18 @@ def _parquet(path: Path, kind: Kind, rows: int) -> Iterator[Part]:
         while block := opened.read(BLOCK):
             laid_out.write(block)
         opened.close()
-        laid_out.seek(0)
-        with pq.ParquetFile(laid_out) as file:
-            yield from _row_groups(file, rows)
+        yield from _row_groups(laid_out, rows)
 
 
-def _row_groups(file: Any, rows: int) -> Iterator[Part]:
-    total, seen = max(file.metadata.num_rows, 1), 0
-    for batch in file.iter_batches(batch_size=rows, columns=_filled(file)):
+def _row_groups(source: Any, rows: int) -> Iterator[Part]:
+    metadata = pq.read_metadata(source)
+    leaves = {metadata.schema.column(i).path for i in range(metadata.num_columns)}
+    repeated = [name for name in _REPEATED if name in leaves]
+    file = pq.ParquetFile(source, metadata=metadata, read_dictionary=repeated)
+    total, seen = max(metadata.num_rows, 1), 0
+    for batch in file.iter_batches(batch_size=rows):
         seen += batch.num_rows
         yield batch, min(seen / total, 1.0)
-
-
-def _filled(file: Any) -> list[str] | None:
-    """Name the columns that hold anything, as far as the file's statistics tell."""
-    if file.metadata.num_columns != len(file.schema_arrow):
-        return None
-    groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
-
-    def empty(column: int) -> bool:
-        chunks = [(g.num_rows, g.column(column).statistics) for g in groups]
-        return all(s is not None and s.has_null_count and s.null_count == n for n, s in chunks)
-
-    names = file.schema_arrow.names
-    return [name for i, name in enumerate(names) if name == "type" or not empty(i)]
 
 
 def _ipc(path: Path, kind: Kind, rows: int) -> Iterator[Part]:
