@@ -20,12 +20,16 @@ BATCH = 50_000
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds that events took in the fan-out and in the kernel, and the hits they made."""
+    """Seconds that events took in the fan-out and in the kernel, and the hits they made.
+
+    `busy_s` is how much of that this thread was on a processor: less on a machine that is shared.
+    """
 
     events: int
     fanout_s: float
     kernel_s: float
     hits: int
+    busy_s: float
 
     @property
     def kernel_rate(self) -> float:
@@ -61,7 +65,7 @@ def advance(core: Core, segment: Segment) -> int:
 def feed(to: Engine, log: pa.RecordBatch, *, batch: int = BATCH) -> Cost:
     """Take a log in batches, timing the fan-out and the kernel apart."""
     fanout = kernel = 0.0
-    hits = 0
+    hits, busy = 0, time.thread_time()
     for begin in range(0, log.num_rows, batch):
         began = time.perf_counter()
         segments = list(to.fanout.segments(log.slice(begin, batch)))
@@ -70,7 +74,14 @@ def feed(to: Engine, log: pa.RecordBatch, *, batch: int = BATCH) -> Cost:
             hits += advance(to.core, segment)
         fanout += read - began
         kernel += time.perf_counter() - read
-    return Cost(log.num_rows, fanout, kernel, hits)
+    return Cost(log.num_rows, fanout, kernel, hits, time.thread_time() - busy)
+
+
+def held(costs: Sequence[Cost]) -> str:
+    """Say how much of the time the measured thread had a processor."""
+    share = sum(c.busy_s for c in costs) / sum(c.fanout_s + c.kernel_s for c in costs)
+    warning = "" if share > 0.95 else ": the machine was busy, measure again when it is idle"
+    return f"on a processor {min(share, 1.0):.0%} of the time{warning}"
 
 
 def segments_of(by: Engine, log: pa.RecordBatch, *, batch: int = BATCH) -> list[Segment]:
