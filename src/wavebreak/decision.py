@@ -113,15 +113,15 @@ class Decision(msgspec.Struct, frozen=True):
     features: str
 
 
-def written(
-    hit: Any, program: Program, account: str, trigger: str, features: str
-) -> Decision:
+def written(hit: Any, program: Program, account: str, trigger: str, features: str) -> Decision:
     """Write down what the kernel decided at one fact.
 
     `hit` is a record of dtype HIT with an outcome; `features` is the version of the catalog. The
     deciding rule stands first; a decision without a rule ends a standing (stage review).
     """
-    ids = [k for k in range(len(program.ids)) if int(hit["hits"]) >> k & 1 and not program.shadow[k]]
+    ids = [
+        k for k in range(len(program.ids)) if int(hit["hits"]) >> k & 1 and not program.shadow[k]
+    ]
     lead = int(hit["rule"])
     ids.sort(key=lambda k: (k != lead, k))
     read = dict.fromkeys(name for k in ids for name in features_of(program.policy.rules[k]))

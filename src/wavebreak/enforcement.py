@@ -60,7 +60,10 @@ MEANING: dict[str, tuple[str, str]] = {
         "existing chats go on",
         "ends by itself, or on appeal",
     ),
-    "suspend": ("every act is refused; receiving and reading go on", "ends by itself, or on appeal"),
+    "suspend": (
+        "every act is refused; receiving and reading go on",
+        "ends by itself, or on appeal",
+    ),
     "ban": ("every act is refused", "does not end by itself; ends on appeal or override"),
 }
 """Each outcome in words: what it refuses, how it ends (its revert)."""

@@ -63,9 +63,7 @@ def list_features() -> None:
     for heading in ("feature", "family", "window", "unit", "meaning"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "feature")
     for feature in catalog.FEATURES:
-        table.add_row(
-            feature.name, feature.family, feature.window, feature.unit, feature.meaning
-        )
+        table.add_row(feature.name, feature.family, feature.window, feature.unit, feature.meaning)
     out.print(table)
 
 

@@ -24,9 +24,7 @@ PolicyDir = Annotated[
 
 def _run(title: str, source: Path, directory: Path, **options: Any) -> dict[str, Any]:
     with bar(title) as show:
-        return pipeline.run(
-            source, directory, progress=lambda p: show(p.share, pace(p)), **options
-        )
+        return pipeline.run(source, directory, progress=lambda p: show(p.share, pace(p)), **options)
 
 
 @app.command(

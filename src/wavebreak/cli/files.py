@@ -29,13 +29,13 @@ def _pairs(text: str, option: str) -> dict[str, str]:
     return found
 
 
-@imports.command("csv", epilog="Example: `wavebreak import csv chats.csv --preset collegemsg -o in`")
+@imports.command(
+    "csv", epilog="Example: `wavebreak import csv chats.csv --preset collegemsg -o in`"
+)
 def import_csv(
     file: Annotated[Path, typer.Argument(help="A CSV file with a header (.csv or .csv.gz).")],
     out_path: Out,
-    preset: Annotated[
-        str, typer.Option(help=f"A known trace: {', '.join(foreign.PRESETS)}.")
-    ] = "",
+    preset: Annotated[str, typer.Option(help=f"A known trace: {', '.join(foreign.PRESETS)}.")] = "",
     columns: Annotated[
         str, typer.Option(help="Our fields and the file's headings: ts=time,account=from,peer=to.")
     ] = "",
@@ -83,10 +83,12 @@ def learn_profile(
     """Learn once what a stream carries, so that what is absent is missing and never zero."""
     path = events_file(events)
     with bar("profile") as show:
+
         def logs():  # type: ignore[no-untyped-def]
             for batch in read(path, Edge(load_key(key))):
                 show(batch.progress, "")
                 yield batch.log
+
         learned = profile.learn(logs())
     where = out_path or profile.beside(path)
     profile.save(learned, where)

@@ -24,9 +24,10 @@ KINDS: tuple[str, ...] = (
     "undeliverable", "looked_up", "contact_added", "added_as_contact", "group_created",
     "member_added", "added_to_group", "group_joined", "group_left", "member_left", "reported",
     "reported_by", "blocked", "blocked_by", "challenge_passed", "challenge_failed", "deleted",
-    "labelled", "read", "epoch", "contact_removed", "removed_as_contact", "unblocked_by",
+    "labelled", "read", "epoch", "contact_removed", "removed_as_contact", "unblocked_by", "refused",
 )  # fmt: skip
-"""Kinds of fact, in code order. `epoch` is the touch at an epoch's close."""
+"""Kinds of fact, in code order. `epoch` is the touch at an epoch's close, `refused` an own act
+that a standing refused."""
 
 FEATURES: tuple[Feature, ...] = MESSAGING + STANDING
 """Every feature, in the order of the array that the kernel fills (shape `(len(FEATURES),)`)."""

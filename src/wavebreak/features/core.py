@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.features import kernel
+from wavebreak.features import applying, kernel
 from wavebreak.features.catalog import FEATURES
 from wavebreak.features.facts import Segment, fact_kinds
 from wavebreak.features.jit import callback
@@ -164,7 +164,7 @@ class Core:
         self.rares = [np.zeros(64, RARE) for _ in range(SHARDS)]
         self.pairs = [np.zeros(64, PAIR) for _ in range(SHARDS)]
         self.people, self.entities = np.zeros(accounts, PERSON), np.zeros(1024, ENTITY)
-        self.epoch, self.accounts, self.clock = -1, 0, 0
+        self.epoch, self.accounts = -1, 0
         self.workers = [_Worker(judgement, covered, enforce=enforce) for _ in range(workers)]
         self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
         self._point()
@@ -211,7 +211,7 @@ class Core:
         worker.grow()
         sh = self.shards[s]
         if sh["pair_n"] + 1 >= sh["pair_capacity"] * FULL:
-            self.pairs[s], sh["pair_n"] = grown(self.pairs[s], self.clock)
+            self.pairs[s], sh["pair_n"] = grown(self.pairs[s], self.epoch * 60)
         if sh["rare_n"] + 1 >= sh["rare_capacity"]:
             rares = np.zeros(int(sh["rare_capacity"] * 1.5), RARE)
             rares[: self.rares[s].size] = self.rares[s]
@@ -234,8 +234,6 @@ class Core:
     def advance(self, segment: Segment) -> Any:
         """Take the facts of a segment of the open epoch; returns hits (dtype HIT) in log order."""
         self._fit(segment.accounts, segment.entities)
-        if segment.events.size:
-            self.clock = max(self.clock, int(segment.events["ts"].max()) // 1000)
         workers = len(self.workers)
 
         def work(number: int) -> None:
@@ -274,7 +272,7 @@ class Core:
         for worker in self.workers:
             worker.record["deltas_n"] = 0
         self.open(following)
-        if (self.judgement.wake >> kernel.EPOCH) & 1:
+        if (self.judgement.wake >> applying.EPOCH) & 1:
             self._each(lambda number: self._look_again(self.workers[number], closed))
         for worker in self.workers:
             worker.record["touched_n"] = 0
@@ -315,7 +313,7 @@ class Core:
     def dump(self) -> dict[str, Any]:
         """Everything, as arrays; the open epoch included."""
         arrays: dict[str, Any] = {
-            "numbers": np.array([self.epoch, self.accounts, self.clock], np.int64),
+            "numbers": np.array([self.epoch, self.accounts], np.int64),
             "people": self.people[: self.accounts],
             "entities": self.entities,
             "deltas": np.concatenate(self.partials()),
@@ -331,7 +329,7 @@ class Core:
 
     def load(self, arrays: dict[str, Any]) -> None:
         """Take the place of a dump, on any number of workers."""
-        self.epoch, self.accounts, self.clock = (int(n) for n in arrays["numbers"])
+        self.epoch, self.accounts = (int(n) for n in arrays["numbers"])
         self.entities = arrays["entities"].copy()
         self._fit(self.accounts, self.entities.size)
         self.people[: self.accounts] = arrays["people"]

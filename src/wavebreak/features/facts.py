@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 from wavebreak.events import TYPES
 from wavebreak.features.catalog import KINDS
 from wavebreak.features.jit import compiled
-from wavebreak.features.names import Names, Seen
+from wavebreak.features.names import Names
+from wavebreak.features.seen import Seen
 from wavebreak.features.state import (
     ATTEST_KNOWN,
     ATTEST_TRUE,
@@ -166,9 +167,7 @@ class Fanout:
         ts = log.column("ts").to_numpy()
         drop, epochs = np.zeros(ts.size, np.uint8), np.zeros(ts.size, np.int64)
         newest = self.newest if self.newest >= 0 else int(ts[0])
-        self.newest = _stamp(
-            ts, self.seen.repeated(ids), self.lateness_ms, newest, drop, epochs
-        )
+        self.newest = _stamp(ts, self.seen.repeated(ids), self.lateness_ms, newest, drop, epochs)
         self.duplicates += int((drop == 1).sum())
         self.late += int((drop == 2).sum())
         events = self._events(log, ts, drop)

@@ -59,7 +59,7 @@ def sources_digest() -> str:
     """First 12 hex digits of the SHA-256 of all the sources that are compiled into each other."""
     digest = hashlib.sha256(f"numba {numba.__version__}".encode())
     every = sorted((PACKAGE / "features").rglob("*.py"))
-    sources = [path for path in every if not path.name.startswith("naive")]
+    sources = [path for path in every if "naive" not in path.parts]
     sources += [PACKAGE / "decision.py", PACKAGE / "enforcement.py"]
     for source in sources:
         if source.exists():

@@ -10,64 +10,48 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.features.catalog import KINDS
-from wavebreak.features.jit import call_int, compiled, prefetch
-from wavebreak.features.living import (
-    answer_reporters,
-    blame,
-    complaint,
-    labelled,
-    lurked,
-    member_added,
-    rare_of,
-    register,
-    session,
-    tie,
+from wavebreak.features.applying import (
+    ADDED_TO_GROUP,
+    EPOCH,
+    LABELLED,
+    RECEIVED,
+    REFUSED,
+    SENT,
+    SENT_GROUP,
+    apply,
+    refused,
+    undelivered,
 )
+from wavebreak.features.jit import call_int, compiled, prefetch
+from wavebreak.features.living import answer_reporters, blame, rare_of
 from wavebreak.features.memory import (
     emit,
     entities_of,
     hits_of,
     pairs_of,
-    people_of,
     rows_of,
     touched_of,
     values_of,
 )
-from wavebreak.features.pairs import FULL, find, first_of, flags_of, home, last_of, packed
-from wavebreak.features.pairs import touched_of as pair_touched_of
+from wavebreak.features.pairs import FULL, home
 from wavebreak.features.reading import SIZE, read
-from wavebreak.features.rings import bump, total
 from wavebreak.features.state import (
-    BLOCKED,
-    DELETED,
-    LINKED,
     MET_CHALLENGE,
     MET_LIMIT,
     NONE,
     PAIR,
-    REPLIED,
+    RESTRICT,
     ROW,
     SHARD_BITS,
     STANDING,
     TO_GROUP,
     TRUSTED,
     UNTIL,
-    WROTE,
 )
-from wavebreak.features.writing import establish, hopped, known, received, sent, tick, volume
-
-(
-    REGISTERED, SESSION, TYPING, SENT, SENT_GROUP, RECEIVED, DELIVERED, READ_BY, UNDELIVERABLE,
-    LOOKED_UP, CONTACT_ADDED, ADDED_AS_CONTACT, GROUP_CREATED, MEMBER_ADDED, ADDED_TO_GROUP,
-    GROUP_JOINED, GROUP_LEFT, MEMBER_LEFT, REPORTED, REPORTED_BY, BLOCKED_OTHER, BLOCKED_BY,
-    CHALLENGE_PASSED, CHALLENGE_FAILED, DELETE, LABELLED, READ, EPOCH, CONTACT_REMOVED,
-    REMOVED_AS_CONTACT, UNBLOCKED_BY,
-) = range(len(KINDS))  # fmt: skip
+from wavebreak.features.writing import tick
 
 DELTAS_A_FACT = 32
 """Most contributions that one fact can make (a label makes 4 + 4 + 4, a decision as many)."""
-RESTRICT = 4
 NO_CHANGE = 255
 AHEAD = 6
 ROW_BYTES, PAIR_BYTES = ROW.itemsize, PAIR.itemsize
@@ -79,142 +63,6 @@ def _expire(w: Any, row: Any) -> None:
         row.until = 0
         row.standing = 0
         row.fired &= w.keep
-
-
-@compiled()
-def _refused(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> bool:
-    """Whether the account's own standing refuses this act; counted when it does."""
-    opens = np.int64(0)
-    if kind == SENT:
-        opens = np.int64((known(sh, local, ev.peer, now) & (WROTE | REPLIED)) == 0)
-    hopped(row)
-    answer = call_int(
-        w.refuse, w.policy, np.int64(row.standing), np.int64(kind), opens,
-        np.int64((ev.flags & LINKED) != 0), total(row.first_1d),
-    )  # fmt: skip
-    if answer == 0:
-        return False
-    r = rare_of(sh, row)
-    r.refused += 1
-    r.answered = now + 1
-    return True
-
-
-@compiled()
-def _undelivered(w: Any, sh: Any, ev: Any, kind: int, local: int, now: int) -> bool:
-    """Whether an act of another reaches this account, by the other's standing at the last epoch."""
-    person = people_of(w)[ev.account]
-    if person.standing < 2 or (person.until > 0 and now >= person.until):
-        return False
-    opens = np.int64((known(sh, local, ev.account, now) & (WROTE | REPLIED)) == 0)
-    zero = np.int64(0)
-    standing = np.int64(person.standing)
-    return call_int(w.refuse, w.policy, standing, np.int64(kind), opens, zero, zero) > 0
-
-
-@compiled()
-def _send(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int, refused: bool) -> None:
-    opens, stranger = sent(w, sh, row, ev, local, now)
-    if stranger:
-        if row.worst < RESTRICT:
-            row.to_strangers += 1
-        if not refused:
-            row.unwanted += 1
-    if opens and row.rare > 0:
-        lurked(rare_of(sh, row), now)
-
-
-@compiled()
-def _counted(sh: Any, row: Any, ev: Any, kind: int, now: int) -> None:
-    """Facts that count in a rare row."""
-    r = rare_of(sh, row)
-    clock = np.int64(r.clock)
-    if kind == SENT_GROUP:
-        if volume(row, ev, now):
-            bump(r.group_sends_1d, now // 5760, clock // 5760, 1, 65535)
-        r.wrote_group = max(np.int64(r.wrote_group), now + 1)
-    elif kind == UNDELIVERABLE:
-        bump(r.undeliverable_7d, now // 40320, clock // 40320, 1, 65535)
-    elif kind == LOOKED_UP:
-        bump(r.lookups_1d, now // 5760, clock // 5760, np.int64(ev.count), 65535)
-        bump(r.hits_1d, now // 5760, clock // 5760, np.int64(ev.hits), 65535)
-    elif kind == GROUP_CREATED:
-        r.created += 1
-        bump(r.created_1h, now // 240, clock // 240, 1, 255)
-        bump(r.created_1d, now // 5760, clock // 5760, 1, 255)
-    elif kind == GROUP_JOINED:
-        r.joined = max(np.int64(r.joined), now + 1)
-        bump(r.joins_1d, now // 5760, clock // 5760, 1, 255)
-    elif kind == MEMBER_LEFT:
-        bump(r.left_7d, now // 40320, clock // 40320, 1, 65535)
-    elif kind == CHALLENGE_FAILED:
-        r.challenges_failed = min(np.int64(r.challenges_failed) + 1, 255)
-
-
-@compiled()
-def _unblocked(sh: Any, local: int, peer: int) -> None:
-    pairs = pairs_of(sh)
-    at = find(pairs, sh.pair_capacity, local, peer)
-    if at >= 0:
-        value = pairs[at].value
-        flags = flags_of(value) & ~BLOCKED
-        pairs[at].value = packed(flags, first_of(value), last_of(value), pair_touched_of(value))
-
-
-@compiled()
-def _plain(sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> None:
-    """Facts that count in the row or the pair alone."""
-    if kind == TYPING:
-        row.typing_at = ev.ts + 1
-        row.typing_peer = ev.peer
-    elif kind == DELIVERED:
-        row.delivered += 1
-    elif kind == READ_BY:
-        row.read_by += 1
-    elif kind == READ:
-        row.reads += 1
-    elif kind in (CONTACT_ADDED, CONTACT_REMOVED):
-        tie(sh, local, ev.peer, now, kind == CONTACT_ADDED)
-    elif kind in (ADDED_AS_CONTACT, REMOVED_AS_CONTACT):
-        tie(sh, local, ev.account, now, kind == ADDED_AS_CONTACT)
-    elif kind == UNBLOCKED_BY:
-        _unblocked(sh, local, ev.account)
-    elif kind == DELETE:
-        row.flags = np.int64(row.flags) | DELETED
-
-
-@compiled()
-def _apply(
-    w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: int, refused: bool
-) -> bool:
-    """Update an account's state by one fact. True when the fact clears the account's standing."""
-    if kind == SENT:
-        _send(w, sh, row, ev, local, now, refused)
-    elif kind == RECEIVED:
-        if received(w, sh, row, ev, local, now):
-            establish(w, row)
-    elif kind in (TYPING, DELIVERED, READ_BY, READ):
-        _plain(sh, row, ev, kind, local, now)
-    elif kind == REGISTERED:
-        register(w, row, ev, now)
-    elif kind == SESSION:
-        session(w, sh, row, ev, now)
-    elif kind == MEMBER_ADDED:
-        member_added(sh, rare_of(sh, row), ev, local, now)
-    elif kind in (REPORTED_BY, BLOCKED_BY):
-        complaint(w, sh, row, rare_of(sh, row), ev, local, now, kind == BLOCKED_BY)
-    elif kind == LABELLED:
-        return labelled(w, row, rare_of(sh, row), ev)
-    elif kind == CHALLENGE_PASSED:
-        return row.standing == 2
-    elif kind in (
-        SENT_GROUP, UNDELIVERABLE, LOOKED_UP, GROUP_CREATED, GROUP_JOINED, MEMBER_LEFT,
-        CHALLENGE_FAILED,
-    ):  # fmt: skip
-        _counted(sh, row, ev, kind, now)
-    else:
-        _plain(sh, row, ev, kind, local, now)
-    return False
 
 
 @compiled()
@@ -271,14 +119,12 @@ def _struck(w: Any, row: Any, r: Any, rule: int, position: int, at: int) -> None
         r.reported_before = r.reported
     # What a registration looks like must not feed the reputation it was judged by.
     if registration == 0:
-        blame(w, row)
+        blame(w, row, r)
         answer_reporters(w, r, TRUSTED)
 
 
 @compiled()
-def _act(
-    w: Any, sh: Any, row: Any, answer: int, position: int, at: int, account: int
-) -> None:
+def _act(w: Any, sh: Any, row: Any, answer: int, position: int, at: int, account: int) -> None:
     """Put a decision into force: standing, end, what it says of others."""
     outcome = answer & 255
     row.standing = outcome
@@ -335,18 +181,20 @@ def _fact(w: Any, sh: Any, ev: Any, role: int, kind: int, position: int) -> None
     local = account >> SHARD_BITS
     now = ev.ts // 1000
     reaching = kind in (RECEIVED, ADDED_TO_GROUP)
-    if w.enforce and reaching and _undelivered(w, sh, ev, kind, local, now):
+    if w.enforce and reaching and undelivered(w, sh, ev, kind, local, now):
         return
     row = rows_of(sh)[local]
     tick(row, now)
     _expire(w, row)
     _touch(w, row, account, position, role)
-    refused = False
+    barred = False
     if role == 0 and row.standing >= 2:
-        refused = _refused(w, sh, row, ev, kind, local, now)
-        if refused and w.enforce:
+        barred = refused(w, sh, row, ev, kind, local, now)
+        if barred and w.enforce:
+            if (w.wake >> REFUSED) & 1:
+                judge(w, sh, row, position, ev.ts, account, role, REFUSED)
             return
-    if _apply(w, sh, row, ev, kind, local, now, refused):
+    if apply(w, sh, row, ev, kind, local, now, barred):
         _clear(w, row, account, kind)
         _note(w, row, position, ev.ts, account, role, kind, 0, 0, NO_CHANGE)
     elif (w.wake >> kind) & 1:

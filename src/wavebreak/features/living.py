@@ -224,11 +224,14 @@ def answer_reporters(w: Any, r: Any, table: int) -> None:
 
 
 @compiled()
-def blame(w: Any, row: Any) -> None:
+def blame(w: Any, row: Any, r: Any) -> None:
     """Hold the abuse against the account's entities and mark its last cold targets, once."""
     if row.flags & BLAMED:
         return
     row.flags = np.int64(row.flags) | BLAMED
+    r.blamed[0], r.blamed[1], r.blamed[2], r.blamed[3] = (
+        row.network, row.block, row.device, row.client,
+    )  # fmt: skip
     everywhere(w, row, BAD, 1)
     for j in range(4):
         if row.targets[j] > 0:
@@ -236,18 +239,27 @@ def blame(w: Any, row: Any) -> None:
 
 
 @compiled()
+def unblame(w: Any, row: Any, r: Any) -> None:
+    """Take the blame off the entities that it was laid on."""
+    if row.flags & BLAMED:
+        for j in range(4):
+            if r.blamed[j] > 0:
+                emit(w, BAD, np.int64(r.blamed[j]) - 1, -1)
+        row.flags = np.int64(row.flags) & ~BLAMED
+
+
+@compiled()
 def labelled(w: Any, row: Any, r: Any, ev: Any) -> bool:
     """A label from a person or a trap. True when it clears the account (label `benign`)."""
     if ev.label == 0:
         row.flags = (np.int64(row.flags) | LABEL_ABUSIVE) & ~LABEL_BENIGN
-        blame(w, row)
+        blame(w, row, r)
         answer_reporters(w, r, TRUSTED)
         return False
     if ev.label != 1:
         return False
-    if row.flags & BLAMED:
-        everywhere(w, row, BAD, -1)
-    row.flags = (np.int64(row.flags) | LABEL_BENIGN) & ~(LABEL_ABUSIVE | BLAMED)
+    unblame(w, row, r)
+    row.flags = (np.int64(row.flags) | LABEL_BENIGN) & ~LABEL_ABUSIVE
     answer_reporters(w, r, DOUBTED)
     return True
 

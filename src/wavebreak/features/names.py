@@ -2,7 +2,7 @@
 
 A Python dict from id to slot costs 127 bytes an id. Here names lie in arenas, and sixty-four small
 tables hold (hash tag, slot); a tag that matches is checked against the bytes. Small tables grow one
-at a time, so that no growth is felt. `Seen` remembers event ids as 128-bit hashes.
+at a time, so that no growth is felt.
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ _TABLE = np.dtype(
     [("table", "i8"), ("capacity", "i8"), ("n", "i8"), ("arena", "i8"), ("arena_size", "i8"),
      ("arena_n", "i8")]
 )  # fmt: skip
-_SEEN = np.dtype([("low", "u8"), ("high", "u8")])
-_FULL = 0.8
+FULL = 0.8
 _LONGEST = 128
-_BLOCK = 32
+BLOCK = 32
 
 
 @compiled()
-def _mixed(text: Any, begin: int, end: int, seed: int) -> Any:
+def mixed(text: Any, begin: int, end: int, seed: int) -> Any:
     """A 64-bit hash of bytes: multiply and fold, eight at a time."""
     h = np.uint64(seed) ^ (np.uint64(end - begin) * np.uint64(0x9E3779B97F4A7C15))
     at = begin
@@ -76,7 +75,7 @@ def _slot(subs: Any, where: Any, text: Any, begin: int, end: int, counts: Any, h
                 return slot
         at = at + 1 if at + 1 < sub.capacity else 0
     if (
-        sub.n + 1 > sub.capacity * _FULL
+        sub.n + 1 > sub.capacity * FULL
         or sub.arena_n + length > sub.arena_size
         or counts[0] >= where.size
     ):
@@ -103,7 +102,7 @@ def _fetch(
     """
     for i in range(begin, end):
         if valid[i]:
-            h = _mixed(texts, offsets[i], offsets[i + 1], seed)
+            h = mixed(texts, offsets[i], offsets[i + 1], seed)
             hashes[i - begin] = h
             sub = subs[np.int64(h & np.uint64(SUBS - 1))]
             prefetch(sub.table + 8 * _home(h, sub.capacity))
@@ -129,9 +128,9 @@ def _intern(
     begin: int,
 ) -> int:  # fmt: skip
     """Slots of names from index `begin`; returns where it stopped (the length: all done)."""
-    hashes, entries = np.zeros(_BLOCK, np.uint64), np.zeros(_BLOCK, np.int64)
-    for block in range(begin, out.size, _BLOCK):
-        end = min(block + _BLOCK, out.size)
+    hashes, entries = np.zeros(BLOCK, np.uint64), np.zeros(BLOCK, np.int64)
+    for block in range(begin, out.size, BLOCK):
+        end = min(block + BLOCK, out.size)
         _fetch(subs, where, texts, offsets, valid, block, end, seed, hashes, entries)
         for i in range(block, end):
             out[i] = 0xFFFFFFFF
@@ -206,7 +205,7 @@ class Names:
             self.where = wider
         for s in range(SUBS):
             sub = self.subs[s]
-            if sub["n"] + 1 > sub["capacity"] * _FULL:
+            if sub["n"] + 1 > sub["capacity"] * FULL:
                 table = np.zeros(int(sub["capacity"] * 1.5) + 1, np.int64)
                 _move(self.tables[s], table)
                 self.tables[s] = table
@@ -272,133 +271,3 @@ class Names:
             self.arenas[s][:length] = dumped["arenas"][ends[s] - length : ends[s]]
             self.tables[s] = dumped["tables"][tops[s] - size : tops[s]].copy()
         self._point()
-
-
-@compiled(inline="always")
-def _cell(high: Any, size: int) -> int:
-    return np.int64(((high >> np.uint64(33)) * np.uint64(size)) >> np.uint64(31))
-
-
-@compiled()
-def _put(table: Any, low: Any, high: Any) -> int:
-    """0 when the hash was there, 1 when it is new and put."""
-    at = _cell(high, table.size)
-    while table[at].low != np.uint64(0):
-        if table[at].low == low and table[at].high == high:
-            return 0
-        at = at + 1 if at + 1 < table.size else 0
-    table[at].low = low
-    table[at].high = high
-    return 1
-
-
-@compiled()
-def _has(table: Any, low: Any, high: Any) -> bool:
-    at = _cell(high, table.size)
-    while table[at].low != np.uint64(0):
-        if table[at].low == low and table[at].high == high:
-            return True
-        at = at + 1 if at + 1 < table.size else 0
-    return False
-
-
-@compiled()
-def _repeated(
-    tables: Any, sizes: Any, filled: Any, older: Any, older_sizes: Any, texts: Any, offsets: Any,
-    out: Any, begin: int,
-) -> int:  # fmt: skip
-    lows, highs = np.zeros(_BLOCK, np.uint64), np.zeros(_BLOCK, np.uint64)
-    for block in range(begin, out.size, _BLOCK):
-        end = min(block + _BLOCK, out.size)
-        for i in range(block, end):
-            low = _mixed(texts, offsets[i], offsets[i + 1], 11) | np.uint64(1)
-            high = _mixed(texts, offsets[i], offsets[i + 1], 0x5851F42D4C957F2D)
-            lows[i - block], highs[i - block] = low, high
-            s = np.int64((low >> np.uint64(1)) & np.uint64(SUBS - 1))
-            prefetch(tables[s] + 16 * _cell(high, sizes[s]))
-        for i in range(block, end):
-            low, high = lows[i - block], highs[i - block]
-            s = np.int64((low >> np.uint64(1)) & np.uint64(SUBS - 1))
-            if filled[s] + 1 > sizes[s] * _FULL:
-                return np.int64(i)
-            table = carray(address_as_void_pointer(tables[s]), (sizes[s],), _SEEN)
-            old = carray(address_as_void_pointer(older[s]), (older_sizes[s],), _SEEN)
-            if older_sizes[s] > 1 and _has(old, low, high):
-                out[i] = True
-            else:
-                new = _put(table, low, high)
-                filled[s] += new
-                out[i] = new == 0
-    return np.int64(out.size)
-
-
-@compiled()
-def _rehash(old: Any, new: Any) -> None:
-    for i in range(old.size):
-        if old[i].low != np.uint64(0):
-            _put(new, old[i].low, old[i].high)
-
-
-class Seen:
-    """Which event ids have been seen, by a 128-bit hash, in two generations of bounded size.
-
-    The newest `limit` ids at least are remembered; beyond that (and far beyond the lateness that
-    is allowed) the older generation is forgotten, so that memory is bounded.
-
-    >>> seen = Seen()
-    >>> seen.repeated(pa.array(["a", "b", "a"])).tolist(), seen.repeated(pa.array(["b"])).tolist()
-    ([False, False, True], [True])
-    """
-
-    def __init__(self, *, limit: int = 1 << 25) -> None:
-        self.limit = limit
-        self.filled = np.zeros(SUBS, np.int64)
-        self.tables = [np.zeros(64, _SEEN) for _ in range(SUBS)]
-        self.older = [np.zeros(1, _SEEN) for _ in range(SUBS)]
-
-    def _grow(self) -> None:
-        if int(self.filled.sum()) >= self.limit:
-            self.older = self.tables
-            self.tables = [np.zeros(64, _SEEN) for _ in range(SUBS)]
-            self.filled[:] = 0
-        for s in range(SUBS):
-            if self.filled[s] + 1 > self.tables[s].size * _FULL:
-                table = np.zeros(self.tables[s].size * 2, _SEEN)
-                _rehash(self.tables[s], table)
-                self.tables[s] = table
-
-    def repeated(self, ids: pa.Array) -> Any:
-        """Whether each id was seen before (bool), remembering all."""
-        offsets, data, _ = buffers(ids)
-        out = np.zeros(len(ids), np.bool_)
-        done = 0
-        while done < out.size:
-            at = [np.array([t.ctypes.data for t in ts], np.int64) for ts in (self.tables, self.older)]
-            sizes = [np.array([t.size for t in ts], np.int64) for ts in (self.tables, self.older)]
-            done = _repeated(
-                at[0], sizes[0], self.filled, at[1], sizes[1], data, offsets, out, done
-            )
-            if done < out.size:
-                self._grow()
-        return out
-
-    def dump(self) -> dict[str, Any]:
-        """Everything, as arrays."""
-        return {
-            "filled": self.filled.copy(),
-            "sizes": np.array([t.size for t in self.tables], np.int64),
-            "tables": np.concatenate(self.tables),
-            "older_sizes": np.array([t.size for t in self.older], np.int64),
-            "older": np.concatenate(self.older),
-        }
-
-    def load(self, dumped: dict[str, Any]) -> None:
-        """Take the place of a dump."""
-        self.filled = dumped["filled"].copy()
-        for name, sizes in (("tables", "sizes"), ("older", "older_sizes")):
-            ends = np.cumsum(dumped[sizes])
-            parts = [
-                dumped[name][end - size : end].copy()
-                for end, size in zip(ends, dumped[sizes], strict=True)
-            ]
-            setattr(self, name, parts)

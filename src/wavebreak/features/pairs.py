@@ -114,6 +114,9 @@ def rehash(old: Any, old_capacity: int, new: Any, oldest: int) -> int:
 
 
 def grown(old: Any, now: int) -> tuple[Any, int]:
-    """A table a quarter larger with the pairs still known at `now` (seconds), and their number."""
+    """Give a table a quarter larger with the pairs still known, and their number.
+
+    `now` is in seconds; one bucket more is kept, for the facts that come late.
+    """
     new = np.zeros(max(64, int(old.size * GROWTH) + 1), PAIR)
-    return new, rehash(old, old.size, new, now // 40320 - FORGET)
+    return new, rehash(old, old.size, new, now // 40320 - FORGET - 1)

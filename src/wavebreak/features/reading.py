@@ -175,9 +175,7 @@ def _identity(w: Any, row: Any, out: Any) -> None:
         (1.0 if flags & COUNTRY_MISMATCH else 0.0) if flags & COUNTRY_KNOWN else NAN
     )
     out[At.verification_weak] = (
-        (0.0 if row.verification == 0 else 1.0)
-        if there and row.verification != UNKNOWN
-        else NAN
+        (0.0 if row.verification == 0 else 1.0) if there and row.verification != UNKNOWN else NAN
     )
     out[At.channel] = row.channel
     out[At.registration_suspicions] = ones(row.fired & w.registration)

@@ -26,6 +26,7 @@ FORGET: Final = 386
 """Buckets of 40,320 s after which a pair that did not write is unknown again: 180 days."""
 OUTCOMES: Final = ("allow", "observe", "challenge", "limit", "restrict", "suspend", "ban")
 """Outcomes, least to most severe; a code is an index."""
+RESTRICT: Final = OUTCOMES.index("restrict")
 STAGES: Final = ("registration", "messaging", "feedback", "review")
 
 _U1 = ("u1", (BUCKETS,))
@@ -75,7 +76,7 @@ RARE = _layout(
     ("unproven_7d", _U1), ("blocks_7d", _U1), ("block_weight_7d", _U2),
     ("joined", "u4"), ("wrote_group", "u4"), ("answered", "u4"), ("refused", "u4"),
     ("created", "u4"), ("added", "u4"), ("reports", "u4"), ("reported", "u4"),
-    ("reports_before", "u4"), ("reported_before", "u4"), ("reporters", ("u4", (4,))),
+    ("reports_before", "u4"), ("reported_before", "u4"), ("reporters", ("u4", (4,))), ("blamed", ("u4", (4,))),
     ("reporter_n", "u4"), ("action_at", "i8"), ("action_position", "i8"), ("action_stage", "u1"),
     ("changes_after_answer", "u1"), ("challenges_failed", "u1"), ("met", "u1"),
 )  # fmt: skip

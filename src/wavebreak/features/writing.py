@@ -149,7 +149,8 @@ def _quiet(row: Any) -> None:
 
 @compiled()
 def _hour(row: Any, now: int) -> None:
-    week = now // 604_800
+    # Plus one, so that zero still means "none yet".
+    week = now // 604_800 + 1
     old = np.int64(row.week)
     hour = (now // 3600) % 24
     halved = (week > old and old > 0) or row.hours[hour] == 255
@@ -175,7 +176,8 @@ def _hour(row: Any, now: int) -> None:
 @compiled()
 def volume(row: Any, ev: Any, now: int) -> bool:
     """Count a send in the windows, the rhythm and the day; False when it is the same send to one
-    more recipient."""
+    more recipient.
+    """
     clock = np.int64(row.clock)
     if (ev.flags & BROADCAST) != 0 and row.last_sent == ev.ts + 1:
         return False
@@ -280,7 +282,8 @@ def _first_contact(w: Any, row: Any, ev: Any, flags: int, now: int) -> None:
 @compiled()
 def sent(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> tuple[bool, bool]:
     """A one-to-one send. Returns (it opened a chat, it went to a stranger: someone who never wrote
-    to the account, has no address-book tie and does not have it in contacts)."""
+    to the account, has no address-book tie and does not have it in contacts).
+    """
     pairs = pairs_of(sh)
     at = pair(sh, local, ev.peer, now)
     value = pairs[at].value
@@ -307,7 +310,8 @@ def sent(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> tuple[bool
 @compiled()
 def received(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> bool:
     """A message from a peer. Never counts against the receiver. True when the account has become
-    established by it (then its networks are credited)."""
+    established by it (then its networks are credited).
+    """
     pairs = pairs_of(sh)
     at = pair(sh, local, ev.account, now)
     value = pairs[at].value

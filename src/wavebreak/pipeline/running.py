@@ -215,6 +215,3 @@ def _summary(engine: Engine, tally: _Tally, seconds: float, count: int) -> dict[
             for rule in policy.rules
         },
     }  # fmt: skip
-
-
-

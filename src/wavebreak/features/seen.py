@@ -1,0 +1,145 @@
+"""Which event ids have been seen: 128-bit hashes in two generations of bounded size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from wavebreak.features.jit import address_as_void_pointer, carray, compiled, prefetch
+from wavebreak.features.names import BLOCK, FULL, SUBS, buffers, mixed
+
+_SEEN = np.dtype([("low", "u8"), ("high", "u8")])
+
+
+@compiled(inline="always")
+def _cell(high: Any, size: int) -> int:
+    return np.int64(((high >> np.uint64(33)) * np.uint64(size)) >> np.uint64(31))
+
+
+@compiled()
+def _put(table: Any, low: Any, high: Any) -> int:
+    """0 when the hash was there, 1 when it is new and put."""
+    at = _cell(high, table.size)
+    while table[at].low != np.uint64(0):
+        if table[at].low == low and table[at].high == high:
+            return 0
+        at = at + 1 if at + 1 < table.size else 0
+    table[at].low = low
+    table[at].high = high
+    return 1
+
+
+@compiled()
+def _has(table: Any, low: Any, high: Any) -> bool:
+    at = _cell(high, table.size)
+    while table[at].low != np.uint64(0):
+        if table[at].low == low and table[at].high == high:
+            return True
+        at = at + 1 if at + 1 < table.size else 0
+    return False
+
+
+@compiled()
+def _repeated(
+    tables: Any, sizes: Any, filled: Any, older: Any, older_sizes: Any, texts: Any, offsets: Any,
+    out: Any, begin: int,
+) -> int:  # fmt: skip
+    lows, highs = np.zeros(BLOCK, np.uint64), np.zeros(BLOCK, np.uint64)
+    for block in range(begin, out.size, BLOCK):
+        end = min(block + BLOCK, out.size)
+        for i in range(block, end):
+            low = mixed(texts, offsets[i], offsets[i + 1], 11) | np.uint64(1)
+            high = mixed(texts, offsets[i], offsets[i + 1], 0x5851F42D4C957F2D)
+            lows[i - block], highs[i - block] = low, high
+            s = np.int64((low >> np.uint64(1)) & np.uint64(SUBS - 1))
+            prefetch(tables[s] + 16 * _cell(high, sizes[s]))
+        for i in range(block, end):
+            low, high = lows[i - block], highs[i - block]
+            s = np.int64((low >> np.uint64(1)) & np.uint64(SUBS - 1))
+            if filled[s] + 1 > sizes[s] * FULL:
+                return np.int64(i)
+            table = carray(address_as_void_pointer(tables[s]), (sizes[s],), _SEEN)
+            old = carray(address_as_void_pointer(older[s]), (older_sizes[s],), _SEEN)
+            if older_sizes[s] > 1 and _has(old, low, high):
+                out[i] = True
+            else:
+                new = _put(table, low, high)
+                filled[s] += new
+                out[i] = new == 0
+    return np.int64(out.size)
+
+
+@compiled()
+def _rehash(old: Any, new: Any) -> None:
+    for i in range(old.size):
+        if old[i].low != np.uint64(0):
+            _put(new, old[i].low, old[i].high)
+
+
+class Seen:
+    """Which event ids have been seen, by a 128-bit hash, in two generations of bounded size.
+
+    The newest `limit` ids at least are remembered; beyond that (and far beyond the lateness that
+    is allowed) the older generation is forgotten, so that memory is bounded.
+
+    >>> seen = Seen()
+    >>> seen.repeated(pa.array(["a", "b", "a"])).tolist(), seen.repeated(pa.array(["b"])).tolist()
+    ([False, False, True], [True])
+    """
+
+    def __init__(self, *, limit: int = 1 << 25) -> None:
+        self.limit = limit
+        self.filled = np.zeros(SUBS, np.int64)
+        self.tables = [np.zeros(64, _SEEN) for _ in range(SUBS)]
+        self.older = [np.zeros(1, _SEEN) for _ in range(SUBS)]
+
+    def _grow(self) -> None:
+        if int(self.filled.sum()) >= self.limit:
+            self.older = self.tables
+            self.tables = [np.zeros(64, _SEEN) for _ in range(SUBS)]
+            self.filled[:] = 0
+        for s in range(SUBS):
+            if self.filled[s] + 1 > self.tables[s].size * FULL:
+                table = np.zeros(self.tables[s].size * 2, _SEEN)
+                _rehash(self.tables[s], table)
+                self.tables[s] = table
+
+    def repeated(self, ids: pa.Array) -> Any:
+        """Whether each id was seen before (bool), remembering all."""
+        offsets, data, _ = buffers(ids)
+        out = np.zeros(len(ids), np.bool_)
+        done = 0
+        while done < out.size:
+            at = [
+                np.array([t.ctypes.data for t in ts], np.int64) for ts in (self.tables, self.older)
+            ]
+            sizes = [np.array([t.size for t in ts], np.int64) for ts in (self.tables, self.older)]
+            done = _repeated(
+                at[0], sizes[0], self.filled, at[1], sizes[1], data, offsets, out, done
+            )
+            if done < out.size:
+                self._grow()
+        return out
+
+    def dump(self) -> dict[str, Any]:
+        """Everything, as arrays."""
+        return {
+            "filled": self.filled.copy(),
+            "sizes": np.array([t.size for t in self.tables], np.int64),
+            "tables": np.concatenate(self.tables),
+            "older_sizes": np.array([t.size for t in self.older], np.int64),
+            "older": np.concatenate(self.older),
+        }
+
+    def load(self, dumped: dict[str, Any]) -> None:
+        """Take the place of a dump."""
+        self.filled = dumped["filled"].copy()
+        for name, sizes in (("tables", "sizes"), ("older", "older_sizes")):
+            ends = np.cumsum(dumped[sizes])
+            parts = [
+                dumped[name][end - size : end].copy()
+                for end, size in zip(ends, dumped[sizes], strict=True)
+            ]
+            setattr(self, name, parts)
