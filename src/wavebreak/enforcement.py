@@ -23,8 +23,8 @@ def refuses(policy: Any, standing: int, kind: int, opens: int, linked: int, open
     and reporting are never refused.
 
     Ban and suspension refuse every act. A restriction refuses new chats, groups, member adds and
-    companions only. A challenge holds new chats and groups until it is passed; a limit refuses new
-    chats above the quota.
+    companions only; a challenge holds the same until it is passed. A limit refuses new chats above
+    the quota.
 
     >>> from wavebreak.decision import numbers
     >>> policy = numbers([], suspend_after=3, double_at_most=4, quota=5)
@@ -40,10 +40,8 @@ def refuses(policy: Any, standing: int, kind: int, opens: int, linked: int, open
     if standing in (SUSPEND, BAN):
         acts = kind in (SENT_GROUP, SESSION, TYPING, LOOKED_UP)
         return 1 if reaches or grows or acts else 0
-    if standing == RESTRICT:
+    if standing in (CHALLENGE, RESTRICT):
         return 1 if (reaches and opens == 1) or grows or (kind == SESSION and linked == 1) else 0
-    if standing == CHALLENGE:
-        return 1 if (reaches and opens == 1) or grows else 0
     return 1 if standing == LIMIT and kind == SENT and opens == 1 and opened >= policy[QUOTA] else 0
 
 
@@ -51,7 +49,8 @@ MEANING: dict[str, tuple[str, str]] = {
     "allow": ("nothing is refused", "none needed"),
     "observe": ("nothing is refused; the account is watched", "ends by itself"),
     "challenge": (
-        "new chats, new groups and adding members wait until a challenge is passed",
+        "new chats, new groups, adding members and linking companion devices wait until a challenge "
+        "is passed",
         "ends when the challenge is passed, or by itself",
     ),
     "limit": ("new chats above a daily quota are refused", "ends by itself, or on appeal"),
