@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest  # type: ignore[attr-defined]
 
 from factories import DAY, HOUR, MINUTE, NOON, account_row, labels_file, run_directory
 from wavebreak.errors import FileError

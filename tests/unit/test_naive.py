@@ -105,6 +105,26 @@ def test_a_broadcast_is_one_send_and_as_many_first_contacts_as_it_has_new_recipi
     assert (values["sends_1d"], values["first_contacts_1d"], values["one_way_run"]) == (1, 3, 1)
 
 
+def test_a_label_benign_takes_blame_off_where_it_was_laid_not_where_the_account_stands() -> None:
+    def at(hour: int, account: str, kind: str, **fields: object) -> Row:
+        return event(kind, len(events), WEEK_100 + hour * HOUR, account, **fields)
+
+    events: list[Row] = []
+    events += [at(0, "a", "account.registered", network="n1")]
+    events += [at(0, "b", "account.registered", network="n2")]
+    events += [at(1, "a", "label.assigned", label=0)]
+    events += [at(2, "c", "account.registered", network="n1")]
+    blamed = values_after(events, "c")["network_bad"]
+    events += [at(3, "a", "session.started", network="n2")]
+    events += [at(4, "b", "label.assigned", label=0)]
+    events += [at(5, "a", "label.assigned", label=1)]
+    events += [at(6, "c", "session.started", network="n1")]
+    first, second = (values_after(events, account)["network_bad"] for account in "cb")
+    assert 1.39 / 21 < blamed <= 1.4 / 21
+    assert first == 0.02
+    assert 1.39 / 21 < second <= 1.4 / 21
+
+
 def test_receiving_changes_no_count_that_speaks_against_an_account() -> None:
     events = sends(0, WEEK_100, ["b"] * 30)
     values = values_after(events, "b")

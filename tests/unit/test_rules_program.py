@@ -19,7 +19,7 @@ from wavebreak.rules import Policy, Program, Rule, Standing, compile_rules, feat
 FEATURES = ("a", "b", "c")
 KINDS = ("sent", "received", "epoch")
 STANDING = Standing(
-    new_chats_1d=5, suspend_after=3, double_at_most=2, grace="1h", benign_grace="7d"
+    new_chats_1d=5, suspend_after=3, double_at_most=2, observe="24h", grace="1h", benign_grace="7d"
 )
 
 

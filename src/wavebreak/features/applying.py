@@ -158,7 +158,7 @@ def apply(
     elif kind == LABELLED:
         return labelled(w, row, rare_of(sh, row), ev)
     elif kind == CHALLENGE_PASSED:
-        return row.standing == 2
+        return bool(row.standing == 2)
     elif kind in (
         SENT_GROUP, UNDELIVERABLE, LOOKED_UP, GROUP_CREATED, GROUP_JOINED, MEMBER_LEFT,
         CHALLENGE_FAILED,

@@ -17,7 +17,7 @@ from wavebreak.features import applying, kernel
 from wavebreak.features.catalog import FEATURES
 from wavebreak.features.facts import Segment, fact_kinds
 from wavebreak.features.jit import callback
-from wavebreak.features.pairs import FULL, grown
+from wavebreak.features.pairs import FULL, GROWTH, grown
 from wavebreak.features.shared import merge
 from wavebreak.features.state import (
     DELTA,
@@ -33,8 +33,9 @@ from wavebreak.features.state import (
     WORKER,
 )
 
-RESERVE = 1 << 21
-"""Accounts for which address space is taken at the start; memory is used as accounts appear."""
+RESERVE = 1 << 24
+"""Accounts for which address space is taken at the start (memory is used as accounts appear).
+Beyond it rows are copied into larger arrays, which is felt as a pause: preset `accounts` there."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ class _Worker:
         return self.deltas[: self.record["deltas_n"]]
 
     def touches(self) -> Any:
-        """Accounts touched in the open epoch (dtype TOUCH)."""
+        """Slots of the accounts touched in the open epoch (dtype TOUCH)."""
         return self.touched[: self.record["touched_n"]]
 
     def begin(self) -> Any:
@@ -162,9 +163,10 @@ class Core:
         reserve = accounts // SHARDS + 1
         self.rows = [np.zeros(reserve, ROW) for _ in range(SHARDS)]
         self.rares = [np.zeros(64, RARE) for _ in range(SHARDS)]
-        self.pairs = [np.zeros(64, PAIR) for _ in range(SHARDS)]
+        # Tables of different sizes fill up at different times: no two grow in one breath.
+        self.pairs = [np.zeros(int(64 * GROWTH ** (s / SHARDS)), PAIR) for s in range(SHARDS)]
         self.people, self.entities = np.zeros(accounts, PERSON), np.zeros(1024, ENTITY)
-        self.epoch, self.accounts = -1, 0
+        self.epoch, self.first, self.accounts = -1, -1, 0
         self.workers = [_Worker(judgement, covered, enforce=enforce) for _ in range(workers)]
         self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
         self._point()
@@ -234,6 +236,8 @@ class Core:
     def advance(self, segment: Segment) -> Any:
         """Take the facts of a segment of the open epoch; returns hits (dtype HIT) in log order."""
         self._fit(segment.accounts, segment.entities)
+        if self.first < 0:
+            self._begin(segment.base)
         workers = len(self.workers)
 
         def work(number: int) -> None:
@@ -254,6 +258,12 @@ class Core:
         self.epoch = epoch
         for worker in self.workers:
             worker.record["epoch"] = epoch
+
+    def _begin(self, first: int) -> None:
+        """Remember the position of the open epoch's first event (-1: it has none yet)."""
+        self.first = first
+        for worker in self.workers:
+            worker.record["first"] = first
 
     def partials(self) -> list[Any]:
         """What each worker's shards contribute to what accounts share (dtype DELTA)."""
@@ -276,6 +286,7 @@ class Core:
             self._each(lambda number: self._look_again(self.workers[number], closed))
         for worker in self.workers:
             worker.record["touched_n"] = 0
+        self._begin(-1)
         return self._take_hits()
 
     def _look_again(self, worker: _Worker, closed: int) -> None:
@@ -313,7 +324,7 @@ class Core:
     def dump(self) -> dict[str, Any]:
         """Everything, as arrays; the open epoch included."""
         arrays: dict[str, Any] = {
-            "numbers": np.array([self.epoch, self.accounts], np.int64),
+            "numbers": np.array([self.epoch, self.accounts, self.first], np.int64),
             "people": self.people[: self.accounts],
             "entities": self.entities,
             "deltas": np.concatenate(self.partials()),
@@ -329,7 +340,7 @@ class Core:
 
     def load(self, arrays: dict[str, Any]) -> None:
         """Take the place of a dump, on any number of workers."""
-        self.epoch, self.accounts = (int(n) for n in arrays["numbers"])
+        self.epoch, self.accounts, first = (int(n) for n in arrays["numbers"])
         self.entities = arrays["entities"].copy()
         self._fit(self.accounts, self.entities.size)
         self.people[: self.accounts] = arrays["people"]
@@ -344,18 +355,16 @@ class Core:
         self._point()
         self._share_out(arrays["deltas"], arrays["touched"])
         self.open(self.epoch)
+        self._begin(first)
 
     def _share_out(self, deltas: Any, touched: Any) -> None:
         """Give the open epoch's touched accounts to the workers of their shards."""
         n = len(self.workers)
         for number, worker in enumerate(self.workers):
-            mine = touched[(touched["account"] % SHARDS) % n == number]
+            mine = touched[(touched % SHARDS) % n == number]
             worker.make_room(mine.size)
             worker.touched[: mine.size] = mine
             worker.record["touched_n"] = mine.size
-            for at, touch in enumerate(mine):
-                account = int(touch["account"])
-                self.rows[account % SHARDS][account // SHARDS]["touched"] = at
         first = self.workers[0]
         first.deltas = np.concatenate([deltas, np.zeros(8192, DELTA)])
         first.record["deltas_n"] = deltas.size

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from wavebreak.events import TYPES
 from wavebreak.features.catalog import KINDS
-from wavebreak.features.jit import compiled
+from wavebreak.features.jit import compiled, int64
 from wavebreak.features.names import Names
 from wavebreak.features.seen import Seen
 from wavebreak.features.state import (
@@ -117,12 +117,12 @@ def _scatter(events: Any, kinds: Any, codes: Any, offsets: Any) -> None:
             if ev.drop:
                 continue
             if kinds[ev.type, 0] != NO_FACT:
-                s = np.int64(ev.account) & (SHARDS - 1)
+                s = int64(ev.account) & (SHARDS - 1)
                 if step == 1:
                     codes[fill[s]] = 2 * i
                 fill[s] += 1
             if kinds[ev.type, 1] != NO_FACT and ev.peer != NONE:
-                s = np.int64(ev.peer) & (SHARDS - 1)
+                s = int64(ev.peer) & (SHARDS - 1)
                 if step == 1:
                     codes[fill[s]] = 2 * i + 1
                 fill[s] += 1

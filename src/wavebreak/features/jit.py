@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numba
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.numpy_support import carray as numba_carray
 
-Compiled = TypeVar("Compiled", bound=Callable[..., Any])
+Result = TypeVar("Result")
 
 # What LLVM and Numba say of their own types is too little for a strict checker.
 _llvm: Any = ir
@@ -32,6 +33,7 @@ _settings: Any = numba.config
 _njit: Any = numba.njit
 _cfunc: Any = numba.cfunc
 _intrinsic: Any = intrinsic
+_int64: Any = np.int64
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -84,12 +86,13 @@ def _kernel_cache() -> Path:
 
 def compiled(
     signature: Any = None, *, inline: Literal["never", "always"] = "never"
-) -> Callable[[Compiled], Compiled]:
+) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
     """Decorate a function to run as machine code: without the GIL, cached, IEEE division.
 
     `signature` (a Numba signature, such as `"i8(i8, f8[::1])"`, or a list of them) compiles at
     import; without one the first call with new types compiles. `inline="always"` copies the
-    body into callers.
+    body into callers. To a checker of types the result takes anything: what a function takes is
+    settled when it is compiled, and numbers of NumPy and of Python are the same there.
 
     >>> @compiled("f8(f8, f8)")
     ... def ratio(part, whole):
@@ -98,12 +101,12 @@ def compiled(
     inf
     """
 
-    def decorate(function: Compiled) -> Compiled:
+    def decorate(function: Callable[..., Result]) -> Callable[..., Result]:
         with cached_under(_kernel_cache()) as keep:
             options = {"nogil": True, "error_model": "numpy", "inline": inline}
             # A function that lives in no file (typed at a prompt, a doctest) cannot be cached.
             keep = keep and Path(function.__code__.co_filename).exists()
-            dispatcher: Compiled = _njit(signature, cache=keep, **options)(function)
+            dispatcher: Callable[..., Result] = _njit(signature, cache=keep, **options)(function)
         return dispatcher
 
     return decorate
@@ -185,6 +188,9 @@ def _zeros_ahead(_typing: Any, bits: Any) -> Any:
 
     return types.int64(types.int64), generate
 
+
+int64: Callable[[Any], int] = _int64
+"""NumPy's int64, which is what an `int` is in compiled code, and what comes out of it as an int."""
 
 ones: Callable[[int], int] = _intrinsic(_ones)
 """In compiled code: the number of set bits of an int64."""

@@ -36,6 +36,7 @@ from wavebreak.features.memory import (
 from wavebreak.features.pairs import FULL, home
 from wavebreak.features.reading import SIZE, read
 from wavebreak.features.state import (
+    EVENT,
     MET_CHALLENGE,
     MET_LIMIT,
     NONE,
@@ -54,7 +55,7 @@ DELTAS_A_FACT = 32
 """Most contributions that one fact can make (a label makes 4 + 4 + 4, a decision as many)."""
 NO_CHANGE = 255
 AHEAD = 6
-ROW_BYTES, PAIR_BYTES = ROW.itemsize, PAIR.itemsize
+ROW_BYTES, PAIR_BYTES, EVENT_BYTES = ROW.itemsize, PAIR.itemsize, EVENT.itemsize
 
 
 @compiled()
@@ -164,15 +165,11 @@ def judge(
 
 @compiled()
 def _touch(w: Any, row: Any, account: int, position: int, role: int) -> None:
-    touched = touched_of(w)
-    at = np.int64(row.touched)
-    if at >= w.touched_n or touched[at].account != account:
-        at = w.touched_n
-        row.touched = at
-        w.touched_n = at + 1
-        touched[at].account = account
-    touched[at].position = position
-    touched[at].role = role
+    row.newest = (position - w.first) * 2 + role
+    if row.touched != w.epoch + 1:
+        row.touched = w.epoch + 1
+        touched_of(w)[w.touched_n] = account
+        w.touched_n += 1
 
 
 @compiled()
@@ -204,7 +201,7 @@ def _fact(w: Any, sh: Any, ev: Any, role: int, kind: int, position: int) -> None
 @compiled(inline="always")
 def _room(w: Any, sh: Any) -> bool:
     """Whether every buffer and table has room for one more fact."""
-    return (
+    return bool(
         sh.pair_n + 1 < sh.pair_capacity * FULL
         and sh.rare_n + 1 < sh.rare_capacity
         and w.hits_n + 1 < w.hits_size
@@ -249,7 +246,9 @@ def advance(
                 if not _room(w, sh):
                     w.at_fact = i
                     return False
-                if i + AHEAD < end:
+                if i + 2 * AHEAD < end:
+                    code = np.int64(codes[i + 2 * AHEAD])
+                    prefetch(events.ctypes.data + (code >> 1) * EVENT_BYTES)
                     code = np.int64(codes[i + AHEAD])
                     _fetch(sh, events[code >> 1], code & 1)
                 code = np.int64(codes[i])
@@ -282,16 +281,15 @@ def close(shards: Any, w: Any, closed: int) -> bool:
     stands. Returns False when a buffer must be made larger first, like `advance`.
     """
     while w.at_fact < w.touched_n:
-        t = touched_of(w)[w.at_fact]
-        account = np.int64(t.account)
+        account = np.int64(touched_of(w)[w.at_fact])
         w.at_shard = account & (shards.size - 1)
         sh = shards[w.at_shard]
         if not _room(w, sh):
             return False
         row = rows_of(sh)[account >> SHARD_BITS]
         if _moved(w, row, closed):
-            at = np.int64(row.clock) * 1000
-            judge(w, sh, row, t.position, at, account, np.int64(t.role), EPOCH)
+            at, newest = np.int64(row.clock) * 1000, np.int64(row.newest)
+            judge(w, sh, row, w.first + (newest >> 1), at, account, newest & 1, EPOCH)
         w.at_fact += 1
     return True
 

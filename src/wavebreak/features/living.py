@@ -1,4 +1,4 @@
-"""What everything but a message does to a row: registration, sessions, groups, lookups, feedback."""
+"""What all but a message does to a row: registration, sessions, groups, lookups, feedback."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.features.jit import compiled
+from wavebreak.features.jit import compiled, int64
 from wavebreak.features.memory import emit, pairs_of, people_of, rares_of
 from wavebreak.features.pairs import first_of, flags_of, last_of, packed, touched_of
 from wavebreak.features.rings import bump, hop, total
@@ -167,8 +167,8 @@ def lurked(r: Any, now: int) -> None:
 @compiled()
 def credibility(w: Any, reporter: int) -> int:
     """Weight of one report in 1/64: half-trusting strangers, less after each doubtful report."""
-    trusted = np.int64(people_of(w)[reporter].trusted)
-    doubted = np.int64(people_of(w)[reporter].doubted)
+    trusted = int64(people_of(w)[reporter].trusted)
+    doubted = int64(people_of(w)[reporter].doubted)
     return WEIGHT_ONE * (trusted + 3) // (trusted + 2 * doubted + 4)
 
 

@@ -63,7 +63,7 @@ def hits_of(w: Any) -> Any:
 
 @compiled(inline="always")
 def touched_of(w: Any) -> Any:
-    """Accounts touched in the open epoch (dtype TOUCH)."""
+    """Slots of the accounts touched in the open epoch (dtype TOUCH)."""
     return carray(address_as_void_pointer(w.touched), (w.touched_size,), TOUCH)
 
 

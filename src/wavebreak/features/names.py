@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from wavebreak.features.jit import address_as_void_pointer, carray, compiled, prefetch
+from wavebreak.features.jit import address_as_void_pointer, carray, compiled, int64, prefetch
 
 SUBS = 64
 _TABLE = np.dtype(
@@ -20,6 +20,7 @@ _TABLE = np.dtype(
      ("arena_n", "i8")]
 )  # fmt: skip
 FULL = 0.8
+GROWTH = 1.5
 _LONGEST = 128
 BLOCK = 32
 
@@ -52,7 +53,7 @@ def _same(text: Any, begin: int, arena: Any, at: int, length: int) -> bool:
 @compiled(inline="always")
 def _home(h: Any, capacity: int) -> int:
     """Where the search for a name of hash `h` begins: by its top 30 bits, as its tag."""
-    return (np.int64(h >> np.uint64(34)) * capacity) >> 30
+    return (int64(h >> np.uint64(34)) * capacity) >> 30
 
 
 @compiled()
@@ -67,7 +68,7 @@ def _slot(subs: Any, where: Any, text: Any, begin: int, end: int, counts: Any, h
     at = _home(h, sub.capacity)
     while table[at] != 0:
         if table[at] >> 32 == tag:
-            slot = table[at] & 0xFFFFFFFF
+            slot = int64(table[at] & 0xFFFFFFFF)
             place = where[slot]
             if (place >> 48) & 255 == length and _same(
                 text, begin, arena, place & 0xFFFFFFFFFFFF, length
@@ -80,7 +81,7 @@ def _slot(subs: Any, where: Any, text: Any, begin: int, end: int, counts: Any, h
         or counts[0] >= where.size
     ):
         return -1
-    slot = counts[0]
+    slot = int64(counts[0])
     counts[0] += 1
     for j in range(length):
         arena[sub.arena_n + j] = text[begin + j]
@@ -139,9 +140,9 @@ def _intern(
                     subs, where, texts, offsets[i], offsets[i + 1], counts, hashes[i - block]
                 )
                 if slot < 0:
-                    return np.int64(i)
+                    return int64(i)
                 out[i] = slot
-    return np.int64(out.size)
+    return int64(out.size)
 
 
 @compiled()
@@ -156,7 +157,7 @@ def _move(old: Any, new: Any) -> None:
 
 
 def buffers(column: pa.Array) -> tuple[Any, Any, Any]:
-    """Offsets (int32 or int64), bytes and validity of a string column, without copying the bytes."""
+    """Offsets (int32 or int64), bytes and validity of a string column; the bytes are not copied."""
     wide = pa.types.is_large_string(column.type)
     width = np.int64 if wide else np.int32
     _, where, text = column.buffers()
@@ -182,8 +183,9 @@ class Names:
         self.seed = seed
         self.counts = np.zeros(1, np.int64)
         self.where = np.zeros(4096, np.int64)
-        self.tables = [np.zeros(64, np.int64) for _ in range(SUBS)]
-        self.arenas = [np.zeros(1024, np.uint8) for _ in range(SUBS)]
+        # Tables of different sizes fill up at different times: no two grow in one breath.
+        self.tables = [np.zeros(int(64 * GROWTH ** (s / SUBS)), np.int64) for s in range(SUBS)]
+        self.arenas = [np.zeros(int(1024 * GROWTH ** (s / SUBS)), np.uint8) for s in range(SUBS)]
         self.subs = np.zeros(SUBS, _TABLE)
         self._point()
 
@@ -206,11 +208,11 @@ class Names:
         for s in range(SUBS):
             sub = self.subs[s]
             if sub["n"] + 1 > sub["capacity"] * FULL:
-                table = np.zeros(int(sub["capacity"] * 1.5) + 1, np.int64)
+                table = np.zeros(int(sub["capacity"] * GROWTH) + 1, np.int64)
                 _move(self.tables[s], table)
                 self.tables[s] = table
             if sub["arena_n"] + _LONGEST * 2 > sub["arena_size"]:
-                arena = np.zeros(int(sub["arena_size"] * 1.5) + _LONGEST * 4, np.uint8)
+                arena = np.zeros(int(sub["arena_size"] * GROWTH) + _LONGEST * 4, np.uint8)
                 arena[: sub["arena_n"]] = self.arenas[s][: sub["arena_n"]]
                 self.arenas[s] = arena
         self._point()

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.features.jit import compiled
+from wavebreak.features.jit import compiled, int64
 from wavebreak.features.state import FORGET, PAIR
 
 FULL = 0.85
@@ -24,7 +24,7 @@ def _home(key: Any, capacity: int) -> int:
     mixed = key * np.uint64(0x9E3779B97F4A7C15)
     mixed ^= mixed >> np.uint64(29)
     mixed *= np.uint64(0xBF58476D1CE4E5B9)
-    return np.int64(((mixed >> np.uint64(32)) * np.uint64(capacity)) >> np.uint64(32))
+    return int64(((mixed >> np.uint64(32)) * np.uint64(capacity)) >> np.uint64(32))
 
 
 @compiled()
@@ -61,25 +61,25 @@ def put(pairs: Any, at: int, owner: int, peer: int) -> int:
 @compiled(inline="always")
 def flags_of(value: Any) -> int:
     """The seven flags of an entry's value."""
-    return np.int64(value & np.uint64(127))
+    return int64(value & np.uint64(127))
 
 
 @compiled(inline="always")
 def first_of(value: Any) -> int:
     """Bucket (5,760 s) of the first send that opened the chat."""
-    return np.int64((value >> np.uint64(7)) & np.uint64(0xFFFFF))
+    return int64((value >> np.uint64(7)) & np.uint64(0xFFFFF))
 
 
 @compiled(inline="always")
 def last_of(value: Any) -> int:
     """Bucket (5,760 s) of the last send."""
-    return np.int64((value >> np.uint64(27)) & np.uint64(0xFFFFF))
+    return int64((value >> np.uint64(27)) & np.uint64(0xFFFFF))
 
 
 @compiled(inline="always")
 def touched_of(value: Any) -> int:
     """Bucket (40,320 s) of the last touch."""
-    return np.int64(value >> np.uint64(47))
+    return int64(value >> np.uint64(47))
 
 
 @compiled(inline="always")

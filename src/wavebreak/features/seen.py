@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from wavebreak.features.jit import address_as_void_pointer, carray, compiled, prefetch
+from wavebreak.features.jit import address_as_void_pointer, carray, compiled, int64, prefetch
 from wavebreak.features.names import BLOCK, FULL, SUBS, buffers, mixed
 
 _SEEN = np.dtype([("low", "u8"), ("high", "u8")])
@@ -15,7 +15,7 @@ _SEEN = np.dtype([("low", "u8"), ("high", "u8")])
 
 @compiled(inline="always")
 def _cell(high: Any, size: int) -> int:
-    return np.int64(((high >> np.uint64(33)) * np.uint64(size)) >> np.uint64(31))
+    return int64(((high >> np.uint64(33)) * np.uint64(size)) >> np.uint64(31))
 
 
 @compiled()
@@ -59,7 +59,7 @@ def _repeated(
             low, high = lows[i - block], highs[i - block]
             s = np.int64((low >> np.uint64(1)) & np.uint64(SUBS - 1))
             if filled[s] + 1 > sizes[s] * FULL:
-                return np.int64(i)
+                return int64(i)
             table = carray(address_as_void_pointer(tables[s]), (sizes[s],), _SEEN)
             old = carray(address_as_void_pointer(older[s]), (older_sizes[s],), _SEEN)
             if older_sizes[s] > 1 and _has(old, low, high):
@@ -68,7 +68,7 @@ def _repeated(
                 new = _put(table, low, high)
                 filled[s] += new
                 out[i] = new == 0
-    return np.int64(out.size)
+    return int64(out.size)
 
 
 @compiled()
@@ -76,6 +76,11 @@ def _rehash(old: Any, new: Any) -> None:
     for i in range(old.size):
         if old[i].low != np.uint64(0):
             _put(new, old[i].low, old[i].high)
+
+
+def _fresh() -> list[Any]:
+    """Tables of different sizes, which fill up at different times: no two grow in one breath."""
+    return [np.zeros(64 + s, _SEEN) for s in range(SUBS)]
 
 
 class Seen:
@@ -92,13 +97,13 @@ class Seen:
     def __init__(self, *, limit: int = 1 << 25) -> None:
         self.limit = limit
         self.filled = np.zeros(SUBS, np.int64)
-        self.tables = [np.zeros(64, _SEEN) for _ in range(SUBS)]
+        self.tables = _fresh()
         self.older = [np.zeros(1, _SEEN) for _ in range(SUBS)]
 
     def _grow(self) -> None:
         if int(self.filled.sum()) >= self.limit:
             self.older = self.tables
-            self.tables = [np.zeros(64, _SEEN) for _ in range(SUBS)]
+            self.tables = _fresh()
             self.filled[:] = 0
         for s in range(SUBS):
             if self.filled[s] + 1 > self.tables[s].size * FULL:

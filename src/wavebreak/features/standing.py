@@ -17,7 +17,8 @@ def _bad(entity: str, sources: tuple[str, ...], innocent: str) -> F:
         f"Of the accounts established on this {entity} (three mutual contacts, known for six "
         "hours) or acted on there (while messaging, on feedback, by review, by a label `abusive`), "
         "the share of the latter, as of the last epoch, drawn to 0.02 by a prior of twenty: "
-        "(bad + 0.4) / (good + bad + 20). A label `benign` takes one off where the account stands.",
+        "(bad + 0.4) / (good + bad + 20). A label `benign` takes one off where the account "
+        "stood when it was acted on, wherever it stands now.",
         sources, innocent, f"a fresh {entity} for every account",
     )  # fmt: skip
 

@@ -41,7 +41,7 @@ ROW = _layout(
     # What every fact touches, within the first cache line: when, standing, totals, chats met.
     ("fired", "i8"), ("clock", "u4"), ("first_seen", "u4"), ("until", "u4"), ("touched", "u4"),
     ("received", "u4"), ("inbound", "u4"), ("mutual", "u4"), ("young_bits", "u4"), ("rare", "u4"),
-    ("reads", "u4"), ("read_by", "u4"), ("one_way_run", "u2"), ("flags", "u2"),
+    ("reads", "u4"), ("read_by", "u4"), ("newest", "u4"), ("one_way_run", "u2"), ("flags", "u2"),
     ("standing", "u1"), ("young_n", "u1"), ("strikes", "u1"), ("worst", "u1"),
     # Rhythm: blocks of sixteen log gaps (1/256 log2 ms), the one being filled and the one before.
     ("last_sent", "i8"), ("typing_at", "i8"), ("typing_peer", "u4"), ("hopped", "u4"),
@@ -58,7 +58,7 @@ ROW = _layout(
     # Who and where.
     ("registered", "u4"), ("network", "u4"), ("block", "u4"), ("device", "u4"), ("client", "u4"),
     ("device_changed", "u4"), ("linked", "u4"), ("firsts_on_device", "u2"),
-    ("cold_n", "u1"), ("hunted_n", "u1"), ("device_changes", "u1"), ("attempts", "u1"),
+    ("cold_n", "u1"), ("device_changes", "u1"), ("attempts", "u1"),
     ("verification", "u1"), ("channel", "u1"),
     # The day; volume, first contacts, distinct peers, replies by the bucket of first contact.
     ("hour_s", "u4"), ("hour_n", "u2"), ("week", "u2"), ("hours", ("u1", (24,))),
@@ -76,7 +76,8 @@ RARE = _layout(
     ("unproven_7d", _U1), ("blocks_7d", _U1), ("block_weight_7d", _U2),
     ("joined", "u4"), ("wrote_group", "u4"), ("answered", "u4"), ("refused", "u4"),
     ("created", "u4"), ("added", "u4"), ("reports", "u4"), ("reported", "u4"),
-    ("reports_before", "u4"), ("reported_before", "u4"), ("reporters", ("u4", (4,))), ("blamed", ("u4", (4,))),
+    ("reports_before", "u4"), ("reported_before", "u4"), ("reporters", ("u4", (4,))),
+    ("blamed", ("u4", (4,))),
     ("reporter_n", "u4"), ("action_at", "i8"), ("action_position", "i8"), ("action_stage", "u1"),
     ("changes_after_answer", "u1"), ("challenges_failed", "u1"), ("met", "u1"),
 )  # fmt: skip
@@ -143,13 +144,14 @@ WORKER = np.dtype(
         "rules", "decide", "refuse", "policy", "wake", "keep", "registration", "messaging",
         "enabled", "enforced", "grace_s", "benign_grace_s", "enforce",
         # The open epoch; where the work stands.
-        "epoch", "at_shard", "at_fact",
+        "epoch", "first", "at_shard", "at_fact",
     )]
 )  # fmt: skip
 """What one worker holds: where things lie, how full they are, and the policy in force."""
 
-TOUCH = np.dtype([("position", "i8"), ("account", "u4"), ("role", "u4")])
-"""An account touched in the open epoch, and its newest fact."""
+TOUCH = np.dtype("u4")
+"""The slot of an account touched in the open epoch; ROW.touched holds that epoch plus one, and
+ROW.newest its newest fact: position in the log less the epoch's first, times two, plus the role."""
 
 
 def digest() -> str:

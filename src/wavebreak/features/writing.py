@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.features.jit import compiled
+from wavebreak.features.jit import compiled, int64
 from wavebreak.features.memory import emit, pairs_of, people_of
 from wavebreak.features.pairs import (
     find,
@@ -151,7 +151,7 @@ def _quiet(row: Any) -> None:
 def _hour(row: Any, now: int) -> None:
     # Plus one, so that zero still means "none yet".
     week = now // 604_800 + 1
-    old = np.int64(row.week)
+    old = int64(row.week)
     hour = (now // 3600) % 24
     halved = (week > old and old > 0) or row.hours[hour] == 255
     if halved:
@@ -175,8 +175,9 @@ def _hour(row: Any, now: int) -> None:
 
 @compiled()
 def volume(row: Any, ev: Any, now: int) -> bool:
-    """Count a send in the windows, the rhythm and the day; False when it is the same send to one
-    more recipient.
+    """Count a send in the windows, the rhythm and the day.
+
+    False when it is the same send to one more recipient.
     """
     clock = np.int64(row.clock)
     if (ev.flags & BROADCAST) != 0 and row.last_sent == ev.ts + 1:
@@ -192,7 +193,7 @@ def volume(row: Any, ev: Any, now: int) -> bool:
         _gap(row, log2(ev.ts + 1 - row.last_sent))
     row.last_sent = max(row.last_sent, ev.ts + 1)
     if ev.size > 0:
-        size = np.int64(min(np.int64(ev.size), 65535))
+        size = min(int64(ev.size), 65535)
         seen = False
         for j in range(4):
             seen |= np.int64(row.sizes[j]) == size
@@ -269,7 +270,6 @@ def _first_contact(w: Any, row: Any, ev: Any, flags: int, now: int) -> None:
         row.cold_bits = push(row.cold_bits, stranger)
         row.cold_n = min(np.int64(row.cold_n) + 1, 32)
     row.hunted_bits = push(row.hunted_bits, people_of(w)[ev.peer].hunted > 0)
-    row.hunted_n = min(np.int64(row.hunted_n) + 1, 32)
     if row.device_changed > 0 or row.linked > 0:
         row.firsts_on_device = min(np.int64(row.firsts_on_device) + 1, 65535)
     if stranger:
@@ -281,8 +281,9 @@ def _first_contact(w: Any, row: Any, ev: Any, flags: int, now: int) -> None:
 
 @compiled()
 def sent(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> tuple[bool, bool]:
-    """A one-to-one send. Returns (it opened a chat, it went to a stranger: someone who never wrote
-    to the account, has no address-book tie and does not have it in contacts).
+    """A one-to-one send. Returns (it opened a chat, it went to a stranger).
+
+    A stranger never wrote to the account, has no address-book tie and does not have it in contacts.
     """
     pairs = pairs_of(sh)
     at = pair(sh, local, ev.peer, now)
@@ -309,8 +310,9 @@ def sent(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> tuple[bool
 
 @compiled()
 def received(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> bool:
-    """A message from a peer. Never counts against the receiver. True when the account has become
-    established by it (then its networks are credited).
+    """A message from a peer. Never counts against the receiver.
+
+    True when the account has become established by it (then its networks are credited).
     """
     pairs = pairs_of(sh)
     at = pair(sh, local, ev.account, now)
@@ -327,7 +329,7 @@ def received(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> bool:
             hopped(row)
             bump(row.replied_7d, first_of(value) // 7, np.int64(row.clock) // 40320, 1, 65535)
     pairs[at].value = packed(flags | REPLIED, first_of(value), last_of(value), touched_of(value))
-    return (
+    return bool(
         row.mutual >= ESTABLISHED_CONTACTS
         and (row.flags & CREDITED) == 0
         and np.int64(row.clock) - (np.int64(row.first_seen) - 1) >= ESTABLISHED_S

@@ -13,7 +13,6 @@ from wavebreak.features.state import (
     MET_LIMIT,
     OUTCOMES,
     RARE,
-    ROW,
     SHARDS,
     STAGES,
 )
@@ -46,7 +45,6 @@ def _of_shard(engine: Engine, s: int) -> tuple[Any, dict[str, pa.Array]]:
 
 
 def _columns(rows: Any, rares: Any) -> dict[str, pa.Array]:
-    assert rows.dtype == ROW
     acted = rares["action_at"] > 0
     stage = np.array((*STAGES, "review"))[np.minimum(rares["action_stage"], 3)]
     reported = acted & (rares["reported_before"] > 0)

@@ -71,7 +71,8 @@ def _feedback(story: Story) -> Iterator[Gift]:
     """Labels, and what they and reports say of reporters and targets."""
     reports = {i: known for i, _, known in story.complaints("reported_by")}
     first = {id(fact): known for fact, known in story.first_contacts}
-    blamed = abusive = False
+    blamed: list[Gift] | None = None
+    abusive = False
     waiting: list[str] = []
     targets: list[str] = []
     for i, fact in enumerate(story.facts):
@@ -92,10 +93,12 @@ def _feedback(story: Story) -> Iterator[Gift]:
             for reporter in waiting:
                 yield Gift(fact.epoch, "trusted" if abusive else "doubted", reporter, 1)
             waiting = []
-            if abusive and not blamed:
-                yield from _everywhere(story, i, "bad", 1)
+            if abusive and blamed is None:
+                blamed = list(_everywhere(story, i, "bad", 1))
+                yield from blamed
                 for target in targets:
                     yield Gift(fact.epoch, "hunted", target, 1)
-            if blamed and not abusive:
-                yield from _everywhere(story, i, "bad", -1)
-            blamed = abusive
+            if not abusive:
+                for gift in blamed or ():
+                    yield gift._replace(epoch=fact.epoch, amount=-1)
+                blamed = None
