@@ -59,12 +59,12 @@ ROW = _layout(
     ("registered", "u4"), ("network", "u4"), ("block", "u4"), ("device", "u4"), ("client", "u4"),
     ("device_changed", "u4"), ("linked", "u4"), ("firsts_on_device", "u2"),
     ("cold_n", "u1"), ("device_changes", "u1"), ("attempts", "u1"),
-    ("verification", "u1"), ("channel", "u1"),
+    ("verification", "u1"), ("channel", "u1"), ("quiet", "u1"),
     # The day; volume, first contacts, distinct peers, replies by the bucket of first contact.
     ("hour_s", "u4"), ("hour_n", "u2"), ("week", "u2"), ("hours", ("u1", (24,))),
     ("sends_15s", _U1), ("sends_5m", _U1), ("first_1h", _U1), ("network_changes", _U1),
     ("sends_1h", _U2), ("sends_1d", _U2), ("sends_7d", _U2), ("first_1d", _U2), ("first_7d", _U2),
-    ("peers_1d", _U2), ("replied_7d", _U2), ("quiet", "u1"),
+    ("peers_1d", _U2), ("replied_7d", _U2),
 )  # fmt: skip
 """One account. See `bytes_an_account`."""
 
