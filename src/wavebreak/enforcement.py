@@ -49,8 +49,8 @@ MEANING: dict[str, tuple[str, str]] = {
     "allow": ("nothing is refused", "none needed"),
     "observe": ("nothing is refused; the account is watched", "ends by itself"),
     "challenge": (
-        "new chats, new groups, adding members and linking companion devices wait until a challenge "
-        "is passed",
+        "new chats, new groups, adding members and linking companion devices wait until a "
+        "challenge is passed",
         "ends when the challenge is passed, or by itself",
     ),
     "limit": ("new chats above a daily quota are refused", "ends by itself, or on appeal"),

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
+from typer.core import TyperGroup
 
 from wavebreak import __version__
 
+VERBS = (
+    "demo", "run", "evaluate", "explain", "simulate", "import", "profile", "rules", "features",
+    "warm",
+)  # fmt: skip
+"""In the order in which they are wanted, and listed."""
+
+
+class _InOrder(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Name the verbs as `VERBS` has them; one that it does not have comes last."""
+        return sorted(self.commands, key=lambda verb: (*VERBS, verb).index(verb))
+
+
 app = typer.Typer(
     name="wavebreak",
+    cls=_InOrder,
     help="Detect bulk, automated and non-personal messaging from metadata alone, and act on it.",
     epilog="Start with `wavebreak demo`; then `wavebreak run EVENTS -o OUT` on your own events.",
     no_args_is_help=True,

@@ -22,7 +22,34 @@ PolicyDir = Annotated[
 ]
 
 
-def _run(title: str, source: Path, directory: Path, **options: Any) -> dict[str, Any]:
+Events = Annotated[
+    str,
+    typer.Argument(help="Events: .jsonl .json .parquet .arrow (also .gz .zst), a directory "
+                        "with one, or - for JSON Lines on standard input."),
+]  # fmt: skip
+Out = Annotated[Path, typer.Option("--out", "-o", help="Directory to write.")]
+Enforce = Annotated[
+    bool,
+    typer.Option("--enforce/--shadow", help="Drop what decisions would have refused, or only "
+                                            "write decisions down."),
+]  # fmt: skip
+Shards = Annotated[int, typer.Option(min=1, max=64, help="Worker threads.")]
+Batch = Annotated[int, typer.Option(min=1, max=1_000_000, help="Events a batch.")]
+ProfileFile = Annotated[
+    Path | None, typer.Option(help="What the stream carries (default: beside EVENTS).")
+]
+Key = Annotated[Path | None, typer.Option(help="Key file of the privacy edge (made at first use).")]
+IpDatabase = Annotated[
+    Path | None, typer.Option(help="MaxMind-format file for AS numbers and countries.")
+]
+Lateness = Annotated[int, typer.Option(min=0, help="Seconds an event may be late.")]
+Resume = Annotated[Path | None, typer.Option(help="Begin with the state of a snapshot.")]
+Snapshot = Annotated[
+    Path | None, typer.Option(help="Write a snapshot at the end; the last epoch stays open.")
+]
+
+
+def _run(title: str, source: Path | str, directory: Path, **options: Any) -> dict[str, Any]:
     with bar(title) as show:
         return pipeline.run(source, directory, progress=lambda p: show(p.share, pace(p)), **options)
 
@@ -32,43 +59,17 @@ def _run(title: str, source: Path, directory: Path, **options: Any) -> dict[str,
     "--labels world/labels.csv -o out`; `zcat log.gz | wavebreak run - --profile p.json -o out`"
 )
 def run(
-    events: Annotated[
-        str,
-        typer.Argument(help="Events: .jsonl .json .parquet .arrow (also .gz .zst), a directory "
-                            "with one, or - for JSON Lines on standard input."),
-    ],
-    out_path: Annotated[Path, typer.Option("--out", "-o", help="Directory to write.")],
-    policy: PolicyDir = None,
-    enforce: Annotated[
-        bool,
-        typer.Option("--enforce/--shadow", help="Drop what decisions would have refused, or only "
-                                                "write decisions down."),
-    ] = False,
-    shards: Annotated[int, typer.Option(min=1, max=64, help="Worker threads.")] = 1,
-    batch: Annotated[int, typer.Option(min=1, max=1_000_000, help="Events a batch.")] = 50_000,
-    labels: Labels = None,
-    profile: Annotated[
-        Path | None, typer.Option(help="What the stream carries (default: beside EVENTS).")
-    ] = None,
-    key: Annotated[
-        Path | None, typer.Option(help="Key file of the privacy edge (made at first use).")
-    ] = None,
-    ip_database: Annotated[
-        Path | None, typer.Option(help="MaxMind-format file for AS numbers and countries.")
-    ] = None,
-    lateness: Annotated[int, typer.Option(min=0, help="Seconds an event may be late.")] = 60,
-    resume: Annotated[Path | None, typer.Option(help="Begin with the state of a snapshot.")] = None,
-    snapshot: Annotated[
-        Path | None, typer.Option(help="Write a snapshot at the end; the last epoch stays open.")
-    ] = None,
+    events: Events, out_path: Out, policy: PolicyDir = None, enforce: Enforce = False,
+    shards: Shards = 1, batch: Batch = 50_000, labels: Labels = None, profile: ProfileFile = None,
+    key: Key = None, ip_database: IpDatabase = None, lateness: Lateness = 60,
+    resume: Resume = None, snapshot: Snapshot = None,
 ) -> None:  # fmt: skip
     """Decide on a file of events: writes decisions, accounts, refusals and a summary."""
-    source = Path(events) if events != "-" else events
     told = _run(
-        "run", source, out_path, policy=rules.load(policy), edge=Edge(load_key(key), ip_database),
-        profile_path=profile, enforce=enforce, workers=shards, batch=batch, lateness_s=lateness,
-        resume=resume, keep=snapshot,
-    )  # type: ignore[arg-type]  # fmt: skip
+        "run", Path(events) if events != "-" else events, out_path, policy=rules.load(policy),
+        edge=Edge(load_key(key), ip_database), profile_path=profile, enforce=enforce,
+        workers=shards, batch=batch, lateness_s=lateness, resume=resume, keep=snapshot,
+    )  # fmt: skip
     summary(told, out_path)
     if labels:
         evaluation.print_tables(evaluation.evaluate(out_path, labels), out)
@@ -128,9 +129,7 @@ def explain_account(
 
 @app.command(epilog="Example: `wavebreak demo -o demo-out`")
 def demo(
-    out_path: Annotated[
-        Path, typer.Option("--out", "-o", help="Directory to write.")
-    ] = Path("demo-out"),
+    out_path: Out = Path("demo-out"),
     people: Annotated[int, typer.Option(help="Ordinary people.")] = 2000,
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 1,
 ) -> None:  # fmt: skip

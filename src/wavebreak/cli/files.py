@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
+import pyarrow as pa
 import typer
 from rich.table import Table
 
@@ -84,7 +86,7 @@ def learn_profile(
     path = events_file(events)
     with bar("profile") as show:
 
-        def logs():  # type: ignore[no-untyped-def]
+        def logs() -> Iterator[pa.RecordBatch]:
             for batch in read(path, Edge(load_key(key))):
                 show(batch.progress, "")
                 yield batch.log
