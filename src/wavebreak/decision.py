@@ -43,9 +43,9 @@ def step(policy: Any, hits: int, standing: int, until: int, strikes: int, now: i
     Returns `UNCHANGED`, or outcome | rule << 8 | end << 16, where end 0 means "does not end".
 
     >>> policy = numbers([(RESTRICT, 3600), (BAN, 0)], suspend_after=3, double_at_most=4, quota=5)
-    >>> step(policy, 0b01, ALLOW, 0, 0, 1000) == RESTRICT | 0 << 8 | 4600 << 16
+    >>> int(step(policy, 0b01, ALLOW, 0, 0, 1000)) == RESTRICT | 0 << 8 | 4600 << 16
     True
-    >>> step(policy, 0b11, ALLOW, 0, 0, 1000) == BAN | 1 << 8
+    >>> int(step(policy, 0b11, ALLOW, 0, 0, 1000)) == BAN | 1 << 8
     True
     >>> step(policy, 0b01, BAN, 0, 1, 1000)
     -1
