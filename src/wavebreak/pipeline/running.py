@@ -31,7 +31,7 @@ from wavebreak.rules import Policy
 REFUSED_KEPT = 1_000
 AHEAD = 4
 """Batches that the reader may be ahead of the kernel: memory stays bounded."""
-LEARN_BATCHES = 20
+LEARN_BATCHES = 4
 
 
 @dataclass(frozen=True)
