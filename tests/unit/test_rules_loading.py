@@ -31,6 +31,7 @@ STANDING = """
 new_chats_1d = 5
 suspend_after = 3
 double_at_most = 2
+observe = "24h"
 grace = "1h"
 benign_grace = "7d"
 """
@@ -174,7 +175,7 @@ def test_actions_and_standing_are_checked_as_rules_are(
 def test_the_numbers_of_standing_are_the_policys(directory: Policies) -> None:
     standing = load(shipped=directory(bulk=RULE)).standing
     assert (standing.new_chats_1d, standing.suspend_after, standing.double_at_most) == (5, 3, 2)
-    assert (standing.grace, standing.benign_grace) == ("1h", "7d")
+    assert (standing.observe, standing.grace, standing.benign_grace) == ("24h", "1h", "7d")
 
 
 def test_a_file_of_the_same_name_takes_the_place_of_the_shipped_one(directory: Policies) -> None:
