@@ -1,4 +1,4 @@
-"""A run over a file: read and fan out in one thread, decide in another, write what came of it."""
+"""A run over a file: read, fan out and decide, each in a thread; write what came of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import msgspec
 import pyarrow.parquet as pq
@@ -28,9 +28,11 @@ from wavebreak.pipeline.engine import Engine
 from wavebreak.profile import Profile
 from wavebreak.rules import Policy
 
+Item = TypeVar("Item")
+
 REFUSED_KEPT = 1_000
 AHEAD = 4
-"""Batches that the reader may be ahead of the kernel: memory stays bounded."""
+"""Batches that one stage may be ahead of the next: memory stays bounded."""
 LEARN_BATCHES = 4
 
 
@@ -103,7 +105,7 @@ def run(
         (out / "decisions.jsonl").open("wb") as decisions,
         (out / "refused.jsonl").open("wb") as refused,
     ):
-        for piece in _ahead(source, edge, batch, engine):
+        for piece in _ahead(_pieces(source, edge, batch, engine)):
             _take(engine, piece, tally, decisions, refused)
             seconds = time.perf_counter() - start
             progress(Progress(piece.share, tally.events, tally.decisions, seconds))
@@ -144,38 +146,45 @@ def _write(made: Any, tally: _Tally, file: IO[bytes]) -> None:
         tally.stages[decision.stage] += 1
 
 
-def _ahead(source: Path | str, edge: Edge, batch: int, engine: Engine) -> Iterator[_Piece]:
-    """Read, decode and fan out in a thread, a few batches ahead of the kernel."""
-    pieces: queue.Queue[_Piece | BaseException | None] = queue.Queue(AHEAD)
+def _pieces(source: Path | str, edge: Edge, batch: int, engine: Engine) -> Iterator[_Piece]:
+    """Batches of the file, fanned out."""
+    for b in _ahead(read(source, edge, batch=batch)):
+        segments = list(engine.fanout.segments(b.log))
+        yield _Piece(segments, b.refused, b.read, b.log.num_rows, b.progress)
+
+
+def _ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """Run an iterator in a thread of its own, at most AHEAD items ahead of who takes them."""
+    made: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(AHEAD)
     stop = threading.Event()
 
-    def put(piece: _Piece | BaseException | None) -> bool:
+    def put(item: Item | None, error: BaseException | None) -> None:
         while not stop.is_set():
             try:
-                pieces.put(piece, timeout=0.1)
+                return made.put((item, error), timeout=0.1)
             except queue.Full:
                 continue
-            return True
-        return False
 
     def work() -> None:
         try:
-            for b in read(source, edge, batch=batch):
-                segments = list(engine.fanout.segments(b.log))
-                piece = _Piece(segments, b.refused, b.read, b.log.num_rows, b.progress)
-                if not put(piece):
+            for item in items:
+                put(item, None)
+                if stop.is_set():
                     return
-            put(None)
+            put(None, None)
         except BaseException as error:
-            put(error)
+            put(None, error)
 
-    thread = threading.Thread(target=work, name="wavebreak-reader", daemon=True)
+    thread = threading.Thread(target=work, name="wavebreak-ahead", daemon=True)
     thread.start()
     try:
-        while (piece := pieces.get()) is not None:
-            if isinstance(piece, BaseException):
-                raise piece
-            yield piece
+        while True:
+            item, error = made.get()
+            if error is not None:
+                raise error
+            if item is None:
+                return
+            yield item
     finally:
         stop.set()
         thread.join()
