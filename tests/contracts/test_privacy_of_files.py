@@ -25,7 +25,7 @@ def _lines() -> list[str]:
         {"id": "x3", "ts": "planted-words-of-a-message", "type": "message.sent", "account": "a",
          "peer": "b"},
         {"id": "x4", "ts": 4_000, "type": "account.registered", "account": "c",
-         "phone": PHONE + "999", "ip": IP},
+         "phone": PHONE + "99999", "ip": IP},
     ]  # fmt: skip
     sends = [
         {"id": f"s{i}", "ts": 5_000 + 100 * i, "type": "message.sent", "account": "a",
