@@ -9,10 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from wavebreak.decision import BAN, CHALLENGE, LIMIT, OBSERVE, QUOTA, RESTRICT, SUSPEND
+from wavebreak.features.catalog import KINDS
 
-SENT, SENT_GROUP, SESSION, TYPING, LOOKED_UP = 3, 4, 1, 2, 9
-GROUP_CREATED, MEMBER_ADDED, RECEIVED, ADDED_TO_GROUP = 12, 13, 5, 14
-"""Kinds of fact (codes of `features.catalog.KINDS`; a contract test holds them together)."""
+SENT, SENT_GROUP, SESSION, TYPING, LOOKED_UP = (
+    KINDS.index(kind) for kind in ("sent", "sent_group", "session", "typing", "looked_up")
+)
+GROUP_CREATED, MEMBER_ADDED, RECEIVED, ADDED_TO_GROUP = (
+    KINDS.index(kind) for kind in ("group_created", "member_added", "received", "added_to_group")
+)
 
 
 def refuses(policy: Any, standing: int, kind: int, opens: int, linked: int, opened: int) -> int:

@@ -300,16 +300,6 @@ class Core:
         kernel.look(worker.record, self.shards[slot % SHARDS], slot // SHARDS)
         return worker.values.copy()
 
-    def gathered(self) -> tuple[Any, Any]:
-        """Rows of all accounts by slot (dtype ROW), and their rare rows (zeros where none)."""
-        rows, rares = np.zeros(self.accounts, ROW), np.zeros(self.accounts, RARE)
-        for s in range(SHARDS):
-            mine = rows[s::SHARDS]
-            mine[:] = self.rows[s][: mine.size]
-            there = np.flatnonzero(mine["rare"] > 0)
-            rares[s::SHARDS][there] = self.rares[s][mine["rare"][there].astype(np.int64) - 1]
-        return rows, rares
-
     def nbytes(self) -> dict[str, int]:
         """Bytes in use by rows, rare rows, pairs (whole tables) and shared state."""
         rares = int(self.shards["rare_n"].sum()) * RARE.itemsize

@@ -9,10 +9,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-OUTCOMES = ("allow", "observe", "challenge", "limit", "restrict", "suspend", "ban")
-"""From least to most severe; a code is an index."""
-
-STAGES = ("registration", "messaging", "feedback", "review")
+from wavebreak.features.state import OUTCOMES as OUTCOMES
+from wavebreak.features.state import STAGES as STAGES
 
 TIMED = frozenset({"challenge", "limit", "restrict", "suspend"})
 """Outcomes that end by themselves, and so need `for`."""
