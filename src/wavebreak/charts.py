@@ -178,6 +178,50 @@ def spreads(name: str, title: str, labels: Sequence[str], values: Sequence[Sprea
         return _svg(figure, name, title, about)
 
 
+class Line(NamedTuple):
+    """One line of a plot: what it is, its points, and whether it is a mere guide (dashed, grey)."""
+
+    label: str
+    x: Sequence[float]
+    y: Sequence[float]
+    guide: bool = False
+
+
+def curves(
+    name: str,
+    title: str,
+    lines: Sequence[Line],
+    *,
+    across: str,
+    up: str,
+    log: str = "",
+    marks: bool = False,
+) -> str:
+    """Draw lines over one pair of axes named `across` and `up`.
+
+    `log` names the logarithmic axes ("x", "y" or "xy"; from 0 on they begin linearly); `marks`
+    sets a mark on every point.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(_WIDTH_IN, 4.2), layout="constrained")
+        axes = figure.subplots()
+        colours = iter((BLUE, ORANGE, GREEN, PURPLE, RED, "#b08800", "#7a0019", "#1b1f24") * 4)
+        for line in lines:
+            colour = GREY if line.guide else next(colours)
+            axes.plot(
+                line.x, line.y, color=colour, ls="--" if line.guide else "-", lw=1.8,
+                marker="o" if marks and not line.guide else "", ms=5, label=line.label,
+            )  # fmt: skip
+        for letter in log:
+            axes.set(**{f"{letter}scale": "symlog"})
+        axes.set_xlabel(across)
+        axes.set_ylabel(up)
+        axes.grid(True)
+        figure.legend(loc="outside lower center", ncols=3, frameon=False)
+        ends = [f"{v.label}: {v.y[-1]:.3g} at {v.x[-1]:.3g}" for v in lines if len(v.x)]
+        return _svg(figure, name, title, "; ".join(ends))
+
+
 def _thin(times: Times, window: tuple[int, int]) -> Times:
     """Keep at most one mark a column of the picture."""
     inside = times[(times >= window[0]) & (times <= window[1])]
