@@ -1,1 +1,1 @@
-"""From labelled runs to a model directory with its card: points, labels, splits, fit, thresholds."""
+"""From labelled runs to a model directory with its card."""
