@@ -5,12 +5,13 @@ A conversation is one row of `Chats`; `talk` plays all of them at once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from wavebreak.simulator.log import ABSENT, Bools, Floats, Ints
-from wavebreak.simulator.places import HOUR, MINUTE, SECOND
+from wavebreak.simulator.manners import Style, brief
+from wavebreak.simulator.places import MINUTE, SECOND
 from wavebreak.simulator.scene import Scene
 
 MEDIA = ("none", "image", "audio", "sticker", "video", "document")
@@ -22,54 +23,6 @@ LONGEST_TYPING = 4 * MINUTE
 _LONG_AGO = 1 << 40
 _MEDIA_BYTES = np.log([1, 120e3, 30e3, 25e3, 2.5e6, 200e3])
 _MEDIA_SPREAD = np.array([0.0, 0.7, 1.0, 0.5, 1.2, 1.3])
-
-
-@dataclass(frozen=True, slots=True)
-class Style:
-    """How people converse. Times are milliseconds; spreads are sigmas of natural logarithms.
-
-    `turn_first`: the chance that the first message is followed by the other; `turn`: any later.
-    `answer_gap` and `own_gap` are median gaps before the other's and before one's own next
-    message. Text has `characters` (median) and becomes `overhead` bytes of ciphertext and blocks
-    of 16. `media` are shares of MEDIA. `speed` is typed characters a second. A message is
-    delivered after `deliver` (median), or, for `offline` of them, after `offline_delay`; it is
-    read after `look`, unless `unread`. `dead` of messages cannot be delivered at all.
-    """
-
-    turn_first: float = 0.78
-    turn: float = 0.56
-    answer_gap: float = 28 * SECOND
-    answer_spread: float = 1.35
-    own_gap: float = 9 * SECOND
-    own_spread: float = 1.15
-    longest_gap: float = 5 * HOUR
-    characters: float = 26.0
-    characters_spread: float = 0.95
-    overhead: int = 96
-    media: tuple[float, ...] = (0.85, 0.06, 0.035, 0.035, 0.01, 0.01)
-    speed: float = 4.0
-    speed_spread: float = 0.7
-    deliver: float = 700.0
-    deliver_spread: float = 0.9
-    offline: float = 0.12
-    offline_delay: float = 25 * MINUTE
-    offline_spread: float = 1.4
-    look: float = 45 * SECOND
-    look_spread: float = 1.8
-    unread: float = 0.1
-    dead: float = 0.0005
-    length: float = 5.0
-    length_spread: float = 0.8
-    longest: int = 150
-
-    def lengths(self, rng: np.random.Generator, count: int) -> Ints:
-        """Draw how many messages conversations have."""
-        drawn = 1 + rng.lognormal(np.log(self.length), self.length_spread, count)
-        return np.minimum(drawn, self.longest).astype(np.int64)
-
-    def mean_length(self) -> float:
-        """Return the mean number of messages of a conversation (one half a message is cut off)."""
-        return float(self.length * np.exp(self.length_spread**2 / 2) + 0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,11 +249,6 @@ def say_to_group(
         media=media_codes(scene)[medium],
         recipients=recipients,
     )
-
-
-def brief(style: Style, **changes: float) -> Style:
-    """Return a style with some numbers changed."""
-    return replace(style, **changes)  # type: ignore[arg-type]
 
 
 __all__ = [

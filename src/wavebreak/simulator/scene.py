@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from wavebreak.errors import UsageError
 from wavebreak.simulator.log import ABSENT, Floats, Ints, Log, Pool, hexadecimal
+from wavebreak.simulator.manners import PITCH, TOLERATED, UNWANTED, Mood, Pitch, Style
 from wavebreak.simulator.people import People
 
 OTHERS_TYPE = 0.65
@@ -35,6 +36,7 @@ class Roll:
         self._family: list[str] = []
         self._operator: list[str] = []
         self._given: dict[int, str] = {}
+        self._turned: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self._label)
@@ -57,6 +59,15 @@ class Roll:
             self._label[account] = label
             self._family[account] = family
             self._operator[account] = operator
+
+    def turn(self, accounts: Ints, ts: Ints) -> None:
+        """Note when accounts became what their label says: before, they were honest people's."""
+        self._turned |= dict(zip(accounts.tolist(), ts.tolist(), strict=True))
+
+    def turned(self) -> dict[str, int]:
+        """Return by name when accounts became what their label says (milliseconds)."""
+        names = self.names()
+        return {names[account].as_py(): ts for account, ts in self._turned.items()}
 
     def of(self, family: str) -> Ints:
         """Return the accounts of one family or persona."""
@@ -84,7 +95,9 @@ class Scene:
     """The stage that campaigns and personas play on.
 
     `start` and `end` bound the simulation (milliseconds). `taken` are the people who already
-    play a part, so that no two personas or hijackers share an account.
+    play a part, so that no two personas or hijackers share an account. `style` is how people
+    converse; `mood` how they meet a `pitch` that nobody asked for, `tolerated` one that they
+    understand. `targets`: whom an operator knows (None: anyone may be written to).
     """
 
     rng: np.random.Generator
@@ -96,6 +109,11 @@ class Scene:
     end: int
     taken: set[int] = field(default_factory=set)
     groups: int = 0
+    style: Style = field(default_factory=Style)
+    mood: Mood = UNWANTED
+    tolerated: Mood = TOLERATED
+    pitch: Pitch = PITCH
+    targets: Ints | None = None
 
     @property
     def span(self) -> int:
@@ -134,7 +152,9 @@ class Scene:
 
     def strangers(self, count: int) -> Ints:
         """Draw settled people at random, each once; fewer when there are not so many."""
-        settled = np.flatnonzero(self.people.born < self.start)
+        settled = self.targets
+        if settled is None:
+            settled = np.flatnonzero(self.people.born < self.start)
         return self.rng.choice(settled, min(count, len(settled)), replace=False)
 
     def hands(self, account: Ints) -> Floats:

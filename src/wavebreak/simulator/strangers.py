@@ -2,52 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from wavebreak.simulator.chat import Messages, Style, receipts, say
+from wavebreak.simulator.chat import Messages, receipts, say
 from wavebreak.simulator.log import Bools, Column, Floats, Ints
-from wavebreak.simulator.places import MINUTE, SECOND
+from wavebreak.simulator.manners import Mood, Pitch, brief
+from wavebreak.simulator.places import SECOND
 from wavebreak.simulator.scene import Scene
 
 _NO_ANSWER = 1 << 40
 
 
-@dataclass(frozen=True, slots=True)
-class Mood:
-    """How recipients meet a message that they did not ask for; shares are of messages delivered.
-
-    Of those who read (`read`), some answer, block or report, each at most once a sender: the
-    shares below are of all delivered. Delays after reading are log-normal: median milliseconds
-    and sigma; a report may come hours later, or never. `report_reasons` are shares of spam, scam,
-    other.
-    """
-
-    read: float = 0.45
-    reply: float = 0.02
-    block: float = 0.045
-    report: float = 0.02
-    reply_delay: float = 3 * MINUTE
-    block_delay: float = 2 * MINUTE
-    report_delay: float = 25 * MINUTE
-    spread: float = 1.7
-    report_reasons: tuple[float, float, float] = (0.7, 0.2, 0.1)
-
-
-UNWANTED = Mood()
-"""Bulk messages from strangers."""
-
-TOLERATED = Mood(read=0.7, reply=0.08, block=0.003, report=0.0005)
-"""Messages that people asked for, or understand."""
-
-_ANSWERING = Style(characters=14.0)
-
-
 def receive(scene: Scene, ids: Ints, ts: Ints, sender: Ints, peer: Ints, mood: Mood) -> None:
     """Plan receipts, answers, blocks and reports for messages that were sent."""
     rng, pool = scene.rng, scene.pool
-    style = Style(unread=1 - mood.read)
+    style = brief(scene.style, unread=1 - mood.read)
     alone = np.full(len(ids), _NO_ANSWER)
     seen, shown = receipts(scene, ids, ts, sender, peer, alone, style)
     first = np.zeros(len(ids), bool)
@@ -77,27 +46,7 @@ def answer(scene: Scene, ts: Ints, who: Ints, sender: Ints) -> None:
     if count:
         far = np.full(count, _NO_ANSWER)
         said = Messages(ts, who, sender, np.zeros(count, bool), far, far, scene.hands(who))
-        say(scene, said, _ANSWERING)
-
-
-@dataclass(frozen=True, slots=True)
-class Pitch:
-    """What an operator sends: a template of `characters`, varied by `variation` (one sigma).
-
-    `known`: recipients who happen to have the sender in contacts. `dead`: numbers that are no
-    accounts any more. `image`: the share sent as a picture.
-    """
-
-    characters: float = 160.0
-    variation: float = 14.0
-    overhead: int = 96
-    known: float = 0.01
-    dead: float = 0.02
-    image: float = 0.15
-    image_bytes: float = 90e3
-
-
-PITCH = Pitch()
+        say(scene, said, brief(scene.style, characters=14.0))
 
 
 def text_sizes(rng: np.random.Generator, count: int, pitch: Pitch) -> tuple[Floats, Ints]:
@@ -112,12 +61,16 @@ def send(
     sender: Ints | int,
     peer: Ints,
     *,
-    pitch: Pitch = PITCH,
-    mood: Mood = UNWANTED,
+    pitch: Pitch | None = None,
+    mood: Mood | None = None,
     size: Ints | None = None,
     **columns: Column,
 ) -> None:
-    """Plan unasked messages and what their recipients do. Later than the simulation: dropped."""
+    """Plan unasked messages and what their recipients do. Later than the simulation: dropped.
+
+    `pitch` and `mood` are the scene's unless given.
+    """
+    pitch, mood = pitch or scene.pitch, mood or scene.mood
     rng, log, pool = scene.rng, scene.log, scene.pool
     count = len(ts)
     who = np.broadcast_to(np.asarray(sender), count)

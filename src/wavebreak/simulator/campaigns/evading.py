@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -12,7 +12,7 @@ from wavebreak.simulator.log import Ints
 from wavebreak.simulator.operators import Enrolment, enrol, paced, residential
 from wavebreak.simulator.places import DAY, HOUR, MINUTE, SECOND, VIRTUAL
 from wavebreak.simulator.scene import Scene
-from wavebreak.simulator.strangers import PITCH, Pitch, send
+from wavebreak.simulator.strangers import send
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +120,8 @@ class PreVerification:
             start = registered + int(rng.uniform(3, 40) * MINUTE)
             times = start + np.cumsum(rng.uniform(*self.gaps, len(peer)) * SECOND).astype(np.int64)
             self._look_up(scene, account, times, one_by_one=place % 2 == 1)
-            dead = PITCH.dead + self.stale
-            send(scene, times, account, peer, pitch=Pitch(dead=dead))
+            pitch = replace(scene.pitch, dead=scene.pitch.dead + self.stale)
+            send(scene, times, account, peer, pitch=pitch)
 
     def _look_up(self, scene: Scene, account: int, times: Ints, *, one_by_one: bool) -> None:
         """Plan look-ups so that enough numbers are found before each message."""

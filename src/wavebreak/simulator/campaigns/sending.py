@@ -11,7 +11,7 @@ from wavebreak.simulator.log import Ints
 from wavebreak.simulator.operators import Enrolment, enrol, paced
 from wavebreak.simulator.places import DAY, HOUR, MINUTE, SECOND
 from wavebreak.simulator.scene import Scene
-from wavebreak.simulator.strangers import PITCH, send, text_sizes
+from wavebreak.simulator.strangers import send, text_sizes
 
 REGISTER = (0.0, 0.4)
 """Shares of the simulated span between which an operator's accounts register."""
@@ -146,7 +146,7 @@ class Typing:
         for account, registered in senders.pairs():
             start = registered + int(rng.uniform(10, 90) * MINUTE)
             count = _fits(scene, start, self.per_day)
-            text, size = text_sizes(rng, count, PITCH)
+            text, size = text_sizes(rng, count, scene.pitch)
             speed = np.clip(rng.normal(self.words_a_minute, self.words_spread, count), 20, 80)
             typing = text / self.characters_a_word / speed * MINUTE
             gaps = typing + rng.uniform(*self.pause, count) * SECOND

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from wavebreak.simulator.campaigns.sending import REGISTER
-from wavebreak.simulator.chat import Style, chats, say_to_group, talk
+from wavebreak.simulator.chat import chats, say_to_group, talk
 from wavebreak.simulator.groups import added_into
 from wavebreak.simulator.log import Ints
 from wavebreak.simulator.operators import Enrolment, Senders, enrol, hosted
@@ -39,6 +39,7 @@ class Hijack:
         rng = scene.rng
         who = scene.cast(self.accounts, self.name, "abusive", operator)
         ts = scene.at(*self.when, len(who))
+        scene.roll.turn(who, ts)
         ip = hosted(scene, len(who), 2)
         device = devices(rng, scene.pool, len(who))
         scene.connect(ts, who, ip, device, clients(rng, scene.pool, len(who)), linked=True)
@@ -88,7 +89,7 @@ class MassReports:
         ready = np.maximum(senders.registered[picked] + 10 * MINUTE, scene.at(0.45, 0.8, 1)[0])
         ts = ready + (rng.random(count) * self.within * HOUR).astype(np.int64)
         baits = rng.random(count) < self.bait
-        style = Style()
+        style = scene.style
         talk(
             scene,
             chats(
@@ -148,7 +149,7 @@ class GroupAdder:
         added = added_into(scene, account, name, member, when, self.gap)
         posts = added[-1] + 10 * SECOND * np.arange(1, self.posts + 1)
         recipients = np.full(self.posts, len(member))
-        say_to_group(scene, posts, np.array(account), np.array(name), recipients, Style(), 0.0)
+        say_to_group(scene, posts, np.array(account), np.array(name), recipients, scene.style, 0.0)
 
         def some(share: float) -> tuple[Ints, Ints]:
             chosen = np.flatnonzero(rng.random(len(member)) < share)

@@ -7,14 +7,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from wavebreak.simulator.chat import Style, brief, chats, talk
+from wavebreak.simulator.chat import brief, chats, talk
 from wavebreak.simulator.log import Ints
+from wavebreak.simulator.manners import Pitch
 from wavebreak.simulator.people import clients, devices
 from wavebreak.simulator.places import COUNTRIES, DAY, HOUR, SECOND, Clock, addresses, numbers
 from wavebreak.simulator.scene import Scene
-from wavebreak.simulator.strangers import TOLERATED, Pitch, send
-
-STYLE = Style()
+from wavebreak.simulator.strangers import send
 
 _OPENING = 0.02  # firms register within this share of the span, so that their channel is known
 _HOMES = tuple(home for place in COUNTRIES for home in place.homes)
@@ -75,7 +74,7 @@ class SupportDesk(Firm):
 
     def play(self, scene: Scene, accounts: Ints) -> None:
         """Plan the persona."""
-        style = brief(STYLE, answer_gap=50.0 * SECOND, length=5.0)
+        style = brief(scene.style, answer_gap=50.0 * SECOND, length=5.0)
         for desk in accounts.tolist():
             ts, peer = customers(scene, desk, self.chats_a_day)
             asked = chats(scene, style, ts, peer, np.array(desk), known=0.05, back=0.3)
@@ -97,12 +96,12 @@ class Shop(Firm):
     def play(self, scene: Scene, accounts: Ints) -> None:
         """Plan the persona."""
         rng = scene.rng
-        short = brief(STYLE, length=1.0, length_spread=0.5)
+        short = brief(scene.style, length=1.0, length_spread=0.5)
         for shop in accounts.tolist():
             ts, peer = customers(scene, shop, self.orders)
             known = rng.random(len(ts)) < 0.5
-            asked = chats(scene, STYLE, ts, peer, np.array(shop), known=0.3, back=known)
-            talk(scene, asked, STYLE)
+            asked = chats(scene, scene.style, ts, peer, np.array(shop), known=0.3, back=known)
+            talk(scene, asked, scene.style)
             told = rng.random(len(ts)) < self.tells
             later = ts[told] + rng.integers(HOUR, 8 * HOUR, int(told.sum()))
             news = chats(
@@ -147,7 +146,7 @@ class Newsletter(Firm):
                 gaps = rng.exponential(SECOND / self.rate, len(reader))
                 send(
                     scene, start + np.cumsum(gaps).astype(np.int64), firm, reader,
-                    pitch=Pitch(variation=2.0, image=0.0), mood=TOLERATED, template=template,
+                    pitch=Pitch(variation=2.0, image=0.0), mood=scene.tolerated, template=template,
                     category=marketing, in_contacts=-1,
                 )  # fmt: skip
             gone = reader[rng.random(len(reader)) < self.revoke]
@@ -176,7 +175,7 @@ class Radio(Firm):
     def play(self, scene: Scene, accounts: Ints) -> None:
         """Plan the persona."""
         rng = scene.rng
-        style = brief(STYLE, length=2.0, characters=40.0)
+        style = brief(scene.style, length=2.0, characters=40.0)
         for station in accounts.tolist():
             shows = max(1, round(self.shows * scene.span / DAY))
             for start in scene.at(0.1, 0.9, shows).tolist():

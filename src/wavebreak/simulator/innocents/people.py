@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from wavebreak.simulator.chat import Style, brief, chats, say_to_group, talk
+from wavebreak.simulator.chat import brief, chats, say_to_group, talk
 from wavebreak.simulator.groups import added_into
 from wavebreak.simulator.innocents.role import Living
 from wavebreak.simulator.log import Ints
@@ -15,9 +15,6 @@ from wavebreak.simulator.newcomers import Arrival, arrive
 from wavebreak.simulator.people import ALWAYS, devices
 from wavebreak.simulator.places import COUNTRIES, DAY, HOUR, MINUTE, SECOND, Clock, addresses
 from wavebreak.simulator.scene import Scene
-
-STYLE = Style()
-SHORT = brief(STYLE, length=2.5)
 
 
 def days_of(scene: Scene, low_hour: float, high_hour: float, who: int) -> list[tuple[int, int]]:
@@ -58,7 +55,7 @@ class NewNumber(Living):
 
     def play(self, scene: Scene, accounts: Ints) -> None:
         """Plan the persona."""
-        arrive(scene, accounts, STYLE, self.arrival)
+        arrive(scene, accounts, scene.style, self.arrival)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +76,7 @@ class Organiser(Living):
 
     def play(self, scene: Scene, accounts: Ints) -> None:
         """Plan the persona."""
-        rng = scene.rng
+        rng, short = scene.rng, brief(scene.style, length=2.5)
         for who in accounts.tolist():
             for ts in scene.at(0.1, 0.7, int(rng.integers(*self.groups, endpoint=True))).tolist():
                 self._gather(scene, who, ts)
@@ -90,10 +87,10 @@ class Organiser(Living):
                 talk(
                     scene,
                     chats(
-                        scene, SHORT, start, np.array(who), peer, known=self.known,
+                        scene, short, start, np.array(who), peer, known=self.known,
                         silent=self.silent, typing=0.8,
                     ),
-                    SHORT,
+                    short,
                 )  # fmt: skip
 
     def _gather(self, scene: Scene, who: int, ts: int) -> None:
@@ -104,7 +101,7 @@ class Organiser(Living):
         posts = int(rng.integers(*self.posts))
         times = added[-1] + np.sort(rng.integers(MINUTE, 10 * HOUR, posts))
         size = np.full(posts, len(member))
-        say_to_group(scene, times, np.array(who), np.array(name), size, STYLE)
+        say_to_group(scene, times, np.array(who), np.array(name), size, scene.style)
         leaves = member[rng.random(len(member)) < 0.03]
         late = added[-1] + rng.integers(MINUTE, 10 * HOUR, len(leaves))
         scene.log.add("group.left", late, leaves, group=name, peer=who)
@@ -141,20 +138,22 @@ class Teacher(Living):
                 group = np.repeat(groups, self.posts)
                 times = _spread(scene, span, len(group))
                 rng.shuffle(group)
-                say_to_group(scene, times, np.array(who), group, np.full(len(group), size), STYLE)
+                say_to_group(
+                    scene, times, np.array(who), group, np.full(len(group), size), scene.style
+                )
                 self._parents(scene, who, span)
 
     def _parents(self, scene: Scene, who: int, span: tuple[int, int]) -> None:
-        rng = scene.rng
+        rng, short = scene.rng, brief(scene.style, length=2.5)
         near = scene.people.near(rng, who, int(rng.integers(*self.parents)), self.reach)
         start = _spread(scene, span, len(near))
-        talk(scene, chats(scene, SHORT, start, near, np.array(who), known=0.4, back=0.9), SHORT)
+        talk(scene, chats(scene, short, start, near, np.array(who), known=0.4, back=0.9), short)
         near = scene.people.near(rng, who, int(rng.integers(*self.calls)), self.reach)
         start = _spread(scene, span, len(near))
         called = chats(
-            scene, SHORT, start, np.array(who), near, known=self.known, back=0.5, silent=0.15
+            scene, short, start, np.array(who), near, known=self.known, back=0.5, silent=0.15
         )
-        talk(scene, called, SHORT)
+        talk(scene, called, short)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,34 +168,21 @@ class PopularStudent(Living):
 
     def play(self, scene: Scene, accounts: Ints) -> None:
         """Plan the persona."""
-        rng = scene.rng
+        rng, style = scene.rng, scene.style
         for who in accounts.tolist():
             for span in days_of(scene, 9, 24, who):
                 peer = scene.people.near(rng, who, int(rng.integers(*self.peers)), self.reach)
-                start = _spread(scene, span, len(peer))
+                start, me = _spread(scene, span, len(peer)), np.array(who)
                 theirs = rng.random(len(peer)) < 0.4
-                talk(
-                    scene,
-                    chats(
-                        scene,
-                        STYLE,
-                        start[theirs],
-                        peer[theirs],
-                        np.array(who),
-                        known=0.5,
-                        back=self.known,
-                    ),
-                    STYLE,
+                asked = chats(
+                    scene, style, start[theirs], peer[theirs], me, known=0.5, back=self.known
                 )
-                mine = ~theirs
-                talk(
-                    scene,
-                    chats(
-                        scene, STYLE, start[mine], np.array(who), peer[mine], known=self.known,
-                        back=0.5, silent=self.silent,
-                    ),
-                    STYLE,
+                talk(scene, asked, style)
+                asks = chats(
+                    scene, style, start[~theirs], me, peer[~theirs], known=self.known, back=0.5,
+                    silent=self.silent,
                 )  # fmt: skip
+                talk(scene, asks, style)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,20 +208,24 @@ class IrcRegular(Living):
             for span in days_of(scene, 8, 24, who):
                 times = _spread(scene, span, int(rng.integers(*self.posts)))
                 which = rng.integers(0, self.groups, len(times))
-                say_to_group(scene, times, np.array(who), groups[which], sizes[which], STYLE)
+                say_to_group(scene, times, np.array(who), groups[which], sizes[which], scene.style)
                 self._strangers(scene, who, span)
 
     def _strangers(self, scene: Scene, who: int, span: tuple[int, int]) -> None:
         rng = scene.rng
         peer = scene.strangers(int(rng.integers(*self.asked)))
         start = _spread(scene, span, len(peer))
-        talk(scene, chats(scene, STYLE, start, peer, np.array(who), known=0.02, back=0.1), STYLE)
+        talk(
+            scene,
+            chats(scene, scene.style, start, peer, np.array(who), known=0.02, back=0.1),
+            scene.style,
+        )
         peer = scene.strangers(int(rng.integers(*self.offers)))
         start = _spread(scene, span, len(peer))
         offered = chats(
-            scene, STYLE, start, np.array(who), peer, known=0.05, back=0.02, silent=0.15
+            scene, scene.style, start, np.array(who), peer, known=0.05, back=0.02, silent=0.15
         )
-        talk(scene, offered, STYLE)
+        talk(scene, offered, scene.style)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +242,7 @@ class Courier(Living):
     def play(self, scene: Scene, accounts: Ints) -> None:
         """Plan the persona."""
         rng = scene.rng
-        style = brief(STYLE, length=0.4, length_spread=0.6, characters=18.0)
+        style = brief(scene.style, length=0.4, length_spread=0.6, characters=18.0)
         for who in accounts.tolist():
             for span in days_of(scene, 9, 18, who):
                 peer = scene.people.near(rng, who, int(rng.integers(*self.stops)), self.reach)
@@ -325,8 +315,8 @@ class FamilyAbroad(Living):
             ts = Clock(0).times(rng, scene.start, scene.end, 4 * len(family))
             one, other = (rng.choice(family, len(ts)) for _ in range(2))
             real = (one != other) & (ts > np.maximum(born[one], born[other]))
-            talk(scene, chats(scene, STYLE, ts[real], one[real], other[real]), STYLE)
-        arrive(scene, accounts[born[accounts] != ALWAYS], STYLE, self.arrival)
+            talk(scene, chats(scene, scene.style, ts[real], one[real], other[real]), scene.style)
+        arrive(scene, accounts[born[accounts] != ALWAYS], scene.style, self.arrival)
 
     def _families(self, who: Ints) -> list[Ints]:
         return [who[first : first + self.size] for first in range(0, len(who), self.size)]

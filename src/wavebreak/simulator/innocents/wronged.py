@@ -8,14 +8,12 @@ from typing import ClassVar
 import numpy as np
 
 from wavebreak.simulator.campaigns.turning import MassReports
-from wavebreak.simulator.chat import Style, brief, chats, talk
+from wavebreak.simulator.chat import brief, chats, talk
 from wavebreak.simulator.innocents.role import Living
 from wavebreak.simulator.log import Ints
 from wavebreak.simulator.people import devices
 from wavebreak.simulator.places import COUNTRIES, HOUR, MINUTE, SECOND, addresses
 from wavebreak.simulator.scene import Scene
-
-STYLE = Style()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,7 @@ class VictimOfFlood(Living):
     def play(self, scene: Scene, accounts: Ints) -> None:
         """Plan the persona."""
         rng = scene.rng
-        style = brief(STYLE, length=0.8, length_spread=0.6)
+        style = brief(scene.style, length=0.8, length_spread=0.6)
         most = max(2, int(self.share * len(scene.people)))
         for who in accounts.tolist():
             crowd = scene.strangers(min(int(rng.integers(*self.writers)), most))
@@ -99,5 +97,7 @@ class HijackOwner(Living):
                 peer = people.near(rng, account, int(most))
                 gaps = rng.lognormal(np.log(2 * MINUTE), 1.2, len(peer))
                 start = back + 5 * MINUTE + np.cumsum(gaps).astype(np.int64)
-                told = chats(scene, STYLE, start, np.array(account), peer, known=known, silent=0.15)
-                talk(scene, told, STYLE)
+                told = chats(
+                    scene, scene.style, start, np.array(account), peer, known=known, silent=0.15
+                )
+                talk(scene, told, scene.style)
