@@ -36,6 +36,7 @@ from wavebreak.features.memory import (
 from wavebreak.features.pairs import FULL, home
 from wavebreak.features.reading import SIZE, read
 from wavebreak.features.state import (
+    BARRED,
     EVENT,
     MET_CHALLENGE,
     MET_LIMIT,
@@ -188,6 +189,7 @@ def _fact(w: Any, sh: Any, ev: Any, role: int, kind: int, position: int) -> None
     if role == 0 and row.standing >= 2:
         barred = refused(w, sh, row, ev, kind, local, now)
         if barred and w.enforce:
+            ev.drop = BARRED
             if (w.wake >> REFUSED) & 1:
                 judge(w, sh, row, position, ev.ts, account, role, REFUSED)
             return

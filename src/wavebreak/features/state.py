@@ -117,6 +117,8 @@ EVENT = np.dtype(
      ("channel", "u1"), ("label", "u1"), ("drop", "u1"), ("spare", "u2")], align=True
 )  # fmt: skip
 """One event as the fan-out passes it on: numbers only. Entities plus one; 0 is "not given"."""
+BARRED = 3
+"""EVENT.drop of an act that its own standing refused; 1: a repeated event, 2: a late one."""
 CONTACT_KNOWN, IN_CONTACTS, BROADCAST, LINKED = 1, 2, 4, 8
 ATTEST_KNOWN, ATTEST_TRUE, TO_GROUP, MISMATCH_KNOWN, MISMATCH = 16, 32, 64, 128, 256
 UNKNOWN = 255
