@@ -40,3 +40,7 @@ class FileError(WavebreakError):
 
 class UsageError(WavebreakError):
     """A command was called with options that do not go together."""
+
+
+class ModelError(WavebreakError):
+    """A model is damaged, foreign, or was trained on other features than there are."""
