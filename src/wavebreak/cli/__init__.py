@@ -6,11 +6,11 @@ import sys
 
 from rich.console import Console
 
-from wavebreak.cli import catalogs, deciding, files, showing
+from wavebreak.cli import catalogs, deciding, files, showing, watching
 from wavebreak.cli.apps import app
 from wavebreak.errors import WavebreakError
 
-__all__ = ["app", "catalogs", "deciding", "files", "main", "showing"]
+__all__ = ["app", "catalogs", "deciding", "files", "main", "showing", "watching"]
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from wavebreak import __version__
 
 VERBS = (
     "demo", "run", "evaluate", "explain", "simulate", "import", "profile", "rules", "features",
-    "warm",
+    "train", "model", "replay", "doctor", "retrain", "arena", "bench", "warm",
 )  # fmt: skip
 """In the order in which they are wanted, and listed."""
 

@@ -7,6 +7,7 @@ from wavebreak.evaluation.counting import (
     Persona,
     evaluate,
     exact_interval,
+    read_accounts,
 )
 from wavebreak.evaluation.labels import Label, read_labels
 from wavebreak.evaluation.showing import print_tables, write_html
@@ -20,6 +21,7 @@ __all__ = [
     "evaluate",
     "exact_interval",
     "print_tables",
+    "read_accounts",
     "read_labels",
     "write_html",
 ]
