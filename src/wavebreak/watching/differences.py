@@ -136,38 +136,42 @@ def compare(champion: Path, challenger: Path, labels: Path | None = None) -> Dif
             fix="replay the run again from the events that it read",
         )
     fates = [_fates(directory) for directory in (champion, challenger)]
-    known = {label.account: (label.label, label.family) for label in read_labels(labels)} if (
-        labels
-    ) else {}  # fmt: skip
-    accounts = list(dict.fromkeys([*fates[0], *fates[1]]))
-    found = [
-        (account, kind)
-        for account in accounts
-        if (kind := _kind(fates[0].get(account, NOTHING), fates[1].get(account, NOTHING)))
-    ]
-    why = [_actions(d, {account for account, _ in found}) for d in (champion, challenger)]
-    changes = [
-        Change(
-            account, kind, fates[0].get(account, NOTHING), fates[1].get(account, NOTHING),
-            *known.get(account, ("", "")),
-            why[0 if kind in ("newly spared", "milder") else 1].get(account),
-        )
-        for account, kind in found
-    ]  # fmt: skip
-    changes.sort(key=lambda change: (KINDS.index(change.kind), change.account))
-    actioned = [
-        dict(sorted(Counter(
-            known.get(account, ("", ""))[0] for account, fate in of.items() if fate.actioned
-        ).items()))
-        for of in fates
-    ]  # fmt: skip
+    read = read_labels(labels) if labels else []
+    known = {label.account: (label.label, label.family) for label in read}
+    actioned = [_actioned(of, known) for of in fates]
     abusive = [account for account, (label, _) in known.items() if label == "abusive"]
     unwanted = [sum(of.get(account, NOTHING).unwanted for account in abusive) for of in fates]
     return Differences(
-        len(accounts), (told[0]["versions"], told[1]["versions"]), changes,
-        (actioned[0], actioned[1]), (unwanted[0], unwanted[1]),
-        dict(sorted(Counter(label for label, _ in known.values()).items())),
+        len({**fates[0], **fates[1]}), (told[0]["versions"], told[1]["versions"]),
+        _changes((champion, challenger), fates, known), (actioned[0], actioned[1]),
+        (unwanted[0], unwanted[1]), dict(sorted(Counter(label.label for label in read).items())),
     )  # fmt: skip
+
+
+def _changes(
+    runs: tuple[Path, Path], fates: list[dict[str, Fate]], known: dict[str, tuple[str, str]]
+) -> list[Change]:
+    """Every account whose fate differs, in order of kind and account."""
+    found: dict[str, tuple[str, Fate, Fate]] = {}
+    for account in {**fates[0], **fates[1]}:
+        before, after = (of.get(account, NOTHING) for of in fates)
+        if kind := _kind(before, after):
+            found[account] = (kind, before, after)
+    why = [_actions(run, set(found)) for run in runs]
+    changes = [
+        Change(
+            account, kind, before, after, *known.get(account, ("", "")),
+            why[0 if kind in ("newly spared", "milder") else 1].get(account),
+        )
+        for account, (kind, before, after) in found.items()
+    ]  # fmt: skip
+    return sorted(changes, key=lambda change: (KINDS.index(change.kind), change.account))
+
+
+def _actioned(fates: dict[str, Fate], known: dict[str, tuple[str, str]]) -> dict[str, int]:
+    """Accounts restricted or worse, by label ("" where there is none)."""
+    counted = Counter(known.get(a, ("", ""))[0] for a, fate in fates.items() if fate.actioned)
+    return dict(sorted(counted.items()))
 
 
 def _kind(champion: Fate, challenger: Fate) -> str:
