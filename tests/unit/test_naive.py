@@ -132,13 +132,27 @@ def test_receiving_changes_no_count_that_speaks_against_an_account() -> None:
     assert (values["sends_7d"], values["first_contacts_7d"], values["started_chats"]) == (0, 0, 0)
 
 
-def test_reports_without_proof_weigh_nothing_and_cost_the_reporter_credibility() -> None:
+def test_reports_without_proof_weigh_next_to_nothing_and_cost_the_reporter_credibility() -> None:
     events = [event("user.reported", 0, WEEK_100, "r", peer="v")]
     events += sends(1, WEEK_100 + HOUR, ["r"])
     events += [event("user.reported", 2, WEEK_100 + 2 * HOUR, "r", peer="a")]
     events += sends(3, WEEK_100 + 2 * HOUR, ["s"])
     events += [event("user.reported", 4, WEEK_100 + 3 * HOUR, "s", peer="a")]
     values = values_after(events)
-    assert values_after(events, "v")["report_weight_7d"] == 0
+    assert values_after(events, "v")["report_weight_7d"] == 3 / 256
     assert values_after(events, "v")["unproven_reports_7d"] == 1
-    assert values["report_weight_7d"] == 64 * 3 // 6 / 64 + 64 * 3 // 4 / 64
+    assert values["report_weight_7d"] == 112 / 256 + 192 / 256
+
+
+def test_two_reporters_who_registered_together_are_not_two_witnesses() -> None:
+    events = [
+        event("account.registered", 0, WEEK_100, "r"),
+        event("account.registered", 1, WEEK_100 + 600, "s"),
+        event("account.registered", 2, WEEK_100 + 3 * HOUR, "t"),
+    ]
+    events += sends(3, WEEK_100 + 4 * HOUR, ["r", "s", "t"])
+    events += [
+        event("user.reported", 6 + i, WEEK_100 + 5 * HOUR + 60 * i, who, peer="a")
+        for i, who in enumerate("rst")
+    ]
+    assert values_after(events)["report_weight_7d"] == (192 + 192 // 4 + 192) / 256

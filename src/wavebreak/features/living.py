@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.features.jit import compiled, int64
+from wavebreak.features.credibility import related, weight
+from wavebreak.features.jit import compiled
 from wavebreak.features.memory import emit, pairs_of, people_of, rares_of
 from wavebreak.features.pairs import first_of, flags_of, last_of, packed, touched_of
 from wavebreak.features.rings import bump, hop, total
@@ -40,7 +41,6 @@ from wavebreak.features.writing import birth, everywhere, hopped, pair
 
 ANSWER_S = 86_400
 LURK_LEAST_S, LURK_MOST_S = 3_600, 604_800
-WEIGHT_ONE = 64
 
 
 @compiled()
@@ -165,18 +165,10 @@ def lurked(r: Any, now: int) -> None:
 
 
 @compiled()
-def credibility(w: Any, reporter: int) -> int:
-    """Weight of one report in 1/64: half-trusting strangers, less after each doubtful report."""
-    trusted = int64(people_of(w)[reporter].trusted)
-    doubted = int64(people_of(w)[reporter].doubted)
-    return WEIGHT_ONE * (trusted + 3) // (trusted + 2 * doubted + 4)
-
-
-@compiled()
 def complaint(
     w: Any, sh: Any, row: Any, r: Any, ev: Any, local: int, now: int, block: bool
 ) -> None:  # fmt: skip
-    """A report or a block against the account, weighed by proof of receipt and credibility."""
+    """A report or a block against the account, weighed by proof, record, kinship."""
     mark = BLOCKED if block else REPORTED
     clock = np.int64(r.clock)
     who = np.int64(ev.account)
@@ -190,24 +182,23 @@ def complaint(
         r.reported = now + 1
     if flags & mark:
         return
-    weight = credibility(w, who)
+    people = people_of(w)
+    by = people[who]
     proven = (flags & (WROTE | ADDED)) != 0
-    if not proven:
-        weight = weight // 64
-    elif flags & REPLIED:
-        weight = weight // 4
+    kin = related(by.born, r.reporters, people)
+    amount = weight(by.trusted, by.doubted, proven, (flags & REPLIED) != 0, kin)
     if block:
         bump(r.blocks_7d, now // 40320, clock // 40320, 1, 255)
-        bump(r.block_weight_7d, now // 40320, clock // 40320, weight, 65535)
+        bump(r.block_weight_7d, now // 40320, clock // 40320, amount, 65535)
         return
     bump(r.reports_7d, now // 40320, clock // 40320, 1, 255)
-    bump(r.report_weight_7d, now // 40320, clock // 40320, weight, 65535)
+    bump(r.report_weight_7d, now // 40320, clock // 40320, amount, 65535)
     if not proven:
         bump(r.unproven_7d, now // 40320, clock // 40320, 1, 255)
         if total(r.group_sends_1d) == 0:
             emit(w, DOUBTED, who, 1)
     elif row.standing >= 4 or row.flags & LABEL_ABUSIVE:
-        emit(w, TRUSTED, who, 1)
+        emit(w, TRUSTED, who, 2)
     else:
         r.reporters[np.int64(r.reporter_n) & 3] = who + 1
         r.reporter_n += 1
@@ -218,7 +209,7 @@ def answer_reporters(w: Any, r: Any, table: int) -> None:
     """Credit (TRUSTED) or doubt (DOUBTED) the last four who reported with proof, once."""
     for j in range(4):
         if r.reporters[j] > 0:
-            emit(w, table, np.int64(r.reporters[j]) - 1, 1)
+            emit(w, table, np.int64(r.reporters[j]) - 1, 2)
             r.reporters[j] = 0
     r.reporter_n = 0
 

@@ -240,10 +240,10 @@ def _rare(r: Any, out: Any) -> None:
     out[At.undeliverable_share_7d] = _share(failed, failed + np.int64(out[At.first_contacts_7d]))
     out[At.lookups_per_first_contact_1d] = _share(lookups, np.int64(out[At.first_contacts_1d]))
     out[At.reports_7d] = total(r.reports_7d)
-    out[At.report_weight_7d] = total(r.report_weight_7d) / 64.0
+    out[At.report_weight_7d] = total(r.report_weight_7d) / 256.0
     out[At.unproven_reports_7d] = total(r.unproven_7d)
     out[At.blocks_7d] = total(r.blocks_7d)
-    out[At.block_weight_7d] = total(r.block_weight_7d) / 64.0
+    out[At.block_weight_7d] = total(r.block_weight_7d) / 256.0
     out[At.refused] = r.refused
     out[At.challenges_failed] = r.challenges_failed
 

@@ -124,11 +124,12 @@ STANDING: tuple[F, ...] = (
       ("user.reported",),
       "victims of mass reports", "silent victims"),
     F("report_weight_7d", "reports", "reports", "7d",
-      "The same, each weighed in whole 1/64, rounded down: reporter credibility as of the last "
-      "epoch (0.75 for a stranger, always below 1), times 1 for a first contact not answered or a "
-      "group add, 1/4 where the reporter had written to the reported, 1/64 (so nothing) where the "
-      "reported neither wrote to the reporter nor added it.",
-      ("user.reported",), "quarrels", "silent victims"),
+      "The same, each weighed in 1/256 by the reporter's record as of the last epoch (0.75 for a "
+      "stranger, 0 to 2), times 1 for a first contact not answered or a group add, 1/4 where the "
+      "reporter had written to the reported, 1/64 where the reported neither wrote to the reporter "
+      "nor added it; 1/4 of it where the reporter registered within an hour of one of the last "
+      "four who reported with proof and had no answer yet.",
+      ("user.reported",), "quarrels", "silent victims", version=2),
     F("unproven_reports_7d", "reports", "reports", "7d",
       "Reports in the window by accounts the reported never wrote to nor added.",
       ("user.reported",), "group senders", "none"),
@@ -137,7 +138,7 @@ STANDING: tuple[F, ...] = (
       ("user.blocked",),
       "quarrels", "silent victims"),
     F("block_weight_7d", "blocks", "reports", "7d", "The same, weighed like reports.",
-      ("user.blocked",), "quarrels", "silent victims"),
+      ("user.blocked",), "quarrels", "silent victims", version=2),
     F("standing", "code", "standing", "now",
       "Outcome in force: 0 allow, 1 observe, 2 challenge, 3 limit, 4 restrict, 5 suspend, 6 ban.",
       ("message.sent",), "none", "none"),

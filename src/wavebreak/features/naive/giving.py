@@ -10,7 +10,7 @@ from wavebreak.features.naive.story import Fact, Marks, Story
 ESTABLISHED_S = 21_600
 ESTABLISHED_CONTACTS = 3
 LAST = 4
-"""Reporters who are answered, and cold targets that are marked: the last four."""
+"""Cold targets that are marked: the last four."""
 
 
 def is_cold(fact: Fact, known: Marks) -> bool:
@@ -73,7 +73,7 @@ def _feedback(story: Story) -> Iterator[Gift]:
     first = {id(fact): known for fact, known in story.first_contacts}
     blamed: list[Gift] | None = None
     abusive = False
-    waiting: list[str] = []
+    waiting = story.reporters_before()
     targets: list[str] = []
     for i, fact in enumerate(story.facts):
         peer = fact.peer or ""
@@ -85,14 +85,11 @@ def _feedback(story: Story) -> Iterator[Gift]:
                 if past.count(past.group_sends, "1d") == 0:
                     yield Gift(fact.epoch, "doubted", peer, 1)
             elif abusive:
-                yield Gift(fact.epoch, "trusted", peer, 1)
-            else:
-                waiting = [*waiting, peer][-LAST:]
+                yield Gift(fact.epoch, "trusted", peer, 2)
         if fact.kind == "labelled":
             abusive = fact.fields["label"] == 0
-            for reporter in waiting:
-                yield Gift(fact.epoch, "trusted" if abusive else "doubted", reporter, 1)
-            waiting = []
+            for reporter in waiting[i]:
+                yield Gift(fact.epoch, "trusted" if abusive else "doubted", reporter, 2)
             if abusive and blamed is None:
                 blamed = list(_everywhere(story, i, "bad", 1))
                 yield from blamed

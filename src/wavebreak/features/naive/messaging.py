@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from itertools import chain, pairwise
 
 from wavebreak.features.naive.giving import is_cold
+from wavebreak.features.naive.shared import log2
 from wavebreak.features.naive.story import (
     NAN,
     SMALL,
     Fact,
     Story,
     is_media,
-    log2,
     recent_blocks,
     share,
     size_of,

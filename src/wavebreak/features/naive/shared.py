@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from wavebreak.features.rings import HALVES
+from wavebreak.features.rings import HALVES, LOG2
 
 GOOD_HALF_LIFE, ARRIVALS_HALF_LIFE = 43_200, 1_440
 """In epochs of 60 s: 30 days and 1 day."""
@@ -37,6 +37,16 @@ def decayed(value: int, epochs: int, half_life: int) -> int:
     return left if value >= 0 else -left
 
 
+def log2(x: int) -> int:
+    """Take 256 times the binary logarithm of x ≥ 1, cut to the step of the table.
+
+    >>> log2(1), log2(3), log2(1024)
+    (0, 406, 2560)
+    """
+    whole = x.bit_length() - 1
+    return whole * 256 + int(LOG2[((x << 8) >> whole) - 256])
+
+
 class Shared:
     """All contributions. What is asked "as of" an epoch sums those of the epochs before it."""
 
@@ -59,10 +69,17 @@ class Shared:
         return bool(self._amounts("hunted", who, epoch))
 
     def credibility(self, who: str, epoch: int) -> int:
-        """Weight of one report by an account, in 1/64."""
+        """Weight of one report by an account, in 1/256."""
         trusted = min(sum(self._amounts("trusted", who, epoch)), 65_535)
         doubted = min(sum(self._amounts("doubted", who, epoch)), 65_535)
-        return 64 * (trusted + 3) // (trusted + 2 * doubted + 4)
+        odds = log2(trusted + 6) - log2(doubted + 3)
+        return min(max(3 * odds // 4, 0), 512)
+
+    def kin(self, who: str, others: Iterable[str], epoch: int) -> bool:
+        """Whether one of `others` registered within an hour of an account."""
+        born = self.born(who, epoch)
+        times = [self.born(other, epoch) for other in others]
+        return born is not None and any(t is not None and abs(t - born) <= 3600 for t in times)
 
     def weight(self, table: str, entity: tuple[str, str], epoch: int) -> float:
         """Decayed sum of contributions to an entity, at least 0.

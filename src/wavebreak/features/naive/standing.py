@@ -132,16 +132,19 @@ def _complaints(s: Story, kind: str, *, unproven: bool = False) -> float:
 
 
 def _weight(s: Story, kind: str) -> float:
-    """Complaints weighed in whole 1/64: what is not proven rounds down to nothing."""
+    """Complaints weighed in whole 1/256."""
+    before = s.reporters_before()
     weights = []
-    for _, fact, known in s.complaints(kind):
-        weight = s.shared.credibility(fact.peer or "", fact.epoch)
+    for i, fact, known in s.complaints(kind):
+        who = fact.peer or ""
+        weight = s.shared.credibility(who, fact.epoch)
         if not known & {"wrote", "added"}:
             weight //= 64
-        elif "replied" in known:
-            weight //= 4
+        else:
+            weight //= 4 if "replied" in known else 1
+            weight //= 4 if s.shared.kin(who, before[i], fact.epoch) else 1
         weights.append((fact.now, weight))
-    return sum(s.buckets(weights, "7d", LARGE)) / 64
+    return sum(s.buckets(weights, "7d", LARGE)) / 256
 
 
 def _label(s: Story, code: int) -> float:

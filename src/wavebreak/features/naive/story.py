@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from wavebreak.features.naive.shared import Shared
-from wavebreak.features.rings import LOG2
+from wavebreak.features.naive.shared import Shared, log2
 from wavebreak.features.state import BUCKETS, FORGET
 
 BUCKET_S = {"15s": 1, "5m": 20, "1h": 240, "1d": 5_760, "7d": 40_320}
@@ -62,16 +61,6 @@ def share(some: float, of: float) -> float:
     (0.25, nan)
     """
     return some / of if of > 0 else NAN
-
-
-def log2(x: int) -> int:
-    """Take 256 times the binary logarithm of x ≥ 1, cut to the step of the table.
-
-    >>> log2(1), log2(3), log2(1024)
-    (0, 406, 2560)
-    """
-    whole = x.bit_length() - 1
-    return whole * 256 + int(LOG2[((x << 8) >> whole) - 256])
 
 
 def recent_blocks(values: list[int]) -> list[list[int]]:
@@ -282,6 +271,20 @@ class Story:
             for i, (fact, known) in enumerate(self.met)
             if fact.kind == kind and mark not in known
         ]
+
+    def reporters_before(self) -> list[list[str]]:
+        """Give for each fact the last four who had reported with proof, and had no answer yet."""
+        proven = {i for i, _, known in self.complaints("reported_by") if known & {"wrote", "added"}}
+        before: list[list[str]] = []
+        waiting: list[str] = []
+        abusive = False
+        for i, fact in enumerate(self.facts):
+            before.append(waiting)
+            if i in proven and not abusive:
+                waiting = [*waiting, fact.peer or ""][-4:]
+            elif fact.kind == "labelled":
+                abusive, waiting = fact.fields["label"] == 0, []
+        return before
 
 
 def is_media(fact: Fact) -> bool:
