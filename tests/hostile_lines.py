@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from wavebreak.events import TYPES
@@ -17,6 +18,9 @@ from wavebreak.formats.limits import EITHER, LIMITS, Limit
 SECRET = "meet-me-at-the-old-mill"
 PHONE, IP, DEVICE = "+972541234567", "203.0.113.77", "fingerprint-0451"
 PLANTED = (SECRET, PHONE, PHONE[1:], IP, DEVICE)
+
+BEGIN, STEP_MS, JITTER_MS = 1_772_366_400_000, 100, 30_000
+"""Line n (from 0) is of BEGIN + n · STEP_MS, up to JITTER_MS earlier."""
 
 _PERSONAL = {"phone": PHONE, "ip": IP, "device": DEVICE}
 _CONTENT = ("body", "text", "content", "caption", "url", "filename", "subject", "messageText")
@@ -47,16 +51,20 @@ def _valid(draw: random.Random, number: int) -> dict[str, Any]:
     for name, limit in LIMITS[kind].items():
         either = kind in EITHER and name in ("peer", "group")
         if name != "id" and (limit.required or (not either and draw.random() < 0.5)):
-            item[name] = _PERSONAL.get(name) or _value(draw, limit)
+            item[name] = _PERSONAL.get(name) or _value(draw, limit, number)
     if kind in EITHER:
         item[draw.choice(("peer", "group"))] = f"p{draw.randrange(99)}"
     return item
 
 
-def _value(draw: random.Random, limit: Limit) -> Any:
+def _value(draw: random.Random, limit: Limit, number: int) -> Any:
     match limit.kind:
         case "time":
-            return draw.choice((draw.randint(0, limit.high), "2026-03-01T12:00:00+01:00"))
+            if draw.random() < 0.02:
+                return draw.randint(0, limit.high)
+            ts = BEGIN + number * STEP_MS - draw.randrange(JITTER_MS)
+            told = datetime.fromtimestamp(ts / 1000, UTC).isoformat(timespec="milliseconds")
+            return draw.choice((ts, told))
         case "integer":
             return draw.choice((limit.low, limit.high, draw.randint(limit.low, limit.high)))
         case "flag":

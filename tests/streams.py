@@ -123,7 +123,7 @@ def _counterpart(kind: str, pick: _Choices) -> str:
 
 
 def rows(steps: Steps) -> list[Row]:
-    """The events of a stream, in log order; about one step in fifty ends with an id seen before."""
+    """The events of a stream, in log order; some steps end with a repeated id or a far date."""
     found: list[Row] = []
     now = START
     for number, raw in enumerate(steps):
@@ -134,6 +134,8 @@ def rows(steps: Steps) -> list[Row]:
             found.append({"id": f"{number}-{n}", "ts": at} | row)
         if step.choices % 53 == 52:
             found.append(found[-1] | {"ts": at + DAY})
+        if step.choices % 29 == 28:
+            found.append(found[-1] | {"id": f"{number}-far", "ts": at + 10_000 * DAY})
         now = max(now, at)
     return found
 

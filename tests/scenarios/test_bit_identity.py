@@ -47,8 +47,12 @@ def _trace() -> pa.RecordBatch:
 
 @pytest.fixture(scope="module", params=["a simulated day", "a real trace"])
 def log(request: pytest.FixtureRequest) -> pa.RecordBatch:
-    """A log with decisions in it."""
-    return _simulated() if request.param == "a simulated day" else _trace()
+    """A log with decisions in it, and with far dates, some of them in a row."""
+    found = _simulated() if request.param == "a simulated day" else _trace()
+    ts = found.column("ts").to_numpy().copy()
+    for at in (70, 71, 900, 901, 902, 1_500, 4_000):
+        ts[at] += 10_000 * 86_400_000
+    return found.set_column(found.schema.get_field_index("ts"), "ts", pa.array(ts))
 
 
 @pytest.fixture(scope="module")

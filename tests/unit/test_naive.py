@@ -42,6 +42,7 @@ def agree_at_cuts(steps: Steps, cuts: int) -> None:
         both.take(log(events[begin:end]))
         assert both.differences() == []
     assert both.fanout.late == both.naive.late
+    assert both.fanout.ahead == both.naive.ahead
     assert both.fanout.duplicates == both.naive.duplicates
 
 
@@ -89,7 +90,9 @@ def test_a_late_event_at_the_end_of_180_days_finds_its_pair_however_full_the_tab
 
 @pytest.mark.parametrize(("days", "chats"), [(1, 1), (179, 1), (182, 2)])
 def test_a_pair_is_forgotten_after_180_days_without_touch(days: int, chats: int) -> None:
-    events = sends(0, WEEK_100, ["b"]) + sends(1, WEEK_100 + days * DAY, ["b"])
+    later = WEEK_100 + days * DAY
+    others = [event("challenge.passed", 9 + i, later, "c") for i in range(8)]
+    events = sends(0, WEEK_100, ["b"]) + others + sends(1, later, ["b"])
     assert values_after(events)["started_chats"] == chats
 
 

@@ -2,7 +2,8 @@
 
 One ordered writer reads the log: it gives slots, positions and epoch numbers. An event makes at
 most two facts, the actor's and the counterpart's. A late event (more than `lateness_s` behind the
-newest) and one seen before make none.
+newest) and one seen before make none. An event dated far ahead is taken at the log's own time, and
+moves it only with others that follow (docs/adr/0008-far-dates.md).
 """
 
 from __future__ import annotations
@@ -37,6 +38,14 @@ from wavebreak.features.state import (
 )
 
 EPOCH_MS = 60_000
+LEAP_MS = 86_400_000
+"""How far ahead of the newest an event may be dated to be believed at once: no whole log but a toy
+is silent for a day, and what one false date can do is bounded by it."""
+BELIEVED_AT = 8
+"""Events in a row, all far ahead, that move a quiet log's time (of a busy minute, an eighth more):
+one machine with a wrong clock must not move the time that all others keep."""
+BELIEVED_AT_MOST = 1_000
+"""So many are believed in any log: more than one machine sends in one batch."""
 NO_FACT = 255
 _ROLES: dict[str, tuple[str, str]] = {
     "account.registered": ("registered", ""),
@@ -94,17 +103,56 @@ class Segment:
     entities: int
 
 
+CLOCK = np.dtype(
+    [("newest", "i8"), ("epoch_events", "i8"), ("former_events", "i8"), ("ahead", "i8"),
+     ("earliest_ahead", "i8")]
+)  # fmt: skip
+"""The log's time: its newest believed date (-1: none yet); events believed in the open epoch and in
+the last before it that held any; how many in a row are dated far ahead, and their earliest date."""
+
+
 @compiled()
-def _stamp(ts: Any, repeated: Any, lateness: int, newest: int, drop: Any, epochs: Any) -> int:
+def _believed(clock: Any, ts: int) -> None:
+    """Move the log's time to an event that is believed."""
+    if clock.newest // EPOCH_MS < ts // EPOCH_MS:
+        clock.former_events, clock.epoch_events = clock.epoch_events, 0
+    clock.epoch_events += 1
+    clock.newest = max(clock.newest, ts)
+    clock.ahead = 0
+
+
+@compiled()
+def _doubted(clock: Any, ts: int) -> None:
+    """Hold an event that is far ahead against the log; enough of them in a row move its time."""
+    clock.earliest_ahead = ts if clock.ahead == 0 else min(clock.earliest_ahead, ts)
+    clock.ahead += 1
+    busy = max(clock.epoch_events, clock.former_events)
+    if clock.ahead >= min(BELIEVED_AT + busy // 8, BELIEVED_AT_MOST):
+        clock.epoch_events, clock.former_events = 0, 0
+        clock.newest, clock.ahead = clock.earliest_ahead, 0
+
+
+@compiled()
+def _stamp(clock: Any, ts: Any, repeated: Any, lateness: int, drop: Any, epochs: Any) -> int:
+    """Mark what makes no facts (1 repeated, 2 late), date what is far ahead; returns how many."""
+    clock, moved = clock[0], 0
     for i in range(ts.size):
+        if clock.newest < 0:
+            clock.newest = ts[i]
         if repeated[i]:
             drop[i] = 1
-        elif ts[i] < newest - lateness:
+        elif ts[i] < clock.newest - lateness:
             drop[i] = 2
         else:
-            newest = max(newest, ts[i])
-        epochs[i] = newest // EPOCH_MS
-    return newest
+            if ts[i] > clock.newest + LEAP_MS:
+                _doubted(clock, ts[i])
+            if ts[i] > clock.newest + LEAP_MS:
+                ts[i] = clock.newest
+                moved += 1
+            else:
+                _believed(clock, ts[i])
+        epochs[i] = clock.newest // EPOCH_MS
+    return int64(moved)
 
 
 @compiled()
@@ -150,24 +198,27 @@ _ENTITIES = (("network", "n"), ("block", "b"), ("device", "d"), ("client", "c"))
 class Fanout:
     """The one ordered reader of a log.
 
-    `accounts` and `entities` hold the slots; `duplicates` and `late` count what made no facts.
+    `accounts` and `entities` hold the slots; `duplicates` and `late` count what made no facts,
+    `ahead` what was dated so far ahead that it was taken at the log's own time.
     """
 
     def __init__(self, *, lateness_s: int = 60) -> None:
         self.lateness_ms = lateness_s * 1000
         self.accounts, self.entities, self.seen = Names(seed=1), Names(seed=2), Seen()
         self.kinds = fact_kinds()
-        self.newest, self.position, self.duplicates, self.late = -1, 0, 0, 0
+        self.clock = np.zeros(1, CLOCK)
+        self.clock["newest"] = -1
+        self.position, self.duplicates, self.late, self.ahead = 0, 0, 0, 0
 
     def segments(self, log: pa.RecordBatch) -> Iterator[Segment]:
         """Facts of a batch of the log, a segment for each epoch that it reaches into."""
         if not log.num_rows:
             return
         ids = log.column("id")
-        ts = log.column("ts").to_numpy()
+        ts = log.column("ts").to_numpy().copy()
         drop, epochs = np.zeros(ts.size, np.uint8), np.zeros(ts.size, np.int64)
-        newest = self.newest if self.newest >= 0 else int(ts[0])
-        self.newest = _stamp(ts, self.seen.repeated(ids), self.lateness_ms, newest, drop, epochs)
+        repeated = self.seen.repeated(ids)
+        self.ahead += _stamp(self.clock, ts, repeated, self.lateness_ms, drop, epochs)
         self.duplicates += int((drop == 1).sum())
         self.late += int((drop == 2).sum())
         events = self._events(log, ts, drop)
@@ -184,15 +235,16 @@ class Fanout:
 
     def dump(self) -> dict[str, Any]:
         """Everything, as named arrays."""
-        counts = [self.newest, self.position, self.duplicates, self.late]
-        arrays: dict[str, Any] = {"counts": np.array(counts, np.int64)}
+        counts = [self.position, self.duplicates, self.late, self.ahead]
+        arrays: dict[str, Any] = {"counts": np.array(counts, np.int64), "clock": self.clock.copy()}
         for name in ("accounts", "entities", "seen"):
             arrays |= {f"{name}.{k}": a for k, a in getattr(self, name).dump().items()}
         return arrays
 
     def load(self, arrays: dict[str, Any]) -> None:
         """Take the place of a dump."""
-        self.newest, self.position, self.duplicates, self.late = (int(n) for n in arrays["counts"])
+        self.position, self.duplicates, self.late, self.ahead = (int(n) for n in arrays["counts"])
+        self.clock = arrays["clock"].copy()
         for name in ("accounts", "entities", "seen"):
             own = {k[len(name) + 1 :]: a for k, a in arrays.items() if k.startswith(f"{name}.")}
             getattr(self, name).load(own)

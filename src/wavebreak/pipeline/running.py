@@ -197,6 +197,7 @@ def _summary(engine: Engine, tally: _Tally, seconds: float, count: int) -> dict[
         "accepted": tally.accepted - engine.fanout.duplicates - engine.fanout.late,
         "refused": tally.causes.total(),
         "late": engine.fanout.late,
+        "ahead": engine.fanout.ahead,
         "duplicates": engine.fanout.duplicates,
         "accounts": count,
         "decisions": {

@@ -16,7 +16,7 @@ from wavebreak.errors import SnapshotError
 from wavebreak.features import state
 from wavebreak.pipeline.engine import Engine
 
-VERSION = 1
+VERSION = 2
 _MANIFEST = "manifest.json"
 
 

@@ -15,6 +15,7 @@ from wavebreak.features.catalog import FEATURES, KINDS
 from wavebreak.features.facts import EPOCH_MS, NO_FACT, fact_kinds
 from wavebreak.features.naive import messaging, standing
 from wavebreak.features.naive.giving import contributions
+from wavebreak.features.naive.logtime import LogTime
 from wavebreak.features.naive.shared import Shared
 from wavebreak.features.naive.story import Fact, Story
 
@@ -28,7 +29,8 @@ class Naive:
     def __init__(self, *, lateness_s: int = 60) -> None:
         self.lateness_ms = lateness_s * 1000
         self.facts: dict[str, list[Fact]] = defaultdict(list)
-        self.newest, self.late, self.duplicates = -1, 0, 0
+        self.late, self.duplicates, self.ahead = 0, 0, 0
+        self._time = LogTime()
         self._seen: set[str] = set()
         self._kinds = fact_kinds()
         self._shared: Shared | None = None
@@ -36,7 +38,7 @@ class Naive:
     @property
     def epoch(self) -> int:
         """The open epoch."""
-        return self.newest // EPOCH_MS
+        return self._time.newest // EPOCH_MS
 
     def take(self, log: pa.RecordBatch) -> None:
         """Append the facts of a batch of the log (LOG_SCHEMA)."""
@@ -44,21 +46,22 @@ class Naive:
         for row in log.to_pylist():
             if row["id"] in self._seen:
                 self.duplicates += 1
-            elif row["ts"] < self.newest - self.lateness_ms:
+            elif row["ts"] < self._time.newest - self.lateness_ms:
                 self.late += 1
             else:
-                self.newest = max(self.newest, row["ts"])
-                self._append({name: v for name, v in row.items() if v is not None})
+                date = self._time.date(row["ts"])
+                self.ahead += date != row["ts"]
+                self._append({name: v for name, v in row.items() if v is not None}, date)
             self._seen.add(row["id"])
 
-    def _append(self, row: dict[str, Any]) -> None:
+    def _append(self, row: dict[str, Any], date: int) -> None:
         sides = ((row["account"], row.get("peer")), (row.get("peer"), row["account"]))
         for kind, (account, peer) in zip(self._kinds[row["type"]], sides, strict=True):
             if kind != NO_FACT and account is not None:
                 name = KINDS[kind]
                 if name == "sent" and "group" in row:
                     name = "sent_group"
-                self.facts[account].append(Fact(name, row["ts"], self.epoch, peer, row))
+                self.facts[account].append(Fact(name, date, self.epoch, peer, row))
 
     @property
     def shared(self) -> Shared:
