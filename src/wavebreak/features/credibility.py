@@ -18,6 +18,8 @@ from wavebreak.features.rings import log2
 WEIGHT_ONE = 256
 """The weight of one report in full."""
 WEIGHT_MOST = 512
+CROWD = 16
+"""So many reports without proof count in a week: a crowd that was called up adds up to nothing."""
 KIN_S = 3_600
 """Reporters that registered within an hour of each other are not independent."""
 
@@ -34,20 +36,23 @@ def record(trusted: int, doubted: int) -> int:
 
 
 @compiled()
-def weight(trusted: int, doubted: int, proven: bool, answered: bool, kin: bool) -> int:
+def weight(
+    trusted: int, doubted: int, proven: bool, answered: bool, kin: bool, crowd: int
+) -> int:  # fmt: skip
     """Weight of one report in 1/256.
 
     `proven`: the reported account wrote to the reporter or added it to a group; `answered`: the
-    reporter had written to it; `kin`: one of the last reporters registered with this one.
+    reporter had written to it; `kin`: one of the last reporters registered with this one;
+    `crowd`: reports without proof in the week before, of which the first CROWD count at all.
 
-    >>> weight(0, 0, True, False, False), weight(0, 0, True, True, False)
+    >>> weight(0, 0, True, False, False, 0), weight(0, 0, True, True, False, 0)
     (192, 48)
-    >>> weight(0, 0, True, False, True), weight(0, 0, False, False, False)
+    >>> weight(0, 0, True, False, True, 0), weight(0, 0, False, False, False, 0)
     (48, 3)
     """
     full = record(trusted, doubted)
     if not proven:
-        return full // 64
+        return full // 64 if crowd < CROWD else 0
     if answered:
         full //= 4
     return full // 4 if kin else full

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.features.credibility import related, weight
-from wavebreak.features.jit import compiled
+from wavebreak.features.credibility import CROWD, related, weight
+from wavebreak.features.jit import compiled, int64
 from wavebreak.features.memory import emit, pairs_of, people_of, rares_of
 from wavebreak.features.pairs import first_of, flags_of, last_of, packed, touched_of
 from wavebreak.features.rings import bump, hop, total
@@ -185,8 +185,9 @@ def complaint(
     people = people_of(w)
     by = people[who]
     proven = (flags & (WROTE | ADDED)) != 0
+    crowd = int64(CROWD) if block else total(r.unproven_7d)
     kin = related(by.born, r.reporters, people)
-    amount = weight(by.trusted, by.doubted, proven, (flags & REPLIED) != 0, kin)
+    amount = weight(by.trusted, by.doubted, proven, (flags & REPLIED) != 0, kin, crowd)
     if block:
         bump(r.blocks_7d, now // 40320, clock // 40320, 1, 255)
         bump(r.block_weight_7d, now // 40320, clock // 40320, amount, 65535)

@@ -127,8 +127,9 @@ STANDING: tuple[F, ...] = (
       "The same, each weighed in 1/256 by the reporter's record as of the last epoch (0.75 for a "
       "stranger, 0 to 2), times 1 for a first contact not answered or a group add, 1/4 where the "
       "reporter had written to the reported, 1/64 where the reported neither wrote to the reporter "
-      "nor added it; 1/4 of it where the reporter registered within an hour of one of the last "
-      "four who reported with proof and had no answer yet.",
+      "nor added it (the first sixteen such reports in a week: more add nothing); 1/4 of it where "
+      "the reporter registered within an hour of one of the last four who reported with proof "
+      "and had no answer yet.",
       ("user.reported",), "quarrels", "silent victims", version=2),
     F("unproven_reports_7d", "reports", "reports", "7d",
       "Reports in the window by accounts the reported never wrote to nor added.",
@@ -137,7 +138,8 @@ STANDING: tuple[F, ...] = (
       "Blocks received in the window, one a blocker until unblocked or forgotten (180 days).",
       ("user.blocked",),
       "quarrels", "silent victims"),
-    F("block_weight_7d", "blocks", "reports", "7d", "The same, weighed like reports.",
+    F("block_weight_7d", "blocks", "reports", "7d",
+      "The same, weighed like reports; nothing without proof.",
       ("user.blocked",), "quarrels", "silent victims", version=2),
     F("standing", "code", "standing", "now",
       "Outcome in force: 0 allow, 1 observe, 2 challenge, 3 limit, 4 restrict, 5 suspend, 6 ban.",

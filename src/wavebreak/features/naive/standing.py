@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from wavebreak.features.credibility import CROWD
 from wavebreak.features.naive.messaging import Formula
 from wavebreak.features.naive.story import LARGE, NAN, SMALL, Fact, Story, share
 
@@ -131,6 +132,10 @@ def _complaints(s: Story, kind: str, *, unproven: bool = False) -> float:
     return s.count(facts, "7d", SMALL)
 
 
+def _crowd(s: Story) -> float:
+    return _complaints(s, "reported_by", unproven=True)
+
+
 def _weight(s: Story, kind: str) -> float:
     """Complaints weighed in whole 1/256."""
     before = s.reporters_before()
@@ -139,7 +144,8 @@ def _weight(s: Story, kind: str) -> float:
         who = fact.peer or ""
         weight = s.shared.credibility(who, fact.epoch)
         if not known & {"wrote", "added"}:
-            weight //= 64
+            crowd = kind == "blocked_by" or _crowd(s.until(i)) > CROWD
+            weight = 0 if crowd else weight // 64
         else:
             weight //= 4 if "replied" in known else 1
             weight //= 4 if s.shared.kin(who, before[i], fact.epoch) else 1
