@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from wavebreak.events import LOG_SCHEMA, TYPES
 from wavebreak.features.catalog import FEATURES, NAMES
-from wavebreak.features.core import Core, no_rules
+from wavebreak.features.core import Core, Judgement, no_rules
 from wavebreak.features.facts import Fanout
 from wavebreak.features.naive import Naive
+from wavebreak.features.naive.scoring import Scorer
 
 START = 1_772_366_400_000  # 1 March 2026, 12:00:00 UTC
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
@@ -169,9 +170,12 @@ def log(events: Iterable[Row]) -> pa.RecordBatch:
 class Both:
     """The kernel and the oracle, fed the same log."""
 
-    def __init__(self, *, accounts: int = 64) -> None:
-        self.core = Core(no_rules(), np.zeros(len(FEATURES)), enforce=False, accounts=accounts)
-        self.fanout, self.naive = Fanout(), Naive()
+    def __init__(
+        self, *, accounts: int = 64, model: Judgement | None = None, scorer: Scorer | None = None
+    ) -> None:  # fmt: skip
+        covered = np.zeros(len(FEATURES))
+        self.core = Core(model or no_rules(), covered, enforce=False, accounts=accounts)
+        self.fanout, self.naive = Fanout(), Naive(scorer=scorer)
         self.slots: dict[str, int] = {}
 
     def take(self, batch: pa.RecordBatch) -> None:

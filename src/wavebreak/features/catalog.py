@@ -17,6 +17,7 @@ from functools import cache
 from wavebreak.errors import PolicyError
 from wavebreak.features.declared import Feature
 from wavebreak.features.messaging import MESSAGING
+from wavebreak.features.scores import SCORES
 from wavebreak.features.standing import STANDING
 
 KINDS: tuple[str, ...] = (
@@ -29,10 +30,12 @@ KINDS: tuple[str, ...] = (
 """Kinds of fact, in code order. `epoch` is the touch at an epoch's close, `refused` an own act
 that a standing refused."""
 
-FEATURES: tuple[Feature, ...] = MESSAGING + STANDING
+FEATURES: tuple[Feature, ...] = MESSAGING + STANDING + SCORES
 """Every feature, in the order of the array that the kernel fills (shape `(len(FEATURES),)`)."""
 
 NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
+INPUTS: tuple[str, ...] = NAMES[: -len(SCORES)]
+"""What a model may read: every feature but its own scores, which stand last."""
 INDEX: dict[str, int] = {name: index for index, name in enumerate(NAMES)}
 
 

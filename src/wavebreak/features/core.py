@@ -25,6 +25,7 @@ from wavebreak.features.state import (
     HIT,
     PAIR,
     PERSON,
+    POINT,
     RARE,
     ROW,
     SHARD,
@@ -42,7 +43,9 @@ Beyond it rows are copied into larger arrays, which is felt as a pause: preset `
 class Judgement:
     """What the kernel is told of the policy: addresses of C functions and bit masks over rules.
 
-    `keepalive` holds whatever owns the addresses.
+    `keepalive` holds whatever owns the addresses. `score` is that of a C function `int64
+    score(int64 model, int64 values)`, which gives a margin in 1/65,536, and `model` that of its
+    numbers (0: no model); `margins` (int64, rising) and `chances` (float64) are its calibration.
     """
 
     rules: int
@@ -58,6 +61,10 @@ class Judgement:
     grace_s: int
     benign_grace_s: int
     keepalive: Any = field(repr=False)
+    score: int = 0
+    model: int = 0
+    margins: Any = field(repr=False, default_factory=lambda: np.zeros(0, np.int64))
+    chances: Any = field(repr=False, default_factory=lambda: np.zeros(0))
 
     def into(self, w: Any) -> None:
         """Write it into a worker's record (dtype WORKER)."""
@@ -67,6 +74,9 @@ class Judgement:
         w["registration"], w["messaging"] = self.registration, self.messaging
         w["enforced"] = self.enforced
         w["grace_s"], w["benign_grace_s"] = self.grace_s, self.benign_grace_s
+        w["score"], w["model"] = self.score, self.model
+        w["margins"], w["chances"] = self.margins.ctypes.data, self.chances.ctypes.data
+        w["steps"] = self.margins.size
 
 
 def no_rules() -> Judgement:
@@ -85,15 +95,19 @@ def _never(_features: int, _kind: int) -> int:
 class _Worker:
     """One thread's record and buffers; buffers grow, and keep their size."""
 
-    def __init__(self, judgement: Judgement, covered: Any, *, enforce: bool) -> None:
+    def __init__(
+        self, judgement: Judgement, covered: Any, *, enforce: bool, record: bool
+    ) -> None:  # fmt: skip
         self.records = np.zeros(1, WORKER)
         self.covered = covered
         self.values = np.zeros(len(FEATURES))
         self.hits = np.zeros(1024, HIT)
+        self.points = np.zeros(1024 if record else 2, POINT)
         self.deltas = np.zeros(8192, DELTA)
         self.touched = np.zeros(4096, TOUCH)
         judgement.into(self.record)
-        self.record["enforce"] = int(enforce)
+        self.record["enforce"], self.record["record"] = int(enforce), int(record)
+        self.record["scoring"] = int(record or judgement.score > 0)
         self.point()
 
     @property
@@ -105,15 +119,17 @@ class _Worker:
         """Tell compiled code where the buffers lie."""
         w = self.record
         w["covered"], w["values"] = self.covered.ctypes.data, self.values.ctypes.data
-        for name in ("hits", "deltas", "touched"):
+        for name in ("hits", "points", "deltas", "touched"):
             buffer = getattr(self, name)
             w[name], w[f"{name}_size"] = buffer.ctypes.data, buffer.size
 
     def grow(self) -> None:
-        """Room for more hits and contributions."""
+        """Room for more hits, scoring points and contributions."""
         w = self.record
         if w["hits_n"] + 1 >= self.hits.size:
             self.hits = np.concatenate([self.hits, np.zeros(self.hits.size, HIT)])
+        if w["points_n"] + 1 >= self.points.size:
+            self.points = np.concatenate([self.points, np.zeros(self.points.size, POINT)])
         if w["deltas_n"] + kernel.DELTAS_A_FACT >= self.deltas.size:
             self.deltas = np.concatenate([self.deltas, np.zeros(self.deltas.size, DELTA)])
         self.point()
@@ -126,11 +142,11 @@ class _Worker:
             self.touched = np.concatenate([self.touched, more])
             self.point()
 
-    def take(self) -> Any:
-        """The hits so far; they are taken once."""
-        n = int(self.record["hits_n"])
-        self.record["hits_n"] = 0
-        return self.hits[:n].copy()
+    def take(self, name: str) -> Any:
+        """The hits (or points) so far; they are taken once."""
+        n = int(self.record[f"{name}_n"])
+        self.record[f"{name}_n"] = 0
+        return getattr(self, name)[:n].copy()
 
     def contributions(self) -> Any:
         """What the worker's shards contribute to what accounts share (dtype DELTA)."""
@@ -155,7 +171,7 @@ class Core:
 
     def __init__(
         self, judgement: Judgement, covered: Any, *, enforce: bool, workers: int = 1,
-        accounts: int = RESERVE,
+        accounts: int = RESERVE, record: bool = False,
     ) -> None:  # fmt: skip
         self.judgement, self.covered = judgement, covered
         self.kinds = fact_kinds()
@@ -167,7 +183,10 @@ class Core:
         self.pairs = [np.zeros(int(64 * GROWTH ** (s / SHARDS)), PAIR) for s in range(SHARDS)]
         self.people, self.entities = np.zeros(accounts, PERSON), np.zeros(1024, ENTITY)
         self.epoch, self.first, self.accounts = -1, -1, 0
-        self.workers = [_Worker(judgement, covered, enforce=enforce) for _ in range(workers)]
+        self.workers = [
+            _Worker(judgement, covered, enforce=enforce, record=record) for _ in range(workers)
+        ]
+        self._points: list[Any] = []
         self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
         self._point()
 
@@ -226,12 +245,28 @@ class Core:
         else:
             list(self._pool.map(work, range(len(self.workers))))
 
+    def _take(self, name: str) -> Any:
+        """What the workers noted since the last time, in log order."""
+        taken = [worker.take(name) for worker in self.workers]
+        notes = taken[0] if len(taken) == 1 else np.concatenate(taken)
+        if notes.size > 1:
+            notes = notes[np.lexsort((notes["role"], notes["position"]))]
+        return notes
+
     def _take_hits(self) -> Any:
-        taken = [worker.take() for worker in self.workers]
-        hits = taken[0] if len(taken) == 1 else np.concatenate(taken)
-        if hits.size > 1:
-            hits = hits[np.lexsort((hits["role"], hits["position"]))]
-        return hits
+        points = self._take("points")
+        if points.size:
+            self._points.append(points)
+        return self._take("hits")
+
+    def points(self) -> Any:
+        """Scoring points since the last call (dtype POINT), in log order.
+
+        Those of an epoch's close stand behind the facts of the epoch, as they came to be.
+        """
+        points = [np.zeros(0, POINT), *self._points]
+        self._points.clear()
+        return np.concatenate(points)
 
     def advance(self, segment: Segment) -> Any:
         """Take the facts of a segment of the open epoch; returns hits (dtype HIT) in log order."""
@@ -282,7 +317,7 @@ class Core:
         for worker in self.workers:
             worker.record["deltas_n"] = 0
         self.open(following)
-        if (self.judgement.wake >> applying.EPOCH) & 1:
+        if (self.judgement.wake >> applying.EPOCH) & 1 or self.workers[0].record["scoring"]:
             self._each(lambda number: self._look_again(self.workers[number], closed))
         for worker in self.workers:
             worker.record["touched_n"] = 0

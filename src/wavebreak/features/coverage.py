@@ -6,15 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.features.catalog import FEATURES
+from wavebreak.features.catalog import FEATURES, INPUTS, NAMES
 from wavebreak.profile import Profile
 
 
-def covered(profile: Profile) -> frozenset[str]:
+def covered(profile: Profile | None, *, scored: bool = True) -> frozenset[str]:
     """Names of the features whose sources a stream carries, on a clock fine enough for them.
 
-    A source "a|b" is covered by either.
+    A source "a|b" is covered by either; a stream without a profile carries everything. Scores are
+    covered only where there is a model (`scored`).
     """
+    names = frozenset(NAMES if profile is None else _carried(profile))
+    return names if scored else names & frozenset(INPUTS)
+
+
+def _carried(profile: Profile) -> frozenset[str]:
     return frozenset(
         feature.name
         for feature in FEATURES

@@ -34,6 +34,14 @@ from wavebreak.features.memory import (
     values_of,
 )
 from wavebreak.features.pairs import FULL, home
+from wavebreak.features.points import (
+    before,
+    is_point,
+    is_young,
+    margin_of,
+    note_point,
+    score,
+)
 from wavebreak.features.reading import SIZE, read
 from wavebreak.features.state import (
     BARRED,
@@ -83,6 +91,7 @@ def _note(
     h.kind = kind
     h.outcome = outcome
     h.rule = rule
+    h.score = margin_of(row)
     values = values_of(w, SIZE)
     for j in range(SIZE):
         h.values[j] = values[j]
@@ -143,10 +152,19 @@ def _act(w: Any, sh: Any, row: Any, answer: int, position: int, at: int, account
 
 @compiled()
 def judge(
-    w: Any, sh: Any, row: Any, position: int, at: int, account: int, role: int, kind: int
-) -> None:
-    """Ask the rules about an account; decide, and put the decision into force, where they hit."""
+    w: Any, sh: Any, row: Any, position: int, at: int, account: int, role: int, kind: int,
+    point: bool,
+) -> None:  # fmt: skip
+    """Ask the rules about an account, and the model at a scoring point.
+
+    Where rules hit, decide, and put the decision into force.
+    """
     read(w, sh, row)
+    if point:
+        if w.score > 0:
+            score(w, row, kind)
+        if w.record:
+            note_point(w, row, position, at, account, role, kind)
     mask = call_int(w.rules, w.values, np.int64(1) << kind)
     new = mask & w.enabled & ~row.fired
     if new == 0:
@@ -191,13 +209,16 @@ def _fact(w: Any, sh: Any, ev: Any, role: int, kind: int, position: int) -> None
         if barred and w.enforce:
             ev.drop = BARRED
             if (w.wake >> REFUSED) & 1:
-                judge(w, sh, row, position, ev.ts, account, role, REFUSED)
+                judge(w, sh, row, position, ev.ts, account, role, REFUSED, False)
             return
+    was = before(row, role, kind)
     if apply(w, sh, row, ev, kind, local, now, barred):
         _clear(w, row, account, kind)
         _note(w, row, position, ev.ts, account, role, kind, 0, 0, NO_CHANGE)
-    elif (w.wake >> kind) & 1:
-        judge(w, sh, row, position, ev.ts, account, role, kind)
+        return
+    point = w.scoring > 0 and is_point(sh, row, ev, role, kind, was)
+    if point or (w.wake >> kind) & 1:
+        judge(w, sh, row, position, ev.ts, account, role, kind, point)
 
 
 @compiled(inline="always")
@@ -207,6 +228,7 @@ def _room(w: Any, sh: Any) -> bool:
         sh.pair_n + 1 < sh.pair_capacity * FULL
         and sh.rare_n + 1 < sh.rare_capacity
         and w.hits_n + 1 < w.hits_size
+        and w.points_n + 1 < w.points_size
         and w.deltas_n + DELTAS_A_FACT < w.deltas_size
     )
 
@@ -275,6 +297,12 @@ def _moved(w: Any, row: Any, closed: int) -> bool:
     return False
 
 
+@compiled(inline="always")
+def _looks_again(w: Any, row: Any) -> bool:
+    """Whether a rule, or a model, wants to see the account at an epoch's close at all."""
+    return bool((w.wake >> EPOCH) & 1 or (w.scoring > 0 and is_young(row)))
+
+
 @compiled()
 def close(shards: Any, w: Any, closed: int) -> bool:
     """Look again at the accounts that a worker touched, where their surroundings moved.
@@ -289,9 +317,11 @@ def close(shards: Any, w: Any, closed: int) -> bool:
         if not _room(w, sh):
             return False
         row = rows_of(sh)[account >> SHARD_BITS]
-        if _moved(w, row, closed):
+        if _looks_again(w, row) and _moved(w, row, closed):
             at, newest = np.int64(row.clock) * 1000, np.int64(row.newest)
-            judge(w, sh, row, w.first + (newest >> 1), at, account, newest & 1, EPOCH)
+            position = w.first + (newest >> 1)
+            point = w.scoring > 0 and is_young(row)
+            judge(w, sh, row, position, at, account, newest & 1, EPOCH, point)
         w.at_fact += 1
     return True
 

@@ -10,7 +10,7 @@ from wavebreak.features.credibility import CROWD, related, weight
 from wavebreak.features.jit import compiled, int64
 from wavebreak.features.memory import emit, pairs_of, people_of, rares_of
 from wavebreak.features.pairs import first_of, flags_of, last_of, packed, touched_of
-from wavebreak.features.rings import bump, hop, total
+from wavebreak.features.rings import bump, hop, small_bump, total
 from wavebreak.features.state import (
     ADDED,
     ARRIVALS,
@@ -106,7 +106,7 @@ def session(w: Any, sh: Any, row: Any, ev: Any, now: int) -> None:
             moved = True
             hopped(row)
             clock = np.int64(row.clock)
-            bump(row.network_changes, now // 40320, clock // 40320, 1, 255)
+            row.network_changes = small_bump(row.network_changes, now // 40320, clock // 40320)
             emit(w, ARRIVALS, ev.network - 1, 1)
         row.network = ev.network
     if ev.flags & LINKED:

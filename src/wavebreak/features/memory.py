@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from wavebreak.features.jit import address_as_void_pointer, carray, compiled
-from wavebreak.features.state import DELTA, ENTITY, HIT, PAIR, PERSON, RARE, ROW, TOUCH
+from wavebreak.features.state import DELTA, ENTITY, HIT, PAIR, PERSON, POINT, RARE, ROW, TOUCH
 
 
 @compiled(inline="always")
@@ -59,6 +59,12 @@ def covered_of(w: Any, n: int) -> Any:
 def hits_of(w: Any) -> Any:
     """Output buffer of hits (dtype HIT)."""
     return carray(address_as_void_pointer(w.hits), (w.hits_size,), HIT)
+
+
+@compiled(inline="always")
+def points_of(w: Any) -> Any:
+    """Output buffer of scoring points (dtype POINT)."""
+    return carray(address_as_void_pointer(w.points), (w.points_size,), POINT)
 
 
 @compiled(inline="always")

@@ -11,7 +11,8 @@ from wavebreak.features.catalog import INDEX
 from wavebreak.features.jit import compiled, int64, ones
 from wavebreak.features.living import rare_tick
 from wavebreak.features.memory import covered_of, entities_of, rares_of, values_of
-from wavebreak.features.rings import decayed, log2, part, total
+from wavebreak.features.rings import decayed, log2, part, small_total, total
+from wavebreak.features.scored import COARSE_BITS, chance
 from wavebreak.features.state import (
     ATTESTED,
     ATTESTED_KNOWN,
@@ -193,11 +194,13 @@ def _identity(w: Any, row: Any, out: Any) -> None:
     out[At.linked_age_s] = clock - (linked - 1) if linked > 0 else NAN
     out[At.first_contacts_on_device] = row.firsts_on_device if moved > 0 or linked > 0 else NAN
     out[At.device_changes] = row.device_changes
-    out[At.network_changes_7d] = total(row.network_changes)
+    out[At.network_changes_7d] = small_total(row.network_changes)
     out[At.standing] = row.standing
     out[At.strikes] = row.strikes
     out[At.label_abusive] = 1.0 if flags & LABEL_ABUSIVE else 0.0
     out[At.label_benign] = 1.0 if flags & LABEL_BENIGN else 0.0
+    out[At.score] = chance(w, int64(row.score))
+    out[At.registration_score] = chance(w, int64(row.registration_score) << COARSE_BITS)
 
 
 _COUNTED_RARELY = np.array(

@@ -58,11 +58,12 @@ ROW = _layout(
     # Who and where.
     ("registered", "u4"), ("network", "u4"), ("block", "u4"), ("device", "u4"), ("client", "u4"),
     ("device_changed", "u4"), ("linked", "u4"), ("firsts_on_device", "u2"),
+    ("registration_score", "i2"), ("score", "i4"),
     ("cold_n", "u1"), ("device_changes", "u1"), ("attempts", "u1"),
-    ("verification", "u1"), ("channel", "u1"), ("quiet", "u1"),
+    ("verification", "u1"), ("channel", "u1"), ("quiet", "u1"), ("network_changes", "u8"),
     # The day; volume, first contacts, distinct peers, replies by the bucket of first contact.
     ("hour_s", "u4"), ("hour_n", "u2"), ("week", "u2"), ("hours", ("u1", (24,))),
-    ("sends_15s", _U1), ("sends_5m", _U1), ("first_1h", _U1), ("network_changes", _U1),
+    ("sends_15s", _U1), ("sends_5m", _U1), ("first_1h", _U1),
     ("sends_1h", _U2), ("sends_1d", _U2), ("sends_7d", _U2), ("first_1d", _U2), ("first_7d", _U2),
     ("peers_1d", _U2), ("replied_7d", _U2),
 )  # fmt: skip
@@ -127,9 +128,18 @@ UNKNOWN = 255
 HIT = np.dtype(
     [("position", "i8"), ("ts", "i8"), ("hits", "i8"), ("until", "i8"), ("account", "u4"),
      ("role", "u1"), ("kind", "u1"), ("outcome", "u1"), ("rule", "u1"),
-     ("values", "f8", (len(FEATURES),))], align=True
+     ("score", "f8"), ("values", "f8", (len(FEATURES),))], align=True
 )  # fmt: skip
-"""Rules that newly hit one account at one fact, and what was decided (outcome 255: nothing)."""
+"""Rules that newly hit one account at one fact, and what was decided (outcome 255: nothing).
+`score` is the account's last score (margin: log-odds; NaN without one)."""
+
+POINT = np.dtype(
+    [("position", "i8"), ("ts", "i8"), ("account", "u4"), ("role", "u1"), ("kind", "u1"),
+     ("standing", "u1"), ("spare", "u1"), ("score", "f8"), ("values", "f8", (len(FEATURES),))],
+    align=True,
+)  # fmt: skip
+"""An account at a scoring point: `ts` is event time in ms, `standing` the outcome in force before
+any decision there, `score` the margin (log-odds; NaN without a model)."""
 
 DELTA = np.dtype([("key", "u4"), ("amount", "i4"), ("table", "u1"), ("spare", "u1", (3,))])
 """A contribution to what accounts share: a sum, or for BORN, STANDING, UNTIL the owner's word."""
@@ -140,11 +150,14 @@ WORKER = np.dtype(
         # Shared state, read; values of features, and 0 or NaN by coverage; arrays by address.
         "people", "people_n", "entities", "entities_n", "covered", "values",
         # Output buffers: address, size, how far filled.
-        "hits", "hits_size", "hits_n", "deltas", "deltas_size", "deltas_n",
-        "touched", "touched_size", "touched_n",
+        "hits", "hits_size", "hits_n", "points", "points_size", "points_n",
+        "deltas", "deltas_size", "deltas_n", "touched", "touched_size", "touched_n",
         # The policy: addresses of C functions and of its numbers, bit masks over rules or kinds.
         "rules", "decide", "refuse", "policy", "wake", "keep", "registration", "messaging",
         "enabled", "enforced", "grace_s", "benign_grace_s", "enforce",
+        # The model: addresses of its C function, of its numbers and of its calibration; whether
+        # scoring points are looked at, and noted.
+        "score", "model", "margins", "chances", "steps", "scoring", "record",
         # The open epoch; where the work stands.
         "epoch", "first", "at_shard", "at_fact",
     )]

@@ -17,7 +17,7 @@ from wavebreak.features.pairs import (
     put,
     touched_of,
 )
-from wavebreak.features.rings import COUNT_LOG2, bump, hop, log2, push
+from wavebreak.features.rings import COUNT_LOG2, bump, hop, log2, push, small_hop
 from wavebreak.features.state import (
     BORN,
     BROADCAST,
@@ -76,7 +76,7 @@ def hopped(row: Any) -> None:
     hop(row.sends_7d, old // 40320, now // 40320)
     hop(row.first_7d, old // 40320, now // 40320)
     hop(row.replied_7d, old // 40320, now // 40320)
-    hop(row.network_changes, old // 40320, now // 40320)
+    row.network_changes = small_hop(row.network_changes, old // 40320, now // 40320)
 
 
 @compiled()

@@ -17,7 +17,7 @@ from wavebreak.features.core import RESERVE, Core
 from wavebreak.features.coverage import covered, mask
 from wavebreak.features.facts import Fanout, Segment
 from wavebreak.features.kernel import NO_CHANGE
-from wavebreak.pipeline.judging import judgement
+from wavebreak.pipeline.judging import Model, judgement
 from wavebreak.profile import Profile
 from wavebreak.rules import Policy, compile_rules
 
@@ -38,19 +38,22 @@ class Engine:
     `profile` says what the stream carries (None: everything). With `enforce` the events that a
     decision would have refused are dropped, so that later ones see a protected network; without,
     nothing changes (shadow). `workers` threads share the shards; the decisions are the same.
+    `model` is asked at scoring points (None: no model); with `record` they are noted for `points`.
     """
 
     def __init__(
         self, policy: Policy, profile: Profile | None = None, *, enforce: bool = False,
         workers: int = 1, lateness_s: int = 60, accounts: int = RESERVE,
+        model: Model | None = None, record: bool = False,
     ) -> None:  # fmt: skip
         self.policy, self.enforce = policy, enforce
-        self.covered = covered(profile) if profile else frozenset(f.name for f in FEATURES)
+        self.model = model
+        self.covered = covered(profile, scored=model is not None)
         self.program = compile_rules(policy, self.covered)
         self.fanout = Fanout(lateness_s=lateness_s)
         self.core = Core(
-            judgement(self.program), mask(self.covered), enforce=enforce, workers=workers,
-            accounts=accounts,
+            judgement(self.program, model), mask(self.covered), enforce=enforce, workers=workers,
+            accounts=accounts, record=record,
         )  # fmt: skip
         self.version = features_version()
         self.fired = np.zeros(len(policy.rules), np.int64)
@@ -69,6 +72,10 @@ class Engine:
             yield from self._close(segment.epoch)
         self._ids.append((segment.base, segment.ids))
         yield from self._decisions(core.advance(segment))
+
+    def points(self) -> Any:
+        """Scoring points since the last call (dtype `state.POINT`), in log order."""
+        return self.core.points()
 
     def finish(self) -> list[Decision]:
         """Close the open epoch: the end of a file, not of a live stream."""

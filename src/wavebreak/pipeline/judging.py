@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -45,8 +45,25 @@ def _signed(bits: int) -> int:
     return bits - (1 << 64) if bits >> 63 else bits
 
 
-def judgement(program: Program) -> Judgement:
-    """Tell the kernel of a compiled policy.
+class Model(Protocol):
+    """What a trained model gives: the address of its C function, its numbers, how it is read.
+
+    `address` is of `int64 score(int64 model, int64 values)`, which gives a margin (log-odds) in
+    1/65,536; `calibration` is (margins int64 in 1/65,536, rising; probabilities float64, rising).
+    """
+
+    @property
+    def address(self) -> int: ...  # noqa: D102
+    @property
+    def numbers_address(self) -> int: ...  # noqa: D102
+    @property
+    def calibration(self) -> tuple[Any, Any]: ...  # noqa: D102
+    @property
+    def version(self) -> str: ...  # noqa: D102
+
+
+def judgement(program: Program, model: Model | None = None) -> Judgement:
+    """Tell the kernel of a compiled policy, and of a model.
 
     Rules that only label, and suspicions raised at registration, stay with the account for good;
     the others may fire again when the standing that they led to has ended.
@@ -59,6 +76,7 @@ def judgement(program: Program) -> Judgement:
         double_at_most=standing.double_at_most,
         quota=standing.new_chats_1d,
     )
+    margins, chances = model.calibration if model else (np.zeros(0, np.int64), np.zeros(0))
     labels = sum(1 << k for k, rule in enumerate(rules) if rule.label is not None)
     return Judgement(
         rules=program.address,
@@ -73,7 +91,11 @@ def judgement(program: Program) -> Judgement:
         enforced=program.enforced,
         grace_s=seconds(standing.grace),
         benign_grace_s=seconds(standing.benign_grace),
-        keepalive=(program, decide, refuse),
+        keepalive=(program, decide, refuse, model),
+        score=model.address if model else 0,
+        model=model.numbers_address if model else 0,
+        margins=np.ascontiguousarray(margins, np.int64),
+        chances=np.ascontiguousarray(chances, np.float64),
     )
 
 

@@ -26,6 +26,7 @@ def _about(engine: Engine) -> dict[str, Any]:
         "layout": state.digest(),
         "policy": engine.policy.version,
         "features": engine.version,
+        "model": engine.model.version if engine.model else None,
         "covered": sorted(engine.covered),
         "enforce": engine.enforce,
     }
@@ -51,7 +52,7 @@ def restore(engine: Engine, path: Path) -> None:
     """Have an engine take the place of a snapshot.
 
     Raises `SnapshotError` where the file is damaged (it names the part), or was made under another
-    layout, policy, catalog, coverage or mode.
+    layout, policy, model, catalog, coverage or mode.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -70,7 +71,7 @@ def _same(manifest: dict[str, Any], own: dict[str, Any]) -> None:
         if manifest.get(name) != value:
             raise SnapshotError(
                 f"the snapshot was made under another {name}",
-                fix="run with the same policy, profile and mode, or again from the log",
+                fix="run with the same policy, model, profile and mode, or again from the log",
             )
 
 

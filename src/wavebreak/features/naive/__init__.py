@@ -11,22 +11,31 @@ from typing import Any
 
 import pyarrow as pa
 
-from wavebreak.features.catalog import FEATURES, KINDS
+from wavebreak.features.catalog import FEATURES, INPUTS, KINDS
 from wavebreak.features.facts import EPOCH_MS, NO_FACT, fact_kinds
 from wavebreak.features.naive import messaging, standing
 from wavebreak.features.naive.giving import contributions
 from wavebreak.features.naive.logtime import LogTime
+from wavebreak.features.naive.scoring import Scorer, scores
 from wavebreak.features.naive.shared import Shared
 from wavebreak.features.naive.story import Fact, Story
 
-FORMULAS = messaging.FORMULAS | standing.FORMULAS
+FORMULAS = (
+    messaging.FORMULAS
+    | standing.FORMULAS
+    | {"score": lambda s: s.scores[0], "registration_score": lambda s: s.scores[1]}
+)
 """The obvious formula of each feature, by name."""
 
 
 class Naive:
-    """All accounts' facts as lists. It knows no rules: it answers for runs in which none fired."""
+    """All accounts' facts as lists. It knows no rules: it answers for runs in which none fired.
 
-    def __init__(self, *, lateness_s: int = 60) -> None:
+    `scorer` is a model as a Python function (None: no model).
+    """
+
+    def __init__(self, *, lateness_s: int = 60, scorer: Scorer | None = None) -> None:
+        self.scorer, self.epochs = scorer, set[int]()
         self.lateness_ms = lateness_s * 1000
         self.facts: dict[str, list[Fact]] = defaultdict(list)
         self.late, self.duplicates, self.ahead = 0, 0, 0
@@ -51,6 +60,7 @@ class Naive:
             else:
                 date = self._time.date(row["ts"])
                 self.ahead += date != row["ts"]
+                self.epochs.add(self.epoch)
                 self._append({name: v for name, v in row.items() if v is not None}, date)
             self._seen.add(row["id"])
 
@@ -78,4 +88,10 @@ class Naive:
     def values(self, account: str) -> list[float]:
         """Every feature of an account at its clock, over the open epoch; it has facts."""
         story = Story(self.facts[account], self.shared, self.epoch)
+        if self.scorer:
+            story.scores = scores(story, sorted(self.epochs), self.scorer, _inputs)
         return [float(FORMULAS[feature.name](story)) for feature in FEATURES]
+
+
+def _inputs(story: Story) -> list[float]:
+    return [float(FORMULAS[name](story)) for name in INPUTS]

@@ -180,7 +180,7 @@ FORMULAS: dict[str, Formula] = {
     "device_arrivals": _arrivals("device"),
     "device_age_s": lambda s: _since(s, s.moves("device")),
     "device_changes": lambda s: min(len(s.moves("device")), 255),
-    "network_changes_7d": lambda s: s.count(s.moves("network"), "7d", SMALL),
+    "network_changes_7d": lambda s: s.count(s.moves("network"), "7d", 15),
     "changes_after_answer": _without_rules,
     "linked_age_s": lambda s: _since(s, _linked(s)),
     "first_contacts_on_device": _first_contacts_on_device,

@@ -84,6 +84,7 @@ class Story:
     def __init__(self, facts: list[Fact], shared: Shared, epoch: int) -> None:
         self.facts, self.shared, self.epoch = facts, shared, epoch
         self.clock = max(fact.now for fact in facts)
+        self.scores = (NAN, NAN)
 
     def of(self, *kinds: str) -> list[Fact]:
         """Give the facts of some kinds."""
