@@ -21,7 +21,7 @@ from wavebreak.simulator.background import (
     load,
     plant,
 )
-from wavebreak.simulator.campaigns import CAMPAIGNS, Campaign
+from wavebreak.simulator.campaigns import CAMPAIGNS, Planned
 from wavebreak.simulator.chat import Style
 from wavebreak.simulator.files import write
 from wavebreak.simulator.groups import GroupHabits, Groups
@@ -74,7 +74,7 @@ def simulate(
         "start_ms": start_ms,
         "seed": seed,
         "background": background and str(background),
-        "campaigns": [{"name": c.name, "tactic": c.tactic} | _numbers(c) for c in chosen],
+        "campaigns": [asdict(c) for c in chosen],
     }
     if background is not None:
         return _planted(load(background), chosen, days, seed, about)
@@ -86,7 +86,7 @@ def simulate(
 def _lived(
     people: int,
     personas: list[Persona],
-    chosen: list[Campaign],
+    chosen: list[Planned],
     span: tuple[int, int],
     seed: int,
     about: dict[str, Any],
@@ -124,13 +124,13 @@ def _scene(people: int, society: Society, style: Style, span: tuple[int, int], s
     return Scene(rng, Log(), pool, roll, folk, *span)
 
 
-def _play(scene: Scene, chosen: list[Campaign]) -> None:
+def _play(scene: Scene, chosen: list[Planned]) -> None:
     for place, campaign in enumerate(chosen):
         campaign.play(scene, f"{campaign.name}-{place + 1}")
 
 
 def _planted(
-    trace: Background, chosen: list[Campaign], days: float, seed: int, about: dict[str, Any]
+    trace: Background, chosen: list[Planned], days: float, seed: int, about: dict[str, Any]
 ) -> World:
     """Plant campaigns among the accounts of a trace."""
     rng, pool, roll = np.random.default_rng(seed), Pool(), Roll(seed + APART)
@@ -156,15 +156,14 @@ def _check(people: int, days: float, innocents: Sequence[str], background: Path 
         raise UsageError("people and days must be above zero", fix="say --people 1000 --days 1")
 
 
-def _campaign(name: str, accounts: int | None) -> Campaign:
+def _campaign(name: str, accounts: int | None) -> Planned:
     if name not in CAMPAIGNS:
         raise UsageError("that campaign is not known", fix=f"choose from {', '.join(CAMPAIGNS)}")
-    campaign: Any = CAMPAIGNS[name]()
     if accounts is None:
-        return campaign  # type: ignore[no-any-return]
+        return CAMPAIGNS[name]
     if accounts < 1:
         raise UsageError("a campaign has at least one account", fix=f"say {name}:20")
-    return replace(campaign, accounts=accounts)  # type: ignore[no-any-return]
+    return replace(CAMPAIGNS[name], accounts=accounts)
 
 
 def _innocents(names: Sequence[str]) -> list[str]:
@@ -178,7 +177,7 @@ def _innocents(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _numbers(recipe: Campaign | Persona) -> dict[str, Any]:
+def _numbers(recipe: Persona) -> dict[str, Any]:
     """Return a recipe's parameters."""
     return asdict(recipe)  # type: ignore[call-overload, no-any-return]
 

@@ -10,7 +10,6 @@ from wavebreak.simulator.log import Floats, Ints
 from wavebreak.simulator.people import clients
 from wavebreak.simulator.places import (
     COUNTRIES,
-    DAY,
     HOSTING,
     HOUR,
     SECOND,
@@ -84,38 +83,55 @@ def _phones(scene: Scene, count: int, how: Enrolment) -> Ints:
     return scene.pool.codes(found[:count])
 
 
+class Stock:
+    """What an operator owns: numbers, addresses and devices, kept over all its registrations."""
+
+    def __init__(self, scene: Scene, how: Enrolment, count: int) -> None:
+        rng, pool = scene.rng, scene.pool
+        self.how = how
+        self._ip = np.zeros(0, np.int64) if how.residential else hosted(scene, count, how.networks)
+        self._phone = _phones(scene, count, how)
+        self.models = pool.add(f"d{v:016x}" for v in rng.integers(0, 1 << 62, how.devices).tolist())
+        self.used = 0
+
+    def enrol(self, scene: Scene, ts: Ints, family: str, operator: str) -> Senders:
+        """Plan the registration of accounts, one a time given; label them abusive."""
+        rng, pool, count, how = scene.rng, scene.pool, len(ts), self.how
+        mine = slice(self.used, self.used + count)
+        self.used += count
+        account = scene.roll.add(count, "abusive", family, operator)
+        ip = residential(scene, count) if how.residential else self._ip[mine]
+        device = self.models[rng.integers(0, how.devices, count)]
+        client = np.full(count, pool.code(how.client)) if how.client else clients(rng, pool, count)
+        verification = pool.codes(how.verification)[rng.integers(0, len(how.verification), count)]
+        scene.log.add(
+            "account.registered", ts, account, phone=self._phone[mine], ip=ip, device=device,
+            client=client, attested=rng.random(count) < how.attested, verification=verification,
+            attempts=1 + rng.poisson(how.retries, count), channel=pool.code("personal"),
+        )  # fmt: skip
+        scene.connect(ts + 2 * SECOND, account, ip, device, client)
+        return Senders(account, np.asarray(ts), ip, device, client)
+
+
 def enrol(scene: Scene, ts: Ints, family: str, operator: str, how: Enrolment) -> Senders:
-    """Plan the registration of an operator's accounts, one a time given; label them abusive."""
-    rng, pool, count = scene.rng, scene.pool, len(ts)
-    account = scene.roll.add(count, "abusive", family, operator)
-    ip = residential(scene, count) if how.residential else hosted(scene, count, how.networks)
-    models = pool.add(f"d{v:016x}" for v in rng.integers(0, 1 << 62, how.devices).tolist())
-    device = models[rng.integers(0, how.devices, count)]
-    client = np.full(count, pool.code(how.client)) if how.client else clients(rng, pool, count)
-    verification = pool.codes(how.verification)[rng.integers(0, len(how.verification), count)]
-    scene.log.add(
-        "account.registered", ts, account, phone=_phones(scene, count, how), ip=ip, device=device,
-        client=client, attested=rng.random(count) < how.attested, verification=verification,
-        attempts=1 + rng.poisson(how.retries, count), channel=pool.code("personal"),
-    )  # fmt: skip
-    scene.connect(ts + 2 * SECOND, account, ip, device, client)
-    return Senders(account, np.asarray(ts), ip, device, client)
+    """Plan the registration of all of an operator's accounts, one a time given."""
+    return Stock(scene, how, len(ts)).enrol(scene, ts, family, operator)
 
 
-def paced(start: int, gaps: Floats, per_hour: int, per_day: int) -> Ints:
-    """Space sends by gaps (milliseconds), waiting for the next hour or day at a cap.
+def paced(start: int, gaps: Floats, per_hour: int) -> Ints:
+    """Space sends by gaps (milliseconds), waiting for the next hour at a cap.
 
-    >>> paced(0, np.full(5, 1000.0), per_hour=2, per_day=100).tolist()
+    >>> paced(0, np.full(5, 1000.0), per_hour=2).tolist()
     [1000, 2000, 3601000, 3602000, 7201000]
+    >>> paced(0, np.full(3, 2e6), per_hour=2).tolist()
+    [2000000, 4000000, 6000000]
     """
     if not len(gaps):
         return np.zeros(0, np.int64)
-    place = np.arange(len(gaps))
-    day, within = place // per_day, place % per_day
-    hour = within // per_hour
-    total = np.cumsum(gaps)
-    heads = np.flatnonzero(within % per_hour == 0)
-    before = (total - gaps)[heads]
-    sitting = np.cumsum(within % per_hour == 0) - 1
-    ts = start + day * DAY + hour * HOUR + (total - before[sitting])
-    return np.maximum.accumulate(ts).astype(np.int64)
+    ts, ready, head = np.cumsum(gaps), 0.0, 0.0
+    for first in range(0, len(gaps), per_hour):
+        one = slice(first, first + per_hour)
+        head = max(ready, head)
+        ts[one] += head - (ts[first] - gaps[first])
+        head, ready = head + HOUR, float(ts[one][-1])
+    return start + ts.astype(np.int64)

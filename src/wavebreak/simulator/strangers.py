@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from wavebreak.simulator.chat import Messages, receipts, say
@@ -13,8 +15,30 @@ from wavebreak.simulator.scene import Scene
 _NO_ANSWER = 1 << 40
 
 
-def receive(scene: Scene, ids: Ints, ts: Ints, sender: Ints, peer: Ints, mood: Mood) -> None:
-    """Plan receipts, answers, blocks and reports for messages that were sent."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How answers are read: a `share` of them, after `look` seconds (bounds; None: as people)."""
+
+    share: float = 0.9
+    look: tuple[float, float] | None = None
+
+
+def receive(
+    scene: Scene,
+    ids: Ints,
+    ts: Ints,
+    sender: Ints,
+    peer: Ints,
+    mood: Mood,
+    *,
+    reply: Floats | None = None,
+    reading: Reading | None = None,
+) -> tuple[Ints, Ints]:
+    """Plan receipts, answers, blocks and reports for messages that were sent.
+
+    `reply`: the share who answer, one a message, where it is not the mood's. Returns which
+    messages are answered, and when.
+    """
     rng, pool = scene.rng, scene.pool
     style = brief(scene.style, unread=1 - mood.read)
     alone = np.full(len(ids), _NO_ANSWER)
@@ -23,13 +47,13 @@ def receive(scene: Scene, ids: Ints, ts: Ints, sender: Ints, peer: Ints, mood: M
     first[np.unique(sender * len(scene.roll) + peer, return_index=True)[1]] = True
     shown = shown[first[shown]]
 
-    def some(share: float, delay: float) -> tuple[Ints, Ints]:
+    def some(share: float | Floats, delay: float) -> tuple[Ints, Ints]:
         chosen = shown[rng.random(len(shown)) < share / max(mood.read, 1e-9)]
         wait = rng.lognormal(np.log(delay), mood.spread, len(chosen))
         return chosen, seen[chosen] + SECOND + wait.astype(np.int64)
 
-    rows, when = some(mood.reply, mood.reply_delay)
-    answer(scene, when, peer[rows], sender[rows])
+    answered, told = some(mood.reply if reply is None else reply[shown], mood.reply_delay)
+    answer(scene, told, peer[answered], sender[answered], reading)
     rows, when = some(mood.block, mood.block_delay)
     scene.log.add("user.blocked", when, peer[rows], peer=sender[rows])
     rows, when = some(mood.report, mood.report_delay)
@@ -38,15 +62,23 @@ def receive(scene: Scene, ids: Ints, ts: Ints, sender: Ints, peer: Ints, mood: M
     scene.log.add(
         "user.reported", when, peer[rows], peer=sender[rows], reason=reason, message=ids[rows]
     )
+    return answered, told
 
 
-def answer(scene: Scene, ts: Ints, who: Ints, sender: Ints) -> None:
-    """Plan short answers of people to a stranger."""
+def answer(scene: Scene, ts: Ints, who: Ints, sender: Ints, reading: Reading | None = None) -> None:
+    """Plan short answers of people to a stranger, who reads them."""
     count = len(ts)
-    if count:
-        far = np.full(count, _NO_ANSWER)
-        said = Messages(ts, who, sender, np.zeros(count, bool), far, far, scene.hands(who))
-        say(scene, said, brief(scene.style, characters=14.0))
+    if not count:
+        return
+    style = brief(scene.style, characters=14.0)
+    if reading:
+        style = brief(style, unread=1 - reading.share)
+    if reading and reading.look:
+        low, high = reading.look
+        style = brief(style, look=(low * high) ** 0.5 * SECOND, look_spread=np.log(high / low) / 4)
+    far = np.full(count, _NO_ANSWER)
+    said = Messages(ts, who, sender, np.zeros(count, bool), far, far, scene.hands(who))
+    say(scene, said, style)
 
 
 def text_sizes(rng: np.random.Generator, count: int, pitch: Pitch) -> tuple[Floats, Ints]:

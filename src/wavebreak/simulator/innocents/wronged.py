@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
-from wavebreak.simulator.campaigns.turning import MassReports
+from wavebreak.simulator.campaigns import CAMPAIGNS
 from wavebreak.simulator.chat import brief, chats, talk
 from wavebreak.simulator.innocents.role import Living
 from wavebreak.simulator.log import Ints
@@ -28,7 +28,8 @@ class VictimOfReports(Living):
 
     def play(self, scene: Scene, accounts: Ints) -> None:
         """Plan the persona and the ring against it."""
-        MassReports(accounts=self.ring).against(scene, "ring-for-hire", accounts)
+        ring = replace(CAMPAIGNS["mass-reports"], accounts=self.ring)
+        ring.against(scene, "ring-for-hire", accounts)
 
 
 @dataclass(frozen=True, slots=True)
