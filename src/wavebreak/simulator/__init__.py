@@ -114,7 +114,8 @@ def _lived(
         "society": asdict(society),
         "accounts": _counts(labels),
     }
-    return World(labels, about, Days(scene, life, scene.log.flush(), seed, progress).events)
+    lived = Days(scene, life, scene.log.flush(), seed, progress)
+    return World(labels, about, lived.events, lived)
 
 
 def _scene(people: int, society: Society, style: Style, span: tuple[int, int], seed: int) -> Scene:

@@ -30,12 +30,14 @@ class World:
     """A simulated log.
 
     `labels`: (account, label, family, operator) of every account that acts; `about`: parameters
-    and counts, ready for JSON; `events`: makes the events, a number of them at a time.
+    and counts, ready for JSON; `events`: makes the events, a number of them at a time; `days`: the
+    life behind them, where it was simulated and not planted.
     """
 
     labels: list[Label]
     about: dict[str, Any]
     events: Callable[[int], Iterator[pa.RecordBatch]]
+    days: Days | None = None
 
     def batches(self, size: int = BATCH) -> Iterator[pa.RecordBatch]:
         """Yield the events as batches of WIRE_SCHEMA, sorted by (ts, id), at most `size` each.
@@ -57,7 +59,13 @@ class Days:
 
     def events(self, size: int) -> Iterator[pa.RecordBatch]:
         """Yield all events in order."""
-        scene, names = self.scene, self.scene.roll.names()
+        names = self.scene.roll.names()
+        for block in self.blocks():
+            yield from to_batches(block, names, self.scene.pool.arrow(), size)
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield all events in order, as columns of numbers: a block a window of time."""
+        scene = self.scene
         scene.log = Log(max((int(b.columns["id"].max()) + 1 for b in self.planned), default=0))
         pile = Pile(self.planned)
         step = _window(len(scene.people))
@@ -66,8 +74,7 @@ class Days:
             scene.rng = np.random.default_rng([self.seed, number])
             self.life.window(scene, low, high)
             certain = high if high == scene.end else high - LEAD
-            block = pile.until(certain, scene.log.flush()).split(scene.start)[1]
-            yield from to_batches(block, names, scene.pool.arrow(), size)
+            yield pile.until(certain, scene.log.flush()).split(scene.start)[1]
             if self.progress:
                 self.progress((high - scene.start) / scene.span)
 
