@@ -48,6 +48,7 @@ class Judgement:
     numbers (0: no model); `margins` (int64, rising) and `chances` (float64) are its calibration.
     """
 
+    guard: int
     rules: int
     decide: int
     refuse: int
@@ -68,7 +69,8 @@ class Judgement:
 
     def into(self, w: Any) -> None:
         """Write it into a worker's record (dtype WORKER)."""
-        w["rules"], w["decide"], w["refuse"] = self.rules, self.decide, self.refuse
+        w["guard"], w["rules"] = self.guard, self.rules
+        w["decide"], w["refuse"] = self.decide, self.refuse
         w["policy"] = self.policy.ctypes.data
         w["wake"], w["keep"], w["enabled"] = self.wake, self.keep, self.enabled
         w["registration"], w["messaging"] = self.registration, self.messaging
@@ -82,10 +84,8 @@ class Judgement:
 def no_rules() -> Judgement:
     """A judgement that never hits: for reading features alone."""
     never = callback(_never, 2)
-    return Judgement(
-        never.address, never.address, never.address, np.zeros(1, np.int64), 0, 0, 0, 0, 0, 0, 0, 0,
-        never,
-    )  # fmt: skip
+    at = never.address
+    return Judgement(at, at, at, at, np.zeros(1, np.int64), 0, 0, 0, 0, 0, 0, 0, 0, never)
 
 
 def _never(_features: int, _kind: int) -> int:

@@ -50,6 +50,7 @@ from wavebreak.features.state import (
     MET_LIMIT,
     NONE,
     PAIR,
+    RARE,
     RESTRICT,
     ROW,
     SHARD_BITS,
@@ -58,13 +59,14 @@ from wavebreak.features.state import (
     TRUSTED,
     UNTIL,
 )
-from wavebreak.features.writing import tick
+from wavebreak.features.writing import hopped, tick
 
 DELTAS_A_FACT = 32
 """Most contributions that one fact can make (a label makes 4 + 4 + 4, a decision as many)."""
 NO_CHANGE = 255
 AHEAD = 6
-ROW_BYTES, PAIR_BYTES, EVENT_BYTES = ROW.itemsize, PAIR.itemsize, EVENT.itemsize
+ROW_BYTES, RARE_BYTES = ROW.itemsize, RARE.itemsize
+PAIR_BYTES, EVENT_BYTES = PAIR.itemsize, EVENT.itemsize
 
 
 @compiled()
@@ -150,6 +152,16 @@ def _act(w: Any, sh: Any, row: Any, answer: int, position: int, at: int, account
     _publish(w, row, account)
 
 
+@compiled(inline="always")
+def _suspected(w: Any, sh: Any, row: Any, account: int, kind: int) -> bool:
+    """Whether a rule may hit that has not: nearly always not, and then nothing more is read."""
+    hopped(row)
+    at = sh.rows + (account >> SHARD_BITS) * ROW_BYTES
+    rare_at = sh.rares + (np.int64(row.rare) - 1) * RARE_BYTES
+    may = call_int(w.guard, at, rare_at, np.int64(1) << kind)
+    return bool((may & w.enabled & ~row.fired) != 0)
+
+
 @compiled()
 def judge(
     w: Any, sh: Any, row: Any, position: int, at: int, account: int, role: int, kind: int,
@@ -159,6 +171,8 @@ def judge(
 
     Where rules hit, decide, and put the decision into force.
     """
+    if not point and not _suspected(w, sh, row, account, kind):
+        return
     read(w, sh, row)
     if point:
         if w.score > 0:

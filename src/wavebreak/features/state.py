@@ -153,7 +153,7 @@ WORKER = np.dtype(
         "hits", "hits_size", "hits_n", "points", "points_size", "points_n",
         "deltas", "deltas_size", "deltas_n", "touched", "touched_size", "touched_n",
         # The policy: addresses of C functions and of its numbers, bit masks over rules or kinds.
-        "rules", "decide", "refuse", "policy", "wake", "keep", "registration", "messaging",
+        "guard", "rules", "decide", "refuse", "policy", "wake", "keep", "registration", "messaging",
         "enabled", "enforced", "grace_s", "benign_grace_s", "enforce",
         # The model: addresses of its C function, of its numbers and of its calibration; whether
         # scoring points are looked at, and noted.

@@ -16,7 +16,7 @@ from wavebreak.features.jit import (
     carray,
     compiled,
 )
-from wavebreak.rules import Program, seconds
+from wavebreak.rules import Program, guard_of, seconds
 
 _step: Any = compiled()(decision.step)
 _refuses: Any = compiled()(enforcement.refuses)
@@ -70,6 +70,7 @@ def judgement(program: Program, model: Model | None = None) -> Judgement:
     """
     rules, standing = program.policy.rules, program.policy.standing
     decide, refuse = _callbacks()
+    guard = guard_of(program.policy)
     numbers = decision.numbers(
         [_rule(program, k) for k in range(len(rules))],
         suspend_after=standing.suspend_after,
@@ -79,6 +80,7 @@ def judgement(program: Program, model: Model | None = None) -> Judgement:
     margins, chances = model.calibration if model else (np.zeros(0, np.int64), np.zeros(0))
     labels = sum(1 << k for k, rule in enumerate(rules) if rule.label is not None)
     return Judgement(
+        guard=guard.address,
         rules=program.address,
         decide=decide.address,
         refuse=refuse.address,
@@ -91,7 +93,7 @@ def judgement(program: Program, model: Model | None = None) -> Judgement:
         enforced=program.enforced,
         grace_s=seconds(standing.grace),
         benign_grace_s=seconds(standing.benign_grace),
-        keepalive=(program, decide, refuse, model),
+        keepalive=(program, guard, decide, refuse, model),
         score=model.address if model else 0,
         model=model.numbers_address if model else 0,
         margins=np.ascontiguousarray(margins, np.int64),

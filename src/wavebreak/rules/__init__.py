@@ -5,6 +5,7 @@ engine; `hits` asks the same compiled function about one row of features.
 """
 
 from wavebreak.rules.declared import OUTCOMES, STAGES, Action, Policy, Rule, Standing, seconds
+from wavebreak.rules.guarding import guard_of
 from wavebreak.rules.loading import load
 from wavebreak.rules.program import Program, compile_rules, features_of, hits
 from wavebreak.rules.words import check, describe, why
@@ -21,6 +22,7 @@ __all__ = [
     "compile_rules",
     "describe",
     "features_of",
+    "guard_of",
     "hits",
     "load",
     "seconds",

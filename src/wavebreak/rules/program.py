@@ -3,50 +3,22 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
-import importlib.util
-import os
-import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
-from types import ModuleType
 from typing import TypeVar
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from wavebreak.errors import PolicyError
 from wavebreak.features import catalog
-from wavebreak.features.jit import Callback, cache_root, callback, writable
+from wavebreak.features.jit import Callback
 from wavebreak.rules.declared import MAX_RULES, OUTCOMES, STAGES, Policy, Rule, seconds
 from wavebreak.rules.expressions import Expression, parse
+from wavebreak.rules.generated import PREAMBLE, compiled_from
 
 Scalar = TypeVar("Scalar", bound=np.generic)
-
-PREAMBLE = '''\
-"""Written by Wavebreak from the rules of a policy. Not to be edited."""
-import numba
-import numpy as np
-from wavebreak.features.jit import address_as_void_pointer, carray
-
-@numba.njit(error_model="numpy")
-def least(a, b):
-    return a + b if a != a or b != b else (b if b < a else a)
-
-@numba.njit(error_model="numpy")
-def greatest(a, b):
-    return a + b if a != a or b != b else (b if b > a else a)
-
-@numba.njit(error_model="numpy")
-def differs(a, b):
-    return a < b or a > b
-
-'''
-"""What the generated function stands on: a missing operand stays missing, and never differs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +105,7 @@ def compile_rules(policy: Policy, covered: frozenset[str] | None = None) -> Prog
         if covered is not None and not covered.issuperset(features_of(rule, policy.features))
     )
     enabled = sum(1 << k for k, rule in enumerate(rules) if rule.id not in silent)
-    made = _compiled(source_of(policy), policy.features)
+    made = compiled_from(source_of(policy), "rules", 2, policy.features)
     holds = [seconds(rule.hold) if rule.hold else 0 for rule in rules]
     return Program(
         policy=policy,
@@ -177,32 +149,3 @@ def _row(values: list[int], dtype: type[Scalar]) -> npt.NDArray[Scalar]:
     row: npt.NDArray[Scalar] = np.zeros(MAX_RULES, dtype)
     row[: len(values)] = values
     return row
-
-
-@cache
-def _compiled(source: str, features: tuple[str, ...]) -> Callback:
-    """Machine code of a source, from the user's cache where one like it was compiled before."""
-    told = "\0".join([source, numba.__version__, np.__version__, *features])
-    digest = hashlib.sha256(told.encode()).hexdigest()[:12]
-    kept = cache_root() / digest
-    if writable(kept):
-        return callback(_imported(kept, digest, source), 2, directory=kept)
-    with tempfile.TemporaryDirectory(prefix="wavebreak-") as passing:
-        return callback(_imported(Path(passing), digest, source), 2, directory=Path(passing))
-
-
-def _imported(directory: Path, digest: str, source: str) -> Callable[..., int]:
-    path = directory / f"rules_{digest}.py"
-    if not path.exists() or path.read_text(encoding="utf-8") != source:
-        fresh = path.with_suffix(f".{os.getpid()}")
-        fresh.write_text(source, encoding="utf-8")
-        fresh.replace(path)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise PolicyError(f"{path} cannot be imported", fix="set WAVEBREAK_CACHE to another place")
-    module: ModuleType = importlib.util.module_from_spec(spec)
-    # Numba finds the globals of cached code by importing the module by its name.
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    made: Callable[..., int] = module.rules
-    return made
