@@ -99,15 +99,7 @@ class Model:
 
     @cached_property
     def _numbers(self) -> npt.NDArray[np.int64]:
-        forest, numbers = self.forest, np.zeros(walking.NUMBERS, np.int64)
-        numbers[walking.NODES], numbers[walking.NODE_N] = (
-            forest.nodes.ctypes.data, forest.nodes.size,
-        )  # fmt: skip
-        numbers[walking.ROOTS] = forest.roots.ctypes.data
-        numbers[walking.LEAF_BIT] = forest.leaf_bit.ctypes.data
-        numbers[walking.CASCADE] = self.cascade.ctypes.data
-        numbers[walking.BLOCKS], numbers[walking.FEATURES] = forest.blocks, len(FEATURES)
-        return numbers
+        return walking.numbers(self.forest, self.cascade)
 
     @property
     def numbers_address(self) -> int:
@@ -122,6 +114,10 @@ class Model:
     def margins(self, values: Any) -> npt.NDArray[np.float64]:
         """Margins (raw log-odds), exactly LightGBM's; float64[n] of float64[n, catalog]."""
         return walking.margins(self.forest, values)
+
+    def margin(self, values: Any) -> float:
+        """The margin of one row, float64[catalog]: the same to the last bit."""
+        return walking.margin(self.forest, values)
 
     def partials(self, values: Any) -> npt.NDArray[np.float64]:
         """Sums after each block of eight trees: float64[n, blocks] of float64[n, catalog]."""

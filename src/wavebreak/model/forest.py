@@ -15,15 +15,16 @@ BLOCK: Final = 8
 """Trees walked together; a forest is filled up to whole blocks with trees that add 0."""
 ZERO: Final = float(np.float32(1e-35))
 """LightGBM takes a value of this size or less for 0."""
-MAX_NODES: Final = 1 << 14
+MOST: Final = 1 << 15
+"""Leaves, and splits, that a forest may have: a node's number has sixteen bits."""
 _CATEGORICAL, _DEFAULT_LEFT = 1, 2
 _AS_ZERO, _ZERO_IS_MISSING, _NAN_IS_MISSING = 0, 1, 2
 
-NODE = np.dtype([("cut", "f8"), ("word", "i8")])
-"""A node or a leaf. `word` is feature | left << 16 | right << 32, and bit 48 where a missing value
-goes right; children are counted from the tree's root. A leaf is its own child; its `cut` is its
-value. In a tree, leaves stand from its `leaf_bit` on, which no inner node's number has."""
-MISSING_RIGHT: Final = 48
+NODE = np.dtype([("cut", "f8"), ("word", "u8")])
+"""A split or a leaf. `word` is left | right << 16 | column << 32 with the children's numbers; a
+missing value fails every comparison and so goes right, and where it should go left the column is
+of the second half of the row, in which missing is -inf. A leaf is its own child, and its `cut` is
+its value. Splits stand first; a leaf's number has the forest's `leaf_bit`, no split's has."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +46,15 @@ class Tree:
 class Forest:
     """Trees over the columns `names`, of which they read `inputs`, and the same as flat arrays.
 
-    `nodes` (dtype NODE), `roots` and `leaf_bit` (int64, one a tree, whole blocks).
+    `nodes` has dtype NODE; `roots` (uint64) one number a tree, in whole blocks.
     """
 
     names: tuple[str, ...]
     inputs: tuple[str, ...]
     trees: tuple[Tree, ...]
     nodes: npt.NDArray[Any]
-    roots: npt.NDArray[np.int64]
-    leaf_bit: npt.NDArray[np.int64]
+    roots: npt.NDArray[np.uint64]
+    leaf_bit: int
 
     @property
     def blocks(self) -> int:
@@ -109,7 +110,7 @@ def _tree(told: Mapping[str, str], at: Sequence[int]) -> Tree:
     if told.get("is_linear", "0") != "0":
         raise ModelError("the model has linear leaves", fix="train with linear_tree=False")
     leaf = np.array(told["leaf_value"].split(), np.float64)
-    if not leaf.size == int(told["num_leaves"]) <= MAX_NODES // 4:
+    if leaf.size != int(told["num_leaves"]):
         raise ValueError(told["num_leaves"])
     inner = leaf.size - 1
 
@@ -140,67 +141,6 @@ def _tree(told: Mapping[str, str], at: Sequence[int]) -> Tree:
     return tree
 
 
-class _Writer:
-    """Writes one tree as nodes; a split that takes 0 for missing may need up to three."""
-
-    def __init__(self, tree: Tree) -> None:
-        self.tree = tree
-        self.inner: list[tuple[float, int, int, int, int]] = []
-
-    def link(self, child: int, placed: Mapping[int, int]) -> int:
-        """The number of a child: an inner node's, or -1 - k for leaf k."""
-        return placed[child] if child >= 0 else child
-
-    def nodes(self) -> tuple[npt.NDArray[Any], int]:
-        """The tree's nodes and its leaf bit."""
-        tree = self.tree
-        # Three places a split at most: its own and two of the detour round zero.
-        placed, n = {}, 0
-        for k in range(tree.cut.size):
-            placed[k] = n
-            n += 3 if _detour(tree.cut[k], tree.kind[k]) else 1
-        for k in range(tree.cut.size):
-            left, right = (
-                self.link(int(tree.left[k]), placed),
-                self.link(int(tree.right[k]), placed),
-            )
-            self._split(k, left, right)
-        return self._written()
-
-    def _split(self, k: int, left: int, right: int) -> None:
-        cut, kind, feature = float(self.tree.cut[k]), int(self.tree.kind[k]), self.tree.feature[k]
-        default_left = bool(kind & _DEFAULT_LEFT)
-        at, f = len(self.inner), int(feature)
-        missing = kind >> 2 & 3
-        if not _detour(cut, kind):
-            to_left = default_left if missing == _NAN_IS_MISSING else bool(cut >= 0)
-            self.inner.append((_about_zero(cut), f, left, right, int(not to_left)))
-        elif default_left:  # the cut is below 0, and 0 goes left all the same
-            self.inner.append((_about_zero(cut), f, left, at + 1, 0))
-            self.inner.append((_BELOW_ZERO, f, right, at + 2, 0))
-            self.inner.append((ZERO, f, left, right, 0))
-        else:  # the cut is 0 or above, and 0 goes right all the same
-            self.inner.append((_about_zero(cut), f, at + 1, right, 1))
-            self.inner.append((_BELOW_ZERO, f, left, at + 2, 1))
-            self.inner.append((ZERO, f, right, left, 1))
-
-    def _written(self) -> tuple[npt.NDArray[Any], int]:
-        leaves, inner = self.tree.leaf, len(self.inner)
-        leaf_bit = 1
-        while leaf_bit < max(leaves.size, inner):
-            leaf_bit *= 2
-        nodes = np.zeros(leaf_bit + leaves.size, NODE)
-        if not inner:
-            nodes[0] = 0.0, leaf_bit << 16 | leaf_bit << 32
-        for k, (cut, feature, left, right, missing_right) in enumerate(self.inner):
-            left, right = (c if c >= 0 else leaf_bit - 1 - c for c in (left, right))
-            nodes[k] = cut, feature | left << 16 | right << 32 | missing_right << MISSING_RIGHT
-        for k, value in enumerate(leaves.tolist()):
-            own = leaf_bit + k
-            nodes[own] = value, own << 16 | own << 32
-        return nodes, leaf_bit
-
-
 _BELOW_ZERO = float(np.nextafter(-ZERO, -np.inf))
 
 
@@ -217,19 +157,94 @@ def _about_zero(cut: float) -> float:
     return ZERO if cut >= 0 else _BELOW_ZERO
 
 
+@dataclass(frozen=True, slots=True)
+class _Split:
+    cut: float
+    column: int
+    left: int
+    right: int
+    missing_right: bool
+
+
+def _splits(tree: Tree, first: int, first_leaf: int) -> list[_Split]:
+    """The splits of a tree, numbered from `first`; one may be written as up to three."""
+    wide = [3 if _detour(c, k) else 1 for c, k in zip(tree.cut, tree.kind, strict=True)]
+    at = first + np.cumsum([0, *wide])
+    if not wide:
+        return [_Split(0.0, 0, first_leaf, first_leaf, True)]
+
+    def number(child: int) -> int:
+        return int(at[child]) if child >= 0 else first_leaf - 1 - child
+
+    return [
+        split
+        for k in range(len(wide))
+        for split in _written(
+            tree, k, int(at[k]), number(int(tree.left[k])), number(int(tree.right[k]))
+        )
+    ]
+
+
+def _written(tree: Tree, k: int, at: int, left: int, right: int) -> list[_Split]:
+    cut, kind, f = float(tree.cut[k]), int(tree.kind[k]), int(tree.feature[k])
+    default_left, missing = bool(kind & _DEFAULT_LEFT), kind >> 2 & 3
+    edge = _about_zero(cut)
+    if not _detour(cut, kind):
+        missing_left = default_left if missing == _NAN_IS_MISSING else cut >= 0
+        return [_Split(edge, f, left, right, not missing_left)]
+    if default_left:  # the cut is below 0, and 0 goes left all the same
+        return [
+            _Split(edge, f, left, at + 1, False),
+            _Split(_BELOW_ZERO, f, right, at + 2, False),
+            _Split(ZERO, f, left, right, False),
+        ]
+    return [  # the cut is 0 or above, and 0 goes right all the same
+        _Split(edge, f, at + 1, right, True),
+        _Split(_BELOW_ZERO, f, left, at + 2, True),
+        _Split(ZERO, f, right, left, True),
+    ]
+
+
+def _nothing() -> Tree:
+    """A tree that adds 0."""
+    none, nought = np.zeros(0, np.int64), np.zeros(0)
+    return Tree(none, nought, none, none, none, nought, nought, np.zeros(1), np.zeros(1))
+
+
 def _flat(names: tuple[str, ...], inputs: tuple[str, ...], trees: tuple[Tree, ...]) -> Forest:
-    written = [_Writer(tree).nodes() for tree in trees]
-    nothing = np.zeros(2, NODE)
-    nothing["word"] = 1 << 16 | 1 << 32
-    written += [(nothing, 1)] * (-len(trees) % BLOCK)
-    if not written:
+    if not trees:
         raise ModelError("the model has no trees", fix="train with more rounds")
-    sizes = np.array([nodes.size for nodes, _ in written], np.int64)
-    return Forest(
-        names=names,
-        inputs=inputs,
-        trees=trees,
-        nodes=np.concatenate([nodes for nodes, _ in written]),
-        roots=np.cumsum(sizes) - sizes,
-        leaf_bit=np.array([bit for _, bit in written], np.int64),
+    filled = [*trees, *[_nothing()] * (-len(trees) % BLOCK)]
+    leaves = np.concatenate([tree.leaf for tree in filled])
+    splits: list[_Split] = []
+    roots, first_leaf = [], 0
+    for tree in filled:
+        roots.append(len(splits))
+        splits += _splits(tree, len(splits), first_leaf + _LEAVES)
+        first_leaf += tree.leaf.size
+    leaf_bit = 1 << (max(len(splits), leaves.size) - 1).bit_length()
+    if leaf_bit > MOST:
+        raise ModelError(
+            f"the model has {leaves.size} leaves, more than {MOST} can be walked",
+            fix="train with fewer trees or leaves",
+        )
+    nodes = np.zeros(leaf_bit + leaves.size, NODE)
+    nodes["cut"][: len(splits)] = [split.cut for split in splits]
+    nodes["cut"][leaf_bit:] = leaves
+    nodes["word"][: len(splits)] = [_word(split, leaf_bit, len(names)) for split in splits]
+    own = np.arange(leaf_bit, leaf_bit + leaves.size, dtype=np.uint64)
+    nodes["word"][leaf_bit:] = own | own << np.uint64(16)
+    return Forest(names, inputs, trees, nodes, np.array(roots, np.uint64), leaf_bit)
+
+
+_LEAVES: Final = 1 << 20
+"""Added to a leaf's number until it is known how many splits stand before the leaves."""
+
+
+def _word(split: _Split, leaf_bit: int, columns: int) -> int:
+    left, right = (
+        child if child < _LEAVES else child - _LEAVES + leaf_bit
+        for child in (split.left, split.right)
     )
+    column = split.column if split.missing_right else split.column + columns
+    return left | right << 16 | column << 32
