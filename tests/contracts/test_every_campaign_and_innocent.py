@@ -39,7 +39,7 @@ def of(world: World, events: pa.Table, family: str, kind: str, column: str = "ac
 
 def test_all_campaigns_and_innocents_of_the_design_were_found() -> None:
     assert len(CAMPAIGNS) == 30
-    assert len(INNOCENTS) == 15
+    assert len(INNOCENTS) == 22
     assert [campaign.tactic for campaign in CAMPAIGNS.values()] == TACTICS
 
 
@@ -136,6 +136,19 @@ def test_each_persona_is_hard_in_its_own_way() -> None:
     assert len(family["ip"].unique()) == 1 < len(family)
     desk = of(*lived("support-desk"), "support-desk", "account.registered")
     assert set(desk["channel"].to_pylist()) == {"business_app"}
+
+
+def test_innocents_near_the_attackers_share_move_and_write_as_attackers_do() -> None:
+    bare = of(*lived("bare-newcomer"), "bare-newcomer", "account.registered")
+    assert pc.sum(bare["attested"].cast(pa.int32())).as_py() < len(bare) / 2
+    office = of(*lived("office-nat"), "office-nat", "account.registered")
+    assert (len(office), len(office["ip"].unique())) == (10, 1)
+    shared = of(*lived("shared-phone"), "shared-phone", "session.started")
+    assert len(shared["device"].unique()) <= 5
+    moved = of(*lived("roamer"), "roamer", "session.started")
+    assert len(moved["ip"].unique()) > 3 * 10
+    asked = of(*lived("recruiter"), "recruiter", "message.sent")
+    assert len(asked["peer"].unique()) > 60
 
 
 def test_a_support_desk_never_writes_first() -> None:

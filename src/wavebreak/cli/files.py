@@ -135,17 +135,30 @@ def simulate(
     background: Annotated[
         Path | None, typer.Option(help="Plant the campaigns into these events of real people.")
     ] = None,
+    drawn: Annotated[
+        bool, typer.Option("--drawn", help="Draw people, habits, innocents, operators and "
+                                           "coverage from wide priors: the seed decides all.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
     form: Annotated[str, typer.Option("--format", help="parquet, jsonl or arrow.")] = "parquet",
 ) -> None:  # fmt: skip
     """Make a world of people, campaigns and innocents: events, labels, profile."""
+    if drawn and (campaign or innocents or background):
+        raise UsageError("--drawn decides all", fix="leave out what else is asked for")
     with bar("simulate") as show:
-        world = simulator.simulate(
-            people=people, days=days, campaigns=_campaigns(campaign or []),
-            innocents=innocents or [], background=background, seed=seed,
-            progress=lambda share: show(share, ""),
-        )  # fmt: skip
+        if drawn:
+            world = simulator.draw(seed, progress=lambda share: show(share, ""))
+        else:
+            world = simulator.simulate(
+                people=people, days=days, campaigns=_campaigns(campaign or []),
+                innocents=innocents or [], background=background, seed=seed,
+                progress=lambda share: show(share, ""),
+            )  # fmt: skip
         events = simulator.write(world, out_path, form=form)
+    _told(world, out_path, events)
+
+
+def _told(world: simulator.World, out_path: Path, events: int) -> None:
     abusive = sum(label == "abusive" for _, label, _, _ in world.labels)
     out.print(
         f"{events:,} events of {len(world.labels):,} accounts, {abusive:,} of them abusive "

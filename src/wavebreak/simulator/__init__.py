@@ -22,19 +22,17 @@ from wavebreak.simulator.background import (
     plant,
 )
 from wavebreak.simulator.campaigns import CAMPAIGNS, Planned
-from wavebreak.simulator.chat import Style
+from wavebreak.simulator.drawn import draw
 from wavebreak.simulator.files import write
-from wavebreak.simulator.groups import GroupHabits, Groups
-from wavebreak.simulator.innocents import INNOCENTS, Persona
-from wavebreak.simulator.life import Habits, Life
+from wavebreak.simulator.innocents import INNOCENTS
 from wavebreak.simulator.log import Log, Pool, merge, to_batches
-from wavebreak.simulator.newcomers import Arrival, arrive
-from wavebreak.simulator.people import ALWAYS, Society, bystanders, populate
+from wavebreak.simulator.people import bystanders
 from wavebreak.simulator.places import DAY
-from wavebreak.simulator.scene import Label, Roll, Scene
-from wavebreak.simulator.world import BATCH, Days, World
+from wavebreak.simulator.plan import Operation, Plan, counts, live, operate
+from wavebreak.simulator.scene import Roll, Scene
+from wavebreak.simulator.world import BATCH, World
 
-__all__ = ["CAMPAIGNS", "INNOCENTS", "World", "simulate", "write"]
+__all__ = ["CAMPAIGNS", "INNOCENTS", "World", "draw", "simulate", "write"]
 
 LEAST = 10
 """Fewest accounts of a persona, however few people there are."""
@@ -79,55 +77,9 @@ def simulate(
     if background is not None:
         return _planted(load(background), chosen, days, seed, about)
     personas = [INNOCENTS[name]() for name in _innocents(innocents)]
-    span = (start_ms, start_ms + int(days * DAY))
-    return _lived(people, personas, chosen, span, seed, about, progress)
-
-
-def _lived(
-    people: int,
-    personas: list[Persona],
-    chosen: list[Planned],
-    span: tuple[int, int],
-    seed: int,
-    about: dict[str, Any],
-    progress: Callable[[float], None] | None,
-) -> World:
-    """Plan people, personas and campaigns; everyday life follows while batches are read."""
-    each = [max(LEAST, int(people * persona.per_person)) for persona in personas]
-    living = sum(n for n, persona in zip(each, personas, strict=True) if persona.lives)
-    society, style = Society(), Style()
-    scene = _scene(people + living, society, style, span, seed)
-    groups = Groups(scene, GroupHabits())
-    newcomers = np.flatnonzero(scene.people.born != ALWAYS)
-    parts = [persona.prepare(scene, n) for n, persona in zip(each, personas, strict=True)]
-    for accounts, persona in zip(parts, personas, strict=True):
-        persona.play(scene, accounts)
-    arrive(scene, newcomers, style, Arrival())
-    _play(scene, chosen)
-    life = Life(scene, groups, style, Habits())
-    labels = scene.roll.labels()
-    about |= {
-        "innocents": [
-            {"name": p.name, "accounts": n} | _numbers(p)
-            for n, p in zip(each, personas, strict=True)
-        ],
-        "society": asdict(society),
-        "accounts": _counts(labels),
-    }
-    lived = Days(scene, life, scene.log.flush(), seed, progress)
-    return World(labels, about, lived.events, lived)
-
-
-def _scene(people: int, society: Society, style: Style, span: tuple[int, int], seed: int) -> Scene:
-    rng, pool, roll = np.random.default_rng(seed), Pool(), Roll(seed)
-    roll.add(people, "benign", "person")
-    folk = populate(rng, pool, people, society, (*span, DAY), style.mean_length())
-    return Scene(rng, Log(), pool, roll, folk, *span)
-
-
-def _play(scene: Scene, chosen: list[Planned]) -> None:
-    for place, campaign in enumerate(chosen):
-        campaign.play(scene, f"{campaign.name}-{place + 1}")
+    each = tuple((p, max(LEAST, int(people * p.per_person))) for p in personas)
+    plan = Plan(people, days, start_ms, each, tuple(map(Operation, chosen)))
+    return live(plan, seed, about, progress)
 
 
 def _planted(
@@ -139,13 +91,13 @@ def _planted(
     folk = bystanders(len(trace.accounts))
     end = max(trace.start + 1, min(trace.start + int(days * DAY), trace.last))
     scene = Scene(rng, Log(FIRST_ID), pool, roll, folk, trace.start, end)
-    _play(scene, chosen)
+    operate(scene, tuple(map(Operation, chosen)))
     block = merge(scene.log.flush()).split(trace.start)[1].split(end)[0]
     made = to_batches(block, roll.names(), pool.arrow(), BATCH)
     whole = plant(trace, pa.Table.from_batches(made, schema=WIRE_SCHEMA))
     labels = acting(roll.labels(), whole, trace)
-    about |= {"start_ms": trace.start, "people": len(trace.accounts), "accounts": _counts(labels)}
-    return World(labels, about, lambda size: in_batches(whole, size))
+    about |= {"start_ms": trace.start, "people": len(trace.accounts), "accounts": counts(labels)}
+    return World(labels, about, lambda size: in_batches(whole, size), scene.roll.turned())
 
 
 def _check(people: int, days: float, innocents: Sequence[str], background: Path | None) -> None:
@@ -176,15 +128,3 @@ def _innocents(names: Sequence[str]) -> list[str]:
             fix=f"say all, or choose from {', '.join(INNOCENTS)}",
         )
     return list(dict.fromkeys(names))
-
-
-def _numbers(recipe: Persona) -> dict[str, Any]:
-    """Return a recipe's parameters."""
-    return asdict(recipe)  # type: ignore[call-overload, no-any-return]
-
-
-def _counts(labels: list[Label]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for _, _, family, _ in labels:
-        counts[family] = counts.get(family, 0) + 1
-    return counts

@@ -9,9 +9,18 @@ import numpy as np
 
 from wavebreak.simulator.chat import Style, chats, say_to_group, talk
 from wavebreak.simulator.groups import Groups
-from wavebreak.simulator.log import ABSENT, Ints
+from wavebreak.simulator.log import ABSENT, Floats, Ints
 from wavebreak.simulator.people import devices
-from wavebreak.simulator.places import COUNTRIES, DAY, HOUR, MINUTE, Clock, local_hour
+from wavebreak.simulator.places import (
+    COUNTRIES,
+    DAY,
+    HOUR,
+    MINUTE,
+    Clock,
+    addresses,
+    day_curve,
+    local_hour,
+)
 from wavebreak.simulator.scene import Scene
 
 NEVER = 1 << 62
@@ -26,7 +35,10 @@ class Habits:
     a day: `met_known` of them have the opener in contacts before the first message, `looks_up` of
     the openers look the number up, `saves` of either side add the other. `quarrels` blocks and
     `false_reports` reports among acquaintances; `group_joins`, `group_leaves`, `new_groups`,
-    `tidies` (contacts removed) as their names say.
+    `tidies` (contacts removed) as their names say. `meets_spread`: sigma of the log of how sociable
+    people are. `flock`: conversations that follow one's last at once, `flock_gap` (median) later.
+    `sharpness` and `late` shape the day curve (`places.day_curve`). `roams`: the share of sessions
+    from a place never been to.
     """
 
     connects: float = 3.5
@@ -44,6 +56,12 @@ class Habits:
     group_leaves: float = 0.004
     new_groups: float = 0.004
     tidies: float = 0.002
+    meets_spread: float = 0.0
+    flock: float = 0.0
+    flock_gap: float = 4 * MINUTE
+    sharpness: float = 1.0
+    late: float = 0.0
+    roams: float = 0.0
 
 
 class Life:
@@ -52,7 +70,8 @@ class Life:
     def __init__(self, scene: Scene, groups: Groups, style: Style, habits: Habits) -> None:
         people = scene.people
         self.groups, self.style, self.habits = groups, style, habits
-        self.clocks = [Clock(place.zone) for place in COUNTRIES]
+        curve = day_curve(habits.sharpness, habits.late)
+        self.clocks = [Clock(place.zone, curve) for place in COUNTRIES]
         self._people = np.searchsorted(people.country, np.arange(len(COUNTRIES) + 1))
         ties = np.searchsorted(people.ties.opener, self._people)
         self._ties = [(int(a), int(b)) for a, b in pairwise(ties)]
@@ -61,6 +80,12 @@ class Life:
         owners = np.flatnonzero(people.companion)
         self._second[owners] = devices(scene.rng, scene.pool, len(owners))
         self._plan_new_phones(scene)
+        self._sociable = self._running(scene) if habits.meets_spread else None
+
+    def _running(self, scene: Scene) -> Floats:
+        """Return the running sum over people of how sociable each is."""
+        drawn = scene.rng.lognormal(0.0, self.habits.meets_spread, len(scene.people))
+        return np.concatenate([[0.0], np.cumsum(drawn)])
 
     def _plan_new_phones(self, scene: Scene) -> None:
         count = len(scene.people)
@@ -110,6 +135,8 @@ class Life:
         there = np.maximum(born[ties.opener[tie]], born[ties.other[tie]]) < start
         tie, start = tie[there], start[there]
         opener = ties.opener[tie]
+        if self.habits.flock:
+            start = self._flocked(scene, opener, start, high)
         talk(
             scene,
             chats(
@@ -119,10 +146,37 @@ class Life:
             self.style,
         )  # fmt: skip
 
+    def _flocked(self, scene: Scene, opener: Ints, start: Ints, high: int) -> Ints:
+        """Move some conversations to right after the opener's one before: people write in bouts."""
+        rng, habits = scene.rng, self.habits
+        order = np.lexsort((start, opener))
+        same = np.zeros(len(order), bool)
+        same[1:] = opener[order][1:] == opener[order][:-1]
+        same &= rng.random(len(order)) < habits.flock
+        gap = rng.lognormal(np.log(habits.flock_gap), 0.9, len(order)) * same
+        head = np.maximum.accumulate(np.where(same, 0, np.arange(len(order))))
+        total = np.cumsum(gap)
+        moved = start[order][head] + (total - total[head]).astype(np.int64)
+        start[order] = np.minimum(moved, high - 1)
+        return start
+
+    def _meeting(
+        self, scene: Scene, index: int, rate: float, low: int, high: int
+    ) -> tuple[Ints, Ints]:
+        """Draw (people, times) of who meets somebody: some people far more often than others."""
+        who, ts = self._some(scene, index, rate, low, high)
+        if self._sociable is not None:
+            first, last = self._sociable[self._people[index : index + 2]]
+            drawn = first + scene.rng.random(len(who)) * (last - first)
+            who = np.searchsorted(self._sociable, drawn, side="right") - 1
+            there = scene.people.born[who] < ts
+            who, ts = who[there], ts[there]
+        return who, ts
+
     def _meetings(self, scene: Scene, index: int, share: float, low: int, high: int) -> None:
         """Plan new acquaintances: look the number up, add it, write, be added back."""
         habits, rng = self.habits, scene.rng
-        who, ts = self._some(scene, index, habits.meets * share, low, high)
+        who, ts = self._meeting(scene, index, habits.meets * share, low, high)
         first, last = int(self._people[index]), int(self._people[index + 1])
         other = rng.integers(first, last, len(who))
         real = (other != who) & (scene.people.born[other] < ts)
@@ -154,6 +208,10 @@ class Life:
         ip = np.where(rng.random(len(who)) < self.habits.out, people.carrier[who], ip)
         linked = busy & people.companion[who] & (rng.random(len(who)) < self.habits.linked)
         ip = np.where(linked, people.work[who], ip)
+        if self.habits.roams:
+            away = np.flatnonzero(rng.random(len(who)) < self.habits.roams)
+            place = COUNTRIES[index]
+            ip[away] = scene.pool.codes(addresses(rng, (*place.homes, *place.carriers), len(away)))
         phone = np.where(ts >= self._switch[who], self._next[who], people.device[who])
         device = np.where(linked, self._second[who], phone)
         scene.log.add(

@@ -8,8 +8,11 @@ import numpy as np
 
 from wavebreak.simulator.chat import Style, brief, chats, talk
 from wavebreak.simulator.log import Ints
-from wavebreak.simulator.places import HOUR, MINUTE, SECOND
+from wavebreak.simulator.places import HOSTING, HOUR, MINUTE, SECOND, addresses
 from wavebreak.simulator.scene import Scene
+
+HANDS_GAP = 14 * SECOND
+"""Median least time from opening one chat to opening the next, with the same hands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,8 @@ class Arrival:
     are accounts. `tells`: whom it writes to in the first `within` (log-normal median and sigma);
     `known`: the share who have the new number already. `added_back` add it. `answer`: the share
     who answer. `attested`, `retries` (a second verification attempt) and `mobile` (registration
-    over the carrier, not at home) are shares.
+    over the carrier, not at home) are shares; so are `hosted` (through a rented tunnel) and
+    `by_other_means` (verified by voice, flash or mail instead of SMS).
     """
 
     book: float = 110.0
@@ -37,6 +41,8 @@ class Arrival:
     retries: float = 0.12
     mobile: float = 0.4
     typing: float = 0.9
+    hosted: float = 0.0
+    by_other_means: float = 0.0
 
 
 def register(scene: Scene, who: Ints, ts: Ints, arrival: Arrival) -> None:
@@ -45,7 +51,13 @@ def register(scene: Scene, who: Ints, ts: Ints, arrival: Arrival) -> None:
     count = len(who)
     out = rng.random(count) < arrival.mobile
     ip = np.where(out, people.carrier[who], people.home[who])
-    channel = {"channel": pool.code("personal")}
+    if arrival.hosted:
+        rented = pool.codes(addresses(rng, HOSTING, count))
+        ip = np.where(rng.random(count) < arrival.hosted, rented, ip)
+    verification: Ints | int = pool.code("sms")
+    if arrival.by_other_means:
+        other = pool.codes(("voice", "flash", "email"))[rng.integers(0, 3, count)]
+        verification = np.where(rng.random(count) < arrival.by_other_means, other, verification)
     scene.log.add(
         "account.registered",
         ts,
@@ -55,9 +67,9 @@ def register(scene: Scene, who: Ints, ts: Ints, arrival: Arrival) -> None:
         device=people.device[who],
         client=people.client[who],
         attested=rng.random(count) < arrival.attested,
-        verification=pool.code("sms"),
+        verification=verification,
         attempts=1 + (rng.random(count) < arrival.retries),
-        **channel,
+        channel=pool.code("personal"),
     )
     scene.connect(ts + 2 * SECOND, who, ip, people.device[who], people.client[who])
     book = 1 + rng.lognormal(np.log(arrival.book), arrival.book_spread, count).astype(np.int64)
@@ -73,7 +85,10 @@ def tell(scene: Scene, who: int, ts: int, style: Style, arrival: Arrival) -> Non
     rng = scene.rng
     wanted = rng.lognormal(np.log(arrival.tells), arrival.tells_spread)
     peer = scene.people.near(rng, who, int(min(wanted, arrival.tells_most)) + 1)
-    start = ts + 4 * MINUTE + (rng.random(len(peer)) ** 2 * arrival.within).astype(np.int64)
+    wished = np.sort(rng.random(len(peer)) ** 2 * arrival.within)
+    gaps = np.cumsum(rng.lognormal(np.log(HANDS_GAP), 0.6, len(peer)))
+    held = gaps + np.maximum.accumulate(wished - gaps)  # one pair of hands: one chat after another
+    start = ts + 4 * MINUTE + held.astype(np.int64)
     short = brief(style, length=2.5)
     talk(
         scene,

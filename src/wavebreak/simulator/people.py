@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wavebreak.simulator.log import Bools, Floats, Ints, Pool
-from wavebreak.simulator.places import COUNTRIES, addresses, numbers
+from wavebreak.simulator.places import COUNTRIES, VIRTUAL, addresses, numbers
 
 ALWAYS = -(1 << 62)
 """`born` of an account that was there before the simulation."""
@@ -51,6 +51,11 @@ class Society:
     companion: float = 0.18  # people with a linked desktop companion
     newcomers: float = 0.01  # people a day who register during the simulation
     behind_one_carrier_address: int = 150  # people who share a carrier's NAT address
+    behind_one_office_address: int = 60  # people to one address of a firm or school
+    countries: tuple[float, ...] = ()  # shares of COUNTRIES; empty: as they stand there
+    virtual: float = 0.0  # people with a number from a virtual range
+    shared_phone: float = 0.0  # households with one phone for all
+    other_client: float = 0.0  # people with a client that is not the official one
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +213,10 @@ CLIENTS = tuple(f"official/2.1.{minor}" for minor in range(4, 12))
 """Versions of the official client in use, the newest last and most used."""
 
 
+OTHER_CLIENTS = ("desktop/0.9.2", "lite/3.1", "fork/1.4.0", "web/24.2", "web/24.3")
+"""Clients beside the official one that honest people use."""
+
+
 def clients(rng: np.random.Generator, pool: Pool, count: int) -> Ints:
     """Draw client versions as people have them: most are up to date."""
     shares = 2.0 ** np.arange(len(CLIENTS))
@@ -234,9 +243,10 @@ def _networks(
         nats = 1 + len(here) // society.behind_one_carrier_address
         nat = pool.codes(addresses(rng, place.carriers, nats))
         carriers[here] = nat[rng.integers(0, nats, len(here))]
-        offices = 1 + len(here) // 60  # people to one address of a firm or school
+        seats = society.behind_one_office_address
+        offices = 1 + len(here) // seats
         office = pool.codes(addresses(rng, place.homes, offices))
-        near = (np.arange(len(here)) // 60 + rng.integers(-2, 3, len(here))) % offices
+        near = (np.arange(len(here)) // seats + rng.integers(-2, 3, len(here))) % offices
         employed = rng.random(len(here)) < society.work_network
         works[here] = np.where(employed, office[near], homes[here])
     return homes, carriers, works
@@ -251,6 +261,35 @@ def _born(
     return born
 
 
+def _phones(rng: np.random.Generator, pool: Pool, country: Ints) -> Ints:
+    parts = [
+        pool.codes(numbers(rng, place.mobile, int((country == index).sum())))
+        for index, place in enumerate(COUNTRIES)
+    ]
+    return np.concatenate(parts)
+
+
+def _oddities(
+    rng: np.random.Generator,
+    pool: Pool,
+    society: Society,
+    family: Ints,
+    given: tuple[Ints, Ints, Ints],
+) -> None:
+    """Give some people a virtual number, the family's one phone, or another client: in place."""
+    phone, device, client = given
+    if society.virtual:
+        some = np.flatnonzero(rng.random(len(family)) < society.virtual)
+        phone[some] = pool.codes(numbers(rng, VIRTUAL, len(some)))
+    if society.shared_phone:
+        first = np.unique(family, return_index=True)[1]
+        shares = rng.random(len(first)) < society.shared_phone
+        device[:] = np.where(shares[family], device[first[family]], device)
+    if society.other_client:
+        some = np.flatnonzero(rng.random(len(family)) < society.other_client)
+        client[some] = pool.codes(OTHER_CLIENTS)[rng.integers(0, len(OTHER_CLIENTS), len(some))]
+
+
 def populate(
     rng: np.random.Generator,
     pool: Pool,
@@ -260,7 +299,7 @@ def populate(
     messages_a_conversation: float,
 ) -> People:
     """Make `people` people; `span` is start, end and the length of a day in milliseconds."""
-    shares = np.cumsum([place.share for place in COUNTRIES])
+    shares = np.cumsum(society.countries or [place.share for place in COUNTRIES])
     country = np.searchsorted(shares / shares[-1], (np.arange(people) + 0.5) / people)
     family, family_ties = _families(rng, people, society)
     layers = [
@@ -269,19 +308,16 @@ def populate(
         _circles(rng, people, society.work),
         _far(rng, country, society),
     ]
-    phones = np.concatenate(
-        [
-            pool.codes(numbers(rng, place.mobile, int((country == index).sum())))
-            for index, place in enumerate(COUNTRIES)
-        ]
-    )
+    phones = _phones(rng, pool, country)
     home, carrier, work = _networks(rng, pool, country, family, society)
+    device, client = devices(rng, pool, people), clients(rng, pool, people)
+    _oddities(rng, pool, society, family, (phones, device, client))
     return People(
         country=country,
         zone=np.array([place.zone for place in COUNTRIES])[country],
         phone=phones,
-        device=devices(rng, pool, people),
-        client=clients(rng, pool, people),
+        device=device,
+        client=client,
         home=home,
         carrier=carrier,
         work=work,

@@ -16,6 +16,7 @@ HOUR = 3_600_000
 DAY = 24 * HOUR
 MINUTE = 60_000
 SECOND = 1_000
+_HOURS_OF_DAY = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,16 @@ DAY_CURVE: Floats = np.array([
 # fmt: on
 """Shares of a person's messages by local hour from midnight: quiet nights, busy evenings."""
 
-_HOURS_OF_DAY = 24
+
+def day_curve(sharpness: float = 1.0, late: float = 0.0) -> Floats:
+    """Return shares by local hour: 0 sharp is flat, 1 as DAY_CURVE; `late` hours later.
+
+    >>> bool((day_curve() == DAY_CURVE).all())
+    True
+    """
+    hours = np.arange(_HOURS_OF_DAY)
+    shifted = np.interp((hours - late) % _HOURS_OF_DAY, hours, DAY_CURVE, period=_HOURS_OF_DAY)
+    return np.asarray(shifted**sharpness)
 
 
 class Clock:
@@ -118,8 +128,8 @@ class Clock:
     1.0
     """
 
-    def __init__(self, zone: int) -> None:
-        shares = DAY_CURVE / DAY_CURVE.sum()
+    def __init__(self, zone: int, curve: Floats = DAY_CURVE) -> None:
+        shares = curve / curve.sum()
         self._shift = zone * HOUR
         self._steps = np.concatenate([[0.0], np.cumsum(shares)])
         self._hours = np.arange(_HOURS_OF_DAY + 1, dtype=np.float64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,13 +31,14 @@ class World:
 
     `labels`: (account, label, family, operator) of every account that acts; `about`: parameters
     and counts, ready for JSON; `events`: makes the events, a number of them at a time; `days`: the
-    life behind them, where it was simulated and not planted.
+    life behind them, where it was simulated and not planted; `turned`: when accounts that were honest people's became what their label says (milliseconds).
     """
 
     labels: list[Label]
     about: dict[str, Any]
     events: Callable[[int], Iterator[pa.RecordBatch]]
     days: Days | None = None
+    turned: dict[str, int] = field(default_factory=dict)
 
     def batches(self, size: int = BATCH) -> Iterator[pa.RecordBatch]:
         """Yield the events as batches of WIRE_SCHEMA, sorted by (ts, id), at most `size` each.
@@ -49,12 +50,16 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Days:
-    """Everyday life round what was planned ahead, made window by window: memory stays flat."""
+    """Everyday life round what was planned ahead, made window by window: memory stays flat.
+
+    `groups`: how many groups were planned, so that names go on from there each time.
+    """
 
     scene: Scene
     life: Life
     planned: list[Block]
     seed: int
+    groups: int
     progress: Callable[[float], None] | None = None
 
     def events(self, size: int) -> Iterator[pa.RecordBatch]:
@@ -67,6 +72,7 @@ class Days:
         """Yield all events in order, as columns of numbers: a block a window of time."""
         scene = self.scene
         scene.log = Log(max((int(b.columns["id"].max()) + 1 for b in self.planned), default=0))
+        scene.groups = self.groups
         pile = Pile(self.planned)
         step = _window(len(scene.people))
         for number, low in enumerate(range(scene.start, scene.end, step)):

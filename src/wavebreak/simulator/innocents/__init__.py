@@ -1,7 +1,7 @@
 """Innocents: people and firms that look like bulk senders and are not.
 
-Each is a hard negative of adversaries.md. To add one: write a frozen dataclass with `name`,
-`lives` and `play`, and put it in `INNOCENTS`.
+Each is a hard negative: those of adversaries.md, and more. To add one: write a frozen dataclass
+with `name`, `lives` and `play`, and put it in `INNOCENTS`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,15 @@ from __future__ import annotations
 from typing import ClassVar, Protocol
 
 from wavebreak.simulator.innocents.firms import Newsletter, Radio, Shop, SupportDesk
+from wavebreak.simulator.innocents.near import (
+    BareNewcomer,
+    Greeter,
+    OfficeNat,
+    Recruiter,
+    Roamer,
+    Salesperson,
+    SharedPhone,
+)
 from wavebreak.simulator.innocents.people import (
     Accessibility,
     Courier,
@@ -47,9 +56,9 @@ INNOCENTS: dict[str, type[Persona]] = {
     for kind in (
         NewNumber, Organiser, Teacher, SupportDesk, Shop, Newsletter, Radio, PopularStudent,
         IrcRegular, Courier, Accessibility, FamilyAbroad, VictimOfReports, VictimOfFlood,
-        HijackOwner,
+        HijackOwner, Salesperson, Recruiter, Greeter, BareNewcomer, Roamer, SharedPhone, OfficeNat,
     )
 }  # fmt: skip
-"""Every persona by its name, in the order of adversaries.md."""
+"""Every persona by its name, in the order of adversaries.md; then those near the attackers."""
 
 __all__ = ["INNOCENTS", "Persona"]
