@@ -97,7 +97,7 @@ def _planted(
     whole = plant(trace, pa.Table.from_batches(made, schema=WIRE_SCHEMA))
     labels = acting(roll.labels(), whole, trace)
     about |= {"start_ms": trace.start, "people": len(trace.accounts), "accounts": counts(labels)}
-    return World(labels, about, lambda size: in_batches(whole, size), scene.roll.turned())
+    return World(labels, about, lambda size: in_batches(whole, size), None, scene.roll.turned())
 
 
 def _check(people: int, days: float, innocents: Sequence[str], background: Path | None) -> None:

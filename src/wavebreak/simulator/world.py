@@ -31,7 +31,8 @@ class World:
 
     `labels`: (account, label, family, operator) of every account that acts; `about`: parameters
     and counts, ready for JSON; `events`: makes the events, a number of them at a time; `days`: the
-    life behind them, where it was simulated and not planted; `turned`: when accounts that were honest people's became what their label says (milliseconds).
+    life behind them, where it was simulated and not planted; `turned`: when accounts that were
+    honest people's became what their label says (milliseconds).
     """
 
     labels: list[Label]

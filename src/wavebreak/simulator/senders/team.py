@@ -291,8 +291,9 @@ class Operator:
         first, line.read = line.read, max(line.read, int(np.searchsorted(line.script.ts, high)))
         if first == line.read or line.ended < NEVER:
             return []
-        own = [o.account for o in self.lines if o is not line and o.ended == NEVER]
         steps = line.script.part(first, line.read)
+        there = [o for o in self.lines if o.ended == NEVER and o.registered <= steps.ts[0]]
+        own = [o.account for o in there if o is not line]
         return [perform(scene, self.sender, line.account, steps, np.array(own, np.int64))]
 
     def _drafts(self, scene: Scene, line: Line, high: int) -> list[Draft]:
