@@ -44,3 +44,7 @@ class UsageError(WavebreakError):
 
 class ModelError(WavebreakError):
     """A model is damaged, foreign, or was trained on other features than there are."""
+
+
+class TrainingError(WavebreakError):
+    """Points, labels or settings from which no honest model can be learned."""

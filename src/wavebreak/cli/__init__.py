@@ -6,11 +6,13 @@ import sys
 
 from rich.console import Console
 
-from wavebreak.cli import catalogs, deciding, files, showing, watching
+from wavebreak.cli import catalogs, deciding, files, learning, showing, watching
 from wavebreak.cli.apps import app
 from wavebreak.errors import WavebreakError
 
-__all__ = ["app", "catalogs", "deciding", "files", "main", "showing", "watching"]
+__all__ = [
+    "app", "catalogs", "deciding", "files", "learning", "main", "showing", "watching",
+]  # fmt: skip
 
 
 def main() -> None:

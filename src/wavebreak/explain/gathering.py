@@ -147,7 +147,8 @@ def explain(run_dir: Path, account: str) -> Explanation:
     """
     row = _row(run_dir, account)
     summary = _summary(run_dir)
-    timeline, gap = _events(run_dir, str(summary.get("source") or ""), account)
+    source = summary.get("source") or {}
+    timeline, gap = _events(run_dir, str(source.get("path") or ""), account)
     return Explanation(
         run_dir=run_dir,
         account=account,

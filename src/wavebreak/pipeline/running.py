@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import queue
@@ -117,12 +118,21 @@ def run(
     table = accounts.table(engine)
     pq.write_table(table, out / "accounts.parquet", compression="zstd")
     summary = _summary(engine, tally, seconds, table.num_rows) | {
-        "source": "-" if str(source) == "-" else str(events_file(Path(source)).resolve()),
+        "source": _source(source),
         "profile": origin,
     }
     text = json.dumps(summary, indent=1, ensure_ascii=False)
     (out / "summary.json").write_text(text + "\n", encoding="utf-8")
     return summary
+
+
+def _source(source: Path | str) -> dict[str, str | None]:
+    """Which log this was: its path and SHA-256, so that it can be found and known again."""
+    if str(source) == "-":
+        return {"path": "-", "sha256": None}
+    path = events_file(Path(source)).resolve()
+    with path.open("rb") as file:
+        return {"path": str(path), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def _take(

@@ -1,1 +1,15 @@
 """From labelled runs to a model directory with its card."""
+
+from wavebreak.training.card import lead
+from wavebreak.training.labelling import Claim, Labels, read_claims, resolve
+from wavebreak.training.learning import Learned, learn
+from wavebreak.training.runs import Collected, collect, train, write
+from wavebreak.training.settings import Settings
+from wavebreak.training.settings import load as load_settings
+from wavebreak.training.tables import terminal_tables
+from wavebreak.training.testing import Tested, tested
+
+__all__ = [
+    "Claim", "Collected", "Labels", "Learned", "Settings", "Tested", "collect", "lead", "learn",
+    "load_settings", "read_claims", "resolve", "terminal_tables", "tested", "train", "write",
+]  # fmt: skip

@@ -1,0 +1,147 @@
+"""The command's whole way: runs in, a model directory out. The same inputs give the same bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wavebreak import model
+from wavebreak.errors import UsageError
+from wavebreak.pipeline.engine import features_version
+from wavebreak.rules import Policy
+from wavebreak.training import baseline, card, leaks, testing
+from wavebreak.training.confirming import confirmed
+from wavebreak.training.gathering import Gathered, Run, digest_of, open_run, replay
+from wavebreak.training.labelling import Claim, Labels, read_claims, resolve
+from wavebreak.training.learning import Learned, Progress, learn, with_unlabelled
+from wavebreak.training.points import Points, joined
+from wavebreak.training.settings import Settings
+from wavebreak.training.testing import Tested
+
+CARD, REPORT = "card.html", "training.json"
+
+
+@dataclass(frozen=True)
+class Collected:
+    """Runs, replayed: their points together, their labels, and the digests of what was read."""
+
+    points: Points
+    labels: Labels
+    gathered: tuple[Gathered, ...]
+    calibrates: frozenset[int]
+    notes: dict[str, Any]
+
+
+def collect(
+    paths: Sequence[Path], policy: Policy, settings: Settings, *, labels: Path | None = None,
+    calibrate: Sequence[Path] = (), enforce: bool = False, seed: int = 0, until: int | None = None,
+    unlabelled_benign: bool = False, progress: Progress = lambda *_: None,
+) -> Collected:  # fmt: skip
+    """Replay runs and resolve their labels, and check that no row knows its future.
+
+    `labels` is a file for all runs (None: each has labels.csv beside it); runs in `calibrate` are
+    kept from the fit; labels known after `until` (ms) are not heard. Raises UsageError where runs
+    and labels do not go together.
+    """
+    runs = [open_run(path) for path in (*paths, *calibrate)]
+    _sound(runs, labels)
+    shares = len(runs) + 1
+    gathered, claims = [], _own(runs, labels)
+    for number, run in enumerate(runs):
+        told = _stage(progress, number / shares, 1 / shares, f"replay of {run.name}")
+        gathered.append(replay(run, policy, enforce=enforce, progress=told))
+        claims += gathered[-1].claims
+        claims += confirmed(run, gathered[-1].end, settings.decisions)
+    _recomputed(runs, gathered, policy, enforce, settings, seed, progress)
+    points = joined([one.points for one in gathered])
+    found = resolve(claims, settings.sources, until)
+    if unlabelled_benign:
+        found = with_unlabelled(found, points)
+    notes = {
+        "logs": [run.digest for run in runs],
+        "labels": digest_of(labels) if labels else None,
+        "policy": policy.version,
+        "features": features_version(),
+        "mode": "enforce" if enforce else "shadow",
+        "events": sum(one.events for one in gathered),
+    }
+    only = frozenset(range(len(paths), len(runs)))
+    return Collected(points, found, tuple(gathered), only, notes)
+
+
+def _sound(runs: Sequence[Run], labels: Path | None) -> None:
+    if len({run.digest for run in runs}) < len(runs):
+        raise UsageError("a log was given twice", fix="name each run once")
+    if labels and sum(bool(run.world) for run in runs) > 1:
+        raise UsageError(
+            "one labels file cannot speak for several simulated worlds, which share names",
+            fix="leave --labels out: each world has its labels.csv beside it",
+        )
+
+
+def _own(runs: Sequence[Run], labels: Path | None) -> list[Claim]:
+    claims: list[Claim] = []
+    for world in sorted({run.world for run in runs}) if labels else ():
+        claims += read_claims(labels, world) if labels else []
+    for run in () if labels else runs:
+        claims += read_claims(run.labels, run.world) if run.labels else []
+    return claims
+
+
+def _stage(
+    progress: Progress, start: float, share: float, words: str
+) -> Callable[[float, int], None]:
+    return lambda done, seen: progress(start + share * done, f"{words}, {seen:,} events")
+
+
+def _recomputed(
+    runs: Sequence[Run], gathered: Sequence[Gathered], policy: Policy, enforce: bool,
+    settings: Settings, seed: int, progress: Progress,
+) -> None:  # fmt: skip
+    """Cut as many logs as there are cuts, beginning with the first; all of them where few."""
+    cuts = settings.leaks.cuts
+    for number, (run, one) in enumerate(list(zip(runs, gathered, strict=True))[:cuts]):
+        mine = cuts // min(cuts, len(runs)) + (number < cuts % min(cuts, len(runs)))
+        progress(1 - 0.5 / (len(runs) + 1), f"{run.name} again, cut at random")
+
+        def prefix(stop: int, run: Run = run) -> Points:
+            return replay(run, policy, enforce=enforce, stop=stop).points
+
+        leaks.recomputed(one, prefix, mine, seed + number)
+
+
+def train(
+    paths: Sequence[Path], out: Path, policy: Policy, settings: Settings, *, name: str = "model",
+    seed: int = 0, allow: Sequence[str] = (), progress: Progress = lambda *_: None,
+    **collecting: Any,
+) -> tuple[Learned, Tested]:  # fmt: skip
+    """Learn from runs and write the model's directory: model, card, drift baseline, report.
+
+    `collecting` goes to `collect`. Returns what was learned and how it did on its test.
+    """
+    got = collect(
+        paths, policy, settings, seed=seed, progress=lambda s, w: progress(0.6 * s, w), **collecting
+    )
+    learned = learn(
+        got.points, got.labels, settings, name=name, seed=seed, calibrates=got.calibrates,
+        logged=leaks.first_logged(got.gathered), allow=allow, notes=got.notes,
+        progress=lambda s, w: progress(0.6 + 0.35 * s, w),
+    )  # fmt: skip
+    progress(0.95, "test and card")
+    measured = testing.tested(learned)
+    write(learned, measured, out)
+    progress(1.0, "")
+    return learned, measured
+
+
+def write(learned: Learned, measured: Tested, out: Path) -> None:
+    """Write a model's directory."""
+    model.save(learned.model, out)
+    baseline.save(learned.spreads, out)
+    card.write_html(learned, measured, out / CARD)
+    told = testing.as_json(learned, measured)
+    text = json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False)
+    (out / REPORT).write_text(text + "\n", encoding="utf-8")

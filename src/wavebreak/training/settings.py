@@ -1,0 +1,190 @@
+"""The numbers of training: `policy/training.toml`, or a policy directory's own."""
+
+from __future__ import annotations
+
+import tomllib
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from wavebreak.errors import PolicyError
+from wavebreak.rules import OUTCOMES
+from wavebreak.rules.declared import Duration
+
+SHIPPED = Path(__file__).resolve().parent.parent / "policy" / "training.toml"
+
+Share = Annotated[float, Meta(ge=0.0, le=1.0)]
+Part = Annotated[float, Meta(gt=0.0, lt=1.0)]
+Number = Annotated[int, Meta(ge=1, le=10_000)]
+Positive = Annotated[float, Meta(gt=0.0)]
+
+
+class _Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of which every key must be given."""
+
+
+class Source(_Table, frozen=True):
+    """Whose word a label is: the higher rank wins, the weight is what it counts in the fit."""
+
+    rank: Number
+    weight: Positive
+
+
+class Decisions(_Table, frozen=True):
+    """When our own decision is taken for confirmed."""
+
+    confirmed_after: Duration
+
+
+class Split(_Table, frozen=True):
+    """Shares of operators for each side, and of a run's time that is kept from the fit."""
+
+    fit: Part
+    calibrate: Part
+    test: Part
+    later: Share
+
+
+class Weights(_Table, frozen=True):
+    """What points, accounts and families count in the fit."""
+
+    early: Share
+    even_abusive: Share
+    even_benign: Share
+    dense: Number
+    step: Annotated[float, Meta(gt=1.0)]
+
+
+class Coverage(_Table, frozen=True):
+    """How much of the streams is hidden from the fit."""
+
+    share: Share
+    drop: Share
+    bare: Share
+    patterns: Number
+
+
+class Fit(_Table, frozen=True):
+    """Settings of the trees; see `fitting.fit`."""
+
+    rounds: Number
+    leaves: Annotated[int, Meta(ge=2, le=255)]
+    rate: Positive
+    least: Number
+    ridge: float
+    columns: Annotated[float, Meta(gt=0.0, le=1.0)]
+    rows: Annotated[float, Meta(gt=0.0, le=1.0)]
+
+
+class Calibration(_Table, frozen=True):
+    """The share of abusive accounts for which probabilities are stated."""
+
+    prevalence: Part
+
+
+class Tolerance(_Table, frozen=True):
+    """Most false actions a benign scoring point, by outcome; at an upper confidence."""
+
+    confidence: Part
+    observe: Part
+    challenge: Part
+    limit: Part
+    restrict: Part
+    suspend: Part
+    ban: Part
+
+    def of(self, outcome: str) -> float:
+        """The tolerance of one outcome above allow."""
+        return float(getattr(self, outcome))
+
+
+class Cascade(_Table, frozen=True):
+    """Share of abusive accounts that stopping early may lose."""
+
+    lost: Share
+
+
+class Leaks(_Table, frozen=True):
+    """When a leak is suspected; see `leaks`."""
+
+    cuts: Number
+    alone: Part
+    support: Number
+    labelled_before: Share
+
+
+class Baseline(_Table, frozen=True):
+    """Bins a feature for drift."""
+
+    bins: Number
+
+
+class Settings(_Table, frozen=True):
+    """Everything that `training.toml` says."""
+
+    sources: dict[str, Source]
+    decisions: Decisions
+    split: Split
+    weights: Weights
+    coverage: Coverage
+    fit: Fit
+    calibration: Calibration
+    tolerance: Tolerance
+    cascade: Cascade
+    leaks: Leaks
+    baseline: Baseline
+
+    def digested(self) -> bytes:
+        """Canonical bytes, for a digest."""
+        return msgspec.json.encode(self, order="deterministic")
+
+
+def load(directory: Path | None = None, **tolerance: float | None) -> Settings:
+    """Read the settings: the shipped ones, or `training.toml` of a policy directory.
+
+    `tolerance` by outcome takes the place of what is written. Raises `PolicyError` with the field
+    and the fix.
+
+    >>> load().tolerance.ban
+    1e-05
+    >>> load(ban=0.001, restrict=0.001, suspend=0.001).tolerance.ban
+    0.001
+    """
+    own = directory / "training.toml" if directory else None
+    path = own if own and own.exists() else SHIPPED
+    try:
+        written = tomllib.loads(path.read_text("utf-8"))
+        given = {name: value for name, value in tolerance.items() if value is not None}
+        written["tolerance"] = written.get("tolerance", {}) | given
+        settings = msgspec.convert(written, Settings)
+    except (OSError, UnicodeDecodeError):
+        raise PolicyError(f"{path} cannot be read", fix="make it a readable UTF-8 file") from None
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise PolicyError(
+            f"training.toml: {error}", fix="compare with the shipped policy/training.toml"
+        ) from None
+    _checked(settings)
+    return settings
+
+
+def _checked(settings: Settings) -> None:
+    split = settings.split
+    if abs(split.fit + split.calibrate + split.test - 1.0) > 1e-9:
+        raise PolicyError(
+            "training.toml, split: fit, calibrate and test do not sum to one",
+            fix="write for example 0.55, 0.25 and 0.20",
+        )
+    if "file" not in settings.sources or "decision" not in settings.sources:
+        raise PolicyError(
+            "training.toml, sources: file or decision is absent", fix="give both a rank and weight"
+        )
+    of = settings.tolerance.of
+    for milder, harder in pairwise(OUTCOMES[1:]):
+        if of(harder) > of(milder):
+            raise PolicyError(
+                f"training.toml, tolerance: {harder} may err more often than {milder}",
+                fix=f"give {harder} at most {of(milder):g}",
+            )
