@@ -147,8 +147,9 @@ def explain(run_dir: Path, account: str) -> Explanation:
     """
     row = _row(run_dir, account)
     summary = _summary(run_dir)
-    source = summary.get("source") or {}
-    timeline, gap = _events(run_dir, str(source.get("path") or ""), account)
+    source = summary.get("source") or ""
+    named = source.get("path") if isinstance(source, dict) else source
+    timeline, gap = _events(run_dir, str(named or ""), account)
     return Explanation(
         run_dir=run_dir,
         account=account,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
@@ -145,7 +145,8 @@ class Settings(_Table, frozen=True):
 def load(directory: Path | None = None, **tolerance: float | None) -> Settings:
     """Read the settings: the shipped ones, or `training.toml` of a policy directory.
 
-    `tolerance` by outcome takes the place of what is written. Raises `PolicyError` with the field
+    `tolerance` by outcome takes the place of what is written; what is milder than a restriction
+    may then err as often. Raises `PolicyError` with the field
     and the fix.
 
     >>> load().tolerance.ban
@@ -158,7 +159,7 @@ def load(directory: Path | None = None, **tolerance: float | None) -> Settings:
     try:
         written = tomllib.loads(path.read_text("utf-8"))
         given = {name: value for name, value in tolerance.items() if value is not None}
-        written["tolerance"] = written.get("tolerance", {}) | given
+        written["tolerance"] = _lifted(written.get("tolerance", {}) | given, given)
         settings = msgspec.convert(written, Settings)
     except (OSError, UnicodeDecodeError):
         raise PolicyError(f"{path} cannot be read", fix="make it a readable UTF-8 file") from None
@@ -168,6 +169,13 @@ def load(directory: Path | None = None, **tolerance: float | None) -> Settings:
         ) from None
     _checked(settings)
     return settings
+
+
+def _lifted(written: dict[str, Any], given: dict[str, float]) -> dict[str, Any]:
+    """Let observe, challenge and limit err at least as often as what was given."""
+    mild = OUTCOMES[1 : OUTCOMES.index("restrict")]
+    most = max(given.values(), default=0.0)
+    return written | {name: max(written[name], most) for name in mild if name in written}
 
 
 def _checked(settings: Settings) -> None:

@@ -1,0 +1,137 @@
+"""From simulated worlds to a model directory: points, labels, leaks, the same bytes."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import scoring_points
+from wavebreak import cli, model, pipeline, rules, simulator, training
+from wavebreak.edge import Edge
+from wavebreak.errors import FileError, TrainingError, UsageError
+from wavebreak.features.catalog import KINDS
+from wavebreak.training import gathering, leaks
+
+SMALL, POLICY = scoring_points.small(), rules.load()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small world with three operators of each of two families."""
+    made = simulator.simulate(
+        people=150, days=0.3, campaigns=[("blast", 6), ("jitter", 6)] * 4, innocents=["courier"],
+        seed=1_005,
+    )  # fmt: skip
+    out = tmp_path_factory.mktemp("world")
+    simulator.write(made, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def decided(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `wavebreak run` wrote about it."""
+    out = tmp_path_factory.mktemp("run")
+    pipeline.run(world, out, POLICY, Edge(b"another key, long enough"))
+    return out
+
+
+def test_a_replay_records_every_registration_and_no_row_knows_its_future(world: Path) -> None:
+    run = gathering.open_run(world)
+    whole = gathering.replay(run, POLICY)
+    registered = whole.points.kind == KINDS.index("registered")
+    assert registered.sum() > 40
+    assert (np.diff(whole.points.place()[registered]) == 0).all()
+
+    def prefix(stop: int) -> training.points.Points:
+        return gathering.replay(run, POLICY, stop=stop).points
+
+    assert len(leaks.recomputed(whole, prefix, 3, 7)) == 3
+
+
+def test_two_trainings_give_the_same_directory_to_the_byte(world: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        learned, tested = training.train(
+            [world], tmp_path / name, POLICY, SMALL, seed=2, allow=scoring_points.NAMES
+        )
+    files = {p.name: p.read_bytes() for p in (tmp_path / "a").iterdir()}
+    assert files == {p.name: p.read_bytes() for p in (tmp_path / "b").iterdir()}
+    assert len(files) == 5
+    assert model.load(tmp_path / "a").version == learned.model.version
+    assert tested.sides["test"]["abusive accounts"] >= 12
+    assert tested.measured["other operators, any time"].auc > 0.9
+
+
+def test_the_run_that_decided_finds_its_log_and_gives_the_same_model(
+    world: Path, decided: Path, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"seed": 2, "allow": scoring_points.NAMES}
+    first, _ = training.train([world], tmp_path / "a", POLICY, SMALL, **options)
+    second, _ = training.train([decided], tmp_path / "b", POLICY, SMALL, **options)
+    assert first.model.version == second.model.version
+
+
+def test_a_log_that_moved_or_changed_is_an_error_with_its_fix(
+    decided: Path, tmp_path: Path
+) -> None:
+    told = json.loads((decided / "summary.json").read_text())
+    assert len(told["source"]["sha256"]) == 64
+    for source, words in (
+        ({"path": str(tmp_path / "gone.parquet"), "sha256": "0"}, "no longer there"),
+        (told["source"] | {"sha256": "0" * 64}, "changed since"),
+        ({"path": "-", "sha256": None}, "standard input"),
+        ("events.parquet", "does not say"),
+    ):
+        (tmp_path / "summary.json").write_text(json.dumps(told | {"source": source}))
+        with pytest.raises(FileError, match=words) as refused:
+            gathering.open_run(tmp_path)
+        assert "wavebreak run" in refused.value.fix
+
+
+def test_one_labels_file_for_two_worlds_is_refused(world: Path, tmp_path: Path) -> None:
+    again = simulator.simulate(people=20, days=0.05, seed=1_006)
+    simulator.write(again, tmp_path)
+    with pytest.raises(UsageError, match="share names"):
+        training.collect([world, tmp_path], POLICY, SMALL, labels=world / "labels.csv")
+    with pytest.raises(UsageError, match="twice"):
+        training.collect([world, world], POLICY, SMALL)
+
+
+def test_the_command_trains_and_says_how_it_did(world: Path, tmp_path: Path) -> None:
+    policy = tmp_path / "policy"
+    policy.mkdir()
+    text = training.settings.SHIPPED.read_text().replace("rounds = 240", "rounds = 16")
+    (policy / "training.toml").write_text(text)
+    (policy / "actions.toml").write_text(
+        (training.settings.SHIPPED.parent / "actions.toml").read_text()
+    )
+    given = [part for name in scoring_points.NAMES for part in ("--allow", name)]
+    done = CliRunner().invoke(
+        cli.app,
+        ["train", str(world), "-o", str(tmp_path / "m"), "--policy", str(policy),
+         "--name", "tiny", "--tolerance-restrict", "0.001", "--tolerance-suspend", "0.001", *given],
+        env={"COLUMNS": "140"},
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    for words in ("Thresholds", "AUC", "Splits", "Too few benign", "card.html"):
+        assert words in done.output
+    assert model.load(tmp_path / "m").version.startswith("tiny-")
+
+
+def test_a_feature_that_names_the_label_is_refused_by_the_command(
+    world: Path, tmp_path: Path
+) -> None:
+    with (world / "labels.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    labels = tmp_path / "labels.csv"
+    with labels.open("w") as file:
+        writer = csv.DictWriter(file, [*rows[0], "source"])
+        writer.writeheader()
+        writer.writerows(row | {"source": "rumour"} for row in rows)
+    with pytest.raises(TrainingError, match="no rank"):
+        training.collect([world], POLICY, SMALL, labels=labels)
