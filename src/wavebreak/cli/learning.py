@@ -13,7 +13,29 @@ from wavebreak.cli.deciding import PolicyDir
 from wavebreak.cli.showing import bar, nexts, out
 from wavebreak.pages import print_lines, print_table
 
-Tolerated = Annotated[float | None, typer.Option(help="Most false actions a benign point.")]
+Runs = Annotated[
+    list[Path], typer.Argument(help="What `simulate -o` or `run -o` wrote, or files of events.")
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option(help="CSV: account,label,family,operator[,source,ts] (default: labels.csv beside "
+                      "each run's events)."),
+]  # fmt: skip
+Calibrate = Annotated[
+    list[Path] | None,
+    typer.Option(help="A run for calibration and thresholds alone; again for more."),
+]
+Tolerated = Annotated[
+    float | None, typer.Option(help="Most false actions a benign scoring point (upper bound).")
+]
+Enforce = Annotated[
+    bool, typer.Option("--enforce/--shadow", help="Replay as the rules would have enforced.")
+]
+Unlabelled = Annotated[bool, typer.Option(help="Take accounts without a label for benign.")]
+Allow = Annotated[
+    list[str] | None,
+    typer.Option(help="A feature that may tell the labels apart alone; again for more."),
+]
 
 
 @app.command(
@@ -22,36 +44,14 @@ Tolerated = Annotated[float | None, typer.Option(help="Most false actions a beni
     "--calibrate week3 --name autumn -o model`"
 )
 def train(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(help="What `simulate -o` or `run -o` wrote, or files of events."),
-    ],
+    runs: Runs,
     out_path: Annotated[Path, typer.Option("--out", "-o", help="Model directory to write.")],
-    labels: Annotated[
-        Path | None,
-        typer.Option(help="CSV: account,label,family,operator[,source,ts] (default: labels.csv "
-                          "beside each run's events)."),
-    ] = None,
-    calibrate: Annotated[
-        list[Path] | None,
-        typer.Option(help="A run for calibration and thresholds alone; again for more."),
-    ] = None,
+    labels: Labels = None, calibrate: Calibrate = None,
     name: Annotated[str, typer.Option(help="The model's name.")] = "model",
     seed: Annotated[int, typer.Option(help="Same inputs and seed, same bytes.")] = 0,
-    policy: PolicyDir = None,
-    tolerance_ban: Tolerated = None,
-    tolerance_suspend: Tolerated = None,
-    tolerance_restrict: Tolerated = None,
-    enforce: Annotated[
-        bool, typer.Option("--enforce/--shadow", help="Replay as the rules would have enforced.")
-    ] = False,
-    unlabelled_benign: Annotated[
-        bool, typer.Option(help="Take accounts without a label for benign.")
-    ] = False,
-    allow: Annotated[
-        list[str] | None,
-        typer.Option(help="A feature that may tell the labels apart alone; again for more."),
-    ] = None,
+    policy: PolicyDir = None, tolerance_ban: Tolerated = None, tolerance_suspend: Tolerated = None,
+    tolerance_restrict: Tolerated = None, enforce: Enforce = False,
+    unlabelled_benign: Unlabelled = False, allow: Allow = None,
 ) -> None:  # fmt: skip
     """Learn a calibrated model from labelled runs: writes the model, its card, a drift baseline."""
     settings = training.load_settings(

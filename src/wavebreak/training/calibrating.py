@@ -33,7 +33,7 @@ def steps(margins: Floats, bad: Bools, weight: Floats) -> Steps:
 
     >>> m, y = np.array([-2.0, -1.0, 1.0, 2.0]), np.array([False, False, True, True])
     >>> steps(m, y, np.full(4, 0.25)).levels.tolist()
-    [0.125, 0.875]
+    [0.25, 0.75]
     """
     at, inverse = np.unique(margins, return_inverse=True)
     mass = np.bincount(inverse, weight)

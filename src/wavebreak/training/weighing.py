@@ -23,7 +23,7 @@ def kept(place: Ints, settings: Weights) -> Bools:
 
     >>> settings = Weights(early=0.5, even_abusive=1, even_benign=0, dense=4, step=1.5)
     >>> np.flatnonzero(kept(np.arange(20), settings)).tolist()
-    [0, 1, 2, 3, 4, 6, 9, 13, 19]
+    [0, 1, 2, 3, 4, 6, 9, 13]
     """
     taken, at = list(range(settings.dense)), float(settings.dense)
     while at <= place.max(initial=0):
