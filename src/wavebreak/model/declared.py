@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,13 @@ from wavebreak.features.catalog import FEATURES, INDEX
 from wavebreak.features.state import OUTCOMES
 from wavebreak.model import walking
 from wavebreak.model.calibration import Steps
+from wavebreak.model.contributions import Paths, contributions, paths_of
 from wavebreak.model.forest import Forest, parse
 
 NEVER_INPUTS = ("score", "registration_score")
 """What a model said itself is for rules: no model reads it."""
+REASONS: Final = 5
+"""Features that are given as reasons of one decision."""
 _AGAIN = "train again: `wavebreak train`"
 
 
@@ -118,6 +121,23 @@ class Model:
     def margin(self, values: Any) -> float:
         """The margin of one row, float64[catalog]: the same to the last bit."""
         return walking.margin(self.forest, values)
+
+    @cached_property
+    def _paths(self) -> Paths:
+        return paths_of(self.forest)
+
+    def contributions(self, values: Any) -> npt.NDArray[np.float64]:
+        """What each feature contributed to the margin of one row (TreeSHAP): float64[catalog]."""
+        return contributions(self._paths, values, len(self.forest.names))
+
+    def reasons(self, values: Any, most: int = REASONS) -> dict[str, float]:
+        """The features that contributed most to a row's margin, either way, largest first.
+
+        In log-odds, above 0 for abuse; to four places, and what is 0 there is left out.
+        """
+        made = np.round(self.contributions(values), 4)
+        order = np.argsort(-np.abs(made), kind="stable")[:most]
+        return {self.forest.names[f]: float(made[f]) for f in order if made[f] != 0}
 
     def partials(self, values: Any) -> npt.NDArray[np.float64]:
         """Sums after each block of eight trees: float64[n, blocks] of float64[n, catalog]."""
