@@ -15,8 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wavebreak.features.jit import compiled
+from wavebreak.features.jit import compiled, int64
 from wavebreak.model.forest import ZERO, Forest, Tree
+
+# Unsigned, since a signed index is asked each time whether it counts from the end.
+_unsigned: Any = np.uint64
+_ONE = _unsigned(1)
 
 
 @dataclass(frozen=True)
@@ -24,20 +28,20 @@ class Paths:
     """The paths to all leaves of a forest, as flat arrays.
 
     Splits: `feature`, `cut`, `kind` (as LightGBM's decision_type). Leaves: `value`, and their
-    players `first_player[k]:first_player[k + 1]`, features with the `share` of rows let through.
-    Players: `player`, and their steps `first_step[k]:first_step[k + 1]`, a split and whether the
-    path goes left there. `weight[d, k]` is k!(d-1-k)!/d!. `base` is the mean of the margins.
+    players, features with the `share` of rows let through, up to `last_player`. Players: `player`,
+    and their steps, a `split` and whether the path goes left there, up to `ends`.
+    `weight[d, k]` is k!(d-1-k)!/d!. `base` is the mean of the margins.
     """
 
     feature: npt.NDArray[np.int64]
     cut: npt.NDArray[np.float64]
     kind: npt.NDArray[np.int64]
     value: npt.NDArray[np.float64]
-    first_player: npt.NDArray[np.int64]
-    player: npt.NDArray[np.int64]
+    last_player: npt.NDArray[np.uint64]
+    player: npt.NDArray[np.uint64]
     share: npt.NDArray[np.float64]
-    first_step: npt.NDArray[np.int64]
-    split: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.uint64]
+    split: npt.NDArray[np.uint64]
     goes_left: npt.NDArray[np.bool_]
     weight: npt.NDArray[np.float64]
     base: float
@@ -68,11 +72,11 @@ def paths_of(forest: Forest) -> Paths:
         cut=np.concatenate([tree.cut for tree in trees]),
         kind=np.concatenate([tree.kind for tree in trees]),
         value=np.array([value for value, _ in leaves]),
-        first_player=np.cumsum([0] + [len(game) for _, game in leaves]),
-        player=np.array([f for f, _ in players], np.int64),
+        last_player=np.cumsum([len(game) for _, game in leaves], dtype=np.uint64),
+        player=np.array([f for f, _ in players], np.uint64),
         share=np.array([p.share for _, p in players], np.float64),
-        first_step=np.cumsum([0] + [len(p.steps) for _, p in players]),
-        split=np.array([split for split, _ in steps], np.int64),
+        ends=np.cumsum([len(p.steps) for _, p in players], dtype=np.uint64),
+        split=np.array([split for split, _ in steps], np.uint64),
         goes_left=np.array([left for _, left in steps], np.bool_),
         weight=_weights(most),
         base=sum(_mean(tree) for tree in trees),
@@ -123,33 +127,33 @@ def _left(value: float, cut: float, kind: int) -> bool:
 
 
 @compiled()
-def _play(
-    value: float, shares: Any, lets: Any, first: int, last: int, weight: Any, sums: Any,
-    rest: Any,
-) -> float:  # fmt: skip
-    """Play one leaf: the worth of each player that lets the row through into `rest`.
-
-    Returns the worth of each player that does not. `sums` is scratch: the coefficients of the
-    product of (share + t) over the players that let through.
-    """
-    d, a, absent = last - first, 0, value
+def _product(shares: Any, a: int, sums: Any) -> None:
+    """The coefficients of the product of (share + t) over the first `a` shares."""
     sums[0] = 1.0
-    for j in range(first, last):
-        if lets[j - first]:
-            sums[a + 1] = 0.0
-            for k in range(a + 1, 0, -1):
-                sums[k] = sums[k] * shares[j] + sums[k - 1]
-            sums[0] *= shares[j]
-            a += 1
-        else:
-            absent *= shares[j]
-    for j in range(first, last):
-        if lets[j - first]:
-            part, worth = sums[a], weight[d, a - 1] * sums[a]
-            for k in range(a - 1, 0, -1):
-                part = sums[k] - shares[j] * part
-                worth += weight[d, k - 1] * part
-            rest[j - first] = absent * (1.0 - shares[j]) * worth
+    for j in range(a):
+        share = shares[j]
+        sums[j + 1] = 1.0
+        for k in range(j, 0, -1):
+            sums[k] = sums[k] * share + sums[k - 1]
+        sums[0] *= share
+
+
+@compiled()
+def _play(
+    absent: float, a: int, d: int, weight: Any, shares: Any, sums: Any, passed: Any, made: Any
+) -> float:
+    """Play a leaf of `d` players of which `a` let the row through; returns the worth of others.
+
+    `absent` is the leaf's value times the shares of the others.
+    """
+    _product(shares, a, sums)
+    for j in range(a):
+        share, part = shares[j], 1.0
+        worth = weight[d, a - 1]
+        for k in range(a - 1, 0, -1):
+            part = sums[k] - share * part
+            worth += weight[d, k - 1] * part
+        made[passed[j]] += absent * (1.0 - share) * worth
     worth = 0.0
     for k in range(min(a, d - 1) + 1):
         worth += weight[d, k] * sums[k]
@@ -158,24 +162,35 @@ def _play(
 
 @compiled()
 def _contributions(
-    feature: Any, cut: Any, kind: Any, value: Any, first_player: Any, player: Any, share: Any,
-    first_step: Any, split: Any, goes_left: Any, weight: Any, row: Any, made: Any,
+    left: Any, value: Any, player: Any, share: Any, ends: Any, split: Any, goes_left: Any,
+    last_player: Any, weight: Any, made: Any,
 ) -> None:  # fmt: skip
     most = weight.shape[0] + 1
-    left = np.empty(cut.size, np.bool_)
-    lets, sums, rest = np.empty(most, np.bool_), np.empty(most), np.empty(most)
+    shares, sums = np.empty(most), np.empty(most + 1)
+    passed, failed = np.empty(most, np.uint64), np.empty(most, np.uint64)
+    j = step = _unsigned(0)
+    for leaf in range(value.size):
+        a, u, absent = int64(0), int64(0), value[leaf]
+        while j < last_player[leaf]:
+            through = _unsigned(1)
+            while step < ends[j]:
+                through &= _unsigned(left[split[step]] == goes_left[step])
+                step += _ONE
+            # Written in either place, and kept in one: a guess of the branch would often fail.
+            shares[a], passed[a], failed[u] = share[j], player[j], player[j]
+            a += int64(through)
+            u += 1 - int64(through)
+            absent *= 1.0 if through else share[j]
+            j += _ONE
+        others = _play(absent, a, a + u, weight, shares, sums, passed, made)
+        for k in range(u):
+            made[failed[k]] += others
+
+
+@compiled()
+def _ways(feature: Any, cut: Any, kind: Any, row: Any, left: Any) -> None:
     for s in range(cut.size):
         left[s] = _left(row[feature[s]], cut[s], kind[s])
-    for leaf in range(value.size):
-        first, last = first_player[leaf], first_player[leaf + 1]
-        for j in range(first, last):
-            through = True
-            for step in range(first_step[j], first_step[j + 1]):
-                through &= left[split[step]] == goes_left[step]
-            lets[j - first] = through
-        others = _play(value[leaf], share, lets, first, last, weight, sums, rest)
-        for j in range(first, last):
-            made[player[j]] += rest[j - first] if lets[j - first] else others
 
 
 def contributions(paths: Paths, row: Any, columns: int) -> npt.NDArray[np.float64]:
@@ -184,8 +199,10 @@ def contributions(paths: Paths, row: Any, columns: int) -> npt.NDArray[np.float6
     They and the paths' `base` sum to the margin, but for rounding. The same row, the same bits.
     """
     p, made = paths, np.zeros(columns)
+    left = np.zeros(p.cut.size, np.bool_)
+    _ways(p.feature, p.cut, p.kind, np.ascontiguousarray(row, np.float64), left)
     _contributions(
-        p.feature, p.cut, p.kind, p.value, p.first_player, p.player, p.share, p.first_step,
-        p.split, p.goes_left, p.weight, np.ascontiguousarray(row, np.float64), made,
+        left, p.value, p.player, p.share, p.ends, p.split, p.goes_left, p.last_player, p.weight,
+        made,
     )  # fmt: skip
     return made
