@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams import DAY, HOUR, START, Both, Row, log
@@ -99,6 +99,7 @@ DATES = st.lists(
 
 
 @given(DATES, st.integers(1, 9))
+@settings(deadline=None)
 def test_dates_and_epochs_are_the_same_for_every_batch_and_restart(
     offsets: list[int], batch: int
 ) -> None:
