@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams import DAY, HOUR, START, Both, Row, log
 from wavebreak.events import TYPES
-from wavebreak.features.facts import BELIEVED_AT, BELIEVED_AT_MOST, EPOCH_MS, LEAP_MS, Fanout
+from wavebreak.features.facts import BELIEVED_AT, BELIEVED_AT_MOST, BUSY, EPOCH_MS, LEAP_MS, Fanout
 
 FAR = START + 9_000 * DAY
 
@@ -73,28 +74,51 @@ def test_a_log_that_leaps_to_several_dates_follows_the_earliest() -> None:
 
 
 def test_a_machine_with_a_wrong_clock_does_not_move_the_time_of_a_busy_log() -> None:
-    right = busy(3, 2_000)
-    for at in (5_000, 3_999, 2_003):
+    right = busy(12, 2_000)
+    for at in (23_000, 22_000, 20_003):
         right[at:at] = [FAR + n for n in range(250)]
     fanout, told = taken(stream(right))
     assert (fanout.late, fanout.ahead) == (0, 750)
-    assert max(date for _, date, _ in told) < START + 3 * EPOCH_MS
+    assert max(date for _, date, _ in told) < START + 12 * EPOCH_MS
 
 
-def test_a_busy_log_that_was_silent_for_days_is_followed_after_a_batch() -> None:
+@pytest.mark.parametrize("ahead", [61_000, 10 * EPOCH_MS, 23 * HOUR, 9_000 * DAY])
+def test_in_a_busy_log_no_single_date_makes_another_event_late(ahead: int) -> None:
+    right = busy(10, 60)
+    false = set(range(BUSY + 5, len(right), 37))
+    fanout, told = taken(stream([ts + ahead * (n in false) for n, ts in enumerate(right)]))
+    assert (fanout.late, fanout.ahead) == (0, len(false))
+    assert all(date == ts for n, ((_, date, _), ts) in enumerate(zip(told, right, strict=True))
+               if n not in false)  # fmt: skip
+
+
+def test_a_busy_log_that_was_silent_is_followed_after_a_batch() -> None:
     before = busy(1, 20_000)
-    after = [START + 5 * DAY + n for n in range(BELIEVED_AT_MOST + 500)]
-    fanout, told = taken(stream(before + after))
-    assert (fanout.late, fanout.ahead) == (0, BELIEVED_AT_MOST - 1)
-    assert told[-1][1] == after[-1]
+    for silence in (2 * EPOCH_MS, 5 * DAY):
+        after = [START + silence + n for n in range(BELIEVED_AT_MOST + 500)]
+        fanout, told = taken(stream(before + after))
+        needed = BELIEVED_AT + len(before) // 80
+        assert (fanout.late, fanout.ahead) == (0, needed - 1)
+        assert told[-1][1] == after[-1]
 
 
 DATES = st.lists(
     st.sampled_from(
-        [0, 1, HOUR, DAY, DAY + 1, 3 * DAY, 3 * DAY + 1, 9_000 * DAY, 9_000 * DAY + 5, -HOUR]
+        [
+            *range(40),
+            90_000,
+            HOUR,
+            DAY,
+            DAY + 1,
+            3 * DAY,
+            3 * DAY + 1,
+            9_000 * DAY,
+            9_000 * DAY + 5,
+            -HOUR,
+        ]
     ),
     min_size=1,
-    max_size=60,
+    max_size=400,
 )
 
 

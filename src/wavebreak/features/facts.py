@@ -39,13 +39,15 @@ from wavebreak.features.state import (
 
 EPOCH_MS = 60_000
 LEAP_MS = 86_400_000
-"""How far ahead of the newest an event may be dated to be believed at once: no whole log but a toy
-is silent for a day, and what one false date can do is bounded by it."""
+"""How far ahead of a quiet log's time an event may be dated and believed: what it may make late."""
+SPELL_MS = 600_000
+BUSY = 200
+"""Events in a spell from which on a log is busy, and never silent for `lateness_s`: there nothing
+farther ahead is believed, so that one false date makes nothing late."""
 BELIEVED_AT = 8
-"""Events in a row, all far ahead, that move a quiet log's time (of a busy minute, an eighth more):
-one machine with a wrong clock must not move the time that all others keep."""
+"""Events in a row, all too far ahead, that move the log's time; an eighth of a busy minute more."""
 BELIEVED_AT_MOST = 1_000
-"""So many are believed in any log: more than one machine sends in one batch."""
+"""So many are believed in any log: more than one machine with a wrong clock sends in one batch."""
 NO_FACT = 255
 _ROLES: dict[str, tuple[str, str]] = {
     "account.registered": ("registered", ""),
@@ -104,54 +106,55 @@ class Segment:
 
 
 CLOCK = np.dtype(
-    [("newest", "i8"), ("epoch_events", "i8"), ("former_events", "i8"), ("ahead", "i8"),
-     ("earliest_ahead", "i8")]
+    [("newest", "i8"), ("spell", "i8"), ("events", "i8"), ("former", "i8"), ("ahead", "i8"),
+     ("earliest", "i8")]
 )  # fmt: skip
-"""The log's time: its newest believed date (-1: none yet); events believed in the open epoch and in
-the last before it that held any; how many in a row are dated far ahead, and their earliest date."""
+"""The log's time: its newest believed date (-1: none yet); the open spell, events believed in it
+and in the last before it that held any; events in a row that are too far ahead, their earliest."""
 
 
 @compiled()
 def _believed(clock: Any, ts: int) -> None:
     """Move the log's time to an event that is believed."""
-    if clock.newest // EPOCH_MS < ts // EPOCH_MS:
-        clock.former_events, clock.epoch_events = clock.epoch_events, 0
-    clock.epoch_events += 1
     clock.newest = max(clock.newest, ts)
+    if clock.newest // SPELL_MS != clock.spell:
+        clock.spell = clock.newest // SPELL_MS
+        clock.former, clock.events = clock.events, 0
+    clock.events += 1
     clock.ahead = 0
 
 
 @compiled()
-def _doubted(clock: Any, ts: int) -> None:
-    """Hold an event that is far ahead against the log; enough of them in a row move its time."""
-    clock.earliest_ahead = ts if clock.ahead == 0 else min(clock.earliest_ahead, ts)
+def _too_far(clock: Any, ts: int, lateness: int) -> bool:
+    """Whether an event is too far ahead; with enough of them in a row the log's time moves."""
+    spell = max(clock.events, clock.former)
+    leap = lateness if spell >= BUSY else max(lateness, LEAP_MS)
+    if ts <= clock.newest + leap:
+        return False
+    clock.earliest = ts if clock.ahead == 0 else min(clock.earliest, ts)
     clock.ahead += 1
-    busy = max(clock.epoch_events, clock.former_events)
-    if clock.ahead >= min(BELIEVED_AT + busy // 8, BELIEVED_AT_MOST):
-        clock.epoch_events, clock.former_events = 0, 0
-        clock.newest, clock.ahead = clock.earliest_ahead, 0
+    if clock.ahead >= min(BELIEVED_AT + spell // 80, BELIEVED_AT_MOST):
+        clock.newest, clock.ahead = clock.earliest, 0
+    return bool(ts > clock.newest + leap)
 
 
 @compiled()
 def _stamp(clock: Any, ts: Any, repeated: Any, lateness: int, drop: Any, epochs: Any) -> int:
     """Mark what makes no facts (1 repeated, 2 late), date what is far ahead; returns how many."""
-    clock, moved = clock[0], 0
+    time, moved = clock[0], 0
     for i in range(ts.size):
-        if clock.newest < 0:
-            clock.newest = ts[i]
+        if time.newest < 0:
+            time.newest = ts[i]
         if repeated[i]:
             drop[i] = 1
-        elif ts[i] < clock.newest - lateness:
+        elif ts[i] < time.newest - lateness:
             drop[i] = 2
+        elif _too_far(time, ts[i], lateness):
+            ts[i] = time.newest
+            moved += 1
         else:
-            if ts[i] > clock.newest + LEAP_MS:
-                _doubted(clock, ts[i])
-            if ts[i] > clock.newest + LEAP_MS:
-                ts[i] = clock.newest
-                moved += 1
-            else:
-                _believed(clock, ts[i])
-        epochs[i] = clock.newest // EPOCH_MS
+            _believed(time, ts[i])
+        epochs[i] = time.newest // EPOCH_MS
     return int64(moved)
 
 

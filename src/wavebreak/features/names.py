@@ -192,8 +192,8 @@ class Names:
     def __len__(self) -> int:
         return int(self.counts[0])
 
-    def _point(self) -> None:
-        for s in range(SUBS):
+    def _point(self, some: Any = None) -> None:
+        for s in range(SUBS) if some is None else some.tolist():
             self.subs[s]["table"] = self.tables[s].ctypes.data
             self.subs[s]["capacity"] = self.tables[s].size
             self.subs[s]["arena"] = self.arenas[s].ctypes.data
@@ -205,17 +205,18 @@ class Names:
             wider = np.zeros(self.where.size * 2, np.int64)
             wider[: self.where.size] = self.where
             self.where = wider
-        for s in range(SUBS):
-            sub = self.subs[s]
-            if sub["n"] + 1 > sub["capacity"] * FULL:
-                table = np.zeros(int(sub["capacity"] * GROWTH) + 1, np.int64)
-                _move(self.tables[s], table)
-                self.tables[s] = table
-            if sub["arena_n"] + _LONGEST * 2 > sub["arena_size"]:
-                arena = np.zeros(int(sub["arena_size"] * GROWTH) + _LONGEST * 4, np.uint8)
-                arena[: sub["arena_n"]] = self.arenas[s][: sub["arena_n"]]
-                self.arenas[s] = arena
-        self._point()
+        subs = self.subs
+        full = subs["n"] + 1 > subs["capacity"] * FULL
+        for s in np.flatnonzero(full):
+            table = np.zeros(int(subs["capacity"][s] * GROWTH) + 1, np.int64)
+            _move(self.tables[s], table)
+            self.tables[s] = table
+        long = subs["arena_n"] + _LONGEST * 2 > subs["arena_size"]
+        for s in np.flatnonzero(long):
+            arena = np.zeros(int(subs["arena_size"][s] * GROWTH) + _LONGEST * 4, np.uint8)
+            arena[: subs["arena_n"][s]] = self.arenas[s][: subs["arena_n"][s]]
+            self.arenas[s] = arena
+        self._point(np.flatnonzero(full | long))
 
     def slots(self, column: pa.Array) -> Any:
         """Slot of each name (uint32), new names in order; a null has slot 0xFFFFFFFF."""

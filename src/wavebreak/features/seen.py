@@ -83,6 +83,14 @@ def _fresh() -> list[Any]:
     return [np.zeros(64 + s, _SEEN) for s in range(SUBS)]
 
 
+def _addresses(tables: list[Any]) -> Any:
+    return np.array([table.ctypes.data for table in tables], np.int64)
+
+
+def _lengths(tables: list[Any]) -> Any:
+    return np.array([table.size for table in tables], np.int64)
+
+
 class Seen:
     """Which event ids have been seen, by a 128-bit hash, in two generations of bounded size.
 
@@ -99,17 +107,23 @@ class Seen:
         self.filled = np.zeros(SUBS, np.int64)
         self.tables = _fresh()
         self.older = [np.zeros(1, _SEEN) for _ in range(SUBS)]
+        self._point()
+
+    def _point(self) -> None:
+        self._at = [_addresses(self.tables), _addresses(self.older)]
+        self._sizes = [_lengths(self.tables), _lengths(self.older)]
 
     def _grow(self) -> None:
         if int(self.filled.sum()) >= self.limit:
             self.older = self.tables
             self.tables = _fresh()
             self.filled[:] = 0
-        for s in range(SUBS):
-            if self.filled[s] + 1 > self.tables[s].size * FULL:
-                table = np.zeros(self.tables[s].size * 2, _SEEN)
-                _rehash(self.tables[s], table)
-                self.tables[s] = table
+            self._point()
+        for s in np.flatnonzero(self.filled + 1 > self._sizes[0] * FULL):
+            table = np.zeros(self.tables[s].size * 2, _SEEN)
+            _rehash(self.tables[s], table)
+            self.tables[s] = table
+            self._at[0][s], self._sizes[0][s] = table.ctypes.data, table.size
 
     def repeated(self, ids: pa.Array) -> Any:
         """Whether each id was seen before (bool), remembering all."""
@@ -117,12 +131,16 @@ class Seen:
         out = np.zeros(len(ids), np.bool_)
         done = 0
         while done < out.size:
-            at = [
-                np.array([t.ctypes.data for t in ts], np.int64) for ts in (self.tables, self.older)
-            ]
-            sizes = [np.array([t.size for t in ts], np.int64) for ts in (self.tables, self.older)]
             done = _repeated(
-                at[0], sizes[0], self.filled, at[1], sizes[1], data, offsets, out, done
+                self._at[0],
+                self._sizes[0],
+                self.filled,
+                self._at[1],
+                self._sizes[1],
+                data,
+                offsets,
+                out,
+                done,
             )
             if done < out.size:
                 self._grow()
@@ -148,3 +166,4 @@ class Seen:
                 for end, size in zip(ends, dumped[sizes], strict=True)
             ]
             setattr(self, name, parts)
+        self._point()

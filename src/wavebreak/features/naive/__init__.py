@@ -39,7 +39,7 @@ class Naive:
         self.lateness_ms = lateness_s * 1000
         self.facts: dict[str, list[Fact]] = defaultdict(list)
         self.late, self.duplicates, self.ahead = 0, 0, 0
-        self._time = LogTime()
+        self._time = LogTime(self.lateness_ms)
         self._seen: set[str] = set()
         self._kinds = fact_kinds()
         self._shared: Shared | None = None
