@@ -7,32 +7,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
 from wavebreak.errors import UsageError
-from wavebreak.events import WIRE_SCHEMA
-from wavebreak.simulator.background import (
-    APART,
-    FIRST_ID,
-    Background,
-    acting,
-    in_batches,
-    load,
-    plant,
-)
+from wavebreak.simulator.background import load
 from wavebreak.simulator.campaigns import CAMPAIGNS, Planned
-from wavebreak.simulator.drawn import draw
+from wavebreak.simulator.drawn import draw, draw_planted
 from wavebreak.simulator.files import write
 from wavebreak.simulator.innocents import INNOCENTS
-from wavebreak.simulator.log import Log, Pool, merge, to_batches
-from wavebreak.simulator.people import bystanders
-from wavebreak.simulator.places import DAY
-from wavebreak.simulator.plan import Operation, Plan, counts, live, operate
-from wavebreak.simulator.scene import Roll, Scene
-from wavebreak.simulator.world import BATCH, World
+from wavebreak.simulator.plan import Operation, Plan, live, planted
+from wavebreak.simulator.world import World
 
-__all__ = ["CAMPAIGNS", "INNOCENTS", "World", "draw", "simulate", "write"]
+__all__ = ["CAMPAIGNS", "INNOCENTS", "World", "draw", "draw_planted", "simulate", "write"]
 
 LEAST = 10
 """Fewest accounts of a persona, however few people there are."""
@@ -75,29 +59,11 @@ def simulate(
         "campaigns": [asdict(c) for c in chosen],
     }
     if background is not None:
-        return _planted(load(background), chosen, days, seed, about)
+        return planted(load(background), tuple(map(Operation, chosen)), days, seed, about)
     personas = [INNOCENTS[name]() for name in _innocents(innocents)]
     each = tuple((p, max(LEAST, int(people * p.per_person))) for p in personas)
     plan = Plan(people, days, start_ms, each, tuple(map(Operation, chosen)))
     return live(plan, seed, about, progress)
-
-
-def _planted(
-    trace: Background, chosen: list[Planned], days: float, seed: int, about: dict[str, Any]
-) -> World:
-    """Plant campaigns among the accounts of a trace."""
-    rng, pool, roll = np.random.default_rng(seed), Pool(), Roll(seed + APART)
-    roll.name(roll.add(len(trace.accounts), "benign", "background"), trace.accounts)
-    folk = bystanders(len(trace.accounts))
-    end = max(trace.start + 1, min(trace.start + int(days * DAY), trace.last))
-    scene = Scene(rng, Log(FIRST_ID), pool, roll, folk, trace.start, end)
-    operate(scene, tuple(map(Operation, chosen)))
-    block = merge(scene.log.flush()).split(trace.start)[1].split(end)[0]
-    made = to_batches(block, roll.names(), pool.arrow(), BATCH)
-    whole = plant(trace, pa.Table.from_batches(made, schema=WIRE_SCHEMA))
-    labels = acting(roll.labels(), whole, trace)
-    about |= {"start_ms": trace.start, "people": len(trace.accounts), "accounts": counts(labels)}
-    return World(labels, about, lambda size: in_batches(whole, size), None, scene.roll.turned())
 
 
 def _check(people: int, days: float, innocents: Sequence[str], background: Path | None) -> None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from wavebreak.simulator.background import load
 from wavebreak.simulator.campaigns import CAMPAIGNS
 from wavebreak.simulator.coverage import EVERYTHING, Coverage
 from wavebreak.simulator.drawn_laws import draw_of, number, priors_of, shaken
@@ -23,7 +25,7 @@ from wavebreak.simulator.manners import TOLERATED, Style
 from wavebreak.simulator.newcomers import Arrival
 from wavebreak.simulator.people import Society
 from wavebreak.simulator.places import COUNTRIES, DAY
-from wavebreak.simulator.plan import Operation, Plan, live, summary_of
+from wavebreak.simulator.plan import Operation, Plan, live, planted, summary_of
 from wavebreak.simulator.world import World
 
 FIRST_DAY_MS = 1_735_689_600_000
@@ -53,6 +55,22 @@ def draw(
     if coverage is not None:
         plan = replace(plan, coverage=coverage)
     return live(plan, seed, {"seed": seed} | summary_of(plan), progress)
+
+
+def draw_planted(path: Path, seed: int, operators: int = 8) -> World:
+    """Draw operators and plant them among the people of a trace (a file of events).
+
+    What a trace of messages cannot show (groups filled, reports, companions) is left out. Raises
+    UsageError where the trace is empty.
+    """
+    rng = np.random.default_rng([seed, len("planted")])
+    trace = load(path)
+    shown = [n for n, c in CAMPAIGNS.items() if c.sender.work == "write" and not c.sender.hijack]
+    most = max(3, len(trace.accounts) // 12)
+    chosen = operations(rng, _names(rng, shown, operators), most=most)
+    days = number(rng, priors_of("World")["days"])
+    about = {"seed": seed, "background": str(path), "days": days}
+    return planted(trace, chosen, days, seed, about)
 
 
 def drawn_plan(seed: int, families: Sequence[str]) -> Plan:

@@ -7,19 +7,29 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
+from wavebreak.events import WIRE_SCHEMA
+from wavebreak.simulator.background import (
+    APART,
+    FIRST_ID,
+    Background,
+    acting,
+    in_batches,
+    plant,
+)
 from wavebreak.simulator.campaigns import Planned
 from wavebreak.simulator.coverage import EVERYTHING, Coverage
 from wavebreak.simulator.groups import GroupHabits, Groups
 from wavebreak.simulator.innocents import Persona
 from wavebreak.simulator.life import Habits, Life
-from wavebreak.simulator.log import Ints, Log, Pool
+from wavebreak.simulator.log import Ints, Log, Pool, merge, to_batches
 from wavebreak.simulator.manners import PITCH, TOLERATED, UNWANTED, Mood, Pitch, Style
 from wavebreak.simulator.newcomers import Arrival, arrive
-from wavebreak.simulator.people import ALWAYS, Society, populate
+from wavebreak.simulator.people import ALWAYS, Society, bystanders, populate
 from wavebreak.simulator.places import DAY
 from wavebreak.simulator.scene import Label, Roll, Scene
-from wavebreak.simulator.world import Days, World
+from wavebreak.simulator.world import BATCH, Days, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +105,28 @@ def _scene(plan: Plan, people: int, seed: int) -> Scene:
     roll.add(people, "benign", "person")
     folk = populate(rng, pool, people, plan.society, (*span, DAY), plan.style.mean_length())
     return Scene(rng, Log(), pool, roll, folk, *span, style=plan.style, tolerated=plan.tolerated)
+
+
+def planted(
+    trace: Background,
+    operations: tuple[Operation, ...],
+    days: float,
+    seed: int,
+    about: dict[str, Any],
+) -> World:
+    """Plant campaigns among the accounts of a trace, for `days` from a tenth of its span on."""
+    rng, pool, roll = np.random.default_rng(seed), Pool(), Roll(seed + APART)
+    roll.name(roll.add(len(trace.accounts), "benign", "background"), trace.accounts)
+    folk = bystanders(len(trace.accounts))
+    end = max(trace.start + 1, min(trace.start + int(days * DAY), trace.last))
+    scene = Scene(rng, Log(FIRST_ID), pool, roll, folk, trace.start, end)
+    operate(scene, operations)
+    block = merge(scene.log.flush()).split(trace.start)[1].split(end)[0]
+    made = to_batches(block, roll.names(), pool.arrow(), BATCH)
+    whole = plant(trace, pa.Table.from_batches(made, schema=WIRE_SCHEMA))
+    labels = acting(roll.labels(), whole, trace)
+    about |= {"start_ms": trace.start, "people": len(trace.accounts), "accounts": counts(labels)}
+    return World(labels, about, lambda size: in_batches(whole, size), None, roll.turned())
 
 
 def operate(scene: Scene, operations: tuple[Operation, ...]) -> None:
