@@ -6,12 +6,12 @@ import sys
 
 from rich.console import Console
 
-from wavebreak.cli import catalogs, deciding, files, learning, showing, watching
+from wavebreak.cli import catalogs, deciding, defaulting, files, learning, showing, watching
 from wavebreak.cli.apps import app
 from wavebreak.errors import WavebreakError
 
 __all__ = [
-    "app", "catalogs", "deciding", "files", "learning", "main", "showing", "watching",
+    "app", "catalogs", "deciding", "defaulting", "files", "learning", "main", "showing", "watching",
 ]  # fmt: skip
 
 

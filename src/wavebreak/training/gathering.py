@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,21 +113,33 @@ def replay(
     edge = Edge(KEY)
     profile, _ = profile_of(run.events, None, edge)
     engine = Engine(policy, profile, enforce=enforce, model=model, record=True)
+
+    def told() -> Iterator[Any]:
+        seen = 0
+        for log, share in _logs(run.events, edge, stop):
+            yield log
+            seen += log.num_rows
+            progress(share, seen)
+
+    return recorded(engine, told(), run.world, closed=stop is None)
+
+
+def recorded(engine: Engine, logs: Iterable[Any], world: str, *, closed: bool = True) -> Gathered:
+    """Let a recording engine take batches of the log; `closed`: the last epoch too."""
     columns = np.array([INDEX[name] for name in inputs()], np.int64)
     parts: list[Any] = []
     claims: list[Claim] = []
     end = seen = 0
-    for log, share in _logs(run.events, edge, stop):
-        claims += _claims(log, run.world)
+    for log in logs:
+        claims += _claims(log, world)
         engine.take(log)
         parts.append(_kept(engine.points(), columns))
         end = max(end, pc.max(log.column("ts")).as_py() or 0)
         seen += log.num_rows
-        progress(share, seen)
-    if stop is None:
+    if closed:
         engine.finish()
         parts.append(_kept(engine.points(), columns))
-    return Gathered(_points(parts, engine, run.world), tuple(claims), end, seen)
+    return Gathered(_points(parts, engine, world), tuple(claims), end, seen)
 
 
 def _logs(events: Path, edge: Edge, stop: int | None) -> Iterator[tuple[Any, float]]:
