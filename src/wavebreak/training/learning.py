@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from wavebreak.errors import TrainingError
@@ -131,7 +132,7 @@ def learn(
     booster = _fitted(points, who, sides, settings, seed, progress)
     progress(0.8, "calibration and thresholds")
     margins = fitting.margins(booster, points.values)
-    model, found = _model(booster, points, margins, who, sides, settings)
+    model, found = _model(booster, points, margins, who, sides, settings, seed)
     told = {"notes": notes or {}, "tolerance": {o: t.tolerance for o, t in found.items()}}
     model = replace(
         model, name=name, seed=seed, training=told,
@@ -191,13 +192,23 @@ def _fitted(
 
 
 def _model(
-    booster: Any, points: Points, margins: Floats, who: Subjects, sides: Sides, settings: Settings
+    booster: Any,
+    points: Points,
+    margins: Floats,
+    who: Subjects,
+    sides: Sides,
+    settings: Settings,
+    seed: int,
 ) -> tuple[Model, dict[str, Threshold]]:
     rows = sides.calibrate(points)
     held, own = points.where(rows), margins[rows]
     bad = who.abusive[held.account]
     weight = calibrating.at_prevalence(held, bad, settings.calibration.prevalence)
-    found = tolerating.thresholds(own[~bad], held.account[~bad], settings.tolerance)
+    benign = held.where(~bad)
+    worse = weighing.shown(benign, msgspec.structs.replace(settings.coverage, share=1.0), seed)
+    found = tolerating.thresholds(
+        own[~bad], benign.account, settings.tolerance, fitting.margins(booster, worse)
+    )
     plain = from_booster(booster, name="plain")
     trace = tolerating.cascade(
         plain.partials(wide(held.where(bad))), held.account[bad], found["observe"].at,

@@ -53,19 +53,20 @@ def tolerances(learned: Learned) -> Table:
         rows.append((
             outcome, f"{t.at / ONE:.3f}", f"{level.probability([t.at])[0]:.2g}",
             f"1 in {share:,.0f}", f"{t.bound:.2g}" + ("\nnot shown" if t.short else ""),
-            f"{number(t.false)}/{number(t.points)}",
+            f"{number(t.false)}/{number(t.points)}", number(t.poorer),
             f"{number(t.false_accounts)}/{number(t.accounts)}", number(t.needed),
         ))  # fmt: skip
     return Table(
         "Thresholds",
         (
             "outcome", "margin", "proba-\nbility", "tolerance", "bound", "false\npoints",
-            "false\naccounts", "clean points\nneeded",
+            "on poorer\nstreams", "false\naccounts", "clean points\nneeded",
         ),
         rows,
         f"Benign accounts and points of calibration alone; the bound is Clopper and Pearson's, "
         f"one-sided, {100 * learned.settings.tolerance.confidence:g} %. Points of one account are "
-        "not independent: read the accounts beside them.",
+        "not independent: read the accounts beside them. On poorer streams: the same points, each "
+        "account as a stream that carries less would show it; the tolerance is kept there too.",
     )  # fmt: skip
 
 

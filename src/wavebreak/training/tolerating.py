@@ -21,8 +21,9 @@ class Threshold:
 
     `at` is the margin in fixed point, at or above which it follows. `false` of `points` benign
     scoring points lie there, of `false_accounts` of `accounts` accounts; `bound` is the upper
-    confidence bound of the share of points. `short`: too few points for the tolerance, `needed`
-    would do (none false among them).
+    confidence bound of the share of points. `poorer` of them lie there where the same points are
+    shown as poorer streams show them. `short`: too few points for the tolerance, `needed` would do
+    (none false among them).
     """
 
     outcome: str
@@ -33,6 +34,7 @@ class Threshold:
     points: int
     false_accounts: int
     accounts: int
+    poorer: int
     short: bool
     needed: int
 
@@ -71,25 +73,28 @@ def allowed(points: int, tolerance: float, confidence: float) -> int:
     return low
 
 
-def thresholds(margins: Floats, account: Ints, tolerance: Tolerance) -> dict[str, Threshold]:
+def thresholds(
+    margins: Floats, account: Ints, tolerance: Tolerance, poorer: Floats | None = None
+) -> dict[str, Threshold]:
     """A threshold for each outcome above allow, from the margins of benign scoring points.
 
-    `account` (n,) says whose each is. Where there are too few points, the threshold stands just
-    above all of them: the most extreme that they allow.
+    `account` (n,) says whose each is; `poorer` (n,) are the margins of the same points as poorer
+    streams show them: the tolerance is kept on either. Where there are too few points, the
+    threshold stands just above all of them: the most extreme that they allow.
     """
-    scores = np.sort(fixed(margins))[::-1]
-    accounts = len(np.unique(account))
-    found = {}
+    scores, level = fixed(margins), tolerance.confidence
+    views = [scores] if poorer is None else [scores, fixed(poorer)]
+    n, accounts, found = len(scores), len(np.unique(account)), {}
+    ordered = [np.sort(view)[::-1] for view in views]
     for outcome in OUTCOMES[1:]:
         wanted = tolerance.of(outcome)
-        most = allowed(len(scores), wanted, tolerance.confidence)
-        at = int(scores[min(max(most, 0), len(scores) - 1)]) + 1
-        above = fixed(margins) >= at
+        most = allowed(n, wanted, level)
+        at = max(int(view[min(max(most, 0), n - 1)]) for view in ordered) + 1
+        above = scores >= at
         false = int(above.sum())
         found[outcome] = Threshold(
-            outcome, at, wanted, upper(false, len(scores), tolerance.confidence), false,
-            len(scores), len(np.unique(account[above])), accounts, most < 0,
-            needed(wanted, tolerance.confidence),
+            outcome, at, wanted, upper(false, n, level), false, n, len(np.unique(account[above])),
+            accounts, int((views[-1] >= at).sum()), most < 0, needed(wanted, level),
         )  # fmt: skip
     return found
 
