@@ -8,46 +8,86 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
 
 from wavebreak.features.catalog import NAMES
-from wavebreak.features.state import OUTCOMES
+from wavebreak.features.state import BY_SCORE, NO_RULE, OUTCOMES
 from wavebreak.rules import STAGES, Program, features_of
 
 ALLOW, OBSERVE, CHALLENGE, LIMIT, RESTRICT, SUSPEND, BAN = range(7)
 """Outcomes, least to most severe."""
-NO_RULE: Final = 255
 UNCHANGED: Final = -1
 
 # Layout of the policy's numbers (int64), shared with `enforcement`.
-SUSPEND_AFTER, DOUBLE_AT_MOST, QUOTA = 0, 1, 2
-RULES, FIELDS = 8, 2
-OUTCOME, HOLD_S = 0, 1
+SUSPEND_AFTER, DOUBLE_AT_MOST, QUOTA, SCORE_DECIDES, FAMILIES, OTHERWISE = range(6)
+THRESHOLDS, SCORE_HOLDS = 8, 16
+RULES, FIELDS = 24, 4
+OUTCOME, HOLD_S, FAMILY, RECOVERS = 0, 1, 2, 3
 SIZE: Final = RULES + FIELDS * 64
+NEVER: Final = 2**62
 
 
-def step(policy: Any, hits: int, standing: int, until: int, strikes: int, now: int) -> int:
-    """Decide on an account for which rules newly hit.
+def weigh(policy: Any, margin: int, fired: int) -> int:
+    """Give the outcome that a score asks for (0: none), given the rules that have fired.
 
-    `policy` is the array that `numbers` makes, `hits` a bit mask over its rules, `standing` the
-    outcome in force with its end `until` (seconds, 0: none), `strikes` the restrictions or worse
-    so far, `now` the account's clock in seconds.
+    `margin` is in 1/65,536 of log-odds, `fired` a bit mask over the rules. The most severe outcome
+    whose threshold is reached; a ban only where the fired rules are of enough families of
+    evidence, and a challenge at most where one of them speaks of a takeover.
+
+    >>> policy = numbers([(LIMIT, 60), (LIMIT, 60)], suspend_after=3, double_at_most=4, quota=5,
+    ...     score=ScoreNumbers({BAN: 900, CHALLENGE: 100}, {}, families=2, otherwise=SUSPEND),
+    ...     families=[1, 2])
+    >>> [int(weigh(policy, m, fired)) for m, fired in ((99, 3), (100, 3), (900, 1), (900, 3))]
+    [0, 2, 5, 6]
+    """
+    level = 0
+    for outcome in range(1, 7):
+        if margin >= policy[THRESHOLDS + outcome]:
+            level = outcome
+    if level <= CHALLENGE:
+        return level
+    families = 0
+    for k in range(64):
+        if (fired >> k) & 1:
+            if policy[RULES + FIELDS * k + RECOVERS] == 1:
+                return CHALLENGE
+            families |= policy[RULES + FIELDS * k + FAMILY]
+    if level < BAN:
+        return level
+    count = 0
+    for bit in range(8):
+        count += (families >> bit) & 1
+    return level if count >= policy[FAMILIES] else policy[OTHERWISE]
+
+
+def step(
+    policy: Any, hits: int, level: int, standing: int, until: int, strikes: int, now: int
+) -> int:
+    """Decide on an account for which rules newly hit, or a score newly asks for something.
+
+    `policy` is the array that `numbers` makes, `hits` a bit mask over its rules, `level` what
+    `weigh` gave where it is new (0: nothing), `standing` the outcome in force with its end `until`
+    (seconds, 0: none), `strikes` the restrictions or worse so far, `now` the account's clock in
+    seconds.
 
     The most severe outcome wins; a decision never softens a standing (that is for expiry, a passed
     challenge, a label or an override). A repeated offender is held longer, each time twice, and
     from `SUSPEND_AFTER` strikes a restriction becomes a suspension.
 
-    Returns `UNCHANGED`, or outcome | rule << 8 | end << 16, where end 0 means "does not end".
+    Returns `UNCHANGED`, or outcome | rule << 8 | end << 16, where end 0 means "does not end" and
+    rule `BY_SCORE` that no rule asked for as much as the score did.
 
     >>> policy = numbers([(RESTRICT, 3600), (BAN, 0)], suspend_after=3, double_at_most=4, quota=5)
-    >>> int(step(policy, 0b01, ALLOW, 0, 0, 1000)) == RESTRICT | 0 << 8 | 4600 << 16
+    >>> int(step(policy, 0b01, 0, ALLOW, 0, 0, 1000)) == RESTRICT | 0 << 8 | 4600 << 16
     True
-    >>> int(step(policy, 0b11, ALLOW, 0, 0, 1000)) == BAN | 1 << 8
+    >>> int(step(policy, 0b11, 0, ALLOW, 0, 0, 1000)) == BAN | 1 << 8
     True
-    >>> step(policy, 0b01, BAN, 0, 1, 1000)
+    >>> step(policy, 0b01, 0, BAN, 0, 1, 1000)
     -1
     """
     best, rule, hold = 0, NO_RULE, 0
@@ -57,6 +97,12 @@ def step(policy: Any, hits: int, standing: int, until: int, strikes: int, now: i
             lasting = policy[RULES + FIELDS * k + HOLD_S]
             if outcome > best or (outcome == best and lasting > hold):
                 best, rule, hold = outcome, k, lasting
+    if policy[SCORE_DECIDES] == 1 and level > 0:
+        lasting = policy[SCORE_HOLDS + level]
+        if level > best:
+            best, rule, hold = level, BY_SCORE, lasting
+        elif level == best:
+            hold = max(hold, lasting)
     if best == 0 or best < standing:
         return UNCHANGED
     if best >= RESTRICT:
@@ -69,12 +115,32 @@ def step(policy: Any, hits: int, standing: int, until: int, strikes: int, now: i
     return best | rule << 8 | end << 16
 
 
+class ScoreNumbers(NamedTuple):
+    """What a score may do: thresholds (margins) and holds (seconds) by code of outcome.
+
+    Without `decides` a score is noted and decides nothing. A ban needs rules of `families`
+    families, else it is `otherwise`.
+    """
+
+    thresholds: Mapping[int, int]
+    holds: Mapping[int, int]
+    families: int
+    otherwise: int
+    decides: bool = True
+
+
+NO_SCORE: Final = ScoreNumbers({}, {}, 0, 0, decides=False)
+
+
 def numbers(
-    rules: list[tuple[int, int]], *, suspend_after: int, double_at_most: int, quota: int
-) -> Any:
-    """The policy as `step` and `enforcement.refuses` read it: int64, shape `(SIZE,)`.
+    rules: list[tuple[int, int]], *, suspend_after: int, double_at_most: int, quota: int,
+    score: ScoreNumbers = NO_SCORE, families: Sequence[int] = (), recovers: Sequence[bool] = (),
+) -> Any:  # fmt: skip
+    """The policy as `step`, `weigh` and `enforcement.refuses` read it: int64, shape `(SIZE,)`.
 
     `rules` are (outcome, hold in seconds) in order; a shadow rule or a label has outcome 0.
+    `families` are a bit each for the rule's family of evidence (0: none); `recovers` says which
+    rules speak of a takeover.
     """
     policy = np.zeros(SIZE, np.int64)
     policy[SUSPEND_AFTER], policy[DOUBLE_AT_MOST], policy[QUOTA] = (
@@ -83,11 +149,23 @@ def numbers(
     for k, (outcome, hold_s) in enumerate(rules):
         at = RULES + FIELDS * k
         policy[at + OUTCOME], policy[at + HOLD_S] = outcome, hold_s
+    for k, (family, recovering) in enumerate(zip_longest(families, recovers, fillvalue=0)):
+        at = RULES + FIELDS * k
+        policy[at + FAMILY], policy[at + RECOVERS] = family, recovering
+    policy[SCORE_DECIDES], policy[FAMILIES], policy[OTHERWISE] = (
+        score.decides, score.families, score.otherwise,
+    )  # fmt: skip
+    for outcome in range(len(OUTCOMES)):
+        policy[THRESHOLDS + outcome] = score.thresholds.get(outcome, NEVER)
+        policy[SCORE_HOLDS + outcome] = score.holds.get(outcome, 0)
     return policy
 
 
 class Reason(msgspec.Struct, frozen=True):
-    """A feature value that a rule of the decision read; `contribution` is a model's, else null."""
+    """A feature value that a rule of the decision read, or by which a model came to its score.
+
+    `contribution` is the model's (log-odds), null where only a rule read it.
+    """
 
     feature: str
     value: float | None
@@ -113,11 +191,15 @@ class Decision(msgspec.Struct, frozen=True):
     features: str
 
 
-def written(hit: Any, program: Program, account: str, trigger: str, features: str) -> Decision:
+def written(
+    hit: Any, program: Program, account: str, trigger: str, features: str,
+    model: str | None = None,
+) -> Decision:  # fmt: skip
     """Write down what the kernel decided at one fact.
 
-    `hit` is a record of dtype HIT with an outcome; `features` is the version of the catalog. The
-    deciding rule stands first; a decision without a rule ends a standing (stage review).
+    `hit` is a record of dtype HIT with an outcome; `features` is the version of the catalog,
+    `model` that of the model (None: no model). The deciding rule stands first. A decision by the
+    score alone has no rules; one without either ends a standing (stage review).
     """
     ids = [
         k for k in range(len(program.ids)) if int(hit["hits"]) >> k & 1 and not program.shadow[k]
@@ -129,20 +211,23 @@ def written(hit: Any, program: Program, account: str, trigger: str, features: st
     outcome = OUTCOMES[int(hit["outcome"])]
     until = int(hit["until"]) * 1000
     told = f"{int(hit['position'])}\0{int(hit['role'])}\0{int(hit['kind'])}\0{account}\0{outcome}"
+    by = program.policy.version + (f"\0{model}" if lead == BY_SCORE else "")
+    # Where a standing is ended no features were read.
+    score = math.nan if lead == NO_RULE else float(hit["values"][NAMES.index("score")])
     return Decision(
-        id=hashlib.sha256(f"{told}\0{program.policy.version}".encode()).hexdigest()[:32],
+        id=hashlib.sha256(f"{told}\0{by}".encode()).hexdigest()[:32],
         ts=int(hit["ts"]),
         account=account,
-        stage="review" if lead == NO_RULE else STAGES[int(program.stage[lead])],
+        stage=STAGES[int(hit["stage"] if lead >= BY_SCORE else program.stage[lead])],
         outcome=outcome,
-        action="allow" if lead == NO_RULE else _action(program, lead, outcome),
+        action=outcome if lead >= BY_SCORE else _action(program, lead, outcome),
         until=until if until and outcome != "allow" else None,
-        score=None,
+        score=None if math.isnan(score) else score,
         rules=tuple(program.ids[k] for k in ids),
         reasons=tuple(Reason(n, None if math.isnan(v) else v) for n, v in values.items()),
         trigger=trigger,
         policy=program.policy.version,
-        model=None,
+        model=model,
         features=features,
     )
 

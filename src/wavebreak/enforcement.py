@@ -6,10 +6,12 @@ events would not have happened. One function, so that a twin cannot drift from t
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from wavebreak.decision import BAN, CHALLENGE, LIMIT, OBSERVE, QUOTA, RESTRICT, SUSPEND
 from wavebreak.features.catalog import KINDS
+from wavebreak.rules import Feedback, seconds
 
 SENT, SENT_GROUP, SESSION, TYPING, LOOKED_UP = (
     KINDS.index(kind) for kind in ("sent", "sent_group", "session", "typing", "looked_up")
@@ -47,6 +49,26 @@ def refuses(policy: Any, standing: int, kind: int, opens: int, linked: int, open
     if standing in (CHALLENGE, RESTRICT):
         return 1 if (reaches and opens == 1) or grows or (kind == SESSION and linked == 1) else 0
     return 1 if standing == LIMIT and kind == SENT and opens == 1 and opened >= policy[QUOTA] else 0
+
+
+def told_at(feedback: Feedback, decision_id: str, ts: int, outcome: str) -> int:
+    """When a sender may be told of a decision: event time in milliseconds.
+
+    Uniform between the policy's two delays, drawn from the decision's id: the same decision is
+    told at the same time live, in a replay and in the arena, and a sender cannot foresee it.
+
+    >>> from wavebreak.rules import Feedback
+    >>> some = Feedback(delay={"restrict": ("20m", "4h")})
+    >>> 1_200_000 <= told_at(some, "abc", 0, "restrict") <= 14_400_000
+    True
+    >>> told_at(some, "abc", 7, "challenge")
+    7
+    """
+    if outcome not in feedback.delay:
+        return ts
+    least, most = (seconds(delay) * 1000 for delay in feedback.delay[outcome])
+    drawn = int.from_bytes(hashlib.sha256(f"told\0{decision_id}".encode()).digest()[:8])
+    return ts + least + drawn % (most - least + 1)
 
 
 MEANING: dict[str, tuple[str, str]] = {

@@ -22,7 +22,7 @@ from wavebreak.pipeline import Engine
 
 SIZE = len(NAMES)
 SENDS, FIRST, KNOWN = (INDEX[n] for n in ("sends_1d", "first_contacts_1d", "known_s"))
-MARGINS, CHANCES = [-200_000, -30_000, 0, 90_000, 400_000], [0.01, 0.1, 0.3, 0.7, 0.99]
+MARGINS, CHANCES = [-200_000, -30_000, 0, 90_000, 400_000], [0.01, 0.1, 0.2, 0.3, 0.7, 0.99]
 
 
 def _margin(_model: int, address: int) -> int:

@@ -45,7 +45,9 @@ class Judgement:
 
     `keepalive` holds whatever owns the addresses. `score` is that of a C function `int64
     score(int64 model, int64 values)`, which gives a margin in 1/65,536, and `model` that of its
-    numbers (0: no model); `margins` (int64, rising) and `chances` (float64) are its calibration.
+    numbers (0: no model). `weigh` is that of `int64 weigh(int64 policy, int64 margin, int64
+    fired)`, which gives the outcome that a score asks for; `margins` (int64, rising) and `chances`
+    (float64, one more) are the calibration.
     """
 
     guard: int
@@ -64,8 +66,9 @@ class Judgement:
     keepalive: Any = field(repr=False)
     score: int = 0
     model: int = 0
+    weigh: int = 0
     margins: Any = field(repr=False, default_factory=lambda: np.zeros(0, np.int64))
-    chances: Any = field(repr=False, default_factory=lambda: np.zeros(0))
+    chances: Any = field(repr=False, default_factory=lambda: np.zeros(1))
 
     def into(self, w: Any) -> None:
         """Write it into a worker's record (dtype WORKER)."""
@@ -76,7 +79,7 @@ class Judgement:
         w["registration"], w["messaging"] = self.registration, self.messaging
         w["enforced"] = self.enforced
         w["grace_s"], w["benign_grace_s"] = self.grace_s, self.benign_grace_s
-        w["score"], w["model"] = self.score, self.model
+        w["score"], w["model"], w["weigh"] = self.score, self.model, self.weigh
         w["margins"], w["chances"] = self.margins.ctypes.data, self.chances.ctypes.data
         w["steps"] = self.margins.size
 

@@ -12,17 +12,21 @@ import numpy as np
 
 from wavebreak.features.applying import (
     ADDED_TO_GROUP,
+    BLOCKED_BY,
     EPOCH,
     LABELLED,
     RECEIVED,
     REFUSED,
+    REGISTERED,
+    REPORTED_BY,
     SENT,
     SENT_GROUP,
+    SESSION,
     apply,
     refused,
     undelivered,
 )
-from wavebreak.features.jit import call_int, compiled, prefetch
+from wavebreak.features.jit import call_int, compiled, int64, prefetch
 from wavebreak.features.living import answer_reporters, blame, rare_of
 from wavebreak.features.memory import (
     emit,
@@ -45,14 +49,18 @@ from wavebreak.features.points import (
 from wavebreak.features.reading import SIZE, read
 from wavebreak.features.state import (
     BARRED,
+    BY_SCORE,
     EVENT,
     MET_CHALLENGE,
     MET_LIMIT,
+    NO_RULE,
     NONE,
     PAIR,
     RARE,
     RESTRICT,
     ROW,
+    SCORED,
+    SCORED_AT,
     SHARD_BITS,
     STANDING,
     TO_GROUP,
@@ -75,12 +83,13 @@ def _expire(w: Any, row: Any) -> None:
         row.until = 0
         row.standing = 0
         row.fired &= w.keep
+        row.flags = np.int64(row.flags) & ~(SCORED << SCORED_AT)
 
 
 @compiled()
 def _note(
     w: Any, row: Any, position: int, at: int, account: int, role: int, kind: int, mask: int,
-    outcome: int, rule: int,
+    outcome: int, rule: int, level: int,
 ) -> None:  # fmt: skip
     h = hits_of(w)[w.hits_n]
     w.hits_n += 1
@@ -93,6 +102,8 @@ def _note(
     h.kind = kind
     h.outcome = outcome
     h.rule = rule
+    h.stage = _stage(w, row, rule, kind)
+    h.level = level
     h.score = margin_of(row)
     values = values_of(w, SIZE)
     for j in range(SIZE):
@@ -113,6 +124,7 @@ def _clear(w: Any, row: Any, account: int, kind: int) -> None:
     if kind == LABELLED:
         # Everything but the suspicions of the registration, which are a count of their own.
         row.fired = ~w.registration
+        row.flags = np.int64(row.flags) | SCORED << SCORED_AT
         row.until = now + w.benign_grace_s
     else:
         row.until = now + w.grace_s
@@ -120,24 +132,37 @@ def _clear(w: Any, row: Any, account: int, kind: int) -> None:
 
 
 @compiled()
-def _struck(w: Any, row: Any, r: Any, rule: int, position: int, at: int) -> None:
+def _stage(w: Any, row: Any, rule: int, kind: int) -> int:
+    """Stage of a decision (code in STAGES): its rule's; of a score by what has happened so far."""
+    if rule == BY_SCORE:
+        if kind in (REPORTED_BY, BLOCKED_BY):
+            return 2
+        return 0 if row.sends == 0 and kind in (REGISTERED, SESSION, EPOCH) else 1
+    if rule == NO_RULE:
+        return 3
+    return 0 if (w.registration >> rule) & 1 else (1 if (w.messaging >> rule) & 1 else 2)
+
+
+@compiled()
+def _struck(w: Any, row: Any, r: Any, stage: int, position: int, at: int) -> None:
     """A restriction or worse: a strike, and what it says of the account's surroundings."""
     row.strikes = min(np.int64(row.strikes) + 1, 255)
-    registration = (w.registration >> rule) & 1
     if r.action_at == 0:
         r.action_at = at + 1
         r.action_position = position
-        r.action_stage = 0 if registration else (1 if (w.messaging >> rule) & 1 else 2)
+        r.action_stage = stage
         r.reports_before = r.reports
         r.reported_before = r.reported
     # What a registration looks like must not feed the reputation it was judged by.
-    if registration == 0:
+    if stage > 0:
         blame(w, row, r)
         answer_reporters(w, r, TRUSTED)
 
 
 @compiled()
-def _act(w: Any, sh: Any, row: Any, answer: int, position: int, at: int, account: int) -> None:
+def _act(
+    w: Any, sh: Any, row: Any, answer: int, kind: int, position: int, at: int, account: int
+) -> None:
     """Put a decision into force: standing, end, what it says of others."""
     outcome = answer & 255
     row.standing = outcome
@@ -148,7 +173,7 @@ def _act(w: Any, sh: Any, row: Any, answer: int, position: int, at: int, account
         r.answered = np.int64(row.clock) + 1
         r.met |= MET_CHALLENGE if outcome == 2 else (MET_LIMIT if outcome == 3 else 0)
         if outcome >= RESTRICT:
-            _struck(w, row, r, (answer >> 8) & 255, position, at)
+            _struck(w, row, r, _stage(w, row, (answer >> 8) & 255, kind), position, at)
     _publish(w, row, account)
 
 
@@ -163,13 +188,24 @@ def _suspected(w: Any, sh: Any, row: Any, account: int, kind: int) -> bool:
 
 
 @compiled()
+def _level(w: Any, row: Any, fired: int) -> int:
+    """The outcome that the account's score asks for, once; 0 where it asks for nothing new."""
+    level = call_int(w.weigh, w.policy, np.int64(row.score), fired)
+    flags = np.int64(row.flags)
+    if level <= (flags >> SCORED_AT) & SCORED:
+        return int64(0)
+    row.flags = (flags & ~(SCORED << SCORED_AT)) | level << SCORED_AT
+    return level
+
+
+@compiled()
 def judge(
     w: Any, sh: Any, row: Any, position: int, at: int, account: int, role: int, kind: int,
     point: bool,
 ) -> None:  # fmt: skip
     """Ask the rules about an account, and the model at a scoring point.
 
-    Where rules hit, decide, and put the decision into force.
+    Where either asks for something new, decide, and put the decision into force.
     """
     if not point and not _suspected(w, sh, row, account, kind):
         return
@@ -181,19 +217,20 @@ def judge(
             note_point(w, row, position, at, account, role, kind)
     mask = call_int(w.rules, w.values, np.int64(1) << kind)
     new = mask & w.enabled & ~row.fired
-    if new == 0:
+    level = _level(w, row, row.fired | new) if point and w.weigh > 0 else np.int64(0)
+    if new == 0 and level == 0:
         return
     row.fired |= new
-    outcome, rule = NO_CHANGE, NO_CHANGE
-    if new & w.enforced:
+    outcome, rule = NO_CHANGE, NO_RULE
+    if new & w.enforced or level > 0:
         answer = call_int(
-            w.decide, w.policy, new & w.enforced, np.int64(row.standing), np.int64(row.until),
+            w.decide, w.policy, new & w.enforced, level, np.int64(row.standing), np.int64(row.until),
             np.int64(row.strikes), np.int64(row.clock),
         )  # fmt: skip
         if answer >= 0:
             outcome, rule = answer & 255, (answer >> 8) & 255
-            _act(w, sh, row, answer, position, at, account)
-    _note(w, row, position, at, account, role, kind, new, outcome, rule)
+            _act(w, sh, row, answer, kind, position, at, account)
+    _note(w, row, position, at, account, role, kind, new, outcome, rule, level)
 
 
 @compiled()
@@ -228,7 +265,7 @@ def _fact(w: Any, sh: Any, ev: Any, role: int, kind: int, position: int) -> None
     was = before(row, role, kind)
     if apply(w, sh, row, ev, kind, local, now, barred):
         _clear(w, row, account, kind)
-        _note(w, row, position, ev.ts, account, role, kind, 0, 0, NO_CHANGE)
+        _note(w, row, position, ev.ts, account, role, kind, 0, 0, NO_RULE, 0)
         return
     point = w.scoring > 0 and is_point(sh, row, ev, role, kind, was)
     if point or (w.wake >> kind) & 1:

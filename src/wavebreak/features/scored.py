@@ -33,12 +33,12 @@ def kept(margin: int, most: int) -> int:
 def chance(w: Any, margin: int) -> float:
     """Probability of a margin by the calibration's steps; missing for "none yet".
 
-    The step is the last one that begins at or below the margin, the first one below them all.
+    There is one level more than edges: the first holds below them all.
     """
-    if margin == 0 or w.steps == 0:
+    if margin == 0 or w.score == 0:
         return NAN
     margins = carray(address_as_void_pointer(w.margins), (w.steps,), np.int64)
-    chances = carray(address_as_void_pointer(w.chances), (w.steps,), np.float64)
+    chances = carray(address_as_void_pointer(w.chances), (w.steps + 1,), np.float64)
     low, high = int64(0), int64(w.steps)
     while low < high:
         middle = (low + high) // 2
@@ -46,4 +46,4 @@ def chance(w: Any, margin: int) -> float:
             low = middle + 1
         else:
             high = middle
-    return float(chances[max(low - 1, 0)])
+    return float(chances[low])

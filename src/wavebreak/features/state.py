@@ -20,6 +20,9 @@ SHARDS: Final = 64
 SHARD_BITS: Final = 6
 BUCKETS: Final = 16
 """Buckets a window: the current one and fifteen full ones."""
+NO_RULE: Final = 255
+BY_SCORE: Final = 254
+"""In place of a rule's index: what no rule decided, and what a score decided."""
 NONE: Final = 0xFFFFFFFF
 """Slot of "no account"."""
 FORGET: Final = 386
@@ -88,6 +91,8 @@ RARE = _layout(
 ATTESTED_KNOWN, ATTESTED, COUNTRY_KNOWN, COUNTRY_MISMATCH = 1, 2, 4, 8
 DELETED, CREDITED, BLAMED, LABEL_ABUSIVE, LABEL_BENIGN = 16, 32, 64, 128, 256
 REGISTERED_HERE = 512
+SCORED_AT, SCORED = 10, 7
+"""Three bits from bit 10: the most severe outcome that a score has led to, until it ends."""
 # RARE.met: outcomes short of a restriction that the account has met
 MET_CHALLENGE, MET_LIMIT = 1, 2
 
@@ -127,10 +132,11 @@ UNKNOWN = 255
 
 HIT = np.dtype(
     [("position", "i8"), ("ts", "i8"), ("hits", "i8"), ("until", "i8"), ("account", "u4"),
-     ("role", "u1"), ("kind", "u1"), ("outcome", "u1"), ("rule", "u1"),
-     ("score", "f8"), ("values", "f8", (len(FEATURES),))], align=True
+     ("role", "u1"), ("kind", "u1"), ("outcome", "u1"), ("rule", "u1"), ("stage", "u1"),
+     ("level", "u1"), ("score", "f8"), ("values", "f8", (len(FEATURES),))], align=True
 )  # fmt: skip
-"""Rules that newly hit one account at one fact, and what was decided (outcome 255: nothing).
+"""Rules that newly hit one account at one fact, and what was decided (outcome 255: nothing) by
+`rule` (an index, or BY_SCORE). `level` is the outcome that a score newly asks for (0: none),
 `score` is the account's last score (margin: log-odds; NaN without one)."""
 
 POINT = np.dtype(
@@ -155,9 +161,9 @@ WORKER = np.dtype(
         # The policy: addresses of C functions and of its numbers, bit masks over rules or kinds.
         "guard", "rules", "decide", "refuse", "policy", "wake", "keep", "registration", "messaging",
         "enabled", "enforced", "grace_s", "benign_grace_s", "enforce",
-        # The model: addresses of its C function, of its numbers and of its calibration; whether
-        # scoring points are looked at, and noted.
-        "score", "model", "margins", "chances", "steps", "scoring", "record",
+        # The model: addresses of its C function, of what its score asks for, of its numbers and
+        # calibration; whether scoring points are looked at, and noted.
+        "score", "weigh", "model", "margins", "chances", "steps", "scoring", "record",
         # The open epoch; where the work stands.
         "epoch", "first", "at_shard", "at_fact",
     )]

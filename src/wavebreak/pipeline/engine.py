@@ -48,6 +48,7 @@ class Engine:
     ) -> None:  # fmt: skip
         self.policy, self.enforce = policy, enforce
         self.model = model
+        self._model = model.version if model else None
         self.covered = covered(profile, scored=model is not None)
         self.program = compile_rules(policy, self.covered)
         self.fanout = Fanout(lateness_s=lateness_s)
@@ -57,6 +58,7 @@ class Engine:
         )  # fmt: skip
         self.version = features_version()
         self.fired = np.zeros(len(policy.rules), np.int64)
+        self.asked = np.zeros(len(state.OUTCOMES), np.int64)
         self._ids: deque[tuple[int, pa.Array]] = deque()
 
     def take(self, log: pa.RecordBatch) -> list[Decision]:
@@ -88,10 +90,11 @@ class Engine:
     def _decisions(self, hits: Any) -> Iterator[Decision]:
         for hit in hits:
             self._count(int(hit["hits"]))
+            self.asked[int(hit["level"])] += 1
             if hit["outcome"] != NO_CHANGE:
                 account = self.fanout.accounts.texts([int(hit["account"])])[0].as_py()
                 trigger = self._trigger(int(hit["position"]))
-                yield written(hit, self.program, account, trigger, self.version)
+                yield written(hit, self.program, account, trigger, self.version, self._model)
 
     def _count(self, hits: int) -> None:
         for k in range(len(self.fired)):
@@ -117,14 +120,14 @@ class Engine:
         arrays["ids.lengths"] = np.array([len(ids) for _, ids in self._ids], np.int64)
         arrays["ids.sizes"] = np.array([len(text) for text in texts], np.int64)
         arrays["ids.text"] = np.frombuffer(b"".join(texts), np.uint8)
-        arrays["fired"] = self.fired
+        arrays["fired"], arrays["asked"] = self.fired, self.asked
         return arrays
 
     def load(self, arrays: dict[str, Any]) -> None:
         """Take the place of a dump made under the same policy and profile."""
         self.core.load(_under("core.", arrays))
         self.fanout.load(_under("fanout.", arrays))
-        self.fired = arrays["fired"].copy()
+        self.fired, self.asked = arrays["fired"].copy(), arrays["asked"].copy()
         ends = np.cumsum(arrays["ids.sizes"])
         text = arrays["ids.text"].tobytes()
         texts = [

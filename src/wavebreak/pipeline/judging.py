@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any, Protocol
 
@@ -16,16 +18,27 @@ from wavebreak.features.jit import (
     carray,
     compiled,
 )
-from wavebreak.rules import Program, guard_of, seconds
+from wavebreak.features.state import OUTCOMES
+from wavebreak.model.calibration import Steps
+from wavebreak.rules import Program, Score, Standing, guard_of, seconds
 
 _step: Any = compiled()(decision.step)
+_weighs: Any = compiled()(decision.weigh)
 _refuses: Any = compiled()(enforcement.refuses)
 _SIZE = decision.SIZE
 
 
-def _decide(policy: int, hits: int, standing: int, until: int, strikes: int, now: int) -> int:
+def _decide(
+    policy: int, hits: int, level: int, standing: int, until: int, strikes: int, now: int
+) -> int:
     numbers = carray(address_as_void_pointer(policy), (_SIZE,), np.int64)
-    answer: int = _step(numbers, hits, standing, until, strikes, now)
+    answer: int = _step(numbers, hits, level, standing, until, strikes, now)
+    return answer
+
+
+def _weigh(policy: int, margin: int, fired: int) -> int:
+    numbers = carray(address_as_void_pointer(policy), (_SIZE,), np.int64)
+    answer: int = _weighs(numbers, margin, fired)
     return answer
 
 
@@ -36,8 +49,8 @@ def _refuse(policy: int, standing: int, kind: int, opens: int, linked: int, open
 
 
 @cache
-def _callbacks() -> tuple[Callback, Callback]:
-    return callback(_decide, 6), callback(_refuse, 6)
+def _callbacks() -> tuple[Callback, Callback, Callback]:
+    return callback(_decide, 7), callback(_weigh, 3), callback(_refuse, 6)
 
 
 def _signed(bits: int) -> int:
@@ -49,7 +62,7 @@ class Model(Protocol):
     """What a trained model gives: the address of its C function, its numbers, how it is read.
 
     `address` is of `int64 score(int64 model, int64 values)`, which gives a margin (log-odds) in
-    1/65,536; `calibration` is (margins int64 in 1/65,536, rising; probabilities float64, rising).
+    1/65,536; `thresholds` are the margins at or above which an outcome follows.
     """
 
     @property
@@ -57,7 +70,9 @@ class Model(Protocol):
     @property
     def numbers_address(self) -> int: ...  # noqa: D102
     @property
-    def calibration(self) -> tuple[Any, Any]: ...  # noqa: D102
+    def calibration(self) -> Steps: ...  # noqa: D102
+    @property
+    def thresholds(self) -> Mapping[str, int]: ...  # noqa: D102
     @property
     def version(self) -> str: ...  # noqa: D102
 
@@ -69,17 +84,19 @@ def judgement(program: Program, model: Model | None = None) -> Judgement:
     the others may fire again when the standing that they led to has ended.
     """
     rules, standing = program.policy.rules, program.policy.standing
-    decide, refuse = _callbacks()
+    decide, weigh, refuse = _callbacks()
     guard = guard_of(program.policy)
     numbers = decision.numbers(
         [_rule(program, k) for k in range(len(rules))],
         suspend_after=standing.suspend_after,
         double_at_most=standing.double_at_most,
         quota=standing.new_chats_1d,
+        score=_score(program.policy.score, standing, model) if model else decision.NO_SCORE,
+        families=[_family(program, k) for k in range(len(rules))],
+        recovers=[rule.abuse in program.policy.score.recover for rule in rules],
     )
-    margins, chances = model.calibration if model else (np.zeros(0, np.int64), np.zeros(0))
     labels = sum(1 << k for k, rule in enumerate(rules) if rule.label is not None)
-    return Judgement(
+    told = Judgement(
         guard=guard.address,
         rules=program.address,
         decide=decide.address,
@@ -93,12 +110,38 @@ def judgement(program: Program, model: Model | None = None) -> Judgement:
         enforced=program.enforced,
         grace_s=seconds(standing.grace),
         benign_grace_s=seconds(standing.benign_grace),
-        keepalive=(program, guard, decide, refuse, model),
-        score=model.address if model else 0,
-        model=model.numbers_address if model else 0,
-        margins=np.ascontiguousarray(margins, np.int64),
-        chances=np.ascontiguousarray(chances, np.float64),
+        keepalive=(program, guard, decide, weigh, refuse, model),
     )
+    if model is None:
+        return told
+    return replace(
+        told,
+        score=model.address,
+        model=model.numbers_address,
+        weigh=weigh.address,
+        margins=np.ascontiguousarray(model.calibration.edges, np.int64),
+        chances=np.ascontiguousarray(model.calibration.levels, np.float64),
+    )
+
+
+def _score(score: Score, standing: Standing, model: Model) -> decision.ScoreNumbers:
+    holds = {"observe": standing.observe} | score.hold
+    return decision.ScoreNumbers(
+        thresholds={OUTCOMES.index(o): margin for o, margin in model.thresholds.items()},
+        holds={OUTCOMES.index(o): seconds(hold) for o, hold in holds.items()},
+        families=score.families,
+        otherwise=OUTCOMES.index(score.otherwise),
+        decides=score.mode == "enforce",
+    )
+
+
+def _family(program: Program, k: int) -> int:
+    """Bit of a rule's family of evidence; 0 for one that is in none, or decides nothing."""
+    if not program.enforced >> k & 1:
+        return 0
+    families = program.policy.score.evidence.values()
+    abuse = program.policy.rules[k].abuse
+    return sum(1 << n for n, abuses in enumerate(families) if abuse in abuses)
 
 
 def _rule(program: Program, k: int) -> tuple[int, int]:

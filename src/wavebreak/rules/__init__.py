@@ -4,7 +4,17 @@
 engine; `hits` asks the same compiled function about one row of features.
 """
 
-from wavebreak.rules.declared import OUTCOMES, STAGES, Action, Policy, Rule, Standing, seconds
+from wavebreak.rules.declared import (
+    OUTCOMES,
+    STAGES,
+    Action,
+    Feedback,
+    Policy,
+    Rule,
+    Score,
+    Standing,
+    seconds,
+)
 from wavebreak.rules.guarding import guard_of
 from wavebreak.rules.loading import load
 from wavebreak.rules.program import Program, compile_rules, features_of, hits
@@ -14,9 +24,11 @@ __all__ = [
     "OUTCOMES",
     "STAGES",
     "Action",
+    "Feedback",
     "Policy",
     "Program",
     "Rule",
+    "Score",
     "Standing",
     "check",
     "compile_rules",

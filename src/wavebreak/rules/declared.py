@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import msgspec
@@ -91,6 +91,35 @@ class Standing(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     benign_grace: Duration
 
 
+Evidence = Annotated[tuple[Word, ...], Meta(min_length=1)]
+
+
+class Score(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a model's score may do. Its thresholds are the model's own.
+
+    `hold` is how long each timed outcome lasts. A score bans only an account on which rules of
+    `families` families of `evidence` (family: abuses of the rules) have fired; else what it asks
+    for is `otherwise`. Where a rule of an abuse in `recover` has fired, the account is taken for a
+    victim's and a score asks for a challenge at most. In `shadow` it is noted and decides nothing.
+    """
+
+    mode: Literal["enforce", "shadow"] = "shadow"
+    families: Annotated[int, Meta(ge=0, le=8)] = 2
+    otherwise: Literal["restrict", "suspend"] = "suspend"
+    hold: dict[Outcome, Duration] = {}
+    evidence: Annotated[dict[Word, Evidence], Meta(max_length=8)] = {}
+    recover: tuple[Word, ...] = ()
+
+
+class Feedback(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When a sender is told of an outcome: at once, or between two delays after the decision.
+
+    Until then a refusal looks like silence, so that a sender who probes learns little.
+    """
+
+    delay: dict[Outcome, tuple[Duration, Duration]] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """A checked policy: at most 64 rules, a rule's index being its bit, and the actions by id.
@@ -104,11 +133,14 @@ class Policy:
     standing: Standing
     features: tuple[str, ...]
     kinds: tuple[str, ...]
+    score: Score = field(default_factory=Score)
+    feedback: Feedback = field(default_factory=Feedback)
 
     @property
     def version(self) -> str:
         """Name and first 12 hex digits of the SHA-256 of the canonical content."""
-        content = (self.rules, sorted(self.actions.items()), self.standing)
+        actions = sorted(self.actions.items())
+        content = (self.rules, actions, self.standing, self.score, self.feedback)
         canonical = msgspec.json.encode(content, order="deterministic")
         return f"{self.name}-{hashlib.sha256(canonical).hexdigest()[:12]}"
 

@@ -19,12 +19,24 @@ import msgspec
 
 from wavebreak.errors import PolicyError
 from wavebreak.features import catalog
-from wavebreak.rules.declared import MAX_RULES, OUTCOMES, TIMED, Action, Policy, Rule, Standing
+from wavebreak.rules.declared import (
+    MAX_RULES,
+    OUTCOMES,
+    TIMED,
+    Action,
+    Feedback,
+    Policy,
+    Rule,
+    Score,
+    Standing,
+    seconds,
+)
 from wavebreak.rules.program import Program, compile_rules, features_of, hits
 
 SHIPPED = Path(__file__).resolve().parent.parent / "policy"
 
-Row = TypeVar("Row", Rule, Action, Standing)
+Row = TypeVar("Row", Rule, Action, Standing, Score, Feedback)
+Tables = tuple[Standing, Score, Feedback]
 Found = dict[str, tuple[Rule, Path]]
 
 
@@ -39,22 +51,22 @@ def load(
 
     Raises `PolicyError` that names the file, the rule, the field and the fix.
     """
-    found, actions, standing = _merged(shipped, directory)
+    found, actions, tables = _merged(shipped, directory)
     if len(found) > MAX_RULES:
         raise PolicyError(f"there are {len(found)} rules", fix=f"keep to {MAX_RULES}")
     for rule, path in found.values():
         _checked(rule, _place(path, rule.id), actions, features, kinds)
     name = directory.resolve().name if directory else "shipped"
     rules = tuple(rule for rule, _ in found.values())
-    policy = Policy(
-        re.sub(r"[^\w.]", "_", name, flags=re.ASCII), rules, actions, standing, features, kinds
-    )
+    name = re.sub(r"[^\w.]", "_", name, flags=re.ASCII)
+    standing, score, feedback = tables
+    policy = Policy(name, rules, actions, standing, features, kinds, score, feedback)
     _run_examples(policy, compile_rules(policy), {key: path for key, (_, path) in found.items()})
     return policy
 
 
-def _merged(shipped: Path, local: Path | None) -> tuple[Found, dict[str, Action], Standing]:
-    """Rules by id, each with its file; actions by id; standing: the shipped under the local."""
+def _merged(shipped: Path, local: Path | None) -> tuple[Found, dict[str, Action], Tables]:
+    """Rules by id, each with its file; actions by id; tables: the shipped under the local."""
     actions, rules = shipped / "actions.toml", _rule_files(shipped)
     own = _rule_files(local) if local else []
     if local and (local / "actions.toml").exists():
@@ -64,15 +76,16 @@ def _merged(shipped: Path, local: Path | None) -> tuple[Found, dict[str, Action]
         raise PolicyError(what, fix="put rules into rules/*.toml there, or an actions.toml")
     replaced = {path.name for path in own}
     found = _rules([path for path in rules if path.name not in replaced]) | _rules(own)
-    named, standing = _actions(actions)
-    return found, named, standing
+    named, tables = _actions(actions)
+    return found, named, tables
 
 
-def _actions(path: Path) -> tuple[dict[str, Action], Standing]:
+def _actions(path: Path) -> tuple[dict[str, Action], Tables]:
     content = _content(path)
-    standing = content.pop("standing", {})
-    if not isinstance(standing, dict):
-        raise PolicyError(f"{path.name}: `standing` is not a table", fix="write it as [standing]")
+    tables = {name: content.pop(name, {}) for name in ("standing", "score", "feedback")}
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise PolicyError(f"{path.name}: `{name}` is not a table", fix=f"write it as [{name}]")
     rows = _rows(path, "action", Action, content)
     named = {action.id: action for action in rows}
     if len(named) < len(rows):
@@ -81,7 +94,25 @@ def _actions(path: Path) -> tuple[dict[str, Action], Standing]:
         if outcome not in named or named[outcome].outcome != outcome:
             what = f"{path.name}: no action `{outcome}` of the outcome {outcome}"
             raise PolicyError(what, fix="give every outcome the action of its own name")
-    return named, _row(f"{path.name}, standing", standing, Standing)
+    score = _row(f"{path.name}, score", tables["score"], Score)
+    feedback = _row(f"{path.name}, feedback", tables["feedback"], Feedback)
+    _checked_tables(path.name, score, feedback)
+    return named, (_row(f"{path.name}, standing", tables["standing"], Standing), score, feedback)
+
+
+def _checked_tables(where: str, score: Score, feedback: Feedback) -> None:
+    """Raise `PolicyError` where what a score does, or what senders are told, does not add up."""
+    if (missing := sorted(TIMED - set(score.hold))) and score.mode == "enforce":
+        what = f"{where}, score: no hold for {missing[0]}"
+        raise PolicyError(what, fix=f'say how long: hold = {{ {missing[0]} = "24h" }}')
+    for abuse, n in Counter(a for names in score.evidence.values() for a in names).items():
+        if n > 1:
+            what = f"{where}, score, evidence: `{abuse}` is in {n} families"
+            raise PolicyError(what, fix="put each abuse into one family: families are independent")
+    for outcome, (least, most) in feedback.delay.items():
+        if seconds(least) > seconds(most):
+            what = f"{where}, feedback, {outcome}: {least} is longer than {most}"
+            raise PolicyError(what, fix="give the shorter delay first")
 
 
 def _rule_files(directory: Path) -> list[Path]:

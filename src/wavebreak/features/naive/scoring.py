@@ -16,7 +16,7 @@ WEEK_S = 604_800
 class Scorer:
     """A model as a Python function, from inputs (the catalog's, in order) to a margin in 1/65,536.
 
-    `margins` and `chances` are its calibration: a step begins at a margin and gives a probability.
+    `margins` and `chances` are its calibration: edges, and one probability more than edges.
     """
 
     margin: Callable[[Sequence[float]], int]
@@ -25,7 +25,7 @@ class Scorer:
 
     def chance(self, margin: int) -> float:
         """Probability of a margin; margin zero is kept as one."""
-        return self.chances[max(bisect_right(self.margins, margin or 1) - 1, 0)]
+        return self.chances[bisect_right(self.margins, margin or 1)]
 
 
 def _is_step(count: int) -> bool:
