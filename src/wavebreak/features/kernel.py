@@ -224,8 +224,8 @@ def judge(
     outcome, rule = NO_CHANGE, NO_RULE
     if new & w.enforced or level > 0:
         answer = call_int(
-            w.decide, w.policy, new & w.enforced, level, np.int64(row.standing), np.int64(row.until),
-            np.int64(row.strikes), np.int64(row.clock),
+            w.decide, w.policy, new & w.enforced, level, np.int64(row.standing),
+            np.int64(row.until), np.int64(row.strikes), np.int64(row.clock),
         )  # fmt: skip
         if answer >= 0:
             outcome, rule = answer & 255, (answer >> 8) & 255

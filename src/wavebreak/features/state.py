@@ -133,7 +133,8 @@ UNKNOWN = 255
 HIT = np.dtype(
     [("position", "i8"), ("ts", "i8"), ("hits", "i8"), ("until", "i8"), ("account", "u4"),
      ("role", "u1"), ("kind", "u1"), ("outcome", "u1"), ("rule", "u1"), ("stage", "u1"),
-     ("level", "u1"), ("score", "f8"), ("values", "f8", (len(FEATURES),))], align=True
+     ("level", "u1"), ("spare", "u1", (6,)), ("score", "f8"),
+     ("values", "f8", (len(FEATURES),))], align=True
 )  # fmt: skip
 """Rules that newly hit one account at one fact, and what was decided (outcome 255: nothing) by
 `rule` (an index, or BY_SCORE). `level` is the outcome that a score newly asks for (0: none),
