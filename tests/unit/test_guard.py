@@ -78,7 +78,8 @@ def test_a_rule_that_hits_is_never_ruled_out_on_random_rows() -> None:
     core = Core(no_rules(), np.zeros(len(NAMES)), enforce=False, accounts=64)
     n = 4_000
     rows, rares = _random_rows(n)
-    core.rows[0], core.rares[0] = rows, rares.copy()
+    core.rows[0].hold(rows)
+    core.rares[0].hold(rares)
     core.open(CLOCK // 60)
     core._point()
     hits = ruled_out = 0
@@ -101,8 +102,8 @@ def test_a_rule_that_hits_is_never_ruled_out_on_random_rows() -> None:
 def test_what_the_row_gives_at_hand_is_what_is_read() -> None:
     rows, _ = _random_rows(500)
     core = Core(no_rules(), np.zeros(len(NAMES)), enforce=False, accounts=64)
-    core.rows[0] = rows
     rows["rare"] = 0
+    core.rows[0].hold(rows)
     core._point()
     there = [name for name in NAMES if hasattr(at_hand, name)]
     assert len(there) > 35

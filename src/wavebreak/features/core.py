@@ -15,6 +15,7 @@ import numpy as np
 
 from wavebreak.features import applying, kernel
 from wavebreak.features.catalog import FEATURES
+from wavebreak.features.extents import Extent
 from wavebreak.features.facts import Segment, fact_kinds
 from wavebreak.features.jit import callback
 from wavebreak.features.pairs import FULL, GROWTH, grown
@@ -35,8 +36,7 @@ from wavebreak.features.state import (
 )
 
 RESERVE = 1 << 24
-"""Accounts for which address space is taken at the start (memory is used as accounts appear).
-Beyond it rows are copied into larger arrays, which is felt as a pause: preset `accounts` there."""
+"""Accounts for which address space is taken at the start (memory is used as accounts appear)."""
 
 
 @dataclass(frozen=True)
@@ -179,12 +179,12 @@ class Core:
         self.judgement, self.covered = judgement, covered
         self.kinds = fact_kinds()
         self.shards = np.zeros(SHARDS, SHARD)
+        # Different sizes fill up at different times: no two shards grow in one breath.
         reserve = accounts // SHARDS + 1
-        self.rows = [np.zeros(reserve, ROW) for _ in range(SHARDS)]
-        self.rares = [np.zeros(64, RARE) for _ in range(SHARDS)]
-        # Tables of different sizes fill up at different times: no two grow in one breath.
+        self.rows = [Extent(ROW, int(reserve * (1 + s / SHARDS / 2))) for s in range(SHARDS)]
+        self.rares = [Extent(RARE, 64 + s) for s in range(SHARDS)]
         self.pairs = [np.zeros(int(64 * GROWTH ** (s / SHARDS)), PAIR) for s in range(SHARDS)]
-        self.people, self.entities = np.zeros(accounts, PERSON), np.zeros(1024, ENTITY)
+        self.people, self.entities = Extent(PERSON, accounts), Extent(ENTITY, 1024)
         self.epoch, self.first, self.accounts = -1, -1, 0
         self.workers = [
             _Worker(judgement, covered, enforce=enforce, record=record) for _ in range(workers)
@@ -196,39 +196,27 @@ class Core:
     def _point(self) -> None:
         for s in range(SHARDS):
             self._point_at(s)
+        self._room = min(map(len, self.rows))
         for worker in self.workers:
             w = worker.record
-            w["people"], w["people_n"] = self.people.ctypes.data, self.people.size
-            w["entities"], w["entities_n"] = self.entities.ctypes.data, self.entities.size
+            w["people"], w["people_n"] = self.people.records.ctypes.data, len(self.people)
+            w["entities"], w["entities_n"] = self.entities.records.ctypes.data, len(self.entities)
 
     def _point_at(self, s: int) -> None:
         sh = self.shards[s]
-        sh["rows"], sh["row_capacity"] = self.rows[s].ctypes.data, self.rows[s].size
-        sh["rares"], sh["rare_capacity"] = self.rares[s].ctypes.data, self.rares[s].size
+        sh["rows"], sh["row_capacity"] = self.rows[s].records.ctypes.data, len(self.rows[s])
+        sh["rares"], sh["rare_capacity"] = self.rares[s].records.ctypes.data, len(self.rares[s])
         sh["pairs"], sh["pair_capacity"] = self.pairs[s].ctypes.data, self.pairs[s].size
 
     def _fit(self, accounts: int, entities: int) -> None:
         """Room for every account and entity named so far."""
         self.accounts = max(self.accounts, accounts)
-        if accounts > self.people.size:
-            more = np.zeros(max(accounts, int(self.people.size * 1.5)), PERSON)
-            more[: self.people.size] = self.people
-            self.people = more
-        if entities > self.entities.size:
-            wider = np.zeros(max(entities, int(self.entities.size * 1.5)), ENTITY)
-            wider[: self.entities.size] = self.entities
-            self.entities = wider
+        moved = self.people.fit(accounts) | self.entities.fit(entities)
         need = accounts // SHARDS + 1
-        if need > self.rows[0].size:
-            for s in range(SHARDS):
-                rows = np.zeros(max(need, int(self.rows[s].size * 1.5)), ROW)
-                rows[: self.rows[s].size] = self.rows[s]
-                self.rows[s] = rows
-        elif self.people.ctypes.data == self.workers[0].record["people"] and (
-            self.entities.ctypes.data == self.workers[0].record["entities"]
-        ):
-            return
-        self._point()
+        if need > self._room:
+            moved |= sum(rows.fit(need) for rows in self.rows) > 0
+        if moved:
+            self._point()
 
     def _grow(self, s: int, worker: _Worker) -> None:
         """Room in the shard where a worker stopped, and in its buffers."""
@@ -236,10 +224,7 @@ class Core:
         sh = self.shards[s]
         if sh["pair_n"] + 1 >= sh["pair_capacity"] * FULL:
             self.pairs[s], sh["pair_n"] = grown(self.pairs[s], self.epoch * 60)
-        if sh["rare_n"] + 1 >= sh["rare_capacity"]:
-            rares = np.zeros(int(sh["rare_capacity"] * 1.5), RARE)
-            rares[: self.rares[s].size] = self.rares[s]
-            self.rares[s] = rares
+        self.rares[s].fit(int(sh["rare_n"]) + 2)
         self._point_at(s)
 
     def _each(self, work: Callable[[int], None]) -> None:
@@ -316,7 +301,7 @@ class Core:
         """
         closed = self.epoch
         for partial in self.partials():
-            merge(partial, partial.size, self.entities, self.people, closed)
+            merge(partial, partial.size, self.entities.records, self.people.records, closed)
         for worker in self.workers:
             worker.record["deltas_n"] = 0
         self.open(following)
@@ -353,15 +338,15 @@ class Core:
         """Everything, as arrays; the open epoch included."""
         arrays: dict[str, Any] = {
             "numbers": np.array([self.epoch, self.accounts, self.first], np.int64),
-            "people": self.people[: self.accounts],
-            "entities": self.entities,
+            "people": self.people.records[: self.accounts],
+            "entities": self.entities.records,
             "deltas": np.concatenate(self.partials()),
             "touched": np.concatenate([worker.touches() for worker in self.workers]),
         }
         for s in range(SHARDS):
             used = len(range(s, self.accounts, SHARDS))
-            arrays[f"rows{s}"] = self.rows[s][:used]
-            arrays[f"rares{s}"] = self.rares[s][: self.shards[s]["rare_n"]]
+            arrays[f"rows{s}"] = self.rows[s].records[:used]
+            arrays[f"rares{s}"] = self.rares[s].records[: self.shards[s]["rare_n"]]
             arrays[f"pairs{s}"] = self.pairs[s]
         arrays["pair_n"] = self.shards["pair_n"].copy()
         return arrays
@@ -369,14 +354,13 @@ class Core:
     def load(self, arrays: dict[str, Any]) -> None:
         """Take the place of a dump, on any number of workers."""
         self.epoch, self.accounts, first = (int(n) for n in arrays["numbers"])
-        self.entities = arrays["entities"].copy()
-        self._fit(self.accounts, self.entities.size)
-        self.people[: self.accounts] = arrays["people"]
+        self._fit(self.accounts, arrays["entities"].size)
+        self.people.hold(arrays["people"])
+        self.entities.hold(arrays["entities"])
         for s in range(SHARDS):
             rows, rares = arrays[f"rows{s}"], arrays[f"rares{s}"]
-            self.rows[s][: rows.size] = rows
-            self.rares[s] = np.zeros(rares.size + 64, RARE)
-            self.rares[s][: rares.size] = rares
+            self.rows[s].hold(rows)
+            self.rares[s].hold(rares)
             self.pairs[s] = arrays[f"pairs{s}"].copy()
             self.shards[s]["rare_n"] = rares.size
         self.shards["pair_n"] = arrays["pair_n"]

@@ -35,12 +35,12 @@ def table(engine: Engine) -> pa.Table:
 def _of_shard(engine: Engine, s: int) -> tuple[Any, dict[str, pa.Array]]:
     core = engine.core
     used = len(range(s, core.accounts, SHARDS))
-    rows = core.rows[s][:used]
+    rows = core.rows[s].records[:used]
     locals_ = np.flatnonzero(rows["first_seen"] > 0)
     rows = rows[locals_]
     rares = np.zeros(rows.size, RARE)
     there = np.flatnonzero(rows["rare"] > 0)
-    rares[there] = core.rares[s][rows["rare"][there].astype(np.int64) - 1]
+    rares[there] = core.rares[s].records[rows["rare"][there].astype(np.int64) - 1]
     return locals_ * SHARDS + s, _columns(rows, rares)
 
 
