@@ -15,7 +15,7 @@ from hostile_lines import PLANTED, hostile
 from wavebreak.errors import FileError
 from wavebreak.events import TYPES, WIRE_SCHEMA, Refusal
 from wavebreak.formats.limits import LIMITS, is_content, judge
-from wavebreak.formats.lines import MAX_LINE
+from wavebreak.formats.plain import MAX_LINE
 
 in_one_directory = settings(
     deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -41,9 +41,9 @@ EPOCH_MS = 60_000
 LEAP_MS = 86_400_000
 """How far ahead of a quiet log's time an event may be dated and believed: what it may make late."""
 SPELL_MS = 600_000
-BUSY = 200
-"""Events in a spell from which on a log is busy, and never silent for `lateness_s`: there nothing
-farther ahead is believed, so that one false date makes nothing late."""
+BUSY = 400
+"""Events in a spell from which on a log is busy, and never silent for half of `lateness_s`: there
+nothing farther ahead is believed, so that one false date makes nothing in fair order late."""
 BELIEVED_AT = 8
 """Events in a row, all too far ahead, that move the log's time; an eighth of a busy minute more."""
 BELIEVED_AT_MOST = 1_000
@@ -128,7 +128,7 @@ def _believed(clock: Any, ts: int) -> None:
 def _too_far(clock: Any, ts: int, lateness: int) -> bool:
     """Whether an event is too far ahead; with enough of them in a row the log's time moves."""
     spell = max(clock.events, clock.former)
-    leap = lateness if spell >= BUSY else max(lateness, LEAP_MS)
+    leap = lateness // 2 if spell >= BUSY else max(lateness, LEAP_MS)
     if ts <= clock.newest + leap:
         return False
     clock.earliest = ts if clock.ahead == 0 else min(clock.earliest, ts)

@@ -1,88 +1,82 @@
-"""JSON Lines to columns: whole pieces through msgspec, line by line only where one fails."""
+"""JSON Lines to columns: whole pieces at once, line by line only where that fails."""
 
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
+import pyarrow as pa
 
 from wavebreak.events import AnyEvent, Event, Refusal, shown
 from wavebreak.formats.columns import Taken, doubtful, merged, settle, taken_events
 from wavebreak.formats.limits import judge, refusal
+from wavebreak.formats.plain import (
+    MAX_LINE,
+    Fields,
+    Piece,
+    members,
+    one_event_a_line,
+    wire_of_lines,
+)
 from wavebreak.formats.structs import wire_of
-
-MAX_LINE = 1 << 16
-"""Longest line (or array item) in bytes; a longer one is refused without being kept."""
 
 # Decoded events of so many lines stay in a processor's cache until they are columns.
 _CACHED = 4096
 _DECODER = msgspec.json.Decoder(AnyEvent)
-_BRACE, _QUOTE, _COLON, _SPACE = map(ord, '{": ')
 
 
-class Piece(NamedTuple):
-    """Whole lines of a file: `text` ends in a newline, `first` is its first line's number."""
+def take_lines(piece: Piece, fields: Fields) -> tuple[Taken, int]:
+    """Decode and check a piece; also gives how many events it held, refused ones included.
 
-    first: int
-    text: memoryview
-    ends: NDArray[np.int64]
-
-    def part(self, start: int, stop: int) -> Piece:
-        """Cut out lines, counted from 0 within the piece."""
-        begin = int(self.ends[start - 1]) + 1 if start else 0
-        text = self.text[begin : int(self.ends[stop - 1]) + 1]
-        return Piece(self.first + start, text, self.ends[start:stop] - begin)
-
-
-def take_lines(piece: Piece) -> tuple[Taken, int]:
-    """Decode and check a piece; also gives how many events it held, refused ones included."""
+    `fields` are those that the stream has carried so far; it makes no difference to what is taken.
+    """
+    taken = _take_columns(piece, fields)
+    if taken is not None:
+        return taken, len(piece.ends)
     if len(piece.ends) <= _CACHED:
         taken = _take_at_once(piece)
         return _take_one_by_one(piece) if taken is None else (taken, len(piece.ends))
     starts = range(0, len(piece.ends), _CACHED)
-    parts = [take_lines(piece.part(s, min(s + _CACHED, len(piece.ends)))) for s in starts]
+    parts = [take_lines(piece.part(s, min(s + _CACHED, len(piece.ends))), fields) for s in starts]
     return merged([taken for taken, _ in parts]), sum(read for _, read in parts)
 
 
-def _take_at_once(piece: Piece) -> Taken | None:
-    """Take a piece whose every line is one event in plain sight, else None."""
-    count = len(piece.ends)
-    starts = np.concatenate(([0], piece.ends[:-1] + 1))
-    # Every line opens with a brace, and events hold no second one: as many events as lines means
-    # that none spans two lines and no line holds two.
-    opens = np.frombuffer(piece.text, np.uint8)[starts]
-    if not (opens == _BRACE).all() or (piece.ends - starts).max(initial=0) > MAX_LINE:
+def _take_columns(piece: Piece, fields: Fields) -> Taken | None:
+    """Take a piece that Arrow reads, its rows in doubt line by line; else None."""
+    wire = wire_of_lines(piece, fields)
+    if wire is None:
         return None
+    doubt = doubtful(wire)
+    lines = np.arange(piece.first, piece.first + len(piece.ends))
+    if not doubt.any():
+        return Taken(wire, lines, [])
+    kept = Taken(wire.filter(pa.array(~doubt)), lines[~doubt], [])
+    return merged([kept, _take_one_by_one(piece, np.flatnonzero(doubt).tolist())[0]])
+
+
+def _take_at_once(piece: Piece) -> Taken | None:
+    """Take a piece whose every line is one event, its times perhaps in RFC 3339; else None."""
+    if not one_event_a_line(piece):
+        return None
+    count = len(piece.ends)
     try:
         events: list[Event] = _DECODER.decode_lines(piece.text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
         return None
     if len(events) != count:
         return None
-    members = _members(piece.text)
-    wire = wire_of(events, members)
-    if sum(count - column.null_count for column in wire.columns) != members:
+    given = members(piece.text)
+    wire = wire_of(events, given)
+    if sum(count - column.null_count for column in wire.columns) != given:
         return None
     lines = np.arange(piece.first, piece.first + count)
     doubt = doubtful(wire, typed=True)
     if not doubt.any():
         return Taken(wire, lines, [])
     return settle(wire, lines, doubt, [_item(events[i]) for i in np.flatnonzero(doubt)])
-
-
-def _members(text: memoryview) -> int:
-    """Count the members of all objects; -1 where blanks or escapes hide them.
-
-    A repeated name shows as one member more than the event has fields.
-    """
-    letters = np.frombuffer(text, np.uint8)
-    quotes, following = letters[:-1] == _QUOTE, letters[1:]
-    if (quotes & (following <= _SPACE)).any():
-        return -1
-    return int(np.count_nonzero(quotes & (following == _COLON)))
 
 
 def _item(event: Event) -> dict[str, Any]:
@@ -93,13 +87,15 @@ def _item(event: Event) -> dict[str, Any]:
     }
 
 
-def _take_one_by_one(piece: Piece) -> tuple[Taken, int]:
+def _take_one_by_one(piece: Piece, rows: Iterable[int] | None = None) -> tuple[Taken, int]:
+    """Take the lines of a piece, or some of them, each for itself."""
     good: list[Event] = []
     lines: list[int] = []
     refused: list[Refusal] = []
-    start, read = 0, 0
-    for line, end in enumerate(piece.ends.tolist(), piece.first):
-        text, start = bytes(piece.text[start:end]), end + 1
+    read = 0
+    starts, ends = piece.starts().tolist(), piece.ends.tolist()
+    for row in range(len(ends)) if rows is None else rows:
+        text, line = bytes(piece.text[starts[row] : ends[row]]), piece.first + row
         if len(text) <= MAX_LINE and (not text or text.isspace()):
             continue
         read += 1

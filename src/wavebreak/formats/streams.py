@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from wavebreak.errors import FileError
-from wavebreak.formats.lines import MAX_LINE, Piece
+from wavebreak.formats.plain import MAX_LINE, Piece
 
 BLOCK = 4 << 20
 """Bytes taken from a stream at a time."""

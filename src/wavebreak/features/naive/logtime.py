@@ -27,7 +27,7 @@ class LogTime:
             self.newest = ts
         last_two = sorted(self._in_spell)[-2:]
         spell = max((self._in_spell[number] for number in last_two), default=0)
-        leap = self._lateness_ms if spell >= BUSY else max(self._lateness_ms, LEAP_MS)
+        leap = self._lateness_ms // 2 if spell >= BUSY else max(self._lateness_ms, LEAP_MS)
         if ts > self.newest + leap:
             self._ahead.append(ts)
             if len(self._ahead) >= min(BELIEVED_AT + spell // 80, BELIEVED_AT_MOST):

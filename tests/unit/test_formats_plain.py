@@ -1,0 +1,115 @@
+"""Lines that are read at once are taken and refused as they are one by one."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from event_streams import Item, lines, sent, streams
+from hostile_lines import hostile
+from wavebreak.formats.columns import Taken
+from wavebreak.formats.lines import _take_columns, _take_one_by_one
+from wavebreak.formats.plain import Fields, Piece
+
+
+def piece(text: bytes) -> Piece:
+    return Piece(7, memoryview(text), np.flatnonzero(np.frombuffer(text, np.uint8) == 10))
+
+
+def told(taken: Taken) -> tuple[Any, ...]:
+    rows = [
+        {name: value for name, value in row.items() if value is not None}
+        for row in taken.wire.to_pylist()
+    ]
+    return rows, taken.lines.tolist(), taken.refused
+
+
+def at_once_as_one_by_one(text: bytes, fields: Fields) -> bool:
+    """Whether a piece is read at once; if so, the same comes of it."""
+    taken = _take_columns(piece(text), fields)
+    if taken is None:
+        return False
+    expected, read = _take_one_by_one(piece(text))
+    assert told(taken) == told(expected)
+    assert read == text.count(b"\n")
+    return True
+
+
+@given(streams())
+@settings(deadline=None)
+def test_streams_of_valid_and_spoilt_events_are_taken_alike(items: list[Item]) -> None:
+    text = lines(items)
+    first, second = at_once_as_one_by_one(text, Fields()), at_once_as_one_by_one(text, Fields())
+    assert first == second
+
+
+def test_hostile_lines_are_taken_alike_each_alone_and_in_company() -> None:
+    fields, draw, company = Fields(), random.Random(3), list[bytes]()
+    alone = together = 0
+    for line, _ in hostile(6_000, seed=11):
+        if at_once_as_one_by_one(line + b"\n", fields):
+            alone += 1
+            company.append(line)
+    for _ in range(100):
+        text = b"\n".join(draw.choices(company, k=9)) + b"\n"
+        together += at_once_as_one_by_one(text, fields)
+    assert alone > 1_000
+    assert together == 100
+
+
+NUMBERS = (
+    "1.0", "1e3", "-0", "-1", "+1", "01", "1.", ".5", "0x1f", "1_0", "NaN", "Infinity", "-", "true",
+    "null", '"1"', "[1]", "{}", "99999999999999999999", "9223372036854775807", "1 ", " 1", "",
+)  # fmt: skip
+WORDS = (
+    r'"\u0000"', r'"\ud800"', r'"\udc00"', r'"\ud83d\ude00"', r'"\x"', r'"\/"', '"\\"', "'a'", "1",
+    '"a\x01"', '"a\tb"', '"\x7f"', '"a"b"', '"a":"b"', '""', '"é"', '"2026-03-01T12:00:00Z"',
+    r'"\":"', r'"ann\": \""', '"null"', "null", '"a",', '"a",,', '"a"/**/', '"a"}', "nul",
+    '"' + "é" * 65 + '"',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("field", ["ts", "size", "account", "peer", "in_contacts", "type", "phone"])
+def test_odd_values_are_taken_alike(field: str) -> None:
+    good = json.dumps(sent()) + "\n"
+    for value in (*NUMBERS, *WORDS):
+        item = {name: json.dumps(v) for name, v in sent().items()} | {field: value}
+        line = "{" + ",".join(f'"{name}":{v}' for name, v in item.items()) + "}\n"
+        for text in (line, good + line, line + good):
+            at_once_as_one_by_one(text.encode(), Fields())
+    assert at_once_as_one_by_one(good.encode(), Fields())
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [b"\0", b"\0garbage", b" x", b"}", b",", b"{}", b"\xff", b"\xed\xa0\x80", b"\x0b",
+     b"\xef\xbb\xbf", b" {}", b"//", b"\r", b"\t ", b'"'],
+)  # fmt: skip
+def test_what_follows_an_object_is_not_overlooked(tail: bytes) -> None:
+    good = json.dumps(sent(), separators=(",", ":")).encode()
+    for text in (good + tail, good + b"\n" + good + tail, good + tail + b"\n" + good):
+        whole = text + b"\n"
+        taken = _take_columns(piece(whole), Fields())
+        expected, _ = _take_one_by_one(piece(whole))
+        assert taken is None or told(taken) == told(expected)
+        assert taken is None or tail.isspace()
+
+
+def test_repeated_and_escaped_names_are_taken_alike() -> None:
+    for line in (
+        rb'{"type":"account.deleted","ts":1,"account":"a","account":"b"}',
+        rb'{"type":"account.deleted","ts":1,"account":"a","\u0061ccount":"b"}',
+        rb'{"type":"account.deleted","ts":1,"\u0061ccount":"b"}',
+        rb'{"type":"account.deleted","ts":1,"account":"b","id":null}',
+        rb'{"type":"account.deleted","ts":1,"account":"b","peer":null}',
+        rb'{"type":"account.deleted","ts":1,"account":"b","text":null}',
+        rb'{"type":"account.deleted","ts":1,"account":"b","text":{"a":"b"}}',
+        rb"{}", rb'{"ts":1}', rb'{"":1}',
+    ):  # fmt: skip
+        once = at_once_as_one_by_one(line + b"\n", Fields())
+        assert once == at_once_as_one_by_one(line + b"\n" + line + b"\n", Fields())
