@@ -84,7 +84,7 @@ def test_calibration_rises_and_says_what_was_at_the_stated_prevalence() -> None:
     margins = RNG.normal(size=20_000)
     bad = RNG.random(20_000) < 1 / (1 + np.exp(-2 * margins))
     weight = np.where(bad, 0.001 / bad.sum(), 0.999 / (~bad).sum())
-    steps = calibrating.steps(margins, bad, weight)
+    steps = calibrating.steps(margins, bad, weight, (int((~bad).sum()), int(bad.sum())))
     assert (np.diff(steps.levels) > 0).all()
     assert steps.levels[0] > 0
     assert steps.levels[-1] < 1

@@ -26,14 +26,15 @@ def at_prevalence(points: Points, bad: Bools, prevalence: float) -> Floats:
     return weight
 
 
-def steps(margins: Floats, bad: Bools, weight: Floats) -> Steps:
+def steps(margins: Floats, bad: Bools, weight: Floats, accounts: tuple[int, int]) -> Steps:
     """Monotone steps from margin to probability.
 
-    No step says 0 or 1: each is held to what half the lightest account beyond it would leave.
+    `accounts` counts benign and abusive ones. No step says 0 or 1: each is held to what half an
+    account of the other label beyond it would leave, since so many accounts show no more.
 
     >>> m, y = np.array([-2.0, -1.0, 1.0, 2.0]), np.array([False, False, True, True])
-    >>> steps(m, y, np.full(4, 0.25)).levels.tolist()
-    [0.25, 0.75]
+    >>> steps(m, y, np.full(4, 0.25), (2, 2)).levels.tolist()
+    [0.2, 0.8]
     """
     at, inverse = np.unique(margins, return_inverse=True)
     mass = np.bincount(inverse, weight)
@@ -41,11 +42,9 @@ def steps(margins: Floats, bad: Bools, weight: Floats) -> Steps:
     level = isotonic_regression(share, sample_weight=mass, y_min=0.0, y_max=1.0)
     first = np.flatnonzero(np.diff(level, prepend=-1.0) > 1e-12)
     block = np.add.reduceat(mass, first)
-    found = level[first]
-    low = float(weight[bad].min(initial=np.inf)) / 2
-    high = float(weight[~bad].min(initial=np.inf)) / 2
-    least = min(0.5, low / max(low, float(block[0]))) if np.isfinite(low) else 0.0
-    most = 1 - min(0.5, high / max(high, float(block[-1]))) if np.isfinite(high) else 1.0
-    found = np.maximum.accumulate(np.clip(found, min(least, most), max(least, most)))
+    half = [0.5 * float(weight[s].sum()) / n for s, n in zip((~bad, bad), accounts, strict=True)]
+    most = 1.0 - half[0] / (half[0] + float(block[-1]))
+    least = half[1] / (half[1] + float(block[0]))
+    found = np.clip(level[first], min(least, most), max(least, most))
     keep = np.flatnonzero(np.diff(found, prepend=-1.0) > 0)
     return Steps.of(at[first][keep][1:].tolist(), found[keep].tolist())

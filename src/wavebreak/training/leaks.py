@@ -78,17 +78,17 @@ def _bin(values: Floats, edges: Floats) -> Ints:
     return np.where(np.isnan(values), len(edges) + 1, found)
 
 
-def alone(
-    fit: tuple[Points, Bools, Floats], held: tuple[Points, Bools, Floats]
-) -> dict[str, float]:
-    """AUC of each feature alone on held-out operators, weighed; best first.
+Side = tuple[Ints, Bools, Floats]
+"""Rows of points, whether each is abusive, and what it counts."""
 
-    `fit` and `held` are points, whether each is abusive, and weights.
-    """
-    (points, bad, weight), (others, other_bad, other_weight) = fit, held
+
+def alone(points: Points, fit: Side, held: Side) -> dict[str, float]:
+    """AUC of each feature alone on held-out operators, weighed; best first."""
+    (rows, bad, weight), (others, other_bad, other_weight) = fit, held
     found = {}
     for column, name in enumerate(points.names):
-        score = encoded(points.values[:, column], bad, weight, others.values[:, column])
+        values = points.values[:, column]
+        score = encoded(values[rows], bad, weight, values[others])
         found[name] = float(roc_auc_score(other_bad, score, sample_weight=other_weight))
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 

@@ -164,12 +164,13 @@ def _alone(
     points: Points, who: Subjects, sides: Sides, settings: Settings, allow: Sequence[str]
 ) -> tuple[dict[str, float], tuple[str, ...]]:
     held = np.flatnonzero(sides.calibrate(points) | sides.held(points))
+    bare = replace(points, values=points.values[:, :0])
     sets = []
     for rows in (np.flatnonzero(sides.fit(points)), held):
-        part = points.where(rows)
+        part = bare.where(rows)
         counted = weighing.weights(part, who.abusive, who.family, who.word, settings.weights)
-        sets.append((part, who.abusive[part.account], counted))
-    aucs = leaks.alone(sets[0], sets[1])
+        sets.append((rows, who.abusive[part.account], counted))
+    aucs = leaks.alone(points, sets[0], sets[1])
     seen = np.unique(points.account[held])
     bad = int(who.abusive[seen].sum())
     passed = leaks.too_good(aucs, (len(seen) - bad, bad), settings.leaks, allow)
@@ -204,7 +205,7 @@ def _model(
     held, own = points.where(rows), margins[rows]
     bad = who.abusive[held.account]
     weight = calibrating.at_prevalence(held, bad, settings.calibration.prevalence)
-    benign = held.where(~bad)
+    benign, counted = held.where(~bad), [len(np.unique(held.account[s])) for s in (~bad, bad)]
     worse = weighing.shown(benign, msgspec.structs.replace(settings.coverage, share=1.0), seed)
     found = tolerating.thresholds(
         own[~bad], benign.account, settings.tolerance, fitting.margins(booster, worse)
@@ -214,8 +215,9 @@ def _model(
         plain.partials(wide(held.where(bad))), held.account[bad], found["observe"].at,
         settings.cascade.lost,
     )  # fmt: skip
+    steps = calibrating.steps(own, bad, weight, (counted[0], counted[1]))
     return replace(
-        plain, calibration=calibrating.steps(own, bad, weight), cascade=trace,
+        plain, calibration=steps, cascade=trace,
         thresholds={outcome: t.at for outcome, t in found.items()},
     ), found  # fmt: skip
 
