@@ -121,6 +121,13 @@ def merge(blocks: list[Block]) -> Block:
     return Block({name: column[order] for name, column in joined.items()})
 
 
+def _spread(value: Column, count: int) -> Any:
+    """Return one number an event; cheaper than asking numpy where that is given already."""
+    if isinstance(value, np.ndarray) and value.shape == (count,):
+        return value
+    return np.broadcast_to(value, count)
+
+
 class Log:
     """Where planned events are put; hands them out sorted."""
 
@@ -139,7 +146,7 @@ class Log:
         self.next_id += count
         columns |= {"id": ids, "ts": ts.copy(), "type": TYPES.index(of), "account": account}
         if count:
-            block = Block({k: np.broadcast_to(v, count) for k, v in columns.items()})
+            block = Block({k: _spread(v, count) for k, v in columns.items()})
             self._drafts.setdefault(of, []).append(block)
         return ids
 

@@ -5,7 +5,7 @@ Only what went through has consequences: whoever never got a message does not an
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -47,7 +47,7 @@ class Acts:
 
     def of(self, chosen: Bools | Ints) -> Acts:
         """Return some of the acts."""
-        return Acts(*(getattr(self, field.name)[chosen] for field in fields(self)))
+        return Acts(*(getattr(self, name)[chosen] for name in Acts.__slots__))
 
 
 def no_acts() -> Acts:
@@ -62,7 +62,7 @@ def together(parts: list[Acts]) -> Acts:
         return no_acts()
     if len(parts) == 1:
         return parts[0]
-    return Acts(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Acts)))
+    return Acts(*(np.concatenate([getattr(p, name) for p in parts]) for name in Acts.__slots__))
 
 
 def acts(
@@ -84,26 +84,28 @@ def follow(scene: Scene, done: Acts, reading: Reading, after: int = 0) -> tuple[
 
     `after`: nobody does anything before it (milliseconds): what is past is past.
     """
-    messages = done.of(done.kind == MESSAGE)
-    dead = messages.of(messages.dead)
+    if not len(done):
+        return done, done.ts
+    if (done.kind == ADD).any():
+        _added(scene, done.of(done.kind == ADD), after)
+    if (done.kind == CHAT).any():
+        _met(scene, done.of(done.kind == CHAT), OWN, reading, after)
+    dead = done.of((done.kind == MESSAGE) & done.dead)
     scene.log.add(
         "message.undeliverable", np.maximum(dead.ts + SECOND, after), dead.account, peer=dead.peer,
         reason=scene.pool.code("not_registered"),
     )  # fmt: skip
-    _added(scene, done.of(done.kind == ADD), after)
-    chats = done.of(done.kind == CHAT)
-    _met(scene, replace(chats, ts=np.maximum(chats.ts, after)), OWN, reading)
-    alive = messages.of(~messages.dead)
-    alive = replace(alive, ts=np.maximum(alive.ts, after))
-    return _met(scene, alive, scene.mood, reading)
+    alive = done.of((done.kind == MESSAGE) & ~done.dead)
+    return _met(scene, alive, scene.mood, reading, after)
 
 
-def _met(scene: Scene, done: Acts, mood: Mood, reading: Reading) -> tuple[Acts, Ints]:
+def _met(scene: Scene, done: Acts, mood: Mood, reading: Reading, after: int) -> tuple[Acts, Ints]:
     if not len(done):
         return done, done.ts
     rows, when = receive(
-        scene, done.id, done.ts, done.account, done.peer, mood, reply=done.reply, reading=reading
-    )
+        scene, done.id, np.maximum(done.ts, after), done.account, done.peer, mood,
+        reply=done.reply, reading=reading,
+    )  # fmt: skip
     return done.of(rows), when
 
 

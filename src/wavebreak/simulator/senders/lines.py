@@ -63,13 +63,18 @@ class Line:
         script = int(self.script.ts[self.read]) if self.read < len(self.script) else NEVER
         return min(sends, script, self.rotate, self.reroll, self.attempt, self.until)
 
+    def rest(self, until: int) -> None:
+        """Send nothing until a time: what was planned before it is dropped, scripts move back."""
+        self.hold = until
+        self.at = max(self.at, int(np.searchsorted(self.plan.ts, until)))
+        self.script = self.script.later(self.read, until)
+
     def take(self, before: int) -> Plan:
-        """Take the planned messages before a time; those within a rest are dropped."""
+        """Take the planned messages before a time."""
         plan, first = self.plan, self.at
-        self.at = int(np.searchsorted(plan.ts, before))
-        chosen = slice(max(first, int(np.searchsorted(plan.ts, self.hold))), self.at)
-        if chosen.start >= chosen.stop or self.left <= 0:
+        self.at = max(first, int(np.searchsorted(plan.ts, before)))
+        if self.at == first or self.left <= 0:
             return NO_PLAN
-        chosen = slice(chosen.start, min(chosen.stop, chosen.start + self.left))
+        chosen = slice(first, min(self.at, first + self.left))
         self.left -= chosen.stop - chosen.start
         return Plan(plan.ts[chosen], plan.characters[chosen], plan.lead[chosen])

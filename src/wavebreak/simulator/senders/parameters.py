@@ -45,7 +45,8 @@ class Sender:
     `replace`: also when it is banned; a successor writes again to `again` of the old targets.
 
     Answers. After a refusal it pauses `pause_h` hours (bounds) and goes on at a share within
-    `resume` of its pace (0: it does not listen). `watches`: it takes missing receipts for a
+    `resume` of its pace (0: it does not listen, and tries again each hour). `watches`: it takes
+    missing receipts for a
     refusal. `solve`: the share of challenges that it passes, one attempt each `solve_s` seconds;
     `appeals`: it waits until so many of its accounts are challenged and attempts all at once.
 

@@ -34,6 +34,9 @@ LISTS = 8
 TRIES = 3
 """Attempts at challenges an account and day: a quota."""
 
+RETRY_H = 1.0
+"""Hours after which software that does not listen tries again what was refused to its face."""
+
 _AHEAD = 64  # targets drawn at a time
 _STAGED = 3.0  # how much likelier someone of a shared group answers
 _TRIED = 20  # messages before a share of answers says something
@@ -128,6 +131,16 @@ class Operator:
         if self.sender.shape and len(answered):
             self._heard.append((answered, when))
 
+    def expelled(self, account: int, ts: int) -> None:
+        """Lose an account to its owner at a time."""
+        line = self._by_account[account]
+        line.until = min(line.until, ts)
+
+    def paid(self, end: int) -> dict[str, float]:
+        """Return what was paid for until `end`: counts of things, and hours of accounts."""
+        running = [end - line.registered for line in self.lines if line.ended == NEVER]
+        return dict(self.spent) | {"hours": self.spent["hours"] + sum(running) / HOUR}
+
     def _learn(self, now: int) -> None:
         """Count the answers that have come by now, by list and account."""
         later = []
@@ -157,10 +170,11 @@ class Operator:
             self._attempt(scene, line, answer.ts)
         elif answer.kind == "silence" and not sender.watches:
             return
-        elif answer.kind in (*REFUSALS, "challenge") and sender.resume[1] and line.hold < answer.ts:
-            line.hold = answer.ts + int(rng.uniform(*sender.pause_h) * HOUR)
-            line.pace = max(0.01, line.pace * rng.uniform(*sender.resume))
-            line.script = line.script.later(line.read, line.hold)
+        elif answer.kind in (*REFUSALS, "challenge") and line.hold <= answer.ts:
+            hours = rng.uniform(*sender.pause_h) if sender.resume[1] else RETRY_H
+            line.rest(answer.ts + int(hours * HOUR))
+            if sender.resume[1]:
+                line.pace = max(0.01, line.pace * rng.uniform(*sender.resume))
 
     def _attempt(self, scene: Scene, line: Line, ts: int) -> None:
         """Go about a challenge: alone, or together with others, all at once."""
@@ -323,12 +337,14 @@ class Operator:
             scene.rng, sender, start, day, pace=line.pace, sharing=self._sharing, zone=self.zone,
             pick=line.place,
         ), 0  # fmt: skip
+        line.at = int(np.searchsorted(line.plan.ts, line.hold))
         if sender.staging and day:
             scene.log.add(
                 "group.joined", np.array([start]), line.account, group=scene.new_groups(1)
             )
         if sender.shape and line.sent >= _TRIED and line.answered < sender.shape * line.sent:
-            line.hold, line.sent, line.answered = start + DAY, 0, 0
+            line.sent = line.answered = 0
+            line.rest(start + DAY)
 
     def _targets(self, scene: Scene, line: Line, count: int) -> tuple[Ints, Ints]:
         """Take so many targets from the account's queue; it is filled with strangers."""
