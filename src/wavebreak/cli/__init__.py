@@ -6,12 +6,13 @@ import sys
 
 from rich.console import Console
 
-from wavebreak.cli import catalogs, deciding, defaulting, files, learning, showing, watching
+from wavebreak.cli import arena, catalogs, deciding, defaulting, files, learning, showing, watching
 from wavebreak.cli.apps import app
 from wavebreak.errors import WavebreakError
 
 __all__ = [
-    "app", "catalogs", "deciding", "defaulting", "files", "learning", "main", "showing", "watching",
+    "app", "arena", "catalogs", "deciding", "defaulting", "files", "learning", "main", "showing",
+    "watching",
 ]  # fmt: skip
 
 

@@ -69,6 +69,14 @@ class Line:
         self.at = max(self.at, int(np.searchsorted(self.plan.ts, until)))
         self.script = self.script.later(self.read, until)
 
+    def slow(self, rng: np.random.Generator, share: float) -> None:
+        """Go on at a share of the pace; what is planned for today is thinned out."""
+        self.pace *= share
+        kept = np.arange(len(self.plan)) < self.at
+        kept |= rng.random(len(kept)) < share
+        plan = self.plan
+        self.plan = Plan(plan.ts[kept], plan.characters[kept], plan.lead[kept])
+
     def take(self, before: int) -> Plan:
         """Take the planned messages before a time."""
         plan, first = self.plan, self.at

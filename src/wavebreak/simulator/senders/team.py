@@ -174,7 +174,7 @@ class Operator:
             hours = rng.uniform(*sender.pause_h) if sender.resume[1] else RETRY_H
             line.rest(answer.ts + int(hours * HOUR))
             if sender.resume[1]:
-                line.pace = max(0.01, line.pace * rng.uniform(*sender.resume))
+                line.slow(rng, max(0.01 / line.pace, rng.uniform(*sender.resume)))
 
     def _attempt(self, scene: Scene, line: Line, ts: int) -> None:
         """Go about a challenge: alone, or together with others, all at once."""
