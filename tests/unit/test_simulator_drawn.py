@@ -14,6 +14,7 @@ from wavebreak.simulator.coverage import Coverage
 from wavebreak.simulator.drawn import drawn_plan
 from wavebreak.simulator.drawn_laws import number
 from wavebreak.simulator.drawn_priors import PRIORS, Prior
+from wavebreak.simulator.envelope import envelope
 from wavebreak.simulator.groups import GroupHabits
 from wavebreak.simulator.life import Habits
 from wavebreak.simulator.manners import Mood, Pitch, Style
@@ -81,3 +82,18 @@ def test_a_hijacked_account_turned_at_some_time_and_was_honest_before() -> None:
     hijacked = {account for account, _, family, _ in world.labels if family == "hijack"}
     assert hijacked == set(world.turned)
     assert min(world.turned.values()) > world.about["start_ms"]
+
+
+def test_real_peoples_figures_lie_within_or_below_what_drawn_people_do() -> None:
+    figures = []
+    for seed in range(101, 107):
+        world = draw(seed, families=["typing"], coverage=Coverage())
+        people = {account for account, _, family, _ in world.labels if family == "person"}
+        figures.append(envelope(world.batches(), people))
+    lowest, highest = ({n: f(x[n] for x in figures) for n in figures[0]} for f in (min, max))
+    assert lowest["day"] < 60
+    assert highest["day"] > 37  # CollegeMsg, 99th percentile of an active day; Copenhagen 54
+    assert lowest["hour"] < 17 < highest["hour"]
+    assert lowest["new_peers"] < 12 < highest["new_peers"]
+    assert highest["burstiness"] > 0.33  # the traces: 0.33 to 0.50
+    assert lowest["reciprocity"] < 0.93 < highest["reciprocity"]

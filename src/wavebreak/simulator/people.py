@@ -43,6 +43,7 @@ class Society:
     far_weight: float = 0.4
     tie_spread: float = 1.4  # sigma of the log of a tie's strength
     known: float = 0.97  # ties where the one has the other in contacts
+    kept_ties: float = 1.0  # share of these ties on which anyone ever writes
     silent: float = 0.045  # ties where the one who is written to never answers
     messages: float = 12.5  # one-to-one messages sent a day, median over people
     messages_spread: float = 0.5  # sigma of its log over people
@@ -191,6 +192,8 @@ def _ties(
     low, high = np.minimum(one, other), np.maximum(one, other)
     _, first = np.unique(low * people + high, return_index=True)
     first = first[low[first] != high[first]]
+    if society.kept_ties < 1:
+        first = first[rng.random(len(first)) < society.kept_ties]
     low, high = low[first], high[first]
     strength = weight[first] * rng.lognormal(0.0, society.tie_spread, len(first))
     wanted = rng.lognormal(np.log(society.messages), society.messages_spread, people)
