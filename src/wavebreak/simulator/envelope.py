@@ -23,8 +23,8 @@ def envelope(
     `day`, `hour`: messages of an account on an active day or hour, 99th percentile; `new_peers`
     and `new_peers_most`: peers first written to on an active day, 99th percentile and most;
     `peers`: peers of an account, 99th percentile; `reciprocity`: share of pairs that wrote both
-    ways, of those among senders; `burstiness`: (sigma - mean) / (sigma + mean) of gaps, median over accounts with 20
-    messages (Goh and Barabasi, EPL 81, 2008). NaN where there is nothing.
+    ways, of those among senders; `burstiness`: (sigma - mean) / (sigma + mean) of gaps, median over
+    accounts with 20 messages (Goh and Barabasi, EPL 81, 2008). NaN where there is nothing.
     """
     ts, sender, peer = _messages(batches, accounts)
     if not len(ts):
