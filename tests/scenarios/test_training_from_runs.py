@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -16,9 +17,10 @@ from wavebreak import cli, model, pipeline, rules, simulator, training
 from wavebreak.edge import Edge
 from wavebreak.errors import FileError, TrainingError, UsageError
 from wavebreak.features.catalog import KINDS
-from wavebreak.training import gathering, leaks
+from wavebreak.training import confirming, gathering, leaks
 
 SMALL, POLICY = scoring_points.small(), rules.load()
+SEEN = simulator.simulate(people=120, days=0.2, campaigns=[("blast", 4)] * 3, seed=1_007)
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +137,49 @@ def test_a_feature_that_names_the_label_is_refused_by_the_command(
         writer.writerows(row | {"source": "rumour"} for row in rows)
     with pytest.raises(TrainingError, match="no rank"):
         training.collect([world], POLICY, SMALL, labels=labels)
+
+
+def labelled(out: Path, *, first: bool, label: str = "") -> Path:
+    """The world's log with a word of an analyst on every account, at its start or its end."""
+    simulator.write(SEEN, out, form="jsonl")
+    lines = (out / "events.jsonl").read_text().splitlines()
+    ts = json.loads(lines[0 if first else -1])["ts"]
+    said = [
+        json.dumps({"id": f"l{n}", "ts": ts, "type": "label.assigned", "account": account,
+                    "label": label or known, "source": "analyst"})
+        for n, (account, known, _, _) in enumerate(SEEN.labels)
+    ]  # fmt: skip
+    (out / "events.jsonl").write_text("\n".join([*said, *lines] if first else [*lines, *said]))
+    (out / "events.profile.json").unlink()
+    return out
+
+
+def test_a_log_that_was_labelled_before_anything_happened_is_refused(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(TrainingError, match="before they did anything"):
+        training.train([labelled(tmp_path, first=True)], tmp_path / "m", POLICY, SMALL)
+    assert not (tmp_path / "m").exists()
+
+
+def test_words_of_the_log_outrank_a_file_and_are_counted_against_it(
+    tmp_path: Path,
+) -> None:
+    run = labelled(tmp_path, first=False, label="benign")
+    found = training.collect([run], POLICY, SMALL).labels
+    abusive = sum(label == "abusive" for _, label, _, _ in SEEN.labels)
+    assert found.contradictions == {("analyst", "benign", "file"): abusive}
+    assert not any(truth.abusive for truth in found.truths.values())
+
+
+def test_a_decision_that_stood_is_a_label_and_a_fresh_one_is_not(decided: Path) -> None:
+    run = gathering.open_run(decided)
+    end = gathering.replay(run, POLICY).end
+    soon = type(SMALL.decisions)(confirmed_after="1s")
+    accounts = pq.read_table(decided / "accounts.parquet").to_pylist()
+    stood = {row["account"] for row in accounts if row["outcome"] in confirming.STOOD}
+    found = list(confirming.confirmed(run, end, soon))
+    assert 0 < len(found) <= len(stood)
+    assert {claim.account for claim in found} <= stood
+    assert {(claim.label, claim.source) for claim in found} == {("abusive", "decision")}
+    assert list(confirming.confirmed(run, end, SMALL.decisions)) == []
