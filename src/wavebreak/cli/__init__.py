@@ -6,13 +6,15 @@ import sys
 
 from rich.console import Console
 
-from wavebreak.cli import arena, catalogs, deciding, defaulting, files, learning, showing, watching
+from wavebreak.cli import (
+    arena, benches, catalogs, deciding, defaulting, files, learning, showing, watching,
+)  # fmt: skip
 from wavebreak.cli.apps import app
 from wavebreak.errors import WavebreakError
 
 __all__ = [
-    "app", "arena", "catalogs", "deciding", "defaulting", "files", "learning", "main", "showing",
-    "watching",
+    "app", "arena", "benches", "catalogs", "deciding", "defaulting", "files", "learning", "main",
+    "showing", "watching",
 ]  # fmt: skip
 
 
