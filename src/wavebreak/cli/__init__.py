@@ -7,7 +7,15 @@ import sys
 from rich.console import Console
 
 from wavebreak.cli import (
-    arena, benches, catalogs, deciding, defaulting, files, learning, showing, watching,
+    arena,
+    benches,
+    catalogs,
+    deciding,
+    defaulting,
+    files,
+    learning,
+    showing,
+    watching,
 )  # fmt: skip
 from wavebreak.cli.apps import app
 from wavebreak.errors import WavebreakError
