@@ -15,12 +15,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from . import files, hostility, kernel, machine, memory, pauses, scale, shards
+from . import files, hostility, kernel, machine, memory, model, pauses, scale, shards
 from .figures import Figure, keep, show
 
 ROOT = Path(__file__).resolve().parents[2]
 BENCHES: dict[str, tuple[str, Callable[[bool], list[Figure]]]] = {
     "kernel": ("Kernel, one process, one worker, Zipf, and peers beside it", kernel.bench),
+    "model": ("The model: margins, scores and reasons, and LightGBM beside them", model.bench),
     "run": ("wavebreak run: files in, decisions on disk", files.bench),
     "shards": ("Shards: the kernel on one worker and on two", shards.bench),
     "memory": ("Memory", memory.bench),

@@ -14,15 +14,16 @@ from wavebreak.cli import (
     defaulting,
     files,
     learning,
+    models,
     showing,
     watching,
-)  # fmt: skip
+)
 from wavebreak.cli.apps import app
 from wavebreak.errors import WavebreakError
 
 __all__ = [
     "app", "arena", "benches", "catalogs", "deciding", "defaulting", "files", "learning", "main",
-    "showing", "watching",
+    "models", "showing", "watching",
 ]  # fmt: skip
 
 

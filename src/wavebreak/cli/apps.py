@@ -38,6 +38,8 @@ features = typer.Typer(help="List and explain what rules may read.", no_args_is_
 app.add_typer(imports, name="import")
 app.add_typer(rules, name="rules")
 app.add_typer(features, name="features")
+models = typer.Typer(help="Show what a model is and where it acts.", no_args_is_help=True)
+app.add_typer(models, name="model")
 
 
 def _version(asked: bool) -> None:

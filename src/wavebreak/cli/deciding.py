@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import typer
 
-from wavebreak import evaluation, explain, pipeline, rules, simulator
+from wavebreak import evaluation, explain, model, pipeline, rules, simulator
 from wavebreak.cli.apps import app
 from wavebreak.cli.showing import bar, nexts, out, pace, summary
 from wavebreak.edge import Edge, load_key
@@ -22,6 +22,11 @@ PolicyDir = Annotated[
 ]
 
 
+ModelDir = Annotated[
+    str | None,
+    typer.Option("--model", metavar="DIR|none", help="Model to ask, or none (default: the shipped "
+                                                     "one, where there is one)."),
+]  # fmt: skip
 Events = Annotated[
     str,
     typer.Argument(help="Events: .jsonl .json .parquet .arrow (also .gz .zst), a directory "
@@ -62,13 +67,14 @@ def run(
     events: Events, out_path: Out, policy: PolicyDir = None, enforce: Enforce = False,
     shards: Shards = 1, batch: Batch = 50_000, labels: Labels = None, profile: ProfileFile = None,
     key: Key = None, ip_database: IpDatabase = None, lateness: Lateness = 60,
-    resume: Resume = None, snapshot: Snapshot = None,
+    resume: Resume = None, snapshot: Snapshot = None, model_dir: ModelDir = None,
 ) -> None:  # fmt: skip
     """Decide on a file of events: writes decisions, accounts, refusals and a summary."""
     told = _run(
         "run", Path(events) if events != "-" else events, out_path, policy=rules.load(policy),
         edge=Edge(load_key(key), ip_database), profile_path=profile, enforce=enforce,
         workers=shards, batch=batch, lateness_s=lateness, resume=resume, keep=snapshot,
+        model=model.chosen(model_dir),
     )  # fmt: skip
     summary(told, out_path)
     if labels:
@@ -146,7 +152,7 @@ def demo(
     out.print(f"[bold]1. A simulated day[/]: {events:,} events of {len(world.labels):,} accounts")
     told = _run(
         "run", world_dir, run_dir, policy=rules.load(), edge=Edge(b"wavebreak demo, no secret"),
-        enforce=True,
+        enforce=True, model=model.chosen(None),
     )  # fmt: skip
     out.print("\n[bold]2. Decisions[/]")
     summary(told, run_dir)

@@ -3,10 +3,23 @@
 from wavebreak.model.calibration import Steps, fixed
 from wavebreak.model.cascade import rejection_trace
 from wavebreak.model.declared import NEVER_INPUTS, Model, from_booster
-from wavebreak.model.keeping import load, save
+from wavebreak.model.keeping import chosen, load, save
 from wavebreak.model.walking import ONE, REJECTED
+from wavebreak.model.words import in_words, named, speaks
 
 __all__ = [
-    "NEVER_INPUTS", "ONE", "REJECTED", "Model", "Steps", "fixed", "from_booster", "load",
-    "rejection_trace", "save",
+    "NEVER_INPUTS",
+    "ONE",
+    "REJECTED",
+    "Model",
+    "Steps",
+    "chosen",
+    "fixed",
+    "from_booster",
+    "in_words",
+    "load",
+    "named",
+    "rejection_trace",
+    "save",
+    "speaks",
 ]  # fmt: skip

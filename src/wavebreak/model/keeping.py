@@ -15,6 +15,10 @@ from wavebreak.model.declared import Model
 
 TREES, TOLD = "booster.txt", "model.json"
 LAYOUT = 1
+SHIPPED = Path(__file__).resolve().parent.parent / "policy" / "model"
+"""Where the default model is, if this copy of Wavebreak has one."""
+NONE = "none"
+"""The name by which a run is told to ask no model."""
 
 
 def save(model: Model, directory: Path) -> None:
@@ -47,6 +51,16 @@ def load(directory: Path) -> Model:
     if own != sealed["version"] or told != sealed["sums"].get("model"):
         raise _damaged(directory / TOLD)
     return model
+
+
+def chosen(given: str | None) -> Model | None:
+    """Read the model in the directory `given`; "none": no model; None: the shipped one, if any.
+
+    Raises `ModelError` as `load` does.
+    """
+    if given == NONE or (given is None and not SHIPPED.is_dir()):
+        return None
+    return load(SHIPPED if given is None else Path(given))
 
 
 def _sum(text: str) -> str:

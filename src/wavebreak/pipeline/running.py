@@ -24,6 +24,7 @@ from wavebreak.errors import UsageError
 from wavebreak.events import Refusal
 from wavebreak.features.facts import Segment
 from wavebreak.formats import events_file, read
+from wavebreak.model import Model
 from wavebreak.pipeline import accounts, snapshot
 from wavebreak.pipeline.engine import Engine
 from wavebreak.profile import Profile
@@ -88,17 +89,19 @@ def profile_of(source: Path | str, given: Path | None, edge: Edge) -> tuple[Prof
 def run(
     source: Path | str, out: Path, policy: Policy, edge: Edge, *, profile_path: Path | None = None,
     enforce: bool = False, workers: int = 1, batch: int = 50_000, lateness_s: int = 60,
-    resume: Path | None = None, keep: Path | None = None,
+    resume: Path | None = None, keep: Path | None = None, model: Model | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> dict[str, Any]:  # fmt: skip
     """Decide on a file of events; writes decisions, accounts, refusals and a summary into `out`.
 
     `resume` begins with the state of a snapshot; `keep` writes one at the end and leaves the last
-    epoch open for what follows. Returns the summary.
+    epoch open for what follows. `model` is asked at scoring points. Returns the summary.
     """
     out.mkdir(parents=True, exist_ok=True)
     stream, origin = profile_of(source, profile_path, edge)
-    engine = Engine(policy, stream, enforce=enforce, workers=workers, lateness_s=lateness_s)
+    engine = Engine(
+        policy, stream, enforce=enforce, workers=workers, lateness_s=lateness_s, model=model
+    )
     if resume:
         snapshot.restore(engine, resume)
     tally, start = _Tally(), time.perf_counter()
@@ -219,7 +222,7 @@ def _summary(engine: Engine, tally: _Tally, seconds: float, count: int) -> dict[
         "versions": {
             "wavebreak": __version__,
             "policy": policy.version,
-            "model": None,
+            "model": engine.model.version if engine.model else None,
             "features": engine.version,
             "python": platform.python_version(),
         },
