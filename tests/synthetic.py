@@ -46,3 +46,7 @@ class Synthetic:
     def keepalive(self) -> Any:
         """What owns it."""
         return _callback()
+
+    def reasons(self, values: Any) -> Mapping[str, float]:
+        """What it likes least."""
+        return {NAMES[FIRST]: float(13_000 * values[FIRST] / 65_536)}

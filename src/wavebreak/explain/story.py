@@ -10,6 +10,7 @@ import numpy as np
 from wavebreak.explain.gathering import ACTIONS, Explanation
 from wavebreak.explain.timeline import Timeline, Times
 from wavebreak.features.catalog import FEATURES
+from wavebreak.model import speaks
 from wavebreak.pages import Table, count_of, moment, number, span, stamp
 
 _FEATURES = {feature.name: feature for feature in FEATURES}
@@ -293,18 +294,26 @@ def reasons_table(explanation: Explanation, decision: dict[str, Any]) -> Table:
             (
                 name,
                 value_in_words(name, reason.get("value")),
-                number(reason.get("contribution"), 2),
+                _weight(reason.get("contribution")),
                 meaning,
             )
         )
     at = moment(int(decision["ts"]), since=explanation.start_ms)
+    what = "What fired" if decision.get("rules") else "What the model saw"
     return Table(
-        f"What fired: {decision['outcome']}, {at}",
-        ("feature", "value", "weight", "meaning"),
+        f"{what}: {decision['outcome']}, {at}",
+        ("feature", "value", "model", "meaning"),
         rows,
         f"Triggered by event {decision.get('trigger') or 'unknown'}; decision {decision['id']}.",
-        frozenset({0, 3}),
+        frozenset({0, 2, 3}),
     )
+
+
+def _weight(contribution: float | None) -> str:
+    """Say what a model made of a value, in log-odds; nothing where only a rule read it."""
+    if contribution is None:
+        return ""
+    return f"{speaks(contribution)} ({contribution:+.2f})"
 
 
 def rules_table(explanation: Explanation) -> Table:

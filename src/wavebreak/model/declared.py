@@ -111,8 +111,8 @@ class Model:
 
     @property
     def keepalive(self) -> Any:
-        """What must live as long as the addresses are used."""
-        return self, self._numbers, walking.scorer()
+        """What must live as long as the addresses are used, and what reasons are made from."""
+        return self, self._numbers, walking.scorer(), self._paths
 
     def margins(self, values: Any) -> npt.NDArray[np.float64]:
         """Margins (raw log-odds), exactly LightGBM's; float64[n] of float64[n, catalog]."""
@@ -130,7 +130,7 @@ class Model:
         """What each feature contributed to the margin of one row (TreeSHAP): float64[catalog]."""
         return contributions(self._paths, values, len(self.forest.names))
 
-    def reasons(self, values: Any, most: int = REASONS) -> dict[str, float]:
+    def reasons(self, values: Any, most: int = REASONS) -> Mapping[str, float]:
         """The features that contributed most to a row's margin, either way, largest first.
 
         In log-odds, above 0 for abuse; to four places, and what is 0 there is left out.

@@ -18,6 +18,7 @@ from wavebreak.features.coverage import covered, mask
 from wavebreak.features.facts import Fanout, Segment
 from wavebreak.features.kernel import NO_CHANGE
 from wavebreak.pipeline.judging import Model, judgement
+from wavebreak.pipeline.reasoning import asks_for_reasons, reasoned
 from wavebreak.profile import Profile
 from wavebreak.rules import Policy, compile_rules
 
@@ -94,7 +95,10 @@ class Engine:
             if hit["outcome"] != NO_CHANGE:
                 account = self.fanout.accounts.texts([int(hit["account"])])[0].as_py()
                 trigger = self._trigger(int(hit["position"]))
-                yield written(hit, self.program, account, trigger, self.version, self._model)
+                made = written(hit, self.program, account, trigger, self.version, self._model)
+                if self.model is not None and asks_for_reasons(made):
+                    made = reasoned(made, self.model.reasons(hit["values"]), hit["values"])
+                yield made
 
     def _count(self, hits: int) -> None:
         for k in range(len(self.fired)):

@@ -62,7 +62,8 @@ class Model(Protocol):
     """What a trained model gives: the address of its C function, its numbers, how it is read.
 
     `address` is of `int64 score(int64 model, int64 values)`, which gives a margin (log-odds) in
-    1/65,536; `thresholds` are the margins at or above which an outcome follows.
+    1/65,536; `thresholds` are the margins at or above which an outcome follows. `keepalive` owns
+    the addresses. `reasons` are the largest contributions to the margin of float64[catalog].
     """
 
     @property
@@ -75,6 +76,9 @@ class Model(Protocol):
     def thresholds(self) -> Mapping[str, int]: ...  # noqa: D102
     @property
     def version(self) -> str: ...  # noqa: D102
+    @property
+    def keepalive(self) -> Any: ...  # noqa: D102
+    def reasons(self, values: Any) -> Mapping[str, float]: ...  # noqa: D102
 
 
 def judgement(program: Program, model: Model | None = None) -> Judgement:
@@ -101,7 +105,7 @@ def judgement(program: Program, model: Model | None = None) -> Judgement:
         enforced=program.enforced,
         grace_s=seconds(standing.grace),
         benign_grace_s=seconds(standing.benign_grace),
-        keepalive=(program, guard, decide, weigh, refuse, model),
+        keepalive=(program, guard, decide, weigh, refuse, model and model.keepalive),
     )
     return told if model is None else _scored(told, model)
 

@@ -23,6 +23,7 @@ from wavebreak.edge import Edge
 from wavebreak.errors import UsageError
 from wavebreak.events import Refusal
 from wavebreak.features.facts import Segment
+from wavebreak.features.state import OUTCOMES
 from wavebreak.formats import events_file, read
 from wavebreak.model import Model
 from wavebreak.pipeline import accounts, snapshot
@@ -227,6 +228,7 @@ def _summary(engine: Engine, tally: _Tally, seconds: float, count: int) -> dict[
             "python": platform.python_version(),
         },
         "mode": "enforce" if engine.enforce else "shadow",
+        "score": _asked(engine),
         "refused_by_cause": dict(sorted(tally.causes.items())),
         "rules_not_covered": list(engine.program.not_covered),
         "features_not_covered": [f for f in policy.features if f not in engine.covered],
@@ -238,3 +240,14 @@ def _summary(engine: Engine, tally: _Tally, seconds: float, count: int) -> dict[
             for rule in policy.rules
         },
     }  # fmt: skip
+
+
+def _asked(engine: Engine) -> dict[str, Any] | None:
+    """How often the score newly asked for each outcome, and whether it may decide."""
+    if engine.model is None:
+        return None
+    asked = zip(OUTCOMES, engine.asked.tolist(), strict=True)
+    return {
+        "mode": engine.policy.score.mode,
+        "asked": {outcome: count for outcome, count in asked if outcome != "allow" and count},
+    }
