@@ -100,9 +100,8 @@ def run(
     """
     out.mkdir(parents=True, exist_ok=True)
     stream, origin = profile_of(source, profile_path, edge)
-    engine = Engine(
-        policy, stream, enforce=enforce, workers=workers, lateness_s=lateness_s, model=model
-    )
+    engine = Engine(policy, stream, enforce=enforce, workers=workers, lateness_s=lateness_s,
+                    model=model)  # fmt: skip
     if resume:
         snapshot.restore(engine, resume)
     tally, start = _Tally(), time.perf_counter()
@@ -125,8 +124,8 @@ def run(
         "source": _source(source),
         "profile": origin,
     }
-    text = json.dumps(summary, indent=1, ensure_ascii=False)
-    (out / "summary.json").write_text(text + "\n", encoding="utf-8")
+    text = json.dumps(summary, indent=1, ensure_ascii=False) + "\n"
+    (out / "summary.json").write_text(text, encoding="utf-8")
     return summary
 
 
