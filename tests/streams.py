@@ -162,6 +162,28 @@ def _burst(step: Step) -> Iterator[Row]:
         yield row
 
 
+def crowded(rng: random.Random, sends: int = 240) -> list[Row]:
+    """A young crowd on few networks, blocks and devices that writes to few people, for days."""
+    found: list[Row] = []
+    now = START
+    for n in range(30):
+        fields: Row = {e: f"{e}{rng.randrange(3)}" for e in ("network", "block", "device")}
+        found.append({"ts": now, "account": f"y{n}", "type": TYPES.index("account.registered")}
+                     | fields)  # fmt: skip
+        now += rng.choice((SECOND, MINUTE, HOUR))
+    for _ in range(sends):
+        now += rng.choice((SECOND, MINUTE, 10 * MINUTE, HOUR, 3 * HOUR))
+        who, whom = f"y{rng.randrange(30)}", rng.choice((f"y{rng.randrange(30)}", "p", "q", "r"))
+        kind, fields = "message.sent", {"in_contacts": rng.random() < 0.2}
+        if rng.random() < 0.3:
+            who, whom = whom, who
+        if rng.random() < 0.05:
+            kind, fields = "session.started", {"network": f"network{rng.randrange(3)}"}
+        peer = {} if kind == "session.started" else {"peer": whom}
+        found.append({"ts": now, "account": who, "type": TYPES.index(kind)} | peer | fields)
+    return [{"id": f"c{i}"} | row for i, row in enumerate(found)]
+
+
 def log(events: Iterable[Row]) -> pa.RecordBatch:
     """A batch of the log."""
     return pa.RecordBatch.from_pylist(list(events), schema=LOG_SCHEMA)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streams import DAY, HOUR, STEP, Both, Row, Steps, log, rows, some_steps
+from streams import DAY, HOUR, STEP, Both, Row, Steps, crowded, log, rows, some_steps
 from wavebreak.events import TYPES
 
 BUCKET = 40_320_000
@@ -61,6 +61,42 @@ def test_kernel_and_oracle_agree_on_small_streams_whatever_is_in_them(
 @pytest.mark.parametrize("seed", range(16))
 def test_kernel_and_oracle_agree_on_long_streams(seed: int) -> None:
     agree_at_cuts(some_steps(random.Random(seed), 100), 3)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_kernel_and_oracle_agree_on_young_crowds(seed: int) -> None:
+    events, both = crowded(random.Random(seed)), Both(accounts=128)
+    for part in range(5):
+        both.take(log(events[len(events) * part // 5 : len(events) * (part + 1) // 5]))
+        assert both.differences() == []
+
+
+def test_many_young_strangers_who_write_to_one_are_seen_from_the_third_on() -> None:
+    events = [event("account.registered", i, WEEK_100, f"y{i}") for i in range(5)]
+    events += [
+        event("message.sent", 10 + i, WEEK_100 + (i + 1) * 60_000, f"y{i}", peer="v")
+        for i in range(5)
+    ]
+    shares = [values_after(events, f"y{i}")["courted_share_32"] for i in range(5)]
+    assert shares == [0, 0, 0, 1, 1]
+
+
+def test_what_young_accounts_do_on_a_device_is_summed_over_them() -> None:
+    events = [
+        event("account.registered", i, WEEK_100, f"y{i}", device="d", network=f"n{i}")
+        for i in range(4)
+    ]
+    events += [
+        event("message.sent", 10 + i, WEEK_100 + 60_000, f"y{i % 4}", peer=f"p{i}")
+        for i in range(12)
+    ]
+    events += [event("message.sent", 30, WEEK_100 + 60_001, "p0", peer="y0")]
+    events += [event("message.sent", 31, WEEK_100 + 120_000, "y3", peer="p3")]
+    values = values_after(events, "y3")
+    assert 11.9 < values["device_cold"] <= 12
+    assert 3.9 < values["device_young"] <= 4
+    assert 2.99 / 16 < values["device_answered"] <= 3 / 15.99
+    assert 2.9 < values["network_cold"] <= 3
 
 
 def test_the_hours_of_the_first_week_of_1970_are_halved_like_any_other() -> None:

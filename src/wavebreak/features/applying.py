@@ -69,9 +69,9 @@ def _send(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int, barred: bool
     opens, stranger = sent(w, sh, row, ev, local, now)
     if stranger:
         if row.worst < RESTRICT:
-            row.to_strangers += 1
+            row.to_strangers = min(np.int64(row.to_strangers) + 1, 65535)
         if not barred:
-            row.unwanted += 1
+            row.unwanted = min(np.int64(row.unwanted) + 1, 65535)
     if opens and row.rare > 0:
         lurked(rare_of(sh, row), now)
 

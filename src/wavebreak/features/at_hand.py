@@ -128,7 +128,17 @@ def hunted_share_32(row: Any) -> float:
 
 @compiled()
 def young_peer_share_32(row: Any) -> float:
-    return bits_set(row.young_bits, row.young_n)
+    return bits_set(row.young_bits, min(int64(row.started) + int64(row.inbound), 32))
+
+
+@compiled()
+def kin_share_32(row: Any) -> float:
+    return bits_set(row.kin_bits, min(int64(row.started) + int64(row.inbound), 32))
+
+
+@compiled()
+def courted_share_32(row: Any) -> float:
+    return bits_set(row.courted_bits, min(int64(row.started), 32))
 
 
 @compiled()

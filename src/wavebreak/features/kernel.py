@@ -37,11 +37,11 @@ from wavebreak.features.memory import (
     touched_of,
     values_of,
 )
+from wavebreak.features.others import is_young
 from wavebreak.features.pairs import FULL, home
 from wavebreak.features.points import (
     before,
     is_point,
-    is_young,
     margin_of,
     note_point,
     score,
@@ -69,8 +69,9 @@ from wavebreak.features.state import (
 )
 from wavebreak.features.writing import hopped, tick
 
-DELTAS_A_FACT = 32
-"""Most contributions that one fact can make (a label makes 4 + 4 + 4, a decision as many)."""
+DELTAS_A_FACT = 40
+"""Most contributions that one fact can make (a label makes 4 + 4 + 4, a decision as many and two, a
+registration 12, a first contact 7)."""
 NO_CHANGE = 255
 AHEAD = 6
 ROW_BYTES, RARE_BYTES = ROW.itemsize, RARE.itemsize

@@ -9,6 +9,7 @@ import numpy as np
 from wavebreak.features.credibility import CROWD, related, weight
 from wavebreak.features.jit import compiled, int64
 from wavebreak.features.memory import emit, pairs_of, people_of, rares_of
+from wavebreak.features.others import around, birth, everywhere, settled
 from wavebreak.features.pairs import first_of, flags_of, last_of, packed, touched_of
 from wavebreak.features.rings import bump, hop, small_bump, total
 from wavebreak.features.state import (
@@ -26,6 +27,7 @@ from wavebreak.features.state import (
     COUNTRY_MISMATCH,
     DOUBTED,
     HUNTED,
+    JOINED,
     LABEL_ABUSIVE,
     LABEL_BENIGN,
     LINKED,
@@ -37,7 +39,7 @@ from wavebreak.features.state import (
     TRUSTED,
     WROTE,
 )
-from wavebreak.features.writing import birth, everywhere, hopped, pair
+from wavebreak.features.writing import hopped, pair
 
 ANSWER_S = 86_400
 LURK_LEAST_S, LURK_MOST_S = 3_600, 604_800
@@ -95,12 +97,13 @@ def registered(w: Any, row: Any, ev: Any, now: int) -> None:
     row.device = ev.device if ev.device > 0 else row.device
     row.client = ev.client if ev.client > 0 else row.client
     everywhere(w, row, ARRIVALS, 1)
+    around(w, row, JOINED)
 
 
 @compiled()
 def session(w: Any, sh: Any, row: Any, ev: Any, now: int) -> None:
     """A connection: moves to another network or device, companions."""
-    moved = False
+    moved, was = False, (np.int64(row.network) << 32) | np.int64(row.device)
     if ev.network > 0 and ev.network != row.network:
         if row.network > 0:
             moved = True
@@ -122,6 +125,8 @@ def session(w: Any, sh: Any, row: Any, ev: Any, now: int) -> None:
         row.device = ev.device
     if ev.client > 0:
         row.client = ev.client
+    if was != (np.int64(row.network) << 32) | np.int64(row.device):
+        settled(w, row, ev.account)
     if moved and row.rare > 0:
         r = rare_of(sh, row)
         if r.answered > 0 and now - (np.int64(r.answered) - 1) <= ANSWER_S:
@@ -261,3 +266,4 @@ def register(w: Any, row: Any, ev: Any, now: int) -> None:
     """Registration and its announcement to others."""
     registered(w, row, ev, now)
     birth(w, ev.account, now)
+    settled(w, row, ev.account)

@@ -135,4 +135,15 @@ MESSAGING: tuple[F, ...] = (
       "Share of the last 32 new chats, either way, whose peer had registered within 7 days "
       "(as of the last epoch).", ("account.registered",), "a class that joins together",
       "aged accounts"),
+    F("kin_share_32", "share", "rings", "last 32 new chats",
+      "Share of the last 32 new chats, either way, whose peer had registered within 7 days and "
+      "stood on the account's own network, number block or device (as of the last epoch; told by "
+      "nearly the low sixteen bits of each).", ("account.registered",),
+      "a class, a family or an office that joins together", "rings without anything shared"),
+    F("courted_share_32", "share", "rings", "last 32 first contacts",
+      "Share of the last 32 first contacts to whom, that day (UTC) and the day before, accounts "
+      "within 7 days of their registration had made three or more first contacts as strangers (as "
+      "of the last epoch): many write to one, or share a list.",
+      ("account.registered", "message.sent"),
+      "people who write to someone much sought, friends of a flood's victim", "lists used once"),
 )  # fmt: skip

@@ -35,7 +35,6 @@ from wavebreak.features.scored import (
     kept,
 )
 from wavebreak.features.state import LINKED
-from wavebreak.features.writing import YOUNG_S
 
 
 def _steps(most: int) -> Any:
@@ -89,13 +88,6 @@ def is_point(sh: Any, row: Any, ev: Any, role: int, kind: int, was: int) -> bool
     if kind == MEMBER_ADDED:
         return stepped(total(rares_of(sh)[int64(row.rare) - 1].added_1d))
     return False
-
-
-@compiled(inline="always")
-def is_young(row: Any) -> bool:
-    """Whether the account registered within a week of its clock, as far as is known."""
-    born = int64(row.registered)
-    return bool(born > 0 and int64(row.clock) - (born - 1) <= YOUNG_S)
 
 
 @compiled()

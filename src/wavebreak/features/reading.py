@@ -25,9 +25,11 @@ At = _enumeration("At", INDEX)
 
 REPUTATION_HALF_LIFE = 43_200
 ARRIVALS_HALF_LIFE = 1_440
-"""In epochs of 60 s: 30 days and 1 day."""
+WEEK_HALF_LIFE = 10_080
+"""In epochs of 60 s: 30 days, 1 day and 7 days."""
 ONE = 65_536
 PRIOR_BAD, PRIOR_ALL = 0.4, 20.0
+PRIOR_ANSWERED, PRIOR_OPENED = 2.0, 4.0
 SIZE = len(INDEX)
 
 
@@ -55,6 +57,8 @@ def _volume(row: Any, out: Any) -> None:
     out[At.reciprocity] = hand.reciprocity(row)
     out[At.hunted_share_32] = hand.hunted_share_32(row)
     out[At.young_peer_share_32] = hand.young_peer_share_32(row)
+    out[At.kin_share_32] = hand.kin_share_32(row)
+    out[At.courted_share_32] = hand.courted_share_32(row)
     out[At.growth_7d] = hand.growth_7d(row)
 
 
@@ -139,6 +143,31 @@ def _arrivals(entities: Any, entity: int, epoch: int) -> float:
 
 
 @compiled()
+def _cluster(entities: Any, entity: int, epoch: int, out: Any, at: int) -> None:
+    """What young accounts do on an entity: how many, to strangers in a day, share answered."""
+    for j in range(3):
+        out[at + j] = NAN if entity == 0 else 0.0
+    if entity == 0:
+        return
+    opened, answered = 0.0, 0.0
+    if entity <= entities.size:
+        e = entities[entity - 1]
+        age = epoch - e.stirred
+        out[at] = decayed(e.joined, age, WEEK_HALF_LIFE) / ONE
+        out[at + 1] = decayed(e.cold, age, ARRIVALS_HALF_LIFE) / ONE
+        opened = decayed(e.opened, age, WEEK_HALF_LIFE) / ONE
+        answered = decayed(e.answered, age, WEEK_HALF_LIFE) / ONE
+    out[at + 2] = min((answered + PRIOR_ANSWERED) / (opened + PRIOR_OPENED), 1.0)
+
+
+@compiled()
+def _clusters(entities: Any, row: Any, epoch: int, out: Any) -> None:
+    _cluster(entities, row.network, epoch, out, At.network_young)
+    _cluster(entities, row.block, epoch, out, At.block_young)
+    _cluster(entities, row.device, epoch, out, At.device_young)
+
+
+@compiled()
 def _identity(w: Any, row: Any, out: Any) -> None:
     entities, epoch = entities_of(w), w.epoch
     out[At.age_s] = hand.age_s(row)
@@ -156,6 +185,7 @@ def _identity(w: Any, row: Any, out: Any) -> None:
     out[At.network_arrivals] = _arrivals(entities, row.network, epoch)
     out[At.block_arrivals] = _arrivals(entities, row.block, epoch)
     out[At.device_arrivals] = _arrivals(entities, row.device, epoch)
+    _clusters(entities, row, epoch, out)
     out[At.device_age_s] = hand.device_age_s(row)
     out[At.linked_age_s] = hand.linked_age_s(row)
     out[At.first_contacts_on_device] = hand.first_contacts_on_device(row)

@@ -11,15 +11,27 @@ from typing import Any
 import numpy as np
 
 from wavebreak.features.jit import compiled
-from wavebreak.features.reading import ARRIVALS_HALF_LIFE, ONE, REPUTATION_HALF_LIFE
+from wavebreak.features.others import EPOCHS_A_DAY
+from wavebreak.features.reading import (
+    ARRIVALS_HALF_LIFE,
+    ONE,
+    REPUTATION_HALF_LIFE,
+    WEEK_HALF_LIFE,
+)
 from wavebreak.features.rings import decayed
 from wavebreak.features.state import (
+    ANSWERED,
     ARRIVALS,
     BAD,
     BORN,
+    COLD,
+    COURTED,
     DOUBTED,
     GOOD,
     HUNTED,
+    JOINED,
+    ON_NETWORK,
+    OPENED,
     STANDING,
     TRUSTED,
     UNTIL,
@@ -27,7 +39,41 @@ from wavebreak.features.state import (
 
 
 @compiled()
+def _cluster(e: Any, table: int, amount: int, epoch: int) -> None:
+    """What young accounts do on an entity; it moves no reputation, so nobody is looked at again."""
+    age = epoch - e.stirred
+    if age > 0:
+        e.joined = decayed(e.joined, age, WEEK_HALF_LIFE)
+        e.cold = decayed(e.cold, age, ARRIVALS_HALF_LIFE)
+        e.opened = decayed(e.opened, age, WEEK_HALF_LIFE)
+        e.answered = decayed(e.answered, age, WEEK_HALF_LIFE)
+        e.stirred = epoch
+    if table == JOINED:
+        e.joined += amount * ONE
+    elif table == COLD:
+        e.cold += amount * ONE
+    elif table == OPENED:
+        e.opened += amount * ONE
+    elif table == ANSWERED:
+        e.answered += amount * ONE
+
+
+@compiled()
+def _courted(p: Any, amount: int, epoch: int) -> None:
+    """Young strangers who wrote to an account, on the newest day and the one before."""
+    day = epoch // EPOCHS_A_DAY + 1
+    if day != p.courted_day:
+        p.courted_before = p.courted if day == np.int64(p.courted_day) + 1 else 0
+        p.courted = 0
+        p.courted_day = day
+    p.courted = min(np.int64(p.courted) + amount, 255)
+
+
+@compiled()
 def _entity(e: Any, table: int, amount: int, epoch: int) -> None:
+    if table > ARRIVALS:
+        _cluster(e, table, amount, epoch)
+        return
     age = epoch - e.epoch
     if age > 0:
         e.good = decayed(e.good, age, REPUTATION_HALF_LIFE)
@@ -46,12 +92,12 @@ def _entity(e: Any, table: int, amount: int, epoch: int) -> None:
 def merge(deltas: Any, n: int, entities: Any, people: Any, epoch: int) -> None:
     """Add the contributions of a closed epoch to what accounts share.
 
-    Sums do not depend on their order; BORN, STANDING and UNTIL have one writer each, whose order
-    is kept.
+    Sums do not depend on their order; BORN, STANDING, UNTIL and places have one writer each, whose
+    order is kept.
     """
     for i in range(n):
         table, key, amount = deltas[i].table, deltas[i].key, np.int64(deltas[i].amount)
-        if table <= ARRIVALS:
+        if table <= ANSWERED:
             _entity(entities[key], table, amount, epoch)
         elif table == TRUSTED:
             people[key].trusted = min(np.int64(people[key].trusted) + amount, 65535)
@@ -59,6 +105,10 @@ def merge(deltas: Any, n: int, entities: Any, people: Any, epoch: int) -> None:
             people[key].doubted = min(np.int64(people[key].doubted) + amount, 65535)
         elif table == HUNTED:
             people[key].hunted = min(np.int64(people[key].hunted) + amount, 255)
+        elif table == COURTED:
+            _courted(people[key], amount, epoch)
+        elif table >= ON_NETWORK:
+            people[key].places[table - ON_NETWORK] = amount
         elif table == BORN:
             people[key].born = amount & 0xFFFFFFFF
         elif table == STANDING:

@@ -23,6 +23,23 @@ def _bad(entity: str, sources: tuple[str, ...], innocent: str) -> F:
     )  # fmt: skip
 
 
+def _cluster(entity: str, sources: tuple[str, ...], innocent: str) -> tuple[F, ...]:
+    both = ("account.registered", "message.sent", *sources)
+    blind = f"a fresh {entity} for every account, aged accounts"
+    return (
+        F(f"{entity}_young", "accounts", "clusters", "half-life 7 d",
+          f"Registrations on this {entity}, as of the last epoch, decayed.", sources, innocent,
+          blind),
+        F(f"{entity}_cold", "accounts", "clusters", "half-life 1 d",
+          f"First contacts to strangers that accounts made on this {entity} within 7 days of their "
+          "registration, all together, as of the last epoch, decayed.", both, innocent, blind),
+        F(f"{entity}_answered", "share", "clusters", "half-life 7 d",
+          "Of all first contacts made like that, to strangers or not, the share answered while "
+          "the account was still as young, drawn to a half by a prior of four, at most 1: "
+          "(answered + 2) / (opened + 4).", both, innocent, f"{blind}; rings that answer"),
+    )  # fmt: skip
+
+
 def _arrivals(entity: str, sources: tuple[str, ...], innocent: str) -> F:
     return F(
         f"{entity}_arrivals", "accounts", "reputation", "half-life 1 d",
@@ -63,6 +80,9 @@ STANDING: tuple[F, ...] = (
     _arrivals("network", ("session.started.ip|account.registered.ip",), _NAT),
     _arrivals("block", ("account.registered.phone",), "a carrier's campaign"),
     _arrivals("device", ("session.started.device|account.registered.device",), "shared phones"),
+    *_cluster("network", ("session.started.ip|account.registered.ip",), _NAT),
+    *_cluster("block", ("account.registered.phone",), "a carrier's campaign"),
+    *_cluster("device", ("session.started.device|account.registered.device",), "shared phones"),
     F("device_age_s", "seconds", "changes", "all",
       "Time since the account moved to another device; missing if it never did.",
       ("session.started.device",), "a new phone", "sessions on the old device"),
@@ -80,8 +100,8 @@ STANDING: tuple[F, ...] = (
       ("session.started.linked",), "people who buy a laptop", "none linked"),
     F("first_contacts_on_device", "accounts", "changes", "since the last device change or link",
       "First contacts since the last move to another device, or companion link, whichever is "
-      "later (at most 65,535); missing if there was neither.", ("session.started",),
-      "a new phone and a new job", "slow takeovers"),
+      "later (at most 255); missing if there was neither.", ("session.started",),
+      "a new phone and a new job", "slow takeovers", 2),
     F("groups_created_1h", "groups", "groups", "1h", "Groups created in the window.", _GROUP,
       "organisers, teachers", "few, large groups"),
     F("groups_created_1d", "groups", "groups", "1d", "Groups created in the window.", _GROUP,

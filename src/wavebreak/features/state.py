@@ -43,9 +43,10 @@ def _layout(*fields: tuple[Any, ...]) -> np.dtype[np.void]:
 ROW = _layout(
     # What every fact touches, within the first cache line: when, standing, totals, chats met.
     ("fired", "i8"), ("clock", "u4"), ("first_seen", "u4"), ("until", "u4"), ("touched", "u4"),
-    ("received", "u4"), ("inbound", "u4"), ("mutual", "u4"), ("young_bits", "u4"), ("rare", "u4"),
-    ("reads", "u4"), ("read_by", "u4"), ("newest", "u4"), ("one_way_run", "u2"), ("flags", "u2"),
-    ("standing", "u1"), ("young_n", "u1"), ("strikes", "u1"), ("worst", "u1"),
+    ("received", "u4"), ("inbound", "u4"), ("mutual", "u4"),
+    ("young_bits", "u4"), ("kin_bits", "u4"), ("rare", "u4"), ("read_by", "u4"),
+    ("newest", "u4"), ("one_way_run", "u2"), ("flags", "u2"),
+    ("standing", "u1"), ("firsts_on_device", "u1"), ("strikes", "u1"), ("worst", "u1"),
     # Rhythm: blocks of sixteen log gaps (1/256 log2 ms), the one being filled and the one before.
     ("last_sent", "i8"), ("typing_at", "i8"), ("typing_peer", "u4"), ("hopped", "u4"),
     ("gap_sum", ("u4", (2,))), ("gap_square", ("u4", (2,))), ("gap_lag", ("u4", (2,))),
@@ -56,12 +57,12 @@ ROW = _layout(
     ("typed_n", "u1"), ("repeat_n", "u1"), ("media_n", "u1"),
     # Recent facts as bits, newest lowest; totals of a life; the last cold targets.
     ("typed_bits", "u4"), ("repeat_bits", "u4"), ("media_bits", "u4"), ("cold_bits", "u4"),
-    ("hunted_bits", "u4"), ("sends", "u4"), ("direct", "u4"), ("started", "u4"),
-    ("delivered", "u4"), ("to_strangers", "u4"), ("unwanted", "u4"), ("targets", ("u4", (4,))),
+    ("hunted_bits", "u4"), ("courted_bits", "u4"), ("sends", "u4"), ("direct", "u4"),
+    ("started", "u4"), ("delivered", "u4"), ("reads", "u4"), ("targets", ("u4", (4,))),
+    ("to_strangers", "u2"), ("unwanted", "u2"),
     # Who and where.
     ("registered", "u4"), ("network", "u4"), ("block", "u4"), ("device", "u4"), ("client", "u4"),
-    ("device_changed", "u4"), ("linked", "u4"), ("firsts_on_device", "u2"),
-    ("registration_score", "i2"), ("score", "i4"),
+    ("device_changed", "u4"), ("linked", "u4"), ("score", "i4"), ("registration_score", "i2"),
     ("cold_n", "u1"), ("device_changes", "u1"), ("attempts", "u1"),
     ("verification", "u1"), ("channel", "u1"), ("quiet", "u1"), ("network_changes", "u8"),
     # The day; volume, first contacts, distinct peers, replies by the bucket of first contact.
@@ -109,12 +110,19 @@ SHARD = np.dtype(
 
 PERSON = np.dtype(
     [("born", "u4"), ("until", "u4"), ("trusted", "u2"), ("doubted", "u2"), ("hunted", "u1"),
-     ("standing", "u1"), ("spare", "u2")]
+     ("standing", "u1"), ("courted_day", "u2"), ("courted", "u1"), ("courted_before", "u1"),
+     ("places", "u2", (3,))]
 )  # fmt: skip
-"""What others read of an account, as of the last closed epoch."""
+"""What others read of an account, as of the last closed epoch. `courted` are young strangers who
+wrote to it on `courted_day` (UTC days since the epoch, plus one) and on the day before. `places`
+mark its network, block and device: the low sixteen bits, near enough to tell kin by."""
 
-ENTITY = np.dtype([("good", "i8"), ("bad", "i8"), ("arrivals", "i8"), ("epoch", "i8")])
-"""A network, number block, device or client: decayed weights in 1/65,536, as of `epoch`."""
+ENTITY = np.dtype(
+    [("good", "i8"), ("bad", "i8"), ("arrivals", "i8"), ("joined", "i8"), ("cold", "i8"),
+     ("opened", "i8"), ("answered", "i8"), ("epoch", "i4"), ("stirred", "i4")]
+)  # fmt: skip
+"""A network, number block, device or client: decayed weights in 1/65,536, the first three as of
+`epoch`, what young accounts do there as of `stirred`."""
 
 EVENT = np.dtype(
     [("ts", "i8"), ("account", "u4"), ("peer", "u4"), ("network", "u4"), ("block", "u4"),
@@ -150,7 +158,9 @@ any decision there, `score` the margin (log-odds; NaN without a model)."""
 
 DELTA = np.dtype([("key", "u4"), ("amount", "i4"), ("table", "u1"), ("spare", "u1", (3,))])
 """A contribution to what accounts share: a sum, or for BORN, STANDING, UNTIL the owner's word."""
-GOOD, BAD, ARRIVALS, TRUSTED, DOUBTED, HUNTED, BORN, STANDING, UNTIL = range(9)
+GOOD, BAD, ARRIVALS, JOINED, COLD, OPENED, ANSWERED = range(7)
+TRUSTED, DOUBTED, HUNTED, COURTED, BORN, STANDING, UNTIL = range(7, 14)
+ON_NETWORK, ON_BLOCK, ON_DEVICE = range(14, 17)
 
 WORKER = np.dtype(
     [(name, "i8") for name in (

@@ -8,6 +8,7 @@ import numpy as np
 
 from wavebreak.features.jit import compiled, int64
 from wavebreak.features.memory import emit, pairs_of, people_of
+from wavebreak.features.others import around, everywhere, is_courted, is_young, meet
 from wavebreak.features.pairs import (
     find,
     first_of,
@@ -19,21 +20,23 @@ from wavebreak.features.pairs import (
 )
 from wavebreak.features.rings import COUNT_LOG2, bump, hop, log2, push, small_hop
 from wavebreak.features.state import (
-    BORN,
+    ANSWERED,
     BROADCAST,
+    COLD,
     CONTACT,
     CONTACT_KNOWN,
+    COURTED,
     CREDITED,
     FORGET,
     GOOD,
     IN_CONTACTS,
+    OPENED,
     REPLIED,
     STARTED,
     UNKNOWN,
     WROTE,
 )
 
-YOUNG_S = 604_800
 TYPING_MS = 600_000
 ESTABLISHED_S = 21_600
 ESTABLISHED_CONTACTS = 3
@@ -251,14 +254,6 @@ def _peer_of_the_day(row: Any, value: Any, flags: int, now: int) -> int:
 
 
 @compiled()
-def meet(w: Any, row: Any, peer: int, now: int) -> None:
-    """A new chat, either way: remember whether the peer is young."""
-    born = np.int64(people_of(w)[peer].born)
-    row.young_bits = push(row.young_bits, born > 0 and now - (born - 1) <= YOUNG_S)
-    row.young_n = min(np.int64(row.young_n) + 1, 32)
-
-
-@compiled()
 def _first_contact(w: Any, row: Any, ev: Any, flags: int, now: int) -> None:
     clock = np.int64(row.clock)
     row.started += 1
@@ -269,13 +264,20 @@ def _first_contact(w: Any, row: Any, ev: Any, flags: int, now: int) -> None:
     if ev.flags & CONTACT_KNOWN:
         row.cold_bits = push(row.cold_bits, stranger)
         row.cold_n = min(np.int64(row.cold_n) + 1, 32)
-    row.hunted_bits = push(row.hunted_bits, people_of(w)[ev.peer].hunted > 0)
+    person = people_of(w)[ev.peer]
+    row.hunted_bits = push(row.hunted_bits, person.hunted > 0)
+    row.courted_bits = push(row.courted_bits, is_courted(person, w.epoch))
     if row.device_changed > 0 or row.linked > 0:
-        row.firsts_on_device = min(np.int64(row.firsts_on_device) + 1, 65535)
+        row.firsts_on_device = min(np.int64(row.firsts_on_device) + 1, 255)
     if stranger:
         for j in range(3, 0, -1):
             row.targets[j] = row.targets[j - 1]
         row.targets[0] = ev.peer + 1
+    if is_young(row):
+        around(w, row, OPENED)
+        if stranger:
+            around(w, row, COLD)
+            emit(w, COURTED, np.int64(ev.peer), 1)
     meet(w, row, ev.peer, now)
 
 
@@ -327,6 +329,8 @@ def received(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> bool:
         row.mutual += 1
         if flags & STARTED:
             hopped(row)
+            if is_young(row):
+                around(w, row, ANSWERED)
             bump(row.replied_7d, first_of(value) // 7, np.int64(row.clock) // 40320, 1, 65535)
     pairs[at].value = packed(flags | REPLIED, first_of(value), last_of(value), touched_of(value))
     return bool(
@@ -337,21 +341,7 @@ def received(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> bool:
 
 
 @compiled()
-def everywhere(w: Any, row: Any, table: int, amount: int) -> None:
-    """Contribute to each entity that the account stands on."""
-    for entity in (row.network, row.block, row.device, row.client):
-        if entity > 0:
-            emit(w, table, np.int64(entity) - 1, amount)
-
-
-@compiled()
 def establish(w: Any, row: Any) -> None:
     """Credit the entities of an account that people write with."""
     row.flags = np.int64(row.flags) | CREDITED
     everywhere(w, row, GOOD, 1)
-
-
-@compiled()
-def birth(w: Any, account: int, now: int) -> None:
-    """Let others know when the account registered."""
-    emit(w, BORN, account, now + 1)

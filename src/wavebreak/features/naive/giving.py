@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from wavebreak.features.naive.shared import Gift
 from wavebreak.features.naive.story import Fact, Marks, Story
 
+YOUNG_S = 604_800
 ESTABLISHED_S = 21_600
 ESTABLISHED_CONTACTS = 3
 LAST = 4
@@ -28,6 +29,8 @@ def contributions(account: str, story: Story) -> list[Gift]:
         [
             *_births(account, story),
             *_arrivals(story),
+            *_clusters(story),
+            *_places(account, story),
             *_established(story),
             *_feedback(story),
         ],
@@ -52,6 +55,41 @@ def _arrivals(story: Story) -> Iterator[Gift]:
     for entity in ("network", "device"):
         for fact in story.moves(entity):
             yield Gift(fact.epoch, "arrivals", (entity, fact.fields[entity]), 1)
+
+
+def _around(story: Story, number: int, table: str) -> Iterator[Gift]:
+    for gift in _everywhere(story, number, table, 1):
+        if gift.key[0] != "client":
+            yield gift
+
+
+def _clusters(story: Story) -> Iterator[Gift]:
+    """What a young account adds to its network, block and device, and whom it courts."""
+    first = {id(fact): is_cold(fact, known) for fact, known in story.first_contacts}
+    replies = {id(fact) for fact in story.replies()}
+    clock, born = -1, None
+    for i, fact in enumerate(story.facts):
+        clock = max(clock, fact.now)
+        if fact.kind == "registered":
+            born = fact.now
+            yield from _around(story, i, "joined")
+        if born is None or clock - born > YOUNG_S:
+            continue
+        if id(fact) in first:
+            yield from _around(story, i, "opened")
+            if first[id(fact)]:
+                yield from _around(story, i, "cold")
+                yield Gift(fact.epoch, "courted", fact.peer or "", 1)
+        elif id(fact) in replies:
+            yield from _around(story, i, "answered")
+
+
+def _places(account: str, story: Story) -> Iterator[Gift]:
+    for i, fact in enumerate(story.facts):
+        if fact.kind in ("registered", "session"):
+            for entity in ("network", "block", "device"):
+                name = story.places[i].get(entity)
+                yield Gift(fact.epoch, f"on_{entity}", account, 0, name)
 
 
 def _established(story: Story) -> Iterator[Gift]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import chain, pairwise
 
-from wavebreak.features.naive.giving import is_cold
+from wavebreak.features.naive.giving import YOUNG_S, is_cold
 from wavebreak.features.naive.shared import log2
 from wavebreak.features.naive.story import (
     NAN,
@@ -21,8 +21,6 @@ from wavebreak.features.naive.story import (
 from wavebreak.features.rings import COUNT_LOG2
 
 Formula = Callable[[Story], float]
-
-YOUNG_S = 604_800
 
 
 def last_share(truths: Sequence[bool], least: int = 1) -> float:
@@ -133,6 +131,20 @@ def _young_peer_share_32(s: Story) -> float:
     return last_share(young)
 
 
+def _kin_share_32(s: Story) -> float:
+    kin = []
+    for i, (fact, known) in enumerate(s.met):
+        if fact.kind in ("sent", "received") and not known & {"wrote", "replied"}:
+            peer, here = fact.peer or "", s.places[i]
+            born = s.shared.born(peer, fact.epoch)
+            near = any(
+                entity in here and s.shared.place(peer, entity, fact.epoch) == here[entity]
+                for entity in ("network", "block", "device")
+            )
+            kin.append(near and born is not None and fact.now - born <= YOUNG_S)
+    return last_share(kin)
+
+
 def _first_contacts(s: Story, window: str) -> int:
     return s.count(s.first_sends(), window, SMALL if window == "1h" else 65_535)
 
@@ -192,4 +204,8 @@ FORMULAS: dict[str, Formula] = {
         [s.shared.hunted(fact.peer or "", fact.epoch) for fact in s.first_sends()]
     ),
     "young_peer_share_32": _young_peer_share_32,
+    "kin_share_32": _kin_share_32,
+    "courted_share_32": lambda s: last_share(
+        [s.shared.courted(fact.peer or "", fact.epoch) >= 3 for fact in s.first_sends()]
+    ),
 }

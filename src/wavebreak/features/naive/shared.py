@@ -8,20 +8,28 @@ from typing import NamedTuple
 
 from wavebreak.features.rings import HALVES, LOG2
 
-GOOD_HALF_LIFE, ARRIVALS_HALF_LIFE = 43_200, 1_440
-"""In epochs of 60 s: 30 days and 1 day."""
+HALF_LIVES = {
+    "good": 43_200, "bad": 43_200, "arrivals": 1_440,
+    "joined": 10_080, "cold": 1_440, "opened": 10_080, "answered": 10_080,
+}  # fmt: skip
+"""In epochs of 60 s: 30 days, 1 day and 7 days."""
 ONE = 65_536
 """Weights of entities are in this fraction of one, as integers."""
 REPUTATION = ("good", "bad", "arrivals")
+CLUSTER = ("joined", "cold", "opened", "answered")
 
 
 class Gift(NamedTuple):
-    """A contribution in an epoch, to an account or an entity (column, name), of one table."""
+    """A contribution in an epoch, to an account or an entity (column, name), of one table.
+
+    `name` is where an account says that it stands.
+    """
 
     epoch: int
     table: str
     key: str | tuple[str, str]
     amount: int
+    name: str | None = None
 
 
 def decayed(value: int, epochs: int, half_life: int) -> int:
@@ -81,16 +89,32 @@ class Shared:
         times = [self.born(other, epoch) for other in others]
         return born is not None and any(t is not None and abs(t - born) <= 3600 for t in times)
 
+    def place(self, who: str, entity: str, epoch: int) -> str | None:
+        """On which network, block or device an account stood, as others know it."""
+        gifts = self.gifts.get(who, [])
+        names = [g.name for g in gifts if g.table == f"on_{entity}" and g.epoch < epoch]
+        return names[-1] if names else None
+
+    def courted(self, who: str, epoch: int) -> int:
+        """How many young strangers wrote to an account on the open epoch's day and the one before.
+
+        A day counts up to 255.
+        """
+        days = [g.epoch // 1_440 for g in self.gifts.get(who, ())
+                if g.table == "courted" and g.epoch < epoch]  # fmt: skip
+        return sum(min(days.count(epoch // 1_440 - ago), 255) for ago in (0, 1))
+
     def weight(self, table: str, entity: tuple[str, str], epoch: int) -> float:
         """Decayed sum of contributions to an entity, at least 0.
 
-        It decays in steps, at every epoch in which the entity was contributed to, since each step
-        is rounded down to a whole number.
+        It decays in steps, at every epoch in which the entity was contributed to (by what it shares
+        a date with: reputation, or what young accounts do), since each step is rounded down.
         """
-        half_life = ARRIVALS_HALF_LIFE if table == "arrivals" else GOOD_HALF_LIFE
+        half_life = HALF_LIVES[table]
+        beside = REPUTATION if table in REPUTATION else CLUSTER
         sums: dict[int, int] = defaultdict(int)
         for gift in self.gifts.get(entity, []):
-            if gift.epoch < epoch:
+            if gift.epoch < epoch and gift.table in beside:
                 sums[gift.epoch] += gift.amount * ONE if gift.table == table else 0
         value, at = 0, 0
         for then in sorted(sums):

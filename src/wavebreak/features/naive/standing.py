@@ -73,6 +73,34 @@ def _arrivals(entity: str) -> Formula:
     return formula
 
 
+def _young(entity: str) -> Formula:
+    return lambda s: s.shared.weight("joined", (entity, s.places[-1][entity]), s.epoch)
+
+
+def _cold(entity: str) -> Formula:
+    return lambda s: s.shared.weight("cold", (entity, s.places[-1][entity]), s.epoch)
+
+
+def _answered(entity: str) -> Formula:
+    def formula(s: Story) -> float:
+        at = (entity, s.places[-1][entity])
+        opened, answered = (s.shared.weight(t, at, s.epoch) for t in ("opened", "answered"))
+        return min((answered + 2.0) / (opened + 4.0), 1.0)
+
+    return formula
+
+
+def _where_it_stands(entity: str, formula: Formula) -> Formula:
+    return lambda s: formula(s) if entity in s.places[-1] else NAN
+
+
+_CLUSTERS: dict[str, Formula] = {
+    f"{entity}_{name}": _where_it_stands(entity, formula(entity))
+    for entity in ("network", "block", "device")
+    for name, formula in (("young", _young), ("cold", _cold), ("answered", _answered))
+}
+
+
 def _linked(s: Story) -> list[Fact]:
     return [fact for fact in s.of("session") if fact.fields.get("linked")]
 
@@ -85,7 +113,7 @@ def _first_contacts_on_device(s: Story) -> float:
         if id(fact) in changes:
             count = 0
         elif id(fact) in first and count is not None:
-            count = min(count + 1, 65_535)
+            count = min(count + 1, SMALL)
     return NAN if count is None else count
 
 
@@ -162,7 +190,7 @@ def _without_rules(_: Story) -> float:
     return 0.0
 
 
-FORMULAS: dict[str, Formula] = {
+FORMULAS: dict[str, Formula] = _CLUSTERS | {
     "age_s": lambda s: _since(s, s.of("registered")),
     "known_s": lambda s: s.clock - s.facts[0].now,
     "attempts": _attempts,

@@ -188,6 +188,14 @@ class Story:
             or (fact.kind == "received" and "wrote" in known and "replied" not in known)
         ]
 
+    def replies(self) -> list[Fact]:
+        """Give the messages received that were the first answer to a chat of one's own."""
+        return [
+            fact
+            for fact, known in self.met
+            if fact.kind == "received" and "wrote" in known and "replied" not in known
+        ]
+
     def answered(self) -> list[Fact]:
         """Give the first contacts that were answered."""
         opened: dict[str | None, Fact] = {}
