@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from wavebreak import __version__
-from wavebreak.pages import count_of, html_table, number, page, paragraphs, percent
+from wavebreak.evaluation import exact_interval
+from wavebreak.pages import count_of, html_table, interval, number, page, paragraphs, percent
 from wavebreak.training import tables
 from wavebreak.training.learning import Learned
 from wavebreak.training.pictures import pictures
@@ -59,11 +60,13 @@ def lead(learned: Learned, tested: Tested) -> list[str]:
     if best is None:
         lines.append("No operator of one label or the other was left for a test.")
     else:
-        few = best.recalls[-1]
+        where, measured = best
+        few = measured.recalls[-1]
+        ends = interval(*exact_interval(few.caught, few.abusive))
         lines.append(
-            f"On operators that it never saw: AUC {best.auc:.4f}; where {percent(few.rate)} of "
-            f"benign accounts are reached, so are {percent(few.share)} of abusive ones "
-            f"({number(few.caught)} of {number(few.abusive)})."
+            f"On {where}: AUC {measured.auc:.4f}; where at most {percent(few.rate)} of benign "
+            f"accounts are reached, so are {percent(few.share)} of abusive ones "
+            f"({number(few.caught)} of {number(few.abusive)}; 95 %: {ends})."
         )
     lines.append("A score is one opinion: a ban needs two families of evidence beside it.")
     return lines + tables.short_of(learned)

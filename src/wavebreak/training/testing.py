@@ -44,11 +44,20 @@ class Tested:
     sides: dict[str, dict[str, int]]
     gains: dict[str, float] = field(default_factory=dict)
 
-    def headline(self) -> Measured | None:
-        """The later time on held-out operators; else any time; None where no label is there."""
-        return self.measured.get(LATER) or self.measured.get(HELD)
+    def headline(self) -> tuple[str, Measured] | None:
+        """The later time on held-out operators, or any time where that has few abusive accounts.
+
+        None where a label is not there at all.
+        """
+        for name in (LATER, HELD):
+            found = self.measured.get(name)
+            if found and (name == HELD or found.recalls[0].abusive >= ENOUGH):
+                return name, found
+        return None
 
 
+ENOUGH = 50
+"""Abusive accounts from which on a measure is worth a headline."""
 LATER = "other operators, later time"
 HELD = "other operators, any time"
 POINTS = "scoring points of other operators"
