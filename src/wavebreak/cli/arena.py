@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from wavebreak import arena, model, rules
 from wavebreak.cli.apps import app
+from wavebreak.cli.deciding import ModelDir
 from wavebreak.cli.showing import bar, nexts, out
 from wavebreak.edge import Edge, load_key
 
@@ -20,10 +21,6 @@ class Told(StrEnum):
     delayed = "delayed"
     instant = "instant"
     never = "never"
-
-
-def _model(text: str) -> Any:
-    return None if text == "none" else model.load(Path(text))
 
 
 @app.command(
@@ -44,9 +41,7 @@ def play_arena(
     policy: Annotated[
         Path | None, typer.Option(help="Local rules, actions and arena.toml, over the shipped.")
     ] = None,
-    model_dir: Annotated[
-        str, typer.Option("--model", help="A model's directory, or none.")
-    ] = "none",
+    model_dir: ModelDir = None,
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
     feedback: Annotated[
         Told, typer.Option(help="When senders learn of decisions: as policy says, at once, never.")
@@ -60,7 +55,7 @@ def play_arena(
     with bar("arena") as show:
         match = arena.play(
             setting, rules.load(policy), Edge(load_key(key)), arena.load_terms(policy), out_path,
-            model=_model(model_dir), progress=show,
+            model=model.chosen(model_dir), progress=show,
         )  # fmt: skip
     arena.save(match, out_path)
     arena.write_html(match, out_path / "arena.html")

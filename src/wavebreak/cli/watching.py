@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from wavebreak import rules, watching
+from wavebreak import model, rules, watching
 from wavebreak.cli.apps import app
+from wavebreak.cli.deciding import ModelDir
 from wavebreak.cli.showing import bar, nexts, out, pace
 from wavebreak.edge import Edge, load_key
 
@@ -19,7 +20,7 @@ Labels = Annotated[Path | None, typer.Option(help="CSV: account,label,family,ope
 
 @app.command(
     epilog="Examples: `wavebreak replay out --policy my-policy -o candidate`; "
-    "`wavebreak replay out --labels labels.csv -o candidate`"
+    "`wavebreak replay out --model my-model --labels labels.csv -o candidate`"
 )
 def replay(
     run: RunDir,
@@ -29,7 +30,7 @@ def replay(
     policy: Annotated[
         Path | None, typer.Option(help="The challenger's rules, over the shipped ones.")
     ] = None,
-    labels: Labels = None,
+    model_dir: ModelDir = None, labels: Labels = None,
     key: Annotated[Path | None, typer.Option(help="Key file of the privacy edge.")] = None,
     shards: Annotated[int, typer.Option(min=1, max=64, help="Worker threads.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
@@ -39,6 +40,7 @@ def replay(
         found = watching.replay(
             run, out_path, rules.load(policy), Edge(load_key(key)), labels=labels,
             progress=lambda p: show(p.share, pace(p)), workers=shards,
+            model=model.chosen(model_dir),
         )  # fmt: skip
     text = json.dumps(found.as_json(), indent=1, ensure_ascii=False)
     (out_path / "replay.json").write_text(text + "\n", encoding="utf-8")

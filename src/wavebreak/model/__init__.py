@@ -4,6 +4,7 @@ from wavebreak.model.calibration import Steps, fixed
 from wavebreak.model.cascade import rejection_trace
 from wavebreak.model.declared import NEVER_INPUTS, Model, from_booster
 from wavebreak.model.keeping import chosen, load, save
+from wavebreak.model.smallest import smallest
 from wavebreak.model.walking import ONE, REJECTED
 from wavebreak.model.words import in_words, named, speaks
 
@@ -21,5 +22,6 @@ __all__ = [
     "named",
     "rejection_trace",
     "save",
+    "smallest",
     "speaks",
 ]  # fmt: skip

@@ -5,13 +5,15 @@ from __future__ import annotations
 import pyarrow as pa
 
 from wavebreak.events import LOG_SCHEMA, TYPES
+from wavebreak.model import smallest
 from wavebreak.pipeline.engine import Engine
 from wavebreak.rules import load
 
 
 def warm() -> None:
     """Run a few events through the engine, so that its machine code is made and kept."""
-    engine = Engine(load(), enforce=True, accounts=1024)
+    tiny = smallest()
+    engine = Engine(load(), enforce=True, accounts=1024, model=tiny)
     rows = [
         {"id": f"w{i}", "ts": i * 61_000, "type": TYPES.index("message.sent"), "account": "a",
          "peer": f"p{i}", "network": "10.0.0.0/24", "size": 40}
@@ -20,4 +22,4 @@ def warm() -> None:
     columns = {f.name: pa.array([r.get(f.name) for r in rows], f.type) for f in LOG_SCHEMA}
     engine.take(pa.RecordBatch.from_pydict(columns, schema=LOG_SCHEMA))
     engine.finish()
-    engine.core.values_of(0)
+    tiny.reasons(engine.core.values_of(0))
