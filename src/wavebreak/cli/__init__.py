@@ -6,25 +6,10 @@ import sys
 
 from rich.console import Console
 
-from wavebreak.cli import (
-    arena,
-    benches,
-    catalogs,
-    deciding,
-    defaulting,
-    files,
-    learning,
-    models,
-    showing,
-    watching,
-)
 from wavebreak.cli.apps import app
 from wavebreak.errors import WavebreakError
 
-__all__ = [
-    "app", "arena", "benches", "catalogs", "deciding", "defaulting", "files", "learning", "main",
-    "models", "showing", "watching",
-]  # fmt: skip
+__all__ = ["app", "main"]
 
 
 def main() -> None:
