@@ -51,15 +51,17 @@ def folds(labels: Labels, count: int, seed: int) -> list[tuple[NDArray[Any], NDA
 
 
 def out_of_fold(
-    values: Floats, labels: Labels, recipe: Recipe, *, count: int = 5, fits: int = 1, seed: int = 0
-) -> Floats:
-    """Log-odds of each row by fits that did not see it, float64 (n,)."""
+    values: Floats, labels: Labels, recipe: Recipe, *, count: int = 5, repeats: int = 1,
+    seed: int = 0,
+) -> Floats:  # fmt: skip
+    """Log-odds of each row by fits that did not see it, float64 (n,): a mean over `repeats`."""
     found = np.zeros(labels.size)
-    for train, held in folds(labels, count, seed):
-        found[held] = scores(
-            values[train], labels[train], values[held], recipe, fits=fits, seed=seed
-        )
-    return found
+    for again in range(seed, seed + repeats):
+        for train, held in folds(labels, count, again):
+            found[held] += scores(
+                values[train], labels[train], values[held], recipe, fits=1, seed=again
+            )
+    return found / repeats
 
 
 def chosen(

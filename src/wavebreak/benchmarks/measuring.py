@@ -144,7 +144,7 @@ def figures(
         raise ValueError("figures need abusive and benign accounts")
     scores = np.nan_to_num(scores.astype(np.float64), nan=-np.inf, neginf=-np.inf)
     values, place = np.unique(-scores, return_inverse=True)
-    above = 0 if threshold is None else int(np.searchsorted(values, -threshold, side="left"))
+    above = 0 if threshold is None else int(np.searchsorted(values, -threshold, side="right"))
     measures: list[Callable[[Any], float]] = [
         auc, average_precision,
         lambda c: recall(c, FEW), lambda c: recall(c, FEWER),
