@@ -25,6 +25,7 @@ NOT_INPUTS: dict[str, str] = {
 _ANSWERED = "answers from people who were written to speak for the account"
 _STRANGERS = "more strangers written to is never a sign of innocence"
 _BAD = "accounts acted on where this one stands are never a sign of innocence"
+_HEARD = "young accounts beside it are answered by those they write to"
 _LISTS = "numbers that do not exist are in bought and made-up lists"
 
 SIGNS: dict[str, tuple[int, str]] = {
@@ -42,6 +43,9 @@ SIGNS: dict[str, tuple[int, str]] = {
     "block_bad": (1, _BAD),
     "device_bad": (1, _BAD),
     "client_bad": (1, _BAD),
+    "network_answered": (-1, _HEARD),
+    "block_answered": (-1, _HEARD),
+    "device_answered": (-1, _HEARD),
     "attested": (-1, "a device that the platform vouches for"),
     "country_mismatch": (1, "a number of another country than its network"),
     "left_share_7d": (1, "members who leave what they were added to"),
