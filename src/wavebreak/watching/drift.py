@@ -86,6 +86,8 @@ def examine(
     model, spreads = models.load(directory), baseline.load(directory)
     opened = gathering.open_run(run)
     points = gathering.replay(opened, policy, progress=progress).points
+    # As in training: from the first restriction on, a replay in shadow shows what would not be.
+    points = points.where(~points.acted())
     margins = model.margins(wide(points))
 
     def drift(name: str, values: Floats) -> Drift:
