@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -16,6 +17,8 @@ from wavebreak.enforcement import told_at
 from wavebreak.errors import PolicyError
 from wavebreak.events import TYPES
 from wavebreak.pipeline import Engine
+from wavebreak.profile import learn
+from wavebreak.rules.loading import SHIPPED
 
 START = 20_000 * DAY
 ALWAYS, NEVER = -(10**6), 10**9
@@ -153,4 +156,23 @@ def test_what_a_score_does_is_checked_like_the_rest(table: str, what: str, tmp_p
     begin, end = text.index("[score]"), text.index("[[action]]")
     (tmp_path / "actions.toml").write_text(text[:begin] + table + "\n\n" + text[end:])
     with pytest.raises(PolicyError, match=what):
+        rules.load(tmp_path)
+
+
+def test_where_ages_are_not_known_a_score_slows_at_most() -> None:
+    sends: list[dict[str, Any]] = [
+        {"id": f"e{i}", "ts": START + i * HOUR, "type": TYPES.index("message.sent"),
+         "account": "a", "peer": f"p{i}"}
+        for i in range(1, 6)
+    ]  # fmt: skip
+    which, model = policy(), Synthetic({"limit": -174_000, "restrict": -160_000})
+    engine = Engine(which, learn([log(sends)]), model=model, accounts=64)
+    assert "age_s" not in engine.covered
+    assert [d.outcome for d in engine.take(log(sends))] == ["limit"]
+
+
+def test_a_score_that_needs_an_unknown_feature_is_refused(tmp_path: Path) -> None:
+    shipped = (SHIPPED / "actions.toml").read_text(encoding="utf-8")
+    (tmp_path / "actions.toml").write_text(shipped.replace('needs = ["age_s"]', 'needs = ["agee"]'))
+    with pytest.raises(PolicyError, match="needs: there is no feature"):
         rules.load(tmp_path)

@@ -54,7 +54,8 @@ class Engine:
         self.program = compile_rules(policy, self.covered)
         self.fanout = Fanout(lateness_s=lateness_s)
         self.core = Core(
-            judgement(self.program, model), mask(self.covered), enforce=enforce, workers=workers,
+            judgement(self.program, model, self.covered), mask(self.covered), enforce=enforce,
+            workers=workers,
             accounts=accounts, record=record,
         )  # fmt: skip
         self.version = features_version()

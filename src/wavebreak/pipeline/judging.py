@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from wavebreak import decision, enforcement
+from wavebreak.features.catalog import NAMES
 from wavebreak.features.core import Judgement
 from wavebreak.features.jit import (
     Callback,
@@ -81,8 +82,10 @@ class Model(Protocol):
     def reasons(self, values: Any) -> Mapping[str, float]: ...  # noqa: D102
 
 
-def judgement(program: Program, model: Model | None = None) -> Judgement:
-    """Tell the kernel of a compiled policy, and of a model.
+def judgement(
+    program: Program, model: Model | None = None, covered: frozenset[str] = frozenset(NAMES)
+) -> Judgement:
+    """Tell the kernel of a compiled policy, and of a model, for a stream that covers `covered`.
 
     Rules that only label, and suspicions raised at registration, stay with the account for good;
     the others may fire again when the standing that they led to has ended.
@@ -96,7 +99,7 @@ def judgement(program: Program, model: Model | None = None) -> Judgement:
         rules=program.address,
         decide=decide.address,
         refuse=refuse.address,
-        policy=_numbers(program, model),
+        policy=_numbers(program, model, covered),
         wake=program.wake,
         keep=program.of_stage("registration") | _signed(labels),
         registration=program.of_stage("registration"),
@@ -122,23 +125,28 @@ def _scored(told: Judgement, model: Model) -> Judgement:
     )
 
 
-def _numbers(program: Program, model: Model | None) -> Any:
+def _numbers(program: Program, model: Model | None, covered: frozenset[str]) -> Any:
     rules, standing = program.policy.rules, program.policy.standing
+    score = program.policy.score
     return decision.numbers(
         [_rule(program, k) for k in range(len(rules))],
         suspend_after=standing.suspend_after,
         double_at_most=standing.double_at_most,
         quota=standing.new_chats_1d,
-        score=_score(program.policy.score, standing, model) if model else decision.NO_SCORE,
+        score=_score(score, standing, model, covered) if model else decision.NO_SCORE,
         families=[_family(program, k) for k in range(len(rules))],
-        recovers=[rule.abuse in program.policy.score.recover for rule in rules],
+        recovers=[rule.abuse in score.recover for rule in rules],
     )
 
 
-def _score(score: Score, standing: Standing, model: Model) -> decision.ScoreNumbers:
+def _score(
+    score: Score, standing: Standing, model: Model, covered: frozenset[str]
+) -> decision.ScoreNumbers:
     holds = {"observe": standing.observe} | score.hold
+    most = OUTCOMES.index("ban" if covered.issuperset(score.needs) else score.without)
+    margins = {OUTCOMES.index(o): margin for o, margin in model.thresholds.items()}
     return decision.ScoreNumbers(
-        thresholds={OUTCOMES.index(o): margin for o, margin in model.thresholds.items()},
+        thresholds={outcome: at for outcome, at in margins.items() if outcome <= most},
         holds={OUTCOMES.index(o): seconds(hold) for o, hold in holds.items()},
         families=score.families,
         otherwise=OUTCOMES.index(score.otherwise),

@@ -100,7 +100,8 @@ class Score(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     `hold` is how long each timed outcome lasts. A score bans only an account on which rules of
     `families` families of `evidence` (family: abuses of the rules) have fired; else what it asks
     for is `otherwise`. Where a rule of an abuse in `recover` has fired, the account is taken for a
-    victim's and a score asks for a challenge at most. In `shadow` it is noted and decides nothing.
+    victim's and a score asks for a challenge at most. On a stream that does not carry every feature
+    in `needs` it asks for `without` at most. In `shadow` it is noted and decides nothing.
     """
 
     mode: Literal["enforce", "shadow"] = "shadow"
@@ -109,6 +110,8 @@ class Score(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     hold: dict[Outcome, Duration] = {}
     evidence: Annotated[dict[Word, Evidence], Meta(max_length=8)] = {}
     recover: tuple[Word, ...] = ()
+    needs: tuple[Word, ...] = ()
+    without: Outcome = "limit"
 
 
 class Feedback(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

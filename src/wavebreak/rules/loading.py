@@ -102,6 +102,12 @@ def _actions(path: Path) -> tuple[dict[str, Action], Tables]:
 
 def _checked_tables(where: str, score: Score, feedback: Feedback) -> None:
     """Raise `PolicyError` where what a score does, or what senders are told, does not add up."""
+    for name in score.needs:
+        if name not in catalog.INDEX:
+            raise PolicyError(
+                f"{where}, score, needs: there is no feature `{name}`",
+                fix="see `wavebreak features list`",
+            )
     if (missing := sorted(TIMED - set(score.hold))) and score.mode == "enforce":
         what = f"{where}, score: no hold for {missing[0]}"
         raise PolicyError(what, fix=f'say how long: hold = {{ {missing[0]} = "24h" }}')
