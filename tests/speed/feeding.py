@@ -11,6 +11,7 @@ import pyarrow as pa
 from wavebreak import rules
 from wavebreak.features.core import RESERVE, Core
 from wavebreak.features.facts import Segment
+from wavebreak.model import Model
 from wavebreak.pipeline import Engine
 
 from .streams import RATE, START_MS, Traffic, everyone, log_batch, zipf
@@ -47,9 +48,9 @@ class Cost:
         return self.events / (self.fanout_s + self.kernel_s)
 
 
-def engine(*, workers: int = 1, accounts: int = RESERVE) -> Engine:
-    """An engine with the shipped policy, everything covered, in shadow."""
-    return Engine(rules.load(), workers=workers, accounts=accounts)
+def engine(*, workers: int = 1, accounts: int = RESERVE, model: Model | None = None) -> Engine:
+    """An engine with the shipped policy, everything covered, in shadow; no model unless given."""
+    return Engine(rules.load(), workers=workers, accounts=accounts, model=model)
 
 
 def advance(core: Core, segment: Segment) -> int:

@@ -127,19 +127,6 @@ def test_scores_and_the_c_function_are_the_obvious_cascade() -> None:
     assert never.scores(x).tolist() == model.fixed(never.margins(x)).tolist()
 
 
-def test_a_trace_lets_go_of_no_more_rows_to_be_kept_than_was_allowed() -> None:
-    trees = of_catalog(7)
-    x = rows(17, 5_000)
-    partials, kept = trees.partials(x), trees.margins(x) > 1
-    for lost in (0.0, 0.02, 0.5):
-        trace = model.rejection_trace(partials, kept, lost)
-        through = (partials >= trace).all(axis=1)
-        assert (~through & kept).sum() <= lost * kept.sum()
-        assert trace[-1] == -np.inf
-        assert (~through & ~kept).sum() > 0.1 * (~kept).sum()
-    assert (model.rejection_trace(partials, np.zeros(5_000), 0.1) == -np.inf).all()
-
-
 def test_what_the_walk_does_not_know_is_refused() -> None:
     x, y = values(20, 500), np.arange(500) % 3
     several = lightgbm.train(

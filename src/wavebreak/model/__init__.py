@@ -1,7 +1,6 @@
 """A trained model: walked exactly, calibrated, explained, kept in a directory."""
 
 from wavebreak.model.calibration import Steps, fixed
-from wavebreak.model.cascade import rejection_trace
 from wavebreak.model.declared import NEVER_INPUTS, Model, from_booster
 from wavebreak.model.keeping import chosen, load, save
 from wavebreak.model.smallest import smallest
@@ -20,7 +19,6 @@ __all__ = [
     "in_words",
     "load",
     "named",
-    "rejection_trace",
     "save",
     "smallest",
     "speaks",

@@ -36,7 +36,8 @@ class Model:
     - `calibration`: margin to probability. `thresholds`: outcome to the margin (fixed point of
       1/65,536, at or above) from which it follows.
     - `cascade`: float64, one a block of eight trees: a row whose sum after the block is below it
-      is let go with the lowest score; -inf never lets go.
+      is let go with the lowest score; -inf never lets go. Source: Bourdev & Brandt, "Robust
+      object detection via soft cascade", CVPR 2005.
     - `training`: whatever training wants kept that is small (plain JSON values).
     """
 
