@@ -10,8 +10,9 @@ import pytest
 from wavebreak.arena.answers import Desk
 from wavebreak.arena.dials import at, dials_of, moves, places, read
 from wavebreak.arena.match import chosen
-from wavebreak.arena.terms import Feedback, Silence, load_terms
+from wavebreak.arena.terms import Silence, load_terms
 from wavebreak.errors import PolicyError, UsageError
+from wavebreak.rules import Feedback
 from wavebreak.simulator.senders import PRESETS
 
 TERMS = load_terms()
@@ -62,7 +63,7 @@ def test_a_family_that_is_not_known_is_named_an_error() -> None:
 
 
 def test_a_refusal_is_an_error_once_told_and_silence_before() -> None:
-    desk = Desk("delayed", Feedback(900, 900), Silence(8, 1200), seed=1)
+    desk = Desk("delayed", Feedback(), Silence(8, 1200))
     for minute in range(30):
         desk.refused(7, 1, minute * 60_000)
     told = desk.told(30 * 60_000)
@@ -71,6 +72,6 @@ def test_a_refusal_is_an_error_once_told_and_silence_before() -> None:
 
 
 def test_nobody_is_told_anything_where_nothing_is_told() -> None:
-    desk = Desk("never", Feedback(0, 0), Silence(8, 1200), seed=1)
+    desk = Desk("never", Feedback(), Silence(8, 1200))
     desk.refused(7, 3, 60_000)
     assert desk.told(1 << 60) == []

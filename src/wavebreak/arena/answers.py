@@ -6,10 +6,10 @@ import heapq
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
-from wavebreak.arena.terms import Feedback, Silence
+from wavebreak.arena.terms import Silence
 from wavebreak.decision import Decision
+from wavebreak.enforcement import told_at
+from wavebreak.rules import Feedback
 from wavebreak.simulator.places import SECOND
 from wavebreak.simulator.senders import Answer
 
@@ -25,7 +25,6 @@ class _Case:
     """What one account was answered: when it will know, and how long no receipt has come."""
 
     known: int = NEVER
-    outcome: str = ""
     refused: int = 0
     since: int = NEVER
     told: int = -NEVER
@@ -34,9 +33,8 @@ class _Case:
 class Desk:
     """Keeps what was decided and refused, and tells each operator when its time has come."""
 
-    def __init__(self, telling: Telling, feedback: Feedback, silence: Silence, seed: int) -> None:
+    def __init__(self, telling: Telling, feedback: Feedback, silence: Silence) -> None:
         self._telling, self._feedback, self._silence = telling, feedback, silence
-        self._rng = np.random.default_rng((seed, 77))
         self._cases: dict[int, _Case] = {}
         self._due: list[tuple[int, int, str]] = []
 
@@ -44,11 +42,10 @@ class Desk:
         """Take a decision on an operator's account."""
         if decision.outcome not in _TOLD or self._telling == "never":
             return
-        delay = 0.0
-        if self._telling == "delayed":
-            delay = self._rng.uniform(self._feedback.least_s, self._feedback.most_s)
         case = self._cases.setdefault(account, _Case())
-        case.known = decision.ts + int(delay * SECOND)
+        case.known = decision.ts
+        if self._telling == "delayed":
+            case.known = told_at(self._feedback, decision.id, decision.ts, decision.outcome)
         heapq.heappush(self._due, (case.known, account, decision.outcome))
 
     def refused(self, account: int, count: int, now: int) -> None:

@@ -82,7 +82,7 @@ class _Arena:
         self.ground, self.engine, self.edge, self.terms = ground, engine, edge, terms
         self.stage, self.player, self.waiting = Stage(ground), Player(ground), Waiting()
         self.rng = np.random.default_rng((*seed, 99))
-        self.desk = Desk(telling, terms.feedback, terms.silence, seed[0])
+        self.desk = Desk(telling, engine.policy.feedback, terms.silence)
         self.teams = []
         for place, entry in enumerate(entries):
             scene = self.stage.scene((*seed, place))

@@ -1,4 +1,4 @@
-"""The terms of an arena, from `arena.toml`: prices, what senders are told, what they may turn."""
+"""The terms of an arena, from `arena.toml`: prices, how people answer, what senders may turn."""
 
 from __future__ import annotations
 
@@ -25,13 +25,6 @@ class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     challenge: float
     taken_over: float
     hour: float
-
-
-class Feedback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Least and most seconds until a suspected sender learns of a decision."""
-
-    least_s: float
-    most_s: float
 
 
 class Manners(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,7 +65,6 @@ class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of `arena.toml`."""
 
     price: Price
-    feedback: Feedback
     people: Manners
     silence: Silence
     dials: Dials
