@@ -81,7 +81,7 @@ def drawn_plan(seed: int, families: Sequence[str]) -> Plan:
     days = round(number(rng, world["days"]), 2)
     society = replace(draw_of(rng, Society()), countries=_countries(rng))
     chosen = _names(rng, families, round(number(rng, world["operators"])))
-    operators = operations(rng, chosen, most=max(3, people // 12))
+    operators = operations(rng, chosen, max(3, people // 12), _numbers(society))
     personas = _personas(rng, people)
     society = _with_room(society, people, days, personas, operators)
     return Plan(
@@ -98,6 +98,12 @@ def drawn_plan(seed: int, families: Sequence[str]) -> Plan:
         draw_of(rng, TOLERATED, "Tolerated"),
         _coverage(rng),
     )
+
+
+def _numbers(society: Society) -> tuple[tuple[str, int], ...]:
+    """Ranges of mobile numbers where people live."""
+    shares = zip(COUNTRIES, society.countries, strict=True)
+    return tuple(block for place, share in shares if share > 0 for block in place.mobile)
 
 
 def _names(rng: np.random.Generator, families: Sequence[str], count: int) -> list[str]:

@@ -12,7 +12,7 @@ from wavebreak.simulator.drawn_laws import draw_of, number, priors_of, shaken
 from wavebreak.simulator.manners import PITCH, UNWANTED
 from wavebreak.simulator.operators import Enrolment
 from wavebreak.simulator.people import OTHER_CLIENTS
-from wavebreak.simulator.places import VIRTUAL
+from wavebreak.simulator.places import COUNTRIES, VIRTUAL
 from wavebreak.simulator.plan import Operation
 from wavebreak.simulator.senders import Sender
 from wavebreak.simulator.senders.presets import TOOLS, TRAITS
@@ -34,7 +34,12 @@ VIRTUALS, OWN_CLIENT, OTHER_CLIENT, SAME_LIST = 0.15, 0.25, 0.15, 0.4
 """Operators with virtual numbers, with a client of their own, with an honest fork; and those who
 have bought the same list as another."""
 
-METHODS = (("sms",), ("sms", "voice"), ("voice", "flash"), ("email",), ("sms", "email"))
+METHODS = (("sms",), ("sms",), ("sms", "voice"), ("voice", "flash"), ("email",), ("sms", "email"))
+LOCAL = 0.65
+"""Operators whose numbers are of the countries where people live."""
+
+Ranges = tuple[tuple[str, int], ...]
+MOBILES: Ranges = tuple(block for place in COUNTRIES for block in place.mobile)
 
 _PACING = frozenset(
     {"gap", "quick", "law", "per_hour", "per_day", "per_minute", "first_day", "growth", "register",
@@ -56,18 +61,21 @@ def sharing(rng: np.random.Generator, accounts: int) -> int:
     return accounts
 
 
-def enrolment(rng: np.random.Generator, default: Enrolment, accounts: int) -> Enrolment:
+def enrolment(
+    rng: np.random.Generator, default: Enrolment, accounts: int, local: Ranges
+) -> Enrolment:
     """Draw how an operator registers and what its accounts have in common."""
     drawn = draw_of(rng, default)
     networks, devices = sharing(rng, accounts), sharing(rng, accounts)
     virtual = default.ranges == VIRTUAL or rng.random() < VIRTUALS
+    plain = local if rng.random() < LOCAL else default.ranges
     client, kind = "", rng.random()
     if kind < OWN_CLIENT:
         client = f"gateway/{rng.integers(1, 9)}.{rng.integers(0, 40)}"
     elif kind < OWN_CLIENT + OTHER_CLIENT:
         client = str(rng.choice(OTHER_CLIENTS))
     return replace(
-        drawn, ranges=VIRTUAL if virtual else default.ranges, networks=networks,
+        drawn, ranges=VIRTUAL if virtual else plain, networks=networks,
         residential=bool(networks == accounts and rng.random() < 0.8),
         devices=devices if devices < accounts else 6 * accounts, client=client,
         verification=METHODS[int(rng.integers(0, len(METHODS)))],
@@ -75,7 +83,9 @@ def enrolment(rng: np.random.Generator, default: Enrolment, accounts: int) -> En
     )  # fmt: skip
 
 
-def sender(rng: np.random.Generator, base: Sender, own: int, accounts: int) -> Sender:
+def sender(
+    rng: np.random.Generator, base: Sender, own: int, accounts: int, local: Ranges
+) -> Sender:
     """Draw a sender round a tactic: more tactics at random, a tool's pace, every number shaken."""
     most = number(rng, priors_of("Operation")["total"])
     total = base.total if base.total[1] else (int(most / 2), int(most) + 2)
@@ -94,7 +104,7 @@ def sender(rng: np.random.Generator, base: Sender, own: int, accounts: int) -> S
         mixed,
         gap=(mixed.gap[0] * pace, mixed.gap[1] * pace),
         register=_register(rng, base),
-        enrolment=enrolment(rng, base.enrolment, accounts),
+        enrolment=enrolment(rng, base.enrolment, accounts, local),
         pitch=None,
     )
 
@@ -106,23 +116,25 @@ def _register(rng: np.random.Generator, base: Sender) -> tuple[float, float]:
     return begin, begin + (last - begin) * float(rng.uniform(0.02, 1.0) ** 2)
 
 
-def campaign(rng: np.random.Generator, name: str, most: int) -> Planned:
+def campaign(rng: np.random.Generator, name: str, most: int, local: Ranges) -> Planned:
     """Draw one campaign: its accounts (at most `most`), its enrolment, and all its numbers."""
     known = CAMPAIGNS[name]
     accounts = max(3, min(most, round(number(rng, priors_of("Operation")["accounts"]))))
     return replace(
-        known, accounts=accounts, sender=sender(rng, known.sender, known.tactic, accounts)
+        known, accounts=accounts, sender=sender(rng, known.sender, known.tactic, accounts, local)
     )
 
 
-def operations(rng: np.random.Generator, names: list[str], most: int) -> tuple[Operation, ...]:
+def operations(
+    rng: np.random.Generator, names: list[str], most: int, local: Ranges = MOBILES
+) -> tuple[Operation, ...]:
     """Draw the operators of a world, one a name; some of them have the same list of targets."""
     made = []
     for place, name in enumerate(names):
         same = rng.random() < SAME_LIST
         made.append(
             Operation(
-                campaign(rng, name, most),
+                campaign(rng, name, most, local),
                 mood=draw_of(rng, UNWANTED),
                 pitch=draw_of(rng, PITCH),
                 list_share=number(rng, priors_of("Operation")["list_share"]),

@@ -24,7 +24,8 @@ class Arrival:
     `known`: the share who have the new number already. `added_back` add it. `answer`: the share
     who answer. `attested`, `retries` (a second verification attempt) and `mobile` (registration
     over the carrier, not at home) are shares; so are `hosted` (through a rented tunnel) and
-    `by_other_means` (verified by voice, flash or mail instead of SMS).
+    `by_other_means` (verified by voice, flash or mail instead of SMS). `syncs` upload
+    the address book at all.
     """
 
     book: float = 110.0
@@ -43,6 +44,7 @@ class Arrival:
     typing: float = 0.9
     hosted: float = 0.0
     by_other_means: float = 0.0
+    syncs: float = 1.0
 
 
 def register(scene: Scene, who: Ints, ts: Ints, arrival: Arrival) -> None:
@@ -74,10 +76,9 @@ def register(scene: Scene, who: Ints, ts: Ints, arrival: Arrival) -> None:
     scene.connect(ts + 2 * SECOND, who, ip, people.device[who], people.client[who])
     book = 1 + rng.lognormal(np.log(arrival.book), arrival.book_spread, count).astype(np.int64)
     found = np.clip(rng.normal(arrival.found, 0.08, count), 0.3, 0.95)
-    synced = ts + rng.integers(5 * SECOND, 3 * MINUTE, count)
-    scene.log.add(
-        "contact.looked_up", synced, who, count=book, hits=(book * found).astype(np.int64)
-    )
+    synced, hits = ts + rng.integers(5 * SECOND, 3 * MINUTE, count), (book * found).astype(np.int64)
+    some = np.flatnonzero(rng.random(count) < arrival.syncs) if arrival.syncs < 1 else slice(None)
+    scene.log.add("contact.looked_up", synced[some], who[some], count=book[some], hits=hits[some])
 
 
 def tell(scene: Scene, who: int, ts: int, style: Style, arrival: Arrival) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wavebreak.simulator.log import Bools, Floats, Ints, Pool
-from wavebreak.simulator.places import COUNTRIES, VIRTUAL, addresses, numbers
+from wavebreak.simulator.places import COUNTRIES, HOUR, VIRTUAL, addresses, anywhere, numbers
 
 ALWAYS = -(1 << 62)
 """`born` of an account that was there before the simulation."""
@@ -54,6 +54,9 @@ class Society:
     behind_one_carrier_address: int = 150  # people who share a carrier's NAT address
     behind_one_office_address: int = 60  # people to one address of a firm or school
     countries: tuple[float, ...] = ()  # shares of COUNTRIES; empty: as they stand there
+    scattered: float = 0.0  # households on a line in a network where nobody else is
+    wave: float = 0.0  # newcomers who come all at once, as after a campaign of the platform
+    wave_h: float = 3.0  # hours within which they do
     virtual: float = 0.0  # people with a number from a virtual range
     shared_phone: float = 0.0  # households with one phone for all
     other_client: float = 0.0  # people with a client that is not the official one
@@ -242,7 +245,13 @@ def _networks(
         if not len(here):
             continue
         houses, house = np.unique(family[here], return_inverse=True)
-        homes[here] = pool.codes(addresses(rng, place.homes, len(houses)))[house]
+        lines = addresses(rng, place.homes, len(houses))
+        if society.scattered:
+            far = rng.random(len(houses)) < society.scattered
+            lines = [
+                a if f else b for f, a, b in zip(far, anywhere(rng, len(far)), lines, strict=True)
+            ]
+        homes[here] = pool.codes(lines)[house]
         nats = 1 + len(here) // society.behind_one_carrier_address
         nat = pool.codes(addresses(rng, place.carriers, nats))
         carriers[here] = nat[rng.integers(0, nats, len(here))]
@@ -261,6 +270,11 @@ def _born(
     born = np.full(people, ALWAYS, np.int64)
     new = rng.random(people) < society.newcomers * (end - start) / day
     born[new] = rng.integers(start, end, int(new.sum()))
+    if society.wave:
+        some = np.flatnonzero(new & (rng.random(people) < society.wave))
+        begin = int(rng.integers(start, max(start + 1, end - int(society.wave_h * HOUR))))
+        born[some] = begin + (rng.random(len(some)) * society.wave_h * HOUR).astype(np.int64)
+        born[new] = np.minimum(born[new], end - 1)
     return born
 
 

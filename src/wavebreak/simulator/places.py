@@ -182,3 +182,13 @@ def addresses(rng: np.random.Generator, ranges: tuple[str, ...], count: int) -> 
     third = rng.integers(0, 256, count).tolist()
     fourth = rng.integers(1, 255, count).tolist()
     return [f"{ranges[a]}.{b}.{c}" for a, b, c in zip(which, third, fourth, strict=True)]
+
+
+def anywhere(rng: np.random.Generator, count: int) -> list[str]:
+    """Draw IPv4 addresses of consumer lines far from each other."""
+    first = rng.choice(_CONSUMER_OCTETS, count).tolist()
+    rest = rng.integers(1, 255, (count, 3)).tolist()
+    return [f"{a}.{b}.{c}.{d}" for a, (b, c, d) in zip(first, rest, strict=True)]
+
+
+_CONSUMER_OCTETS = (24, 31, 46, 59, 68, 76, 78, 84, 89, 95, 99, 110, 117, 122, 151, 178, 186, 201)
