@@ -142,7 +142,7 @@ MESSAGING: tuple[F, ...] = (
       "a class, a family or an office that joins together", "rings without anything shared"),
     F("courted_share_32", "share", "rings", "last 32 first contacts",
       "Share of the last 32 first contacts to whom, that day (UTC) and the day before, accounts "
-      "within 7 days of their registration had made three or more first contacts as strangers (as "
+      "within 7 days of their registration had made eight or more first contacts as strangers (as "
       "of the last epoch): many write to one, or share a list.",
       ("account.registered", "message.sent"),
       "people who write to someone much sought, friends of a flood's victim", "lists used once"),

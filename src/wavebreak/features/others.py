@@ -13,7 +13,7 @@ from wavebreak.features.state import BORN, ON_BLOCK, ON_DEVICE, ON_NETWORK
 
 YOUNG_S = 604_800
 EPOCHS_A_DAY = 1_440
-COURTED_BY = 3
+COURTED_BY = 8
 """From so many on, the strangers who wrote to a person in two days are not there by chance."""
 
 

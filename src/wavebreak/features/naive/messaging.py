@@ -206,6 +206,6 @@ FORMULAS: dict[str, Formula] = {
     "young_peer_share_32": _young_peer_share_32,
     "kin_share_32": _kin_share_32,
     "courted_share_32": lambda s: last_share(
-        [s.shared.courted(fact.peer or "", fact.epoch) >= 3 for fact in s.first_sends()]
+        [s.shared.courted(fact.peer or "", fact.epoch) >= 8 for fact in s.first_sends()]
     ),
 }
