@@ -156,7 +156,10 @@ def test_a_run_asks_the_model_that_it_is_given_and_explain_says_why(
     decision = next(d for d in decisions if d.score is not None and not d.rules)
     reason = decision.reasons[0]
     said = told("explain", str(tmp_path / "out"), decision.account)
-    assert "for abuse" in said
+    words = " ".join(said.split())
+    assert "by the model (score 0." in words
+    assert f"{model.named(reason.feature)}: " in words
+    assert "speaks for abuse" in words
     assert reason.feature in said
 
     told("run", str(world), "-o", str(tmp_path / "plain"), "--model", "none")

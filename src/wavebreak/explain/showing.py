@@ -9,10 +9,10 @@ import numpy as np
 
 from wavebreak.charts import timeline as draw
 from wavebreak.explain.gathering import ACTIONS, Explanation
+from wavebreak.explain.reasons import reasons_table
 from wavebreak.explain.story import (
     consequences,
     decisions_table,
-    reasons_table,
     rules_table,
     status,
     story,

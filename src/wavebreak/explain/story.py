@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 
 from wavebreak.explain.gathering import ACTIONS, Explanation
+from wavebreak.explain.reasons import by_model, decided_by
 from wavebreak.explain.timeline import Timeline, Times
-from wavebreak.features.catalog import FEATURES
-from wavebreak.model import speaks
 from wavebreak.pages import Table, count_of, moment, number, span, stamp
 
-_FEATURES = {feature.name: feature for feature in FEATURES}
 _MINUTE_MS = 60_000
 _DONE = {
     "allow": "allowed",
@@ -211,7 +209,7 @@ def _verdict(explanation: Explanation, decision: dict[str, Any]) -> str:
             str(explanation.rules.get(rule, {}).get("about", "")).rstrip(".") for rule in rules
         ]
         line += f" ({'; '.join(a for a in abouts if a)})" if any(abouts) else ""
-    return line + "."
+    return f"{line}{by_model(decision)}."
 
 
 def _began(explanation: Explanation) -> str:
@@ -233,29 +231,6 @@ def _afterwards(explanation: Explanation) -> str:
     return line + (f"; {count_of(reports, 'report')} came in" if reports else "") + "."
 
 
-def value_in_words(name: str, value: float | None) -> str:
-    """Write a feature's value with its unit.
-
-    >>> value_in_words("sends_15s", 112.0), value_in_words("first_contact_share_1d", 0.954)
-    ('112 messages', '95.4 %')
-    >>> value_in_words("account_age", None), value_in_words("not_a_feature", 0.12345)
-    ('missing', '0.123')
-    """
-    if value is None or value != value:
-        return "missing"
-    unit = _FEATURES[name].unit if name in _FEATURES else ""
-    if unit == "share":
-        return f"{number(100 * value)} %"
-    if unit == "seconds":
-        return span(value * 1_000)
-    if unit == "hours":
-        return span(value * 3_600_000)
-    if unit == "0 or 1":
-        return "yes" if value else "no"
-    bare = unit in ("", "code", "ratio", "correlation")
-    return number(value, 3) if bare else f"{number(value, 2)} {unit}"
-
-
 def decisions_table(explanation: Explanation, limit: int) -> Table:
     """List at most `limit` decisions, the severe ones before others, oldest first."""
     shown = chosen(explanation.decisions, limit)
@@ -266,7 +241,7 @@ def decisions_table(explanation: Explanation, limit: int) -> Table:
             str(d["stage"]),
             str(d["outcome"]),
             stamp(d.get("until")),
-            "\n".join(d.get("rules") or ["–"]),
+            "\n".join(decided_by(d)),
         )
         for d in shown
     ]
@@ -277,43 +252,11 @@ def decisions_table(explanation: Explanation, limit: int) -> Table:
     )
     return Table(
         "Decisions",
-        ("when (UTC)", "stage", "outcome", "until (UTC)", "rules"),
+        ("when (UTC)", "stage", "outcome", "until (UTC)", "by"),
         rows,
         f"An outcome without an end does not end by itself.{more}",
         frozenset({0, 1, 2, 3, 4}),
     )
-
-
-def reasons_table(explanation: Explanation, decision: dict[str, Any]) -> Table:
-    """List the values of features that fired one decision's rules."""
-    rows = []
-    for reason in decision.get("reasons") or []:
-        name = str(reason["feature"])
-        meaning = _FEATURES[name].meaning if name in _FEATURES else ""
-        rows.append(
-            (
-                name,
-                value_in_words(name, reason.get("value")),
-                _weight(reason.get("contribution")),
-                meaning,
-            )
-        )
-    at = moment(int(decision["ts"]), since=explanation.start_ms)
-    what = "What fired" if decision.get("rules") else "What the model saw"
-    return Table(
-        f"{what}: {decision['outcome']}, {at}",
-        ("feature", "value", "model", "meaning"),
-        rows,
-        f"Triggered by event {decision.get('trigger') or 'unknown'}; decision {decision['id']}.",
-        frozenset({0, 2, 3}),
-    )
-
-
-def _weight(contribution: float | None) -> str:
-    """Say what a model made of a value, in log-odds; nothing where only a rule read it."""
-    if contribution is None:
-        return ""
-    return f"{speaks(contribution)} ({contribution:+.2f})"
 
 
 def rules_table(explanation: Explanation) -> Table:

@@ -24,7 +24,7 @@ NEVER_INPUTS = ("score", "registration_score")
 """What a model said itself is for rules: no model reads it."""
 REASONS: Final = 5
 """Features that are given as reasons of one decision."""
-_AGAIN = "train again: `wavebreak train`"
+_AGAIN = "train again: `wavebreak train`; or run with --model none"
 
 
 @dataclass(frozen=True, eq=False)

@@ -90,7 +90,7 @@ def _sealed(directory: Path) -> dict[str, Any]:
     if layout != LAYOUT:
         raise ModelError(
             f"the model in {directory} is of another layout than this Wavebreak's",
-            fix="train again: `wavebreak train`",
+            fix="train again: `wavebreak train`; or run with --model none",
         )
     if not there:
         raise _damaged(directory / TOLD)
