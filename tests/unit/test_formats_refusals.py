@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from wavebreak.errors import FileError
 from wavebreak.events import TYPES, WIRE_SCHEMA, Refusal
 from wavebreak.formats.limits import LIMITS, is_content, judge
 from wavebreak.formats.plain import MAX_LINE
+from wavebreak.formats.streams import kind_of
+from wavebreak.formats.tables import parts
 
 in_one_directory = settings(
     deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -312,12 +315,36 @@ def test_a_long_word_many_times_is_refused_without_being_spread_out(tmp_path: Pa
     made = pa.table(
         {"type": ["message.sent"] * n, "ts": [1] * n, "account": word, "peer": ["b"] * n}
     )
-    path = tmp_path / "columns.ipc"
+    path, columnar = tmp_path / "columns.ipc", tmp_path / "columns.parquet"
     with pa.OSFile(str(path), "wb") as f, pa.ipc.new_stream(f, made.schema) as writer:
         writer.write_table(made)
-    seen = Seen(path)
-    assert {c for _, c, _ in seen.causes} == {"too_long"}
-    assert len(seen.refused) == n
+    good = table([sent()] * 10).select(made.column_names)
+    with pq.ParquetWriter(columnar, made.schema) as writer:
+        for part in (good, made, good):
+            writer.write_table(part.cast(made.schema))
+    before = pa.total_allocated_bytes()
+    for seen, few in ((Seen(path), 0), (Seen(columnar), 20)):
+        assert {c for _, c, _ in seen.causes} == {"too_long"}
+        assert (len(seen.refused), len(seen.rows)) == (n, few)
+    assert pa.default_memory_pool().max_memory() - before < 2 * 10**9
+
+
+def test_a_column_of_far_too_long_words_is_a_file_error(tmp_path: Path) -> None:
+    items = [sent(id=str(n) + "x" * 10**6) for n in range(100)]
+    path = tmp_path / "columns.parquet"
+    pq.write_table(table(items), path, use_dictionary=False, compression="zstd")
+    with pytest.raises(FileError, match="more than a thousand bytes"):
+        Seen(path)
+
+
+def test_a_parquet_file_compressed_once_more_unpacks_to_a_limit(tmp_path: Path) -> None:
+    path = tmp_path / "columns.parquet.gz"
+    plain = pa.BufferOutputStream()
+    pq.write_table(table([sent(id=str(n)) for n in range(1000)]), plain)
+    path.write_bytes(gzip.compress(plain.getvalue()))
+    assert sum(b.num_rows for b, _ in parts(path, kind_of(path), 100)) == 1000
+    with pytest.raises(FileError, match="unpacks to more than"):
+        list(parts(path, kind_of(path), 100, unpacked=1000))
 
 
 def test_columns_without_a_type_are_refused(tmp_path: Path) -> None:

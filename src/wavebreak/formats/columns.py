@@ -23,6 +23,9 @@ from wavebreak.formats.structs import wire_of
 _RFC3339 = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$"
 _UNITS = {"s": (1000, 1), "ms": (1, 1), "us": (1, 1000), "ns": (1, 1_000_000)}
 
+LONG_WORD = 1024
+"""Bytes of a word from which on a column is not spread out; the contract refuses it anyway."""
+
 Mask = NDArray[np.bool_]
 
 
@@ -263,9 +266,12 @@ def _from_dictionary(name: str, column: pa.Array) -> pa.Array | None:
     words = _brought(name, column.dictionary)
     if words is None or not pa.types.is_string(words.type):
         return None
-    # A long word many times would grow past memory: it is refused, so it is not spread out.
-    fits = pc.less_equal(pc.binary_length(words), 1024)
-    return pc.if_else(fits, words, None).take(column.indices)
+    # A long word many times would grow past memory: it is refused, so it is not spread out; nor
+    # does its length stay in the buffers, by which the room for what is spread out is guessed.
+    fits = pc.less_equal(pc.binary_length(words), LONG_WORD)
+    if pc.any(pc.invert(fits)).as_py():
+        words = pa.array(pc.if_else(fits, words, None).to_pylist(), words.type)
+    return words.take(column.indices)
 
 
 def _times(column: pa.Array) -> pa.Array | None:

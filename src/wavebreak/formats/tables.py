@@ -13,27 +13,32 @@ import pyarrow.parquet as pq
 
 from wavebreak.errors import FileError
 from wavebreak.events import LOG_SCHEMA, SCHEMA_KEY, TYPES, WIRE_SCHEMA
-from wavebreak.formats.columns import sound
+from wavebreak.formats.columns import LONG_WORD, sound
 from wavebreak.formats.streams import BLOCK, Kind, Opened
 
 _MAGIC = b"ARROW1\0\0"
 
 # Read as dictionaries: quick where they are empty or few words, and no long word is spread out.
 # What is empty cannot be told beforehand: a damaged file's statistics abort the process.
-_REPEATED = [
-    f.name
-    for f in WIRE_SCHEMA
-    if pa.types.is_string(f.type) and f.name not in ("id", "account", "peer")
-]
+_SPREAD = ("id", "account", "peer")
+_REPEATED = [f.name for f in WIRE_SCHEMA if pa.types.is_string(f.type) and f.name not in _SPREAD]
+UNPACKED_AT_MOST = 64 << 30
+"""Bytes to which a Parquet file compressed once more may unpack: it is laid out on disk."""
+_CHUNK_AT_MOST = 64 << 20
 
 Part = tuple[pa.RecordBatch, float]
 
 
-def parts(path: Path, kind: Kind, rows: int) -> Iterator[Part]:
-    """Give a columnar file's rows in batches of at most `rows`; raises FileError where damaged."""
+def parts(path: Path, kind: Kind, rows: int, *, unpacked: int = UNPACKED_AT_MOST) -> Iterator[Part]:
+    """Give a columnar file's rows in batches of at most `rows`.
+
+    Raises FileError where the file is damaged, holds far longer words than events do, or, as
+    Parquet compressed once more, unpacks to more than `unpacked` bytes.
+    """
     try:
-        read = _parquet if kind.format == "parquet" else _ipc
-        for batch, progress in read(path, kind, rows):
+        parquet = kind.format == "parquet"
+        read = _parquet(path, kind, rows, unpacked) if parquet else _ipc(path, kind, rows)
+        for batch, progress in read:
             _ = batch.schema.names  # a name that is not UTF-8 shows only when it is asked for
             yield batch, progress
     except (pa.ArrowException, OSError, ValueError, KeyError, EOFError) as e:
@@ -44,7 +49,7 @@ def parts(path: Path, kind: Kind, rows: int) -> Iterator[Part]:
         raise FileError(f"{path} cannot be read as {what}", fix=fix) from None
 
 
-def _parquet(path: Path, kind: Kind, rows: int) -> Iterator[Part]:
+def _parquet(path: Path, kind: Kind, rows: int, unpacked: int) -> Iterator[Part]:
     if not kind.codec:
         with pa.memory_map(str(path)) as source:
             yield from _row_groups(source, rows)
@@ -53,6 +58,10 @@ def _parquet(path: Path, kind: Kind, rows: int) -> Iterator[Part]:
     with tempfile.TemporaryFile() as laid_out:
         opened = Opened(path, kind.codec)
         while block := opened.read(BLOCK):
+            if laid_out.tell() + len(block) > unpacked:
+                opened.close()
+                what = f"{path} unpacks to more than {unpacked / 1e9:.1f} GB"
+                raise FileError(what, fix="unpack it yourself, and give the .parquet")
             laid_out.write(block)
         opened.close()
         yield from _row_groups(laid_out, rows)
@@ -62,11 +71,55 @@ def _row_groups(source: Any, rows: int) -> Iterator[Part]:
     metadata = pq.read_metadata(source)
     leaves = {metadata.schema.column(i).path for i in range(metadata.num_columns)}
     repeated = [name for name in _REPEATED if name in leaves]
-    file = pq.ParquetFile(source, metadata=metadata, read_dictionary=repeated)
     total, seen = max(metadata.num_rows, 1), 0
-    for batch in file.iter_batches(batch_size=rows):
-        seen += batch.num_rows
-        yield batch, min(seen / total, 1.0)
+    for groups, long in _runs(source, metadata, rows):
+        file = pq.ParquetFile(source, metadata=metadata, read_dictionary=[*repeated, *long])
+        for batch in file.iter_batches(batch_size=rows, row_groups=groups):
+            seen += batch.num_rows
+            yield batch, min(seen / total, 1.0)
+
+
+def _runs(
+    source: Any, metadata: pq.FileMetaData, rows: int
+) -> Iterator[tuple[list[int], list[str]]]:
+    """Row groups to be read together, and which of their columns hold a long word many times."""
+    groups: list[int] = []
+    held, before = 0, list[str]()
+    for number in range(metadata.num_row_groups):
+        long = _long_words(source, metadata, number)
+        if groups and (long != before or held >= 8 * rows):
+            yield groups, before
+            groups, held = [], 0
+        groups.append(number)
+        held, before = held + metadata.row_group(number).num_rows, long
+    if groups:
+        yield groups, before
+
+
+def _long_words(source: Any, metadata: pq.FileMetaData, number: int) -> list[str]:
+    """Look at the words of a row group, each of which may stand for many rows."""
+    group, long = metadata.row_group(number), []
+    for at in range(group.num_columns):
+        column = group.column(at)
+        if column.total_uncompressed_size > _CHUNK_AT_MOST + LONG_WORD * column.num_values:
+            what = "a column of the file holds words of more than a thousand bytes"
+            raise FileError(what, fix="leave that column out, or shorten its words by a hash")
+        if column.path_in_schema in _SPREAD and column.has_dictionary_page:
+            name = column.path_in_schema
+            file = pq.ParquetFile(source, metadata=metadata, read_dictionary=[name])
+            one = file.iter_batches(1, row_groups=[number], columns=[name], use_threads=False)
+            first = next(one, None)
+            if first is not None and _longest(first.column(0)) > LONG_WORD:
+                long.append(name)
+    return long
+
+
+def _longest(column: pa.Array) -> int:
+    """Bytes of the longest word of a dictionary; 0 where it holds no text."""
+    words = column.dictionary if pa.types.is_dictionary(column.type) else None
+    if words is None or not (pa.types.is_string(words.type) or pa.types.is_binary(words.type)):
+        return 0
+    return int(pc.max(pc.binary_length(words)).as_py() or 0)
 
 
 def _ipc(path: Path, kind: Kind, rows: int) -> Iterator[Part]:
