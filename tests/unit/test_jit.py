@@ -12,9 +12,9 @@ import numba
 import numpy as np
 import pytest
 
+from wavebreak.features.caches import cache_root
 from wavebreak.features.jit import (
     address_as_void_pointer,
-    cache_root,
     call_int,
     callback,
     carray,

@@ -8,8 +8,6 @@ may be compiled together, so a changed source never meets old machine code.
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +23,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.numpy_support import carray as numba_carray
 
+from wavebreak.features.caches import cache_root, held, writable
+
 Result = TypeVar("Result")
 
 # What LLVM and Numba say of their own types is too little for a strict checker.
@@ -36,24 +36,6 @@ _intrinsic: Any = intrinsic
 _int64: Any = np.int64
 
 PACKAGE = Path(__file__).resolve().parent.parent
-
-
-def cache_root() -> Path:
-    """Directory of everything that may be made again: `WAVEBREAK_CACHE`, else the user's cache."""
-    own = os.environ.get("WAVEBREAK_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(own) if own else Path(base) / "wavebreak"
-
-
-@cache
-def writable(directory: Path) -> bool:
-    """Whether `directory` exists, or can be made, and takes a file."""
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=directory).close()
-    except OSError:
-        return False
-    return True
 
 
 @cache
@@ -81,7 +63,7 @@ def cached_under(directory: Path) -> Iterator[bool]:
 
 
 def _kernel_cache() -> Path:
-    return cache_root() / f"numba-{sources_digest()}"
+    return held(cache_root() / f"numba-{sources_digest()}")
 
 
 def compiled(

@@ -16,7 +16,8 @@ import numba
 import numpy as np
 
 from wavebreak.errors import PolicyError
-from wavebreak.features.jit import Callback, cache_root, callback, sources_digest, writable
+from wavebreak.features.caches import cache_root, held, writable
+from wavebreak.features.jit import Callback, callback, sources_digest
 
 PREAMBLE = '''\
 """Written by Wavebreak from the rules of a policy. Not to be edited."""
@@ -50,7 +51,7 @@ def compiled_from(source: str, name: str, n_args: int, features: tuple[str, ...]
     """
     told = "\0".join([source, numba.__version__, np.__version__, sources_digest(), *features])
     digest = hashlib.sha256(told.encode()).hexdigest()[:12]
-    kept = cache_root() / f"rules-{digest}"
+    kept = held(cache_root() / f"rules-{digest}")
     if writable(kept):
         return callback(_imported(kept, digest, source, name), n_args, directory=kept)
     with tempfile.TemporaryDirectory(prefix="wavebreak-") as passing:
