@@ -73,7 +73,7 @@ DELTAS_A_FACT = 40
 """Most contributions that one fact can make (a label makes 4 + 4 + 4, a decision as many and two, a
 registration 12, a first contact 7)."""
 NO_CHANGE = 255
-AHEAD = 6
+AHEAD, SOON = 6, 2
 ROW_BYTES, RARE_BYTES = ROW.itemsize, RARE.itemsize
 PAIR_BYTES, EVENT_BYTES = PAIR.itemsize, EVENT.itemsize
 
@@ -302,6 +302,14 @@ def _fetch(sh: Any, ev: Any, role: int) -> None:
 
 
 @compiled()
+def _fetch_rare(sh: Any, ev: Any) -> None:
+    """Ask for the head of an actor's rare row, if it has one, by its row, which has come by now."""
+    rare = np.int64(rows_of(sh)[np.int64(ev.account) >> SHARD_BITS].rare)
+    if rare > 0:
+        prefetch(sh.rares + (rare - 1) * RARE_BYTES)
+
+
+@compiled()
 def advance(
     shards: Any, w: Any, worker: int, workers: int, events: Any, base: int, kinds: Any, codes: Any,
     offsets: Any,
@@ -327,6 +335,9 @@ def advance(
                     prefetch(events.ctypes.data + (code >> 1) * EVENT_BYTES)
                     code = np.int64(codes[i + AHEAD])
                     _fetch(sh, events[code >> 1], code & 1)
+                    code = np.int64(codes[i + SOON])
+                    if code & 1 == 0:
+                        _fetch_rare(sh, events[code >> 1])
                 code = np.int64(codes[i])
                 ev = events[code >> 1]
                 kind = np.int64(kinds[ev.type, code & 1])

@@ -74,17 +74,19 @@ ROW = _layout(
 """One account. See `bytes_an_account`."""
 
 RARE = _layout(
-    ("clock", "u4"), ("created_1h", _U1), ("created_1d", _U1), ("added_1h", _U2), ("added_1d", _U2),
+    # What the guard of the rules asks at every send, within one cache line.
+    ("clock", "u4"), ("refused", "u4"), ("joined", "u4"), ("wrote_group", "u4"), ("lurked_7d", _U1),
+    ("undeliverable_7d", _U2),
+    ("created_1h", _U1), ("created_1d", _U1), ("added_1h", _U2), ("added_1d", _U2),
     ("added_7d", _U2), ("strangers_1d", _U2), ("left_7d", _U2), ("joins_1d", _U1),
-    ("lurked_7d", _U1), ("group_sends_1d", _U2), ("lookups_1d", _U2), ("hits_1d", _U2),
-    ("undeliverable_7d", _U2), ("reports_7d", _U1), ("report_weight_7d", _U2),
+    ("group_sends_1d", _U2), ("lookups_1d", _U2), ("hits_1d", _U2),
+    ("reports_7d", _U1), ("report_weight_7d", _U2),
     ("unproven_7d", _U1), ("blocks_7d", _U1), ("block_weight_7d", _U2),
-    ("joined", "u4"), ("wrote_group", "u4"), ("answered", "u4"), ("refused", "u4"),
-    ("created", "u4"), ("added", "u4"), ("reports", "u4"), ("reported", "u4"),
+    ("answered", "u4"), ("created", "u4"), ("added", "u4"), ("reports", "u4"), ("reported", "u4"),
     ("reports_before", "u4"), ("reported_before", "u4"), ("reporters", ("u4", (4,))),
     ("blamed", ("u4", (4,))),
     ("reporter_n", "u4"), ("action_at", "i8"), ("action_position", "i8"), ("action_stage", "u1"),
-    ("changes_after_answer", "u1"), ("challenges_failed", "u1"), ("met", "u1"),
+    ("changes_after_answer", "u1"), ("challenges_failed", "u1"), ("met", "u1"), ("spare", "u8"),
 )  # fmt: skip
 """What few accounts have: groups, lookups, feedback, our answers."""
 
