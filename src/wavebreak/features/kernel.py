@@ -26,19 +26,25 @@ from wavebreak.features.applying import (
     refused,
     undelivered,
 )
-from wavebreak.features.jit import call_int, compiled, int64, prefetch
+from wavebreak.features.fetching import (
+    AHEAD,
+    RARE_BYTES,
+    ROW_BYTES,
+    fetch_facts,
+    fetch_touched,
+)
+from wavebreak.features.jit import call_int, compiled, int64
 from wavebreak.features.living import answer_reporters, blame, rare_of
 from wavebreak.features.memory import (
     emit,
     entities_of,
     hits_of,
-    pairs_of,
     rows_of,
     touched_of,
     values_of,
 )
 from wavebreak.features.others import is_young
-from wavebreak.features.pairs import FULL, home
+from wavebreak.features.pairs import FULL
 from wavebreak.features.points import (
     before,
     is_point,
@@ -50,15 +56,10 @@ from wavebreak.features.reading import SIZE, read
 from wavebreak.features.state import (
     BARRED,
     BY_SCORE,
-    EVENT,
     MET_CHALLENGE,
     MET_LIMIT,
     NO_RULE,
-    NONE,
-    PAIR,
-    RARE,
     RESTRICT,
-    ROW,
     SCORED,
     SCORED_AT,
     SHARD_BITS,
@@ -73,9 +74,6 @@ DELTAS_A_FACT = 40
 """Most contributions that one fact can make (a label makes 4 + 4 + 4, a decision as many and two, a
 registration 12, a first contact 7)."""
 NO_CHANGE = 255
-AHEAD, SOON = 6, 2
-ROW_BYTES, RARE_BYTES = ROW.itemsize, RARE.itemsize
-PAIR_BYTES, EVENT_BYTES = PAIR.itemsize, EVENT.itemsize
 
 
 @compiled()
@@ -286,30 +284,6 @@ def _room(w: Any, sh: Any) -> bool:
 
 
 @compiled()
-def _fetch(sh: Any, ev: Any, role: int) -> None:
-    """Ask for the memory of a fact that comes soon: it is what the kernel waits for most."""
-    account, other = np.int64(ev.account), np.int64(ev.peer)
-    if role == 1:
-        account, other = other, account
-    local = account >> SHARD_BITS
-    address = sh.rows + local * ROW_BYTES
-    # A counterpart's fact needs the head of the row, an actor's all of it.
-    for line in range(0, 64 if role == 1 else ROW_BYTES, 64):
-        prefetch(address + line)
-    if other != NONE:
-        at = home(pairs_of(sh), sh.pair_capacity, local, other)
-        prefetch(sh.pairs + at * PAIR_BYTES)
-
-
-@compiled()
-def _fetch_rare(sh: Any, ev: Any) -> None:
-    """Ask for the head of an actor's rare row, if it has one, by its row, which has come by now."""
-    rare = np.int64(rows_of(sh)[np.int64(ev.account) >> SHARD_BITS].rare)
-    if rare > 0:
-        prefetch(sh.rares + (rare - 1) * RARE_BYTES)
-
-
-@compiled()
 def advance(
     shards: Any, w: Any, worker: int, workers: int, events: Any, base: int, kinds: Any, codes: Any,
     offsets: Any,
@@ -331,13 +305,7 @@ def advance(
                     w.at_fact = i
                     return False
                 if i + 2 * AHEAD < end:
-                    code = np.int64(codes[i + 2 * AHEAD])
-                    prefetch(events.ctypes.data + (code >> 1) * EVENT_BYTES)
-                    code = np.int64(codes[i + AHEAD])
-                    _fetch(sh, events[code >> 1], code & 1)
-                    code = np.int64(codes[i + SOON])
-                    if code & 1 == 0:
-                        _fetch_rare(sh, events[code >> 1])
+                    fetch_facts(sh, events, codes, i)
                 code = np.int64(codes[i])
                 ev = events[code >> 1]
                 kind = np.int64(kinds[ev.type, code & 1])
@@ -374,6 +342,7 @@ def close(shards: Any, w: Any, closed: int) -> bool:
     stands. Returns False when a buffer must be made larger first, like `advance`.
     """
     while w.at_fact < w.touched_n:
+        fetch_touched(shards, w)
         account = np.int64(touched_of(w)[w.at_fact])
         w.at_shard = account & (shards.size - 1)
         sh = shards[w.at_shard]
