@@ -15,7 +15,7 @@ from wavebreak.benchmarks.measuring import Floats, Labels
 from wavebreak.errors import FileError
 
 _WORDS = {"0": 0, "1": 1, "human": 0, "bot": 1, "benign": 0, "abusive": 1}
-_IDS = ("id", "account", "contributor")
+_IDS, _LABELS = ("id", "account", "contributor"), ("label", "bot")
 
 
 def present(directory: Path, *names: str) -> list[Path]:
@@ -57,27 +57,30 @@ def codes(values: Sequence[Any]) -> Labels:
 def read_labels(path: Path) -> dict[str, int]:
     """Read a file of labels: CSV with the columns `id,label`.
 
-    `id` may be called `account` or `contributor`; a label is 0 or 1 (or benign, abusive, Human,
-    Bot). Raises FileError for other headings, other labels, and an id given twice.
+    `id` may be called `account` or `contributor`, `label` also `bot`; a label is 0 or 1 (or
+    benign, abusive, Human, Bot). Raises FileError for other headings, other labels, and an id given twice.
     """
     if not path.is_file():
         raise FileError(f"{path} is absent", fix="give a CSV file with the columns id,label")
-    found = table(path, texts=(*_IDS, "label"))
-    column = next((name for name in _IDS if name in found.column_names), None)
-    if column is None or "label" not in found.column_names:
+    found = table(path, texts=(*_IDS, *_LABELS))
+    column, label = (
+        next((name for name in names if name in found.column_names), None)
+        for names in (_IDS, _LABELS)
+    )
+    if column is None or label is None:
         raise FileError(
             f"{path} has the columns {', '.join(found.column_names)}",
             fix="write the columns id,label; a label is 0 or 1",
         )
-    ids, labels = texts(found, column), texts(found, "label")
-    strange = [label for label in labels if label.lower() not in _WORDS]
+    ids, labels = texts(found, column), texts(found, label)
+    strange = [word for word in labels if word.lower() not in _WORDS]
     if strange:
         raise FileError(
             f"{path} has {len(strange):,} labels that are neither 0 nor 1", fix="write 0 or 1"
         )
     if len(set(ids)) < len(ids):
         raise FileError(f"{path} names an id more than once", fix="give each id one label")
-    return {name: _WORDS[label.lower()] for name, label in zip(ids, labels, strict=True)}
+    return {name: _WORDS[word.lower()] for name, word in zip(ids, labels, strict=True)}
 
 
 def matched(labels: dict[str, int], ids: Sequence[str], path: Path) -> tuple[NDArray[Any], Labels]:
