@@ -58,7 +58,8 @@ def read_labels(path: Path) -> dict[str, int]:
     """Read a file of labels: CSV with the columns `id,label`.
 
     `id` may be called `account` or `contributor`, `label` also `bot`; a label is 0 or 1 (or
-    benign, abusive, Human, Bot). Raises FileError for other headings, other labels, and an id given twice.
+    benign, abusive, Human, Bot). Raises FileError for other headings, other labels, and an id
+    given twice.
     """
     if not path.is_file():
         raise FileError(f"{path} is absent", fix="give a CSV file with the columns id,label")
