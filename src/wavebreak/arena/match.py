@@ -23,6 +23,7 @@ from wavebreak.edge import Edge
 from wavebreak.errors import UsageError
 from wavebreak.evaluation import Evaluation
 from wavebreak.events import WIRE_SCHEMA
+from wavebreak.model import Model
 from wavebreak.pipeline import Engine
 from wavebreak.rules import Policy
 from wavebreak.simulator.log import Floats
@@ -150,7 +151,8 @@ class _Play:
     """What all rounds of a match share."""
 
     def __init__(
-        self, setting: Setting, policy: Policy, edge: Edge, terms: Terms, model: Any, out: Path,
+        self, setting: Setting, policy: Policy, edge: Edge, terms: Terms, model: Model | None,
+        out: Path,
         progress: Callable[[float, str], None],
     ) -> None:  # fmt: skip
         self.setting, self.policy, self.edge, self.terms = setting, policy, edge, terms
@@ -180,8 +182,7 @@ class _Play:
     ) -> tuple[Bout, Evaluation]:
         """Play one round and count it."""
         number = len(self.rounds)
-        options = {"model": self.model} if self.model is not None else {}
-        engine = Engine(self.policy, enforce=True, accounts=1 << 15, **options)
+        engine = Engine(self.policy, enforce=True, accounts=1 << 15, model=self.model)
         played = bout(
             self.ground, self.entries(senders), engine, self.edge, self.terms, telling=telling,
             seed=(self.setting.seed, min(number, self.setting.rounds + 1)), keep=keep,
@@ -195,7 +196,8 @@ class _Play:
 
 
 def play(
-    setting: Setting, policy: Policy, edge: Edge, terms: Terms, out: Path, *, model: Any = None,
+    setting: Setting, policy: Policy, edge: Edge, terms: Terms, out: Path, *,
+    model: Model | None = None,
     progress: Callable[[float, str], None] = lambda _share, _words: None,
 ) -> Match:  # fmt: skip
     """Play a match and write into `out` its last round as events, labels, decisions, accounts.
@@ -226,7 +228,7 @@ def play(
     words = {n: moves(presets[n], adapted[n], searches[n].dials) for n in presets}
     versions = {
         "policy": policy.version,
-        "model": None if model is None else str(model.version),
+        "model": None if model is None else model.version,
     }
     return Match(setting, table.rounds, words, adapted, found, versions)
 
@@ -239,8 +241,7 @@ def _write(final: Bout, table: _Play, out: Path) -> None:
     world = simulator.World(labels, about, lambda size: iter(whole.to_batches(size or BATCH)))
     simulator.write(world, out)
     table.show("the last round, as a log")
-    options = {"model": table.model} if table.model is not None else {}
-    pipeline.run(out, out, table.policy, table.edge, enforce=True, **options)
+    pipeline.run(out, out, table.policy, table.edge, enforce=True, model=table.model)
 
 
 def save(match: Match, out: Path) -> None:

@@ -17,12 +17,14 @@ from wavebreak.pages import (
     interval,
     number,
     page,
+    paragraphs,
     percent,
     print_lines,
     print_table,
 )
 
 _TOGETHER = "all families"
+_LINES = 7  # in one picture
 
 
 def _share(count: int, of: int) -> str:
@@ -178,25 +180,31 @@ def print_match(match: Match, console: Console) -> None:
     print_table(feedback(match), console)
 
 
-def _pictures(match: Match) -> list[tuple[str, str]]:
+def _drawn(match: Match, name: str, title: str, up: str, what: str) -> str:
+    """Draw one number round by round, a few families a picture so that lines can be told apart."""
     rounds = match.rounds[:-1]
     across = [float(k) for k in range(len(rounds))]
-
-    def drawn(name: str, title: str, up: str, what: str) -> str:
+    families = list(rounds[0].counts)
+    pictures = []
+    for first_one in range(0, len(families), _LINES):
         lines = [
             Line(family, across, [float(getattr(r.counts[family], what)) for r in rounds])
-            for family in rounds[0].counts
+            for family in families[first_one : first_one + _LINES]
         ]
-        caption = f"{up}, by round: 0 is before adaptation, the last the adapted senders."
-        return html_figure(
-            curves(name, title, lines, across="round", up=up, log="y", marks=True), caption
-        )
+        part = f"{name}-{first_one // _LINES + 1}"
+        svg = curves(part, title, lines, across="round", up=up, log="y", marks=True)
+        pictures.append(html_figure(svg, f"{title}: {', '.join(line.label for line in lines)}."))
+    note = "Round 0 is before adaptation, the last one that of the adapted senders."
+    return paragraphs([note], "note") + "\n".join(pictures)
 
+
+def _pictures(match: Match) -> list[tuple[str, str]]:
     return [
         ("Delivered, round by round",
-         drawn("delivered", "Acts that reached strangers", "delivered", "delivered")),
+         _drawn(match, "delivered", "Acts that reached strangers", "delivered", "delivered")),
         ("Cost, round by round",
-         drawn("cost", "Dollars for a thousand acts delivered", "dollars", "per_thousand")),
+         _drawn(match, "cost", "Dollars for a thousand acts delivered", "dollars",
+                "per_thousand")),
     ]  # fmt: skip
 
 
