@@ -9,13 +9,13 @@ _UNITS = {"s": "s", "m": "min", "h": "h", "d": "d"}
 
 
 def named(feature: str) -> str:
-    """Name a feature in words, with its window.
+    """Name a feature in words, with its window; its unit is the value's.
 
-    >>> named("first_contacts_1h"), named("gap_sd")
-    ('first contacts in 1 h', 'gap sd')
+    >>> named("first_contacts_1h"), named("gap_sd"), named("age_s")
+    ('first contacts in 1 h', 'gap sd', 'age')
     """
     window = _WINDOW.search(feature)
-    name = _WINDOW.sub("", feature).replace("_", " ")
+    name = _WINDOW.sub("", feature.removesuffix("_s")).replace("_", " ")
     return f"{name} in {window[1]} {_UNITS[window[2]]}" if window else name
 
 
