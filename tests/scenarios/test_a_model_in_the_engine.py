@@ -15,13 +15,13 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from wavebreak import model, rules, simulator
+from wavebreak import model, profile, rules, simulator
 from wavebreak.cli import app
 from wavebreak.decision import Decision
 from wavebreak.edge import Edge
 from wavebreak.errors import ModelError, SnapshotError
 from wavebreak.events import LOG_SCHEMA
-from wavebreak.features.catalog import INPUTS
+from wavebreak.features.catalog import INDEX, INPUTS
 from wavebreak.formats import read
 from wavebreak.pipeline import Engine
 from wavebreak.pipeline.snapshot import restore, save
@@ -121,6 +121,22 @@ def test_without_a_model_no_decision_has_a_score(log: pa.RecordBatch) -> None:
     decisions, points, _ = decided(log)
     assert {(d.score, d.model) for d in decisions} == {(None, None)}
     assert np.isnan(points["score"]).all()
+
+
+def test_what_a_stream_does_not_carry_is_missing_to_the_model_too(
+    log: pa.RecordBatch, trees: model.Model
+) -> None:
+    seen = profile.learn([log])
+    carried = {name: share for name, share in seen.types.items() if name != "typing.started"}
+    stream = dataclasses.replace(seen, types=carried)
+    engine = Engine(rules.load(), stream, model=trees, record=True)
+    engine.take(log)
+    silent = [INDEX[name] for name in INPUTS if name not in engine.covered]
+    points = engine.points()
+    assert len(silent) > 3
+    assert np.isnan(points["values"][:, silent]).all()
+    said = np.maximum(trees.scores(points["values"]), -(2**31) + 1)
+    assert (points["score"] * model.ONE).tolist() == np.where(said == 0, 1, said).tolist()
 
 
 def test_a_snapshot_made_under_another_model_is_refused(
