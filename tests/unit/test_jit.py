@@ -22,6 +22,7 @@ from wavebreak.features.jit import (
     prefetch,
     sources_digest,
 )
+from wavebreak.features.rings import total as ring_total
 
 settings: Any = numba.config
 
@@ -63,6 +64,11 @@ def sum_at(address: int, n: int) -> float:
     prefetch(address)
     values = carray(address_as_void_pointer(address), (n,), np.float64)
     return float(values.sum())
+
+
+@compiled()
+def both_sums(row: Any) -> tuple[int, int]:
+    return ring_total(row.small), ring_total(row.large)
 
 
 def test_a_callback_is_called_through_its_address_with_any_number_of_arguments() -> None:
@@ -127,3 +133,11 @@ def test_where_nothing_can_be_written_it_compiles_without_a_cache(tmp_path: Path
     blocked = tmp_path / "a_file"
     blocked.write_text("")
     assert run_module(tmp_path, blocked / "cache") == "42 0 0"
+
+
+def test_sixteen_numbers_are_summed_wherever_they_lie() -> None:
+    row = np.zeros(1, np.dtype([("odd", "u1"), ("small", "u1", (16,)), ("large", "u2", (16,))]))
+    row["small"], row["large"] = 255, 65_535
+    assert both_sums(row[0]) == (16 * 255, 16 * 65_535)
+    row["small"][0, 3], row["large"][0, 15] = 0, 1
+    assert both_sums(row[0]) == (15 * 255, 15 * 65_535 + 1)

@@ -171,6 +171,23 @@ def _zeros_ahead(_typing: Any, bits: Any) -> Any:
     return types.int64(types.int64), generate
 
 
+def _sum_of_sixteen(bits: int) -> Any:
+    def typed(_typing: Any, address: Any) -> Any:
+        def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            small = _llvm.VectorType(_llvm.IntType(bits), 16)
+            wide = _llvm.VectorType(_llvm.IntType(32), 16)
+            numbers = builder.load(builder.inttoptr(args[0], small.as_pointer()), align=1)
+            insert: Any = cgutils.get_or_insert_function
+            kind = _llvm.FunctionType(_llvm.IntType(32), [wide])
+            added = insert(builder.module, kind, "llvm.vector.reduce.add.v16i32")
+            total = builder.call(added, [builder.zext(numbers, wide)])
+            return builder.zext(total, _llvm.IntType(64))
+
+        return types.int64(types.int64), generate
+
+    return typed
+
+
 int64: Callable[[Any], int] = _int64
 """NumPy's int64, which is what an `int` is in compiled code, and what comes out of it as an int."""
 
@@ -179,6 +196,10 @@ ones: Callable[[int], int] = _intrinsic(_ones)
 
 zeros_ahead: Callable[[int], int] = _intrinsic(_zeros_ahead)
 """In compiled code: the number of zero bits above the highest set bit of an int64 (64 for 0)."""
+
+sum_of_sixteen_u1: Callable[[int], int] = _intrinsic(_sum_of_sixteen(8))
+sum_of_sixteen_u2: Callable[[int], int] = _intrinsic(_sum_of_sixteen(16))
+"""In compiled code: the sum of sixteen unsigned numbers at an address, in a few instructions."""
 
 address_as_void_pointer: Callable[[int], Any] = _intrinsic(_void_pointer)
 """In compiled code: an int64 address as a `void *`, for `carray(pointer, shape, dtype)`."""

@@ -11,7 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.features.jit import compiled, int64, zeros_ahead
+from wavebreak.features.jit import (
+    compiled,
+    int64,
+    sum_of_sixteen_u1,
+    sum_of_sixteen_u2,
+    zeros_ahead,
+)
 
 
 def _log2(x: Decimal) -> Decimal:
@@ -55,10 +61,9 @@ def bump(ring: Any, bucket: int, clock: int, amount: int, top: int) -> None:
 @compiled(inline="always")
 def total(ring: Any) -> int:
     """Sum of a ring's sixteen buckets."""
-    s = int64(0)
-    for j in range(16):
-        s += ring[j]
-    return s
+    if ring.itemsize == 1:
+        return sum_of_sixteen_u1(ring.ctypes.data)
+    return sum_of_sixteen_u2(ring.ctypes.data)
 
 
 @compiled(inline="always")
