@@ -2,8 +2,8 @@
 
 A point is a registration; a session that brings a new network, device or companion; a first
 contact, a member added or a send by which their count comes to a step (1, 2, 3, 5, 8, 13, …; of
-sends from 8 on); a report or block received; for a young account an epoch's close where its
-surroundings moved.
+sends from 8 on, of an old account's first contacts from 5 on); a report or block received; for a
+young account an epoch's close where its surroundings moved.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from wavebreak.features.applying import (
 )
 from wavebreak.features.jit import call_int, compiled, int64
 from wavebreak.features.memory import points_of, rares_of, values_of
+from wavebreak.features.others import is_young
 from wavebreak.features.reading import SIZE, At
 from wavebreak.features.rings import total
 from wavebreak.features.scored import (
@@ -47,8 +48,9 @@ def _steps(most: int) -> Any:
 
 
 STEPS = _steps(65_536)
-FIRST_SENDS = 8
-"""The first of one's sends are first contacts, nearly all; they are looked at as such."""
+FIRST_SENDS, FIRST_OPENED = 8, 5
+"""The first of one's sends are first contacts, nearly all, and are looked at as such. A few new
+chats a day are nothing to look at in an account that is not young."""
 
 
 @compiled(inline="always")
@@ -82,8 +84,10 @@ def is_point(sh: Any, row: Any, ev: Any, role: int, kind: int, was: int) -> bool
     if kind == SESSION:
         return bool(is_now != was or (ev.flags & LINKED) != 0)
     if kind in (SENT, SENT_GROUP):
-        if (is_now >> 32) != (was >> 32) and stepped(total(row.first_1d)):
-            return True
+        if (is_now >> 32) != (was >> 32):
+            opened = total(row.first_1d)
+            if stepped(opened) and (opened >= FIRST_OPENED or is_young(row)):
+                return True
         return is_now != was and row.sends >= FIRST_SENDS and stepped(int64(row.sends))
     if kind == MEMBER_ADDED:
         return stepped(total(rares_of(sh)[int64(row.rare) - 1].added_1d))

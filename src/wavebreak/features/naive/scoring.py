@@ -46,11 +46,15 @@ def _is_point(s: Story, number: int) -> bool:
         return moved or bool(fact.fields.get("linked"))
     if fact.kind == "member_added":
         return _is_step(past.count(past.of("member_added"), "1d"))
-    if any(fact is first for first in past.first_sends()) and _is_step(
-        past.count(past.first_sends(), "1d")
-    ):
+    opened = past.count(past.first_sends(), "1d")
+    new = any(fact is first for first in past.first_sends())
+    if new and _is_step(opened) and (opened >= 5 or _is_young(past)):
         return True
     return number in past.counted and len(past.sends) >= 8 and _is_step(len(past.sends))
+
+
+def _is_young(s: Story) -> bool:
+    return any(s.clock - fact.now <= WEEK_S for fact in s.of("registered")[-1:])
 
 
 def _closes(s: Story, epochs: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -59,8 +63,11 @@ def _closes(s: Story, epochs: Sequence[int]) -> Iterator[tuple[int, int]]:
     for epoch, number in last.items():
         later, past = [e for e in epochs if e > epoch], s.until(number)
         gifts = (g for at in s.places[number].items() for g in s.shared.gifts.get(at, []))
-        young = any(past.clock - fact.now <= WEEK_S for fact in past.of("registered")[-1:])
-        if later and young and any(g.epoch == epoch and g.table in REPUTATION for g in gifts):
+        if (
+            later
+            and _is_young(past)
+            and any(g.epoch == epoch and g.table in REPUTATION for g in gifts)
+        ):
             yield number, min(later)
 
 
