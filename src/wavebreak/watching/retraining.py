@@ -1,8 +1,8 @@
 """What was first caught after fifty messages is caught sooner next time: weeks of retraining.
 
 Each week brings a campaign that was never seen, beside the one that came the week before. A week is
-decided under the model of all weeks before it. What was acted on or reported is then looked at by
-people, which confirms or clears it; those words, and nothing else of the truth, train the next
+decided under the model of all weeks before it. People then look at who was challenged or worse, or
+reported, and confirm or clear them; those words, and nothing else of the truth, train the next
 model. A campaign's second week is decided twice, with the model that has learned from its first
 week and with the one that has not.
 """
@@ -23,10 +23,11 @@ from wavebreak import pipeline, training
 from wavebreak.edge import Edge
 from wavebreak.errors import UsageError
 from wavebreak.evaluation import Evaluation, evaluate, read_labels
-from wavebreak.rules import Policy
+from wavebreak.rules import OUTCOMES, Policy
 from wavebreak.simulator import CAMPAIGNS, START_MS, simulate, write
 
 WEEK_MS = 7 * 86_400_000
+_CHALLENGE = OUTCOMES.index("challenge")
 Progress = Callable[[float, str], None]
 
 
@@ -184,13 +185,12 @@ def _wronged(found: Evaluation) -> int:
 
 
 def _reviewed(place: Path, truth: Path) -> tuple[int, int]:
-    """Write what people find who look at every account acted on or reported: labels.csv."""
-    table = pq.read_table(place / "run" / "accounts.parquet", columns=["account", "worst",
-                                                                       "reports"])  # fmt: skip
+    """Write what people find who look at every account challenged or worse, or reported."""
+    table = pq.read_table(place / "run" / "accounts.parquet")
     looked_at = {
         row["account"]
-        for row in table.to_pylist()
-        if row["worst"] in ("restrict", "suspend", "ban") or row["reports"]
+        for row in table.select(["account", "worst", "reports"]).to_pylist()
+        if row["reports"] or OUTCOMES.index(row["worst"]) >= _CHALLENGE
     }
     found = [label for label in read_labels(truth) if label.account in looked_at]
     with (place / "labels.csv").open("w", encoding="utf-8", newline="") as file:
