@@ -41,6 +41,13 @@ def test_a_sender_at_its_own_places_is_nearly_itself() -> None:
     assert moves(sender, sender, dials) == "stays as it was"
 
 
+def test_no_search_turns_what_does_nothing() -> None:
+    assert not {"lurk_h", "ring_chats", "again"} & dials_of(PRESETS["jitter"].sender, TERMS).keys()
+    assert "lurk_h" in dials_of(PRESETS["contact-staging"].sender, TERMS)
+    assert "again" in dials_of(PRESETS["sharding"].sender, TERMS)
+    assert "gap" not in dials_of(PRESETS["typing"].sender, TERMS)
+
+
 def test_moves_are_told_in_words_from_where_to_where() -> None:
     sender = PRESETS["jitter"].sender
     dials = {"gap": TERMS.dials.write["gap"]}

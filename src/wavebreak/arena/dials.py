@@ -21,7 +21,16 @@ def dials_of(sender: Sender, terms: Terms) -> dict[str, Dial]:
     if sender.hijack:
         found = {name: dial for name, dial in found.items() if "." not in name}
     extra = {n: d for n, d in terms.dials.extra.items() if read(sender, n) > 0}
-    return found | (extra if sender.work == "write" else {})
+    found |= extra if sender.work == "write" else {}
+    return {name: dial for name, dial in found.items() if name not in _idle(sender)}
+
+
+def _idle(sender: Sender) -> set[str]:
+    """Return the parameters that do nothing for a sender, so that no search turns them."""
+    idle = {"gap"} if sender.law in ("typed", "spread") else set()
+    idle |= set() if sender.staging else {"lurk_h"}
+    idle |= set() if sender.ring_h else {"ring_chats"}
+    return idle | (set() if sender.life_h or sender.replace else {"again"})
 
 
 def _held(sender: Sender, name: str) -> Any:
