@@ -58,6 +58,6 @@ def _counted(to: Engine, before: int | None, after: int | None) -> list[Figure]:
         Figure(NAME, "the process grew by", "MB", None if grown is None else grown / 1e6,
                target=allowed / 1e6, better="less",
                note=f"counted {(state + held['pairs'] + seen) / 1e6:,.0f} MB; the target is 640 B "
-                    "an account, 24 B a pair and the ids; the last page of each shard's rows may add "
+                    "an account, 24 B a pair and the ids; last pages of the shards may add "
                     f"{unfilled / 1e6:.0f} MB (at most 134, whatever the accounts)"),
     ]  # fmt: skip
