@@ -19,7 +19,7 @@ SECRET = "meet-me-at-the-old-mill"
 PHONE, IP, DEVICE = "+972541234567", "203.0.113.77", "fingerprint-0451"
 PLANTED = (SECRET, PHONE, PHONE[1:], IP, DEVICE)
 
-BEGIN, STEP_MS, JITTER_MS = 1_772_366_400_000, 100, 30_000
+BEGIN, STEP_MS, JITTER_MS = 1_772_366_400_000, 100, 2_000
 """Line n (from 0) is of BEGIN + n · STEP_MS, up to JITTER_MS earlier."""
 
 _PERSONAL = {"phone": PHONE, "ip": IP, "device": DEVICE}

@@ -84,12 +84,19 @@ def test_a_machine_with_a_wrong_clock_does_not_move_the_time_of_a_busy_log() -> 
 
 @pytest.mark.parametrize("ahead", [28_000, 30_001, 10 * EPOCH_MS, 23 * HOUR, 9_000 * DAY])
 def test_in_a_busy_log_no_single_date_makes_another_event_late(ahead: int) -> None:
-    right = [ts - 30_000 * (n % 2) for n, ts in enumerate(busy(10, 100))]
-    false = set(range(BUSY + 6, len(right), 38))
+    right = [ts - 30_000 * (n % 2) for n, ts in enumerate(busy(12, 100))]
+    false = set(range(2 * BUSY + 6, len(right), 38))
     fanout, told = taken(stream([ts + ahead * (n in false) for n, ts in enumerate(right)]))
     assert (fanout.late, fanout.ahead) == (0, len(false) * (ahead > 30_000))
     assert all(date == ts for n, ((_, date, _), ts) in enumerate(zip(told, right, strict=True))
                if n not in false)  # fmt: skip
+
+
+def test_a_log_that_tells_time_in_minutes_is_not_in_doubt() -> None:
+    dates = [START + n // 500 * EPOCH_MS for n in range(20_000)]
+    fanout, told = taken(stream(dates))
+    assert (fanout.late, fanout.ahead) == (0, 0)
+    assert [date for _, date, _ in told] == dates
 
 
 def test_a_busy_log_that_was_silent_is_followed_after_a_batch() -> None:
@@ -97,7 +104,7 @@ def test_a_busy_log_that_was_silent_is_followed_after_a_batch() -> None:
     for silence in (2 * EPOCH_MS, 5 * DAY):
         after = [START + silence + n for n in range(BELIEVED_AT_MOST + 500)]
         fanout, told = taken(stream(before + after))
-        needed = BELIEVED_AT + len(before) // 80
+        needed = BELIEVED_AT + (len(before) - 1) // 80
         assert (fanout.late, fanout.ahead) == (0, needed - 1)
         assert told[-1][1] == after[-1]
 

@@ -31,6 +31,9 @@ VERBS = {
     "model": ("models", "Show what a model is and where it acts."),
     "replay": ("watching", "Say what another policy or model would have changed, account by "
                            "account."),
+    "doctor": ("watching", "Say how far a stream has moved from what a model was trained on."),
+    "retrain": ("watching", "Live through weeks of new campaigns, training after each on what "
+                            "people confirmed."),
     "arena": ("arena", "Let every tactic play against the policy, see its answers and adapt; "
                        "count what it costs."),
     "bench": ("benches", "Measure on public labelled data, beside published values and plain "

@@ -41,9 +41,10 @@ EPOCH_MS = 60_000
 LEAP_MS = 86_400_000
 """How far ahead of a quiet log's time an event may be dated and believed: what it may make late."""
 SPELL_MS = 600_000
-BUSY = 400
-"""Events in a spell from which on a log is busy, and never silent for half of `lateness_s`: there
-nothing farther ahead is believed, so that one false date makes nothing in fair order late."""
+BUSY = 300
+"""Steps of a log's time in a spell from which on it is busy, and never silent for half of
+`lateness_s`: nothing farther ahead is believed, so that one false date makes nothing in fair
+order late. (Events of one date are one step: a log may tell time in minutes.)"""
 BELIEVED_AT = 8
 """Events in a row, all too far ahead, that move the log's time; an eighth of a busy minute more."""
 BELIEVED_AT_MOST = 1_000
@@ -106,28 +107,29 @@ class Segment:
 
 
 CLOCK = np.dtype(
-    [("newest", "i8"), ("spell", "i8"), ("events", "i8"), ("former", "i8"), ("ahead", "i8"),
+    [("newest", "i8"), ("spell", "i8"), ("steps", "i8"), ("former", "i8"), ("ahead", "i8"),
      ("earliest", "i8")]
 )  # fmt: skip
-"""The log's time: its newest believed date (-1: none yet); the open spell, events believed in it
+"""The log's time: its newest believed date (-1: none yet); the open spell, the steps of time in it
 and in the last before it that held any; events in a row that are too far ahead, their earliest."""
 
 
 @compiled()
 def _believed(clock: Any, ts: int) -> None:
     """Move the log's time to an event that is believed."""
-    clock.newest = max(clock.newest, ts)
-    if clock.newest // SPELL_MS != clock.spell:
-        clock.spell = clock.newest // SPELL_MS
-        clock.former, clock.events = clock.events, 0
-    clock.events += 1
+    if ts > clock.newest:
+        clock.newest = ts
+        if ts // SPELL_MS != clock.spell:
+            clock.spell = ts // SPELL_MS
+            clock.former, clock.steps = clock.steps, 0
+        clock.steps += 1
     clock.ahead = 0
 
 
 @compiled()
 def _too_far(clock: Any, ts: int, lateness: int) -> bool:
     """Whether an event is too far ahead; with enough of them in a row the log's time moves."""
-    spell = max(clock.events, clock.former)
+    spell = max(clock.steps, clock.former)
     leap = lateness // 2 if spell >= BUSY else max(lateness, LEAP_MS)
     if ts <= clock.newest + leap:
         return False

@@ -35,7 +35,8 @@ class LogTime:
                 self._ahead = []
         if ts > self.newest + leap:
             return self.newest
-        self.newest = max(self.newest, ts)
-        self._in_spell[self.newest // SPELL_MS] += 1
+        if ts > self.newest:
+            self.newest = ts
+            self._in_spell[ts // SPELL_MS] += 1
         self._ahead = []
         return ts
