@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from wavebreak.features.extents import Extent
 from wavebreak.features.jit import address_as_void_pointer, carray, compiled, int64, prefetch
 
 SUBS = 64
@@ -182,7 +183,7 @@ class Names:
     def __init__(self, *, seed: int = 1) -> None:
         self.seed = seed
         self.counts = np.zeros(1, np.int64)
-        self.where = np.zeros(4096, np.int64)
+        self._where = Extent(np.dtype(np.int64), 4096)
         # Tables of different sizes fill up at different times: no two grow in one breath.
         self.tables = [np.zeros(int(64 * GROWTH ** (s / SUBS)), np.int64) for s in range(SUBS)]
         self.arenas = [np.zeros(int(1024 * GROWTH ** (s / SUBS)), np.uint8) for s in range(SUBS)]
@@ -199,12 +200,15 @@ class Names:
             self.subs[s]["arena"] = self.arenas[s].ctypes.data
             self.subs[s]["arena_size"] = self.arenas[s].size
 
+    @property
+    def where(self) -> Any:
+        """Where each slot's name lies, as it is packed in `_slot`."""
+        return self._where.records
+
     def _grow(self) -> None:
         """Give room to what is near its limit; each step moves one small table."""
         if self.counts[0] >= self.where.size:
-            wider = np.zeros(self.where.size * 2, np.int64)
-            wider[: self.where.size] = self.where
-            self.where = wider
+            self._where.fit(len(self._where) + 1)
         subs = self.subs
         full = subs["n"] + 1 > subs["capacity"] * FULL
         for s in np.flatnonzero(full):
@@ -263,8 +267,7 @@ class Names:
         """Take the place of a dump."""
         n = dumped["where"].size
         self.counts[0] = n
-        self.where = np.zeros(max(4096, n * 2), np.int64)
-        self.where[:n] = dumped["where"]
+        self._where.hold(dumped["where"])
         self.subs["n"] = dumped["filled"]
         self.subs["arena_n"] = dumped["lengths"]
         ends, tops = np.cumsum(dumped["lengths"]), np.cumsum(dumped["capacities"])
