@@ -39,7 +39,7 @@ def rule(rule_id: str) -> Rule:
 
 def test_there_are_rules_of_every_file_and_stage() -> None:
     assert 20 <= len(policy().rules) == len(IDS) <= 64
-    assert len(FILES) == 9
+    assert len(FILES) == 10
     assert {r.stage for r in policy().rules} == {"registration", "messaging", "feedback", "review"}
 
 
