@@ -7,6 +7,7 @@ at a time, so that no growth is felt.
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -183,6 +184,8 @@ class Names:
     def __init__(self, *, seed: int = 1) -> None:
         self.seed = seed
         self.counts = np.zeros(1, np.int64)
+        # The reader of a log names accounts while who decides asks for their names.
+        self._moving = Lock()
         self._where = Extent(np.dtype(np.int64), 4096)
         # Tables of different sizes fill up at different times: no two grow in one breath.
         self.tables = [np.zeros(int(64 * GROWTH ** (s / SUBS)), np.int64) for s in range(SUBS)]
@@ -208,7 +211,8 @@ class Names:
     def _grow(self) -> None:
         """Give room to what is near its limit; each step moves one small table."""
         if self.counts[0] >= self.where.size:
-            self._where.fit(len(self._where) + 1)
+            with self._moving:
+                self._where.fit(len(self._where) + 1)
         subs = self.subs
         full = subs["n"] + 1 > subs["capacity"] * FULL
         for s in np.flatnonzero(full):
@@ -236,10 +240,11 @@ class Names:
         return out
 
     def texts(self, slots: Any) -> pa.Array:
-        """The names of slots."""
+        """The names of slots; another thread may name more meanwhile."""
+        with self._moving:
+            places = self.where[np.asarray(slots, np.int64)].tolist()
         found = []
-        for slot in slots:
-            place = int(self.where[slot])
+        for place in places:
             at, length = place & 0xFFFFFFFFFFFF, (place >> 48) & 255
             found.append(self.arenas[place >> 56][at : at + length].tobytes().decode())
         return pa.array(found, pa.string())
