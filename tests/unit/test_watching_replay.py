@@ -16,7 +16,7 @@ from wavebreak.edge import Edge
 from wavebreak.errors import FileError, UsageError
 from wavebreak.rules import load
 from wavebreak.simulator import simulate, write
-from wavebreak.watching import compare, print_differences, replay, source_of, write_html
+from wavebreak.watching import compare, print_differences, replay, write_html
 
 Row = tuple[str, str, int | None, int]
 NAMES = ("account", "worst", "first_action_ms", "unwanted")
@@ -123,5 +123,8 @@ def run_of(world: Path, out: Path, edge: Edge) -> Path:
 
 
 def test_a_log_that_is_gone_is_said_to_be_gone(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="not there any more"):
-        source_of(tmp_path, {"source": str(tmp_path / "gone.parquet")})
+    gone = {"path": str(tmp_path / "gone.parquet"), "sha256": "0"}
+    told = {"source": gone, "profile": "none", "mode": "shadow"}
+    (tmp_path / "summary.json").write_text(json.dumps(told))
+    with pytest.raises(FileError, match="of a log that is no longer there"):
+        replay(tmp_path, tmp_path / "out", load(), Edge(b"a key long enough for a test"))

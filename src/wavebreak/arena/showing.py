@@ -8,7 +8,7 @@ from pathlib import Path
 from wavebreak.arena.counting import Count
 from wavebreak.arena.match import FAMILIES, Match, Round
 from wavebreak.charts import Line, curves
-from wavebreak.evaluation import exact_interval
+from wavebreak.evaluation import exact_interval, share_of
 from wavebreak.pages import (
     Console,
     Table,
@@ -25,13 +25,6 @@ from wavebreak.pages import (
 
 _TOGETHER = "all families"
 _LINES = 7  # in one picture
-
-
-def _share(count: int, of: int) -> str:
-    if not of:
-        return "–"
-    written = f"{percent(count / of)}\n{interval(*exact_interval(count, of))}"
-    return written.replace(" %", "")
 
 
 def _of(match: Match, name: str) -> Round:
@@ -58,8 +51,8 @@ def caught(match: Match, one: Round) -> Table:
     """Tell by family what was caught in a round, and what got through before."""
     rows: list[tuple[str, ...]] = [
         (
-            name, number(c.accounts), _share(c.actioned, c.accounts),
-            _share(c.rightly, c.accounts), number(c.at_registration), number(c.no_report),
+            name, number(c.accounts), share_of(c.actioned, c.accounts),
+            share_of(c.rightly, c.accounts), number(c.at_registration), number(c.no_report),
             number(c.delivered_median), number(c.delivered_p90),
         )
         for name, c in one.counts.items()

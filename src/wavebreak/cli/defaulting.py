@@ -18,7 +18,8 @@ from wavebreak.training import worlds as made
 
 @app.command(
     "train-default",
-    epilog="Example: `wavebreak train-default --background traces -o src/wavebreak/policy/model`",
+    epilog="The shipped model: `wavebreak train-default --worlds 56 --held 30 "
+    "--background ../shared/data/traces -o src/wavebreak/policy/model`",
 )
 def train_default(
     out_path: Annotated[Path, typer.Option("--out", "-o", help="Model directory to write.")],

@@ -10,12 +10,11 @@ import typer
 
 from wavebreak import model, rules, training, watching
 from wavebreak.cli.apps import app
-from wavebreak.cli.deciding import ModelDir
+from wavebreak.cli.deciding import Labels, ModelDir, PolicyDir
 from wavebreak.cli.showing import bar, nexts, out, pace
 from wavebreak.edge import Edge, load_key
 
 RunDir = Annotated[Path, typer.Argument(help="What `wavebreak run -o` wrote.")]
-Labels = Annotated[Path | None, typer.Option(help="CSV: account,label,family,operator.")]
 
 
 @app.command(
@@ -58,9 +57,7 @@ def doctor(
     run: Annotated[
         Path, typer.Argument(help="What `run -o` or `simulate -o` wrote, or a file of events.")
     ],
-    policy: Annotated[
-        Path | None, typer.Option(help="Local rules and actions, over the shipped ones.")
-    ] = None,
+    policy: PolicyDir = None,
     html: Annotated[Path | None, typer.Option(help="Write a page with plots.")] = None,
     shifted: Annotated[float, typer.Option(help="Index from which a feature has shifted.")] = 0.1,
     moved: Annotated[float, typer.Option(help="Index from which it has moved far.")] = 0.25,
@@ -104,9 +101,7 @@ def retrain(
     accounts: Annotated[int, typer.Option(help="Accounts of each operator.")] = 10,
     days: Annotated[float, typer.Option(help="Length of each week that is lived.")] = 7.0,
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
-    policy: Annotated[
-        Path | None, typer.Option(help="Local rules and actions, over the shipped ones.")
-    ] = None,
+    policy: PolicyDir = None,
 ) -> None:  # fmt: skip
     """Live through weeks of new campaigns, training after each on what people confirmed."""
     setting = watching.Setting(

@@ -10,7 +10,7 @@ from wavebreak.evaluation.counting import (
     read_accounts,
 )
 from wavebreak.evaluation.labels import Label, read_labels
-from wavebreak.evaluation.showing import print_tables, write_html
+from wavebreak.evaluation.showing import print_tables, share_of, write_html
 
 __all__ = [
     "BeforeAction",
@@ -23,5 +23,6 @@ __all__ = [
     "print_tables",
     "read_accounts",
     "read_labels",
+    "share_of",
     "write_html",
 ]

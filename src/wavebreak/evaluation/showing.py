@@ -28,7 +28,7 @@ ALL = "all abusive"
 BACKGROUND = "no label (background)"
 
 
-def _share(count: int, of: int) -> str:
+def share_of(count: int, of: int) -> str:
     """Write a share with its interval below it, both in percent."""
     if not of:
         return "–"
@@ -69,7 +69,7 @@ def _caught(evaluation: Evaluation) -> Table:
         [
             (
                 name, number(f.accounts), number(f.challenged), number(f.actioned),
-                _share(f.actioned, f.accounts), number(f.at_registration),
+                share_of(f.actioned, f.accounts), number(f.at_registration),
                 number(f.no_report_7d), number(f.no_report_ever),
             )
             for name, f, _ in _named(evaluation)

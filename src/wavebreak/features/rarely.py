@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from wavebreak.features.credibility import WEIGHT_ONE
 from wavebreak.features.jit import compiled, int64
 from wavebreak.features.rings import total
 
@@ -108,9 +109,9 @@ def challenges_failed(r: Any) -> int:
 
 @compiled()
 def report_weight_7d(r: Any) -> float:
-    return total(r.report_weight_7d) / 256.0
+    return total(r.report_weight_7d) / WEIGHT_ONE
 
 
 @compiled()
 def block_weight_7d(r: Any) -> float:
-    return total(r.block_weight_7d) / 256.0
+    return total(r.block_weight_7d) / WEIGHT_ONE

@@ -130,11 +130,16 @@ def train(
         logged=leaks.first_logged(got.gathered), allow=allow, notes=got.notes,
         progress=lambda s, w: progress(0.6 + 0.35 * s, w),
     )  # fmt: skip
+    return learned, finished(learned, out, progress)
+
+
+def finished(learned: Learned, out: Path, progress: Progress) -> Tested:
+    """Test what was learned and write the model's directory; the last twentieth of the work."""
     progress(0.95, "test and card")
     measured = testing.tested(learned)
     write(learned, measured, out)
     progress(1.0, "")
-    return learned, measured
+    return measured
 
 
 def write(learned: Learned, measured: Tested, out: Path) -> None:

@@ -22,12 +22,12 @@ from wavebreak.edge import Edge
 from wavebreak.errors import FileError
 from wavebreak.pipeline import Engine
 from wavebreak.pipeline.engine import features_version
-from wavebreak.training import testing, weighing
+from wavebreak.training import weighing
 from wavebreak.training.gathering import KEY, Gathered, digest_of, recorded
 from wavebreak.training.labelling import Claim, resolve
 from wavebreak.training.learning import Learned, Progress, learn
 from wavebreak.training.points import Points, joined
-from wavebreak.training.runs import write
+from wavebreak.training.runs import finished
 from wavebreak.training.settings import Settings, Weights
 from wavebreak.training.testing import Tested
 
@@ -172,11 +172,7 @@ def train_on_worlds(
         notes=_notes(worlds, held, seed, traces, policy, events),
         progress=lambda s, w: progress(0.55 + 0.4 * s, w),
     )  # fmt: skip
-    progress(0.95, "test and card")
-    measured = testing.tested(learned)
-    write(learned, measured, out)
-    progress(1.0, "")
-    return learned, measured
+    return learned, finished(learned, out, progress)
 
 
 def strict(settings: Settings) -> Settings:

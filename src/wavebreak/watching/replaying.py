@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from wavebreak import pipeline
 from wavebreak.edge import Edge
-from wavebreak.errors import FileError, UsageError
+from wavebreak.errors import UsageError
 from wavebreak.rules import Policy
+from wavebreak.training.gathering import open_run
 from wavebreak.watching.differences import Differences, compare, read_summary
 
 
@@ -27,33 +27,10 @@ def replay(
     told = read_summary(run_dir)
     if out.resolve() == run_dir.resolve():
         raise UsageError("the replay would overwrite the run", fix="give another directory to -o")
-    source = source_of(run_dir, told)
+    source = open_run(run_dir).events
     profile = Path(told["profile"]) if Path(told["profile"]).is_file() else None
     pipeline.run(
         source, out, policy, edge, profile_path=profile, enforce=told["mode"] == "enforce",
         progress=progress, **options,
     )  # fmt: skip
     return compare(run_dir, out, labels)
-
-
-def source_of(run_dir: Path, told: dict[str, Any]) -> Path:
-    """Find the events that a run read, where they still lie and are the same.
-
-    Raises FileError where they are gone, came from standard input, or were changed since.
-    """
-    named = told.get("source", "")
-    path = Path(named["path"] if isinstance(named, dict) else named)
-    if str(path) in ("", "-", ".") or not path.is_file():
-        raise FileError(
-            f"the events that {run_dir} was made from are not there any more",
-            fix="put the file back where summary.json names it, or run again",
-        )
-    expected = named.get("sha256") if isinstance(named, dict) else None
-    if expected and _sha256(path) != expected:
-        raise FileError(f"{path} has changed since {run_dir} was made from it", fix="run again")
-    return path
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
