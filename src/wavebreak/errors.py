@@ -48,3 +48,19 @@ class ModelError(WavebreakError):
 
 class TrainingError(WavebreakError):
     """Points, labels or settings from which no honest model can be learned."""
+
+
+class EvidenceError(WavebreakError):
+    """A ledger, proof, checkpoint, time stamp or bundle does not hold; the name says how."""
+
+
+class ClaimError(WavebreakError):
+    """A page cannot be captured, or a capture cannot be read."""
+
+
+class CaseError(WavebreakError):
+    """A case, party, exhibit or determination is not well formed, or a step is not allowed."""
+
+
+class ServiceError(WavebreakError):
+    """The service is set up wrongly, or what it stands on is not there."""
