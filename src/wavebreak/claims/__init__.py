@@ -1,0 +1,1 @@
+"""Public claims as evidence: captured, kept with custody, read, and judged by a person."""
