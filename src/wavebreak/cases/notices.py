@@ -1,0 +1,106 @@
+"""Notices to a party: words from templates, proof of delivery, answers, deadlines."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from string import Template
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from wavebreak.cases.grounds import SHIPPED
+from wavebreak.cases.parties import Long, Text
+from wavebreak.errors import CaseError, PolicyError
+
+Language = Literal["en", "he"]
+DAY_MS = 86_400_000
+
+
+class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A template in one language; `$words` are filled in."""
+
+    id: str
+    language: Language
+    subject: str
+    paragraphs: tuple[str, ...]
+
+
+class Letters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All templates, from `cases/notices.toml`, with the days to answer and names of conduct."""
+
+    answer_days: Annotated[int, Meta(ge=1, le=365)]
+    template: tuple[Words, ...]
+    conduct: dict[Language, dict[str, str]]
+
+
+class Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A notice as it was sent to a party. Times are milliseconds."""
+
+    id: Text
+    party: Text
+    template: Text
+    language: Language
+    subject: Long
+    paragraphs: Annotated[tuple[Long, ...], Meta(max_length=100)]
+    sent: int
+    deadline: int
+
+
+class Delivery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Proof that a notice reached its party: when, how, and the exhibit that shows it."""
+
+    notice: Text
+    at: int
+    how: Text
+    exhibit: Text
+
+
+class Reply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An answer to a notice: when, what it says in a line, and the exhibit that holds it."""
+
+    notice: Text
+    at: int
+    about: Long
+    exhibit: Text
+
+
+def load_letters(directory: Path | None = None) -> Letters:
+    """Read the templates: the shipped ones, or `cases/notices.toml` of a local policy."""
+    own = directory / "cases" / "notices.toml" if directory else None
+    path = own if own and own.exists() else SHIPPED / "notices.toml"
+    try:
+        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Letters)
+    except (OSError, ValueError) as error:
+        raise PolicyError(
+            f"{path.name}: {error}", fix="see the shipped cases/notices.toml"
+        ) from None
+
+
+def written(
+    letters: Letters, template: str, language: Language, facts: Mapping[str, str]
+) -> tuple[str, tuple[str, ...]]:
+    """Fill a template in: its subject and paragraphs.
+
+    Raises `CaseError` where there is no such template or a fact that it needs is not given.
+
+    >>> facts = dict.fromkeys(("party", "operator", "case", "notice", "deadline", "contact"), "-")
+    >>> written(load_letters(), "reminder", "en", facts | {"notice": "N1"})[0]
+    'Reminder: no answer to our notice N1'
+    """
+    for words in letters.template:
+        if (words.id, words.language) == (template, language):
+            try:
+                subject, *rest = (
+                    Template(text).substitute(facts) for text in (words.subject, *words.paragraphs)
+                )
+            except (KeyError, ValueError) as error:
+                raise CaseError(
+                    f"notice {template}, {language}: {error} is not given",
+                    fix="give it, or mend the template in cases/notices.toml",
+                ) from None
+            return subject, tuple(rest)
+    known = ", ".join(f"{words.id} ({words.language})" for words in letters.template)
+    raise CaseError(f"there is no notice {template} in {language}", fix=f"one of: {known}")
