@@ -76,7 +76,9 @@ def slow(items: list[Evidence], grounds: Grounds, as_of: int, times: range) -> s
     """The result over all worlds: eligible in all, in none, or it hangs on something."""
     each = [found for item in items if (found := worlds_of(item, as_of, times))]
     seen = {eligible(facts, grounds, as_of) for facts in product(*each)}
-    return {(True,): "eligible", (False,): "not_eligible"}.get(tuple(seen), "undetermined")
+    if len(seen) == 2:
+        return "undetermined"
+    return "eligible" if True in seen else "not_eligible"
 
 
 def spans(points: list[int | None]) -> Iterator[Span]:

@@ -155,11 +155,14 @@ def _left_out(weighed: Weighed, as_of: int) -> Disregarded:
         when = shown(as_of)
         why = f"no notice is in force as of {when}: evidence from outside founds nothing"
         return Disregarded(item.id, item.exhibit, why)
-    for rule in sorted(weighed.rules, key=lambda rule: -RANK[weighed.answer(rule)]):
-        unmet = [c for c in weighed.rules[rule] if c.answer is not Answer.YES]
+    reasons = []
+    for rule, conditions in weighed.rules.items():
+        unmet = [c for c in conditions if c.answer is not Answer.YES]
+        # One that is not met excludes, whatever else is not known.
+        unmet.sort(key=lambda c: RANK[c.answer])
         if unmet:
-            break
-    reasons = [c.fails if c.answer is Answer.NO else f"not known: {c.needs}" for c in unmet]
-    return Disregarded(
-        item.id, item.exhibit, "; ".join(reasons) or "it needs other evidence beside"
-    )
+            c = unmet[0]
+            reasons.append(
+                f"{rule}: {c.fails if c.answer is Answer.NO else f'not known: {c.needs}'}"
+            )
+    return Disregarded(item.id, item.exhibit, "; ".join(reasons))

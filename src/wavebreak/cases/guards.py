@@ -17,6 +17,7 @@ from wavebreak.cases.steps import (
     Found,
     Linked,
     Merged,
+    Named,
     Opened,
     Related,
     Replied,
@@ -48,7 +49,7 @@ def check(case: Case, step: Step) -> None:
             f"case {case.id} is {'already' if case.steps else 'not yet'} open",
             fix="open a case once, and first",
         )
-    if case.state == "closed" and not isinstance(did, Advanced):
+    if case.state == "closed" and not isinstance(did, Advanced | Exhibited | Found):
         raise CaseError(f"case {case.id} is closed", fix="reopen it first")
     _names(case, step)
     match did:
@@ -75,6 +76,10 @@ def _new(kind: str, known: Iterable[str], name: str) -> None:
 def _names(case: Case, step: Step) -> None:
     """What a step names is there, and what it brings is new."""
     match did := step.did:
+        case Named(party=p):
+            known = case.parties.get(p.id)
+            if p.same_as != (known.same_as if known else ""):
+                raise CaseError(f"party {p.id}: same_as is set by a merge", fix="merge the two")
         case Related(relation=r):
             _there("party", case.parties, r.party, r.other)
             _there("exhibit", case.exhibits, r.exhibit)
