@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from event_streams import Item, lines, sent, streams
 from hostile_lines import hostile
 from wavebreak.formats.columns import Taken
-from wavebreak.formats.lines import _take_columns, _take_one_by_one
+from wavebreak.formats.lines import _take_one_by_one, take_whole
 from wavebreak.formats.plain import Fields, Piece
 
 
@@ -31,7 +31,7 @@ def told(taken: Taken) -> tuple[Any, ...]:
 
 def at_once_as_one_by_one(text: bytes, fields: Fields) -> bool:
     """Whether a piece is read at once; if so, the same comes of it."""
-    taken = _take_columns(piece(text), fields)
+    taken = take_whole(piece(text), fields)
     if taken is None:
         return False
     expected, read = _take_one_by_one(piece(text))
@@ -94,7 +94,7 @@ def test_what_follows_an_object_is_not_overlooked(tail: bytes) -> None:
     good = json.dumps(sent(), separators=(",", ":")).encode()
     for text in (good + tail, good + b"\n" + good + tail, good + tail + b"\n" + good):
         whole = text + b"\n"
-        taken = _take_columns(piece(whole), Fields())
+        taken = take_whole(piece(whole), Fields())
         expected, _ = _take_one_by_one(piece(whole))
         assert taken is None or told(taken) == told(expected)
         assert taken is None or tail.isspace()

@@ -38,6 +38,8 @@ VERBS = {
                        "count what it costs."),
     "bench": ("benches", "Measure on public labelled data, beside published values and plain "
                          "baselines."),
+    "serve": ("serving", "Serve decisions over HTTP: events in, decisions out, nothing "
+                         "acknowledged lost."),
     "warm": ("catalogs", "Compile once what the engine runs, so that the first run starts at once "
                          "(make does this)."),
     "train-default": ("defaulting", "Make the default model: learn from drawn worlds, and from "

@@ -33,7 +33,7 @@ def take_lines(piece: Piece, fields: Fields) -> tuple[Taken, int]:
 
     `fields` are those that the stream has carried so far; it makes no difference to what is taken.
     """
-    taken = _take_columns(piece, fields)
+    taken = take_whole(piece, fields)
     if taken is not None:
         return taken, len(piece.ends)
     if len(piece.ends) <= _CACHED:
@@ -44,8 +44,8 @@ def take_lines(piece: Piece, fields: Fields) -> tuple[Taken, int]:
     return merged([taken for taken, _ in parts]), sum(read for _, read in parts)
 
 
-def _take_columns(piece: Piece, fields: Fields) -> Taken | None:
-    """Take a piece that Arrow reads, its rows in doubt line by line; else None."""
+def take_whole(piece: Piece, fields: Fields) -> Taken | None:
+    """Take a piece that Arrow reads, an event a line, its rows in doubt line by line; else None."""
     wire = wire_of_lines(piece, fields)
     if wire is None:
         return None

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +33,35 @@ def _about(engine: Engine) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class Taken:
+    """An engine's state at one position of its log, apart from the engine that goes on."""
+
+    about: dict[str, Any]
+    arrays: dict[str, Any]
+
+
+def taken(engine: Engine) -> Taken:
+    """Copy an engine's state, so that another thread may write it while the engine goes on."""
+    return Taken(_about(engine), {name: array.copy() for name, array in engine.dump().items()})
+
+
 def save(engine: Engine, path: Path) -> None:
     """Write a snapshot; the file appears whole or not at all."""
+    write(Taken(_about(engine), engine.dump()), path)
+
+
+def write(state: Taken, path: Path) -> None:
+    """Write what was taken of an engine; the file appears whole or not at all."""
     fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
     sums: dict[str, str] = {}
     with zipfile.ZipFile(fresh, "w", zipfile.ZIP_STORED) as archive:
-        for name, array in engine.dump().items():
+        for name, array in state.arrays.items():
             held = io.BytesIO()
             np.lib.format.write_array(held, np.ascontiguousarray(array), allow_pickle=False)
             archive.writestr(name, held.getvalue())
             sums[name] = hashlib.sha256(held.getvalue()).hexdigest()
-        archive.writestr(_MANIFEST, json.dumps(_about(engine) | {"sums": sums}, sort_keys=True))
+        archive.writestr(_MANIFEST, json.dumps(state.about | {"sums": sums}, sort_keys=True))
     with fresh.open("rb") as file:
         os.fsync(file.fileno())
     fresh.replace(path)

@@ -1,0 +1,250 @@
+"""Bodies of requests to events: unpacked, brought to lines or columns, decoded many at once.
+
+Small bodies cost the readers more by their number than by their events, so bodies that wait are
+read together. Where one of them is in any doubt, each is read for itself: a broken body costs only
+its sender.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from wavebreak.edge import Edge
+from wavebreak.errors import EventError, FileError
+from wavebreak.events import LOG_SCHEMA, Refusal
+from wavebreak.formats.columns import Taken, take_columns
+from wavebreak.formats.lines import take_lines, take_whole
+from wavebreak.formats.plain import Fields, Piece
+from wavebreak.formats.streams import ArrayItems, Bytes
+from wavebreak.formats.tables import is_log
+from wavebreak.service import cloudevents
+from wavebreak.service.settings import Limits
+
+FORMS = ("json", "lines", "cloudevents", "cloudevents-batch", "arrow")
+_BLANK = b" \t\r\n"
+
+
+class TooLargeError(EventError):
+    """A body unpacks to more bytes, or holds more events, than is taken at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A request's body: `form` is one of FORMS, `encoding` gzip, zstd or empty."""
+
+    content: bytes
+    form: str
+    encoding: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What one body came to: events taken, and those refused (`line` counts from 1)."""
+
+    taken: int
+    refused: tuple[Refusal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """Bodies read together: their events in one batch (LOG_SCHEMA), and what each came to.
+
+    A body that could not be read at all has its error in the place of a `Read`.
+    """
+
+    log: pa.RecordBatch
+    reads: tuple[Read | EventError, ...]
+
+
+class Decoder:
+    """Reads bodies over the privacy edge, within limits. For one thread."""
+
+    def __init__(self, edge: Edge, limits: Limits) -> None:
+        self.edge, self.limits = edge, limits
+        self.fields = Fields()
+
+    def decode(self, bodies: Sequence[Body]) -> Decoded:
+        """Read bodies, at best all at once; the events stand in the order of the bodies."""
+        reads: list[Read | EventError | None] = [None] * len(bodies)
+        texts: dict[int, tuple[bytes, int]] = {}
+        tables: dict[int, pa.RecordBatch] = {}
+        for at, body in enumerate(bodies):
+            try:
+                content = unpacked(body, self.limits.unpacked)
+                if body.form == "arrow":
+                    tables[at] = _table(content, self.limits.events)
+                else:
+                    texts[at] = _lines(content, body.form, self.limits.events)
+            except EventError as error:
+                reads[at] = error
+        logs: dict[int, list[pa.RecordBatch]] = {}
+        self._texts(texts, reads, logs)
+        self._tables(tables, reads, logs)
+        ordered = [log for at in sorted(logs) for log in logs[at]]
+        made = tuple(Read(0) if read is None else read for read in reads)
+        return Decoded(joined(ordered), made)
+
+    def _texts(self, texts: dict[int, tuple[bytes, int]], reads: Any, logs: Any) -> None:
+        if len(texts) > 1:
+            whole = b"".join(text for text, _ in texts.values())
+            counts = [count for _, count in texts.values()]
+            taken = take_whole(_piece(whole), self.fields)
+            if taken is not None and len(taken.lines) + len(taken.refused) == sum(counts):
+                self._share(taken, list(texts), counts, reads, logs)
+                return
+        for at, (text, _) in texts.items():
+            taken, read = take_lines(_piece(text), self.fields) if text else (None, 0)
+            if taken is not None:
+                reads[at] = self._over_edge(taken, at, read, logs)
+
+    def _tables(self, tables: dict[int, pa.RecordBatch], reads: Any, logs: Any) -> None:
+        alike = len({table.schema for table in tables.values()}) == 1
+        if len(tables) > 1 and alike:
+            try:
+                whole = pa.Table.from_batches(list(tables.values())).combine_chunks()
+                taken = take_columns(whole.to_batches()[0], 1)
+            except (FileError, pa.ArrowException, IndexError):
+                taken = None
+            if taken is not None:
+                counts = [table.num_rows for table in tables.values()]
+                self._share(taken, list(tables), counts, reads, logs)
+                return
+        for at, table in tables.items():
+            try:
+                reads[at] = self._over_edge(take_columns(table, 1), at, table.num_rows, logs)
+            except FileError as error:
+                reads[at] = EventError(error.what, fix=error.fix)
+
+    def _over_edge(self, taken: Taken, at: int, read: int, logs: Any) -> Read:
+        log, unparsed = self.edge.split(taken.wire, taken.lines)
+        refused = sorted(taken.refused + unparsed, key=lambda r: r.line)
+        logs.setdefault(at, []).append(log)
+        return Read(read - len(refused), tuple(refused))
+
+    def _share(
+        self, taken: Taken, ats: list[int], counts: list[int], reads: Any, logs: Any
+    ) -> None:
+        """Tell each body what of the whole was its own."""
+        log, unparsed = self.edge.split(taken.wire, taken.lines)
+        ends = np.cumsum(counts)
+        of_body: dict[int, list[Refusal]] = {}
+        for refusal in sorted(taken.refused + unparsed, key=lambda r: r.line):
+            k = int(np.searchsorted(ends, refusal.line))
+            of_body.setdefault(k, []).append(_moved(refusal, int(ends[k]) - counts[k]))
+        for k, at in enumerate(ats):
+            own = tuple(of_body.get(k, ()))
+            reads[at] = Read(counts[k] - len(own), own)
+        logs.setdefault(ats[0], []).append(log)
+
+
+def _moved(refusal: Refusal, by: int) -> Refusal:
+    """A refusal with its line counted from its own body's first."""
+    line = refusal.line - by
+    message = refusal.message.replace(f"line {refusal.line}:", f"line {line}:", 1)
+    return Refusal(line, refusal.cause, refusal.field, message)
+
+
+def joined(logs: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    """Put batches of the log together, in their order."""
+    if len(logs) == 1:
+        return logs[0]
+    whole = pa.Table.from_batches(logs, schema=LOG_SCHEMA).combine_chunks().to_batches()
+    return whole[0] if whole else pa.RecordBatch.from_pylist([], schema=LOG_SCHEMA)
+
+
+def _piece(text: bytes) -> Piece:
+    letters = np.frombuffer(text, np.uint8)
+    return Piece(1, memoryview(text), np.flatnonzero(letters == ord("\n")))
+
+
+def unpacked(body: Body, at_most: int) -> bytes:
+    """Give the body's bytes uncompressed.
+
+    Raises TooLargeError where they are more than `at_most`, EventError where they are damaged.
+    """
+    if not body.encoding:
+        return body.content
+    parts, size = [], 0
+    try:
+        stream = pa.CompressedInputStream(pa.BufferReader(body.content), body.encoding)
+        while block := stream.read(min(1 << 20, at_most + 1 - size)):
+            parts.append(block)
+            size += len(block)
+            if size > at_most:
+                raise TooLargeError(
+                    f"the body unpacks to more than {at_most} bytes", fix="send it in parts"
+                )
+    except (OSError, EOFError, pa.ArrowException):
+        raise EventError(
+            f"the body is not valid {body.encoding}", fix="compress it again, or send it plain"
+        ) from None
+    return b"".join(parts)
+
+
+def _lines(content: bytes, form: str, at_most: int) -> tuple[bytes, int]:
+    """Bring a text body to one event a line, with a newline behind each; also how many lines."""
+    if form.startswith("cloudevents"):
+        content = cloudevents.lines(content, batch=form.endswith("batch"))
+    elif form == "json":
+        content = _items(content)
+    else:
+        content = content.removeprefix(b"\xef\xbb\xbf")
+    if content and not content.endswith(b"\n"):
+        content += b"\n"
+    count = content.count(b"\n")
+    if count > at_most:
+        raise TooLargeError(f"more than {at_most} events in one body", fix="send it in parts")
+    return content, count
+
+
+def _items(content: bytes) -> bytes:
+    """The items of a JSON array as lines; one object alone is one line."""
+    content = content.removeprefix(b"\xef\xbb\xbf").strip(_BLANK)
+    if content.startswith(b"{"):
+        return content.replace(b"\n", b" ")
+    if not content.startswith(b"["):
+        return content
+    plain = content[:2] == b"[{" and content[-2:] == b"}]" and b"\n" not in content
+    if plain:
+        # An event holds no object: a brace, comma, brace between two others lies in a text, and
+        # then neither half of its line is JSON and the exact way below is taken.
+        lines = content[1:-1].replace(b"},{", b"}\n{").replace(b"}, {", b"}\n{")
+        if b"},\n" not in lines:
+            return lines
+    return _exactly(content)
+
+
+def _exactly(content: bytes) -> bytes:
+    """Cut an array into its items by strings and brackets."""
+    items, parts = ArrayItems(Bytes(content)), []
+    while part := items.read(1 << 22):
+        parts.append(part)
+    return b"".join(parts).strip(_BLANK)
+
+
+def _table(content: bytes, at_most: int) -> pa.RecordBatch:
+    """Read an Arrow IPC stream; raises EventError where it is none, or is a log of ours."""
+    try:
+        reader = pa.ipc.open_stream(content)
+        if is_log(reader.schema):
+            raise EventError("the columns are those of a log", fix="send events as they arrived")
+        batches, rows = [], 0
+        for batch in reader:
+            rows += batch.num_rows
+            if rows > at_most:
+                raise TooLargeError(
+                    f"more than {at_most} events in one body", fix="send it in parts"
+                )
+            batches.append(batch)
+        whole = pa.Table.from_batches(batches, schema=reader.schema).combine_chunks()
+        whole.validate(full=True)
+        return whole.to_batches()[0] if rows else pa.RecordBatch.from_pylist([], reader.schema)
+    except (pa.ArrowException, OSError, ValueError, KeyError, FileError):
+        raise EventError(
+            "the body cannot be read as an Arrow IPC stream", fix="write the stream again"
+        ) from None

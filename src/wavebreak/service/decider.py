@@ -1,0 +1,130 @@
+"""The engine's thread: it alone touches the engine. Batches, and questions between them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import msgspec
+
+from wavebreak.decision import Decision
+from wavebreak.pipeline import Engine
+from wavebreak.service.waiting import Decided, Logged, answer
+
+SLICE = 4_096
+"""Events that the engine takes between two looks at who asks: about two milliseconds."""
+
+Row = tuple[Any, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Question:
+    """Something that is asked of the engine between two stretches of the log."""
+
+    ask: Callable[[Engine], Any]
+    future: asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop
+
+
+def row(number: int, made: Decision) -> Row:
+    """Give a decision as a row of its table, but for the position that is reached with it."""
+    body = msgspec.json.encode(made)
+    return (
+        number, made.id, made.account, made.ts, made.stage, made.outcome, made.until, body,
+    )  # fmt: skip
+
+
+class Decider:
+    """Feeds the engine. `onward` is given what it made of each stretch of the log.
+
+    `decisions` counts them; `between` is called when nothing waits, and after each batch.
+    `broken` says why the engine has stopped, or is empty.
+    """
+
+    def __init__(
+        self, engine: Engine, decisions: int, onward: Callable[[Decided], None],
+        between: Callable[[Engine, int], None],
+    ) -> None:  # fmt: skip
+        self.engine, self.decisions = engine, decisions
+        self.position = engine.fanout.position
+        self.broken = ""
+        self.busy_s = 0.0
+        self._onward, self._between = onward, between
+        self._queue: SimpleQueue[Logged | Question | None] = SimpleQueue()
+        self._batches: deque[Logged] = deque()
+        self._questions: deque[Question] = deque()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._work, name="wavebreak-engine", daemon=True)
+
+    def start(self) -> None:
+        """Begin to decide."""
+        self._thread.start()
+
+    def put(self, item: Logged | Question) -> None:
+        """Queue a batch that is in the log, or a question."""
+        self._queue.put(item)
+
+    def stop(self) -> None:
+        """Take what waits, and end."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while not self._stopping or self._batches:
+            self._gather(wait=not self._batches)
+            self._answer()
+            if self._batches and not self.broken:
+                try:
+                    self._take(self._batches.popleft())
+                except Exception as error:
+                    self.broken = f"{type(error).__name__} at position {self.position}"
+            if self.broken:
+                self._batches.clear()
+            elif not self._batches:
+                self._between(self.engine, self.decisions)
+
+    def _gather(self, *, wait: bool) -> None:
+        try:
+            item = self._queue.get(timeout=1.0) if wait else self._queue.get_nowait()
+            while True:
+                if item is None:
+                    self._stopping = True
+                elif isinstance(item, Logged):
+                    self._batches.append(item)
+                else:
+                    self._questions.append(item)
+                item = self._queue.get_nowait()
+        except Empty:
+            return
+
+    def _answer(self) -> None:
+        while self._questions:
+            asked = self._questions.popleft()
+            answer([(asked, self._asked(asked.ask))])
+
+    def _asked(self, ask: Callable[[Engine], Any]) -> Any:
+        try:
+            return ask(self.engine)
+        except Exception as error:
+            return error
+
+    def _take(self, logged: Logged) -> None:
+        began = time.perf_counter()
+        rows: list[Row] = []
+        for start in range(0, logged.events.num_rows, SLICE):
+            for made in self.engine.take(logged.events.slice(start, SLICE)):
+                self.decisions += 1
+                rows.append(row(self.decisions, made))
+            if start:
+                self._gather(wait=False)
+                self._answer()
+        self.position = logged.first + logged.events.num_rows
+        answer([(w, self._asked(w.ask)) for w in logged.asked if w.ask])
+        self._onward(Decided(self.position, tuple(rows)))
+        self.busy_s += time.perf_counter() - began

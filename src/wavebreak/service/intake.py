@@ -1,0 +1,90 @@
+"""Bodies that wait, decoded as many as there are at once, each thread with a reader of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+
+from wavebreak.errors import EventError
+from wavebreak.service.bodies import Decoded, Decoder
+from wavebreak.service.idempotency import known
+from wavebreak.service.waiting import Accepted, Answer, Waiting, answer
+
+AT_ONCE = 1 << 20
+"""Bytes of bodies from which on no further one is read together with them: bounds the delay."""
+
+
+class Intake:
+    """Threads between the event loop and the writer: `onward` is given what they decoded."""
+
+    def __init__(
+        self, make: Callable[[], Decoder], threads: int,
+        onward: Callable[[list[Waiting], Decoded], None],
+    ) -> None:  # fmt: skip
+        self._queue: SimpleQueue[Waiting | None] = SimpleQueue()
+        self._onward = onward
+        self._threads = [
+            threading.Thread(
+                target=self._work, args=(make(),), name="wavebreak-decode", daemon=True
+            )
+            for _ in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def put(self, waiting: Waiting) -> None:
+        """Queue a body; who calls keeps what waits within bounds."""
+        self._queue.put(waiting)
+
+    def stop(self) -> None:
+        """Let the threads finish what waits, and end them."""
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self, decoder: Decoder) -> None:
+        while (first := self._queue.get()) is not None:
+            waiting = [first, *self._more(len(first.body.content))]
+            try:
+                self._decode(decoder, waiting)
+            except BaseException as error:
+                # Whatever it was, who waits is told, and the thread goes on.
+                answer((w, error) for w in waiting)
+
+    def _more(self, size: int) -> list[Waiting]:
+        found = []
+        while size < AT_ONCE:
+            try:
+                waiting = self._queue.get_nowait()
+            except Empty:
+                break
+            if waiting is None:
+                self._queue.put(None)
+                break
+            found.append(waiting)
+            size += len(waiting.body.content)
+        return found
+
+    def _decode(self, decoder: Decoder, waiting: list[Waiting]) -> None:
+        fresh, answers = [], list[Answer]()
+        for one in waiting:
+            earlier = known(one.repeat) if one.repeat else None
+            if earlier is None:
+                fresh.append(one)
+            else:
+                answers.append((one, earlier))
+        decoded = decoder.decode([one.body for one in fresh])
+        on = []
+        for one, read in zip(fresh, decoded.reads, strict=True):
+            if isinstance(read, EventError):
+                answers.append((one, read))
+            elif not read.taken:
+                answers.append((one, Accepted(0, read.refused)))
+            else:
+                on.append(one)
+        if on:
+            kept = tuple(r for r in decoded.reads if not isinstance(r, EventError) and r.taken)
+            self._onward(on, Decoded(decoded.log, kept))
+        answer(answers)

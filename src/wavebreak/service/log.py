@@ -1,0 +1,114 @@
+"""The log in the database: a batch a row, contiguous positions, each row under its SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from django.db import connection
+
+from wavebreak.errors import FileError, ServiceError
+from wavebreak.events import LOG_SCHEMA
+from wavebreak.formats.tables import checked_log
+from wavebreak.service.models import Batch
+
+_WRITE = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 1), use_threads=False)
+_APPEND = "INSERT INTO log_batch (first, count, received_ms, sha256, blob) VALUES (%s,%s,%s,%s,%s)"
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Positions `first` to `end - 1` of the log; `events` is None where the row is damaged."""
+
+    first: int
+    end: int
+    events: pa.RecordBatch | None
+
+
+def packed(events: pa.RecordBatch) -> memoryview:
+    """Give a batch (LOG_SCHEMA) as the bytes of an Arrow IPC stream, columns under zstd."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, LOG_SCHEMA, options=_WRITE) as writer:
+        writer.write_batch(events)
+    return memoryview(sink.getvalue())
+
+
+def unpacked(blob: bytes) -> pa.RecordBatch:
+    """Give the batch back; raises FileError where the bytes are not one."""
+    try:
+        read = pa.ipc.open_stream(blob).read_next_batch()
+    except (pa.ArrowException, OSError, StopIteration):
+        raise FileError("a row of the log is damaged", fix="restore a backup") from None
+    return checked_log(read)
+
+
+def append(cursor: Any, first: int, events: int, received_ms: int, blob: memoryview) -> None:
+    """Append one row in the open transaction; `first` is the position of its first event."""
+    digest = hashlib.sha256(blob).digest()
+    cursor.execute(_APPEND, (first, events, received_ms, digest, blob))
+
+
+def end() -> int:
+    """Position behind the newest event in the log."""
+    newest = Batch.objects.order_by("-first").values_list("first", "count").first()
+    return newest[0] + newest[1] if newest else 0
+
+
+def holds(first: int, blob: memoryview) -> bool:
+    """Whether the row at `first` is this very one: what a commit of unknown outcome came to."""
+    found = Batch.objects.filter(first=first).values_list("sha256", flat=True).first()
+    return found is not None and bytes(found) == hashlib.sha256(blob).digest()
+
+
+def stretches(since: int, *, rows: int = 16) -> Iterator[Stretch]:
+    """Read the log from a position on, row by row, each checked against its SHA-256.
+
+    A damaged row is given without events, under the positions that it held. Raises ServiceError
+    where a row is absent between two others, or where `since` does not begin a row's events.
+    """
+    at = since
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT first, count, sha256, blob FROM log_batch WHERE first + count > %s "
+                "AND first >= %s ORDER BY first LIMIT %s",
+                (at, _row_of(cursor, at), rows),
+            )
+            found = cursor.fetchall()
+        if not found:
+            return
+        for first, count, sha256, blob in found:
+            if first > at:
+                yield Stretch(at, first, None)
+            yield _stretch(at, first, count, bytes(sha256), bytes(blob))
+            at = first + count
+
+
+def _row_of(cursor: Any, position: int) -> int:
+    cursor.execute("SELECT MAX(first) FROM log_batch WHERE first <= %s", (position,))
+    (first,) = cursor.fetchone()
+    return first if first is not None else position
+
+
+def _stretch(at: int, first: int, count: int, sha256: bytes, blob: bytes) -> Stretch:
+    begin, stop = max(at, first), first + count
+    if hashlib.sha256(blob).digest() != sha256:
+        return Stretch(begin, stop, None)
+    try:
+        events = unpacked(blob)
+    except FileError:
+        return Stretch(begin, stop, None)
+    if events.num_rows != count:
+        return Stretch(begin, stop, None)
+    return Stretch(begin, stop, events.slice(begin - first))
+
+
+def lost(stretch: Stretch) -> ServiceError:
+    """Name the positions that a damaged or absent row held."""
+    return ServiceError(
+        f"the log's positions {stretch.first} to {stretch.end - 1} are damaged",
+        fix="restore a backup, or start with --accept-loss: these are skipped, the rest is kept",
+    )

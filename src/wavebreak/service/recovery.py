@@ -1,0 +1,153 @@
+"""From what is on disk to an engine at the end of the log: the newest good snapshot, then the tail.
+
+Decisions are a function of the log: those beyond the applied position are written once, those
+already there are compared, and differ never.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from django.db import connection
+
+from wavebreak.decision import Decision as Made
+from wavebreak.errors import ServiceError, SnapshotError
+from wavebreak.pipeline import Engine, snapshot
+from wavebreak.service import log
+from wavebreak.service.decider import row
+from wavebreak.service.models import Applied, Decision
+from wavebreak.service.waiting import Decided
+
+_NAME = re.compile(r"state-(\d+)-(\d+)\.snapshot")
+
+
+@dataclass
+class Recovered:
+    """Where a start found things: the log's end, decisions so far, and what had to be left out."""
+
+    end: int = 0
+    decisions: int = 0
+    snapshot: str = ""
+    said: list[str] = field(default_factory=list)
+
+
+def made_by(engine: Engine, lateness_s: int) -> str:
+    """Versions of what decides: another one decides the log anew."""
+    told = json.dumps([sorted(engine.covered), engine.enforce, lateness_s])
+    model = engine.model.version if engine.model else "none"
+    stream = hashlib.sha256(told.encode()).hexdigest()[:12]
+    return f"{engine.policy.version} {model} {engine.version} stream-{stream}"
+
+
+def snapshot_path(home: Path, position: int, decisions: int) -> Path:
+    """Name of a snapshot that holds the state at a position, with so many decisions made."""
+    return home / f"state-{position}-{decisions}.snapshot"
+
+
+def snapshots(home: Path) -> list[tuple[int, int, Path]]:
+    """Snapshots as (position, decisions, path), newest first."""
+    found = [(m, p) for p in home.iterdir() if (m := _NAME.fullmatch(p.name))]
+    return sorted(((int(m[1]), int(m[2]), p) for m, p in found), reverse=True)
+
+
+def recover(
+    make: Callable[[], Engine], home: Path, maker: str, *, accept_loss: bool,
+    write: Callable[[Decided], None], progress: Callable[[int, int], None],
+) -> tuple[Engine, Recovered]:  # fmt: skip
+    """Bring an engine to the end of the log; `write` is given the decisions that are not there yet.
+
+    `progress` is called with the position reached and the log's end. Raises ServiceError where the
+    log is damaged (unless `accept_loss`), or a decision differs from the one that was written.
+    """
+    applied, _ = Applied.objects.get_or_create(id=1)
+    found = Recovered(end=log.end())
+    same = applied.made_by in ("", maker)
+    if not same:
+        found.said.append(f"decided anew from the start: was {applied.made_by}, is {maker}")
+    engine, found.decisions = _restored(make, home, applied, found)
+    replay = _Replay(engine, applied.position, applied.decisions, found.decisions, same=same)
+    for stretch in log.stretches(engine.fanout.position):
+        if stretch.events is None:
+            if not accept_loss:
+                raise log.lost(stretch)
+            engine.fanout.position = stretch.end
+            found.said.append(f"positions {stretch.first} to {stretch.end - 1} are lost")
+        else:
+            for made in replay.take(stretch.events, stretch.end):
+                write(made)
+        progress(stretch.end, found.end)
+    found.decisions = replay.decisions
+    return engine, found
+
+
+def _restored(
+    make: Callable[[], Engine], home: Path, applied: Any, found: Recovered
+) -> tuple[Engine, int]:
+    for position, decisions, path in snapshots(home):
+        if position > applied.position or position > found.end:
+            continue
+        engine = make()
+        try:
+            snapshot.restore(engine, path)
+        except SnapshotError as error:
+            found.said.append(f"{path.name} is not used: {error.what}")
+            continue
+        if engine.fanout.position == position:
+            found.snapshot = path.name
+            return engine, decisions
+        found.said.append(f"{path.name} is not used: it is of another position")
+    return make(), 0
+
+
+class _Replay:
+    """Decides the tail: compares what was written, gives what was not.
+
+    Where another policy had decided (not `same`), what it wrote up to `position` stands.
+    """
+
+    def __init__(
+        self, engine: Engine, position: int, written: int, decisions: int, *, same: bool
+    ) -> None:
+        self.engine, self.position, self.written = engine, position, written
+        self.decisions = decisions if same else written
+        self._same = same
+
+    def take(self, events: Any, end: int) -> Iterator[Decided]:
+        """Take a stretch that ends at a position; give what is to be written of it."""
+        first = end - events.num_rows
+        behind = min(max(self.position - first, 0), events.num_rows)
+        if behind:
+            self._known(self.engine.take(events.slice(0, behind)))
+        if behind < events.num_rows:
+            rows = []
+            for made in self.engine.take(events.slice(behind)):
+                self.decisions += 1
+                rows.append(row(self.decisions, made))
+            yield Decided(end, tuple(rows))
+
+    def _known(self, made: list[Made]) -> None:
+        if not self._same or not made:
+            return
+        first = self.decisions + 1
+        self.decisions += len(made)
+        kept = Decision.objects.filter(number__gte=first, number__lte=self.decisions)
+        bodies = dict(kept.values_list("number", "body"))
+        for number, one in enumerate(made, first):
+            if bytes(bodies.get(number, b"")) != msgspec.json.encode(one):
+                raise ServiceError(
+                    f"decision {number} ({one.id}) is not what the log says it must be",
+                    fix="the database was changed, or the machine computes otherwise: restore a "
+                    "backup",
+                )
+
+
+def close() -> None:
+    """Close this thread's connection."""
+    connection.close()

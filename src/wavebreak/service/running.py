@@ -1,0 +1,246 @@
+"""The service as a whole: its threads, what it promises to the event loop, start and end."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+
+from wavebreak.edge import Edge
+from wavebreak.pipeline import Engine
+from wavebreak.service.bodies import Body, Decoder
+from wavebreak.service.decider import Decider, Question
+from wavebreak.service.intake import Intake
+from wavebreak.service.models import Applied
+from wavebreak.service.recovery import made_by, recover
+from wavebreak.service.settings import Settings
+from wavebreak.service.snapshots import Snapshots
+from wavebreak.service.waiting import (
+    Accepted,
+    BusyError,
+    Decided,
+    Repeat,
+    RepeatedKeyError,
+    Waiting,
+)
+from wavebreak.service.writer import Writer
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the service is: positions of the log, decisions, and what waits.
+
+    `ready` is False while it recovers and while it cannot write; `why` says so in words.
+    """
+
+    ready: bool
+    why: str
+    logged: int
+    decided: int
+    applied: int
+    decisions: int
+    waiting_bodies: int
+    waiting_bytes: int
+    snapshot: int
+
+
+Background = Callable[["Service"], Awaitable[None]]
+
+
+class Service:
+    """One process that owns a log. `make` gives a fresh engine, `clock` milliseconds.
+
+    `counts` counts bodies, events, refusals by cause and busy answers. `background` are coroutines
+    that run beside it. `said` is told what a person should read.
+    """
+
+    def __init__(
+        self, settings: Settings, make: Callable[[], Engine], edge: Edge, *,
+        clock: Callable[[], int], lateness_s: int = 60, background: Sequence[Background] = (),
+        said: Callable[[str], None] = lambda _: None,
+        progress: Callable[[int, int], None] = lambda _at, _end: None,
+    ) -> None:  # fmt: skip
+        self.settings, self.edge, self.clock = settings, edge, clock
+        self.counts: Counter[str] = Counter()
+        self.failed: BaseException | None = None
+        self.writer: Writer | None = None
+        self.decider: Decider | None = None
+        self.snapshots: Snapshots | None = None
+        self._make, self._lateness_s = make, lateness_s
+        self._background, self._said, self._progress = background, said, progress
+        self._intake: Intake | None = None
+        self._bodies, self._bytes = 0, 0
+        self._keys: set[bytes] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._news = asyncio.Event()
+
+    def start(self, failed: Callable[[], None]) -> None:
+        """Recover in a thread and begin to serve; `failed` is called where that cannot be."""
+        self._loop = asyncio.get_running_loop()
+        threading.Thread(target=self._start, args=(failed,), name="wavebreak-start").start()
+
+    def _start(self, failed: Callable[[], None]) -> None:
+        try:
+            self._recover()
+        except BaseException as error:
+            self.failed = error
+            failed()
+        finally:
+            connection.close()
+
+    def _recover(self) -> None:
+        settings, engine = self.settings, self._make()
+        maker = made_by(engine, self._lateness_s)
+        missing: list[Decided] = []
+        engine, found = recover(
+            self._make, settings.home, maker, accept_loss=settings.accept_loss,
+            write=missing.append, progress=self._progress,
+        )  # fmt: skip
+        for line in found.said:
+            self._said(line)
+        applied = Applied.objects.get(id=1)
+        writer = Writer(
+            end=max(found.end, engine.fanout.position), applied=applied.position,
+            decisions=applied.decisions, made_by=maker, onward=lambda logged: decider.put(logged),
+            news=self._newer, clock=self.clock, retry_after_s=settings.limits.retry_after_s,
+            keep_s=settings.limits.idempotency_s,
+        )  # fmt: skip
+        self.snapshots = Snapshots(
+            settings.home, seconds=settings.snapshot_s, events=settings.snapshot_events,
+            keep=settings.snapshots, applied=lambda: writer.applied, position=applied.position,
+        )  # fmt: skip
+        decider = Decider(engine, found.decisions, writer.decided, self.snapshots.between)
+        for made in missing:
+            writer.decided(made)
+        writer.start()
+        decider.start()
+        self.writer, self.decider = writer, decider
+        self._intake = Intake(
+            lambda: Decoder(self.edge, settings.limits), settings.decoders, writer.put
+        )
+        assert self._loop is not None  # noqa: S101
+        self._loop.call_soon_threadsafe(self._begin)
+
+    def _begin(self) -> None:
+        self._tasks = [asyncio.ensure_future(work(self)) for work in self._background]
+
+    async def stop(self) -> None:
+        """Take no more, finish what was taken, write a snapshot."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self._stop)
+
+    def _stop(self) -> None:
+        intake, writer, decider, snapshots = (
+            self._intake, self.writer, self.decider, self.snapshots,
+        )  # fmt: skip
+        if intake is None or writer is None or decider is None or snapshots is None:
+            return
+        self._intake = None
+        intake.stop()
+        # The writer gives the engine its last batch, the engine the writer its last decisions.
+        writer.flush()
+        decider.stop()
+        writer.stop()
+        if not decider.broken and writer.applied == decider.position and not snapshots.writing():
+            snapshots.take(decider.engine, decider.decisions)
+        snapshots.wait()
+
+    def progress(self) -> Progress:
+        """Give how far the service is."""
+        writer, decider = self.writer, self.decider
+        if self._intake is None or writer is None or decider is None:
+            why = str(self.failed) if self.failed else "the log is being read"
+            return Progress(False, why, 0, 0, 0, 0, self._bodies, self._bytes, 0)
+        why = writer.failing or decider.broken
+        return Progress(
+            not why, why, writer.end, decider.position, writer.applied, writer.decisions,
+            self._bodies, self._bytes, self.snapshots.position if self.snapshots else 0,
+        )  # fmt: skip
+
+    def room_for(self, size: int) -> None:
+        """Raise BusyError where a body of so many bytes cannot be held now."""
+        limits, writer, decider = self.settings.limits, self.writer, self.decider
+        why = ""
+        if self._intake is None or writer is None or decider is None:
+            why = "the log is being read"
+        elif writer.failing:
+            why = "the log cannot be written just now"
+        elif decider.broken:
+            why = "the engine has stopped"
+        elif self._bodies >= limits.bodies or self._bytes + size > limits.queue_bytes:
+            why = "too much waits for the log"
+        elif writer.end - decider.position > limits.behind_events:
+            why = "the engine is behind the log"
+        if why:
+            self.counts["busy"] += 1
+            raise BusyError(why, retry_after_s=limits.retry_after_s)
+
+    async def accept(
+        self, body: Body, *, sender: str = "", key: str = "",
+        ask: Callable[[Engine], Any] | None = None,
+    ) -> Any:  # fmt: skip
+        """Put a body's events into the log; returns once they are there for good: `Accepted`.
+
+        `key` is an Idempotency-Key of `sender`. With `ask`, returns what it gives once the engine
+        took the events. Raises BusyError, RepeatedKeyError, or EventError for a body unreadable.
+        """
+        size = len(body.content)
+        self.room_for(size)
+        assert self._intake is not None  # noqa: S101
+        loop = asyncio.get_running_loop()
+        repeat = Repeat.of(sender, key, body) if key else None
+        if repeat and repeat.key in self._keys:
+            what = "a request with this Idempotency-Key is under way"
+            raise RepeatedKeyError(what, 409, fix="wait for its answer")
+        self._bodies, self._bytes = self._bodies + 1, self._bytes + size
+        if repeat:
+            self._keys.add(repeat.key)
+        try:
+            waiting = Waiting(body, loop.create_future(), loop, repeat, ask)
+            self._intake.put(waiting)
+            answer = await waiting.future
+        finally:
+            self._bodies, self._bytes = self._bodies - 1, self._bytes - size
+            if repeat:
+                self._keys.discard(repeat.key)
+        if isinstance(answer, Accepted):
+            self._count(answer)
+        return answer
+
+    def _count(self, accepted: Accepted) -> None:
+        self.counts["bodies"] += 1
+        self.counts["events"] += accepted.count
+        for refusal in accepted.refused:
+            self.counts[f"refused.{refusal.cause}"] += 1
+
+    async def ask(self, ask: Callable[[Engine], Any]) -> Any:
+        """Ask something of the engine between two stretches of the log."""
+        if self.decider is None or self.decider.broken:
+            why = "the engine is not there"
+            raise BusyError(why, retry_after_s=self.settings.limits.retry_after_s)
+        loop = asyncio.get_running_loop()
+        question = Question(ask, loop.create_future(), loop)
+        self.decider.put(question)
+        return await question.future
+
+    def _newer(self, _number: int) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._tell)
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def news(self, number: int) -> int:
+        """Wait until a decision beyond `number` is written; gives the newest one's number."""
+        while self.writer is None or self.writer.decisions <= number:
+            await self._news.wait()
+        return self.writer.decisions
