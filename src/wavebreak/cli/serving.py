@@ -17,7 +17,6 @@ from wavebreak.cli.deciding import (
     Lateness,
     ModelDir,
     PolicyDir,
-    ProfileFile,
     Shards,
 )
 from wavebreak.cli.showing import err, nexts, out
@@ -31,9 +30,14 @@ from wavebreak.service.settings import Settings
 Home = Annotated[Path, typer.Argument(help="Directory of the service: its database, snapshots.")]
 DatabaseUrl = Annotated[
     str, typer.Option("--database", metavar="URL",
-                      help="postgresql://USER:PASSWORD@HOST:PORT/NAME (default: SQLite in HOME)."),
+                      help="postgresql://USER@HOST/NAME (default: SQLite in HOME)."),
 ]  # fmt: skip
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")]
+StreamProfile = Annotated[
+    Path | None,
+    typer.Option("--profile", help="What the stream carries (see wavebreak profile; default: "
+                                   "the whole contract)."),
+]  # fmt: skip
 AcceptLoss = Annotated[
     bool, typer.Option("--accept-loss", help="Go on where rows of the log are damaged.")
 ]
@@ -46,9 +50,14 @@ def serve(
     port: Port = 8480,
     policy: PolicyDir = None, enforce: Enforce = False, shards: Shards = 1,
     decoders: Annotated[int, typer.Option(min=1, max=16, help="Threads that read bodies.")] = 1,
-    profile_file: ProfileFile = None, key: Key = None, ip_database: IpDatabase = None,
+    profile_file: StreamProfile = None, key: Key = None, ip_database: IpDatabase = None,
     lateness: Lateness = 60, model_dir: ModelDir = None,
-    accept_loss: AcceptLoss = False,
+    accept_loss: StreamProfile = Annotated[
+    Path | None,
+    typer.Option("--profile", help="What the stream carries (see wavebreak profile; default: "
+                                   "the whole contract)."),
+]  # fmt: skip
+AcceptLoss = False,
 ) -> None:  # fmt: skip
     """Serve decisions over HTTP: events in, decisions out, nothing acknowledged lost."""
     home.mkdir(parents=True, exist_ok=True)
