@@ -52,12 +52,7 @@ def serve(
     decoders: Annotated[int, typer.Option(min=1, max=16, help="Threads that read bodies.")] = 1,
     profile_file: StreamProfile = None, key: Key = None, ip_database: IpDatabase = None,
     lateness: Lateness = 60, model_dir: ModelDir = None,
-    accept_loss: StreamProfile = Annotated[
-    Path | None,
-    typer.Option("--profile", help="What the stream carries (see wavebreak profile; default: "
-                                   "the whole contract)."),
-]  # fmt: skip
-AcceptLoss = False,
+    accept_loss: AcceptLoss = False,
 ) -> None:  # fmt: skip
     """Serve decisions over HTTP: events in, decisions out, nothing acknowledged lost."""
     home.mkdir(parents=True, exist_ok=True)
