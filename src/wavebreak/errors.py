@@ -51,7 +51,11 @@ class TrainingError(WavebreakError):
 
 
 class EvidenceError(WavebreakError):
-    """A ledger, proof, checkpoint, time stamp or bundle does not hold; the name says how."""
+    """A ledger, proof, checkpoint, time stamp or bundle does not hold; `name` says how."""
+
+    def __init__(self, what: str, *, fix: str = "", name: str = "") -> None:
+        super().__init__(what, fix=fix)
+        self.name = name
 
 
 class ClaimError(WavebreakError):
