@@ -14,7 +14,7 @@ from wavebreak.features.facts import Segment
 from wavebreak.model import Model
 from wavebreak.pipeline import Engine
 
-from .streams import RATE, START_MS, Traffic, everyone, log_batch, zipf
+from .streams import RATE, START_MS, STRANGERS, Traffic, everyone, log_batch, zipf
 
 BATCH = 50_000
 
@@ -103,10 +103,14 @@ def timed(core: Core, segments: Sequence[Segment]) -> float:
 
 
 class Clockwork:
-    """Consecutive stretches of one stream: first everyone, then Zipf traffic."""
+    """Consecutive stretches of one stream: first everyone, then Zipf traffic.
 
-    def __init__(self, accounts: int) -> None:
+    `strangers` is the share of messages that go to anyone at all.
+    """
+
+    def __init__(self, accounts: int, strangers: float = STRANGERS) -> None:
         self.accounts, self.at_ms, self.seed = accounts, START_MS, 0
+        self.strangers = strangers
 
     def _moved(self, traffic: Traffic) -> Traffic:
         self.at_ms += traffic.ts.size * 1000 // RATE
@@ -119,12 +123,13 @@ class Clockwork:
 
     def next(self, events: int) -> Traffic:
         """The next stretch of Zipf traffic."""
-        return self._moved(zipf(events, self.accounts, self.seed, start_ms=self.at_ms))
+        made = zipf(events, self.accounts, self.seed, start_ms=self.at_ms, strangers=self.strangers)
+        return self._moved(made)
 
 
-def warmed(to: Engine, accounts: int, events: int) -> Clockwork:
+def warmed(to: Engine, accounts: int, events: int, *, strangers: float = STRANGERS) -> Clockwork:
     """Bring an engine to a state with all accounts and so many events of traffic behind it."""
-    clock = Clockwork(accounts)
+    clock = Clockwork(accounts, strangers)
     first = clock.everyone()
     n = first.ts.size
     for begin in range(0, n, 1_000_000):

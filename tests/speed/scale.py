@@ -1,4 +1,9 @@
-"""The cost of an event as accounts grow: a hundred thousand, a million, ten million."""
+"""The cost of an event as accounts grow: a hundred thousand, a million, ten million.
+
+In a young world of ten million nearly every chat is a new one, and a first contact costs more than
+the next message. So a small world stands beside in which as many chats are new: the two together
+say what size costs, apart from what people do.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +12,17 @@ from wavebreak.pipeline import Engine
 from .feeding import Clockwork, Cost, engine, feed, held, warmed
 from .figures import Figure, figure
 from .machine import available_bytes
-from .streams import log_batch
+from .streams import STRANGERS, log_batch
 
 NAME = "scale"
 GROWTH = "largest ÷ smallest"
+AS_MANY_NEW = 0.3
+"""Share of messages to anyone at all with which chats are as new among 100,000 accounts as among
+ten million: the bench prints what came of it."""
 BYTES_AN_ACCOUNT = 900
 """Rows, names, a few pairs, and room for the stream itself."""
+
+World = tuple[Engine, Clockwork]
 
 
 def bench(quick: bool) -> list[Figure]:
@@ -23,19 +33,33 @@ def bench(quick: bool) -> list[Figure]:
     if free is not None and free < need:
         note = f"needs {need / 1e9:.0f} GB, {free / 1e9:.0f} GB are free"
         return [Figure(NAME, GROWTH, "times", None, target=2.0, better="less", note=note)]
-    worlds = {n: _world(n, 2 * each) for n in sizes}
-    costs: dict[int, list[Cost]] = {n: [] for n in sizes}
+    worlds = {f"{n:,} accounts": _world(n, 2 * each) for n in sizes}
+    small, large = next(iter(worlds)), list(worlds)[-1]
+    alike = f"{small}, as many new chats"
+    worlds[alike] = _world(sizes[0], 2 * each, AS_MANY_NEW)
+    before = {name: _pairs(world) for name, world in worlds.items()}
+    costs: dict[str, list[Cost]] = {name: [] for name in worlds}
     for _ in range(rounds):
         # In turns, so that a machine that is busy for a while is so for every size.
-        for n, (to, clock) in worlds.items():
-            costs[n].append(feed(to, log_batch(clock.next(each))))
-    figures = [
-        figure(NAME, f"{n:,} accounts: {part}", "ns/event", [of(c) for c in costs[n]],
-               note=held(costs[n]))
-        for n in sizes
+        for name, (to, clock) in worlds.items():
+            costs[name].append(feed(to, log_batch(clock.next(each))))
+    fresh = {n: (_pairs(w) - before[n]) / (rounds * each) for n, w in worlds.items()}
+    notes = {n: f"{fresh[n]:.2f} new pairs an event; {held(costs[n])}" for n in worlds}
+    return [
+        figure(NAME, f"{name}: {part}", "ns/event", [of(c) for c in costs[name]], note=notes[name])
+        for name in worlds
         for part, of in (("kernel", _kernel_ns), ("fan-out", _fanout_ns))
+    ] + [
+        figure(NAME, f"{GROWTH}, {part}{what}", "times",
+               [of(b) / of(a) for a, b in zip(costs[base], costs[large], strict=True)],
+               target=2.0, better="less", note=f"{fresh[large]:.2f} ÷ {fresh[base]:.2f} new pairs")
+        for base, what in ((small, ""), (alike, ", as many new chats"))
+        for part, of in (("kernel", _kernel_ns), ("fan-out and kernel", _both_ns))
     ]  # fmt: skip
-    return figures + _growth(costs[sizes[0]], costs[sizes[-1]], f"{sizes[-1]:,} ÷ {sizes[0]:,}")
+
+
+def _pairs(world: World) -> int:
+    return world[0].core.nbytes()["pairs_known"]
 
 
 def _kernel_ns(cost: Cost) -> float:
@@ -50,15 +74,6 @@ def _both_ns(cost: Cost) -> float:
     return _kernel_ns(cost) + _fanout_ns(cost)
 
 
-def _world(accounts: int, events: int) -> tuple[Engine, Clockwork]:
+def _world(accounts: int, events: int, strangers: float = STRANGERS) -> World:
     to = engine(accounts=accounts + accounts // 20 + 10_000)
-    return to, warmed(to, accounts, events)
-
-
-def _growth(small: list[Cost], large: list[Cost], what: str) -> list[Figure]:
-    return [
-        figure(NAME, f"{GROWTH}, {part}", "times",
-               [of(b) / of(a) for a, b in zip(small, large, strict=True)],
-               target=2.0, better="less", note=f"accounts: {what}")
-        for part, of in (("kernel", _kernel_ns), ("fan-out and kernel", _both_ns))
-    ]  # fmt: skip
+    return to, warmed(to, accounts, events, strangers=strangers)

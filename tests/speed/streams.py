@@ -79,13 +79,17 @@ def everyone(accounts: int, *, start_ms: int = START_MS, rate: int = RATE) -> Tr
 
 
 def zipf(
-    events: int, accounts: int, seed: int, *, start_ms: int = START_MS, rate: int = RATE
-) -> Traffic:
-    """Make a stretch of traffic; the next stretch starts `events / rate` seconds later."""
+    events: int, accounts: int, seed: int, *, start_ms: int = START_MS, rate: int = RATE,
+    strangers: float = STRANGERS,
+) -> Traffic:  # fmt: skip
+    """Make a stretch of traffic; the next stretch starts `events / rate` seconds later.
+
+    `strangers` is the share of messages that go to anyone at all.
+    """
     rng = np.random.default_rng(seed)
     counts = {name: round(events * share) for name, share, *_ in (*_BESIDE, *_SELDOM)}
     n = events - sum(counts.values())
-    a, b = _pairs(rng, n, accounts)
+    a, b = _pairs(rng, n, accounts, strangers)
     ts = start_ms + np.sort(rng.integers(0, max(1, events * 1000 // rate), n))
     parts = [(ts, _SENT, a, b)]
     for name, _, low, high in _BESIDE:
@@ -105,10 +109,10 @@ def zipf(
     return _in_order(parts, seed)
 
 
-def _pairs(rng: Any, n: int, accounts: int) -> tuple[Any, Any]:
+def _pairs(rng: Any, n: int, accounts: int, strangers: float) -> tuple[Any, Any]:
     a = np.searchsorted(_ranks(accounts), rng.random(n))
     b = (a * 7919 + rng.zipf(1.6, n) % CONTACTS + 1) % accounts
-    anyone = rng.random(n) < STRANGERS
+    anyone = rng.random(n) < strangers
     b[anyone] = rng.integers(0, accounts, int(anyone.sum()))
     other_way = rng.random(n) < 0.5
     a, b = np.where(other_way, b, a), np.where(other_way, a, b)

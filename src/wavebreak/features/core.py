@@ -146,14 +146,10 @@ class _Worker:
             self.point()
 
     def take(self, name: str) -> Any:
-        """The hits (or points) so far; they are taken once."""
+        """The hits (or points, or deltas) so far; they are taken once."""
         n = int(self.record[f"{name}_n"])
         self.record[f"{name}_n"] = 0
         return getattr(self, name)[:n].copy()
-
-    def contributions(self) -> Any:
-        """What the worker's shards contribute to what accounts share (dtype DELTA)."""
-        return self.deltas[: self.record["deltas_n"]]
 
     def touches(self) -> Any:
         """Slots of the accounts touched in the open epoch (dtype TOUCH)."""
@@ -161,7 +157,7 @@ class _Worker:
 
     def begin(self) -> Any:
         """Start a pass of the kernel; returns the record."""
-        self.record["at_shard"] = self.record["at_fact"] = 0
+        self.record["at_shard"], self.record["at_fact"] = -1, 0
         return self.record
 
 
@@ -190,7 +186,8 @@ class Core:
             _Worker(judgement, covered, enforce=enforce, record=record) for _ in range(workers)
         ]
         self._points: list[Any] = []
-        self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
+        self._partials: list[Any] = []
+        self._pool = ThreadPoolExecutor(workers - 1) if workers > 1 else None
         self._point()
 
     def _point(self) -> None:
@@ -228,10 +225,9 @@ class Core:
         self._point_at(s)
 
     def _each(self, work: Callable[[int], None]) -> None:
-        if self._pool is None:
-            work(0)
-        else:
-            list(self._pool.map(work, range(len(self.workers))))
+        others = self._pool.map(work, range(1, len(self.workers))) if self._pool else ()
+        work(0)
+        list(others)
 
     def _take(self, name: str) -> Any:
         """What the workers noted since the last time, in log order."""
@@ -261,19 +257,22 @@ class Core:
         self._fit(segment.accounts, segment.entities)
         if self.first < 0:
             self._begin(segment.base)
-        workers = len(self.workers)
+        # The largest first, each to whoever is free, so that all are done at about the same time.
+        turns = np.argsort(np.diff(segment.offsets), kind="stable")[::-1].astype(np.int64)
+        taken = np.zeros(1, np.int64)
 
         def work(number: int) -> None:
             worker = self.workers[number]
             worker.make_room(segment.codes.size)
             w = worker.begin()
             while not kernel.advance(
-                self.shards, w, number, workers, segment.events, segment.base, self.kinds,
+                self.shards, w, turns, taken, segment.events, segment.base, self.kinds,
                 segment.codes, segment.offsets,
             ):  # fmt: skip
                 self._grow(int(w["at_shard"]), worker)
 
         self._each(work)
+        self._partials += [worker.take("deltas") for worker in self.workers]
         return self._take_hits()
 
     def open(self, epoch: int) -> None:
@@ -289,8 +288,11 @@ class Core:
             worker.record["first"] = first
 
     def partials(self) -> list[Any]:
-        """What each worker's shards contribute to what accounts share (dtype DELTA)."""
-        return [worker.contributions() for worker in self.workers]
+        """What the open epoch's facts contribute to what accounts share (dtype DELTA).
+
+        In log order for each account: a shard's come segment by segment, whoever worked on it.
+        """
+        return self._partials
 
     def close(self, following: int) -> Any:
         """Close the open epoch and open `following`; returns hits of accounts looked at again.
@@ -302,8 +304,7 @@ class Core:
         closed = self.epoch
         for partial in self.partials():
             merge(partial, partial.size, self.entities.records, self.people.records, closed)
-        for worker in self.workers:
-            worker.record["deltas_n"] = 0
+        self._partials = []
         self.open(following)
         if (self.judgement.wake >> applying.EPOCH) & 1 or self.workers[0].record["scoring"]:
             self._each(lambda number: self._look_again(self.workers[number], closed))
@@ -340,7 +341,7 @@ class Core:
             "numbers": np.array([self.epoch, self.accounts, self.first], np.int64),
             "people": self.people.records[: self.accounts],
             "entities": self.entities.records,
-            "deltas": np.concatenate(self.partials()),
+            "deltas": np.concatenate([np.zeros(0, DELTA), *self.partials()]),
             "touched": np.concatenate([worker.touches() for worker in self.workers]),
         }
         for s in range(SHARDS):
@@ -365,11 +366,12 @@ class Core:
             self.shards[s]["rare_n"] = rares.size
         self.shards["pair_n"] = arrays["pair_n"]
         self._point()
-        self._share_out(arrays["deltas"], arrays["touched"])
+        self._partials = [arrays["deltas"].copy()]
+        self._share_out(arrays["touched"])
         self.open(self.epoch)
         self._begin(first)
 
-    def _share_out(self, deltas: Any, touched: Any) -> None:
+    def _share_out(self, touched: Any) -> None:
         """Give the open epoch's touched accounts to the workers of their shards."""
         n = len(self.workers)
         for number, worker in enumerate(self.workers):
@@ -377,7 +379,3 @@ class Core:
             worker.make_room(mine.size)
             worker.touched[: mine.size] = mine
             worker.record["touched_n"] = mine.size
-        first = self.workers[0]
-        first.deltas = np.concatenate([deltas, np.zeros(8192, DELTA)])
-        first.record["deltas_n"] = deltas.size
-        first.point()

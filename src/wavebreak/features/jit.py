@@ -157,6 +157,14 @@ def _prefetch(_typing: Any, address: Any) -> Any:
     return types.void(types.int64), generate
 
 
+def _next_of(_typing: Any, address: Any) -> Any:
+    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        pointer = builder.inttoptr(args[0], _llvm.IntType(64).as_pointer())
+        return builder.atomic_rmw("add", pointer, _llvm.IntType(64)(1), "monotonic")
+
+    return types.int64(types.int64), generate
+
+
 def _ones(_typing: Any, bits: Any) -> Any:
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return builder.ctpop(args[0])
@@ -211,6 +219,10 @@ The number of arguments must be that of the callback: nothing checks it."""
 
 prefetch: Callable[[int], None] = _intrinsic(_prefetch)
 """In compiled code: ask for the cache line at an address, for reading; a hint, never a fault."""
+
+next_of: Callable[[int], int] = _intrinsic(_next_of)
+"""In compiled code: take a number from the int64 at an address and leave the next; no two threads
+get the same."""
 
 carray: Callable[..., Any] = numba_carray
 """In compiled code: a C-ordered array over memory that another owns."""

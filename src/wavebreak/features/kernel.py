@@ -33,7 +33,7 @@ from wavebreak.features.fetching import (
     fetch_facts,
     fetch_touched,
 )
-from wavebreak.features.jit import call_int, compiled, int64
+from wavebreak.features.jit import call_int, compiled, int64, next_of
 from wavebreak.features.living import answer_reporters, blame, rare_of
 from wavebreak.features.memory import (
     emit,
@@ -59,6 +59,7 @@ from wavebreak.features.state import (
     MET_CHALLENGE,
     MET_LIMIT,
     NO_RULE,
+    PLACED,
     RESTRICT,
     SCORED,
     SCORED_AT,
@@ -233,9 +234,11 @@ def judge(
 
 
 @compiled()
-def _touch(w: Any, row: Any, account: int, position: int, role: int) -> None:
+def _touch(w: Any, row: Any, account: int, position: int, role: int, kind: int) -> None:
+    """Note an account whose surroundings may move: one that stands nowhere need not be visited."""
     row.newest = (position - w.first) * 2 + role
-    if row.touched != w.epoch + 1:
+    stands = (row.flags & PLACED) != 0 or kind in (REGISTERED, SESSION)
+    if stands and row.touched != w.epoch + 1:
         row.touched = w.epoch + 1
         touched_of(w)[w.touched_n] = account
         w.touched_n += 1
@@ -252,7 +255,7 @@ def _fact(w: Any, sh: Any, ev: Any, role: int, kind: int, position: int) -> None
     row = rows_of(sh)[local]
     tick(row, now)
     _expire(w, row)
-    _touch(w, row, account, position, role)
+    _touch(w, row, account, position, role, kind)
     barred = False
     if role == 0 and row.standing >= 2:
         barred = refused(w, sh, row, ev, kind, local, now)
@@ -284,37 +287,47 @@ def _room(w: Any, sh: Any) -> bool:
 
 
 @compiled()
+def _turn(w: Any, turns: Any, taken: Any, offsets: Any) -> bool:
+    """Whether the worker has a shard to work on: the one it stopped in, or the next free one."""
+    if w.at_shard < 0:
+        turn = next_of(taken.ctypes.data)
+        if turn >= turns.size:
+            return False
+        w.at_shard = turns[turn]
+        w.at_fact = offsets[w.at_shard]
+    return True
+
+
+@compiled()
 def advance(
-    shards: Any, w: Any, worker: int, workers: int, events: Any, base: int, kinds: Any, codes: Any,
+    shards: Any, w: Any, turns: Any, taken: Any, events: Any, base: int, kinds: Any, codes: Any,
     offsets: Any,
 ) -> bool:  # fmt: skip
-    """Take the facts of one segment, for the shards of one worker, in order.
+    """Take the facts of one segment in the order of each shard; workers take shards as `turns` go.
 
-    `codes` are event index · 2 + role, grouped by shard at `offsets`; `kinds` (256, 2) gives a
-    fact's kind by event type and role. Returns True when all are taken; False when a buffer or a
-    table must be made larger first: call again, `w.at_shard` and `w.at_fact` say where it stands.
+    `taken` (int64, one) counts the turns taken by all workers. `codes` are event index · 2 + role,
+    grouped by shard at `offsets`; `kinds` (256, 2) gives a fact's kind by event type and role.
+    Returns True when no turn is left; False when a buffer or a table must be made larger first:
+    call again, `w.at_shard` and `w.at_fact` say where it stands.
     """
-    while w.at_shard < shards.size:
-        s = w.at_shard
-        if s % workers == worker:
-            sh = shards[s]
-            end = np.int64(offsets[s + 1])
-            i = max(w.at_fact, np.int64(offsets[s]))
-            while i < end:
-                if not _room(w, sh):
-                    w.at_fact = i
-                    return False
-                if i + 2 * AHEAD < end:
-                    fetch_facts(sh, events, codes, i)
-                code = np.int64(codes[i])
-                ev = events[code >> 1]
-                kind = np.int64(kinds[ev.type, code & 1])
-                if kind == SENT and (ev.flags & TO_GROUP) != 0:
-                    kind = np.int64(SENT_GROUP)
-                _fact(w, sh, ev, code & 1, kind, base + (code >> 1))
-                i += 1
-        w.at_shard = s + 1
-        w.at_fact = 0
+    while _turn(w, turns, taken, offsets):
+        sh = shards[w.at_shard]
+        end = np.int64(offsets[w.at_shard + 1])
+        i = np.int64(w.at_fact)
+        while i < end:
+            if not _room(w, sh):
+                w.at_fact = i
+                return False
+            if i + 2 * AHEAD < codes.size:
+                fetch_facts(shards, w, events, codes, i)
+            code = np.int64(codes[i])
+            ev = events[code >> 1]
+            kind = np.int64(kinds[ev.type, code & 1])
+            if kind == SENT and (ev.flags & TO_GROUP) != 0:
+                kind = np.int64(SENT_GROUP)
+            _fact(w, sh, ev, code & 1, kind, base + (code >> 1))
+            i += 1
+        w.at_shard = -1
     return True
 
 

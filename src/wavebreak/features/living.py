@@ -33,6 +33,7 @@ from wavebreak.features.state import (
     LINKED,
     MISMATCH,
     MISMATCH_KNOWN,
+    PLACED,
     REGISTERED_HERE,
     REPLIED,
     REPORTED,
@@ -86,7 +87,7 @@ def registered(w: Any, row: Any, ev: Any, now: int) -> None:
     row.verification = ev.verification
     if ev.channel != 255:
         row.channel = ev.channel
-    flags = np.int64(row.flags) | REGISTERED_HERE
+    flags = np.int64(row.flags) | REGISTERED_HERE | PLACED
     if ev.flags & ATTEST_KNOWN:
         flags |= ATTESTED_KNOWN | (ATTESTED if ev.flags & ATTEST_TRUE else 0)
     if ev.flags & MISMATCH_KNOWN:
@@ -125,6 +126,7 @@ def session(w: Any, sh: Any, row: Any, ev: Any, now: int) -> None:
         row.device = ev.device
     if ev.client > 0:
         row.client = ev.client
+    row.flags = np.int64(row.flags) | PLACED
     if was != (np.int64(row.network) << 32) | np.int64(row.device):
         settled(w, row, ev.account)
     if moved and row.rare > 0:

@@ -94,6 +94,8 @@ RARE = _layout(
 ATTESTED_KNOWN, ATTESTED, COUNTRY_KNOWN, COUNTRY_MISMATCH = 1, 2, 4, 8
 DELETED, CREDITED, BLAMED, LABEL_ABUSIVE, LABEL_BENIGN = 16, 32, 64, 128, 256
 REGISTERED_HERE = 512
+PLACED = 1 << 13
+"""It registered or connected in this log, so that it may stand on a network, block or device."""
 SCORED_AT, SCORED = 10, 7
 """Three bits from bit 10: the most severe outcome that a score has led to, until it ends."""
 # RARE.met: outcomes short of a restriction that the account has met
