@@ -77,9 +77,10 @@ def _bodies(begin: int, end: int) -> list[bytes]:
     return [f'{{"id":"e{n}"}}'.encode() for n in range(begin, end)]
 
 
-async def _until(done: Callable[[], bool]) -> None:
+async def _until(task: asyncio.Task[None], done: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
         while not done():
+            assert not task.done(), task.exception()
             await asyncio.sleep(0.01)
 
 
@@ -97,10 +98,10 @@ def test_a_consumer_killed_in_the_middle_loses_and_doubles_nothing(broker: Broke
         await publish(wanted)
         for share in (0.2, 0.5, 0.8):
             task = asyncio.create_task(consume(source(), log.accept, Metrics()))
-            await _until(lambda share=share: len(log.bodies) >= share * COUNT)  # type: ignore[misc]
+            await _until(task, lambda share=share: len(log.bodies) >= share * COUNT)  # type: ignore[misc]
             await _stopped(task)
         task = asyncio.create_task(consume(source(), log.accept, Metrics()))
-        await _until(lambda: len(log.bodies) == COUNT)
+        await _until(task, lambda: len(log.bodies) == COUNT)
         await _stopped(task)
 
     asyncio.run(live())
@@ -114,12 +115,12 @@ def test_a_broker_that_restarts_loses_and_doubles_nothing(broker: Broker) -> Non
     async def live() -> None:
         await publish(wanted[: COUNT // 2])
         task = asyncio.create_task(consume(source(), log.accept, Metrics()))
-        await _until(lambda: len(log.bodies) >= 50)
+        await _until(task, lambda: len(log.bodies) >= 50)
         server.kill()
         await asyncio.sleep(0.3)
         await asyncio.to_thread(server.start)
         await publish(wanted[COUNT // 2 :])
-        await _until(lambda: len(log.bodies) == COUNT)
+        await _until(task, lambda: len(log.bodies) == COUNT)
         await _stopped(task)
 
     asyncio.run(live())
@@ -133,7 +134,7 @@ def test_a_message_that_is_never_taken_is_counted_and_does_not_come_again(broker
     async def live() -> None:
         await publish([b"poison", *_bodies(0, 20)])
         task = asyncio.create_task(consume(source(), log.accept, metrics))
-        await _until(lambda: len(log.bodies) == 20)
+        await _until(task, lambda: len(log.bodies) == 20)
         await asyncio.sleep(0.2)
         await _stopped(task)
 

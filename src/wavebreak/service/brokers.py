@@ -18,6 +18,8 @@ import nats.js.errors
 import redis.asyncio
 import redis.exceptions
 from nats.js.api import AckPolicy, ConsumerConfig
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from wavebreak.errors import ServiceError, WavebreakError
 from wavebreak.service.metrics import Metrics
@@ -193,7 +195,10 @@ class Entries:
 
     async def open(self) -> None:
         """Connect, and make the group where it is not there; it begins with the oldest entry."""
-        self._client = redis.asyncio.Redis.from_url(self._url)
+        # The client must not ask again by itself: an answer that was lost holds entries that are
+        # ours by now, and only reading from the beginning finds them.
+        once = Retry(NoBackoff(), 0)
+        self._client = redis.asyncio.Redis.from_url(self._url, retry=once)
         self._own = True
         try:
             await self._client.xgroup_create(self.name, self._group, "0", mkstream=True)
