@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple, get_args
 
 from wavebreak.service.buckets import Bucket
+from wavebreak.service.ingest import Allowed, Denied
 
 Scope = Literal["ingest", "decide", "read", "override", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -38,22 +39,6 @@ class Entry(NamedTuple):
     rate: float
     burst: float
     ends_s: float | None = None
-
-
-class Allowed(NamedTuple):
-    """Who asks: the key's prefix and its name."""
-
-    key_id: str
-    name: str
-    scopes: frozenset[str]
-
-
-class Denied(NamedTuple):
-    """A request that may not be made: `status` 401, 403 or 429 with `retry_after_s`."""
-
-    status: int
-    retry_after_s: float
-    detail: str
 
 
 def make(random: Callable[[int], bytes] = secrets.token_bytes) -> Fresh:
@@ -85,25 +70,23 @@ class Ring:
             return held[1]
         return Bucket(entry.rate, entry.burst, self._clock)
 
-    def guard(
-        self, authorization: bytes | None, scope: str | None, cost: float = 1.0
-    ) -> Allowed | Denied:
+    def guard(self, authorization: bytes | None, scope: str, cost: float = 1.0) -> Allowed | Denied:
         """Say who asks, or why it may not.
 
-        `authorization` is the header's value (`Bearer wb_…`), `scope` what is asked (None: any
-        key will do), `cost` how many tokens it takes. Which part of a key was wrong is not told.
+        `authorization` is the header's value (`Bearer wb_…`), `scope` what is asked,
+        `cost` how many tokens it takes. Which part of a key was wrong is not told.
         """
         found = self._find(authorization)
         if found is None:
             fix = "send `Authorization: Bearer wb_…` (`wavebreak key create` makes a key)"
-            return Denied(401, 0.0, f"no key, or one that is not known or has ended: {fix}")
+            return Denied(401, f"no key, or one that is not known or has ended: {fix}")
         entry, bucket = found
         wait = bucket.take(cost)
         if wait > 0:
-            return Denied(429, wait, "this key asks too often")
-        if scope is not None and scope not in entry.scopes:
-            return Denied(403, 0.0, f"this key lacks the scope {scope}")
-        return Allowed(entry.prefix, entry.name, entry.scopes)
+            return Denied(429, "this key asks too often", wait)
+        if scope not in entry.scopes:
+            return Denied(403, f"this key lacks the scope {scope}")
+        return Allowed(entry.prefix)
 
     def _find(self, authorization: bytes | None) -> tuple[Entry, Bucket] | None:
         kind, _, text = (authorization or b"").partition(b" ")
