@@ -40,6 +40,7 @@ VERBS = {
                          "baselines."),
     "serve": ("serving", "Serve decisions over HTTP: events in, decisions out, nothing "
                          "acknowledged lost."),
+    "ledger": ("ledgers", "Verify a ledger of sealed decisions, and show its entries with proofs."),
     "warm": ("catalogs", "Compile once what the engine runs, so that the first run starts at once "
                          "(make does this)."),
     "train-default": ("defaulting", "Make the default model: learn from drawn worlds, and from "
@@ -94,6 +95,8 @@ app.add_typer(rules, name="rules")
 app.add_typer(features, name="features")
 models = typer.Typer(help=VERBS["model"][1], no_args_is_help=True)
 app.add_typer(models, name="model")
+ledgers = typer.Typer(help=VERBS["ledger"][1], no_args_is_help=True)
+app.add_typer(ledgers, name="ledger")
 
 
 def _version(asked: bool) -> None:

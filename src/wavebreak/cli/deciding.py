@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import secrets
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +17,8 @@ from wavebreak.cli.apps import app
 from wavebreak.cli.showing import bar, nexts, out, pace, summary
 from wavebreak.edge import Edge, load_key
 from wavebreak.errors import UsageError
+from wavebreak.evidence import Sealer
+from wavebreak.evidence.notes import own_signer
 
 Labels = Annotated[Path | None, typer.Option(help="CSV: account,label,family,operator.")]
 PolicyDir = Annotated[
@@ -54,6 +58,25 @@ Snapshot = Annotated[
 ]
 
 
+LedgerDir = Annotated[
+    Path | None, typer.Option("--ledger", help="Seal decisions into this ledger, and with --enforce "
+                                               "receipts.")
+]  # fmt: skip
+LedgerKey = Annotated[
+    Path | None, typer.Option(help="Key file that signs checkpoints (made at first use).")
+]
+
+
+def _sealer(ledger: Path | None, key: Path | None) -> Sealer | None:
+    if ledger is None:
+        return None
+    made = Sealer(ledger, own_signer(key), clock=lambda: time.time_ns() // 10**6,
+                  salts=secrets.token_bytes)  # fmt: skip
+    for line in made.mended:
+        out.print(f"{ledger}: {line}", style="yellow")
+    return made
+
+
 def _run(title: str, source: Path | str, directory: Path, **options: Any) -> dict[str, Any]:
     with bar(title) as show:
         return pipeline.run(source, directory, progress=lambda p: show(p.share, pace(p)), **options)
@@ -68,13 +91,14 @@ def run(
     shards: Shards = 1, batch: Batch = 50_000, labels: Labels = None, profile: ProfileFile = None,
     key: Key = None, ip_database: IpDatabase = None, lateness: Lateness = 60,
     resume: Resume = None, snapshot: Snapshot = None, model_dir: ModelDir = None,
+    ledger: LedgerDir = None, ledger_key: LedgerKey = None,
 ) -> None:  # fmt: skip
     """Decide on a file of events: writes decisions, accounts, refusals and a summary."""
     told = _run(
         "run", Path(events) if events != "-" else events, out_path, policy=rules.load(policy),
         edge=Edge(load_key(key), ip_database), profile_path=profile, enforce=enforce,
         workers=shards, batch=batch, lateness_s=lateness, resume=resume, keep=snapshot,
-        model=model.chosen(model_dir),
+        model=model.chosen(model_dir), sealer=_sealer(ledger, ledger_key),
     )  # fmt: skip
     summary(told, out_path)
     if labels:
@@ -82,6 +106,7 @@ def run(
     nexts([
         *([] if labels else [f"wavebreak evaluate {out_path} --labels LABELS.csv"]),
         f"wavebreak explain {out_path} {_example(out_path) or 'ACCOUNT'}",
+        *([f"wavebreak ledger verify {ledger}"] if ledger else []),
     ])  # fmt: skip
 
 

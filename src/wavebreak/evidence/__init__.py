@@ -11,7 +11,7 @@ from wavebreak.evidence.ledger import Ledger, Memory, Storage
 from wavebreak.evidence.notes import Signer, new_signer
 from wavebreak.evidence.openings import OpeningFile, OpeningStore
 from wavebreak.evidence.parcels import parcel
-from wavebreak.evidence.sealing import seal_decisions, seal_receipts
+from wavebreak.evidence.sealing import Sealer, seal_decisions, seal_receipts
 
 __all__ = [
     "Directory",
@@ -21,6 +21,7 @@ __all__ = [
     "OpeningFile",
     "OpeningStore",
     "Openings",
+    "Sealer",
     "Signer",
     "Storage",
     "entry",

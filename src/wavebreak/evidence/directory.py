@@ -79,7 +79,7 @@ class Directory:
             raise FileError(f"the ledger {self.path} cannot grow: {e.strerror}") from None
 
     def _add(self, lines: Sequence[bytes], nodes: bytes) -> None:
-        end, ends = self._end(self._size), []
+        end, ends = self.end(self._size), []
         for line in lines:
             end += len(line) + 1
             ends.append(end.to_bytes(8))
@@ -90,7 +90,7 @@ class Directory:
 
     def line(self, position: int) -> bytes:
         """One entry."""
-        begin, end = self._end(position), self._end(position + 1)
+        begin, end = self.end(position), self.end(position + 1)
         return os.pread(self._files["entries.jsonl"], end - begin - 1, begin)
 
     def node(self, index: int) -> bytes:
@@ -109,7 +109,7 @@ class Directory:
     def _length(self, name: str) -> int:
         return os.fstat(self._files[name]).st_size
 
-    def _end(self, position: int) -> int:
+    def end(self, position: int) -> int:
         """Where the first `position` entries end."""
         return int.from_bytes(os.pread(self._files["ends"], 8, 8 * position - 8)) if position else 0
 
@@ -146,7 +146,7 @@ class Directory:
         held = min(sealed, self._size, bisect_right(range(nodes + 1), nodes, key=leaf_index) - 1)
         os.ftruncate(self._files["ends"], 8 * held)
         os.ftruncate(self._files["nodes"], 32 * leaf_index(held))
-        self._size, begin = held, self._end(held)
+        self._size, begin = held, self.end(held)
         length = self._length("entries.jsonl")
         made, tops = list[bytes](), peaks(self.node, held)
         lines: list[bytes] = []

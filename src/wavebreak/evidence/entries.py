@@ -117,7 +117,7 @@ class VersionEntry(Body, frozen=True):
     """A policy, or a model, that from now on decides, in `mode` enforce or shadow."""
 
     version: str
-    sha256: str
+    sha256: str | None
     mode: str
     hidden: ClassVar[tuple[str, ...]] = ("by",)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import secrets
 from pathlib import Path
 from typing import NamedTuple
@@ -96,6 +97,26 @@ def load_signer(path: Path) -> Signer:
         raise FileError(
             f"the key file {path} cannot be read",
             fix="make one with `wavebreak ledger keygen`",
+        ) from None
+
+
+def own_signer(path: Path | None) -> Signer:
+    """Read a log's key from its file, by default ~/.config/wavebreak/ledger.key, made at first use."""
+    path = path or Path.home() / ".config" / "wavebreak" / "ledger.key"
+    if not path.exists():
+        keep_signer(new_signer(f"wavebreak.local/{secrets.token_hex(4)}"), path)
+    return load_signer(path)
+
+
+def keep_signer(signer: Signer, path: Path) -> None:
+    """Write a key that signs to a file that nobody else may read; FileError where one stands."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(write_signer(signer))
+    except OSError as e:
+        raise FileError(
+            f"the key file {path} cannot be made: {e.strerror}", fix="name one that is not there"
         ) from None
 
 

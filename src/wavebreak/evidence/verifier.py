@@ -58,7 +58,7 @@ def canonical(value: Any) -> str:
     if kind is float and abs(value) <= MAX_INT:
         told, plain = repr(value + 0.0), value == 0 or abs(value) >= 1e-6
         return f"{Decimal(told):f}".removesuffix(".0") if plain else told.replace("e-0", "e-")
-    if kind is dict and all(type(name) is str and name.isascii() for name in value):
+    if kind is dict and "".join(value).isascii():
         return "{" + ",".join([f"{_quoted(n)}:{canonical(value[n])}" for n in sorted(value)]) + "}"
     _need(kind is list or kind is tuple, "value_not_json", "a value has no canonical form")
     return "[" + ",".join([canonical(each) for each in value]) + "]"

@@ -9,9 +9,9 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -19,9 +19,11 @@ import msgspec
 import pyarrow.parquet as pq
 
 from wavebreak import __version__, profile
+from wavebreak.decision import Decision
 from wavebreak.edge import Edge
 from wavebreak.errors import UsageError
 from wavebreak.events import Refusal
+from wavebreak.evidence import Sealer
 from wavebreak.features.facts import Segment
 from wavebreak.features.state import OUTCOMES
 from wavebreak.formats import events_file, read
@@ -91,12 +93,13 @@ def run(
     source: Path | str, out: Path, policy: Policy, edge: Edge, *, profile_path: Path | None = None,
     enforce: bool = False, workers: int = 1, batch: int = 50_000, lateness_s: int = 60,
     resume: Path | None = None, keep: Path | None = None, model: Model | None = None,
-    progress: Callable[[Progress], None] = lambda _: None,
+    sealer: Sealer | None = None, progress: Callable[[Progress], None] = lambda _: None,
 ) -> dict[str, Any]:  # fmt: skip
     """Decide on a file of events; writes decisions, accounts, refusals and a summary into `out`.
 
     `resume` begins with the state of a snapshot; `keep` writes one at the end and leaves the last
-    epoch open for what follows. `model` is asked at scoring points. Returns the summary.
+    epoch open for what follows. `model` is asked at scoring points. `sealer` seals each batch's
+    decisions before they are written, and with `enforce` a receipt for each. Returns the summary.
     """
     out.mkdir(parents=True, exist_ok=True)
     stream, origin = profile_of(source, profile_path, edge)
@@ -109,20 +112,25 @@ def run(
         (out / "decisions.jsonl").open("wb") as decisions,
         (out / "refused.jsonl").open("wb") as refused,
     ):
+        if sealer:
+            _seal_versions(sealer, engine, model)
         for piece in _ahead(_pieces(source, edge, batch, engine)):
-            _take(engine, piece, tally, decisions, refused)
+            _refuse(piece, tally, refused)
+            made = chain.from_iterable(map(engine.advance, piece.segments))
+            _write(made, tally, decisions, engine, sealer)
             seconds = time.perf_counter() - start
             progress(Progress(piece.share, tally.events, tally.decisions, seconds))
         if keep:
             snapshot.save(engine, keep)
         else:
-            _write(engine.finish(), tally, decisions)
+            _write(engine.finish(), tally, decisions, engine, sealer)
     seconds = time.perf_counter() - start
     table = accounts.table(engine)
     pq.write_table(table, out / "accounts.parquet", compression="zstd")
     summary = _summary(engine, tally, seconds, table.num_rows) | {
         "source": _source(source),
         "profile": origin,
+        **(_sealed(sealer) if sealer else {}),
     }
     text = json.dumps(summary, indent=1, ensure_ascii=False) + "\n"
     (out / "summary.json").write_text(text, encoding="utf-8")
@@ -138,25 +146,43 @@ def _source(source: Path | str) -> dict[str, str | None]:
         return {"path": str(path), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
-def _take(
-    engine: Engine, piece: _Piece, tally: _Tally, decisions: IO[bytes], refused: IO[bytes]
-) -> None:
+def _refuse(piece: _Piece, tally: _Tally, refused: IO[bytes]) -> None:
     tally.events += piece.read
     tally.accepted += piece.accepted
     for refusal in piece.refused:
         if tally.causes.total() < REFUSED_KEPT:
             refused.write(msgspec.json.encode(refusal) + b"\n")
         tally.causes[refusal.cause] += 1
-    for segment in piece.segments:
-        _write(engine.advance(segment), tally, decisions)
 
 
-def _write(made: Any, tally: _Tally, file: IO[bytes]) -> None:
+def _write(
+    made: Iterable[Decision], tally: _Tally, file: IO[bytes], engine: Engine, sealer: Sealer | None
+) -> None:
+    if sealer:
+        made = list(made)
+        positions = sealer.decisions(made)
     for decision in made:
         file.write(msgspec.json.encode(decision) + b"\n")
         tally.decisions += 1
         tally.outcomes[decision.outcome] += 1
         tally.stages[decision.stage] += 1
+    if sealer and engine.enforce:
+        sealer.receipts(positions, list(made))
+
+
+def _seal_versions(sealer: Sealer, engine: Engine, model: Model | None) -> None:
+    mode, policy = "enforce" if engine.enforce else "shadow", engine.policy
+    told = msgspec.json.encode(policy, order="deterministic")
+    sealer.version("policy", policy.version, hashlib.sha256(told).hexdigest(), mode)
+    if model:
+        told = model.text.encode() + b"\0" + model.told().encode()
+        sealer.version("model", model.version, hashlib.sha256(told).hexdigest(), mode)
+
+
+def _sealed(sealer: Sealer) -> dict[str, Any]:
+    """The checkpoint that the run ends with: one who keeps the summary remembers it."""
+    last = sealer.ledger.sealed
+    return {"ledger": {"origin": last.origin, "size": last.size, "root": last.root.hex()}}
 
 
 def _pieces(source: Path | str, edge: Edge, batch: int, engine: Engine) -> Iterator[_Piece]:

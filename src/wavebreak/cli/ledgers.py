@@ -1,0 +1,181 @@
+"""Verbs of the ledger: keygen, verify, prove, checkpoint, erase."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from wavebreak.cli.apps import ledgers
+from wavebreak.cli.showing import nexts, out
+from wavebreak.errors import FileError, UsageError
+from wavebreak.evidence import Directory, Ledger, OpeningFile, parcel
+from wavebreak.evidence.checking import check
+from wavebreak.evidence.doubts import named
+from wavebreak.evidence.notes import (
+    cosigned,
+    keep_signer,
+    load_key,
+    load_signer,
+    new_signer,
+    own_signer,
+    verifier_key,
+)
+from wavebreak.evidence.verifier import LOG, WITNESS, Checkpoint, read_checkpoint
+
+Place = Annotated[Path, typer.Argument(help="The ledger's directory.")]
+KeyFile = Annotated[
+    Path | None, typer.Option("--key", help="Key file that signs (default: the one of `run`).")
+]
+Account = Annotated[str, typer.Option(help="The account's id, as in the events.")]
+
+
+def _note(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as e:
+        raise FileError(f"{path} cannot be read: {e.strerror}", fix="give a checkpoint") from None
+
+
+def _checkpoint(path: Path) -> Checkpoint:
+    with named():
+        return read_checkpoint(_note(path))
+
+
+def _openings(place: Path) -> OpeningFile:
+    path = place / "private" / "openings.sqlite3"
+    if not path.exists():
+        raise FileError(f"{path} is not there", fix="only who sealed has the openings")
+    return OpeningFile(path)
+
+
+@ledgers.command("keygen", epilog="Example: `wavebreak ledger keygen example.org/log -o log.key`")
+def keygen(
+    name: Annotated[str, typer.Argument(help="The log's origin, or the witness's name.")],
+    out_path: Annotated[Path, typer.Option("--out", "-o", help="File to write the secret to.")],
+    witness: Annotated[bool, typer.Option("--witness", help="A witness's key.")] = False,
+) -> None:
+    """Make a key that signs checkpoints; prints the verifier key, which others need."""
+    signer = new_signer(name, WITNESS if witness else LOG)
+    keep_signer(signer, out_path)
+    typer.echo(verifier_key(signer.key))
+
+
+@ledgers.command(
+    epilog="Example: `wavebreak ledger verify log --key example.org/log+1a2b3c4d+AQ...`. Ends with "
+    "0 where all holds under a key you gave, 3 where the key came with the ledger, 2 where not."
+)
+def verify(
+    place: Annotated[Path, typer.Argument(help="A ledger, or a parcel of `ledger prove`.")],
+    key: Annotated[
+        list[str] | None,
+        typer.Option(help="Verifier key, or its file: of the log, and of each witness."),
+    ] = None,
+    remembered: Annotated[
+        list[Path] | None, typer.Option(help="A checkpoint of this log that you kept.")
+    ] = None,
+) -> None:
+    """Check every entry, signature and proof; says what was checked, and what could not be."""
+    keys = [load_key(told) for told in key or [str(place / "key.pub")]]
+    found = check(place, keys, [_checkpoint(path) for path in remembered or []])
+    for line in found.checked:
+        out.print(f"[green]holds[/]        {line}", soft_wrap=True)
+    for line in [*([] if key else ["whose key it is: it came along"]), *found.unchecked]:
+        out.print(f"[yellow]not checked[/]  {line}", soft_wrap=True)
+    if not key:
+        raise typer.Exit(3)
+
+
+@ledgers.command(epilog="Example: `wavebreak ledger prove log --position 7 --show account -o it`")
+def prove(
+    place: Place,
+    out_path: Annotated[Path, typer.Option("--out", "-o", help="Directory to write.")],
+    position: Annotated[list[int] | None, typer.Option(help="An entry, by its position.")] = None,
+    account: Annotated[str | None, typer.Option(help="All entries about this account.")] = None,
+    show: Annotated[
+        list[str] | None, typer.Option(help="A hidden field to open: account, trigger, id.")
+    ] = None,
+    since: Annotated[
+        Path | None, typer.Option(help="A checkpoint that the reader holds: prove it continued.")
+    ] = None,
+    key: KeyFile = None,
+) -> None:  # fmt: skip
+    """Write entries with proofs, as a parcel that anybody can check with `verifier.py`."""
+    ledger = Ledger(Directory(place), own_signer(key))
+    chosen = set(position or [])
+    kept = _openings(place) if account or show else None
+    if kept and account:
+        chosen |= set(kept.positions("account", account))
+    if not chosen:
+        raise UsageError("no entry is asked for", fix="give --position, or --account")
+    openings = {
+        at: {field: told for field, told in kept.of(at).items() if field in (show or [])}
+        for at in (chosen if kept else ())
+    }
+    held = _checkpoint(since).size if since else None
+    out_path.mkdir(parents=True, exist_ok=True)
+    for name, told in parcel(ledger, chosen, openings, since=held).items():
+        (out_path / name).write_bytes(told)
+    out.print(f"{len(chosen):,} entries with proofs under {ledger.sealed.size:,}, in {out_path}/")
+    nexts([f"wavebreak ledger verify {out_path}"])
+
+
+@ledgers.command(epilog="Example: `wavebreak ledger show log 7`")
+def show(
+    place: Place, position: Annotated[int, typer.Argument(help="The entry's position.")]
+) -> None:
+    """Show an entry, with what its openings say where they are kept."""
+    files = Directory(place)
+    if not 0 <= position < files.size():
+        raise UsageError(f"there is no entry {position}", fix=f"there are {files.size()}")
+    told: dict[str, Any] = json.loads(files.line(position))
+    if (place / "private" / "openings.sqlite3").exists():
+        opened = {name: value for name, (_, value) in _openings(place).of(position).items()}
+        told["opened"] = opened
+    typer.echo(msgspec.json.format(msgspec.json.encode(told)).decode())
+
+
+@ledgers.command(epilog="Example: `wavebreak ledger checkpoint log > remembered.txt`")
+def checkpoint(
+    place: Place,
+    witnessed: Annotated[
+        Path | None, typer.Option(help="Keep this, the last checkpoint as a witness signed it.")
+    ] = None,
+    key: KeyFile = None,
+) -> None:
+    """Print the last checkpoint, the few lines to remember a whole log by."""
+    if witnessed:
+        files = Directory(place, write=True)
+        Ledger(files, own_signer(key)).witnessed(_note(witnessed))
+    latest = Directory(place).latest()
+    typer.echo((latest or b"").decode(), nl=False)
+
+
+@ledgers.command(
+    epilog="Example: `wavebreak ledger witness parcel --key witness.key --log-key KEY "
+    "--remembered last.txt > signed.txt`"
+)
+def witness(
+    place: Annotated[Path, typer.Argument(help="A parcel, or a ledger.")],
+    key: Annotated[Path, typer.Option(help="The witness's key file.")],
+    log_key: Annotated[str, typer.Option(help="Verifier key of the log, or its file.")],
+    at: Annotated[int, typer.Option(help="When: seconds since 1970.")],
+    remembered: Annotated[
+        Path | None, typer.Option(help="The checkpoint that this witness signed last.")
+    ] = None,
+) -> None:
+    """Check a log as far as it goes on from the last time, and print its checkpoint signed."""
+    kept = [_checkpoint(remembered)] if remembered else []
+    check(place, [load_key(log_key)], kept)
+    latest = json.loads((place / "checkpoints.jsonl").read_text("utf-8").splitlines()[-1])
+    typer.echo(cosigned(str(latest).encode(), load_signer(key), at).decode(), nl=False)
+
+
+@ledgers.command(epilog="Example: `wavebreak ledger erase log --account +972501234567`")
+def erase(place: Place, account: Account) -> None:
+    """Erase what the ledger's entries hide about an account; the log still verifies."""
+    count = _openings(place).erase("account", account)
+    out.print(f"{count:,} entries can no longer be opened; the log is as it was")
