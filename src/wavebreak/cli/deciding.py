@@ -59,8 +59,8 @@ Snapshot = Annotated[
 
 
 LedgerDir = Annotated[
-    Path | None, typer.Option("--ledger", help="Seal decisions into this ledger, and with --enforce "
-                                               "receipts.")
+    Path | None, typer.Option("--ledger", help="Seal decisions into this ledger, and receipts with "
+                                               "--enforce.")
 ]  # fmt: skip
 LedgerKey = Annotated[
     Path | None, typer.Option(help="Key file that signs checkpoints (made at first use).")

@@ -111,13 +111,14 @@ def prove(
         chosen |= set(kept.positions("account", account))
     if not chosen:
         raise UsageError("no entry is asked for", fix="give --position, or --account")
-    openings = {
-        at: {field: told for field, told in kept.of(at).items() if field in (show or [])}
-        for at in (chosen if kept else ())
+    openings = {at: kept.of(at) for at in chosen} if kept else {}
+    shown = {
+        at: {field: hidden for field, hidden in told.items() if field in (show or [])}
+        for at, told in openings.items()
     }
     held = _checkpoint(since).size if since else None
     out_path.mkdir(parents=True, exist_ok=True)
-    for name, told in parcel(ledger, chosen, openings, since=held).items():
+    for name, told in parcel(ledger, chosen, shown, since=held).items():
         (out_path / name).write_bytes(told)
     out.print(f"{len(chosen):,} entries with proofs under {ledger.sealed.size:,}, in {out_path}/")
     nexts([f"wavebreak ledger verify {out_path}"])

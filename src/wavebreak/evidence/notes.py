@@ -101,7 +101,7 @@ def load_signer(path: Path) -> Signer:
 
 
 def own_signer(path: Path | None) -> Signer:
-    """Read a log's key from its file, by default ~/.config/wavebreak/ledger.key, made at first use."""
+    """Read a log's key (by default ~/.config/wavebreak/ledger.key), and make it at first use."""
     path = path or Path.home() / ".config" / "wavebreak" / "ledger.key"
     if not path.exists():
         keep_signer(new_signer(f"wavebreak.local/{secrets.token_hex(4)}"), path)

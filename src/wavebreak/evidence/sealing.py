@@ -57,7 +57,7 @@ def seal_receipts(
 class Sealer:
     """Seals what a run decides into a ledger directory, its openings beside it in `private/`.
 
-    `clock` gives milliseconds since 1970. `mended` says what an earlier crash had left half-written.
+    `clock` gives milliseconds since 1970; `mended` says what a crash had left half-written.
     """
 
     def __init__(
