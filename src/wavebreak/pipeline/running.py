@@ -125,13 +125,17 @@ def run(
         else:
             _write(engine.finish(), tally, decisions, engine, sealer)
     seconds = time.perf_counter() - start
+    told = {"source": _source(source), "profile": origin} | (_sealed(sealer) if sealer else {})
+    return _tell(engine, tally, seconds, out, told)
+
+
+def _tell(
+    engine: Engine, tally: _Tally, seconds: float, out: Path, more: dict[str, Any]
+) -> dict[str, Any]:
+    """Write accounts and summary."""
     table = accounts.table(engine)
     pq.write_table(table, out / "accounts.parquet", compression="zstd")
-    summary = _summary(engine, tally, seconds, table.num_rows) | {
-        "source": _source(source),
-        "profile": origin,
-        **(_sealed(sealer) if sealer else {}),
-    }
+    summary = _summary(engine, tally, seconds, table.num_rows) | more
     text = json.dumps(summary, indent=1, ensure_ascii=False) + "\n"
     (out / "summary.json").write_text(text, encoding="utf-8")
     return summary
