@@ -30,7 +30,7 @@ from wavebreak.evidence.verifier import (
     verify,
 )
 
-BEYOND = ("log_cut", "root_wrong", "entries_unsealed")
+BEYOND = ("log_cut", "root_wrong", "entries_unsealed", "log_forked", "log_behind")
 """Doubts of the verifier that the stored tree can say more about."""
 
 
@@ -140,14 +140,14 @@ def _first_change(
     for at, (here, following) in enumerate(pairwise(_ended(leaves))):
         if here == was(at):
             continue
-        if here == was(at + 1) and following == was(at):
-            return "entries_reordered", f"entries {at} and {at + 1} changed places"
-        if here == was(at + 1):
+        if here == was(at + 1) and following != was(at):
             return "entry_dropped", f"entry {at} is gone"
-        if following == was(at) or at >= stored:
-            same = here == was(at - 1)
-            name, what = ("entry_repeated", "twice") if same else ("entry_inserted", "new")
-            return name, f"the entry at {at} is {what}"
+        if here == was(at - 1):
+            return "entry_repeated", f"entry {at - 1} stands twice"
+        if (following == was(at) and here != was(at + 1)) or at >= stored:
+            return "entry_inserted", f"the entry at {at} is new"
+        if any(here == was(k) for k in range(at + 1, stored)):
+            return "entries_reordered", f"entry {at} has changed places"
         return "entry_edited", f"entry {at} is not as it was sealed"
     return None
 
