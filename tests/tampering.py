@@ -9,10 +9,14 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cryptography.x509 import Certificate
+
+from authority import Authority
 from sealed import SIGNER, a_decision
 from wavebreak.evidence import (
     Directory,
@@ -26,6 +30,7 @@ from wavebreak.evidence import (
 )
 from wavebreak.evidence.doubts import named
 from wavebreak.evidence.notes import checkpoint_note, cosigned
+from wavebreak.evidence.stamps import stamped
 from wavebreak.evidence.verifier import (
     WITNESS,
     Checkpoint,
@@ -38,6 +43,7 @@ from wavebreak.evidence.verifier import (
 STRANGER = new_signer(SIGNER.name, secret=bytes(32))
 OTHER = new_signer("example.org/other", secret=bytes(32))
 WATCHER = new_signer("witness.example", WITNESS, bytes(32))
+CLOCK = Authority(datetime(2026, 5, 1, 12, 30, tzinfo=UTC))
 Lines = list[bytes]
 
 
@@ -49,6 +55,7 @@ class Scene:
     parcel: Path
     keys: list[Key]
     kept: list[Checkpoint]
+    roots: list[Certificate] = field(default_factory=list)
 
 
 Change = Callable[[Scene], None]
@@ -74,7 +81,12 @@ def build(place: Path) -> Scene:
     for name, told in parcel(ledger, [1, 6, 10, 11], opened, since=5).items():
         (place / "parcel" / name).write_bytes(told)
     files.close()
-    return Scene(place / "log", place / "parcel", [SIGNER.key, WATCHER.key], [kept])
+    (place / "log" / "stamps").mkdir()
+    answer = stamped(ledger.note, CLOCK.answer, [CLOCK.certificate])
+    (place / "log" / "stamps" / "12.txt").write_bytes(ledger.note)
+    (place / "log" / "stamps" / "12.tsr").write_bytes(answer)
+    keys = [SIGNER.key, WATCHER.key]
+    return Scene(place / "log", place / "parcel", keys, [kept], [CLOCK.certificate])
 
 
 def entries(change: Callable[[Lines], Lines | None]) -> Change:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from authority import Authority
 from sealed import SIGNER
 from tampering import (
+    CLOCK,
     OTHER,
     STRANGER,
     WATCHER,
@@ -232,9 +234,31 @@ PARCEL: list[tuple[str, str, Change]] = [
     ("what was remembered has more entries", "rolled_back", held(size=13)),
     ("what was remembered is another root of this size", "history_forked", held(size=12)),
 ]  # fmt: skip
+STAMPS: list[tuple[str, str, Change]] = [
+    ("a time stamp is of another digest", "stamp_other_digest",
+     raw("stamps/12.txt", lambda b: b[: b.rfind("—".encode())])),
+    ("a time stamp is of another checkpoint", "stamp_other_checkpoint",
+     raw("stamps/12.txt", lambda b: checkpoint_note(STRANGER, 12, bytes(32)))),
+    ("a time stamp is cut off", "stamp_malformed", raw("stamps/12.tsr", lambda b: b[:-1])),
+    ("bytes follow a time stamp", "stamp_malformed", raw("stamps/12.tsr", lambda b: b + b"0")),
+    ("a time stamp's signature is turned by a bit", "stamp_untrusted",
+     raw("stamps/12.tsr", lambda b: flipped(b, len(b) - 1))),
+    ("a time stamp is of an authority that nobody trusts", "stamp_untrusted",
+     lambda scene: setattr(scene, "roots", [Authority(CLOCK.now).certificate])),
+    ("an authority refused to stamp", "stamp_refused",
+     raw("stamps/12.tsr", lambda b: b.replace(b"\2\1\0", b"\2\1\2", 1))),
+]  # fmt: skip
 CASES = [(*case, "log") for case in LEDGER] + [(*case, "parcel") for case in PARCEL]
-OURS = ("nodes_wrong", "ends_wrong", "entry_kind", "entry_body", "entry_hidden")
-"""What the verifier that stands alone does not look at: our own index, and what entries mean."""
+CASES += [(*case, "log") for case in STAMPS]
+OURS = (
+    *{code for _, code, _ in STAMPS},
+    "nodes_wrong",
+    "ends_wrong",
+    "entry_kind",
+    "entry_body",
+    "entry_hidden",
+)
+"""What the verifier that stands alone leaves: our index, meaning of entries, time stamps."""
 
 
 @pytest.fixture(scope="module")
@@ -246,11 +270,13 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Scene:
 def scene(sealed: Scene, tmp_path: Path) -> Scene:
     log = shutil.copytree(sealed.log, tmp_path / "log")
     shown = shutil.copytree(sealed.parcel, tmp_path / "parcel")
-    return Scene(log, shown, [*sealed.keys], [*sealed.kept])
+    return Scene(log, shown, [*sealed.keys], [*sealed.kept], [*sealed.roots])
 
 
 def test_what_nobody_tampered_with_holds(scene: Scene) -> None:
-    assert check(scene.log, scene.keys, scene.kept).last.size == 12
+    found = check(scene.log, scene.keys, scene.kept, scene.roots)
+    assert found.last.size == 12
+    assert any("2026-05-01 12:30:00 UTC" in line for line in found.checked)
     assert check(scene.parcel, scene.keys, scene.kept).last.size == 12
     assert verify(scene.log, scene.keys, scene.kept)[-1].size == 12
 
@@ -267,7 +293,7 @@ def test_the_table_has_at_least_forty_cases_each_with_a_name_of_its_own() -> Non
 def test_it_is_caught_by_its_own_error(scene: Scene, code: str, change: Change, of: str) -> None:
     def act() -> None:
         change(scene)
-        check(getattr(scene, of), scene.keys, scene.kept)
+        check(getattr(scene, of), scene.keys, scene.kept, scene.roots)
 
     with pytest.raises(EvidenceError) as caught:
         act()

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
+import httpx
 import msgspec
 import typer
 
@@ -13,7 +14,7 @@ from wavebreak.cli.apps import ledgers
 from wavebreak.cli.showing import nexts, out
 from wavebreak.errors import FileError, UsageError
 from wavebreak.evidence import Directory, Ledger, OpeningFile, parcel
-from wavebreak.evidence.checking import check
+from wavebreak.evidence.checking import STAMPS, check
 from wavebreak.evidence.doubts import named
 from wavebreak.evidence.notes import (
     cosigned,
@@ -24,6 +25,7 @@ from wavebreak.evidence.notes import (
     own_signer,
     verifier_key,
 )
+from wavebreak.evidence.stamps import roots_of, stamped
 from wavebreak.evidence.verifier import LOG, WITNESS, Checkpoint, read_checkpoint
 
 Place = Annotated[Path, typer.Argument(help="The ledger's directory.")]
@@ -33,16 +35,16 @@ KeyFile = Annotated[
 Account = Annotated[str, typer.Option(help="The account's id, as in the events.")]
 
 
-def _note(path: Path) -> bytes:
+def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as e:
-        raise FileError(f"{path} cannot be read: {e.strerror}", fix="give a checkpoint") from None
+        raise FileError(f"{path} cannot be read: {e.strerror}", fix="name a file") from None
 
 
 def _checkpoint(path: Path) -> Checkpoint:
     with named():
-        return read_checkpoint(_note(path))
+        return read_checkpoint(_bytes(path))
 
 
 def _openings(place: Path) -> OpeningFile:
@@ -77,10 +79,14 @@ def verify(
     remembered: Annotated[
         list[Path] | None, typer.Option(help="A checkpoint of this log that you kept.")
     ] = None,
+    authority: Annotated[
+        Path | None, typer.Option(help="Certificates (PEM) of time-stamping authorities.")
+    ] = None,
 ) -> None:
     """Check every entry, signature and proof; says what was checked, and what could not be."""
     keys = [load_key(told) for told in key or [str(place / "key.pub")]]
-    found = check(place, keys, [_checkpoint(path) for path in remembered or []])
+    roots = roots_of(_bytes(authority)) if authority else []
+    found = check(place, keys, [_checkpoint(path) for path in remembered or []], roots)
     for line in found.checked:
         out.print(f"[green]holds[/]        {line}", soft_wrap=True)
     for line in [*([] if key else ["whose key it is: it came along"]), *found.unchecked]:
@@ -150,9 +156,39 @@ def checkpoint(
     """Print the last checkpoint, the few lines to remember a whole log by."""
     if witnessed:
         files = Directory(place, write=True)
-        Ledger(files, own_signer(key)).witnessed(_note(witnessed))
+        Ledger(files, own_signer(key)).witnessed(_bytes(witnessed))
     latest = Directory(place).latest()
     typer.echo((latest or b"").decode(), nl=False)
+
+
+@ledgers.command(
+    epilog="Example: `wavebreak ledger stamp log --url https://authority.example/tsr "
+    "--authority authority.pem`"
+)
+def stamp(
+    place: Place,
+    url: Annotated[str, typer.Option(help="Where the authority answers (RFC 3161 over HTTP).")],
+    authority: Annotated[Path, typer.Option(help="Its certificate, or its root's (PEM).")],
+) -> None:
+    """Have the last checkpoint stamped with the time, and keep the stamp in `stamps/`."""
+    latest = Directory(place).latest()
+    if latest is None:
+        raise UsageError("the ledger has no checkpoint", fix="seal something first")
+
+    def ask(request: bytes) -> bytes:
+        kind = {"content-type": "application/timestamp-query"}
+        try:
+            return httpx.post(url, content=request, headers=kind, timeout=30).content
+        except httpx.HTTPError:
+            raise FileError("the authority did not answer", fix="try again, or another") from None
+
+    answer = stamped(latest, ask, roots_of(_bytes(authority)))
+    with named():
+        size = read_checkpoint(latest).size
+    (place / STAMPS).mkdir(exist_ok=True)
+    (place / STAMPS / f"{size}.txt").write_bytes(latest)
+    (place / STAMPS / f"{size}.tsr").write_bytes(answer)
+    out.print(f"{size:,} entries are stamped: {place}/{STAMPS}/{size}.tsr")
 
 
 @ledgers.command(

@@ -6,15 +6,18 @@ The verifier alone says that a log is not as it was sealed; the stored tree says
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
+
+from cryptography.x509 import Certificate
 
 from wavebreak.errors import EvidenceError
 from wavebreak.evidence.directory import Directory
 from wavebreak.evidence.doubts import error, named
 from wavebreak.evidence.entries import read_entry
+from wavebreak.evidence.stamps import check_stamp
 from wavebreak.evidence.tree import leaf_index
 from wavebreak.evidence.verifier import (
     LEAF,
@@ -26,10 +29,12 @@ from wavebreak.evidence.verifier import (
     check_signature,
     grow,
     hashed,
+    read_checkpoint,
     read_lines,
     verify,
 )
 
+STAMPS = "stamps"
 BEYOND = ("log_cut", "root_wrong", "entries_unsealed", "log_forked", "log_behind")
 """Doubts of the verifier that the stored tree can say more about."""
 
@@ -42,10 +47,13 @@ class Checked(NamedTuple):
     unchecked: list[str]
 
 
-def check(place: Path, keys: list[Key], kept: list[Checkpoint]) -> Checked:
+def check(
+    place: Path, keys: list[Key], kept: list[Checkpoint], roots: Sequence[Certificate] = ()
+) -> Checked:
     """Check a directory; raises EvidenceError, whose name says what does not hold.
 
-    `keys` are those of the log and of witnesses, `kept` checkpoints that the reader held before.
+    `keys` are those of the log and of witnesses, `kept` checkpoints that the reader held before,
+    `roots` certificates of time-stamping authorities: with any, all of `stamps/` is checked.
     """
     log = (place / "entries.jsonl").exists()
     try:
@@ -67,7 +75,9 @@ def check(place: Path, keys: list[Key], kept: list[Checkpoint]) -> Checked:
     ]
     if log:
         done.append("the stored tree and index are those of the entries")
-    return Checked(last, done, _unchecked(place, keys, kept))
+    if roots:
+        done += [_stamped(path, notes, roots) for path in sorted((place / STAMPS).glob("*.tsr"))]
+    return Checked(last, done, _unchecked(place, keys, kept, bool(roots)))
 
 
 def _signed(last: Checkpoint, key: Key) -> str:
@@ -75,7 +85,18 @@ def _signed(last: Checkpoint, key: Key) -> str:
     return f"signed by {key.name}" + (f", at {at} s after 1970" if key.kind == WITNESS else "")
 
 
-def _unchecked(place: Path, keys: list[Key], kept: list[Checkpoint]) -> list[str]:
+def _stamped(path: Path, notes: list[Checkpoint], roots: Sequence[Certificate]) -> str:
+    """Check a time stamp, `N.tsr`, over the checkpoint beside it, `N.txt`."""
+    note = path.with_suffix(".txt").read_bytes()
+    with named():
+        read = read_checkpoint(note)
+    if read.text not in {each.text for each in notes}:
+        raise error("stamp_other_checkpoint", f"{path.name} is over no checkpoint that is here")
+    at = check_stamp(note, path.read_bytes(), roots)
+    return f"{read.size:,} entries were there at {at:%Y-%m-%d %H:%M:%S} UTC, says an authority"
+
+
+def _unchecked(place: Path, keys: list[Key], kept: list[Checkpoint], stamped: bool) -> list[str]:
     left = []
     if not kept:
         left.append(
@@ -83,7 +104,7 @@ def _unchecked(place: Path, keys: list[Key], kept: list[Checkpoint]) -> list[str
         )
     if all(key.kind == LOG for key in keys):
         left.append("that all see the same log: no witness's key was given")
-    if (place / "stamps").is_dir():
+    if (place / STAMPS).is_dir() and not stamped:
         left.append("time stamps: give the authority's certificates")
     return left
 
