@@ -1,0 +1,96 @@
+"""Text made comparable: case, accents, width, hidden characters and look-alike letters undone.
+
+Every folded character knows where it came from, so that what is found can be shown in the
+original. What is undone: compatibility forms (NFKC), zero-width and direction marks, accents and
+Hebrew points (Devanagari vowel signs stay), Cyrillic and Greek letters that pose as Latin ones,
+digits inside words (`wh4ts`), and letters that are set apart (`b u l k`, `w.h.a.t.s`).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+LETTERS = r"\w\u0900-\u097f"
+"""What a word is made of: Python's own class leaves out the vowel signs of Devanagari."""
+
+_POSING = str.maketrans("авекмнорстухіјѕԛԝһьαβεηικνορτυχγ", "abekmhopctyxijsqwhbabenikvoptuxy")
+_INSIDE = str.maketrans("013457@$", "oieasta" + "s")
+_FOREIGN = re.compile(r"[\u0370-\u03ff\u0400-\u052f]")
+_LATIN = re.compile(r"[a-z]")
+_LEET = re.compile(r"(?<![^\W\d_])[a-z]+(?:[013457@$]{1,2}[a-z]+)+")
+_APART = re.compile(
+    rf"(?<![{LETTERS}])(?:[^\W\d_]([ .\-_*·|])){{1}}(?:[^\W\d_]\1){{2,}}[^\W\d_](?![{LETTERS}])"
+)
+_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class Folded:
+    """Folded `text`; `origins` has for each of its characters the index in the original."""
+
+    text: str
+    origins: Sequence[int]
+
+    def origin(self, start: int, end: int) -> tuple[int, int]:
+        """Give the span of the original that a span of the folded text came from."""
+        return self.origins[start], self.origins[end - 1] + 1
+
+
+def fold(text: str) -> Folded:
+    r"""Fold a text.
+
+    >>> fold("Envio\u200b EM Maﬃa: ação").text, fold("b.u.l.k wh4tsаpp").text
+    ('envio em maffia: acao', 'bulk whatsapp')
+    >>> fold("בְּלִי חסימות").text, fold("ज़रूरत").text
+    ('בלי חסימות', 'जरूरत')
+    """
+    letters: list[str] = []
+    origins: list[int] = []
+    for index, char in enumerate(text):
+        for made in _folded(char):
+            letters.append(made)
+            origins.append(index)
+    joined = "".join(letters)
+    foreign, latin = len(_FOREIGN.findall(joined)), len(_LATIN.findall(joined))
+    if foreign and foreign < _SHARE * (foreign + latin):
+        joined = joined.translate(_POSING)
+    joined = _LEET.sub(lambda m: m[0].translate(_INSIDE), joined)
+    return _closed(joined, origins)
+
+
+def _closed(text: str, origins: list[int]) -> Folded:
+    """Close up words whose letters were set apart."""
+    out: list[str] = []
+    kept: list[int] = []
+    last = 0
+    for found in _APART.finditer(text):
+        inside = range(found.start(), found.end(), 2)
+        out += [text[last : found.start()], *(text[i] for i in inside)]
+        kept += [*origins[last : found.start()], *(origins[i] for i in inside)]
+        last = found.end()
+    if not last:
+        return Folded(text, origins)
+    return Folded("".join([*out, text[last:]]), kept + origins[last:])
+
+
+@lru_cache(maxsize=8192)
+def _folded(char: str) -> str:
+    category = unicodedata.category(char)
+    if category == "Cf" or char in "\u093c\u034f\ufe0f":
+        return ""
+    if char == "\u0901":
+        return "\u0902"
+    if char in "’‘`´׳":
+        return "'"
+    if category == "Zs":
+        return " "
+    apart = unicodedata.normalize("NFKD", char)
+    return (
+        "".join(c for c in apart if unicodedata.category(c) != "Mn" or "\u0900" <= c <= "\u097f")
+        .replace("\u093c", "")
+        .casefold()
+    )

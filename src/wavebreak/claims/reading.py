@@ -1,0 +1,186 @@
+"""A page's public claims: what is offered, how much, for what price, by whom, and since when."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from wavebreak.claims import accepting, figures
+from wavebreak.claims.contacts import contacts
+from wavebreak.claims.dating import published
+from wavebreak.claims.exhibits import Exhibit, Published, load
+from wavebreak.claims.folding import Folded, fold
+from wavebreak.claims.judging import Judged, Reason, judge, weights
+from wavebreak.claims.limits import limits
+from wavebreak.claims.texts import Document, from_html, from_pdf, from_text
+from wavebreak.claims.vocabulary import OFFERS, vocabulary
+from wavebreak.errors import ClaimError
+
+_ENOUGH = 0.3
+"""Strength from which an offer is named."""
+
+
+class Relied(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A sentence that is relied on: its place in the reading's text (characters), words, offers."""
+
+    start: int
+    end: int
+    text: str
+    offers: tuple[str, ...]
+
+
+class Count(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A capacity as it is claimed: `count` of `what` in a `period` (empty: none is said)."""
+
+    count: int
+    what: str
+    period: str
+    text: str
+
+
+class Money(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A price as it is asked."""
+
+    amount: float
+    currency: str
+    text: str
+
+
+class Reading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is read on a page. `text` is what was read, and offsets count its characters.
+
+    `verdict` is triage and no finding: `claim` and `unsure` are for a person to look at.
+    """
+
+    verdict: Literal["claim", "unsure", "innocent"]
+    score: float
+    reasons: tuple[Reason, ...]
+    offers: dict[str, float]
+    relied_on: tuple[Relied, ...]
+    capacities: tuple[Count, ...]
+    prices: tuple[Money, ...]
+    contacts: dict[str, tuple[str, ...]]
+    channels: tuple[str, ...]
+    brands: tuple[str, ...]
+    language: str
+    title: str
+    published: Published | None
+    text: str
+
+
+def read(document: Document, at: str) -> Reading:
+    """Read a page that was taken at `at` (RFC 3339).
+
+    >>> made = read(from_text("We send 80,000 WhatsApp messages a day, no opt-in, no bans. $40."),
+    ...             "2026-01-01T00:00:00Z")
+    >>> made.verdict, made.capacities[0].count, made.capacities[0].period, made.prices[0].currency
+    ('claim', 80000, 'day', 'USD')
+    """
+    words, by = vocabulary(), weights()
+    folded = fold(document.text)
+    reached = contacts(document.text, document.links)
+    judged = judge(folded, bool(reached), words, by)
+    verdict: Literal["claim", "unsure", "innocent"] = (
+        "claim" if judged.score >= by.verdict.claim
+        else "unsure" if judged.score >= by.verdict.unsure
+        else "innocent"
+    )  # fmt: skip
+
+    def said(start: int, end: int) -> str:
+        first, last = folded.origin(start, end)
+        return document.text[first:last].strip()
+
+    return Reading(
+        verdict,
+        round(judged.score, 4),
+        tuple(judged.reasons),
+        {name: round(v, 3) for name, v in judged.offers.items() if v >= _ENOUGH},
+        _relied(document.text, folded, judged),
+        tuple(
+            Count(c.quantity, c.what, c.period, said(c.start, c.end))
+            for c in figures.capacities(folded.text, words)[:100]
+        ),
+        tuple(
+            Money(p.amount, p.currency, said(p.start, p.end))
+            for p in figures.prices(folded.text, words)[:100]
+        ),
+        reached,
+        tuple(judged.messengers + judged.others),
+        tuple(dict.fromkeys(filter(None, document.names))),
+        spoken(folded.text, document.language),
+        document.title,
+        published(document, at),
+        document.text,
+    )
+
+
+def spoken(text: str, marked: str = "") -> str:
+    """Tell a folded text's language by its frequent words; else what the markup says.
+
+    >>> spoken("nao precisa de api para enviar"), spoken("אנחנו שולחים את זה"), spoken("zzz")
+    ('pt', 'he', '')
+    """
+    tokens = text.split()[:5000]
+    counts = {
+        language: sum(token.strip(".,!?:;()") in stop for token in tokens)
+        for language, stop in vocabulary().stopwords.items()
+    }
+    best = max(counts, key=lambda language: counts[language])
+    return best if counts[best] else marked.partition("-")[0].lower()[:3]
+
+
+def documents(directory: Path) -> list[Document]:
+    """Give what can be read of an exhibit: the page as it was drawn, else as it was sent.
+
+    An image has no text here; raises ClaimError for it.
+    """
+    exhibit = load(directory)
+    if drawn := exhibit.file("rendered"):
+        return [from_html((directory / drawn.path).read_bytes())]
+    kept = exhibit.file("original") or exhibit.file("warc")
+    if kept is None:
+        raise ClaimError(f"{directory} holds nothing to read")
+    return of_file((directory / kept.path).read_bytes(), exhibit)
+
+
+def of_file(raw: bytes, exhibit: Exhibit | None = None) -> list[Document]:
+    """Give the readable documents of a file; of an archive its pages, a capture's main page first.
+
+    Raises ClaimError where there is none.
+    """
+    bounds = limits().upload
+    sort = accepting.checked(raw, bounds)
+    if sort.form == "html":
+        return [from_html(raw)]
+    if sort.form == "pdf":
+        return [from_pdf(raw)]
+    if sort.form == "text":
+        return [from_text(raw.decode("utf-8-sig"))]
+    if sort.form == "image":
+        raise ClaimError("an image is kept and not read", fix="look at it, then confirm or reject")
+    main = exhibit.details.get("led_to", "") if exhibit else ""
+    found = []
+    for page in accepting.pages_of(raw, sort, bounds):
+        if page.media in ("text/html", "application/xhtml+xml") and 200 <= page.status < 300:
+            found.append((page.url != main, from_html(page.body)))
+    if not found:
+        raise ClaimError("the archive holds no page that can be read")
+    return [document for _, document in sorted(found, key=lambda pair: pair[0])]
+
+
+def strongest(read_ones: list[Reading]) -> Reading:
+    """Of an archive's pages the one with the highest score, the first of equals."""
+    return max(read_ones, key=lambda made: made.score)
+
+
+def _relied(text: str, folded: Folded, judged: Judged) -> tuple[Relied, ...]:
+    found = []
+    for sentence in judged.sentences:
+        if sentence.offers and sentence.keeps > 0:
+            start, end = folded.origin(sentence.start, sentence.end)
+            named = {name for name, _, _ in sentence.offers}
+            offers = tuple(name for name in OFFERS if name in named)
+            found.append(Relied(start, end, text[start:end].strip(), offers))
+    return tuple(found)

@@ -1,0 +1,134 @@
+"""The words that claims are made of, by language: `policy/claims/<language>.toml`, compiled.
+
+A pattern is words in folded form: `a|b` either phrase, `*` any letters, ` + ` follows at once,
+` ~3 ` up to three words between. A Hebrew word may carry its one-letter prefixes.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import msgspec
+
+from wavebreak.claims.folding import LETTERS, fold
+from wavebreak.errors import PolicyError
+
+LANGUAGES = ("en", "he", "pt", "es", "hi", "id")
+OFFERS = ("bulk", "automation", "evasion", "no_consent", "unofficial", "numbers", "lists")
+STANCES = (
+    "sell", "we", "consent", "sanctioned", "denial", "report", "victim", "defend", "hiring",
+    "academic", "legal", "advice",
+)  # fmt: skip
+
+_WORD = rf"[{LETTERS}'\"]"
+_BETWEEN = rf"[^{LETTERS}\n]{{1,3}}"
+_HEBREW = re.compile(r"[\u05d0-\u05ea]")
+
+
+class Units(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Words of counts: what is counted, the time it takes, and what multiplies a number."""
+
+    messages: tuple[str, ...]
+    things: tuple[str, ...]
+    day: tuple[str, ...]
+    hour: tuple[str, ...]
+    minute: tuple[str, ...]
+    second: tuple[str, ...]
+    week: tuple[str, ...]
+    month: tuple[str, ...]
+    multipliers: dict[str, int]
+
+
+class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One language's file."""
+
+    language: str
+    stopwords: tuple[str, ...]
+    offers: dict[str, tuple[str, ...]]
+    stance: dict[str, tuple[str, ...]]
+    units: Units
+
+
+class Vocabulary(msgspec.Struct, frozen=True):
+    """All languages together: an expression for each group, the stop words of each language."""
+
+    groups: dict[str, re.Pattern[str]]
+    stopwords: dict[str, frozenset[str]]
+    units: dict[str, tuple[str, ...]]
+    multipliers: dict[str, int]
+
+
+@cache
+def vocabulary(directory: Path | None = None) -> Vocabulary:
+    """Read and compile the vocabulary, the shipped one or that of another directory.
+
+    >>> groups = vocabulary().groups
+    >>> bool(groups["bulk"].search(fold("Disparo EM MASSA").text)), sorted(groups) == sorted(
+    ...     OFFERS + STANCES)
+    (True, True)
+    """
+    spoken = [_read(language, directory) for language in LANGUAGES]
+    groups = {}
+    for name in OFFERS + STANCES:
+        patterns = [p for words in spoken for p in (words.offers | words.stance)[name]]
+        groups[name] = re.compile(
+            rf"(?<!{_WORD})(?:{'|'.join(_compiled(p, name) for p in patterns)})(?!{_WORD})"
+        )
+    units = {
+        unit: tuple(
+            sorted({fold(w).text for words in spoken for w in getattr(words.units, unit)}, key=len)
+        )[::-1]
+        for unit in Units.__struct_fields__
+        if unit != "multipliers"
+    }
+    return Vocabulary(
+        groups,
+        {words.language: frozenset(fold(w).text for w in words.stopwords) for words in spoken},
+        units,
+        {fold(w).text: n for words in spoken for w, n in words.units.multipliers.items()},
+    )
+
+
+def _read(language: str, directory: Path | None) -> Words:
+    place = directory or files("wavebreak").joinpath("policy/claims")
+    try:
+        text = place.joinpath(f"{language}.toml").read_text("utf-8")
+        words = msgspec.convert(tomllib.loads(text), Words)
+    except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise PolicyError(f"{language}.toml of the claims' vocabulary: {error}") from None
+    if set(words.offers) != set(OFFERS) or set(words.stance) != set(STANCES):
+        raise PolicyError(
+            f"{language}.toml of the claims' vocabulary lacks a group, or has another",
+            fix=f"give [offers] {', '.join(OFFERS)} and [stance] {', '.join(STANCES)}",
+        )
+    return words
+
+
+def _compiled(pattern: str, group: str) -> str:
+    """Turn a pattern into a regular expression over folded text."""
+    parts = re.split(r" (\+|~\d) ", pattern)
+    made = _either(parts[0], group)
+    for joint, part in zip(parts[1::2], parts[2::2], strict=True):
+        most = 0 if joint == "+" else int(joint[1:])
+        made += rf"{_BETWEEN}(?:{_WORD}{{1,30}}{_BETWEEN}){{0,{most}}}{_either(part, group)}"
+    return made
+
+
+def _either(part: str, group: str) -> str:
+    phrases = [p.strip() for p in part.split("|")]
+    if not all(phrases):
+        raise PolicyError(f"a pattern of the group {group} has an empty word: {part}")
+    return f"(?:{'|'.join(map(_phrase, phrases))})"
+
+
+def _phrase(phrase: str) -> str:
+    return _BETWEEN.join(_word(fold(word).text) for word in phrase.split())
+
+
+def _word(word: str) -> str:
+    made = "".join(rf"{_WORD}{{0,20}}" if c == "*" else re.escape(c) for c in word)
+    return rf"[והבכלמש]{{0,3}}{made}" if _HEBREW.match(word) else made
