@@ -12,19 +12,29 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from wavebreak.claims import figures
 from wavebreak.claims.folding import LETTERS, Folded
-from wavebreak.claims.vocabulary import OFFERS, Vocabulary, vocabulary
+from wavebreak.claims.vocabulary import (
+    LANGUAGES,
+    OFFERS,
+    STANCES,
+    Vocabulary,
+    languages,
+    vocabulary,
+)
 from wavebreak.errors import PolicyError
 
 _ENDS = re.compile(r"[^\n]*?(?:[.!?…।;]+(?=\s|$)|\n|$)")
+_CLAUSE = re.compile(r"[,;:()–—]")
+_REACH = 4
 _LONGEST = 600
 _TOLD, _FORMAL = ("report", "victim", "defend"), ("legal", "hiring", "academic")
 AGAINST = (*_TOLD, *_FORMAL, "advice")
@@ -72,18 +82,28 @@ class Reason(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     adds: float
 
 
-@dataclass
-class Sentence:
-    """A sentence of the folded text: where it stands, its `cues`, the offers in it.
+class Offer(NamedTuple):
+    """An offer in a folded text: its group, its span, and what is left of it, from 0 to 1."""
 
-    `keeps` is what is left of its offers, from 0 to 1.
-    """
+    group: str
+    start: int
+    end: int
+    keeps: float
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence of the folded text: its span, its cues, the offers in it."""
 
     start: int
     end: int
     cues: frozenset[str] = frozenset()
-    offers: list[tuple[str, int, int]] = field(default_factory=list)
-    keeps: float = 1.0
+    offers: tuple[Offer, ...] = ()
+
+    @property
+    def denies(self) -> bool:
+        """Whether it denies or forbids what it names."""
+        return any(offer.keeps == 0 for offer in self.offers)
 
 
 @dataclass
@@ -96,6 +116,7 @@ class Judged:
     score: float
     messengers: list[str]
     others: list[str]
+    language: str
 
 
 @cache
@@ -121,15 +142,13 @@ def judge(
 ) -> Judged:
     """Judge a folded text; `reachable` says whether the page gives a way to reach a seller."""
     words, by = words or vocabulary(), by or weights()
-    sentences = [_read(folded.text, s, words, by) for s in split(folded.text)]
-    told = [s for s in sentences if s.cues or s.offers]
-    offers = {}
-    for group in OFFERS:
-        rest = 1.0
-        for s in told:
-            if any(name == group for name, _, _ in s.offers):
-                rest *= 1 - by.sentence.first * s.keeps
-        offers[group] = 1 - rest
+    spoken = languages(folded.text, words)
+    sentences = [_read(folded.text, span, spoken, words, by) for span in split(folded.text)]
+    offers = dict.fromkeys(OFFERS, 0.0)
+    for sentence in sentences:
+        for group in OFFERS:
+            keeps = max((o.keeps for o in sentence.offers if o.group == group), default=0.0)
+            offers[group] += (1 - offers[group]) * by.sentence.first * keeps
     messengers, others = (
         _named(folded.text, names) for names in (by.brands.messengers, by.brands.other)
     )
@@ -148,17 +167,22 @@ def judge(
     total = by.score["base"] + sum(reason.adds for reason in reasons)
     reasons.sort(key=lambda reason: -abs(reason.adds))
     score = 1 / (1 + math.exp(-max(-30.0, min(30.0, total))))
-    return Judged(sentences, offers, reasons, score, messengers, others)
+    language = spoken[0] if len(spoken) < len(LANGUAGES) else ""
+    return Judged(sentences, offers, reasons, score, messengers, others, language)
 
 
-def split(text: str) -> list[Sentence]:
-    """Split a folded text into sentences; a long one without an end is cut."""
+def split(text: str) -> list[tuple[int, int]]:
+    """Split a folded text into sentences; a long one without an end is cut.
+
+    >>> split("one. two"), split("1.5 a day\\nthree")
+    ([(0, 4), (4, 8)], [(0, 10), (10, 15)])
+    """
     found = []
     for match in _ENDS.finditer(text):
         for start in range(match.start(), match.end(), _LONGEST):
             end = min(start + _LONGEST, match.end())
             if text[start:end].strip():
-                found.append(Sentence(start, end))
+                found.append((start, end))
     return found
 
 
@@ -167,30 +191,54 @@ def _weight(name: str, by: Weights) -> float:
     return by.weights[group] * by.score["offers"] if group != name else by.score[name]
 
 
-def _read(text: str, sentence: Sentence, words: Vocabulary, by: Weights) -> Sentence:
-    part = text[sentence.start : sentence.end]
-    for group in OFFERS:
-        for found in words.groups[group].finditer(part):
-            start, end = found.span()
-            sentence.offers.append((group, sentence.start + start, sentence.start + end))
-    # Words inside an offer ("no opt-in needed") deny nothing.
-    outside = list(part)
-    for _, start, end in sentence.offers:
-        for index in range(start - sentence.start, end - sentence.start):
-            outside[index] = "\0"
-    rest = "".join(outside)
-    cues = {name for name in words.groups if name not in OFFERS and words.groups[name].search(rest)}
-    sentence.cues = frozenset(cues)
-    keep = by.sentence
+def _read(
+    text: str, span: tuple[int, int], spoken: list[str], words: Vocabulary, by: Weights
+) -> Sentence:
+    """Find a sentence's offers, in its language and in English, and its cues."""
+    part = text[span[0] : span[1]]
+    found = [
+        (group, *match.span())
+        for language in dict.fromkeys([*spoken, "en"])
+        for group in OFFERS
+        for match in words.groups[language][group].finditer(part)
+    ]
+    within = [(start, end) for _, start, end in found]
+    cues, negations = set(), []
+    for language in spoken:
+        for name in STANCES:
+            for match in words.groups[language][name].finditer(part):
+                # Words inside an offer ("no opt-in needed") are the offer's own.
+                if any(s <= match.start() and match.end() <= e for s, e in within):
+                    continue
+                if name == "negation":
+                    negations.append((*match.span(), language == "hi"))
+                else:
+                    cues.add(name)
+    keeps = _kept(frozenset(cues), by.sentence)
+    offers = []
+    denied = False
+    for group, start, end in sorted(found, key=lambda f: f[1:]):
+        denied = denied or any(_governs(part, n, start, end) for n in negations)
+        left = by.sentence.denied if denied else keeps
+        offers.append(Offer(group, span[0] + start, span[0] + end, left))
+    return Sentence(*span, frozenset(cues), tuple(offers))
+
+
+def _kept(cues: frozenset[str], keep: Keeping) -> float:
     if "denial" in cues:
-        sentence.keeps = keep.denied
-    elif cues & {*_TOLD}:
-        sentence.keeps = keep.told
-    elif cues & {*_FORMAL}:
-        sentence.keeps = keep.formal
-    elif "advice" in cues:
-        sentence.keeps = keep.advised
-    return sentence
+        return keep.denied
+    if cues & {*_TOLD}:
+        return keep.told
+    if cues & {*_FORMAL}:
+        return keep.formal
+    return keep.advised if "advice" in cues else 1.0
+
+
+def _governs(part: str, negation: tuple[int, int, bool], start: int, end: int) -> bool:
+    """Whether a negation stands close before an offer, in Hindi also behind, in one clause."""
+    before, after, follows = negation
+    between = part[after:start] if after <= start else part[end:before] if follows else ","
+    return len(between.split()) <= _REACH and not _CLAUSE.search(between)
 
 
 def _manner(sentences: list[Sentence], by: Weights) -> dict[str, float]:
@@ -200,7 +248,7 @@ def _manner(sentences: list[Sentence], by: Weights) -> dict[str, float]:
     for name in ("sell", "we", "consent", "sanctioned", *AGAINST):
         having = sum(name in s.cues for s in sentences)
         values[name] = min(1.0, having / max(2.0, 0.34 * count))
-    denied = sum("denial" in s.cues and bool(s.offers) for s in sentences)
+    denied = sum(s.denies for s in sentences)
     values["denied"] = min(1.0, denied / max(1.0, 0.25 * count))
     return values
 

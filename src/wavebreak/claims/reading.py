@@ -109,26 +109,11 @@ def read(document: Document, at: str) -> Reading:
         reached,
         tuple(judged.messengers + judged.others),
         tuple(dict.fromkeys(filter(None, document.names))),
-        spoken(folded.text, document.language),
+        judged.language or document.language.partition("-")[0].lower()[:3],
         document.title,
         published(document, at),
         document.text,
     )
-
-
-def spoken(text: str, marked: str = "") -> str:
-    """Tell a folded text's language by its frequent words; else what the markup says.
-
-    >>> spoken("nao precisa de api para enviar"), spoken("אנחנו שולחים את זה"), spoken("zzz")
-    ('pt', 'he', '')
-    """
-    tokens = text.split()[:5000]
-    counts = {
-        language: sum(token.strip(".,!?:;()") in stop for token in tokens)
-        for language, stop in vocabulary().stopwords.items()
-    }
-    best = max(counts, key=lambda language: counts[language])
-    return best if counts[best] else marked.partition("-")[0].lower()[:3]
 
 
 def documents(directory: Path) -> list[Document]:
@@ -178,9 +163,9 @@ def strongest(read_ones: list[Reading]) -> Reading:
 def _relied(text: str, folded: Folded, judged: Judged) -> tuple[Relied, ...]:
     found = []
     for sentence in judged.sentences:
-        if sentence.offers and sentence.keeps > 0:
+        kept = {offer.group for offer in sentence.offers if offer.keeps > 0}
+        if kept:
             start, end = folded.origin(sentence.start, sentence.end)
-            named = {name for name, _, _ in sentence.offers}
-            offers = tuple(name for name in OFFERS if name in named)
+            offers = tuple(name for name in OFFERS if name in kept)
             found.append(Relied(start, end, text[start:end].strip(), offers))
     return tuple(found)

@@ -68,8 +68,9 @@ def from_html(html: bytes | str) -> Document:
     for script in soup.find_all("script", type="application/ld+json")[:20]:
         _linked(script.get_text()[:200_000], found)
     found.links = [str(a["href"])[:2048] for a in soup.find_all("a", href=True)[:2000]]
-    lines = [title, summary, *_blocks(soup.body or soup)]
-    found.text = "\n".join(line for line in lines if line)[: limits().reading.characters]
+    lines = list(_blocks(soup.body or soup))
+    lines = [line for line in (title, summary) if line and line not in lines] + lines
+    found.text = "\n".join(lines)[: limits().reading.characters]
     return found
 
 

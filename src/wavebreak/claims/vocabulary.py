@@ -20,10 +20,11 @@ from wavebreak.errors import PolicyError
 LANGUAGES = ("en", "he", "pt", "es", "hi", "id")
 OFFERS = ("bulk", "automation", "evasion", "no_consent", "unofficial", "numbers", "lists")
 STANCES = (
-    "sell", "we", "consent", "sanctioned", "denial", "report", "victim", "defend", "hiring",
+    "sell", "we", "consent", "sanctioned", "negation", "denial", "report", "victim", "defend", "hiring",
     "academic", "legal", "advice",
 )  # fmt: skip
 
+_NEAR = 0.7
 _WORD = rf"[{LETTERS}'\"]"
 _BETWEEN = rf"[^{LETTERS}\n]{{1,3}}"
 _HEBREW = re.compile(r"[\u05d0-\u05ea]")
@@ -54,30 +55,40 @@ class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Vocabulary(msgspec.Struct, frozen=True):
-    """All languages together: an expression for each group, the stop words of each language."""
+    """An expression for each language and group, and the stop words of each language."""
 
-    groups: dict[str, re.Pattern[str]]
+    groups: dict[str, dict[str, re.Pattern[str]]]
     stopwords: dict[str, frozenset[str]]
     units: dict[str, tuple[str, ...]]
     multipliers: dict[str, int]
+
+
+def languages(text: str, words: Vocabulary) -> list[str]:
+    """Tell the languages of a folded text by their frequent words, the most frequent first.
+
+    Those that come near the first are given too; all where there are too few words to tell.
+
+    >>> languages("nao precisa de uma api", vocabulary()), languages("zzz", vocabulary())
+    (['pt'], ['en', 'he', 'pt', 'es', 'hi', 'id'])
+    """
+    tokens = [token.strip(".,!?:;()") for token in text.split()[:5000]]
+    counts = {
+        language: sum(token in stop for token in tokens)
+        for language, stop in words.stopwords.items()
+    }
+    most = max(counts.values())
+    ranked = sorted(LANGUAGES, key=lambda language: -counts[language])
+    return [name for name in ranked if counts[name] >= _NEAR * most] if most else list(LANGUAGES)
 
 
 @cache
 def vocabulary(directory: Path | None = None) -> Vocabulary:
     """Read and compile the vocabulary, the shipped one or that of another directory.
 
-    >>> groups = vocabulary().groups
-    >>> bool(groups["bulk"].search(fold("Disparo EM MASSA").text)), sorted(groups) == sorted(
-    ...     OFFERS + STANCES)
-    (True, True)
+    >>> bool(vocabulary().groups["pt"]["bulk"].search(fold("Disparo EM MASSA").text))
+    True
     """
     spoken = [_read(language, directory) for language in LANGUAGES]
-    groups = {}
-    for name in OFFERS + STANCES:
-        patterns = [p for words in spoken for p in (words.offers | words.stance)[name]]
-        groups[name] = re.compile(
-            rf"(?<!{_WORD})(?:{'|'.join(_compiled(p, name) for p in patterns)})(?!{_WORD})"
-        )
     units = {
         unit: tuple(
             sorted({fold(w).text for words in spoken for w in getattr(words.units, unit)}, key=len)
@@ -86,11 +97,19 @@ def vocabulary(directory: Path | None = None) -> Vocabulary:
         if unit != "multipliers"
     }
     return Vocabulary(
-        groups,
+        {words.language: _groups(words) for words in spoken},
         {words.language: frozenset(fold(w).text for w in words.stopwords) for words in spoken},
         units,
         {fold(w).text: n for words in spoken for w, n in words.units.multipliers.items()},
     )
+
+
+def _groups(words: Words) -> dict[str, re.Pattern[str]]:
+    made = {}
+    for name, patterns in (words.offers | words.stance).items():
+        either = "|".join(_compiled(pattern, name) for pattern in patterns)
+        made[name] = re.compile(rf"(?<!{_WORD})(?:{either})(?!{_WORD})")
+    return made
 
 
 def _read(language: str, directory: Path | None) -> Words:
