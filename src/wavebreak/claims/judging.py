@@ -37,6 +37,7 @@ _CLAUSE = re.compile(r"[,;:()–—]")
 _REACH = 4
 _LONGEST = 600
 _TOLD, _FORMAL = ("report", "victim", "defend"), ("legal", "hiring", "academic")
+_REVERSED = {"negation", "denial", "consent", "sanctioned"}
 AGAINST = (*_TOLD, *_FORMAL, "advice")
 
 
@@ -207,8 +208,7 @@ def _read(
     for language in spoken:
         for name in STANCES:
             for match in words.groups[language][name].finditer(part):
-                # Words inside an offer ("no opt-in needed") are the offer's own.
-                if any(s <= match.start() and match.end() <= e for s, e in within):
+                if _inside(match.span(), within, touching=name in _REVERSED):
                     continue
                 if name == "negation":
                     negations.append((*match.span(), language == "hi"))
@@ -222,6 +222,13 @@ def _read(
         left = by.sentence.denied if denied else keeps
         offers.append(Offer(group, span[0] + start, span[0] + end, left))
     return Sentence(*span, frozenset(cues), tuple(offers))
+
+
+def _inside(cue: tuple[int, int], within: list[tuple[int, int]], touching: bool) -> bool:
+    """Whether a cue is an offer's own words ("no opt-in needed"); `touching`: or shares some."""
+    if touching:
+        return any(cue[0] < end and start < cue[1] for start, end in within)
+    return any(start <= cue[0] and cue[1] <= end for start, end in within)
 
 
 def _kept(cues: frozenset[str], keep: Keeping) -> float:

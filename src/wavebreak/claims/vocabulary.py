@@ -133,7 +133,7 @@ def _compiled(pattern: str, group: str) -> str:
     made = _either(parts[0], group)
     for joint, part in zip(parts[1::2], parts[2::2], strict=True):
         most = 0 if joint == "+" else int(joint[1:])
-        made += rf"{_BETWEEN}(?:{_WORD}{{1,30}}{_BETWEEN}){{0,{most}}}{_either(part, group)}"
+        made += rf"{_BETWEEN}(?:{_WORD}{{1,30}}(?:[.,]\d+){{0,3}}{_BETWEEN}){{0,{most}}}{_either(part, group)}"
     return made
 
 
