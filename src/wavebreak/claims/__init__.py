@@ -1,1 +1,56 @@
-"""Public claims as evidence: captured, kept with custody, read, and judged by a person."""
+"""Public claims as evidence: captured, kept with custody, read, and judged by a person.
+
+An exhibit is a directory; `wavebreak.claims.exhibits` says what stands in it.
+"""
+
+from wavebreak.claims.capturing import Outside
+from wavebreak.claims.exhibits import (
+    Actor,
+    Exhibit,
+    Kept,
+    Published,
+    Touch,
+    custody,
+    doubts,
+    load,
+    touch,
+)
+from wavebreak.claims.inventing import invented
+from wavebreak.claims.labelling import Label, labels_of, put_label
+from wavebreak.claims.marking import as_html
+from wavebreak.claims.measuring import Judgement, Rate, by, given, own, rate
+from wavebreak.claims.reading import Reading, documents, of_file, read, strongest
+from wavebreak.claims.rendering import browser
+from wavebreak.claims.taking import capture, take_in
+
+__all__ = [
+    "Actor",
+    "Exhibit",
+    "Judgement",
+    "Kept",
+    "Label",
+    "Outside",
+    "Published",
+    "Rate",
+    "Reading",
+    "Touch",
+    "as_html",
+    "browser",
+    "by",
+    "capture",
+    "custody",
+    "documents",
+    "doubts",
+    "given",
+    "invented",
+    "labels_of",
+    "load",
+    "of_file",
+    "own",
+    "put_label",
+    "rate",
+    "read",
+    "strongest",
+    "take_in",
+    "touch",
+]

@@ -27,8 +27,11 @@ _STEMS = (
 _ENDS = ("Cast", "Line", "Reach", "Hub", "Desk", "Flow", "Labs", "Point", "Via", "Mark")
 _PEOPLE = ("M. Ferro", "D. Katz", "A. Rao", "L. Prado", "S. Wijaya", "R. Lowell", "N. Azulay")
 _CITIES = {
-    "en": ("Port Ellery", "Northam"), "he": ("נווה שחף", "קריית דר"), "pt": ("Vale Azul", "Serrana"),
-    "es": ("Villa Real", "Puerto Claro"), "hi": ("रामगढ़", "Sonpur"), "id": ("Tanjung Asri", "Wanasari"),
+    "en": ("Port Ellery", "Northam"), "he": ("נווה שחף", "קריית דר"),
+    "pt": ("Vale Azul", "Serrana"),
+
+    "es": ("Villa Real", "Puerto Claro"),
+    "hi": ("रामगढ़", "Sonpur"), "id": ("Tanjung Asri", "Wanasari"),
 }  # fmt: skip
 _MONEY = {
     "en": ("$25", "USD 40", "£15", "$99"), "he": ("₪120", '90 ש"ח', "49 שקל"),
@@ -41,9 +44,11 @@ _WORDS = {
 }  # fmt: skip
 _NAVIGATION = {
     "en": "Home · About · Contact · Privacy", "he": "בית · אודות · צור קשר · פרטיות",
-    "pt": "Início · Sobre · Contato · Privacidade", "es": "Inicio · Nosotros · Contacto · Privacidad",
+    "pt": "Início · Sobre · Contato · Privacidade",
+    "es": "Inicio · Nosotros · Contacto · Privacidad",
     "hi": "होम · परिचय · संपर्क · गोपनीयता", "id": "Beranda · Tentang · Kontak · Privasi",
 }  # fmt: skip
+_CODES = ("55", "972", "91", "62", "52")
 _POSE = str.maketrans("aeopcx", "аеорсх")
 
 
@@ -116,7 +121,7 @@ def _filled(text: Text, chance: random.Random) -> str:
     site = f"{brand.lower()}.example"
     slots = {
         "brand": brand, "site": site, "mail": f"info@{site}", "handle": f"@{brand.lower()}_desk",
-        "phone": f"+{chance.choice(('55', '972', '91', '62', '52'))} 555 {chance.randint(1000000, 9999999)}",
+        "phone": f"+{chance.choice(_CODES)} 555 {chance.randint(1_000_000, 9_999_999)}",
         "n": _count(text.language, chance), "price": chance.choice(_MONEY[text.language]),
         "city": chance.choice(_CITIES[text.language]), "person": chance.choice(_PEOPLE),
     }  # fmt: skip

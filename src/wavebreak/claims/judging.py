@@ -173,9 +173,9 @@ def judge(
 
 
 def split(text: str) -> list[tuple[int, int]]:
-    """Split a folded text into sentences; a long one without an end is cut.
+    r"""Split a folded text into sentences; a long one without an end is cut.
 
-    >>> split("one. two"), split("1.5 a day\\nthree")
+    >>> split("one. two"), split("1.5 a day\nthree")
     ([(0, 4), (4, 8)], [(0, 10), (10, 15)])
     """
     found = []

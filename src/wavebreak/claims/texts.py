@@ -48,7 +48,7 @@ def from_html(html: bytes | str) -> Document:
     r"""Read a page; what is hidden by markup is left out.
 
     >>> from_html("<title>T</title><p>One <b>two</b><script>x</script><p hidden>no<li>three").text
-    'T\\nOne two\\nthree'
+    'T\nOne two\nthree'
     """
     soup = BeautifulSoup(html, "lxml")
     title = soup.title.get_text(" ", strip=True)[:300] if soup.title else ""

@@ -20,8 +20,8 @@ from wavebreak.errors import PolicyError
 LANGUAGES = ("en", "he", "pt", "es", "hi", "id")
 OFFERS = ("bulk", "automation", "evasion", "no_consent", "unofficial", "numbers", "lists")
 STANCES = (
-    "sell", "we", "consent", "sanctioned", "negation", "denial", "report", "victim", "defend", "hiring",
-    "academic", "legal", "advice",
+    "sell", "we", "consent", "sanctioned", "negation", "denial", "report", "victim", "defend",
+    "hiring", "academic", "legal", "advice",
 )  # fmt: skip
 
 _NEAR = 0.7
@@ -133,7 +133,8 @@ def _compiled(pattern: str, group: str) -> str:
     made = _either(parts[0], group)
     for joint, part in zip(parts[1::2], parts[2::2], strict=True):
         most = 0 if joint == "+" else int(joint[1:])
-        made += rf"{_BETWEEN}(?:{_WORD}{{1,30}}(?:[.,]\d+){{0,3}}{_BETWEEN}){{0,{most}}}{_either(part, group)}"
+        gap = rf"(?:{_WORD}{{1,30}}(?:[.,]\d+){{0,3}}{_BETWEEN}){{0,{most}}}"
+        made += f"{_BETWEEN}{gap}{_either(part, group)}"
     return made
 
 

@@ -36,6 +36,8 @@ VERBS = {
                             "people confirmed."),
     "arena": ("arena", "Let every tactic play against the policy, see its answers and adapt; "
                        "count what it costs."),
+    "claim": ("claiming", "Capture, keep, read and judge public claims about bulk and automated "
+                          "messaging."),
     "bench": ("benches", "Measure on public labelled data, beside published values and plain "
                          "baselines."),
     "serve": ("serving", "Serve decisions over HTTP: events in, decisions out, nothing "
@@ -97,6 +99,8 @@ models = typer.Typer(help=VERBS["model"][1], no_args_is_help=True)
 app.add_typer(models, name="model")
 ledgers = typer.Typer(help=VERBS["ledger"][1], no_args_is_help=True)
 app.add_typer(ledgers, name="ledger")
+claim = typer.Typer(help=VERBS["claim"][1], no_args_is_help=True)
+app.add_typer(claim, name="claim")
 
 
 def _version(asked: bool) -> None:
