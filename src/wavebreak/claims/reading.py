@@ -18,6 +18,7 @@ from wavebreak.claims.texts import Document, from_html, from_pdf, from_text
 from wavebreak.claims.vocabulary import OFFERS, vocabulary
 from wavebreak.errors import ClaimError
 
+_MOST = 100
 _ENOUGH = 0.3
 """Strength from which an offer is named."""
 
@@ -88,24 +89,13 @@ def read(document: Document, at: str) -> Reading:
         else "innocent"
     )  # fmt: skip
 
-    def said(start: int, end: int) -> str:
-        first, last = folded.origin(start, end)
-        return document.text[first:last].strip()
-
     return Reading(
         verdict,
         round(judged.score, 4),
         tuple(judged.reasons),
         {name: round(v, 3) for name, v in judged.offers.items() if v >= _ENOUGH},
         _relied(document.text, folded, judged),
-        tuple(
-            Count(c.quantity, c.what, c.period, said(c.start, c.end))
-            for c in figures.capacities(folded.text, words)[:100]
-        ),
-        tuple(
-            Money(p.amount, p.currency, said(p.start, p.end))
-            for p in figures.prices(folded.text, words)[:100]
-        ),
+        *_figures(document.text, folded),
         reached,
         tuple(judged.messengers + judged.others),
         tuple(dict.fromkeys(filter(None, document.names))),
@@ -158,6 +148,20 @@ def of_file(raw: bytes, exhibit: Exhibit | None = None) -> list[Document]:
 def strongest(read_ones: list[Reading]) -> Reading:
     """Of an archive's pages the one with the highest score, the first of equals."""
     return max(read_ones, key=lambda made: made.score)
+
+
+def _figures(text: str, folded: Folded) -> tuple[tuple[Count, ...], tuple[Money, ...]]:
+    def said(start: int, end: int) -> str:
+        first, last = folded.origin(start, end)
+        return text[first:last].strip()
+
+    words = vocabulary()
+    capacities = figures.capacities(folded.text, words)[:_MOST]
+    prices = figures.prices(folded.text, words)[:_MOST]
+    return (
+        tuple(Count(c.quantity, c.what, c.period, said(c.start, c.end)) for c in capacities),
+        tuple(Money(p.amount, p.currency, said(p.start, p.end)) for p in prices),
+    )
 
 
 def _relied(text: str, folded: Folded, judged: Judged) -> tuple[Relied, ...]:
