@@ -11,6 +11,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib
@@ -56,6 +57,11 @@ _STYLE: dict[Any, Any] = {
     "grid.color": "#e4e8ec",
     "timezone": "UTC",
 }
+
+
+def fonts() -> Path:
+    """Where the fonts lie that pictures are drawn with; DejaVu Sans has Latin to Hebrew."""
+    return Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 
 
 class Interval(NamedTuple):

@@ -92,7 +92,7 @@ def test_a_case_goes_from_opened_to_referred_and_closed_and_is_the_fold_of_its_s
     case = do(ready(), Advanced("determined"), Advanced("referred"), Advanced("closed"))
     assert case.state == "closed"
     assert case.determinations["D1"].signed_by == "Adv. Levi"
-    kept = msgspec.json.encode(Written(1, case.id, case.steps))
+    kept = msgspec.json.encode(Written(1, "0" * 64, case.id, case.steps))
     assert replayed(msgspec.json.decode(kept, type=Written)) == case
 
 
@@ -179,7 +179,7 @@ def test_steps_out_of_order_or_back_in_time_are_refused() -> None:
     case = opened()
     with pytest.raises(CaseError, match="before the one it follows"):
         step(case, named("P2"), at=0, by="Noa", role="investigator")
-    twice = Written(1, case.id, (case.steps[0], case.steps[0]))
+    twice = Written(1, "0" * 64, case.id, (case.steps[0], case.steps[0]))
     with pytest.raises(CaseError, match="does not follow"):
         replayed(twice)
 

@@ -59,7 +59,7 @@ class Rerun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     as_run: int
     enforce: bool
     lateness_s: Annotated[int, Meta(ge=0, le=86_400)]
-    policy_name: Annotated[str, Meta(pattern=r"^[\w.]{1,100}$")]
+    policy_name: Annotated[str, Meta(pattern=r"^\w[\w.]{0,99}$")]
     policy: str
     model: str | None
     features: str

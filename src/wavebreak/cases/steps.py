@@ -14,6 +14,8 @@ from wavebreak.cases.parties import Evidence, Link, Long, Party, Relation, Text
 State = Literal[
     "opened", "investigating", "noticed", "determined", "referred", "closed", "reopened"
 ]
+FileName = Annotated[str, Meta(pattern=r"^(?!/)(?!(.*/)?\.{0,2}(/|$))[ -~]{1,300}$")]
+"""A file's path within an exhibit: plain, and never out of it."""
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
@@ -28,8 +30,8 @@ class Exhibit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         "claim", "test_purchase", "partner_notice", "platform_run", "delivery", "reply", "document"
     ]
     title: Text
-    path: Text
-    sha256: dict[str, Sha256]
+    path: Annotated[str, Meta(pattern="^exhibits/E[0-9]{1,5}$")]
+    sha256: dict[FileName, Sha256]
     captured: int
 
 
@@ -163,8 +165,12 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A case as it is kept: `version` of this layout, its id, its steps."""
+    """A case as it is kept: `version` of this layout, its id, its steps.
+
+    `salt` goes into every digest of a step, so that none can be guessed from what it may say.
+    """
 
     version: Literal[1]
+    salt: Sha256
     id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     steps: Annotated[tuple[Step, ...], Meta(max_length=20_000)]

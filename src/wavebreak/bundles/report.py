@@ -1,0 +1,202 @@
+"""The report and the certificate forms: values from a case's directory, typeset to PDF.
+
+The same directory gives the same bytes with the same versions of what typesets: `verify` makes the
+report again and compares.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import typst
+
+from wavebreak import __version__, charts
+from wavebreak.bundles import conduct, rerunning, telling
+from wavebreak.bundles.blocks import (
+    Block,
+    bullets,
+    code,
+    heading,
+    note,
+    section,
+    table,
+    text,
+    when,
+)
+from wavebreak.cases.case import Case
+from wavebreak.cases.grounds import SHIPPED
+from wavebreak.cases.steps import Exhibit
+from wavebreak.claims.exhibits import CUSTODY, Touch
+from wavebreak.decision import Decision
+
+TEMPLATE = Path(__file__).with_name("report.typ")
+DECISIONS_SHOWN = 40
+MADE_WITH = ("wavebreak", "typst", "matplotlib")
+_HEAD = ["when (UTC)", "what", "who, where", "why, by what authority", "unavoidable changes"]
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the bytes of a report depend on."""
+    return {"wavebreak": __version__} | {name: version(name) for name in MADE_WITH[1:]}
+
+
+def report(directory: Path, case: Case) -> bytes:
+    """Typeset the report on a case from its directory."""
+    figures: dict[str, str] = {}
+    last = case.steps[-1].at
+    about = {
+        "kind": "Case report",
+        "title": case.title,
+        "subtitle": f"Case {case.id}, {case.state}. As of its step {len(case.steps)} on "
+        f"{when(last)} UTC.",
+        "header": f"Case {case.id}: {case.title}",
+        "stamp": f"step {len(case.steps)}",
+        "footer": f"Wavebreak {__version__}. Advice from rules and dates; no legal opinion.",
+        "lead": [text(case.about)] if case.about else [],
+        "sections": list(_sections(directory, case, figures)),
+    }
+    return _typeset(about, figures, last)
+
+
+def _sections(directory: Path, case: Case, figures: dict[str, str]) -> Iterator[Block]:
+    yield telling.parties(case)
+    yield telling.determinations(case)
+    yield telling.evidence(case)
+    runs = [e for e in case.exhibits.values() if e.kind == "platform_run"]
+    blocks: list[Block] = []
+    for exhibit in runs:
+        blocks += _run(directory / exhibit.path, exhibit, figures)
+    none = note("No exhibit comes from the platform.")
+    yield section("Conduct on the platform, in numbers", blocks or [none])
+    yield telling.notices(case)
+    yield telling.chronology(case)
+    yield section("Exhibits", _exhibits(case))
+    yield section("Custody", _custody(directory, case))
+    yield section("Limits", [bullets(_words()["limits"])])
+
+
+def _run(place: Path, exhibit: Exhibit, figures: dict[str, str]) -> Iterator[Block]:
+    about = msgspec.json.decode((place / rerunning.ABOUT).read_bytes(), type=rerunning.Rerun)
+    lines = (place / rerunning.DECISIONS).read_bytes().splitlines()
+    made = [msgspec.json.decode(line, type=Decision) for line in lines[: about.as_run]]
+    yield heading(f"{exhibit.id}: {exhibit.title}")
+    yield text(
+        f"{about.events:,} events up to the last decision relied on; {about.as_run:,} decisions of "
+        f"the run, {len(about.relied):,} of them on the accounts below. Policy {about.policy}, "
+        f"model {about.model or 'none'}, features {about.features}; Wavebreak {about.wavebreak}; "
+        f"{'enforced' if about.enforce else 'shadow: nothing was refused'}."
+    )
+    yield note("Every number below is recounted from the log of this exhibit by")
+    yield code("wavebreak verify BUNDLE")
+    yield note("and its decisions, alone, by")
+    yield code(_command(exhibit, about))
+    for n, (account, timeline) in enumerate(conduct.of_exhibit(place, about.accounts).items()):
+        own = [decision for decision in made if decision.account == account]
+        name = f"{exhibit.id}-{n + 1}.svg"
+        yield heading(f"Account {account}")
+        drawn = conduct.picture(name.removesuffix(".svg"), account, timeline, own)
+        if drawn is not None:
+            figures[name] = drawn
+            alt = f"Timeline of {account}"
+            yield {"kind": "figure", "file": name, "alt": alt}
+        yield from _numbers(conduct.counted(timeline), own)
+
+
+def _command(exhibit: Exhibit, about: rerunning.Rerun) -> str:
+    place = f"data/{exhibit.path}"
+    asked = f"{place}/{rerunning.MODEL}" if about.model else "none"
+    return (
+        f"wavebreak run {place}/{rerunning.LOG} --policy "
+        f"{place}/{rerunning.POLICY}/{about.policy_name} --model {asked} "
+        f"--profile {place}/{rerunning.PROFILE} --lateness {about.lateness_s} "
+        f"--{'enforce' if about.enforce else 'shadow'} -o again"
+    )
+
+
+def _numbers(counts: conduct.Conduct, own: list[Decision]) -> Iterator[Block]:
+    rows: list[tuple[str, Any]] = [
+        (conduct.LABELS[kind], f"{n:,}") for kind, n in counts.counts.items() if n
+    ]
+    rows += [("numbers looked up", f"{counts.looked_up:,}")] if counts.looked_up else []
+    rows += [("most messages within any 60 s", f"{counts.busiest_minute:,}")]
+    rows += [("first own act (UTC)", when(counts.first)), ("last own act", when(counts.last))]
+    yield table(["counted from the log", "number"], rows, [3, 1], right=[False, True])
+    listed = [
+        (when(d.ts), d.outcome, ", ".join(d.rules) or "the score", _reasons(d), d.id)
+        for d in own[:DECISIONS_SHOWN]
+    ]
+    yield table(["when (UTC)", "outcome", "rules", "what they read", "decision"], listed,
+                [1.3, 0.9, 1.2, 2.4, 1.5], none="Nothing was decided on it.")  # fmt: skip
+    if len(own) > DECISIONS_SHOWN:
+        yield note(f"{len(own) - DECISIONS_SHOWN:,} later ones stand in {rerunning.DECISIONS}.")
+
+
+def _reasons(made: Decision) -> str:
+    told = [f"{r.feature} {'missing' if r.value is None else f'{r.value:g}'}" for r in made.reasons]
+    return ", ".join(told[:8]) + (f" and {len(told) - 8} more" if len(told) > 8 else "")
+
+
+def _exhibits(case: Case) -> Iterator[Block]:
+    yield table(["id", "kind", "title", "taken (UTC)"],
+                [(e.id, e.kind.replace("_", " "), e.title, when(e.captured))
+                 for e in case.exhibits.values()], [0, 1, 3, 1.4], none="None.")  # fmt: skip
+    rows = [(e.id, name, digest) for e in case.exhibits.values() for name, digest in
+            sorted(e.sha256.items())]  # fmt: skip
+    yield heading("Files and their SHA-256")
+    yield table(["id", "file", "SHA-256"], rows, [0, 2, 3], none="None.")
+
+
+def _custody(directory: Path, case: Case) -> Iterator[Block]:
+    for exhibit in case.exhibits.values():
+        path = directory / exhibit.path / CUSTODY
+        lines = path.read_bytes().splitlines() if path.exists() else []
+        touches = [msgspec.json.decode(line, type=Touch) for line in lines[:200]]
+        yield heading(exhibit.id)
+        yield table(_HEAD, [
+            (t.at.replace("T", " ").removesuffix("Z"), t.what, f"{t.who}, {t.where}",
+             f"{t.why}; {t.authority}", t.changes) for t in touches
+        ], [1.2, 1.4, 1.2, 1.4, 2], none="No line of custody.")  # fmt: skip
+
+
+def forms(case: Case) -> bytes:
+    """Typeset the certificate forms, for a person to complete and sign, or not."""
+    words = _words()["certificate"]
+    about = {
+        "kind": "Form, not signed",
+        "title": words["title"],
+        "subtitle": f"Case {case.id}: {case.title}",
+        "header": words["title"],
+        "stamp": f"Case {case.id}",
+        "footer": "A form. It certifies nothing until a person completes and signs it.",
+        "lead": [note(words["lead"])],
+        "sections": [
+            section(part["title"], map(text, part["paragraphs"])) for part in words["part"]
+        ],
+    }
+    return _typeset(about, {}, case.steps[-1].at)
+
+
+def _words() -> dict[str, Any]:
+    return tomllib.loads((SHIPPED / "report.toml").read_text("utf-8"))
+
+
+def _typeset(about: dict[str, Any], figures: dict[str, str], at: int) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="wavebreak-report-") as place:
+        root = Path(place)
+        (root / "report.typ").write_bytes(TEMPLATE.read_bytes())
+        (root / "report.json").write_bytes(msgspec.json.encode(about))
+        for name, svg in figures.items():
+            (root / name).write_text(svg, encoding="utf-8")
+        compiler = typst.Compiler(
+            root / "report.typ", root=root, font_paths=[charts.fonts()], ignore_system_fonts=True
+        )
+        made = compiler.compile(format="pdf", timestamp=at // 1000)
+    if not isinstance(made, bytes):  # pragma: no cover
+        raise AssertionError("typst gives one file")
+    return made
