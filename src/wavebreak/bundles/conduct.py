@@ -72,8 +72,9 @@ def picture(name: str, account: str, timeline: Timeline, decisions: list[Decisio
     window = timeline.window
     if window is None:
         return None
-    shown: dict[str, Any] = {LABELS[k]: timeline[k] for k in ("sends", "first_contacts", "replies")}
-    lanes = {LABELS[kind]: timeline[kind] for kind in KINDS if len(timeline[kind])}
+    names = {kind: kind.replace("_", " ") for kind in KINDS}
+    shown: dict[str, Any] = {names[k]: timeline[k] for k in ("sends", "first_contacts", "replies")}
+    lanes = {names[kind]: timeline[kind] for kind in KINDS if len(timeline[kind])}
     marks = [(made.ts, made.outcome) for made in decisions]
     start, end = window
     edge = max(1_000, (end - start) // 50)

@@ -132,7 +132,7 @@ def _numbers(counts: conduct.Conduct, own: list[Decision]) -> Iterator[Block]:
         for d in own[:DECISIONS_SHOWN]
     ]
     yield table(["when (UTC)", "outcome", "rules", "what they read", "decision"], listed,
-                [1.3, 0.9, 1.2, 2.4, 1.5], none="Nothing was decided on it.")  # fmt: skip
+                [0, 0, 1.7, 2.2, 0], none="Nothing was decided on it.")  # fmt: skip
     if len(own) > DECISIONS_SHOWN:
         yield note(f"{len(own) - DECISIONS_SHOWN:,} later ones stand in {rerunning.DECISIONS}.")
 
@@ -145,11 +145,11 @@ def _reasons(made: Decision) -> str:
 def _exhibits(case: Case) -> Iterator[Block]:
     yield table(["id", "kind", "title", "taken (UTC)"],
                 [(e.id, e.kind.replace("_", " "), e.title, when(e.captured))
-                 for e in case.exhibits.values()], [0, 1, 3, 1.4], none="None.")  # fmt: skip
+                 for e in case.exhibits.values()], [0, 0, 1, 0], none="None.")  # fmt: skip
     rows = [(e.id, name, digest) for e in case.exhibits.values() for name, digest in
             sorted(e.sha256.items())]  # fmt: skip
     yield heading("Files and their SHA-256")
-    yield table(["id", "file", "SHA-256"], rows, [0, 2, 3], none="None.")
+    yield table(["id", "file", "SHA-256"], rows, [0, 1, 0], none="None.")
 
 
 def _custody(directory: Path, case: Case) -> Iterator[Block]:
@@ -161,7 +161,7 @@ def _custody(directory: Path, case: Case) -> Iterator[Block]:
         yield table(_HEAD, [
             (t.at.replace("T", " ").removesuffix("Z"), t.what, f"{t.who}, {t.where}",
              f"{t.why}; {t.authority}", t.changes) for t in touches
-        ], [1.2, 1.4, 1.2, 1.4, 2], none="No line of custody.")  # fmt: skip
+        ], [0.9, 1.4, 1.2, 1.4, 2], none="No line of custody.")  # fmt: skip
 
 
 def forms(case: Case) -> bytes:

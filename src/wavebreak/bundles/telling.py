@@ -23,6 +23,12 @@ from wavebreak.cases.notices import Notice
 from wavebreak.cases.parties import Party
 from wavebreak.cases.steps import Did
 
+_RULES = (
+    "R1: evidence on the platform that is linked to the party, whenever the conduct was. R2: from "
+    "a public notice on, evidence from outside the platform alone; R3: then only where the conduct "
+    "continued at or after the notice's boundary, or the party is linked to conduct on the "
+    "platform that began before it."
+)
 _TINTS = {"eligible": "#ffebe9", "undetermined": "#fff8c5", "not_eligible": "#dafbe1"}
 
 
@@ -73,7 +79,7 @@ def determinations(case: Case) -> Block:
     blocks: list[Block] = []
     for made in case.determinations.values():
         blocks += _determination(case, made)
-    return section("Determination", blocks or [note("None was prepared.")])
+    return section("Determination", [note(_RULES), *blocks] if blocks else [note("None yet.")])
 
 
 def _determination(case: Case, made: Prepared) -> Iterator[Block]:
@@ -143,7 +149,7 @@ def chronology(case: Case) -> Block:
         for s in case.steps
     ]
     return section("Chronology of the case", [
-        table(["step", "when (UTC)", "by", "what"], rows, [0, 1.2, 1.4, 4], right=[True]),
+        table(["step", "when (UTC)", "by", "what"], rows, [0, 0, 1.4, 4], right=[True]),
     ])  # fmt: skip
 
 
