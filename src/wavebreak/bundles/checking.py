@@ -11,7 +11,7 @@ from typing import Any
 import bagit
 import msgspec
 
-from wavebreak.bundles import conduct, report, rerunning
+from wavebreak.bundles import conduct, report, rerunning, sealed
 from wavebreak.bundles.entering import digest
 from wavebreak.bundles.keeping import CASE, EXHIBITS, GROUNDS, exhibit_doubts, read_case
 from wavebreak.bundles.layout import (
@@ -152,23 +152,23 @@ def warcs(data: Path, found: Case) -> str:
     return f"{count:,} WARC files, every digest"
 
 
-def reruns(data: Path, found: Case) -> str:
+def reruns(data: Path, found: Case, keys: Sequence[Key]) -> str:
     """The engine, over the events that are here, gives the same decisions, features and counts."""
     told = []
     for exhibit in found.exhibits.values():
         if exhibit.kind == "platform_run":
-            told.append(f"{exhibit.id}: {_rerun(data / exhibit.path)}")
+            told.append(f"{exhibit.id}: {_rerun(data / exhibit.path, keys)}")
     return "; ".join(told) or "no exhibit is a run"
 
 
-def _rerun(place: Path) -> str:
+def _rerun(place: Path, keys: Sequence[Key]) -> str:
     about = _read(place / rerunning.ABOUT, rerunning.Rerun)
     made, values = rerunning.decided(place, about)
     lines = b"".join(msgspec.json.encode(decision) + b"\n" for decision in made)
     if (place / rerunning.DECISIONS).read_bytes() != lines or len(made) != about.decisions:
         raise doubt("rerun_decisions", "the events give other decisions")
-    own = [d.id for d in made[: about.as_run] if d.account in about.accounts]
-    if tuple(own) != about.relied:
+    own = [d for d in made[: about.as_run] if d.account in about.accounts]
+    if tuple(d.id for d in own) != about.relied:
         raise doubt("rerun_relied", "the decisions relied on are others")
     if _read(place / rerunning.VALUES, dict[str, Any]) != values:
         raise doubt("rerun_features", "the events give other features")
@@ -176,7 +176,9 @@ def _rerun(place: Path) -> str:
     counts = {account: conduct.counted(timeline) for account, timeline in timelines.items()}
     if _read(place / conduct.NUMBERS, dict[str, conduct.Conduct]) != counts:
         raise doubt("rerun_counts", "the events give other counts of conduct")
-    return f"{about.events:,} events, {len(made):,} decisions and all features again the same"
+    there = (place / sealed.SEALED).exists()
+    before = f", {sealed.check(place / sealed.SEALED, own, keys)}" if there else ""
+    return f"{about.events:,} events: {len(made):,} decisions and features the same again{before}"
 
 
 def determinations(data: Path, written: Written) -> str:

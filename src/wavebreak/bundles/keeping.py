@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import file_digest
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 
@@ -25,29 +25,17 @@ from wavebreak.cases.grounds import Grounds
 from wavebreak.cases.stepping import replayed, step
 from wavebreak.cases.steps import Did, Exhibit, Step, Written
 from wavebreak.errors import CaseError
-from wavebreak.evidence import Directory, Ledger, OpeningFile, Signer, new_signer
+from wavebreak.evidence import Directory, Ledger, OpeningFile, Signer
 from wavebreak.evidence.entries import StepEntry
-from wavebreak.evidence.notes import load_signer, write_signer
+from wavebreak.evidence.notes import verifier_key
 from wavebreak.evidence.verifier import canonical
 
-CASE, LEDGER, OPENINGS, EXHIBITS, GROUNDS = (
-    "case.json", "ledger", "openings.sqlite", "exhibits", "grounds",
-)  # fmt: skip
-ORIGIN = "wavebreak.local/cases"
+CASE, LEDGER, EXHIBITS, GROUNDS = "case.json", "ledger", "exhibits", "grounds"
 MAX_CASE = 64 << 20
 MAX_FILES = 10_000
 
 Salts = Callable[[int], bytes]
-
-
-def signer_at(path: Path | None) -> Signer:
-    """Read the key that seals cases; by default ~/.config/wavebreak/seal.key, made once."""
-    place = path or Path.home() / ".config" / "wavebreak" / "seal.key"
-    if not place.exists() and path is None:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(write_signer(new_signer(ORIGIN)))
-    return load_signer(place)
+T = TypeVar("T", Written, Step)
 
 
 def read_case(path: Path) -> tuple[Written, Case]:
@@ -80,10 +68,10 @@ class Desk:
     ) -> None:
         self.path, self.clock, self.salts = path, clock, salts
         if new:
-            self.written, self.case = Written(1, salts(32).hex(), new, ()), Case(new)
-            msgspec.convert(msgspec.to_builtins(self.written), Written)
-        self.openings = OpeningFile(path / OPENINGS)
+            self.written, self.case = _checked(Written(1, salts(32).hex(), new, ())), Case(new)
         self.ledger = Ledger(Directory(path / LEDGER, write=True), signer)
+        (path / LEDGER / "key.pub").write_text(f"{verifier_key(signer.key)}\n", "utf-8")
+        self.openings = OpeningFile(path / LEDGER / "private" / "openings.sqlite3")
         if not new:
             self._mend()
             self.written, self.case = read_case(path / CASE)
@@ -93,7 +81,7 @@ class Desk:
         last = self.case.steps[-1].at if self.case.steps else 0
         after = step(self.case, did, at=max(self.clock(), last), by=by, role=role, why=why)
         # What is written is what is read again: limits of length and count are checked here.
-        checked = msgspec.convert(msgspec.to_builtins(after.steps[-1]), Step)
+        checked = _checked(after.steps[-1])
         written = msgspec.structs.replace(self.written, steps=(*self.written.steps, checked))
         content = told(written)
         if len(content) > MAX_CASE:
@@ -208,13 +196,16 @@ def exhibit_doubts(directory: Path, exhibit: Exhibit) -> list[str]:
     ]
 
 
+def _checked(value: T) -> T:
+    """Give a value as its file will be read; raises `CaseError` where it is out of limits."""
+    try:
+        return msgspec.convert(msgspec.to_builtins(value), type(value))
+    except msgspec.ValidationError as error:
+        raise CaseError(f"not well formed: {error}", fix="mend that field") from None
+
+
 def _durable(path: Path, content: bytes) -> None:
     with path.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def as_json(value: Any) -> Any:
-    """A value as plain lists and objects, as its JSON has it."""
-    return msgspec.to_builtins(value)

@@ -25,11 +25,13 @@ import pyarrow as pa
 from msgspec import Meta
 
 from wavebreak import __version__, model, profile, rules
+from wavebreak.bundles import sealed
 from wavebreak.bundles.pseudonyms import Renaming, renamed, renamed_decision
 from wavebreak.decision import Decision
 from wavebreak.edge import Edge
 from wavebreak.errors import CaseError, EvidenceError, WavebreakError
 from wavebreak.events import LOG_SCHEMA
+from wavebreak.evidence import Signer
 from wavebreak.features.catalog import NAMES
 from wavebreak.formats import read
 from wavebreak.pipeline import Engine
@@ -67,12 +69,13 @@ class Rerun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Given(msgspec.Struct, frozen=True):
-    """What a run was made with, beside its log: policy, model, key and lateness."""
+    """What a run was made with, beside its log; and its ledger, with the key that sealed it."""
 
     policy: Path | None
     model: model.Model | None
     edge: Edge
     lateness_s: int = 60
+    ledger: tuple[Path, Signer] | None = None
 
 
 def take(run: Path, accounts: Sequence[str], given: Given, rename: Renaming, out: Path) -> Rerun:
@@ -117,6 +120,8 @@ def _taken(run: Path, accounts: Sequence[str], given: Given, rename: Renaming, o
             raise CaseError(f"decision {n + 1} depends on names", fix="report this as a fault")
     relied = tuple(d.id for d in again[: about.as_run] if d.account in hidden)
     about = msgspec.structs.replace(about, relied=relied, decisions=len(again))
+    if given.ledger and wanted:
+        sealed.show(*given.ledger, [made[n] for n in wanted], out / sealed.SEALED)
     (out / DECISIONS).write_bytes(b"".join(map(_line, again)))
     (out / VALUES).write_bytes(_json(values))
     (out / ABOUT).write_bytes(_json(about))

@@ -69,7 +69,7 @@ def _of_folder(root: Path, keys: Sequence[Key]) -> list[Finding]:
         "exhibits": partial(checking.exhibits, data, case),
         "custody": partial(checking.custody, data, case),
         "WARC": partial(checking.warcs, data, case),
-        "recomputation": partial(checking.reruns, data, case),
+        "recomputation": partial(checking.reruns, data, case, keys),
         "determinations": partial(checking.determinations, data, written),
         "report": partial(checking.pages, data, case),
         "verifier": partial(checking.program, data),

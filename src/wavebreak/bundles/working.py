@@ -64,7 +64,7 @@ def take_claim(
 
 def take_file(
     desk: Desk, source: Path, actor: claims.Actor, role: str, *, title: str = "",
-    kind: str = "document",
+    kind: str = "",
 ) -> Exhibit:  # fmt: skip
     """Take in a file as it is: a proof of delivery, an answer, a document."""
     if not source.is_file() or source.stat().st_size > MAX_FILE:
@@ -72,6 +72,7 @@ def take_file(
     now = desk.clock()
     with _place(desk) as (name, place):
         taking.take_in(source.read_bytes(), place, actor, shown(now), source=title or source.name)
+        kind = kind or "document"
         return _exhibited(desk, place, name, kind, title or source.name, now, actor, role)
 
 

@@ -43,6 +43,12 @@ VERBS = {
     "serve": ("serving", "Serve decisions over HTTP: events in, decisions out, nothing "
                          "acknowledged lost."),
     "ledger": ("ledgers", "Verify a ledger of sealed decisions, and show its entries with proofs."),
+    "case": ("casing", "Work on a case: parties, exhibits, evidence, notices, a determination, its "
+                       "signature."),
+    "bundle": ("bundling", "Pack a case into one file that another party can verify without "
+                           "trusting us."),
+    "verify": ("bundling", "Check a bundle: files, seals, custody, and every decision and number "
+                           "computed again."),
     "warm": ("catalogs", "Compile once what the engine runs, so that the first run starts at once "
                          "(make does this)."),
     "train-default": ("defaulting", "Make the default model: learn from drawn worlds, and from "
@@ -101,6 +107,8 @@ ledgers = typer.Typer(help=VERBS["ledger"][1], no_args_is_help=True)
 app.add_typer(ledgers, name="ledger")
 claim = typer.Typer(help=VERBS["claim"][1], no_args_is_help=True)
 app.add_typer(claim, name="claim")
+cases = typer.Typer(help=VERBS["case"][1], no_args_is_help=True)
+app.add_typer(cases, name="case")
 
 
 def _version(asked: bool) -> None:
