@@ -1,16 +1,33 @@
-"""A small run with a sender and its victims, and a case about it, for tests of cases and bundles."""
+"""A small run with a sender and its victims, and a case about it, for tests of cases."""
 
 from __future__ import annotations
 
+import hashlib
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from factories import HOUR, MINUTE, NOON, events_file
+from factories import DAY, HOUR, MINUTE, NOON, events_file
 from wavebreak import rules
+from wavebreak.bundles import acting, working
+from wavebreak.bundles.keeping import Desk, desk
+from wavebreak.bundles.packing import pack
+from wavebreak.bundles.rerunning import Given
+from wavebreak.cases.notices import Delivery
+from wavebreak.cases.parties import Basis, Evidence, Party, Strength
+from wavebreak.cases.steps import Advanced, Confirmed, Delivered, Named, Opened, Sent, Signed
+from wavebreak.claims import archiving
+from wavebreak.claims.exhibits import Actor, keep, seal
+from wavebreak.claims.exhibits import Exhibit as ClaimExhibit
 from wavebreak.edge import Edge
+from wavebreak.evidence import new_signer
 from wavebreak.pipeline import run
 
 KEY = bytes(range(32))
+PARTY = Party(
+    "P1", "company", "Rapid Messages Ltd", ('רפיד הודעות בע"מ',), ("rapid.example",),
+    ("+972501234567",), ("RapidSender",), ("https://rapid.example/prices",),
+)  # fmt: skip
 SENDER, OTHER = "+15550100", "other-1"
 
 
@@ -54,3 +71,91 @@ def small_run(directory: Path, **options: Any) -> Path:
     source = events_file(directory / "events.jsonl", sorted(events, key=lambda e: int(e["ts"])))
     run(source, directory / "run", rules.load(), Edge(KEY, None), **options)
     return directory / "run"
+
+
+class Bench:
+    """A case that has everything, in a directory, with a clock and salts of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.root, self.case = directory, directory / "C-7"
+        self.signer = new_signer("example.org/cases", secret=bytes(range(32)))
+        self._now, self._salt = NOON + DAY, 0
+        self.me: dict[str, str] = {"by": "Noa Bar", "role": "investigator"}
+        self.actor = Actor("Noa Bar", "desk-1", "bulk sending", "terms of service")
+
+    def clock(self) -> int:
+        """A minute later at each look."""
+        self._now += MINUTE
+        return self._now
+
+    def salts(self, count: int) -> bytes:
+        """Bytes that are the same at each run."""
+        self._salt += 1
+        return hashlib.shake_256(str(self._salt).encode()).digest(count)
+
+    def desk(self, new: str = "") -> AbstractContextManager[Desk]:
+        """Open the case."""
+        return desk(self.case, self.signer, self.clock, self.salts, new=new)
+
+    def claim(self) -> Path:
+        """A captured claim with a WARC, as `wavebreak claim` writes it."""
+        warc = archiving.to_warc([], {"software": "test"}, "2026-02-20T09:00:00Z")
+        place = self.root / "claim"
+        place.mkdir()
+        page = b"<html><p>\xd7\xa9\xd7\x9c\xd7\x99\xd7\x97\xd7\x94: 80,000 a day</p></html>"
+        files = (
+            keep(place, "page.warc.gz", warc, "application/warc", "warc"),
+            keep(place, "rendered.html", page, "text/html", "rendered"),
+        )
+        about = ClaimExhibit(
+            "capture", "https://rapid.example/", "2026-02-20T09:00:00Z", files, self.actor
+        )
+        seal(place, about, "captured from the network", "none")
+        return place
+
+    def whole(self, run: Path, **given: Any) -> None:
+        """Open the case and take it to a signed determination and a notice in two languages."""
+        with self.desk("C-7") as at:
+            at.take(Opened("Bulk sending by רפיד הודעות", "Eighty thousand a day."), **self.me)
+            at.take(Named(PARTY), **self.me)
+            at.take(Advanced("investigating"), **self.me)
+            working.take_claim(at, self.claim(), self.actor, "investigator", title="Price page")
+            self.found(at, "E1", "off_platform", Basis.STATEMENT, Strength.STRONG)
+            edge = Edge(KEY, None)
+            taken, about = working.take_run(
+                at, run, [SENDER], Given(None, None, edge, **given), KEY, self.actor, "investigator"
+            )
+            working.linked(
+                at, "P1", about.accounts, Basis.NUMBER, Strength.MODERATE, "E1", **self.me
+            )
+            tied = working.tie(at, "P1", about.accounts)
+            assert tied is not None
+            self.found(at, taken.id, "on_platform", *tied)
+            for language in ("he", "en"):
+                words = acting.notice(
+                    at, "P1", "cease_and_desist", language, operator="Example",
+                    contact="legal@example.org", days=None, policy=None,
+                )  # fmt: skip
+                at.take(Sent(words), **self.me)
+            receipt = self.root / "receipt.txt"
+            receipt.write_text("Delivered on 3 March.")
+            proof = working.take_file(at, receipt, self.actor, "investigator", kind="delivery")
+            at.take(Delivered(Delivery("N1", self.clock(), "courier", proof.id)), **self.me)
+            at.take(Advanced("noticed"), **self.me)
+            acting.prepare(at, "P1", None, None, **self.me)
+            at.take(Signed("D1"), by="Adv. Levi", role="counsel")
+            at.take(Advanced("determined"), **self.me)
+
+    def found(self, at: Desk, exhibit: str, seen: str, basis: Basis, strength: Strength) -> None:
+        """Draw evidence from an exhibit, and confirm it."""
+        name = at.case.fresh("V")
+        dates = working.dates_of(at, at.case.exhibits[exhibit])
+        made: Any = (name, "P1", exhibit, seen, "engaged", *dates, basis, strength)
+        working.found(at, Evidence(*made), **self.me)
+        at.take(Confirmed(name, True), **self.me)
+
+    def pack(self, name: str = "C-7.zip") -> Path:
+        """Pack the case."""
+        with self.desk() as at:
+            pack(at, self.root / name)
+        return self.root / name

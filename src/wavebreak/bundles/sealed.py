@@ -11,7 +11,7 @@ from wavebreak.bundles.unpacking import doubt
 from wavebreak.decision import Decision
 from wavebreak.errors import CaseError
 from wavebreak.evidence import Directory, Ledger, OpeningFile, Signer, parcel, verifier
-from wavebreak.evidence.verifier import Key, read_json, read_key, read_lines
+from wavebreak.evidence.verifier import Key, canonical, read_json, read_key, read_lines
 
 SEALED = "sealed"
 _NAMES = {"account", "id", "trigger"}
@@ -58,6 +58,6 @@ def check(place: Path, relied: Sequence[Decision], keys: Sequence[Key]) -> str:
         {name: value for name, value in msgspec.to_builtins(made).items() if name not in _NAMES}
         for made in relied
     ]
-    if bodies != told:
+    if canonical(bodies) != canonical(told):
         raise doubt("sealed_other", "what was sealed is not what is relied on")
     return f"{len(told)} of them sealed before, among {last.size:,} entries of {last.origin}"
