@@ -20,7 +20,7 @@ def a_decision(account: str = "acct-1", score: float | None = 0.75) -> Decision:
 
 def some(first: int, count: int) -> list[bytes]:
     """Lines of small entries, numbered from `first` on."""
-    return [
-        b'{"at":%d,"body":{},"commits":{},"kind":"step","v":1}' % k
-        for k in range(first, first + count)
-    ]
+    told = (
+        b'{"at":%d,"body":{"label":"benign","source":"appeal"},"commits":{},"kind":"label","v":1}'
+    )
+    return [told % k for k in range(first, first + count)]

@@ -12,8 +12,9 @@ from typing import Any, ClassVar
 import msgspec
 
 from wavebreak.decision import Reason
+from wavebreak.errors import EvidenceError
 from wavebreak.evidence.doubts import error, named
-from wavebreak.evidence.verifier import canonical, check_entry, commitment
+from wavebreak.evidence.verifier import Doubt, canonical, check_entry, commitment
 
 Salts = Callable[[int], bytes]
 """Gives so many unguessable bytes: `secrets.token_bytes`, or a test's own."""
@@ -183,8 +184,10 @@ class Entry(msgspec.Struct, frozen=True):
             "at": self.at, "body": msgspec.to_builtins(self.body), "commits": self.commits,
             "kind": self.kind, "v": 1,
         }  # fmt: skip
-        with named("seal text and finite numbers alone"):
+        try:
             return canonical(told).encode()
+        except (Doubt, ValueError):
+            raise _unwritable() from None
 
 
 def entry(
@@ -211,9 +214,15 @@ def entry(
         field: (drawn[k * SALT_BYTES : (k + 1) * SALT_BYTES], value)
         for k, (field, value) in enumerate(given.items())
     }
-    with named("seal text and finite numbers alone"):
+    try:
         commits = {f: commitment(kind, f, salt, v) for f, (salt, v) in openings.items()}
+    except (Doubt, ValueError):
+        raise _unwritable() from None
     return Entry(kind, at, body, commits), openings
+
+
+def _unwritable() -> EvidenceError:
+    return error("value_not_json", "a value has no canonical form", "seal text and plain numbers")
 
 
 def read_entry(line: bytes) -> Entry:

@@ -1,7 +1,6 @@
 """Verify a ledger, or a parcel of sealed entries, without the package that made it.
 
     python verifier.py DIRECTORY --key KEY... [--remembered CHECKPOINT]
-
 Needs Python 3.11 and `cryptography`; ends with 0 only where all holds, else names what does not.
 Entries are lines of canonical JSON (RFC 8785) in a Merkle tree (RFC 9162: SHA-256 of 0x00 and an
 entry, or of 0x01 and two nodes), whose size and root stand in checkpoints, C2SP signed notes.
@@ -56,8 +55,9 @@ def canonical(value: Any) -> str:
     if kind is int and -MAX_INT <= value <= MAX_INT:
         return str(value)
     if kind is float and abs(value) <= MAX_INT:
-        told, plain = repr(value + 0.0), value == 0 or abs(value) >= 1e-6
-        return f"{Decimal(told):f}".removesuffix(".0") if plain else told.replace("e-0", "e-")
+        told = repr(value + 0.0)
+        told = f"{Decimal(told):f}" if "e" in told and abs(value) >= 1e-6 else told
+        return told.removesuffix(".0").replace("e-0", "e-")
     if kind is dict and "".join(value).isascii():
         return "{" + ",".join([f"{_quoted(n)}:{canonical(value[n])}" for n in sorted(value)]) + "}"
     _need(kind is list or kind is tuple, "value_not_json", "a value has no canonical form")
