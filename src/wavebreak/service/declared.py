@@ -64,7 +64,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
              shapes.Account, says=(404, 503)),
     Endpoint("override", "POST", f"{_ACCOUNT}/override", "override",
              "Overrule what was decided on an account: a label in the log, so that a replay comes "
-             "to the same.", shapes.Taken, shapes.Override, status=202, says=(503,), audited=True),
+             "to the same.", shapes.Overridden, shapes.Override, says=(503,), audited=True),
     Endpoint("extend_quota", "POST", f"{_ACCOUNT}/extension", "override",
              "Give an account more new chats, once a cycle.", Quota, shapes.Because,
              says=(404, 409, 503), audited=True),

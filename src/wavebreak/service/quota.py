@@ -37,7 +37,7 @@ class Quota(Struct, frozen=True, kw_only=True):
     """How an account stands to its quota: chats of the cycle that are not answered yet."""
 
     state: State
-    used: int
+    used: int | None
     limit: Annotated[int, Meta(description="the quota, with an extension")] | None
     left: int | None
     cycle_s: int = WINDOW * BUCKET_S
@@ -85,8 +85,8 @@ def chats(core: Core, slot: int, now_s: int) -> Chats:
     return Chats(int(opened.sum()), int((opened & ~waits).sum()), oldest)
 
 
-def quota(terms: Terms, limit: int | None, found: Chats, extended: bool) -> Quota:
-    """Say how an account stands: `limit` is its quota (None: it is not limited).
+def quota(terms: Terms, limit: int | None, found: Chats | None, extended: bool) -> Quota:
+    """Say how an account stands: `limit` is its quota (None, as `found`: it is not limited).
 
     >>> terms = Terms(0.5, 0.8, 5)
     >>> [quota(terms, 10, Chats(n, 0, 0), False).state for n in (4, 5, 8, 10)]
@@ -94,11 +94,11 @@ def quota(terms: Terms, limit: int | None, found: Chats, extended: bool) -> Quot
     >>> quota(terms, 10, Chats(10, 4, 0), False).left, quota(terms, 10, Chats(10, 0, 0), True).left
     (4, 5)
     """
+    if limit is None or found is None:
+        return Quota(state="NONE", used=None, limit=None, left=None, next_free_ms=None,
+                     extension="none")  # fmt: skip
     used = found.opened - found.answered
     frees = None if found.oldest_s is None else (found.oldest_s + WINDOW * BUCKET_S) * 1000
-    if limit is None:
-        return Quota(state="NONE", used=used, limit=None, left=None, next_free_ms=frees,
-                     extension="none")  # fmt: skip
     whole = limit + terms.extension * extended
     steps: tuple[tuple[State, float], ...] = (
         ("CAPPED", whole), ("SECOND_WARNING", terms.second_warning * whole),

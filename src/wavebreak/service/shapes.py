@@ -25,11 +25,17 @@ By = Literal["analyst", "appeal"]
 
 
 class Taken(Struct, frozen=True, kw_only=True):
-    """Events that are in the log: their positions, and the event ids."""
+    """Labels that are in the log for good: the ids of their events."""
 
-    first: int
-    count: int
     events: tuple[str, ...]
+
+
+class Overridden(Struct, frozen=True, kw_only=True):
+    """What an account's standing is after an override; `event` is the id of its label."""
+
+    event: str
+    outcome: Outcome
+    until_ms: int | None
 
 
 class Numbered(Struct, frozen=True):
@@ -43,7 +49,7 @@ class Restriction(Struct, frozen=True, kw_only=True):
     """An outcome in force: what it refuses, since when, until when (null: it does not end)."""
 
     outcome: Outcome
-    since_ms: int
+    since_ms: int | None
     until_ms: int | None
     refuses: str
     ends: str

@@ -1,0 +1,76 @@
+"""What answers of the API need beside the service itself, made once at the start."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from asgiref.sync import sync_to_async
+from django.db import transaction
+
+from wavebreak.service.keys import Entry, Ring
+from wavebreak.service.metrics import Metrics
+from wavebreak.service.quota import Terms
+from wavebreak.service.tables import ApiKey, Change
+
+T = TypeVar("T")
+
+
+@dataclass
+class Desk:
+    """`secret` signs webhooks; `private` lets them go to addresses that are not public.
+
+    `quota` is how many new chats a limited account has; `streams` counts those that are
+    open; `due` is set when letters are due anew.
+    """
+
+    ring: Ring
+    metrics: Metrics
+    terms: Terms
+    quota: int
+    secret: bytes
+    private: bool = False
+    streams: int = 0
+    due: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def refresh(self) -> None:
+        """Read the keys again."""
+        self.ring.replace(await read(entries))
+
+
+async def read(work: Callable[[], T]) -> T:
+    """Read from the database, in a thread."""
+    return await sync_to_async(work)()
+
+
+async def write(work: Callable[[], T]) -> T:
+    """Change the database, in a thread and one short transaction."""
+
+    def whole() -> T:
+        with transaction.atomic():
+            return work()
+
+    return await sync_to_async(whole)()
+
+
+def entries() -> list[Entry]:
+    """Every key that is kept."""
+    return [
+        Entry(
+            k.prefix, bytes(k.digest), k.name, frozenset(k.scopes.split()), k.rate, k.burst,
+            None if k.ends_ms is None else k.ends_ms / 1000,
+        )
+        for k in ApiKey.objects.all()
+    ]  # fmt: skip
+
+
+def changed(
+    now_ms: int, key: str, action: str, what: str, reason: str, outcome: str = "done"
+) -> int:
+    """Write a line of the audit, in the transaction of what it tells; gives its number."""
+    made = Change.objects.create(
+        at_ms=now_ms, key=key, action=action, object=what, reason=reason, outcome=outcome
+    )
+    return int(made.number)
