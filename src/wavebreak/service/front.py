@@ -12,7 +12,7 @@ import msgspec
 from opentelemetry.trace import Tracer
 
 from wavebreak.service.declared import ENDPOINTS
-from wavebreak.service.metrics import Metrics
+from wavebreak.service.desk import Desk
 from wavebreak.service.problems import MEDIA_TYPE, problem
 
 Scope = MutableMapping[str, Any]
@@ -55,16 +55,18 @@ class Front:
     """Wraps an ASGI app. `clock` gives seconds that only rise."""
 
     def __init__(
-        self, app: App, metrics: Metrics, tracer: Tracer,
+        self, app: App, desk: Desk, tracer: Tracer,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:  # fmt: skip
-        self._app, self._metrics, self._tracer, self._clock = app, metrics, tracer, clock
+        self._app, self._desk, self._tracer, self._clock = app, desk, tracer, clock
+        self._metrics = desk.metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, and count it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope["wavebreak.desk"] = self._desk
         route, began = route_of(scope["path"]), self._clock()
 
         async def answer(message: Message) -> None:

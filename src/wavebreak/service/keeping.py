@@ -17,8 +17,9 @@ _UNKNOWN = "there is no such key, or it has ended"
 
 def shown(key: ApiKey, text: str = "") -> shapes.Key:
     """A key as it may be shown; with its `text` when it is made."""
+    scopes = key.scopes.split()
     return shapes.Key(
-        prefix=key.prefix, name=key.name, scopes=tuple(s for s in keys.SCOPES if s in key.scopes),
+        prefix=key.prefix, name=key.name, scopes=tuple(s for s in keys.SCOPES if s in scopes),
         rate=key.rate, burst=key.burst, created_ms=key.created_ms, ends_ms=key.ends_ms,
         text=text or UNSET,
     )  # fmt: skip
@@ -39,7 +40,7 @@ def add(
 
 
 def _living(prefix: str, now_ms: int) -> ApiKey:
-    found = ApiKey.objects.filter(prefix=prefix).first()
+    found: ApiKey | None = ApiKey.objects.filter(prefix=prefix).first()
     if found is None or (found.ends_ms is not None and found.ends_ms <= now_ms):
         raise RefusedError(404, _UNKNOWN)
     return found

@@ -51,4 +51,5 @@ def set_up(stream: IO[str], level: int = logging.INFO) -> logging.Handler:
     root.setLevel(level)
     # Access lines hold addresses and paths; the metrics count requests.
     logging.getLogger("uvicorn.access").disabled = True
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     return handler

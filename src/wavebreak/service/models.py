@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from django.db import models
 
+from wavebreak.service.tables import ApiKey, Change, Extension, Hook, Letter
+
+__all__ = [
+    "ApiKey", "Applied", "Batch", "Change", "Decision", "Extension", "Hook", "Idempotency",
+    "Letter", "Standing",
+]  # fmt: skip
+
 
 class Batch(models.Model):
     """Some events of the log, contiguous: positions `first` to `first + count - 1`.
