@@ -164,7 +164,7 @@ async def erase_personal(call: Call) -> shapes.Erased:
 
 async def _begun(call: Call, action: str, what: str, reason: str) -> int:
     """Note in the audit what is about to be done."""
-    told = (call.now_ms, call.key, action, what, reason[:1000], "asked")
+    told = (call.now_ms, call.key, action, what, reason, "asked")
     return await write(lambda: changed(*told))
 
 

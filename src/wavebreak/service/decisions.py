@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
-from asgiref.sync import sync_to_async
-from django.db import connection
 from django.http import StreamingHttpResponse
 
 from wavebreak.service import shapes
 from wavebreak.service.accounts import numbered
 from wavebreak.service.answering import Call
 from wavebreak.service.declared import STREAM
-from wavebreak.service.desk import read
+from wavebreak.service.desk import closing, read
 from wavebreak.service.models import Decision
 from wavebreak.service.problems import RefusedError
 
@@ -56,7 +55,9 @@ async def _stream(call: Call, since: int) -> AsyncIterator[bytes]:
     try:
         yield b"retry: 2000\n\n"
         while True:
-            for number, body in await sync_to_async(_released)(since):
+            # A stream holds no connection while it waits.
+            found = await asyncio.to_thread(closing(partial(after, since, AT_ONCE)))
+            for number, body in found:
                 yield b"id: %d\nevent: decision\ndata: %s\n\n" % (number, bytes(body))
                 since = number
             try:
@@ -65,11 +66,3 @@ async def _stream(call: Call, since: int) -> AsyncIterator[bytes]:
                 yield b": quiet\n\n"
     finally:
         call.desk.streams -= 1
-
-
-def _released(since: int) -> list[tuple[int, Any]]:
-    """Decisions beyond a number; a stream holds no connection while it waits."""
-    try:
-        return after(since, AT_ONCE)
-    finally:
-        connection.close()

@@ -10,25 +10,22 @@ import asyncio
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import httpx
-from django.db import connection, transaction
+from django.db import transaction
 
 from wavebreak.errors import WavebreakError
 from wavebreak.reaching import PinnedTransport
 from wavebreak.service import signing
 from wavebreak.service.accounts import OUTCOMES
-from wavebreak.service.desk import Desk
+from wavebreak.service.desk import Desk, closing
 from wavebreak.service.models import Decision
 from wavebreak.service.running import Service
 from wavebreak.service.tables import Hook, Letter
-
-T = TypeVar("T")
 
 logger = logging.getLogger("wavebreak.webhooks")
 
@@ -200,7 +197,7 @@ class Courier:
         self._counted = service.progress().decisions
         while True:
             try:
-                read = await asyncio.to_thread(_closing(lambda: self._turn(service.clock())))
+                read = await asyncio.to_thread(closing(lambda: self._turn(service.clock())))
                 for letter in read:
                     self._fly(service, letter)
             except Exception as error:
@@ -242,7 +239,7 @@ class Courier:
         sent = await asyncio.to_thread(send, letter, now // 1000, self.patience, private=private)
         draw = self.random.random()
         settled = await asyncio.to_thread(
-            _closing(lambda: settle(letter, sent, service.clock(), self.patience, draw))
+            closing(lambda: settle(letter, sent, service.clock(), self.patience, draw))
         )
         self.desk.metrics.deliveries.labels(settled).inc()
         told = {"webhook": letter.hook, "status": sent.status, "attempt": letter.attempts + 1}
@@ -258,15 +255,3 @@ class Courier:
             news.cancel()
             landed.cancel()
             self.desk.due.clear()
-
-
-def _closing(work: Callable[[], T]) -> Callable[[], T]:
-    """Work of a thread of a pool, which keeps no connection."""
-
-    def whole() -> T:
-        try:
-            return work()
-        finally:
-            connection.close()
-
-    return whole

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from asgiref.sync import sync_to_async
-from django.db import transaction
+from django.db import connection, transaction
 
 from wavebreak.service.keys import Entry, Ring
 from wavebreak.service.metrics import Metrics
@@ -37,7 +37,19 @@ class Desk:
 
     async def refresh(self) -> None:
         """Read the keys again."""
-        self.ring.replace(await read(entries))
+        self.ring.replace(await asyncio.to_thread(closing(entries)))
+
+
+def closing(work: Callable[[], T]) -> Callable[[], T]:
+    """Work for a thread of a pool, which is to keep no connection."""
+
+    def whole() -> T:
+        try:
+            return work()
+        finally:
+            connection.close()
+
+    return whole
 
 
 async def read(work: Callable[[], T]) -> T:

@@ -51,5 +51,6 @@ def set_up(stream: IO[str], level: int = logging.INFO) -> logging.Handler:
     root.setLevel(level)
     # Access lines hold addresses and paths; the metrics count requests.
     logging.getLogger("uvicorn.access").disabled = True
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for name in ("httpx", "httpcore", "django.request"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     return handler

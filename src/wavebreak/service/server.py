@@ -12,13 +12,19 @@ from wavebreak.service.ingest import Guard, Ingest
 from wavebreak.service.running import Service
 
 
-def serve(service: Service, guard: Guard, *, ready: Callable[[], None] = lambda: None) -> None:
-    """Serve until a signal ends it; raises what kept the service from starting."""
+def serve(
+    service: Service, guard: Guard, *, ready: Callable[[], None] = lambda: None,
+    front: Callable[[Any], Any] = lambda app: app,
+) -> None:  # fmt: skip
+    """Serve until a signal ends it; raises what kept the service from starting.
+
+    `front` wraps the app that answers.
+    """
 
     def failed() -> None:
         server.should_exit = True
 
-    app: Any = Ingest(service, guard, ASGIHandler(), failed)
+    app: Any = front(Ingest(service, guard, ASGIHandler(), failed))
     settings = service.settings
     config = uvicorn.Config(
         app, host=settings.host, port=settings.port, loop="uvloop", http="httptools", ws="none",

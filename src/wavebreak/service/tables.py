@@ -31,7 +31,7 @@ class Change(models.Model):
     key = models.CharField(max_length=32)
     action = models.CharField(max_length=32)
     object = models.CharField(max_length=128)
-    reason = models.CharField(max_length=1000)
+    reason = models.CharField(max_length=1100)
     outcome = models.CharField(max_length=16)
 
     class Meta:

@@ -1,0 +1,176 @@
+"""A service of a test's own: in this process, on SQLite or PostgreSQL, asked without a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pyarrow as pa
+from django.core.handlers.asgi import ASGIHandler
+from django.db import connection
+from opentelemetry.trace import NoOpTracer, Tracer
+
+from wavebreak import pipeline, rules
+from wavebreak.edge import Edge
+from wavebreak.service import database, log
+from wavebreak.service.desk import Desk
+from wavebreak.service.front import Front
+from wavebreak.service.ingest import Ingest
+from wavebreak.service.keeping import add
+from wavebreak.service.keys import SCOPES, Ring
+from wavebreak.service.metrics import Metrics
+from wavebreak.service.plain import causes, gauges
+from wavebreak.service.quota import load_terms
+from wavebreak.service.running import Background, Service
+from wavebreak.service.settings import Settings
+
+POSTGRES = "postgresql://postgres@127.0.0.1:5432"
+DATABASES = ("sqlite", "postgresql")
+SECRET = bytes(range(32))
+
+
+@contextmanager
+def migrated(kind: str, home: Path) -> Iterator[None]:
+    """Bind a fresh database of a kind, with its tables; a database of its own goes afterwards."""
+    name, url = f"wavebreak_{secrets.token_hex(6)}", ""
+    if kind == "postgresql":
+        _administer(f'CREATE DATABASE "{name}"')
+        url = f"{POSTGRES}/{name}"
+    database.connect(url, home)
+    database.migrate()
+    try:
+        yield
+    finally:
+        connection.close()
+        database.connect("", home)
+        if url:
+            _administer(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def _administer(statement: str) -> None:
+    with psycopg.connect(f"{POSTGRES}/postgres", autocommit=True) as held:
+        held.execute(statement.encode())
+
+
+def desk() -> Desk:
+    """A desk whose webhooks may go to this machine."""
+    policy = rules.load()
+    ring = Ring(time.time, time.monotonic)
+    return Desk(ring, Metrics(), load_terms(), policy.standing.new_chats_1d, SECRET, private=True)
+
+
+def service(home: Path, background: Iterable[Background] = ()) -> Service:
+    """A service over the bound database, with the shipped rules and without a model."""
+
+    def make() -> pipeline.Engine:
+        return pipeline.Engine(rules.load(), accounts=1024)
+
+    return Service(
+        Settings(home), make, Edge(SECRET), clock=lambda: time.time_ns() // 1_000_000,
+        background=tuple(background),
+    )  # fmt: skip
+
+
+class Running:
+    """A service that runs: `client` asks it, `keys` have each scope alone, `key` has all."""
+
+    def __init__(self, made: Service, held: Desk, client: httpx.AsyncClient) -> None:
+        self.service, self.desk, self.client = made, held, client
+        self.key, self.keys = "", dict[str, str]()
+
+    async def ask(self, method: str, path: str, key: str | None = None, **more: Any) -> Any:
+        """Ask with a key (the one with all scopes, where none is named; "": without one)."""
+        given = self.key if key is None else key
+        headers = {"Authorization": f"Bearer {given}"} if given else {}
+        return await self.client.request(
+            method, path, headers=headers | more.pop("headers", {}), **more
+        )
+
+    async def send(self, events: Iterable[dict[str, Any]]) -> None:
+        """Put events into the log, and wait until they are decided and written."""
+        answer = await self.ask("POST", "/v1/events", json=list(events))
+        assert answer.status_code == 202, answer.text
+        assert answer.json()["refused"] == []
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Wait until all that is in the log is decided and written."""
+        async with asyncio.timeout(20):
+            while (now := self.service.progress()).applied < now.logged or not now.ready:
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def running(
+    home: Path, *, held: Desk | None = None, background: Iterable[Background] = (),
+    tracer: Tracer | None = None,
+) -> AsyncIterator[Running]:  # fmt: skip
+    """Run a service over the bound database until the block ends."""
+    held = held or desk()
+    made = service(home, background)
+    app: Any = Front(
+        Ingest(made, held.ring.guard, ASGIHandler(), lambda: None), held, tracer or NoOpTracer()
+    )
+    held.metrics.watch(lambda: gauges(made), lambda: causes(made))
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        one = Running(made, held, client)
+        one.keys = await asyncio.to_thread(_keys)
+        one.key = one.keys.pop("all")
+        await held.refresh()
+        made.start(lambda: None)
+        async with asyncio.timeout(60):
+            while not made.progress().ready:
+                assert made.failed is None, made.failed
+                await asyncio.sleep(0.01)
+        try:
+            yield one
+        finally:
+            await made.stop()
+
+
+def _keys() -> dict[str, str]:
+    try:
+        wanted = {scope: [scope] for scope in SCOPES} | {"all": list(SCOPES)}
+        made = {
+            name: add(name, scopes, 0, "test", "made for a test", rate=1e6, burst=1e6)
+            for name, scopes in wanted.items()
+        }
+        return {name: str(key.text) for name, key in made.items()}
+    finally:
+        connection.close()
+
+
+def abuser(count: int = 120, account: str = "ann", ts: int = 1_767_222_000_000) -> list[Any]:
+    """Events of an account that registers and writes to so many strangers within fifteen seconds:
+    the published instant ban."""
+    begin = {"id": f"{account}-r", "ts": ts, "type": "account.registered", "account": account,
+             "phone": "+972541234567", "ip": "203.0.113.77", "device": "planted"}  # fmt: skip
+    sends = [
+        {"id": f"{account}-{n}", "ts": ts + 1000 + 100 * n, "type": "message.sent",
+         "account": account, "peer": f"{account}-p{n}", "in_contacts": False}
+        for n in range(count)
+    ]  # fmt: skip
+    return json.loads(json.dumps([begin, *sends]))
+
+
+def names(*accounts: str) -> pa.Array:
+    """Names as the engine takes them."""
+    return pa.array(accounts)
+
+
+def logged() -> list[dict[str, Any]]:
+    """Every event in the log."""
+    try:
+        found = [s.events.to_pylist() for s in log.stretches(0) if s.events is not None]
+        return [event for some in found for event in some]
+    finally:
+        connection.close()
