@@ -59,10 +59,9 @@ def _home(h: Any, capacity: int) -> int:
 
 
 @compiled()
-def _slot(subs: Any, where: Any, text: Any, begin: int, end: int, counts: Any, h: Any) -> int:
-    """The slot of one name, given if new; -1 when a table, an arena or `where` is full."""
-    number = np.int64(h & np.uint64(SUBS - 1))
-    sub = subs[number]
+def _sought(subs: Any, where: Any, text: Any, begin: int, end: int, h: Any) -> tuple[int, int]:
+    """A name's slot (-1: it has none) and where in its table the search ended."""
+    sub = subs[np.int64(h & np.uint64(SUBS - 1))]
     tag = np.int64(h >> np.uint64(34)) + 1
     table = carray(address_as_void_pointer(sub.table), (sub.capacity,), np.int64)
     arena = carray(address_as_void_pointer(sub.arena), (sub.arena_size,), np.uint8)
@@ -75,8 +74,23 @@ def _slot(subs: Any, where: Any, text: Any, begin: int, end: int, counts: Any, h
             if (place >> 48) & 255 == length and _same(
                 text, begin, arena, place & 0xFFFFFFFFFFFF, length
             ):
-                return slot
+                return slot, at
         at = at + 1 if at + 1 < sub.capacity else 0
+    return int64(-1), at
+
+
+@compiled()
+def _slot(subs: Any, where: Any, text: Any, begin: int, end: int, counts: Any, h: Any) -> int:
+    """The slot of one name, given if new; -1 when a table, an arena or `where` is full."""
+    number = np.int64(h & np.uint64(SUBS - 1))
+    sub = subs[number]
+    tag = np.int64(h >> np.uint64(34)) + 1
+    table = carray(address_as_void_pointer(sub.table), (sub.capacity,), np.int64)
+    arena = carray(address_as_void_pointer(sub.arena), (sub.arena_size,), np.uint8)
+    length = end - begin
+    slot, at = _sought(subs, where, text, begin, end, h)
+    if slot >= 0:
+        return slot
     if (
         sub.n + 1 > sub.capacity * FULL
         or sub.arena_n + length > sub.arena_size
@@ -145,6 +159,16 @@ def _intern(
                     return int64(i)
                 out[i] = slot
     return int64(out.size)
+
+
+@compiled()
+def _find(subs: Any, where: Any, texts: Any, offsets: Any, valid: Any, out: Any, seed: int) -> None:
+    """Slots of names, -1 where there is none; gives none."""
+    for i in range(out.size):
+        out[i] = -1
+        if valid[i]:
+            h = mixed(texts, offsets[i], offsets[i + 1], seed)
+            out[i], _ = _sought(subs, where, texts, offsets[i], offsets[i + 1], h)
 
 
 @compiled()
@@ -237,6 +261,13 @@ class Names:
             )
             if done < out.size:
                 self._grow()
+        return out
+
+    def find(self, column: pa.Array) -> Any:
+        """Slot of each name (int64), -1 for a null and for a name that has none; gives none."""
+        offsets, data, valid = buffers(column)
+        out = np.zeros(len(column), np.int64)
+        _find(self.subs, self.where, data, offsets, valid, out, self.seed)
         return out
 
     def texts(self, slots: Any) -> pa.Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from django.db.models import Count, Q
+from msgspec import UNSET
 
 from wavebreak.errors import WavebreakError
 from wavebreak.reaching import reach
@@ -20,19 +20,13 @@ SHOWN = 1000
 
 
 def _shown(hook: Hook, secret: bytes | None = None) -> shapes.Webhook:
-    letters = Letter.objects.filter(hook=hook).aggregate(
-        dead=Count("id", Q(dead=True)), waiting=Count("id", Q(dead=False))
-    )
-    made = shapes.Webhook(
-        id=hook.id, url=hook.url, least=hook.least, created_ms=hook.created_ms,
-        cursor=hook.cursor, **letters,
-    )  # fmt: skip
-    if secret is None:
-        return made
+    letters = Letter.objects.filter(hook=hook)
     return shapes.Webhook(
-        **{f: getattr(made, f) for f in made.__struct_fields__ if f != "secret"},
-        secret=signing.secret(secret, hook.id, hook.generation),
-    )
+        id=hook.id, url=hook.url, least=hook.least, created_ms=hook.created_ms,
+        cursor=hook.cursor, waiting=letters.filter(dead=False).count(),
+        dead=letters.filter(dead=True).count(),
+        secret=UNSET if secret is None else signing.secret(secret, hook.id, hook.generation),
+    )  # fmt: skip
 
 
 def _hook(call: Call, *, lock: bool = True) -> Hook:
