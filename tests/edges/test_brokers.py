@@ -13,8 +13,9 @@ import redis
 
 import servers
 from wavebreak.errors import WavebreakError
-from wavebreak.service.brokers import BusyError, Entries, Source, Subjects, consume
+from wavebreak.service.brokers import Entries, Source, Subjects, consume
 from wavebreak.service.metrics import Metrics
+from wavebreak.service.waiting import BusyError
 
 STREAM, COUNT = "events", 400
 Broker = tuple[servers.Server, Callable[[], Source], Callable[[Sequence[bytes]], Awaitable[None]]]
@@ -33,7 +34,7 @@ class Log:
         if body == b"poison":
             raise WavebreakError("no such form")
         if self.calls % 7 == 0:
-            raise BusyError("the queue is full")
+            raise BusyError("the queue is full", retry_after_s=1)
         assert self.bodies.setdefault(key, body) == body
         return 1
 

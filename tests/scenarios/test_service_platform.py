@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-import serving
-from serving import DATABASES, Running, abuser
+import platforms
+from platforms import DATABASES, Running, abuser
 
 BECAUSE = "because a test asks for it"
 Live = Callable[[Callable[[Running], Awaitable[None]]], None]
@@ -23,12 +23,12 @@ def live(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Live]:
 
     def run(test: Callable[[Running], Awaitable[None]]) -> None:
         async def whole() -> None:
-            async with serving.running(tmp_path) as made:
+            async with platforms.running(tmp_path) as made:
                 await test(made)
 
         asyncio.run(whole())
 
-    with serving.migrated(request.param, tmp_path):
+    with platforms.migrated(request.param, tmp_path):
         yield run
 
 
@@ -87,7 +87,7 @@ def test_a_replay_of_the_log_comes_to_the_same_after_an_override(
         await made.service.stop()
         for snapshot in tmp_path.glob("*.snapshot"):
             snapshot.unlink()
-        async with serving.running(tmp_path) as again:
+        async with platforms.running(tmp_path) as again:
             assert (await again.ask("GET", "/v1/decisions")).json() == before
             assert (await again.ask("GET", "/v1/accounts/ann")).json()["outcome"] == "allow"
 
@@ -191,7 +191,7 @@ def test_a_limited_account_has_a_quota_that_an_answer_frees_and_one_extension(li
 
 def _limit(engine: Any, account: str) -> None:
     """Put an account under a limit, as the kernel would."""
-    slot = int(engine.fanout.accounts.slots(serving.names(account))[0])
+    slot = int(engine.fanout.accounts.slots(platforms.names(account))[0])
     row = engine.core.rows[slot % 64].records[slot // 64]
     row["standing"], row["until"] = 3, int(row["clock"]) + 86_400
 
@@ -206,7 +206,7 @@ def test_an_erased_account_has_no_pseudonyms_left_and_counts_as_before(
         erased = (await made.ask("DELETE", path)).json()
         assert erased == {"account": "ann", "events": 1, "batches": 1}
         assert (await made.ask("DELETE", path)).json()["events"] == 0
-        held = await asyncio.to_thread(serving.logged)
+        held = await asyncio.to_thread(platforms.logged)
         assert [e["number"] for e in held if e["account"] == "ann" and e["number"]] == []
         assert [e["address"] for e in held if e["account"] == "ann" and e["address"]] == []
         assert sum(e["number"] is not None for e in held if e["account"] == "bob") == 1
@@ -214,7 +214,7 @@ def test_an_erased_account_has_no_pseudonyms_left_and_counts_as_before(
         await made.service.stop()
         for snapshot in tmp_path.glob("*.snapshot"):
             snapshot.unlink()
-        async with serving.running(tmp_path) as again:
+        async with platforms.running(tmp_path) as again:
             assert (await again.ask("GET", "/v1/decisions")).json() == before
 
     live(test)

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-import serving
-from serving import DATABASES, Running, abuser
+import platforms
+from platforms import DATABASES, Running, abuser
 from wavebreak.service.delivering import Courier, Patience
 
 BECAUSE = "because a test asks for it"
@@ -82,7 +82,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture(params=DATABASES)
 def bound(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    with serving.migrated(request.param, tmp_path):
+    with platforms.migrated(request.param, tmp_path):
         yield tmp_path
 
 
@@ -100,10 +100,10 @@ async def _hook(made: Running, url: str, **more: Any) -> Any:
 
 def test_decisions_above_observe_are_delivered_signed_and_once(bound: Path) -> None:
     async def live() -> None:
-        held = serving.desk()
+        held = platforms.desk()
         courier = Courier(held, Random(1), QUICK)
         with receiver() as heard:
-            async with serving.running(bound, held=held, background=[courier]) as made:
+            async with platforms.running(bound, held=held, background=[courier]) as made:
                 hook = await _hook(made, heard.url)
                 await made.send(abuser())
                 every = (await made.ask("GET", "/v1/decisions")).json()["decisions"]
@@ -128,11 +128,11 @@ def test_what_fails_comes_again_with_the_same_id_then_is_dead_and_can_be_revived
     bound: Path,
 ) -> None:
     async def live() -> None:
-        held = serving.desk()
+        held = platforms.desk()
         with receiver() as heard:
             heard.answers = [500, 302, 500]
             courier = Courier(held, Random(1), QUICK)
-            async with serving.running(bound, held=held, background=[courier]) as made:
+            async with platforms.running(bound, held=held, background=[courier]) as made:
                 hook = await _hook(made, heard.url, least="ban")
                 await made.send(abuser())
                 dead: list[Any] = []
@@ -168,13 +168,13 @@ def test_letters_that_wait_when_the_service_ends_are_delivered_after_its_start(
 ) -> None:
     async def live() -> None:
         with receiver() as heard:
-            async with serving.running(bound) as made:
+            async with platforms.running(bound) as made:
                 hook = await _hook(made, heard.url)
                 await made.send(abuser())
             assert heard.heard == []
-            held = serving.desk()
+            held = platforms.desk()
             courier = Courier(held, Random(1), QUICK)
-            async with serving.running(bound, held=held, background=[courier]):
+            async with platforms.running(bound, held=held, background=[courier]):
                 await _until(lambda: heard.heard)
                 await _until(lambda: not courier._flying)
             assert Webhook(hook["secret"]).verify(heard.heard[0][1].decode(), heard.heard[0][0])
@@ -186,10 +186,10 @@ def test_while_a_secret_is_rotated_both_sign_and_afterwards_the_new_one_alone(
     bound: Path,
 ) -> None:
     async def live() -> None:
-        held = serving.desk()
+        held = platforms.desk()
         courier = Courier(held, Random(1), QUICK)
         with receiver() as heard:
-            async with serving.running(bound, held=held, background=[courier]) as made:
+            async with platforms.running(bound, held=held, background=[courier]) as made:
                 first = await _hook(made, heard.url, least="ban")
                 path = f"/v1/webhooks/{first['id']}/rotate"
                 body = {"reason": BECAUSE, "grace_s": 3600}
@@ -217,11 +217,11 @@ def _verifies(secret: str, headers: dict[str, str], body: bytes) -> bool:
 
 def test_a_receiver_that_never_comes_to_an_end_is_cut_off(bound: Path) -> None:
     async def live() -> None:
-        held = serving.desk()
+        held = platforms.desk()
         courier = Courier(held, Random(1), QUICK)
         with receiver() as heard:
             heard.slow = True
-            async with serving.running(bound, held=held, background=[courier]) as made:
+            async with platforms.running(bound, held=held, background=[courier]) as made:
                 hook = await _hook(made, heard.url, least="ban")
                 await made.send(abuser())
                 await _until(lambda: len(heard.heard) == QUICK.attempts)
@@ -240,24 +240,24 @@ def test_a_receiver_that_never_comes_to_an_end_is_cut_off(bound: Path) -> None:
 )  # fmt: skip
 def test_no_webhook_goes_to_a_machine_of_our_own(url: str, tmp_path: Path) -> None:
     async def live() -> None:
-        held = serving.desk()
+        held = platforms.desk()
         held.private = False
-        async with serving.running(tmp_path, held=held) as made:
+        async with platforms.running(tmp_path, held=held) as made:
             body = {"url": url, "reason": BECAUSE}
             answer = await made.ask("POST", "/v1/webhooks", json=body)
             assert answer.status_code == 422
             assert url not in answer.text
 
-    with serving.migrated("sqlite", tmp_path):
+    with platforms.migrated("sqlite", tmp_path):
         asyncio.run(live())
 
 
 def test_a_removed_webhook_gets_nothing_more(bound: Path) -> None:
     async def live() -> None:
-        held = serving.desk()
+        held = platforms.desk()
         courier = Courier(held, Random(1), QUICK)
         with receiver() as heard:
-            async with serving.running(bound, held=held, background=[courier]) as made:
+            async with platforms.running(bound, held=held, background=[courier]) as made:
                 hook = await _hook(made, heard.url)
                 path = f"/v1/webhooks/{hook['id']}"
                 answer = await made.ask("DELETE", f"{path}?reason={BECAUSE}")

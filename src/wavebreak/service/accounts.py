@@ -14,13 +14,13 @@ from wavebreak.features.state import SHARDS
 from wavebreak.pipeline import Engine
 from wavebreak.rules.declared import Outcome
 from wavebreak.service import shapes
-from wavebreak.service.answering import Call
 from wavebreak.service.bodies import Body
 from wavebreak.service.desk import changed, read, write
 from wavebreak.service.erasing import Cut, erase
 from wavebreak.service.models import Decision
 from wavebreak.service.problems import RefusedError
 from wavebreak.service.quota import BUCKET_S, WINDOW, Chats, Quota, chats, quota
+from wavebreak.service.replying import Call
 from wavebreak.service.tables import Change, Extension
 from wavebreak.service.waiting import Accepted
 

@@ -23,6 +23,7 @@ from redis.backoff import NoBackoff
 
 from wavebreak.errors import ServiceError, WavebreakError
 from wavebreak.service.metrics import Metrics
+from wavebreak.service.waiting import BusyError, RepeatedKeyError
 
 logger = logging.getLogger("wavebreak.brokers")
 
@@ -30,6 +31,7 @@ FETCHED = 256
 WAIT_S = 1.0
 REDELIVER_S = 30
 IDLE_MS = 30_000
+UNDER_WAY = 409
 LONGEST_PAUSE_S = 5.0
 CONTENT_TYPE, FORM = "Content-Type", "lines"
 _FORMS = {
@@ -38,10 +40,6 @@ _FORMS = {
     "application/cloudevents-batch+json": "cloudevents-batch",
     "application/vnd.apache.arrow.stream": "arrow",
 }  # fmt: skip
-
-
-class BusyError(WavebreakError):
-    """The log takes nothing now: the message comes again later."""
 
 
 class Message(NamedTuple):
@@ -102,6 +100,8 @@ async def _take(stream: str, message: Message, accept: Accept, metrics: Metrics)
         metrics.consumed.labels("later").inc()
         return False
     except WavebreakError as error:
+        if isinstance(error, RepeatedKeyError) and error.status == UNDER_WAY:
+            return False
         # Its body may be personal, so that it cannot be kept.
         told = {"stream": stream, "cause": type(error).__name__}
         logger.warning("a message was refused", extra={"told": told})
@@ -117,7 +117,9 @@ class Subjects:
     What is not acknowledged within `redeliver_s` comes again (as the consumer was first made).
     """
 
-    lost: tuple[type[Exception], ...] = (nats.errors.Error, OSError, asyncio.TimeoutError)
+    lost: tuple[type[Exception], ...] = (
+        nats.errors.Error, OSError, asyncio.TimeoutError, ServiceError,
+    )  # fmt: skip
 
     def __init__(
         self, url: str, stream: str, durable: str, *, redeliver_s: float = REDELIVER_S
@@ -152,10 +154,12 @@ class Subjects:
             if not self._client.is_connected:
                 raise
             return []
-        return [
-            Message(f"{self.name}:{m.metadata.sequence.stream}", m.data, _form(m.headers), m)
-            for m in found
-        ]
+        return [Message(self._key(m), m.data, _form(m.headers), m) for m in found]
+
+    def _key(self, message: Any) -> str:
+        """A stream that is made anew counts from one again: its time tells it from the former."""
+        told = message.metadata
+        return f"{self.name}:{told.sequence.stream}:{told.timestamp.timestamp()}"
 
     async def done(self, messages: Sequence[Message]) -> None:
         """Acknowledge, and wait until the broker has heard it."""

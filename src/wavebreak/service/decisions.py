@@ -11,11 +11,11 @@ from django.http import StreamingHttpResponse
 
 from wavebreak.service import shapes
 from wavebreak.service.accounts import numbered
-from wavebreak.service.answering import Call
 from wavebreak.service.declared import STREAM
 from wavebreak.service.desk import closing, read
 from wavebreak.service.models import Decision
 from wavebreak.service.problems import RefusedError
+from wavebreak.service.replying import Call
 
 AT_ONCE = 500
 QUIET_S = 15.0

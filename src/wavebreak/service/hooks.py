@@ -9,10 +9,10 @@ from msgspec import UNSET
 from wavebreak.errors import WavebreakError
 from wavebreak.reaching import reach
 from wavebreak.service import shapes, signing
-from wavebreak.service.answering import Call
 from wavebreak.service.desk import changed, read, write
 from wavebreak.service.models import Decision
 from wavebreak.service.problems import RefusedError
+from wavebreak.service.replying import Call
 from wavebreak.service.tables import Hook, Letter
 
 MOST = 100

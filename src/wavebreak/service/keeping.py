@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from msgspec import UNSET
 
 from wavebreak.service import keys, shapes
-from wavebreak.service.answering import Call
 from wavebreak.service.desk import changed, read, write
 from wavebreak.service.problems import RefusedError
+from wavebreak.service.replying import Call
 from wavebreak.service.tables import ApiKey
 
 _UNKNOWN = "there is no such key, or it has ended"

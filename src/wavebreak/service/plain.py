@@ -12,12 +12,12 @@ import msgspec
 from django.http import HttpResponse
 
 from wavebreak.service import shapes
-from wavebreak.service.answering import Call
 from wavebreak.service.declared import JSON, PAGE
 from wavebreak.service.desk import read
 from wavebreak.service.metrics import Gauges
 from wavebreak.service.openapi import docs_page, document
 from wavebreak.service.problems import RefusedError
+from wavebreak.service.replying import Call
 from wavebreak.service.running import Service
 from wavebreak.service.tables import Change
 

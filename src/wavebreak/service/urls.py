@@ -10,9 +10,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import re_path
 
 from wavebreak.service import accounts, decisions, hooks, keeping, plain
-from wavebreak.service.answering import View, answer, told
 from wavebreak.service.declared import ENDPOINTS, PATHS
 from wavebreak.service.problems import RefusedError
+from wavebreak.service.replying import View, answer, told
 
 VIEWS: Mapping[str, View] = {
     "account": accounts.account,
