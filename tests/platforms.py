@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -159,7 +158,7 @@ def abuser(count: int = 120, account: str = "ann", ts: int = 1_767_222_000_000) 
          "account": account, "peer": f"{account}-p{n}", "in_contacts": False}
         for n in range(count)
     ]  # fmt: skip
-    return json.loads(json.dumps([begin, *sends]))
+    return [begin, *sends]
 
 
 def names(*accounts: str) -> pa.Array:

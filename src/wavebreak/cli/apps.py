@@ -42,6 +42,7 @@ VERBS = {
                          "baselines."),
     "serve": ("serving", "Serve decisions over HTTP: events in, decisions out, nothing "
                          "acknowledged lost."),
+    "key": ("keying", "Make, list, rotate and end keys of the service."),
     "ledger": ("ledgers", "Verify a ledger of sealed decisions, and show its entries with proofs."),
     "case": ("casing", "Work on a case: parties, exhibits, evidence, notices, a determination, its "
                        "signature."),
@@ -105,6 +106,8 @@ models = typer.Typer(help=VERBS["model"][1], no_args_is_help=True)
 app.add_typer(models, name="model")
 ledgers = typer.Typer(help=VERBS["ledger"][1], no_args_is_help=True)
 app.add_typer(ledgers, name="ledger")
+keys = typer.Typer(help=VERBS["key"][1], no_args_is_help=True)
+app.add_typer(keys, name="key")
 claim = typer.Typer(help=VERBS["claim"][1], no_args_is_help=True)
 app.add_typer(claim, name="claim")
 cases = typer.Typer(help=VERBS["case"][1], no_args_is_help=True)

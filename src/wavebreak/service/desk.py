@@ -59,12 +59,20 @@ async def read(work: Callable[[], T]) -> T:
 
 async def write(work: Callable[[], T]) -> T:
     """Change the database, in a thread and one short transaction."""
+    return await sync_to_async(_whole(work))()
 
+
+def alone(work: Callable[[], T]) -> T:
+    """Change the database in one transaction, by a command that then leaves it."""
+    return closing(_whole(work))()
+
+
+def _whole(work: Callable[[], T]) -> Callable[[], T]:
     def whole() -> T:
         with transaction.atomic():
             return work()
 
-    return await sync_to_async(whole)()
+    return whole
 
 
 def entries() -> list[Entry]:

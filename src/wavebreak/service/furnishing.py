@@ -11,13 +11,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from django.db import transaction
-
 from wavebreak.rules import Policy
 from wavebreak.service import brokers, quota, tracing
 from wavebreak.service.bodies import Body
 from wavebreak.service.delivering import Courier
-from wavebreak.service.desk import Desk, entries
+from wavebreak.service.desk import Desk, alone, entries
 from wavebreak.service.drifting import Drifting
 from wavebreak.service.front import Front
 from wavebreak.service.keeping import add
@@ -60,10 +58,13 @@ def desk_of(policy: Policy, local: Path | None, secret: bytes, wishes: Wishes) -
 
 def first_key(now_ms: int) -> str:
     """Make a key with all scopes where there is none at all; gives its text ("": there are)."""
-    with transaction.atomic():
+
+    def first() -> str:
         if ApiKey.objects.exists():
             return ""
         return str(add("first", SCOPES, now_ms, "start", "made at the first start").text)
+
+    return alone(first)
 
 
 def background(desk: Desk, wishes: Wishes) -> list[Background]:
