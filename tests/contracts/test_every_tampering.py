@@ -126,6 +126,7 @@ LEDGER: list[tuple[str, str, Change]] = [
     ("bytes follow the last entry", "line_cut_off", raw("entries.jsonl", lambda b: b + b"x")),
     ("a stored node is turned by a bit", "nodes_wrong", raw("nodes", flipped)),
     ("stored nodes are cut off", "nodes_wrong", raw("nodes", lambda b: b[:-1])),
+    ("bytes follow the stored nodes", "index_too_long", raw("nodes", lambda b: b + b[:32])),
     ("the index is turned by a bit", "ends_wrong", raw("ends", lambda b: flipped(b, 7))),
     ("the last checkpoint is gone", "signature_missing", notes(lambda n: n[:-1])),
     ("every checkpoint is gone", "checkpoint_missing", notes(lambda n: [])),
@@ -253,6 +254,7 @@ CASES += [(*case, "log") for case in STAMPS]
 OURS = (
     *{code for _, code, _ in STAMPS},
     "nodes_wrong",
+    "index_too_long",
     "ends_wrong",
     "entry_kind",
     "entry_body",

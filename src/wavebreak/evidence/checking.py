@@ -16,7 +16,7 @@ from cryptography.x509 import Certificate
 from wavebreak.errors import EvidenceError
 from wavebreak.evidence.directory import Directory
 from wavebreak.evidence.doubts import error, named
-from wavebreak.evidence.entries import read_entry
+from wavebreak.evidence.entries import known
 from wavebreak.evidence.stamps import check_stamp
 from wavebreak.evidence.tree import leaf_index
 from wavebreak.evidence.verifier import (
@@ -25,7 +25,6 @@ from wavebreak.evidence.verifier import (
     WITNESS,
     Checkpoint,
     Key,
-    canonical,
     check_signature,
     grow,
     hashed,
@@ -111,28 +110,27 @@ def _unchecked(place: Path, keys: list[Key], kept: list[Checkpoint], stamped: bo
 
 def _entries(place: Path) -> int:
     """Read a ledger's entries by their kinds; compare the stored tree and index with them."""
-    files = Directory(place)
     peaks: list[bytes] = []
     size = end = 0
-    try:
+    with (place / "nodes").open("rb") as nodes, (place / "ends").open("rb") as ends:
         for line in read_lines(place / "entries.jsonl"):
-            read_entry(line)
-            first = leaf_index(size)
-            made = grow(peaks, size, hashed(LEAF, line))
-            end, size = end + len(line) + 1, size + 1
-            if [files.node(first + k) for k in range(len(made))] != made:
-                raise error("nodes_wrong", f"the stored tree differs at entry {size - 1}")
-            if files.end(size) != end:
-                raise error("ends_wrong", f"the index does not say where entry {size - 1} ends")
-        return size
-    finally:
-        files.close()
+            known(json.loads(line))
+            made = b"".join(grow(peaks, size, hashed(LEAF, line)))
+            if nodes.read(len(made)) != made:
+                raise error("nodes_wrong", f"the stored tree differs at entry {size}")
+            end += len(line) + 1
+            if ends.read(8) != end.to_bytes(8):
+                raise error("ends_wrong", f"the index does not say where entry {size} ends")
+            size += 1
+        if nodes.read(1) or ends.read(1):
+            raise error("index_too_long", f"there is more in the index than {size} entries")
+    return size
 
 
 def _parcel(place: Path) -> int:
     count = 0
     for line in read_lines(place / "proofs.jsonl"):
-        read_entry(canonical(json.loads(line)["entry"]).encode())
+        known(json.loads(line)["entry"])
         count += 1
     return count
 

@@ -228,7 +228,11 @@ def _unwritable() -> EvidenceError:
 def read_entry(line: bytes) -> Entry:
     """Read an entry, of a kind and with a body that are known; raises EvidenceError."""
     with named():
-        told = check_entry(line)
+        return known(check_entry(line))
+
+
+def known(told: dict[str, Any]) -> Entry:
+    """Give an entry, read from its line, the type of its kind; raises EvidenceError."""
     kind = KINDS.get(told["kind"])
     if kind is None:
         raise error("entry_kind", f"entries of kind {told['kind']!r} are not known")
