@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import AbstractContextManager
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from wavebreak.cases.notices import Delivery
 from wavebreak.cases.parties import Basis, Evidence, Party, Strength
 from wavebreak.cases.steps import Advanced, Confirmed, Delivered, Named, Opened, Sent, Signed
 from wavebreak.claims import archiving
+from wavebreak.claims.exchange import Exchange
 from wavebreak.claims.exhibits import Actor, keep, seal
 from wavebreak.claims.exhibits import Exhibit as ClaimExhibit
 from wavebreak.edge import Edge
@@ -24,6 +26,7 @@ from wavebreak.evidence import new_signer
 from wavebreak.pipeline import run
 
 KEY = bytes(range(32))
+PAGE = "<html><p>שליחה: 80,000 a day</p></html>".encode()
 PARTY = Party(
     "P1", "company", "Rapid Messages Ltd", ('רפיד הודעות בע"מ',), ("rapid.example",),
     ("+972501234567",), ("RapidSender",), ("https://rapid.example/prices",),
@@ -99,17 +102,19 @@ class Bench:
 
     def claim(self) -> Path:
         """A captured claim with a WARC, as `wavebreak claim` writes it."""
-        warc = archiving.to_warc([], {"software": "test"}, "2026-02-20T09:00:00Z")
+        at, url = "2026-02-20T09:00:00Z", "https://rapid.example/"
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\r\n"
+        asked, headers = b"GET / HTTP/1.1\r\nHost: rapid.example\r\n\r\n", Message()
+        headers["Content-Type"] = "text/html"
+        exchange = Exchange(url, at, "192.0.2.7", asked, head + PAGE, 200, headers, PAGE)
+        warc = archiving.to_warc([exchange], {"software": "test"}, at)
         place = self.root / "claim"
         place.mkdir()
-        page = b"<html><p>\xd7\xa9\xd7\x9c\xd7\x99\xd7\x97\xd7\x94: 80,000 a day</p></html>"
         files = (
             keep(place, "page.warc.gz", warc, "application/warc", "warc"),
-            keep(place, "rendered.html", page, "text/html", "rendered"),
+            keep(place, "rendered.html", PAGE, "text/html", "rendered"),
         )
-        about = ClaimExhibit(
-            "capture", "https://rapid.example/", "2026-02-20T09:00:00Z", files, self.actor
-        )
+        about = ClaimExhibit("capture", url, at, files, self.actor)
         seal(place, about, "captured from the network", "none")
         return place
 

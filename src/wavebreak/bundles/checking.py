@@ -85,7 +85,10 @@ def ledger(data: Path, keys: Sequence[Key]) -> str:
     """The entries are in the tree of a signed checkpoint; by given keys, or the bundle's own."""
     place = data / LEDGER
     own = read_key((place / "key.pub").read_text("utf-8").strip())
-    notes = verifier.verify(place, list(keys) or [own], [])
+    mine = sealed.keys_of(own, keys)
+    if keys and not mine:
+        raise doubt("origin_wrong", f"none of the keys is of {own.name[:80]}")
+    notes = verifier.verify(place, mine or [own], [])
     if not keys:
         raise Unchecked(
             f"{notes[-1].size:,} entries agree with the bundle's own key; whose it is, is not "
@@ -154,11 +157,16 @@ def warcs(data: Path, found: Case) -> str:
 
 def reruns(data: Path, found: Case, keys: Sequence[Key]) -> str:
     """The engine, over the events that are here, gives the same decisions, features and counts."""
-    told = []
+    told, whose = [], set[str]()
     for exhibit in found.exhibits.values():
         if exhibit.kind == "platform_run":
-            told.append(f"{exhibit.id}: {_rerun(data / exhibit.path, keys)}")
-    return "; ".join(told) or "no exhibit is a run"
+            place = data / exhibit.path
+            told.append(f"{exhibit.id}: {_rerun(place, keys)}")
+            whose |= {sealed.whose(place / sealed.SEALED, keys)}
+    said = "; ".join(told) or "no exhibit is a run"
+    if unknown := sorted(whose - {""}):
+        raise Unchecked(f"{said}. Not known: the key of {', '.join(unknown)}: give --key")
+    return said
 
 
 def _rerun(place: Path, keys: Sequence[Key]) -> str:

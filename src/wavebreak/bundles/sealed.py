@@ -11,7 +11,7 @@ from wavebreak.bundles.unpacking import doubt
 from wavebreak.decision import Decision
 from wavebreak.errors import CaseError
 from wavebreak.evidence import Directory, Ledger, OpeningFile, Signer, parcel, verifier
-from wavebreak.evidence.verifier import Key, canonical, read_json, read_key, read_lines
+from wavebreak.evidence.verifier import LOG, Key, canonical, read_json, read_key, read_lines
 
 SEALED = "sealed"
 _NAMES = {"account", "id", "trigger"}
@@ -44,13 +44,28 @@ def show(place: Path, signer: Signer, relied: Sequence[Decision], out: Path) -> 
     return len(relied)
 
 
+def keys_of(own: Key, keys: Sequence[Key]) -> list[Key]:
+    """Those of the reader's keys that a log of this origin has to be signed by; witnesses too."""
+    mine = [key for key in keys if key.kind == LOG and key.name == own.name]
+    return mine + [key for key in keys if key.kind != LOG] if mine else []
+
+
+def whose(place: Path, keys: Sequence[Key]) -> str:
+    """The origin of sealed entries for which the reader has given no key ("": none)."""
+    if not place.exists():
+        return ""
+    own = read_key((place / "key.pub").read_text("utf-8").strip())
+    return "" if keys_of(own, keys) else own.name
+
+
 def check(place: Path, relied: Sequence[Decision], keys: Sequence[Key]) -> str:
     """Check sealed entries by keys, or their own; all that they say openly is what is relied on.
 
     Raises the verifier's `Doubt`, or `EvidenceError` named `sealed_other`.
     """
     own = read_key((place / "key.pub").read_text("utf-8").strip())
-    last = verifier.verify(place, list(keys) or [own], [])[-1]
+    mine = [key for key in keys_of(own, keys) if key.kind == LOG]
+    last = verifier.verify(place, mine or [own], [])[-1]
     bodies = [
         read_json(line, "proof")["entry"]["body"] for line in read_lines(place / "proofs.jsonl")
     ]
