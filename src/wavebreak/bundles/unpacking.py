@@ -71,8 +71,8 @@ def _looked_over(members: list[zipfile.ZipInfo], bounds: Bounds) -> None:
         if name.casefold() in seen:
             raise doubt("bundle_twice", f"{name[:80]} is there twice")
         seen.add(name.casefold())
-        mode = member.external_attr >> 16
-        if mode and not stat.S_ISREG(mode):
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        if kind not in (0, stat.S_IFREG):
             raise doubt("bundle_link", f"{name[:80]} is a link, or no plain file")
         if member.flag_bits & 1:
             raise doubt("bundle_encrypted", f"{name[:80]} is encrypted")
