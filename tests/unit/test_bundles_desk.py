@@ -256,4 +256,3 @@ def test_a_case_from_opening_to_bundle_at_a_terminal(
     found = json.loads(w("verify", "C-7.zip", "--key", key, "--json"))
     assert {finding["holds"] for finding in found} == {True}
     assert SENDER not in (tmp_path / "C-7" / "case.json").read_text()
-    assert json.loads(w("case", "show", "C-7", "--json"))["id"] == "C-7"
