@@ -21,7 +21,7 @@ from wavebreak.cli.deciding import (
 )
 from wavebreak.cli.showing import err, nexts, out
 from wavebreak.edge import Edge, load_key
-from wavebreak.service import database
+from wavebreak.service import answering, database
 from wavebreak.service.ingest import anybody
 from wavebreak.service.running import Service
 from wavebreak.service.server import serve as serving
@@ -72,8 +72,10 @@ def serve(
             chosen, stream, enforce=enforce, workers=shards, lateness_s=lateness, model=loaded
         )
 
+    edge = Edge(load_key(key), ip_database)
     service = Service(
-        settings, make, Edge(load_key(key), ip_database), lateness_s=lateness,
+        settings, make, edge, lateness_s=lateness,
+        answering=answering.Answering(chosen, answering.load(policy), edge),
         clock=lambda: time.time_ns() // 1_000_000, said=lambda line: err.print(line),
     )  # fmt: skip
     out.print(f"wavebreak serves [bold]http://{host}:{port}[/] from {home}")

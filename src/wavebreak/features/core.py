@@ -192,22 +192,22 @@ class Core:
 
     def _point(self) -> None:
         for s in range(SHARDS):
-            self._point_at(s)
+            self.point_at(s)
         self._room = min(map(len, self.rows))
         for worker in self.workers:
             w = worker.record
             w["people"], w["people_n"] = self.people.records.ctypes.data, len(self.people)
             w["entities"], w["entities_n"] = self.entities.records.ctypes.data, len(self.entities)
 
-    def _point_at(self, s: int) -> None:
+    def point_at(self, s: int) -> None:
+        """Tell compiled code where a shard's arrays lie."""
         sh = self.shards[s]
         sh["rows"], sh["row_capacity"] = self.rows[s].records.ctypes.data, len(self.rows[s])
         sh["rares"], sh["rare_capacity"] = self.rares[s].records.ctypes.data, len(self.rares[s])
         sh["pairs"], sh["pair_capacity"] = self.pairs[s].ctypes.data, self.pairs[s].size
 
-    def _fit(self, accounts: int, entities: int) -> None:
+    def fit(self, accounts: int, entities: int) -> None:
         """Room for every account and entity named so far."""
-        self.accounts = max(self.accounts, accounts)
         moved = self.people.fit(accounts) | self.entities.fit(entities)
         need = accounts // SHARDS + 1
         if need > self._room:
@@ -215,14 +215,14 @@ class Core:
         if moved:
             self._point()
 
-    def _grow(self, s: int, worker: _Worker) -> None:
+    def grow(self, s: int, worker: _Worker) -> None:
         """Room in the shard where a worker stopped, and in its buffers."""
         worker.grow()
         sh = self.shards[s]
         if sh["pair_n"] + 1 >= sh["pair_capacity"] * FULL:
             self.pairs[s], sh["pair_n"] = grown(self.pairs[s], self.epoch * 60)
         self.rares[s].fit(int(sh["rare_n"]) + 2)
-        self._point_at(s)
+        self.point_at(s)
 
     def _each(self, work: Callable[[int], None]) -> None:
         others = self._pool.map(work, range(1, len(self.workers))) if self._pool else ()
@@ -243,6 +243,10 @@ class Core:
             self._points.append(points)
         return self._take("hits")
 
+    def no_hits(self) -> Any:
+        """An empty array of hits."""
+        return np.zeros(0, HIT)
+
     def points(self) -> Any:
         """Scoring points since the last call (dtype POINT), in log order.
 
@@ -254,7 +258,8 @@ class Core:
 
     def advance(self, segment: Segment) -> Any:
         """Take the facts of a segment of the open epoch; returns hits (dtype HIT) in log order."""
-        self._fit(segment.accounts, segment.entities)
+        self.accounts = max(self.accounts, segment.accounts)
+        self.fit(segment.accounts, segment.entities)
         if self.first < 0:
             self._begin(segment.base)
         # The largest first, each to whoever is free, so that all are done at about the same time.
@@ -269,7 +274,7 @@ class Core:
                 self.shards, w, turns, taken, segment.events, segment.base, self.kinds,
                 segment.codes, segment.offsets,
             ):  # fmt: skip
-                self._grow(int(w["at_shard"]), worker)
+                self.grow(int(w["at_shard"]), worker)
 
         self._each(work)
         self._partials += [worker.take("deltas") for worker in self.workers]
@@ -316,7 +321,7 @@ class Core:
     def _look_again(self, worker: _Worker, closed: int) -> None:
         w = worker.begin()
         while not kernel.close(self.shards, w, closed):
-            self._grow(int(w["at_shard"]), worker)
+            self.grow(int(w["at_shard"]), worker)
 
     def values_of(self, slot: int) -> Any:
         """Features of one account at its clock, over the open epoch: float64, one a feature."""
@@ -355,7 +360,7 @@ class Core:
     def load(self, arrays: dict[str, Any]) -> None:
         """Take the place of a dump, on any number of workers."""
         self.epoch, self.accounts, first = (int(n) for n in arrays["numbers"])
-        self._fit(self.accounts, arrays["entities"].size)
+        self.fit(self.accounts, arrays["entities"].size)
         self.people.hold(arrays["people"])
         self.entities.hold(arrays["entities"])
         for s in range(SHARDS):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -200,6 +200,14 @@ _FLAGS = (
 _ENTITIES = (("network", "n"), ("block", "b"), ("device", "d"), ("client", "c"))
 
 
+class Slots(Protocol):
+    """What gives the slots of names."""
+
+    def slots(self, column: pa.Array, /) -> Any:
+        """Slot of each name (uint32); a null has slot NONE."""
+        ...
+
+
 class Fanout:
     """The one ordered reader of a log.
 
@@ -226,7 +234,7 @@ class Fanout:
         self.ahead += _stamp(self.clock, ts, repeated, self.lateness_ms, drop, epochs)
         self.duplicates += int((drop == 1).sum())
         self.late += int((drop == 2).sum())
-        events = self._events(log, ts, drop)
+        events = events_of(log, ts, drop, self.accounts, self.entities)
         base, self.position = self.position, self.position + ts.size
         cuts = np.flatnonzero(np.diff(epochs)) + 1
         for begin, end in zip([0, *cuts], [*cuts, ts.size], strict=True):
@@ -237,6 +245,13 @@ class Fanout:
                 int(epochs[begin]), base + int(begin), part, codes[: offsets[-1]], offsets,
                 ids.slice(begin, end - begin), len(self.accounts), len(self.entities),
             )  # fmt: skip
+
+    def dated(self, ts: int) -> int:
+        """At what time an event would be taken if it came now (ms); -1: too late, or too far."""
+        clock, times, drop = self.clock.copy(), np.array([ts]), np.zeros(1, np.uint8)
+        new = np.zeros(1, np.bool_)
+        _stamp(clock, times, new, self.lateness_ms, drop, np.zeros(1, np.int64))
+        return -1 if drop[0] else int(times[0])
 
     def dump(self) -> dict[str, Any]:
         """Everything, as named arrays."""
@@ -254,35 +269,38 @@ class Fanout:
             own = {k[len(name) + 1 :]: a for k, a in arrays.items() if k.startswith(f"{name}.")}
             getattr(self, name).load(own)
 
-    def _events(self, log: pa.RecordBatch, ts: Any, drop: Any) -> Any:
-        events = np.zeros(ts.size, EVENT)
-        events["ts"], events["drop"] = ts, drop
-        events["type"] = log.column("type").to_numpy()
-        # Interleaved, so that slots are given in log order whatever the batch size.
-        both = _interleaved(log.column("account"), log.column("peer"))
-        slots = self.accounts.slots(both)
-        events["account"], events["peer"] = slots[0::2], slots[1::2]
-        for name, column, top in _NUMBERS:
-            events[name] = _filled(log.column(column), _default(name), top)
-        flags = np.zeros(ts.size, np.uint16)
-        for column, known, true in _FLAGS:
-            values = log.column(column)
-            if values.null_count < len(values):
-                flags[values.is_valid().to_numpy(zero_copy_only=False)] |= known
-                flags[pc.fill_null(values, False).to_numpy(zero_copy_only=False)] |= true
-        flags[log.column("group").is_valid().to_numpy(zero_copy_only=False)] |= TO_GROUP
-        flags |= _countries(log)
-        events["flags"] = flags
-        for column, prefix in _ENTITIES:
-            self._entity(events, log.column(column), column, prefix)
-        return events
 
-    def _entity(self, events: Any, values: pa.Array, column: str, prefix: str) -> None:
-        if values.null_count == len(values):
-            return
-        there = np.flatnonzero(values.is_valid().to_numpy(zero_copy_only=False))
-        named = pc.binary_join_element_wise(prefix, values.drop_null(), ":")
-        events[column][there] = self.entities.slots(named) + 1
+def events_of(log: pa.RecordBatch, ts: Any, drop: Any, accounts: Slots, entities: Slots) -> Any:
+    """A batch of the log as numbers (dtype EVENT), its names replaced by their slots."""
+    events = np.zeros(ts.size, EVENT)
+    events["ts"], events["drop"] = ts, drop
+    events["type"] = log.column("type").to_numpy()
+    # Interleaved, so that slots are given in log order whatever the batch size.
+    both = _interleaved(log.column("account"), log.column("peer"))
+    slots = accounts.slots(both)
+    events["account"], events["peer"] = slots[0::2], slots[1::2]
+    for name, column, top in _NUMBERS:
+        events[name] = _filled(log.column(column), _default(name), top)
+    flags = np.zeros(ts.size, np.uint16)
+    for column, known, true in _FLAGS:
+        values = log.column(column)
+        if values.null_count < len(values):
+            flags[values.is_valid().to_numpy(zero_copy_only=False)] |= known
+            flags[pc.fill_null(values, False).to_numpy(zero_copy_only=False)] |= true
+    flags[log.column("group").is_valid().to_numpy(zero_copy_only=False)] |= TO_GROUP
+    flags |= _countries(log)
+    events["flags"] = flags
+    for column, prefix in _ENTITIES:
+        _entity(events, log.column(column), column, prefix, entities)
+    return events
+
+
+def _entity(events: Any, values: pa.Array, column: str, prefix: str, entities: Slots) -> None:
+    if values.null_count == len(values):
+        return
+    there = np.flatnonzero(values.is_valid().to_numpy(zero_copy_only=False))
+    named = pc.binary_join_element_wise(prefix, values.drop_null(), ":")
+    events[column][there] = entities.slots(named) + 1
 
 
 def _default(name: str) -> int:

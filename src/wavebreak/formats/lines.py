@@ -117,26 +117,39 @@ def _checked(taken: Taken, events: list[Event], refused: list[Refusal]) -> Taken
     return merged([settled._replace(refused=settled.refused + refused)])
 
 
+def take_one(text: bytes) -> Event | Refusal:
+    """Read one event in JSON, or say why it is refused (as line 1)."""
+    item = _item_of(1, text)
+    return item if isinstance(item, Refusal) else judge(1, item)
+
+
 def _take_line(line: int, text: bytes) -> Event | Refusal:
+    item = _item_of(line, text)
+    if isinstance(item, Refusal):
+        return item
+    try:
+        event: Event = _DECODER.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
+        return judge(line, item)
+    return event
+
+
+def _item_of(line: int, text: bytes) -> Any:
+    """Decode a line as strictly as JSON is meant; the value, or why there is none."""
     if len(text) > MAX_LINE:
         what = f"longer than {MAX_LINE} bytes"
         return refusal(
             line, "too_long", "", what, "an event is short; send it without other content"
         )
     try:
-        event: Event | None = _DECODER.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
-        event = None
-    try:
         # As text: of bytes, the standard library would also take UTF-16.
-        item = json.loads(text.decode(), **_STRICT)
+        return json.loads(text.decode(), **_STRICT)
     except _RepeatedError as e:
         what, fix = "the field is given twice", "give it once"
         return refusal(line, "duplicate_field", shown(e.args[0]), what, fix)
     except (ValueError, RecursionError):
         what, fix = "not valid JSON in UTF-8", "write one JSON object a line"
         return refusal(line, "bad_json", "", what, fix)
-    return judge(line, item) if event is None else event
 
 
 class _RepeatedError(Exception):

@@ -17,6 +17,7 @@ from wavebreak.features.core import RESERVE, Core
 from wavebreak.features.coverage import covered, mask
 from wavebreak.features.facts import Fanout, Segment
 from wavebreak.features.kernel import NO_CHANGE
+from wavebreak.features.trial import Tried, trial
 from wavebreak.pipeline.judging import Model, judgement
 from wavebreak.pipeline.reasoning import asks_for_reasons, reasoned
 from wavebreak.profile import Profile
@@ -76,6 +77,10 @@ class Engine:
             yield from self._close(segment.epoch)
         self._ids.append((segment.base, segment.ids))
         yield from self._decisions(core.advance(segment))
+
+    def trial(self, log: pa.RecordBatch) -> Tried:
+        """Say what one event (a row of LOG_SCHEMA) would lead to; nothing is remembered of it."""
+        return trial(self.core, self.fanout, log)
 
     def points(self) -> Any:
         """Scoring points since the last call (dtype `state.POINT`), in log order."""

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from wavebreak.errors import EventError, WavebreakError
+from wavebreak.formats.plain import MAX_LINE
 from wavebreak.service import cloudevents
 from wavebreak.service.bodies import Body, TooLargeError
 from wavebreak.service.idempotency import told
@@ -92,7 +93,7 @@ class Ingest:
         self, service: Service, guard: Guard, rest: App, failed: Callable[[], None]
     ) -> None:
         self.service, self.guard, self.rest, self.failed = service, guard, rest, failed
-        self._paths = {"/v1/events": self._events}
+        self._paths = {"/v1/events": self._events, "/v1/decide": self._decide}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or the server's start and end."""
@@ -147,6 +148,21 @@ class Ingest:
             return 422, problem(422, "no event was taken", **answer)
         return 202, told(accepted)
 
+    async def _decide(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
+        """Answer one event: what it would lead to, or with `mode=record` what it has led to."""
+        headers = dict(scope["headers"])
+        caller = self._allowed(headers, "decide")
+        modes = {b"": "ask", b"mode=ask": "ask", b"mode=record": "record"}
+        mode = modes.get(scope["query_string"])
+        if mode is None:
+            raise _RefusedError(400, "the query is not understood", fix="mode=ask or mode=record")
+        media = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
+        if media != b"application/json" or headers.get(b"content-encoding"):
+            raise _RefusedError(415, "one event in JSON is read here", fix="application/json")
+        content = await self._content(headers, receive, at_most=MAX_LINE)
+        answer = await self.service.decide(content, mode, sender=caller.key_id)
+        return 200, msgspec.json.encode(answer)
+
     async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> Body:
         """Read a request's body, within limits, and what it says that it is."""
         media = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
@@ -164,14 +180,17 @@ class Ingest:
             return Body(cloudevents.of_headers(headers, content), "lines")
         return Body(content, _FORMS[media], _ENCODINGS[encoding])
 
-    async def _content(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
-        limit = self.service.settings.limits.body
+    async def _content(
+        self, headers: dict[bytes, bytes], receive: Receive, *, at_most: int = 0
+    ) -> bytes:
+        limit = at_most or self.service.settings.limits.body
         too_large = _RefusedError(413, f"the body is larger than {limit} bytes", fix="send parts")
         length = headers.get(b"content-length", b"0")
         declared = int(length) if length.isdigit() else 0
         if declared > limit:
             raise too_large
-        self.service.room_for(declared)
+        if not at_most:
+            self.service.room_for(declared)
         parts, size, more = [], 0, True
         while more:
             message = await receive()

@@ -9,10 +9,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from django.db import connection
 
 from wavebreak.edge import Edge
 from wavebreak.pipeline import Engine
+from wavebreak.service.answering import Answer, Answering, event_of, log_of, standing_of
 from wavebreak.service.bodies import Body, Decoder
 from wavebreak.service.decider import Decider, Question
 from wavebreak.service.intake import Intake
@@ -61,11 +63,13 @@ class Service:
 
     def __init__(
         self, settings: Settings, make: Callable[[], Engine], edge: Edge, *,
-        clock: Callable[[], int], lateness_s: int = 60, background: Sequence[Background] = (),
+        answering: Answering, clock: Callable[[], int], lateness_s: int = 60,
+        background: Sequence[Background] = (),
         said: Callable[[str], None] = lambda _: None,
         progress: Callable[[int, int], None] = lambda _at, _end: None,
     ) -> None:  # fmt: skip
         self.settings, self.edge, self.clock = settings, edge, clock
+        self.answering = answering
         self.counts: Counter[str] = Counter()
         self.failed: BaseException | None = None
         self.writer: Writer | None = None
@@ -230,6 +234,31 @@ class Service:
         question = Question(ask, loop.create_future(), loop)
         self.decider.put(question)
         return await question.future
+
+    async def decide(self, content: bytes, mode: str, *, sender: str = "") -> Answer:
+        """Answer one event in JSON: by a trial (`ask`), or by its entering the log (`record`).
+
+        Where the engine does not answer in time, the answer is as the policy's `on_failure` says;
+        a record is then still made or refused as any event is. Raises EventError for an event that
+        breaks the contract, BusyError where it is to be recorded and cannot be.
+        """
+        event = event_of(content)
+        log = log_of(event, self.edge)
+        self.counts["decide"] += 1
+        try:
+            trial = self.ask(lambda engine: self.answering.tried(engine, log, mode))
+            answer: Answer = await asyncio.wait_for(trial, self.settings.limits.answer_s)
+        except (BusyError, TimeoutError):
+            self.counts["on_failure"] += 1
+            answer = self.answering.failing(event)
+        if mode != "record":
+            return answer
+        body = Body(content, "json")
+        account = event.account
+        now = await self.accept(body, sender=sender, ask=lambda e: standing_of(e, account))
+        if isinstance(now, Accepted) or answer.mode == "on_failure":
+            return answer
+        return msgspec.structs.replace(answer, outcome=now[0], until=now[1])
 
     def _newer(self, _number: int) -> None:
         if self._loop is not None and not self._loop.is_closed():

@@ -1,0 +1,172 @@
+"""What `decide` answers: one event in, what it would lead to or has led to out.
+
+An answer is for the platform: it names rules. What an account holder may be told is the platform's
+to say, and holds neither rules nor thresholds.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import pyarrow as pa
+
+from wavebreak.edge import Edge
+from wavebreak.errors import EventError, PolicyError
+from wavebreak.events import EVENTS, TYPES, Event
+from wavebreak.features.catalog import KINDS
+from wavebreak.features.facts import NO_FACT, fact_kinds
+from wavebreak.features.state import BY_SCORE, NO_RULE, OUTCOMES, SHARD_BITS, SHARDS
+from wavebreak.features.trial import Tried
+from wavebreak.formats.lines import take_one
+from wavebreak.formats.structs import wire_of
+from wavebreak.pipeline import Engine
+from wavebreak.rules import Policy, seconds
+from wavebreak.rules.declared import Duration, Stage
+
+SHIPPED = Path(__file__).resolve().parent.parent / "policy" / "service.toml"
+_CHALLENGE, _SUSPEND = OUTCOMES.index("challenge"), OUTCOMES.index("suspend")
+
+
+class Retry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """After how long to ask again."""
+
+    closed: Duration
+    at_most: Duration
+
+
+class Manners(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the service answers; see policy/service.toml."""
+
+    on_failure: dict[Stage, Literal["open", "closed"]]
+    challenge: dict[str, Literal["captcha", "code", "push"]]
+    retry_after: Retry
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """The answer: `outcome` is the standing in force with the act, `until` its end (ms).
+
+    `allowed` says whether the act may pass. `mode` is ask, record or on_failure, `rules` are those
+    that newly fired, `by_score` that the score decided.
+    """
+
+    account: str
+    outcome: str
+    allowed: bool
+    until: int | None = None
+    challenge: str | None = None
+    retry_after_ms: int | None = None
+    rules: tuple[str, ...] = ()
+    by_score: bool = False
+    mode: str = "ask"
+
+
+def load(directory: Path | None) -> Manners:
+    """Read service.toml of a policy directory, or the shipped one; raises PolicyError."""
+    path = directory / SHIPPED.name if directory else SHIPPED
+    path = path if path.exists() else SHIPPED
+    try:
+        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Manners)
+    except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        fix = "see the shipped policy/service.toml"
+        raise PolicyError(f"{path.name}: {error}", fix=fix) from None
+
+
+def event_of(content: bytes) -> Event:
+    """Read one event; raises EventError with the refusal's words."""
+    found = take_one(content)
+    if isinstance(found, Event):
+        return found
+    raise EventError(found.message.removeprefix("line 1: "))
+
+
+def log_of(event: Event, edge: Edge) -> pa.RecordBatch:
+    """Take one event over the privacy edge: a batch of one row."""
+    log, refused = edge.split(wire_of([event]))
+    if refused:
+        raise EventError(refused[0].message.removeprefix("line 1: "))
+    return log
+
+
+class Answering:
+    """Answers under one policy."""
+
+    def __init__(self, policy: Policy, manners: Manners, edge: Edge) -> None:
+        self.policy, self.manners, self.edge = policy, manners, edge
+        self._closed = _closed(policy, manners)
+
+    def tried(self, engine: Engine, log: pa.RecordBatch, mode: str) -> Answer:
+        """Answer by a trial of the event."""
+        tried = engine.trial(log)
+        fired, lead = 0, NO_RULE
+        for hit in tried.hits:
+            fired |= int(hit["hits"])
+            lead = int(hit["rule"])
+        program = engine.program
+        known = lead < len(program.ids)
+        until, refused = tried.until * 1000 or None, _refused(log, tried)
+        challenged = tried.standing == _CHALLENGE
+        action = program.actions[lead] if known else "challenge"
+        return Answer(
+            log.column("account")[0].as_py(),
+            OUTCOMES[tried.standing],
+            allowed=not refused,
+            until=until if tried.standing else None,
+            challenge=self.manners.challenge.get(action, "captcha") if challenged else None,
+            retry_after_ms=self._wait(log, until) if refused else None,
+            rules=tuple(
+                name
+                for k, name in enumerate(program.ids)
+                if fired >> k & 1 and not program.shadow[k]
+            ),
+            by_score=lead == BY_SCORE,
+            mode=mode,
+        )
+
+    def _wait(self, log: pa.RecordBatch, until: int | None) -> int | None:
+        """Milliseconds until it is worth asking again; None where no time changes anything."""
+        if until is None:
+            return None
+        left = until - int(log.column("ts")[0].as_py())
+        return max(0, min(left, seconds(self.manners.retry_after.at_most) * 1000))
+
+    def failing(self, event: Event) -> Answer:
+        """Answer without the engine, as the rules that would have judged the act say."""
+        code = EVENTS.index(type(event))
+        closed = code in self._closed
+        wait = seconds(self.manners.retry_after.closed) * 1000 if closed else None
+        return Answer(
+            event.account, "allow", allowed=not closed, retry_after_ms=wait, mode="on_failure"
+        )
+
+
+def standing_of(engine: Engine, account: str) -> tuple[str, int | None]:
+    """Give the outcome in force for an account, and its end (ms); call on the engine's thread."""
+    slot = int(engine.fanout.accounts.find(pa.array([account], pa.string()))[0])
+    if slot < 0 or slot >= engine.core.accounts:
+        return "allow", None
+    row = engine.core.rows[slot % SHARDS].records[slot >> SHARD_BITS]
+    return OUTCOMES[int(row["standing"])], int(row["until"]) * 1000 or None
+
+
+def _refused(log: pa.RecordBatch, tried: Tried) -> bool:
+    kind = TYPES[log.column("type")[0].as_py()]
+    # A registration is no act that a standing refuses: it is an account that must not come to be.
+    return tried.standing >= _SUSPEND if kind == "account.registered" else tried.refused
+
+
+def _closed(policy: Policy, manners: Manners) -> frozenset[int]:
+    """Codes of the types of event that an enforced rule of a closed stage would have judged."""
+    kinds = fact_kinds()
+    found = set()
+    for code, name in enumerate(TYPES):
+        kind = int(kinds[code, 0])
+        names = {"sent", "sent_group"} if name == "message.sent" else set()
+        names |= {KINDS[kind]} if kind != NO_FACT else set()
+        for rule in policy.rules:
+            shut = manners.on_failure.get(rule.stage, "open") == "closed"
+            if shut and rule.mode == "enforce" and names & set(rule.on):
+                found.add(code)
+    return frozenset(found)

@@ -1,0 +1,167 @@
+"""A load generator for the service, in a process of its own: `python -m tests.speed.load …`.
+
+Bodies are made before the clock runs; when all have been sent they are sent again with later times
+and other ids, which costs three replacements a body. With a rate each request has a time at which
+it is due, and its latency counts from then; without one each connection sends as soon as it is
+answered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import uvloop
+
+from wavebreak.events import WIRE_SCHEMA, json_rows
+
+from .streams import START_MS, stretches, wire_batch
+
+CYCLE_MS = 1_000_000
+_HEAD = START_MS // CYCLE_MS
+_TYPES = {"json": "application/json", "arrow": "application/vnd.apache.arrow.stream"}
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What came of a load: events a second that were accepted, latencies in milliseconds."""
+
+    events: int
+    seconds: float
+    rate: float
+    refused: int
+    p50_ms: float
+    p99_ms: float
+    worst_ms: float
+
+
+def bodies(form: str, events: int, each: int, accounts: int) -> list[bytes]:
+    """Bodies of `each` events; ids begin with `e0`, times with the day's first digits."""
+    made = []
+    for traffic in stretches(events, accounts):
+        wire = wire_batch(traffic)
+        for start in range(0, wire.num_rows - each + 1, each):
+            made.append(_body(form, wire.slice(start, each)))
+    return made
+
+
+def _body(form: str, wire: pa.RecordBatch) -> bytes:
+    if form == "json":
+        return ("[" + ",".join(json_rows(wire).to_pylist()) + "]").encode()
+    names = [n for n in WIRE_SCHEMA.names if wire.column(n).null_count < wire.num_rows]
+    narrow = pa.RecordBatch.from_arrays(
+        [pa.concat_arrays([wire.column(n)]) for n in names], names=names
+    )
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, narrow.schema) as writer:
+        writer.write_batch(narrow)
+    return bytes(sink.getvalue())
+
+
+def again(form: str, body: bytes, cycle: int) -> bytes:
+    """The same body, `cycle` thousand seconds later, under other ids."""
+    mark = b"%c%c" % (97 + cycle // 26 % 26, 97 + cycle % 26)
+    if form == "json":
+        for head in (_HEAD + 1, _HEAD):
+            body = body.replace(b'"ts":%d' % head, b'"ts":%d' % (head + cycle))
+        return body.replace(b'"id":"e', b'"id":"' + mark)
+    read = pa.ipc.open_stream(body).read_next_batch()
+    ts = pa.array(read.column("ts").to_numpy() + cycle * CYCLE_MS)
+    ids = pa.array([mark.decode() + text[1:] for text in read.column("id").to_pylist()])
+    at = read.schema.get_field_index
+    read = read.set_column(at("ts"), "ts", ts).set_column(at("id"), "id", ids)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, read.schema) as writer:
+        writer.write_batch(read)
+    return bytes(sink.getvalue())
+
+
+class _Load:
+    def __init__(self, given: argparse.Namespace, made: list[bytes]) -> None:
+        self.given, self.made = given, made
+        self.latencies: list[float] = []
+        self.accepted = self.refused = 0
+        self.bodies = self._bodies()
+
+    def _bodies(self) -> Iterator[bytes]:
+        cycle = self.given.cycle
+        while True:
+            for body in self.made:
+                yield again(self.given.form, body, cycle) if cycle else body
+            cycle += 1
+
+    async def connection(self, due: asyncio.Queue[float] | None, end: float) -> None:
+        given = self.given
+        reader, writer = await asyncio.open_connection(given.host, given.port, limit=1 << 20)
+        head = (f"POST /v1/events HTTP/1.1\r\nhost: bench\r\ncontent-type: {_TYPES[given.form]}\r\n"
+                + (f"authorization: Bearer {given.key}\r\n" if given.key else ""))  # fmt: skip
+        while time.perf_counter() < end:
+            began = time.perf_counter() if due is None else await due.get()
+            body = next(self.bodies)
+            writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            length = int(answer.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            await reader.readexactly(length)
+            self.latencies.append(time.perf_counter() - began)
+            if answer.startswith(b"HTTP/1.1 202"):
+                self.accepted += given.each
+            else:
+                self.refused += 1
+                await asyncio.sleep(0.05)
+        writer.close()
+
+
+async def _run(given: argparse.Namespace, made: list[bytes]) -> Sent:
+    load = _Load(given, made)
+    began = time.perf_counter()
+    end = began + given.seconds
+    due: asyncio.Queue[float] | None = asyncio.Queue() if given.rate else None
+    tasks = [asyncio.create_task(load.connection(due, end)) for _ in range(given.connections)]
+    if due is not None:
+        every, at = given.each / given.rate, began
+        while at < end:
+            await asyncio.sleep(max(0.0, at - time.perf_counter()))
+            due.put_nowait(at)
+            at += every
+        await asyncio.sleep(1)
+        for task in tasks:
+            task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    seconds = time.perf_counter() - began - (1 if due is not None else 0)
+    spread = np.array(load.latencies or [float("nan")]) * 1000
+    return Sent(
+        load.accepted, seconds, load.accepted / seconds, load.refused,
+        float(np.percentile(spread, 50)), float(np.percentile(spread, 99)), float(spread.max()),
+    )  # fmt: skip
+
+
+def main(arguments: list[str] | None = None) -> dict[str, Any]:
+    """Send, and print what came of it as JSON."""
+    parser = argparse.ArgumentParser(prog="python -m tests.speed.load", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8480)
+    parser.add_argument("--form", choices=sorted(_TYPES), default="json")
+    parser.add_argument("--each", type=int, default=500, help="events a body")
+    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--rate", type=float, default=0, help="events a second; 0: all it takes")
+    parser.add_argument("--events", type=int, default=2_000_000, help="made before the clock runs")
+    parser.add_argument("--accounts", type=int, default=1_000_000)
+    parser.add_argument("--cycle", type=int, default=0, help="where to begin")
+    parser.add_argument("--key", default="")
+    given = parser.parse_args(arguments)
+    made = bodies(given.form, given.events, given.each, given.accounts)
+    sent = asdict(uvloop.run(_run(given, made)))
+    print(json.dumps(sent), flush=True)
+    return sent
+
+
+if __name__ == "__main__":
+    main()
