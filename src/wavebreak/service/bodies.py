@@ -71,7 +71,7 @@ class Decoder:
     def decode(self, bodies: Sequence[Body]) -> Decoded:
         """Read bodies, at best all at once; the events stand in the order of the bodies."""
         reads: list[Read | EventError | None] = [None] * len(bodies)
-        texts: dict[int, tuple[bytes, int]] = {}
+        texts: dict[int, _Text] = {}
         tables: dict[int, pa.RecordBatch] = {}
         for at, body in enumerate(bodies):
             try:
@@ -79,7 +79,7 @@ class Decoder:
                 if body.form == "arrow":
                     tables[at] = _table(content, self.limits.events)
                 else:
-                    texts[at] = _lines(content, body.form, self.limits.events)
+                    texts[at] = _text(content, body.form, self.limits.events)
             except EventError as error:
                 reads[at] = error
         logs: dict[int, list[pa.RecordBatch]] = {}
@@ -89,17 +89,17 @@ class Decoder:
         made = tuple(Read(0) if read is None else read for read in reads)
         return Decoded(joined(ordered), made)
 
-    def _texts(self, texts: dict[int, tuple[bytes, int]], reads: Any, logs: Any) -> None:
-        if len(texts) > 1:
-            whole = b"".join(text for text, _ in texts.values())
-            counts = [count for _, count in texts.values()]
+    def _texts(self, texts: dict[int, _Text], reads: Any, logs: Any) -> None:
+        if texts:
+            whole = b"".join(text.lines for text in texts.values())
+            counts = [text.count for text in texts.values()]
             taken = take_whole(_piece(whole), self.fields)
             if taken is not None and len(taken.lines) + len(taken.refused) == sum(counts):
                 self._share(taken, list(texts), counts, reads, logs)
                 return
-        for at, (text, _) in texts.items():
-            taken, read = take_lines(_piece(text), self.fields) if text else (None, 0)
-            if taken is not None:
+        for at, text in texts.items():
+            if lines := text.exact():
+                taken, read = take_lines(_piece(lines), self.fields)
                 reads[at] = self._over_edge(taken, at, read, logs)
 
     def _tables(self, tables: dict[int, pa.RecordBatch], reads: Any, logs: Any) -> None:
@@ -186,45 +186,51 @@ def unpacked(body: Body, at_most: int) -> bytes:
     return b"".join(parts)
 
 
-def _lines(content: bytes, form: str, at_most: int) -> tuple[bytes, int]:
-    """Bring a text body to one event a line, with a newline behind each; also how many lines."""
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A text body as lines, an event each, `count` of them.
+
+    Where `array` holds a JSON array, the lines are cut at what looks like the end of an object. An
+    event holds no object: what looks so within a text leaves two halves that are not JSON, the
+    whole is refused, and `exact` is asked.
+    """
+
+    lines: bytes
+    count: int
+    array: bytes = b""
+
+    def exact(self) -> bytes:
+        """Give the lines, an array cut into its items by strings and brackets."""
+        if not self.array:
+            return self.lines
+        items, parts = ArrayItems(Bytes(self.array)), []
+        while part := items.read(1 << 22):
+            parts.append(part)
+        return _ended(b"".join(parts).strip(_BLANK))
+
+
+def _text(content: bytes, form: str, at_most: int) -> _Text:
+    """Bring a text body to one event a line; raises TooLargeError for more than `at_most`."""
+    content, array = content.removeprefix(b"\xef\xbb\xbf"), b""
     if form.startswith("cloudevents"):
         content = cloudevents.lines(content, batch=form.endswith("batch"))
     elif form == "json":
-        content = _items(content)
-    else:
-        content = content.removeprefix(b"\xef\xbb\xbf")
-    if content and not content.endswith(b"\n"):
-        content += b"\n"
-    count = content.count(b"\n")
-    if count > at_most:
+        content = content.strip(_BLANK)
+        if content.startswith(b"["):
+            array = content
+        content = content.replace(b"\n", b" ")
+        if array.endswith(b"]"):
+            content = content[1:-1].strip(_BLANK).replace(b"},{", b"}\n{")
+            content = content.replace(b"}, {", b"}\n{")
+    lines = _ended(content)
+    made = _Text(lines, lines.count(b"\n"), array)
+    if made.count > at_most and made.exact().count(b"\n") > at_most:
         raise TooLargeError(f"more than {at_most} events in one body", fix="send it in parts")
-    return content, count
+    return made
 
 
-def _items(content: bytes) -> bytes:
-    """The items of a JSON array as lines; one object alone is one line."""
-    content = content.removeprefix(b"\xef\xbb\xbf").strip(_BLANK)
-    if content.startswith(b"{"):
-        return content.replace(b"\n", b" ")
-    if not content.startswith(b"["):
-        return content
-    plain = content[:2] == b"[{" and content[-2:] == b"}]" and b"\n" not in content
-    if plain:
-        # An event holds no object: a brace, comma, brace between two others lies in a text, and
-        # then neither half of its line is JSON and the exact way below is taken.
-        lines = content[1:-1].replace(b"},{", b"}\n{").replace(b"}, {", b"}\n{")
-        if b"},\n" not in lines:
-            return lines
-    return _exactly(content)
-
-
-def _exactly(content: bytes) -> bytes:
-    """Cut an array into its items by strings and brackets."""
-    items, parts = ArrayItems(Bytes(content)), []
-    while part := items.read(1 << 22):
-        parts.append(part)
-    return b"".join(parts).strip(_BLANK)
+def _ended(lines: bytes) -> bytes:
+    return lines + b"\n" if lines and not lines.endswith(b"\n") else lines
 
 
 def _table(content: bytes, at_most: int) -> pa.RecordBatch:
