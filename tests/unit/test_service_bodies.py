@@ -89,7 +89,7 @@ def test_bodies_read_together_give_what_they_give_alone(form: str) -> None:
 
 
 def test_a_refused_event_is_named_by_its_place_in_its_own_body() -> None:
-    bad = events(3) + [{"ts": NOON, "type": "message.sent", "account": "a", "text": "hello"}]
+    bad = [*events(3), {"ts": NOON, "type": "message.sent", "account": "a", "text": "hello"}]
     decoded = decode(as_json(events(5)), as_json(bad), as_json(events(2, 5)))
     first, second, third = decoded.reads
     assert first == Read(5)

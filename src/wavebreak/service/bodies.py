@@ -98,7 +98,10 @@ class Decoder:
                 self._share(taken, list(texts), counts, reads, logs)
                 return
         for at, text in texts.items():
-            if lines := text.exact():
+            lines = text.exact()
+            if lines.count(b"\n") > self.limits.events:
+                reads[at] = _too_many(self.limits.events)
+            elif lines:
                 taken, read = take_lines(_piece(lines), self.fields)
                 reads[at] = self._over_edge(taken, at, read, logs)
 
@@ -224,9 +227,13 @@ def _text(content: bytes, form: str, at_most: int) -> _Text:
             content = content.replace(b"}, {", b"}\n{")
     lines = _ended(content)
     made = _Text(lines, lines.count(b"\n"), array)
-    if made.count > at_most and made.exact().count(b"\n") > at_most:
-        raise TooLargeError(f"more than {at_most} events in one body", fix="send it in parts")
+    if made.count > at_most:
+        raise _too_many(at_most)
     return made
+
+
+def _too_many(at_most: int) -> TooLargeError:
+    return TooLargeError(f"more than {at_most} events in one body", fix="send it in parts")
 
 
 def _ended(lines: bytes) -> bytes:
@@ -243,9 +250,7 @@ def _table(content: bytes, at_most: int) -> pa.RecordBatch:
         for batch in reader:
             rows += batch.num_rows
             if rows > at_most:
-                raise TooLargeError(
-                    f"more than {at_most} events in one body", fix="send it in parts"
-                )
+                raise _too_many(at_most)
             batches.append(batch)
         whole = pa.Table.from_batches(batches, schema=reader.schema).combine_chunks()
         whole.validate(full=True)
