@@ -38,6 +38,9 @@ StreamProfile = Annotated[
     typer.Option("--profile", help="What the stream carries (see wavebreak profile; default: "
                                    "the whole contract)."),
 ]  # fmt: skip
+SnapshotSeconds = Annotated[
+    float, typer.Option(min=0.1, help="At most so long between snapshots of the engine's state.")
+]
 AcceptLoss = Annotated[
     bool, typer.Option("--accept-loss", help="Go on where rows of the log are damaged.")
 ]
@@ -52,13 +55,13 @@ def serve(
     decoders: Annotated[int, typer.Option(min=1, max=16, help="Threads that read bodies.")] = 1,
     profile_file: StreamProfile = None, key: Key = None, ip_database: IpDatabase = None,
     lateness: Lateness = 60, model_dir: ModelDir = None,
-    accept_loss: AcceptLoss = False,
+    snapshot_seconds: SnapshotSeconds = 300, accept_loss: AcceptLoss = False,
 ) -> None:  # fmt: skip
     """Serve decisions over HTTP: events in, decisions out, nothing acknowledged lost."""
     home.mkdir(parents=True, exist_ok=True)
     settings = Settings(
         home, database_url, host, port, decoders=decoders, workers=shards, enforce=enforce,
-        accept_loss=accept_loss,
+        accept_loss=accept_loss, snapshot_s=snapshot_seconds,
     )  # fmt: skip
     database.connect(database_url, home)
     database.migrate()

@@ -45,10 +45,14 @@ def unpacked(blob: bytes) -> pa.RecordBatch:
     return checked_log(read)
 
 
+def digest(blob: bytes | memoryview) -> bytes:
+    """SHA-256 of a row's bytes."""
+    return hashlib.sha256(blob).digest()
+
+
 def append(cursor: Any, first: int, events: int, received_ms: int, blob: memoryview) -> None:
     """Append one row in the open transaction; `first` is the position of its first event."""
-    digest = hashlib.sha256(blob).digest()
-    cursor.execute(_APPEND, (first, events, received_ms, digest, blob))
+    cursor.execute(_APPEND, (first, events, received_ms, digest(blob), blob))
 
 
 def end() -> int:
@@ -60,7 +64,7 @@ def end() -> int:
 def holds(first: int, blob: memoryview) -> bool:
     """Whether the row at `first` is this very one: what a commit of unknown outcome came to."""
     found = Batch.objects.filter(first=first).values_list("sha256", flat=True).first()
-    return found is not None and bytes(found) == hashlib.sha256(blob).digest()
+    return found is not None and bytes(found) == digest(blob)
 
 
 def stretches(since: int, *, rows: int = 16) -> Iterator[Stretch]:
@@ -95,7 +99,7 @@ def _row_of(cursor: Any, position: int) -> int:
 
 def _stretch(at: int, first: int, count: int, sha256: bytes, blob: bytes) -> Stretch:
     begin, stop = max(at, first), first + count
-    if hashlib.sha256(blob).digest() != sha256:
+    if digest(blob) != sha256:
         return Stretch(begin, stop, None)
     try:
         events = unpacked(blob)

@@ -1,0 +1,150 @@
+"""Kills a real server under real load, again and again: `python tests/kills.py --kills 100`.
+
+After each start every acknowledged event must be in the log once; at the end the decisions must be
+those of an uninterrupted run over the same log, byte for byte, and each numbered once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import random
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from serving import Server
+from wavebreak import rules, simulator
+from wavebreak.events import json_rows
+from wavebreak.pipeline import Engine
+from wavebreak.service import log
+
+POLICY = rules.load()
+
+
+def world() -> list[bytes]:
+    """Events, an object each, in which much is decided."""
+    made = simulator.simulate(
+        people=60, days=2, campaigns=[(name, 2) for name in simulator.CAMPAIGNS],
+        innocents=["teacher", "courier"], seed=5,
+    )  # fmt: skip
+    wire = pa.Table.from_batches(made.batches()).combine_chunks().to_batches()[0]
+    return [row.encode() for row in json_rows(wire).to_pylist()]
+
+
+class Load:
+    """Sends events in order, a few to a body, each body again until it is acknowledged."""
+
+    def __init__(self, server: Server, events: list[bytes], seed: int) -> None:
+        self.server, self.events = server, events
+        self.random = random.Random(seed)
+        self.acknowledged: list[bytes] = []
+        self.at, self.repeated = 0, 0
+        self.stopped = threading.Event()
+        self.thread = threading.Thread(target=self._send, daemon=True)
+
+    def _send(self) -> None:
+        while self.at < len(self.events) and not self.stopped.is_set():
+            part = self.events[self.at : self.at + self.random.choice((1, 7, 40, 200))]
+            body = b"[" + b",".join(part) + b"]"
+            tries = 0
+            while not self.stopped.is_set():
+                try:
+                    answer = self.server.post(body, idempotency_key=f"k{self.at}")
+                except (OSError, http.client.HTTPException):
+                    tries += 1
+                    time.sleep(0.01)
+                    continue
+                if answer.status == 202:
+                    assert answer.json() == {"accepted": len(part), "refused": []}
+                    self.acknowledged += part
+                    self.at += len(part)
+                    self.repeated += tries > 0
+                    break
+                assert answer.status in (409, 503), answer
+                time.sleep(0.02)
+
+
+def events_in_log(server: Server) -> list[str]:
+    """Ids of the log's events, in order; fails where a row is damaged or positions have a gap."""
+    found: list[str] = []
+    for first, count, sha256, blob in server.rows(
+        "SELECT first, count, sha256, blob FROM log_batch ORDER BY first"
+    ):
+        assert first == len(found)
+        events = log.unpacked(blob)
+        assert events.num_rows == count
+        assert log.digest(blob) == sha256
+        found += events.column("id").to_pylist()
+    return found
+
+
+def uninterrupted(server: Server) -> list[bytes]:
+    """What one engine decides on the log, in one go."""
+    engine, made = Engine(POLICY, accounts=4096), []
+    for (blob,) in server.rows("SELECT blob FROM log_batch ORDER BY first"):
+        made += engine.take(log.unpacked(blob))
+    return [msgspec.json.encode(one) for one in made]
+
+
+def check(server: Server, acknowledged: list[bytes]) -> None:
+    """Every acknowledged event is in the log once."""
+    ids = events_in_log(server)
+    wanted = [msgspec.json.decode(event)["id"] for event in acknowledged]
+    assert len(set(ids)) == len(ids), "an event is in the log twice"
+    lost = set(wanted) - set(ids)
+    assert not lost, f"{len(lost)} acknowledged events are lost"
+    assert [i for i in ids if i in set(wanted)] == wanted
+
+
+def run(
+    home: Path, kills: int, seed: int, *options: str, said: Any = lambda _: None
+) -> dict[str, int]:
+    """Kill so many times, and check; gives what was counted."""
+    chosen, events = random.Random(seed), world()
+    home.mkdir(parents=True, exist_ok=True)
+    server = Server(home, ("--snapshot-seconds", "1", *options)).start()
+    load = Load(server, events, seed)
+    load.thread.start()
+    for kill in range(kills):
+        time.sleep(chosen.uniform(0.0, 0.6))
+        server.kill()
+        # The log as it was left, before the next start has looked at it.
+        check(server, list(load.acknowledged))
+        server.start(wait=False)
+        if chosen.random() < 0.3:
+            # Killed again while it is still reading its log.
+            time.sleep(chosen.uniform(0.2, 3.0))
+            server.kill()
+            server.start(wait=False)
+        server.wait()
+        said(f"kill {kill + 1} of {kills}: {load.at} of {len(events)} events acknowledged")
+    load.stopped.set()
+    load.thread.join(60)
+    total = len(events_in_log(server))
+    server.settled(total)
+    check(server, load.acknowledged)
+    rows = server.rows("SELECT number, body FROM decision ORDER BY number")
+    assert [number for number, _ in rows] == list(range(1, len(rows) + 1))
+    assert [body for _, body in rows] == uninterrupted(server), "decisions differ"
+    server.stop()
+    return {"kills": kills, "events": total, "decisions": len(rows), "repeated": load.repeated}
+
+
+def main() -> None:
+    """Run it from the command line."""
+    parser = argparse.ArgumentParser(prog="python tests/kills.py", description=__doc__)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        print(run(Path(directory) / "home", given.kills, given.seed, said=print))
+
+
+if __name__ == "__main__":
+    main()
