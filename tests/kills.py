@@ -27,11 +27,11 @@ from wavebreak.service import log
 POLICY = rules.load()
 
 
-def world() -> list[bytes]:
+def world(people: int = 40) -> list[bytes]:
     """Events, an object each, in which much is decided."""
     made = simulator.simulate(
-        people=60, days=2, campaigns=[(name, 2) for name in simulator.CAMPAIGNS],
-        innocents=["teacher", "courier"], seed=5,
+        people=people, days=1, campaigns=[(name, 1) for name in simulator.CAMPAIGNS],
+        innocents=["teacher"], seed=5,
     )  # fmt: skip
     wire = pa.Table.from_batches(made.batches()).combine_chunks().to_batches()[0]
     return [row.encode() for row in json_rows(wire).to_pylist()]
@@ -103,10 +103,11 @@ def check(server: Server, acknowledged: list[bytes]) -> None:
 
 
 def run(
-    home: Path, kills: int, seed: int, *options: str, said: Any = lambda _: None
-) -> dict[str, int]:
+    home: Path, kills: int, seed: int, *options: str, events: list[bytes] | None = None,
+    said: Any = lambda _: None,
+) -> dict[str, int]:  # fmt: skip
     """Kill so many times, and check; gives what was counted."""
-    chosen, events = random.Random(seed), world()
+    chosen, events = random.Random(seed), events or world()
     home.mkdir(parents=True, exist_ok=True)
     server = Server(home, ("--snapshot-seconds", "1", *options)).start()
     load = Load(server, events, seed)
@@ -124,8 +125,9 @@ def run(
             server.start(wait=False)
         server.wait()
         said(f"kill {kill + 1} of {kills}: {load.at} of {len(events)} events acknowledged")
-    load.stopped.set()
-    load.thread.join(60)
+    while load.thread.is_alive():
+        said(f"{load.at} of {len(events)} events acknowledged")
+        load.thread.join(5)
     total = len(events_in_log(server))
     server.settled(total)
     check(server, load.acknowledged)

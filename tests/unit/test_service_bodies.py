@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wavebreak.edge import Edge
@@ -117,6 +117,7 @@ def test_a_broken_body_costs_only_its_sender(broken: bytes) -> None:
     assert bad.refused
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=20), min_size=1, max_size=6))
 def test_no_text_moves_the_bounds_between_items(names: list[str]) -> None:
     rows = [{"id": f"e{i}", "ts": NOON, "type": "message.sent", "account": "a},{b" + name or "a",
@@ -170,6 +171,14 @@ def test_damaged_columns_are_an_error_of_their_sender(content: bytes) -> None:
     decoded = decode(Body(content, "arrow"), as_arrow(events(2)))
     assert isinstance(decoded.reads[0], EventError)
     assert decoded.reads[1] == Read(2)
+
+
+@pytest.mark.parametrize("form", ["json", "lines"])
+@pytest.mark.parametrize("content", [b"", b"[]", b" [ ] ", b"\n\n"])
+def test_a_body_without_events_is_nothing(content: bytes, form: str) -> None:
+    if b"[" not in content or form == "json":
+        assert decode(Body(content, form)).reads == (Read(0),)
+        assert decode(Body(content, form), as_json(events(2))).reads == (Read(0), Read(2))
 
 
 def test_a_wide_table_without_rows_is_nothing() -> None:

@@ -90,8 +90,7 @@ class Decoder:
         return Decoded(joined(ordered), made)
 
     def _texts(self, texts: dict[int, _Text], reads: Any, logs: Any) -> None:
-        if texts:
-            whole = b"".join(text.lines for text in texts.values())
+        if whole := b"".join(text.lines for text in texts.values()):
             counts = [text.count for text in texts.values()]
             taken = take_whole(_piece(whole), self.fields)
             if taken is not None and len(taken.lines) + len(taken.refused) == sum(counts):

@@ -15,7 +15,7 @@ import msgspec
 
 from wavebreak.decision import Decision
 from wavebreak.pipeline import Engine
-from wavebreak.service.waiting import Decided, Logged, answer
+from wavebreak.service.waiting import Decided, Logged, answer, place
 
 SLICE = 4_096
 """Events that the engine takes between two looks at who asks: about two milliseconds."""
@@ -83,7 +83,7 @@ class Decider:
                 try:
                     self._take(self._batches.popleft())
                 except Exception as error:
-                    self.broken = f"{type(error).__name__} at position {self.position}"
+                    self.broken = f"{place(error)}, position {self.position}"
             if self.broken:
                 self._batches.clear()
             elif not self._batches:

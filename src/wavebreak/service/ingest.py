@@ -16,7 +16,7 @@ from wavebreak.service import cloudevents
 from wavebreak.service.bodies import Body, TooLargeError
 from wavebreak.service.idempotency import told
 from wavebreak.service.running import Service
-from wavebreak.service.waiting import Accepted, BusyError, RepeatedKeyError
+from wavebreak.service.waiting import Accepted, BusyError, RepeatedKeyError, place
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -112,9 +112,9 @@ class Ingest:
             await _send(send, status, body)
         except WavebreakError as error:
             await self._refuse(error, send)
-        except Exception:
-            # Nothing of it is told: a message of the interpreter may quote what was sent.
+        except Exception as error:
             self.service.counts["errors"] += 1
+            self.service.said(f"failed: {place(error)}")
             await _send(send, 500, problem(500, "the service failed"), problem_document=True)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:

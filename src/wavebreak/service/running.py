@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from django.db import connection
+from django.db import Error, connection
 
 from wavebreak.edge import Edge
+from wavebreak.errors import ServiceError
 from wavebreak.pipeline import Engine
 from wavebreak.service.answering import Answer, Answering, event_of, log_of, standing_of
 from wavebreak.service.bodies import Body, Decoder
@@ -76,7 +77,7 @@ class Service:
         self.decider: Decider | None = None
         self.snapshots: Snapshots | None = None
         self._make, self._lateness_s = make, lateness_s
-        self._background, self._said, self._progress = background, said, progress
+        self._background, self.said, self._progress = background, said, progress
         self._intake: Intake | None = None
         self._bodies, self._bytes = 0, 0
         self._keys: set[bytes] = set()
@@ -92,6 +93,11 @@ class Service:
     def _start(self, failed: Callable[[], None]) -> None:
         try:
             self._recover()
+        except Error as error:
+            told = str(error).splitlines()[0] if str(error) else type(error).__name__
+            fix = "check the database, or restore a backup"
+            self.failed = ServiceError(f"the log cannot be read: {told}", fix=fix)
+            failed()
         except BaseException as error:
             self.failed = error
             failed()
@@ -107,7 +113,7 @@ class Service:
             write=missing.append, progress=self._progress,
         )  # fmt: skip
         for line in found.said:
-            self._said(line)
+            self.said(line)
         applied = Applied.objects.get(id=1)
         writer = Writer(
             end=max(found.end, engine.fanout.position), applied=applied.position,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -94,6 +96,13 @@ class Asker(Protocol):
 
 
 Answer = tuple[Asker, Any]
+
+
+def place(error: BaseException) -> str:
+    """Name an error by its type and where it was raised; its message may quote what was sent."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return type(error).__name__ + where
 
 
 def answer(answers: Iterable[Answer]) -> None:
