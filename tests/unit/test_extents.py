@@ -65,7 +65,7 @@ def test_shards_do_not_all_grow_at_once() -> None:
     grew = []
     for accounts in range(64_000, 96_000, 500):
         before = [len(rows) for rows in core.rows]
-        core._fit(accounts, 10)
+        core.fit(accounts, 10)
         grew.append(sum(a != len(rows) for a, rows in zip(before, core.rows, strict=True)))
         assert min(map(len, core.rows)) >= accounts // 64 + 1
     assert sum(grew) >= 60
