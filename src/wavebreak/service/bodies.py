@@ -105,10 +105,11 @@ class Decoder:
                 reads[at] = self._over_edge(taken, at, read, logs)
 
     def _tables(self, tables: dict[int, pa.RecordBatch], reads: Any, logs: Any) -> None:
-        alike = len({table.schema for table in tables.values()}) == 1
-        if len(tables) > 1 and alike:
+        if len(tables) > 1:
             try:
-                whole = pa.Table.from_batches(list(tables.values())).combine_chunks()
+                some = [pa.Table.from_batches([table]) for table in tables.values()]
+                # A column that a body lacks is absent in its rows; one type for each, or each alone.
+                whole = pa.concat_tables(some, promote_options="default").combine_chunks()
                 taken = take_columns(whole.to_batches()[0], 1)
             except (FileError, pa.ArrowException, IndexError):
                 taken = None

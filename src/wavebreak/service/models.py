@@ -15,7 +15,8 @@ __all__ = [
 class Batch(models.Model):
     """Some events of the log, contiguous: positions `first` to `first + count - 1`.
 
-    `blob` is an Arrow IPC stream (zstd) of LOG_SCHEMA, after the privacy edge; `sha256` is of it.
+    `blob` is an Arrow IPC stream under zstd: those columns of LOG_SCHEMA in which something is
+    given, after the privacy edge. `sha256` is of it.
     `received_ms` is this machine's clock, and no part of any decision.
     """
 

@@ -22,6 +22,8 @@ from wavebreak.service.waiting import Accepted, BusyError, Decided, Logged, Repe
 
 EVENTS_AT_ONCE = 50_000
 """Events from which on no further body joins a transaction."""
+DECISIONS_WAIT_S = 0.01
+"""How long decisions wait for events with which they may share a commit."""
 _DECISION = (
     "INSERT INTO decision (number, id, account, ts, stage, outcome, until, body, reached) "
     "VALUES (%s,%s,%s,%s,%s,%s,%s,%s,%s)"
@@ -100,11 +102,10 @@ class Writer:
 
     def _gather(self) -> None:
         """Take what waits; where nothing does, wait for it."""
-        empty = not (
-            self._groups or self._decided or self._stopping or self.failing or self._flushed
-        )
+        idle = not (self._groups or self._stopping or self.failing or self._flushed)
         try:
-            item = self._queue.get(block=empty)
+            # Decisions alone wait a moment: events that come meanwhile share their commit.
+            item = self._queue.get(idle, DECISIONS_WAIT_S if self._decided else None)
             while True:
                 if item is None:
                     self._stopping = True
