@@ -50,6 +50,9 @@ VERBS = {
                            "trusting us."),
     "verify": ("bundling", "Check a bundle: files, seals, custody, and every decision and number "
                            "computed again."),
+    "backup": ("serving", "Write the service's database and newest snapshot into one file, while "
+                          "it serves."),
+    "restore": ("serving", "Fill an empty directory, or an empty database, from a backup."),
     "warm": ("catalogs", "Compile once what the engine runs, so that the first run starts at once "
                          "(make does this)."),
     "train-default": ("defaulting", "Make the default model: learn from drawn worlds, and from "

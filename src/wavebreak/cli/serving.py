@@ -1,4 +1,4 @@
-"""Verbs of the service: serve."""
+"""Verbs of the service: serve, backup, restore."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from wavebreak.cli.deciding import (
 from wavebreak.cli.showing import err, nexts, out
 from wavebreak.edge import Edge, load_key
 from wavebreak.service import answering, database
+from wavebreak.service import backup as backups
 from wavebreak.service.ingest import anybody
 from wavebreak.service.running import Service
 from wavebreak.service.server import serve as serving
@@ -84,3 +85,30 @@ def serve(
     out.print(f"wavebreak serves [bold]http://{host}:{port}[/] from {home}")
     nexts([f"events: POST http://{host}:{port}/v1/events", "stop:   Ctrl-C"])
     serving(service, anybody)
+
+
+@app.command(epilog="Example: `wavebreak backup var -o monday.wavebreak`")
+def backup(
+    home: Home,
+    file: Annotated[Path, typer.Option("--out", "-o", help="File to write.")],
+    database_url: DatabaseUrl = "",
+) -> None:
+    """Write the service's database and newest snapshot into one file, while it serves."""
+    database.connect(database_url, home, reading=True)
+    rows = backups.save(home, file)
+    out.print(f"{rows['log_batch']:,} rows of the log, {rows['decision']:,} decisions: {file}")
+    nexts([f"wavebreak restore {file} EMPTY-DIRECTORY", "keep the key of the edge apart from it"])
+
+
+@app.command(epilog="Example: `wavebreak restore monday.wavebreak var2`")
+def restore(
+    file: Annotated[Path, typer.Argument(help="What `wavebreak backup` wrote.")],
+    home: Home,
+    database_url: DatabaseUrl = "",
+) -> None:
+    """Fill an empty directory, or an empty database, from a backup."""
+    home.mkdir(parents=True, exist_ok=True)
+    database.connect(database_url, home)
+    rows = backups.restore(file, home)
+    out.print(f"{rows['log_batch']:,} rows of the log, {rows['decision']:,} decisions in {home}")
+    nexts([f"wavebreak serve {home}"])

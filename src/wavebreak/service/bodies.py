@@ -108,7 +108,7 @@ class Decoder:
         if len(tables) > 1:
             try:
                 some = [pa.Table.from_batches([table]) for table in tables.values()]
-                # A column that a body lacks is absent in its rows; one type for each, or each alone.
+                # A column that a body lacks is absent in its rows.
                 whole = pa.concat_tables(some, promote_options="default").combine_chunks()
                 taken = take_columns(whole.to_batches()[0], 1)
             except (FileError, pa.ArrowException, IndexError):

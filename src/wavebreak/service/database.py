@@ -22,10 +22,11 @@ _PRAGMAS = (
 )
 
 
-def described(url: str, home: Path) -> dict[str, Any]:
+def described(url: str, home: Path, *, reading: bool = False) -> dict[str, Any]:
     """Django's description of a database: `url`, or the SQLite file of `home` where it is empty.
 
-    Raises ServiceError for a URL that is not of PostgreSQL.
+    With `reading` a transaction does not keep the one writer out. Raises ServiceError for a URL
+    that is not of PostgreSQL.
 
     >>> described("", Path("/srv/w"))["NAME"]
     '/srv/w/wavebreak.sqlite3'
@@ -38,7 +39,8 @@ def described(url: str, home: Path) -> dict[str, Any]:
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": str(home / FILE),
             "OPTIONS": {
-                "init_command": _PRAGMAS, "transaction_mode": "IMMEDIATE", "timeout": 30,
+                "init_command": _PRAGMAS, "timeout": 30,
+                "transaction_mode": "DEFERRED" if reading else "IMMEDIATE",
             },
         }  # fmt: skip
     try:
@@ -60,13 +62,22 @@ def described(url: str, home: Path) -> dict[str, Any]:
     }
 
 
-def connect(url: str, home: Path) -> None:
+def connect(url: str, home: Path, *, reading: bool = False) -> None:
     """Bind the database as Django's default, in place of any before; opens nothing yet."""
     connections.close_all()
     for alias in list(connections.settings):
         if hasattr(connections._connections, alias):
             delattr(connections._connections, alias)
-    connections.settings = connections.configure_settings({"default": described(url, home)})
+    connections.settings = connections.configure_settings(
+        {"default": described(url, home, reading=reading)}
+    )
+
+
+def read_one_moment() -> None:
+    """Have the open transaction, which has read nothing yet, see the database as of one moment."""
+    if connections["default"].vendor == "postgresql":
+        with connections["default"].cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
 
 def migrate() -> None:

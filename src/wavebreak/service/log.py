@@ -50,8 +50,7 @@ def unpacked(blob: bytes) -> pa.RecordBatch:
         narrow = pa.ipc.open_stream(stream.read(_AT_MOST)).read_next_batch()
         rows, names = narrow.num_rows, set(narrow.schema.names)
         columns = [
-            narrow.column(f.name) if f.name in names else pa.nulls(rows, f.type)
-            for f in LOG_SCHEMA
+            narrow.column(f.name) if f.name in names else pa.nulls(rows, f.type) for f in LOG_SCHEMA
         ]
         read = pa.RecordBatch.from_arrays(columns, schema=LOG_SCHEMA)
     except (pa.ArrowException, OSError, StopIteration, TypeError):
