@@ -19,7 +19,7 @@ from opentelemetry.trace import NoOpTracer, Tracer
 
 from wavebreak import pipeline, rules
 from wavebreak.edge import Edge
-from wavebreak.service import database, log
+from wavebreak.service import answering, database, log
 from wavebreak.service.desk import Desk
 from wavebreak.service.front import Front
 from wavebreak.service.ingest import Ingest
@@ -69,11 +69,14 @@ def desk() -> Desk:
 def service(home: Path, background: Iterable[Background] = ()) -> Service:
     """A service over the bound database, with the shipped rules and without a model."""
 
+    policy, edge = rules.load(), Edge(SECRET)
+
     def make() -> pipeline.Engine:
-        return pipeline.Engine(rules.load(), accounts=1024)
+        return pipeline.Engine(policy, accounts=1024)
 
     return Service(
-        Settings(home), make, Edge(SECRET), clock=lambda: time.time_ns() // 1_000_000,
+        Settings(home), make, edge, clock=lambda: time.time_ns() // 1_000_000,
+        answering=answering.Answering(policy, answering.load(None), edge),
         background=tuple(background),
     )  # fmt: skip
 
