@@ -26,12 +26,13 @@ from wavebreak.service.ingest import Ingest
 from wavebreak.service.keeping import add
 from wavebreak.service.keys import SCOPES, Ring
 from wavebreak.service.metrics import Metrics
+from wavebreak.service.models import Decision
 from wavebreak.service.plain import causes, gauges
 from wavebreak.service.quota import load_terms
 from wavebreak.service.running import Background, Service
 from wavebreak.service.settings import Settings
 
-POSTGRES = "postgresql://postgres@127.0.0.1:5432"
+POSTGRES = os.environ.get("WAVEBREAK_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432")
 DATABASES = ("sqlite", "postgresql")
 SECRET = bytes(range(32))
 
@@ -176,3 +177,17 @@ def logged() -> list[dict[str, Any]]:
         return [event for some in found for event in some]
     finally:
         connection.close()
+
+
+def decided() -> list[bytes]:
+    """Every decision as it was written, in order."""
+    try:
+        rows = Decision.objects.order_by("number").values_list("body", flat=True)
+        return [bytes(body) for body in rows]
+    finally:
+        connection.close()
+
+
+def wire(events: Iterable[dict[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
+    """Events as they arrive, in columns."""
+    return pa.RecordBatch.from_pylist(list(events), schema)
