@@ -14,6 +14,7 @@ import platforms
 from wavebreak.service import tracing
 from wavebreak.service.front import MAX_BODY, Front
 from wavebreak.service.metrics import Metrics
+from wavebreak.service.plain import gauges
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -106,4 +107,4 @@ GAUGES = (
 
 def test_the_service_tells_exactly_these_numbers(tmp_path: Path) -> None:
     with platforms.migrated("sqlite", tmp_path):
-        assert set(platforms.gauges(platforms.service(tmp_path))) == set(GAUGES)
+        assert set(gauges(platforms.service(tmp_path))) == set(GAUGES)
