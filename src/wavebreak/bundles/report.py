@@ -17,7 +17,7 @@ import msgspec
 import typst
 
 from wavebreak import __version__, charts
-from wavebreak.bundles import conduct, rerunning, telling
+from wavebreak.bundles import claimed, conduct, rerunning, telling
 from wavebreak.bundles.blocks import (
     Block,
     bullets,
@@ -48,7 +48,7 @@ def versions() -> dict[str, str]:
 
 def report(directory: Path, case: Case) -> bytes:
     """Typeset the report on a case from its directory."""
-    figures: dict[str, str] = {}
+    figures: dict[str, bytes] = {}
     last = case.steps[-1].at
     about = {
         "kind": "Case report",
@@ -64,10 +64,11 @@ def report(directory: Path, case: Case) -> bytes:
     return _typeset(about, figures, last)
 
 
-def _sections(directory: Path, case: Case, figures: dict[str, str]) -> Iterator[Block]:
+def _sections(directory: Path, case: Case, figures: dict[str, bytes]) -> Iterator[Block]:
     yield telling.parties(case)
     yield telling.determinations(case)
     yield telling.evidence(case)
+    yield claimed.pages(directory, case, figures)
     runs = [e for e in case.exhibits.values() if e.kind == "platform_run"]
     blocks: list[Block] = []
     for exhibit in runs:
@@ -81,7 +82,7 @@ def _sections(directory: Path, case: Case, figures: dict[str, str]) -> Iterator[
     yield section("Limits", [bullets(_words()["limits"])])
 
 
-def _run(place: Path, exhibit: Exhibit, figures: dict[str, str]) -> Iterator[Block]:
+def _run(place: Path, exhibit: Exhibit, figures: dict[str, bytes]) -> Iterator[Block]:
     about = msgspec.json.decode((place / rerunning.ABOUT).read_bytes(), type=rerunning.Rerun)
     lines = (place / rerunning.DECISIONS).read_bytes().splitlines()
     made = [msgspec.json.decode(line, type=Decision) for line in lines[: about.as_run]]
@@ -102,7 +103,7 @@ def _run(place: Path, exhibit: Exhibit, figures: dict[str, str]) -> Iterator[Blo
         yield heading(f"Account {account}")
         drawn = conduct.picture(name.removesuffix(".svg"), account, timeline, own)
         if drawn is not None:
-            figures[name] = drawn
+            figures[name] = drawn.encode()
             alt = f"Timeline of {account}"
             yield {"kind": "figure", "file": name, "alt": alt}
         yield from _numbers(conduct.counted(timeline), own)
@@ -186,13 +187,13 @@ def _words() -> dict[str, Any]:
     return tomllib.loads((SHIPPED / "report.toml").read_text("utf-8"))
 
 
-def _typeset(about: dict[str, Any], figures: dict[str, str], at: int) -> bytes:
+def _typeset(about: dict[str, Any], figures: dict[str, bytes], at: int) -> bytes:
     with tempfile.TemporaryDirectory(prefix="wavebreak-report-") as place:
         root = Path(place)
         (root / "report.typ").write_bytes(TEMPLATE.read_bytes())
         (root / "report.json").write_bytes(msgspec.json.encode(about))
-        for name, svg in figures.items():
-            (root / name).write_text(svg, encoding="utf-8")
+        for name, content in figures.items():
+            (root / name).write_bytes(content)
         compiler = typst.Compiler(
             root / "report.typ", root=root, font_paths=[charts.fonts()], ignore_system_fonts=True
         )
