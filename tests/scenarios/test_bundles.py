@@ -136,7 +136,8 @@ def test_the_report_says_what_the_case_says(made: Made) -> None:
         "no legal opinion", "Technical enforcement does not depend", "instant_ban", "130",
         "first messages to people never in touch", "Notice to cease and desist", "courier",
         "evidence judged by a person", "page.warc.gz", "captured from the network", "Limits",
-        "What the pages claim", "80,000", "from $99", "wavebreak run data/exhibits/E2/log.arrow", "No message was read",
+        "What the pages claim", "80,000", "from $99",
+        "wavebreak run data/exhibits/E2/log.arrow", "No message was read",
     ):  # fmt: skip
         assert words in text, words
     about = Rerun(**json.loads((made.exhibit / "rerun.json").read_text()))
