@@ -21,6 +21,7 @@ from typing import NamedTuple
 import msgspec
 
 from wavebreak.claims import figures
+from wavebreak.claims.figures import Capacity, Price
 from wavebreak.claims.folding import LETTERS, Folded
 from wavebreak.claims.vocabulary import (
     LANGUAGES,
@@ -36,6 +37,9 @@ _ENDS = re.compile(r"[^\n]*?(?:[.!?…।;]+(?=\s|$)|\n|$)")
 _CLAUSE = re.compile(r"[,;:()–—]")
 _REACH = 4
 _LONGEST = 600
+_OFTEN = ("second", "minute", "hour", "day", "week")
+_MANY = 100
+_BESIDE = 60
 _TOLD, _FORMAL = ("report", "victim", "defend"), ("legal", "hiring", "academic")
 _REVERSED = {"negation", "denial", "consent", "sanctioned"}
 AGAINST = (*_TOLD, *_FORMAL, "advice")
@@ -71,6 +75,7 @@ class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     brands: Brands
     weights: dict[str, float]
     score: dict[str, float]
+    commerce: dict[str, float]
     sentence: Keeping
     verdict: Verdicts
 
@@ -153,11 +158,22 @@ def judge(
     messengers, others = (
         _named(folded.text, names) for names in (by.brands.messengers, by.brands.other)
     )
-    values = {f"offers {name}": value for name, value in offers.items()}
-    values |= _manner(sentences, by)
-    capacity = figures.capacities(folded.text, words)
-    values["capacity"] = 1.0 if any(c.period and c.quantity >= 100 for c in capacity) else 0.0
-    values["price"] = 1.0 if figures.prices(folded.text, words) else 0.0
+    manner = _manner(sentences)
+    capacities = figures.capacities(folded.text, words)
+    prices = figures.prices(folded.text, words)
+    often = any(c.period in _OFTEN and c.quantity >= _MANY for c in capacities)
+    commerce = 1.0
+    for name, share in by.commerce.items():
+        told = {"price": bool(prices), "contact": reachable}
+        commerce *= 1 - share * (manner[name] if name in manner else told[name])
+    commerce = 1 - commerce
+    values = {f"offers {name}": value * commerce for name, value in offers.items()} | manner
+    values["capacity"] = float(often)
+    values["capacity_for_sale"] = (
+        often * commerce * (1 - max(manner["consent"], manner["sanctioned"]))
+    )
+    values["priced_by_volume"] = float(_priced_by_volume(capacities, prices))
+    values["price"] = float(bool(prices))
     values["contact"] = float(reachable)
     values["another_channel"] = float(bool(others) and not messengers)
     reasons = [
@@ -248,7 +264,15 @@ def _governs(part: str, negation: tuple[int, int, bool], start: int, end: int) -
     return len(between.split()) <= _REACH and not _CLAUSE.search(between)
 
 
-def _manner(sentences: list[Sentence], by: Weights) -> dict[str, float]:
+def _priced_by_volume(capacities: list[Capacity], prices: list[Price]) -> bool:
+    return any(
+        c.what == "messages" and c.quantity >= _MANY and abs(c.start - p.start) <= _BESIDE
+        for c in capacities
+        for p in prices
+    )
+
+
+def _manner(sentences: list[Sentence]) -> dict[str, float]:
     """How far a page sells, consents, denies, reports …: each by its share of sentences."""
     count = max(1, len(sentences))
     values = {}
