@@ -41,6 +41,7 @@ _OFTEN = ("second", "minute", "hour", "day", "week")
 _MANY = 100
 _BESIDE = 60
 _TOLD, _FORMAL = ("report", "victim", "defend"), ("legal", "hiring", "academic")
+_SELLING = ("sell", "we")
 _REVERSED = {"negation", "denial", "consent", "sanctioned"}
 AGAINST = (*_TOLD, *_FORMAL, "advice")
 
@@ -224,7 +225,8 @@ def _read(
     for language in spoken:
         for name in STANCES:
             for match in words.groups[language][name].finditer(part):
-                if _inside(match.span(), within, touching=name in _REVERSED):
+                own = name not in _SELLING
+                if own and _inside(match.span(), within, touching=name in _REVERSED):
                     continue
                 if name == "negation":
                     negations.append((*match.span(), language == "hi"))
@@ -273,12 +275,14 @@ def _priced_by_volume(capacities: list[Capacity], prices: list[Price]) -> bool:
 
 
 def _manner(sentences: list[Sentence]) -> dict[str, float]:
-    """How far a page sells, consents, denies, reports …: each by its share of sentences."""
+    """How far a page sells, consents, denies, reports …, each from 0 to 1."""
     count = max(1, len(sentences))
     values = {}
-    for name in ("sell", "we", "consent", "sanctioned", *AGAINST):
+    for name in (*_SELLING, "consent", "sanctioned", *AGAINST):
         having = sum(name in s.cues for s in sentences)
-        values[name] = min(1.0, having / max(2.0, 0.34 * count))
+        # Whoever sells says so once or twice; whoever reports or forbids does so throughout.
+        full = 1.6 if name in _SELLING else max(1.6, 0.34 * count)
+        values[name] = min(1.0, having / full)
     denied = sum(s.denies for s in sentences)
     values["denied"] = min(1.0, denied / max(1.0, 0.25 * count))
     return values
