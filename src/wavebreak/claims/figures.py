@@ -89,7 +89,7 @@ def capacities(text: str, words: Vocabulary) -> list[Capacity]:
             continue
         what = _unit(("messages", "things"), words, 4).match(text, figure.end)
         end = what.end() if what else figure.end
-        when = _unit(PERIODS, words, 4 if what else 1).match(text, end)
+        when = _unit(PERIODS, words, 4 if what else 0).match(text, end)
         if what or (when and when.lastgroup in ("second", "minute", "hour", "day")):
             end = when.end() if when else end
             counted = (what.lastgroup if what else "") or "sends"

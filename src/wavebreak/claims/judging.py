@@ -36,6 +36,7 @@ from wavebreak.errors import PolicyError
 _ENDS = re.compile(r"[^\n]*?(?:[.!?…।;]+(?=\s|$)|\n|$)")
 _CLAUSE = re.compile(r"[,;:()–—]")
 _REACH = 4
+_QUOTED = re.compile(r'(?<![^\s(])["“„«][^"“”„«»\n]{12,400}["”“»](?!\w)')
 _LONGEST = 600
 _OFTEN = ("second", "minute", "hour", "day", "week")
 _MANY = 100
@@ -54,13 +55,18 @@ class Brands(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Keeping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is left of an offer by the manner of its sentence; `first`: how fast offers add up."""
+    """What is left of an offer by the manner of its sentence; `first`: how fast offers add up.
+
+    `long` and `many` are counts of sentences: see reading.toml.
+    """
 
     denied: float
     told: float
     formal: float
     advised: float
     first: float
+    long: int
+    many: int
 
 
 class Verdicts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -150,21 +156,24 @@ def judge(
     """Judge a folded text; `reachable` says whether the page gives a way to reach a seller."""
     words, by = words or vocabulary(), by or weights()
     spoken = languages(folded.text, words)
-    sentences = [_read(folded.text, span, spoken, words, by) for span in split(folded.text)]
+    quoted = [match.span() for match in _QUOTED.finditer(folded.text)]
+    sentences = [_read(folded.text, span, spoken, words, by, quoted) for span in split(folded.text)]
+    one = min(1.0, math.sqrt(by.sentence.long / max(1, len(sentences))))
     offers = dict.fromkeys(OFFERS, 0.0)
     for sentence in sentences:
         for group in OFFERS:
             keeps = max((o.keeps for o in sentence.offers if o.group == group), default=0.0)
-            offers[group] += (1 - offers[group]) * by.sentence.first * keeps
+            offers[group] += (1 - offers[group]) * by.sentence.first * keeps * one
     messengers, others = (
         _named(folded.text, names) for names in (by.brands.messengers, by.brands.other)
     )
-    manner = _manner(sentences)
+    manner = _manner(sentences, by.sentence)
     capacities = figures.capacities(folded.text, words)
     prices = figures.prices(folded.text, words)
     often = any(c.period in _OFTEN and c.quantity >= _MANY for c in capacities)
-    commerce = 1.0
-    for name, share in by.commerce.items():
+    commerce = 1 - by.commerce["always"]
+    for name in ("sell", "we", "price", "contact"):
+        share = by.commerce[name]
         told = {"price": bool(prices), "contact": reachable}
         commerce *= 1 - share * (manner[name] if name in manner else told[name])
     commerce = 1 - commerce
@@ -210,7 +219,12 @@ def _weight(name: str, by: Weights) -> float:
 
 
 def _read(
-    text: str, span: tuple[int, int], spoken: list[str], words: Vocabulary, by: Weights
+    text: str,
+    span: tuple[int, int],
+    spoken: list[str],
+    words: Vocabulary,
+    by: Weights,
+    quoted: list[tuple[int, int]],
 ) -> Sentence:
     """Find a sentence's offers, in its language and in English, and its cues."""
     part = text[span[0] : span[1]]
@@ -238,7 +252,10 @@ def _read(
     for group, start, end in sorted(found, key=lambda f: f[1:]):
         denied = denied or any(_governs(part, n, start, end) for n in negations)
         left = by.sentence.denied if denied else keeps
-        offers.append(Offer(group, span[0] + start, span[0] + end, left))
+        first = span[0] + start
+        if any(a < first < b for a, b in quoted):  # somebody else's words
+            left = min(left, by.sentence.told)
+        offers.append(Offer(group, first, span[0] + end, left))
     return Sentence(*span, frozenset(cues), tuple(offers))
 
 
@@ -274,14 +291,14 @@ def _priced_by_volume(capacities: list[Capacity], prices: list[Price]) -> bool:
     )
 
 
-def _manner(sentences: list[Sentence]) -> dict[str, float]:
+def _manner(sentences: list[Sentence], keep: Keeping) -> dict[str, float]:
     """How far a page sells, consents, denies, reports …, each from 0 to 1."""
     count = max(1, len(sentences))
     values = {}
     for name in (*_SELLING, "consent", "sanctioned", *AGAINST):
         having = sum(name in s.cues for s in sentences)
         # Whoever sells says so once or twice; whoever reports or forbids does so throughout.
-        full = 1.6 if name in _SELLING else max(1.6, 0.34 * count)
+        full = 1.6 if name in _SELLING else max(1.6, min(0.34 * count, keep.many))
         values[name] = min(1.0, having / full)
     denied = sum(s.denies for s in sentences)
     values["denied"] = min(1.0, denied / max(1.0, 0.25 * count))
