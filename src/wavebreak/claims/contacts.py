@@ -69,6 +69,8 @@ def contacts(text: str, links: Iterable[str] = ()) -> dict[str, tuple[str, ...]]
 
 def _phone(raw: str) -> str:
     """Digits of what is a phone number by its look: an international prefix, or 9 to 12 digits."""
+    if re.match(r"\d{4}-\d\d-\d\d|\d\d?[./-]\d\d?[./-]\d{4}", raw):  # a date
+        return ""
     digits = re.sub(r"\D", "", raw)
     if raw.startswith(("+", "00")):
         return f"+{digits.removeprefix('00')}" if 8 <= len(digits) <= 17 else ""

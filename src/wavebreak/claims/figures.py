@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ _SYMBOLS = {
     "btc": "BTC", "דולר": "USD",
 }  # fmt: skip
 _MOST_DIGITS = 15
+_AHEAD, _SHORT = 20, 2
 
 
 class Figure(NamedTuple):
@@ -93,9 +94,19 @@ def capacities(text: str, words: Vocabulary) -> list[Capacity]:
         if what or (when and when.lastgroup in ("second", "minute", "hour", "day")):
             end = when.end() if when else end
             counted = (what.lastgroup if what else "") or "sends"
-            period = (when.lastgroup if when else "") or ""
+            period = (when.lastgroup if when else "") or _before(text, figure.start, words)
             found.append(Capacity(figure.start, end, round(figure.value), counted, period))
     return found
+
+
+def _before(text: str, start: int, words: Vocabulary) -> str:
+    """The time that stands before a count: roz 80 hazaar, every day 80,000."""
+    head = text[max(0, start - _AHEAD) : start].rpartition("\n")[2]
+    for period in ("day", "hour"):
+        words_of = [w for w in words.units[period] if len(w) > _SHORT]
+        if re.search(rf"(?<![{LETTERS}])(?:{_either(words_of)})[^{LETTERS}\n.!?]{{1,3}}$", head):
+            return period
+    return ""
 
 
 def prices(text: str, words: Vocabulary) -> list[Price]:
@@ -115,7 +126,7 @@ def prices(text: str, words: Vocabulary) -> list[Price]:
     return found
 
 
-def _either(words: list[str] | tuple[str, ...]) -> str:
+def _either(words: Sequence[str]) -> str:
     return "|".join(map(re.escape, words))
 
 
@@ -125,7 +136,7 @@ def _numbers(multipliers: tuple[str, ...]) -> re.Pattern[str]:
     parted = r"\d{1,3}(?:[.,' \u00a0]\d{2,3}(?!\d)){1,4}(?:[.,]\d{1,2}(?!\d))?"
     digits = rf"{parted}|\d{{1,12}}(?:[.,]\d{{1,2}}(?!\d))?"
     return re.compile(
-        rf"(?<![{LETTERS}.,])(?P<digits>{digits})\s?(?P<first>{many})?(?![{LETTERS}])"
+        rf"(?<![\d.,])(?P<digits>{digits})\s?(?P<first>{many})?(?![{LETTERS}])"
         rf"(?:\s(?P<second>{many})(?![{LETTERS}]))?"
     )
 

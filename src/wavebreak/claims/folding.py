@@ -14,8 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-LETTERS = r"\w\u0900-\u097f"
-"""What a word is made of: Python's own class leaves out the vowel signs of Devanagari."""
+LETTERS = r"\w\u0900-\u0963\u0966-\u097f"
+"""What a word is made of: Python's own class leaves out the vowel signs of Devanagari.
+
+Its full stops (U+0964, U+0965) stand between words.
+"""
 
 _POSING = str.maketrans("авекмнорстухіјѕԛԝһьαβεηικνορτυχγ", "abekmhopctyxijsqwhbabenikvoptuxy")
 _INSIDE = str.maketrans("013457@$", "oieasta" + "s")

@@ -43,7 +43,9 @@ _MANY = 100
 _BESIDE = 60
 _TOLD, _FORMAL = ("report", "victim", "defend"), ("legal", "hiring", "academic")
 _SELLING = ("sell", "we")
-_REVERSED = {"negation", "denial", "consent", "sanctioned"}
+_WITHOUT = ("evasion", "no_consent", "unofficial", "lists")
+"""Offers that say "no" themselves: no bans, no opt-in, no approval, no list of your own needed."""
+_REVERSED = {"denial", "consent", "sanctioned"}
 AGAINST = (*_TOLD, *_FORMAL, "advice")
 
 
@@ -239,18 +241,24 @@ def _read(
     for language in spoken:
         for name in STANCES:
             for match in words.groups[language][name].finditer(part):
-                own = name not in _SELLING
-                if own and _inside(match.span(), within, touching=name in _REVERSED):
-                    continue
                 if name == "negation":
                     negations.append((*match.span(), language == "hi"))
-                else:
-                    cues.add(name)
+                    continue
+                if name not in _SELLING and _inside(
+                    match.span(), within, touching=name in _REVERSED
+                ):
+                    continue
+                cues.add(name)
     keeps = _kept(frozenset(cues), by.sentence)
     offers = []
     denied = False
     for group, start, end in sorted(found, key=lambda f: f[1:]):
-        denied = denied or any(_governs(part, n, start, end) for n in negations)
+        inside = group not in _WITHOUT
+        denied = denied or any(
+            _governs(part, n, start, end, inside)
+            for n in negations
+            if not any(s <= n[0] and n[1] <= e and (s, e) != (start, end) for s, e in within)
+        )
         left = by.sentence.denied if denied else keeps
         first = span[0] + start
         if any(a < first < b for a, b in quoted):  # somebody else's words
@@ -276,9 +284,17 @@ def _kept(cues: frozenset[str], keep: Keeping) -> float:
     return keep.advised if "advice" in cues else 1.0
 
 
-def _governs(part: str, negation: tuple[int, int, bool], start: int, end: int) -> bool:
-    """Whether a negation stands close before an offer, in Hindi also behind, in one clause."""
+def _governs(
+    part: str, negation: tuple[int, int, bool], start: int, end: int, inside: bool
+) -> bool:
+    """Whether a negation stands close before an offer, in Hindi also behind, in one clause.
+
+    `inside`: a negation among the offer's own words denies it too.
+    """
     before, after, follows = negation
+    follows = follows and inside
+    if before < end and start < after:
+        return inside
     between = part[after:start] if after <= start else part[end:before] if follows else ","
     return len(between.split()) <= _REACH and not _CLAUSE.search(between)
 

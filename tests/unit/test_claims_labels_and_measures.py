@@ -1,0 +1,114 @@
+"""Labels by persons, the project's own pages, and how readings are measured."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from wavebreak import claims
+from wavebreak.claims.inventing import sources
+from wavebreak.claims.vocabulary import LANGUAGES
+from wavebreak.errors import ClaimError, FileError
+
+ACTOR, AT = claims.Actor("A. Rao", "bench", "triage", "mandate 12"), "2026-03-04T05:06:07Z"
+
+
+def test_the_own_pages_are_many_varied_and_always_the_same() -> None:
+    pages = list(claims.invented())
+    assert len(pages) >= 400
+    assert pages == list(claims.invented())
+    for label in ("claim", "innocent"):
+        ours = [page for page in pages if page.label == label]
+        assert len({page.family for page in ours}) >= 40
+        assert {page.language for page in ours} == set(LANGUAGES)
+
+
+def test_no_family_stands_in_two_parts() -> None:
+    names = [family.name for source in sources() for family in source.family]
+    assert len(names) == len(set(names))
+
+
+def test_the_own_pages_are_told_apart_as_is_said() -> None:
+    by_half = claims.by(claims.own(), lambda judgement: judgement.half)
+    assert len(by_half) >= 4
+    known = claims.rate(j for j in claims.own() if j.half != "held-out")
+    assert (known.precision or 0) >= 0.95
+    assert (known.recall or 0) >= 0.90
+
+
+def test_a_folder_of_labelled_pages_is_measured_and_what_cannot_be_read_is_said(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "a.html").write_text("<p>Bulk WhatsApp sender, anti-ban, $40, buy now", "utf-8")
+    (tmp_path / "b.txt").write_text("Our bakery takes orders on WhatsApp.", "utf-8")
+    (tmp_path / "c.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    rows = "a.html,abusive,x,en\nb.txt,benign,y,en\nc.png,claim,x,\nd.html,1,x,\n../e,0,,\n"
+    (tmp_path / "labels.csv").write_text("file,label,family,language\n" + rows, "utf-8")
+    judged = list(claims.given(tmp_path))
+    assert [j.called for j in judged] == [True, False, False, False, False]
+    errors = [j.error for j in judged]
+    assert errors[:2] == ["", ""]
+    assert "not read" in errors[2]
+    assert errors[3:] == ["it is not there", "it leads outside the folder"]
+    assert claims.rate(judged) == claims.Rate(5, 3, 1, 1)
+    assert claims.by(judged, lambda j: j.family)["y"].recall is None
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "file,label\nx.html,perhaps\n"])
+def test_labels_that_cannot_be_used_are_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text(text, "utf-8")
+    with pytest.raises(FileError):
+        list(claims.given(tmp_path))
+
+
+def test_a_person_s_word_is_kept_with_custody_and_the_last_one_stands(tmp_path: Path) -> None:
+    claims.take_in(b"bulk sender", tmp_path / "e", ACTOR, AT)
+    claims.put_label(tmp_path / "e", "claim", ACTOR, AT, "offers bulk sending", 0.9)
+    claims.put_label(tmp_path / "e", "innocent", ACTOR, AT, "it is a quotation")
+    assert [label.label for label in claims.labels_of(tmp_path / "e")] == ["claim", "innocent"]
+    assert [line.what for line in claims.custody(tmp_path / "e")] == [
+        "taken in: upload", "confirmed as a claim", "rejected: no claim",
+    ]  # fmt: skip
+    assert claims.doubts(tmp_path / "e") == []
+    with pytest.raises(ClaimError, match="who gives it and why"):
+        claims.put_label(tmp_path / "e", "claim", ACTOR, AT, " ")
+
+
+def wavebreak(*arguments: str, code: int = 0) -> str:
+    command = [str(Path(sys.executable).with_name("wavebreak")), "claim", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_the_command_takes_reads_labels_and_checks(tmp_path: Path) -> None:
+    page, made = tmp_path / "p.html", str(tmp_path / "e")
+    page.write_text("<p>We send 80,000 WhatsApp messages a day, no opt-in, anti-ban. $40", "utf-8")
+    wavebreak("add", str(page), "-o", made, "--kind", "test_purchase", "--detail", "account=p-1")
+    assert "claim, 0." in wavebreak("read", made, "--html", str(tmp_path / "read.html"))
+    assert "<mark>" in (tmp_path / "read.html").read_text("utf-8")
+    wavebreak("confirm", made, "--reason", "offers bulk sending", "--by", "A. Rao")
+    assert "claim by A. Rao" in wavebreak("check", made)
+    (tmp_path / "e" / "original.html").write_text("changed", "utf-8")
+    assert "SHA-256 differs" in wavebreak("check", made, code=1)
+    assert "private ones" in wavebreak("capture", "http://127.0.0.1/", "-o", made + "2", code=2)
+    assert "not well formed" in wavebreak(
+        "add", str(page), "-o", made + "3", "--detail", "x", code=2
+    )
+
+
+def test_the_command_writes_pages_that_it_can_measure(tmp_path: Path) -> None:
+    wavebreak("pages", "-o", str(tmp_path))
+    rows = list(csv.DictReader((tmp_path / "labels.csv").read_text("utf-8").splitlines()))
+    assert len(rows) == len(list(claims.invented()))
+    few = [row for row in rows if row["family"] in ("sender-software", "job-ad")]
+    with (tmp_path / "few.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(few)
+    said = wavebreak("evaluate", str(tmp_path), "--labels", str(tmp_path / "few.csv"), "--json")
+    assert '"precision": 1.0' in said
