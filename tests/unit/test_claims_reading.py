@@ -13,8 +13,8 @@ from wavebreak.claims import as_html, read
 from wavebreak.claims.contacts import contacts
 from wavebreak.claims.figures import capacities, number, prices
 from wavebreak.claims.folding import fold
-from wavebreak.claims.judging import split
 from wavebreak.claims.reading import Reading, of_file
+from wavebreak.claims.sentences import split
 from wavebreak.claims.texts import from_html, from_text
 from wavebreak.claims.vocabulary import vocabulary
 
