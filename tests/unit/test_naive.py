@@ -71,14 +71,14 @@ def test_kernel_and_oracle_agree_on_young_crowds(seed: int) -> None:
         assert both.differences() == []
 
 
-def test_many_young_strangers_who_write_to_one_are_seen_from_the_eighth_on() -> None:
+def test_young_strangers_who_write_to_one_are_counted_by_those_who_come_after() -> None:
     events = [event("account.registered", i, WEEK_100, f"y{i}") for i in range(10)]
     events += [
         event("message.sent", 10 + i, WEEK_100 + (i + 1) * 60_000, f"y{i}", peer="v")
         for i in range(10)
     ]
-    shares = [values_after(events, f"y{i}")["courted_share_32"] for i in range(10)]
-    assert shares == [0] * 8 + [1, 1]
+    counts = [values_after(events, f"y{i}")["courted_last"] for i in range(10)]
+    assert counts == list(range(10))
 
 
 def test_what_young_accounts_do_on_a_device_is_summed_over_them() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from wavebreak.features.catalog import KINDS
 from wavebreak.features.jit import call_int, compiled
 from wavebreak.features.living import (
+    accuses,
     complaint,
     labelled,
     lurked,
@@ -125,8 +126,6 @@ def _plain(sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> None:
         row.read_by += 1
     elif kind == READ:
         row.reads += 1
-    elif kind in (CONTACT_ADDED, CONTACT_REMOVED):
-        tie(sh, local, ev.peer, now, kind == CONTACT_ADDED)
     elif kind in (ADDED_AS_CONTACT, REMOVED_AS_CONTACT):
         tie(sh, local, ev.account, now, kind == ADDED_AS_CONTACT)
     elif kind == UNBLOCKED_BY:
@@ -152,7 +151,9 @@ def apply(
     elif kind == SESSION:
         session(w, sh, row, ev, now)
     elif kind == MEMBER_ADDED:
-        member_added(sh, rare_of(sh, row), ev, local, now)
+        member_added(w, sh, row, ev, local, now)
+    elif kind == REPORTED:
+        accuses(w, sh, row, ev, local, now)
     elif kind in (REPORTED_BY, BLOCKED_BY):
         complaint(w, sh, row, rare_of(sh, row), ev, local, now, kind == BLOCKED_BY)
     elif kind == LABELLED:

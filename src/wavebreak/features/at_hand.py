@@ -137,8 +137,13 @@ def kin_share_32(row: Any) -> float:
 
 
 @compiled()
-def courted_share_32(row: Any) -> float:
-    return bits_set(row.courted_bits, min(int64(row.started), 32))
+def courted_last(row: Any) -> int:
+    return int64(row.courted)
+
+
+@compiled()
+def unfounded_reports(row: Any) -> int:
+    return int64(row.unfounded)
 
 
 @compiled()

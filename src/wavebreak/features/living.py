@@ -9,7 +9,7 @@ import numpy as np
 from wavebreak.features.credibility import CROWD, related, weight
 from wavebreak.features.jit import compiled, int64
 from wavebreak.features.memory import emit, pairs_of, people_of, rares_of
-from wavebreak.features.others import around, birth, everywhere, settled
+from wavebreak.features.others import approach, around, birth, everywhere, settled
 from wavebreak.features.pairs import first_of, flags_of, last_of, packed, touched_of
 from wavebreak.features.rings import bump, hop, small_bump, total
 from wavebreak.features.state import (
@@ -37,12 +37,14 @@ from wavebreak.features.state import (
     REGISTERED_HERE,
     REPLIED,
     REPORTED,
+    STARTED,
     TRUSTED,
     WROTE,
 )
 from wavebreak.features.writing import hopped, pair
 
 ANSWER_S = 86_400
+ACCUSES_AT_MOST = 3
 LURK_LEAST_S, LURK_MOST_S = 3_600, 604_800
 
 
@@ -146,8 +148,9 @@ def tie(sh: Any, local: int, peer: int, now: int, there: bool) -> None:
 
 
 @compiled()
-def member_added(sh: Any, r: Any, ev: Any, local: int, now: int) -> None:
+def member_added(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> None:
     """The account adds a member to a group."""
+    r = rare_of(sh, row)
     clock = np.int64(r.clock)
     r.added += 1
     bump(r.added_1h, now // 240, clock // 240, 1, 65535)
@@ -159,6 +162,7 @@ def member_added(sh: Any, r: Any, ev: Any, local: int, now: int) -> None:
     flags = flags_of(value)
     if (flags & (WROTE | REPLIED | CONTACT | ADDED)) == 0:
         bump(r.strangers_1d, now // 5760, clock // 5760, 1, 65535)
+        approach(w, row, ev.peer, True)
     pairs[at].value = packed(flags | ADDED, first_of(value), last_of(value), touched_of(value))
 
 
@@ -210,6 +214,16 @@ def complaint(
     else:
         r.reporters[np.int64(r.reporter_n) & 3] = who + 1
         r.reporter_n += 1
+
+
+@compiled()
+def accuses(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> None:
+    """The account reports somebody: unfounded unless the reported has opened a chat with it."""
+    flags = flags_of(pairs_of(sh)[pair(sh, local, ev.peer, now)].value)
+    if (flags & REPLIED) == 0 or (flags & STARTED) != 0:
+        row.unfounded = min(np.int64(row.unfounded) + 1, 255)
+        # One account can report without end: it counts among the young strangers a few times.
+        approach(w, row, ev.peer, row.unfounded <= ACCUSES_AT_MOST)
 
 
 @compiled()

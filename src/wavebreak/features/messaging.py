@@ -43,8 +43,8 @@ MESSAGING: tuple[F, ...] = (
       "senders who pad with chat among themselves"),
     F("cold_share_32", "share", "in contacts", "last 32 first contacts",
       "Share of the last 32 first contacts with `in_contacts` given whose recipient did not have "
-      "the sender in contacts, nor a known address-book tie.", ("message.sent.in_contacts",),
-      "people who change their number", "lists bought with mutual contacts"),
+      "the sender in contacts, then or as an earlier event said.", ("message.sent.in_contacts",),
+      "people who change their number", "lists bought with mutual contacts", 2),
     F("started_chats", "accounts", "first contacts", "all",
       "First contacts of the account's whole life.", _SENT, "old, busy accounts", _STAGED),
     F("started_share", "share", "reciprocity", "all",
@@ -130,7 +130,7 @@ MESSAGING: tuple[F, ...] = (
     F("hunted_share_32", "share", "successors", "last 32 first contacts",
       "Share of the last 32 first contacts who had been among the last four cold contacts of an "
       "account restricted, suspended, banned or labelled abusive (as of the last epoch).",
-      _SENT, "friends of a victim", "fresh lists"),
+      _SENT, "friends of a victim", "fresh lists", 2),
     F("young_peer_share_32", "share", "rings", "last 32 new chats",
       "Share of the last 32 new chats, either way, whose peer had registered within 7 days "
       "(as of the last epoch).", ("account.registered",), "a class that joins together",
@@ -140,10 +140,15 @@ MESSAGING: tuple[F, ...] = (
       "stood on the account's own network, number block or device (as of the last epoch; told by "
       "nearly the low sixteen bits of each).", ("account.registered",),
       "a class, a family or an office that joins together", "rings without anything shared"),
-    F("courted_share_32", "share", "rings", "last 32 first contacts",
-      "Share of the last 32 first contacts to whom, that day (UTC) and the day before, accounts "
-      "within 7 days of their registration had made eight or more first contacts as strangers (as "
-      "of the last epoch): many write to one, or share a list.",
-      ("account.registered", "message.sent"),
+    F("courted_last", "approaches", "rings", "the account's last approach",
+      "An approach is a first contact, a stranger added to a group, or a report of somebody who "
+      "had not opened a chat with the reporter. Of the person approached last: approaches by "
+      "strangers within 7 days of their registration, that day (UTC) and the day before, as of the "
+      "last epoch (at most 255; of one account's reports the first three): many come to one, or "
+      "share a list.", ("account.registered", "message.sent"),
       "people who write to someone much sought, friends of a flood's victim", "lists used once"),
+    F("unfounded_reports", "reports", "reports", "all",
+      "Reports made of accounts that had not opened a chat with the reporter (at most 255).",
+      ("user.reported",), "people who report what they saw in a group",
+      "reporters who have the victim write first"),
 )  # fmt: skip

@@ -9,12 +9,10 @@ import numpy as np
 from wavebreak.features.jit import compiled, int64
 from wavebreak.features.memory import emit, people_of
 from wavebreak.features.rings import push
-from wavebreak.features.state import BORN, ON_BLOCK, ON_DEVICE, ON_NETWORK
+from wavebreak.features.state import BORN, COURTED, ON_BLOCK, ON_DEVICE, ON_NETWORK
 
 YOUNG_S = 604_800
 EPOCHS_A_DAY = 1_440
-COURTED_BY = 8
-"""From so many on, the strangers who wrote to a person in two days are not there by chance."""
 
 
 @compiled(inline="always")
@@ -50,11 +48,15 @@ def meet(w: Any, row: Any, peer: int, now: int) -> None:
 
 
 @compiled()
-def is_courted(person: Any, epoch: int) -> bool:
-    """Whether several young strangers wrote to a person today or yesterday (UTC)."""
-    days = epoch // EPOCHS_A_DAY + 1 - int64(person.courted_day)
+def approach(w: Any, row: Any, peer: int, stranger: bool) -> None:
+    """The account writes to, adds or accuses somebody: how many young strangers have done so?"""
+    person = people_of(w)[peer]
+    days = w.epoch // EPOCHS_A_DAY + 1 - int64(person.courted_day)
     many = int64(person.courted) if days <= 1 else int64(0)
-    return bool(many + (int64(person.courted_before) if days == 0 else int64(0)) >= COURTED_BY)
+    many += int64(person.courted_before) if days == 0 else int64(0)
+    row.courted = min(many, 255)
+    if stranger and is_young(row):
+        emit(w, COURTED, int64(peer), 1)
 
 
 @compiled()

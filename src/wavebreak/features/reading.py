@@ -58,7 +58,8 @@ def _volume(row: Any, out: Any) -> None:
     out[At.hunted_share_32] = hand.hunted_share_32(row)
     out[At.young_peer_share_32] = hand.young_peer_share_32(row)
     out[At.kin_share_32] = hand.kin_share_32(row)
-    out[At.courted_share_32] = hand.courted_share_32(row)
+    out[At.courted_last] = hand.courted_last(row)
+    out[At.unfounded_reports] = hand.unfounded_reports(row)
     out[At.growth_7d] = hand.growth_7d(row)
 
 

@@ -60,7 +60,7 @@ def _cluster(e: Any, table: int, amount: int, epoch: int) -> None:
 
 @compiled()
 def _courted(p: Any, amount: int, epoch: int) -> None:
-    """Young strangers who wrote to an account, on the newest day and the one before."""
+    """Young strangers who approached an account, on the newest day and the one before."""
     day = epoch // EPOCHS_A_DAY + 1
     if day != p.courted_day:
         p.courted_before = p.courted if day == np.int64(p.courted_day) + 1 else 0

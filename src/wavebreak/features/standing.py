@@ -32,7 +32,7 @@ def _cluster(entity: str, sources: tuple[str, ...], innocent: str) -> tuple[F, .
           blind),
         F(f"{entity}_cold", "accounts", "clusters", "half-life 1 d",
           f"First contacts to strangers that accounts made on this {entity} within 7 days of their "
-          "registration, all together, as of the last epoch, decayed.", both, innocent, blind),
+          "registration, all together, as of the last epoch, decayed.", both, innocent, blind, 2),
         F(f"{entity}_answered", "share", "clusters", "half-life 7 d",
           "Of all first contacts made like that, to strangers or not, the share answered while "
           "the account was still as young, drawn to a half by a prior of four, at most 1: "
@@ -111,9 +111,9 @@ STANDING: tuple[F, ...] = (
     F("members_added_1d", "members", "groups", "1d", "Members added to groups in the window.",
       _ADD, "organisers, teachers", "threshold hugging"),
     F("strangers_added_1d", "members", "groups", "1d",
-      "Members added in the window with whom no message was exchanged and no address-book tie is "
-      "known, each once until forgotten.",
-      _ADD, "teachers at the start of term", "contacts made first"),
+      "Members added in the window with whom no message was exchanged and who are not known to "
+      "have the account in contacts, each once until forgotten.",
+      _ADD, "teachers at the start of term", "contacts made first", 2),
     F("left_after_add_7d", "members", "groups", "7d",
       "Members who left, in the window, a group to which this account had added them.",
       ("group.left.peer",), "a group that is over", "sticky groups"),

@@ -57,8 +57,8 @@ ROW = _layout(
     ("typed_n", "u1"), ("repeat_n", "u1"), ("media_n", "u1"),
     # Recent facts as bits, newest lowest; totals of a life; the last cold targets.
     ("typed_bits", "u4"), ("repeat_bits", "u4"), ("media_bits", "u4"), ("cold_bits", "u4"),
-    ("hunted_bits", "u4"), ("courted_bits", "u4"), ("sends", "u4"), ("direct", "u4"),
-    ("started", "u4"), ("delivered", "u4"), ("reads", "u4"), ("targets", ("u4", (4,))),
+    ("hunted_bits", "u4"), ("courted", "u1"), ("unfounded", "u1"), ("sends", "u4"),
+    ("direct", "u4"), ("started", "u4"), ("delivered", "u4"), ("reads", "u4"), ("targets", ("u4", (4,))),
     ("to_strangers", "u2"), ("unwanted", "u2"),
     # Who and where.
     ("registered", "u4"), ("network", "u4"), ("block", "u4"), ("device", "u4"), ("client", "u4"),
@@ -118,7 +118,7 @@ PERSON = np.dtype(
      ("places", "u2", (3,))]
 )  # fmt: skip
 """What others read of an account, as of the last closed epoch. `courted` are young strangers who
-wrote to it on `courted_day` (UTC days since the epoch, plus one) and on the day before. `places`
+approached it on `courted_day` (UTC days since the epoch, plus one) and on the day before. `places`
 mark its network, block and device: the low sixteen bits, near enough to tell kin by."""
 
 ENTITY = np.dtype(

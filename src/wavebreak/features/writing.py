@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from wavebreak.features.jit import compiled, int64
-from wavebreak.features.memory import emit, pairs_of, people_of
-from wavebreak.features.others import around, everywhere, is_courted, is_young, meet
+from wavebreak.features.memory import pairs_of, people_of
+from wavebreak.features.others import approach, around, everywhere, is_young, meet
 from wavebreak.features.pairs import (
     find,
     first_of,
@@ -25,7 +25,6 @@ from wavebreak.features.state import (
     COLD,
     CONTACT,
     CONTACT_KNOWN,
-    COURTED,
     CREDITED,
     FORGET,
     GOOD,
@@ -264,9 +263,8 @@ def _first_contact(w: Any, row: Any, ev: Any, flags: int, now: int) -> None:
     if ev.flags & CONTACT_KNOWN:
         row.cold_bits = push(row.cold_bits, stranger)
         row.cold_n = min(np.int64(row.cold_n) + 1, 32)
-    person = people_of(w)[ev.peer]
-    row.hunted_bits = push(row.hunted_bits, person.hunted > 0)
-    row.courted_bits = push(row.courted_bits, is_courted(person, w.epoch))
+    row.hunted_bits = push(row.hunted_bits, people_of(w)[ev.peer].hunted > 0)
+    approach(w, row, ev.peer, stranger)
     if row.device_changed > 0 or row.linked > 0:
         row.firsts_on_device = min(np.int64(row.firsts_on_device) + 1, 255)
     if stranger:
@@ -277,7 +275,6 @@ def _first_contact(w: Any, row: Any, ev: Any, flags: int, now: int) -> None:
         around(w, row, OPENED)
         if stranger:
             around(w, row, COLD)
-            emit(w, COURTED, np.int64(ev.peer), 1)
     meet(w, row, ev.peer, now)
 
 

@@ -10,12 +10,14 @@ from wavebreak.features.naive.story import Fact, Marks, Story
 YOUNG_S = 604_800
 ESTABLISHED_S = 21_600
 ESTABLISHED_CONTACTS = 3
+ACCUSES_AT_MOST = 3
+"""Reports by which one account counts among the young strangers who come to somebody."""
 LAST = 4
 """Cold targets that are marked: the last four."""
 
 
 def is_cold(fact: Fact, known: Marks) -> bool:
-    """Whether a first contact went to a stranger: no address-book tie either way, as far as known.
+    """Whether a first contact went to a stranger, who is not known to have the account in contacts.
 
     >>> is_cold(Fact("sent", 0, 0, "b", {"in_contacts": True}), frozenset())
     False
@@ -67,6 +69,7 @@ def _clusters(story: Story) -> Iterator[Gift]:
     """What a young account adds to its network, block and device, and whom it courts."""
     first = {id(fact): is_cold(fact, known) for fact, known in story.first_contacts}
     replies = {id(fact) for fact in story.replies()}
+    others = {*map(id, story.strangers_added), *map(id, story.unfounded[:ACCUSES_AT_MOST])}
     clock, born = -1, None
     for i, fact in enumerate(story.facts):
         clock = max(clock, fact.now)
@@ -82,6 +85,8 @@ def _clusters(story: Story) -> Iterator[Gift]:
                 yield Gift(fact.epoch, "courted", fact.peer or "", 1)
         elif id(fact) in replies:
             yield from _around(story, i, "answered")
+        elif id(fact) in others:
+            yield Gift(fact.epoch, "courted", fact.peer or "", 1)
 
 
 def _places(account: str, story: Story) -> Iterator[Gift]:

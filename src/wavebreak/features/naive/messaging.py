@@ -157,6 +157,12 @@ def _received(s: Story) -> int:
     return len(s.of("received"))
 
 
+def _courted_last(s: Story) -> float:
+    approaches = set(map(id, [*s.first_sends(), *s.strangers_added, *s.unfounded]))
+    last = [fact for fact in s.facts if id(fact) in approaches][-1:]
+    return float(sum(min(s.shared.courted(f.peer or "", f.epoch), 255) for f in last))
+
+
 FORMULAS: dict[str, Formula] = {
     "sends_15s": lambda s: s.count(s.sends, "15s", SMALL),
     "sends_5m": lambda s: s.count(s.sends, "5m", SMALL),
@@ -205,7 +211,5 @@ FORMULAS: dict[str, Formula] = {
     ),
     "young_peer_share_32": _young_peer_share_32,
     "kin_share_32": _kin_share_32,
-    "courted_share_32": lambda s: last_share(
-        [s.shared.courted(fact.peer or "", fact.epoch) >= 8 for fact in s.first_sends()]
-    ),
+    "courted_last": _courted_last,
 }

@@ -96,7 +96,7 @@ class Shared:
         return names[-1] if names else None
 
     def courted(self, who: str, epoch: int) -> int:
-        """How many young strangers wrote to an account on the open epoch's day and the one before.
+        """How often young strangers approached an account on the open epoch's day and the last.
 
         A day counts up to 255.
         """

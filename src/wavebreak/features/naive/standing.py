@@ -117,12 +117,6 @@ def _first_contacts_on_device(s: Story) -> float:
     return NAN if count is None else count
 
 
-def _strangers_added(s: Story) -> float:
-    known = {"wrote", "replied", "contact", "added"}
-    strangers = [f for f, marks in s.met if f.kind == "member_added" and not marks & known]
-    return s.count(strangers, "1d")
-
-
 def _left(s: Story) -> int:
     return s.count(s.of("member_left"), "7d")
 
@@ -216,7 +210,8 @@ FORMULAS: dict[str, Formula] = _CLUSTERS | {
     "groups_created_1d": lambda s: s.count(s.of("group_created"), "1d", SMALL),
     "members_added_1h": lambda s: s.count(s.of("member_added"), "1h"),
     "members_added_1d": lambda s: s.count(s.of("member_added"), "1d"),
-    "strangers_added_1d": _strangers_added,
+    "strangers_added_1d": lambda s: s.count(s.strangers_added, "1d"),
+    "unfounded_reports": lambda s: min(len(s.unfounded), 255),
     "left_after_add_7d": _left,
     "left_share_7d": lambda s: min(share(_left(s), s.count(s.of("member_added"), "7d")), 1.0),
     "group_joins_1d": lambda s: s.count(s.of("group_joined"), "1d", SMALL),

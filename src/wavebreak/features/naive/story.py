@@ -21,11 +21,10 @@ ENTITIES = ("network", "block", "device", "client")
 Marks = frozenset[str]
 
 _LEAVES: dict[str, str] = {
-    "sent": "wrote", "received": "replied", "contact_added": "contact",
-    "added_as_contact": "contact", "member_added": "added", "reported_by": "reported",
-    "blocked_by": "blocked",
+    "sent": "wrote", "received": "replied", "added_as_contact": "contact",
+    "member_added": "added", "reported_by": "reported", "reported": "accused", "blocked_by": "blocked",
 }  # fmt: skip
-_TAKES = {"contact_removed": "contact", "removed_as_contact": "contact"}
+_TAKES = {"removed_as_contact": "contact"}
 
 
 class Fact(NamedTuple):
@@ -169,6 +168,24 @@ class Story:
     def first_sends(self) -> list[Fact]:
         """Give the facts of `first_contacts`."""
         return [fact for fact, _ in self.first_contacts]
+
+    @cached_property
+    def unfounded(self) -> list[Fact]:
+        """Reports made of accounts that had not opened a chat with this one."""
+        opened: set[str | None] = set()
+        found = []
+        for fact, marks in self.met:
+            if fact.kind in ("sent", "received") and not marks & {"wrote", "replied"}:
+                (opened.add if fact.kind == "sent" else opened.discard)(fact.peer)
+            elif fact.kind == "reported" and ("replied" not in marks or fact.peer in opened):
+                found.append(fact)
+        return found
+
+    @cached_property
+    def strangers_added(self) -> list[Fact]:
+        """Adds to groups of members with whom nothing was exchanged, each once until forgotten."""
+        known = {"wrote", "replied", "contact", "added"}
+        return [f for f, marks in self.met if f.kind == "member_added" and not marks & known]
 
     @cached_property
     def inbound(self) -> list[Fact]:
