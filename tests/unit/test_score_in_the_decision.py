@@ -15,7 +15,7 @@ from wavebreak import rules
 from wavebreak.decision import Decision
 from wavebreak.enforcement import told_at
 from wavebreak.errors import PolicyError
-from wavebreak.events import TYPES
+from wavebreak.events import CHANNELS, TYPES
 from wavebreak.pipeline import Engine
 from wavebreak.profile import learn
 from wavebreak.rules.loading import SHIPPED
@@ -47,12 +47,18 @@ def policy(
 
 
 def decided(
-    which: rules.Policy, thresholds: dict[str, int], *, sends: int = 6, gap: int = HOUR
+    which: rules.Policy,
+    thresholds: dict[str, int],
+    *,
+    sends: int = 6,
+    gap: int = HOUR,
+    channel: str = "personal",
 ) -> tuple[list[Decision], Engine]:
     """What is decided on an account that registers and writes to strangers."""
     events: list[dict[str, Any]] = [
-        {"id": "r", "ts": START, "type": TYPES.index("account.registered"), "account": "a"}
-    ]
+        {"id": "r", "ts": START, "type": TYPES.index("account.registered"), "account": "a",
+         "channel": CHANNELS.index(channel)}
+    ]  # fmt: skip
     events += [
         {"id": f"e{i}", "ts": START + i * gap, "type": TYPES.index("message.sent"),
          "account": "a", "peer": f"p{i}"}
@@ -169,6 +175,13 @@ def test_where_ages_are_not_known_a_score_slows_at_most() -> None:
     engine = Engine(which, learn([log(sends)]), model=model, accounts=64)
     assert "age_s" not in engine.covered
     assert [d.outcome for d in engine.take(log(sends))] == ["limit"]
+
+
+def test_on_a_channel_with_rules_of_its_own_a_score_asks_for_nothing() -> None:
+    asked = {c: decided(policy(), {"restrict": ALWAYS}, channel=c)[0] for c in CHANNELS}
+    assert {c: [d.outcome for d in made] for c, made in asked.items()} == {
+        "personal": ["restrict"], "business_app": ["restrict"], "business_platform": []
+    }  # fmt: skip
 
 
 def test_a_score_that_needs_an_unknown_feature_is_refused(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from wavebreak.training import worlds as made
 
 @app.command(
     "train-default",
-    epilog="The shipped model: `wavebreak train-default --worlds 56 --held 30 "
+    epilog="The shipped model: `wavebreak train-default --worlds 84 --held 40 "
     "--background ../shared/data/traces -o src/wavebreak/policy/model`",
 )
 def train_default(

@@ -47,7 +47,8 @@ class Judgement:
     score(int64 model, int64 values)`, which gives a margin in 1/65,536, and `model` that of its
     numbers (0: no model). `weigh` is that of `int64 weigh(int64 policy, int64 margin, int64
     fired)`, which gives the outcome that a score asks for; `margins` (int64, rising) and `chances`
-    (float64, one more) are the calibration.
+    (float64, one more) are the calibration. `spared` are the channels (bits) on which it asks for
+    nothing.
     """
 
     guard: int
@@ -69,6 +70,7 @@ class Judgement:
     weigh: int = 0
     margins: Any = field(repr=False, default_factory=lambda: np.zeros(0, np.int64))
     chances: Any = field(repr=False, default_factory=lambda: np.zeros(1))
+    spared: int = 0
 
     def into(self, w: Any) -> None:
         """Write it into a worker's record (dtype WORKER)."""
@@ -81,7 +83,7 @@ class Judgement:
         w["grace_s"], w["benign_grace_s"] = self.grace_s, self.benign_grace_s
         w["score"], w["model"], w["weigh"] = self.score, self.model, self.weigh
         w["margins"], w["chances"] = self.margins.ctypes.data, self.chances.ctypes.data
-        w["steps"] = self.margins.size
+        w["steps"], w["spared"] = self.margins.size, self.spared
 
 
 def no_rules() -> Judgement:

@@ -190,6 +190,8 @@ def _suspected(w: Any, sh: Any, row: Any, account: int, kind: int) -> bool:
 @compiled()
 def _level(w: Any, row: Any, fired: int) -> int:
     """The outcome that the account's score asks for, once; 0 where it asks for nothing new."""
+    if (w.spared >> np.int64(row.channel)) & 1:
+        return int64(0)
     level = call_int(w.weigh, w.policy, np.int64(row.score), fired)
     flags = np.int64(row.flags)
     if level <= (flags >> SCORED_AT) & SCORED:

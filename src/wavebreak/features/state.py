@@ -58,8 +58,8 @@ ROW = _layout(
     # Recent facts as bits, newest lowest; totals of a life; the last cold targets.
     ("typed_bits", "u4"), ("repeat_bits", "u4"), ("media_bits", "u4"), ("cold_bits", "u4"),
     ("hunted_bits", "u4"), ("courted", "u1"), ("unfounded", "u1"), ("sends", "u4"),
-    ("direct", "u4"), ("started", "u4"), ("delivered", "u4"), ("reads", "u4"), ("targets", ("u4", (4,))),
-    ("to_strangers", "u2"), ("unwanted", "u2"),
+    ("direct", "u4"), ("started", "u4"), ("delivered", "u4"), ("reads", "u4"),
+    ("targets", ("u4", (4,))), ("to_strangers", "u2"), ("unwanted", "u2"),
     # Who and where.
     ("registered", "u4"), ("network", "u4"), ("block", "u4"), ("device", "u4"), ("client", "u4"),
     ("device_changed", "u4"), ("linked", "u4"), ("score", "i4"), ("registration_score", "i2"),
@@ -178,7 +178,7 @@ WORKER = np.dtype(
         "enabled", "enforced", "grace_s", "benign_grace_s", "enforce",
         # The model: addresses of its C function, of what its score asks for, of its numbers and
         # calibration; whether scoring points are looked at, and noted.
-        "score", "weigh", "model", "margins", "chances", "steps", "scoring", "record",
+        "score", "weigh", "model", "margins", "chances", "steps", "scoring", "record", "spared",
         # The open epoch; where the work stands.
         "epoch", "first", "at_shard", "at_fact",
     )]

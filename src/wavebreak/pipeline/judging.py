@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from wavebreak import decision, enforcement
+from wavebreak.events import CHANNELS
 from wavebreak.features.catalog import NAMES
 from wavebreak.features.core import Judgement
 from wavebreak.features.jit import (
@@ -110,10 +111,10 @@ def judgement(
         benign_grace_s=seconds(standing.benign_grace),
         keepalive=(program, guard, decide, weigh, refuse, model and model.keepalive),
     )
-    return told if model is None else _scored(told, model)
+    return told if model is None else _scored(told, model, program.policy.score.spares)
 
 
-def _scored(told: Judgement, model: Model) -> Judgement:
+def _scored(told: Judgement, model: Model, spares: tuple[str, ...]) -> Judgement:
     """Add a model to what the kernel is told."""
     return replace(
         told,
@@ -122,6 +123,7 @@ def _scored(told: Judgement, model: Model) -> Judgement:
         weigh=_callbacks()[1].address,
         margins=np.ascontiguousarray(model.calibration.edges, np.int64),
         chances=np.ascontiguousarray(model.calibration.levels, np.float64),
+        spared=sum(1 << CHANNELS.index(channel) for channel in spares),
     )
 
 

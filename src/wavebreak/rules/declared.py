@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from wavebreak.events import Channel
 from wavebreak.features.state import OUTCOMES as OUTCOMES
 from wavebreak.features.state import STAGES as STAGES
 
@@ -101,7 +102,8 @@ class Score(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     `families` families of `evidence` (family: abuses of the rules) have fired; else what it asks
     for is `otherwise`. Where a rule of an abuse in `recover` has fired, the account is taken for a
     victim's and a score asks for a challenge at most. On a stream that does not carry every feature
-    in `needs` it asks for `without` at most. In `shadow` it is noted and decides nothing.
+    in `needs` it asks for `without` at most. On the channels in `spares` it asks for nothing. In
+    `shadow` it is noted and decides nothing.
     """
 
     mode: Literal["enforce", "shadow"] = "shadow"
@@ -112,6 +114,7 @@ class Score(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     recover: tuple[Word, ...] = ()
     needs: tuple[Word, ...] = ()
     without: Outcome = "limit"
+    spares: tuple[Channel, ...] = ()
 
 
 class Feedback(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

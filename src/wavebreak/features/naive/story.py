@@ -22,7 +22,8 @@ Marks = frozenset[str]
 
 _LEAVES: dict[str, str] = {
     "sent": "wrote", "received": "replied", "added_as_contact": "contact",
-    "member_added": "added", "reported_by": "reported", "reported": "accused", "blocked_by": "blocked",
+    "member_added": "added", "reported_by": "reported", "reported": "accused",
+    "blocked_by": "blocked",
 }  # fmt: skip
 _TAKES = {"removed_as_contact": "contact"}
 
