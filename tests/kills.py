@@ -79,7 +79,7 @@ def events_in_log(server: Server) -> list[str]:
         assert first == len(found)
         events = log.unpacked(blob)
         assert events.num_rows == count
-        assert log.digest(blob) == sha256
+        assert log.digest(blob) == bytes(sha256)
         found += events.column("id").to_pylist()
     return found
 
@@ -133,7 +133,7 @@ def run(
     check(server, load.acknowledged)
     rows = server.rows("SELECT number, body FROM decision ORDER BY number")
     assert [number for number, _ in rows] == list(range(1, len(rows) + 1))
-    assert [body for _, body in rows] == uninterrupted(server), "decisions differ"
+    assert [bytes(body) for _, body in rows] == uninterrupted(server), "decisions differ"
     server.stop()
     return {"kills": kills, "events": total, "decisions": len(rows), "repeated": load.repeated}
 

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 KEY = "00112233445566778899aabbccddeeff" * 2
 JSON = {"content-type": "application/json"}
 
@@ -47,6 +49,7 @@ class Server:
     options: tuple[str, ...] = ()
     port: int = field(default_factory=free_port)
     limits: Any = None
+    database: str = ""
     _process: subprocess.Popen[bytes] | None = None
 
     def start(self, *more: str, wait: bool = True) -> Server:
@@ -54,6 +57,8 @@ class Server:
         program = "from wavebreak.cli import main; main()"
         command = [sys.executable, "-c", program, "serve", str(self.home), "--port", str(self.port),
                    "--model", "none", *self.options, *more]  # fmt: skip
+        if self.database:
+            command += ["--database", self.database]
         log = self.home.parent / f"{self.home.name}.out"
         with log.open("ab") as out:
             self._process = subprocess.Popen(
@@ -121,7 +126,10 @@ class Server:
         raise AssertionError(f"not decided up to {events}: {self.said()}")
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """Ask its SQLite database."""
+        """Ask its database."""
+        if self.database:
+            with psycopg.connect(self.database) as asked:
+                return asked.execute(query.encode()).fetchall()
         path = self.home / "wavebreak.sqlite3"
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as found:
             return found.execute(query).fetchall()

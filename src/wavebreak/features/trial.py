@@ -93,9 +93,10 @@ def _advance(core: Core, event: Any) -> Any:
     worker = core.workers[0]
     w = worker.begin()
     kept = int(w["hits_n"])
+    turns, taken, codes = np.array([s]), np.zeros(1, np.int64), np.zeros(1, np.uint32)
     while not kernel.advance(
-        core.shards, w, 0, 1, event, 0, core.kinds, np.zeros(1, np.uint32), offsets
-    ):
+        core.shards, w, turns, taken, event, 0, core.kinds, codes, offsets
+    ):  # fmt: skip
         core.grow(int(w["at_shard"]), worker)
     return worker.hits[kept : w["hits_n"]].copy()
 

@@ -20,6 +20,8 @@ def warm() -> None:
         for i in range(200)
     ]  # fmt: skip
     columns = {f.name: pa.array([r.get(f.name) for r in rows], f.type) for f in LOG_SCHEMA}
-    engine.take(pa.RecordBatch.from_pydict(columns, schema=LOG_SCHEMA))
+    log = pa.RecordBatch.from_pydict(columns, schema=LOG_SCHEMA)
+    engine.take(log)
+    engine.trial(log.slice(0, 1))
     engine.finish()
     tiny.reasons(engine.core.values_of(0))

@@ -6,10 +6,12 @@ import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
-from wavebreak.errors import EventError
+from django.db import Error, connection
+
+from wavebreak.errors import EventError, ServiceError
 from wavebreak.service.bodies import Decoded, Decoder
 from wavebreak.service.idempotency import known
-from wavebreak.service.waiting import Accepted, Answer, Waiting, answer
+from wavebreak.service.waiting import Accepted, Answer, BusyError, Waiting, answer
 
 AT_ONCE = 1 << 20
 """Bytes of bodies from which on no further one is read together with them: bounds the delay."""
@@ -20,8 +22,9 @@ class Intake:
 
     def __init__(
         self, make: Callable[[], Decoder], threads: int,
-        onward: Callable[[list[Waiting], Decoded], None],
+        onward: Callable[[list[Waiting], Decoded], None], *, retry_after_s: float,
     ) -> None:  # fmt: skip
+        self._retry_after_s = retry_after_s
         self._queue: SimpleQueue[Waiting | None] = SimpleQueue()
         self._onward = onward
         self._threads = [
@@ -52,6 +55,7 @@ class Intake:
             except BaseException as error:
                 # Whatever it was, who waits is told, and the thread goes on.
                 answer((w, error) for w in waiting)
+        connection.close()
 
     def _more(self, size: int) -> list[Waiting]:
         found = []
@@ -67,10 +71,19 @@ class Intake:
             size += len(waiting.body.content)
         return found
 
+    def _known(self, one: Waiting) -> Accepted | ServiceError | None:
+        """What a request that may come again was answered with, or why that cannot be said."""
+        try:
+            return known(one.repeat) if one.repeat else None
+        except Error:
+            # The next look opens a connection anew.
+            connection.close()
+            return BusyError("the log cannot be read just now", retry_after_s=self._retry_after_s)
+
     def _decode(self, decoder: Decoder, waiting: list[Waiting]) -> None:
         fresh, answers = [], list[Answer]()
         for one in waiting:
-            earlier = known(one.repeat) if one.repeat else None
+            earlier = self._known(one) if one.repeat else None
             if earlier is None:
                 fresh.append(one)
             else:

@@ -132,8 +132,9 @@ class Service:
         decider.start()
         self.writer, self.decider = writer, decider
         self._intake = Intake(
-            lambda: Decoder(self.edge, settings.limits), settings.decoders, writer.put
-        )
+            lambda: Decoder(self.edge, settings.limits), settings.decoders, writer.put,
+            retry_after_s=settings.limits.retry_after_s,
+        )  # fmt: skip
         assert self._loop is not None  # noqa: S101
         self._loop.call_soon_threadsafe(self._begin)
 
