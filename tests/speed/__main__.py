@@ -15,7 +15,19 @@ from pathlib import Path
 
 from rich.console import Console
 
-from . import files, hostility, kernel, ledger, machine, memory, model, pauses, scale, shards
+from . import (
+    files,
+    hostility,
+    kernel,
+    ledger,
+    machine,
+    memory,
+    model,
+    pauses,
+    scale,
+    service,
+    shards,
+)
 from .figures import Figure, keep, show
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,6 +40,7 @@ BENCHES: dict[str, tuple[str, Callable[[bool], list[Figure]]]] = {
     "scale": ("Scale: the cost of an event as accounts grow", scale.bench),
     "pauses": ("Pauses: batches of 500 events, while accounts and pairs grow", pauses.bench),
     "ledger": ("The ledger: sealing, proofs, verification", ledger.bench),
+    "service": ("The service: a real server under load, durable", service.bench),
     "hostile": ("Hostile lines through the reader", hostility.bench),
 }
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -26,7 +27,11 @@ from .streams import START_MS, stretches, wire_batch
 
 CYCLE_MS = 1_000_000
 _HEAD = START_MS // CYCLE_MS
-_TYPES = {"json": "application/json", "arrow": "application/vnd.apache.arrow.stream"}
+_TYPES = {
+    "json": "application/json",
+    "arrow": "application/vnd.apache.arrow.stream",
+    "decide": "application/json",
+}
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,16 @@ def bodies(form: str, events: int, each: int, accounts: int) -> list[bytes]:
         wire = wire_batch(traffic)
         for start in range(0, wire.num_rows - each + 1, each):
             made.append(_body(form, wire.slice(start, each)))
+    return made
+
+
+def questions(many: int, accounts: int) -> list[bytes]:
+    """Bodies of `decide`: a message to a stranger, each of one event."""
+    rng, made = np.random.default_rng(9), []
+    for n, (one, other) in enumerate(rng.integers(0, accounts, (many, 2)).tolist()):
+        event = {"id": f"q{n}", "ts": START_MS + n, "type": "message.sent", "size": 100,
+                 "account": f"u{one:012d}", "peer": f"u{other:012d}"}  # fmt: skip
+        made.append(json.dumps(event | {"in_contacts": False}).encode())
     return made
 
 
@@ -94,23 +109,25 @@ class _Load:
         cycle = self.given.cycle
         while True:
             for body in self.made:
-                yield again(self.given.form, body, cycle) if cycle else body
+                moved = cycle and self.given.form != "decide"
+                yield again(self.given.form, body, cycle) if moved else body
             cycle += 1
 
     async def connection(self, due: asyncio.Queue[float] | None, end: float) -> None:
-        given = self.given
+        given, decides = self.given, self.given.form == "decide"
+        path = "/v1/decide" if decides else "/v1/events"
         reader, writer = await asyncio.open_connection(given.host, given.port, limit=1 << 20)
-        head = (f"POST /v1/events HTTP/1.1\r\nhost: bench\r\ncontent-type: {_TYPES[given.form]}\r\n"
+        head = (f"POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: {_TYPES[given.form]}\r\n"
                 + (f"authorization: Bearer {given.key}\r\n" if given.key else ""))  # fmt: skip
-        while time.perf_counter() < end:
+        while time.perf_counter() < end and self.accepted < given.at_most:
             began = time.perf_counter() if due is None else await due.get()
             body = next(self.bodies)
             writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
             answer = await reader.readuntil(b"\r\n\r\n")
             length = int(answer.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-            await reader.readexactly(length)
+            told = await reader.readexactly(length)
             self.latencies.append(time.perf_counter() - began)
-            if answer.startswith(b"HTTP/1.1 202"):
+            if answer.startswith(b"HTTP/1.1 20") and b'"on_failure"' not in told:
                 self.accepted += given.each
             else:
                 self.refused += 1
@@ -154,10 +171,18 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--rate", type=float, default=0, help="events a second; 0: all it takes")
     parser.add_argument("--events", type=int, default=2_000_000, help="made before the clock runs")
     parser.add_argument("--accounts", type=int, default=1_000_000)
+    parser.add_argument("--at-most", type=int, default=1 << 62, help="stop after so many events")
     parser.add_argument("--cycle", type=int, default=0, help="where to begin")
     parser.add_argument("--key", default="")
+    parser.add_argument("--wait", action="store_true", help="begin at a line on standard input")
     given = parser.parse_args(arguments)
-    made = bodies(given.form, given.events, given.each, given.accounts)
+    if given.form == "decide":
+        given.each = 1
+        made = questions(given.events, given.accounts)
+    else:
+        made = bodies(given.form, given.events, given.each, given.accounts)
+    if given.wait:
+        sys.stdin.readline()
     sent = asdict(uvloop.run(_run(given, made)))
     print(json.dumps(sent), flush=True)
     return sent

@@ -82,6 +82,8 @@ def serve(
         answering=answering.Answering(chosen, answering.load(policy), edge),
         clock=lambda: time.time_ns() // 1_000_000, said=lambda line: err.print(line),
     )  # fmt: skip
+    # The first body must not wait for a compiler.
+    pipeline.warm()
     out.print(f"wavebreak serves [bold]http://{host}:{port}[/] from {home}")
     nexts([f"events: POST http://{host}:{port}/v1/events", "stop:   Ctrl-C"])
     serving(service, anybody)
