@@ -56,7 +56,7 @@ class Server:
         """Start it, and wait until it takes events."""
         program = "from wavebreak.cli import main; main()"
         command = [sys.executable, "-c", program, "serve", str(self.home), "--port", str(self.port),
-                   "--model", "none", *self.options, *more]  # fmt: skip
+                   "--model", "none", "--no-keys", *self.options, *more]  # fmt: skip
         if self.database:
             command += ["--database", self.database]
         log = self.home.parent / f"{self.home.name}.out"

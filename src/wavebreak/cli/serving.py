@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +23,8 @@ from wavebreak.cli.deciding import (
 )
 from wavebreak.cli.showing import err, nexts, out
 from wavebreak.edge import Edge, load_key
-from wavebreak.service import answering, database
+from wavebreak.model.keeping import SHIPPED
+from wavebreak.service import answering, brokers, database, furnishing, logs
 from wavebreak.service import backup as backups
 from wavebreak.service.ingest import anybody
 from wavebreak.service.running import Service
@@ -47,7 +50,26 @@ AcceptLoss = Annotated[
 ]
 
 
-@app.command(epilog="Example: `wavebreak serve var --profile world/profile.json`")
+Nats = Annotated[str, typer.Option("--nats", metavar="URL", help="Read events from NATS too.")]
+Redis = Annotated[str, typer.Option("--redis", metavar="URL", help="Read events from Redis too.")]
+Stream = Annotated[str, typer.Option(help="The broker's stream of events.")]
+Durable = Annotated[str, typer.Option(help="Name of the durable consumer on NATS.")]
+Group = Annotated[str, typer.Option(help="Name of the consumer group on Redis.")]
+Traces = Annotated[
+    str, typer.Option(metavar="URL", help="Send traces there (OTLP over HTTP; default: nowhere).")
+]
+Private = Annotated[
+    bool, typer.Option("--private-webhooks", help="Let webhooks go to private addresses.")
+]
+Keyless = Annotated[
+    bool, typer.Option("--no-keys", help="Take events and decide for who has no key (tests).")
+]
+
+
+@app.command(
+    epilog="Examples: `wavebreak serve var --profile world/profile.json`; "
+    "`wavebreak serve var --nats nats://127.0.0.1:4222 --stream events --durable wavebreak`"
+)
 def serve(
     home: Home, database_url: DatabaseUrl = "",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
@@ -56,37 +78,56 @@ def serve(
     decoders: Annotated[int, typer.Option(min=1, max=16, help="Threads that read bodies.")] = 1,
     profile_file: StreamProfile = None, key: Key = None, ip_database: IpDatabase = None,
     lateness: Lateness = 60, model_dir: ModelDir = None,
+    nats: Nats = "", redis: Redis = "", stream: Stream = "events", durable: Durable = "wavebreak",
+    group: Group = "wavebreak", traces: Traces = "", private_webhooks: Private = False,
+    no_keys: Keyless = False,
     snapshot_seconds: SnapshotSeconds = 300, accept_loss: AcceptLoss = False,
 ) -> None:  # fmt: skip
     """Serve decisions over HTTP: events in, decisions out, nothing acknowledged lost."""
-    home.mkdir(parents=True, exist_ok=True)
     settings = Settings(
         home, database_url, host, port, decoders=decoders, workers=shards, enforce=enforce,
         accept_loss=accept_loss, snapshot_s=snapshot_seconds,
     )  # fmt: skip
-    database.connect(database_url, home)
-    database.migrate()
-    chosen, loaded = rules.load(policy), model.chosen(model_dir)
-    stream = profile.load(profile_file) if profile_file else None
-    if stream is None:
+    _prepare(settings)
+    chosen, loaded, secret = rules.load(policy), model.chosen(model_dir), load_key(key)
+    carried = profile.load(profile_file) if profile_file else None
+    if carried is None:
         err.print("[yellow]no --profile:[/] the stream is taken to carry the whole contract")
-
-    def make() -> pipeline.Engine:
-        return pipeline.Engine(
-            chosen, stream, enforce=enforce, workers=shards, lateness_s=lateness, model=loaded
-        )
-
-    edge = Edge(load_key(key), ip_database)
-    service = Service(
-        settings, make, edge, lateness_s=lateness,
-        answering=answering.Answering(chosen, answering.load(policy), edge),
-        clock=lambda: time.time_ns() // 1_000_000, said=lambda line: err.print(line),
+    edge = Edge(secret, ip_database)
+    wishes = furnishing.Wishes(
+        traces, private_webhooks, brokers.sources(nats, redis, stream, durable, group),
+        Path(model_dir or SHIPPED) if loaded else None,
     )  # fmt: skip
+    desk = furnishing.desk_of(chosen, policy, secret, wishes)
+    service = Service(
+        settings,
+        partial(pipeline.Engine, chosen, carried, enforce=enforce, workers=shards,
+                lateness_s=lateness, model=loaded),
+        edge, lateness_s=lateness,
+        answering=answering.Answering(chosen, answering.load(policy), edge), clock=_now_ms,
+        said=lambda line: err.print(line), background=furnishing.background(desk, wishes),
+    )  # fmt: skip
+    guard = anybody if no_keys else desk.ring.guard
+    serving(service, guard, front=furnishing.front(service, desk, wishes))
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _prepare(settings: Settings) -> None:
+    """Directory, tables and logs; says where to click, and tells the first key once."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    logs.set_up(sys.stderr)
+    database.connect(settings.database, settings.home)
+    database.migrate()
+    at = f"http://{settings.host}:{settings.port}"
+    out.print(f"wavebreak serves [bold]{at}[/] from {settings.home}")
+    if first := furnishing.first_key(_now_ms()):
+        out.print(f"the first key, for everything; it is told this once: [bold]{first}[/]")
+    nexts([f"events: POST {at}/v1/events", f"API:    {at}/api/docs", "stop:   Ctrl-C"])
     # The first body must not wait for a compiler.
     pipeline.warm()
-    out.print(f"wavebreak serves [bold]http://{host}:{port}[/] from {home}")
-    nexts([f"events: POST http://{host}:{port}/v1/events", "stop:   Ctrl-C"])
-    serving(service, anybody)
 
 
 @app.command(epilog="Example: `wavebreak backup var -o monday.wavebreak`")

@@ -256,3 +256,13 @@ class Entries:
         """End the connection."""
         if self._client is not None:
             await self._client.aclose()
+
+
+def sources(nats_url: str, redis_url: str, stream: str, durable: str, group: str) -> list[Source]:
+    """The streams to be read: one for each URL that is not empty."""
+    made: list[Source] = []
+    if nats_url:
+        made.append(Subjects(nats_url, stream, durable))
+    if redis_url:
+        made.append(Entries(redis_url, stream, group))
+    return made

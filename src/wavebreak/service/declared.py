@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from wavebreak.events import AnyEvent
 from wavebreak.service import shapes
+from wavebreak.service.answering import Answer
 from wavebreak.service.keys import Scope
 from wavebreak.service.quota import Quota
 
@@ -54,11 +56,11 @@ _ACCOUNT, _HOOK = "/v1/accounts/{account}", "/v1/webhooks/{webhook}"
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("take_events", "POST", "/v1/events", "ingest",
-             "Put events into the log. Answered when they are durable.",
-             status=202, bodies=EVENT_BODIES, says=(409, 503), hot=True),
+             "Put events into the log. Answered when they are durable.", shapes.Accepted,
+             list[AnyEvent], status=202, bodies=EVENT_BODIES, says=(409, 503), hot=True),
     Endpoint("decide", "POST", "/v1/decide", "decide",
              "Ask what to answer to one event, before it happens (`mode=ask`) or with it "
-             "(`mode=record`).", says=(503,), hot=True),
+             "(`mode=record`).", Answer, AnyEvent, shapes.Asking, says=(503,), hot=True),
     Endpoint("account", "GET", _ACCOUNT, "read",
              "How an account stands: outcome, quota, restrictions with their ends, decisions.",
              shapes.Account, says=(404, 503)),

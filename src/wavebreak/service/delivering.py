@@ -145,11 +145,10 @@ def due(now_ms: int, secret: bytes, flying: Counter[str], letters: set[int]) -> 
     return made
 
 
-def send(letter: Due, now_s: int, patience: Patience, *, private: bool) -> Sent:
+def send(letter: Due, now_s: int, patience: Patience, transport: PinnedTransport) -> Sent:
     """Make one attempt; raises nothing. Redirects are not followed, the answer is not read."""
     headers = signing.headers(letter.secrets, letter.message, now_s, letter.body)
     headers |= {"content-type": "application/json", "user-agent": "wavebreak"}
-    transport = PinnedTransport(allow_private=private)
     with httpx.Client(transport=transport, timeout=patience.answer_s, trust_env=False) as client:
         # A receiver that answers a byte at a time is cut off as well.
         watch = threading.Timer(patience.whole_s, client.close)
@@ -235,8 +234,9 @@ class Courier:
             self._counted = number
 
     async def _deliver(self, service: Service, letter: Due) -> None:
-        now, private = service.clock(), self.desk.private
-        sent = await asyncio.to_thread(send, letter, now // 1000, self.patience, private=private)
+        desk, now_s = self.desk, service.clock() // 1000
+        pinned = PinnedTransport(resolver=desk.resolver, allow_private=desk.private)
+        sent = await asyncio.to_thread(send, letter, now_s, self.patience, pinned)
         draw = self.random.random()
         settled = await asyncio.to_thread(
             closing(lambda: settle(letter, sent, service.clock(), self.patience, draw))

@@ -10,6 +10,7 @@ from typing import TypeVar
 from asgiref.sync import sync_to_async
 from django.db import connection, transaction
 
+from wavebreak.reaching import Resolver, resolve
 from wavebreak.service.keys import Entry, Ring
 from wavebreak.service.metrics import Metrics
 from wavebreak.service.quota import Terms
@@ -20,10 +21,11 @@ T = TypeVar("T")
 
 @dataclass
 class Desk:
-    """`secret` signs webhooks; `private` lets them go to addresses that are not public.
+    """What every view is given.
 
-    `quota` is how many new chats a limited account has; `streams` counts those that are
-    open; `due` is set when letters are due anew.
+    `secret` signs webhooks; `private` lets them go to addresses that are not public, `resolver`
+    finds their addresses. `quota` is how many new chats a limited account has; `streams` counts
+    those that are open; `due` is set when letters are due anew.
     """
 
     ring: Ring
@@ -32,6 +34,7 @@ class Desk:
     quota: int
     secret: bytes
     private: bool = False
+    resolver: Resolver = resolve
     streams: int = 0
     due: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from functools import partial
 
 from msgspec import UNSET
 
@@ -45,7 +46,7 @@ async def webhooks(_call: Call) -> shapes.Webhooks:
 
 async def add_webhook(call: Call) -> shapes.Webhook:
     """Set a webhook up; it gets decisions that are made from now on."""
-    asked, private = call.body, call.desk.private
+    asked, desk = call.body, call.desk
 
     def add() -> shapes.Webhook:
         if Hook.objects.count() >= MOST:
@@ -59,7 +60,7 @@ async def add_webhook(call: Call) -> shapes.Webhook:
         return _shown(hook, call.desk.secret)
 
     try:
-        await read(lambda: reach(asked.url, allow_private=private))
+        await read(partial(reach, asked.url, resolver=desk.resolver, allow_private=desk.private))
     except WavebreakError as error:
         raise RefusedError(422, error.what, fix=error.fix) from None
     return await write(add)

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from wavebreak import __version__
 from wavebreak.pages import Table, html_table, page
-from wavebreak.service.declared import ENDPOINTS, Endpoint
+from wavebreak.service.declared import ENDPOINTS, JSON, Endpoint
 from wavebreak.service.problems import MEDIA_TYPE, TITLES, Problem
 from wavebreak.service.shapes import AccountId
 
@@ -75,8 +75,8 @@ def _operation(endpoint: Endpoint, known: dict[Any, Any]) -> dict[str, Any]:
 
 
 def _sent(media: str, schema: Any) -> Any:
-    """The schema of a body; a stream of lines or columns has none that JSON Schema can say."""
-    return schema if "json" in media and "ndjson" not in media else {}
+    """The schema of a body; lines, columns and envelopes are told in docs/concepts.md."""
+    return schema if media == JSON else {}
 
 
 def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
@@ -87,7 +87,7 @@ def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
                      "schema": msgspec.json.schema(kind)})  # fmt: skip
     if endpoint.query is not None:
         made += _asked(endpoint.query)
-    if endpoint.hot:
+    if endpoint.name == "take_events":
         made.append({"name": "Idempotency-Key", "in": "header", "required": False,
                      "description": "the same key and body are answered once",
                      "schema": {"type": "string", "minLength": 1, "maxLength": 255}})  # fmt: skip

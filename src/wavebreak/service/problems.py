@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -23,13 +24,13 @@ TITLES = {
     429: "Too many requests",
     503: "Not now",
 }
-"""The statuses in which the API refuses, with their titles."""
+"""The statuses in which the API refuses, in words."""
 
 
 class Problem(Struct, frozen=True, kw_only=True):
     """Why a request was refused. No value that was sent is repeated here."""
 
-    type: Annotated[str, Meta(description="urn:wavebreak:problem: and the status")]
+    type: Annotated[str, Meta(description="about:blank: the status says it")]
     title: str
     status: int
     detail: str
@@ -48,9 +49,9 @@ def problem(status: int, detail: str, fix: str = "") -> Problem:
     """Make the problem of a status.
 
     >>> problem(404, "no such account").title
-    'There is no such thing'
+    'Not Found'
     """
     return Problem(
-        type=f"urn:wavebreak:problem:{status}", title=TITLES.get(status, "An error"),
-        status=status, detail=detail, fix=fix or UNSET,
+        type="about:blank", title=HTTPStatus(status).phrase, status=status,
+        detail=detail, fix=fix or UNSET,
     )  # fmt: skip

@@ -121,7 +121,19 @@ def _body(request: HttpRequest, endpoint: Endpoint) -> Any:
     if request.content_type not in endpoint.bodies:
         fix = f"send {' or '.join(endpoint.bodies)}"
         raise RefusedError(415, "this Content-Type is not read here", fix=fix)
-    return _read("the body", lambda: msgspec.json.decode(request.body, type=endpoint.body))
+    return _read(
+        "the body",
+        lambda: msgspec.convert(_whole(msgspec.json.decode(request.body)), endpoint.body),
+    )
+
+
+def _whole(value: Any) -> Any:
+    """A JSON value whose whole numbers are integers: 1.0 is one, by JSON Schema."""
+    if isinstance(value, dict):
+        return {name: _whole(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_whole(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _read(what: str, read: Callable[[], Any]) -> Any:

@@ -19,9 +19,30 @@ Reason = Annotated[
     str, Meta(min_length=8, max_length=1000, pattern=_PLAIN, description="why, for the audit")
 ]
 Title = Annotated[str, Meta(min_length=1, max_length=100, pattern=_PLAIN)]
-Millis = Annotated[int, Meta(ge=0, lt=4_102_444_800_000, description="ms since 1970, UTC")]
 Number = Annotated[int, Meta(ge=0, le=2**53 - 1, description="a decision's number, from 1")]
 By = Literal["analyst", "appeal"]
+
+
+class NotTaken(Struct, frozen=True):
+    """Why an event of a body was not taken: its index, the cause, the field, words."""
+
+    index: int
+    cause: str
+    field: str
+    reason: str
+
+
+class Accepted(Struct, frozen=True):
+    """How many events are in the log for good, and those that are not."""
+
+    accepted: int
+    refused: tuple[NotTaken, ...]
+
+
+class Asking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether the event has happened (record) or is only asked about (ask)."""
+
+    mode: Literal["ask", "record"] = "ask"
 
 
 class Taken(Struct, frozen=True, kw_only=True):
@@ -75,12 +96,11 @@ class Override(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Labelled(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A label of one account; `ts` is when it was given (default: now)."""
+    """A label of one account. It counts from now on, since a late event changes nothing."""
 
     account: AccountId
     label: Label
     source: Literal["analyst", "honeypot", "appeal", "partner"]
-    ts: Millis | UnsetType = UNSET
 
 
 class Labels(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
