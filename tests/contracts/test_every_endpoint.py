@@ -149,7 +149,7 @@ def _each(
         told = case.as_transport_kwargs(base_url="http://service")
         wire = requests.Request(**told).prepare()
         headers = {k: v for k, v in wire.headers.items() if k.lower() != "content-length"}
-        asked = made.ask(wire.method, wire.url, content=wire.body or b"", headers=headers)
+        asked = made.ask(str(wire.method), str(wire.url), content=wire.body or b"", headers=headers)
         answer = asyncio.run_coroutine_threadsafe(asked, loop).result(60)
         examples.append(answer.status_code)
         # A number, an address, a URL may be of the declared shape and yet be none.
