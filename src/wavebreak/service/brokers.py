@@ -72,10 +72,10 @@ class Source(Protocol):
 async def consume(source: Source, accept: Accept, metrics: Metrics) -> None:
     """Take messages until cancelled; a broker that is gone is asked again, ever less often."""
     pause = 0.1
-    while True:
+    while _going_on():
         try:
             await source.open()
-            while True:
+            while _going_on():
                 messages = await source.fetch()
                 taken = await asyncio.gather(
                     *(_take(source.name, m, accept, metrics) for m in messages)
@@ -90,6 +90,18 @@ async def consume(source: Source, accept: Accept, metrics: Metrics) -> None:
             pause = min(2 * pause, LONGEST_PAUSE_S)
         finally:
             await source.close()
+
+
+def _going_on() -> bool:
+    """True until the task is cancelled; then it ends.
+
+    A client may lose the cancellation: an error while it hangs up, or an answer in the same moment
+    (`asyncio.wait_for` before Python 3.12).
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+    return True
 
 
 async def _take(stream: str, message: Message, accept: Accept, metrics: Metrics) -> bool:
