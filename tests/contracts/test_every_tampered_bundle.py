@@ -176,6 +176,10 @@ TAMPERED: dict[str, tuple[Callable[[Path], object], bool, str]] = {
     "the log cut off": (edit(f"{E2}/log.arrow", lambda b: b[: len(b) // 2]), True, "recomputation"),
     "a decision edited": (edit(f"{E2}/decisions.jsonl", swapped(b'"ban"', b'"limit"')), True,
                           "rerun_decisions"),
+    "decisions that are none": (put(f"{E2}/decisions.jsonl", b"[1]\n"), True, "not_well_formed"),
+    "an event log that is none": (put(f"{E2}/log.arrow", b"ARROW1"), True, "recomputation"),
+    "a custody line that is none": (put("data/exhibits/E3/custody.jsonl", b"{}\n"), True,
+                                    "not_well_formed"),
     "a decision no longer relied on": (
         value(f"{E2}/rerun.json", lambda v: v["relied"].pop()), True, "rerun_relied"),
     "a feature edited": (value(f"{E2}/features.json",

@@ -229,6 +229,27 @@ def test_the_standalone_verifier_that_lies_in_it_checks_the_ledger(made: Made) -
     assert (done.returncode, done.stdout.split(":")[0]) == (0, "holds")
 
 
+def test_a_bundle_of_the_accounts_own_events_says_what_cannot_be_decided_again(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path)
+    run = small_run(tmp_path)
+    bench.whole(run, whole=False)
+    file = bench.pack()
+    found = {finding.what: finding for finding in verify(file, [bench.signer.key])}
+    assert [what for what, finding in found.items() if not finding.holds] == ["recomputation"]
+    assert found["recomputation"].holds is None
+    assert "others' events, on which they rest, are not here" in found["recomputation"].said
+    place = tmp_path / "C-7" / "exhibits" / "E2"
+    about = json.loads((place / "rerun.json").read_text())
+    batches = [b.log for b in read(place / "log.arrow", Edge(bytes(32), None))]
+    log = pa.Table.from_batches(batches).select(["account", "peer"]).to_pylist()
+    assert all(about["accounts"][0] in (row["account"], row["peer"]) for row in log)
+    assert len(log) == about["events"] == 1 + 130 + 3
+    assert not (place / "features.json").exists()
+    assert [d["id"] for d in lines_of(place / "decisions.jsonl")] == about["relied"]
+
+
 def test_a_run_that_was_enforced_is_decided_again_too(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     run = small_run(tmp_path, enforce=True)

@@ -32,6 +32,7 @@ from wavebreak.cases.steps import Determined, Written
 from wavebreak.claims import accepting
 from wavebreak.claims import exhibits as claims
 from wavebreak.claims.limits import limits
+from wavebreak.decision import Decision
 from wavebreak.evidence import verifier
 from wavebreak.evidence.verifier import Key, read_json, read_key, read_lines
 
@@ -157,36 +158,45 @@ def warcs(data: Path, found: Case) -> str:
 
 def reruns(data: Path, found: Case, keys: Sequence[Key]) -> str:
     """The engine, over the events that are here, gives the same decisions, features and counts."""
-    told, whose = [], set[str]()
+    told, open_ = [], list[str]()
     for exhibit in found.exhibits.values():
         if exhibit.kind == "platform_run":
             place = data / exhibit.path
-            told.append(f"{exhibit.id}: {_rerun(place, keys)}")
-            whose |= {sealed.whose(place / sealed.SEALED, keys)}
+            about = _read(place / rerunning.ABOUT, rerunning.Rerun)
+            told.append(f"{exhibit.id}: {_rerun(place, about, keys)}")
+            if not about.whole:
+                open_.append(f"decisions of {exhibit.id}: others' events, on which they rest, are "
+                             "not here")  # fmt: skip
+            if origin := sealed.whose(place / sealed.SEALED, keys):
+                open_.append(f"the key of {origin}: give --key")
     said = "; ".join(told) or "no exhibit is a run"
-    if unknown := sorted(whose - {""}):
-        raise Unchecked(f"{said}. Not known: the key of {', '.join(unknown)}: give --key")
+    if open_:
+        raise Unchecked(f"{said}. Not checked: {'; '.join(open_)}")
     return said
 
 
-def _rerun(place: Path, keys: Sequence[Key]) -> str:
-    about = _read(place / rerunning.ABOUT, rerunning.Rerun)
-    made, values = rerunning.decided(place, about)
-    lines = b"".join(msgspec.json.encode(decision) + b"\n" for decision in made)
-    if (place / rerunning.DECISIONS).read_bytes() != lines or len(made) != about.decisions:
-        raise doubt("rerun_decisions", "the events give other decisions")
+def _rerun(place: Path, about: rerunning.Rerun, keys: Sequence[Key]) -> str:
+    lines = (place / rerunning.DECISIONS).read_bytes().splitlines(keepends=True)
+    made = [msgspec.json.decode(line, type=Decision) for line in lines]
+    if about.whole:
+        again, values = rerunning.decided(place, about)
+        if [msgspec.json.encode(decision) + b"\n" for decision in again] != lines:
+            raise doubt("rerun_decisions", "the events give other decisions")
+        if _read(place / rerunning.VALUES, dict[str, Any]) != values:
+            raise doubt("rerun_features", "the events give other features")
+    if len(made) != about.decisions:
+        raise doubt("rerun_decisions", "there are more or fewer decisions than it says")
     own = [d for d in made[: about.as_run] if d.account in about.accounts]
     if tuple(d.id for d in own) != about.relied:
         raise doubt("rerun_relied", "the decisions relied on are others")
-    if _read(place / rerunning.VALUES, dict[str, Any]) != values:
-        raise doubt("rerun_features", "the events give other features")
     timelines = conduct.of_exhibit(place, about.accounts)
     counts = {account: conduct.counted(timeline) for account, timeline in timelines.items()}
     if _read(place / conduct.NUMBERS, dict[str, conduct.Conduct]) != counts:
         raise doubt("rerun_counts", "the events give other counts of conduct")
     there = (place / sealed.SEALED).exists()
     before = f", {sealed.check(place / sealed.SEALED, own, keys)}" if there else ""
-    return f"{about.events:,} events: {len(made):,} decisions and features the same again{before}"
+    what = f"{len(made):,} decisions and features" if about.whole else "counts of conduct"
+    return f"{about.events:,} events: {what} the same again{before}"
 
 
 def determinations(data: Path, written: Written) -> str:

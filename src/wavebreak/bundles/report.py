@@ -88,15 +88,21 @@ def _run(place: Path, exhibit: Exhibit, figures: dict[str, bytes]) -> Iterator[B
     made = [msgspec.json.decode(line, type=Decision) for line in lines[: about.as_run]]
     yield heading(f"{exhibit.id}: {exhibit.title}")
     yield text(
-        f"{about.events:,} events up to the last decision relied on; {about.as_run:,} decisions of "
-        f"the run, {len(about.relied):,} of them on the accounts below. Policy {about.policy}, "
+        f"{about.events:,} events{'' if about.whole else ' of the accounts'} up to the last "
+        f"decision relied on; {about.as_run:,} decisions of the run, {len(about.relied):,} of them "
+        f"on the accounts below. Policy {about.policy}, "
         f"model {about.model or 'none'}, features {about.features}; Wavebreak {about.wavebreak}; "
         f"{'enforced' if about.enforce else 'shadow: nothing was refused'}."
     )
     yield note("Every number below is recounted from the log of this exhibit by")
     yield code("wavebreak verify BUNDLE")
-    yield note("and its decisions, alone, by")
-    yield code(_command(exhibit, about))
+    if about.whole:
+        yield note("and its decisions, alone, by")
+        yield code(_command(exhibit, about))
+    else:
+        yield note("Only the accounts' own events are in this exhibit: what is counted below can "
+                   "be counted again, what was decided rests on others' events too and cannot be "
+                   "decided again from here.")  # fmt: skip
     for n, (account, timeline) in enumerate(conduct.of_exhibit(place, about.accounts).items()):
         own = [decision for decision in made if decision.account == account]
         name = f"{exhibit.id}-{n + 1}.svg"

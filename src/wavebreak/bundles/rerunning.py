@@ -22,6 +22,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 from msgspec import Meta
 
 from wavebreak import __version__, model, profile, rules
@@ -50,7 +51,8 @@ class Rerun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is run again: accounts relied on and sealed ids by pseudonym, counts, versions.
 
     `relied` are the ids of the decisions about those accounts; `as_run` how many decisions, from
-    the first, are those of the original run.
+    the first, are those of the original run. Without `whole` only the accounts' own events are
+    here: their conduct can be counted again, decisions cannot be made again.
     """
 
     version: Literal[1]
@@ -66,6 +68,7 @@ class Rerun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: str | None
     features: str
     wavebreak: str
+    whole: bool = True
 
 
 class Given(msgspec.Struct, frozen=True):
@@ -76,6 +79,7 @@ class Given(msgspec.Struct, frozen=True):
     edge: Edge
     lateness_s: int = 60
     ledger: tuple[Path, Signer] | None = None
+    whole: bool = True
 
 
 def take(run: Path, accounts: Sequence[str], given: Given, rename: Renaming, out: Path) -> Rerun:
@@ -122,10 +126,27 @@ def _taken(run: Path, accounts: Sequence[str], given: Given, rename: Renaming, o
     about = msgspec.structs.replace(about, relied=relied, decisions=len(again))
     if given.ledger and wanted:
         sealed.show(*given.ledger, [made[n] for n in wanted], out / sealed.SEALED)
-    (out / DECISIONS).write_bytes(b"".join(map(_line, again)))
     (out / VALUES).write_bytes(_json(values))
+    if not given.whole:
+        again = [decision for decision in again if decision.id in set(relied)]
+        about = _own_alone(out, about, len(again))
+    (out / DECISIONS).write_bytes(b"".join(map(_line, again)))
     (out / ABOUT).write_bytes(_json(about))
     return about
+
+
+def _own_alone(out: Path, about: Rerun, decisions: int) -> Rerun:
+    """Leave out what is not the accounts' own: others' events, and what is drawn from them."""
+    names = pa.array(about.accounts)
+    kept = []
+    for batch in read(out / LOG, Edge(bytes(32), None)):
+        own = [pc.is_in(batch.log.column(name), names) for name in ("account", "peer")]
+        kept.append(batch.log.filter(pc.or_(*own)))
+    events, _ = _write(out / LOG, kept)
+    (out / VALUES).unlink()
+    return msgspec.structs.replace(
+        about, whole=False, events=events, decisions=decisions, as_run=decisions
+    )
 
 
 def _again(

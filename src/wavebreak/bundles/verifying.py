@@ -88,6 +88,7 @@ def _finding(what: str, check: Callable[[], str]) -> Finding:
     except WavebreakError as error:
         name = error.name if isinstance(error, EvidenceError) else ""
         return Finding(what, False, error.what, name or what.lower())
-    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+    except Exception as error:
+        # Whoever made the bundle chooses what its parsers meet: whatever they raise is a doubt.
         said = f"it is not well formed ({type(error).__name__})"
         return Finding(what, False, said, "not_well_formed")

@@ -239,6 +239,7 @@ def evidence(
     basis: Annotated[Basis | None, typer.Option(help="What ties it to the party.")] = None,
     strength: Annotated[Strength | None, typer.Option(help="How strongly.")] = None,
     account: Annotated[Many, typer.Option(help="Of a run: an account, again for more.")] = None,
+    own: Annotated[bool, typer.Option("--own", help="Of a run: their own events only.")] = False,
     ledger: Annotated[Path | None, typer.Option(help="Of a run: the ledger of it.")] = None,
     policy: PolicyDir = None, model_dir: ModelDir = None, lateness: Lateness = 60, key: Key = None,
     why: Why = "not stated", authority: Authority = "not stated", role: Role = "investigator",
@@ -255,7 +256,7 @@ def evidence(
         if account or source not in at.case.exhibits:
             secret = load_key(key)
             given = Given(policy, model.chosen(model_dir), Edge(secret), lateness,
-                          (ledger, own_signer(seal_key)) if ledger else None)  # fmt: skip
+                          (ledger, own_signer(seal_key)) if ledger else None, not own)  # fmt: skip
             actor = Actor(by, socket.gethostname(), why, authority)
             taken, about = working.take_run(
                 at, Path(source), account or [], given, secret, actor, role
