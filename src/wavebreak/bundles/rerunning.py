@@ -118,16 +118,23 @@ def _taken(run: Path, accounts: Sequence[str], given: Given, rename: Renaming, o
         given.lateness_s, engine.policy.name, engine.policy.version,
         engine.model.version if engine.model else None, engine.version, __version__,
     )  # fmt: skip
+    if given.ledger and wanted:
+        sealed.show(*given.ledger, [made[n] for n in wanted], out / sealed.SEALED)
+    return _finished(out, about, made, given.whole, rename)
+
+
+def _finished(
+    out: Path, about: Rerun, made: Sequence[Decision], whole: bool, rename: Renaming
+) -> Rerun:
+    """Decide again under the new names, compare with the run, and write what came of it."""
     again, values = decided(out, about)
     for n, (one, other) in enumerate(zip(made[: about.as_run], again, strict=False)):
         if renamed_decision(one, rename, other.id) != other:
             raise CaseError(f"decision {n + 1} depends on names", fix="report this as a fault")
-    relied = tuple(d.id for d in again[: about.as_run] if d.account in hidden)
+    relied = tuple(d.id for d in again[: about.as_run] if d.account in about.accounts)
     about = msgspec.structs.replace(about, relied=relied, decisions=len(again))
-    if given.ledger and wanted:
-        sealed.show(*given.ledger, [made[n] for n in wanted], out / sealed.SEALED)
     (out / VALUES).write_bytes(_json(values))
-    if not given.whole:
+    if not whole:
         again = [decision for decision in again if decision.id in set(relied)]
         about = _own_alone(out, about, len(again))
     (out / DECISIONS).write_bytes(b"".join(map(_line, again)))
