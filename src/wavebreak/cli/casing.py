@@ -263,10 +263,8 @@ def evidence(
             )
             known = working.tie(at, party, about.accounts)
             where, name, ties = "on_platform", taken.id, known or ties
-        dates = working.dates_of(at, at.case.exhibits[name])
-        spans = [
-            told(text, zone) if text else d for text, d in zip((began, until), dates, strict=True)
-        ]
+        first, last = working.dates_of(at, at.case.exhibits[name])
+        spans = [told(began, zone) if began else first, told(until, zone) if until else last]
         _found(at, name, party, where, conduct.value, spans, ties, by, role, why)
 
 
