@@ -3,8 +3,8 @@
 An offer (bulk sending, evasion of bans, sale of numbers …) counts by the sentence it stands in:
 not at all where the sentence denies or forbids it, little where it is told of others, fought, or
 stands among terms, duties of a job or findings. Then the page's manner counts: whether it sells,
-and to what share it reports, complains, forbids, teaches. The score is a logistic sum of these;
-every term is a reason with its weight.
+and to what share it reports, complains, forbids, teaches; and last the choice of words, learned.
+The score is a logistic sum of these; every term is a reason with its weight.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import msgspec
 from wavebreak.claims import figures
 from wavebreak.claims.figures import Capacity, Price
 from wavebreak.claims.folding import LETTERS, Folded
+from wavebreak.claims.learned import weigh
 from wavebreak.claims.sentences import (
     FORMAL,
     SELLING,
@@ -71,7 +72,10 @@ class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Reason(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One term of the score: a name, how strongly it is there (0 to 1), what it adds (log odds)."""
+    """One term of the score: a name, how strongly it is there, what it adds (log odds).
+
+    The value is from 0 to 1; of the learned words it is their log odds.
+    """
 
     name: str
     value: float
@@ -127,6 +131,9 @@ def judge(
         for name, value in values.items()
         if value > 0
     ]
+    odds, strongest = weigh(folded.text)
+    named = f"words: {', '.join(strongest)}" if strongest else "words"
+    reasons.append(Reason(named, round(odds, 4), round(odds * by.score["words"], 4)))
     total = by.score["base"] + sum(reason.adds for reason in reasons)
     reasons.sort(key=lambda reason: -abs(reason.adds))
     score = 1 / (1 + math.exp(-max(-30.0, min(30.0, total))))
