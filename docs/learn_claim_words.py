@@ -23,8 +23,9 @@ STRENGTH = 10.0
 # scikit-learn has no types.
 _VECTORS: Any = TfidfVectorizer
 _MODEL: Any = LogisticRegression
-HEAD = """# Learned by docs/learn_claim_words.py from the known parts of the page set: a word's first
-# letters, its weight in log odds, before the sum is divided by the root of how many are known.
+HEAD = """# Learned by docs/learn_claim_words.py from the known parts of the page set: a word's
+# first letters and its weight in log odds, before the sum is divided by the root of how many
+# are known.
 """
 
 
