@@ -71,7 +71,7 @@ def desk() -> Desk:
     )  # fmt: skip
 
 
-def service(home: Path, background: Iterable[Background] = ()) -> Service:
+def service(home: Path, background: Iterable[Background] = (), held: Desk | None = None) -> Service:
     """A service over the bound database, with the shipped rules and without a model."""
 
     policy, edge = rules.load(), Edge(SECRET)
@@ -81,7 +81,9 @@ def service(home: Path, background: Iterable[Background] = ()) -> Service:
 
     return Service(
         Settings(home), make, edge, clock=lambda: time.time_ns() // 1_000_000,
-        answering=answering.Answering(policy, answering.load(None), edge),
+        answering=answering.Answering(
+            policy, answering.load(None), edge, held.quota_of if held else None
+        ),
         background=tuple(background),
     )  # fmt: skip
 
@@ -122,7 +124,7 @@ async def running(
 ) -> AsyncIterator[Running]:  # fmt: skip
     """Run a service over the bound database until the block ends."""
     held = held or desk()
-    made = service(home, background)
+    made = service(home, background, held)
     app: Any = Front(
         Ingest(made, held.ring.guard, ASGIHandler(), lambda: None), held, tracer or NoOpTracer()
     )

@@ -189,6 +189,29 @@ def test_a_limited_account_has_a_quota_that_an_answer_frees_and_one_extension(li
     live(test)
 
 
+def test_decide_lets_a_limited_account_open_a_chat_for_each_that_was_answered(live: Live) -> None:
+    async def test(made: Running) -> None:
+        quota, ts = made.desk.quota, 1_767_222_900_000
+        await made.send(_chats(quota))
+        await made.service.ask(lambda engine: _limit(engine, "eve"))
+
+        async def may() -> Any:
+            act = {"ts": ts, "type": "message.sent", "account": "eve", "peer": "somebody new"}
+            return (await made.ask("POST", "/v1/decide", json=act)).json()["allowed"]
+
+        assert await may() is False
+        reply = {"id": "a1", "ts": ts, "type": "message.sent", "account": "q1", "peer": "eve"}
+        await made.send([reply])
+        assert await may() is True
+        await made.send([{"id": "c99", "ts": ts, "type": "message.sent", "account": "eve",
+                          "peer": "q99"}])  # fmt: skip
+        assert await may() is False
+        await made.ask("POST", "/v1/accounts/eve/extension", json={"reason": BECAUSE})
+        assert await may() is True
+
+    live(test)
+
+
 def _limit(engine: Any, account: str) -> None:
     """Put an account under a limit, as the kernel would."""
     slot = int(engine.fanout.accounts.slots(platforms.names(account))[0])

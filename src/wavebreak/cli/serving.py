@@ -104,7 +104,8 @@ def serve(
         partial(pipeline.Engine, chosen, carried, enforce=enforce, workers=shards,
                 lateness_s=lateness, model=loaded),
         edge, lateness_s=lateness,
-        answering=answering.Answering(chosen, answering.load(policy), edge), clock=_now_ms,
+        answering=answering.Answering(chosen, answering.load(policy), edge, desk.quota_of),
+        clock=_now_ms,
         said=lambda line: err.print(line), background=furnishing.background(desk, wishes),
     )  # fmt: skip
     guard = anybody if no_keys else desk.ring.guard

@@ -15,11 +15,11 @@ from wavebreak.pipeline import Engine
 from wavebreak.rules.declared import Outcome
 from wavebreak.service import shapes
 from wavebreak.service.bodies import Body
-from wavebreak.service.desk import changed, read, write
+from wavebreak.service.desk import CYCLE_MS, changed, read, write
 from wavebreak.service.erasing import Cut, erase
 from wavebreak.service.models import Decision
 from wavebreak.service.problems import RefusedError
-from wavebreak.service.quota import BUCKET_S, WINDOW, Chats, Quota, chats, quota
+from wavebreak.service.quota import Chats, Quota, chats, quota
 from wavebreak.service.replying import Call
 from wavebreak.service.tables import Change, Extension
 from wavebreak.service.waiting import Accepted
@@ -63,8 +63,7 @@ async def _looked(call: Call) -> Looked:
 
 def _extended(account: str, now_ms: int) -> bool:
     """Whether the account was given more in the cycle that ends now."""
-    since = now_ms - WINDOW * BUCKET_S * 1000
-    return bool(Extension.objects.filter(account=account, at_ms__gt=since).exists())
+    return bool(Extension.objects.filter(account=account, at_ms__gt=now_ms - CYCLE_MS).exists())
 
 
 def _quota(call: Call, looked: Looked, extended: bool) -> Quota:
@@ -150,6 +149,7 @@ async def extend_quota(call: Call) -> Quota:
         changed(call.now_ms, call.key, "extend_quota", name, call.body.reason)
 
     await write(give)
+    call.desk.given[name] = looked.now_ms
     return _quota(call, looked, True)
 
 

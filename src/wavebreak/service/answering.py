@@ -7,6 +7,7 @@ to say, and holds neither rules nor thresholds.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -25,9 +26,10 @@ from wavebreak.formats.structs import wire_of
 from wavebreak.pipeline import Engine
 from wavebreak.rules import Policy, seconds
 from wavebreak.rules.declared import Duration, Stage
+from wavebreak.service.quota import chats
 
 SHIPPED = Path(__file__).resolve().parent.parent / "policy" / "service.toml"
-_CHALLENGE, _SUSPEND = OUTCOMES.index("challenge"), OUTCOMES.index("suspend")
+_CHALLENGE, _LIMIT, _SUSPEND = map(OUTCOMES.index, ("challenge", "limit", "suspend"))
 
 
 class Retry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,10 +93,17 @@ def log_of(event: Event, edge: Edge) -> pa.RecordBatch:
 
 
 class Answering:
-    """Answers under one policy."""
+    """Answers under one policy.
 
-    def __init__(self, policy: Policy, manners: Manners, edge: Edge) -> None:
+    `quota` gives the new chats that a limited account has at a time (ms; default: the policy's).
+    """
+
+    def __init__(
+        self, policy: Policy, manners: Manners, edge: Edge,
+        quota: Callable[[str, int], int] | None = None,
+    ) -> None:  # fmt: skip
         self.policy, self.manners, self.edge = policy, manners, edge
+        self._quota = quota or (lambda _account, _now_ms: policy.standing.new_chats_1d)
         self._closed = _closed(policy, manners)
 
     def tried(self, engine: Engine, log: pa.RecordBatch, mode: str) -> Answer:
@@ -106,7 +115,8 @@ class Answering:
             lead = int(hit["rule"])
         program = engine.program
         known = lead < len(program.ids)
-        until, refused = tried.until * 1000 or None, _refused(log, tried)
+        until = tried.until * 1000 or None
+        refused = _refused(log, tried) and not self._spared(engine, log, tried)
         challenged = tried.standing == _CHALLENGE
         action = program.actions[lead] if known else "challenge"
         return Answer(
@@ -124,6 +134,19 @@ class Answering:
             by_score=lead == BY_SCORE,
             mode=mode,
         )
+
+    def _spared(self, engine: Engine, log: pa.RecordBatch, tried: Tried) -> bool:
+        """Whether a chat that a limit refuses has a place all the same: an answer frees one.
+
+        The kernel counts answered chats too; where it enforces, its word stands.
+        """
+        if tried.standing != _LIMIT or engine.enforce:
+            return False
+        slot = int(engine.fanout.accounts.find(log.column("account"))[0])
+        now_s = int(engine.fanout.clock[0]["newest"]) // 1000
+        found = chats(engine.core, slot, now_s)
+        quota = self._quota(log.column("account")[0].as_py(), now_s * 1000)
+        return found.opened - found.answered < quota
 
     def _wait(self, log: pa.RecordBatch, until: int | None) -> int | None:
         """Milliseconds until it is worth asking again; None where no time changes anything."""

@@ -13,10 +13,14 @@ from django.db import connection, transaction
 from wavebreak.reaching import Resolver, resolve
 from wavebreak.service.keys import Entry, Ring
 from wavebreak.service.metrics import Metrics
-from wavebreak.service.quota import Terms
-from wavebreak.service.tables import ApiKey, Change
+from wavebreak.service.quota import BUCKET_S, WINDOW, Terms
+from wavebreak.service.tables import ApiKey, Change, Extension
 
 T = TypeVar("T")
+
+CYCLE_MS = WINDOW * BUCKET_S * 1000
+EXTENSIONS = 10_000
+"""So many extensions are remembered by `decide`."""
 
 
 @dataclass
@@ -24,8 +28,9 @@ class Desk:
     """What every view is given.
 
     `secret` signs webhooks; `private` lets them go to addresses that are not public, `resolver`
-    finds their addresses. `quota` is how many new chats a limited account has; `streams` counts
-    those that are open; `due` is set when letters are due anew.
+    finds their addresses. `quota` is how many new chats a limited account has; `given`
+    says when an account was last given more (ms). `streams` counts those that are open; `due`
+    is set when letters are due anew.
     """
 
     ring: Ring
@@ -35,12 +40,19 @@ class Desk:
     secret: bytes
     private: bool = False
     resolver: Resolver = resolve
+    given: dict[str, int] = field(default_factory=dict)
     streams: int = 0
     due: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def refresh(self) -> None:
-        """Read the keys again."""
+        """Read the keys again, and who was given more chats."""
         self.ring.replace(await asyncio.to_thread(closing(entries)))
+        self.given = await asyncio.to_thread(closing(given))
+
+    def quota_of(self, account: str, now_ms: int) -> int:
+        """New chats that a limited account has in the cycle that ends now."""
+        extended = self.given.get(account, 0) > now_ms - CYCLE_MS
+        return self.quota + self.terms.extension * extended
 
 
 def closing(work: Callable[[], T]) -> Callable[[], T]:
@@ -87,6 +99,12 @@ def entries() -> list[Entry]:
         )
         for k in ApiKey.objects.all()
     ]  # fmt: skip
+
+
+def given() -> dict[str, int]:
+    """When accounts were last given more chats, for the newest of them."""
+    newest = Extension.objects.order_by("-id").values_list("account", "at_ms")[:EXTENSIONS]
+    return dict(reversed(newest))
 
 
 def changed(
