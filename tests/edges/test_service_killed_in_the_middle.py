@@ -59,6 +59,14 @@ def _first_key(server: Server) -> str:
     return found[0]
 
 
+def _have_sent(server: Server, receiver: Receiver) -> None:
+    """Set a webhook up."""
+    hook = {"url": f"http://127.0.0.1:{receiver.server_port}/", "reason": BECAUSE}
+    key = f"Bearer {_first_key(server)}"
+    asked = server.post(json.dumps(hook).encode(), "/v1/webhooks", authorization=key)
+    assert asked.status == 201, asked.body
+
+
 def _logged(server: Server) -> list[str]:
     found: list[str] = []
     for (blob,) in server.rows("SELECT blob FROM log_batch ORDER BY first"):
@@ -89,12 +97,7 @@ def test_a_server_killed_while_it_reads_and_sends_loses_and_doubles_nothing(
         thread.start()
         try:
             server.start()
-            hook = {"url": f"http://127.0.0.1:{receiver.server_port}/", "reason": BECAUSE}
-            asked = server.post(
-                json.dumps(hook).encode(), "/v1/webhooks",
-                authorization=f"Bearer {_first_key(server)}",
-            )  # fmt: skip
-            assert asked.status == 201, asked.body
+            _have_sent(server, receiver)
             asyncio.run(_publish(url, bodies))
             for _ in range(KILLS):
                 time.sleep(0.2 + random.random())
