@@ -13,7 +13,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-h
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check fix speed docs lock clean
+.PHONY: help demo serve test check fix speed docs lock clean
 
 help: ## list the targets (this text)
 	@echo "Wavebreak. Targets:"
@@ -23,6 +23,9 @@ help: ## list the targets (this text)
 
 demo: $(READY) ## a simulated day with campaigns and innocents: run, evaluate, explain
 	@$(BIN)/wavebreak demo
+
+serve: $(READY) ## the service on a simulated live stream, and where to click; Ctrl-C ends it
+	@$(BIN)/wavebreak serve demo-out/service --demo
 
 test: $(READY) ## every test but speed
 	@echo "Tests: unit, contracts, scenarios, edges"

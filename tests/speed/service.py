@@ -43,7 +43,7 @@ class _Server:
             self.port = int(found.getsockname()[1])
         self.home = tempfile.TemporaryDirectory(prefix="wavebreak-speed-")
         command = [sys.executable, "-c", _PROGRAM, "serve", self.home.name, "--port",
-                   str(self.port), *options]  # fmt: skip
+                   str(self.port), "--no-keys", *options]  # fmt: skip
         self.process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             env=os.environ | {"WAVEBREAK_KEY": secrets.token_hex(32)},

@@ -27,6 +27,7 @@ from wavebreak.model.keeping import SHIPPED
 from wavebreak.service import answering, brokers, database, furnishing, logs
 from wavebreak.service import backup as backups
 from wavebreak.service.ingest import anybody
+from wavebreak.service.pretending import live
 from wavebreak.service.running import Service
 from wavebreak.service.server import serve as serving
 from wavebreak.service.settings import Settings
@@ -44,6 +45,9 @@ StreamProfile = Annotated[
 ]  # fmt: skip
 SnapshotSeconds = Annotated[
     float, typer.Option(min=0.1, help="At most so long between snapshots of the engine's state.")
+]
+Demo = Annotated[
+    bool, typer.Option("--demo", help="Send a simulated day to it as a live stream.")
 ]
 AcceptLoss = Annotated[
     bool, typer.Option("--accept-loss", help="Go on where rows of the log are damaged.")
@@ -80,7 +84,7 @@ def serve(
     lateness: Lateness = 60, model_dir: ModelDir = None,
     nats: Nats = "", redis: Redis = "", stream: Stream = "events", durable: Durable = "wavebreak",
     group: Group = "wavebreak", traces: Traces = "", private_webhooks: Private = False,
-    no_keys: Keyless = False,
+    no_keys: Keyless = False, demo: Demo = False,
     snapshot_seconds: SnapshotSeconds = 300, accept_loss: AcceptLoss = False,
 ) -> None:  # fmt: skip
     """Serve decisions over HTTP: events in, decisions out, nothing acknowledged lost."""
@@ -105,8 +109,8 @@ def serve(
                 lateness_s=lateness, model=loaded),
         edge, lateness_s=lateness,
         answering=answering.Answering(chosen, answering.load(policy), edge, desk.quota_of),
-        clock=_now_ms,
-        said=lambda line: err.print(line), background=furnishing.background(desk, wishes),
+        clock=_now_ms, said=lambda line: err.print(line),
+        background=[*furnishing.background(desk, wishes), *[live] * demo],
     )  # fmt: skip
     guard = anybody if no_keys else desk.ring.guard
     serving(service, guard, front=furnishing.front(service, desk, wishes))

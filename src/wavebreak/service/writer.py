@@ -102,22 +102,30 @@ class Writer:
 
     def _gather(self) -> None:
         """Take what waits; where nothing does, wait for it."""
-        idle = not (self._groups or self._stopping or self.failing or self._flushed)
+        pressing = self._groups or self._stopping or self.failing or self._flushed
         try:
-            # Decisions alone wait a moment: events that come meanwhile share their commit.
-            item = self._queue.get(idle, DECISIONS_WAIT_S if self._decided else None)
+            self._sort(self._queue.get(not pressing and not self._decided))
             while True:
-                if item is None:
-                    self._stopping = True
-                elif isinstance(item, Decided):
-                    self._decided.append(item)
-                elif isinstance(item, threading.Event):
-                    self._flushed.append(item)
-                else:
-                    self._groups.append(item)
-                item = self._queue.get_nowait()
+                self._sort(self._queue.get_nowait())
         except Empty:
-            return
+            pass
+        # Decisions alone wait a moment: events that come meanwhile share their commit.
+        end = time.monotonic() + DECISIONS_WAIT_S
+        while not (self._groups or self._stopping or self.failing or self._flushed):
+            try:
+                self._sort(self._queue.get(timeout=max(0.0, end - time.monotonic())))
+            except Empty:
+                return
+
+    def _sort(self, item: Group | Decided | threading.Event | None) -> None:
+        if item is None:
+            self._stopping = True
+        elif isinstance(item, Decided):
+            self._decided.append(item)
+        elif isinstance(item, threading.Event):
+            self._flushed.append(item)
+        else:
+            self._groups.append(item)
 
     def _release(self) -> None:
         """Tell who waits for a flush, once nothing waits for the log."""
