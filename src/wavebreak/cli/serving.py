@@ -46,9 +46,7 @@ StreamProfile = Annotated[
 SnapshotSeconds = Annotated[
     float, typer.Option(min=0.1, help="At most so long between snapshots of the engine's state.")
 ]
-Demo = Annotated[
-    bool, typer.Option("--demo", help="Send a simulated day to it as a live stream.")
-]
+Demo = Annotated[bool, typer.Option("--demo", help="Send a simulated day to it as a live stream.")]
 AcceptLoss = Annotated[
     bool, typer.Option("--accept-loss", help="Go on where rows of the log are damaged.")
 ]
