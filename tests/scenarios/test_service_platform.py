@@ -264,6 +264,20 @@ def test_a_key_is_made_shown_once_rotated_with_grace_and_ended(live: Live) -> No
     live(test)
 
 
+def test_a_key_that_asks_too_often_is_told_when_to_come_again(live: Live) -> None:
+    async def test(made: Running) -> None:
+        asked = {"name": "slow", "scopes": ["read", "ingest"], "rate": 0.05, "burst": 1,
+                 "reason": BECAUSE}  # fmt: skip
+        key = (await made.ask("POST", "/v1/keys", json=asked)).json()["text"]
+        assert (await made.ask("GET", "/v1/decisions", key)).status_code == 200
+        for method, path in (("GET", "/v1/decisions"), ("POST", "/v1/events")):
+            answer = await made.ask(method, path, key, json=[])
+            assert answer.status_code == 429
+            assert 1 <= int(answer.headers["retry-after"]) <= 20
+
+    live(test)
+
+
 def test_every_refusal_is_a_problem_that_repeats_nothing(live: Live) -> None:
     async def test(made: Running) -> None:
         planted = "+972501234567"
