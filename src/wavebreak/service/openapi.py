@@ -89,8 +89,8 @@ def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
         made += _asked(endpoint.query)
     if endpoint.name == "take_events":
         made.append({"name": "Idempotency-Key", "in": "header", "required": False,
-                     "description": "the same key and body are answered once",
-                     "schema": {"type": "string", "minLength": 1, "maxLength": 255}})  # fmt: skip
+                     "description": "the same key and body are answered once; empty: no key",
+                     "schema": {"type": "string", "maxLength": 255}})  # fmt: skip
     return made
 
 
