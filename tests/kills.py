@@ -40,8 +40,9 @@ def world(people: int = 40) -> list[bytes]:
 class Load:
     """Sends events in order, a few to a body, each body again until it is acknowledged."""
 
-    def __init__(self, server: Server, events: list[bytes], seed: int) -> None:
+    def __init__(self, server: Server, events: list[bytes], seed: int, most: int = 200) -> None:
         self.server, self.events = server, events
+        self.sizes = (1, 7, 40, most) if most > 40 else (1, 2, 7, most)
         self.random = random.Random(seed)
         self.acknowledged: list[bytes] = []
         self.at, self.repeated = 0, 0
@@ -50,7 +51,7 @@ class Load:
 
     def _send(self) -> None:
         while self.at < len(self.events) and not self.stopped.is_set():
-            part = self.events[self.at : self.at + self.random.choice((1, 7, 40, 200))]
+            part = self.events[self.at : self.at + self.random.choice(self.sizes)]
             body = b"[" + b",".join(part) + b"]"
             tries = 0
             while not self.stopped.is_set():
@@ -110,7 +111,8 @@ def run(
     chosen, events = random.Random(seed), events or world()
     home.mkdir(parents=True, exist_ok=True)
     server = Server(home, ("--snapshot-seconds", "1", *options)).start()
-    load = Load(server, events, seed)
+    # The more kills, the smaller the bodies: the load is to last as long as the killing.
+    load = Load(server, events, seed, 200 if kills < 20 else 20)
     load.thread.start()
     for kill in range(kills):
         time.sleep(chosen.uniform(0.0, 0.6))
