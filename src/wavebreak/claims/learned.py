@@ -1,14 +1,14 @@
 """Words that speak for or against a claim, with weights learned from the project's own pages.
 
-What no pattern foresaw, the choice of words often tells. `policy/claims/words.toml` holds each
-word's first letters and its weight; the sum over the words of a page is one term of the score,
-and its strongest words are given as a reason.
+What no pattern foresaw, the choice of words often tells, and more so what they are about: see
+`concepts`. `policy/claims/words.toml` holds the weights of word beginnings, of concepts, and of
+pairs of concepts within a sentence. Their sum is one term of the score, and those that weigh most
+are given as a reason.
 """
 
 from __future__ import annotations
 
 import math
-import re
 import tomllib
 from functools import cache
 from importlib.resources import files
@@ -16,19 +16,22 @@ from pathlib import Path
 
 import msgspec
 
-from wavebreak.claims.folding import LETTERS
+from wavebreak.claims.concepts import PLAIN, WORD, concepts, pairs
+from wavebreak.claims.sentences import split
 from wavebreak.errors import PolicyError
 
-_WORD = re.compile(rf"[{LETTERS}]{{2,}}")
+KINDS = ("stems", "concepts", "pairs")
 _LETTERS_KEPT = 6
 _NAMED = 5
 
 
 class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`base`, and the weight of each stem, in log odds."""
+    """`base`, and the weight of each mark by kind, in log odds."""
 
     base: float
-    words: dict[str, float]
+    stems: dict[str, float]
+    concepts: dict[str, float]
+    pairs: dict[str, float]
 
 
 def stems(text: str) -> list[str]:
@@ -37,7 +40,18 @@ def stems(text: str) -> list[str]:
     >>> stems("envio de 80 mensagens")
     ['envio', 'de', '0', 'mensag']
     """
-    return ["0" if w[0].isdigit() else w[:_LETTERS_KEPT] for w in _WORD.findall(text)]
+    return ["0" if w[0].isdigit() else w[:_LETTERS_KEPT] for w in WORD.findall(text)]
+
+
+def marks(text: str) -> dict[str, set[str]]:
+    """Give what of a folded text is weighed: stems, concepts, and pairs within a sentence."""
+    said = [concepts(text[start:end]) for start, end in split(text)]
+    named = set().union(*said)
+    return {
+        "stems": set(stems(text)),
+        "concepts": named | {f"no {name}" for name in PLAIN if name not in named},
+        "pairs": set().union(*map(pairs, said)),
+    }
 
 
 @cache
@@ -52,14 +66,21 @@ def lexicon(directory: Path | None = None) -> Lexicon:
 
 
 def weigh(text: str, known: Lexicon | None = None) -> tuple[float, list[str]]:
-    """Give the log odds of a folded text's words, and the words that weigh most.
+    """Give the log odds of a folded text's words, and the marks that weigh most.
 
-    >>> odds, words = weigh("")
-    >>> words
-    []
+    Each kind is divided by the root of how many of it are known, so that length does not count.
+
+    >>> odds, strongest = weigh("we send bulk messages from our own accounts, $40")
+    >>> odds > 0, len(strongest)
+    (True, 5)
     """
     known = known or lexicon()
-    present = {word: known.words[word] for word in set(stems(text)) if word in known.words}
-    total = known.base + sum(present.values()) / math.sqrt(max(1, len(present)))
-    strongest = sorted(present, key=lambda word: (-abs(present[word]), word))
+    total, weighed = known.base, {}
+    for kind, present in marks(text).items():
+        table = getattr(known, kind)
+        having = [mark for mark in present if mark in table]
+        root = math.sqrt(max(1, len(having)))
+        weighed |= {mark: table[mark] / root for mark in having}
+    total += math.fsum(weighed.values())
+    strongest = sorted(weighed, key=lambda mark: (-abs(weighed[mark]), mark))
     return total, strongest[:_NAMED]

@@ -1,0 +1,87 @@
+"""What words are about, whatever their language: `policy/claims/concepts.toml`.
+
+A concept that is known in one language tells something in the others; two of them in one sentence
+tell what is offered together: an account and a price, a message and a count.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from functools import cache, lru_cache
+from importlib.resources import files
+
+import msgspec
+
+from wavebreak.claims.folding import LETTERS, fold
+from wavebreak.errors import PolicyError
+
+WORD = re.compile(rf"[{LETTERS}]{{2,}}")
+_CONTACT = re.compile(r"\+\d[\d ]{6,}|@\w|\.example\b|https?://")
+_MONEY = re.compile(r"[$€£₪₹]|(?<!\w)(?:rp|rs|usd|reais|pesos|שקל|ש\"ח)(?!\w)")
+_FIGURE = re.compile(r"\d")
+_PREFIX = re.compile("^[והבכלמש](?=.{3})")
+PLAIN = ("messenger", "price", "contact", "figure")
+"""Concepts whose absence from a page tells something too."""
+
+
+class Concepts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Concepts of what is sold, and of what else such words stand among; each a text of words."""
+
+    sold: dict[str, str]
+    around: dict[str, str]
+
+
+@cache
+def _known() -> tuple[dict[str, set[str]], frozenset[str]]:
+    """Beginnings (whole words end in a full stop) with their concepts, and the concepts sold."""
+    text = files("wavebreak").joinpath("policy/claims/concepts.toml").read_text("utf-8")
+    try:
+        read = msgspec.convert(tomllib.loads(text), Concepts)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise PolicyError(f"concepts.toml of the claims' policy: {error}") from None
+    starts: dict[str, set[str]] = {}
+    for name, words in (read.sold | read.around).items():
+        for word in words.split():
+            starts.setdefault(fold(word).text, set()).add(name)
+    return starts, frozenset(read.sold) | {"price", "contact", "figure"}
+
+
+@lru_cache(maxsize=65536)
+def _of_word(word: str) -> frozenset[str]:
+    starts, _ = _known()
+    found = set(starts.get(f"{word}.", ()))
+    for end in range(2, len(word) + 1):
+        found |= starts.get(word[:end], set())
+    if not found and _PREFIX.match(word):
+        return _of_word(word[1:])
+    return frozenset(found)
+
+
+def concepts(sentence: str) -> frozenset[str]:
+    """Name the concepts of a folded sentence, with `price`, `contact` and `figure`.
+
+    >>> sorted(concepts("we send 500 messages, $40"))
+    ['figure', 'message', 'ours', 'price', 'send']
+    """
+    found = {name for word in WORD.findall(sentence) for name in _of_word(word)}
+    found |= {"contact"} if _CONTACT.search(sentence) else set()
+    found |= {"price"} if _MONEY.search(sentence) else set()
+    found |= {"figure"} if _FIGURE.search(_CONTACT.sub("", sentence)) else set()
+    return frozenset(found)
+
+
+def pairs(found: frozenset[str]) -> set[str]:
+    """Name the pairs of a sentence's concepts of which one at least is sold.
+
+    >>> sorted(pairs(frozenset({"account", "price", "school", "police"})))
+    ['account+police', 'account+price', 'account+school', 'police+price', 'price+school']
+    """
+    _, sold = _known()
+    ranked = sorted(found)
+    return {
+        f"{one}+{other}"
+        for place, one in enumerate(ranked)
+        for other in ranked[place + 1 :]
+        if one in sold or other in sold
+    }
