@@ -34,9 +34,9 @@ PARTS = 12
 # scikit-learn has no types.
 _VECTORS: Any = DictVectorizer
 _MODEL: Any = LogisticRegression
-HEAD = """# Learned by docs/learn_claim_words.py from the known parts of the page set: weights in log odds
-# of the first letters of words, of concepts, and of pairs of concepts within a sentence, before
-# each sum is divided by the root of how many of its kind are known.
+HEAD = """# Learned by docs/learn_claim_words.py from the known parts of the page set: weights in
+# log odds of the first letters of words, of concepts, and of pairs of concepts within a sentence,
+# before each sum is divided by the root of how many of its kind are known.
 """
 
 
@@ -68,7 +68,7 @@ def lexicon(pages: list[Invented], seen: dict[str, dict[str, set[str]]]) -> Lexi
 
 
 def _row(having: dict[str, set[str]], families: Counter[tuple[str, str]]) -> dict[str, float]:
-    row = {}
+    row: dict[str, float] = {}
     for kind in KINDS:
         kept = [mark for mark in having[kind] if families[kind, mark] >= FAMILIES[kind]]
         row |= {f"{kind} {mark}": SCALE[kind] / math.sqrt(len(kept)) for mark in kept}
@@ -77,31 +77,35 @@ def _row(having: dict[str, set[str]], families: Counter[tuple[str, str]]) -> dic
 
 def check(pages: list[Invented], seen: dict[str, dict[str, set[str]]]) -> None:
     """Judge each family by weights that were learned without it, and print how well."""
-    by, at = weights(), "2026-01-01T00:00:00Z"
     families = sorted({page.family for page in pages})
     random.Random(1).shuffle(families)
     judged: list[tuple[str, bool, bool]] = []
     for part in range(PARTS):
         left_out = set(families[part::PARTS])
         known = lexicon([page for page in pages if page.family not in left_out], seen)
-        for page in (page for page in pages if page.family in left_out):
-            text = from_html(page.html)
-            rest = sum(
-                reason.adds
-                for reason in read(text, at).reasons
-                if not reason.name.startswith("words")
-            )
-            odds = by.score["base"] + rest + by.score["words"] * weigh(fold(text.text).text, known)[0]
-            called = odds >= math.log(by.verdict.claim / (1 - by.verdict.claim))
-            judged.append((page.half, page.label == "claim", called))
+        judged += [
+            (page.half, page.label == "claim", called(page, known))
+            for page in pages
+            if page.family in left_out
+        ]
     for half in ["", *sorted({half for half, _, _ in judged})]:
-        ours = [(claim, called) for of, claim, called in judged if half in ("", of)]
-        both = sum(claim and called for claim, called in ours)
+        ours = [(claim, said) for of, claim, said in judged if half in ("", of)]
+        both = sum(claim and said for claim, said in ours)
         print(
             f"{half or 'all':12} {len(ours):4} pages: "
-            f"precision {both / max(1, sum(called for _, called in ours)):.3f}, "
+            f"precision {both / max(1, sum(said for _, said in ours)):.3f}, "
             f"recall {both / sum(claim for claim, _ in ours):.3f}"
         )
+
+
+def called(page: Invented, known: Lexicon) -> bool:
+    """Whether a page is called a claim by other words than those that are shipped."""
+    by, text = weights(), from_html(page.html)
+    reasons = read(text, "2026-01-01T00:00:00Z").reasons
+    rest = sum(reason.adds for reason in reasons if not reason.name.startswith("words"))
+    odds, _ = weigh(fold(text.text).text, known)
+    total = by.score["base"] + rest + by.score["words"] * odds
+    return total >= math.log(by.verdict.claim / (1 - by.verdict.claim))
 
 
 def main() -> None:

@@ -69,8 +69,21 @@ class Family(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file of families: which part of the set, which label."""
 
-    half: Literal["development", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth",
-        "eleventh", "held-out"]
+    half: Literal[
+        "development",
+        "second",
+        "third",
+        "fourth",
+        "fifth",
+        "sixth",
+        "seventh",
+        "eighth",
+        "ninth",
+        "tenth",
+        "eleventh",
+        "twelfth",
+        "held-out",
+    ]
     label: Literal["claim", "innocent"]
     family: tuple[Family, ...]
 

@@ -9,6 +9,7 @@ are given as a reason.
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 from functools import cache
 from importlib.resources import files
@@ -23,6 +24,9 @@ from wavebreak.errors import PolicyError
 KINDS = ("stems", "concepts", "pairs")
 _LETTERS_KEPT = 6
 _NAMED = 5
+_BAR = re.compile("[·•|›]")
+_LINKS = 3
+"""Marks between words from which a line is a navigation bar and tells nothing."""
 
 
 class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,10 +49,12 @@ def stems(text: str) -> list[str]:
 
 def marks(text: str) -> dict[str, set[str]]:
     """Give what of a folded text is weighed: stems, concepts, and pairs within a sentence."""
-    said = [concepts(text[start:end]) for start, end in split(text)]
+    parts = [text[start:end] for start, end in split(text)]
+    parts = [part for part in parts if len(_BAR.findall(part)) < _LINKS]
+    said = [concepts(part) for part in parts]
     named = set().union(*said)
     return {
-        "stems": set(stems(text)),
+        "stems": {stem for part in parts for stem in stems(part)},
         "concepts": named | {f"no {name}" for name in PLAIN if name not in named},
         "pairs": set().union(*map(pairs, said)),
     }
@@ -75,12 +81,12 @@ def weigh(text: str, known: Lexicon | None = None) -> tuple[float, list[str]]:
     (True, 5)
     """
     known = known or lexicon()
-    total, weighed = known.base, {}
+    weighed: dict[str, float] = {}
     for kind, present in marks(text).items():
         table = getattr(known, kind)
         having = [mark for mark in present if mark in table]
         root = math.sqrt(max(1, len(having)))
         weighed |= {mark: table[mark] / root for mark in having}
-    total += math.fsum(weighed.values())
+    total = known.base + math.fsum(weighed.values())
     strongest = sorted(weighed, key=lambda mark: (-abs(weighed[mark]), mark))
     return total, strongest[:_NAMED]
