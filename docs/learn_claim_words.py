@@ -22,14 +22,14 @@ from sklearn.linear_model import LogisticRegression
 from wavebreak.claims.folding import fold
 from wavebreak.claims.inventing import Invented, invented
 from wavebreak.claims.judging import weights
-from wavebreak.claims.learned import KINDS, Lexicon, marks, weigh
+from wavebreak.claims.learned import FEWEST, Lexicon, marks, weigh
 from wavebreak.claims.reading import read
 from wavebreak.claims.texts import from_html
 
 OUT = Path(__file__).resolve().parent.parent / "src/wavebreak/policy/claims/words.toml"
 STRENGTH = 10.0
 SCALE = {"stems": 1.0, "concepts": 1.5, "pairs": 1.2}
-FAMILIES = {"stems": 2, "concepts": 2, "pairs": 3}
+SEEN_IN = {"stems": 2, "concepts": 2, "pairs": 3}
 PARTS = 12
 # scikit-learn has no types.
 _VECTORS: Any = DictVectorizer
@@ -47,7 +47,7 @@ def lexicon(pages: list[Invented], seen: dict[str, dict[str, set[str]]]) -> Lexi
         for kind, mark, _ in {
             (kind, mark, page.family)
             for page in pages
-            for kind in KINDS
+            for kind in FEWEST
             for mark in seen[page.file][kind]
         }
     )
@@ -60,7 +60,7 @@ def lexicon(pages: list[Invented], seen: dict[str, dict[str, set[str]]]) -> Lexi
         [page.label == "claim" for page in pages],
         sample_weight=[2 / counts[page.family] for page in pages],
     )
-    made: dict[str, dict[str, float]] = {kind: {} for kind in KINDS}
+    made: dict[str, dict[str, float]] = {kind: {} for kind in FEWEST}
     for name, weight in zip(shape.get_feature_names_out(), model.coef_[0], strict=True):
         kind, _, mark = name.partition(" ")
         made[kind][mark] = round(float(weight) * SCALE[kind], 2)
@@ -69,9 +69,11 @@ def lexicon(pages: list[Invented], seen: dict[str, dict[str, set[str]]]) -> Lexi
 
 def _row(having: dict[str, set[str]], families: Counter[tuple[str, str]]) -> dict[str, float]:
     row: dict[str, float] = {}
-    for kind in KINDS:
-        kept = [mark for mark in having[kind] if families[kind, mark] >= FAMILIES[kind]]
-        row |= {f"{kind} {mark}": SCALE[kind] / math.sqrt(len(kept)) for mark in kept}
+    for kind in FEWEST:
+        kept = [mark for mark in having[kind] if families[kind, mark] >= SEEN_IN[kind]]
+        row |= {
+            f"{kind} {mark}": SCALE[kind] / math.sqrt(max(FEWEST[kind], len(kept))) for mark in kept
+        }
     return row
 
 
@@ -117,7 +119,7 @@ def main() -> None:
         return
     made = lexicon(pages, seen)
     lines = [f"base = {made.base:.3f}"]
-    for kind in KINDS:
+    for kind in FEWEST:
         kept = {m: w for m, w in getattr(made, kind).items() if abs(w) >= 0.05}
         lines += [f"\n[{kind}]", *(f'"{mark}" = {weight:.2f}' for mark, weight in kept.items())]
     OUT.write_text(HEAD + "\n".join(lines) + "\n", encoding="utf-8")

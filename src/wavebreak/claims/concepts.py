@@ -21,8 +21,6 @@ _CONTACT = re.compile(r"\+\d[\d ]{6,}|@\w|\.example\b|https?://")
 _MONEY = re.compile(r"[$€£₪₹]|(?<!\w)(?:rp|rs|usd|reais|pesos|שקל|ש\"ח)(?!\w)")
 _FIGURE = re.compile(r"\d")
 _PREFIX = re.compile("^[והבכלמש](?=.{3})")
-PLAIN = ("messenger", "price", "contact", "figure")
-"""Concepts whose absence from a page tells something too."""
 
 
 class Concepts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,7 +42,7 @@ def _known() -> tuple[dict[str, set[str]], frozenset[str]]:
     for name, words in (read.sold | read.around).items():
         for word in words.split():
             starts.setdefault(fold(word).text, set()).add(name)
-    return starts, frozenset(read.sold) | {"price", "contact", "figure"}
+    return starts, frozenset(read.sold) | {"price", "contact", "figure", "no consent"}
 
 
 @lru_cache(maxsize=65536)
@@ -59,7 +57,7 @@ def _of_word(word: str) -> frozenset[str]:
 
 
 def concepts(sentence: str) -> frozenset[str]:
-    """Name the concepts of a folded sentence, with `price`, `contact` and `figure`.
+    """Name the concepts of a folded sentence, with `price`, `contact`, `figure`, `no consent`.
 
     >>> sorted(concepts("we send 500 messages, $40"))
     ['figure', 'message', 'ours', 'price', 'send']
@@ -68,6 +66,8 @@ def concepts(sentence: str) -> frozenset[str]:
     found |= {"contact"} if _CONTACT.search(sentence) else set()
     found |= {"price"} if _MONEY.search(sentence) else set()
     found |= {"figure"} if _FIGURE.search(_CONTACT.sub("", sentence)) else set()
+    if {"without", "consent"} <= found:
+        found = found - {"consent"} | {"no consent"}
     return frozenset(found)
 
 

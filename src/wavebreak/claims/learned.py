@@ -17,11 +17,13 @@ from pathlib import Path
 
 import msgspec
 
-from wavebreak.claims.concepts import PLAIN, WORD, concepts, pairs
+from wavebreak.claims.concepts import WORD, concepts, pairs
 from wavebreak.claims.sentences import split
 from wavebreak.errors import PolicyError
 
-KINDS = ("stems", "concepts", "pairs")
+FEWEST = {"stems": 10, "concepts": 8, "pairs": 8}
+"""The kinds of marks; a page with fewer of one is weighed as if it had so many."""
+_PLAIN = ("messenger", "price", "contact", "figure")
 _LETTERS_KEPT = 6
 _NAMED = 5
 _BAR = re.compile("[·•|›]")
@@ -55,7 +57,7 @@ def marks(text: str) -> dict[str, set[str]]:
     named = set().union(*said)
     return {
         "stems": {stem for part in parts for stem in stems(part)},
-        "concepts": named | {f"no {name}" for name in PLAIN if name not in named},
+        "concepts": named | {f"no {name}" for name in _PLAIN if name not in named},
         "pairs": set().union(*map(pairs, said)),
     }
 
@@ -85,7 +87,7 @@ def weigh(text: str, known: Lexicon | None = None) -> tuple[float, list[str]]:
     for kind, present in marks(text).items():
         table = getattr(known, kind)
         having = [mark for mark in present if mark in table]
-        root = math.sqrt(max(1, len(having)))
+        root = math.sqrt(max(FEWEST[kind], len(having)))
         weighed |= {mark: table[mark] / root for mark in having}
     total = known.base + math.fsum(weighed.values())
     strongest = sorted(weighed, key=lambda mark: (-abs(weighed[mark]), mark))
