@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import stat
 import zipfile
+import zlib
 from pathlib import Path
 
 import msgspec
@@ -50,7 +51,9 @@ def unpack(source: Path, target: Path, bounds: Bounds | None = None) -> Path:
                 most -= _written(archive, member, target, most)
     except FileNotFoundError:
         raise doubt("bundle_absent", f"there is no {source}", "give a bundle") from None
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, ValueError) as error:
+    except (
+        zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, ValueError,
+    ) as error:  # fmt: skip
         raise doubt("bundle_damaged", f"the zip file cannot be read: {error}") from None
     except (OSError, NotImplementedError, RuntimeError) as error:
         raise doubt("bundle_damaged", f"it cannot be unpacked: {type(error).__name__}") from None

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,10 @@ def restore(engine: Engine, path: Path) -> None:
             manifest = json.loads(archive.read(_MANIFEST))
             _same(manifest, _about(engine))
             engine.load({n: _part(archive, n, sum_) for n, sum_ in manifest["sums"].items()})
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
+    except (
+        OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, KeyError,
+        ValueError, EOFError,
+    ) as error:  # fmt: skip
         raise SnapshotError(
             f"{path} cannot be read as a snapshot ({type(error).__name__})",
             fix="take an older snapshot, or run again from the log",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -126,7 +127,10 @@ def restore(file: Path, home: Path) -> dict[str, int]:
                     _copy(archive, name, expected, home)
             _reset_sequences()
             return dict(about["rows"])
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
+    except (
+        OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError,
+        KeyError, ValueError, TypeError,
+    ) as error:  # fmt: skip
         _remove_snapshots(home)
         told = f"{file} cannot be read as a backup ({type(error).__name__})"
         raise FileError(told, fix=_DAMAGED) from None
