@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from wavebreak.errors import PolicyError
-
-SHIPPED = Path(__file__).resolve().parents[1] / "policy" / "arena.toml"
+from wavebreak import sheets
 
 
 class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,10 +75,4 @@ def load_terms(local: Path | None = None) -> Terms:
     >>> load_terms().price.number
     0.5
     """
-    path = local / "arena.toml" if local and (local / "arena.toml").exists() else SHIPPED
-    try:
-        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Terms)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise PolicyError(
-            f"{path.name} cannot be used: {error}", fix="begin with a copy of the shipped file"
-        ) from None
+    return sheets.read(sheets.chosen("arena.toml", local), Terms)

@@ -7,7 +7,6 @@ report again and compares.
 from __future__ import annotations
 
 import tempfile
-import tomllib
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 import msgspec
 import typst
 
-from wavebreak import __version__, charts
+from wavebreak import __version__, charts, sheets
 from wavebreak.bundles import claimed, conduct, rerunning, telling
 from wavebreak.bundles.blocks import (
     Block,
@@ -30,7 +29,6 @@ from wavebreak.bundles.blocks import (
     when,
 )
 from wavebreak.cases.case import Case
-from wavebreak.cases.grounds import SHIPPED
 from wavebreak.cases.steps import Exhibit
 from wavebreak.claims.exhibits import CUSTODY, Touch
 from wavebreak.decision import Decision
@@ -190,7 +188,7 @@ def forms(case: Case) -> bytes:
 
 
 def _words() -> dict[str, Any]:
-    return tomllib.loads((SHIPPED / "report.toml").read_text("utf-8"))
+    return sheets.table(sheets.chosen("cases/report.toml"))
 
 
 def _typeset(about: dict[str, Any], figures: dict[str, bytes], at: int) -> bytes:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
+from wavebreak import sheets
 from wavebreak.cases.dates import instant
 from wavebreak.cases.parties import STRENGTHS, Basis, Strength
 from wavebreak.errors import PolicyError
-
-SHIPPED = Path(__file__).resolve().parents[1] / "policy" / "cases"
 
 Conduct = Annotated[tuple[Literal["engaged", "assisted"], ...], Meta(min_length=1)]
 
@@ -84,22 +82,14 @@ def load(directory: Path | None = None) -> Grounds:
     >>> load().notice[0].beyond
     '2019-12-08T00:00:00Z'
     """
-    own = directory / "cases" / "determination.toml" if directory else None
-    path = own if own and own.exists() else SHIPPED / "determination.toml"
-    try:
-        found = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Grounds)
-        for notice in found.notice:
-            if notice.beyond_ms < notice.effective_ms:
-                raise PolicyError(
-                    f"{path.name}, notice {notice.id}: `beyond` lies before `effective`",
-                    fix="nobody can continue beyond a notice that is not yet in effect",
-                )
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise PolicyError(f"{path} cannot be read: {error}", fix="mend the file") from None
-    except msgspec.ValidationError as error:
-        raise PolicyError(
-            f"{path.name}: {error}", fix="see the shipped cases/determination.toml"
-        ) from None
+    path = sheets.chosen("cases/determination.toml", directory)
+    found = sheets.read(path, Grounds)
+    for notice in found.notice:
+        if notice.beyond_ms < notice.effective_ms:
+            raise PolicyError(
+                f"{path.name}, notice {notice.id}: `beyond` lies before `effective`",
+                fix="nobody can continue beyond a notice that is not yet in effect",
+            )
     if len({notice.id for notice in found.notice}) < len(found.notice):
         raise PolicyError(f"{path.name}: two notices of one id", fix="give each its own")
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from string import Template
@@ -11,9 +10,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from wavebreak.cases.grounds import SHIPPED
+from wavebreak import sheets
 from wavebreak.cases.parties import Long, Text
-from wavebreak.errors import CaseError, PolicyError
+from wavebreak.errors import CaseError
 
 Language = Literal["en", "he"]
 DAY_MS = 86_400_000
@@ -69,14 +68,7 @@ class Reply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def load_letters(directory: Path | None = None) -> Letters:
     """Read the templates: the shipped ones, or `cases/notices.toml` of a local policy."""
-    own = directory / "cases" / "notices.toml" if directory else None
-    path = own if own and own.exists() else SHIPPED / "notices.toml"
-    try:
-        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Letters)
-    except (OSError, ValueError) as error:
-        raise PolicyError(
-            f"{path.name}: {error}", fix="see the shipped cases/notices.toml"
-        ) from None
+    return sheets.read(sheets.chosen("cases/notices.toml", directory), Letters)
 
 
 def written(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -13,9 +12,8 @@ from pathlib import Path
 import msgspec
 from rapidfuzz import fuzz
 
-from wavebreak.cases.grounds import SHIPPED
+from wavebreak import sheets
 from wavebreak.cases.parties import Party
-from wavebreak.errors import PolicyError
 
 PARTIES = 2_000
 """Parties that are compared by name at most: the pairs grow by the square."""
@@ -42,12 +40,7 @@ class Proposal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def load_names(directory: Path | None = None) -> Names:
     """Read the terms: the shipped ones, or `cases/names.toml` of a local policy."""
-    own = directory / "cases" / "names.toml" if directory else None
-    path = own if own and own.exists() else SHIPPED / "names.toml"
-    try:
-        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Names)
-    except (OSError, ValueError) as error:
-        raise PolicyError(f"{path.name}: {error}", fix="see the shipped cases/names.toml") from None
+    return sheets.read(sheets.chosen("cases/names.toml", directory), Names)
 
 
 def normal(name: str, suffixes: Iterable[str]) -> str:

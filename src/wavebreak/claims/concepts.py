@@ -7,14 +7,12 @@ tell what is offered together: an account and a price, a message and a count.
 from __future__ import annotations
 
 import re
-import tomllib
 from functools import cache, lru_cache
-from importlib.resources import files
 
 import msgspec
 
+from wavebreak import sheets
 from wavebreak.claims.folding import LETTERS, fold
-from wavebreak.errors import PolicyError
 
 WORD = re.compile(rf"[{LETTERS}]{{2,}}")
 _CONTACT = re.compile(r"\+\d[\d ]{6,}|@\w|\.example\b|https?://")
@@ -33,11 +31,7 @@ class Concepts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @cache
 def _known() -> tuple[dict[str, set[str]], frozenset[str]]:
     """Beginnings (whole words end in a full stop) with their concepts, and the concepts sold."""
-    text = files("wavebreak").joinpath("policy/claims/concepts.toml").read_text("utf-8")
-    try:
-        read = msgspec.convert(tomllib.loads(text), Concepts)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise PolicyError(f"concepts.toml of the claims' policy: {error}") from None
+    read = sheets.read(sheets.chosen("claims/concepts.toml"), Concepts)
     starts: dict[str, set[str]] = {}
     for name, words in (read.sold | read.around).items():
         for word in words.split():

@@ -8,13 +8,13 @@ some with hidden characters and look-alike letters. The same sources give the sa
 from __future__ import annotations
 
 import random
-import tomllib
 from collections.abc import Iterator
 from html import escape
-from importlib.resources import files
 from typing import Literal
 
 import msgspec
+
+from wavebreak import sheets
 
 VARIANTS = 2
 """Pages made of each text."""
@@ -102,9 +102,8 @@ class Invented(msgspec.Struct, frozen=True):
 
 def sources() -> list[Source]:
     """Read the families, in the order of their files' names."""
-    folder = files("wavebreak").joinpath("policy/claims/pages")
-    found = sorted((f for f in folder.iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
-    return [msgspec.convert(tomllib.loads(f.read_text("utf-8")), Source) for f in found]
+    found = sorted(sheets.chosen("claims/pages").glob("*.toml"))
+    return [sheets.read(path, Source) for path in found]
 
 
 def invented(variants: int = VARIANTS) -> Iterator[Invented]:

@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
-from pathlib import Path
 
 import msgspec
 
+from wavebreak import sheets
 from wavebreak.claims import figures
 from wavebreak.claims.figures import Capacity, Price
 from wavebreak.claims.folding import LETTERS, Folded
@@ -96,18 +94,13 @@ class Judged:
 
 
 @cache
-def weights(directory: Path | None = None) -> Weights:
-    """Read the weights, the shipped ones or those of another directory.
+def weights() -> Weights:
+    """Read the shipped weights.
 
     >>> sorted(weights().weights) == sorted(OFFERS)
     True
     """
-    place = directory or files("wavebreak").joinpath("policy/claims")
-    try:
-        text = place.joinpath("reading.toml").read_text("utf-8")
-        read = msgspec.convert(tomllib.loads(text), Weights)
-    except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise PolicyError(f"reading.toml of the claims' policy: {error}") from None
+    read = sheets.read(sheets.chosen("claims/reading.toml"), Weights)
     if set(read.weights) != set(OFFERS):
         raise PolicyError("reading.toml names other offers than there are", fix=", ".join(OFFERS))
     return read

@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 from functools import cache
-from importlib.resources import files
-from pathlib import Path
 
 import msgspec
 
+from wavebreak import sheets
 from wavebreak.claims.concepts import WORD, concepts, pairs
 from wavebreak.claims.sentences import split
-from wavebreak.errors import PolicyError
 
 FEWEST = {"stems": 10, "concepts": 8, "pairs": 8}
 """The kinds of marks; a page with fewer of one is weighed as if it had so many."""
@@ -63,14 +60,9 @@ def marks(text: str) -> dict[str, set[str]]:
 
 
 @cache
-def lexicon(directory: Path | None = None) -> Lexicon:
-    """Read the words, the shipped ones or those of another directory."""
-    place = directory or files("wavebreak").joinpath("policy/claims")
-    try:
-        text = place.joinpath("words.toml").read_text("utf-8")
-        return msgspec.convert(tomllib.loads(text), Lexicon)
-    except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise PolicyError(f"words.toml of the claims' policy: {error}") from None
+def lexicon() -> Lexicon:
+    """Read the shipped words."""
+    return sheets.read(sheets.chosen("claims/words.toml"), Lexicon)
 
 
 def weigh(text: str, known: Lexicon | None = None) -> tuple[float, list[str]]:

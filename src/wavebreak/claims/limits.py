@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from functools import cache
-from importlib.resources import files
 
 import msgspec
+
+from wavebreak import sheets
 
 
 class CaptureLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,5 +64,4 @@ def limits() -> Limits:
     >>> limits().capture.redirects
     10
     """
-    text = files("wavebreak").joinpath("policy/claims/capture.toml").read_text("utf-8")
-    return msgspec.convert(tomllib.loads(text), Limits)
+    return sheets.read(sheets.chosen("claims/capture.toml"), Limits)

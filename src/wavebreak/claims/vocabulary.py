@@ -7,13 +7,11 @@ A pattern is words in folded form: `a|b` either phrase, `*` any letters, ` + ` f
 from __future__ import annotations
 
 import re
-import tomllib
 from functools import cache
-from importlib.resources import files
-from pathlib import Path
 
 import msgspec
 
+from wavebreak import sheets
 from wavebreak.claims.folding import LETTERS, fold
 from wavebreak.errors import PolicyError
 
@@ -82,13 +80,13 @@ def languages(text: str, words: Vocabulary) -> list[str]:
 
 
 @cache
-def vocabulary(directory: Path | None = None) -> Vocabulary:
-    """Read and compile the vocabulary, the shipped one or that of another directory.
+def vocabulary() -> Vocabulary:
+    """Read and compile the shipped vocabulary.
 
     >>> bool(vocabulary().groups["pt"]["bulk"].search(fold("Disparo EM MASSA").text))
     True
     """
-    spoken = [_read(language, directory) for language in LANGUAGES]
+    spoken = [_read(language) for language in LANGUAGES]
     units = {
         unit: tuple(
             sorted({fold(w).text for words in spoken for w in getattr(words.units, unit)}, key=len)
@@ -112,13 +110,8 @@ def _groups(words: Words) -> dict[str, re.Pattern[str]]:
     return made
 
 
-def _read(language: str, directory: Path | None) -> Words:
-    place = directory or files("wavebreak").joinpath("policy/claims")
-    try:
-        text = place.joinpath(f"{language}.toml").read_text("utf-8")
-        words = msgspec.convert(tomllib.loads(text), Words)
-    except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise PolicyError(f"{language}.toml of the claims' vocabulary: {error}") from None
+def _read(language: str) -> Words:
+    words = sheets.read(sheets.chosen(f"claims/{language}.toml"), Words)
     if set(words.offers) != set(OFFERS) or set(words.stance) != set(STANCES):
         raise PolicyError(
             f"{language}.toml of the claims' vocabulary lacks a group, or has another",

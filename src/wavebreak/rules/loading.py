@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from wavebreak import sheets
 from wavebreak.errors import PolicyError
 from wavebreak.features import catalog
 from wavebreak.rules.declared import (
@@ -33,7 +33,7 @@ from wavebreak.rules.declared import (
 )
 from wavebreak.rules.program import Program, compile_rules, features_of, hits
 
-SHIPPED = Path(__file__).resolve().parent.parent / "policy"
+SHIPPED = sheets.SHIPPED
 
 Row = TypeVar("Row", Rule, Action, Standing, Score, Feedback)
 Tables = tuple[Standing, Score, Feedback]
@@ -81,7 +81,7 @@ def _merged(shipped: Path, local: Path | None) -> tuple[Found, dict[str, Action]
 
 
 def _actions(path: Path) -> tuple[dict[str, Action], Tables]:
-    content = _content(path)
+    content = sheets.table(path)
     tables = {name: content.pop(name, {}) for name in ("standing", "score", "feedback")}
     for name, table in tables.items():
         if not isinstance(table, dict):
@@ -130,7 +130,7 @@ def _rule_files(directory: Path) -> list[Path]:
 def _rules(paths: Iterable[Path]) -> Found:
     found: Found = {}
     for path in paths:
-        for rule in _rows(path, "rule", Rule, _content(path)):
+        for rule in _rows(path, "rule", Rule, sheets.table(path)):
             if rule.id in found:
                 raise PolicyError(
                     f"{_place(path, rule.id)}: {found[rule.id][1].name} has a rule of that id too",
@@ -138,15 +138,6 @@ def _rules(paths: Iterable[Path]) -> Found:
                 )
             found[rule.id] = (rule, path)
     return found
-
-
-def _content(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError):
-        raise PolicyError(f"{path} cannot be read", fix="make it a readable UTF-8 file") from None
-    except tomllib.TOMLDecodeError as error:
-        raise PolicyError(f"{path.name}: {error}", fix="mend the TOML there") from None
 
 
 def _rows(path: Path, table: str, kind: type[Row], content: dict[str, Any]) -> list[Row]:

@@ -6,7 +6,6 @@ to say, and holds neither rules nor thresholds.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -14,8 +13,9 @@ from typing import Literal
 import msgspec
 import pyarrow as pa
 
+from wavebreak import sheets
 from wavebreak.edge import Edge
-from wavebreak.errors import EventError, PolicyError
+from wavebreak.errors import EventError
 from wavebreak.events import EVENTS, TYPES, Event
 from wavebreak.features.catalog import KINDS
 from wavebreak.features.facts import NO_FACT, fact_kinds
@@ -28,7 +28,6 @@ from wavebreak.rules import Policy, seconds
 from wavebreak.rules.declared import Duration, Stage
 from wavebreak.service.quota import chats
 
-SHIPPED = Path(__file__).resolve().parent.parent / "policy" / "service.toml"
 _CHALLENGE, _LIMIT, _SUSPEND = map(OUTCOMES.index, ("challenge", "limit", "suspend"))
 
 
@@ -67,13 +66,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 def load(directory: Path | None) -> Manners:
     """Read service.toml of a policy directory, or the shipped one; raises PolicyError."""
-    path = directory / SHIPPED.name if directory else SHIPPED
-    path = path if path.exists() else SHIPPED
-    try:
-        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Manners)
-    except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        fix = "see the shipped policy/service.toml"
-        raise PolicyError(f"{path.name}: {error}", fix=fix) from None
+    return sheets.read(sheets.chosen("service.toml", directory), Manners)
 
 
 def event_of(content: bytes) -> Event:

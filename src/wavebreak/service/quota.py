@@ -6,19 +6,16 @@ sixteen buckets of 96 minutes and that were not answered. An answer frees the ch
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 
-from wavebreak.errors import PolicyError
+from wavebreak import sheets
 from wavebreak.features.core import Core
 from wavebreak.features.state import REPLIED, SHARDS, STARTED
 
-SHIPPED = Path(__file__).resolve().parents[1] / "policy" / "quota.toml"
 BUCKET_S = 5_760
 WINDOW = 16
 
@@ -31,6 +28,12 @@ class Terms(Struct, frozen=True, forbid_unknown_fields=True):
     first_warning: Annotated[float, Meta(gt=0, le=1)]
     second_warning: Annotated[float, Meta(gt=0, le=1)]
     extension: Annotated[int, Meta(ge=0, le=100_000)]
+
+
+class _Sheet(Struct, frozen=True, forbid_unknown_fields=True):
+    """All of `quota.toml`."""
+
+    quota: Terms
 
 
 class Quota(Struct, frozen=True, kw_only=True):
@@ -61,15 +64,7 @@ def load_terms(local: Path | None = None) -> Terms:
     >>> load_terms().first_warning
     0.5
     """
-    path = local / "quota.toml" if local and (local / "quota.toml").exists() else SHIPPED
-    try:
-        told = tomllib.loads(path.read_text(encoding="utf-8"))
-        return msgspec.convert(told, dict[Literal["quota"], Terms])["quota"]
-    except (OSError, UnicodeDecodeError, KeyError, tomllib.TOMLDecodeError,
-            msgspec.ValidationError) as error:  # fmt: skip
-        raise PolicyError(
-            f"{path.name} cannot be used: {error}", fix="begin with a copy of the shipped file"
-        ) from None
+    return sheets.read(sheets.chosen("quota.toml", local), _Sheet).quota
 
 
 def chats(core: Core, slot: int, now_s: int) -> Chats:

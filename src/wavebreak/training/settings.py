@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,11 +9,12 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+from wavebreak import sheets
 from wavebreak.errors import PolicyError
 from wavebreak.rules import OUTCOMES
 from wavebreak.rules.declared import Duration
 
-SHIPPED = Path(__file__).resolve().parent.parent / "policy" / "training.toml"
+SHIPPED = sheets.chosen("training.toml")
 
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Part = Annotated[float, Meta(gt=0.0, lt=1.0)]
@@ -154,16 +154,12 @@ def load(directory: Path | None = None, **tolerance: float | None) -> Settings:
     >>> load(ban=0.001, restrict=0.001, suspend=0.001).tolerance.ban
     0.001
     """
-    own = directory / "training.toml" if directory else None
-    path = own if own and own.exists() else SHIPPED
+    written = sheets.table(sheets.chosen("training.toml", directory))
     try:
-        written = tomllib.loads(path.read_text("utf-8"))
         given = {name: value for name, value in tolerance.items() if value is not None}
         written["tolerance"] = _lifted(written.get("tolerance", {}) | given, given)
         settings = msgspec.convert(written, Settings)
-    except (OSError, UnicodeDecodeError):
-        raise PolicyError(f"{path} cannot be read", fix="make it a readable UTF-8 file") from None
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except msgspec.ValidationError as error:
         raise PolicyError(
             f"training.toml: {error}", fix="compare with the shipped policy/training.toml"
         ) from None
