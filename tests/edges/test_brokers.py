@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import nats
 import pytest
-import redis
 
-import servers
+import brokers
+from brokers import Broker
 from wavebreak.errors import WavebreakError
-from wavebreak.service.brokers import Entries, Source, Subjects, consume
+from wavebreak.service.brokers import consume
 from wavebreak.service.metrics import Metrics
 from wavebreak.service.waiting import BusyError
 
-STREAM, COUNT = "events", 400
-Broker = tuple[servers.Server, Callable[[], Source], Callable[[Sequence[bytes]], Awaitable[None]]]
+COUNT = 400
 
 
 class Log:
@@ -39,39 +37,10 @@ class Log:
         return 1
 
 
-@pytest.fixture(params=["subjects", "entries"])
+@pytest.fixture(params=brokers.KINDS)
 def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
-    made = _subjects(tmp_path) if request.param == "subjects" else _entries(tmp_path)
-    made[0].start()
-    yield made
-    made[0].kill()
-
-
-def _subjects(home: Path) -> Broker:
-    server = servers.broker_of_subjects(home)
-    url = f"nats://127.0.0.1:{server.port}"
-
-    async def publish(bodies: Sequence[bytes]) -> None:
-        client = await nats.connect(url)
-        stream = client.jetstream()
-        await stream.add_stream(name=STREAM, subjects=["events.>"])
-        for body in bodies:
-            await stream.publish("events.live", body)
-        await client.close()
-
-    return server, lambda: Subjects(url, STREAM, "wavebreak", redeliver_s=1), publish
-
-
-def _entries(home: Path) -> Broker:
-    server = servers.broker_of_entries(home)
-    url = f"redis://127.0.0.1:{server.port}"
-
-    async def publish(bodies: Sequence[bytes]) -> None:
-        with redis.Redis.from_url(url) as client:
-            for body in bodies:
-                client.xadd(STREAM, {"body": body})
-
-    return server, lambda: Entries(url, STREAM, "wavebreak"), publish
+    with brokers.started(request.param, tmp_path) as made:
+        yield made
 
 
 def _bodies(begin: int, end: int) -> list[bytes]:

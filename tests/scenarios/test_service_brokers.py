@@ -3,60 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import nats
 import pytest
-import redis
 
+import brokers
 import platforms
-import servers
+from brokers import Broker
 from platforms import abuser
 from wavebreak import pipeline, rules
 from wavebreak.edge import Edge
 from wavebreak.events import WIRE_SCHEMA
-from wavebreak.service.brokers import Entries, Source, Subjects
 from wavebreak.service.furnishing import Wishes, background
 
-STREAM = "events"
-Broker = tuple[servers.Server, Callable[[], Source], Callable[[Sequence[bytes]], Awaitable[None]]]
 
-
-@pytest.fixture(params=["subjects", "entries"])
+@pytest.fixture(params=brokers.KINDS)
 def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
-    made = _subjects(tmp_path) if request.param == "subjects" else _entries(tmp_path)
-    made[0].start()
-    yield made
-    made[0].kill()
-
-
-def _subjects(home: Path) -> Broker:
-    server = servers.broker_of_subjects(home)
-    url = f"nats://127.0.0.1:{server.port}"
-
-    async def publish(bodies: Sequence[bytes]) -> None:
-        client = await nats.connect(url)
-        await client.jetstream().add_stream(name=STREAM, subjects=["events.>"])
-        for body in bodies:
-            await client.jetstream().publish("events.live", body)
-        await client.close()
-
-    return server, lambda: Subjects(url, STREAM, "wavebreak", redeliver_s=1), publish
-
-
-def _entries(home: Path) -> Broker:
-    server = servers.broker_of_entries(home)
-    url = f"redis://127.0.0.1:{server.port}"
-
-    async def publish(bodies: Sequence[bytes]) -> None:
-        with redis.Redis.from_url(url) as client:
-            for body in bodies:
-                client.xadd(STREAM, {"body": body, "type": "application/x-ndjson"})
-
-    return server, lambda: Entries(url, STREAM, "wavebreak"), publish
+    with brokers.started(request.param, tmp_path, type="application/x-ndjson") as made:
+        yield made
 
 
 def _wanted(events: list[Any]) -> list[bytes]:

@@ -325,6 +325,10 @@ class Core:
         while not kernel.close(self.shards, w, closed):
             self.grow(int(w["at_shard"]), worker)
 
+    def row_of(self, slot: int) -> Any:
+        """The row of one account (dtype ROW), as it stands; it is not to be written to."""
+        return self.rows[slot % SHARDS].records[slot // SHARDS]
+
     def values_of(self, slot: int) -> Any:
         """Features of one account at its clock, over the open epoch: float64, one a feature."""
         worker = self.workers[0]

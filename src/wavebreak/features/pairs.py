@@ -113,6 +113,16 @@ def rehash(old: Any, old_capacity: int, new: Any, oldest: int) -> int:
     return kept
 
 
+def of_owner(pairs: Any, owner: int) -> tuple[Any, Any]:
+    """Flags (int64) of an owner's entries, and buckets (int64) of the first sends that opened them.
+
+    Looks through the whole table; for what is asked seldom.
+    """
+    held = pairs[(pairs["key"] > 0) & ((pairs["key"] - np.uint64(1)) >> np.uint64(32) == owner)]
+    value = held["value"].astype(np.int64)
+    return value & 127, (value >> 7) & 0xFFFFF
+
+
 def grown(old: Any, now: int) -> tuple[Any, int]:
     """Give a table a quarter larger with the pairs still known, and their number.
 

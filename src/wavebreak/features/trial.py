@@ -70,7 +70,7 @@ def trial(core: Core, fanout: Fanout, log: pa.RecordBatch) -> Tried:
     # Two names more than are known, and four surroundings: none of it is kept.
     core.fit(max(core.accounts, len(fanout.accounts)) + 2, len(fanout.entities) + 4)
     if at < 0 or core.kinds[event["type"][0], 0] == NO_FACT:
-        row = core.rows[slot % SHARDS].records[slot >> SHARD_BITS]
+        row = core.row_of(slot)
         return Tried(int(row["standing"]), int(row["until"]), False, core.no_hits(), at < 0)
     with _undone(core, event) as touched:
         hits = _advance(core, event)

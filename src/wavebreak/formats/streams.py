@@ -136,18 +136,6 @@ class StandardInput:
         """Leave standard input as it is."""
 
 
-class Bytes:
-    """Bytes that are there already, as a stream."""
-
-    def __init__(self, content: bytes) -> None:
-        self._left: bytes = content
-
-    def read(self, size: int, /) -> bytes:
-        """Give the next bytes."""
-        block, self._left = self._left[:size], self._left[size:]
-        return block
-
-
 class Pushed:
     """A stream with bytes put back in front of it."""
 

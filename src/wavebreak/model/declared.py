@@ -73,10 +73,14 @@ class Model:
         return parse(self.text, INDEX)
 
     @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of all that the model is."""
+        return hashlib.sha256(self.text.encode() + b"\0" + self.told().encode()).hexdigest()
+
+    @property
     def version(self) -> str:
-        """Name and the first 12 hex digits of the SHA-256 of all that the model is."""
-        digest = hashlib.sha256(self.text.encode() + b"\0" + self.told().encode())
-        return f"{self.name}-{digest.hexdigest()[:12]}"
+        """Name and the first 12 hex digits of the digest."""
+        return f"{self.name}-{self.digest[:12]}"
 
     def told(self) -> str:
         """Everything but the trees, as JSON: the same model, the same bytes."""

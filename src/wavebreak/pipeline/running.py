@@ -179,8 +179,7 @@ def _seal_versions(sealer: Sealer, engine: Engine, model: Model | None) -> None:
     told = msgspec.json.encode(policy, order="deterministic")
     sealer.version("policy", policy.version, hashlib.sha256(told).hexdigest(), mode)
     if model:
-        told = model.text.encode() + b"\0" + model.told().encode()
-        sealer.version("model", model.version, hashlib.sha256(told).hexdigest(), mode)
+        sealer.version("model", model.version, model.digest, mode)
 
 
 def _sealed(sealer: Sealer) -> dict[str, Any]:

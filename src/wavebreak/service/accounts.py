@@ -10,7 +10,6 @@ import pyarrow as pa
 from asgiref.sync import sync_to_async
 
 from wavebreak.enforcement import MEANING
-from wavebreak.features.state import SHARDS
 from wavebreak.pipeline import Engine
 from wavebreak.rules.declared import Outcome
 from wavebreak.service import shapes
@@ -44,7 +43,7 @@ def look(engine: Engine, account: str) -> Looked | None:
     slot = int(engine.fanout.accounts.find(pa.array([account]))[0])
     if not 0 <= slot < engine.core.accounts:
         return None
-    row = engine.core.rows[slot % SHARDS].records[slot // SHARDS]
+    row = engine.core.row_of(slot)
     now_s = max(int(engine.fanout.clock[0]["newest"]) // 1000, int(row["clock"]))
     standing, until = int(row["standing"]), int(row["until"])
     if standing == 0 or 0 < until <= now_s:

@@ -19,7 +19,7 @@ from wavebreak.errors import EventError
 from wavebreak.events import EVENTS, TYPES, Event
 from wavebreak.features.catalog import KINDS
 from wavebreak.features.facts import NO_FACT, fact_kinds
-from wavebreak.features.state import BY_SCORE, NO_RULE, OUTCOMES, SHARD_BITS, SHARDS
+from wavebreak.features.state import BY_SCORE, NO_RULE, OUTCOMES
 from wavebreak.features.trial import Tried
 from wavebreak.formats.lines import take_one
 from wavebreak.formats.structs import wire_of
@@ -163,7 +163,7 @@ def standing_of(engine: Engine, account: str) -> tuple[str, int | None]:
     slot = int(engine.fanout.accounts.find(pa.array([account], pa.string()))[0])
     if slot < 0 or slot >= engine.core.accounts:
         return "allow", None
-    row = engine.core.rows[slot % SHARDS].records[slot >> SHARD_BITS]
+    row = engine.core.row_of(slot)
     return OUTCOMES[int(row["standing"])], int(row["until"]) * 1000 or None
 
 

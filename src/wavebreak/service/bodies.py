@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from wavebreak.events import LOG_SCHEMA, Refusal
 from wavebreak.formats.columns import Taken, take_columns
 from wavebreak.formats.lines import take_lines, take_whole
 from wavebreak.formats.plain import Fields, Piece
-from wavebreak.formats.streams import ArrayItems, Bytes
+from wavebreak.formats.streams import ArrayItems
 from wavebreak.formats.tables import is_log
 from wavebreak.service import cloudevents
 from wavebreak.service.settings import Limits
@@ -206,7 +207,7 @@ class _Text:
         """Give the lines, an array cut into its items by strings and brackets."""
         if not self.array:
             return self.lines
-        items, parts = ArrayItems(Bytes(self.array)), []
+        items, parts = ArrayItems(BytesIO(self.array)), []
         while part := items.read(1 << 22):
             parts.append(part)
         return _ended(b"".join(parts).strip(_BLANK))

@@ -13,12 +13,12 @@ from django.db import connection, transaction
 from wavebreak.reaching import Resolver, resolve
 from wavebreak.service.keys import Entry, Ring
 from wavebreak.service.metrics import Metrics
-from wavebreak.service.quota import BUCKET_S, WINDOW, Terms
+from wavebreak.service.quota import CYCLE_S, Terms
 from wavebreak.service.tables import ApiKey, Change, Extension
 
 T = TypeVar("T")
 
-CYCLE_MS = WINDOW * BUCKET_S * 1000
+CYCLE_MS = CYCLE_S * 1000
 EXTENSIONS = 10_000
 """So many extensions are remembered by `decide`."""
 

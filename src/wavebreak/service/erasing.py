@@ -7,7 +7,6 @@ others have from it is counted by it.) What a database keeps of old pages goes w
 
 from __future__ import annotations
 
-import hashlib
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -54,11 +53,10 @@ def erase(account: str) -> Cut:
         if found is None:
             return Cut(cut, batches)
         at, blob = found[0], bytes(found[3])
-        if hashlib.sha256(blob).digest() != bytes(found[2]):
+        if log.digest(blob) != bytes(found[2]):
             continue
         events, count = without(log.unpacked(blob), account)
         if count:
             fresh = bytes(log.packed(events))
-            digest = hashlib.sha256(fresh).digest()
-            Batch.objects.filter(first=at).update(blob=fresh, sha256=digest)
+            Batch.objects.filter(first=at).update(blob=fresh, sha256=log.digest(fresh))
             cut, batches = cut + count, batches + 1

@@ -7,17 +7,17 @@ sixteen buckets of 96 minutes and that were not answered. An answer frees the ch
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
-import numpy as np
 from msgspec import Meta, Struct
 
 from wavebreak import sheets
 from wavebreak.features.core import Core
-from wavebreak.features.state import REPLIED, SHARDS, STARTED
+from wavebreak.features.pairs import of_owner
+from wavebreak.features.state import BUCKETS, REPLIED, SHARDS, STARTED
 
 BUCKET_S = 5_760
-WINDOW = 16
+CYCLE_S = BUCKETS * BUCKET_S
 
 State = Literal["NONE", "FIRST_WARNING", "SECOND_WARNING", "CAPPED"]
 
@@ -43,7 +43,7 @@ class Quota(Struct, frozen=True, kw_only=True):
     used: int | None
     limit: Annotated[int, Meta(description="the quota, with an extension")] | None
     left: int | None
-    cycle_s: int = WINDOW * BUCKET_S
+    cycle_s: int = CYCLE_S
     next_free_ms: Annotated[int, Meta(description="when the oldest chat leaves the cycle")] | None
     extension: Literal["none", "available", "used"]
 
@@ -69,13 +69,9 @@ def load_terms(local: Path | None = None) -> Terms:
 
 def chats(core: Core, slot: int, now_s: int) -> Chats:
     """Count the chats that account `slot` opened in the cycle that ends at `now_s` (event time)."""
-    pairs: Any = core.pairs[slot % SHARDS]
-    owner = np.uint64(slot // SHARDS)
-    held = pairs[((pairs["key"] - np.uint64(1)) >> np.uint64(32) == owner) & (pairs["key"] > 0)]
-    flags = held["value"] & np.uint64(127)
-    first = ((held["value"] >> np.uint64(7)) & np.uint64(0xFFFFF)).astype(np.int64)
-    opened = ((flags & np.uint64(STARTED)) > 0) & (first > now_s // BUCKET_S - WINDOW)
-    waits = opened & ((flags & np.uint64(REPLIED)) == 0)
+    flags, first = of_owner(core.pairs[slot % SHARDS], slot // SHARDS)
+    opened = ((flags & STARTED) > 0) & (first > now_s // BUCKET_S - BUCKETS)
+    waits = opened & ((flags & REPLIED) == 0)
     oldest = int(first[waits].min()) * BUCKET_S if waits.any() else None
     return Chats(int(opened.sum()), int((opened & ~waits).sum()), oldest)
 
@@ -93,7 +89,7 @@ def quota(terms: Terms, limit: int | None, found: Chats | None, extended: bool) 
         return Quota(state="NONE", used=None, limit=None, left=None, next_free_ms=None,
                      extension="none")  # fmt: skip
     used = found.opened - found.answered
-    frees = None if found.oldest_s is None else (found.oldest_s + WINDOW * BUCKET_S) * 1000
+    frees = None if found.oldest_s is None else (found.oldest_s + CYCLE_S) * 1000
     whole = limit + terms.extension * extended
     steps: tuple[tuple[State, float], ...] = (
         ("CAPPED", whole), ("SECOND_WARNING", terms.second_warning * whole),

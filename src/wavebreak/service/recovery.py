@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from django.db import connection
 
 from wavebreak.decision import Decision as Made
 from wavebreak.errors import ServiceError, SnapshotError
@@ -30,8 +29,12 @@ _NAME = re.compile(r"state-(\d+)-(\d+)\.snapshot")
 
 @dataclass
 class Recovered:
-    """Where a start found things: the log's end, decisions so far, and what had to be left out."""
+    """Where a start found things: the log's end, decisions so far, and what had to be left out.
 
+    `made_by` names the versions of what decides from now on.
+    """
+
+    made_by: str
     end: int = 0
     decisions: int = 0
     snapshot: str = ""
@@ -58,7 +61,7 @@ def snapshots(home: Path) -> list[tuple[int, int, Path]]:
 
 
 def recover(
-    make: Callable[[], Engine], home: Path, maker: str, *, accept_loss: bool,
+    make: Callable[[], Engine], home: Path, lateness_s: int, *, accept_loss: bool,
     write: Callable[[Decided], None], progress: Callable[[int, int], None],
 ) -> tuple[Engine, Recovered]:  # fmt: skip
     """Bring an engine to the end of the log; `write` is given the decisions that are not there yet.
@@ -67,11 +70,12 @@ def recover(
     log is damaged (unless `accept_loss`), or a decision differs from the one that was written.
     """
     applied, _ = Applied.objects.get_or_create(id=1)
-    found = Recovered(end=log.end())
-    same = applied.made_by in ("", maker)
+    fresh = make()
+    found = Recovered(made_by(fresh, lateness_s), end=log.end())
+    same = applied.made_by in ("", found.made_by)
     if not same:
-        found.said.append(f"decided anew from the start: was {applied.made_by}, is {maker}")
-    engine, found.decisions = _restored(make, home, applied, found)
+        found.said.append(f"decided anew from the start: was {applied.made_by}, is {found.made_by}")
+    engine, found.decisions = _restored(fresh, make, home, applied, found)
     replay = _Replay(engine, applied.position, applied.decisions, found.decisions, same=same)
     for stretch in log.stretches(engine.fanout.position):
         if stretch.events is None:
@@ -88,22 +92,24 @@ def recover(
 
 
 def _restored(
-    make: Callable[[], Engine], home: Path, applied: Any, found: Recovered
+    engine: Engine, make: Callable[[], Engine], home: Path, applied: Any, found: Recovered
 ) -> tuple[Engine, int]:
+    """The engine, or another where a snapshot left its marks and was not used."""
     for position, decisions, path in snapshots(home):
         if position > applied.position or position > found.end:
             continue
-        engine = make()
         try:
             snapshot.restore(engine, path)
         except SnapshotError as error:
             found.said.append(f"{path.name} is not used: {error.what}")
+            engine = make()
             continue
         if engine.fanout.position == position:
             found.snapshot = path.name
             return engine, decisions
         found.said.append(f"{path.name} is not used: it is of another position")
-    return make(), 0
+        engine = make()
+    return engine, 0
 
 
 class _Replay:
@@ -146,8 +152,3 @@ class _Replay:
                     fix="the database was changed, or the machine computes otherwise: restore a "
                     "backup",
                 )
-
-
-def close() -> None:
-    """Close this thread's connection."""
-    connection.close()

@@ -20,7 +20,7 @@ from wavebreak.service.bodies import Body, Decoder
 from wavebreak.service.decider import Decider, Question
 from wavebreak.service.intake import Intake
 from wavebreak.service.models import Applied
-from wavebreak.service.recovery import made_by, recover
+from wavebreak.service.recovery import recover
 from wavebreak.service.settings import Settings
 from wavebreak.service.snapshots import Snapshots
 from wavebreak.service.waiting import (
@@ -105,11 +105,10 @@ class Service:
             connection.close()
 
     def _recover(self) -> None:
-        settings, engine = self.settings, self._make()
-        maker = made_by(engine, self._lateness_s)
+        settings = self.settings
         missing: list[Decided] = []
         engine, found = recover(
-            self._make, settings.home, maker, accept_loss=settings.accept_loss,
+            self._make, settings.home, self._lateness_s, accept_loss=settings.accept_loss,
             write=missing.append, progress=self._progress,
         )  # fmt: skip
         for line in found.said:
@@ -117,8 +116,9 @@ class Service:
         applied = Applied.objects.get(id=1)
         writer = Writer(
             end=max(found.end, engine.fanout.position), applied=applied.position,
-            decisions=applied.decisions, made_by=maker, onward=lambda logged: decider.put(logged),
-            news=self._newer, clock=self.clock, retry_after_s=settings.limits.retry_after_s,
+            decisions=applied.decisions, made_by=found.made_by,
+            onward=lambda logged: decider.put(logged), news=self._newer, clock=self.clock,
+            retry_after_s=settings.limits.retry_after_s,
             keep_s=settings.limits.idempotency_s,
         )  # fmt: skip
         self.snapshots = Snapshots(
