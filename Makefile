@@ -41,7 +41,7 @@ check: $(READY) ## format, lint, types, layers, doctests, unit and contract test
 	@$(BIN)/lint-imports --no-logo
 	@echo "Examples in docstrings"
 	@$(BIN)/pytest --doctest-modules src
-	@echo "Tests: unit and contracts (the README's quoted help among them)"
+	@echo "Tests: unit and contracts (docs/commands.md's quoted help among them)"
 	@$(BIN)/pytest tests/unit tests/contracts -n $(WORKERS) -rs
 	@echo "Rules"
 	@$(BIN)/wavebreak rules check
@@ -55,7 +55,7 @@ fix: $(READY) ## mend format and lint in place
 speed: $(SPEED_READY) ## measure throughput and memory against baselines (minutes)
 	@$(BIN)/python -m tests.speed
 
-docs: $(READY) ## quote each command's real --help in README.md
+docs: $(READY) ## quote each command's real --help in docs/commands.md
 	@$(BIN)/python docs/quote_help.py
 
 lock: $(READY) ## make both locks anew from pyproject.toml (UPGRADE=1 raises the pins)

@@ -8,7 +8,8 @@ A quoted block reads
     ```
     <!-- /help -->
 
-`make docs` writes the blocks of README.md anew; `--check` writes nothing and fails if one is stale.
+`make docs` writes the blocks of docs/commands.md anew; `--check` writes nothing and fails if one is
+stale.
 """
 
 from __future__ import annotations
@@ -70,10 +71,10 @@ def requoted(text: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Requote, or with `--check` only compare, the file named (README.md); 1 if one was stale."""
+    """Requote, or with `--check` compare, a file (docs/commands.md); 1 if a block was stale."""
     check = "--check" in arguments
     named = [argument for argument in arguments if argument != "--check"]
-    path = Path(named[0]) if named else ROOT / "README.md"
+    path = Path(named[0]) if named else ROOT / "docs" / "commands.md"
     before = path.read_text(encoding="utf-8")
     try:
         after = requoted(before)
