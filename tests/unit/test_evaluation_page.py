@@ -44,8 +44,17 @@ def test_the_tables_fit_a_terminal_of_80_columns_without_cutting_a_number(tmp_pa
     text = _printed(_evaluation(tmp_path))
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
     assert re.search(r"blast\s+1\s+0\s+1\s+100\s+0\s+1\s+1\s+2\.5–100", text)
-    assert re.search(r"blast\s+1 h\s+1 h\s+9\s+9\s+7\s+7\s+7", text)
+    assert re.search(r"blast\s+1\sh; 1\sh\s+9; 9\s+7; 7\s+7", text)
     assert "1,500" in text
+
+
+def test_the_tables_fit_it_where_names_and_times_are_long(tmp_path: Path) -> None:
+    rows = [account_row("b1", worst="ban", first_action_ms=NOON + HOUR, unwanted=1_234)]
+    run = run_directory(tmp_path / "run", rows)
+    labels = labels_file(tmp_path / "labels.csv", "b1,abusive,many-to-one-flood,")
+    text = _printed(evaluate(run, labels))
+    assert "many-to-one-flood" in text
+    assert re.search(r"flood\s+1\sh; 1\sh\s+0; 0\s+1,234; 1,234\s+1,234", text)
 
 
 def test_the_reader_is_told_when_nothing_says_that_attacks_were_injected(tmp_path: Path) -> None:

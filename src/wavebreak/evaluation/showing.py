@@ -88,14 +88,14 @@ def _cost(evaluation: Evaluation) -> Table:
     return Table(
         "Abusive accounts: what they did before that",
         (
-            "family", "time\nmedian", "time\np90", "strangers\nmedian", "strangers\np90",
-            "unwanted\nmedian", "unwanted\np90", "unwanted\nmean",
+            "family", "time\nmedian; p90", "strangers\nmedian; p90", "unwanted\nmedian; p90",
+            "unwanted\nmean",
         ),
         [
             (
-                name, brief(_ms(f.hours_median)), brief(_ms(b.hours_p90)),
-                number(b.strangers_median), number(b.strangers_p90),
-                number(f.unwanted_median), number(f.unwanted_p90), number(f.unwanted_mean),
+                name, f"{brief(_ms(f.hours_median))}; {brief(_ms(b.hours_p90))}",
+                f"{number(b.strangers_median)}; {number(b.strangers_p90)}",
+                f"{number(f.unwanted_median)}; {number(f.unwanted_p90)}", number(f.unwanted_mean),
             )
             for name, f, b in _named(evaluation)
         ],
