@@ -26,7 +26,10 @@ from wavebreak.evidence import new_signer
 from wavebreak.pipeline import run
 
 KEY = bytes(range(32))
-PAGE = "<html><p>רפיד: We send bulk messages, 80,000 a day, from $99.</p></html>".encode()
+PAGE = (
+    '<html><time datetime="2024-02-03">3 February</time>'
+    "<p>רפיד: We send bulk messages, 80,000 a day, from $99. Yes, 80,000 a day.</p></html>"
+).encode()
 PARTY = Party(
     "P1", "company", "Rapid Messages Ltd", ('רפיד הודעות בע"מ',), ("rapid.example",),
     ("+972501234567",), ("RapidSender",), ("https://rapid.example/prices",),

@@ -140,6 +140,8 @@ def test_the_report_says_what_the_case_says(made: Made) -> None:
         "wavebreak run data/exhibits/E2/log.arrow", "No message was read",
     ):  # fmt: skip
         assert words in text, words
+    assert "2024-02-03T00:00:00Z to 2024-02-03T23:59:59Z, by" in text
+    assert "80,000 messages a day, 80,000" not in text  # what a page says twice is told once
     about = Rerun(**json.loads((made.exhibit / "rerun.json").read_text()))
     assert about.accounts[0] in text
     assert all(identity in text.replace(" ", "") for identity in about.relied)

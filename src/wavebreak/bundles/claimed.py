@@ -37,7 +37,8 @@ def _page(place: Path, name: str, figures: dict[str, bytes]) -> Iterator[Block]:
     except ClaimError as error:
         yield note(f"Not read: {error.what}.")
     else:
-        yield from _reading(claims.strongest(found))
+        made = claims.strongest(found)
+        yield from _reading(made, about.published or made.published)
     for label in claims.labels_of(place):
         yield text(f"{label.label} in the judgement of {label.by}, {label.at}: {label.reason}")
     picture = about.file("screenshot")
@@ -46,7 +47,7 @@ def _page(place: Path, name: str, figures: dict[str, bytes]) -> Iterator[Block]:
         yield {"kind": "picture", "file": f"{name}.png", "alt": f"Screenshot of {about.source}"}
 
 
-def _reading(made: claims.Reading) -> Iterator[Block]:
+def _reading(made: claims.Reading, public: claims.Published | None) -> Iterator[Block]:
     told = [(" ".join(r.text.split())[:400], ", ".join(map(plain, r.offers)))
             for r in made.relied_on[:SENTENCES]]  # fmt: skip
     yield table(["sentence", "offers"], told, [3, 1], none="No sentence offers anything.")
@@ -56,7 +57,11 @@ def _reading(made: claims.Reading) -> Iterator[Block]:
     ]
     prices = [f"{m.amount:g} {m.currency}" for m in made.prices[:SENTENCES]]
     contacts = [value for values in made.contacts.values() for value in values][:SENTENCES]
-    rows = [("capacity claimed", numbers), ("prices", prices), ("contacts", contacts),
-            ("brands", list(made.brands[:SENTENCES])), ("language", [made.language])]  # fmt: skip
-    yield table(["read on the page", ""], [(n, ", ".join(v)) for n, v in rows if any(v)], [1, 3])
+    ends = [at or "not known" for at in (public.earliest, public.latest)] if public else []
+    since = [f"{' to '.join(ends)}, by {public.basis}"] if public else []
+    rows = [("published", since), ("capacity claimed", numbers), ("prices", prices),
+            ("contacts", contacts), ("brands", list(made.brands[:SENTENCES])),
+            ("language", [made.language])]  # fmt: skip
+    told_once = [(n, ", ".join(dict.fromkeys(v))) for n, v in rows if any(v)]
+    yield table(["read on the page", ""], told_once, [1, 3])
     yield note(f"Triage: {made.verdict}, {made.score:.2f}.")
