@@ -1,7 +1,9 @@
 """Kills a real server under real load, again and again: `python tests/kills.py --kills 100`.
 
 After each start every acknowledged event must be in the log once; at the end the decisions must be
-those of an uninterrupted run over the same log, byte for byte, and each numbered once.
+those of an uninterrupted run over the same log, byte for byte, each numbered once, each sealed once
+before its one receipt, in a ledger that verifies; and a webhook must have heard of each of them that
+asks for something, at least once and always with the same id.
 """
 
 from __future__ import annotations
@@ -18,11 +20,18 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from serving import Server
+import receivers
+from receivers import Receiver
+from serving import SIGNER, Server
 from wavebreak import rules, simulator
 from wavebreak.events import json_rows
+from wavebreak.evidence import read_entry
+from wavebreak.evidence.checking import check as check_ledger
+from wavebreak.evidence.entries import DecisionEntry, ReceiptEntry
+from wavebreak.evidence.verifier import read_lines
 from wavebreak.pipeline import Engine
-from wavebreak.service import log
+from wavebreak.service import database, log
+from wavebreak.service.sealing import Opened, copied
 
 POLICY = rules.load()
 
@@ -110,9 +119,19 @@ def run(
     """Kill so many times, and check; gives what was counted."""
     chosen, events = random.Random(seed), events or world()
     home.mkdir(parents=True, exist_ok=True)
-    server = Server(home, ("--snapshot-seconds", "1", *options)).start()
+    with receivers.receiving() as receiver:
+        return _killed(home, kills, chosen, events, receiver, said, options)
+
+
+def _killed(
+    home: Path, kills: int, chosen: random.Random, events: list[bytes], receiver: Receiver,
+    said: Any, options: tuple[str, ...],
+) -> dict[str, int]:  # fmt: skip
+    started = ("--snapshot-seconds", "1", "--private-webhooks", *options)
+    server = Server(home, started).start()
+    receiver.known_to(server)
     # The more kills, the smaller the bodies: the load is to last as long as the killing.
-    load = Load(server, events, seed, 200 if kills < 20 else 20)
+    load = Load(server, events, chosen.randrange(2**30), 200 if kills < 20 else 20)
     load.thread.start()
     for kill in range(kills):
         time.sleep(chosen.uniform(0.0, 0.6))
@@ -136,8 +155,53 @@ def run(
     rows = server.rows("SELECT number, body FROM decision ORDER BY number")
     assert [number for number, _ in rows] == list(range(1, len(rows) + 1))
     assert [bytes(body) for _, body in rows] == uninterrupted(server), "decisions differ"
+    told = heard(server, receiver)
     server.stop()
-    return {"kills": kills, "events": total, "decisions": len(rows), "repeated": load.repeated}
+    counted = {"kills": kills, "events": total, "decisions": len(rows), "repeated": load.repeated}
+    return counted | {"sealed": sealed(server), "webhooks": told, **_again(receiver)}
+
+
+def _again(receiver: Receiver) -> dict[str, int]:
+    return {"told_again": sum(times > 1 for times in receiver.times.values())}
+
+
+def heard(server: Server, receiver: Receiver, seconds: float = 120) -> int:
+    """Wait until each decision above observe was heard of, under its one id; how many they are."""
+    rows = server.rows(
+        "SELECT number, id FROM decision WHERE outcome NOT IN ('allow', 'observe')"
+    )  # fmt: skip
+    wanted = {number: {f"dec_{made}"} for number, made in rows}
+    end = time.monotonic() + seconds
+    while len(receiver.heard) < len(wanted) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert receiver.heard == wanted, "a webhook was not told, or under another id"
+    return len(wanted)
+
+
+def sealed(server: Server) -> int:
+    """Check a stopped server's ledger: each decision sealed once, in order, then its receipt."""
+    with tempfile.TemporaryDirectory() as directory:
+        database.connect(server.database, server.home, reading=True)
+        copied(Path(directory))
+        assert check_ledger(Path(directory), [SIGNER.key], []).checked
+        lines = list(read_lines(Path(directory) / "entries.jsonl"))
+    entries = [read_entry(line) for line in lines]
+    at = [k for k, each in enumerate(entries) if each.kind == "decision"]
+    rows = [
+        msgspec.json.decode(b) for (b,) in server.rows("SELECT body FROM decision ORDER BY number")
+    ]
+    bodies = [each.body for each in entries if isinstance(each.body, DecisionEntry)]
+    assert [Opened().of(k)["id"][1] for k in at] == [each["id"] for each in rows]
+    assert [(b.ts, b.outcome, b.until, list(b.rules)) for b in bodies] == [
+        (each["ts"], each["outcome"], each["until"], each["rules"]) for each in rows
+    ]  # fmt: skip
+    answers = [
+        (k, each.body.decision) for k, each in enumerate(entries)
+        if isinstance(each.body, ReceiptEntry) and each.body.effect == "applied"
+    ]  # fmt: skip
+    assert [decision for _, decision in answers] == at, "a receipt is missing, or there twice"
+    assert all(decision < k for k, decision in answers)
+    return len(at)
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from opentelemetry.trace import NoOpTracer, Tracer
 
 from wavebreak import pipeline, rules
 from wavebreak.edge import Edge
+from wavebreak.evidence import new_signer
 from wavebreak.service import answering, database, log
 from wavebreak.service.desk import Desk
 from wavebreak.service.front import Front
@@ -31,11 +32,13 @@ from wavebreak.service.models import Decision
 from wavebreak.service.plain import causes, gauges
 from wavebreak.service.quota import load_terms
 from wavebreak.service.running import Background, Service
+from wavebreak.service.sealing import Seals
 from wavebreak.service.settings import Settings
 
 POSTGRES = os.environ.get("WAVEBREAK_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432")
 DATABASES = ("sqlite", "postgresql")
 SECRET = bytes(range(32))
+SIGNER = new_signer("example.org/service", secret=SECRET)
 
 
 @contextmanager
@@ -71,7 +74,14 @@ def desk() -> Desk:
     )  # fmt: skip
 
 
-def service(home: Path, background: Iterable[Background] = (), held: Desk | None = None) -> Service:
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def service(
+    home: Path, background: Iterable[Background] = (), held: Desk | None = None,
+    seals: Seals | None = None,
+) -> Service:  # fmt: skip
     """A service over the bound database, with the shipped rules and without a model."""
 
     policy, edge = rules.load(), Edge(SECRET)
@@ -80,7 +90,7 @@ def service(home: Path, background: Iterable[Background] = (), held: Desk | None
         return pipeline.Engine(policy, accounts=1024)
 
     return Service(
-        Settings(home), make, edge, clock=lambda: time.time_ns() // 1_000_000,
+        Settings(home), make, edge, clock=now_ms, seals=seals or Seals(SIGNER, now_ms),
         answering=answering.Answering(
             policy, answering.load(None), edge, held.quota_of if held else None
         ),
@@ -120,11 +130,11 @@ class Running:
 @asynccontextmanager
 async def running(
     home: Path, *, held: Desk | None = None, background: Iterable[Background] = (),
-    tracer: Tracer | None = None,
+    tracer: Tracer | None = None, seals: Seals | None = None,
 ) -> AsyncIterator[Running]:  # fmt: skip
     """Run a service over the bound database until the block ends."""
     held = held or desk()
-    made = service(home, background, held)
+    made = service(home, background, held, seals)
     app: Any = Front(
         Ingest(made, held.ring.guard, ASGIHandler(), lambda: None), held, tracer or NoOpTracer()
     )

@@ -19,7 +19,12 @@ from typing import Any
 
 import psycopg
 
+from wavebreak.evidence import new_signer
+from wavebreak.evidence.notes import write_signer
+
 KEY = "00112233445566778899aabbccddeeff" * 2
+SIGNER = new_signer("example.org/served", secret=bytes(range(32)))
+LEDGER_KEY = write_signer(SIGNER)
 JSON = {"content-type": "application/json"}
 
 
@@ -63,7 +68,7 @@ class Server:
         with log.open("ab") as out:
             self._process = subprocess.Popen(
                 command, stdout=out, stderr=out, preexec_fn=self.limits,
-                env=os.environ | {"WAVEBREAK_KEY": KEY},
+                env=os.environ | {"WAVEBREAK_KEY": KEY, "WAVEBREAK_LEDGER_KEY": LEDGER_KEY},
             )  # fmt: skip
         if wait:
             self.wait()

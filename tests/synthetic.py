@@ -30,7 +30,8 @@ def _callback() -> Callback:
 class Synthetic:
     """Likes neither first contacts nor reports. `thresholds`: outcome to margin in 1/65,536."""
 
-    version = "synthetic-0123456789ab"
+    digest = "0123456789ab" + "0" * 52
+    version = f"synthetic-{digest[:12]}"
     calibration = Steps.logistic()
     numbers_address = 0
 

@@ -4,44 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import nats
 
+import receivers
 import servers
 from platforms import abuser
 from serving import Server
 from wavebreak.service import log
 
 KILLS = 3
-BECAUSE = "because a test asks for it"
-
-
-class Receiver(ThreadingHTTPServer):
-    """Keeps the ids of messages, by the number of the decision."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.heard: dict[int, set[str]] = {}
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Receiver
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.server.heard.setdefault(body["number"], set()).add(self.headers["webhook-id"])
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
 
 
 async def _publish(url: str, bodies: list[bytes]) -> None:
@@ -50,21 +26,6 @@ async def _publish(url: str, bodies: list[bytes]) -> None:
     for body in bodies:
         await client.jetstream().publish("events.live", body)
     await client.close()
-
-
-def _first_key(server: Server) -> str:
-    text = (server.home.parent / f"{server.home.name}.out").read_text()
-    found = re.search(r"wb_[0-9a-f]{8}_[0-9a-f]{64}", text)
-    assert found is not None
-    return found[0]
-
-
-def _have_sent(server: Server, receiver: Receiver) -> None:
-    """Set a webhook up."""
-    hook = {"url": f"http://127.0.0.1:{receiver.server_port}/", "reason": BECAUSE}
-    key = f"Bearer {_first_key(server)}"
-    asked = server.post(json.dumps(hook).encode(), "/v1/webhooks", authorization=key)
-    assert asked.status == 201, asked.body
 
 
 def _logged(server: Server) -> list[str]:
@@ -92,12 +53,10 @@ def test_a_server_killed_while_it_reads_and_sends_loses_and_doubles_nothing(
     (tmp_path / "home").mkdir()
     server = Server(tmp_path / "home", ("--private-webhooks", "--nats", url))
     random = Random(1)
-    with Receiver() as receiver:
-        thread = threading.Thread(target=receiver.serve_forever)
-        thread.start()
+    with receivers.receiving() as receiver:
         try:
             server.start()
-            _have_sent(server, receiver)
+            receiver.known_to(server)
             asyncio.run(_publish(url, bodies))
             for _ in range(KILLS):
                 time.sleep(0.2 + random.random())
@@ -110,8 +69,6 @@ def test_a_server_killed_while_it_reads_and_sends_loses_and_doubles_nothing(
             )
             _until(lambda: len(receiver.heard) == len(wanted))
         finally:
-            receiver.shutdown()
-            thread.join()
             server.kill()
             broker.kill()
     assert sorted(_logged(server)) == sorted(e["id"] for e in events)

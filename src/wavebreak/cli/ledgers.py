@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import httpx
@@ -11,9 +14,10 @@ import msgspec
 import typer
 
 from wavebreak.cli.apps import ledgers
+from wavebreak.cli.keying import DatabaseUrl
 from wavebreak.cli.showing import nexts, out
 from wavebreak.errors import FileError, UsageError
-from wavebreak.evidence import Directory, Ledger, OpeningFile, parcel
+from wavebreak.evidence import Directory, Ledger, OpeningFile, Storage, parcel
 from wavebreak.evidence.checking import STAMPS, check
 from wavebreak.evidence.doubts import named
 from wavebreak.evidence.notes import (
@@ -27,8 +31,12 @@ from wavebreak.evidence.notes import (
 )
 from wavebreak.evidence.stamps import roots_of, stamped
 from wavebreak.evidence.verifier import LOG, WITNESS, Checkpoint, read_checkpoint
+from wavebreak.service import database
+from wavebreak.service.sealing import LEDGER_KEY, Opened, Rows, copied
 
-Place = Annotated[Path, typer.Argument(help="The ledger's directory.")]
+Place = Annotated[
+    Path, typer.Argument(help="The ledger's directory, or a service's that `serve` was given.")
+]
 KeyFile = Annotated[
     Path | None, typer.Option("--key", help="Key file that signs (default: the one of `run`).")
 ]
@@ -45,6 +53,31 @@ def _bytes(path: Path) -> bytes:
 def _checkpoint(path: Path) -> Checkpoint:
     with named():
         return read_checkpoint(_bytes(path))
+
+
+def _of_service(place: Path, url: str) -> bool:
+    """Whether the ledger is a service's; then its database is bound, to be read."""
+    if not url and not (place / database.FILE).exists():
+        return False
+    database.connect(url, place, reading=True)
+    return True
+
+
+@contextmanager
+def _directory(place: Path, url: str) -> Iterator[Path]:
+    """The ledger's directory; of a service's, a copy for as long as it is looked at."""
+    if not _of_service(place, url):
+        yield place
+        return
+    with TemporaryDirectory(prefix="wavebreak-ledger-") as made:
+        copied(Path(made))
+        yield Path(made)
+
+
+def _storage(place: Path, url: str) -> tuple[Storage, Callable[[], OpeningFile | Opened]]:
+    if _of_service(place, url):
+        return Rows(lambda: 0), Opened
+    return Directory(place), lambda: _openings(place)
 
 
 def _openings(place: Path) -> OpeningFile:
@@ -82,11 +115,14 @@ def verify(
     authority: Annotated[
         Path | None, typer.Option(help="Certificates (PEM) of time-stamping authorities.")
     ] = None,
+    database_url: DatabaseUrl = "",
 ) -> None:
     """Check every entry, signature and proof; says what was checked, and what could not be."""
-    keys = [load_key(told) for told in key or [str(place / "key.pub")]]
     roots = roots_of(_bytes(authority)) if authority else []
-    found = check(place, keys, [_checkpoint(path) for path in remembered or []], roots)
+    with _directory(place, database_url) as files:
+        beside = "key.pub" if files == place else LEDGER_KEY
+        keys = [load_key(told) for told in key or [str(place / beside)]]
+        found = check(files, keys, [_checkpoint(path) for path in remembered or []], roots)
     for line in found.checked:
         out.print(f"[green]holds[/]        {line}", soft_wrap=True)
     for line in [*([] if key else ["whose key it is: it came along"]), *found.unchecked]:
@@ -107,12 +143,13 @@ def prove(
     since: Annotated[
         Path | None, typer.Option(help="A checkpoint that the reader holds: prove it continued.")
     ] = None,
-    key: KeyFile = None,
+    key: KeyFile = None, database_url: DatabaseUrl = "",
 ) -> None:  # fmt: skip
     """Write entries with proofs, as a parcel that anybody can check with `verifier.py`."""
-    ledger = Ledger(Directory(place), own_signer(key))
+    storage, opened = _storage(place, database_url)
+    ledger = Ledger(storage, own_signer(key))
     chosen = set(position or [])
-    kept = _openings(place) if account or show else None
+    kept = opened() if account or show else None
     if kept and account:
         chosen |= set(kept.positions("account", account))
     if not chosen:
@@ -132,16 +169,16 @@ def prove(
 
 @ledgers.command(epilog="Example: `wavebreak ledger show log 7`")
 def show(
-    place: Place, position: Annotated[int, typer.Argument(help="The entry's position.")]
-) -> None:
+    place: Place, position: Annotated[int, typer.Argument(help="The entry's position.")],
+    database_url: DatabaseUrl = "",
+) -> None:  # fmt: skip
     """Show an entry, with what its openings say where they are kept."""
-    files = Directory(place)
+    files, openings = _storage(place, database_url)
     if not 0 <= position < files.size():
         raise UsageError(f"there is no entry {position}", fix=f"there are {files.size()}")
     told: dict[str, Any] = json.loads(files.line(position))
-    if (place / "private" / "openings.sqlite3").exists():
-        opened = {name: value for name, (_, value) in _openings(place).of(position).items()}
-        told["opened"] = opened
+    if isinstance(files, Rows) or (place / "private" / "openings.sqlite3").exists():
+        told["opened"] = {name: value for name, (_, value) in openings().of(position).items()}
     typer.echo(msgspec.json.format(msgspec.json.encode(told)).decode())
 
 
@@ -151,14 +188,17 @@ def checkpoint(
     witnessed: Annotated[
         Path | None, typer.Option(help="Keep this, the last checkpoint as a witness signed it.")
     ] = None,
-    key: KeyFile = None,
-) -> None:
+    key: KeyFile = None, database_url: DatabaseUrl = "",
+) -> None:  # fmt: skip
     """Print the last checkpoint, the few lines to remember a whole log by."""
+    storage, _ = _storage(place, database_url)
+    if witnessed and isinstance(storage, Rows):
+        raise UsageError("a service's log goes on while a witness signs", fix="keep what it signed")
     if witnessed:
         files = Directory(place, write=True)
         Ledger(files, own_signer(key)).witnessed(_bytes(witnessed))
-    latest = Directory(place).latest()
-    typer.echo((latest or b"").decode(), nl=False)
+        storage = Directory(place)
+    typer.echo((storage.latest() or b"").decode(), nl=False)
 
 
 @ledgers.command(

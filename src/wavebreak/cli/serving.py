@@ -17,18 +17,21 @@ from wavebreak.cli.deciding import (
     IpDatabase,
     Key,
     Lateness,
+    LedgerKey,
     ModelDir,
     PolicyDir,
     Shards,
 )
 from wavebreak.cli.showing import err, nexts, out
 from wavebreak.edge import Edge, load_key
+from wavebreak.evidence.notes import own_signer, verifier_key
 from wavebreak.model.keeping import SHIPPED
 from wavebreak.service import answering, brokers, database, furnishing, logs
 from wavebreak.service import backup as backups
 from wavebreak.service.ingest import anybody
 from wavebreak.service.pretending import live
 from wavebreak.service.running import Service
+from wavebreak.service.sealing import LEDGER_KEY, Seals
 from wavebreak.service.server import serve as serving
 from wavebreak.service.settings import Settings
 
@@ -82,7 +85,7 @@ def serve(
     lateness: Lateness = 60, model_dir: ModelDir = None,
     nats: Nats = "", redis: Redis = "", stream: Stream = "events", durable: Durable = "wavebreak",
     group: Group = "wavebreak", traces: Traces = "", private_webhooks: Private = False,
-    no_keys: Keyless = False, demo: Demo = False,
+    no_keys: Keyless = False, demo: Demo = False, ledger_key: LedgerKey = None,
     snapshot_seconds: SnapshotSeconds = 300, accept_loss: AcceptLoss = False,
 ) -> None:  # fmt: skip
     """Serve decisions over HTTP: events in, decisions out, nothing acknowledged lost."""
@@ -95,7 +98,9 @@ def serve(
     carried = profile.load(profile_file) if profile_file else None
     if carried is None:
         err.print("[yellow]no --profile:[/] the stream is taken to carry the whole contract")
-    edge = Edge(secret, ip_database)
+    edge, signer = Edge(secret, ip_database), own_signer(ledger_key)
+    (home / LEDGER_KEY).write_text(f"{verifier_key(signer.key)}\n", "utf-8")
+    out.print(f"checkpoints of its ledger are signed by [bold]{verifier_key(signer.key)}[/]")
     wishes = furnishing.Wishes(
         traces, private_webhooks, brokers.sources(nats, redis, stream, durable, group),
         Path(model_dir or SHIPPED) if loaded else None,
@@ -107,7 +112,7 @@ def serve(
                 lateness_s=lateness, model=loaded),
         edge, lateness_s=lateness,
         answering=answering.Answering(chosen, answering.load(policy), edge, desk.quota_of),
-        clock=_now_ms, said=lambda line: err.print(line),
+        clock=_now_ms, said=lambda line: err.print(line), seals=Seals(signer, _now_ms),
         background=[*furnishing.background(desk, wishes), *[live] * demo],
     )  # fmt: skip
     guard = anybody if no_keys else desk.ring.guard

@@ -11,10 +11,11 @@ from wavebreak.evidence.ledger import Ledger, Memory, Storage
 from wavebreak.evidence.notes import Signer, new_signer
 from wavebreak.evidence.openings import OpeningFile, OpeningStore
 from wavebreak.evidence.parcels import parcel
-from wavebreak.evidence.sealing import Sealer, seal_decisions, seal_receipts
+from wavebreak.evidence.sealing import Draft, Sealer, Sealing, seal_decisions, seal_receipts
 
 __all__ = [
     "Directory",
+    "Draft",
     "Entry",
     "Ledger",
     "Memory",
@@ -22,6 +23,7 @@ __all__ = [
     "OpeningStore",
     "Openings",
     "Sealer",
+    "Sealing",
     "Signer",
     "Storage",
     "entry",

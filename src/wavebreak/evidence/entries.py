@@ -114,12 +114,18 @@ class DeterminationEntry(Body, frozen=True):
     hidden: ClassVar[tuple[str, ...]] = ("by", "party", "prepared_by")
 
 
-class VersionEntry(Body, frozen=True):
-    """A policy, or a model, that from now on decides, in `mode` enforce or shadow."""
+class VersionEntry(Body, frozen=True, omit_defaults=True):
+    """A policy, or a model, that from now on decides, in `mode` enforce or shadow.
+
+    Where a log had been decided before: of `earlier` decisions, which stand, it would not make
+    `differ` again as they are.
+    """
 
     version: str
     sha256: str | None
     mode: str
+    earlier: int | None = None
+    differ: int | None = None
     hidden: ClassVar[tuple[str, ...]] = ("by",)
 
 
@@ -141,6 +147,14 @@ class LabelEntry(Body, frozen=True):
     label: str
     source: str
     hidden: ClassVar[tuple[str, ...]] = ("account", "by")
+
+
+class ErasureEntry(Body, frozen=True):
+    """Somebody's openings were erased: of how many entries, and `events` of a log cut."""
+
+    openings: int
+    events: int
+    hidden: ClassVar[tuple[str, ...]] = ("by", "reason")
 
 
 class StepEntry(Body, frozen=True):
@@ -165,6 +179,7 @@ KINDS: dict[str, type[Body]] = {
     "policy": VersionEntry,
     "model": VersionEntry,
     "custody": CustodyEntry,
+    "erasure": ErasureEntry,
     "label": LabelEntry,
     "step": StepEntry,
 }

@@ -101,7 +101,16 @@ def load_signer(path: Path) -> Signer:
 
 
 def own_signer(path: Path | None) -> Signer:
-    """Read a log's key (by default ~/.config/wavebreak/ledger.key), and make it at first use."""
+    """Read a log's key, and make it at first use.
+
+    Without `path` the environment's WAVEBREAK_LEDGER_KEY decides (what `ledger keygen` writes, or
+    the path of it), else ~/.config/wavebreak/ledger.key.
+    """
+    if path is None:
+        given = os.environ.get("WAVEBREAK_LEDGER_KEY", "").strip()
+        if given.startswith(PRIVATE):
+            return read_signer(given)
+        path = Path(given) if given else None
     path = path or Path.home() / ".config" / "wavebreak" / "ledger.key"
     if not path.exists():
         keep_signer(new_signer(f"wavebreak.local/{secrets.token_hex(4)}"), path)

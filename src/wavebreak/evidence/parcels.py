@@ -22,34 +22,36 @@ def parcel(
     `openings` are by position, those that the reader may see. With `since`, the size of a
     checkpoint that the reader holds, the proof that the log continues it comes along.
     """
-    shown = [
-        _shown(ledger, position, (openings or {}).get(position, {}))
+    lines = [
+        shown(ledger, position, (openings or {}).get(position, {}))
         for position in sorted(set(positions))
     ]
     files = {
         "checkpoints.jsonl": _line(ledger.note.decode()),
         "key.pub": f"{verifier_key(ledger.signer.key)}\n".encode(),
-        "proofs.jsonl": b"".join(map(_line, shown)),
+        "proofs.jsonl": b"".join(map(_line, lines)),
     }
     if since is not None:
-        files["consistency.json"] = canonical(_hashes(ledger.consistency(since))).encode()
+        files["consistency.json"] = canonical(hashes(ledger.consistency(since))).encode()
     return files
 
 
-def _shown(ledger: Ledger, position: int, openings: Openings) -> dict[str, Any]:
+def shown(ledger: Ledger, position: int, openings: Openings) -> dict[str, Any]:
+    """Show one entry with its proof: a line of a parcel's `proofs.jsonl`, as a value."""
     line = ledger.storage.line(position)
     with named():
         return {
             "entry": read_json(line, "entry"),
-            "leaf": _hashes([hashed(LEAF, line)])[0],
+            "leaf": hashes([hashed(LEAF, line)])[0],
             "openings": {field: [salt.hex(), value] for field, (salt, value) in openings.items()},
-            "path": _hashes(ledger.prove(position)),
+            "path": hashes(ledger.prove(position)),
             "position": position,
         }
 
 
-def _hashes(hashes: Iterable[bytes]) -> list[str]:
-    return [base64.b64encode(each).decode() for each in hashes]
+def hashes(given: Iterable[bytes]) -> list[str]:
+    """Write hashes in base64, as proofs do."""
+    return [base64.b64encode(each).decode() for each in given]
 
 
 def _line(value: Any) -> bytes:

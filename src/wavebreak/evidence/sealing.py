@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from wavebreak.decision import Decision
 from wavebreak.evidence.directory import Directory
 from wavebreak.evidence.entries import (
+    Body,
     DecisionEntry,
     Entry,
     Openings,
@@ -19,6 +21,17 @@ from wavebreak.evidence.entries import (
 from wavebreak.evidence.ledger import Ledger
 from wavebreak.evidence.notes import Signer, verifier_key
 from wavebreak.evidence.openings import OpeningFile, OpeningStore
+
+Answered = Decision | DecisionEntry
+"""What a receipt is of: a decision, as it was made or as it was sealed."""
+
+
+class Draft(NamedTuple):
+    """An entry that is to be sealed: its kind, what it says, and what it only commits to."""
+
+    kind: str
+    body: Body
+    hidden: Mapping[str, Any]
 
 
 def decision_entry(made: Decision, *, at: int, salts: Salts) -> tuple[Entry, Openings]:
@@ -45,33 +58,27 @@ def seal_decisions(
 
 
 def seal_receipts(
-    ledger: Ledger, positions: Sequence[int], decisions: Sequence[Decision], *, at: int,
-    effect: str = "applied",
+    ledger: Ledger, positions: Sequence[int], decisions: Sequence[Answered], *, at: int,
+    effect: str = "applied", detail: str = "",
 ) -> range:  # fmt: skip
     """Seal what became of sealed decisions, one receipt each."""
     told = zip(positions, decisions, strict=True)
-    receipts = [ReceiptEntry(position, made.outcome, effect) for position, made in told]
+    receipts = [ReceiptEntry(position, made.outcome, effect, detail) for position, made in told]
     return ledger.seal([Entry("receipt", at, receipt, {}) for receipt in receipts])
 
 
-class Sealer:
-    """Seals what a run decides into a ledger directory, its openings beside it in `private/`.
-
-    `clock` gives milliseconds since 1970; `mended` says what a crash had left half-written.
-    """
+class Sealing:
+    """Seals what is decided into a ledger, and keeps the openings; `clock` gives milliseconds."""
 
     def __init__(
-        self, path: Path, signer: Signer, *, clock: Callable[[], int], salts: Salts
+        self, ledger: Ledger, openings: OpeningStore, *, clock: Callable[[], int], salts: Salts
     ) -> None:
-        self._files = Directory(path, write=True)
-        self.ledger, self.mended = Ledger(self._files, signer), self._files.mended
-        (path / "key.pub").write_text(f"{verifier_key(signer.key)}\n", "utf-8")
-        self.openings = OpeningFile(path / "private" / "openings.sqlite3")
+        self.ledger, self.openings = ledger, openings
         self._clock, self._salts = clock, salts
 
-    def version(self, kind: str, version: str, sha256: str, mode: str) -> None:
+    def version(self, kind: str, told: VersionEntry) -> None:
         """Seal which policy or model (`kind`) decides from here on."""
-        self.ledger.seal([Entry(kind, self._clock(), VersionEntry(version, sha256, mode), {})])
+        self.ledger.seal([Entry(kind, self._clock(), told, {})])
 
     def decisions(self, made: Sequence[Decision]) -> range:
         """Seal decisions, before anybody is told of them; their positions."""
@@ -79,12 +86,41 @@ class Sealer:
             return range(0)
         return seal_decisions(self.ledger, made, self.openings, at=self._clock(), salts=self._salts)
 
-    def receipts(self, positions: Sequence[int], made: Sequence[Decision]) -> None:
-        """Seal that decisions took effect."""
+    def receipts(
+        self, positions: Sequence[int], made: Sequence[Answered], *, effect: str = "applied",
+        detail: str = "",
+    ) -> None:  # fmt: skip
+        """Seal what became of decisions: by default that they took effect."""
         if made:
-            seal_receipts(self.ledger, positions, made, at=self._clock())
+            at = self._clock()
+            seal_receipts(self.ledger, positions, made, at=at, effect=effect, detail=detail)
+
+    def add(self, drafts: Sequence[Draft]) -> range:
+        """Seal what people said and did; the positions."""
+        at = self._clock()
+        made = [
+            entry(each.kind, each.body, each.hidden, at=at, salts=self._salts) for each in drafts
+        ]
+        self.openings.keep(self.ledger.size, [told for _, told in made])
+        return self.ledger.seal([each for each, _ in made])
+
+
+class Sealer(Sealing):
+    """Seals into a ledger directory, its openings beside it in `private/`.
+
+    `mended` says what a crash had left half-written.
+    """
+
+    def __init__(
+        self, path: Path, signer: Signer, *, clock: Callable[[], int], salts: Salts
+    ) -> None:
+        self._files = Directory(path, write=True)
+        self.mended = self._files.mended
+        (path / "key.pub").write_text(f"{verifier_key(signer.key)}\n", "utf-8")
+        self._kept = OpeningFile(path / "private" / "openings.sqlite3")
+        super().__init__(Ledger(self._files, signer), self._kept, clock=clock, salts=salts)
 
     def close(self) -> None:
         """Let the ledger go."""
         self._files.close()
-        self.openings.close()
+        self._kept.close()

@@ -79,6 +79,8 @@ class Model(Protocol):
     @property
     def version(self) -> str: ...  # noqa: D102
     @property
+    def digest(self) -> str: ...  # noqa: D102
+    @property
     def keepalive(self) -> Any: ...  # noqa: D102
     def reasons(self, values: Any) -> Mapping[str, float]: ...  # noqa: D102
 

@@ -23,7 +23,8 @@ from wavebreak.decision import Decision
 from wavebreak.edge import Edge
 from wavebreak.errors import UsageError
 from wavebreak.events import Refusal
-from wavebreak.evidence import Sealer
+from wavebreak.evidence import Sealer, Sealing
+from wavebreak.evidence.entries import VersionEntry
 from wavebreak.features.facts import Segment
 from wavebreak.features.state import OUTCOMES
 from wavebreak.formats import events_file, read
@@ -113,7 +114,7 @@ def run(
         (out / "refused.jsonl").open("wb") as refused,
     ):
         if sealer:
-            _seal_versions(sealer, engine, model)
+            seal_versions(sealer, engine)
         for piece in _ahead(_pieces(source, edge, batch, engine)):
             _refuse(piece, tally, refused)
             made = chain.from_iterable(map(engine.advance, piece.segments))
@@ -174,12 +175,16 @@ def _write(
         sealer.receipts(positions, list(made))
 
 
-def _seal_versions(sealer: Sealer, engine: Engine, model: Model | None) -> None:
-    mode, policy = "enforce" if engine.enforce else "shadow", engine.policy
+def seal_versions(
+    sealer: Sealing, engine: Engine, *, earlier: int | None = None, differ: int | None = None
+) -> None:
+    """Seal which policy and model decide from here on; see VersionEntry."""
+    mode, policy, model = "enforce" if engine.enforce else "shadow", engine.policy, engine.model
     told = msgspec.json.encode(policy, order="deterministic")
-    sealer.version("policy", policy.version, hashlib.sha256(told).hexdigest(), mode)
+    digest = hashlib.sha256(told).hexdigest()
+    sealer.version("policy", VersionEntry(policy.version, digest, mode, earlier, differ))
     if model:
-        sealer.version("model", model.version, model.digest, mode)
+        sealer.version("model", VersionEntry(model.version, model.digest, mode))
 
 
 def _sealed(sealer: Sealer) -> dict[str, Any]:

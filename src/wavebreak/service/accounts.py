@@ -10,6 +10,8 @@ import pyarrow as pa
 from asgiref.sync import sync_to_async
 
 from wavebreak.enforcement import MEANING
+from wavebreak.evidence import Draft
+from wavebreak.evidence.entries import ErasureEntry, LabelEntry, OverrideEntry
 from wavebreak.pipeline import Engine
 from wavebreak.rules.declared import Outcome
 from wavebreak.service import shapes
@@ -20,6 +22,7 @@ from wavebreak.service.models import Decision
 from wavebreak.service.problems import RefusedError
 from wavebreak.service.quota import Chats, Quota, chats, quota
 from wavebreak.service.replying import Call
+from wavebreak.service.sealing import Opened
 from wavebreak.service.tables import Change, Extension
 from wavebreak.service.waiting import Accepted
 
@@ -55,6 +58,7 @@ def look(engine: Engine, account: str) -> Looked | None:
 async def _looked(call: Call) -> Looked:
     name = call.path["account"]
     looked: Looked | None = await call.service.ask(lambda engine: look(engine, name))
+    await call.service.sealed(name)
     if looked is None:
         raise RefusedError(404, _UNKNOWN)
     return looked
@@ -100,13 +104,23 @@ def numbered(number: int, body: Any) -> shapes.Numbered:
 
 
 async def _labelled(call: Call, labels: list[dict[str, Any]], ask: Any = None) -> Any:
-    """Put labels into the log, under ids of their own; gives what `ask` is told, or `Accepted`."""
+    """Put labels into the log, under ids of their own, and seal them with it.
+
+    Gives what `ask` is told, or `Accepted`.
+    """
     newest: int = await call.service.ask(lambda engine: int(engine.fanout.clock[0]["newest"]))
     # A log may run ahead of this clock: a label that is late would change nothing.
     now = max(call.now_ms, newest)
     lines = [{"type": "label.assigned", "ts": now} | label for label in labels]
     content = b"\n".join(map(msgspec.json.encode, lines))
-    made = await call.service.accept(Body(content, "lines"), sender=call.key, ask=ask)
+    drafts = tuple(
+        Draft("label", LabelEntry(each["label"], each["source"]),
+              {"account": each["account"], "by": call.key})
+        for each in labels
+    )  # fmt: skip
+    made = await call.service.accept(
+        Body(content, "lines"), sender=call.key, ask=ask, drafts=drafts
+    )
     if isinstance(made, Accepted) and made.refused:
         raise RefusedError(422, "a label was refused: no account has such a name")
     return made
@@ -119,10 +133,12 @@ async def override(call: Call) -> shapes.Overridden:
     event = f"override-{secrets.token_hex(12)}"
     label = {"id": event, "account": name, "label": asked.verdict, "source": asked.by}
     looked: Looked = await _labelled(call, [label], lambda engine: look(engine, name))
-    await _done(number)
-    return shapes.Overridden(
-        event=event, outcome=OUTCOMES[looked.standing], until_ms=looked.until_ms
-    )
+    await call.service.sealed(name)
+    outcome = OUTCOMES[looked.standing]
+    told = OverrideEntry(None, outcome, looked.until_ms, f"{asked.by}: {asked.verdict}")
+    hidden = {"account": name, "by": call.key, "id": event}
+    await _done(call, number, Draft("override", told, hidden))
+    return shapes.Overridden(event=event, outcome=outcome, until_ms=looked.until_ms)
 
 
 async def label(call: Call) -> shapes.Taken:
@@ -131,7 +147,7 @@ async def label(call: Call) -> shapes.Taken:
     named = [{"id": f"label-{secrets.token_hex(12)}"} | one for one in given]
     number = await _begun(call, "label", f"{len(named)} labels", call.body.reason)
     await _labelled(call, named)
-    await _done(number)
+    await _done(call, number)
     return shapes.Taken(events=tuple(one["id"] for one in named))
 
 
@@ -153,12 +169,22 @@ async def extend_quota(call: Call) -> Quota:
 
 
 async def erase_personal(call: Call) -> shapes.Erased:
-    """Cut an account's pseudonyms out of the log."""
+    """Cut an account's pseudonyms out of the log, and erase what opens its entries."""
     name = call.path["account"]
     number = await _begun(call, "erase_personal", name, call.query.reason)
     cut: Cut = await sync_to_async(erase)(name)
-    await _done(number)
-    return shapes.Erased(account=name, events=cut.events, batches=cut.batches)
+
+    def forget() -> int:
+        openings = Opened().erase(name)
+        told = ErasureEntry(openings, cut.events)
+        call.service.seals.sealing().add([Draft("erasure", told, {"by": call.key})])
+        _settle(number)
+        return openings
+
+    openings = await write(forget)
+    return shapes.Erased(
+        account=name, events=cut.events, batches=cut.batches, openings=openings
+    )  # fmt: skip
 
 
 async def _begun(call: Call, action: str, what: str, reason: str) -> int:
@@ -167,5 +193,16 @@ async def _begun(call: Call, action: str, what: str, reason: str) -> int:
     return await write(lambda: changed(*told))
 
 
-async def _done(number: int) -> None:
-    await write(lambda: Change.objects.filter(number=number).update(outcome="done"))
+async def _done(call: Call, number: int, *drafts: Draft) -> None:
+    """Note that it is done, and seal what came of it with that."""
+
+    def done() -> None:
+        if drafts:
+            call.service.seals.sealing().add(drafts)
+        _settle(number)
+
+    await write(done)
+
+
+def _settle(number: int) -> None:
+    Change.objects.filter(number=number).update(outcome="done")

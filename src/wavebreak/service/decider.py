@@ -44,7 +44,8 @@ class Decider:
     """Feeds the engine. `onward` is given what it made of each stretch of the log.
 
     `decisions` counts them; `between` is called when nothing waits, and after each batch.
-    `broken` says why the engine has stopped, or is empty.
+    `broken` says why the engine has stopped, or is empty; `unsealed` has, by account, the number
+    of the newest decision: beyond `sealed`, which the writer moves, nobody may be told yet.
     """
 
     def __init__(
@@ -55,6 +56,8 @@ class Decider:
         self.position = engine.fanout.position
         self.broken = ""
         self.busy_s = 0.0
+        self.unsealed: dict[str, int] = {}
+        self.sealed = 0
         self._onward, self._between = onward, between
         self._queue: SimpleQueue[Logged | Question | None] = SimpleQueue()
         self._batches: deque[Logged] = deque()
@@ -117,10 +120,12 @@ class Decider:
     def _take(self, logged: Logged) -> None:
         began = time.perf_counter()
         rows: list[Row] = []
+        self.unsealed = {a: n for a, n in self.unsealed.items() if n > self.sealed}
         for start in range(0, logged.events.num_rows, SLICE):
             for made in self.engine.take(logged.events.slice(start, SLICE)):
                 self.decisions += 1
                 rows.append(row(self.decisions, made))
+                self.unsealed[made.account] = self.decisions
             if start:
                 self._gather(wait=False)
                 self._answer()

@@ -71,8 +71,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
              "Give an account more new chats, once a cycle.", Quota, shapes.Because,
              says=(404, 409, 503), audited=True),
     Endpoint("erase_personal", "DELETE", f"{_ACCOUNT}/personal", "admin",
-             "Cut the pseudonyms of an account's number, addresses and devices. Counts that others "
-             "rely on remain.", shapes.Erased, query=shapes.Because, says=(503,), audited=True),
+             "Cut the pseudonyms of an account's number and addresses, and what opens the ledger's "
+             "entries about it. Counts that others rely on remain, those of its devices too.",
+             shapes.Erased, query=shapes.Because, says=(503,), audited=True),
     Endpoint("label", "POST", "/v1/labels", "override", "Put labels of accounts into the log.",
              shapes.Taken, shapes.Labels, status=202, says=(503,), audited=True),
     Endpoint("decisions", "GET", "/v1/decisions", "read",
@@ -81,6 +82,15 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("follow_decisions", "GET", "/v1/decisions/stream", "read",
              "Decisions as they are made, as server-sent events; their ids are numbers.",
              query=shapes.Following, media=STREAM),
+    Endpoint("checkpoint", "GET", "/v1/ledger/checkpoint", "read",
+             "The ledger's last checkpoint, a signed note: keep it, and nothing before it can be "
+             "changed unseen.", media=TEXT),
+    Endpoint("sealed_decision", "GET", "/v1/ledger/decisions/{decision}", "read",
+             "A decision's entry in the ledger, with its openings and the proof that it is under "
+             "the last checkpoint.", shapes.Sealed, says=(404,)),
+    Endpoint("continued", "GET", "/v1/ledger/consistency", "read",
+             "The proof that the ledger goes on from what it was with so many entries.",
+             shapes.Continued, query=shapes.Sizes, says=(404,)),
     Endpoint("webhooks", "GET", "/v1/webhooks", "admin", "All webhooks.", shapes.Webhooks),
     Endpoint("add_webhook", "POST", "/v1/webhooks", "admin",
              "Have decisions sent to a URL, signed. The secret is told once.", shapes.Webhook,

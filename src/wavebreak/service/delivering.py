@@ -25,6 +25,7 @@ from wavebreak.service.accounts import OUTCOMES
 from wavebreak.service.desk import Desk, closing
 from wavebreak.service.models import Decision
 from wavebreak.service.running import Service
+from wavebreak.service.sealing import Seals
 from wavebreak.service.tables import Hook, Letter
 
 logger = logging.getLogger("wavebreak.webhooks")
@@ -166,14 +167,26 @@ def send(letter: Due, now_s: int, patience: Patience, transport: PinnedTransport
             watch.cancel()
 
 
-def settle(letter: Due, sent: Sent, now_ms: int, patience: Patience, draw: float) -> str:
-    """Write down what came of an attempt; gives it in a word."""
-    mine = Letter.objects.filter(id=letter.letter)
+def settle(
+    letter: Due, sent: Sent, now_ms: int, patience: Patience, draw: float, seals: Seals
+) -> str:
+    """Write down what came of an attempt, and seal the letter's end; gives it in a word."""
+    attempts = letter.attempts + 1
+    dead = not sent.good and (attempts >= patience.attempts or sent.status == GONE)
+    with transaction.atomic():
+        if sent.good or dead:
+            effect = "delivered" if sent.good else "failed"
+            seals.delivered(letter.message.removeprefix("dec_"), letter.hook, effect)
+        return _settled(letter, sent, now_ms, patience, draw, dead=dead)
+
+
+def _settled(
+    letter: Due, sent: Sent, now_ms: int, patience: Patience, draw: float, *, dead: bool
+) -> str:
+    mine, attempts = Letter.objects.filter(id=letter.letter), letter.attempts + 1
     if sent.good:
         mine.delete()
         return "delivered"
-    attempts = letter.attempts + 1
-    dead = attempts >= patience.attempts or sent.status == GONE
     wait_s = max(patience.wait_s(attempts, draw), sent.wait_s)
     mine.update(
         attempts=attempts, dead=dead, next_ms=now_ms + int(wait_s * 1000),
@@ -239,7 +252,9 @@ class Courier:
         sent = await asyncio.to_thread(send, letter, now_s, self.patience, pinned)
         draw = self.random.random()
         settled = await asyncio.to_thread(
-            closing(lambda: settle(letter, sent, service.clock(), self.patience, draw))
+            closing(
+                lambda: settle(letter, sent, service.clock(), self.patience, draw, service.seals)
+            )
         )
         self.desk.metrics.deliveries.labels(settled).inc()
         told = {"webhook": letter.hook, "status": sent.status, "attempt": letter.attempts + 1}

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from django.db import models
 
-from wavebreak.service.tables import ApiKey, Change, Extension, Hook, Letter
+from wavebreak.service.tables import (
+    ApiKey,
+    Change,
+    Extension,
+    Hook,
+    LedgerCheckpoint,
+    LedgerEntry,
+    LedgerHead,
+    LedgerOpening,
+    Letter,
+)
 
 __all__ = [
     "ApiKey", "Applied", "Batch", "Change", "Decision", "Extension", "Hook", "Idempotency",
-    "Letter", "Standing",
+    "LedgerCheckpoint", "LedgerEntry", "LedgerHead", "LedgerOpening", "Letter", "Standing",
 ]  # fmt: skip
 
 

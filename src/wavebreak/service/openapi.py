@@ -13,13 +13,14 @@ from wavebreak import __version__
 from wavebreak.pages import Table, html_table, page
 from wavebreak.service.declared import ENDPOINTS, JSON, Endpoint
 from wavebreak.service.problems import MEDIA_TYPE, TITLES, Problem
-from wavebreak.service.shapes import AccountId
+from wavebreak.service.shapes import AccountId, DecisionId
 
 _REF = "#/components/schemas/{name}"
 _PARAMETERS: dict[str, Any] = {
     "account": (AccountId, "the account, as the platform names it"),
     "webhook": (str, "the webhook's id"),
     "prefix": (str, "the key's prefix"),
+    "decision": (DecisionId, "the decision's id"),
 }
 _INTRODUCTION = (
     "Events in, answers, standings and decisions out. Message content is never accepted; phone "

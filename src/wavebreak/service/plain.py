@@ -54,6 +54,9 @@ def gauges(service: Service) -> Gauges:
                        found.logged - found.decided),
         "queue_bodies": ("Bodies that wait for the log.", found.waiting_bodies),
         "queue_bytes": ("Bytes that wait for the log.", found.waiting_bytes),
+        "earlier_decisions_differ": (
+            "Decisions made under a former policy or model that would come out otherwise now.",
+            service.differ),
         "snapshot_position": ("Position of the newest snapshot.", found.snapshot),
         "events_total": ("Events taken.", service.counts["events"]),
         "bodies_total": ("Bodies taken.", service.counts["bodies"]),

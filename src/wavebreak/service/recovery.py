@@ -31,12 +31,15 @@ _NAME = re.compile(r"state-(\d+)-(\d+)\.snapshot")
 class Recovered:
     """Where a start found things: the log's end, decisions so far, and what had to be left out.
 
-    `made_by` names the versions of what decides from now on.
+    `made_by` names the versions of what decides from now on. Of `earlier` decisions that others
+    had made, which stand, it would not make `differ` again as they are.
     """
 
     made_by: str
     end: int = 0
     decisions: int = 0
+    earlier: int = 0
+    differ: int = 0
     snapshot: str = ""
     said: list[str] = field(default_factory=list)
 
@@ -88,6 +91,12 @@ def recover(
                 write(made)
         progress(stretch.end, found.end)
     found.decisions = replay.decisions
+    if not same and not found.snapshot:
+        found.earlier, found.differ = applied.decisions, replay.differing()
+        found.said.append(
+            f"{found.differ:,} of {found.earlier:,} earlier decisions, which stand, would come out "
+            "otherwise now"
+        )
     return engine, found
 
 
@@ -123,7 +132,7 @@ class _Replay:
     ) -> None:
         self.engine, self.position, self.written = engine, position, written
         self.decisions = decisions if same else written
-        self._same = same
+        self._same, self._anew = same, set[int]()
 
     def take(self, events: Any, end: int) -> Iterator[Decided]:
         """Take a stretch that ends at a position; give what is to be written of it."""
@@ -138,7 +147,15 @@ class _Replay:
                 rows.append(row(self.decisions, made))
             yield Decided(end, tuple(rows))
 
+    def differing(self) -> int:
+        """How many of the decisions written before are not among those made anew."""
+        kept = Decision.objects.filter(number__lte=self.written).values_list("body", flat=True)
+        read = (msgspec.json.decode(bytes(body), type=Made) for body in kept.iterator())
+        return sum(_same_in(one) not in self._anew for one in read)
+
     def _known(self, made: list[Made]) -> None:
+        if not self._same:
+            self._anew.update(map(_same_in, made))
         if not self._same or not made:
             return
         first = self.decisions + 1
@@ -152,3 +169,8 @@ class _Replay:
                     fix="the database was changed, or the machine computes otherwise: restore a "
                     "backup",
                 )
+
+
+def _same_in(made: Made) -> int:
+    """What two decisions must have alike to be the same answer, by whatever rule it was given."""
+    return hash((made.account, made.trigger, made.ts, made.outcome, made.until))

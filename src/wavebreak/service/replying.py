@@ -23,7 +23,7 @@ from wavebreak.service.desk import Desk
 from wavebreak.service.ingest import Denied
 from wavebreak.service.problems import MEDIA_TYPE, RefusedError, problem
 from wavebreak.service.running import Service
-from wavebreak.service.shapes import AccountId
+from wavebreak.service.shapes import AccountId, DecisionId
 from wavebreak.service.waiting import BusyError
 
 logger = logging.getLogger("wavebreak.api")
@@ -102,6 +102,8 @@ def _call(request: HttpRequest, endpoint: Endpoint, path: Mapping[str, str]) -> 
         key = verdict.key_id
     if "account" in path:
         _read("the account", lambda: msgspec.convert(path["account"], AccountId))
+    if "decision" in path:
+        _read("the decision", lambda: msgspec.convert(path["decision"], DecisionId))
     query = None
     if endpoint.query is not None:
         query = _query(request, endpoint.query)

@@ -14,6 +14,7 @@ from django.db import Error, connection
 
 from wavebreak.edge import Edge
 from wavebreak.errors import ServiceError
+from wavebreak.evidence import Draft
 from wavebreak.pipeline import Engine
 from wavebreak.service.answering import Answer, Answering, event_of, log_of, standing_of
 from wavebreak.service.bodies import Body, Decoder
@@ -21,6 +22,7 @@ from wavebreak.service.decider import Decider, Question
 from wavebreak.service.intake import Intake
 from wavebreak.service.models import Applied
 from wavebreak.service.recovery import recover
+from wavebreak.service.sealing import Seals, differing
 from wavebreak.service.settings import Settings
 from wavebreak.service.snapshots import Snapshots
 from wavebreak.service.waiting import (
@@ -59,18 +61,19 @@ class Service:
     """One process that owns a log. `make` gives a fresh engine, `clock` milliseconds.
 
     `counts` counts bodies, events, refusals by cause and busy answers. `background` are coroutines
-    that run beside it. `said` is told what a person should read.
+    that run beside it. `said` is told what a person should read. `differ` is how many decisions of
+    former versions would come out otherwise now.
     """
 
     def __init__(
         self, settings: Settings, make: Callable[[], Engine], edge: Edge, *,
-        answering: Answering, clock: Callable[[], int], lateness_s: int = 60,
+        answering: Answering, clock: Callable[[], int], seals: Seals, lateness_s: int = 60,
         background: Sequence[Background] = (),
         said: Callable[[str], None] = lambda _: None,
         progress: Callable[[int, int], None] = lambda _at, _end: None,
     ) -> None:  # fmt: skip
         self.settings, self.edge, self.clock = settings, edge, clock
-        self.answering = answering
+        self.answering, self.seals, self.differ = answering, seals, 0
         self.counts: Counter[str] = Counter()
         self.failed: BaseException | None = None
         self.writer: Writer | None = None
@@ -111,6 +114,8 @@ class Service:
             self._make, settings.home, self._lateness_s, accept_loss=settings.accept_loss,
             write=missing.append, progress=self._progress,
         )  # fmt: skip
+        self.seals.versions(engine, found.made_by, found.earlier, found.differ)
+        self.differ = differing()
         for line in found.said:
             self.said(line)
         applied = Applied.objects.get(id=1)
@@ -119,7 +124,7 @@ class Service:
             decisions=applied.decisions, made_by=found.made_by,
             onward=lambda logged: decider.put(logged), news=self._newer, clock=self.clock,
             retry_after_s=settings.limits.retry_after_s,
-            keep_s=settings.limits.idempotency_s,
+            keep_s=settings.limits.idempotency_s, seals=self.seals,
         )  # fmt: skip
         self.snapshots = Snapshots(
             settings.home, seconds=settings.snapshot_s, events=settings.snapshot_events,
@@ -129,6 +134,8 @@ class Service:
         for made in missing:
             writer.decided(made)
         writer.start()
+        # What was decided before the last end is written and sealed before anybody is answered.
+        writer.flush()
         decider.start()
         self.writer, self.decider = writer, decider
         self._intake = Intake(
@@ -196,12 +203,13 @@ class Service:
 
     async def accept(
         self, body: Body, *, sender: str = "", key: str = "",
-        ask: Callable[[Engine], Any] | None = None,
+        ask: Callable[[Engine], Any] | None = None, drafts: tuple[Draft, ...] = (),
     ) -> Any:  # fmt: skip
         """Put a body's events into the log; returns once they are there for good: `Accepted`.
 
         `key` is an Idempotency-Key of `sender`. With `ask`, returns what it gives once the engine
-        took the events. Raises BusyError, RepeatedKeyError, or EventError for a body unreadable.
+        took the events. `drafts` are sealed with them. Raises BusyError, RepeatedKeyError, or
+        EventError for a body unreadable.
         """
         size = len(body.content)
         self.room_for(size)
@@ -215,7 +223,7 @@ class Service:
         if repeat:
             self._keys.add(repeat.key)
         try:
-            waiting = Waiting(body, loop.create_future(), loop, repeat, ask)
+            waiting = Waiting(body, loop.create_future(), loop, repeat, ask, drafts)
             self._intake.put(waiting)
             answer = await waiting.future
         finally:
@@ -250,24 +258,42 @@ class Service:
         breaks the contract, BusyError where it is to be recorded and cannot be.
         """
         event = event_of(content)
-        log = log_of(event, self.edge)
+        log, account = log_of(event, self.edge), event.account
         self.counts["decide"] += 1
         try:
             trial = self.ask(lambda engine: self.answering.tried(engine, log, mode))
-            answer: Answer = await asyncio.wait_for(trial, self.settings.limits.answer_s)
+            answer: Answer = await asyncio.wait_for(
+                self._once_sealed(trial, account), self.settings.limits.answer_s
+            )
         except (BusyError, TimeoutError):
             self.counts["on_failure"] += 1
             answer = self.answering.failing(event)
         if mode != "record":
             return answer
         body = Body(content, "json")
-        account = event.account
         now = await self.accept(body, sender=sender, ask=lambda e: standing_of(e, account))
         if isinstance(now, Accepted) or answer.mode == "on_failure":
             return answer
+        try:
+            await asyncio.wait_for(self.sealed(account), self.settings.limits.answer_s)
+        except TimeoutError:
+            self.counts["on_failure"] += 1
+            return self.answering.failing(event)
         return msgspec.structs.replace(answer, outcome=now[0], until=now[1])
 
-    def _newer(self, _number: int) -> None:
+    async def _once_sealed(self, asked: Awaitable[Answer], account: str) -> Answer:
+        answer = await asked
+        await self.sealed(account)
+        return answer
+
+    async def sealed(self, account: str) -> None:
+        """Wait until the newest decision on an account is sealed, so that it may be told."""
+        if self.decider is not None and (number := self.decider.unsealed.get(account, 0)):
+            await self.news(number - 1)
+
+    def _newer(self, number: int) -> None:
+        if self.decider is not None:
+            self.decider.sealed = number
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._tell)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -20,6 +20,8 @@ Reason = Annotated[
 ]
 Title = Annotated[str, Meta(min_length=1, max_length=100, pattern=_PLAIN)]
 Number = Annotated[int, Meta(ge=0, le=2**53 - 1, description="a decision's number, from 1")]
+Size = Annotated[int, Meta(ge=0, le=2**53 - 1, description="how many entries a ledger has")]
+DecisionId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 By = Literal["analyst", "appeal"]
 
 
@@ -137,11 +139,54 @@ class Decisions(Struct, frozen=True, kw_only=True):
 
 
 class Erased(Struct, frozen=True, kw_only=True):
-    """What was cut: events of the account that held a pseudonym, and the batches rewritten."""
+    """What was cut: events of the account that held a pseudonym, and the batches rewritten.
+
+    `openings` is how many entries of the ledger can be opened no more; it verifies as before.
+    """
 
     account: str
     events: int
     batches: int
+    openings: int
+
+
+class Shown(Struct, frozen=True, kw_only=True):
+    """An entry of the ledger with its proof: a line of a parcel's `proofs.jsonl`.
+
+    `leaf` and `path` are hashes in base64, `openings` by field a salt (hex) and a value.
+    """
+
+    entry: dict[str, Any]
+    leaf: str
+    openings: dict[str, tuple[str, Any]]
+    path: tuple[str, ...]
+    position: int
+
+
+class Sealed(Struct, frozen=True, kw_only=True):
+    """A decision's entry, with the checkpoint (a signed note) that it is proved under."""
+
+    checkpoint: str
+    proof: Shown
+
+
+class Sizes(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """From how many entries on to how many (default: all that are sealed)."""
+
+    old: Size
+    new: Size | UnsetType = UNSET
+
+
+class Continued(Struct, frozen=True, kw_only=True):
+    """The hashes (base64, RFC 9162 2.1.4) that prove the log of `new` entries to go on from `old`.
+
+    `checkpoint` is the last one; with `new` equal to its size they lead to its root.
+    """
+
+    old: int
+    new: int
+    path: tuple[str, ...]
+    checkpoint: str
 
 
 class NewWebhook(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

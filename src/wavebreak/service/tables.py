@@ -1,4 +1,4 @@
-"""Tables of what people and platforms set up: keys, webhooks, what was changed, quotas given."""
+"""Tables beside the hot path's: what people and platforms set up, and the ledger."""
 
 from __future__ import annotations
 
@@ -93,3 +93,70 @@ class Extension(models.Model):
 
         db_table = "extension"
         indexes = (models.Index(fields=["account", "at_ms"], name="extension_account"),)
+
+
+class LedgerHead(models.Model):
+    """Where the ledger ends: one row, `id` 1, which whoever seals locks first.
+
+    `size` entries under the signed `note` (empty: none yet). Decisions among the first `receipted`
+    entries have their receipts. `versions` names what decided when it was last sealed, `differ` how
+    many decisions before that would not have come to the same.
+    """
+
+    size = models.BigIntegerField(default=0)
+    note = models.BinaryField(default=b"")
+    receipted = models.BigIntegerField(default=0)
+    versions = models.CharField(max_length=256, default="")
+    differ = models.BigIntegerField(default=0)
+
+    class Meta:
+        """One row, named as what it is."""
+
+        db_table = "ledger_head"
+
+
+class LedgerEntry(models.Model):
+    """An entry of the ledger as it is hashed, and the nodes of the tree that it adds."""
+
+    position = models.BigIntegerField(primary_key=True)
+    line = models.BinaryField()
+    nodes = models.BinaryField()
+
+    class Meta:
+        """A plain name."""
+
+        db_table = "ledger_entry"
+
+
+class LedgerOpening(models.Model):
+    """What an entry's commitments hide, until it is erased: salts and values.
+
+    `account` and `subject` (the id of a decision or event) are those among them, to be found by.
+    """
+
+    position = models.BigIntegerField(primary_key=True)
+    account = models.CharField(max_length=128, default="")
+    subject = models.CharField(max_length=64, default="")
+    told = models.BinaryField()
+
+    class Meta:
+        """Found by account, and by what it is of."""
+
+        db_table = "ledger_opening"
+        indexes = (
+            models.Index(fields=["account"], name="ledger_opening_account"),
+            models.Index(fields=["subject"], name="ledger_opening_subject"),
+        )
+
+
+class LedgerCheckpoint(models.Model):
+    """The last signed checkpoint of each minute (since 1970) in which something was sealed."""
+
+    minute = models.BigIntegerField(primary_key=True)
+    size = models.BigIntegerField()
+    note = models.BinaryField()
+
+    class Meta:
+        """A plain name."""
+
+        db_table = "ledger_checkpoint"

@@ -9,7 +9,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import re_path
 
-from wavebreak.service import accounts, decisions, hooks, keeping, plain
+from wavebreak.service import accounts, decisions, hooks, keeping, plain, proving
 from wavebreak.service.declared import ENDPOINTS, PATHS
 from wavebreak.service.problems import RefusedError
 from wavebreak.service.replying import View, answer, told
@@ -22,6 +22,9 @@ VIEWS: Mapping[str, View] = {
     "label": accounts.label,
     "decisions": decisions.decisions,
     "follow_decisions": decisions.follow_decisions,
+    "checkpoint": proving.checkpoint,
+    "sealed_decision": proving.sealed_decision,
+    "continued": proving.continued,
     "webhooks": hooks.webhooks,
     "add_webhook": hooks.add_webhook,
     "remove_webhook": hooks.remove_webhook,

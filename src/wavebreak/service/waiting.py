@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from wavebreak.errors import ServiceError
 from wavebreak.events import Refusal
+from wavebreak.evidence import Draft
 from wavebreak.service.bodies import Body
 
 
@@ -62,13 +63,17 @@ class Repeat:
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """A body on its way into the log. `ask` is wanted from the engine once it took the events."""
+    """A body on its way into the log. `ask` is wanted from the engine once it took the events.
+
+    `drafts` are entries of the ledger, sealed with it.
+    """
 
     body: Body
     future: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
     repeat: Repeat | None = None
     ask: Callable[[Any], Any] | None = None
+    drafts: tuple[Draft, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The one writer: whatever waits goes into one transaction, and is acknowledged after its commit.
 
 A transaction holds a row of the log, the answers to repeatable requests, and what the engine made
-of earlier rows: decisions, standings and the position up to which they are complete.
+of earlier rows: decisions, each sealed, standings and the position up to which they are complete.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any
 
+import msgspec
 from django.db import Error, connection, transaction
 
+from wavebreak.decision import Decision
 from wavebreak.service import idempotency, log
 from wavebreak.service.bodies import Decoded, Read, joined
+from wavebreak.service.sealing import Owed, Seals
 from wavebreak.service.waiting import Accepted, BusyError, Decided, Logged, Repeat, Waiting, answer
 
 EVENTS_AT_ONCE = 50_000
@@ -48,7 +51,7 @@ class Writer:
     def __init__(
         self, *, end: int, applied: int, decisions: int, made_by: str,
         onward: Callable[[Logged], None], news: Callable[[int], None], clock: Callable[[], int],
-        retry_after_s: float, keep_s: float,
+        retry_after_s: float, keep_s: float, seals: Seals,
     ) -> None:  # fmt: skip
         self.end, self.applied, self.decisions = end, applied, decisions
         self.failing = ""
@@ -58,6 +61,7 @@ class Writer:
         self._queue: SimpleQueue[Group | Decided | threading.Event | None] = SimpleQueue()
         self._groups: deque[Group] = deque()
         self._decided: list[Decided] = []
+        self._seals, self._owed = seals, seals.owed()
         self._doubtful: tuple[Logged, memoryview] | None = None
         self._forgot_ms = 0
         self._flushed: list[threading.Event] = []
@@ -89,7 +93,7 @@ class Writer:
         connection.close()
 
     def _work(self) -> None:
-        while not self._stopping or self._groups or self._decided:
+        while not self._stopping or self._groups or self._decided or self._owed:
             self._gather()
             if self.failing and not self._recovered():
                 if self._stopping:
@@ -104,12 +108,12 @@ class Writer:
         """Take what waits; where nothing does, wait for it."""
         pressing = self._groups or self._stopping or self.failing or self._flushed
         try:
-            self._sort(self._queue.get(not pressing and not self._decided))
+            self._sort(self._queue.get(not (pressing or self._decided or self._owed)))
             while True:
                 self._sort(self._queue.get_nowait())
         except Empty:
             pass
-        # Decisions alone wait a moment: events that come meanwhile share their commit.
+        # Decisions and receipts alone wait a moment: events that come meanwhile share their commit.
         end = time.monotonic() + DECISIONS_WAIT_S
         while not (self._groups or self._stopping or self.failing or self._flushed):
             try:
@@ -153,10 +157,12 @@ class Writer:
         try:
             with transaction.atomic(), connection.cursor() as cursor:
                 self._statements(cursor, logged, blob, made, waiting, answers)
+                owed = self._sealed(made, waiting)
         except Error as error:
             self._failed(error, logged, blob, waiting)
             raise
         self.commits += 1
+        self._owed = owed
         del self._decided[: len(made)]
         self._committed(logged, made)
         answer((w, a) for w, a in zip(waiting, answers, strict=True) if not w.ask)
@@ -184,6 +190,11 @@ class Writer:
                 cursor.executemany(_STANDING, list(newest.values()))
             decisions = rows[-1][0] if rows else self.decisions
             cursor.execute(_APPLIED, (made[-1].reached, decisions, self._made_by))
+
+    def _sealed(self, made: list[Decided], waiting: list[Waiting]) -> list[Owed]:
+        bodies = [row[7] for d in made for row in d.rows]
+        decisions = [msgspec.json.decode(body, type=Decision) for body in bodies]
+        return self._seals.decided(decisions, [d for w in waiting for d in w.drafts], self._owed)
 
     def _committed(self, logged: Logged, made: list[Decided]) -> None:
         if made:
@@ -242,6 +253,7 @@ class Writer:
             cursor.execute("SELECT position, decisions FROM log_applied WHERE id = 1")
             self.applied, self.decisions = cursor.fetchone()
         self._decided = [d for d in self._decided if d.reached > self.applied]
+        self._owed = self._seals.owed()
 
 
 def _accepted(read: Any) -> Accepted:
