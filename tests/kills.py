@@ -2,8 +2,8 @@
 
 After each start every acknowledged event must be in the log once; at the end the decisions must be
 those of an uninterrupted run over the same log, byte for byte, each numbered once, each sealed once
-before its one receipt, in a ledger that verifies; and a webhook must have heard of each of them that
-asks for something, at least once and always with the same id.
+before its one receipt, in a ledger that verifies; and a webhook must have heard of each of them
+that asks for something, at least once and always with the same id.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ from wavebreak.service.urls import VIEWS
 
 SHAPED = {e.path for e in ENDPOINTS if e.hot} | {"/v1/webhooks"}
 BECAUSE = "because a test asks for it"
-HOW_MANY = 25
-NAMED = {"account": "ann", "webhook": "hook_0", "prefix": "00000000"}
+HOW_MANY = 28
+NAMED = {"account": "ann", "webhook": "hook_0", "prefix": "00000000", "decision": "0" * 32}
 
 
 def path_of(endpoint: Endpoint) -> str:
@@ -32,10 +32,12 @@ def path_of(endpoint: Endpoint) -> str:
     return f"{path}?reason={BECAUSE}" if endpoint.method == "DELETE" else path
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+@pytest.fixture(scope="module", params=platforms.DATABASES)
+def home(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
     made = tmp_path_factory.mktemp("service")
-    with platforms.migrated("sqlite", made):
+    with platforms.migrated(request.param, made):
         yield made
 
 

@@ -101,7 +101,7 @@ def test_every_metric_that_the_dashboard_asks_for_exists() -> None:
 GAUGES = (
     "ready", "log_position", "decided_position", "applied_position", "lag_events",
     "queue_bodies", "queue_bytes", "snapshot_position", "events_total", "bodies_total",
-    "busy_total",
+    "busy_total", "earlier_decisions_differ",
 )  # fmt: skip
 
 

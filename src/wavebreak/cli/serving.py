@@ -98,9 +98,7 @@ def serve(
     carried = profile.load(profile_file) if profile_file else None
     if carried is None:
         err.print("[yellow]no --profile:[/] the stream is taken to carry the whole contract")
-    edge, signer = Edge(secret, ip_database), own_signer(ledger_key)
-    (home / LEDGER_KEY).write_text(f"{verifier_key(signer.key)}\n", "utf-8")
-    out.print(f"checkpoints of its ledger are signed by [bold]{verifier_key(signer.key)}[/]")
+    edge = Edge(secret, ip_database)
     wishes = furnishing.Wishes(
         traces, private_webhooks, brokers.sources(nats, redis, stream, durable, group),
         Path(model_dir or SHIPPED) if loaded else None,
@@ -112,11 +110,20 @@ def serve(
                 lateness_s=lateness, model=loaded),
         edge, lateness_s=lateness,
         answering=answering.Answering(chosen, answering.load(policy), edge, desk.quota_of),
-        clock=_now_ms, said=lambda line: err.print(line), seals=Seals(signer, _now_ms),
+        clock=_now_ms, said=lambda line: err.print(line), seals=_seals(home, ledger_key),
         background=[*furnishing.background(desk, wishes), *[live] * demo],
     )  # fmt: skip
     guard = anybody if no_keys else desk.ring.guard
     serving(service, guard, front=furnishing.front(service, desk, wishes))
+
+
+def _seals(home: Path, key: Path | None) -> Seals:
+    """What seals; says by which key others verify it, and keeps that beside the ledger."""
+    signer = own_signer(key)
+    told = verifier_key(signer.key)
+    (home / LEDGER_KEY).write_text(f"{told}\n", "utf-8")
+    out.print(f"its ledger's checkpoints are signed by [bold]{told}[/]", soft_wrap=True)
+    return Seals(signer, _now_ms)
 
 
 def _now_ms() -> int:
