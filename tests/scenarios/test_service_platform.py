@@ -225,9 +225,10 @@ def test_an_erased_account_has_no_pseudonyms_left_and_counts_as_before(
     async def test(made: Running) -> None:
         await made.send([*abuser(), *abuser(3, "bob", 1_767_222_100_000)])
         before = (await made.ask("GET", "/v1/decisions")).json()
+        mine = [one for one in before["decisions"] if one["decision"]["account"] == "ann"]
         path = f"/v1/accounts/ann/personal?reason={BECAUSE}"
         erased = (await made.ask("DELETE", path)).json()
-        assert erased == {"account": "ann", "events": 1, "batches": 1}
+        assert erased == {"account": "ann", "events": 1, "batches": 1, "openings": len(mine)}
         assert (await made.ask("DELETE", path)).json()["events"] == 0
         held = await asyncio.to_thread(platforms.logged)
         assert [e["number"] for e in held if e["account"] == "ann" and e["number"]] == []
