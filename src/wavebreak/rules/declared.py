@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -43,7 +43,8 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     Exactly one of `outcome` and `label` is given. `hold` (`for` in TOML) is how long a timed
     outcome lasts. `fires_on` and `stays_quiet_on` are examples; a feature that an example does not
-    name is missing.
+    name is missing. `on_failure` says whether an act that it would have judged may pass (open) or
+    not (closed) where no engine answers; without it the service's own sheet says so by stage.
     """
 
     id: Word
@@ -58,6 +59,7 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     hold: Duration | None = msgspec.field(name="for", default=None)
     action: Word | None = None
     mode: Literal["enforce", "shadow"] = "shadow"
+    on_failure: Literal["open", "closed"] | None = None
     fires_on: Examples
     stays_quiet_on: Examples
 
@@ -144,10 +146,16 @@ class Policy:
 
     @property
     def version(self) -> str:
-        """Name and first 12 hex digits of the SHA-256 of the canonical content."""
+        """Name and first 12 hex digits of the SHA-256 of the canonical content.
+
+        What a rule says of a failing engine decides nothing in a log, and is no part of it.
+        """
         actions = sorted(self.actions.items())
-        content = (self.rules, actions, self.standing, self.score, self.feedback)
-        canonical = msgspec.json.encode(content, order="deterministic")
+        content: Any = (self.rules, actions, self.standing, self.score, self.feedback)
+        content = msgspec.to_builtins(content, order="deterministic")
+        for rule in content[0]:
+            del rule["on_failure"]
+        canonical = msgspec.json.encode(content)
         return f"{self.name}-{hashlib.sha256(canonical).hexdigest()[:12]}"
 
     def rule(self, rule_id: str) -> Rule | None:

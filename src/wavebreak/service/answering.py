@@ -24,7 +24,7 @@ from wavebreak.features.trial import Tried
 from wavebreak.formats.lines import take_one
 from wavebreak.formats.structs import wire_of
 from wavebreak.pipeline import Engine
-from wavebreak.rules import Policy, seconds
+from wavebreak.rules import Policy, Rule, seconds
 from wavebreak.rules.declared import Duration, Stage
 from wavebreak.service.quota import chats
 
@@ -173,16 +173,20 @@ def _refused(log: pa.RecordBatch, tried: Tried) -> bool:
     return tried.standing >= _SUSPEND if kind == "account.registered" else tried.refused
 
 
+def closes(rule: Rule, manners: Manners) -> bool:
+    """Whether what an enforced rule would have judged may not pass unjudged."""
+    says = rule.on_failure or manners.on_failure.get(rule.stage, "open")
+    return rule.mode == "enforce" and says == "closed"
+
+
 def _closed(policy: Policy, manners: Manners) -> frozenset[int]:
-    """Codes of the types of event that an enforced rule of a closed stage would have judged."""
+    """Codes of the types of event that a rule which closes would have judged."""
     kinds = fact_kinds()
     found = set()
     for code, name in enumerate(TYPES):
         kind = int(kinds[code, 0])
         names = {"sent", "sent_group"} if name == "message.sent" else set()
         names |= {KINDS[kind]} if kind != NO_FACT else set()
-        for rule in policy.rules:
-            shut = manners.on_failure.get(rule.stage, "open") == "closed"
-            if shut and rule.mode == "enforce" and names & set(rule.on):
-                found.add(code)
+        if any(closes(rule, manners) and names & set(rule.on) for rule in policy.rules):
+            found.add(code)
     return frozenset(found)
