@@ -21,6 +21,7 @@ from opentelemetry.trace import NoOpTracer, Tracer
 from wavebreak import pipeline, rules
 from wavebreak.edge import Edge
 from wavebreak.evidence import new_signer
+from wavebreak.rules import Policy
 from wavebreak.service import answering, database, log
 from wavebreak.service.desk import Desk
 from wavebreak.service.front import Front
@@ -80,11 +81,11 @@ def now_ms() -> int:
 
 def service(
     home: Path, background: Iterable[Background] = (), held: Desk | None = None,
-    seals: Seals | None = None,
+    seals: Seals | None = None, policy: Policy | None = None,
 ) -> Service:  # fmt: skip
     """A service over the bound database, with the shipped rules and without a model."""
 
-    policy, edge = rules.load(), Edge(SECRET)
+    policy, edge = policy or rules.load(), Edge(SECRET)
 
     def make() -> pipeline.Engine:
         return pipeline.Engine(policy, accounts=1024)
@@ -130,11 +131,11 @@ class Running:
 @asynccontextmanager
 async def running(
     home: Path, *, held: Desk | None = None, background: Iterable[Background] = (),
-    tracer: Tracer | None = None, seals: Seals | None = None,
+    tracer: Tracer | None = None, seals: Seals | None = None, policy: Policy | None = None,
 ) -> AsyncIterator[Running]:  # fmt: skip
     """Run a service over the bound database until the block ends."""
     held = held or desk()
-    made = service(home, background, held, seals)
+    made = service(home, background, held, seals, policy)
     app: Any = Front(
         Ingest(made, held.ring.guard, ASGIHandler(), lambda: None), held, tracer or NoOpTracer()
     )

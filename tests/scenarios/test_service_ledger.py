@@ -10,15 +10,18 @@ import subprocess
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 from django.db import DatabaseError, connection
 
 import platforms
 from platforms import SIGNER, Running, abuser
+from wavebreak import rules
 from wavebreak.evidence import Entry, read_entry
 from wavebreak.evidence.checking import check
 from wavebreak.evidence.entries import (
@@ -27,6 +30,7 @@ from wavebreak.evidence.entries import (
     LabelEntry,
     OverrideEntry,
     ReceiptEntry,
+    VersionEntry,
 )
 from wavebreak.evidence.notes import verifier_key, write_signer
 from wavebreak.evidence.verifier import (
@@ -253,6 +257,46 @@ def test_what_is_erased_can_be_opened_no_more_and_the_log_still_verifies(tmp_pat
     finally:
         connection.close()
     assert {told["account"][1] for told in still if "account" in told} == {"ben"}
+
+
+@pytest.mark.usefixtures("kind")
+def test_a_changed_policy_says_how_many_earlier_decisions_it_would_not_have_made(
+    tmp_path: Path,
+) -> None:
+    shipped = rules.load()
+    lenient = replace(
+        shipped,
+        rules=tuple(
+            msgspec.structs.replace(r, mode="shadow") if r.outcome == "ban" else r
+            for r in shipped.rules
+        ),
+    )
+    said: list[str] = []
+    metrics: list[str] = []
+
+    async def before(made: Running) -> None:
+        for n in range(3):
+            await made.send(abuser(account=f"a{n}", ts=1_767_222_000_000 + n * 60_000))
+
+    async def after(made: Running) -> None:
+        metrics.append((await made.ask("GET", "/metrics")).text)
+        said.append(str(made.service.differ))
+
+    live(tmp_path, before)
+    decided = platforms.decided()
+    for policy in (lenient, lenient):
+        live(tmp_path, after, policy=policy)
+    assert platforms.decided() == decided
+    banned = sum(b'"outcome":"ban"' in body for body in decided)
+    told = [e.body for e in ledger(tmp_path) if isinstance(e.body, VersionEntry)]
+    # The second start under the same policy has nothing new to say.
+    assert [each.version for each in told] == [shipped.version, lenient.version]
+    assert (told[0].earlier, told[1].earlier) == (None, len(decided))
+    differ = told[1].differ
+    assert differ is not None
+    assert 3 <= banned <= differ <= len(decided)
+    assert said == [str(differ)] * 2
+    assert f"wavebreak_earlier_decisions_differ {differ}.0" in metrics[0]
 
 
 def test_the_verbs_of_the_ledger_read_a_service(tmp_path: Path) -> None:
