@@ -1,1 +1,13 @@
-"""Makes `tests/` importable, so that every test can `import factories`."""
+"""Makes `tests/` importable, and prints at the end what tests want to be told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print what tests recorded under `told`, with whichever worker they ran in."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, told in report.user_properties if report.when == "call" else ():
+            if name == "told":
+                terminalreporter.write_line(f"{report.nodeid}: {told}")

@@ -6,7 +6,10 @@ import json
 import os
 import resource
 import sqlite3
+import subprocess
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,45 @@ import kills
 from serving import Server, serving
 
 NOON = 1_772_366_400_000
+
+
+@dataclass
+class Disk:
+    """A place of a few megabytes: a file system of its own, or only a bound on each file."""
+
+    home: Path
+    mounted: bool
+
+    def limits(self) -> None:
+        """What the process may write, where no file system bounds it."""
+        if not self.mounted:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (700_000, 700_000))
+
+    def grow(self, server: Server) -> None:
+        """Make room: while the server runs, where that can be."""
+        if self.mounted:
+            command = ["mount", "-o", "remount,size=256m", str(self.home.parent)]
+            subprocess.run(command, check=True)
+            return
+        server.kill()
+        server.limits = None
+        server.start()
+
+
+@pytest.fixture
+def disk(tmp_path: Path, record_property: Callable[[str, object], None]) -> Iterator[Disk]:
+    small = tmp_path / "disk"
+    small.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(small)]
+    mounted = not subprocess.run(command, capture_output=True, check=False).returncode
+    how = "a tmpfs of 2 MB" if mounted else "RLIMIT_FSIZE, since nothing can be mounted here"
+    record_property("told", f"the full disk is {how}")
+    (small / "home").mkdir()
+    try:
+        yield Disk(small / "home", mounted)
+    finally:
+        if mounted:
+            subprocess.run(["umount", "-l", str(small)], check=True)
 
 
 def messages(many: int, start: int = 0, ts: int = NOON) -> bytes:
@@ -113,13 +155,8 @@ def test_a_decision_that_was_changed_is_found_out(tmp_path: Path) -> None:
         assert "is not what the log says it must be" in server.said()
 
 
-def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path) -> None:
-    """The largest file that the process may write stands for the disk's size."""
-    home = tmp_path / "home"
-    home.mkdir()
-    size = 700_000
-    server = Server(home, limits=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
-    server.start()
+def test_a_full_disk_refuses_and_loses_nothing(disk: Disk) -> None:
+    server = Server(disk.home, limits=disk.limits).start()
     acknowledged, refused = 0, 0
     try:
         while refused < 3 and acknowledged < 500_000:
@@ -133,18 +170,20 @@ def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path) -> None:
                 time.sleep(0.2)
         assert acknowledged > 0
         assert refused == 3
-    finally:
-        server.kill()
-    server.limits = None
-    server.start()
-    try:
-        assert len(kills.events_in_log(server)) == acknowledged
-        assert server.post(messages(10, acknowledged)).status == 202
+        disk.grow(server)
+        while server.post(messages(10, acknowledged)).status != 202:
+            time.sleep(0.1)
         server.settled(acknowledged + 10)
+        assert len(kills.events_in_log(server)) == acknowledged + 10
+        server.kill()
+        server.limits = None
+        server.start()
         expected = kills.uninterrupted(server)
         assert [b for (b,) in server.rows("SELECT body FROM decision ORDER BY number")] == expected
-    finally:
         server.stop()
+        kills.sealed(server)
+    finally:
+        server.kill()
 
 
 @pytest.mark.parametrize("poison", [b"\x00" * 100, b"[" * 70_000, b"[" + b"1," * 5_000 + b"1]"])
