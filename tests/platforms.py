@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import psycopg
 import pyarrow as pa
+from django.apps import apps
 from django.core.handlers.asgi import ASGIHandler
 from django.db import connection
 from opentelemetry.trace import NoOpTracer, Tracer
@@ -43,24 +44,34 @@ SIGNER = new_signer("example.org/service", secret=SECRET)
 
 
 @contextmanager
+def fresh(kind: str) -> Iterator[str]:
+    """A fresh database of a kind, by its URL (SQLite has none); it goes afterwards."""
+    if kind == "sqlite":
+        yield ""
+        return
+    name = f"wavebreak_{secrets.token_hex(6)}"
+    administer(f'CREATE DATABASE "{name}"')
+    try:
+        yield f"{POSTGRES}/{name}"
+    finally:
+        administer(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@contextmanager
 def migrated(kind: str, home: Path) -> Iterator[None]:
     """Bind a fresh database of a kind, with its tables; a database of its own goes afterwards."""
-    name, url = f"wavebreak_{secrets.token_hex(6)}", ""
-    if kind == "postgresql":
-        _administer(f'CREATE DATABASE "{name}"')
-        url = f"{POSTGRES}/{name}"
-    database.connect(url, home)
-    database.migrate()
-    try:
-        yield
-    finally:
-        connection.close()
-        database.connect("", home)
-        if url:
-            _administer(f'DROP DATABASE "{name}" WITH (FORCE)')
+    with fresh(kind) as url:
+        database.connect(url, home)
+        database.migrate()
+        try:
+            yield
+        finally:
+            connection.close()
+            database.connect("", home)
 
 
-def _administer(statement: str) -> None:
+def administer(statement: str) -> None:
+    """Have the PostgreSQL server do something."""
     with psycopg.connect(f"{POSTGRES}/postgres", autocommit=True) as held:
         held.execute(statement.encode())
 
@@ -185,6 +196,19 @@ def abuser(count: int = 120, account: str = "ann", ts: int = 1_767_222_000_000) 
 def names(*accounts: str) -> pa.Array:
     """Names as the engine takes them."""
     return pa.array(accounts)
+
+
+def held() -> bytes:
+    """All that stands in the database, every column of every table as it is kept."""
+    try:
+        tables = apps.get_app_config("service").get_models()
+        rows = [row for table in tables for row in table.objects.values_list()]
+        cells = [cell for row in rows for cell in row]
+        return b"\n".join(
+            bytes(c) if isinstance(c, bytes | memoryview) else str(c).encode() for c in cells
+        )
+    finally:
+        connection.close()
 
 
 def logged() -> list[dict[str, Any]]:

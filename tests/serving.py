@@ -74,6 +74,14 @@ class Server:
             self.wait()
         return self
 
+    @contextlib.contextmanager
+    def started(self) -> Iterator[Server]:
+        """It runs for as long as the block lasts."""
+        try:
+            yield self.start()
+        finally:
+            self.stop()
+
     def wait(self, seconds: float = 90) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -144,8 +152,5 @@ class Server:
 def serving(home: Path, *options: str) -> Iterator[Server]:
     """A server for as long as the block lasts."""
     home.mkdir(parents=True, exist_ok=True)
-    server = Server(home, options).start()
-    try:
+    with Server(home, options).started() as server:
         yield server
-    finally:
-        server.stop()

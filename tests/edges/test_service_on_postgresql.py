@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 
 import kills
-from platforms import POSTGRES
+from platforms import POSTGRES, administer, fresh
 from serving import Server
-
-
-def administer(statement: str) -> None:
-    with psycopg.connect(f"{POSTGRES}/postgres", autocommit=True) as asked:
-        asked.execute(statement.encode())
 
 
 @pytest.fixture
 def database() -> Iterator[str]:
     """A fresh database, by name."""
-    name = f"wavebreak_{secrets.token_hex(6)}"
-    administer(f"CREATE DATABASE {name}")
-    yield name
-    administer(f"DROP DATABASE {name} WITH (FORCE)")
+    with fresh("postgresql") as url:
+        yield url.rpartition("/")[2]
 
 
 @pytest.fixture

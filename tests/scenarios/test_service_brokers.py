@@ -33,8 +33,9 @@ def _wanted(events: list[Any]) -> list[bytes]:
     return [msgspec.json.encode(made) for made in engine.take(log)]
 
 
+@pytest.mark.parametrize("kind", platforms.DATABASES)
 def test_events_of_a_broker_are_in_the_log_once_whatever_restarts(
-    broker: Broker, tmp_path: Path
+    broker: Broker, tmp_path: Path, kind: str
 ) -> None:
     server, source, publish = broker
     events = [e for n in range(6) for e in abuser(60, f"a{n}", 1_767_222_000_000 + n * 60_000)]
@@ -62,7 +63,7 @@ def test_events_of_a_broker_are_in_the_log_once_whatever_restarts(
         server.start()
         await life(len(events))
 
-    with platforms.migrated("sqlite", tmp_path):
+    with platforms.migrated(kind, tmp_path):
         asyncio.run(lives())
         held = platforms.logged()
         decided = platforms.decided()

@@ -9,6 +9,8 @@ import logging
 from pathlib import Path
 from random import Random
 
+import pytest
+
 import platforms
 from platforms import abuser
 from wavebreak.service import logs
@@ -36,13 +38,16 @@ def _bodies() -> list[bytes]:
     return [*texts, texts[0][:-40], CONTENT.encode(), b"[" * 10_000 + PHONE.encode()]
 
 
-def test_no_log_file_answer_or_metric_holds_what_was_planted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", platforms.DATABASES)
+def test_no_log_file_answer_or_metric_holds_what_was_planted(tmp_path: Path, kind: str) -> None:
     root = logging.getLogger()
     handlers, level, stream = root.handlers[:], root.level, io.StringIO()
     logs.set_up(stream, logging.DEBUG)
     try:
-        with platforms.migrated("sqlite", tmp_path):
+        with platforms.migrated(kind, tmp_path):
             told = asyncio.run(_lived(tmp_path))
+            told += json.dumps(platforms.logged())
+            kept = platforms.held()
     finally:
         root.handlers[:] = handlers
         root.setLevel(level)
@@ -51,10 +56,12 @@ def test_no_log_file_answer_or_metric_holds_what_was_planted(tmp_path: Path) -> 
     assert any(line["event"] == "a letter was sent" for line in lines)
     assert ACCOUNT not in stream.getvalue()
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert {"wavebreak.sqlite3"} <= {path.name for path in files}
+    assert ("wavebreak.sqlite3" in {path.name for path in files}) == (kind == "sqlite")
+    assert ACCOUNT.encode() in kept
     for planted in PLANTED:
         assert planted not in stream.getvalue(), planted
         assert planted not in told, planted
+        assert planted.encode() not in kept, planted
         for path in files:
             assert planted.encode() not in path.read_bytes(), (path.name, planted)
 
