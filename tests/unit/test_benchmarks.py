@@ -7,18 +7,19 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 from typer.testing import CliRunner
 
 from wavebreak import benchmarks
 from wavebreak.benchmarks import credibility, github, reading, sichuan, tagged, tolokers
-from wavebreak.benchmarks.learning import best_single, folds
+from wavebreak.benchmarks.learning import Blend, best_single, blended, even, folds, out_of_fold
 from wavebreak.benchmarks.measuring import figures, precision_at
 from wavebreak.cli import app
 from wavebreak.errors import FileError, UsageError
 
-SMALL = ({"rounds": 10, "leaves": 4},)
+SMALL = Blend({"rounds": 10, "leaves": 4}, fits=1, trees={"n_estimators": 10}, machine={"C": 1.0})
 
 
 def drawn(n: int = 400, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -82,12 +83,12 @@ def test_labels_are_read_by_id_and_what_is_wrong_is_said(tmp_path: Path) -> None
     path.write_text("id,label\na,1\nb,0\n")
     at, labels = reading.matched(reading.read_labels(path), ["c", "b", "a"], path)
     assert (at.tolist(), labels.tolist()) == ([2, 1], [1, 0])
-    with pytest.raises(FileError, match="1 ids that are not in the file"):
+    with pytest.raises(FileError, match="1 of 2 ids that are not in the file"):
         reading.matched(reading.read_labels(path), ["a", "c"], path)
     for text, said in (
-        ("name,label\na,1\n", "has the columns"),
-        ("id,label\na,2\n", "neither 0 nor 1"),
-        ("id,label\na,1\na,0\n", "more than once"),
+        ("name,label\na,1\n", "has no column id; it has the columns name, label"),
+        ("id,label\nb,1\na,2\n", "neither 0 nor 1, the first in row 2"),
+        ("id,label\na,1\na,0\n", "more than once, first again in row 2"),
     ):
         path.write_text(text)
         with pytest.raises(FileError, match=said):
@@ -95,6 +96,54 @@ def test_labels_are_read_by_id_and_what_is_wrong_is_said(tmp_path: Path) -> None
     path.write_text("id,label\na,1\n")
     with pytest.raises(FileError, match="both labels"):
         reading.matched(reading.read_labels(path), ["a"], path)
+
+
+def test_labels_in_other_shapes_are_read_alike(tmp_path: Path) -> None:
+    for name, text in (
+        ("plain.csv", "id,label\n7,1\n8,0\n"),
+        ("more.csv", "split,ID,Label\ntest,7,1.0\ntest,8,0.0\n"),
+        ("words.csv", '"contributor","bot"\n"7","Bot"\n"8","Human"\n'),
+        ("marked.csv", "\ufeffaccount,label\r\n7,true\r\n8,false\r\n"),
+        ("packed.csv.gz", "account,label\n 7 ,1\n8,0\n"),
+    ):
+        path = tmp_path / name
+        packed = gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode()
+        path.write_bytes(packed)
+        assert reading.read_labels(path) == {"7": 1, "8": 0}, name
+
+
+def test_a_column_that_is_absent_or_holds_words_is_named(tmp_path: Path) -> None:
+    found = pa.table({"calls": ["many"]})
+    for column in ("calls", "texts"):
+        with pytest.raises(FileError, match="absent or not numeric"):
+            reading.numbers(found, [column])
+
+
+def test_rows_are_scored_out_of_fold_by_others_alone_once_a_repeat() -> None:
+    labels = np.array([1] * 6 + [0] * 12, np.uint8)
+    rows = np.arange(18.0)[:, None]
+
+    def unseen(known: np.ndarray, _: np.ndarray, asked: np.ndarray, __: int) -> np.ndarray:
+        assert not np.isin(asked, known).any()
+        return asked[:, 0]
+
+    made = out_of_fold(rows, labels, unseen, count=3, repeats=2)
+    assert [one.tolist() for one in made] == [rows[:, 0].tolist()] * 2
+
+
+def test_a_blend_comes_again_with_its_seed_and_bears_missing_values() -> None:
+    labels, scores = drawn()
+    values = np.column_stack([scores, np.where(labels == 1, np.nan, scores)])
+    one, again = (blended(values, labels, values[:50], SMALL, seed=4) for _ in range(2))
+    assert np.isfinite(one).all()
+    assert one.tolist() == again.tolist()
+
+
+def test_even_odds_are_where_as_many_are_abusive_as_not() -> None:
+    draw = np.random.default_rng(5)
+    scores = draw.normal(size=4_000)
+    labels = (draw.random(4_000) < 1 / (1 + np.exp(-3 * (scores - 0.7)))).astype(np.uint8)
+    assert even(scores, labels) == pytest.approx(0.7, abs=0.05)
 
 
 def _reports(*pairs: tuple[int, int]) -> credibility.Reports:
@@ -141,13 +190,17 @@ def _write(path: Path, header: str, rows: list[str]) -> None:
 def _numbers(directory: Path) -> None:
     """Make three files of telephone numbers: fraud calls more numbers and shorter."""
     draw = np.random.default_rng(0)
+    named = {name for pair in sichuan.RATIOS for name in pair}
+    others = sorted(named - {"opposite_count", "call_dur_mean"})
     for file, first, last in (("train", 0, 200), ("val", 200, 300), ("test_unlabelled", 300, 400)):
         rows = []
         for i in range(first, last):
             label = i % 3 == 0
             calls, length = draw.normal(9 + 4 * label), draw.normal(60 - 30 * label, 9)
-            rows.append(f"{i},{calls:.3f},{length:.3f}" + (f",{label:d},x" * (first < 300)))
-        header = "id,opposite_count,call_dur_mean" + ",label,split" * (first < 300)
+            flat = ",1" * len(others)
+            rows.append(f"{i},{calls:.3f},{length:.3f}{flat}" + f",{label:d},x" * (first < 300))
+        header = ",".join(["id,opposite_count,call_dur_mean", *others])
+        header += ",label,split" * (first < 300)
         _write(directory / "sichuan" / f"{file}.csv.gz", header, rows)
 
 
@@ -155,25 +208,26 @@ def test_the_unlabelled_test_file_is_scored_with_labels_given_at_run_time(tmp_pa
     _numbers(tmp_path)
     labels = tmp_path / "labels.csv"
     _write(labels, "id,label", [f"{i},{i % 3 == 0:d}" for i in range(300, 400)])
-    found = sichuan.run(tmp_path, test_labels=labels, recipes=SMALL)
-    assert [bar.on for bar in found.bars] == ["val", "val", "test", "test"]
+    found = sichuan.run(tmp_path, test_labels=labels, blend=SMALL)
+    given = ["test, fitted on train", "test, fitted on train and val"]
+    assert [bar.on for bar in found.bars[::2]] == ["val", *given]
     ours = [row.figures for row in found.rows if row.role == "ours" and row.figures]
-    assert [f.accounts for f in ours] == [100, 100]
+    assert [f.accounts for f in ours] == [200] + [100] * 6
     assert all(f.auc.value > 0.9 for f in ours)
     assert {row.role for row in found.rows} == {"ours", "baseline", "published"}
     _write(labels, "id,label", ["5,1", "301,0"])
     with pytest.raises(FileError, match="not in the file"):
-        sichuan.run(tmp_path, test_labels=labels, recipes=SMALL)
+        sichuan.run(tmp_path, test_labels=labels, blend=SMALL)
 
 
 def test_the_labels_of_val_do_not_touch_what_is_trained_or_chosen(tmp_path: Path) -> None:
     _numbers(tmp_path)
-    before = sichuan.run(tmp_path, recipes=SMALL)
+    before = sichuan.run(tmp_path, blend=SMALL)
     path = tmp_path / "sichuan" / "val.csv.gz"
     turned = gzip.decompress(path.read_bytes()).decode().replace(",1,x", ",2,x")
     turned = turned.replace(",0,x", ",1,x").replace(",2,x", ",0,x")
     path.write_bytes(gzip.compress(turned.encode()))
-    after = sichuan.run(tmp_path, recipes=SMALL)
+    after = sichuan.run(tmp_path, blend=SMALL)
     assert after.protocol == before.protocol
     assert after.bars[0].value == pytest.approx(1 - before.bars[0].value)
 

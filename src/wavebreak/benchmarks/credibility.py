@@ -1,12 +1,16 @@
 """Who reports decides: records of reporters that settle together with what they reported.
 
-The weight of a report is the log-odds of its reporter being right, from its record, as in the live
-kernel (`features/credibility.py`). Three things go beyond it, for which a batch has the time:
+The weight of a report is the log-odds of its reporter being right, by the live kernel's own formula
+(`features/credibility.py`, with its prior and its halves). Four things differ from what the kernel
+does with them, since a batch has the time, and all outcomes but those held out:
 
 - a record counts what is not settled yet by how likely it is to be abuse, and both are found in
   turns (an iterated track record);
+- a reporter who was wrong more often than right speaks for the account: the kernel's weight ends
+  at zero, and at twice a stranger's and more;
 - a report never vouches for itself: it is taken out of the record by which it is weighed;
-- reporters who share another target are one witness: each weighs its part of one.
+- reporters who share another target are one witness: each weighs its part of one. The kernel holds
+  those for one who registered within an hour of each other, which these data do not say.
 """
 
 from __future__ import annotations
@@ -17,11 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavebreak.benchmarks.measuring import Floats
-from wavebreak.features.credibility import weight
+from wavebreak.features.credibility import WEIGHT_ONE, odds, weight
 
 ROUNDS = 6
-RIGHT, WRONG = 1.0, 0.5
-"""Reports held right and wrong before any is known: by cross-validation in training folds."""
+RIGHT, WRONG = 3.0, 1.5
+"""Reports held right and wrong before any is known, as in the live formula."""
 UNKNOWN = -1
 
 
@@ -62,6 +66,15 @@ def dependent(reports: Reports) -> Floats:
     return found
 
 
+def _odds(right: Floats, wrong: Floats) -> Floats:
+    """Weigh each report (n,) by the live formula: records in whole halves."""
+    trusted, doubted = (np.rint(2 * reports).astype(np.int64) for reports in (right, wrong))
+    width = int(doubted.max(initial=0)) + 1
+    records, place = np.unique(trusted * width + doubted, return_inverse=True)
+    found: Floats = np.array([odds(*divmod(record, width)) for record in records.tolist()])
+    return found[place] / WEIGHT_ONE
+
+
 def settled(
     reports: Reports, known: NDArray[np.int64], apart: Floats, rounds: int = ROUNDS
 ) -> Floats:  # fmt: skip
@@ -74,16 +87,15 @@ def settled(
     labelled = known != UNKNOWN
     truth = np.where(labelled, known, 0.5).astype(np.float64)
     counts = labelled.astype(np.float64)
-    odds = np.zeros(reports.accounts)
+    told = np.zeros(reports.accounts)
     for _ in range(rounds + 1):
         right, wrong = truth * counts, (1 - truth) * counts
         others_right = reports.per(reports.by, right[reports.of])[reports.by] - right[reports.of]
         others_wrong = reports.per(reports.by, wrong[reports.of])[reports.by] - wrong[reports.of]
-        each = np.log((others_right + RIGHT) / (others_wrong + WRONG)) / apart
-        odds = reports.per(reports.of, each)
-        truth = np.where(labelled, known, 1 / (1 + np.exp(-np.clip(odds, -50, 50))))
+        told = reports.per(reports.of, _odds(others_right, others_wrong) / apart)
+        truth = np.where(labelled, known, 1 / (1 + np.exp(-np.clip(told, -50, 50))))
         counts = np.ones(reports.accounts)
-    return odds
+    return told
 
 
 def live(reports: Reports, known: NDArray[np.int64]) -> Floats:
@@ -96,7 +108,7 @@ def live(reports: Reports, known: NDArray[np.int64]) -> Floats:
     each = np.zeros(reports.accounts)
     for who in np.unique(reports.by).tolist():
         each[who] = weight(int(2 * right[who]), int(2 * wrong[who]), True, False, False, 0)
-    return reports.per(reports.of, each[reports.by]) / 256
+    return reports.per(reports.of, each[reports.by]) / WEIGHT_ONE
 
 
 def structure(reports: Reports, known: NDArray[np.int64], apart: Floats) -> Floats:

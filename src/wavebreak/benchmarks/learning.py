@@ -1,12 +1,17 @@
-"""The trainer as benchmarks use it: fits averaged, scores out of fold, a choice by these."""
+"""Learners of the benchmarks: the trainer averaged over seeds, alone or in a blend; out of fold."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, QuantileTransformer
+from sklearn.svm import SVC
 
 from wavebreak.benchmarks.measuring import Floats, Labels, figures
 from wavebreak.training import fitting
@@ -14,6 +19,23 @@ from wavebreak.training import fitting
 Recipe = dict[str, Any]
 """Arguments of `training.fitting.fit`."""
 Progress = Callable[[float, str], None]
+Learner = Callable[[Floats, Labels, Floats, int], Floats]
+"""Log-odds (or what orders like them) of others (k,) from values (n, m), labels (n,), a seed."""
+
+
+class Blend(NamedTuple):
+    """Settings of `blended`: the trainer's recipe and fits, extra trees, a kernel machine."""
+
+    recipe: Recipe
+    fits: int = 3
+    trees: Mapping[str, Any] = {
+        "n_estimators": 300, "max_features": 0.3, "min_samples_leaf": 2, "n_jobs": 1,
+    }  # fmt: skip
+    machine: Mapping[str, Any] = {"C": 2.0, "gamma": 0.01}
+
+
+_SURE = 0.003
+"""The least share of trees: a forest is never sure, and its log-odds stay finite."""
 
 
 def quiet(_share: float, _words: str = "") -> None:
@@ -35,6 +57,44 @@ def scores(
     return mean
 
 
+def blended(
+    values: Floats, labels: Labels, others: Floats, blend: Blend, *, seed: int = 0
+) -> Floats:
+    """Mean log-odds (k,) of three learners that err apart: the trainer, extra trees, an RBF SVM.
+
+    The last reads ranks, as normal scores; its margin stands for half a log-odds, so that zero is
+    even odds only about: see `even`. Missing is below everything for both of scikit-learn's.
+    """
+    boosted = scores(values, labels, others, blend.recipe, fits=blend.fits, seed=seed)
+    known, asked = (np.nan_to_num(v, nan=-1e6) for v in (values, others))
+    forest = ExtraTreesClassifier(random_state=seed, **blend.trees).fit(known, labels)
+    share = np.clip(forest.predict_proba(asked)[:, 1], _SURE, 1 - _SURE)
+    ranks = QuantileTransformer(
+        output_distribution="normal", n_quantiles=min(500, labels.size), random_state=seed
+    )
+    bounds = FunctionTransformer(np.clip, kw_args={"a_min": -3.0, "a_max": 3.0})
+    machine = make_pipeline(ranks, bounds, SVC(**blend.machine)).fit(known, labels)
+    margin = 2 * machine.decision_function(asked)
+    mean: Floats = (boosted + np.log(share / (1 - share)) + margin) / 3
+    return mean
+
+
+def ratios(
+    values: Floats, columns: Sequence[str], pairs: Sequence[tuple[str, str]], floor: float
+) -> Floats:
+    """Logarithms (n, len(pairs)) of one column over another, which trees cut only in steps.
+
+    What is missing counts as nothing; `floor` is added to both.
+
+    >>> ratios(np.array([[6.0, 1.0]]), ["calls", "days"], [("calls", "days")], 1.0).round(3).item()
+    1.253
+    """
+    known = np.log(np.maximum(np.nan_to_num(values), 0.0) + floor)
+    above, below = ([columns.index(pair[k]) for pair in pairs] for k in (0, 1))
+    made: Floats = known[:, above] - known[:, below]
+    return made
+
+
 def folds(labels: Labels, count: int, seed: int) -> list[tuple[NDArray[Any], NDArray[Any]]]:
     """Split rows into training and held-out, `count` times, classes in equal shares.
 
@@ -51,30 +111,28 @@ def folds(labels: Labels, count: int, seed: int) -> list[tuple[NDArray[Any], NDA
 
 
 def out_of_fold(
-    values: Floats, labels: Labels, recipe: Recipe, *, count: int = 5, repeats: int = 1,
-    seed: int = 0,
-) -> Floats:  # fmt: skip
-    """Log-odds of each row by fits that did not see it, float64 (n,): a mean over `repeats`."""
-    found = np.zeros(labels.size)
-    for again in range(seed, seed + repeats):
-        for train, held in folds(labels, count, again):
-            found[held] += scores(
-                values[train], labels[train], values[held], recipe, fits=1, seed=again
-            )
-    return found / repeats
+    values: Floats, labels: Labels, learner: Learner, *, count: int = 5, repeats: int = 1,
+    seed: int = 0, progress: Progress = quiet,
+) -> list[Floats]:  # fmt: skip
+    """Log-odds of each row by fits that did not see it, float64 (n,): one array a repeat.
+
+    Each repeat draws other folds. What tells the recipe's worth is the mean over repeats of a
+    figure; a figure of the averaged log-odds profits from fits that a single model does not have.
+    """
+    repeated = []
+    for again in range(repeats):
+        progress(again / repeats, "cross-validation")
+        found = np.zeros(labels.size)
+        for train, held in folds(labels, count, seed * 1_000 + again):
+            found[held] = learner(values[train], labels[train], values[held], again)
+        repeated.append(found)
+    return repeated
 
 
-def chosen(
-    values: Floats, labels: Labels, recipes: Sequence[Recipe], *, seed: int = 0,
-    progress: Progress = quiet,
-) -> tuple[Recipe, list[float]]:  # fmt: skip
-    """Choose the recipe of the best out-of-fold area under the curve; give the areas of all."""
-    areas = []
-    for i, recipe in enumerate(recipes):
-        progress(i / len(recipes), "cross-validation")
-        made = out_of_fold(values, labels, recipe, seed=seed)
-        areas.append(figures(labels, made, resamples=0).auc.value)
-    return recipes[int(np.argmax(areas))], areas
+def even(made: Floats, labels: Labels) -> float:
+    """Score that stands for even odds, by a logistic fit (Platt) on scores (n,) out of fold."""
+    fit = LogisticRegression(C=1e6).fit(made[:, None], labels)
+    return float(-fit.intercept_[0] / fit.coef_[0, 0])
 
 
 def best_single(values: Floats, labels: Labels) -> tuple[int, int]:

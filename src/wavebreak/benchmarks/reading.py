@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 from wavebreak.benchmarks.measuring import Floats, Labels
 from wavebreak.errors import FileError
 
-_WORDS = {"0": 0, "1": 1, "human": 0, "bot": 1, "benign": 0, "abusive": 1}
+_WORDS = {
+    "0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1,
+    "human": 0, "bot": 1, "benign": 0, "abusive": 1,
+}  # fmt: skip
 _IDS, _LABELS = ("id", "account", "contributor"), ("label", "bot")
 
 
@@ -44,8 +47,14 @@ def texts(found: pa.Table, column: str) -> list[str]:
 
 
 def numbers(found: pa.Table, columns: Sequence[str]) -> Floats:
-    """Give columns as float64 (rows, columns), NaN where empty."""
-    cast = [found[name].cast(pa.float64()).to_numpy() for name in columns]
+    """Give columns as float64 (rows, columns), NaN where empty. Raises FileError for others."""
+    try:
+        cast = [found[name].cast(pa.float64()).to_numpy() for name in columns]
+    except (KeyError, pa.ArrowInvalid) as error:
+        raise FileError(
+            f"a column of the benchmark's table is absent or not numeric: {error}",
+            fix="give the benchmarks' data as their README describes them",
+        ) from error
     return np.column_stack(cast).astype(np.float64)
 
 
@@ -55,33 +64,41 @@ def codes(values: Sequence[Any]) -> Labels:
 
 
 def read_labels(path: Path) -> dict[str, int]:
-    """Read a file of labels: CSV with the columns `id,label`.
+    """Read a file of labels: CSV (also .gz) with the columns `id,label`; others are not read.
 
-    `id` may be called `account` or `contributor`, `label` also `bot`; a label is 0 or 1 (or
-    benign, abusive, Human, Bot). Raises FileError for other headings, other labels, and an id
-    given twice.
+    `id` may be called `account` or `contributor`, `label` also `bot`, in any case; a label is 0 or
+    1 (or 0.0, 1.0, false, true, benign, abusive, Human, Bot). Raises FileError for other headings,
+    other labels, and an id given twice.
     """
     if not path.is_file():
         raise FileError(f"{path} is absent", fix="give a CSV file with the columns id,label")
     found = table(path, texts=(*_IDS, *_LABELS))
+    headings = {name.strip().lower(): name for name in found.column_names}
     column, label = (
-        next((name for name in names if name in found.column_names), None)
+        next((headings[name] for name in names if name in headings), None)
         for names in (_IDS, _LABELS)
     )
     if column is None or label is None:
         raise FileError(
-            f"{path} has the columns {', '.join(found.column_names)}",
-            fix="write the columns id,label; a label is 0 or 1",
+            f"{path} has no column {'id' if column is None else 'label'}; it has the columns "
+            f"{', '.join(found.column_names)}",
+            fix="write id,label as the first line; a label is 0 or 1",
         )
-    ids, labels = texts(found, column), texts(found, label)
-    strange = [word for word in labels if word.lower() not in _WORDS]
+    ids, labels = texts(found, column), [word.lower() for word in texts(found, label)]
+    strange = [i for i, word in enumerate(labels) if word not in _WORDS]
     if strange:
         raise FileError(
-            f"{path} has {len(strange):,} labels that are neither 0 nor 1", fix="write 0 or 1"
+            f"{path} has {len(strange):,} values of {label} that are neither 0 nor 1, the first "
+            f"in row {strange[0] + 1:,}",
+            fix=f"write 0 or 1 in the column {label}",
         )
-    if len(set(ids)) < len(ids):
-        raise FileError(f"{path} names an id more than once", fix="give each id one label")
-    return {name: _WORDS[word.lower()] for name, word in zip(ids, labels, strict=True)}
+    again = np.setdiff1d(np.arange(len(ids)), np.unique(ids, return_index=True)[1])
+    if again.size:
+        raise FileError(
+            f"{path} gives an {column} more than once, first again in row {again[0] + 1:,}",
+            fix=f"give each {column} one row",
+        )
+    return {name: _WORDS[word] for name, word in zip(ids, labels, strict=True)}
 
 
 def matched(labels: dict[str, int], ids: Sequence[str], path: Path) -> tuple[NDArray[Any], Labels]:
@@ -94,9 +111,10 @@ def matched(labels: dict[str, int], ids: Sequence[str], path: Path) -> tuple[NDA
     unknown = [name for name in labels if name not in places]
     if unknown:
         raise FileError(
-            f"{path} labels {len(unknown):,} ids that are not in the file that is scored",
-            fix="give the labels of the file that is scored",
-        )  # fmt: skip
+            f"{path} labels {len(unknown):,} of {len(labels):,} ids that are not in the file that "
+            "is scored",
+            fix="give the labels of the file that is scored, by its ids, and no others",
+        )
     if len(set(labels.values())) < 2:
         raise FileError(f"{path} does not hold both labels", fix="give labels 0 and 1")
     at = np.array([places[name] for name in labels], np.int64)

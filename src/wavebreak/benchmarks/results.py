@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from wavebreak.benchmarks.measuring import Figures
+import numpy as np
+
+from wavebreak.benchmarks.measuring import Estimate, Figures, Floats, Labels, figures
 
 Measure = Literal["auc", "macro_f1", "recall at 1 % FPR"]
 
@@ -65,14 +68,40 @@ def _plain(figures: Figures) -> dict[str, Any]:
     return {name: plain(getattr(figures, name)) for name in figures.__dataclass_fields__}
 
 
-def bar(row: Row, measure: Measure, least: float) -> Bar:
-    """Hold a measured row against a bar. Raises ValueError for a row without that figure."""
-    found = row.figures
-    if found is None or (measure == "macro_f1" and found.macro_f1 is None):
-        raise ValueError("the row does not hold the figure")
+def _figure(found: Figures, measure: Measure) -> Estimate:
     of = {"auc": found.auc, "macro_f1": found.macro_f1, "recall at 1 % FPR": found.at_few.share}
     estimate = of[measure]
-    return Bar(row.on, measure, least, estimate.value if estimate else float("nan"))
+    if estimate is None:
+        raise ValueError("the row does not hold the figure")
+    return estimate
+
+
+def bar(row: Row, measure: Measure, least: float) -> Bar:
+    """Hold a measured row against a bar. Raises ValueError for a row without that figure."""
+    if row.figures is None:
+        raise ValueError("the row does not hold the figure")
+    return Bar(row.on, measure, least, _figure(row.figures, measure).value)
+
+
+def repeated(
+    on: str, method: str, labels: Labels, made: Sequence[Floats], measure: Measure, seed: int
+) -> tuple[Row, Estimate, str]:
+    """Give a row of repeated cross-validation, and what `measure` is in one of its repeats.
+
+    `made` holds each repeat's scores (n,). The row measures their mean, and its interval is over
+    accounts; the estimate is the mean of the repeats' figures, lowest and highest, as is the
+    sentence that tells it.
+    """
+    row = Row(on, method, "ours", figures(labels, np.mean(made, axis=0), threshold=0.0, seed=seed))
+    each = [
+        _figure(figures(labels, one, threshold=0.0, resamples=0), measure).value for one in made
+    ]
+    found = Estimate(float(np.mean(each)), min(each), max(each))
+    told = (
+        f"{on}, {method}: {measure} in one of {len(each)} repeats is {found.value:.4f} "
+        f"({found.low:.4f} to {found.high:.4f}); the table's row averages their scores"
+    )
+    return row, found, told
 
 
 def published(on: str, method: str, **values: float) -> Row:

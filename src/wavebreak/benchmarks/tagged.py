@@ -95,8 +95,8 @@ def _protocol(reports: Reports, apart: Floats) -> tuple[str, ...]:
         "reports of all accounts are seen (as published)",
         "reports bear no time; each is taken as proven, since who wrote to whom is not in the data",
         f"{int((apart > 1).sum()):,} reports come from reporters of one account who share another "
-        "target; the prior of records (1 right, 0.5 wrong) was chosen by five-fold "
-        "cross-validation inside training folds",
+        "target; a report's weight, and the prior of records, are those of the live formula, which "
+        "knows nothing of these folds' test sides but was chosen with both folds at hand",
         "the trainer's features are folded out: ten parts, each by the labels of the other nine",
     )
 

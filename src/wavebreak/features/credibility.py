@@ -25,14 +25,23 @@ KIN_S = 3_600
 
 
 @compiled()
+def odds(trusted: int, doubted: int) -> int:
+    """Log-odds of a reporter being right, in 1/256 (8 % above natural), by its record in halves.
+
+    >>> [odds(t, d) for t, d in ((0, 0), (6, 0), (0, 3), (0, 6))]
+    [192, 384, 0, -113]
+    """
+    return 3 * (log2(int64(trusted) + 6) - log2(int64(doubted) + 3)) // 4
+
+
+@compiled()
 def record(trusted: int, doubted: int) -> int:
     """Weight of a reporter's word in 1/256 by its record, in halves of reports; 0 to 512.
 
     >>> [record(t, d) for t, d in ((0, 0), (2, 0), (6, 0), (200, 0), (0, 1), (0, 2), (0, 3))]
     [192, 271, 384, 512, 112, 51, 0]
     """
-    odds = log2(int64(trusted) + 6) - log2(int64(doubted) + 3)
-    return min(max(3 * odds // 4, 0), WEIGHT_MOST)
+    return min(max(odds(trusted, doubted), 0), WEIGHT_MOST)
 
 
 @compiled()
