@@ -232,6 +232,35 @@ def test_the_labels_of_val_do_not_touch_what_is_trained_or_chosen(tmp_path: Path
     assert after.bars[0].value == pytest.approx(1 - before.bars[0].value)
 
 
+def _sightings(directory: Path) -> None:
+    """Make accounts seen in two periods: bots are busier; the test file holds the first alone."""
+    draw = np.random.default_rng(2)
+    for file, names, first, last in (
+        ("train", github.NAMES.values(), 0, 120), ("train_newmap", github.NAMES, 0, 90),
+        ("test_unlabelled", github.NAMES.values(), 120, 180),
+    ):  # fmt: skip
+        rows = []
+        for i in range(first, last):
+            values = draw.normal(9 + 4 * (i % 2), 2.0, len(github.NAMES))
+            rows.append(",".join([f"a{i}", *(f"{v:.2f}" for v in values), str(i % 2)]))
+        label = {"train": "bot", "train_newmap": "label", "test_unlabelled": "unused"}[file]
+        header = ",".join(["contributor", *names, label])
+        _write(directory / "github_bots" / f"{file}.csv.gz", header, rows)
+
+
+def test_accounts_seen_twice_train_and_the_test_file_is_held_to_the_bar(tmp_path: Path) -> None:
+    _sightings(tmp_path)
+    labels = tmp_path / "labels.csv"
+    _write(labels, "contributor,bot", [f"a{i},{i % 2}" for i in range(120, 180)])
+    found = github.run(tmp_path, test_labels=labels, repeats=1)
+    assert [bar.on for bar in found.bars] == ["train", "train, both maps joined", "test"]
+    ours = [row for row in found.rows if row.on == "test" and row.role == "ours"]
+    assert [row.method for row in ours] == [github.TWICE, github.ALONE]
+    assert ours[0].figures is not None
+    assert found.bars[-1].value == ours[0].figures.at_few.share.value
+    assert found.bars[-1].met
+
+
 def _folds(directory: Path) -> None:
     """Make reports: reporters 0 to 19 are right, 20 to 39 wrong; even targets are abusive."""
     draw = np.random.default_rng(1)
