@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from contextlib import AbstractContextManager
 from email.message import Message
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from factories import DAY, HOUR, MINUTE, NOON, events_file
 from wavebreak import rules
@@ -34,6 +37,7 @@ PARTY = Party(
     "P1", "company", "Rapid Messages Ltd", ('רפיד הודעות בע"מ',), ("rapid.example",),
     ("+972501234567",), ("RapidSender",), ("https://rapid.example/prices",),
 )  # fmt: skip
+SHOT, ABOVE, BELOW = (640, 480), (250, 20, 200), (20, 200, 180)
 SENDER, OTHER = "+15550100", "other-1"
 
 
@@ -79,6 +83,14 @@ def small_run(directory: Path, **options: Any) -> Path:
     return directory / "run"
 
 
+def screenshot() -> bytes:
+    """A picture of a page in two colours that stand nowhere else: above and below."""
+    picture, held = Image.new("RGB", SHOT, ABOVE), io.BytesIO()
+    picture.paste(BELOW, (0, SHOT[1] // 2, *SHOT))
+    picture.save(held, "PNG")
+    return held.getvalue()
+
+
 class Bench:
     """A case that has everything, in a directory, with a clock and salts of its own."""
 
@@ -116,6 +128,7 @@ class Bench:
         files = (
             keep(place, "page.warc.gz", warc, "application/warc", "warc"),
             keep(place, "rendered.html", PAGE, "text/html", "rendered"),
+            keep(place, "screenshot.png", screenshot(), "image/png", "screenshot"),
         )
         about = ClaimExhibit("capture", url, at, files, self.actor)
         seal(place, about, "captured from the network", "none")

@@ -82,7 +82,7 @@ class Server:
         finally:
             self.stop()
 
-    def wait(self, seconds: float = 90) -> None:
+    def wait(self, seconds: float = 300) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             with contextlib.suppress(OSError, http.client.HTTPException):
@@ -129,7 +129,7 @@ class Server:
         finally:
             connection.close()
 
-    def settled(self, events: int, seconds: float = 60) -> None:
+    def settled(self, events: int, seconds: float = 300) -> None:
         """Wait until what is in the log has been decided on, and written."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:

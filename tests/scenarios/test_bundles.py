@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import bagit
+import numpy as np
 import pyarrow as pa
 import pypdf
 import pypdfium2
 import pytest
 from warcio.archiveiterator import ArchiveIterator
 
-from casework import OTHER, SENDER, Bench, small_run
+from casework import ABOVE, BELOW, OTHER, SENDER, SHOT, Bench, small_run
 from wavebreak.bundles.rerunning import Rerun
 from wavebreak.bundles.verifying import exit_code, verify
 from wavebreak.edge import Edge
@@ -152,7 +153,7 @@ def test_every_page_has_ink_and_the_forms_are_left_to_sign(made: Made) -> None:
         document = pypdfium2.PdfDocument(made.bag / "data" / name)
         assert len(document) >= least
         for page in document:
-            low, high = page.render(scale=0.5, grayscale=True).to_pil().getextrema()
+            low, high = page.render(scale=1, grayscale=True).to_pil().getextrema()
             assert (low < 60, high) == (True, 255)
     text = " ".join(pages(made.bag / "data" / "certificate.pdf"))
     assert "902(13)" in text
@@ -180,6 +181,51 @@ def test_hebrew_stands_in_real_glyphs_from_right_to_left(made: Made) -> None:
             looked_at += 1
         assert "\ufffd" not in text
     assert looked_at > 300
+
+
+def test_a_screenshot_is_seen_in_the_report_whole_and_upright(made: Made) -> None:
+    path = made.bag / "data" / "report.pdf"
+    with_one = [n for n, page in enumerate(pypdf.PdfReader(path).pages) if len(page.images)]
+    (image,) = pypdf.PdfReader(path).pages[with_one[0]].images
+    assert image.image is not None
+    assert (len(with_one), image.image.size) == (1, SHOT)
+    page = pypdfium2.PdfDocument(path)[with_one[0]]
+    shown = np.asarray(page.render(scale=2).to_pil().convert("RGB")).astype(int)
+    above, below = (np.argwhere(np.abs(shown - c).max(axis=2) < 8) for c in (ABOVE, BELOW))
+    # As wide as half the page at least, not stretched, the upper half above the lower.
+    high = np.ptp(np.vstack([above, below])[:, 0]) + 1
+    wide = np.ptp(above[:, 1]) + 1
+    assert wide > shown.shape[1] / 2
+    assert wide / high == pytest.approx(SHOT[0] / SHOT[1], rel=0.02)
+    assert above[:, 0].max() < below[:, 0].min()
+    assert len(above) > 0.95 * wide * high / 2 < 1.05 * len(below)
+
+
+def test_a_letter_in_hebrew_begins_at_the_right(made: Made) -> None:
+    document = pypdfium2.PdfDocument(made.bag / "data" / "report.pdf")
+    edges = [edge for page in document for edge in _hebrew_lines(page)]
+    starts, ends = [right for _, right in edges], [left for left, _ in edges]
+    assert len(edges) >= 6
+    # Its lines begin at one edge, the letter's right one, and end where they end.
+    assert max(starts) - min(starts) < 4
+    assert max(starts) == pytest.approx(document[0].get_width() - (20 / 25.4 * 72) - 10, abs=4)
+    assert max(ends) - min(ends) > 20
+
+
+def _hebrew_lines(page: Any) -> list[tuple[float, float]]:
+    """Left and right edges of lines that are mostly Hebrew."""
+    shown, lines = page.get_textpage(), dict[int, list[tuple[str, float, float]]]()
+    for n in range(shown.count_chars()):
+        left, bottom, right, _ = shown.get_charbox(n)
+        letter = shown.get_text_range(n, 1)
+        if letter.strip():
+            lines.setdefault(round(bottom / 6), []).append((letter, left, right))
+    found = []
+    for line in lines.values():
+        hebrew = sum("א" <= letter <= "ת" for letter, _, _ in line)
+        if hebrew > 30 and hebrew > 0.7 * len(line):
+            found.append((min(left for _, left, _ in line), max(right for _, _, right in line)))
+    return found
 
 
 def test_wavebreak_run_over_the_events_writes_the_same_decisions(
