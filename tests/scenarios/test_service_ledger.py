@@ -25,6 +25,7 @@ from wavebreak import rules
 from wavebreak.evidence import Entry, read_entry
 from wavebreak.evidence.checking import check
 from wavebreak.evidence.entries import (
+    AppealEntry,
     DecisionEntry,
     ErasureEntry,
     LabelEntry,
@@ -197,7 +198,7 @@ def test_a_reader_proves_a_decision_and_that_the_log_only_grew(tmp_path: Path) -
 
 async def _said(made: Running) -> None:
     """An override of ann, a label of ben."""
-    verdict = {"verdict": "benign", "reason": BECAUSE}
+    verdict = {"verdict": "benign", "reason": BECAUSE, "by": "appeal"}
     answer = await made.ask("POST", "/v1/accounts/ann/override", json=verdict)
     assert answer.json()["outcome"] == "allow", answer.text
     labels = {"labels": [{"account": "ben", "label": "abusive", "source": "partner"}],
@@ -225,8 +226,14 @@ def test_what_people_say_and_what_became_of_a_webhook_is_sealed(tmp_path: Path) 
     entries = ledger(tmp_path)
     (override,) = [e.body for e in entries if isinstance(e.body, OverrideEntry)]
     assert (override.outcome, override.until) == ("allow", None)
+    assert override.decision is not None
+    over = entries[override.decision].body
+    assert isinstance(over, DecisionEntry)
+    assert over.outcome == "ban"
+    (appeal,) = [e.body for e in entries if isinstance(e.body, AppealEntry)]
+    assert (appeal.decision, appeal.state) == (override.decision, "reversed")
     labels = [e.body for e in entries if isinstance(e.body, LabelEntry)]
-    assert [(b.label, b.source) for b in labels] == [("benign", "analyst"), ("abusive", "partner")]
+    assert [(b.label, b.source) for b in labels] == [("benign", "appeal"), ("abusive", "partner")]
     assert receipts(entries, "failed")
 
 
@@ -244,8 +251,8 @@ def test_what_is_erased_can_be_opened_no_more_and_the_log_still_verifies(tmp_pat
         path = f"/v1/ledger/decisions/{mine[0]['id']}"
         assert (await made.ask("GET", path)).status_code == 200
         gone = await made.ask("DELETE", f"/v1/accounts/ann/personal?reason={BECAUSE}")
-        # Its decisions, its label and its override.
-        assert gone.json()["openings"] == len(mine) + 2
+        # Its decisions, its label, its override and its appeal.
+        assert gone.json()["openings"] == len(mine) + 3
         assert (await made.ask("GET", path)).status_code == 404
 
     live(tmp_path, test)

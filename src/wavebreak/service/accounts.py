@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 
 from wavebreak.enforcement import MEANING
 from wavebreak.evidence import Draft
-from wavebreak.evidence.entries import ErasureEntry, LabelEntry, OverrideEntry
+from wavebreak.evidence.entries import AppealEntry, ErasureEntry, LabelEntry, OverrideEntry
 from wavebreak.pipeline import Engine
 from wavebreak.rules.declared import Outcome
 from wavebreak.service import shapes
@@ -130,14 +130,19 @@ async def override(call: Call) -> shapes.Overridden:
     """Put a person's verdict into the log, and tell what came of it."""
     name, asked = call.path["account"], call.body
     number = await _begun(call, "override", name, f"{asked.verdict}, {asked.by}: {asked.reason}")
+    over: int | None = await read(lambda: call.service.seals.newest(name))
     event = f"override-{secrets.token_hex(12)}"
     label = {"id": event, "account": name, "label": asked.verdict, "source": asked.by}
     looked: Looked = await _labelled(call, [label], lambda engine: look(engine, name))
     await call.service.sealed(name)
     outcome = OUTCOMES[looked.standing]
-    told = OverrideEntry(None, outcome, looked.until_ms, f"{asked.by}: {asked.verdict}")
+    told = OverrideEntry(over, outcome, looked.until_ms, f"{asked.by}: {asked.verdict}")
     hidden = {"account": name, "by": call.key, "id": event}
-    await _done(call, number, Draft("override", told, hidden))
+    drafts = [Draft("override", told, hidden)]
+    if asked.by == "appeal" and over is not None:
+        state = "unchanged" if looked.standing else "reversed"
+        drafts.append(Draft("appeal", AppealEntry(over, state), hidden))
+    await _done(call, number, *drafts)
     return shapes.Overridden(event=event, outcome=outcome, until_ms=looked.until_ms)
 
 

@@ -176,6 +176,12 @@ class Seals:
         read = [(at, read_entry(bytes(line))) for at, line in rows.values_list("position", "line")]
         return [(at, cast(DecisionEntry, e.body)) for at, e in read if e.kind == "decision"]
 
+    def newest(self, account: str) -> int | None:
+        """Position of the newest decision on an account that can be opened."""
+        rows = Rows(self._clock)
+        found = reversed(Opened().positions("account", account))
+        return next((at for at in found if read_entry(rows.line(at)).kind == "decision"), None)
+
     def delivered(self, decision: str, hook: str, effect: str) -> None:
         """Seal, in the open transaction, that a webhook was told of a decision, or could not be.
 
