@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -92,3 +93,16 @@ def test_keys_are_read_from_files(tmp_path_factory: pytest.TempPathFactory) -> N
     assert notes.load_key(str(place / "key.pub")) == notes.load_key(VERIFIER) == signer.key
     with pytest.raises(FileError, match="cannot be read"):
         notes.load_signer(place / "absent")
+    with pytest.raises(FileError, match="cannot be read"):
+        notes.load_key(str(place / "absent.pub"))
+
+
+def test_the_environment_may_hold_the_log_s_key_or_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAVEBREAK_LEDGER_KEY", SECRET)
+    assert notes.own_signer(None) == notes.read_signer(SECRET)
+    monkeypatch.setenv("WAVEBREAK_LEDGER_KEY", str(tmp_path / "made.key"))
+    made = notes.own_signer(None)
+    assert made == notes.own_signer(None) == notes.load_signer(tmp_path / "made.key")
+    assert notes.own_signer(tmp_path / "other.key") != made

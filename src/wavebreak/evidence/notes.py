@@ -130,9 +130,17 @@ def keep_signer(signer: Signer, path: Path) -> None:
 
 
 def load_key(told: str) -> Key:
-    """Read a verifier key, given as itself or as a file that holds it."""
-    with named("give name+id+base64, or a file with it: `wavebreak ledger keygen` writes one"):
-        return read_key(told if "+" in told else Path(told).read_text("utf-8").strip())
+    """Read a verifier key, given as itself or as a file that holds it.
+
+    Raises FileError where that cannot be read, EvidenceError where it holds none.
+    """
+    fix = "give name+id+base64, or a file with it: `wavebreak ledger keygen` writes one"
+    try:
+        key = told if "+" in told else Path(told).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        raise FileError(f"the key file {told} cannot be read", fix=fix) from None
+    with named(fix):
+        return read_key(key)
 
 
 def checkpoint_note(signer: Signer, size: int, root: bytes) -> bytes:
