@@ -134,6 +134,7 @@ class Ledger:
             note = checkpoint_note(self.signer, self.size, fold(self._peaks))
             self.storage.keep(note)
             self._last = read_checkpoint(note)
+            return note
         return self.note
 
     def seal(self, entries: Iterable[Entry | bytes]) -> range:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +26,10 @@ Answered = Decision | DecisionEntry
 """What a receipt is of: a decision, as it was made or as it was sealed."""
 
 
+Put = Callable[[Iterable[Entry]], range]
+"""Puts entries into a ledger; gives their positions."""
+
+
 class Draft(NamedTuple):
     """An entry that is to be sealed: its kind, what it says, and what it only commits to."""
 
@@ -46,45 +50,54 @@ def decision_entry(made: Decision, *, at: int, salts: Salts) -> tuple[Entry, Ope
 
 
 def seal_decisions(
-    ledger: Ledger, decisions: Sequence[Decision], openings: OpeningStore, *, at: int, salts: Salts
-) -> range:
+    ledger: Ledger, decisions: Sequence[Decision], openings: OpeningStore, *, at: int,
+    salts: Salts, put: Put | None = None,
+) -> range:  # fmt: skip
     """Seal decisions that are about to be enforced; their positions, in order.
 
     The openings are kept first: whatever fails, no entry is sealed that cannot be opened.
+    `put` appends entries, and by default seals them at once.
     """
     made = [decision_entry(each, at=at, salts=salts) for each in decisions]
     openings.keep(ledger.size, [told for _, told in made])
-    return ledger.seal([each for each, _ in made])
+    return (put or ledger.seal)([each for each, _ in made])
 
 
 def seal_receipts(
     ledger: Ledger, positions: Sequence[int], decisions: Sequence[Answered], *, at: int,
-    effect: str = "applied", detail: str = "",
+    effect: str = "applied", detail: str = "", put: Put | None = None,
 ) -> range:  # fmt: skip
     """Seal what became of sealed decisions, one receipt each."""
     told = zip(positions, decisions, strict=True)
     receipts = [ReceiptEntry(position, made.outcome, effect, detail) for position, made in told]
-    return ledger.seal([Entry("receipt", at, receipt, {}) for receipt in receipts])
+    return (put or ledger.seal)([Entry("receipt", at, receipt, {}) for receipt in receipts])
 
 
 class Sealing:
-    """Seals what is decided into a ledger, and keeps the openings; `clock` gives milliseconds."""
+    """Seals what is decided into a ledger, and keeps the openings; `clock` gives milliseconds.
+
+    Each call seals what it is given; not so with `at_once` false, where `ledger.checkpoint` does.
+    """
 
     def __init__(
-        self, ledger: Ledger, openings: OpeningStore, *, clock: Callable[[], int], salts: Salts
-    ) -> None:
+        self, ledger: Ledger, openings: OpeningStore, *, clock: Callable[[], int], salts: Salts,
+        at_once: bool = True,
+    ) -> None:  # fmt: skip
         self.ledger, self.openings = ledger, openings
+        self._put: Put = ledger.seal if at_once else ledger.append
         self._clock, self._salts = clock, salts
 
     def version(self, kind: str, told: VersionEntry) -> None:
         """Seal which policy or model (`kind`) decides from here on."""
-        self.ledger.seal([Entry(kind, self._clock(), told, {})])
+        self._put([Entry(kind, self._clock(), told, {})])
 
     def decisions(self, made: Sequence[Decision]) -> range:
         """Seal decisions, before anybody is told of them; their positions."""
         if not made:
             return range(0)
-        return seal_decisions(self.ledger, made, self.openings, at=self._clock(), salts=self._salts)
+        return seal_decisions(
+            self.ledger, made, self.openings, at=self._clock(), salts=self._salts, put=self._put
+        )
 
     def receipts(
         self, positions: Sequence[int], made: Sequence[Answered], *, effect: str = "applied",
@@ -93,7 +106,9 @@ class Sealing:
         """Seal what became of decisions: by default that they took effect."""
         if made:
             at = self._clock()
-            seal_receipts(self.ledger, positions, made, at=at, effect=effect, detail=detail)
+            seal_receipts(
+                self.ledger, positions, made, at=at, effect=effect, detail=detail, put=self._put
+            )
 
     def add(self, drafts: Sequence[Draft]) -> range:
         """Seal what people said and did; the positions."""
@@ -102,7 +117,7 @@ class Sealing:
             entry(each.kind, each.body, each.hidden, at=at, salts=self._salts) for each in drafts
         ]
         self.openings.keep(self.ledger.size, [told for _, told in made])
-        return self.ledger.seal([each for each, _ in made])
+        return self._put([each for each, _ in made])
 
 
 class Sealer(Sealing):

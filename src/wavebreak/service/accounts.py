@@ -182,7 +182,8 @@ async def erase_personal(call: Call) -> shapes.Erased:
     def forget() -> int:
         openings = Opened().erase(name)
         told = ErasureEntry(openings, cut.events)
-        call.service.seals.sealing().add([Draft("erasure", told, {"by": call.key})])
+        with call.service.seals.sealing() as sealing:
+            sealing.add([Draft("erasure", told, {"by": call.key})])
         _settle(number)
         return openings
 
@@ -203,7 +204,8 @@ async def _done(call: Call, number: int, *drafts: Draft) -> None:
 
     def done() -> None:
         if drafts:
-            call.service.seals.sealing().add(drafts)
+            with call.service.seals.sealing() as sealing:
+                sealing.add(drafts)
         _settle(number)
 
     await write(done)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -33,8 +33,9 @@ Owed = tuple[int, Decision | DecisionEntry]
 
 _ENTRY = "INSERT INTO ledger_entry (position, line, nodes) VALUES (%s,%s,%s)"
 _OPENING = "INSERT INTO ledger_opening (position, account, subject, told) VALUES (%s,%s,%s,%s)"
-_SIZE = "UPDATE ledger_head SET size = %s WHERE id = 1"
-_NOTE = "UPDATE ledger_head SET note = %s WHERE id = 1"
+_HEAD = "SELECT size, note FROM ledger_head WHERE id = 1"
+_NOTE = "UPDATE ledger_head SET size = %s, note = %s WHERE id = 1"
+_RECEIPTED = "UPDATE ledger_head SET receipted = %s WHERE id = 1"
 _CHECKPOINT = (
     "INSERT INTO ledger_checkpoint (minute, size, note) VALUES (%s,%s,%s) "
     "ON CONFLICT (minute) DO UPDATE SET size = excluded.size, note = excluded.note"
@@ -46,25 +47,30 @@ _AT_ONCE = 1_000
 
 
 class Rows:
-    """Storage of a ledger in the bound database; `clock` gives milliseconds."""
+    """Storage of a ledger in the bound database; `clock` gives milliseconds.
+
+    What is appended counts once a checkpoint over it is kept, in the same transaction.
+    """
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
+        self._size = -1
 
     def size(self) -> int:
         """How many entries there are."""
-        return int(LedgerHead.objects.values_list("size", flat=True).get(id=1))
+        self._size = int(LedgerHead.objects.values_list("size", flat=True).get(id=1))
+        return self._size
 
     def append(self, lines: Sequence[bytes], nodes: bytes) -> None:
         """Keep entries, each with its nodes, in the open transaction."""
-        first = self.size()
+        first = self._size if self._size >= 0 else self.size()
         ends = [32 * (leaf_index(first + k) - leaf_index(first)) for k in range(len(lines) + 1)]
         rows = [
             (first + k, line, nodes[ends[k] : ends[k + 1]]) for k, line in enumerate(lines)
         ]  # fmt: skip
         with connection.cursor() as cursor:
             cursor.executemany(_ENTRY, rows)
-            cursor.execute(_SIZE, (first + len(lines),))
+        self._size = first + len(lines)
 
     def line(self, position: int) -> bytes:
         """One entry."""
@@ -82,7 +88,7 @@ class Rows:
         """Keep a signed checkpoint: as the last, and as the last of this minute."""
         size, minute = read_checkpoint(note).size, self._clock() // _MINUTE_MS
         with connection.cursor() as cursor:
-            cursor.execute(_NOTE, (note,))
+            cursor.execute(_NOTE, (size, note))
             cursor.execute(_CHECKPOINT, (minute, size, note))
 
     def latest(self) -> bytes | None:
@@ -143,12 +149,23 @@ class Seals:
         """The ledger as it is now, to be read."""
         return Ledger(Rows(self._clock), self.signer)
 
-    def sealing(self) -> Sealing:
-        """What seals, in the open transaction: nobody else does until it ends."""
-        head = LedgerHead.objects.select_for_update().get(id=1)
+    @contextlib.contextmanager
+    def sealing(self) -> Iterator[Sealing]:
+        """What seals, in the open transaction, as the block ends: nobody else does until then."""
+        sealing = self._opened()
+        yield sealing
+        sealing.ledger.checkpoint()
+
+    def _opened(self) -> Sealing:
+        with connection.cursor() as cursor:
+            cursor.execute(_HEAD + " FOR UPDATE" * (connection.vendor == "postgresql"))
+            size, note = cursor.fetchone()
         made = self._sealing
-        if made is None or not head.note or not _ends_there(made.ledger, head):
-            made = Sealing(self.ledger(), Opened(), clock=self._clock, salts=secrets.token_bytes)
+        if made is None or not note or not _ends_there(made.ledger, size, bytes(note)):
+            made = Sealing(
+                self.ledger(), Opened(), clock=self._clock, salts=secrets.token_bytes,
+                at_once=False,
+            )  # fmt: skip
             self._sealing = made
         return made
 
@@ -161,13 +178,14 @@ class Seals:
         """
         if not (made or drafts or owed):
             return []
-        sealing = self.sealing()
-        if drafts:
-            sealing.add(drafts)
-        if owed:
-            sealing.receipts([at for at, _ in owed], [each for _, each in owed])
-            LedgerHead.objects.filter(id=1).update(receipted=owed[-1][0] + 1)
-        return list(zip(sealing.decisions(made), made, strict=True))
+        with self.sealing() as sealing:
+            if drafts:
+                sealing.add(drafts)
+            if owed:
+                sealing.receipts([at for at, _ in owed], [each for _, each in owed])
+                with connection.cursor() as cursor:
+                    cursor.execute(_RECEIPTED, (owed[-1][0] + 1,))
+            return list(zip(sealing.decisions(made), made, strict=True))
 
     def owed(self) -> list[Owed]:
         """Sealed decisions that have no receipt yet."""
@@ -190,15 +208,15 @@ class Seals:
         for at in Opened().positions("id", decision)[:1]:
             told = read_entry(Rows(self._clock).line(at)).body
             if isinstance(told, DecisionEntry):
-                self.sealing().receipts([at], [told], effect=effect, detail=hook)
+                with self.sealing() as sealing:
+                    sealing.receipts([at], [told], effect=effect, detail=hook)
 
     def versions(self, engine: Engine, told: str, earlier: int, differ: int) -> None:
         """Seal what decides from now on, where it is not what was sealed last.
 
         `earlier` decisions stand, of which `differ` would come out otherwise.
         """
-        with transaction.atomic():
-            sealing = self.sealing()
+        with transaction.atomic(), self.sealing() as sealing:
             if LedgerHead.objects.values_list("versions", flat=True).get(id=1) == told:
                 return
             told_of = {"earlier": earlier, "differ": differ} if earlier else {}
@@ -206,11 +224,10 @@ class Seals:
             LedgerHead.objects.filter(id=1).update(versions=told, differ=differ)
 
 
-def _ends_there(ledger: Ledger, head: LedgerHead) -> bool:
+def _ends_there(ledger: Ledger, size: int, note: bytes) -> bool:
     """Whether a ledger that was opened before is as long, and under the same root, as the head."""
-    sealed, note = ledger.sealed, bytes(head.note)
-    same = note.startswith(sealed.text.encode())
-    return same and ledger.size == sealed.size == head.size
+    sealed = ledger.sealed
+    return note.startswith(sealed.text.encode()) and ledger.size == sealed.size == size
 
 
 def copied(place: Path) -> None:
