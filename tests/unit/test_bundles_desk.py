@@ -241,6 +241,7 @@ def test_a_case_from_opening_to_bundle_at_a_terminal(
                "--language", "he")  # fmt: skip
     assert "דרישה להפסיק" in letter
     w("case", "delivery", "C-7", "N1", "--exhibit", "E1", "--how", "courier")
+    assert "evidence: none" in w("case", "watch", "C-7", str(run), "--model", "none")
     w("case", "advance", "C-7", "noticed")
     assert "D2: eligible" in w("case", "determine", "C-7", "P1")
     with pytest.raises(CaseError, match="four eyes"):

@@ -97,7 +97,7 @@ def take(run: Path, accounts: Sequence[str], given: Given, rename: Renaming, out
 
 
 def _taken(run: Path, accounts: Sequence[str], given: Given, rename: Renaming, out: Path) -> Rerun:
-    summary, made = _summary(run), list(_decisions(run / DECISIONS))
+    summary, made = _summary(run), list(decisions_in(run))
     wanted = [n for n, decision in enumerate(made) if decision.account in set(accounts)]
     source = _source(run, summary)
     origin = str(summary.get("profile") or "")
@@ -279,8 +279,9 @@ def _source(run: Path, summary: dict[str, Any]) -> Path:
     raise CaseError("the run's log is not there", fix="bring back the log, or run from a file")
 
 
-def _decisions(path: Path) -> Iterator[Decision]:
-    with path.open("rb") as lines:
+def decisions_in(run: Path) -> Iterator[Decision]:
+    """Decisions as a run wrote them, in order."""
+    with (run / DECISIONS).open("rb") as lines:
         for line in islice(lines, MOST):
             yield msgspec.json.decode(line, type=Decision)
 

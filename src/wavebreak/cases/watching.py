@@ -36,6 +36,19 @@ def watch(case: Case, evidence: Evidence) -> tuple[tuple[Did, str], ...]:
     return ()
 
 
+def noticed(case: Case) -> dict[str, int]:
+    """From when on (ms) conduct of a party is new: its notice arrived, and no evidence is later."""
+    found: dict[str, int] = {}
+    for notice in case.notices.values():
+        root, at = case.root(notice.party), _arrived(case, notice)
+        found[root] = min(found.get(root, at), at)
+    for evidence in case.evidence.values():
+        root, last = case.root(evidence.party), evidence.lasted.latest
+        if root in found and evidence.kind == "on_platform" and last is not None:
+            found[root] = max(found[root], last)
+    return found
+
+
 def _arrived(case: Case, notice: Notice) -> int:
     return min((d.at for d in case.deliveries if d.notice == notice.id), default=notice.sent)
 

@@ -15,7 +15,7 @@ import msgspec
 import typer
 
 from wavebreak import model
-from wavebreak.bundles import acting, showing, working
+from wavebreak.bundles import acting, continuing, showing, working
 from wavebreak.bundles.keeping import CASE, Desk, desk, read_case
 from wavebreak.bundles.pseudonyms import case_key, renaming
 from wavebreak.bundles.rerunning import Given
@@ -277,6 +277,22 @@ def _found(
     case = working.found(at, Evidence(*made), by=by, role=role, why=why)
     for step in case.steps[before:]:
         out.print(f"step {step.n}: {did(step.did)} {step.why}", markup=False)
+
+
+@cases.command(epilog="Example: `wavebreak case watch cases/C-7 out --by 'the nightly job'`")
+def watch(
+    place: Place, run: Annotated[Path, typer.Argument(help="What `run -o` wrote.")], by: By,
+    policy: PolicyDir = None, model_dir: ModelDir = None, lateness: Lateness = 60, key: Key = None,
+    why: Why = "watching after a notice", authority: Authority = "not stated",
+    seal_key: SealKey = None,
+) -> None:  # fmt: skip
+    """Look in a later run for accounts of parties that had a notice; conduct reopens the case."""
+    with _at(place, seal_key) as at:
+        secret = load_key(key)
+        given = Given(policy, model.chosen(model_dir), Edge(secret), lateness)
+        actor = Actor(by, socket.gethostname(), why, authority)
+        found = continuing.continued(at, run, given, secret, actor, "investigator")
+        out.print(f"new evidence: {', '.join(found) or 'none'}; the case is {at.case.state}")
 
 
 @cases.command(epilog="Example: `wavebreak case confirm cases/C-7 V1 --by Noa`")
