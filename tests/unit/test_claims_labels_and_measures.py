@@ -33,11 +33,13 @@ def test_no_family_stands_in_two_parts() -> None:
 
 
 def test_the_own_pages_are_told_apart_as_is_said() -> None:
-    by_half = claims.by(claims.own(), lambda judgement: judgement.half)
-    assert len(by_half) >= 4
-    known = claims.rate(j for j in claims.own() if j.half != "held-out")
+    judged = list(claims.own())
+    known = claims.rate(j for j in judged if j.half == "known")
     assert (known.precision or 0) >= 0.95
     assert (known.recall or 0) >= 0.90
+    precision, recall = claims.by_family(judged)
+    assert 0 < precision[0] <= precision[1] <= 1
+    assert 0 < recall[0] <= recall[1] <= 1
 
 
 def test_a_folder_of_labelled_pages_is_measured_and_what_cannot_be_read_is_said(
@@ -58,7 +60,37 @@ def test_a_folder_of_labelled_pages_is_measured_and_what_cannot_be_read_is_said(
     assert claims.by(judged, lambda j: j.family)["y"].recall is None
 
 
-@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "file,label\nx.html,perhaps\n"])
+def test_what_a_label_says_of_a_page_is_measured_field_by_field(tmp_path: Path) -> None:
+    text = "We send 80,000 WhatsApp messages a day, anti-ban, $40. Write to Sales@shop.example"
+    (tmp_path / "a.txt").write_text(text, "utf-8")
+    header = "file,label,kind,offers,capacities,prices,contacts,channels,published\n"
+    row = "a.txt,claim,ad,bulk; evasion,80000/day; 9/hour,40 USD,sales@shop.example,whatsapp,-\n"
+    (tmp_path / "labels.csv").write_text(header + row, "utf-8")
+    (judged,) = claims.given(tmp_path)
+    assert judged.kind == "ad"
+    assert "offers evasion" in judged.why or "words" in judged.why
+    found = claims.added([judged.fields])
+    assert found["capacities"][::2] == (2, 1)
+    assert found["prices"] == found["channels"] == (1, 1, 1)
+    assert found["contacts"].both == 1
+    assert found["published"] == (0, 0, 0)
+    assert found["offers"].both == 2
+
+
+def test_families_are_drawn_together_so_that_few_of_them_tell_little() -> None:
+    def pages(family: str, count: int, called: bool) -> list[claims.Judgement]:
+        return [claims.Judgement("f", "claim", family, "en", "", "", 0.9, called)] * count
+
+    many = [page for n in range(50) for page in pages(str(n), 1, n % 10 > 0)]
+    few = pages("a", 45, called=True) + pages("b", 5, called=False)
+    assert claims.by_family(many) == claims.by_family(many)
+    assert claims.by_family(many)[1][0] > 0.75
+    assert claims.by_family(few)[1] == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a,b\n1,2\n", "file,label\nx.html,perhaps\n", "file,label,prices\nx,1,cheap\n"]
+)
 def test_labels_that_cannot_be_used_are_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text(text, "utf-8")
     with pytest.raises(FileError):

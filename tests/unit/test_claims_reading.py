@@ -13,6 +13,7 @@ from wavebreak.claims import as_html, read
 from wavebreak.claims.contacts import contacts
 from wavebreak.claims.figures import capacities, number, prices
 from wavebreak.claims.folding import fold
+from wavebreak.claims.limits import limits
 from wavebreak.claims.reading import Reading, of_file
 from wavebreak.claims.sentences import split
 from wavebreak.claims.texts import from_html, from_text
@@ -80,7 +81,8 @@ def test_sentences_relied_on_stand_where_their_offsets_say() -> None:
 HIDDEN = [
     "bu\u200blk what\u00adsapp sen\u200dder", "bulk whаtsаpp sеndеr", "BULK WHATSAPP SENDER",
     "b.u.l.k whatsapp sender", "b u l k whatsapp sender", "ｂｕｌｋ ｗｈａｔｓａｐｐ sender",
-    "bülk whätsäpp sender", "bulk wh4ts4pp sender", "bulk\u00a0whatsapp\u2009sender",
+    "bülk whätsäpp sender", "bulk wh4ts4pp sender", "ʙᴜʟᴋ ᴡʜᴀᴛꜱᴀᴘᴘ sender", "𝐛𝐮𝐥𝐤 𝐰𝐡𝐚𝐭𝐬𝐚𝐩𝐩 sender",
+    "\u202ebulk\u202c \u200fwhatsapp sender", "ⓑⓤⓛⓚ whatsapp sender", "bulk\u00a0whatsapp\u2009sender",
 ]  # fmt: skip
 
 
@@ -88,6 +90,34 @@ HIDDEN = [
 def test_hidden_characters_and_look_alikes_are_undone(text: str) -> None:
     assert "whatsapp sender" in fold(text).text
     assert vocabulary().groups["en"]["bulk"].search(fold(text).text)
+
+
+HOSTILE = {
+    "one long word": "a" * 400_000, "Hebrew prefixes": "והבכלמש" * 50_000, "digits": "1" * 400_000,
+    "a mail without end": "a.b-c+" * 60_000, "only ends": ".\n" * 100_000, "set apart": "b u l k " * 40_000,
+    "marks of direction": "\u202e\u200f" * 100_000, "quotes": '"a ' * 60_000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_page_made_to_hurt_the_reader_is_read_to_its_bound(kind: str) -> None:
+    assert len(reading(HOSTILE[kind]).text) <= limits().reading.characters
+
+
+def test_digits_of_other_scripts_are_numbers() -> None:
+    made = reading("रोज ८०,००० व्हाट्सएप मैसेज, कीमत ₹४९९")
+    assert [(c.count, c.period) for c in made.capacities] == [(80_000, "day")]
+    assert [(p.amount, p.currency) for p in made.prices] == [(499, "INR")]
+
+
+def test_channels_have_one_name_however_they_are_written() -> None:
+    assert reading("disparo no zap, wpp e tele: tg").channels == ("whatsapp", "telegram")
+
+
+def test_that_nobody_has_to_agree_is_no_consent_and_not_consent() -> None:
+    made = reading("WhatsApp campaigns to cold leads, nobody has to opt in. 5,000 a day, $40.")
+    assert "no_consent" in made.offers
+    assert "consent" not in {reason.name for reason in made.reasons}
 
 
 @given(st.text(max_size=300))

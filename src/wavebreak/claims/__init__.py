@@ -18,14 +18,17 @@ from wavebreak.claims.exhibits import (
 from wavebreak.claims.inventing import invented
 from wavebreak.claims.labelling import Label, labels_of, put_label
 from wavebreak.claims.marking import as_html
-from wavebreak.claims.measuring import Judgement, Rate, by, given, own, rate
+from wavebreak.claims.measuring import Judgement, Rate, by, by_family, given, own, rate
 from wavebreak.claims.reading import Reading, documents, of_file, read, strongest
 from wavebreak.claims.rendering import browser
+from wavebreak.claims.saying import FIELDS, Found, added
 from wavebreak.claims.taking import capture, take_in
 
 __all__ = [
+    "FIELDS",
     "Actor",
     "Exhibit",
+    "Found",
     "Judgement",
     "Kept",
     "Label",
@@ -34,9 +37,11 @@ __all__ = [
     "Rate",
     "Reading",
     "Touch",
+    "added",
     "as_html",
     "browser",
     "by",
+    "by_family",
     "capture",
     "custody",
     "documents",

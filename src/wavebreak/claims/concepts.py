@@ -15,8 +15,15 @@ from wavebreak import sheets
 from wavebreak.claims.folding import LETTERS, fold
 
 WORD = re.compile(rf"[{LETTERS}]{{2,}}")
-_CONTACT = re.compile(r"\+\d[\d ]{6,}|@\w|\.example\b|https?://")
-_MONEY = re.compile(r"[$€£₪₹]|(?<!\w)(?:rp|rs|usd|reais|pesos|שקל|ש\"ח)(?!\w)")
+_CONTACT = re.compile(
+    r"\+\d[\d ()-]{6,}|(?<![\d.,])0\d[\d -]{7,}\d|(?<![\d.,])\d{10,12}(?![\d.,])|@\w|https?://|\bwww\."
+    r"|\b(?:t|wa|m)\.me/|\w\.(?:example|com|net|org|io|app|shop|store|online|site|xyz|br|in|id|il|mx)\b"
+)
+_MONEY = re.compile(
+    r"[$€£₪₹]|(?<!\w)(?:rp|rs|usdt?|reais|pesos|dollars?|dolares|euros?|rupees|rupiah|inr|שקל|שקלים"
+    r"|דולר|ש\"ח|रुपये|रुपए)(?!\w)"
+)
+_PREFIXES, _LONGEST = 3, 40
 _FIGURE = re.compile(r"\d")
 _PREFIX = re.compile("^[והבכלמש](?=.{3})")
 
@@ -36,22 +43,25 @@ def _known() -> tuple[dict[str, set[str]], frozenset[str]]:
     for name, words in (read.sold | read.around).items():
         for word in words.split():
             starts.setdefault(fold(word).text, set()).add(name)
-    return starts, frozenset(read.sold) | {"price", "contact", "figure", "no consent"}
+    return starts, frozenset(read.sold) | {"price", "contact", "figure", "no_consent"}
 
 
 @lru_cache(maxsize=65536)
 def _of_word(word: str) -> frozenset[str]:
+    """The concepts of a word, else of what is left without one to three Hebrew prefixes."""
     starts, _ = _known()
-    found = set(starts.get(f"{word}.", ()))
-    for end in range(2, len(word) + 1):
-        found |= starts.get(word[:end], set())
-    if not found and _PREFIX.match(word):
-        return _of_word(word[1:])
-    return frozenset(found)
+    for _ in range(1 + _PREFIXES):
+        found = set(starts.get(f"{word}.", ()))
+        for end in range(2, min(len(word), _LONGEST) + 1):
+            found |= starts.get(word[:end], set())
+        if found or not _PREFIX.match(word):
+            return frozenset(found)
+        word = word[1:]
+    return frozenset()
 
 
 def concepts(sentence: str) -> frozenset[str]:
-    """Name the concepts of a folded sentence, with `price`, `contact`, `figure`, `no consent`.
+    """Name the concepts of a folded sentence, with `price`, `contact`, `figure`, `no_consent`.
 
     >>> sorted(concepts("we send 500 messages, $40"))
     ['figure', 'message', 'ours', 'price', 'send']
@@ -61,7 +71,7 @@ def concepts(sentence: str) -> frozenset[str]:
     found |= {"price"} if _MONEY.search(sentence) else set()
     found |= {"figure"} if _FIGURE.search(_CONTACT.sub("", sentence)) else set()
     if {"without", "consent"} <= found:
-        found = found - {"consent"} | {"no consent"}
+        found = found - {"consent"} | {"no_consent"}
     return frozenset(found)
 
 

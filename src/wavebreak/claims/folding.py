@@ -2,8 +2,9 @@
 
 Every folded character knows where it came from, so that what is found can be shown in the
 original. What is undone: compatibility forms (NFKC), zero-width and direction marks, accents and
-Hebrew points (Devanagari vowel signs stay), Cyrillic and Greek letters that pose as Latin ones,
-digits inside words (`wh4ts`), and letters that are set apart (`b u l k`, `w.h.a.t.s`).
+Hebrew points (Devanagari vowel signs stay), digits of other scripts, small capitals, Cyrillic and
+Greek letters that pose as Latin ones, digits inside words (`wh4ts`), and letters that are set apart
+(`b u l k`, `w.h.a.t.s`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ Its full stops (U+0964, U+0965) stand between words.
 """
 
 _POSING = str.maketrans("авекмнорстухіјѕԛԝһьαβεηικνορτυχγ", "abekmhopctyxijsqwhbabenikvoptuxy")
+_SMALL = dict(zip("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ", "abcdefghijklmnoprstuvwyz", strict=True))
 _INSIDE = str.maketrans("013457@$", "oieasta" + "s")
 _FOREIGN = re.compile(r"[\u0370-\u03ff\u0400-\u052f]")
 _LATIN = re.compile(r"[a-z]")
@@ -48,8 +50,8 @@ def fold(text: str) -> Folded:
 
     >>> fold("Envio\u200b EM Maﬃa: ação").text, fold("b.u.l.k wh4tsаpp").text
     ('envio em maffia: acao', 'bulk whatsapp')
-    >>> fold("בְּלִי חסימות").text, fold("ज़रूरत").text
-    ('בלי חסימות', 'जरूरत')
+    >>> fold("בְּלִי חסימות").text, fold("ज़रूरत ५०").text, fold("ʙᴜʟᴋ 𝐖𝐀").text
+    ('בלי חסימות', 'जरूरत 50', 'bulk wa')
     """
     letters: list[str] = []
     origins: list[int] = []
@@ -89,8 +91,14 @@ def _folded(char: str) -> str:
         return "\u0902"
     if char in "’‘`´׳":
         return "'"
+    if char == "״":
+        return '"'
     if category == "Zs":
         return " "
+    if category == "Nd":
+        return str(unicodedata.decimal(char))
+    if char in _SMALL:
+        return _SMALL[char]
     apart = unicodedata.normalize("NFKD", char)
     return (
         "".join(c for c in apart if unicodedata.category(c) != "Mn" or "\u0900" <= c <= "\u097f")

@@ -29,7 +29,6 @@ _PEOPLE = ("M. Ferro", "D. Katz", "A. Rao", "L. Prado", "S. Wijaya", "R. Lowell"
 _CITIES = {
     "en": ("Port Ellery", "Northam"), "he": ("נווה שחף", "קריית דר"),
     "pt": ("Vale Azul", "Serrana"),
-
     "es": ("Villa Real", "Puerto Claro"),
     "hi": ("रामगढ़", "Sonpur"), "id": ("Tanjung Asri", "Wanasari"),
 }  # fmt: skip
@@ -53,10 +52,11 @@ _POSE = str.maketrans("aeopcx", "аеорсх")
 
 
 class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One hand-written text."""
+    """One hand-written text; `says` is what it names, by field: see `saying`."""
 
     language: str
     text: str
+    says: dict[str, tuple[str, ...]] = {}
 
 
 class Family(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,26 +64,13 @@ class Family(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     page: tuple[Text, ...]
+    kind: str = ""
 
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file of families: which part of the set, which label."""
 
-    half: Literal[
-        "development",
-        "second",
-        "third",
-        "fourth",
-        "fifth",
-        "sixth",
-        "seventh",
-        "eighth",
-        "ninth",
-        "tenth",
-        "eleventh",
-        "twelfth",
-        "held-out",
-    ]
+    half: Literal["known", "held-out"]
     label: Literal["claim", "innocent"]
     family: tuple[Family, ...]
 
@@ -98,6 +85,8 @@ class Invented(msgspec.Struct, frozen=True):
     language: str
     half: str
     text: int
+    kind: str
+    says: dict[str, tuple[str, ...]]
 
 
 def sources() -> list[Source]:
@@ -119,26 +108,27 @@ def invented(variants: int = VARIANTS) -> Iterator[Invented]:
                 for variant in range(variants):
                     name = f"{family.name}-{number}-{text.language}-{variant}"
                     chance = random.Random(name)
-                    body = _filled(text, chance)
+                    slots = _slots(text.language, chance)
+                    body = text.text.strip().format_map(slots)
                     if source.label == "claim" and variant and chance.random() < 0.4:
                         body = _hidden(body, chance)
                     html = _marked_up(body, text.language, chance)
                     yield Invented(
                         f"{name}.html", html, source.label, family.name, text.language,
-                        source.half, number,
+                        source.half, number, family.kind or f"{source.label}, other",
+                        {k: tuple(v.format_map(slots) for v in vs) for k, vs in text.says.items()},
                     )  # fmt: skip
 
 
-def _filled(text: Text, chance: random.Random) -> str:
+def _slots(language: str, chance: random.Random) -> dict[str, str]:
     brand = chance.choice(_STEMS) + chance.choice(_ENDS)
     site = f"{brand.lower()}.example"
-    slots = {
+    return {
         "brand": brand, "site": site, "mail": f"info@{site}", "handle": f"@{brand.lower()}_desk",
         "phone": f"+{chance.choice(_CODES)} 555 {chance.randint(1_000_000, 9_999_999)}",
-        "n": _count(text.language, chance), "price": chance.choice(_MONEY[text.language]),
-        "city": chance.choice(_CITIES[text.language]), "person": chance.choice(_PEOPLE),
+        "n": _count(language, chance), "price": chance.choice(_MONEY[language]),
+        "city": chance.choice(_CITIES[language]), "person": chance.choice(_PEOPLE),
     }  # fmt: skip
-    return text.text.strip().format_map(slots)
 
 
 def _count(language: str, chance: random.Random) -> str:

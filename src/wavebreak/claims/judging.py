@@ -3,8 +3,8 @@
 An offer (bulk sending, evasion of bans, sale of numbers …) counts by the sentence it stands in:
 not at all where the sentence denies or forbids it, little where it is told of others, fought, or
 stands among terms, duties of a job or findings. Then the page's manner counts: whether it sells,
-and to what share it reports, complains, forbids, teaches; and last the choice of words, learned.
-The score is a logistic sum of these; every term is a reason with its weight.
+and to what share it reports, complains, forbids, teaches; and last the choice of words. All are
+terms of one logistic sum whose weights are learned: see `learned`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import msgspec
 from wavebreak import sheets
 from wavebreak.claims import figures
 from wavebreak.claims.figures import Capacity, Price
-from wavebreak.claims.folding import LETTERS, Folded
-from wavebreak.claims.learned import weigh
+from wavebreak.claims.folding import LETTERS, Folded, fold
+from wavebreak.claims.learned import Lexicon, Reason, weigh
 from wavebreak.claims.sentences import (
     FORMAL,
     SELLING,
@@ -36,7 +36,6 @@ from wavebreak.claims.vocabulary import (
     languages,
     vocabulary,
 )
-from wavebreak.errors import PolicyError
 
 _OFTEN = ("second", "minute", "hour", "day", "week")
 _MANY = 100
@@ -45,10 +44,10 @@ AGAINST = (*TOLD, *FORMAL, "advice")
 
 
 class Brands(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Names of messengers, and words of other channels."""
+    """Messengers and other channels, each with the words that name it."""
 
-    messengers: tuple[str, ...]
-    other: tuple[str, ...]
+    messengers: dict[str, tuple[str, ...]]
+    other: dict[str, tuple[str, ...]]
 
 
 class Verdicts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,30 +61,18 @@ class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`policy/claims/reading.toml`."""
 
     brands: Brands
-    weights: dict[str, float]
-    score: dict[str, float]
     commerce: dict[str, float]
     sentence: Keeping
     verdict: Verdicts
 
 
-class Reason(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One term of the score: a name, how strongly it is there, what it adds (log odds).
-
-    The value is from 0 to 1; of the learned words it is their log odds.
-    """
-
-    name: str
-    value: float
-    adds: float
-
-
 @dataclass
 class Judged:
-    """Sentences, reasons by size, and the score from 0 to 1."""
+    """Sentences, the page's manner (values from 0 to 1), reasons by size, the score (0 to 1)."""
 
     sentences: list[Sentence]
     offers: dict[str, float]
+    manner: dict[str, float]
     reasons: list[Reason]
     score: float
     messengers: list[str]
@@ -97,41 +84,31 @@ class Judged:
 def weights() -> Weights:
     """Read the shipped weights.
 
-    >>> sorted(weights().weights) == sorted(OFFERS)
+    >>> 0 < weights().verdict.unsure < weights().verdict.claim < 1
     True
     """
-    read = sheets.read(sheets.chosen("claims/reading.toml"), Weights)
-    if set(read.weights) != set(OFFERS):
-        raise PolicyError("reading.toml names other offers than there are", fix=", ".join(OFFERS))
-    return read
+    return sheets.read(sheets.chosen("claims/reading.toml"), Weights)
 
 
-def judge(
-    folded: Folded, reachable: bool, words: Vocabulary | None = None, by: Weights | None = None
-) -> Judged:
-    """Judge a folded text; `reachable` says whether the page gives a way to reach a seller."""
-    words, by = words or vocabulary(), by or weights()
+def judge(folded: Folded, reachable: bool, known: Lexicon | None = None) -> Judged:
+    """Judge a folded text; `reachable` says whether the page gives a way to reach a seller.
+
+    `known` are other weights than those that are shipped.
+    """
+    words, by = vocabulary(), weights()
     spoken = languages(folded.text, words)
     found = sentences(folded.text, spoken, words, by.sentence)
     offers = _offers(found, by.sentence)
     messengers, others = (
         _named(folded.text, names) for names in (by.brands.messengers, by.brands.other)
     )
-    values = _values(folded.text, found, offers, reachable, words, by)
-    values["another_channel"] = float(bool(others) and not messengers)
-    reasons = [
-        Reason(name, round(value, 4), round(value * _weight(name, by), 4))
-        for name, value in values.items()
-        if value > 0
-    ]
-    odds, strongest = weigh(folded.text)
-    named = f"words: {', '.join(strongest)}" if strongest else "words"
-    reasons.append(Reason(named, round(odds, 4), round(odds * by.score["words"], 4)))
-    total = by.score["base"] + sum(reason.adds for reason in reasons)
+    manner = _values(folded.text, found, offers, reachable, words, by)
+    manner["another_channel"] = float(bool(others) and not messengers)
+    total, reasons = weigh(folded.text, manner, known)
     reasons.sort(key=lambda reason: -abs(reason.adds))
     score = 1 / (1 + math.exp(-max(-30.0, min(30.0, total))))
     language = spoken[0] if len(spoken) < len(LANGUAGES) else ""
-    return Judged(found, offers, reasons, score, messengers, others, language)
+    return Judged(found, offers, manner, reasons, score, messengers, others, language)
 
 
 def _offers(found: list[Sentence], keep: Keeping) -> dict[str, float]:
@@ -171,11 +148,6 @@ def _values(
     }
 
 
-def _weight(name: str, by: Weights) -> float:
-    group = name.removeprefix("offers ")
-    return by.weights[group] * by.score["offers"] if group != name else by.score[name]
-
-
 def _priced_by_volume(capacities: list[Capacity], prices: list[Price]) -> bool:
     return any(
         c.what == "messages" and c.quantity >= _MANY and abs(c.start - p.start) <= _BESIDE
@@ -198,13 +170,15 @@ def _manner(found: list[Sentence], keep: Keeping) -> dict[str, float]:
     return values
 
 
-def _named(text: str, names: tuple[str, ...]) -> list[str]:
-    found = _either(names).findall(text)
-    return list(dict.fromkeys(found))
+def _named(text: str, names: dict[str, tuple[str, ...]]) -> list[str]:
+    """The names of what is named, in the order of the text."""
+    called = {fold(word).text: name for name, words in names.items() for word in words}
+    found = _either(tuple(called)).findall(text)
+    return list(dict.fromkeys(called[word] for word in found))
 
 
 @cache
-def _either(names: tuple[str, ...]) -> re.Pattern[str]:
-    longest = sorted({*names}, key=len, reverse=True)
+def _either(words: tuple[str, ...]) -> re.Pattern[str]:
+    longest = sorted(words, key=len, reverse=True)
     either = "|".join(map(re.escape, longest))
     return re.compile(rf"(?<![{LETTERS}])[והבכלמש]{{0,2}}({either})(?![{LETTERS}])")

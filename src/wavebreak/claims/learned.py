@@ -1,9 +1,9 @@
-"""Words that speak for or against a claim, with weights learned from the project's own pages.
+"""What speaks for or against a claim, weighed by what was learned from the project's own pages.
 
-What no pattern foresaw, the choice of words often tells, and more so what they are about: see
-`concepts`. `policy/claims/words.toml` holds the weights of word beginnings, of concepts, and of
-pairs of concepts within a sentence. Their sum is one term of the score, and those that weigh most
-are given as a reason.
+`policy/claims/learned.toml` holds one linear model: weights of a page's manner (see `judging`), of
+what its words are about (`concepts`), of two such within a sentence, and of runs of four letters,
+which know a word by its stem in any of the languages. Their sum is the score in log odds; each of
+the manner's terms is a reason, and so are the concepts and the letters as a whole.
 """
 
 from __future__ import annotations
@@ -18,69 +18,114 @@ from wavebreak import sheets
 from wavebreak.claims.concepts import WORD, concepts, pairs
 from wavebreak.claims.sentences import split
 
-FEWEST = {"stems": 10, "concepts": 8, "pairs": 8}
+FEWEST = {"concepts": 8, "pairs": 24, "grams": 60}
 """The kinds of marks; a page with fewer of one is weighed as if it had so many."""
 _PLAIN = ("messenger", "price", "contact", "figure")
-_LETTERS_KEPT = 6
+_GRAM = 4
 _NAMED = 5
 _BAR = re.compile("[·•|›]")
+_DIGITS = re.compile(r"\d+")
 _LINKS = 3
 """Marks between words from which a line is a navigation bar and tells nothing."""
+_MOST_WORDS = 4000
+"""Different words of a page that are looked at, the first ones: a longer page repeats itself."""
 
 
-class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`base`, and the weight of each mark by kind, in log odds."""
+class Reason(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One term of the score: a name, how strongly it is there, what it adds (log odds).
+
+    The value is from 0 to 1; of words it is what they add.
+    """
+
+    name: str
+    value: float
+    adds: float
+
+
+class Learned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`base`, and weights in log odds: of manner by name, of other marks the marks by weight."""
 
     base: float
-    stems: dict[str, float]
-    concepts: dict[str, float]
-    pairs: dict[str, float]
+    manner: dict[str, float]
+    concepts: dict[str, str]
+    pairs: dict[str, str]
+    grams: dict[str, str]
 
 
-def stems(text: str) -> list[str]:
-    """Cut the words of a folded text to their first letters; numbers count as one word.
+class Lexicon(msgspec.Struct, frozen=True):
+    """`base`, the weights of the manner, and those of marks by kind, in log odds."""
 
-    >>> stems("envio de 80 mensagens")
-    ['envio', 'de', '0', 'mensag']
+    base: float
+    manner: dict[str, float]
+    marks: dict[str, dict[str, float]]
+
+
+def grams(text: str) -> set[str]:
+    """Give the runs of four letters of a folded text's words; `_` is a word's edge, 0 any number.
+
+    >>> sorted(grams("80 mensal"))
+    ['_0_', '_men', 'ensa', 'mens', 'nsal', 'sal_']
     """
-    return ["0" if w[0].isdigit() else w[:_LETTERS_KEPT] for w in WORD.findall(text)]
+    words = dict.fromkeys(WORD.findall(_DIGITS.sub("00", text.replace("_", " "))))
+    found: set[str] = set()
+    for word in list(words)[:_MOST_WORDS]:
+        edged = f"_{word.replace('00', '0')}_"
+        found |= {edged[at : at + _GRAM] for at in range(max(1, len(edged) - _GRAM + 1))}
+    return found
 
 
 def marks(text: str) -> dict[str, set[str]]:
-    """Give what of a folded text is weighed: stems, concepts, and pairs within a sentence."""
+    """Give what of a folded text is weighed: concepts, their pairs within a sentence, grams."""
     parts = [text[start:end] for start, end in split(text)]
     parts = [part for part in parts if len(_BAR.findall(part)) < _LINKS]
     said = [concepts(part) for part in parts]
     named = set().union(*said)
     return {
-        "stems": {stem for part in parts for stem in stems(part)},
-        "concepts": named | {f"no {name}" for name in _PLAIN if name not in named},
+        "concepts": named | {f"no_{name}" for name in _PLAIN if name not in named},
         "pairs": set().union(*map(pairs, said)),
+        "grams": grams("\n".join(parts)),
     }
 
 
 @cache
 def lexicon() -> Lexicon:
-    """Read the shipped words."""
-    return sheets.read(sheets.chosen("claims/words.toml"), Lexicon)
+    """Read the shipped weights."""
+    read = sheets.read(sheets.chosen("claims/learned.toml"), Learned)
+    return Lexicon(read.base, read.manner, {kind: _by_mark(getattr(read, kind)) for kind in FEWEST})
 
 
-def weigh(text: str, known: Lexicon | None = None) -> tuple[float, list[str]]:
-    """Give the log odds of a folded text's words, and the marks that weigh most.
+def _by_mark(rows: dict[str, str]) -> dict[str, float]:
+    return {mark: float(weight) for weight, row in rows.items() for mark in row.split()}
 
-    Each kind is divided by the root of how many of it are known, so that length does not count.
 
-    >>> odds, strongest = weigh("we send bulk messages from our own accounts, $40")
-    >>> odds > weigh("the police closed a school")[0], len(strongest)
-    (True, 5)
+def weigh(
+    text: str, manner: dict[str, float], known: Lexicon | None = None
+) -> tuple[float, list[Reason]]:
+    """Give the log odds of a folded text in a manner (values from 0 to 1), and their reasons.
+
+    Marks of a kind are divided by the root of how many the text has, so that length counts little.
+
+    >>> odds, reasons = weigh("we send bulk messages from our own accounts, $40", {"sell": 1.0})
+    >>> odds > weigh("the police closed a school", {"report": 1.0})[0], reasons[0].name
+    (True, 'sell')
     """
     known = known or lexicon()
-    weighed: dict[str, float] = {}
+    reasons = [
+        Reason(name, round(value, 4), round(value * known.manner.get(name, 0.0), 4))
+        for name, value in manner.items()
+        if value > 0
+    ]
+    weighed: dict[str, dict[str, float]] = {}
     for kind, present in marks(text).items():
-        table = getattr(known, kind)
-        having = [mark for mark in present if mark in table]
-        root = math.sqrt(max(FEWEST[kind], len(having)))
-        weighed |= {mark: table[mark] / root for mark in having}
-    total = known.base + math.fsum(weighed.values())
-    strongest = sorted(weighed, key=lambda mark: (-abs(weighed[mark]), mark))
-    return total, strongest[:_NAMED]
+        root = math.sqrt(max(FEWEST[kind], len(present)))
+        table = known.marks[kind]
+        weighed[kind] = {mark: table[mark] / root for mark in present if mark in table}
+    subjects = weighed["concepts"] | weighed["pairs"]
+    strongest = sorted(subjects, key=lambda mark: (-abs(subjects[mark]), mark))[:_NAMED]
+    for name, terms in (
+        (f"words: {', '.join(strongest)}", subjects),
+        ("choice of words", weighed["grams"]),
+    ):
+        adds = round(math.fsum(terms.values()), 4)
+        reasons.append(Reason(name, adds, adds))
+    return known.base + math.fsum(reason.adds for reason in reasons), reasons

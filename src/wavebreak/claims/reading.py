@@ -12,7 +12,8 @@ from wavebreak.claims.contacts import contacts
 from wavebreak.claims.dating import published
 from wavebreak.claims.exhibits import Exhibit, Published, load
 from wavebreak.claims.folding import Folded, fold
-from wavebreak.claims.judging import Judged, Reason, judge, weights
+from wavebreak.claims.judging import Judged, judge, weights
+from wavebreak.claims.learned import Reason
 from wavebreak.claims.limits import limits
 from wavebreak.claims.texts import Document, from_html, from_pdf, from_text
 from wavebreak.claims.vocabulary import OFFERS, vocabulary
@@ -79,10 +80,10 @@ def read(document: Document, at: str) -> Reading:
     >>> made.verdict, made.capacities[0].count, made.capacities[0].period, made.prices[0].currency
     ('claim', 80000, 'day', 'USD')
     """
-    words, by = vocabulary(), weights()
+    by = weights()
     folded = fold(document.text)
     reached = contacts(document.text, document.links)
-    judged = judge(folded, bool(reached), words, by)
+    judged = judge(folded, bool(reached))
     verdict: Literal["claim", "unsure", "innocent"] = (
         "claim" if judged.score >= by.verdict.claim
         else "unsure" if judged.score >= by.verdict.unsure

@@ -168,33 +168,66 @@ def evaluate(
         Path | None, typer.Argument(help="Folder of labelled pages (default: the project's own).")
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option(help="CSV: file,label,family,language (default: labels.csv).")
+        Path | None, typer.Option(help="The table of labels (default: labels.csv in the folder).")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure readings against labels: precision and recall with their intervals."""
+    """Measure readings against labels: precision and recall with their intervals, and the errors.
+
+    Pages are HTML, text, PDF, WARC or WACZ. The table is CSV with the header file,label: a path in
+    the folder, and claim or innocent. More columns may be there: family (pages made alike, which
+    intervals then draw together), language, kind, half; and what a page says, parted by semicolons,
+    a dash for none: offers, capacities (80000/day), prices (40 USD), contacts, channels, published.
+    """
     judged = list(claims.given(pages, labels) if pages else claims.own())
     groups = {"all": claims.rate(judged)}
-    for what in ("half", "language", "family"):
+    for what in ("half", "language", "kind"):
         rates = claims.by(judged, lambda j, what=what: getattr(j, what))  # type: ignore[misc]
         groups |= {f"{what}: {name}": rate for name, rate in rates.items() if name}
+    fields = claims.added(j.fields for j in judged)
+    drawn = claims.by_family(judged) if any(j.family for j in judged) else None
     if as_json:
         shares = {name: _share(rate) for name, rate in groups.items()}
         wrong = [j for j in judged if not j.right]
-        typer.echo(msgspec.json.format(msgspec.json.encode([shares, wrong]), indent=1).decode())
+        told = {"groups": shares, "by_family_95": drawn, "fields": fields, "wrong": wrong}
+        typer.echo(msgspec.json.format(msgspec.json.encode(told), indent=1).decode())
         return
-    table = Table("pages", "n", "claims", "precision", "95 %", "recall", "95 %")
-    for name, rate in groups.items():
-        told = _share(rate)
-        table.add_row(
-            name, f"{rate.pages:,}", f"{rate.claims:,}", _number(told["precision"]),
-            _ends(told["precision_95"]), _number(told["recall"]), _ends(told["recall_95"]),
-        )  # fmt: skip
-    out.print(table)
+    _rates(groups, drawn)
+    _fields(fields)
     for judgement in judged:
         if judgement.error or not judgement.right:
-            why = judgement.error or f"score {judgement.score:.2f}"
+            why = judgement.error or f"score {judgement.score:.2f} ({judgement.why})"
             out.print(f"wrong: {judgement.file} is {judgement.label}, {why}", markup=False)
+
+
+def _rates(
+    groups: dict[str, claims.Rate],
+    drawn: tuple[tuple[float, float], tuple[float, float]] | None,
+) -> None:
+    table = Table("pages", "n", "claims", "precision", "95 %", "recall", "95 %", "wronged")
+    for name, rate in groups.items():
+        told = _share(rate)
+        wronged = f"{rate.called - rate.both} of {rate.pages - rate.claims}"
+        table.add_row(
+            name, f"{rate.pages:,}", f"{rate.claims:,}", _number(told["precision"]),
+            _ends(told["precision_95"]), _number(told["recall"]), _ends(told["recall_95"]), wronged,
+        )  # fmt: skip
+        if drawn and name == "all":
+            table.add_row("", "", "families drawn", "", _ends(drawn[0]), "", _ends(drawn[1]), "")
+    out.print(table)
+
+
+def _fields(fields: dict[str, claims.Found]) -> None:
+    if not fields:
+        return
+    table = Table("field", "said", "read", "both", "precision", "recall")
+    for name, found in fields.items():
+        table.add_row(
+            name, f"{found.said:,}", f"{found.read:,}", f"{found.both:,}",
+            _number(found.both / found.read if found.read else None),
+            _number(found.both / found.said if found.said else None),
+        )  # fmt: skip
+    out.print(table)
 
 
 @claim.command(epilog="Example: `wavebreak claim pages -o pages`")
@@ -206,10 +239,12 @@ def pages(
     count = 0
     with (out_path / "labels.csv").open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
-        rows.writerow(["file", "label", "family", "language", "half"])
+        rows.writerow(["file", "label", "family", "language", "half", "kind", *claims.FIELDS])
         for page in claims.invented():
             (out_path / page.file).write_text(page.html, encoding="utf-8")
-            rows.writerow([page.file, page.label, page.family, page.language, page.half])
+            says = ["; ".join(page.says[f]) or "-" if f in page.says else "" for f in claims.FIELDS]
+            told = [page.label, page.family, page.language, page.half, page.kind]
+            rows.writerow([page.file, *told, *says])
             count += 1
     out.print(f"{count:,} pages and labels.csv written to {out_path}")
 
