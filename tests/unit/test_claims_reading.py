@@ -94,7 +94,8 @@ def test_hidden_characters_and_look_alikes_are_undone(text: str) -> None:
 
 HOSTILE = {
     "one long word": "a" * 400_000, "Hebrew prefixes": "והבכלמש" * 50_000, "digits": "1" * 400_000,
-    "a mail without end": "a.b-c+" * 60_000, "only ends": ".\n" * 100_000, "set apart": "b u l k " * 40_000,
+    "a mail without end": "a.b-c+" * 60_000, "only ends": ".\n" * 100_000,
+    "set apart": "b u l k " * 40_000,
     "marks of direction": "\u202e\u200f" * 100_000, "quotes": '"a ' * 60_000,
 }  # fmt: skip
 

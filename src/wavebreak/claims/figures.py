@@ -21,6 +21,9 @@ _SYMBOLS = {
     "pesos": "MXN/ARS/COP", "soles": "PEN", "s/": "PEN", "dollars": "USD", "dolares": "USD",
     "btc": "BTC", "דולר": "USD",
 }  # fmt: skip
+_SYMBOL = "|".join(map(re.escape, sorted(_SYMBOLS, key=len, reverse=True)))
+_BEFORE = re.compile(rf"(?<![{LETTERS}])({_SYMBOL})\s?$")
+_BEHIND = re.compile(rf"\s?({_SYMBOL})(?![{LETTERS}])")
 _MOST_DIGITS = 15
 _AHEAD, _SHORT = 20, 2
 
@@ -103,21 +106,23 @@ def _before(text: str, start: int, words: Vocabulary) -> str:
     """The time that stands before a count: roz 80 hazaar, every day 80,000."""
     head = text[max(0, start - _AHEAD) : start].rpartition("\n")[2]
     for period in ("day", "hour"):
-        words_of = [w for w in words.units[period] if len(w) > _SHORT]
-        if re.search(rf"(?<![{LETTERS}])(?:{_either(words_of)})[^{LETTERS}\n.!?]{{1,3}}$", head):
+        if _ending(words.units[period]).search(head):
             return period
     return ""
+
+
+@cache
+def _ending(words: tuple[str, ...]) -> re.Pattern[str]:
+    longer = _either([word for word in words if len(word) > _SHORT])
+    return re.compile(rf"(?<![{LETTERS}])(?:{longer})[^{LETTERS}\n.!?]{{1,3}}$")
 
 
 def prices(text: str, words: Vocabulary) -> list[Price]:
     """Find amounts of money, the currency before or behind the number."""
     found = []
-    symbol = _either(sorted(_SYMBOLS, key=len, reverse=True))
     for figure in figures(text, words):
-        before = re.compile(rf"(?<![{LETTERS}])({symbol})\s?$").search(
-            text[max(0, figure.start - 8) : figure.start]
-        )
-        behind = re.compile(rf"\s?({symbol})(?![{LETTERS}])").match(text, figure.end)
+        before = _BEFORE.search(text[max(0, figure.start - 8) : figure.start])
+        behind = _BEHIND.match(text, figure.end)
         if before:
             start = figure.start - len(before[0])
             found.append(Price(start, figure.end, figure.value, _SYMBOLS[before[1]]))
