@@ -81,7 +81,8 @@ def test_sentences_relied_on_stand_where_their_offsets_say() -> None:
 HIDDEN = [
     "bu\u200blk what\u00adsapp sen\u200dder", "bulk whаtsаpp sеndеr", "BULK WHATSAPP SENDER",
     "b.u.l.k whatsapp sender", "b u l k whatsapp sender", "ｂｕｌｋ ｗｈａｔｓａｐｐ sender",
-    "bülk whätsäpp sender", "bulk wh4ts4pp sender", "ʙᴜʟᴋ ᴡʜᴀᴛꜱᴀᴘᴘ sender", "𝐛𝐮𝐥𝐤 𝐰𝐡𝐚𝐭𝐬𝐚𝐩𝐩 sender",
+    "bülk whätsäpp sender", "bulk wh4ts4pp sender",
+    "ʙᴜʟᴋ ᴡʜᴀᴛꜱᴀᴘᴘ sender", "𝐛𝐮𝐥𝐤 𝐰𝐡𝐚𝐭𝐬𝐚𝐩𝐩 sender",
     "\u202ebulk\u202c \u200fwhatsapp sender", "ⓑⓤⓛⓚ whatsapp sender", "bulk\u00a0whatsapp\u2009sender",
 ]  # fmt: skip
 

@@ -20,6 +20,8 @@ _INLINE = {
     "mark", "q", "s", "small", "span", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr",
 }  # fmt: skip
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+_DIVIDED = re.compile(r"(?<=[^\W\d_])-\n(?=[^\W\d_])")
+"""A word divided at the end of a line."""
 _DATES = (
     "article:published_time", "article:modified_time", "og:updated_time", "date", "dc.date",
     "dcterms.created", "datepublished", "datemodified", "pubdate", "last-modified",
@@ -83,7 +85,8 @@ def from_pdf(raw: bytes) -> Document:
             pages.append(page.extract_text())
         except (PyPdfError, ValueError, KeyError, TypeError, RecursionError, AttributeError):
             continue
-    text = "\n".join(_lines("\n".join(pages)))[: limits().reading.characters]
+    joined = _DIVIDED.sub("", "\n".join(pages))
+    text = "\n".join(_lines(joined))[: limits().reading.characters]
     found = Document(text, (told.title or "")[:300] if told else "")
     if told and told.creation_date_raw:
         found.dates.append(("pdf creation", told.creation_date_raw[:64]))
