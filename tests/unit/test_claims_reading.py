@@ -82,8 +82,10 @@ HIDDEN = [
     "bu\u200blk what\u00adsapp sen\u200dder", "bulk whаtsаpp sеndеr", "BULK WHATSAPP SENDER",
     "b.u.l.k whatsapp sender", "b u l k whatsapp sender", "ｂｕｌｋ ｗｈａｔｓａｐｐ sender",
     "bülk whätsäpp sender", "bulk wh4ts4pp sender",
-    "ʙᴜʟᴋ ᴡʜᴀᴛꜱᴀᴘᴘ sender", "𝐛𝐮𝐥𝐤 𝐰𝐡𝐚𝐭𝐬𝐚𝐩𝐩 sender",
-    "\u202ebulk\u202c \u200fwhatsapp sender", "ⓑⓤⓛⓚ whatsapp sender", "bulk\u00a0whatsapp\u2009sender",
+    "ʙᴜʟᴋ ᴡʜᴀᴛꜱᴀᴘᴘ sender",
+    "𝐛𝐮𝐥𝐤 𝐰𝐡𝐚𝐭𝐬𝐚𝐩𝐩 sender",
+    "\u202ebulk\u202c \u200fwhatsapp sender",
+    "ⓑⓤⓛⓚ whatsapp sender", "bulk\u00a0whatsapp\u2009sender",
 ]  # fmt: skip
 
 
@@ -95,7 +97,7 @@ def test_hidden_characters_and_look_alikes_are_undone(text: str) -> None:
 
 HOSTILE = {
     "one long word": "a" * 400_000, "Hebrew prefixes": "והבכלמש" * 50_000, "digits": "1" * 400_000,
-    "a mail without end": "a.b-c+" * 60_000, "only ends": ".\n" * 100_000,
+    "a mail without end": "a.b-c+" * 60_000, "only ends": ".\n" * 100_000, "lines": "x\n" * 90_000,
     "set apart": "b u l k " * 40_000,
     "marks of direction": "\u202e\u200f" * 100_000, "quotes": '"a ' * 60_000,
 }  # fmt: skip

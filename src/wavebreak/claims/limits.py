@@ -43,9 +43,10 @@ class UploadLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ReadingLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Of one reading: characters of text."""
+    """Of one reading: characters of text, and sentences of it."""
 
     characters: int
+    sentences: int
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

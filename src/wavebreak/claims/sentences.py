@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from wavebreak.claims.limits import limits
 from wavebreak.claims.vocabulary import OFFERS, STANCES, Vocabulary
 
 _ENDS = re.compile(r"[^\n]*?(?:[.!?…।;]+(?=\s|$)|\n|$)")
@@ -101,17 +102,20 @@ def _by_others(offer: Offer, quoted: list[Span], keep: Keeping) -> Offer:
 
 
 def split(text: str) -> list[tuple[int, int]]:
-    r"""Split a folded text into sentences; a long one without an end is cut.
+    r"""Split a folded text into sentences, up to a limit; a long one without an end is cut.
 
     >>> split("one. two"), split("1.5 a day\nthree")
     ([(0, 4), (4, 8)], [(0, 10), (10, 15)])
     """
-    found = []
+    found: list[Span] = []
+    most = limits().reading.sentences
     for match in _ENDS.finditer(text):
         for start in range(match.start(), match.end(), _LONGEST):
             end = min(start + _LONGEST, match.end())
             if text[start:end].strip():
                 found.append((start, end))
+        if len(found) >= most:
+            break
     return found
 
 
