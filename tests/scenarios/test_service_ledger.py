@@ -22,7 +22,7 @@ from django.db import DatabaseError, connection
 import platforms
 from platforms import SIGNER, Running, abuser
 from wavebreak import rules
-from wavebreak.evidence import Entry, read_entry
+from wavebreak.evidence import Entry, new_signer, read_entry
 from wavebreak.evidence.checking import check
 from wavebreak.evidence.entries import (
     AppealEntry,
@@ -306,6 +306,16 @@ def test_a_changed_policy_says_how_many_earlier_decisions_it_would_not_have_made
     assert f"wavebreak_earlier_decisions_differ {differ}.0" in metrics[0]
 
 
+@pytest.mark.usefixtures("kind")
+def test_a_service_with_another_key_does_not_go_on_with_a_ledger(tmp_path: Path) -> None:
+    live(tmp_path, _sends)
+    before = len(ledger(tmp_path))
+    stranger = Seals(new_signer("example.org/service"), platforms.now_ms)
+    with pytest.raises(AssertionError, match="signature_missing"):
+        live(tmp_path, _sends, seals=stranger)
+    assert len(ledger(tmp_path, "again")) == before
+
+
 def test_the_verbs_of_the_ledger_read_a_service(tmp_path: Path) -> None:
     with platforms.migrated("sqlite", tmp_path):
         live(tmp_path, _sends)
@@ -324,6 +334,7 @@ def test_the_verbs_of_the_ledger_read_a_service(tmp_path: Path) -> None:
     assert proved.returncode == 0, proved.stderr
     assert wavebreak("verify", str(parcel), "--key", key).returncode == 0
     assert wavebreak("show", str(tmp_path), "0").stdout.startswith("{")
+    assert "DELETE" in wavebreak("erase", str(tmp_path), "--account", "ann").stderr
     with platforms.migrated("sqlite", tmp_path), connection.cursor() as cursor:
         cursor.execute("UPDATE ledger_entry SET line = CAST(replace(line, 'ban', 'bun') AS BLOB)")
     connection.close()

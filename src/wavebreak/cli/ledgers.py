@@ -254,5 +254,8 @@ def witness(
 @ledgers.command(epilog="Example: `wavebreak ledger erase log --account +972501234567`")
 def erase(place: Place, account: Account) -> None:
     """Erase what the ledger's entries hide about an account; the log still verifies."""
+    if (place / database.FILE).exists():
+        fix = "DELETE /v1/accounts/ACCOUNT/personal, which cuts the service's log too"
+        raise UsageError("this is a service's ledger", fix=fix)
     count = _openings(place).erase("account", account)
     out.print(f"{count:,} entries can no longer be opened; the log is as it was")
