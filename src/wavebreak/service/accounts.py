@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from typing import Any, NamedTuple, get_args
 
@@ -29,6 +30,8 @@ from wavebreak.service.waiting import Accepted
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 LIMIT = OUTCOMES.index("limit")
 NEWEST = 20
+SEALED_S = 5.0
+"""How long an answer waits for the seal of a decision that it would tell."""
 _UNKNOWN = "the log has no such account"
 
 
@@ -58,10 +61,18 @@ def look(engine: Engine, account: str) -> Looked | None:
 async def _looked(call: Call) -> Looked:
     name = call.path["account"]
     looked: Looked | None = await call.service.ask(lambda engine: look(engine, name))
-    await call.service.sealed(name)
+    await _sealed(call, name)
     if looked is None:
         raise RefusedError(404, _UNKNOWN)
     return looked
+
+
+async def _sealed(call: Call, name: str) -> None:
+    """Wait until what was decided on an account may be told; raises RefusedError (503)."""
+    try:
+        await asyncio.wait_for(call.service.sealed(name), SEALED_S)
+    except TimeoutError:
+        raise RefusedError(503, "a decision is not sealed yet", retry_after_s=1) from None
 
 
 def _extended(account: str, now_ms: int) -> bool:
@@ -134,7 +145,7 @@ async def override(call: Call) -> shapes.Overridden:
     event = f"override-{secrets.token_hex(12)}"
     label = {"id": event, "account": name, "label": asked.verdict, "source": asked.by}
     looked: Looked = await _labelled(call, [label], lambda engine: look(engine, name))
-    await call.service.sealed(name)
+    await _sealed(call, name)
     outcome = OUTCOMES[looked.standing]
     told = OverrideEntry(over, outcome, looked.until_ms, f"{asked.by}: {asked.verdict}")
     hidden = {"account": name, "by": call.key, "id": event}
