@@ -204,16 +204,16 @@ def _rates(
     groups: dict[str, claims.Rate],
     drawn: tuple[tuple[float, float], tuple[float, float]] | None,
 ) -> None:
-    table = Table("pages", "n", "claims", "precision", "95 %", "recall", "95 %", "wronged")
+    table = Table("pages", "n", "claims", "prec.", "95 %", "rec.", "95 %", "wrong")
     for name, rate in groups.items():
         told = _share(rate)
-        wronged = f"{rate.called - rate.both} of {rate.pages - rate.claims}"
+        wronged = f"{rate.called - rate.both}/{rate.pages - rate.claims}"
         table.add_row(
             name, f"{rate.pages:,}", f"{rate.claims:,}", _number(told["precision"]),
             _ends(told["precision_95"]), _number(told["recall"]), _ends(told["recall_95"]), wronged,
         )  # fmt: skip
         if drawn and name == "all":
-            table.add_row("", "", "families drawn", "", _ends(drawn[0]), "", _ends(drawn[1]), "")
+            table.add_row("by families drawn", "", "", "", _ends(drawn[0]), "", _ends(drawn[1]), "")
     out.print(table)
 
 
@@ -317,4 +317,4 @@ def _number(value: object) -> str:
 
 
 def _ends(ends: object) -> str:
-    return f"{ends[0]:.3f}–{ends[1]:.3f}" if isinstance(ends, tuple) else "–"
+    return f"{ends[0]:.2f}–{ends[1]:.2f}" if isinstance(ends, tuple) else "–"
