@@ -9,8 +9,9 @@ import numpy as np
 from streams import Both, log, rows, some_steps
 from wavebreak.events import EVENTS, TYPES
 from wavebreak.features.catalog import FEATURES, INDEX, NAMES
-from wavebreak.features.core import Core, no_rules
+from wavebreak.features.core import Core
 from wavebreak.features.coverage import covered, mask
+from wavebreak.features.worker import no_rules
 from wavebreak.profile import Profile
 
 EVERY_FIELD = {

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from wavebreak.features.catalog import NAMES
-from wavebreak.features.core import Core, no_rules
+from wavebreak.features.core import Core
 from wavebreak.features.extents import Extent
+from wavebreak.features.worker import no_rules
 
 PLAIN = np.dtype([("key", "u8"), ("value", "u4")])
 

@@ -14,10 +14,11 @@ from streams import DAY, HOUR, Both, log, rows, some_steps
 from wavebreak import rules
 from wavebreak.events import TYPES
 from wavebreak.features.catalog import FEATURES, INDEX, INPUTS, KINDS, NAMES
-from wavebreak.features.core import Core, Judgement, no_rules
+from wavebreak.features.core import Core
 from wavebreak.features.jit import address_as_void_pointer, callback, carray
-from wavebreak.features.naive.scoring import Scorer, looks
+from wavebreak.features.naive.scoring import Scorer, looked_at, looks
 from wavebreak.features.naive.story import Story
+from wavebreak.features.worker import Judgement, no_rules
 from wavebreak.pipeline import Engine
 
 SIZE = len(NAMES)
@@ -83,8 +84,10 @@ def test_a_point_is_noted_where_the_oracle_says_and_nowhere_else(seed: int) -> N
     for account, slot in both.slots.items():
         if account not in both.naive.facts:
             continue
+        epochs = sorted(both.naive.epochs)
         story = Story(both.naive.facts[account], both.naive.shared, both.naive.epoch)
-        expected = looks(story, sorted(both.naive.epochs))
+        story = looked_at(account, story, epochs)
+        expected = looks(story, epochs)
         mine = points[points["account"] == slot]
         closes = [KINDS[kind] == "epoch" for kind in mine["kind"]]
         assert [close for _, _, close in expected] == closes

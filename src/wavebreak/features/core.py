@@ -8,22 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from wavebreak.features import applying, kernel
-from wavebreak.features.catalog import FEATURES
+from wavebreak.features import applying, closing, kernel
 from wavebreak.features.extents import Extent
 from wavebreak.features.facts import Segment, fact_kinds
-from wavebreak.features.jit import callback
 from wavebreak.features.pairs import FULL, GROWTH, grown
-from wavebreak.features.shared import merge
+from wavebreak.features.shared import beside, merge
 from wavebreak.features.state import (
     DELTA,
     ENTITY,
     HIT,
+    NEWCOMERS,
     PAIR,
     PERSON,
     POINT,
@@ -31,136 +29,11 @@ from wavebreak.features.state import (
     ROW,
     SHARD,
     SHARDS,
-    TOUCH,
-    WORKER,
 )
+from wavebreak.features.worker import Judgement, Worker
 
 RESERVE = 1 << 24
 """Accounts for which address space is taken at the start (memory is used as accounts appear)."""
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What the kernel is told of the policy: addresses of C functions and bit masks over rules.
-
-    `keepalive` holds whatever owns the addresses. `score` is that of a C function `int64
-    score(int64 model, int64 values)`, which gives a margin in 1/65,536, and `model` that of its
-    numbers (0: no model). `weigh` is that of `int64 weigh(int64 policy, int64 margin, int64
-    fired)`, which gives the outcome that a score asks for; `margins` (int64, rising) and `chances`
-    (float64, one more) are the calibration. `spared` are the channels (bits) on which it asks for
-    nothing.
-    """
-
-    guard: int
-    rules: int
-    decide: int
-    refuse: int
-    policy: Any
-    wake: int
-    keep: int
-    registration: int
-    messaging: int
-    enabled: int
-    enforced: int
-    grace_s: int
-    benign_grace_s: int
-    keepalive: Any = field(repr=False)
-    score: int = 0
-    model: int = 0
-    weigh: int = 0
-    margins: Any = field(repr=False, default_factory=lambda: np.zeros(0, np.int64))
-    chances: Any = field(repr=False, default_factory=lambda: np.zeros(1))
-    spared: int = 0
-
-    def into(self, w: Any) -> None:
-        """Write it into a worker's record (dtype WORKER)."""
-        w["guard"], w["rules"] = self.guard, self.rules
-        w["decide"], w["refuse"] = self.decide, self.refuse
-        w["policy"] = self.policy.ctypes.data
-        w["wake"], w["keep"], w["enabled"] = self.wake, self.keep, self.enabled
-        w["registration"], w["messaging"] = self.registration, self.messaging
-        w["enforced"] = self.enforced
-        w["grace_s"], w["benign_grace_s"] = self.grace_s, self.benign_grace_s
-        w["score"], w["model"], w["weigh"] = self.score, self.model, self.weigh
-        w["margins"], w["chances"] = self.margins.ctypes.data, self.chances.ctypes.data
-        w["steps"], w["spared"] = self.margins.size, self.spared
-
-
-def no_rules() -> Judgement:
-    """A judgement that never hits: for reading features alone."""
-    never = callback(_never, 2)
-    at = never.address
-    return Judgement(at, at, at, at, np.zeros(1, np.int64), 0, 0, 0, 0, 0, 0, 0, 0, never)
-
-
-def _never(_features: int, _kind: int) -> int:
-    return 0
-
-
-class _Worker:
-    """One thread's record and buffers; buffers grow, and keep their size."""
-
-    def __init__(
-        self, judgement: Judgement, covered: Any, *, enforce: bool, record: bool
-    ) -> None:  # fmt: skip
-        self.records = np.zeros(1, WORKER)
-        self.covered = covered
-        self.values = np.zeros(len(FEATURES))
-        self.hits = np.zeros(1024, HIT)
-        self.points = np.zeros(1024 if record else 2, POINT)
-        self.deltas = np.zeros(8192, DELTA)
-        self.touched = np.zeros(4096, TOUCH)
-        judgement.into(self.record)
-        self.record["enforce"], self.record["record"] = int(enforce), int(record)
-        self.record["scoring"] = int(record or judgement.score > 0)
-        self.point()
-
-    @property
-    def record(self) -> Any:
-        """The record that compiled code reads and writes (dtype WORKER)."""
-        return self.records[0]
-
-    def point(self) -> None:
-        """Tell compiled code where the buffers lie."""
-        w = self.record
-        w["covered"], w["values"] = self.covered.ctypes.data, self.values.ctypes.data
-        for name in ("hits", "points", "deltas", "touched"):
-            buffer = getattr(self, name)
-            w[name], w[f"{name}_size"] = buffer.ctypes.data, buffer.size
-
-    def grow(self) -> None:
-        """Room for more hits, scoring points and contributions."""
-        w = self.record
-        if w["hits_n"] + 1 >= self.hits.size:
-            self.hits = np.concatenate([self.hits, np.zeros(self.hits.size, HIT)])
-        if w["points_n"] + 1 >= self.points.size:
-            self.points = np.concatenate([self.points, np.zeros(self.points.size, POINT)])
-        if w["deltas_n"] + kernel.DELTAS_A_FACT >= self.deltas.size:
-            self.deltas = np.concatenate([self.deltas, np.zeros(self.deltas.size, DELTA)])
-        self.point()
-
-    def make_room(self, facts: int) -> None:
-        """Room for so many more touched accounts."""
-        need = int(self.record["touched_n"]) + facts
-        if need > self.touched.size:
-            more = np.zeros(max(need, 2 * self.touched.size) - self.touched.size, TOUCH)
-            self.touched = np.concatenate([self.touched, more])
-            self.point()
-
-    def take(self, name: str) -> Any:
-        """The hits (or points, or deltas) so far; they are taken once."""
-        n = int(self.record[f"{name}_n"])
-        self.record[f"{name}_n"] = 0
-        return getattr(self, name)[:n].copy()
-
-    def touches(self) -> Any:
-        """Slots of the accounts touched in the open epoch (dtype TOUCH)."""
-        return self.touched[: self.record["touched_n"]]
-
-    def begin(self) -> Any:
-        """Start a pass of the kernel; returns the record."""
-        self.record["at_shard"], self.record["at_fact"] = -1, 0
-        return self.record
 
 
 class Core:
@@ -183,9 +56,10 @@ class Core:
         self.rares = [Extent(RARE, 64 + s) for s in range(SHARDS)]
         self.pairs = [np.zeros(int(64 * GROWTH ** (s / SHARDS)), PAIR) for s in range(SHARDS)]
         self.people, self.entities = Extent(PERSON, accounts), Extent(ENTITY, 1024)
-        self.epoch, self.first, self.accounts = -1, -1, 0
+        self.newcomers = Extent(NEWCOMERS, 1024)
+        self.epoch, self.first, self.last, self.accounts = -1, -1, -1, 0
         self.workers = [
-            _Worker(judgement, covered, enforce=enforce, record=record) for _ in range(workers)
+            Worker(judgement, covered, enforce=enforce, record=record) for _ in range(workers)
         ]
         self._points: list[Any] = []
         self._partials: list[Any] = []
@@ -211,13 +85,14 @@ class Core:
     def fit(self, accounts: int, entities: int) -> None:
         """Room for every account and entity named so far."""
         moved = self.people.fit(accounts) | self.entities.fit(entities)
+        self.newcomers.fit(len(self.entities))
         need = accounts // SHARDS + 1
         if need > self._room:
             moved |= sum(rows.fit(need) for rows in self.rows) > 0
         if moved:
             self._point()
 
-    def grow(self, s: int, worker: _Worker) -> None:
+    def grow(self, s: int, worker: Worker) -> None:
         """Room in the shard where a worker stopped, and in its buffers."""
         worker.grow()
         sh = self.shards[s]
@@ -236,7 +111,7 @@ class Core:
         taken = [worker.take(name) for worker in self.workers]
         notes = taken[0] if len(taken) == 1 else np.concatenate(taken)
         if notes.size > 1:
-            notes = notes[np.lexsort((notes["role"], notes["position"]))]
+            notes = notes[np.lexsort((notes["account"], notes["role"], notes["position"]))]
         return notes
 
     def _take_hits(self) -> Any:
@@ -279,6 +154,7 @@ class Core:
                 self.grow(int(w["at_shard"]), worker)
 
         self._each(work)
+        self.last = segment.base + segment.events.size - 1
         self._partials += [worker.take("deltas") for worker in self.workers]
         return self._take_hits()
 
@@ -305,25 +181,36 @@ class Core:
         """Close the open epoch and open `following`; returns hits of accounts looked at again.
 
         Contributions are merged first; the accounts touched in the epoch whose network, block,
-        device or client moved are then looked at over the merged sums. An epoch without facts
-        merges nothing, so it need not be visited.
+        device or client moved are then looked at over the merged sums, and so are the newcomers
+        beside one that was acted on. An epoch without facts merges nothing, so it need not be
+        visited.
         """
-        closed = self.epoch
-        for partial in self.partials():
-            merge(partial, partial.size, self.entities.records, self.people.records, closed)
+        closed, partials = self.epoch, self.partials()
+        for partial in partials:
+            merge(
+                partial, partial.size, self.entities.records, self.newcomers.records,
+                self.people.records, closed,
+            )  # fmt: skip
         self._partials = []
         self.open(following)
         if (self.judgement.wake >> applying.EPOCH) & 1 or self.workers[0].record["scoring"]:
             self._each(lambda number: self._look_again(self.workers[number], closed))
+            self._seek(beside(partials, self.newcomers.records), closed)
         for worker in self.workers:
             worker.record["touched_n"] = 0
         self._begin(-1)
+        self._partials = [worker.take("deltas") for worker in self.workers]
         return self._take_hits()
 
-    def _look_again(self, worker: _Worker, closed: int) -> None:
+    def _look_again(self, worker: Worker, closed: int) -> None:
         w = worker.begin()
-        while not kernel.close(self.shards, w, closed):
+        while not closing.close(self.shards, w, closed):
             self.grow(int(w["at_shard"]), worker)
+
+    def _seek(self, slots: Any, closed: int) -> None:
+        w = self.workers[0].begin()
+        while not closing.seek(self.shards, w, slots, closed, self.last):
+            self.grow(int(w["at_shard"]), self.workers[0])
 
     def row_of(self, slot: int) -> Any:
         """The row of one account (dtype ROW), as it stands; it is not to be written to."""
@@ -349,9 +236,10 @@ class Core:
     def dump(self) -> dict[str, Any]:
         """Everything, as arrays; the open epoch included."""
         arrays: dict[str, Any] = {
-            "numbers": np.array([self.epoch, self.accounts, self.first], np.int64),
+            "numbers": np.array([self.epoch, self.accounts, self.first, self.last]),
             "people": self.people.records[: self.accounts],
             "entities": self.entities.records,
+            "newcomers": self.newcomers.records,
             "deltas": np.concatenate([np.zeros(0, DELTA), *self.partials()]),
             "touched": np.concatenate([worker.touches() for worker in self.workers]),
         }
@@ -365,10 +253,11 @@ class Core:
 
     def load(self, arrays: dict[str, Any]) -> None:
         """Take the place of a dump, on any number of workers."""
-        self.epoch, self.accounts, first = (int(n) for n in arrays["numbers"])
+        self.epoch, self.accounts, first, self.last = (int(n) for n in arrays["numbers"])
         self.fit(self.accounts, arrays["entities"].size)
         self.people.hold(arrays["people"])
         self.entities.hold(arrays["entities"])
+        self.newcomers.hold(arrays["newcomers"])
         for s in range(SHARDS):
             rows, rares = arrays[f"rows{s}"], arrays[f"rares{s}"]
             self.rows[s].hold(rows)

@@ -31,19 +31,16 @@ from wavebreak.features.fetching import (
     RARE_BYTES,
     ROW_BYTES,
     fetch_facts,
-    fetch_touched,
 )
 from wavebreak.features.jit import call_int, compiled, int64, next_of
 from wavebreak.features.living import answer_reporters, blame, rare_of
 from wavebreak.features.memory import (
     emit,
-    entities_of,
     hits_of,
     rows_of,
     touched_of,
     values_of,
 )
-from wavebreak.features.others import is_young
 from wavebreak.features.pairs import FULL
 from wavebreak.features.points import (
     before,
@@ -78,7 +75,8 @@ NO_CHANGE = 255
 
 
 @compiled()
-def _expire(w: Any, row: Any) -> None:
+def expire(w: Any, row: Any) -> None:
+    """End a standing whose time is over at the account's clock."""
     if row.until > 0 and row.clock >= row.until:
         row.until = 0
         row.standing = 0
@@ -256,7 +254,7 @@ def _fact(w: Any, sh: Any, ev: Any, role: int, kind: int, position: int) -> None
         return
     row = rows_of(sh)[local]
     tick(row, now)
-    _expire(w, row)
+    expire(w, row)
     _touch(w, row, account, position, role, kind)
     barred = False
     if role == 0 and row.standing >= 2:
@@ -277,7 +275,7 @@ def _fact(w: Any, sh: Any, ev: Any, role: int, kind: int, position: int) -> None
 
 
 @compiled(inline="always")
-def _room(w: Any, sh: Any) -> bool:
+def room(w: Any, sh: Any) -> bool:
     """Whether every buffer and table has room for one more fact."""
     return bool(
         sh.pair_n + 1 < sh.pair_capacity * FULL
@@ -317,7 +315,7 @@ def advance(
         end = np.int64(offsets[w.at_shard + 1])
         i = np.int64(w.at_fact)
         while i < end:
-            if not _room(w, sh):
+            if not room(w, sh):
                 w.at_fact = i
                 return False
             if i + 2 * AHEAD < codes.size:
@@ -330,46 +328,6 @@ def advance(
             _fact(w, sh, ev, code & 1, kind, base + (code >> 1))
             i += 1
         w.at_shard = -1
-    return True
-
-
-@compiled()
-def _moved(w: Any, row: Any, closed: int) -> bool:
-    """Whether a reputation that the account stands on moved in the closed epoch."""
-    entities = entities_of(w)
-    for entity in (row.network, row.block, row.device, row.client):
-        if entity > 0 and entities[np.int64(entity) - 1].epoch == closed:
-            return True
-    return False
-
-
-@compiled(inline="always")
-def _looks_again(w: Any, row: Any) -> bool:
-    """Whether a rule, or a model, wants to see the account at an epoch's close at all."""
-    return bool((w.wake >> EPOCH) & 1 or (w.scoring > 0 and is_young(row)))
-
-
-@compiled()
-def close(shards: Any, w: Any, closed: int) -> bool:
-    """Look again at the accounts that a worker touched, where their surroundings moved.
-
-    The contributions of the epoch `closed` are merged by now. `w.at_fact` says where the work
-    stands. Returns False when a buffer must be made larger first, like `advance`.
-    """
-    while w.at_fact < w.touched_n:
-        fetch_touched(shards, w)
-        account = np.int64(touched_of(w)[w.at_fact])
-        w.at_shard = account & (shards.size - 1)
-        sh = shards[w.at_shard]
-        if not _room(w, sh):
-            return False
-        row = rows_of(sh)[account >> SHARD_BITS]
-        if _looks_again(w, row) and _moved(w, row, closed):
-            at, newest = np.int64(row.clock) * 1000, np.int64(row.newest)
-            position = w.first + (newest >> 1)
-            point = w.scoring > 0 and is_young(row)
-            judge(w, sh, row, position, at, account, newest & 1, EPOCH, point)
-        w.at_fact += 1
     return True
 
 

@@ -100,7 +100,7 @@ def registered(w: Any, row: Any, ev: Any, now: int) -> None:
     row.device = ev.device if ev.device > 0 else row.device
     row.client = ev.client if ev.client > 0 else row.client
     everywhere(w, row, ARRIVALS, 1)
-    around(w, row, JOINED)
+    around(w, row, JOINED, np.int64(ev.account) + 1)
 
 
 @compiled()

@@ -16,10 +16,16 @@ EPOCHS_A_DAY = 1_440
 
 
 @compiled(inline="always")
-def is_young(row: Any) -> bool:
-    """Whether the account registered within a week of its clock, as far as is known."""
+def was_young(row: Any, now: int) -> bool:
+    """Whether the account registered within a week before `now` (s), as far as is known."""
     born = int64(row.registered)
-    return bool(born > 0 and int64(row.clock) - (born - 1) <= YOUNG_S)
+    return bool(born > 0 and now - (born - 1) <= YOUNG_S)
+
+
+@compiled(inline="always")
+def is_young(row: Any) -> bool:
+    """Whether the account is young at its own clock."""
+    return was_young(row, int64(row.clock))
 
 
 @compiled(inline="always")
@@ -60,11 +66,11 @@ def approach(w: Any, row: Any, peer: int, stranger: bool) -> None:
 
 
 @compiled()
-def around(w: Any, row: Any, table: int) -> None:
-    """Contribute one to the network, block and device that the account stands on."""
+def around(w: Any, row: Any, table: int, amount: int) -> None:
+    """Contribute to the network, block and device that the account stands on."""
     for entity in (row.network, row.block, row.device):
         if entity > 0:
-            emit(w, table, np.int64(entity) - 1, 1)
+            emit(w, table, np.int64(entity) - 1, amount)
 
 
 @compiled()

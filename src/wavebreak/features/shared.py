@@ -6,6 +6,7 @@ account's own standing and birth come from its shard alone and in its order.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,18 @@ from wavebreak.features.state import (
     TRUSTED,
     UNTIL,
 )
+
+
+@compiled()
+def _joins(newcomers: Any, slot: int) -> None:
+    """Keep the largest slots: a set, so that the order of contributions does not matter."""
+    low = 0
+    for j in range(newcomers.slots.size):
+        if newcomers.slots[j] == slot:
+            return
+        if newcomers.slots[j] < newcomers.slots[low]:
+            low = j
+    newcomers.slots[low] = max(slot, np.int64(newcomers.slots[low]))
 
 
 @compiled()
@@ -89,7 +102,9 @@ def _entity(e: Any, table: int, amount: int, epoch: int) -> None:
 
 
 @compiled()
-def merge(deltas: Any, n: int, entities: Any, people: Any, epoch: int) -> None:
+def merge(
+    deltas: Any, n: int, entities: Any, newcomers: Any, people: Any, epoch: int
+) -> None:  # fmt: skip
     """Add the contributions of a closed epoch to what accounts share.
 
     Sums do not depend on their order; BORN, STANDING, UNTIL and places have one writer each, whose
@@ -97,6 +112,9 @@ def merge(deltas: Any, n: int, entities: Any, people: Any, epoch: int) -> None:
     """
     for i in range(n):
         table, key, amount = deltas[i].table, deltas[i].key, np.int64(deltas[i].amount)
+        if table == JOINED:
+            _joins(newcomers[key], amount)
+            amount = np.int64(1)
         if table <= ANSWERED:
             _entity(entities[key], table, amount, epoch)
         elif table == TRUSTED:
@@ -115,3 +133,13 @@ def merge(deltas: Any, n: int, entities: Any, people: Any, epoch: int) -> None:
             people[key].standing = amount
         elif table == UNTIL:
             people[key].until = amount & 0xFFFFFFFF
+
+
+def beside(partials: Sequence[Any], newcomers: Any) -> Any:
+    """Slots of the newcomers of entities on which somebody was acted on (int64, rising).
+
+    `partials` are contributions (dtype DELTA) that are merged by now.
+    """
+    blamed = [p["key"][(p["table"] == BAD) & (p["amount"] > 0)] for p in partials]
+    found = np.unique(newcomers["slots"][np.unique(np.concatenate(blamed))]).astype(np.int64)
+    return found[found > 0] - 1

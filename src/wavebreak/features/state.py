@@ -128,6 +128,10 @@ ENTITY = np.dtype(
 """A network, number block, device or client: decayed weights in 1/65,536, the first three as of
 `epoch`, what young accounts do there as of `stirred`."""
 
+NEWCOMERS = np.dtype([("slots", "u4", (8,))])
+"""Of the accounts that registered on an entity the eight that the log named last (slots plus one,
+in no order): when one of them is acted on, the others are looked at again."""
+
 EVENT = np.dtype(
     [("ts", "i8"), ("account", "u4"), ("peer", "u4"), ("network", "u4"), ("block", "u4"),
      ("device", "u4"), ("client", "u4"), ("size", "u4"), ("count", "u4"), ("hits", "u4"),
@@ -161,7 +165,8 @@ POINT = np.dtype(
 any decision there, `score` the margin (log-odds; NaN without a model)."""
 
 DELTA = np.dtype([("key", "u4"), ("amount", "i4"), ("table", "u1"), ("spare", "u1", (3,))])
-"""A contribution to what accounts share: a sum, or for BORN, STANDING, UNTIL the owner's word."""
+"""A contribution to what accounts share: a sum, or for BORN, STANDING, UNTIL the owner's word; for
+JOINED the slot of who registers, plus one."""
 GOOD, BAD, ARRIVALS, JOINED, COLD, OPENED, ANSWERED = range(7)
 TRUSTED, DOUBTED, HUNTED, COURTED, BORN, STANDING, UNTIL = range(7, 14)
 ON_NETWORK, ON_BLOCK, ON_DEVICE = range(14, 17)
@@ -196,7 +201,7 @@ def digest() -> str:
     >>> len(digest())
     12
     """
-    layouts = (ROW, RARE, PAIR, PERSON, ENTITY, TOUCH)
+    layouts = (ROW, RARE, PAIR, PERSON, ENTITY, NEWCOMERS, TOUCH)
     return hashlib.sha256(repr([d.descr for d in layouts]).encode()).hexdigest()[:12]
 
 

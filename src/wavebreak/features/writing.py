@@ -272,9 +272,9 @@ def _first_contact(w: Any, row: Any, ev: Any, flags: int, now: int) -> None:
             row.targets[j] = row.targets[j - 1]
         row.targets[0] = ev.peer + 1
     if is_young(row):
-        around(w, row, OPENED)
+        around(w, row, OPENED, 1)
         if stranger:
-            around(w, row, COLD)
+            around(w, row, COLD, 1)
     meet(w, row, ev.peer, now)
 
 
@@ -327,7 +327,7 @@ def received(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> bool:
         if flags & STARTED:
             hopped(row)
             if is_young(row):
-                around(w, row, ANSWERED)
+                around(w, row, ANSWERED, 1)
             bump(row.replied_7d, first_of(value) // 7, np.int64(row.clock) // 40320, 1, 65535)
     pairs[at].value = packed(flags | REPLIED, first_of(value), last_of(value), touched_of(value))
     return bool(

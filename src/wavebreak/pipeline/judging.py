@@ -12,7 +12,6 @@ import numpy as np
 from wavebreak import decision, enforcement
 from wavebreak.events import CHANNELS
 from wavebreak.features.catalog import NAMES
-from wavebreak.features.core import Judgement
 from wavebreak.features.jit import (
     Callback,
     address_as_void_pointer,
@@ -21,6 +20,7 @@ from wavebreak.features.jit import (
     compiled,
 )
 from wavebreak.features.state import OUTCOMES
+from wavebreak.features.worker import Judgement
 from wavebreak.model.calibration import Steps
 from wavebreak.rules import Program, Score, Standing, guard_of, seconds
 

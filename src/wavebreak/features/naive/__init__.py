@@ -16,7 +16,7 @@ from wavebreak.features.facts import EPOCH_MS, NO_FACT, fact_kinds
 from wavebreak.features.naive import messaging, standing
 from wavebreak.features.naive.giving import contributions
 from wavebreak.features.naive.logtime import LogTime
-from wavebreak.features.naive.scoring import Scorer, scores
+from wavebreak.features.naive.scoring import Scorer, looked_at, scores
 from wavebreak.features.naive.shared import Shared
 from wavebreak.features.naive.story import Fact, Story
 
@@ -41,6 +41,7 @@ class Naive:
         self.late, self.duplicates, self.ahead = 0, 0, 0
         self._time = LogTime(self.lateness_ms)
         self._seen: set[str] = set()
+        self._named: dict[str, int] = {}
         self._kinds = fact_kinds()
         self._shared: Shared | None = None
 
@@ -53,6 +54,8 @@ class Naive:
         """Append the facts of a batch of the log (LOG_SCHEMA)."""
         self._shared = None
         for row in log.to_pylist():
+            for name in (row["account"], row["peer"]):
+                self._named.setdefault(name, len(self._named))
             if row["id"] in self._seen:
                 self.duplicates += 1
             elif row["ts"] < self._time.newest - self.lateness_ms:
@@ -78,17 +81,19 @@ class Naive:
         """What accounts share, from all facts so far."""
         if self._shared is None:
             nothing = Shared()
-            self._shared = Shared(
+            gifts = [
                 gift
                 for account, facts in self.facts.items()
                 for gift in contributions(account, Story(facts, nothing, self.epoch))
-            )
+            ]
+            self._shared = Shared(gifts, self._named)
         return self._shared
 
     def values(self, account: str) -> list[float]:
         """Every feature of an account at its clock, over the open epoch; it has facts."""
         story = Story(self.facts[account], self.shared, self.epoch)
         if self.scorer:
+            story = looked_at(account, story, sorted(self.epochs))
             story.scores = scores(story, sorted(self.epochs), self.scorer, _inputs)
         return [float(FORMULAS[feature.name](story)) for feature in FEATURES]
 

@@ -31,7 +31,7 @@ def contributions(account: str, story: Story) -> list[Gift]:
         [
             *_births(account, story),
             *_arrivals(story),
-            *_clusters(story),
+            *_clusters(account, story),
             *_places(account, story),
             *_established(story),
             *_feedback(story),
@@ -65,7 +65,7 @@ def _around(story: Story, number: int, table: str) -> Iterator[Gift]:
             yield gift
 
 
-def _clusters(story: Story) -> Iterator[Gift]:
+def _clusters(account: str, story: Story) -> Iterator[Gift]:
     """What a young account adds to its network, block and device, and whom it courts."""
     first = {id(fact): is_cold(fact, known) for fact, known in story.first_contacts}
     replies = {id(fact) for fact in story.replies()}
@@ -75,7 +75,8 @@ def _clusters(story: Story) -> Iterator[Gift]:
         clock = max(clock, fact.now)
         if fact.kind == "registered":
             born = fact.now
-            yield from _around(story, i, "joined")
+            for gift in _around(story, i, "joined"):
+                yield gift._replace(name=account)
         if born is None or clock - born > YOUNG_S:
             continue
         if id(fact) in first:

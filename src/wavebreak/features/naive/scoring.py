@@ -71,13 +71,40 @@ def _closes(s: Story, epochs: Sequence[int]) -> Iterator[tuple[int, int]]:
             yield number, min(later)
 
 
+def looked_at(account: str, s: Story, epochs: Sequence[int]) -> Story:
+    """Give the story with the looks it got as a newcomer beside one that was acted on."""
+    registered = {at for i, fact in enumerate(s.facts) if fact.kind == "registered"
+                  for at in s.places[i].items()}  # fmt: skip
+    blamed = {g.epoch: 0 for at in registered for g in s.shared.gifts.get(at, ())
+              if g.table == "bad" and g.amount > 0
+              and account in s.shared.newcomers(at, g.epoch)}  # fmt: skip
+    mine = {fact.epoch for fact in s.facts}
+    return Story(s.facts, s.shared, s.epoch, tuple(
+        epoch for epoch in sorted(blamed)
+        if epoch < max(epochs) and epoch not in mine and _was_young(s, epoch)
+    ))  # fmt: skip
+
+
+def _was_young(s: Story, epoch: int) -> bool:
+    born = [fact.now for fact in s.of("registered") if fact.epoch < epoch]
+    return any(epoch * 60 + 59 - now <= WEEK_S for now in born[-1:])
+
+
+def _beside(s: Story, epochs: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """The looks that `looked_at` found: last fact, next epoch."""
+    for epoch in s.looks:
+        before = sum(fact.epoch < epoch for fact in s.facts)
+        yield before - 1, min(e for e in epochs if e > epoch)
+
+
 def looks(s: Story, epochs: Sequence[int]) -> list[tuple[int, int, bool]]:
     """Scoring points in order: number of the fact, epoch as of which, whether at its close.
 
     `epochs` are those that the log has opened.
     """
     facts = [(i, s.facts[i].epoch, False) for i in range(len(s.facts)) if _is_point(s, i)]
-    return sorted([*facts, *((i, epoch, True) for i, epoch in _closes(s, epochs))])
+    closes = [*_closes(s, epochs), *_beside(s, epochs)]
+    return sorted([*facts, *((i, epoch, True) for i, epoch in closes)])
 
 
 def scores(
@@ -88,7 +115,7 @@ def scores(
     registered = [p for p in points if s.facts[p[0]].kind == "registered" and not p[2]]
 
     def margin(point: tuple[int, int, bool]) -> int:
-        return scorer.margin(inputs(Story(s.facts[: point[0] + 1], s.shared, point[1])))
+        return scorer.margin(inputs(s.seen(point[0], point[1])))
 
     last = scorer.chance(margin(points[-1])) if points else NAN
     if not registered:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from wavebreak.features.rings import HALVES, LOG2
@@ -22,7 +22,7 @@ CLUSTER = ("joined", "cold", "opened", "answered")
 class Gift(NamedTuple):
     """A contribution in an epoch, to an account or an entity (column, name), of one table.
 
-    `name` is where an account says that it stands.
+    `name` is where an account says that it stands, or who it is that registers.
     """
 
     epoch: int
@@ -56,12 +56,22 @@ def log2(x: int) -> int:
 
 
 class Shared:
-    """All contributions. What is asked "as of" an epoch sums those of the epochs before it."""
+    """All contributions. What is asked "as of" an epoch sums those of the epochs before it.
 
-    def __init__(self, gifts: Iterable[Gift] = ()) -> None:
+    `named` is each account's place among the names of the log.
+    """
+
+    def __init__(self, gifts: Iterable[Gift] = (), named: Mapping[str, int] | None = None) -> None:
+        self.named = named or {}
         self.gifts: dict[str | tuple[str, str], list[Gift]] = defaultdict(list)
         for gift in gifts:
             self.gifts[gift.key].append(gift)
+
+    def newcomers(self, entity: tuple[str, str], epoch: int) -> list[str]:
+        """Who registered on an entity up to an epoch: the eight that the log named last."""
+        joined = {g.name or "" for g in self.gifts.get(entity, ())
+                  if g.table == "joined" and g.epoch <= epoch}  # fmt: skip
+        return sorted(joined, key=lambda who: self.named[who])[-8:]
 
     def _amounts(self, table: str, who: str, epoch: int) -> list[int]:
         gifts = self.gifts.get(who, [])

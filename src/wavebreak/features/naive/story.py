@@ -79,11 +79,18 @@ def size_of(fact: Fact) -> int:
 
 
 class Story:
-    """The facts of one account. `epoch` is the open one, `shared` what accounts share."""
+    """The facts of one account. `epoch` is the open one, `shared` what accounts share.
 
-    def __init__(self, facts: list[Fact], shared: Shared, epoch: int) -> None:
-        self.facts, self.shared, self.epoch = facts, shared, epoch
-        self.clock = max(fact.now for fact in facts)
+    `looks`: epochs at whose close it was looked at without a fact of its own, which moves its clock
+    to their end.
+    """
+
+    def __init__(
+        self, facts: list[Fact], shared: Shared, epoch: int, looks: tuple[int, ...] = ()
+    ) -> None:  # fmt: skip
+        self.facts, self.shared, self.epoch, self.looks = facts, shared, epoch, looks
+        ends = (look * 60 + 59 for look in looks if look < epoch)
+        self.clock = max([*ends, *(fact.now for fact in facts)])
         self.scores = (NAN, NAN)
 
     def of(self, *kinds: str) -> list[Fact]:
@@ -92,7 +99,11 @@ class Story:
 
     def until(self, number: int) -> Story:
         """Give the story as it stood right after fact `number`."""
-        return Story(self.facts[: number + 1], self.shared, self.facts[number].epoch)
+        return self.seen(number, self.facts[number].epoch)
+
+    def seen(self, number: int, epoch: int) -> Story:
+        """Give the story after fact `number` while an epoch is open."""
+        return Story(self.facts[: number + 1], self.shared, epoch, self.looks)
 
     def buckets(self, items: Iterable[tuple[int, int]], window: str, top: int) -> list[int]:
         """Amounts (time in seconds, amount) by bucket, oldest first, each counted up to `top`."""
