@@ -10,13 +10,14 @@ import pytest
 from wavebreak import rules
 from wavebreak.errors import FileError
 from wavebreak.training.settings import load
-from wavebreak.training.worlds import HELD, Source, gather, imported, sources
+from wavebreak.training.worlds import Source, gather, imported, sources
 
-WEIGHTS = load().weights
+SETTINGS = load()
+HELD = SETTINGS.default.held_from
 
 
 def test_held_worlds_are_others_than_those_of_the_fit_and_a_trace_keeps_its_people() -> None:
-    named = sources(3, 2, 1000, [Path("bg/collegemsg/events.parquet")])
+    named = sources(3, 2, 1000, [Path("bg/collegemsg/events.parquet")], SETTINGS.default)
     fit = {source.seed for source in named if not source.held}
     assert [source.seed for source in named if source.held] == [HELD, HELD + 1]
     assert max(fit) < HELD
@@ -31,7 +32,7 @@ def test_a_directory_without_traces_is_refused_with_what_to_do(tmp_path: Path) -
 
 def test_a_world_is_gathered_alike_each_time_and_thinned_only_for_the_fit() -> None:
     policy = rules.load()
-    fit, again, held = (gather(Source(101, held=h), policy, WEIGHTS) for h in (False, False, True))
+    fit, again, held = (gather(Source(101, held=h), policy, SETTINGS) for h in (False, False, True))
     assert np.array_equal(fit.points.values, again.points.values, equal_nan=True)
     assert fit.claims == again.claims
     assert 1000 < len(fit.points) < len(held.points)

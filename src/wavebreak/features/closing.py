@@ -74,7 +74,7 @@ def seek(shards: Any, w: Any, slots: Any, closed: int, position: int) -> bool:
         row = rows_of(sh)[account >> SHARD_BITS]
         if row.touched != closed + 1 and was_young(row, now):
             tick(row, now)
-            expire(w, row)
+            expire(w, sh, row)
             judge(w, sh, row, position, now * 1000, account, 0, EPOCH, w.scoring > 0)
         w.at_fact += 1
     return True

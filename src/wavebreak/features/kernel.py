@@ -37,6 +37,7 @@ from wavebreak.features.living import answer_reporters, blame, rare_of
 from wavebreak.features.memory import (
     emit,
     hits_of,
+    rares_of,
     rows_of,
     touched_of,
     values_of,
@@ -75,9 +76,12 @@ NO_CHANGE = 255
 
 
 @compiled()
-def expire(w: Any, row: Any) -> None:
+def expire(w: Any, sh: Any, row: Any) -> None:
     """End a standing whose time is over at the account's clock."""
     if row.until > 0 and row.clock >= row.until:
+        if row.standing == 2 and row.rare > 0:
+            r = rares_of(sh)[np.int64(row.rare) - 1]
+            r.challenges_lapsed = min(np.int64(r.challenges_lapsed) + 1, 255)
         row.until = 0
         row.standing = 0
         row.fired &= w.keep
@@ -254,7 +258,7 @@ def _fact(w: Any, sh: Any, ev: Any, role: int, kind: int, position: int) -> None
         return
     row = rows_of(sh)[local]
     tick(row, now)
-    expire(w, row)
+    expire(w, sh, row)
     _touch(w, row, account, position, role, kind)
     barred = False
     if role == 0 and row.standing >= 2:

@@ -17,7 +17,8 @@ RARELY: Final = (
     "group_sends_1d", "groups_created_1h", "groups_created_1d", "members_added_1h",
     "members_added_1d", "strangers_added_1d", "left_after_add_7d", "group_joins_1d", "lurked_7d",
     "lookups_1d", "undeliverable_7d", "reports_7d", "unproven_reports_7d", "blocks_7d",
-    "changes_after_answer", "refused", "challenges_failed", "report_weight_7d", "block_weight_7d",
+    "changes_after_answer", "refused", "challenges_failed", "challenges_lapsed", "report_weight_7d",
+    "block_weight_7d",
 )  # fmt: skip
 """Names of the features here: all are 0 for an account without a rare row."""
 
@@ -105,6 +106,11 @@ def refused(r: Any) -> int:
 @compiled()
 def challenges_failed(r: Any) -> int:
     return int64(r.challenges_failed)
+
+
+@compiled(inline="always")
+def challenges_lapsed(r: Any) -> int:
+    return int64(r.challenges_lapsed)
 
 
 @compiled()

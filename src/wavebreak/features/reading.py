@@ -237,6 +237,7 @@ def _rare(r: Any, out: Any) -> None:
     out[At.block_weight_7d] = rarely.block_weight_7d(r)
     out[At.refused] = rarely.refused(r)
     out[At.challenges_failed] = rarely.challenges_failed(r)
+    out[At.challenges_lapsed] = rarely.challenges_lapsed(r)
 
 
 @compiled()

@@ -172,6 +172,10 @@ STANDING: tuple[F, ...] = (
       "people who try again", "probers who stop at once"),
     F("challenges_failed", "challenges", "standing", "all", "Challenges failed (at most 255).",
       ("challenge.failed",), "people who cannot see the picture", "solving services"),
+    F("challenges_lapsed", "challenges", "standing", "all",
+      "Challenges that ended by their time, not passed nor followed by a harder outcome (at most "
+      "255).", ("message.sent",), "people who were away, logs in which nobody can pass",
+      "solving services"),
     F("label_abusive", "0 or 1", "labels", "all", "1 after a label `abusive`.",
       ("label.assigned",), "wrong labels", "unlabelled"),
     F("label_benign", "0 or 1", "labels", "all", "1 after a label `benign`.",

@@ -86,7 +86,8 @@ RARE = _layout(
     ("reports_before", "u4"), ("reported_before", "u4"), ("reporters", ("u4", (4,))),
     ("blamed", ("u4", (4,))),
     ("reporter_n", "u4"), ("action_at", "i8"), ("action_position", "i8"), ("action_stage", "u1"),
-    ("changes_after_answer", "u1"), ("challenges_failed", "u1"), ("met", "u1"), ("spare", "u8"),
+    ("changes_after_answer", "u1"), ("challenges_failed", "u1"), ("met", "u1"),
+    ("challenges_lapsed", "u1"), ("spare", ("u1", (7,))),
 )  # fmt: skip
 """What few accounts have: groups, lookups, feedback, our answers."""
 

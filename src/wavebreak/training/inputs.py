@@ -15,6 +15,7 @@ NOT_INPUTS: dict[str, str] = {
     "strikes": "our own answers so far",
     "refused": "what our own answers refused, or would have",
     "challenges_failed": "follows from a challenge that we chose to send",
+    "challenges_lapsed": "the same",
     "changes_after_answer": "follows from an answer of ours, which a replay in shadow never sent",
     "registration_suspicions": "rules that fired: it moves whenever the policy is edited",
     "score": "what a model said before",

@@ -122,6 +122,18 @@ class Baseline(_Table, frozen=True):
     bins: Number
 
 
+class Default(_Table, frozen=True):
+    """How the default model is made; see `worlds`."""
+
+    held_from: Annotated[int, Meta(ge=1)]
+    persons: Share
+    times: Number
+    rounds: Number
+    leaves: Annotated[int, Meta(ge=2, le=255)]
+    split: Split
+    tolerance: dict[str, Part]
+
+
 class Settings(_Table, frozen=True):
     """Everything that `training.toml` says."""
 
@@ -136,6 +148,7 @@ class Settings(_Table, frozen=True):
     cascade: Cascade
     leaks: Leaks
     baseline: Baseline
+    default: Default
 
     def digested(self) -> bytes:
         """Canonical bytes, for a digest."""
@@ -175,11 +188,16 @@ def _lifted(written: dict[str, Any], given: dict[str, float]) -> dict[str, Any]:
 
 
 def _checked(settings: Settings) -> None:
-    split = settings.split
-    if abs(split.fit + split.calibrate + split.test - 1.0) > 1e-9:
+    for where, split in (("split", settings.split), ("default.split", settings.default.split)):
+        if abs(split.fit + split.calibrate + split.test - 1.0) > 1e-9:
+            raise PolicyError(
+                f"training.toml, {where}: fit, calibrate and test do not sum to one",
+                fix="write for example 0.55, 0.25 and 0.20",
+            )
+    if unknown := settings.default.tolerance.keys() - set(OUTCOMES[1:]):
         raise PolicyError(
-            "training.toml, split: fit, calibrate and test do not sum to one",
-            fix="write for example 0.55, 0.25 and 0.20",
+            f"training.toml, default.tolerance: there is no outcome `{min(unknown)}`",
+            fix=f"choose from {', '.join(OUTCOMES[1:])}",
         )
     if "file" not in settings.sources or "decision" not in settings.sources:
         raise PolicyError(

@@ -1,7 +1,8 @@
 """The default model: drawn worlds, and operators drawn into real people's traces.
 
-Every world is another platform (`simulator.drawn`), so that the next one is no surprise. Worlds
-`HELD` and up never reach the fit: they decide calibration and thresholds.
+Every world is another platform (`simulator.drawn`), so that the next one is no surprise. The
+numbers are the table `[default]` of `training.toml`; worlds from `held_from` on never reach the
+fit: they decide calibration and thresholds.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from wavebreak import foreign, rules, simulator
 from wavebreak import profile as profiles
 from wavebreak.edge import Edge
 from wavebreak.errors import FileError
+from wavebreak.features.catalog import KINDS
 from wavebreak.pipeline import Engine
 from wavebreak.pipeline.engine import features_version
 from wavebreak.training import weighing
@@ -28,29 +30,14 @@ from wavebreak.training.labelling import Claim, resolve
 from wavebreak.training.learning import Learned, Progress, learn
 from wavebreak.training.points import Points, joined
 from wavebreak.training.runs import finished
-from wavebreak.training.settings import Settings, Weights
+from wavebreak.training.settings import Default, Settings
 from wavebreak.training.testing import Tested
-
-HELD = 2_000
-"""First seed of the worlds that only calibrate."""
-
-PERSONS = 0.5
-"""Share of ordinary people whose points the fit takes: they are many, and much alike."""
-
-TIMES = 3
-"""How often operators are drawn into each trace."""
 
 TRACES = ("collegemsg", "copenhagen", "email_eu", "fb_forum", "irc_ubuntu")
 """Traces of people (presets of `wavebreak import csv`); one of bots and people is kept out."""
 
-_SPLIT = {"fit": 0.86, "calibrate": 0.04, "test": 0.10}
 _PROCESSES = 2
-
-SIZE = {"rounds": 160, "leaves": 24}
-"""Trees, and leaves a tree: what a core can ask at each scoring point of 1.5 M events/s."""
-
-TOLERANCE = {"restrict": 2e-5, "suspend": 1e-5, "ban": 1e-5}
-"""Stricter than what is shipped for others' models: this one meets platforms it was not made on."""
+_REGISTERED = KINDS.index("registered")
 
 
 @dataclass(frozen=True)
@@ -67,11 +54,13 @@ class Source:
         return self.trace.parent.name if self.trace else f"drawn-{self.seed}"
 
 
-def sources(worlds: int, held: int, seed: int, traces: Sequence[Path]) -> list[Source]:
-    """Name the worlds of a model: drawn ones from `seed` on, held ones from HELD on, traces."""
+def sources(
+    worlds: int, held: int, seed: int, traces: Sequence[Path], numbers: Default
+) -> list[Source]:  # fmt: skip
+    """Name the worlds of a model: drawn ones from `seed` on, held ones, traces."""
     drawn = [Source(seed + k, held=False) for k in range(worlds)]
-    planted = [Source(seed + k, False, t) for t in traces for k in range(TIMES)]
-    return drawn + planted + [Source(HELD + k, held=True) for k in range(held)]
+    planted = [Source(seed + k, False, t) for t in traces for k in range(numbers.times)]
+    return drawn + planted + [Source(numbers.held_from + k, held=True) for k in range(held)]
 
 
 def imported(background: Path, into: Path) -> list[Path]:
@@ -94,7 +83,7 @@ def imported(background: Path, into: Path) -> list[Path]:
     return found
 
 
-def gather(source: Source, policy: rules.Policy, weights: Weights) -> Gathered:
+def gather(source: Source, policy: rules.Policy, settings: Settings) -> Gathered:
     """Draw a world, replay it in memory, and return its points and claims."""
     if source.trace is None:
         world = simulator.draw(source.seed)
@@ -112,7 +101,7 @@ def gather(source: Source, policy: rules.Policy, weights: Weights) -> Gathered:
     )
     points = _turned(got.points, world.turned)
     if not source.held:
-        points = _thinned(points, claims, weights, source.seed)
+        points = _thinned(points, claims, settings, source.seed)
     return replace(got, points=points, claims=claims)
 
 
@@ -122,25 +111,29 @@ def _turned(points: Points, turned: dict[str, int]) -> Points:
     return points.where(points.ts >= since[points.account])
 
 
-def _thinned(points: Points, claims: tuple[Claim, ...], weights: Weights, seed: int) -> Points:
-    """Take a share of ordinary people, and of everyone's points those that the fit takes."""
+def _thinned(points: Points, claims: tuple[Claim, ...], settings: Settings, seed: int) -> Points:
+    """Take a share of ordinary people, and of everyone's points those that the fit takes.
+
+    Those who register are few, and are all taken.
+    """
     ordinary = {claim.account for claim in claims if claim.family == "person"}
     rng = np.random.default_rng([seed, len("thinned")])
     taken = np.array([name not in ordinary for _, name in points.accounts])
-    taken |= rng.random(len(taken)) < PERSONS
-    return points.where(taken[points.account] & weighing.kept(points.place(), weights))
+    taken |= rng.random(len(taken)) < settings.default.persons
+    taken[points.account[points.kind == _REGISTERED]] = True
+    return points.where(taken[points.account] & weighing.kept(points.place(), settings.weights))
 
 
-def _job(job: tuple[Source, Path | None, Weights]) -> Gathered:
-    source, policy, weights = job
-    return gather(source, rules.load(policy), weights)
+def _job(job: tuple[Source, Path | None, Settings]) -> Gathered:
+    source, policy, settings = job
+    return gather(source, rules.load(policy), settings)
 
 
 def gathered(
-    named: Sequence[Source], policy: Path | None, weights: Weights, progress: Progress
+    named: Sequence[Source], policy: Path | None, settings: Settings, progress: Progress
 ) -> Iterator[Gathered]:
     """Gather worlds in two processes; yields them in their order."""
-    jobs = [(source, policy, weights) for source in named]
+    jobs = [(source, policy, settings) for source in named]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(_PROCESSES, mp_context=context) as pool:
         for number, got in enumerate(pool.map(_job, jobs)):
@@ -155,12 +148,12 @@ def train_on_worlds(
 ) -> tuple[Learned, Tested]:  # fmt: skip
     """Make the default model: gather, learn, test, write the model's directory.
 
-    `worlds` drawn from `seed` on and `held` from HELD on; `traces` are files of events that people
-    made. The same arguments give the same bytes.
+    `worlds` drawn from `seed` on and `held` more to calibrate; `traces` are files of events that
+    people made. The same arguments give the same bytes.
     """
-    named = sources(worlds, held, seed, traces)
+    named = sources(worlds, held, seed, traces, settings.default)
     points, claims, events = [], [], 0
-    for got in gathered(named, policy, settings.weights, lambda s, w: progress(0.55 * s, w)):
+    for got in gathered(named, policy, settings, lambda s, w: progress(0.55 * s, w)):
         points.append(got.points)
         claims += list(got.claims)
         events += got.events
@@ -169,27 +162,29 @@ def train_on_worlds(
         joined(points), resolve(claims, settings.sources),
         strict(settings),
         name=name, seed=seed, calibrates=calibrates,
-        notes=_notes(worlds, held, seed, traces, policy, events),
+        notes=_notes(worlds, held, seed, settings.default, traces, policy, events),
         progress=lambda s, w: progress(0.55 + 0.4 * s, w),
     )  # fmt: skip
     return learned, finished(learned, out, progress)
 
 
 def strict(settings: Settings) -> Settings:
-    """The settings of the default model: most operators in the fit, and TOLERANCE at most."""
-    changed = msgspec.structs.replace
-    kept = {name: min(most, settings.tolerance.of(name)) for name, most in TOLERANCE.items()}
+    """The settings of the default model: most operators in the fit, its own tolerance at most."""
+    changed, own = msgspec.structs.replace, settings.default
+    kept = {name: min(most, settings.tolerance.of(name)) for name, most in own.tolerance.items()}
     return changed(
-        settings, split=changed(settings.split, **_SPLIT), fit=changed(settings.fit, **SIZE),
+        settings, split=own.split,
+        fit=changed(settings.fit, rounds=own.rounds, leaves=own.leaves),
         tolerance=changed(settings.tolerance, **kept),
     )  # fmt: skip
 
 
 def _notes(
-    worlds: int, held: int, seed: int, traces: Sequence[Path], policy: Path | None, events: int
-) -> dict[str, Any]:
+    worlds: int, held: int, seed: int, numbers: Default, traces: Sequence[Path],
+    policy: Path | None, events: int,
+) -> dict[str, Any]:  # fmt: skip
     return {
-        "worlds": f"{worlds} drawn from seed {seed}, {held} held from seed {HELD}",
+        "worlds": f"{worlds} drawn from seed {seed}, {held} held from seed {numbers.held_from}",
         "traces": " ".join(trace.parent.name for trace in traces),
         "logs": [digest_of(trace) for trace in traces],
         "policy": rules.load(policy).version,

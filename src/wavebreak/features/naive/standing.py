@@ -232,6 +232,7 @@ FORMULAS: dict[str, Formula] = _CLUSTERS | {
     "strikes": _without_rules,
     "refused": _without_rules,
     "challenges_failed": lambda s: min(len(s.of("challenge_failed")), 255),
+    "challenges_lapsed": _without_rules,
     "label_abusive": lambda s: _label(s, 0),
     "label_benign": lambda s: _label(s, 1),
 }
