@@ -165,16 +165,21 @@ def test_what_a_score_does_is_checked_like_the_rest(table: str, what: str, tmp_p
         rules.load(tmp_path)
 
 
-def test_where_ages_are_not_known_a_score_slows_at_most() -> None:
+@pytest.mark.parametrize(
+    ("told", "most"), [({"in_contacts": False}, "limit"), ({}, "observe")], ids=["books", "bare"]
+)
+def test_where_ages_are_not_known_a_score_slows_or_watches_at_most(
+    told: dict[str, Any], most: str
+) -> None:  # fmt: skip
     sends: list[dict[str, Any]] = [
         {"id": f"e{i}", "ts": START + i * HOUR, "type": TYPES.index("message.sent"),
-         "account": "a", "peer": f"p{i}"}
+         "account": "a", "peer": f"p{i}"} | told
         for i in range(1, 6)
     ]  # fmt: skip
-    which, model = policy(), Synthetic({"limit": -174_000, "restrict": -160_000})
-    engine = Engine(which, learn([log(sends)]), model=model, accounts=64)
+    model = Synthetic({"observe": -180_000, "limit": -174_000, "restrict": -160_000})
+    engine = Engine(policy(), learn([log(sends)]), model=model, accounts=64)
     assert "age_s" not in engine.covered
-    assert [d.outcome for d in engine.take(log(sends))] == ["limit"]
+    assert [d.outcome for d in engine.take(log(sends))][-1] == most
 
 
 def test_on_a_channel_with_rules_of_its_own_a_score_asks_for_nothing() -> None:
@@ -184,8 +189,8 @@ def test_on_a_channel_with_rules_of_its_own_a_score_asks_for_nothing() -> None:
     }  # fmt: skip
 
 
-def test_a_score_that_needs_an_unknown_feature_is_refused(tmp_path: Path) -> None:
+def test_a_score_that_is_bounded_by_an_unknown_feature_is_refused(tmp_path: Path) -> None:
     shipped = (SHIPPED / "actions.toml").read_text(encoding="utf-8")
-    (tmp_path / "actions.toml").write_text(shipped.replace('needs = ["age_s"]', 'needs = ["agee"]'))
-    with pytest.raises(PolicyError, match="needs: there is no feature"):
+    (tmp_path / "actions.toml").write_text(shipped.replace('carries = "age_s"', 'carries = "agee"'))
+    with pytest.raises(PolicyError, match="most: there is no feature"):
         rules.load(tmp_path)

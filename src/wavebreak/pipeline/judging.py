@@ -147,7 +147,8 @@ def _score(
     score: Score, standing: Standing, model: Model, covered: frozenset[str]
 ) -> decision.ScoreNumbers:
     holds = {"observe": standing.observe} | score.hold
-    most = OUTCOMES.index("ban" if covered.issuperset(score.needs) else score.without)
+    bounds = [within.outcome for within in score.most if within.carries in covered]
+    most = OUTCOMES.index([*bounds, score.without][0])
     margins = {OUTCOMES.index(o): margin for o, margin in model.thresholds.items()}
     return decision.ScoreNumbers(
         thresholds={outcome: at for outcome, at in margins.items() if outcome <= most},

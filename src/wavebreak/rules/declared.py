@@ -97,15 +97,22 @@ class Standing(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 Evidence = Annotated[tuple[Word, ...], Meta(min_length=1)]
 
 
+class Within(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The most that a score may ask for on a stream that carries a feature."""
+
+    carries: Word
+    outcome: Outcome
+
+
 class Score(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a model's score may do. Its thresholds are the model's own.
 
     `hold` is how long each timed outcome lasts. A score bans only an account on which rules of
     `families` families of `evidence` (family: abuses of the rules) have fired; else what it asks
     for is `otherwise`. Where a rule of an abuse in `recover` has fired, the account is taken for a
-    victim's and a score asks for a challenge at most. On a stream that does not carry every feature
-    in `needs` it asks for `without` at most. On the channels in `spares` it asks for nothing. In
-    `shadow` it is noted and decides nothing.
+    victim's and a score asks for a challenge at most. The first of `most` whose feature the stream
+    carries bounds what it may ask for, else `without` does. On the channels in `spares` it asks for
+    nothing. In `shadow` it is noted and decides nothing.
     """
 
     mode: Literal["enforce", "shadow"] = "shadow"
@@ -114,8 +121,8 @@ class Score(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     hold: dict[Outcome, Duration] = {}
     evidence: Annotated[dict[Word, Evidence], Meta(max_length=8)] = {}
     recover: tuple[Word, ...] = ()
-    needs: tuple[Word, ...] = ()
-    without: Outcome = "limit"
+    most: tuple[Within, ...] = ()
+    without: Outcome = "ban"
     spares: tuple[Channel, ...] = ()
 
 

@@ -102,10 +102,10 @@ def _actions(path: Path) -> tuple[dict[str, Action], Tables]:
 
 def _checked_tables(where: str, score: Score, feedback: Feedback) -> None:
     """Raise `PolicyError` where what a score does, or what senders are told, does not add up."""
-    for name in score.needs:
-        if name not in catalog.INDEX:
+    for within in score.most:
+        if within.carries not in catalog.INDEX:
             raise PolicyError(
-                f"{where}, score, needs: there is no feature `{name}`",
+                f"{where}, score, most: there is no feature `{within.carries}`",
                 fix="see `wavebreak features list`",
             )
     if (missing := sorted(TIMED - set(score.hold))) and score.mode == "enforce":
