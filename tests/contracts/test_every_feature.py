@@ -13,7 +13,10 @@ from wavebreak.features.catalog import FEATURES, INDEX, NAMES
 from wavebreak.features.declared import Feature
 
 WINDOWS = ("15s", "5m", "1h", "1d", "7d", "all", "now")
-OF_ANSWERS = {"registration_suspicions", "changes_after_answer", "standing", "strikes", "refused"}
+OF_ANSWERS = {
+    "registration_suspicions", "changes_after_answer", "standing", "strikes", "refused",
+    "challenges_lapsed",
+}  # fmt: skip
 """Features of our own answers: zero in streams without rules."""
 FIELDS = {name: set(kind.__struct_fields__) for name, kind in zip(TYPES, EVENTS, strict=True)}
 

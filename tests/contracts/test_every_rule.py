@@ -106,4 +106,4 @@ def test_on_a_stream_of_messages_alone_rules_that_need_more_are_silent() -> None
     covered = frozenset(each.name for each in catalog.FEATURES if each.sources == ("message.sent",))
     silent = compile_rules(policy(), covered).not_covered
     assert {"instant_ban", "never_typing", "emulator", "groups_by_the_dozen"} <= set(silent)
-    assert not {"p2p_day", "one_way_slowed", "metronome"} & set(silent)
+    assert not {"p2p_day", "one_way_slowed", "drawn_gaps"} & set(silent)

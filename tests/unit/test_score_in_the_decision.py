@@ -16,6 +16,7 @@ from wavebreak.decision import Decision
 from wavebreak.enforcement import told_at
 from wavebreak.errors import PolicyError
 from wavebreak.events import CHANNELS, TYPES
+from wavebreak.features.catalog import INDEX
 from wavebreak.pipeline import Engine
 from wavebreak.profile import learn
 from wavebreak.rules.loading import SHIPPED
@@ -180,6 +181,23 @@ def test_where_ages_are_not_known_a_score_slows_or_watches_at_most(
     engine = Engine(policy(), learn([log(sends)]), model=model, accounts=64)
     assert "age_s" not in engine.covered
     assert [d.outcome for d in engine.take(log(sends))][-1] == most
+
+
+@pytest.mark.parametrize(("passed", "lapsed"), [(False, 1), (True, 0)])
+def test_a_challenge_that_ends_by_its_time_has_lapsed_and_a_passed_one_has_not(
+    passed: bool, lapsed: int
+) -> None:  # fmt: skip
+    _, engine = decided(policy(), {"challenge": ALWAYS}, sends=2)
+    more: list[dict[str, Any]] = [
+        {"id": "c", "ts": START + 2 * HOUR, "type": TYPES.index("challenge.passed"), "account": "a"}
+    ] * passed  # fmt: skip
+    more += [
+        {"id": f"s{at}", "ts": START + at * HOUR, "type": TYPES.index("session.started"),
+         "account": "a"}
+        for at in (20, 30)
+    ]  # fmt: skip
+    engine.take(log(more))
+    assert engine.core.values_of(0)[INDEX["challenges_lapsed"]] == lapsed
 
 
 def test_on_a_channel_with_rules_of_its_own_a_score_asks_for_nothing() -> None:

@@ -103,9 +103,10 @@ def retrain(
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
     policy: PolicyDir = None,
 ) -> None:  # fmt: skip
-    """Live through simulated weeks of new campaigns, training after each on what people confirmed.
+    """Live through weeks of new campaigns, training after each on what people confirmed.
 
-    For a platform's own runs there is `wavebreak train RUN… --labels CSV`, again after each week.
+    The weeks are simulated. For a platform's own runs there is `wavebreak train RUN… --labels CSV`,
+    again after each week.
     """
     setting = watching.Setting(
         tuple(family or FAMILIES), people, operators, accounts, days, seed
