@@ -96,11 +96,17 @@ def test_codes_of_outcome_stage_hold_and_mode_stand_at_the_rules_bit() -> None:
     assert [row.dtype for row in (program.outcome, program.hold_s)] == [np.uint8, np.uint32]
 
 
-def test_a_rule_on_a_feature_that_is_not_covered_is_silent_and_named() -> None:
-    rules = [rule(id="on_a"), rule("b > 1 or a > 1", id="on_both")]
+def test_a_rule_that_cannot_hold_without_a_feature_that_is_not_covered_is_silent_and_named() -> (
+    None
+):
+    rules = [
+        rule(id="on_a"),
+        rule("b > 1 and a > 1", id="on_both"),
+        rule("b > 1 or a > 1", id="on_either"),
+    ]
     program = compile_rules(policy(rules), frozenset({"a"}))
     assert program.not_covered == ("on_both",)
-    assert hits(program, "sent", {"a": 2, "b": 2}) == ("on_a",)
+    assert hits(program, "sent", {"a": 2}) == ("on_a", "on_either")
     assert features_of(rules[1], FEATURES) == ("b", "a")
 
 

@@ -11,7 +11,7 @@ import ast
 import difflib
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import NamedTuple, NoReturn
 
 from wavebreak.errors import PolicyError
@@ -36,6 +36,26 @@ class Expression(NamedTuple):
     text: str
     code: str
     features: tuple[str, ...]
+
+
+def can_hold(text: str, covered: Set[str]) -> bool:
+    """Whether an expression can hold where only the features `covered` are ever known.
+
+    A comparison with a missing feature is false, so that an `or` may do without one of its sides.
+
+    >>> can_hold("a > 1 and (b > 2 or c > 3)", {"a", "c"}), can_hold("a > 1 and b > 2", {"a"})
+    (True, False)
+    """
+    return _can_hold(ast.parse(" ".join(text.split()), mode="eval").body, covered)
+
+
+def _can_hold(node: ast.expr, covered: Set[str]) -> bool:
+    if isinstance(node, ast.BoolOp):
+        sides = (_can_hold(side, covered) for side in node.values)
+        return all(sides) if isinstance(node.op, ast.And) else any(sides)
+    called = {each.func for each in ast.walk(node) if isinstance(each, ast.Call)}
+    names = [n for n in ast.walk(node) if isinstance(n, ast.Name) and n not in called]
+    return all(name.id in covered for name in names)
 
 
 def parse(text: str, names: Sequence[str]) -> Expression:

@@ -15,7 +15,7 @@ from wavebreak.errors import PolicyError
 from wavebreak.features import catalog
 from wavebreak.features.jit import Callback
 from wavebreak.rules.declared import MAX_RULES, OUTCOMES, STAGES, Policy, Rule, seconds
-from wavebreak.rules.expressions import Expression, parse
+from wavebreak.rules.expressions import Expression, can_hold, parse
 from wavebreak.rules.generated import PREAMBLE, compiled_from
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -28,8 +28,8 @@ class Program:
     `features` there is the address of a float64 array in the catalog's order, `kind_bit` is
     `1 << kind`, the result has bit k set where rule k hit. Arrays have shape `(64,)`: `outcome`
     and `stage` codes, `hold_s` in seconds (0: it does not end), `shadow` 0 or 1. A rule with a
-    label has outcome 0. Bits outside `enabled` are to be ignored: rules that read a feature that
-    the stream does not cover, whose ids are `not_covered`.
+    label has outcome 0. Bits outside `enabled` are to be ignored: rules that cannot hold without a
+    feature that the stream does not cover, whose ids are `not_covered`.
     """
 
     policy: Policy
@@ -100,9 +100,7 @@ def compile_rules(policy: Policy, covered: frozenset[str] | None = None) -> Prog
     """Compile a policy for a stream that covers the features `covered` (None: all of them)."""
     rules = policy.rules
     silent = frozenset(
-        rule.id
-        for rule in rules
-        if covered is not None and not covered.issuperset(features_of(rule, policy.features))
+        rule.id for rule in rules if covered is not None and not can_hold(rule.when, covered)
     )
     enabled = sum(1 << k for k, rule in enumerate(rules) if rule.id not in silent)
     made = compiled_from(source_of(policy), "rules", 2, policy.features)
