@@ -98,13 +98,17 @@ class Edge:
     def __init__(self, key: bytes, ip_database: Path | None = None) -> None:
         if len(key) < KEY_BYTES:
             raise UsageError(f"the key is too short: {len(key)} of {KEY_BYTES} bytes")
-        self._secret = key
+        self._secret, self._database = key, ip_database
         self._places = _open_places(ip_database) if ip_database else None
         self._number = lru_cache(_CACHED)(self._pseudonym("number"))
         self._address = lru_cache(_CACHED)(self._pseudonym("address"))
         self._device = lru_cache(_CACHED)(self._pseudonym("device"))
         self._ip = lru_cache(_CACHED)(self._describe_ip)
         self._place = lru_cache(_CACHED)(self._locate)
+
+    def __reduce__(self) -> tuple[type[Edge], tuple[bytes, Path | None]]:
+        """What makes the same edge in another process: its key goes there, and nowhere else."""
+        return Edge, (self._secret, self._database)
 
     def apply(self, wire: pa.RecordBatch) -> pa.RecordBatch:
         """Turn a valid wire batch into a log batch of the same rows.

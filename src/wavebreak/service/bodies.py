@@ -55,11 +55,13 @@ class Read:
 class Decoded:
     """Bodies read together: their events in one batch (LOG_SCHEMA), and what each came to.
 
-    A body that could not be read at all has its error in the place of a `Read`.
+    A body that could not be read at all has its error in the place of a `Read`. `blob` are the
+    events as a row of the log, where they have been packed.
     """
 
     log: pa.RecordBatch
     reads: tuple[Read | EventError, ...]
+    blob: bytes = b""
 
 
 class Decoder:

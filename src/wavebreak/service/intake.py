@@ -1,17 +1,19 @@
-"""Bodies that wait, decoded as many as there are at once, each thread with a reader of its own."""
+"""Bodies that wait, read as many as there are at once; each thread has a reader of its own."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 
 from django.db import Error, connection
 
 from wavebreak.errors import EventError, ServiceError
-from wavebreak.service.bodies import Decoded, Decoder
+from wavebreak.service.bodies import Decoded
 from wavebreak.service.idempotency import known
+from wavebreak.service.reading import Reader
 from wavebreak.service.waiting import Accepted, Answer, BusyError, Waiting, answer
 
 PACE_S = 0.003
@@ -22,10 +24,13 @@ AT_ONCE = 1 << 20
 
 
 class Intake:
-    """Threads between the event loop and the writer: `onward` is given what they decoded."""
+    """A thread for each reader, between the event loop and the writer: `onward` is given what came.
+
+    Ends the readers with itself.
+    """
 
     def __init__(
-        self, make: Callable[[], Decoder], threads: int,
+        self, readers: Sequence[Reader],
         onward: Callable[[list[Waiting], Decoded], None], *, retry_after_s: float,
     ) -> None:  # fmt: skip
         self._retry_after_s = retry_after_s
@@ -33,9 +38,9 @@ class Intake:
         self._onward = onward
         self._threads = [
             threading.Thread(
-                target=self._work, args=(make(),), name="wavebreak-decode", daemon=True
+                target=self._work, args=(reader,), name="wavebreak-decode", daemon=True
             )
-            for _ in range(threads)
+            for reader in readers
         ]
         for thread in self._threads:
             thread.start()
@@ -51,17 +56,18 @@ class Intake:
         for thread in self._threads:
             thread.join()
 
-    def _work(self, decoder: Decoder) -> None:
+    def _work(self, reader: Reader) -> None:
         began = 0.0
         while (first := self._queue.get()) is not None:
             time.sleep(max(0.0, began + PACE_S - time.monotonic()))
             began = time.monotonic()
             waiting = [first, *self._more(len(first.body.content))]
             try:
-                self._decode(decoder, waiting)
+                self._decode(reader, waiting)
             except BaseException as error:
                 # Whatever it was, who waits is told, and the thread goes on.
                 answer((w, error) for w in waiting)
+        reader.close()
         connection.close()
 
     def _more(self, size: int) -> list[Waiting]:
@@ -87,7 +93,7 @@ class Intake:
             connection.close()
             return BusyError("the log cannot be read just now", retry_after_s=self._retry_after_s)
 
-    def _decode(self, decoder: Decoder, waiting: list[Waiting]) -> None:
+    def _decode(self, reader: Reader, waiting: list[Waiting]) -> None:
         fresh, answers = [], list[Answer]()
         for one in waiting:
             earlier = self._known(one) if one.repeat else None
@@ -95,7 +101,7 @@ class Intake:
                 fresh.append(one)
             else:
                 answers.append((one, earlier))
-        decoded = decoder.decode([one.body for one in fresh])
+        decoded = reader.decode([one.body for one in fresh])
         on = []
         for one, read in zip(fresh, decoded.reads, strict=True):
             if isinstance(read, EventError):
@@ -106,5 +112,5 @@ class Intake:
                 on.append(one)
         if on:
             kept = tuple(r for r in decoded.reads if not isinstance(r, EventError) and r.taken)
-            self._onward(on, Decoded(decoded.log, kept))
+            self._onward(on, replace(decoded, reads=kept))
         answer(answers)

@@ -30,7 +30,12 @@ class Stretch:
 
 
 def packed(events: pa.RecordBatch) -> memoryview:
-    """Give a batch (LOG_SCHEMA) as the bytes of an Arrow IPC stream under zstd.
+    """Give a batch (LOG_SCHEMA) as a row's bytes: an Arrow IPC stream under zstd."""
+    return compressed(laid(events))
+
+
+def laid(events: pa.RecordBatch) -> pa.Buffer:
+    """Give a batch as the bytes of an Arrow IPC stream.
 
     Columns in which nothing is given are left out: of 35, most streams fill a dozen, and a
     compressor for each cost ten times what one for all does.
@@ -40,22 +45,32 @@ def packed(events: pa.RecordBatch) -> memoryview:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, narrow.schema) as writer:
         writer.write_batch(narrow)
-    return memoryview(_ZSTD.compress(sink.getvalue()))
+    return sink.getvalue()
+
+
+def compressed(stream: pa.Buffer) -> memoryview:
+    """Compress what `laid` gave."""
+    return memoryview(_ZSTD.compress(stream))
 
 
 def unpacked(blob: bytes) -> pa.RecordBatch:
     """Give the batch back; raises FileError where the bytes are not one."""
     try:
         stream = pa.CompressedInputStream(pa.BufferReader(blob), "zstd")
-        narrow = pa.ipc.open_stream(stream.read(_AT_MOST)).read_next_batch()
-        rows, names = narrow.num_rows, set(narrow.schema.names)
-        columns = [
-            narrow.column(f.name) if f.name in names else pa.nulls(rows, f.type) for f in LOG_SCHEMA
-        ]
-        read = pa.RecordBatch.from_arrays(columns, schema=LOG_SCHEMA)
+        read = opened(stream.read(_AT_MOST))
     except (pa.ArrowException, OSError, StopIteration, TypeError):
         raise FileError("a row of the log is damaged", fix="restore a backup") from None
     return checked_log(read)
+
+
+def opened(stream: bytes) -> pa.RecordBatch:
+    """Give back what `laid` laid out, without looking for damage; its columns are not copied."""
+    narrow = pa.ipc.open_stream(stream).read_next_batch()
+    rows, names = narrow.num_rows, set(narrow.schema.names)
+    columns = [
+        narrow.column(f.name) if f.name in names else pa.nulls(rows, f.type) for f in LOG_SCHEMA
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=LOG_SCHEMA)
 
 
 def digest(blob: bytes | memoryview) -> bytes:
@@ -63,7 +78,7 @@ def digest(blob: bytes | memoryview) -> bytes:
     return hashlib.sha256(blob).digest()
 
 
-def append(cursor: Any, first: int, events: int, received_ms: int, blob: memoryview) -> None:
+def append(cursor: Any, first: int, events: int, received_ms: int, blob: bytes) -> None:
     """Append one row in the open transaction; `first` is the position of its first event."""
     cursor.execute(_APPEND, (first, events, received_ms, digest(blob), blob))
 
@@ -74,7 +89,7 @@ def end() -> int:
     return newest[0] + newest[1] if newest else 0
 
 
-def holds(first: int, blob: memoryview) -> bool:
+def holds(first: int, blob: bytes) -> bool:
     """Whether the row at `first` is this very one: what a commit of unknown outcome came to."""
     found = Batch.objects.filter(first=first).values_list("sha256", flat=True).first()
     return found is not None and bytes(found) == digest(blob)

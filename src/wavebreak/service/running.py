@@ -17,10 +17,11 @@ from wavebreak.errors import ServiceError
 from wavebreak.evidence import Draft
 from wavebreak.pipeline import Engine
 from wavebreak.service.answering import Answer, Answering, event_of, log_of, standing_of
-from wavebreak.service.bodies import Body, Decoder
+from wavebreak.service.bodies import Body
 from wavebreak.service.decider import Decider, Question
 from wavebreak.service.intake import Intake
 from wavebreak.service.models import Applied
+from wavebreak.service.reading import Reader
 from wavebreak.service.recovery import recover
 from wavebreak.service.sealing import Seals, differing
 from wavebreak.service.settings import Settings
@@ -94,8 +95,10 @@ class Service:
         threading.Thread(target=self._start, args=(failed,), name="wavebreak-start").start()
 
     def _start(self, failed: Callable[[], None]) -> None:
+        limits = self.settings.limits
+        readers = [Reader(self.edge, limits) for _ in range(self.settings.decoders)]
         try:
-            self._recover()
+            self._recover(readers)
         except Error as error:
             told = str(error).splitlines()[0] if str(error) else type(error).__name__
             fix = "check the database, or restore a backup"
@@ -105,9 +108,12 @@ class Service:
             self.failed = error
             failed()
         finally:
+            if self._intake is None:
+                for reader in readers:
+                    reader.close()
             connection.close()
 
-    def _recover(self) -> None:
+    def _recover(self, readers: list[Reader]) -> None:
         settings = self.settings
         missing: list[Decided] = []
         engine, found = recover(
@@ -138,10 +144,7 @@ class Service:
         writer.flush()
         decider.start()
         self.writer, self.decider = writer, decider
-        self._intake = Intake(
-            lambda: Decoder(self.edge, settings.limits), settings.decoders, writer.put,
-            retry_after_s=settings.limits.retry_after_s,
-        )  # fmt: skip
+        self._intake = Intake(readers, writer.put, retry_after_s=settings.limits.retry_after_s)
         assert self._loop is not None  # noqa: S101
         self._loop.call_soon_threadsafe(self._begin)
 

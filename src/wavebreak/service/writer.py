@@ -1,6 +1,6 @@
 """The one writer: whatever waits goes into one transaction, and is acknowledged after its commit.
 
-A transaction holds a row of the log, the answers to repeatable requests, and what the engine made
+A transaction holds rows of the log, the answers to repeatable requests, and what the engine made
 of earlier rows: decisions, each sealed, standings and the position up to which they are complete.
 """
 
@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -19,7 +20,7 @@ from django.db import Error, connection, transaction
 
 from wavebreak.decision import Decision
 from wavebreak.service import idempotency, log
-from wavebreak.service.bodies import Decoded, Read, joined
+from wavebreak.service.bodies import Decoded, Read
 from wavebreak.service.sealing import Owed, Seals
 from wavebreak.service.waiting import Accepted, BusyError, Decided, Logged, Repeat, Waiting, answer
 
@@ -40,6 +41,8 @@ _APPLIED = "UPDATE log_applied SET position = %s, decisions = %s, made_by = %s W
 _RETRY_S = (0.1, 5.0)
 
 Group = tuple[list[Waiting], Decoded]
+Row = tuple[Logged, bytes]
+"""Events under their position, and the bytes that they are in the log."""
 
 
 class Writer:
@@ -62,7 +65,7 @@ class Writer:
         self._groups: deque[Group] = deque()
         self._decided: list[Decided] = []
         self._seals, self._owed = seals, seals.owed()
-        self._doubtful: tuple[Logged, memoryview] | None = None
+        self._doubtful: list[Row] = []
         self._forgot_ms = 0
         self._flushed: list[threading.Event] = []
         self._stopping = False
@@ -149,30 +152,35 @@ class Writer:
         """One transaction; raises Django's Error where it could not be made."""
         groups, made = self._taken(), list(self._decided)
         waiting = [w for some, _ in groups for w in some]
-        events = joined([decoded.log for _, decoded in groups])
         answers = [_accepted(read) for _, decoded in groups for read in decoded.reads]
-        blob = log.packed(events) if waiting else memoryview(b"")
-        asked = tuple(w for w in waiting if w.ask)
-        logged = Logged(self.end, events, asked)
+        rows = self._rows(groups)
         try:
             with transaction.atomic(), connection.cursor() as cursor:
-                self._statements(cursor, logged, blob, made, waiting, answers)
+                self._statements(cursor, rows, made, waiting, answers)
                 owed = self._sealed(made, waiting)
         except Error as error:
-            self._failed(error, logged, blob, waiting)
+            self._failed(error, rows, waiting)
             raise
         self.commits += 1
         self._owed = owed
         del self._decided[: len(made)]
-        self._committed(logged, made)
+        self._committed(rows, made)
         answer((w, a) for w, a in zip(waiting, answers, strict=True) if not w.ask)
 
+    def _rows(self, groups: list[Group]) -> list[Row]:
+        rows, first = list[Row](), self.end
+        for waiting, decoded in groups:
+            asked = tuple(w for w in waiting if w.ask)
+            rows.append((Logged(first, decoded.log, asked), decoded.blob))
+            first += decoded.log.num_rows
+        return rows
+
     def _statements(
-        self, cursor: Any, logged: Logged, blob: memoryview, made: list[Decided],
+        self, cursor: Any, rows: list[Row], made: list[Decided],
         waiting: list[Waiting], answers: list[Accepted],
     ) -> None:  # fmt: skip
         now = self._clock()
-        if waiting:
+        for logged, blob in rows:
             log.append(cursor, logged.first, logged.events.num_rows, now, blob)
         repeats: list[tuple[Repeat, Accepted]] = [
             (w.repeat, a) for w, a in zip(waiting, answers, strict=True) if w.repeat
@@ -183,12 +191,12 @@ class Writer:
             self._forgot_ms = now
             idempotency.forget(cursor, now - self._keep_ms)
         if made:
-            rows = [(*row, d.reached) for d in made for row in d.rows]
-            if rows:
-                cursor.executemany(_DECISION, rows)
-                newest = {row[2]: (row[2], row[5], row[6], row[3], row[0]) for row in rows}
+            decided = [(*row, d.reached) for d in made for row in d.rows]
+            if decided:
+                cursor.executemany(_DECISION, decided)
+                newest = {row[2]: (row[2], row[5], row[6], row[3], row[0]) for row in decided}
                 cursor.executemany(_STANDING, list(newest.values()))
-            decisions = rows[-1][0] if rows else self.decisions
+            decisions = decided[-1][0] if decided else self.decisions
             cursor.execute(_APPLIED, (made[-1].reached, decisions, self._made_by))
 
     def _sealed(self, made: list[Decided], waiting: list[Waiting]) -> list[Owed]:
@@ -196,26 +204,23 @@ class Writer:
         decisions = [msgspec.json.decode(body, type=Decision) for body in bodies]
         return self._seals.decided(decisions, [d for w in waiting for d in w.drafts], self._owed)
 
-    def _committed(self, logged: Logged, made: list[Decided]) -> None:
+    def _committed(self, rows: list[Row], made: list[Decided]) -> None:
         if made:
             self.applied = made[-1].reached
-            rows = [row for d in made for row in d.rows]
-            if rows:
-                self.decisions = rows[-1][0]
+            decided = [row for d in made for row in d.rows]
+            if decided:
+                self.decisions = decided[-1][0]
                 self._news(self.decisions)
-        if logged.events.num_rows:
+        for logged, _ in rows:
             self.end = logged.first + logged.events.num_rows
             self._onward(logged)
 
-    def _failed(
-        self, error: Error, logged: Logged, blob: memoryview, waiting: list[Waiting]
-    ) -> None:
+    def _failed(self, error: Error, rows: list[Row], waiting: list[Waiting]) -> None:
         """Tell who waits that nothing is promised; whether it was committed is looked up later."""
         self.failing = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         connection.close()
-        if waiting:
-            # Nobody waits for the engine any more, should the events turn out to be in the log.
-            self._doubtful = (Logged(logged.first, logged.events), blob)
+        # Nobody waits for the engine any more, should the events turn out to be in the log.
+        self._doubtful = [(replace(logged, asked=()), blob) for logged, blob in rows]
         self._refuse(waiting)
 
     def _refuse(self, waiting: list[Waiting]) -> None:
@@ -244,11 +249,11 @@ class Writer:
 
     def _settle(self) -> None:
         """Find out what came of the transaction that broke off."""
-        if self._doubtful is not None:
-            logged, blob = self._doubtful
+        if self._doubtful:
+            logged, blob = self._doubtful[-1]
             if log.holds(logged.first, blob):
-                self._committed(logged, [])
-            self._doubtful = None
+                self._committed(self._doubtful, [])
+            self._doubtful = []
         with connection.cursor() as cursor:
             cursor.execute("SELECT position, decisions FROM log_applied WHERE id = 1")
             self.applied, self.decisions = cursor.fetchone()
