@@ -13,7 +13,7 @@ import ipaddress
 import os
 import secrets
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,17 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from wavebreak.errors import EventError, FileError, UsageError
-from wavebreak.events import CODES, LOG_SCHEMA, REASONS, TYPES, WIRE_SCHEMA, Refusal, json_rows
+from wavebreak.events import (
+    CODES,
+    LOG_SCHEMA,
+    PERSONAL,
+    REASONS,
+    TYPES,
+    WIRE_SCHEMA,
+    Refusal,
+    absent,
+    json_rows,
+)
 
 KEY_BYTES = 16
 """Shortest key that is taken; a fresh one has twice as many bytes."""
@@ -143,22 +153,24 @@ class Edge:
         return self._log(wire, numbers, ips), refused
 
     def _log(self, wire: pa.RecordBatch, numbers: Any, ips: Any) -> pa.RecordBatch:
-        n = wire.num_rows
-        phone, ip, device = (_column(wire, f) for f in ("phone", "ip", "device"))
+        given = {n: c for n, c in zip(wire.schema.names, wire.columns, strict=True) if _given(c)}
         made: dict[str, pa.Array] = {}
-        for name in ("number", "block", "number_country"):
-            made[name] = _mapped(phone, numbers, name, LOG_SCHEMA.field(name).type)
-        for name in ("address", "network", "asn", "network_country"):
-            made[name] = _mapped(ip, ips, name, LOG_SCHEMA.field(name).type)
-        devices = {v: {"device": self._device(v)} for v in _distinct(device)}
-        made["device"] = _mapped(device, devices, "device", pa.string())
+        if "phone" in given:
+            made |= _mapped(given["phone"], numbers, ("number", "block", "number_country"))
+        if "ip" in given:
+            made |= _mapped(given["ip"], ips, ("address", "network", "asn", "network_country"))
+        if "device" in given:
+            devices = {v: {"device": self._device(v)} for v in _distinct(given["device"])}
+            made |= _mapped(given["device"], devices, ("device",))
         made["type"] = codes_of(_column(wire, "type"), TYPES)
-        for name, values in CODES.items():
-            made[name] = codes_of(_column(wire, name), values)
-        made["reason"] = _reason_codes(_column(wire, "reason"), made["type"])
-        made["id"] = _ids(wire, made)
+        for name in CODES.keys() & given:
+            made[name] = codes_of(given[name], CODES[name])
+        if "reason" in given:
+            made["reason"] = _reason_codes(given["reason"], made["type"])
+        made["id"] = _ids(given, made, wire.num_rows)
+        made = {n: c for n, c in given.items() if n not in PERSONAL} | made
         columns = [
-            made[f.name] if f.name in made else _plain(_column(wire, f.name, n), f.type)
+            _plain(made[f.name], f.type) if f.name in made else absent(wire.num_rows, f.type)
             for f in LOG_SCHEMA
         ]
         return pa.RecordBatch.from_arrays(columns, schema=LOG_SCHEMA)
@@ -269,15 +281,17 @@ def _open_places(path: Path) -> maxminddb.Reader:
         raise FileError(f"the IP database {path} cannot be read", fix=fix) from None
 
 
-def _column(wire: pa.RecordBatch, name: str, rows: int | None = None) -> pa.Array:
+def _column(wire: pa.RecordBatch, name: str) -> pa.Array:
     at = wire.schema.get_field_index(name)
-    if at >= 0:
-        return wire.column(at)
-    return pa.nulls(wire.num_rows if rows is None else rows, WIRE_SCHEMA.field(name).type)
+    return wire.column(at) if at >= 0 else absent(wire.num_rows, WIRE_SCHEMA.field(name).type)
+
+
+def _given(column: pa.Array) -> bool:
+    return bool(column.null_count < len(column))
 
 
 def _distinct(column: pa.Array) -> list[str]:
-    if column.null_count == len(column):
+    if not _given(column):
         return []
     return [v for v in column.unique().to_pylist() if v is not None]
 
@@ -301,25 +315,43 @@ def _unparsed(
 
 
 def _mapped(
-    column: pa.Array, known: dict[str, dict[str, Any]], name: str, kind: pa.DataType
-) -> pa.Array:
-    if not known or column.null_count == len(column):
-        return pa.nulls(len(column), kind)
-    values = pa.array([row[name] for row in known.values()], kind)
-    return values.take(pc.index_in(column, value_set=pa.array(list(known), pa.string())))
+    column: pa.Array, known: dict[str, dict[str, Any]], names: tuple[str, ...]
+) -> dict[str, pa.Array]:
+    """Give what is known of a column's values, by name."""
+    if not known:
+        return {}
+    places = pc.index_in(column, value_set=pa.array(list(known), pa.string()))
+    return {
+        name: pa.array([row[name] for row in known.values()], LOG_SCHEMA.field(name).type).take(
+            places
+        )
+        for name in names
+    }
+
+
+@cache
+def _words(values: tuple[str, ...]) -> pa.Array:
+    return pa.array(values, pa.string())
+
+
+def coded(column: pa.Array, values: tuple[str, ...]) -> pa.DictionaryArray:
+    """Give a column as codes of `values`, whose `codes_of` cost nothing."""
+    return pa.DictionaryArray.from_arrays(codes_of(column, values), _words(values))
 
 
 def codes_of(column: pa.Array, values: tuple[str, ...]) -> pa.Array:
     """Give each text's index in `values` as uint8; null where it is null or not among them."""
-    if column.null_count == len(column):
-        return pa.nulls(len(column), pa.uint8())
+    if not _given(column):
+        return absent(len(column), pa.uint8())
     if pa.types.is_dictionary(column.type):
+        if column.dictionary.equals(_words(values)) and column.indices.type == pa.uint8():
+            return column.indices
         return codes_of(column.dictionary.cast(pa.string()), values).take(column.indices)
-    return pc.index_in(column, value_set=pa.array(values)).cast(pa.uint8())
+    return pc.index_in(column, value_set=_words(values)).cast(pa.uint8())
 
 
 def _reason_codes(reason: pa.Array, types: pa.Array) -> pa.Array:
-    codes = pa.nulls(len(reason), pa.uint8())
+    codes = absent(len(reason), pa.uint8())
     if reason.null_count < len(reason):
         for kind, values in REASONS.items():
             of_kind = pc.equal(types, pa.scalar(TYPES.index(kind), pa.uint8()))
@@ -331,18 +363,18 @@ def _plain(column: pa.Array, kind: pa.DataType) -> pa.Array:
     return column if column.type.equals(kind) else column.cast(kind)
 
 
-def _ids(wire: pa.RecordBatch, made: dict[str, pa.Array]) -> pa.Array:
+def _ids(given: dict[str, pa.Array], made: dict[str, pa.Array], rows: int) -> pa.Array:
     """Fill absent ids with the SHA-256 of the event as it is after pseudonymisation."""
-    ids = _plain(_column(wire, "id"), pa.string())
+    ids = _plain(given.get("id", absent(rows, pa.string())), pa.string())
     if ids.null_count == 0:
         return ids
-    absent = ids.is_null()
+    missing = ids.is_null()
     pseudonyms = {"phone": "number", "ip": "address", "device": "device"}
     canonical = {
-        name: made[pseudonyms[name]] if name in pseudonyms else wire.column(name)
-        for name in sorted(wire.schema.names)
+        name: made[pseudonyms[name]] if name in pseudonyms else given[name]
+        for name in sorted(given)
         if name != "id"
     }
-    rows = json_rows(pa.RecordBatch.from_pydict(canonical).filter(absent))
-    digests = (hashlib.sha256(row.encode()).hexdigest()[:32] for row in rows.to_pylist())
-    return pc.replace_with_mask(ids, absent, pa.array([f"sha256:{d}" for d in digests]))
+    told = json_rows(pa.RecordBatch.from_pydict(canonical).filter(missing))
+    digests = (hashlib.sha256(row.encode()).hexdigest()[:32] for row in told.to_pylist())
+    return pc.replace_with_mask(ids, missing, pa.array([f"sha256:{d}" for d in digests]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from functools import reduce
+from functools import cache, reduce
 from operator import or_
 from typing import Annotated, Any, Literal, get_args
 
@@ -288,6 +288,23 @@ LOG_SCHEMA: pa.Schema = _schema(_LOG, ("id", "ts", "type", "account")).with_meta
     {SCHEMA_KEY: b"1"}
 )
 """An event as the engine reads it: enumerations as codes, personal fields as pseudonyms."""
+
+
+_MANY = 1 << 16
+
+
+@cache
+def _nothing(kind: pa.DataType) -> pa.Array:
+    return pa.nulls(_MANY, kind)
+
+
+def absent(rows: int, kind: pa.DataType) -> pa.Array:
+    """Give a column in which nothing is given; those of a kind share their memory.
+
+    >>> absent(2, pa.string()).to_pylist()
+    [None, None]
+    """
+    return _nothing(kind)[:rows] if rows <= _MANY else pa.nulls(rows, kind)
 
 
 class Refusal(Struct, frozen=True, gc=False):

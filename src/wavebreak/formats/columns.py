@@ -14,10 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from wavebreak.edge import codes_of
+from wavebreak.edge import coded, codes_of
 from wavebreak.errors import FileError
-from wavebreak.events import REASONS, TYPES, WIRE_SCHEMA, Event, Refusal
+from wavebreak.events import CODES, REASONS, TYPES, WIRE_SCHEMA, Event, Refusal
 from wavebreak.formats.limits import EITHER, LIMITS, Limit, judge
+from wavebreak.formats.plain import wire_of_columns
 from wavebreak.formats.structs import wire_of
 
 _RFC3339 = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$"
@@ -37,26 +38,23 @@ class Taken(NamedTuple):
     refused: list[Refusal]
 
 
-def _per_type(test: Any) -> Mask:
+def _per_type(test: Any, kind: type) -> NDArray[Any]:
     # One entry a code, and one (the last, 255) for a type that is not known.
-    return np.array([test(t) for t in TYPES] + [False] * (256 - len(TYPES)))
+    return np.array([test(t) for t in TYPES] + [0] * (256 - len(TYPES))).astype(kind)
 
 
-_ALLOWED = {n: _per_type(lambda t, n=n: n == "type" or n in LIMITS[t]) for n in WIRE_SCHEMA.names}
-_REQUIRED = {
-    n: _per_type(lambda t, n=n: n in LIMITS[t] and LIMITS[t][n].required)
-    for n in WIRE_SCHEMA.names
-    if any(n in fields and fields[n].required for fields in LIMITS.values())
-}
-_EITHER = _per_type(lambda t: t in EITHER)
+_BIT = {name: 1 << k for k, name in enumerate(WIRE_SCHEMA.names)}
+_MAY = _per_type(lambda t: _BIT["type"] + sum(_BIT[n] for n in LIMITS[t]), np.uint32)
+_MUST = _per_type(lambda t: sum(_BIT[n] for n, x in LIMITS[t].items() if x.required), np.uint32)
+_EITHER = _per_type(lambda t: t in EITHER, np.bool_)
 _LIMIT: dict[str, Limit] = {name: limit for f in LIMITS.values() for name, limit in f.items()}
 
 
 def take_columns(batch: pa.RecordBatch, first: int) -> Taken:
     """Check a batch of a file's columns; `first` is the number of its first row, from 1."""
     columns, doubt = _normal(batch)
-    wire = _wire(columns, batch.num_rows)
-    doubt |= doubtful(wire)
+    wire, unknown = in_codes(wire_of_columns(columns, batch.num_rows))
+    doubt |= unknown | doubtful(wire)
     lines = np.arange(first, first + batch.num_rows)
     if not doubt.any():
         return Taken(wire, lines, [])
@@ -103,85 +101,82 @@ def _undictionaried(wire: pa.RecordBatch) -> pa.RecordBatch:
     return wire.cast(WIRE_SCHEMA)
 
 
+def in_codes(wire: pa.RecordBatch) -> tuple[pa.RecordBatch, Mask]:
+    """Give a batch with its enumerations as codes, looked up once; mark rows with another word."""
+    unknown = np.zeros(wire.num_rows, np.bool_)
+    columns = wire.columns
+    for name, words in {"type": TYPES, **CODES}.items():
+        at = wire.schema.get_field_index(name)
+        given, columns[at] = columns[at], coded(columns[at], words)
+        if columns[at].null_count > given.null_count:
+            lost = pc.and_(given.is_valid(), columns[at].is_null())
+            unknown |= lost.to_numpy(zero_copy_only=False)
+    return pa.RecordBatch.from_arrays(columns, wire.schema.names), unknown
+
+
 def doubtful(wire: pa.RecordBatch, *, typed: bool = False) -> Mask:
-    """Mark the rows that may break the contract.
+    """Mark the rows that may break the contract, but for words of enumerations.
 
     `typed` says that the rows were decoded into the contract's types: then only what those
     cannot express is looked at (bytes, NUL characters, one counterpart, the range of a time).
     """
-    codes = codes_of(wire.column("type"), TYPES).fill_null(255).to_numpy(zero_copy_only=False)
+    codes = codes_of(wire.column("type"), TYPES)
+    codes = codes.fill_null(255).to_numpy() if codes.null_count else codes.to_numpy()
+    given = np.zeros(wire.num_rows, np.uint32)
     doubt: Mask = codes == 255
-    valid = {
-        name: column.is_valid().to_numpy(zero_copy_only=False)
-        for name, column in zip(wire.schema.names, wire.columns, strict=True)
-        if (name in ("peer", "group") or not typed) and column.null_count < len(column)
-    }
-    none = np.zeros(wire.num_rows, np.bool_)
-    doubt |= _EITHER[codes] & (valid.get("peer", none) == valid.get("group", none))
-    if not typed:
-        for name, table in _REQUIRED.items():
-            doubt |= table[codes] & ~valid.get(name, none)
-        for name, mask in valid.items():
-            doubt |= mask & ~_ALLOWED[name][codes]
     for name, column in zip(wire.schema.names, wire.columns, strict=True):
-        if name != "type" and column.null_count < len(column):
-            wrong = _wrong(name, column, codes, typed)
-            if wrong is not None:
-                doubt |= pc.fill_null(wrong, False).to_numpy(zero_copy_only=False)
+        if column.null_count == len(column):
+            continue
+        valid = column.is_valid().to_numpy(zero_copy_only=False) if column.null_count else True
+        given |= np.multiply(valid, _BIT[name], dtype=np.uint32)
+        wrong = _wrong(name, column, codes, typed)
+        if wrong is not None:
+            doubt |= wrong & valid
+    doubt |= (given & ~_MAY[codes]) != 0
+    doubt |= (_MUST[codes] & ~given) != 0
+    peer, group = given & _BIT["peer"] != 0, given & _BIT["group"] != 0
+    doubt |= _EITHER[codes] & (peer == group)
     return doubt
 
 
-def _wrong(name: str, column: pa.Array, codes: NDArray[np.uint8], typed: bool) -> pa.Array | None:
-    limit = _LIMIT[name]
+def _wrong(name: str, column: pa.Array, codes: NDArray[np.uint8], typed: bool) -> Mask | None:
+    """Mark rows whose value is out of its limits; what is marked of an absent one means nothing."""
+    limit = _LIMIT.get(name)
+    if limit is None:
+        return None
     if limit.kind == "text":
-        return _wrong_text(column, limit, typed)
+        return _wrong_text(column, limit)
     if limit.kind == "time" or (limit.kind == "integer" and not typed):
-        ends = pc.min_max(column).as_py()
-        if limit.low <= ends["min"] and ends["max"] <= limit.high:
+        numbers = column.fill_null(limit.low) if column.null_count else column
+        values = numbers.to_numpy()
+        if limit.low <= values.min() and values.max() <= limit.high:
             return None
-        return pc.or_(pc.less(column, limit.low), pc.greater(column, limit.high))
-    if limit.kind == "choice" and not typed:
-        if name != "reason":
-            return _unknown(column, pc.is_in(column, value_set=pa.array(limit.values)))
-        known = pa.array(np.zeros(len(column), np.bool_))
+        outside: Mask = (values < limit.low) | (values > limit.high)
+        return outside
+    if name == "reason" and not typed:
+        known = np.zeros(len(column), np.bool_)
         for kind, values in REASONS.items():
-            of_kind = pa.array(codes == TYPES.index(kind))
-            known = pc.or_(known, pc.and_(of_kind, pc.is_in(column, value_set=pa.array(values))))
-        return _unknown(column, known)
+            word = pc.is_in(column, value_set=pa.array(values)).to_numpy(zero_copy_only=False)
+            known |= word & (codes == TYPES.index(kind))
+        return ~known
     return None
 
 
-def _unknown(column: pa.Array, known: pa.Array) -> pa.Array:
-    """A word is given and not known (`is_in` says of an absent one that it is not in the set)."""
-    return pc.and_not(column.is_valid(), known)
-
-
-def _wrong_text(column: pa.Array, limit: Limit, typed: bool) -> pa.Array | None:
-    sizes = pc.binary_length(column)
-    ends = pc.min_max(sizes).as_py()
-    wrong = None
-    if ends["max"] > limit.max_bytes or ends["min"] == 0:
-        wrong = pc.or_(pc.greater(sizes, limit.max_bytes), pc.equal(sizes, 0))
-    if _has_nul(column):
-        nul = pc.match_substring(column, "\0")
-        wrong = nul if wrong is None else pc.or_(wrong, nul)
+def _wrong_text(column: pa.Array, limit: Limit) -> Mask:
+    _, ends, text = column.buffers()
+    offsets = np.frombuffer(ends, np.int32, len(column) + 1, 4 * column.offset)
+    sizes = np.diff(offsets)
+    wrong: Mask = (sizes > limit.max_bytes) | (sizes == 0)
+    if text is not None and not np.frombuffer(text, np.uint8)[offsets[0] : offsets[-1]].all():
+        wrong |= _found(pc.match_substring(column, "\0"))
     if limit.pattern:  # also if typed: there the pattern's end lets a newline pass
-        off = pc.invert(pc.match_substring_regex(column, limit.pattern))
-        wrong = off if wrong is None else pc.or_(wrong, off)
+        wrong |= ~_found(pc.match_substring_regex(column, limit.pattern))
     return wrong
 
 
-def _has_nul(column: pa.Array) -> bool:
-    _, ends, text = column.buffers()
-    offsets = np.frombuffer(ends, np.int32, len(column) + 1, 4 * column.offset)
-    if text is None:
-        return False
-    return not np.frombuffer(text, np.uint8)[offsets[0] : offsets[-1]].all()
-
-
-def _wire(columns: dict[str, pa.Array], rows: int) -> pa.RecordBatch:
-    filled = [columns[f.name] if f.name in columns else pa.nulls(rows, f.type) for f in WIRE_SCHEMA]
-    return pa.RecordBatch.from_arrays(filled, schema=WIRE_SCHEMA)
+def _found(matches: pa.Array) -> Mask:
+    found: Mask = pc.fill_null(matches, False).to_numpy(zero_copy_only=False)
+    return found
 
 
 def _normal(batch: pa.RecordBatch) -> tuple[dict[str, pa.Array], Mask]:

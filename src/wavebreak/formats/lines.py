@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from wavebreak.events import AnyEvent, Event, Refusal, shown
-from wavebreak.formats.columns import Taken, doubtful, merged, settle, taken_events
+from wavebreak.formats.columns import Taken, doubtful, in_codes, merged, settle, taken_events
 from wavebreak.formats.limits import judge, refusal
 from wavebreak.formats.plain import (
     MAX_LINE,
@@ -49,7 +49,8 @@ def take_whole(piece: Piece, fields: Fields) -> Taken | None:
     wire = wire_of_lines(piece, fields)
     if wire is None:
         return None
-    doubt = doubtful(wire)
+    wire, doubt = in_codes(wire)
+    doubt |= doubtful(wire)
     lines = np.arange(piece.first, piece.first + len(piece.ends))
     if not doubt.any():
         return Taken(wire, lines, [])

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.json as pj
 from numpy.typing import NDArray
 
-from wavebreak.events import WIRE_SCHEMA
+from wavebreak.events import WIRE_SCHEMA, absent
 
 MAX_LINE = 1 << 16
 """Longest line (or array item) in bytes; a longer one is refused without being kept."""
@@ -87,8 +87,12 @@ def wire_of_lines(piece: Piece, fields: Fields) -> pa.RecordBatch | None:
     if sum(rows - column.null_count for column in table.columns) != members(piece.text):
         return None
     (batch,) = table.combine_chunks().to_batches()
-    columns = dict(zip(batch.schema.names, batch.columns, strict=True))
-    filled = [columns[f.name] if f.name in columns else pa.nulls(rows, f.type) for f in WIRE_SCHEMA]
+    return wire_of_columns(dict(zip(batch.schema.names, batch.columns, strict=True)), rows)
+
+
+def wire_of_columns(columns: dict[str, pa.Array], rows: int) -> pa.RecordBatch:
+    """Give columns of the wire's types as a wire batch; what is absent is null."""
+    filled = [columns[f.name] if f.name in columns else absent(rows, f.type) for f in WIRE_SCHEMA]
     return pa.RecordBatch.from_arrays(filled, schema=WIRE_SCHEMA)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from wavebreak.events import EVENTS, TYPES, WIRE_SCHEMA, Event
+from wavebreak.events import EVENTS, TYPES, WIRE_SCHEMA, Event, absent
 from wavebreak.formats.limits import milliseconds
 
 _GET = {name: attrgetter(name) for name in WIRE_SCHEMA.names}
@@ -42,7 +42,7 @@ def wire_of(events: list[Event], members: int = -1) -> pa.RecordBatch:
         columns = _mixed(events, codes, kinds.tolist(), sought)
     columns["type"] = pa.DictionaryArray.from_arrays(pa.array(codes), _WORDS)
     filled = [
-        columns[f.name] if f.name in columns else pa.nulls(len(events), f.type) for f in _SCHEMA
+        columns[f.name] if f.name in columns else absent(len(events), f.type) for f in _SCHEMA
     ]
     return pa.RecordBatch.from_arrays(filled, schema=_SCHEMA)
 
@@ -70,7 +70,7 @@ def _mixed(
     for name in {name for part in parts for name in part}:
         kind = WIRE_SCHEMA.field(name).type
         pieces = [
-            part[name] if name in part else pa.nulls(size, kind)
+            part[name] if name in part else absent(size, kind)
             for part, size in zip(parts, sizes, strict=True)
         ]
         columns[name] = pa.concat_arrays(pieces).take(back)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from django.db import connection
 
 from wavebreak.errors import FileError, ServiceError
-from wavebreak.events import LOG_SCHEMA
+from wavebreak.events import LOG_SCHEMA, absent
 from wavebreak.formats.tables import checked_log
 from wavebreak.service.models import Batch
 
@@ -68,7 +68,7 @@ def opened(stream: bytes) -> pa.RecordBatch:
     narrow = pa.ipc.open_stream(stream).read_next_batch()
     rows, names = narrow.num_rows, set(narrow.schema.names)
     columns = [
-        narrow.column(f.name) if f.name in names else pa.nulls(rows, f.type) for f in LOG_SCHEMA
+        narrow.column(f.name) if f.name in names else absent(rows, f.type) for f in LOG_SCHEMA
     ]
     return pa.RecordBatch.from_arrays(columns, schema=LOG_SCHEMA)
 
