@@ -78,7 +78,9 @@ def digest(blob: bytes | memoryview) -> bytes:
     return hashlib.sha256(blob).digest()
 
 
-def append(cursor: Any, first: int, events: int, received_ms: int, blob: bytes) -> None:
+def append(
+    cursor: Any, first: int, events: int, received_ms: int, blob: bytes | memoryview
+) -> None:
     """Append one row in the open transaction; `first` is the position of its first event."""
     cursor.execute(_APPEND, (first, events, received_ms, digest(blob), blob))
 
