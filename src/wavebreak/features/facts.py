@@ -141,10 +141,12 @@ def _too_far(clock: Any, ts: int, lateness: int) -> bool:
 
 
 @compiled()
-def _stamp(clock: Any, ts: Any, repeated: Any, lateness: int, drop: Any, epochs: Any) -> int:
+def _stamp(
+    clock: Any, ts: Any, repeated: Any, lateness: int, drop: Any, epochs: Any, begin: int, end: int
+) -> int:
     """Mark what makes no facts (1 repeated, 2 late), date what is far ahead; returns how many."""
     time, moved = clock[0], 0
-    for i in range(ts.size):
+    for i in range(begin, end):
         if time.newest < 0:
             time.newest = ts[i]
         if repeated[i]:
@@ -217,7 +219,8 @@ class Fanout:
 
     def __init__(self, *, lateness_s: int = 60) -> None:
         self.lateness_ms = lateness_s * 1000
-        self.accounts, self.entities, self.seen = Names(seed=1), Names(seed=2), Seen()
+        self.accounts, self.entities = Names(seed=1), Names(seed=2)
+        self.seen = Seen(span_ms=self.lateness_ms)
         self.kinds = fact_kinds()
         self.clock = np.zeros(1, CLOCK)
         self.clock["newest"] = -1
@@ -230,8 +233,7 @@ class Fanout:
         ids = log.column("id")
         ts = log.column("ts").to_numpy().copy()
         drop, epochs = np.zeros(ts.size, np.uint8), np.zeros(ts.size, np.int64)
-        repeated = self.seen.repeated(ids)
-        self.ahead += _stamp(self.clock, ts, repeated, self.lateness_ms, drop, epochs)
+        self._dates(ids, ts, drop, epochs)
         self.duplicates += int((drop == 1).sum())
         self.late += int((drop == 2).sum())
         events = events_of(log, ts, drop, self.accounts, self.entities)
@@ -246,11 +248,23 @@ class Fanout:
                 ids.slice(begin, end - begin), len(self.accounts), len(self.entities),
             )  # fmt: skip
 
+    def _dates(self, ids: pa.Array, ts: Any, drop: Any, epochs: Any) -> None:
+        """Find what was seen and what is late, and date the rest (arrays of a row each)."""
+        repeated, done = np.zeros(ts.size, np.bool_), 0
+        while done < ts.size:
+            begin, done = done, self.seen.note(ids, repeated, done)
+            self.ahead += _stamp(
+                self.clock, ts, repeated, self.lateness_ms, drop, epochs, begin, done
+            )
+            # At this very event, whatever batch it came in: replays forget the same ids.
+            if done < ts.size:
+                self.seen.grow(int(self.clock["newest"][0]))
+
     def dated(self, ts: int) -> int:
         """At what time an event would be taken if it came now (ms); -1: too late, or too far."""
         clock, times, drop = self.clock.copy(), np.array([ts]), np.zeros(1, np.uint8)
         new = np.zeros(1, np.bool_)
-        _stamp(clock, times, new, self.lateness_ms, drop, np.zeros(1, np.int64))
+        _stamp(clock, times, new, self.lateness_ms, drop, np.zeros(1, np.int64), 0, 1)
         return -1 if drop[0] else int(times[0])
 
     def dump(self) -> dict[str, Any]:

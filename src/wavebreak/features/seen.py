@@ -1,4 +1,4 @@
-"""Which event ids have been seen: 128-bit hashes in two generations of bounded size."""
+"""Which event ids have been seen: 128-bit hashes in two generations, each of a span of log time."""
 
 from __future__ import annotations
 
@@ -92,18 +92,23 @@ def _lengths(tables: list[Any]) -> Any:
 
 
 class Seen:
-    """Which event ids have been seen, by a 128-bit hash, in two generations of bounded size.
+    """Which event ids have been seen, by a 128-bit hash, in two generations.
 
-    The newest `limit` ids at least are remembered; beyond that (and far beyond the lateness that
-    is allowed) the older generation is forgotten, so that memory is bounded.
+    A generation ends when it holds `least` ids and the log's time has moved by `span_ms` in it, or
+    when it holds `most`. An id is remembered for one generation more: for `least` ids and, below
+    `most` of them in `span_ms`, for as long as its event would not be late. Memory is bounded by
+    the rate of the log, not by its length.
 
-    >>> seen = Seen()
-    >>> seen.repeated(pa.array(["a", "b", "a"])).tolist(), seen.repeated(pa.array(["b"])).tolist()
-    ([False, False, True], [True])
+    >>> seen, out = Seen(), np.zeros(3, np.bool_)
+    >>> seen.note(pa.array(["a", "b", "a"]), out, 0), out.tolist()
+    (3, [False, False, True])
     """
 
-    def __init__(self, *, limit: int = 1 << 25) -> None:
-        self.limit = limit
+    def __init__(
+        self, *, span_ms: int = 60_000, least: int = 1 << 20, most: int = 1 << 25
+    ) -> None:  # fmt: skip
+        self.span_ms, self.least, self.most = span_ms, least, most
+        self.born = np.full(1, -1, np.int64)
         self.filled = np.zeros(SUBS, np.int64)
         self.tables = _fresh()
         self.older = [np.zeros(1, _SEEN) for _ in range(SUBS)]
@@ -113,11 +118,16 @@ class Seen:
         self._at = [_addresses(self.tables), _addresses(self.older)]
         self._sizes = [_lengths(self.tables), _lengths(self.older)]
 
-    def _grow(self) -> None:
-        if int(self.filled.sum()) >= self.limit:
+    def grow(self, now_ms: int) -> None:
+        """Give room to what is full, at the log's time: a larger table, or a new generation."""
+        held = int(self.filled.sum())
+        if self.born[0] < 0:
+            self.born[0] = now_ms
+        if held >= self.most or (held >= self.least and now_ms > self.born[0] + self.span_ms):
             self.older = self.tables
             self.tables = _fresh()
             self.filled[:] = 0
+            self.born[0] = now_ms
             self._point()
         for s in np.flatnonzero(self.filled + 1 > self._sizes[0] * FULL):
             table = np.zeros(self.tables[s].size * 2, _SEEN)
@@ -125,30 +135,23 @@ class Seen:
             self.tables[s] = table
             self._at[0][s], self._sizes[0][s] = table.ctypes.data, table.size
 
-    def repeated(self, ids: pa.Array) -> Any:
-        """Whether each id was seen before (bool), remembering all."""
+    def note(self, ids: pa.Array, out: Any, begin: int) -> int:
+        """Mark in `out` (bool) which ids from `begin` on were seen before, remembering all.
+
+        Returns where it stopped: before the end it is to `grow`, and to be called again from there.
+        """
         offsets, data, _ = buffers(ids)
-        out = np.zeros(len(ids), np.bool_)
-        done = 0
-        while done < out.size:
-            done = _repeated(
-                self._at[0],
-                self._sizes[0],
-                self.filled,
-                self._at[1],
-                self._sizes[1],
-                data,
-                offsets,
-                out,
-                done,
+        return int(
+            _repeated(
+                self._at[0], self._sizes[0], self.filled, self._at[1], self._sizes[1], data,
+                offsets, out, begin,
             )
-            if done < out.size:
-                self._grow()
-        return out
+        )  # fmt: skip
 
     def dump(self) -> dict[str, Any]:
         """Everything, as arrays."""
         return {
+            "born": self.born.copy(),
             "filled": self.filled.copy(),
             "sizes": np.array([t.size for t in self.tables], np.int64),
             "tables": np.concatenate(self.tables),
@@ -158,7 +161,7 @@ class Seen:
 
     def load(self, dumped: dict[str, Any]) -> None:
         """Take the place of a dump."""
-        self.filled = dumped["filled"].copy()
+        self.born, self.filled = dumped["born"].copy(), dumped["filled"].copy()
         for name, sizes in (("tables", "sizes"), ("older", "older_sizes")):
             ends = np.cumsum(dumped[sizes])
             parts = [

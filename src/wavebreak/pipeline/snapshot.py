@@ -18,7 +18,7 @@ from wavebreak.errors import SnapshotError
 from wavebreak.features import state
 from wavebreak.pipeline.engine import Engine
 
-VERSION = 2
+VERSION = 3
 _MANIFEST = "manifest.json"
 
 
