@@ -15,32 +15,10 @@ _DIRECT = re.compile(
     r"(?:wa\.me/|api\.whatsapp\.com/send|t\.me/|m\.me/|mailto:|tel:|viber://)[^\s<>\"']{2,120}",
     re.I,
 )
-_ENDINGS = {
-    "com",
-    "net",
-    "org",
-    "io",
-    "app",
-    "shop",
-    "store",
-    "me",
-    "co",
-    "br",
-    "in",
-    "id",
-    "il",
-    "es",
-    "mx",
-    "example",
-    "online",
-    "site",
-    "xyz",
-    "info",
-    "ai",
-    "pro",
-    "cc",
-    "ru",
-}
+_ENDINGS = frozenset(
+    "com net org io app shop store me co br in id il es mx example online site xyz info ai pro cc ru".split()
+)
+_CHATS = {"t.me", "wa.me", "m.me"}
 _MOST = 50
 
 
@@ -57,6 +35,7 @@ def contacts(text: str, links: Iterable[str] = ()) -> dict[str, tuple[str, ...]]
     sites = [
         m[1].lower() for m in _SITE.finditer(text) if m[1].rpartition(".")[2].lower() in _ENDINGS
     ]
+    sites = [site for site in sites if site not in _CHATS]
     found = {
         "mails": mails,
         "phones": [p for p in phones if p],

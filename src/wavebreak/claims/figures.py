@@ -1,4 +1,8 @@
-"""Counts and prices as people write them: 80,000 a day, 80 mil, 1 lakh, 80 אלף, Rp 50 ribu."""
+"""Counts and prices as people write them: 80,000 a day, 80 mil, 1 lakh, 80 אלף, Rp 50 ribu.
+
+Of a range (25-30k) the upper end is read. A count stands before its unit, with at most four words
+and no other number between.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +23,22 @@ _SYMBOLS = {
     "रुपए": "INR", "रु": "INR", "rupees": "INR", "rupaye": "INR", "rp": "IDR", "rp.": "IDR",
     "idr": "IDR", "rupiah": "IDR", "mxn": "MXN", "mx$": "MXN", "ars": "ARS", "cop": "COP",
     "pesos": "MXN/ARS/COP", "soles": "PEN", "s/": "PEN", "dollars": "USD", "dolares": "USD",
-    "btc": "BTC", "דולר": "USD",
+    "btc": "BTC", "דולר": "USD", "bucks": "USD", "dolar": "USD", "quid": "GBP",
 }  # fmt: skip
 _SYMBOL = "|".join(map(re.escape, sorted(_SYMBOLS, key=len, reverse=True)))
 _BEFORE = re.compile(rf"(?<![{LETTERS}])({_SYMBOL})\s?$")
 _BEHIND = re.compile(rf"\s?({_SYMBOL})(?![{LETTERS}])")
 _MOST_DIGITS = 15
-_AHEAD, _SHORT = 20, 2
+_AHEAD = 40
+_APART = rf"[^{LETTERS}\n.!?|•·;:=$€£₪₹]"
+_LETTER = r"[^\W\d_]|[\u0900-\u0963]|'"
+_FEWEST, _ROUND = 10, 100
+_FOR = re.compile(r"\s?(?:[-–—=:>→]{1,2}|for|por|a|x|@)?\s?")
+_ALONE = 1000
+"""A number in words is read from here: two or ten is said of anything."""
+_BARE = re.compile(r"\d\s?(?:rb|ribu|jt|juta)$")
+_COUNTED = re.compile(r"\s?[+%]|\s?(?:an|lebih)\b")
+_YEARS = range(2010, 2036)
 
 
 class Figure(NamedTuple):
@@ -75,59 +88,102 @@ def number(text: str) -> float | None:
 
 
 def figures(text: str, words: Vocabulary) -> Iterator[Figure]:
-    """Find the numbers of a folded text, with the words that multiply them."""
-    for found in _numbers(tuple(words.multipliers)).finditer(text):
-        value = number(found["digits"]) if found["digits"] else 1.0
+    """Find the numbers of a folded text, in digits or in words, with what multiplies them."""
+    shape = _numbers(tuple(words.multipliers), tuple(words.numerals))
+    for found in shape.finditer(text):
+        value = number(found["digits"]) if found["digits"] else words.numerals[found["word"]]
         if value is None:
             continue
         for name in (found["first"], found["second"]):
             value *= words.multipliers.get(name, 1) if name else 1
-        yield Figure(found.start(), found.end(), value)
+        if found["digits"] or value >= _ALONE:
+            yield Figure(found.start(), found.end(), value)
 
 
 def capacities(text: str, words: Vocabulary) -> list[Capacity]:
-    """Find counts of messages, numbers, accounts, with the time they are said to take."""
+    """Find counts of messages, people, accounts, with the time they are said to take.
+
+    A round count beside a price is one too, as in 10,000 – $48. What is money is none.
+    """
+    money = [(price.start, price.end) for price in prices(text, words)]
     found = []
     for figure in figures(text, words):
-        if not 1 <= figure.value < 1e12:
+        start, end = figure.start, figure.end
+        if not 1 <= figure.value < 1e12 or any(s < end and start < e for s, e in money):
             continue
-        what = _unit(("messages", "things"), words, 4).match(text, figure.end)
-        end = what.end() if what else figure.end
-        when = _unit(PERIODS, words, 4 if what else 0).match(text, end)
-        if what or (when and when.lastgroup in ("second", "minute", "hour", "day")):
+        what = _unit(("messages", "things"), words, 4).match(text, end)
+        end = what.end() if what else end
+        when = (_unit(PERIODS, words, 4) if what else _direct(words)).match(text, end)
+        year = figure.value in _YEARS and text[start : figure.end].isdigit()
+        if not when and (year or figure.value < _FEWEST):
+            continue
+        sold = figure.value >= _ALONE and not figure.value % _ROUND and _beside(text, figure, money)
+        if what or sold or (when and when.lastgroup in ("second", "minute", "hour", "day")):
             end = when.end() if when else end
             counted = (what.lastgroup if what else "") or "sends"
-            period = (when.lastgroup if when else "") or _before(text, figure.start, words)
-            found.append(Capacity(figure.start, end, round(figure.value), counted, period))
+            period = (when.lastgroup if when else "") or _before(text, start, words)
+            found.append(Capacity(start, end, round(figure.value), counted, period))
     return found
 
 
+def _beside(text: str, figure: Figure, money: list[tuple[int, int]]) -> bool:
+    """Whether a price stands right behind or right before a count."""
+    return any(
+        _FOR.fullmatch(text, figure.end, start) if figure.end <= start
+        else _FOR.fullmatch(text, end, figure.start) if end <= figure.start
+        else False
+        for start, end in money
+    )  # fmt: skip
+
+
 def _before(text: str, start: int, words: Vocabulary) -> str:
-    """The time that stands before a count: roz 80 hazaar, every day 80,000."""
-    head = text[max(0, start - _AHEAD) : start].rpartition("\n")[2]
-    for period in ("day", "hour"):
-        if _ending(words.units[period]).search(head):
-            return period
-    return ""
+    """The time that stands before a count in its clause: every day we reach 500 people."""
+    head = re.split(r"[\n.!?;,:]", text[max(0, start - _AHEAD) : start])[-1]
+    found = [(m.end(), name) for name in ("day", "hour") for m in _ends(name, words).finditer(head)]
+    return max(found, default=(0, ""))[1]
+
+
+def _ends(name: str, words: Vocabulary) -> re.Pattern[str]:
+    return _whole(tuple(word for word in _rates(words.units[name]) if word[0].isalpha()))
 
 
 @cache
-def _ending(words: tuple[str, ...]) -> re.Pattern[str]:
-    longer = _either([word for word in words if len(word) > _SHORT])
-    return re.compile(rf"(?<![{LETTERS}])(?:{longer})[^{LETTERS}\n.!?]{{1,3}}$")
+def _whole(words: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(rf"(?<![{LETTERS}])(?:{_either(words)})(?![{LETTERS}])(?![^\n]*\d)")
+
+
+def _rates(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Words of a time that say "each" by themselves: per day and daily, but not the mere day."""
+    return tuple(
+        word
+        for word in words
+        if " " in word or not any(other.endswith((f" {word}", f"/{word}")) for other in words)
+    )
+
+
+def _direct(words: Vocabulary) -> re.Pattern[str]:
+    return _units(tuple((name, _rates(words.units[name])) for name in PERIODS), 0)
 
 
 def prices(text: str, words: Vocabulary) -> list[Price]:
-    """Find amounts of money, the currency before or behind the number."""
+    """Find amounts of money, the currency before or behind the number.
+
+    Indonesian prices often name none: 75rb, 1,4jt.
+    """
     found = []
     for figure in figures(text, words):
-        before = _BEFORE.search(text[max(0, figure.start - 8) : figure.start])
-        behind = _BEHIND.match(text, figure.end)
+        start, end = figure.start, figure.end
+        before = _BEFORE.search(text[max(0, start - 8) : start])
+        behind = _BEHIND.match(text, end)
         if before:
-            start = figure.start - len(before[0])
-            found.append(Price(start, figure.end, figure.value, _SYMBOLS[before[1]]))
+            found.append(Price(start - len(before[0]), end, figure.value, _SYMBOLS[before[1]]))
         elif behind:
-            found.append(Price(figure.start, behind.end(), figure.value, _SYMBOLS[behind[1]]))
+            found.append(Price(start, behind.end(), figure.value, _SYMBOLS[behind[1]]))
+        elif _BARE.search(text[start:end]) and not _COUNTED.match(text, end):
+            unit = _unit(("messages", "things"), words, 2).match(text, end)
+            when = _direct(words).match(text, end)
+            if not unit and not (when and when.lastgroup != "month"):
+                found.append(Price(start, end, figure.value, "IDR"))
     return found
 
 
@@ -136,13 +192,14 @@ def _either(words: Sequence[str]) -> str:
 
 
 @cache
-def _numbers(multipliers: tuple[str, ...]) -> re.Pattern[str]:
+def _numbers(multipliers: tuple[str, ...], numerals: tuple[str, ...]) -> re.Pattern[str]:
     many = _either(sorted(multipliers, key=len, reverse=True))
+    word = _either(sorted(numerals, key=len, reverse=True))
     parted = r"\d{1,3}(?:[.,' \u00a0]\d{2,3}(?!\d)){1,4}(?:[.,]\d{1,2}(?!\d))?"
     digits = rf"{parted}|\d{{1,12}}(?:[.,]\d{{1,2}}(?!\d))?"
     return re.compile(
-        rf"(?<![\d.,])(?P<digits>{digits})\s?(?P<first>{many})?(?![{LETTERS}])"
-        rf"(?:\s(?P<second>{many})(?![{LETTERS}]))?"
+        rf"(?:(?<![\d.,])(?P<digits>{digits})\s?|(?<![{LETTERS}])(?P<word>{word})(?![{LETTERS}])\s?)"
+        rf"(?P<first>{many})?(?![{LETTERS}])(?:\s(?P<second>{many})(?![{LETTERS}]))?"
     )
 
 
@@ -152,9 +209,7 @@ def _unit(names: tuple[str, ...], words: Vocabulary, gap: int) -> re.Pattern[str
 
 @cache
 def _units(units: tuple[tuple[str, tuple[str, ...]], ...], gap: int) -> re.Pattern[str]:
-    """A word of one of the units, at most `gap` words behind."""
-    mark = rf"[^{LETTERS}\n.!?]{{0,3}}"
+    """A word of one of the units, at most `gap` words behind; "12 paise per message" is a rate."""
     named = "|".join(f"(?P<{name}>{_either(words)})" for name, words in units)
-    return re.compile(
-        rf"{mark}(?:[{LETTERS}'+]{{1,14}}{mark}){{0,{gap}}}?(?:{named})(?![{LETTERS}])"
-    )
+    between = rf"(?:(?!(?:per|por|each|cada|प्रति)\b)(?:{_LETTER}){{1,14}}{_APART}{{1,3}})"
+    return re.compile(rf"{_APART}{{0,3}}{between}{{0,{gap}}}?(?:{named})(?![{LETTERS}])")

@@ -49,7 +49,7 @@ def _counted(name: str, said: set[str], made: Reading) -> Found:
     if name == "prices":  # a word like peso leaves the currency open
         read = {(money.amount, money.currency) for money in made.prices}
         both = sum(
-            any(f"{amount:g}" == one and code in several.split("/") for amount, several in read)
+            any(amount == float(one) and code in several.split("/") for amount, several in read)
             for one, code in (price.split() for price in said)
         )
         return Found(len(said), len(read), both)

@@ -29,7 +29,7 @@ _HEBREW = re.compile(r"[\u05d0-\u05ea]")
 
 
 class Units(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Words of counts: what is counted, the time it takes, and what multiplies a number."""
+    """Words of counts: what is counted, the time it takes, what multiplies a number, numerals."""
 
     messages: tuple[str, ...]
     things: tuple[str, ...]
@@ -40,6 +40,7 @@ class Units(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     week: tuple[str, ...]
     month: tuple[str, ...]
     multipliers: dict[str, int]
+    numerals: dict[str, int]
 
 
 class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,6 +60,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
     stopwords: dict[str, frozenset[str]]
     units: dict[str, tuple[str, ...]]
     multipliers: dict[str, int]
+    numerals: dict[str, int]
 
 
 def languages(text: str, words: Vocabulary) -> list[str]:
@@ -92,13 +94,14 @@ def vocabulary() -> Vocabulary:
             sorted({fold(w).text for words in spoken for w in getattr(words.units, unit)}, key=len)
         )[::-1]
         for unit in Units.__struct_fields__
-        if unit != "multipliers"
+        if unit not in ("multipliers", "numerals")
     }
     return Vocabulary(
         {words.language: _groups(words) for words in spoken},
         {words.language: frozenset(fold(w).text for w in words.stopwords) for words in spoken},
         units,
         {fold(w).text: n for words in spoken for w, n in words.units.multipliers.items()},
+        {fold(w).text: n for words in spoken for w, n in words.units.numerals.items()},
     )
 
 
