@@ -119,9 +119,13 @@ def wavebreak(*arguments: str, code: int = 0) -> str:
 
 def test_the_command_takes_reads_labels_and_checks(tmp_path: Path) -> None:
     page, made = tmp_path / "p.html", str(tmp_path / "e")
-    page.write_text("<p>We send 80,000 WhatsApp messages a day, no opt-in, anti-ban. $40", "utf-8")
+    text = "<p>We send 80,000 WhatsApp messages a day, no opt-in, anti-ban. $40. "
+    page.write_text(text + "80k messages per day! sales@shop.example", "utf-8")
     wavebreak("add", str(page), "-o", made, "--kind", "test_purchase", "--detail", "account=p-1")
-    assert "claim, " in wavebreak("read", made, "--html", str(tmp_path / "read.html"))
+    said = wavebreak("read", made, "--html", str(tmp_path / "read.html"))
+    assert "claim, " in said
+    assert said.count("capacity: 80,000 messages a day") == 1
+    assert "sales@shop.example" in said
     assert "<mark>" in (tmp_path / "read.html").read_text("utf-8")
     wavebreak("confirm", made, "--reason", "offers bulk sending", "--by", "A. Rao")
     assert "claim by A. Rao" in wavebreak("check", made)

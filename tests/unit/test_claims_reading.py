@@ -163,6 +163,16 @@ COUNTS = {
     "रोज १०,००० मैसेज": (10_000, "messages", "day"),
     "2 millones de mensajes al mes": (2_000_000, "messages", "month"),
     "500 accounts in stock": (500, "things", ""), "80,000/day": (80_000, "sends", "day"),
+    "800 new conversations a day": (800, "messages", "day"),
+    "25-30k messages a day": (30_000, "messages", "day"),
+    "10,000+ WhatsApp users": (10_000, "messages", ""),
+    "cinco mil mensajes por hora": (5_000, "messages", "hour"),
+    "half a million recipients": (500_000, "things", ""),
+    "cada día llevamos tu video a 500 personas": (500, "things", "day"),
+    "एक घंटे में 15 हजार": (15_000, "sends", "hour"),
+    "ל-10,000 וואטסאפים באזור תוך יום": (10_000, "messages", "day"),
+    "20rb chat 1,4jt": (20_000, "messages", ""), "25,000 – $340": (25_000, "sends", ""),
+    "3 farms, 9,000 chats/day each": (9_000, "messages", "day"),
 }  # fmt: skip
 
 
@@ -172,14 +182,32 @@ def test_capacities_are_read_with_their_time(text: str) -> None:
     assert [(c.quantity, c.what, c.period) for c in found] == [COUNTS[text]]
 
 
-def test_kilos_a_day_are_no_capacity() -> None:
-    assert capacities(fold("we ship 5,000 kilos a day").text, vocabulary()) == []
+@pytest.mark.parametrize(
+    "text",
+    ["we ship 5,000 kilos a day", "WhatsApp India $0.35 a day", "open since 2020 | 143 posts",
+     "12 paise per msg", "1-99 $1.20, 100-499 $0.95", "✅ 45 | $190"],
+)  # fmt: skip
+def test_a_number_of_something_else_is_no_capacity(text: str) -> None:
+    assert capacities(fold(text).text, vocabulary()) == []
+
+
+def test_a_count_and_a_price_said_twice_are_shown_once() -> None:
+    made = reading("80,000 messages a day for $40. Yes, 80k messages per day, 40 USD!")
+    assert [(c.count, c.period) for c in made.capacities] == [(80_000, "day")]
+    assert [p.amount for p in made.prices] == [40]
+
+
+def test_a_brand_is_a_word_that_is_also_the_name_of_the_page_s_domain() -> None:
+    assert reading("Turbo WA sends for you. turbowa.example").brands == ("Turbo WA",)
+    assert reading("We send for you. sales@turbowa.example").brands == ()
+    assert reading("# TurboWA 7.2\nGet it at www.turbowa.example/get").brands == ("TurboWA",)
 
 
 MONEY = {
     "$40": (40, "USD"), "R$ 97,00": (97, "BRL"), "97 reais": (97, "BRL"), "₹1,500": (1500, "INR"),
     "Rp 150 ribu": (150_000, "IDR"), "49 שקל": (49, "ILS"), '90 ש"ח': (90, "ILS"),
-    "25 €": (25, "EUR"),
+    "25 €": (25, "EUR"), "20rb chat = 1,4jt": (1_400_000, "IDR"), "40 bucks": (40, "USD"),
+    "1 milhão R$ 1.500": (1500, "BRL"),
 }  # fmt: skip
 
 
@@ -199,6 +227,8 @@ def test_contacts_of_a_business_are_found_once_each() -> None:
     assert found["phones"] == ("+5511955550123",)
     assert found["handles"] == ("@shop_desk",)
     assert "wa.me/5511955550123" in found["direct"]
+    assert "sites" not in contacts("t.me/shop")
+    assert contacts("0811\u200b-5550-199")["phones"] == ("08115550199",)
 
 
 DATED = {

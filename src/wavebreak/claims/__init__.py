@@ -17,7 +17,7 @@ from wavebreak.claims.exhibits import (
 )
 from wavebreak.claims.inventing import invented
 from wavebreak.claims.labelling import Label, labels_of, put_label
-from wavebreak.claims.marking import as_html
+from wavebreak.claims.marking import as_html, facts
 from wavebreak.claims.measuring import Judgement, Rate, by, by_family, given, own, rate
 from wavebreak.claims.reading import Reading, documents, of_file, read, strongest
 from wavebreak.claims.rendering import browser
@@ -46,6 +46,7 @@ __all__ = [
     "custody",
     "documents",
     "doubts",
+    "facts",
     "given",
     "invented",
     "labels_of",

@@ -15,9 +15,11 @@ _DIRECT = re.compile(
     r"(?:wa\.me/|api\.whatsapp\.com/send|t\.me/|m\.me/|mailto:|tel:|viber://)[^\s<>\"']{2,120}",
     re.I,
 )
-_ENDINGS = frozenset(
-    "com net org io app shop store me co br in id il es mx example online site xyz info ai pro cc ru".split()
-)
+_ENDINGS = {
+    "com", "net", "org", "io", "app", "shop", "store", "me", "co", "br", "in", "id", "il", "es",
+    "mx", "example", "online", "site", "xyz", "info", "ai", "pro", "cc", "ru",
+}  # fmt: skip
+_HIDDEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
 _CHATS = {"t.me", "wa.me", "m.me"}
 _MOST = 50
 
@@ -28,7 +30,7 @@ def contacts(text: str, links: Iterable[str] = ()) -> dict[str, tuple[str, ...]]
     >>> contacts("Write to sales@shop.example or +55 (11) 95555-0123, Telegram @bulk_shop")
     {'mails': ('sales@shop.example',), 'phones': ('+5511955550123',), 'handles': ('@bulk_shop',)}
     """
-    joined = "\n".join(links)
+    text, joined = _HIDDEN.sub("", text), "\n".join(links)
     direct = [m[0] for m in _DIRECT.finditer(f"{text}\n{joined}")]
     mails = [m[0].lower() for m in _MAIL.finditer(f"{text}\n{joined}")]
     phones = [_phone(m[0]) for m in _PHONE.finditer(text)]

@@ -15,6 +15,7 @@ from wavebreak.claims.folding import LETTERS
 from wavebreak.claims.vocabulary import Vocabulary
 
 PERIODS = ("second", "minute", "hour", "day", "week", "month")
+_SHORT = PERIODS[:4]
 _SYMBOLS = {
     "$": "USD", "us$": "USD", "usd": "USD", "usdt": "USDT", "€": "EUR", "eur": "EUR", "euro": "EUR",
     "euros": "EUR", "£": "GBP", "gbp": "GBP", "₪": "ILS", "nis": "ILS", "ils": "ILS", 'ש"ח': "ILS",
@@ -30,12 +31,15 @@ _BEFORE = re.compile(rf"(?<![{LETTERS}])({_SYMBOL})\s?$")
 _BEHIND = re.compile(rf"\s?({_SYMBOL})(?![{LETTERS}])")
 _MOST_DIGITS = 15
 _AHEAD = 40
-_APART = rf"[^{LETTERS}\n.!?|•·;:=$€£₪₹]"
+_APART = r"[ \u00a0/()\"'+*-]"
 _LETTER = r"[^\W\d_]|[\u0900-\u0963]|'"
 _FEWEST, _ROUND = 10, 100
 _FOR = re.compile(r"\s?(?:[-–—=:>→]{1,2}|for|por|a|x|@)?\s?")
 _ALONE = 1000
 """A number in words is read from here: two or ten is said of anything."""
+_AHEAD_OF = {"$", "us$", "mx$", "r$", "₹", "rs", "rs.", "rp", "rp.", "£"}
+_DIGIT = re.compile(r"\s?\d")
+_RANGE = re.compile(r"\d[\d.,]*\s?(?:-|–|a|to|हजार|k)\s?$")
 _BARE = re.compile(r"\d\s?(?:rb|ribu|jt|juta)$")
 _COUNTED = re.compile(r"\s?[+%]|\s?(?:an|lebih)\b")
 _YEARS = range(2010, 2036)
@@ -114,14 +118,14 @@ def capacities(text: str, words: Vocabulary) -> list[Capacity]:
         what = _unit(("messages", "things"), words, 4).match(text, end)
         end = what.end() if what else end
         when = (_unit(PERIODS, words, 4) if what else _direct(words)).match(text, end)
-        year = figure.value in _YEARS and text[start : figure.end].isdigit()
+        year = figure.value in _YEARS and text[start : figure.end].strip().isdigit()
         if not when and (year or figure.value < _FEWEST):
             continue
         sold = figure.value >= _ALONE and not figure.value % _ROUND and _beside(text, figure, money)
-        if what or sold or (when and when.lastgroup in ("second", "minute", "hour", "day")):
+        period = (when.lastgroup if when else "") or _before(text, start, words)
+        if what or sold or (period in _SHORT and (when or figure.value >= _ROUND)):
             end = when.end() if when else end
             counted = (what.lastgroup if what else "") or "sends"
-            period = (when.lastgroup if when else "") or _before(text, start, words)
             found.append(Capacity(start, end, round(figure.value), counted, period))
     return found
 
@@ -138,7 +142,8 @@ def _beside(text: str, figure: Figure, money: list[tuple[int, int]]) -> bool:
 
 def _before(text: str, start: int, words: Vocabulary) -> str:
     """The time that stands before a count in its clause: every day we reach 500 people."""
-    head = re.split(r"[\n.!?;,:]", text[max(0, start - _AHEAD) : start])[-1]
+    ahead = _RANGE.sub("", text[max(0, start - _AHEAD) : start])
+    head = re.split(r"[\n.!?;,:]", ahead)[-1]
     found = [(m.end(), name) for name in ("day", "hour") for m in _ends(name, words).finditer(head)]
     return max(found, default=(0, ""))[1]
 
@@ -177,7 +182,7 @@ def prices(text: str, words: Vocabulary) -> list[Price]:
         behind = _BEHIND.match(text, end)
         if before:
             found.append(Price(start - len(before[0]), end, figure.value, _SYMBOLS[before[1]]))
-        elif behind:
+        elif behind and not (behind[1] in _AHEAD_OF and _DIGIT.match(text, behind.end())):
             found.append(Price(start, behind.end(), figure.value, _SYMBOLS[behind[1]]))
         elif _BARE.search(text[start:end]) and not _COUNTED.match(text, end):
             unit = _unit(("messages", "things"), words, 2).match(text, end)

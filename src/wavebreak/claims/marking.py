@@ -26,9 +26,9 @@ td,th{text-align:left;padding:.2rem .8rem .2rem 0;vertical-align:top;overflow-wr
 """
 
 
-def as_html(made: Reading) -> str:
-    """Write a reading as a page that stands alone."""
-    rows = [
+def facts(made: Reading) -> list[tuple[str, str]]:
+    """Name what a reading found, field by field; empty where there is nothing."""
+    return [
         ("title", made.title), ("language", made.language),
         ("offers", ", ".join(f"{n} {v:.2f}" for n, v in made.offers.items())),
         ("capacity", "; ".join(map(_capacity, made.capacities))),
@@ -37,12 +37,16 @@ def as_html(made: Reading) -> str:
         ("channels", ", ".join(made.channels)), ("brands", ", ".join(made.brands)),
         ("published", _when(made)),
     ]  # fmt: skip
+
+
+def as_html(made: Reading) -> str:
+    """Write a reading as a page that stands alone."""
     return "".join(
         [
             _HEAD,
             f"<h1>{escape(made.verdict)}, {made.score:.2f}</h1>",
             '<p class="note">Triage and no finding: a person confirms or rejects.</p>',
-            _table((name, value or "–") for name, value in rows),
+            _table((name, value or "–") for name, value in facts(made)),
             "<h2>Why</h2>",
             _table((r.name, f"{r.value:.2f} → {r.adds:+.2f}") for r in made.reasons),
             f'<h2>What was read</h2><pre dir="auto">{_marked(made)}</pre></body></html>\n',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,8 @@ from wavebreak.claims.vocabulary import OFFERS, vocabulary
 from wavebreak.errors import ClaimError
 
 _MOST = 100
+_SHORTEST = 3
+"""Letters beyond which a part of a domain can name a firm."""
 _ENOUGH = 0.3
 """Strength from which an offer is named."""
 
@@ -99,7 +102,7 @@ def read(document: Document, at: str) -> Reading:
         *_figures(document.text, folded),
         reached,
         tuple(judged.messengers + judged.others),
-        tuple(dict.fromkeys(filter(None, document.names))),
+        _brands(document, reached),
         judged.language or document.language.partition("-")[0].lower()[:3],
         document.title,
         published(document, at),
@@ -157,12 +160,38 @@ def _figures(text: str, folded: Folded) -> tuple[tuple[Count, ...], tuple[Money,
         return text[first:last].strip()
 
     words = vocabulary()
-    capacities = figures.capacities(folded.text, words)[:_MOST]
-    prices = figures.prices(folded.text, words)[:_MOST]
+    capacities = {c[2:]: c for c in reversed(figures.capacities(folded.text, words))}
+    prices = {p[2:]: p for p in reversed(figures.prices(folded.text, words))}
     return (
-        tuple(Count(c.quantity, c.what, c.period, said(c.start, c.end)) for c in capacities),
-        tuple(Money(p.amount, p.currency, said(p.start, p.end)) for p in prices),
+        tuple(
+            Count(c.quantity, c.what, c.period, said(c.start, c.end))
+            for c in sorted(capacities.values())[:_MOST]
+        ),
+        tuple(
+            Money(p.amount, p.currency, said(p.start, p.end))
+            for p in sorted(prices.values())[:_MOST]
+        ),
     )
+
+
+def _brands(document: Document, reached: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Names that the page gives itself, and words of it that are also its domain's name."""
+    hosts = {
+        part
+        for name in (*reached.get("sites", ()), *reached.get("mails", ()))
+        for part in name.rpartition("@")[2].split(".")[:-1]
+        if len(part) > _SHORTEST
+    }
+    text = f"{document.title}\n{document.text}"
+    found = [
+        match[0]
+        for host in sorted(hosts)[:_MOST]
+        for match in re.finditer(
+            rf"(?<![\w@./-])(?i:{'[ -]?'.join(map(re.escape, host))})(?!\w|[.-]\w)", text
+        )
+        if match[0] != match[0].lower()
+    ]
+    return tuple(dict.fromkeys([*filter(None, document.names), *found]))
 
 
 def _relied(text: str, folded: Folded, judged: Judged) -> tuple[Relied, ...]:

@@ -1,9 +1,9 @@
-"""What a reading names (offers, capacities, prices, contacts, channels), beside what a page says.
+"""What a reading names (offers, capacities, prices, contacts …), beside what a page says.
 
 A page's label may say these, each as words parted by semicolons: `capacities` as count/period
 (`80000/day`, or `500` where no time is said), `prices` as amount and currency (`40 USD`),
-`contacts` as they are written, `channels` (`whatsapp`), `offers` (`bulk`, `numbers` …), and
-`published` as a day (`2024-03-01`).
+`contacts` as they are written, `channels` that it names (`whatsapp`), `brands`, `offers` (`bulk`,
+`numbers` …), and `published` as a day (`2024-03-01`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from wavebreak.claims.reading import Reading
 
-FIELDS = ("offers", "capacities", "prices", "contacts", "channels", "published")
+FIELDS = ("offers", "capacities", "prices", "contacts", "channels", "brands", "published")
 _LINK = re.compile(r"^(?:https?://)?(?:www\.)?|/$")
 _NUMBER = re.compile(r"^[+\d() .-]+$")
 
@@ -62,6 +62,7 @@ def _counted(name: str, said: set[str], made: Reading) -> Found:
     read_ones = {
         "offers": set(made.offers),
         "channels": set(made.channels),
+        "brands": set(made.brands),
         "capacities": {f"{c.count}/{c.period}".rstrip("/") for c in made.capacities},
     }[name]
     return Found(len(said), len(read_ones), len(said & read_ones))

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from wavebreak import claims, evaluation
 from wavebreak.cli.apps import claim
@@ -112,14 +113,10 @@ def read_claims(
     for reason in made.reasons:
         out.print(f"  {reason.adds:+.2f}  {reason.name}")
     for relied in made.relied_on:
-        out.print(f"“{relied.text}” — {', '.join(relied.offers)}", markup=False)
-    for count in made.capacities:
-        out.print(f"capacity: {count.count:,} {count.what} {count.period}".rstrip(), markup=False)
-    for price in made.prices:
-        out.print(f"price: {price.amount:,.2f} {price.currency}", markup=False)
-    if made.published:
-        known = made.published
-        out.print(f"published: {known.earliest} to {known.latest}, by {known.basis}", markup=False)
+        out.print(f"{', '.join(relied.offers)}:", Text(f"“{relied.text}”", style="reverse"))
+    for name, value in claims.facts(made):
+        if value:
+            out.print(f"{name}: {value}", markup=False, highlight=False)
 
 
 @claim.command(epilog="Example: `wavebreak claim confirm ex-1 --by 'A. Rao' --reason 'offers …'`")
@@ -176,8 +173,9 @@ def evaluate(
 
     Pages are HTML, text, PDF, WARC or WACZ. The table is CSV with the header file,label: a path in
     the folder, and claim or innocent. More columns may be there: family (pages made alike, which
-    intervals then draw together), language, kind, half; and what a page says, parted by semicolons,
-    a dash for none: offers, capacities (80000/day), prices (40 USD), contacts, channels, published.
+    intervals then draw together), language, kind, half; and what a page says, parted by
+    semicolons, a dash for none: offers, capacities (80000/day), prices (40 USD), contacts,
+    channels, brands, published.
     """
     judged = list(claims.given(pages, labels) if pages else claims.own())
     groups = {"all": claims.rate(judged)}
@@ -193,7 +191,7 @@ def evaluate(
         typer.echo(msgspec.json.format(msgspec.json.encode(told), indent=1).decode())
         return
     _rates(groups, drawn)
-    _fields(fields)
+    _fields(judged)
     for judgement in judged:
         if judgement.error or not judgement.right:
             why = judgement.error or f"score {judgement.score:.2f} ({judgement.why})"
@@ -217,7 +215,11 @@ def _rates(
     out.print(table)
 
 
-def _fields(fields: dict[str, claims.Found]) -> None:
+def _fields(judged: list[claims.Judgement]) -> None:
+    fields = claims.added(j.fields for j in judged)
+    for half in dict.fromkeys(j.half for j in judged if j.half):
+        told = claims.added(j.fields for j in judged if j.half == half)
+        fields |= {f"{name}, {half}": found for name, found in told.items()}
     if not fields:
         return
     table = Table("field", "said", "read", "both", "precision", "recall")
