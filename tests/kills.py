@@ -14,14 +14,14 @@ import random
 import tempfile
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 
-import receivers
-from receivers import Receiver
+from receivers import Receiver, listening
 from serving import SIGNER, Server
 from wavebreak import rules, simulator
 from wavebreak.events import json_rows
@@ -119,7 +119,7 @@ def run(
     """Kill so many times, and check; gives what was counted."""
     chosen, events = random.Random(seed), events or world()
     home.mkdir(parents=True, exist_ok=True)
-    with receivers.receiving() as receiver:
+    with listening(Receiver()) as receiver:
         return _killed(home, kills, chosen, events, receiver, said, options)
 
 
@@ -162,7 +162,8 @@ def _killed(
 
 
 def _again(receiver: Receiver) -> dict[str, int]:
-    return {"told_again": sum(times > 1 for times in receiver.times.values())}
+    times = Counter(headers["webhook-id"] for headers, _ in receiver.letters)
+    return {"told_again": sum(count > 1 for count in times.values())}
 
 
 def heard(server: Server, receiver: Receiver, seconds: float = 120) -> int:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
+from receivers import Answer, listening
 from wavebreak.claims.capturing import Outside
 from wavebreak.claims.exhibits import Actor
 
@@ -48,12 +47,12 @@ PLAIN = {
 }  # fmt: skip
 
 
-class Hostile(BaseHTTPRequestHandler):
+class Hostile(Answer):
     """Answers as its path says."""
 
     protocol_version = "HTTP/1.1"
 
-    def do_GET(self) -> None:
+    def answer(self) -> None:
         path = self.path.partition("?")[0]
         self.server.hits.append(self.path)  # type: ignore[attr-defined]
         if path in PLAIN:
@@ -65,20 +64,6 @@ class Hostile(BaseHTTPRequestHandler):
             made()
         else:
             self.whole(b"nothing here", "text/plain", 404)
-
-    def do_POST(self) -> None:
-        self.do_GET()
-
-    def whole(self, body: bytes, media: str, status: int = 200, **more: str) -> None:
-        self.send_response(status)
-        for name, value in {
-            "Content-Type": media,
-            "Content-Length": str(len(body)),
-            **more,
-        }.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        self.wfile.write(body)
 
     def give_start(self) -> None:
         self.whole(b"moved", "text/plain", 302, Location="/middle")
@@ -160,9 +145,6 @@ class Hostile(BaseHTTPRequestHandler):
         self.wfile.write(b"\x00\x01 this is no HTTP\r\n\r\n")
         self.close_connection = True
 
-    def log_message(self, format: str, *args: object) -> None:
-        """Print nothing."""
-
 
 class Web(ThreadingHTTPServer):
     """The server; `hits` are the paths that were asked for."""
@@ -180,17 +162,9 @@ class Web(ThreadingHTTPServer):
         return f"http://{host}:{self.server_port}{path}"
 
 
-@contextmanager
-def web() -> Iterator[Web]:
+def web() -> AbstractContextManager[Web]:
     """Serve until it is left."""
-    with Web() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    return listening(Web())
 
 
 def outside(allow_private: bool = True) -> Outside:

@@ -11,9 +11,9 @@ from typing import Any
 
 import nats
 
-import receivers
 import servers
 from platforms import abuser
+from receivers import Receiver, listening
 from serving import Server
 from wavebreak.service import log
 
@@ -53,7 +53,7 @@ def test_a_server_killed_while_it_reads_and_sends_loses_and_doubles_nothing(
     (tmp_path / "home").mkdir()
     server = Server(tmp_path / "home", ("--private-webhooks", "--nats", url))
     random = Random(1)
-    with receivers.receiving() as receiver:
+    with listening(Receiver()) as receiver:
         try:
             server.start()
             receiver.known_to(server)

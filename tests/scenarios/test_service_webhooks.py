@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,67 +14,11 @@ from standardwebhooks.webhooks import Webhook
 
 import platforms
 from platforms import DATABASES, Running, abuser
+from receivers import Receiver, listening
 from wavebreak.service.delivering import Courier, Patience
 
 BECAUSE = "because a test asks for it"
 QUICK = Patience(attempts=3, first_s=0.05, factor=1.0, answer_s=0.5, whole_s=1.0)
-
-
-class Receiver(ThreadingHTTPServer):
-    """Keeps what it was sent; answers the statuses of `answers` in order, then 200."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.heard: list[tuple[dict[str, str], bytes]] = []
-        self.answers: list[int] = []
-        self.slow = False
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self.server_port}/hook"
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Answers one message."""
-
-    server: Receiver
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        self.server.heard.append(({k.lower(): v for k, v in self.headers.items()}, body))
-        if self.server.slow:
-            self._drip()
-            return
-        self.send_response(self.server.answers.pop(0) if self.server.answers else 200)
-        self.send_header("location", "/elsewhere")
-        self.send_header("content-length", "0")
-        self.end_headers()
-
-    def _drip(self) -> None:
-        """A head that never ends."""
-        try:
-            for _ in range(50):
-                self.wfile.write(b"X")
-                self.wfile.flush()
-                threading.Event().wait(0.2)
-        except OSError:
-            return
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-
-@contextmanager
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as made:
-        thread = threading.Thread(target=made.serve_forever)
-        thread.start()
-        try:
-            yield made
-        finally:
-            made.shutdown()
-            thread.join()
 
 
 @pytest.fixture(params=DATABASES)
@@ -102,22 +43,22 @@ def test_decisions_above_observe_are_delivered_signed_and_once(bound: Path) -> N
     async def live() -> None:
         held = platforms.desk()
         courier = Courier(held, Random(1), QUICK)
-        with receiver() as heard:
+        with listening(Receiver()) as heard:
             async with platforms.running(bound, held=held, background=[courier]) as made:
                 hook = await _hook(made, heard.url)
                 await made.send(abuser())
                 every = (await made.ask("GET", "/v1/decisions")).json()["decisions"]
                 wanted = [d for d in every if d["decision"]["outcome"] not in ("allow", "observe")]
-                await _until(lambda: len(heard.heard) >= len(wanted))
+                await _until(lambda: len(heard.letters) >= len(wanted))
                 await _until(lambda: not courier._flying)
                 listed = (await made.ask("GET", "/v1/webhooks")).json()["webhooks"]
                 assert (listed[0]["waiting"], listed[0]["dead"]) == (0, 0)
                 assert "secret" not in listed[0]
-            assert len(heard.heard) == len(wanted) > 0
-            bodies = [Webhook(hook["secret"]).verify(b.decode(), h) for h, b in heard.heard]
+            assert len(heard.letters) == len(wanted) > 0
+            bodies = [Webhook(hook["secret"]).verify(b.decode(), h) for h, b in heard.letters]
             told = {body["number"]: body["data"] for body in bodies}
             assert told == {one["number"]: one["decision"] for one in wanted}
-            assert {h["webhook-id"] for h, _ in heard.heard} == {
+            assert {h["webhook-id"] for h, _ in heard.letters} == {
                 f"dec_{one['decision']['id']}" for one in wanted
             }
 
@@ -129,7 +70,7 @@ def test_what_fails_comes_again_with_the_same_id_then_is_dead_and_can_be_revived
 ) -> None:
     async def live() -> None:
         held = platforms.desk()
-        with receiver() as heard:
+        with listening(Receiver()) as heard:
             heard.answers = [500, 302, 500]
             courier = Courier(held, Random(1), QUICK)
             async with platforms.running(bound, held=held, background=[courier]) as made:
@@ -145,20 +86,20 @@ def test_what_fails_comes_again_with_the_same_id_then_is_dead_and_can_be_revived
                 async with asyncio.timeout(20):
                     while not await look():
                         await asyncio.sleep(0.05)
-                assert len(heard.heard) == 3
-                assert len({h["webhook-id"] for h, _ in heard.heard}) == 1
-                assert len({b for _, b in heard.heard}) == 1
+                assert len(heard.letters) == 3
+                assert len({h["webhook-id"] for h, _ in heard.letters}) == 1
+                assert len({b for _, b in heard.letters}) == 1
                 assert (dead[0]["attempts"], dead[0]["last_status"]) == (3, 500)
                 path = f"/v1/webhooks/{hook['id']}/replay"
                 answer = await made.ask("POST", path, json={"reason": BECAUSE})
                 assert answer.json()["revived"] == 1
-                await _until(lambda: len(heard.heard) == 4)
+                await _until(lambda: len(heard.letters) == 4)
                 await _until(lambda: not courier._flying)
                 assert not await look()
                 answer = await made.ask("POST", path, json={"reason": BECAUSE, "since": 0})
                 assert answer.json()["cursor"] == 0
-                await _until(lambda: len(heard.heard) == 5)
-            assert len({h["webhook-id"] for h, _ in heard.heard}) == 1
+                await _until(lambda: len(heard.letters) == 5)
+            assert len({h["webhook-id"] for h, _ in heard.letters}) == 1
 
     asyncio.run(live())
 
@@ -167,17 +108,17 @@ def test_letters_that_wait_when_the_service_ends_are_delivered_after_its_start(
     bound: Path,
 ) -> None:
     async def live() -> None:
-        with receiver() as heard:
+        with listening(Receiver()) as heard:
             async with platforms.running(bound) as made:
                 hook = await _hook(made, heard.url)
                 await made.send(abuser())
-            assert heard.heard == []
+            assert heard.letters == []
             held = platforms.desk()
             courier = Courier(held, Random(1), QUICK)
             async with platforms.running(bound, held=held, background=[courier]):
-                await _until(lambda: heard.heard)
+                await _until(lambda: heard.letters)
                 await _until(lambda: not courier._flying)
-            assert Webhook(hook["secret"]).verify(heard.heard[0][1].decode(), heard.heard[0][0])
+            assert Webhook(hook["secret"]).verify(heard.letters[0][1].decode(), heard.letters[0][0])
 
     asyncio.run(live())
 
@@ -188,20 +129,20 @@ def test_while_a_secret_is_rotated_both_sign_and_afterwards_the_new_one_alone(
     async def live() -> None:
         held = platforms.desk()
         courier = Courier(held, Random(1), QUICK)
-        with receiver() as heard:
+        with listening(Receiver()) as heard:
             async with platforms.running(bound, held=held, background=[courier]) as made:
                 first = await _hook(made, heard.url, least="ban")
                 path = f"/v1/webhooks/{first['id']}/rotate"
                 body = {"reason": BECAUSE, "grace_s": 3600}
                 second = (await made.ask("POST", path, json=body)).json()
                 await made.send(abuser())
-                await _until(lambda: len(heard.heard) == 1)
+                await _until(lambda: len(heard.letters) == 1)
                 third = (await made.ask("POST", path, json=body | {"grace_s": 0})).json()
                 await made.send(abuser(account="bob", ts=1_767_222_060_000))
-                await _until(lambda: len(heard.heard) == 2)
+                await _until(lambda: len(heard.letters) == 2)
         secrets = [one["secret"] for one in (first, second, third)]
         assert len(set(secrets)) == 3
-        verified = [[_verifies(s, *one) for s in secrets] for one in heard.heard]
+        verified = [[_verifies(s, *one) for s in secrets] for one in heard.letters]
         assert verified == [[True, True, False], [False, False, True]]
 
     asyncio.run(live())
@@ -219,12 +160,12 @@ def test_a_receiver_that_never_comes_to_an_end_is_cut_off(bound: Path) -> None:
     async def live() -> None:
         held = platforms.desk()
         courier = Courier(held, Random(1), QUICK)
-        with receiver() as heard:
+        with listening(Receiver()) as heard:
             heard.slow = True
             async with platforms.running(bound, held=held, background=[courier]) as made:
                 hook = await _hook(made, heard.url, least="ban")
                 await made.send(abuser())
-                await _until(lambda: len(heard.heard) == QUICK.attempts)
+                await _until(lambda: len(heard.letters) == QUICK.attempts)
                 await _until(lambda: not courier._flying)
                 dead = (await made.ask("GET", f"/v1/webhooks/{hook['id']}/dead")).json()["dead"]
                 assert dead[0]["last_status"] is None
@@ -256,7 +197,7 @@ def test_a_removed_webhook_gets_nothing_more(bound: Path) -> None:
     async def live() -> None:
         held = platforms.desk()
         courier = Courier(held, Random(1), QUICK)
-        with receiver() as heard:
+        with listening(Receiver()) as heard:
             async with platforms.running(bound, held=held, background=[courier]) as made:
                 hook = await _hook(made, heard.url)
                 path = f"/v1/webhooks/{hook['id']}"
@@ -265,7 +206,7 @@ def test_a_removed_webhook_gets_nothing_more(bound: Path) -> None:
                 assert (await made.ask("GET", f"{path}/dead")).status_code == 404
                 await made.send(abuser())
                 await asyncio.sleep(0.3)
-            assert heard.heard == []
+            assert heard.letters == []
             assert json.loads(answer.text or "null") is None
 
     asyncio.run(live())

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import HTTPServer
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from typer.testing import CliRunner
 
 from authority import Authority
+from receivers import Answer, listening
 from sealed import a_decision
 from wavebreak.cli.apps import app
 from wavebreak.errors import EvidenceError, FileError, UsageError
@@ -116,23 +116,12 @@ def authority() -> Iterator[tuple[str, Authority]]:
     """An authority that answers on this machine."""
     made = Authority(datetime(2026, 5, 1, tzinfo=UTC))
 
-    class Answers(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            answer = made.answer(self.rfile.read(int(self.headers["content-length"])))
-            self.send_response(200)
-            self.send_header("content-length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+    class Stamping(Answer):
+        def answer(self) -> None:
+            self.whole(made.answer(self.body()))
 
-        def log_message(self, *_: object) -> None:
-            return
-
-    with HTTPServer(("127.0.0.1", 0), Answers) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with listening(HTTPServer(("127.0.0.1", 0), Stamping)) as server:
         yield f"http://127.0.0.1:{server.server_port}/", made
-        server.shutdown()
-        thread.join()
 
 
 def test_a_checkpoint_is_stamped_by_an_authority(

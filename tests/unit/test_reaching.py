@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import HTTPServer
 from ipaddress import IPv4Address, IPv6Address
 
 import httpx
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from receivers import Answer, listening
 from wavebreak.reaching import PinnedTransport, ReachError, is_public, reach
 
 NOT_PUBLIC = [
@@ -77,28 +77,19 @@ def test_a_host_without_address_is_refused() -> None:
         reach("http://a.example/", resolver=lambda host, port: [])
 
 
-class Answer(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
+class Told(Answer):
+    def answer(self) -> None:
         body = f"{self.headers['Host']} {self.path}".encode()
-        self.send_response(302 if self.path == "/away" else 200)
-        self.send_header("Content-Length", str(len(body)))
         if self.path == "/away":
-            self.send_header("Location", "http://metadata.example/secret")
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Print nothing."""
+            self.whole(body, status=302, Location="http://metadata.example/secret")
+        else:
+            self.whole(body)
 
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    with HTTPServer(("127.0.0.1", 0), Answer) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with listening(HTTPServer(("127.0.0.1", 0), Told)) as server:
         yield server.server_port
-        server.shutdown()
-        thread.join()
 
 
 def test_the_transport_connects_to_the_judged_address_under_the_name(port: int) -> None:
