@@ -3,7 +3,10 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import random
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -134,6 +137,29 @@ def test_no_damage_to_a_file_crashes_the_reader(
     except FileError:
         return
     assert seen.read == len(seen.rows) + len(seen.refused)
+
+
+def test_no_damage_to_a_parquet_footer_ends_the_process(tmp_path: Path) -> None:
+    path = tmp_path / "events.parquet"
+    formats.write(path, [wire([sent(id=str(i)) for i in range(40)])])
+    # In a process of its own: where Arrow aborts, it takes the process with it.
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+        refused = alone.submit(_refused_of_damaged, path, 1500).result()
+    assert refused > 1000
+
+
+def _refused_of_damaged(path: Path, times: int) -> int:
+    """Spoil one byte of the footer at a time; give how many such files were refused."""
+    whole, chance, refused = path.read_bytes(), random.Random(7), 0
+    footer = int.from_bytes(whole[-8:-4], "little")
+    for _ in range(times):
+        at = len(whole) - 8 - chance.randrange(1, footer)
+        path.write_bytes(whole[:at] + chance.randbytes(1) + whole[at + 1 :])
+        try:
+            Seen(path)
+        except FileError:
+            refused += 1
+    return refused
 
 
 def test_an_empty_file_of_lines_holds_no_events(tmp_path: Path) -> None:

@@ -19,12 +19,12 @@ from wavebreak.formats.streams import BLOCK, Kind, Opened
 _MAGIC = b"ARROW1\0\0"
 
 # Read as dictionaries: quick where they are empty or few words, and no long word is spread out.
-# What is empty cannot be told beforehand: a damaged file's statistics abort the process.
 _SPREAD = ("id", "account", "peer")
 _REPEATED = [f.name for f in WIRE_SCHEMA if pa.types.is_string(f.type) and f.name not in _SPREAD]
 UNPACKED_AT_MOST = 64 << 30
 """Bytes to which a Parquet file compressed once more may unpack: it is laid out on disk."""
-_CHUNK_AT_MOST = 64 << 20
+_GROUP_AT_MOST = 64 << 20
+_LONG_ROW = 4 * LONG_WORD
 
 Part = tuple[pa.RecordBatch, float]
 
@@ -83,10 +83,12 @@ def _runs(
     source: Any, metadata: pq.FileMetaData, rows: int
 ) -> Iterator[tuple[list[int], list[str]]]:
     """Row groups to be read together, and which of their columns hold a long word many times."""
+    leaves = {metadata.schema.column(i).path for i in range(metadata.num_columns)}
+    names = [name for name in _SPREAD if name in leaves]
     groups: list[int] = []
     held, before = 0, list[str]()
     for number in range(metadata.num_row_groups):
-        long = _long_words(source, metadata, number)
+        long = _long_words(source, metadata, names, number)
         if groups and (long != before or held >= 8 * rows):
             yield groups, before
             groups, held = [], 0
@@ -96,21 +98,24 @@ def _runs(
         yield groups, before
 
 
-def _long_words(source: Any, metadata: pq.FileMetaData, number: int) -> list[str]:
-    """Look at the words of a row group, each of which may stand for many rows."""
-    group, long = metadata.row_group(number), []
-    for at in range(group.num_columns):
-        column = group.column(at)
-        if column.total_uncompressed_size > _CHUNK_AT_MOST + LONG_WORD * column.num_values:
-            what = "a column of the file holds words of more than a thousand bytes"
-            raise FileError(what, fix="leave that column out, or shorten its words by a hash")
-        if column.path_in_schema in _SPREAD and column.has_dictionary_page:
-            name = column.path_in_schema
-            file = pq.ParquetFile(source, metadata=metadata, read_dictionary=[name])
-            one = file.iter_batches(1, row_groups=[number], columns=[name], use_threads=False)
-            first = next(one, None)
-            if first is not None and _longest(first.column(0)) > LONG_WORD:
-                long.append(name)
+def _long_words(
+    source: Any, metadata: pq.FileMetaData, names: list[str], number: int
+) -> list[str]:
+    """Look at the words of a row group, each of which may stand for many rows.
+
+    What the footer says of a column is not asked for: in a damaged one it ends the process.
+    """
+    group = metadata.row_group(number)
+    if group.total_byte_size > _GROUP_AT_MOST + _LONG_ROW * group.num_rows:
+        what = "a column of the file holds words of more than a thousand bytes"
+        raise FileError(what, fix="leave that column out, or shorten its words by a hash")
+    long = []
+    for name in names:
+        file = pq.ParquetFile(source, metadata=metadata, read_dictionary=[name])
+        one = file.iter_batches(1, row_groups=[number], columns=[name], use_threads=False)
+        first = next(one, None)
+        if first is not None and first.num_columns and _longest(first.column(0)) > LONG_WORD:
+            long.append(name)
     return long
 
 
