@@ -31,9 +31,9 @@ from wavebreak.events import (
     PERSONAL,
     REASONS,
     TYPES,
-    WIRE_SCHEMA,
     Refusal,
     absent,
+    blanks,
     json_rows,
 )
 
@@ -43,6 +43,7 @@ KEY_BYTES = 16
 _PSEUDONYM_DIGITS = 32
 _CACHED = 1 << 16
 _BLOCK_TAIL = 5
+_KINDS = {field.name: field.type for field in LOG_SCHEMA}
 _FORMATS = {
     "phone": "the phone number cannot be parsed — fix: send E.164 with a country code, or leave it",
     "ip": "the IP address cannot be parsed — fix: send IPv4 or IPv6 without zone or port",
@@ -169,11 +170,9 @@ class Edge:
             made["reason"] = _reason_codes(given["reason"], made["type"])
         made["id"] = _ids(given, made, wire.num_rows)
         made = {n: c for n, c in given.items() if n not in PERSONAL} | made
-        columns = [
-            _plain(made[f.name], f.type) if f.name in made else absent(wire.num_rows, f.type)
-            for f in LOG_SCHEMA
-        ]
-        return pa.RecordBatch.from_arrays(columns, schema=LOG_SCHEMA)
+        made = {name: _plain(column, _KINDS[name]) for name, column in made.items()}
+        columns = blanks(log=True, rows=wire.num_rows) | made
+        return pa.RecordBatch.from_arrays(list(columns.values()), schema=LOG_SCHEMA)
 
     def _pseudonym(self, kind: str) -> Callable[[str], str]:
         # A key of its own for each kind: equal texts of two kinds never look alike.
@@ -283,7 +282,7 @@ def _open_places(path: Path) -> maxminddb.Reader:
 
 def _column(wire: pa.RecordBatch, name: str) -> pa.Array:
     at = wire.schema.get_field_index(name)
-    return wire.column(at) if at >= 0 else absent(wire.num_rows, WIRE_SCHEMA.field(name).type)
+    return wire.column(at) if at >= 0 else blanks(log=False, rows=wire.num_rows)[name]
 
 
 def _given(column: pa.Array) -> bool:

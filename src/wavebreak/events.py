@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from functools import cache, reduce
+from functools import cache, lru_cache, reduce
 from operator import or_
 from typing import Annotated, Any, Literal, get_args
 
@@ -305,6 +305,16 @@ def absent(rows: int, kind: pa.DataType) -> pa.Array:
     [None, None]
     """
     return _nothing(kind)[:rows] if rows <= _MANY else pa.nulls(rows, kind)
+
+
+@lru_cache(maxsize=64)
+def blanks(*, log: bool, rows: int) -> dict[str, pa.Array]:
+    """Give for each field of LOG_SCHEMA, or of WIRE_SCHEMA, a column in which nothing is given.
+
+    >>> blanks(log=False, rows=2)["peer"].to_pylist()
+    [None, None]
+    """
+    return {f.name: absent(rows, f.type) for f in (LOG_SCHEMA if log else WIRE_SCHEMA)}
 
 
 class Refusal(Struct, frozen=True, gc=False):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import secrets
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +35,7 @@ class Signer(NamedTuple):
         return f"Signer({self.name!r})"
 
 
+@lru_cache(maxsize=8)
 def _private(signer: Signer) -> Ed25519PrivateKey:
     return Ed25519PrivateKey.from_private_bytes(signer.secret)
 

@@ -288,31 +288,42 @@ def events_of(log: pa.RecordBatch, ts: Any, drop: Any, accounts: Slots, entities
     """A batch of the log as numbers (dtype EVENT), its names replaced by their slots."""
     events = np.zeros(ts.size, EVENT)
     events["ts"], events["drop"] = ts, drop
-    events["type"] = log.column("type").to_numpy()
+    given = dict(zip(log.schema.names, log.columns, strict=True))
+    events["type"] = given["type"].to_numpy()
     # Interleaved, so that slots are given in log order whatever the batch size.
-    both = _interleaved(log.column("account"), log.column("peer"))
+    both = _interleaved(given["account"], given["peer"])
     slots = accounts.slots(both)
     events["account"], events["peer"] = slots[0::2], slots[1::2]
     for name, column, top in _NUMBERS:
-        events[name] = _filled(log.column(column), _default(name), top)
+        events[name] = _filled(given[column], _default(name), top)
     flags = np.zeros(ts.size, np.uint16)
     for column, known, true in _FLAGS:
-        values = log.column(column)
+        values = given[column]
         if values.null_count < len(values):
-            flags[values.is_valid().to_numpy(zero_copy_only=False)] |= known
-            flags[pc.fill_null(values, False).to_numpy(zero_copy_only=False)] |= true
-    flags[log.column("group").is_valid().to_numpy(zero_copy_only=False)] |= TO_GROUP
-    flags |= _countries(log)
+            flags[_there(values)] |= known
+            flags[_true(values)] |= true
+    if given["group"].null_count < ts.size:
+        flags[_there(given["group"])] |= TO_GROUP
+    flags |= _countries(given["number_country"], given["network_country"])
     events["flags"] = flags
     for column, prefix in _ENTITIES:
-        _entity(events, log.column(column), column, prefix, entities)
+        _entity(events, given[column], column, prefix, entities)
     return events
+
+
+def _there(values: pa.Array) -> Any:
+    return values.is_valid().to_numpy(zero_copy_only=False)
+
+
+def _true(values: pa.Array) -> Any:
+    known = pc.fill_null(values, False) if values.null_count else values
+    return known.to_numpy(zero_copy_only=False)
 
 
 def _entity(events: Any, values: pa.Array, column: str, prefix: str, entities: Slots) -> None:
     if values.null_count == len(values):
         return
-    there = np.flatnonzero(values.is_valid().to_numpy(zero_copy_only=False))
+    there = np.flatnonzero(_there(values))
     named = pc.binary_join_element_wise(prefix, values.drop_null(), ":")
     events[column][there] = entities.slots(named) + 1
 
@@ -331,16 +342,18 @@ def _filled(values: pa.Array, default: int, top: int) -> Any:
 
 def _interleaved(first: pa.Array, second: pa.Array) -> pa.Array:
     n = len(first)
+    both = pa.concat_arrays([first, second])
+    if n == 1:
+        return both
     order = np.empty(2 * n, np.int64)
     order[0::2], order[1::2] = np.arange(n), np.arange(n, 2 * n)
-    return pa.concat_arrays([first, second]).take(pa.array(order))
+    return both.take(pa.array(order))
 
 
-def _countries(log: pa.RecordBatch) -> Any:
-    number, network = log.column("number_country"), log.column("network_country")
+def _countries(number: pa.Array, network: pa.Array) -> Any:
     if number.null_count == len(number) or network.null_count == len(network):
         return np.zeros(len(number), np.uint16)
     differ = pc.not_equal(number, network)
-    flags = np.where(differ.is_valid().to_numpy(zero_copy_only=False), MISMATCH_KNOWN, 0)
-    flags |= np.where(pc.fill_null(differ, False).to_numpy(zero_copy_only=False), MISMATCH, 0)
+    flags = np.where(_there(differ), MISMATCH_KNOWN, 0)
+    flags |= np.where(_true(differ), MISMATCH, 0)
     return flags.astype(np.uint16)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.json as pj
 from numpy.typing import NDArray
 
-from wavebreak.events import WIRE_SCHEMA, absent
+from wavebreak.events import WIRE_SCHEMA, blanks
 
 MAX_LINE = 1 << 16
 """Longest line (or array item) in bytes; a longer one is refused without being kept."""
@@ -92,8 +92,8 @@ def wire_of_lines(piece: Piece, fields: Fields) -> pa.RecordBatch | None:
 
 def wire_of_columns(columns: dict[str, pa.Array], rows: int) -> pa.RecordBatch:
     """Give columns of the wire's types as a wire batch; what is absent is null."""
-    filled = [columns[f.name] if f.name in columns else absent(rows, f.type) for f in WIRE_SCHEMA]
-    return pa.RecordBatch.from_arrays(filled, schema=WIRE_SCHEMA)
+    filled = blanks(log=False, rows=rows) | columns
+    return pa.RecordBatch.from_arrays([filled[n] for n in WIRE_SCHEMA.names], schema=WIRE_SCHEMA)
 
 
 def one_event_a_line(piece: Piece) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from wavebreak.events import EVENTS, TYPES, WIRE_SCHEMA, Event, absent
+from wavebreak.events import EVENTS, TYPES, WIRE_SCHEMA, Event, absent, blanks
 from wavebreak.formats.limits import milliseconds
 
 _GET = {name: attrgetter(name) for name in WIRE_SCHEMA.names}
@@ -41,10 +41,8 @@ def wire_of(events: list[Event], members: int = -1) -> pa.RecordBatch:
     else:
         columns = _mixed(events, codes, kinds.tolist(), sought)
     columns["type"] = pa.DictionaryArray.from_arrays(pa.array(codes), _WORDS)
-    filled = [
-        columns[f.name] if f.name in columns else absent(len(events), f.type) for f in _SCHEMA
-    ]
-    return pa.RecordBatch.from_arrays(filled, schema=_SCHEMA)
+    filled = blanks(log=False, rows=len(events)) | columns
+    return pa.RecordBatch.from_arrays(list(filled.values()), schema=_SCHEMA)
 
 
 class _Sought:

@@ -98,9 +98,7 @@ def _runs(
         yield groups, before
 
 
-def _long_words(
-    source: Any, metadata: pq.FileMetaData, names: list[str], number: int
-) -> list[str]:
+def _long_words(source: Any, metadata: pq.FileMetaData, names: list[str], number: int) -> list[str]:
     """Look at the words of a row group, each of which may stand for many rows.
 
     What the footer says of a column is not asked for: in a damaged one it ends the process.

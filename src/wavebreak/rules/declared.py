@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -135,7 +136,7 @@ class Feedback(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     delay: dict[Outcome, tuple[Duration, Duration]] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Policy:
     """A checked policy: at most 64 rules, a rule's index being its bit, and the actions by id.
 
@@ -151,7 +152,7 @@ class Policy:
     score: Score = field(default_factory=Score)
     feedback: Feedback = field(default_factory=Feedback)
 
-    @property
+    @cached_property
     def version(self) -> str:
         """Name and first 12 hex digits of the SHA-256 of the canonical content.
 

@@ -32,6 +32,8 @@ logger = logging.getLogger("wavebreak.webhooks")
 
 AT_ONCE = 500
 IN_FLIGHT, IN_FLIGHT_EACH = 16, 4
+PACE_S = 0.1
+"""From one look for new decisions to the next at least; who comes after a pause does not wait."""
 GONE = 410
 
 
@@ -208,6 +210,7 @@ class Courier:
         """Work until cancelled."""
         self._counted = service.progress().decisions
         while True:
+            began = asyncio.get_running_loop().time()
             try:
                 read = await asyncio.to_thread(closing(lambda: self._turn(service.clock())))
                 for letter in read:
@@ -217,6 +220,8 @@ class Courier:
                 logger.exception("webhooks pause", extra={"told": told})
                 await asyncio.sleep(1.0)
             await self._wait(service)
+            left = began + PACE_S - asyncio.get_running_loop().time()
+            await asyncio.sleep(max(0.0, left))
 
     def _fly(self, service: Service, letter: Due) -> None:
         task = asyncio.ensure_future(self._deliver(service, letter))

@@ -11,7 +11,7 @@ import pyarrow as pa
 from django.db import connection
 
 from wavebreak.errors import FileError, ServiceError
-from wavebreak.events import LOG_SCHEMA, absent
+from wavebreak.events import LOG_SCHEMA, blanks
 from wavebreak.formats.tables import checked_log
 from wavebreak.service.models import Batch
 
@@ -66,11 +66,9 @@ def unpacked(blob: bytes) -> pa.RecordBatch:
 def opened(stream: bytes) -> pa.RecordBatch:
     """Give back what `laid` laid out, without looking for damage; its columns are not copied."""
     narrow = pa.ipc.open_stream(stream).read_next_batch()
-    rows, names = narrow.num_rows, set(narrow.schema.names)
-    columns = [
-        narrow.column(f.name) if f.name in names else absent(rows, f.type) for f in LOG_SCHEMA
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=LOG_SCHEMA)
+    given = dict(zip(narrow.schema.names, narrow.columns, strict=True))
+    columns = blanks(log=True, rows=narrow.num_rows) | given
+    return pa.RecordBatch.from_arrays([columns[n] for n in LOG_SCHEMA.names], schema=LOG_SCHEMA)
 
 
 def digest(blob: bytes | memoryview) -> bytes:

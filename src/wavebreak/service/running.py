@@ -18,7 +18,7 @@ from wavebreak.evidence import Draft
 from wavebreak.pipeline import Engine
 from wavebreak.service.answering import Answer, Answering, event_of, log_of, standing_of
 from wavebreak.service.bodies import Body
-from wavebreak.service.decider import Decider, Question
+from wavebreak.service.decider import BUSY, Decider, Question
 from wavebreak.service.intake import Intake
 from wavebreak.service.models import Applied
 from wavebreak.service.reading import Reader
@@ -243,11 +243,16 @@ class Service:
         for refusal in accepted.refused:
             self.counts[f"refused.{refusal.cause}"] += 1
 
-    async def ask(self, ask: Callable[[Engine], Any]) -> Any:
-        """Ask something of the engine between two stretches of the log."""
+    async def ask(self, ask: Callable[[Engine], Any], *, brief: bool = False) -> Any:
+        """Ask something of the engine between two stretches of the log.
+
+        What is `brief` is answered on this thread where the engine rests.
+        """
         if self.decider is None or self.decider.broken:
             why = "the engine is not there"
             raise BusyError(why, retry_after_s=self.settings.limits.retry_after_s)
+        if brief and (answer := self.decider.at_once(ask)) is not BUSY:
+            return answer
         loop = asyncio.get_running_loop()
         question = Question(ask, loop.create_future(), loop)
         self.decider.put(question)
@@ -264,10 +269,11 @@ class Service:
         log, account = log_of(event, self.edge), event.account
         self.counts["decide"] += 1
         try:
-            trial = self.ask(lambda engine: self.answering.tried(engine, log, mode))
-            answer: Answer = await asyncio.wait_for(
-                self._once_sealed(trial, account), self.settings.limits.answer_s
-            )
+            async with asyncio.timeout(self.settings.limits.answer_s):
+                answer: Answer = await self.ask(
+                    lambda engine: self.answering.tried(engine, log, mode), brief=True
+                )
+                await self.sealed(account)
         except (BusyError, TimeoutError):
             self.counts["on_failure"] += 1
             answer = self.answering.failing(event)
@@ -278,16 +284,12 @@ class Service:
         if isinstance(now, Accepted) or answer.mode == "on_failure":
             return answer
         try:
-            await asyncio.wait_for(self.sealed(account), self.settings.limits.answer_s)
+            async with asyncio.timeout(self.settings.limits.answer_s):
+                await self.sealed(account)
         except TimeoutError:
             self.counts["on_failure"] += 1
             return self.answering.failing(event)
         return msgspec.structs.replace(answer, outcome=now[0], until=now[1])
-
-    async def _once_sealed(self, asked: Awaitable[Answer], account: str) -> Answer:
-        answer = await asked
-        await self.sealed(account)
-        return answer
 
     async def sealed(self, account: str) -> None:
         """Wait until the newest decision on an account is sealed, so that it may be told."""

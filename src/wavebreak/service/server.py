@@ -29,7 +29,7 @@ def serve(
     config = uvicorn.Config(
         app, host=settings.host, port=settings.port, loop="uvloop", http="httptools", ws="none",
         lifespan="on", access_log=False, log_config=None, log_level="warning",
-        server_header=False, date_header=False,
+        server_header=False, date_header=False, proxy_headers=False,
         timeout_keep_alive=30, timeout_graceful_shutdown=10, backlog=1024,
     )  # fmt: skip
     server = uvicorn.Server(config)
