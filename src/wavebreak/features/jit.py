@@ -179,6 +179,14 @@ def _zeros_ahead(_typing: Any, bits: Any) -> Any:
     return types.int64(types.int64), generate
 
 
+def _eight_bytes(_typing: Any, address: Any) -> Any:
+    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        pointer = builder.inttoptr(args[0], _llvm.IntType(64).as_pointer())
+        return builder.load(pointer, align=1)
+
+    return types.uint64(types.int64), generate
+
+
 def _sum_of_sixteen(bits: int) -> Any:
     def typed(_typing: Any, address: Any) -> Any:
         def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
@@ -208,6 +216,9 @@ zeros_ahead: Callable[[int], int] = _intrinsic(_zeros_ahead)
 sum_of_sixteen_u1: Callable[[int], int] = _intrinsic(_sum_of_sixteen(8))
 sum_of_sixteen_u2: Callable[[int], int] = _intrinsic(_sum_of_sixteen(16))
 """In compiled code: the sum of sixteen unsigned numbers at an address, in a few instructions."""
+
+eight_bytes: Callable[[int], Any] = _intrinsic(_eight_bytes)
+"""In compiled code: the uint64 at an address, which need not be aligned."""
 
 address_as_void_pointer: Callable[[int], Any] = _intrinsic(_void_pointer)
 """In compiled code: an int64 address as a `void *`, for `carray(pointer, shape, dtype)`."""

@@ -14,7 +14,14 @@ import numpy as np
 import pyarrow as pa
 
 from wavebreak.features.extents import Extent
-from wavebreak.features.jit import address_as_void_pointer, carray, compiled, int64, prefetch
+from wavebreak.features.jit import (
+    address_as_void_pointer,
+    carray,
+    compiled,
+    eight_bytes,
+    int64,
+    prefetch,
+)
 
 SUBS = 64
 _TABLE = np.dtype(
@@ -32,14 +39,16 @@ def mixed(text: Any, begin: int, end: int, seed: int) -> Any:
     """A 64-bit hash of bytes: multiply and fold, eight at a time."""
     h = np.uint64(seed) ^ (np.uint64(end - begin) * np.uint64(0x9E3779B97F4A7C15))
     at = begin
-    while at < end:
+    while at + 8 <= end:
+        h = (h ^ eight_bytes(text.ctypes.data + at)) * np.uint64(0xFF51AFD7ED558CCD)
+        h ^= h >> np.uint64(32)
+        at += 8
+    if at < end:
         word = np.uint64(0)
-        top = min(at + 8, end)
-        for j in range(at, top):
+        for j in range(at, end):
             word |= np.uint64(text[j]) << np.uint64(8 * (j - at))
         h = (h ^ word) * np.uint64(0xFF51AFD7ED558CCD)
         h ^= h >> np.uint64(32)
-        at = top
     h *= np.uint64(0xC4CEB9FE1A85EC53)
     return h ^ (h >> np.uint64(29))
 

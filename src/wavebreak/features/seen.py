@@ -55,6 +55,7 @@ def _repeated(
             lows[i - block], highs[i - block] = low, high
             s = np.int64((low >> np.uint64(1)) & np.uint64(SUBS - 1))
             prefetch(tables[s] + 16 * _cell(high, sizes[s]))
+            prefetch(older[s] + 16 * _cell(high, older_sizes[s]))
         for i in range(block, end):
             low, high = lows[i - block], highs[i - block]
             s = np.int64((low >> np.uint64(1)) & np.uint64(SUBS - 1))
