@@ -1,8 +1,16 @@
-"""Makes `tests/` importable, and prints at the end what tests want to be told."""
+"""Makes `tests/` importable, prints at the end what tests want to be told, and sets no deadlines.
+
+A property is not false because a busy machine took long over it.
+"""
 
 from __future__ import annotations
 
 from typing import Any
+
+from hypothesis import settings
+
+settings.register_profile("wavebreak", deadline=None)
+settings.load_profile("wavebreak")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

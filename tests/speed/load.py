@@ -1,9 +1,9 @@
 """A load generator for the service, in a process of its own: `python -m tests.speed.load …`.
 
 Bodies are made before the clock runs; when all have been sent they are sent again with later times
-and other ids, which costs three replacements a body. With a rate each request has a time at which
-it is due, and its latency counts from then; without one each connection sends as soon as it is
-answered.
+and other ids, which costs three replacements a body. Times pass in the log about as fast as on the
+wall (`--pace`). With a rate each request has a time at which it is due, and its latency counts from
+then; without one each connection sends as soon as it is answered. Prints one line of JSON a run.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -36,7 +35,10 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class Sent:
-    """What came of a load: events a second that were accepted, latencies in milliseconds."""
+    """What came of a load: events a second that were accepted, latencies in milliseconds.
+
+    `share` is the generator's own share of a processor.
+    """
 
     events: int
     seconds: float
@@ -45,12 +47,13 @@ class Sent:
     p50_ms: float
     p99_ms: float
     worst_ms: float
+    share: float
 
 
-def bodies(form: str, events: int, each: int, accounts: int) -> list[bytes]:
-    """Bodies of `each` events; ids begin with `e0`, times with the day's first digits."""
+def bodies(form: str, events: int, each: int, accounts: int, pace: int) -> list[bytes]:
+    """Bodies of `each` events; ids begin with `e`, times with the day's first digits."""
     made = []
-    for traffic in stretches(events, accounts):
+    for traffic in stretches(events, accounts, rate=pace):
         wire = wire_batch(traffic)
         for start in range(0, wire.num_rows - each + 1, each):
             made.append(_body(form, wire.slice(start, each)))
@@ -89,7 +92,7 @@ def again(form: str, body: bytes, cycle: int) -> bytes:
         return body.replace(b'"id":"e', b'"id":"' + mark)
     read = pa.ipc.open_stream(body).read_next_batch()
     ts = pa.array(read.column("ts").to_numpy() + cycle * CYCLE_MS)
-    ids = pa.array([mark.decode() + text[1:] for text in read.column("id").to_pylist()])
+    ids = _marked(read.column("id"), cycle)
     at = read.schema.get_field_index
     read = read.set_column(at("ts"), "ts", ts).set_column(at("id"), "id", ids)
     sink = pa.BufferOutputStream()
@@ -98,20 +101,19 @@ def again(form: str, body: bytes, cycle: int) -> bytes:
     return bytes(sink.getvalue())
 
 
+def _marked(ids: pa.Array, cycle: int) -> pa.Array:
+    """Ids whose first letter, an `e`, tells the cycle."""
+    _, where, text = ids.buffers()
+    letters = np.frombuffer(text, np.uint8).copy()
+    letters[np.frombuffer(where, np.int32)[: len(ids)]] = ord("A") + cycle % 26
+    return pa.StringArray.from_buffers(len(ids), where, pa.py_buffer(letters))
+
+
 class _Load:
-    def __init__(self, given: argparse.Namespace, made: list[bytes]) -> None:
-        self.given, self.made = given, made
+    def __init__(self, given: argparse.Namespace, bodies: Iterator[bytes]) -> None:
+        self.given, self.bodies = given, bodies
         self.latencies: list[float] = []
         self.accepted = self.refused = 0
-        self.bodies = self._bodies()
-
-    def _bodies(self) -> Iterator[bytes]:
-        cycle = self.given.cycle
-        while True:
-            for body in self.made:
-                moved = cycle and self.given.form != "decide"
-                yield again(self.given.form, body, cycle) if moved else body
-            cycle += 1
 
     async def connection(self, due: asyncio.Queue[float] | None, end: float) -> None:
         given, decides = self.given, self.given.form == "decide"
@@ -135,9 +137,18 @@ class _Load:
         writer.close()
 
 
-async def _run(given: argparse.Namespace, made: list[bytes]) -> Sent:
-    load = _Load(given, made)
-    began = time.perf_counter()
+def _endless(given: argparse.Namespace, made: list[bytes]) -> Iterator[bytes]:
+    cycle = given.cycle
+    while True:
+        for body in made:
+            moved = cycle and given.form != "decide"
+            yield again(given.form, body, cycle) if moved else body
+        cycle += 1
+
+
+async def _run(given: argparse.Namespace, bodies: Iterator[bytes]) -> Sent:
+    load = _Load(given, bodies)
+    began, worked = time.perf_counter(), time.process_time()
     end = began + given.seconds
     due: asyncio.Queue[float] | None = asyncio.Queue() if given.rate else None
     tasks = [asyncio.create_task(load.connection(due, end)) for _ in range(given.connections)]
@@ -156,11 +167,12 @@ async def _run(given: argparse.Namespace, made: list[bytes]) -> Sent:
     return Sent(
         load.accepted, seconds, load.accepted / seconds, load.refused,
         float(np.percentile(spread, 50)), float(np.percentile(spread, 99)), float(spread.max()),
+        (time.process_time() - worked) / (time.perf_counter() - began),
     )  # fmt: skip
 
 
-def main(arguments: list[str] | None = None) -> dict[str, Any]:
-    """Send, and print what came of it as JSON."""
+def main(arguments: list[str] | None = None) -> None:
+    """Send, and print what came of each run as JSON; with `--wait` one run for each line read."""
     parser = argparse.ArgumentParser(prog="python -m tests.speed.load", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8480)
@@ -173,19 +185,23 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--accounts", type=int, default=1_000_000)
     parser.add_argument("--at-most", type=int, default=1 << 62, help="stop after so many events")
     parser.add_argument("--cycle", type=int, default=0, help="where to begin")
+    parser.add_argument("--pace", type=int, default=300_000, help="events a second of log time")
     parser.add_argument("--key", default="")
-    parser.add_argument("--wait", action="store_true", help="begin at a line on standard input")
+    parser.add_argument(
+        "--wait", action="store_true", help="a run for each line on standard input: its rate"
+    )
     given = parser.parse_args(arguments)
     if given.form == "decide":
         given.each = 1
         made = questions(given.events, given.accounts)
     else:
-        made = bodies(given.form, given.events, given.each, given.accounts)
+        made = bodies(given.form, given.events, given.each, given.accounts, given.pace)
+    endless = _endless(given, made)
     if given.wait:
-        sys.stdin.readline()
-    sent = asdict(uvloop.run(_run(given, made)))
-    print(json.dumps(sent), flush=True)
-    return sent
+        print(json.dumps({"bodies": len(made)}), flush=True)
+    for rate in sys.stdin if given.wait else [str(given.rate)]:
+        given.rate = float(rate)
+        print(json.dumps(asdict(uvloop.run(_run(given, endless)))), flush=True)
 
 
 if __name__ == "__main__":

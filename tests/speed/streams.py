@@ -208,12 +208,13 @@ def _whole(columns: dict[str, pa.Array], schema: pa.Schema, n: int) -> pa.Record
 
 
 def stretches(
-    events: int, accounts: int, *, each: int = 500_000, seed: int = 1
+    events: int, accounts: int, *, each: int = 500_000, seed: int = 1, rate: int = RATE
 ) -> Iterator[Traffic]:
-    """Traffic in consecutive stretches of at most `each` events."""
+    """Traffic in consecutive stretches of at most `each` events, `rate` a second of log time."""
     for k in range(-(-events // each)):
         size = min(each, events - k * each)
-        yield zipf(size, accounts, 1 + k, start_ms=START_MS + k * each * 1000 // RATE)
+        start_ms = START_MS + k * each * 1000 // rate
+        yield zipf(size, accounts, seed + k, start_ms=start_ms, rate=rate)
 
 
 def write(path: Path, events: int, accounts: int) -> int:
