@@ -9,8 +9,15 @@ import pytest
 from scipy.stats import binomtest  # type: ignore[attr-defined]
 
 from factories import DAY, HOUR, MINUTE, NOON, account_row, labels_file, run_directory
-from wavebreak.errors import FileError
-from wavebreak.evaluation import Evaluation, evaluate, exact_interval, read_labels
+from wavebreak.errors import FileError, UsageError
+from wavebreak.evaluation import (
+    Evaluation,
+    evaluate,
+    evaluate_all,
+    exact_interval,
+    labels_of,
+    read_labels,
+)
 
 FAMILY_KEYS = {
     "accounts", "challenged", "actioned", "at_registration", "no_report_7d", "no_report_ever",
@@ -211,3 +218,47 @@ def test_a_directory_that_is_no_run_is_refused_with_a_fix(tmp_path: Path) -> Non
 def test_missing_labels_are_refused_with_a_fix(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="cannot be read"):
         evaluate(run_directory(tmp_path / "run", [account_row("a")]), tmp_path / "none.csv")
+
+
+@pytest.fixture
+def two_runs(tmp_path: Path) -> list[tuple[Path, Path]]:
+    """Two worlds whose accounts bear the same names, each with its labels beside its events."""
+    runs = []
+    for name, worst, families in (("one", "ban", ("blast", "hijack")), ("two", "allow", ("slow",))):
+        labels = labels_file(
+            tmp_path / name / "labels.csv",
+            *(f"a,abusive,{family}," if n == 0 else f"a{n},abusive,{family},"
+              for n, family in enumerate(families)),
+            "p,benign,shop,", "gone,benign,shop,",
+        )  # fmt: skip
+        rows = [account_row("a", worst=worst), account_row("a1"), account_row("p", worst=worst)]
+        source = {"path": str(labels.parent / "events.parquet")}
+        runs.append((run_directory(tmp_path / f"{name}-out", rows, source=source), labels))
+    return runs
+
+
+def test_runs_are_counted_together_though_their_accounts_bear_the_same_names(
+    two_runs: list[tuple[Path, Path]],
+) -> None:
+    found = evaluate_all(two_runs)
+    counts = {name: (f.accounts, f.actioned) for name, f in found.families.items()}
+    assert counts == {"blast": (1, 1), "hijack": (1, 0), "slow": (1, 0)}
+    assert (found.personas["shop"].accounts, found.personas["shop"].banned) == (4, 1)
+    assert (found.absent["benign"], found.unlabelled.accounts) == (2, 1)
+    assert found.as_json()["equal_weight"] == pytest.approx(1 / 3)
+
+
+def test_a_family_may_be_left_out(two_runs: list[tuple[Path, Path]]) -> None:
+    found = evaluate_all(two_runs, ["hijack"])
+    assert (set(found.families), found.equal_weight) == ({"blast", "slow"}, 0.5)
+    assert (found.everyone.accounts, found.unlabelled.accounts) == (2, 1)
+    with pytest.raises(UsageError, match="no family nobody"):
+        evaluate_all(two_runs, ["nobody"])
+
+
+def test_the_labels_of_a_run_are_found_beside_the_events_it_read(
+    two_runs: list[tuple[Path, Path]], tmp_path: Path
+) -> None:
+    assert [labels_of(run) for run, _ in two_runs] == [labels for _, labels in two_runs]
+    with pytest.raises(FileError, match=r"no labels\.csv"):
+        labels_of(run_directory(tmp_path / "alone", [account_row("a")]))

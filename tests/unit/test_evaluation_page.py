@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from factories import HOUR, NOON, account_row, labels_file, run_directory
-from wavebreak.evaluation import Evaluation, evaluate, print_tables, write_html
+from wavebreak.evaluation import Evaluation, evaluate, evaluate_all, print_tables, write_html
 from wavebreak.pages import Console
 
 
@@ -77,6 +77,18 @@ def test_a_simulated_world_of_its_own_is_called_that(tmp_path: Path) -> None:
 def test_labelled_accounts_that_were_never_seen_are_stated(tmp_path: Path) -> None:
     text = _words(_printed(_evaluation(tmp_path)))
     assert "Never seen by the run: 1 benign account of those labelled." in text
+
+
+def test_the_reader_is_told_how_many_runs_and_what_was_left_out(tmp_path: Path) -> None:
+    runs = []
+    for n, background in enumerate((None, "/somewhere/collegemsg.parquet")):
+        _evaluation(tmp_path / str(n), {"background": background})
+        runs.append((tmp_path / str(n) / "run", tmp_path / str(n) / "sim" / "labels.csv"))
+    text = _words(_printed(evaluate_all(runs)))
+    assert "over simulated people, collegemsg.parquet (2 accounts without a label)." in text
+    assert "2 runs, counted together." in text
+    assert "Restricted or worse, each family weighing the same: 50.0 %." in text
+    assert "Not counted: the families slow." in _words(_printed(evaluate_all(runs, ["slow"])))
 
 
 def test_the_page_is_self_contained_accessible_and_the_same_each_time(tmp_path: Path) -> None:

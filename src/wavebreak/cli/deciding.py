@@ -122,16 +122,32 @@ def _example(directory: Path, outcome: str = "") -> str | None:
 
 
 @app.command(
-    epilog="Example: `wavebreak evaluate out --labels world/labels.csv --plot evaluation.html`"
+    epilog="Examples: `wavebreak evaluate out --labels world/labels.csv --plot evaluation.html`; "
+    "`wavebreak evaluate runs/* --leave-out hijack`"
 )
 def evaluate(
-    directory: Annotated[Path, typer.Argument(help="What `wavebreak run -o` wrote.")],
-    labels: Annotated[Path, typer.Option(help="CSV: account,label,family,operator.")],
+    directories: Annotated[
+        list[Path],
+        typer.Argument(help="What `wavebreak run -o` wrote; several are counted together."),
+    ],
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="CSV: account,label,family,operator (default: labels.csv beside each "
+                          "run's events)."),
+    ] = None,
+    leave_out: Annotated[
+        list[str] | None, typer.Option(help="A family that does not count; again for more.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     plot: Annotated[Path | None, typer.Option(help="Write an HTML page with plots.")] = None,
-) -> None:
+) -> None:  # fmt: skip
     """Measure decisions against labels: who was caught, when, at what cost, and who was not."""
-    found = evaluation.evaluate(directory, labels)
+    if labels and len(directories) > 1:
+        raise UsageError(
+            "one labels file for several runs", fix="keep each run's labels.csv beside its events"
+        )
+    runs = [(run, labels or evaluation.labels_of(run)) for run in directories]
+    found = evaluation.evaluate_all(runs, leave_out or [])
     if as_json:
         typer.echo(json.dumps(found.as_json(), indent=1, ensure_ascii=False))
     else:

@@ -6,7 +6,9 @@ from wavebreak.evaluation.counting import (
     Family,
     Persona,
     evaluate,
+    evaluate_all,
     exact_interval,
+    labels_of,
     read_accounts,
 )
 from wavebreak.evaluation.labels import Label, read_labels
@@ -19,7 +21,9 @@ __all__ = [
     "Label",
     "Persona",
     "evaluate",
+    "evaluate_all",
     "exact_interval",
+    "labels_of",
     "print_tables",
     "read_accounts",
     "read_labels",

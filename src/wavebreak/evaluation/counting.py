@@ -8,6 +8,7 @@ Pearson's, 95 % (Biometrika 26, 1934): exact, never narrower than they say.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy.special import betaincinv
 
-from wavebreak.errors import FileError
+from wavebreak.errors import FileError, UsageError
 from wavebreak.evaluation.labels import LABELS, read_labels
 from wavebreak.rules import OUTCOMES
 
@@ -89,12 +90,13 @@ class BeforeAction:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Decisions of one run against one labels file.
+    """Decisions of runs against their labels, all runs counted together.
 
     `everyone` counts all abusive accounts together. `absent` are labelled accounts the run
     never saw: they count as not actioned and as having delivered nothing. `unlabelled` are
-    accounts the run saw that have no label (the background). `world` is what the simulator
-    wrote beside the labels, `run` the run's summary; each empty where there is none.
+    accounts the run saw that have no label (the background). `worlds` are what the simulator
+    wrote beside the labels, `runs` the runs' summaries; each empty where there is none.
+    `left_out` are families that were asked not to count.
     """
 
     families: dict[str, Family]
@@ -104,14 +106,21 @@ class Evaluation:
     personas: dict[str, Persona]
     unlabelled: Persona
     absent: dict[str, int]
-    world: dict[str, Any]
-    run: dict[str, Any]
+    worlds: tuple[dict[str, Any], ...]
+    runs: tuple[dict[str, Any], ...]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def equal_weight(self) -> float | None:
+        """Share of abusive accounts actioned, each family weighing the same."""
+        shares = [f.actioned / f.accounts for f in self.families.values()]
+        return sum(shares) / len(shares) if shares else None
 
     def as_json(self) -> dict[str, Any]:
         """Give the evaluation as plain JSON values.
 
         `families` and `personas` are exactly the contract's; `all`, `intervals`,
-        `before_action`, `unlabelled` and `absent` stand beside them.
+        `before_action`, `unlabelled`, `absent` and `equal_weight` stand beside them.
         """
         return {
             "families": {name: asdict(f) for name, f in self.families.items()},
@@ -125,6 +134,7 @@ class Evaluation:
             "before_action": {name: asdict(b) for name, b in self.before_action.items()},
             "unlabelled": asdict(self.unlabelled),
             "absent": self.absent,
+            "equal_weight": self.equal_weight,
         }
 
 
@@ -264,27 +274,57 @@ class _Group:
     absent: int
 
 
+def labels_of(run_dir: Path) -> Path:
+    """Find the labels of a run: `labels.csv` in its directory, or beside the events it read."""
+    read = _object(run_dir / "summary.json").get("source")
+    log = Path(str(read.get("path") if isinstance(read, dict) else ""))
+    for path in (run_dir / "labels.csv", log.parent / "labels.csv"):
+        if path.is_file():
+            return path
+    raise FileError(
+        f"{run_dir}: no labels.csv here, nor beside the events that were read",
+        fix="name the labels of a run with --labels",
+    )
+
+
 def _grouped(
-    path: Path, accounts: list[str]
+    runs: Sequence[tuple[Path, list[str]]],
 ) -> tuple[dict[str, dict[str, _Group]], NDArray[np.int64]]:
-    """Match labels with the accounts of a run: groups by label and name, and the rows left over."""
-    row_of = {account: row for row, account in enumerate(accounts)}
+    """Match labels with the accounts of each run: groups by label and name, and the rows left."""
     found: dict[tuple[str, str], list[int | None]] = {}
-    for label in read_labels(path):
-        row = row_of.pop(label.account, None)
-        found.setdefault((label.label, label.family), []).append(row)
+    rest: list[int] = []
+    before = 0
+    for labels, accounts in runs:
+        row_of = {account: row for row, account in enumerate(accounts, before)}
+        for label in read_labels(labels):
+            row = row_of.pop(label.account, None)
+            found.setdefault((label.label, label.family), []).append(row)
+        rest += row_of.values()
+        before += len(accounts)
     groups: dict[str, dict[str, _Group]] = {label: {} for label in LABELS}
     for (kind, name), rows in sorted(found.items()):
         seen = [row for row in rows if row is not None]
         groups[kind][name] = _Group(np.array(seen, dtype=np.int64), len(rows) - len(seen))
-    return groups, np.array(sorted(row_of.values()), dtype=np.int64)
+    return groups, np.array(sorted(rest), dtype=np.int64)
 
 
 def evaluate(run_dir: Path, labels: Path) -> Evaluation:
     """Hold the decisions of a run against labels."""
-    table = read_accounts(run_dir)
-    columns = _Columns.of(table)
-    groups, rest = _grouped(labels, table["account"].to_pylist())
+    return evaluate_all([(run_dir, labels)])
+
+
+def evaluate_all(runs: Sequence[tuple[Path, Path]], leave_out: Collection[str] = ()) -> Evaluation:
+    """Hold the decisions of runs against the labels of each, and count them together.
+
+    Accounts of different runs are different accounts. Families in `leave_out` are not counted.
+    """
+    tables = [read_accounts(run_dir).select(_COLUMNS) for run_dir, _ in runs]
+    names = [table["account"].to_pylist() for table in tables]
+    columns = _Columns.of(pa.concat_tables(tables))
+    groups, rest = _grouped([(labels, n) for (_, labels), n in zip(runs, names, strict=True)])
+    for name in leave_out:
+        if groups["abusive"].pop(name, None) is None:
+            raise UsageError(f"no family {name}", fix=f"one of {', '.join(groups['abusive'])}")
     absent = {kind: sum(g.absent for g in groups[kind].values()) for kind in LABELS}
     abusive = groups["abusive"]
     counted = {name: columns.family(g.rows, g.absent) for name, g in abusive.items()}
@@ -300,8 +340,9 @@ def evaluate(run_dir: Path, labels: Path) -> Evaluation:
         personas={name: columns.persona(g.rows, g.absent) for name, g in groups["benign"].items()},
         unlabelled=columns.persona(rest, 0),
         absent=absent,
-        world=_object(labels.parent / "world.json"),
-        run=_object(run_dir / "summary.json"),
+        worlds=tuple(_object(labels.parent / "world.json") for _, labels in runs),
+        runs=tuple(_object(run_dir / "summary.json") for run_dir, _ in runs),
+        left_out=tuple(leave_out),
     )
 
 

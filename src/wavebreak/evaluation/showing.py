@@ -137,6 +137,13 @@ def _background(value: Any) -> str:
     return Path(str(value)).name if value else ""
 
 
+def _versions(run: dict[str, Any]) -> str:
+    """Name what made a run."""
+    made = run.get("versions")
+    named = sorted(made.items()) if isinstance(made, dict) else []
+    return ", ".join(f"{name} {value}" for name, value in named if value)
+
+
 def provenance(evaluation: Evaluation) -> list[str]:
     """Say in sentences what was evaluated: the attacks, the background, what was never seen."""
     benign = sum(p.accounts for p in evaluation.personas.values())
@@ -147,24 +154,31 @@ def provenance(evaluation: Evaluation) -> list[str]:
         f"{count_of(benign, 'benign account')} in {count_of(len(evaluation.personas), 'persona')}"
     )
     rest = count_of(evaluation.unlabelled.accounts, "account") + " without a label"
-    if not evaluation.world:
+    grounds = dict.fromkeys(_background(world.get("background")) for world in evaluation.worlds)
+    if not all(evaluation.worlds):
         lines.append(f"Labelled: {attacks}; {rest}. Nothing says the attacks were injected.")
-    elif background := _background(evaluation.world.get("background")):
-        lines.append(
-            f"Injected attacks: {attacks}, planted by the simulator over {background} ({rest})."
-        )
+    elif any(grounds):
+        over = ", ".join(ground or "simulated people" for ground in grounds)
+        lines.append(f"Injected attacks: {attacks}, planted by the simulator over {over} ({rest}).")
     else:
         lines.append(f"Injected attacks: {attacks}, in a simulated world of their own ({rest}).")
+    if len(evaluation.runs) > 1:
+        lines.append(f"{len(evaluation.runs)} runs, counted together.")
+    if evaluation.left_out:
+        lines.append(f"Not counted: the families {', '.join(evaluation.left_out)}.")
+    share = evaluation.equal_weight
+    if len(evaluation.families) > 1 and share is not None:
+        lines.append(f"Restricted or worse, each family weighing the same: {percent(share)}.")
     gone = [f"{count_of(n, f'{kind} account')}" for kind, n in evaluation.absent.items() if n]
     if gone:
         lines.append(
             f"Never seen by the run: {' and '.join(gone)} of those labelled. They count as not "
             "actioned and as having delivered nothing."
         )
-    mode = evaluation.run.get("mode")
-    if mode == "shadow":
+    modes = {run.get("mode") for run in evaluation.runs}
+    if modes == {"shadow"}:
         lines.append("The run was in shadow: decisions were made, and nothing was enforced.")
-    elif mode == "enforce":
+    elif modes == {"enforce"}:
         lines.append("The run enforced its decisions: what they refused, nobody received.")
     return lines
 
@@ -261,8 +275,7 @@ def write_html(evaluation: Evaluation, path: Path) -> None:
             "of restricted or worse.",
         )
         sections.append(("What it cost the innocent", spared + html_table(_spared(evaluation))))
-    versions = evaluation.run.get("versions")
-    if isinstance(versions, dict):
-        made = ", ".join(f"{name} {value}" for name, value in sorted(versions.items()) if value)
-        sections.append(("Made with", paragraphs([made], "note")))
+    made = dict.fromkeys(_versions(run) for run in evaluation.runs)
+    if any(made):
+        sections.append(("Made with", paragraphs(filter(None, made), "note")))
     path.write_text(page("Evaluation", headline(evaluation), sections), encoding="utf-8")
