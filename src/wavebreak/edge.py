@@ -132,10 +132,12 @@ class Edge:
         return log
 
     def split(
-        self, wire: pa.RecordBatch, lines: NDArray[np.int64] | None = None
-    ) -> tuple[pa.RecordBatch, list[Refusal]]:
+        self, wire: pa.RecordBatch, lines: NDArray[np.int64] | None = None, *,
+        narrow: bool = False,
+    ) -> tuple[pa.RecordBatch, list[Refusal]]:  # fmt: skip
         """Turn the rows that can be parsed into a log batch, and refuse the others.
 
+        A `narrow` batch lacks the columns in which nothing is given.
         `lines` gives each row's line number for the refusals (the row, from 1, if absent).
         """
         numbers = {r["phone"]: r for r in _uniques(wire, "phone", self._describe_phone)}
@@ -151,9 +153,13 @@ class Edge:
                 what = f"line {line}: field `{field}`: {_FORMATS[field]}"
                 refused.append(Refusal(line, "bad_value", field, what))
             wire = wire.filter(pa.array(keep))
-        return self._log(wire, numbers, ips), refused
+        made = self._made(wire, numbers, ips)
+        if narrow:
+            return pa.RecordBatch.from_pydict(made), refused
+        columns = blanks(log=True, rows=wire.num_rows) | made
+        return pa.RecordBatch.from_arrays(list(columns.values()), schema=LOG_SCHEMA), refused
 
-    def _log(self, wire: pa.RecordBatch, numbers: Any, ips: Any) -> pa.RecordBatch:
+    def _made(self, wire: pa.RecordBatch, numbers: Any, ips: Any) -> dict[str, pa.Array]:
         given = {n: c for n, c in zip(wire.schema.names, wire.columns, strict=True) if _given(c)}
         made: dict[str, pa.Array] = {}
         if "phone" in given:
@@ -170,9 +176,7 @@ class Edge:
             made["reason"] = _reason_codes(given["reason"], made["type"])
         made["id"] = _ids(given, made, wire.num_rows)
         made = {n: c for n, c in given.items() if n not in PERSONAL} | made
-        made = {name: _plain(column, _KINDS[name]) for name, column in made.items()}
-        columns = blanks(log=True, rows=wire.num_rows) | made
-        return pa.RecordBatch.from_arrays(list(columns.values()), schema=LOG_SCHEMA)
+        return {name: _plain(column, _KINDS[name]) for name, column in made.items()}
 
     def _pseudonym(self, kind: str) -> Callable[[str], str]:
         # A key of its own for each kind: equal texts of two kinds never look alike.

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wavebreak.events import TYPES
+from wavebreak.events import TYPES, absent
 from wavebreak.features.catalog import KINDS
 from wavebreak.features.jit import compiled, int64
 from wavebreak.features.names import Names
@@ -285,29 +285,35 @@ class Fanout:
 
 
 def events_of(log: pa.RecordBatch, ts: Any, drop: Any, accounts: Slots, entities: Slots) -> Any:
-    """A batch of the log as numbers (dtype EVENT), its names replaced by their slots."""
+    """A batch of the log as numbers (dtype EVENT), its names replaced by their slots.
+
+    The batch may be narrow: a column that it lacks is one in which nothing is given.
+    """
     events = np.zeros(ts.size, EVENT)
     events["ts"], events["drop"] = ts, drop
     given = dict(zip(log.schema.names, log.columns, strict=True))
     events["type"] = given["type"].to_numpy()
     # Interleaved, so that slots are given in log order whatever the batch size.
-    both = _interleaved(given["account"], given["peer"])
+    peers = given["peer"] if "peer" in given else absent(ts.size, pa.string())
+    both = _interleaved(given["account"], peers)
     slots = accounts.slots(both)
     events["account"], events["peer"] = slots[0::2], slots[1::2]
     for name, column, top in _NUMBERS:
-        events[name] = _filled(given[column], _default(name), top)
+        events[name] = _filled(given.get(column), _default(name), top)
     flags = np.zeros(ts.size, np.uint16)
     for column, known, true in _FLAGS:
-        values = given[column]
-        if values.null_count < len(values):
+        values = given.get(column)
+        if values is not None and values.null_count < len(values):
             flags[_there(values)] |= known
             flags[_true(values)] |= true
-    if given["group"].null_count < ts.size:
+    if "group" in given:
         flags[_there(given["group"])] |= TO_GROUP
-    flags |= _countries(given["number_country"], given["network_country"])
+    if "number_country" in given and "network_country" in given:
+        flags |= _countries(given["number_country"], given["network_country"])
     events["flags"] = flags
     for column, prefix in _ENTITIES:
-        _entity(events, given[column], column, prefix, entities)
+        if column in given:
+            _entity(events, given[column], column, prefix, entities)
     return events
 
 
@@ -332,8 +338,8 @@ def _default(name: str) -> int:
     return {"size": 0, "count": 1, "hits": 0, "attempts": 0}.get(name, UNKNOWN)
 
 
-def _filled(values: pa.Array, default: int, top: int) -> Any:
-    if values.null_count == len(values):
+def _filled(values: pa.Array | None, default: int, top: int) -> Any:
+    if values is None or values.null_count == len(values):
         return default
     filled = pc.fill_null(values, default) if values.null_count else values
     numbers = filled.to_numpy(zero_copy_only=False)

@@ -56,7 +56,7 @@ class _Passing:
 
 
 def trial(core: Core, fanout: Fanout, log: pa.RecordBatch) -> Tried:
-    """Try one event (a row of LOG_SCHEMA) that has not happened; the state is as before.
+    """Try one event (a row of LOG_SCHEMA, or narrow) that has not happened; the state is as before.
 
     Not to be called while the core advances. What accounts share is read as of the last closed
     epoch, though the act itself might be the first of a new one.

@@ -26,11 +26,14 @@ _SCHEMA = WIRE_SCHEMA.set(
 )
 
 
-def wire_of(events: list[Event], members: int = -1) -> pa.RecordBatch:
+def wire_of(
+    events: list[Event], members: int = -1, *, narrow: bool = False
+) -> pa.RecordBatch:  # fmt: skip
     """Make a wire batch (its `type` dictionary-encoded) of events in their order.
 
-    `members` is how many fields are given in all, if that is known: once so many are found, the
-    columns that are left are taken as empty without a look.
+    A `narrow` one lacks the columns in which nothing is given. `members` is how many fields are
+    given in all, if that is known: once so many are found, the columns that are left are taken as
+    empty without a look.
     """
     sought = _Sought(members - len(events))
     codes = np.fromiter(map(_CODE.__getitem__, map(type, events)), np.uint8, len(events))
@@ -41,6 +44,8 @@ def wire_of(events: list[Event], members: int = -1) -> pa.RecordBatch:
     else:
         columns = _mixed(events, codes, kinds.tolist(), sought)
     columns["type"] = pa.DictionaryArray.from_arrays(pa.array(codes), _WORDS)
+    if narrow:
+        return pa.RecordBatch.from_pydict(columns)
     filled = blanks(log=False, rows=len(events)) | columns
     return pa.RecordBatch.from_arrays(list(filled.values()), schema=_SCHEMA)
 

@@ -79,7 +79,10 @@ class Engine:
         yield from self._decisions(core.advance(segment))
 
     def trial(self, log: pa.RecordBatch) -> Tried:
-        """Say what one event (a row of LOG_SCHEMA) would lead to; nothing is remembered of it."""
+        """Say what one event would lead to; nothing is remembered of it.
+
+        `log` is a row of LOG_SCHEMA, or of those of its columns in which something is given.
+        """
         return trial(self.core, self.fanout, log)
 
     def points(self) -> Any:

@@ -78,12 +78,12 @@ def event_of(content: bytes) -> Event:
 
 
 def log_of(event: Event, edge: Edge) -> pa.RecordBatch:
-    """Take one event over the privacy edge: a batch of one row.
+    """Take one event over the privacy edge: a narrow batch of one row, as a trial reads it.
 
-    An id that it lacks is not made, as it would be in the log: a trial reads none.
+    An id that it lacks is not made, as it would be in the log.
     """
     named = event if event.id else msgspec.structs.replace(event, id="asked")
-    log, refused = edge.split(wire_of([named]))
+    log, refused = edge.split(wire_of([named], narrow=True), narrow=True)
     if refused:
         raise EventError(refused[0].message.removeprefix("line 1: "))
     return log
