@@ -98,8 +98,8 @@ def read_foreign(
     file's name and the row, so they are the same every time. A message.sent with peer and group
     goes to the group; what a type has no field for is left out. With `several`, sends of one
     account at one time become one to several: each with `broadcast` and the number of `recipients`.
-    `counts` is filled; bad rows are counted there by cause. Raises UsageError for options that do
-    not fit the file, FileError for a file that cannot be read.
+    `counts` is filled; bad rows are counted there by cause and field. Raises UsageError for options
+    that do not fit the file, FileError for a file that cannot be read.
     """
     counts = Counts() if counts is None else counts
     headings = _headings(columns, types, unit)
@@ -112,7 +112,7 @@ def read_foreign(
     if taken is None:
         return
     for refused in taken.refused:
-        counts.drop(refused.cause)
+        counts.drop(f"{refused.cause}: {refused.field}" if refused.field else refused.cause)
     wire = taken.wire
     order = pc.sort_indices(wire, sort_keys=[("ts", "ascending"), ("id", "ascending")])
     wire = wire.take(order)

@@ -315,4 +315,4 @@ def test_the_verb_prints_tables_or_json_and_writes_a_file(tmp_path: Path) -> Non
     assert told["rows"][2]["figures"]["auc"].keys() == {"value", "low", "high"}
     tables = CliRunner().invoke(app, ["bench", "tagged", str(tmp_path)], env={"COLUMNS": "160"})
     assert "reached" in tables.stdout
-    assert tables.stdout.count("┃ method") == 2
+    assert tables.stdout.count("1 % FPR") == 4

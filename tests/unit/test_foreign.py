@@ -70,7 +70,7 @@ def test_a_post_goes_to_the_public_group_and_a_message_to_nobody_is_dropped(tmp_
     types = {**MAIL, "post": "message.sent"}
     (row,) = rows(path, counts, types=types)
     assert row["group"] == "public"
-    assert counts == Counts(2, 1, {"missing_counterpart": 1})
+    assert counts == Counts(2, 1, {"missing_counterpart: peer": 1})
 
 
 def test_what_a_type_has_no_field_for_is_left_out(tmp_path: Path) -> None:
@@ -103,10 +103,11 @@ def test_bad_rows_are_counted_by_cause_and_the_others_taken(tmp_path: Path) -> N
         "bad_text": 1,
         "wrong_type": 2,
         "type_not_taken": 1,
-        "missing_field": 2,
-        "out_of_range_time": 1,
-        "bad_value": 1,
-        "too_long": 1,
+        "missing_field: account": 1,
+        "missing_field: ts": 1,
+        "out_of_range_time: ts": 1,
+        "bad_value: size": 1,
+        "too_long: account": 1,
     }
 
 

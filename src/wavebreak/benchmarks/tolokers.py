@@ -101,7 +101,7 @@ def run(
 
 def _row(k: int, method: str, truth: Labels, score: Floats, seed: int) -> Row:
     role: Any = "ours" if method.startswith("Wavebreak") else "baseline"
-    return Row(f"split {k + 1}", method, role, figures(truth, score, seed=seed))
+    return Row("each split", f"{k + 1}: {method}", role, figures(truth, score, seed=seed))
 
 
 def _mean(rows: list[Row]) -> tuple[float, float]:

@@ -16,6 +16,7 @@ from wavebreak.cli.showing import bar, nexts, out
 from wavebreak.edge import Edge, load_key
 from wavebreak.errors import UsageError
 from wavebreak.formats import events_file, read
+from wavebreak.pages import count_of
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="File or directory to write.")]
 
@@ -70,7 +71,7 @@ def import_csv(
         )
     out.print(f"{counts.rows:,} rows read, {counts.events:,} events written to {out_path}")
     for cause, rows in counts.dropped.items():
-        out.print(f"  left out, {cause}: {rows:,} rows", style="yellow")
+        out.print(f"  left out, {cause.replace('_', ' ')}: {count_of(rows, 'row')}", style="yellow")
     nexts([f"wavebreak run {out_path} -o out"])
 
 

@@ -31,7 +31,7 @@ def write_html(learned: Learned, tested: Tested, path: Path) -> None:
             "Beside the simplest",
             html_table(tables.measures("Baselines, accounts held out", tested.simple, prevalence)),
         ))  # fmt: skip
-    thresholds = paragraphs(tables.short_of(learned)) + html_table(tables.tolerances(learned))
+    thresholds = html_table(tables.tolerances(learned))
     made += [
         ("Where it acts", thresholds + html_table(tables.actions(tested, learned))),
         ("What a probability of it means", _reliability(learned, drawn)),
@@ -58,7 +58,10 @@ def lead(learned: Learned, tested: Tested) -> list[str]:
         f"{len(learned.points.names)} features of metadata, for accounts of a messenger."
     ]
     if best is None:
-        lines.append("No operator of one label or the other was left for a test.")
+        lines.append(
+            "No operator of one label or the other was left for a test: a family's only operator "
+            "is learned from. Give labels of more operators, or more runs."
+        )
     else:
         where, measured = best
         few = measured.recalls[-1]
