@@ -19,7 +19,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, SymmetricalLogLocator
 from numpy.typing import NDArray
 
 Times = NDArray[np.int64]
@@ -200,32 +200,46 @@ def curves(
     *,
     across: str,
     up: str,
-    log: str = "",
+    log: bool = False,
     marks: bool = False,
 ) -> str:
     """Draw lines over one pair of axes named `across` and `up`.
 
-    `log` names the logarithmic axes ("x", "y" or "xy"; from 0 on they begin linearly); `marks`
-    sets a mark on every point.
+    `log` makes the axis `up` logarithmic (up to 2 it is linear); `marks` sets a mark on every
+    point. Guides of one name share one entry of the legend.
     """
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH_IN, 4.2), layout="constrained")
         axes = figure.subplots()
         colours = iter((BLUE, ORANGE, GREEN, PURPLE, RED, "#b08800", "#7a0019", "#1b1f24") * 4)
-        for line in lines:
+        guides = {line.label: k for k, line in reversed([*enumerate(lines)]) if line.guide}
+        for k, line in enumerate(lines):
             colour = GREY if line.guide else next(colours)
             axes.plot(
                 line.x, line.y, color=colour, ls="--" if line.guide else "-", lw=1.8,
-                marker="o" if marks and not line.guide else "", ms=5, label=line.label,
+                marker="o" if marks and not line.guide else "", ms=5,
+                label=line.label if guides.get(line.label, k) == k else "_",
             )  # fmt: skip
-        for letter in log:
-            axes.set(**{f"{letter}scale": "symlog"})
+        if log:
+            _logarithmic(axes, [float(y) for line in lines for y in line.y])
+        if all(float(x).is_integer() for line in lines for x in line.x):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel(across)
         axes.set_ylabel(up)
         axes.grid(True)
         figure.legend(loc="outside lower center", ncols=3, frameon=False)
         ends = [f"{v.label}: {v.y[-1]:.3g} at {v.x[-1]:.3g}" for v in lines if len(v.x)]
         return _svg(figure, name, title, "; ".join(ends))
+
+
+def _logarithmic(axes: Axes, values: Sequence[float]) -> None:
+    """Set a logarithmic axis with ticks enough to be read, be the values ever so close."""
+    above = [value for value in values if value > 0]
+    close = not above or max(above) < 30 * min(above)
+    subs = (1, 1.5, 2, 3, 4, 6, 8) if close else (1, 2, 5)
+    axes.set_yscale("symlog")
+    axes.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=2, subs=subs))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
 
 
 def _thin(times: Times, window: tuple[int, int]) -> Times:

@@ -41,6 +41,7 @@ vertical-align:top;white-space:pre}
 thead th{border-bottom:2px solid #8c959f;vertical-align:bottom}
 th.word,td.word,tbody th{text-align:left;white-space:pre-line;min-width:7rem}
 tbody th{font-weight:500}
+td.long{min-width:18rem}
 .status{border-left:.4rem solid #57606a;background:#f6f8fa;padding:.7rem 1rem;margin:1rem 0}
 .status.act{border-color:#b3261e}
 .status.mild{border-color:#b06d00}
@@ -171,10 +172,15 @@ def print_lines(lines: Iterable[str], console: Console, style: str = "") -> None
 
 
 def print_table(table: Table, console: Console) -> None:
-    """Print a table on a terminal; values are shown as they are, never read as markup."""
+    """Print a table on a terminal; values are shown as they are, never read as markup.
+
+    Numbers break over lines only where the terminal is too narrow for all of them.
+    """
     columns = list(zip(table.columns, *table.rows, strict=True))
     widths = [max(len(line) for cell in c for line in cell.split("\n")) for c in columns]
     roomy = sum(widths) + 2 * len(widths) <= console.width
+    least = sum(min(w, 16) if i in table.words else w for i, w in enumerate(widths))
+    fits = least + len(widths) <= console.width
     shown = RichTable(
         title=table.title,
         title_justify="left",
@@ -188,7 +194,7 @@ def print_table(table: Table, console: Console) -> None:
         shown.add_column(
             column,
             justify="left" if word else "right",
-            no_wrap=not word,
+            no_wrap=fits and not word,
             min_width=min(widths[index], 16),
             overflow="fold",
         )
@@ -209,6 +215,10 @@ def _cell(value: str) -> Text:
     return text
 
 
+_LONG = 48
+"""Letters from which on a line of words keeps some width in a narrow window."""
+
+
 def html_table(table: Table) -> str:
     """Write a table as HTML that a screen reader can walk; it scrolls in a narrow window."""
 
@@ -219,7 +229,8 @@ def html_table(table: Table) -> str:
     def cell(index: int, value: str) -> str:
         if index == 0:
             return f'<th scope="row">{escape(value)}</th>'
-        kind = ' class="word"' if index in table.words else ""
+        long = " long" * (max(map(len, value.split("\n"))) > _LONG)
+        kind = f' class="word{long}"' if index in table.words else ""
         return f"<td{kind}>{escape(value)}</td>"
 
     heads = "".join(head(i, c) for i, c in enumerate(table.columns))

@@ -185,7 +185,7 @@ def _drawn(match: Match, name: str, title: str, up: str, what: str) -> str:
             for family in families[first_one : first_one + _LINES]
         ]
         part = f"{name}-{first_one // _LINES + 1}"
-        svg = curves(part, title, lines, across="round", up=up, log="y", marks=True)
+        svg = curves(part, title, lines, across="round", up=up, log=True, marks=True)
         pictures.append(html_figure(svg, f"{title}: {', '.join(line.label for line in lines)}."))
     note = "Round 0 is before adaptation, the last one that of the adapted senders."
     return paragraphs([note], "note") + "\n".join(pictures)

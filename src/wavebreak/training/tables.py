@@ -20,26 +20,27 @@ def measures(title: str, measured: Mapping[str, Measured], prevalence: float) ->
     return Table(
         title,
         (
-            "on", "AUC", "average\nprecision", f"at {100 * prevalence:g} %\nabusive",
+            "on", "AUC", "average\nprecision",
             *(f"recall at\n{percent(r.rate)} false" for r in first.recalls),
             *(f"precision\nat {percent(r.rate)}" for r in first.recalls),
         ),
         [
             (
-                name, f"{m.auc:.4f}", f"{m.average_precision:.4f}", f"{m.reweighted:.4f}",
+                name, f"{m.auc:.4f}", f"{m.average_precision:.4f}\n{m.reweighted:.4f}",
                 *(_recall(r) for r in m.recalls), *(percent(r.precision) for r in m.recalls),
             )
             for name, m in measured.items()
         ],
         "Accounts count once, at their highest score; below a recall its counts, abusive and "
-        f"benign. The third number and precision are re-weighted to {100 * prevalence:g} % abusive "
-        "accounts; where no benign account is reached, one is counted.",
+        "benign. The second average precision, and precision, are re-weighted to "
+        f"{100 * prevalence:g} % abusive accounts; where no benign account is reached, one is "
+        "counted.",
     )  # fmt: skip
 
 
 def _recall(recall: Recall) -> str:
     return (
-        f"{percent(recall.share)}\n{number(recall.caught)}/{number(recall.abusive)}, "
+        f"{percent(recall.share)}\n{number(recall.caught)}/{number(recall.abusive)}\n"
         f"{number(recall.false)}/{number(recall.benign)}"
     )
 

@@ -45,18 +45,18 @@ def _cuts(made: Sequence[Cut]) -> Table:
         [
             (
                 cut.family, number(cut.first), number(cut.second),
-                percent(max(0.0, cut.share)), number(cut.unlearned),
+                percent(cut.share), number(cut.unlearned),
             )
             for cut in made
         ],
-        "Means over all accounts of the family. Last column: the same second week, decided with "
-        "the model that had not seen the first.",
+        "Means over all accounts of the family; a cut below nought is a rise. Last column: the "
+        "same second week, decided with the model that had not seen the first.",
     )  # fmt: skip
 
 
 def _weeks(weeks: Sequence[Week]) -> Table:
     return Table(
-        "Week by week",
+        "Each week",
         ("week", "model", "new family", "accounts", "actioned", "benign", "wronged", "reviewed:\n"
          "confirmed", "cleared"),
         [
@@ -90,7 +90,7 @@ def write_weeks(weeks: Sequence[Week], path: Path) -> None:
         for k, cut in enumerate(made)
     ]  # fmt: skip
     lines += [
-        Line(f"{cut.family}, nothing learned", [k + 1.0, k + 2.0], [cut.first, cut.unlearned], True)
+        Line("had nothing been learned", [k + 1.0, k + 2.0], [cut.first, cut.unlearned], True)
         for k, cut in enumerate(made)
     ]
     drawn = curves(
