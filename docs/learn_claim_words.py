@@ -36,8 +36,8 @@ from wavebreak.claims.texts import from_html
 
 OUT = Path(__file__).resolve().parent.parent / "src/wavebreak/policy/claims/learned.toml"
 WANTED = 0.95
-STRENGTH = 10.0
-SCALE = {"manner": 1.0, "concepts": 1.5, "pairs": 1.8, "grams": 2.2}
+STRENGTH = 5.0
+SCALE = {"manner": 1.0, "concepts": 1.0, "pairs": 2.2, "grams": 2.2}
 SEEN_IN = {"manner": 1, "concepts": 2, "pairs": 3, "grams": 3}
 STEP = {"concepts": 0.1, "pairs": 0.1, "grams": 0.25}
 OUTER, INNER = 10, 8
