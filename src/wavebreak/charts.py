@@ -206,7 +206,8 @@ def curves(
     """Draw lines over one pair of axes named `across` and `up`.
 
     `log` makes the axis `up` logarithmic (up to 2 it is linear); `marks` sets a mark on every
-    point. Guides of one name share one entry of the legend.
+    point. Guides of one name share one entry of the legend. Where nothing is below nought the
+    axis begins there, so that a small change looks small.
     """
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH_IN, 4.2), layout="constrained")
@@ -220,16 +221,23 @@ def curves(
                 marker="o" if marks and not line.guide else "", ms=5,
                 label=line.label if guides.get(line.label, k) == k else "_",
             )  # fmt: skip
-        if log:
-            _logarithmic(axes, [float(y) for line in lines for y in line.y])
-        if all(float(x).is_integer() for line in lines for x in line.x):
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _scaled(axes, lines, log)
         axes.set_xlabel(across)
         axes.set_ylabel(up)
         axes.grid(True)
         figure.legend(loc="outside lower center", ncols=3, frameon=False)
         ends = [f"{v.label}: {v.y[-1]:.3g} at {v.x[-1]:.3g}" for v in lines if len(v.x)]
         return _svg(figure, name, title, "; ".join(ends))
+
+
+def _scaled(axes: Axes, lines: Sequence[Line], log: bool) -> None:
+    values = [float(y) for line in lines for y in line.y]
+    if log:
+        _logarithmic(axes, values)
+    elif min(values, default=0.0) >= 0 < max(values, default=0.0):
+        axes.set_ylim(-0.03 * max(values), 1.05 * max(values))
+    if all(float(x).is_integer() for line in lines for x in line.x):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _logarithmic(axes: Axes, values: Sequence[float]) -> None:

@@ -29,7 +29,7 @@ _ADVICE = {
     "shifted": "The score has shifted: look at the features below, and at false actions in a "
     "replay, before trusting its thresholds.",
     "moved": "The score has moved far: set the model to shadow, or train again on this stream "
-    "(`wavebreak retrain`).",
+    "(`wavebreak train`).",
 }
 
 
@@ -49,7 +49,8 @@ def headline(found: Checkup) -> list[str]:
             + ", ".join(gone[:6]) + ("…" if len(gone) > 6 else "") + "."
         )  # fmt: skip
     if moved:
-        lines.append(f"{count_of(len(moved), 'feature')} moved far.")
+        named = ", ".join(d.name for d in moved[:6]) + ("…" if len(moved) > 6 else "")
+        lines.append(f"{count_of(len(moved), 'feature')} moved far: {named}.")
     return lines
 
 
