@@ -372,13 +372,9 @@ def _json_member(name: str, column: pa.Array) -> pa.Array:
     if not pa.types.is_string(column.type):
         return pc.binary_join_element_wise(f'"{name}":', column.cast(pa.string()), "")
     if pc.any(pc.match_substring_regex(column, r'[\x00-\x1f"\\]')).as_py():
-        texts = (None if v is None else _quoted(v) for v in column.to_pylist())
+        texts = (v if v is None else msgspec.json.encode(v).decode() for v in column.to_pylist())
         return pc.binary_join_element_wise(f'"{name}":', pa.array(texts, pa.string()), "")
     return pc.binary_join_element_wise(f'"{name}":"', column, '"', "")
-
-
-def _quoted(value: str) -> str:
-    return msgspec.json.encode(value).decode()
 
 
 def json_schema() -> dict[str, Any]:
