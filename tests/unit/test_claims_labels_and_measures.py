@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -124,7 +125,8 @@ def test_the_command_takes_reads_labels_and_checks(tmp_path: Path) -> None:
     wavebreak("add", str(page), "-o", made, "--kind", "test_purchase", "--detail", "account=p-1")
     said = wavebreak("read", made, "--html", str(tmp_path / "read.html"))
     assert "claim, " in said
-    assert said.count("capacity: 80,000 messages a day") == 1
+    assert len(re.findall(r"capacity +80,000 messages a day", said)) == 1
+    assert max(map(len, said.splitlines())) <= 80
     assert "sales@shop.example" in said
     assert "<mark>" in (tmp_path / "read.html").read_text("utf-8")
     wavebreak("confirm", made, "--reason", "offers bulk sending", "--by", "A. Rao")

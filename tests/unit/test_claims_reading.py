@@ -278,3 +278,15 @@ def test_a_file_of_text_and_of_html_are_read_alike() -> None:
     html = of_file(f"<html><body><p>{CLAIMS['en']}</p>".encode())[0]
     assert plain.text == html.text
     assert json.loads(json.dumps(reading(plain.text).offers)) == reading(html.text).offers
+
+
+def test_a_page_whose_words_alone_speak_for_a_claim_shows_which_sentences_do() -> None:
+    said = (
+        "I look after 260 WhatsApp numbers in a garage. 7,000 texts a day is normal. @ops_example"
+    )
+    made = reading(f"The weather was fine today.\n{said}")
+    assert made.verdict != "innocent"
+    assert made.relied_on
+    assert not any("weather" in relied.text for relied in made.relied_on)
+    assert all(made.text[r.start : r.end].strip() == r.text for r in made.relied_on)
+    assert reading("The museum opens at nine.").relied_on == ()

@@ -48,7 +48,7 @@ def _page(place: Path, name: str, figures: dict[str, bytes]) -> Iterator[Block]:
 
 
 def _reading(made: claims.Reading, public: claims.Published | None) -> Iterator[Block]:
-    told = [(" ".join(r.text.split())[:400], ", ".join(map(plain, r.offers)))
+    told = [(" ".join(r.text.split())[:400], ", ".join(map(plain, r.offers)) or "by its words")
             for r in made.relied_on[:SENTENCES]]  # fmt: skip
     yield table(["sentence", "offers"], told, [3, 1], none="No sentence offers anything.")
     numbers = [

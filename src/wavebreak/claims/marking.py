@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-from wavebreak.claims.reading import Count, Reading
+from wavebreak.claims.reading import Count, Money, Reading
 
 _HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -32,7 +32,7 @@ def facts(made: Reading) -> list[tuple[str, str]]:
         ("title", made.title), ("language", made.language),
         ("offers", ", ".join(f"{n} {v:.2f}" for n, v in made.offers.items())),
         ("capacity", "; ".join(map(_capacity, made.capacities))),
-        ("prices", "; ".join(f"{p.amount:,.2f} {p.currency} (“{p.text}”)" for p in made.prices)),
+        ("prices", "; ".join(map(_price, made.prices))),
         ("contacts", "; ".join(f"{n}: {', '.join(v)}" for n, v in made.contacts.items())),
         ("channels", ", ".join(made.channels)), ("brands", ", ".join(made.brands)),
         ("published", _when(made)),
@@ -58,7 +58,7 @@ def _marked(made: Reading) -> str:
     pieces, last = [], 0
     for relied in made.relied_on:
         pieces.append(escape(made.text[last : relied.start]))
-        offers = escape(", ".join(relied.offers))
+        offers = escape(", ".join(relied.offers) or "by its words")
         inside = escape(made.text[relied.start : relied.end])
         pieces.append(f"<mark>{inside}<small>{offers}</small></mark>")
         last = relied.end
@@ -75,6 +75,20 @@ def _capacity(told: Count) -> str:
     return f"{told.count:,} {told.what}{period} (“{told.text}”)"
 
 
+def _price(asked: Money) -> str:
+    """An amount with its words.
+
+    >>> _price(Money(690.0, "ILS", "690 ₪")), _price(Money(0.9, "USDT", "0.9 USDT"))
+    ('690 ILS (“690 ₪”)', '0.90 USDT (“0.9 USDT”)')
+    """
+    amount = f"{asked.amount:,.2f}".removesuffix(".00")
+    return f"{amount} {asked.currency} (“{asked.text}”)"
+
+
 def _when(made: Reading) -> str:
     known = made.published
-    return f"{known.earliest} to {known.latest}, by {known.basis}" if known else ""
+    if not known:
+        return ""
+    first, last = (known.earliest or "")[:10], (known.latest or "")[:10]
+    day = first if first == last else f"{known.earliest} to {known.latest}"
+    return f"{day}, by {known.basis}"

@@ -14,7 +14,7 @@ from wavebreak.claims.dating import published
 from wavebreak.claims.exhibits import Exhibit, Published, load
 from wavebreak.claims.folding import Folded, fold
 from wavebreak.claims.judging import Judged, judge, weights
-from wavebreak.claims.learned import Reason
+from wavebreak.claims.learned import Reason, subject
 from wavebreak.claims.limits import limits
 from wavebreak.claims.texts import Document, from_html, from_pdf, from_text
 from wavebreak.claims.vocabulary import OFFERS, vocabulary
@@ -23,12 +23,17 @@ from wavebreak.errors import ClaimError
 _MOST = 100
 _SHORTEST = 3
 """Letters beyond which a part of a domain can name a firm."""
+_SUBJECTS = 3
+"""Sentences shown of a page whose words as a whole speak for a claim, and no offer is named."""
 _ENOUGH = 0.3
 """Strength from which an offer is named."""
 
 
 class Relied(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A sentence that is relied on: its place in the reading's text (characters), words, offers."""
+    """A sentence that is relied on: its place in the reading's text (characters), words, offers.
+
+    Without offers it is one whose subject speaks most for a claim.
+    """
 
     start: int
     end: int
@@ -195,11 +200,18 @@ def _brands(document: Document, reached: dict[str, tuple[str, ...]]) -> tuple[st
 
 
 def _relied(text: str, folded: Folded, judged: Judged) -> tuple[Relied, ...]:
+    """The sentences with offers; of a page that has none and may be a claim, those of its words."""
+    kept = [
+        (s, tuple(n for n in OFFERS if any(o.group == n and o.keeps > 0 for o in s.offers)))
+        for s in judged.sentences
+    ]
+    chosen = [(s, offers) for s, offers in kept if offers]
+    if not chosen and judged.score >= weights().verdict.unsure:
+        worth = {s.start: subject(folded.text[s.start : s.end]) for s in judged.sentences}
+        first = sorted(worth, key=lambda start: (-worth[start], start))[:_SUBJECTS]
+        chosen = [(s, ()) for s in judged.sentences if s.start in first and worth[s.start] > 0]
     found = []
-    for sentence in judged.sentences:
-        kept = {offer.group for offer in sentence.offers if offer.keeps > 0}
-        if kept:
-            start, end = folded.origin(sentence.start, sentence.end)
-            offers = tuple(name for name in OFFERS if name in kept)
-            found.append(Relied(start, end, text[start:end].strip(), offers))
+    for sentence, offers in chosen:
+        start, end = folded.origin(sentence.start, sentence.end)
+        found.append(Relied(start, end, text[start:end].strip(), offers))
     return tuple(found)

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import msgspec
 import typer
+from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
@@ -25,6 +26,9 @@ By = Annotated[str, typer.Option("--by", help="Who does it (default: your login)
 Authority = Annotated[str, typer.Option(help="By what right: mandate, order, ticket.")]
 Purpose = Annotated[str, typer.Option(help="Why it is done.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+_TOLD = 0.05
+"""Reasons that add less are left to --json."""
 
 
 def _now() -> str:
@@ -110,13 +114,28 @@ def read_claims(
         typer.echo(msgspec.json.format(msgspec.json.encode(made), indent=1).decode())
         return
     out.print(f"[bold]{made.verdict}[/], {made.score:.2f} (triage: a person decides)")
-    for reason in made.reasons:
-        out.print(f"  {reason.adds:+.2f}  {reason.name}")
-    for relied in made.relied_on:
-        out.print(f"{', '.join(relied.offers)}:", Text(f"“{relied.text}”", style="reverse"))
-    for name, value in claims.facts(made):
-        if value:
-            out.print(f"{name}: {value}", markup=False, highlight=False)
+    told = [(name, Text(value)) for name, value in claims.facts(made) if value]
+    _listed("", told)
+    sentences = [
+        (", ".join(r.offers) or "by its words", Text(f"“{r.text}”", style="reverse"))
+        for r in made.relied_on
+    ]
+    _listed("sentences relied on", sentences)
+    why = [r for r in made.reasons if abs(r.adds) >= _TOLD]
+    _listed("why, in log odds", [(f"{r.adds:+.2f}", Text(r.name)) for r in why])
+
+
+def _listed(title: str, rows: list[tuple[str, Text]]) -> None:
+    """Print names with values beside them, which wrap within their own column."""
+    if not rows:
+        return
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in rows:
+        grid.add_row(f"  {name}", value)
+    out.print(f"\n[bold]{title}[/]" if title else "")
+    out.print(grid)
 
 
 @claim.command(epilog="Example: `wavebreak claim confirm ex-1 --by 'A. Rao' --reason 'offers …'`")
@@ -183,7 +202,7 @@ def evaluate(
         rates = claims.by(judged, lambda j, what=what: getattr(j, what))  # type: ignore[misc]
         groups |= {f"{what}: {name}": rate for name, rate in rates.items() if name}
     fields = claims.added(j.fields for j in judged)
-    drawn = claims.by_family(judged) if any(j.family for j in judged) else None
+    drawn = _drawn(judged)
     if as_json:
         shares = {name: _share(rate) for name, rate in groups.items()}
         wrong = [j for j in judged if not j.right]
@@ -198,11 +217,23 @@ def evaluate(
             out.print(f"wrong: {judgement.file} is {judgement.label}, {why}", markup=False)
 
 
+def _drawn(
+    judged: list[claims.Judgement],
+) -> dict[str, tuple[tuple[float, float], tuple[float, float]]]:
+    """Give the intervals by drawing families, of all pages and of each half."""
+    parts = {"all": judged}
+    for half in dict.fromkeys(j.half for j in judged if j.half):
+        parts[f"half: {half}"] = [j for j in judged if j.half == half]
+    return {
+        name: claims.by_family(part) for name, part in parts.items() if any(j.family for j in part)
+    }
+
+
 def _rates(
     groups: dict[str, claims.Rate],
-    drawn: tuple[tuple[float, float], tuple[float, float]] | None,
+    drawn: dict[str, tuple[tuple[float, float], tuple[float, float]]],
 ) -> None:
-    table = Table("pages", "n", "claims", "prec.", "95 %", "rec.", "95 %", "wrong")
+    table = Table("pages", "n", "claims", "prec.", "95 %", "rec.", "95 %", "wrong", box=SIMPLE)
     for name, rate in groups.items():
         told = _share(rate)
         wronged = f"{rate.called - rate.both}/{rate.pages - rate.claims}"
@@ -210,8 +241,8 @@ def _rates(
             name, f"{rate.pages:,}", f"{rate.claims:,}", _number(told["precision"]),
             _ends(told["precision_95"]), _number(told["recall"]), _ends(told["recall_95"]), wronged,
         )  # fmt: skip
-        if drawn and name == "all":
-            table.add_row("by families drawn", "", "", "", _ends(drawn[0]), "", _ends(drawn[1]), "")
+        if ends := drawn.get(name):
+            table.add_row("  by family", "", "", "", _ends(ends[0]), "", _ends(ends[1]), "")
     out.print(table)
 
 
@@ -222,7 +253,7 @@ def _fields(judged: list[claims.Judgement]) -> None:
         fields |= {f"{name}, {half}": found for name, found in told.items()}
     if not fields:
         return
-    table = Table("field", "said", "read", "both", "precision", "recall")
+    table = Table("field", "said", "read", "both", "precision", "recall", box=SIMPLE)
     for name, found in fields.items():
         table.add_row(
             name, f"{found.said:,}", f"{found.read:,}", f"{found.both:,}",
@@ -254,7 +285,8 @@ def pages(
 def _shown(made: claims.Exhibit, directory: Path) -> None:
     out.print(f"{made.kind} {made.id[:12]}, {made.captured_at}, {directory}/", markup=False)
     for kept in made.files:
-        out.print(f"  {kept.path}  {kept.size:,} bytes  sha256 {kept.sha256}", markup=False)
+        out.print(f"  {kept.path}  {kept.size:,} bytes", markup=False)
+        out.print(f"    sha256 {kept.sha256}", markup=False)
     for name in ("screenshot", "gaps"):
         if (told := made.details.get(name)) and told not in ("complete", "none"):
             out.print(f"  {name}: {told}", markup=False, style="yellow")
