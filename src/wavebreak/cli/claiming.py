@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 import typer
 from rich.box import SIMPLE
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from wavebreak import claims, evaluation
@@ -233,7 +233,9 @@ def _rates(
     groups: dict[str, claims.Rate],
     drawn: dict[str, tuple[tuple[float, float], tuple[float, float]]],
 ) -> None:
-    table = Table("pages", "n", "claims", "prec.", "95 %", "rec.", "95 %", "wrong", box=SIMPLE)
+    table = Table(Column("pages", no_wrap=True), box=SIMPLE, padding=0, pad_edge=False)
+    for name in ("n", "claims", "prec.", "95 %", "rec.", "95 %", "wrong"):
+        table.add_column(name)
     for name, rate in groups.items():
         told = _share(rate)
         wronged = f"{rate.called - rate.both}/{rate.pages - rate.claims}"
