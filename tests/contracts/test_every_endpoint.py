@@ -140,7 +140,6 @@ def _each(
 ) -> None:
     @settings(
         max_examples=4,
-        deadline=None,
         derandomize=True,
         database=None,
         phases=[Phase.generate],

@@ -116,7 +116,7 @@ grounds = st.sampled_from((ONE, TWO))
 instants = st.integers(0, 6)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(items, grounds, instants)
 def test_a_determination_is_what_every_possible_world_says(
     some: list[Evidence], under: Any, as_of: int
@@ -127,7 +127,6 @@ def test_a_determination_is_what_every_possible_world_says(
 many = st.lists(evidence(), max_size=6, unique_by=lambda i: i.id)
 
 
-@settings(deadline=None)
 @given(many, evidence(), grounds, instants)
 def test_more_evidence_never_makes_action_less_eligible(
     some: list[Evidence], more: Evidence, under: Any, as_of: int
@@ -137,7 +136,6 @@ def test_more_evidence_never_makes_action_less_eligible(
     assert NAMES.index(after) >= NAMES.index(before)
 
 
-@settings(deadline=None)
 @given(many, grounds, instants, st.data())
 def test_a_stronger_tie_a_confirmation_or_a_further_notice_never_makes_it_less(
     some: list[Evidence], under: Any, as_of: int, drawn: st.DataObject
@@ -154,7 +152,6 @@ def test_a_stronger_tie_a_confirmation_or_a_further_notice_never_makes_it_less(
     assert NAMES.index(determine("P1", some, fewer, as_of).result) <= before
 
 
-@settings(deadline=None)
 @given(many, grounds, instants, st.randoms(use_true_random=False))
 def test_neither_order_nor_enforcement_decides(
     some: list[Evidence], under: Any, as_of: int, shuffle: Any
@@ -168,7 +165,6 @@ def test_neither_order_nor_enforcement_decides(
     assert (one.enforcement, two.enforcement) == ((), tuple(banned))
 
 
-@settings(deadline=None)
 @given(many, grounds, instants)
 def test_every_item_is_either_relied_on_or_disregarded_with_a_reason(
     some: list[Evidence], under: Any, as_of: int
@@ -184,7 +180,6 @@ def test_every_item_is_either_relied_on_or_disregarded_with_a_reason(
     assert told.advice == ADVICE
 
 
-@settings(deadline=None)
 @given(many, grounds, instants)
 def test_what_is_relied_on_is_enough_alone(some: list[Evidence], under: Any, as_of: int) -> None:
     told = determine("P1", some, under, as_of)
@@ -193,7 +188,6 @@ def test_what_is_relied_on_is_enough_alone(some: list[Evidence], under: Any, as_
         assert determine("P1", alone, under, as_of).result == "eligible"
 
 
-@settings(deadline=None)
 @given(many, grounds, instants)
 def test_what_would_change_it_always_leads_elsewhere(
     some: list[Evidence], under: Any, as_of: int

@@ -20,7 +20,7 @@ from wavebreak.evidence.checking import check
 FILES = ("entries.jsonl", "nodes", "ends", "checkpoints.jsonl")
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 9), st.integers(1, 9), st.tuples(*[st.floats(0, 1)] * 4))
 def test_a_batch_cut_at_any_byte_leaves_what_was_sealed(
     sealed: int, more: int, cuts: tuple[float, ...]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import rfc8785
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sealed import SIGNER, a_decision
@@ -28,14 +28,12 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(VALUES)
 def test_canonical_json_is_that_of_an_independent_encoder(value: Any) -> None:
     assert canonical(value).encode() == rfc8785.dumps(value)
     assert read_json(canonical(value).encode(), "it") == json.loads(canonical(value))
 
 
-@settings(deadline=None)
 @given(NUMBERS)
 def test_numbers_come_back_as_they_were(value: float) -> None:
     assert float(canonical(value)) == value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from wavebreak.evidence import tree
@@ -120,7 +120,6 @@ def test_every_tree_is_proved_to_continue_every_smaller_one() -> None:
     assert counted > 4000
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_a_proof_holds_for_no_other_entry_size_or_root(source: st.DataObject) -> None:
     size = source.draw(st.integers(2, MOST))
@@ -140,7 +139,6 @@ def test_a_proof_holds_for_no_other_entry_size_or_root(source: st.DataObject) ->
             check_inclusion(*wrong)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_a_proof_of_consistency_holds_for_no_other_history(source: st.DataObject) -> None:
     new = source.draw(st.integers(3, MOST))
@@ -159,7 +157,6 @@ def test_a_proof_of_consistency_holds_for_no_other_history(source: st.DataObject
             check_consistency(*wrong)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 1 << 40), st.data())
 def test_a_proof_in_a_large_tree_has_as_many_hashes_as_it_should(
     size: int, source: st.DataObject

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streams import DAY, HOUR, START, Both, Row, log
@@ -130,7 +130,6 @@ DATES = st.lists(
 
 
 @given(DATES, st.integers(1, 9))
-@settings(deadline=None)
 def test_dates_and_epochs_are_the_same_for_every_batch_and_restart(
     offsets: list[int], batch: int
 ) -> None:

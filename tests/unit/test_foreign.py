@@ -150,7 +150,7 @@ def test_a_file_that_is_no_csv_is_a_file_error(tmp_path: Path, content: bytes | 
         rows(tmp_path / "trace.csv")
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=300))
 def test_no_content_of_a_csv_crashes_the_import(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "trace.csv"

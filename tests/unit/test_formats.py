@@ -37,9 +37,7 @@ SUFFIXES = [
     for kind in (".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".ipc")
     for codec in ("", ".gz", ".zst")
 ]
-in_one_directory = settings(
-    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+in_one_directory = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def wire(items: list[Item]) -> pa.RecordBatch:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from event_streams import Item, lines, sent, streams
 from hostile_lines import hostile
@@ -41,7 +41,6 @@ def at_once_as_one_by_one(text: bytes, fields: Fields) -> bool:
 
 
 @given(streams())
-@settings(deadline=None)
 def test_streams_of_valid_and_spoilt_events_are_taken_alike(items: list[Item]) -> None:
     text = lines(items)
     first, second = at_once_as_one_by_one(text, Fields()), at_once_as_one_by_one(text, Fields())

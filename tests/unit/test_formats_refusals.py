@@ -22,9 +22,7 @@ from wavebreak.formats.plain import MAX_LINE
 from wavebreak.formats.streams import kind_of
 from wavebreak.formats.tables import parts
 
-in_one_directory = settings(
-    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+in_one_directory = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 REGISTERED: Item = {"type": "account.registered", "ts": NOON, "account": "ann"}
 

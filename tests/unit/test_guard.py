@@ -156,7 +156,7 @@ def _value_of(code: str, names: dict[str, Any]) -> bool:
         return bool(eval(code, known | names))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(truths, st.lists(value, min_size=7, max_size=7), st.booleans(), st.integers(0, 3))
 def test_what_is_necessary_holds_wherever_the_rule_does(
     when: str, values: list[float], rare: bool, stale: int

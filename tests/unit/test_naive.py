@@ -49,7 +49,6 @@ def agree_at_cuts(steps: Steps, cuts: int) -> None:
 @given(st.lists(STEP, min_size=1, max_size=40), st.integers(1, 4))
 @settings(
     max_examples=25,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 def test_kernel_and_oracle_agree_on_small_streams_whatever_is_in_them(

@@ -210,7 +210,7 @@ rows = st.dictionaries(
 
 
 # Few examples of many expressions each: it is the compilation that takes time.
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.lists(truths, min_size=6, max_size=12), st.lists(rows, min_size=4, max_size=8))
 def test_random_expressions_are_worth_what_python_says(
     nodes: list[Node], examples: list[dict[str, float]]
@@ -223,7 +223,7 @@ def test_random_expressions_are_worth_what_python_says(
         assert hits(program, "sent", values) == expected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(alphabet="abc01.<>=!()+-*/, andornotmiax#\n", max_size=60) | st.text(max_size=30))
 def test_any_text_is_translated_or_refused(text: str) -> None:
     try:

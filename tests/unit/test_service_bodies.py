@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from wavebreak.edge import Edge
@@ -117,7 +117,6 @@ def test_a_broken_body_costs_only_its_sender(broken: bytes) -> None:
     assert bad.refused
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(max_size=20), min_size=1, max_size=6))
 def test_no_text_moves_the_bounds_between_items(names: list[str]) -> None:
     rows = [{"id": f"e{i}", "ts": NOON, "type": "message.sent", "account": "a},{b" + name or "a",

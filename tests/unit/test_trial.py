@@ -60,7 +60,7 @@ def strangers(many: int) -> list[Row]:
     ]  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(STEP, min_size=1, max_size=25), st.booleans(), st.booleans())
 def test_a_trial_leaves_everything_as_it_was(steps: Steps, enforce: bool, scored: bool) -> None:
     of = engine(enforce=enforce, model=MODEL if scored else None)
