@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
+import threading
+import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -13,8 +17,10 @@ from wavebreak.edge import Edge
 from wavebreak.errors import EventError
 from wavebreak.service import log
 from wavebreak.service.bodies import Body, Decoded, Decoder, Read
+from wavebreak.service.intake import Intake
 from wavebreak.service.reading import Reader
 from wavebreak.service.settings import Limits
+from wavebreak.service.waiting import Waiting
 
 EDGE = Edge(b"a key for tests only")
 POISON = Body(b"poison", "lines")
@@ -67,6 +73,44 @@ def test_a_body_that_kills_its_reader_twice_is_refused_and_the_others_are_read(
     assert made.log.column("account").to_pylist() == ["a", "b"]
     assert isinstance(made.reads[1], EventError)
     assert [isinstance(read, Read) for read in made.reads] == [True, False, True]
+
+
+class _Slow:
+    """Reads here, and is slow over the first body of all."""
+
+    def __init__(self, begun: threading.Event, let: threading.Event) -> None:
+        self._decoder, self._begun, self._let = Decoder(EDGE, Limits()), begun, let
+
+    def decode(self, bodies: Sequence[Body]) -> Decoded:
+        if bodies == [body("0")]:
+            self._begun.set()
+            assert self._let.wait(10)
+        return self._decoder.decode(bodies)
+
+    def close(self) -> None:
+        pass
+
+
+def test_bodies_go_on_in_the_order_in_which_they_came_whoever_reads_them() -> None:
+    begun, let, reached = threading.Event(), threading.Event(), list[str]()
+    readers: Any = [_Slow(begun, let), _Slow(begun, let)]
+
+    def onward(waiting: list[Waiting], decoded: Decoded) -> None:
+        assert len(waiting) == len(decoded.reads)
+        reached.extend(decoded.log.column("account").to_pylist())
+
+    loop = asyncio.new_event_loop()
+    intake = Intake(readers, onward, retry_after_s=1)
+    intake.put(Waiting(body("0"), loop.create_future(), loop))
+    assert begun.wait(10)
+    for n in range(1, 50):
+        intake.put(Waiting(body(str(n)), loop.create_future(), loop))
+    time.sleep(0.05)
+    assert reached == []
+    let.set()
+    intake.stop()
+    loop.close()
+    assert reached == [str(n) for n in range(50)]
 
 
 def test_a_process_ends_with_its_reader(reader: Reader) -> None:

@@ -26,7 +26,8 @@ AT_ONCE = 1 << 20
 class Intake:
     """A thread for each reader, between the event loop and the writer: `onward` is given what came.
 
-    Ends the readers with itself.
+    Whatever was read first, bodies go onward in the order in which they came. Ends the readers with
+    itself.
     """
 
     def __init__(
@@ -36,6 +37,8 @@ class Intake:
         self._retry_after_s = retry_after_s
         self._queue: SimpleQueue[Waiting | None] = SimpleQueue()
         self._onward = onward
+        self._gathering, self._began = threading.Lock(), 0.0
+        self._turns, self._given, self._turn = threading.Condition(), 0, 0
         self._threads = [
             threading.Thread(
                 target=self._work, args=(reader,), name="wavebreak-decode", daemon=True
@@ -57,18 +60,33 @@ class Intake:
             thread.join()
 
     def _work(self, reader: Reader) -> None:
-        began = 0.0
-        while (first := self._queue.get()) is not None:
-            time.sleep(max(0.0, began + PACE_S - time.monotonic()))
-            began = time.monotonic()
-            waiting = [first, *self._more(len(first.body.content))]
+        while True:
+            with self._gathering:
+                if (first := self._queue.get()) is None:
+                    break
+                time.sleep(max(0.0, self._began + PACE_S - time.monotonic()))
+                self._began = time.monotonic()
+                waiting = [first, *self._more(len(first.body.content))]
+                turn, self._given = self._given, self._given + 1
             try:
-                self._decode(reader, waiting)
+                read = self._read(reader, waiting)
             except BaseException as error:
                 # Whatever it was, who waits is told, and the thread goes on.
-                answer((w, error) for w in waiting)
+                read = [], None, [(w, error) for w in waiting]
+            self._pass_on(turn, *read)
         reader.close()
         connection.close()
+
+    def _pass_on(
+        self, turn: int, on: list[Waiting], decoded: Decoded | None, answers: list[Answer]
+    ) -> None:  # fmt: skip
+        with self._turns:
+            self._turns.wait_for(lambda: self._turn == turn)
+            if on and decoded is not None:
+                self._onward(on, decoded)
+            self._turn += 1
+            self._turns.notify_all()
+        answer(answers)
 
     def _more(self, size: int) -> list[Waiting]:
         found = []
@@ -93,7 +111,10 @@ class Intake:
             connection.close()
             return BusyError("the log cannot be read just now", retry_after_s=self._retry_after_s)
 
-    def _decode(self, reader: Reader, waiting: list[Waiting]) -> None:
+    def _read(
+        self, reader: Reader, waiting: list[Waiting]
+    ) -> tuple[list[Waiting], Decoded | None, list[Answer]]:
+        """Bodies with something for the log, what is for it, and answers to the others."""
         fresh, answers = [], list[Answer]()
         for one in waiting:
             earlier = self._known(one) if one.repeat else None
@@ -110,7 +131,5 @@ class Intake:
                 answers.append((one, Accepted(0, read.refused)))
             else:
                 on.append(one)
-        if on:
-            kept = tuple(r for r in decoded.reads if not isinstance(r, EventError) and r.taken)
-            self._onward(on, replace(decoded, reads=kept))
-        answer(answers)
+        kept = tuple(r for r in decoded.reads if not isinstance(r, EventError) and r.taken)
+        return on, replace(decoded, reads=kept), answers
