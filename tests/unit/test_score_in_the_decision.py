@@ -102,6 +102,15 @@ def test_a_ban_needs_rules_of_two_families_of_evidence(
     assert made[-1].stage == "messaging"
 
 
+def test_a_rule_that_reads_the_score_is_no_evidence_beside_it() -> None:
+    plain = policy(("first", "bulk"), ("second", "feedback"))
+    for name in ("score", "registration_score"):
+        reads = msgspec.structs.replace(plain.rules[1], when=f"sends_1d >= 1 or {name} >= 0")
+        which = dataclasses.replace(plain, rules=(plain.rules[0], reads))
+        made, _ = decided(which, {"ban": -180_000})
+        assert made[-1].outcome == "suspend"
+
+
 def test_a_suspension_becomes_a_ban_when_a_second_family_speaks() -> None:
     late = policy(("first", "bulk"), ("second", "feedback"))
     slower = msgspec.structs.replace(late.rules[1], when="sends_1d >= 4")

@@ -22,11 +22,12 @@ from wavebreak.features.jit import (
 from wavebreak.features.state import OUTCOMES
 from wavebreak.features.worker import Judgement
 from wavebreak.model.calibration import Steps
-from wavebreak.rules import Program, Score, Standing, guard_of, seconds
+from wavebreak.rules import Program, Score, Standing, features_of, guard_of, seconds
 
 _step: Any = compiled()(decision.step)
 _weighs: Any = compiled()(decision.weigh)
 _refuses: Any = compiled()(enforcement.refuses)
+_SCORES = {"score", "registration_score"}
 _SIZE = decision.SIZE
 
 
@@ -160,8 +161,11 @@ def _score(
 
 
 def _family(program: Program, k: int) -> int:
-    """Bit of a rule's family of evidence; 0 for one that is in none, or decides nothing."""
-    if not program.enforced >> k & 1:
+    """Bit of a rule's family of evidence; 0 for one that is in none, or decides nothing.
+
+    A rule that reads the score is no evidence beside it: it would bear itself out.
+    """
+    if not program.enforced >> k & 1 or _SCORES & set(features_of(program.policy.rules[k])):
         return 0
     families = program.policy.score.evidence.values()
     abuse = program.policy.rules[k].abuse
