@@ -11,12 +11,18 @@ from wavebreak.errors import FileError
 from wavebreak.model import ONE, fixed
 from wavebreak.training import baseline, calibrating, measuring, settings, tolerating
 
-RNG = np.random.default_rng(5)
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """One for each test: what it draws does not hang on which tests ran before."""
+    return np.random.default_rng(5)
+
+
 TOLERANCE = settings.load().tolerance
 
 
-def test_at_each_threshold_the_bound_keeps_to_the_tolerance() -> None:
-    margins = RNG.normal(size=50_000)
+def test_at_each_threshold_the_bound_keeps_to_the_tolerance(rng: np.random.Generator) -> None:
+    margins = rng.normal(size=50_000)
     made = tolerating.thresholds(margins, np.arange(50_000) // 10, TOLERANCE)
     for outcome in ("observe", "challenge", "limit", "restrict"):
         found = made[outcome]
@@ -27,8 +33,10 @@ def test_at_each_threshold_the_bound_keeps_to_the_tolerance() -> None:
     assert made["observe"].false_accounts <= made["observe"].false
 
 
-def test_too_few_points_give_the_most_extreme_threshold_and_say_so() -> None:
-    margins = RNG.normal(size=1_000)
+def test_too_few_points_give_the_most_extreme_threshold_and_say_so(
+    rng: np.random.Generator,
+) -> None:
+    margins = rng.normal(size=1_000)
     ban = tolerating.thresholds(margins, np.arange(1_000), TOLERANCE)["ban"]
     assert ban.short
     assert ban.false == 0
@@ -37,8 +45,8 @@ def test_too_few_points_give_the_most_extreme_threshold_and_say_so() -> None:
     assert ban.bound == pytest.approx(0.003, rel=0.01)
 
 
-def test_thresholds_rise_with_severity() -> None:
-    made = tolerating.thresholds(RNG.normal(size=20_000), np.arange(20_000), TOLERANCE)
+def test_thresholds_rise_with_severity(rng: np.random.Generator) -> None:
+    made = tolerating.thresholds(rng.normal(size=20_000), np.arange(20_000), TOLERANCE)
     at = [found.at for found in made.values()]
     assert at == sorted(at)
 
@@ -55,8 +63,8 @@ def test_the_bound_is_clopper_and_pearsons() -> None:
     assert tolerating.upper(1, 1_000, 0.95) == pytest.approx(0.004735, abs=1e-5)
 
 
-def test_stopping_early_loses_no_more_accounts_than_allowed() -> None:
-    partials = np.cumsum(RNG.normal(0.3, 1.0, (2_000, 10)), axis=1)
+def test_stopping_early_loses_no_more_accounts_than_allowed(rng: np.random.Generator) -> None:
+    partials = np.cumsum(rng.normal(0.3, 1.0, (2_000, 10)), axis=1)
     account = np.arange(2_000) // 2
     for lost in (0.0, 0.01):
         trace = tolerating.cascade(partials, account, 0, lost)
@@ -68,8 +76,8 @@ def test_stopping_early_loses_no_more_accounts_than_allowed() -> None:
     assert (trace[:-1] > -np.inf).all()
 
 
-def test_a_trace_from_few_accounts_holds_for_others() -> None:
-    partials = np.cumsum(RNG.normal(0.3, 1.0, (4_000, 10)), axis=1)
+def test_a_trace_from_few_accounts_holds_for_others(rng: np.random.Generator) -> None:
+    partials = np.cumsum(rng.normal(0.3, 1.0, (4_000, 10)), axis=1)
     partials = partials[fixed(partials[:, -1]) >= 0]
     trace = tolerating.cascade(partials[:60], np.arange(60), 0, 0.001)
     assert (partials[60:] < trace).any(axis=1).mean() < 0.01
@@ -80,9 +88,11 @@ def test_without_abusive_points_nothing_is_let_go() -> None:
     assert np.isneginf(trace).all()
 
 
-def test_calibration_rises_and_says_what_was_at_the_stated_prevalence() -> None:
-    margins = RNG.normal(size=20_000)
-    bad = RNG.random(20_000) < 1 / (1 + np.exp(-2 * margins))
+def test_calibration_rises_and_says_what_was_at_the_stated_prevalence(
+    rng: np.random.Generator,
+) -> None:
+    margins = rng.normal(size=20_000)
+    bad = rng.random(20_000) < 1 / (1 + np.exp(-2 * margins))
     weight = np.where(bad, 0.001 / bad.sum(), 0.999 / (~bad).sum())
     steps = calibrating.steps(margins, bad, weight, (int((~bad).sum()), int(bad.sum())))
     assert (np.diff(steps.levels) > 0).all()
@@ -103,8 +113,10 @@ def test_recall_counts_accounts_at_no_more_false_ones_than_asked() -> None:
     assert few.precision == pytest.approx(0.001 / (0.001 + 0.999 * 0.01))
 
 
-def test_a_stream_that_moved_shows_in_the_index_of_what_moved(tmp_path: Path) -> None:
-    values = RNG.normal(size=(5_000, 2))
+def test_a_stream_that_moved_shows_in_the_index_of_what_moved(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    values = rng.normal(size=(5_000, 2))
     values[:1_000, 1] = np.nan
     made = baseline.baseline(("a", "b"), values, values[:, 0], 10)
     baseline.save(made, tmp_path)
