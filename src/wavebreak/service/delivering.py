@@ -219,9 +219,7 @@ class Courier:
                 told = {"cause": type(error).__name__}
                 logger.exception("webhooks pause", extra={"told": told})
                 await asyncio.sleep(1.0)
-            await self._wait(service)
-            left = began + PACE_S - asyncio.get_running_loop().time()
-            await asyncio.sleep(max(0.0, left))
+            await self._wait(service, began + PACE_S)
 
     def _fly(self, service: Service, letter: Due) -> None:
         task = asyncio.ensure_future(self._deliver(service, letter))
@@ -265,9 +263,17 @@ class Courier:
         told = {"webhook": letter.hook, "status": sent.status, "attempt": letter.attempts + 1}
         logger.info("a letter was sent", extra={"told": told | {"cause": settled}})
 
-    async def _wait(self, service: Service) -> None:
-        """Until a decision is made, a letter has landed or was revived, or a second is over."""
-        news = asyncio.ensure_future(service.news(self._counted))
+    async def _news(self, service: Service, earliest: float) -> None:
+        await asyncio.sleep(earliest - asyncio.get_running_loop().time())
+        await service.news(self._counted)
+
+    async def _wait(self, service: Service, earliest: float) -> None:
+        """Until a decision is made, a letter has landed or was revived, or a second is over.
+
+        Decisions are waited for from `earliest` on (the event loop's time), letters at once: the
+        next of a webhook goes when one has landed.
+        """
+        news = asyncio.ensure_future(self._news(service, earliest))
         landed = asyncio.ensure_future(self.desk.due.wait())
         try:
             await asyncio.wait({news, landed}, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
