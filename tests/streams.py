@@ -87,6 +87,7 @@ def _fields(kind: str, pick: _Choices) -> Row:
         return {
             "broadcast": pick.of(None, None, True), "media": pick.of(None, 0, 0, 1),
             "size": pick.of(*SIZES), "in_contacts": pick.of(None, True, False),
+            "template": pick.of(*[None] * 15, "t1"),
         }  # fmt: skip
     if kind in ("account.registered", "session.started"):
         both = {

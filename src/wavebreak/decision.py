@@ -66,28 +66,36 @@ def weigh(policy: Any, margin: int, fired: int) -> int:
 
 
 def step(
-    policy: Any, hits: int, level: int, standing: int, until: int, strikes: int, now: int
-) -> int:
+    policy: Any, hits: int, level: int, fired: int, standing: int, until: int, strikes: int,
+    now: int,
+) -> int:  # fmt: skip
     """Decide on an account for which rules newly hit, or a score newly asks for something.
 
     `policy` is the array that `numbers` makes, `hits` a bit mask over its rules, `level` what
-    `weigh` gave where it is new (0: nothing), `standing` the outcome in force with its end `until`
-    (seconds, 0: none), `strikes` the restrictions or worse so far, `now` the account's clock (s).
+    `weigh` gave where it is new (0: nothing), `fired` the rules that have fired, where the account
+    may be a victim's (one with a past; else 0), `standing` the outcome in force with its end
+    `until` (seconds, 0: none), `strikes` the restrictions or worse so far, `now` the account's
+    clock (s).
 
     The most severe outcome wins; a decision never softens a standing (that is for expiry, a passed
     challenge, a label or an override). A repeated offender is held longer, each time twice, and
     from `SUSPEND_AFTER` strikes a restriction becomes a suspension.
 
+    A takeover comes first: where a rule speaks of one, or the challenge that it led to is in force,
+    less than a ban is that challenge, which refuses what a restriction refuses. It takes the place
+    of a limit.
+
     Returns `UNCHANGED`, or outcome | rule << 8 | end << 16, where end 0 means "does not end" and
     rule `BY_SCORE` that no rule asked for as much as the score did.
 
     >>> policy = numbers([(RESTRICT, 3600), (BAN, 0)], suspend_after=3, double_at_most=4, quota=5)
-    >>> int(step(policy, 0b01, 0, ALLOW, 0, 0, 1000)) == RESTRICT | 0 << 8 | 4600 << 16
+    >>> int(step(policy, 0b01, 0, 0, ALLOW, 0, 0, 1000)) == RESTRICT | 0 << 8 | 4600 << 16
     True
-    >>> step(policy, 0b01, 0, BAN, 0, 1, 1000)
+    >>> step(policy, 0b01, 0, 0, BAN, 0, 1, 1000)
     -1
     """
     best, rule, hold = 0, NO_RULE, 0
+    recovering, pending = NO_RULE, False
     if policy[SCORE_DECIDES] == 1 and level > 0:
         best, rule, hold = level, BY_SCORE, policy[SCORE_HOLDS + level]
     for k in range(64):
@@ -95,6 +103,15 @@ def step(
         lasting = policy[RULES + FIELDS * k + HOLD_S]
         if outcome > best or (outcome == best > 0 and (lasting > hold or rule == BY_SCORE)):
             best, rule, hold = outcome, k, max(lasting, hold) if outcome == best else lasting
+        if (fired >> k) & 1 and policy[RULES + FIELDS * k + RECOVERS] == 1:
+            pending = pending or standing == CHALLENGE
+            recovering = k if (hits >> k) & 1 else recovering
+    if recovering != NO_RULE and CHALLENGE <= best < BAN:
+        best, rule = CHALLENGE, recovering
+        hold = policy[RULES + FIELDS * recovering + HOLD_S]
+        standing = ALLOW if standing == LIMIT else standing
+    elif pending and best < BAN:
+        return UNCHANGED
     if best == 0 or best < standing:
         return UNCHANGED
     if best >= RESTRICT:

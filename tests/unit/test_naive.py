@@ -194,3 +194,13 @@ def test_two_reporters_who_registered_together_are_not_two_witnesses() -> None:
         for i, who in enumerate("rst")
     ]
     assert values_after(events)["report_weight_7d"] == (192 + 192 // 4 + 192) / 256
+
+
+def test_who_sends_a_template_is_on_the_business_platform_until_a_registration_says_else() -> None:
+    letter = event("message.sent", 1, DAY, "a", peer="b", template="t1")
+    plain = event("message.sent", 0, DAY - HOUR, "a", peer="c", category=0)
+    again = event("account.registered", 2, DAY + HOUR, "a", channel=1)
+    assert values_after([plain])["channel"] == 0
+    assert values_after([plain, letter])["channel"] == 2
+    assert values_after([plain, letter | {"peer": None, "group": "g"}])["channel"] == 2
+    assert values_after([plain, letter, again])["channel"] == 1

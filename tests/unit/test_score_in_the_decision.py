@@ -42,7 +42,7 @@ def policy(
     )  # fmt: skip
     score = msgspec.structs.replace(
         POLICY.score, mode=mode, recover=(recover,),
-        evidence={"sending": ("bulk",), "feedback": ("feedback",)},
+        evidence={"sending": ("bulk",), "feedback": ("feedback",), "operator": ("operator",)},
     )  # fmt: skip
     return dataclasses.replace(POLICY, rules=made, score=score)
 
@@ -85,16 +85,20 @@ def test_it_asks_again_when_the_standing_that_it_led_to_has_ended() -> None:
                                                       ("challenge", "e4")]  # fmt: skip
 
 
+THREE = (("first", "bulk"), ("second", "feedback"), ("third", "operator"))
+
+
 @pytest.mark.parametrize(
     ("fired", "outcome"),
     [
         ([], "suspend"),
-        ([("first", "bulk"), ("second", "bulk")], "suspend"),
-        ([("first", "bulk"), ("second", "norms")], "suspend"),
-        ([("first", "bulk"), ("second", "feedback")], "ban"),
+        ([("first", "bulk"), ("second", "bulk"), ("third", "bulk")], "suspend"),
+        ([("first", "bulk"), ("second", "norms"), ("third", "operator")], "suspend"),
+        ([("first", "bulk"), ("second", "feedback")], "suspend"),
+        (THREE, "ban"),
     ],
 )
-def test_a_ban_needs_rules_of_two_families_of_evidence(
+def test_a_ban_needs_rules_of_three_families_of_evidence(
     fired: list[tuple[str, str]], outcome: str
 ) -> None:
     made, _ = decided(policy(*fired), {"ban": -180_000})
@@ -103,18 +107,18 @@ def test_a_ban_needs_rules_of_two_families_of_evidence(
 
 
 def test_a_rule_that_reads_the_score_is_no_evidence_beside_it() -> None:
-    plain = policy(("first", "bulk"), ("second", "feedback"))
+    plain = policy(*THREE)
     for name in ("score", "registration_score"):
         reads = msgspec.structs.replace(plain.rules[1], when=f"sends_1d >= 1 or {name} >= 0")
-        which = dataclasses.replace(plain, rules=(plain.rules[0], reads))
+        which = dataclasses.replace(plain, rules=(plain.rules[0], reads, plain.rules[2]))
         made, _ = decided(which, {"ban": -180_000})
         assert made[-1].outcome == "suspend"
 
 
-def test_a_suspension_becomes_a_ban_when_a_second_family_speaks() -> None:
-    late = policy(("first", "bulk"), ("second", "feedback"))
-    slower = msgspec.structs.replace(late.rules[1], when="sends_1d >= 4")
-    which = dataclasses.replace(late, rules=(late.rules[0], slower))
+def test_a_suspension_becomes_a_ban_when_a_third_family_speaks() -> None:
+    late = policy(*THREE)
+    slower = msgspec.structs.replace(late.rules[2], when="sends_1d >= 4")
+    which = dataclasses.replace(late, rules=(*late.rules[:2], slower))
     made, _ = decided(which, {"ban": -180_000}, sends=9)
     assert [d.outcome for d in made if d.outcome != "observe"] == ["suspend", "ban"]
 
@@ -123,6 +127,13 @@ def test_where_a_takeover_is_suspected_a_score_challenges_at_most() -> None:
     fired = policy(("first", "bulk"), ("second", "takeover"), recover="takeover")
     made, _ = decided(fired, {"restrict": -160_000})
     assert [d.outcome for d in made] == ["observe", "challenge"]
+
+
+def test_a_letter_to_many_that_some_report_is_held_and_not_banned_on_the_scores_word() -> None:
+    said = {"bulk", "automation", "feedback"}
+    families = [name for name, abuses in POLICY.score.evidence.items() if said & {*abuses}]
+    assert families == ["sending", "feedback"]
+    assert POLICY.score.families > len(families)
 
 
 def test_a_model_in_shadow_decides_nothing_and_is_noted() -> None:

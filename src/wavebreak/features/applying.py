@@ -23,7 +23,15 @@ from wavebreak.features.memory import pairs_of, people_of
 from wavebreak.features.pairs import find, first_of, flags_of, last_of, packed, touched_of
 from wavebreak.features.rings import bump, total
 from wavebreak.features.state import BLOCKED, DELETED, LINKED, REPLIED, RESTRICT, WROTE
-from wavebreak.features.writing import establish, hopped, known, received, sent, volume
+from wavebreak.features.writing import (
+    establish,
+    hopped,
+    known,
+    received,
+    sent,
+    templated,
+    volume,
+)
 
 (
     REGISTERED, SESSION, TYPING, SENT, SENT_GROUP, RECEIVED, DELIVERED, READ_BY, UNDELIVERABLE,
@@ -67,6 +75,7 @@ def undelivered(w: Any, sh: Any, ev: Any, kind: int, local: int, now: int) -> bo
 
 @compiled()
 def _send(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int, barred: bool) -> None:
+    templated(row, ev)
     opens, stranger = sent(w, sh, row, ev, local, now)
     if stranger:
         if row.worst < RESTRICT:
@@ -83,6 +92,7 @@ def _counted(sh: Any, row: Any, ev: Any, kind: int, now: int) -> None:
     r = rare_of(sh, row)
     clock = np.int64(r.clock)
     if kind == SENT_GROUP:
+        templated(row, ev)
         if volume(row, ev, now):
             bump(r.group_sends_1d, now // 5760, clock // 5760, 1, 65535)
         r.wrote_group = max(np.int64(r.wrote_group), now + 1)

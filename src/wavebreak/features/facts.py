@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wavebreak.events import TYPES, absent
+from wavebreak.events import CHANNELS, TYPES, absent
 from wavebreak.features.catalog import KINDS
 from wavebreak.features.jit import compiled, int64
 from wavebreak.features.names import Names
@@ -300,6 +300,9 @@ def events_of(log: pa.RecordBatch, ts: Any, drop: Any, accounts: Slots, entities
     events["account"], events["peer"] = slots[0::2], slots[1::2]
     for name, column, top in _NUMBERS:
         events[name] = _filled(given.get(column), _default(name), top)
+    if "template" in given:
+        # Only the business platform sends templates: who does is there, whatever else is left out.
+        events["channel"][_there(given["template"])] = CHANNELS.index("business_platform")
     flags = np.zeros(ts.size, np.uint16)
     for column, known, true in _FLAGS:
         values = given.get(column)

@@ -42,6 +42,7 @@ from wavebreak.features.memory import (
     touched_of,
     values_of,
 )
+from wavebreak.features.others import is_young
 from wavebreak.features.pairs import FULL
 from wavebreak.features.points import (
     before,
@@ -227,8 +228,10 @@ def judge(
     row.fired |= new
     outcome, rule = NO_CHANGE, NO_RULE
     if new & w.enforced or level > 0:
+        # Who has only just registered has no past that another could take over.
+        past = np.int64(0) if is_young(row) else row.fired & w.enforced
         answer = call_int(
-            w.decide, w.policy, new & w.enforced, level, np.int64(row.standing),
+            w.decide, w.policy, new & w.enforced, level, past, np.int64(row.standing),
             np.int64(row.until), np.int64(row.strikes), np.int64(row.clock),
         )  # fmt: skip
         if answer >= 0:

@@ -68,8 +68,10 @@ STANDING: tuple[F, ...] = (
       "1 when the number's country was not the network's at any registration; missing without an "
       "IP database.",
       ("account.registered.phone", "account.registered.ip"), "travellers, migrants", "proxies"),
-    F("channel", "code", "registration", "at registration",
-      "0 personal, 1 business app, 2 business platform.", ("message.sent",), "none", "none"),
+    F("channel", "code", "registration", "all",
+      "0 personal, 1 business app, 2 business platform: what the registration says, and the "
+      "platform from the first message that names a template, which nothing else can send.",
+      ("message.sent",), "none", "firms on the platform whose stream names neither"),
     F("registration_suspicions", "rules", "registration", "all",
       "Registration-stage rules that have fired on the account: the prior carried into messaging.",
       _REG, "see each rule", "clean registrations"),

@@ -278,6 +278,13 @@ def _first_contact(w: Any, row: Any, ev: Any, flags: int, now: int) -> None:
     meet(w, row, ev.peer, now)
 
 
+@compiled(inline="always")
+def templated(row: Any, ev: Any) -> None:
+    """A send by a template shows that the account is on the business platform."""
+    if ev.channel != UNKNOWN:
+        row.channel = ev.channel
+
+
 @compiled()
 def sent(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> tuple[bool, bool]:
     """A one-to-one send. Returns (it opened a chat, it went to a stranger).

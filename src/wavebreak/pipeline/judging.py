@@ -32,10 +32,11 @@ _SIZE = decision.SIZE
 
 
 def _decide(
-    policy: int, hits: int, level: int, standing: int, until: int, strikes: int, now: int
-) -> int:
+    policy: int, hits: int, level: int, fired: int, standing: int, until: int, strikes: int,
+    now: int,
+) -> int:  # fmt: skip
     numbers = carray(address_as_void_pointer(policy), (_SIZE,), np.int64)
-    answer: int = _step(numbers, hits, level, standing, until, strikes, now)
+    answer: int = _step(numbers, hits, level, fired, standing, until, strikes, now)
     return answer
 
 
@@ -53,7 +54,7 @@ def _refuse(policy: int, standing: int, kind: int, opens: int, linked: int, open
 
 @cache
 def _callbacks() -> tuple[Callback, Callback, Callback]:
-    return callback(_decide, 7), callback(_weigh, 3), callback(_refuse, 6)
+    return callback(_decide, 8), callback(_weigh, 3), callback(_refuse, 6)
 
 
 def _signed(bits: int) -> int:

@@ -49,8 +49,13 @@ def _verification_weak(s: Story) -> float:
 
 
 def _channel(s: Story) -> float:
-    given = [f.fields["channel"] for f in s.of("registered") if "channel" in f.fields]
-    return float(given[-1]) if given else 0.0
+    given = [0]
+    for fact in s.of("registered", "sent", "sent_group"):
+        if fact.kind == "registered" and "channel" in fact.fields:
+            given.append(fact.fields["channel"])
+        elif fact.kind != "registered" and "template" in fact.fields:
+            given.append(2)
+    return float(given[-1])
 
 
 def _bad(entity: str) -> Formula:
