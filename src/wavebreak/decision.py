@@ -22,6 +22,8 @@ from wavebreak.rules import STAGES, Program, features_of
 ALLOW, OBSERVE, CHALLENGE, LIMIT, RESTRICT, SUSPEND, BAN = range(7)
 """Outcomes, least to most severe."""
 UNCHANGED: Final = -1
+PENDING: Final = 64
+"""In place of a rule's index: a takeover whose owner is being asked."""
 
 # Layout of the policy's numbers (int64), shared with `enforcement`.
 SUSPEND_AFTER, DOUBLE_AT_MOST, QUOTA, SCORE_DECIDES, FAMILIES, OTHERWISE = range(6)
@@ -65,37 +67,45 @@ def weigh(policy: Any, margin: int, fired: int) -> int:
     return level if count >= policy[FAMILIES] else policy[OTHERWISE]
 
 
+def takeover(policy: Any, hits: int, fired: int, standing: int) -> int:
+    """Say what is known of a takeover: the rule that newly speaks of one, PENDING, or NO_RULE.
+
+    `hits` are the rules that newly hit, `fired` all that have fired, or 0 for an account without a
+    past that another could take over. PENDING is one whose owner is being asked.
+
+    >>> policy = numbers([(CHALLENGE, 60), (RESTRICT, 60)], suspend_after=3, double_at_most=4,
+    ...     quota=5, recovers=[True, False])
+    >>> takeover(policy, 0b11, 0b11, ALLOW), takeover(policy, 0b10, 0b11, CHALLENGE) == PENDING
+    (0, True)
+    """
+    found = NO_RULE
+    for k in range(64):
+        if (fired >> k) & 1 and policy[RULES + FIELDS * k + RECOVERS] == 1:
+            if (hits >> k) & 1:
+                found = k
+            elif found == NO_RULE and standing == CHALLENGE:
+                found = PENDING
+    return found
+
+
 def step(
-    policy: Any, hits: int, level: int, fired: int, standing: int, until: int, strikes: int,
+    policy: Any, hits: int, level: int, taken: int, standing: int, until: int, strikes: int,
     now: int,
 ) -> int:  # fmt: skip
     """Decide on an account for which rules newly hit, or a score newly asks for something.
 
-    `policy` is the array that `numbers` makes, `hits` a bit mask over its rules, `level` what
-    `weigh` gave where it is new (0: nothing), `fired` the rules that have fired, where the account
-    may be a victim's (one with a past; else 0), `standing` the outcome in force with its end
-    `until` (seconds, 0: none), `strikes` the restrictions or worse so far, `now` the account's
-    clock (s).
+    `policy` is what `numbers` makes, `hits` a mask over its rules, `level` what `weigh` gave where
+    new (0: nothing), `taken` what `takeover` gave, `standing` the outcome in force with its end
+    `until` (s, 0: none), `strikes` the restrictions or worse so far, `now` the account's clock (s).
 
-    The most severe outcome wins; a decision never softens a standing (that is for expiry, a passed
-    challenge, a label or an override). A repeated offender is held longer, each time twice, and
-    from `SUSPEND_AFTER` strikes a restriction becomes a suspension.
+    The most severe outcome wins and softens no standing; each restriction is twice as long, from
+    `SUSPEND_AFTER` strikes a suspension. A takeover comes first (docs/adr/0014): its challenge is
+    decided for less than a ban, and in place of a limit; while it is in force, nothing new.
 
-    A takeover comes first: where a rule speaks of one, or the challenge that it led to is in force,
-    less than a ban is that challenge, which refuses what a restriction refuses. It takes the place
-    of a limit.
-
-    Returns `UNCHANGED`, or outcome | rule << 8 | end << 16, where end 0 means "does not end" and
-    rule `BY_SCORE` that no rule asked for as much as the score did.
-
-    >>> policy = numbers([(RESTRICT, 3600), (BAN, 0)], suspend_after=3, double_at_most=4, quota=5)
-    >>> int(step(policy, 0b01, 0, 0, ALLOW, 0, 0, 1000)) == RESTRICT | 0 << 8 | 4600 << 16
-    True
-    >>> step(policy, 0b01, 0, 0, BAN, 0, 1, 1000)
-    -1
+    Returns `UNCHANGED`, or outcome | rule << 8 | end << 16 (end 0: none; rule BY_SCORE: no rule
+    asked for as much as the score).
     """
     best, rule, hold = 0, NO_RULE, 0
-    recovering, pending = NO_RULE, False
     if policy[SCORE_DECIDES] == 1 and level > 0:
         best, rule, hold = level, BY_SCORE, policy[SCORE_HOLDS + level]
     for k in range(64):
@@ -103,24 +113,17 @@ def step(
         lasting = policy[RULES + FIELDS * k + HOLD_S]
         if outcome > best or (outcome == best > 0 and (lasting > hold or rule == BY_SCORE)):
             best, rule, hold = outcome, k, max(lasting, hold) if outcome == best else lasting
-        if (fired >> k) & 1 and policy[RULES + FIELDS * k + RECOVERS] == 1:
-            pending = pending or standing == CHALLENGE
-            recovering = k if (hits >> k) & 1 else recovering
-    if recovering != NO_RULE and CHALLENGE <= best < BAN:
-        best, rule = CHALLENGE, recovering
-        hold = policy[RULES + FIELDS * recovering + HOLD_S]
+    if taken < PENDING and CHALLENGE <= best < BAN:
+        best, rule, hold = CHALLENGE, taken, policy[RULES + FIELDS * taken + HOLD_S]
         standing = ALLOW if standing == LIMIT else standing
-    elif pending and best < BAN:
-        return UNCHANGED
-    if best == 0 or best < standing:
+    if best == 0 or best < standing or (taken == PENDING and best < BAN):
         return UNCHANGED
     if best >= RESTRICT:
         hold = hold << min(strikes, policy[DOUBLE_AT_MOST])
         best = SUSPEND if best == RESTRICT and strikes + 1 >= policy[SUSPEND_AFTER] else best
     end = 0 if best == BAN or hold == 0 else min(now + hold, 0xFFFFFFFF)
-    if best == standing and (until == 0 or (end != 0 and end <= until)):
-        return UNCHANGED
-    return best | rule << 8 | end << 16
+    unmoved = best == standing and (until == 0 or (end != 0 and end <= until))
+    return UNCHANGED if unmoved else best | rule << 8 | end << 16
 
 
 class ScoreNumbers(NamedTuple):

@@ -23,6 +23,7 @@ from wavebreak.decision import (
 from wavebreak.enforcement import MEMBER_ADDED, SENT, SESSION, refuses
 from wavebreak.events import TYPES
 from wavebreak.features.catalog import INDEX
+from wavebreak.features.state import NO_RULE
 from wavebreak.pipeline import Engine
 
 START = 20_000 * DAY
@@ -35,7 +36,8 @@ NUMBERS = decision.numbers(
 
 
 def decided(hits: int, fired: int, standing: int = ALLOW, until: int = 0) -> tuple[int, int] | None:
-    answer = decision.step(NUMBERS, hits, 0, fired, standing, until, 0, 1_000)
+    taken = decision.takeover(NUMBERS, hits, fired, standing)
+    answer = decision.step(NUMBERS, hits, 0, taken, standing, until, 0, 1_000)
     return None if answer == UNCHANGED else (answer & 255, answer >> 8 & 255)
 
 
@@ -109,3 +111,10 @@ def test_the_owner_is_asked_and_what_the_hijacker_sends_is_held(born: int | None
 def test_an_account_hours_old_is_restricted_whatever_it_links() -> None:
     made, _ = _lived(born=0)
     assert [(d.outcome, d.rules) for d in made] == [("restrict", ("hard", "asks"))]
+
+
+def test_an_outcome_holds_from_now_and_a_ban_does_not_end() -> None:
+    restricted = decision.step(NUMBERS, HARD, 0, NO_RULE, ALLOW, 0, 0, 1_000)
+    assert restricted == RESTRICT | 1 << 8 | 8_200 << 16
+    assert decision.step(NUMBERS, LAST, 0, NO_RULE, ALLOW, 0, 0, 1_000) >> 16 == 0
+    assert decision.step(NUMBERS, HARD, 0, NO_RULE, BAN, 0, 1, 1_000) == UNCHANGED

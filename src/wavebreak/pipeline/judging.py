@@ -25,6 +25,7 @@ from wavebreak.model.calibration import Steps
 from wavebreak.rules import Program, Score, Standing, features_of, guard_of, seconds
 
 _step: Any = compiled()(decision.step)
+_takeover: Any = compiled()(decision.takeover)
 _weighs: Any = compiled()(decision.weigh)
 _refuses: Any = compiled()(enforcement.refuses)
 _SCORES = {"score", "registration_score"}
@@ -36,7 +37,8 @@ def _decide(
     now: int,
 ) -> int:  # fmt: skip
     numbers = carray(address_as_void_pointer(policy), (_SIZE,), np.int64)
-    answer: int = _step(numbers, hits, level, fired, standing, until, strikes, now)
+    taken = _takeover(numbers, hits, fired, standing)
+    answer: int = _step(numbers, hits, level, taken, standing, until, strikes, now)
     return answer
 
 
