@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from wavebreak.features.catalog import INDEX, NAMES
-from wavebreak.features.jit import Callback, address_as_void_pointer, callback, carray
+from wavebreak.jit import Callback, address_as_void_pointer, callback, carray
 from wavebreak.model.calibration import Steps
 
 SIZE = len(NAMES)

@@ -18,9 +18,9 @@ from wavebreak.events import LOG_SCHEMA
 from wavebreak.features import at_hand, rarely
 from wavebreak.features.catalog import KINDS, NAMES
 from wavebreak.features.core import Core
-from wavebreak.features.jit import call_int, callback, compiled
 from wavebreak.features.state import RARE, ROW
 from wavebreak.features.worker import no_rules
+from wavebreak.jit import call_int, callback, compiled
 from wavebreak.pipeline import Engine
 from wavebreak.rules.expressions import parse
 from wavebreak.rules.guarding import RARE as HAS_RARE

@@ -12,8 +12,9 @@ import numba
 import numpy as np
 import pytest
 
-from wavebreak.features.caches import cache_root
-from wavebreak.features.jit import (
+from wavebreak.caches import cache_root
+from wavebreak.features.rings import total as ring_total
+from wavebreak.jit import (
     address_as_void_pointer,
     call_int,
     callback,
@@ -22,7 +23,6 @@ from wavebreak.features.jit import (
     prefetch,
     sources_digest,
 )
-from wavebreak.features.rings import total as ring_total
 
 settings: Any = numba.config
 
@@ -105,7 +105,7 @@ def test_the_cache_stands_where_the_environment_says(monkeypatch: pytest.MonkeyP
 
 
 MODULE = """
-from wavebreak.features.jit import callback, compiled
+from wavebreak.jit import callback, compiled
 @compiled("i8(i8)")
 def twice(n): return 2 * n
 def four_times(n): return twice(twice(n))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from wavebreak.errors import PolicyError
-from wavebreak.features.jit import call_int, compiled
+from wavebreak.jit import call_int, compiled
 from wavebreak.rules import Policy, Program, Rule, Standing, compile_rules, features_of, hits
 
 FEATURES = ("a", "b", "c")

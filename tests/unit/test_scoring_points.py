@@ -15,10 +15,10 @@ from wavebreak import rules
 from wavebreak.events import TYPES
 from wavebreak.features.catalog import FEATURES, INDEX, INPUTS, KINDS, NAMES
 from wavebreak.features.core import Core
-from wavebreak.features.jit import address_as_void_pointer, callback, carray
 from wavebreak.features.naive.scoring import Scorer, looked_at, looks
 from wavebreak.features.naive.story import Story
 from wavebreak.features.worker import Judgement, no_rules
+from wavebreak.jit import address_as_void_pointer, callback, carray
 from wavebreak.pipeline import Engine
 
 SIZE = len(NAMES)

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import patch
 
 import pyarrow as pa
 import pytest
 
 from wavebreak.service.decider import BUSY, Decider
-from wavebreak.service.waiting import Decided, Logged
+from wavebreak.service.waiting import Decided, Logged, Waiting
 
 
 class SlowEngine:
@@ -84,3 +86,28 @@ def test_an_engine_that_broke_has_no_answer_at_once(decider: Decider, engine: Sl
     while not decider.broken:
         pass
     assert decider.at_once(position) is BUSY
+
+
+def test_what_waits_is_taken_together_and_told_once(
+    decider: Decider, engine: SlowEngine, decided: list[Decided]
+) -> None:
+    decider.put(batch(0))
+    assert engine.begun.wait(10)
+    for first in range(2, 100, 2):
+        decider.put(batch(first))
+    engine.let.set()
+    decider.stop()
+    assert [d.reached for d in decided] == [2, 100]
+
+
+def test_who_waits_for_a_batch_is_told_before_the_next_is_taken(
+    decider: Decider, engine: SlowEngine, decided: list[Decided]
+) -> None:
+    asked, told = Waiting(None, None, None, ask=position), list[Any]()  # type: ignore[arg-type]
+    engine.let.set()
+    with patch("wavebreak.service.decider.answer", told.extend):
+        for first in (0, 2, 4, 6):
+            decider.put(replace(batch(first), asked=(asked,) if first == 2 else ()))
+        decider.stop()
+    assert [value for _, (_, value) in told] == [4]
+    assert [d.reached for d in decided][-1] == 8

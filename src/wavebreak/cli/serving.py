@@ -80,7 +80,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Port = 8480,
     policy: PolicyDir = None, enforce: Enforce = False, shards: Shards = 1,
-    decoders: Annotated[int, typer.Option(min=1, max=16, help="Processes that read bodies.")] = 2,
+    decoders: Annotated[int, typer.Option(min=1, max=16, help="Processes that read bodies.")] = 1,
     profile_file: StreamProfile = None, key: Key = None, ip_database: IpDatabase = None,
     lateness: Lateness = 60, model_dir: ModelDir = None,
     nats: Nats = "", redis: Redis = "", stream: Stream = "events", durable: Durable = "wavebreak",

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from wavebreak.features.catalog import KINDS
-from wavebreak.features.jit import call_int, compiled
 from wavebreak.features.living import (
     accuses,
     complaint,
@@ -32,6 +31,7 @@ from wavebreak.features.writing import (
     templated,
     volume,
 )
+from wavebreak.jit import call_int, compiled
 
 (
     REGISTERED, SESSION, TYPING, SENT, SENT_GROUP, RECEIVED, DELIVERED, READ_BY, UNDELIVERABLE,

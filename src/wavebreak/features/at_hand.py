@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from wavebreak.features.jit import compiled, int64, ones
 from wavebreak.features.rings import part, small_total, total
 from wavebreak.features.state import (
     ATTESTED,
@@ -21,6 +20,7 @@ from wavebreak.features.state import (
     LABEL_BENIGN,
     UNKNOWN,
 )
+from wavebreak.jit import compiled, int64, ones
 
 NAN = float("nan")
 KNOWN_FOR_GROWTH_S = 259_200

@@ -8,12 +8,12 @@ import numpy as np
 
 from wavebreak.features.applying import EPOCH
 from wavebreak.features.fetching import fetch_touched
-from wavebreak.features.jit import compiled
 from wavebreak.features.kernel import expire, judge, room
 from wavebreak.features.memory import entities_of, rows_of, touched_of
 from wavebreak.features.others import is_young, was_young
 from wavebreak.features.state import SHARD_BITS
 from wavebreak.features.writing import tick
+from wavebreak.jit import compiled
 
 
 @compiled()

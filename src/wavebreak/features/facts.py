@@ -18,7 +18,6 @@ import pyarrow.compute as pc
 
 from wavebreak.events import CHANNELS, TYPES, absent
 from wavebreak.features.catalog import KINDS
-from wavebreak.features.jit import compiled, int64
 from wavebreak.features.names import Names
 from wavebreak.features.seen import Seen
 from wavebreak.features.state import (
@@ -36,6 +35,7 @@ from wavebreak.features.state import (
     TO_GROUP,
     UNKNOWN,
 )
+from wavebreak.jit import compiled, int64
 
 EPOCH_MS = 60_000
 LEAP_MS = 86_400_000

@@ -32,7 +32,6 @@ from wavebreak.features.fetching import (
     ROW_BYTES,
     fetch_facts,
 )
-from wavebreak.features.jit import call_int, compiled, int64, next_of
 from wavebreak.features.living import answer_reporters, blame, rare_of
 from wavebreak.features.memory import (
     emit,
@@ -69,6 +68,7 @@ from wavebreak.features.state import (
     UNTIL,
 )
 from wavebreak.features.writing import hopped, tick
+from wavebreak.jit import call_int, compiled, int64, next_of
 
 DELTAS_A_FACT = 40
 """Most contributions that one fact can make (a label makes 4 + 4 + 4, a decision as many and two, a

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from wavebreak.features.credibility import CROWD, related, weight
-from wavebreak.features.jit import compiled, int64
 from wavebreak.features.memory import emit, pairs_of, people_of, rares_of
 from wavebreak.features.others import approach, around, birth, everywhere, settled
 from wavebreak.features.pairs import first_of, flags_of, last_of, packed, touched_of
@@ -42,6 +41,7 @@ from wavebreak.features.state import (
     WROTE,
 )
 from wavebreak.features.writing import hopped, pair
+from wavebreak.jit import compiled, int64
 
 ANSWER_S = 86_400
 ACCUSES_AT_MOST = 3

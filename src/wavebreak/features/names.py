@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from wavebreak.features.extents import Extent
-from wavebreak.features.jit import (
+from wavebreak.jit import (
     address_as_void_pointer,
     carray,
     compiled,

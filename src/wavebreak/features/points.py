@@ -21,7 +21,6 @@ from wavebreak.features.applying import (
     SENT_GROUP,
     SESSION,
 )
-from wavebreak.features.jit import call_int, compiled, int64
 from wavebreak.features.memory import points_of, rares_of, values_of
 from wavebreak.features.others import is_young
 from wavebreak.features.reading import SIZE, At
@@ -36,6 +35,7 @@ from wavebreak.features.scored import (
     kept,
 )
 from wavebreak.features.state import LINKED
+from wavebreak.jit import call_int, compiled, int64
 
 
 def _steps(most: int) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.features.jit import (
+from wavebreak.jit import (
     compiled,
     int64,
     sum_of_sixteen_u1,

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from wavebreak.features.jit import address_as_void_pointer, carray, compiled, int64, prefetch
 from wavebreak.features.names import BLOCK, FULL, SUBS, buffers, mixed
+from wavebreak.jit import address_as_void_pointer, carray, compiled, int64, prefetch
 
 _SEEN = np.dtype([("low", "u8"), ("high", "u8")])
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.features.jit import compiled
 from wavebreak.features.others import EPOCHS_A_DAY
 from wavebreak.features.reading import (
     ARRIVALS_HALF_LIFE,
@@ -37,6 +36,7 @@ from wavebreak.features.state import (
     TRUSTED,
     UNTIL,
 )
+from wavebreak.jit import compiled
 
 
 @compiled()

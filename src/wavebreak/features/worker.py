@@ -9,8 +9,8 @@ import numpy as np
 
 from wavebreak.features import kernel
 from wavebreak.features.catalog import FEATURES
-from wavebreak.features.jit import callback
 from wavebreak.features.state import DELTA, HIT, POINT, TOUCH, WORKER
+from wavebreak.jit import callback
 
 
 @dataclass(frozen=True)

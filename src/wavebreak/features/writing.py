@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.features.jit import compiled, int64
 from wavebreak.features.memory import pairs_of, people_of
 from wavebreak.features.others import approach, around, everywhere, is_young, meet
 from wavebreak.features.pairs import (
@@ -35,6 +34,7 @@ from wavebreak.features.state import (
     UNKNOWN,
     WROTE,
 )
+from wavebreak.jit import compiled, int64
 
 TYPING_MS = 600_000
 ESTABLISHED_S = 21_600

@@ -13,7 +13,6 @@ from wavebreak.errors import UsageError
 from wavebreak.events import Refusal
 from wavebreak.formats.columns import Taken, take_columns
 from wavebreak.formats.lines import take_lines
-from wavebreak.formats.plain import Fields
 from wavebreak.formats.streams import (
     Opened,
     StandardInput,
@@ -73,9 +72,8 @@ def _read_lines(
 ) -> Iterator[Batch]:
     try:
         stream = items_or_lines(source) if form == "json" else source
-        fields = Fields()
         for piece in pieces(stream, limit):
-            taken, count = take_lines(piece, fields)
+            taken, count = take_lines(piece)
             if count:
                 yield _over_edge(taken, edge, count, source.progress())
     finally:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 
 from wavebreak.edge import coded, codes_of
 from wavebreak.errors import FileError
-from wavebreak.events import CODES, REASONS, TYPES, WIRE_SCHEMA, Event, Refusal
+from wavebreak.events import CODES, COUNTERPARTS, REASONS, TYPES, WIRE_SCHEMA, Event, Refusal
 from wavebreak.formats.limits import EITHER, LIMITS, Limit, judge
 from wavebreak.formats.plain import wire_of_columns
+from wavebreak.formats.scanning import Measures
 from wavebreak.formats.structs import wire_of
+from wavebreak.jit import compiled, int64
 
 _RFC3339 = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$"
 _UNITS = {"s": (1000, 1), "ms": (1, 1), "us": (1, 1000), "ns": (1, 1_000_000)}
@@ -38,9 +40,12 @@ class Taken(NamedTuple):
     refused: list[Refusal]
 
 
+_NO_TYPE = 255
+
+
 def _per_type(test: Any, kind: type) -> NDArray[Any]:
-    # One entry a code, and one (the last, 255) for a type that is not known.
-    return np.array([test(t) for t in TYPES] + [0] * (256 - len(TYPES))).astype(kind)
+    # An entry a code; the last is that of a type that is not known.
+    return np.array([test(t) for t in TYPES] + [0] * (1 + _NO_TYPE - len(TYPES))).astype(kind)
 
 
 _BIT = {name: 1 << k for k, name in enumerate(WIRE_SCHEMA.names)}
@@ -48,6 +53,22 @@ _MAY = _per_type(lambda t: _BIT["type"] + sum(_BIT[n] for n in LIMITS[t]), np.ui
 _MUST = _per_type(lambda t: sum(_BIT[n] for n, x in LIMITS[t].items() if x.required), np.uint32)
 _EITHER = _per_type(lambda t: t in EITHER, np.bool_)
 _LIMIT: dict[str, Limit] = {name: limit for f in LIMITS.values() for name, limit in f.items()}
+_WORDS = {WIRE_SCHEMA.get_field_index(n): words for n, words in {"type": TYPES, **CODES}.items()}
+_PEER, _GROUP = (WIRE_SCHEMA.get_field_index(name) for name in COUNTERPARTS)
+
+
+def _bounds(name: str) -> tuple[int, int]:
+    """What a field's measure (see `Measures`) may be."""
+    limit = _LIMIT.get(name)
+    if limit is not None and limit.kind in ("integer", "time"):
+        return limit.low, limit.high
+    if limit is not None and limit.kind == "text":
+        return 1, limit.max_bytes
+    # Words of enumerations and flags are looked at elsewhere.
+    return 0, LONG_WORD
+
+
+_LOW, _HIGH = np.array([_bounds(name) for name in WIRE_SCHEMA.names]).T.copy()
 
 
 def take_columns(batch: pa.RecordBatch, first: int) -> Taken:
@@ -105,73 +126,99 @@ def in_codes(wire: pa.RecordBatch) -> tuple[pa.RecordBatch, Mask]:
     """Give a batch with its enumerations as codes, looked up once; mark rows with another word."""
     unknown = np.zeros(wire.num_rows, np.bool_)
     columns = wire.columns
-    for name, words in {"type": TYPES, **CODES}.items():
-        at = wire.schema.get_field_index(name)
-        given, columns[at] = columns[at], coded(columns[at], words)
+    for at, words in _WORDS.items():
+        given = columns[at]
+        if given.null_count == len(given):
+            continue
+        columns[at] = coded(given, words)
         if columns[at].null_count > given.null_count:
             lost = pc.and_(given.is_valid(), columns[at].is_null())
             unknown |= lost.to_numpy(zero_copy_only=False)
     return pa.RecordBatch.from_arrays(columns, wire.schema.names), unknown
 
 
-def doubtful(wire: pa.RecordBatch, *, typed: bool = False) -> Mask:
+def doubtful(
+    wire: pa.RecordBatch, *, typed: bool = False, measured: Measures | None = None
+) -> Mask:
     """Mark the rows that may break the contract, but for words of enumerations.
 
     `typed` says that the rows were decoded into the contract's types: then only what those
     cannot express is looked at (bytes, NUL characters, one counterpart, the range of a time).
+    `measured` is what a scan made of the rows: it takes no NUL characters.
     """
     codes = codes_of(wire.column("type"), TYPES)
-    codes = codes.fill_null(255).to_numpy() if codes.null_count else codes.to_numpy()
-    given = np.zeros(wire.num_rows, np.uint32)
-    doubt: Mask = codes == 255
+    codes = codes.fill_null(_NO_TYPE).to_numpy().copy()
+    given, values = measured or _measured(wire)
+    doubt = np.empty(wire.num_rows, np.bool_)
+    _broken(given, values, codes, _LOW, _HIGH, _MAY, _MUST, _EITHER, doubt)
     for name, column in zip(wire.schema.names, wire.columns, strict=True):
-        if column.null_count == len(column):
-            continue
-        valid = column.is_valid().to_numpy(zero_copy_only=False) if column.null_count else True
-        given |= np.multiply(valid, _BIT[name], dtype=np.uint32)
-        wrong = _wrong(name, column, codes, typed)
-        if wrong is not None:
-            doubt |= wrong & valid
-    doubt |= (given & ~_MAY[codes]) != 0
-    doubt |= (_MUST[codes] & ~given) != 0
-    peer, group = given & _BIT["peer"] != 0, given & _BIT["group"] != 0
-    doubt |= _EITHER[codes] & (peer == group)
+        if column.null_count < len(column) and name in _LIMIT:
+            for wrong in _wrong(name, column, codes, typed, measured is not None):
+                doubt |= wrong & column.is_valid().to_numpy(zero_copy_only=False)
     return doubt
 
 
-def _wrong(name: str, column: pa.Array, codes: NDArray[np.uint8], typed: bool) -> Mask | None:
-    """Mark rows whose value is out of its limits; what is marked of an absent one means nothing."""
-    limit = _LIMIT.get(name)
-    if limit is None:
-        return None
-    if limit.kind == "text":
-        return _wrong_text(column, limit)
-    if limit.kind == "time" or (limit.kind == "integer" and not typed):
-        numbers = column.fill_null(limit.low) if column.null_count else column
-        values = numbers.to_numpy()
-        if limit.low <= values.min() and values.max() <= limit.high:
-            return None
-        outside: Mask = (values < limit.low) | (values > limit.high)
-        return outside
+@compiled("void(u4[::1], i8[:,::1], u1[::1], i8[::1], i8[::1], u4[::1], u4[::1], b1[::1], b1[::1])")
+def _broken(
+    given: Any, values: Any, codes: Any, low: Any, high: Any, may: Any, must: Any, either: Any,
+    doubt: Any,
+) -> None:  # fmt: skip
+    """Mark rows of no type, with a field too many or too few, or with a measure out of bounds."""
+    for row in range(len(given)):
+        fields, code = int64(given[row]), codes[row]
+        wrong = code == _NO_TYPE
+        wrong |= fields & ~int64(may[code]) != 0 or int64(must[code]) & ~fields != 0
+        wrong |= either[code] and ((fields >> _PEER) & 1) == ((fields >> _GROUP) & 1)
+        for field in range(len(low)):
+            if (fields >> field) & 1:
+                value = values[field, row]
+                wrong |= value < low[field] or value > high[field]
+        doubt[row] = wrong
+
+
+def _measured(wire: pa.RecordBatch) -> Measures:
+    """Measure columns; a text beyond 2 GB does not come here."""
+    given = np.zeros(wire.num_rows, np.uint32)
+    values = np.empty((len(WIRE_SCHEMA.names), wire.num_rows), np.int64)
+    for field, column in enumerate(wire.columns):
+        if column.null_count == len(column):
+            continue
+        valid = column.is_valid().to_numpy(zero_copy_only=False) if column.null_count else True
+        given |= np.multiply(valid, 1 << field, dtype=np.uint32)
+        values[field] = _measure(column)
+    return Measures(given, values)
+
+
+def _measure(column: pa.Array) -> Any:
+    if pa.types.is_string(column.type):
+        return np.diff(_offsets(column))
+    if pa.types.is_integer(column.type):
+        return column.fill_null(0).to_numpy()
+    # Flags are measured by their type, codes by the words that they stand for.
+    return 1
+
+
+def _offsets(column: pa.Array) -> NDArray[np.int32]:
+    return np.frombuffer(column.buffers()[1], np.int32, len(column) + 1, 4 * column.offset)
+
+
+def _wrong(
+    name: str, column: pa.Array, codes: NDArray[np.uint8], typed: bool, scanned: bool
+) -> Iterator[Mask]:
+    """Mark rows whose value no measure tells of; what is marked of an absent one means nothing."""
+    limit = _LIMIT[name]
+    if limit.kind == "text" and not scanned:
+        offsets, text = _offsets(column), column.buffers()[2]
+        if text and not np.frombuffer(text, np.uint8)[offsets[0] : offsets[-1]].all():
+            yield _found(pc.match_substring(column, "\0"))
+    if limit.pattern:  # also if typed: there the pattern's end lets a newline pass
+        yield ~_found(pc.match_substring_regex(column, limit.pattern))
     if name == "reason" and not typed:
         known = np.zeros(len(column), np.bool_)
         for kind, values in REASONS.items():
             word = pc.is_in(column, value_set=pa.array(values)).to_numpy(zero_copy_only=False)
             known |= word & (codes == TYPES.index(kind))
-        return ~known
-    return None
-
-
-def _wrong_text(column: pa.Array, limit: Limit) -> Mask:
-    _, ends, text = column.buffers()
-    offsets = np.frombuffer(ends, np.int32, len(column) + 1, 4 * column.offset)
-    sizes = np.diff(offsets)
-    wrong: Mask = (sizes > limit.max_bytes) | (sizes == 0)
-    if text is not None and not np.frombuffer(text, np.uint8)[offsets[0] : offsets[-1]].all():
-        wrong |= _found(pc.match_substring(column, "\0"))
-    if limit.pattern:  # also if typed: there the pattern's end lets a newline pass
-        wrong |= ~_found(pc.match_substring_regex(column, limit.pattern))
-    return wrong
+        yield ~known
 
 
 def _found(matches: pa.Array) -> Mask:

@@ -1,4 +1,4 @@
-"""JSON Lines to columns: whole pieces at once, line by line only where that fails."""
+"""JSON Lines to columns: scanned in whole pieces, by a JSON library only where a line is odd."""
 
 from __future__ import annotations
 
@@ -15,47 +15,51 @@ from wavebreak.formats.columns import Taken, doubtful, in_codes, merged, settle,
 from wavebreak.formats.limits import judge, refusal
 from wavebreak.formats.plain import (
     MAX_LINE,
-    Fields,
     Piece,
+    is_utf8,
     members,
     one_event_a_line,
-    wire_of_lines,
+    wire_of_columns,
 )
+from wavebreak.formats.scanning import scan
 from wavebreak.formats.structs import wire_of
 
 # Decoded events of so many lines stay in a processor's cache until they are columns.
 _CACHED = 4096
+# Of so many lines, and of each so many, one may be odd; where more are, a JSON library reads all.
+_SOME, _SHARE = 8, 64
 _DECODER = msgspec.json.Decoder(AnyEvent)
 
 
-def take_lines(piece: Piece, fields: Fields) -> tuple[Taken, int]:
-    """Decode and check a piece; also gives how many events it held, refused ones included.
-
-    `fields` are those that the stream has carried so far; it makes no difference to what is taken.
-    """
-    taken = take_whole(piece, fields)
-    if taken is not None:
-        return taken, len(piece.ends)
+def take_lines(piece: Piece) -> tuple[Taken, int]:
+    """Decode and check a piece; also gives how many events it held, refused ones included."""
+    scanned = take_scanned(piece)
+    if scanned is not None:
+        return scanned
     if len(piece.ends) <= _CACHED:
         taken = _take_at_once(piece)
         return _take_one_by_one(piece) if taken is None else (taken, len(piece.ends))
     starts = range(0, len(piece.ends), _CACHED)
-    parts = [take_lines(piece.part(s, min(s + _CACHED, len(piece.ends))), fields) for s in starts]
+    parts = [take_lines(piece.part(s, min(s + _CACHED, len(piece.ends)))) for s in starts]
     return merged([taken for taken, _ in parts]), sum(read for _, read in parts)
 
 
-def take_whole(piece: Piece, fields: Fields) -> Taken | None:
-    """Take a piece that Arrow reads, an event a line, its rows in doubt line by line; else None."""
-    wire = wire_of_lines(piece, fields)
-    if wire is None:
+def take_scanned(piece: Piece) -> tuple[Taken, int] | None:
+    """Take a piece of plain lines, what is odd or in doubt line by line; None if that is much."""
+    if not is_utf8(piece.text):
         return None
-    wire, doubt = in_codes(wire)
-    doubt |= doubtful(wire)
-    lines = np.arange(piece.first, piece.first + len(piece.ends))
+    columns, measured, odd = scan(piece.text, piece.ends, MAX_LINE)
+    rows = len(piece.ends)
+    if np.count_nonzero(odd) > _SOME + rows // _SHARE:
+        return None
+    wire, doubt = in_codes(wire_of_columns(columns, rows))
+    doubt |= doubtful(wire, measured=measured)
+    lines = np.arange(piece.first, piece.first + rows)
     if not doubt.any():
-        return Taken(wire, lines, [])
+        return Taken(wire, lines, []), rows
     kept = Taken(wire.filter(pa.array(~doubt)), lines[~doubt], [])
-    return merged([kept, _take_one_by_one(piece, np.flatnonzero(doubt).tolist())[0]])
+    others, read = _take_one_by_one(piece, np.flatnonzero(doubt).tolist())
+    return merged([kept, others]), rows - int(np.count_nonzero(doubt)) + read
 
 
 def _take_at_once(piece: Piece) -> Taken | None:

@@ -1,9 +1,4 @@
-"""JSON Lines in plain sight to columns: a whole piece in one go, or not at all.
-
-Arrow's reader works beside Python (without its lock), and is less strict than the contract in a few
-ways: each is closed here, and a piece that Arrow refuses or that is in any doubt is left to
-`lines`, which decides event by event.
-"""
+"""Lines of JSON in pieces, and what can be told of them without reading them."""
 
 from __future__ import annotations
 
@@ -11,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.json as pj
 from numpy.typing import NDArray
 
 from wavebreak.events import WIRE_SCHEMA, blanks
@@ -21,35 +15,6 @@ MAX_LINE = 1 << 16
 
 _BRACE, _QUOTE, _COLON, _SPACE = map(ord, '{": ')
 _COUNTED = 1 << 18
-# What is read at a time stays in a processor's cache; it holds the longest line many times.
-_READ = pj.ReadOptions(use_threads=False, block_size=1 << 20)
-
-
-class Fields:
-    """The fields that a stream has been seen to carry: looking for others costs a third more."""
-
-    def __init__(self) -> None:
-        self.names: frozenset[str] = frozenset()
-
-    def table(self, text: memoryview) -> pa.Table:
-        """Read lines by the fields seen so far, and by all where there are others among them."""
-        try:
-            return _table(text, self.names)
-        except pa.ArrowInvalid as e:
-            if "unexpected field" not in str(e):
-                raise
-        table = _table(text, frozenset(WIRE_SCHEMA.names))
-        given = zip(table.schema.names, table.columns, strict=True)
-        self.names |= {name for name, column in given if column.null_count < len(column)}
-        return table
-
-
-def _table(text: memoryview, names: frozenset[str]) -> pa.Table:
-    schema = pa.schema([field for field in WIRE_SCHEMA if field.name in names])
-    strict = pj.ParseOptions(
-        explicit_schema=schema, newlines_in_values=False, unexpected_field_behavior="error"
-    )
-    return pj.read_json(pa.BufferReader(text), _READ, strict)
 
 
 class Piece(NamedTuple):
@@ -68,26 +33,6 @@ class Piece(NamedTuple):
     def starts(self) -> NDArray[np.int64]:
         """Give where each line begins."""
         return np.concatenate(([0], self.ends[:-1] + 1))
-
-
-def wire_of_lines(piece: Piece, fields: Fields) -> pa.RecordBatch | None:
-    """Read a piece whose every line is one object with fields of the contract's names and kinds.
-
-    Gives a wire batch, a row a line; its values are still to be checked. None: read it otherwise.
-    """
-    if not one_event_a_line(piece) or not _is_text(piece.text):
-        return None
-    try:
-        table = fields.table(piece.text)
-    except (pa.ArrowException, UnicodeDecodeError):
-        return None
-    rows = table.num_rows
-    if rows != len(piece.ends):
-        return None
-    if sum(rows - column.null_count for column in table.columns) != members(piece.text):
-        return None
-    (batch,) = table.combine_chunks().to_batches()
-    return wire_of_columns(dict(zip(batch.schema.names, batch.columns, strict=True)), rows)
 
 
 def wire_of_columns(columns: dict[str, pa.Array], rows: int) -> pa.RecordBatch:
@@ -123,12 +68,9 @@ def members(text: memoryview) -> int:
     return found
 
 
-def _is_text(text: memoryview) -> bool:
-    """Tell whether a piece is UTF-8 without NUL, at which Arrow's reader would end unasked."""
-    letters = np.frombuffer(text, np.uint8)
-    if not letters.all():
-        return False
-    if letters.max() < 128:
+def is_utf8(text: memoryview) -> bool:
+    """Tell whether a piece is UTF-8."""
+    if np.frombuffer(text, np.uint8).max(initial=0) < 128:
         return True
     try:
         str(text, "utf-8")

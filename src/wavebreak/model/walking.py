@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wavebreak.errors import ModelError
-from wavebreak.features.jit import (
+from wavebreak.jit import (
     Callback,
     address_as_void_pointer,
     callback,

@@ -17,6 +17,7 @@ from wavebreak.features.core import RESERVE, Core
 from wavebreak.features.coverage import covered, mask
 from wavebreak.features.facts import Fanout, Segment
 from wavebreak.features.kernel import NO_CHANGE
+from wavebreak.features.names import buffers
 from wavebreak.features.trial import Tried, trial
 from wavebreak.pipeline.judging import Model, judgement
 from wavebreak.pipeline.reasoning import asks_for_reasons, reasoned
@@ -128,11 +129,12 @@ class Engine:
         arrays = {f"core.{name}": array for name, array in self.core.dump().items()}
         arrays |= {f"fanout.{name}": array for name, array in self.fanout.dump().items()}
         bases = [base for base, _ in self._ids]
-        texts = [text.encode() for _, ids in self._ids for text in ids.to_pylist()]
+        ids = pa.concat_arrays([pa.array([], pa.string()), *(ids for _, ids in self._ids)])
+        ends, texts, _ = buffers(ids)
         arrays["ids.bases"] = np.array(bases, np.int64)
         arrays["ids.lengths"] = np.array([len(ids) for _, ids in self._ids], np.int64)
-        arrays["ids.sizes"] = np.array([len(text) for text in texts], np.int64)
-        arrays["ids.text"] = np.frombuffer(b"".join(texts), np.uint8)
+        arrays["ids.sizes"] = np.diff(ends)
+        arrays["ids.text"] = texts[ends[0] : ends[-1]]
         arrays["fired"], arrays["asked"] = self.fired, self.asked
         return arrays
 

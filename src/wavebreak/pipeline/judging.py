@@ -12,15 +12,15 @@ import numpy as np
 from wavebreak import decision, enforcement
 from wavebreak.events import CHANNELS
 from wavebreak.features.catalog import NAMES
-from wavebreak.features.jit import (
+from wavebreak.features.state import OUTCOMES
+from wavebreak.features.worker import Judgement
+from wavebreak.jit import (
     Callback,
     address_as_void_pointer,
     callback,
     carray,
     compiled,
 )
-from wavebreak.features.state import OUTCOMES
-from wavebreak.features.worker import Judgement
 from wavebreak.model.calibration import Steps
 from wavebreak.rules import Program, Score, Standing, features_of, guard_of, seconds
 

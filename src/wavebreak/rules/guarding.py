@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from wavebreak.features import at_hand, rarely
-from wavebreak.features.jit import Callback
+from wavebreak.jit import Callback
 from wavebreak.rules.declared import Policy
 from wavebreak.rules.expressions import parse
 from wavebreak.rules.generated import PREAMBLE, compiled_from

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from wavebreak.errors import PolicyError
 from wavebreak.features import catalog
-from wavebreak.features.jit import Callback
+from wavebreak.jit import Callback
 from wavebreak.rules.declared import MAX_RULES, OUTCOMES, STAGES, Policy, Rule, seconds
 from wavebreak.rules.expressions import Expression, can_hold, parse
 from wavebreak.rules.generated import PREAMBLE, compiled_from

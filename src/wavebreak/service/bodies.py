@@ -19,8 +19,8 @@ from wavebreak.edge import Edge
 from wavebreak.errors import EventError, FileError
 from wavebreak.events import LOG_SCHEMA, Refusal
 from wavebreak.formats.columns import Taken, take_columns
-from wavebreak.formats.lines import take_lines, take_whole
-from wavebreak.formats.plain import Fields, Piece
+from wavebreak.formats.lines import take_lines, take_scanned
+from wavebreak.formats.plain import Piece
 from wavebreak.formats.streams import ArrayItems
 from wavebreak.formats.tables import is_log
 from wavebreak.service import cloudevents
@@ -69,7 +69,6 @@ class Decoder:
 
     def __init__(self, edge: Edge, limits: Limits) -> None:
         self.edge, self.limits = edge, limits
-        self.fields = Fields()
 
     def decode(self, bodies: Sequence[Body]) -> Decoded:
         """Read bodies, at best all at once; the events stand in the order of the bodies."""
@@ -95,16 +94,17 @@ class Decoder:
     def _texts(self, texts: dict[int, _Text], reads: Any, logs: Any) -> None:
         if whole := b"".join(text.lines for text in texts.values()):
             counts = [text.count for text in texts.values()]
-            taken = take_whole(_piece(whole), self.fields)
-            if taken is not None and len(taken.lines) + len(taken.refused) == sum(counts):
-                self._share(taken, list(texts), counts, reads, logs)
+            scanned = take_scanned(_piece(whole))
+            arrays = any(text.array for text in texts.values())
+            if scanned and scanned[1] == sum(counts) and not (arrays and _torn(scanned[0])):
+                self._share(scanned[0], list(texts), counts, reads, logs)
                 return
         for at, text in texts.items():
             lines = text.exact()
             if lines.count(b"\n") > self.limits.events:
                 reads[at] = _too_many(self.limits.events)
             elif lines:
-                taken, read = take_lines(_piece(lines), self.fields)
+                taken, read = take_lines(_piece(lines))
                 reads[at] = self._over_edge(taken, at, read, logs)
 
     def _tables(self, tables: dict[int, pa.RecordBatch], reads: Any, logs: Any) -> None:
@@ -148,6 +148,11 @@ class Decoder:
         logs.setdefault(ats[0], []).append(log)
 
 
+def _torn(taken: Taken) -> bool:
+    """Tell whether there are lines which may be halves of one."""
+    return any(refusal.cause == "bad_json" for refusal in taken.refused)
+
+
 def _moved(refusal: Refusal, by: int) -> Refusal:
     """A refusal with its line counted from its own body's first."""
     line = refusal.line - by
@@ -159,8 +164,7 @@ def joined(logs: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     """Put batches of the log together, in their order."""
     if len(logs) == 1:
         return logs[0]
-    whole = pa.Table.from_batches(logs, schema=LOG_SCHEMA).combine_chunks().to_batches()
-    return whole[0] if whole else pa.RecordBatch.from_pylist([], schema=LOG_SCHEMA)
+    return pa.concat_batches(logs) if logs else pa.RecordBatch.from_pylist([], schema=LOG_SCHEMA)
 
 
 def _piece(text: bytes) -> Piece:
@@ -197,8 +201,8 @@ class _Text:
     """A text body as lines, an event each, `count` of them.
 
     Where `array` holds a JSON array, the lines are cut at what looks like the end of an object. An
-    event holds no object: what looks so within a text leaves two halves that are not JSON, the
-    whole is refused, and `exact` is asked.
+    event holds no object: what looks so within a text leaves two halves that are not JSON, and
+    `exact` is asked.
     """
 
     lines: bytes

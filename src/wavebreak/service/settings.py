@@ -40,7 +40,7 @@ class Settings:
     database: str = ""
     host: str = "127.0.0.1"
     port: int = 8480
-    decoders: int = 2
+    decoders: int = 1
     workers: int = 1
     enforce: bool = False
     accept_loss: bool = False

@@ -23,7 +23,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.numpy_support import carray as numba_carray
 
-from wavebreak.features.caches import cache_root, held, writable
+from wavebreak.caches import cache_root, held, writable
 
 Result = TypeVar("Result")
 
@@ -35,16 +35,16 @@ _cfunc: Any = numba.cfunc
 _intrinsic: Any = intrinsic
 _int64: Any = np.int64
 
-PACKAGE = Path(__file__).resolve().parent.parent
+PACKAGE = Path(__file__).resolve().parent
 
 
 @cache
 def sources_digest() -> str:
     """First 12 hex digits of the SHA-256 of all the sources that are compiled into each other."""
     digest = hashlib.sha256(f"numba {numba.__version__}".encode())
-    every = sorted((PACKAGE / "features").rglob("*.py"))
+    every = sorted([*(PACKAGE / "features").rglob("*.py"), *(PACKAGE / "formats").glob("*.py")])
     sources = [path for path in every if "naive" not in path.parts]
-    sources += [PACKAGE / "decision.py", PACKAGE / "enforcement.py"]
+    sources += [PACKAGE / "events.py", PACKAGE / "decision.py", PACKAGE / "enforcement.py"]
     for source in sources:
         if source.exists():
             digest.update(f"\0{source.relative_to(PACKAGE)}\0".encode() + source.read_bytes())
