@@ -1,19 +1,22 @@
 """Learn the weights of the claims' reading from the known parts of the project's own pages.
 
-Writes `src/wavebreak/policy/claims/learned.toml`: run it after pages, vocabulary or concepts were
-changed. The part that is held out is never read. Families weigh alike, however many pages they
-have. The bar is the lowest score at which families that were left out are called claims with the
-wanted precision; the base is shifted so that it lies at one half.
+Writes `learned.toml` and `meaning.toml` under `src/wavebreak/policy/claims`: run it after pages,
+vocabulary or concepts were changed; it takes minutes. The part that is held out is never read.
+Families weigh alike, however many pages they have. Words and meaning are learned each by itself,
+then added. The bar is the lowest score at which families that were left out are called claims with
+the wanted precision; the base is shifted so that it lies at one half.
 
 With `--check` nothing is written: both weights and bar are learned without a tenth of the families
 (the bar by leaving out families of the rest again), which are then judged, ten times over. Printed
 are precision and recall of all these judgements with intervals by drawing families, and what was
 judged wrongly. Vocabulary and concepts were written with the known parts in sight, so that this is
-still a fair-weather guide.
+still a fair-weather guide. `--without PART` (as files of pages begin: nineteenth)
+learns from all other parts and judges that one.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 import random
 import sys
@@ -26,21 +29,25 @@ import numpy as np
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import LogisticRegression
 
+from wavebreak import sheets
+from wavebreak.claims import meaning
 from wavebreak.claims.contacts import contacts
 from wavebreak.claims.folding import fold
-from wavebreak.claims.inventing import Invented, invented
-from wavebreak.claims.judging import judge
+from wavebreak.claims.inventing import Invented, Source, invented
+from wavebreak.claims.judging import look, said
 from wavebreak.claims.learned import FEWEST, Lexicon, marks
 from wavebreak.claims.measuring import Judgement, by, by_family, rate
 from wavebreak.claims.texts import from_html
 
-OUT = Path(__file__).resolve().parent.parent / "src/wavebreak/policy/claims/learned.toml"
+OUT = Path(__file__).resolve().parent.parent / "src/wavebreak/policy/claims"
 WANTED = 0.95
 STRENGTH = 5.0
 SCALE = {"manner": 1.0, "concepts": 1.0, "pairs": 2.2, "grams": 2.2}
 SEEN_IN = {"manner": 1, "concepts": 2, "pairs": 3, "grams": 3}
 STEP = {"concepts": 0.1, "pairs": 0.1, "grams": 0.25}
 OUTER, INNER = 10, 8
+MEANING_STRENGTH, MEANING_COUNTS = 30.0, 0.5
+MEANING_STEP = {"means": 0.001, "spread": 0.0001, "weights": 0.02}
 # scikit-learn has no types.
 _VECTORS: Any = DictVectorizer
 _MODEL: Any = LogisticRegression
@@ -50,14 +57,19 @@ HEAD = """\
 # a sentence, runs of four letters (_ is a word's edge). Each of these three sums is divided by the
 # root of how many marks of the kind a page has.
 """
+MEANING_HEAD = """\
+# Learned by docs/learn_claim_words.py from the known pages, see wavebreak.claims.meaning. Numbers
+# are whole steps: how far sentences vary, the weight of each wave, the mean of each language.
+"""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A page, its manner, its marks by kind, and the divisor of each kind."""
+    """A page, its manner and its marks by kind with their values, and the waves of its meaning."""
 
     page: Invented
     having: dict[str, dict[str, float]]
+    waves: meaning.Floats
 
     @property
     def claim(self) -> bool:
@@ -65,16 +77,47 @@ class Row:
         return self.page.label == "claim"
 
 
-def row(page: Invented) -> Row:
-    """Read what a page's score is made of, as `judge` and `weigh` do."""
-    document = from_html(page.html)
-    folded = fold(document.text)
-    manner = judge(folded, bool(contacts(document.text, document.links))).manner
-    having = {"manner": {name: value for name, value in manner.items() if value > 0}}
-    for kind, present in marks(folded.text).items():
-        value = 1 / math.sqrt(max(FEWEST[kind], len(present)))
-        having[kind] = dict.fromkeys(present, value)
-    return Row(page, having)
+def rows_of(pages: list[Invented]) -> tuple[list[Row], meaning.Learned]:
+    """Read what pages' scores are made of, as `judge` does; give also means and spread."""
+    having, spoken, said_there = [], [], []
+    for page in pages:
+        document = from_html(page.html)
+        folded = fold(document.text)
+        seen = look(folded, bool(contacts(document.text, document.links)))
+        values = {"manner": {name: value for name, value in seen.manner.items() if value > 0}}
+        for kind, present in marks(folded.text).items():
+            value = 1 / math.sqrt(max(FEWEST[kind], len(present)))
+            values[kind] = dict.fromkeys(present, value)
+        having.append(values)
+        spoken.append(seen.language)
+        said_there.append(said(document.text, folded, seen.sentences))
+    scale = scale_of(dict(zip(map(tuple, said_there), spoken, strict=True)))
+    waved = [
+        meaning.page(meaning.waved(one, language, scale))[0]
+        for one, language in zip(said_there, spoken, strict=True)
+    ]
+    return [Row(*one) for one in zip(pages, having, waved, strict=True)], scale
+
+
+def scale_of(spoken: dict[tuple[str, ...], str]) -> meaning.Learned:
+    """Give the mean of each language's sentences and what is left of variation, each once."""
+    by_language: dict[str, dict[str, None]] = {}
+    for page, language in spoken.items():
+        by_language.setdefault(language, {}).update(dict.fromkeys(map(meaning.cleaned, page)))
+    found = {name: meaning.vectors(texts) for name, texts in by_language.items() if name}
+    means = {name: _stepped(made.mean(axis=0), "means") for name, made in found.items()}
+    left = np.vstack([made - means[name] for name, made in found.items()])
+    whole = np.vstack(list(found.values())).mean(axis=0)
+    return meaning.Learned(
+        {"": _stepped(whole, "means"), **dict(sorted(means.items()))},
+        _stepped(left.std(axis=0), "spread"),
+        np.zeros(meaning.WAVES, np.float32),
+    )
+
+
+def _stepped(made: meaning.Floats, what: str) -> meaning.Floats:
+    step = np.float32(MEANING_STEP[what])
+    return np.asarray(np.rint(made / step) * step, np.float32)
 
 
 class Learner:
@@ -97,13 +140,19 @@ class Learner:
             for (kind, mark), n in seen.items()
             if n >= SEEN_IN[kind]
         }
+        claim = [row.claim for row in rows]
+        weight = [2 / families[row.page.family] for row in rows]
         self.shape: Any = _VECTORS()
         self.model: Any = _MODEL(C=STRENGTH, max_iter=3000)
-        self.model.fit(
-            self.shape.fit_transform([self._flat(row) for row in rows]),
-            [row.claim for row in rows],
-            sample_weight=[2 / families[row.page.family] for row in rows],
-        )
+        flat = self.shape.fit_transform([self._flat(row) for row in rows])
+        self.model.fit(flat, claim, sample_weight=weight)
+        waved = np.array([row.waves for row in rows])
+        middle = waved.mean(axis=0)
+        meant: Any = _MODEL(C=MEANING_STRENGTH, max_iter=1000)
+        meant.fit(waved - middle, claim, sample_weight=weight)
+        self.meant = _stepped(MEANING_COUNTS * meant.coef_[0], "weights")
+        self.base = float(self.model.intercept_[0] + MEANING_COUNTS * meant.intercept_[0])
+        self.base -= float(middle @ self.meant)
 
     def _flat(self, row: Row) -> dict[str, float]:
         return {
@@ -116,7 +165,9 @@ class Learner:
     def odds(self, rows: list[Row]) -> list[float]:
         """Give the log odds of pages."""
         flat = self.shape.transform([self._flat(row) for row in rows])
-        return [float(value) for value in self.model.decision_function(flat)]
+        words = flat @ self.model.coef_[0]
+        meant = np.array([row.waves for row in rows]) @ self.meant
+        return [float(value) + self.base for value in words + meant]
 
     def weights(self, bar: float) -> Lexicon:
         """Give the weights as they are shipped, with the bar at one half."""
@@ -126,7 +177,7 @@ class Learner:
         ):
             kind, _, mark = name.partition(" ")
             made[kind][mark] = float(weight) * self.scale[kind, mark]
-        return Lexicon(float(self.model.intercept_[0]) - bar, made.pop("manner"), made)
+        return Lexicon(self.base - bar, made.pop("manner"), made)
 
 
 def parts(rows: list[Row], count: int, seed: int) -> list[tuple[list[Row], list[Row]]]:
@@ -158,10 +209,10 @@ def bar_of(rows: list[Row], seed: int) -> float:
     return scored[last][0]
 
 
-def check(rows: list[Row]) -> None:
-    """Judge each family by weights and a bar that were learned without it, and print how well."""
+def check(split: list[tuple[list[Row], list[Row]]]) -> None:
+    """Judge what is left out by weights and a bar that are learned without, and print how well."""
     judged: list[Judgement] = []
-    for seed, (kept, left) in enumerate(parts(rows, OUTER, 1)):
+    for seed, (kept, left) in enumerate(split):
         bar = bar_of(kept, seed)
         for row, odds in zip(left, Learner(kept).odds(left), strict=True):
             page = row.page
@@ -199,15 +250,47 @@ def written(made: Lexicon) -> str:
     return "\n".join(lines) + "\n"
 
 
+def written_meaning(known: meaning.Learned, weights: meaning.Floats) -> str:
+    """Give the file of what sentences mean: whole numbers of steps."""
+
+    def row(made: meaning.Floats, what: str) -> str:
+        return " ".join(str(int(one)) for one in np.rint(made / MEANING_STEP[what]))
+
+    steps = ", ".join(f"{name} = {step}" for name, step in MEANING_STEP.items())
+    digest = hashlib.sha256(meaning.model_path().read_bytes()).hexdigest()
+    lines = [MEANING_HEAD, f'model = "{digest}"', f"step = {{ {steps} }}"]
+    lines += [f'spread = "{row(known.spread, "spread")}"']
+    lines += [f'weights = "{row(weights, "weights")}"', "", "[means]"]
+    lines += [f'"{name}" = "{row(made, "means")}"' for name, made in known.means.items()]
+    return "\n".join(lines) + "\n"
+
+
+def part_of() -> dict[str, str]:
+    """Give the part that each family stands in."""
+    found = {}
+    for path in sorted(sheets.chosen("claims/pages").glob("*.toml")):
+        for family in sheets.read(path, Source).family:
+            found[family.name] = path.stem.partition("-")[0]
+    return found
+
+
 def main() -> None:
     """Learn and write, or check."""
-    rows = [row(page) for page in invented() if page.half != "held-out"]
-    if "--check" in sys.argv[1:]:
-        check(rows)
-        return
-    made = Learner(rows).weights(bar_of(rows, 1))
-    OUT.write_text(written(made), encoding="utf-8")
-    print(f"{len(rows)} pages, {OUT.stat().st_size:,} bytes written to {OUT.name}")
+    rows, scale = rows_of([page for page in invented() if page.half != "held-out"])
+    match sys.argv[1:]:
+        case ["--check"]:
+            check(parts(rows, OUTER, 1))
+        case ["--without", part]:
+            of = part_of()
+            left = [row for row in rows if of[row.page.family] == part]
+            check([([row for row in rows if of[row.page.family] != part], left)])
+        case _:
+            made = Learner(rows)
+            words, meant = OUT / "learned.toml", OUT / "meaning.toml"
+            words.write_text(written(made.weights(bar_of(rows, 1))), encoding="utf-8")
+            meant.write_text(written_meaning(scale, made.meant), encoding="utf-8")
+            sizes = words.stat().st_size, meant.stat().st_size
+            print(f"{len(rows)} pages, {sizes[0]:,} and {sizes[1]:,} bytes written")
 
 
 if __name__ == "__main__":

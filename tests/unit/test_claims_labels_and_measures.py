@@ -34,7 +34,9 @@ def test_no_family_stands_in_two_parts() -> None:
 
 
 def test_the_own_pages_are_told_apart_as_is_said() -> None:
-    judged = list(claims.own())
+    pages = list(claims.invented())
+    some = sorted({page.family for page in pages})[::12]  # a reading takes a tenth of a second
+    judged = list(claims.own(page for page in pages if page.family in some))
     known = claims.rate(j for j in judged if j.half == "known")
     assert (known.precision or 0) >= 0.95
     assert (known.recall or 0) >= 0.90

@@ -3,21 +3,23 @@
 An offer (bulk sending, evasion of bans, sale of numbers …) counts by the sentence it stands in:
 not at all where the sentence denies or forbids it, little where it is told of others, fought, or
 stands among terms, duties of a job or findings. Then the page's manner counts: whether it sells,
-and to what share it reports, complains, forbids, teaches; and last the choice of words. All are
-terms of one logistic sum whose weights are learned: see `learned`.
+and to what share it reports, complains, forbids, teaches; then the choice of words, and what the
+sentences mean. All are terms of one logistic sum whose weights are learned: see `learned` and
+`meaning`.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cache
 
 import msgspec
 
 from wavebreak import sheets
-from wavebreak.claims import figures
+from wavebreak.claims import figures, meaning
 from wavebreak.claims.figures import Capacity, Price
 from wavebreak.claims.folding import LETTERS, Folded, fold
 from wavebreak.claims.learned import Lexicon, Reason, weigh
@@ -68,16 +70,20 @@ class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass
 class Judged:
-    """Sentences, the page's manner (values from 0 to 1), reasons by size, the score (0 to 1)."""
+    """Sentences, the page's manner (values from 0 to 1), reasons by size, the score (0 to 1).
+
+    `meant` is how far the meaning of the first sentences speaks for a claim.
+    """
 
     sentences: list[Sentence]
     offers: dict[str, float]
     manner: dict[str, float]
-    reasons: list[Reason]
-    score: float
     messengers: list[str]
     others: list[str]
     language: str
+    reasons: list[Reason] = field(default_factory=list)
+    score: float = 0.0
+    meant: list[float] = field(default_factory=list)
 
 
 @cache
@@ -90,11 +96,22 @@ def weights() -> Weights:
     return sheets.read(sheets.chosen("claims/reading.toml"), Weights)
 
 
-def judge(folded: Folded, reachable: bool, known: Lexicon | None = None) -> Judged:
-    """Judge a folded text; `reachable` says whether the page gives a way to reach a seller.
+def judge(text: str, folded: Folded, reachable: bool, known: Lexicon | None = None) -> Judged:
+    """Judge a text and its folded form; `reachable` says whether it gives a way to reach a seller.
 
     `known` are other weights than those that are shipped.
     """
+    made = look(folded, reachable)
+    words, reasons = weigh(folded.text, made.manner, known)
+    meant, made.meant = meaning.weigh(said(text, folded, made.sentences), made.language)
+    reasons.append(Reason("meaning of sentences", meant, meant))
+    made.reasons = sorted(reasons, key=lambda reason: -abs(reason.adds))
+    made.score = 1 / (1 + math.exp(-max(-30.0, min(30.0, words + meant))))
+    return made
+
+
+def look(folded: Folded, reachable: bool) -> Judged:
+    """Look at a folded text without weighing it: sentences, offers, manner, names, language."""
     words, by = vocabulary(), weights()
     spoken = languages(folded.text, words)
     found = sentences(folded.text, spoken, words, by.sentence)
@@ -104,11 +121,13 @@ def judge(folded: Folded, reachable: bool, known: Lexicon | None = None) -> Judg
     )
     manner = _values(folded.text, found, offers, reachable, words, by)
     manner["another_channel"] = float(bool(others) and not messengers)
-    total, reasons = weigh(folded.text, manner, known)
-    reasons.sort(key=lambda reason: -abs(reason.adds))
-    score = 1 / (1 + math.exp(-max(-30.0, min(30.0, total))))
     language = spoken[0] if len(spoken) < len(LANGUAGES) else ""
-    return Judged(found, offers, manner, reasons, score, messengers, others, language)
+    return Judged(found, offers, manner, messengers, others, language)
+
+
+def said(text: str, folded: Folded, found: Sequence[Sentence]) -> list[str]:
+    """Give sentences of a folded text as they stand in the original."""
+    return [text[slice(*folded.origin(one.start, one.end))].strip() for one in found]
 
 
 def _offers(found: list[Sentence], keep: Keeping) -> dict[str, float]:

@@ -43,10 +43,15 @@ class UploadLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ReadingLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Of one reading: characters of text, and sentences of it."""
+    """Of one reading: characters of text, sentences of it; characters whose meaning is weighed.
+
+    Those are of the page `meant`, of a sentence `meant_of_one`.
+    """
 
     characters: int
     sentences: int
+    meant: int
+    meant_of_one: int
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

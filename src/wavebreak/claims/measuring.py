@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wavebreak.claims.inventing import invented
+from wavebreak.claims.inventing import Invented, invented
 from wavebreak.claims.reading import Reading, of_file, read, strongest
 from wavebreak.claims.saying import FIELDS, Found, compare
 from wavebreak.claims.texts import from_html
@@ -104,9 +104,9 @@ def by_family(
     return (float(ends[0][0]), float(ends[0][1])), (float(ends[1][0]), float(ends[1][1]))
 
 
-def own() -> Iterator[Judgement]:
-    """Judge the project's own pages."""
-    for page in invented():
+def own(pages: Iterable[Invented] | None = None) -> Iterator[Judgement]:
+    """Judge the project's own pages, or those of them that are given."""
+    for page in invented() if pages is None else pages:
         made = read(from_html(page.html), _AT)
         yield Judgement(
             page.file, page.label, page.family, page.language, page.half, page.kind, made.score,

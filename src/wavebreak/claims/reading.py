@@ -32,7 +32,7 @@ _ENOUGH = 0.3
 class Relied(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A sentence that is relied on: its place in the reading's text (characters), words, offers.
 
-    Without offers it is one whose subject speaks most for a claim.
+    Without offers it is one whose subject and meaning speak most for a claim.
     """
 
     start: int
@@ -91,7 +91,7 @@ def read(document: Document, at: str) -> Reading:
     by = weights()
     folded = fold(document.text)
     reached = contacts(document.text, document.links)
-    judged = judge(folded, bool(reached))
+    judged = judge(document.text, folded, bool(reached))
     verdict: Literal["claim", "unsure", "innocent"] = (
         "claim" if judged.score >= by.verdict.claim
         else "unsure" if judged.score >= by.verdict.unsure
@@ -207,7 +207,11 @@ def _relied(text: str, folded: Folded, judged: Judged) -> tuple[Relied, ...]:
     ]
     chosen = [(s, offers) for s, offers in kept if offers]
     if not chosen and judged.score >= weights().verdict.unsure:
-        worth = {s.start: subject(folded.text[s.start : s.end]) for s in judged.sentences}
+        meant = {s.start: m for s, m in zip(judged.sentences, judged.meant, strict=False)}
+        worth = {
+            s.start: subject(folded.text[s.start : s.end]) + meant.get(s.start, 0.0)
+            for s in judged.sentences
+        }
         first = sorted(worth, key=lambda start: (-worth[start], start))[:_SUBJECTS]
         chosen = [(s, ()) for s in judged.sentences if s.start in first and worth[s.start] > 0]
     found = []
