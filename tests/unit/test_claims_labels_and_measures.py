@@ -152,3 +152,6 @@ def test_the_command_writes_pages_that_it_can_measure(tmp_path: Path) -> None:
         writer.writerows(few)
     said = wavebreak("evaluate", str(tmp_path), "--labels", str(tmp_path / "few.csv"), "--json")
     assert '"precision": 1.0' in said
+    half = ("evaluate", str(tmp_path), "--labels", str(tmp_path / "few.csv"), "--half")
+    assert "half: known" in wavebreak(*half, "known")
+    assert "no such pages" in wavebreak(*half, "new", code=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import getpass
 import platform
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,7 +18,7 @@ from rich.text import Text
 
 from wavebreak import claims, evaluation
 from wavebreak.cli.apps import claim
-from wavebreak.cli.showing import nexts, out
+from wavebreak.cli.showing import bar, nexts, out
 from wavebreak.errors import ClaimError, FileError, UsageError
 
 New = Annotated[Path, typer.Option("--out", "-o", help="New directory of the exhibit.")]
@@ -177,7 +178,8 @@ def check(directory: Of) -> None:
 
 
 @claim.command(
-    epilog="Examples: `wavebreak claim evaluate`; `wavebreak claim evaluate pages --labels my.csv`"
+    epilog="Examples: `wavebreak claim evaluate --half held-out`; "
+    "`wavebreak claim evaluate pages --labels my.csv`"
 )
 def evaluate(
     pages: Annotated[
@@ -186,6 +188,7 @@ def evaluate(
     labels: Annotated[
         Path | None, typer.Option(help="The table of labels (default: labels.csv in the folder).")
     ] = None,
+    half: Annotated[str, typer.Option(help="Only pages of this half: known or held-out.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Measure readings against labels: precision and recall with their intervals, and the errors.
@@ -196,7 +199,9 @@ def evaluate(
     semicolons, a dash for none: offers, capacities (80000/day), prices (40 USD), contacts,
     channels, brands, published.
     """
-    judged = list(claims.given(pages, labels) if pages else claims.own())
+    judged = [j for j in _judged(pages, labels, half) if not half or j.half == half]
+    if not judged:
+        raise UsageError("there are no such pages", fix="known, held-out, or leave --half out")
     groups = {"all": claims.rate(judged)}
     for what in ("half", "language", "kind"):
         rates = claims.by(judged, lambda j, what=what: getattr(j, what))  # type: ignore[misc]
@@ -215,6 +220,16 @@ def evaluate(
         if judgement.error or not judgement.right:
             why = judgement.error or f"score {judgement.score:.2f} ({judgement.why})"
             out.print(f"wrong: {judgement.file} is {judgement.label}, {why}", markup=False)
+
+
+def _judged(pages: Path | None, labels: Path | None, half: str) -> Iterator[claims.Judgement]:
+    """Judge a folder's pages, or the project's own of a half (all where it is empty)."""
+    own = [] if pages else [page for page in claims.invented() if half in ("", page.half)]
+    found = claims.given(pages, labels) if pages else claims.own(own)
+    with bar("reading") as show:
+        for number, judgement in enumerate(found, 1):
+            show(number / len(own) if own else 0.0, f"{number:,} pages")
+            yield judgement
 
 
 def _drawn(
