@@ -6,12 +6,12 @@ import json
 import random
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 
 from event_streams import Item, lines, sent, streams
 from hostile_lines import hostile
+from wavebreak.formats import scanning
 from wavebreak.formats.columns import Taken
 from wavebreak.formats.lines import _take_one_by_one, take_lines, take_scanned
 from wavebreak.formats.plain import MAX_LINE, Piece
@@ -19,7 +19,7 @@ from wavebreak.formats.scanning import scan
 
 
 def piece(text: bytes) -> Piece:
-    return Piece(7, memoryview(text), np.flatnonzero(np.frombuffer(text, np.uint8) == 10))
+    return Piece.of(text, 7)
 
 
 def told(taken: Taken) -> tuple[Any, ...]:
@@ -123,6 +123,17 @@ def test_a_long_line_and_a_text_of_many_bytes_are_odd_or_refused() -> None:
     wide = {**sent(), "account": "é" * 65}
     text = json.dumps(long) + "\n" + json.dumps(wide, ensure_ascii=False) + "\n"
     assert scanned_as_one_by_one(text.encode()) == 1
+
+
+def test_a_text_beyond_what_is_scanned_at_a_time_is_read_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = lines([sent()] * 3)
+    monkeypatch.setattr(scanning, "MOST", len(text) - 1)
+    assert take_scanned(piece(text)) is None
+    assert take_lines(piece(text))[0].wire.num_rows == 3
+    monkeypatch.setattr(scanning, "MOST", len(text))
+    assert take_scanned(piece(text)) is not None
 
 
 def test_where_many_lines_are_odd_a_json_library_reads_all() -> None:

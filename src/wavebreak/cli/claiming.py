@@ -199,7 +199,7 @@ def evaluate(
     semicolons, a dash for none: offers, capacities (80000/day), prices (40 USD), contacts,
     channels, brands, published.
     """
-    judged = [j for j in _judged(pages, labels, half) if not half or j.half == half]
+    judged = list(_judged(pages, labels, half))
     if not judged:
         raise UsageError("there are no such pages", fix="known, held-out, or leave --half out")
     groups = {"all": claims.rate(judged)}
@@ -223,13 +223,14 @@ def evaluate(
 
 
 def _judged(pages: Path | None, labels: Path | None, half: str) -> Iterator[claims.Judgement]:
-    """Judge a folder's pages, or the project's own of a half (all where it is empty)."""
+    """Judge a folder's pages, or the project's own, of a half (of both where it is empty)."""
     own = [] if pages else [page for page in claims.invented() if half in ("", page.half)]
     found = claims.given(pages, labels) if pages else claims.own(own)
     with bar("reading") as show:
         for number, judgement in enumerate(found, 1):
             show(number / len(own) if own else 0.0, f"{number:,} pages")
-            yield judgement
+            if half in ("", judgement.half):
+                yield judgement
 
 
 def _drawn(

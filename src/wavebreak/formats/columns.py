@@ -158,7 +158,7 @@ def doubtful(
     return doubt
 
 
-@compiled("void(u4[::1], i8[:,::1], u1[::1], i8[::1], i8[::1], u4[::1], u4[::1], b1[::1], b1[::1])")
+@compiled()
 def _broken(
     given: Any, values: Any, codes: Any, low: Any, high: Any, may: Any, must: Any, either: Any,
     doubt: Any,

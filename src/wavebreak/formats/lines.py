@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from wavebreak.events import AnyEvent, Event, Refusal, shown
+from wavebreak.formats import scanning
 from wavebreak.formats.columns import Taken, doubtful, in_codes, merged, settle, taken_events
 from wavebreak.formats.limits import judge, refusal
 from wavebreak.formats.plain import (
@@ -21,7 +22,6 @@ from wavebreak.formats.plain import (
     one_event_a_line,
     wire_of_columns,
 )
-from wavebreak.formats.scanning import scan
 from wavebreak.formats.structs import wire_of
 
 # Decoded events of so many lines stay in a processor's cache until they are columns.
@@ -44,11 +44,16 @@ def take_lines(piece: Piece) -> tuple[Taken, int]:
     return merged([taken for taken, _ in parts]), sum(read for _, read in parts)
 
 
+def warm() -> None:
+    """Read a line, so that the machine code that reads lines is made and kept."""
+    take_lines(Piece.of(b'{"type":"account.deleted","ts":0,"account":"a"}\n'))
+
+
 def take_scanned(piece: Piece) -> tuple[Taken, int] | None:
     """Take a piece of plain lines, what is odd or in doubt line by line; None if that is much."""
-    if not is_utf8(piece.text):
+    if len(piece.text) > scanning.MOST or not is_utf8(piece.text):
         return None
-    columns, measured, odd = scan(piece.text, piece.ends, MAX_LINE)
+    columns, measured, odd = scanning.scan(piece.text, piece.ends, MAX_LINE)
     rows = len(piece.ends)
     if np.count_nonzero(odd) > _SOME + rows // _SHARE:
         return None
@@ -59,7 +64,7 @@ def take_scanned(piece: Piece) -> tuple[Taken, int] | None:
         return Taken(wire, lines, []), rows
     kept = Taken(wire.filter(pa.array(~doubt)), lines[~doubt], [])
     others, read = _take_one_by_one(piece, np.flatnonzero(doubt).tolist())
-    return merged([kept, others]), rows - int(np.count_nonzero(doubt)) + read
+    return merged([kept, others]), len(kept.lines) + read
 
 
 def _take_at_once(piece: Piece) -> Taken | None:

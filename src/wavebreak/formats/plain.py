@@ -13,7 +13,7 @@ from wavebreak.events import WIRE_SCHEMA, blanks
 MAX_LINE = 1 << 16
 """Longest line (or array item) in bytes; a longer one is refused without being kept."""
 
-_BRACE, _QUOTE, _COLON, _SPACE = map(ord, '{": ')
+_NEWLINE, _BRACE, _QUOTE, _COLON, _SPACE = map(ord, '\n{": ')
 _COUNTED = 1 << 18
 
 
@@ -23,6 +23,16 @@ class Piece(NamedTuple):
     first: int
     text: memoryview
     ends: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, text: bytes | memoryview, first: int = 1) -> Piece:
+        r"""Find the lines of a text that ends in a newline; `first` is the first one's number.
+
+        >>> Piece.of(b"{}\n{}\n").ends.tolist()
+        [2, 5]
+        """
+        whole = memoryview(text)
+        return cls(first, whole, np.flatnonzero(np.frombuffer(whole, np.uint8) == _NEWLINE))
 
     def part(self, start: int, stop: int) -> Piece:
         """Cut out lines, counted from 0 within the piece."""

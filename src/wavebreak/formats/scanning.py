@@ -32,6 +32,8 @@ _TAB, _RETURN, _SPACE, _ZERO, _NINE = map(ord, "\t\r 09")
 _T, _R, _U, _E, _F, _A, _L, _S = map(ord, "truefals")
 _DIGITS = 18
 """Digits that always fit into 64 bits."""
+MOST = (1 << 31) - 1
+"""Bytes that are scanned at a time at most: places in a text are 32 bits wide."""
 
 
 def _without_collisions() -> tuple[NDArray[np.int64], NDArray[np.int8]]:
@@ -164,10 +166,7 @@ def _scan_line(
     return given, _past_blanks(text, at + 1)
 
 
-@compiled(
-    "void(Array(u1,1,'C',readonly=True), i8[::1], i8, u4[::1], i8[:,::1], i4[:,::1], u1[::1], "
-    "Tuple((i8[::1], i1[::1], u1[:,::1], i8[::1])))"
-)
+@compiled()
 def _scan(
     text: Any, ends: Any, longest: Any, given: Any, values: Any, begins: Any, kinds: Any, names: Any
 ) -> None:
@@ -180,7 +179,7 @@ def _scan(
         start = ends[row] + 1
 
 
-@compiled("i8(u4[::1], i8, i8[::1], i4[::1])")
+@compiled()
 def _laid_out(given: Any, field: Any, sizes: Any, offsets: Any) -> Any:
     """Write where each row's text begins in a column; gives how many rows have one."""
     to, count = int64(0), int64(0)
@@ -193,7 +192,7 @@ def _laid_out(given: Any, field: Any, sizes: Any, offsets: Any) -> Any:
     return count
 
 
-@compiled("void(Array(u1,1,'C',readonly=True), i4[::1], i4[::1], u1[::1])")
+@compiled()
 def _copied(text: Any, begins: Any, offsets: Any, column: Any) -> None:
     for row in range(len(begins)):
         to, size = int64(offsets[row]), int64(offsets[row + 1] - offsets[row])
@@ -205,7 +204,7 @@ def _copied(text: Any, begins: Any, offsets: Any, column: Any) -> None:
 def scan(text: memoryview, ends: NDArray[np.int64], longest: int) -> Scanned:
     r"""Read lines that end at `ends`, the last where `text` ends; one above `longest` bytes is odd.
 
-    The text is taken to be UTF-8.
+    The text is taken to be UTF-8, and of `MOST` bytes at most.
 
     >>> line = b'{"type":"account.deleted","ts":7,"account":"ann"}'
     >>> found = scan(memoryview(line + b"\n{}\n"), np.array([len(line), len(line) + 3]), 99)

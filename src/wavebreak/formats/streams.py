@@ -160,16 +160,11 @@ def pieces(stream: Readable, limit: int) -> Iterator[Piece]:
         # Enough of a line without end is kept to see that it is too long.
         pending = pending[: MAX_LINE + 1]
         if cut:
-            ends = _newlines(memoryview(text)[:cut])
-            yield from _cut(Piece(line, memoryview(text)[:cut], ends), limit)
-            line += len(ends)
+            whole = Piece.of(memoryview(text)[:cut], line)
+            yield from _cut(whole, limit)
+            line += len(whole.ends)
     if pending:
-        text = pending + b"\n"
-        yield Piece(line, memoryview(text), _newlines(memoryview(text)))
-
-
-def _newlines(text: memoryview) -> NDArray[np.int64]:
-    return np.flatnonzero(np.frombuffer(text, np.uint8) == _NEWLINE)
+        yield Piece.of(pending + b"\n", line)
 
 
 def _cut(whole: Piece, limit: int) -> Iterator[Piece]:

@@ -143,16 +143,13 @@ class Engine:
         self.core.load(_under("core.", arrays))
         self.fanout.load(_under("fanout.", arrays))
         self.fired, self.asked = arrays["fired"].copy(), arrays["asked"].copy()
-        ends = np.cumsum(arrays["ids.sizes"])
-        text = arrays["ids.text"].tobytes()
-        texts = [
-            text[end - size : end].decode()
-            for end, size in zip(ends.tolist(), arrays["ids.sizes"].tolist(), strict=True)
-        ]
+        ends = np.concatenate(([0], np.cumsum(arrays["ids.sizes"]))).astype(np.int32)
+        parts = map(pa.py_buffer, (ends, arrays["ids.text"].copy()))
+        ids = pa.StringArray.from_buffers(len(ends) - 1, *parts)
         self._ids.clear()
         at = 0
         for base, length in zip(arrays["ids.bases"], arrays["ids.lengths"], strict=True):
-            self._ids.append((int(base), pa.array(texts[at : at + int(length)], pa.string())))
+            self._ids.append((int(base), ids.slice(at, int(length))))
             at += int(length)
 
 

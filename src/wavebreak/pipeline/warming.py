@@ -5,13 +5,14 @@ from __future__ import annotations
 import pyarrow as pa
 
 from wavebreak.events import LOG_SCHEMA, TYPES
+from wavebreak.formats import lines
 from wavebreak.model import smallest
 from wavebreak.pipeline.engine import Engine
 from wavebreak.rules import load
 
 
 def warm() -> None:
-    """Run a few events through the engine, so that its machine code is made and kept."""
+    """Run a few events through the engine and read one, so that machine code is made and kept."""
     tiny = smallest()
     engine = Engine(load(), enforce=True, accounts=1024, model=tiny)
     rows = [
@@ -25,3 +26,4 @@ def warm() -> None:
     engine.trial(log.slice(0, 1))
     engine.finish()
     tiny.reasons(engine.core.values_of(0))
+    lines.warm()

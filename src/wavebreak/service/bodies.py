@@ -94,7 +94,7 @@ class Decoder:
     def _texts(self, texts: dict[int, _Text], reads: Any, logs: Any) -> None:
         if whole := b"".join(text.lines for text in texts.values()):
             counts = [text.count for text in texts.values()]
-            scanned = take_scanned(_piece(whole))
+            scanned = take_scanned(Piece.of(whole))
             arrays = any(text.array for text in texts.values())
             if scanned and scanned[1] == sum(counts) and not (arrays and _torn(scanned[0])):
                 self._share(scanned[0], list(texts), counts, reads, logs)
@@ -104,7 +104,7 @@ class Decoder:
             if lines.count(b"\n") > self.limits.events:
                 reads[at] = _too_many(self.limits.events)
             elif lines:
-                taken, read = take_lines(_piece(lines))
+                taken, read = take_lines(Piece.of(lines))
                 reads[at] = self._over_edge(taken, at, read, logs)
 
     def _tables(self, tables: dict[int, pa.RecordBatch], reads: Any, logs: Any) -> None:
@@ -165,11 +165,6 @@ def joined(logs: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     if len(logs) == 1:
         return logs[0]
     return pa.concat_batches(logs) if logs else pa.RecordBatch.from_pylist([], schema=LOG_SCHEMA)
-
-
-def _piece(text: bytes) -> Piece:
-    letters = np.frombuffer(text, np.uint8)
-    return Piece(1, memoryview(text), np.flatnonzero(letters == ord("\n")))
 
 
 def unpacked(body: Body, at_most: int) -> bytes:

@@ -16,6 +16,7 @@ from socket import socketpair
 
 from wavebreak.edge import Edge
 from wavebreak.errors import EventError, ServiceError
+from wavebreak.formats import lines
 from wavebreak.service import log
 from wavebreak.service.bodies import Body, Decoded, Decoder, joined
 from wavebreak.service.settings import Limits
@@ -94,6 +95,7 @@ def main() -> None:
     pipe = Connection(int(sys.argv[1]))
     with suppress(EOFError, OSError):
         decoder = Decoder(*pipe.recv())
+        lines.warm()
         while True:
             pipe.send(_answered(decoder, pipe.recv()))
 
