@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Callable
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import maxminddb
 import numpy as np
@@ -114,7 +114,11 @@ class Edge:
         self._number = lru_cache(_CACHED)(self._pseudonym("number"))
         self._address = lru_cache(_CACHED)(self._pseudonym("address"))
         self._device = lru_cache(_CACHED)(self._pseudonym("device"))
-        self._ip = lru_cache(_CACHED)(self._describe_ip)
+        self._describe: dict[str, Callable[[str], dict[str, Any] | None]] = {
+            "phone": self._describe_phone,
+            "ip": lru_cache(_CACHED)(self._describe_ip),
+            "device": lambda device: {"device": self._device(device)},
+        }
         self._place = lru_cache(_CACHED)(self._locate)
 
     def __reduce__(self) -> tuple[type[Edge], tuple[bytes, Path | None]]:
@@ -140,35 +144,25 @@ class Edge:
         A `narrow` batch lacks the columns in which nothing is given.
         `lines` gives each row's line number for the refusals (the row, from 1, if absent).
         """
-        numbers = {r["phone"]: r for r in _uniques(wire, "phone", self._describe_phone)}
-        ips = {r["ip"]: r for r in _uniques(wire, "ip", self._ip)}
-        bad = {"phone": _unparsed(wire, "phone", numbers), "ip": _unparsed(wire, "ip", ips)}
-        keep = ~(bad["phone"] | bad["ip"])
-        refused: list[Refusal] = []
-        if not keep.all():
-            lines = np.arange(1, wire.num_rows + 1) if lines is None else lines
-            for row in np.flatnonzero(~keep):
-                field = "phone" if bad["phone"][row] else "ip"
-                line = int(lines[row])
-                what = f"line {line}: field `{field}`: {_FORMATS[field]}"
-                refused.append(Refusal(line, "bad_value", field, what))
-            wire = wire.filter(pa.array(keep))
-        made = self._made(wire, numbers, ips)
-        if narrow:
-            return pa.RecordBatch.from_pydict(made), refused
-        columns = blanks(log=True, rows=wire.num_rows) | made
-        return pa.RecordBatch.from_arrays(list(columns.values()), schema=LOG_SCHEMA), refused
-
-    def _made(self, wire: pa.RecordBatch, numbers: Any, ips: Any) -> dict[str, pa.Array]:
         given = {n: c for n, c in zip(wire.schema.names, wire.columns, strict=True) if _given(c)}
+        known = {n: _described(given[n], self._describe[n]) for n in PERSONAL if n in given}
+        bad, refused = np.zeros(0, np.bool_), list[Refusal]()
+        if any(one.lost is not None for one in known.values()):
+            lines = np.arange(1, wire.num_rows + 1) if lines is None else lines
+            bad, refused = _unparsed(known, lines)
+        if bad.any():
+            return self.split(wire.filter(pa.array(~bad)), narrow=narrow)[0], refused
+        made = self._made(given, known, wire)
+        if narrow:
+            return pa.RecordBatch.from_arrays([*made.values()], schema=_narrow(tuple(made))), []
+        return _wide(made, wire.num_rows), []
+
+    def _made(
+        self, given: dict[str, pa.Array], known: dict[str, _Described], wire: pa.RecordBatch
+    ) -> dict[str, pa.Array]:
         made: dict[str, pa.Array] = {}
-        if "phone" in given:
-            made |= _mapped(given["phone"], numbers, ("number", "block", "number_country"))
-        if "ip" in given:
-            made |= _mapped(given["ip"], ips, ("address", "network", "asn", "network_country"))
-        if "device" in given:
-            devices = {v: {"device": self._device(v)} for v in _distinct(given["device"])}
-            made |= _mapped(given["device"], devices, ("device",))
+        for one in known.values():
+            made |= one.columns()
         made["type"] = codes_of(_column(wire, "type"), TYPES)
         for name in CODES.keys() & given:
             made[name] = codes_of(given[name], CODES[name])
@@ -176,7 +170,7 @@ class Edge:
             made["reason"] = _reason_codes(given["reason"], made["type"])
         made["id"] = _ids(given, made, wire.num_rows)
         made = {n: c for n, c in given.items() if n not in PERSONAL} | made
-        return {name: _plain(column, _KINDS[name]) for name, column in made.items()}
+        return {n: _plain(made[n], kind) for n, kind in _KINDS.items() if n in made}
 
     def _pseudonym(self, kind: str) -> Callable[[str], str]:
         # A key of its own for each kind: equal texts of two kinds never look alike.
@@ -222,6 +216,18 @@ class Edge:
             asn if isinstance(asn, int) and 0 <= asn < 2**32 else None,
             country if isinstance(country, str) and len(country) == 2 else None,
         )
+
+
+def widened(log: pa.RecordBatch) -> pa.RecordBatch:
+    """Give a narrow batch of the log all columns of LOG_SCHEMA."""
+    if log.num_columns == len(_KINDS):
+        return log
+    return _wide(dict(zip(log.schema.names, log.columns, strict=True)), log.num_rows)
+
+
+def _wide(columns: dict[str, pa.Array], rows: int) -> pa.RecordBatch:
+    every = blanks(log=True, rows=rows) | columns
+    return pa.RecordBatch.from_arrays([every[name] for name in _KINDS], schema=LOG_SCHEMA)
 
 
 def number_block(phone: str) -> tuple[str, str | None] | None:
@@ -293,43 +299,55 @@ def _given(column: pa.Array) -> bool:
     return bool(column.null_count < len(column))
 
 
-def _distinct(column: pa.Array) -> list[str]:
-    if not _given(column):
-        return []
-    return [v for v in column.unique().to_pylist() if v is not None]
+class _Described(NamedTuple):
+    """A personal column as indices of its words, and of each word what the edge makes of it."""
+
+    indices: pa.Array
+    rows: list[dict[str, Any] | None]
+    lost: NDArray[np.bool_] | None
+
+    def columns(self) -> dict[str, pa.Array]:
+        """Give what is known, by name."""
+        made = {}
+        for name in next(filter(None, self.rows), {}):
+            known = [row and row[name] for row in self.rows]
+            if known.count(None) < len(known):
+                made[name] = pa.array(known, _KINDS[name]).take(self.indices)
+        return made
 
 
-def _uniques(
-    wire: pa.RecordBatch, name: str, describe: Callable[[str], dict[str, Any] | None]
-) -> list[dict[str, Any]]:
-    described = ((value, describe(value)) for value in _distinct(_column(wire, name)))
-    return [{name: value, **known} for value, known in described if known]
+def _described(
+    column: pa.Array, describe: Callable[[str], dict[str, Any] | None]
+) -> _Described:  # fmt: skip
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    words = column.dictionary.to_pylist()
+    rows = [None if word is None else describe(word) for word in words]
+    unknown = [row is None and word is not None for word, row in zip(words, rows, strict=True)]
+    lost = None
+    if any(unknown):
+        lost = pa.array(unknown).take(column.indices).fill_null(False).to_numpy(False)
+    return _Described(column.indices, rows, lost)
 
 
 def _unparsed(
-    wire: pa.RecordBatch, name: str, known: dict[str, dict[str, Any]]
-) -> NDArray[np.bool_]:
-    column = _column(wire, name)
-    if column.null_count == len(column):
-        return np.zeros(len(column), np.bool_)
-    found = pc.is_in(column, value_set=pa.array(list(known), pa.string()), skip_nulls=True)
-    lost: NDArray[np.bool_] = pc.and_(column.is_valid(), pc.invert(found)).to_numpy(False)
-    return lost
+    described: dict[str, _Described], lines: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], list[Refusal]]:
+    """Mark the rows of which something cannot be parsed, and refuse them."""
+    bad, refused = np.zeros(len(lines), np.bool_), dict[int, Refusal]()
+    for field, known in described.items():
+        if known.lost is not None:
+            bad |= known.lost
+            for row in np.flatnonzero(known.lost).tolist():
+                line = int(lines[row])
+                what = f"line {line}: field `{field}`: {_FORMATS[field]}"
+                refused.setdefault(row, Refusal(line, "bad_value", field, what))
+    return bad, [refused[row] for row in sorted(refused)]
 
 
-def _mapped(
-    column: pa.Array, known: dict[str, dict[str, Any]], names: tuple[str, ...]
-) -> dict[str, pa.Array]:
-    """Give what is known of a column's values, by name."""
-    if not known:
-        return {}
-    places = pc.index_in(column, value_set=pa.array(list(known), pa.string()))
-    return {
-        name: pa.array([row[name] for row in known.values()], LOG_SCHEMA.field(name).type).take(
-            places
-        )
-        for name in names
-    }
+@lru_cache(256)
+def _narrow(names: tuple[str, ...]) -> pa.Schema:
+    return pa.schema([LOG_SCHEMA.field(name) for name in names], LOG_SCHEMA.metadata)
 
 
 @cache

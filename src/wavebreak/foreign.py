@@ -22,7 +22,7 @@ from wavebreak import formats, profile
 from wavebreak.edge import Edge
 from wavebreak.errors import FileError, UsageError
 from wavebreak.events import TYPES, WIRE_SCHEMA
-from wavebreak.formats.columns import take_columns
+from wavebreak.formats.columns import take_columns, widened
 from wavebreak.formats.limits import EITHER, LIMITS
 
 ROWS = 50_000
@@ -113,7 +113,7 @@ def read_foreign(
         return
     for refused in taken.refused:
         counts.drop(f"{refused.cause}: {refused.field}" if refused.field else refused.cause)
-    wire = taken.wire
+    wire = widened(taken.wire)
     order = pc.sort_indices(wire, sort_keys=[("ts", "ascending"), ("id", "ascending")])
     wire = wire.take(order)
     for start in range(0, wire.num_rows, ROWS):

@@ -212,3 +212,48 @@ def test_a_cloudevents_time_is_the_events_where_its_data_has_none() -> None:
     del made["data"]["ts"]
     body = Body(json.dumps(made | {"time": "2026-03-01T12:00:00Z"}).encode(), "cloudevents")
     assert decode(body).log.column("ts").to_pylist() == [NOON]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_unpacked_at_a_time_is_bounded_and_order_is_kept(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = [FORMS[form](events(5, start)) for start in range(0, 50, 5)]
+    packed = [Body(gzip.compress(part.content), part.form, "gzip") for part in parts]
+    packed.insert(4, Body(b"junk", form.split(",")[0], "gzip"))
+    size = len(parts[0].content)
+    held, most = 0, 0
+
+    def noted(body: Body, at_most: int) -> bytes:
+        nonlocal held, most
+        held += 1
+        most = max(most, held)
+        return unpacked(body, at_most)
+
+    def read(self: Decoder, opened: list[Any]) -> Any:
+        nonlocal held
+        made = together(self, opened)
+        held = 0
+        return made
+
+    together = Decoder._together
+    expected = decode(*packed)
+    monkeypatch.setattr("wavebreak.service.bodies.TOGETHER", 2 * size)
+    monkeypatch.setattr("wavebreak.service.bodies.unpacked", noted)
+    monkeypatch.setattr(Decoder, "_together", read)
+    decoded = decode(*packed)
+    assert 2 <= most <= 4
+    assert list(map(str, decoded.reads)) == list(map(str, expected.reads))
+    assert decoded.log.equals(expected.log)
+    assert decoded.log.column("id").to_pylist() == [f"e{n}" for n in range(50)]
+
+
+def test_bodies_of_different_forms_keep_their_order() -> None:
+    forms = [as_json, as_arrow, as_lines, as_arrow, as_cloudevents, as_json, as_arrow]
+    bad = {"id": "x", "ts": NOON, "type": "message.sent", "account": "a"}
+    bodies = [form([*events(3, 3 * n), bad]) for n, form in enumerate(forms)]
+    decoded = decode(*bodies)
+    assert decoded.log.column("id").to_pylist() == [f"e{n}" for n in range(21)]
+    assert [(r.taken, r.refused[0].line) for r in decoded.reads if isinstance(r, Read)] == [
+        (3, 4)
+    ] * 7

@@ -1,11 +1,12 @@
 """Columns of events against the contract: whole batches at once, rows alone only in doubt.
 
-`doubtful` may doubt a good row, never trust a bad one; doubted rows are decided by `limits.judge`.
+A good row may be doubted, a bad one is never trusted; doubted rows are decided by `limits.judge`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -14,14 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from wavebreak.edge import coded, codes_of
 from wavebreak.errors import FileError
-from wavebreak.events import CODES, COUNTERPARTS, REASONS, TYPES, WIRE_SCHEMA, Event, Refusal
-from wavebreak.formats.limits import EITHER, LIMITS, Limit, judge
+from wavebreak.events import WIRE_SCHEMA, Event, Refusal, absent
+from wavebreak.formats.gathering import gathered
+from wavebreak.formats.laying import Laid, Mask
+from wavebreak.formats.limits import LIMITS, judge
 from wavebreak.formats.plain import wire_of_columns
-from wavebreak.formats.scanning import Measures
 from wavebreak.formats.structs import wire_of
-from wavebreak.jit import compiled, int64
 
 _RFC3339 = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$"
 _UNITS = {"s": (1000, 1), "ms": (1, 1), "us": (1, 1000), "ns": (1, 1_000_000)}
@@ -29,57 +29,73 @@ _UNITS = {"s": (1000, 1), "ms": (1, 1), "us": (1, 1000), "ns": (1, 1_000_000)}
 LONG_WORD = 1024
 """Bytes of a word from which on a column is not spread out; the contract refuses it anyway."""
 
-Mask = NDArray[np.bool_]
-
 
 class Taken(NamedTuple):
-    """Events that passed, with the line of each, and those that were refused."""
+    """Events that passed, with the line of each, and those that were refused.
+
+    Of `wire`, columns in which nothing is given may be absent, and enumerations be dictionaries.
+    """
 
     wire: pa.RecordBatch
     lines: NDArray[np.int64]
     refused: list[Refusal]
 
 
-_NO_TYPE = 255
-
-
-def _per_type(test: Any, kind: type) -> NDArray[Any]:
-    # An entry a code; the last is that of a type that is not known.
-    return np.array([test(t) for t in TYPES] + [0] * (1 + _NO_TYPE - len(TYPES))).astype(kind)
-
-
-_BIT = {name: 1 << k for k, name in enumerate(WIRE_SCHEMA.names)}
-_MAY = _per_type(lambda t: _BIT["type"] + sum(_BIT[n] for n in LIMITS[t]), np.uint32)
-_MUST = _per_type(lambda t: sum(_BIT[n] for n, x in LIMITS[t].items() if x.required), np.uint32)
-_EITHER = _per_type(lambda t: t in EITHER, np.bool_)
-_LIMIT: dict[str, Limit] = {name: limit for f in LIMITS.values() for name, limit in f.items()}
-_WORDS = {WIRE_SCHEMA.get_field_index(n): words for n, words in {"type": TYPES, **CODES}.items()}
-_PEER, _GROUP = (WIRE_SCHEMA.get_field_index(name) for name in COUNTERPARTS)
-
-
-def _bounds(name: str) -> tuple[int, int]:
-    """What a field's measure (see `Measures`) may be."""
-    limit = _LIMIT.get(name)
-    if limit is not None and limit.kind in ("integer", "time"):
-        return limit.low, limit.high
-    if limit is not None and limit.kind == "text":
-        return 1, limit.max_bytes
-    # Words of enumerations and flags are looked at elsewhere.
-    return 0, LONG_WORD
-
-
-_LOW, _HIGH = np.array([_bounds(name) for name in WIRE_SCHEMA.names]).T.copy()
+_PATTERNS = {name: x.pattern for f in LIMITS.values() for name, x in f.items() if x.pattern}
 
 
 def take_columns(batch: pa.RecordBatch, first: int) -> Taken:
-    """Check a batch of a file's columns; `first` is the number of its first row, from 1."""
-    columns, doubt = _normal(batch)
-    wire, unknown = in_codes(wire_of_columns(columns, batch.num_rows))
-    doubt |= unknown | doubtful(wire)
-    lines = np.arange(first, first + batch.num_rows)
+    """Check a batch of columns; `first` is the number of its first row, from 1.
+
+    Raises FileError for columns that are damaged, or of one name.
+    """
+    plain = take_plain([batch], first)
+    return _taken([batch], *_normal(batch), first) if plain is None else plain
+
+
+def take_plain(batches: Sequence[pa.RecordBatch], first: int) -> Taken | None:
+    """Check batches together where all their columns are of the wire's types and sound."""
+    made = gathered(batches)
+    return None if made is None else _taken(batches, made, False, first)
+
+
+def _taken(
+    batches: Sequence[pa.RecordBatch], made: Laid, lost: Mask | bool, first: int
+) -> Taken:  # fmt: skip
+    wire, doubt = checked(made)
+    doubt |= lost
+    lines = np.arange(first, first + made.rows)
     if not doubt.any():
         return Taken(wire, lines, [])
-    return settle(wire, lines, doubt, _items(batch, wire, np.flatnonzero(doubt)))
+    return settle(wire, lines, doubt, _items(batches, wire, np.flatnonzero(doubt)))
+
+
+def checked(made: Laid) -> tuple[pa.RecordBatch, Mask]:
+    """Give columns as a batch, and the rows that may break the contract.
+
+    What has to be of a pattern is given as words that differ: each is looked at once.
+    """
+    columns, doubt = made.columns, made.doubt
+    for name in _PATTERNS.keys() & columns.keys():
+        column = columns[name] = columns[name].dictionary_encode()
+        fits = [bool(re.fullmatch(_PATTERNS[name], w)) for w in column.dictionary.to_pylist()]
+        if not all(fits):
+            bad = pa.array([not fit for fit in fits]).take(column.indices)
+            doubt |= bad.fill_null(False).to_numpy(zero_copy_only=False)
+    return pa.RecordBatch.from_pydict(columns), doubt
+
+
+def of_wire(wire: pa.RecordBatch) -> Laid:
+    """Lay out a batch of the wire's types; raises FileError where its buffers are damaged."""
+    kinds = zip(wire.schema.names, wire.columns, strict=True)
+    plain = pa.RecordBatch.from_pydict({n: c.cast(WIRE_SCHEMA.field(n).type) for n, c in kinds})
+    made = gathered([plain])
+    if made is None:
+        # Numbers may lie where no processor likes to read them, letters under what is null.
+        made = gathered([plain.take(pa.array(range(plain.num_rows)))])
+    if made is None:
+        raise _damaged()
+    return made
 
 
 def settle(wire: pa.RecordBatch, lines: NDArray[np.int64], doubt: Mask, items: list[Any]) -> Taken:
@@ -111,124 +127,23 @@ def merged(parts: list[Taken]) -> Taken:
         only = filled[0] if filled else parts[0]
         return Taken(only.wire, only.lines, refused)
     lines = np.concatenate([p.lines for p in filled])
-    wire = pa.Table.from_batches([_undictionaried(p.wire) for p in filled]).combine_chunks()
+    wire = pa.Table.from_batches([widened(p.wire) for p in filled]).combine_chunks()
     order = np.argsort(lines, kind="stable")
     if not np.array_equal(order, np.arange(len(order))):
         wire, lines = wire.take(pa.array(order)), lines[order]
     return Taken(wire.to_batches()[0], lines, refused)
 
 
-def _undictionaried(wire: pa.RecordBatch) -> pa.RecordBatch:
-    return wire.cast(WIRE_SCHEMA)
+def widened(wire: pa.RecordBatch) -> pa.RecordBatch:
+    """Give a batch with every column of WIRE_SCHEMA, and of its types."""
+    columns = dict(zip(wire.schema.names, wire.columns, strict=True))
+    cast = {name: column.cast(WIRE_SCHEMA.field(name).type) for name, column in columns.items()}
+    return wire_of_columns(cast, wire.num_rows)
 
 
-def in_codes(wire: pa.RecordBatch) -> tuple[pa.RecordBatch, Mask]:
-    """Give a batch with its enumerations as codes, looked up once; mark rows with another word."""
-    unknown = np.zeros(wire.num_rows, np.bool_)
-    columns = wire.columns
-    for at, words in _WORDS.items():
-        given = columns[at]
-        if given.null_count == len(given):
-            continue
-        columns[at] = coded(given, words)
-        if columns[at].null_count > given.null_count:
-            lost = pc.and_(given.is_valid(), columns[at].is_null())
-            unknown |= lost.to_numpy(zero_copy_only=False)
-    return pa.RecordBatch.from_arrays(columns, wire.schema.names), unknown
-
-
-def doubtful(
-    wire: pa.RecordBatch, *, typed: bool = False, measured: Measures | None = None
-) -> Mask:
-    """Mark the rows that may break the contract, but for words of enumerations.
-
-    `typed` says that the rows were decoded into the contract's types: then only what those
-    cannot express is looked at (bytes, NUL characters, one counterpart, the range of a time).
-    `measured` is what a scan made of the rows: it takes no NUL characters.
-    """
-    codes = codes_of(wire.column("type"), TYPES)
-    codes = codes.fill_null(_NO_TYPE).to_numpy().copy()
-    given, values = measured or _measured(wire)
-    doubt = np.empty(wire.num_rows, np.bool_)
-    _broken(given, values, codes, _LOW, _HIGH, _MAY, _MUST, _EITHER, doubt)
-    for name, column in zip(wire.schema.names, wire.columns, strict=True):
-        if column.null_count < len(column) and name in _LIMIT:
-            for wrong in _wrong(name, column, codes, typed, measured is not None):
-                doubt |= wrong & column.is_valid().to_numpy(zero_copy_only=False)
-    return doubt
-
-
-@compiled()
-def _broken(
-    given: Any, values: Any, codes: Any, low: Any, high: Any, may: Any, must: Any, either: Any,
-    doubt: Any,
-) -> None:  # fmt: skip
-    """Mark rows of no type, with a field too many or too few, or with a measure out of bounds."""
-    for row in range(len(given)):
-        fields, code = int64(given[row]), codes[row]
-        wrong = code == _NO_TYPE
-        wrong |= fields & ~int64(may[code]) != 0 or int64(must[code]) & ~fields != 0
-        wrong |= either[code] and ((fields >> _PEER) & 1) == ((fields >> _GROUP) & 1)
-        for field in range(len(low)):
-            if (fields >> field) & 1:
-                value = values[field, row]
-                wrong |= value < low[field] or value > high[field]
-        doubt[row] = wrong
-
-
-def _measured(wire: pa.RecordBatch) -> Measures:
-    """Measure columns; a text beyond 2 GB does not come here."""
-    given = np.zeros(wire.num_rows, np.uint32)
-    values = np.empty((len(WIRE_SCHEMA.names), wire.num_rows), np.int64)
-    for field, column in enumerate(wire.columns):
-        if column.null_count == len(column):
-            continue
-        valid = column.is_valid().to_numpy(zero_copy_only=False) if column.null_count else True
-        given |= np.multiply(valid, 1 << field, dtype=np.uint32)
-        values[field] = _measure(column)
-    return Measures(given, values)
-
-
-def _measure(column: pa.Array) -> Any:
-    if pa.types.is_string(column.type):
-        return np.diff(_offsets(column))
-    if pa.types.is_integer(column.type):
-        return column.fill_null(0).to_numpy()
-    # Flags are measured by their type, codes by the words that they stand for.
-    return 1
-
-
-def _offsets(column: pa.Array) -> NDArray[np.int32]:
-    return np.frombuffer(column.buffers()[1], np.int32, len(column) + 1, 4 * column.offset)
-
-
-def _wrong(
-    name: str, column: pa.Array, codes: NDArray[np.uint8], typed: bool, scanned: bool
-) -> Iterator[Mask]:
-    """Mark rows whose value no measure tells of; what is marked of an absent one means nothing."""
-    limit = _LIMIT[name]
-    if limit.kind == "text" and not scanned:
-        offsets, text = _offsets(column), column.buffers()[2]
-        if text and not np.frombuffer(text, np.uint8)[offsets[0] : offsets[-1]].all():
-            yield _found(pc.match_substring(column, "\0"))
-    if limit.pattern:  # also if typed: there the pattern's end lets a newline pass
-        yield ~_found(pc.match_substring_regex(column, limit.pattern))
-    if name == "reason" and not typed:
-        known = np.zeros(len(column), np.bool_)
-        for kind, values in REASONS.items():
-            word = pc.is_in(column, value_set=pa.array(values)).to_numpy(zero_copy_only=False)
-            known |= word & (codes == TYPES.index(kind))
-        yield ~known
-
-
-def _found(matches: pa.Array) -> Mask:
-    found: Mask = pc.fill_null(matches, False).to_numpy(zero_copy_only=False)
-    return found
-
-
-def _normal(batch: pa.RecordBatch) -> tuple[dict[str, pa.Array], Mask]:
+def _normal(batch: pa.RecordBatch) -> tuple[Laid, Mask]:
     """Bring columns to the wire's types; doubt the rows that cannot be brought."""
-    columns: dict[str, pa.Array] = {}
+    columns = {"type": absent(batch.num_rows, pa.string())}
     doubt = np.zeros(batch.num_rows, np.bool_)
     if len(set(batch.schema.names)) < len(batch.schema.names):
         raise FileError("two columns have one name", fix="give each column a name of its own")
@@ -243,7 +158,7 @@ def _normal(batch: pa.RecordBatch) -> tuple[dict[str, pa.Array], Mask]:
             valid = column.is_valid()
             lost = valid if made is None else pc.and_(valid, made.is_null())
             doubt |= lost.to_numpy(zero_copy_only=False)
-    return columns, doubt
+    return of_wire(pa.RecordBatch.from_pydict(columns)), doubt
 
 
 def _brought(name: str, column: pa.Array) -> pa.Array | None:
@@ -331,14 +246,26 @@ def _times(column: pa.Array) -> pa.Array | None:
     return pa.array(floor, mask=column.is_null().to_numpy(zero_copy_only=False))
 
 
-def _items(batch: pa.RecordBatch, wire: pa.RecordBatch, rows: Any) -> list[dict[str, Any]]:
+def _items(batches: Sequence[pa.RecordBatch], wire: pa.RecordBatch, rows: Any) -> list[Any]:
     """Give doubted rows as `judge` wants them: contract values where brought, else as they are."""
+    items, begin = [], 0
+    for batch in batches:
+        end = begin + batch.num_rows
+        own = rows[(rows >= begin) & (rows < end)] - begin
+        if len(own):
+            items += _items_of(batch, wire[begin:end], own)
+        begin = end
+    return items
+
+
+def _items_of(batch: pa.RecordBatch, wire: pa.RecordBatch, rows: Any) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = [{} for _ in rows]
     at = pa.array(rows)
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         valid = column.is_valid().to_numpy(zero_copy_only=False)[rows]
-        known = name in WIRE_SCHEMA.names
-        brought = wire.column(name).take(at).to_pylist() if known else [b""] * len(rows)
+        brought: list[Any] = [None if name in WIRE_SCHEMA.names else b""] * len(rows)
+        if name in wire.schema.names:
+            brought = wire.column(name).take(at).to_pylist()
         cell = _cells(column)
         for i in np.flatnonzero(valid).tolist():
             items[i][name] = cell(int(rows[i])) if brought[i] is None else brought[i]

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from wavebreak.events import AnyEvent, Event, Refusal, shown
 from wavebreak.formats import scanning
-from wavebreak.formats.columns import Taken, doubtful, in_codes, merged, settle, taken_events
+from wavebreak.formats.columns import Taken, checked, merged, of_wire, settle, taken_events
 from wavebreak.formats.limits import judge, refusal
 from wavebreak.formats.plain import (
     MAX_LINE,
@@ -20,7 +20,6 @@ from wavebreak.formats.plain import (
     is_utf8,
     members,
     one_event_a_line,
-    wire_of_columns,
 )
 from wavebreak.formats.structs import wire_of
 
@@ -45,20 +44,19 @@ def take_lines(piece: Piece) -> tuple[Taken, int]:
 
 
 def warm() -> None:
-    """Read a line, so that the machine code that reads lines is made and kept."""
-    take_lines(Piece.of(b'{"type":"account.deleted","ts":0,"account":"a"}\n'))
+    """Read a line, and it as columns, so that the machine code that reads is made and kept."""
+    taken, _ = take_lines(Piece.of(b'{"type":"account.deleted","ts":0,"account":"a"}\n'))
+    of_wire(taken.wire)
 
 
 def take_scanned(piece: Piece) -> tuple[Taken, int] | None:
     """Take a piece of plain lines, what is odd or in doubt line by line; None if that is much."""
     if len(piece.text) > scanning.MOST or not is_utf8(piece.text):
         return None
-    columns, measured, odd = scanning.scan(piece.text, piece.ends, MAX_LINE)
-    rows = len(piece.ends)
-    if np.count_nonzero(odd) > _SOME + rows // _SHARE:
+    scanned, rows = scanning.scan(piece.text, piece.ends, MAX_LINE), len(piece.ends)
+    if np.count_nonzero(scanned.odd) > _SOME + rows // _SHARE:
         return None
-    wire, doubt = in_codes(wire_of_columns(columns, rows))
-    doubt |= doubtful(wire, measured=measured)
+    wire, doubt = checked(scanned.laid)
     lines = np.arange(piece.first, piece.first + rows)
     if not doubt.any():
         return Taken(wire, lines, []), rows
@@ -83,7 +81,7 @@ def _take_at_once(piece: Piece) -> Taken | None:
     if sum(count - column.null_count for column in wire.columns) != given:
         return None
     lines = np.arange(piece.first, piece.first + count)
-    doubt = doubtful(wire, typed=True)
+    wire, doubt = checked(of_wire(wire))
     if not doubt.any():
         return Taken(wire, lines, [])
     return settle(wire, lines, doubt, [_item(events[i]) for i in np.flatnonzero(doubt)])
@@ -119,11 +117,11 @@ def _take_one_by_one(piece: Piece, rows: Iterable[int] | None = None) -> tuple[T
 
 
 def _checked(taken: Taken, events: list[Event], refused: list[Refusal]) -> Taken:
-    doubt = doubtful(taken.wire, typed=True)
+    wire, doubt = checked(of_wire(taken.wire))
     settled = taken
     if doubt.any():
         items = [_item(events[i]) for i in np.flatnonzero(doubt)]
-        settled = settle(taken.wire, taken.lines, doubt, items)
+        settled = settle(wire, taken.lines, doubt, items)
     return merged([settled._replace(refused=settled.refused + refused)])
 
 

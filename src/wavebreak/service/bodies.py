@@ -7,18 +7,19 @@ its sender.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from wavebreak.edge import Edge
+from wavebreak.edge import Edge, widened
 from wavebreak.errors import EventError, FileError
 from wavebreak.events import LOG_SCHEMA, Refusal
-from wavebreak.formats.columns import Taken, take_columns
+from wavebreak.formats.columns import Taken, take_columns, take_plain
 from wavebreak.formats.lines import take_lines, take_scanned
 from wavebreak.formats.plain import Piece
 from wavebreak.formats.streams import ArrayItems
@@ -27,6 +28,8 @@ from wavebreak.service import cloudevents
 from wavebreak.service.settings import Limits
 
 FORMS = ("json", "lines", "cloudevents", "cloudevents-batch", "arrow")
+TOGETHER = 16 << 20
+"""Bytes of unpacked bodies from which on no further one is read together with them."""
 _BLANK = b" \t\r\n"
 
 
@@ -70,82 +73,125 @@ class Decoder:
     def __init__(self, edge: Edge, limits: Limits) -> None:
         self.edge, self.limits = edge, limits
 
-    def decode(self, bodies: Sequence[Body]) -> Decoded:
-        """Read bodies, at best all at once; the events stand in the order of the bodies."""
-        reads: list[Read | EventError | None] = [None] * len(bodies)
-        texts: dict[int, _Text] = {}
-        tables: dict[int, pa.RecordBatch] = {}
-        for at, body in enumerate(bodies):
+    def decode(self, bodies: Sequence[Body], *, narrow: bool = False) -> Decoded:
+        """Read bodies, at best all at once; the events stand in the order of the bodies.
+
+        A `narrow` log may lack columns in which nothing is given.
+        """
+        logs, reads = list[pa.RecordBatch](), list[Read | EventError]()
+        for held in self._rounds(bodies):
+            some, parts = self._together(held)
+            logs += _ordered(parts, some)
+            reads += some
+        whole = joined(logs)
+        return Decoded(whole if narrow else widened(whole), tuple(reads))
+
+    def _rounds(self, bodies: Sequence[Body]) -> Iterator[list[_Opened]]:
+        """Unpack bodies, so many at a time that what they unpack to stays within bounds."""
+        held, size = list[_Opened](), 0
+        for body in bodies:
             try:
                 content = unpacked(body, self.limits.unpacked)
+                size += len(content)
                 if body.form == "arrow":
-                    tables[at] = _table(content, self.limits.events)
+                    held.append(_batches(content, self.limits.events))
                 else:
-                    texts[at] = _text(content, body.form, self.limits.events)
+                    held.append(_text(content, body.form, self.limits.events))
             except EventError as error:
-                reads[at] = error
-        logs: dict[int, list[pa.RecordBatch]] = {}
-        self._texts(texts, reads, logs)
-        self._tables(tables, reads, logs)
-        ordered = [log for at in sorted(logs) for log in logs[at]]
-        made = tuple(Read(0) if read is None else read for read in reads)
-        return Decoded(joined(ordered), made)
+                held.append(error)
+            if size >= TOGETHER:
+                yield held
+                held, size = [], 0
+        yield held
 
-    def _texts(self, texts: dict[int, _Text], reads: Any, logs: Any) -> None:
-        if whole := b"".join(text.lines for text in texts.values()):
-            counts = [text.count for text in texts.values()]
-            scanned = take_scanned(Piece.of(whole))
-            arrays = any(text.array for text in texts.values())
-            if scanned and scanned[1] == sum(counts) and not (arrays and _torn(scanned[0])):
-                self._share(scanned[0], list(texts), counts, reads, logs)
-                return
+    def _together(self, held: list[_Opened]) -> tuple[list[Read | EventError], list[_Part]]:
+        """What each body came to, and their events, together where nothing speaks against it."""
+        reads = [one if isinstance(one, EventError) else Read(0) for one in held]
+        texts = {at: one for at, one in enumerate(held) if isinstance(one, _Text) and one.lines}
+        tables = {at: one for at, one in enumerate(held) if isinstance(one, list)}
+        parts = [*self._texts(texts, reads), *self._tables(tables, reads)]
+        return reads, parts
+
+    def _texts(
+        self, texts: dict[int, _Text], reads: list[Read | EventError]
+    ) -> Iterator[_Part]:  # fmt: skip
+        if not texts:
+            return
+        whole, counts = b"".join(t.lines for t in texts.values()), [t.count for t in texts.values()]
+        scanned = take_scanned(Piece.of(whole))
+        arrays = any(text.array for text in texts.values())
+        if scanned and scanned[1] == sum(counts) and not (arrays and _torn(scanned[0])):
+            yield self._shared(scanned[0], list(texts), counts, reads)
+            return
         for at, text in texts.items():
             lines = text.exact()
             if lines.count(b"\n") > self.limits.events:
                 reads[at] = _too_many(self.limits.events)
             elif lines:
                 taken, read = take_lines(Piece.of(lines))
-                reads[at] = self._over_edge(taken, at, read, logs)
+                yield self._shared(taken, [at], [read], reads)
 
-    def _tables(self, tables: dict[int, pa.RecordBatch], reads: Any, logs: Any) -> None:
-        if len(tables) > 1:
+    def _tables(
+        self, tables: dict[int, list[pa.RecordBatch]], reads: list[Read | EventError]
+    ) -> Iterator[_Part]:
+        if not tables:
+            return
+        taken = take_plain([batch for some in tables.values() for batch in some], 1)
+        if taken is None and len(tables) > 1:
+            # In one of them, perhaps, is what stands in the way.
+            ats = list(tables)
+            for half in ats[: len(ats) // 2], ats[len(ats) // 2 :]:
+                yield from self._tables({at: tables[at] for at in half}, reads)
+            return
+        if taken is None:
+            ((at, some),) = tables.items()
             try:
-                some = [pa.Table.from_batches([table]) for table in tables.values()]
-                # A column that a body lacks is absent in its rows.
-                whole = pa.concat_tables(some, promote_options="default").combine_chunks()
-                taken = take_columns(whole.to_batches()[0], 1)
-            except (FileError, pa.ArrowException, IndexError):
-                taken = None
-            if taken is not None:
-                counts = [table.num_rows for table in tables.values()]
-                self._share(taken, list(tables), counts, reads, logs)
-                return
-        for at, table in tables.items():
-            try:
-                reads[at] = self._over_edge(take_columns(table, 1), at, table.num_rows, logs)
+                taken = take_columns(_whole(some), 1)
             except FileError as error:
                 reads[at] = EventError(error.what, fix=error.fix)
+                return
+            except EventError as error:
+                reads[at] = error
+                return
+        counts = [sum(batch.num_rows for batch in some) for some in tables.values()]
+        yield self._shared(taken, list(tables), counts, reads)
 
-    def _over_edge(self, taken: Taken, at: int, read: int, logs: Any) -> Read:
-        log, unparsed = self.edge.split(taken.wire, taken.lines)
-        refused = sorted(taken.refused + unparsed, key=lambda r: r.line)
-        logs.setdefault(at, []).append(log)
-        return Read(read - len(refused), tuple(refused))
-
-    def _share(
-        self, taken: Taken, ats: list[int], counts: list[int], reads: Any, logs: Any
-    ) -> None:
-        """Tell each body what of the whole was its own."""
-        log, unparsed = self.edge.split(taken.wire, taken.lines)
+    def _shared(
+        self, taken: Taken, ats: list[int], counts: list[int], reads: list[Read | EventError]
+    ) -> _Part:
+        """Take events over the edge, and tell each body what of them was its own."""
+        log, unparsed = self.edge.split(taken.wire, taken.lines, narrow=True)
         ends = np.cumsum(counts)
         of_body: dict[int, list[Refusal]] = {}
         for refusal in sorted(taken.refused + unparsed, key=lambda r: r.line):
-            k = int(np.searchsorted(ends, refusal.line))
+            k = int(np.searchsorted(ends[:-1], refusal.line))
             of_body.setdefault(k, []).append(_moved(refusal, int(ends[k]) - counts[k]))
         for k, at in enumerate(ats):
             own = tuple(of_body.get(k, ()))
             reads[at] = Read(counts[k] - len(own), own)
-        logs.setdefault(ats[0], []).append(log)
+        return _Part(ats, log)
+
+
+class _Part(NamedTuple):
+    """Events that were read together: those of the bodies at `ats`, in that order."""
+
+    ats: list[int]
+    log: pa.RecordBatch
+
+
+def _ordered(parts: list[_Part], reads: Sequence[Read | EventError]) -> list[pa.RecordBatch]:
+    """Give the events in the order of their bodies, those of a body cut out where need be."""
+    parts = sorted((part for part in parts if part.log.num_rows), key=lambda part: part.ats[0])
+    if all(part.ats[-1] < other.ats[0] for part, other in pairwise(parts)):
+        return [part.log for part in parts]
+    own: dict[int, pa.RecordBatch] = {}
+    for ats, log in parts:
+        begin = 0
+        for at in ats:
+            read = reads[at]
+            own[at] = log[begin : begin + (read.taken if isinstance(read, Read) else 0)]
+            begin += own[at].num_rows
+    return [own[at] for at in sorted(own)]
 
 
 def _torn(taken: Taken) -> bool:
@@ -164,7 +210,8 @@ def joined(logs: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     """Put batches of the log together, in their order."""
     if len(logs) == 1:
         return logs[0]
-    return pa.concat_batches(logs) if logs else pa.RecordBatch.from_pylist([], schema=LOG_SCHEMA)
+    wide = [widened(log) for log in logs]
+    return pa.concat_batches(wide) if wide else pa.RecordBatch.from_pylist([], schema=LOG_SCHEMA)
 
 
 def unpacked(body: Body, at_most: int) -> bytes:
@@ -214,6 +261,9 @@ class _Text:
         return _ended(b"".join(parts).strip(_BLANK))
 
 
+_Opened = _Text | list[pa.RecordBatch] | EventError
+
+
 def _text(content: bytes, form: str, at_most: int) -> _Text:
     """Bring a text body to one event a line; raises TooLargeError for more than `at_most`."""
     content, array = content.removeprefix(b"\xef\xbb\xbf"), b""
@@ -242,8 +292,11 @@ def _ended(lines: bytes) -> bytes:
     return lines + b"\n" if lines and not lines.endswith(b"\n") else lines
 
 
-def _table(content: bytes, at_most: int) -> pa.RecordBatch:
-    """Read an Arrow IPC stream; raises EventError where it is none, or is a log of ours."""
+def _batches(content: bytes, at_most: int) -> list[pa.RecordBatch]:
+    """Read an Arrow IPC stream, without a look at its values.
+
+    Raises EventError where it is none, or is a log of ours.
+    """
     try:
         reader = pa.ipc.open_stream(content)
         if is_log(reader.schema):
@@ -253,11 +306,28 @@ def _table(content: bytes, at_most: int) -> pa.RecordBatch:
             rows += batch.num_rows
             if rows > at_most:
                 raise _too_many(at_most)
-            batches.append(batch)
-        whole = pa.Table.from_batches(batches, schema=reader.schema).combine_chunks()
-        whole.validate(full=True)
-        return whole.to_batches()[0] if rows else pa.RecordBatch.from_pylist([], reader.schema)
-    except (pa.ArrowException, OSError, ValueError, KeyError, FileError):
-        raise EventError(
-            "the body cannot be read as an Arrow IPC stream", fix="write the stream again"
-        ) from None
+            if batch.num_rows:
+                batches.append(batch)
+        return batches or [pa.RecordBatch.from_pylist([], reader.schema)]
+    except _UNREADABLE:
+        raise _unreadable() from None
+
+
+def _whole(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    """Give a body's columns in one piece; raises EventError where they are damaged."""
+    try:
+        for batch in batches:
+            batch.validate(full=True)
+        whole = pa.Table.from_batches(batches).combine_chunks().to_batches()
+    except _UNREADABLE:
+        raise _unreadable() from None
+    return whole[0] if whole else batches[0]
+
+
+_UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, FileError)
+
+
+def _unreadable() -> EventError:
+    return EventError(
+        "the body cannot be read as an Arrow IPC stream", fix="write the stream again"
+    )

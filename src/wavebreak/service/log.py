@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 from django.db import connection
 
+from wavebreak.edge import widened
 from wavebreak.errors import FileError, ServiceError
-from wavebreak.events import LOG_SCHEMA, blanks
 from wavebreak.formats.tables import checked_log
 from wavebreak.service.models import Batch
 
@@ -65,10 +65,7 @@ def unpacked(blob: bytes) -> pa.RecordBatch:
 
 def opened(stream: bytes) -> pa.RecordBatch:
     """Give back what `laid` laid out, without looking for damage; its columns are not copied."""
-    narrow = pa.ipc.open_stream(stream).read_next_batch()
-    given = dict(zip(narrow.schema.names, narrow.columns, strict=True))
-    columns = blanks(log=True, rows=narrow.num_rows) | given
-    return pa.RecordBatch.from_arrays([columns[n] for n in LOG_SCHEMA.names], schema=LOG_SCHEMA)
+    return widened(pa.ipc.open_stream(stream).read_next_batch())
 
 
 def digest(blob: bytes | memoryview) -> bytes:

@@ -81,7 +81,7 @@ def _nothing() -> Decoded:
 
 def _answered(decoder: Decoder, bodies: Sequence[Body]) -> object:
     try:
-        made = decoder.decode(bodies)
+        made = decoder.decode(bodies, narrow=True)
         laid = log.laid(made.log)
     except Exception as error:
         return ServiceError(f"reading failed: {place(error)}")
