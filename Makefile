@@ -2,6 +2,7 @@
 
 PYTHON ?=
 WORKERS ?= 2
+TESTS = tests --ignore=tests/speed
 UPGRADE ?=
 
 BIN := .venv/bin
@@ -19,7 +20,8 @@ help: ## list the targets (this text)
 	@echo "Wavebreak. Targets:"
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
 	@echo "The first one that needs it makes .venv from requirements.lock."
-	@echo "Options: PYTHON=/path/to/python3.11 (to make .venv with), WORKERS=2 (of the tests)."
+	@echo "Options: PYTHON=/path/to/python3.11 (to make .venv with), WORKERS=2 (of the tests),"
+	@echo "TESTS=tests/edges (only these, of make test)."
 
 demo: $(READY) ## a simulated day with campaigns and innocents: run, evaluate, explain
 	@$(BIN)/wavebreak demo
@@ -28,8 +30,8 @@ serve: $(READY) ## the service on a simulated live stream, and where to click; C
 	@$(BIN)/wavebreak serve demo-out/service --demo
 
 test: $(READY) ## every test but speed
-	@echo "Tests: unit, contracts, scenarios, edges"
-	@$(BIN)/pytest tests --ignore=tests/speed -n $(WORKERS) -rs
+	@echo "Tests: $(TESTS)"
+	@$(BIN)/pytest $(TESTS) -n $(WORKERS) --dist worksteal -rs
 
 check: $(READY) ## format, lint, types, layers, doctests, unit and contract tests, rules
 	@echo "Format and lint (ruff)"
@@ -42,7 +44,7 @@ check: $(READY) ## format, lint, types, layers, doctests, unit and contract test
 	@echo "Examples in docstrings"
 	@$(BIN)/pytest --doctest-modules src
 	@echo "Tests: unit and contracts (docs/commands.md's quoted help among them)"
-	@$(BIN)/pytest tests/unit tests/contracts -n $(WORKERS) -rs
+	@$(BIN)/pytest tests/unit tests/contracts -n $(WORKERS) --dist worksteal -rs
 	@echo "Rules"
 	@$(BIN)/wavebreak rules check
 	@echo "All checks passed. Next: make test"

@@ -76,9 +76,16 @@ def test_make_help_lists_every_target() -> None:
     assert set(re.findall(r"^  make ([a-z]+) ", listed, re.MULTILINE)) == targets
 
 
-def test_continuous_integration_runs_the_checks_and_the_tests() -> None:
+def test_continuous_integration_runs_the_checks_and_each_test_but_speed_once() -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
-    assert {"set -euo pipefail", "make check", "make test"} <= set(script)
+    assert "set -euo pipefail" in script
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (checked,) = re.findall(r"pytest (tests/.+) -n \$\(WORKERS\)", makefile)
+    at = script.index("make check")
+    (rest,) = re.findall(r'^make test TESTS="(.+)"$', "\n".join(script[at:]), re.MULTILINE)
+    parts = {str(found.parent.relative_to(ROOT)) for found in (ROOT / "tests").rglob("test_*.py")}
+    assert sorted([*checked.split(), *rest.split()]) == sorted(parts)
+    assert "TESTS = tests --ignore=tests/speed\n" in makefile
 
 
 def test_the_locks_pin_every_package_by_hash_and_name_no_index() -> None:
