@@ -9,18 +9,21 @@ A quoted block reads
     <!-- /help -->
 
 `make docs` writes the blocks of docs/commands.md anew; `--check` writes nothing and fails if one is
-stale.
+stale. All help is made in this process: a start of the command for each would take a minute. A test
+holds some of it against what the command itself prints.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shlex
-import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+
+from wavebreak.cli import app
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(
@@ -33,23 +36,26 @@ COLOURING = {"FORCE_COLOR", "PY_COLORS", "CLICOLOR_FORCE", "GITHUB_ACTIONS"}
 
 
 def real_help(command: str) -> str:
-    """Run `command --help` and give what it prints, without trailing spaces and outer blank lines.
+    """Give what `command --help` prints, without trailing spaces and outer blank lines.
 
-    The command runs from this interpreter's environment; `subprocess.CalledProcessError` if it
-    fails.
+    `LookupError` if it fails.
     """
     program, *verbs = shlex.split(command)
-    environment = {k: v for k, v in os.environ.items() if k not in COLOURING} | PLAIN
-    printed = subprocess.run(
-        [str(Path(sys.executable).with_name(program)), *verbs, "--help"],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    lines = [line.rstrip() for line in printed.splitlines()]
-    return "\n".join(lines).strip("\n") + "\n"
+    printed, told, code = io.StringIO(), io.StringIO(), None
+    with redirect_stdout(printed), redirect_stderr(told):
+        try:
+            app([*verbs, "--help"], prog_name=program)
+        except SystemExit as ended:
+            code = ended.code
+    if code:
+        last = (told.getvalue().strip().splitlines() or ["without a word"])[-1]
+        raise LookupError(f"{command} --help failed: {last}")
+    return tidy(printed.getvalue())
+
+
+def tidy(printed: str) -> str:
+    """Without spaces at the ends of lines and blank lines around."""
+    return "\n".join(line.rstrip() for line in printed.splitlines()).strip("\n") + "\n"
 
 
 def quoted(text: str) -> dict[str, str]:
@@ -59,9 +65,7 @@ def quoted(text: str) -> dict[str, str]:
 
 def requoted(text: str) -> str:
     """`text` with every block's help replaced by the real one."""
-    commands = list(quoted(text))
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        real = dict(zip(commands, pool.map(real_help, commands), strict=True))
+    real = {command: real_help(command) for command in quoted(text)}
 
     def block(match: re.Match[str]) -> str:
         command = match["command"]
@@ -72,15 +76,17 @@ def requoted(text: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """Requote, or with `--check` compare, a file (docs/commands.md); 1 if a block was stale."""
+    for name in COLOURING:
+        os.environ.pop(name, None)
+    os.environ.update(PLAIN)
     check = "--check" in arguments
     named = [argument for argument in arguments if argument != "--check"]
     path = Path(named[0]) if named else ROOT / "docs" / "commands.md"
     before = path.read_text(encoding="utf-8")
     try:
         after = requoted(before)
-    except subprocess.CalledProcessError as failed:
-        last = (failed.stderr.strip().splitlines() or ["without a word"])[-1]
-        print(f"{' '.join(failed.cmd)} failed: {last}")
+    except LookupError as failed:
+        print(failed)
         return 1
     old, new = quoted(before), quoted(after)
     stale = [command for command in new if new[command] != old[command]]

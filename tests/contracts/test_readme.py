@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Union
 
 import msgspec
+import pytest
 
 from wavebreak.events import EVENTS, TYPES
 from wavebreak.features.catalog import KINDS
@@ -46,6 +48,23 @@ def test_every_help_quoted_in_the_documents_is_the_real_one() -> None:
     assert counted is not None
     assert int(counted[1]) >= 8
     assert int(counted[1]) == COMMANDS.read_text(encoding="utf-8").count("<!-- help: ")
+
+
+@pytest.mark.parametrize("command", ["wavebreak", "wavebreak run", "wavebreak claim"])
+def test_help_made_in_one_process_is_what_the_command_prints(command: str) -> None:
+    text = COMMANDS.read_text(encoding="utf-8")
+    block = re.search(rf"<!-- help: {command} -->\n```text\n(.*?)```", text, re.DOTALL)
+    assert block is not None
+    program, *verbs = command.split()
+    plain = {"COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1", "TERM": "dumb"}
+    colouring = {"FORCE_COLOR", "PY_COLORS", "CLICOLOR_FORCE", "GITHUB_ACTIONS"}
+    printed = subprocess.run(
+        [str(Path(sys.executable).with_name(program)), *verbs, "--help"],
+        env={k: v for k, v in os.environ.items() if k not in colouring} | plain,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    lines = [line.rstrip() for line in printed.splitlines()]
+    assert "\n".join(lines).strip("\n") + "\n" == block[1]
 
 
 def test_the_documents_quote_every_command() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -19,7 +19,10 @@ from rich.progress import (
 from rich.table import Table
 
 from wavebreak.features.state import OUTCOMES
-from wavebreak.pipeline import Progress as Made
+
+if TYPE_CHECKING:
+    # Verbs that decide nothing show things too, and need no engine for it.
+    from wavebreak.pipeline import Progress as Made
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)

@@ -1,18 +1,30 @@
 """Decisions against labels: what was caught, how soon, and what it cost the innocent."""
 
-from wavebreak.evaluation.counting import (
-    BeforeAction,
-    Evaluation,
-    Family,
-    Persona,
-    evaluate,
-    evaluate_all,
-    exact_interval,
-    labels_of,
-    read_accounts,
-)
-from wavebreak.evaluation.labels import Label, read_labels
-from wavebreak.evaluation.showing import print_tables, share_of, write_html
+from typing import TYPE_CHECKING
+
+from wavebreak.lazily import lazily
+
+if TYPE_CHECKING:
+    from wavebreak.evaluation.counting import (
+        BeforeAction,
+        Evaluation,
+        Family,
+        Persona,
+        evaluate,
+        evaluate_all,
+        exact_interval,
+        labels_of,
+        read_accounts,
+    )
+    from wavebreak.evaluation.labels import Label, read_labels
+    from wavebreak.evaluation.showing import print_tables, share_of, write_html
+else:
+    __getattr__ = lazily(__name__, {
+        "counting": "BeforeAction Evaluation Family Persona evaluate evaluate_all exact_interval "
+        "labels_of read_accounts",
+        "labels": "Label read_labels",
+        "showing": "print_tables share_of write_html",
+    })  # fmt: skip
 
 __all__ = [
     "BeforeAction",

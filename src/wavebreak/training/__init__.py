@@ -1,13 +1,28 @@
 """From labelled runs to a model directory with its card."""
 
-from wavebreak.training.card import lead
-from wavebreak.training.labelling import Claim, Labels, read_claims, resolve
-from wavebreak.training.learning import Learned, learn
-from wavebreak.training.runs import Collected, collect, train, write
-from wavebreak.training.settings import Settings
-from wavebreak.training.settings import load as load_settings
-from wavebreak.training.tables import terminal_tables
-from wavebreak.training.testing import Tested, tested
+from typing import TYPE_CHECKING
+
+from wavebreak.lazily import lazily
+
+if TYPE_CHECKING:
+    from wavebreak.training.card import lead
+    from wavebreak.training.labelling import Claim, Labels, read_claims, resolve
+    from wavebreak.training.learning import Learned, learn
+    from wavebreak.training.runs import Collected, collect, train, write
+    from wavebreak.training.settings import Settings
+    from wavebreak.training.settings import load as load_settings
+    from wavebreak.training.tables import terminal_tables
+    from wavebreak.training.testing import Tested, tested
+else:
+    __getattr__ = lazily(__name__, {
+        "card": "lead",
+        "labelling": "Claim Labels read_claims resolve",
+        "learning": "Learned learn",
+        "runs": "Collected collect train write",
+        "settings": "Settings load:load_settings",
+        "tables": "terminal_tables",
+        "testing": "Tested tested",
+    })  # fmt: skip
 
 __all__ = [
     "Claim", "Collected", "Labels", "Learned", "Settings", "Tested", "collect", "lead", "learn",

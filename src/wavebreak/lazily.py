@@ -1,0 +1,36 @@
+"""Names of a package whose modules are imported when a name is first wanted.
+
+A verb imports the packages that it may need; what only another verb of them needs (SciPy,
+scikit-learn, Matplotlib, readers of pages) would cost each start up to two seconds.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from importlib import import_module
+
+
+def lazily(package: str, modules: Mapping[str, str]) -> Callable[[str], object]:
+    """Give a package's `__getattr__`: `modules` maps a module of it to its names, by spaces.
+
+    A name whose module calls it otherwise reads `theirs:ours`. Each is looked up once, then kept in
+
+    >>> lazily("json", {"decoder": "JSONDecoder:Decoder"})("Decoder")
+    <class 'json.decoder.JSONDecoder'>
+    """
+    where = {}
+    for module, names in modules.items():
+        for name in names.split():
+            theirs, _, ours = name.partition(":")
+            where[ours or theirs] = (f"{package}.{module}", theirs)
+
+    def found(name: str) -> object:
+        if name not in where:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name)
+        module, theirs = where[name]
+        value: object = getattr(import_module(module), theirs)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return found
