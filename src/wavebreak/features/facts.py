@@ -289,7 +289,7 @@ def events_of(log: pa.RecordBatch, ts: Any, drop: Any, accounts: Slots, entities
 
     The batch may be narrow: a column that it lacks is one in which nothing is given.
     """
-    events = np.zeros(ts.size, EVENT)
+    events = np.repeat(_BLANK, ts.size)
     events["ts"], events["drop"] = ts, drop
     given = dict(zip(log.schema.names, log.columns, strict=True))
     events["type"] = given["type"].to_numpy()
@@ -299,7 +299,8 @@ def events_of(log: pa.RecordBatch, ts: Any, drop: Any, accounts: Slots, entities
     slots = accounts.slots(both)
     events["account"], events["peer"] = slots[0::2], slots[1::2]
     for name, column, top in _NUMBERS:
-        events[name] = _filled(given.get(column), _default(name), top)
+        if column in given and given[column].null_count < ts.size:
+            events[name] = _filled(given[column], _default(name), top)
     if "template" in given:
         # Only the business platform sends templates: who does is there, whatever else is left out.
         events["channel"][_there(given["template"])] = CHANNELS.index("business_platform")
@@ -321,6 +322,8 @@ def events_of(log: pa.RecordBatch, ts: Any, drop: Any, accounts: Slots, entities
 
 
 def _there(values: pa.Array) -> Any:
+    if not values.null_count:
+        return np.ones(len(values), np.bool_)
     return values.is_valid().to_numpy(zero_copy_only=False)
 
 
@@ -341,9 +344,18 @@ def _default(name: str) -> int:
     return {"size": 0, "count": 1, "hits": 0, "attempts": 0}.get(name, UNKNOWN)
 
 
-def _filled(values: pa.Array | None, default: int, top: int) -> Any:
-    if values is None or values.null_count == len(values):
-        return default
+def _blank() -> Any:
+    """One event in which no number is given."""
+    blank = np.zeros(1, EVENT)
+    for name, _, _ in _NUMBERS:
+        blank[name] = _default(name)
+    return blank
+
+
+_BLANK = _blank()
+
+
+def _filled(values: pa.Array, default: int, top: int) -> Any:
     filled = pc.fill_null(values, default) if values.null_count else values
     numbers = filled.to_numpy(zero_copy_only=False)
     return np.minimum(numbers, min(top, np.iinfo(numbers.dtype).max))

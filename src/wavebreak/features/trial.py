@@ -107,8 +107,8 @@ class _Touched:
     def __init__(self, core: Core, event: Any) -> None:
         slot, peer = int(event["account"][0]), int(event["peer"][0])
         self.core, self.s, self.local = core, slot % SHARDS, slot >> SHARD_BITS
-        core.rares[self.s].fit(int(core.shards[self.s]["rare_n"]) + 2)
-        core.point_at(self.s)
+        if core.rares[self.s].fit(int(core.shards[self.s]["rare_n"]) + 2):
+            core.point_at(self.s)
         self.shard = core.shards[self.s : self.s + 1]
         self.was = self.shard.copy()
         self.row = core.rows[self.s].records[self.local : self.local + 1]

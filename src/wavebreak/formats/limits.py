@@ -35,6 +35,7 @@ CONTENT = frozenset(_CONTENT.split())
 
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAMES = frozenset(WIRE_SCHEMA.names)
 _NEVER = ("message content is never accepted", "leave the field out")
 
 
@@ -140,10 +141,10 @@ def _fault(item: Any) -> _Fault | None:
         return _Fault("bad_json", "", "an event is one JSON object", "write one object a line")
     names = sorted(item)
     for name in names:
-        if name not in WIRE_SCHEMA.names and is_content(name):
+        if name not in _NAMES and is_content(name):
             return _Fault("content", shown(name), *_NEVER)
     for name in names:
-        if name not in WIRE_SCHEMA.names:
+        if name not in _NAMES:
             fix = "leave it out; the contract has no such field"
             return _Fault("unknown_field", shown(name), "unknown field", fix)
     kind = item.get("type")

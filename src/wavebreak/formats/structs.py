@@ -37,12 +37,12 @@ def wire_of(
     """
     sought = _Sought(members - len(events))
     codes = np.fromiter(map(_CODE.__getitem__, map(type, events)), np.uint8, len(events))
-    kinds = np.flatnonzero(np.bincount(codes, minlength=1))
     columns: dict[str, pa.Array]
+    kinds = set(map(type, events))
     if len(kinds) == 1:
-        columns = _columns(EVENTS[kinds[0]], events, sought)
+        columns = _columns(kinds.pop(), events, sought)
     else:
-        columns = _mixed(events, codes, kinds.tolist(), sought)
+        columns = _mixed(events, codes, sorted(map(_CODE.__getitem__, kinds)), sought)
     columns["type"] = pa.DictionaryArray.from_arrays(pa.array(codes), _WORDS)
     if narrow:
         return pa.RecordBatch.from_pydict(columns)

@@ -16,7 +16,7 @@ import pyarrow as pa
 from wavebreak import sheets
 from wavebreak.edge import Edge
 from wavebreak.errors import EventError
-from wavebreak.events import EVENTS, TYPES, Event
+from wavebreak.events import EVENTS, TYPES, AccountRegistered, Event
 from wavebreak.features.catalog import KINDS
 from wavebreak.features.facts import NO_FACT, fact_kinds
 from wavebreak.features.state import BY_SCORE, NO_RULE, OUTCOMES
@@ -24,7 +24,7 @@ from wavebreak.features.trial import Tried
 from wavebreak.formats.lines import take_one
 from wavebreak.formats.structs import wire_of
 from wavebreak.pipeline import Engine
-from wavebreak.rules import Policy, Rule, seconds
+from wavebreak.rules import Policy, Program, Rule, seconds
 from wavebreak.rules.declared import Duration, Stage
 from wavebreak.service.quota import chats
 
@@ -103,8 +103,8 @@ class Answering:
         self._quota = quota or (lambda _account, _now_ms: policy.standing.new_chats_1d)
         self._closed = _closed(policy, manners)
 
-    def tried(self, engine: Engine, log: pa.RecordBatch, mode: str) -> Answer:
-        """Answer by a trial of the event."""
+    def tried(self, engine: Engine, event: Event, log: pa.RecordBatch, mode: str) -> Answer:
+        """Answer by a trial of the event, and of what `log_of` made of it."""
         tried = engine.trial(log)
         fired, lead = 0, NO_RULE
         for hit in tried.hits:
@@ -113,21 +113,17 @@ class Answering:
         program = engine.program
         known = lead < len(program.ids)
         until = tried.until * 1000 or None
-        refused = _refused(log, tried) and not self._spared(engine, log, tried)
+        refused = _refused(event, tried) and not self._spared(engine, log, tried)
         challenged = tried.standing == _CHALLENGE
         action = program.actions[lead] if known else "challenge"
         return Answer(
-            log.column("account")[0].as_py(),
+            event.account,
             OUTCOMES[tried.standing],
             allowed=not refused,
             until=until if tried.standing else None,
             challenge=self.manners.challenge.get(action, "captcha") if challenged else None,
             retry_after_ms=self._wait(log, until) if refused else None,
-            rules=tuple(
-                name
-                for k, name in enumerate(program.ids)
-                if fired >> k & 1 and not program.shadow[k]
-            ),
+            rules=_names(program, fired),
             by_score=lead == BY_SCORE,
             mode=mode,
         )
@@ -171,10 +167,16 @@ def standing_of(engine: Engine, account: str) -> tuple[str, int | None]:
     return OUTCOMES[int(row["standing"])], int(row["until"]) * 1000 or None
 
 
-def _refused(log: pa.RecordBatch, tried: Tried) -> bool:
-    kind = TYPES[log.column("type")[0].as_py()]
+def _names(program: Program, fired: int) -> tuple[str, ...]:
+    """The enforced rules among those that fired (a bit each)."""
+    some = enumerate(program.ids) if fired else ()
+    return tuple(name for k, name in some if fired >> k & 1 and not program.shadow[k])
+
+
+def _refused(event: Event, tried: Tried) -> bool:
     # A registration is no act that a standing refuses: it is an account that must not come to be.
-    return tried.standing >= _SUSPEND if kind == "account.registered" else tried.refused
+    registers = isinstance(event, AccountRegistered)
+    return tried.standing >= _SUSPEND if registers else tried.refused
 
 
 def closes(rule: Rule, manners: Manners) -> bool:

@@ -13,11 +13,11 @@ from wavebreak.errors import ServiceError
 
 FILE = "wavebreak.sqlite3"
 _FIX = "give postgresql://USER:PASSWORD@HOST:PORT/NAME, or leave it out for SQLite"
-# FULL: a commit is on disk before it returns. The log is written in large blobs: a large page
-# costs fewer copies, a WAL of tens of megabytes fewer checkpoints.
+# FULL: a commit is on disk before it returns. No commit carries the WAL over (see checkpoints.py);
+# the last connection that is closed does.
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=30000; "
-    "PRAGMA wal_autocheckpoint=8000; PRAGMA journal_size_limit=67108864; "
+    "PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=67108864; "
     "PRAGMA foreign_keys=ON; PRAGMA cache_size=-16000;"
 )
 

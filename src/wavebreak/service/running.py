@@ -275,7 +275,7 @@ class Service:
         try:
             async with asyncio.timeout(self.settings.limits.answer_s):
                 answer: Answer = await self.ask(
-                    lambda engine: self.answering.tried(engine, log, mode), brief=True
+                    lambda engine: self.answering.tried(engine, event, log, mode), brief=True
                 )
                 await self.sealed(account)
         except (BusyError, TimeoutError):

@@ -21,6 +21,7 @@ from django.db import Error, connection, transaction
 from wavebreak.decision import Decision
 from wavebreak.service import idempotency, log
 from wavebreak.service.bodies import Decoded, Read
+from wavebreak.service.checkpoints import Checkpoints
 from wavebreak.service.sealing import Owed, Seals
 from wavebreak.service.waiting import Accepted, BusyError, Decided, Logged, Repeat, Waiting, answer
 
@@ -66,6 +67,7 @@ class Writer:
         self._decided: list[Decided] = []
         self._seals, self._owed = seals, seals.owed()
         self._doubtful: list[Row] = []
+        self._checkpoints = Checkpoints()
         self._forgot_ms = 0
         self._flushed: list[threading.Event] = []
         self._stopping = False
@@ -73,6 +75,7 @@ class Writer:
 
     def start(self) -> None:
         """Begin to write."""
+        self._checkpoints.start()
         self._thread.start()
 
     def put(self, waiting: list[Waiting], decoded: Decoded) -> None:
@@ -93,6 +96,7 @@ class Writer:
         """Write what waits, and end."""
         self._queue.put(None)
         self._thread.join()
+        self._checkpoints.stop()
         connection.close()
 
     def _work(self) -> None:
@@ -166,6 +170,7 @@ class Writer:
         del self._decided[: len(made)]
         self._committed(rows, made)
         answer((w, a) for w, a in zip(waiting, answers, strict=True) if not w.ask)
+        self._checkpoints.finish()
 
     def _rows(self, groups: list[Group]) -> list[Row]:
         rows, first = list[Row](), self.end
