@@ -10,30 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from wavebreak.events import CHANNELS, TYPES, absent
+from wavebreak.events import TYPES
+from wavebreak.features.arriving import events_of
 from wavebreak.features.catalog import KINDS
 from wavebreak.features.names import Names
 from wavebreak.features.seen import Seen
 from wavebreak.features.state import (
-    ATTEST_KNOWN,
-    ATTEST_TRUE,
-    BROADCAST,
-    CONTACT_KNOWN,
-    EVENT,
-    IN_CONTACTS,
-    LINKED,
-    MISMATCH,
-    MISMATCH_KNOWN,
     NONE,
     SHARDS,
-    TO_GROUP,
-    UNKNOWN,
 )
 from wavebreak.jit import compiled, int64
 
@@ -190,26 +179,6 @@ def _scatter(events: Any, kinds: Any, codes: Any, offsets: Any) -> None:
             offsets[SHARDS] = at
 
 
-_NUMBERS = (
-    ("size", "size", 0xFFFFFFFF), ("count", "count", 0xFFFFFFFF), ("hits", "hits", 0xFFFFFFFF),
-    ("attempts", "attempts", 65535), ("media", "media", 255),
-    ("verification", "verification", 255), ("channel", "channel", 255), ("label", "label", 255),
-)  # fmt: skip
-_FLAGS = (
-    ("in_contacts", CONTACT_KNOWN, IN_CONTACTS), ("broadcast", 0, BROADCAST),
-    ("linked", 0, LINKED), ("attested", ATTEST_KNOWN, ATTEST_TRUE),
-)  # fmt: skip
-_ENTITIES = (("network", "n"), ("block", "b"), ("device", "d"), ("client", "c"))
-
-
-class Slots(Protocol):
-    """What gives the slots of names."""
-
-    def slots(self, column: pa.Array, /) -> Any:
-        """Slot of each name (uint32); a null has slot NONE."""
-        ...
-
-
 class Fanout:
     """The one ordered reader of a log.
 
@@ -282,99 +251,3 @@ class Fanout:
         for name in ("accounts", "entities", "seen"):
             own = {k[len(name) + 1 :]: a for k, a in arrays.items() if k.startswith(f"{name}.")}
             getattr(self, name).load(own)
-
-
-def events_of(log: pa.RecordBatch, ts: Any, drop: Any, accounts: Slots, entities: Slots) -> Any:
-    """A batch of the log as numbers (dtype EVENT), its names replaced by their slots.
-
-    The batch may be narrow: a column that it lacks is one in which nothing is given.
-    """
-    events = np.repeat(_BLANK, ts.size)
-    events["ts"], events["drop"] = ts, drop
-    given = dict(zip(log.schema.names, log.columns, strict=True))
-    events["type"] = given["type"].to_numpy()
-    # Interleaved, so that slots are given in log order whatever the batch size.
-    peers = given["peer"] if "peer" in given else absent(ts.size, pa.string())
-    both = _interleaved(given["account"], peers)
-    slots = accounts.slots(both)
-    events["account"], events["peer"] = slots[0::2], slots[1::2]
-    for name, column, top in _NUMBERS:
-        if column in given and given[column].null_count < ts.size:
-            events[name] = _filled(given[column], _default(name), top)
-    if "template" in given:
-        # Only the business platform sends templates: who does is there, whatever else is left out.
-        events["channel"][_there(given["template"])] = CHANNELS.index("business_platform")
-    flags = np.zeros(ts.size, np.uint16)
-    for column, known, true in _FLAGS:
-        values = given.get(column)
-        if values is not None and values.null_count < len(values):
-            flags[_there(values)] |= known
-            flags[_true(values)] |= true
-    if "group" in given:
-        flags[_there(given["group"])] |= TO_GROUP
-    if "number_country" in given and "network_country" in given:
-        flags |= _countries(given["number_country"], given["network_country"])
-    events["flags"] = flags
-    for column, prefix in _ENTITIES:
-        if column in given:
-            _entity(events, given[column], column, prefix, entities)
-    return events
-
-
-def _there(values: pa.Array) -> Any:
-    if not values.null_count:
-        return np.ones(len(values), np.bool_)
-    return values.is_valid().to_numpy(zero_copy_only=False)
-
-
-def _true(values: pa.Array) -> Any:
-    known = pc.fill_null(values, False) if values.null_count else values
-    return known.to_numpy(zero_copy_only=False)
-
-
-def _entity(events: Any, values: pa.Array, column: str, prefix: str, entities: Slots) -> None:
-    if values.null_count == len(values):
-        return
-    there = np.flatnonzero(_there(values))
-    named = pc.binary_join_element_wise(prefix, values.drop_null(), ":")
-    events[column][there] = entities.slots(named) + 1
-
-
-def _default(name: str) -> int:
-    return {"size": 0, "count": 1, "hits": 0, "attempts": 0}.get(name, UNKNOWN)
-
-
-def _blank() -> Any:
-    """One event in which no number is given."""
-    blank = np.zeros(1, EVENT)
-    for name, _, _ in _NUMBERS:
-        blank[name] = _default(name)
-    return blank
-
-
-_BLANK = _blank()
-
-
-def _filled(values: pa.Array, default: int, top: int) -> Any:
-    filled = pc.fill_null(values, default) if values.null_count else values
-    numbers = filled.to_numpy(zero_copy_only=False)
-    return np.minimum(numbers, min(top, np.iinfo(numbers.dtype).max))
-
-
-def _interleaved(first: pa.Array, second: pa.Array) -> pa.Array:
-    n = len(first)
-    both = pa.concat_arrays([first, second])
-    if n == 1:
-        return both
-    order = np.empty(2 * n, np.int64)
-    order[0::2], order[1::2] = np.arange(n), np.arange(n, 2 * n)
-    return both.take(pa.array(order))
-
-
-def _countries(number: pa.Array, network: pa.Array) -> Any:
-    if number.null_count == len(number) or network.null_count == len(network):
-        return np.zeros(len(number), np.uint16)
-    differ = pc.not_equal(number, network)
-    flags = np.where(_there(differ), MISMATCH_KNOWN, 0)
-    flags |= np.where(_true(differ), MISMATCH, 0)
-    return flags.astype(np.uint16)

@@ -8,7 +8,7 @@ at a time, so that no growth is felt.
 from __future__ import annotations
 
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -191,8 +191,16 @@ def _move(old: Any, new: Any) -> None:
             new[at] = entry
 
 
-def buffers(column: pa.Array) -> tuple[Any, Any, Any]:
-    """Offsets (int32 or int64), bytes and validity of a string column; the bytes are not copied."""
+class Laid(NamedTuple):
+    """Names one behind the other: name i is `data[offsets[i]:offsets[i + 1]]` where `valid[i]`."""
+
+    offsets: Any
+    data: Any
+    valid: Any
+
+
+def buffers(column: pa.Array) -> Laid:
+    """Where the names of a string column lie; the bytes are not copied."""
     wide = pa.types.is_large_string(column.type)
     width = np.int64 if wide else np.int32
     _, where, text = column.buffers()
@@ -201,7 +209,7 @@ def buffers(column: pa.Array) -> tuple[Any, Any, Any]:
     valid = np.ones(len(column), np.bool_)
     if column.null_count:
         valid = column.is_valid().to_numpy(zero_copy_only=False)
-    return offsets.astype(np.int64), data, valid
+    return Laid(offsets.astype(np.int64), data, valid)
 
 
 class Names:
@@ -261,8 +269,12 @@ class Names:
 
     def slots(self, column: pa.Array) -> Any:
         """Slot of each name (uint32), new names in order; a null has slot 0xFFFFFFFF."""
-        offsets, data, valid = buffers(column)
-        out = np.zeros(len(column), np.uint32)
+        return self.slots_of(buffers(column))
+
+    def slots_of(self, names: Laid) -> Any:
+        """Slot of each name that is laid out."""
+        offsets, data, valid = names
+        out = np.zeros(valid.size, np.uint32)
         done = 0
         while done < out.size:
             done = _intern(
@@ -274,8 +286,12 @@ class Names:
 
     def find(self, column: pa.Array) -> Any:
         """Slot of each name (int64), -1 for a null and for a name that has none; gives none."""
-        offsets, data, valid = buffers(column)
-        out = np.zeros(len(column), np.int64)
+        return self.find_of(buffers(column))
+
+    def find_of(self, names: Laid) -> Any:
+        """Slot of each name that is laid out, if it has one."""
+        offsets, data, valid = names
+        out = np.zeros(valid.size, np.int64)
         _find(self.subs, self.where, data, offsets, valid, out, self.seed)
         return out
 

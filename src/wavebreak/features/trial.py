@@ -16,9 +16,10 @@ import numpy as np
 import pyarrow as pa
 
 from wavebreak.features import kernel
+from wavebreak.features.arriving import events_of
 from wavebreak.features.core import Core
-from wavebreak.features.facts import NO_FACT, Fanout, events_of
-from wavebreak.features.names import Names
+from wavebreak.features.facts import NO_FACT, Fanout
+from wavebreak.features.names import Laid, Names
 from wavebreak.features.pairs import FULL, find
 from wavebreak.features.state import NONE, SHARD_BITS, SHARDS
 
@@ -44,14 +45,15 @@ class _Passing:
     """Slots for names that are to be forgotten: a new one has the next, and nobody is told."""
 
     def __init__(self, names: Names) -> None:
-        self._names, self._new = names, dict[str, int]()
+        self._names, self._new = names, dict[bytes, int]()
 
-    def slots(self, column: pa.Array) -> Any:
+    def slots_of(self, names: Laid) -> Any:
         """Slot of each name (uint32)."""
-        found = self._names.find(column)
+        found = self._names.find_of(names)
         for at in np.flatnonzero(found < 0).tolist():
-            text, following = column[at].as_py(), len(self._names) + len(self._new)
-            found[at] = NONE if text is None else self._new.setdefault(text, following)
+            text = names.data[names.offsets[at] : names.offsets[at + 1]].tobytes()
+            following = len(self._names) + len(self._new)
+            found[at] = self._new.setdefault(text, following) if names.valid[at] else NONE
         return found.astype(np.uint32)
 
 
