@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from wavebreak.service.sealing import Opened, copied
 POLICY = rules.load()
 
 
+@cache
 def world(people: int = 40) -> list[bytes]:
     """Events, an object each, in which much is decided."""
     made = simulator.simulate(

@@ -186,14 +186,23 @@ def test_a_full_disk_refuses_and_loses_nothing(disk: Disk) -> None:
         server.kill()
 
 
+@pytest.fixture(scope="module")
+def poisoned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for every poison: what one does to it, the next would meet."""
+    with serving(tmp_path_factory.mktemp("poisoned") / "home") as server:
+        yield server
+
+
 @pytest.mark.parametrize("poison", [b"\x00" * 100, b"[" * 70_000, b"[" + b"1," * 5_000 + b"1]"])
-def test_a_poisoned_body_beside_good_ones_costs_nobody_else(tmp_path: Path, poison: bytes) -> None:
-    with serving(tmp_path / "home") as server:
-        assert server.post(messages(10)).status == 202
-        assert server.post(poison).status in (400, 422)
-        assert server.post(poison, "/v1/decide").status in (400, 413)
-        assert server.post(messages(10, 10)).status == 202
-        server.settled(20)
+def test_a_poisoned_body_beside_good_ones_costs_nobody_else(
+    poisoned: Server, poison: bytes
+) -> None:
+    before = len(kills.events_in_log(poisoned))
+    assert poisoned.post(messages(10, before)).status == 202
+    assert poisoned.post(poison).status in (400, 422)
+    assert poisoned.post(poison, "/v1/decide").status in (400, 413)
+    assert poisoned.post(messages(10, before + 10)).status == 202
+    poisoned.settled(before + 20)
 
 
 def test_what_is_delivered_twice_counts_once(tmp_path: Path) -> None:
