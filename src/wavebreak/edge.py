@@ -146,11 +146,9 @@ class Edge:
         """
         given = {n: c for n, c in zip(wire.schema.names, wire.columns, strict=True) if _given(c)}
         known = {n: _described(given[n], self._describe[n]) for n in PERSONAL if n in given}
-        bad, refused = np.zeros(0, np.bool_), list[Refusal]()
-        if any(one.lost is not None for one in known.values()):
+        if any(one.lost is not None and one.lost.any() for one in known.values()):
             lines = np.arange(1, wire.num_rows + 1) if lines is None else lines
             bad, refused = _unparsed(known, lines)
-        if bad.any():
             return self.split(wire.filter(pa.array(~bad)), narrow=narrow)[0], refused
         made = self._made(given, known, wire)
         if narrow:
