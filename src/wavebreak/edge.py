@@ -161,7 +161,7 @@ class Edge:
         made: dict[str, pa.Array] = {}
         for one in known.values():
             made |= one.columns()
-        made["type"] = codes_of(_column(wire, "type"), TYPES)
+        made["type"] = codes_of(given.get("type", absent(wire.num_rows, pa.string())), TYPES)
         for name in CODES.keys() & given:
             made[name] = codes_of(given[name], CODES[name])
         if "reason" in given:
@@ -286,11 +286,6 @@ def _open_places(path: Path) -> maxminddb.Reader:
     except (OSError, ValueError, maxminddb.InvalidDatabaseError):
         fix = "give a local file in MaxMind's format (.mmdb)"
         raise FileError(f"the IP database {path} cannot be read", fix=fix) from None
-
-
-def _column(wire: pa.RecordBatch, name: str) -> pa.Array:
-    at = wire.schema.get_field_index(name)
-    return wire.column(at) if at >= 0 else blanks(log=False, rows=wire.num_rows)[name]
 
 
 def _given(column: pa.Array) -> bool:
