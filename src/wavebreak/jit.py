@@ -187,6 +187,15 @@ def _eight_bytes(_typing: Any, address: Any) -> Any:
     return types.uint64(types.int64), generate
 
 
+def _put_eight_bytes(_typing: Any, address: Any, word: Any) -> Any:
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        pointer = builder.inttoptr(args[0], _llvm.IntType(64).as_pointer())
+        builder.store(args[1], pointer, align=1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.uint64), generate
+
+
 def _sum_of_sixteen(bits: int) -> Any:
     def typed(_typing: Any, address: Any) -> Any:
         def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
@@ -219,6 +228,9 @@ sum_of_sixteen_u2: Callable[[int], int] = _intrinsic(_sum_of_sixteen(16))
 
 eight_bytes: Callable[[int], Any] = _intrinsic(_eight_bytes)
 """In compiled code: the uint64 at an address, which need not be aligned."""
+
+put_eight_bytes: Callable[[int, Any], None] = _intrinsic(_put_eight_bytes)
+"""In compiled code: write a uint64 at an address, which need not be aligned."""
 
 address_as_void_pointer: Callable[[int], Any] = _intrinsic(_void_pointer)
 """In compiled code: an int64 address as a `void *`, for `carray(pointer, shape, dtype)`."""

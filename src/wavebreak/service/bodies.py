@@ -20,6 +20,7 @@ from wavebreak.edge import Edge, widened
 from wavebreak.errors import EventError, FileError
 from wavebreak.events import LOG_SCHEMA, Refusal
 from wavebreak.formats.columns import Taken, take_columns, take_plain
+from wavebreak.formats.cutting import cut
 from wavebreak.formats.lines import take_lines, take_scanned
 from wavebreak.formats.plain import Piece
 from wavebreak.formats.streams import ArrayItems
@@ -96,7 +97,7 @@ class Decoder:
                 if body.form == "arrow":
                     held.append(_batches(content, self.limits.events))
                 else:
-                    held.append(_text(content, body.form, self.limits.events))
+                    held.append(_text(content, body.form))
             except EventError as error:
                 held.append(error)
             if size >= TOGETHER:
@@ -117,8 +118,16 @@ class Decoder:
     ) -> Iterator[_Part]:  # fmt: skip
         if not texts:
             return
-        whole, counts = b"".join(t.lines for t in texts.values()), [t.count for t in texts.values()]
-        scanned = take_scanned(Piece.of(whole))
+        piece, counts = cut(
+            [text.lines for text in texts.values()], [text.whole for text in texts.values()]
+        )
+        many = [at for at, count in zip(texts, counts, strict=True) if count > self.limits.events]
+        if many:
+            for at in many:
+                reads[at] = _too_many(self.limits.events)
+            yield from self._texts({at: texts[at] for at in texts if at not in many}, reads)
+            return
+        scanned = take_scanned(piece)
         arrays = any(text.array for text in texts.values())
         if scanned and scanned[1] == sum(counts) and not (arrays and _torn(scanned[0])):
             yield self._shared(scanned[0], list(texts), counts, reads)
@@ -240,7 +249,7 @@ def unpacked(body: Body, at_most: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """A text body as lines, an event each, `count` of them.
+    """A text body as lines, an event each; or an array that is `whole`, to be cut with others.
 
     Where `array` holds a JSON array, the lines are cut at what looks like the end of an object. An
     event holds no object: what looks so within a text leaves two halves that are not JSON, and
@@ -248,8 +257,8 @@ class _Text:
     """
 
     lines: bytes
-    count: int
     array: bytes = b""
+    whole: bool = False
 
     def exact(self) -> bytes:
         """Give the lines, an array cut into its items by strings and brackets."""
@@ -264,8 +273,8 @@ class _Text:
 _Opened = _Text | list[pa.RecordBatch] | EventError
 
 
-def _text(content: bytes, form: str, at_most: int) -> _Text:
-    """Bring a text body to one event a line; raises TooLargeError for more than `at_most`."""
+def _text(content: bytes, form: str) -> _Text:
+    """Bring a text body to one event a line."""
     content, array = content.removeprefix(b"\xef\xbb\xbf"), b""
     if form.startswith("cloudevents"):
         content = cloudevents.lines(content, batch=form.endswith("batch"))
@@ -273,15 +282,13 @@ def _text(content: bytes, form: str, at_most: int) -> _Text:
         content = content.strip(_BLANK)
         if content.startswith(b"["):
             array = content
+        if content.startswith(b"[{") and content.endswith(b"}]") and b"\n" not in content:
+            return _Text(content, array, whole=True)
         content = content.replace(b"\n", b" ")
         if array.endswith(b"]"):
             content = content[1:-1].strip(_BLANK).replace(b"},{", b"}\n{")
             content = content.replace(b"}, {", b"}\n{")
-    lines = _ended(content)
-    made = _Text(lines, lines.count(b"\n"), array)
-    if made.count > at_most:
-        raise _too_many(at_most)
-    return made
+    return _Text(_ended(content), array)
 
 
 def _too_many(at_most: int) -> TooLargeError:
