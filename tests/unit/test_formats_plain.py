@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from event_streams import Item, lines, sent, streams
 from hostile_lines import hostile
 from wavebreak.formats import scanning
 from wavebreak.formats.columns import Taken
+from wavebreak.formats.cutting import cut
 from wavebreak.formats.lines import _take_one_by_one, take_lines, take_scanned
 from wavebreak.formats.plain import MAX_LINE, Piece
 from wavebreak.formats.scanning import scan
@@ -141,3 +143,26 @@ def test_where_many_lines_are_odd_a_json_library_reads_all() -> None:
     assert take_scanned(piece(lines([escaped] * 9))) is None
     taken, read = take_lines(piece(lines([escaped] * 9)))
     assert read == taken.wire.num_rows == 9
+
+
+_PARTS = st.lists(
+    st.sampled_from(["},{", "}, {", "}", "{", ",", " ", '"', "é", "aaaaaaa"]), max_size=40
+)
+
+
+@given(st.lists(st.tuples(_PARTS, st.booleans()), min_size=1, max_size=4))
+def test_texts_are_cut_where_an_item_seems_to_end(given: list[tuple[list[str], bool]]) -> None:
+    texts, expected = [], []
+    for parts, array in given:
+        inner = "".join(parts).encode()
+        texts.append(b"[{" + inner + b"}]" if array else inner.replace(b",", b"\n") + b"\n")
+        lines = (texts[-1][1:-1] if array else texts[-1][:-1]).replace(b"}, {", b"}\n {")
+        expected.append(lines.replace(b"},{", b"}\n{").split(b"\n"))
+        if not array:
+            expected[-1] = texts[-1][:-1].split(b"\n")
+    piece, counts = cut(texts, [array for _, array in given])
+    assert counts == list(map(len, expected))
+    assert [line.strip() for line in bytes(piece.text).split(b"\n")[:-1]] == [
+        line.strip() for lines in expected for line in lines
+    ]
+    assert piece.ends.tolist() == Piece.of(piece.text).ends.tolist()

@@ -26,6 +26,12 @@ def equal_bytes(word: Any, letter: Any) -> Any:
 
 
 @compiled(inline="always")
+def control_bytes(word: Any) -> Any:
+    """In compiled code: as `equal_bytes`, for each that is below a space."""
+    return (word - _ONES * np.uint64(_SPACE)) & ~word & _HIGHS
+
+
+@compiled(inline="always")
 def lowest(bits: Any) -> Any:
     """In compiled code: which of eight bytes has the lowest bit that is set."""
     return (63 - zeros_ahead(int64(bits & (~bits + np.uint64(1))))) >> 3

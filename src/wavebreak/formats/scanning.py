@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from wavebreak.formats.cutting import control_bytes, equal_bytes, lowest
 from wavebreak.formats.laying import (
     BOUNDS,
     FLAG,
@@ -32,7 +33,7 @@ from wavebreak.formats.laying import (
     write_number,
 )
 from wavebreak.formats.words import word_at, words_of
-from wavebreak.jit import compiled, int64
+from wavebreak.jit import compiled, eight_bytes, int64, put_eight_bytes
 
 _OPEN, _CLOSE, _QUOTE, _COLON, _COMMA, _ESCAPE = map(ord, '{}":,\\')
 _TAB, _RETURN, _SPACE, _ZERO, _NINE = map(ord, "\t\r 09")
@@ -63,9 +64,17 @@ def _past_blanks(text: Any, at: Any) -> Any:
 @compiled(inline="always")
 def _end_of_text(text: Any, at: Any) -> Any:
     """Where the text that begins at `at` ends; -1 where something else comes first."""
+    base = text.ctypes.data
+    while at + 8 <= len(text):
+        word = eight_bytes(base + at)
+        bits = equal_bytes(word, _QUOTE) | equal_bytes(word, _ESCAPE) | control_bytes(word)
+        if bits != 0:
+            at += lowest(bits)
+            return at if text[at] == _QUOTE else int64(-1)
+        at += 8
     while text[at] != _QUOTE:
         if text[at] < _SPACE or text[at] == _ESCAPE:
-            return -1
+            return int64(-1)
         at += 1
     return at
 
@@ -99,8 +108,9 @@ def _value_at(text: Any, at: Any, kind: Any) -> Any:
 
 @compiled(inline="always")
 def _scan_line(
-    text: Any, at: Any, row: Any, values: Any, begins: Any, kinds: Any, names: Any
-) -> Any:
+    text: Any, at: Any, row: Any, values: Any, begins: Any, kinds: Any, names: Any,
+    room: Any,
+) -> Any:  # fmt: skip
     """Read a line that begins at `at`; gives its fields as bits, and where it was left.
 
     Every step stops at a newline at the latest, which ends the line: nothing is read behind it.
@@ -123,6 +133,7 @@ def _scan_line(
         if end < 0:
             return int64(0), at
         values[field, row] = value
+        room[field] += value if kinds[field] == TEXT else 0
         given |= int64(1) << field
         at = _past_blanks(text, end)
         separator = _COMMA
@@ -135,20 +146,32 @@ def _scan_line(
 def _scan(
     text: Any, ends: Any, longest: Any, given: Any, values: Any, begins: Any, kinds: Any,
     names: Any, room: Any,
-) -> None:  # fmt: skip
-    """Find what each line gives, and by field how many bytes of text there are; 0 for odd ones."""
-    start = int64(0)
+) -> Any:  # fmt: skip
+    """Find what each line gives (0 for odd ones), and what any of them does.
+
+    To `room` goes by field how many bytes of text there may be.
+    """
+    start, somewhere = int64(0), int64(0)
     for row in range(len(ends)):
         found, at = int64(0), int64(0)
         if ends[row] - start <= longest:
-            found, at = _scan_line(text, start, row, values, begins, kinds, names)
+            found, at = _scan_line(text, start, row, values, begins, kinds, names, room)
         given[row] = found if at == ends[row] else 0
-        for field in range(len(kinds)):
-            if given[row] >> field & 1:
-                room[field] = max(room[field], 0) + (
-                    values[field, row] if kinds[field] == TEXT else 0
-                )
+        somewhere |= int64(given[row])
         start = ends[row] + 1
+    return somewhere
+
+
+@compiled(inline="always")
+def _copied(text: Any, at: Any, size: Any, column: Any, to: Any) -> None:
+    """Copy letters eight at a time where the text goes on; behind them the column has room."""
+    if at + size + 8 <= len(text):
+        source, target = text.ctypes.data + at, column.ctypes.data + to
+        for k in range(0, size, 8):
+            put_eight_bytes(target + k, eight_bytes(source + k))
+    else:
+        for k in range(size):
+            column[to + k] = text[at + k]
 
 
 @compiled()
@@ -164,8 +187,7 @@ def _laid_out(
             value, at = values[field, row], int64(begins[field, row])
             good = low <= value <= high
             if kind == TEXT:
-                for k in range(value):
-                    column[to + k] = text[at + k]
+                _copied(text, at, value, column, to)
                 to += value
             elif kind == WORD:
                 code = code_at(text, at, value, field, known)
@@ -207,9 +229,9 @@ def scan(text: memoryview, ends: NDArray[np.int64], longest: int) -> Scanned:
     given = np.empty(rows, np.uint32)
     values = np.empty((len(NAMES), rows), np.int64)
     begins = np.empty((len(NAMES), rows), np.int32)
-    room = np.full(len(NAMES), -1, np.int64)
-    room[NAMES.index("type")] = 0
-    _scan(letters, ends, longest, given, values, begins, KINDS, _NAMES, room)
-    made = sheet(rows, room.tolist())
+    room = np.zeros(len(NAMES), np.int64)
+    found = _scan(letters, ends, longest, given, values, begins, KINDS, _NAMES, room)
+    found |= 1 << NAMES.index("type")
+    made = sheet(rows, [n if found >> k & 1 else -1 for k, n in enumerate(room.tolist())])
     _laid(letters, given, values, begins, BOUNDS, KNOWN, made)
     return Scanned(laid(made), given == 0)
