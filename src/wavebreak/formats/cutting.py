@@ -65,11 +65,13 @@ def _cut(text: Any, begins: Any, arrays: Any, ends: Any, counts: Any) -> Any:
                 bits &= bits - np.uint64(1)
                 end = _ends_here(text, place, stop, array) if place < stop else int64(-1)
                 if end >= 0:
-                    if many + 1 >= len(ends):
+                    if many >= len(ends):
                         return int64(-1)
                     text[end] = _NEWLINE
                     ends[many] = end
                     many += 1
+        if array and many >= len(ends):
+            return int64(-1)
         if array:
             text[begins[k]] = _SPACE
             text[stop - 1] = _NEWLINE
