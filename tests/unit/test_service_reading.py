@@ -113,6 +113,29 @@ def test_bodies_go_on_in_the_order_in_which_they_came_whoever_reads_them() -> No
     assert reached == [str(n) for n in range(50)]
 
 
+@pytest.mark.parametrize("ends", ["the engine catches up", "the service ends"])
+def test_bodies_wait_while_the_engine_is_behind_and_none_is_lost(ends: str) -> None:
+    behind, reached = threading.Event(), list[int]()
+    behind.set()
+    started = threading.Event()
+    started.set()
+    loop = asyncio.new_event_loop()
+    intake = Intake(
+        [_Slow(threading.Event(), started)],  # type: ignore[list-item]
+        lambda waiting, _: reached.append(len(waiting)),
+        retry_after_s=1, behind=behind.is_set,
+    )  # fmt: skip
+    for n in range(5):
+        intake.put(Waiting(body(str(n)), loop.create_future(), loop))
+    time.sleep(0.05)
+    assert reached == []
+    if ends == "the engine catches up":
+        behind.clear()
+    intake.stop()
+    loop.close()
+    assert sum(reached) == 5
+
+
 def test_a_process_ends_with_its_reader(reader: Reader) -> None:
     process = reader._process
     reader.close()

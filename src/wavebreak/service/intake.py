@@ -26,14 +26,17 @@ AT_ONCE = 1 << 20
 class Intake:
     """A thread for each reader, between the event loop and the writer: `onward` is given what came.
 
-    Whatever was read first, bodies go onward in the order in which they came. Ends the readers with
-    itself.
+    Whatever was read first, bodies go onward in the order in which they came. While `behind` says
+    that the engine is, none are read: who sends waits, before anybody has to be refused. Ends the
+    readers with itself.
     """
 
     def __init__(
         self, readers: Sequence[Reader],
         onward: Callable[[list[Waiting], Decoded], None], *, retry_after_s: float,
+        behind: Callable[[], bool] = lambda: False,
     ) -> None:  # fmt: skip
+        self._behind, self._stopping = behind, False
         self._retry_after_s = retry_after_s
         self._queue: SimpleQueue[Waiting | None] = SimpleQueue()
         self._onward = onward
@@ -54,6 +57,7 @@ class Intake:
 
     def stop(self) -> None:
         """Let the threads finish what waits, and end them."""
+        self._stopping = True
         for _ in self._threads:
             self._queue.put(None)
         for thread in self._threads:
@@ -65,6 +69,8 @@ class Intake:
                 if (first := self._queue.get()) is None:
                     break
                 time.sleep(max(0.0, self._began + PACE_S - time.monotonic()))
+                while self._behind() and not self._stopping:
+                    time.sleep(PACE_S)
                 self._began = time.monotonic()
                 waiting = [first, *self._more(len(first.body.content))]
                 turn, self._given = self._given, self._given + 1

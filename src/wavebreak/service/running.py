@@ -56,6 +56,10 @@ class Progress:
     snapshot: int
 
 
+BEHIND = 4
+"""The part of the events at which bodies are refused from which on they wait: some half a second
+of a busy engine's work."""
+
 Background = Callable[["Service"], Awaitable[None]]
 
 
@@ -145,9 +149,18 @@ class Service:
         writer.flush()
         decider.start()
         self.writer, self.decider = writer, decider
-        self._intake = Intake(readers, writer.put, retry_after_s=settings.limits.retry_after_s)
+        self._intake = Intake(
+            readers, writer.put, retry_after_s=settings.limits.retry_after_s, behind=self._behind
+        )
         assert self._loop is not None  # noqa: S101
         self._loop.call_soon_threadsafe(self._begin)
+
+    def _behind(self) -> bool:
+        """Whether bodies had better wait until the engine has caught up."""
+        writer, decider = self.writer, self.decider
+        if writer is None or decider is None or decider.broken:
+            return False
+        return writer.end - decider.position > self.settings.limits.behind_events // BEHIND
 
     def _begin(self) -> None:
         # What is there now stays; to walk it at each collection took a tenth of a second.
