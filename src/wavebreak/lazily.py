@@ -14,7 +14,8 @@ from importlib import import_module
 def lazily(package: str, modules: Mapping[str, str]) -> Callable[[str], object]:
     """Give a package's `__getattr__`: `modules` maps a module of it to its names, by spaces.
 
-    A name whose module calls it otherwise reads `theirs:ours`. Each is looked up once, then kept in
+    A name whose module calls it otherwise reads `theirs:ours`. Each is looked up once, then
+    kept in the package.
 
     >>> lazily("json", {"decoder": "JSONDecoder:Decoder"})("Decoder")
     <class 'json.decoder.JSONDecoder'>

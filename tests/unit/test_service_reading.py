@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from wavebreak.edge import Edge
@@ -73,6 +75,26 @@ def test_a_body_that_kills_its_reader_twice_is_refused_and_the_others_are_read(
     assert made.log.column("account").to_pylist() == ["a", "b"]
     assert isinstance(made.reads[1], EventError)
     assert [isinstance(read, Read) for read in made.reads] == [True, False, True]
+
+
+def test_what_unpacks_within_arrow_beyond_the_memory_of_a_reader_is_refused_alone() -> None:
+    wide = pa.RecordBatch.from_arrays([pa.array(np.zeros(450_000_000, np.int64))], ["ts"])
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(
+        sink, wide.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")
+    ) as writer:
+        writer.write_batch(wide)
+    bomb = Body(sink.getvalue().to_pybytes(), "arrow")
+    assert len(bomb.content) < Limits().body
+    reader = Reader(EDGE, Limits(reader=3 << 30, events=1 << 30))
+    try:
+        made = reader.decode([body("a"), bomb, body("b")])
+    finally:
+        reader.close()
+    assert made.log.column("account").to_pylist() == ["a", "b"]
+    assert isinstance(made.reads[1], EventError)
+    assert "cannot be read" in made.reads[1].what
+    assert made.reads[0] == made.reads[2] == Read(1)
 
 
 class _Slow:

@@ -6,6 +6,7 @@ alone, which is then begun anew. It ends with the one that began it: its pipe ha
 
 from __future__ import annotations
 
+import resource
 import signal
 import subprocess
 import sys
@@ -83,6 +84,9 @@ def _answered(decoder: Decoder, bodies: Sequence[Body]) -> object:
     try:
         made = decoder.decode(bodies, narrow=True)
         laid = log.laid(made.log)
+    except MemoryError:
+        # To die of it has the bodies read one by one.
+        raise
     except Exception as error:
         return ServiceError(f"reading failed: {place(error)}")
     return bytes(laid), bytes(log.compressed(laid)), made.reads
@@ -94,7 +98,9 @@ def main() -> None:
         signal.signal(ends, signal.SIG_IGN)
     pipe = Connection(int(sys.argv[1]))
     with suppress(EOFError, OSError):
-        decoder = Decoder(*pipe.recv())
+        edge, limits = pipe.recv()
+        resource.setrlimit(resource.RLIMIT_DATA, (limits.reader, limits.reader))
+        decoder = Decoder(edge, limits)
         lines.warm()
         while True:
             pipe.send(_answered(decoder, pipe.recv()))

@@ -11,7 +11,8 @@ class Limits:
     """What a stranger may ask for at most. Sizes in bytes, times in seconds.
 
     `body` is as sent, `unpacked` after decompression, `events` of one body; `queue_bytes` and
-    `queue_events` are what waits for the log, `bodies` how many are held at once. An answer to
+    `queue_events` are what waits for the log, `bodies` how many are held at once, `reader` the
+    memory of a reading process (what is compressed within Arrow is not seen before). An answer to
     `decide` that took longer than `answer_s` is given as the policy's `on_failure` says.
     """
 
@@ -21,6 +22,7 @@ class Limits:
     queue_bytes: int = 256 << 20
     queue_events: int = 1_000_000
     bodies: int = 2_000
+    reader: int = 4 << 30
     behind_events: int = 1_000_000
     answer_s: float = 0.25
     retry_after_s: float = 1.0
