@@ -92,6 +92,13 @@ def _answered(decoder: Decoder, bodies: Sequence[Body]) -> object:
     return bytes(laid), bytes(log.compressed(laid)), made.reads
 
 
+def _bound(memory: int) -> None:
+    """Let this process take so much at most, or less where less is allowed already."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if soft == resource.RLIM_INFINITY or soft > memory:
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, hard))
+
+
 def main() -> None:
     """Read what comes through the pipe whose number is the first argument, until it ends."""
     for ends in (signal.SIGINT, signal.SIGTERM):
@@ -99,7 +106,7 @@ def main() -> None:
     pipe = Connection(int(sys.argv[1]))
     with suppress(EOFError, OSError):
         edge, limits = pipe.recv()
-        resource.setrlimit(resource.RLIMIT_DATA, (limits.reader, limits.reader))
+        _bound(limits.reader)
         decoder = Decoder(edge, limits)
         lines.warm()
         while True:
