@@ -44,7 +44,8 @@ def sources_digest() -> str:
     digest = hashlib.sha256(f"numba {numba.__version__}".encode())
     every = sorted([*(PACKAGE / "features").rglob("*.py"), *(PACKAGE / "formats").glob("*.py")])
     sources = [path for path in every if "naive" not in path.parts]
-    sources += [PACKAGE / "events.py", PACKAGE / "decision.py", PACKAGE / "enforcement.py"]
+    alone = ("arrows", "events", "decision", "enforcement")
+    sources += [PACKAGE / f"{name}.py" for name in alone]
     for source in sources:
         if source.exists():
             digest.update(f"\0{source.relative_to(PACKAGE)}\0".encode() + source.read_bytes())

@@ -1,20 +1,24 @@
 """A load generator for the service, in a process of its own: `python -m tests.speed.load …`.
 
 Bodies are made before the clock runs; when all have been sent they are sent again with later times
-and other ids, which costs three replacements a body. Times pass in the log about as fast as on the
-wall (`--pace`). With a rate each request has a time at which it is due, and its latency counts from
-then; without one each connection sends as soon as it is answered. Prints one line of JSON a run.
+and other ids, which are written into a copy where they stand. Times pass in the log about as fast
+as on the wall (`--pace`). With a rate each request has a time at which it is due, and its latency
+counts from then; without one each connection sends as soon as it is answered. Prints one line of
+JSON a run.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -50,13 +54,61 @@ class Sent:
     share: float
 
 
-def bodies(form: str, events: int, each: int, accounts: int, pace: int) -> list[bytes]:
+class Body:
+    """A body of events. Each has an id that begins with a mark of its cycle, and a time."""
+
+    def __init__(self, form: str, wire: pa.RecordBatch) -> None:
+        self.content = _content(form, wire)
+        self._json = form == "json"
+        if self._json:
+            self._ids = np.array(_behind(b'"id":"', self.content))
+            stamps = np.array(_behind(b'"ts":', self.content))
+            self._heads = [
+                _digits(stamps[[self.content.startswith(b"%d" % head, at) for at in stamps]], head)
+                for head in (_HEAD, _HEAD + 1)
+            ]
+        else:
+            self._rows, self._at, self._ids = _lying(self.content)
+
+    def again(self, cycle: int) -> bytes | bytearray:
+        """The same body, `cycle` thousand seconds later, under other ids."""
+        if not cycle:
+            return self.content
+        body = bytearray(self.content)
+        letters = np.frombuffer(body, np.uint8)
+        letters[self._ids] = ord("A") + cycle % 26
+        if self._json:
+            for more, where in enumerate(self._heads):
+                letters[where] = np.frombuffer(b"%d" % (_HEAD + more + cycle), np.uint8)
+        else:
+            np.frombuffer(body, np.int64, self._rows, self._at)[:] += cycle * CYCLE_MS
+        return body
+
+
+def _behind(what: bytes, content: bytes) -> list[int]:
+    return [found.end() for found in re.finditer(what, content)]
+
+
+def _digits(stamps: Any, head: int) -> Any:
+    return stamps[:, None] + np.arange(len(str(head)))
+
+
+def _lying(body: bytes) -> tuple[int, int, Any]:
+    """Rows of a body of columns, and where in it the times lie, and the first letters of ids."""
+    held = pa.py_buffer(body)
+    read = pa.ipc.open_stream(held).read_next_batch()
+    times, (_, where, text) = read.column("ts").buffers()[1], read.column("id").buffers()
+    first = np.frombuffer(where, np.int32)[: read.num_rows] + (text.address - held.address)
+    return read.num_rows, times.address - held.address, first
+
+
+def bodies(form: str, events: int, each: int, accounts: int, pace: int) -> list[Body]:
     """Bodies of `each` events; ids begin with `e`, times with the day's first digits."""
     made = []
     for traffic in stretches(events, accounts, rate=pace):
         wire = wire_batch(traffic)
         for start in range(0, wire.num_rows - each + 1, each):
-            made.append(_body(form, wire.slice(start, each)))
+            made.append(Body(form, wire.slice(start, each)))
     return made
 
 
@@ -70,7 +122,7 @@ def questions(many: int, accounts: int) -> list[bytes]:
     return made
 
 
-def _body(form: str, wire: pa.RecordBatch) -> bytes:
+def _content(form: str, wire: pa.RecordBatch) -> bytes:
     if form == "json":
         return ("[" + ",".join(json_rows(wire).to_pylist()) + "]").encode()
     names = [n for n in WIRE_SCHEMA.names if wire.column(n).null_count < wire.num_rows]
@@ -83,34 +135,8 @@ def _body(form: str, wire: pa.RecordBatch) -> bytes:
     return bytes(sink.getvalue())
 
 
-def again(form: str, body: bytes, cycle: int) -> bytes:
-    """The same body, `cycle` thousand seconds later, under other ids."""
-    mark = b"%c%c" % (97 + cycle // 26 % 26, 97 + cycle % 26)
-    if form == "json":
-        for head in (_HEAD + 1, _HEAD):
-            body = body.replace(b'"ts":%d' % head, b'"ts":%d' % (head + cycle))
-        return body.replace(b'"id":"e', b'"id":"' + mark)
-    read = pa.ipc.open_stream(body).read_next_batch()
-    ts = pa.array(read.column("ts").to_numpy() + cycle * CYCLE_MS)
-    ids = _marked(read.column("id"), cycle)
-    at = read.schema.get_field_index
-    read = read.set_column(at("ts"), "ts", ts).set_column(at("id"), "id", ids)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, read.schema) as writer:
-        writer.write_batch(read)
-    return bytes(sink.getvalue())
-
-
-def _marked(ids: pa.Array, cycle: int) -> pa.Array:
-    """Ids whose first letter, an `e`, tells the cycle."""
-    _, where, text = ids.buffers()
-    letters = np.frombuffer(text, np.uint8).copy()
-    letters[np.frombuffer(where, np.int32)[: len(ids)]] = ord("A") + cycle % 26
-    return pa.StringArray.from_buffers(len(ids), where, pa.py_buffer(letters))
-
-
 class _Load:
-    def __init__(self, given: argparse.Namespace, bodies: Iterator[bytes]) -> None:
+    def __init__(self, given: argparse.Namespace, bodies: Iterator[bytes | bytearray]) -> None:
         self.given, self.bodies = given, bodies
         self.latencies: list[float] = []
         self.accepted = self.refused = 0
@@ -137,12 +163,11 @@ class _Load:
         writer.close()
 
 
-def _endless(given: argparse.Namespace, made: list[bytes]) -> Iterator[bytes]:
+def _endless(given: argparse.Namespace, made: list[Body]) -> Iterator[bytes | bytearray]:
     cycle = given.cycle
     while True:
         for body in made:
-            moved = cycle and given.form != "decide"
-            yield again(given.form, body, cycle) if moved else body
+            yield body.again(cycle)
         cycle += 1
 
 
@@ -154,7 +179,7 @@ def _pace(tell: Callable[[float], object], at: float, end: float, every: float) 
         at += every
 
 
-async def _run(given: argparse.Namespace, bodies: Iterator[bytes]) -> Sent:
+async def _run(given: argparse.Namespace, bodies: Iterator[bytes | bytearray]) -> Sent:
     load = _Load(given, bodies)
     began, worked = time.perf_counter(), time.process_time()
     end = began + given.seconds
@@ -197,14 +222,15 @@ def main(arguments: list[str] | None = None) -> None:
         "--wait", action="store_true", help="a run for each line on standard input: its rate"
     )
     given = parser.parse_args(arguments)
+    endless: Iterator[bytes | bytearray]
     if given.form == "decide":
         given.each = 1
-        made = questions(given.events, given.accounts)
+        endless = itertools.cycle(questions(given.events, given.accounts))
     else:
         made = bodies(given.form, given.events, given.each, given.accounts, given.pace)
-    endless = _endless(given, made)
+        endless = _endless(given, made)
     if given.wait:
-        print(json.dumps({"bodies": len(made)}), flush=True)
+        print(json.dumps({"made": True}), flush=True)
     for rate in sys.stdin if given.wait else [str(given.rate)]:
         given.rate = float(rate)
         print(json.dumps(asdict(uvloop.run(_run(given, endless)))), flush=True)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from wavebreak.events import CHANNELS, LOG_SCHEMA
 from wavebreak.features import state
-from wavebreak.features.arriving import events_of
+from wavebreak.features.arriving import columns_of, events_of
 from wavebreak.features.names import Names
 
 NEVER_NULL = {"id", "ts", "type", "account"}
@@ -70,7 +70,7 @@ def plain(row: dict[str, Any]) -> dict[str, int]:
 
 def numbers(log: pa.RecordBatch, accounts: Names, entities: Names) -> Any:
     ts = log.column("ts").to_numpy().copy()
-    return events_of(log, ts, np.zeros(ts.size, np.uint8), accounts, entities)
+    return events_of(columns_of(log), ts, np.zeros(ts.size, np.uint8), accounts, entities)
 
 
 @given(logs())

@@ -6,13 +6,24 @@ rows do.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
 
-from wavebreak.events import CHANNELS
-from wavebreak.features.names import Laid
+from wavebreak.arrows import (
+    BUFFERS,
+    LENGTH,
+    NULLS,
+    OFFSET,
+    children,
+    is_given,
+    lent,
+    members,
+    numbers,
+)
+from wavebreak.events import CHANNELS, LOG_SCHEMA
+from wavebreak.features.names import Placed, alike
 from wavebreak.features.state import (
     ATTEST_KNOWN,
     ATTEST_TRUE,
@@ -26,23 +37,23 @@ from wavebreak.features.state import (
     TO_GROUP,
     UNKNOWN,
 )
-from wavebreak.jit import address_as_void_pointer, carray, compiled, int64
+from wavebreak.jit import compiled, int64
 
 _COLUMN = np.dtype([("valid", "i8"), ("values", "i8"), ("text", "i8"), ("offset", "i8")])
 """Where a column lies: addresses of its validity (0: all is given), of its values or offsets (0:
 nothing is given) and of its text, and how many rows of others come before its own."""
 _READ = (
-    "account", "peer", "network", "block", "device", "client", "type", "size", "count", "hits",
-    "attempts", "media", "verification", "channel", "label", "in_contacts", "broadcast", "linked",
-    "attested", "group", "template", "number_country", "network_country",
+    "id", "account", "peer", "network", "block", "device", "client", "type", "size", "count",
+    "hits", "attempts", "media", "verification", "channel", "label", "in_contacts", "broadcast",
+    "linked", "attested", "group", "template", "number_country", "network_country",
 )  # fmt: skip
+_TEXTS = np.array([LOG_SCHEMA.field(name).type == pa.string() for name in _READ], np.int64)
 _AROUND = ("network", "block", "device", "client")
 (
-    _ACCOUNT, _, _NETWORK, _, _, _, _TYPE, _SIZE, _COUNT, _HITS, _ATTEMPTS, _MEDIA, _VERIFICATION,
-    _CHANNEL, _LABEL, _CONTACTS, _BROADCAST, _LINKED, _ATTESTED, _GROUP, _TEMPLATE, _NUMBERS,
-    _NETWORKS,
+    _ID, _ACCOUNT, _, _NETWORK, _, _, _, _TYPE, _SIZE, _COUNT, _HITS, _ATTEMPTS, _MEDIA,
+    _VERIFICATION, _CHANNEL, _LABEL, _CONTACTS, _BROADCAST, _LINKED, _ATTESTED, _GROUP, _TEMPLATE,
+    _NUMBERS, _NETWORKS,
 ) = range(len(_READ))  # fmt: skip
-_BARE = np.zeros(2, np.uint8)
 _PREFIXES = np.frombuffer(b"nbdc", np.uint8)
 _PLATFORM = CHANNELS.index("business_platform")
 _U1, _U2, _U4 = 255, 65535, 0xFFFFFFFF
@@ -51,23 +62,51 @@ _U1, _U2, _U4 = 255, 65535, 0xFFFFFFFF
 class Slots(Protocol):
     """What gives the slots of names."""
 
-    def slots_of(self, names: Laid, /) -> Any:
+    def slots_of(self, names: Placed, /) -> Any:
         """Slot of each name (uint32); one that is not given has slot NONE."""
         ...
 
 
-@compiled(inline="always")
-def _bit(address: int, at: int) -> int:
-    byte = carray(address_as_void_pointer(address), ((at >> 3) + 1,), np.uint8)[at >> 3]
-    return (int64(byte) >> (at & 7)) & 1
+class Columns(NamedTuple):
+    """Where the columns of a batch lie: `at` (dtype _COLUMN, in the order of `_READ`).
+
+    They lie there as long as `kept` lives.
+    """
+
+    at: Any
+    rows: int
+    kept: Any
+
+
+@compiled()
+def _found(batch: int, where: Any, texts: Any, columns: Any) -> None:
+    """Find the columns of `_READ`: column k is the batch's `where[k]`-th (-1: it has none)."""
+    held = children(members(batch))
+    for k in range(columns.size):
+        if where[k] < 0:
+            continue
+        column = members(held[where[k]])
+        if column[NULLS] == column[LENGTH]:
+            continue
+        buffers, found = numbers(column[BUFFERS], 2 + texts[k], np.int64), columns[k]
+        found.valid = buffers[0] if column[NULLS] != 0 else 0
+        found.values, found.offset = buffers[1], column[OFFSET]
+        found.text = buffers[2] if texts[k] else 0
+
+
+def columns_of(log: pa.RecordBatch) -> Columns:
+    """Find the columns of a batch; one that it lacks is one in which nothing is given."""
+    columns = np.zeros(len(_READ), _COLUMN)
+    index = log.schema.get_field_index
+    (batch,), kept = lent([log])
+    _found(batch, np.array([index(name) for name in _READ]), _TEXTS, columns)
+    return Columns(columns, log.num_rows, kept)
 
 
 @compiled()
 def _there(column: Any, row: int) -> bool:
     """Whether a column gives something in a row."""
-    if column.values == 0:
-        return False
-    return bool(column.valid == 0 or _bit(column.valid, column.offset + row) == 1)
+    return bool(column.values != 0 and is_given(column.valid, column.offset + row))
 
 
 @compiled()
@@ -77,11 +116,11 @@ def _whole(column: Any, row: int, width: int, absent: int, top: int) -> int:
         return absent
     at = column.offset + row
     if width == 8:
-        value = int64(carray(address_as_void_pointer(column.values), (at + 1,), np.int64)[at])
+        value = int64(numbers(column.values, at + 1, np.int64)[at])
     elif width == 4:
-        value = int64(carray(address_as_void_pointer(column.values), (at + 1,), np.int32)[at])
+        value = int64(numbers(column.values, at + 1, np.int32)[at])
     else:
-        value = int64(carray(address_as_void_pointer(column.values), (at + 1,), np.uint8)[at])
+        value = int64(numbers(column.values, at + 1, np.uint8)[at])
     return min(value, top)
 
 
@@ -89,15 +128,15 @@ def _whole(column: Any, row: int, width: int, absent: int, top: int) -> int:
 def _flag(column: Any, row: int, known: int, true: int) -> int:
     if not _there(column, row):
         return 0
-    return known | (true if _bit(column.values, column.offset + row) == 1 else 0)
+    return known | (true if is_given(column.values, column.offset + row) else 0)
 
 
-@compiled()
-def _text_of(column: Any, row: int) -> Any:
+@compiled(inline="always")
+def _text_of(column: Any, row: int) -> tuple[int, int]:
+    """Where the text of a row lies, and how many bytes it has."""
     at = column.offset + row
-    ends = carray(address_as_void_pointer(column.values), (at + 2,), np.int32)
-    text = carray(address_as_void_pointer(column.text), (int64(ends[at + 1]),), np.uint8)
-    return text[ends[at] :]
+    ends = numbers(column.values, at + 2, np.int32)
+    return column.text + int64(ends[at]), int64(ends[at + 1]) - int64(ends[at])
 
 
 @compiled()
@@ -105,13 +144,9 @@ def _elsewhere(number: Any, network: Any, row: int) -> int:
     """Whether number and network are known to be of different countries."""
     if not (_there(number, row) and _there(network, row)):
         return 0
-    one, other = _text_of(number, row), _text_of(network, row)
-    if one.size != other.size:
-        return MISMATCH_KNOWN | MISMATCH
-    for j in range(one.size):
-        if one[j] != other[j]:
-            return MISMATCH_KNOWN | MISMATCH
-    return MISMATCH_KNOWN
+    (one, size), (other, others) = _text_of(number, row), _text_of(network, row)
+    same = size == others and alike(one, other, size)
+    return MISMATCH_KNOWN if same else MISMATCH_KNOWN | MISMATCH
 
 
 @compiled()
@@ -141,63 +176,60 @@ def _fill(columns: Any, ts: Any, drop: Any, events: Any) -> None:
 
 
 @compiled()
-def _laid(columns: Any, prefixes: Any, rows: int) -> Any:
-    """Lay the names of columns one behind the other, row by row, each behind `prefix:` if any."""
-    names = rows * columns.size
-    offsets, valid = np.zeros(names + 1, np.int64), np.zeros(names, np.bool_)
-    for at in range(names):
-        row, k = at // columns.size, at % columns.size
-        valid[at] = _there(columns[k], row)
-        length = 0
-        if valid[at]:
-            length = _text_of(columns[k], row).size + (2 if prefixes[k] else 0)
-        offsets[at + 1] = offsets[at] + length
-    data = np.empty(offsets[names], np.uint8)
-    for at in range(names):
-        if valid[at]:
-            row, k, begin = at // columns.size, at % columns.size, offsets[at]
-            if prefixes[k]:
-                data[begin], data[begin + 1] = prefixes[k], 58  # a colon
-                begin += 2
-            text = _text_of(columns[k], row)
+def _names(columns: Any, at: Any, sizes: Any) -> None:
+    """Where the names of columns lie, row by row."""
+    for k in range(columns.size):
+        column = columns[k]
+        for row in range(sizes.shape[0]):
+            sizes[row, k] = -1
+            if _there(column, row):
+                at[row, k], sizes[row, k] = _text_of(column, row)
+
+
+@compiled()
+def _laid(columns: Any, prefixes: Any, at: Any, sizes: Any) -> Any:
+    """Lay names one behind the other, each behind its `prefix:`, and say so; gives their bytes."""
+    room = 0
+    for k in range(columns.size):
+        for row in range(sizes.shape[0]):
+            room += sizes[row, k] + 2 if sizes[row, k] >= 0 else 0
+    data, end = np.empty(room, np.uint8), int64(0)
+    for row in range(sizes.shape[0]):
+        for k in range(columns.size):
+            if sizes[row, k] < 0:
+                continue
+            data[end], data[end + 1] = prefixes[k], 58  # a colon
+            text = numbers(at[row, k], sizes[row, k], np.uint8)
             for j in range(text.size):
-                data[begin + j] = text[j]
-    return offsets, data, valid
+                data[end + 2 + j] = text[j]
+            at[row, k], sizes[row, k] = data.ctypes.data + end, text.size + 2
+            end += sizes[row, k]
+    return data
 
 
-def _columns(log: pa.RecordBatch) -> Any:
-    """Where the columns of `_READ` lie (dtype _COLUMN); one that is absent lies nowhere."""
-    columns, index = np.zeros(len(_READ), _COLUMN), log.schema.get_field_index
-    for k, name in enumerate(_READ):
-        at = index(name)
-        column = log.column(at) if at >= 0 else None
-        if column is None or column.null_count == len(column):
-            continue
-        valid, values, *text = column.buffers()
-        columns[k] = (
-            valid.address if valid and column.null_count else 0,
-            values.address,
-            text[0].address if text and text[0] else 0,
-            column.offset,
-        )
-    return columns
+def names_of(columns: Columns, first: int = _ID, many: int = 1) -> Placed:
+    """Names of so many columns one beside the other in `_READ`, by default the ids, row by row."""
+    at, sizes = np.zeros((columns.rows, many), np.int64), np.zeros((columns.rows, many), np.int64)
+    _names(columns.at[first : first + many], at, sizes)
+    return Placed(at.reshape(-1), sizes.reshape(-1), columns)
 
 
-def events_of(log: pa.RecordBatch, ts: Any, drop: Any, accounts: Slots, entities: Slots) -> Any:
+def events_of(columns: Columns, ts: Any, drop: Any, accounts: Slots, entities: Slots) -> Any:
     """A batch of the log as numbers (dtype EVENT), its names replaced by their slots.
 
-    The batch may be narrow: a column that it lacks is one in which nothing is given. Slots are
-    given in log order, whatever the batch size.
+    Slots are given in log order, whatever the batch size.
     """
-    events, columns = np.zeros(ts.size, EVENT), _columns(log)
-    _fill(columns, ts, drop, events)
-    both = columns[_ACCOUNT : _ACCOUNT + 2]
-    slots = accounts.slots_of(Laid(*_laid(both, _BARE, ts.size)))
+    events = np.zeros(columns.rows, EVENT)
+    _fill(columns.at, ts, drop, events)
+    slots = accounts.slots_of(names_of(columns, _ACCOUNT, 2))
     events["account"], events["peer"] = slots[0::2], slots[1::2]
-    around = columns[_NETWORK : _NETWORK + len(_AROUND)]
+    around = columns.at[_NETWORK : _NETWORK + len(_AROUND)]
     if around["values"].any():
+        named = names_of(columns, _NETWORK, len(_AROUND))
+        shaped = columns.rows, len(_AROUND)
+        data = _laid(around, _PREFIXES, named.at.reshape(shaped), named.sizes.reshape(shaped))
         # Plus one: what is not given, the highest of all slots, comes round to 0.
-        slots = entities.slots_of(Laid(*_laid(around, _PREFIXES, ts.size))) + np.uint32(1)
+        slots = entities.slots_of(named._replace(kept=data)) + np.uint32(1)
         for k, name in enumerate(_AROUND):
             events[name] = slots[k :: len(_AROUND)]
     return events

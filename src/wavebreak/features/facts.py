@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 
 from wavebreak.events import TYPES
-from wavebreak.features.arriving import events_of
+from wavebreak.features.arriving import columns_of, events_of, names_of
 from wavebreak.features.catalog import KINDS
-from wavebreak.features.names import Names
+from wavebreak.features.names import Names, Placed
 from wavebreak.features.seen import Seen
 from wavebreak.features.state import (
     NONE,
@@ -199,13 +199,13 @@ class Fanout:
         """Facts of a batch of the log, a segment for each epoch that it reaches into."""
         if not log.num_rows:
             return
-        ids = log.column("id")
+        columns, ids = columns_of(log), log.column("id")
         ts = log.column("ts").to_numpy().copy()
         drop, epochs = np.zeros(ts.size, np.uint8), np.zeros(ts.size, np.int64)
-        self._dates(ids, ts, drop, epochs)
+        self._dates(names_of(columns), ts, drop, epochs)
         self.duplicates += int((drop == 1).sum())
         self.late += int((drop == 2).sum())
-        events = events_of(log, ts, drop, self.accounts, self.entities)
+        events = events_of(columns, ts, drop, self.accounts, self.entities)
         base, self.position = self.position, self.position + ts.size
         cuts = np.flatnonzero(np.diff(epochs)) + 1
         for begin, end in zip([0, *cuts], [*cuts, ts.size], strict=True):
@@ -217,7 +217,7 @@ class Fanout:
                 ids.slice(begin, end - begin), len(self.accounts), len(self.entities),
             )  # fmt: skip
 
-    def _dates(self, ids: pa.Array, ts: Any, drop: Any, epochs: Any) -> None:
+    def _dates(self, ids: Placed, ts: Any, drop: Any, epochs: Any) -> None:
         """Find what was seen and what is late, and date the rest (arrays of a row each)."""
         repeated, done = np.zeros(ts.size, np.bool_), 0
         while done < ts.size:

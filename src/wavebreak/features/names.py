@@ -34,31 +34,39 @@ _LONGEST = 128
 BLOCK = 32
 
 
-@compiled()
-def mixed(text: Any, begin: int, end: int, seed: int) -> Any:
-    """A 64-bit hash of bytes: multiply and fold, eight at a time."""
-    h = np.uint64(seed) ^ (np.uint64(end - begin) * np.uint64(0x9E3779B97F4A7C15))
-    at = begin
-    while at + 8 <= end:
-        h = (h ^ eight_bytes(text.ctypes.data + at)) * np.uint64(0xFF51AFD7ED558CCD)
+@compiled(inline="always")
+def mixed(at: int, size: int, seed: int) -> Any:
+    """A 64-bit hash of the bytes at an address: multiply and fold, eight at a time."""
+    h = np.uint64(seed) ^ (np.uint64(size) * np.uint64(0x9E3779B97F4A7C15))
+    whole = size & ~7
+    for k in range(0, whole, 8):
+        h = (h ^ eight_bytes(at + k)) * np.uint64(0xFF51AFD7ED558CCD)
         h ^= h >> np.uint64(32)
-        at += 8
-    if at < end:
-        word = np.uint64(0)
-        for j in range(at, end):
-            word |= np.uint64(text[j]) << np.uint64(8 * (j - at))
-        h = (h ^ word) * np.uint64(0xFF51AFD7ED558CCD)
+    if whole < size:
+        h = (h ^ _rest(at, size)) * np.uint64(0xFF51AFD7ED558CCD)
         h ^= h >> np.uint64(32)
     h *= np.uint64(0xC4CEB9FE1A85EC53)
     return h ^ (h >> np.uint64(29))
 
 
-@compiled()
-def _same(text: Any, begin: int, arena: Any, at: int, length: int) -> bool:
-    for j in range(length):
-        if text[begin + j] != arena[at + j]:
+@compiled(inline="always")
+def _rest(at: int, size: int) -> Any:
+    """The last bytes of a text, fewer than eight, as a number; nothing outside it is read."""
+    if size >= 8:
+        return eight_bytes(at + size - 8) >> np.uint64(64 - 8 * (size & 7))
+    word, text = np.uint64(0), carray(address_as_void_pointer(at), (size,), np.uint8)
+    for k in range(size):
+        word |= np.uint64(text[k]) << np.uint64(8 * k)
+    return word
+
+
+@compiled(inline="always")
+def alike(one: int, other: int, size: int) -> bool:
+    """Whether as many bytes at two addresses are the same."""
+    for k in range(0, size & ~7, 8):
+        if eight_bytes(one + k) != eight_bytes(other + k):
             return False
-    return True
+    return bool(size & 7 == 0 or _rest(one, size) == _rest(other, size))
 
 
 @compiled(inline="always")
@@ -68,20 +76,18 @@ def _home(h: Any, capacity: int) -> int:
 
 
 @compiled()
-def _sought(subs: Any, where: Any, text: Any, begin: int, end: int, h: Any) -> tuple[int, int]:
+def _sought(subs: Any, where: Any, name: int, size: int, h: Any) -> tuple[int, int]:
     """A name's slot (-1: it has none) and where in its table the search ended."""
     sub = subs[np.int64(h & np.uint64(SUBS - 1))]
     tag = np.int64(h >> np.uint64(34)) + 1
     table = carray(address_as_void_pointer(sub.table), (sub.capacity,), np.int64)
-    arena = carray(address_as_void_pointer(sub.arena), (sub.arena_size,), np.uint8)
-    length = end - begin
     at = _home(h, sub.capacity)
     while table[at] != 0:
         if table[at] >> 32 == tag:
             slot = int64(table[at] & 0xFFFFFFFF)
             place = where[slot]
-            if (place >> 48) & 255 == length and _same(
-                text, begin, arena, place & 0xFFFFFFFFFFFF, length
+            if (place >> 48) & 255 == size and alike(
+                name, sub.arena + (place & 0xFFFFFFFFFFFF), size
             ):
                 return slot, at
         at = at + 1 if at + 1 < sub.capacity else 0
@@ -89,37 +95,36 @@ def _sought(subs: Any, where: Any, text: Any, begin: int, end: int, h: Any) -> t
 
 
 @compiled()
-def _slot(subs: Any, where: Any, text: Any, begin: int, end: int, counts: Any, h: Any) -> int:
+def _slot(subs: Any, where: Any, name: int, size: int, counts: Any, h: Any) -> int:
     """The slot of one name, given if new; -1 when a table, an arena or `where` is full."""
     number = np.int64(h & np.uint64(SUBS - 1))
     sub = subs[number]
-    tag = np.int64(h >> np.uint64(34)) + 1
-    table = carray(address_as_void_pointer(sub.table), (sub.capacity,), np.int64)
-    arena = carray(address_as_void_pointer(sub.arena), (sub.arena_size,), np.uint8)
-    length = end - begin
-    slot, at = _sought(subs, where, text, begin, end, h)
+    slot, at = _sought(subs, where, name, size, h)
     if slot >= 0:
         return slot
     if (
         sub.n + 1 > sub.capacity * FULL
-        or sub.arena_n + length > sub.arena_size
+        or sub.arena_n + size > sub.arena_size
         or counts[0] >= where.size
     ):
         return -1
     slot = int64(counts[0])
     counts[0] += 1
-    for j in range(length):
-        arena[sub.arena_n + j] = text[begin + j]
-    where[slot] = (number << 56) | (length << 48) | sub.arena_n
-    sub.arena_n += length
+    arena = carray(address_as_void_pointer(sub.arena), (sub.arena_size,), np.uint8)
+    text = carray(address_as_void_pointer(name), (size,), np.uint8)
+    for k in range(size):
+        arena[sub.arena_n + k] = text[k]
+    where[slot] = (number << 56) | (size << 48) | sub.arena_n
+    sub.arena_n += size
     sub.n += 1
-    table[at] = (tag << 32) | slot
+    table = carray(address_as_void_pointer(sub.table), (sub.capacity,), np.int64)
+    table[at] = ((np.int64(h >> np.uint64(34)) + 1) << 32) | slot
     return slot
 
 
 @compiled()
 def _fetch(
-    subs: Any, where: Any, texts: Any, offsets: Any, valid: Any, begin: int, end: int, seed: int,
+    subs: Any, where: Any, names: Any, sizes: Any, begin: int, end: int, seed: int,
     hashes: Any, entries: Any,
 ) -> None:  # fmt: skip
     """Hash a block of names and ask for all the memory that finding them will touch.
@@ -127,14 +132,14 @@ def _fetch(
     Three waits (the entry, the place, the bytes) are shared by the block, not paid by each name.
     """
     for i in range(begin, end):
-        if valid[i]:
-            h = mixed(texts, offsets[i], offsets[i + 1], seed)
+        if sizes[i] >= 0:
+            h = mixed(names[i], sizes[i], seed)
             hashes[i - begin] = h
             sub = subs[np.int64(h & np.uint64(SUBS - 1))]
             prefetch(sub.table + 8 * _home(h, sub.capacity))
     for i in range(begin, end):
         entries[i - begin] = 0
-        if valid[i]:
+        if sizes[i] >= 0:
             h = hashes[i - begin]
             sub = subs[np.int64(h & np.uint64(SUBS - 1))]
             table = carray(address_as_void_pointer(sub.table), (sub.capacity,), np.int64)
@@ -150,20 +155,17 @@ def _fetch(
 
 @compiled()
 def _intern(
-    subs: Any, where: Any, texts: Any, offsets: Any, valid: Any, out: Any, counts: Any, seed: int,
-    begin: int,
-) -> int:  # fmt: skip
+    subs: Any, where: Any, names: Any, sizes: Any, out: Any, counts: Any, seed: int, begin: int
+) -> int:
     """Slots of names from index `begin`; returns where it stopped (the length: all done)."""
     hashes, entries = np.zeros(BLOCK, np.uint64), np.zeros(BLOCK, np.int64)
     for block in range(begin, out.size, BLOCK):
         end = min(block + BLOCK, out.size)
-        _fetch(subs, where, texts, offsets, valid, block, end, seed, hashes, entries)
+        _fetch(subs, where, names, sizes, block, end, seed, hashes, entries)
         for i in range(block, end):
             out[i] = 0xFFFFFFFF
-            if valid[i]:
-                slot = _slot(
-                    subs, where, texts, offsets[i], offsets[i + 1], counts, hashes[i - block]
-                )
+            if sizes[i] >= 0:
+                slot = _slot(subs, where, names[i], sizes[i], counts, hashes[i - block])
                 if slot < 0:
                     return int64(i)
                 out[i] = slot
@@ -171,13 +173,13 @@ def _intern(
 
 
 @compiled()
-def _find(subs: Any, where: Any, texts: Any, offsets: Any, valid: Any, out: Any, seed: int) -> None:
+def _find(subs: Any, where: Any, names: Any, sizes: Any, out: Any, seed: int) -> None:
     """Slots of names, -1 where there is none; gives none."""
     for i in range(out.size):
         out[i] = -1
-        if valid[i]:
-            h = mixed(texts, offsets[i], offsets[i + 1], seed)
-            out[i], _ = _sought(subs, where, texts, offsets[i], offsets[i + 1], h)
+        if sizes[i] >= 0:
+            h = mixed(names[i], sizes[i], seed)
+            out[i], _ = _sought(subs, where, names[i], sizes[i], h)
 
 
 @compiled()
@@ -191,25 +193,28 @@ def _move(old: Any, new: Any) -> None:
             new[at] = entry
 
 
-class Laid(NamedTuple):
-    """Names one behind the other: name i is `data[offsets[i]:offsets[i + 1]]` where `valid[i]`."""
+class Placed(NamedTuple):
+    """Names where they lie: name i is `sizes[i]` bytes (-1: none is given) at the address `at[i]`.
 
-    offsets: Any
-    data: Any
-    valid: Any
+    Both int64 (n,). They lie there as long as `kept` lives.
+    """
+
+    at: Any
+    sizes: Any
+    kept: Any
 
 
-def buffers(column: pa.Array) -> Laid:
+def placed(column: pa.Array) -> Placed:
     """Where the names of a string column lie; the bytes are not copied."""
     wide = pa.types.is_large_string(column.type)
     width = np.int64 if wide else np.int32
     _, where, text = column.buffers()
     offsets = np.frombuffer(where, width)[column.offset : column.offset + len(column) + 1]
-    data = np.frombuffer(text, np.uint8) if text is not None else np.zeros(0, np.uint8)
-    valid = np.ones(len(column), np.bool_)
+    offsets = offsets.astype(np.int64)
+    sizes = np.diff(offsets)
     if column.null_count:
-        valid = column.is_valid().to_numpy(zero_copy_only=False)
-    return Laid(offsets.astype(np.int64), data, valid)
+        sizes[~column.is_valid().to_numpy(zero_copy_only=False)] = -1
+    return Placed(offsets[:-1] + (text.address if text is not None else 0), sizes, column)
 
 
 class Names:
@@ -269,16 +274,15 @@ class Names:
 
     def slots(self, column: pa.Array) -> Any:
         """Slot of each name (uint32), new names in order; a null has slot 0xFFFFFFFF."""
-        return self.slots_of(buffers(column))
+        return self.slots_of(placed(column))
 
-    def slots_of(self, names: Laid) -> Any:
-        """Slot of each name that is laid out."""
-        offsets, data, valid = names
-        out = np.zeros(valid.size, np.uint32)
+    def slots_of(self, names: Placed) -> Any:
+        """Slot of each name, wherever they lie."""
+        out = np.zeros(names.sizes.size, np.uint32)
         done = 0
         while done < out.size:
             done = _intern(
-                self.subs, self.where, data, offsets, valid, out, self.counts, self.seed, done
+                self.subs, self.where, names.at, names.sizes, out, self.counts, self.seed, done
             )
             if done < out.size:
                 self._grow()
@@ -286,13 +290,12 @@ class Names:
 
     def find(self, column: pa.Array) -> Any:
         """Slot of each name (int64), -1 for a null and for a name that has none; gives none."""
-        return self.find_of(buffers(column))
+        return self.find_of(placed(column))
 
-    def find_of(self, names: Laid) -> Any:
-        """Slot of each name that is laid out, if it has one."""
-        offsets, data, valid = names
-        out = np.zeros(valid.size, np.int64)
-        _find(self.subs, self.where, data, offsets, valid, out, self.seed)
+    def find_of(self, names: Placed) -> Any:
+        """Slot of each name, wherever they lie, if it has one."""
+        out = np.zeros(names.sizes.size, np.int64)
+        _find(self.subs, self.where, names.at, names.sizes, out, self.seed)
         return out
 
     def texts(self, slots: Any) -> pa.Array:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from wavebreak.features.names import BLOCK, FULL, SUBS, buffers, mixed
+from wavebreak.features.names import BLOCK, FULL, SUBS, Placed, mixed
 from wavebreak.jit import address_as_void_pointer, carray, compiled, int64, prefetch
 
 _SEEN = np.dtype([("low", "u8"), ("high", "u8")])
@@ -43,15 +42,16 @@ def _has(table: Any, low: Any, high: Any) -> bool:
 
 @compiled()
 def _repeated(
-    tables: Any, sizes: Any, filled: Any, older: Any, older_sizes: Any, texts: Any, offsets: Any,
+    tables: Any, sizes: Any, filled: Any, older: Any, older_sizes: Any, names: Any, lengths: Any,
     out: Any, begin: int,
 ) -> int:  # fmt: skip
     lows, highs = np.zeros(BLOCK, np.uint64), np.zeros(BLOCK, np.uint64)
     for block in range(begin, out.size, BLOCK):
         end = min(block + BLOCK, out.size)
         for i in range(block, end):
-            low = mixed(texts, offsets[i], offsets[i + 1], 11) | np.uint64(1)
-            high = mixed(texts, offsets[i], offsets[i + 1], 0x5851F42D4C957F2D)
+            length = max(lengths[i], 0)
+            low = mixed(names[i], length, 11) | np.uint64(1)
+            high = mixed(names[i], length, 0x5851F42D4C957F2D)
             lows[i - block], highs[i - block] = low, high
             s = np.int64((low >> np.uint64(1)) & np.uint64(SUBS - 1))
             prefetch(tables[s] + 16 * _cell(high, sizes[s]))
@@ -100,8 +100,10 @@ class Seen:
     `most` of them in `span_ms`, for as long as its event would not be late. Memory is bounded by
     the rate of the log, not by its length.
 
+    >>> from wavebreak.features.names import placed
+    >>> import pyarrow as pa
     >>> seen, out = Seen(), np.zeros(3, np.bool_)
-    >>> seen.note(pa.array(["a", "b", "a"]), out, 0), out.tolist()
+    >>> seen.note(placed(pa.array(["a", "b", "a"])), out, 0), out.tolist()
     (3, [False, False, True])
     """
 
@@ -136,16 +138,15 @@ class Seen:
             self.tables[s] = table
             self._at[0][s], self._sizes[0][s] = table.ctypes.data, table.size
 
-    def note(self, ids: pa.Array, out: Any, begin: int) -> int:
+    def note(self, ids: Placed, out: Any, begin: int) -> int:
         """Mark in `out` (bool) which ids from `begin` on were seen before, remembering all.
 
         Returns where it stopped: before the end it is to `grow`, and to be called again from there.
         """
-        offsets, data, _ = buffers(ids)
         return int(
             _repeated(
-                self._at[0], self._sizes[0], self.filled, self._at[1], self._sizes[1], data,
-                offsets, out, begin,
+                self._at[0], self._sizes[0], self.filled, self._at[1], self._sizes[1], ids.at,
+                ids.sizes, out, begin,
             )
         )  # fmt: skip
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ctypes import string_at
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 
 from wavebreak.features import kernel
-from wavebreak.features.arriving import events_of
+from wavebreak.features.arriving import columns_of, events_of
 from wavebreak.features.core import Core
 from wavebreak.features.facts import NO_FACT, Fanout
-from wavebreak.features.names import Laid, Names
+from wavebreak.features.names import Names, Placed
 from wavebreak.features.pairs import FULL, find
 from wavebreak.features.state import NONE, SHARD_BITS, SHARDS
 
@@ -47,13 +48,13 @@ class _Passing:
     def __init__(self, names: Names) -> None:
         self._names, self._new = names, dict[bytes, int]()
 
-    def slots_of(self, names: Laid) -> Any:
+    def slots_of(self, names: Placed) -> Any:
         """Slot of each name (uint32)."""
         found = self._names.find_of(names)
         for at in np.flatnonzero(found < 0).tolist():
-            text = names.data[names.offsets[at] : names.offsets[at + 1]].tobytes()
-            following = len(self._names) + len(self._new)
-            found[at] = self._new.setdefault(text, following) if names.valid[at] else NONE
+            following, size = len(self._names) + len(self._new), int(names.sizes[at])
+            text = string_at(int(names.at[at]), max(size, 0))
+            found[at] = self._new.setdefault(text, following) if size >= 0 else NONE
         return found.astype(np.uint32)
 
 
@@ -66,7 +67,11 @@ def trial(core: Core, fanout: Fanout, log: pa.RecordBatch) -> Tried:
     at = fanout.dated(int(log.column("ts")[0].as_py()))
     late = np.array([max(at, 0)])
     event = events_of(
-        log, late, np.zeros(1, np.uint8), _Passing(fanout.accounts), _Passing(fanout.entities)
+        columns_of(log),
+        late,
+        np.zeros(1, np.uint8),
+        _Passing(fanout.accounts),
+        _Passing(fanout.entities),
     )
     slot = int(event["account"][0])
     # Two names more than are known, and four surroundings: none of it is kept.

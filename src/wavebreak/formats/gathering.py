@@ -7,7 +7,6 @@ need is checked by Arrow, which is quick, that its texts lie within them is chec
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +14,20 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from wavebreak.arrows import (
+    BUFFERS,
+    DICTIONARY,
+    LENGTH,
+    N_BUFFERS,
+    N_CHILDREN,
+    NULLS,
+    OFFSET,
+    children,
+    is_given,
+    lent,
+    members,
+    numbers,
+)
 from wavebreak.formats.laying import (
     BOUNDS,
     FLAG,
@@ -36,12 +49,9 @@ from wavebreak.formats.laying import (
     write_flag,
     write_number,
 )
-from wavebreak.jit import address_as_void_pointer, carray, compiled, int64
+from wavebreak.jit import compiled, int64
 
 _MOST = (1 << 31) - 1
-_LENGTH, _NULLS, _OFFSET, _N_BUFFERS, _N_CHILDREN, _BUFFERS, _CHILDREN, _DICTIONARY = range(8)
-# Arrow's C data interface: eight members that are looked at, of eight bytes each.
-_MEMBERS = 8
 _ZERO, _ONES, _HIGHS = map(np.uint64, (0, 0x0101010101010101, 0x8080808080808080))
 _FIELDS = {name: field for field, name in enumerate(NAMES)}
 _HOLDS = {
@@ -49,9 +59,6 @@ _HOLDS = {
     for kind, holds in ((pa.string(), TEXT), (pa.int64(), LONG), (pa.int32(), SHORT),
                         (pa.bool_(), FLAG))
 }  # fmt: skip
-
-_address = ctypes.pythonapi.PyCapsule_GetPointer
-_address.restype, _address.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
 
 
 def gathered(batches: Sequence[pa.RecordBatch]) -> Laid | None:
@@ -68,8 +75,7 @@ def gathered(batches: Sequence[pa.RecordBatch]) -> Laid | None:
             batch.validate()
     except pa.ArrowInvalid:
         return None
-    held = [batch.__arrow_c_array__()[1] for batch in batches]
-    parts = np.array([_address(capsule, b"arrow_array") for capsule in held], np.int64)
+    parts, _kept = lent(batches)
     room = np.full(len(NAMES), -1, np.int64)
     room[_FIELDS["type"]] = 0
     rows = _sized(parts, forms, room)
@@ -128,19 +134,6 @@ def _fits(field: int, holds: int) -> bool:
     return holds == (TEXT if kind == WORD else kind)
 
 
-@compiled(inline="always")
-def _numbers(address: Any, count: Any, kind: Any) -> Any:
-    return carray(address_as_void_pointer(address), (count,), kind)
-
-
-@compiled(inline="always")
-def _is_given(valid: Any, at: Any) -> Any:
-    """Whether the bit of a row is set, or there are no bits."""
-    if valid == 0:
-        return True
-    return _numbers(valid + (at >> 3), 1, np.uint8)[0] >> (at & 7) & 1 == 1
-
-
 @compiled()
 def _sized(parts: Any, forms: Any, room: Any) -> Any:
     """Add up rows and, by field, bytes of text; gives the rows, or -1 where a batch is not plain.
@@ -149,35 +142,35 @@ def _sized(parts: Any, forms: Any, room: Any) -> Any:
     """
     rows = int64(0)
     for part in range(len(parts)):
-        batch = _numbers(parts[part], _MEMBERS, np.int64)
-        if batch[_OFFSET] != 0 or batch[_N_CHILDREN] > forms.shape[2]:
+        batch = members(parts[part])
+        if batch[OFFSET] != 0 or batch[N_CHILDREN] > forms.shape[2]:
             return int64(-1)
-        children = _numbers(batch[_CHILDREN], batch[_N_CHILDREN], np.int64)
-        for child in range(batch[_N_CHILDREN]):
-            column = _numbers(children[child], _MEMBERS, np.int64)
+        columns = children(batch)
+        for child in range(batch[N_CHILDREN]):
+            column = members(columns[child])
             field, holds = forms[part, 0, child], forms[part, 1, child]
             size = _text_size(column) if holds == TEXT else _alignment(column, holds)
-            plain = column[_LENGTH] == batch[_LENGTH] and column[_DICTIONARY] == 0
-            if size < 0 or not plain or column[_N_CHILDREN] != 0:
+            plain = column[LENGTH] == batch[LENGTH] and column[DICTIONARY] == 0
+            if size < 0 or not plain or column[N_CHILDREN] != 0:
                 return int64(-1)
             room[field] = max(room[field], 0) + size
-        rows += batch[_LENGTH]
+        rows += batch[LENGTH]
     return rows
 
 
 @compiled()
 def _text_size(column: Any) -> Any:
     """Bytes that a column's texts span; -1 where its buffers are not as they ought to be."""
-    if column[_N_BUFFERS] != 3:
+    if column[N_BUFFERS] != 3:
         return int64(-1)
-    if column[_LENGTH] == 0:
+    if column[LENGTH] == 0:
         return int64(0)
-    buffers = _numbers(column[_BUFFERS], 3, np.int64)
+    buffers = numbers(column[BUFFERS], 3, np.int64)
     where = buffers[1]
     if where == 0 or where & 3:
         return int64(-1)
-    offsets = _numbers(where + 4 * column[_OFFSET], column[_LENGTH] + 1, np.int32)
-    first, last = int64(offsets[0]), int64(offsets[column[_LENGTH]])
+    offsets = numbers(where + 4 * column[OFFSET], column[LENGTH] + 1, np.int32)
+    first, last = int64(offsets[0]), int64(offsets[column[LENGTH]])
     if not 0 <= first <= last or (buffers[2] == 0 and last > 0):
         return int64(-1)
     return last - first
@@ -186,13 +179,22 @@ def _text_size(column: Any) -> Any:
 @compiled()
 def _alignment(column: Any, holds: Any) -> Any:
     """0 where a column's values lie as a processor reads them, else -1."""
-    if column[_N_BUFFERS] != 2:
+    if column[N_BUFFERS] != 2:
         return int64(-1)
-    if column[_LENGTH] == 0:
+    if column[LENGTH] == 0:
         return int64(0)
-    where = _numbers(column[_BUFFERS], 2, np.int64)[1]
+    where = numbers(column[BUFFERS], 2, np.int64)[1]
     mask = 7 if holds == LONG else 3 if holds == SHORT else 0
     return int64(-1) if where == 0 or where & mask else int64(0)
+
+
+@compiled(inline="always")
+def _span(column: Any) -> Any:
+    """Buffers of a column of texts, where in the third each begins, first and last of these."""
+    rows = column[LENGTH]
+    buffers = numbers(column[BUFFERS], 3, np.int64)
+    starts = numbers(buffers[1] + 4 * column[OFFSET], rows + 1, np.int32)
+    return buffers, starts, int64(starts[0]), int64(starts[rows])
 
 
 @compiled()
@@ -201,12 +203,10 @@ def _texts(column: Any, row: Any, field: Any, to: Any, bounds: Any, sheet: Any) 
 
     -1 where an offset goes back or beyond the last.
     """
-    rows, begin = column[_LENGTH], column[_OFFSET]
-    buffers = _numbers(column[_BUFFERS], 3, np.int64)
-    starts = _numbers(buffers[1] + 4 * begin, rows + 1, np.int32)
-    before, last = int64(starts[0]), int64(starts[rows])
+    rows, begin = column[LENGTH], column[OFFSET]
+    buffers, starts, before, last = _span(column)
     at = sheet.where[field, 2] + to
-    sheet.memory[at : at + last - before] = _numbers(buffers[2] + before, last - before, np.uint8)
+    sheet.memory[at : at + last - before] = numbers(buffers[2] + before, last - before, np.uint8)
     offsets = offsets_of(sheet, field)
     many, shift = int64(0), to - before
     low, high = bounds[field]
@@ -214,7 +214,7 @@ def _texts(column: Any, row: Any, field: Any, to: Any, bounds: Any, sheet: Any) 
         after = int64(starts[k + 1])
         if after < before or after > last:
             return int64(-1)
-        if _is_given(buffers[0], begin + k):
+        if is_given(buffers[0], begin + k):
             many += 1
             keep(low <= after - before <= high, row + k, field, sheet)
         offsets[row + k + 1] = after + shift
@@ -236,17 +236,15 @@ def _words(column: Any, row: Any, field: Any, known: Any, sheet: Any) -> Any:
 
     A word that is none of those known is ASCII, or it comes to -1 too.
     """
-    rows, begin = column[_LENGTH], column[_OFFSET]
-    buffers = _numbers(column[_BUFFERS], 3, np.int64)
-    starts = _numbers(buffers[1] + 4 * begin, rows + 1, np.int32)
-    before, last = int64(starts[0]), int64(starts[rows])
-    text, made = _numbers(buffers[2], last, np.uint8), sheet.memory[sheet.where[field, 1] :]
+    rows, begin = column[LENGTH], column[OFFSET]
+    buffers, starts, before, last = _span(column)
+    text, made = numbers(buffers[2], last, np.uint8), sheet.memory[sheet.where[field, 1] :]
     many = int64(0)
     for k in range(rows):
         after = int64(starts[k + 1])
         if after < before or after > last:
             return int64(-1)
-        if _is_given(buffers[0], begin + k):
+        if is_given(buffers[0], begin + k):
             many += 1
             code = code_at(text, before, after - before, field, known)
             if code == NONE and not _is_ascii(text, before, after):
@@ -260,13 +258,13 @@ def _words(column: Any, row: Any, field: Any, known: Any, sheet: Any) -> Any:
 @compiled()
 def _integers(column: Any, holds: Any, row: Any, field: Any, bounds: Any, sheet: Any) -> Any:
     """Write a column of whole numbers, of either width; gives how many there are."""
-    rows, begin, wide = column[_LENGTH], column[_OFFSET], holds == LONG
-    buffers = _numbers(column[_BUFFERS], 2, np.int64)
-    longs = _numbers(buffers[1] + 8 * begin, rows, np.int64)
-    shorts = _numbers(buffers[1] + 4 * begin, rows, np.int32)
+    rows, begin, wide = column[LENGTH], column[OFFSET], holds == LONG
+    buffers = numbers(column[BUFFERS], 2, np.int64)
+    longs = numbers(buffers[1] + 8 * begin, rows, np.int64)
+    shorts = numbers(buffers[1] + 4 * begin, rows, np.int32)
     many, (low, high) = int64(0), bounds[field]
     for k in range(rows):
-        if _is_given(buffers[0], begin + k):
+        if is_given(buffers[0], begin + k):
             many += 1
             value = longs[k] if wide else int64(shorts[k])
             good = low <= value <= high
@@ -278,14 +276,14 @@ def _integers(column: Any, holds: Any, row: Any, field: Any, bounds: Any, sheet:
 @compiled()
 def _flags(column: Any, row: Any, field: Any, sheet: Any) -> Any:
     """Write a column of flags; gives how many there are."""
-    begin = column[_OFFSET]
-    buffers = _numbers(column[_BUFFERS], 2, np.int64)
+    begin = column[OFFSET]
+    buffers = numbers(column[BUFFERS], 2, np.int64)
     many = int64(0)
-    for k in range(column[_LENGTH]):
-        if _is_given(buffers[0], begin + k):
+    for k in range(column[LENGTH]):
+        if is_given(buffers[0], begin + k):
             many += 1
             keep(True, row + k, field, sheet)
-            write_flag(_is_given(buffers[1], begin + k), row + k, field, sheet)
+            write_flag(is_given(buffers[1], begin + k), row + k, field, sheet)
     return many
 
 
@@ -294,11 +292,11 @@ def _gathered(parts: Any, forms: Any, bounds: Any, known: Any, sheet: Any) -> bo
     """Write what `_sized` measured, batch by batch; False where a buffer is damaged after all."""
     row, to = int64(0), np.zeros(len(bounds), np.int64)
     for part in range(len(parts)):
-        batch = _numbers(parts[part], _MEMBERS, np.int64)
-        rows, seen = batch[_LENGTH], int64(0)
-        children = _numbers(batch[_CHILDREN], batch[_N_CHILDREN], np.int64)
-        for child in range(batch[_N_CHILDREN] if rows else 0):
-            column = _numbers(children[child], _MEMBERS, np.int64)
+        batch = members(parts[part])
+        rows, seen = batch[LENGTH], int64(0)
+        columns = children(batch)
+        for child in range(batch[N_CHILDREN] if rows else 0):
+            column = members(columns[child])
             field, holds = int64(forms[part, 0, child]), forms[part, 1, child]
             seen |= int64(1) << field
             if known.kinds[field] == WORD:
@@ -310,7 +308,7 @@ def _gathered(parts: Any, forms: Any, bounds: Any, known: Any, sheet: Any) -> bo
                 many = _flags(column, row, field, sheet)
             else:
                 many = _integers(column, holds, row, field, bounds, sheet)
-            if many < 0 or (column[_NULLS] >= 0 and column[_NULLS] != rows - many):
+            if many < 0 or (column[NULLS] >= 0 and column[NULLS] != rows - many):
                 return False
         for field in range(len(bounds)):
             if known.kinds[field] == TEXT and sheet.where[field, 0] >= 0 and not seen >> field & 1:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from wavebreak.decision import Decision, written
 from wavebreak.features import state
@@ -17,7 +18,6 @@ from wavebreak.features.core import RESERVE, Core
 from wavebreak.features.coverage import covered, mask
 from wavebreak.features.facts import Fanout, Segment
 from wavebreak.features.kernel import NO_CHANGE
-from wavebreak.features.names import buffers
 from wavebreak.features.trial import Tried, trial
 from wavebreak.pipeline.judging import Model, judgement
 from wavebreak.pipeline.reasoning import asks_for_reasons, reasoned
@@ -66,7 +66,7 @@ class Engine:
         self._ids: deque[tuple[int, pa.Array]] = deque()
 
     def take(self, log: pa.RecordBatch) -> list[Decision]:
-        """Take a batch of the log (LOG_SCHEMA); returns its decisions in order."""
+        """Take a batch of the log (LOG_SCHEMA, perhaps narrow); returns its decisions in order."""
         return [d for segment in self.fanout.segments(log) for d in self.advance(segment)]
 
     def advance(self, segment: Segment) -> Iterator[Decision]:
@@ -130,11 +130,11 @@ class Engine:
         arrays |= {f"fanout.{name}": array for name, array in self.fanout.dump().items()}
         bases = [base for base, _ in self._ids]
         ids = pa.concat_arrays([pa.array([], pa.string()), *(ids for _, ids in self._ids)])
-        ends, texts, _ = buffers(ids)
+        sizes, text = pc.binary_length(ids).to_numpy().astype(np.int64), ids.buffers()[2]
         arrays["ids.bases"] = np.array(bases, np.int64)
         arrays["ids.lengths"] = np.array([len(ids) for _, ids in self._ids], np.int64)
-        arrays["ids.sizes"] = np.diff(ends)
-        arrays["ids.text"] = texts[ends[0] : ends[-1]]
+        arrays["ids.sizes"] = sizes
+        arrays["ids.text"] = np.frombuffer(text or b"", np.uint8)[: sizes.sum()]
         arrays["fired"], arrays["asked"] = self.fired, self.asked
         return arrays
 

@@ -57,7 +57,7 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Bodies read together: their events in one batch (LOG_SCHEMA), and what each came to.
+    """Bodies read together: their events in one batch of the log, and what each came to.
 
     A body that could not be read at all has its error in the place of a `Read`. `blob` are the
     events as a row of the log, where they have been packed.
@@ -216,11 +216,12 @@ def _moved(refusal: Refusal, by: int) -> Refusal:
 
 
 def joined(logs: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
-    """Put batches of the log together, in their order."""
-    if len(logs) == 1:
-        return logs[0]
-    wide = [widened(log) for log in logs]
-    return pa.concat_batches(wide) if wide else pa.RecordBatch.from_pylist([], schema=LOG_SCHEMA)
+    """Put batches of the log together, in their order; narrow where all lack the same columns."""
+    if not logs:
+        return pa.RecordBatch.from_pylist([], schema=LOG_SCHEMA)
+    if any(log.schema.names != logs[0].schema.names for log in logs[1:]):
+        logs = [widened(log) for log in logs]
+    return logs[0] if len(logs) == 1 else pa.concat_batches(logs)
 
 
 def unpacked(body: Body, at_most: int) -> bytes:

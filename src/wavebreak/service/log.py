@@ -57,15 +57,15 @@ def unpacked(blob: bytes) -> pa.RecordBatch:
     """Give the batch back; raises FileError where the bytes are not one."""
     try:
         stream = pa.CompressedInputStream(pa.BufferReader(blob), "zstd")
-        read = opened(stream.read(_AT_MOST))
+        read = widened(opened(stream.read(_AT_MOST)))
     except (pa.ArrowException, OSError, StopIteration, TypeError):
         raise FileError("a row of the log is damaged", fix="restore a backup") from None
     return checked_log(read)
 
 
 def opened(stream: bytes) -> pa.RecordBatch:
-    """Give back what `laid` laid out, without looking for damage; its columns are not copied."""
-    return widened(pa.ipc.open_stream(stream).read_next_batch())
+    """Give back what `laid` laid out, narrow and not copied, without looking for damage."""
+    return pa.ipc.open_stream(stream).read_next_batch()
 
 
 def digest(blob: bytes | memoryview) -> bytes:

@@ -78,7 +78,10 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """Events that are in the log, from position `first` on, and who waits for the engine."""
+    """Events that are in the log, from position `first` on, and who waits for the engine.
+
+    A batch of LOG_SCHEMA, or of those of its columns in which something is given.
+    """
 
     first: int
     events: pa.RecordBatch
