@@ -161,12 +161,13 @@ class Edge:
         made: dict[str, pa.Array] = {}
         for one in known.values():
             made |= one.columns()
-        made["type"] = codes_of(given.get("type", absent(wire.num_rows, pa.string())), TYPES)
+        none = absent(wire.num_rows, pa.string())
+        made["type"] = codes_of(given.get("type", none), TYPES)
         for name in CODES.keys() & given:
             made[name] = codes_of(given[name], CODES[name])
         if "reason" in given:
             made["reason"] = _reason_codes(given["reason"], made["type"])
-        made["id"] = _ids(given, made, wire.num_rows)
+        made["id"] = _ids(given.get("id", none), given, made)
         made = {n: c for n, c in given.items() if n not in PERSONAL} | made
         return {n: _plain(made[n], kind) for n, kind in _KINDS.items() if n in made}
 
@@ -377,9 +378,9 @@ def _plain(column: pa.Array, kind: pa.DataType) -> pa.Array:
     return column if column.type.equals(kind) else column.cast(kind)
 
 
-def _ids(given: dict[str, pa.Array], made: dict[str, pa.Array], rows: int) -> pa.Array:
+def _ids(ids: pa.Array, given: dict[str, pa.Array], made: dict[str, pa.Array]) -> pa.Array:
     """Fill absent ids with the SHA-256 of the event as it is after pseudonymisation."""
-    ids = _plain(given.get("id", absent(rows, pa.string())), pa.string())
+    ids = _plain(ids, pa.string())
     if ids.null_count == 0:
         return ids
     missing = ids.is_null()

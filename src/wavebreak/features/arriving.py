@@ -50,7 +50,7 @@ _READ = (
 _TEXTS = np.array([LOG_SCHEMA.field(name).type == pa.string() for name in _READ], np.int64)
 _AROUND = ("network", "block", "device", "client")
 (
-    _ID, _ACCOUNT, _, _NETWORK, _, _, _, _TYPE, _SIZE, _COUNT, _HITS, _ATTEMPTS, _MEDIA,
+    _ID, _ACCOUNT, _, _NETWORK, _, _, _CLIENT, _TYPE, _SIZE, _COUNT, _HITS, _ATTEMPTS, _MEDIA,
     _VERIFICATION, _CHANNEL, _LABEL, _CONTACTS, _BROADCAST, _LINKED, _ATTESTED, _GROUP, _TEMPLATE,
     _NUMBERS, _NETWORKS,
 ) = range(len(_READ))  # fmt: skip
@@ -70,18 +70,22 @@ class Slots(Protocol):
 class Columns(NamedTuple):
     """Where the columns of a batch lie: `at` (dtype _COLUMN, in the order of `_READ`).
 
-    They lie there as long as `kept` lives.
+    They lie there as long as `kept` lives. `placed`: surroundings of an account are among them.
     """
 
     at: Any
     rows: int
+    placed: bool
     kept: Any
 
 
 @compiled()
-def _found(batch: int, where: Any, texts: Any, columns: Any) -> None:
-    """Find the columns of `_READ`: column k is the batch's `where[k]`-th (-1: it has none)."""
-    held = children(members(batch))
+def _found(batch: int, where: Any, texts: Any, columns: Any) -> bool:
+    """Find the columns of `_READ`: column k is the batch's `where[k]`-th (-1: it has none).
+
+    Returns whether one of the surroundings is given.
+    """
+    held, placed = children(members(batch)), False
     for k in range(columns.size):
         if where[k] < 0:
             continue
@@ -92,6 +96,8 @@ def _found(batch: int, where: Any, texts: Any, columns: Any) -> None:
         found.valid = buffers[0] if column[NULLS] != 0 else 0
         found.values, found.offset = buffers[1], column[OFFSET]
         found.text = buffers[2] if texts[k] else 0
+        placed |= _NETWORK <= k <= _CLIENT
+    return placed
 
 
 def columns_of(log: pa.RecordBatch) -> Columns:
@@ -99,8 +105,8 @@ def columns_of(log: pa.RecordBatch) -> Columns:
     columns = np.zeros(len(_READ), _COLUMN)
     index = log.schema.get_field_index
     (batch,), kept = lent([log])
-    _found(batch, np.array([index(name) for name in _READ]), _TEXTS, columns)
-    return Columns(columns, log.num_rows, kept)
+    placed = _found(batch, np.array([index(name) for name in _READ]), _TEXTS, columns)
+    return Columns(columns, log.num_rows, placed, kept)
 
 
 @compiled()
@@ -223,8 +229,8 @@ def events_of(columns: Columns, ts: Any, drop: Any, accounts: Slots, entities: S
     _fill(columns.at, ts, drop, events)
     slots = accounts.slots_of(names_of(columns, _ACCOUNT, 2))
     events["account"], events["peer"] = slots[0::2], slots[1::2]
-    around = columns.at[_NETWORK : _NETWORK + len(_AROUND)]
-    if around["values"].any():
+    if columns.placed:
+        around = columns.at[_NETWORK : _CLIENT + 1]
         named = names_of(columns, _NETWORK, len(_AROUND))
         shaped = columns.rows, len(_AROUND)
         data = _laid(around, _PREFIXES, named.at.reshape(shaped), named.sizes.reshape(shaped))

@@ -50,12 +50,15 @@ class _Passing:
 
     def slots_of(self, names: Placed) -> Any:
         """Slot of each name (uint32)."""
-        found = self._names.find_of(names)
-        for at in np.flatnonzero(found < 0).tolist():
-            following, size = len(self._names) + len(self._new), int(names.sizes[at])
-            text = string_at(int(names.at[at]), max(size, 0))
-            found[at] = self._new.setdefault(text, following) if size >= 0 else NONE
-        return found.astype(np.uint32)
+        found = self._names.find_of(names).tolist()
+        for k, slot in enumerate(found):
+            if slot < 0:
+                found[k] = self._passing(int(names.at[k]), int(names.sizes[k]))
+        return np.array(found, np.uint32)
+
+    def _passing(self, at: int, size: int) -> int:
+        following = len(self._names) + len(self._new)
+        return NONE if size < 0 else self._new.setdefault(string_at(at, size), following)
 
 
 def trial(core: Core, fanout: Fanout, log: pa.RecordBatch) -> Tried:

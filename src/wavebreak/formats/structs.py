@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -21,17 +22,19 @@ _FIELDS = {
 }
 _CODE = {kind: code for code, kind in enumerate(EVENTS)}
 _WORDS = pa.array(TYPES)
+_TYPED = [
+    pa.DictionaryArray.from_arrays(pa.array([code], pa.uint8()), _WORDS)
+    for code in range(len(TYPES))
+]
 _SCHEMA = WIRE_SCHEMA.set(
     WIRE_SCHEMA.get_field_index("type"), pa.field("type", pa.dictionary(pa.uint8(), pa.string()))
 )
 
 
-def wire_of(
-    events: list[Event], members: int = -1, *, narrow: bool = False
-) -> pa.RecordBatch:  # fmt: skip
+def wire_of(events: list[Event], members: int = -1) -> pa.RecordBatch:
     """Make a wire batch (its `type` dictionary-encoded) of events in their order.
 
-    A `narrow` one lacks the columns in which nothing is given. `members` is how many fields are
+    `members` is how many fields are
     given in all, if that is known: once so many are found, the columns that are left are taken as
     empty without a look.
     """
@@ -44,10 +47,29 @@ def wire_of(
     else:
         columns = _mixed(events, codes, sorted(map(_CODE.__getitem__, kinds)), sought)
     columns["type"] = pa.DictionaryArray.from_arrays(pa.array(codes), _WORDS)
-    if narrow:
-        return pa.RecordBatch.from_pydict(columns)
     filled = blanks(log=False, rows=len(events)) | columns
     return pa.RecordBatch.from_arrays(list(filled.values()), schema=_SCHEMA)
+
+
+def wire_of_one(event: Event) -> pa.RecordBatch:
+    """Make a wire batch of one event: what `wire_of` makes of it, without what is not given."""
+    kind = type(event)
+    given = {name: value for name in _FIELDS[kind] if (value := _GET[name](event)) is not None}
+    if isinstance(event.ts, datetime):
+        given["ts"] = milliseconds(event.ts)
+    names = tuple(given)
+    row = pa.array([given], _struct(names))
+    return pa.RecordBatch.from_arrays([*row.flatten(), _TYPED[_CODE[kind]]], schema=_narrow(names))
+
+
+@lru_cache(1024)
+def _struct(names: tuple[str, ...]) -> pa.StructType:
+    return pa.struct([WIRE_SCHEMA.field(name) for name in names])
+
+
+@lru_cache(1024)
+def _narrow(names: tuple[str, ...]) -> pa.Schema:
+    return pa.schema([*_struct(names), _SCHEMA.field("type")])
 
 
 class _Sought:

@@ -22,7 +22,7 @@ from wavebreak.features.facts import NO_FACT, fact_kinds
 from wavebreak.features.state import BY_SCORE, NO_RULE, OUTCOMES
 from wavebreak.features.trial import Tried
 from wavebreak.formats.lines import take_one
-from wavebreak.formats.structs import wire_of
+from wavebreak.formats.structs import wire_of_one
 from wavebreak.pipeline import Engine
 from wavebreak.rules import Policy, Program, Rule, seconds
 from wavebreak.rules.declared import Duration, Stage
@@ -83,7 +83,7 @@ def log_of(event: Event, edge: Edge) -> pa.RecordBatch:
     An id that it lacks is not made, as it would be in the log.
     """
     named = event if event.id else msgspec.structs.replace(event, id="asked")
-    log, refused = edge.split(wire_of([named], narrow=True), narrow=True)
+    log, refused = edge.split(wire_of_one(named), narrow=True)
     if refused:
         raise EventError(refused[0].message.removeprefix("line 1: "))
     return log

@@ -1,0 +1,68 @@
+"""The server's transport: an answer's head and body leave together."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from wavebreak.service.server import Corked
+
+
+class Wire:
+    """A transport that notes what is written to it."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def get_extra_info(self, name: str) -> str:
+        return name
+
+
+def after(*steps: Any) -> list[bytes]:
+    """What a transport has written after steps, each in a turn of the loop of its own."""
+    wire = Wire()
+
+    async def live() -> None:
+        corked = Corked(wire, asyncio.get_running_loop())
+        for step in steps:
+            step(corked)
+            await asyncio.sleep(0)
+
+    asyncio.run(live())
+    return wire.written
+
+
+def test_a_head_and_its_body_are_written_as_one() -> None:
+    assert after(lambda to: (to.write(b"head "), to.write(b"body"))) == [b"head body"]
+
+
+def test_what_is_written_alone_goes_at_the_next_turn() -> None:
+    alone = after(lambda to: to.write(b"head"), lambda to: to.write(b"later"), lambda _: None)
+    assert alone == [b"head", b"later"]
+
+
+def test_nothing_is_lost_between_two_answers_in_one_turn() -> None:
+    parts = [b"1", b"2", b"3"]
+    assert b"".join(after(lambda to: [to.write(part) for part in parts])) == b"123"
+
+
+def test_what_is_held_is_written_before_the_end_and_nothing_after_it() -> None:
+    assert after(lambda to: (to.write(b"head"), to.close())) == [b"head"]
+    assert after(lambda to: to.close(), lambda to: to.write(b"head")) == []
+
+
+def test_all_else_is_asked_of_the_transport_itself() -> None:
+    async def live() -> str:
+        return str(Corked(Wire(), asyncio.get_running_loop()).get_extra_info("peername"))
+
+    assert asyncio.run(live()) == "peername"
