@@ -23,6 +23,7 @@ from . import (
     machine,
     memory,
     model,
+    parts,
     pauses,
     scale,
     service,
@@ -41,6 +42,7 @@ BENCHES: dict[str, tuple[str, Callable[[bool], list[Figure]]]] = {
     "pauses": ("Pauses: batches of 500 events, while accounts and pairs grow", pauses.bench),
     "ledger": ("The ledger: sealing, proofs, verification", ledger.bench),
     "service": ("The service: a real server under load, durable", service.bench),
+    "parts": ("The service's parts, each alone", parts.bench),
     "hostile": ("Hostile lines through the reader", hostility.bench),
 }
 

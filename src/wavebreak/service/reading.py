@@ -80,7 +80,8 @@ def _nothing() -> Decoded:
     return Decoded(joined([]), (_DEADLY,))
 
 
-def _answered(decoder: Decoder, bodies: Sequence[Body]) -> object:
+def answered(decoder: Decoder, bodies: Sequence[Body]) -> object:
+    """Give what the process answers: the events laid out and packed, and what each body came to."""
     try:
         made = decoder.decode(bodies, narrow=True)
         laid = log.laid(made.log)
@@ -110,7 +111,7 @@ def main() -> None:
         decoder = Decoder(edge, limits)
         lines.warm()
         while True:
-            pipe.send(_answered(decoder, pipe.recv()))
+            pipe.send(answered(decoder, pipe.recv()))
 
 
 if __name__ == "__main__":
