@@ -34,6 +34,7 @@ class Synthetic:
     version = f"synthetic-{digest[:12]}"
     calibration = Steps.logistic()
     numbers_address = 0
+    silent = None
 
     def __init__(self, thresholds: Mapping[str, int]) -> None:
         self.thresholds = thresholds

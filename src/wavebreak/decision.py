@@ -26,7 +26,7 @@ PENDING: Final = 64
 """In place of a rule's index: a takeover whose owner is being asked."""
 
 # Layout of the policy's numbers (int64), shared with `enforcement`.
-SUSPEND_AFTER, DOUBLE_AT_MOST, QUOTA, SCORE_DECIDES, FAMILIES, OTHERWISE = range(6)
+SUSPEND_AFTER, DOUBLE_AT_MOST, QUOTA, SCORE_DECIDES, FAMILIES, OTHERWISE, SILENT = range(7)
 THRESHOLDS, SCORE_HOLDS = 8, 16
 RULES, FIELDS = 24, 4
 OUTCOME, HOLD_S, FAMILY, RECOVERS = 0, 1, 2, 3
@@ -34,23 +34,26 @@ SIZE: Final = RULES + FIELDS * 64
 NEVER: Final = 2**62
 
 
-def weigh(policy: Any, margin: int, fired: int) -> int:
+def weigh(policy: Any, margin: int, fired: int, silent: int) -> int:
     """Give the outcome that a score asks for (0: none), given the rules that have fired.
 
-    `margin` is in 1/65,536 of log-odds, `fired` a bit mask over the rules. The most severe outcome
-    whose threshold is reached; a ban only where the fired rules are of enough families of
-    evidence, and a challenge at most where one of them speaks of a takeover.
+    `margin` is in 1/65,536 of log-odds, `fired` a bit mask over the rules, `silent` 1 for an
+    account that has started no chat. The most severe outcome whose threshold is reached; of a
+    silent account no more than the model may ask for; a ban only where the fired rules are of
+    enough families of evidence, and a challenge at most where one of them speaks of a takeover.
 
     >>> policy = numbers([(LIMIT, 60), (LIMIT, 60)], suspend_after=3, double_at_most=4, quota=5,
     ...     score=ScoreNumbers({BAN: 900, CHALLENGE: 100}, {}, families=2, otherwise=SUSPEND),
     ...     families=[1, 2])
-    >>> [int(weigh(policy, m, fired)) for m, fired in ((99, 3), (100, 3), (900, 1), (900, 3))]
+    >>> [int(weigh(policy, m, fired, 0)) for m, fired in ((99, 3), (100, 3), (900, 1), (900, 3))]
     [0, 2, 5, 6]
     """
     level = 0
     for outcome in range(1, 7):
         if margin >= policy[THRESHOLDS + outcome]:
             level = outcome
+    if silent == 1 and level > policy[SILENT]:
+        level = policy[SILENT]
     if level <= CHALLENGE:
         return level
     families = 0
@@ -130,7 +133,8 @@ class ScoreNumbers(NamedTuple):
     """What a score may do: thresholds (margins) and holds (seconds) by code of outcome.
 
     Without `decides` a score is noted and decides nothing. A ban needs rules of `families`
-    families, else it is `otherwise`.
+    families, else it is `otherwise`. `silent` is the most it asks of an account that has started
+    no chat.
     """
 
     thresholds: Mapping[int, int]
@@ -138,6 +142,7 @@ class ScoreNumbers(NamedTuple):
     families: int
     otherwise: int
     decides: bool = True
+    silent: int = BAN
 
 
 NO_SCORE: Final = ScoreNumbers({}, {}, 0, 0, decides=False)
@@ -163,8 +168,8 @@ def numbers(
     for k, (family, recovering) in enumerate(zip_longest(families, recovers, fillvalue=0)):
         at = RULES + FIELDS * k
         policy[at + FAMILY], policy[at + RECOVERS] = family, recovering
-    policy[SCORE_DECIDES], policy[FAMILIES], policy[OTHERWISE] = (
-        score.decides, score.families, score.otherwise,
+    policy[SCORE_DECIDES], policy[FAMILIES], policy[OTHERWISE], policy[SILENT] = (
+        score.decides, score.families, score.otherwise, score.silent,
     )  # fmt: skip
     for outcome in range(len(OUTCOMES)):
         policy[THRESHOLDS + outcome] = score.thresholds.get(outcome, NEVER)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -183,3 +184,29 @@ def test_a_decision_that_stood_is_a_label_and_a_fresh_one_is_not(decided: Path) 
     assert {claim.account for claim in found} <= stood
     assert {(claim.label, claim.source) for claim in found} == {("abusive", "decision")}
     assert list(confirming.confirmed(run, end, SMALL.decisions)) == []
+
+
+def test_people_look_at_whom_a_training_doubts_and_it_learns_what_they_find(
+    world: Path, tmp_path: Path
+) -> None:
+    with (world / "labels.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    missed = [row["account"] for row in rows if row["label"] == "abusive"][:3]
+    labels = tmp_path / "labels.csv"
+    with labels.open("w") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(row for row in rows if row["account"] not in missed)
+    asked: list[training.Key] = []
+
+    def review(keys: Sequence[training.Key]) -> list[training.Claim]:
+        asked.extend(keys)
+        return [training.Claim(*key, "abusive", "", "", "analyst") for key in keys]
+
+    learned, _ = training.train(
+        [world], tmp_path / "m", POLICY, SMALL, seed=2, allow=scoring_points.NAMES, labels=labels,
+        unlabelled_benign=True, review=review,
+    )  # fmt: skip
+    assert {name for _, name in asked} & set(missed)
+    assert {learned.labels.truths[key].source for key in asked} == {"analyst"}
+    assert not {key for key, _ in learned.doubted} & set(asked)

@@ -195,7 +195,8 @@ def _level(w: Any, row: Any, fired: int) -> int:
     """The outcome that the account's score asks for, once; 0 where it asks for nothing new."""
     if (w.spared >> np.int64(row.channel)) & 1:
         return int64(0)
-    level = call_int(w.weigh, w.policy, np.int64(row.score), fired)
+    silent = int64(row.started == 0)
+    level = call_int(w.weigh, w.policy, np.int64(row.score), fired, silent)
     flags = np.int64(row.flags)
     if level <= (flags >> SCORED_AT) & SCORED:
         return int64(0)

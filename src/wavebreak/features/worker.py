@@ -19,10 +19,10 @@ class Judgement:
 
     `keepalive` holds whatever owns the addresses. `score` is that of a C function `int64
     score(int64 model, int64 values)`, which gives a margin in 1/65,536, and `model` that of its
-    numbers (0: no model). `weigh` is that of `int64 weigh(int64 policy, int64 margin, int64
-    fired)`, which gives the outcome that a score asks for; `margins` (int64, rising) and `chances`
-    (float64, one more) are the calibration. `spared` are the channels (bits) on which it asks for
-    nothing.
+    numbers (0: no model). `weigh` is that of `int64 weigh(int64 policy, int64 margin, int64 fired,
+    int64 silent)`, which gives the outcome that a score asks for; `margins` (int64, rising) and
+    `chances` (float64, one more) are the calibration. `spared` are the channels (bits) on which it
+    asks for nothing.
     """
 
     guard: int

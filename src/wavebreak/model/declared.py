@@ -35,6 +35,8 @@ class Model:
       the order of training.
     - `calibration`: margin to probability. `thresholds`: outcome to the margin (fixed point of
       1/65,536, at or above) from which it follows.
+    - `silent`: the most severe outcome for an account that has started no chat; None: any. Set
+      where too few such people were seen.
     - `cascade`: float64, one a block of eight trees: a row whose sum after the block is below it
       is let go with the lowest score; -inf never lets go. Source: Bourdev & Brandt, "Robust
       object detection via soft cascade", CVPR 2005.
@@ -50,11 +52,12 @@ class Model:
     seed: int
     training_digest: str
     training: Mapping[str, Any] = field(default_factory=dict)
+    silent: str | None = None
 
     def __post_init__(self) -> None:
         for name, version in self.features:
             _known(name, version)
-        if unknown := set(self.thresholds) - set(OUTCOMES[1:]):
+        if unknown := {*self.thresholds, self.silent or "ban"} - set(OUTCOMES[1:]):
             raise ModelError(
                 f"there is no outcome {min(unknown)!r}", fix=f"one of: {', '.join(OUTCOMES[1:])}"
             )
@@ -97,7 +100,7 @@ class Model:
             "seed": self.seed,
             "training_digest": self.training_digest,
             "training": dict(self.training),
-        }
+        } | ({"silent": self.silent} if self.silent else {})
         return json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
     @property

@@ -112,6 +112,7 @@ def _model(text: str, told: dict[str, Any]) -> Model:
         seed=int(told["seed"]),
         training_digest=str(told["training_digest"]),
         training=dict(told["training"]),
+        silent=told.get("silent"),
     )
 
 

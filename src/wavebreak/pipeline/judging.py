@@ -42,9 +42,9 @@ def _decide(
     return answer
 
 
-def _weigh(policy: int, margin: int, fired: int) -> int:
+def _weigh(policy: int, margin: int, fired: int, silent: int) -> int:
     numbers = carray(address_as_void_pointer(policy), (_SIZE,), np.int64)
-    answer: int = _weighs(numbers, margin, fired)
+    answer: int = _weighs(numbers, margin, fired, silent)
     return answer
 
 
@@ -56,7 +56,7 @@ def _refuse(policy: int, standing: int, kind: int, opens: int, linked: int, open
 
 @cache
 def _callbacks() -> tuple[Callback, Callback, Callback]:
-    return callback(_decide, 8), callback(_weigh, 3), callback(_refuse, 6)
+    return callback(_decide, 8), callback(_weigh, 4), callback(_refuse, 6)
 
 
 def _signed(bits: int) -> int:
@@ -68,8 +68,9 @@ class Model(Protocol):
     """What a trained model gives: the address of its C function, its numbers, how it is read.
 
     `address` is of `int64 score(int64 model, int64 values)`, which gives a margin (log-odds) in
-    1/65,536; `thresholds` are the margins at or above which an outcome follows. `keepalive` owns
-    the addresses. `reasons` are the largest contributions to the margin of float64[catalog].
+    1/65,536; `thresholds` are the margins at or above which an outcome follows, `silent` the most
+    for an account that has started no chat (None: as for others). `keepalive` owns the addresses.
+    `reasons` are the largest contributions to the margin of float64[catalog].
     """
 
     @property
@@ -80,6 +81,8 @@ class Model(Protocol):
     def calibration(self) -> Steps: ...  # noqa: D102
     @property
     def thresholds(self) -> Mapping[str, int]: ...  # noqa: D102
+    @property
+    def silent(self) -> str | None: ...  # noqa: D102
     @property
     def version(self) -> str: ...  # noqa: D102
     @property
@@ -160,6 +163,7 @@ def _score(
         families=score.families,
         otherwise=OUTCOMES.index(score.otherwise),
         decides=score.mode == "enforce",
+        silent=OUTCOMES.index(model.silent) if model.silent else decision.BAN,
     )
 
 

@@ -6,7 +6,8 @@ from wavebreak.lazily import lazily
 
 if TYPE_CHECKING:
     from wavebreak.training.card import lead
-    from wavebreak.training.labelling import Claim, Labels, read_claims, resolve
+    from wavebreak.training.gathering import world_of
+    from wavebreak.training.labelling import Claim, Key, Labels, read_claims, resolve
     from wavebreak.training.learning import Learned, learn
     from wavebreak.training.runs import Collected, collect, train, write
     from wavebreak.training.settings import Settings
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 else:
     __getattr__ = lazily(__name__, {
         "card": "lead",
-        "labelling": "Claim Labels read_claims resolve",
+        "gathering": "world_of",
+        "labelling": "Claim Key Labels read_claims resolve",
         "learning": "Learned learn",
         "runs": "Collected collect train write",
         "settings": "Settings load:load_settings",
@@ -25,6 +27,7 @@ else:
     })  # fmt: skip
 
 __all__ = [
-    "Claim", "Collected", "Labels", "Learned", "Settings", "Tested", "collect", "lead", "learn",
-    "load_settings", "read_claims", "resolve", "terminal_tables", "tested", "train", "write",
+    "Claim", "Collected", "Key", "Labels", "Learned", "Settings", "Tested", "collect", "lead",
+    "learn", "load_settings", "read_claims", "resolve", "terminal_tables", "tested", "train",
+    "world_of", "write",
 ]  # fmt: skip

@@ -72,7 +72,7 @@ def lead(learned: Learned, tested: Tested) -> list[str]:
             f"({number(few.caught)} of {number(few.abusive)}; 95 %: {ends})."
         )
     lines.append("A score is one opinion: a ban needs two families of evidence beside it.")
-    return lines + tables.short_of(learned)
+    return lines + tables.few_people(learned) + tables.short_of(learned)
 
 
 def _of(drawn: dict[str, str], *names: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,12 +17,14 @@ from wavebreak.model import Model, from_booster
 from wavebreak.training import (
     baseline,
     calibrating,
+    crossfitting,
     fitting,
     leaks,
     splitting,
     tolerating,
     weighing,
 )
+from wavebreak.training.crossfitting import Held
 from wavebreak.training.inputs import signs
 from wavebreak.training.labelling import Key, Labels, Truth
 from wavebreak.training.points import Bools, Floats, Ints, Points
@@ -29,7 +32,7 @@ from wavebreak.training.settings import Settings
 from wavebreak.training.splitting import Sides
 from wavebreak.training.tolerating import Threshold
 
-UNLABELLED = "unlabelled"
+UNLABELLED, ASSUMED = "unlabelled", "assumed"
 Progress = Callable[[float, str], None]
 
 
@@ -60,7 +63,10 @@ class Learned:
     """A model, and everything that was seen while it was made.
 
     `aucs` of each feature alone; `allowed` features that were let pass as too good; `left_out`
-    counts points by reason.
+    counts points by reason. `few`: too few people calibrate for counts alone; `parts` then is how
+    many parts were each held against the trees of the others (0: one side calibrates). `doubted`
+    are accounts taken for benign on nobody's word that trees which never saw them call abusive,
+    with their highest margin (log-odds), worst first.
     """
 
     model: Model
@@ -75,6 +81,9 @@ class Learned:
     aucs: dict[str, float]
     allowed: tuple[str, ...]
     left_out: dict[str, int]
+    few: bool = False
+    parts: int = 0
+    doubted: tuple[tuple[Key, float], ...] = ()
 
 
 def subjects(points: Points, truths: dict[Key, Truth]) -> Subjects:
@@ -98,7 +107,7 @@ def _family(truth: Truth) -> str:
 def with_unlabelled(labels: Labels, points: Points) -> Labels:
     """Take every account without a label for benign, of a family of its own."""
     assumed = {
-        key: Truth(False, UNLABELLED, "", "assumed", 1.0, -1)
+        key: Truth(False, UNLABELLED, "", ASSUMED, 1.0, -1)
         for key in points.accounts
         if key not in labels.truths
     }
@@ -129,10 +138,12 @@ def learn(
     left_out["of accounts without a label"] = int((~who.known[points.account]).sum())
     _enough(points, who, sides)
     aucs, allowed = _alone(points, who, sides, settings, allow)
-    booster = _fitted(points, who, sides, settings, seed, progress)
+    few, part = _parts(points, who, labels, sides, settings, seed)
+    part = None if calibrates else part
+    booster, held = _held(points, who, sides, part, settings, seed, progress)
     progress(0.8, "calibration and thresholds")
     margins = fitting.margins(booster, points.values)
-    model, found = _model(booster, points, margins, who, sides, settings, seed)
+    model, found = _model(booster, points, held, who, few, settings)
     told = {"notes": notes or {}, "tolerance": {o: t.tolerance for o, t in found.items()}}
     model = replace(
         model, name=name, seed=seed, training=told,
@@ -141,7 +152,7 @@ def learn(
     spreads = baseline.baseline(points.names, points.values, margins, settings.baseline.bins)
     return Learned(
         model, settings, spreads, found, points, margins, who, sides, labels, aucs, allowed,
-        left_out,
+        left_out, few, *((0, ()) if part is None else _named(points, part, held, labels)),
     )  # fmt: skip
 
 
@@ -177,48 +188,104 @@ def _alone(
     return aucs, tuple(passed)
 
 
-def _fitted(
-    points: Points, who: Subjects, sides: Sides, settings: Settings, seed: int, progress: Progress
-) -> Any:
-    rows = sides.fit(points) & weighing.kept(points.place(), settings.weights)
-    part, fit = points.where(rows), settings.fit
-    counted = weighing.weights(part, who.abusive, who.family, who.word, settings.weights)
-    return fitting.fit(
-        weighing.shown(part, settings.coverage, seed),
-        who.abusive[part.account].astype(np.uint8), counted,
-        names=part.names, monotone=signs(part.names), seed=seed, rounds=fit.rounds,
-        leaves=fit.leaves, rate=fit.rate, least=fit.least, ridge=fit.ridge, columns=fit.columns,
-        rows=fit.rows, progress=lambda share: progress(0.1 + 0.7 * share, "trees"),
+def _fitter(
+    points: Points, who: Subjects, settings: Settings, seed: int, fits: int, progress: Progress
+) -> Callable[[Bools, int], Any]:
+    """Make trees of the points of a mask; the second argument says which of `fits` it is."""
+    fit = settings.fit
+
+    def fitted(rows: Bools, number: int) -> Any:
+        part = points.where(rows & weighing.kept(points.place(), settings.weights))
+        counted = weighing.weights(part, who.abusive, who.family, who.word, settings.weights)
+        return fitting.fit(
+            weighing.shown(part, settings.coverage, seed),
+            who.abusive[part.account].astype(np.uint8), counted,
+            names=part.names, monotone=signs(part.names), seed=seed, rounds=fit.rounds,
+            leaves=fit.leaves, rate=fit.rate, least=fit.least, ridge=fit.ridge,
+            columns=fit.columns, rows=fit.rows,
+            progress=lambda share: progress(0.1 + 0.7 * (number + share) / fits, "trees"),
+        )  # fmt: skip
+
+    return fitted
+
+
+def _poorer(points: Points, rows: Bools, settings: Settings, seed: int) -> Floats:
+    """The values of the points `rows`, each account as a poorer stream shows it."""
+    every = msgspec.structs.replace(settings.coverage, share=1.0)
+    return weighing.shown(points.where(rows), every, seed)
+
+
+def _parts(
+    points: Points, who: Subjects, labels: Labels, sides: Sides, settings: Settings, seed: int
+) -> tuple[bool, Ints | None]:
+    """Whether people are few, and the parts (accounts,) that are then held against each other."""
+    benign = sides.calibrate(points) & ~who.abusive[points.account]
+    if settings.few is None or not crossfitting.few(points, benign, settings):
+        return False, None
+    return True, splitting.parts(points, labels.truths, seed, sides, settings.few.parts)
+
+
+def _held(
+    points: Points, who: Subjects, sides: Sides, part: Ints | None, settings: Settings, seed: int,
+    progress: Progress,
+) -> tuple[Any, Held]:  # fmt: skip
+    """The trees, and what calibrates: one side, or each of the parts (accounts,) if there are."""
+    bad = who.abusive[points.account]
+    if part is None:
+        booster = _fitter(points, who, settings, seed, 1, progress)(sides.fit(points), 0)
+        rows = sides.calibrate(points)
+        shown = _poorer(points, rows, settings, seed)
+        return booster, crossfitting.apart(booster, points, shown, rows, bad, wide)
+    rows, count = np.asarray(part[points.account] >= 0), int(part.max()) + 1
+    fit = _fitter(points, who, settings, seed, count + 1, progress)
+    booster = fit(rows & ~sides.late, count)
+    return booster, crossfitting.crossed(
+        fit, points, _poorer(points, rows, settings, seed), part, sides.late, bad,
+        from_booster(booster, name="plain").forest.blocks, wide,
     )  # fmt: skip
+
+
+def _named(
+    points: Points, part: Ints, held: Held, labels: Labels
+) -> tuple[int, tuple[tuple[Key, float], ...]]:
+    """How many parts; whom nobody spoke of and who is more likely abusive, were half of them so."""
+    highest = np.full(len(points.accounts), -np.inf)
+    np.maximum.at(highest, points.account[held.rows], held.margins)
+    found = [
+        (points.accounts[n], round(float(highest[n]), 3))
+        for n in np.flatnonzero(highest > 0).tolist()
+        if labels.truths[points.accounts[n]].source == ASSUMED
+    ]
+    return int(part.max()) + 1, tuple(sorted(found, key=lambda one: (-one[1], one[0])))
 
 
 def _model(
-    booster: Any,
-    points: Points,
-    margins: Floats,
-    who: Subjects,
-    sides: Sides,
-    settings: Settings,
-    seed: int,
+    booster: Any, points: Points, held: Held, who: Subjects, few: bool, settings: Settings
 ) -> tuple[Model, dict[str, Threshold]]:
-    rows = sides.calibrate(points)
-    held, own = points.where(rows), margins[rows]
-    bad = who.abusive[held.account]
-    weight = calibrating.at_prevalence(held, bad, settings.calibration.prevalence)
-    benign, counted = held.where(~bad), [len(np.unique(held.account[s])) for s in (~bad, bad)]
-    worse = weighing.shown(benign, msgspec.structs.replace(settings.coverage, share=1.0), seed)
+    own = points.where(held.rows)
+    bad = who.abusive[own.account]
+    weight = calibrating.at_prevalence(own, bad, settings.calibration.prevalence)
+    counted = [len(np.unique(own.account[s])) for s in (~bad, bad)]
+    benign = own.where(~bad)
     found = tolerating.thresholds(
-        own[~bad], benign.account, settings.tolerance, fitting.margins(booster, worse)
+        held.margins[~bad],
+        benign.account,
+        settings.tolerance,
+        held.poorer[~bad],
+        silent=crossfitting.silent(benign) if few else None,
     )
-    plain = from_booster(booster, name="plain")
+    # All that calibrate together may be enough where one side alone was not.
+    shown = not crossfitting.few(own, ~bad, settings)
     trace = tolerating.cascade(
-        plain.partials(wide(held.where(bad))), held.account[bad], found["observe"].at,
-        settings.cascade.lost,
-    )  # fmt: skip
-    steps = calibrating.steps(own, bad, weight, (counted[0], counted[1]))
+        held.partials, own.account[bad], found["observe"].at, settings.cascade.lost
+    )
+    # Rules take a score for a fact: where people are few it says no more than they show.
+    beyond = -math.log1p(-settings.tolerance.confidence) if few else 0.5
+    steps = calibrating.steps(held.margins, bad, weight, (counted[0], counted[1]), beyond)
     return replace(
-        plain, calibration=steps, cascade=trace,
+        from_booster(booster, name="plain"), calibration=steps, cascade=trace,
         thresholds={outcome: t.at for outcome, t in found.items()},
+        silent=None if shown or not settings.few else settings.few.most,
     ), found  # fmt: skip
 
 

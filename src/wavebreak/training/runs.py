@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +16,44 @@ from wavebreak.rules import Policy
 from wavebreak.training import baseline, card, leaks, testing
 from wavebreak.training.confirming import confirmed
 from wavebreak.training.gathering import Gathered, Run, digest_of, open_run, replay
-from wavebreak.training.labelling import Claim, Labels, read_claims, resolve
+from wavebreak.training.labelling import Claim, Key, Labels, read_claims, resolve
 from wavebreak.training.learning import Learned, Progress, learn, with_unlabelled
 from wavebreak.training.points import Points, joined
 from wavebreak.training.settings import Settings
 from wavebreak.training.testing import Tested
 
-CARD, REPORT = "card.html", "training.json"
+CARD, REPORT, DOUBTED = "card.html", "training.json", "doubted.csv"
+Review = Callable[[Sequence[Key]], Iterable[Claim]]
 
 
 @dataclass(frozen=True)
 class Collected:
-    """Runs, replayed: their points together, their labels, and the digests of what was read."""
+    """Runs, replayed: their points together, their labels, and the digests of what was read.
+
+    `claims` are what the labels follow from, `until` and `unlabelled_benign` as in `collect`.
+    """
 
     points: Points
     labels: Labels
     gathered: tuple[Gathered, ...]
     calibrates: frozenset[int]
     notes: dict[str, Any]
+    claims: tuple[Claim, ...]
+    until: int | None
+    unlabelled_benign: bool
+
+    def told(self, claims: Iterable[Claim], settings: Settings) -> Collected:
+        """The same runs with further words on their accounts."""
+        heard = (*self.claims, *claims)
+        labels = _labels(heard, self.points, settings, self.until, self.unlabelled_benign)
+        return replace(self, labels=labels, claims=heard)
+
+
+def _labels(
+    claims: Iterable[Claim], points: Points, settings: Settings, until: int | None, benign: bool
+) -> Labels:
+    found = resolve(claims, settings.sources, until)
+    return with_unlabelled(found, points) if benign else found
 
 
 def collect(
@@ -57,9 +78,7 @@ def collect(
         claims += confirmed(run, gathered[-1].end, settings.decisions)
     _recomputed(runs, gathered, policy, enforce, settings, seed, progress)
     points = joined([one.points for one in gathered])
-    found = resolve(claims, settings.sources, until)
-    if unlabelled_benign:
-        found = with_unlabelled(found, points)
+    found = _labels(claims, points, settings, until, unlabelled_benign)
     notes = {
         "logs": [run.digest for run in runs],
         "labels": digest_of(labels) if labels else None,
@@ -69,7 +88,9 @@ def collect(
         "events": sum(one.events for one in gathered),
     }
     only = frozenset(range(len(paths), len(runs)))
-    return Collected(points, found, tuple(gathered), only, notes)
+    return Collected(
+        points, found, tuple(gathered), only, notes, tuple(claims), until, unlabelled_benign
+    )  # fmt: skip
 
 
 def _sound(runs: Sequence[Run], labels: Path | None) -> None:
@@ -116,20 +137,28 @@ def _recomputed(
 def train(
     paths: Sequence[Path], out: Path, policy: Policy, settings: Settings, *, name: str = "model",
     seed: int = 0, allow: Sequence[str] = (), progress: Progress = lambda *_: None,
-    **collecting: Any,
+    review: Review | None = None, **collecting: Any,
 ) -> tuple[Learned, Tested]:  # fmt: skip
     """Learn from runs and write the model's directory: model, card, drift baseline, report.
 
+    `review` is given the accounts that were taken for benign on nobody's word and that the model
+    doubts, and returns what people say of them; where they say anything it is learned anew.
     `collecting` goes to `collect`. Returns what was learned and how it did on its test.
     """
     got = collect(
         paths, policy, settings, seed=seed, progress=lambda s, w: progress(0.6 * s, w), **collecting
     )
-    learned = learn(
-        got.points, got.labels, settings, name=name, seed=seed, calibrates=got.calibrates,
-        logged=leaks.first_logged(got.gathered), allow=allow, notes=got.notes,
-        progress=lambda s, w: progress(0.6 + 0.35 * s, w),
-    )  # fmt: skip
+
+    def made(known: Collected) -> Learned:
+        return learn(
+            known.points, known.labels, settings, name=name, seed=seed, calibrates=got.calibrates,
+            logged=leaks.first_logged(got.gathered), allow=allow, notes=got.notes,
+            progress=lambda s, w: progress(0.6 + 0.35 * s, w),
+        )  # fmt: skip
+
+    learned = made(got)
+    if review and (said := tuple(review([key for key, _ in learned.doubted]))):
+        learned = made(got.told(said, settings))
     return learned, finished(learned, out, progress)
 
 
@@ -150,3 +179,14 @@ def write(learned: Learned, measured: Tested, out: Path) -> None:
     told = testing.as_json(learned, measured)
     text = json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False)
     (out / REPORT).write_text(text + "\n", encoding="utf-8")
+    (out / DOUBTED).unlink(missing_ok=True)
+    if learned.doubted:
+        _write_doubted(learned, out / DOUBTED)
+
+
+def _write_doubted(learned: Learned, path: Path) -> None:
+    """Accounts to look at: taken for benign, and doubted."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        lines = csv.writer(file)
+        lines.writerow(["account", "world", "margin"])
+        lines.writerows([name, world, margin] for (world, name), margin in learned.doubted)

@@ -101,6 +101,20 @@ class Tolerance(_Table, frozen=True):
         return float(getattr(self, outcome))
 
 
+class Few(_Table, frozen=True):
+    """What is done where few people calibrate; see `crossfitting`.
+
+    They are few where those of them who have started no chat do not show, at the tolerance's
+    confidence, that at most the share `silent` of such accounts is reached. `parts` is how many
+    parts all accounts but the test's are dealt out to, `most` the most that a score then asks of
+    an account that has started no chat.
+    """
+
+    silent: Part
+    most: str
+    parts: Annotated[int, Meta(ge=2, le=20)]
+
+
 class Cascade(_Table, frozen=True):
     """Share of abusive accounts that stopping early may lose."""
 
@@ -134,8 +148,8 @@ class Default(_Table, frozen=True):
     tolerance: dict[str, Part]
 
 
-class Settings(_Table, frozen=True):
-    """Everything that `training.toml` says."""
+class Settings(_Table, frozen=True, omit_defaults=True):
+    """Everything that `training.toml` says; without `few` thresholds stand on counts alone."""
 
     sources: dict[str, Source]
     decisions: Decisions
@@ -149,6 +163,7 @@ class Settings(_Table, frozen=True):
     leaks: Leaks
     baseline: Baseline
     default: Default
+    few: Few | None = None
 
     def digested(self) -> bytes:
         """Canonical bytes, for a digest."""
@@ -194,6 +209,11 @@ def _checked(settings: Settings) -> None:
                 f"training.toml, {where}: fit, calibrate and test do not sum to one",
                 fix="write for example 0.55, 0.25 and 0.20",
             )
+    if settings.few and settings.few.most not in OUTCOMES[1:]:
+        raise PolicyError(
+            f"training.toml, few.most: there is no outcome `{settings.few.most[:40]}`",
+            fix=f"choose from {', '.join(OUTCOMES[1:])}",
+        )
     if unknown := settings.default.tolerance.keys() - set(OUTCOMES[1:]):
         raise PolicyError(
             f"training.toml, default.tolerance: there is no outcome `{min(unknown)}`",

@@ -102,6 +102,27 @@ def sides(
     return Sides(side, _late(points, split.later))
 
 
+def parts(
+    points: Points, truths: dict[Key, Truth], seed: int, sides: Sides, count: int
+) -> NDArray[np.int64]:
+    """Deal the operators of fit and calibration out to `count` parts; -1 for all other accounts.
+
+    Of each family as many operators go to each part, but for one. Returns int64 (accounts,).
+    """
+    groups: dict[tuple[bool, str], dict[str, list[int]]] = {}
+    for index in np.flatnonzero(np.isin(sides.account, (FIT, CALIBRATE))).tolist():
+        key, truth = points.accounts[index], truths[points.accounts[index]]
+        group = f"{key[0]}\0{truth.operator}" if truth.operator else f"{key[0]}\0\0{key[1]}"
+        groups.setdefault((truth.abusive, truth.family), {}).setdefault(group, []).append(index)
+    part = np.full(len(points.accounts), -1, np.int64)
+    taken: dict[str, int] = {}
+    for (_, family), members in sorted(groups.items()):
+        ordered = sorted(members, key=lambda g: (_drawn(seed, "part", family, g), g))
+        for number, group in enumerate(ordered):
+            part[members[group]] = taken.setdefault(group, number % count)
+    return part
+
+
 def _late(points: Points, share: float) -> Bools:
     """Points of the last share of their run's time."""
     late = np.zeros(len(points), bool)

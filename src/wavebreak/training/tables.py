@@ -54,21 +54,56 @@ def tolerances(learned: Learned) -> Table:
         rows.append((
             outcome, f"{t.at / ONE:.3f}", f"{level.probability([t.at])[0]:.2g}",
             f"1 in {share:,.0f}", f"{t.bound:.2g}" + ("\nnot shown" if t.short else ""),
-            f"{number(t.false)}/{number(t.points)}", number(t.poorer),
-            f"{number(t.false_accounts)}/{number(t.accounts)}", number(t.needed),
+            "–" if t.counted == "accounts" else f"{number(t.false)}/{number(t.points)}",
+            number(t.poorer), f"{number(t.false_accounts)}/{number(t.accounts)}", number(t.needed),
         ))  # fmt: skip
     return Table(
         "Thresholds",
         (
             "outcome", "margin", "proba-\nbility", "tolerance", "bound", "false\npoints",
-            "on poorer\nstreams", "false\naccounts", "clean points\nneeded",
+            "on poorer\nstreams", "false\naccounts",
+            "clean ones\nneeded" if learned.few else "clean points\nneeded",
         ),
         rows,
         f"Benign accounts and points of calibration alone; the bound is Clopper and Pearson's, "
         f"one-sided, {100 * learned.settings.tolerance.confidence:g} %. Points of one account are "
         "not independent: read the accounts beside them. On poorer streams: the same points, each "
-        "account as a stream that carries less would show it; the tolerance is kept there too.",
+        "account as a stream that carries less would show it; the tolerance is kept there too."
+        + _few(learned),
     )  # fmt: skip
+
+
+def _few(learned: Learned) -> str:
+    if not learned.few:
+        return ""
+    counted = " Where no points are given accounts count, each once: those that had started a chat."
+    if not learned.parts:
+        return counted
+    return f"{counted} Each of {learned.parts} parts was held against the trees of the others."
+
+
+def few_people(learned: Learned) -> list[str]:
+    """Say plainly how thresholds were found where people are few, and what that rests on."""
+    if not learned.few:
+        return []
+    hard = learned.thresholds["restrict"]
+    lines = [
+        "People are few. "
+        + (
+            f"All accounts but the test's calibrate, {learned.parts} parts each by trees of the "
+            "others. " if learned.parts else ""
+        )
+        + f"A challenge and what is harder begin above all {hard.accounts:,} benign accounts that "
+        "had started a chat"
+        + (f"; of who has started none a score asks for `{learned.model.silent}` at most."
+           if learned.model.silent else ".")
+    ]  # fmt: skip
+    if learned.doubted:
+        lines.append(
+            f"{len(learned.doubted):,} accounts without a label were taken for benign and look "
+            "abusive. Look at them first, and train again with what you find: doubted.csv."
+        )
+    return lines
 
 
 def short_of(learned: Learned) -> list[str]:
@@ -76,13 +111,18 @@ def short_of(learned: Learned) -> list[str]:
     found = [t for t in learned.thresholds.values() if t.short]
     if not found:
         return []
-    points, worst = found[0].points, max(t.needed for t in found)
-    bound = max(t.bound for t in found)
-    return [
-        f"Too few benign scoring points for {', '.join(t.outcome for t in found)}: {points:,} "
-        f"were there, {worst:,} without a fault are needed. Their threshold stands just above all "
-        f"benign points seen, which shows no more than one false action in {1 / bound:,.0f}."
-    ]
+    said = []
+    for counted, name in (("points", "scoring points"), ("accounts", "accounts")):
+        mine = [t for t in found if t.counted == counted]
+        if mine:
+            worst, bound = max(t.needed for t in mine), max(t.bound for t in mine)
+            said.append(
+                f"Too few benign {name} for {', '.join(t.outcome for t in mine)}: "
+                f"{mine[0].points:,} were there, {worst:,} without a fault are needed. Their "
+                f"threshold stands just above all that were seen, which shows no more than one "
+                f"false action in {1 / bound:,.0f}."
+            )
+    return [" ".join(said)]
 
 
 def actions(tested: Tested, learned: Learned) -> Table:

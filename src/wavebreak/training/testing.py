@@ -182,7 +182,7 @@ def _counted(learned: Learned) -> dict[str, dict[str, int]]:
 
 def as_json(learned: Learned, tested: Tested) -> dict[str, Any]:
     """What the command prints and the card shows, as plain values."""
-    return {
+    made: dict[str, Any] = {
         "measured": {name: m.as_json() for name, m in tested.measured.items()},
         "baselines": {name: m.as_json() for name, m in tested.simple.items()},
         "poorer streams": {name: m.as_json() for name, m in tested.poorer.items()},
@@ -190,3 +190,8 @@ def as_json(learned: Learned, tested: Tested) -> dict[str, Any]:
         "sides": tested.sides,
         "left out": learned.left_out,
     }
+    if learned.few:
+        made["few people"] = {
+            "parts": learned.parts, "doubted": len(learned.doubted), "silent": learned.model.silent,
+        }  # fmt: skip
+    return made

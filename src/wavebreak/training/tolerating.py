@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,11 @@ from wavebreak.rules import OUTCOMES
 from wavebreak.training.points import Bools, Floats, Ints
 from wavebreak.training.settings import Tolerance
 
+MILD = OUTCOMES[: OUTCOMES.index("challenge")]
+"""What takes nothing from anybody."""
+NEVER = 2**62
+"""Above every margin in fixed point."""
+
 
 @dataclass(frozen=True)
 class Threshold:
@@ -21,9 +26,9 @@ class Threshold:
 
     `at` is the margin in fixed point, at or above which it follows. `false` of `points` benign
     scoring points lie there, of `false_accounts` of `accounts` accounts; `bound` is the upper
-    confidence bound of the share of points. `poorer` of them lie there where the same points are
-    shown as poorer streams show them. `short`: too few points for the tolerance, `needed` would do
-    (none false among them).
+    confidence bound of the share of `counted`, "points" or "accounts". `poorer` of them lie there
+    where the same points are shown as poorer streams show them. `short`: too few for the
+    tolerance, `needed` would do (none false among them).
     """
 
     outcome: str
@@ -37,6 +42,7 @@ class Threshold:
     poorer: int
     short: bool
     needed: int
+    counted: str = "points"
 
 
 def upper(false: int, points: int, confidence: float) -> float:
@@ -74,29 +80,57 @@ def allowed(points: int, tolerance: float, confidence: float) -> int:
 
 
 def thresholds(
-    margins: Floats, account: Ints, tolerance: Tolerance, poorer: Floats | None = None
-) -> dict[str, Threshold]:
+    margins: Floats, account: Ints, tolerance: Tolerance, poorer: Floats | None = None, *,
+    silent: Bools | None = None,
+) -> dict[str, Threshold]:  # fmt: skip
     """A threshold for each outcome above allow, from the margins of benign scoring points.
 
     `account` (n,) says whose each is; `poorer` (n,) are the margins of the same points as poorer
     streams show them: the tolerance is kept on either. Where there are too few points, the
     threshold stands just above all of them: the most extreme that they allow.
+
+    `silent` (n,) is given where people are few: points at which the account has started no chat.
+    Whatever refuses anything then counts accounts, each at its highest of the other points: points
+    of one account are not independent, and those of few accounts less than they are many.
     """
-    scores, level = fixed(margins), tolerance.confidence
+    scores = fixed(margins)
     views = [scores] if poorer is None else [scores, fixed(poorer)]
-    n, accounts, found = len(scores), len(np.unique(account)), {}
-    ordered = [np.sort(view)[::-1] for view in views]
+    spoken = None if silent is None or silent.all() else ~silent
+    found: dict[str, Threshold] = {}
+    least = -NEVER
     for outcome in OUTCOMES[1:]:
-        wanted = tolerance.of(outcome)
-        most = allowed(n, wanted, level)
-        at = max(int(view[min(max(most, 0), n - 1)]) for view in ordered) + 1
-        above = scores >= at
-        false = int(above.sum())
-        found[outcome] = Threshold(
-            outcome, at, wanted, upper(false, n, level), false, n, len(np.unique(account[above])),
-            accounts, int((views[-1] >= at).sum()), most < 0, needed(wanted, level),
-        )  # fmt: skip
+        if spoken is None or outcome in MILD:
+            made = _threshold(outcome, views, account, tolerance, least)
+        else:
+            tops = [_highest(view[spoken], account[spoken]) for view in views]
+            made = _threshold(outcome, tops, np.arange(len(tops[0])), tolerance, least)
+            made = replace(made, counted="accounts")
+        found[outcome], least = made, made.at
     return found
+
+
+def _highest(view: Ints, account: Ints) -> Ints:
+    """The highest value of each account, in order of accounts."""
+    known, inverse = np.unique(account, return_inverse=True)
+    highest = np.full(len(known), -NEVER, np.int64)
+    np.maximum.at(highest, inverse, view)
+    return highest
+
+
+def _threshold(
+    outcome: str, views: list[Ints], account: Ints, tolerance: Tolerance, least: int
+) -> Threshold:
+    """One outcome's threshold, no lower than `least`, from margins of the views in fixed point."""
+    n, wanted, level = len(views[0]), tolerance.of(outcome), tolerance.confidence
+    most = allowed(n, wanted, level)
+    ordered = [np.sort(view)[::-1] for view in views]
+    at = max(least, *(int(view[min(max(most, 0), n - 1)]) + 1 for view in ordered))
+    above = views[0] >= at
+    false = int(above.sum())
+    return Threshold(
+        outcome, at, wanted, upper(false, n, level), false, n, len(np.unique(account[above])),
+        len(np.unique(account)), int((views[-1] >= at).sum()), most < 0, needed(wanted, level),
+    )  # fmt: skip
 
 
 def cascade(partials: Floats, account: Ints, least: int, lost: float) -> NDArray[np.float64]:

@@ -169,13 +169,16 @@ def train_on_worlds(
 
 
 def strict(settings: Settings) -> Settings:
-    """The settings of the default model: most operators in the fit, its own tolerance at most."""
+    """The settings of the default model: most operators in the fit, its own tolerance at most.
+
+    Its thresholds stand on counts: it has people enough.
+    """
     changed, own = msgspec.structs.replace, settings.default
     kept = {name: min(most, settings.tolerance.of(name)) for name, most in own.tolerance.items()}
     return changed(
         settings, split=own.split,
         fit=changed(settings.fit, rounds=own.rounds, leaves=own.leaves),
-        tolerance=changed(settings.tolerance, **kept),
+        tolerance=changed(settings.tolerance, **kept), few=None,
     )  # fmt: skip
 
 

@@ -2,7 +2,8 @@
 
 Each week brings a campaign that was never seen, beside the one that came the week before. A week is
 decided under the model of all weeks before it. People then look at who was challenged or worse, or
-reported, and confirm or clear them; those words, and nothing else of the truth, train the next
+reported, and confirm or clear them; so they do with those whom the model that learned from this
+doubts though nobody had looked at them. Those words, and nothing else of the truth, train the next
 model. A campaign's second week is decided twice, with the model that has learned from its first
 week and with the one that has not.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from wavebreak import model as models
 from wavebreak import pipeline, training
 from wavebreak.edge import Edge
 from wavebreak.errors import UsageError
-from wavebreak.evaluation import Evaluation, evaluate, read_labels
+from wavebreak.evaluation import Evaluation, Label, evaluate, read_labels
 from wavebreak.rules import OUTCOMES, Policy
 from wavebreak.simulator import CAMPAIGNS, START_MS, simulate, write
 
@@ -64,7 +65,8 @@ class Week:
     `model` is the version that decided (None: rules alone). `faced` are the families under it;
     `unlearned` the family in its second week under the model that had not seen its first.
     `wronged` of `benign` accounts were restricted or worse, `wronged_before` under that earlier
-    model. `confirmed` and `cleared` are what people said of the accounts they looked at.
+    model. `confirmed` and `cleared` are what people said of the accounts they looked at, `doubted`
+    how many of those only the next model's training named.
     """
 
     number: int
@@ -76,6 +78,7 @@ class Week:
     wronged_before: int
     confirmed: int
     cleared: int
+    doubted: int = 0
 
 
 @dataclass(frozen=True)
@@ -116,11 +119,14 @@ def live(
         told = _part(progress, number, count)
         weeks.append(_week(place, policy, setting, number, known, told))
         if number + 1 < count:
+            lived = [out / f"week-{n + 1}" for n in range(number + 1)]
+            review = _Review(lived)
             training.train(
-                [out / f"week-{n + 1}" for n in range(number + 1)], place / "model", policy,
-                settings, name=f"week{number + 1}", seed=setting.seed, unlabelled_benign=True,
+                lived, place / "model", policy, settings, name=f"week{number + 1}",
+                seed=setting.seed, unlabelled_benign=True, review=review.says,
                 progress=_part(told, 1, 2),
             )  # fmt: skip
+            weeks[-1] = review.counted(weeks[-1])
             known.append(place / "model")
     progress(1.0, "")
     return weeks
@@ -196,10 +202,47 @@ def _reviewed(place: Path, truth: Path) -> tuple[int, int]:
     with (place / "labels.csv").open("w", encoding="utf-8", newline="") as file:
         lines = csv.writer(file)
         lines.writerow(["account", "label", "family", "operator", "source"])
-        # Of an operator nobody knows at this point.
-        lines.writerows([label.account, label.label, "", "", "analyst"] for label in found)
+        lines.writerows(map(_line, found))
     confirmed = sum(label.label == "abusive" for label in found)
     return confirmed, len(found) - confirmed
+
+
+def _line(label: Label) -> list[str]:
+    # Of an operator nobody knows at this point.
+    return [label.account, label.label, "", "", "analyst"]
+
+
+class _Review:
+    """What people find who look at the accounts that a training doubts, in the weeks `lived`.
+
+    `found` are their labels.
+    """
+
+    def __init__(self, lived: Sequence[Path]) -> None:
+        self.lived = {training.world_of(place): place for place in lived}
+        self.found: list[Label] = []
+
+    def says(self, keys: Sequence[training.Key]) -> list[training.Claim]:
+        """Look at accounts, and write down what was found beside their week's labels."""
+        claims = []
+        for world, place in self.lived.items():
+            asked = {name for where, name in keys if where == world}
+            mine = [one for one in read_labels(place / "truth.csv") if one.account in asked]
+            with (place / "labels.csv").open("a", encoding="utf-8", newline="") as file:
+                csv.writer(file).writerows(map(_line, mine))
+            claims += [
+                training.Claim(world, one.account, one.label, "", "", "analyst") for one in mine
+            ]
+            self.found += mine
+        return claims
+
+    def counted(self, week: Week) -> Week:
+        """The week, with what was found counted."""
+        bad, doubted = sum(one.label == "abusive" for one in self.found), len(self.found)
+        return replace(
+            week, confirmed=week.confirmed + bad, cleared=week.cleared + doubted - bad,
+            doubted=doubted,
+        )  # fmt: skip
 
 
 def cuts(weeks: Sequence[Week]) -> list[Cut]:
