@@ -80,6 +80,40 @@ def test_young_strangers_who_write_to_one_are_counted_by_those_who_come_after() 
     assert counts == list(range(10))
 
 
+def test_blind_reports_of_one_are_counted_by_those_who_report_it_later() -> None:
+    events = [
+        event("user.reported", i, WEEK_100 + i * 60_000, f"r{i}", peer="v") for i in range(8)
+    ]
+    seen = [values_after(events, f"r{i}") for i in range(8)]
+    assert [values["accused_last"] for values in seen] == list(range(8))
+    assert {values["blind_reports"] for values in seen} == {1}
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        event("group.member_added", 0, WEEK_100, "v", peer="r", group="g"),
+        event("group.joined", 0, WEEK_100, "r", group="g"),
+        event("message.sent", 0, WEEK_100, "r", group="g"),
+        event("message.sent", 0, WEEK_100, "v", peer="r"),
+    ],
+)
+def test_who_has_met_somebody_or_stood_in_a_group_reports_nobody_blindly(
+    before: dict[str, object],
+) -> None:
+    events = [before, event("user.reported", 1, WEEK_100 + 1, "r", peer="v")]
+    assert values_after(events, "r")["blind_reports"] == 0
+
+
+def test_reports_of_one_account_one_after_the_other_count_once() -> None:
+    events = [
+        event("user.reported", i, WEEK_100 + i * 60_000, "r", peer=peer)
+        for i, peer in enumerate(("v", "v", "v", "w"))
+    ]
+    values = values_after(events, "r")
+    assert (values["blind_reports"], values["accused_last"]) == (2, 0)
+
+
 def test_what_young_accounts_do_on_a_device_is_summed_over_them() -> None:
     events = [
         event("account.registered", i, WEEK_100, f"y{i}", device="d", network=f"n{i}")

@@ -21,7 +21,7 @@ from wavebreak.features.living import (
 from wavebreak.features.memory import pairs_of, people_of
 from wavebreak.features.pairs import find, first_of, flags_of, last_of, packed, touched_of
 from wavebreak.features.rings import bump, total
-from wavebreak.features.state import BLOCKED, DELETED, LINKED, REPLIED, RESTRICT, WROTE
+from wavebreak.features.state import BLOCKED, DELETED, GROUPED, LINKED, REPLIED, RESTRICT, WROTE
 from wavebreak.features.writing import (
     establish,
     hopped,
@@ -92,6 +92,7 @@ def _counted(sh: Any, row: Any, ev: Any, kind: int, now: int) -> None:
     r = rare_of(sh, row)
     clock = np.int64(r.clock)
     if kind == SENT_GROUP:
+        row.flags = np.int64(row.flags) | GROUPED
         templated(row, ev)
         if volume(row, ev, now):
             bump(r.group_sends_1d, now // 5760, clock // 5760, 1, 65535)
@@ -102,10 +103,12 @@ def _counted(sh: Any, row: Any, ev: Any, kind: int, now: int) -> None:
         bump(r.lookups_1d, now // 5760, clock // 5760, np.int64(ev.count), 65535)
         bump(r.hits_1d, now // 5760, clock // 5760, np.int64(ev.hits), 65535)
     elif kind == GROUP_CREATED:
+        row.flags = np.int64(row.flags) | GROUPED
         r.created += 1
         bump(r.created_1h, now // 240, clock // 240, 1, 255)
         bump(r.created_1d, now // 5760, clock // 5760, 1, 255)
     elif kind == GROUP_JOINED:
+        row.flags = np.int64(row.flags) | GROUPED
         r.joined = max(np.int64(r.joined), now + 1)
         bump(r.joins_1d, now // 5760, clock // 5760, 1, 255)
     elif kind == MEMBER_LEFT:
@@ -140,6 +143,8 @@ def _plain(sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> None:
         tie(sh, local, ev.account, now, kind == ADDED_AS_CONTACT)
     elif kind == UNBLOCKED_BY:
         _unblocked(sh, local, ev.account)
+    elif kind == ADDED_TO_GROUP:
+        row.flags = np.int64(row.flags) | GROUPED
     elif kind == DELETE:
         row.flags = np.int64(row.flags) | DELETED
 

@@ -8,10 +8,11 @@ import numpy as np
 
 from wavebreak.features.credibility import CROWD, related, weight
 from wavebreak.features.memory import emit, pairs_of, people_of, rares_of
-from wavebreak.features.others import approach, around, birth, everywhere, settled
+from wavebreak.features.others import accused, approach, around, birth, everywhere, settled
 from wavebreak.features.pairs import first_of, flags_of, last_of, packed, touched_of
 from wavebreak.features.rings import bump, hop, small_bump, total
 from wavebreak.features.state import (
+    ACCUSED,
     ADDED,
     ARRIVALS,
     ATTEST_KNOWN,
@@ -25,6 +26,7 @@ from wavebreak.features.state import (
     COUNTRY_KNOWN,
     COUNTRY_MISMATCH,
     DOUBTED,
+    GROUPED,
     HUNTED,
     JOINED,
     LABEL_ABUSIVE,
@@ -150,6 +152,7 @@ def tie(sh: Any, local: int, peer: int, now: int, there: bool) -> None:
 @compiled()
 def member_added(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> None:
     """The account adds a member to a group."""
+    row.flags = np.int64(row.flags) | GROUPED
     r = rare_of(sh, row)
     clock = np.int64(r.clock)
     r.added += 1
@@ -217,6 +220,18 @@ def complaint(
 
 
 @compiled()
+def _blindly(w: Any, r: Any, peer: int) -> None:
+    """A report by an account that has met nobody; of one and the same, one after the other, once."""
+    if r.blind_peer == peer + 1:
+        return
+    r.blind_peer = peer + 1
+    r.blind = min(np.int64(r.blind) + 1, 255)
+    r.accused = accused(w, peer)
+    if r.blind <= ACCUSES_AT_MOST:
+        emit(w, ACCUSED, int64(peer), 1)
+
+
+@compiled()
 def accuses(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> None:
     """The account reports somebody: unfounded unless the reported has opened a chat with it."""
     flags = flags_of(pairs_of(sh)[pair(sh, local, ev.peer, now)].value)
@@ -224,6 +239,10 @@ def accuses(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> None:
         row.unfounded = min(np.int64(row.unfounded) + 1, 255)
         # One account can report without end: it counts among the young strangers a few times.
         approach(w, row, ev.peer, row.unfounded <= ACCUSES_AT_MOST)
+        # What an account sends while it is refused reaches nobody, but a log may hold its reports.
+        met = row.mutual > 0 or row.inbound > 0 or (row.flags & GROUPED) != 0
+        if not met and people_of(w)[ev.peer].standing < 2:
+            _blindly(w, rare_of(sh, row), ev.peer)
 
 
 @compiled()

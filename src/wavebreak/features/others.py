@@ -66,6 +66,16 @@ def approach(w: Any, row: Any, peer: int, stranger: bool) -> None:
 
 
 @compiled()
+def accused(w: Any, peer: int) -> int:
+    """Blind reports of somebody by the last epoch, on the open one's day and the day before."""
+    person = people_of(w)[peer]
+    days = w.epoch // EPOCHS_A_DAY + 1 - int64(person.accused_day)
+    many = int64(person.accused) if days <= 1 else int64(0)
+    many += int64(person.accused_before) if days == 0 else int64(0)
+    return min(many, 255)
+
+
+@compiled()
 def around(w: Any, row: Any, table: int, amount: int) -> None:
     """Contribute to the network, block and device that the account stands on."""
     for entity in (row.network, row.block, row.device):

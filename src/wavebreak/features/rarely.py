@@ -18,7 +18,7 @@ RARELY: Final = (
     "members_added_1d", "strangers_added_1d", "left_after_add_7d", "group_joins_1d", "lurked_7d",
     "lookups_1d", "undeliverable_7d", "reports_7d", "unproven_reports_7d", "blocks_7d",
     "changes_after_answer", "refused", "challenges_failed", "challenges_lapsed", "report_weight_7d",
-    "block_weight_7d",
+    "block_weight_7d", "blind_reports", "accused_last",
 )  # fmt: skip
 """Names of the features here: all are 0 for an account without a rare row."""
 
@@ -111,6 +111,16 @@ def challenges_failed(r: Any) -> int:
 @compiled(inline="always")
 def challenges_lapsed(r: Any) -> int:
     return int64(r.challenges_lapsed)
+
+
+@compiled()
+def blind_reports(r: Any) -> int:
+    return int64(r.blind)
+
+
+@compiled()
+def accused_last(r: Any) -> int:
+    return int64(r.accused)
 
 
 @compiled()

@@ -235,6 +235,8 @@ def _rare(r: Any, out: Any) -> None:
     out[At.unproven_reports_7d] = rarely.unproven_reports_7d(r)
     out[At.blocks_7d] = rarely.blocks_7d(r)
     out[At.block_weight_7d] = rarely.block_weight_7d(r)
+    out[At.blind_reports] = rarely.blind_reports(r)
+    out[At.accused_last] = rarely.accused_last(r)
     out[At.refused] = rarely.refused(r)
     out[At.challenges_failed] = rarely.challenges_failed(r)
     out[At.challenges_lapsed] = rarely.challenges_lapsed(r)

@@ -20,6 +20,7 @@ from wavebreak.features.reading import (
 )
 from wavebreak.features.rings import decayed
 from wavebreak.features.state import (
+    ACCUSED,
     ANSWERED,
     ARRIVALS,
     BAD,
@@ -83,6 +84,17 @@ def _courted(p: Any, amount: int, epoch: int) -> None:
 
 
 @compiled()
+def _accused(p: Any, amount: int, epoch: int) -> None:
+    """Blind reports of an account, on the newest day and the one before."""
+    day = epoch // EPOCHS_A_DAY + 1
+    if day != p.accused_day:
+        p.accused_before = p.accused if day == np.int64(p.accused_day) + 1 else 0
+        p.accused = 0
+        p.accused_day = day
+    p.accused = min(np.int64(p.accused) + amount, 255)
+
+
+@compiled()
 def _entity(e: Any, table: int, amount: int, epoch: int) -> None:
     if table > ARRIVALS:
         _cluster(e, table, amount, epoch)
@@ -125,6 +137,8 @@ def merge(
             people[key].hunted = min(np.int64(people[key].hunted) + amount, 255)
         elif table == COURTED:
             _courted(people[key], amount, epoch)
+        elif table == ACCUSED:
+            _accused(people[key], amount, epoch)
         elif table >= ON_NETWORK:
             people[key].places[table - ON_NETWORK] = amount
         elif table == BORN:

@@ -164,6 +164,19 @@ STANDING: tuple[F, ...] = (
     F("block_weight_7d", "blocks", "reports", "7d",
       "The same, weighed like reports; nothing without proof.",
       ("user.blocked",), "quarrels", "silent victims", version=2),
+    F("blind_reports", "reports", "reports", "all",
+      "Reports made of accounts that had not opened a chat with the reporter, by one that had no "
+      "chat which another began or answered, and had stood in no group (created, joined, added to, "
+      "added others or written in); reports of one account, one after the other, once (at most "
+      "255); none of an account that was challenged or worse as of the last epoch, whose messages "
+      "may have been refused.", ("user.reported", "group.member_added|group.joined"),
+      "people who report what they saw outside the messenger, in a log that has just begun",
+      "reporters who join a group first, or chat among themselves"),
+    F("accused_last", "reports", "reports", "the account's last blind report",
+      "Of the account that it reported last as counted in blind_reports: such reports of it, that "
+      "day (UTC) and the day before, as of the last epoch (at most 255; of one account's reports "
+      "the first three).", ("user.reported", "group.member_added|group.joined"),
+      "people who report somebody whom a newspaper named", "few reporters, far apart"),
     F("standing", "code", "standing", "now",
       "Outcome in force: 0 allow, 1 observe, 2 challenge, 3 limit, 4 restrict, 5 suspend, 6 ban.",
       ("message.sent",), "none", "none"),

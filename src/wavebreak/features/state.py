@@ -87,7 +87,8 @@ RARE = _layout(
     ("blamed", ("u4", (4,))),
     ("reporter_n", "u4"), ("action_at", "i8"), ("action_position", "i8"), ("action_stage", "u1"),
     ("changes_after_answer", "u1"), ("challenges_failed", "u1"), ("met", "u1"),
-    ("challenges_lapsed", "u1"), ("spare", ("u1", (7,))),
+    ("challenges_lapsed", "u1"), ("blind", "u1"), ("accused", "u1"), ("spare", "u1"),
+    ("blind_peer", "u4"),
 )  # fmt: skip
 """What few accounts have: groups, lookups, feedback, our answers."""
 
@@ -97,6 +98,8 @@ DELETED, CREDITED, BLAMED, LABEL_ABUSIVE, LABEL_BENIGN = 16, 32, 64, 128, 256
 REGISTERED_HERE = 512
 PLACED = 1 << 13
 """It registered or connected in this log, so that it may stand on a network, block or device."""
+GROUPED = 1 << 14
+"""It has stood in a group, as far as its own facts say."""
 SCORED_AT, SCORED = 10, 7
 """Three bits from bit 10: the most severe outcome that a score has led to, until it ends."""
 # RARE.met: outcomes short of a restriction that the account has met
@@ -116,11 +119,11 @@ SHARD = np.dtype(
 PERSON = np.dtype(
     [("born", "u4"), ("until", "u4"), ("trusted", "u2"), ("doubted", "u2"), ("hunted", "u1"),
      ("standing", "u1"), ("courted_day", "u2"), ("courted", "u1"), ("courted_before", "u1"),
-     ("places", "u2", (3,))]
+     ("places", "u2", (3,)), ("accused_day", "u2"), ("accused", "u1"), ("accused_before", "u1")]
 )  # fmt: skip
 """What others read of an account, as of the last closed epoch. `courted` are young strangers who
-approached it on `courted_day` (UTC days since the epoch, plus one) and on the day before. `places`
-mark its network, block and device: the low sixteen bits, near enough to tell kin by."""
+approached it on `courted_day` (UTC days since the epoch, plus one) and on the day before; so count
+`accused` blind reports of it. `places` mark its network, block and device: the low sixteen bits, near enough to tell kin by."""
 
 ENTITY = np.dtype(
     [("good", "i8"), ("bad", "i8"), ("arrivals", "i8"), ("joined", "i8"), ("cold", "i8"),
@@ -170,7 +173,7 @@ DELTA = np.dtype([("key", "u4"), ("amount", "i4"), ("table", "u1"), ("spare", "u
 JOINED the slot of who registers, plus one."""
 GOOD, BAD, ARRIVALS, JOINED, COLD, OPENED, ANSWERED = range(7)
 TRUSTED, DOUBTED, HUNTED, COURTED, BORN, STANDING, UNTIL = range(7, 14)
-ON_NETWORK, ON_BLOCK, ON_DEVICE = range(14, 17)
+ON_NETWORK, ON_BLOCK, ON_DEVICE, ACCUSED = range(14, 18)
 
 WORKER = np.dtype(
     [(name, "i8") for name in (

@@ -71,6 +71,8 @@ def _clusters(account: str, story: Story) -> Iterator[Gift]:
     replies = {id(fact) for fact in story.replies()}
     others = {*map(id, story.strangers_added), *map(id, story.unfounded[:ACCUSES_AT_MOST])}
     clock, born = -1, None
+    for fact in story.blind[:ACCUSES_AT_MOST]:
+        yield Gift(fact.epoch, "accused", fact.peer or "", 1)
     for i, fact in enumerate(story.facts):
         clock = max(clock, fact.now)
         if fact.kind == "registered":

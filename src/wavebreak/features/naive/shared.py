@@ -110,8 +110,15 @@ class Shared:
 
         A day counts up to 255.
         """
+        return self._of_two_days("courted", who, epoch)
+
+    def accused(self, who: str, epoch: int) -> int:
+        """How often an account was reported blindly, on the same days."""
+        return self._of_two_days("accused", who, epoch)
+
+    def _of_two_days(self, table: str, who: str, epoch: int) -> int:
         days = [g.epoch // 1_440 for g in self.gifts.get(who, ())
-                if g.table == "courted" and g.epoch < epoch]  # fmt: skip
+                if g.table == table and g.epoch < epoch]  # fmt: skip
         return sum(min(days.count(epoch // 1_440 - ago), 255) for ago in (0, 1))
 
     def weight(self, table: str, entity: tuple[str, str], epoch: int) -> float:

@@ -14,6 +14,10 @@ from wavebreak.features.naive.story import LARGE, NAN, SMALL, Fact, Story, share
 HOUR_S, WEEK_S = 3_600, 604_800
 
 
+def _accused_last(s: Story) -> float:
+    return float(sum(min(s.shared.accused(f.peer or "", f.epoch), 255) for f in s.blind[-1:]))
+
+
 def _since(s: Story, facts: list[Fact]) -> float:
     return s.clock - facts[-1].now if facts else NAN
 
@@ -217,6 +221,8 @@ FORMULAS: dict[str, Formula] = _CLUSTERS | {
     "members_added_1d": lambda s: s.count(s.of("member_added"), "1d"),
     "strangers_added_1d": lambda s: s.count(s.strangers_added, "1d"),
     "unfounded_reports": lambda s: min(len(s.unfounded), 255),
+    "blind_reports": lambda s: min(len(s.blind), 255),
+    "accused_last": _accused_last,
     "left_after_add_7d": _left,
     "left_share_7d": lambda s: min(share(_left(s), s.count(s.of("member_added"), "7d")), 1.0),
     "group_joins_1d": lambda s: s.count(s.of("group_joined"), "1d", SMALL),

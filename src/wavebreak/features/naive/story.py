@@ -26,6 +26,7 @@ _LEAVES: dict[str, str] = {
     "blocked_by": "blocked",
 }  # fmt: skip
 _TAKES = {"removed_as_contact": "contact"}
+_IN_GROUPS = ("group_created", "group_joined", "added_to_group", "member_added", "sent_group")
 
 
 class Fact(NamedTuple):
@@ -190,6 +191,20 @@ class Story:
             if fact.kind in ("sent", "received") and not marks & {"wrote", "replied"}:
                 (opened.add if fact.kind == "sent" else opened.discard)(fact.peer)
             elif fact.kind == "reported" and ("replied" not in marks or fact.peer in opened):
+                found.append(fact)
+        return found
+
+    @cached_property
+    def blind(self) -> list[Fact]:
+        """Unfounded reports by an account that had met nobody and had stood in no group."""
+        unfounded = set(map(id, self.unfounded))
+        met = set(map(id, [*self.inbound, *self.mutual()]))
+        found: list[Fact] = []
+        for fact in self.facts:
+            if id(fact) in met or fact.kind in _IN_GROUPS:
+                break
+            again = bool(found) and found[-1].peer == fact.peer
+            if id(fact) in unfounded and not again:
                 found.append(fact)
         return found
 
