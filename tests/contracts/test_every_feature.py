@@ -27,8 +27,8 @@ def is_real(source: str) -> bool:
     return source in TYPES or field in FIELDS.get(kind, set())
 
 
-def test_there_are_101_features_and_each_has_one_place_and_one_oracle() -> None:
-    assert len(FEATURES) == 101
+def test_there_are_103_features_and_each_has_one_place_and_one_oracle() -> None:
+    assert len(FEATURES) == 103
     assert len(set(NAMES)) == len(FEATURES) >= 60
     assert [INDEX[name] for name in NAMES] == list(range(len(FEATURES)))
     assert set(naive.FORMULAS) == set(NAMES)
