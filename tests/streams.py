@@ -165,7 +165,10 @@ def _burst(step: Step) -> Iterator[Row]:
 
 
 def crowded(rng: random.Random, sends: int = 240) -> list[Row]:
-    """A young crowd on few networks, blocks and devices that writes to few people, for days."""
+    """A young crowd on few networks, blocks and devices that writes to few people, for days.
+
+    In the end a few who have met nobody report two of these people.
+    """
     found: list[Row] = []
     now = START
     for n in range(30):
@@ -183,6 +186,10 @@ def crowded(rng: random.Random, sends: int = 240) -> list[Row]:
             kind, fields = "session.started", {"network": f"network{rng.randrange(3)}"}
         peer = {} if kind == "session.started" else {"peer": whom}
         found.append({"ts": now, "account": who, "type": TYPES.index(kind)} | peer | fields)
+    for _ in range(12):
+        now += rng.choice((SECOND, MINUTE, HOUR))
+        who, whom = f"z{rng.randrange(6)}", rng.choice("pq")
+        found.append({"ts": now, "account": who, "type": TYPES.index("user.reported"), "peer": whom})
     return [{"id": f"c{i}"} | row for i, row in enumerate(found)]
 
 
