@@ -189,7 +189,9 @@ def crowded(rng: random.Random, sends: int = 240) -> list[Row]:
     for _ in range(12):
         now += rng.choice((SECOND, MINUTE, HOUR))
         who, whom = f"z{rng.randrange(6)}", rng.choice("pq")
-        found.append({"ts": now, "account": who, "type": TYPES.index("user.reported"), "peer": whom})
+        found.append(
+            {"ts": now, "account": who, "type": TYPES.index("user.reported"), "peer": whom}
+        )
     return [{"id": f"c{i}"} | row for i, row in enumerate(found)]
 
 

@@ -81,9 +81,7 @@ def test_young_strangers_who_write_to_one_are_counted_by_those_who_come_after() 
 
 
 def test_blind_reports_of_one_are_counted_by_those_who_report_it_later() -> None:
-    events = [
-        event("user.reported", i, WEEK_100 + i * 60_000, f"r{i}", peer="v") for i in range(8)
-    ]
+    events = [event("user.reported", i, WEEK_100 + i * 60_000, f"r{i}", peer="v") for i in range(8)]
     seen = [values_after(events, f"r{i}") for i in range(8)]
     assert [values["accused_last"] for values in seen] == list(range(8))
     assert {values["blind_reports"] for values in seen} == {1}

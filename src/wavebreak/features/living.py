@@ -221,7 +221,7 @@ def complaint(
 
 @compiled()
 def _blindly(w: Any, r: Any, peer: int) -> None:
-    """A report by an account that has met nobody; of one and the same, one after the other, once."""
+    """A report by an account that has met nobody; two of the same in a row are one."""
     if r.blind_peer == peer + 1:
         return
     r.blind_peer = peer + 1

@@ -123,7 +123,8 @@ PERSON = np.dtype(
 )  # fmt: skip
 """What others read of an account, as of the last closed epoch. `courted` are young strangers who
 approached it on `courted_day` (UTC days since the epoch, plus one) and on the day before; so count
-`accused` blind reports of it. `places` mark its network, block and device: the low sixteen bits, near enough to tell kin by."""
+`accused` blind reports of it. `places` mark its network, block and device: the low sixteen bits,
+near enough to tell kin by."""
 
 ENTITY = np.dtype(
     [("good", "i8"), ("bad", "i8"), ("arrivals", "i8"), ("joined", "i8"), ("cold", "i8"),
