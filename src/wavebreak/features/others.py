@@ -53,14 +53,20 @@ def meet(w: Any, row: Any, peer: int, now: int) -> None:
     row.kin_bits = push(row.kin_bits, young and _is_kin(row, person.places))
 
 
+@compiled(inline="always")
+def _lately(w: Any, many: Any, before: Any, newest: Any) -> int:
+    """What was counted by the last epoch on the open one's day and the day before (at most 255)."""
+    days = w.epoch // EPOCHS_A_DAY + 1 - int64(newest)
+    found = int64(many) if days <= 1 else int64(0)
+    found += int64(before) if days == 0 else int64(0)
+    return min(found, 255)
+
+
 @compiled()
 def approach(w: Any, row: Any, peer: int, stranger: bool) -> None:
     """The account writes to, adds or accuses somebody: how many young strangers have done so?"""
     person = people_of(w)[peer]
-    days = w.epoch // EPOCHS_A_DAY + 1 - int64(person.courted_day)
-    many = int64(person.courted) if days <= 1 else int64(0)
-    many += int64(person.courted_before) if days == 0 else int64(0)
-    row.courted = min(many, 255)
+    row.courted = _lately(w, person.courted, person.courted_before, person.courted_day)
     if stranger and is_young(row):
         emit(w, COURTED, int64(peer), 1)
 
@@ -69,10 +75,7 @@ def approach(w: Any, row: Any, peer: int, stranger: bool) -> None:
 def accused(w: Any, peer: int) -> int:
     """Blind reports of somebody by the last epoch, on the open one's day and the day before."""
     person = people_of(w)[peer]
-    days = w.epoch // EPOCHS_A_DAY + 1 - int64(person.accused_day)
-    many = int64(person.accused) if days <= 1 else int64(0)
-    many += int64(person.accused_before) if days == 0 else int64(0)
-    return min(many, 255)
+    return _lately(w, person.accused, person.accused_before, person.accused_day)
 
 
 @compiled()

@@ -37,7 +37,7 @@ from wavebreak.features.state import (
     TRUSTED,
     UNTIL,
 )
-from wavebreak.jit import compiled
+from wavebreak.jit import compiled, int64
 
 
 @compiled()
@@ -72,26 +72,30 @@ def _cluster(e: Any, table: int, amount: int, epoch: int) -> None:
         e.answered += amount * ONE
 
 
+@compiled(inline="always")
+def _of_two_days(many: int, before: int, newest: int, amount: int, epoch: int) -> Any:
+    """Count on the newest day and the one before: `many`, `before` and `newest` with `amount`."""
+    day = epoch // EPOCHS_A_DAY + 1
+    if day != newest:
+        before = many if day == newest + 1 else int64(0)
+        many = int64(0)
+    return min(many + amount, 255), before, day
+
+
 @compiled()
 def _courted(p: Any, amount: int, epoch: int) -> None:
-    """Young strangers who approached an account, on the newest day and the one before."""
-    day = epoch // EPOCHS_A_DAY + 1
-    if day != p.courted_day:
-        p.courted_before = p.courted if day == np.int64(p.courted_day) + 1 else 0
-        p.courted = 0
-        p.courted_day = day
-    p.courted = min(np.int64(p.courted) + amount, 255)
+    """Young strangers who approached an account."""
+    p.courted, p.courted_before, p.courted_day = _of_two_days(
+        int64(p.courted), int64(p.courted_before), int64(p.courted_day), amount, epoch
+    )
 
 
 @compiled()
 def _accused(p: Any, amount: int, epoch: int) -> None:
-    """Blind reports of an account, on the newest day and the one before."""
-    day = epoch // EPOCHS_A_DAY + 1
-    if day != p.accused_day:
-        p.accused_before = p.accused if day == np.int64(p.accused_day) + 1 else 0
-        p.accused = 0
-        p.accused_day = day
-    p.accused = min(np.int64(p.accused) + amount, 255)
+    """Blind reports of an account."""
+    p.accused, p.accused_before, p.accused_day = _of_two_days(
+        int64(p.accused), int64(p.accused_before), int64(p.accused_day), amount, epoch
+    )
 
 
 @compiled()

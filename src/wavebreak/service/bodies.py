@@ -219,7 +219,7 @@ def joined(logs: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     """Put batches of the log together, in their order; narrow where all lack the same columns."""
     if not logs:
         return pa.RecordBatch.from_pylist([], schema=LOG_SCHEMA)
-    if any(log.schema.names != logs[0].schema.names for log in logs[1:]):
+    if not all(log.schema.equals(logs[0].schema) for log in logs[1:]):
         logs = [widened(log) for log in logs]
     return logs[0] if len(logs) == 1 else pa.concat_batches(logs)
 

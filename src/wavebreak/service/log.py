@@ -16,8 +16,8 @@ from wavebreak.formats.tables import checked_log
 from wavebreak.service.models import Batch
 
 _ZSTD = pa.Codec("zstd", 1)
+# Given to each stream: looking up the defaults in the environment takes 40 µs.
 _OPTIONS = pa.ipc.IpcWriteOptions()
-# Given, because looking up the default in the environment takes 40 µs.
 _AT_MOST = 1 << 30
 _APPEND = "INSERT INTO log_batch (first, count, received_ms, sha256, blob) VALUES (%s,%s,%s,%s,%s)"
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from wavebreak.decision import NEVER
 from wavebreak.evaluation import exact_interval
 from wavebreak.model import fixed
 from wavebreak.rules import OUTCOMES
@@ -16,8 +17,6 @@ from wavebreak.training.settings import Tolerance
 
 MILD = OUTCOMES[: OUTCOMES.index("challenge")]
 """What takes nothing from anybody."""
-NEVER = 2**62
-"""Above every margin in fixed point."""
 
 
 @dataclass(frozen=True)
