@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import mmap
 import os
 import zipfile
 import zlib
@@ -16,10 +17,14 @@ import numpy as np
 
 from wavebreak.errors import SnapshotError
 from wavebreak.features import state
+from wavebreak.features.extents import Extent
 from wavebreak.pipeline.engine import Engine
 
 VERSION = 3
 _MANIFEST = "manifest.json"
+_ALIGNED = 64
+# Names, ids and what was seen lately come to an eighth of the rest.
+_SPARE, _LEAST = 1.25, 1 << 20
 
 
 def _about(engine: Engine) -> dict[str, Any]:
@@ -42,9 +47,45 @@ class Taken:
     arrays: dict[str, Any]
 
 
-def taken(engine: Engine) -> Taken:
+class Room:
+    """Memory that a copy of an engine's state goes into, there before it is needed.
+
+    Copying goes ten times as fast as finding memory for the copy does. What has no place in the
+    `size` bytes gets memory of its own.
+
+    >>> room, whole = Room(4096), np.arange(6).reshape(2, 3)
+    >>> copy = room.copied(whole)
+    >>> whole[0] = 9
+    >>> copy.tolist(), room.copied(np.zeros(4096)).nbytes
+    ([[0, 1, 2], [3, 4, 5]], 32768)
+    """
+
+    def __init__(self, size: int) -> None:
+        self._held = Extent(np.dtype(np.uint8), size).records
+        self._held[:: mmap.PAGESIZE] = 0
+        self._used = 0
+
+    def copied(self, array: Any) -> Any:
+        """Copy an array, as bytes: NumPy copies records field by field, ten times slower."""
+        content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        begin, self._used = self._used, self._used + -(-content.size // _ALIGNED) * _ALIGNED
+        place = self._held[begin : begin + content.size]
+        if place.size < content.size:
+            place = np.empty(content.size, np.uint8)
+        place[:] = content
+        return place.view(array.dtype).reshape(array.shape)
+
+
+def room_for(engine: Engine) -> int:
+    """Bytes that a copy of an engine's state will need, and some more: it grows."""
+    held = engine.core.nbytes()
+    return _LEAST + int(_SPARE * (sum(held.values()) - held["pairs_known"]))
+
+
+def taken(engine: Engine, room: Room) -> Taken:
     """Copy an engine's state, so that another thread may write it while the engine goes on."""
-    return Taken(_about(engine), {name: array.copy() for name, array in engine.dump().items()})
+    copies = {name: room.copied(array) for name, array in engine.dump().items()}
+    return Taken(_about(engine), copies)
 
 
 def save(engine: Engine, path: Path) -> None:

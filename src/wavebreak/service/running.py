@@ -140,6 +140,7 @@ class Service:
         self.snapshots = Snapshots(
             settings.home, seconds=settings.snapshot_s, events=settings.snapshot_events,
             keep=settings.snapshots, applied=lambda: writer.applied, position=applied.position,
+            said=self.said,
         )  # fmt: skip
         decider = Decider(engine, found.decisions, writer.decided, self.snapshots.between)
         for made in missing:
@@ -187,7 +188,7 @@ class Service:
         writer.flush()
         decider.stop()
         writer.stop()
-        if not decider.broken and writer.applied == decider.position and not snapshots.writing():
+        if not decider.broken and writer.applied == decider.position:
             snapshots.take(decider.engine, decider.decisions)
         snapshots.wait()
 
