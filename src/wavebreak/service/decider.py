@@ -22,12 +22,13 @@ from wavebreak.pipeline import Engine
 from wavebreak.service.bodies import joined
 from wavebreak.service.waiting import Decided, Logged, answer, place
 
-SLICE, SHORT = 4_096, 512
-"""Events that the engine takes between two looks at who asks, and while somebody asks: some eight
+SLICE, SHORT = 16_384, 512
+"""Events that the engine takes between two looks at who asks, and while somebody asks: some thirty
 milliseconds and one, where a million accounts do not fit a processor's cache."""
-PACE_S = 0.01
+PACE_S = 0.03
 """From the beginning of one turn to the next at least, while nobody asks: what comes meanwhile is
-taken together, which costs a fraction of taking each batch alone."""
+taken together, which costs a fraction of taking each batch alone. Three times this gains no more;
+a third of it, at 415,000 events/s on two cores, has who sends wait a third longer (p99)."""
 ASKED_S = 1.0
 """How long after a question others are awaited."""
 
