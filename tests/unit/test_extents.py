@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from wavebreak.features.catalog import NAMES
 from wavebreak.features.core import Core
 from wavebreak.features.extents import Extent
+from wavebreak.features.state import ROW, SHARDS
 from wavebreak.features.worker import no_rules
 
 PLAIN = np.dtype([("key", "u8"), ("value", "u4")])
@@ -71,3 +73,18 @@ def test_shards_do_not_all_grow_at_once() -> None:
         assert min(map(len, core.rows)) >= accounts // 64 + 1
     assert sum(grew) >= 60
     assert max(grew) <= 3
+
+
+def test_the_first_memory_of_each_shard_can_be_had_ahead_and_holds_what_it_held() -> None:
+    core = Core(no_rules(), np.zeros(len(NAMES)), enforce=False, accounts=1 << 20)
+    core.rows[3].records[0] = np.frombuffer(bytes(range(64)) * 9, np.uint8).view(ROW)[0]
+    held = core.rows[3].records[0].tobytes()
+    before = resident()
+    core.touch()
+    assert core.rows[3].records[0].tobytes() == held
+    assert resident() - before >= (SHARDS - 1) * mmap.PAGESIZE
+
+
+def resident() -> int:
+    """Bytes of memory that this process has in place."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE

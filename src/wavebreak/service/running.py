@@ -125,6 +125,7 @@ class Service:
             self._make, settings.home, self._lateness_s, accept_loss=settings.accept_loss,
             write=missing.append, progress=self._progress,
         )  # fmt: skip
+        engine.core.touch()
         self.seals.versions(engine, found.made_by, found.earlier, found.differ)
         self.differ = differing()
         for line in found.said:
