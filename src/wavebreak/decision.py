@@ -39,7 +39,7 @@ def weigh(policy: Any, margin: int, fired: int, silent: int) -> int:
 
     `margin` is in 1/65,536 of log-odds, `fired` a bit mask over the rules, `silent` 1 for an
     account that has started no chat. The most severe outcome whose threshold is reached; of a
-    silent account no more than the model may ask for; a ban only where the fired rules are of
+    silent account no more than policy and model let it; a ban only where the fired rules are of
     enough families of evidence, and a challenge at most where one of them speaks of a takeover.
 
     >>> policy = numbers([(LIMIT, 60), (LIMIT, 60)], suspend_after=3, double_at_most=4, quota=5,

@@ -27,11 +27,12 @@ POLICY = rules.load()
 
 
 def policy(
-    *fired: tuple[str, str], mode: Literal["enforce", "shadow"] = "enforce", recover: str = "none"
-) -> rules.Policy:
+    *fired: tuple[str, str], mode: Literal["enforce", "shadow"] = "enforce", recover: str = "none",
+    silent: Literal["limit", "ban"] = "ban",
+) -> rules.Policy:  # fmt: skip
     """The shipped policy with rules that fire on the second send and only watch.
 
-    Each is (id, abuse).
+    Each is (id, abuse). `silent` is the most a score asks of who has started no chat.
     """
     made = tuple(
         msgspec.structs.replace(
@@ -41,7 +42,7 @@ def policy(
         for name, abuse in fired
     )  # fmt: skip
     score = msgspec.structs.replace(
-        POLICY.score, mode=mode, recover=(recover,),
+        POLICY.score, mode=mode, recover=(recover,), silent=silent,
         evidence={"sending": ("bulk",), "feedback": ("feedback",), "operator": ("operator",)},
     )  # fmt: skip
     return dataclasses.replace(POLICY, rules=made, score=score)
@@ -201,6 +202,13 @@ def test_where_ages_are_not_known_a_score_slows_or_watches_at_most(
     engine = Engine(policy(), learn([log(sends)]), model=model, accounts=64)
     assert "age_s" not in engine.covered
     assert [d.outcome for d in engine.take(log(sends))][-1] == most
+
+
+def test_of_who_has_started_no_chat_a_score_asks_for_no_more_than_the_policy_lets_it() -> None:
+    made, _ = decided(policy(silent="limit"), {"restrict": ALWAYS}, sends=1)
+    assert [(d.outcome, d.stage) for d in made] == [
+        ("limit", "registration"), ("restrict", "messaging")
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("passed", "lapsed"), [(False, 1), (True, 0)])

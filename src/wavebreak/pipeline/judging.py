@@ -163,7 +163,7 @@ def _score(
         families=score.families,
         otherwise=OUTCOMES.index(score.otherwise),
         decides=score.mode == "enforce",
-        silent=OUTCOMES.index(model.silent) if model.silent else decision.BAN,
+        silent=min(OUTCOMES.index(o) for o in (score.silent, model.silent or "ban")),
     )
 
 

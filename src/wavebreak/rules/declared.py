@@ -112,8 +112,9 @@ class Score(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     `families` families of `evidence` (family: abuses of the rules) have fired; else what it asks
     for is `otherwise`. Where a rule of an abuse in `recover` has fired, the account is taken for a
     victim's and a score asks for a challenge at most. The first of `most` whose feature the stream
-    carries bounds what it may ask for, else `without` does. On the channels in `spares` it asks for
-    nothing. In `shadow` it is noted and decides nothing.
+    carries bounds what it may ask for, else `without` does; of who has started no chat it asks for
+    `silent` at most. On the channels in `spares` it asks for nothing. In `shadow` it is noted and
+    decides nothing.
     """
 
     mode: Literal["enforce", "shadow"] = "shadow"
@@ -124,6 +125,7 @@ class Score(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     recover: tuple[Word, ...] = ()
     most: tuple[Within, ...] = ()
     without: Outcome = "ban"
+    silent: Outcome = "ban"
     spares: tuple[Channel, ...] = ()
 
 
