@@ -205,7 +205,7 @@ def test_where_ages_are_not_known_a_score_slows_or_watches_at_most(
 
 
 def test_of_who_has_started_no_chat_a_score_asks_for_no_more_than_the_policy_lets_it() -> None:
-    made, _ = decided(policy(silent="limit"), {"restrict": ALWAYS}, sends=1)
+    made, _ = decided(policy(silent="limit"), {"restrict": ALWAYS}, sends=2)
     assert [(d.outcome, d.stage) for d in made] == [
         ("limit", "registration"), ("restrict", "messaging")
     ]  # fmt: skip
