@@ -14,7 +14,15 @@ from typer.testing import CliRunner
 
 from wavebreak import benchmarks
 from wavebreak.benchmarks import credibility, github, reading, sichuan, tagged, tolokers
-from wavebreak.benchmarks.learning import Blend, best_single, blended, even, folds, out_of_fold
+from wavebreak.benchmarks.learning import (
+    BLENDED,
+    Blend,
+    best_single,
+    blended,
+    even,
+    folds,
+    out_of_fold,
+)
 from wavebreak.benchmarks.measuring import figures, precision_at
 from wavebreak.cli import app
 from wavebreak.errors import FileError, UsageError
@@ -248,14 +256,14 @@ def _sightings(directory: Path) -> None:
         _write(directory / "github_bots" / f"{file}.csv.gz", header, rows)
 
 
-def test_accounts_seen_twice_train_and_the_test_file_is_held_to_the_bar(tmp_path: Path) -> None:
+def test_the_test_file_of_github_is_held_to_the_bar_by_the_blend(tmp_path: Path) -> None:
     _sightings(tmp_path)
     labels = tmp_path / "labels.csv"
     _write(labels, "contributor,bot", [f"a{i},{i % 2}" for i in range(120, 180)])
     found = github.run(tmp_path, test_labels=labels, repeats=1)
     assert [bar.on for bar in found.bars] == ["train", "train, both maps joined", "test"]
     ours = [row for row in found.rows if row.on == "test" and row.role == "ours"]
-    assert [row.method for row in ours] == [github.TWICE, github.ALONE]
+    assert [row.method for row in ours] == [BLENDED, github.ALONE]
     assert ours[0].figures is not None
     assert found.bars[-1].value == ours[0].figures.at_few.share.value
     assert found.bars[-1].met

@@ -21,6 +21,7 @@ Recipe = dict[str, Any]
 Progress = Callable[[float, str], None]
 Learner = Callable[[Floats, Labels, Floats, int], Floats]
 """Log-odds (or what orders like them) of others (k,) from values (n, m), labels (n,), a seed."""
+BLENDED = "blend: trainer, extra trees, kernel machine"
 
 
 class Blend(NamedTuple):
