@@ -1,4 +1,4 @@
-"""What the service's parts cost, each alone on a warm thread: reading, the engine, one question.
+"""What the service's parts cost, each alone on a warm thread: reading, the engine, a question.
 
 Processor time, not the clock's: other programs take some of that. Beside others, over a million
 accounts, the same parts cost up to twice as much.
@@ -16,7 +16,7 @@ import pyarrow as pa
 from wavebreak import rules
 from wavebreak.edge import Edge
 from wavebreak.formats import lines
-from wavebreak.pipeline import Engine
+from wavebreak.pipeline import Engine, snapshot
 from wavebreak.service import answering
 from wavebreak.service.bodies import Body, Decoder, joined
 from wavebreak.service.reading import answered
@@ -24,7 +24,7 @@ from wavebreak.service.settings import Limits
 
 from . import load
 from .feeding import advance, engine
-from .figures import Figure
+from .figures import Figure, figure
 
 NAME = "parts"
 EACH = 500
@@ -42,7 +42,7 @@ def bench(quick: bool) -> list[Figure]:
     to = engine()
     for many in BATCHES:
         figures += _engine(to, made, many)
-    return figures + _deciding(to, rounds)
+    return [*figures, *_deciding(to, rounds), _snapshot(to)]
 
 
 def _bodies(form: str, events: int) -> list[Body]:
@@ -129,3 +129,15 @@ def _deciding(of: Engine, rounds: int) -> list[Figure]:
         ):
             spent[name].append(seconds * 1e6)
     return [_middle(f"decide, {name}", "µs", costs, "one event") for name, costs in spent.items()]
+
+
+def _snapshot(of: Engine) -> Figure:
+    """How long the engine stands still; memory for the copy is found before, by another thread."""
+    spent = []
+    for _ in range(5):
+        room = snapshot.Room(snapshot.room_for(of))
+        began = time.perf_counter()
+        snapshot.taken(of, room)
+        spent.append((time.perf_counter() - began) * 1000)
+    note = f"{len(of.fanout.accounts):,} accounts; the first {spent[0]:.0f}"
+    return figure(NAME, "copying for a snapshot", "ms", spent, better="less", note=note)
