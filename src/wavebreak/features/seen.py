@@ -150,6 +150,10 @@ class Seen:
             )
         )  # fmt: skip
 
+    def nbytes(self) -> int:
+        """Bytes held by both generations."""
+        return sum(table.nbytes for table in (*self.tables, *self.older))
+
     def dump(self) -> dict[str, Any]:
         """Everything, as arrays."""
         return {

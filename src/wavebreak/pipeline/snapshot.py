@@ -23,8 +23,8 @@ from wavebreak.pipeline.engine import Engine
 VERSION = 3
 _MANIFEST = "manifest.json"
 _ALIGNED = 64
-# Names, ids and what was seen lately come to an eighth of the rest.
-_SPARE, _LEAST = 1.25, 1 << 20
+# For ids of events, and for what comes while the memory is found.
+_SPARE, _LEAST = 1.2, 1 << 20
 
 
 def _about(engine: Engine) -> dict[str, Any]:
@@ -78,8 +78,9 @@ class Room:
 
 def room_for(engine: Engine) -> int:
     """Bytes that a copy of an engine's state will need, and some more: it grows."""
-    held = engine.core.nbytes()
-    return _LEAST + int(_SPARE * (sum(held.values()) - held["pairs_known"]))
+    held, fanout = engine.core.nbytes(), engine.fanout
+    named = sum(part.nbytes() for part in (fanout.accounts, fanout.entities, fanout.seen))
+    return _LEAST + int(_SPARE * (sum(held.values()) - held["pairs_known"] + named))
 
 
 def taken(engine: Engine, room: Room) -> Taken:
