@@ -89,7 +89,7 @@ class Core:
         the first events otherwise.
         """
         for held in (*self.rows, self.people, self.entities, self.newcomers):
-            held.records[:1].view(np.uint8)[:1] |= 0
+            held.touch(1)
 
     def fit(self, accounts: int, entities: int) -> None:
         """Room for every account and entity named so far."""

@@ -79,3 +79,7 @@ class Extent:
         """Take records in the place of those at the beginning."""
         self.fit(records.size)
         self.records[: records.size] = records
+
+    def touch(self, records: int) -> None:
+        """Have the memory of the first `records` in place, which hold what they held."""
+        self.records[:records].view(np.uint8)[:: mmap.PAGESIZE] |= 0

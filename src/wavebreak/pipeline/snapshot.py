@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import mmap
 import os
 import zipfile
 import zlib
@@ -61,15 +60,14 @@ class Room:
     """
 
     def __init__(self, size: int) -> None:
-        self._held = Extent(np.dtype(np.uint8), size).records
-        self._held[:: mmap.PAGESIZE] = 0
-        self._used = 0
+        self._held, self._used = Extent(np.dtype(np.uint8), size), 0
+        self._held.touch(size)
 
     def copied(self, array: Any) -> Any:
         """Copy an array, as bytes: NumPy copies records field by field, ten times slower."""
         content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         begin, self._used = self._used, self._used + -(-content.size // _ALIGNED) * _ALIGNED
-        place = self._held[begin : begin + content.size]
+        place = self._held.records[begin : begin + content.size]
         if place.size < content.size:
             place = np.empty(content.size, np.uint8)
         place[:] = content
