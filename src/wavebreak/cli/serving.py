@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -70,6 +71,9 @@ Keyless = Annotated[
     bool, typer.Option("--no-keys", help="Take events and decide for who has no key (tests).")
 ]
 
+READING_S = 5
+"""Seconds between two lines about how far the log is read."""
+
 
 @app.command(
     epilog="Examples: `wavebreak serve var --profile world/profile.json`; "
@@ -110,11 +114,13 @@ def serve(
                 lateness_s=lateness, model=loaded),
         edge, lateness_s=lateness,
         answering=answering.Answering(chosen, answering.load(policy), edge, desk.quota_of),
-        clock=_now_ms, said=lambda line: err.print(line), seals=_seals(home, ledger_key),
+        clock=_now_ms, said=lambda line: err.print(line), progress=_reading(),
+        seals=_seals(home, ledger_key),
         background=[*furnishing.background(desk, wishes), *[live] * demo],
     )  # fmt: skip
     guard = anybody if no_keys else desk.ring.guard
-    serving(service, guard, front=furnishing.front(service, desk, wishes))
+    front = furnishing.front(service, desk, wishes)
+    serving(service, guard, ready=partial(_told, settings), front=front)
 
 
 def _seals(home: Path, key: Path | None) -> Seals:
@@ -126,23 +132,41 @@ def _seals(home: Path, key: Path | None) -> Seals:
     return Seals(signer, _now_ms)
 
 
+def _reading() -> Callable[[int, int], None]:
+    """Say each few seconds how far the log is read: a long one takes minutes."""
+    told = time.monotonic()
+
+    def show(at: int, end: int) -> None:
+        nonlocal told
+        if time.monotonic() - told >= READING_S:
+            told = time.monotonic()
+            err.print(f"reading the log: {at:,} of {end:,} events")
+
+    return show
+
+
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
 def _prepare(settings: Settings) -> None:
-    """Directory, tables and logs; says where to click, and tells the first key once."""
+    """Directory, tables, logs and machine code; tells the first key once."""
     settings.home.mkdir(parents=True, exist_ok=True)
     logs.set_up(sys.stderr)
     database.connect(settings.database, settings.home)
     database.migrate()
-    at = f"http://{settings.host}:{settings.port}"
-    out.print(f"wavebreak serves [bold]{at}[/] from {settings.home}")
     if first := furnishing.first_key(_now_ms()):
         out.print(f"the first key, for everything; it is told this once: [bold]{first}[/]")
-    nexts([f"events: POST {at}/v1/events", f"API:    {at}/api/docs", "stop:   Ctrl-C"])
     # The first body must not wait for a compiler.
+    err.print("starting (a minute longer where the decision code was never compiled)")
     pipeline.warm()
+
+
+def _told(settings: Settings, port: int) -> None:
+    """Say where to click."""
+    at = f"http://{settings.host}:{port}"
+    out.print(f"wavebreak serves [bold]{at}[/] from {settings.home}")
+    nexts([f"events: POST {at}/v1/events", f"API:    {at}/api/docs", "stop:   Ctrl-C"])
 
 
 @app.command(epilog="Example: `wavebreak backup var -o monday.wavebreak`")

@@ -67,8 +67,9 @@ class Service:
     """One process that owns a log. `make` gives a fresh engine, `clock` milliseconds.
 
     `counts` counts bodies, events, refusals by cause and busy answers. `background` are coroutines
-    that run beside it. `said` is told what a person should read. `differ` is how many decisions of
-    former versions would come out otherwise now.
+    that run beside it. `begun` is set once events are taken. `said` is told what a person should
+    read, `progress` how many positions of how many of the log are read. `differ` is how many
+    decisions of former versions would come out otherwise now.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class Service:
         self._keys: set[bytes] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._news = asyncio.Event()
+        self.begun, self._news = asyncio.Event(), asyncio.Event()
 
     def start(self, failed: Callable[[], None]) -> None:
         """Recover in a thread and begin to serve; `failed` is called where that cannot be."""
@@ -169,6 +170,7 @@ class Service:
         gc.collect()
         gc.freeze()
         self._tasks = [asyncio.ensure_future(work(self)) for work in self._background]
+        self.begun.set()
 
     async def stop(self) -> None:
         """Take no more, finish what was taken, write a snapshot."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -52,13 +53,35 @@ class _Protocol(HttpToolsProtocol):
         super().connection_made(Corked(transport, self.loop))  # type: ignore[arg-type]
 
 
+class _Server(uvicorn.Server):
+    """A server that says, with its port, when its service takes events."""
+
+    def __init__(
+        self, config: uvicorn.Config, service: Service, ready: Callable[[int], None]
+    ) -> None:
+        super().__init__(config)
+        self._service, self._ready = service, ready
+        self._waiting: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the app and listen; what is asked while the log is read is told to come again."""
+        await super().startup(sockets)
+        if self.started:
+            port = self.servers[0].sockets[0].getsockname()[1]
+            self._waiting = asyncio.ensure_future(self._tell(port))
+
+    async def _tell(self, port: int) -> None:
+        await self._service.begun.wait()
+        self._ready(port)
+
+
 def serve(
-    service: Service, guard: Guard, *, ready: Callable[[], None] = lambda: None,
+    service: Service, guard: Guard, *, ready: Callable[[int], None] = lambda port: None,
     front: Callable[[Any], Any] = lambda app: app,
 ) -> None:  # fmt: skip
     """Serve until a signal ends it; raises what kept the service from starting.
 
-    `front` wraps the app that answers.
+    `ready` is called with the port once events are taken there; `front` wraps the app that answers.
     """
 
     def failed() -> None:
@@ -72,8 +95,7 @@ def serve(
         server_header=False, date_header=False, proxy_headers=False,
         timeout_keep_alive=30, timeout_graceful_shutdown=10, backlog=1024,
     )  # fmt: skip
-    server = uvicorn.Server(config)
-    ready()
+    server = _Server(config, service, ready)
     server.run()
     if service.failed is not None:
         raise service.failed
