@@ -10,7 +10,12 @@ from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, QuantileTransformer
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    QuantileTransformer,
+    SplineTransformer,
+    StandardScaler,
+)
 from sklearn.svm import SVC
 
 from wavebreak.benchmarks.measuring import Floats, Labels, figures
@@ -25,7 +30,11 @@ BLENDED = "blend: trainer, extra trees, kernel machine"
 
 
 class Blend(NamedTuple):
-    """Settings of `blended`: the trainer's recipe and fits, extra trees, a kernel machine."""
+    """Settings of `blended`: the trainer's recipe and fits, extra trees, a kernel machine.
+
+    `splines` is the inverse penalty (C) of a logistic fit on splines of each feature; None leaves
+    it out.
+    """
 
     recipe: Recipe
     fits: int = 3
@@ -33,6 +42,12 @@ class Blend(NamedTuple):
         "n_estimators": 300, "max_features": 0.3, "min_samples_leaf": 2, "n_jobs": 1,
     }  # fmt: skip
     machine: Mapping[str, Any] = {"C": 2.0, "gamma": 0.01}
+    splines: float | None = None
+
+    @property
+    def words(self) -> str:
+        """What it blends, in words."""
+        return f"{BLENDED}, splines" if self.splines is not None else BLENDED
 
 
 _SURE = 0.003
@@ -61,22 +76,30 @@ def scores(
 def blended(
     values: Floats, labels: Labels, others: Floats, blend: Blend, *, seed: int = 0
 ) -> Floats:
-    """Mean log-odds (k,) of three learners that err apart: the trainer, extra trees, an RBF SVM.
+    """Mean log-odds (k,) of learners that err apart: the trainer, extra trees, an RBF SVM, splines.
 
-    The last reads ranks, as normal scores; its margin stands for half a log-odds, so that zero is
-    even odds only about: see `even`. Missing is below everything for both of scikit-learn's.
+    The last two read ranks, as normal scores; a margin of the SVM stands for half a log-odds, so
+    that zero is even odds only about: see `even`. Missing is below everything for scikit-learn's.
     """
     boosted = scores(values, labels, others, blend.recipe, fits=blend.fits, seed=seed)
     known, asked = (np.nan_to_num(v, nan=-1e6) for v in (values, others))
     forest = ExtraTreesClassifier(random_state=seed, **blend.trees).fit(known, labels)
     share = np.clip(forest.predict_proba(asked)[:, 1], _SURE, 1 - _SURE)
-    ranks = QuantileTransformer(
-        output_distribution="normal", n_quantiles=min(500, labels.size), random_state=seed
+    read = make_pipeline(
+        QuantileTransformer(
+            output_distribution="normal", n_quantiles=min(500, labels.size), random_state=seed
+        ),
+        FunctionTransformer(np.clip, kw_args={"a_min": -3.0, "a_max": 3.0}),
     )
-    bounds = FunctionTransformer(np.clip, kw_args={"a_min": -3.0, "a_max": 3.0})
-    machine = make_pipeline(ranks, bounds, SVC(**blend.machine)).fit(known, labels)
-    margin = 2 * machine.decision_function(asked)
-    mean: Floats = (boosted + np.log(share / (1 - share)) + margin) / 3
+    ranks, placed = read.fit_transform(known), read.transform(asked)
+    margin = 2 * SVC(**blend.machine).fit(ranks, labels).decision_function(placed)
+    made = [boosted, np.log(share / (1 - share)), margin]
+    if blend.splines is not None:
+        curves = make_pipeline(
+            SplineTransformer(), StandardScaler(), LogisticRegression(C=blend.splines, max_iter=500)
+        )
+        made.append(curves.fit(ranks, labels).decision_function(placed))
+    mean: Floats = np.mean(made, axis=0)
     return mean
 
 
