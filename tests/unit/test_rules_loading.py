@@ -207,6 +207,11 @@ def test_a_directory_without_a_policy_is_refused(directory: Policies, tmp_path: 
         load(tmp_path / "nowhere", shipped=shipped)
 
 
+def test_a_directory_of_a_sheet_alone_leaves_rules_and_actions_as_shipped(tmp_path: Path) -> None:
+    (tmp_path / "training.toml").write_text("# how a model is learned here")
+    assert load(tmp_path).rules == load().rules
+
+
 def test_the_version_is_of_the_content_and_not_of_its_layout(directory: Policies) -> None:
     first = load(shipped=directory("one", bulk=RULE)).version
     again = load(shipped=directory("two", bulk="# a comment\n" + RULE)).version

@@ -1,8 +1,9 @@
 """From TOML files to a checked policy: the shipped one, with what a directory puts in its place.
 
-A directory is laid out as the shipped policy is: `rules/*.toml`, one file an abuse type, and
-`actions.toml`. A file of the same name takes the place of the shipped file, a rule of the same id
-that of the shipped rule; all else is added.
+A directory is laid out as the shipped policy is: `rules/*.toml`, one file an abuse type,
+`actions.toml` and the sheets beside it, of which each may be there or not. A file of the same name
+takes the place of the shipped file, a rule of the same id that of the shipped rule; all else is
+added.
 """
 
 from __future__ import annotations
@@ -72,8 +73,10 @@ def _merged(shipped: Path, local: Path | None) -> tuple[Found, dict[str, Action]
     if local and (local / "actions.toml").exists():
         actions = local / "actions.toml"
     elif local and not own:
-        what = f"{local} holds no policy"
-        raise PolicyError(what, fix="put rules into rules/*.toml there, or an actions.toml")
+        sheet = sorted(path.name for path in shipped.glob("*.toml"))
+        if not any((local / name).is_file() for name in sheet):
+            fix = f"put rules into rules/*.toml there, or one of {', '.join(sheet)}"
+            raise PolicyError(f"{local} holds no policy", fix=fix)
     replaced = {path.name for path in own}
     found = _rules([path for path in rules if path.name not in replaced]) | _rules(own)
     named, tables = _actions(actions)
