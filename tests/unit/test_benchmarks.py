@@ -139,10 +139,12 @@ def test_rows_are_scored_out_of_fold_by_others_alone_once_a_repeat() -> None:
     assert [one.tolist() for one in made] == [rows[:, 0].tolist()] * 2
 
 
-def test_a_blend_comes_again_with_its_seed_and_bears_missing_values() -> None:
+@pytest.mark.parametrize("splines", [None, 0.01])
+def test_a_blend_comes_again_with_its_seed_and_bears_missing_values(splines: float | None) -> None:
     labels, scores = drawn()
     values = np.column_stack([scores, np.where(labels == 1, np.nan, scores)])
-    one, again = (blended(values, labels, values[:50], SMALL, seed=4) for _ in range(2))
+    small = SMALL._replace(splines=splines)
+    one, again = (blended(values, labels, values[:50], small, seed=4) for _ in range(2))
     assert np.isfinite(one).all()
     assert one.tolist() == again.tolist()
 

@@ -40,7 +40,6 @@ from wavebreak.benchmarks.results import Bar, Result, Row, bar, published, repea
 BLEND = Blend(
     {"rounds": 400, "rate": 0.03, "leaves": 31, "columns": 0.2, "rows": 0.7, "least": 5},
     fits=1,
-    trees={"n_estimators": 150, "max_features": 0.4, "min_samples_leaf": 5, "n_jobs": 1},
 )
 RATIOS = (
     ("NA", "NR"), ("NA", "NT"), ("NT", "NR"), ("NR", "NOR"), ("NTR_mean", "NT"),

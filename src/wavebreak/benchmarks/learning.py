@@ -46,7 +46,11 @@ class Blend(NamedTuple):
 
     @property
     def words(self) -> str:
-        """What it blends, in words."""
+        """What it blends, in words.
+
+        >>> Blend({}, splines=0.01).words
+        'blend: trainer, extra trees, kernel machine, splines'
+        """
         return f"{BLENDED}, splines" if self.splines is not None else BLENDED
 
 
