@@ -114,12 +114,10 @@ def serve(
                 lateness_s=lateness, model=loaded),
         edge, lateness_s=lateness,
         answering=answering.Answering(chosen, answering.load(policy), edge, desk.quota_of),
-        clock=_now_ms, said=lambda line: err.print(line), progress=_reading(),
-        seals=_seals(home, ledger_key),
+        clock=_now_ms, said=err.print, progress=_reading(), seals=_seals(home, ledger_key),
         background=[*furnishing.background(desk, wishes), *[live] * demo],
     )  # fmt: skip
-    guard = anybody if no_keys else desk.ring.guard
-    front = furnishing.front(service, desk, wishes)
+    guard, front = anybody if no_keys else desk.ring.guard, furnishing.front(service, desk, wishes)
     serving(service, guard, ready=partial(_told, settings), front=front)
 
 

@@ -71,7 +71,7 @@ def lead(learned: Learned, tested: Tested) -> list[str]:
             f"accounts are reached, so are {percent(few.share)} of abusive ones "
             f"({number(few.caught)} of {number(few.abusive)}; 95 %: {ends})."
         )
-    lines.append("A score is one opinion: a ban needs two families of evidence beside it.")
+    lines.append("A score is one opinion: a ban needs other evidence beside it.")
     return lines + tables.few_people(learned) + tables.short_of(learned)
 
 
