@@ -41,7 +41,7 @@ def _counted(to: Engine, before: int | None, after: int | None) -> list[Figure]:
     held, n = to.core.nbytes(), len(to.fanout.accounts)
     names = to.fanout.accounts.nbytes()
     state = held["rows"] + held["rares"] + held["people"] + names
-    seen = sum(table.nbytes for table in (*to.fanout.seen.tables, *to.fanout.seen.older))
+    seen = to.fanout.seen.nbytes()
     ids = int(to.fanout.seen.filled.sum())
     grown = None if before is None or after is None else float(after - before)
     sizes = [len(range(s, n, SHARDS)) * ROW.itemsize for s in range(SHARDS)]
