@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -35,15 +36,18 @@ class Server:
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
-        if shutil.which(self._command[0]) is None:
-            raise ServiceError(f"{self._command[0]} is not installed", fix="see .ci/run")
+        name, *given = self._command
+        # Debian keeps servers where not everybody's PATH looks.
+        program = shutil.which(name, path=f"{os.environ['PATH']}:/usr/local/sbin:/usr/sbin")
+        if program is None:
+            raise ServiceError(f"{name} is not installed", fix=f"apt-get install {name}")
         quiet = subprocess.DEVNULL
-        self._process = subprocess.Popen(self._command, stdout=quiet, stderr=quiet)
+        self._process = subprocess.Popen([program, *given], stdout=quiet, stderr=quiet)
         for _ in range(200):
             if answers(self.port):
                 return
             time.sleep(0.05)
-        raise ServiceError(f"{self._command[0]} did not listen within ten seconds")
+        raise ServiceError(f"{name} did not listen within ten seconds")
 
     def kill(self) -> None:
         """Kill it, where it runs."""
