@@ -8,7 +8,7 @@ may be compiled together, so a changed source never meets old machine code.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -38,17 +38,35 @@ _int64: Any = np.int64
 PACKAGE = Path(__file__).resolve().parent
 
 
+SOURCES = ("features", "formats", "arrows.py", "decision.py", "enforcement.py", "events.py")
+"""What is compiled into each other, in the package: a folder (all its modules), or a module."""
+
+
+def source_files(root: Path, names: Sequence[str]) -> list[Path]:
+    """Return the Python files that `names` stand for below `root`, in a fixed order.
+
+    Raises FileNotFoundError for a name without a file: a digest that silently leaves out a
+    renamed source would meet stale machine code.
+
+    >>> [path.name for path in source_files(PACKAGE, ["arrows.py"])]
+    ['arrows.py']
+    """
+    found = []
+    for name in names:
+        path = root / name
+        files = [path] if path.suffix == ".py" and path.is_file() else sorted(path.rglob("*.py"))
+        if not files:
+            raise FileNotFoundError(f"no source {name!r} in {root}: see SOURCES in {__name__}")
+        found += [file for file in files if "naive" not in file.parts]
+    return found
+
+
 @cache
 def sources_digest() -> str:
     """First 12 hex digits of the SHA-256 of all the sources that are compiled into each other."""
     digest = hashlib.sha256(f"numba {numba.__version__}".encode())
-    every = sorted([*(PACKAGE / "features").rglob("*.py"), *(PACKAGE / "formats").glob("*.py")])
-    sources = [path for path in every if "naive" not in path.parts]
-    alone = ("arrows", "events", "decision", "enforcement")
-    sources += [PACKAGE / f"{name}.py" for name in alone]
-    for source in sources:
-        if source.exists():
-            digest.update(f"\0{source.relative_to(PACKAGE)}\0".encode() + source.read_bytes())
+    for source in source_files(PACKAGE, SOURCES):
+        digest.update(f"\0{source.relative_to(PACKAGE)}\0".encode() + source.read_bytes())
     return digest.hexdigest()[:12]
 
 

@@ -15,12 +15,15 @@ import pytest
 from wavebreak.caches import cache_root
 from wavebreak.features.rings import total as ring_total
 from wavebreak.jit import (
+    PACKAGE,
+    SOURCES,
     address_as_void_pointer,
     call_int,
     callback,
     carray,
     compiled,
     prefetch,
+    source_files,
     sources_digest,
 )
 
@@ -141,3 +144,9 @@ def test_sixteen_numbers_are_summed_wherever_they_lie() -> None:
     assert both_sums(row[0]) == (16 * 255, 16 * 65_535)
     row["small"][0, 3], row["large"][0, 15] = 0, 1
     assert both_sums(row[0]) == (15 * 255, 15 * 65_535 + 1)
+
+
+def test_digest_source_name_without_file_raises() -> None:
+    with pytest.raises(FileNotFoundError, match=r"no source 'renamed\.py'"):
+        source_files(PACKAGE, [*SOURCES, "renamed.py"])
+    assert len(source_files(PACKAGE, SOURCES)) > 30
