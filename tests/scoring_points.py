@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.features.catalog import KINDS
+from wavebreak.features.fact_kinds import KINDS
 from wavebreak.training.inputs import inputs
 from wavebreak.training.labelling import Claim, Labels, resolve
 from wavebreak.training.points import Points

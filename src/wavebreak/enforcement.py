@@ -10,7 +10,7 @@ import hashlib
 from typing import Any
 
 from wavebreak.decision import BAN, CHALLENGE, LIMIT, OBSERVE, QUOTA, RESTRICT, SUSPEND
-from wavebreak.features.catalog import KINDS
+from wavebreak.features.fact_kinds import KINDS
 from wavebreak.rules import Feedback, seconds
 
 SENT, SENT_GROUP, SESSION, TYPING, LOOKED_UP = (

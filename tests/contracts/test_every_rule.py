@@ -9,6 +9,7 @@ from functools import cache
 import pytest
 
 from wavebreak.features import catalog
+from wavebreak.features.fact_kinds import KINDS
 from wavebreak.rules import Policy, Program, Rule, compile_rules, features_of, hits, load
 from wavebreak.rules.loading import SHIPPED
 
@@ -51,7 +52,7 @@ def test_it_stands_in_the_file_of_its_abuse(rule_id: str) -> None:
 
 @pytest.mark.parametrize("rule_id", IDS)
 def test_its_examples_hold_on_each_kind_of_fact_it_looks_at(rule_id: str) -> None:
-    for kind in catalog.KINDS:
+    for kind in KINDS:
         looked_at = kind in rule(rule_id).on
         for example in rule(rule_id).fires_on:
             assert (rule_id in hits(program(), kind, example)) == looked_at

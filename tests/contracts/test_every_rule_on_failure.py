@@ -12,7 +12,7 @@ from wavebreak import rules
 from wavebreak.edge import Edge
 from wavebreak.errors import PolicyError
 from wavebreak.events import EVENTS, TYPES, Event
-from wavebreak.features.catalog import KINDS
+from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.facts import NO_FACT, fact_kinds
 from wavebreak.rules import Policy, Rule
 from wavebreak.service.answering import Answering, load

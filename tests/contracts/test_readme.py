@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from wavebreak.events import EVENTS, TYPES
-from wavebreak.features.catalog import KINDS
+from wavebreak.features.fact_kinds import KINDS
 from wavebreak.rules import OUTCOMES, load
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -17,7 +17,7 @@ import scoring_points
 from wavebreak import cli, model, pipeline, rules, simulator, training
 from wavebreak.edge import Edge
 from wavebreak.errors import FileError, TrainingError, UsageError
-from wavebreak.features.catalog import KINDS
+from wavebreak.features.fact_kinds import KINDS
 from wavebreak.training import confirming, gathering, leaks
 
 SMALL, POLICY = scoring_points.small(), rules.load()

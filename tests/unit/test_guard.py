@@ -16,8 +16,9 @@ from wavebreak import rules, simulator
 from wavebreak.edge import Edge
 from wavebreak.events import LOG_SCHEMA
 from wavebreak.features import at_hand, rarely
-from wavebreak.features.catalog import KINDS, NAMES
+from wavebreak.features.catalog import NAMES
 from wavebreak.features.core import Core
+from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.state import RARE, ROW
 from wavebreak.features.worker import no_rules
 from wavebreak.jit import call_int, callback, compiled

@@ -11,8 +11,9 @@ import pytest
 from streams import DAY, HOUR, MINUTE, START, Both, Row, crowded, log
 from wavebreak import rules
 from wavebreak.events import TYPES
-from wavebreak.features.catalog import INDEX, KINDS
+from wavebreak.features.catalog import INDEX
 from wavebreak.features.core import Core
+from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.naive.scoring import looked_at, looks
 from wavebreak.features.naive.story import Story
 from wavebreak.features.worker import no_rules

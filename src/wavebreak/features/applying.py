@@ -6,7 +6,34 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.features.catalog import KINDS
+from wavebreak.features.fact_kinds import (
+    ADDED_AS_CONTACT,
+    ADDED_TO_GROUP,
+    BLOCKED_BY,
+    CHALLENGE_FAILED,
+    CHALLENGE_PASSED,
+    DELETE,
+    DELIVERED,
+    GROUP_CREATED,
+    GROUP_JOINED,
+    LABELLED,
+    LOOKED_UP,
+    MEMBER_ADDED,
+    MEMBER_LEFT,
+    READ,
+    READ_BY,
+    RECEIVED,
+    REGISTERED,
+    REMOVED_AS_CONTACT,
+    REPORTED,
+    REPORTED_BY,
+    SENT,
+    SENT_GROUP,
+    SESSION,
+    TYPING,
+    UNBLOCKED_BY,
+    UNDELIVERABLE,
+)
 from wavebreak.features.living import (
     accuses,
     complaint,
@@ -32,14 +59,6 @@ from wavebreak.features.writing import (
     volume,
 )
 from wavebreak.jit import call_int, compiled
-
-(
-    REGISTERED, SESSION, TYPING, SENT, SENT_GROUP, RECEIVED, DELIVERED, READ_BY, UNDELIVERABLE,
-    LOOKED_UP, CONTACT_ADDED, ADDED_AS_CONTACT, GROUP_CREATED, MEMBER_ADDED, ADDED_TO_GROUP,
-    GROUP_JOINED, GROUP_LEFT, MEMBER_LEFT, REPORTED, REPORTED_BY, BLOCKED_OTHER, BLOCKED_BY,
-    CHALLENGE_PASSED, CHALLENGE_FAILED, DELETE, LABELLED, READ, EPOCH, CONTACT_REMOVED,
-    REMOVED_AS_CONTACT, UNBLOCKED_BY, REFUSED,
-) = range(len(KINDS))  # fmt: skip
 
 
 @compiled()

@@ -20,16 +20,6 @@ from wavebreak.features.messaging import MESSAGING
 from wavebreak.features.scores import SCORES
 from wavebreak.features.standing import STANDING
 
-KINDS: tuple[str, ...] = (
-    "registered", "session", "typing", "sent", "sent_group", "received", "delivered", "read_by",
-    "undeliverable", "looked_up", "contact_added", "added_as_contact", "group_created",
-    "member_added", "added_to_group", "group_joined", "group_left", "member_left", "reported",
-    "reported_by", "blocked", "blocked_by", "challenge_passed", "challenge_failed", "deleted",
-    "labelled", "read", "epoch", "contact_removed", "removed_as_contact", "unblocked_by", "refused",
-)  # fmt: skip
-"""Kinds of fact, in code order. `epoch` is the touch at an epoch's close, `refused` an own act
-that a standing refused."""
-
 FEATURES: tuple[Feature, ...] = MESSAGING + STANDING + SCORES
 """Every feature, in the order of the array that the kernel fills (shape `(len(FEATURES),)`)."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.features.applying import EPOCH
+from wavebreak.features.fact_kinds import EPOCH
 from wavebreak.features.fetching import fetch_touched
 from wavebreak.features.kernel import expire, judge, room
 from wavebreak.features.memory import entities_of, rows_of, touched_of

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.features import applying, closing, kernel
+from wavebreak.features import closing, kernel
 from wavebreak.features.extents import Extent
+from wavebreak.features.fact_kinds import EPOCH
 from wavebreak.features.facts import Segment, fact_kinds
 from wavebreak.features.pairs import FULL, GROWTH, grown
 from wavebreak.features.shared import beside, merge
@@ -202,7 +203,7 @@ class Core:
             )  # fmt: skip
         self._partials = []
         self.open(following)
-        if (self.judgement.wake >> applying.EPOCH) & 1 or self.workers[0].record["scoring"]:
+        if (self.judgement.wake >> EPOCH) & 1 or self.workers[0].record["scoring"]:
             self._each(lambda number: self._look_again(self.workers[number], closed))
             self._seek(beside(partials, self.newcomers.records), closed)
         for worker in self.workers:

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from wavebreak.events import TYPES
 from wavebreak.features.arriving import columns_of, events_of, names_of
-from wavebreak.features.catalog import KINDS
+from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.names import Names, Placed
 from wavebreak.features.seen import Seen
 from wavebreak.features.state import (

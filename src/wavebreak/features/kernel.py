@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.features.applying import (
+from wavebreak.features.applying import apply, refused, undelivered
+from wavebreak.features.fact_kinds import (
     ADDED_TO_GROUP,
     BLOCKED_BY,
     EPOCH,
@@ -22,9 +23,6 @@ from wavebreak.features.applying import (
     SENT,
     SENT_GROUP,
     SESSION,
-    apply,
-    refused,
-    undelivered,
 )
 from wavebreak.features.fetching import (
     AHEAD,

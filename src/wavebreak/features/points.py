@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.features.applying import (
+from wavebreak.features.fact_kinds import (
     BLOCKED_BY,
     MEMBER_ADDED,
     REGISTERED,

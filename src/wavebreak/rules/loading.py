@@ -20,6 +20,7 @@ import msgspec
 from wavebreak import sheets
 from wavebreak.errors import PolicyError
 from wavebreak.features import catalog
+from wavebreak.features.fact_kinds import KINDS
 from wavebreak.rules.declared import (
     MAX_RULES,
     OUTCOMES,
@@ -46,7 +47,7 @@ def load(
     *,
     shipped: Path = SHIPPED,
     features: tuple[str, ...] = catalog.NAMES,
-    kinds: tuple[str, ...] = catalog.KINDS,
+    kinds: tuple[str, ...] = KINDS,
 ) -> Policy:
     """Load and check a policy, and run the examples of its rules through the compiled function.
 

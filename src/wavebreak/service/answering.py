@@ -17,7 +17,7 @@ from wavebreak import sheets
 from wavebreak.edge import Edge
 from wavebreak.errors import EventError
 from wavebreak.events import EVENTS, TYPES, AccountRegistered, Event
-from wavebreak.features.catalog import KINDS
+from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.facts import NO_FACT, fact_kinds
 from wavebreak.features.state import BY_SCORE, NO_RULE, OUTCOMES
 from wavebreak.features.trial import Tried

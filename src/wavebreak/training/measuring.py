@@ -17,7 +17,7 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from wavebreak.features.catalog import KINDS
+from wavebreak.features.fact_kinds import KINDS
 from wavebreak.training.points import Bools, Floats, Ints, Points
 from wavebreak.training.tolerating import Threshold, caught
 

@@ -21,7 +21,7 @@ from wavebreak import foreign, rules, simulator
 from wavebreak import profile as profiles
 from wavebreak.edge import Edge
 from wavebreak.errors import FileError
-from wavebreak.features.catalog import KINDS
+from wavebreak.features.fact_kinds import KINDS
 from wavebreak.pipeline import Engine
 from wavebreak.pipeline.engine import features_version
 from wavebreak.training import weighing

@@ -11,7 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from wavebreak.features.catalog import FEATURES, INPUTS, KINDS
+from wavebreak.features.catalog import FEATURES, INPUTS
+from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.facts import EPOCH_MS, NO_FACT, fact_kinds
 from wavebreak.features.naive import messaging, standing
 from wavebreak.features.naive.giving import contributions
