@@ -20,7 +20,7 @@ from wavebreak.bundles.rerunning import Given
 from wavebreak.cases.notices import Delivery
 from wavebreak.cases.parties import Basis, Evidence, Party, Strength
 from wavebreak.cases.steps import Advanced, Confirmed, Delivered, Named, Opened, Sent, Signed
-from wavebreak.claims import archiving
+from wavebreak.claims.archiving import to_warc
 from wavebreak.claims.exchange import Exchange
 from wavebreak.claims.exhibits import Actor, keep, seal
 from wavebreak.claims.exhibits import Exhibit as ClaimExhibit
@@ -122,7 +122,7 @@ class Bench:
         asked, headers = b"GET / HTTP/1.1\r\nHost: rapid.example\r\n\r\n", Message()
         headers["Content-Type"] = "text/html"
         exchange = Exchange(url, at, "192.0.2.7", asked, head + PAGE, 200, headers, PAGE)
-        warc = archiving.to_warc([exchange], {"software": "test"}, at)
+        warc = to_warc([exchange], {"software": "test"}, at)
         place = self.root / "claim"
         place.mkdir()
         files = (

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from wavebreak import formats
 from wavebreak.edge import Edge
-from wavebreak.events import TYPES, WIRE_SCHEMA, Refusal
 from wavebreak.formats.limits import EITHER, LIMITS, Limit
+from wavebreak.schema.events import TYPES, WIRE_SCHEMA, Refusal
 
 KEY = bytes(range(32))
 NOON = 1_772_366_400_000

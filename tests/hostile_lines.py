@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from wavebreak.events import TYPES
 from wavebreak.formats.limits import EITHER, LIMITS, Limit
+from wavebreak.schema.events import TYPES
 
 SECRET = "meet-me-at-the-old-mill"
 PHONE, IP, DEVICE = "+972541234567", "203.0.113.77", "fingerprint-0451"

@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from wavebreak.errors import EventError, FileError, UsageError
-from wavebreak.events import (
+from wavebreak.schema.events import (
     CODES,
     LOG_SCHEMA,
     PERSONAL,

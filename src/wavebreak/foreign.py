@@ -18,12 +18,13 @@ import pyarrow.compute as pc
 import pyarrow.csv
 from numpy.typing import NDArray
 
-from wavebreak import formats, profile
+from wavebreak import formats
 from wavebreak.edge import Edge
 from wavebreak.errors import FileError, UsageError
-from wavebreak.events import TYPES, WIRE_SCHEMA
 from wavebreak.formats.columns import take_columns, widened
 from wavebreak.formats.limits import EITHER, LIMITS
+from wavebreak.schema import coverage
+from wavebreak.schema.events import TYPES, WIRE_SCHEMA
 
 ROWS = 50_000
 """Events in a batch that is given out."""
@@ -146,7 +147,7 @@ def convert(
     formats.write(out, batches)
     # A profile counts what is there: under which key it is counted does not matter.
     edge = Edge(secrets.token_bytes(32))
-    profile.save(profile.learn(map(edge.apply, batches)), profile.beside(out))
+    coverage.save(coverage.learn(map(edge.apply, batches)), coverage.beside(out))
     return counts
 
 

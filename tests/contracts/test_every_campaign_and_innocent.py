@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from wavebreak.events import WIRE_SCHEMA
+from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak.simulator import CAMPAIGNS, INNOCENTS, World, simulate
 
 ACCOUNTS = 4

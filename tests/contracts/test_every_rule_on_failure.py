@@ -11,10 +11,10 @@ import pytest
 from wavebreak import rules
 from wavebreak.edge import Edge
 from wavebreak.errors import PolicyError
-from wavebreak.events import EVENTS, TYPES, Event
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.facts import NO_FACT, fact_kinds
 from wavebreak.rules import Policy, Rule
+from wavebreak.schema.events import EVENTS, TYPES, Event
 from wavebreak.service.answering import Answering, load
 
 POLICY, MANNERS, EDGE = rules.load(), load(None), Edge(bytes(32))

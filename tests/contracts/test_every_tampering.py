@@ -39,7 +39,7 @@ from tampering import (
     signature,
     signed,
     under,
-)  # fmt: skip
+)
 from wavebreak.errors import EvidenceError
 from wavebreak.evidence.checking import BEYOND, check
 from wavebreak.evidence.notes import checkpoint_note, cosigned, verifier_key

@@ -48,7 +48,7 @@ def test_every_contract_breaks_when_a_module_imports_what_it_may_not(package: Pa
     trespass = "\n".join(["", *(f"import {name}" for name in heavy), "import wavebreak.cli", ""])
     events, simulator = package / "events.py", package / "simulator" / "__init__.py"
     events.write_text(events.read_text(encoding="utf-8") + trespass, encoding="utf-8")
-    simulator.write_text("import wavebreak.profile\n", encoding="utf-8")
+    simulator.write_text("import wavebreak.schema.coverage\n", encoding="utf-8")
     said = lint(package.parent)
     for contract in contracts().values():
         assert f"{contract['name']} BROKEN" in said

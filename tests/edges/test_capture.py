@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from warcio.archiveiterator import ArchiveIterator
 
-from wavebreak.claims import archiving
+from wavebreak.claims.archiving import pages, to_warc
 from wavebreak.claims.capturing import Capture, Captured, Outside
 from wavebreak.claims.exhibits import CUSTODY, EXHIBIT, custody, doubts, load
 from wavebreak.claims.limits import CaptureLimits, limits
@@ -62,7 +62,7 @@ def test_a_capture_keeps_redirects_requisites_and_what_style_sheets_ask_for(site
 
 def test_the_warc_reads_back_with_two_readers_and_every_digest_holds(site: Web) -> None:
     made = taken(site.url("/start"))
-    warc = archiving.to_warc(made.exchanges, {"software": "t", "operator": "O"}, AT)
+    warc = to_warc(made.exchanges, {"software": "t", "operator": "O"}, AT)
     read = records(warc)
     kinds = [fields["WARC-Type"] for fields, _ in read]
     assert kinds == ["warcinfo", *["response", "request"] * 7]
@@ -87,12 +87,12 @@ def test_the_warc_reads_back_with_two_readers_and_every_digest_holds(site: Web) 
     ]
     assert [kind for kind, _ in by_warcio] == kinds
     assert ("response", PAGE.encode()) in by_warcio
-    assert [page.body for page in archiving.pages(warc, limits().upload)][2] == PAGE.encode()
+    assert [page.body for page in pages(warc, limits().upload)][2] == PAGE.encode()
 
 
 def test_the_same_exchanges_give_the_same_bytes(site: Web) -> None:
     made = taken(site.url("/page"))
-    first, second = (archiving.to_warc(made.exchanges, {"a": "b"}, AT) for _ in range(2))
+    first, second = (to_warc(made.exchanges, {"a": "b"}, AT) for _ in range(2))
     assert first == second
 
 
@@ -101,8 +101,8 @@ def test_what_is_packed_or_chunked_is_kept_as_it_came_and_read(site: Web, path: 
     made = taken(site.url(path)).page()
     assert made.body == PAGE.encode()
     assert PAGE.encode() not in made.response
-    warc = archiving.to_warc([made], {}, AT)
-    assert [page.body for page in archiving.pages(warc, limits().upload)] == [PAGE.encode()]
+    warc = to_warc([made], {}, AT)
+    assert [page.body for page in pages(warc, limits().upload)] == [PAGE.encode()]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_what_floods_or_breaks_off_is_cut_and_said(site: Web, path: str, cut: st
     assert len(made.page().body) <= 200_000
     assert len(made.page().response) <= 200_000
     assert list(made.gaps.values()) == [f"not whole: {cut}"]
-    fields = records(archiving.to_warc(made.exchanges, {}, AT))[1][0]
+    fields = records(to_warc(made.exchanges, {}, AT))[1][0]
     assert fields["WARC-Truncated"] == cut
 
 

@@ -15,16 +15,17 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from wavebreak import model, profile, rules, simulator
+from wavebreak import model, rules, simulator
 from wavebreak.cli import app
 from wavebreak.decision import Decision
 from wavebreak.edge import Edge
 from wavebreak.errors import ModelError, SnapshotError
-from wavebreak.events import LOG_SCHEMA
 from wavebreak.features.catalog import INDEX, INPUTS
 from wavebreak.formats import read
 from wavebreak.pipeline import Engine
 from wavebreak.pipeline.snapshot import restore, save
+from wavebreak.schema import coverage
+from wavebreak.schema.events import LOG_SCHEMA
 
 KEY = Edge(b"a key for tests only")
 CLI = CliRunner()
@@ -126,7 +127,7 @@ def test_without_a_model_no_decision_has_a_score(log: pa.RecordBatch) -> None:
 def test_what_a_stream_does_not_carry_is_missing_to_the_model_too(
     log: pa.RecordBatch, trees: model.Model
 ) -> None:
-    seen = profile.learn([log])
+    seen = coverage.learn([log])
     carried = {name: share for name, share in seen.types.items() if name != "typing.started"}
     stream = dataclasses.replace(seen, types=carried)
     engine = Engine(rules.load(), stream, model=trees, record=True)

@@ -13,14 +13,15 @@ import pyarrow as pa
 import pytest
 
 from synthetic import Synthetic
-from wavebreak import profile, rules, simulator
+from wavebreak import rules, simulator
 from wavebreak.decision import Decision
 from wavebreak.edge import Edge
-from wavebreak.events import LOG_SCHEMA
 from wavebreak.foreign import PRESETS, read_foreign
 from wavebreak.pipeline import Engine
 from wavebreak.pipeline.snapshot import restore, save
-from wavebreak.profile import Profile
+from wavebreak.schema import coverage
+from wavebreak.schema.coverage import Profile
+from wavebreak.schema.events import LOG_SCHEMA
 
 TRACES = Path(__file__).resolve().parents[3] / "shared" / "data" / "traces"
 EDGE = Edge(b"a key for tests only")
@@ -59,7 +60,7 @@ def log(request: pytest.FixtureRequest) -> pa.RecordBatch:
 @pytest.fixture(scope="module")
 def stream(log: pa.RecordBatch) -> Profile:
     """What the log carries."""
-    return profile.learn([log])
+    return coverage.learn([log])
 
 
 def _strict() -> rules.Policy:

@@ -14,9 +14,10 @@ import brokers
 import platforms
 from brokers import Broker
 from platforms import abuser
-from wavebreak import pipeline, rules
+from wavebreak import rules
 from wavebreak.edge import Edge
-from wavebreak.events import WIRE_SCHEMA
+from wavebreak.pipeline import Engine
+from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak.service.furnishing import Wishes, background
 
 
@@ -28,7 +29,7 @@ def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
 
 def _wanted(events: list[Any]) -> list[bytes]:
     """Decisions of an engine that takes the events in the order of the log."""
-    engine = pipeline.Engine(rules.load(), accounts=1024)
+    engine = Engine(rules.load(), accounts=1024)
     log = Edge(platforms.SECRET).apply(platforms.wire(events, WIRE_SCHEMA))
     return [msgspec.json.encode(made) for made in engine.take(log)]
 

@@ -14,10 +14,11 @@ from django.db.migrations.executor import MigrationExecutor
 
 import platforms
 from platforms import Running, abuser
-from wavebreak import pipeline, rules
+from wavebreak import rules
 from wavebreak.decision import Decision
 from wavebreak.edge import Edge
-from wavebreak.events import WIRE_SCHEMA
+from wavebreak.pipeline import Engine
+from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak.service import database, log
 from wavebreak.service.decider import row
 from wavebreak.service.recovery import made_by
@@ -44,7 +45,7 @@ def first(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[Decis
 
 
 def _filled() -> list[Decision]:
-    engine = pipeline.Engine(rules.load(), accounts=1024)
+    engine = Engine(rules.load(), accounts=1024)
     events = Edge(platforms.SECRET).apply(platforms.wire(abuser(), WIRE_SCHEMA))
     made = engine.take(events)
     with connection.cursor() as cursor:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from wavebreak import model, profile, rules, simulator
+from wavebreak import model, rules, simulator
 from wavebreak.edge import Edge
 from wavebreak.model.keeping import SHIPPED
 from wavebreak.pipeline import Engine
+from wavebreak.schema import coverage
 from wavebreak.simulator.coverage import EVERYTHING
 
 WORST = ("restrict", "suspend", "ban")
@@ -26,7 +27,7 @@ def test_a_drawn_world_is_cleaned_without_a_ban_of_the_innocent(seed: int) -> No
     world = simulator.draw(seed, coverage=EVERYTHING)
     edge = Edge(b"a key for tests only")
     logs = [edge.apply(batch) for batch in world.batches()]
-    engine = Engine(rules.load(), profile.learn(logs), enforce=True, model=model.chosen(None))
+    engine = Engine(rules.load(), coverage.learn(logs), enforce=True, model=model.chosen(None))
     made = [d for log in logs for d in engine.take(log)] + engine.finish()
     worst: dict[str, set[str]] = {}
     for decision in made:

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
+from tests.speed.streams import RATE, START_MS, STRANGERS, Traffic, everyone, log_batch, zipf
 
 from wavebreak import rules
 from wavebreak.features.core import RESERVE, Core
 from wavebreak.features.facts import Segment
 from wavebreak.model import Model
 from wavebreak.pipeline import Engine
-
-from .streams import RATE, START_MS, STRANGERS, Traffic, everyone, log_batch, zipf
 
 BATCH = 50_000
 

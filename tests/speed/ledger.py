@@ -9,6 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.speed.figures import Figure, figure
+
 from wavebreak.decision import Decision, Reason
 from wavebreak.evidence import (
     Directory,
@@ -20,8 +22,6 @@ from wavebreak.evidence import (
 )
 from wavebreak.evidence.checking import check
 from wavebreak.evidence.verifier import LEAF, check_inclusion, grow, hashed, verify
-
-from .figures import Figure, figure
 
 NAME = "ledger"
 BATCH = 5_000

@@ -8,15 +8,14 @@ from typing import Any
 
 import lightgbm
 import numpy as np
+from tests.speed.feeding import Cost, engine, feed, held, warmed
+from tests.speed.figures import Figure, figure
+from tests.speed.streams import log_batch
 
 from wavebreak import model
 from wavebreak.features.catalog import INPUTS, NAMES
 from wavebreak.pipeline import Engine
 from wavebreak.training.tolerating import cascade
-
-from .feeding import Cost, engine, feed, held, warmed
-from .figures import Figure, figure
-from .streams import log_batch
 
 NAME = "model"
 TREES, LEAVES = 200, 31

@@ -12,6 +12,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import pyarrow as pa
+from tests.speed import load
+from tests.speed.feeding import advance, engine
+from tests.speed.figures import Figure, figure
 
 from wavebreak import rules
 from wavebreak.edge import Edge
@@ -21,10 +24,6 @@ from wavebreak.service import answering
 from wavebreak.service.bodies import Body, Decoder, joined
 from wavebreak.service.reading import answered
 from wavebreak.service.settings import Limits
-
-from . import load
-from .feeding import advance, engine
-from .figures import Figure, figure
 
 NAME = "parts"
 EACH = 500

@@ -6,13 +6,12 @@ import time
 from typing import Any
 
 import numpy as np
+from tests.speed.feeding import Clockwork, advance, engine, warmed
+from tests.speed.figures import Figure
+from tests.speed.streams import Traffic, log_batch
 
 from wavebreak.features.core import RESERVE
 from wavebreak.pipeline import Engine
-
-from .feeding import Clockwork, advance, engine, warmed
-from .figures import Figure
-from .streams import Traffic, log_batch
 
 NAME = "pauses"
 BATCH = 500

@@ -7,12 +7,12 @@ say what size costs, apart from what people do.
 
 from __future__ import annotations
 
-from wavebreak.pipeline import Engine
+from tests.speed.feeding import Clockwork, Cost, engine, feed, held, warmed
+from tests.speed.figures import Figure, figure
+from tests.speed.machine import available_bytes
+from tests.speed.streams import STRANGERS, log_batch
 
-from .feeding import Clockwork, Cost, engine, feed, held, warmed
-from .figures import Figure, figure
-from .machine import available_bytes
-from .streams import STRANGERS, log_batch
+from wavebreak.pipeline import Engine
 
 NAME = "scale"
 GROWTH = "largest ÷ smallest"

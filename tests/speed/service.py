@@ -25,8 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
-
-from .figures import Figure, figure
+from tests.speed.figures import Figure, figure
 
 NAME = "service"
 RUNS = 3

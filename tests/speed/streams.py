@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavebreak import formats
-from wavebreak.events import LOG_SCHEMA, MEDIA, TYPES, VERIFICATIONS, WIRE_SCHEMA
+from wavebreak.schema.events import LOG_SCHEMA, MEDIA, TYPES, VERIFICATIONS, WIRE_SCHEMA
 
 START_MS = 1_767_225_600_000
 RATE = 2_000

@@ -7,10 +7,10 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavebreak.events import CHANNELS, LOG_SCHEMA
 from wavebreak.features import state
 from wavebreak.features.arriving import columns_of, events_of
 from wavebreak.features.names import Names
+from wavebreak.schema.events import CHANNELS, LOG_SCHEMA
 
 NEVER_NULL = {"id", "ts", "type", "account"}
 SHORT = st.text("abcé", min_size=1, max_size=3)

@@ -7,12 +7,12 @@ import random
 import numpy as np
 
 from streams import Both, log, rows, some_steps
-from wavebreak.events import EVENTS, TYPES
 from wavebreak.features.catalog import FEATURES, INDEX, NAMES
 from wavebreak.features.core import Core
 from wavebreak.features.coverage import covered, mask
 from wavebreak.features.worker import no_rules
-from wavebreak.profile import Profile
+from wavebreak.schema.coverage import Profile
+from wavebreak.schema.events import EVENTS, TYPES
 
 EVERY_FIELD = {
     f"{name}.{field}": 1.0

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from event_streams import IPS, KEY, NOON, PHONES, UNKNOWN_PHONE, Item, edge, sent, valid
 from wavebreak.edge import Edge, load_key, network_of, number_block
 from wavebreak.errors import EventError, FileError, UsageError
-from wavebreak.events import LOG_SCHEMA, TYPES, WIRE_SCHEMA
+from wavebreak.schema.events import LOG_SCHEMA, TYPES, WIRE_SCHEMA
 
 REGISTERED: Item = {"type": "account.registered", "ts": NOON, "account": "ann"}
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 
 from event_streams import Item, sent, valid
-from wavebreak.events import (
+from wavebreak.schema.events import (
     CODES,
     EVENTS,
     LOG_SCHEMA,

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams import DAY, HOUR, START, Both, Row, log
-from wavebreak.events import TYPES
 from wavebreak.features.facts import BELIEVED_AT, BELIEVED_AT_MOST, BUSY, EPOCH_MS, LEAP_MS, Fanout
+from wavebreak.schema.events import TYPES
 
 FAR = START + 9_000 * DAY
 

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from event_streams import Item, Seen
-from wavebreak import profile
 from wavebreak.errors import FileError, UsageError
 from wavebreak.foreign import PRESETS, Counts, convert, read_foreign
+from wavebreak.schema import coverage
 
 TRACES = Path(__file__).resolve().parents[3] / "shared" / "data" / "traces"
 HEAD = "ts,type,account,peer,group,size,duration_s\n"
@@ -170,7 +170,7 @@ def test_convert_writes_events_and_their_profile_beside_them(tmp_path: Path) -> 
     assert counts == Counts(3, 2, {"type_not_taken": 1})
     seen = Seen(tmp_path / "out")
     assert (len(seen.rows), seen.refused) == (2, [])
-    learned = profile.load(tmp_path / "out" / "events.profile.json")
+    learned = coverage.load(tmp_path / "out" / "events.profile.json")
     assert learned.resolution_ms == 60_000
     assert learned.covers("message.sent.size")
     assert not learned.covers("typing.started")

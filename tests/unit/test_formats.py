@@ -15,22 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from event_streams import (
-    NOON,
-    UNKNOWN_PHONE,
-    Item,
-    Seen,
-    edge,
-    lines,
-    see,
-    sent,
-    streams,
-    valid,
-)
+from event_streams import NOON, UNKNOWN_PHONE, Item, Seen, edge, lines, see, sent, streams, valid
 from wavebreak import formats
 from wavebreak.edge import Edge
 from wavebreak.errors import FileError, UsageError
-from wavebreak.events import LOG_SCHEMA, WIRE_SCHEMA
+from wavebreak.schema.events import LOG_SCHEMA, WIRE_SCHEMA
 
 SUFFIXES = [
     kind + codec

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from event_streams import Item, edge, sent, spoilt, streams, table, valid
 from wavebreak.errors import EventError
-from wavebreak.events import Refusal
 from wavebreak.formats.columns import take_columns, take_plain, taken_events
 from wavebreak.formats.gathering import gathered
 from wavebreak.formats.limits import judge
+from wavebreak.schema.events import Refusal
 from wavebreak.service.bodies import Body, Decoder, Read
 from wavebreak.service.settings import Limits
 

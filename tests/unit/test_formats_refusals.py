@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from event_streams import NOON, Item, Seen, lines, see, sent, streams, table
 from hostile_lines import PLANTED, hostile
 from wavebreak.errors import FileError
-from wavebreak.events import TYPES, WIRE_SCHEMA, Refusal
 from wavebreak.formats.limits import LIMITS, is_content, judge
 from wavebreak.formats.plain import MAX_LINE
 from wavebreak.formats.streams import kind_of
 from wavebreak.formats.tables import parts
+from wavebreak.schema.events import TYPES, WIRE_SCHEMA, Refusal
 
 in_one_directory = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -7,9 +7,9 @@ import json
 from hypothesis import given
 
 from event_streams import Item, valid
-from wavebreak.events import Event
 from wavebreak.formats.lines import take_one
 from wavebreak.formats.structs import wire_of, wire_of_one
+from wavebreak.schema.events import Event
 
 
 @given(valid())

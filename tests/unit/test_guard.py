@@ -14,7 +14,6 @@ from test_rules_program import policy, rule
 
 from wavebreak import rules, simulator
 from wavebreak.edge import Edge
-from wavebreak.events import LOG_SCHEMA
 from wavebreak.features import at_hand, rarely
 from wavebreak.features.catalog import NAMES
 from wavebreak.features.core import Core
@@ -26,6 +25,7 @@ from wavebreak.pipeline import Engine
 from wavebreak.rules.expressions import parse
 from wavebreak.rules.guarding import RARE as HAS_RARE
 from wavebreak.rules.guarding import guard_source, necessary
+from wavebreak.schema.events import LOG_SCHEMA
 
 NAN = math.nan
 CLOCK = 1_767_225_600

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streams import DAY, HOUR, STEP, Both, Row, Steps, crowded, log, rows, some_steps
-from wavebreak.events import TYPES
+from wavebreak.schema.events import TYPES
 
 BUCKET = 40_320_000
 """Length in ms of a bucket of the seven-day windows, in which pairs are forgotten."""

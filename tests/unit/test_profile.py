@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from event_streams import Item, edge, sent, valid
 from wavebreak.errors import FileError
-from wavebreak.events import TYPES, WIRE_SCHEMA
-from wavebreak.profile import Profile, beside, learn, load, save
+from wavebreak.schema.coverage import Profile, beside, learn, load, save
+from wavebreak.schema.events import TYPES, WIRE_SCHEMA
 
 
 def log(items: list[Item]) -> pa.RecordBatch:

@@ -10,21 +10,12 @@ import pytest
 
 from streams import DAY, log
 from wavebreak import decision, rules
-from wavebreak.decision import (
-    ALLOW,
-    BAN,
-    CHALLENGE,
-    LIMIT,
-    RESTRICT,
-    SUSPEND,
-    UNCHANGED,
-    Decision,
-)
+from wavebreak.decision import ALLOW, BAN, CHALLENGE, LIMIT, RESTRICT, SUSPEND, UNCHANGED, Decision
 from wavebreak.enforcement import MEMBER_ADDED, SENT, SESSION, refuses
-from wavebreak.events import TYPES
 from wavebreak.features.catalog import INDEX
 from wavebreak.features.state import NO_RULE
 from wavebreak.pipeline import Engine
+from wavebreak.schema.events import TYPES
 
 START = 20_000 * DAY
 POLICY = rules.load()

@@ -15,11 +15,11 @@ from wavebreak import rules
 from wavebreak.decision import Decision
 from wavebreak.enforcement import told_at
 from wavebreak.errors import PolicyError
-from wavebreak.events import CHANNELS, TYPES
 from wavebreak.features.catalog import INDEX
 from wavebreak.pipeline import Engine
-from wavebreak.profile import learn
 from wavebreak.rules.loading import SHIPPED
+from wavebreak.schema.coverage import learn
+from wavebreak.schema.events import CHANNELS, TYPES
 
 START = 20_000 * DAY
 ALWAYS, NEVER = -(10**6), 10**9

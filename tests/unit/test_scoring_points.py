@@ -12,7 +12,6 @@ import pytest
 
 from streams import DAY, HOUR, Both, log, rows, some_steps
 from wavebreak import rules
-from wavebreak.events import TYPES
 from wavebreak.features.catalog import FEATURES, INDEX, INPUTS, NAMES
 from wavebreak.features.core import Core
 from wavebreak.features.fact_kinds import KINDS
@@ -21,6 +20,7 @@ from wavebreak.features.naive.story import Story
 from wavebreak.features.worker import Judgement, no_rules
 from wavebreak.jit import address_as_void_pointer, callback, carray
 from wavebreak.pipeline import Engine
+from wavebreak.schema.events import TYPES
 
 SIZE = len(NAMES)
 SENDS, FIRST, KNOWN = (INDEX[n] for n in ("sends_1d", "first_contacts_1d", "known_s"))

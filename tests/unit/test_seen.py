@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from streams import START, Row, log
-from wavebreak.events import TYPES
 from wavebreak.features.facts import Fanout
+from wavebreak.schema.events import TYPES
 
 LATENESS_MS = 60_000
 LEAST = 256

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from wavebreak.edge import Edge
 from wavebreak.errors import EventError
-from wavebreak.events import LOG_SCHEMA, WIRE_SCHEMA
+from wavebreak.schema.events import LOG_SCHEMA, WIRE_SCHEMA
 from wavebreak.service.bodies import Body, Decoded, Decoder, Read, TooLargeError, unpacked
 from wavebreak.service.settings import Limits
 

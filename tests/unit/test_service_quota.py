@@ -8,7 +8,7 @@ import pytest
 from event_streams import edge, sent
 from wavebreak import pipeline, rules
 from wavebreak.errors import PolicyError
-from wavebreak.events import WIRE_SCHEMA
+from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak.service.quota import BUCKET_S, Chats, Terms, chats, load_terms, quota
 
 TERMS = Terms(first_warning=0.5, second_warning=0.8, extension=5)

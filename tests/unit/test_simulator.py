@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from wavebreak import formats, profile
+from wavebreak import formats
 from wavebreak.edge import Edge
 from wavebreak.errors import UsageError
-from wavebreak.events import TS_END, WIRE_SCHEMA
+from wavebreak.schema import coverage
+from wavebreak.schema.events import TS_END, WIRE_SCHEMA
 from wavebreak.simulator import CAMPAIGNS, START_MS, World, simulate, write
 from wavebreak.simulator.places import COUNTRIES, DAY, VIRTUAL, numbers
 
@@ -72,8 +73,8 @@ def test_every_event_is_accepted(tmp_path: Path, world: World) -> None:
 
 def test_what_is_written_beside_the_events_fits_them(tmp_path: Path, world: World) -> None:
     written = write(world, tmp_path)
-    learned = profile.learn(batch.log for batch in formats.read(tmp_path, EDGE))
-    kept = profile.load(tmp_path / "events.profile.json")
+    learned = coverage.learn(batch.log for batch in formats.read(tmp_path, EDGE))
+    kept = coverage.load(tmp_path / "events.profile.json")
     assert (kept.events, kept.resolution_ms) == (learned.events, learned.resolution_ms)
     assert kept.types == pytest.approx(learned.types)
     assert kept.fields == pytest.approx(learned.fields)

@@ -7,9 +7,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from wavebreak import formats, profile
+from wavebreak import formats
 from wavebreak.edge import Edge
-from wavebreak.events import WIRE_SCHEMA
+from wavebreak.schema import coverage
+from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak.simulator import CAMPAIGNS, World, simulate, write
 
 HOUR = 3_600_000
@@ -58,7 +59,7 @@ def test_the_profile_stays_that_of_the_trace(trace: Path, tmp_path: Path) -> Non
     assert events["type"].unique().to_pylist() == ["message.sent"]
     assert events["size"].null_count == events["group"].null_count == len(events)
     write(world, tmp_path / "planted")
-    kept = profile.load(tmp_path / "planted" / "events.profile.json")
+    kept = coverage.load(tmp_path / "planted" / "events.profile.json")
     assert (set(kept.types), kept.resolution_ms) == ({"message.sent"}, 1000)
     assert kept.covers("message.sent.peer")
     assert not kept.covers("message.sent.size")

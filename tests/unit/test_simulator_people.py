@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from wavebreak.events import WIRE_SCHEMA
+from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak.simulator import simulate
 
 DAYS, PEOPLE = 5, 800

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from streams import STEP, Row, Steps, log, rows, some_steps
 from synthetic import Synthetic
 from wavebreak import rules
-from wavebreak.events import TYPES
 from wavebreak.features.facts import EPOCH_MS, NO_FACT
 from wavebreak.features.state import OUTCOMES, SHARD_BITS, SHARDS
 from wavebreak.pipeline import Engine
+from wavebreak.schema.events import TYPES
 
 POLICY = rules.load()
 MODEL = Synthetic({"challenge": -190_000, "limit": -150_000, "restrict": -90_000, "ban": 0})

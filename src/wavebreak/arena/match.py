@@ -22,10 +22,10 @@ from wavebreak.arena.terms import Terms
 from wavebreak.edge import Edge
 from wavebreak.errors import UsageError
 from wavebreak.evaluation import Evaluation
-from wavebreak.events import WIRE_SCHEMA
 from wavebreak.model import Model
 from wavebreak.pipeline import Engine
 from wavebreak.rules import Policy
+from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak.simulator.log import Floats
 from wavebreak.simulator.senders import PRESETS, TOOL_PRESETS, Preset, Sender
 from wavebreak.simulator.world import BATCH

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from wavebreak import foreign, profile, rules
+from wavebreak import foreign, rules
 from wavebreak.benchmarks import rhythm
 from wavebreak.benchmarks.learning import Progress, Recipe, best_single, quiet, scores
 from wavebreak.benchmarks.measuring import Floats, Labels, figures
@@ -23,6 +23,7 @@ from wavebreak.edge import Edge
 from wavebreak.errors import UsageError
 from wavebreak.features.catalog import INPUTS
 from wavebreak.pipeline import Engine
+from wavebreak.schema import coverage
 
 RECIPE: Recipe = {
     "rounds": 150, "rate": 0.04, "leaves": 6, "columns": 0.3, "least": 8, "rows": 0.7,
@@ -54,7 +55,7 @@ def follow(events: Path, labels: Path) -> Accounts:
     known = foreign.PRESETS["botornot"]
     batches = list(foreign.read_foreign(events, types=known.types, unit=known.unit))
     logs = [_NO_SECRET.apply(batch) for batch in batches]
-    engine = Engine(rules.load(), profile.learn(logs), record=True)
+    engine = Engine(rules.load(), coverage.learn(logs), record=True)
     for log in logs:
         engine.take(log)
     engine.finish()

@@ -23,15 +23,7 @@ from wavebreak.benchmarks.learning import (
     scores,
 )
 from wavebreak.benchmarks.measuring import Floats, Labels, figures
-from wavebreak.benchmarks.reading import (
-    codes,
-    matched,
-    numbers,
-    present,
-    read_labels,
-    table,
-    texts,
-)
+from wavebreak.benchmarks.reading import codes, matched, numbers, present, read_labels, table, texts
 from wavebreak.benchmarks.results import Bar, Result, Row, bar, published, repeated
 
 BLEND = Blend(

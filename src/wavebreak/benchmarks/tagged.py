@@ -12,14 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wavebreak.benchmarks.credibility import (
-    UNKNOWN,
-    Reports,
-    dependent,
-    live,
-    settled,
-    structure,
-)
+from wavebreak.benchmarks.credibility import UNKNOWN, Reports, dependent, live, settled, structure
 from wavebreak.benchmarks.learning import Progress, Recipe, folds, quiet, scores
 from wavebreak.benchmarks.measuring import Floats, Labels, figures
 from wavebreak.benchmarks.reading import matched, present, read_labels, table

@@ -14,15 +14,7 @@ import msgspec
 from wavebreak.bundles import conduct, report, rerunning, sealed
 from wavebreak.bundles.entering import digest
 from wavebreak.bundles.keeping import CASE, EXHIBITS, GROUNDS, exhibit_doubts, read_case
-from wavebreak.bundles.layout import (
-    CERTIFICATE,
-    HASHES,
-    LEDGER,
-    MADE,
-    README,
-    REPORT,
-    VERIFIER,
-)
+from wavebreak.bundles.layout import CERTIFICATE, HASHES, LEDGER, MADE, README, REPORT, VERIFIER
 from wavebreak.bundles.unpacking import doubt
 from wavebreak.cases.case import Case, evidence_on
 from wavebreak.cases.determining import Determination, determine

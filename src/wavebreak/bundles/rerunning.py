@@ -25,20 +25,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Meta
 
-from wavebreak import __version__, model, profile, rules
+from wavebreak import __version__, model, rules
 from wavebreak.bundles import sealed
 from wavebreak.bundles.pseudonyms import Renaming, renamed, renamed_decision
 from wavebreak.decision import Decision
 from wavebreak.edge import Edge
 from wavebreak.errors import CaseError, EvidenceError, WavebreakError
-from wavebreak.events import LOG_SCHEMA
 from wavebreak.evidence import Signer
 from wavebreak.features.catalog import NAMES
 from wavebreak.formats import read
 from wavebreak.pipeline import Engine
 from wavebreak.pipeline.running import profile_of
-from wavebreak.profile import Profile
 from wavebreak.rules.loading import SHIPPED
+from wavebreak.schema import coverage
+from wavebreak.schema.coverage import Profile
+from wavebreak.schema.events import LOG_SCHEMA
 
 MOST = 2_000_000
 """Events that an exhibit holds at most."""
@@ -194,7 +195,7 @@ def decided(directory: Path, about: Rerun) -> tuple[list[Decision], dict[str, An
     try:
         policy = rules.load(directory / POLICY / about.policy_name, shipped=_shipped(directory))
         asked = model.load(directory / MODEL) if about.model else None
-        stream = profile.load(directory / PROFILE)
+        stream = coverage.load(directory / PROFILE)
     except WavebreakError as error:
         raise EvidenceError(error.what, name="rerun_inputs", fix=error.fix) from None
     engine = Engine(policy, stream, enforce=about.enforce, model=asked, lateness_s=about.lateness_s)
@@ -244,7 +245,7 @@ def _keep(out: Path, stream: Profile, given: Given) -> None:
                 (target / path.relative_to(place)).write_bytes(path.read_bytes())
     if given.model:
         model.save(given.model, out / MODEL)
-    profile.save(stream, out / PROFILE)
+    coverage.save(stream, out / PROFILE)
 
 
 def _write(path: Path, batches: Iterable[pa.RecordBatch]) -> tuple[int, set[str]]:

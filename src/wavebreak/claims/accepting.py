@@ -18,7 +18,7 @@ import msgspec
 from pypdf import PdfReader
 from pypdf.errors import PyPdfError
 
-from wavebreak.claims import archiving
+from wavebreak.claims.archiving import Page, pages
 from wavebreak.claims.limits import UploadLimits, limits
 from wavebreak.errors import ClaimError
 
@@ -87,16 +87,16 @@ def checked(raw: bytes, bounds: UploadLimits | None = None) -> Sort:
     return sort
 
 
-def pages_of(raw: bytes, sort: Sort, bounds: UploadLimits) -> Iterator[archiving.Page]:
+def pages_of(raw: bytes, sort: Sort, bounds: UploadLimits) -> Iterator[Page]:
     """Read the pages of a WARC, or of all the WARCs of a WACZ, whose fixity is checked."""
     if sort.form == "warc":
-        yield from archiving.pages(raw, bounds)
+        yield from pages(raw, bounds)
         return
     found, left = False, bounds.unpacked
     for name, content in _members(raw, bounds):
         if name.startswith("archive/") and name.endswith((".warc", ".warc.gz")):
             found = True
-            for page in archiving.pages(content, bounds):
+            for page in pages(content, bounds):
                 left -= len(page.body)
                 if left < 0:
                     raise ClaimError("the WACZ unpacks to more than is read", fix="split it")

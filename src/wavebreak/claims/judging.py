@@ -23,21 +23,8 @@ from wavebreak.claims import figures, meaning
 from wavebreak.claims.figures import Capacity, Price
 from wavebreak.claims.folding import LETTERS, Folded, fold
 from wavebreak.claims.learned import Lexicon, Reason, weigh
-from wavebreak.claims.sentences import (
-    FORMAL,
-    SELLING,
-    TOLD,
-    Keeping,
-    Sentence,
-    sentences,
-)
-from wavebreak.claims.vocabulary import (
-    LANGUAGES,
-    OFFERS,
-    Vocabulary,
-    languages,
-    vocabulary,
-)
+from wavebreak.claims.sentences import FORMAL, SELLING, TOLD, Keeping, Sentence, sentences
+from wavebreak.claims.vocabulary import LANGUAGES, OFFERS, Vocabulary, languages, vocabulary
 
 _OFTEN = ("second", "minute", "hour", "day", "week")
 _MANY = 100

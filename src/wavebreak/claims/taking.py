@@ -7,7 +7,8 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from wavebreak import __version__
-from wavebreak.claims import accepting, archiving
+from wavebreak.claims import accepting
+from wavebreak.claims.archiving import to_warc
 from wavebreak.claims.capturing import Capture, Captured, Outside
 from wavebreak.claims.exhibits import Actor, Exhibit, Kept, Kind, Published, keep, seal
 from wavebreak.claims.limits import Limits, limits
@@ -50,7 +51,7 @@ def capture(
         "software": SOFTWARE, "operator": actor.who, "isPartOf": captured.url,
         "description": actor.why, "robots": "not followed: evidence is taken as people see it",
     }  # fmt: skip
-    warc = archiving.to_warc(captured.exchanges, about, at)
+    warc = to_warc(captured.exchanges, about, at)
     files = [keep(directory, "page.warc.gz", warc, "application/warc", "warc")]
     files += _drawings(directory, drawn)
     exhibit = Exhibit(

@@ -10,13 +10,14 @@ import pyarrow as pa
 import typer
 from rich.table import Table
 
-from wavebreak import foreign, profile, simulator
+from wavebreak import foreign, simulator
 from wavebreak.cli.apps import app, imports
 from wavebreak.cli.showing import bar, nexts, out
 from wavebreak.edge import Edge, load_key
 from wavebreak.errors import UsageError
 from wavebreak.formats import events_file, read
 from wavebreak.pages import count_of
+from wavebreak.schema import coverage
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="File or directory to write.")]
 
@@ -92,9 +93,9 @@ def learn_profile(
                 show(batch.progress, "")
                 yield batch.log
 
-        learned = profile.learn(logs())
-    where = out_path or profile.beside(path)
-    profile.save(learned, where)
+        learned = coverage.learn(logs())
+    where = out_path or coverage.beside(path)
+    coverage.save(learned, where)
     table = Table("type", "share", "fields carried", title=f"{learned.events:,} events")
     for name, share in sorted(learned.types.items(), key=lambda item: -item[1]):
         fields = [f.removeprefix(f"{name}.") for f in learned.fields if f.startswith(f"{name}.")]

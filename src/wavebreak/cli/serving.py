@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from wavebreak import model, pipeline, profile, rules
+from wavebreak import model, pipeline, rules
 from wavebreak.cli.apps import app
 from wavebreak.cli.deciding import (
     Enforce,
@@ -27,6 +27,7 @@ from wavebreak.cli.showing import err, nexts, out
 from wavebreak.edge import Edge, load_key
 from wavebreak.evidence.notes import own_signer, verifier_key
 from wavebreak.model.keeping import SHIPPED
+from wavebreak.schema import coverage
 from wavebreak.service import answering, brokers, database, furnishing, logs
 from wavebreak.service import backup as backups
 from wavebreak.service.ingest import anybody
@@ -99,7 +100,7 @@ def serve(
     )  # fmt: skip
     _prepare(settings)
     chosen, loaded, secret = rules.load(policy), model.chosen(model_dir), load_key(key)
-    carried = profile.load(profile_file) if profile_file else None
+    carried = coverage.load(profile_file) if profile_file else None
     if carried is None:
         err.print("[yellow]no --profile:[/] the stream is taken to carry the whole contract")
     edge = Edge(secret, ip_database)

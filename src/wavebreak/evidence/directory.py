@@ -17,14 +17,7 @@ from pathlib import Path
 from wavebreak.errors import FileError
 from wavebreak.evidence.doubts import error, named
 from wavebreak.evidence.tree import leaf_index, peaks
-from wavebreak.evidence.verifier import (
-    LEAF,
-    MAX_LINE,
-    canonical,
-    grow,
-    hashed,
-    read_checkpoint,
-)
+from wavebreak.evidence.verifier import LEAF, MAX_LINE, canonical, grow, hashed, read_checkpoint
 
 NAMES = ("entries.jsonl", "nodes", "ends", "checkpoints.jsonl")
 

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from wavebreak.edge import Edge
-from wavebreak.events import TYPES
 from wavebreak.formats import read
+from wavebreak.schema.events import TYPES
 
 Times = NDArray[np.int64]
 

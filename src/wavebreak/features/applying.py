@@ -49,15 +49,7 @@ from wavebreak.features.memory import pairs_of, people_of
 from wavebreak.features.pairs import find, first_of, flags_of, last_of, packed, touched_of
 from wavebreak.features.rings import bump, total
 from wavebreak.features.state import BLOCKED, DELETED, GROUPED, LINKED, REPLIED, RESTRICT, WROTE
-from wavebreak.features.writing import (
-    establish,
-    hopped,
-    known,
-    received,
-    sent,
-    templated,
-    volume,
-)
+from wavebreak.features.writing import establish, hopped, known, received, sent, templated, volume
 from wavebreak.jit import call_int, compiled
 
 

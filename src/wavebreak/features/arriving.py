@@ -22,7 +22,6 @@ from wavebreak.arrows import (
     members,
     numbers,
 )
-from wavebreak.events import CHANNELS, LOG_SCHEMA
 from wavebreak.features.names import Placed, alike
 from wavebreak.features.state import (
     ATTEST_KNOWN,
@@ -38,6 +37,7 @@ from wavebreak.features.state import (
     UNKNOWN,
 )
 from wavebreak.jit import compiled, int64
+from wavebreak.schema.events import CHANNELS, LOG_SCHEMA
 
 _COLUMN = np.dtype([("valid", "i8"), ("values", "i8"), ("text", "i8"), ("offset", "i8")])
 """Where a column lies: addresses of its validity (0: all is given), of its values or offsets (0:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from wavebreak.features.catalog import FEATURES, INPUTS, NAMES
-from wavebreak.profile import Profile
+from wavebreak.schema.coverage import Profile
 
 
 def covered(profile: Profile | None, *, scored: bool = True) -> frozenset[str]:

@@ -24,30 +24,12 @@ from wavebreak.features.fact_kinds import (
     SENT_GROUP,
     SESSION,
 )
-from wavebreak.features.fetching import (
-    AHEAD,
-    RARE_BYTES,
-    ROW_BYTES,
-    fetch_facts,
-)
+from wavebreak.features.fetching import AHEAD, RARE_BYTES, ROW_BYTES, fetch_facts
 from wavebreak.features.living import answer_reporters, blame, rare_of
-from wavebreak.features.memory import (
-    emit,
-    hits_of,
-    rares_of,
-    rows_of,
-    touched_of,
-    values_of,
-)
+from wavebreak.features.memory import emit, hits_of, rares_of, rows_of, touched_of, values_of
 from wavebreak.features.others import is_young
 from wavebreak.features.pairs import FULL
-from wavebreak.features.points import (
-    before,
-    is_point,
-    margin_of,
-    note_point,
-    score,
-)
+from wavebreak.features.points import before, is_point, margin_of, note_point, score
 from wavebreak.features.reading import SIZE, read
 from wavebreak.features.state import (
     BARRED,

@@ -25,15 +25,7 @@ from wavebreak.features.memory import points_of, rares_of, values_of
 from wavebreak.features.others import is_young
 from wavebreak.features.reading import SIZE, At
 from wavebreak.features.rings import total
-from wavebreak.features.scored import (
-    COARSE_BITS,
-    COARSE_MOST,
-    MOST,
-    NAN,
-    ONE_MARGIN,
-    chance,
-    kept,
-)
+from wavebreak.features.scored import COARSE_BITS, COARSE_MOST, MOST, NAN, ONE_MARGIN, chance, kept
 from wavebreak.features.state import LINKED
 from wavebreak.jit import call_int, compiled, int64
 

@@ -12,12 +12,7 @@ from typing import Any
 import numpy as np
 
 from wavebreak.features.others import EPOCHS_A_DAY
-from wavebreak.features.reading import (
-    ARRIVALS_HALF_LIFE,
-    ONE,
-    REPUTATION_HALF_LIFE,
-    WEEK_HALF_LIFE,
-)
+from wavebreak.features.reading import ARRIVALS_HALF_LIFE, ONE, REPUTATION_HALF_LIFE, WEEK_HALF_LIFE
 from wavebreak.features.rings import decayed
 from wavebreak.features.state import (
     ACCUSED,

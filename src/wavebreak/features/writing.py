@@ -8,15 +8,7 @@ import numpy as np
 
 from wavebreak.features.memory import pairs_of, people_of
 from wavebreak.features.others import approach, around, everywhere, is_young, meet
-from wavebreak.features.pairs import (
-    find,
-    first_of,
-    flags_of,
-    last_of,
-    packed,
-    put,
-    touched_of,
-)
+from wavebreak.features.pairs import find, first_of, flags_of, last_of, packed, put, touched_of
 from wavebreak.features.rings import COUNT_LOG2, bump, hop, log2, push, small_hop
 from wavebreak.features.state import (
     ANSWERED,

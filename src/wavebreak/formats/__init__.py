@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from wavebreak.edge import Edge
 from wavebreak.errors import UsageError
-from wavebreak.events import Refusal
 from wavebreak.formats.columns import Taken, take_columns
 from wavebreak.formats.lines import take_lines
 from wavebreak.formats.streams import (
@@ -23,6 +22,7 @@ from wavebreak.formats.streams import (
 )
 from wavebreak.formats.tables import checked_log, is_log, parts
 from wavebreak.formats.write import write
+from wavebreak.schema.events import Refusal
 
 __all__ = ["Batch", "events_file", "read", "write"]
 

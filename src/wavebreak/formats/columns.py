@@ -16,12 +16,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from wavebreak.errors import FileError
-from wavebreak.events import WIRE_SCHEMA, Event, Refusal, absent
 from wavebreak.formats.gathering import gathered
 from wavebreak.formats.laying import Laid, Mask
 from wavebreak.formats.limits import LIMITS, judge
 from wavebreak.formats.plain import wire_of_columns
 from wavebreak.formats.structs import wire_of
+from wavebreak.schema.events import WIRE_SCHEMA, Event, Refusal, absent
 
 _RFC3339 = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$"
 _UNITS = {"s": (1000, 1), "ms": (1, 1), "us": (1, 1000), "ns": (1, 1_000_000)}

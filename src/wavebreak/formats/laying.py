@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from wavebreak.events import CODES, COUNTERPARTS, REASONS, TYPES, WIRE_SCHEMA
 from wavebreak.formats.limits import EITHER, LIMITS, Limit
 from wavebreak.formats.words import Words, word_at, words_of
 from wavebreak.jit import compiled, int64
+from wavebreak.schema.events import CODES, COUNTERPARTS, REASONS, TYPES, WIRE_SCHEMA
 
 Mask = NDArray[np.bool_]
 

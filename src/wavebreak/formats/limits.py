@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import inspect
 
-from wavebreak.events import (
+from wavebreak.schema.events import (
     COUNTERPARTS,
     EVENTS,
     TS_END,

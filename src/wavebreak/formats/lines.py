@@ -10,18 +10,12 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from wavebreak.events import AnyEvent, Event, Refusal, shown
 from wavebreak.formats import scanning
 from wavebreak.formats.columns import Taken, checked, merged, of_wire, settle, taken_events
 from wavebreak.formats.limits import judge, refusal
-from wavebreak.formats.plain import (
-    MAX_LINE,
-    Piece,
-    is_utf8,
-    members,
-    one_event_a_line,
-)
+from wavebreak.formats.plain import MAX_LINE, Piece, is_utf8, members, one_event_a_line
 from wavebreak.formats.structs import wire_of
+from wavebreak.schema.events import AnyEvent, Event, Refusal, shown
 
 # Decoded events of so many lines stay in a processor's cache until they are columns.
 _CACHED = 4096

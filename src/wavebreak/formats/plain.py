@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from wavebreak.events import WIRE_SCHEMA, blanks
+from wavebreak.schema.events import WIRE_SCHEMA, blanks
 
 MAX_LINE = 1 << 16
 """Longest line (or array item) in bytes; a longer one is refused without being kept."""

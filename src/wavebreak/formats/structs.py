@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from wavebreak.events import EVENTS, TYPES, WIRE_SCHEMA, Event, absent, blanks
 from wavebreak.formats.limits import milliseconds
+from wavebreak.schema.events import EVENTS, TYPES, WIRE_SCHEMA, Event, absent, blanks
 
 _GET = {name: attrgetter(name) for name in WIRE_SCHEMA.names}
 # The fields that streams carry most often come first.

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wavebreak.errors import FileError
-from wavebreak.events import LOG_SCHEMA, SCHEMA_KEY, TYPES, WIRE_SCHEMA
 from wavebreak.formats.columns import LONG_WORD, sound
 from wavebreak.formats.streams import BLOCK, Kind, Opened
+from wavebreak.schema.events import LOG_SCHEMA, SCHEMA_KEY, TYPES, WIRE_SCHEMA
 
 _MAGIC = b"ARROW1\0\0"
 

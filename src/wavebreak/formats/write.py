@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wavebreak.errors import FileError
-from wavebreak.events import WIRE_SCHEMA, json_rows
 from wavebreak.formats.streams import Kind, kind_of
+from wavebreak.schema.events import WIRE_SCHEMA, json_rows
 
 
 class _Writer(Protocol):

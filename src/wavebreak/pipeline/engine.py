@@ -21,8 +21,8 @@ from wavebreak.features.kernel import NO_CHANGE
 from wavebreak.features.trial import Tried, trial
 from wavebreak.pipeline.judging import Model, judgement
 from wavebreak.pipeline.reasoning import asks_for_reasons, reasoned
-from wavebreak.profile import Profile
 from wavebreak.rules import Policy, compile_rules
+from wavebreak.schema.coverage import Profile
 
 
 def features_version() -> str:

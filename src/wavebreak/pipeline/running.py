@@ -18,11 +18,10 @@ from typing import IO, Any, TypeVar
 import msgspec
 import pyarrow.parquet as pq
 
-from wavebreak import __version__, profile
+from wavebreak import __version__
 from wavebreak.decision import Decision
 from wavebreak.edge import Edge
 from wavebreak.errors import UsageError
-from wavebreak.events import Refusal
 from wavebreak.evidence import Sealer, Sealing
 from wavebreak.evidence.entries import VersionEntry
 from wavebreak.features.facts import Segment
@@ -31,8 +30,10 @@ from wavebreak.formats import events_file, read
 from wavebreak.model import Model
 from wavebreak.pipeline import accounts, snapshot
 from wavebreak.pipeline.engine import Engine
-from wavebreak.profile import Profile
 from wavebreak.rules import Policy
+from wavebreak.schema import coverage
+from wavebreak.schema.coverage import Profile
+from wavebreak.schema.events import Refusal
 
 Item = TypeVar("Item")
 
@@ -77,16 +78,16 @@ def profile_of(source: Path | str, given: Path | None, edge: Edge) -> tuple[Prof
     Returns it and where it is from. Raises UsageError for standard input without a profile.
     """
     if given:
-        return profile.load(given), str(given)
+        return coverage.load(given), str(given)
     if str(source) == "-":
         raise UsageError(
             "standard input has no profile of what it carries",
             fix="give one with --profile; `wavebreak profile` learns it from a file",
         )
-    beside = profile.beside(events_file(Path(source)))
+    beside = coverage.beside(events_file(Path(source)))
     if beside.exists():
-        return profile.load(beside), str(beside)
-    learned = profile.learn(b.log for b in islice(read(source, edge), LEARN_BATCHES))
+        return coverage.load(beside), str(beside)
+    learned = coverage.learn(b.log for b in islice(read(source, edge), LEARN_BATCHES))
     return learned, "learned from the file's beginning"
 
 

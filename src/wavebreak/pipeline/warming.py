@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from wavebreak.events import LOG_SCHEMA, TYPES
 from wavebreak.formats import lines
 from wavebreak.model import smallest
 from wavebreak.pipeline.engine import Engine
 from wavebreak.rules import load
+from wavebreak.schema.events import LOG_SCHEMA, TYPES
 
 
 def warm() -> None:

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from wavebreak.events import Channel
 from wavebreak.features.state import OUTCOMES as OUTCOMES
 from wavebreak.features.state import STAGES as STAGES
+from wavebreak.schema.events import Channel
 
 TIMED = frozenset({"challenge", "limit", "restrict", "suspend"})
 """Outcomes that end by themselves, and so need `for`."""

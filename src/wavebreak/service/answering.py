@@ -16,7 +16,6 @@ import pyarrow as pa
 from wavebreak import sheets
 from wavebreak.edge import Edge
 from wavebreak.errors import EventError
-from wavebreak.events import EVENTS, TYPES, AccountRegistered, Event
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.facts import NO_FACT, fact_kinds
 from wavebreak.features.state import BY_SCORE, NO_RULE, OUTCOMES
@@ -26,6 +25,7 @@ from wavebreak.formats.structs import wire_of_one
 from wavebreak.pipeline import Engine
 from wavebreak.rules import Policy, Program, Rule, seconds
 from wavebreak.rules.declared import Duration, Stage
+from wavebreak.schema.events import EVENTS, TYPES, AccountRegistered, Event
 from wavebreak.service.quota import chats
 
 _CHALLENGE, _LIMIT, _SUSPEND = map(OUTCOMES.index, ("challenge", "limit", "suspend"))

@@ -18,13 +18,13 @@ import pyarrow as pa
 
 from wavebreak.edge import Edge, widened
 from wavebreak.errors import EventError, FileError
-from wavebreak.events import LOG_SCHEMA, Refusal
 from wavebreak.formats.columns import Taken, take_columns, take_plain
 from wavebreak.formats.cutting import cut
 from wavebreak.formats.lines import take_lines, take_scanned
 from wavebreak.formats.plain import Piece
 from wavebreak.formats.streams import ArrayItems
 from wavebreak.formats.tables import is_log
+from wavebreak.schema.events import LOG_SCHEMA, Refusal
 from wavebreak.service import cloudevents
 from wavebreak.service.settings import Limits
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from wavebreak.events import AnyEvent
+from wavebreak.schema.events import AnyEvent
 from wavebreak.service import shapes
 from wavebreak.service.answering import Answer
 from wavebreak.service.keys import Scope

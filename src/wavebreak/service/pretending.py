@@ -7,7 +7,7 @@ import asyncio
 import pyarrow as pa
 
 from wavebreak import simulator
-from wavebreak.events import json_rows
+from wavebreak.schema.events import json_rows
 from wavebreak.service.bodies import Body
 from wavebreak.service.running import Service
 from wavebreak.service.waiting import BusyError

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from wavebreak.errors import ServiceError
-from wavebreak.events import Refusal
 from wavebreak.evidence import Draft
+from wavebreak.schema.events import Refusal
 from wavebreak.service.bodies import Body
 
 

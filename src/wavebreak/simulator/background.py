@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from wavebreak import formats
 from wavebreak.edge import Edge
 from wavebreak.errors import UsageError
-from wavebreak.events import CODES, PERSONAL, REASONS, TYPES, WIRE_SCHEMA
+from wavebreak.schema.events import CODES, PERSONAL, REASONS, TYPES, WIRE_SCHEMA
 from wavebreak.simulator.scene import Label
 
 COVERED = 0.01

@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wavebreak import formats, profile
+from wavebreak import formats
 from wavebreak.errors import FileError
-from wavebreak.events import TYPES
+from wavebreak.schema import coverage
+from wavebreak.schema.events import TYPES
 from wavebreak.simulator.world import World
 
 
@@ -26,9 +27,9 @@ def write(world: World, out: Path, *, form: str = "parquet") -> int:
     events = out / f"events.{form}"
     try:
         out.mkdir(parents=True, exist_ok=True)
-        seen: list[profile.Profile] = []
+        seen: list[coverage.Profile] = []
         written = formats.write(events, _learning(world.batches(), seen))
-        profile.save(seen[0], profile.beside(events))
+        coverage.save(seen[0], coverage.beside(events))
         with (out / "labels.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("account", "label", "family", "operator"))
@@ -43,12 +44,12 @@ def write(world: World, out: Path, *, form: str = "parquet") -> int:
 
 
 def _learning(
-    batches: Iterator[pa.RecordBatch], seen: list[profile.Profile]
+    batches: Iterator[pa.RecordBatch], seen: list[coverage.Profile]
 ) -> Iterator[pa.RecordBatch]:
     """Pass batches on; at their end, put the profile of all of them into `seen`."""
     parts = []
     for batch in batches:
-        parts.append(profile.learn([_presence(batch)]))
+        parts.append(coverage.learn([_presence(batch)]))
         yield batch
     seen.append(_total(parts))
 
@@ -64,7 +65,7 @@ def _presence(wire: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict(columns)
 
 
-def _total(parts: list[profile.Profile]) -> profile.Profile:
+def _total(parts: list[coverage.Profile]) -> coverage.Profile:
     """Add profiles up, each counting as many events as it was learned from."""
     types: dict[str, int] = {}
     fields: dict[str, int] = {}
@@ -77,7 +78,7 @@ def _total(parts: list[profile.Profile]) -> profile.Profile:
             fields[name] = fields.get(name, 0) + count
     events = sum(part.events for part in parts)
     step = int(np.gcd.reduce([part.resolution_ms for part in parts] or [1]))
-    return profile.Profile(
+    return coverage.Profile(
         {kind: count / events for kind, count in types.items()},
         {name: count / types[name.rpartition(".")[0]] for name, count in fields.items()},
         step,

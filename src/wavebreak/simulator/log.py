@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from wavebreak.events import TYPES, WIRE_SCHEMA
+from wavebreak.schema.events import TYPES, WIRE_SCHEMA
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

@@ -8,14 +8,7 @@ import numpy as np
 
 from wavebreak.simulator.log import Floats, Ints
 from wavebreak.simulator.people import clients
-from wavebreak.simulator.places import (
-    COUNTRIES,
-    HOSTING,
-    HOUR,
-    SECOND,
-    addresses,
-    block_numbers,
-)
+from wavebreak.simulator.places import COUNTRIES, HOSTING, HOUR, SECOND, addresses, block_numbers
 from wavebreak.simulator.scene import Scene
 
 _HOMES = tuple(home for place in COUNTRIES for home in place.homes)

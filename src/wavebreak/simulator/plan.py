@@ -9,15 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from wavebreak.events import WIRE_SCHEMA
-from wavebreak.simulator.background import (
-    APART,
-    FIRST_ID,
-    Background,
-    acting,
-    in_batches,
-    plant,
-)
+from wavebreak.schema.events import WIRE_SCHEMA
+from wavebreak.simulator.background import APART, FIRST_ID, Background, acting, in_batches, plant
 from wavebreak.simulator.campaigns import Planned
 from wavebreak.simulator.coverage import EVERYTHING, Coverage
 from wavebreak.simulator.groups import GroupHabits, Groups

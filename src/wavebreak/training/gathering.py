@@ -14,12 +14,12 @@ import pyarrow.compute as pc
 
 from wavebreak.edge import Edge
 from wavebreak.errors import FileError, TrainingError
-from wavebreak.events import LABELS, SOURCES, TYPES
 from wavebreak.features.catalog import INDEX
 from wavebreak.formats import events_file, read
 from wavebreak.pipeline import Engine
 from wavebreak.pipeline.running import profile_of
 from wavebreak.rules import Policy
+from wavebreak.schema.events import LABELS, SOURCES, TYPES
 from wavebreak.training.inputs import inputs
 from wavebreak.training.labelling import Claim
 from wavebreak.training.points import Points

@@ -6,7 +6,7 @@ import numpy as np
 
 from wavebreak.features.catalog import FEATURES, INDEX
 from wavebreak.features.coverage import covered
-from wavebreak.profile import Profile
+from wavebreak.schema.coverage import Profile
 from wavebreak.training.points import Bools, Floats, Ints, Points
 from wavebreak.training.settings import Coverage, Weights
 

@@ -18,12 +18,12 @@ import msgspec
 import numpy as np
 
 from wavebreak import foreign, rules, simulator
-from wavebreak import profile as profiles
 from wavebreak.edge import Edge
 from wavebreak.errors import FileError
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.pipeline import Engine
 from wavebreak.pipeline.engine import features_version
+from wavebreak.schema import coverage as profiles
 from wavebreak.training import weighing
 from wavebreak.training.gathering import KEY, Gathered, digest_of, recorded
 from wavebreak.training.labelling import Claim, resolve

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from wavebreak.errors import FileError
-from wavebreak.events import EVENTS, TYPES
+from wavebreak.schema.events import EVENTS, TYPES
 
 COVERED = 0.01
 """Smallest share of a type's events that carry a field for the field to count as covered."""
