@@ -11,8 +11,8 @@ import pyarrow as pa
 from hypothesis import strategies as st
 
 from wavebreak import formats
-from wavebreak.edge import Edge
 from wavebreak.formats.limits import EITHER, LIMITS, Limit
+from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema.events import TYPES, WIRE_SCHEMA, Refusal
 
 KEY = bytes(range(32))

@@ -20,8 +20,8 @@ from django.db import connection
 from opentelemetry.trace import NoOpTracer, Tracer
 
 from wavebreak import pipeline, rules
-from wavebreak.edge import Edge
 from wavebreak.evidence import new_signer
+from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import Policy
 from wavebreak.service import answering, database, log
 from wavebreak.service.desk import Desk

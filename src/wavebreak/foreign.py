@@ -19,10 +19,10 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from wavebreak import formats
-from wavebreak.edge import Edge
 from wavebreak.errors import FileError, UsageError
 from wavebreak.formats.columns import take_columns, widened
 from wavebreak.formats.limits import EITHER, LIMITS
+from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema import coverage
 from wavebreak.schema.events import TYPES, WIRE_SCHEMA
 

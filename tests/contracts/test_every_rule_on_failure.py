@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from wavebreak import rules
-from wavebreak.edge import Edge
 from wavebreak.errors import PolicyError
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.facts import NO_FACT, fact_kinds
+from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import Policy, Rule
 from wavebreak.schema.events import EVENTS, TYPES, Event
 from wavebreak.service.answering import Answering, load

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from wavebreak import pipeline, rules, simulator
-from wavebreak.edge import Edge
 from wavebreak.evidence import Directory, OpeningFile, Sealer, new_signer, read_entry
 from wavebreak.evidence.checking import check
 from wavebreak.evidence.verifier import read_lines
+from wavebreak.privacy.pseudonymizer import Edge
 
 SIGNER = new_signer("example.org/run", secret=bytes(range(32)))
 EDGE = Edge(b"a key that is long enough")

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from wavebreak import arena, rules
-from wavebreak.edge import Edge
+from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.simulator.senders import PRESETS
 
 EDGE = Edge(b"a key for tests only")

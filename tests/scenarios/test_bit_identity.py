@@ -15,10 +15,10 @@ import pytest
 from synthetic import Synthetic
 from wavebreak import rules, simulator
 from wavebreak.decision import Decision
-from wavebreak.edge import Edge
 from wavebreak.foreign import PRESETS, read_foreign
 from wavebreak.pipeline import Engine
 from wavebreak.pipeline.snapshot import restore, save
+from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema import coverage
 from wavebreak.schema.coverage import Profile
 from wavebreak.schema.events import LOG_SCHEMA

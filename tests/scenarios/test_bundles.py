@@ -24,9 +24,9 @@ from warcio.archiveiterator import ArchiveIterator
 from casework import ABOVE, BELOW, OTHER, SENDER, SHOT, Bench, small_run
 from wavebreak.bundles.rerunning import Rerun
 from wavebreak.bundles.verifying import exit_code, verify
-from wavebreak.edge import Edge
 from wavebreak.evidence import Sealer, new_signer
 from wavebreak.formats import read
+from wavebreak.privacy.pseudonymizer import Edge
 
 
 class Made:

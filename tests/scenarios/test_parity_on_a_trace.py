@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from streams import Both
-from wavebreak.edge import Edge
 from wavebreak.foreign import PRESETS, read_foreign
+from wavebreak.privacy.pseudonymizer import Edge
 
 TRACES = Path(__file__).resolve().parents[3] / "shared" / "data" / "traces"
 EVENTS, CUTS, SAMPLE = 20_000, 12, 200

@@ -16,8 +16,8 @@ import platforms
 from platforms import Running, abuser
 from wavebreak import rules
 from wavebreak.decision import Decision
-from wavebreak.edge import Edge
 from wavebreak.pipeline import Engine
+from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak.service import database, log
 from wavebreak.service.decider import row

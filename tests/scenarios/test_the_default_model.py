@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from wavebreak import model, rules, simulator
-from wavebreak.edge import Edge
 from wavebreak.model.keeping import SHIPPED
 from wavebreak.pipeline import Engine
+from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema import coverage
 from wavebreak.simulator.coverage import EVERYTHING
 

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 import scoring_points
 from wavebreak import cli, model, pipeline, rules, simulator, training
-from wavebreak.edge import Edge
 from wavebreak.errors import FileError, TrainingError, UsageError
 from wavebreak.features.fact_kinds import KINDS
+from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.training import confirming, gathering, leaks
 
 SMALL, POLICY = scoring_points.small(), rules.load()

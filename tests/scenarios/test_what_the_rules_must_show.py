@@ -12,9 +12,9 @@ import pytest
 
 from wavebreak import foreign, rules, simulator
 from wavebreak.decision import Decision
-from wavebreak.edge import Edge
 from wavebreak.evaluation import evaluate
 from wavebreak.pipeline import Engine, run
+from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema.events import WIRE_SCHEMA
 
 TRACES = Path(__file__).resolve().parents[3] / "shared" / "data" / "traces"

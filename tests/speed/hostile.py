@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hostile_lines import BEGIN, JITTER_MS, PLANTED, STEP_MS, hostile
 from wavebreak import formats, pipeline, rules
-from wavebreak.edge import Edge
 from wavebreak.features.facts import Fanout
+from wavebreak.privacy.pseudonymizer import Edge
 
 
 def _written(path: Path, count: int, seed: int) -> set[int]:

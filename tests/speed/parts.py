@@ -17,9 +17,9 @@ from tests.speed.feeding import advance, engine
 from tests.speed.figures import Figure, figure
 
 from wavebreak import rules
-from wavebreak.edge import Edge
 from wavebreak.formats import lines
 from wavebreak.pipeline import Engine, snapshot
+from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.service import answering
 from wavebreak.service.bodies import Body, Decoder, joined
 from wavebreak.service.reading import answered

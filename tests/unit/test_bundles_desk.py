@@ -20,10 +20,10 @@ from wavebreak.cases.dates import told
 from wavebreak.cases.parties import Basis, Evidence, Strength
 from wavebreak.cases.steps import Advanced, Exhibit, Exhibited, Named, Opened
 from wavebreak.cli import app
-from wavebreak.edge import Edge
 from wavebreak.errors import CaseError, ClaimError
 from wavebreak.evidence import Ledger
 from wavebreak.evidence.entries import StepEntry
+from wavebreak.privacy.pseudonymizer import Edge
 
 GIVEN = Given(None, None, Edge(KEY, None))
 

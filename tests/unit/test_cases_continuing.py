@@ -12,8 +12,8 @@ from wavebreak import rules
 from wavebreak.bundles.continuing import continued
 from wavebreak.bundles.rerunning import Given
 from wavebreak.cases.steps import Advanced
-from wavebreak.edge import Edge
 from wavebreak.pipeline import run
+from wavebreak.privacy.pseudonymizer import Edge
 
 GIVEN = Given(None, None, Edge(KEY, None))
 LATER = NOON + 20 * DAY

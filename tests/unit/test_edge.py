@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from event_streams import IPS, KEY, NOON, PHONES, UNKNOWN_PHONE, Item, edge, sent, valid
-from wavebreak.edge import Edge, load_key, network_of, number_block
 from wavebreak.errors import EventError, FileError, UsageError
+from wavebreak.privacy.pseudonymizer import Edge, load_key, network_of, number_block
 from wavebreak.schema.events import LOG_SCHEMA, TYPES, WIRE_SCHEMA
 
 REGISTERED: Item = {"type": "account.registered", "ts": NOON, "account": "ann"}

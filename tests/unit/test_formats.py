@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from event_streams import NOON, UNKNOWN_PHONE, Item, Seen, edge, lines, see, sent, streams, valid
 from wavebreak import formats
-from wavebreak.edge import Edge
 from wavebreak.errors import FileError, UsageError
+from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema.events import LOG_SCHEMA, WIRE_SCHEMA
 
 SUFFIXES = [

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from test_rules_program import policy, rule
 
 from wavebreak import rules, simulator
-from wavebreak.edge import Edge
 from wavebreak.features import at_hand, rarely
 from wavebreak.features.catalog import NAMES
 from wavebreak.features.core import Core
@@ -22,6 +21,7 @@ from wavebreak.features.state import RARE, ROW
 from wavebreak.features.worker import no_rules
 from wavebreak.jit import call_int, callback, compiled
 from wavebreak.pipeline import Engine
+from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules.expressions import parse
 from wavebreak.rules.guarding import RARE as HAS_RARE
 from wavebreak.rules.guarding import guard_source, necessary

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavebreak.edge import Edge
 from wavebreak.errors import EventError
+from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema.events import LOG_SCHEMA, WIRE_SCHEMA
 from wavebreak.service.bodies import Body, Decoded, Decoder, Read, TooLargeError, unpacked
 from wavebreak.service.settings import Limits

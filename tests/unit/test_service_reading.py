@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from wavebreak.edge import Edge, widened
 from wavebreak.errors import EventError
+from wavebreak.privacy.pseudonymizer import Edge, widened
 from wavebreak.service import log
 from wavebreak.service.bodies import Body, Decoded, Decoder, Read
 from wavebreak.service.intake import Intake

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 import pytest
 
 from wavebreak import formats
-from wavebreak.edge import Edge
 from wavebreak.errors import UsageError
+from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema import coverage
 from wavebreak.schema.events import TS_END, WIRE_SCHEMA
 from wavebreak.simulator import CAMPAIGNS, START_MS, World, simulate, write

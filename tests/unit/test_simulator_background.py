@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pytest
 
 from wavebreak import formats
-from wavebreak.edge import Edge
+from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema import coverage
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak.simulator import CAMPAIGNS, World, simulate, write

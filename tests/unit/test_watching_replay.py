@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from wavebreak import pipeline
-from wavebreak.edge import Edge
 from wavebreak.errors import FileError, UsageError
+from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import load
 from wavebreak.simulator import simulate, write
 from wavebreak.watching import compare, print_differences, replay, write_html

@@ -13,9 +13,9 @@ from wavebreak.arena.answers import NEVER, Desk, Telling
 from wavebreak.arena.ground import Ground, Player, Stage, Waiting, wire
 from wavebreak.arena.terms import Terms
 from wavebreak.decision import Decision
-from wavebreak.edge import Edge
 from wavebreak.features.state import BARRED
 from wavebreak.pipeline import Engine
+from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.simulator.log import Block, Bools, Ints
 from wavebreak.simulator.places import MINUTE, SECOND
 from wavebreak.simulator.scene import Label, Scene

@@ -19,11 +19,11 @@ from wavebreak.arena.counting import Count, cost, count, keep_round, named
 from wavebreak.arena.dials import at, dials_of, moves, places
 from wavebreak.arena.ground import Ground, lay
 from wavebreak.arena.terms import Terms
-from wavebreak.edge import Edge
 from wavebreak.errors import UsageError
 from wavebreak.evaluation import Evaluation
 from wavebreak.model import Model
 from wavebreak.pipeline import Engine
+from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import Policy
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak.simulator.log import Floats

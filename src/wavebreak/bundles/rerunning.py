@@ -29,13 +29,13 @@ from wavebreak import __version__, model, rules
 from wavebreak.bundles import sealed
 from wavebreak.bundles.pseudonyms import Renaming, renamed, renamed_decision
 from wavebreak.decision import Decision
-from wavebreak.edge import Edge
 from wavebreak.errors import CaseError, EvidenceError, WavebreakError
 from wavebreak.evidence import Signer
 from wavebreak.features.catalog import NAMES
 from wavebreak.formats import read
 from wavebreak.pipeline import Engine
 from wavebreak.pipeline.running import profile_of
+from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules.loading import SHIPPED
 from wavebreak.schema import coverage
 from wavebreak.schema.coverage import Profile

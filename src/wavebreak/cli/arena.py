@@ -12,7 +12,7 @@ from wavebreak import arena, model, rules
 from wavebreak.cli.apps import app
 from wavebreak.cli.deciding import ModelDir
 from wavebreak.cli.showing import bar, nexts, out
-from wavebreak.edge import Edge, load_key
+from wavebreak.privacy.pseudonymizer import Edge, load_key
 
 
 class Told(StrEnum):

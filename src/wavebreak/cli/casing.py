@@ -45,10 +45,10 @@ from wavebreak.claims.exhibits import EXHIBIT, Actor
 from wavebreak.cli.apps import cases
 from wavebreak.cli.deciding import Key, Lateness, ModelDir, PolicyDir
 from wavebreak.cli.showing import out
-from wavebreak.edge import Edge, load_key
 from wavebreak.errors import UsageError
 from wavebreak.evidence.notes import own_signer
 from wavebreak.pages import print_lines, print_table
+from wavebreak.privacy.pseudonymizer import Edge, load_key
 
 Place = Annotated[Path, typer.Argument(help="The case's directory.")]
 By = Annotated[

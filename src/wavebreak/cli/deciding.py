@@ -15,10 +15,10 @@ import typer
 from wavebreak import evaluation, explain, model, pipeline, rules, simulator
 from wavebreak.cli.apps import app
 from wavebreak.cli.showing import bar, nexts, out, pace, summary
-from wavebreak.edge import Edge, load_key
 from wavebreak.errors import UsageError
 from wavebreak.evidence import Sealer
 from wavebreak.evidence.notes import own_signer
+from wavebreak.privacy.pseudonymizer import Edge, load_key
 
 Labels = Annotated[Path | None, typer.Option(help="CSV: account,label,family,operator.")]
 PolicyDir = Annotated[

@@ -13,10 +13,10 @@ from rich.table import Table
 from wavebreak import foreign, simulator
 from wavebreak.cli.apps import app, imports
 from wavebreak.cli.showing import bar, nexts, out
-from wavebreak.edge import Edge, load_key
 from wavebreak.errors import UsageError
 from wavebreak.formats import events_file, read
 from wavebreak.pages import count_of
+from wavebreak.privacy.pseudonymizer import Edge, load_key
 from wavebreak.schema import coverage
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="File or directory to write.")]

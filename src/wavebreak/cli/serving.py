@@ -24,9 +24,9 @@ from wavebreak.cli.deciding import (
     Shards,
 )
 from wavebreak.cli.showing import err, nexts, out
-from wavebreak.edge import Edge, load_key
 from wavebreak.evidence.notes import own_signer, verifier_key
 from wavebreak.model.keeping import SHIPPED
+from wavebreak.privacy.pseudonymizer import Edge, load_key
 from wavebreak.schema import coverage
 from wavebreak.service import answering, brokers, database, furnishing, logs
 from wavebreak.service import backup as backups

@@ -12,7 +12,7 @@ from wavebreak import model, rules, training, watching
 from wavebreak.cli.apps import app
 from wavebreak.cli.deciding import Labels, ModelDir, PolicyDir
 from wavebreak.cli.showing import bar, nexts, out, pace
-from wavebreak.edge import Edge, load_key
+from wavebreak.privacy.pseudonymizer import Edge, load_key
 
 RunDir = Annotated[Path, typer.Argument(help="What `wavebreak run -o` wrote.")]
 

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from wavebreak.edge import Edge
 from wavebreak.formats import read
+from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema.events import TYPES
 
 Times = NDArray[np.int64]

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from wavebreak.edge import Edge
 from wavebreak.errors import UsageError
 from wavebreak.formats.columns import Taken, take_columns
 from wavebreak.formats.lines import take_lines
@@ -22,6 +21,7 @@ from wavebreak.formats.streams import (
 )
 from wavebreak.formats.tables import checked_log, is_log, parts
 from wavebreak.formats.write import write
+from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema.events import Refusal
 
 __all__ = ["Batch", "events_file", "read", "write"]

@@ -20,7 +20,6 @@ import pyarrow.parquet as pq
 
 from wavebreak import __version__
 from wavebreak.decision import Decision
-from wavebreak.edge import Edge
 from wavebreak.errors import UsageError
 from wavebreak.evidence import Sealer, Sealing
 from wavebreak.evidence.entries import VersionEntry
@@ -30,6 +29,7 @@ from wavebreak.formats import events_file, read
 from wavebreak.model import Model
 from wavebreak.pipeline import accounts, snapshot
 from wavebreak.pipeline.engine import Engine
+from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import Policy
 from wavebreak.schema import coverage
 from wavebreak.schema.coverage import Profile

@@ -14,7 +14,6 @@ import msgspec
 import pyarrow as pa
 
 from wavebreak import sheets
-from wavebreak.edge import Edge
 from wavebreak.errors import EventError
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.facts import NO_FACT, fact_kinds
@@ -23,6 +22,7 @@ from wavebreak.features.trial import Tried
 from wavebreak.formats.lines import take_one
 from wavebreak.formats.structs import wire_of_one
 from wavebreak.pipeline import Engine
+from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import Policy, Program, Rule, seconds
 from wavebreak.rules.declared import Duration, Stage
 from wavebreak.schema.events import EVENTS, TYPES, AccountRegistered, Event

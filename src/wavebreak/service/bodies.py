@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from wavebreak.edge import Edge, widened
 from wavebreak.errors import EventError, FileError
 from wavebreak.formats.columns import Taken, take_columns, take_plain
 from wavebreak.formats.cutting import cut
@@ -24,6 +23,7 @@ from wavebreak.formats.lines import take_lines, take_scanned
 from wavebreak.formats.plain import Piece
 from wavebreak.formats.streams import ArrayItems
 from wavebreak.formats.tables import is_log
+from wavebreak.privacy.pseudonymizer import Edge, widened
 from wavebreak.schema.events import LOG_SCHEMA, Refusal
 from wavebreak.service import cloudevents
 from wavebreak.service.settings import Limits

@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 from django.db import connection
 
-from wavebreak.edge import widened
 from wavebreak.errors import FileError, ServiceError
 from wavebreak.formats.tables import checked_log
+from wavebreak.privacy.pseudonymizer import widened
 from wavebreak.service.models import Batch
 
 _ZSTD = pa.Codec("zstd", 1)

@@ -15,9 +15,9 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from socket import socketpair
 
-from wavebreak.edge import Edge
 from wavebreak.errors import EventError, ServiceError
 from wavebreak.formats import lines
+from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.service import log
 from wavebreak.service.bodies import Body, Decoded, Decoder, joined
 from wavebreak.service.settings import Limits

@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 from django.db import Error, connection
 
-from wavebreak.edge import Edge
 from wavebreak.errors import ServiceError
 from wavebreak.evidence import Draft
 from wavebreak.pipeline import Engine
+from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.service.answering import Answer, Answering, event_of, log_of, standing_of
 from wavebreak.service.bodies import Body
 from wavebreak.service.decider import BUSY, Decider, Question

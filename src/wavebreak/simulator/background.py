@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavebreak import formats
-from wavebreak.edge import Edge
 from wavebreak.errors import UsageError
+from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema.events import CODES, PERSONAL, REASONS, TYPES, WIRE_SCHEMA
 from wavebreak.simulator.scene import Label
 

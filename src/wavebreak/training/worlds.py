@@ -18,11 +18,11 @@ import msgspec
 import numpy as np
 
 from wavebreak import foreign, rules, simulator
-from wavebreak.edge import Edge
 from wavebreak.errors import FileError
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.pipeline import Engine
 from wavebreak.pipeline.engine import features_version
+from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema import coverage as profiles
 from wavebreak.training import weighing
 from wavebreak.training.gathering import KEY, Gathered, digest_of, recorded

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from wavebreak import pipeline
-from wavebreak.edge import Edge
 from wavebreak.errors import UsageError
+from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import Policy
 from wavebreak.training.gathering import open_run
 from wavebreak.watching.differences import Differences, compare, read_summary

@@ -21,10 +21,10 @@ import pyarrow.parquet as pq
 
 from wavebreak import model as models
 from wavebreak import pipeline, training
-from wavebreak.edge import Edge
 from wavebreak.errors import UsageError
 from wavebreak.evaluation import Evaluation, Label, evaluate, read_labels
 from wavebreak.features.catalog import NAMES
+from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import OUTCOMES, Policy
 from wavebreak.simulator import CAMPAIGNS, START_MS, simulate, write
 
