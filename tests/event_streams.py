@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from wavebreak import formats
-from wavebreak.formats.limits import EITHER, LIMITS, Limit
+from wavebreak import io
+from wavebreak.io.field_limits import EITHER, LIMITS, Limit
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema.events import TYPES, WIRE_SCHEMA, Refusal
 
@@ -132,7 +132,7 @@ class Seen:
     """All of a file's batches together."""
 
     def __init__(self, path: Path, batch: int = 50_000) -> None:
-        self.batches = list(formats.read(path, edge(), batch=batch))
+        self.batches = list(io.read(path, edge(), batch=batch))
         self.read = sum(b.read for b in self.batches)
         self.refused: list[Refusal] = [r for b in self.batches for r in b.refused]
         self.rows: list[Item] = [row for b in self.batches for row in b.log.to_pylist()]

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from wavebreak.formats.limits import EITHER, LIMITS, Limit
+from wavebreak.io.field_limits import EITHER, LIMITS, Limit
 from wavebreak.schema.events import TYPES
 
 SECRET = "meet-me-at-the-old-mill"

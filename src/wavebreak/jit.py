@@ -38,7 +38,7 @@ _int64: Any = np.int64
 PACKAGE = Path(__file__).resolve().parent
 
 
-SOURCES = ("features", "formats", "arrows.py", "decision.py", "enforcement.py", "schema/events.py")
+SOURCES = ("features", "io", "arrows.py", "decision.py", "enforcement.py", "schema/events.py")
 """What is compiled into each other, in the package: a folder (all its modules), or a module."""
 
 

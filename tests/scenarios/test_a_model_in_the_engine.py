@@ -20,7 +20,7 @@ from wavebreak.cli import app
 from wavebreak.decision import Decision
 from wavebreak.errors import ModelError, SnapshotError
 from wavebreak.features.catalog import INDEX, INPUTS
-from wavebreak.formats import read
+from wavebreak.io import read
 from wavebreak.pipeline import Engine
 from wavebreak.pipeline.snapshot import restore, save
 from wavebreak.privacy.pseudonymizer import Edge

@@ -15,7 +15,7 @@ import pytest
 from synthetic import Synthetic
 from wavebreak import rules, simulator
 from wavebreak.decision import Decision
-from wavebreak.foreign import PRESETS, read_foreign
+from wavebreak.io.csv_import import PRESETS, read_foreign
 from wavebreak.pipeline import Engine
 from wavebreak.pipeline.snapshot import restore, save
 from wavebreak.privacy.pseudonymizer import Edge

@@ -25,7 +25,7 @@ from casework import ABOVE, BELOW, OTHER, SENDER, SHOT, Bench, small_run
 from wavebreak.bundles.rerunning import Rerun
 from wavebreak.bundles.verifying import exit_code, verify
 from wavebreak.evidence import Sealer, new_signer
-from wavebreak.formats import read
+from wavebreak.io import read
 from wavebreak.privacy.pseudonymizer import Edge
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from streams import Both
-from wavebreak.foreign import PRESETS, read_foreign
+from wavebreak.io.csv_import import PRESETS, read_foreign
 from wavebreak.privacy.pseudonymizer import Edge
 
 TRACES = Path(__file__).resolve().parents[3] / "shared" / "data" / "traces"

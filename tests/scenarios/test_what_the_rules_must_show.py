@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from wavebreak import foreign, rules, simulator
+from wavebreak import rules, simulator
 from wavebreak.decision import Decision
 from wavebreak.evaluation import evaluate
+from wavebreak.io import csv_import
 from wavebreak.pipeline import Engine, run
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema.events import WIRE_SCHEMA
@@ -32,8 +33,8 @@ def test_real_people_are_left_alone(preset: str, file: str, most: float, tmp_pat
     path = TRACES / f"{file}.csv.gz"
     if not path.exists():
         pytest.skip("../shared/data is absent")
-    known = foreign.PRESETS[preset]
-    foreign.convert(path, tmp_path, types=known.types, unit=known.unit, several=known.several)
+    known = csv_import.PRESETS[preset]
+    csv_import.convert(path, tmp_path, types=known.types, unit=known.unit, several=known.several)
     run(tmp_path, tmp_path / "out", rules.load(), EDGE)
     worst = pq.read_table(tmp_path / "out" / "accounts.parquet")["worst"].to_pylist()
     assert len(worst) > 500

@@ -19,7 +19,7 @@ import pyarrow as pa
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hostile_lines import BEGIN, JITTER_MS, PLANTED, STEP_MS, hostile
-from wavebreak import formats, pipeline, rules
+from wavebreak import io, pipeline, rules
 from wavebreak.features.facts import Fanout
 from wavebreak.privacy.pseudonymizer import Edge
 
@@ -79,7 +79,7 @@ def main(count: int = 1_000_000, seed: int = 1) -> None:
         read = taken = 0
         started = time.perf_counter()
         seconds = 0.0
-        for batch in formats.read(path, Edge(bytes(range(32)))):
+        for batch in io.read(path, Edge(bytes(range(32)))):
             seconds += time.perf_counter() - started
             text = str(batch.log.to_pylist()) + str(batch.refused)
             leaked = [planted for planted in PLANTED if planted in text]

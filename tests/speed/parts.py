@@ -17,7 +17,7 @@ from tests.speed.feeding import advance, engine
 from tests.speed.figures import Figure, figure
 
 from wavebreak import rules
-from wavebreak.formats import lines
+from wavebreak.io import jsonl
 from wavebreak.pipeline import Engine, snapshot
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.service import answering
@@ -58,7 +58,7 @@ def _timed(work: Callable[[], object]) -> float:
 def _reading(form: str, rounds: int) -> list[Figure]:
     made, figures = _bodies(form, 100_000), []
     decoder = Decoder(Edge(b"parts, no secret"), Limits())
-    lines.warm()
+    jsonl.warm()
     for many in TOGETHER:
         parts = [made[at : at + many] for at in range(0, len(made) - many + 1, many)]
         some = [parts[k % len(parts)] for k in range(rounds)]

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wavebreak import formats
+from wavebreak import io
 from wavebreak.schema.events import LOG_SCHEMA, MEDIA, TYPES, VERIFICATIONS, WIRE_SCHEMA
 
 START_MS = 1_767_225_600_000
@@ -219,5 +219,5 @@ def stretches(
 
 def write(path: Path, events: int, accounts: int) -> int:
     """Write a file of wire events in the format that its name tells; gives its size in bytes."""
-    formats.write(path, (wire_batch(t) for t in stretches(events, accounts)))
+    io.write(path, (wire_batch(t) for t in stretches(events, accounts)))
     return path.stat().st_size

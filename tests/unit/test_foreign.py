@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from event_streams import Item, Seen
 from wavebreak.errors import FileError, UsageError
-from wavebreak.foreign import PRESETS, Counts, convert, read_foreign
+from wavebreak.io.csv_import import PRESETS, Counts, convert, read_foreign
 from wavebreak.schema import coverage
 
 TRACES = Path(__file__).resolve().parents[3] / "shared" / "data" / "traces"

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from event_streams import NOON, UNKNOWN_PHONE, Item, Seen, edge, lines, see, sent, streams, valid
-from wavebreak import formats
+from wavebreak import io as formats
 from wavebreak.errors import FileError, UsageError
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema.events import LOG_SCHEMA, WIRE_SCHEMA

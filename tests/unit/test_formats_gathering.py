@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from event_streams import Item, edge, sent, spoilt, streams, table, valid
 from wavebreak.errors import EventError
-from wavebreak.formats.columns import take_columns, take_plain, taken_events
-from wavebreak.formats.gathering import gathered
-from wavebreak.formats.limits import judge
+from wavebreak.io.arrow_columns import gathered
+from wavebreak.io.field_limits import judge
+from wavebreak.io.validation import take_columns, take_plain, taken_events
 from wavebreak.schema.events import Refusal
 from wavebreak.service.bodies import Body, Decoder, Read
 from wavebreak.service.settings import Limits

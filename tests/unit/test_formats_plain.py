@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 
 from event_streams import Item, lines, sent, streams
 from hostile_lines import hostile
-from wavebreak.formats import scanning
-from wavebreak.formats.columns import Taken
-from wavebreak.formats.cutting import cut
-from wavebreak.formats.lines import _take_one_by_one, take_lines, take_scanned
-from wavebreak.formats.plain import MAX_LINE, Piece
-from wavebreak.formats.scanning import scan
+from wavebreak.io import jsonl_scanner
+from wavebreak.io.jsonl import _take_one_by_one, take_lines, take_scanned
+from wavebreak.io.jsonl_scanner import scan
+from wavebreak.io.line_splitter import MAX_LINE, Piece, cut
+from wavebreak.io.validation import Taken
 
 
 def piece(text: bytes) -> Piece:
@@ -131,10 +130,10 @@ def test_a_text_beyond_what_is_scanned_at_a_time_is_read_otherwise(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     text = lines([sent()] * 3)
-    monkeypatch.setattr(scanning, "MOST", len(text) - 1)
+    monkeypatch.setattr(jsonl_scanner, "MOST", len(text) - 1)
     assert take_scanned(piece(text)) is None
     assert take_lines(piece(text))[0].wire.num_rows == 3
-    monkeypatch.setattr(scanning, "MOST", len(text))
+    monkeypatch.setattr(jsonl_scanner, "MOST", len(text))
     assert take_scanned(piece(text)) is not None
 
 

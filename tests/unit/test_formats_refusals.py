@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 from event_streams import NOON, Item, Seen, lines, see, sent, streams, table
 from hostile_lines import PLANTED, hostile
 from wavebreak.errors import FileError
-from wavebreak.formats.limits import LIMITS, is_content, judge
-from wavebreak.formats.plain import MAX_LINE
-from wavebreak.formats.streams import kind_of
-from wavebreak.formats.tables import parts
+from wavebreak.io.field_limits import LIMITS, is_content, judge
+from wavebreak.io.line_splitter import MAX_LINE
+from wavebreak.io.readers import kind_of, parts
 from wavebreak.schema.events import TYPES, WIRE_SCHEMA, Refusal
 
 in_one_directory = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -192,7 +191,7 @@ def test_an_array_is_read_item_by_item_however_it_arrives(
     refused: list[int],
     block: int,
 ) -> None:
-    monkeypatch.setattr("wavebreak.formats.streams.BLOCK", block)
+    monkeypatch.setattr("wavebreak.io.readers.BLOCK", block)
     event = json.dumps(sent(), indent=1)
     seen = see(tmp_path, array.replace("E", event).encode(), "events.json")
     assert [line for line, _, _ in seen.causes] == refused

@@ -7,8 +7,8 @@ import json
 from hypothesis import given
 
 from event_streams import Item, valid
-from wavebreak.formats.lines import take_one
-from wavebreak.formats.structs import wire_of, wire_of_one
+from wavebreak.io.arrow_columns import wire_of, wire_of_one
+from wavebreak.io.jsonl import take_one
 from wavebreak.schema.events import Event
 
 

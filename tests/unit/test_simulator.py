@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from wavebreak import formats
+from wavebreak import io
 from wavebreak.errors import UsageError
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema import coverage
@@ -66,14 +66,14 @@ def test_events_are_sorted_by_time_and_id_and_no_id_comes_twice(events: pa.Table
 def test_every_event_is_accepted(tmp_path: Path, world: World) -> None:
     for form in ("parquet", "jsonl"):
         written = write(world, tmp_path / form, form=form)
-        read = list(formats.read(tmp_path / form, EDGE))
+        read = list(io.read(tmp_path / form, EDGE))
         assert sum(batch.read for batch in read) == written
         assert sum(len(batch.refused) for batch in read) == 0
 
 
 def test_what_is_written_beside_the_events_fits_them(tmp_path: Path, world: World) -> None:
     written = write(world, tmp_path)
-    learned = coverage.learn(batch.log for batch in formats.read(tmp_path, EDGE))
+    learned = coverage.learn(batch.log for batch in io.read(tmp_path, EDGE))
     kept = coverage.load(tmp_path / "events.profile.json")
     assert (kept.events, kept.resolution_ms) == (learned.events, learned.resolution_ms)
     assert kept.types == pytest.approx(learned.types)

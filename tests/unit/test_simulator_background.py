@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from wavebreak import formats
+from wavebreak import io
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema import coverage
 from wavebreak.schema.events import WIRE_SCHEMA
@@ -33,7 +33,7 @@ def trace(tmp_path: Path) -> Path:
     }
     batch = pa.RecordBatch.from_pydict(columns)
     path = tmp_path / "trace.parquet"
-    formats.write(path, [batch])
+    io.write(path, [batch])
     return path
 
 
@@ -47,7 +47,7 @@ def planted(trace: Path) -> tuple[World, pa.Table]:
 def test_every_event_of_the_trace_is_still_there(trace: Path) -> None:
     _, events = planted(trace)
     kept = events.filter(pc.starts_with(events["id"], "t")).select(["id", "ts", "account", "peer"])
-    logs = pa.Table.from_batches([batch.log for batch in formats.read(trace, EDGE)])
+    logs = pa.Table.from_batches([batch.log for batch in io.read(trace, EDGE)])
     before = logs.select(kept.schema.names).cast(kept.schema)
     by = [("ts", "ascending"), ("id", "ascending")]
     assert kept.sort_by(by).equals(before.sort_by(by))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from wavebreak import foreign, rules
+from wavebreak import rules
 from wavebreak.benchmarks import rhythm
 from wavebreak.benchmarks.learning import Progress, Recipe, best_single, quiet, scores
 from wavebreak.benchmarks.measuring import Floats, Labels, figures
@@ -21,6 +21,7 @@ from wavebreak.benchmarks.reading import matched, present, read_labels
 from wavebreak.benchmarks.results import Bar, Result, Row, bar, published
 from wavebreak.errors import UsageError
 from wavebreak.features.catalog import INPUTS
+from wavebreak.io import csv_import
 from wavebreak.pipeline import Engine
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema import coverage
@@ -52,8 +53,8 @@ def follow(events: Path, labels: Path) -> Accounts:
     Catalog features (n, 2 k) are those at the end of the trace, and their means over the scoring
     points before. Raises FileError for a trace or labels that cannot be read.
     """
-    known = foreign.PRESETS["botornot"]
-    batches = list(foreign.read_foreign(events, types=known.types, unit=known.unit))
+    known = csv_import.PRESETS["botornot"]
+    batches = list(csv_import.read_foreign(events, types=known.types, unit=known.unit))
     logs = [_NO_SECRET.apply(batch) for batch in batches]
     engine = Engine(rules.load(), coverage.learn(logs), record=True)
     for log in logs:

@@ -32,7 +32,7 @@ from wavebreak.decision import Decision
 from wavebreak.errors import CaseError, EvidenceError, WavebreakError
 from wavebreak.evidence import Signer
 from wavebreak.features.catalog import NAMES
-from wavebreak.formats import read
+from wavebreak.io import read
 from wavebreak.pipeline import Engine
 from wavebreak.pipeline.running import profile_of
 from wavebreak.privacy.pseudonymizer import Edge

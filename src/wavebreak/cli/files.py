@@ -10,11 +10,11 @@ import pyarrow as pa
 import typer
 from rich.table import Table
 
-from wavebreak import foreign, simulator
+from wavebreak import simulator
 from wavebreak.cli.apps import app, imports
 from wavebreak.cli.showing import bar, nexts, out
 from wavebreak.errors import UsageError
-from wavebreak.formats import events_file, read
+from wavebreak.io import csv_import, events_file, read
 from wavebreak.pages import count_of
 from wavebreak.privacy.pseudonymizer import Edge, load_key
 from wavebreak.schema import coverage
@@ -39,7 +39,9 @@ def _pairs(text: str, option: str) -> dict[str, str]:
 def import_csv(
     file: Annotated[Path, typer.Argument(help="A CSV file with a header (.csv or .csv.gz).")],
     out_path: Out,
-    preset: Annotated[str, typer.Option(help=f"A known trace: {', '.join(foreign.PRESETS)}.")] = "",
+    preset: Annotated[
+        str, typer.Option(help=f"A known trace: {', '.join(csv_import.PRESETS)}.")
+    ] = "",
     columns: Annotated[
         str, typer.Option(help="Our fields and the file's headings: ts=time,account=from,peer=to.")
     ] = "",
@@ -52,12 +54,12 @@ def import_csv(
     if preset and (columns or types):
         raise UsageError("--preset already says columns and types", fix="leave out one of them")
     if preset:
-        if preset not in foreign.PRESETS:
+        if preset not in csv_import.PRESETS:
             raise UsageError(
-                "that preset is not known", fix=f"choose from {', '.join(foreign.PRESETS)}"
+                "that preset is not known", fix=f"choose from {', '.join(csv_import.PRESETS)}"
             )
-        known = foreign.PRESETS[preset]
-        counts = foreign.convert(
+        known = csv_import.PRESETS[preset]
+        counts = csv_import.convert(
             file, out_path, types=known.types, unit=known.unit, several=known.several
         )
     else:
@@ -67,7 +69,7 @@ def import_csv(
                 fix="give --types such as message=message.sent, or --preset",
             )
         chosen = _pairs(columns, "--columns") or None
-        counts = foreign.convert(
+        counts = csv_import.convert(
             file, out_path, types=_pairs(types, "--types"), columns=chosen, unit=unit
         )
     out.print(f"{counts.rows:,} rows read, {counts.events:,} events written to {out_path}")

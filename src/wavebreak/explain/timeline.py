@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from wavebreak.formats import read
+from wavebreak.io import read
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema.events import TYPES
 

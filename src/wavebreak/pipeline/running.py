@@ -25,7 +25,7 @@ from wavebreak.evidence import Sealer, Sealing
 from wavebreak.evidence.entries import VersionEntry
 from wavebreak.features.facts import Segment
 from wavebreak.features.state import OUTCOMES
-from wavebreak.formats import events_file, read
+from wavebreak.io import events_file, read
 from wavebreak.model import Model
 from wavebreak.pipeline import accounts, snapshot
 from wavebreak.pipeline.engine import Engine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from wavebreak.formats import lines
+from wavebreak.io import jsonl
 from wavebreak.model import smallest
 from wavebreak.pipeline.engine import Engine
 from wavebreak.rules import load
@@ -26,4 +26,4 @@ def warm() -> None:
     engine.trial(log.slice(0, 1))
     engine.finish()
     tiny.reasons(engine.core.values_of(0))
-    lines.warm()
+    jsonl.warm()

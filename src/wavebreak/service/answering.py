@@ -19,8 +19,8 @@ from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.facts import NO_FACT, fact_kinds
 from wavebreak.features.state import BY_SCORE, NO_RULE, OUTCOMES
 from wavebreak.features.trial import Tried
-from wavebreak.formats.lines import take_one
-from wavebreak.formats.structs import wire_of_one
+from wavebreak.io.arrow_columns import wire_of_one
+from wavebreak.io.jsonl import take_one
 from wavebreak.pipeline import Engine
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import Policy, Program, Rule, seconds

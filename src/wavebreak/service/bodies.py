@@ -17,12 +17,10 @@ import numpy as np
 import pyarrow as pa
 
 from wavebreak.errors import EventError, FileError
-from wavebreak.formats.columns import Taken, take_columns, take_plain
-from wavebreak.formats.cutting import cut
-from wavebreak.formats.lines import take_lines, take_scanned
-from wavebreak.formats.plain import Piece
-from wavebreak.formats.streams import ArrayItems
-from wavebreak.formats.tables import is_log
+from wavebreak.io.jsonl import take_lines, take_scanned
+from wavebreak.io.line_splitter import Piece, cut
+from wavebreak.io.readers import ArrayItems, is_log
+from wavebreak.io.validation import Taken, take_columns, take_plain
 from wavebreak.privacy.pseudonymizer import Edge, widened
 from wavebreak.schema.events import LOG_SCHEMA, Refusal
 from wavebreak.service import cloudevents

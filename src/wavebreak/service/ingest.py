@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from wavebreak.errors import EventError, WavebreakError
-from wavebreak.formats.plain import MAX_LINE
+from wavebreak.io.line_splitter import MAX_LINE
 from wavebreak.service import cloudevents
 from wavebreak.service.bodies import Body, TooLargeError
 from wavebreak.service.idempotency import told

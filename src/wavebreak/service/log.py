@@ -11,7 +11,7 @@ import pyarrow as pa
 from django.db import connection
 
 from wavebreak.errors import FileError, ServiceError
-from wavebreak.formats.tables import checked_log
+from wavebreak.io.readers import checked_log
 from wavebreak.privacy.pseudonymizer import widened
 from wavebreak.service.models import Batch
 

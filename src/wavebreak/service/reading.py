@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from socket import socketpair
 
 from wavebreak.errors import EventError, ServiceError
-from wavebreak.formats import lines
+from wavebreak.io import jsonl
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.service import log
 from wavebreak.service.bodies import Body, Decoded, Decoder, joined
@@ -109,7 +109,7 @@ def main() -> None:
         edge, limits = pipe.recv()
         _bound(limits.reader)
         decoder = Decoder(edge, limits)
-        lines.warm()
+        jsonl.warm()
         while True:
             pipe.send(answered(decoder, pipe.recv()))
 

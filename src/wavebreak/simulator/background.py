@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wavebreak import formats
+from wavebreak import io
 from wavebreak.errors import UsageError
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema.events import CODES, PERSONAL, REASONS, TYPES, WIRE_SCHEMA
@@ -62,7 +62,7 @@ def load(path: Path) -> Background:
     Reading goes over the privacy edge, with a key that is thrown away.
     """
     edge = Edge(secrets.token_bytes(32))
-    batches = [_wire(batch.log) for batch in formats.read(path, edge) if batch.log.num_rows]
+    batches = [_wire(batch.log) for batch in io.read(path, edge) if batch.log.num_rows]
     if not batches:
         raise UsageError("the background holds no event", fix="give a file with events")
     events = pa.Table.from_batches(batches, schema=WIRE_SCHEMA)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wavebreak import formats
+from wavebreak import io
 from wavebreak.errors import FileError
 from wavebreak.schema import coverage
 from wavebreak.schema.events import TYPES
@@ -28,7 +28,7 @@ def write(world: World, out: Path, *, form: str = "parquet") -> int:
     try:
         out.mkdir(parents=True, exist_ok=True)
         seen: list[coverage.Profile] = []
-        written = formats.write(events, _learning(world.batches(), seen))
+        written = io.write(events, _learning(world.batches(), seen))
         coverage.save(seen[0], coverage.beside(events))
         with (out / "labels.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from wavebreak.errors import FileError, TrainingError
 from wavebreak.features.catalog import INDEX
-from wavebreak.formats import events_file, read
+from wavebreak.io import events_file, read
 from wavebreak.pipeline import Engine
 from wavebreak.pipeline.running import profile_of
 from wavebreak.privacy.pseudonymizer import Edge

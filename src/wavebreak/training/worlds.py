@@ -17,9 +17,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from wavebreak import foreign, rules, simulator
+from wavebreak import rules, simulator
 from wavebreak.errors import FileError
 from wavebreak.features.fact_kinds import KINDS
+from wavebreak.io import csv_import
 from wavebreak.pipeline import Engine
 from wavebreak.pipeline.engine import features_version
 from wavebreak.privacy.pseudonymizer import Edge
@@ -71,8 +72,8 @@ def imported(background: Path, into: Path) -> list[Path]:
     found = []
     for name in TRACES:
         for path in sorted(background.glob(f"{name}*.csv.gz"))[:1]:
-            known = foreign.PRESETS[name]
-            foreign.convert(
+            known = csv_import.PRESETS[name]
+            csv_import.convert(
                 path, into / name, types=known.types, unit=known.unit, several=known.several
             )
             found.append(into / name / "events.parquet")

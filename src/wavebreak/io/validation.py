@@ -16,11 +16,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from wavebreak.errors import FileError
-from wavebreak.formats.gathering import gathered
-from wavebreak.formats.laying import Laid, Mask
-from wavebreak.formats.limits import LIMITS, judge
-from wavebreak.formats.plain import wire_of_columns
-from wavebreak.formats.structs import wire_of
+from wavebreak.io.arrow_columns import Laid, Mask, gathered, wire_of
+from wavebreak.io.field_limits import LIMITS, judge
+from wavebreak.io.line_splitter import wire_of_columns
 from wavebreak.schema.events import WIRE_SCHEMA, Event, Refusal, absent
 
 _RFC3339 = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$"

@@ -18,10 +18,10 @@ import pyarrow.compute as pc
 import pyarrow.csv
 from numpy.typing import NDArray
 
-from wavebreak import formats
+from wavebreak import io
 from wavebreak.errors import FileError, UsageError
-from wavebreak.formats.columns import take_columns, widened
-from wavebreak.formats.limits import EITHER, LIMITS
+from wavebreak.io.field_limits import EITHER, LIMITS
+from wavebreak.io.validation import take_columns, widened
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema import coverage
 from wavebreak.schema.events import TYPES, WIRE_SCHEMA
@@ -144,7 +144,7 @@ def convert(
     batches = list(
         read_foreign(path, types=types, columns=columns, unit=unit, several=several, counts=counts)
     )
-    formats.write(out, batches)
+    io.write(out, batches)
     # A profile counts what is there: under which key it is counted does not matter.
     edge = Edge(secrets.token_bytes(32))
     coverage.save(coverage.learn(map(edge.apply, batches)), coverage.beside(out))

@@ -10,11 +10,11 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from wavebreak.formats import scanning
-from wavebreak.formats.columns import Taken, checked, merged, of_wire, settle, taken_events
-from wavebreak.formats.limits import judge, refusal
-from wavebreak.formats.plain import MAX_LINE, Piece, is_utf8, members, one_event_a_line
-from wavebreak.formats.structs import wire_of
+from wavebreak.io import jsonl_scanner
+from wavebreak.io.arrow_columns import wire_of
+from wavebreak.io.field_limits import judge, refusal
+from wavebreak.io.line_splitter import MAX_LINE, Piece, is_utf8, members, one_event_a_line
+from wavebreak.io.validation import Taken, checked, merged, of_wire, settle, taken_events
 from wavebreak.schema.events import AnyEvent, Event, Refusal, shown
 
 # Decoded events of so many lines stay in a processor's cache until they are columns.
@@ -45,9 +45,9 @@ def warm() -> None:
 
 def take_scanned(piece: Piece) -> tuple[Taken, int] | None:
     """Take a piece of plain lines, what is odd or in doubt line by line; None if that is much."""
-    if len(piece.text) > scanning.MOST or not is_utf8(piece.text):
+    if len(piece.text) > jsonl_scanner.MOST or not is_utf8(piece.text):
         return None
-    scanned, rows = scanning.scan(piece.text, piece.ends, MAX_LINE), len(piece.ends)
+    scanned, rows = jsonl_scanner.scan(piece.text, piece.ends, MAX_LINE), len(piece.ends)
     if np.count_nonzero(scanned.odd) > _SOME + rows // _SHARE:
         return None
     wire, doubt = checked(scanned.laid)

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wavebreak.errors import FileError
-from wavebreak.formats.streams import Kind, kind_of
+from wavebreak.io.readers import Kind, kind_of
 from wavebreak.schema.events import WIRE_SCHEMA, json_rows
 
 

@@ -9,18 +9,20 @@ from pathlib import Path
 import pyarrow as pa
 
 from wavebreak.errors import UsageError
-from wavebreak.formats.columns import Taken, take_columns
-from wavebreak.formats.lines import take_lines
-from wavebreak.formats.streams import (
+from wavebreak.io.jsonl import take_lines
+from wavebreak.io.readers import (
     Opened,
     StandardInput,
+    checked_log,
     events_file,
+    is_log,
     items_or_lines,
     kind_of,
+    parts,
     pieces,
 )
-from wavebreak.formats.tables import checked_log, is_log, parts
-from wavebreak.formats.write import write
+from wavebreak.io.validation import Taken, take_columns
+from wavebreak.io.writers import write
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema.events import Refusal
 

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wavebreak.formats.cutting import control_bytes, equal_bytes, lowest
-from wavebreak.formats.laying import (
+from wavebreak.io.arrow_columns import (
     BOUNDS,
     FLAG,
     KINDS,
@@ -32,7 +31,8 @@ from wavebreak.formats.laying import (
     write_flag,
     write_number,
 )
-from wavebreak.formats.words import word_at, words_of
+from wavebreak.io.enum_table import word_at, words_of
+from wavebreak.io.line_splitter import control_bytes, equal_bytes, lowest
 from wavebreak.jit import compiled, eight_bytes, int64, put_eight_bytes
 
 _OPEN, _CLOSE, _QUOTE, _COLON, _COMMA, _ESCAPE = map(ord, '{}":,\\')
