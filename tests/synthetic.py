@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from wavebreak.compiled.numba_runtime import Callback, address_as_void_pointer, callback, carray
 from wavebreak.features.catalog import INDEX, NAMES
-from wavebreak.jit import Callback, address_as_void_pointer, callback, carray
 from wavebreak.model.calibration import Steps
 
 SIZE = len(NAMES)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from wavebreak.caches import DAY_S, KEPT, held, remove_old
+from wavebreak.compiled.code_cache import DAY_S, KEPT, held, remove_old
 
 NOW = 1_800_000_000.0
 
@@ -34,7 +34,7 @@ def test_what_another_process_holds_stays_until_it_ends(tmp_path: Path) -> None:
         _made(tmp_path, f"numba-{k:012x}", 0)
     oldest = tmp_path / "numba-aaaaaaaaaaaa"
     code = (
-        "import sys; from pathlib import Path; from wavebreak.caches import held;"
+        "import sys; from pathlib import Path; from wavebreak.compiled.code_cache import held;"
         "held(Path(sys.argv[1])); print('held', flush=True); sys.stdin.readline()"
     )
     with subprocess.Popen(

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from test_rules_program import policy, rule
 
 from wavebreak import rules, simulator
+from wavebreak.compiled.numba_runtime import call_int, callback, compiled
 from wavebreak.features import at_hand, rarely
 from wavebreak.features.catalog import NAMES
 from wavebreak.features.core import Core
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.state import RARE, ROW
 from wavebreak.features.worker import no_rules
-from wavebreak.jit import call_int, callback, compiled
 from wavebreak.pipeline import Engine
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules.expressions import parse

@@ -12,9 +12,8 @@ import numba
 import numpy as np
 import pytest
 
-from wavebreak.caches import cache_root
-from wavebreak.features.rings import total as ring_total
-from wavebreak.jit import (
+from wavebreak.compiled.code_cache import cache_root
+from wavebreak.compiled.numba_runtime import (
     PACKAGE,
     SOURCES,
     address_as_void_pointer,
@@ -26,6 +25,7 @@ from wavebreak.jit import (
     source_files,
     sources_digest,
 )
+from wavebreak.features.rings import total as ring_total
 
 settings: Any = numba.config
 
@@ -108,7 +108,7 @@ def test_the_cache_stands_where_the_environment_says(monkeypatch: pytest.MonkeyP
 
 
 MODULE = """
-from wavebreak.jit import callback, compiled
+from wavebreak.compiled.numba_runtime import callback, compiled
 @compiled("i8(i8)")
 def twice(n): return 2 * n
 def four_times(n): return twice(twice(n))

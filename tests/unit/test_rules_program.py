@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from wavebreak.compiled.numba_runtime import call_int, compiled
 from wavebreak.errors import PolicyError
-from wavebreak.jit import call_int, compiled
 from wavebreak.rules import Policy, Program, Rule, Standing, compile_rules, features_of, hits
 
 FEATURES = ("a", "b", "c")

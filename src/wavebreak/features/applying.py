@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from wavebreak.compiled.numba_runtime import call_int, compiled
 from wavebreak.features.fact_kinds import (
     ADDED_AS_CONTACT,
     ADDED_TO_GROUP,
@@ -50,7 +51,6 @@ from wavebreak.features.pairs import find, first_of, flags_of, last_of, packed, 
 from wavebreak.features.rings import bump, total
 from wavebreak.features.state import BLOCKED, DELETED, GROUPED, LINKED, REPLIED, RESTRICT, WROTE
 from wavebreak.features.writing import establish, hopped, known, received, sent, templated, volume
-from wavebreak.jit import call_int, compiled
 
 
 @compiled()

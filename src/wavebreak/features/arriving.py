@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import pyarrow as pa
 
-from wavebreak.arrows import (
+from wavebreak.compiled.arrow_cdata import (
     BUFFERS,
     LENGTH,
     NULLS,
@@ -22,6 +22,7 @@ from wavebreak.arrows import (
     members,
     numbers,
 )
+from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.features.names import Placed, alike
 from wavebreak.features.state import (
     ATTEST_KNOWN,
@@ -36,7 +37,6 @@ from wavebreak.features.state import (
     TO_GROUP,
     UNKNOWN,
 )
-from wavebreak.jit import compiled, int64
 from wavebreak.schema.events import CHANNELS, LOG_SCHEMA
 
 _COLUMN = np.dtype([("valid", "i8"), ("values", "i8"), ("text", "i8"), ("offset", "i8")])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from wavebreak.compiled.numba_runtime import compiled, int64, ones
 from wavebreak.features.rings import part, small_total, total
 from wavebreak.features.state import (
     ATTESTED,
@@ -20,7 +21,6 @@ from wavebreak.features.state import (
     LABEL_BENIGN,
     UNKNOWN,
 )
-from wavebreak.jit import compiled, int64, ones
 
 NAN = float("nan")
 KNOWN_FOR_GROWTH_S = 259_200

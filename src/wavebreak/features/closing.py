@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from wavebreak.compiled.numba_runtime import compiled
 from wavebreak.features.fact_kinds import EPOCH
 from wavebreak.features.fetching import fetch_touched
 from wavebreak.features.kernel import expire, judge, room
@@ -13,7 +14,6 @@ from wavebreak.features.memory import entities_of, rows_of, touched_of
 from wavebreak.features.others import is_young, was_young
 from wavebreak.features.state import SHARD_BITS
 from wavebreak.features.writing import tick
-from wavebreak.jit import compiled
 
 
 @compiled()

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.features.rings import log2
-from wavebreak.jit import compiled, int64
 
 WEIGHT_ONE = 256
 """The weight of one report in full."""

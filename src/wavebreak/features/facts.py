@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.features.arriving import columns_of, events_of, names_of
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.names import Names, Placed
 from wavebreak.features.seen import Seen
 from wavebreak.features.state import NONE, SHARDS
-from wavebreak.jit import compiled, int64
 from wavebreak.schema.events import TYPES
 
 EPOCH_MS = 60_000

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from wavebreak.compiled.numba_runtime import compiled, prefetch
 from wavebreak.features.memory import pairs_of, rows_of, touched_of
 from wavebreak.features.pairs import home
 from wavebreak.features.state import ENTITY, EVENT, NONE, PAIR, PERSON, RARE, ROW, SHARD_BITS
-from wavebreak.jit import compiled, prefetch
 
 AHEAD: Final = 6
 """Facts (or accounts, at an epoch's close) ahead of the one at work."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from wavebreak.compiled.numba_runtime import call_int, compiled, int64, next_of
 from wavebreak.features.applying import apply, refused, undelivered
 from wavebreak.features.fact_kinds import (
     ADDED_TO_GROUP,
@@ -48,7 +49,6 @@ from wavebreak.features.state import (
     UNTIL,
 )
 from wavebreak.features.writing import hopped, tick
-from wavebreak.jit import call_int, compiled, int64, next_of
 
 DELTAS_A_FACT = 40
 """Most contributions that one fact can make (a label makes 4 + 4 + 4, a decision as many and two, a

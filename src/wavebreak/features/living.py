@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.features.credibility import CROWD, related, weight
 from wavebreak.features.memory import emit, pairs_of, people_of, rares_of
 from wavebreak.features.others import accused, approach, around, birth, everywhere, settled
@@ -43,7 +44,6 @@ from wavebreak.features.state import (
     WROTE,
 )
 from wavebreak.features.writing import hopped, pair
-from wavebreak.jit import compiled, int64
 
 ANSWER_S = 86_400
 ACCUSES_AT_MOST = 3

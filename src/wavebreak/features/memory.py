@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from wavebreak.compiled.numba_runtime import address_as_void_pointer, carray, compiled
 from wavebreak.features.state import DELTA, ENTITY, HIT, PAIR, PERSON, POINT, RARE, ROW, TOUCH
-from wavebreak.jit import address_as_void_pointer, carray, compiled
 
 
 @compiled(inline="always")

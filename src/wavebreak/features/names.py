@@ -13,8 +13,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from wavebreak.compiled.numba_runtime import (
+    address_as_void_pointer,
+    carray,
+    compiled,
+    eight_bytes,
+    int64,
+    prefetch,
+)
 from wavebreak.features.extents import Extent
-from wavebreak.jit import address_as_void_pointer, carray, compiled, eight_bytes, int64, prefetch
 
 SUBS = 64
 _TABLE = np.dtype(

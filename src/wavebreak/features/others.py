@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.features.memory import emit, people_of
 from wavebreak.features.rings import push
 from wavebreak.features.state import BORN, COURTED, ON_BLOCK, ON_DEVICE, ON_NETWORK
-from wavebreak.jit import compiled, int64
 
 YOUNG_S = 604_800
 EPOCHS_A_DAY = 1_440

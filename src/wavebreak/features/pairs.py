@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.features.state import FORGET, PAIR
-from wavebreak.jit import compiled, int64
 
 FULL = 0.85
 """Load at which a table grows."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from wavebreak.compiled.numba_runtime import call_int, compiled, int64
 from wavebreak.features.fact_kinds import (
     BLOCKED_BY,
     MEMBER_ADDED,
@@ -27,7 +28,6 @@ from wavebreak.features.reading import SIZE, At
 from wavebreak.features.rings import total
 from wavebreak.features.scored import COARSE_BITS, COARSE_MOST, MOST, NAN, ONE_MARGIN, chance, kept
 from wavebreak.features.state import LINKED
-from wavebreak.jit import call_int, compiled, int64
 
 
 def _steps(most: int) -> Any:

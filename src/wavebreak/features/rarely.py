@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.features.credibility import WEIGHT_ONE
 from wavebreak.features.rings import total
-from wavebreak.jit import compiled, int64
 
 RARELY: Final = (
     "group_sends_1d", "groups_created_1h", "groups_created_1d", "members_added_1h",

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from wavebreak.compiled.numba_runtime import compiled, int64, ones
 from wavebreak.features import at_hand as hand
 from wavebreak.features import rarely
 from wavebreak.features.at_hand import NAN
@@ -16,7 +17,6 @@ from wavebreak.features.memory import covered_of, entities_of, rares_of, values_
 from wavebreak.features.rings import decayed, log2, total
 from wavebreak.features.scored import COARSE_BITS, chance
 from wavebreak.features.writing import hopped
-from wavebreak.jit import compiled, int64, ones
 
 # A checker looks for names in an enumeration's text; these come from the catalog.
 _enumeration: Any = IntEnum

@@ -11,7 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.jit import compiled, int64, sum_of_sixteen_u1, sum_of_sixteen_u2, zeros_ahead
+from wavebreak.compiled.numba_runtime import (
+    compiled,
+    int64,
+    sum_of_sixteen_u1,
+    sum_of_sixteen_u2,
+    zeros_ahead,
+)
 
 
 def _log2(x: Decimal) -> Decimal:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.jit import address_as_void_pointer, carray, compiled, int64
+from wavebreak.compiled.numba_runtime import address_as_void_pointer, carray, compiled, int64
 
 MOST = 2**31 - 1
 COARSE_BITS, COARSE_MOST = 6, 2**15 - 1

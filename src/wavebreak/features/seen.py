@@ -6,8 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from wavebreak.compiled.numba_runtime import (
+    address_as_void_pointer,
+    carray,
+    compiled,
+    int64,
+    prefetch,
+)
 from wavebreak.features.names import BLOCK, FULL, SUBS, Placed, mixed
-from wavebreak.jit import address_as_void_pointer, carray, compiled, int64, prefetch
 
 _SEEN = np.dtype([("low", "u8"), ("high", "u8")])
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.features.others import EPOCHS_A_DAY
 from wavebreak.features.reading import ARRIVALS_HALF_LIFE, ONE, REPUTATION_HALF_LIFE, WEEK_HALF_LIFE
 from wavebreak.features.rings import decayed
@@ -32,7 +33,6 @@ from wavebreak.features.state import (
     TRUSTED,
     UNTIL,
 )
-from wavebreak.jit import compiled, int64
 
 
 @compiled()

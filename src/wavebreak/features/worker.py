@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from wavebreak.compiled.numba_runtime import callback
 from wavebreak.features import kernel
 from wavebreak.features.catalog import FEATURES
 from wavebreak.features.state import DELTA, HIT, POINT, TOUCH, WORKER
-from wavebreak.jit import callback
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.features.memory import pairs_of, people_of
 from wavebreak.features.others import approach, around, everywhere, is_young, meet
 from wavebreak.features.pairs import find, first_of, flags_of, last_of, packed, put, touched_of
@@ -26,7 +27,6 @@ from wavebreak.features.state import (
     UNKNOWN,
     WROTE,
 )
-from wavebreak.jit import compiled, int64
 
 TYPING_MS = 600_000
 ESTABLISHED_S = 21_600

@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from wavebreak.arrows import (
+from wavebreak.compiled.arrow_cdata import (
     BUFFERS,
     DICTIONARY,
     LENGTH,
@@ -38,9 +38,9 @@ from wavebreak.arrows import (
     members,
     numbers,
 )
+from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.io.enum_table import Words, word_at, words_of
 from wavebreak.io.field_limits import EITHER, LIMITS, Limit, milliseconds
-from wavebreak.jit import compiled, int64
 from wavebreak.schema.events import (
     CODES,
     COUNTERPARTS,

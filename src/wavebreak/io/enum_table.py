@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wavebreak.jit import compiled, int64
+from wavebreak.compiled.numba_runtime import compiled, int64
 
 _PLACES = 1024
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from wavebreak.compiled.numba_runtime import compiled, eight_bytes, int64, put_eight_bytes
 from wavebreak.io.arrow_columns import (
     BOUNDS,
     FLAG,
@@ -33,7 +34,6 @@ from wavebreak.io.arrow_columns import (
 )
 from wavebreak.io.enum_table import word_at, words_of
 from wavebreak.io.line_splitter import control_bytes, equal_bytes, lowest
-from wavebreak.jit import compiled, eight_bytes, int64, put_eight_bytes
 
 _OPEN, _CLOSE, _QUOTE, _COLON, _COMMA, _ESCAPE = map(ord, '{}":,\\')
 _TAB, _RETURN, _SPACE, _ZERO, _NINE = map(ord, "\t\r 09")

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from wavebreak.jit import compiled, eight_bytes, int64, zeros_ahead
+from wavebreak.compiled.numba_runtime import compiled, eight_bytes, int64, zeros_ahead
 from wavebreak.schema.events import WIRE_SCHEMA, blanks
 
 MAX_LINE = 1 << 16

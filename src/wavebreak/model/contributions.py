@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wavebreak.jit import compiled, int64
+from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.model.forest import ZERO, Forest, Tree
 
 # Unsigned, since a signed index is asked each time whether it counts from the end.

@@ -12,8 +12,15 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from wavebreak.compiled.numba_runtime import (
+    Callback,
+    address_as_void_pointer,
+    callback,
+    carray,
+    compiled,
+    int64,
+)
 from wavebreak.errors import ModelError
-from wavebreak.jit import Callback, address_as_void_pointer, callback, carray, compiled, int64
 from wavebreak.model.forest import BLOCK, NODE, Forest
 
 ONE: Final = 1 << 16

@@ -10,10 +10,16 @@ from typing import Any, Protocol
 import numpy as np
 
 from wavebreak import decision, enforcement
+from wavebreak.compiled.numba_runtime import (
+    Callback,
+    address_as_void_pointer,
+    callback,
+    carray,
+    compiled,
+)
 from wavebreak.features.catalog import NAMES
 from wavebreak.features.state import OUTCOMES
 from wavebreak.features.worker import Judgement
-from wavebreak.jit import Callback, address_as_void_pointer, callback, carray, compiled
 from wavebreak.model.calibration import Steps
 from wavebreak.rules import Program, Score, Standing, features_of, guard_of, seconds
 from wavebreak.schema.events import CHANNELS

@@ -15,16 +15,16 @@ from types import ModuleType
 import numba
 import numpy as np
 
-from wavebreak.caches import cache_root, held, writable
+from wavebreak.compiled.code_cache import cache_root, held, writable
+from wavebreak.compiled.numba_runtime import Callback, callback, sources_digest
 from wavebreak.errors import PolicyError
-from wavebreak.jit import Callback, callback, sources_digest
 
 PREAMBLE = '''\
 """Written by Wavebreak from the rules of a policy. Not to be edited."""
 import numba
 import numpy as np
 from wavebreak.features import at_hand, rarely
-from wavebreak.jit import address_as_void_pointer, carray
+from wavebreak.compiled.numba_runtime import address_as_void_pointer, carray
 from wavebreak.features.state import RARE, ROW
 
 @numba.njit(error_model="numpy")

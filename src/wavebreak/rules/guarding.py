@@ -15,8 +15,8 @@ import operator
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from wavebreak.compiled.numba_runtime import Callback
 from wavebreak.features import at_hand, rarely
-from wavebreak.jit import Callback
 from wavebreak.rules.declared import Policy
 from wavebreak.rules.expressions import parse
 from wavebreak.rules.generated import PREAMBLE, compiled_from

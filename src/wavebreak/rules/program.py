@@ -11,9 +11,9 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from wavebreak.compiled.numba_runtime import Callback
 from wavebreak.errors import PolicyError
 from wavebreak.features import catalog
-from wavebreak.jit import Callback
 from wavebreak.rules.declared import MAX_RULES, OUTCOMES, STAGES, Policy, Rule, seconds
 from wavebreak.rules.expressions import Expression, can_hold, parse
 from wavebreak.rules.generated import PREAMBLE, compiled_from

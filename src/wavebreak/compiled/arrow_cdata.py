@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from wavebreak.jit import address_as_void_pointer, carray, compiled
+from wavebreak.compiled.numba_runtime import address_as_void_pointer, carray, compiled
 
 LENGTH, NULLS, OFFSET, N_BUFFERS, N_CHILDREN, BUFFERS, CHILDREN, DICTIONARY = range(8)
 """Members of a batch or column (`members`), each of eight bytes."""

@@ -23,7 +23,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.numpy_support import carray as numba_carray
 
-from wavebreak.caches import cache_root, held, writable
+from wavebreak.compiled.code_cache import cache_root, held, writable
 
 Result = TypeVar("Result")
 
@@ -35,10 +35,17 @@ _cfunc: Any = numba.cfunc
 _intrinsic: Any = intrinsic
 _int64: Any = np.int64
 
-PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]
 
 
-SOURCES = ("features", "io", "arrows.py", "decision.py", "enforcement.py", "schema/events.py")
+SOURCES = (
+    "features",
+    "io",
+    "compiled/arrow_cdata.py",
+    "decision.py",
+    "enforcement.py",
+    "schema/events.py",
+)
 """What is compiled into each other, in the package: a folder (all its modules), or a module."""
 
 
@@ -48,8 +55,8 @@ def source_files(root: Path, names: Sequence[str]) -> list[Path]:
     Raises FileNotFoundError for a name without a file: a digest that silently leaves out a
     renamed source would meet stale machine code.
 
-    >>> [path.name for path in source_files(PACKAGE, ["arrows.py"])]
-    ['arrows.py']
+    >>> [path.name for path in source_files(PACKAGE, ["decision.py"])]
+    ['decision.py']
     """
     found = []
     for name in names:
