@@ -15,11 +15,10 @@ import pyarrow as pa
 from hypothesis import strategies as st
 
 from wavebreak.features.catalog import FEATURES, NAMES
-from wavebreak.features.core import Core
 from wavebreak.features.facts import Fanout
 from wavebreak.features.naive import Naive
 from wavebreak.features.naive.scoring import Scorer
-from wavebreak.features.worker import Judgement, no_rules
+from wavebreak.features.shards import Core, Judgement, no_rules
 from wavebreak.schema.events import LOG_SCHEMA, TYPES
 
 START = 1_772_366_400_000  # 1 March 2026, 12:00:00 UTC

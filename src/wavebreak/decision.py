@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from wavebreak.features.catalog import NAMES
-from wavebreak.features.state import BY_SCORE, NO_RULE, OUTCOMES
+from wavebreak.features.layout import BY_SCORE, NO_RULE, OUTCOMES
 from wavebreak.rules import STAGES, Program, features_of
 
 ALLOW, OBSERVE, CHALLENGE, LIMIT, RESTRICT, SUSPEND, BAN = range(7)

@@ -9,7 +9,7 @@ from collections import defaultdict
 from streams import Both, crowded, log, rows, same, some_steps
 from wavebreak.features import naive
 from wavebreak.features.catalog import FEATURES, INDEX, NAMES
-from wavebreak.features.declared import Feature
+from wavebreak.features.feature import Feature
 from wavebreak.schema.events import EVENTS, TYPES
 
 WINDOWS = ("15s", "5m", "1h", "1d", "7d", "all", "now")

@@ -9,7 +9,7 @@ from tests.speed.feeding import engine, warmed
 from tests.speed.figures import Figure
 from tests.speed.machine import resident_bytes
 
-from wavebreak.features.state import ROW, SHARDS
+from wavebreak.features.layout import ROW, SHARDS
 from wavebreak.pipeline import Engine
 
 NAME = "memory"

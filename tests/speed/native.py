@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from tests.speed.machine import compiler
 
-from wavebreak.features.state import PAIR, ROW
+from wavebreak.features.layout import PAIR, ROW
 
 SOURCE = Path(__file__).with_name("floor.c")
 QUOTED = "15–21 M"

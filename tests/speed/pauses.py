@@ -10,7 +10,7 @@ from tests.speed.feeding import Clockwork, advance, engine, warmed
 from tests.speed.figures import Figure
 from tests.speed.streams import Traffic, log_batch
 
-from wavebreak.features.core import RESERVE
+from wavebreak.features.shards import RESERVE
 from wavebreak.pipeline import Engine
 
 NAME = "pauses"

@@ -7,9 +7,9 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavebreak.features import state
-from wavebreak.features.arriving import columns_of, events_of
-from wavebreak.features.names import Names
+from wavebreak.features import layout
+from wavebreak.features.facts import columns_of, events_of
+from wavebreak.features.interner import Names
 from wavebreak.schema.events import CHANNELS, LOG_SCHEMA
 
 NEVER_NULL = {"id", "ts", "type", "account"}
@@ -51,13 +51,13 @@ def plain(row: dict[str, Any]) -> dict[str, int]:
         value = row.get(name)
         return absent if value is None else min(value, top)
 
-    flags = flag("in_contacts", state.CONTACT_KNOWN, state.IN_CONTACTS)
-    flags |= flag("broadcast", 0, state.BROADCAST) | flag("linked", 0, state.LINKED)
-    flags |= flag("attested", state.ATTEST_KNOWN, state.ATTEST_TRUE)
-    flags |= state.TO_GROUP if row.get("group") is not None else 0
+    flags = flag("in_contacts", layout.CONTACT_KNOWN, layout.IN_CONTACTS)
+    flags |= flag("broadcast", 0, layout.BROADCAST) | flag("linked", 0, layout.LINKED)
+    flags |= flag("attested", layout.ATTEST_KNOWN, layout.ATTEST_TRUE)
+    flags |= layout.TO_GROUP if row.get("group") is not None else 0
     number, network = row.get("number_country"), row.get("network_country")
     if number is not None and network is not None:
-        flags |= state.MISMATCH_KNOWN | (state.MISMATCH if number != network else 0)
+        flags |= layout.MISMATCH_KNOWN | (layout.MISMATCH if number != network else 0)
     templated = row.get("template") is not None
     return {
         "type": row["type"], "size": whole("size", 0), "count": whole("count", 1),
@@ -82,7 +82,7 @@ def test_every_row_comes_to_what_plain_python_says(log: pa.RecordBatch) -> None:
             assert event[name] == value, name
         assert accounts.texts([event["account"]]).to_pylist() == [row["account"]]
         peer = row.get("peer")
-        assert (event["peer"] == state.NONE) == (peer is None)
+        assert (event["peer"] == layout.NONE) == (peer is None)
         if peer is not None:
             assert accounts.texts([event["peer"]]).to_pylist() == [peer]
         for name in ("network", "block", "device", "client"):

@@ -7,10 +7,8 @@ import random
 import numpy as np
 
 from streams import Both, log, rows, some_steps
-from wavebreak.features.catalog import FEATURES, INDEX, NAMES
-from wavebreak.features.core import Core
-from wavebreak.features.coverage import covered, mask
-from wavebreak.features.worker import no_rules
+from wavebreak.features.catalog import FEATURES, INDEX, NAMES, covered, mask
+from wavebreak.features.shards import Core, no_rules
 from wavebreak.schema.coverage import Profile
 from wavebreak.schema.events import EVENTS, TYPES
 

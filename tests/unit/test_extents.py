@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 from wavebreak.features.catalog import NAMES
-from wavebreak.features.core import Core
-from wavebreak.features.extents import Extent
-from wavebreak.features.state import ROW, SHARDS
-from wavebreak.features.worker import no_rules
+from wavebreak.features.layout import ROW, SHARDS
+from wavebreak.features.memory import Extent
+from wavebreak.features.shards import Core, no_rules
 
 PLAIN = np.dtype([("key", "u8"), ("value", "u4")])
 

@@ -14,12 +14,11 @@ from test_rules_program import policy, rule
 
 from wavebreak import rules, simulator
 from wavebreak.compiled.numba_runtime import call_int, callback, compiled
-from wavebreak.features import at_hand, rarely
+from wavebreak.features import row_values
 from wavebreak.features.catalog import NAMES
-from wavebreak.features.core import Core
 from wavebreak.features.fact_kinds import KINDS
-from wavebreak.features.state import RARE, ROW
-from wavebreak.features.worker import no_rules
+from wavebreak.features.layout import RARE, ROW
+from wavebreak.features.shards import Core, no_rules
 from wavebreak.pipeline import Engine
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules.expressions import parse
@@ -107,14 +106,14 @@ def test_what_the_row_gives_at_hand_is_what_is_read() -> None:
     rows["rare"] = 0
     core.rows[0].hold(rows)
     core._point()
-    there = [name for name in NAMES if hasattr(at_hand, name)]
+    there = [name for name in NAMES if hasattr(row_values, name)]
     assert len(there) > 35
-    assert not set(there) & set(rarely.RARELY)
+    assert not set(there) & set(row_values.RARELY)
     for local in range(rows.size):
         values = dict(zip(NAMES, core.values_of(local * 64), strict=True))
-        assert all(values[name] == 0 for name in rarely.RARELY)
+        assert all(values[name] == 0 for name in row_values.RARELY)
         for name in there:
-            here = float(getattr(at_hand, name)(rows[local]))
+            here = float(getattr(row_values, name)(rows[local]))
             assert here == values[name] or (math.isnan(here) and math.isnan(values[name]))
 
 

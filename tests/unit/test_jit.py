@@ -25,7 +25,7 @@ from wavebreak.compiled.numba_runtime import (
     source_files,
     sources_digest,
 )
-from wavebreak.features.rings import total as ring_total
+from wavebreak.features.windows import total as ring_total
 
 settings: Any = numba.config
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 
-from wavebreak.features.names import Names
+from wavebreak.features.interner import Names
 
 
 def test_names_are_told_to_one_thread_while_another_gives_more() -> None:

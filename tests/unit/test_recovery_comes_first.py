@@ -13,7 +13,7 @@ from wavebreak import decision, rules
 from wavebreak.decision import ALLOW, BAN, CHALLENGE, LIMIT, RESTRICT, SUSPEND, UNCHANGED, Decision
 from wavebreak.enforcement import MEMBER_ADDED, SENT, SESSION, refuses
 from wavebreak.features.catalog import INDEX
-from wavebreak.features.state import NO_RULE
+from wavebreak.features.layout import NO_RULE
 from wavebreak.pipeline import Engine
 from wavebreak.schema.events import TYPES
 

@@ -11,7 +11,7 @@ import pytest
 
 import scoring_points
 from wavebreak.errors import FileError, PolicyError, TrainingError
-from wavebreak.features.state import RESTRICT
+from wavebreak.features.layout import RESTRICT
 from wavebreak.training import settings, splitting, weighing
 from wavebreak.training.inputs import NOT_INPUTS, SIGNS, inputs
 from wavebreak.training.labelling import Claim, read_claims, resolve

@@ -13,7 +13,7 @@ from streams import STEP, Row, Steps, log, rows, some_steps
 from synthetic import Synthetic
 from wavebreak import rules
 from wavebreak.features.facts import EPOCH_MS, NO_FACT
-from wavebreak.features.state import OUTCOMES, SHARD_BITS, SHARDS
+from wavebreak.features.layout import OUTCOMES, SHARD_BITS, SHARDS
 from wavebreak.pipeline import Engine
 from wavebreak.schema.events import TYPES
 

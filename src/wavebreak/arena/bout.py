@@ -13,7 +13,7 @@ from wavebreak.arena.answers import NEVER, Desk, Telling
 from wavebreak.arena.ground import Ground, Player, Stage, Waiting, wire
 from wavebreak.arena.terms import Terms
 from wavebreak.decision import Decision
-from wavebreak.features.state import BARRED
+from wavebreak.features.layout import BARRED
 from wavebreak.pipeline import Engine
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.simulator.log import Block, Bools, Ints

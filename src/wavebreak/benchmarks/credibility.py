@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavebreak.benchmarks.measuring import Floats
-from wavebreak.features.credibility import WEIGHT_ONE, odds, weight
+from wavebreak.features.shared_state import WEIGHT_ONE, odds, weight
 
 ROUNDS = 6
 RIGHT, WRONG = 3.0, 1.5

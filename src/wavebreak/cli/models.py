@@ -13,7 +13,7 @@ from wavebreak.cli.apps import models
 from wavebreak.cli.showing import out
 from wavebreak.errors import UsageError
 from wavebreak.features import catalog
-from wavebreak.features.state import OUTCOMES
+from wavebreak.features.layout import OUTCOMES
 
 
 @models.command("show", epilog="Example: `wavebreak model show my-model --features 10`")

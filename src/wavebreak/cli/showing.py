@@ -18,7 +18,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from wavebreak.features.state import OUTCOMES
+from wavebreak.features.layout import OUTCOMES
 
 if TYPE_CHECKING:
     # Verbs that decide nothing show things too, and need no engine for it.

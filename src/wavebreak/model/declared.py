@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from wavebreak.errors import ModelError
 from wavebreak.features.catalog import FEATURES, INDEX
-from wavebreak.features.state import OUTCOMES
+from wavebreak.features.layout import OUTCOMES
 from wavebreak.model import walking
 from wavebreak.model.calibration import Steps
 from wavebreak.model.contributions import Paths, contributions, paths_of

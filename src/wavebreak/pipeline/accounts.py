@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from wavebreak.features.state import MET_CHALLENGE, MET_LIMIT, OUTCOMES, RARE, SHARDS, STAGES
+from wavebreak.features.layout import MET_CHALLENGE, MET_LIMIT, OUTCOMES, RARE, SHARDS, STAGES
 from wavebreak.pipeline.engine import Engine
 from wavebreak.schema.events import CHANNELS
 

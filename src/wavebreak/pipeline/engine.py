@@ -12,13 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wavebreak.decision import Decision, written
-from wavebreak.features import state
-from wavebreak.features.catalog import FEATURES
-from wavebreak.features.core import RESERVE, Core
-from wavebreak.features.coverage import covered, mask
+from wavebreak.features import layout
+from wavebreak.features.catalog import FEATURES, covered, mask
+from wavebreak.features.dry_run import Tried, trial
 from wavebreak.features.facts import Fanout, Segment
 from wavebreak.features.kernel import NO_CHANGE
-from wavebreak.features.trial import Tried, trial
+from wavebreak.features.shards import RESERVE, Core
 from wavebreak.pipeline.judging import Model, judgement
 from wavebreak.pipeline.reasoning import asks_for_reasons, reasoned
 from wavebreak.rules import Policy, compile_rules
@@ -31,7 +30,7 @@ def features_version() -> str:
     >>> features_version().startswith("catalog-")
     True
     """
-    told = repr(FEATURES) + state.digest()
+    told = repr(FEATURES) + layout.digest()
     return f"catalog-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
 
 
@@ -62,7 +61,7 @@ class Engine:
         )  # fmt: skip
         self.version = features_version()
         self.fired = np.zeros(len(policy.rules), np.int64)
-        self.asked = np.zeros(len(state.OUTCOMES), np.int64)
+        self.asked = np.zeros(len(layout.OUTCOMES), np.int64)
         self._ids: deque[tuple[int, pa.Array]] = deque()
 
     def take(self, log: pa.RecordBatch) -> list[Decision]:

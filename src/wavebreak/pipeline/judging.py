@@ -18,8 +18,8 @@ from wavebreak.compiled.numba_runtime import (
     compiled,
 )
 from wavebreak.features.catalog import NAMES
-from wavebreak.features.state import OUTCOMES
-from wavebreak.features.worker import Judgement
+from wavebreak.features.layout import OUTCOMES
+from wavebreak.features.shards import Judgement
 from wavebreak.model.calibration import Steps
 from wavebreak.rules import Program, Score, Standing, features_of, guard_of, seconds
 from wavebreak.schema.events import CHANNELS

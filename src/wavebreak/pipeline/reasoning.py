@@ -9,7 +9,7 @@ import msgspec
 
 from wavebreak.decision import OBSERVE, Decision, Reason
 from wavebreak.features.catalog import INDEX
-from wavebreak.features.state import OUTCOMES
+from wavebreak.features.layout import OUTCOMES
 
 
 def asks_for_reasons(decision: Decision) -> bool:

@@ -24,7 +24,7 @@ from wavebreak.errors import UsageError
 from wavebreak.evidence import Sealer, Sealing
 from wavebreak.evidence.entries import VersionEntry
 from wavebreak.features.facts import Segment
-from wavebreak.features.state import OUTCOMES
+from wavebreak.features.layout import OUTCOMES
 from wavebreak.io import events_file, read
 from wavebreak.model import Model
 from wavebreak.pipeline import accounts, snapshot

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from wavebreak.errors import SnapshotError
-from wavebreak.features import state
-from wavebreak.features.extents import Extent
+from wavebreak.features import layout
+from wavebreak.features.memory import Extent
 from wavebreak.pipeline.engine import Engine
 
 VERSION = 3
@@ -29,7 +29,7 @@ _SPARE, _LEAST = 1.2, 1 << 20
 def _about(engine: Engine) -> dict[str, Any]:
     return {
         "version": VERSION,
-        "layout": state.digest(),
+        "layout": layout.digest(),
         "policy": engine.policy.version,
         "features": engine.version,
         "model": engine.model.version if engine.model else None,

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from wavebreak.features.state import OUTCOMES as OUTCOMES
-from wavebreak.features.state import STAGES as STAGES
+from wavebreak.features.layout import OUTCOMES as OUTCOMES
+from wavebreak.features.layout import STAGES as STAGES
 from wavebreak.schema.events import Channel
 
 TIMED = frozenset({"challenge", "limit", "restrict", "suspend"})

@@ -25,7 +25,7 @@ import numba
 import numpy as np
 from wavebreak.features import at_hand, rarely
 from wavebreak.compiled.numba_runtime import address_as_void_pointer, carray
-from wavebreak.features.state import RARE, ROW
+from wavebreak.features.layout import RARE, ROW
 
 @numba.njit(error_model="numpy")
 def least(a, b):

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from wavebreak.compiled.numba_runtime import Callback
-from wavebreak.features import at_hand, rarely
+from wavebreak.features import row_values
 from wavebreak.rules.declared import Policy
 from wavebreak.rules.expressions import parse
 from wavebreak.rules.generated import PREAMBLE, compiled_from
@@ -156,9 +156,9 @@ def _relaxed(node: ast.expr) -> ast.expr | None:
             return None
         return ast.BoolOp(node.op, kept) if kept[1:] else kept[0]
     reads = _reads(node)
-    if all(hasattr(at_hand, name) for name in reads):
+    if all(hasattr(row_values, name) for name in reads):
         return node
-    if all(name in rarely.RARELY or hasattr(at_hand, name) for name in reads):
+    if all(name in row_values.RARELY or hasattr(row_values, name) for name in reads):
         return _unless_rare(node)
     return None
 
@@ -175,7 +175,7 @@ def _unless_rare(node: ast.expr) -> ast.expr | None:
 
     class Without(ast.NodeTransformer):
         def visit_Name(self, name: ast.Name) -> ast.expr:
-            return ast.Constant(0.0) if name.id in rarely.RARELY else name
+            return ast.Constant(0.0) if name.id in row_values.RARELY else name
 
     there = ast.parse(f"{RARE} >= 1.0", mode="eval").body
     without = Without().visit(ast.parse(ast.unparse(node), mode="eval")).body
@@ -308,6 +308,6 @@ def _read(names: Iterable[str], known: frozenset[str], pad: str) -> list[str]:
 
 
 def _value(name: str) -> str:
-    if name in rarely.RARELY:
+    if name in row_values.RARELY:
         return f"float(rarely.{name}(r)) if {RARE} >= 1.0 else 0.0"
     return f"float(at_hand.{name}(row))"

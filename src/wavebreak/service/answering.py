@@ -15,10 +15,10 @@ import pyarrow as pa
 
 from wavebreak import sheets
 from wavebreak.errors import EventError
+from wavebreak.features.dry_run import Tried
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.facts import NO_FACT, fact_kinds
-from wavebreak.features.state import BY_SCORE, NO_RULE, OUTCOMES
-from wavebreak.features.trial import Tried
+from wavebreak.features.layout import BY_SCORE, NO_RULE, OUTCOMES
 from wavebreak.io.arrow_columns import wire_of_one
 from wavebreak.io.jsonl import take_one
 from wavebreak.pipeline import Engine

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.features.state import SHARDS
+from wavebreak.features.layout import SHARDS
 from wavebreak.pipeline import Engine
 from wavebreak.service.metrics import Metrics
 from wavebreak.service.running import Service

@@ -12,9 +12,9 @@ from typing import Annotated, Literal, NamedTuple
 from msgspec import Meta, Struct
 
 from wavebreak import sheets
-from wavebreak.features.core import Core
-from wavebreak.features.pairs import of_owner
-from wavebreak.features.state import BUCKETS, REPLIED, SHARDS, STARTED
+from wavebreak.features.layout import BUCKETS, REPLIED, SHARDS, STARTED
+from wavebreak.features.pair_table import of_owner
+from wavebreak.features.shards import Core
 
 BUCKET_S = 5_760
 CYCLE_S = BUCKETS * BUCKET_S

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from wavebreak.features.state import RESTRICT
+from wavebreak.features.layout import RESTRICT
 from wavebreak.training.labelling import Key
 
 Floats = NDArray[np.float64]

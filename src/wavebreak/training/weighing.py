@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from wavebreak.features.catalog import FEATURES, INDEX
-from wavebreak.features.coverage import covered
+from wavebreak.features.catalog import FEATURES, INDEX, covered
 from wavebreak.schema.coverage import Profile
 from wavebreak.training.points import Bools, Floats, Ints, Points
 from wavebreak.training.settings import Coverage, Weights

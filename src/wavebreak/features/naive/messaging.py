@@ -18,7 +18,7 @@ from wavebreak.features.naive.story import (
     share,
     size_of,
 )
-from wavebreak.features.rings import COUNT_LOG2
+from wavebreak.features.windows import COUNT_LOG2
 
 Formula = Callable[[Story], float]
 

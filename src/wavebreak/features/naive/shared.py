@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from wavebreak.features.rings import HALVES, LOG2
+from wavebreak.features.windows import HALVES, LOG2
 
 HALF_LIVES = {
     "good": 43_200, "bad": 43_200, "arrivals": 1_440,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64
-from wavebreak.features.state import FORGET, PAIR
+from wavebreak.features.layout import FORGET, PAIR
 
 FULL = 0.85
 """Load at which a table grows."""
@@ -77,7 +77,7 @@ def last_of(value: Any) -> int:
 
 
 @compiled(inline="always")
-def touched_of(value: Any) -> int:
+def last_touch_of(value: Any) -> int:
     """Bucket (40,320 s) of the last touch."""
     return int64(value >> np.uint64(47))
 
@@ -100,7 +100,7 @@ def rehash(old: Any, old_capacity: int, new: Any, oldest: int) -> int:
     capacity = new.size
     for i in range(old_capacity):
         key = old[i].key
-        if key == np.uint64(0) or touched_of(old[i].value) < oldest:
+        if key == np.uint64(0) or last_touch_of(old[i].value) < oldest:
             continue
         at = _home(key, capacity)
         while new[at].key != np.uint64(0):

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64, ones
-from wavebreak.features import at_hand as hand
-from wavebreak.features import rarely
-from wavebreak.features.at_hand import NAN
+from wavebreak.features import row_values
+from wavebreak.features import row_values as hand
+from wavebreak.features.account_updates import rare_tick
 from wavebreak.features.catalog import INDEX
-from wavebreak.features.living import rare_tick
 from wavebreak.features.memory import covered_of, entities_of, rares_of, values_of
-from wavebreak.features.rings import decayed, log2, total
-from wavebreak.features.scored import COARSE_BITS, chance
-from wavebreak.features.writing import hopped
+from wavebreak.features.message_updates import hopped
+from wavebreak.features.row_values import NAN
+from wavebreak.features.score import COARSE_BITS, chance
+from wavebreak.features.windows import decayed, log2, total
 
 # A checker looks for names in an enumeration's text; these come from the catalog.
 _enumeration: Any = IntEnum
@@ -200,7 +200,7 @@ def _identity(w: Any, row: Any, out: Any) -> None:
     out[At.registration_score] = chance(w, int64(row.registration_score) << COARSE_BITS)
 
 
-_RARELY = np.array([INDEX[name] for name in rarely.RARELY])
+_RARELY = np.array([INDEX[name] for name in row_values.RARELY])
 
 
 @compiled()
@@ -211,35 +211,35 @@ def _no_rare(out: Any) -> None:
 
 @compiled()
 def _rare(r: Any, out: Any) -> None:
-    out[At.group_sends_1d] = rarely.group_sends_1d(r)
-    out[At.changes_after_answer] = rarely.changes_after_answer(r)
-    out[At.groups_created_1h] = rarely.groups_created_1h(r)
-    out[At.groups_created_1d] = rarely.groups_created_1d(r)
-    out[At.members_added_1h] = rarely.members_added_1h(r)
-    out[At.members_added_1d] = rarely.members_added_1d(r)
-    out[At.strangers_added_1d] = rarely.strangers_added_1d(r)
-    out[At.left_after_add_7d] = rarely.left_after_add_7d(r)
+    out[At.group_sends_1d] = row_values.group_sends_1d(r)
+    out[At.changes_after_answer] = row_values.changes_after_answer(r)
+    out[At.groups_created_1h] = row_values.groups_created_1h(r)
+    out[At.groups_created_1d] = row_values.groups_created_1d(r)
+    out[At.members_added_1h] = row_values.members_added_1h(r)
+    out[At.members_added_1d] = row_values.members_added_1d(r)
+    out[At.strangers_added_1d] = row_values.strangers_added_1d(r)
+    out[At.left_after_add_7d] = row_values.left_after_add_7d(r)
     out[At.left_share_7d] = min(hand.share(total(r.left_7d), total(r.added_7d)), 1.0)
-    out[At.group_joins_1d] = rarely.group_joins_1d(r)
-    out[At.lurked_7d] = rarely.lurked_7d(r)
-    lookups = rarely.lookups_1d(r)
+    out[At.group_joins_1d] = row_values.group_joins_1d(r)
+    out[At.lurked_7d] = row_values.lurked_7d(r)
+    lookups = row_values.lookups_1d(r)
     out[At.lookups_1d] = lookups
     out[At.lookup_hit_share_1d] = hand.share(total(r.hits_1d), lookups)
-    failed = rarely.undeliverable_7d(r)
+    failed = row_values.undeliverable_7d(r)
     out[At.undeliverable_7d] = failed
     first_7d, first_1d = np.int64(out[At.first_contacts_7d]), np.int64(out[At.first_contacts_1d])
     out[At.undeliverable_share_7d] = hand.share(failed, failed + first_7d)
     out[At.lookups_per_first_contact_1d] = hand.share(lookups, first_1d)
-    out[At.reports_7d] = rarely.reports_7d(r)
-    out[At.report_weight_7d] = rarely.report_weight_7d(r)
-    out[At.unproven_reports_7d] = rarely.unproven_reports_7d(r)
-    out[At.blocks_7d] = rarely.blocks_7d(r)
-    out[At.block_weight_7d] = rarely.block_weight_7d(r)
-    out[At.blind_reports] = rarely.blind_reports(r)
-    out[At.accused_last] = rarely.accused_last(r)
-    out[At.refused] = rarely.refused(r)
-    out[At.challenges_failed] = rarely.challenges_failed(r)
-    out[At.challenges_lapsed] = rarely.challenges_lapsed(r)
+    out[At.reports_7d] = row_values.reports_7d(r)
+    out[At.report_weight_7d] = row_values.report_weight_7d(r)
+    out[At.unproven_reports_7d] = row_values.unproven_reports_7d(r)
+    out[At.blocks_7d] = row_values.blocks_7d(r)
+    out[At.block_weight_7d] = row_values.block_weight_7d(r)
+    out[At.blind_reports] = row_values.blind_reports(r)
+    out[At.accused_last] = row_values.accused_last(r)
+    out[At.refused] = row_values.refused(r)
+    out[At.challenges_failed] = row_values.challenges_failed(r)
+    out[At.challenges_lapsed] = row_values.challenges_lapsed(r)
 
 
 @compiled()

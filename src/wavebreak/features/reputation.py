@@ -12,10 +12,7 @@ from typing import Any
 import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64
-from wavebreak.features.others import EPOCHS_A_DAY
-from wavebreak.features.reading import ARRIVALS_HALF_LIFE, ONE, REPUTATION_HALF_LIFE, WEEK_HALF_LIFE
-from wavebreak.features.rings import decayed
-from wavebreak.features.state import (
+from wavebreak.features.layout import (
     ACCUSED,
     ANSWERED,
     ARRIVALS,
@@ -33,6 +30,9 @@ from wavebreak.features.state import (
     TRUSTED,
     UNTIL,
 )
+from wavebreak.features.shared_state import EPOCHS_A_DAY
+from wavebreak.features.values import ARRIVALS_HALF_LIFE, ONE, REPUTATION_HALF_LIFE, WEEK_HALF_LIFE
+from wavebreak.features.windows import decayed
 
 
 @compiled()

@@ -13,7 +13,7 @@ from wavebreak.compiled.numba_runtime import (
     int64,
     prefetch,
 )
-from wavebreak.features.names import BLOCK, FULL, SUBS, Placed, mixed
+from wavebreak.features.interner import BLOCK, FULL, SUBS, Placed, mixed
 
 _SEEN = np.dtype([("low", "u8"), ("high", "u8")])
 
@@ -106,7 +106,7 @@ class Seen:
     `most` of them in `span_ms`, for as long as its event would not be late. Memory is bounded by
     the rate of the log, not by its length.
 
-    >>> from wavebreak.features.names import placed
+    >>> from wavebreak.features.interner import placed
     >>> import pyarrow as pa
     >>> seen, out = Seen(), np.zeros(3, np.bool_)
     >>> seen.note(placed(pa.array(["a", "b", "a"])), out, 0), out.tolist()

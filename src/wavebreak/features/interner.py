@@ -21,7 +21,7 @@ from wavebreak.compiled.numba_runtime import (
     int64,
     prefetch,
 )
-from wavebreak.features.extents import Extent
+from wavebreak.features.memory import Extent
 
 SUBS = 64
 _TABLE = np.dtype(

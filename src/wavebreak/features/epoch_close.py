@@ -8,12 +8,11 @@ import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled
 from wavebreak.features.fact_kinds import EPOCH
-from wavebreak.features.fetching import fetch_touched
 from wavebreak.features.kernel import expire, judge, room
-from wavebreak.features.memory import entities_of, rows_of, touched_of
-from wavebreak.features.others import is_young, was_young
-from wavebreak.features.state import SHARD_BITS
-from wavebreak.features.writing import tick
+from wavebreak.features.layout import SHARD_BITS
+from wavebreak.features.memory import entities_of, fetch_touched, rows_of, touched_accounts_of
+from wavebreak.features.message_updates import tick
+from wavebreak.features.shared_state import is_young, was_young
 
 
 @compiled()
@@ -41,7 +40,7 @@ def close(shards: Any, w: Any, closed: int) -> bool:
     """
     while w.at_fact < w.touched_n:
         fetch_touched(shards, w)
-        account = np.int64(touched_of(w)[w.at_fact])
+        account = np.int64(touched_accounts_of(w)[w.at_fact])
         w.at_shard = account & (shards.size - 1)
         sh = shards[w.at_shard]
         if not room(w, sh):

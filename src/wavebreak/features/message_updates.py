@@ -7,11 +7,7 @@ from typing import Any
 import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64
-from wavebreak.features.memory import pairs_of, people_of
-from wavebreak.features.others import approach, around, everywhere, is_young, meet
-from wavebreak.features.pairs import find, first_of, flags_of, last_of, packed, put, touched_of
-from wavebreak.features.rings import COUNT_LOG2, bump, hop, log2, push, small_hop
-from wavebreak.features.state import (
+from wavebreak.features.layout import (
     ANSWERED,
     BROADCAST,
     COLD,
@@ -27,6 +23,18 @@ from wavebreak.features.state import (
     UNKNOWN,
     WROTE,
 )
+from wavebreak.features.memory import pairs_of, people_of
+from wavebreak.features.pair_table import (
+    find,
+    first_of,
+    flags_of,
+    last_of,
+    last_touch_of,
+    packed,
+    put,
+)
+from wavebreak.features.shared_state import approach, around, everywhere, is_young, meet
+from wavebreak.features.windows import COUNT_LOG2, bump, hop, log2, push, small_hop
 
 TYPING_MS = 600_000
 ESTABLISHED_S = 21_600
@@ -85,7 +93,7 @@ def pair(sh: Any, owner: int, peer: int, now: int) -> int:
         pairs[at].value = packed(0, 0, 0, touched)
         return at
     value = pairs[at].value
-    old = touched_of(value)
+    old = last_touch_of(value)
     if touched - old > FORGET:
         pairs[at].value = packed(0, 0, 0, touched)
     elif touched > old:
@@ -98,7 +106,7 @@ def known(sh: Any, owner: int, peer: int, now: int) -> int:
     """Flags of a pair as they stand, without touching it; 0 when unknown or forgotten."""
     pairs = pairs_of(sh)
     at = find(pairs, sh.pair_capacity, owner, peer)
-    if at < 0 or now // 40320 - touched_of(pairs[at].value) > FORGET:
+    if at < 0 or now // 40320 - last_touch_of(pairs[at].value) > FORGET:
         return 0
     return flags_of(pairs[at].value)
 
@@ -302,7 +310,7 @@ def sent(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> tuple[bool
         flags |= STARTED
     elif (flags & (WROTE | REPLIED)) == REPLIED:
         row.mutual += 1
-    pairs[at].value = packed(flags | WROTE, first, last, touched_of(value))
+    pairs[at].value = packed(flags | WROTE, first, last, last_touch_of(value))
     return opens, (flags & (REPLIED | CONTACT)) == 0 and (ev.flags & IN_CONTACTS) == 0
 
 
@@ -328,7 +336,7 @@ def received(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> bool:
             if is_young(row):
                 around(w, row, ANSWERED, 1)
             bump(row.replied_7d, first_of(value) // 7, np.int64(row.clock) // 40320, 1, 65535)
-    pairs[at].value = packed(flags | REPLIED, first_of(value), last_of(value), touched_of(value))
+    pairs[at].value = packed(flags | REPLIED, first_of(value), last_of(value), last_touch_of(value))
     return bool(
         row.mutual >= ESTABLISHED_CONTACTS
         and (row.flags & CREDITED) == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wavebreak.features.declared import Feature as F  # noqa: N817 - a table reads better so
+from wavebreak.features.feature import Feature as F  # noqa: N817 - a table reads better so
 
 _SENT = ("message.sent",)
 _TYPED = ("message.sent", "typing.started")

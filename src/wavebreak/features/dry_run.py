@@ -17,12 +17,11 @@ import numpy as np
 import pyarrow as pa
 
 from wavebreak.features import kernel
-from wavebreak.features.arriving import columns_of, events_of
-from wavebreak.features.core import Core
-from wavebreak.features.facts import NO_FACT, Fanout
-from wavebreak.features.names import Names, Placed
-from wavebreak.features.pairs import FULL, find
-from wavebreak.features.state import NONE, SHARD_BITS, SHARDS
+from wavebreak.features.facts import NO_FACT, Fanout, columns_of, events_of
+from wavebreak.features.interner import Names, Placed
+from wavebreak.features.layout import NONE, SHARD_BITS, SHARDS
+from wavebreak.features.pair_table import FULL, find
+from wavebreak.features.shards import Core
 
 _COUNTED = ("hits_n", "points_n", "deltas_n", "touched_n")
 

@@ -22,12 +22,12 @@ from wavebreak.features.fact_kinds import (
     SENT_GROUP,
     SESSION,
 )
+from wavebreak.features.layout import LINKED
 from wavebreak.features.memory import points_of, rares_of, values_of
-from wavebreak.features.others import is_young
-from wavebreak.features.reading import SIZE, At
-from wavebreak.features.rings import total
-from wavebreak.features.scored import COARSE_BITS, COARSE_MOST, MOST, NAN, ONE_MARGIN, chance, kept
-from wavebreak.features.state import LINKED
+from wavebreak.features.score import COARSE_BITS, COARSE_MOST, MOST, NAN, ONE_MARGIN, chance, kept
+from wavebreak.features.shared_state import is_young
+from wavebreak.features.values import SIZE, At
+from wavebreak.features.windows import total
 
 
 def _steps(most: int) -> Any:

@@ -7,12 +7,7 @@ from typing import Any
 import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64
-from wavebreak.features.credibility import CROWD, related, weight
-from wavebreak.features.memory import emit, pairs_of, people_of, rares_of
-from wavebreak.features.others import accused, approach, around, birth, everywhere, settled
-from wavebreak.features.pairs import first_of, flags_of, last_of, packed, touched_of
-from wavebreak.features.rings import bump, hop, small_bump, total
-from wavebreak.features.state import (
+from wavebreak.features.layout import (
     ACCUSED,
     ADDED,
     ARRIVALS,
@@ -43,7 +38,21 @@ from wavebreak.features.state import (
     TRUSTED,
     WROTE,
 )
-from wavebreak.features.writing import hopped, pair
+from wavebreak.features.memory import emit, pairs_of, people_of, rares_of
+from wavebreak.features.message_updates import hopped, pair
+from wavebreak.features.pair_table import first_of, flags_of, last_of, last_touch_of, packed
+from wavebreak.features.shared_state import (
+    CROWD,
+    accused,
+    approach,
+    around,
+    birth,
+    everywhere,
+    related,
+    settled,
+    weight,
+)
+from wavebreak.features.windows import bump, hop, small_bump, total
 
 ANSWER_S = 86_400
 ACCUSES_AT_MOST = 3
@@ -146,7 +155,7 @@ def tie(sh: Any, local: int, peer: int, now: int, there: bool) -> None:
     at = pair(sh, local, peer, now)
     value = pairs[at].value
     flags = flags_of(value) | CONTACT if there else flags_of(value) & ~CONTACT
-    pairs[at].value = packed(flags, first_of(value), last_of(value), touched_of(value))
+    pairs[at].value = packed(flags, first_of(value), last_of(value), last_touch_of(value))
 
 
 @compiled()
@@ -166,7 +175,7 @@ def member_added(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> No
     if (flags & (WROTE | REPLIED | CONTACT | ADDED)) == 0:
         bump(r.strangers_1d, now // 5760, clock // 5760, 1, 65535)
         approach(w, row, ev.peer, True)
-    pairs[at].value = packed(flags | ADDED, first_of(value), last_of(value), touched_of(value))
+    pairs[at].value = packed(flags | ADDED, first_of(value), last_of(value), last_touch_of(value))
 
 
 @compiled()
@@ -190,7 +199,7 @@ def complaint(
     at = pair(sh, local, who, now)
     value = pairs[at].value
     flags = flags_of(value)
-    pairs[at].value = packed(flags | mark, first_of(value), last_of(value), touched_of(value))
+    pairs[at].value = packed(flags | mark, first_of(value), last_of(value), last_touch_of(value))
     if not block:
         r.reports += 1
         r.reported = now + 1
