@@ -11,7 +11,7 @@ import pytest
 from wavebreak.features import catalog
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.rules import Policy, Program, Rule, compile_rules, features_of, hits, load
-from wavebreak.rules.loading import SHIPPED
+from wavebreak.rules.loader import SHIPPED
 
 FILES = sorted((SHIPPED / "rules").glob("*.toml"))
 IDS = [row["id"] for path in FILES for row in tomllib.loads(path.read_text())["rule"]]

@@ -22,8 +22,8 @@ from wavebreak.features.shards import Core, no_rules
 from wavebreak.pipeline import Engine
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules.expressions import parse
-from wavebreak.rules.guarding import RARE as HAS_RARE
-from wavebreak.rules.guarding import guard_source, necessary
+from wavebreak.rules.prefilter import RARE as HAS_RARE
+from wavebreak.rules.prefilter import guard_source, necessary
 from wavebreak.schema.events import LOG_SCHEMA
 
 NAN = math.nan

@@ -9,7 +9,7 @@ import pytest
 
 from wavebreak.errors import PolicyError
 from wavebreak.rules import OUTCOMES, check, describe, features_of, hits, load, seconds, why
-from wavebreak.rules.program import compile_rules
+from wavebreak.rules.compiler import compile_rules
 
 RULE = """
 [[rule]]

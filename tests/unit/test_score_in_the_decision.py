@@ -17,7 +17,7 @@ from wavebreak.enforcement import told_at
 from wavebreak.errors import PolicyError
 from wavebreak.features.catalog import INDEX
 from wavebreak.pipeline import Engine
-from wavebreak.rules.loading import SHIPPED
+from wavebreak.rules.loader import SHIPPED
 from wavebreak.schema.coverage import learn
 from wavebreak.schema.events import CHANNELS, TYPES
 

@@ -36,7 +36,7 @@ from wavebreak.io import read
 from wavebreak.pipeline import Engine
 from wavebreak.pipeline.running import profile_of
 from wavebreak.privacy.pseudonymizer import Edge
-from wavebreak.rules.loading import SHIPPED
+from wavebreak.rules.loader import SHIPPED
 from wavebreak.schema import coverage
 from wavebreak.schema.coverage import Profile
 from wavebreak.schema.events import LOG_SCHEMA

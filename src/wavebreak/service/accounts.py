@@ -14,7 +14,7 @@ from wavebreak.enforcement import MEANING
 from wavebreak.evidence import Draft
 from wavebreak.evidence.entries import AppealEntry, ErasureEntry, LabelEntry, OverrideEntry
 from wavebreak.pipeline import Engine
-from wavebreak.rules.declared import Outcome
+from wavebreak.rules.model import Outcome
 from wavebreak.service import shapes
 from wavebreak.service.bodies import Body
 from wavebreak.service.desk import CYCLE_MS, changed, read, write

@@ -24,7 +24,7 @@ from wavebreak.io.jsonl import take_one
 from wavebreak.pipeline import Engine
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import Policy, Program, Rule, seconds
-from wavebreak.rules.declared import Duration, Stage
+from wavebreak.rules.model import Duration, Stage
 from wavebreak.schema.events import EVENTS, TYPES, AccountRegistered, Event
 from wavebreak.service.quota import chats
 

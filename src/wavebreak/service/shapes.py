@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from wavebreak.decision import Decision
-from wavebreak.rules.declared import Outcome
+from wavebreak.rules.model import Outcome
 from wavebreak.schema.events import Label
 from wavebreak.service.keys import Scope
 from wavebreak.service.quota import Quota

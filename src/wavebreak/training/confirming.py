@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pyarrow.parquet as pq
 
-from wavebreak.rules.declared import seconds
+from wavebreak.rules.model import seconds
 from wavebreak.training.gathering import Run
 from wavebreak.training.labelling import UNDATED, Claim
 from wavebreak.training.settings import Decisions

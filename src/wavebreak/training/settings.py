@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from wavebreak import sheets
 from wavebreak.errors import PolicyError
 from wavebreak.rules import OUTCOMES
-from wavebreak.rules.declared import Duration
+from wavebreak.rules.model import Duration
 
 SHIPPED = sheets.chosen("training.toml")
 

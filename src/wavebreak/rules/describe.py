@@ -7,8 +7,8 @@ from collections import Counter
 
 from wavebreak.errors import PolicyError
 from wavebreak.features import catalog
-from wavebreak.rules.declared import STAGES, Example, Policy, Rule
-from wavebreak.rules.program import features_of
+from wavebreak.rules.compiler import features_of
+from wavebreak.rules.model import STAGES, Example, Policy, Rule
 
 
 def check(policy: Policy) -> list[str]:

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 from wavebreak.compiled.numba_runtime import Callback
 from wavebreak.features import row_values
-from wavebreak.rules.declared import Policy
+from wavebreak.rules.compiler import PREAMBLE, compiled_from
 from wavebreak.rules.expressions import parse
-from wavebreak.rules.generated import PREAMBLE, compiled_from
+from wavebreak.rules.model import Policy
 
 RARE = "rare"
 """Whether the account has a rare row, as a feature of that name: 0 or 1."""

@@ -21,7 +21,8 @@ from wavebreak import sheets
 from wavebreak.errors import PolicyError
 from wavebreak.features import catalog
 from wavebreak.features.fact_kinds import KINDS
-from wavebreak.rules.declared import (
+from wavebreak.rules.compiler import Program, compile_rules, features_of, hits
+from wavebreak.rules.model import (
     MAX_RULES,
     OUTCOMES,
     TIMED,
@@ -33,7 +34,6 @@ from wavebreak.rules.declared import (
     Standing,
     seconds,
 )
-from wavebreak.rules.program import Program, compile_rules, features_of, hits
 
 SHIPPED = sheets.SHIPPED
 
