@@ -9,7 +9,7 @@ import numpy as np
 
 from wavebreak import model
 from wavebreak.features.catalog import NAMES
-from wavebreak.model.forest import Forest
+from wavebreak.model.trees import Forest
 
 COLUMNS = 12
 PLAIN: dict[str, Any] = {

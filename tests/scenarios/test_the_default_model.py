@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wavebreak import model, rules, simulator
-from wavebreak.model.keeping import SHIPPED
+from wavebreak.model.storage import SHIPPED
 from wavebreak.pipeline import Engine
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema import coverage

@@ -17,7 +17,7 @@ import pytest
 from wavebreak import model
 from wavebreak.errors import ModelError
 from wavebreak.features.catalog import NAMES
-from wavebreak.model.keeping import TOLD, TREES
+from wavebreak.model.storage import TOLD, TREES
 
 INPUTS = NAMES[:12]
 

@@ -9,8 +9,8 @@ import pytest
 
 from boosters import COLUMNS, fit, of_catalog, on_the_cuts, rows, values
 from wavebreak.features.catalog import NAMES
-from wavebreak.model.contributions import contributions, paths_of
-from wavebreak.model.forest import parse
+from wavebreak.model.shap import contributions, paths_of
+from wavebreak.model.trees import parse
 
 
 @pytest.mark.parametrize(

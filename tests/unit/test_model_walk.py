@@ -12,13 +12,13 @@ import pytest
 from boosters import COLUMNS, PLAIN, fit, of_catalog, on_the_cuts, rows, values
 from wavebreak import model
 from wavebreak.errors import ModelError
-from wavebreak.model import walking
-from wavebreak.model.forest import Forest, parse
+from wavebreak.model import inference
+from wavebreak.model.trees import Forest, parse
 
 
 def same(booster: Any, forest: Forest, x: Any) -> None:
     expected = booster.predict(x, raw_score=True, num_threads=1)
-    found = walking.margins(forest, x)
+    found = inference.margins(forest, x)
     assert np.array_equal(found.view(np.int64), expected.view(np.int64))
 
 
@@ -69,9 +69,9 @@ def test_one_row_by_eight_trees_is_the_batch_by_eight_rows() -> None:
     booster = fit(3, rounds=21)
     forest = parse(booster.model_to_string())
     x = values(12, 500)
-    together = walking.margins(forest, x)
-    assert [walking.margin(forest, row) for row in x] == together.tolist()
-    assert np.array_equal(walking.partials(forest, x)[:, -1], together)
+    together = inference.margins(forest, x)
+    assert [inference.margin(forest, row) for row in x] == together.tolist()
+    assert np.array_equal(inference.partials(forest, x)[:, -1], together)
 
 
 @pytest.mark.parametrize("n", [0, 1, 7, 8, 9, 15, 16, 17, 33])
@@ -79,8 +79,8 @@ def test_any_number_of_rows_makes_a_batch(n: int) -> None:
     booster = fit(3, rounds=5)
     forest = parse(booster.model_to_string())
     x = values(13, 40)[:n]
-    expected = [walking.margin(forest, row) for row in x]
-    assert walking.margins(forest, x).tolist() == expected
+    expected = [inference.margin(forest, row) for row in x]
+    assert inference.margins(forest, x).tolist() == expected
 
 
 def test_a_tree_without_a_split_adds_its_leaf() -> None:
@@ -95,7 +95,7 @@ def test_columns_may_stand_in_another_order_than_in_training() -> None:
     columns = {f"f{old}": new for new, old in enumerate(order.tolist())}
     forest = parse(booster.model_to_string(), columns)
     expected = booster.predict(x, raw_score=True)
-    assert walking.margins(forest, x[:, order]).tolist() == expected.tolist()
+    assert inference.margins(forest, x[:, order]).tolist() == expected.tolist()
     assert forest.inputs == tuple(booster.feature_name())
 
 

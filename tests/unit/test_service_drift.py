@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.model.keeping import SHIPPED
+from wavebreak.model.storage import SHIPPED
 from wavebreak.service.drifting import LEAST, Drifting
 from wavebreak.service.metrics import Metrics
 from wavebreak.training import baseline

@@ -25,7 +25,7 @@ from wavebreak.cli.deciding import (
 )
 from wavebreak.cli.showing import err, nexts, out
 from wavebreak.evidence.notes import own_signer, verifier_key
-from wavebreak.model.keeping import SHIPPED
+from wavebreak.model.storage import SHIPPED
 from wavebreak.privacy.pseudonymizer import Edge, load_key
 from wavebreak.schema import coverage
 from wavebreak.service import answering, brokers, database, furnishing, logs

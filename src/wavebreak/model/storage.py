@@ -11,11 +11,11 @@ import numpy as np
 
 from wavebreak.errors import ModelError
 from wavebreak.model.calibration import Steps
-from wavebreak.model.declared import Model
+from wavebreak.model.model import Model
 
 TREES, TOLD = "booster.txt", "model.json"
 LAYOUT = 1
-SHIPPED = Path(__file__).resolve().parent.parent / "policy" / "model"
+SHIPPED = Path(__file__).resolve().parents[1] / "policy" / "model"
 """Where the default model is, if this copy of Wavebreak has one."""
 NONE = "none"
 """The name by which a run is told to ask no model."""

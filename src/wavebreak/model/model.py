@@ -1,4 +1,7 @@
-"""What a model is: trees, what their margin means, where it acts, and what it was trained on."""
+"""What a model is: trees, what their margin means, where it acts, and what it was trained on.
+
+The smallest model: one split. For compiling what scores, where no model is shipped.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,10 @@ import numpy.typing as npt
 from wavebreak.errors import ModelError
 from wavebreak.features.catalog import FEATURES, INDEX
 from wavebreak.features.layout import OUTCOMES
-from wavebreak.model import walking
+from wavebreak.model import inference
 from wavebreak.model.calibration import Steps
-from wavebreak.model.contributions import Paths, contributions, paths_of
-from wavebreak.model.forest import Forest, parse
+from wavebreak.model.shap import Paths, contributions, paths_of
+from wavebreak.model.trees import Forest, parse
 
 NEVER_INPUTS = ("score", "registration_score")
 """What a model said itself is for rules: no model reads it."""
@@ -106,11 +109,11 @@ class Model:
     @property
     def address(self) -> int:
         """Address of the C function `int64 score(int64 model, int64 values)`."""
-        return walking.scorer().address
+        return inference.scorer().address
 
     @cached_property
     def _numbers(self) -> npt.NDArray[np.int64]:
-        return walking.numbers(self.forest, self.cascade)
+        return inference.numbers(self.forest, self.cascade)
 
     @property
     def numbers_address(self) -> int:
@@ -120,15 +123,15 @@ class Model:
     @property
     def keepalive(self) -> Any:
         """What must live as long as the addresses are used, and what reasons are made from."""
-        return self, self._numbers, walking.scorer(), self._paths
+        return self, self._numbers, inference.scorer(), self._paths
 
     def margins(self, values: Any) -> npt.NDArray[np.float64]:
         """Margins (raw log-odds), exactly LightGBM's; float64[n] of float64[n, catalog]."""
-        return walking.margins(self.forest, values)
+        return inference.margins(self.forest, values)
 
     def margin(self, values: Any) -> float:
         """The margin of one row, float64[catalog]: the same to the last bit."""
-        return walking.margin(self.forest, values)
+        return inference.margin(self.forest, values)
 
     @cached_property
     def _paths(self) -> Paths:
@@ -149,11 +152,11 @@ class Model:
 
     def partials(self, values: Any) -> npt.NDArray[np.float64]:
         """Sums after each block of eight trees: float64[n, blocks] of float64[n, catalog]."""
-        return walking.partials(self.forest, values)
+        return inference.partials(self.forest, values)
 
     def scores(self, values: Any) -> npt.NDArray[np.int64]:
         """What the kernel is given: margins in fixed point through the cascade, int64[n]."""
-        return walking.scores(self.forest, self.cascade, values)
+        return inference.scores(self.forest, self.cascade, values)
 
 
 def from_booster(
@@ -192,3 +195,44 @@ def _known(name: str, version: int | None) -> None:
         raise ModelError(f"the model reads a feature that there is not: {name[:64]!r}", fix=_AGAIN)
     if version not in (None, FEATURES[INDEX[name]].version):
         raise ModelError(f"the model was trained on another version of {name!r}", fix=_AGAIN)
+
+
+_TEXT = """tree
+num_class=1
+num_tree_per_iteration=1
+feature_names={name}
+
+Tree=0
+num_leaves=2
+num_cat=0
+split_feature=0
+split_gain=1
+threshold=1
+decision_type=8
+left_child=-1
+right_child=-2
+leaf_value=-1 1
+leaf_count=1 1
+internal_count=2
+
+end of trees
+"""
+
+
+def smallest() -> Model:
+    """Make a model of one split over the catalog's first feature; it acts nowhere.
+
+    >>> smallest().margin(np.full(len(FEATURES), 5.0))
+    1.0
+    """
+    first = FEATURES[0]
+    return Model(
+        name="smallest",
+        text=_TEXT.format(name=first.name),
+        features=((first.name, first.version),),
+        calibration=Steps.logistic(),
+        thresholds={},
+        cascade=np.array([-np.inf]),
+        seed=0,
+        training_digest="",
+    )

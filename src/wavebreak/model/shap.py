@@ -4,10 +4,13 @@ Source: Lundberg et al., "From local explanations to global understanding with e
 trees", 2020. A leaf is a game among the features on its path: the share of training rows that a
 feature's splits would let through stands for its absence. Here each leaf is played by itself, and
 the features whose splits the row fails, which all get the same, are played once.
+
+A model's reasons in words.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from math import factorial
 from typing import Any
@@ -16,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wavebreak.compiled.numba_runtime import compiled, int64
-from wavebreak.model.forest import ZERO, Forest, Tree
+from wavebreak.model.trees import ZERO, Forest, Tree
 
 # Unsigned, since a signed index is asked each time whether it counts from the end.
 _unsigned: Any = np.uint64
@@ -206,3 +209,36 @@ def contributions(paths: Paths, row: Any, columns: int) -> npt.NDArray[np.float6
         made,
     )  # fmt: skip
     return made
+
+
+_WINDOW = re.compile(r"_(\d+)(s|m|h|d)$")
+_UNITS = {"s": "s", "m": "min", "h": "h", "d": "d"}
+
+
+def named(feature: str) -> str:
+    """Name a feature in words, with its window; its unit is the value's.
+
+    >>> named("first_contacts_1h"), named("gap_sd"), named("age_s")
+    ('first contacts in 1 h', 'gap sd', 'age')
+    """
+    window = _WINDOW.search(feature)
+    name = _WINDOW.sub("", feature.removesuffix("_s")).replace("_", " ")
+    return f"{name} in {window[1]} {_UNITS[window[2]]}" if window else name
+
+
+def speaks(contribution: float) -> str:
+    """Say for what a contribution speaks.
+
+    >>> speaks(1.5), speaks(-0.2)
+    ('speaks for abuse', 'speaks against abuse')
+    """
+    return f"speaks {'for' if contribution > 0 else 'against'} abuse"
+
+
+def in_words(feature: str, value: str, contribution: float) -> str:
+    """Say what a feature's value contributed; `value` is already in words.
+
+    >>> in_words("first_contacts_1h", "31", 1.5)
+    'first contacts in 1 h: 31 (speaks for abuse)'
+    """
+    return f"{named(feature)}: {value} ({speaks(contribution)})"

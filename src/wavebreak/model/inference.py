@@ -21,7 +21,7 @@ from wavebreak.compiled.numba_runtime import (
     int64,
 )
 from wavebreak.errors import ModelError
-from wavebreak.model.forest import BLOCK, NODE, Forest
+from wavebreak.model.trees import BLOCK, NODE, Forest
 
 ONE: Final = 1 << 16
 """A margin of 1 in fixed point."""
