@@ -24,8 +24,8 @@ from wavebreak.claims.archiving import to_warc
 from wavebreak.claims.exchange import Exchange
 from wavebreak.claims.exhibits import Actor, keep, seal
 from wavebreak.claims.exhibits import Exhibit as ClaimExhibit
+from wavebreak.engine import run
 from wavebreak.evidence import new_signer
-from wavebreak.pipeline import run
 from wavebreak.privacy.pseudonymizer import Edge
 
 KEY = bytes(range(32))

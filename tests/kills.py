@@ -25,11 +25,11 @@ import pyarrow as pa
 from receivers import Receiver, listening
 from serving import SIGNER, Server
 from wavebreak import rules, simulator
+from wavebreak.engine import Engine
 from wavebreak.evidence import read_entry
 from wavebreak.evidence.checking import check as check_ledger
 from wavebreak.evidence.entries import DecisionEntry, ReceiptEntry
 from wavebreak.evidence.verifier import read_lines
-from wavebreak.pipeline import Engine
 from wavebreak.schema.events import json_rows
 from wavebreak.service import database, log
 from wavebreak.service.sealing import Opened, copied

@@ -19,7 +19,7 @@ from django.core.handlers.asgi import ASGIHandler
 from django.db import connection
 from opentelemetry.trace import NoOpTracer, Tracer
 
-from wavebreak import pipeline, rules
+from wavebreak import engine, rules
 from wavebreak.evidence import new_signer
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import Policy
@@ -98,8 +98,8 @@ def service(
 
     policy, edge = policy or rules.load(), Edge(SECRET)
 
-    def make() -> pipeline.Engine:
-        return pipeline.Engine(policy, accounts=1024)
+    def make() -> engine.Engine:
+        return engine.Engine(policy, accounts=1024)
 
     return Service(
         Settings(home), make, edge, clock=now_ms, seals=seals or Seals(SIGNER, now_ms),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wavebreak.decision import Decision, Reason
+from wavebreak.engine.decision import Decision, Reason
 from wavebreak.evidence import new_signer
 
 SIGNER = new_signer("example.org/log", secret=bytes(range(32)))

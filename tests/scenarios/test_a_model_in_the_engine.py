@@ -17,12 +17,12 @@ from typer.testing import CliRunner
 
 from wavebreak import model, rules, simulator
 from wavebreak.cli import app
-from wavebreak.decision import Decision
+from wavebreak.engine import Engine
+from wavebreak.engine.decision import Decision
+from wavebreak.engine.snapshot import restore, save
 from wavebreak.errors import ModelError, SnapshotError
 from wavebreak.features.catalog import INDEX, INPUTS
 from wavebreak.io import read
-from wavebreak.pipeline import Engine
-from wavebreak.pipeline.snapshot import restore, save
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema import coverage
 from wavebreak.schema.events import LOG_SCHEMA

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from wavebreak import pipeline, rules, simulator
+from wavebreak import engine, rules, simulator
 from wavebreak.evidence import Directory, OpeningFile, Sealer, new_signer, read_entry
 from wavebreak.evidence.checking import check
 from wavebreak.evidence.verifier import read_lines
@@ -32,7 +32,7 @@ def run(world: Path, out: Path, *, enforce: bool, sealed: bool) -> Sealer | None
         if sealed
         else None
     )
-    pipeline.run(world, out, rules.load(), EDGE, enforce=enforce, batch=2_000, sealer=sealer)
+    engine.run(world, out, rules.load(), EDGE, enforce=enforce, batch=2_000, sealer=sealer)
     return sealer
 
 

@@ -14,10 +14,10 @@ import pytest
 
 from synthetic import Synthetic
 from wavebreak import rules, simulator
-from wavebreak.decision import Decision
+from wavebreak.engine import Engine
+from wavebreak.engine.decision import Decision
+from wavebreak.engine.snapshot import restore, save
 from wavebreak.io.csv_import import PRESETS, read_foreign
-from wavebreak.pipeline import Engine
-from wavebreak.pipeline.snapshot import restore, save
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema import coverage
 from wavebreak.schema.coverage import Profile

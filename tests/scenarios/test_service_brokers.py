@@ -15,7 +15,7 @@ import platforms
 from brokers import Broker
 from platforms import abuser
 from wavebreak import rules
-from wavebreak.pipeline import Engine
+from wavebreak.engine import Engine
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak.service.furnishing import Wishes, background

@@ -15,8 +15,8 @@ from django.db.migrations.executor import MigrationExecutor
 import platforms
 from platforms import Running, abuser
 from wavebreak import rules
-from wavebreak.decision import Decision
-from wavebreak.pipeline import Engine
+from wavebreak.engine import Engine
+from wavebreak.engine.decision import Decision
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak.service import database, log

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from wavebreak import model, rules, simulator
+from wavebreak.engine import Engine
 from wavebreak.model.storage import SHIPPED
-from wavebreak.pipeline import Engine
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema import coverage
 from wavebreak.simulator.coverage import EVERYTHING

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 import scoring_points
-from wavebreak import cli, model, pipeline, rules, simulator, training
+from wavebreak import cli, engine, model, rules, simulator, training
 from wavebreak.errors import FileError, TrainingError, UsageError
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.privacy.pseudonymizer import Edge
@@ -40,7 +40,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def decided(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `wavebreak run` wrote about it."""
     out = tmp_path_factory.mktemp("run")
-    pipeline.run(world, out, POLICY, Edge(b"another key, long enough"))
+    engine.run(world, out, POLICY, Edge(b"another key, long enough"))
     return out
 
 

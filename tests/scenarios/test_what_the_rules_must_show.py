@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from wavebreak import rules, simulator
-from wavebreak.decision import Decision
+from wavebreak.engine import Engine, run
+from wavebreak.engine.decision import Decision
 from wavebreak.evaluation import evaluate
 from wavebreak.io import csv_import
-from wavebreak.pipeline import Engine, run
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema.events import WIRE_SCHEMA
 

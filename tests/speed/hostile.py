@@ -19,7 +19,7 @@ import pyarrow as pa
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hostile_lines import BEGIN, JITTER_MS, PLANTED, STEP_MS, hostile
-from wavebreak import io, pipeline, rules
+from wavebreak import engine, io, rules
 from wavebreak.features.facts import Fanout
 from wavebreak.privacy.pseudonymizer import Edge
 
@@ -58,7 +58,7 @@ class _Facts:
 def _decided(path: Path, taken: int) -> str:
     """Run the whole engine over the same lines; every line that was taken is accounted for."""
     out = path.parent / "out"
-    told = pipeline.run(path, out, rules.load(), Edge(bytes(range(32))))
+    told = engine.run(path, out, rules.load(), Edge(bytes(range(32))))
     assert told["accepted"] + told["late"] + told["duplicates"] == taken
     assert told["accounts"] > 0
     for file in out.iterdir():

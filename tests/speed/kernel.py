@@ -15,7 +15,7 @@ from tests.speed.native import QUOTED, Floor
 from tests.speed.peers import Message, Peer, PurePython, River, river_installed
 from tests.speed.streams import Traffic, account_names, log_batch
 
-from wavebreak.pipeline import Engine
+from wavebreak.engine import Engine
 from wavebreak.schema.events import TYPES
 
 NAME = "kernel"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.speed.figures import Figure, figure
 
-from wavebreak.decision import Decision, Reason
+from wavebreak.engine.decision import Decision, Reason
 from wavebreak.evidence import (
     Directory,
     Ledger,

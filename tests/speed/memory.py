@@ -9,8 +9,8 @@ from tests.speed.feeding import engine, warmed
 from tests.speed.figures import Figure
 from tests.speed.machine import resident_bytes
 
+from wavebreak.engine import Engine
 from wavebreak.features.layout import ROW, SHARDS
-from wavebreak.pipeline import Engine
 
 NAME = "memory"
 AN_ACCOUNT, A_PAIR = 640.0, 24.0

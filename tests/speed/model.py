@@ -13,8 +13,8 @@ from tests.speed.figures import Figure, figure
 from tests.speed.streams import log_batch
 
 from wavebreak import model
+from wavebreak.engine import Engine
 from wavebreak.features.catalog import INPUTS, NAMES
-from wavebreak.pipeline import Engine
 from wavebreak.training.tolerating import cascade
 
 NAME = "model"

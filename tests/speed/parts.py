@@ -17,8 +17,8 @@ from tests.speed.feeding import advance, engine
 from tests.speed.figures import Figure, figure
 
 from wavebreak import rules
+from wavebreak.engine import Engine, snapshot
 from wavebreak.io import jsonl
-from wavebreak.pipeline import Engine, snapshot
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.service import answering
 from wavebreak.service.bodies import Body, Decoder, joined

@@ -10,8 +10,8 @@ from tests.speed.feeding import Clockwork, advance, engine, warmed
 from tests.speed.figures import Figure
 from tests.speed.streams import Traffic, log_batch
 
+from wavebreak.engine import Engine
 from wavebreak.features.shards import RESERVE
-from wavebreak.pipeline import Engine
 
 NAME = "pauses"
 BATCH = 500

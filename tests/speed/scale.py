@@ -12,7 +12,7 @@ from tests.speed.figures import Figure, figure
 from tests.speed.machine import available_bytes
 from tests.speed.streams import STRANGERS, log_batch
 
-from wavebreak.pipeline import Engine
+from wavebreak.engine import Engine
 
 NAME = "scale"
 GROWTH = "largest ÷ smallest"

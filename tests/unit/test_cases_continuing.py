@@ -12,7 +12,7 @@ from wavebreak import rules
 from wavebreak.bundles.continuing import continued
 from wavebreak.bundles.rerunning import Given
 from wavebreak.cases.steps import Advanced
-from wavebreak.pipeline import run
+from wavebreak.engine import run
 from wavebreak.privacy.pseudonymizer import Edge
 
 GIVEN = Given(None, None, Edge(KEY, None))

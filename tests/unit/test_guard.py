@@ -14,12 +14,12 @@ from test_rules_program import policy, rule
 
 from wavebreak import rules, simulator
 from wavebreak.compiled.numba_runtime import call_int, callback, compiled
+from wavebreak.engine import Engine
 from wavebreak.features import row_values
 from wavebreak.features.catalog import NAMES
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.layout import RARE, ROW
 from wavebreak.features.shards import Core, no_rules
-from wavebreak.pipeline import Engine
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules.expressions import parse
 from wavebreak.rules.prefilter import RARE as HAS_RARE

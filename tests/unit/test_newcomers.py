@@ -10,12 +10,12 @@ import pytest
 
 from streams import DAY, HOUR, MINUTE, START, Both, Row, crowded, log
 from wavebreak import rules
+from wavebreak.engine import Engine
 from wavebreak.features.catalog import INDEX
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.naive.scoring import looked_at, looks
 from wavebreak.features.naive.story import Story
 from wavebreak.features.shards import Core, no_rules
-from wavebreak.pipeline import Engine
 from wavebreak.schema.events import TYPES
 
 EPOCH = KINDS.index("epoch")

@@ -9,12 +9,21 @@ import msgspec
 import pytest
 
 from streams import DAY, log
-from wavebreak import decision, rules
-from wavebreak.decision import ALLOW, BAN, CHALLENGE, LIMIT, RESTRICT, SUSPEND, UNCHANGED, Decision
-from wavebreak.enforcement import MEMBER_ADDED, SENT, SESSION, refuses
+from wavebreak import rules
+from wavebreak.engine import Engine, decision
+from wavebreak.engine.decision import (
+    ALLOW,
+    BAN,
+    CHALLENGE,
+    LIMIT,
+    RESTRICT,
+    SUSPEND,
+    UNCHANGED,
+    Decision,
+)
+from wavebreak.engine.enforcement import MEMBER_ADDED, SENT, SESSION, refuses
 from wavebreak.features.catalog import INDEX
 from wavebreak.features.layout import NO_RULE
-from wavebreak.pipeline import Engine
 from wavebreak.schema.events import TYPES
 
 START = 20_000 * DAY

@@ -12,11 +12,11 @@ import pytest
 from streams import DAY, HOUR, log
 from synthetic import Synthetic
 from wavebreak import rules
-from wavebreak.decision import Decision
-from wavebreak.enforcement import told_at
+from wavebreak.engine import Engine
+from wavebreak.engine.decision import Decision
+from wavebreak.engine.enforcement import told_at
 from wavebreak.errors import PolicyError
 from wavebreak.features.catalog import INDEX
-from wavebreak.pipeline import Engine
 from wavebreak.rules.loader import SHIPPED
 from wavebreak.schema.coverage import learn
 from wavebreak.schema.events import CHANNELS, TYPES

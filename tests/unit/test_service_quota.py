@@ -6,7 +6,8 @@ import pyarrow as pa
 import pytest
 
 from event_streams import edge, sent
-from wavebreak import pipeline, rules
+from wavebreak import engine as pipeline
+from wavebreak import rules
 from wavebreak.errors import PolicyError
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak.service.quota import BUCKET_S, Chats, Terms, chats, load_terms, quota

@@ -11,7 +11,7 @@ import pytest
 
 from streams import crowded, log
 from wavebreak import rules
-from wavebreak.pipeline import Engine, snapshot
+from wavebreak.engine import Engine, snapshot
 from wavebreak.service.recovery import snapshots
 from wavebreak.service.snapshots import Snapshots
 

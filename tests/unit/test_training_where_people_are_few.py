@@ -12,7 +12,7 @@ import pytest
 
 import scoring_points
 from wavebreak import model, training
-from wavebreak.decision import CHALLENGE, SUSPEND, ScoreNumbers, numbers, weigh
+from wavebreak.engine.decision import CHALLENGE, SUSPEND, ScoreNumbers, numbers, weigh
 from wavebreak.model import ONE, fixed
 from wavebreak.training import crossfitting, learning, settings, splitting, tables, tolerating
 from wavebreak.training.crossfitting import Held

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from streams import STEP, Row, Steps, log, rows, some_steps
 from synthetic import Synthetic
 from wavebreak import rules
+from wavebreak.engine import Engine
 from wavebreak.features.facts import EPOCH_MS, NO_FACT
 from wavebreak.features.layout import OUTCOMES, SHARD_BITS, SHARDS
-from wavebreak.pipeline import Engine
 from wavebreak.schema.events import TYPES
 
 POLICY = rules.load()

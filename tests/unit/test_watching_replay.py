@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from wavebreak import pipeline
+from wavebreak import engine
 from wavebreak.errors import FileError, UsageError
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import load
@@ -118,7 +118,7 @@ def test_a_replay_under_the_same_policy_changes_nothing(tmp_path: Path) -> None:
 
 
 def run_of(world: Path, out: Path, edge: Edge) -> Path:
-    pipeline.run(world, out, load(), edge)
+    engine.run(world, out, load(), edge)
     return out
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from wavebreak.arena.terms import Silence
-from wavebreak.decision import Decision
-from wavebreak.enforcement import told_at
+from wavebreak.engine.decision import Decision
+from wavebreak.engine.enforcement import told_at
 from wavebreak.rules import Feedback
 from wavebreak.simulator.places import SECOND
 from wavebreak.simulator.senders import Answer

@@ -12,9 +12,9 @@ import pyarrow as pa
 from wavebreak.arena.answers import NEVER, Desk, Telling
 from wavebreak.arena.ground import Ground, Player, Stage, Waiting, wire
 from wavebreak.arena.terms import Terms
-from wavebreak.decision import Decision
+from wavebreak.engine import Engine
+from wavebreak.engine.decision import Decision
 from wavebreak.features.layout import BARRED
-from wavebreak.pipeline import Engine
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.simulator.log import Block, Bools, Ints
 from wavebreak.simulator.places import MINUTE, SECOND

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 from wavebreak.arena.bout import Bout, Played
 from wavebreak.arena.terms import Price
+from wavebreak.engine import Engine, run
 from wavebreak.evaluation import Evaluation, evaluate
-from wavebreak.pipeline import Engine, accounts
 from wavebreak.simulator.places import VIRTUAL
 from wavebreak.simulator.scene import Label
 
@@ -70,7 +70,7 @@ def cost(played: Played, price: Price) -> float:
 def keep_round(bout: Bout, engine: Engine, out: Path) -> Evaluation:
     """Write a round's accounts and labels into a directory, and hold one against the other."""
     out.mkdir(parents=True, exist_ok=True)
-    pq.write_table(accounts.table(engine), out / "accounts.parquet", compression="zstd")
+    pq.write_table(run.accounts_table(engine), out / "accounts.parquet", compression="zstd")
     write_labels(bout.labels, out / "labels.csv")
     return evaluate(out, out / "labels.csv")
 

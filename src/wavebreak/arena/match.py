@@ -12,17 +12,17 @@ import numpy as np
 import pyarrow as pa
 from cmaes._cma import CMA
 
-from wavebreak import pipeline, simulator
+from wavebreak import engine, simulator
 from wavebreak.arena.answers import Telling
 from wavebreak.arena.bout import Bout, Entry, Played, bout
 from wavebreak.arena.counting import Count, cost, count, keep_round, named
 from wavebreak.arena.dials import at, dials_of, moves, places
 from wavebreak.arena.ground import Ground, lay
 from wavebreak.arena.terms import Terms
+from wavebreak.engine import Engine
 from wavebreak.errors import UsageError
 from wavebreak.evaluation import Evaluation
 from wavebreak.model import Model
-from wavebreak.pipeline import Engine
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import Policy
 from wavebreak.schema.events import WIRE_SCHEMA
@@ -241,7 +241,7 @@ def _write(final: Bout, table: _Play, out: Path) -> None:
     world = simulator.World(labels, about, lambda size: iter(whole.to_batches(size or BATCH)))
     simulator.write(world, out)
     table.show("the last round, as a log")
-    pipeline.run(out, out, table.policy, table.edge, enforce=True, model=table.model)
+    engine.run(out, out, table.policy, table.edge, enforce=True, model=table.model)
 
 
 def save(match: Match, out: Path) -> None:

@@ -19,10 +19,10 @@ from wavebreak.benchmarks.learning import Progress, Recipe, best_single, quiet, 
 from wavebreak.benchmarks.measuring import Floats, Labels, figures
 from wavebreak.benchmarks.reading import matched, present, read_labels
 from wavebreak.benchmarks.results import Bar, Result, Row, bar, published
+from wavebreak.engine import Engine
 from wavebreak.errors import UsageError
 from wavebreak.features.catalog import INPUTS
 from wavebreak.io import csv_import
-from wavebreak.pipeline import Engine
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema import coverage
 

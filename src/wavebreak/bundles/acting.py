@@ -15,7 +15,7 @@ from wavebreak.cases.determining import Determination, Enforced, determine
 from wavebreak.cases.grounds import load
 from wavebreak.cases.notices import DAY_MS, Language, Notice, load_letters, written
 from wavebreak.cases.steps import Determined
-from wavebreak.decision import Decision
+from wavebreak.engine.decision import Decision
 from wavebreak.errors import CaseError
 
 

@@ -24,7 +24,7 @@ from wavebreak.cases.steps import Determined, Written
 from wavebreak.claims import accepting
 from wavebreak.claims import exhibits as claims
 from wavebreak.claims.limits import limits
-from wavebreak.decision import Decision
+from wavebreak.engine.decision import Decision
 from wavebreak.evidence import verifier
 from wavebreak.evidence.verifier import Key, read_json, read_key, read_lines
 

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from wavebreak import charts
 from wavebreak.bundles.rerunning import LOG
-from wavebreak.decision import Decision
+from wavebreak.engine.decision import Decision
 from wavebreak.explain import Timeline
 from wavebreak.explain.story import busiest_minute
 from wavebreak.explain.timeline import KINDS, read_timeline

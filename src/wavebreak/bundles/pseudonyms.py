@@ -15,7 +15,7 @@ from collections.abc import Callable
 import msgspec
 import pyarrow as pa
 
-from wavebreak.decision import Decision
+from wavebreak.engine.decision import Decision
 from wavebreak.schema.events import LOG_SCHEMA
 
 MARKS = {

@@ -21,7 +21,7 @@ from wavebreak.bundles.blocks import Block, bullets, code, heading, note, sectio
 from wavebreak.cases.case import Case
 from wavebreak.cases.steps import Exhibit
 from wavebreak.claims.exhibits import CUSTODY, Touch
-from wavebreak.decision import Decision
+from wavebreak.engine.decision import Decision
 
 TEMPLATE = Path(__file__).with_name("report.typ")
 DECISIONS_SHOWN = 40

@@ -28,13 +28,13 @@ from msgspec import Meta
 from wavebreak import __version__, model, rules
 from wavebreak.bundles import sealed
 from wavebreak.bundles.pseudonyms import Renaming, renamed, renamed_decision
-from wavebreak.decision import Decision
+from wavebreak.engine import Engine
+from wavebreak.engine.decision import Decision
+from wavebreak.engine.run import profile_of
 from wavebreak.errors import CaseError, EvidenceError, WavebreakError
 from wavebreak.evidence import Signer
 from wavebreak.features.catalog import NAMES
 from wavebreak.io import read
-from wavebreak.pipeline import Engine
-from wavebreak.pipeline.running import profile_of
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules.loader import SHIPPED
 from wavebreak.schema import coverage

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from wavebreak.bundles.unpacking import doubt
-from wavebreak.decision import Decision
+from wavebreak.engine.decision import Decision
 from wavebreak.errors import CaseError
 from wavebreak.evidence import Directory, Ledger, OpeningFile, Signer, parcel, verifier
 from wavebreak.evidence.verifier import LOG, Key, canonical, read_json, read_key, read_lines

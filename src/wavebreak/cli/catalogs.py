@@ -14,8 +14,8 @@ from wavebreak import rules
 from wavebreak.cli.apps import app, features
 from wavebreak.cli.apps import rules as rules_app
 from wavebreak.cli.showing import out
+from wavebreak.engine import warm
 from wavebreak.features import catalog
-from wavebreak.pipeline import warm
 
 PolicyDir = Annotated[
     Path | None, typer.Option("--policy", help="Local rules and actions, over the shipped ones.")

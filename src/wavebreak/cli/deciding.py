@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import typer
 
-from wavebreak import evaluation, explain, model, pipeline, rules, simulator
+from wavebreak import engine, evaluation, explain, model, rules, simulator
 from wavebreak.cli.apps import app
 from wavebreak.cli.showing import bar, nexts, out, pace, summary
 from wavebreak.errors import UsageError
@@ -79,7 +79,7 @@ def _sealer(ledger: Path | None, key: Path | None) -> Sealer | None:
 
 def _run(title: str, source: Path | str, directory: Path, **options: Any) -> dict[str, Any]:
     with bar(title) as show:
-        return pipeline.run(source, directory, progress=lambda p: show(p.share, pace(p)), **options)
+        return engine.run(source, directory, progress=lambda p: show(p.share, pace(p)), **options)
 
 
 @app.command(

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from wavebreak import model, pipeline, rules
+from wavebreak import engine, model, rules
 from wavebreak.cli.apps import app
 from wavebreak.cli.deciding import (
     Enforce,
@@ -111,7 +111,7 @@ def serve(
     desk = furnishing.desk_of(chosen, policy, secret, wishes)
     service = Service(
         settings,
-        partial(pipeline.Engine, chosen, carried, enforce=enforce, workers=shards,
+        partial(engine.Engine, chosen, carried, enforce=enforce, workers=shards,
                 lateness_s=lateness, model=loaded),
         edge, lateness_s=lateness,
         answering=answering.Answering(chosen, answering.load(policy), edge, desk.quota_of),
@@ -158,7 +158,7 @@ def _prepare(settings: Settings) -> None:
         out.print(f"the first key, for everything; it is told this once: [bold]{first}[/]")
     # The first body must not wait for a compiler.
     err.print("starting (a minute longer where the decision code was never compiled)")
-    pipeline.warm()
+    engine.warm()
 
 
 def _told(settings: Settings, port: int) -> None:

@@ -22,7 +22,7 @@ from wavebreak.features.layout import OUTCOMES
 
 if TYPE_CHECKING:
     # Verbs that decide nothing show things too, and need no engine for it.
-    from wavebreak.pipeline import Progress as Made
+    from wavebreak.engine import Progress as Made
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -47,7 +47,7 @@ def bar(title: str) -> Iterator[Callable[[float, str], None]]:
 def pace(made: Made) -> str:
     """Events, rate and decisions so far, in words.
 
-    >>> from wavebreak.pipeline import Progress as Made
+    >>> from wavebreak.engine import Progress as Made
     >>> pace(Made(0.5, 2_000_000, 3, 2.0))
     '2,000,000 events, 1,000,000/s, 3 decisions'
     """

@@ -42,8 +42,8 @@ SOURCES = (
     "features",
     "io",
     "compiled/arrow_cdata.py",
-    "decision.py",
-    "enforcement.py",
+    "engine/decision.py",
+    "engine/enforcement.py",
     "schema/events.py",
 )
 """What is compiled into each other, in the package: a folder (all its modules), or a module."""
@@ -55,8 +55,8 @@ def source_files(root: Path, names: Sequence[str]) -> list[Path]:
     Raises FileNotFoundError for a name without a file: a digest that silently leaves out a
     renamed source would meet stale machine code.
 
-    >>> [path.name for path in source_files(PACKAGE, ["decision.py"])]
-    ['decision.py']
+    >>> [path.name for path in source_files(PACKAGE, ["schema/events.py"])]
+    ['events.py']
     """
     found = []
     for name in names:

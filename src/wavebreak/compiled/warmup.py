@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from wavebreak.engine.engine import Engine
 from wavebreak.io import jsonl
 from wavebreak.model import smallest
-from wavebreak.pipeline.engine import Engine
 from wavebreak.rules import load
 from wavebreak.schema.events import LOG_SCHEMA, TYPES
 

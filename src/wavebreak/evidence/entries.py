@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from wavebreak.decision import Reason
+from wavebreak.engine.decision import Reason
 from wavebreak.errors import EvidenceError
 from wavebreak.evidence.doubts import error, named
 from wavebreak.evidence.verifier import Doubt, canonical, check_entry, commitment

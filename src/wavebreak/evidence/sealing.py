@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from wavebreak.decision import Decision
+from wavebreak.engine.decision import Decision
 from wavebreak.evidence.directory import Directory
 from wavebreak.evidence.entries import (
     Body,

@@ -1,3 +1,4 @@
+# ruff: noqa: D103 - the catalog says what each feature is
 """Features that an account's own row gives, one function each, for the reading and the guard.
 
 A function bears the name of its feature, takes a row (dtype ROW) whose windows stand at its clock

@@ -10,10 +10,10 @@ import msgspec
 import pyarrow as pa
 from asgiref.sync import sync_to_async
 
-from wavebreak.enforcement import MEANING
+from wavebreak.engine import Engine
+from wavebreak.engine.enforcement import MEANING
 from wavebreak.evidence import Draft
 from wavebreak.evidence.entries import AppealEntry, ErasureEntry, LabelEntry, OverrideEntry
-from wavebreak.pipeline import Engine
 from wavebreak.rules.model import Outcome
 from wavebreak.service import shapes
 from wavebreak.service.bodies import Body

@@ -14,6 +14,7 @@ import msgspec
 import pyarrow as pa
 
 from wavebreak import sheets
+from wavebreak.engine import Engine
 from wavebreak.errors import EventError
 from wavebreak.features.dry_run import Tried
 from wavebreak.features.fact_kinds import KINDS
@@ -21,7 +22,6 @@ from wavebreak.features.facts import NO_FACT, fact_kinds
 from wavebreak.features.layout import BY_SCORE, NO_RULE, OUTCOMES
 from wavebreak.io.arrow_columns import wire_of_one
 from wavebreak.io.jsonl import take_one
-from wavebreak.pipeline import Engine
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import Policy, Program, Rule, seconds
 from wavebreak.rules.model import Duration, Stage

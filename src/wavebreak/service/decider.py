@@ -17,8 +17,8 @@ from typing import Any
 
 import msgspec
 
-from wavebreak.decision import Decision
-from wavebreak.pipeline import Engine
+from wavebreak.engine import Engine
+from wavebreak.engine.decision import Decision
 from wavebreak.service.bodies import joined
 from wavebreak.service.waiting import Decided, Logged, answer, place
 

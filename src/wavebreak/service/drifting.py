@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from wavebreak.engine import Engine
 from wavebreak.features.layout import SHARDS
-from wavebreak.pipeline import Engine
 from wavebreak.service.metrics import Metrics
 from wavebreak.service.running import Service
 from wavebreak.training import baseline

@@ -16,9 +16,9 @@ from typing import Any
 
 import msgspec
 
-from wavebreak.decision import Decision as Made
+from wavebreak.engine import Engine, snapshot
+from wavebreak.engine.decision import Decision as Made
 from wavebreak.errors import ServiceError, SnapshotError
-from wavebreak.pipeline import Engine, snapshot
 from wavebreak.service import log
 from wavebreak.service.decider import row
 from wavebreak.service.models import Applied, Decision

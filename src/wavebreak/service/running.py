@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 from django.db import Error, connection
 
+from wavebreak.engine import Engine
 from wavebreak.errors import ServiceError
 from wavebreak.evidence import Draft
-from wavebreak.pipeline import Engine
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.service.answering import Answer, Answering, event_of, log_of, standing_of
 from wavebreak.service.bodies import Body

@@ -19,12 +19,12 @@ from typing import cast
 import msgspec
 from django.db import connection, transaction
 
-from wavebreak.decision import Decision
+from wavebreak.engine import Engine, seal_versions
+from wavebreak.engine.decision import Decision
 from wavebreak.evidence import Draft, Ledger, Openings, Sealing, Signer, read_entry
 from wavebreak.evidence.entries import DecisionEntry
 from wavebreak.evidence.tree import leaf_index
 from wavebreak.evidence.verifier import canonical, read_checkpoint
-from wavebreak.pipeline import Engine, seal_versions
 from wavebreak.service import database
 from wavebreak.service.models import LedgerCheckpoint, LedgerEntry, LedgerHead, LedgerOpening
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from wavebreak.decision import Decision
+from wavebreak.engine.decision import Decision
 from wavebreak.rules.model import Outcome
 from wavebreak.schema.events import Label
 from wavebreak.service.keys import Scope

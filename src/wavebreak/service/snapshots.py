@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from wavebreak.pipeline import Engine, snapshot
+from wavebreak.engine import Engine, snapshot
 from wavebreak.service.recovery import snapshot_path, snapshots
 
 AGAIN_S = 60.0

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 from django.db import Error, connection, transaction
 
-from wavebreak.decision import Decision
+from wavebreak.engine.decision import Decision
 from wavebreak.service import idempotency, log
 from wavebreak.service.bodies import Decoded, Read
 from wavebreak.service.checkpoints import Checkpoints

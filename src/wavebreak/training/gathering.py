@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
+from wavebreak.engine import Engine
+from wavebreak.engine.run import profile_of
 from wavebreak.errors import FileError, TrainingError
 from wavebreak.features.catalog import INDEX
 from wavebreak.io import events_file, read
-from wavebreak.pipeline import Engine
-from wavebreak.pipeline.running import profile_of
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import Policy
 from wavebreak.schema.events import LABELS, SOURCES, TYPES

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from wavebreak import model
+from wavebreak.engine.engine import features_version
 from wavebreak.errors import UsageError
-from wavebreak.pipeline.engine import features_version
 from wavebreak.rules import Policy
 from wavebreak.training import baseline, card, leaks, testing
 from wavebreak.training.confirming import confirmed

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from wavebreak.decision import NEVER
+from wavebreak.engine.decision import NEVER
 from wavebreak.evaluation import exact_interval
 from wavebreak.model import fixed
 from wavebreak.rules import OUTCOMES

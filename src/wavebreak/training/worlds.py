@@ -18,11 +18,11 @@ import msgspec
 import numpy as np
 
 from wavebreak import rules, simulator
+from wavebreak.engine import Engine
+from wavebreak.engine.engine import features_version
 from wavebreak.errors import FileError
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.io import csv_import
-from wavebreak.pipeline import Engine
-from wavebreak.pipeline.engine import features_version
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema import coverage as profiles
 from wavebreak.training import weighing

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from wavebreak import pipeline
+from wavebreak import engine
 from wavebreak.errors import UsageError
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import Policy
@@ -16,7 +16,7 @@ from wavebreak.watching.differences import Differences, compare, read_summary
 
 def replay(
     run_dir: Path, out: Path, policy: Policy, edge: Edge, *, labels: Path | None = None,
-    progress: Callable[[pipeline.Progress], None] = lambda _: None, **options: Any,
+    progress: Callable[[engine.Progress], None] = lambda _: None, **options: Any,
 ) -> Differences:  # fmt: skip
     """Run the log of `run_dir` again under a candidate policy or model; say what would differ.
 
@@ -29,7 +29,7 @@ def replay(
         raise UsageError("the replay would overwrite the run", fix="give another directory to -o")
     source = open_run(run_dir).events
     profile = Path(told["profile"]) if Path(told["profile"]).is_file() else None
-    pipeline.run(
+    engine.run(
         source, out, policy, edge, profile_path=profile, enforce=told["mode"] == "enforce",
         progress=progress, **options,
     )  # fmt: skip

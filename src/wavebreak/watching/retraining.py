@@ -19,8 +19,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from wavebreak import engine, training
 from wavebreak import model as models
-from wavebreak import pipeline, training
 from wavebreak.errors import UsageError
 from wavebreak.evaluation import Evaluation, Label, evaluate, read_labels
 from wavebreak.features.catalog import NAMES
@@ -174,7 +174,7 @@ def _decided(
     name: str = "run",
 ) -> Evaluation:  # fmt: skip
     """Run a week's log under a model, enforced, and hold it against the truth."""
-    pipeline.run(
+    engine.run(
         place, place / name, policy, Edge(b"weeks of retraining, no secret"), enforce=True,
         model=models.load(latest) if latest else None,
         progress=lambda p: progress(0.1 + 0.3 * p.share, f"{place.name}, {p.events:,} events"),

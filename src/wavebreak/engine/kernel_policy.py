@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from wavebreak import decision, enforcement
 from wavebreak.compiled.numba_runtime import (
     Callback,
     address_as_void_pointer,
@@ -17,6 +16,7 @@ from wavebreak.compiled.numba_runtime import (
     carray,
     compiled,
 )
+from wavebreak.engine import decision, enforcement
 from wavebreak.features.catalog import NAMES
 from wavebreak.features.layout import OUTCOMES
 from wavebreak.features.shards import Judgement

@@ -1,27 +1,48 @@
-"""The engine: a log in, decisions out, state that can be saved and taken up again."""
+"""A model's reasons, beside what the rules of a decision read.
+
+The engine: a log in, decisions out, state that can be saved and taken up again.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wavebreak.decision import Decision, written
+from wavebreak.engine.decision import OBSERVE, Decision, Reason, written
+from wavebreak.engine.kernel_policy import Model, judgement
 from wavebreak.features import layout
-from wavebreak.features.catalog import FEATURES, covered, mask
+from wavebreak.features.catalog import FEATURES, INDEX, covered, mask
 from wavebreak.features.dry_run import Tried, trial
 from wavebreak.features.facts import Fanout, Segment
 from wavebreak.features.kernel import NO_CHANGE
+from wavebreak.features.layout import OUTCOMES
 from wavebreak.features.shards import RESERVE, Core
-from wavebreak.pipeline.judging import Model, judgement
-from wavebreak.pipeline.reasoning import asks_for_reasons, reasoned
 from wavebreak.rules import Policy, compile_rules
 from wavebreak.schema.coverage import Profile
+
+
+def asks_for_reasons(decision: Decision) -> bool:
+    """Whether a model's reasons belong to a decision: it was scored, and is above observe."""
+    return decision.score is not None and OUTCOMES.index(decision.outcome) > OBSERVE
+
+
+def reasoned(decision: Decision, contributions: Mapping[str, float], values: Any) -> Decision:
+    """Give a decision a model's reasons; what a rule read and a model weighed is said once.
+
+    `contributions` is in log-odds by feature, largest first; `values` float64[catalog].
+    """
+    read = {reason.feature: reason for reason in decision.reasons}
+    for name, contribution in contributions.items():
+        value = float(values[INDEX[name]])
+        read[name] = Reason(name, value if value == value else None, contribution)
+    return msgspec.structs.replace(decision, reasons=tuple(read.values()))
 
 
 def features_version() -> str:

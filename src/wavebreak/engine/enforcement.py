@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from wavebreak.decision import BAN, CHALLENGE, LIMIT, OBSERVE, QUOTA, RESTRICT, SUSPEND
+from wavebreak.engine.decision import BAN, CHALLENGE, LIMIT, OBSERVE, QUOTA, RESTRICT, SUSPEND
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.rules import Feedback, seconds
 
@@ -32,7 +32,7 @@ def refuses(policy: Any, standing: int, kind: int, opens: int, linked: int, open
     companions only; a challenge holds the same until it is passed. A limit refuses new chats above
     the quota.
 
-    >>> from wavebreak.decision import numbers
+    >>> from wavebreak.engine.decision import numbers
     >>> policy = numbers([], suspend_after=3, double_at_most=4, quota=5)
     >>> refuses(policy, RESTRICT, SENT, 1, 0, 0), refuses(policy, RESTRICT, SENT, 0, 0, 0)
     (1, 0)

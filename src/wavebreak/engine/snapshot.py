@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from wavebreak.engine.engine import Engine
 from wavebreak.errors import SnapshotError
 from wavebreak.features import layout
 from wavebreak.features.memory import Extent
-from wavebreak.pipeline.engine import Engine
 
 VERSION = 3
 _MANIFEST = "manifest.json"
