@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 from wavebreak.lazily import lazily
 
 if TYPE_CHECKING:
-    from wavebreak.evaluation.counting import (
+    from wavebreak.evaluation.labels import Label, read_labels
+    from wavebreak.evaluation.metrics import (
         BeforeAction,
         Evaluation,
         Family,
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
         labels_of,
         read_accounts,
     )
-    from wavebreak.evaluation.labels import Label, read_labels
-    from wavebreak.evaluation.showing import print_tables, share_of, write_html
+    from wavebreak.evaluation.report import print_tables, share_of, write_html
 else:
     __getattr__ = lazily(__name__, {
         "counting": "BeforeAction Evaluation Family Persona evaluate evaluate_all exact_interval "

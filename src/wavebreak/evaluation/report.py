@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from wavebreak.charts import Interval, Spread, shares, spreads
-from wavebreak.evaluation.counting import BeforeAction, Evaluation, Family, Persona, exact_interval
+from wavebreak.evaluation.metrics import BeforeAction, Evaluation, Family, Persona, exact_interval
 from wavebreak.pages import (
     Console,
     Table,
