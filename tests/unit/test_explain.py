@@ -23,8 +23,7 @@ from factories import (
 )
 from wavebreak.errors import FileError, UsageError
 from wavebreak.explain import Explanation, explain, render, write_html
-from wavebreak.explain.reasons import reasons_table
-from wavebreak.explain.story import decisions_table, status, story, weightiest
+from wavebreak.explain.narrative import decisions_table, reasons_table, status, story, weightiest
 from wavebreak.pages import Console
 
 RULES = {

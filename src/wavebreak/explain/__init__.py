@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING
 from wavebreak.lazily import lazily
 
 if TYPE_CHECKING:
-    from wavebreak.explain.gathering import Explanation, explain
-    from wavebreak.explain.showing import render, write_html
-    from wavebreak.explain.timeline import Timeline
+    from wavebreak.explain.collect import Explanation, Timeline, explain
+    from wavebreak.explain.report import render, write_html
 else:
     __getattr__ = lazily(__name__, {
         "gathering": "Explanation explain",

@@ -8,18 +8,17 @@ from pathlib import Path
 import numpy as np
 
 from wavebreak.charts import timeline as draw
-from wavebreak.explain.gathering import ACTIONS, Explanation
-from wavebreak.explain.reasons import reasons_table
-from wavebreak.explain.story import (
+from wavebreak.explain.collect import ACTIONS, Explanation, Timeline, Times
+from wavebreak.explain.narrative import (
     consequences,
     decisions_table,
+    reasons_table,
     rules_table,
     status,
     story,
     totals_table,
     weightiest,
 )
-from wavebreak.explain.timeline import Timeline, Times
 from wavebreak.pages import (
     Console,
     html_figure,
