@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import re
 
-from wavebreak.charts import Line, curves
+from wavebreak.reports.charts import Line, curves
 
 
 def test_lines_are_drawn_with_their_names_and_the_same_bytes_each_time() -> None:

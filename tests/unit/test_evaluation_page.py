@@ -9,7 +9,7 @@ from pathlib import Path
 
 from factories import HOUR, NOON, account_row, labels_file, run_directory
 from wavebreak.evaluation import Evaluation, evaluate, evaluate_all, print_tables, write_html
-from wavebreak.pages import Console
+from wavebreak.reports.tables import Console
 
 
 def _evaluation(path: Path, world: object = None) -> Evaluation:

@@ -24,7 +24,7 @@ from factories import (
 from wavebreak.errors import FileError, UsageError
 from wavebreak.explain import Explanation, explain, render, write_html
 from wavebreak.explain.narrative import decisions_table, reasons_table, status, story, weightiest
-from wavebreak.pages import Console
+from wavebreak.reports.tables import Console
 
 RULES = {
     "blast-at-birth": {

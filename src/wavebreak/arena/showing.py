@@ -7,9 +7,9 @@ from pathlib import Path
 
 from wavebreak.arena.counting import Count
 from wavebreak.arena.match import FAMILIES, Match, Round
-from wavebreak.charts import Line, curves
 from wavebreak.evaluation import exact_interval, share_of
-from wavebreak.pages import (
+from wavebreak.reports.charts import Line, curves
+from wavebreak.reports.tables import (
     Console,
     Table,
     html_figure,

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from wavebreak import charts
 from wavebreak.bundles.rerunning import LOG
 from wavebreak.engine.decision import Decision
 from wavebreak.explain import Timeline
 from wavebreak.explain.collect import KINDS, read_timeline
 from wavebreak.explain.narrative import busiest_minute
+from wavebreak.reports import charts
 
 NUMBERS = "conduct.json"
 OWN = ("sends", "group_sends", "lookups", "groups_created", "members_added", "sessions")

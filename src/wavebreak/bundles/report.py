@@ -15,13 +15,14 @@ from typing import Any
 import msgspec
 import typst
 
-from wavebreak import __version__, charts, sheets
+from wavebreak import __version__, sheets
 from wavebreak.bundles import claimed, conduct, rerunning, telling
 from wavebreak.bundles.blocks import Block, bullets, code, heading, note, section, table, text, when
 from wavebreak.cases.case import Case
 from wavebreak.cases.steps import Exhibit
 from wavebreak.claims.exhibits import CUSTODY, Touch
 from wavebreak.engine.decision import Decision
+from wavebreak.reports import charts
 
 TEMPLATE = Path(__file__).with_name("report.typ")
 DECISIONS_SHOWN = 40

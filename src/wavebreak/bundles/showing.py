@@ -10,7 +10,7 @@ from wavebreak.cases.case import Case
 from wavebreak.cases.determining import Determination
 from wavebreak.cases.resolving import Proposal
 from wavebreak.cases.watching import overdue
-from wavebreak.pages import Table
+from wavebreak.reports.tables import Table
 
 
 def _table(title: str, head: Sequence[str], rows: list[Any]) -> Iterator[Table]:

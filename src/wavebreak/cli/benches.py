@@ -12,7 +12,7 @@ from wavebreak import benchmarks
 from wavebreak.benchmarks.measuring import Estimate, Recall
 from wavebreak.cli.apps import app
 from wavebreak.cli.showing import bar, nexts, out
-from wavebreak.pages import Table, print_table
+from wavebreak.reports.tables import Table, print_table
 
 
 @app.command(

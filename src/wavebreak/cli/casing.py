@@ -47,8 +47,8 @@ from wavebreak.cli.deciding import Key, Lateness, ModelDir, PolicyDir
 from wavebreak.cli.showing import out
 from wavebreak.errors import UsageError
 from wavebreak.evidence.notes import own_signer
-from wavebreak.pages import print_lines, print_table
 from wavebreak.privacy.pseudonymizer import Edge, load_key
+from wavebreak.reports.tables import print_lines, print_table
 
 Place = Annotated[Path, typer.Argument(help="The case's directory.")]
 By = Annotated[

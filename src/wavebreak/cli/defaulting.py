@@ -12,7 +12,7 @@ from wavebreak import training
 from wavebreak.cli.apps import app
 from wavebreak.cli.deciding import PolicyDir
 from wavebreak.cli.showing import bar, nexts, out
-from wavebreak.pages import print_lines, print_table
+from wavebreak.reports.tables import print_lines, print_table
 from wavebreak.training import worlds as made
 
 

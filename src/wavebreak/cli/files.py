@@ -15,8 +15,8 @@ from wavebreak.cli.apps import app, imports
 from wavebreak.cli.showing import bar, nexts, out
 from wavebreak.errors import UsageError
 from wavebreak.io import csv_import, events_file, read
-from wavebreak.pages import count_of
 from wavebreak.privacy.pseudonymizer import Edge, load_key
+from wavebreak.reports.tables import count_of
 from wavebreak.schema import coverage
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="File or directory to write.")]

@@ -13,7 +13,7 @@ from rich.table import Table
 from wavebreak.cli.apps import keys
 from wavebreak.cli.showing import out
 from wavebreak.errors import UsageError
-from wavebreak.pages import stamp
+from wavebreak.reports.tables import stamp
 from wavebreak.service import database, desk, keeping, shapes
 from wavebreak.service.keys import SCOPES
 from wavebreak.service.problems import RefusedError

@@ -11,7 +11,7 @@ from wavebreak import rules, training
 from wavebreak.cli.apps import app
 from wavebreak.cli.deciding import PolicyDir
 from wavebreak.cli.showing import bar, nexts, out
-from wavebreak.pages import print_lines, print_table
+from wavebreak.reports.tables import print_lines, print_table
 
 Runs = Annotated[
     list[Path], typer.Argument(help="What `simulate -o` or `run -o` wrote, or files of events.")

@@ -13,7 +13,7 @@ import numpy as np
 from wavebreak.explain.collect import ACTIONS, Explanation, Timeline, Times
 from wavebreak.features.catalog import FEATURES
 from wavebreak.model import in_words, speaks
-from wavebreak.pages import Table, count_of, moment, number, span, stamp
+from wavebreak.reports.tables import Table, count_of, moment, number, span, stamp
 
 _FEATURES = {feature.name: feature for feature in FEATURES}
 _SAID = 3

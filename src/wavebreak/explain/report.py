@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from wavebreak.charts import timeline as draw
 from wavebreak.explain.collect import ACTIONS, Explanation, Timeline, Times
 from wavebreak.explain.narrative import (
     consequences,
@@ -19,7 +18,8 @@ from wavebreak.explain.narrative import (
     totals_table,
     weightiest,
 )
-from wavebreak.pages import (
+from wavebreak.reports.charts import timeline as draw
+from wavebreak.reports.tables import (
     Console,
     html_figure,
     html_table,

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from wavebreak import __version__
-from wavebreak.pages import Table, html_table, page
+from wavebreak.reports.tables import Table, html_table, page
 from wavebreak.service.declared import ENDPOINTS, JSON, Endpoint
 from wavebreak.service.problems import MEDIA_TYPE, TITLES, Problem
 from wavebreak.service.shapes import AccountId, DecisionId

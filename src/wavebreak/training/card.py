@@ -9,7 +9,15 @@ from pathlib import Path
 
 from wavebreak import __version__
 from wavebreak.evaluation import exact_interval
-from wavebreak.pages import count_of, html_table, interval, number, page, paragraphs, percent
+from wavebreak.reports.tables import (
+    count_of,
+    html_table,
+    interval,
+    number,
+    page,
+    paragraphs,
+    percent,
+)
 from wavebreak.training import tables
 from wavebreak.training.learning import Learned
 from wavebreak.training.pictures import pictures

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from wavebreak.charts import Line, curves
-from wavebreak.pages import html_figure
+from wavebreak.reports.charts import Line, curves
+from wavebreak.reports.tables import html_figure
 from wavebreak.training.learning import Learned
 from wavebreak.training.testing import Tested
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from wavebreak.model import ONE
-from wavebreak.pages import Table, number, percent
+from wavebreak.reports.tables import Table, number, percent
 from wavebreak.training.inputs import NOT_INPUTS, SIGNS
 from wavebreak.training.learning import Learned
 from wavebreak.training.measuring import Group, Measured, Recall

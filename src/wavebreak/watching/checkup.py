@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wavebreak.charts import Line, curves
 from wavebreak.evaluation import exact_interval
-from wavebreak.pages import (
+from wavebreak.reports.charts import Line, curves
+from wavebreak.reports.tables import (
     Console,
     Table,
     count_of,

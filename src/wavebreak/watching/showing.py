@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from wavebreak.charts import Interval, shares
 from wavebreak.evaluation import exact_interval
-from wavebreak.pages import (
+from wavebreak.reports.charts import Interval, shares
+from wavebreak.reports.tables import (
     Console,
     Table,
     brief,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from wavebreak.charts import Line, curves
-from wavebreak.pages import (
+from wavebreak.reports.charts import Line, curves
+from wavebreak.reports.tables import (
     Console,
     Table,
     html_figure,
