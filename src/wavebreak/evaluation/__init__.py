@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from wavebreak.evaluation.report import print_tables, share_of, write_html
 else:
     __getattr__ = lazily(__name__, {
-        "counting": "BeforeAction Evaluation Family Persona evaluate evaluate_all exact_interval "
+        "metrics": "BeforeAction Evaluation Family Persona evaluate evaluate_all exact_interval "
         "labels_of read_accounts",
         "labels": "Label read_labels",
-        "showing": "print_tables share_of write_html",
+        "report": "print_tables share_of write_html",
     })  # fmt: skip
 
 __all__ = [

@@ -9,9 +9,8 @@ if TYPE_CHECKING:
     from wavebreak.explain.report import render, write_html
 else:
     __getattr__ = lazily(__name__, {
-        "gathering": "Explanation explain",
-        "showing": "render write_html",
-        "timeline": "Timeline",
+        "collect": "Explanation Timeline explain",
+        "report": "render write_html",
     })  # fmt: skip
 
 __all__ = ["Explanation", "Timeline", "explain", "render", "write_html"]
