@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from wavebreak.features.fact_kinds import KINDS
-from wavebreak.training.inputs import inputs
-from wavebreak.training.labelling import Claim, Labels, resolve
-from wavebreak.training.points import Points
-from wavebreak.training.settings import Settings, load
+from wavebreak.training.config import Settings, load
+from wavebreak.training.dataset import Points, inputs
+from wavebreak.training.labels import Claim, Labels, resolve
 
 NAMES = inputs()
 OPERATORS, FAMILIES = 12, ("blast", "jitter")

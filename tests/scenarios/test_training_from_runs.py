@@ -18,7 +18,7 @@ from wavebreak import cli, engine, model, rules, simulator, training
 from wavebreak.errors import FileError, TrainingError, UsageError
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.privacy.pseudonymizer import Edge
-from wavebreak.training import confirming, gathering, leaks
+from wavebreak.training import dataset, leakage, pipeline
 
 SMALL, POLICY = scoring_points.small(), rules.load()
 SEEN = simulator.simulate(people=120, days=0.2, campaigns=[("blast", 4)] * 3, seed=1_007)
@@ -45,16 +45,16 @@ def decided(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_replay_records_every_registration_and_no_row_knows_its_future(world: Path) -> None:
-    run = gathering.open_run(world)
-    whole = gathering.replay(run, POLICY)
+    run = dataset.open_run(world)
+    whole = dataset.replay(run, POLICY)
     registered = whole.points.kind == KINDS.index("registered")
     assert registered.sum() > 40
     assert (np.diff(whole.points.place()[registered]) == 0).all()
 
     def prefix(stop: int) -> training.points.Points:
-        return gathering.replay(run, POLICY, stop=stop).points
+        return dataset.replay(run, POLICY, stop=stop).points
 
-    assert len(leaks.recomputed(whole, prefix, 3, 7)) == 3
+    assert len(leakage.recomputed(whole, prefix, 3, 7)) == 3
 
 
 def test_two_trainings_give_the_same_directory_to_the_byte(world: Path, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_log_that_moved_or_changed_is_an_error_with_its_fix(
     ):
         (tmp_path / "summary.json").write_text(json.dumps(told | {"source": source}))
         with pytest.raises(FileError, match=words) as refused:
-            gathering.open_run(tmp_path)
+            dataset.open_run(tmp_path)
         assert "wavebreak run" in refused.value.fix
 
 
@@ -174,16 +174,16 @@ def test_words_of_the_log_outrank_a_file_and_are_counted_against_it(
 
 
 def test_a_decision_that_stood_is_a_label_and_a_fresh_one_is_not(decided: Path) -> None:
-    run = gathering.open_run(decided)
-    end = gathering.replay(run, POLICY).end
+    run = dataset.open_run(decided)
+    end = dataset.replay(run, POLICY).end
     soon = type(SMALL.decisions)(confirmed_after="1s")
     accounts = pq.read_table(decided / "accounts.parquet").to_pylist()
-    stood = {row["account"] for row in accounts if row["outcome"] in confirming.STOOD}
-    found = list(confirming.confirmed(run, end, soon))
+    stood = {row["account"] for row in accounts if row["outcome"] in pipeline.STOOD}
+    found = list(pipeline.confirmed(run, end, soon))
     assert 0 < len(found) <= len(stood)
     assert {claim.account for claim in found} <= stood
     assert {(claim.label, claim.source) for claim in found} == {("abusive", "decision")}
-    assert list(confirming.confirmed(run, end, SMALL.decisions)) == []
+    assert list(pipeline.confirmed(run, end, SMALL.decisions)) == []
 
 
 def test_people_look_at_whom_a_training_doubts_and_it_learns_what_they_find(

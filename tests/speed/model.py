@@ -15,7 +15,7 @@ from tests.speed.streams import log_batch
 from wavebreak import model
 from wavebreak.engine import Engine
 from wavebreak.features.catalog import INPUTS, NAMES
-from wavebreak.training.tolerating import cascade
+from wavebreak.training.thresholds import cascade
 
 NAME = "model"
 TREES, LEAVES = 200, 31

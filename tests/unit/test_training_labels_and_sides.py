@@ -12,13 +12,12 @@ import pytest
 import scoring_points
 from wavebreak.errors import FileError, PolicyError, TrainingError
 from wavebreak.features.layout import RESTRICT
-from wavebreak.training import settings, splitting, weighing
-from wavebreak.training.inputs import NOT_INPUTS, SIGNS, inputs
-from wavebreak.training.labelling import Claim, read_claims, resolve
-from wavebreak.training.learning import subjects
-from wavebreak.training.points import joined
+from wavebreak.training import config, sample_weights, splits
+from wavebreak.training.dataset import NOT_INPUTS, SIGNS, inputs, joined
+from wavebreak.training.labels import Claim, read_claims, resolve
+from wavebreak.training.trainer import subjects
 
-SHIPPED = settings.load()
+SHIPPED = config.load()
 
 
 def said(label: str, source: str, ts: int = -1, family: str = "") -> Claim:
@@ -69,7 +68,7 @@ def test_a_labels_file_may_name_source_and_time(tmp_path: Path) -> None:
 
 def test_no_operator_is_on_two_sides_and_every_side_has_each_family() -> None:
     points, labels = scoring_points.points(), scoring_points.labels()
-    made = splitting.sides(points, labels.truths, 3, SHIPPED.split)
+    made = splits.sides(points, labels.truths, 3, SHIPPED.split)
     of_operator: dict[str, set[int]] = {}
     of_family: dict[str, set[int]] = {}
     for index, key in enumerate(points.accounts):
@@ -84,7 +83,7 @@ def test_no_operator_is_on_two_sides_and_every_side_has_each_family() -> None:
 
 def test_the_fit_sees_nothing_of_the_later_time_and_the_test_nothing_else() -> None:
     points, labels = scoring_points.points(), scoring_points.labels()
-    made = splitting.sides(points, labels.truths, 3, SHIPPED.split)
+    made = splits.sides(points, labels.truths, 3, SHIPPED.split)
     fit, test = made.fit(points), made.test(points)
     assert fit.any()
     assert points.ts[fit].max() < points.ts[test].min()
@@ -96,15 +95,15 @@ def test_a_run_that_calibrates_is_in_no_fit_and_no_test() -> None:
     both = joined([one, other])
     truths = scoring_points.labels().truths
     truths = truths | {("w", name): truth for (_, name), truth in truths.items()}
-    made = splitting.sides(both, truths, 3, SHIPPED.split, frozenset({1}))
-    assert set(made.account[len(one.accounts) :].tolist()) == {splitting.CALIBRATE}
+    made = splits.sides(both, truths, 3, SHIPPED.split, frozenset({1}))
+    assert set(made.account[len(one.accounts) :].tolist()) == {splits.CALIBRATE}
 
 
 def test_an_account_weighs_alike_whatever_its_points_and_a_family_whatever_its_accounts() -> None:
     points, labels = scoring_points.points(), scoring_points.labels()
     thinned = points.where(np.flatnonzero((points.account % 3 > 0) | (points.place() < 2)))
     who = subjects(thinned, labels.truths)
-    counted = weighing.weights(thinned, who.abusive, who.family, who.word, SHIPPED.weights)
+    counted = sample_weights.weights(thinned, who.abusive, who.family, who.word, SHIPPED.weights)
     bad = who.abusive[thinned.account]
     assert counted[bad].sum() == pytest.approx(0.5)
     of_account = np.bincount(thinned.account, counted)
@@ -116,12 +115,12 @@ def test_an_account_weighs_alike_whatever_its_points_and_a_family_whatever_its_a
 def test_an_accounts_first_points_weigh_most() -> None:
     points, labels = scoring_points.points(), scoring_points.labels()
     who = subjects(points, labels.truths)
-    counted = weighing.weights(points, who.abusive, who.family, who.word, SHIPPED.weights)
+    counted = sample_weights.weights(points, who.abusive, who.family, who.word, SHIPPED.weights)
     assert (np.diff(counted[points.account == 5]) < 0).all()
 
 
 def test_a_poorer_stream_lacks_whole_sources_and_never_messages() -> None:
-    lost = weighing.poorer(inputs(), SHIPPED.coverage, 1)
+    lost = sample_weights.poorer(inputs(), SHIPPED.coverage, 1)
     names = inputs()
     assert not lost[:, names.index("sends_1d")].any()
     assert 0 < lost[:, names.index("typed_share_32")].mean() < 1
@@ -130,7 +129,7 @@ def test_a_poorer_stream_lacks_whole_sources_and_never_messages() -> None:
 
 def test_the_fit_is_shown_a_share_of_accounts_as_poorer_streams_show_them() -> None:
     points = scoring_points.points()
-    seen = weighing.shown(points, SHIPPED.coverage, 1)
+    seen = sample_weights.shown(points, SHIPPED.coverage, 1)
     hidden = np.isnan(seen) & ~np.isnan(points.values)
     touched = np.unique(points.account[hidden.any(axis=1)])
     assert 0.2 < len(touched) / len(points.accounts) < 0.5
@@ -154,7 +153,7 @@ def test_no_input_is_an_answer_of_ours_and_every_sign_is_of_an_input() -> None:
 
 def test_a_tolerance_that_rises_with_severity_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match="more often"):
-        settings.load(ban=0.5)
+        config.load(ban=0.5)
     (tmp_path / "training.toml").write_text("[sources]\n")
     with pytest.raises(PolicyError, match=r"training\.toml"):
-        settings.load(tmp_path)
+        config.load(tmp_path)

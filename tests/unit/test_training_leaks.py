@@ -9,11 +9,10 @@ import pytest
 
 import scoring_points
 from wavebreak.errors import TrainingError
-from wavebreak.training import leaks
-from wavebreak.training.gathering import Gathered
-from wavebreak.training.labelling import Claim, Key
-from wavebreak.training.learning import learn
-from wavebreak.training.points import Points
+from wavebreak.training import leakage
+from wavebreak.training.dataset import Gathered, Points
+from wavebreak.training.labels import Claim, Key
+from wavebreak.training.trainer import learn
 
 POINTS, LABELS, SMALL = scoring_points.points(), scoring_points.labels(), scoring_points.small()
 
@@ -28,7 +27,7 @@ def known_at(stop: int) -> Points:
 
 
 def test_rows_that_follow_from_the_log_so_far_pass() -> None:
-    assert len(leaks.recomputed(gathered(POINTS), known_at, 5, 1)) == 5
+    assert len(leakage.recomputed(gathered(POINTS), known_at, 5, 1)) == 5
 
 
 def test_a_feature_that_knows_how_an_account_ends_is_refused_by_name() -> None:
@@ -36,20 +35,20 @@ def test_a_feature_that_knows_how_an_account_ends_is_refused_by_name() -> None:
     last[POINTS.account] = POINTS.values[:, scoring_points.NAMES.index("sends_7d")]
     leaky = scoring_points.with_column(POINTS, "sends_1d", last[POINTS.account])
     with pytest.raises(TrainingError, match=r"leak of the future.*sends_1d"):
-        leaks.recomputed(gathered(leaky), known_at, 3, 1)
+        leakage.recomputed(gathered(leaky), known_at, 3, 1)
 
 
 def test_a_point_that_was_chosen_by_the_future_is_refused() -> None:
     chosen = POINTS.where(np.flatnonzero(POINTS.account % 2 == 0))
     with pytest.raises(TrainingError, match="other scoring points"):
-        leaks.recomputed(gathered(chosen), known_at, 3, 1)
+        leakage.recomputed(gathered(chosen), known_at, 3, 1)
 
 
 def test_a_missing_value_is_not_a_zero_to_the_check() -> None:
     filled = scoring_points.with_column(POINTS, "sends_1d", 0.0)
     holed = scoring_points.with_column(POINTS, "sends_1d", np.nan)
     with pytest.raises(TrainingError, match="sends_1d"):
-        leaks.recomputed(gathered(filled), lambda n: holed.where(np.arange(n)), 1, 1)
+        leakage.recomputed(gathered(filled), lambda n: holed.where(np.arange(n)), 1, 1)
 
 
 def planted() -> Points:
@@ -78,7 +77,7 @@ def test_a_label_that_shows_as_what_is_missing_is_refused_too() -> None:
 
 
 def test_few_accounts_prove_no_leak() -> None:
-    assert leaks.too_good({"channel": 1.0}, (5, 5), SMALL.leaks, ()) == []
+    assert leakage.too_good({"channel": 1.0}, (5, 5), SMALL.leaks, ()) == []
 
 
 def logged(ts: int, accounts: int) -> dict[tuple[Key, str], int]:
@@ -100,5 +99,5 @@ def test_points_after_the_accounts_own_label_are_left_out_and_counted() -> None:
 
 def test_the_log_first_says_a_label_when_its_first_word_stands_there() -> None:
     claims = tuple(Claim("", "a", "abusive", "", "", "analyst", ts) for ts in (30, 10, 20))
-    found = leaks.first_logged([replace(gathered(POINTS), claims=claims)])
+    found = leakage.first_logged([replace(gathered(POINTS), claims=claims)])
     assert found == {(("", "a"), "analyst"): 10}

@@ -10,8 +10,8 @@ import pytest
 import scoring_points
 from wavebreak import model, training
 from wavebreak.errors import TrainingError
-from wavebreak.training import baseline, learning, tables
-from wavebreak.training.learning import Learned, with_unlabelled
+from wavebreak.training import baseline, model_card, trainer
+from wavebreak.training.trainer import Learned, with_unlabelled
 
 
 @cache
@@ -57,7 +57,7 @@ def test_the_model_tells_operators_apart_that_it_never_saw() -> None:
 
 
 def test_the_card_says_that_a_tolerance_could_not_be_shown() -> None:
-    said = tables.short_of(learned())
+    said = model_card.short_of(learned())
     assert len(said) == 1
     assert "299,572" in said[0]
     assert any("Too few" in line for line in training.lead(learned(), training.tested(learned())))
@@ -101,13 +101,13 @@ def test_accounts_without_a_label_are_left_out_or_taken_for_benign() -> None:
     out = training.learn(points, some, scoring_points.small(), name="m", seed=3)
     assert out.left_out["of accounts without a label"] == 6 * 111
     taken = with_unlabelled(some, points)
-    assert sum(t.family == learning.UNLABELLED for t in taken.truths.values()) == 111
+    assert sum(t.family == trainer.UNLABELLED for t in taken.truths.values()) == 111
 
 
 def test_the_thresholds_of_the_model_are_those_of_the_card() -> None:
     made = learned()
     assert made.model.thresholds == {o: t.at for o, t in made.thresholds.items()}
-    scores = made.model.scores(learning.wide(made.points))
+    scores = made.model.scores(trainer.wide(made.points))
     let_go = scores <= model.REJECTED
     assert (scores[~let_go] == model.fixed(made.margins)[~let_go]).all()
     assert 0.1 < let_go.mean() < 0.9

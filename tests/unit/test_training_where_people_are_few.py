@@ -14,13 +14,12 @@ import scoring_points
 from wavebreak import model, training
 from wavebreak.engine.decision import CHALLENGE, SUSPEND, ScoreNumbers, numbers, weigh
 from wavebreak.model import ONE, fixed
-from wavebreak.training import crossfitting, learning, settings, splitting, tables, tolerating
-from wavebreak.training.crossfitting import Held
-from wavebreak.training.learning import Learned
-from wavebreak.training.points import Bools, Floats, Points
-from wavebreak.training.worlds import strict
+from wavebreak.training import config, model_card, splits, thresholds, trainer
+from wavebreak.training.dataset import Bools, Floats, Points
+from wavebreak.training.default_model import strict
+from wavebreak.training.trainer import Held, Learned
 
-TOLERANCE = settings.load().tolerance
+TOLERANCE = config.load().tolerance
 
 
 @cache
@@ -28,15 +27,15 @@ def learned() -> Learned:
     labels = scoring_points.labels()
     known = {k: t for k, t in labels.truths.items() if not k[1].startswith("good1")}
     points = scoring_points.points()
-    taken = learning.with_unlabelled(training.Labels(known), points)
+    taken = trainer.with_unlabelled(training.Labels(known), points)
     return training.learn(points, taken, scoring_points.small(), name="m", seed=3)
 
 
 def test_every_account_but_the_tests_is_in_one_part_and_an_operator_in_no_two() -> None:
     points, truths = scoring_points.points(), scoring_points.labels().truths
-    sides = splitting.sides(points, truths, 3, settings.load().split)
-    part = splitting.parts(points, truths, 3, sides, 5)
-    assert ((part >= 0) == (sides.account < splitting.TEST)).all()
+    sides = splits.sides(points, truths, 3, config.load().split)
+    part = splits.parts(points, truths, 3, sides, 5)
+    assert ((part >= 0) == (sides.account < splits.TEST)).all()
     assert np.bincount(part[part >= 0]).min() > 40
     by_operator: dict[str, set[int]] = {}
     for key, number in zip(points.accounts, part.tolist(), strict=True):
@@ -61,10 +60,10 @@ def test_no_account_is_held_against_trees_that_saw_it(monkeypatch: pytest.Monkey
         assert len(shown) == rows.sum()
         return Held(rows, np.ones(rows.sum()), np.zeros(rows.sum()), np.ones((0, 2)))
 
-    monkeypatch.setattr(crossfitting, "apart", held)
+    monkeypatch.setattr(trainer, "apart", held)
     rows = np.asarray(part[points.account] >= 0)
-    made = crossfitting.crossed(
-        fit, points, points.values[rows], part, late, np.zeros(len(points), bool), 2, learning.wide
+    made = trainer.cross_fit(
+        fit, points, points.values[rows], part, late, np.zeros(len(points), bool), 2, trainer.wide
     )  # fmt: skip
     assert fits == [0, 1, 2]
     assert (made.rows == rows).all()
@@ -73,9 +72,9 @@ def test_no_account_is_held_against_trees_that_saw_it(monkeypatch: pytest.Monkey
 
 
 def test_people_are_few_until_so_many_silent_ones_show_the_share() -> None:
-    given = settings.load()
+    given = config.load()
     assert given.few is not None
-    assert tolerating.needed(given.few.silent, TOLERANCE.confidence) == 2_995
+    assert thresholds.needed(given.few.silent, TOLERANCE.confidence) == 2_995
     assert learned().few
     assert learned().parts == 5
     assert learned().model.silent == "observe"
@@ -96,7 +95,7 @@ def test_no_probability_claims_more_than_few_people_show() -> None:
 
 
 def test_the_default_models_settings_and_their_digest_know_nothing_of_few_people() -> None:
-    default = strict(settings.load())
+    default = strict(config.load())
     assert default.few is None
     assert b'"few"' not in default.digested()
 
@@ -105,7 +104,7 @@ def test_where_something_is_refused_accounts_count_and_their_silent_points_do_no
     margins = np.array([0.0, 1.0, 5.0, 2.0, 2.5])
     account = np.array([0, 0, 1, 1, 2])
     silent = np.array([True, False, True, False, False])
-    made = tolerating.thresholds(margins, account, TOLERANCE, silent=silent)
+    made = thresholds.thresholds(margins, account, TOLERANCE, silent=silent)
     assert made["observe"].at == 5 * ONE + 1
     assert made["observe"].counted == "points"
     # No harder outcome begins below a milder one.
@@ -114,7 +113,7 @@ def test_where_something_is_refused_accounts_count_and_their_silent_points_do_no
     many = np.concatenate([np.zeros(20_000), margins])
     whose = np.concatenate([np.arange(20_000) % 3, account])
     alone = np.concatenate([np.zeros(20_000, bool), silent])
-    made = tolerating.thresholds(many, whose, TOLERANCE, silent=alone)
+    made = thresholds.thresholds(many, whose, TOLERANCE, silent=alone)
     assert made["observe"].at < made["challenge"].at == made["ban"].at == int(fixed(2.5)) + 1
 
 
@@ -145,7 +144,7 @@ def test_who_is_doubted_without_a_word_is_named_worst_first(tmp_path: Path) -> N
     lines = (tmp_path / "doubted.csv").read_text().splitlines()
     assert lines[0] == "account,world,margin"
     assert len(lines) == 1 + len(margins)
-    said = tables.few_people(made)
+    said = model_card.few_people(made)
     assert "5 parts" in said[0]
     assert "doubted.csv" in said[1]
-    assert "accounts count" in tables.tolerances(made).note
+    assert "accounts count" in model_card.tolerances(made).note

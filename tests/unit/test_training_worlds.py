@@ -9,8 +9,8 @@ import pytest
 
 from wavebreak import rules
 from wavebreak.errors import FileError
-from wavebreak.training.settings import load
-from wavebreak.training.worlds import Source, gather, imported, sources
+from wavebreak.training.config import load
+from wavebreak.training.default_model import Source, gather, imported, sources
 
 SETTINGS = load()
 HELD = SETTINGS.default.held_from

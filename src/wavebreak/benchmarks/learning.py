@@ -19,7 +19,7 @@ from sklearn.preprocessing import (
 from sklearn.svm import SVC
 
 from wavebreak.benchmarks.measuring import Floats, Labels, figures
-from wavebreak.training import fitting
+from wavebreak.training import trainer
 
 Recipe = dict[str, Any]
 """Arguments of `training.fitting.fit`."""
@@ -68,8 +68,9 @@ def scores(
     """Fit `fits` times with other seeds; the mean log-odds of `others` (n, m) as float64 (n,)."""
     names = [f"f{i}" for i in range(values.shape[1])]
     every = [
-        fitting.margins(
-            fitting.fit(values, labels, names=names, seed=seed * 1_000 + k, **recipe), others
+        trainer.predict_margins(
+            trainer.fit_booster(values, labels, names=names, seed=seed * 1_000 + k, **recipe),
+            others,
         )
         for k in range(fits)
     ]

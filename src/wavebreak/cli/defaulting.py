@@ -13,7 +13,7 @@ from wavebreak.cli.apps import app
 from wavebreak.cli.deciding import PolicyDir
 from wavebreak.cli.showing import bar, nexts, out
 from wavebreak.reports.tables import print_lines, print_table
-from wavebreak.training import worlds as made
+from wavebreak.training import default_model as made
 
 
 @app.command(

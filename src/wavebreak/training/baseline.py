@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from wavebreak.errors import FileError
-from wavebreak.training.points import Floats
+from wavebreak.training.dataset import Floats
 
 FILE = "baseline.json"
 _LEAST = 1e-4

@@ -16,9 +16,9 @@ import numpy as np
 from wavebreak import model as models
 from wavebreak.evaluation import read_labels
 from wavebreak.rules import Policy
-from wavebreak.training import baseline, gathering
-from wavebreak.training.learning import wide
-from wavebreak.training.points import Floats, Ints, Points
+from wavebreak.training import baseline, dataset
+from wavebreak.training.dataset import Floats, Ints, Points
+from wavebreak.training.trainer import wide
 
 SHIFTED, MOVED = 0.1, 0.25
 VERDICTS = ("steady", "shifted", "moved")
@@ -84,8 +84,8 @@ def examine(
     Labels are those beside the run, where there are any.
     """
     model, spreads = models.load(directory), baseline.load(directory)
-    opened = gathering.open_run(run)
-    points = gathering.replay(opened, policy, progress=progress).points
+    opened = dataset.open_run(run)
+    points = dataset.replay(opened, policy, progress=progress).points
     # As in training: from the first restriction on, a replay in shadow shows what would not be.
     points = points.where(~points.acted())
     margins = model.margins(wide(points))
@@ -115,7 +115,7 @@ def examine(
     )  # fmt: skip
 
 
-def _known(run: gathering.Run, points: Points) -> Ints | None:
+def _known(run: dataset.Run, points: Points) -> Ints | None:
     """By account: 1 abusive, 0 benign, -1 not labelled; None where nothing is labelled."""
     if run.labels is None:
         return None

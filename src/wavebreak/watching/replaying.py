@@ -10,7 +10,7 @@ from wavebreak import engine
 from wavebreak.errors import UsageError
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import Policy
-from wavebreak.training.gathering import open_run
+from wavebreak.training.dataset import open_run
 from wavebreak.watching.differences import Differences, compare, read_summary
 
 

@@ -1,26 +1,48 @@
-"""The command's whole way: runs in, a model directory out. The same inputs give the same bytes."""
+"""Decisions that were confirmed: what an earlier run decided, and nobody took back.
+
+The command's whole way: runs in, a model directory out. The same inputs give the same bytes.
+"""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import pyarrow.parquet as pq
 
 from wavebreak import model
 from wavebreak.engine.engine import features_version
 from wavebreak.errors import UsageError
 from wavebreak.rules import Policy
-from wavebreak.training import baseline, card, leaks, testing
-from wavebreak.training.confirming import confirmed
-from wavebreak.training.gathering import Gathered, Run, digest_of, open_run, replay
-from wavebreak.training.labelling import Claim, Key, Labels, read_claims, resolve
-from wavebreak.training.learning import Learned, Progress, learn, with_unlabelled
-from wavebreak.training.points import Points, joined
-from wavebreak.training.settings import Settings
-from wavebreak.training.testing import Tested
+from wavebreak.rules.model import seconds
+from wavebreak.training import baseline, evaluation, leakage, model_card
+from wavebreak.training.config import Decisions, Settings
+from wavebreak.training.dataset import Gathered, Points, Run, digest_of, joined, open_run, replay
+from wavebreak.training.evaluation import Tested
+from wavebreak.training.labels import UNDATED, Claim, Key, Labels, read_claims, resolve
+from wavebreak.training.trainer import Learned, Progress, learn, with_unlabelled
+
+STOOD = ("suspend", "ban")
+_COLUMNS = ["account", "outcome", "first_action_ms"]
+
+
+def confirmed(run: Run, end: int, settings: Decisions) -> Iterator[Claim]:
+    """Claims of the decisions of a run that still stood at its end (ms), long after they were made.
+
+    None for a log that no run of ours decided on.
+    """
+    if run.decided is None or not (run.decided / "accounts.parquet").is_file():
+        return
+    least = 1000 * seconds(settings.confirmed_after)
+    for row in pq.read_table(run.decided / "accounts.parquet", columns=_COLUMNS).to_pylist():
+        at = row["first_action_ms"]
+        if row["outcome"] in STOOD and at is not None and end - at >= least:
+            yield Claim(run.world, row["account"], "abusive", "", "", "decision", UNDATED)
+
 
 CARD, REPORT, DOUBTED = "card.html", "training.json", "doubted.csv"
 Review = Callable[[Sequence[Key]], Iterable[Claim]]
@@ -131,7 +153,7 @@ def _recomputed(
         def prefix(stop: int, run: Run = run) -> Points:
             return replay(run, policy, enforce=enforce, stop=stop).points
 
-        leaks.recomputed(one, prefix, mine, seed + number)
+        leakage.recomputed(one, prefix, mine, seed + number)
 
 
 def train(
@@ -152,7 +174,7 @@ def train(
     def made(known: Collected) -> Learned:
         return learn(
             known.points, known.labels, settings, name=name, seed=seed, calibrates=got.calibrates,
-            logged=leaks.first_logged(got.gathered), allow=allow, notes=got.notes,
+            logged=leakage.first_logged(got.gathered), allow=allow, notes=got.notes,
             progress=lambda s, w: progress(0.6 + 0.35 * s, w),
         )  # fmt: skip
 
@@ -165,7 +187,7 @@ def train(
 def finished(learned: Learned, out: Path, progress: Progress) -> Tested:
     """Test what was learned and write the model's directory; the last twentieth of the work."""
     progress(0.95, "test and card")
-    measured = testing.tested(learned)
+    measured = evaluation.tested(learned)
     write(learned, measured, out)
     progress(1.0, "")
     return measured
@@ -175,8 +197,8 @@ def write(learned: Learned, measured: Tested, out: Path) -> None:
     """Write a model's directory."""
     model.save(learned.model, out)
     baseline.save(learned.spreads, out)
-    card.write_html(learned, measured, out / CARD)
-    told = testing.as_json(learned, measured)
+    model_card.write_html(learned, measured, out / CARD)
+    told = evaluation.as_json(learned, measured)
     text = json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False)
     (out / REPORT).write_text(text + "\n", encoding="utf-8")
     (out / DOUBTED).unlink(missing_ok=True)

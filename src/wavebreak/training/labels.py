@@ -15,7 +15,7 @@ from typing import Any
 
 from wavebreak.errors import FileError, TrainingError
 from wavebreak.evaluation.labels import LABELS, UNNAMED
-from wavebreak.training.settings import Source
+from wavebreak.training.config import Source
 
 Key = tuple[str, str]
 """World ("" for the real one) and account."""

@@ -1,28 +1,178 @@
-"""From a run to its scoring points and claims: the log is replayed through the same engine."""
+"""Which features a model may read, and in which direction it may read them; each with its reason.
+
+What is left out: our own answers and the labels. A model that reads them learns its own decisions
+back, and a label that is confirmed because we acted would then be its own proof.
+
+Scoring points of replays: what a model sees of an account, and when.
+
+From a run to its scoring points and claims: the log is replayed through the same engine.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from wavebreak.engine import Engine
 from wavebreak.engine.run import profile_of
 from wavebreak.errors import FileError, TrainingError
-from wavebreak.features.catalog import INDEX
+from wavebreak.features.catalog import INDEX, NAMES
+from wavebreak.features.layout import RESTRICT
 from wavebreak.io import events_file, read
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import Policy
 from wavebreak.schema.events import LABELS, SOURCES, TYPES
-from wavebreak.training.inputs import inputs
-from wavebreak.training.labelling import Claim
-from wavebreak.training.points import Points
+from wavebreak.training.labels import Claim, Key
+
+NOT_INPUTS: dict[str, str] = {
+    "label_abusive": "the label itself",
+    "label_benign": "the label itself",
+    "standing": "our own answer in force",
+    "strikes": "our own answers so far",
+    "refused": "what our own answers refused, or would have",
+    "challenges_failed": "follows from a challenge that we chose to send",
+    "challenges_lapsed": "the same",
+    "changes_after_answer": "follows from an answer of ours, which a replay in shadow never sent",
+    "registration_suspicions": "rules that fired: it moves whenever the policy is edited",
+    "score": "what a model said before",
+    "registration_score": "what a model said before",
+}
+"""Features that no model reads, and why. Families `standing`, `labels`, `score` hold no other."""
+
+_ANSWERED = "answers from people who were written to speak for the account"
+_STRANGERS = "more strangers written to is never a sign of innocence"
+_BAD = "accounts acted on where this one stands are never a sign of innocence"
+_HEARD = "young accounts beside it are answered by those they write to"
+_LISTS = "numbers that do not exist are in bought and made-up lists"
+
+SIGNS: dict[str, tuple[int, str]] = {
+    "first_contacts_1h": (1, _STRANGERS),
+    "first_contacts_1d": (1, _STRANGERS),
+    "first_contacts_7d": (1, _STRANGERS),
+    "cold_share_32": (1, "recipients who do not have the sender in contacts"),
+    "reply_share_7d": (-1, _ANSWERED),
+    "replied_7d": (-1, _ANSWERED),
+    "mutual_contacts": (-1, "chats that go both ways speak for the account"),
+    "inbound_chats": (-1, "receiving never counts against the receiver"),
+    "unanswered_7d": (1, "silence of those written to never speaks for the account"),
+    "hunted_share_32": (1, "targets taken over from accounts that were acted on"),
+    "network_bad": (1, _BAD),
+    "block_bad": (1, _BAD),
+    "device_bad": (1, _BAD),
+    "client_bad": (1, _BAD),
+    "network_answered": (-1, _HEARD),
+    "block_answered": (-1, _HEARD),
+    "device_answered": (-1, _HEARD),
+    "attested": (-1, "a device that the platform vouches for"),
+    "country_mismatch": (1, "a number of another country than its network"),
+    "left_share_7d": (1, "members who leave what they were added to"),
+    "undeliverable_7d": (1, _LISTS),
+    "undeliverable_share_7d": (1, _LISTS),
+    "report_weight_7d": (1, "reports with proof, by reporters with a record"),
+    "block_weight_7d": (1, "blocks with proof, by people with a record"),
+}
+"""By feature: the sign in which it may move the score, all else equal, and why. Few and certain:
+counts of reports have none (reports are bought), nor has age (aged accounts are bought too)."""
+
+
+def inputs(names: tuple[str, ...] = NAMES) -> tuple[str, ...]:
+    """Names of the features that a model reads, in catalog order.
+
+    >>> "standing" in inputs(), "first_contacts_1h" in inputs()
+    (False, True)
+    """
+    return tuple(name for name in names if name not in NOT_INPUTS)
+
+
+def signs(names: tuple[str, ...]) -> dict[str, int]:
+    """The signs of those of `names` that have one.
+
+    >>> signs(("attested", "age_s"))
+    {'attested': -1}
+    """
+    return {name: SIGNS[name][0] for name in names if name in SIGNS}
+
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Points:
+    """Scoring points in log order, run after run.
+
+    `values` (n, m) of the features `names`; `account` (n,) indexes `accounts`; `ts` event time in
+    ms; `kind` the kind of fact; `standing` the outcome in force before; `run` which run.
+    """
+
+    names: tuple[str, ...]
+    values: Floats
+    account: Ints
+    ts: Ints
+    kind: NDArray[np.uint8]
+    standing: NDArray[np.uint8]
+    run: Ints
+    accounts: tuple[Key, ...]
+
+    def __len__(self) -> int:
+        return len(self.ts)
+
+    def where(self, rows: Bools | Ints) -> Points:
+        """The points of some rows; `accounts` stay as they are."""
+        return replace(
+            self, values=self.values[rows], account=self.account[rows], ts=self.ts[rows],
+            kind=self.kind[rows], standing=self.standing[rows], run=self.run[rows],
+        )  # fmt: skip
+
+    def place(self) -> Ints:
+        """Which of its account's points each is, from 0; (n,)."""
+        order = np.argsort(self.account, kind="stable")
+        accounts = self.account[order]
+        starts = np.flatnonzero(np.diff(accounts, prepend=-1))
+        lengths = np.diff(starts, append=len(accounts))
+        place = np.empty(len(self), np.int64)
+        place[order] = np.arange(len(accounts)) - np.repeat(starts, lengths)
+        return place
+
+    def acted(self) -> Bools:
+        """Points from the first on at which their account stood restricted or worse; (n,).
+
+        From there on rules have spoken: a reputation that our own action moved would only tell
+        the model what the rules did.
+        """
+        first = np.full(len(self.accounts), len(self), np.int64)
+        at = np.flatnonzero(self.standing >= RESTRICT)
+        np.minimum.at(first, self.account[at], at)
+        return np.asarray(np.arange(len(self)) >= first[self.account], np.bool_)
+
+
+def joined(parts: Sequence[Points]) -> Points:
+    """Points of several runs as one; an account that several runs saw is one account."""
+    index: dict[Key, int] = {}
+    accounts = []
+    for part in parts:
+        own = [index.setdefault(key, len(index)) for key in part.accounts]
+        accounts.append(np.array(own, np.int64)[part.account])
+    return Points(
+        parts[0].names,
+        np.concatenate([p.values for p in parts]),
+        np.concatenate(accounts),
+        np.concatenate([p.ts for p in parts]),
+        np.concatenate([p.kind for p in parts]),
+        np.concatenate([p.standing for p in parts]),
+        np.concatenate([np.full(len(p), r, np.int64) for r, p in enumerate(parts)]),
+        tuple(index),
+    )
+
 
 KEY = b"wavebreak training: nothing pseudonymous is kept"
 """The edge's key of a replay: a point holds no pseudonym, so the key is in no byte of a model."""

@@ -25,14 +25,13 @@ from wavebreak.features.fact_kinds import KINDS
 from wavebreak.io import csv_import
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema import coverage as profiles
-from wavebreak.training import weighing
-from wavebreak.training.gathering import KEY, Gathered, digest_of, recorded
-from wavebreak.training.labelling import Claim, resolve
-from wavebreak.training.learning import Learned, Progress, learn
-from wavebreak.training.points import Points, joined
-from wavebreak.training.runs import finished
-from wavebreak.training.settings import Default, Settings
-from wavebreak.training.testing import Tested
+from wavebreak.training import sample_weights
+from wavebreak.training.config import Default, Settings
+from wavebreak.training.dataset import KEY, Gathered, Points, digest_of, joined, recorded
+from wavebreak.training.evaluation import Tested
+from wavebreak.training.labels import Claim, resolve
+from wavebreak.training.pipeline import finished
+from wavebreak.training.trainer import Learned, Progress, learn
 
 TRACES = ("collegemsg", "copenhagen", "email_eu", "fb_forum", "irc_ubuntu")
 """Traces of people (presets of `wavebreak import csv`); one of bots and people is kept out."""
@@ -122,7 +121,9 @@ def _thinned(points: Points, claims: tuple[Claim, ...], settings: Settings, seed
     taken = np.array([name not in ordinary for _, name in points.accounts])
     taken |= rng.random(len(taken)) < settings.default.persons
     taken[points.account[points.kind == _REGISTERED]] = True
-    return points.where(taken[points.account] & weighing.kept(points.place(), settings.weights))
+    return points.where(
+        taken[points.account] & sample_weights.kept(points.place(), settings.weights)
+    )
 
 
 def _job(job: tuple[Source, Path | None, Settings]) -> Gathered:

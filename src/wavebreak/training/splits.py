@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wavebreak.training.labelling import Key, Truth
-from wavebreak.training.points import Bools, Points
-from wavebreak.training.settings import Split
+from wavebreak.training.config import Split
+from wavebreak.training.dataset import Bools, Points
+from wavebreak.training.labels import Key, Truth
 
 FIT, CALIBRATE, TEST, OUT = 0, 1, 2, 3
 SIDES = ("fit", "calibrate", "test", "left out")

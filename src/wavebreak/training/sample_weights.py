@@ -6,8 +6,8 @@ import numpy as np
 
 from wavebreak.features.catalog import FEATURES, INDEX, covered
 from wavebreak.schema.coverage import Profile
-from wavebreak.training.points import Bools, Floats, Ints, Points
-from wavebreak.training.settings import Coverage, Weights
+from wavebreak.training.config import Coverage, Weights
+from wavebreak.training.dataset import Bools, Floats, Ints, Points
 
 ALWAYS = "message.sent"
 """The one type that every stream has."""

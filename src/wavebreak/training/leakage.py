@@ -13,10 +13,9 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from wavebreak.errors import TrainingError
-from wavebreak.training.gathering import Gathered
-from wavebreak.training.labelling import Key, Truth
-from wavebreak.training.points import Bools, Floats, Ints, Points
-from wavebreak.training.settings import Leaks
+from wavebreak.training.config import Leaks
+from wavebreak.training.dataset import Bools, Floats, Gathered, Ints, Points
+from wavebreak.training.labels import Key, Truth
 
 BINS = 32
 Prefix = Callable[[int], Points]
