@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 import scoring_points
-from wavebreak import cli, model, rules, simulator, training, watching
+from wavebreak import cli, model, monitoring, rules, simulator, training
 
 SMALL, POLICY = scoring_points.small(), rules.load()
 
@@ -39,13 +39,13 @@ def test_the_stream_a_model_was_trained_on_is_steady_and_its_score_holds(
     trained: tuple[Path, Path], tmp_path: Path
 ) -> None:
     source, made = trained
-    found = watching.examine(made, source, POLICY)
+    found = monitoring.examine(made, source, POLICY)
     assert found.verdict == "steady"
     assert found.points > 300
     assert found.calibration
     assert sum(one.observed for one in found.calibration) > 0
-    watching.write_checkup(found, tmp_path / "a.html")
-    watching.write_checkup(watching.examine(made, source, POLICY), tmp_path / "b.html")
+    monitoring.write_checkup(found, tmp_path / "a.html")
+    monitoring.write_checkup(monitoring.examine(made, source, POLICY), tmp_path / "b.html")
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
 
 
@@ -76,16 +76,16 @@ def test_a_stream_without_registrations_and_typing_has_moved_and_is_told_so(
 def test_a_week_is_decided_by_what_the_weeks_before_have_taught_and_is_no_worse_for_it(
     tmp_path: Path,
 ) -> None:
-    setting = watching.Setting(
+    setting = monitoring.Setting(
         ("warm-up",), people=150, operators=4, accounts=6, days=1.0, seed=1_700
     )
-    weeks = watching.live(tmp_path, POLICY, SMALL, setting)
+    weeks = monitoring.live(tmp_path, POLICY, SMALL, setting)
     assert [week.model is None for week in weeks] == [True, False]
     assert weeks[0].confirmed > 0
-    cut = watching.cuts(weeks)[0]
+    cut = monitoring.cuts(weeks)[0]
     assert weeks[1].model == model.load(tmp_path / "week-1" / "model").version
     assert cut.first > cut.second
     assert cut.second <= cut.unlearned
     assert weeks[1].wronged <= weeks[1].wronged_before
-    watching.write_weeks(weeks, tmp_path / "weeks.html")
+    monitoring.write_weeks(weeks, tmp_path / "weeks.html")
     assert "warm-up" in (tmp_path / "weeks.html").read_text()

@@ -13,10 +13,10 @@ from rich.console import Console
 
 from wavebreak import engine
 from wavebreak.errors import FileError, UsageError
+from wavebreak.monitoring import compare, print_differences, replay, write_html
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import load
 from wavebreak.simulator import simulate, write
-from wavebreak.watching import compare, print_differences, replay, write_html
 
 Row = tuple[str, str, int | None, int]
 NAMES = ("account", "worst", "first_action_ms", "unwanted")

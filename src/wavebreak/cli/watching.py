@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from wavebreak import model, rules, training, watching
+from wavebreak import model, monitoring, rules, training
 from wavebreak.cli.apps import app
 from wavebreak.cli.deciding import Labels, ModelDir, PolicyDir
 from wavebreak.cli.showing import bar, nexts, out, pace
@@ -36,18 +36,18 @@ def replay(
 ) -> None:  # fmt: skip
     """Say what another policy or model would have changed, account by account."""
     with bar("replay") as show:
-        found = watching.replay(
+        found = monitoring.replay(
             run, out_path, rules.load(policy), Edge(load_key(key)), labels=labels,
             progress=lambda p: show(p.share, pace(p)), workers=shards,
             model=model.chosen(model_dir),
         )  # fmt: skip
     text = json.dumps(found.as_json(), indent=1, ensure_ascii=False)
     (out_path / "replay.json").write_text(text + "\n", encoding="utf-8")
-    watching.write_html(found, out_path / "replay.html")
+    monitoring.write_html(found, out_path / "replay.html")
     if as_json:
         typer.echo(text)
         return
-    watching.print_differences(found, out)
+    monitoring.print_differences(found, out)
     nexts([f"plots: {out_path}/replay.html", f"all changes: {out_path}/replay.json"])
 
 
@@ -68,16 +68,16 @@ def doctor(
 ) -> None:  # fmt: skip
     """Say how far a stream has moved from what a model was trained on."""
     with bar("doctor") as show:
-        found = watching.examine(
+        found = monitoring.examine(
             model, run, rules.load(policy), shifted=shifted, moved=moved,
             progress=lambda share, seen: show(share, f"{seen:,} events"),
         )  # fmt: skip
     if as_json:
         typer.echo(json.dumps(found.as_json(), indent=1, ensure_ascii=False))
     else:
-        watching.print_checkup(found, out)
+        monitoring.print_checkup(found, out)
     if html:
-        watching.write_checkup(found, html)
+        monitoring.write_checkup(found, html)
         if not as_json:
             nexts([f"plots: {html}"])
     if strict and found.verdict == "moved":
@@ -108,15 +108,15 @@ def retrain(
     The weeks are simulated. For a platform's own runs there is `wavebreak train RUN… --labels CSV`,
     again after each week.
     """
-    setting = watching.Setting(
+    setting = monitoring.Setting(
         tuple(family or FAMILIES), people, operators, accounts, days, seed
     )  # fmt: skip
     with bar("retrain") as show:
-        weeks = watching.live(
+        weeks = monitoring.live(
             out_path, rules.load(policy), training.load_settings(policy), setting, progress=show
         )
-    text = json.dumps(watching.as_json(weeks), indent=1, ensure_ascii=False)
+    text = json.dumps(monitoring.as_json(weeks), indent=1, ensure_ascii=False)
     (out_path / "weeks.json").write_text(text + "\n", encoding="utf-8")
-    watching.write_weeks(weeks, out_path / "weeks.html")
-    watching.print_weeks(weeks, out)
+    monitoring.write_weeks(weeks, out_path / "weeks.html")
+    monitoring.print_weeks(weeks, out)
     nexts([f"plot: {out_path}/weeks.html", f"last model: {out_path}/week-{len(weeks) - 1}/model"])
