@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from receivers import Receiver, listening
 from serving import SIGNER, Server
-from wavebreak import rules, simulator
+from wavebreak import rules, simulation
 from wavebreak.engine import Engine
 from wavebreak.evidence import read_entry
 from wavebreak.evidence.checking import check as check_ledger
@@ -40,8 +40,8 @@ POLICY = rules.load()
 @cache
 def world(people: int = 40) -> list[bytes]:
     """Events, an object each, in which much is decided."""
-    made = simulator.simulate(
-        people=people, days=1, campaigns=[(name, 1) for name in simulator.CAMPAIGNS],
+    made = simulation.simulate(
+        people=people, days=1, campaigns=[(name, 1) for name in simulation.CAMPAIGNS],
         innocents=["teacher"], seed=5,
     )  # fmt: skip
     wire = pa.Table.from_batches(made.batches()).combine_chunks().to_batches()[0]

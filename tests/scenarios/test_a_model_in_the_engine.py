@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from wavebreak import model, rules, simulator
+from wavebreak import model, rules, simulation
 from wavebreak.cli import app
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
@@ -34,12 +34,12 @@ CLI = CliRunner()
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A simulated day on disk, with its labels."""
-    made = simulator.simulate(
-        people=60, days=1, campaigns=[(name, 1) for name in simulator.CAMPAIGNS],
+    made = simulation.simulate(
+        people=60, days=1, campaigns=[(name, 1) for name in simulation.CAMPAIGNS],
         innocents=["teacher", "courier"], seed=101,
     )  # fmt: skip
     directory = tmp_path_factory.mktemp("world")
-    simulator.write(made, directory)
+    simulation.write(made, directory)
     return directory
 
 

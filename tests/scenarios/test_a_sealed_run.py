@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from wavebreak import engine, rules, simulator
+from wavebreak import engine, rules, simulation
 from wavebreak.evidence import Directory, OpeningFile, Sealer, new_signer, read_entry
 from wavebreak.evidence.checking import check
 from wavebreak.evidence.verifier import read_lines
@@ -21,8 +21,8 @@ EDGE = Edge(b"a key that is long enough")
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("world")
-    made = simulator.simulate(people=150, days=0.2, campaigns=[("blast", 4)], seed=3)
-    simulator.write(made, place, form="jsonl")
+    made = simulation.simulate(people=150, days=0.2, campaigns=[("blast", 4)], seed=3)
+    simulation.write(made, place, form="jsonl")
     return place
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from wavebreak import arena, rules
 from wavebreak.privacy.pseudonymizer import Edge
-from wavebreak.simulator.senders import PRESETS
+from wavebreak.simulation.attackers import PRESETS
 
 EDGE = Edge(b"a key for tests only")
 FILES = ("arena.json", "events.parquet", "decisions.jsonl", "labels.csv", "accounts.parquet")

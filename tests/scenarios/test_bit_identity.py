@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from synthetic import Synthetic
-from wavebreak import rules, simulator
+from wavebreak import rules, simulation
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
 from wavebreak.engine.snapshot import restore, save
@@ -33,8 +33,8 @@ def _one(batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch:
 
 
 def _simulated() -> pa.RecordBatch:
-    world = simulator.simulate(
-        people=30, days=1, campaigns=[(name, 1) for name in simulator.CAMPAIGNS],
+    world = simulation.simulate(
+        people=30, days=1, campaigns=[(name, 1) for name in simulation.CAMPAIGNS],
         innocents=["teacher", "courier", "hijack-owner", "victim-of-reports"], seed=5,
     )  # fmt: skip
     return _one(world.batches())

@@ -10,17 +10,17 @@ import pytest
 from typer.testing import CliRunner
 
 import scoring_points
-from wavebreak import cli, model, monitoring, rules, simulator, training
+from wavebreak import cli, model, monitoring, rules, simulation, training
 
 SMALL, POLICY = scoring_points.small(), rules.load()
 
 
 def world(out: Path, seed: int) -> Path:
-    made = simulator.simulate(
+    made = simulation.simulate(
         people=150, days=0.3, campaigns=[("blast", 6), ("jitter", 6)] * 4, innocents=["courier"],
         seed=seed,
     )  # fmt: skip
-    simulator.write(made, out)
+    simulation.write(made, out)
     return out
 
 

@@ -14,25 +14,25 @@ import pytest
 from typer.testing import CliRunner
 
 import scoring_points
-from wavebreak import cli, engine, model, rules, simulator, training
+from wavebreak import cli, engine, model, rules, simulation, training
 from wavebreak.errors import FileError, TrainingError, UsageError
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.training import dataset, leakage, pipeline
 
 SMALL, POLICY = scoring_points.small(), rules.load()
-SEEN = simulator.simulate(people=120, days=0.2, campaigns=[("blast", 4)] * 3, seed=1_007)
+SEEN = simulation.simulate(people=120, days=0.2, campaigns=[("blast", 4)] * 3, seed=1_007)
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small world with three operators of each of two families."""
-    made = simulator.simulate(
+    made = simulation.simulate(
         people=150, days=0.3, campaigns=[("blast", 6), ("jitter", 6)] * 4, innocents=["courier"],
         seed=1_005,
     )  # fmt: skip
     out = tmp_path_factory.mktemp("world")
-    simulator.write(made, out)
+    simulation.write(made, out)
     return out
 
 
@@ -97,8 +97,8 @@ def test_a_log_that_moved_or_changed_is_an_error_with_its_fix(
 
 
 def test_one_labels_file_for_two_worlds_is_refused(world: Path, tmp_path: Path) -> None:
-    again = simulator.simulate(people=20, days=0.05, seed=1_006)
-    simulator.write(again, tmp_path)
+    again = simulation.simulate(people=20, days=0.05, seed=1_006)
+    simulation.write(again, tmp_path)
     with pytest.raises(UsageError, match="share names"):
         training.collect([world, tmp_path], POLICY, SMALL, labels=world / "labels.csv")
     with pytest.raises(UsageError, match="twice"):
@@ -142,7 +142,7 @@ def test_a_feature_that_names_the_label_is_refused_by_the_command(
 
 def labelled(out: Path, *, first: bool, label: str = "") -> Path:
     """The world's log with a word of an analyst on every account, at its start or its end."""
-    simulator.write(SEEN, out, form="jsonl")
+    simulation.write(SEEN, out, form="jsonl")
     lines = (out / "events.jsonl").read_text().splitlines()
     ts = json.loads(lines[0 if first else -1])["ts"]
     said = [

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from wavebreak import rules, simulator
+from wavebreak import rules, simulation
 from wavebreak.engine import Engine, run
 from wavebreak.engine.decision import Decision
 from wavebreak.evaluation import evaluate
@@ -46,11 +46,11 @@ def test_real_people_are_left_alone(preset: str, file: str, most: float, tmp_pat
 def day(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A simulated day with every campaign and innocent, of a seed that no threshold was set on."""
     where = tmp_path_factory.mktemp("day")
-    world = simulator.simulate(
-        people=1500, days=1, campaigns=[(name, 10) for name in simulator.CAMPAIGNS],
+    world = simulation.simulate(
+        people=1500, days=1, campaigns=[(name, 10) for name in simulation.CAMPAIGNS],
         innocents=["all"], seed=request.param,
     )  # fmt: skip
-    simulator.write(world, where)
+    simulation.write(world, where)
     return where
 
 

@@ -13,7 +13,7 @@ from wavebreak.arena.match import chosen
 from wavebreak.arena.terms import Silence, load_terms
 from wavebreak.errors import PolicyError, UsageError
 from wavebreak.rules import Feedback
-from wavebreak.simulator.senders import PRESETS
+from wavebreak.simulation.attackers import PRESETS
 
 TERMS = load_terms()
 

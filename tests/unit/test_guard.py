@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_rules_program import policy, rule
 
-from wavebreak import rules, simulator
+from wavebreak import rules, simulation
 from wavebreak.compiled.numba_runtime import call_int, callback, compiled
 from wavebreak.engine import Engine
 from wavebreak.features import row_values
@@ -187,8 +187,8 @@ def test_rules_of_one_bound_stand_behind_the_weakest() -> None:
 
 
 def test_a_stream_is_decided_alike_with_the_guard_and_without() -> None:
-    world = simulator.simulate(
-        people=30, days=1, campaigns=[(name, 1) for name in simulator.CAMPAIGNS],
+    world = simulation.simulate(
+        people=30, days=1, campaigns=[(name, 1) for name in simulation.CAMPAIGNS],
         innocents=["teacher", "courier"], seed=101,
     )  # fmt: skip
     edge = Edge(b"a key for tests only")

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from wavebreak.simulator import simulate
-from wavebreak.simulator.operators import Enrolment
-from wavebreak.simulator.places import DAY, HOUR, MINUTE
-from wavebreak.simulator.scene import Scene
-from wavebreak.simulator.senders import PRESETS, TOOL_PRESETS, Answer, Operator, Sender, follow
-from wavebreak.simulator.senders.pacing import plan_day
+from wavebreak.simulation import simulate
+from wavebreak.simulation.attackers import PRESETS, TOOL_PRESETS, Answer, Operator, Sender, follow
+from wavebreak.simulation.attackers.actions import plan_day
+from wavebreak.simulation.attackers.infrastructure import Enrolment
+from wavebreak.simulation.geography import DAY, HOUR, MINUTE
+from wavebreak.simulation.scene import Scene
 
 STEADY = Sender(gap=(60.0, 60.0), quiet=(1.0, 1.0), register=(0.0, 0.0), per_hour=1000)
 

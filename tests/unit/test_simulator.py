@@ -14,8 +14,8 @@ from wavebreak.errors import UsageError
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema import coverage
 from wavebreak.schema.events import TS_END, WIRE_SCHEMA
-from wavebreak.simulator import CAMPAIGNS, START_MS, World, simulate, write
-from wavebreak.simulator.places import COUNTRIES, DAY, VIRTUAL, numbers
+from wavebreak.simulation import CAMPAIGNS, START_MS, World, simulate, write
+from wavebreak.simulation.geography import COUNTRIES, DAY, VIRTUAL, numbers
 
 EDGE = Edge(b"k" * 32)
 EVERY = [(name, 4) for name in CAMPAIGNS]

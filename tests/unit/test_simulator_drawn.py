@@ -9,18 +9,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from wavebreak.simulator import CAMPAIGNS, INNOCENTS, draw
-from wavebreak.simulator.coverage import Coverage
-from wavebreak.simulator.drawn import drawn_plan
-from wavebreak.simulator.drawn_laws import number
-from wavebreak.simulator.drawn_priors import PRIORS, Prior
+from wavebreak.simulation import CAMPAIGNS, INNOCENTS, draw
+from wavebreak.simulation.attackers.infrastructure import Enrolment
+from wavebreak.simulation.behaviour import Mood, Pitch, Style
+from wavebreak.simulation.daily_life import Habits
+from wavebreak.simulation.groups import GroupHabits
+from wavebreak.simulation.newcomers import Arrival
+from wavebreak.simulation.population import Society
+from wavebreak.simulation.priors import PRIORS, Prior, number
+from wavebreak.simulation.random_worlds import drawn_plan
+from wavebreak.simulation.world import Coverage
 from wavebreak.simulator.envelope import envelope
-from wavebreak.simulator.groups import GroupHabits
-from wavebreak.simulator.life import Habits
-from wavebreak.simulator.manners import Mood, Pitch, Style
-from wavebreak.simulator.newcomers import Arrival
-from wavebreak.simulator.operators import Enrolment
-from wavebreak.simulator.people import Society
 
 OWNERS = {
     "World": {"people", "days", "start", "operators", "persona"},

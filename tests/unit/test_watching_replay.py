@@ -16,7 +16,7 @@ from wavebreak.errors import FileError, UsageError
 from wavebreak.monitoring import compare, print_differences, replay, write_html
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import load
-from wavebreak.simulator import simulate, write
+from wavebreak.simulation import simulate, write
 
 Row = tuple[str, str, int | None, int]
 NAMES = ("account", "worst", "first_action_ms", "unwanted")

@@ -10,8 +10,8 @@ from wavebreak.arena.terms import Silence
 from wavebreak.engine.decision import Decision
 from wavebreak.engine.enforcement import told_at
 from wavebreak.rules import Feedback
-from wavebreak.simulator.places import SECOND
-from wavebreak.simulator.senders import Answer
+from wavebreak.simulation.attackers import Answer
+from wavebreak.simulation.geography import SECOND
 
 Telling = Literal["delayed", "instant", "never"]
 """How answers are told: as policy says, at once, or not at all."""

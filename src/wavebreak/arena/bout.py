@@ -16,10 +16,10 @@ from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
 from wavebreak.features.layout import BARRED
 from wavebreak.privacy.pseudonymizer import Edge
-from wavebreak.simulator.log import Block, Bools, Ints
-from wavebreak.simulator.places import MINUTE, SECOND
-from wavebreak.simulator.scene import Label, Scene
-from wavebreak.simulator.senders import CHAT, MESSAGE, Acts, Operator, Sender, follow, together
+from wavebreak.simulation.attackers import CHAT, MESSAGE, Acts, Operator, Sender, follow, together
+from wavebreak.simulation.geography import MINUTE, SECOND
+from wavebreak.simulation.log import Block, Bools, Ints
+from wavebreak.simulation.scene import Label, Scene
 
 EPOCH = MINUTE
 """Shortest slice of time: the engine's epoch (milliseconds)."""

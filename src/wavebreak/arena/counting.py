@@ -14,8 +14,8 @@ from wavebreak.arena.bout import Bout, Played
 from wavebreak.arena.terms import Price
 from wavebreak.engine import Engine, run
 from wavebreak.evaluation import Evaluation, evaluate
-from wavebreak.simulator.places import VIRTUAL
-from wavebreak.simulator.scene import Label
+from wavebreak.simulation.geography import VIRTUAL
+from wavebreak.simulation.scene import Label
 
 WEEK_MS = 7 * 86_400_000
 HIRED = "ring-for-hire"

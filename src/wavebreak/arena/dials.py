@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from wavebreak.arena.terms import Dial, Terms
-from wavebreak.simulator.log import Floats
-from wavebreak.simulator.senders import Sender
+from wavebreak.simulation.attackers import Sender
+from wavebreak.simulation.log import Floats
 
 
 def dials_of(sender: Sender, terms: Terms) -> dict[str, Dial]:

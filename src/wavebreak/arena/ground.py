@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from wavebreak import simulator
-from wavebreak.simulator.background import FIRST_ID
-from wavebreak.simulator.log import Block, Log, merge, to_batches
-from wavebreak.simulator.scene import Label, Roll, Scene
-from wavebreak.simulator.world import BATCH
+from wavebreak import simulation
+from wavebreak.simulation.background_trace import FIRST_ID
+from wavebreak.simulation.log import Block, Log, merge, to_batches
+from wavebreak.simulation.scene import Label, Roll, Scene
+from wavebreak.simulation.world import BATCH
 
 GROUPS_EACH = 1 << 20
 """Names of groups kept for each operator, so that no two share one."""
@@ -39,7 +39,7 @@ def lay(
     *, people: int, days: float, seed: int, progress: Callable[[float], None] = lambda _: None
 ) -> Ground:
     """Plan a world of people and of every innocent."""
-    world = simulator.simulate(
+    world = simulation.simulate(
         people=people, days=days, innocents=["all"], seed=seed, progress=progress
     )
     if world.days is None:

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from cmaes._cma import CMA
 
-from wavebreak import engine, simulator
+from wavebreak import engine, simulation
 from wavebreak.arena.answers import Telling
 from wavebreak.arena.bout import Bout, Entry, Played, bout
 from wavebreak.arena.counting import Count, cost, count, keep_round, named
@@ -26,9 +26,9 @@ from wavebreak.model import Model
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import Policy
 from wavebreak.schema.events import WIRE_SCHEMA
-from wavebreak.simulator.log import Floats
-from wavebreak.simulator.senders import PRESETS, TOOL_PRESETS, Preset, Sender
-from wavebreak.simulator.world import BATCH
+from wavebreak.simulation.attackers import PRESETS, TOOL_PRESETS, Preset, Sender
+from wavebreak.simulation.log import Floats
+from wavebreak.simulation.world import BATCH
 
 FEWEST = 4
 """Fewest candidates of a generation; an operator then has fewer accounts than `EACH`."""
@@ -238,8 +238,8 @@ def _write(final: Bout, table: _Play, out: Path) -> None:
     whole = pa.Table.from_batches(final.kept, schema=WIRE_SCHEMA).combine_chunks()
     about = {"arena": asdict(table.setting)} | table.ground.about
     labels = named(final.labels)
-    world = simulator.World(labels, about, lambda size: iter(whole.to_batches(size or BATCH)))
-    simulator.write(world, out)
+    world = simulation.World(labels, about, lambda size: iter(whole.to_batches(size or BATCH)))
+    simulation.write(world, out)
     table.show("the last round, as a log")
     engine.run(out, out, table.policy, table.edge, enforce=True, model=table.model)
 

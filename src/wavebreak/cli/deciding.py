@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import typer
 
-from wavebreak import engine, evaluation, explain, model, rules, simulator
+from wavebreak import engine, evaluation, explain, model, rules, simulation
 from wavebreak.cli.apps import app
 from wavebreak.cli.showing import bar, nexts, out, pace, summary
 from wavebreak.errors import UsageError
@@ -185,11 +185,11 @@ def demo(
         raise UsageError(f"{out_path} is a file", fix="give a directory with -o")
     world_dir, run_dir = out_path / "world", out_path / "run"
     with bar("simulate") as show:
-        world = simulator.simulate(
-            people=people, days=1, campaigns=[(name, None) for name in simulator.CAMPAIGNS],
+        world = simulation.simulate(
+            people=people, days=1, campaigns=[(name, None) for name in simulation.CAMPAIGNS],
             innocents=["all"], seed=seed, progress=lambda share: show(share, ""),
         )  # fmt: skip
-        events = simulator.write(world, world_dir)
+        events = simulation.write(world, world_dir)
     out.print(f"[bold]1. A simulated day[/]: {events:,} events of {len(world.labels):,} accounts")
     told = _run(
         "run", world_dir, run_dir, policy=rules.load(), edge=Edge(b"wavebreak demo, no secret"),

@@ -10,7 +10,7 @@ import pyarrow as pa
 import typer
 from rich.table import Table
 
-from wavebreak import simulator
+from wavebreak import simulation
 from wavebreak.cli.apps import app, imports
 from wavebreak.cli.showing import bar, nexts, out
 from wavebreak.errors import UsageError
@@ -113,7 +113,7 @@ def _campaigns(given: list[str]) -> list[tuple[str, int | None]]:
         if colon and not count.isdigit():
             raise UsageError("--campaign takes NAME or NAME:ACCOUNTS", fix="write blast:20")
         if name == "all":
-            chosen += [(each, int(count) if colon else None) for each in simulator.CAMPAIGNS]
+            chosen += [(each, int(count) if colon else None) for each in simulation.CAMPAIGNS]
         else:
             chosen.append((name, int(count) if colon else None))
     return chosen
@@ -130,11 +130,11 @@ def simulate(
     campaign: Annotated[
         list[str] | None,
         typer.Option(help=f"NAME or NAME:ACCOUNTS, again for more; all, or of "
-                          f"{', '.join(simulator.CAMPAIGNS)}."),
+                          f"{', '.join(simulation.CAMPAIGNS)}."),
     ] = None,
     innocents: Annotated[
         list[str] | None,
-        typer.Option(help=f"NAME, again for more; all, or of {', '.join(simulator.INNOCENTS)}."),
+        typer.Option(help=f"NAME, again for more; all, or of {', '.join(simulation.INNOCENTS)}."),
     ] = None,
     background: Annotated[
         Path | None, typer.Option(help="Plant the campaigns into these events of real people.")
@@ -151,18 +151,18 @@ def simulate(
         raise UsageError("--drawn decides all", fix="leave out what else is asked for")
     with bar("simulate") as show:
         if drawn:
-            world = simulator.draw(seed, progress=lambda share: show(share, ""))
+            world = simulation.draw(seed, progress=lambda share: show(share, ""))
         else:
-            world = simulator.simulate(
+            world = simulation.simulate(
                 people=people, days=days, campaigns=_campaigns(campaign or []),
                 innocents=innocents or [], background=background, seed=seed,
                 progress=lambda share: show(share, ""),
             )  # fmt: skip
-        events = simulator.write(world, out_path, form=form)
+        events = simulation.write(world, out_path, form=form)
     _told(world, out_path, events)
 
 
-def _told(world: simulator.World, out_path: Path, events: int) -> None:
+def _told(world: simulation.World, out_path: Path, events: int) -> None:
     abusive = sum(label == "abusive" for _, label, _, _ in world.labels)
     out.print(
         f"{events:,} events of {len(world.labels):,} accounts, {abusive:,} of them abusive "

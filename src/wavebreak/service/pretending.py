@@ -6,7 +6,7 @@ import asyncio
 
 import pyarrow as pa
 
-from wavebreak import simulator
+from wavebreak import simulation
 from wavebreak.schema.events import json_rows
 from wavebreak.service.bodies import Body
 from wavebreak.service.running import Service
@@ -45,8 +45,8 @@ async def _sent(service: Service, lines: bytes, key: str) -> None:
 
 
 def _day() -> pa.RecordBatch:
-    world = simulator.simulate(
-        people=PEOPLE, days=1, campaigns=[(name, None) for name in simulator.CAMPAIGNS],
+    world = simulation.simulate(
+        people=PEOPLE, days=1, campaigns=[(name, None) for name in simulation.CAMPAIGNS],
         innocents=["all"], seed=1,
     )  # fmt: skip
     return pa.Table.from_batches(world.batches()).combine_chunks().to_batches()[0]

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from wavebreak import rules, simulator
+from wavebreak import rules, simulation
 from wavebreak.engine import Engine
 from wavebreak.engine.engine import features_version
 from wavebreak.errors import FileError
@@ -86,9 +86,9 @@ def imported(background: Path, into: Path) -> list[Path]:
 def gather(source: Source, policy: rules.Policy, settings: Settings) -> Gathered:
     """Draw a world, replay it in memory, and return its points and claims."""
     if source.trace is None:
-        world = simulator.draw(source.seed)
+        world = simulation.draw(source.seed)
     else:
-        world = simulator.draw_planted(source.trace, source.seed)
+        world = simulation.draw_planted(source.trace, source.seed)
     edge = Edge(KEY)
     logs = [edge.apply(batch) for batch in world.batches()]
     engine = Engine(policy, profiles.learn(logs), record=True)

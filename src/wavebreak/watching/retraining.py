@@ -26,7 +26,7 @@ from wavebreak.evaluation import Evaluation, Label, evaluate, read_labels
 from wavebreak.features.catalog import NAMES
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import OUTCOMES, Policy
-from wavebreak.simulator import CAMPAIGNS, START_MS, simulate, write
+from wavebreak.simulation import CAMPAIGNS, START_MS, simulate, write
 
 WEEK_MS = 7 * 86_400_000
 _CHALLENGE = OUTCOMES.index("challenge")
