@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from wavebreak import arena, rules
+from wavebreak import red_team, rules
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.simulation.attackers import PRESETS
 
@@ -18,27 +18,27 @@ EDGE = Edge(b"a key for tests only")
 FILES = ("arena.json", "events.parquet", "decisions.jsonl", "labels.csv", "accounts.parquet")
 
 
-SMALL = arena.Setting(tuple(PRESETS), accounts=4, people=250, days=0.3, rounds=0, seed=101)
+SMALL = red_team.Setting(tuple(PRESETS), accounts=4, people=250, days=0.3, rounds=0, seed=101)
 
 
-def played(out: Path, setting: arena.Setting) -> arena.Match:
-    match = arena.play(setting, rules.load(), EDGE, arena.load_terms(), out)
-    arena.save(match, out)
+def played(out: Path, setting: red_team.Setting) -> red_team.Match:
+    match = red_team.play(setting, rules.load(), EDGE, red_team.load_terms(), out)
+    red_team.save(match, out)
     return match
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, arena.Match]:
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, red_team.Match]:
     out = tmp_path_factory.mktemp("arena")
     return out, played(out, SMALL)
 
 
 def test_every_tactic_and_the_combination_plays_against_the_policy(
-    small: tuple[Path, arena.Match],
+    small: tuple[Path, red_team.Match],
 ) -> None:
     _, match = small
     counts = match.rounds[0].counts
-    assert [arena.FAMILIES[name].tactic for name in counts] == [*range(25), -1]
+    assert [red_team.FAMILIES[name].tactic for name in counts] == [*range(25), -1]
     assert all(c.accounts > 0 for c in counts.values())
     assert sum(c.delivered > 0 for c in counts.values()) >= 20
     assert all(c.cost > 0 for c in counts.values())
@@ -47,7 +47,7 @@ def test_every_tactic_and_the_combination_plays_against_the_policy(
 
 
 def test_the_last_round_replayed_from_its_file_decides_alike(
-    small: tuple[Path, arena.Match],
+    small: tuple[Path, red_team.Match],
 ) -> None:
     out, match = small
     number = next(k for k, r in enumerate(match.rounds) if r.name == "adapted")
@@ -57,7 +57,7 @@ def test_the_last_round_replayed_from_its_file_decides_alike(
     assert again["account"].to_pylist() == live["account"].to_pylist()
 
 
-def test_no_message_that_was_refused_has_a_receipt(small: tuple[Path, arena.Match]) -> None:
+def test_no_message_that_was_refused_has_a_receipt(small: tuple[Path, red_team.Match]) -> None:
     out, _ = small
     events = pq.read_table(out / "events.parquet")
     rows = pq.read_table(out / "accounts.parquet").to_pylist()
@@ -77,7 +77,7 @@ def test_the_same_seed_gives_the_same_bytes_with_adaptation(tmp_path: Path) -> N
     few = replace(SMALL, families=("blast", "proxies", "combination"), people=150, rounds=1)
     for name in ("one", "two"):
         match = played(tmp_path / name, few)
-        arena.write_html(match, tmp_path / name / "arena.html")
+        red_team.write_html(match, tmp_path / name / "arena.html")
     for name in (*FILES, "arena.html"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     told = json.loads((tmp_path / "one" / "arena.json").read_text())

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wavebreak.arena.answers import Desk
-from wavebreak.arena.dials import at, dials_of, moves, places, read
-from wavebreak.arena.match import chosen
-from wavebreak.arena.terms import Silence, load_terms
 from wavebreak.errors import PolicyError, UsageError
+from wavebreak.red_team.config import Silence, load_terms
+from wavebreak.red_team.feedback import Desk
+from wavebreak.red_team.search_space import at, dials_of, moves, places, read
+from wavebreak.red_team.tournament import chosen
 from wavebreak.rules import Feedback
 from wavebreak.simulation.attackers import PRESETS
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from wavebreak import arena, model, rules
+from wavebreak import model, red_team, rules
 from wavebreak.cli.apps import app
 from wavebreak.cli.deciding import ModelDir
 from wavebreak.cli.showing import bar, nexts, out
@@ -49,17 +49,17 @@ def play_arena(
     key: Annotated[Path | None, typer.Option(help="Key file of the privacy edge.")] = None,
 ) -> None:  # fmt: skip
     """Let every tactic play against the policy, see its answers and adapt; count what it costs."""
-    setting = arena.Setting(
-        arena.chosen(family or []), accounts, people, days, rounds, seed, feedback.value
+    setting = red_team.Setting(
+        red_team.chosen(family or []), accounts, people, days, rounds, seed, feedback.value
     )
     with bar("arena") as show:
-        match = arena.play(
-            setting, rules.load(policy), Edge(load_key(key)), arena.load_terms(policy), out_path,
+        match = red_team.play(
+            setting, rules.load(policy), Edge(load_key(key)), red_team.load_terms(policy), out_path,
             model=model.chosen(model_dir), progress=show,
         )  # fmt: skip
-    arena.save(match, out_path)
-    arena.write_html(match, out_path / "arena.html")
-    arena.print_match(match, out)
+    red_team.save(match, out_path)
+    red_team.write_html(match, out_path / "arena.html")
+    red_team.print_match(match, out)
     nexts([
         f"plots: {out_path}/arena.html",
         f"wavebreak evaluate {out_path} --labels {out_path}/labels.csv",

@@ -13,17 +13,16 @@ import pyarrow as pa
 from cmaes._cma import CMA
 
 from wavebreak import engine, simulation
-from wavebreak.arena.answers import Telling
-from wavebreak.arena.bout import Bout, Entry, Played, bout
-from wavebreak.arena.counting import Count, cost, count, keep_round, named
-from wavebreak.arena.dials import at, dials_of, moves, places
-from wavebreak.arena.ground import Ground, lay
-from wavebreak.arena.terms import Terms
 from wavebreak.engine import Engine
 from wavebreak.errors import UsageError
 from wavebreak.evaluation import Evaluation
 from wavebreak.model import Model
 from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.red_team.config import Terms
+from wavebreak.red_team.feedback import Telling
+from wavebreak.red_team.metrics import Count, cost, count, keep_round, named
+from wavebreak.red_team.round import Bout, Entry, Ground, Played, bout, lay
+from wavebreak.red_team.search_space import at, dials_of, moves, places
 from wavebreak.rules import Policy
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak.simulation.attackers import PRESETS, TOOL_PRESETS, Preset, Sender

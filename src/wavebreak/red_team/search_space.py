@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.arena.terms import Dial, Terms
+from wavebreak.red_team.config import Dial, Terms
 from wavebreak.simulation.attackers import Sender
 from wavebreak.simulation.log import Floats
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from wavebreak.arena.counting import Count
-from wavebreak.arena.match import FAMILIES, Match, Round
 from wavebreak.evaluation import exact_interval, share_of
+from wavebreak.red_team.metrics import Count
+from wavebreak.red_team.tournament import FAMILIES, Match, Round
 from wavebreak.reports.charts import Line, curves
 from wavebreak.reports.tables import (
     Console,

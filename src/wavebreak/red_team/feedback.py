@@ -6,9 +6,9 @@ import heapq
 from dataclasses import dataclass
 from typing import Literal
 
-from wavebreak.arena.terms import Silence
 from wavebreak.engine.decision import Decision
 from wavebreak.engine.enforcement import told_at
+from wavebreak.red_team.config import Silence
 from wavebreak.rules import Feedback
 from wavebreak.simulation.attackers import Answer
 from wavebreak.simulation.geography import SECOND

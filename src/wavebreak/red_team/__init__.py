@@ -1,8 +1,8 @@
 """The arena: senders who see our answers and adapt, among people who must not be hurt."""
 
-from wavebreak.arena.match import FAMILIES, Match, Setting, chosen, play, save
-from wavebreak.arena.showing import print_match, write_html
-from wavebreak.arena.terms import load_terms
+from wavebreak.red_team.config import load_terms
+from wavebreak.red_team.report import print_match, write_html
+from wavebreak.red_team.tournament import FAMILIES, Match, Setting, chosen, play, save
 
 __all__ = [
     "FAMILIES",

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from wavebreak.arena.bout import Bout, Played
-from wavebreak.arena.terms import Price
 from wavebreak.engine import Engine, run
 from wavebreak.evaluation import Evaluation, evaluate
+from wavebreak.red_team.config import Price
+from wavebreak.red_team.round import Bout, Played
 from wavebreak.simulation.geography import VIRTUAL
 from wavebreak.simulation.scene import Label
 
