@@ -25,7 +25,7 @@ from wavebreak.claims.exchange import Exchange
 from wavebreak.claims.exhibits import Actor, keep, seal
 from wavebreak.claims.exhibits import Exhibit as ClaimExhibit
 from wavebreak.engine import run
-from wavebreak.evidence import new_signer
+from wavebreak.ledger import new_signer
 from wavebreak.privacy.pseudonymizer import Edge
 
 KEY = bytes(range(32))

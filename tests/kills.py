@@ -26,10 +26,10 @@ from receivers import Receiver, listening
 from serving import SIGNER, Server
 from wavebreak import rules, simulation
 from wavebreak.engine import Engine
-from wavebreak.evidence import read_entry
-from wavebreak.evidence.checking import check as check_ledger
-from wavebreak.evidence.entries import DecisionEntry, ReceiptEntry
-from wavebreak.evidence.verifier import read_lines
+from wavebreak.ledger import read_entry
+from wavebreak.ledger.audit import check as check_ledger
+from wavebreak.ledger.entries import DecisionEntry, ReceiptEntry
+from wavebreak.ledger.verifier import read_lines
 from wavebreak.schema.events import json_rows
 from wavebreak.service import database, log
 from wavebreak.service.sealing import Opened, copied

@@ -20,7 +20,7 @@ from django.db import connection
 from opentelemetry.trace import NoOpTracer, Tracer
 
 from wavebreak import engine, rules
-from wavebreak.evidence import new_signer
+from wavebreak.ledger import new_signer
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import Policy
 from wavebreak.service import answering, database, log

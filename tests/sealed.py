@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wavebreak.engine.decision import Decision, Reason
-from wavebreak.evidence import new_signer
+from wavebreak.ledger import new_signer
 
 SIGNER = new_signer("example.org/log", secret=bytes(range(32)))
 

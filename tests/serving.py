@@ -19,8 +19,8 @@ from typing import Any
 
 import psycopg
 
-from wavebreak.evidence import new_signer
-from wavebreak.evidence.notes import write_signer
+from wavebreak.ledger import new_signer
+from wavebreak.ledger.checkpoints import write_signer
 
 KEY = "00112233445566778899aabbccddeeff" * 2
 SIGNER = new_signer("example.org/served", secret=bytes(range(32)))

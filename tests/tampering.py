@@ -18,7 +18,7 @@ from cryptography.x509 import Certificate
 
 from authority import Authority
 from sealed import SIGNER, a_decision
-from wavebreak.evidence import (
+from wavebreak.ledger import (
     Directory,
     Ledger,
     OpeningFile,
@@ -28,17 +28,9 @@ from wavebreak.evidence import (
     seal_decisions,
     seal_receipts,
 )
-from wavebreak.evidence.doubts import named
-from wavebreak.evidence.notes import checkpoint_note, cosigned
-from wavebreak.evidence.stamps import stamped
-from wavebreak.evidence.verifier import (
-    WITNESS,
-    Checkpoint,
-    Key,
-    canonical,
-    read_checkpoint,
-    read_key,
-)
+from wavebreak.ledger.checkpoints import checkpoint_note, cosigned, stamped
+from wavebreak.ledger.errors import named
+from wavebreak.ledger.verifier import WITNESS, Checkpoint, Key, canonical, read_checkpoint, read_key
 
 STRANGER = new_signer(SIGNER.name, secret=bytes(32))
 OTHER = new_signer("example.org/other", secret=bytes(32))

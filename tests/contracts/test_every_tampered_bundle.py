@@ -18,8 +18,8 @@ from casework import Bench, small_run
 from wavebreak.bundles import packing
 from wavebreak.bundles.unpacking import Bounds
 from wavebreak.bundles.verifying import exit_code, verify
-from wavebreak.evidence import Directory, Ledger, Sealer, new_signer, parcel
-from wavebreak.evidence.verifier import canonical
+from wavebreak.ledger import Directory, Ledger, Sealer, new_signer, parcel
+from wavebreak.ledger.verifier import canonical
 
 
 class Original:

@@ -41,9 +41,9 @@ from tampering import (
     under,
 )
 from wavebreak.errors import EvidenceError
-from wavebreak.evidence.checking import BEYOND, check
-from wavebreak.evidence.notes import checkpoint_note, cosigned, verifier_key
-from wavebreak.evidence.verifier import Doubt, canonical, read_checkpoint, verify
+from wavebreak.ledger.audit import BEYOND, check
+from wavebreak.ledger.checkpoints import checkpoint_note, cosigned, verifier_key
+from wavebreak.ledger.verifier import Doubt, canonical, read_checkpoint, verify
 
 ENTRY = b'{"at":1,"body":{},"commits":{},"kind":"step","v":1}'
 ROOT = "=\n\n"

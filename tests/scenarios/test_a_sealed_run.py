@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from wavebreak import engine, rules, simulation
-from wavebreak.evidence import Directory, OpeningFile, Sealer, new_signer, read_entry
-from wavebreak.evidence.checking import check
-from wavebreak.evidence.verifier import read_lines
+from wavebreak.ledger import Directory, OpeningFile, Sealer, new_signer, read_entry
+from wavebreak.ledger.audit import check
+from wavebreak.ledger.verifier import read_lines
 from wavebreak.privacy.pseudonymizer import Edge
 
 SIGNER = new_signer("example.org/run", secret=bytes(range(32)))

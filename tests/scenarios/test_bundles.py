@@ -24,8 +24,8 @@ from warcio.archiveiterator import ArchiveIterator
 from casework import ABOVE, BELOW, OTHER, SENDER, SHOT, Bench, small_run
 from wavebreak.bundles.rerunning import Rerun
 from wavebreak.bundles.verifying import exit_code, verify
-from wavebreak.evidence import Sealer, new_signer
 from wavebreak.io import read
+from wavebreak.ledger import Sealer, new_signer
 from wavebreak.privacy.pseudonymizer import Edge
 
 

@@ -22,9 +22,10 @@ from django.db import DatabaseError, connection
 import platforms
 from platforms import SIGNER, Running, abuser
 from wavebreak import rules
-from wavebreak.evidence import Entry, new_signer, read_entry
-from wavebreak.evidence.checking import check
-from wavebreak.evidence.entries import (
+from wavebreak.ledger import Entry, new_signer, read_entry
+from wavebreak.ledger.audit import check
+from wavebreak.ledger.checkpoints import verifier_key, write_signer
+from wavebreak.ledger.entries import (
     AppealEntry,
     DecisionEntry,
     ErasureEntry,
@@ -33,8 +34,7 @@ from wavebreak.evidence.entries import (
     ReceiptEntry,
     VersionEntry,
 )
-from wavebreak.evidence.notes import verifier_key, write_signer
-from wavebreak.evidence.verifier import (
+from wavebreak.ledger.verifier import (
     canonical,
     check_consistency,
     check_parcel,

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.speed.figures import Figure, figure
 
 from wavebreak.engine.decision import Decision, Reason
-from wavebreak.evidence import (
+from wavebreak.ledger import (
     Directory,
     Ledger,
     OpeningFile,
@@ -20,8 +20,8 @@ from wavebreak.evidence import (
     seal_decisions,
     seal_receipts,
 )
-from wavebreak.evidence.checking import check
-from wavebreak.evidence.verifier import LEAF, check_inclusion, grow, hashed, verify
+from wavebreak.ledger.audit import check
+from wavebreak.ledger.verifier import LEAF, check_inclusion, grow, hashed, verify
 
 NAME = "ledger"
 BATCH = 5_000

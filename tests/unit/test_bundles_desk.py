@@ -21,8 +21,8 @@ from wavebreak.cases.parties import Basis, Evidence, Strength
 from wavebreak.cases.steps import Advanced, Exhibit, Exhibited, Named, Opened
 from wavebreak.cli import app
 from wavebreak.errors import CaseError, ClaimError
-from wavebreak.evidence import Ledger
-from wavebreak.evidence.entries import StepEntry
+from wavebreak.ledger import Ledger
+from wavebreak.ledger.entries import StepEntry
 from wavebreak.privacy.pseudonymizer import Edge
 
 GIVEN = Given(None, None, Edge(KEY, None))

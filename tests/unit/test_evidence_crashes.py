@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from sealed import SIGNER, some
 from wavebreak.errors import FileError
-from wavebreak.evidence import Directory, Ledger
-from wavebreak.evidence.checking import check
+from wavebreak.ledger import Directory, Ledger
+from wavebreak.ledger.audit import check
 
 FILES = ("entries.jsonl", "nodes", "ends", "checkpoints.jsonl")
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from sealed import SIGNER, a_decision
 from wavebreak.errors import EvidenceError
-from wavebreak.evidence import Ledger, Memory, OpeningFile, read_entry, seal_decisions
-from wavebreak.evidence.entries import KINDS, LabelEntry, entry
-from wavebreak.evidence.sealing import decision_entry
-from wavebreak.evidence.verifier import Doubt, canonical, commitment, read_json
+from wavebreak.ledger import Ledger, Memory, OpeningFile, read_entry, seal_decisions
+from wavebreak.ledger.entries import KINDS, LabelEntry, entry
+from wavebreak.ledger.recorder import decision_entry
+from wavebreak.ledger.verifier import Doubt, canonical, commitment, read_json
 
 WHOLE = st.integers(-(2**53) + 1, 2**53 - 1)
 NUMBERS = st.floats(-(2.0**53) + 1, 2.0**53 - 1)

@@ -11,7 +11,7 @@ import pytest
 
 from sealed import SIGNER, a_decision, some
 from wavebreak.errors import EvidenceError, FileError
-from wavebreak.evidence import (
+from wavebreak.ledger import (
     Directory,
     Ledger,
     Memory,
@@ -22,9 +22,9 @@ from wavebreak.evidence import (
     seal_decisions,
     seal_receipts,
 )
-from wavebreak.evidence import verifier as alone
-from wavebreak.evidence.notes import cosigned, verifier_key
-from wavebreak.evidence.verifier import WITNESS, Doubt, check_inclusion, hashed, verify
+from wavebreak.ledger import verifier as alone
+from wavebreak.ledger.checkpoints import cosigned, verifier_key
+from wavebreak.ledger.verifier import WITNESS, Doubt, check_inclusion, hashed, verify
 
 
 @pytest.fixture(params=["memory", "directory"])

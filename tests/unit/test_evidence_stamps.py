@@ -10,8 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from authority import Authority
 from sealed import SIGNER
 from wavebreak.errors import EvidenceError
-from wavebreak.evidence.notes import checkpoint_note
-from wavebreak.evidence.stamps import check_stamp, roots_of, stamped
+from wavebreak.ledger.checkpoints import check_stamp, checkpoint_note, roots_of, stamped
 
 NOW = datetime(2026, 5, 1, 12, 30, tzinfo=UTC)
 NOTE = checkpoint_note(SIGNER, 9, bytes(32))

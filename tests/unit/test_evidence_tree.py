@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavebreak.evidence import tree
-from wavebreak.evidence.verifier import (
+from wavebreak.ledger import merkle_tree
+from wavebreak.ledger.verifier import (
     LEAF,
     Checkpoint,
     Doubt,
@@ -86,36 +86,36 @@ def test_the_known_roots_are_met() -> None:
 
 def test_the_known_proofs_are_met() -> None:
     nodes, roots = grown([bytes.fromhex(leaf) for leaf in KNOWN])
-    path = tree.inclusion(nodes.__getitem__, 0, 8)
+    path = merkle_tree.inclusion_proof(nodes.__getitem__, 0, 8)
     assert [each.hex() for each in path] == [
         "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
         "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
         "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4",
     ]
-    assert tree.consistency(nodes.__getitem__, 8, 8) == []
-    assert tree.subtree(nodes.__getitem__, 0, 8) == roots[8]
+    assert merkle_tree.consistency_proof(nodes.__getitem__, 8, 8) == []
+    assert merkle_tree.subtree(nodes.__getitem__, 0, 8) == roots[8]
 
 
 def test_the_root_of_every_size_is_that_of_the_definition() -> None:
     assert [oracle(LEAVES[:size]) for size in range(MOST + 1)] == TREE_ROOTS
     for size in range(MOST + 1):
-        assert fold(tree.peaks(node, size)) == TREE_ROOTS[size]
-        assert tree.subtree(node, 0, size) == TREE_ROOTS[size]
+        assert fold(merkle_tree.peaks(node, size)) == TREE_ROOTS[size]
+        assert merkle_tree.subtree(node, 0, size) == TREE_ROOTS[size]
 
 
 def test_every_entry_of_every_tree_is_proved() -> None:
     for size in range(1, MOST + 1, 7):
         for at in range(size):
-            path = tree.inclusion(node, at, size)
+            path = merkle_tree.inclusion_proof(node, at, size)
             check_inclusion(hashed(LEAF, LEAVES[at]), at, path, size, TREE_ROOTS[size])
-    assert len(tree.inclusion(node, 0, MOST)) == 9
+    assert len(merkle_tree.inclusion_proof(node, 0, MOST)) == 9
 
 
 def test_every_tree_is_proved_to_continue_every_smaller_one() -> None:
     counted = 0
     for old in range(MOST + 1):
         for new in range(old, MOST + 1, 11):
-            check_consistency(note(old), note(new), tree.consistency(node, old, new))
+            check_consistency(note(old), note(new), merkle_tree.consistency_proof(node, old, new))
             counted += 1
     assert counted > 4000
 
@@ -124,7 +124,7 @@ def test_every_tree_is_proved_to_continue_every_smaller_one() -> None:
 def test_a_proof_holds_for_no_other_entry_size_or_root(source: st.DataObject) -> None:
     size = source.draw(st.integers(2, MOST))
     at = source.draw(st.integers(0, size - 1))
-    path = tree.inclusion(node, at, size)
+    path = merkle_tree.inclusion_proof(node, at, size)
     other = source.draw(st.integers(0, MOST - 1).filter(lambda k: k != at))
     larger = source.draw(st.integers(1, MOST).filter(lambda k: k != size))
     leaf = hashed(LEAF, LEAVES[at])
@@ -143,7 +143,7 @@ def test_a_proof_holds_for_no_other_entry_size_or_root(source: st.DataObject) ->
 def test_a_proof_of_consistency_holds_for_no_other_history(source: st.DataObject) -> None:
     new = source.draw(st.integers(3, MOST))
     old = source.draw(st.integers(1, new - 1))
-    path = tree.consistency(node, old, new)
+    path = merkle_tree.consistency_proof(node, old, new)
     other = Checkpoint("log", old, hashed(LEAF, b"other"), "", ())
     forked = Checkpoint("log", new, hashed(LEAF, b"other"), "", ())
     for wrong in (
@@ -166,7 +166,7 @@ def test_a_proof_in_a_large_tree_has_as_many_hashes_as_it_should(
     def empty(index: int) -> bytes:
         return hashed(LEAF, index.to_bytes(8))
 
-    path = tree.inclusion(empty, at, size)
+    path = merkle_tree.inclusion_proof(empty, at, size)
     inner = (at ^ (size - 1)).bit_length()
     assert len(path) == inner + (at >> inner).bit_count()
     assert len(path) <= size.bit_length()

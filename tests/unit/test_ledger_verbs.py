@@ -17,8 +17,8 @@ from receivers import Answer, listening
 from sealed import a_decision
 from wavebreak.cli.apps import app
 from wavebreak.errors import EvidenceError, FileError, UsageError
-from wavebreak.evidence import Sealer
-from wavebreak.evidence.notes import load_signer
+from wavebreak.ledger import Sealer
+from wavebreak.ledger.checkpoints import load_signer
 
 
 def say(*words: str | Path, status: int = 0) -> str:

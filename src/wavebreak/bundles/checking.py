@@ -25,8 +25,8 @@ from wavebreak.claims import accepting
 from wavebreak.claims import exhibits as claims
 from wavebreak.claims.limits import limits
 from wavebreak.engine.decision import Decision
-from wavebreak.evidence import verifier
-from wavebreak.evidence.verifier import Key, read_json, read_key, read_lines
+from wavebreak.ledger import verifier
+from wavebreak.ledger.verifier import Key, read_json, read_key, read_lines
 
 _LINE = re.compile(r"([0-9a-f]+)  (\S.*)")
 

@@ -23,8 +23,8 @@ from wavebreak.cases.steps import (
     Signed,
     Step,
 )
-from wavebreak.evidence import Entry, Openings, entry
-from wavebreak.evidence.entries import (
+from wavebreak.ledger import Entry, Openings, entry
+from wavebreak.ledger.entries import (
     Body,
     CustodyEntry,
     DeterminationEntry,
@@ -32,7 +32,7 @@ from wavebreak.evidence.entries import (
     NoticeEntry,
     StepEntry,
 )
-from wavebreak.evidence.verifier import canonical
+from wavebreak.ledger.verifier import canonical
 
 Told = tuple[str, Body, dict[str, Any]]
 

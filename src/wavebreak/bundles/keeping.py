@@ -25,10 +25,10 @@ from wavebreak.cases.grounds import Grounds
 from wavebreak.cases.stepping import replayed, step
 from wavebreak.cases.steps import Did, Exhibit, Step, Written
 from wavebreak.errors import CaseError
-from wavebreak.evidence import Directory, Ledger, OpeningFile, Signer
-from wavebreak.evidence.entries import StepEntry
-from wavebreak.evidence.notes import verifier_key
-from wavebreak.evidence.verifier import canonical
+from wavebreak.ledger import Directory, Ledger, OpeningFile, Signer
+from wavebreak.ledger.checkpoints import verifier_key
+from wavebreak.ledger.entries import StepEntry
+from wavebreak.ledger.verifier import canonical
 
 CASE, LEDGER, EXHIBITS, GROUNDS = "case.json", "ledger", "exhibits", "grounds"
 MAX_CASE = 64 << 20

@@ -33,7 +33,7 @@ from wavebreak.bundles.keeping import CASE, EXHIBITS, GROUNDS, Desk, exhibit_dou
 from wavebreak.bundles.layout import CERTIFICATE, HASHES, LEDGER, MADE, README, REPORT, VERIFIER
 from wavebreak.cases.dates import shown
 from wavebreak.errors import CaseError, EvidenceError
-from wavebreak.evidence import parcel, verifier
+from wavebreak.ledger import parcel, verifier
 
 _AT = (1980, 1, 1, 0, 0, 0)
 _DECLARATION = "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"

@@ -32,9 +32,9 @@ from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
 from wavebreak.engine.run import profile_of
 from wavebreak.errors import CaseError, EvidenceError, WavebreakError
-from wavebreak.evidence import Signer
 from wavebreak.features.catalog import NAMES
 from wavebreak.io import read
+from wavebreak.ledger import Signer
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules.loader import SHIPPED
 from wavebreak.schema import coverage

@@ -10,8 +10,8 @@ import msgspec
 from wavebreak.bundles.unpacking import doubt
 from wavebreak.engine.decision import Decision
 from wavebreak.errors import CaseError
-from wavebreak.evidence import Directory, Ledger, OpeningFile, Signer, parcel, verifier
-from wavebreak.evidence.verifier import LOG, Key, canonical, read_json, read_key, read_lines
+from wavebreak.ledger import Directory, Ledger, OpeningFile, Signer, parcel, verifier
+from wavebreak.ledger.verifier import LOG, Key, canonical, read_json, read_key, read_lines
 
 SEALED = "sealed"
 _NAMES = {"account", "id", "trigger"}

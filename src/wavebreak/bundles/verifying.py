@@ -16,7 +16,7 @@ from wavebreak.bundles import checking
 from wavebreak.bundles.checking import Unchecked
 from wavebreak.bundles.unpacking import Bounds, unpack
 from wavebreak.errors import EvidenceError, WavebreakError
-from wavebreak.evidence.verifier import Doubt, Key
+from wavebreak.ledger.verifier import Doubt, Key
 
 
 class Finding(NamedTuple):

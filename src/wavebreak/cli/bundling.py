@@ -17,7 +17,7 @@ from wavebreak.bundles.verifying import exit_code
 from wavebreak.bundles.verifying import verify as checked
 from wavebreak.cli.apps import app
 from wavebreak.cli.showing import nexts, out
-from wavebreak.evidence.notes import load_key, own_signer, verifier_key
+from wavebreak.ledger.checkpoints import load_verifier_key, own_signer, verifier_key
 
 
 @app.command(epilog="Example: `wavebreak bundle cases/C-7 -o C-7.zip`")
@@ -50,7 +50,7 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Check a bundle: files, seals, custody, and every decision and number computed again."""
-    found = checked(source, [load_key(told) for told in key or []])
+    found = checked(source, [load_verifier_key(told) for told in key or []])
     if as_json:
         typer.echo(json.dumps([finding._asdict() for finding in found], indent=1))
     else:

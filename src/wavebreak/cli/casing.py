@@ -46,7 +46,7 @@ from wavebreak.cli.apps import cases
 from wavebreak.cli.deciding import Key, Lateness, ModelDir, PolicyDir
 from wavebreak.cli.showing import out
 from wavebreak.errors import UsageError
-from wavebreak.evidence.notes import own_signer
+from wavebreak.ledger.checkpoints import own_signer
 from wavebreak.privacy.pseudonymizer import Edge, load_key
 from wavebreak.reports.tables import print_lines, print_table
 

@@ -16,8 +16,8 @@ from wavebreak import engine, evaluation, explain, model, rules, simulation
 from wavebreak.cli.apps import app
 from wavebreak.cli.showing import bar, nexts, out, pace, summary
 from wavebreak.errors import UsageError
-from wavebreak.evidence import Sealer
-from wavebreak.evidence.notes import own_signer
+from wavebreak.ledger import Sealer
+from wavebreak.ledger.checkpoints import own_signer
 from wavebreak.privacy.pseudonymizer import Edge, load_key
 
 Labels = Annotated[Path | None, typer.Option(help="CSV: account,label,family,operator.")]

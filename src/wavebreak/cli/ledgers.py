@@ -17,20 +17,21 @@ from wavebreak.cli.apps import ledgers
 from wavebreak.cli.keying import DatabaseUrl
 from wavebreak.cli.showing import nexts, out
 from wavebreak.errors import FileError, UsageError
-from wavebreak.evidence import Directory, Ledger, OpeningFile, Storage, parcel
-from wavebreak.evidence.checking import STAMPS, check
-from wavebreak.evidence.doubts import named
-from wavebreak.evidence.notes import (
+from wavebreak.ledger import Directory, Ledger, OpeningFile, Storage, parcel
+from wavebreak.ledger.audit import STAMPS, check
+from wavebreak.ledger.checkpoints import (
     cosigned,
     keep_signer,
-    load_key,
     load_signer,
+    load_verifier_key,
     new_signer,
     own_signer,
+    roots_of,
+    stamped,
     verifier_key,
 )
-from wavebreak.evidence.stamps import roots_of, stamped
-from wavebreak.evidence.verifier import LOG, WITNESS, Checkpoint, read_checkpoint
+from wavebreak.ledger.errors import named
+from wavebreak.ledger.verifier import LOG, WITNESS, Checkpoint, read_checkpoint
 from wavebreak.service import database
 from wavebreak.service.sealing import LEDGER_KEY, Opened, Rows, copied
 
@@ -121,7 +122,7 @@ def verify(
     roots = roots_of(_bytes(authority)) if authority else []
     with _directory(place, database_url) as files:
         beside = "key.pub" if files == place else LEDGER_KEY
-        keys = [load_key(told) for told in key or [str(place / beside)]]
+        keys = [load_verifier_key(told) for told in key or [str(place / beside)]]
         found = check(files, keys, [_checkpoint(path) for path in remembered or []], roots)
     for line in found.checked:
         out.print(f"[green]holds[/]        {line}", soft_wrap=True)
@@ -246,7 +247,7 @@ def witness(
 ) -> None:
     """Check a log as far as it goes on from the last time, and print its checkpoint signed."""
     kept = [_checkpoint(remembered)] if remembered else []
-    check(place, [load_key(log_key)], kept)
+    check(place, [load_verifier_key(log_key)], kept)
     latest = json.loads((place / "checkpoints.jsonl").read_text("utf-8").splitlines()[-1])
     typer.echo(cosigned(str(latest).encode(), load_signer(key), at).decode(), nl=False)
 

@@ -24,7 +24,7 @@ from wavebreak.cli.deciding import (
     Shards,
 )
 from wavebreak.cli.showing import err, nexts, out
-from wavebreak.evidence.notes import own_signer, verifier_key
+from wavebreak.ledger.checkpoints import own_signer, verifier_key
 from wavebreak.model.storage import SHIPPED
 from wavebreak.privacy.pseudonymizer import Edge, load_key
 from wavebreak.schema import coverage

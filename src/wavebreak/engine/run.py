@@ -28,11 +28,11 @@ from wavebreak.engine import snapshot
 from wavebreak.engine.decision import Decision
 from wavebreak.engine.engine import Engine
 from wavebreak.errors import UsageError
-from wavebreak.evidence import Sealer, Sealing
-from wavebreak.evidence.entries import VersionEntry
 from wavebreak.features.facts import Segment
 from wavebreak.features.layout import MET_CHALLENGE, MET_LIMIT, OUTCOMES, RARE, SHARDS, STAGES
 from wavebreak.io import events_file, read
+from wavebreak.ledger import Sealer, Sealing
+from wavebreak.ledger.entries import VersionEntry
 from wavebreak.model import Model
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import Policy

@@ -12,8 +12,8 @@ from asgiref.sync import sync_to_async
 
 from wavebreak.engine import Engine
 from wavebreak.engine.enforcement import MEANING
-from wavebreak.evidence import Draft
-from wavebreak.evidence.entries import AppealEntry, ErasureEntry, LabelEntry, OverrideEntry
+from wavebreak.ledger import Draft
+from wavebreak.ledger.entries import AppealEntry, ErasureEntry, LabelEntry, OverrideEntry
 from wavebreak.rules.model import Outcome
 from wavebreak.service import shapes
 from wavebreak.service.bodies import Body

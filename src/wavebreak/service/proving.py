@@ -6,8 +6,8 @@ import msgspec
 from django.http import HttpResponse
 from msgspec import UNSET
 
-from wavebreak.evidence import tree
-from wavebreak.evidence.parcels import hashes, shown
+from wavebreak.ledger import merkle_tree
+from wavebreak.ledger.proofs import hashes, shown
 from wavebreak.service import shapes
 from wavebreak.service.desk import read
 from wavebreak.service.problems import RefusedError
@@ -46,7 +46,7 @@ async def continued(call: Call) -> shapes.Continued:
         new = ledger.sealed.size if call.query.new is UNSET else call.query.new
         if not old <= new <= ledger.sealed.size:
             raise RefusedError(404, "the ledger has not so many entries, or fewer than before")
-        path = tree.consistency(ledger.storage.node, old, new)
+        path = merkle_tree.consistency_proof(ledger.storage.node, old, new)
         return shapes.Continued(
             old=old, new=new, path=tuple(hashes(path)), checkpoint=ledger.note.decode()
         )

@@ -15,7 +15,7 @@ from django.db import Error, connection
 
 from wavebreak.engine import Engine
 from wavebreak.errors import ServiceError
-from wavebreak.evidence import Draft
+from wavebreak.ledger import Draft
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.service.answering import Answer, Answering, event_of, log_of, standing_of
 from wavebreak.service.bodies import Body

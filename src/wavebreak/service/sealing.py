@@ -21,10 +21,10 @@ from django.db import connection, transaction
 
 from wavebreak.engine import Engine, seal_versions
 from wavebreak.engine.decision import Decision
-from wavebreak.evidence import Draft, Ledger, Openings, Sealing, Signer, read_entry
-from wavebreak.evidence.entries import DecisionEntry
-from wavebreak.evidence.tree import leaf_index
-from wavebreak.evidence.verifier import canonical, read_checkpoint
+from wavebreak.ledger import Draft, Ledger, Openings, Sealing, Signer, read_entry
+from wavebreak.ledger.entries import DecisionEntry
+from wavebreak.ledger.merkle_tree import leaf_index
+from wavebreak.ledger.verifier import canonical, read_checkpoint
 from wavebreak.service import database
 from wavebreak.service.models import LedgerCheckpoint, LedgerEntry, LedgerHead, LedgerOpening
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from wavebreak.errors import ServiceError
-from wavebreak.evidence import Draft
+from wavebreak.ledger import Draft
 from wavebreak.schema.events import Refusal
 from wavebreak.service.bodies import Body
 

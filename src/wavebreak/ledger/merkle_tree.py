@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from wavebreak.evidence.verifier import EMPTY, NODE, hashed
+from wavebreak.ledger.verifier import EMPTY, NODE, hashed
 
 Node = Callable[[int], bytes]
 """Reads a node by its number in post-order."""
@@ -47,7 +47,7 @@ def _split(width: int) -> int:
     return 1 << ((width - 1).bit_length() - 1)
 
 
-def inclusion(node: Node, at: int, size: int) -> list[bytes]:
+def inclusion_proof(node: Node, at: int, size: int) -> list[bytes]:
     """Hashes that prove entry `at` to be among `size`, from the leaf's sibling up."""
     path, low, high = [], 0, size
     while high - low > 1:
@@ -61,7 +61,7 @@ def inclusion(node: Node, at: int, size: int) -> list[bytes]:
     return path[::-1]
 
 
-def consistency(node: Node, old: int, new: int) -> list[bytes]:
+def consistency_proof(node: Node, old: int, new: int) -> list[bytes]:
     """Hashes that prove the tree of `new` entries to continue that of `old`."""
     if old in (0, new):
         return []

@@ -6,11 +6,11 @@ import base64
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from wavebreak.evidence.doubts import named
-from wavebreak.evidence.entries import Openings
-from wavebreak.evidence.ledger import Ledger
-from wavebreak.evidence.notes import verifier_key
-from wavebreak.evidence.verifier import LEAF, canonical, hashed, read_json
+from wavebreak.ledger.checkpoints import verifier_key
+from wavebreak.ledger.entries import Openings
+from wavebreak.ledger.errors import named
+from wavebreak.ledger.ledger import Ledger
+from wavebreak.ledger.verifier import LEAF, canonical, hashed, read_json
 
 
 def parcel(

@@ -14,12 +14,12 @@ from typing import NamedTuple
 from cryptography.x509 import Certificate
 
 from wavebreak.errors import EvidenceError
-from wavebreak.evidence.directory import Directory
-from wavebreak.evidence.doubts import error, named
-from wavebreak.evidence.entries import known
-from wavebreak.evidence.stamps import check_stamp
-from wavebreak.evidence.tree import leaf_index
-from wavebreak.evidence.verifier import (
+from wavebreak.ledger.checkpoints import check_stamp
+from wavebreak.ledger.entries import known
+from wavebreak.ledger.errors import error, named
+from wavebreak.ledger.merkle_tree import leaf_index
+from wavebreak.ledger.storage import Directory
+from wavebreak.ledger.verifier import (
     LEAF,
     LOG,
     WITNESS,

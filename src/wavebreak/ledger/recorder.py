@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wavebreak.engine.decision import Decision
-from wavebreak.evidence.directory import Directory
-from wavebreak.evidence.entries import (
+from wavebreak.ledger.checkpoints import Signer, verifier_key
+from wavebreak.ledger.entries import (
     Body,
     DecisionEntry,
     Entry,
@@ -18,9 +18,8 @@ from wavebreak.evidence.entries import (
     VersionEntry,
     entry,
 )
-from wavebreak.evidence.ledger import Ledger
-from wavebreak.evidence.notes import Signer, verifier_key
-from wavebreak.evidence.openings import OpeningFile, OpeningStore
+from wavebreak.ledger.ledger import Ledger
+from wavebreak.ledger.storage import Directory, OpeningFile, OpeningStore
 
 Answered = Decision | DecisionEntry
 """What a receipt is of: a decision, as it was made or as it was sealed."""

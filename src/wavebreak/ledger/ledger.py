@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from wavebreak.evidence import tree
-from wavebreak.evidence.doubts import error, named
-from wavebreak.evidence.entries import Entry, read_entry
-from wavebreak.evidence.notes import Signer, checkpoint_note
-from wavebreak.evidence.verifier import (
+from wavebreak.ledger import merkle_tree
+from wavebreak.ledger.checkpoints import Signer, checkpoint_note
+from wavebreak.ledger.entries import Entry, read_entry
+from wavebreak.ledger.errors import error, named
+from wavebreak.ledger.verifier import (
     LEAF,
     Checkpoint,
     check_entry,
@@ -89,7 +89,7 @@ class Ledger:
     Opening it checks that its last checkpoint is the signer's, and that the tree still has that
     root; raises EvidenceError where not. One ledger at a time may write to a storage.
 
-    >>> from wavebreak.evidence.notes import new_signer
+    >>> from wavebreak.ledger.checkpoints import new_signer
     >>> ledger = Ledger(Memory(), new_signer("example.org/log"))
     >>> ledger.seal([b'{"at":0,"body":{},"commits":{},"kind":"step","v":1}'])
     range(0, 1)
@@ -100,7 +100,7 @@ class Ledger:
     def __init__(self, storage: Storage, signer: Signer) -> None:
         self.storage, self.signer = storage, signer
         self.size = storage.size()
-        self._peaks = tree.peaks(storage.node, self.size)
+        self._peaks = merkle_tree.peaks(storage.node, self.size)
         self._last = checked(storage, signer)
 
     @property
@@ -162,13 +162,13 @@ class Ledger:
         size = self.sealed.size
         if not 0 <= position < size:
             raise error("proof_position", f"entry {position} is not among the {size} sealed")
-        return tree.inclusion(self.storage.node, position, size)
+        return merkle_tree.inclusion_proof(self.storage.node, position, size)
 
     def consistency(self, old: int) -> list[bytes]:
         """Give the hashes that prove the last checkpoint to continue an older of `old` entries."""
         if not 0 <= old <= self.sealed.size:
             raise error("rolled_back", f"{old} entries are more than the {self.sealed.size} sealed")
-        return tree.consistency(self.storage.node, old, self.sealed.size)
+        return merkle_tree.consistency_proof(self.storage.node, old, self.sealed.size)
 
 
 def _line(made: Entry | bytes) -> bytes:
@@ -189,6 +189,6 @@ def checked(storage: Storage, signer: Signer) -> Checkpoint | None:
         check_signature(last, signer.key)
     if last.size > storage.size():
         raise error("log_cut", f"{storage.size()} entries are left, not {last.size}")
-    if fold(tree.peaks(storage.node, last.size)) != last.root:
+    if fold(merkle_tree.peaks(storage.node, last.size)) != last.root:
         raise error("root_wrong", "the stored tree has another root than the last checkpoint")
     return last

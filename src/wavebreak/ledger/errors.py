@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from wavebreak.errors import EvidenceError
-from wavebreak.evidence.verifier import Doubt
+from wavebreak.ledger.verifier import Doubt
 
 FIX = "keep what is there as it is, and compare it with a copy, or a checkpoint, held elsewhere"
 

@@ -13,8 +13,8 @@ import msgspec
 
 from wavebreak.engine.decision import Reason
 from wavebreak.errors import EvidenceError
-from wavebreak.evidence.doubts import error, named
-from wavebreak.evidence.verifier import Doubt, canonical, check_entry, commitment
+from wavebreak.ledger.errors import error, named
+from wavebreak.ledger.verifier import Doubt, canonical, check_entry, commitment
 
 Salts = Callable[[int], bytes]
 """Gives so many unguessable bytes: `secrets.token_bytes`, or a test's own."""

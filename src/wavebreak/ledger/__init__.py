@@ -5,13 +5,12 @@ and the openings of what it hides; `parcel` gives files that `verifier.py`, whic
 this package, can check. Everything that does not hold is an EvidenceError with a name.
 """
 
-from wavebreak.evidence.directory import Directory
-from wavebreak.evidence.entries import Entry, Openings, entry, read_entry
-from wavebreak.evidence.ledger import Ledger, Memory, Storage
-from wavebreak.evidence.notes import Signer, new_signer
-from wavebreak.evidence.openings import OpeningFile, OpeningStore
-from wavebreak.evidence.parcels import parcel
-from wavebreak.evidence.sealing import Draft, Sealer, Sealing, seal_decisions, seal_receipts
+from wavebreak.ledger.checkpoints import Signer, new_signer
+from wavebreak.ledger.entries import Entry, Openings, entry, read_entry
+from wavebreak.ledger.ledger import Ledger, Memory, Storage
+from wavebreak.ledger.proofs import parcel
+from wavebreak.ledger.recorder import Draft, Sealer, Sealing, seal_decisions, seal_receipts
+from wavebreak.ledger.storage import Directory, OpeningFile, OpeningStore
 
 __all__ = [
     "Directory",
