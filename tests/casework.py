@@ -20,10 +20,9 @@ from wavebreak.bundles.rerunning import Given
 from wavebreak.cases.notices import Delivery
 from wavebreak.cases.parties import Basis, Evidence, Party, Strength
 from wavebreak.cases.steps import Advanced, Confirmed, Delivered, Named, Opened, Sent, Signed
-from wavebreak.claims.archiving import to_warc
-from wavebreak.claims.exchange import Exchange
 from wavebreak.claims.exhibits import Actor, keep, seal
 from wavebreak.claims.exhibits import Exhibit as ClaimExhibit
+from wavebreak.claims.warc import Exchange, to_warc
 from wavebreak.engine import run
 from wavebreak.ledger import new_signer
 from wavebreak.privacy.pseudonymizer import Edge

@@ -9,7 +9,7 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 from receivers import Answer, listening
-from wavebreak.claims.capturing import Outside
+from wavebreak.claims.capture import Outside
 from wavebreak.claims.exhibits import Actor
 
 AT = "2026-03-04T05:06:07Z"

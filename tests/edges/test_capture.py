@@ -13,12 +13,11 @@ import msgspec
 import pytest
 from warcio.archiveiterator import ArchiveIterator
 
-from wavebreak.claims.archiving import pages, to_warc
-from wavebreak.claims.capturing import Capture, Captured, Outside
-from wavebreak.claims.exhibits import CUSTODY, EXHIBIT, custody, doubts, load
-from wavebreak.claims.limits import CaptureLimits, limits
-from wavebreak.claims.rendering import render
-from wavebreak.claims.taking import capture
+from wavebreak.claims.capture import Capture, Captured, Outside
+from wavebreak.claims.config import CaptureLimits, limits
+from wavebreak.claims.exhibits import CUSTODY, EXHIBIT, capture, custody, doubts, load
+from wavebreak.claims.screenshot import render
+from wavebreak.claims.warc import pages, to_warc
 from wavebreak.errors import ClaimError
 from wavebreak.reaching import ReachError
 from web_of_claims import ACTOR, AT, DOT, PAGE, Web, chromium, outside, web

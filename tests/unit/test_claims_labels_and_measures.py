@@ -12,7 +12,7 @@ import pytest
 
 from wavebreak import claims
 from wavebreak.claims.inventing import sources
-from wavebreak.claims.vocabulary import LANGUAGES
+from wavebreak.claims.lexicon import LANGUAGES
 from wavebreak.errors import ClaimError, FileError
 
 ACTOR, AT = claims.Actor("A. Rao", "bench", "triage", "mandate 12"), "2026-03-04T05:06:07Z"

@@ -10,14 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wavebreak.claims import as_html, read
-from wavebreak.claims.contacts import contacts
-from wavebreak.claims.figures import capacities, number, prices
-from wavebreak.claims.folding import fold
-from wavebreak.claims.limits import limits
-from wavebreak.claims.reading import Reading, of_file
+from wavebreak.claims.config import limits
+from wavebreak.claims.lexicon import vocabulary
+from wavebreak.claims.normalize import fold
+from wavebreak.claims.page_text import contacts, from_html, from_text
+from wavebreak.claims.quantities import capacities, number, prices
+from wavebreak.claims.reader import Reading, of_file
 from wavebreak.claims.sentences import split
-from wavebreak.claims.texts import from_html, from_text
-from wavebreak.claims.vocabulary import vocabulary
 
 AT = "2026-01-01T00:00:00Z"
 

@@ -13,10 +13,8 @@ import msgspec
 import pytest
 from pypdf import PdfWriter
 
-from wavebreak.claims.accepting import checked, sort_of
-from wavebreak.claims.exhibits import Actor, custody, doubts, load, touch
-from wavebreak.claims.limits import limits
-from wavebreak.claims.taking import take_in
+from wavebreak.claims.config import limits
+from wavebreak.claims.exhibits import Actor, checked, custody, doubts, load, sort_of, take_in, touch
 from wavebreak.errors import ClaimError
 
 ACTOR, AT = Actor("A", "bench", "why", "mandate"), "2026-03-04T05:06:07Z"

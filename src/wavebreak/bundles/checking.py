@@ -21,9 +21,9 @@ from wavebreak.cases.determining import Determination, determine
 from wavebreak.cases.grounds import Grounds
 from wavebreak.cases.stepping import taken
 from wavebreak.cases.steps import Determined, Written
-from wavebreak.claims import accepting
+from wavebreak.claims import exhibits as accepting
 from wavebreak.claims import exhibits as claims
-from wavebreak.claims.limits import limits
+from wavebreak.claims.config import limits
 from wavebreak.engine.decision import Decision
 from wavebreak.ledger import verifier
 from wavebreak.ledger.verifier import Key, read_json, read_key, read_lines

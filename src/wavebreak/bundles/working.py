@@ -19,8 +19,8 @@ from wavebreak.cases.dates import Span, instant, shown
 from wavebreak.cases.parties import STRENGTHS, Basis, Evidence, Link, Strength
 from wavebreak.cases.steps import Exhibit, Exhibited, Found, Linked
 from wavebreak.cases.watching import WATCHER, watch
+from wavebreak.claims import exhibits
 from wavebreak.claims import exhibits as claims
-from wavebreak.claims import taking
 from wavebreak.errors import CaseError
 
 FileKind = Literal["delivery", "reply", "document"]
@@ -71,7 +71,7 @@ def take_file(
         raise CaseError(f"{source} is no file of at most {MAX_FILE:,} bytes", fix="give a file")
     now = desk.clock()
     with _place(desk) as (name, place):
-        taking.take_in(source.read_bytes(), place, actor, shown(now), source=title or source.name)
+        exhibits.take_in(source.read_bytes(), place, actor, shown(now), source=title or source.name)
         kind = kind or "document"
         return _exhibited(desk, place, name, kind, title or source.name, now, actor, role)
 

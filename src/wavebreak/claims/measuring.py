@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from wavebreak.claims.inventing import Invented, invented
-from wavebreak.claims.reading import Reading, of_file, read, strongest
+from wavebreak.claims.page_text import from_html
+from wavebreak.claims.reader import Reading, of_file, read, strongest
 from wavebreak.claims.saying import FIELDS, Found, compare
-from wavebreak.claims.texts import from_html
 from wavebreak.errors import ClaimError, FileError
 
 LABELS = "labels.csv"

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from wavebreak.claims.reading import Reading
+from wavebreak.claims.reader import Reading
 
 FIELDS = ("offers", "capacities", "prices", "contacts", "channels", "brands", "published")
 _LINK = re.compile(r"^(?:https?://)?(?:www\.)?|/$")
@@ -30,8 +30,8 @@ class Found(NamedTuple):
 def compare(said: Mapping[str, Iterable[str]], made: Reading) -> dict[str, Found]:
     """Count what is read against what is said; a field that the label leaves out is not counted.
 
-    >>> from wavebreak.claims.reading import read
-    >>> from wavebreak.claims.texts import from_text
+    >>> from wavebreak.claims.reader import read
+    >>> from wavebreak.claims.page_text import from_text
     >>> made = read(from_text("We send 500 WhatsApp messages a day, $40"), "2026-01-01T00:00:00Z")
     >>> compare({"capacities": ["500/day"], "prices": ["40 USD", "9 USD"]}, made)["prices"]
     Found(said=2, read=1, both=1)

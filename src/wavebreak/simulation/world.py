@@ -217,8 +217,8 @@ class Coverage:
         arrays = {name: batch.column(name) for name in batch.schema.names}
         if self.step_ms > 1:
             arrays["ts"] = pc.multiply(pc.divide(arrays["ts"], self.step_ms), self.step_ms)
-        for field in sorted(self.without_fields):
-            kind, _, name = field.rpartition(".")
+        for path in sorted(self.without_fields):
+            kind, _, name = path.rpartition(".")
             column = arrays[name]
             none = pa.scalar(None, column.type)
             if kind:

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from wavebreak.claims.folding import LETTERS
-from wavebreak.claims.vocabulary import Vocabulary
+from wavebreak.claims.lexicon import Vocabulary
+from wavebreak.claims.normalize import LETTERS
 
 PERIODS = ("second", "minute", "hour", "day", "week", "month")
 _SHORT = PERIODS[:4]

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavebreak import sheets
-from wavebreak.claims.limits import limits
+from wavebreak.claims.config import limits
 from wavebreak.errors import ClaimError
 
 Floats = NDArray[np.float32]

@@ -8,16 +8,13 @@ from typing import Literal
 
 import msgspec
 
-from wavebreak.claims import accepting, figures
-from wavebreak.claims.contacts import contacts
-from wavebreak.claims.dating import published
+from wavebreak.claims import exhibits, quantities
+from wavebreak.claims.classifier import Judged, Reason, judge, subject, weights
+from wavebreak.claims.config import limits
 from wavebreak.claims.exhibits import Exhibit, Published, load
-from wavebreak.claims.folding import Folded, fold
-from wavebreak.claims.judging import Judged, judge, weights
-from wavebreak.claims.learned import Reason, subject
-from wavebreak.claims.limits import limits
-from wavebreak.claims.texts import Document, from_html, from_pdf, from_text
-from wavebreak.claims.vocabulary import OFFERS, vocabulary
+from wavebreak.claims.lexicon import OFFERS, vocabulary
+from wavebreak.claims.normalize import Folded, fold
+from wavebreak.claims.page_text import Document, contacts, from_html, from_pdf, from_text, published
 from wavebreak.errors import ClaimError
 
 _MOST = 100
@@ -135,7 +132,7 @@ def of_file(raw: bytes, exhibit: Exhibit | None = None) -> list[Document]:
     Raises ClaimError where there is none.
     """
     bounds = limits().upload
-    sort = accepting.checked(raw, bounds)
+    sort = exhibits.checked(raw, bounds)
     if sort.form == "html":
         return [from_html(raw)]
     if sort.form == "pdf":
@@ -146,7 +143,7 @@ def of_file(raw: bytes, exhibit: Exhibit | None = None) -> list[Document]:
         raise ClaimError("an image is kept and not read", fix="look at it, then confirm or reject")
     main = exhibit.details.get("led_to", "") if exhibit else ""
     found = []
-    for page in accepting.pages_of(raw, sort, bounds):
+    for page in exhibits.pages_of(raw, sort, bounds):
         if page.media in ("text/html", "application/xhtml+xml") and 200 <= page.status < 300:
             found.append((page.url != main, from_html(page.body)))
     if not found:
@@ -165,8 +162,8 @@ def _figures(text: str, folded: Folded) -> tuple[tuple[Count, ...], tuple[Money,
         return text[first:last].strip()
 
     words = vocabulary()
-    capacities = {c[2:]: c for c in reversed(figures.capacities(folded.text, words))}
-    prices = {p[2:]: p for p in reversed(figures.prices(folded.text, words))}
+    capacities = {c[2:]: c for c in reversed(quantities.capacities(folded.text, words))}
+    prices = {p[2:]: p for p in reversed(quantities.prices(folded.text, words))}
     return (
         tuple(
             Count(c.quantity, c.what, c.period, said(c.start, c.end))

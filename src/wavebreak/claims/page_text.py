@@ -1,18 +1,25 @@
-"""What a person would read on a page: its text, and what its markup says of dates and names."""
+"""What a person would read on a page: its text, and what its markup says of dates and names.
+
+When a page was made public, from what it says itself: an interval, and on what it rests.
+
+Ways to reach a seller, as the page gives them: they belong to a business, and are public.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
+import dateparser
 import msgspec
 from bs4 import BeautifulSoup, Tag
 from bs4.element import CData, NavigableString
 from pypdf.errors import PyPdfError
 
-from wavebreak.claims.accepting import opened
-from wavebreak.claims.limits import limits
+from wavebreak.claims.config import limits
+from wavebreak.claims.exhibits import Published, opened
 
 _UNSEEN = {"script", "style", "noscript", "template", "svg", "head", "iframe", "object", "math"}
 _INLINE = {
@@ -156,3 +163,119 @@ def _linked(text: str, found: Document) -> None:
                     found.dates.append((key, value[key][:64]))
             if value.get("@type") in ("Organization", "LocalBusiness", "Product", "WebSite"):
                 found.names += [str(value["name"])[:200]] if value.get("name") else []
+
+
+_SAID = re.compile(
+    r"(?:published|posted|updated|last updated|publicado|atualizado|actualizado|publicada|"
+    r"diterbitkan|diperbarui|dipublikasikan|tayang|פורסם|עודכן|פורסם בתאריך|प्रकाशित|अपडेट)"
+    r"[^\n\d]{0,25}((?:[^\W\d_]{3,12}\.? )?\d{1,4}[^\n]{0,22}\d{4}|\d{4}-\d\d-\d\d)",
+    re.IGNORECASE,
+)
+_RIGHTS = re.compile(r"(?:©|\(c\)|copyright)\s*(\d{4})", re.IGNORECASE)
+_DAY = timedelta(days=1, seconds=-1)
+_LANGUAGES = ["en", "he", "pt", "es", "hi", "id"]
+
+
+def published(document: Document, at: str) -> Published | None:
+    """Give the interval between the first and last date that the page gives of itself.
+
+    `at` is when it was taken (RFC 3339): later dates are not believed. Dates of the markup count
+    before those of the text, a year of copyright only where there is nothing else.
+    """
+    now = datetime.fromisoformat(at)
+    for basis, dates in (
+        ("dates in the page's markup", _marked(document)),
+        ("dates in the page's text", _written(document.text)),
+    ):
+        known = sorted(d for d in dates if datetime(1995, 1, 1, tzinfo=UTC) <= d < now)
+        if known:
+            return Published(_as_text(known[0]), _as_text(known[-1]), basis)
+    years = sorted(int(y) for y in _RIGHTS.findall(document.text) if 1995 <= int(y) <= now.year)
+    if years:
+        last = min(now, datetime(years[-1] + 1, 1, 1, tzinfo=UTC) - timedelta(seconds=1))
+        first = datetime(years[0], 1, 1, tzinfo=UTC)
+        return Published(_as_text(first), _as_text(last), "the year of its copyright")
+    return None
+
+
+def _marked(document: Document) -> Iterator[datetime]:
+    for _, value in document.dates[:50]:
+        stamp = re.sub(r"^D:(\d{4})(\d\d)(\d\d).*", r"\1-\2-\3", value.strip())
+        try:
+            read = datetime.fromisoformat(stamp)
+        except ValueError:
+            continue
+        read = read if read.tzinfo else read.replace(tzinfo=UTC)
+        yield read
+        if len(stamp) <= 10:  # a day without a time: all of it
+            yield read + _DAY
+
+
+def _written(text: str) -> Iterator[datetime]:
+    for found in list(_SAID.finditer(text))[:5]:
+        read = dateparser.parse(
+            found[1].strip(" .,"),
+            languages=_LANGUAGES,
+            settings={"TIMEZONE": "UTC", "RETURN_AS_TIMEZONE_AWARE": True, "DATE_ORDER": "DMY"},
+        )
+        if read:
+            yield read
+            yield read + _DAY
+
+
+def _as_text(at: datetime) -> str:
+    return at.astimezone(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
+
+
+_MAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,5}[a-z]{2,24}(?![\w@])", re.I)
+_PHONE = re.compile(r"(?<![\w.,])(?:\+|00)?\(?\d[\d\-\s().]{6,18}\d(?![\w%])")
+_HANDLE = re.compile(r"(?<![\w@./])@[A-Za-z][\w.]{3,31}(?![\w@])")
+_SITE = re.compile(
+    r"(?<![\w@.])(?:https?://)?((?:[a-z0-9-]{1,63}\.){1,4}[a-z]{2,24})(?:/[^\s<>\"']{0,200})?", re.I
+)
+_DIRECT = re.compile(
+    r"(?:wa\.me/|api\.whatsapp\.com/send|t\.me/|m\.me/|mailto:|tel:|viber://)[^\s<>\"']{2,120}",
+    re.I,
+)
+_ENDINGS = {
+    "com", "net", "org", "io", "app", "shop", "store", "me", "co", "br", "in", "id", "il", "es",
+    "mx", "example", "online", "site", "xyz", "info", "ai", "pro", "cc", "ru",
+}  # fmt: skip
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
+_CHATS = {"t.me", "wa.me", "m.me"}
+_MOST = 50
+
+
+def contacts(text: str, links: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
+    """Find mails, phones, handles, sites and direct links, each once, in the order of the page.
+
+    >>> contacts("Write to sales@shop.example or +55 (11) 95555-0123, Telegram @bulk_shop")
+    {'mails': ('sales@shop.example',), 'phones': ('+5511955550123',), 'handles': ('@bulk_shop',)}
+    """
+    text, joined = _INVISIBLE.sub("", text), "\n".join(links)
+    direct = [m[0] for m in _DIRECT.finditer(f"{text}\n{joined}")]
+    mails = [m[0].lower() for m in _MAIL.finditer(f"{text}\n{joined}")]
+    phones = [_phone(m[0]) for m in _PHONE.finditer(text)]
+    sites = [
+        m[1].lower() for m in _SITE.finditer(text) if m[1].rpartition(".")[2].lower() in _ENDINGS
+    ]
+    sites = [site for site in sites if site not in _CHATS]
+    found = {
+        "mails": mails,
+        "phones": [p for p in phones if p],
+        "handles": [m[0] for m in _HANDLE.finditer(text)],
+        "sites": [s for s in sites if not any(m.endswith(f"@{s}") for m in mails)],
+        "direct": direct,
+    }
+    return {name: tuple(dict.fromkeys(v))[:_MOST] for name, v in found.items() if v}
+
+
+def _phone(raw: str) -> str:
+    """Digits of what is a phone number by its look: an international prefix, or 9 to 12 digits."""
+    if re.match(r"\d{4}-\d\d-\d\d|\d\d?[./-]\d\d?[./-]\d{4}", raw):  # a date
+        return ""
+    digits = re.sub(r"\D", "", raw)
+    if raw.startswith(("+", "00")):
+        return f"+{digits.removeprefix('00')}" if 8 <= len(digits) <= 17 else ""
+    apart = re.search(r"[\s\-()]", raw) or raw.startswith("0")
+    return digits if apart and 9 <= len(digits) <= 12 else ""

@@ -16,8 +16,8 @@ from pathlib import Path
 from playwright.sync_api import Browser, Playwright, Route, sync_playwright
 from playwright.sync_api import Error as BrowserError
 
-from wavebreak.claims.capturing import Captured
-from wavebreak.claims.limits import RenderLimits, limits
+from wavebreak.claims.capture import Captured
+from wavebreak.claims.config import RenderLimits, limits
 
 _NOT_PASSED = {
     "content-encoding", "content-length", "transfer-encoding", "connection", "keep-alive", "link",
