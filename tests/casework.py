@@ -17,9 +17,9 @@ from wavebreak.bundles import acting, working
 from wavebreak.bundles.keeping import Desk, desk
 from wavebreak.bundles.packing import pack
 from wavebreak.bundles.rerunning import Given
+from wavebreak.cases.case import Advanced, Confirmed, Delivered, Named, Opened, Sent, Signed
 from wavebreak.cases.notices import Delivery
 from wavebreak.cases.parties import Basis, Evidence, Party, Strength
-from wavebreak.cases.steps import Advanced, Confirmed, Delivered, Named, Opened, Sent, Signed
 from wavebreak.claims.exhibits import Actor, keep, seal
 from wavebreak.claims.exhibits import Exhibit as ClaimExhibit
 from wavebreak.claims.warc import Exchange, to_warc

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from itertools import product
 from typing import NamedTuple
 
-from wavebreak.cases.dates import Span
-from wavebreak.cases.grounds import Grounds, OnPlatform, PublicNotice, Ties
+from wavebreak.cases.date_ranges import Span
+from wavebreak.cases.eligibility import Grounds, OnPlatform, PublicNotice, Ties
 from wavebreak.cases.parties import Basis, Evidence, Strength
 
 LADDER = ["none", "weak", "moderate", "strong"]

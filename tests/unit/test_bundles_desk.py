@@ -16,9 +16,9 @@ from wavebreak.bundles.entering import digest
 from wavebreak.bundles.keeping import read_case
 from wavebreak.bundles.pseudonyms import case_key, renaming
 from wavebreak.bundles.rerunning import Given, take
-from wavebreak.cases.dates import told
+from wavebreak.cases.case import Advanced, Exhibit, Exhibited, Named, Opened
+from wavebreak.cases.date_ranges import told
 from wavebreak.cases.parties import Basis, Evidence, Strength
-from wavebreak.cases.steps import Advanced, Exhibit, Exhibited, Named, Opened
 from wavebreak.cli import app
 from wavebreak.errors import CaseError, ClaimError
 from wavebreak.ledger import Ledger

@@ -11,7 +11,7 @@ from factories import DAY, NOON, events_file
 from wavebreak import rules
 from wavebreak.bundles.continuing import continued
 from wavebreak.bundles.rerunning import Given
-from wavebreak.cases.steps import Advanced
+from wavebreak.cases.case import Advanced
 from wavebreak.engine import run
 from wavebreak.privacy.pseudonymizer import Edge
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavebreak.cases.dates import Answer, Span, instant, shown, told
+from wavebreak.cases.date_ranges import Answer, Span, instant, shown, told
 from wavebreak.errors import CaseError
 
 DAY = 86_400_000

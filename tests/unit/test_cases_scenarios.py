@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from wavebreak import sheets
-from wavebreak.cases.dates import Span, instant, told
-from wavebreak.cases.determining import Determination, determine
-from wavebreak.cases.grounds import Grounds, PublicNotice, load
+from wavebreak.cases.date_ranges import Span, instant, told
+from wavebreak.cases.determination import Determination, determine
+from wavebreak.cases.eligibility import Grounds, PublicNotice, load
 from wavebreak.cases.parties import Basis, Evidence, Strength
 
 REFERENCE = load()

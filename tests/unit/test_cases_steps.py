@@ -8,16 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from wavebreak.cases.case import Case, evidence_on
-from wavebreak.cases.dates import instant, told
-from wavebreak.cases.determining import determine
-from wavebreak.cases.grounds import load
-from wavebreak.cases.notices import Delivery, Notice, Reply, load_letters, written
-from wavebreak.cases.parties import Basis, Evidence, Link, Party, Relation, Strength
-from wavebreak.cases.resolving import load_names, normal, proposals
-from wavebreak.cases.stepping import replayed, step
-from wavebreak.cases.steps import (
+from wavebreak.cases.case import (
     Advanced,
+    Case,
     Confirmed,
     Delivered,
     Determined,
@@ -37,8 +30,25 @@ from wavebreak.cases.steps import (
     Task,
     Tasked,
     Written,
+    evidence_on,
 )
-from wavebreak.cases.watching import overdue, watch
+from wavebreak.cases.date_ranges import instant, told
+from wavebreak.cases.determination import determine
+from wavebreak.cases.eligibility import load
+from wavebreak.cases.notices import Delivery, Notice, Reply, load_letters, written
+from wavebreak.cases.parties import (
+    Basis,
+    Evidence,
+    Link,
+    Party,
+    Relation,
+    Strength,
+    load_names,
+    normal,
+    proposals,
+)
+from wavebreak.cases.post_notice_monitoring import overdue, watch
+from wavebreak.cases.workflow import replayed, step
 from wavebreak.errors import CaseError
 
 GROUNDS = load()

@@ -11,9 +11,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from determinations import slow, small_grounds
-from wavebreak.cases.changing import NAMES
-from wavebreak.cases.dates import Span
-from wavebreak.cases.determining import ADVICE, Enforced, determine
+from wavebreak.cases.counterfactuals import NAMES
+from wavebreak.cases.date_ranges import Span
+from wavebreak.cases.determination import ADVICE, Enforced, determine
 from wavebreak.cases.parties import Basis, Evidence, Strength
 
 TIMES = range(7)

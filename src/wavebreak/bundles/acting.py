@@ -9,12 +9,11 @@ import msgspec
 
 from wavebreak.bundles import rerunning
 from wavebreak.bundles.keeping import Desk
-from wavebreak.cases.case import evidence_on
-from wavebreak.cases.dates import shown
-from wavebreak.cases.determining import Determination, Enforced, determine
-from wavebreak.cases.grounds import load
+from wavebreak.cases.case import Determined, evidence_on
+from wavebreak.cases.date_ranges import shown
+from wavebreak.cases.determination import Determination, Enforced, determine
+from wavebreak.cases.eligibility import load
 from wavebreak.cases.notices import DAY_MS, Language, Notice, load_letters, written
-from wavebreak.cases.steps import Determined
 from wavebreak.engine.decision import Decision
 from wavebreak.errors import CaseError
 

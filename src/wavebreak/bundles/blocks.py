@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from wavebreak.cases.dates import Span, shown
+from wavebreak.cases.date_ranges import Span, shown
 
 Block = dict[str, Any]
 

@@ -16,11 +16,10 @@ from wavebreak.bundles.entering import digest
 from wavebreak.bundles.keeping import CASE, EXHIBITS, GROUNDS, exhibit_doubts, read_case
 from wavebreak.bundles.layout import CERTIFICATE, HASHES, LEDGER, MADE, README, REPORT, VERIFIER
 from wavebreak.bundles.unpacking import doubt
-from wavebreak.cases.case import Case, evidence_on
-from wavebreak.cases.determining import Determination, determine
-from wavebreak.cases.grounds import Grounds
-from wavebreak.cases.stepping import taken
-from wavebreak.cases.steps import Determined, Written
+from wavebreak.cases.case import Case, Determined, Written, evidence_on
+from wavebreak.cases.determination import Determination, determine
+from wavebreak.cases.eligibility import Grounds
+from wavebreak.cases.workflow import taken
 from wavebreak.claims import exhibits as accepting
 from wavebreak.claims import exhibits as claims
 from wavebreak.claims.config import limits

@@ -10,7 +10,7 @@ from wavebreak.bundles.keeping import Desk
 from wavebreak.bundles.pseudonyms import case_key, renaming
 from wavebreak.bundles.rerunning import Given, decisions_in
 from wavebreak.cases.parties import Evidence
-from wavebreak.cases.watching import noticed
+from wavebreak.cases.post_notice_monitoring import noticed
 from wavebreak.claims.exhibits import Actor
 
 QUIET = ("allow", "observe")

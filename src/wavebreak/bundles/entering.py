@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from wavebreak.cases.case import Case
-from wavebreak.cases.steps import (
+from wavebreak.cases.case import (
+    Case,
     Delivered,
     Determined,
     Exhibited,

@@ -20,10 +20,9 @@ from typing import TypeVar
 import msgspec
 
 from wavebreak.bundles.entering import digest, entries
-from wavebreak.cases.case import Case
-from wavebreak.cases.grounds import Grounds
-from wavebreak.cases.stepping import replayed, step
-from wavebreak.cases.steps import Did, Exhibit, Step, Written
+from wavebreak.cases.case import Case, Did, Exhibit, Step, Written
+from wavebreak.cases.eligibility import Grounds
+from wavebreak.cases.workflow import replayed, step
 from wavebreak.errors import CaseError
 from wavebreak.ledger import Directory, Ledger, OpeningFile, Signer
 from wavebreak.ledger.checkpoints import verifier_key

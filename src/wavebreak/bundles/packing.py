@@ -31,7 +31,7 @@ from wavebreak import __version__
 from wavebreak.bundles import keeping, report
 from wavebreak.bundles.keeping import CASE, EXHIBITS, GROUNDS, Desk, exhibit_doubts
 from wavebreak.bundles.layout import CERTIFICATE, HASHES, LEDGER, MADE, README, REPORT, VERIFIER
-from wavebreak.cases.dates import shown
+from wavebreak.cases.date_ranges import shown
 from wavebreak.errors import CaseError, EvidenceError
 from wavebreak.ledger import parcel, verifier
 

@@ -18,8 +18,7 @@ import typst
 from wavebreak import __version__, sheets
 from wavebreak.bundles import claimed, conduct, rerunning, telling
 from wavebreak.bundles.blocks import Block, bullets, code, heading, note, section, table, text, when
-from wavebreak.cases.case import Case
-from wavebreak.cases.steps import Exhibit
+from wavebreak.cases.case import Case, Exhibit
 from wavebreak.claims.exhibits import CUSTODY, Touch
 from wavebreak.engine.decision import Decision
 from wavebreak.reports import charts

@@ -7,9 +7,9 @@ from typing import Any
 
 from wavebreak.bundles.blocks import plain, span, when
 from wavebreak.cases.case import Case
-from wavebreak.cases.determining import Determination
-from wavebreak.cases.resolving import Proposal
-from wavebreak.cases.watching import overdue
+from wavebreak.cases.determination import Determination
+from wavebreak.cases.parties import Proposal
+from wavebreak.cases.post_notice_monitoring import overdue
 from wavebreak.reports.tables import Table
 
 

@@ -18,10 +18,9 @@ from wavebreak.bundles.blocks import (
     text,
     when,
 )
-from wavebreak.cases.case import Case, Prepared
+from wavebreak.cases.case import Case, Did, Prepared
 from wavebreak.cases.notices import Notice
 from wavebreak.cases.parties import Party
-from wavebreak.cases.steps import Did
 
 _RULES = (
     "R1: evidence on the platform that is linked to the party, whenever the conduct was. R2: from "
@@ -173,7 +172,7 @@ _DONE = {
 def did(what: Did) -> str:
     """A step in a few words.
 
-    >>> from wavebreak.cases.steps import Advanced
+    >>> from wavebreak.cases.case import Advanced
     >>> did(Advanced("noticed"))
     'case now: noticed'
     """

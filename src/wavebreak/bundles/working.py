@@ -14,11 +14,10 @@ from wavebreak.bundles import conduct
 from wavebreak.bundles.keeping import Desk, sums
 from wavebreak.bundles.pseudonyms import case_key, renaming
 from wavebreak.bundles.rerunning import Given, Rerun, take
-from wavebreak.cases.case import Case
-from wavebreak.cases.dates import Span, instant, shown
+from wavebreak.cases.case import Case, Exhibit, Exhibited, Found, Linked
+from wavebreak.cases.date_ranges import Span, instant, shown
 from wavebreak.cases.parties import STRENGTHS, Basis, Evidence, Link, Strength
-from wavebreak.cases.steps import Exhibit, Exhibited, Found, Linked
-from wavebreak.cases.watching import WATCHER, watch
+from wavebreak.cases.post_notice_monitoring import WATCHER, watch
 from wavebreak.claims import exhibits
 from wavebreak.claims import exhibits as claims
 from wavebreak.errors import CaseError

@@ -20,13 +20,9 @@ from wavebreak.bundles.keeping import CASE, Desk, desk, read_case
 from wavebreak.bundles.pseudonyms import case_key, renaming
 from wavebreak.bundles.rerunning import Given
 from wavebreak.bundles.telling import did
-from wavebreak.cases.case import Case
-from wavebreak.cases.dates import Span, instant, told
-from wavebreak.cases.notices import Delivery, Reply
-from wavebreak.cases.parties import Basis, Evidence, Link, Party, Relation, Strength
-from wavebreak.cases.resolving import load_names, proposals
-from wavebreak.cases.steps import (
+from wavebreak.cases.case import (
     Advanced,
+    Case,
     Confirmed,
     Delivered,
     Finished,
@@ -40,6 +36,18 @@ from wavebreak.cases.steps import (
     Signed,
     Task,
     Tasked,
+)
+from wavebreak.cases.date_ranges import Span, instant, told
+from wavebreak.cases.notices import Delivery, Reply
+from wavebreak.cases.parties import (
+    Basis,
+    Evidence,
+    Link,
+    Party,
+    Relation,
+    Strength,
+    load_names,
+    proposals,
 )
 from wavebreak.claims.exhibits import EXHIBIT, Actor
 from wavebreak.cli.apps import cases

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from wavebreak.cases.case import Case
-from wavebreak.cases.dates import Answer, shown
-from wavebreak.cases.guards import GOES
+from wavebreak.cases.case import Advanced, Case, Did, Task, Tasked
+from wavebreak.cases.date_ranges import Answer, shown
 from wavebreak.cases.notices import Notice
 from wavebreak.cases.parties import Evidence
-from wavebreak.cases.steps import Advanced, Did, Task, Tasked
+from wavebreak.cases.workflow import GOES
 
 WATCHER = "watch"
 """In whose name, and role, a case reopens by itself."""

@@ -14,12 +14,19 @@ from typing import Literal
 
 import msgspec
 
-from wavebreak.cases.changing import Change, changes
-from wavebreak.cases.dates import Answer, shown
-from wavebreak.cases.grounds import Grounds
-from wavebreak.cases.joining import joined, outcome
+from wavebreak.cases.counterfactuals import Change, changes
+from wavebreak.cases.date_ranges import Answer, shown
+from wavebreak.cases.eligibility import (
+    RANK,
+    Grounds,
+    Weighed,
+    in_force,
+    joined,
+    names,
+    outcome,
+    weigh,
+)
 from wavebreak.cases.parties import Evidence
-from wavebreak.cases.weighing import RANK, Weighed, in_force, names, weigh
 
 Result = Literal["eligible", "not_eligible", "undetermined"]
 RESULTS: tuple[Result, ...] = ("not_eligible", "undetermined", "eligible")

@@ -7,11 +7,9 @@ from typing import Literal
 
 import msgspec
 
-from wavebreak.cases.dates import Span, shown
-from wavebreak.cases.grounds import Grounds
-from wavebreak.cases.joining import joined, most, outcome, says
+from wavebreak.cases.date_ranges import Span, shown
+from wavebreak.cases.eligibility import Grounds, in_force, joined, most, outcome, says, weigh
 from wavebreak.cases.parties import Basis, Evidence, Strength
-from wavebreak.cases.weighing import in_force, weigh
 
 NAMES: tuple[Literal["not_eligible", "undetermined", "eligible"], ...] = (
     "not_eligible",

@@ -1,4 +1,6 @@
-"""What each item of evidence says to each rule: yes, no or not known, and why.
+"""The grounds of a determination, from `cases/determination.toml`: rules, notices, what ties.
+
+What each item of evidence says to each rule: yes, no or not known, and why.
 
 Every rule is a conjunction of conditions on one item, and a party is eligible where some rule has
 its items: so an item is weighed alone, and items are joined by their maximum. What one unknown
@@ -6,15 +8,105 @@ turns out to be does not bear on another, except that a date after one boundary 
 earlier one; but "beyond" is asked of evidence from outside the platform and "before" of evidence on
 it, so no item is asked both. Joining three-valued answers then gives exactly what all the ways in
 which the unknowns may turn out give (the tests enumerate them).
+
+Items joined: the most that any of them says to each rule, and what follows.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
 
-from wavebreak.cases.dates import Answer, shown
-from wavebreak.cases.grounds import Grounds, PublicNotice
+import msgspec
+from msgspec import Meta
+
+from wavebreak import sheets
+from wavebreak.cases.date_ranges import Answer, instant, shown
 from wavebreak.cases.parties import STRENGTHS, Basis, Evidence, Strength
+from wavebreak.errors import PolicyError
+
+Conduct = Annotated[tuple[Literal["engaged", "assisted"], ...], Meta(min_length=1)]
+
+
+class OnPlatform(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Rule R1: which conduct counts."""
+
+    about: str
+    source: str
+    conduct: Conduct
+
+
+class PublicNotice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Rules R2 and R3 of one public notice; both instants are RFC 3339 with an offset."""
+
+    id: str
+    effective: str
+    beyond: str
+    conduct: Conduct
+    source: str
+
+    @property
+    def effective_ms(self) -> int:
+        """From when a determination may rest on this notice."""
+        return instant(self.effective)
+
+    @property
+    def beyond_ms(self) -> int:
+        """The boundary: conduct at or after it is beyond the notice."""
+        return instant(self.beyond)
+
+
+class Ties(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What ties an exhibit to a party itself, what is merely linked, and how strongly at least."""
+
+    own: tuple[Basis, ...]
+    linked: tuple[Basis, ...]
+    least: Strength
+
+    def __post_init__(self) -> None:
+        """Refuse a least tie that everything or nothing has."""
+        if self.least not in STRENGTHS[1:]:
+            raise ValueError("`link.least` is none of weak, moderate, strong")
+
+
+class Grounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All of it. `signs` is the role of who may sign."""
+
+    name: str
+    signs: str
+    on_platform: OnPlatform
+    notice: tuple[PublicNotice, ...]
+    link: Ties
+
+    @property
+    def version(self) -> str:
+        """Name and first 12 hex digits of the SHA-256 of the content."""
+        content = msgspec.json.encode(self, order="deterministic")
+        return f"{self.name}-{hashlib.sha256(content).hexdigest()[:12]}"
+
+
+def load(directory: Path | None = None) -> Grounds:
+    """Read the grounds: the shipped ones, or `cases/determination.toml` of a local policy.
+
+    Raises `PolicyError` that names the file, the field and the fix.
+
+    >>> load().notice[0].beyond
+    '2019-12-08T00:00:00Z'
+    """
+    path = sheets.chosen("cases/determination.toml", directory)
+    found = sheets.read(path, Grounds)
+    for notice in found.notice:
+        if notice.beyond_ms < notice.effective_ms:
+            raise PolicyError(
+                f"{path.name}, notice {notice.id}: `beyond` lies before `effective`",
+                fix="nobody can continue beyond a notice that is not yet in effect",
+            )
+    if len({notice.id for notice in found.notice}) < len(found.notice):
+        raise PolicyError(f"{path.name}: two notices of one id", fix="give each its own")
+    return found
+
 
 RANK = {Answer.NO: 0, Answer.UNKNOWN: 1, Answer.YES: 2}
 ANSWERS = (Answer.NO, Answer.UNKNOWN, Answer.YES)
@@ -140,3 +232,34 @@ def _before(item: Evidence, notice: PublicNotice, as_of: int) -> Condition:
         f"it does not show conduct before {notice.beyond}",
         f"whether the conduct in {item.exhibit} began before {notice.beyond}",
     )
+
+
+Says = tuple[int, ...]
+"""Ranks (0 no, 1 unknown, 2 yes): R1, then for each notice outside, continued, linked."""
+
+
+def says(weighed: Weighed, grounds: Grounds, as_of: int) -> Says:
+    """What one item says to each rule."""
+    rules = ["R1", *(name for n in in_force(grounds, as_of) for name in names(n))]
+    return tuple(RANK[weighed.answer(rule)] for rule in rules)
+
+
+def most(many: Iterable[Says], width: int) -> Says:
+    """The most that any says, rule by rule; no where nobody speaks."""
+    return tuple(max(column) for column in zip((0,) * width, *many, strict=True))
+
+
+def joined(weighed: Sequence[Weighed], grounds: Grounds, as_of: int) -> Says:
+    """What all items together say."""
+    width = 1 + 3 * len(in_force(grounds, as_of))
+    return most((says(w, grounds, as_of) for w in weighed), width)
+
+
+def outcome(said: Says) -> int:
+    """Follow from what is said: 0 not eligible, 1 undetermined, 2 eligible.
+
+    >>> outcome((0, 2, 0, 2)), outcome((0, 2, 1, 0)), outcome((0, 0, 0, 2))
+    (2, 1, 0)
+    """
+    notices = [said[at : at + 3] for at in range(1, len(said), 3)]
+    return max([said[0], *(max(on, min(out, linked)) for out, on, linked in notices)])
