@@ -13,10 +13,10 @@ from PIL import Image
 
 from factories import DAY, HOUR, MINUTE, NOON, events_file
 from wavebreak import rules
-from wavebreak.bundles import acting, working
-from wavebreak.bundles.keeping import Desk, desk
-from wavebreak.bundles.packing import pack
-from wavebreak.bundles.rerunning import Given
+from wavebreak.bundles import evidence_intake
+from wavebreak.bundles.archive_writer import pack
+from wavebreak.bundles.reproduction import Given
+from wavebreak.bundles.workspace import Desk, desk
 from wavebreak.cases.case import Advanced, Confirmed, Delivered, Named, Opened, Sent, Signed
 from wavebreak.cases.notices import Delivery
 from wavebreak.cases.parties import Basis, Evidence, Party, Strength
@@ -139,39 +139,43 @@ class Bench:
             at.take(Opened("Bulk sending by רפיד הודעות", "Eighty thousand a day."), **self.me)
             at.take(Named(PARTY), **self.me)
             at.take(Advanced("investigating"), **self.me)
-            working.take_claim(at, self.claim(), self.actor, "investigator", title="Price page")
+            evidence_intake.take_claim(
+                at, self.claim(), self.actor, "investigator", title="Price page"
+            )
             self.found(at, "E1", "off_platform", Basis.STATEMENT, Strength.STRONG)
             edge = Edge(KEY, None)
-            taken, about = working.take_run(
+            taken, about = evidence_intake.take_run(
                 at, run, [SENDER], Given(None, None, edge, **given), KEY, self.actor, "investigator"
             )
-            working.linked(
+            evidence_intake.linked(
                 at, "P1", about.accounts, Basis.NUMBER, Strength.MODERATE, "E1", **self.me
             )
-            tied = working.tie(at, "P1", about.accounts)
+            tied = evidence_intake.tie(at, "P1", about.accounts)
             assert tied is not None
             self.found(at, taken.id, "on_platform", *tied)
             for language in ("he", "en"):
-                words = acting.notice(
+                words = evidence_intake.notice(
                     at, "P1", "cease_and_desist", language, operator="Example",
                     contact="legal@example.org", days=None, policy=None,
                 )  # fmt: skip
                 at.take(Sent(words), **self.me)
             receipt = self.root / "receipt.txt"
             receipt.write_text("Delivered on 3 March.")
-            proof = working.take_file(at, receipt, self.actor, "investigator", kind="delivery")
+            proof = evidence_intake.take_file(
+                at, receipt, self.actor, "investigator", kind="delivery"
+            )
             at.take(Delivered(Delivery("N1", self.clock(), "courier", proof.id)), **self.me)
             at.take(Advanced("noticed"), **self.me)
-            acting.prepare(at, "P1", None, None, **self.me)
+            evidence_intake.prepare(at, "P1", None, None, **self.me)
             at.take(Signed("D1"), by="Adv. Levi", role="counsel")
             at.take(Advanced("determined"), **self.me)
 
     def found(self, at: Desk, exhibit: str, seen: str, basis: Basis, strength: Strength) -> None:
         """Draw evidence from an exhibit, and confirm it."""
         name = at.case.fresh("V")
-        dates = working.dates_of(at, at.case.exhibits[exhibit])
+        dates = evidence_intake.dates_of(at, at.case.exhibits[exhibit])
         made: Any = (name, "P1", exhibit, seen, "engaged", *dates, basis, strength)
-        working.found(at, Evidence(*made), **self.me)
+        evidence_intake.found(at, Evidence(*made), **self.me)
         at.take(Confirmed(name, True), **self.me)
 
     def pack(self, name: str = "C-7.zip") -> Path:

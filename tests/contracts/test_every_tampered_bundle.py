@@ -15,9 +15,9 @@ import pyarrow as pa
 import pytest
 
 from casework import Bench, small_run
-from wavebreak.bundles import packing
-from wavebreak.bundles.unpacking import Bounds
-from wavebreak.bundles.verifying import exit_code, verify
+from wavebreak.bundles import archive_writer
+from wavebreak.bundles.archive_reader import Bounds
+from wavebreak.bundles.verify import exit_code, verify
 from wavebreak.ledger import Directory, Ledger, Sealer, new_signer, parcel
 from wavebreak.ledger.verifier import canonical
 
@@ -217,8 +217,8 @@ def packed(bag: Path, out: Path, *, rebag: bool) -> Path:
     if rebag:
         for name in bag.glob("*.txt"):
             name.unlink()
-        packing._tags(bag, bag.name, 0)
-    packing._zip(bag, out)
+        archive_writer._tags(bag, bag.name, 0)
+    archive_writer._zip(bag, out)
     return out
 
 

@@ -22,8 +22,8 @@ import pytest
 from warcio.archiveiterator import ArchiveIterator
 
 from casework import ABOVE, BELOW, OTHER, SENDER, SHOT, Bench, small_run
-from wavebreak.bundles.rerunning import Rerun
-from wavebreak.bundles.verifying import exit_code, verify
+from wavebreak.bundles.reproduction import Rerun
+from wavebreak.bundles.verify import exit_code, verify
 from wavebreak.io import read
 from wavebreak.ledger import Sealer, new_signer
 from wavebreak.privacy.pseudonymizer import Edge

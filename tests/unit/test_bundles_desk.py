@@ -11,11 +11,10 @@ from typer.testing import CliRunner
 
 from casework import KEY, OTHER, PARTY, SENDER, Bench, small_run
 from wavebreak import rules
-from wavebreak.bundles import working
-from wavebreak.bundles.entering import digest
-from wavebreak.bundles.keeping import read_case
+from wavebreak.bundles import evidence_intake
 from wavebreak.bundles.pseudonyms import case_key, renaming
-from wavebreak.bundles.rerunning import Given, take
+from wavebreak.bundles.reproduction import Given, take
+from wavebreak.bundles.workspace import digest, read_case
 from wavebreak.cases.case import Advanced, Exhibit, Exhibited, Named, Opened
 from wavebreak.cases.date_ranges import told
 from wavebreak.cases.parties import Basis, Evidence, Strength
@@ -121,18 +120,18 @@ def test_a_claim_that_was_touched_is_not_taken_in(bench: Bench) -> None:
     (claim / "rendered.html").write_text("other words")
     with bench.desk() as at:
         with pytest.raises(CaseError, match="SHA-256 differs"):
-            working.take_claim(at, claim, bench.actor, "investigator")
+            evidence_intake.take_claim(at, claim, bench.actor, "investigator")
         (bench.root / "x.bin").write_bytes(b"\0\1")
         with pytest.raises(ClaimError, match="no known form"):
-            working.take_file(at, bench.root / "x.bin", bench.actor, "investigator")
+            evidence_intake.take_file(at, bench.root / "x.bin", bench.actor, "investigator")
         with pytest.raises(CaseError, match="no file"):
-            working.take_file(at, bench.root / "absent", bench.actor, "investigator")
+            evidence_intake.take_file(at, bench.root / "absent", bench.actor, "investigator")
     assert list((bench.case / "exhibits").iterdir()) == []
 
 
 def test_custody_goes_on_in_the_case(bench: Bench) -> None:
     with bench.desk() as at:
-        working.take_claim(at, bench.claim(), bench.actor, "investigator")
+        evidence_intake.take_claim(at, bench.claim(), bench.actor, "investigator")
     lines = (bench.case / "exhibits" / "E1" / "custody.jsonl").read_text().splitlines()
     assert [json.loads(line)["what"] for line in lines] == [
         "captured from the network", "copied into case C-7 as exhibit E1",
@@ -183,7 +182,7 @@ def test_conduct_after_a_notice_reopens_the_case_by_itself(tmp_path: Path) -> No
                     Strength.STRONG)  # fmt: skip
     with bench.desk() as at:
         assert at.case.state == "determined"
-        case = working.found(at, late, **bench.me)
+        case = evidence_intake.found(at, late, **bench.me)
     assert case.state == "reopened"
     assert [task.what.split()[0] for task in case.open_tasks()] == ["Continuation:"]
     assert (case.steps[-1].by, case.steps[-2].why[:3]) == ("watch", "E1 ")

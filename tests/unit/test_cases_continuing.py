@@ -9,8 +9,8 @@ import pytest
 from casework import KEY, OTHER, SENDER, Bench, chatting, sending, small_run
 from factories import DAY, NOON, events_file
 from wavebreak import rules
-from wavebreak.bundles.continuing import continued
-from wavebreak.bundles.rerunning import Given
+from wavebreak.bundles.evidence_intake import continued
+from wavebreak.bundles.reproduction import Given
 from wavebreak.cases.case import Advanced
 from wavebreak.engine import run
 from wavebreak.privacy.pseudonymizer import Edge

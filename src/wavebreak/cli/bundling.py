@@ -11,10 +11,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from wavebreak.bundles.keeping import desk
-from wavebreak.bundles.packing import pack
-from wavebreak.bundles.verifying import exit_code
-from wavebreak.bundles.verifying import verify as checked
+from wavebreak.bundles.archive_writer import pack
+from wavebreak.bundles.verify import exit_code
+from wavebreak.bundles.verify import verify as checked
+from wavebreak.bundles.workspace import desk
 from wavebreak.cli.apps import app
 from wavebreak.cli.showing import nexts, out
 from wavebreak.ledger.checkpoints import load_verifier_key, own_signer, verifier_key

@@ -15,11 +15,11 @@ import msgspec
 import typer
 
 from wavebreak import model
-from wavebreak.bundles import acting, continuing, showing, working
-from wavebreak.bundles.keeping import CASE, Desk, desk, read_case
+from wavebreak.bundles import evidence_intake, report_sections
 from wavebreak.bundles.pseudonyms import case_key, renaming
-from wavebreak.bundles.rerunning import Given
-from wavebreak.bundles.telling import did
+from wavebreak.bundles.report_sections import did
+from wavebreak.bundles.reproduction import Given
+from wavebreak.bundles.workspace import CASE, Desk, desk, read_case
 from wavebreak.cases.case import (
     Advanced,
     Case,
@@ -121,8 +121,8 @@ def show(
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(written)).decode())
         return
-    print_lines(showing.lines(case, time.time_ns() // 10**6), out)
-    for table in showing.tables(case):
+    print_lines(report_sections.lines(case, time.time_ns() // 10**6), out)
+    for table in report_sections.tables(case):
         print_table(table, out)
 
 
@@ -179,7 +179,7 @@ def merge(
     """Propose parties that may be one, with reasons; or merge two, which only a person does."""
     if not keep:
         found = proposals(tuple(read_case(place / CASE)[1].parties.values()), load_names(policy))
-        for table in showing.proposed(found):
+        for table in report_sections.proposed(found):
             print_table(table, out)
         out.print(f"{len(found)} proposals; nothing was merged")
         return
@@ -221,12 +221,12 @@ def exhibit(
     with _at(place, seal_key) as at:
         actor = Actor(by, socket.gethostname(), why, authority)
         if (source / EXHIBIT).exists():
-            working.take_claim(
+            evidence_intake.take_claim(
                 at, source, actor, role, title=title, kind=kind.value if kind else ""
             )
         else:
             what = kind.value if kind else "document"
-            working.take_file(at, source, actor, role, title=title, kind=what)
+            evidence_intake.take_file(at, source, actor, role, title=title, kind=what)
         _said(at.case)
 
 
@@ -266,12 +266,12 @@ def evidence(
             given = Given(policy, model.chosen(model_dir), Edge(secret), lateness,
                           (ledger, own_signer(seal_key)) if ledger else None, not own)  # fmt: skip
             actor = Actor(by, socket.gethostname(), why, authority)
-            taken, about = working.take_run(
+            taken, about = evidence_intake.take_run(
                 at, Path(source), account or [], given, secret, actor, role
             )
-            known = working.tie(at, party, about.accounts)
+            known = evidence_intake.tie(at, party, about.accounts)
             where, name, ties = "on_platform", taken.id, known or ties
-        first, last = working.dates_of(at, at.case.exhibits[name])
+        first, last = evidence_intake.dates_of(at, at.case.exhibits[name])
         spans = [told(began, zone) if began else first, told(until, zone) if until else last]
         _found(at, name, party, where, conduct.value, spans, ties, by, role, why)
 
@@ -282,7 +282,7 @@ def _found(
 ) -> None:  # fmt: skip
     made: Any = (at.case.fresh("V"), party, exhibit, seen, conduct, *spans, *ties)
     before = len(at.case.steps)
-    case = working.found(at, Evidence(*made), by=by, role=role, why=why)
+    case = evidence_intake.found(at, Evidence(*made), by=by, role=role, why=why)
     for step in case.steps[before:]:
         out.print(f"step {step.n}: {did(step.did)} {step.why}", markup=False)
 
@@ -299,7 +299,7 @@ def watch(
         secret = load_key(key)
         given = Given(policy, model.chosen(model_dir), Edge(secret), lateness)
         actor = Actor(by, socket.gethostname(), why, authority)
-        found = continuing.continued(at, run, given, secret, actor, "investigator")
+        found = evidence_intake.continued(at, run, given, secret, actor, "investigator")
         out.print(f"new evidence: {', '.join(found) or 'none'}; the case is {at.case.state}")
 
 
@@ -331,7 +331,7 @@ def notice(
 ) -> None:  # fmt: skip
     """Write a notice to a party from a template, and note that it was sent."""
     with _at(place, seal_key) as at:
-        made = acting.notice(at, party, template, language.value, operator=operator,  # type: ignore[arg-type]
+        made = evidence_intake.notice(at, party, template, language.value, operator=operator,  # type: ignore[arg-type]
                              contact=contact, days=days, policy=policy, about=about)  # fmt: skip
         typer.echo("\n\n".join([made.subject, *made.paragraphs]))
         if not draft:
@@ -366,8 +366,8 @@ def determine(
     """Prepare a determination: may legal action be taken, on what, and what would change it."""
     with _at(place, seal_key) as at:
         when_ = instant(as_of) if as_of else None
-        name, made = acting.prepare(at, party, when_, policy, by=by, role=role)
-        print_lines(showing.determined(name, made), out)
+        name, made = evidence_intake.prepare(at, party, when_, policy, by=by, role=role)
+        print_lines(report_sections.determined(name, made), out)
 
 
 @cases.command(epilog="Example: `wavebreak case sign cases/C-7 D1 --role counsel --by 'Adv. Levi'`")

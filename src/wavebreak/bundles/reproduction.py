@@ -1,4 +1,6 @@
-"""Evidence from a run: the log up to the last decision relied on, and all that decides it again.
+"""Decisions that an exhibit relies on, as the ledger of the run had sealed them before.
+
+Evidence from a run: the log up to the last decision relied on, and all that decides it again.
 
 What accounts share is read by every decision (the reputation of a network, the credibility of a
 reporter), so the whole log up to there belongs to the evidence: no part of it gives the same
@@ -8,6 +10,8 @@ decisions for sure. It is kept under the case's pseudonyms, with policy, model a
 
 writes the same `decisions.jsonl`, to the byte. The last epoch is closed at the cut: decisions past
 `as_run` are made by that, and are not of the original run.
+
+An account's conduct in numbers, recounted from an exhibit's log, and its picture.
 """
 
 from __future__ import annotations
@@ -26,25 +30,95 @@ import pyarrow.compute as pc
 from msgspec import Meta
 
 from wavebreak import __version__, model, rules
-from wavebreak.bundles import sealed
+from wavebreak.bundles.archive_reader import doubt
 from wavebreak.bundles.pseudonyms import Renaming, renamed, renamed_decision
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
 from wavebreak.engine.run import profile_of
 from wavebreak.errors import CaseError, EvidenceError, WavebreakError
+from wavebreak.explain import Timeline
+from wavebreak.explain.collect import KINDS, read_timeline
+from wavebreak.explain.narrative import busiest_minute
 from wavebreak.features.catalog import NAMES
 from wavebreak.io import read
-from wavebreak.ledger import Signer
+from wavebreak.ledger import Directory, Ledger, OpeningFile, Signer, parcel, verifier
+from wavebreak.ledger.verifier import LOG, Key, canonical, read_json, read_key, read_lines
 from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.reports import charts
 from wavebreak.rules.loader import SHIPPED
 from wavebreak.schema import coverage
 from wavebreak.schema.coverage import Profile
 from wavebreak.schema.events import LOG_SCHEMA
 
+SEALED = "sealed"
+_NAMES = {"account", "id", "trigger"}
+
+
+def show(place: Path, signer: Signer, relied: Sequence[Decision], out: Path) -> int:
+    """Write the entries of decisions with their proofs, unopened, into the new directory `out`.
+
+    Gives how many there are. Raises `CaseError` where the ledger never sealed one of them.
+    """
+    files = Directory(place)
+    openings = OpeningFile(place / "private" / "openings.sqlite3")
+    try:
+        ledger = Ledger(files, signer)
+        at: dict[str, int] = {}
+        for account in {decision.account for decision in relied}:
+            for position in openings.positions("account", account):
+                at.setdefault(str(openings.of(position).get("id", (b"", ""))[1]), position)
+        if missing := [decision.id for decision in relied if decision.id not in at]:
+            raise CaseError(
+                f"{place} never sealed {len(missing)} of the decisions",
+                fix="give the ledger that this run was sealed in: `run --ledger`",
+            )
+        out.mkdir()
+        for name, told in parcel(ledger, [at[decision.id] for decision in relied]).items():
+            (out / name).write_bytes(told)
+    finally:
+        openings.close()
+        files.close()
+    return len(relied)
+
+
+def keys_of(own: Key, keys: Sequence[Key]) -> list[Key]:
+    """Those of the reader's keys that a log of this origin has to be signed by; witnesses too."""
+    mine = [key for key in keys if key.kind == LOG and key.name == own.name]
+    return mine + [key for key in keys if key.kind != LOG] if mine else []
+
+
+def whose(place: Path, keys: Sequence[Key]) -> str:
+    """The origin of sealed entries for which the reader has given no key ("": none)."""
+    if not place.exists():
+        return ""
+    own = read_key((place / "key.pub").read_text("utf-8").strip())
+    return "" if keys_of(own, keys) else own.name
+
+
+def check(place: Path, relied: Sequence[Decision], keys: Sequence[Key]) -> str:
+    """Check sealed entries by keys, or their own; all that they say openly is what is relied on.
+
+    Raises the verifier's `Doubt`, or `EvidenceError` named `sealed_other`.
+    """
+    own = read_key((place / "key.pub").read_text("utf-8").strip())
+    mine = [key for key in keys_of(own, keys) if key.kind == LOG]
+    last = verifier.verify(place, mine or [own], [])[-1]
+    bodies = [
+        read_json(line, "proof")["entry"]["body"] for line in read_lines(place / "proofs.jsonl")
+    ]
+    told = [
+        {name: value for name, value in msgspec.to_builtins(made).items() if name not in _NAMES}
+        for made in relied
+    ]
+    if canonical(bodies) != canonical(told):
+        raise doubt("sealed_other", "what was sealed is not what is relied on")
+    return f"{len(told)} of them sealed before, among {last.size:,} entries of {last.origin}"
+
+
 MOST = 2_000_000
 """Events that an exhibit holds at most."""
 STEP = 1_000
-LOG, DECISIONS, ABOUT, VALUES = "log.arrow", "decisions.jsonl", "rerun.json", "features.json"
+LOG_FILE, DECISIONS, ABOUT, VALUES = "log.arrow", "decisions.jsonl", "rerun.json", "features.json"
 PROFILE, POLICY, MODEL = "profile.json", "policy", "model"
 
 
@@ -110,7 +184,7 @@ def _taken(run: Path, accounts: Sequence[str], given: Given, rename: Renaming, o
                     lateness_s=given.lateness_s)  # fmt: skip
     _same_versions(summary, engine)
     log = _again(read(source, given.edge, batch=STEP), engine, made, wanted)
-    events, names = _write(out / LOG, (renamed(batch, rename) for batch in log))
+    events, names = _write(out / LOG_FILE, (renamed(batch, rename) for batch in log))
     hidden = tuple(rename("a", account) for account in accounts)
     if absent := [a for a, name in zip(accounts, hidden, strict=True) if name not in names]:
         raise CaseError(f"the run saw nothing of {len(absent)} accounts", fix="check their names")
@@ -120,7 +194,7 @@ def _taken(run: Path, accounts: Sequence[str], given: Given, rename: Renaming, o
         engine.model.version if engine.model else None, engine.version, __version__,
     )  # fmt: skip
     if given.ledger and wanted:
-        sealed.show(*given.ledger, [made[n] for n in wanted], out / sealed.SEALED)
+        show(*given.ledger, [made[n] for n in wanted], out / SEALED)
     return _finished(out, about, made, given.whole, rename)
 
 
@@ -147,10 +221,10 @@ def _own_alone(out: Path, about: Rerun, decisions: int) -> Rerun:
     """Leave out what is not the accounts' own: others' events, and what is drawn from them."""
     names = pa.array(about.accounts)
     kept = []
-    for batch in read(out / LOG, Edge(bytes(32), None)):
+    for batch in read(out / LOG_FILE, Edge(bytes(32), None)):
         own = [pc.is_in(batch.log.column(name), names) for name in ("account", "peer")]
         kept.append(batch.log.filter(pc.or_(*own)))
-    events, _ = _write(out / LOG, kept)
+    events, _ = _write(out / LOG_FILE, kept)
     (out / VALUES).unlink()
     return msgspec.structs.replace(
         about, whole=False, events=events, decisions=decisions, as_run=decisions
@@ -211,7 +285,7 @@ def decided(directory: Path, about: Rerun) -> tuple[list[Decision], dict[str, An
             )  # fmt: skip
     found: list[Decision] = []
     events = 0
-    for batch in read(directory / LOG, Edge(bytes(32), None), batch=50_000):
+    for batch in read(directory / LOG_FILE, Edge(bytes(32), None), batch=50_000):
         events += batch.log.num_rows
         if events > about.events:
             break
@@ -307,3 +381,71 @@ def _line(made: Decision) -> bytes:
 
 def _json(value: Any) -> bytes:
     return msgspec.json.format(msgspec.json.encode(value, order="deterministic"), indent=1) + b"\n"
+
+
+NUMBERS = "conduct.json"
+OWN = ("sends", "group_sends", "lookups", "groups_created", "members_added", "sessions")
+"""Kinds of event that an account does itself, by which its conduct is dated."""
+LABELS = {
+    "sends": "messages sent",
+    "group_sends": "of them to groups",
+    "first_contacts": "first messages to people never in touch",
+    "stranger_sends": "messages to people who had not written to it",
+    "replies": "first answers received from them",
+    "received": "messages received",
+    "reports": "reports against it",
+    "blocks": "blocks against it",
+    "undeliverable": "messages that could not be delivered",
+    "lookups": "look-ups of numbers",
+    "groups_created": "groups created",
+    "members_added": "members added to groups",
+    "sessions": "sessions",
+    "registered": "registrations",
+    "challenges": "challenges answered",
+}
+
+
+class Conduct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an account did, counted: events by kind, numbers looked up, the most sent in a minute.
+
+    `first` and `last` are its first and last own act (ms; None: none in the log).
+    """
+
+    counts: dict[str, Annotated[int, Meta(ge=0)]]
+    looked_up: int
+    busiest_minute: int
+    first: int | None
+    last: int | None
+
+
+def counted(timeline: Timeline) -> Conduct:
+    """Count a timeline."""
+    ends = [int(timeline[kind][at]) for kind in OWN if len(timeline[kind]) for at in (0, -1)]
+    return Conduct(
+        {kind: len(timeline[kind]) for kind in KINDS},
+        timeline.looked_up,
+        busiest_minute(timeline["sends"]),
+        min(ends, default=None),
+        max(ends, default=None),
+    )
+
+
+def of_exhibit(directory: Path, accounts: tuple[str, ...]) -> dict[str, Timeline]:
+    """Read each account's timeline from the log of an exhibit."""
+    return {account: read_timeline(directory / LOG_FILE, account) for account in accounts}
+
+
+def picture(name: str, account: str, timeline: Timeline, decisions: list[Decision]) -> str | None:
+    """Draw what an account did and what was decided on it; None where the log has nothing."""
+    window = timeline.window
+    if window is None:
+        return None
+    names = {kind: kind.replace("_", " ") for kind in KINDS}
+    shown: dict[str, Any] = {names[k]: timeline[k] for k in ("sends", "first_contacts", "replies")}
+    lanes = {names[kind]: timeline[kind] for kind in KINDS if len(timeline[kind])}
+    marks = [(made.ts, made.outcome) for made in decisions]
+    start, end = window
+    edge = max(1_000, (end - start) // 50)
+    return charts.timeline(
+        name, f"Account {account}", shown, lanes, marks, (start - edge, end + edge)
+    )

@@ -28,9 +28,17 @@ import bagit
 import msgspec
 
 from wavebreak import __version__
-from wavebreak.bundles import keeping, report
-from wavebreak.bundles.keeping import CASE, EXHIBITS, GROUNDS, Desk, exhibit_doubts
-from wavebreak.bundles.layout import CERTIFICATE, HASHES, LEDGER, MADE, README, REPORT, VERIFIER
+from wavebreak.bundles import report, workspace
+from wavebreak.bundles.archive_reader import (
+    CERTIFICATE,
+    HASHES,
+    LEDGER,
+    MADE,
+    README,
+    REPORT,
+    VERIFIER,
+)
+from wavebreak.bundles.workspace import CASE, EXHIBITS, GROUNDS, Desk, exhibit_doubts
 from wavebreak.cases.date_ranges import shown
 from wavebreak.errors import CaseError, EvidenceError
 from wavebreak.ledger import parcel, verifier
@@ -82,7 +90,7 @@ def pack(desk: Desk, out: Path) -> dict[str, int]:
 
 
 def _payload(desk: Desk, data: Path) -> None:
-    (data / CASE).write_bytes(keeping.told(desk.written))
+    (data / CASE).write_bytes(workspace.told(desk.written))
     for name in (EXHIBITS, GROUNDS):
         if (desk.path / name).exists():
             shutil.copytree(desk.path / name, data / name)

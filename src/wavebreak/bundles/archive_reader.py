@@ -3,6 +3,8 @@
 Refused are names that lead out of the folder or are not plain, links, two files of one name, other
 compressions, encryption, what unpacks to far more than it is, and more than is asked for. What is
 counted are the bytes that come out, never what a header promises.
+
+Names of what lies in a bundle's `data/` folder, and its hashes.
 """
 
 from __future__ import annotations
@@ -95,3 +97,10 @@ def _written(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, mo
                 raise doubt("bundle_bomb", "it unpacks to far more than it may")
             file.write(block)
     return count
+
+
+LEDGER, MADE, README, REPORT, CERTIFICATE, VERIFIER = (
+    "ledger", "made.json", "README.txt", "report.pdf", "certificate.pdf", "verifier.py",
+)  # fmt: skip
+HASHES = ("sha256", "sha512")
+"""Algorithms of the manifests."""

@@ -1,4 +1,9 @@
-"""What a desk takes in: exhibits from claims, files and runs, and the evidence drawn from them."""
+"""What a desk takes in: exhibits from claims, files and runs, and the evidence drawn from them.
+
+What people do at a desk, from words they type: notices, determinations, what to show.
+
+After a notice: what a later run shows of accounts that are tied to the party it went to.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +11,25 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
-from wavebreak.bundles import conduct
-from wavebreak.bundles.keeping import Desk, sums
+from wavebreak.bundles import reproduction
 from wavebreak.bundles.pseudonyms import case_key, renaming
-from wavebreak.bundles.rerunning import Given, Rerun, take
-from wavebreak.cases.case import Case, Exhibit, Exhibited, Found, Linked
+from wavebreak.bundles.reproduction import Given, Rerun, decisions_in, take
+from wavebreak.bundles.workspace import Desk, sums
+from wavebreak.cases.case import Case, Determined, Exhibit, Exhibited, Found, Linked, evidence_on
 from wavebreak.cases.date_ranges import Span, instant, shown
+from wavebreak.cases.determination import Determination, Enforced, determine
+from wavebreak.cases.eligibility import load
+from wavebreak.cases.notices import DAY_MS, Language, Notice, load_letters, written
 from wavebreak.cases.parties import STRENGTHS, Basis, Evidence, Link, Strength
-from wavebreak.cases.post_notice_monitoring import WATCHER, watch
+from wavebreak.cases.post_notice_monitoring import WATCHER, noticed, watch
 from wavebreak.claims import exhibits
 from wavebreak.claims import exhibits as claims
+from wavebreak.claims.exhibits import Actor
+from wavebreak.engine.decision import Decision
 from wavebreak.errors import CaseError
 
 FileKind = Literal["delivery", "reply", "document"]
@@ -83,10 +93,10 @@ def take_run(
     now = desk.clock()
     with _place(desk) as (name, place):
         about = take(run, accounts, given, renaming(case_key(key, desk.case.id)), place)
-        timelines = conduct.of_exhibit(place, about.accounts)
-        numbers = {account: conduct.counted(found) for account, found in timelines.items()}
+        timelines = reproduction.of_exhibit(place, about.accounts)
+        numbers = {account: reproduction.counted(found) for account, found in timelines.items()}
         content = msgspec.json.format(msgspec.json.encode(numbers), indent=1)
-        (place / conduct.NUMBERS).write_bytes(content + b"\n")
+        (place / reproduction.NUMBERS).write_bytes(content + b"\n")
         touched = claims.Touch(
             shown(now), "taken from a run", actor.who, actor.where, actor.why, actor.authority,
             "accounts, groups, ids, numbers, addresses and devices have the case's pseudonyms; "
@@ -125,8 +135,8 @@ def dates_of(desk: Desk, exhibit: Exhibit) -> tuple[Span, Span]:
     """
     place = desk.path / exhibit.path
     if exhibit.kind == "platform_run":
-        raw = (place / conduct.NUMBERS).read_bytes()
-        numbers = msgspec.json.decode(raw, type=dict[str, conduct.Conduct]).values()
+        raw = (place / reproduction.NUMBERS).read_bytes()
+        numbers = msgspec.json.decode(raw, type=dict[str, reproduction.Conduct]).values()
         firsts = [n.first for n in numbers if n.first is not None]
         lasts = [n.last for n in numbers if n.last is not None]
         if not firsts or not lasts:
@@ -167,3 +177,101 @@ def linked(
     for account in accounts:
         made = Link(party, account, basis, strength, exhibit)
         desk.take(Linked(made), by=by, role=role)
+
+
+def notice(
+    desk: Desk, party: str, template: str, language: Language, *, operator: str, contact: str,
+    days: int | None, policy: Path | None, about: str = "",
+) -> Notice:  # fmt: skip
+    """Write a notice to a party from a template; nothing is sent yet. `about` is a notice's id."""
+    letters, case = load_letters(policy), desk.case
+    if party not in case.parties:
+        raise CaseError(f"there is no party {party[:40]}", fix="see `wavebreak case show`")
+    now = max(desk.clock(), case.steps[-1].at)
+    deadline = now + (days or letters.answer_days) * DAY_MS
+    bearing = [e for e in evidence_on(case, party) if e.confirmed != "no"]
+    did = dict.fromkeys(e.conduct for e in bearing if e.conduct in ("engaged", "assisted"))
+    facts = {
+        "party": case.parties[party].name, "operator": operator, "contact": contact,
+        "case": case.id, "deadline": shown(deadline)[:10], "notice": about,
+        "conduct": "; ".join(letters.conduct[language][c] for c in did),
+        "exhibits": ", ".join(dict.fromkeys(e.exhibit for e in bearing)),
+    }  # fmt: skip
+    given = {name: value for name, value in facts.items() if value}
+    subject, paragraphs = written(letters, template, language, given)
+    return Notice(
+        case.fresh("N"), party, template, language, subject, paragraphs, now, deadline
+    )  # fmt: skip
+
+
+def enforcement(desk: Desk, party: str) -> tuple[Enforced, ...]:
+    """What technical enforcement last said of a party's accounts, as far as exhibits hold it."""
+    root = desk.case.root(party)
+    own = {link.account for link in desk.case.links if desk.case.root(link.party) == root}
+    last: dict[str, Decision] = {}
+    for exhibit in desk.case.exhibits.values():
+        if exhibit.kind == "platform_run":
+            for made in _relied(desk.path / exhibit.path):
+                if made.account in own:
+                    last[made.account] = made
+    return tuple(Enforced(name, made.outcome, made.until) for name, made in last.items())
+
+
+def _relied(place: Path) -> Iterator[Decision]:
+    raw = (place / reproduction.ABOUT).read_bytes()
+    about = msgspec.json.decode(raw, type=reproduction.Rerun)
+    with (place / reproduction.DECISIONS).open("rb") as lines:
+        for _, line in zip(range(about.as_run), lines, strict=False):
+            yield msgspec.json.decode(line, type=Decision)
+
+
+def prepare(
+    desk: Desk, party: str, as_of: int | None, policy: Path | None, *, by: str, role: str
+) -> tuple[str, Determination]:
+    """Prepare a determination on a party as of an instant (None: now); gives its number too."""
+    if party not in desk.case.parties:
+        raise CaseError(f"there is no party {party[:40]}", fix="see `wavebreak case show`")
+    party = desk.case.root(party)
+    grounds, name = load(policy), desk.case.fresh("D")
+    at = desk.clock() if as_of is None else as_of
+    made = determine(party, evidence_on(desk.case, party), grounds, at, enforcement(desk, party))
+    desk.keep_grounds(grounds)
+    desk.take(Determined(name, made), by=by, role=role)
+    return name, made
+
+
+QUIET = ("allow", "observe")
+
+
+def continued(
+    desk: Desk, run: Path, given: Given, key: bytes, actor: Actor, role: str
+) -> list[str]:  # fmt: skip
+    """Take in, as evidence, what a run shows of accounts of noticed parties; the evidence's ids.
+
+    An account counts that is tied to the party and was acted on after the notice arrived, and later
+    than any evidence from the platform that is there: the same run twice adds nothing. The case
+    reopens by itself; that it is the party's conduct a person still has to confirm.
+    """
+    rename = renaming(case_key(key, desk.case.id))
+    last = {d.account: d.ts for d in decisions_in(run) if d.outcome not in QUIET}
+    hidden = {rename("a", account): account for account in last}
+    made = []
+    for party, since in noticed(desk.case).items():
+        tied = {link.account for link in desk.case.links if desk.case.root(link.party) == party}
+        accounts = [hidden[name] for name in sorted(tied & hidden.keys())]
+        accounts = [account for account in accounts if last[account] > since]
+        if accounts:
+            made.append(_taken(desk, run, party, accounts, given, key, actor, role))
+    return made
+
+
+def _taken(
+    desk: Desk, run: Path, party: str, accounts: list[str], given: Given, key: bytes,
+    actor: Actor, role: str,
+) -> str:  # fmt: skip
+    exhibit, about = take_run(desk, run, accounts, given, key, actor, role)
+    ties: Any = tie(desk, party, about.accounts)
+    name, dates = desk.case.fresh("V"), dates_of(desk, exhibit)
+    told: Any = (name, party, exhibit.id, "on_platform", "engaged", *dates, *ties)
+    found(desk, Evidence(*told), by=actor.who, role=role, why=actor.why)
+    return name

@@ -1,4 +1,9 @@
-"""A case as a directory, written by one command at a time, every step sealed before it stands.
+"""From a step of a case to the entries that seal it: digests and commitments, no names.
+
+Every step has a `step` entry, whose `sha256` is that of the case's salt (hex) followed by the step
+in canonical JSON; a link, a notice, a determination, an exhibit have one of their own kind beside.
+
+A case as a directory, written by one command at a time, every step sealed before it stands.
 
 CASE/case.json        the steps, canonical JSON (RFC 8785)
 CASE/exhibits/E1/     files of exhibit E1, never rewritten
@@ -13,21 +18,95 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from hashlib import file_digest
+from hashlib import file_digest, sha256
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
-from wavebreak.bundles.entering import digest, entries
-from wavebreak.cases.case import Case, Did, Exhibit, Step, Written
+from wavebreak.cases.case import (
+    Case,
+    Delivered,
+    Determined,
+    Did,
+    Exhibit,
+    Exhibited,
+    Linked,
+    Replied,
+    Sent,
+    Signed,
+    Step,
+    Written,
+)
 from wavebreak.cases.eligibility import Grounds
 from wavebreak.cases.workflow import replayed, step
 from wavebreak.errors import CaseError
-from wavebreak.ledger import Directory, Ledger, OpeningFile, Signer
+from wavebreak.ledger import Directory, Entry, Ledger, OpeningFile, Openings, Signer, entry
 from wavebreak.ledger.checkpoints import verifier_key
-from wavebreak.ledger.entries import StepEntry
+from wavebreak.ledger.entries import (
+    Body,
+    CustodyEntry,
+    DeterminationEntry,
+    LinkEntry,
+    NoticeEntry,
+    StepEntry,
+)
 from wavebreak.ledger.verifier import canonical
+
+Told = tuple[str, Body, dict[str, Any]]
+
+
+def digest(salt: str, value: Any) -> str:
+    """Salted SHA-256 of a value in canonical JSON, in hex."""
+    return sha256(salt.encode() + canonical(msgspec.to_builtins(value)).encode()).hexdigest()
+
+
+def entries(
+    before: Case, after: Case, salt: str, salts: Callable[[int], bytes]
+) -> list[tuple[Entry, Openings]]:
+    """The entries of the last step of `after`, which was taken in the case `before`."""
+    step = after.steps[-1]
+    body = StepEntry(before.id, before.state, after.state, digest(salt, step))
+    told: list[Told] = [("step", body, {"by": step.by, "reason": step.why or None})]
+    told += _beside(after, step, salt)
+    return [entry(kind, body, hidden, at=step.at, salts=salts) for kind, body, hidden in told]
+
+
+def _beside(case: Case, step: Step, salt: str) -> Iterator[Told]:
+    by = {"by": step.by}
+    match did := step.did:
+        case Linked(link=tie):
+            body = LinkEntry(case.id, tie.basis, tie.strength, tie.exhibit)
+            yield "link", body, by | {"account": tie.account, "party": tie.party}
+        case Exhibited(exhibit=e):
+            act = "taken into the case"
+            seal = digest(salt, e)
+            yield "custody", CustodyEntry(e.id, act, seal, step.why, step.role, "none"), by
+        case Sent(notice=n):
+            yield _notice(case, n.id, "sent", digest(salt, n), by)
+        case Delivered(delivery=d):
+            yield _notice(case, d.notice, "delivered", digest(salt, d), by)
+        case Replied(reply=r):
+            yield _notice(case, r.notice, "answered", digest(salt, r), by)
+        case Determined():
+            yield _determination(case, did.id, salt, by)
+        case Signed():
+            yield _determination(case, did.determination, salt, by)
+
+
+def _notice(case: Case, notice: str, state: str, seal: str, by: dict[str, Any]) -> Told:
+    party = case.notices[notice].party
+    return "notice", NoticeEntry(case.id, state, seal), by | {"party": party}
+
+
+def _determination(case: Case, name: str, salt: str, by: dict[str, Any]) -> Told:
+    made = case.determinations[name]
+    value = made.value
+    rule = ", ".join(ground.rule for ground in value.grounds) or None
+    body = DeterminationEntry(case.id, value.result, rule, value.policy, digest(salt, value))
+    hidden = {"party": value.party, "prepared_by": made.by} | (by if made.signed_by else {})
+    return "determination", body, hidden
+
 
 CASE, LEDGER, EXHIBITS, GROUNDS = "case.json", "ledger", "exhibits", "grounds"
 MAX_CASE = 64 << 20
