@@ -31,8 +31,8 @@ from wavebreak.ledger.audit import check as check_ledger
 from wavebreak.ledger.entries import DecisionEntry, ReceiptEntry
 from wavebreak.ledger.verifier import read_lines
 from wavebreak.schema.events import json_rows
-from wavebreak.service import database, log
-from wavebreak.service.sealing import Opened, copied
+from wavebreak.service import database, event_log
+from wavebreak.service.ledger_store import Opened, copied
 
 POLICY = rules.load()
 
@@ -89,9 +89,9 @@ def events_in_log(server: Server) -> list[str]:
         "SELECT first, count, sha256, blob FROM log_batch ORDER BY first"
     ):
         assert first == len(found)
-        events = log.unpacked(blob)
+        events = event_log.unpacked(blob)
         assert events.num_rows == count
-        assert log.digest(blob) == bytes(sha256)
+        assert event_log.digest(blob) == bytes(sha256)
         found += events.column("id").to_pylist()
     return found
 
@@ -100,7 +100,7 @@ def uninterrupted(server: Server) -> list[bytes]:
     """What one engine decides on the log, in one go."""
     engine, made = Engine(POLICY, accounts=4096), []
     for (blob,) in server.rows("SELECT blob FROM log_batch ORDER BY first"):
-        made += engine.take(log.unpacked(blob))
+        made += engine.take(event_log.unpacked(blob))
     return [msgspec.json.encode(one) for one in made]
 
 

@@ -23,18 +23,18 @@ from wavebreak import engine, rules
 from wavebreak.ledger import new_signer
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import Policy
-from wavebreak.service import answering, database, log
-from wavebreak.service.desk import Desk
-from wavebreak.service.front import Front
-from wavebreak.service.ingest import Ingest
-from wavebreak.service.keeping import add
-from wavebreak.service.keys import SCOPES, Ring
-from wavebreak.service.metrics import Metrics
+from wavebreak.service import database, decide, event_log
+from wavebreak.service.api.admin import add
+from wavebreak.service.api.system import causes, gauges
+from wavebreak.service.app_context import Desk
+from wavebreak.service.auth import SCOPES, Ring
+from wavebreak.service.decide import load_terms
+from wavebreak.service.ingest_app import Ingest
+from wavebreak.service.ledger_store import Seals
+from wavebreak.service.middleware import Front
 from wavebreak.service.models import Decision
-from wavebreak.service.plain import causes, gauges
-from wavebreak.service.quota import load_terms
-from wavebreak.service.running import Background, Service
-from wavebreak.service.sealing import Seals
+from wavebreak.service.observability import Metrics
+from wavebreak.service.service import Background, Service
 from wavebreak.service.settings import Settings
 
 POSTGRES = os.environ.get("WAVEBREAK_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432")
@@ -103,8 +103,8 @@ def service(
 
     return Service(
         Settings(home), make, edge, clock=now_ms, seals=seals or Seals(SIGNER, now_ms),
-        answering=answering.Answering(
-            policy, answering.load(None), edge, held.quota_of if held else None
+        answering=decide.Answering(
+            policy, decide.load(None), edge, held.quota_of if held else None
         ),
         background=tuple(background),
     )  # fmt: skip
@@ -214,7 +214,7 @@ def held() -> bytes:
 def logged() -> list[dict[str, Any]]:
     """Every event in the log."""
     try:
-        found = [s.events.to_pylist() for s in log.stretches(0) if s.events is not None]
+        found = [s.events.to_pylist() for s in event_log.stretches(0) if s.events is not None]
         return [event for some in found for event in some]
     finally:
         connection.close()

@@ -16,10 +16,9 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 import platforms
 from platforms import Running
-from wavebreak.service.declared import ENDPOINTS, PATHS, Endpoint
-from wavebreak.service.keys import SCOPES
-from wavebreak.service.openapi import document
-from wavebreak.service.urls import VIEWS
+from wavebreak.service.api.openapi import ENDPOINTS, PATHS, Endpoint, document
+from wavebreak.service.api.routes import VIEWS
+from wavebreak.service.auth import SCOPES
 
 SHAPED = {e.path for e in ENDPOINTS if e.hot} | {"/v1/webhooks"}
 BECAUSE = "because a test asks for it"

@@ -15,7 +15,7 @@ from wavebreak.features.facts import NO_FACT, fact_kinds
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import Policy, Rule
 from wavebreak.schema.events import EVENTS, TYPES, Event
-from wavebreak.service.answering import Answering, load
+from wavebreak.service.decide import Answering, load
 
 POLICY, MANNERS, EDGE = rules.load(), load(None), Edge(bytes(32))
 IDS = [rule.id for rule in POLICY.rules]

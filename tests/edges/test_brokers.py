@@ -13,8 +13,8 @@ import brokers
 from brokers import Broker
 from wavebreak.errors import WavebreakError
 from wavebreak.service.brokers import consume
-from wavebreak.service.metrics import Metrics
-from wavebreak.service.waiting import BusyError
+from wavebreak.service.observability import Metrics
+from wavebreak.service.pending_requests import BusyError
 
 COUNT = 400
 

@@ -15,7 +15,7 @@ import servers
 from platforms import abuser
 from receivers import Receiver, listening
 from serving import Server
-from wavebreak.service import log
+from wavebreak.service import event_log
 
 KILLS = 3
 
@@ -31,7 +31,7 @@ async def _publish(url: str, bodies: list[bytes]) -> None:
 def _logged(server: Server) -> list[str]:
     found: list[str] = []
     for (blob,) in server.rows("SELECT blob FROM log_batch ORDER BY first"):
-        found += log.unpacked(bytes(blob)).column("id").to_pylist()
+        found += event_log.unpacked(bytes(blob)).column("id").to_pylist()
     return found
 
 

@@ -18,7 +18,7 @@ from wavebreak import rules
 from wavebreak.engine import Engine
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema.events import WIRE_SCHEMA
-from wavebreak.service.furnishing import Wishes, background
+from wavebreak.service.bootstrap import Wishes, background
 
 
 @pytest.fixture(params=brokers.KINDS)

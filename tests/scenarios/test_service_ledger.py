@@ -42,8 +42,8 @@ from wavebreak.ledger.verifier import (
     read_checkpoint,
     read_lines,
 )
-from wavebreak.service.delivering import Courier, Patience
-from wavebreak.service.sealing import Opened, Owed, Seals, copied
+from wavebreak.service.ledger_store import Opened, Owed, Seals, copied
+from wavebreak.service.webhooks import Courier, Patience
 
 BECAUSE = "because a test asks for it"
 

@@ -19,8 +19,8 @@ from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema.events import WIRE_SCHEMA
-from wavebreak.service import database, log
-from wavebreak.service.decider import row
+from wavebreak.service import database, event_log
+from wavebreak.service.engine_thread import row
 from wavebreak.service.recovery import made_by
 
 FIRST = [("service", "0001_initial")]
@@ -49,7 +49,7 @@ def _filled() -> list[Decision]:
     events = Edge(platforms.SECRET).apply(platforms.wire(abuser(), WIRE_SCHEMA))
     made = engine.take(events)
     with connection.cursor() as cursor:
-        log.append(cursor, 0, events.num_rows, 1, log.packed(events))
+        event_log.append(cursor, 0, events.num_rows, 1, event_log.packed(events))
         reached = events.num_rows
         cursor.executemany(
             DECISION, [(*row(n, one), reached) for n, one in enumerate(made, 1)]

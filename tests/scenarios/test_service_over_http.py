@@ -14,7 +14,7 @@ import pytest
 
 from platforms import service
 from serving import Server, serving
-from wavebreak.service.waiting import BusyError
+from wavebreak.service.pending_requests import BusyError
 
 NOON = 1_772_366_400_000
 

@@ -13,8 +13,8 @@ import pytest
 
 import platforms
 from platforms import abuser
-from wavebreak.service import logs
-from wavebreak.service.delivering import Courier, Patience
+from wavebreak.service import observability
+from wavebreak.service.webhooks import Courier, Patience
 
 PHONE, IP, DEVICE = "+972541234567", "203.0.113.77", "planted-fingerprint"
 CONTENT = "planted-words-of-a-message"
@@ -42,7 +42,7 @@ def _bodies() -> list[bytes]:
 def test_no_log_file_answer_or_metric_holds_what_was_planted(tmp_path: Path, kind: str) -> None:
     root = logging.getLogger()
     handlers, level, stream = root.handlers[:], root.level, io.StringIO()
-    logs.set_up(stream, logging.DEBUG)
+    observability.set_up(stream, logging.DEBUG)
     try:
         with platforms.migrated(kind, tmp_path):
             told = asyncio.run(_lived(tmp_path))

@@ -15,7 +15,7 @@ from standardwebhooks.webhooks import Webhook
 import platforms
 from platforms import DATABASES, Running, abuser
 from receivers import Receiver, listening
-from wavebreak.service.delivering import Courier, Patience
+from wavebreak.service.webhooks import Courier, Patience
 
 BECAUSE = "because a test asks for it"
 QUICK = Patience(attempts=3, first_s=0.05, factor=1.0, answer_s=0.5, whole_s=1.0)

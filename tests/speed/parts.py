@@ -20,9 +20,9 @@ from wavebreak import rules
 from wavebreak.engine import Engine, snapshot
 from wavebreak.io import jsonl
 from wavebreak.privacy.pseudonymizer import Edge
-from wavebreak.service import answering
-from wavebreak.service.bodies import Body, Decoder, joined
-from wavebreak.service.reading import answered
+from wavebreak.service import decide
+from wavebreak.service.decoder_pool import answered
+from wavebreak.service.request_decoder import Body, Decoder, joined
 from wavebreak.service.settings import Limits
 
 NAME = "parts"
@@ -114,13 +114,13 @@ def _named(log: pa.RecordBatch, first: int) -> pa.RecordBatch:
 
 def _deciding(of: Engine, rounds: int) -> list[Figure]:
     edge = Edge(b"parts, no secret")
-    asks = answering.Answering(rules.load(), answering.load(None), edge)
+    asks = decide.Answering(rules.load(), decide.load(None), edge)
     spent: dict[str, list[float]] = {"read": [], "over the edge": [], "tried": []}
     for content in load.questions(4 * rounds, ACCOUNTS):
         began = time.perf_counter()
-        event = answering.event_of(content)
+        event = decide.event_of(content)
         read = time.perf_counter()
-        log = answering.log_of(event, edge)
+        log = decide.log_of(event, edge)
         over = time.perf_counter()
         asks.tried(of, event, log, "ask")
         for name, seconds in zip(

@@ -17,7 +17,7 @@ from wavebreak.io.arrow_columns import gathered
 from wavebreak.io.field_limits import judge
 from wavebreak.io.validation import take_columns, take_plain, taken_events
 from wavebreak.schema.events import Refusal
-from wavebreak.service.bodies import Body, Decoder, Read
+from wavebreak.service.request_decoder import Body, Decoder, Read
 from wavebreak.service.settings import Limits
 
 Told = tuple[list[Item], list[int], list[Refusal]]

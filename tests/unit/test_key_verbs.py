@@ -10,7 +10,7 @@ from wavebreak.cli import keying
 from wavebreak.cli.apps import keys as app
 from wavebreak.errors import UsageError
 from wavebreak.service import database
-from wavebreak.service.desk import alone, entries
+from wavebreak.service.app_context import alone, entries
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from wavebreak.errors import EventError
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema.events import LOG_SCHEMA, WIRE_SCHEMA
-from wavebreak.service.bodies import Body, Decoded, Decoder, Read, TooLargeError, unpacked
+from wavebreak.service.request_decoder import Body, Decoded, Decoder, Read, TooLargeError, unpacked
 from wavebreak.service.settings import Limits
 
 EDGE = Edge(b"a key for tests only")
@@ -238,8 +238,8 @@ def test_what_is_unpacked_at_a_time_is_bounded_and_order_is_kept(
 
     together = Decoder._together
     expected = decode(*packed)
-    monkeypatch.setattr("wavebreak.service.bodies.TOGETHER", 2 * size)
-    monkeypatch.setattr("wavebreak.service.bodies.unpacked", noted)
+    monkeypatch.setattr("wavebreak.service.request_decoder.TOGETHER", 2 * size)
+    monkeypatch.setattr("wavebreak.service.request_decoder.unpacked", noted)
     monkeypatch.setattr(Decoder, "_together", read)
     decoded = decode(*packed)
     assert 2 <= most <= 4

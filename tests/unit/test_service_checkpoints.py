@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from django.db import Error, connection, transaction
 
-from wavebreak.service import checkpoints, database, log
-from wavebreak.service.checkpoints import Checkpoints
+from wavebreak.service import database, event_log, log_writer
+from wavebreak.service.log_writer import Checkpoints
 
 BLOB = bytes(200_000)
 
@@ -24,7 +24,7 @@ def wal(tmp_path: Path) -> Iterator[Path]:
 def _commits(many: int, first: int = 0) -> None:
     for n in range(first, first + many):
         with transaction.atomic(), connection.cursor() as cursor:
-            log.append(cursor, n, 1, 0, BLOB)
+            event_log.append(cursor, n, 1, 0, BLOB)
 
 
 def test_no_commit_carries_the_log_over_by_itself(wal: Path) -> None:
@@ -35,7 +35,7 @@ def test_no_commit_carries_the_log_over_by_itself(wal: Path) -> None:
 def test_the_log_begins_anew_while_the_writer_goes_on(
     wal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoints, "EVERY_S", 0.05)
+    monkeypatch.setattr(log_writer, "EVERY_S", 0.05)
     made = Checkpoints()
     made.start()
     try:
@@ -47,13 +47,13 @@ def test_the_log_begins_anew_while_the_writer_goes_on(
             time.sleep(0.02)
     finally:
         made.stop()
-    assert log.end() == written == 200
+    assert event_log.end() == written == 200
     # Without, every blob would stand in it.
     assert wal.stat().st_size < 100 * len(BLOB)
 
 
 def test_a_database_that_is_away_stops_nothing(wal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "EVERY_S", 0.01)
+    monkeypatch.setattr(log_writer, "EVERY_S", 0.01)
     made = Checkpoints()
     made.start()
     for each in wal.parent.iterdir():

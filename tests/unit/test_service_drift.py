@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from wavebreak.model.storage import SHIPPED
-from wavebreak.service.drifting import LEAST, Drifting
-from wavebreak.service.metrics import Metrics
+from wavebreak.service.observability import LEAST, Drifting, Metrics
 from wavebreak.training import baseline
 
 

@@ -11,10 +11,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import NoOpTracer
 
 import platforms
-from wavebreak.service import tracing
-from wavebreak.service.front import MAX_BODY, Front
-from wavebreak.service.metrics import Metrics
-from wavebreak.service.plain import gauges
+from wavebreak.service import bootstrap
+from wavebreak.service.api.system import gauges
+from wavebreak.service.middleware import MAX_BODY, Front
+from wavebreak.service.observability import Metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -63,7 +63,7 @@ def test_the_hot_path_reads_its_own_bodies() -> None:
 
 def test_a_trace_names_a_route_and_a_status_and_nothing_else() -> None:
     exporter = InMemorySpanExporter()
-    asked("/v1/accounts/+972501234567/override", b"x", tracing.tracer("", exporter))
+    asked("/v1/accounts/+972501234567/override", b"x", bootstrap.make_tracer("", exporter))
     (span,) = exporter.get_finished_spans()
     assert span.name == "POST /v1/accounts/{account}/override"
     assert dict(span.attributes or {}) == {
@@ -73,7 +73,7 @@ def test_a_trace_names_a_route_and_a_status_and_nothing_else() -> None:
 
 
 def test_without_an_endpoint_nothing_is_traced() -> None:
-    assert isinstance(tracing.tracer(""), NoOpTracer)
+    assert isinstance(bootstrap.make_tracer(""), NoOpTracer)
 
 
 def test_paths_that_are_not_declared_are_counted_together() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from wavebreak.service import logs
+from wavebreak.service import observability
 
 PHONE = "+972501234567"
 
@@ -17,7 +17,7 @@ def written() -> Iterator[io.StringIO]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     stream = io.StringIO()
-    logs.set_up(stream)
+    observability.set_up(stream)
     yield stream
     root.handlers[:] = handlers
     root.setLevel(level)
@@ -53,4 +53,4 @@ def test_no_argument_and_no_text_of_an_error_is_written(written: io.StringIO) ->
 
 def test_no_listed_field_could_hold_what_is_personal() -> None:
     personal = {"account", "peer", "phone", "ip", "device", "address", "body", "url", "query"}
-    assert logs.FIELDS & personal == set()
+    assert observability.FIELDS & personal == set()

@@ -10,7 +10,7 @@ from wavebreak import engine as pipeline
 from wavebreak import rules
 from wavebreak.errors import PolicyError
 from wavebreak.schema.events import WIRE_SCHEMA
-from wavebreak.service.quota import BUCKET_S, Chats, Terms, chats, load_terms, quota
+from wavebreak.service.decide import BUCKET_S, Chats, Terms, chats, load_terms, quota
 
 TERMS = Terms(first_warning=0.5, second_warning=0.8, extension=5)
 DAY = 20_000 * 86_400_000

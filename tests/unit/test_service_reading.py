@@ -17,12 +17,11 @@ import pytest
 
 from wavebreak.errors import EventError
 from wavebreak.privacy.pseudonymizer import Edge, widened
-from wavebreak.service import log
-from wavebreak.service.bodies import Body, Decoded, Decoder, Read
-from wavebreak.service.intake import Intake
-from wavebreak.service.reading import Reader
+from wavebreak.service import event_log
+from wavebreak.service.decoder_pool import Intake, Reader
+from wavebreak.service.pending_requests import Waiting
+from wavebreak.service.request_decoder import Body, Decoded, Decoder, Read
 from wavebreak.service.settings import Limits
-from wavebreak.service.waiting import Waiting
 
 EDGE = Edge(b"a key for tests only")
 POISON = Body(b"poison", "lines")
@@ -56,7 +55,7 @@ def test_a_process_reads_what_is_read_here_and_packs_it_for_the_log(reader: Read
     made, here = reader.decode(bodies), Decoder(EDGE, Limits()).decode(bodies)
     assert widened(made.log).equals(here.log)
     assert [read.taken for read in made.reads if isinstance(read, Read)] == [1, 0, 1]
-    assert bytes(made.blob) == bytes(log.packed(here.log))
+    assert bytes(made.blob) == bytes(event_log.packed(here.log))
 
 
 def test_a_process_that_was_killed_is_begun_anew_and_nothing_is_lost(reader: Reader) -> None:

@@ -12,8 +12,7 @@ import pytest
 from streams import crowded, log
 from wavebreak import rules
 from wavebreak.engine import Engine, snapshot
-from wavebreak.service.recovery import snapshots
-from wavebreak.service.snapshots import Snapshots
+from wavebreak.service.recovery import Snapshots, snapshots
 
 WHOLE = log(crowded(random.Random(7)))
 PARTS = [WHOLE[:80], WHOLE[80:160], WHOLE[160:]]

@@ -14,9 +14,10 @@ from wavebreak.cli.apps import keys
 from wavebreak.cli.showing import out
 from wavebreak.errors import UsageError
 from wavebreak.reports.tables import stamp
-from wavebreak.service import database, desk, keeping, shapes
-from wavebreak.service.keys import SCOPES
-from wavebreak.service.problems import RefusedError
+from wavebreak.service import app_context, database
+from wavebreak.service.api import admin, schemas
+from wavebreak.service.auth import SCOPES
+from wavebreak.service.errors import RefusedError
 
 T = TypeVar("T")
 
@@ -38,12 +39,12 @@ def _bound(url: str, home: Path, work: Callable[[int], T]) -> T:
     database.migrate()
     now = time.time_ns() // 1_000_000
     try:
-        return desk.alone(lambda: work(now))
+        return app_context.alone(lambda: work(now))
     except RefusedError as error:
         raise UsageError(error.what, fix=error.fix or "see `wavebreak key list`") from None
 
 
-def _told(key: shapes.Key) -> None:
+def _told(key: schemas.Key) -> None:
     out.print(f"key for {', '.join(key.scopes)}; it is told this once:")
     typer.echo(key.text)
 
@@ -66,7 +67,7 @@ def create(
         raise UsageError("the name has no or over 100 characters", fix="give a shorter one")
     _told(_bound(
         database_url, home,
-        lambda now: keeping.add(name, scope, now, BY, reason, rate=rate, burst=burst),
+        lambda now: admin.add(name, scope, now, BY, reason, rate=rate, burst=burst),
     ))  # fmt: skip
 
 
@@ -74,7 +75,7 @@ def create(
 def list_(home: Home, database_url: DatabaseUrl = "") -> None:
     """List keys: prefix, name, scopes, rate, when they end."""
     table = Table("prefix", "name", "scopes", "a second", "made", "ends", box=None)
-    for key in _bound(database_url, home, lambda _: keeping.listed()):
+    for key in _bound(database_url, home, lambda _: admin.listed()):
         table.add_row(
             key.prefix, key.name, " ".join(key.scopes), f"{key.rate:g}", stamp(key.created_ms),
             stamp(key.ends_ms),
@@ -91,7 +92,7 @@ def rotate(
     reason: Reason = "rotated by command", database_url: DatabaseUrl = "",
 ) -> None:  # fmt: skip
     """Make a key's successor; the former goes on for a time."""
-    made = _bound(database_url, home, lambda now: keeping.rotate(prefix, grace, now, BY, reason))
+    made = _bound(database_url, home, lambda now: admin.rotate(prefix, grace, now, BY, reason))
     _told(made)
 
 
@@ -101,5 +102,5 @@ def revoke(
     database_url: DatabaseUrl = "",
 ) -> None:  # fmt: skip
     """End a key at once (within two seconds, where the service runs)."""
-    _bound(database_url, home, lambda now: keeping.revoke(prefix, now, BY, reason))
+    _bound(database_url, home, lambda now: admin.revoke(prefix, now, BY, reason))
     out.print(f"{prefix} has ended")

@@ -33,7 +33,7 @@ from wavebreak.ledger.checkpoints import (
 from wavebreak.ledger.errors import named
 from wavebreak.ledger.verifier import LOG, WITNESS, Checkpoint, read_checkpoint
 from wavebreak.service import database
-from wavebreak.service.sealing import LEDGER_KEY, Opened, Rows, copied
+from wavebreak.service.ledger_store import LEDGER_KEY, Opened, Rows, copied
 
 Place = Annotated[
     Path, typer.Argument(help="The ledger's directory, or a service's that `serve` was given.")

@@ -28,13 +28,13 @@ from wavebreak.ledger.checkpoints import own_signer, verifier_key
 from wavebreak.model.storage import SHIPPED
 from wavebreak.privacy.pseudonymizer import Edge, load_key
 from wavebreak.schema import coverage
-from wavebreak.service import answering, brokers, database, furnishing, logs
 from wavebreak.service import backup as backups
-from wavebreak.service.ingest import anybody
-from wavebreak.service.pretending import live
-from wavebreak.service.running import Service
-from wavebreak.service.sealing import LEDGER_KEY, Seals
+from wavebreak.service import bootstrap, brokers, database, decide, observability
+from wavebreak.service.demo_stream import live
+from wavebreak.service.ingest_app import anybody
+from wavebreak.service.ledger_store import LEDGER_KEY, Seals
 from wavebreak.service.server import serve as serving
+from wavebreak.service.service import Service
 from wavebreak.service.settings import Settings
 
 Home = Annotated[Path, typer.Argument(help="Directory of the service: its database, snapshots.")]
@@ -104,21 +104,21 @@ def serve(
     if carried is None:
         err.print("[yellow]no --profile:[/] the stream is taken to carry the whole contract")
     edge = Edge(secret, ip_database)
-    wishes = furnishing.Wishes(
+    wishes = bootstrap.Wishes(
         traces, private_webhooks, brokers.sources(nats, redis, stream, durable, group),
         Path(model_dir or SHIPPED) if loaded else None,
     )  # fmt: skip
-    desk = furnishing.desk_of(chosen, policy, secret, wishes)
+    desk = bootstrap.desk_of(chosen, policy, secret, wishes)
     service = Service(
         settings,
         partial(engine.Engine, chosen, carried, enforce=enforce, workers=shards,
                 lateness_s=lateness, model=loaded),
         edge, lateness_s=lateness,
-        answering=answering.Answering(chosen, answering.load(policy), edge, desk.quota_of),
+        answering=decide.Answering(chosen, decide.load(policy), edge, desk.quota_of),
         clock=_now_ms, said=err.print, progress=_reading(), seals=_seals(home, ledger_key),
-        background=[*furnishing.background(desk, wishes), *[live] * demo],
+        background=[*bootstrap.background(desk, wishes), *[live] * demo],
     )  # fmt: skip
-    guard, front = anybody if no_keys else desk.ring.guard, furnishing.front(service, desk, wishes)
+    guard, front = anybody if no_keys else desk.ring.guard, bootstrap.front(service, desk, wishes)
     serving(service, guard, ready=partial(_told, settings), front=front)
 
 
@@ -151,10 +151,10 @@ def _now_ms() -> int:
 def _prepare(settings: Settings) -> None:
     """Directory, tables, logs and machine code; tells the first key once."""
     settings.home.mkdir(parents=True, exist_ok=True)
-    logs.set_up(sys.stderr)
+    observability.set_up(sys.stderr)
     database.connect(settings.database, settings.home)
     database.migrate()
-    if first := furnishing.first_key(_now_ms()):
+    if first := bootstrap.first_key(_now_ms()):
         out.print(f"the first key, for everything; it is told this once: [bold]{first}[/]")
     # The first body must not wait for a compiler.
     err.print("starting (a minute longer where the decision code was never compiled)")

@@ -22,8 +22,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from wavebreak.errors import ServiceError, WavebreakError
-from wavebreak.service.metrics import Metrics
-from wavebreak.service.waiting import BusyError, RepeatedKeyError
+from wavebreak.service.observability import Metrics
+from wavebreak.service.pending_requests import BusyError, RepeatedKeyError
 
 logger = logging.getLogger("wavebreak.brokers")
 

@@ -15,17 +15,16 @@ from wavebreak.engine.enforcement import MEANING
 from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import AppealEntry, ErasureEntry, LabelEntry, OverrideEntry
 from wavebreak.rules.model import Outcome
-from wavebreak.service import shapes
-from wavebreak.service.bodies import Body
-from wavebreak.service.desk import CYCLE_MS, changed, read, write
-from wavebreak.service.erasing import Cut, erase
-from wavebreak.service.models import Decision
-from wavebreak.service.problems import RefusedError
-from wavebreak.service.quota import Chats, Quota, chats, quota
-from wavebreak.service.replying import Call
-from wavebreak.service.sealing import Opened
-from wavebreak.service.tables import Change, Extension
-from wavebreak.service.waiting import Accepted
+from wavebreak.service.api import schemas
+from wavebreak.service.api.requests import Call
+from wavebreak.service.app_context import CYCLE_MS, changed, read, write
+from wavebreak.service.decide import Chats, Quota, chats, quota
+from wavebreak.service.errors import RefusedError
+from wavebreak.service.event_log import Cut, erase
+from wavebreak.service.ledger_store import Opened
+from wavebreak.service.models import Change, Decision, Extension
+from wavebreak.service.pending_requests import Accepted
+from wavebreak.service.request_decoder import Body
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 LIMIT = OUTCOMES.index("limit")
@@ -85,7 +84,7 @@ def _quota(call: Call, looked: Looked, extended: bool) -> Quota:
     return quota(call.desk.terms, limit, looked.chats, extended)
 
 
-async def account(call: Call) -> shapes.Account:
+async def account(call: Call) -> schemas.Account:
     """Tell how an account stands."""
     looked, name = await _looked(call), call.path["account"]
 
@@ -98,20 +97,20 @@ async def account(call: Call) -> shapes.Account:
     outcome = OUTCOMES[looked.standing]
     since = next((ts for _, made, ts, _ in found if made == outcome), None)
     refuses, ends = MEANING[outcome]
-    force = shapes.Restriction(
+    force = schemas.Restriction(
         outcome=outcome, since_ms=since, until_ms=looked.until_ms, refuses=refuses, ends=ends
     )
-    return shapes.Account(
+    return schemas.Account(
         account=name, outcome=outcome, until_ms=looked.until_ms,
         quota=_quota(call, looked, extended), restrictions=(force,) if looked.standing else (),
         decisions=tuple(numbered(number, body) for number, _, _, body in found),
     )  # fmt: skip
 
 
-def numbered(number: int, body: Any) -> shapes.Numbered:
+def numbered(number: int, body: Any) -> schemas.Numbered:
     """A decision as it was written, with its number; its bytes are passed on as they are."""
     raw: Any = msgspec.Raw(bytes(body))
-    return shapes.Numbered(number, raw)
+    return schemas.Numbered(number, raw)
 
 
 async def _labelled(call: Call, labels: list[dict[str, Any]], ask: Any = None) -> Any:
@@ -137,7 +136,7 @@ async def _labelled(call: Call, labels: list[dict[str, Any]], ask: Any = None) -
     return made
 
 
-async def override(call: Call) -> shapes.Overridden:
+async def override(call: Call) -> schemas.Overridden:
     """Put a person's verdict into the log, and tell what came of it."""
     name, asked = call.path["account"], call.body
     number = await _begun(call, "override", name, f"{asked.verdict}, {asked.by}: {asked.reason}")
@@ -154,17 +153,17 @@ async def override(call: Call) -> shapes.Overridden:
         state = "unchanged" if looked.standing else "reversed"
         drafts.append(Draft("appeal", AppealEntry(over, state), hidden))
     await _done(call, number, *drafts)
-    return shapes.Overridden(event=event, outcome=outcome, until_ms=looked.until_ms)
+    return schemas.Overridden(event=event, outcome=outcome, until_ms=looked.until_ms)
 
 
-async def label(call: Call) -> shapes.Taken:
+async def label(call: Call) -> schemas.Taken:
     """Put labels into the log."""
     given = [msgspec.to_builtins(one) for one in call.body.labels]
     named = [{"id": f"label-{secrets.token_hex(12)}"} | one for one in given]
     number = await _begun(call, "label", f"{len(named)} labels", call.body.reason)
     await _labelled(call, named)
     await _done(call, number)
-    return shapes.Taken(events=tuple(one["id"] for one in named))
+    return schemas.Taken(events=tuple(one["id"] for one in named))
 
 
 async def extend_quota(call: Call) -> Quota:
@@ -184,7 +183,7 @@ async def extend_quota(call: Call) -> Quota:
     return _quota(call, looked, True)
 
 
-async def erase_personal(call: Call) -> shapes.Erased:
+async def erase_personal(call: Call) -> schemas.Erased:
     """Cut an account's pseudonyms out of the log, and erase what opens its entries."""
     name = call.path["account"]
     number = await _begun(call, "erase_personal", name, call.query.reason)
@@ -199,7 +198,7 @@ async def erase_personal(call: Call) -> shapes.Erased:
         return openings
 
     openings = await write(forget)
-    return shapes.Erased(
+    return schemas.Erased(
         account=name, events=cut.events, batches=cut.batches, openings=openings
     )  # fmt: skip
 

@@ -9,10 +9,11 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import re_path
 
-from wavebreak.service import accounts, decisions, hooks, keeping, plain, proving
-from wavebreak.service.declared import ENDPOINTS, PATHS
-from wavebreak.service.problems import RefusedError
-from wavebreak.service.replying import View, answer, told
+from wavebreak.service.api import accounts, admin, decisions, system
+from wavebreak.service.api import decisions as proving
+from wavebreak.service.api.openapi import ENDPOINTS, PATHS
+from wavebreak.service.api.requests import View, answer, told
+from wavebreak.service.errors import RefusedError
 
 VIEWS: Mapping[str, View] = {
     "account": accounts.account,
@@ -25,29 +26,29 @@ VIEWS: Mapping[str, View] = {
     "checkpoint": proving.checkpoint,
     "sealed_decision": proving.sealed_decision,
     "continued": proving.continued,
-    "webhooks": hooks.webhooks,
-    "add_webhook": hooks.add_webhook,
-    "remove_webhook": hooks.remove_webhook,
-    "rotate_webhook": hooks.rotate_webhook,
-    "dead_letters": hooks.dead_letters,
-    "replay_webhook": hooks.replay_webhook,
-    "keys": keeping.all_keys,
-    "add_key": keeping.add_key,
-    "rotate_key": keeping.rotate_key,
-    "revoke_key": keeping.revoke_key,
-    "audit": plain.audit,
-    "metrics": plain.metrics,
-    "healthz": plain.healthz,
-    "readyz": plain.readyz,
-    "openapi": plain.openapi,
-    "docs": plain.docs,
+    "webhooks": admin.webhooks,
+    "add_webhook": admin.add_webhook,
+    "remove_webhook": admin.remove_webhook,
+    "rotate_webhook": admin.rotate_webhook,
+    "dead_letters": admin.dead_letters,
+    "replay_webhook": admin.replay_webhook,
+    "keys": admin.all_keys,
+    "add_key": admin.add_key,
+    "rotate_key": admin.rotate_key,
+    "revoke_key": admin.revoke_key,
+    "audit": system.audit,
+    "metrics": system.metrics,
+    "healthz": system.healthz,
+    "readyz": system.readyz,
+    "openapi": system.openapi,
+    "docs": system.docs,
 }
 """The view of each endpoint that is not hot, by its name."""
 
-Answer = Callable[..., Awaitable[HttpResponseBase]]
+View = Callable[..., Awaitable[HttpResponseBase]]
 
 
-def _at(path: str) -> Answer:
+def _at(path: str) -> View:
     views = {e.name: VIEWS[e.name] for e in ENDPOINTS if e.path == path and e.name in VIEWS}
 
     async def asked(request: HttpRequest, **given: str) -> HttpResponseBase:
@@ -75,5 +76,5 @@ def _pattern(path: str) -> str:
 urlpatterns: list[Any] = [
     re_path(_pattern(path), _at(path)) for path in sorted(PATHS, key=lambda p: -p.count("/"))
 ]
-handler400 = handler404 = handler403 = "wavebreak.service.urls.not_found"
-handler500 = "wavebreak.service.urls.failed"
+handler400 = handler404 = handler403 = "wavebreak.service.api.routes.not_found"
+handler500 = "wavebreak.service.api.routes.failed"

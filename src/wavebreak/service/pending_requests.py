@@ -15,7 +15,7 @@ import pyarrow as pa
 from wavebreak.errors import ServiceError
 from wavebreak.ledger import Draft
 from wavebreak.schema.events import Refusal
-from wavebreak.service.bodies import Body
+from wavebreak.service.request_decoder import Body
 
 
 class BusyError(ServiceError):
@@ -103,19 +103,19 @@ class Asker(Protocol):
     loop: asyncio.AbstractEventLoop
 
 
-Answer = tuple[Asker, Any]
+PendingAnswer = tuple[Asker, Any]
 
 
-def place(error: BaseException) -> str:
+def error_location(error: BaseException) -> str:
     """Name an error by its type and where it was raised; its message may quote what was sent."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return type(error).__name__ + where
 
 
-def answer(answers: Iterable[Answer]) -> None:
+def resolve_futures(answers: Iterable[PendingAnswer]) -> None:
     """Give answers (values or exceptions) to who waits, in one step for each event loop."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[Answer]] = {}
+    by_loop: dict[asyncio.AbstractEventLoop, list[PendingAnswer]] = {}
     for waiting, value in answers:
         by_loop.setdefault(waiting.loop, []).append((waiting, value))
     for loop, some in by_loop.items():
@@ -123,7 +123,7 @@ def answer(answers: Iterable[Answer]) -> None:
             loop.call_soon_threadsafe(_settle, some)
 
 
-def _settle(answers: list[Answer]) -> None:
+def _settle(answers: list[PendingAnswer]) -> None:
     for waiting, value in answers:
         if waiting.future.done():
             continue

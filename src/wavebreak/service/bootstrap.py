@@ -1,4 +1,9 @@
-"""From a service to a served one: keys, metrics, webhooks, brokers, traces put around it."""
+"""Traces after OpenTelemetry, by setting: without an endpoint nothing is recorded or sent.
+
+A span names a route and a status, never an account, a key or an address.
+
+From a service to a served one: keys, metrics, webhooks, brokers, traces put around it.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +16,39 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter
+from opentelemetry.trace import NoOpTracer, Tracer
+
 from wavebreak.rules import Policy
-from wavebreak.service import brokers, quota, tracing
-from wavebreak.service.bodies import Body
-from wavebreak.service.delivering import Courier
-from wavebreak.service.desk import Desk, alone, entries
-from wavebreak.service.drifting import Drifting
-from wavebreak.service.front import Front
-from wavebreak.service.keeping import add
-from wavebreak.service.keys import SCOPES, Ring
-from wavebreak.service.metrics import Metrics
-from wavebreak.service.plain import causes, gauges
-from wavebreak.service.running import Background, Service
-from wavebreak.service.tables import ApiKey
+from wavebreak.service import brokers, decide
+from wavebreak.service.api.admin import add
+from wavebreak.service.api.system import causes, gauges
+from wavebreak.service.app_context import Desk, alone, entries
+from wavebreak.service.auth import SCOPES, Ring
+from wavebreak.service.middleware import Front
+from wavebreak.service.models import ApiKey
+from wavebreak.service.observability import Drifting, Metrics
+from wavebreak.service.request_decoder import Body
+from wavebreak.service.service import Background, Service
+from wavebreak.service.webhooks import Courier
+
+NAME = "wavebreak"
+
+
+def make_tracer(endpoint: str, exporter: SpanExporter | None = None) -> Tracer:
+    """Make a tracer that sends to an OTLP/HTTP `endpoint` ("": none); tests give an `exporter`."""
+    if not endpoint and exporter is None:
+        return NoOpTracer()
+    provider = TracerProvider(resource=Resource.create({"service.name": NAME}))
+    if exporter is None:
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+    else:
+        provider.add_span_processor(SimpleSpanProcessor(exporter))
+    return provider.get_tracer(NAME)
+
 
 logger = logging.getLogger("wavebreak.background")
 
@@ -51,7 +76,7 @@ def desk_of(policy: Policy, local: Path | None, secret: bytes, wishes: Wishes) -
     ring = Ring(time.time, time.monotonic)
     ring.replace(entries())
     return Desk(
-        ring, Metrics(), quota.load_terms(local), policy.standing.new_chats_1d, secret,
+        ring, Metrics(), decide.load_terms(local), policy.standing.new_chats_1d, secret,
         private=wishes.private,
     )  # fmt: skip
 
@@ -114,5 +139,5 @@ def _consuming(desk: Desk, source: brokers.Source) -> Background:
 def front(service: Service, desk: Desk, wishes: Wishes) -> Callable[[Any], Front]:
     """What wraps the app; the metrics read the service from now on."""
     desk.metrics.watch(lambda: gauges(service), lambda: causes(service))
-    tracer = tracing.tracer(wishes.traces)
+    tracer = make_tracer(wishes.traces)
     return lambda app: Front(app, desk, tracer)

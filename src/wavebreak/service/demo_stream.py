@@ -8,9 +8,9 @@ import pyarrow as pa
 
 from wavebreak import simulation
 from wavebreak.schema.events import json_rows
-from wavebreak.service.bodies import Body
-from wavebreak.service.running import Service
-from wavebreak.service.waiting import BusyError
+from wavebreak.service.pending_requests import BusyError
+from wavebreak.service.request_decoder import Body
+from wavebreak.service.service import Service
 
 PEOPLE, SPEED, STEP_S = 500, 240.0, 0.5
 """A day of so many people and every campaign in six minutes, sent twice a second."""

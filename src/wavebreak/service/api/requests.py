@@ -18,13 +18,13 @@ from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from wavebreak.errors import EventError, WavebreakError
-from wavebreak.service.declared import ENDPOINTS, JSON, Endpoint
-from wavebreak.service.desk import Desk
-from wavebreak.service.ingest import Denied
-from wavebreak.service.problems import MEDIA_TYPE, RefusedError, problem
-from wavebreak.service.running import Service
-from wavebreak.service.shapes import AccountId, DecisionId
-from wavebreak.service.waiting import BusyError
+from wavebreak.service.api.openapi import ENDPOINTS, JSON, Endpoint
+from wavebreak.service.api.schemas import AccountId, DecisionId
+from wavebreak.service.app_context import Desk
+from wavebreak.service.errors import MEDIA_TYPE, RefusedError, problem
+from wavebreak.service.ingest_app import Denied
+from wavebreak.service.pending_requests import BusyError
+from wavebreak.service.service import Service
 
 logger = logging.getLogger("wavebreak.api")
 

@@ -13,10 +13,10 @@ import msgspec
 from wavebreak.errors import EventError, WavebreakError
 from wavebreak.io.line_splitter import MAX_LINE
 from wavebreak.service import cloudevents
-from wavebreak.service.bodies import Body, TooLargeError
 from wavebreak.service.idempotency import told
-from wavebreak.service.running import Service
-from wavebreak.service.waiting import Accepted, BusyError, RepeatedKeyError, place
+from wavebreak.service.pending_requests import Accepted, BusyError, RepeatedKeyError, error_location
+from wavebreak.service.request_decoder import Body, TooLargeError
+from wavebreak.service.service import Service
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -114,7 +114,7 @@ class Ingest:
             await self._refuse(error, send)
         except Exception as error:
             self.service.counts["errors"] += 1
-            self.service.said(f"failed: {place(error)}")
+            self.service.said(f"failed: {error_location(error)}")
             await _send(send, 500, problem(500, "the service failed"), problem_document=True)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:

@@ -1,20 +1,137 @@
-"""Bodies that wait, read as many as there are at once; each thread has a reader of its own."""
+"""Bodies read in a process of their own: reading holds Python's lock, and who decides waits for it.
+
+What a body can do to its reader (a library that aborts on damaged columns) it does to that process
+alone, which is then begun anew. It ends with the one that began it: its pipe has no other end then.
+
+Bodies that wait, read as many as there are at once; each thread has a reader of its own.
+"""
 
 from __future__ import annotations
 
+import resource
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from queue import Empty, SimpleQueue
+from socket import socketpair
 
 from django.db import Error, connection
 
 from wavebreak.errors import EventError, ServiceError
-from wavebreak.service.bodies import Decoded
+from wavebreak.io import jsonl
+from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.service import event_log
 from wavebreak.service.idempotency import known
-from wavebreak.service.reading import Reader
-from wavebreak.service.waiting import Accepted, Answer, BusyError, Waiting, answer
+from wavebreak.service.pending_requests import (
+    Accepted,
+    BusyError,
+    PendingAnswer,
+    Waiting,
+    error_location,
+    resolve_futures,
+)
+from wavebreak.service.request_decoder import Body, Decoded, Decoder, joined
+from wavebreak.service.settings import Limits
+
+_DEADLY = EventError("the body cannot be read", fix="write it again")
+
+
+class Reader:
+    """Reads bodies over the edge as a `Decoder` does, and packs them for the log. For one thread.
+
+    A body over which the process dies twice is refused; the others are read.
+    """
+
+    def __init__(self, edge: Edge, limits: Limits) -> None:
+        self._edge, self._limits = edge, limits
+        self._begin()
+
+    def _begin(self) -> None:
+        here, there = socketpair()
+        with there:
+            self._process = subprocess.Popen(  # noqa: S603 - our own module, by number
+                [sys.executable, "-m", __name__, str(there.fileno())], pass_fds=[there.fileno()],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+        self._pipe = Connection(here.detach())
+        self._pipe.send((self._edge, self._limits))
+
+    def close(self) -> None:
+        """End the process."""
+        self._pipe.close()
+        self._process.wait()
+
+    def decode(self, bodies: Sequence[Body]) -> Decoded:
+        """Read bodies, together; raises ServiceError where reading failed for a fault of ours."""
+        made = self._read(bodies)
+        if made is not None:
+            return made
+        alone = [self._read([body]) or _nothing() for body in bodies]
+        events = joined([one.log for one in alone])
+        reads = tuple(read for one in alone for read in one.reads)
+        return Decoded(events, reads, bytes(event_log.packed(events)))
+
+    def _read(self, bodies: Sequence[Body]) -> Decoded | None:
+        """What the process made of them; None where it died over them, and is another one now."""
+        try:
+            self._pipe.send(bodies)
+            made = self._pipe.recv()
+        except (EOFError, OSError):
+            self.close()
+            self._begin()
+            return None
+        if isinstance(made, ServiceError):
+            raise made
+        laid, blob, reads = made
+        return Decoded(event_log.opened(laid), reads, blob)
+
+
+def _nothing() -> Decoded:
+    return Decoded(joined([]), (_DEADLY,))
+
+
+def answered(decoder: Decoder, bodies: Sequence[Body]) -> object:
+    """Give what the process answers: the events laid out and packed, and what each body came to."""
+    try:
+        made = decoder.decode(bodies, narrow=True)
+        laid = event_log.laid(made.log)
+    except MemoryError:
+        # To die of it has the bodies read one by one.
+        raise
+    except Exception as error:
+        return ServiceError(f"reading failed: {error_location(error)}")
+    return bytes(laid), bytes(event_log.compressed(laid)), made.reads
+
+
+def _bound(memory: int) -> None:
+    """Let this process take so much at most, or less where less is allowed already."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if soft == resource.RLIM_INFINITY or soft > memory:
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, hard))
+
+
+def main() -> None:
+    """Read what comes through the pipe whose number is the first argument, until it ends."""
+    for ends in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ends, signal.SIG_IGN)
+    pipe = Connection(int(sys.argv[1]))
+    with suppress(EOFError, OSError):
+        edge, limits = pipe.recv()
+        _bound(limits.reader)
+        decoder = Decoder(edge, limits)
+        jsonl.warm()
+        while True:
+            pipe.send(answered(decoder, pipe.recv()))
+
+
+if __name__ == "__main__":
+    main()
 
 PACE_S = 0.003
 """From the beginning of one decoding to the next at least: bodies that come meanwhile are read
@@ -84,7 +201,7 @@ class Intake:
         connection.close()
 
     def _pass_on(
-        self, turn: int, on: list[Waiting], decoded: Decoded | None, answers: list[Answer]
+        self, turn: int, on: list[Waiting], decoded: Decoded | None, answers: list[PendingAnswer]
     ) -> None:  # fmt: skip
         with self._turns:
             self._turns.wait_for(lambda: self._turn == turn)
@@ -92,7 +209,7 @@ class Intake:
                 self._onward(on, decoded)
             self._turn += 1
             self._turns.notify_all()
-        answer(answers)
+        resolve_futures(answers)
 
     def _more(self, size: int) -> list[Waiting]:
         found = []
@@ -119,9 +236,9 @@ class Intake:
 
     def _read(
         self, reader: Reader, waiting: list[Waiting]
-    ) -> tuple[list[Waiting], Decoded | None, list[Answer]]:
+    ) -> tuple[list[Waiting], Decoded | None, list[PendingAnswer]]:
         """Bodies with something for the log, what is for it, and answers to the others."""
-        fresh, answers = [], list[Answer]()
+        fresh, answers = [], list[PendingAnswer]()
         for one in waiting:
             earlier = self._known(one) if one.repeat else None
             if earlier is None:

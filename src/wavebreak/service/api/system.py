@@ -11,15 +11,14 @@ from typing import Any
 import msgspec
 from django.http import HttpResponse
 
-from wavebreak.service import shapes
-from wavebreak.service.declared import JSON, PAGE
-from wavebreak.service.desk import read
-from wavebreak.service.metrics import Gauges
-from wavebreak.service.openapi import docs_page, document
-from wavebreak.service.problems import RefusedError
-from wavebreak.service.replying import Call
-from wavebreak.service.running import Service
-from wavebreak.service.tables import Change
+from wavebreak.service.api import schemas
+from wavebreak.service.api.openapi import JSON, PAGE, docs_page, document
+from wavebreak.service.api.requests import Call
+from wavebreak.service.app_context import read
+from wavebreak.service.errors import RefusedError
+from wavebreak.service.models import Change
+from wavebreak.service.observability import Gauges
+from wavebreak.service.service import Service
 
 METRICS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -71,7 +70,7 @@ def causes(service: Service) -> dict[str, int]:
     return {n.removeprefix(begin): c for n, c in counts.items() if n.startswith(begin)}
 
 
-async def audit(call: Call) -> shapes.Audit:
+async def audit(call: Call) -> schemas.Audit:
     """Tell what was changed, from a number on."""
     asked = call.query
 
@@ -80,10 +79,10 @@ async def audit(call: Call) -> shapes.Audit:
         return list(found[: asked.limit])
 
     entries = tuple(
-        shapes.AuditEntry(**{f: getattr(one, f) for f in shapes.AuditEntry.__struct_fields__})
+        schemas.AuditEntry(**{f: getattr(one, f) for f in schemas.AuditEntry.__struct_fields__})
         for one in await read(find)
     )
-    return shapes.Audit(entries=entries, next=entries[-1].number if entries else asked.since)
+    return schemas.Audit(entries=entries, next=entries[-1].number if entries else asked.since)
 
 
 @cache

@@ -17,17 +17,13 @@ from wavebreak.engine import Engine
 from wavebreak.errors import ServiceError
 from wavebreak.ledger import Draft
 from wavebreak.privacy.pseudonymizer import Edge
-from wavebreak.service.answering import Answer, Answering, event_of, log_of, standing_of
-from wavebreak.service.bodies import Body
-from wavebreak.service.decider import BUSY, Decider, Question
-from wavebreak.service.intake import Intake
+from wavebreak.service.decide import Answer, Answering, event_of, log_of, standing_of
+from wavebreak.service.decoder_pool import Intake, Reader
+from wavebreak.service.engine_thread import BUSY, Decider, Question
+from wavebreak.service.ledger_store import Seals, differing
+from wavebreak.service.log_writer import Writer
 from wavebreak.service.models import Applied
-from wavebreak.service.reading import Reader
-from wavebreak.service.recovery import recover
-from wavebreak.service.sealing import Seals, differing
-from wavebreak.service.settings import Settings
-from wavebreak.service.snapshots import Snapshots
-from wavebreak.service.waiting import (
+from wavebreak.service.pending_requests import (
     Accepted,
     BusyError,
     Decided,
@@ -35,7 +31,9 @@ from wavebreak.service.waiting import (
     RepeatedKeyError,
     Waiting,
 )
-from wavebreak.service.writer import Writer
+from wavebreak.service.recovery import Snapshots, recover
+from wavebreak.service.request_decoder import Body
+from wavebreak.service.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from wavebreak.engine.decision import Decision
 from wavebreak.rules.model import Outcome
 from wavebreak.schema.events import Label
-from wavebreak.service.keys import Scope
-from wavebreak.service.quota import Quota
+from wavebreak.service.auth import Scope
+from wavebreak.service.decide import Quota
 
 # PostgreSQL holds no NUL in a text; nobody needs other control characters either.
 _PLAIN = r"^[^\x00-\x1f\x7f]*$"

@@ -1,4 +1,9 @@
-"""The one writer: whatever waits goes into one transaction, and is acknowledged after its commit.
+"""SQLite's write-ahead log, carried into the database beside the commits rather than in one.
+
+Left to itself SQLite carries it over within the commit that finds it long: whoever waits for that
+commit waits for tens of megabytes to be on disk.
+
+The one writer: whatever waits goes into one transaction, and is acknowledged after its commit.
 
 A transaction holds rows of the log, the answers to repeatable requests, and what the engine made
 of earlier rows: decisions, each sealed, standings and the position up to which they are complete.
@@ -19,11 +24,66 @@ import msgspec
 from django.db import Error, connection, transaction
 
 from wavebreak.engine.decision import Decision
-from wavebreak.service import idempotency, log
-from wavebreak.service.bodies import Decoded, Read
-from wavebreak.service.checkpoints import Checkpoints
-from wavebreak.service.sealing import Owed, Seals
-from wavebreak.service.waiting import Accepted, BusyError, Decided, Logged, Repeat, Waiting, answer
+from wavebreak.service import event_log, idempotency
+from wavebreak.service.ledger_store import Owed, Seals
+from wavebreak.service.pending_requests import (
+    Accepted,
+    BusyError,
+    Decided,
+    Logged,
+    Repeat,
+    Waiting,
+    resolve_futures,
+)
+from wavebreak.service.request_decoder import Decoded, Read
+
+EVERY_S = 2.0
+"""From one carrying over to the next."""
+
+
+class Checkpoints:
+    """A thread that carries over most of the log; the one writer the rest, so that it begins anew.
+
+    SQLite begins its log anew only where all of it is carried over when a transaction begins: what
+    is written while the thread works is left to `finish`. Another database than SQLite looks after
+    itself.
+    """
+
+    def __init__(self) -> None:
+        self._carried, self._stopping = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._work, name="wavebreak-checkpoint", daemon=True)
+
+    def start(self) -> None:
+        """Begin, where there is a log to carry over."""
+        if connection.vendor == "sqlite":
+            self._thread.start()
+
+    def finish(self) -> None:
+        """Carry over what was written meanwhile; called by the writer, between transactions."""
+        if self._carried.is_set():
+            self._carried.clear()
+            _carry()
+
+    def stop(self) -> None:
+        """End; the last connection that is closed carries over the rest."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _work(self) -> None:
+        while not self._stopping.wait(EVERY_S):
+            # Twice: the first takes long, and what is written meanwhile is most of what is left.
+            _carry()
+            _carry()
+            self._carried.set()
+        connection.close()
+
+
+def _carry() -> None:
+    # A disk that is full, or a database that is away, is the next commit's to tell of.
+    with suppress(Error), connection.cursor() as cursor:
+        cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
 
 EVENTS_AT_ONCE = 50_000
 """Events from which on no further body joins a transaction."""
@@ -169,7 +229,7 @@ class Writer:
         self._owed = owed
         del self._decided[: len(made)]
         self._committed(rows, made)
-        answer((w, a) for w, a in zip(waiting, answers, strict=True) if not w.ask)
+        resolve_futures((w, a) for w, a in zip(waiting, answers, strict=True) if not w.ask)
         self._checkpoints.finish()
 
     def _rows(self, groups: list[Group]) -> list[Row]:
@@ -186,7 +246,7 @@ class Writer:
     ) -> None:  # fmt: skip
         now = self._clock()
         for logged, blob in rows:
-            log.append(cursor, logged.first, logged.events.num_rows, now, blob)
+            event_log.append(cursor, logged.first, logged.events.num_rows, now, blob)
         repeats: list[tuple[Repeat, Accepted]] = [
             (w.repeat, a) for w, a in zip(waiting, answers, strict=True) if w.repeat
         ]
@@ -230,7 +290,7 @@ class Writer:
 
     def _refuse(self, waiting: list[Waiting]) -> None:
         busy = BusyError("the log cannot be written just now", retry_after_s=self._retry_after_s)
-        answer((w, busy) for w in waiting)
+        resolve_futures((w, busy) for w in waiting)
 
     def _recovered(self) -> bool:
         """Whether the database answers again; until then what comes is refused at once."""
@@ -256,7 +316,7 @@ class Writer:
         """Find out what came of the transaction that broke off."""
         if self._doubtful:
             logged, blob = self._doubtful[-1]
-            if log.holds(logged.first, blob):
+            if event_log.holds(logged.first, blob):
                 self._committed(self._doubtful, [])
             self._doubtful = []
         with connection.cursor() as cursor:

@@ -1,4 +1,9 @@
-"""Decisions on their way to webhooks: at least once, signed, tried again ever later.
+"""Signatures of webhooks, after the Standard Webhooks convention (HMAC-SHA-256).
+
+Secrets are not stored: each is derived from the deployment's key, the webhook's id and a generation
+number, so that a copy of the database signs nothing.
+
+Decisions on their way to webhooks: at least once, signed, tried again ever later.
 
 A decision's letter is written in the transaction that moves the webhook's cursor, and goes when the
 receiver has taken it; its message id is the decision's, so that who gets it twice can tell.
@@ -7,9 +12,13 @@ receiver has taken it; its message id is the decision's, so that who gets it twi
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import hmac
 import logging
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
@@ -20,13 +29,46 @@ from django.db import transaction
 
 from wavebreak.errors import WavebreakError
 from wavebreak.reaching import PinnedTransport
-from wavebreak.service import signing
-from wavebreak.service.accounts import OUTCOMES
-from wavebreak.service.desk import Desk, closing
-from wavebreak.service.models import Decision
-from wavebreak.service.running import Service
-from wavebreak.service.sealing import Seals
-from wavebreak.service.tables import Hook, Letter
+from wavebreak.service.api.accounts import OUTCOMES
+from wavebreak.service.app_context import Desk, closing
+from wavebreak.service.ledger_store import Seals
+from wavebreak.service.models import Decision, Hook, Letter
+from wavebreak.service.service import Service
+
+PREFIX = "whsec_"
+
+
+def webhook_secret(key: bytes, webhook: str, generation: int) -> str:
+    """Derive a webhook's secret of a generation: `whsec_` and 32 bytes in base64.
+
+    >>> secret(b"0" * 16, "hook", 1).startswith("whsec_")
+    True
+    >>> secret(b"0" * 16, "hook", 1) == secret(b"0" * 16, "hook", 2)
+    False
+    """
+    told = f"wavebreak webhook\0{webhook}\0{generation}".encode()
+    return PREFIX + base64.b64encode(hmac.digest(key, told, hashlib.sha256)).decode()
+
+
+def signature_headers(
+    secrets: Sequence[str], message: str, at_s: int, body: bytes
+) -> dict[str, str]:
+    """Headers that sign `body` as `message` at `at_s` (seconds), once with each secret.
+
+    While a secret is rotated both sign, and a receiver that knows either is content.
+
+    >>> sorted(headers(["whsec_MDAwMA=="], "msg_1", 0, b"{}"))
+    ['webhook-id', 'webhook-signature', 'webhook-timestamp']
+    """
+    told = f"{message}.{at_s}.".encode() + body
+    keys = [base64.b64decode(s.removeprefix(PREFIX)) for s in secrets]
+    signed = (base64.b64encode(hmac.digest(k, told, hashlib.sha256)).decode() for k in keys)
+    return {
+        "webhook-id": message,
+        "webhook-timestamp": str(at_s),
+        "webhook-signature": " ".join(f"v1,{signature}" for signature in signed),
+    }
+
 
 logger = logging.getLogger("wavebreak.webhooks")
 
@@ -142,7 +184,7 @@ def due(now_ms: int, secret: bytes, flying: Counter[str], letters: set[int]) -> 
             generations.append(hook.generation - 1)
         made.append(
             Due(letter.id, hook.id, letter.number, letter.attempts, hook.url,
-                tuple(signing.secret(secret, hook.id, g) for g in generations),
+                tuple(webhook_secret(secret, hook.id, g) for g in generations),
                 f"dec_{row[0]}", body_of(letter.number, row[1], bytes(row[2])))
         )  # fmt: skip
     return made
@@ -150,7 +192,7 @@ def due(now_ms: int, secret: bytes, flying: Counter[str], letters: set[int]) -> 
 
 def send(letter: Due, now_s: int, patience: Patience, transport: PinnedTransport) -> Sent:
     """Make one attempt; raises nothing. Redirects are not followed, the answer is not read."""
-    headers = signing.headers(letter.secrets, letter.message, now_s, letter.body)
+    headers = signature_headers(letter.secrets, letter.message, now_s, letter.body)
     headers |= {"content-type": "application/json", "user-agent": "wavebreak"}
     with httpx.Client(transport=transport, timeout=patience.answer_s, trust_env=False) as client:
         # A receiver that answers a byte at a time is cut off as well.

@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 from opentelemetry.trace import Tracer
 
-from wavebreak.service.declared import ENDPOINTS
-from wavebreak.service.desk import Desk
-from wavebreak.service.problems import MEDIA_TYPE, problem
+from wavebreak.service.api.openapi import ENDPOINTS
+from wavebreak.service.app_context import Desk
+from wavebreak.service.errors import MEDIA_TYPE, problem
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

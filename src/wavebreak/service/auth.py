@@ -13,8 +13,8 @@ import secrets
 from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple, get_args
 
-from wavebreak.service.buckets import Bucket
-from wavebreak.service.ingest import Allowed, Denied
+from wavebreak.service.ingest_app import Allowed, Denied
+from wavebreak.service.rate_limit import Bucket
 
 Scope = Literal["ingest", "decide", "read", "override", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)

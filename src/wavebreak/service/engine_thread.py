@@ -19,8 +19,8 @@ import msgspec
 
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
-from wavebreak.service.bodies import joined
-from wavebreak.service.waiting import Decided, Logged, answer, place
+from wavebreak.service.pending_requests import Decided, Logged, error_location, resolve_futures
+from wavebreak.service.request_decoder import joined
 
 SLICE, SHORT = 16_384, 512
 """Events that the engine takes between two looks at who asks, and while somebody asks: some thirty
@@ -133,7 +133,7 @@ class Decider:
             try:
                 self._take(self._next())
             except Exception as error:
-                self.broken = f"{place(error)}, position {self.position}"
+                self.broken = f"{error_location(error)}, position {self.position}"
         if self.broken:
             self._batches.clear()
         elif not self._batches:
@@ -168,7 +168,7 @@ class Decider:
     def _answer(self) -> None:
         while self._questions:
             asked = self._questions.popleft()
-            answer([(asked, self._asked(asked.ask))])
+            resolve_futures([(asked, self._asked(asked.ask))])
 
     def _asked(self, ask: Callable[[Engine], Any]) -> Any:
         try:
@@ -192,6 +192,6 @@ class Decider:
                 self._gather()
                 self._answer()
         self.position = logged.first + logged.events.num_rows
-        answer([(w, self._asked(w.ask)) for w in logged.asked if w.ask])
+        resolve_futures([(w, self._asked(w.ask)) for w in logged.asked if w.ask])
         self._onward(Decided(self.position, tuple(rows)))
         self.busy_s += time.perf_counter() - began
