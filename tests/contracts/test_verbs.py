@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from wavebreak import cli
-from wavebreak.cli.apps import VERBS, app
+from wavebreak.cli.app import VERBS, app
 
 HEAVY = ("numba", "sklearn", "scipy", "matplotlib", "lightgbm", "pyarrow", "numpy")
 

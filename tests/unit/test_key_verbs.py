@@ -6,8 +6,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from wavebreak.cli import keying
-from wavebreak.cli.apps import keys as app
+from wavebreak.cli import serve
+from wavebreak.cli.app import keys as app
 from wavebreak.errors import UsageError
 from wavebreak.service import database
 from wavebreak.service.app_context import alone, entries
@@ -41,9 +41,9 @@ def test_a_key_is_told_once_listed_rotated_and_revoked(home: Path) -> None:
 
 def test_what_cannot_be_done_names_the_fix(home: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="give some of ingest"):
-        keying.create(home, "x", ["everything"])
+        serve.create(home, "x", ["everything"])
     with pytest.raises(UsageError, match="key list"):
-        keying.revoke(home, "00000000")
+        serve.revoke(home, "00000000")
     with pytest.raises(UsageError, match="no service lives"):
-        keying.list_(tmp_path / "elsewhere")
+        serve.list_(tmp_path / "elsewhere")
     assert isinstance(app, typer.Typer)

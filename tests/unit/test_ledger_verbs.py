@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from authority import Authority
 from receivers import Answer, listening
 from sealed import a_decision
-from wavebreak.cli.apps import app
+from wavebreak.cli.app import app
 from wavebreak.errors import EvidenceError, FileError, UsageError
 from wavebreak.ledger import Sealer
 from wavebreak.ledger.checkpoints import load_signer

@@ -6,7 +6,7 @@ import sys
 
 from rich.console import Console
 
-from wavebreak.cli.apps import app
+from wavebreak.cli.app import app
 from wavebreak.errors import WavebreakError
 
 __all__ = ["app", "main"]

@@ -10,8 +10,8 @@ import typer
 
 from wavebreak import benchmarks
 from wavebreak.benchmarks.measuring import Estimate, Recall
-from wavebreak.cli.apps import app
-from wavebreak.cli.showing import bar, nexts, out
+from wavebreak.cli.app import app
+from wavebreak.cli.console import bar, nexts, out
 from wavebreak.reports.tables import Table, print_table
 
 

@@ -1,4 +1,7 @@
-"""Verbs of the service: serve, backup, restore."""
+"""Verbs of the service: serve, backup, restore.
+
+Verbs for keys of the service: create, list, rotate, revoke.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,15 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
+from rich.table import Table
 
 from wavebreak import engine, model, rules
-from wavebreak.cli.apps import app
-from wavebreak.cli.deciding import (
+from wavebreak.cli.app import app, keys
+from wavebreak.cli.console import err, nexts, out
+from wavebreak.cli.run import (
     Enforce,
     IpDatabase,
     Key,
@@ -23,14 +28,18 @@ from wavebreak.cli.deciding import (
     PolicyDir,
     Shards,
 )
-from wavebreak.cli.showing import err, nexts, out
+from wavebreak.errors import UsageError
 from wavebreak.ledger.checkpoints import own_signer, verifier_key
 from wavebreak.model.storage import SHIPPED
 from wavebreak.privacy.pseudonymizer import Edge, load_key
+from wavebreak.reports.tables import stamp
 from wavebreak.schema import coverage
+from wavebreak.service import app_context, bootstrap, brokers, database, decide, observability
 from wavebreak.service import backup as backups
-from wavebreak.service import bootstrap, brokers, database, decide, observability
+from wavebreak.service.api import admin, schemas
+from wavebreak.service.auth import SCOPES
 from wavebreak.service.demo_stream import live
+from wavebreak.service.errors import RefusedError
 from wavebreak.service.ingest_app import anybody
 from wavebreak.service.ledger_store import LEDGER_KEY, Seals
 from wavebreak.service.server import serve as serving
@@ -119,7 +128,7 @@ def serve(
         background=[*bootstrap.background(desk, wishes), *[live] * demo],
     )  # fmt: skip
     guard, front = anybody if no_keys else desk.ring.guard, bootstrap.front(service, desk, wishes)
-    serving(service, guard, ready=partial(_told, settings), front=front)
+    serving(service, guard, ready=partial(_show_addresses, settings), front=front)
 
 
 def _seals(home: Path, key: Path | None) -> Seals:
@@ -161,7 +170,7 @@ def _prepare(settings: Settings) -> None:
     engine.warm()
 
 
-def _told(settings: Settings, port: int) -> None:
+def _show_addresses(settings: Settings, port: int) -> None:
     """Say where to click."""
     at = f"http://{settings.host}:{port}"
     out.print(f"wavebreak serves [bold]{at}[/] from {settings.home}")
@@ -193,3 +202,86 @@ def restore(
     rows = backups.restore(file, home)
     out.print(f"{rows['log_batch']:,} rows of the log, {rows['decision']:,} decisions in {home}")
     nexts([f"wavebreak serve {home}"])
+
+
+T = TypeVar("T")
+
+KeysHome = Annotated[Path, typer.Argument(help="Directory of the service.")]
+Prefix = Annotated[str, typer.Argument(help="The key's prefix, as `key list` shows it.")]
+Reason = Annotated[str, typer.Option(help="Why, for the audit.")]
+BY = "command line"
+
+
+def _bound(url: str, home: Path, work: Callable[[int], T]) -> T:
+    """Work on the service's database; it is given the time in milliseconds."""
+    if not url and not (home / database.FILE).exists():
+        raise UsageError(f"no service lives in {home}", fix="give the directory of `serve`")
+    database.connect(url, home)
+    database.migrate()
+    now = time.time_ns() // 1_000_000
+    try:
+        return app_context.alone(lambda: work(now))
+    except RefusedError as error:
+        raise UsageError(error.what, fix=error.fix or "see `wavebreak key list`") from None
+
+
+def _show_new_key(key: schemas.Key) -> None:
+    out.print(f"key for {', '.join(key.scopes)}; it is told this once:")
+    typer.echo(key.text)
+
+
+@keys.command("create", epilog="Example: `wavebreak key create var gateway --scope ingest`")
+def create(
+    home: KeysHome,
+    name: Annotated[str, typer.Argument(help="Whose key it is.")],
+    scope: Annotated[
+        list[str], typer.Option(help=f"What it may do: {', '.join(SCOPES)}; again for more.")
+    ],
+    rate: Annotated[float, typer.Option(min=0.01, help="Requests a second.")] = 1000.0,
+    burst: Annotated[float, typer.Option(min=1, help="Requests at once.")] = 2000.0,
+    reason: Reason = "made by command", database_url: DatabaseUrl = "",
+) -> None:  # fmt: skip
+    """Make a key. Its text is told once."""
+    if wrong := set(scope) - set(SCOPES):
+        raise UsageError(f"no scope {sorted(wrong)[0]}", fix=f"give some of {', '.join(SCOPES)}")
+    if not 0 < len(name) <= 100:
+        raise UsageError("the name has no or over 100 characters", fix="give a shorter one")
+    _show_new_key(_bound(
+        database_url, home,
+        lambda now: admin.add(name, scope, now, BY, reason, rate=rate, burst=burst),
+    ))  # fmt: skip
+
+
+@keys.command("list", epilog="Example: `wavebreak key list var`")
+def list_(home: KeysHome, database_url: DatabaseUrl = "") -> None:
+    """List keys: prefix, name, scopes, rate, when they end."""
+    table = Table("prefix", "name", "scopes", "a second", "made", "ends", box=None)
+    for key in _bound(database_url, home, lambda _: admin.listed()):
+        table.add_row(
+            key.prefix, key.name, " ".join(key.scopes), f"{key.rate:g}", stamp(key.created_ms),
+            stamp(key.ends_ms),
+        )  # fmt: skip
+    out.print(table)
+
+
+@keys.command("rotate", epilog="Example: `wavebreak key rotate var 1a2b3c4d --grace 3600`")
+def rotate(
+    home: KeysHome, prefix: Prefix,
+    grace: Annotated[
+        int, typer.Option(min=0, help="Seconds in which the former key goes on.")
+    ] = 86_400,
+    reason: Reason = "rotated by command", database_url: DatabaseUrl = "",
+) -> None:  # fmt: skip
+    """Make a key's successor; the former goes on for a time."""
+    made = _bound(database_url, home, lambda now: admin.rotate(prefix, grace, now, BY, reason))
+    _show_new_key(made)
+
+
+@keys.command("revoke", epilog="Example: `wavebreak key revoke var 1a2b3c4d`")
+def revoke(
+    home: KeysHome, prefix: Prefix, reason: Reason = "ended by command",
+    database_url: DatabaseUrl = "",
+) -> None:  # fmt: skip
+    """End a key at once (within two seconds, where the service runs)."""
+    _bound(database_url, home, lambda now: admin.revoke(prefix, now, BY, reason))
+    out.print(f"{prefix} has ended")

@@ -13,9 +13,9 @@ import httpx
 import msgspec
 import typer
 
-from wavebreak.cli.apps import ledgers
-from wavebreak.cli.keying import DatabaseUrl
-from wavebreak.cli.showing import nexts, out
+from wavebreak.cli.app import ledgers
+from wavebreak.cli.console import nexts, out
+from wavebreak.cli.serve import DatabaseUrl
 from wavebreak.errors import FileError, UsageError
 from wavebreak.ledger import Directory, Ledger, OpeningFile, Storage, parcel
 from wavebreak.ledger.audit import STAMPS, check

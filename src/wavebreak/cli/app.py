@@ -11,51 +11,51 @@ from typer.core import TyperCommand, TyperGroup
 from wavebreak import __version__
 
 VERBS = {
-    "demo": ("deciding", "Show a simulated day with campaigns and innocents: run, evaluate, "
+    "demo": ("run", "Show a simulated day with campaigns and innocents: run, evaluate, "
                          "explain one account."),
-    "run": ("deciding", "Decide on a file of events: writes decisions, accounts, refusals and a "
+    "run": ("run", "Decide on a file of events: writes decisions, accounts, refusals and a "
                         "summary."),
-    "evaluate": ("deciding", "Measure decisions against labels: who was caught, when, at what "
+    "evaluate": ("run", "Measure decisions against labels: who was caught, when, at what "
                              "cost, and who was not."),
-    "explain": ("deciding", "Tell what happened to an account, in words, numbers and a picture of "
+    "explain": ("run", "Tell what happened to an account, in words, numbers and a picture of "
                             "its timeline."),
-    "simulate": ("files", "Make a world of people, campaigns and innocents: events, labels, "
+    "simulate": ("data", "Make a world of people, campaigns and innocents: events, labels, "
                           "profile."),
-    "import": ("files", "Turn another system's trace into events."),
-    "profile": ("files", "Learn once what a stream carries, so that what is absent is missing and "
+    "import": ("data", "Turn another system's trace into events."),
+    "profile": ("data", "Learn once what a stream carries, so that what is absent is missing and "
                          "never zero."),
-    "rules": ("catalogs", "Check, list and explain the rules of a policy."),
-    "features": ("catalogs", "List and explain what rules may read."),
-    "train": ("learning", "Learn a calibrated model from labelled runs: writes the model, its "
+    "rules": ("policy", "Check, list and explain the rules of a policy."),
+    "features": ("policy", "List and explain what rules may read."),
+    "train": ("training", "Learn a calibrated model from labelled runs: writes the model, its "
                           "card, a drift baseline."),
-    "model": ("models", "Show what a model is and where it acts."),
-    "replay": ("watching", "Say what another policy or model would have changed, account by "
+    "model": ("training", "Show what a model is and where it acts."),
+    "replay": ("monitoring", "Say what another policy or model would have changed, account by "
                            "account."),
-    "doctor": ("watching", "Say how far a stream has moved from what a model was trained on."),
-    "retrain": ("watching", "Live through weeks of new campaigns, training after each on what "
+    "doctor": ("monitoring", "Say how far a stream has moved from what a model was trained on."),
+    "retrain": ("monitoring", "Live through weeks of new campaigns, training after each on what "
                             "people confirmed."),
-    "arena": ("arena", "Let every tactic play against the policy, see its answers and adapt; "
+    "arena": ("red_team", "Let every tactic play against the policy, see its answers and adapt; "
                        "count what it costs."),
-    "claim": ("claiming", "Capture, keep, read and judge public claims about bulk and automated "
+    "claim": ("claims", "Capture, keep, read and judge public claims about bulk and automated "
                           "messaging."),
     "bench": ("benches", "Measure on public labelled data, beside published values and plain "
                          "baselines."),
-    "serve": ("serving", "Serve decisions over HTTP: events in, decisions out, nothing "
+    "serve": ("serve", "Serve decisions over HTTP: events in, decisions out, nothing "
                          "acknowledged lost."),
-    "key": ("keying", "Make, list, rotate and end keys of the service."),
-    "ledger": ("ledgers", "Verify a ledger of sealed decisions, and show its entries with proofs."),
-    "case": ("casing", "Work on a case: parties, exhibits, evidence, notices, a determination, its "
+    "key": ("serve", "Make, list, rotate and end keys of the service."),
+    "ledger": ("ledger", "Verify a ledger of sealed decisions, and show its entries with proofs."),
+    "case": ("cases", "Work on a case: parties, exhibits, evidence, notices, a determination, its "
                        "signature."),
-    "bundle": ("bundling", "Pack a case into one file that another party can verify without "
+    "bundle": ("cases", "Pack a case into one file that another party can verify without "
                            "trusting us."),
-    "verify": ("bundling", "Check a bundle: files, seals, custody, and every decision and number "
+    "verify": ("cases", "Check a bundle: files, seals, custody, and every decision and number "
                            "computed again."),
-    "backup": ("serving", "Write the service's database and newest snapshot into one file, while "
+    "backup": ("serve", "Write the service's database and newest snapshot into one file, while "
                           "it serves."),
-    "restore": ("serving", "Fill an empty directory, or an empty database, from a backup."),
-    "warm": ("catalogs", "Compile once what the engine runs, so that the first run starts at once "
+    "restore": ("serve", "Fill an empty directory, or an empty database, from a backup."),
+    "warm": ("policy", "Compile once what the engine runs, so that the first run starts at once "
                          "(make does this)."),
-    "train-default": ("defaulting", "Make the default model: learn from drawn worlds, and from "
+    "train-default": ("training", "Make the default model: learn from drawn worlds, and from "
                                     "real people's traces."),
 }  # fmt: skip
 """Each verb, in the order in which they are wanted, with its module and the first line of its help.

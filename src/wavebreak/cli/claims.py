@@ -17,8 +17,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from wavebreak import claims, evaluation
-from wavebreak.cli.apps import claim
-from wavebreak.cli.showing import bar, nexts, out
+from wavebreak.cli.app import claim
+from wavebreak.cli.console import bar, nexts, out
 from wavebreak.errors import ClaimError, FileError, UsageError
 
 New = Annotated[Path, typer.Option("--out", "-o", help="New directory of the exhibit.")]

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from wavebreak import model, monitoring, rules, training
-from wavebreak.cli.apps import app
-from wavebreak.cli.deciding import Labels, ModelDir, PolicyDir
-from wavebreak.cli.showing import bar, nexts, out, pace
+from wavebreak.cli.app import app
+from wavebreak.cli.console import bar, nexts, out, pace
+from wavebreak.cli.run import Labels, ModelDir, PolicyDir
 from wavebreak.privacy.pseudonymizer import Edge, load_key
 
 RunDir = Annotated[Path, typer.Argument(help="What `wavebreak run -o` wrote.")]

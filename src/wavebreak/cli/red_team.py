@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from wavebreak import model, red_team, rules
-from wavebreak.cli.apps import app
-from wavebreak.cli.deciding import ModelDir
-from wavebreak.cli.showing import bar, nexts, out
+from wavebreak.cli.app import app
+from wavebreak.cli.console import bar, nexts, out
+from wavebreak.cli.run import ModelDir
 from wavebreak.privacy.pseudonymizer import Edge, load_key
 
 

@@ -11,9 +11,9 @@ from rich.markdown import Markdown
 from rich.table import Table
 
 from wavebreak import rules
-from wavebreak.cli.apps import app, features
-from wavebreak.cli.apps import rules as rules_app
-from wavebreak.cli.showing import out
+from wavebreak.cli.app import app, features
+from wavebreak.cli.app import rules as rules_app
+from wavebreak.cli.console import out
 from wavebreak.engine import warm
 from wavebreak.features import catalog
 

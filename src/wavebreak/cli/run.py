@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import typer
 
 from wavebreak import engine, evaluation, explain, model, rules, simulation
-from wavebreak.cli.apps import app
-from wavebreak.cli.showing import bar, nexts, out, pace, summary
+from wavebreak.cli.app import app
+from wavebreak.cli.console import bar, nexts, out, pace, summary
 from wavebreak.errors import UsageError
 from wavebreak.ledger import Sealer
 from wavebreak.ledger.checkpoints import own_signer

@@ -11,8 +11,8 @@ import typer
 from rich.table import Table
 
 from wavebreak import simulation
-from wavebreak.cli.apps import app, imports
-from wavebreak.cli.showing import bar, nexts, out
+from wavebreak.cli.app import app, imports
+from wavebreak.cli.console import bar, nexts, out
 from wavebreak.errors import UsageError
 from wavebreak.io import csv_import, events_file, read
 from wavebreak.privacy.pseudonymizer import Edge, load_key
