@@ -29,7 +29,7 @@ import numpy as np
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from wavebreak import sheets
+from wavebreak import config
 from wavebreak.claims import embeddings
 from wavebreak.claims.classifier import FEWEST, Lexicon, look, marks, said
 from wavebreak.claims.inventing import Invented, Source, invented
@@ -266,8 +266,8 @@ def written_meaning(known: embeddings.Learned, weights: embeddings.Floats) -> st
 def part_of() -> dict[str, str]:
     """Give the part that each family stands in."""
     found = {}
-    for path in sorted(sheets.chosen("claims/pages").glob("*.toml")):
-        for family in sheets.read(path, Source).family:
+    for path in sorted(config.chosen("claims/pages").glob("*.toml")):
+        for family in config.read(path, Source).family:
             found[family.name] = path.stem.partition("-")[0]
     return found
 

@@ -19,7 +19,7 @@ from wavebreak.claims.exhibits import CUSTODY, EXHIBIT, capture, custody, doubts
 from wavebreak.claims.screenshot import render
 from wavebreak.claims.warc import pages, to_warc
 from wavebreak.errors import ClaimError
-from wavebreak.reaching import ReachError
+from wavebreak.ssrf_guard import ReachError
 from web_of_claims import ACTOR, AT, DOT, PAGE, Web, chromium, outside, web
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wavebreak import sheets
+from wavebreak import config
 from wavebreak.claims import embeddings
 from wavebreak.claims.config import limits
 from wavebreak.claims.lexicon import LANGUAGES
@@ -34,12 +34,12 @@ HOSTILE = ("\ufdfa" * 400, "\x00" * 9, "\ud800", "\U0010ffff" * 300, "a\u0301" *
 
 
 def test_the_model_is_the_one_that_was_learned_with() -> None:
-    pinned = sheets.read(sheets.chosen("claims/meaning.toml"), embeddings.Meaning).model
+    pinned = config.read(config.chosen("claims/meaning.toml"), embeddings.Meaning).model
     assert hashlib.sha256(embeddings.model_path().read_bytes()).hexdigest() == pinned
 
 
 def test_another_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = sheets.read(sheets.chosen("claims/meaning.toml"), embeddings.Meaning)
+    made = config.read(config.chosen("claims/meaning.toml"), embeddings.Meaning)
     other = embeddings.Meaning("0" * 64, made.step, made.means, made.spread, made.weights)
     monkeypatch.setattr(embeddings, "_read", lambda: other)
     with pytest.raises(ClaimError, match="not the one"):

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from receivers import Answer, listening
-from wavebreak.reaching import PinnedTransport, ReachError, is_public, reach
+from wavebreak.ssrf_guard import PinnedTransport, ReachError, is_public, reach
 
 NOT_PUBLIC = [
     "0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.255.255.254",

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import typst
 
-from wavebreak import __version__, sheets
+from wavebreak import __version__, config
 from wavebreak.bundles import report_sections, reproduction
 from wavebreak.bundles.report_sections import (
     Block,
@@ -188,7 +188,7 @@ def forms(case: Case) -> bytes:
 
 
 def _words() -> dict[str, Any]:
-    return sheets.table(sheets.chosen("cases/report.toml"))
+    return config.table(config.chosen("cases/report.toml"))
 
 
 def _typeset(about: dict[str, Any], figures: dict[str, bytes], at: int) -> bytes:

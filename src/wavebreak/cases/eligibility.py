@@ -22,7 +22,7 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from wavebreak import sheets
+from wavebreak import config
 from wavebreak.cases.date_ranges import Answer, instant, shown
 from wavebreak.cases.parties import STRENGTHS, Basis, Evidence, Strength
 from wavebreak.errors import PolicyError
@@ -95,8 +95,8 @@ def load(directory: Path | None = None) -> Grounds:
     >>> load().notice[0].beyond
     '2019-12-08T00:00:00Z'
     """
-    path = sheets.chosen("cases/determination.toml", directory)
-    found = sheets.read(path, Grounds)
+    path = config.chosen("cases/determination.toml", directory)
+    found = config.read(path, Grounds)
     for notice in found.notice:
         if notice.beyond_ms < notice.effective_ms:
             raise PolicyError(

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta
 from rapidfuzz import fuzz
 
-from wavebreak import sheets
+from wavebreak import config
 from wavebreak.cases.date_ranges import Span
 from wavebreak.errors import CaseError
 
@@ -158,7 +158,7 @@ class Proposal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def load_names(directory: Path | None = None) -> NameWeights:
     """Read the terms: the shipped ones, or `cases/names.toml` of a local policy."""
-    return sheets.read(sheets.chosen("cases/names.toml", directory), NameWeights)
+    return config.read(config.chosen("cases/names.toml", directory), NameWeights)
 
 
 def normal(name: str, suffixes: Iterable[str]) -> str:

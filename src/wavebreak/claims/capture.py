@@ -19,7 +19,7 @@ from bs4 import BeautifulSoup, Tag
 from wavebreak.claims.config import CaptureLimits, limits
 from wavebreak.claims.warc import Exchange, exchange, plain
 from wavebreak.errors import ClaimError
-from wavebreak.reaching import ReachError, Resolver, reach, resolve
+from wavebreak.ssrf_guard import ReachError, Resolver, reach, resolve
 
 _CSS = re.compile(
     r"""url\(\s*['"]?([^'")\s]{1,2048})|@import\s+['"]([^'"]{1,2048})""", re.IGNORECASE

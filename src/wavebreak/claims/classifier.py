@@ -25,7 +25,7 @@ from functools import cache
 
 import msgspec
 
-from wavebreak import sheets
+from wavebreak import config
 from wavebreak.claims import embeddings, quantities
 from wavebreak.claims.lexicon import (
     LANGUAGES,
@@ -113,7 +113,7 @@ def marks(text: str) -> dict[str, set[str]]:
 @cache
 def lexicon() -> Lexicon:
     """Read the shipped weights."""
-    read = sheets.read(sheets.chosen("claims/learned.toml"), Learned)
+    read = config.read(config.chosen("claims/learned.toml"), Learned)
     return Lexicon(read.base, read.manner, {kind: _by_mark(getattr(read, kind)) for kind in FEWEST})
 
 
@@ -221,7 +221,7 @@ def weights() -> Weights:
     >>> 0 < weights().verdict.unsure < weights().verdict.claim < 1
     True
     """
-    return sheets.read(sheets.chosen("claims/reading.toml"), Weights)
+    return config.read(config.chosen("claims/reading.toml"), Weights)
 
 
 def judge(text: str, folded: Folded, reachable: bool, known: Lexicon | None = None) -> Judged:

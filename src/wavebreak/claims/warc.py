@@ -34,7 +34,7 @@ from warcio.recordloader import ArcWarcRecord
 
 from wavebreak.claims.config import UploadLimits
 from wavebreak.errors import ClaimError
-from wavebreak.reaching import Target
+from wavebreak.ssrf_guard import Target
 
 Truncation = Literal["length", "time", "disconnect"]
 _PIECE = 64 * 1024

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from wavebreak import sheets
+from wavebreak import config
 
 
 class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,4 +75,4 @@ def load_terms(local: Path | None = None) -> Terms:
     >>> load_terms().price.number
     0.5
     """
-    return sheets.read(sheets.chosen("arena.toml", local), Terms)
+    return config.read(config.chosen("arena.toml", local), Terms)

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from wavebreak import sheets
+from wavebreak import config
 from wavebreak.errors import PolicyError
 from wavebreak.features import catalog
 from wavebreak.features.fact_kinds import KINDS
@@ -35,7 +35,7 @@ from wavebreak.rules.model import (
     seconds,
 )
 
-SHIPPED = sheets.SHIPPED
+SHIPPED = config.SHIPPED
 
 Row = TypeVar("Row", Rule, Action, Standing, Score, Feedback)
 Tables = tuple[Standing, Score, Feedback]
@@ -85,7 +85,7 @@ def _merged(shipped: Path, local: Path | None) -> tuple[Found, dict[str, Action]
 
 
 def _actions(path: Path) -> tuple[dict[str, Action], Tables]:
-    content = sheets.table(path)
+    content = config.table(path)
     tables = {name: content.pop(name, {}) for name in ("standing", "score", "feedback")}
     for name, table in tables.items():
         if not isinstance(table, dict):
@@ -134,7 +134,7 @@ def _rule_files(directory: Path) -> list[Path]:
 def _rules(paths: Iterable[Path]) -> Found:
     found: Found = {}
     for path in paths:
-        for rule in _rows(path, "rule", Rule, sheets.table(path)):
+        for rule in _rows(path, "rule", Rule, config.table(path)):
             if rule.id in found:
                 raise PolicyError(
                     f"{_place(path, rule.id)}: {found[rule.id][1].name} has a rule of that id too",

@@ -10,11 +10,11 @@ from typing import TypeVar
 from asgiref.sync import sync_to_async
 from django.db import connection, transaction
 
-from wavebreak.reaching import Resolver, resolve
 from wavebreak.service.auth import Entry, Ring
 from wavebreak.service.decide import CYCLE_S, Terms
 from wavebreak.service.models import ApiKey, Change, Extension
 from wavebreak.service.observability import Metrics
+from wavebreak.ssrf_guard import Resolver, resolve
 
 T = TypeVar("T")
 

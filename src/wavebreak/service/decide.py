@@ -19,7 +19,7 @@ import msgspec
 import pyarrow as pa
 from msgspec import Meta, Struct
 
-from wavebreak import sheets
+from wavebreak import config
 from wavebreak.engine import Engine
 from wavebreak.errors import EventError
 from wavebreak.features.dry_run import Tried
@@ -83,7 +83,7 @@ def load_terms(local: Path | None = None) -> Terms:
     >>> load_terms().first_warning
     0.5
     """
-    return sheets.read(sheets.chosen("quota.toml", local), _Sheet).quota
+    return config.read(config.chosen("quota.toml", local), _Sheet).quota
 
 
 def chats(core: Core, slot: int, now_s: int) -> Chats:
@@ -157,7 +157,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 def load(directory: Path | None) -> Manners:
     """Read service.toml of a policy directory, or the shipped one; raises PolicyError."""
-    return sheets.read(sheets.chosen("service.toml", directory), Manners)
+    return config.read(config.chosen("service.toml", directory), Manners)
 
 
 def event_of(content: bytes) -> Event:

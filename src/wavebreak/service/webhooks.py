@@ -28,12 +28,12 @@ import httpx
 from django.db import transaction
 
 from wavebreak.errors import WavebreakError
-from wavebreak.reaching import PinnedTransport
 from wavebreak.service.api.accounts import OUTCOMES
 from wavebreak.service.app_context import Desk, closing
 from wavebreak.service.ledger_store import Seals
 from wavebreak.service.models import Decision, Hook, Letter
 from wavebreak.service.service import Service
+from wavebreak.ssrf_guard import PinnedTransport
 
 PREFIX = "whsec_"
 

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from wavebreak import sheets
+from wavebreak import config
 from wavebreak.errors import PolicyError
 from wavebreak.rules import OUTCOMES
 from wavebreak.rules.model import Duration
 
-SHIPPED = sheets.chosen("training.toml")
+SHIPPED = config.chosen("training.toml")
 
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Part = Annotated[float, Meta(gt=0.0, lt=1.0)]
@@ -182,7 +182,7 @@ def load(directory: Path | None = None, **tolerance: float | None) -> Settings:
     >>> load(ban=0.001, restrict=0.001, suspend=0.001).tolerance.ban
     0.001
     """
-    written = sheets.table(sheets.chosen("training.toml", directory))
+    written = config.table(config.chosen("training.toml", directory))
     try:
         given = {name: value for name, value in tolerance.items() if value is not None}
         written["tolerance"] = _lifted(written.get("tolerance", {}) | given, given)

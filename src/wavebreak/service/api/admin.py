@@ -12,7 +12,6 @@ from functools import partial
 from msgspec import UNSET
 
 from wavebreak.errors import WavebreakError
-from wavebreak.reaching import reach
 from wavebreak.service import auth
 from wavebreak.service import webhooks as signing
 from wavebreak.service.api import schemas
@@ -20,6 +19,7 @@ from wavebreak.service.api.requests import Call
 from wavebreak.service.app_context import changed, read, write
 from wavebreak.service.errors import RefusedError
 from wavebreak.service.models import ApiKey, Decision, Hook, Letter
+from wavebreak.ssrf_guard import reach
 
 _UNKNOWN = "there is no such key, or it has ended"
 
