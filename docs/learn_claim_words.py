@@ -50,13 +50,13 @@ MEANING_STEP = {"means": 0.001, "spread": 0.0001, "weights": 0.02}
 _VECTORS: Any = DictVectorizer
 _MODEL: Any = LogisticRegression
 HEAD = """\
-# Learned by docs/learn_claim_words.py from the known pages, see wavebreak.claims.classifier: weights
+# Learned by docs/learn_claim_words.py from the known pages, see claims/classifier.py: weights
 # in log odds of the page's manner, and by weight the marks that have it: concepts, pairs of them in
 # a sentence, runs of four letters (_ is a word's edge). Each of these three sums is divided by the
 # root of how many marks of the kind a page has.
 """
 MEANING_HEAD = """\
-# Learned by docs/learn_claim_words.py from the known pages, see wavebreak.claims.embeddings. Numbers
+# Learned by docs/learn_claim_words.py from the known pages, see claims/embeddings.py. Numbers
 # are whole steps: how far sentences vary, the weight of each wave, the mean of each language.
 """
 

@@ -89,7 +89,7 @@ def test_what_a_rule_says_of_failures_is_no_part_of_the_policys_version(name: st
 
 def test_a_rule_says_it_in_its_table(tmp_path: Path) -> None:
     (tmp_path / "rules").mkdir()
-    shipped = (rules.loading.SHIPPED / "rules" / "bulk.toml").read_text("utf-8")
+    shipped = (rules.loader.SHIPPED / "rules" / "bulk.toml").read_text("utf-8")
     told = shipped.replace('id = "instant_ban"', 'id = "instant_ban"\non_failure = "closed"')
     (tmp_path / "rules" / "bulk.toml").write_text(told, "utf-8")
     found = rules.load(tmp_path).rule("instant_ban")

@@ -51,7 +51,7 @@ def test_a_replay_records_every_registration_and_no_row_knows_its_future(world: 
     assert registered.sum() > 40
     assert (np.diff(whole.points.place()[registered]) == 0).all()
 
-    def prefix(stop: int) -> training.points.Points:
+    def prefix(stop: int) -> training.dataset.Points:
         return dataset.replay(run, POLICY, stop=stop).points
 
     assert len(leakage.recomputed(whole, prefix, 3, 7)) == 3
@@ -108,10 +108,10 @@ def test_one_labels_file_for_two_worlds_is_refused(world: Path, tmp_path: Path) 
 def test_the_command_trains_and_says_how_it_did(world: Path, tmp_path: Path) -> None:
     policy = tmp_path / "policy"
     policy.mkdir()
-    text = training.settings.SHIPPED.read_text().replace("rounds = 240", "rounds = 16")
+    text = training.config.SHIPPED.read_text().replace("rounds = 240", "rounds = 16")
     (policy / "training.toml").write_text(text)
     (policy / "actions.toml").write_text(
-        (training.settings.SHIPPED.parent / "actions.toml").read_text()
+        (training.config.SHIPPED.parent / "actions.toml").read_text()
     )
     given = [part for name in scoring_points.NAMES for part in ("--allow", name)]
     done = CliRunner().invoke(

@@ -14,7 +14,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from rich.console import Console
-from tests.speed import (
+
+from . import (
     files,
     hostility,
     kernel,
@@ -28,7 +29,7 @@ from tests.speed import (
     service,
     shards,
 )
-from tests.speed.figures import Figure, keep, show
+from .figures import Figure, keep, show
 
 ROOT = Path(__file__).resolve().parents[2]
 BENCHES: dict[str, tuple[str, Callable[[bool], list[Figure]]]] = {

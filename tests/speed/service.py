@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
-from tests.speed.figures import Figure, figure
+
+from .figures import Figure, figure
 
 NAME = "service"
 RUNS = 3

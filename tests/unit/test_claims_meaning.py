@@ -112,6 +112,9 @@ def test_the_meaning_is_a_reason_of_a_reading_and_the_threads_of_others_are_left
 
 
 def test_what_reads_no_claim_does_not_load_the_model() -> None:
-    code = "import wavebreak.cli, wavebreak.claims.embeddings as m; print(m._model.cache_info().currsize)"
+    code = (
+        "import wavebreak.cli, wavebreak.claims.embeddings as m;"
+        "print(m._model.cache_info().currsize)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert done.stdout.strip() == b"0"

@@ -180,7 +180,7 @@ def test_senders_are_told_later_than_they_are_refused_and_a_challenge_at_once() 
     ],
 )
 def test_what_a_score_does_is_checked_like_the_rest(table: str, what: str, tmp_path: Any) -> None:
-    text = (rules.loading.SHIPPED / "actions.toml").read_text()
+    text = (rules.loader.SHIPPED / "actions.toml").read_text()
     begin, end = text.index("[score]"), text.index("[[action]]")
     (tmp_path / "actions.toml").write_text(text[:begin] + table + "\n\n" + text[end:])
     with pytest.raises(PolicyError, match=what):

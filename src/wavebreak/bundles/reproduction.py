@@ -33,8 +33,8 @@ from wavebreak import __version__, model, rules
 from wavebreak.bundles.archive_reader import doubt
 from wavebreak.bundles.pseudonyms import Renaming, renamed, renamed_decision
 from wavebreak.engine import Engine
+from wavebreak.engine.batch_run import profile_of
 from wavebreak.engine.decision import Decision
-from wavebreak.engine.run import profile_of
 from wavebreak.errors import CaseError, EvidenceError, WavebreakError
 from wavebreak.explain import Timeline
 from wavebreak.explain.collect import KINDS, read_timeline

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from wavebreak.engine import Engine, run
+from wavebreak.engine import Engine
+from wavebreak.engine.batch_run import accounts_table
 from wavebreak.evaluation import Evaluation, evaluate
 from wavebreak.red_team.config import Price
 from wavebreak.red_team.round import Bout, Played
@@ -70,7 +71,7 @@ def cost(played: Played, price: Price) -> float:
 def keep_round(bout: Bout, engine: Engine, out: Path) -> Evaluation:
     """Write a round's accounts and labels into a directory, and hold one against the other."""
     out.mkdir(parents=True, exist_ok=True)
-    pq.write_table(run.accounts_table(engine), out / "accounts.parquet", compression="zstd")
+    pq.write_table(accounts_table(engine), out / "accounts.parquet", compression="zstd")
     write_labels(bout.labels, out / "labels.csv")
     return evaluate(out, out / "labels.csv")
 

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from wavebreak.engine import Engine
-from wavebreak.engine.run import profile_of
+from wavebreak.engine.batch_run import profile_of
 from wavebreak.errors import FileError, TrainingError
 from wavebreak.features.catalog import INDEX, NAMES
 from wavebreak.features.layout import RESTRICT

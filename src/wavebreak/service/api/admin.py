@@ -126,7 +126,8 @@ def _shown(hook: Hook, secret: bytes | None = None) -> schemas.Webhook:
         id=hook.id, url=hook.url, least=hook.least, created_ms=hook.created_ms,
         cursor=hook.cursor, waiting=letters.filter(dead=False).count(),
         dead=letters.filter(dead=True).count(),
-        secret=UNSET if secret is None else signing.webhook_secret(secret, hook.id, hook.generation),
+        secret=UNSET if secret is None
+        else signing.webhook_secret(secret, hook.id, hook.generation),
     )  # fmt: skip
 
 

@@ -45,10 +45,10 @@ VIEWS: Mapping[str, View] = {
 }
 """The view of each endpoint that is not hot, by its name."""
 
-View = Callable[..., Awaitable[HttpResponseBase]]
+DjangoView = Callable[..., Awaitable[HttpResponseBase]]
 
 
-def _at(path: str) -> View:
+def _at(path: str) -> DjangoView:
     views = {e.name: VIEWS[e.name] for e in ENDPOINTS if e.path == path and e.name in VIEWS}
 
     async def asked(request: HttpRequest, **given: str) -> HttpResponseBase:
