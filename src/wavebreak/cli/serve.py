@@ -12,10 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeVar
 
+import pyarrow as pa
 import typer
 from rich.table import Table
 
-from wavebreak import engine, model, rules
+from wavebreak import engine, model, rules, simulation
 from wavebreak.cli.app import app, keys
 from wavebreak.cli.console import err, nexts, out
 from wavebreak.cli.run import (
@@ -34,11 +35,18 @@ from wavebreak.model.storage import SHIPPED
 from wavebreak.privacy.pseudonymizer import Edge, load_key
 from wavebreak.reports.tables import stamp
 from wavebreak.schema import coverage
-from wavebreak.service import app_context, bootstrap, brokers, database, decide, observability
+from wavebreak.service import (
+    app_context,
+    bootstrap,
+    brokers,
+    database,
+    decide,
+    demo_stream,
+    observability,
+)
 from wavebreak.service import backup as backups
 from wavebreak.service.api import admin, schemas
 from wavebreak.service.auth import SCOPES
-from wavebreak.service.demo_stream import live
 from wavebreak.service.errors import RefusedError
 from wavebreak.service.ingest_app import anybody
 from wavebreak.service.ledger_store import LEDGER_KEY, Seals
@@ -125,10 +133,23 @@ def serve(
         edge, lateness_s=lateness,
         answering=decide.Answering(chosen, decide.load(policy), edge, desk.quota_of),
         clock=_now_ms, said=err.print, progress=_reading(), seals=_seals(home, ledger_key),
-        background=[*bootstrap.background(desk, wishes), *[live] * demo],
+        background=[*bootstrap.background(desk, wishes), *[_demo_traffic] * demo],
     )  # fmt: skip
     guard, front = anybody if no_keys else desk.ring.guard, bootstrap.front(service, desk, wishes)
     serving(service, guard, ready=partial(_show_addresses, settings), front=front)
+
+
+async def _demo_traffic(service: Service) -> None:
+    await demo_stream.replay(service, _simulated_day)
+
+
+def _simulated_day() -> pa.RecordBatch:
+    """Simulate a day of 500 people and every campaign, in the wire schema."""
+    world = simulation.simulate(
+        people=500, days=1, campaigns=[(name, None) for name in simulation.CAMPAIGNS],
+        innocents=["all"], seed=1,
+    )  # fmt: skip
+    return pa.Table.from_batches(world.batches()).combine_chunks().to_batches()[0]
 
 
 def _seals(home: Path, key: Path | None) -> Seals:

@@ -12,11 +12,11 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -31,8 +31,6 @@ from wavebreak.errors import UsageError
 from wavebreak.features.facts import Segment
 from wavebreak.features.layout import MET_CHALLENGE, MET_LIMIT, OUTCOMES, RARE, SHARDS, STAGES
 from wavebreak.io import events_file, read
-from wavebreak.ledger import Sealer, Sealing
-from wavebreak.ledger.entries import VersionEntry
 from wavebreak.model import Model
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import Policy
@@ -132,6 +130,22 @@ class Progress:
     seconds: float
 
 
+class DecisionRecorder(Protocol):
+    """What a run asks of a ledger; `wavebreak.ledger.Sealer` is one."""
+
+    def versions(self, engine: Engine) -> None:
+        """Record which policy and model decide from here on."""
+
+    def decisions(self, made: Sequence[Decision]) -> Sequence[int]:
+        """Record decisions before they take effect; return their positions."""
+
+    def receipts(self, positions: Sequence[int], made: Sequence[Decision]) -> None:
+        """Record that decisions took effect."""
+
+    def head(self) -> dict[str, Any]:
+        """Return the newest checkpoint: origin, size and root (hexadecimal)."""
+
+
 @dataclass
 class _Tally:
     events: int = 0
@@ -174,7 +188,7 @@ def run(
     source: Path | str, out: Path, policy: Policy, edge: Edge, *, profile_path: Path | None = None,
     enforce: bool = False, workers: int = 1, batch: int = 50_000, lateness_s: int = 60,
     resume: Path | None = None, keep: Path | None = None, model: Model | None = None,
-    sealer: Sealer | None = None, progress: Callable[[Progress], None] = lambda _: None,
+    sealer: DecisionRecorder | None = None, progress: Callable[[Progress], None] = lambda _: None,
 ) -> dict[str, Any]:  # fmt: skip
     """Decide on a file of events; writes decisions, accounts, refusals and a summary into `out`.
 
@@ -194,7 +208,7 @@ def run(
         (out / "refused.jsonl").open("wb") as refused,
     ):
         if sealer:
-            seal_versions(sealer, engine)
+            sealer.versions(engine)
         for piece in _ahead(_pieces(source, edge, batch, engine)):
             _refuse(piece, tally, refused)
             made = chain.from_iterable(map(engine.advance, piece.segments))
@@ -206,7 +220,9 @@ def run(
         else:
             _write(engine.finish(), tally, decisions, engine, sealer)
     seconds = time.perf_counter() - start
-    told = {"source": _source(source), "profile": origin} | (_sealed(sealer) if sealer else {})
+    told = {"source": _source(source), "profile": origin} | (
+        {"ledger": sealer.head()} if sealer else {}
+    )
     return _tell(engine, tally, seconds, out, told)
 
 
@@ -241,7 +257,11 @@ def _refuse(piece: _Piece, tally: _Tally, refused: IO[bytes]) -> None:
 
 
 def _write(
-    made: Iterable[Decision], tally: _Tally, file: IO[bytes], engine: Engine, sealer: Sealer | None
+    made: Iterable[Decision],
+    tally: _Tally,
+    file: IO[bytes],
+    engine: Engine,
+    sealer: DecisionRecorder | None,
 ) -> None:
     if sealer:
         made = list(made)
@@ -253,24 +273,6 @@ def _write(
         tally.stages[decision.stage] += 1
     if sealer and engine.enforce:
         sealer.receipts(positions, list(made))
-
-
-def seal_versions(
-    sealer: Sealing, engine: Engine, *, earlier: int | None = None, differ: int | None = None
-) -> None:
-    """Seal which policy and model decide from here on; see VersionEntry."""
-    mode, policy, model = "enforce" if engine.enforce else "shadow", engine.policy, engine.model
-    told = msgspec.json.encode(policy, order="deterministic")
-    digest = hashlib.sha256(told).hexdigest()
-    sealer.version("policy", VersionEntry(policy.version, digest, mode, earlier, differ))
-    if model:
-        sealer.version("model", VersionEntry(model.version, model.digest, mode))
-
-
-def _sealed(sealer: Sealer) -> dict[str, Any]:
-    """The checkpoint that the run ends with: one who keeps the summary remembers it."""
-    last = sealer.ledger.sealed
-    return {"ledger": {"origin": last.origin, "size": last.size, "root": last.root.hex()}}
 
 
 def _pieces(source: Path | str, edge: Edge, batch: int, engine: Engine) -> Iterator[_Piece]:

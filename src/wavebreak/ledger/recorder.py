@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
+from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
 from wavebreak.ledger.checkpoints import Signer, verifier_key
 from wavebreak.ledger.entries import (
@@ -86,9 +90,24 @@ class Sealing:
         self._put: Put = ledger.seal if at_once else ledger.append
         self._clock, self._salts = clock, salts
 
-    def version(self, kind: str, told: VersionEntry) -> None:
-        """Seal which policy or model (`kind`) decides from here on."""
-        self._put([Entry(kind, self._clock(), told, {})])
+    def versions(
+        self, engine: Engine, *, earlier: int | None = None, differ: int | None = None
+    ) -> None:
+        """Seal which policy and model decide from here on; see VersionEntry."""
+        mode, policy, model = "enforce" if engine.enforce else "shadow", engine.policy, engine.model
+        text = msgspec.json.encode(policy, order="deterministic")
+        digest = hashlib.sha256(text).hexdigest()
+        self._version("policy", VersionEntry(policy.version, digest, mode, earlier, differ))
+        if model:
+            self._version("model", VersionEntry(model.version, model.digest, mode))
+
+    def _version(self, kind: str, body: VersionEntry) -> None:
+        self._put([Entry(kind, self._clock(), body, {})])
+
+    def head(self) -> dict[str, Any]:
+        """Return the newest checkpoint: origin, size and root (hexadecimal)."""
+        last = self.ledger.sealed
+        return {"origin": last.origin, "size": last.size, "root": last.root.hex()}
 
     def decisions(self, made: Sequence[Decision]) -> range:
         """Seal decisions, before anybody is told of them; their positions."""

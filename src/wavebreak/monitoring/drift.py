@@ -17,6 +17,7 @@ import numpy as np
 
 from wavebreak import model as models
 from wavebreak.evaluation import exact_interval, read_labels
+from wavebreak.model import baseline
 from wavebreak.reports.charts import Line, curves
 from wavebreak.reports.tables import (
     Console,
@@ -32,7 +33,7 @@ from wavebreak.reports.tables import (
     stamp,
 )
 from wavebreak.rules import Policy
-from wavebreak.training import baseline, dataset
+from wavebreak.training import dataset
 from wavebreak.training.dataset import Floats, Ints, Points
 from wavebreak.training.trainer import wide
 

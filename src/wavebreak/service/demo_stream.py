@@ -1,24 +1,27 @@
-"""A simulated day as a live stream, for who wants to see the service at work."""
+"""Demo traffic: recorded events sent to the service as a live stream, faster than real time."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pyarrow as pa
 
-from wavebreak import simulation
 from wavebreak.schema.events import json_rows
 from wavebreak.service.pending_requests import BusyError
 from wavebreak.service.request_decoder import Body
 from wavebreak.service.service import Service
 
-PEOPLE, SPEED, STEP_S = 500, 240.0, 0.5
-"""A day of so many people and every campaign in six minutes, sent twice a second."""
+SPEED, STEP_S = 240.0, 0.5
+"""A day passes in six minutes, sent twice a second."""
 
 
-async def live(service: Service) -> None:
-    """Send a simulated day, dated from now on; a coroutine of `Service(background=…)`."""
-    wire = await asyncio.to_thread(_day)
+async def replay(service: Service, make_events: Callable[[], pa.RecordBatch]) -> None:
+    """Send events, dated from now on; with its arguments bound, a `Service(background=…)`.
+
+    `make_events` returns events in the wire schema, in time order; it runs in a thread.
+    """
+    wire = await asyncio.to_thread(make_events)
     times = wire.column("ts").to_numpy()
     begins, now = int(times[0]), service.clock()
     moved = wire.set_column(
@@ -42,11 +45,3 @@ async def _sent(service: Service, lines: bytes, key: str) -> None:
             return
         except BusyError as busy:
             await asyncio.sleep(busy.retry_after_s)
-
-
-def _day() -> pa.RecordBatch:
-    world = simulation.simulate(
-        people=PEOPLE, days=1, campaigns=[(name, None) for name in simulation.CAMPAIGNS],
-        innocents=["all"], seed=1,
-    )  # fmt: skip
-    return pa.Table.from_batches(world.batches()).combine_chunks().to_batches()[0]

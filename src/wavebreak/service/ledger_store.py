@@ -19,7 +19,7 @@ from typing import cast
 import msgspec
 from django.db import connection, transaction
 
-from wavebreak.engine import Engine, seal_versions
+from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
 from wavebreak.ledger import Draft, Ledger, Openings, Sealing, Signer, read_entry
 from wavebreak.ledger.entries import DecisionEntry
@@ -220,7 +220,7 @@ class Seals:
             if LedgerHead.objects.values_list("versions", flat=True).get(id=1) == told:
                 return
             told_of = {"earlier": earlier, "differ": differ} if earlier else {}
-            seal_versions(sealing, engine, **told_of)
+            sealing.versions(engine, **told_of)
             LedgerHead.objects.filter(id=1).update(versions=told, differ=differ)
 
 

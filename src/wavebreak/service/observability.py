@@ -31,8 +31,8 @@ from prometheus_client.registry import Collector
 
 from wavebreak.engine import Engine
 from wavebreak.features.layout import SHARDS
+from wavebreak.model import baseline
 from wavebreak.service.service import Service
-from wavebreak.training import baseline
 
 SECONDS = (
     0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,

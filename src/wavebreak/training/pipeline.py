@@ -17,9 +17,10 @@ import pyarrow.parquet as pq
 from wavebreak import model
 from wavebreak.engine.engine import features_version
 from wavebreak.errors import UsageError
+from wavebreak.model import baseline
 from wavebreak.rules import Policy
 from wavebreak.rules.model import seconds
-from wavebreak.training import baseline, evaluation, leakage, model_card
+from wavebreak.training import evaluation, leakage, model_card
 from wavebreak.training.config import Decisions, Settings
 from wavebreak.training.dataset import Gathered, Points, Run, digest_of, joined, open_run, replay
 from wavebreak.training.evaluation import Tested

@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 
 from wavebreak.errors import TrainingError
 from wavebreak.features.catalog import FEATURES, INDEX
-from wavebreak.model import Model, from_booster
-from wavebreak.training import baseline, leakage, sample_weights, splits, thresholds
+from wavebreak.model import Model, baseline, from_booster
+from wavebreak.training import leakage, sample_weights, splits, thresholds
 from wavebreak.training.config import Settings
 from wavebreak.training.dataset import Bools, Floats, Ints, Points, signs
 from wavebreak.training.labels import Key, Labels, Truth

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wavebreak.errors import FileError
-from wavebreak.training.dataset import Floats
+
+Floats = NDArray[np.float64]
 
 FILE = "baseline.json"
 _LEAST = 1e-4
