@@ -32,8 +32,8 @@ from sklearn.linear_model import LogisticRegression
 from wavebreak import config
 from wavebreak.claims import embeddings
 from wavebreak.claims.classifier import FEWEST, Lexicon, look, marks, said
+from wavebreak.claims.evaluation import Judgement, by, by_family, rate
 from wavebreak.claims.inventing import Invented, Source, invented
-from wavebreak.claims.measuring import Judgement, by, by_family, rate
 from wavebreak.claims.normalize import fold
 from wavebreak.claims.page_text import contacts, from_html
 

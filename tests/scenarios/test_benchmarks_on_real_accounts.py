@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from wavebreak.benchmarks import botornot, sichuan, tagged
+from experiments.benchmarks import botornot, sichuan, tagged_reports
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is abs
 
 
 def test_who_reports_tells_more_than_how_many() -> None:
-    found = tagged.run(DATA, trained=False)
+    found = tagged_reports.run(DATA, trained=False)
     assert all(bar.met for bar in found.bars), found.bars
     areas = {
         (row.on, row.method): row.figures.auc.value for row in found.rows if row.figures

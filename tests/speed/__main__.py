@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from . import (
+from tests.speed import (
     files,
     hostility,
     kernel,
@@ -29,7 +29,7 @@ from . import (
     service,
     shards,
 )
-from .figures import Figure, keep, show
+from tests.speed.figures import Figure, keep, show
 
 ROOT = Path(__file__).resolve().parents[2]
 BENCHES: dict[str, tuple[str, Callable[[bool], list[Figure]]]] = {

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from tests.speed.streams import RATE, START_MS, STRANGERS, Traffic, everyone, log_batch, zipf
 from wavebreak import rules
 from wavebreak.engine import Engine
 from wavebreak.features.facts import Segment
 from wavebreak.features.shards import RESERVE, Core
 from wavebreak.model import Model
-
-from .streams import RATE, START_MS, STRANGERS, Traffic, everyone, log_batch, zipf
 
 BATCH = 50_000
 

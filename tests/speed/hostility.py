@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .figures import Figure
+from tests.speed.figures import Figure
 
 NAME = "hostile"
 

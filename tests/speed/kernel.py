@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from tests.speed.feeding import Clockwork, Cost, engine, feed, held, warmed
+from tests.speed.figures import Figure, figure
+from tests.speed.native import QUOTED, Floor
+from tests.speed.peers import Message, Peer, PurePython, River, river_installed
+from tests.speed.streams import Traffic, account_names, log_batch
 from wavebreak.engine import Engine
 from wavebreak.schema.events import TYPES
-
-from .feeding import Clockwork, Cost, engine, feed, held, warmed
-from .figures import Figure, figure
-from .native import QUOTED, Floor
-from .peers import Message, Peer, PurePython, River, river_installed
-from .streams import Traffic, account_names, log_batch
 
 NAME = "kernel"
 FLOOR = "the floor: C, the same memory, no features"

@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.speed.figures import Figure, figure
 from wavebreak.engine.decision import Decision, Reason
 from wavebreak.ledger import (
     Directory,
@@ -20,8 +21,6 @@ from wavebreak.ledger import (
 )
 from wavebreak.ledger.audit import check
 from wavebreak.ledger.verifier import LEAF, check_inclusion, grow, hashed, verify
-
-from .figures import Figure, figure
 
 NAME = "ledger"
 BATCH = 5_000

@@ -25,9 +25,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tests.speed.streams import START_MS, stretches, wire_batch
 from wavebreak.schema.events import WIRE_SCHEMA, json_rows
-
-from .streams import START_MS, stretches, wire_batch
 
 CYCLE_MS = 1_000_000
 _HEAD = START_MS // CYCLE_MS

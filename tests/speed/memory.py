@@ -6,12 +6,11 @@ import gc
 
 import pyarrow as pa
 
+from tests.speed.feeding import engine, warmed
+from tests.speed.figures import Figure
+from tests.speed.machine import resident_bytes
 from wavebreak.engine import Engine
 from wavebreak.features.layout import ROW, SHARDS
-
-from .feeding import engine, warmed
-from .figures import Figure
-from .machine import resident_bytes
 
 NAME = "memory"
 AN_ACCOUNT, A_PAIR = 640.0, 24.0

@@ -9,14 +9,13 @@ from typing import Any
 import lightgbm
 import numpy as np
 
+from tests.speed.feeding import Cost, engine, feed, held, warmed
+from tests.speed.figures import Figure, figure
+from tests.speed.streams import log_batch
 from wavebreak import model
 from wavebreak.engine import Engine
 from wavebreak.features.catalog import INPUTS, NAMES
 from wavebreak.training.thresholds import cascade
-
-from .feeding import Cost, engine, feed, held, warmed
-from .figures import Figure, figure
-from .streams import log_batch
 
 NAME = "model"
 TREES, LEAVES = 200, 31

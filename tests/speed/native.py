@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.speed.machine import compiler
 from wavebreak.features.layout import PAIR, ROW
-
-from .machine import compiler
 
 SOURCE = Path(__file__).with_name("floor.c")
 QUOTED = "15–21 M"

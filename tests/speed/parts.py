@@ -13,6 +13,9 @@ from functools import partial
 
 import pyarrow as pa
 
+from tests.speed import load
+from tests.speed.feeding import advance, engine
+from tests.speed.figures import Figure, figure
 from wavebreak import rules
 from wavebreak.engine import Engine, snapshot
 from wavebreak.io import jsonl
@@ -21,10 +24,6 @@ from wavebreak.service import decide
 from wavebreak.service.decoder_pool import answered
 from wavebreak.service.request_decoder import Body, Decoder, joined
 from wavebreak.service.settings import Limits
-
-from . import load
-from .feeding import advance, engine
-from .figures import Figure, figure
 
 NAME = "parts"
 EACH = 500

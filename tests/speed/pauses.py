@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from tests.speed.feeding import Clockwork, advance, engine, warmed
+from tests.speed.figures import Figure
+from tests.speed.streams import Traffic, log_batch
 from wavebreak.engine import Engine
 from wavebreak.features.shards import RESERVE
-
-from .feeding import Clockwork, advance, engine, warmed
-from .figures import Figure
-from .streams import Traffic, log_batch
 
 NAME = "pauses"
 BATCH = 500

@@ -7,12 +7,11 @@ say what size costs, apart from what people do.
 
 from __future__ import annotations
 
+from tests.speed.feeding import Clockwork, Cost, engine, feed, held, warmed
+from tests.speed.figures import Figure, figure
+from tests.speed.machine import available_bytes
+from tests.speed.streams import STRANGERS, log_batch
 from wavebreak.engine import Engine
-
-from .feeding import Clockwork, Cost, engine, feed, held, warmed
-from .figures import Figure, figure
-from .machine import available_bytes
-from .streams import STRANGERS, log_batch
 
 NAME = "scale"
 GROWTH = "largest ÷ smallest"

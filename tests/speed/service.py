@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from .figures import Figure, figure
+from tests.speed.figures import Figure, figure
 
 NAME = "service"
 RUNS = 3

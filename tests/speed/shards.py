@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .feeding import Clockwork, advance, engine, segments_of, timed
-from .figures import Figure, figure
-from .streams import log_batch
+from tests.speed.feeding import Clockwork, advance, engine, segments_of, timed
+from tests.speed.figures import Figure, figure
+from tests.speed.streams import log_batch
 
 NAME = "shards"
 

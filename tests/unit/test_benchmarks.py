@@ -12,9 +12,16 @@ import pytest
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 from typer.testing import CliRunner
 
-from wavebreak import benchmarks
-from wavebreak.benchmarks import credibility, github, reading, sichuan, tagged, tolokers
-from wavebreak.benchmarks.learning import (
+from experiments import benchmarks
+from experiments.benchmarks import (
+    datasets,
+    github,
+    reporter_credibility,
+    sichuan,
+    tagged_reports,
+    tolokers,
+)
+from experiments.benchmarks.learners import (
     BLENDED,
     Blend,
     best_single,
@@ -23,7 +30,7 @@ from wavebreak.benchmarks.learning import (
     folds,
     out_of_fold,
 )
-from wavebreak.benchmarks.measuring import figures, precision_at
+from experiments.benchmarks.metrics import figures, precision_at
 from wavebreak.cli import app
 from wavebreak.errors import FileError, UsageError
 
@@ -89,10 +96,10 @@ def test_the_best_single_feature_is_found_in_the_sense_in_which_it_ranks() -> No
 def test_labels_are_read_by_id_and_what_is_wrong_is_said(tmp_path: Path) -> None:
     path = tmp_path / "labels.csv"
     path.write_text("id,label\na,1\nb,0\n")
-    at, labels = reading.matched(reading.read_labels(path), ["c", "b", "a"], path)
+    at, labels = datasets.matched(datasets.read_labels(path), ["c", "b", "a"], path)
     assert (at.tolist(), labels.tolist()) == ([2, 1], [1, 0])
     with pytest.raises(FileError, match="1 of 2 ids that are not in the file"):
-        reading.matched(reading.read_labels(path), ["a", "c"], path)
+        datasets.matched(datasets.read_labels(path), ["a", "c"], path)
     for text, said in (
         ("name,label\na,1\n", "has no column id; it has the columns name, label"),
         ("id,label\nb,1\na,2\n", "neither 0 nor 1, the first in row 2"),
@@ -100,10 +107,10 @@ def test_labels_are_read_by_id_and_what_is_wrong_is_said(tmp_path: Path) -> None
     ):
         path.write_text(text)
         with pytest.raises(FileError, match=said):
-            reading.read_labels(path)
+            datasets.read_labels(path)
     path.write_text("id,label\na,1\n")
     with pytest.raises(FileError, match="both labels"):
-        reading.matched(reading.read_labels(path), ["a"], path)
+        datasets.matched(datasets.read_labels(path), ["a"], path)
 
 
 def test_labels_in_other_shapes_are_read_alike(tmp_path: Path) -> None:
@@ -117,14 +124,14 @@ def test_labels_in_other_shapes_are_read_alike(tmp_path: Path) -> None:
         path = tmp_path / name
         packed = gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode()
         path.write_bytes(packed)
-        assert reading.read_labels(path) == {"7": 1, "8": 0}, name
+        assert datasets.read_labels(path) == {"7": 1, "8": 0}, name
 
 
 def test_a_column_that_is_absent_or_holds_words_is_named(tmp_path: Path) -> None:
     found = pa.table({"calls": ["many"]})
     for column in ("calls", "texts"):
         with pytest.raises(FileError, match="absent or not numeric"):
-            reading.numbers(found, [column])
+            datasets.numbers(found, [column])
 
 
 def test_rows_are_scored_out_of_fold_by_others_alone_once_a_repeat() -> None:
@@ -156,35 +163,38 @@ def test_even_odds_are_where_as_many_are_abusive_as_not() -> None:
     assert even(scores, labels) == pytest.approx(0.7, abs=0.05)
 
 
-def _reports(*pairs: tuple[int, int]) -> credibility.Reports:
+def _reports(*pairs: tuple[int, int]) -> reporter_credibility.Reports:
     both = np.array(pairs, np.int64)
-    return credibility.Reports(both[:, 0], both[:, 1], int(both.max()) + 1)
+    return reporter_credibility.Reports(both[:, 0], both[:, 1], int(both.max()) + 1)
 
 
 def test_reporters_who_were_right_before_weigh_more_and_those_who_were_wrong_less() -> None:
     reports = _reports((0, 5), (0, 6), (1, 7), (1, 8), (2, 9))
-    known = np.full(10, credibility.UNKNOWN)
+    known = np.full(10, reporter_credibility.UNKNOWN)
     known[5], known[7] = 1, 0
-    odds = credibility.settled(reports, known, credibility.dependent(reports))
-    live = credibility.live(reports, known)
+    odds = reporter_credibility.settled(reports, known, reporter_credibility.dependent(reports))
+    live = reporter_credibility.live(reports, known)
     assert odds[6] > odds[9] > odds[8]
     assert live[6] > live[9] == 0.75 > live[8]
 
 
 def test_a_report_never_vouches_for_itself() -> None:
     reports = _reports((0, 3), (1, 3), (2, 4))
-    apart = credibility.dependent(reports)
-    abusive, benign = np.full(5, credibility.UNKNOWN), np.full(5, credibility.UNKNOWN)
+    apart = reporter_credibility.dependent(reports)
+    abusive, benign = (
+        np.full(5, reporter_credibility.UNKNOWN),
+        np.full(5, reporter_credibility.UNKNOWN),
+    )
     abusive[3], benign[3] = 1, 0
-    odds = [credibility.settled(reports, known, apart)[3] for known in (abusive, benign)]
+    odds = [reporter_credibility.settled(reports, known, apart)[3] for known in (abusive, benign)]
     assert odds[0] == odds[1]
 
 
 def test_reporters_who_share_their_targets_are_one_witness() -> None:
     gang = [(who, of) for of in (10, 11) for who in (0, 1, 2)]
     reports = _reports(*gang, (3, 12), (4, 12), (5, 12))
-    known = np.full(13, credibility.UNKNOWN)
-    odds = credibility.settled(reports, known, credibility.dependent(reports), 0)
+    known = np.full(13, reporter_credibility.UNKNOWN)
+    odds = reporter_credibility.settled(reports, known, reporter_credibility.dependent(reports), 0)
     assert odds[12] == pytest.approx(3 * odds[10])
 
 
@@ -288,16 +298,16 @@ def test_a_third_fold_can_be_given_and_no_other(tmp_path: Path) -> None:
     _folds(tmp_path)
     third = tmp_path / "third.csv"
     _write(third, "account,label", [f"{of},{1 - of % 2}" for of in range(300, 400)])
-    found = tagged.run(tmp_path, test_labels=third, trained=False)
+    found = tagged_reports.run(tmp_path, test_labels=third, trained=False)
     assert [bar.on for bar in found.bars] == ["fold 1 → 2", "fold 2 → 1", "folds 1, 2 → given"]
     assert all(bar.met for bar in found.bars)
     _write(third, "account,label", ["100,1", "101,0"])
     with pytest.raises(FileError, match="folds 1 or 2"):
-        tagged.run(tmp_path, test_labels=third, trained=False)
+        tagged_reports.run(tmp_path, test_labels=third, trained=False)
 
 
 def test_a_bench_says_what_is_absent_and_what_does_not_fit(tmp_path: Path) -> None:
-    for run in (sichuan.run, tagged.run, github.run, tolokers.run):
+    for run in (sichuan.run, tagged_reports.run, github.run, tolokers.run):
         with pytest.raises(FileError, match="is absent"):
             run(tmp_path)
     with pytest.raises(UsageError, match="holds the labels"):

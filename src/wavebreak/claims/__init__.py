@@ -9,6 +9,18 @@ from wavebreak.lazily import lazily
 
 if TYPE_CHECKING:
     from wavebreak.claims.capture import Outside
+    from wavebreak.claims.evaluation import (
+        FIELDS,
+        Found,
+        Judgement,
+        Rate,
+        added,
+        by,
+        by_family,
+        given,
+        own,
+        rate,
+    )
     from wavebreak.claims.exhibits import (
         Actor,
         Exhibit,
@@ -23,10 +35,8 @@ if TYPE_CHECKING:
         touch,
     )
     from wavebreak.claims.inventing import invented
-    from wavebreak.claims.measuring import Judgement, Rate, by, by_family, given, own, rate
     from wavebreak.claims.reader import Reading, documents, of_file, read, strongest
     from wavebreak.claims.review import Label, as_html, facts, labels_of, put_label
-    from wavebreak.claims.saying import FIELDS, Found, added
     from wavebreak.claims.screenshot import browser
 else:
     __getattr__ = lazily(__name__, {

@@ -32,14 +32,10 @@ VERBS = {
     "replay": ("monitoring", "Say what another policy or model would have changed, account by "
                            "account."),
     "doctor": ("monitoring", "Say how far a stream has moved from what a model was trained on."),
-    "retrain": ("monitoring", "Live through weeks of new campaigns, training after each on what "
-                            "people confirmed."),
     "arena": ("red_team", "Let every tactic play against the policy, see its answers and adapt; "
                        "count what it costs."),
     "claim": ("claims", "Capture, keep, read and judge public claims about bulk and automated "
                           "messaging."),
-    "bench": ("benches", "Measure on public labelled data, beside published values and plain "
-                         "baselines."),
     "serve": ("serve", "Serve decisions over HTTP: events in, decisions out, nothing "
                          "acknowledged lost."),
     "key": ("serve", "Make, list, rotate and end keys of the service."),

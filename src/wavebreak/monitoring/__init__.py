@@ -1,5 +1,7 @@
 """Watch and change safely: what a candidate would change, what drifted, what retraining cuts."""
 
+from experiments.weekly_retraining.report import print_weeks, write_weeks
+from experiments.weekly_retraining.retraining import Setting, Week, as_json, cuts, live
 from wavebreak.monitoring.drift import Checkup, Drift, examine, print_checkup, write_checkup
 from wavebreak.monitoring.run_diff import (
     Change,
@@ -10,8 +12,6 @@ from wavebreak.monitoring.run_diff import (
     replay,
     write_html,
 )
-from wavebreak.watching.retraining import Setting, Week, as_json, cuts, live
-from wavebreak.watching.weeks import print_weeks, write_weeks
 
 __all__ = [
     "Change", "Checkup", "Differences", "Drift", "Fate", "Setting", "Week", "as_json", "compare",

@@ -12,11 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wavebreak.benchmarks.credibility import UNKNOWN, Reports, dependent, live, settled, structure
-from wavebreak.benchmarks.learning import Progress, Recipe, folds, quiet, scores
-from wavebreak.benchmarks.measuring import Floats, Labels, figures
-from wavebreak.benchmarks.reading import matched, present, read_labels, table
-from wavebreak.benchmarks.results import Bar, Result, Row, bar, published
+from experiments.benchmarks.datasets import matched, present, read_labels, table
+from experiments.benchmarks.learners import Progress, Recipe, folds, quiet, scores
+from experiments.benchmarks.metrics import Floats, Labels, figures
+from experiments.benchmarks.reporter_credibility import (
+    UNKNOWN,
+    Reports,
+    dependent,
+    live,
+    settled,
+    structure,
+)
+from experiments.benchmarks.results import Bar, Result, Row, bar, published
 from wavebreak.errors import FileError
 
 RECIPE: Recipe = {"rounds": 200, "rate": 0.05, "leaves": 15, "least": 50, "columns": 0.6}

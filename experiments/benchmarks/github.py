@@ -13,7 +13,16 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from wavebreak.benchmarks.learning import (
+from experiments.benchmarks.datasets import (
+    codes,
+    matched,
+    numbers,
+    present,
+    read_labels,
+    table,
+    texts,
+)
+from experiments.benchmarks.learners import (
     BLENDED,
     Blend,
     Learner,
@@ -25,9 +34,8 @@ from wavebreak.benchmarks.learning import (
     ratios,
     scores,
 )
-from wavebreak.benchmarks.measuring import Floats, Labels, figures
-from wavebreak.benchmarks.reading import codes, matched, numbers, present, read_labels, table, texts
-from wavebreak.benchmarks.results import Bar, Result, Row, bar, published, repeated
+from experiments.benchmarks.metrics import Floats, Labels, figures
+from experiments.benchmarks.results import Bar, Result, Row, bar, published, repeated
 
 BLEND = Blend(
     {"rounds": 400, "rate": 0.03, "leaves": 31, "columns": 0.2, "rows": 0.7, "least": 5},

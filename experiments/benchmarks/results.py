@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from wavebreak.benchmarks.measuring import Estimate, Figures, Floats, Labels, figures
+from experiments.benchmarks.metrics import Estimate, Figures, Floats, Labels, figures
 
 Measure = Literal["auc", "macro_f1", "recall at 1 % FPR"]
 

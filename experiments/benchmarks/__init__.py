@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from wavebreak.benchmarks import botornot, github, sichuan, tagged, tolokers
-from wavebreak.benchmarks.learning import Progress, quiet
-from wavebreak.benchmarks.results import Bar, Result, Row
+from experiments.benchmarks import botornot, github, sichuan, tagged_reports, tolokers
+from experiments.benchmarks.learners import Progress, quiet
+from experiments.benchmarks.results import Bar, Result, Row
 from wavebreak.errors import UsageError
 
 __all__ = ["BENCHES", "Bar", "Result", "Row", "run"]
@@ -35,7 +35,7 @@ def run(
             directory, test_labels=test_labels, events=events, seed=seed, progress=progress
         )
     runs: dict[str, Callable[..., Result]] = {
-        "sichuan": sichuan.run, "tagged": tagged.run, "github": github.run, "tolokers": tolokers.run
+        "sichuan": sichuan.run, "tagged": tagged_reports.run, "github": github.run, "tolokers": tolokers.run
     }  # fmt: skip
     if name not in runs:
         raise UsageError("that benchmark is not known", fix=f"choose from {', '.join(BENCHES)}")

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wavebreak.benchmarks.learning import Progress, Recipe, best_single, quiet, scores
-from wavebreak.benchmarks.measuring import Floats, Labels, figures
-from wavebreak.benchmarks.reading import present
-from wavebreak.benchmarks.results import Bar, Result, Row, published
+from experiments.benchmarks.datasets import present
+from experiments.benchmarks.learners import Progress, Recipe, best_single, quiet, scores
+from experiments.benchmarks.metrics import Floats, Labels, figures
+from experiments.benchmarks.results import Bar, Result, Row, published
 from wavebreak.errors import FileError, UsageError
 
 RECIPE: Recipe = {"rounds": 300, "rate": 0.03, "leaves": 15, "columns": 0.4}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from experiments.weekly_retraining.retraining import Cut, Week, cuts
 from wavebreak.reports.charts import Line, curves
 from wavebreak.reports.tables import (
     Console,
@@ -17,7 +18,6 @@ from wavebreak.reports.tables import (
     print_lines,
     print_table,
 )
-from wavebreak.watching.retraining import Cut, Week, cuts
 
 
 def headline(weeks: Sequence[Week]) -> list[str]:

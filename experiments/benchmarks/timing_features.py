@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from wavebreak.benchmarks.measuring import Floats
+from experiments.benchmarks.metrics import Floats
 
 HOUR_S, DAY_S = 3_600, 86_400
 _GAP_PARTS, _SIZE_PARTS = (10, 25, 50, 75, 90, 100), (0, 10, 25, 50, 75, 90, 100)

@@ -18,7 +18,7 @@ from sklearn.preprocessing import (
 )
 from sklearn.svm import SVC
 
-from wavebreak.benchmarks.measuring import Floats, Labels, figures
+from experiments.benchmarks.metrics import Floats, Labels, figures
 from wavebreak.training import trainer
 
 Recipe = dict[str, Any]

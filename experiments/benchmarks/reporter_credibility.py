@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wavebreak.benchmarks.measuring import Floats
+from experiments.benchmarks.metrics import Floats
 from wavebreak.features.shared_state import WEIGHT_ONE, odds, weight
 
 ROUNDS = 6

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from experiments.benchmarks import timing_features
+from experiments.benchmarks.datasets import matched, present, read_labels
+from experiments.benchmarks.learners import Progress, Recipe, best_single, quiet, scores
+from experiments.benchmarks.metrics import Floats, Labels, figures
+from experiments.benchmarks.results import Bar, Result, Row, bar, published
 from wavebreak import rules
-from wavebreak.benchmarks import rhythm
-from wavebreak.benchmarks.learning import Progress, Recipe, best_single, quiet, scores
-from wavebreak.benchmarks.measuring import Floats, Labels, figures
-from wavebreak.benchmarks.reading import matched, present, read_labels
-from wavebreak.benchmarks.results import Bar, Result, Row, bar, published
 from wavebreak.engine import Engine
 from wavebreak.errors import UsageError
 from wavebreak.features.catalog import INPUTS
@@ -67,7 +67,7 @@ def follow(events: Path, labels: Path) -> Accounts:
     return Accounts(
         np.array([lives[names[slot]][0].size for slot in at], np.float64),
         _catalog(engine, at),
-        np.array([rhythm.summary(*lives[names[slot]]) for slot in at]),
+        np.array([timing_features.summary(*lives[names[slot]]) for slot in at]),
         truth,
     )
 

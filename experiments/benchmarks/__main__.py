@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from wavebreak import benchmarks
-from wavebreak.benchmarks.measuring import Estimate, Recall
+from experiments import benchmarks
+from experiments.benchmarks.metrics import Estimate, Recall
 from wavebreak.cli.app import app
 from wavebreak.cli.console import bar, nexts, out
 from wavebreak.reports.tables import Table, print_table

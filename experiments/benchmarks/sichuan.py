@@ -11,7 +11,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wavebreak.benchmarks.learning import (
+from experiments.benchmarks.datasets import (
+    codes,
+    matched,
+    numbers,
+    present,
+    read_labels,
+    table,
+    texts,
+)
+from experiments.benchmarks.learners import (
     Blend,
     Progress,
     best_single,
@@ -22,9 +31,8 @@ from wavebreak.benchmarks.learning import (
     ratios,
     scores,
 )
-from wavebreak.benchmarks.measuring import Floats, Labels, figures
-from wavebreak.benchmarks.reading import codes, matched, numbers, present, read_labels, table, texts
-from wavebreak.benchmarks.results import Bar, Result, Row, bar, published, repeated
+from experiments.benchmarks.metrics import Floats, Labels, figures
+from experiments.benchmarks.results import Bar, Result, Row, bar, published, repeated
 
 BLEND = Blend(
     {"rounds": 800, "rate": 0.03, "leaves": 4, "columns": 0.3, "rows": 0.7, "least": 10},

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.csv
 from numpy.typing import NDArray
 
-from wavebreak.benchmarks.measuring import Floats, Labels
+from experiments.benchmarks.metrics import Floats, Labels
 from wavebreak.errors import FileError
 
 _WORDS = {
