@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 from hypothesis import strategies as st
 
+from oracle import Naive
+from oracle.scoring_points import Scorer
 from wavebreak.features.catalog import FEATURES, NAMES
 from wavebreak.features.facts import Fanout
-from wavebreak.features.naive import Naive
-from wavebreak.features.naive.scoring import Scorer
 from wavebreak.features.shards import Core, Judgement, no_rules
 from wavebreak.schema.events import LOG_SCHEMA, TYPES
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from experiments.benchmarks import botornot, github, sichuan, tagged_reports, tolokers
 from experiments.benchmarks.learners import Progress, quiet
 from experiments.benchmarks.results import Bar, Result, Row
 from wavebreak.errors import UsageError

@@ -7,7 +7,7 @@ import random
 from collections import defaultdict
 
 from streams import Both, crowded, log, rows, same, some_steps
-from wavebreak.features import naive
+from tests import oracle
 from wavebreak.features.catalog import FEATURES, INDEX, NAMES
 from wavebreak.features.feature import Feature
 from wavebreak.schema.events import EVENTS, TYPES
@@ -31,7 +31,7 @@ def test_there_are_103_features_and_each_has_one_place_and_one_oracle() -> None:
     assert len(FEATURES) == 103
     assert len(set(NAMES)) == len(FEATURES) >= 60
     assert [INDEX[name] for name in NAMES] == list(range(len(FEATURES)))
-    assert set(naive.FORMULAS) == set(NAMES)
+    assert set(oracle.FORMULAS) == set(NAMES)
 
 
 def test_every_feature_says_what_it_is_and_where_it_fails() -> None:

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from oracle.account_history import Story
+from oracle.scoring_points import looked_at, looks
 from streams import DAY, HOUR, MINUTE, START, Both, Row, crowded, log
 from wavebreak import rules
 from wavebreak.engine import Engine
 from wavebreak.features.catalog import INDEX
 from wavebreak.features.fact_kinds import KINDS
-from wavebreak.features.naive.scoring import looked_at, looks
-from wavebreak.features.naive.story import Story
 from wavebreak.features.shards import Core, no_rules
 from wavebreak.schema.events import TYPES
 

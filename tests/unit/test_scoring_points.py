@@ -10,14 +10,14 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from oracle.account_history import Story
+from oracle.scoring_points import Scorer, looked_at, looks
 from streams import DAY, HOUR, Both, log, rows, some_steps
 from wavebreak import rules
 from wavebreak.compiled.numba_runtime import address_as_void_pointer, callback, carray
 from wavebreak.engine import Engine
 from wavebreak.features.catalog import FEATURES, INDEX, INPUTS, NAMES
 from wavebreak.features.fact_kinds import KINDS
-from wavebreak.features.naive.scoring import Scorer, looked_at, looks
-from wavebreak.features.naive.story import Story
 from wavebreak.features.shards import Core, Judgement, no_rules
 from wavebreak.schema.events import TYPES
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from support.message_envelope import envelope
 from wavebreak.simulation import CAMPAIGNS, INNOCENTS, draw
 from wavebreak.simulation.attackers.infrastructure import Enrolment
 from wavebreak.simulation.behaviour import Mood, Pitch, Style
@@ -19,7 +20,6 @@ from wavebreak.simulation.population import Society
 from wavebreak.simulation.priors import PRIORS, Prior, number
 from wavebreak.simulation.random_worlds import drawn_plan
 from wavebreak.simulation.world import Coverage
-from wavebreak.simulator.envelope import envelope
 
 OWNERS = {
     "World": {"people", "days", "start", "operators", "persona"},

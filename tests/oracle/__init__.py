@@ -11,19 +11,19 @@ from typing import Any
 
 import pyarrow as pa
 
+from oracle import account_features, message_features
+from oracle.account_history import Fact, Story
+from oracle.contributions import contributions
+from oracle.log_clock import LogTime
+from oracle.scoring_points import Scorer, looked_at, scores
+from oracle.shared_state import Shared
 from wavebreak.features.catalog import FEATURES, INPUTS
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.facts import EPOCH_MS, NO_FACT, fact_kinds
-from wavebreak.features.naive import messaging, standing
-from wavebreak.features.naive.giving import contributions
-from wavebreak.features.naive.logtime import LogTime
-from wavebreak.features.naive.scoring import Scorer, looked_at, scores
-from wavebreak.features.naive.shared import Shared
-from wavebreak.features.naive.story import Fact, Story
 
 FORMULAS = (
-    messaging.FORMULAS
-    | standing.FORMULAS
+    message_features.FORMULAS
+    | account_features.FORMULAS
     | {"score": lambda s: s.scores[0], "registration_score": lambda s: s.scores[1]}
 )
 """The obvious formula of each feature, by name."""

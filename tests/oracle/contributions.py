@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from wavebreak.features.naive.shared import Gift
-from wavebreak.features.naive.story import Fact, Marks, Story
+from oracle.account_history import Fact, Marks, Story
+from oracle.shared_state import Gift
 
 YOUNG_S = 604_800
 ESTABLISHED_S = 21_600

@@ -6,8 +6,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from wavebreak.features.naive.shared import REPUTATION
-from wavebreak.features.naive.story import NAN, Story
+from oracle.account_history import NAN, Story
+from oracle.shared_state import REPUTATION
 
 WEEK_S = 604_800
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from oracle.shared_state import Shared, log2
 from wavebreak.features.layout import BUCKETS, FORGET
-from wavebreak.features.naive.shared import Shared, log2
 
 BUCKET_S = {"15s": 1, "5m": 20, "1h": 240, "1d": 5_760, "7d": 40_320}
 """Length of a bucket of each window in seconds: a fifteenth of the window."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from wavebreak.features.naive.messaging import Formula
-from wavebreak.features.naive.story import LARGE, NAN, SMALL, Fact, Story, share
+from oracle.account_history import LARGE, NAN, SMALL, Fact, Story, share
+from oracle.message_features import Formula
 from wavebreak.features.shared_state import CROWD
 
 HOUR_S, WEEK_S = 3_600, 604_800

@@ -6,18 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import chain, pairwise
 
-from wavebreak.features.naive.giving import YOUNG_S, is_cold
-from wavebreak.features.naive.shared import log2
-from wavebreak.features.naive.story import (
-    NAN,
-    SMALL,
-    Fact,
-    Story,
-    is_media,
-    recent_blocks,
-    share,
-    size_of,
-)
+from oracle.account_history import NAN, SMALL, Fact, Story, is_media, recent_blocks, share, size_of
+from oracle.contributions import YOUNG_S, is_cold
+from oracle.shared_state import log2
 from wavebreak.features.windows import COUNT_LOG2
 
 Formula = Callable[[Story], float]
