@@ -2,7 +2,7 @@
 
 PYTHON ?=
 WORKERS ?= 2
-TESTS = tests --ignore=tests/speed
+TESTS = tests
 UPGRADE ?=
 
 BIN := .venv/bin
@@ -55,7 +55,7 @@ fix: $(READY) ## mend format and lint in place
 	@echo "Done. Next: make check"
 
 speed: $(SPEED_READY) ## measure throughput and memory against baselines (minutes)
-	@$(BIN)/python -m tests.speed
+	@$(BIN)/python -m benchmarks
 
 docs: $(READY) ## quote each command's real --help in docs/commands.md
 	@$(BIN)/python docs/quote_help.py

@@ -1,4 +1,6 @@
-"""Measurements on real labelled data beside published values: `wavebreak bench`.
+"""Measurements on public labelled data beside published values.
+
+Run from the repository: `python -m experiments.benchmarks sichuan`.
 
 The data are not ours to ship: their directory is given. Each benchmark is a module with `run`, and
 tells its protocol in its result.
@@ -9,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from experiments.benchmarks import botornot, github, sichuan, tagged_reports, tolokers
 from experiments.benchmarks.learners import Progress, quiet
 from experiments.benchmarks.results import Bar, Result, Row
 from wavebreak.errors import UsageError
@@ -34,7 +37,8 @@ def run(
             directory, test_labels=test_labels, events=events, seed=seed, progress=progress
         )
     runs: dict[str, Callable[..., Result]] = {
-        "sichuan": sichuan.run, "tagged": tagged_reports.run, "github": github.run, "tolokers": tolokers.run
+        "sichuan": sichuan.run, "tagged": tagged_reports.run, "github": github.run,
+        "tolokers": tolokers.run,
     }  # fmt: skip
     if name not in runs:
         raise UsageError("that benchmark is not known", fix=f"choose from {', '.join(BENCHES)}")

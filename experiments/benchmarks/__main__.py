@@ -1,4 +1,4 @@
-"""The verb that measures on real labelled data: bench."""
+"""Command line of the benchmarks: `python -m experiments.benchmarks NAME`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ import typer
 
 from experiments import benchmarks
 from experiments.benchmarks.metrics import Estimate, Recall
-from wavebreak.cli.app import app
+from wavebreak.cli import run_app
 from wavebreak.cli.console import bar, nexts, out
 from wavebreak.reports.tables import Table, print_table
 
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+
 
 @app.command(
-    epilog="Examples: `wavebreak bench tagged`; `wavebreak bench sichuan ../shared/data "
+    epilog="Examples: `python -m experiments.benchmarks tagged`; "
+    "`python -m experiments.benchmarks sichuan ../shared/data "
     "--test-labels labels.csv -o sichuan.json`"
 )
 def bench(
@@ -109,3 +112,7 @@ def _short(estimate: Estimate | None) -> str:
 def _found(at: Recall) -> str:
     low, high = at.share.low, at.share.high
     return f"{at.share.value:.3f}\n{low:.2f}–{high:.2f}\n{at.found:,}; {at.false:,}"
+
+
+if __name__ == "__main__":
+    run_app(app)

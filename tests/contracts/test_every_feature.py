@@ -6,8 +6,8 @@ import math
 import random
 from collections import defaultdict
 
+import oracle
 from streams import Both, crowded, log, rows, same, some_steps
-from tests import oracle
 from wavebreak.features.catalog import FEATURES, INDEX, NAMES
 from wavebreak.features.feature import Feature
 from wavebreak.schema.events import EVENTS, TYPES

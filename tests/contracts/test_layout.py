@@ -85,7 +85,7 @@ def test_continuous_integration_runs_the_checks_and_each_test_but_speed_once() -
     (rest,) = re.findall(r'^make test TESTS="(.+)"$', "\n".join(script[at:]), re.MULTILINE)
     parts = {str(found.parent.relative_to(ROOT)) for found in (ROOT / "tests").rglob("test_*.py")}
     assert sorted([*checked.split(), *rest.split()]) == sorted(parts)
-    assert "TESTS = tests --ignore=tests/speed\n" in makefile
+    assert "TESTS = tests\n" in makefile
 
 
 def test_the_locks_pin_every_package_by_hash_and_name_no_index() -> None:

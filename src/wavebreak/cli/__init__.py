@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import sys
 
+import typer
 from rich.console import Console
 
 from wavebreak.cli.app import app
 from wavebreak.errors import WavebreakError
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "run_app"]
 
 
 def main() -> None:
-    """Run the command line; an expected error is one line with its fix, and exit code 2."""
+    """Run `wavebreak`."""
+    run_app(app)
+
+
+def run_app(app: typer.Typer) -> None:
+    """Run a command line; an expected error is one line with its fix, and exit code 2."""
     # Reading, fanning out and deciding hand over often: Python's 5 ms between threads is long.
     sys.setswitchinterval(0.0005)
     try:

@@ -1,4 +1,4 @@
-"""Verbs that watch and change safely: replay, doctor, retrain."""
+"""Verbs that watch and change safely: replay, doctor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from wavebreak import model, monitoring, rules, training
+from wavebreak import model, monitoring, rules
 from wavebreak.cli.app import app
 from wavebreak.cli.console import bar, nexts, out, pace
 from wavebreak.cli.run import Labels, ModelDir, PolicyDir
@@ -82,41 +82,3 @@ def doctor(
             nexts([f"plots: {html}"])
     if strict and found.verdict == "moved":
         raise typer.Exit(1)
-
-
-FAMILIES = ("warm-up", "sharding", "proxies", "typing")
-"""What `wavebreak retrain` lives through: senders that rules alone catch late."""
-
-
-@app.command(epilog="Example: `wavebreak retrain --people 1500 -o weeks`")
-def retrain(
-    out_path: Annotated[Path, typer.Option("--out", "-o", help="Directory to write.")],
-    family: Annotated[
-        list[str] | None,
-        typer.Option(help=f"A campaign, one a week; again for more (default: "
-                          f"{', '.join(FAMILIES)})."),
-    ] = None,
-    people: Annotated[int, typer.Option(help="Ordinary people.")] = 1500,
-    operators: Annotated[int, typer.Option(help="Operators of each family.")] = 6,
-    accounts: Annotated[int, typer.Option(help="Accounts of each operator.")] = 10,
-    days: Annotated[float, typer.Option(help="Length of each week that is lived.")] = 7.0,
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
-    policy: PolicyDir = None,
-) -> None:  # fmt: skip
-    """Live through weeks of new campaigns, training after each on what people confirmed.
-
-    The weeks are simulated. For a platform's own runs there is `wavebreak train RUN… --labels CSV`,
-    again after each week.
-    """
-    setting = monitoring.Setting(
-        tuple(family or FAMILIES), people, operators, accounts, days, seed
-    )  # fmt: skip
-    with bar("retrain") as show:
-        weeks = monitoring.live(
-            out_path, rules.load(policy), training.load_settings(policy), setting, progress=show
-        )
-    text = json.dumps(monitoring.as_json(weeks), indent=1, ensure_ascii=False)
-    (out_path / "weeks.json").write_text(text + "\n", encoding="utf-8")
-    monitoring.write_weeks(weeks, out_path / "weeks.html")
-    monitoring.print_weeks(weeks, out)
-    nexts([f"plot: {out_path}/weeks.html", f"last model: {out_path}/week-{len(weeks) - 1}/model"])

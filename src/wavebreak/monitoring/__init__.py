@@ -1,7 +1,5 @@
-"""Watch and change safely: what a candidate would change, what drifted, what retraining cuts."""
+"""Compare a candidate policy or model with today's, and measure drift."""
 
-from experiments.weekly_retraining.report import print_weeks, write_weeks
-from experiments.weekly_retraining.retraining import Setting, Week, as_json, cuts, live
 from wavebreak.monitoring.drift import Checkup, Drift, examine, print_checkup, write_checkup
 from wavebreak.monitoring.run_diff import (
     Change,
@@ -14,7 +12,7 @@ from wavebreak.monitoring.run_diff import (
 )
 
 __all__ = [
-    "Change", "Checkup", "Differences", "Drift", "Fate", "Setting", "Week", "as_json", "compare",
-    "cuts", "examine", "live", "print_checkup", "print_differences", "print_weeks", "replay",
-    "write_checkup", "write_html", "write_weeks",
+    "Change", "Checkup", "Differences", "Drift", "Fate", "compare",
+    "examine", "print_checkup", "print_differences", "replay",
+    "write_checkup", "write_html",
 ]  # fmt: skip

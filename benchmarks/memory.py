@@ -6,9 +6,9 @@ import gc
 
 import pyarrow as pa
 
-from tests.speed.feeding import engine, warmed
-from tests.speed.figures import Figure
-from tests.speed.machine import resident_bytes
+from benchmarks.engine_stages import engine, warmed
+from benchmarks.figures import Figure
+from benchmarks.machine import resident_bytes
 from wavebreak.engine import Engine
 from wavebreak.features.layout import ROW, SHARDS
 

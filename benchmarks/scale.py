@@ -7,10 +7,10 @@ say what size costs, apart from what people do.
 
 from __future__ import annotations
 
-from tests.speed.feeding import Clockwork, Cost, engine, feed, held, warmed
-from tests.speed.figures import Figure, figure
-from tests.speed.machine import available_bytes
-from tests.speed.streams import STRANGERS, log_batch
+from benchmarks.engine_stages import Clockwork, Cost, engine, feed, held, warmed
+from benchmarks.figures import Figure, figure
+from benchmarks.load_streams import STRANGERS, log_batch
+from benchmarks.machine import available_bytes
 from wavebreak.engine import Engine
 
 NAME = "scale"

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from tests.speed.feeding import Clockwork, advance, engine, warmed
-from tests.speed.figures import Figure
-from tests.speed.streams import Traffic, log_batch
+from benchmarks.engine_stages import Clockwork, advance, engine, warmed
+from benchmarks.figures import Figure
+from benchmarks.load_streams import Traffic, log_batch
 from wavebreak.engine import Engine
 from wavebreak.features.shards import RESERVE
 

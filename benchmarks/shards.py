@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.speed.feeding import Clockwork, advance, engine, segments_of, timed
-from tests.speed.figures import Figure, figure
-from tests.speed.streams import log_batch
+from benchmarks.engine_stages import Clockwork, advance, engine, segments_of, timed
+from benchmarks.figures import Figure, figure
+from benchmarks.load_streams import log_batch
 
 NAME = "shards"
 

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from tests.speed.figures import Figure, figure
+from benchmarks.figures import Figure, figure
 
 NAME = "service"
 RUNS = 3
@@ -103,7 +103,7 @@ class _Load:
     """The generator: `made` bodies once, then a run for each rate (events/s; 0: all it takes)."""
 
     def __init__(self, server: _Server, *options: str) -> None:
-        command = [sys.executable, "-m", "tests.speed.load", "--port", str(server.port), "--wait"]
+        command = [sys.executable, "-m", "benchmarks.load", "--port", str(server.port), "--wait"]
         self.process = subprocess.Popen(
             [*command, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from tests.speed.streams import RATE, START_MS, STRANGERS, Traffic, everyone, log_batch, zipf
+from benchmarks.load_streams import RATE, START_MS, STRANGERS, Traffic, everyone, log_batch, zipf
 from wavebreak import rules
 from wavebreak.engine import Engine
 from wavebreak.features.facts import Segment

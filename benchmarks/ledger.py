@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.speed.figures import Figure, figure
+from benchmarks.figures import Figure, figure
 from wavebreak.engine.decision import Decision, Reason
 from wavebreak.ledger import (
     Directory,

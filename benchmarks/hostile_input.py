@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from hostile_lines import BEGIN, JITTER_MS, PLANTED, STEP_MS, hostile
 from wavebreak import engine, io, rules

@@ -1,4 +1,4 @@
-"""A load generator for the service, in a process of its own: `python -m tests.speed.load …`.
+"""A load generator for the service, in a process of its own: `python -m benchmarks.load …`.
 
 Bodies are made before the clock runs; when all have been sent they are sent again with later times
 and other ids, which are written into a copy where they stand. Times pass in the log about as fast
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tests.speed.streams import START_MS, stretches, wire_batch
+from benchmarks.load_streams import START_MS, stretches, wire_batch
 from wavebreak.schema.events import WIRE_SCHEMA, json_rows
 
 CYCLE_MS = 1_000_000
@@ -222,7 +222,7 @@ def _run(given: argparse.Namespace, bodies: Iterator[bytes | bytearray]) -> Sent
 
 def main(arguments: list[str] | None = None) -> None:
     """Send, and print what came of each run as JSON; with `--wait` one run for each line read."""
-    parser = argparse.ArgumentParser(prog="python -m tests.speed.load", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8480)
     parser.add_argument("--form", choices=sorted(_TYPES), default="json")

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from tests.speed.feeding import Clockwork, Cost, engine, feed, held, warmed
-from tests.speed.figures import Figure, figure
-from tests.speed.native import QUOTED, Floor
-from tests.speed.peers import Message, Peer, PurePython, River, river_installed
-from tests.speed.streams import Traffic, account_names, log_batch
+from benchmarks.baselines import Message, Peer, PurePython, River, river_installed
+from benchmarks.engine_stages import Clockwork, Cost, engine, feed, held, warmed
+from benchmarks.figures import Figure, figure
+from benchmarks.load_streams import Traffic, account_names, log_batch
+from benchmarks.native import QUOTED, Floor
 from wavebreak.engine import Engine
 from wavebreak.schema.events import TYPES
 

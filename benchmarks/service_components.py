@@ -13,9 +13,9 @@ from functools import partial
 
 import pyarrow as pa
 
-from tests.speed import load
-from tests.speed.feeding import advance, engine
-from tests.speed.figures import Figure, figure
+from benchmarks import load
+from benchmarks.engine_stages import advance, engine
+from benchmarks.figures import Figure, figure
 from wavebreak import rules
 from wavebreak.engine import Engine, snapshot
 from wavebreak.io import jsonl

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.speed.figures import Figure
+from benchmarks.figures import Figure
 
 NAME = "hostile"
 

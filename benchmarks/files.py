@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.speed.figures import Figure, figure
-from tests.speed.streams import write
+from benchmarks.figures import Figure, figure
+from benchmarks.load_streams import write
 
 NAME = "run"
 TARGETS = {"parquet": 0.8e6, "jsonl": 0.4e6}

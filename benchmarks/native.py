@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.speed.machine import compiler
+from benchmarks.machine import compiler
 from wavebreak.features.layout import PAIR, ROW
 
 SOURCE = Path(__file__).with_name("floor.c")

@@ -9,9 +9,9 @@ from typing import Any
 import lightgbm
 import numpy as np
 
-from tests.speed.feeding import Cost, engine, feed, held, warmed
-from tests.speed.figures import Figure, figure
-from tests.speed.streams import log_batch
+from benchmarks.engine_stages import Cost, engine, feed, held, warmed
+from benchmarks.figures import Figure, figure
+from benchmarks.load_streams import log_batch
 from wavebreak import model
 from wavebreak.engine import Engine
 from wavebreak.features.catalog import INPUTS, NAMES

@@ -1,4 +1,4 @@
-"""Measure: `python -m tests.speed [BENCH …] [--quick]`. Prints tables, writes build/speed.json.
+"""Measure: `python -m benchmarks [BENCH …] [--quick]`. Prints tables, writes build/speed.json.
 
 Each bench runs in a process of its own, so that none finds memory or caches that another left.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.speed import (
+from benchmarks import (
     files,
     hostility,
     kernel,
@@ -29,9 +29,9 @@ from tests.speed import (
     service,
     shards,
 )
-from tests.speed.figures import Figure, keep, show
+from benchmarks.figures import Figure, keep, show
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 BENCHES: dict[str, tuple[str, Callable[[bool], list[Figure]]]] = {
     "kernel": ("Kernel, one process, one worker, Zipf, and peers beside it", kernel.bench),
     "model": ("The model: margins, scores and reasons, and LightGBM beside them", model.bench),
@@ -56,7 +56,7 @@ def _alone(name: str, quick: bool) -> list[Figure]:
 
 def main() -> int:
     """Run the benches that are named, all by default; 1 when a target is not met."""
-    parser = argparse.ArgumentParser(prog="python -m tests.speed", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("bench", nargs="*", help=f"of: {', '.join(BENCHES)} (default: all)")
     parser.add_argument("--quick", action="store_true", help="small sizes: does it work?")
     given = parser.parse_args()
