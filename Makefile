@@ -2,6 +2,7 @@
 
 PYTHON ?=
 WORKERS ?= 2
+# Page capture is tested with Chromium, which is looked for, and installed where it is not there.
 TESTS = tests --ignore=tests/speed
 UPGRADE ?=
 
@@ -30,6 +31,7 @@ serve: $(READY) ## the service on a simulated live stream, and where to click; C
 	@$(BIN)/wavebreak serve demo-out/service --demo
 
 test: $(READY) ## every test but speed
+	@$(if $(filter file,$(origin TESTS)),$(BIN)/python tests/chromium.py)
 	@echo "Tests: $(TESTS)"
 	@$(BIN)/pytest $(TESTS) -n $(WORKERS) --dist worksteal -rs
 

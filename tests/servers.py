@@ -138,7 +138,7 @@ class Postgres(Server):
 
     def ready(self) -> bool:
         """Whether it takes connections: it listens before it does."""
-        asked = [self._programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        asked = [str(self._programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         return subprocess.run(asked, check=False, **self._owner).returncode == 0
 
     @property
