@@ -111,7 +111,7 @@ def settled(*commands: tuple[str | Path, ...]) -> list[str]:
     """Run commands under a settled clock, salts and name; what each printed."""
     told_of = json.dumps([[str(part) for part in command] for command in commands])
     program = [sys.executable, str(Path(__file__).with_name("settled.py")), told_of]
-    environment = os.environ | KEYS | {"WAVEBREAK_BY": "Noa"}
+    environment = os.environ | KEYS | {"WAVEBREAK_BY": "Noa", "COLUMNS": "80"}
     done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return done.stdout.split(f"{END}\n")[:-1]
