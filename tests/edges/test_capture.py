@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from warcio.archiveiterator import ArchiveIterator
 
+from chromium import chromium
 from wavebreak.claims.capture import Capture, Captured, Outside
 from wavebreak.claims.config import CaptureLimits, limits
 from wavebreak.claims.exhibits import CUSTODY, EXHIBIT, capture, custody, doubts, load
@@ -20,7 +21,7 @@ from wavebreak.claims.screenshot import render
 from wavebreak.claims.warc import pages, to_warc
 from wavebreak.errors import ClaimError
 from wavebreak.ssrf_guard import ReachError
-from web_of_claims import ACTOR, AT, DOT, PAGE, Web, chromium, outside, web
+from web_of_claims import ACTOR, AT, DOT, PAGE, Web, outside, web
 
 
 @pytest.fixture
@@ -212,15 +213,12 @@ def test_a_browser_that_fails_is_said(site: Web, tmp_path: Path) -> None:
 def test_the_browser_draws_from_the_capture_and_what_it_missed_is_fetched(
     site: Web, tmp_path: Path
 ) -> None:
-    there = chromium()
-    exhibit = capture(site.url("/start"), tmp_path / "e", ACTOR, outside(), browser=there)
-    roles = [kept.role for kept in exhibit.files]
-    assert roles == (["warc", "screenshot", "rendered"] if there else ["warc"])
-    if there:
-        assert (tmp_path / "e" / "screenshot.png").read_bytes().startswith(b"\x89PNG")
-        assert "late!" in (tmp_path / "e" / "rendered.html").read_text("utf-8")
-        assert exhibit.details["screenshot"] == "complete"
-        assert site.hits.count("/late") == 1
+    exhibit = capture(site.url("/start"), tmp_path / "e", ACTOR, outside(), browser=chromium())
+    assert [kept.role for kept in exhibit.files] == ["warc", "screenshot", "rendered"]
+    assert (tmp_path / "e" / "screenshot.png").read_bytes().startswith(b"\x89PNG")
+    assert "late!" in (tmp_path / "e" / "rendered.html").read_text("utf-8")
+    assert exhibit.details["screenshot"] == "complete"
+    assert site.hits.count("/late") == 1
 
 
 def test_the_browser_reaches_nothing_by_itself(site: Web) -> None:
@@ -228,7 +226,7 @@ def test_the_browser_reaches_nothing_by_itself(site: Web) -> None:
     before = list(site.hits)
     drawn = render(captured, chromium())
     assert site.hits == before
-    assert bool(drawn.screenshot) == bool(chromium())
+    assert drawn.screenshot
     assert all("/leak" in url or ".png" in url for url in drawn.missed)
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import kills
-from platforms import POSTGRES, administer, fresh
+from platforms import administer, fresh
+from servers import postgresql
 from serving import Server
 
 
@@ -25,7 +26,7 @@ def database() -> Iterator[str]:
 def server(tmp_path: Path, database: str) -> Iterator[Server]:
     home = tmp_path / "home"
     home.mkdir()
-    server = Server(home, database=f"{POSTGRES}/{database}").start()
+    server = Server(home, database=f"{postgresql().url}/{database}").start()
     yield server
     server.stop()
 

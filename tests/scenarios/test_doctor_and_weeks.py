@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 import scoring_points
+from experiments.weekly_retraining import report, retraining
 from wavebreak import cli, model, monitoring, rules, simulation, training
 
 SMALL, POLICY = scoring_points.small(), rules.load()
@@ -76,16 +77,16 @@ def test_a_stream_without_registrations_and_typing_has_moved_and_is_told_so(
 def test_a_week_is_decided_by_what_the_weeks_before_have_taught_and_is_no_worse_for_it(
     tmp_path: Path,
 ) -> None:
-    setting = monitoring.Setting(
+    setting = retraining.Setting(
         ("warm-up",), people=150, operators=4, accounts=6, days=1.0, seed=1_700
     )
-    weeks = monitoring.live(tmp_path, POLICY, SMALL, setting)
+    weeks = retraining.live(tmp_path, POLICY, SMALL, setting)
     assert [week.model is None for week in weeks] == [True, False]
     assert weeks[0].confirmed > 0
-    cut = monitoring.cuts(weeks)[0]
+    cut = retraining.cuts(weeks)[0]
     assert weeks[1].model == model.load(tmp_path / "week-1" / "model").version
     assert cut.first > cut.second
     assert cut.second <= cut.unlearned
     assert weeks[1].wronged <= weeks[1].wronged_before
-    monitoring.write_weeks(weeks, tmp_path / "weeks.html")
+    report.write_weeks(weeks, tmp_path / "weeks.html")
     assert "warm-up" in (tmp_path / "weeks.html").read_text()

@@ -9,7 +9,8 @@ of hostile pages as another user, or in a container.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,11 +50,37 @@ class Rendered:
 
 
 def browser(named: Path | None = None, bounds: RenderLimits | None = None) -> Path | None:
-    """Find the browser's executable: the one named, else the first of those looked for."""
-    looked_for: Sequence[Path] = (
-        [named] if named else [Path(p) for p in (bounds or limits().render).browsers]
-    )
-    return next((p for p in looked_for if p.is_file() and os.access(p, os.X_OK)), None)
+    """Find the browser's executable.
+
+    Args:
+        named: Its path, where the caller has one; nothing else is looked for then.
+        bounds: Whose `browsers` are looked for in turn, by default the shipped limits.
+
+    Returns:
+        The executable: the one named, else the first of `browsers` that is there, else the newest
+        that `playwright install chromium` has downloaded; None where there is none.
+
+    """
+    if named:
+        return _executable(str(named))
+    looked_for = [*(bounds or limits().render).browsers, *_downloaded()]
+    return next((found for name in looked_for if (found := _executable(name))), None)
+
+
+def _executable(name: str) -> Path | None:
+    found = shutil.which(name)
+    return Path(found) if found else None
+
+
+def _downloaded() -> list[str]:
+    """Browsers that Playwright has downloaded for this user, newest first."""
+    own = os.environ.get("PLAYWRIGHT_BROWSERS_PATH")
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    root = Path(own) if own else Path(cache) / "ms-playwright"
+    found = {
+        int(p.parts[-3].rpartition("-")[2]): p for p in root.glob("chromium-*/chrome-linux*/chrome")
+    }
+    return [str(found[build]) for build in sorted(found, reverse=True)]
 
 
 def render(
