@@ -22,7 +22,7 @@ help: ## list the targets (this text)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
 	@echo "The first one that needs it makes .venv from requirements.lock."
 	@echo "Options: PYTHON=/path/to/python3.11 (to make .venv with), WORKERS=2 (of the tests),"
-	@echo "TESTS=tests/edges (only these, of make test)."
+	@echo "TESTS=tests/integration (only these, of make test)."
 
 demo: $(READY) ## a simulated day with campaigns and innocents: run, evaluate, explain
 	@$(BIN)/wavebreak demo

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from hostile_lines import BEGIN, JITTER_MS, PLANTED, STEP_MS, hostile
+from support.hostile_lines import BEGIN, JITTER_MS, PLANTED, STEP_MS, hostile
 from wavebreak import engine, io, rules
 from wavebreak.features.facts import Fanout
 from wavebreak.privacy.pseudonymizer import Edge

@@ -33,7 +33,7 @@ PREAMBLE = '''\
 """Written by Wavebreak from the rules of a policy. Not to be edited."""
 import numba
 import numpy as np
-from wavebreak.features import at_hand, rarely
+from wavebreak.features import row_values
 from wavebreak.compiled.numba_runtime import address_as_void_pointer, carray
 from wavebreak.features.layout import RARE, ROW
 

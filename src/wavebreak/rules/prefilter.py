@@ -1,7 +1,7 @@
 """The guard: which rules may hit, from an account's own row, before features are read in full.
 
 Nearly every fact hits nothing. The guard is written from the rules themselves: each is kept with
-the comparisons that the row answers at once (`features.at_hand`), the others taken for true. The
+the comparisons that the row answers at once (`features.row_values`), the others taken for true. The
 language has no `not`, so that makes a rule true more often, never less: a rule that the guard
 rules out does not hit. Rules that ask alike for "at least" or "at most" so much of a feature stand
 together behind the weakest of their bounds, so that one comparison rules out many of them.
@@ -309,5 +309,5 @@ def _read(names: Iterable[str], known: frozenset[str], pad: str) -> list[str]:
 
 def _value(name: str) -> str:
     if name in row_values.RARELY:
-        return f"float(rarely.{name}(r)) if {RARE} >= 1.0 else 0.0"
-    return f"float(at_hand.{name}(row))"
+        return f"float(row_values.{name}(r)) if {RARE} >= 1.0 else 0.0"
+    return f"float(row_values.{name}(row))"
