@@ -15,7 +15,7 @@ from wavebreak.cli.apps import app, features
 from wavebreak.cli.apps import rules as rules_app
 from wavebreak.cli.showing import out
 from wavebreak.features import catalog
-from wavebreak.pipeline import warm
+from wavebreak.pipeline import precompile
 
 PolicyDir = Annotated[
     Path | None, typer.Option("--policy", help="Local rules and actions, over the shipped ones.")
@@ -86,6 +86,5 @@ def show_feature(name: str) -> None:
 def warm_up() -> None:
     """Compile once what the engine runs, so that the first run starts at once (make does this)."""
     start = time.perf_counter()
-    with out.status("Compiling the kernel and the shipped rules (about half a minute, once)"):
-        warm()
+    precompile(lambda part, seconds: out.print(f"  compiled {part} ({seconds:.1f} s)"))
     out.print(f"Compiled in {time.perf_counter() - start:.1f} s.")

@@ -2,6 +2,6 @@
 
 from wavebreak.pipeline.engine import Engine
 from wavebreak.pipeline.running import Progress, run, seal_versions
-from wavebreak.pipeline.warming import warm
+from wavebreak.pipeline.warming import precompile, warm
 
-__all__ = ["Engine", "Progress", "run", "seal_versions", "warm"]
+__all__ = ["Engine", "Progress", "precompile", "run", "seal_versions", "warm"]
