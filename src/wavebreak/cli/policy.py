@@ -14,7 +14,7 @@ from wavebreak import rules
 from wavebreak.cli.app import app, features
 from wavebreak.cli.app import rules as rules_app
 from wavebreak.cli.console import out
-from wavebreak.engine import warm
+from wavebreak.engine import precompile
 from wavebreak.features import catalog
 
 PolicyDir = Annotated[
@@ -86,6 +86,5 @@ def show_feature(name: str) -> None:
 def warm_up() -> None:
     """Compile once what the engine runs, so that the first run starts at once (make does this)."""
     start = time.perf_counter()
-    with out.status("Compiling the kernel and the shipped rules (about half a minute, once)"):
-        warm()
+    precompile(lambda part, seconds: out.print(f"  compiled {part} ({seconds:.1f} s)"))
     out.print(f"Compiled in {time.perf_counter() - start:.1f} s.")

@@ -2,6 +2,6 @@
 
 from wavebreak.engine.batch_run import Progress, run
 from wavebreak.engine.engine import Engine
-from wavebreak.engine.warmup import warm
+from wavebreak.engine.warmup import precompile, warm
 
-__all__ = ["Engine", "Progress", "run", "warm"]
+__all__ = ["Engine", "Progress", "precompile", "run", "warm"]
