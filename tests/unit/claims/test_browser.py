@@ -6,10 +6,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from wavebreak.claims.rendering import browser
 
 from support import chromium
 from wavebreak.claims.config import RenderLimits, limits
+from wavebreak.claims.screenshot import browser
 from wavebreak.errors import ClaimError
 
 BOUNDS = msgspec.structs.replace(limits().render, browsers=("some-chromium",))
