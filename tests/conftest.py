@@ -10,7 +10,8 @@ from typing import Any
 
 from hypothesis import settings
 
-from support import external_servers, port_guard
+import port_guard
+import servers
 
 port_guard.install()
 settings.register_profile("wavebreak", deadline=None)
@@ -27,4 +28,4 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 def pytest_sessionfinish() -> None:
     """End the PostgreSQL of this process, where a test wanted one."""
-    external_servers.stop_postgresql()
+    servers.stop_postgresql()

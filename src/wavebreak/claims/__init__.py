@@ -8,46 +8,38 @@ from typing import TYPE_CHECKING
 from wavebreak.lazily import lazily
 
 if TYPE_CHECKING:
-    from wavebreak.claims.capture import Outside
-    from wavebreak.claims.evaluation import (
-        FIELDS,
-        Found,
-        Judgement,
-        Rate,
-        added,
-        by,
-        by_family,
-        given,
-        own,
-        rate,
-    )
+    from wavebreak.claims.capturing import Outside
     from wavebreak.claims.exhibits import (
         Actor,
         Exhibit,
         Kept,
         Published,
         Touch,
-        capture,
         custody,
         doubts,
         load,
-        take_in,
         touch,
     )
     from wavebreak.claims.inventing import invented
-    from wavebreak.claims.reader import Reading, documents, of_file, read, strongest
-    from wavebreak.claims.review import Label, as_html, facts, labels_of, put_label
-    from wavebreak.claims.screenshot import browser
+    from wavebreak.claims.labelling import Label, labels_of, put_label
+    from wavebreak.claims.marking import as_html, facts
+    from wavebreak.claims.measuring import Judgement, Rate, by, by_family, given, own, rate
+    from wavebreak.claims.reading import Reading, documents, of_file, read, strongest
+    from wavebreak.claims.rendering import browser
+    from wavebreak.claims.saying import FIELDS, Found, added
+    from wavebreak.claims.taking import capture, take_in
 else:
     __getattr__ = lazily(__name__, {
-        "capture": "Outside",
-        "exhibits": "Actor Exhibit Kept Published Touch capture custody doubts load take_in touch",
+        "capturing": "Outside",
+        "exhibits": "Actor Exhibit Kept Published Touch custody doubts load touch",
         "inventing": "invented",
-        "review": "Label as_html facts labels_of put_label",
+        "labelling": "Label labels_of put_label",
+        "marking": "as_html facts",
         "measuring": "Judgement Rate by by_family given own rate",
-        "reader": "Reading documents of_file read strongest",
-        "screenshot": "browser",
+        "reading": "Reading documents of_file read strongest",
+        "rendering": "browser",
         "saying": "FIELDS Found added",
+        "taking": "capture take_in",
     })  # fmt: skip
 
 __all__ = [

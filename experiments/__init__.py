@@ -1,1 +1,0 @@
-"""Experiments beside the product: public benchmarks, weekly retraining, the claims corpus."""

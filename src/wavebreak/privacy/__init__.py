@@ -1,1 +1,0 @@
-"""Pseudonyms in place of phone numbers, addresses and devices."""

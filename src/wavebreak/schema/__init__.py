@@ -1,1 +1,0 @@
-"""The event schema, and the profile of which fields a stream carries."""

@@ -1,0 +1,141 @@
+"""Bodies that wait, read as many as there are at once; each thread has a reader of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from queue import Empty, SimpleQueue
+
+from django.db import Error, connection
+
+from wavebreak.errors import EventError, ServiceError
+from wavebreak.service.bodies import Decoded
+from wavebreak.service.idempotency import known
+from wavebreak.service.reading import Reader
+from wavebreak.service.waiting import Accepted, Answer, BusyError, Waiting, answer
+
+PACE_S = 0.003
+"""From the beginning of one decoding to the next at least: bodies that come meanwhile are read
+together, which costs a fraction of reading each alone. Who comes after a pause does not wait."""
+AT_ONCE = 1 << 20
+"""Bytes of bodies from which on no further one is read together with them: bounds the delay."""
+
+
+class Intake:
+    """A thread for each reader, between the event loop and the writer: `onward` is given what came.
+
+    Whatever was read first, bodies go onward in the order in which they came. While `behind` says
+    that the engine is, none are read: who sends waits, before anybody has to be refused. Ends the
+    readers with itself.
+    """
+
+    def __init__(
+        self, readers: Sequence[Reader],
+        onward: Callable[[list[Waiting], Decoded], None], *, retry_after_s: float,
+        behind: Callable[[], bool] = lambda: False,
+    ) -> None:  # fmt: skip
+        self._behind, self._stopping = behind, False
+        self._retry_after_s = retry_after_s
+        self._queue: SimpleQueue[Waiting | None] = SimpleQueue()
+        self._onward = onward
+        self._gathering, self._began = threading.Lock(), 0.0
+        self._turns, self._given, self._turn = threading.Condition(), 0, 0
+        self._threads = [
+            threading.Thread(
+                target=self._work, args=(reader,), name="wavebreak-decode", daemon=True
+            )
+            for reader in readers
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def put(self, waiting: Waiting) -> None:
+        """Queue a body; who calls keeps what waits within bounds."""
+        self._queue.put(waiting)
+
+    def stop(self) -> None:
+        """Let the threads finish what waits, and end them."""
+        self._stopping = True
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self, reader: Reader) -> None:
+        while True:
+            with self._gathering:
+                if (first := self._queue.get()) is None:
+                    break
+                time.sleep(max(0.0, self._began + PACE_S - time.monotonic()))
+                while self._behind() and not self._stopping:
+                    time.sleep(PACE_S)
+                self._began = time.monotonic()
+                waiting = [first, *self._more(len(first.body.content))]
+                turn, self._given = self._given, self._given + 1
+            try:
+                read = self._read(reader, waiting)
+            except BaseException as error:
+                # Whatever it was, who waits is told, and the thread goes on.
+                read = [], None, [(w, error) for w in waiting]
+            self._pass_on(turn, *read)
+        reader.close()
+        connection.close()
+
+    def _pass_on(
+        self, turn: int, on: list[Waiting], decoded: Decoded | None, answers: list[Answer]
+    ) -> None:  # fmt: skip
+        with self._turns:
+            self._turns.wait_for(lambda: self._turn == turn)
+            if on and decoded is not None:
+                self._onward(on, decoded)
+            self._turn += 1
+            self._turns.notify_all()
+        answer(answers)
+
+    def _more(self, size: int) -> list[Waiting]:
+        found = []
+        while size < AT_ONCE:
+            try:
+                waiting = self._queue.get_nowait()
+            except Empty:
+                break
+            if waiting is None:
+                self._queue.put(None)
+                break
+            found.append(waiting)
+            size += len(waiting.body.content)
+        return found
+
+    def _known(self, one: Waiting) -> Accepted | ServiceError | None:
+        """What a request that may come again was answered with, or why that cannot be said."""
+        try:
+            return known(one.repeat) if one.repeat else None
+        except Error:
+            # The next look opens a connection anew.
+            connection.close()
+            return BusyError("the log cannot be read just now", retry_after_s=self._retry_after_s)
+
+    def _read(
+        self, reader: Reader, waiting: list[Waiting]
+    ) -> tuple[list[Waiting], Decoded | None, list[Answer]]:
+        """Bodies with something for the log, what is for it, and answers to the others."""
+        fresh, answers = [], list[Answer]()
+        for one in waiting:
+            earlier = self._known(one) if one.repeat else None
+            if earlier is None:
+                fresh.append(one)
+            else:
+                answers.append((one, earlier))
+        decoded = reader.decode([one.body for one in fresh])
+        on = []
+        for one, read in zip(fresh, decoded.reads, strict=True):
+            if isinstance(read, EventError):
+                answers.append((one, read))
+            elif not read.taken:
+                answers.append((one, Accepted(0, read.refused)))
+            else:
+                on.append(one)
+        kept = tuple(r for r in decoded.reads if not isinstance(r, EventError) and r.taken)
+        return on, replace(decoded, reads=kept), answers
