@@ -29,15 +29,13 @@ import numpy as np
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from wavebreak import sheets
-from wavebreak.claims import meaning
-from wavebreak.claims.contacts import contacts
-from wavebreak.claims.folding import fold
+from wavebreak import config
+from wavebreak.claims import embeddings
+from wavebreak.claims.classifier import FEWEST, Lexicon, look, marks, said
+from wavebreak.claims.evaluation import Judgement, by, by_family, rate
 from wavebreak.claims.inventing import Invented, Source, invented
-from wavebreak.claims.judging import look, said
-from wavebreak.claims.learned import FEWEST, Lexicon, marks
-from wavebreak.claims.measuring import Judgement, by, by_family, rate
-from wavebreak.claims.texts import from_html
+from wavebreak.claims.normalize import fold
+from wavebreak.claims.page_text import contacts, from_html
 
 OUT = Path(__file__).resolve().parent.parent / "src/wavebreak/policy/claims"
 WANTED = 0.95
@@ -52,13 +50,13 @@ MEANING_STEP = {"means": 0.001, "spread": 0.0001, "weights": 0.02}
 _VECTORS: Any = DictVectorizer
 _MODEL: Any = LogisticRegression
 HEAD = """\
-# Learned by docs/learn_claim_words.py from the known pages, see wavebreak.claims.learned: weights
+# Learned by docs/learn_claim_words.py from the known pages, see claims/classifier.py: weights
 # in log odds of the page's manner, and by weight the marks that have it: concepts, pairs of them in
 # a sentence, runs of four letters (_ is a word's edge). Each of these three sums is divided by the
 # root of how many marks of the kind a page has.
 """
 MEANING_HEAD = """\
-# Learned by docs/learn_claim_words.py from the known pages, see wavebreak.claims.meaning. Numbers
+# Learned by docs/learn_claim_words.py from the known pages, see claims/embeddings.py. Numbers
 # are whole steps: how far sentences vary, the weight of each wave, the mean of each language.
 """
 
@@ -69,7 +67,7 @@ class Row:
 
     page: Invented
     having: dict[str, dict[str, float]]
-    waves: meaning.Floats
+    waves: embeddings.Floats
 
     @property
     def claim(self) -> bool:
@@ -77,7 +75,7 @@ class Row:
         return self.page.label == "claim"
 
 
-def rows_of(pages: list[Invented]) -> tuple[list[Row], meaning.Learned]:
+def rows_of(pages: list[Invented]) -> tuple[list[Row], embeddings.Learned]:
     """Read what pages' scores are made of, as `judge` does; give also means and spread."""
     having, spoken, said_there = [], [], []
     for page in pages:
@@ -93,29 +91,29 @@ def rows_of(pages: list[Invented]) -> tuple[list[Row], meaning.Learned]:
         said_there.append(said(document.text, folded, seen.sentences))
     scale = scale_of(dict(zip(map(tuple, said_there), spoken, strict=True)))
     waved = [
-        meaning.page(meaning.waved(one, language, scale))[0]
+        embeddings.page(embeddings.waved(one, language, scale))[0]
         for one, language in zip(said_there, spoken, strict=True)
     ]
     return [Row(*one) for one in zip(pages, having, waved, strict=True)], scale
 
 
-def scale_of(spoken: dict[tuple[str, ...], str]) -> meaning.Learned:
+def scale_of(spoken: dict[tuple[str, ...], str]) -> embeddings.Learned:
     """Give the mean of each language's sentences and what is left of variation, each once."""
     by_language: dict[str, dict[str, None]] = {}
     for page, language in spoken.items():
-        by_language.setdefault(language, {}).update(dict.fromkeys(map(meaning.cleaned, page)))
-    found = {name: meaning.vectors(texts) for name, texts in by_language.items() if name}
+        by_language.setdefault(language, {}).update(dict.fromkeys(map(embeddings.cleaned, page)))
+    found = {name: embeddings.vectors(texts) for name, texts in by_language.items() if name}
     means = {name: _stepped(made.mean(axis=0), "means") for name, made in found.items()}
     left = np.vstack([made - means[name] for name, made in found.items()])
     whole = np.vstack(list(found.values())).mean(axis=0)
-    return meaning.Learned(
+    return embeddings.Learned(
         {"": _stepped(whole, "means"), **dict(sorted(means.items()))},
         _stepped(left.std(axis=0), "spread"),
-        np.zeros(meaning.WAVES, np.float32),
+        np.zeros(embeddings.WAVES, np.float32),
     )
 
 
-def _stepped(made: meaning.Floats, what: str) -> meaning.Floats:
+def _stepped(made: embeddings.Floats, what: str) -> embeddings.Floats:
     step = np.float32(MEANING_STEP[what])
     return np.asarray(np.rint(made / step) * step, np.float32)
 
@@ -250,14 +248,14 @@ def written(made: Lexicon) -> str:
     return "\n".join(lines) + "\n"
 
 
-def written_meaning(known: meaning.Learned, weights: meaning.Floats) -> str:
+def written_meaning(known: embeddings.Learned, weights: embeddings.Floats) -> str:
     """Give the file of what sentences mean: whole numbers of steps."""
 
-    def row(made: meaning.Floats, what: str) -> str:
+    def row(made: embeddings.Floats, what: str) -> str:
         return " ".join(str(int(one)) for one in np.rint(made / MEANING_STEP[what]))
 
     steps = ", ".join(f"{name} = {step}" for name, step in MEANING_STEP.items())
-    digest = hashlib.sha256(meaning.model_path().read_bytes()).hexdigest()
+    digest = hashlib.sha256(embeddings.model_path().read_bytes()).hexdigest()
     lines = [MEANING_HEAD, f'model = "{digest}"', f"step = {{ {steps} }}"]
     lines += [f'spread = "{row(known.spread, "spread")}"']
     lines += [f'weights = "{row(weights, "weights")}"', "", "[means]"]
@@ -268,8 +266,8 @@ def written_meaning(known: meaning.Learned, weights: meaning.Floats) -> str:
 def part_of() -> dict[str, str]:
     """Give the part that each family stands in."""
     found = {}
-    for path in sorted(sheets.chosen("claims/pages").glob("*.toml")):
-        for family in sheets.read(path, Source).family:
+    for path in sorted(config.chosen("claims/pages").glob("*.toml")):
+        for family in config.read(path, Source).family:
             found[family.name] = path.stem.partition("-")[0]
     return found
 

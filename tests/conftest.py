@@ -10,8 +10,7 @@ from typing import Any
 
 from hypothesis import settings
 
-import port_guard
-import servers
+from support import external_servers, port_guard
 
 port_guard.install()
 settings.register_profile("wavebreak", deadline=None)
@@ -28,4 +27,4 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 def pytest_sessionfinish() -> None:
     """End the PostgreSQL of this process, where a test wanted one."""
-    servers.stop_postgresql()
+    external_servers.stop_postgresql()

@@ -12,9 +12,9 @@ from typing import Union
 import msgspec
 import pytest
 
-from wavebreak.events import EVENTS, TYPES
-from wavebreak.features.catalog import KINDS
+from wavebreak.features.fact_kinds import KINDS
 from wavebreak.rules import OUTCOMES, load
+from wavebreak.schema.events import EVENTS, TYPES
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"

@@ -6,7 +6,7 @@ import numpy as np
 
 from wavebreak import model
 from wavebreak.features.catalog import FEATURES
-from wavebreak.model.keeping import SHIPPED
+from wavebreak.model.storage import SHIPPED
 
 
 def test_the_shipped_model_loads_by_itself_and_none_is_a_choice() -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from port_guard import NAMED, STANDARD_PORTS, StandardPortError
-from servers import free_port
+from support.external_servers import free_port
+from support.port_guard import NAMED, STANDARD_PORTS, StandardPortError
 
 ROOT = Path(__file__).resolve().parents[2]
 GUARD = ROOT / "tests" / "port_guard.py"

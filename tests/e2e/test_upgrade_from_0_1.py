@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from console import Service, chatting, rows, sending, wavebreak
+
+from support.command_line import Service, chatting, rows, sending, wavebreak
 
 FIXTURE = Path(__file__).resolve().parents[1] / "fixtures" / "service-0.1"
 EXPECTED: dict[str, Any] = json.loads((FIXTURE / "expected.json").read_text("utf-8"))

@@ -15,8 +15,8 @@ from collections.abc import Callable
 import msgspec
 import pyarrow as pa
 
-from wavebreak.decision import Decision
-from wavebreak.events import LOG_SCHEMA
+from wavebreak.engine.decision import Decision
+from wavebreak.schema.events import LOG_SCHEMA
 
 MARKS = {
     "account": "a", "peer": "a", "group": "g", "id": "e", "message": "e", "business": "b",

@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 import typst
 
-from wavebreak import __version__, charts, sheets
-from wavebreak.bundles import claimed, conduct, rerunning, telling
-from wavebreak.bundles.blocks import (
+from wavebreak import __version__, config
+from wavebreak.bundles import report_sections, reproduction
+from wavebreak.bundles.report_sections import (
     Block,
     bullets,
     code,
@@ -28,10 +28,10 @@ from wavebreak.bundles.blocks import (
     text,
     when,
 )
-from wavebreak.cases.case import Case
-from wavebreak.cases.steps import Exhibit
+from wavebreak.cases.case import Case, Exhibit
 from wavebreak.claims.exhibits import CUSTODY, Touch
-from wavebreak.decision import Decision
+from wavebreak.engine.decision import Decision
+from wavebreak.reports import charts
 
 TEMPLATE = Path(__file__).with_name("report.typ")
 DECISIONS_SHOWN = 40
@@ -63,26 +63,26 @@ def report(directory: Path, case: Case) -> bytes:
 
 
 def _sections(directory: Path, case: Case, figures: dict[str, bytes]) -> Iterator[Block]:
-    yield telling.parties(case)
-    yield telling.determinations(case)
-    yield telling.evidence(case)
-    yield claimed.pages(directory, case, figures)
+    yield report_sections.parties(case)
+    yield report_sections.determinations(case)
+    yield report_sections.evidence(case)
+    yield report_sections.pages(directory, case, figures)
     runs = [e for e in case.exhibits.values() if e.kind == "platform_run"]
     blocks: list[Block] = []
     for exhibit in runs:
         blocks += _run(directory / exhibit.path, exhibit, figures)
     none = note("No exhibit comes from the platform.")
     yield section("Conduct on the platform, in numbers", blocks or [none])
-    yield telling.notices(case)
-    yield telling.chronology(case)
+    yield report_sections.notices(case)
+    yield report_sections.chronology(case)
     yield section("Exhibits", _exhibits(case))
     yield section("Custody", _custody(directory, case))
     yield section("Limits", [bullets(_words()["limits"])])
 
 
 def _run(place: Path, exhibit: Exhibit, figures: dict[str, bytes]) -> Iterator[Block]:
-    about = msgspec.json.decode((place / rerunning.ABOUT).read_bytes(), type=rerunning.Rerun)
-    lines = (place / rerunning.DECISIONS).read_bytes().splitlines()
+    about = msgspec.json.decode((place / reproduction.ABOUT).read_bytes(), type=reproduction.Rerun)
+    lines = (place / reproduction.DECISIONS).read_bytes().splitlines()
     made = [msgspec.json.decode(line, type=Decision) for line in lines[: about.as_run]]
     yield heading(f"{exhibit.id}: {exhibit.title}")
     yield text(
@@ -101,32 +101,32 @@ def _run(place: Path, exhibit: Exhibit, figures: dict[str, bytes]) -> Iterator[B
         yield note("Only the accounts' own events are in this exhibit: what is counted below can "
                    "be counted again, what was decided rests on others' events too and cannot be "
                    "decided again from here.")  # fmt: skip
-    for n, (account, timeline) in enumerate(conduct.of_exhibit(place, about.accounts).items()):
+    for n, (account, timeline) in enumerate(reproduction.of_exhibit(place, about.accounts).items()):
         own = [decision for decision in made if decision.account == account]
         name = f"{exhibit.id}-{n + 1}.svg"
         yield heading(f"Account {account}")
-        drawn = conduct.picture(name.removesuffix(".svg"), account, timeline, own)
+        drawn = reproduction.picture(name.removesuffix(".svg"), account, timeline, own)
         if drawn is not None:
             figures[name] = drawn.encode()
             alt = f"Timeline of {account}"
             yield {"kind": "figure", "file": name, "alt": alt}
-        yield from _numbers(conduct.counted(timeline), own)
+        yield from _numbers(reproduction.counted(timeline), own)
 
 
-def _command(exhibit: Exhibit, about: rerunning.Rerun) -> str:
+def _command(exhibit: Exhibit, about: reproduction.Rerun) -> str:
     place = f"data/{exhibit.path}"
-    asked = f"{place}/{rerunning.MODEL}" if about.model else "none"
+    asked = f"{place}/{reproduction.MODEL}" if about.model else "none"
     return (
-        f"wavebreak run {place}/{rerunning.LOG} --policy "
-        f"{place}/{rerunning.POLICY}/{about.policy_name} --model {asked} "
-        f"--profile {place}/{rerunning.PROFILE} --lateness {about.lateness_s} "
+        f"wavebreak run {place}/{reproduction.LOG_FILE} --policy "
+        f"{place}/{reproduction.POLICY}/{about.policy_name} --model {asked} "
+        f"--profile {place}/{reproduction.PROFILE} --lateness {about.lateness_s} "
         f"--{'enforce' if about.enforce else 'shadow'} -o again"
     )
 
 
-def _numbers(counts: conduct.Conduct, own: list[Decision]) -> Iterator[Block]:
+def _numbers(counts: reproduction.Conduct, own: list[Decision]) -> Iterator[Block]:
     rows: list[tuple[str, Any]] = [
-        (conduct.LABELS[kind], f"{n:,}") for kind, n in counts.counts.items() if n
+        (reproduction.LABELS[kind], f"{n:,}") for kind, n in counts.counts.items() if n
     ]
     rows += [("numbers looked up", f"{counts.looked_up:,}")] if counts.looked_up else []
     rows += [("most messages within any 60 s", f"{counts.busiest_minute:,}")]
@@ -139,7 +139,7 @@ def _numbers(counts: conduct.Conduct, own: list[Decision]) -> Iterator[Block]:
     yield table(["when (UTC)", "outcome", "rules", "what they read", "decision"], listed,
                 [0, 0, 1.7, 2.2, 0], none="Nothing was decided on it.")  # fmt: skip
     if len(own) > DECISIONS_SHOWN:
-        yield note(f"{len(own) - DECISIONS_SHOWN:,} later ones stand in {rerunning.DECISIONS}.")
+        yield note(f"{len(own) - DECISIONS_SHOWN:,} later ones stand in {reproduction.DECISIONS}.")
 
 
 def _reasons(made: Decision) -> str:
@@ -188,7 +188,7 @@ def forms(case: Case) -> bytes:
 
 
 def _words() -> dict[str, Any]:
-    return sheets.table(sheets.chosen("cases/report.toml"))
+    return config.table(config.chosen("cases/report.toml"))
 
 
 def _typeset(about: dict[str, Any], figures: dict[str, bytes], at: int) -> bytes:

@@ -1,16 +1,194 @@
-"""Where a case stands: parties, exhibits, evidence, notices, determinations, tasks, its steps."""
+"""What can be done in a case: one value a step, in the order in which they were taken.
+
+Where a case stands: parties, exhibits, evidence, notices, determinations, tasks, its steps.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
-from wavebreak.cases.determining import Determination
+from wavebreak.cases.determination import Determination
 from wavebreak.cases.notices import Delivery, Notice, Reply
-from wavebreak.cases.parties import STRENGTHS, Basis, Evidence, Link, Party, Relation, Strength
-from wavebreak.cases.steps import Exhibit, Step, Task
+from wavebreak.cases.parties import (
+    STRENGTHS,
+    Basis,
+    Evidence,
+    Link,
+    Long,
+    Party,
+    Relation,
+    Strength,
+    Text,
+)
+
+State = Literal[
+    "opened", "investigating", "noticed", "determined", "referred", "closed", "reopened"
+]
+FileName = Annotated[str, Meta(pattern=r"^(?!/)(?!(.*/)?\.{0,2}(/|$))[ -~]{1,300}$")]
+"""A file's path within an exhibit: plain, and never out of it."""
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class Exhibit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A numbered exhibit: what it is, its files under `path` in the case, and their SHA-256.
+
+    `sha256` is by file name within the exhibit; `captured` is when it was taken (ms).
+    """
+
+    id: Text
+    kind: Literal[
+        "claim", "test_purchase", "partner_notice", "platform_run", "delivery", "reply", "document"
+    ]
+    title: Text
+    path: Annotated[str, Meta(pattern="^exhibits/E[0-9]{1,5}$")]
+    sha256: dict[FileName, Sha256]
+    captured: int
+
+
+class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Something that somebody has to do, perhaps by a time (ms)."""
+
+    id: Text
+    what: Long
+    due: int | None = None
+
+
+class _Did(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="did"):
+    pass
+
+
+class Opened(_Did, frozen=True, forbid_unknown_fields=True, tag="opened"):
+    """The case was opened."""
+
+    title: Text
+    about: Long = ""
+
+
+class Named(_Did, frozen=True, forbid_unknown_fields=True, tag="named"):
+    """A party was named; one of the same id takes its place."""
+
+    party: Party
+
+
+class Related(_Did, frozen=True, forbid_unknown_fields=True, tag="related"):
+    """Two parties were found to hang together."""
+
+    relation: Relation
+
+
+class Merged(_Did, frozen=True, forbid_unknown_fields=True, tag="merged"):
+    """A person decided that `drop` is the same as `keep`."""
+
+    keep: Text
+    drop: Text
+
+
+class Linked(_Did, frozen=True, forbid_unknown_fields=True, tag="linked"):
+    """An account was tied to a party."""
+
+    link: Link
+
+
+class Exhibited(_Did, frozen=True, forbid_unknown_fields=True, tag="exhibited"):
+    """An exhibit was taken in."""
+
+    exhibit: Exhibit
+
+
+class Found(_Did, frozen=True, forbid_unknown_fields=True, tag="found"):
+    """Evidence was drawn from an exhibit; nobody has confirmed it yet."""
+
+    evidence: Evidence
+
+
+class Confirmed(_Did, frozen=True, forbid_unknown_fields=True, tag="confirmed"):
+    """A person found that an exhibit shows what the evidence says, or that it does not."""
+
+    evidence: Text
+    shows: bool
+
+
+class Sent(_Did, frozen=True, forbid_unknown_fields=True, tag="sent"):
+    """A notice was sent."""
+
+    notice: Notice
+
+
+class Delivered(_Did, frozen=True, forbid_unknown_fields=True, tag="delivered"):
+    """A notice reached its party."""
+
+    delivery: Delivery
+
+
+class Replied(_Did, frozen=True, forbid_unknown_fields=True, tag="replied"):
+    """A party answered."""
+
+    reply: Reply
+
+
+class Determined(_Did, frozen=True, forbid_unknown_fields=True, tag="determined"):
+    """A determination was prepared."""
+
+    id: Text
+    determination: Determination
+
+
+class Signed(_Did, frozen=True, forbid_unknown_fields=True, tag="signed"):
+    """A determination was signed by somebody else than who prepared it."""
+
+    determination: Text
+
+
+class Tasked(_Did, frozen=True, forbid_unknown_fields=True, tag="tasked"):
+    """Something is to be done."""
+
+    task: Task
+
+
+class Finished(_Did, frozen=True, forbid_unknown_fields=True, tag="finished"):
+    """A task is done."""
+
+    task: Text
+
+
+class Advanced(_Did, frozen=True, forbid_unknown_fields=True, tag="advanced"):
+    """The case went on to another state."""
+
+    to: State
+
+
+Did = (
+    Opened | Named | Related | Merged | Linked | Exhibited | Found | Confirmed | Sent | Delivered
+    | Replied | Determined | Signed | Tasked | Finished | Advanced
+)  # fmt: skip
+
+
+class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One step: its number from 1, when (ms), who in which role, why, and what was done."""
+
+    n: int
+    at: int
+    by: Text
+    role: Text
+    why: Long
+    did: Did
+
+
+class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A case as it is kept: `version` of this layout, its id, its steps.
+
+    `salt` goes into every digest of a step, so that none can be guessed from what it may say.
+    """
+
+    version: Literal[1]
+    salt: Sha256
+    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    steps: Annotated[tuple[Step, ...], Meta(max_length=20_000)]
 
 
 @dataclass(frozen=True)

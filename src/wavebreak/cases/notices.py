@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from wavebreak import sheets
+from wavebreak import config
 from wavebreak.cases.parties import Long, Text
 from wavebreak.errors import CaseError
 
@@ -68,7 +68,7 @@ class Reply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def load_letters(directory: Path | None = None) -> Letters:
     """Read the templates: the shipped ones, or `cases/notices.toml` of a local policy."""
-    return sheets.read(sheets.chosen("cases/notices.toml", directory), Letters)
+    return config.read(config.chosen("cases/notices.toml", directory), Letters)
 
 
 def written(

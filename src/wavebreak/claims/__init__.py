@@ -8,38 +8,46 @@ from typing import TYPE_CHECKING
 from wavebreak.lazily import lazily
 
 if TYPE_CHECKING:
-    from wavebreak.claims.capturing import Outside
+    from wavebreak.claims.capture import Outside
+    from wavebreak.claims.evaluation import (
+        FIELDS,
+        Found,
+        Judgement,
+        Rate,
+        added,
+        by,
+        by_family,
+        given,
+        own,
+        rate,
+    )
     from wavebreak.claims.exhibits import (
         Actor,
         Exhibit,
         Kept,
         Published,
         Touch,
+        capture,
         custody,
         doubts,
         load,
+        take_in,
         touch,
     )
     from wavebreak.claims.inventing import invented
-    from wavebreak.claims.labelling import Label, labels_of, put_label
-    from wavebreak.claims.marking import as_html, facts
-    from wavebreak.claims.measuring import Judgement, Rate, by, by_family, given, own, rate
-    from wavebreak.claims.reading import Reading, documents, of_file, read, strongest
-    from wavebreak.claims.rendering import browser
-    from wavebreak.claims.saying import FIELDS, Found, added
-    from wavebreak.claims.taking import capture, take_in
+    from wavebreak.claims.reader import Reading, documents, of_file, read, strongest
+    from wavebreak.claims.review import Label, as_html, facts, labels_of, put_label
+    from wavebreak.claims.screenshot import browser
 else:
     __getattr__ = lazily(__name__, {
-        "capturing": "Outside",
-        "exhibits": "Actor Exhibit Kept Published Touch custody doubts load touch",
+        "capture": "Outside",
+        "exhibits": "Actor Exhibit Kept Published Touch capture custody doubts load take_in touch",
         "inventing": "invented",
-        "labelling": "Label labels_of put_label",
-        "marking": "as_html facts",
+        "review": "Label as_html facts labels_of put_label",
         "measuring": "Judgement Rate by by_family given own rate",
-        "reading": "Reading documents of_file read strongest",
-        "rendering": "browser",
+        "reader": "Reading documents of_file read strongest",
+        "screenshot": "browser",
         "saying": "FIELDS Found added",
-        "taking": "capture take_in",
     })  # fmt: skip
 
 __all__ = [

@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-from wavebreak import sheets
+from wavebreak import config
 
 VARIANTS = 2
 """Pages made of each text."""
@@ -91,8 +91,8 @@ class Invented(msgspec.Struct, frozen=True):
 
 def sources() -> list[Source]:
     """Read the families, in the order of their files' names."""
-    found = sorted(sheets.chosen("claims/pages").glob("*.toml"))
-    return [sheets.read(path, Source) for path in found]
+    found = sorted(config.chosen("claims/pages").glob("*.toml"))
+    return [config.read(path, Source) for path in found]
 
 
 def invented(variants: int = VARIANTS) -> Iterator[Invented]:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from wavebreak.claims.limits import limits
-from wavebreak.claims.vocabulary import OFFERS, STANCES, Vocabulary
+from wavebreak.claims.config import limits
+from wavebreak.claims.lexicon import OFFERS, STANCES, Vocabulary
 
 _ENDS = re.compile(r"[^\n]*?(?:[.!?…।;]+(?=\s|$)|\n|$)")
 _CLAUSE = re.compile(r"[,;:()–—]")

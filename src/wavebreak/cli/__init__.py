@@ -3,38 +3,32 @@
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
 
+import typer
 from rich.console import Console
-from rich.markup import escape
 
-from wavebreak.cli.apps import app
+from wavebreak.cli.app import app
 from wavebreak.errors import WavebreakError
-from wavebreak.extras import missing_extra
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "run_app"]
 
 
 def main() -> None:
-    """Run the command line; an expected error is one line with its fix, and exit code 2."""
+    """Run `wavebreak`."""
+    run_app(app)
+
+
+def run_app(app: typer.Typer) -> None:
+    """Run a command line; an expected error is one line with its fix, and exit code 2."""
     # Reading, fanning out and deciding hand over often: Python's 5 ms between threads is long.
     sys.setswitchinterval(0.0005)
     try:
         app()
     except WavebreakError as error:
-        _fail(error)
-    except ModuleNotFoundError as error:
-        missing = missing_extra(error.name or "", next(iter(sys.argv[1:]), ""))
-        if missing is None:
-            raise
-        _fail(missing)
+        failed = Console(stderr=True, soft_wrap=True, highlight=False)
+        failed.print("[bold red]error:[/]", error.what, markup=True)
+        if error.fix:
+            failed.print("[bold]fix:[/]", error.fix)
+        sys.exit(2)
     except BrokenPipeError:
         sys.exit(1)
-
-
-def _fail(error: WavebreakError) -> NoReturn:
-    failed = Console(stderr=True, soft_wrap=True, highlight=False)
-    failed.print("[bold red]error:[/]", escape(error.what))
-    if error.fix:
-        failed.print("[bold]fix:[/]", escape(error.fix))
-    sys.exit(2)

@@ -5,26 +5,25 @@ from typing import TYPE_CHECKING
 from wavebreak.lazily import lazily
 
 if TYPE_CHECKING:
-    from wavebreak.evaluation.counting import (
+    from wavebreak.evaluation.labels import Label, read_labels
+    from wavebreak.evaluation.metrics import (
         BeforeAction,
         Evaluation,
         Family,
         Persona,
         evaluate,
         evaluate_all,
+        exact_interval,
         labels_of,
         read_accounts,
     )
-    from wavebreak.evaluation.intervals import exact_interval
-    from wavebreak.evaluation.labels import Label, read_labels
-    from wavebreak.evaluation.showing import print_tables, share_of, write_html
+    from wavebreak.evaluation.report import print_tables, share_of, write_html
 else:
     __getattr__ = lazily(__name__, {
-        "counting": "BeforeAction Evaluation Family Persona evaluate evaluate_all labels_of "
-        "read_accounts",
-        "intervals": "exact_interval",
+        "metrics": "BeforeAction Evaluation Family Persona evaluate evaluate_all exact_interval "
+        "labels_of read_accounts",
         "labels": "Label read_labels",
-        "showing": "print_tables share_of write_html",
+        "report": "print_tables share_of write_html",
     })  # fmt: skip
 
 __all__ = [

@@ -5,14 +5,12 @@ from typing import TYPE_CHECKING
 from wavebreak.lazily import lazily
 
 if TYPE_CHECKING:
-    from wavebreak.explain.gathering import Explanation, explain
-    from wavebreak.explain.showing import render, write_html
-    from wavebreak.explain.timeline import Timeline
+    from wavebreak.explain.collect import Explanation, Timeline, explain
+    from wavebreak.explain.report import render, write_html
 else:
     __getattr__ = lazily(__name__, {
-        "gathering": "Explanation explain",
-        "showing": "render write_html",
-        "timeline": "Timeline",
+        "collect": "Explanation Timeline explain",
+        "report": "render write_html",
     })  # fmt: skip
 
 __all__ = ["Explanation", "Timeline", "explain", "render", "write_html"]

@@ -1,4 +1,6 @@
-"""The catalog of features: what a rule or a model may read about an account, and its limits.
+"""Features of what a model says: for rules, never for a model.
+
+The catalog of features: what a rule or a model may read about an account, and its limits.
 
 A feature is one declaration, in `messaging.py` or `standing.py`; its value is a float64, NaN where
 it is missing. `naive.py` holds the obvious formula of each and `reading.py` the fast one; a
@@ -7,28 +9,36 @@ contract test holds the two together.
 Windows hop. A window of length W has sixteen buckets of W/15: the one that holds the account's
 clock and the fifteen before it, so that at least W and at most 16/15 W is counted, exactly. An
 account's clock is the newest event time among its own facts.
+
+Which features a stream can carry: what its sources do not show is missing, never zero.
 """
 
 from __future__ import annotations
 
 import difflib
 from functools import cache
+from typing import Any
+
+import numpy as np
 
 from wavebreak.errors import PolicyError
-from wavebreak.features.declared import Feature
-from wavebreak.features.messaging import MESSAGING
-from wavebreak.features.scores import SCORES
-from wavebreak.features.standing import STANDING
+from wavebreak.features.account_features import STANDING
+from wavebreak.features.feature import Feature
+from wavebreak.features.feature import Feature as F  # noqa: N817 - a table reads better so
+from wavebreak.features.message_features import MESSAGING
+from wavebreak.schema.coverage import Profile
 
-KINDS: tuple[str, ...] = (
-    "registered", "session", "typing", "sent", "sent_group", "received", "delivered", "read_by",
-    "undeliverable", "looked_up", "contact_added", "added_as_contact", "group_created",
-    "member_added", "added_to_group", "group_joined", "group_left", "member_left", "reported",
-    "reported_by", "blocked", "blocked_by", "challenge_passed", "challenge_failed", "deleted",
-    "labelled", "read", "epoch", "contact_removed", "removed_as_contact", "unblocked_by", "refused",
+SCORES: tuple[F, ...] = (
+    F("score", "probability", "scores", "last scoring point",
+      "Probability that the account is abusive, as the model said at its last scoring point, "
+      "calibrated; missing without a model and before the first point.", ("message.sent",),
+      "see the model card", "senders unlike any that the model was trained on"),
+    F("registration_score", "probability", "scores", "at registration",
+      "The same at the last registration, to 1/1,024 of log-odds: the prior carried into "
+      "messaging.",
+      ("account.registered",), "see the model card", "clean registrations"),
 )  # fmt: skip
-"""Kinds of fact, in code order. `epoch` is the touch at an epoch's close, `refused` an own act
-that a standing refused."""
+"""They stand last in the catalog, so that a model's inputs are a prefix of it."""
 
 FEATURES: tuple[Feature, ...] = MESSAGING + STANDING + SCORES
 """Every feature, in the order of the array that the kernel fills (shape `(len(FEATURES),)`)."""
@@ -55,3 +65,27 @@ def feature(name: str) -> Feature:
             fix=f"did you mean {near}?" if near else "see `wavebreak features list`",
         )
     return FEATURES[INDEX[name]]
+
+
+def covered(profile: Profile | None, *, scored: bool = True) -> frozenset[str]:
+    """Names of the features whose sources a stream carries, on a clock fine enough for them.
+
+    A source "a|b" is covered by either; a stream without a profile carries everything. Scores are
+    covered only where there is a model (`scored`).
+    """
+    names = frozenset(NAMES if profile is None else _carried(profile))
+    return names if scored else names & frozenset(INPUTS)
+
+
+def _carried(profile: Profile) -> frozenset[str]:
+    return frozenset(
+        feature.name
+        for feature in FEATURES
+        if feature.resolution_ms >= profile.resolution_ms
+        and all(any(map(profile.covers, source.split("|"))) for source in feature.sources)
+    )
+
+
+def mask(names: frozenset[str]) -> Any:
+    """0.0 for a covered feature and NaN for one that is not: float64, one a feature."""
+    return np.array([0.0 if feature.name in names else np.nan for feature in FEATURES])

@@ -1,16 +1,41 @@
 """Arrays at addresses: how compiled code reaches the memory of a shard and of a worker.
 
 Records go by address, since an array passed from function to function costs seven words each time.
+
+Arrays that grow where they stand: address space is taken ahead, memory as it is first used.
+
+The system moves a mapping's page tables, not what is in the pages, so that growing costs
+microseconds to a few milliseconds whatever the size. Where it cannot (another system than Linux,
+or somebody still looks at the old array), the records are copied.
+
+Memory asked for ahead: what the kernel waits for most is rows, pairs and entities to arrive.
+
+Nothing here changes anything: a hint that comes too late, or for the wrong place, costs time only.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import mmap
+from typing import Any, Final
 
 import numpy as np
 
-from wavebreak.features.state import DELTA, ENTITY, HIT, PAIR, PERSON, POINT, RARE, ROW, TOUCH
-from wavebreak.jit import address_as_void_pointer, carray, compiled
+from wavebreak.compiled.numba_runtime import address_as_void_pointer, carray, compiled, prefetch
+from wavebreak.features.layout import (
+    DELTA,
+    ENTITY,
+    EVENT,
+    HIT,
+    NONE,
+    PAIR,
+    PERSON,
+    POINT,
+    RARE,
+    ROW,
+    SHARD_BITS,
+    TOUCH,
+)
+from wavebreak.features.pair_table import home
 
 
 @compiled(inline="always")
@@ -68,7 +93,7 @@ def points_of(w: Any) -> Any:
 
 
 @compiled(inline="always")
-def touched_of(w: Any) -> Any:
+def touched_accounts_of(w: Any) -> Any:
     """Slots of the accounts touched in the open epoch (dtype TOUCH)."""
     return carray(address_as_void_pointer(w.touched), (w.touched_size,), TOUCH)
 
@@ -82,3 +107,145 @@ def emit(w: Any, table: int, key: int, amount: int) -> None:
     d.key = key
     d.amount = amount
     w.deltas_n += 1
+
+
+GROWTH = 1.5
+_LEAST = 4096
+_PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0x4000)
+_HUGE = getattr(mmap, "MADV_HUGEPAGE", None)
+
+
+class Extent:
+    """Records of one dtype, zero until written. `records` is the array as it stands now.
+
+    Raises OSError where there is no address space for `size` records, nor for a 4,096th of it.
+
+    >>> extent = Extent(np.dtype("u4"), 10)
+    >>> extent.records[9] = 7
+    >>> extent.fit(5_000)
+    True
+    >>> len(extent) >= 5_000, int(extent.records[9]), int(extent.records[4_999])
+    (True, 7, 0)
+    """
+
+    def __init__(self, dtype: np.dtype[Any], size: int) -> None:
+        self.dtype = dtype
+        least = max(size // _LEAST, 1)
+        while True:
+            try:
+                self._map = self._mapped(max(size, 1))
+                break
+            except OSError:
+                if size <= least:
+                    raise
+                size //= 2
+        self.records = self._seen()
+
+    def __len__(self) -> int:
+        return int(self.records.size)
+
+    def _mapped(self, size: int) -> mmap.mmap:
+        made = mmap.mmap(-1, size * self.dtype.itemsize, flags=_PRIVATE)
+        if _HUGE is not None:
+            made.madvise(_HUGE)
+        return made
+
+    def _seen(self) -> Any:
+        return np.frombuffer(self._map, self.dtype, len(self._map) // self.dtype.itemsize)
+
+    def fit(self, size: int) -> bool:
+        """Make room for `size` records; True where the array is another one now."""
+        held = self.records
+        if size <= held.size:
+            return False
+        wanted = max(size, int(held.size * GROWTH))
+        del held, self.records
+        try:
+            self._map.resize(wanted * self.dtype.itemsize)
+        except (BufferError, OSError, SystemError, ValueError):
+            old = self._seen()
+            self._map = self._mapped(wanted)
+            self._seen()[: old.size] = old
+        else:
+            if _HUGE is not None:
+                self._map.madvise(_HUGE)
+        self.records = self._seen()
+        return True
+
+    def hold(self, records: Any) -> None:
+        """Take records in the place of those at the beginning."""
+        self.fit(records.size)
+        self.records[: records.size] = records
+
+    def touch(self, records: int) -> None:
+        """Have the memory of the first `records` in place, which hold what they held."""
+        self.records[:records].view(np.uint8)[:: mmap.PAGESIZE] |= 0
+
+
+AHEAD: Final = 6
+"""Facts (or accounts, at an epoch's close) ahead of the one at work."""
+SOON: Final = 2
+"""The same, for what lies where a row says, by when the row has come."""
+ROW_BYTES, RARE_BYTES, PAIR_BYTES = ROW.itemsize, RARE.itemsize, PAIR.itemsize
+PERSON_BYTES: Final = PERSON.itemsize
+EVENT_BYTES, ENTITY_BYTES = EVENT.itemsize, ENTITY.itemsize
+_FIELDS: Any = ROW.fields
+_SURROUNDINGS = _FIELDS["network"][1]
+
+
+@compiled()
+def _row_and_pair(shards: Any, w: Any, ev: Any, role: int) -> None:
+    account, other = np.int64(ev.account), np.int64(ev.peer)
+    if role == 1:
+        account, other = other, account
+    sh = shards[account & (shards.size - 1)]
+    local = account >> SHARD_BITS
+    address = sh.rows + local * ROW_BYTES
+    # A counterpart's fact needs the head of the row, an actor's all of it.
+    for line in range(0, 64 if role == 1 else ROW_BYTES, 64):
+        prefetch(address + line)
+    if other != NONE:
+        at = home(pairs_of(sh), sh.pair_capacity, local, other)
+        prefetch(sh.pairs + at * PAIR_BYTES)
+        prefetch(w.people + other * PERSON_BYTES)
+
+
+@compiled()
+def _rare(shards: Any, ev: Any) -> None:
+    sh = shards[np.int64(ev.account) & (shards.size - 1)]
+    rare = np.int64(rows_of(sh)[np.int64(ev.account) >> SHARD_BITS].rare)
+    if rare > 0:
+        prefetch(sh.rares + (rare - 1) * RARE_BYTES)
+
+
+@compiled()
+def fetch_facts(shards: Any, w: Any, events: Any, codes: Any, i: int) -> None:
+    """Ask for what the facts after the `i`-th need; there are 2 · AHEAD of them at least.
+
+    They may be of the next shard: a small batch has few facts in each.
+    """
+    code = np.int64(codes[i + 2 * AHEAD])
+    prefetch(events.ctypes.data + (code >> 1) * EVENT_BYTES)
+    code = np.int64(codes[i + AHEAD])
+    _row_and_pair(shards, w, events[code >> 1], code & 1)
+    code = np.int64(codes[i + SOON])
+    if code & 1 == 0:
+        _rare(shards, events[code >> 1])
+
+
+@compiled()
+def fetch_touched(shards: Any, w: Any) -> None:
+    """Ask for where the accounts stand that an epoch's close comes to after this one."""
+    touched = touched_accounts_of(w)
+    if w.at_fact + 2 * AHEAD >= w.touched_n:
+        return
+    account = np.int64(touched[w.at_fact + 2 * AHEAD])
+    rows = shards[account & (shards.size - 1)].rows
+    address = rows + (account >> SHARD_BITS) * ROW_BYTES
+    prefetch(address)
+    prefetch(address + _SURROUNDINGS)
+    account = np.int64(touched[w.at_fact + AHEAD])
+    row = rows_of(shards[account & (shards.size - 1)])[account >> SHARD_BITS]
+    for entity in (row.network, row.block, row.device, row.client):
+        if entity > 0:
+            prefetch(w.entities + (np.int64(entity) - 1) * ENTITY_BYTES)

@@ -1,11 +1,10 @@
 """A trained model: walked exactly, calibrated, explained, kept in a directory."""
 
 from wavebreak.model.calibration import Steps, fixed
-from wavebreak.model.declared import NEVER_INPUTS, Model, from_booster
-from wavebreak.model.keeping import chosen, load, save
-from wavebreak.model.smallest import smallest
-from wavebreak.model.walking import ONE, REJECTED
-from wavebreak.model.words import in_words, named, speaks
+from wavebreak.model.inference import ONE, REJECTED
+from wavebreak.model.model import NEVER_INPUTS, Model, from_booster, smallest
+from wavebreak.model.shap import in_words, named, speaks
+from wavebreak.model.storage import chosen, load, save
 
 __all__ = [
     "NEVER_INPUTS",

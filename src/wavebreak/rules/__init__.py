@@ -4,7 +4,10 @@
 engine; `hits` asks the same compiled function about one row of features.
 """
 
-from wavebreak.rules.declared import (
+from wavebreak.rules.compiler import Program, compile_rules, features_of, hits
+from wavebreak.rules.describe import check, describe, why
+from wavebreak.rules.loader import load
+from wavebreak.rules.model import (
     OUTCOMES,
     STAGES,
     Action,
@@ -15,10 +18,7 @@ from wavebreak.rules.declared import (
     Standing,
     seconds,
 )
-from wavebreak.rules.guarding import guard_of
-from wavebreak.rules.loading import load
-from wavebreak.rules.program import Program, compile_rules, features_of, hits
-from wavebreak.rules.words import check, describe, why
+from wavebreak.rules.prefilter import guard_of
 
 __all__ = [
     "OUTCOMES",

@@ -15,7 +15,7 @@ if not _django.configured:
         INSTALLED_APPS=["wavebreak.service"],
         DATABASES={"default": {"ENGINE": "django.db.backends.dummy"}},
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
-        ROOT_URLCONF="wavebreak.service.urls",
+        ROOT_URLCONF="wavebreak.service.api.routes",
         # Nothing is signed across restarts: a key of its own for each process will do.
         SECRET_KEY=secrets.token_hex(32),
         ALLOWED_HOSTS=["*"],

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from wavebreak.service.models import Idempotency
-from wavebreak.service.waiting import Accepted, Repeat, RepeatedKeyError
+from wavebreak.service.pending_requests import Accepted, Repeat, RepeatedKeyError
 
 _KEEP = "INSERT INTO idempotency (key, body, answer, at_ms) VALUES (%s,%s,%s,%s)"
 _OUT = "DELETE FROM idempotency WHERE at_ms < %s"

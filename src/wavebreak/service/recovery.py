@@ -2,6 +2,14 @@
 
 Decisions are a function of the log: those beyond the applied position are written once, those
 already there are compared, and differ never.
+
+Snapshots of a running engine: copied between two batches, written by another thread.
+
+That thread has found memory for the copy before: the engine stands still for as long as copying
+takes, 45 to 75 ms for a million accounts, the first time up to 320.
+
+A snapshot appears only when every decision up to its position is in the database: the tail that
+follows it then gives each decision once.
 """
 
 from __future__ import annotations
@@ -9,6 +17,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +26,13 @@ from typing import Any
 
 import msgspec
 
-from wavebreak.decision import Decision as Made
+from wavebreak.engine import Engine, snapshot
+from wavebreak.engine.decision import Decision as Made
 from wavebreak.errors import ServiceError, SnapshotError
-from wavebreak.pipeline import Engine, snapshot
-from wavebreak.service import log
-from wavebreak.service.decider import row
+from wavebreak.service import event_log
+from wavebreak.service.engine_thread import row
 from wavebreak.service.models import Applied, Decision
-from wavebreak.service.waiting import Decided
+from wavebreak.service.pending_requests import Decided
 
 _NAME = re.compile(r"state-(\d+)-(\d+)\.snapshot")
 
@@ -74,16 +84,16 @@ def recover(
     """
     applied, _ = Applied.objects.get_or_create(id=1)
     fresh = make()
-    found = Recovered(made_by(fresh, lateness_s), end=log.end())
+    found = Recovered(made_by(fresh, lateness_s), end=event_log.end())
     same = applied.made_by in ("", found.made_by)
     if not same:
         found.said.append(f"decided anew from the start: was {applied.made_by}, is {found.made_by}")
     engine, found.decisions = _restored(fresh, make, home, applied, found)
     replay = _Replay(engine, applied.position, applied.decisions, found.decisions, same=same)
-    for stretch in log.stretches(engine.fanout.position):
+    for stretch in event_log.stretches(engine.fanout.position):
         if stretch.events is None:
             if not accept_loss:
-                raise log.lost(stretch)
+                raise event_log.lost(stretch)
             engine.fanout.position = stretch.end
             found.said.append(f"positions {stretch.first} to {stretch.end - 1} are lost")
         else:
@@ -174,3 +184,77 @@ class _Replay:
 def _same_in(made: Made) -> int:
     """What two decisions must have alike to be the same answer, by whatever rule it was given."""
     return hash((made.account, made.trigger, made.ts, made.outcome, made.until))
+
+
+AGAIN_S = 60.0
+"""After how long memory that was not there is asked for again."""
+
+
+class Snapshots:
+    """When to take one (after `seconds` or `events`), and how many to keep.
+
+    `applied` tells the position up to which decisions are written, `said` is told what fails.
+    """
+
+    def __init__(
+        self, home: Path, *, seconds: float, events: int, keep: int, applied: Callable[[], int],
+        position: int, said: Callable[[str], None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        self.home, self.seconds, self.events, self.keep = home, seconds, events, keep
+        self._said = said
+        self._applied, self.position = applied, position
+        self._at, self._again = time.monotonic(), 0.0
+        self._thread: threading.Thread | None = None
+        self._room: snapshot.Room | None = None
+
+    def between(self, engine: Engine, decisions: int) -> None:
+        """Take a snapshot if it is time; called by the engine's thread between batches."""
+        if self._thread is not None and self._thread.is_alive():
+            return
+        moved = engine.fanout.position - self.position
+        late = time.monotonic() - self._at >= self.seconds
+        if self._room is not None:
+            self.take(engine, decisions)
+        elif moved and (late or moved >= self.events) and time.monotonic() >= self._again:
+            self._begin(self._prepare, snapshot.room_for(engine))
+
+    def take(self, engine: Engine, decisions: int) -> None:
+        """Copy the state now, and have it written; waits for the one before."""
+        self.wait()
+        room = self._room or snapshot.Room(snapshot.room_for(engine))
+        self.position, self._at, self._room = engine.fanout.position, time.monotonic(), None
+        path = snapshot_path(self.home, self.position, decisions)
+        self._begin(self._write, snapshot.taken(engine, room), path, self.position)
+
+    def wait(self) -> None:
+        """Wait until the one that is being written is there."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _begin(self, work: Callable[..., None], *given: Any) -> None:
+        self._thread = threading.Thread(target=work, args=given, name="wavebreak-snapshot")
+        self._thread.start()
+
+    def _prepare(self, size: int) -> None:
+        try:
+            self._room = snapshot.Room(size)
+        except (OSError, MemoryError):
+            self._said("there is no memory for a snapshot: a start will read more of the log")
+            self._again = time.monotonic() + AGAIN_S
+
+    def _write(self, state: snapshot.Taken, path: Path, position: int) -> None:
+        waited = 0.0
+        while self._applied() < position:
+            time.sleep(0.05)
+            waited += 0.05
+            if waited > 60:
+                return
+        try:
+            snapshot.write(state, path)
+        except OSError as error:
+            self._said(f"{path.name} cannot be written: {error.strerror}")
+            for left in self.home.glob(f"{path.name}.*.new"):
+                left.unlink(missing_ok=True)
+            return
+        for _, _, old in snapshots(self.home)[self.keep :]:
+            old.unlink(missing_ok=True)

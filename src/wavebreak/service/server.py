@@ -11,8 +11,8 @@ import uvicorn
 from django.core.handlers.asgi import ASGIHandler
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from wavebreak.service.ingest import Guard, Ingest
-from wavebreak.service.running import Service
+from wavebreak.service.ingest_app import Guard, Ingest
+from wavebreak.service.service import Service
 
 
 class Corked:

@@ -5,25 +5,23 @@ from typing import TYPE_CHECKING
 from wavebreak.lazily import lazily
 
 if TYPE_CHECKING:
-    from wavebreak.training.card import lead
-    from wavebreak.training.gathering import world_of
-    from wavebreak.training.labelling import Claim, Key, Labels, read_claims, resolve
-    from wavebreak.training.learning import Learned, learn
-    from wavebreak.training.runs import Collected, collect, train, write
-    from wavebreak.training.settings import Settings
-    from wavebreak.training.settings import load as load_settings
-    from wavebreak.training.tables import terminal_tables
-    from wavebreak.training.testing import Tested, tested
+    from wavebreak.training.config import Settings
+    from wavebreak.training.config import load as load_settings
+    from wavebreak.training.dataset import world_of
+    from wavebreak.training.evaluation import Tested, tested
+    from wavebreak.training.labels import Claim, Key, Labels, read_claims, resolve
+    from wavebreak.training.model_card import lead, terminal_tables
+    from wavebreak.training.pipeline import Collected, collect, train, write
+    from wavebreak.training.trainer import Learned, learn
 else:
     __getattr__ = lazily(__name__, {
-        "card": "lead",
-        "gathering": "world_of",
-        "labelling": "Claim Key Labels read_claims resolve",
-        "learning": "Learned learn",
-        "runs": "Collected collect train write",
-        "settings": "Settings load:load_settings",
-        "tables": "terminal_tables",
-        "testing": "Tested tested",
+        "config": "Settings load:load_settings",
+        "dataset": "world_of",
+        "evaluation": "Tested tested",
+        "labels": "Claim Key Labels read_claims resolve",
+        "model_card": "lead terminal_tables",
+        "pipeline": "Collected collect train write",
+        "trainer": "Learned learn",
     })  # fmt: skip
 
 __all__ = [

@@ -1,0 +1,1 @@
+"""Benches: how fast, how large, beside whom. Run with `python -m benchmarks`."""

@@ -1,0 +1,94 @@
+"""`wavebreak run` as anyone starts it: from files, to decisions on disk."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.figures import Figure, figure
+from benchmarks.load_streams import write
+
+NAME = "run"
+TARGETS = {"parquet": 0.8e6, "jsonl": 0.4e6}
+LONGEST_S = 60.0
+
+
+class Told(NamedTuple):
+    """Events a second of summary.json, seconds by the clock; accounts, None: stopped too early."""
+
+    rate: float
+    seconds: float
+    accounts: int | None
+
+
+def bench(quick: bool) -> list[Figure]:
+    """Events a second of whole runs, from Parquet and JSON Lines, with one worker and two."""
+    events, accounts, runs = (150_000, 20_000, 1) if quick else (2_500_000, 400_000, 3)
+    figures: list[Figure] = []
+    # What is compiled once and kept belongs to set-up, not to a run.
+    subprocess.run([_command(), "warm"], capture_output=True, check=True)
+    with tempfile.TemporaryDirectory(prefix="wavebreak-speed-") as scratch:
+        for suffix, target in TARGETS.items():
+            source = Path(scratch) / f"events.{suffix}"
+            size = write(source, events, accounts)
+            note = f"{events:,} events, {size / 1e6:,.0f} MB"
+            # Rules alone, as the target was set; then as `run` starts by itself, with the model.
+            for shards, more in ((1, ["--model", "none"]), (2, ["--model", "none"]), (1, [])):
+                told = _runs(source, ["--shards", str(shards), *more], runs, events)
+                what = f"{suffix}, {shards} shard(s)" + ("" if more else ", the shipped model")
+                figures += _figures(what, told, target if more else None, note, events)
+            source.unlink()
+    return figures
+
+
+def _command() -> str:
+    return str(Path(sys.executable).with_name("wavebreak"))
+
+
+def _runs(source: Path, options: list[str], runs: int, events: int) -> list[Told]:
+    """Run some times; only once where once is already slow."""
+    told = [_run(source, options, events)]
+    while len(told) < runs and told[0].seconds < LONGEST_S / 3:
+        told.append(_run(source, options, events))
+    return told
+
+
+def _run(source: Path, options: list[str], events: int) -> Told:
+    """Run once, for LONGEST_S at most: what is stopped then is slower than is told."""
+    out = source.parent / "out"
+    command = [
+        _command(), "run", str(source), "-o", str(out),
+        "--key", str(source.parent / "key"), *options,
+    ]  # fmt: skip
+    began = time.perf_counter()
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=LONGEST_S
+        )
+    except subprocess.TimeoutExpired:
+        return Told(events / LONGEST_S, LONGEST_S, None)
+    seconds = time.perf_counter() - began
+    if done.returncode:
+        raise RuntimeError(f"wavebreak run failed: {done.stderr.strip()[-500:]}")
+    summary = json.loads((out / "summary.json").read_text("utf-8"))
+    return Told(float(summary["events_per_s"]), seconds, int(summary["accounts"]))
+
+
+def _figures(
+    what: str, told: list[Told], target: float | None, note: str, events: int
+) -> list[Figure]:
+    best = min(t.seconds for t in told)
+    if told[0].accounts is None:
+        note = f"stopped after {LONGEST_S:.0f} s: slower than this by the clock; {note}"
+        return [figure(NAME, what, "events/s", [t.rate for t in told], target=target, note=note)]
+    return [
+        figure(NAME, what, "events/s", [t.rate for t in told], target=target,
+               note=f"of summary.json; {note}, {told[0].accounts:,} accounts"),
+        figure(NAME, f"{what}: by the clock", "events/s", [events / t.seconds for t in told],
+               note=f"with start, learning the profile, accounts.parquet: {best:.1f} s at best"),
+    ]  # fmt: skip

@@ -1,0 +1,1 @@
+"""Experiments beside the product: public benchmarks, weekly retraining, the claims corpus."""

@@ -1,0 +1,1 @@
+"""Simulate weeks of new campaigns with training after each."""

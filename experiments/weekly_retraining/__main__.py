@@ -1,0 +1,59 @@
+"""Command line of weekly retraining: `python -m experiments.weekly_retraining`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from experiments.weekly_retraining import retraining
+from experiments.weekly_retraining.report import print_weeks, write_weeks
+from wavebreak import rules, training
+from wavebreak.cli import run_app
+from wavebreak.cli.console import bar, nexts, out
+from wavebreak.cli.run import PolicyDir
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+
+FAMILIES = ("warm-up", "sharding", "proxies", "typing")
+"""Campaigns of the weeks, one each: senders that rules alone catch late."""
+
+
+@app.command(epilog="Example: `python -m experiments.weekly_retraining --people 1500 -o weeks`")
+def retrain(
+    out_path: Annotated[Path, typer.Option("--out", "-o", help="Directory to write.")],
+    family: Annotated[
+        list[str] | None,
+        typer.Option(help=f"A campaign, one a week; again for more (default: "
+                          f"{', '.join(FAMILIES)})."),
+    ] = None,
+    people: Annotated[int, typer.Option(help="Ordinary people.")] = 1500,
+    operators: Annotated[int, typer.Option(help="Operators of each family.")] = 6,
+    accounts: Annotated[int, typer.Option(help="Accounts of each operator.")] = 10,
+    days: Annotated[float, typer.Option(help="Length of each week that is lived.")] = 7.0,
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
+    policy: PolicyDir = None,
+) -> None:  # fmt: skip
+    """Live through weeks of new campaigns, training after each on what people confirmed.
+
+    The weeks are simulated. For a platform's own runs there is `wavebreak train RUN… --labels CSV`,
+    again after each week.
+    """
+    setting = retraining.Setting(
+        tuple(family or FAMILIES), people, operators, accounts, days, seed
+    )  # fmt: skip
+    with bar("retrain") as show:
+        weeks = retraining.live(
+            out_path, rules.load(policy), training.load_settings(policy), setting, progress=show
+        )
+    text = json.dumps(retraining.as_json(weeks), indent=1, ensure_ascii=False)
+    (out_path / "weeks.json").write_text(text + "\n", encoding="utf-8")
+    write_weeks(weeks, out_path / "weeks.html")
+    print_weeks(weeks, out)
+    nexts([f"plot: {out_path}/weeks.html", f"last model: {out_path}/week-{len(weeks) - 1}/model"])
+
+
+if __name__ == "__main__":
+    run_app(app)

@@ -1,0 +1,159 @@
+"""A bundle: a BagIt 1.0 bag (RFC 8493) of a case, in one zip file; equal inputs give equal bytes.
+
+    CASE-ID/bagit.txt, bag-info.txt, manifest-sha{256,512}.txt, tagmanifest-sha{256,512}.txt
+    CASE-ID/data/report.pdf        what the case says, to be read
+    CASE-ID/data/certificate.pdf   forms for a person to sign, or not
+    CASE-ID/data/case.json         the steps of the case
+    CASE-ID/data/grounds/          the policy of its determinations
+    CASE-ID/data/exhibits/         the exhibits, with custody, WARCs and runs
+    CASE-ID/data/ledger/           sealed entries of the steps, proofs, checkpoint, key
+    CASE-ID/data/verifier.py       checks the ledger without Wavebreak
+    CASE-ID/data/made.json         with which versions this was made
+    CASE-ID/data/README.txt        what to do with all that
+
+The manifests are written here and not by `bagit`, which changes the process's directory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import bagit
+import msgspec
+
+from wavebreak import __version__
+from wavebreak.bundles import report, workspace
+from wavebreak.bundles.archive_reader import (
+    CERTIFICATE,
+    HASHES,
+    LEDGER,
+    MADE,
+    README,
+    REPORT,
+    VERIFIER,
+)
+from wavebreak.bundles.workspace import CASE, EXHIBITS, GROUNDS, Desk, exhibit_doubts
+from wavebreak.cases.date_ranges import shown
+from wavebreak.errors import CaseError, EvidenceError
+from wavebreak.ledger import parcel, verifier
+
+_AT = (1980, 1, 1, 0, 0, 0)
+_DECLARATION = "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
+_WORDS = """\
+This is a bundle of case {case}, made by Wavebreak {version}.
+
+To read: report.pdf. The forms in certificate.pdf are for a person to sign, or not.
+
+To check all of it, numbers and decisions included, with Wavebreak:
+    wavebreak verify {case}.zip --key KEY
+
+To check without Wavebreak:
+    sha256sum -c manifest-sha256.txt                 in the folder above: every file
+    python data/verifier.py data/ledger --key KEY    the sealed entries; needs cryptography
+    any BagIt 1.0 validator, any WARC 1.1 reader
+
+KEY is the verifier key of who made the bundle. Take it from them by another way than this bundle:
+the copy in ledger/key.pub shows only that the bundle agrees with itself.
+
+case.json has the steps; entry `step` number n of the ledger has, as `sha256`, the SHA-256 of the
+case's `salt` followed by step n in canonical JSON (RFC 8785).
+"""
+
+
+def pack(desk: Desk, out: Path) -> dict[str, int]:
+    """Pack an open case into the file `out`; gives counts of files, bytes, entries.
+
+    The file appears whole or not at all. Raises `CaseError` where an exhibit is not as it was
+    taken in, or nothing can be packed.
+    """
+    case = desk.case
+    for exhibit in case.exhibits.values():
+        if wrong := exhibit_doubts(desk.path, exhibit):
+            raise CaseError(wrong[0], fix="bring back the exhibit as it was")
+    with tempfile.TemporaryDirectory(prefix="wavebreak-bundle-") as place:
+        bag = Path(place) / case.id
+        (bag / "data").mkdir(parents=True)
+        _payload(desk, bag / "data")
+        _tags(bag, case.id, case.steps[-1].at)
+        try:
+            bagit.Bag(str(bag)).validate()
+        except bagit.BagError as error:  # pragma: no cover
+            raise CaseError(f"the bag does not hold: {error}", fix="report this") from None
+        files = _zip(bag, out)
+    return {"files": files, "bytes": out.stat().st_size, "entries": desk.ledger.size}
+
+
+def _payload(desk: Desk, data: Path) -> None:
+    (data / CASE).write_bytes(workspace.told(desk.written))
+    for name in (EXHIBITS, GROUNDS):
+        if (desk.path / name).exists():
+            shutil.copytree(desk.path / name, data / name)
+    known = {exhibit.path for exhibit in desk.case.exhibits.values()}
+    for left in (data / EXHIBITS).glob("*"):
+        # What a crash left behind is no exhibit.
+        if left.relative_to(data).as_posix() not in known:
+            shutil.rmtree(left)
+    (data / LEDGER).mkdir()
+    for name, content in parcel(desk.ledger, range(desk.ledger.size)).items():
+        (data / LEDGER / name).write_bytes(content)
+    (data / VERIFIER).write_bytes(Path(verifier.__file__).read_bytes())
+    (data / MADE).write_bytes(msgspec.json.encode(report.versions(), order="sorted"))
+    words = _WORDS.format(case=desk.case.id, version=__version__)
+    (data / README).write_text(words, encoding="utf-8")
+    (data / REPORT).write_bytes(report.report(data, desk.case))
+    (data / CERTIFICATE).write_bytes(report.forms(desk.case))
+
+
+def _tags(bag: Path, case: str, at: int) -> None:
+    """The bag's own files: declaration, about, manifests."""
+    files = sorted(path for path in (bag / "data").rglob("*") if path.is_file())
+    octets = sum(path.stat().st_size for path in files)
+    (bag / "bagit.txt").write_text(_DECLARATION)
+    (bag / "bag-info.txt").write_text(
+        f"Bag-Software-Agent: wavebreak {__version__}\nBagging-Date: {shown(at)[:10]}\n"
+        f"External-Identifier: {case}\nPayload-Oxum: {octets}.{len(files)}\n"
+    )
+    tags = [bag / "bagit.txt", bag / "bag-info.txt"]
+    for algorithm in HASHES:
+        tags.append(_manifest(bag, f"manifest-{algorithm}.txt", algorithm, files))
+    for algorithm in HASHES:
+        _manifest(bag, f"tagmanifest-{algorithm}.txt", algorithm, tags)
+
+
+def _manifest(bag: Path, name: str, algorithm: str, files: Iterable[Path]) -> Path:
+    lines = []
+    for path in files:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, algorithm).hexdigest()
+        lines.append(f"{digest}  {path.relative_to(bag).as_posix()}\n")
+    (bag / name).write_text("".join(sorted(lines, key=lambda line: line.split("  ", 1)[1])))
+    return bag / name
+
+
+def _zip(bag: Path, out: Path) -> int:
+    """Zip a directory with fixed times and modes, in order of names."""
+    files = sorted(path for path in bag.rglob("*") if path.is_file())
+    fresh = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        with zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+            for path in files:
+                name = path.relative_to(bag.parent).as_posix()
+                about = zipfile.ZipInfo(name, _AT)
+                about.external_attr = 0o100644 << 16
+                about.create_system, about.compress_type = 3, zipfile.ZIP_DEFLATED
+                about.file_size = path.stat().st_size
+                with path.open("rb") as file, archive.open(about, "w") as sink:
+                    shutil.copyfileobj(file, sink, 1 << 20)
+        fresh.replace(out)
+    except OSError as error:
+        what = f"{out} cannot be written: {error.strerror}"
+        raise EvidenceError(what, fix="check the directory", name="bundle_write") from None
+    finally:
+        fresh.unlink(missing_ok=True)
+    return len(files)

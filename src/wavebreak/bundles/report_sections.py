@@ -1,0 +1,379 @@
+"""Blocks of a typeset page: plain values that `report.typ` shows.
+
+The sections of a report that are told from the case alone: parties, evidence, determinations.
+
+What captured pages claim, as a machine read it: sentences, capacities, prices; a picture.
+
+A case and a determination as tables and lines for a terminal; nothing is read as markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from wavebreak import claims
+from wavebreak.cases.case import Case, Did, Prepared
+from wavebreak.cases.date_ranges import Span, shown
+from wavebreak.cases.determination import Determination
+from wavebreak.cases.notices import Notice
+from wavebreak.cases.parties import Party, Proposal
+from wavebreak.cases.post_notice_monitoring import overdue
+from wavebreak.errors import ClaimError
+from wavebreak.reports.tables import Table
+
+Block = dict[str, Any]
+
+
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[Any]], widths: Sequence[float],
+    *, none: str = "None.", right: Sequence[bool] = (),
+) -> Block:  # fmt: skip
+    """A table; a width of 0 is as wide as its words, others share the rest."""
+    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    return {
+        "kind": "table", "head": list(head), "rows": cells, "widths": list(widths), "none": none,
+        "right": list(right),
+    }  # fmt: skip
+
+
+def text(words: str) -> Block:
+    """A paragraph."""
+    return {"kind": "text", "text": words}
+
+
+def note(words: str) -> Block:
+    """A paragraph in small print."""
+    return {"kind": "note", "text": words}
+
+
+def heading(words: str) -> Block:
+    """A heading within a section."""
+    return {"kind": "heading", "text": words}
+
+
+def bullets(items: Iterable[str], none: str = "None.") -> Block:
+    """A list."""
+    listed = list(items)
+    return {"kind": "list", "items": listed} if listed else note(none)
+
+
+def code(words: str) -> Block:
+    """A command."""
+    return {"kind": "code", "text": words}
+
+
+def section(title: str, blocks: Iterable[Block]) -> Block:
+    """A section."""
+    return {"title": title, "blocks": list(blocks)}
+
+
+def when(ms: int | None) -> str:
+    """An instant to the second, in UTC.
+
+    >>> when(0), when(None)
+    ('1970-01-01 00:00:00', '—')
+    """
+    return "—" if ms is None else shown(ms - ms % 1000)[:-1].replace("T", " ")
+
+
+def span(dates: Span) -> str:
+    """A date as it was told, and the instants that it may mean.
+
+    >>> span(Span(0, None, "since 1970"))
+    'since 1970 [1970-01-01 00:00:00 to open]'
+    """
+    ends = [("open" if end is None else when(end)) for end in (dates.earliest, dates.latest)]
+    if dates.earliest == dates.latest and dates.earliest is not None:
+        return ends[0]
+    return f"{dates.said} [{ends[0]} to {ends[1]}]"
+
+
+def plain(word: str) -> str:
+    """A word of the code as people write it.
+
+    >>> plain("not_eligible")
+    'not eligible'
+    """
+    return word.replace("_", " ")
+
+
+_RULES = (
+    "R1: evidence on the platform that is linked to the party, whenever the conduct was. R2: from "
+    "a public notice on, evidence from outside the platform alone; R3: then only where the conduct "
+    "continued at or after the notice's boundary, or the party is linked to conduct on the "
+    "platform that began before it."
+)
+_TINTS = {"eligible": "#ffebe9", "undetermined": "#fff8c5", "not_eligible": "#dafbe1"}
+
+
+def parties(case: Case) -> Block:
+    """Who the case is about, what ties them together, and accounts to them."""
+    return section("Parties", [
+        table(["id", "kind", "name and aliases", "domains, sites, apps, numbers"],
+              [_party(case, party) for party in case.parties.values()], [0, 0, 1, 1]),
+        heading("How they hang together"),
+        table(["party", "is", "of", "strength", "exhibit"],
+              [(r.party, r.kind, r.other, r.strength, r.exhibit) for r in case.relations],
+              [1, 1, 1, 1, 1], none="No ties between parties are claimed."),
+        heading("Accounts tied to them"),
+        table(["party", "account (pseudonym of this case)", "by", "strength", "exhibit"],
+              [(k.party, k.account, plain(k.basis), k.strength, k.exhibit) for k in case.links],
+              [0, 2, 1.2, 0, 0], none="No account is tied to a party."),
+    ])  # fmt: skip
+
+
+def _party(case: Case, party: Party) -> tuple[str, ...]:
+    names = party.name
+    if party.aliases:
+        names += f"\nalso: {', '.join(party.aliases)}"
+    if party.same_as:
+        names += f"\nmerged into {case.root(party.id)} by a person"
+    where = [*party.domains, *party.sites, *party.apps, *party.numbers]
+    return party.id, party.kind, names, "\n".join(where) or "—"
+
+
+def evidence(case: Case) -> Block:
+    """What the exhibits show of the parties' conduct."""
+    rows = [
+        (e.id, e.exhibit, e.party, f"{plain(e.kind)}, {e.conduct}",
+         f"began: {span(e.began)}\nlasted until: {span(e.lasted)}",
+         f"{plain(e.basis)}, {e.strength}", f"{e.confirmed}{f' ({e.by})' if e.by else ''}")
+        for e in case.evidence.values()
+    ]  # fmt: skip
+    head = ["id", "exhibit", "party", "seen, conduct", "dates (UTC)", "tied by", "confirmed"]
+    return section("Evidence of conduct", [
+        note("An interval is what a date may mean; an open end is not known. What nobody has "
+             "confirmed weighs as not known."),
+        table(head, rows, [0, 0, 0, 1, 2.2, 1, 1], none="No evidence was drawn yet."),
+    ])  # fmt: skip
+
+
+def determinations(case: Case) -> Block:
+    """Each determination with its grounds, what was left out and why, what would change it."""
+    blocks: list[Block] = []
+    for made in case.determinations.values():
+        blocks += _determination(case, made)
+    return section("Determination", [note(_RULES), *blocks] if blocks else [note("None yet.")])
+
+
+def _determination(case: Case, made: Prepared) -> Iterator[Block]:
+    value = made.value
+    party = case.parties[value.party]
+    yield heading(f"{made.id}: {party.name} ({party.id})")
+    signed = f"Signed by {made.signed_by}, {value.signs}, on {when(made.signed_at)} UTC."
+    yield {
+        "kind": "verdict", "text": plain(value.result).capitalize(), "tint": _TINTS[value.result],
+        "lines": [
+            f"As of {when(value.as_of)} UTC, under {value.policy}.",
+            f"Prepared by {made.by} on {when(made.at)} UTC.",
+            signed if made.signed_by else f"Not signed. A person with the role {value.signs}, "
+            "who did not prepare it, may sign.",
+        ],
+    }  # fmt: skip
+    yield text(value.advice)
+    yield table(["rule", "public notice", "rests on evidence"],
+                [(g.rule, g.notice or "none needed", ", ".join(g.evidence)) for g in value.grounds],
+                [1, 1, 1], none="No rule holds.")  # fmt: skip
+    if value.exhibits:
+        yield text(f"Exhibits relied on: {', '.join(value.exhibits)}.")
+    if value.needs:
+        yield bullets(f"Needs to be known: {need}." for need in value.needs)
+    yield table(["evidence", "exhibit", "disregarded because"],
+                [(d.evidence, d.exhibit, d.why) for d in value.disregarded], [0, 0, 1],
+                none="Nothing was disregarded.")  # fmt: skip
+    yield table(["supposing this alone", "it would be"],
+                [(c.supposing, plain(c.result)) for c in value.changes], [3, 1],
+                none="Nothing supposed alone would change it.")  # fmt: skip
+    yield note(value.beside)
+    yield table(["account", "technical enforcement, beside", "until (UTC)"],
+                [(e.account, e.outcome, when(e.until)) for e in value.enforcement], [2, 1, 1],
+                none="No account of the party is known to be acted on.")  # fmt: skip
+
+
+def notices(case: Case) -> Block:
+    """Notices as they were sent, with proof of delivery and answers."""
+    blocks: list[Block] = []
+    for notice in case.notices.values():
+        blocks += _notice(case, notice)
+    return section("Notices", blocks or [note("None was sent.")])
+
+
+def _notice(case: Case, notice: Notice) -> Iterator[Block]:
+    party = case.parties[notice.party]
+    yield heading(f"{notice.id}: {party.name} ({party.id})")
+    yield text(f"Sent {when(notice.sent)} UTC; to be answered by {when(notice.deadline)} UTC.")
+    yield {"kind": "letter", "language": notice.language, "subject": notice.subject,
+           "paragraphs": list(notice.paragraphs)}  # fmt: skip
+    arrived = [
+        ("arrived", when(d.at), d.how, d.exhibit)
+        for d in case.deliveries
+        if d.notice == notice.id
+    ]  # fmt: skip
+    answers = [
+        ("answered", when(r.at), r.about, r.exhibit) for r in case.replies if r.notice == notice.id
+    ]
+    yield table(["what", "when (UTC)", "how, or what it says", "exhibit"], arrived + answers,
+                [0, 1, 2, 0], none="No proof of delivery, and no answer.")  # fmt: skip
+
+
+def chronology(case: Case) -> Block:
+    """Every step of the case, in order."""
+    rows = [
+        (s.n, when(s.at), f"{s.by} ({s.role})", did(s.did) + (f" — {s.why}" if s.why else ""))
+        for s in case.steps
+    ]
+    return section("Chronology of the case", [
+        table(["step", "when (UTC)", "by", "what"], rows, [0, 0, 1.4, 4], right=[True]),
+    ])  # fmt: skip
+
+
+_ABOUT = {
+    "opened": "title", "named": "party.name", "related": "relation.party",
+    "merged": "drop", "linked": "link.account", "exhibited": "exhibit.id",
+    "found": "evidence.id", "confirmed": "evidence", "sent": "notice.id",
+    "delivered": "delivery.notice", "replied": "reply.notice", "determined": "id",
+    "signed": "determination", "tasked": "task.what", "finished": "task", "advanced": "to",
+}  # fmt: skip
+_DONE = {
+    "opened": "case opened", "named": "party named", "related": "tie between parties",
+    "merged": "parties merged by a person", "linked": "account tied", "exhibited": "exhibit taken",
+    "found": "evidence drawn", "confirmed": "evidence judged by a person", "sent": "notice sent",
+    "delivered": "notice arrived", "replied": "notice answered",
+    "determined": "determination prepared", "signed": "determination signed", "tasked": "task",
+    "finished": "task done", "advanced": "case now",
+}  # fmt: skip
+
+
+def did(what: Did) -> str:
+    """A step in a few words.
+
+    >>> from wavebreak.cases.case import Advanced
+    >>> did(Advanced("noticed"))
+    'case now: noticed'
+    """
+    tag = str(type(what).__struct_config__.tag)
+    value = msgspec.to_builtins(what)
+    for name in _ABOUT[tag].split("."):
+        value = value[name]
+    shows = getattr(what, "shows", None)
+    judged = "" if shows is None else " shows it" if shows else " does not show it"
+    return f"{_DONE[tag]}: {value}{judged}"
+
+
+SENTENCES = 12
+PICTURE_BYTES = 8 << 20
+
+
+def pages(directory: Path, case: Case, figures: dict[str, bytes]) -> Block:
+    """Tell each captured page; pictures are put into `figures` by name."""
+    blocks: list[Block] = []
+    for exhibit in case.exhibits.values():
+        place = directory / exhibit.path
+        if exhibit.kind == "claim" and (place / "exhibit.json").exists():
+            blocks += [
+                heading(f"{exhibit.id}: {exhibit.title}"),
+                *_page(place, exhibit.id, figures),
+            ]
+    lead = note("Read by a machine for a person to look at; a reading is no finding. Sentences are "
+                "as they stand on the page.")  # fmt: skip
+    return section("What the pages claim", [lead, *blocks] if blocks else [note("No page.")])
+
+
+def _page(place: Path, name: str, figures: dict[str, bytes]) -> Iterator[Block]:
+    about = claims.load(place)
+    yield text(f"{about.source}, captured {about.captured_at} by {about.actor.who}.")
+    try:
+        found = [claims.read(page, about.captured_at) for page in claims.documents(place)]
+    except ClaimError as error:
+        yield note(f"Not read: {error.what}.")
+    else:
+        made = claims.strongest(found)
+        yield from _reading(made, about.published or made.published)
+    for label in claims.labels_of(place):
+        yield text(f"{label.label} in the judgement of {label.by}, {label.at}: {label.reason}")
+    picture = about.file("screenshot")
+    if picture is not None and picture.size <= PICTURE_BYTES:
+        figures[f"{name}.png"] = (place / picture.path).read_bytes()
+        yield {"kind": "picture", "file": f"{name}.png", "alt": f"Screenshot of {about.source}"}
+
+
+def _reading(made: claims.Reading, public: claims.Published | None) -> Iterator[Block]:
+    told = [(" ".join(r.text.split())[:400], ", ".join(map(plain, r.offers)) or "by its words")
+            for r in made.relied_on[:SENTENCES]]  # fmt: skip
+    yield table(["sentence", "offers"], told, [3, 1], none="No sentence offers anything.")
+    numbers = [
+        f"{c.count:,} {c.what}{f' a {c.period}' if c.period else ''}"
+        for c in made.capacities[:SENTENCES]
+    ]
+    prices = [f"{m.amount:g} {m.currency}" for m in made.prices[:SENTENCES]]
+    contacts = [value for values in made.contacts.values() for value in values][:SENTENCES]
+    ends = [at or "not known" for at in (public.earliest, public.latest)] if public else []
+    since = [f"{' to '.join(ends)}, by {public.basis}"] if public else []
+    rows = [("published", since), ("capacity claimed", numbers), ("prices", prices),
+            ("contacts", contacts), ("brands", list(made.brands[:SENTENCES])),
+            ("language", [made.language])]  # fmt: skip
+    told_once = [(n, ", ".join(dict.fromkeys(v))) for n, v in rows if any(v)]
+    yield table(["read on the page", ""], told_once, [1, 3])
+    yield note(f"Triage: {made.verdict}, {made.score:.2f}.")
+
+
+def _table(title: str, head: Sequence[str], rows: list[Any]) -> Iterator[Table]:
+    if rows:
+        cells = [tuple(map(str, row)) for row in rows]
+        yield Table(title, tuple(head), cells, words=frozenset(range(len(head))))
+
+
+def tables(case: Case) -> Iterator[Table]:
+    """Where a case stands, table by table; empty ones are left out."""
+    parties = [(p.id, p.kind, p.name, p.same_as) for p in case.parties.values()]
+    yield from _table("parties", ["id", "kind", "name", "merged into"], parties)
+    yield from _table("accounts", ["party", "pseudonym", "by", "strength", "exhibit"],
+                      [(k.party, k.account, plain(k.basis), k.strength, k.exhibit)
+                       for k in case.links])  # fmt: skip
+    yield from _table("exhibits", ["id", "kind", "title", "taken (UTC)"],
+                      [(e.id, plain(e.kind), e.title, when(e.captured))
+                       for e in case.exhibits.values()])  # fmt: skip
+    yield from _table("evidence", ["id", "party", "exhibit", "shows", "dates (UTC)", "confirmed"],
+                      [(e.id, e.party, e.exhibit, f"{plain(e.kind)}, {e.conduct}",
+                        f"{span(e.began)}\n{span(e.lasted)}", e.confirmed)
+                       for e in case.evidence.values()])  # fmt: skip
+    yield from _table("notices", ["id", "party", "template", "language", "sent (UTC)"],
+                      [(n.id, n.party, n.template, n.language, when(n.sent))
+                       for n in case.notices.values()])  # fmt: skip
+    yield from _table("determinations", ["id", "party", "result", "prepared by", "signed by"],
+                      [(d.id, d.value.party, plain(d.value.result), d.by, d.signed_by or "nobody")
+                       for d in case.determinations.values()])  # fmt: skip
+    yield from _table("to do", ["id", "what", "by (UTC)"],
+                      [(t.id, t.what, when(t.due)) for t in case.open_tasks()])  # fmt: skip
+
+
+def lines(case: Case, now: int) -> list[str]:
+    """A case in a line, and what is late at `now` (ms)."""
+    late = [f"late: {line}" for line in overdue(case, now)]
+    return [f"{case.id}: {case.title}; {case.state}, {len(case.steps)} steps", *late]
+
+
+def proposed(found: Sequence[Proposal]) -> Iterator[Table]:
+    """Pairs of parties that may be one, with reasons."""
+    rows = [(p.party, p.other, f"{p.score:.2f}", "\n".join(p.reasons)) for p in found]
+    yield from _table("may be one", ["party", "other", "score", "reasons"], rows)
+
+
+def determined(name: str, made: Determination) -> Iterator[str]:
+    """A determination line by line: result, grounds, what was left out, what would change it."""
+    yield f"{name}: {plain(made.result)}, as of {when(made.as_of)} UTC, under {made.policy}"
+    for ground in made.grounds:
+        yield f"  {ground.rule} {ground.notice} rests on {', '.join(ground.evidence)}"
+    for item in made.disregarded:
+        yield f"  {item.evidence} ({item.exhibit}) disregarded: {item.why}"
+    for need in made.needs:
+        yield f"  needs to be known: {need}"
+    for change in made.changes:
+        yield f"  {plain(change.result)}, if: {change.supposing}"
+    for beside in made.enforcement:
+        yield f"  beside, technical enforcement: {beside.account} {beside.outcome}"
+    yield made.advice

@@ -1,0 +1,451 @@
+"""Decisions that an exhibit relies on, as the ledger of the run had sealed them before.
+
+Evidence from a run: the log up to the last decision relied on, and all that decides it again.
+
+What accounts share is read by every decision (the reputation of a network, the credibility of a
+reporter), so the whole log up to there belongs to the evidence: no part of it gives the same
+decisions for sure. It is kept under the case's pseudonyms, with policy, model and profile, so that
+
+    wavebreak run log.arrow --policy policy/NAME --model model --profile profile.json -o again
+
+writes the same `decisions.jsonl`, to the byte. The last epoch is closed at the cut: decisions past
+`as_run` are made by that, and are not of the original run.
+
+An account's conduct in numbers, recounted from an exhibit's log, and its picture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+from msgspec import Meta
+
+from wavebreak import __version__, model, rules
+from wavebreak.bundles.archive_reader import doubt
+from wavebreak.bundles.pseudonyms import Renaming, renamed, renamed_decision
+from wavebreak.engine import Engine
+from wavebreak.engine.batch_run import profile_of
+from wavebreak.engine.decision import Decision
+from wavebreak.errors import CaseError, EvidenceError, WavebreakError
+from wavebreak.explain import Timeline
+from wavebreak.explain.collect import KINDS, read_timeline
+from wavebreak.explain.narrative import busiest_minute
+from wavebreak.features.catalog import NAMES
+from wavebreak.io import read
+from wavebreak.ledger import Directory, Ledger, OpeningFile, Signer, parcel, verifier
+from wavebreak.ledger.verifier import LOG, Key, canonical, read_json, read_key, read_lines
+from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.reports import charts
+from wavebreak.rules.loader import SHIPPED
+from wavebreak.schema import coverage
+from wavebreak.schema.coverage import Profile
+from wavebreak.schema.events import LOG_SCHEMA
+
+SEALED = "sealed"
+_NAMES = {"account", "id", "trigger"}
+
+
+def show(place: Path, signer: Signer, relied: Sequence[Decision], out: Path) -> int:
+    """Write the entries of decisions with their proofs, unopened, into the new directory `out`.
+
+    Gives how many there are. Raises `CaseError` where the ledger never sealed one of them.
+    """
+    files = Directory(place)
+    openings = OpeningFile(place / "private" / "openings.sqlite3")
+    try:
+        ledger = Ledger(files, signer)
+        at: dict[str, int] = {}
+        for account in {decision.account for decision in relied}:
+            for position in openings.positions("account", account):
+                at.setdefault(str(openings.of(position).get("id", (b"", ""))[1]), position)
+        if missing := [decision.id for decision in relied if decision.id not in at]:
+            raise CaseError(
+                f"{place} never sealed {len(missing)} of the decisions",
+                fix="give the ledger that this run was sealed in: `run --ledger`",
+            )
+        out.mkdir()
+        for name, told in parcel(ledger, [at[decision.id] for decision in relied]).items():
+            (out / name).write_bytes(told)
+    finally:
+        openings.close()
+        files.close()
+    return len(relied)
+
+
+def keys_of(own: Key, keys: Sequence[Key]) -> list[Key]:
+    """Those of the reader's keys that a log of this origin has to be signed by; witnesses too."""
+    mine = [key for key in keys if key.kind == LOG and key.name == own.name]
+    return mine + [key for key in keys if key.kind != LOG] if mine else []
+
+
+def whose(place: Path, keys: Sequence[Key]) -> str:
+    """The origin of sealed entries for which the reader has given no key ("": none)."""
+    if not place.exists():
+        return ""
+    own = read_key((place / "key.pub").read_text("utf-8").strip())
+    return "" if keys_of(own, keys) else own.name
+
+
+def check(place: Path, relied: Sequence[Decision], keys: Sequence[Key]) -> str:
+    """Check sealed entries by keys, or their own; all that they say openly is what is relied on.
+
+    Raises the verifier's `Doubt`, or `EvidenceError` named `sealed_other`.
+    """
+    own = read_key((place / "key.pub").read_text("utf-8").strip())
+    mine = [key for key in keys_of(own, keys) if key.kind == LOG]
+    last = verifier.verify(place, mine or [own], [])[-1]
+    bodies = [
+        read_json(line, "proof")["entry"]["body"] for line in read_lines(place / "proofs.jsonl")
+    ]
+    told = [
+        {name: value for name, value in msgspec.to_builtins(made).items() if name not in _NAMES}
+        for made in relied
+    ]
+    if canonical(bodies) != canonical(told):
+        raise doubt("sealed_other", "what was sealed is not what is relied on")
+    return f"{len(told)} of them sealed before, among {last.size:,} entries of {last.origin}"
+
+
+MOST = 2_000_000
+"""Events that an exhibit holds at most."""
+STEP = 1_000
+LOG_FILE, DECISIONS, ABOUT, VALUES = "log.arrow", "decisions.jsonl", "rerun.json", "features.json"
+PROFILE, POLICY, MODEL = "profile.json", "policy", "model"
+
+
+class Rerun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is run again: accounts relied on and sealed ids by pseudonym, counts, versions.
+
+    `relied` are the ids of the decisions about those accounts; `as_run` how many decisions, from
+    the first, are those of the original run. Without `whole` only the accounts' own events are
+    here: their conduct can be counted again, decisions cannot be made again.
+    """
+
+    version: Literal[1]
+    accounts: Annotated[tuple[str, ...], Meta(min_length=1, max_length=1_000)]
+    relied: tuple[str, ...]
+    events: Annotated[int, Meta(ge=1, le=MOST)]
+    decisions: Annotated[int, Meta(ge=0, le=MOST)]
+    as_run: int
+    enforce: bool
+    lateness_s: Annotated[int, Meta(ge=0, le=86_400)]
+    policy_name: Annotated[str, Meta(pattern=r"^\w[\w.]{0,99}$")]
+    policy: str
+    model: str | None
+    features: str
+    wavebreak: str
+    whole: bool = True
+
+
+class Given(msgspec.Struct, frozen=True):
+    """What a run was made with, beside its log; and its ledger, with the key that sealed it."""
+
+    policy: Path | None
+    model: model.Model | None
+    edge: Edge
+    lateness_s: int = 60
+    ledger: tuple[Path, Signer] | None = None
+    whole: bool = True
+
+
+def take(run: Path, accounts: Sequence[str], given: Given, rename: Renaming, out: Path) -> Rerun:
+    """Take from a run what decides again on `accounts`; writes it into the new directory `out`.
+
+    Raises `CaseError` where the run cannot be read, saw nothing of the accounts, or is not what
+    its log, policy and model give; nothing is then left in `out`.
+    """
+    out.mkdir(parents=True)
+    try:
+        return _taken(run, accounts, given, rename, out)
+    except BaseException:
+        shutil.rmtree(out)
+        raise
+
+
+def _taken(run: Path, accounts: Sequence[str], given: Given, rename: Renaming, out: Path) -> Rerun:
+    summary, made = _summary(run), list(decisions_in(run))
+    wanted = [n for n, decision in enumerate(made) if decision.account in set(accounts)]
+    source = _source(run, summary)
+    origin = str(summary.get("profile") or "")
+    told = Path(origin) if origin and Path(origin).is_file() else None
+    stream, _ = profile_of(source, told, given.edge)
+    _keep(out, stream, given)
+    enforce = summary.get("mode") == "enforce"
+    engine = Engine(rules.load(given.policy), stream, enforce=enforce, model=given.model,
+                    lateness_s=given.lateness_s)  # fmt: skip
+    _same_versions(summary, engine)
+    log = _again(read(source, given.edge, batch=STEP), engine, made, wanted)
+    events, names = _write(out / LOG_FILE, (renamed(batch, rename) for batch in log))
+    hidden = tuple(rename("a", account) for account in accounts)
+    if absent := [a for a, name in zip(accounts, hidden, strict=True) if name not in names]:
+        raise CaseError(f"the run saw nothing of {len(absent)} accounts", fix="check their names")
+    about = Rerun(
+        1, hidden, (), events, 0, len(made[: wanted[-1] + 1]) if wanted else 0, enforce,
+        given.lateness_s, engine.policy.name, engine.policy.version,
+        engine.model.version if engine.model else None, engine.version, __version__,
+    )  # fmt: skip
+    if given.ledger and wanted:
+        show(*given.ledger, [made[n] for n in wanted], out / SEALED)
+    return _finished(out, about, made, given.whole, rename)
+
+
+def _finished(
+    out: Path, about: Rerun, made: Sequence[Decision], whole: bool, rename: Renaming
+) -> Rerun:
+    """Decide again under the new names, compare with the run, and write what came of it."""
+    again, values = decided(out, about)
+    for n, (one, other) in enumerate(zip(made[: about.as_run], again, strict=False)):
+        if renamed_decision(one, rename, other.id) != other:
+            raise CaseError(f"decision {n + 1} depends on names", fix="report this as a fault")
+    relied = tuple(d.id for d in again[: about.as_run] if d.account in about.accounts)
+    about = msgspec.structs.replace(about, relied=relied, decisions=len(again))
+    (out / VALUES).write_bytes(_json(values))
+    if not whole:
+        again = [decision for decision in again if decision.id in set(relied)]
+        about = _own_alone(out, about, len(again))
+    (out / DECISIONS).write_bytes(b"".join(map(_line, again)))
+    (out / ABOUT).write_bytes(_json(about))
+    return about
+
+
+def _own_alone(out: Path, about: Rerun, decisions: int) -> Rerun:
+    """Leave out what is not the accounts' own: others' events, and what is drawn from them."""
+    names = pa.array(about.accounts)
+    kept = []
+    for batch in read(out / LOG_FILE, Edge(bytes(32), None)):
+        own = [pc.is_in(batch.log.column(name), names) for name in ("account", "peer")]
+        kept.append(batch.log.filter(pc.or_(*own)))
+    events, _ = _write(out / LOG_FILE, kept)
+    (out / VALUES).unlink()
+    return msgspec.structs.replace(
+        about, whole=False, events=events, decisions=decisions, as_run=decisions
+    )
+
+
+def _again(
+    batches: Iterable[Any], engine: Engine, made: Sequence[Decision], wanted: Sequence[int]
+) -> Iterator[pa.RecordBatch]:
+    """The log up to the last decision wanted (all of it, without one), each decision compared."""
+    last, done, events = wanted[-1] if wanted else len(made), 0, 0
+    for batch in batches:
+        events += batch.log.num_rows
+        if events > MOST:
+            raise CaseError(
+                f"the log up to the last decision is over {MOST:,} events",
+                fix="rely on earlier decisions, or run on a shorter stretch of the log",
+            )
+        done = _compared(engine.take(batch.log), made, done)
+        yield batch.log
+        if done > last:
+            return
+    _compared(engine.finish(), made, done)
+
+
+def _compared(found: Iterable[Decision], made: Sequence[Decision], done: int) -> int:
+    for decision in found:
+        if done >= len(made) or decision != made[done]:
+            raise CaseError(
+                f"decision {done + 1} of the run is not what its log, policy and model give",
+                fix="give --policy, --model, --key and --lateness as the run had them",
+            )
+        done += 1
+    return done
+
+
+def decided(directory: Path, about: Rerun) -> tuple[list[Decision], dict[str, Any]]:
+    """Decide again from an exhibit's files: all decisions, and the accounts' features at the end.
+
+    Raises `EvidenceError` where policy, model, features or counts are other than `about` says.
+    """
+    try:
+        policy = rules.load(directory / POLICY / about.policy_name, shipped=_shipped(directory))
+        asked = model.load(directory / MODEL) if about.model else None
+        stream = coverage.load(directory / PROFILE)
+    except WavebreakError as error:
+        raise EvidenceError(error.what, name="rerun_inputs", fix=error.fix) from None
+    engine = Engine(policy, stream, enforce=about.enforce, model=asked, lateness_s=about.lateness_s)
+    for name, own, said in (
+        ("policy", policy.version, about.policy),
+        ("model", asked.version if asked else None, about.model),
+        ("features", engine.version, about.features),
+    ):
+        if own != said:
+            raise EvidenceError(
+                f"the {name} here is {own}, the exhibit says {said}", name=f"rerun_{name}",
+                fix=f"run Wavebreak {about.wavebreak}, if that is what differs",
+            )  # fmt: skip
+    found: list[Decision] = []
+    events = 0
+    for batch in read(directory / LOG_FILE, Edge(bytes(32), None), batch=50_000):
+        events += batch.log.num_rows
+        if events > about.events:
+            break
+        found += engine.take(batch.log)
+    if events != about.events:
+        raise EvidenceError(f"{events} events, not {about.events}", name="rerun_events", fix="")
+    found += engine.finish()
+    return found, {name: _values(engine, name) for name in about.accounts}
+
+
+def _values(engine: Engine, account: str) -> dict[str, float | None] | None:
+    names = engine.fanout.accounts.texts(list(range(engine.core.accounts))).to_pylist()
+    if account not in names:
+        return None
+    values = engine.core.values_of(names.index(account)).tolist()
+    return {n: None if v != v else v for n, v in zip(NAMES, values, strict=True)}
+
+
+def _shipped(directory: Path) -> Path:
+    return directory / POLICY / "shipped"
+
+
+def _keep(out: Path, stream: Profile, given: Given) -> None:
+    """Write policy, model and profile as they are read again."""
+    own = rules.load(given.policy).name
+    for name, place in (("shipped", SHIPPED), (own, given.policy or SHIPPED)):
+        target = out / POLICY / name
+        (target / "rules").mkdir(parents=True, exist_ok=True)
+        for path in [*sorted((place / "rules").glob("*.toml")), place / "actions.toml"]:
+            if path.is_file():
+                (target / path.relative_to(place)).write_bytes(path.read_bytes())
+    if given.model:
+        model.save(given.model, out / MODEL)
+    coverage.save(stream, out / PROFILE)
+
+
+def _write(path: Path, batches: Iterable[pa.RecordBatch]) -> tuple[int, set[str]]:
+    events, names = 0, set[str]()
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.ipc.new_file(path, LOG_SCHEMA, options=options) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+            events += batch.num_rows
+            for column in ("account", "peer"):
+                names.update(batch.column(column).unique().to_pylist())
+    return events, names
+
+
+def _summary(run: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((run / "summary.json").read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        raise CaseError(
+            f"{run} is no run", fix="give the directory that `wavebreak run … -o DIR` wrote"
+        ) from None
+
+
+def _source(run: Path, summary: dict[str, Any]) -> Path:
+    named: Any = summary.get("source") or {}
+    for path in (Path(str(named.get("path"))), run / str(named.get("path"))):
+        if path.is_file():
+            with path.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() == named.get("sha256"):
+                    return path
+            raise CaseError(f"{path} is not the log that was run", fix="bring back the log")
+    raise CaseError("the run's log is not there", fix="bring back the log, or run from a file")
+
+
+def decisions_in(run: Path) -> Iterator[Decision]:
+    """Decisions as a run wrote them, in order."""
+    with (run / DECISIONS).open("rb") as lines:
+        for line in islice(lines, MOST):
+            yield msgspec.json.decode(line, type=Decision)
+
+
+def _same_versions(summary: dict[str, Any], engine: Engine) -> None:
+    said = summary.get("versions") or {}
+    own = {
+        "policy": engine.policy.version, "features": engine.version,
+        "model": engine.model.version if engine.model else None,
+    }  # fmt: skip
+    for name, version in own.items():
+        if said.get(name) != version:
+            raise CaseError(
+                f"the run had {name} {said.get(name)}, here is {version}",
+                fix=f"give --{name} as the run had it, or run again",
+            )
+
+
+def _line(made: Decision) -> bytes:
+    return msgspec.json.encode(made) + b"\n"
+
+
+def _json(value: Any) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value, order="deterministic"), indent=1) + b"\n"
+
+
+NUMBERS = "conduct.json"
+OWN = ("sends", "group_sends", "lookups", "groups_created", "members_added", "sessions")
+"""Kinds of event that an account does itself, by which its conduct is dated."""
+LABELS = {
+    "sends": "messages sent",
+    "group_sends": "of them to groups",
+    "first_contacts": "first messages to people never in touch",
+    "stranger_sends": "messages to people who had not written to it",
+    "replies": "first answers received from them",
+    "received": "messages received",
+    "reports": "reports against it",
+    "blocks": "blocks against it",
+    "undeliverable": "messages that could not be delivered",
+    "lookups": "look-ups of numbers",
+    "groups_created": "groups created",
+    "members_added": "members added to groups",
+    "sessions": "sessions",
+    "registered": "registrations",
+    "challenges": "challenges answered",
+}
+
+
+class Conduct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an account did, counted: events by kind, numbers looked up, the most sent in a minute.
+
+    `first` and `last` are its first and last own act (ms; None: none in the log).
+    """
+
+    counts: dict[str, Annotated[int, Meta(ge=0)]]
+    looked_up: int
+    busiest_minute: int
+    first: int | None
+    last: int | None
+
+
+def counted(timeline: Timeline) -> Conduct:
+    """Count a timeline."""
+    ends = [int(timeline[kind][at]) for kind in OWN if len(timeline[kind]) for at in (0, -1)]
+    return Conduct(
+        {kind: len(timeline[kind]) for kind in KINDS},
+        timeline.looked_up,
+        busiest_minute(timeline["sends"]),
+        min(ends, default=None),
+        max(ends, default=None),
+    )
+
+
+def of_exhibit(directory: Path, accounts: tuple[str, ...]) -> dict[str, Timeline]:
+    """Read each account's timeline from the log of an exhibit."""
+    return {account: read_timeline(directory / LOG_FILE, account) for account in accounts}
+
+
+def picture(name: str, account: str, timeline: Timeline, decisions: list[Decision]) -> str | None:
+    """Draw what an account did and what was decided on it; None where the log has nothing."""
+    window = timeline.window
+    if window is None:
+        return None
+    names = {kind: kind.replace("_", " ") for kind in KINDS}
+    shown: dict[str, Any] = {names[k]: timeline[k] for k in ("sends", "first_contacts", "replies")}
+    lanes = {names[kind]: timeline[kind] for kind in KINDS if len(timeline[kind])}
+    marks = [(made.ts, made.outcome) for made in decisions]
+    start, end = window
+    edge = max(1_000, (end - start) // 50)
+    return charts.timeline(
+        name, f"Account {account}", shown, lanes, marks, (start - edge, end + edge)
+    )

@@ -1,0 +1,289 @@
+"""From a step of a case to the entries that seal it: digests and commitments, no names.
+
+Every step has a `step` entry, whose `sha256` is that of the case's salt (hex) followed by the step
+in canonical JSON; a link, a notice, a determination, an exhibit have one of their own kind beside.
+
+A case as a directory, written by one command at a time, every step sealed before it stands.
+
+CASE/case.json        the steps, canonical JSON (RFC 8785)
+CASE/exhibits/E1/     files of exhibit E1, never rewritten
+CASE/grounds/         the grounds that determinations were drawn from, by version
+CASE/ledger/          the sealed entries of its steps
+CASE/openings.sqlite  what the entries commit to; never leaves the house
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import file_digest, sha256
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from wavebreak.cases.case import (
+    Case,
+    Delivered,
+    Determined,
+    Did,
+    Exhibit,
+    Exhibited,
+    Linked,
+    Replied,
+    Sent,
+    Signed,
+    Step,
+    Written,
+)
+from wavebreak.cases.eligibility import Grounds
+from wavebreak.cases.workflow import replayed, step
+from wavebreak.errors import CaseError
+from wavebreak.ledger import Directory, Entry, Ledger, OpeningFile, Openings, Signer, entry
+from wavebreak.ledger.checkpoints import verifier_key
+from wavebreak.ledger.entries import (
+    Body,
+    CustodyEntry,
+    DeterminationEntry,
+    LinkEntry,
+    NoticeEntry,
+    StepEntry,
+)
+from wavebreak.ledger.verifier import canonical
+
+Told = tuple[str, Body, dict[str, Any]]
+
+
+def digest(salt: str, value: Any) -> str:
+    """Salted SHA-256 of a value in canonical JSON, in hex."""
+    return sha256(salt.encode() + canonical(msgspec.to_builtins(value)).encode()).hexdigest()
+
+
+def entries(
+    before: Case, after: Case, salt: str, salts: Callable[[int], bytes]
+) -> list[tuple[Entry, Openings]]:
+    """The entries of the last step of `after`, which was taken in the case `before`."""
+    step = after.steps[-1]
+    body = StepEntry(before.id, before.state, after.state, digest(salt, step))
+    told: list[Told] = [("step", body, {"by": step.by, "reason": step.why or None})]
+    told += _beside(after, step, salt)
+    return [entry(kind, body, hidden, at=step.at, salts=salts) for kind, body, hidden in told]
+
+
+def _beside(case: Case, step: Step, salt: str) -> Iterator[Told]:
+    by = {"by": step.by}
+    match did := step.did:
+        case Linked(link=tie):
+            body = LinkEntry(case.id, tie.basis, tie.strength, tie.exhibit)
+            yield "link", body, by | {"account": tie.account, "party": tie.party}
+        case Exhibited(exhibit=e):
+            act = "taken into the case"
+            seal = digest(salt, e)
+            yield "custody", CustodyEntry(e.id, act, seal, step.why, step.role, "none"), by
+        case Sent(notice=n):
+            yield _notice(case, n.id, "sent", digest(salt, n), by)
+        case Delivered(delivery=d):
+            yield _notice(case, d.notice, "delivered", digest(salt, d), by)
+        case Replied(reply=r):
+            yield _notice(case, r.notice, "answered", digest(salt, r), by)
+        case Determined():
+            yield _determination(case, did.id, salt, by)
+        case Signed():
+            yield _determination(case, did.determination, salt, by)
+
+
+def _notice(case: Case, notice: str, state: str, seal: str, by: dict[str, Any]) -> Told:
+    party = case.notices[notice].party
+    return "notice", NoticeEntry(case.id, state, seal), by | {"party": party}
+
+
+def _determination(case: Case, name: str, salt: str, by: dict[str, Any]) -> Told:
+    made = case.determinations[name]
+    value = made.value
+    rule = ", ".join(ground.rule for ground in value.grounds) or None
+    body = DeterminationEntry(case.id, value.result, rule, value.policy, digest(salt, value))
+    hidden = {"party": value.party, "prepared_by": made.by} | (by if made.signed_by else {})
+    return "determination", body, hidden
+
+
+CASE, LEDGER, EXHIBITS, GROUNDS = "case.json", "ledger", "exhibits", "grounds"
+MAX_CASE = 64 << 20
+MAX_FILES = 10_000
+
+Salts = Callable[[int], bytes]
+T = TypeVar("T", Written, Step)
+
+
+def read_case(path: Path) -> tuple[Written, Case]:
+    """Read a case's file and replay its steps; raises `CaseError` where that cannot be done."""
+    try:
+        if path.stat().st_size > MAX_CASE:
+            raise CaseError(f"{path} is over {MAX_CASE:,} bytes", fix="this is no case")
+        raw = path.read_bytes()
+        written = msgspec.json.decode(raw, type=Written)
+    except OSError:
+        fix = "give a directory that `wavebreak case open` made"
+        raise CaseError(f"there is no readable {path}", fix=fix) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, CaseError) as error:
+        raise CaseError(f"{path} is not well formed: {error}", fix="restore it") from None
+    if told(written) != raw:
+        raise CaseError(f"{path} is not in canonical form: it was edited", fix="restore it")
+    return written, replayed(written)
+
+
+def told(written: Written) -> bytes:
+    """Write a case as its file holds it."""
+    return canonical(msgspec.to_builtins(written)).encode() + b"\n"
+
+
+class Desk:
+    """An open case directory. `clock` gives milliseconds, `salts` unguessable bytes."""
+
+    def __init__(
+        self, path: Path, signer: Signer, clock: Callable[[], int], salts: Salts, *, new: str = ""
+    ) -> None:
+        self.path, self.clock, self.salts = path, clock, salts
+        if new:
+            self.written, self.case = _checked(Written(1, salts(32).hex(), new, ())), Case(new)
+        self.ledger = Ledger(Directory(path / LEDGER, write=True), signer)
+        (path / LEDGER / "key.pub").write_text(f"{verifier_key(signer.key)}\n", "utf-8")
+        self.openings = OpeningFile(path / LEDGER / "private" / "openings.sqlite3")
+        if not new:
+            self._mend()
+            self.written, self.case = read_case(path / CASE)
+
+    def take(self, did: Did, *, by: str, role: str, why: str = "") -> Case:
+        """Take a step: checked, sealed, written. Raises `CaseError` where it may not be taken."""
+        last = self.case.steps[-1].at if self.case.steps else 0
+        after = step(self.case, did, at=max(self.clock(), last), by=by, role=role, why=why)
+        # What is written is what is read again: limits of length and count are checked here.
+        checked = _checked(after.steps[-1])
+        written = msgspec.structs.replace(self.written, steps=(*self.written.steps, checked))
+        content = told(written)
+        if len(content) > MAX_CASE:
+            raise CaseError(f"the case is over {MAX_CASE:,} bytes", fix="open another case")
+        fresh = self.path / f"{CASE}.new"
+        _durable(fresh, content)
+        made = entries(self.case, after, self.written.salt, self.salts)
+        self.openings.keep(self.ledger.size, [openings for _, openings in made])
+        self.ledger.seal([each for each, _ in made])
+        fresh.replace(self.path / CASE)
+        self.written, self.case = written, after
+        return after
+
+    def _mend(self) -> None:
+        """Finish a step that was sealed, where a crash came before its file stood."""
+        fresh = self.path / f"{CASE}.new"
+        if not fresh.exists():
+            return
+        last = self.ledger.entry(self._last_step()).body if self.ledger.size else None
+        try:
+            written, _ = read_case(fresh)
+        except CaseError:
+            written = None
+        sealed = isinstance(last, StepEntry) and written and written.steps
+        if sealed and last.sha256 == digest(written.salt, written.steps[-1]):  # type: ignore[union-attr]
+            fresh.replace(self.path / CASE)
+        else:
+            fresh.unlink()
+
+    def _last_step(self) -> int:
+        kinds = (n for n in reversed(range(self.ledger.size)) if self._kind(n) == "step")
+        return next(kinds)
+
+    def _kind(self, position: int) -> str:
+        return self.ledger.entry(position).kind
+
+    def fresh_exhibit(self) -> tuple[str, Path]:
+        """The next exhibit's number and its directory, which is not there yet."""
+        name = self.case.fresh("E")
+        return name, self.path / EXHIBITS / name
+
+    def keep_grounds(self, grounds: Grounds) -> None:
+        """Keep the grounds that a determination is drawn from."""
+        place = self.path / GROUNDS / f"{grounds.version}.json"
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(msgspec.json.encode(grounds, order="deterministic"))
+
+    def close(self) -> None:
+        """Let the ledger and the openings go."""
+        self.openings.close()
+        if isinstance(self.ledger.storage, Directory):
+            self.ledger.storage.close()
+
+
+@contextmanager
+def desk(
+    path: Path, signer: Signer, clock: Callable[[], int], salts: Salts, *, new: str = ""
+) -> Iterator[Desk]:
+    """Open a case directory for one command; a new case gets the id `new`.
+
+    Raises `CaseError` where there is no case, or already one, or another command has it open.
+    """
+    if new and path.exists() and any(path.iterdir()):
+        raise CaseError(f"{path} is not empty", fix="give a new directory")
+    if not new and not (path / CASE).exists() and not (path / f"{CASE}.new").exists():
+        fix = "open one: `wavebreak case open DIR --title …`"
+        raise CaseError(f"there is no case in {path}", fix=fix)
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (path / ".lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise CaseError(f"another command has {path} open", fix="wait for it") from None
+        opened = Desk(path, signer, clock, salts, new=new)
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+
+def sums(directory: Path) -> dict[str, str]:
+    """SHA-256 of every file below a directory, by its path there, sorted.
+
+    Raises `CaseError` for links, for names that are not plain, and above `MAX_FILES`.
+    """
+    found: dict[str, str] = {}
+    for path in sorted(directory.rglob("*")):
+        name = path.relative_to(directory).as_posix()
+        if path.is_symlink() or not (path.is_dir() or path.is_file()):
+            raise CaseError(f"{name[:80]} is no plain file", fix="leave it out")
+        if not name.isascii() or not name.isprintable():
+            raise CaseError("a file's name is not plain ASCII", fix="rename it")
+        if path.is_file():
+            with path.open("rb") as file:
+                found[name] = file_digest(file, "sha256").hexdigest()
+    if not 0 < len(found) <= MAX_FILES:
+        raise CaseError(f"{len(found):,} files in an exhibit", fix=f"give 1 to {MAX_FILES:,}")
+    return found
+
+
+def exhibit_doubts(directory: Path, exhibit: Exhibit) -> list[str]:
+    """What of an exhibit's files is not as it was taken in."""
+    try:
+        there = sums(directory / exhibit.path)
+    except (CaseError, OSError) as error:
+        return [f"{exhibit.id}: {error}"]
+    names = sorted({*there, *exhibit.sha256})
+    return [
+        f"{exhibit.id}: {name} is not as it was taken in"
+        for name in names
+        if there.get(name) != exhibit.sha256.get(name)
+    ]
+
+
+def _checked(value: T) -> T:
+    """Give a value as its file will be read; raises `CaseError` where it is out of limits."""
+    try:
+        return msgspec.convert(msgspec.to_builtins(value), type(value))
+    except msgspec.ValidationError as error:
+        raise CaseError(f"not well formed: {error}", fix="mend that field") from None
+
+
+def _durable(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

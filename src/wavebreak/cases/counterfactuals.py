@@ -1,0 +1,105 @@
+"""What would change a determination: one thing at a time is supposed, and determined again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import msgspec
+
+from wavebreak.cases.date_ranges import Span, shown
+from wavebreak.cases.eligibility import Grounds, in_force, joined, most, outcome, says, weigh
+from wavebreak.cases.parties import Basis, Evidence, Strength
+
+NAMES: tuple[Literal["not_eligible", "undetermined", "eligible"], ...] = (
+    "not_eligible",
+    "undetermined",
+    "eligible",
+)
+LISTED = 40
+"""Changes that are told at most; those that lead farthest come first."""
+
+
+class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Supposing this alone, the determination would be that."""
+
+    supposing: str
+    result: Literal["eligible", "not_eligible", "undetermined"]
+
+
+def changes(evidence: Sequence[Evidence], grounds: Grounds, as_of: int) -> tuple[Change, ...]:
+    """List what would change a determination, each alone: an item told otherwise, one more."""
+    said = [says(weigh(item, grounds, as_of), grounds, as_of) for item in evidence]
+    width = 1 + 3 * len(in_force(grounds, as_of))
+    whole = most(said, width)
+    now = outcome(whole)
+    found: dict[str, int] = {}
+    for k, item in enumerate(evidence):
+        rest = most((s for n, s in enumerate(said) if n != k), width)
+        for words, other in _otherwise(item, grounds, as_of):
+            own = says(weigh(other, grounds, as_of), grounds, as_of)
+            found[f"{item.exhibit} ({item.id}): {words}"] = outcome(most((rest, own), width))
+    for words, more in _more(grounds, as_of):
+        own = says(weigh(more, grounds, as_of), grounds, as_of)
+        found[words] = outcome(most((whole, own), width))
+    for notice in grounds.notice:
+        if notice.effective_ms > as_of:
+            then = max(notice.effective_ms, notice.beyond_ms)
+            later = joined([weigh(i, grounds, then) for i in evidence], grounds, then)
+            found[f"as of {shown(then)}, when notice {notice.id} is in force"] = outcome(later)
+    told = [Change(words, NAMES[result]) for words, result in found.items() if result != now]
+    return tuple(sorted(told, key=lambda change: -abs(NAMES.index(change.result) - now))[:LISTED])
+
+
+def _otherwise(item: Evidence, grounds: Grounds, as_of: int) -> Iterator[tuple[str, Evidence]]:
+    """Each thing that may turn out otherwise about one item."""
+    new = msgspec.structs.replace
+    if item.confirmed != "yes":
+        yield "a person confirms it", new(item, confirmed="yes")
+    if item.confirmed != "no":
+        yield "a person rejects it", new(item, confirmed="no")
+    if item.conduct not in ("engaged", "assisted"):
+        yield "it shows that the party engaged in abuse", new(item, conduct="engaged")
+    if item.conduct != "neither":
+        yield "it shows no abuse by the party", new(item, conduct="neither")
+    if item.strength is not Strength.STRONG:
+        yield "it is tied to the party strongly", new(item, strength=Strength.STRONG)
+    if item.strength is not Strength.NONE:
+        yield "it turns out not to be the party's", new(item, strength=Strength.NONE)
+    for notice in in_force(grounds, as_of):
+        at = notice.beyond_ms
+        if at <= as_of and item.kind == "off_platform":
+            began = new(item.began, earliest=None, latest=None)
+            on, off = Span(at, at, "supposed"), Span(None, at - 1, "supposed")
+            words = f"the conduct went on at {notice.beyond}"
+            yield words, new(item, began=began, lasted=on)
+            words = f"the conduct had ended before {notice.beyond}"
+            yield words, new(item, began=began, lasted=off)
+        elif at <= as_of:
+            words = f"the conduct began before {notice.beyond}"
+            yield words, new(item, began=Span(None, at - 1, "supposed"), lasted=Span())
+            words = f"the conduct began at or after {notice.beyond}"
+            yield words, new(item, began=Span(at, None, "supposed"), lasted=Span())
+
+
+def _more(grounds: Grounds, as_of: int) -> Iterator[tuple[str, Evidence]]:
+    """One more item of each kind, as good as can be."""
+    then = Span(as_of, as_of, "supposed")
+    supposed = Evidence(
+        "", "", "", "on_platform", grounds.on_platform.conduct[0], then, then,
+        grounds.link.own[0], Strength.STRONG, "yes",
+    )  # fmt: skip
+    least = grounds.link.least
+    yield f"evidence on the platform, tied to the party at least {least}, confirmed", supposed
+    for notice in in_force(grounds, as_of):
+        outside = msgspec.structs.replace(supposed, kind="off_platform", conduct=notice.conduct[0])
+        if notice.beyond_ms <= as_of:
+            words = f"evidence from outside the platform of conduct at or after {notice.beyond}"
+            yield f"{words}, tied at least {least}, confirmed", outside
+        long_ago = Span(None, notice.beyond_ms - 1, "supposed")
+        linked = msgspec.structs.replace(
+            supposed, began=long_ago, lasted=long_ago,
+            basis=(*grounds.link.linked, Basis.STATEMENT)[0],
+        )  # fmt: skip
+        words = f"evidence on the platform of conduct before {notice.beyond}"
+        yield f"{words}, of an affiliate or predecessor, confirmed", linked

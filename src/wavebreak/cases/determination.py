@@ -1,0 +1,175 @@
+"""May legal action be taken against a party? Grounds, evidence and a date in; advice out. Pure.
+
+R1: evidence on the platform that is linked to the party. R2: from a public notice on, evidence
+from outside the platform alone; R3: then only if the conduct continues beyond the notice's
+boundary, or the party is linked to conduct on the platform before it. Where the answer hangs on
+something that is not known it is undetermined, and says on what.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import msgspec
+
+from wavebreak.cases.counterfactuals import Change, changes
+from wavebreak.cases.date_ranges import Answer, shown
+from wavebreak.cases.eligibility import (
+    RANK,
+    Grounds,
+    Weighed,
+    in_force,
+    joined,
+    names,
+    outcome,
+    weigh,
+)
+from wavebreak.cases.parties import Evidence
+
+Result = Literal["eligible", "not_eligible", "undetermined"]
+RESULTS: tuple[Result, ...] = ("not_eligible", "undetermined", "eligible")
+ADVICE = (
+    "This is advice drawn from rules and dates. It is no legal opinion and decides nothing: "
+    "a person with the role named in the policy reads the exhibits and signs, or does not."
+)
+ENFORCEMENT = (
+    "Technical enforcement does not depend on this determination and goes on whatever it says."
+)
+
+
+class Enforced(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What technical enforcement says of an account of the party, shown beside."""
+
+    account: str
+    outcome: str
+    until: int | None = None
+
+
+class Ground(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A rule that holds, the notice that it rests on ("": none), the evidence it rests on."""
+
+    rule: str
+    notice: str
+    evidence: tuple[str, ...]
+
+
+class Disregarded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Evidence that no rule rests on, and why."""
+
+    evidence: str
+    exhibit: str
+    why: str
+
+
+class Determination(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The advice. Times are milliseconds; `of` is the SHA-256 of all that it was drawn from."""
+
+    party: str
+    as_of: int
+    result: Result
+    grounds: tuple[Ground, ...]
+    exhibits: tuple[str, ...]
+    disregarded: tuple[Disregarded, ...]
+    needs: tuple[str, ...]
+    changes: tuple[Change, ...]
+    enforcement: tuple[Enforced, ...]
+    policy: str
+    signs: str
+    of: str
+    advice: str = ADVICE
+    beside: str = ENFORCEMENT
+
+
+def determine(
+    party: str, evidence: Sequence[Evidence], grounds: Grounds, as_of: int,
+    enforcement: Iterable[Enforced] = (),
+) -> Determination:  # fmt: skip
+    """Determine on a party from its evidence, as of an instant (ms).
+
+    `enforcement` is shown beside and weighs nothing. The order of evidence changes nothing but the
+    order of what is listed.
+    """
+    weighed = [weigh(item, grounds, as_of) for item in evidence]
+    result = RESULTS[outcome(joined(weighed, grounds, as_of))]
+    held = _held(weighed, grounds, as_of)
+    relied = dict.fromkeys(name for ground in held for name in ground.evidence)
+    return Determination(
+        party=party,
+        as_of=as_of,
+        result=result,
+        grounds=held,
+        exhibits=tuple(dict.fromkeys(i.exhibit for i in evidence if i.id in relied)),
+        disregarded=tuple(_left_out(w, as_of) for w in weighed if w.item.id not in relied),
+        needs=_needs(weighed, grounds, as_of) if result == "undetermined" else (),
+        changes=changes(evidence, grounds, as_of),
+        enforcement=tuple(enforcement),
+        policy=grounds.version,
+        signs=grounds.signs,
+        of=digest(evidence, grounds.version),
+    )
+
+
+def digest(evidence: Sequence[Evidence], policy: str) -> str:
+    """SHA-256 of what a determination is drawn from: whether one is still of the same evidence."""
+    content = msgspec.json.encode((tuple(evidence), policy), order="deterministic")
+    return hashlib.sha256(content).hexdigest()
+
+
+def _pairs(grounds: Grounds, as_of: int) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Rule, notice, and the conjunctions that must each have an item."""
+    found: list[tuple[str, str, tuple[str, ...]]] = [("R1", "", ("R1",))]
+    for notice in in_force(grounds, as_of):
+        outside, continued, linked = names(notice)
+        found += [("R3 continued", notice.id, (continued,))]
+        found += [("R3 linked", notice.id, (outside, linked))]
+    return found
+
+
+def _held(weighed: Sequence[Weighed], grounds: Grounds, as_of: int) -> tuple[Ground, ...]:
+    held = []
+    for rule, notice, parts in _pairs(grounds, as_of):
+        items = [[w.item.id for w in weighed if w.answer(p) is Answer.YES] for p in parts]
+        if all(items):
+            both = tuple(dict.fromkeys(name for part in items for name in part))
+            held.append(Ground("R1" if rule == "R1" else f"R2 with {rule}", notice, both))
+    return tuple(held)
+
+
+def _needs(weighed: Sequence[Weighed], grounds: Grounds, as_of: int) -> tuple[str, ...]:
+    """What is not known, of items and rules that nothing yet excludes."""
+    needed: dict[str, None] = {}
+    for _, _, parts in _pairs(grounds, as_of):
+        open_ = [[w for w in weighed if w.answer(p) is not Answer.NO] for p in parts]
+        if all(open_):
+            for part, some in zip(parts, open_, strict=True):
+                if any(w.answer(part) is Answer.YES for w in some):
+                    continue
+                needed |= {
+                    condition.needs: None
+                    for w in some
+                    for condition in w.rules[part]
+                    if condition.answer is Answer.UNKNOWN
+                }
+    return tuple(needed)
+
+
+def _left_out(weighed: Weighed, as_of: int) -> Disregarded:
+    """Why an item carries no rule: of the rule that it comes nearest to, what it does not meet."""
+    item = weighed.item
+    if not weighed.rules:
+        when = shown(as_of)
+        why = f"no notice is in force as of {when}: evidence from outside founds nothing"
+        return Disregarded(item.id, item.exhibit, why)
+    reasons = []
+    for rule, conditions in weighed.rules.items():
+        unmet = [c for c in conditions if c.answer is not Answer.YES]
+        # One that is not met excludes, whatever else is not known.
+        unmet.sort(key=lambda c: RANK[c.answer])
+        if unmet:
+            c = unmet[0]
+            reasons.append(
+                f"{rule}: {c.fails if c.answer is Answer.NO else f'not known: {c.needs}'}"
+            )
+    return Disregarded(item.id, item.exhibit, "; ".join(reasons))

@@ -1,0 +1,265 @@
+"""The grounds of a determination, from `cases/determination.toml`: rules, notices, what ties.
+
+What each item of evidence says to each rule: yes, no or not known, and why.
+
+Every rule is a conjunction of conditions on one item, and a party is eligible where some rule has
+its items: so an item is weighed alone, and items are joined by their maximum. What one unknown
+turns out to be does not bear on another, except that a date after one boundary is not before an
+earlier one; but "beyond" is asked of evidence from outside the platform and "before" of evidence on
+it, so no item is asked both. Joining three-valued answers then gives exactly what all the ways in
+which the unknowns may turn out give (the tests enumerate them).
+
+Items joined: the most that any of them says to each rule, and what follows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from wavebreak import config
+from wavebreak.cases.date_ranges import Answer, instant, shown
+from wavebreak.cases.parties import STRENGTHS, Basis, Evidence, Strength
+from wavebreak.errors import PolicyError
+
+Conduct = Annotated[tuple[Literal["engaged", "assisted"], ...], Meta(min_length=1)]
+
+
+class OnPlatform(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Rule R1: which conduct counts."""
+
+    about: str
+    source: str
+    conduct: Conduct
+
+
+class PublicNotice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Rules R2 and R3 of one public notice; both instants are RFC 3339 with an offset."""
+
+    id: str
+    effective: str
+    beyond: str
+    conduct: Conduct
+    source: str
+
+    @property
+    def effective_ms(self) -> int:
+        """From when a determination may rest on this notice."""
+        return instant(self.effective)
+
+    @property
+    def beyond_ms(self) -> int:
+        """The boundary: conduct at or after it is beyond the notice."""
+        return instant(self.beyond)
+
+
+class Ties(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What ties an exhibit to a party itself, what is merely linked, and how strongly at least."""
+
+    own: tuple[Basis, ...]
+    linked: tuple[Basis, ...]
+    least: Strength
+
+    def __post_init__(self) -> None:
+        """Refuse a least tie that everything or nothing has."""
+        if self.least not in STRENGTHS[1:]:
+            raise ValueError("`link.least` is none of weak, moderate, strong")
+
+
+class Grounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All of it. `signs` is the role of who may sign."""
+
+    name: str
+    signs: str
+    on_platform: OnPlatform
+    notice: tuple[PublicNotice, ...]
+    link: Ties
+
+    @property
+    def version(self) -> str:
+        """Name and first 12 hex digits of the SHA-256 of the content."""
+        content = msgspec.json.encode(self, order="deterministic")
+        return f"{self.name}-{hashlib.sha256(content).hexdigest()[:12]}"
+
+
+def load(directory: Path | None = None) -> Grounds:
+    """Read the grounds: the shipped ones, or `cases/determination.toml` of a local policy.
+
+    Raises `PolicyError` that names the file, the field and the fix.
+
+    >>> load().notice[0].beyond
+    '2019-12-08T00:00:00Z'
+    """
+    path = config.chosen("cases/determination.toml", directory)
+    found = config.read(path, Grounds)
+    for notice in found.notice:
+        if notice.beyond_ms < notice.effective_ms:
+            raise PolicyError(
+                f"{path.name}, notice {notice.id}: `beyond` lies before `effective`",
+                fix="nobody can continue beyond a notice that is not yet in effect",
+            )
+    if len({notice.id for notice in found.notice}) < len(found.notice):
+        raise PolicyError(f"{path.name}: two notices of one id", fix="give each its own")
+    return found
+
+
+RANK = {Answer.NO: 0, Answer.UNKNOWN: 1, Answer.YES: 2}
+ANSWERS = (Answer.NO, Answer.UNKNOWN, Answer.YES)
+
+
+class Condition(NamedTuple):
+    """One condition on an item: the answer, why it fails, and what would have to be known."""
+
+    answer: Answer
+    fails: str
+    needs: str
+
+
+class Weighed(NamedTuple):
+    """An item with its conditions under each rule by name."""
+
+    item: Evidence
+    rules: dict[str, tuple[Condition, ...]]
+
+    def answer(self, rule: str) -> Answer:
+        """Whether the item meets all conditions of a rule."""
+        ranks = (RANK[c.answer] for c in self.rules.get(rule, (Condition(Answer.NO, "", ""),)))
+        return ANSWERS[min(ranks)]
+
+
+def names(notice: PublicNotice) -> tuple[str, str, str]:
+    """Names of a notice's three conjunctions: from outside, continued, linked before."""
+    return f"R2 {notice.id}", f"R3 continued {notice.id}", f"R3 linked {notice.id}"
+
+
+def in_force(grounds: Grounds, as_of: int) -> tuple[PublicNotice, ...]:
+    """The notices that a determination at that instant may rest on."""
+    return tuple(notice for notice in grounds.notice if notice.effective_ms <= as_of)
+
+
+def weigh(item: Evidence, grounds: Grounds, as_of: int) -> Weighed:
+    """Weigh one item under every rule that is in force at `as_of` (ms)."""
+    always = (_dated(item, as_of), _confirmed(item))
+    own = _tied(item, grounds, grounds.link.own)
+    rules: dict[str, tuple[Condition, ...]] = {}
+    on_platform = (*always, _conduct(item, grounds.on_platform.conduct))
+    if item.kind == "on_platform":
+        rules["R1"] = (*on_platform, own)
+    for notice in in_force(grounds, as_of):
+        outside, continued, linked = names(notice)
+        if item.kind == "off_platform":
+            counts = (*always, _conduct(item, notice.conduct), own)
+            rules[outside] = counts
+            rules[continued] = (*counts, _beyond(item, notice, as_of))
+        else:
+            ties = _tied(item, grounds, grounds.link.own + grounds.link.linked)
+            rules[linked] = (*on_platform, ties, _before(item, notice, as_of))
+    return Weighed(item, rules)
+
+
+def _dated(item: Evidence, as_of: int) -> Condition:
+    first = item.began.earliest
+    later = first is not None and first > as_of
+    fails = f"it shows conduct after {shown(as_of)}, as of which is determined"
+    return Condition(Answer.NO if later else Answer.YES, fails, "")
+
+
+def _confirmed(item: Evidence) -> Condition:
+    return Condition(
+        Answer(item.confirmed),
+        "a person found that it does not show this",
+        f"that a person confirms that {item.exhibit} shows it",
+    )
+
+
+def _conduct(item: Evidence, wanted: tuple[str, ...]) -> Condition:
+    known = Answer.YES if item.conduct in wanted else Answer.NO
+    return Condition(
+        Answer.UNKNOWN if item.conduct == "unknown" else known,
+        f"the conduct that it shows is not to have {' or '.join(wanted)}",
+        f"whether {item.exhibit} shows that the party {' or '.join(wanted)} others"
+        if "assisted" in wanted
+        else f"whether {item.exhibit} shows that the party engaged in abuse",
+    )
+
+
+def _tied(item: Evidence, grounds: Grounds, bases: tuple[Basis, ...]) -> Condition:
+    least = grounds.link.least
+    if item.basis not in bases:
+        fails = f"it is tied to the party by {item.basis.replace('_', ' ')} only"
+        return Condition(Answer.NO, fails, "")
+    needs = f"how strongly {item.exhibit} is tied to the party: at least {least}"
+    if item.strength is Strength.UNKNOWN:
+        return Condition(Answer.UNKNOWN, "", needs)
+    enough = STRENGTHS.index(item.strength) >= STRENGTHS.index(least)
+    fails = f"its tie to the party is {item.strength}, under {least}"
+    return Condition(Answer.YES if enough else Answer.NO, fails, needs)
+
+
+def _beyond(item: Evidence, notice: PublicNotice, as_of: int) -> Condition:
+    """Whether the conduct went on at or after the boundary: the last instant is no earlier."""
+    boundary = notice.beyond_ms
+    starts = [end for end in (item.began.earliest, item.lasted.earliest) if end is not None]
+    latest = as_of if item.lasted.latest is None else min(item.lasted.latest, as_of)
+    answer = Answer.UNKNOWN
+    if starts and min(max(starts), as_of) >= boundary:
+        answer = Answer.YES
+    elif latest < boundary:
+        answer = Answer.NO
+    return Condition(
+        answer,
+        f"it does not show conduct at or after {notice.beyond}",
+        f"whether the conduct in {item.exhibit} continued at or after {notice.beyond}",
+    )
+
+
+def _before(item: Evidence, notice: PublicNotice, as_of: int) -> Condition:
+    """Whether the conduct began before the boundary."""
+    boundary = notice.beyond_ms
+    ends = [end for end in (item.began.latest, item.lasted.latest, as_of) if end is not None]
+    answer = Answer.UNKNOWN
+    if min(ends) < boundary:
+        answer = Answer.YES
+    elif item.began.earliest is not None and item.began.earliest >= boundary:
+        answer = Answer.NO
+    return Condition(
+        answer,
+        f"it does not show conduct before {notice.beyond}",
+        f"whether the conduct in {item.exhibit} began before {notice.beyond}",
+    )
+
+
+Says = tuple[int, ...]
+"""Ranks (0 no, 1 unknown, 2 yes): R1, then for each notice outside, continued, linked."""
+
+
+def says(weighed: Weighed, grounds: Grounds, as_of: int) -> Says:
+    """What one item says to each rule."""
+    rules = ["R1", *(name for n in in_force(grounds, as_of) for name in names(n))]
+    return tuple(RANK[weighed.answer(rule)] for rule in rules)
+
+
+def most(many: Iterable[Says], width: int) -> Says:
+    """The most that any says, rule by rule; no where nobody speaks."""
+    return tuple(max(column) for column in zip((0,) * width, *many, strict=True))
+
+
+def joined(weighed: Sequence[Weighed], grounds: Grounds, as_of: int) -> Says:
+    """What all items together say."""
+    width = 1 + 3 * len(in_force(grounds, as_of))
+    return most((says(w, grounds, as_of) for w in weighed), width)
+
+
+def outcome(said: Says) -> int:
+    """Follow from what is said: 0 not eligible, 1 undetermined, 2 eligible.
+
+    >>> outcome((0, 2, 0, 2)), outcome((0, 2, 1, 0)), outcome((0, 0, 0, 2))
+    (2, 1, 0)
+    """
+    notices = [said[at : at + 3] for at in range(1, len(said), 3)]
+    return max([said[0], *(max(on, min(out, linked)) for out, on, linked in notices)])

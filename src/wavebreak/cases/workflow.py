@@ -1,0 +1,295 @@
+"""What may be done in a case, and when: a step that may not be taken is refused with its reason.
+
+A case is the fold of its steps, each held to what may be done at that point.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from wavebreak.cases.case import (
+    Advanced,
+    Case,
+    Confirmed,
+    Delivered,
+    Determined,
+    Did,
+    Exhibited,
+    Finished,
+    Found,
+    Linked,
+    Merged,
+    Named,
+    Opened,
+    Prepared,
+    Related,
+    Replied,
+    Sent,
+    Signed,
+    State,
+    Step,
+    Tasked,
+    Written,
+    evidence_on,
+)
+from wavebreak.cases.determination import digest
+from wavebreak.errors import CaseError
+
+GOES: dict[str, tuple[State, ...]] = {
+    "opened": ("investigating", "closed"),
+    "investigating": ("noticed", "determined", "closed"),
+    "noticed": ("determined", "closed", "reopened"),
+    "determined": ("referred", "closed", "reopened"),
+    "referred": ("closed", "reopened"),
+    "closed": ("reopened",),
+    "reopened": ("noticed", "determined", "closed"),
+}
+"""Where a case may go from each state."""
+
+
+def check(case: Case, step: Step) -> None:
+    """Raise `CaseError` where a step may not be taken in a case as it stands."""
+    did = step.did
+    if isinstance(did, Opened) is bool(case.steps):
+        raise CaseError(
+            f"case {case.id} is {'already' if case.steps else 'not yet'} open",
+            fix="open a case once, and first",
+        )
+    if case.state == "closed" and not isinstance(did, Advanced | Exhibited | Found):
+        raise CaseError(f"case {case.id} is closed", fix="reopen it first")
+    _names(case, step)
+    match did:
+        case Signed():
+            _signature(case, step, did)
+        case Determined():
+            _determination(case, did)
+        case Advanced():
+            _advance(case, did.to)
+
+
+def _there(kind: str, known: Iterable[str], *ids: str) -> None:
+    for name in ids:
+        if name not in known:
+            listed = ", ".join(list(known)[-8:]) or "none yet"
+            raise CaseError(f"there is no {kind} {name[:40]} in the case", fix=f"known: {listed}")
+
+
+def _new(kind: str, known: Iterable[str], name: str) -> None:
+    if name in known:
+        raise CaseError(f"there is already a {kind} {name}", fix="give it the next number")
+
+
+def _names(case: Case, step: Step) -> None:
+    """What a step names is there, and what it brings is new."""
+    match did := step.did:
+        case Named(party=p):
+            known = case.parties.get(p.id)
+            if p.same_as != (known.same_as if known else ""):
+                raise CaseError(f"party {p.id}: same_as is set by a merge", fix="merge the two")
+        case Related(relation=r):
+            _there("party", case.parties, r.party, r.other)
+            _there("exhibit", case.exhibits, r.exhibit)
+        case Merged():
+            _there("party", case.parties, did.keep, did.drop)
+            if case.root(did.keep) != did.keep or case.root(did.keep) == case.root(did.drop):
+                raise CaseError("these parties are one already", fix="see `wavebreak case show`")
+        case Linked(link=tie):
+            _there("party", case.parties, tie.party)
+            _there("exhibit", case.exhibits, tie.exhibit)
+        case Exhibited(exhibit=e):
+            _new("exhibit", case.exhibits, e.id)
+        case Found(evidence=e):
+            _there("party", case.parties, e.party)
+            _there("exhibit", case.exhibits, e.exhibit)
+            _new("item of evidence", case.evidence, e.id)
+            if e.confirmed != "unknown" or e.by:
+                raise CaseError("evidence is confirmed by a step of its own", fix="confirm it")
+        case Confirmed():
+            _there("item of evidence", case.evidence, did.evidence)
+        case _:
+            _letters(case, step)
+
+
+def _letters(case: Case, step: Step) -> None:
+    match did := step.did:
+        case Sent(notice=n):
+            _there("party", case.parties, n.party)
+            _new("notice", case.notices, n.id)
+        case Delivered(delivery=d):
+            _there("notice", case.notices, d.notice)
+            _there("exhibit", case.exhibits, d.exhibit)
+            if d.at < case.notices[d.notice].sent:
+                raise CaseError(
+                    f"notice {d.notice} arrived before it was sent", fix="mend the time"
+                )
+        case Replied(reply=r):
+            _there("notice", case.notices, r.notice)
+            _there("exhibit", case.exhibits, r.exhibit)
+        case Tasked(task=t):
+            _new("task", case.tasks, t.id)
+        case Finished():
+            _there("task", case.tasks, did.task)
+            if did.task in case.done:
+                raise CaseError(f"task {did.task} is done already", fix="see `wavebreak case show`")
+        case Signed():
+            _there("determination", case.determinations, did.determination)
+        case Determined():
+            _there("party", case.parties, did.determination.party)
+            _new("determination", case.determinations, did.id)
+
+
+def _determination(case: Case, did: Determined) -> None:
+    if not current(case, did.determination.party, did.determination.policy, did.determination.of):
+        raise CaseError(
+            "the determination was drawn from other evidence than the case holds",
+            fix="determine again",
+        )
+
+
+def current(case: Case, party: str, policy: str, of: str) -> bool:
+    """Whether what a determination was drawn from is what the case holds on its party now."""
+    return digest(evidence_on(case, party), policy) == of
+
+
+def _signature(case: Case, step: Step, did: Signed) -> None:
+    made = case.determinations[did.determination]
+    if step.role != made.value.signs:
+        raise CaseError(
+            f"{made.id} is signed by {made.value.signs}, not {step.role[:40]}",
+            fix=f"let a person with the role {made.value.signs} sign",
+        )
+    if made.signed_by:
+        raise CaseError(f"{made.id} is signed already", fix="determine again")
+    if _same(step.by, made.by):
+        raise CaseError(
+            f"who prepared {made.id} cannot sign it", fix="let another person sign: four eyes"
+        )
+    if not _standing(case, made):
+        raise CaseError(f"{made.id} is not of the evidence as it is now", fix="determine again")
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two names are spellings of one."""
+    plain = (
+        " ".join(unicodedata.normalize("NFKC", name).casefold().split()) for name in (one, other)
+    )
+    return len(set(plain)) == 1
+
+
+def _standing(case: Case, made: Prepared) -> bool:
+    return current(case, made.value.party, made.value.policy, made.value.of)
+
+
+def _advance(case: Case, to: State) -> None:
+    if to not in GOES[case.state]:
+        ways = ", ".join(GOES[case.state])
+        raise CaseError(f"a case does not go from {case.state} to {to}", fix=f"it goes to: {ways}")
+    latest = case.latest()
+    stale = [made.id for made in latest if not made.signed_by or not _standing(case, made)]
+    if to == "investigating" and not case.parties:
+        raise CaseError("a case without a party cannot be investigated", fix="name a party")
+    if to == "noticed" and not {d.notice for d in case.deliveries}:
+        raise CaseError("no notice is shown to have arrived", fix="deliver one, with its proof")
+    if to in ("determined", "referred") and (not latest or stale):
+        raise CaseError(
+            f"not signed, or of other evidence than now: {', '.join(stale) or 'no determination'}",
+            fix="determine, and let it be signed",
+        )
+    if to == "referred" and not any(made.value.result == "eligible" for made in latest):
+        raise CaseError("no party is eligible", fix="close the case, or bring further evidence")
+    if to == "closed" and (open_ := case.open_tasks()):
+        raise CaseError(f"task {open_[0].id} is open", fix="finish the tasks first")
+
+
+def replayed(written: Written) -> Case:
+    """Give the case that its steps make; raises `CaseError` where a step could not be taken."""
+    case = Case(written.id)
+    for step in written.steps:
+        case = taken(case, step)
+    return case
+
+
+def step(case: Case, did: Did, *, at: int, by: str, role: str, why: str = "") -> Case:
+    """Take one more step: what was done, when (ms), by whom in which role, and why."""
+    return taken(case, Step(len(case.steps) + 1, at, by, role, why, did))
+
+
+def taken(case: Case, step: Step) -> Case:
+    """Take a step; raises `CaseError` where it is not the next or may not be taken."""
+    if step.n != len(case.steps) + 1:
+        raise CaseError(f"step {step.n} does not follow step {len(case.steps)}", fix="restore it")
+    if case.steps and step.at < case.steps[-1].at:
+        raise CaseError(f"step {step.n} is before the one it follows", fix="mend the clock")
+    check(case, step)
+    did: Any = step.did
+    return replace(_done(case, step, did), steps=(*case.steps, step))
+
+
+def _done(case: Case, step: Step, did: Did) -> Case:
+    match did:
+        case Opened():
+            return replace(case, title=did.title, about=did.about, state="opened")
+        case Named():
+            return replace(case, parties=case.parties | {did.party.id: did.party})
+        case Related():
+            return replace(case, relations=(*case.relations, did.relation))
+        case Merged():
+            return _merged(case, did)
+        case Linked():
+            return replace(case, links=(*case.links, did.link))
+        case Exhibited():
+            return replace(case, exhibits=case.exhibits | {did.exhibit.id: did.exhibit})
+        case Found():
+            return replace(case, evidence=case.evidence | {did.evidence.id: did.evidence})
+        case Confirmed():
+            found = case.evidence[did.evidence]
+            new = msgspec.structs.replace(found, confirmed="yes" if did.shows else "no", by=step.by)
+            return replace(case, evidence=case.evidence | {new.id: new})
+        case Advanced():
+            return replace(case, state=did.to)
+    return _corresponded(case, step, did)
+
+
+def _corresponded(case: Case, step: Step, did: Did) -> Case:
+    match did:
+        case Sent():
+            return replace(case, notices=case.notices | {did.notice.id: did.notice})
+        case Delivered():
+            return replace(case, deliveries=(*case.deliveries, did.delivery))
+        case Replied():
+            return replace(case, replies=(*case.replies, did.reply))
+        case Determined():
+            made = Prepared(did.id, did.determination, step.by, step.at)
+            return replace(case, determinations=case.determinations | {did.id: made})
+        case Signed():
+            old = case.determinations[did.determination]
+            new = replace(old, signed_by=step.by, signed_at=step.at)
+            return replace(case, determinations=case.determinations | {new.id: new})
+        case Tasked():
+            return replace(case, tasks=case.tasks | {did.task.id: did.task})
+        case Finished():
+            return replace(case, done=case.done | {did.task})
+    raise AssertionError(f"no step {did}")
+
+
+def _merged(case: Case, did: Merged) -> Case:
+    keep, drop = case.parties[did.keep], case.parties[did.drop]
+
+    def both(one: Iterable[str], other: Iterable[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*one, *other)))
+
+    lists = {
+        name: both(getattr(keep, name), getattr(drop, name))
+        for name in ("domains", "numbers", "apps", "sites")
+    }
+    aliases = both(keep.aliases, (drop.name, *drop.aliases))
+    new: Any = {
+        keep.id: msgspec.structs.replace(keep, aliases=aliases, **lists),
+        drop.id: msgspec.structs.replace(drop, same_as=keep.id),
+    }
+    return replace(case, parties=case.parties | new)

@@ -1,0 +1,214 @@
+"""What a page needs to be seen as it was: images, styles, scripts, frames.
+
+A page with its redirects and what it needs to be seen, within a budget of bytes and seconds.
+
+Each hop and each requisite is judged by `reaching` anew. What could not be had is a gap, and said.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from urllib.parse import urldefrag, urljoin
+
+from bs4 import BeautifulSoup, Tag
+
+from wavebreak.claims.config import CaptureLimits, limits
+from wavebreak.claims.warc import Exchange, exchange, plain
+from wavebreak.errors import ClaimError
+from wavebreak.ssrf_guard import ReachError, Resolver, reach, resolve
+
+_CSS = re.compile(
+    r"""url\(\s*['"]?([^'")\s]{1,2048})|@import\s+['"]([^'"]{1,2048})""", re.IGNORECASE
+)
+_SOURCES = {
+    "img": "src", "script": "src", "iframe": "src", "frame": "src", "source": "src",
+    "input": "src", "embed": "src", "object": "data", "video": "poster", "body": "background",
+}  # fmt: skip
+_LINKS = {"stylesheet", "icon", "preload", "apple-touch-icon", "manifest"}
+
+
+def of_page(html: bytes, url: str) -> list[str]:
+    """Give the absolute URLs that a page's HTML asks a browser for, in its order, each once.
+
+    >>> of_page(b'<img src=a.png><p style="background:url(b.gif)"><a href=c>', "http://s.example/x/")
+    ['http://s.example/x/a.png', 'http://s.example/x/b.gif']
+    """
+    soup = BeautifulSoup(html, "lxml")
+    base = soup.find("base", href=True)
+    return _absolute(_asked(soup), urljoin(url, str(base["href"])) if base else url)
+
+
+def of_style(css: bytes, url: str) -> list[str]:
+    """Give the absolute URLs that a style sheet asks for.
+
+    >>> of_style(b"@import 'more.css'; p { background: url(x.png) }", "http://s.example/a/b.css")
+    ['http://s.example/a/more.css', 'http://s.example/a/x.png']
+    """
+    return _absolute(_in_css(css.decode("utf-8", "replace")), url)
+
+
+def _asked(soup: BeautifulSoup) -> Iterator[str]:
+    for tag in soup.find_all(True):
+        if not isinstance(tag, Tag):
+            continue
+        if (name := _SOURCES.get(tag.name)) and (value := tag.get(name)):
+            yield str(value)
+        if value := tag.get("srcset"):
+            yield from (part.split()[0] for part in str(value).split(", ") if part.split())
+        if tag.name == "link" and _LINKS & set(map(str.lower, tag.get_attribute_list("rel"))):
+            yield str(tag.get("href") or "")
+        if tag.name == "style":
+            yield from _in_css(tag.get_text())
+        if value := tag.get("style"):
+            yield from _in_css(str(value))
+
+
+def _in_css(css: str) -> Iterator[str]:
+    for found in _CSS.finditer(css):
+        yield found[1] or found[2]
+
+
+def _absolute(asked: Iterator[str], base: str) -> list[str]:
+    found: dict[str, None] = {}
+    for value in asked:
+        try:
+            url = urldefrag(urljoin(base, value.strip())).url
+        except ValueError:
+            continue
+        if url.startswith(("http://", "https://")):
+            found[url] = None
+    return list(found)
+
+
+_HEAD = 4096
+"""Bytes that must be left for another request to be worth its while."""
+
+
+@dataclass
+class Captured:
+    """All exchanges of a capture in their order, and `gaps`: what could not be had, and why."""
+
+    url: str
+    exchanges: list[Exchange] = field(default_factory=list)
+    gaps: dict[str, str] = field(default_factory=dict)
+
+    def page(self) -> Exchange:
+        """Give the exchange that the page's address led to."""
+        found = self.led_to(self.url)
+        if found is None:
+            raise ClaimError("nothing was captured", fix="see the gaps")
+        return found
+
+    def led_to(self, url: str) -> Exchange | None:
+        """Follow the redirects that were captured from a URL to what they ended at."""
+        by_url = {made.url: made for made in self.exchanges}
+        seen: set[str] = set()
+        while (made := by_url.get(plain(url))) and made.location and url not in seen:
+            seen.add(url)
+            url = urljoin(made.url, made.location)
+        return made
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What a capture needs of the world: names to addresses, the time, certificates.
+
+    `now` gives the time as RFC 3339 in UTC. `allow_private` lets it reach private addresses.
+    """
+
+    now: Callable[[], str]
+    resolver: Resolver = resolve
+    allow_private: bool = False
+    context: Callable[[], ssl.SSLContext] = ssl.create_default_context
+
+
+class Capture:
+    """A capture that is being made; `captured` is what there is of it.
+
+    `take` fetches a page, `more` what turned out to be missing. The budget is one for all calls.
+    """
+
+    def __init__(self, url: str, outside: Outside, bounds: CaptureLimits | None = None) -> None:
+        self.captured = Captured(plain(url))
+        self._outside = outside
+        self._bounds = bounds or limits().capture
+        self._until = time.monotonic() + self._bounds.seconds
+        self._bytes = 0
+        self._requisites = 0
+
+    def take(self) -> Captured:
+        """Fetch the page, its redirects and its requisites.
+
+        Raises ReachError where an address of the chain must not be reached, ClaimError where there
+        is no response or the redirects have no end.
+        """
+        self._follow(self.captured.url, self._bounds.page_bytes)
+        page = self.captured.page()
+        if page.media in ("text/html", "application/xhtml+xml", ""):
+            self.more(of_page(page.body, page.url))
+        return self.captured
+
+    def more(self, urls: Iterable[str]) -> int:
+        """Fetch requisites, and what style sheets among them ask for; gives how many were had."""
+        before, waiting, seen = len(self.captured.exchanges), list(urls), self._known()
+        for asked in waiting:  # grows while it is read: style sheets ask for more
+            if (url := plain(asked)) in seen:
+                continue
+            seen.add(url)
+            if reason := self._spent():
+                self.captured.gaps[url] = reason
+                continue
+            self._requisites += 1
+            try:
+                self._follow(url, self._bounds.requisite_bytes)
+            except (ReachError, ClaimError) as error:
+                self.captured.gaps[url] = error.what
+                continue
+            made = self.captured.led_to(url)
+            if made is not None and made.media == "text/css":
+                waiting += of_style(made.body, made.url)
+        return len(self.captured.exchanges) - before
+
+    def _known(self) -> set[str]:
+        return {made.url for made in self.captured.exchanges} | set(self.captured.gaps)
+
+    def _spent(self) -> str:
+        if self._requisites >= self._bounds.requisites:
+            return f"more than {self._bounds.requisites} requisites"
+        if self._bytes > self._bounds.total_bytes - _HEAD:
+            return f"more than {self._bounds.total_bytes:,} bytes in all"
+        if time.monotonic() >= self._until:
+            return f"more than {self._bounds.seconds:g} s in all"
+        return ""
+
+    def _follow(self, url: str, most: int) -> None:
+        """Fetch a URL and what it redirects to; what is there already is not fetched again."""
+        for _ in range(self._bounds.redirects + 1):
+            url = plain(url)
+            made = next((e for e in self.captured.exchanges if e.url == url), None)
+            if made is None:
+                made = self._one(url, most)
+                self.captured.exchanges.append(made)
+            if made.location is None:
+                return
+            url = urljoin(made.url, made.location)
+        raise ClaimError(f"more than {self._bounds.redirects} redirects, or a circle of them")
+
+    def _one(self, url: str, most: int) -> Exchange:
+        target = reach(
+            url, resolver=self._outside.resolver, allow_private=self._outside.allow_private
+        )
+        until = min(self._until, time.monotonic() + self._bounds.seconds_a_request)
+        most = max(1, min(most, self._bounds.total_bytes - self._bytes))
+        made = exchange(
+            url, target, at=self._outside.now(), until=until, most=most, agent=self._bounds.agent,
+            context=self._outside.context,
+        )  # fmt: skip
+        self._bytes += len(made.response)
+        if made.cut:
+            self.captured.gaps[url] = f"not whole: {made.cut}"
+        return made

@@ -1,0 +1,331 @@
+"""What speaks for or against a claim, weighed by what was learned from the project's own pages.
+
+`policy/claims/learned.toml` holds one linear model: weights of a page's manner (see `judging`), of
+what its words are about (`concepts`), of two such within a sentence, and of runs of four letters,
+which know a word by its stem in any of the languages. Their sum is the score in log odds; each of
+the manner's terms is a reason, and so are the concepts and the letters as a whole.
+
+From a page's text to a score, by features that a person can check one by one.
+
+An offer (bulk sending, evasion of bans, sale of numbers …) counts by the sentence it stands in:
+not at all where the sentence denies or forbids it, little where it is told of others, fought, or
+stands among terms, duties of a job or findings. Then the page's manner counts: whether it sells,
+and to what share it reports, complains, forbids, teaches; then the choice of words, and what the
+sentences mean. All are terms of one logistic sum whose weights are learned: see `learned` and
+`meaning`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+import msgspec
+
+from wavebreak import config
+from wavebreak.claims import embeddings, quantities
+from wavebreak.claims.lexicon import (
+    LANGUAGES,
+    OFFERS,
+    WORD,
+    Vocabulary,
+    concepts,
+    languages,
+    pairs,
+    vocabulary,
+)
+from wavebreak.claims.normalize import LETTERS, Folded, fold
+from wavebreak.claims.quantities import Capacity, Price
+from wavebreak.claims.sentences import FORMAL, SELLING, TOLD, Keeping, Sentence, sentences, split
+
+FEWEST = {"concepts": 8, "pairs": 24, "grams": 60}
+"""The kinds of marks; a page with fewer of one is weighed as if it had so many."""
+_PLAIN = ("messenger", "price", "contact", "figure")
+_GRAM = 4
+_NAMED = 5
+_BAR = re.compile("[·•|›]")
+_DIGITS = re.compile(r"\d+")
+_LINKS = 3
+"""Marks between words from which a line is a navigation bar and tells nothing."""
+_MOST_WORDS = 4000
+"""Different words of a page that are looked at, the first ones: a longer page repeats itself."""
+
+
+class Reason(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One term of the score: a name, how strongly it is there, what it adds (log odds).
+
+    The value is from 0 to 1; of words it is what they add.
+    """
+
+    name: str
+    value: float
+    adds: float
+
+
+class Learned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`base`, and weights in log odds: of manner by name, of other marks the marks by weight."""
+
+    base: float
+    manner: dict[str, float]
+    concepts: dict[str, str]
+    pairs: dict[str, str]
+    grams: dict[str, str]
+
+
+class Lexicon(msgspec.Struct, frozen=True):
+    """`base`, the weights of the manner, and those of marks by kind, in log odds."""
+
+    base: float
+    manner: dict[str, float]
+    marks: dict[str, dict[str, float]]
+
+
+def grams(text: str) -> set[str]:
+    """Give the runs of four letters of a folded text's words; `_` is a word's edge, 0 any number.
+
+    >>> sorted(grams("80 mensal"))
+    ['_0_', '_men', 'ensa', 'mens', 'nsal', 'sal_']
+    """
+    words = dict.fromkeys(WORD.findall(_DIGITS.sub("00", text.replace("_", " "))))
+    found: set[str] = set()
+    for word in list(words)[:_MOST_WORDS]:
+        edged = f"_{word.replace('00', '0')}_"
+        found |= {edged[at : at + _GRAM] for at in range(max(1, len(edged) - _GRAM + 1))}
+    return found
+
+
+def marks(text: str) -> dict[str, set[str]]:
+    """Give what of a folded text is weighed: concepts, their pairs within a sentence, grams."""
+    parts = [text[start:end] for start, end in split(text)]
+    parts = [part for part in parts if len(_BAR.findall(part)) < _LINKS]
+    said = [concepts(part) for part in parts]
+    named = set().union(*said)
+    return {
+        "concepts": named | {f"no_{name}" for name in _PLAIN if name not in named},
+        "pairs": set().union(*map(pairs, said)),
+        "grams": grams("\n".join(parts)),
+    }
+
+
+@cache
+def lexicon() -> Lexicon:
+    """Read the shipped weights."""
+    read = config.read(config.chosen("claims/learned.toml"), Learned)
+    return Lexicon(read.base, read.manner, {kind: _by_mark(getattr(read, kind)) for kind in FEWEST})
+
+
+def _by_mark(rows: dict[str, str]) -> dict[str, float]:
+    return {mark: float(weight) for weight, row in rows.items() for mark in row.split()}
+
+
+def weigh(
+    text: str, manner: dict[str, float], known: Lexicon | None = None
+) -> tuple[float, list[Reason]]:
+    """Give the log odds of a folded text in a manner (values from 0 to 1), and their reasons.
+
+    Marks of a kind are divided by the root of how many the text has, so that length counts little.
+
+    >>> odds, reasons = weigh("we send bulk messages from our own accounts, $40", {"sell": 1.0})
+    >>> odds > weigh("the police closed a school", {"report": 1.0})[0], reasons[0].name
+    (True, 'sell')
+    """
+    known = known or lexicon()
+    reasons = [
+        Reason(name, round(value, 4), round(value * known.manner.get(name, 0.0), 4))
+        for name, value in manner.items()
+        if value > 0
+    ]
+    weighed: dict[str, dict[str, float]] = {}
+    for kind, present in marks(text).items():
+        root = math.sqrt(max(FEWEST[kind], len(present)))
+        table = known.marks[kind]
+        weighed[kind] = {mark: table[mark] / root for mark in present if mark in table}
+    subjects = weighed["concepts"] | weighed["pairs"]
+    strongest = sorted(subjects, key=lambda mark: (-abs(subjects[mark]), mark))[:_NAMED]
+    for name, terms in (
+        (f"words: {', '.join(strongest)}", subjects),
+        ("choice of words", weighed["grams"]),
+    ):
+        adds = round(math.fsum(terms.values()), 4)
+        reasons.append(Reason(name, adds, adds))
+    return known.base + math.fsum(reason.adds for reason in reasons), reasons
+
+
+def subject(sentence: str, known: Lexicon | None = None) -> float:
+    """Give how far what a folded sentence is about speaks for a claim: a sum to rank sentences by.
+
+    >>> subject("we send it from our own accounts, $40") > subject("the police closed a school")
+    True
+    """
+    known, said = known or lexicon(), concepts(sentence)
+    named, paired = known.marks["concepts"], known.marks["pairs"]
+    return math.fsum(named.get(mark, 0.0) for mark in said) + math.fsum(
+        paired.get(mark, 0.0) for mark in pairs(said)
+    )
+
+
+_OFTEN = ("second", "minute", "hour", "day", "week")
+_MANY = 100
+_BESIDE = 60
+AGAINST = (*TOLD, *FORMAL, "advice")
+
+
+class Brands(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Messengers and other channels, each with the words that name it."""
+
+    messengers: dict[str, tuple[str, ...]]
+    other: dict[str, tuple[str, ...]]
+
+
+class Verdicts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Scores from which a page is called a claim, or one that a person should look at."""
+
+    claim: float
+    unsure: float
+
+
+class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`policy/claims/reading.toml`."""
+
+    brands: Brands
+    commerce: dict[str, float]
+    sentence: Keeping
+    verdict: Verdicts
+
+
+@dataclass
+class Judged:
+    """Sentences, the page's manner (values from 0 to 1), reasons by size, the score (0 to 1).
+
+    `meant` is how far the meaning of the first sentences speaks for a claim.
+    """
+
+    sentences: list[Sentence]
+    offers: dict[str, float]
+    manner: dict[str, float]
+    messengers: list[str]
+    others: list[str]
+    language: str
+    reasons: list[Reason] = field(default_factory=list)
+    score: float = 0.0
+    meant: list[float] = field(default_factory=list)
+
+
+@cache
+def weights() -> Weights:
+    """Read the shipped weights.
+
+    >>> 0 < weights().verdict.unsure < weights().verdict.claim < 1
+    True
+    """
+    return config.read(config.chosen("claims/reading.toml"), Weights)
+
+
+def judge(text: str, folded: Folded, reachable: bool, known: Lexicon | None = None) -> Judged:
+    """Judge a text and its folded form; `reachable` says whether it gives a way to reach a seller.
+
+    `known` are other weights than those that are shipped.
+    """
+    made = look(folded, reachable)
+    words, reasons = weigh(folded.text, made.manner, known)
+    meant, made.meant = embeddings.weigh(said(text, folded, made.sentences), made.language)
+    reasons.append(Reason("meaning of sentences", meant, meant))
+    made.reasons = sorted(reasons, key=lambda reason: -abs(reason.adds))
+    made.score = 1 / (1 + math.exp(-max(-30.0, min(30.0, words + meant))))
+    return made
+
+
+def look(folded: Folded, reachable: bool) -> Judged:
+    """Look at a folded text without weighing it: sentences, offers, manner, names, language."""
+    words, by = vocabulary(), weights()
+    spoken = languages(folded.text, words)
+    found = sentences(folded.text, spoken, words, by.sentence)
+    offers = _offers(found, by.sentence)
+    messengers, others = (
+        _named(folded.text, names) for names in (by.brands.messengers, by.brands.other)
+    )
+    manner = _values(folded.text, found, offers, reachable, words, by)
+    manner["another_channel"] = float(bool(others) and not messengers)
+    language = spoken[0] if len(spoken) < len(LANGUAGES) else ""
+    return Judged(found, offers, manner, messengers, others, language)
+
+
+def said(text: str, folded: Folded, found: Sequence[Sentence]) -> list[str]:
+    """Give sentences of a folded text as they stand in the original."""
+    return [text[slice(*folded.origin(one.start, one.end))].strip() for one in found]
+
+
+def _offers(found: list[Sentence], keep: Keeping) -> dict[str, float]:
+    """How strongly each group is offered: sentences add up, in a long page each weighs less."""
+    one = min(1.0, math.sqrt(keep.long / max(1, len(found))))
+    offers = dict.fromkeys(OFFERS, 0.0)
+    for sentence in found:
+        for group in OFFERS:
+            keeps = max((o.keeps for o in sentence.offers if o.group == group), default=0.0)
+            offers[group] += (1 - offers[group]) * keep.first * keeps * one
+    return offers
+
+
+def _values(
+    text: str,
+    found: list[Sentence],
+    offers: dict[str, float],
+    reachable: bool,
+    words: Vocabulary,
+    by: Weights,
+) -> dict[str, float]:
+    """The terms of the score, each from 0 to 1."""
+    manner = _manner(found, by.sentence)
+    capacities, prices = quantities.capacities(text, words), quantities.prices(text, words)
+    signs = manner | {"price": float(bool(prices)), "contact": float(reachable)}
+    keeps_to_itself = 1 - by.commerce["always"]
+    for name in ("sell", "we", "price", "contact"):
+        keeps_to_itself *= 1 - by.commerce[name] * signs[name]
+    commerce = 1 - keeps_to_itself
+    often = float(any(c.period in _OFTEN and c.quantity >= _MANY for c in capacities))
+    asked_for = max(manner["consent"], manner["sanctioned"])
+    return signs | {
+        **{f"offers {name}": value * commerce for name, value in offers.items()},
+        "capacity": often,
+        "capacity_for_sale": often * commerce * (1 - asked_for),
+        "priced_by_volume": float(_priced_by_volume(capacities, prices)),
+    }
+
+
+def _priced_by_volume(capacities: list[Capacity], prices: list[Price]) -> bool:
+    return any(
+        c.what == "messages" and c.quantity >= _MANY and abs(c.start - p.start) <= _BESIDE
+        for c in capacities
+        for p in prices
+    )
+
+
+def _manner(found: list[Sentence], keep: Keeping) -> dict[str, float]:
+    """How far a page sells, consents, denies, reports …, each from 0 to 1."""
+    count = max(1, len(found))
+    values = {}
+    for name in (*SELLING, "consent", "sanctioned", *AGAINST):
+        having = sum(name in s.cues for s in found)
+        # Whoever sells says so once or twice; whoever reports or forbids does so throughout.
+        full = 1.6 if name in SELLING else max(1.6, min(0.34 * count, keep.many))
+        values[name] = min(1.0, having / full)
+    denied = sum(s.denies for s in found)
+    values["denied"] = min(1.0, denied / max(1.0, 0.25 * count))
+    return values
+
+
+def _named(text: str, names: dict[str, tuple[str, ...]]) -> list[str]:
+    """The names of what is named, in the order of the text."""
+    called = {fold(word).text: name for name, words in names.items() for word in words}
+    found = _either(tuple(called)).findall(text)
+    return list(dict.fromkeys(called[word] for word in found))
+
+
+@cache
+def _either(words: tuple[str, ...]) -> re.Pattern[str]:
+    longest = sorted(words, key=len, reverse=True)
+    either = "|".join(map(re.escape, longest))
+    return re.compile(rf"(?<![{LETTERS}])[והבכלמש]{{0,2}}({either})(?![{LETTERS}])")

@@ -1,0 +1,73 @@
+"""What a capture, an upload and a reading may cost: `policy/claims/capture.toml`."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import msgspec
+
+from wavebreak import config
+
+
+class CaptureLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of one capture: counts, bytes, seconds; `agent` is what we call ourselves."""
+
+    redirects: int
+    page_bytes: int
+    requisite_bytes: int
+    total_bytes: int
+    requisites: int
+    seconds_a_request: float
+    seconds: float
+    rounds: int
+    agent: str
+
+
+class RenderLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of one screenshot: seconds and pixels; `browsers` are looked for in this order."""
+
+    seconds: float
+    width: int
+    height: int
+    tallest: int
+    browsers: tuple[str, ...]
+
+
+class UploadLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of one upload: bytes as it is and unpacked, members, pages."""
+
+    bytes: int
+    unpacked: int
+    members: int
+    pages: int
+
+
+class ReadingLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of one reading: characters of text, sentences of it; characters whose meaning is weighed.
+
+    Those are of the page `meant`, of a sentence `meant_of_one`.
+    """
+
+    characters: int
+    sentences: int
+    meant: int
+    meant_of_one: int
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All of them."""
+
+    capture: CaptureLimits
+    render: RenderLimits
+    upload: UploadLimits
+    reading: ReadingLimits
+
+
+@cache
+def limits() -> Limits:
+    """Read the shipped limits.
+
+    >>> limits().capture.redirects
+    10
+    """
+    return config.read(config.chosen("claims/capture.toml"), Limits)

@@ -1,0 +1,232 @@
+"""The words that claims are made of, by language: `policy/claims/<language>.toml`, compiled.
+
+A pattern is words in folded form: `a|b` either phrase, `*` any letters, ` + ` follows at once,
+` ~3 ` up to three words between. A Hebrew word may carry its one-letter prefixes.
+
+What words are about, whatever their language: `policy/claims/concepts.toml`.
+
+A concept that is known in one language tells something in the others; two of them in one sentence
+tell what is offered together: an account and a price, a message and a count.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache, lru_cache
+
+import msgspec
+
+from wavebreak import config
+from wavebreak.claims.normalize import LETTERS, fold
+from wavebreak.errors import PolicyError
+
+LANGUAGES = ("en", "he", "pt", "es", "hi", "id")
+OFFERS = ("bulk", "automation", "evasion", "no_consent", "unofficial", "numbers", "lists")
+STANCES = (
+    "sell", "we", "consent", "sanctioned", "negation", "denial", "report", "victim", "defend",
+    "hiring", "academic", "legal", "advice",
+)  # fmt: skip
+
+_NEAR = 0.7
+_WORD = rf"[{LETTERS}'\"]"
+_BETWEEN = rf"[^{LETTERS}\n]{{1,3}}"
+_HEBREW = re.compile(r"[\u05d0-\u05ea]")
+
+
+class Units(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Words of counts: what is counted, the time it takes, what multiplies a number, numerals."""
+
+    messages: tuple[str, ...]
+    things: tuple[str, ...]
+    day: tuple[str, ...]
+    hour: tuple[str, ...]
+    minute: tuple[str, ...]
+    second: tuple[str, ...]
+    week: tuple[str, ...]
+    month: tuple[str, ...]
+    multipliers: dict[str, int]
+    numerals: dict[str, int]
+
+
+class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One language's file."""
+
+    language: str
+    stopwords: tuple[str, ...]
+    offers: dict[str, tuple[str, ...]]
+    stance: dict[str, tuple[str, ...]]
+    units: Units
+
+
+class Vocabulary(msgspec.Struct, frozen=True):
+    """An expression for each language and group, and the stop words of each language."""
+
+    groups: dict[str, dict[str, re.Pattern[str]]]
+    stopwords: dict[str, frozenset[str]]
+    units: dict[str, tuple[str, ...]]
+    multipliers: dict[str, int]
+    numerals: dict[str, int]
+
+
+def languages(text: str, words: Vocabulary) -> list[str]:
+    """Tell the languages of a folded text by their frequent words, the most frequent first.
+
+    Those that come near the first are given too; all where there are too few words to tell.
+
+    >>> languages("nao precisa de uma api", vocabulary()), languages("zzz", vocabulary())
+    (['pt'], ['en', 'he', 'pt', 'es', 'hi', 'id'])
+    """
+    tokens = [token.strip(".,!?:;()") for token in text.split()[:5000]]
+    counts = {
+        language: sum(token in stop for token in tokens)
+        for language, stop in words.stopwords.items()
+    }
+    most = max(counts.values())
+    ranked = sorted(LANGUAGES, key=lambda language: -counts[language])
+    return [name for name in ranked if counts[name] >= _NEAR * most] if most else list(LANGUAGES)
+
+
+@cache
+def vocabulary() -> Vocabulary:
+    """Read and compile the shipped vocabulary.
+
+    >>> bool(vocabulary().groups["pt"]["bulk"].search(fold("Disparo EM MASSA").text))
+    True
+    """
+    spoken = [_read(language) for language in LANGUAGES]
+    units = {
+        unit: tuple(
+            sorted({fold(w).text for words in spoken for w in getattr(words.units, unit)}, key=len)
+        )[::-1]
+        for unit in Units.__struct_fields__
+        if unit not in ("multipliers", "numerals")
+    }
+    return Vocabulary(
+        {words.language: _groups(words) for words in spoken},
+        {words.language: frozenset(fold(w).text for w in words.stopwords) for words in spoken},
+        units,
+        {fold(w).text: n for words in spoken for w, n in words.units.multipliers.items()},
+        {fold(w).text: n for words in spoken for w, n in words.units.numerals.items()},
+    )
+
+
+def _groups(words: Words) -> dict[str, re.Pattern[str]]:
+    made = {}
+    for name, patterns in (words.offers | words.stance).items():
+        either = "|".join(_compiled(pattern, name) for pattern in patterns)
+        made[name] = re.compile(rf"(?<!{_WORD})(?:{either})(?!{_WORD})")
+    return made
+
+
+def _read(language: str) -> Words:
+    words = config.read(config.chosen(f"claims/{language}.toml"), Words)
+    if set(words.offers) != set(OFFERS) or set(words.stance) != set(STANCES):
+        raise PolicyError(
+            f"{language}.toml of the claims' vocabulary lacks a group, or has another",
+            fix=f"give [offers] {', '.join(OFFERS)} and [stance] {', '.join(STANCES)}",
+        )
+    return words
+
+
+def _compiled(pattern: str, group: str) -> str:
+    """Turn a pattern into a regular expression over folded text."""
+    parts = re.split(r" (\+|~\d) ", pattern)
+    made = _either(parts[0], group)
+    for joint, part in zip(parts[1::2], parts[2::2], strict=True):
+        most = 0 if joint == "+" else int(joint[1:])
+        gap = rf"(?:{_WORD}{{1,30}}(?:[.,]\d+){{0,3}}{_BETWEEN}){{0,{most}}}"
+        made += f"{_BETWEEN}{gap}{_either(part, group)}"
+    return made
+
+
+def _either(part: str, group: str) -> str:
+    phrases = [p.strip() for p in part.split("|")]
+    if not all(phrases):
+        raise PolicyError(f"a pattern of the group {group} has an empty word: {part}")
+    return f"(?:{'|'.join(map(_phrase, phrases))})"
+
+
+def _phrase(phrase: str) -> str:
+    return _BETWEEN.join(_word(fold(word).text) for word in phrase.split())
+
+
+def _word(word: str) -> str:
+    made = "".join(rf"{_WORD}{{0,20}}" if c == "*" else re.escape(c) for c in word)
+    return rf"[והבכלמש]{{0,3}}{made}" if _HEBREW.match(word) else made
+
+
+WORD = re.compile(rf"[{LETTERS}]{{2,}}")
+_CONTACT = re.compile(
+    r"\+\d[\d ()-]{6,}|(?<![\d.,])0\d[\d -]{7,}\d|(?<![\d.,])\d{10,12}(?![\d.,])|@\w|https?://|\bwww\."
+    r"|\b(?:t|wa|m)\.me/|\w\.(?:example|com|net|org|io|app|shop|store|online|site|xyz|br|in|id|il|mx)\b"
+)
+_MONEY = re.compile(
+    r"[$€£₪₹]|(?<!\w)(?:rp|rs|usdt?|reais|pesos|dollars?|dolares|euros?|rupees|rupiah|inr|שקל|שקלים"
+    r"|דולר|ש\"ח|रुपये|रुपए)(?!\w)"
+)
+_PREFIXES, _LONGEST = 3, 40
+_FIGURE = re.compile(r"\d")
+_PREFIX = re.compile("^[והבכלמש](?=.{3})")
+
+
+class Concepts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Concepts of what is sold, and of what else such words stand among; each a text of words."""
+
+    sold: dict[str, str]
+    around: dict[str, str]
+
+
+@cache
+def _known() -> tuple[dict[str, set[str]], frozenset[str]]:
+    """Beginnings (whole words end in a full stop) with their concepts, and the concepts sold."""
+    read = config.read(config.chosen("claims/concepts.toml"), Concepts)
+    starts: dict[str, set[str]] = {}
+    for name, words in (read.sold | read.around).items():
+        for word in words.split():
+            starts.setdefault(fold(word).text, set()).add(name)
+    return starts, frozenset(read.sold) | {"price", "contact", "figure", "no_consent"}
+
+
+@lru_cache(maxsize=65536)
+def _of_word(word: str) -> frozenset[str]:
+    """The concepts of a word, else of what is left without one to three Hebrew prefixes."""
+    starts, _ = _known()
+    for _ in range(1 + _PREFIXES):
+        found = set(starts.get(f"{word}.", ()))
+        for end in range(2, min(len(word), _LONGEST) + 1):
+            found |= starts.get(word[:end], set())
+        if found or not _PREFIX.match(word):
+            return frozenset(found)
+        word = word[1:]
+    return frozenset()
+
+
+def concepts(sentence: str) -> frozenset[str]:
+    """Name the concepts of a folded sentence, with `price`, `contact`, `figure`, `no_consent`.
+
+    >>> sorted(concepts("we send 500 messages, $40"))
+    ['figure', 'message', 'ours', 'price', 'send']
+    """
+    found = {name for word in WORD.findall(sentence) for name in _of_word(word)}
+    found |= {"contact"} if _CONTACT.search(sentence) else set()
+    found |= {"price"} if _MONEY.search(sentence) else set()
+    found |= {"figure"} if _FIGURE.search(_CONTACT.sub("", sentence)) else set()
+    if {"without", "consent"} <= found:
+        found = found - {"consent"} | {"no_consent"}
+    return frozenset(found)
+
+
+def pairs(found: frozenset[str]) -> set[str]:
+    """Name the pairs of a sentence's concepts of which one at least is sold.
+
+    >>> sorted(pairs(frozenset({"account", "price", "school", "police"})))
+    ['account+police', 'account+price', 'account+school', 'police+price', 'price+school']
+    """
+    _, sold = _known()
+    ranked = sorted(found)
+    return {
+        f"{one}+{other}"
+        for place, one in enumerate(ranked)
+        for other in ranked[place + 1 :]
+        if one in sold or other in sold
+    }

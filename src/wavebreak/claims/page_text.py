@@ -1,0 +1,281 @@
+"""What a person would read on a page: its text, and what its markup says of dates and names.
+
+When a page was made public, from what it says itself: an interval, and on what it rests.
+
+Ways to reach a seller, as the page gives them: they belong to a business, and are public.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import dateparser
+import msgspec
+from bs4 import BeautifulSoup, Tag
+from bs4.element import CData, NavigableString
+from pypdf.errors import PyPdfError
+
+from wavebreak.claims.config import limits
+from wavebreak.claims.exhibits import Published, opened
+
+_UNSEEN = {"script", "style", "noscript", "template", "svg", "head", "iframe", "object", "math"}
+_INLINE = {
+    "a", "abbr", "b", "bdi", "bdo", "big", "cite", "code", "em", "font", "i", "kbd", "label",
+    "mark", "q", "s", "small", "span", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr",
+}  # fmt: skip
+_HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+_DIVIDED = re.compile(r"(?<=[^\W\d_])-\n(?=[^\W\d_])")
+"""A word divided at the end of a line."""
+_DATES = (
+    "article:published_time", "article:modified_time", "og:updated_time", "date", "dc.date",
+    "dcterms.created", "datepublished", "datemodified", "pubdate", "last-modified",
+)  # fmt: skip
+_MAX_DEPTH = 500
+_MAX_NODES = 300_000
+
+
+@dataclass
+class Document:
+    """A page as text, one block a line.
+
+    `dates` are what the markup says (name, value), `names` the site's or organisation's, `links`
+    the targets of links.
+    """
+
+    text: str
+    title: str = ""
+    language: str = ""
+    dates: list[tuple[str, str]] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+
+
+def from_html(html: bytes | str) -> Document:
+    r"""Read a page; what is hidden by markup is left out.
+
+    >>> from_html("<title>T</title><p>One <b>two</b><script>x</script><p hidden>no<li>three").text
+    'T\nOne two\nthree'
+    """
+    soup = BeautifulSoup(html, "lxml")
+    title = soup.title.get_text(" ", strip=True)[:300] if soup.title else ""
+    found = Document("", title, str(soup.html.get("lang", "")) if soup.html else "")
+    summary = ""
+    for meta in soup.find_all("meta")[:200]:
+        name = str(meta.get("property") or meta.get("name") or meta.get("itemprop") or "").lower()
+        content = str(meta.get("content") or "")[:500]
+        if name in _DATES:
+            found.dates.append((name, content))
+        elif name in ("og:site_name", "author", "application-name"):
+            found.names.append(content)
+        elif name == "description":
+            summary = content
+    for time in soup.find_all("time", datetime=True)[:50]:
+        found.dates.append(("time", str(time["datetime"])[:64]))
+    for script in soup.find_all("script", type="application/ld+json")[:20]:
+        _linked(script.get_text()[:200_000], found)
+    found.links = [str(a["href"])[:2048] for a in soup.find_all("a", href=True)[:2000]]
+    lines = list(_blocks(soup.body or soup))
+    lines = [line for line in (title, summary) if line and line not in lines] + lines
+    found.text = "\n".join(lines)[: limits().reading.characters]
+    return found
+
+
+def from_pdf(raw: bytes) -> Document:
+    """Read a PDF's text; a page that cannot be read is left out. Raises ClaimError as `opened`."""
+    reader = opened(raw)
+    pages, told = [], reader.metadata
+    for page in reader.pages:
+        try:
+            pages.append(page.extract_text())
+        except (PyPdfError, ValueError, KeyError, TypeError, RecursionError, AttributeError):
+            continue
+    joined = _DIVIDED.sub("", "\n".join(pages))
+    text = "\n".join(_lines(joined))[: limits().reading.characters]
+    found = Document(text, (told.title or "")[:300] if told else "")
+    if told and told.creation_date_raw:
+        found.dates.append(("pdf creation", told.creation_date_raw[:64]))
+    return found
+
+
+def from_text(text: str) -> Document:
+    """Take plain text as it is, one line a block."""
+    return Document("\n".join(_lines(text))[: limits().reading.characters])
+
+
+def _lines(text: str) -> Iterator[str]:
+    for line in text.splitlines():
+        if short := re.sub(r"[^\S\n]+", " ", line).strip():
+            yield short
+
+
+def _blocks(top: Tag) -> Iterator[str]:
+    """The visible text, a block a line; walked without recursion, since pages nest as they like."""
+    waiting: list[tuple[Tag | NavigableString | None, int]] = [(top, 0)]
+    line: list[str] = []
+    seen = 0
+    while waiting and seen < _MAX_NODES:
+        node, depth = waiting.pop()
+        seen += 1
+        if node is None:
+            yield from _lines("".join(line))
+            line = []
+        elif isinstance(node, Tag):
+            if node.name in _UNSEEN or depth > _MAX_DEPTH or _invisible(node):
+                continue
+            if node.name == "br":
+                line.append("\n")
+                continue
+            block = node.name not in _INLINE
+            below = [(child, depth + 1) for child in node.children]
+            waiting += [(None, 0)] * block
+            waiting += reversed(below)  # type: ignore[arg-type]
+            waiting += [(None, 0)] * block
+            if node.name == "img" and node.get("alt"):
+                line.append(f" {str(node['alt'])[:300]} ")
+        elif type(node) in (NavigableString, CData):
+            line.append(re.sub(r"\s+", " ", str(node)))
+    yield from _lines("".join(line))
+
+
+def _invisible(node: Tag) -> bool:
+    return node.has_attr("hidden") or bool(_HIDDEN.search(str(node.get("style") or "")))
+
+
+def _linked(text: str, found: Document) -> None:
+    """Take dates and names from JSON-LD, wherever they stand in it."""
+    try:
+        waiting = [msgspec.json.decode(text)]
+    except (msgspec.DecodeError, RecursionError):
+        return
+    for _ in range(2000):
+        if not waiting:
+            return
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        elif isinstance(value, dict):
+            waiting += [v for v in value.values() if isinstance(v, dict | list)]
+            for key in ("datePublished", "dateModified", "dateCreated"):
+                if isinstance(value.get(key), str):
+                    found.dates.append((key, value[key][:64]))
+            if value.get("@type") in ("Organization", "LocalBusiness", "Product", "WebSite"):
+                found.names += [str(value["name"])[:200]] if value.get("name") else []
+
+
+_SAID = re.compile(
+    r"(?:published|posted|updated|last updated|publicado|atualizado|actualizado|publicada|"
+    r"diterbitkan|diperbarui|dipublikasikan|tayang|פורסם|עודכן|פורסם בתאריך|प्रकाशित|अपडेट)"
+    r"[^\n\d]{0,25}((?:[^\W\d_]{3,12}\.? )?\d{1,4}[^\n]{0,22}\d{4}|\d{4}-\d\d-\d\d)",
+    re.IGNORECASE,
+)
+_RIGHTS = re.compile(r"(?:©|\(c\)|copyright)\s*(\d{4})", re.IGNORECASE)
+_DAY = timedelta(days=1, seconds=-1)
+_LANGUAGES = ["en", "he", "pt", "es", "hi", "id"]
+
+
+def published(document: Document, at: str) -> Published | None:
+    """Give the interval between the first and last date that the page gives of itself.
+
+    `at` is when it was taken (RFC 3339): later dates are not believed. Dates of the markup count
+    before those of the text, a year of copyright only where there is nothing else.
+    """
+    now = datetime.fromisoformat(at)
+    for basis, dates in (
+        ("dates in the page's markup", _marked(document)),
+        ("dates in the page's text", _written(document.text)),
+    ):
+        known = sorted(d for d in dates if datetime(1995, 1, 1, tzinfo=UTC) <= d < now)
+        if known:
+            return Published(_as_text(known[0]), _as_text(known[-1]), basis)
+    years = sorted(int(y) for y in _RIGHTS.findall(document.text) if 1995 <= int(y) <= now.year)
+    if years:
+        last = min(now, datetime(years[-1] + 1, 1, 1, tzinfo=UTC) - timedelta(seconds=1))
+        first = datetime(years[0], 1, 1, tzinfo=UTC)
+        return Published(_as_text(first), _as_text(last), "the year of its copyright")
+    return None
+
+
+def _marked(document: Document) -> Iterator[datetime]:
+    for _, value in document.dates[:50]:
+        stamp = re.sub(r"^D:(\d{4})(\d\d)(\d\d).*", r"\1-\2-\3", value.strip())
+        try:
+            read = datetime.fromisoformat(stamp)
+        except ValueError:
+            continue
+        read = read if read.tzinfo else read.replace(tzinfo=UTC)
+        yield read
+        if len(stamp) <= 10:  # a day without a time: all of it
+            yield read + _DAY
+
+
+def _written(text: str) -> Iterator[datetime]:
+    for found in list(_SAID.finditer(text))[:5]:
+        read = dateparser.parse(
+            found[1].strip(" .,"),
+            languages=_LANGUAGES,
+            settings={"TIMEZONE": "UTC", "RETURN_AS_TIMEZONE_AWARE": True, "DATE_ORDER": "DMY"},
+        )
+        if read:
+            yield read
+            yield read + _DAY
+
+
+def _as_text(at: datetime) -> str:
+    return at.astimezone(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
+
+
+_MAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,5}[a-z]{2,24}(?![\w@])", re.I)
+_PHONE = re.compile(r"(?<![\w.,])(?:\+|00)?\(?\d[\d\-\s().]{6,18}\d(?![\w%])")
+_HANDLE = re.compile(r"(?<![\w@./])@[A-Za-z][\w.]{3,31}(?![\w@])")
+_SITE = re.compile(
+    r"(?<![\w@.])(?:https?://)?((?:[a-z0-9-]{1,63}\.){1,4}[a-z]{2,24})(?:/[^\s<>\"']{0,200})?", re.I
+)
+_DIRECT = re.compile(
+    r"(?:wa\.me/|api\.whatsapp\.com/send|t\.me/|m\.me/|mailto:|tel:|viber://)[^\s<>\"']{2,120}",
+    re.I,
+)
+_ENDINGS = {
+    "com", "net", "org", "io", "app", "shop", "store", "me", "co", "br", "in", "id", "il", "es",
+    "mx", "example", "online", "site", "xyz", "info", "ai", "pro", "cc", "ru",
+}  # fmt: skip
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
+_CHATS = {"t.me", "wa.me", "m.me"}
+_MOST = 50
+
+
+def contacts(text: str, links: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
+    """Find mails, phones, handles, sites and direct links, each once, in the order of the page.
+
+    >>> contacts("Write to sales@shop.example or +55 (11) 95555-0123, Telegram @bulk_shop")
+    {'mails': ('sales@shop.example',), 'phones': ('+5511955550123',), 'handles': ('@bulk_shop',)}
+    """
+    text, joined = _INVISIBLE.sub("", text), "\n".join(links)
+    direct = [m[0] for m in _DIRECT.finditer(f"{text}\n{joined}")]
+    mails = [m[0].lower() for m in _MAIL.finditer(f"{text}\n{joined}")]
+    phones = [_phone(m[0]) for m in _PHONE.finditer(text)]
+    sites = [
+        m[1].lower() for m in _SITE.finditer(text) if m[1].rpartition(".")[2].lower() in _ENDINGS
+    ]
+    sites = [site for site in sites if site not in _CHATS]
+    found = {
+        "mails": mails,
+        "phones": [p for p in phones if p],
+        "handles": [m[0] for m in _HANDLE.finditer(text)],
+        "sites": [s for s in sites if not any(m.endswith(f"@{s}") for m in mails)],
+        "direct": direct,
+    }
+    return {name: tuple(dict.fromkeys(v))[:_MOST] for name, v in found.items() if v}
+
+
+def _phone(raw: str) -> str:
+    """Digits of what is a phone number by its look: an international prefix, or 9 to 12 digits."""
+    if re.match(r"\d{4}-\d\d-\d\d|\d\d?[./-]\d\d?[./-]\d{4}", raw):  # a date
+        return ""
+    digits = re.sub(r"\D", "", raw)
+    if raw.startswith(("+", "00")):
+        return f"+{digits.removeprefix('00')}" if 8 <= len(digits) <= 17 else ""
+    apart = re.search(r"[\s\-()]", raw) or raw.startswith("0")
+    return digits if apart and 9 <= len(digits) <= 12 else ""

@@ -1,0 +1,157 @@
+"""A person confirms or rejects that an exhibit makes a claim: that is a label, and is kept.
+
+A reading as one HTML page: the text with the sentences relied on marked, reasons beside it.
+
+All of it is text of a stranger: everything is escaped, and the page may load and run nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from html import escape
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from wavebreak.claims.exhibits import Actor, load, touch
+from wavebreak.claims.reader import Count, Money, Reading
+from wavebreak.errors import ClaimError
+
+LABELS = "labels.jsonl"
+
+
+class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One person's word on an exhibit. `score` is what the reading had said, if there was one."""
+
+    exhibit: str
+    label: Literal["claim", "innocent"]
+    by: str
+    at: str
+    reason: str
+    score: float | None = None
+
+
+def put_label(
+    directory: Path,
+    label: Literal["claim", "innocent"],
+    actor: Actor,
+    at: str,
+    reason: str,
+    score: float | None = None,
+) -> Label:
+    """Append a label to labels.jsonl and a line of custody; earlier labels stay.
+
+    Raises ClaimError where no reason is given.
+    """
+    if not reason.strip() or not actor.who.strip():
+        raise ClaimError("a label needs who gives it and why", fix="give --by and --reason")
+    made = Label(load(directory).id, label, actor.who, at, reason.strip(), score)
+    line = msgspec.json.encode(made, order="sorted") + b"\n"
+    with (directory / LABELS).open("ab") as file:
+        file.write(line)
+        file.flush()
+        os.fsync(file.fileno())
+    word = "confirmed as a claim" if label == "claim" else "rejected: no claim"
+    touch(directory, actor, at, word, made={LABELS: hashlib.sha256(line).hexdigest()})
+    return made
+
+
+def labels_of(directory: Path) -> list[Label]:
+    """Read the labels of an exhibit, oldest first; the last one stands."""
+    path = directory / LABELS
+    try:
+        lines = path.read_bytes().splitlines() if path.exists() else []
+        found = [msgspec.json.decode(line, type=Label) for line in lines]
+    except msgspec.MsgspecError:
+        raise ClaimError(f"{path} is malformed") from None
+    exhibit = load(directory).id
+    if any(label.exhibit != exhibit for label in found):
+        raise ClaimError(f"{path} labels another exhibit")
+    return found
+
+
+_HEAD = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>Claims read</title>
+<style>
+body{margin:0 auto;max-width:60rem;padding:1.5rem 1rem;color:#1b1f24;
+font:1rem/1.6 system-ui,sans-serif}
+pre{white-space:pre-wrap;overflow-wrap:anywhere;font:inherit;
+border-left:.3rem solid #d8dee4;padding-left:1rem}
+mark{background:#ffe9a8}mark small{color:#6b4e00;padding:0 .3rem}
+td,th{text-align:left;padding:.2rem .8rem .2rem 0;vertical-align:top;overflow-wrap:anywhere}
+.note{color:#57606a}
+</style></head><body>
+"""
+
+
+def facts(made: Reading) -> list[tuple[str, str]]:
+    """Name what a reading found, field by field; empty where there is nothing."""
+    return [
+        ("title", made.title), ("language", made.language),
+        ("offers", ", ".join(f"{n} {v:.2f}" for n, v in made.offers.items())),
+        ("capacity", "; ".join(map(_capacity, made.capacities))),
+        ("prices", "; ".join(map(_price, made.prices))),
+        ("contacts", "; ".join(f"{n}: {', '.join(v)}" for n, v in made.contacts.items())),
+        ("channels", ", ".join(made.channels)), ("brands", ", ".join(made.brands)),
+        ("published", _when(made)),
+    ]  # fmt: skip
+
+
+def as_html(made: Reading) -> str:
+    """Write a reading as a page that stands alone."""
+    return "".join(
+        [
+            _HEAD,
+            f"<h1>{escape(made.verdict)}, {made.score:.2f}</h1>",
+            '<p class="note">Triage and no finding: a person confirms or rejects.</p>',
+            _table((name, value or "–") for name, value in facts(made)),
+            "<h2>Why</h2>",
+            _table((r.name, f"{r.value:.2f} → {r.adds:+.2f}") for r in made.reasons),
+            f'<h2>What was read</h2><pre dir="auto">{_marked(made)}</pre></body></html>\n',
+        ]
+    )
+
+
+def _marked(made: Reading) -> str:
+    pieces, last = [], 0
+    for relied in made.relied_on:
+        pieces.append(escape(made.text[last : relied.start]))
+        offers = escape(", ".join(relied.offers) or "by its words")
+        inside = escape(made.text[relied.start : relied.end])
+        pieces.append(f"<mark>{inside}<small>{offers}</small></mark>")
+        last = relied.end
+    return "".join([*pieces, escape(made.text[last:])])
+
+
+def _table(rows: Iterable[tuple[str, str]]) -> str:
+    cells = (f"<tr><th>{escape(n)}</th><td dir=auto>{escape(v)}</td></tr>" for n, v in rows)
+    return f"<table>{''.join(cells)}</table>"
+
+
+def _capacity(told: Count) -> str:
+    period = f" a {told.period}" if told.period else ""
+    return f"{told.count:,} {told.what}{period} (“{told.text}”)"
+
+
+def _price(asked: Money) -> str:
+    """An amount with its words.
+
+    >>> _price(Money(690.0, "ILS", "690 ₪")), _price(Money(0.9, "USDT", "0.9 USDT"))
+    ('690 ILS (“690 ₪”)', '0.90 USDT (“0.9 USDT”)')
+    """
+    amount = f"{asked.amount:,.2f}".removesuffix(".00")
+    return f"{amount} {asked.currency} (“{asked.text}”)"
+
+
+def _when(made: Reading) -> str:
+    known = made.published
+    if not known:
+        return ""
+    first, last = (known.earliest or "")[:10], (known.latest or "")[:10]
+    day = first if first == last else f"{known.earliest} to {known.latest}"
+    return f"{day}, by {known.basis}"

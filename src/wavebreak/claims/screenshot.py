@@ -1,0 +1,150 @@
+"""A page as a browser shows it, drawn from what was captured and from nothing else.
+
+Every request of the browser is answered from the captured exchanges or refused. Beneath that,
+three walls: names resolve to nothing, the proxy is a port where nobody listens, and WebRTC may
+not leave it. Service workers are off. As root Chromium has no sandbox of its own: run captures
+of hostile pages as another user, or in a container.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Browser, Playwright, Route, sync_playwright
+from playwright.sync_api import Error as BrowserError
+
+from wavebreak.claims.capture import Captured
+from wavebreak.claims.config import RenderLimits, limits
+
+_NOT_PASSED = {
+    "content-encoding", "content-length", "transfer-encoding", "connection", "keep-alive", "link",
+    "location", "refresh", "strict-transport-security", "public-key-pins", "alt-svc",
+    "report-to", "nel", "reporting-endpoints", "content-security-policy-report-only",
+}  # fmt: skip
+_WALLS = (
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+    "--no-pings",
+)
+_NOWHERE = "http://127.0.0.1:9"
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What the browser drew: PNG, HTML as it stood then, what it `missed`, and with what.
+
+    Without a browser, or where it failed, `screenshot` is empty and `said` tells why.
+    """
+
+    screenshot: bytes = b""
+    html: str = ""
+    missed: tuple[str, ...] = ()
+    said: str = ""
+
+
+def browser(named: Path | None = None, bounds: RenderLimits | None = None) -> Path | None:
+    """Find the browser's executable.
+
+    Args:
+        named: Its path, where the caller has one; nothing else is looked for then.
+        bounds: Whose `browsers` are looked for in turn, by default the shipped limits.
+
+    Returns:
+        The executable: the one named, else the first of `browsers` that is there, else the newest
+        that `playwright install chromium` has downloaded; None where there is none.
+
+    """
+    if named:
+        return _executable(str(named))
+    looked_for = [*(bounds or limits().render).browsers, *_downloaded()]
+    return next((found for name in looked_for if (found := _executable(name))), None)
+
+
+def _executable(name: str) -> Path | None:
+    found = shutil.which(name)
+    return Path(found) if found else None
+
+
+def _downloaded() -> list[str]:
+    """Browsers that Playwright has downloaded for this user, newest first."""
+    own = os.environ.get("PLAYWRIGHT_BROWSERS_PATH")
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    root = Path(own) if own else Path(cache) / "ms-playwright"
+    found = {
+        int(p.parts[-3].rpartition("-")[2]): p for p in root.glob("chromium-*/chrome-linux*/chrome")
+    }
+    return [str(found[build]) for build in sorted(found, reverse=True)]
+
+
+def render(
+    captured: Captured, executable: Path | None, bounds: RenderLimits | None = None
+) -> Rendered:
+    """Draw the captured page; an absent or failing browser is said in what is given back."""
+    if executable is None:
+        return Rendered(said="no browser is here: no screenshot was taken")
+    bounds = bounds or limits().render
+    try:
+        with sync_playwright() as driver:
+            made = _launched(driver, executable)
+            try:
+                return _drawn(captured, made, bounds)
+            finally:
+                made.close()
+    except (BrowserError, OSError) as error:
+        return Rendered(said=f"the browser failed: {str(error).splitlines()[0][:200]}")
+
+
+def _launched(driver: Playwright, executable: Path) -> Browser:
+    return driver.chromium.launch(
+        executable_path=executable,
+        headless=True,
+        chromium_sandbox=os.geteuid() != 0,
+        proxy={"server": _NOWHERE, "bypass": "<-loopback>"},
+        args=list(_WALLS),
+    )
+
+
+def _drawn(captured: Captured, made: Browser, bounds: RenderLimits) -> Rendered:
+    missed: dict[str, None] = {}
+    context = made.new_context(
+        viewport={"width": bounds.width, "height": bounds.height}, service_workers="block",
+        accept_downloads=False,
+    )  # fmt: skip
+    context.set_default_timeout(bounds.seconds * 1000)
+    context.route("**/*", _answering(captured, missed))
+    context.route_web_socket("**/*", lambda socket: socket.close())
+    page = context.new_page()
+    said = ""
+    try:
+        page.goto(captured.page().url, wait_until="load")
+        page.wait_for_load_state("networkidle", timeout=bounds.seconds * 200)
+    except BrowserError as error:
+        said = f"not all was drawn: {str(error).splitlines()[0][:200]}"
+    tall = int(page.evaluate("document.documentElement.scrollHeight") or bounds.height)
+    if tall > bounds.tallest:
+        said = said or f"the screenshot shows {bounds.tallest:,} of {tall:,} pixels"
+        page.set_viewport_size({"width": bounds.width, "height": bounds.tallest})
+    shot = page.screenshot(full_page=tall <= bounds.tallest, animations="disabled")
+    return Rendered(shot, page.content(), tuple(missed), said)
+
+
+def _answering(captured: Captured, missed: dict[str, None]) -> Callable[[Route], None]:
+    def answer(route: Route) -> None:
+        request = route.request
+        found = captured.led_to(request.url) if request.method == "GET" else None
+        if found is None or found.location:
+            if request.method == "GET" and request.url.startswith("http"):
+                missed[request.url] = None
+            route.abort()
+            return
+        headers = {k: v for k, v in found.headers.items() if k.lower() not in _NOT_PASSED}
+        route.fulfill(status=found.status, headers=headers, body=found.body)
+
+    return answer

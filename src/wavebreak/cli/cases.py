@@ -1,0 +1,462 @@
+"""Verbs of a case, from its opening to a determination that a person signs.
+
+Verbs of bundles: bundle, verify.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.table import Table
+
+from wavebreak import model
+from wavebreak.bundles import evidence_intake, report_sections
+from wavebreak.bundles.archive_writer import pack
+from wavebreak.bundles.pseudonyms import case_key, renaming
+from wavebreak.bundles.report_sections import did
+from wavebreak.bundles.reproduction import Given
+from wavebreak.bundles.verify import exit_code
+from wavebreak.bundles.verify import verify as checked
+from wavebreak.bundles.workspace import CASE, Desk, desk, read_case
+from wavebreak.cases.case import (
+    Advanced,
+    Case,
+    Confirmed,
+    Delivered,
+    Finished,
+    Linked,
+    Merged,
+    Named,
+    Opened,
+    Related,
+    Replied,
+    Sent,
+    Signed,
+    Task,
+    Tasked,
+)
+from wavebreak.cases.date_ranges import Span, instant, told
+from wavebreak.cases.notices import Delivery, Reply
+from wavebreak.cases.parties import (
+    Basis,
+    Evidence,
+    Link,
+    Party,
+    Relation,
+    Strength,
+    load_names,
+    proposals,
+)
+from wavebreak.claims.exhibits import EXHIBIT, Actor
+from wavebreak.cli.app import app, cases
+from wavebreak.cli.console import nexts, out
+from wavebreak.cli.run import Key, Lateness, ModelDir, PolicyDir
+from wavebreak.errors import UsageError
+from wavebreak.ledger.checkpoints import load_verifier_key, own_signer, verifier_key
+from wavebreak.privacy.pseudonymizer import Edge, load_key
+from wavebreak.reports.tables import print_lines, print_table
+
+Place = Annotated[Path, typer.Argument(help="The case's directory.")]
+By = Annotated[
+    str, typer.Option(envvar="WAVEBREAK_BY", help="Who does this: a person's name.")
+]  # fmt: skip
+Role = Annotated[str, typer.Option(help="In which role; who signs is counsel.")]
+Why = Annotated[str, typer.Option(help="Why, in a line.")]
+Authority = Annotated[str, typer.Option(help="By what authority.")]
+SealKey = Annotated[
+    Path | None, typer.Option(help="Key file that seals steps (default: the one of `run`).")
+]
+Exhibited = Annotated[str, typer.Option("--exhibit", help="The exhibit that shows it: E1.")]
+At = Annotated[str, typer.Option(help="When: 2026-03-02T09:00:00Z (default: now).")]
+BasisOf = Annotated[Basis, typer.Option(help="What ties it to the party.")]
+StrengthOf = Annotated[Strength, typer.Option(help="How strongly.")]
+
+PartyKind = StrEnum("PartyKind", ["person", "company"])
+Tie = StrEnum("Tie", ["affiliate", "successor", "owner", "officer", "reseller"])
+Doing = StrEnum("Doing", ["engaged", "assisted", "neither", "unknown"])
+Seen = StrEnum("Seen", ["on_platform", "off_platform"])
+Kept = StrEnum(
+    "Kept", ["document", "delivery", "reply", "claim", "test_purchase", "partner_notice"]
+)
+Goes = StrEnum("Goes", ["investigating", "noticed", "determined", "referred", "closed", "reopened"])
+Tongue = StrEnum("Tongue", ["en", "he"])
+Many = list[str] | None
+
+
+@contextmanager
+def _at(place: Path, key: Path | None, new: str = "") -> Iterator[Desk]:
+    with desk(
+        place, own_signer(key), lambda: time.time_ns() // 10**6, secrets.token_bytes, new=new
+    ) as opened:
+        yield opened
+
+
+def _said(case: Case) -> None:
+    last = case.steps[-1]
+    out.print(f"{case.id}, step {last.n}: {did(last.did)}; the case is {case.state}", markup=False)
+
+
+@cases.command("open", epilog="Example: `wavebreak case open cases/C-7 --title 'Bulk Co' --by Noa`")
+def open_case(
+    place: Annotated[Path, typer.Argument(help="A new directory; its name is the case's id.")],
+    title: Annotated[str, typer.Option(help="What it is called.")],
+    by: By, role: Role = "investigator",
+    about: Annotated[str, typer.Option(help="What it is about, in a paragraph.")] = "",
+    seal_key: SealKey = None,
+) -> None:  # fmt: skip
+    """Open a case in a new directory."""
+    with _at(place, seal_key, place.resolve().name) as at:
+        _said(at.take(Opened(title, about), by=by, role=role))
+
+
+@cases.command(epilog="Example: `wavebreak case show cases/C-7`")
+def show(
+    place: Place,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the case's file.")] = False,
+) -> None:
+    """Show where a case stands: parties, evidence, notices, determinations, tasks, what is late."""
+    written, case = read_case(place / CASE)
+    if as_json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(written)).decode())
+        return
+    print_lines(report_sections.lines(case, time.time_ns() // 10**6), out)
+    for table in report_sections.tables(case):
+        print_table(table, out)
+
+
+@cases.command(
+    epilog="Example: `wavebreak case party cases/C-7 'Bulk Co Ltd' --domain bulk.example --by Noa`"
+)
+def party(
+    place: Place, name: Annotated[str, typer.Argument(help="Its name.")], by: By,
+    kind: Annotated[PartyKind, typer.Option(help="What it is.")] = PartyKind.company,
+    number_of: Annotated[str, typer.Option("--id", help="P1: name that party anew.")] = "",
+    alias: Annotated[Many, typer.Option(help="Another name.")] = None,
+    domain: Annotated[Many, typer.Option(help="A domain.")] = None,
+    number: Annotated[Many, typer.Option(help="A number it publishes, E.164.")] = None,
+    app: Annotated[Many, typer.Option(help="An application it offers.")] = None,
+    site: Annotated[Many, typer.Option(help="A page's address.")] = None,
+    note: Annotated[str, typer.Option(help="A remark.")] = "",
+    role: Role = "investigator", seal_key: SealKey = None,
+) -> None:  # fmt: skip
+    """Name a party: a person or company, with aliases, domains, business numbers, apps, sites."""
+    with _at(place, seal_key) as at:
+        known = at.case.parties.get(number_of)
+        lists = (tuple(given or ()) for given in (alias, domain, number, app, site))
+        what: Any = (kind.value, name, *lists, note, known.same_as if known else "")
+        made = Party(number_of or at.case.fresh("P"), *what)
+        _said(at.take(Named(made), by=by, role=role))
+
+
+@cases.command(
+    epilog="Example: `wavebreak case relate cases/C-7 P2 P1 --is affiliate --exhibit E1 --by Noa`"
+)
+def relate(
+    place: Place, one: Annotated[str, typer.Argument(help="A party.")],
+    other: Annotated[str, typer.Argument(help="Of which it is …")], by: By,
+    tie: Annotated[Tie, typer.Option("--is", help="What it is of the other.")],
+    exhibit: Exhibited, strength: StrengthOf = Strength.MODERATE, role: Role = "investigator",
+    seal_key: SealKey = None,
+) -> None:  # fmt: skip
+    """Say that two parties hang together, by an exhibit."""
+    with _at(place, seal_key) as at:
+        made = Relation(one, other, tie.value, strength, exhibit)  # type: ignore[arg-type]
+        _said(at.take(Related(made), by=by, role=role))
+
+
+@cases.command(
+    epilog="Examples: `wavebreak case merge cases/C-7` proposes; `wavebreak case merge cases/C-7 "
+    "P1 P2 --by Noa --why 'one register entry'` merges P2 into P1"
+)
+def merge(
+    place: Place, keep: Annotated[str, typer.Argument(help="The party that stays.")] = "",
+    drop: Annotated[str, typer.Argument(help="The party that is the same.")] = "",
+    by: By = "", why: Why = "", policy: PolicyDir = None, role: Role = "investigator",
+    seal_key: SealKey = None,
+) -> None:  # fmt: skip
+    """Propose parties that may be one, with reasons; or merge two, which only a person does."""
+    if not keep:
+        found = proposals(tuple(read_case(place / CASE)[1].parties.values()), load_names(policy))
+        for table in report_sections.proposed(found):
+            print_table(table, out)
+        out.print(f"{len(found)} proposals; nothing was merged")
+        return
+    if not by or not drop:
+        raise UsageError("a person merges two parties", fix="give both parties, and --by")
+    with _at(place, seal_key) as at:
+        _said(at.take(Merged(keep, drop), by=by, role=role, why=why))
+
+
+@cases.command(
+    epilog="Example: `wavebreak case link cases/C-7 P1 +972501234567 --basis number_in_claim "
+    "--strength moderate --exhibit E1 --by Noa`"
+)
+def link(
+    place: Place, party: Annotated[str, typer.Argument(help="The party.")],
+    account: Annotated[str, typer.Argument(help="The account's id, as in the events.")],
+    basis: BasisOf, strength: StrengthOf, exhibit: Exhibited, by: By, why: Why = "",
+    key: Key = None, role: Role = "investigator", seal_key: SealKey = None,
+) -> None:  # fmt: skip
+    """Tie an account to a party, by an exhibit; the case keeps the account's pseudonym alone."""
+    with _at(place, seal_key) as at:
+        hidden = renaming(case_key(load_key(key), at.case.id))("a", account)
+        made = Link(party, hidden, basis, strength, exhibit)
+        _said(at.take(Linked(made), by=by, role=role, why=why))
+
+
+@cases.command(
+    epilog="Examples: `wavebreak case exhibit cases/C-7 claims/bulk --by Noa`; `wavebreak case "
+    "exhibit cases/C-7 receipt.pdf --kind delivery --by Noa`"
+)
+def exhibit(
+    place: Place,
+    source: Annotated[Path, typer.Argument(help="What `wavebreak claim` wrote, or a file.")],
+    by: By, kind: Annotated[Kept | None, typer.Option(help="What it is.")] = None,
+    title: Annotated[str, typer.Option(help="What it is called.")] = "", why: Why = "not stated",
+    authority: Authority = "not stated", role: Role = "investigator", seal_key: SealKey = None,
+) -> None:  # fmt: skip
+    """Take in an exhibit: a captured claim with its custody, or a file."""
+    with _at(place, seal_key) as at:
+        actor = Actor(by, socket.gethostname(), why, authority)
+        if (source / EXHIBIT).exists():
+            evidence_intake.take_claim(
+                at, source, actor, role, title=title, kind=kind.value if kind else ""
+            )
+        else:
+            what = kind.value if kind else "document"
+            evidence_intake.take_file(at, source, actor, role, title=title, kind=what)
+        _said(at.case)
+
+
+@cases.command(
+    epilog="Examples: `wavebreak case evidence cases/C-7 E1 --party P1 --conduct engaged --began "
+    "'about November 2019' --until 2021-03 --basis statement --strength strong --by Noa`; "
+    "`wavebreak case evidence cases/C-7 out --account a-17 --party P1 --by Noa`"
+)
+def evidence(
+    place: Place,
+    source: Annotated[str, typer.Argument(help="An exhibit (E1), or what `run -o` wrote.")],
+    party: Annotated[str, typer.Option(help="Whose conduct it shows: P1.")], by: By,
+    conduct: Annotated[Doing, typer.Option(help="What the party did.")] = Doing.engaged,
+    seen: Annotated[Seen, typer.Option(help="Where it was seen.")] = Seen.off_platform,
+    began: Annotated[str, typer.Option(help="When it began: about 2019-11, before 2020.")] = "",
+    until: Annotated[str, typer.Option(help="Until when it is shown to have lasted.")] = "",
+    zone: Annotated[str | None, typer.Option(help="Time zone of dates: Asia/Jerusalem.")] = None,
+    basis: Annotated[Basis | None, typer.Option(help="What ties it to the party.")] = None,
+    strength: Annotated[Strength | None, typer.Option(help="How strongly.")] = None,
+    account: Annotated[Many, typer.Option(help="Of a run: an account, again for more.")] = None,
+    own: Annotated[bool, typer.Option("--own", help="Of a run: their own events only.")] = False,
+    ledger: Annotated[Path | None, typer.Option(help="Of a run: the ledger of it.")] = None,
+    policy: PolicyDir = None, model_dir: ModelDir = None, lateness: Lateness = 60, key: Key = None,
+    why: Why = "not stated", authority: Authority = "not stated", role: Role = "investigator",
+    seal_key: SealKey = None,
+) -> None:  # fmt: skip
+    """Draw evidence of conduct from an exhibit, or from a run with all that decides it again.
+
+    Without dates the conduct is as old as the exhibit: a captured page stood there at the capture,
+    accounts acted when the log says. Conduct after a notice reopens the case.
+    """
+    with _at(place, seal_key) as at:
+        where, ties = seen.value, (basis or Basis.STATEMENT, strength or Strength.UNKNOWN)
+        name = source
+        if account or source not in at.case.exhibits:
+            secret = load_key(key)
+            given = Given(policy, model.chosen(model_dir), Edge(secret), lateness,
+                          (ledger, own_signer(seal_key)) if ledger else None, not own)  # fmt: skip
+            actor = Actor(by, socket.gethostname(), why, authority)
+            taken, about = evidence_intake.take_run(
+                at, Path(source), account or [], given, secret, actor, role
+            )
+            known = evidence_intake.tie(at, party, about.accounts)
+            where, name, ties = "on_platform", taken.id, known or ties
+        first, last = evidence_intake.dates_of(at, at.case.exhibits[name])
+        spans = [told(began, zone) if began else first, told(until, zone) if until else last]
+        _found(at, name, party, where, conduct.value, spans, ties, by, role, why)
+
+
+def _found(
+    at: Desk, exhibit: str, party: str, seen: str, conduct: str, spans: list[Span],
+    ties: tuple[Basis, Strength], by: str, role: str, why: str,
+) -> None:  # fmt: skip
+    made: Any = (at.case.fresh("V"), party, exhibit, seen, conduct, *spans, *ties)
+    before = len(at.case.steps)
+    case = evidence_intake.found(at, Evidence(*made), by=by, role=role, why=why)
+    for step in case.steps[before:]:
+        out.print(f"step {step.n}: {did(step.did)} {step.why}", markup=False)
+
+
+@cases.command(epilog="Example: `wavebreak case watch cases/C-7 out --by 'the nightly job'`")
+def watch(
+    place: Place, run: Annotated[Path, typer.Argument(help="What `run -o` wrote.")], by: By,
+    policy: PolicyDir = None, model_dir: ModelDir = None, lateness: Lateness = 60, key: Key = None,
+    why: Why = "watching after a notice", authority: Authority = "not stated",
+    seal_key: SealKey = None,
+) -> None:  # fmt: skip
+    """Look in a later run for accounts of parties that had a notice; conduct reopens the case."""
+    with _at(place, seal_key) as at:
+        secret = load_key(key)
+        given = Given(policy, model.chosen(model_dir), Edge(secret), lateness)
+        actor = Actor(by, socket.gethostname(), why, authority)
+        found = evidence_intake.continued(at, run, given, secret, actor, "investigator")
+        out.print(f"new evidence: {', '.join(found) or 'none'}; the case is {at.case.state}")
+
+
+@cases.command(epilog="Example: `wavebreak case confirm cases/C-7 V1 --by Noa`")
+def confirm(
+    place: Place, item: Annotated[str, typer.Argument(help="The evidence: V1.")], by: By,
+    rejects: Annotated[bool, typer.Option("--reject", help="It does not show this.")] = False,
+    why: Why = "", role: Role = "investigator", seal_key: SealKey = None,
+) -> None:  # fmt: skip
+    """Say, as a person who has looked, that an exhibit shows what the evidence says, or not."""
+    with _at(place, seal_key) as at:
+        _said(at.take(Confirmed(item, not rejects), by=by, role=role, why=why))
+
+
+@cases.command(
+    epilog="Example: `wavebreak case notice cases/C-7 P1 --language he --operator 'Example' "
+    "--contact legal@example.org --by Noa`"
+)
+def notice(
+    place: Place, party: Annotated[str, typer.Argument(help="To whom: P1.")], by: By,
+    operator: Annotated[str, typer.Option(help="Who writes: the operator's name.")],
+    contact: Annotated[str, typer.Option(help="Where answers reach the operator.")],
+    template: Annotated[str, typer.Option(help="Which one.")] = "cease_and_desist",
+    language: Annotated[Tongue, typer.Option(help="In which language.")] = Tongue.en,
+    days: Annotated[int | None, typer.Option(min=1, max=365, help="Days to answer.")] = None,
+    about: Annotated[str, typer.Option(help="Of a reminder: the notice, N1.")] = "",
+    draft: Annotated[bool, typer.Option("--draft", help="Print it only.")] = False,
+    policy: PolicyDir = None, role: Role = "investigator", seal_key: SealKey = None,
+) -> None:  # fmt: skip
+    """Write a notice to a party from a template, and note that it was sent."""
+    with _at(place, seal_key) as at:
+        made = evidence_intake.notice(at, party, template, language.value, operator=operator,  # type: ignore[arg-type]
+                             contact=contact, days=days, policy=policy, about=about)  # fmt: skip
+        typer.echo("\n\n".join([made.subject, *made.paragraphs]))
+        if not draft:
+            _said(at.take(Sent(made), by=by, role=role))
+
+
+@cases.command(
+    epilog="Example: `wavebreak case delivery cases/C-7 N1 --exhibit E3 --how courier --by Noa`"
+)
+def delivery(
+    place: Place, item: Annotated[str, typer.Argument(help="The notice: N1.")], by: By,
+    exhibit: Exhibited,
+    how: Annotated[str, typer.Option(help="How it arrived; of an answer: what it says.")],
+    answer: Annotated[bool, typer.Option("--answer", help="This is the party's answer.")] = False,
+    at_time: Annotated[str, typer.Option("--at", help="When: 2026-03-02T09:00:00Z.")] = "",
+    role: Role = "investigator", seal_key: SealKey = None,
+) -> None:  # fmt: skip
+    """Note with its proof that a notice arrived, or that it was answered."""
+    with _at(place, seal_key) as at:
+        moment = instant(at_time) if at_time else time.time_ns() // 10**6
+        made: Any = (item, moment, how, exhibit)
+        what = Replied(Reply(*made)) if answer else Delivered(Delivery(*made))
+        _said(at.take(what, by=by, role=role))
+
+
+@cases.command(epilog="Example: `wavebreak case determine cases/C-7 P1 --by Noa`")
+def determine(
+    place: Place, party: Annotated[str, typer.Argument(help="On whom: P1.")], by: By,
+    as_of: Annotated[str, typer.Option(help="As of: 2026-03-02T09:00:00Z (default: now).")] = "",
+    policy: PolicyDir = None, role: Role = "investigator", seal_key: SealKey = None,
+) -> None:  # fmt: skip
+    """Prepare a determination: may legal action be taken, on what, and what would change it."""
+    with _at(place, seal_key) as at:
+        when_ = instant(as_of) if as_of else None
+        name, made = evidence_intake.prepare(at, party, when_, policy, by=by, role=role)
+        print_lines(report_sections.determined(name, made), out)
+
+
+@cases.command(epilog="Example: `wavebreak case sign cases/C-7 D1 --role counsel --by 'Adv. Levi'`")
+def sign(
+    place: Place, item: Annotated[str, typer.Argument(help="The determination: D1.")], by: By,
+    role: Role, why: Why = "", seal_key: SealKey = None,
+) -> None:  # fmt: skip
+    """Sign a determination, as another person than who prepared it."""
+    with _at(place, seal_key) as at:
+        _said(at.take(Signed(item), by=by, role=role, why=why))
+
+
+@cases.command(
+    epilog="Examples: `wavebreak case task cases/C-7 'buy a package' --due 2026-03-09T00:00:00Z "
+    "--by Noa`; `wavebreak case task cases/C-7 T1 --done --by Noa`"
+)
+def task(
+    place: Place, what: Annotated[str, typer.Argument(help="What is to be done; or T1.")], by: By,
+    due: Annotated[str, typer.Option(help="Until when: 2026-03-09T00:00:00Z.")] = "",
+    done: Annotated[bool, typer.Option("--done", help="That task is done.")] = False,
+    role: Role = "investigator", seal_key: SealKey = None,
+) -> None:  # fmt: skip
+    """Note something that is to be done, or that it is done."""
+    with _at(place, seal_key) as at:
+        made = Task(at.case.fresh("T"), what, instant(due) if due else None)
+        _said(at.take(Finished(what) if done else Tasked(made), by=by, role=role))
+
+
+@cases.command(epilog="Example: `wavebreak case advance cases/C-7 investigating --by Noa`")
+def advance(
+    place: Place, to: Annotated[Goes, typer.Argument(help="The state to go to.")], by: By,
+    why: Why = "", role: Role = "investigator", seal_key: SealKey = None,
+) -> None:  # fmt: skip
+    """Let a case go on: investigating, noticed, determined, referred, closed, reopened."""
+    with _at(place, seal_key) as at:
+        _said(at.take(Advanced(to.value), by=by, role=role, why=why))  # type: ignore[arg-type]
+
+
+@app.command(epilog="Example: `wavebreak bundle cases/C-7 -o C-7.zip`")
+def bundle(
+    place: Annotated[Path, typer.Argument(help="The case's directory.")],
+    out_path: Annotated[Path, typer.Option("--out", "-o", help="The zip file to write.")],
+    seal_key: Annotated[Path | None, typer.Option(help="Key file that sealed the case.")] = None,
+) -> None:
+    """Pack a case into one file that another party can verify without trusting us."""
+    signer = own_signer(seal_key)
+    with desk(place, signer, lambda: time.time_ns() // 10**6, secrets.token_bytes) as at:
+        counts = pack(at, out_path)
+    out.print(
+        f"{out_path}: {counts['files']:,} files, {counts['bytes']:,} bytes, "
+        f"{counts['entries']:,} sealed entries"
+    )
+    nexts([f"wavebreak verify {out_path} --key {verifier_key(signer.key)}"])
+
+
+@app.command(
+    epilog="Example: `wavebreak verify C-7.zip --key example.org/log+1a2b3c4d+AQ...`. Ends with 0 "
+    "where everything was checked and holds, 1 where something does not, 3 where not all could be."
+)
+def verify(
+    source: Annotated[Path, typer.Argument(help="A bundle.")],
+    key: Annotated[
+        list[str] | None,
+        typer.Option(help="Verifier key of its maker, or of a witness, or a file with it."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Check a bundle: files, seals, custody, and every decision and number computed again."""
+    found = checked(source, [load_verifier_key(told) for told in key or []])
+    if as_json:
+        typer.echo(json.dumps([finding._asdict() for finding in found], indent=1))
+    else:
+        table = Table(title=str(source), title_justify="left", title_style="bold")
+        for name in ("what", "", "found"):
+            table.add_column(name)
+        marks = {
+            True: "[green]holds[/]",
+            False: "[red]does not hold[/]",
+            None: "[yellow]not checked[/]",
+        }
+        for finding in found:
+            table.add_row(finding.what, marks[finding.holds], finding.said.replace("[", r"\["))
+        out.print(table)
+    raise typer.Exit(exit_code(found))

@@ -1,0 +1,262 @@
+"""Verbs of the ledger: keygen, verify, prove, checkpoint, erase."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import httpx
+import msgspec
+import typer
+
+from wavebreak.cli.app import ledgers
+from wavebreak.cli.console import nexts, out
+from wavebreak.cli.serve import DatabaseUrl
+from wavebreak.errors import FileError, UsageError
+from wavebreak.ledger import Directory, Ledger, OpeningFile, Storage, parcel
+from wavebreak.ledger.audit import STAMPS, check
+from wavebreak.ledger.checkpoints import (
+    cosigned,
+    keep_signer,
+    load_signer,
+    load_verifier_key,
+    new_signer,
+    own_signer,
+    roots_of,
+    stamped,
+    verifier_key,
+)
+from wavebreak.ledger.errors import named
+from wavebreak.ledger.verifier import LOG, WITNESS, Checkpoint, read_checkpoint
+from wavebreak.service import database
+from wavebreak.service.ledger_store import LEDGER_KEY, Opened, Rows, copied
+
+Place = Annotated[
+    Path, typer.Argument(help="The ledger's directory, or a service's that `serve` was given.")
+]
+KeyFile = Annotated[
+    Path | None, typer.Option("--key", help="Key file that signs (default: the one of `run`).")
+]
+Account = Annotated[str, typer.Option(help="The account's id, as in the events.")]
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as e:
+        raise FileError(f"{path} cannot be read: {e.strerror}", fix="name a file") from None
+
+
+def _checkpoint(path: Path) -> Checkpoint:
+    with named():
+        return read_checkpoint(_bytes(path))
+
+
+def _of_service(place: Path, url: str) -> bool:
+    """Whether the ledger is a service's; then its database is bound, to be read."""
+    if not url and not (place / database.FILE).exists():
+        return False
+    database.connect(url, place, reading=True)
+    return True
+
+
+@contextmanager
+def _directory(place: Path, url: str) -> Iterator[Path]:
+    """The ledger's directory; of a service's, a copy for as long as it is looked at."""
+    if not _of_service(place, url):
+        yield place
+        return
+    with TemporaryDirectory(prefix="wavebreak-ledger-") as made:
+        copied(Path(made))
+        yield Path(made)
+
+
+def _storage(place: Path, url: str) -> tuple[Storage, Callable[[], OpeningFile | Opened]]:
+    if _of_service(place, url):
+        return Rows(lambda: 0), Opened
+    return Directory(place), lambda: _openings(place)
+
+
+def _openings(place: Path) -> OpeningFile:
+    path = place / "private" / "openings.sqlite3"
+    if not path.exists():
+        raise FileError(f"{path} is not there", fix="only who sealed has the openings")
+    return OpeningFile(path)
+
+
+@ledgers.command("keygen", epilog="Example: `wavebreak ledger keygen example.org/log -o log.key`")
+def keygen(
+    name: Annotated[str, typer.Argument(help="The log's origin, or the witness's name.")],
+    out_path: Annotated[Path, typer.Option("--out", "-o", help="File to write the secret to.")],
+    witness: Annotated[bool, typer.Option("--witness", help="A witness's key.")] = False,
+) -> None:
+    """Make a key that signs checkpoints; prints the verifier key, which others need."""
+    signer = new_signer(name, WITNESS if witness else LOG)
+    keep_signer(signer, out_path)
+    typer.echo(verifier_key(signer.key))
+
+
+@ledgers.command(
+    epilog="Example: `wavebreak ledger verify log --key example.org/log+1a2b3c4d+AQ...`. Ends with "
+    "0 where all holds under a key you gave, 3 where the key came with the ledger, 2 where not."
+)
+def verify(
+    place: Annotated[Path, typer.Argument(help="A ledger, or a parcel of `ledger prove`.")],
+    key: Annotated[
+        list[str] | None,
+        typer.Option(help="Verifier key, or its file: of the log, and of each witness."),
+    ] = None,
+    remembered: Annotated[
+        list[Path] | None, typer.Option(help="A checkpoint of this log that you kept.")
+    ] = None,
+    authority: Annotated[
+        Path | None, typer.Option(help="Certificates (PEM) of time-stamping authorities.")
+    ] = None,
+    database_url: DatabaseUrl = "",
+) -> None:
+    """Check every entry, signature and proof; says what was checked, and what could not be."""
+    roots = roots_of(_bytes(authority)) if authority else []
+    with _directory(place, database_url) as files:
+        beside = "key.pub" if files == place else LEDGER_KEY
+        keys = [load_verifier_key(told) for told in key or [str(place / beside)]]
+        found = check(files, keys, [_checkpoint(path) for path in remembered or []], roots)
+    for line in found.checked:
+        out.print(f"[green]holds[/]        {line}", soft_wrap=True)
+    for line in [*([] if key else ["whose key it is: it came along"]), *found.unchecked]:
+        out.print(f"[yellow]not checked[/]  {line}", soft_wrap=True)
+    if not key:
+        raise typer.Exit(3)
+
+
+@ledgers.command(epilog="Example: `wavebreak ledger prove log --position 7 --show account -o it`")
+def prove(
+    place: Place,
+    out_path: Annotated[Path, typer.Option("--out", "-o", help="Directory to write.")],
+    position: Annotated[list[int] | None, typer.Option(help="An entry, by its position.")] = None,
+    account: Annotated[str | None, typer.Option(help="All entries about this account.")] = None,
+    show: Annotated[
+        list[str] | None, typer.Option(help="A hidden field to open: account, trigger, id.")
+    ] = None,
+    since: Annotated[
+        Path | None, typer.Option(help="A checkpoint that the reader holds: prove it continued.")
+    ] = None,
+    key: KeyFile = None, database_url: DatabaseUrl = "",
+) -> None:  # fmt: skip
+    """Write entries with proofs, as a parcel that anybody can check with `verifier.py`."""
+    storage, opened = _storage(place, database_url)
+    ledger = Ledger(storage, own_signer(key))
+    chosen = set(position or [])
+    kept = opened() if account or show else None
+    if kept and account:
+        chosen |= set(kept.positions("account", account))
+    if not chosen:
+        raise UsageError("no entry is asked for", fix="give --position, or --account")
+    openings = {at: kept.of(at) for at in chosen} if kept else {}
+    shown = {
+        at: {field: hidden for field, hidden in told.items() if field in (show or [])}
+        for at, told in openings.items()
+    }
+    held = _checkpoint(since).size if since else None
+    out_path.mkdir(parents=True, exist_ok=True)
+    for name, told in parcel(ledger, chosen, shown, since=held).items():
+        (out_path / name).write_bytes(told)
+    out.print(f"{len(chosen):,} entries with proofs under {ledger.sealed.size:,}, in {out_path}/")
+    nexts([f"wavebreak ledger verify {out_path}"])
+
+
+@ledgers.command(epilog="Example: `wavebreak ledger show log 7`")
+def show(
+    place: Place, position: Annotated[int, typer.Argument(help="The entry's position.")],
+    database_url: DatabaseUrl = "",
+) -> None:  # fmt: skip
+    """Show an entry, with what its openings say where they are kept."""
+    files, openings = _storage(place, database_url)
+    if not 0 <= position < files.size():
+        raise UsageError(f"there is no entry {position}", fix=f"there are {files.size()}")
+    told: dict[str, Any] = json.loads(files.line(position))
+    if isinstance(files, Rows) or (place / "private" / "openings.sqlite3").exists():
+        told["opened"] = {name: value for name, (_, value) in openings().of(position).items()}
+    typer.echo(msgspec.json.format(msgspec.json.encode(told)).decode())
+
+
+@ledgers.command(epilog="Example: `wavebreak ledger checkpoint log > remembered.txt`")
+def checkpoint(
+    place: Place,
+    witnessed: Annotated[
+        Path | None, typer.Option(help="Keep this, the last checkpoint as a witness signed it.")
+    ] = None,
+    key: KeyFile = None, database_url: DatabaseUrl = "",
+) -> None:  # fmt: skip
+    """Print the last checkpoint, the few lines to remember a whole log by."""
+    storage, _ = _storage(place, database_url)
+    if witnessed and isinstance(storage, Rows):
+        raise UsageError("a service's log goes on while a witness signs", fix="keep what it signed")
+    if witnessed:
+        files = Directory(place, write=True)
+        Ledger(files, own_signer(key)).witnessed(_bytes(witnessed))
+        storage = Directory(place)
+    typer.echo((storage.latest() or b"").decode(), nl=False)
+
+
+@ledgers.command(
+    epilog="Example: `wavebreak ledger stamp log --url https://authority.example/tsr "
+    "--authority authority.pem`"
+)
+def stamp(
+    place: Place,
+    url: Annotated[str, typer.Option(help="Where the authority answers (RFC 3161 over HTTP).")],
+    authority: Annotated[Path, typer.Option(help="Its certificate, or its root's (PEM).")],
+) -> None:
+    """Have the last checkpoint stamped with the time, and keep the stamp in `stamps/`."""
+    latest = Directory(place).latest()
+    if latest is None:
+        raise UsageError("the ledger has no checkpoint", fix="seal something first")
+
+    def ask(request: bytes) -> bytes:
+        kind = {"content-type": "application/timestamp-query"}
+        try:
+            return httpx.post(url, content=request, headers=kind, timeout=30).content
+        except httpx.HTTPError:
+            raise FileError("the authority did not answer", fix="try again, or another") from None
+
+    answer = stamped(latest, ask, roots_of(_bytes(authority)))
+    with named():
+        size = read_checkpoint(latest).size
+    (place / STAMPS).mkdir(exist_ok=True)
+    (place / STAMPS / f"{size}.txt").write_bytes(latest)
+    (place / STAMPS / f"{size}.tsr").write_bytes(answer)
+    out.print(f"{size:,} entries are stamped: {place}/{STAMPS}/{size}.tsr")
+
+
+@ledgers.command(
+    epilog="Example: `wavebreak ledger witness parcel --key witness.key --log-key KEY "
+    "--remembered last.txt > signed.txt`"
+)
+def witness(
+    place: Annotated[Path, typer.Argument(help="A parcel, or a ledger.")],
+    key: Annotated[Path, typer.Option(help="The witness's key file.")],
+    log_key: Annotated[str, typer.Option(help="Verifier key of the log, or its file.")],
+    at: Annotated[int, typer.Option(help="When: seconds since 1970.")],
+    remembered: Annotated[
+        Path | None, typer.Option(help="The checkpoint that this witness signed last.")
+    ] = None,
+) -> None:
+    """Check a log as far as it goes on from the last time, and print its checkpoint signed."""
+    kept = [_checkpoint(remembered)] if remembered else []
+    check(place, [load_verifier_key(log_key)], kept)
+    latest = json.loads((place / "checkpoints.jsonl").read_text("utf-8").splitlines()[-1])
+    typer.echo(cosigned(str(latest).encode(), load_signer(key), at).decode(), nl=False)
+
+
+@ledgers.command(epilog="Example: `wavebreak ledger erase log --account +972501234567`")
+def erase(place: Place, account: Account) -> None:
+    """Erase what the ledger's entries hide about an account; the log still verifies."""
+    if (place / database.FILE).exists():
+        fix = "DELETE /v1/accounts/ACCOUNT/personal, which cuts the service's log too"
+        raise UsageError("this is a service's ledger", fix=fix)
+    count = _openings(place).erase("account", account)
+    out.print(f"{count:,} entries can no longer be opened; the log is as it was")

@@ -1,0 +1,1 @@
+"""The Numba runtime: one decorator, its cache of machine code, its warm-up."""

@@ -1,0 +1,177 @@
+"""A model's reasons, beside what the rules of a decision read.
+
+The engine: a log in, decisions out, state that can be saved and taken up again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from wavebreak.engine.decision import OBSERVE, Decision, Reason, written
+from wavebreak.engine.kernel_policy import Model, judgement
+from wavebreak.features import layout
+from wavebreak.features.catalog import FEATURES, INDEX, covered, mask
+from wavebreak.features.dry_run import Tried, trial
+from wavebreak.features.facts import Fanout, Segment
+from wavebreak.features.kernel import NO_CHANGE
+from wavebreak.features.layout import OUTCOMES
+from wavebreak.features.shards import RESERVE, Core
+from wavebreak.rules import Policy, compile_rules
+from wavebreak.schema.coverage import Profile
+
+
+def asks_for_reasons(decision: Decision) -> bool:
+    """Whether a model's reasons belong to a decision: it was scored, and is above observe."""
+    return decision.score is not None and OUTCOMES.index(decision.outcome) > OBSERVE
+
+
+def reasoned(decision: Decision, contributions: Mapping[str, float], values: Any) -> Decision:
+    """Give a decision a model's reasons; what a rule read and a model weighed is said once.
+
+    `contributions` is in log-odds by feature, largest first; `values` float64[catalog].
+    """
+    read = {reason.feature: reason for reason in decision.reasons}
+    for name, contribution in contributions.items():
+        value = float(values[INDEX[name]])
+        read[name] = Reason(name, value if value == value else None, contribution)
+    return msgspec.structs.replace(decision, reasons=tuple(read.values()))
+
+
+def features_version() -> str:
+    """Version of the catalog: a name and the first 12 hex digits of the SHA-256 of its content.
+
+    >>> features_version().startswith("catalog-")
+    True
+    """
+    told = repr(FEATURES) + layout.digest()
+    return f"catalog-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+
+
+class Engine:
+    """Features, rules, decisions and standings over one log.
+
+    `profile` says what the stream carries (None: everything). With `enforce` the events that a
+    decision would have refused are dropped, so that later ones see a protected network; without,
+    nothing changes (shadow). `workers` threads share the shards; the decisions are the same.
+    `model` is asked at scoring points (None: no model); with `record` they are noted for `points`.
+    """
+
+    def __init__(
+        self, policy: Policy, profile: Profile | None = None, *, enforce: bool = False,
+        workers: int = 1, lateness_s: int = 60, accounts: int = RESERVE,
+        model: Model | None = None, record: bool = False,
+    ) -> None:  # fmt: skip
+        self.policy, self.enforce = policy, enforce
+        self.model = model
+        self._model = model.version if model else None
+        self.covered = covered(profile, scored=model is not None)
+        self.program = compile_rules(policy, self.covered)
+        self.fanout = Fanout(lateness_s=lateness_s)
+        self.core = Core(
+            judgement(self.program, model, self.covered), mask(self.covered), enforce=enforce,
+            workers=workers,
+            accounts=accounts, record=record,
+        )  # fmt: skip
+        self.version = features_version()
+        self.fired = np.zeros(len(policy.rules), np.int64)
+        self.asked = np.zeros(len(layout.OUTCOMES), np.int64)
+        self._ids: deque[tuple[int, pa.Array]] = deque()
+
+    def take(self, log: pa.RecordBatch) -> list[Decision]:
+        """Take a batch of the log (LOG_SCHEMA, perhaps narrow); returns its decisions in order."""
+        return [d for segment in self.fanout.segments(log) for d in self.advance(segment)]
+
+    def advance(self, segment: Segment) -> Iterator[Decision]:
+        """Take one segment of the fan-out (already made, perhaps by another thread)."""
+        core = self.core
+        if core.epoch < 0:
+            core.open(segment.epoch)
+        if segment.epoch != core.epoch:
+            yield from self._close(segment.epoch)
+        self._ids.append((segment.base, segment.ids))
+        yield from self._decisions(core.advance(segment))
+
+    def trial(self, log: pa.RecordBatch) -> Tried:
+        """Say what one event would lead to; nothing is remembered of it.
+
+        `log` is a row of LOG_SCHEMA, or of those of its columns in which something is given.
+        """
+        return trial(self.core, self.fanout, log)
+
+    def points(self) -> Any:
+        """Scoring points since the last call (dtype `state.POINT`), in log order."""
+        return self.core.points()
+
+    def finish(self) -> list[Decision]:
+        """Close the open epoch: the end of a file, not of a live stream."""
+        return list(self._close(self.core.epoch + 1)) if self.core.epoch >= 0 else []
+
+    def _close(self, following: int) -> Iterator[Decision]:
+        yield from self._decisions(self.core.close(following))
+        self._ids.clear()
+
+    def _decisions(self, hits: Any) -> Iterator[Decision]:
+        for hit in hits:
+            self._count(int(hit["hits"]))
+            self.asked[int(hit["level"])] += 1
+            if hit["outcome"] != NO_CHANGE:
+                account = self.fanout.accounts.texts([int(hit["account"])])[0].as_py()
+                trigger = self._trigger(int(hit["position"]))
+                made = written(hit, self.program, account, trigger, self.version, self._model)
+                if self.model is not None and asks_for_reasons(made):
+                    made = reasoned(made, self.model.reasons(hit["values"]), hit["values"])
+                yield made
+
+    def _count(self, hits: int) -> None:
+        for k in range(len(self.fired)):
+            self.fired[k] += hits >> k & 1
+
+    def _trigger(self, position: int) -> str:
+        for base, ids in reversed(self._ids):
+            if position >= base:
+                return str(ids[position - base].as_py())
+        raise AssertionError("a decision names an event of the open epoch")
+
+    def rule_hits(self) -> dict[str, int]:
+        """How often each rule has newly hit an account, shadow rules and labels included."""
+        return dict(zip(self.program.ids, self.fired.tolist(), strict=True))
+
+    def dump(self) -> dict[str, Any]:
+        """Everything, as named arrays, in the middle of an epoch too."""
+        arrays = {f"core.{name}": array for name, array in self.core.dump().items()}
+        arrays |= {f"fanout.{name}": array for name, array in self.fanout.dump().items()}
+        bases = [base for base, _ in self._ids]
+        ids = pa.concat_arrays([pa.array([], pa.string()), *(ids for _, ids in self._ids)])
+        sizes, text = pc.binary_length(ids).to_numpy().astype(np.int64), ids.buffers()[2]
+        arrays["ids.bases"] = np.array(bases, np.int64)
+        arrays["ids.lengths"] = np.array([len(ids) for _, ids in self._ids], np.int64)
+        arrays["ids.sizes"] = sizes
+        arrays["ids.text"] = np.frombuffer(text or b"", np.uint8)[: sizes.sum()]
+        arrays["fired"], arrays["asked"] = self.fired, self.asked
+        return arrays
+
+    def load(self, arrays: dict[str, Any]) -> None:
+        """Take the place of a dump made under the same policy and profile."""
+        self.core.load(_under("core.", arrays))
+        self.fanout.load(_under("fanout.", arrays))
+        self.fired, self.asked = arrays["fired"].copy(), arrays["asked"].copy()
+        ends = np.concatenate(([0], np.cumsum(arrays["ids.sizes"]))).astype(np.int32)
+        parts = map(pa.py_buffer, (ends, arrays["ids.text"].copy()))
+        ids = pa.StringArray.from_buffers(len(ends) - 1, *parts)
+        self._ids.clear()
+        at = 0
+        for base, length in zip(arrays["ids.bases"], arrays["ids.lengths"], strict=True):
+            self._ids.append((int(base), ids.slice(at, int(length))))
+            at += int(length)
+
+
+def _under(prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:
+    return {name[len(prefix) :]: a for name, a in arrays.items() if name.startswith(prefix)}

@@ -1,0 +1,96 @@
+"""Compile ahead of time: a handful of events through every path of the engine.
+
+Compiling is most of a first start, and nearly all of it is Python's work, which one process does
+on one core. `precompile` does it in several: the kernel, the shipped rules and what reads events
+are compiled apart, into one cache.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+
+import pyarrow as pa
+
+from wavebreak.engine.engine import Engine
+from wavebreak.features import catalog
+from wavebreak.features.fact_kinds import KINDS
+from wavebreak.io import jsonl
+from wavebreak.model import smallest
+from wavebreak.rules import Policy, Standing, guard_of, load
+from wavebreak.schema.events import LOG_SCHEMA, TYPES
+
+
+def warm() -> None:
+    """Run a few events through the engine and read one, so that machine code is made and kept."""
+    _run_engine(load())
+    jsonl.warm()
+
+
+def precompile(
+    report: Callable[[str, float], None] = lambda part, seconds: None, processes: int = 0
+) -> None:
+    """Compile, in several processes at once, all that `warm` does; then `warm` from their cache.
+
+    Args:
+        report: Called as each part is ready, with its name and the seconds it took.
+        processes: How many at once (0: one a core that this process may use).
+
+    """
+    cores = processes or len(os.sched_getaffinity(0))
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(cores, len(PARTS)), mp_context=spawn) as pool:
+        # The longest first: the others share what is left.
+        for done in as_completed([pool.submit(_timed, part) for part in PARTS]):
+            report(*done.result())
+    begin = time.perf_counter()
+    warm()
+    report("all of it, once through", time.perf_counter() - begin)
+
+
+def _timed(part: str) -> tuple[str, float]:
+    begin = time.perf_counter()
+    PARTS[part]()
+    return part, time.perf_counter() - begin
+
+
+def _log() -> pa.RecordBatch:
+    rows = [
+        {"id": f"w{i}", "ts": i * 61_000, "type": TYPES.index("message.sent"), "account": "a",
+         "peer": f"p{i}", "network": "10.0.0.0/24", "size": 40}
+        for i in range(200)
+    ]  # fmt: skip
+    columns = {f.name: pa.array([r.get(f.name) for r in rows], f.type) for f in LOG_SCHEMA}
+    return pa.RecordBatch.from_pydict(columns, schema=LOG_SCHEMA)
+
+
+def _run_engine(policy: Policy) -> None:
+    tiny, log = smallest(), _log()
+    engine = Engine(policy, enforce=True, accounts=1024, model=tiny)
+    engine.take(log)
+    engine.trial(log.slice(0, 1))
+    engine.finish()
+    tiny.reasons(engine.core.values_of(0))
+
+
+def _run_kernel() -> None:
+    """Run the engine without a rule: its code does not depend on them."""
+    standing = Standing(
+        new_chats_1d=0, suspend_after=1, double_at_most=0, observe="1d", grace="1d",
+        benign_grace="1d",
+    )  # fmt: skip
+    _run_engine(Policy("none", (), {}, standing, catalog.NAMES, KINDS))
+
+
+def _run_rules() -> None:
+    guard_of(load())
+
+
+PARTS: dict[str, Callable[[], None]] = {
+    "the kernel": _run_kernel,
+    "the shipped rules": _run_rules,
+    "reading JSON Lines": jsonl.warm,
+}

@@ -1,0 +1,352 @@
+"""Decisions against labels: what was caught, how soon, at what cost to innocents.
+
+Every account counts once, at the worst outcome it ever had (an account banned after it was
+restricted is a banned one). "Actioned" is restrict or worse. Intervals are Clopper and
+Pearson's, 95 % (Biometrika 26, 1934): exact, never narrower than they say.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from scipy.special import betaincinv
+
+from wavebreak.errors import FileError, UsageError
+from wavebreak.evaluation.labels import LABELS, read_labels
+from wavebreak.rules import OUTCOMES
+
+WEEK_MS = 7 * 86_400_000
+_RESTRICT = OUTCOMES.index("restrict")
+_COLUMNS = (
+    "account",
+    "worst",
+    "first_seen_ms",
+    "registered_ms",
+    "first_action_ms",
+    "first_action_stage",
+    "strangers_before_action",
+    "unwanted",
+    "reports_before_action",
+    "last_report_before_action_ms",
+)
+
+
+@dataclass(frozen=True)
+class Family:
+    """What became of one family of abusive accounts; counts of accounts, hours, messages."""
+
+    accounts: int
+    challenged: int
+    actioned: int
+    at_registration: int
+    no_report_7d: int
+    no_report_ever: int
+    unwanted_median: float
+    unwanted_p90: float
+    unwanted_mean: float
+    hours_median: float | None
+
+
+@dataclass(frozen=True)
+class Persona:
+    """What became of one persona of benign accounts: counts by worst outcome."""
+
+    accounts: int
+    challenged: int
+    limited: int
+    restricted: int
+    suspended: int
+    banned: int
+
+    @property
+    def actioned(self) -> int:
+        """Accounts restricted or worse."""
+        return self.restricted + self.suspended + self.banned
+
+
+@dataclass(frozen=True)
+class BeforeAction:
+    """What a family's accounts did before they were stopped.
+
+    Hours run from registration (else the first event seen) to the first restrict, suspend or
+    ban, over actioned accounts. Strangers are messages to people who never wrote to the
+    sender, up to that action, over all accounts of the family that were seen. Unwanted are the
+    percentiles 10, 25, 50, 75 and 90 of messages to strangers that were delivered.
+    """
+
+    hours_p90: float | None
+    strangers_median: float
+    strangers_p90: float
+    unwanted_spread: tuple[float, float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Decisions of runs against their labels, all runs counted together.
+
+    `everyone` counts all abusive accounts together. `absent` are labelled accounts the run
+    never saw: they count as not actioned and as having delivered nothing. `unlabelled` are
+    accounts the run saw that have no label (the background). `worlds` are what the simulator
+    wrote beside the labels, `runs` the runs' summaries; each empty where there is none.
+    `left_out` are families that were asked not to count.
+    """
+
+    families: dict[str, Family]
+    before_action: dict[str, BeforeAction]
+    everyone: Family
+    everyone_before: BeforeAction
+    personas: dict[str, Persona]
+    unlabelled: Persona
+    absent: dict[str, int]
+    worlds: tuple[dict[str, Any], ...]
+    runs: tuple[dict[str, Any], ...]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def equal_weight(self) -> float | None:
+        """Share of abusive accounts actioned, each family weighing the same."""
+        shares = [f.actioned / f.accounts for f in self.families.values()]
+        return sum(shares) / len(shares) if shares else None
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the evaluation as plain JSON values.
+
+        `families` and `personas` are exactly the contract's; `all`, `intervals`,
+        `before_action`, `unlabelled`, `absent` and `equal_weight` stand beside them.
+        """
+        return {
+            "families": {name: asdict(f) for name, f in self.families.items()},
+            "personas": {name: asdict(p) for name, p in self.personas.items()},
+            "all": asdict(self.everyone),
+            "intervals": {
+                "families": {name: _ends(f) for name, f in self.families.items()},
+                "all": _ends(self.everyone),
+                "personas": {name: _ends(p) for name, p in self.personas.items()},
+            },
+            "before_action": {name: asdict(b) for name, b in self.before_action.items()},
+            "unlabelled": asdict(self.unlabelled),
+            "absent": self.absent,
+            "equal_weight": self.equal_weight,
+        }
+
+
+def exact_interval(count: int, of: int, level: float = 0.95) -> tuple[float, float]:
+    """Give Clopper and Pearson's interval of a share, both ends from 0 to 1.
+
+    >>> low, high = exact_interval(0, 100)
+    >>> low, round(high, 4)
+    (0.0, 0.0362)
+    >>> exact_interval(0, 0)
+    (0.0, 1.0)
+    """
+    tail = (1 - level) / 2
+    low = float(betaincinv(count, of - count + 1, tail)) if count else 0.0
+    high = float(betaincinv(count + 1, of - count, 1 - tail)) if count < of else 1.0
+    return low, high
+
+
+def _ends(counts: Family | Persona) -> dict[str, list[float]]:
+    """Give the interval of each share a family or persona is judged by."""
+    names = (
+        ("actioned",)
+        if isinstance(counts, Family)
+        else ("challenged", "limited", "restricted", "suspended", "banned", "actioned")
+    )
+    return {name: list(exact_interval(getattr(counts, name), counts.accounts)) for name in names}
+
+
+def read_accounts(run_dir: Path) -> pa.Table:
+    """Read the accounts of a run, with all the columns evaluation needs."""
+    path = run_dir / "accounts.parquet"
+    if not path.is_file():
+        raise FileError(
+            f"{run_dir} holds no accounts.parquet",
+            fix="give the directory that `wavebreak run … -o DIR` wrote",
+        )
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise FileError(f"{path} cannot be read ({error})", fix="run `wavebreak run` again") from (
+            error
+        )
+    missing = [name for name in _COLUMNS if name not in table.column_names]
+    if missing:
+        raise FileError(
+            f"{path} lacks the columns {', '.join(missing)}",
+            fix="run `wavebreak run` again with this version",
+        )
+    return table
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """The accounts of a run as arrays, one entry an account; times in ms, NaN where none."""
+
+    worst: NDArray[np.int64]
+    start: NDArray[np.float64]
+    action: NDArray[np.float64]
+    registration: NDArray[np.bool_]
+    strangers: NDArray[np.float64]
+    unwanted: NDArray[np.float64]
+    reports: NDArray[np.int64]
+    last_report: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, table: pa.Table) -> _Columns:
+        def floats(name: str) -> NDArray[np.float64]:
+            return np.asarray(table[name].to_numpy(), dtype=np.float64)
+
+        codes = {name: code for code, name in enumerate(OUTCOMES)}
+        worst = np.array([codes.get(w, 0) for w in table["worst"].to_pylist()], dtype=np.int64)
+        registered, seen = floats("registered_ms"), floats("first_seen_ms")
+        return cls(
+            worst=worst,
+            start=np.where(np.isnan(registered), seen, registered),
+            action=floats("first_action_ms"),
+            registration=np.array(
+                [stage == "registration" for stage in table["first_action_stage"].to_pylist()],
+                dtype=np.bool_,
+            ),
+            strangers=floats("strangers_before_action"),
+            unwanted=floats("unwanted"),
+            reports=np.nan_to_num(floats("reports_before_action")).astype(np.int64),
+            last_report=floats("last_report_before_action_ms"),
+        )
+
+    def family(self, rows: NDArray[np.int64], absent: int) -> tuple[Family, BeforeAction]:
+        """Count one family: `rows` of its accounts, and how many more were `absent`."""
+        worst, reports = self.worst[rows], self.reports[rows]
+        actioned = worst >= _RESTRICT
+        recent = self.last_report[rows] >= self.action[rows] - WEEK_MS
+        hours = ((self.action - self.start)[rows][actioned]) / 3_600_000
+        hours = hours[~np.isnan(hours)]
+        unwanted = np.concatenate([self.unwanted[rows], np.zeros(absent)])
+        strangers = np.concatenate([self.strangers[rows], np.zeros(absent)])
+        five = np.percentile(unwanted, (10, 25, 50, 75, 90))
+        family = Family(
+            accounts=len(rows) + absent,
+            challenged=int((worst == OUTCOMES.index("challenge")).sum()),
+            actioned=int(actioned.sum()),
+            at_registration=int((actioned & self.registration[rows]).sum()),
+            no_report_7d=int((actioned & ~recent).sum()),
+            no_report_ever=int((actioned & (reports == 0)).sum()),
+            unwanted_median=float(five[2]),
+            unwanted_p90=float(five[4]),
+            unwanted_mean=float(unwanted.mean()),
+            hours_median=float(np.median(hours)) if len(hours) else None,
+        )
+        p10, p25, median, p75, p90 = (float(v) for v in five)
+        return family, BeforeAction(
+            hours_p90=float(np.percentile(hours, 90)) if len(hours) else None,
+            strangers_median=float(np.median(strangers)),
+            strangers_p90=float(np.percentile(strangers, 90)),
+            unwanted_spread=(p10, p25, median, p75, p90),
+        )
+
+    def persona(self, rows: NDArray[np.int64], absent: int) -> Persona:
+        """Count one persona by worst outcome."""
+        counts = np.bincount(self.worst[rows], minlength=len(OUTCOMES))
+        return Persona(len(rows) + absent, *(int(c) for c in counts[2:]))
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """Read a JSON object; nothing where the file is absent or holds something else."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The accounts of one family or persona: rows of those seen, a count of those that were not."""
+
+    rows: NDArray[np.int64]
+    absent: int
+
+
+def labels_of(run_dir: Path) -> Path:
+    """Find the labels of a run: `labels.csv` in its directory, or beside the events it read."""
+    read = _object(run_dir / "summary.json").get("source")
+    log = Path(str(read.get("path") if isinstance(read, dict) else ""))
+    for path in (run_dir / "labels.csv", log.parent / "labels.csv"):
+        if path.is_file():
+            return path
+    raise FileError(
+        f"{run_dir}: no labels.csv here, nor beside the events that were read",
+        fix="name the labels of a run with --labels",
+    )
+
+
+def _grouped(
+    runs: Sequence[tuple[Path, list[str]]],
+) -> tuple[dict[str, dict[str, _Group]], NDArray[np.int64]]:
+    """Match labels with the accounts of each run: groups by label and name, and the rows left."""
+    found: dict[tuple[str, str], list[int | None]] = {}
+    rest: list[int] = []
+    before = 0
+    for labels, accounts in runs:
+        row_of = {account: row for row, account in enumerate(accounts, before)}
+        for label in read_labels(labels):
+            row = row_of.pop(label.account, None)
+            found.setdefault((label.label, label.family), []).append(row)
+        rest += row_of.values()
+        before += len(accounts)
+    groups: dict[str, dict[str, _Group]] = {label: {} for label in LABELS}
+    for (kind, name), rows in sorted(found.items()):
+        seen = [row for row in rows if row is not None]
+        groups[kind][name] = _Group(np.array(seen, dtype=np.int64), len(rows) - len(seen))
+    return groups, np.array(sorted(rest), dtype=np.int64)
+
+
+def evaluate(run_dir: Path, labels: Path) -> Evaluation:
+    """Hold the decisions of a run against labels."""
+    return evaluate_all([(run_dir, labels)])
+
+
+def evaluate_all(runs: Sequence[tuple[Path, Path]], leave_out: Collection[str] = ()) -> Evaluation:
+    """Hold the decisions of runs against the labels of each, and count them together.
+
+    Accounts of different runs are different accounts. Families in `leave_out` are not counted.
+    """
+    tables = [read_accounts(run_dir).select(_COLUMNS) for run_dir, _ in runs]
+    names = [table["account"].to_pylist() for table in tables]
+    columns = _Columns.of(pa.concat_tables(tables))
+    groups, rest = _grouped([(labels, n) for (_, labels), n in zip(runs, names, strict=True)])
+    for name in leave_out:
+        if groups["abusive"].pop(name, None) is None:
+            raise UsageError(f"no family {name}", fix=f"one of {', '.join(groups['abusive'])}")
+    absent = {kind: sum(g.absent for g in groups[kind].values()) for kind in LABELS}
+    abusive = groups["abusive"]
+    counted = {name: columns.family(g.rows, g.absent) for name, g in abusive.items()}
+    everyone = _NO_FAMILY
+    if abusive:
+        rows = np.concatenate([g.rows for g in abusive.values()])
+        everyone = columns.family(rows, absent["abusive"])
+    return Evaluation(
+        families={name: family for name, (family, _) in counted.items()},
+        before_action={name: before for name, (_, before) in counted.items()},
+        everyone=everyone[0],
+        everyone_before=everyone[1],
+        personas={name: columns.persona(g.rows, g.absent) for name, g in groups["benign"].items()},
+        unlabelled=columns.persona(rest, 0),
+        absent=absent,
+        worlds=tuple(_object(labels.parent / "world.json") for _, labels in runs),
+        runs=tuple(_object(run_dir / "summary.json") for run_dir, _ in runs),
+        left_out=tuple(leave_out),
+    )
+
+
+_NO_FAMILY = (
+    Family(0, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0, None),
+    BeforeAction(None, 0.0, 0.0, (0.0, 0.0, 0.0, 0.0, 0.0)),
+)

@@ -1,0 +1,281 @@
+"""An evaluation as people read it: tables on a terminal, and a page with pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from wavebreak.evaluation.metrics import BeforeAction, Evaluation, Family, Persona, exact_interval
+from wavebreak.reports.charts import Interval, Spread, shares, spreads
+from wavebreak.reports.tables import (
+    Console,
+    Table,
+    brief,
+    count_of,
+    html_figure,
+    html_table,
+    interval,
+    number,
+    page,
+    paragraphs,
+    percent,
+    print_lines,
+    print_table,
+)
+
+_HOUR_MS = 3_600_000
+ALL = "all abusive"
+BACKGROUND = "no label (background)"
+
+
+def share_of(count: int, of: int) -> str:
+    """Write a share with its interval below it, both in percent."""
+    if not of:
+        return "–"
+    written = f"{percent(count / of)}\n{interval(*exact_interval(count, of))}"
+    return written.replace(" %", "")
+
+
+def _count(count: int, of: int) -> str:
+    """Write a count with the interval of its share, in percent, below it."""
+    if not of:
+        return "–"
+    return f"{number(count)}\n{interval(*exact_interval(count, of)).removesuffix(' %')}"
+
+
+def _named(evaluation: Evaluation) -> list[tuple[str, Family, BeforeAction]]:
+    """List the families by name, and all of them together where there are several."""
+    rows = [(n, f, evaluation.before_action[n]) for n, f in evaluation.families.items()]
+    if len(rows) > 1:
+        rows.append((ALL, evaluation.everyone, evaluation.everyone_before))
+    return rows
+
+
+def _benign(evaluation: Evaluation) -> list[tuple[str, Persona]]:
+    """List the personas by name, then the accounts without a label where there are any."""
+    rows = list(evaluation.personas.items())
+    if evaluation.unlabelled.accounts:
+        rows.append((BACKGROUND, evaluation.unlabelled))
+    return rows
+
+
+def _caught(evaluation: Evaluation) -> Table:
+    return Table(
+        "Abusive accounts: what was caught",
+        (
+            "family", "count", "chal-\nlenged", "actioned", "share, %\n95 %", "at regis-\ntration",
+            "no report\nin 7 d", "no report\never",
+        ),
+        [
+            (
+                name, number(f.accounts), number(f.challenged), number(f.actioned),
+                share_of(f.actioned, f.accounts), number(f.at_registration),
+                number(f.no_report_7d), number(f.no_report_ever),
+            )
+            for name, f, _ in _named(evaluation)
+        ],
+        "Each account counts once, at its worst outcome; actioned is restrict or worse. Below its "
+        "share, the 95 % interval (Clopper–Pearson). No report: actioned accounts nobody had "
+        "reported in the 7 days before, or ever before.",
+    )  # fmt: skip
+
+
+def _ms(hours: float | None) -> float | None:
+    return None if hours is None else hours * _HOUR_MS
+
+
+def _cost(evaluation: Evaluation) -> Table:
+    return Table(
+        "Abusive accounts: what they did before that",
+        (
+            "family", "time\nmedian; p90", "strangers\nmedian; p90", "unwanted\nmedian; p90",
+            "unwanted\nmean",
+        ),
+        [
+            (
+                name, f"{brief(_ms(f.hours_median))}; {brief(_ms(b.hours_p90))}",
+                f"{number(b.strangers_median)}; {number(b.strangers_p90)}",
+                f"{number(f.unwanted_median)}; {number(f.unwanted_p90)}", number(f.unwanted_mean),
+            )
+            for name, f, b in _named(evaluation)
+        ],
+        "Time: from registration (else the first event seen) to the first restrict, suspend or "
+        "ban, over actioned accounts. Strangers: messages to people who never wrote to the "
+        "sender, sent before that. Unwanted: those the platform would have delivered, given all "
+        "decisions. Both over every account of the family, caught or not.",
+    )  # fmt: skip
+
+
+def _spared(evaluation: Evaluation) -> Table:
+    return Table(
+        "Benign accounts: what they suffered",
+        (
+            "persona", "count", "challenge", "limit", "restrict", "suspend", "ban",
+            "restrict\nor worse",
+        ),
+        [
+            (
+                name, number(p.accounts),
+                *(
+                    _count(count, p.accounts)
+                    for count in (
+                        p.challenged, p.limited, p.restricted, p.suspended, p.banned, p.actioned
+                    )
+                ),
+            )
+            for name, p in _benign(evaluation)
+        ],
+        "Accounts by their worst outcome; below each count the 95 % interval of its share, in "
+        "percent (Clopper–Pearson).",
+    )  # fmt: skip
+
+
+def _background(value: Any) -> str:
+    """Name what a world file says it was planted into."""
+    if isinstance(value, dict):
+        value = value.get("name") or value.get("source") or value.get("path")
+    return Path(str(value)).name if value else ""
+
+
+def _versions(run: dict[str, Any]) -> str:
+    """Name what made a run."""
+    made = run.get("versions")
+    named = sorted(made.items()) if isinstance(made, dict) else []
+    return ", ".join(f"{name} {value}" for name, value in named if value)
+
+
+def provenance(evaluation: Evaluation) -> list[str]:
+    """Say in sentences what was evaluated: the attacks, the background, what was never seen."""
+    benign = sum(p.accounts for p in evaluation.personas.values())
+    lines = []
+    attacks = (
+        f"{count_of(evaluation.everyone.accounts, 'abusive account')} in "
+        f"{count_of(len(evaluation.families), 'family', 'families')} and "
+        f"{count_of(benign, 'benign account')} in {count_of(len(evaluation.personas), 'persona')}"
+    )
+    rest = count_of(evaluation.unlabelled.accounts, "account") + " without a label"
+    grounds = dict.fromkeys(_background(world.get("background")) for world in evaluation.worlds)
+    if not all(evaluation.worlds):
+        lines.append(f"Labelled: {attacks}; {rest}. Nothing says the attacks were injected.")
+    elif any(grounds):
+        over = ", ".join(ground or "simulated people" for ground in grounds)
+        lines.append(f"Injected attacks: {attacks}, planted by the simulator over {over} ({rest}).")
+    else:
+        lines.append(f"Injected attacks: {attacks}, in a simulated world of their own ({rest}).")
+    if len(evaluation.runs) > 1:
+        lines.append(f"{len(evaluation.runs)} runs, counted together.")
+    if evaluation.left_out:
+        lines.append(f"Not counted: the families {', '.join(evaluation.left_out)}.")
+    share = evaluation.equal_weight
+    if len(evaluation.families) > 1 and share is not None:
+        lines.append(f"Restricted or worse, each family weighing the same: {percent(share)}.")
+    gone = [f"{count_of(n, f'{kind} account')}" for kind, n in evaluation.absent.items() if n]
+    if gone:
+        lines.append(
+            f"Never seen by the run: {' and '.join(gone)} of those labelled. They count as not "
+            "actioned and as having delivered nothing."
+        )
+    modes = {run.get("mode") for run in evaluation.runs}
+    if modes == {"shadow"}:
+        lines.append("The run was in shadow: decisions were made, and nothing was enforced.")
+    elif modes == {"enforce"}:
+        lines.append("The run enforced its decisions: what they refused, nobody received.")
+    return lines
+
+
+def print_tables(evaluation: Evaluation, console: Console) -> None:
+    """Print the evaluation as tables."""
+    print_lines(provenance(evaluation), console)
+    if evaluation.families:
+        print_table(_caught(evaluation), console)
+        print_table(_cost(evaluation), console)
+    if _benign(evaluation):
+        print_table(_spared(evaluation), console)
+
+
+def _interval(count: int, of: int) -> Interval:
+    low, high = exact_interval(count, of)
+    return Interval(count / of if of else 0.0, low, high, f"{number(count)} of {number(of)}")
+
+
+def _pictures(evaluation: Evaluation) -> dict[str, str]:
+    """Draw the three pictures, each where it has something to show."""
+    drawn: dict[str, str] = {}
+    rows = _named(evaluation)
+    names = [name for name, _, _ in rows]
+    if rows:
+        drawn["caught"] = shares(
+            "caught", "Share of each abusive family that was restricted or worse", names,
+            {"actioned": [_interval(f.actioned, f.accounts) for _, f, _ in rows]}, whole=True,
+        )  # fmt: skip
+        drawn["unwanted"] = spreads(
+            "unwanted", "Unwanted messages delivered per abusive account", names,
+            [
+                Spread(*b.unwanted_spread, f.unwanted_mean,
+                       f"median {number(f.unwanted_median)}, p90 {number(f.unwanted_p90)}")
+                for _, f, b in rows
+            ],
+        )  # fmt: skip
+    benign = _benign(evaluation)
+    if benign:
+        drawn["spared"] = shares(
+            "spared", "Share of each benign persona that was touched", [n for n, _ in benign],
+            {
+                "challenged or limited": [
+                    _interval(p.challenged + p.limited, p.accounts) for _, p in benign
+                ],
+                "restricted or worse": [_interval(p.actioned, p.accounts) for _, p in benign],
+            },
+        )  # fmt: skip
+    return drawn
+
+
+def headline(evaluation: Evaluation) -> list[str]:
+    """Say the result in two sentences: what was caught, and whom it hurt."""
+    lines = []
+    everyone = evaluation.everyone
+    if everyone.accounts:
+        lines.append(
+            f"{number(everyone.actioned)} of {count_of(everyone.accounts, 'abusive account')} "
+            f"({percent(everyone.actioned / everyone.accounts)}) were restricted or worse; half of "
+            f"all abusive accounts delivered {number(everyone.unwanted_median)} unwanted messages "
+            "or fewer."
+        )
+    benign = list(evaluation.personas.values())
+    total = sum(p.accounts for p in benign)
+    if total:
+        lines.append(
+            f"Of {count_of(total, 'benign account')}, {number(sum(p.actioned for p in benign))} "
+            f"were restricted or worse and {number(sum(p.banned for p in benign))} banned."
+        )
+    return lines
+
+
+def write_html(evaluation: Evaluation, path: Path) -> None:
+    """Write the evaluation as one self-contained page; the same evaluation gives the same bytes."""
+    drawn = _pictures(evaluation)
+    sections = [("What was evaluated", paragraphs(provenance(evaluation)))]
+    if evaluation.families:
+        caught = html_figure(
+            drawn["caught"],
+            "Share of each family restricted or worse, with its 95 % Clopper–Pearson interval.",
+        )
+        sections.append(("What was caught", caught + html_table(_caught(evaluation))))
+        unwanted = html_figure(
+            drawn["unwanted"],
+            "Messages to strangers that reached someone, an account. Thin line: from the 10th to "
+            "the 90th percentile; thick: the middle half; logarithmic above 1.",
+        )
+        sections.append(("What got through before that", unwanted + html_table(_cost(evaluation))))
+    if "spared" in drawn:
+        spared = html_figure(
+            drawn["spared"],
+            "Share of each persona challenged or limited, and restricted or worse, with 95 % "
+            "intervals. A small persona has a wide interval even at none; the counts beside it are "
+            "of restricted or worse.",
+        )
+        sections.append(("What it cost the innocent", spared + html_table(_spared(evaluation))))
+    made = dict.fromkeys(_versions(run) for run in evaluation.runs)
+    if any(made):
+        sections.append(("Made with", paragraphs(filter(None, made), "note")))
+    path.write_text(page("Evaluation", headline(evaluation), sections), encoding="utf-8")

@@ -1,0 +1,414 @@
+"""Why a decision was made: what its rules read, and what a model made of it.
+
+An explanation in sentences and tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from wavebreak.explain.collect import ACTIONS, Explanation, Timeline, Times
+from wavebreak.features.catalog import FEATURES
+from wavebreak.model import in_words, speaks
+from wavebreak.reports.tables import Table, count_of, moment, number, span, stamp
+
+_FEATURES = {feature.name: feature for feature in FEATURES}
+_SAID = 3
+
+
+def decided_by(decision: dict[str, Any]) -> list[str]:
+    """Name what decided: its rules, else the model, else nothing of either.
+
+    >>> decided_by({"rules": ["blast"], "score": 0.9}), decided_by({"rules": [], "score": 0.987})
+    (['blast'], ['the model (0.987)'])
+    """
+    if decision.get("rules"):
+        return list(decision["rules"])
+    score = decision.get("score")
+    return ["–"] if score is None else [f"the model ({number(score, 3)})"]
+
+
+def by_model(decision: dict[str, Any]) -> str:
+    """Say what a model made of a decision that no rule made: its score, its weightiest reasons.
+
+    >>> by_model({"score": 0.987, "reasons": [
+    ...     {"feature": "first_contacts_1h", "value": 31.0, "contribution": 1.5}]})
+    ' by the model (score 0.987; first contacts in 1 h: 31 accounts (speaks for abuse))'
+    """
+    if decision.get("rules") or decision.get("score") is None:
+        return ""
+    weighed = [r for r in decision.get("reasons") or [] if r.get("contribution") is not None]
+    said = [
+        in_words(r["feature"], value_in_words(r["feature"], r["value"]), r["contribution"])
+        for r in weighed[:_SAID]
+    ]
+    told = [f"score {number(decision['score'], 3)}", *said]
+    return f" by the model ({'; '.join(told)})"
+
+
+def value_in_words(name: str, value: float | None) -> str:
+    """Write a feature's value with its unit.
+
+    >>> value_in_words("sends_15s", 112.0), value_in_words("first_contact_share_1d", 0.954)
+    ('112 messages', '95.4 %')
+    >>> value_in_words("account_age", None), value_in_words("not_a_feature", 0.12345)
+    ('missing', '0.123')
+    """
+    if value is None or value != value:
+        return "missing"
+    unit = _FEATURES[name].unit if name in _FEATURES else ""
+    if unit == "share":
+        return f"{number(100 * value)} %"
+    if unit == "seconds":
+        return span(value * 1_000)
+    if unit == "hours":
+        return span(value * 3_600_000)
+    if unit == "0 or 1":
+        return "yes" if value else "no"
+    bare = unit in ("", "code", "ratio", "correlation")
+    return number(value, 3) if bare else f"{number(value, 2)} {unit}"
+
+
+def reasons_table(explanation: Explanation, decision: dict[str, Any]) -> Table:
+    """List the values of features that fired one decision's rules."""
+    rows = []
+    for reason in decision.get("reasons") or []:
+        name = str(reason["feature"])
+        meaning = _FEATURES[name].meaning if name in _FEATURES else ""
+        rows.append(
+            (
+                name,
+                value_in_words(name, reason.get("value")),
+                _weight(reason.get("contribution")),
+                meaning,
+            )
+        )
+    at = moment(int(decision["ts"]), since=explanation.start_ms)
+    what = "What fired" if decision.get("rules") else "What the model saw"
+    return Table(
+        f"{what}: {decision['outcome']}, {at}",
+        ("feature", "value", "model", "meaning"),
+        rows,
+        f"Triggered by event {decision.get('trigger') or 'unknown'}; decision {decision['id']}.",
+        frozenset({0, 2, 3}),
+    )
+
+
+def _weight(contribution: float | None) -> str:
+    """Say what a model made of a value, in log-odds; nothing where only a rule read it."""
+    if contribution is None:
+        return ""
+    return f"{speaks(contribution)} ({contribution:+.2f})"
+
+
+_MINUTE_MS = 60_000
+_DONE = {
+    "allow": "allowed",
+    "observe": "put under observation",
+    "challenge": "challenged",
+    "limit": "limited",
+    "restrict": "restricted",
+    "suspend": "suspended",
+    "ban": "banned",
+}
+_CHANNELS = {"business_app": "a business-app", "business_platform": "a business-platform"}
+
+
+def status(explanation: Explanation) -> str:
+    """Say in a sentence where the account stands now."""
+    outcome = str(explanation.row["outcome"])
+    done = _DONE.get(outcome, outcome)
+    until = explanation.row.get("until_ms")
+    ends = f" until {moment(int(until))}" if until is not None else ""
+    if outcome == "allow" and not explanation.decisions:
+        return "Nothing was decided about this account: it may do everything."
+    if outcome == "allow":
+        done = f"allowed everything again; its worst outcome was {explanation.row['worst']}"
+    if explanation.shadow:
+        return f"It would stand {done}{ends}. The run was in shadow: nothing was enforced."
+    return f"It stands {done}{ends}."
+
+
+def story(explanation: Explanation) -> list[str]:
+    """Tell what happened, one paragraph a stage: start, what it did, decisions, afterwards."""
+    early, later = _verdicts(explanation)
+    paragraphs = [_beginning(explanation), *early, *_deeds(explanation), *later]
+    after = _afterwards(explanation)
+    if after:
+        paragraphs.append(after)
+    if explanation.gap:
+        paragraphs.append(
+            explanation.gap
+            + " What is told here comes from the decisions and the account's totals."
+        )
+    return paragraphs
+
+
+def _beginning(explanation: Explanation) -> str:
+    start = explanation.start_ms
+    kind = _CHANNELS.get(str(explanation.row.get("channel")))
+    as_kind = f" as {kind} account" if kind else ""
+    if explanation.row.get("registered_ms") is None:
+        return f"First seen on {moment(start)}; the log does not hold its registration."
+    return f"Registered on {moment(start)}{as_kind}."
+
+
+def _deeds(explanation: Explanation) -> list[str]:
+    """Say what it did and what others did, up to its first action."""
+    timeline, end = explanation.timeline, explanation.action_ms
+    if timeline is None:
+        return [_totals(explanation.row)]
+    own = [_sending(explanation, timeline, end), *_other_acts(timeline, end)]
+    return [" ".join(own), _reception(timeline, end)]
+
+
+def _sending(explanation: Explanation, timeline: Timeline, end: int | None) -> str:
+    sends = timeline.between("sends", None, end)
+    if not len(sends):
+        return "It had sent nothing before that." if end is not None else "It sent nothing."
+    first, lasted = int(sends[0]), int(sends[-1] - sends[0])
+    wait = first - explanation.start_ms
+    told_between = any(int(d["ts"]) < first for d in explanation.decisions)
+    after = f"after it {_began(explanation)}, it" if told_between else "later it"
+    when = f"{span(wait)} {after}" if wait >= 1_000 else "At once it"
+    line = f"{when} sent {count_of(len(sends), 'message')}"
+    line += f" in {span(lasted)}" if lasted else ""
+    new = len(timeline.between("first_contacts", None, end))
+    groups = len(timeline.between("group_sends", None, end))
+    if new:
+        people = count_of(new, "person", "people")
+        replied = len(timeline.between("replies", None, end))
+        answer = "none replied" if not replied else f"{number(replied)} of them replied"
+        line += f", to {people} it had never exchanged a message with; {answer}"
+    elif groups < len(sends):
+        line += ", all to people it already knew"
+    line += f"; {number(groups)} went to groups" if groups else ""
+    peak = busiest_minute(sends)
+    if lasted > 5 * _MINUTE_MS and peak > 1:
+        line += f". Its busiest minute held {number(peak)}"
+    return line + "."
+
+
+def busiest_minute(times: Times) -> int:
+    """Count the most instants (rising, in milliseconds) within any 60 s.
+
+    >>> busiest_minute(np.array([0, 1_000, 59_999, 60_000, 200_000]))
+    3
+    """
+    if not len(times):
+        return 0
+    ends = np.searchsorted(times, times + _MINUTE_MS, side="left")
+    return int((ends - np.arange(len(times))).max())
+
+
+def _other_acts(timeline: Timeline, end: int | None) -> Iterator[str]:
+    def count(kind: str) -> int:
+        return len(timeline.between(kind, None, end))
+
+    created, added = count("groups_created"), count("members_added")
+    if created or added:
+        yield (
+            f"It created {count_of(created, 'group')} and added "
+            f"{count_of(added, 'member')} to groups."
+        )
+    if count("lookups"):
+        asked = count_of(timeline.looked_up, "number") if end is None else "numbers"
+        yield f"It looked up {asked} in {count_of(count('lookups'), 'request')}."
+    if count("undeliverable"):
+        yield f"{count_of(count('undeliverable'), 'message')} could not be delivered."
+
+
+def _reception(timeline: Timeline, end: int | None) -> str:
+    def count(kind: str) -> int:
+        return len(timeline.between(kind, None, end))
+
+    reports, blocks = count("reports"), count("blocks")
+    upto = " up to then" if end is not None else ""
+    heard = f"It received {count_of(count('received'), 'message')}{upto}"
+    if not reports and not blocks:
+        return f"{heard}; no one had reported or blocked it."
+    return f"{heard}, {count_of(reports, 'report')} and {count_of(blocks, 'block')}."
+
+
+def _totals(row: dict[str, Any]) -> str:
+    return (
+        f"In all it sent {count_of(row['sends'], 'message')} and wrote first to "
+        f"{count_of(row['first_contacts'], 'person', 'people')}, of whom "
+        f"{number(row['replied_contacts'])} replied; it received "
+        f"{count_of(row['received'], 'message')} and {count_of(row['reports'], 'report')}."
+    )
+
+
+def _verdicts(explanation: Explanation) -> tuple[list[str], list[str]]:
+    """Tell the first decision of each outcome: those before it sent anything, those after."""
+    decisions = explanation.decisions
+    if not decisions:
+        return [], ["No rule fired: no decision was made about it."]
+    first_send = 0
+    if explanation.timeline is not None and len(explanation.timeline["sends"]):
+        first_send = int(explanation.timeline["sends"][0])
+    early: list[str] = []
+    later: list[str] = []
+    told = firsts(decisions)
+    for decision in told:
+        where = early if int(decision["ts"]) < first_send else later
+        where.append(_verdict(explanation, decision))
+    if len(decisions) > len(told):
+        again = number(len(decisions) - len(told))
+        later.append(f"Further decisions of the same outcomes: {again}, listed below.")
+    return early, later
+
+
+def firsts(decisions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Choose the first decision of each outcome, in their order."""
+    found: dict[str, dict[str, Any]] = {}
+    for decision in decisions:
+        found.setdefault(str(decision["outcome"]), decision)
+    return list(found.values())
+
+
+def chosen(decisions: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
+    """Choose the decisions worth a line: the last and the most severe, earliest first, in order.
+
+    >>> each = [{"outcome": o} for o in ("limit", "limit", "ban", "limit", "observe")]
+    >>> [d["outcome"] for d in chosen(each, 3)]
+    ['limit', 'ban', 'observe']
+    """
+    order = list(_DONE)
+    severe = sorted(range(len(decisions)), key=lambda n: -order.index(decisions[n]["outcome"]))
+    kept = {len(decisions) - 1, *severe[: limit - 1]} if len(decisions) > limit else set(severe)
+    return [decisions[n] for n in sorted(kept)]
+
+
+def _verdict(explanation: Explanation, decision: dict[str, Any]) -> str:
+    at, outcome = int(decision["ts"]), str(decision["outcome"])
+    since = explanation.start_ms
+    would = "would have been" if explanation.shadow else "was"
+    age = f", {span(at - since)} after it {_began(explanation)}," if at > since else ""
+    when = moment(at, since=since)
+    line = (
+        f"{'At' if len(when) == 8 else 'On'} {when}{age} it {would} {_DONE.get(outcome, outcome)}"
+    )
+    if decision.get("until") is not None:
+        line += f" for {span(int(decision['until']) - at)}"
+    rules = decision.get("rules") or []
+    if rules:
+        line += f" by {', '.join(rules)}"
+        abouts = [
+            str(explanation.rules.get(rule, {}).get("about", "")).rstrip(".") for rule in rules
+        ]
+        line += f" ({'; '.join(a for a in abouts if a)})" if any(abouts) else ""
+    return f"{line}{by_model(decision)}."
+
+
+def _began(explanation: Explanation) -> str:
+    return "was first seen" if explanation.row.get("registered_ms") is None else "registered"
+
+
+def _afterwards(explanation: Explanation) -> str:
+    timeline, at = explanation.timeline, explanation.action_ms
+    refused = int(explanation.row.get("refused") or 0)
+    if at is None or timeline is None:
+        return f"{count_of(refused, 'event')} of it would be refused." if refused else ""
+    sends = len(timeline.between("sends", at + 1, None))
+    verb = "sent" if explanation.shadow else "tried to send"
+    line = f"After that it {verb} {count_of(sends, 'more message', 'more messages')}"
+    if refused:
+        would = "would have been" if explanation.shadow else "were"
+        line += f"; {number(refused)} of its events {would} refused"
+    reports = len(timeline.between("reports", at + 1, None))
+    return line + (f"; {count_of(reports, 'report')} came in" if reports else "") + "."
+
+
+def decisions_table(explanation: Explanation, limit: int) -> Table:
+    """List at most `limit` decisions, the severe ones before others, oldest first."""
+    shown = chosen(explanation.decisions, limit)
+    left = len(explanation.decisions) - len(shown)
+    rows = [
+        (
+            stamp(int(d["ts"])),
+            str(d["stage"]),
+            str(d["outcome"]),
+            stamp(d.get("until")),
+            "\n".join(decided_by(d)),
+        )
+        for d in shown
+    ]
+    more = (
+        f" {left:,} milder or later ones are in {explanation.run_dir / 'decisions.jsonl'}."
+        if left
+        else ""
+    )
+    return Table(
+        "Decisions",
+        ("when (UTC)", "stage", "outcome", "until (UTC)", "by"),
+        rows,
+        f"An outcome without an end does not end by itself.{more}",
+        frozenset({0, 1, 2, 3, 4}),
+    )
+
+
+def rules_table(explanation: Explanation) -> Table:
+    """List every rule that fired, with what it says and why it stands."""
+    fired = dict.fromkeys(r for d in explanation.decisions for r in d.get("rules") or [])
+    rows = []
+    for rule in fired:
+        known = explanation.rules.get(rule, {})
+        rows.append(
+            (rule, str(known.get("about", "not in summary.json")), str(known.get("source", "")))
+        )
+    return Table("Rules that fired", ("rule", "about", "source"), rows, words=frozenset({0, 1, 2}))
+
+
+def weightiest(explanation: Explanation) -> list[dict[str, Any]]:
+    """Choose the decisions whose reasons are shown: the first of each outcome, worst first."""
+    order = list(_DONE)
+    reasoned = [d for d in explanation.decisions if d.get("reasons")]
+    return sorted(firsts(reasoned), key=lambda d: -order.index(str(d["outcome"])))
+
+
+def consequences(explanation: Explanation) -> list[str]:
+    """Say what each outcome it had means: what is refused, how it ends, how to appeal."""
+    lines = []
+    had = dict.fromkeys(
+        (str(d["outcome"]), str(d.get("action") or "")) for d in explanation.decisions
+    )
+    for outcome, action in had:
+        known = explanation.actions.get(action) or explanation.actions.get(outcome, {})
+        name = outcome if action in ("", outcome) else f"{outcome} ({action})"
+        about = f"{known.get('about', '')} {known.get('revert', '')}".strip()
+        lines.append(f"{name.capitalize()}: {about or 'not described by the policy.'}")
+    severe = [d for d in explanation.decisions if d["outcome"] != "allow"]
+    if severe:
+        last = next((d for d in reversed(severe) if d["outcome"] in ACTIONS), severe[-1])
+        lines.append(
+            "Appeal: every outcome above allow can be appealed. An appeal names the decision, "
+            f"{last['id']}; if it is upheld, a later decision overrides it and what it refused is "
+            "allowed again."
+        )
+    return lines
+
+
+def totals_table(explanation: Explanation) -> Table:
+    """List the account's totals over the whole run."""
+    row = explanation.row
+    names = (
+        ("messages sent", "sends"),
+        ("people written to first", "first_contacts"),
+        ("of whom replied", "replied_contacts"),
+        ("messages received", "received"),
+        ("groups created", "groups_created"),
+        ("members added", "members_added"),
+        ("reports received", "reports"),
+        ("messages to strangers before action", "strangers_before_action"),
+        ("unwanted messages delivered", "unwanted"),
+        ("events refused", "refused"),
+    )
+    return Table(
+        "In numbers, over the whole run",
+        ("what", "count"),
+        [(words, number(row.get(column))) for words, column in names],
+    )

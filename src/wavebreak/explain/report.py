@@ -1,0 +1,171 @@
+"""An explanation on a terminal and as a page."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from wavebreak.explain.collect import ACTIONS, Explanation, Timeline, Times
+from wavebreak.explain.narrative import (
+    consequences,
+    decisions_table,
+    reasons_table,
+    rules_table,
+    status,
+    story,
+    totals_table,
+    weightiest,
+)
+from wavebreak.reports.charts import timeline as draw
+from wavebreak.reports.tables import (
+    Console,
+    html_figure,
+    html_table,
+    moment,
+    page,
+    paragraphs,
+    print_lines,
+    print_table,
+)
+
+_LINES = {"sent": "sends", "first contacts": "first_contacts", "replies": "replies"}
+_LANES = {
+    "sessions": "sessions",
+    "groups, adds": "groups_created members_added",
+    "lookups": "lookups",
+    "sends": "sends",
+    "first contacts": "first_contacts",
+    "replies": "replies",
+    "received": "received",
+    "undeliverable": "undeliverable",
+    "reports, blocks": "reports blocks",
+}
+_ALWAYS = ("sends", "first contacts", "replies", "reports, blocks")
+_BARS = " ▁▂▃▄▅▆▇█"
+_COLUMNS = 52
+_LISTED = 12  # decisions listed on a terminal; a page lists five times as many
+_CLOSE_UP_MS = 30 * 60_000
+_FAR = 8  # a close-up is drawn when it is at least this much narrower than the whole
+
+
+def _lanes(timeline: Timeline) -> dict[str, Times]:
+    """Gather the lanes worth drawing: the four that tell most, and others that hold something."""
+    lanes = {
+        label: np.sort(np.concatenate([timeline[kind] for kind in kinds.split()]))
+        for label, kinds in _LANES.items()
+    }
+    return {label: at for label, at in lanes.items() if len(at) or label in _ALWAYS}
+
+
+def _marks(explanation: Explanation) -> list[tuple[int, str]]:
+    return [(int(d["ts"]), str(d["outcome"])) for d in explanation.decisions]
+
+
+def _window(explanation: Explanation, timeline: Timeline) -> tuple[int, int]:
+    instants = [at for at, _ in _marks(explanation)] + [explanation.start_ms]
+    low, high = timeline.window or (instants[0], instants[0])
+    low, high = min(low, *instants), max(high, *instants)
+    rim = max(1_000, (high - low) // 50)
+    return low - rim, high + rim
+
+
+def _close_up(explanation: Explanation, whole: tuple[int, int]) -> tuple[int, int] | None:
+    """Choose minutes round the first action, else decision, where the whole would hide them."""
+    marks = _marks(explanation)
+    at = explanation.action_ms
+    if at is None:
+        if not marks:
+            return None
+        at = marks[0][0]
+    before = max(10_000, min(_CLOSE_UP_MS, at - explanation.start_ms))
+    low, high = at - before - before // 10, at + before // 3
+    return (low, high) if (high - low) * _FAR < whole[1] - whole[0] else None
+
+
+def render(explanation: Explanation, console: Console) -> None:
+    """Print the explanation: where it stands, the story, the timeline, decisions, meanings."""
+    print_lines([f"Account {explanation.account}", status(explanation)], console, "bold")
+    print_lines(story(explanation), console)
+    if explanation.timeline is not None:
+        whole = _window(explanation, explanation.timeline)
+        for window in (whole, _close_up(explanation, whole)):
+            if window is not None:
+                print_lines(_sparks(explanation, explanation.timeline, window), console)
+    if explanation.decisions:
+        print_table(decisions_table(explanation, _LISTED), console)
+        for decision in weightiest(explanation)[:2]:
+            print_table(reasons_table(explanation, decision), console)
+        print_table(rules_table(explanation), console)
+        print_lines(consequences(explanation), console)
+    print_table(totals_table(explanation), console)
+
+
+def _sparks(explanation: Explanation, timeline: Timeline, window: tuple[int, int]) -> list[str]:
+    """Draw the lanes as rows of bars, each scaled to its own fullest column."""
+    low, high = window
+    lines = [f"From {moment(low)} to {moment(high)}:"]
+    for label, times in _lanes(timeline).items():
+        counts, _ = np.histogram(times, bins=_COLUMNS, range=(low, high))
+        top = max(1, int(counts.max()))
+        bars = "".join(_BARS[-(-int(c) * (len(_BARS) - 1) // top)] for c in counts)
+        lines.append(f"{label:>16} │{bars}│ {int(counts.sum()):,}")
+    row = [" "] * _COLUMNS
+    for at, outcome in _marks(explanation):
+        if low <= at <= high:
+            row[min(_COLUMNS - 1, (at - low) * _COLUMNS // (high - low))] = outcome[0].upper()
+    lines.append(f"{'decisions':>16} │{''.join(row)}│")
+    return lines
+
+
+def _pictures(explanation: Explanation) -> str:
+    timeline = explanation.timeline
+    if timeline is None:
+        return paragraphs([explanation.gap or "There is no log to draw from."], "note")
+    whole = _window(explanation, timeline)
+    lines = {label: timeline[kind] for label, kind in _LINES.items()}
+    lanes = _lanes(timeline)
+    close = _close_up(explanation, whole)
+    shown = []
+    if close is not None:
+        svg = draw("closeup", "Round the first decision that mattered", lines, lanes,
+                   _marks(explanation), close)  # fmt: skip
+        shown.append(
+            html_figure(
+                svg, f"Close-up, {moment(close[0])} to {moment(close[1])}. Dashed: decisions."
+            )
+        )
+    svg = draw("whole", "Everything in the log", lines, lanes, _marks(explanation), whole)
+    shown.append(
+        html_figure(svg, "Everything in the log. Above: how many since it begins; below: one tick "
+                    "an event; dashed lines: the first decision of each outcome. Times in UTC.")
+    )  # fmt: skip
+    return "\n".join(shown)
+
+
+def write_html(explanation: Explanation, path: Path) -> None:
+    """Write the explanation as one self-contained page; the same run gives the same bytes."""
+    worst = str(explanation.row["worst"])
+    kind = "act" if worst in ACTIONS else "mild" if worst in ("challenge", "limit") else ""
+    stands = f'<p class="status {kind}">{escape(status(explanation))}</p>'
+    sections = [
+        ("What happened", stands + paragraphs(story(explanation))),
+        ("Timeline", _pictures(explanation)),
+    ]
+    if explanation.decisions:
+        reasons = "\n".join(
+            html_table(reasons_table(explanation, d)) for d in weightiest(explanation)
+        )
+        sections += [
+            ("Decisions", html_table(decisions_table(explanation, 5 * _LISTED))),
+            ("Why", html_table(rules_table(explanation)) + reasons),
+            ("What it means", paragraphs(consequences(explanation))),
+        ]
+        last = explanation.decisions[-1]
+        made = [f"{n} {last[n]}" for n in ("policy", "model", "features") if last.get(n)]
+        if made:
+            sections.append(("Decided with", paragraphs([", ".join(made)], "note")))
+    sections.insert(-1, ("In numbers", html_table(totals_table(explanation))))
+    text = page(f"Account {explanation.account}", [], sections)
+    path.write_text(text, encoding="utf-8")

@@ -1,0 +1,198 @@
+"""Features of who an account is: age, registration, networks, groups, lookups, feedback."""
+
+from __future__ import annotations
+
+from wavebreak.features.feature import Feature as F  # noqa: N817 - a table reads better so
+
+_REG = ("account.registered",)
+_GROUP = ("group.created",)
+_ADD = ("group.member_added",)
+_LOOK = ("contact.looked_up",)
+_NAT = "families and villages behind one carrier address"
+
+
+def _bad(entity: str, sources: tuple[str, ...], innocent: str) -> F:
+    return F(
+        f"{entity}_bad", "share", "reputation", "half-life 30 d",
+        f"Of the accounts established on this {entity} (three mutual contacts, known for six "
+        "hours) or acted on there (while messaging, on feedback, by review, by a label `abusive`), "
+        "the share of the latter, as of the last epoch, drawn to 0.02 by a prior of twenty: "
+        "(bad + 0.4) / (good + bad + 20). A label `benign` takes one off where the account "
+        "stood when it was acted on, wherever it stands now.",
+        sources, innocent, f"a fresh {entity} for every account",
+    )  # fmt: skip
+
+
+def _cluster(entity: str, sources: tuple[str, ...], innocent: str) -> tuple[F, ...]:
+    both = ("account.registered", "message.sent", *sources)
+    blind = f"a fresh {entity} for every account, aged accounts"
+    return (
+        F(f"{entity}_young", "accounts", "clusters", "half-life 7 d",
+          f"Registrations on this {entity}, as of the last epoch, decayed.", sources, innocent,
+          blind),
+        F(f"{entity}_cold", "accounts", "clusters", "half-life 1 d",
+          f"First contacts to strangers that accounts made on this {entity} within 7 days of their "
+          "registration, all together, as of the last epoch, decayed.", both, innocent, blind, 2),
+        F(f"{entity}_answered", "share", "clusters", "half-life 7 d",
+          "Of all first contacts made like that, to strangers or not, the share answered while "
+          "the account was still as young, drawn to a half by a prior of four, at most 1: "
+          "(answered + 2) / (opened + 4).", both, innocent, f"{blind}; rings that answer"),
+    )  # fmt: skip
+
+
+def _arrivals(entity: str, sources: tuple[str, ...], innocent: str) -> F:
+    return F(
+        f"{entity}_arrivals", "accounts", "reputation", "half-life 1 d",
+        f"Registrations on this {entity} and moves to it, as of the last epoch, decayed.",
+        sources, innocent, f"a fresh {entity} for every account",
+    )  # fmt: skip
+
+
+STANDING: tuple[F, ...] = (
+    F("age_s", "seconds", "account age", "all",
+      "Time since the registration; missing when the stream did not show it.", _REG,
+      "new people", "aged and bought accounts"),
+    F("known_s", "seconds", "account age", "all", "Time since the account's first fact.",
+      ("message.sent",), "streams that begin in the middle", "aged and bought accounts"),
+    F("attempts", "attempts", "registration", "at registration",
+      "Verification attempts of the last registration; missing when not given.",
+      ("account.registered.attempts",), "poor reception", "clean verification"),
+    F("attested", "0 or 1", "registration", "at registration",
+      "1 when the platform attested the device at any registration.",
+      ("account.registered.attested",),
+      "old or rooted phones", "farms of real phones"),
+    F("verification_weak", "0 or 1", "registration", "at registration",
+      "1 when the last registration was verified by voice, flash, e-mail or not at all.",
+      ("account.registered.verification",), "landlines", "SMS services"),
+    F("country_mismatch", "0 or 1", "registration", "at registration",
+      "1 when the number's country was not the network's at any registration; missing without an "
+      "IP database.",
+      ("account.registered.phone", "account.registered.ip"), "travellers, migrants", "proxies"),
+    F("channel", "code", "registration", "all",
+      "0 personal, 1 business app, 2 business platform: what the registration says, and the "
+      "platform from the first message that names a template, which nothing else can send.",
+      ("message.sent",), "none", "firms on the platform whose stream names neither"),
+    F("registration_suspicions", "rules", "registration", "all",
+      "Registration-stage rules that have fired on the account: the prior carried into messaging.",
+      _REG, "see each rule", "clean registrations"),
+    _bad("network", ("session.started.ip|account.registered.ip",), _NAT),
+    _bad("block", ("account.registered.phone",), "ranges of prepaid numbers"),
+    _bad("device", ("session.started.device|account.registered.device",), "second-hand phones"),
+    _bad("client", ("session.started.client|account.registered.client",), "old versions"),
+    _arrivals("network", ("session.started.ip|account.registered.ip",), _NAT),
+    _arrivals("block", ("account.registered.phone",), "a carrier's campaign"),
+    _arrivals("device", ("session.started.device|account.registered.device",), "shared phones"),
+    *_cluster("network", ("session.started.ip|account.registered.ip",), _NAT),
+    *_cluster("block", ("account.registered.phone",), "a carrier's campaign"),
+    *_cluster("device", ("session.started.device|account.registered.device",), "shared phones"),
+    F("device_age_s", "seconds", "changes", "all",
+      "Time since the account moved to another device; missing if it never did.",
+      ("session.started.device",), "a new phone", "sessions on the old device"),
+    F("device_changes", "changes", "changes", "all",
+      "Moves to another device (at most 255).", ("session.started.device",),
+      "people with two devices", "one proxy device"),
+    F("network_changes_7d", "changes", "changes", "7d",
+      "Moves to another network in the window; a bucket (11.2 h) counts up to 15.",
+      ("session.started.ip",), "commuters", "one address a number", 2),
+    F("changes_after_answer", "changes", "changes", "all",
+      "Moves to another network or device within a day of an answer of ours (at most 255).",
+      ("session.started",), "a new phone at a bad time", "patient senders"),
+    F("linked_age_s", "seconds", "changes", "all",
+      "Time since a companion device was linked; missing if none was.",
+      ("session.started.linked",), "people who buy a laptop", "none linked"),
+    F("first_contacts_on_device", "accounts", "changes", "since the last device change or link",
+      "First contacts since the last move to another device, or companion link, whichever is "
+      "later (at most 255); missing if there was neither.", ("session.started",),
+      "a new phone and a new job", "slow takeovers", 2),
+    F("groups_created_1h", "groups", "groups", "1h", "Groups created in the window.", _GROUP,
+      "organisers, teachers", "few, large groups"),
+    F("groups_created_1d", "groups", "groups", "1d", "Groups created in the window.", _GROUP,
+      "organisers, teachers", "few, large groups"),
+    F("members_added_1h", "members", "groups", "1h", "Members added to groups in the window.",
+      _ADD, "organisers, teachers", "threshold hugging"),
+    F("members_added_1d", "members", "groups", "1d", "Members added to groups in the window.",
+      _ADD, "organisers, teachers", "threshold hugging"),
+    F("strangers_added_1d", "members", "groups", "1d",
+      "Members added in the window with whom no message was exchanged and who are not known to "
+      "have the account in contacts, each once until forgotten.",
+      _ADD, "teachers at the start of term", "contacts made first", 2),
+    F("left_after_add_7d", "members", "groups", "7d",
+      "Members who left, in the window, a group to which this account had added them.",
+      ("group.left.peer",), "a group that is over", "sticky groups"),
+    F("left_share_7d", "share", "groups", "7d",
+      "left_after_add_7d over members added in 7 days, at most 1; missing without adds.",
+      ("group.left.peer",), "a group that is over", "sticky groups"),
+    F("group_joins_1d", "groups", "lurking", "1d", "Groups joined in the window.",
+      ("group.joined",), "IRC regulars", "one large group"),
+    F("lurked_7d", "accounts", "lurking", "7d",
+      "First contacts made in the window between 1 hour and 7 days after the last joining of a "
+      "group in which, and in any other, the account has not written since.", ("group.joined",),
+      "shy people", "lurkers who also chat"),
+    F("lookups_1d", "numbers", "lookups", "1d",
+      "Numbers looked up in the window; a bucket (96 min) counts up to 65,535.", _LOOK,
+      "address-book sync at registration", "lists checked elsewhere"),
+    F("lookup_hit_share_1d", "share", "lookups", "1d",
+      "Numbers found over numbers looked up; missing without lookups.",
+      ("contact.looked_up.hits",), "old address books", "clean lists"),
+    F("lookups_per_first_contact_1d", "ratio", "lookups", "1d",
+      "lookups_1d over first_contacts_1d; missing without first contacts.", _LOOK,
+      "address-book sync at registration", "lists checked elsewhere"),
+    F("undeliverable_7d", "messages", "lookups", "7d", "Sends that could not be delivered.",
+      ("message.undeliverable",), "old address books", "clean lists"),
+    F("undeliverable_share_7d", "share", "lookups", "7d",
+      "undeliverable_7d over itself plus first_contacts_7d; missing when both are none.",
+      ("message.undeliverable",), "old address books", "clean lists"),
+    F("reports_7d", "reports", "reports", "7d",
+      "Reports received in the window, one a reporter until forgotten (180 days).",
+      ("user.reported",),
+      "victims of mass reports", "silent victims"),
+    F("report_weight_7d", "reports", "reports", "7d",
+      "The same, each weighed in 1/256 by the reporter's record as of the last epoch (0.75 for a "
+      "stranger, 0 to 2), times 1 for a first contact not answered or a group add, 1/4 where the "
+      "reporter had written to the reported, 1/64 where the reported neither wrote to the reporter "
+      "nor added it (the first sixteen such reports in a week: more add nothing); 1/4 of it where "
+      "the reporter registered within an hour of one of the last four who reported with proof "
+      "and had no answer yet.",
+      ("user.reported",), "quarrels", "silent victims", version=2),
+    F("unproven_reports_7d", "reports", "reports", "7d",
+      "Reports in the window by accounts the reported never wrote to nor added.",
+      ("user.reported",), "group senders", "none"),
+    F("blocks_7d", "blocks", "reports", "7d",
+      "Blocks received in the window, one a blocker until unblocked or forgotten (180 days).",
+      ("user.blocked",),
+      "quarrels", "silent victims"),
+    F("block_weight_7d", "blocks", "reports", "7d",
+      "The same, weighed like reports; nothing without proof.",
+      ("user.blocked",), "quarrels", "silent victims", version=2),
+    F("blind_reports", "reports", "reports", "all",
+      "Reports made of accounts that had not opened a chat with the reporter, by one that had no "
+      "chat which another began or answered, and had stood in no group (created, joined, added to, "
+      "added others or written in); reports of one account, one after the other, once (at most "
+      "255); none of an account that was challenged or worse as of the last epoch, whose messages "
+      "may have been refused.", ("user.reported", "group.member_added|group.joined"),
+      "people who report what they saw outside the messenger, in a log that has just begun",
+      "reporters who join a group first, or chat among themselves"),
+    F("accused_last", "reports", "reports", "the account's last blind report",
+      "Of the account that it reported last as counted in blind_reports: such reports of it, that "
+      "day (UTC) and the day before, as of the last epoch (at most 255; of one account's reports "
+      "the first three).", ("user.reported", "group.member_added|group.joined"),
+      "people who report somebody whom a newspaper named", "few reporters, far apart"),
+    F("standing", "code", "standing", "now",
+      "Outcome in force: 0 allow, 1 observe, 2 challenge, 3 limit, 4 restrict, 5 suspend, 6 ban.",
+      ("message.sent",), "none", "none"),
+    F("strikes", "decisions", "standing", "all", "Restrictions or worse so far (at most 255).",
+      ("message.sent",), "none", "fresh accounts"),
+    F("refused", "events", "standing", "all",
+      "Events that our answers refused, or would have refused in shadow.", ("message.sent",),
+      "people who try again", "probers who stop at once"),
+    F("challenges_failed", "challenges", "standing", "all", "Challenges failed (at most 255).",
+      ("challenge.failed",), "people who cannot see the picture", "solving services"),
+    F("challenges_lapsed", "challenges", "standing", "all",
+      "Challenges that ended by their time, not passed nor followed by a harder outcome (at most "
+      "255).", ("message.sent",), "people who were away, logs in which nobody can pass",
+      "solving services"),
+    F("label_abusive", "0 or 1", "labels", "all", "1 after a label `abusive`.",
+      ("label.assigned",), "wrong labels", "unlabelled"),
+    F("label_benign", "0 or 1", "labels", "all", "1 after a label `benign`.",
+      ("label.assigned",), "none", "unlabelled"),
+)  # fmt: skip

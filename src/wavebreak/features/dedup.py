@@ -1,0 +1,184 @@
+"""Which event ids have been seen: 128-bit hashes in two generations, each of a span of log time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from wavebreak.compiled.numba_runtime import (
+    address_as_void_pointer,
+    carray,
+    compiled,
+    int64,
+    prefetch,
+)
+from wavebreak.features.interner import BLOCK, FULL, SUBS, Placed, mixed
+
+_SEEN = np.dtype([("low", "u8"), ("high", "u8")])
+
+
+@compiled(inline="always")
+def _cell(high: Any, size: int) -> int:
+    return int64(((high >> np.uint64(33)) * np.uint64(size)) >> np.uint64(31))
+
+
+@compiled()
+def _put(table: Any, low: Any, high: Any) -> int:
+    """0 when the hash was there, 1 when it is new and put."""
+    at = _cell(high, table.size)
+    while table[at].low != np.uint64(0):
+        if table[at].low == low and table[at].high == high:
+            return 0
+        at = at + 1 if at + 1 < table.size else 0
+    table[at].low = low
+    table[at].high = high
+    return 1
+
+
+@compiled()
+def _has(table: Any, low: Any, high: Any) -> bool:
+    at = _cell(high, table.size)
+    while table[at].low != np.uint64(0):
+        if table[at].low == low and table[at].high == high:
+            return True
+        at = at + 1 if at + 1 < table.size else 0
+    return False
+
+
+@compiled()
+def _repeated(
+    tables: Any, sizes: Any, filled: Any, older: Any, older_sizes: Any, names: Any, lengths: Any,
+    out: Any, begin: int,
+) -> int:  # fmt: skip
+    lows, highs = np.zeros(BLOCK, np.uint64), np.zeros(BLOCK, np.uint64)
+    for block in range(begin, out.size, BLOCK):
+        end = min(block + BLOCK, out.size)
+        for i in range(block, end):
+            length = max(lengths[i], 0)
+            low = mixed(names[i], length, 11) | np.uint64(1)
+            high = mixed(names[i], length, 0x5851F42D4C957F2D)
+            lows[i - block], highs[i - block] = low, high
+            s = np.int64((low >> np.uint64(1)) & np.uint64(SUBS - 1))
+            prefetch(tables[s] + 16 * _cell(high, sizes[s]))
+            prefetch(older[s] + 16 * _cell(high, older_sizes[s]))
+        for i in range(block, end):
+            low, high = lows[i - block], highs[i - block]
+            s = np.int64((low >> np.uint64(1)) & np.uint64(SUBS - 1))
+            if filled[s] + 1 > sizes[s] * FULL:
+                return int64(i)
+            table = carray(address_as_void_pointer(tables[s]), (sizes[s],), _SEEN)
+            old = carray(address_as_void_pointer(older[s]), (older_sizes[s],), _SEEN)
+            if older_sizes[s] > 1 and _has(old, low, high):
+                out[i] = True
+            else:
+                new = _put(table, low, high)
+                filled[s] += new
+                out[i] = new == 0
+    return int64(out.size)
+
+
+@compiled()
+def _rehash(old: Any, new: Any) -> None:
+    for i in range(old.size):
+        if old[i].low != np.uint64(0):
+            _put(new, old[i].low, old[i].high)
+
+
+def _fresh() -> list[Any]:
+    """Tables of different sizes, which fill up at different times: no two grow in one breath."""
+    return [np.zeros(64 + s, _SEEN) for s in range(SUBS)]
+
+
+def _addresses(tables: list[Any]) -> Any:
+    return np.array([table.ctypes.data for table in tables], np.int64)
+
+
+def _lengths(tables: list[Any]) -> Any:
+    return np.array([table.size for table in tables], np.int64)
+
+
+class Seen:
+    """Which event ids have been seen, by a 128-bit hash, in two generations.
+
+    A generation ends when it holds `least` ids and the log's time has moved by `span_ms` in it, or
+    when it holds `most`. An id is remembered for one generation more: for `least` ids and, below
+    `most` of them in `span_ms`, for as long as its event would not be late. Memory is bounded by
+    the rate of the log, not by its length.
+
+    >>> from wavebreak.features.interner import placed
+    >>> import pyarrow as pa
+    >>> seen, out = Seen(), np.zeros(3, np.bool_)
+    >>> seen.note(placed(pa.array(["a", "b", "a"])), out, 0), out.tolist()
+    (3, [False, False, True])
+    """
+
+    def __init__(
+        self, *, span_ms: int = 60_000, least: int = 1 << 20, most: int = 1 << 25
+    ) -> None:  # fmt: skip
+        self.span_ms, self.least, self.most = span_ms, least, most
+        self.born = np.full(1, -1, np.int64)
+        self.filled = np.zeros(SUBS, np.int64)
+        self.tables = _fresh()
+        self.older = [np.zeros(1, _SEEN) for _ in range(SUBS)]
+        self._point()
+
+    def _point(self) -> None:
+        self._at = [_addresses(self.tables), _addresses(self.older)]
+        self._sizes = [_lengths(self.tables), _lengths(self.older)]
+
+    def grow(self, now_ms: int) -> None:
+        """Give room to what is full, at the log's time: a larger table, or a new generation."""
+        held = int(self.filled.sum())
+        if self.born[0] < 0:
+            self.born[0] = now_ms
+        if held >= self.most or (held >= self.least and now_ms > self.born[0] + self.span_ms):
+            self.older = self.tables
+            self.tables = _fresh()
+            self.filled[:] = 0
+            self.born[0] = now_ms
+            self._point()
+        for s in np.flatnonzero(self.filled + 1 > self._sizes[0] * FULL):
+            table = np.zeros(self.tables[s].size * 2, _SEEN)
+            _rehash(self.tables[s], table)
+            self.tables[s] = table
+            self._at[0][s], self._sizes[0][s] = table.ctypes.data, table.size
+
+    def note(self, ids: Placed, out: Any, begin: int) -> int:
+        """Mark in `out` (bool) which ids from `begin` on were seen before, remembering all.
+
+        Returns where it stopped: before the end it is to `grow`, and to be called again from there.
+        """
+        return int(
+            _repeated(
+                self._at[0], self._sizes[0], self.filled, self._at[1], self._sizes[1], ids.at,
+                ids.sizes, out, begin,
+            )
+        )  # fmt: skip
+
+    def nbytes(self) -> int:
+        """Bytes held by both generations."""
+        return sum(table.nbytes for table in (*self.tables, *self.older))
+
+    def dump(self) -> dict[str, Any]:
+        """Everything, as arrays."""
+        return {
+            "born": self.born.copy(),
+            "filled": self.filled.copy(),
+            "sizes": np.array([t.size for t in self.tables], np.int64),
+            "tables": np.concatenate(self.tables),
+            "older_sizes": np.array([t.size for t in self.older], np.int64),
+            "older": np.concatenate(self.older),
+        }
+
+    def load(self, dumped: dict[str, Any]) -> None:
+        """Take the place of a dump."""
+        self.born, self.filled = dumped["born"].copy(), dumped["filled"].copy()
+        for name, sizes in (("tables", "sizes"), ("older", "older_sizes")):
+            ends = np.cumsum(dumped[sizes])
+            parts = [
+                dumped[name][end - size : end].copy()
+                for end, size in zip(ends, dumped[sizes], strict=True)
+            ]
+            setattr(self, name, parts)
+        self._point()

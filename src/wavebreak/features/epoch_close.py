@@ -1,0 +1,79 @@
+"""The close of an epoch: who is looked at once more, over what accounts share by then."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from wavebreak.compiled.numba_runtime import compiled
+from wavebreak.features.fact_kinds import EPOCH
+from wavebreak.features.kernel import expire, judge, room
+from wavebreak.features.layout import SHARD_BITS
+from wavebreak.features.memory import entities_of, fetch_touched, rows_of, touched_accounts_of
+from wavebreak.features.message_updates import tick
+from wavebreak.features.shared_state import is_young, was_young
+
+
+@compiled()
+def _moved(w: Any, row: Any, closed: int) -> bool:
+    """Whether a reputation that the account stands on moved in the closed epoch."""
+    entities = entities_of(w)
+    for entity in (row.network, row.block, row.device, row.client):
+        if entity > 0 and entities[np.int64(entity) - 1].epoch == closed:
+            return True
+    return False
+
+
+@compiled(inline="always")
+def _looks_again(w: Any, row: Any) -> bool:
+    """Whether a rule, or a model, wants to see the account at an epoch's close at all."""
+    return bool((w.wake >> EPOCH) & 1 or (w.scoring > 0 and is_young(row)))
+
+
+@compiled()
+def close(shards: Any, w: Any, closed: int) -> bool:
+    """Look again at the accounts that a worker touched, where their surroundings moved.
+
+    The contributions of the epoch `closed` are merged by now. `w.at_fact` says where the work
+    stands. Returns False when a buffer must be made larger first, like `advance`.
+    """
+    while w.at_fact < w.touched_n:
+        fetch_touched(shards, w)
+        account = np.int64(touched_accounts_of(w)[w.at_fact])
+        w.at_shard = account & (shards.size - 1)
+        sh = shards[w.at_shard]
+        if not room(w, sh):
+            return False
+        row = rows_of(sh)[account >> SHARD_BITS]
+        if _looks_again(w, row) and _moved(w, row, closed):
+            at, newest = np.int64(row.clock) * 1000, np.int64(row.newest)
+            position = w.first + (newest >> 1)
+            point = w.scoring > 0 and is_young(row)
+            judge(w, sh, row, position, at, account, newest & 1, EPOCH, point)
+        w.at_fact += 1
+    return True
+
+
+@compiled()
+def seek(shards: Any, w: Any, slots: Any, closed: int, position: int) -> bool:
+    """Look again at young accounts beside one that was acted on in the epoch `closed`.
+
+    Those touched in it have been looked at by `close`; the others' clocks move to its end, and
+    `position`, its last event, stands for what led to the look. `w.at_fact` says where the work
+    stands. Returns False when a buffer must be made larger first, like `advance`.
+    """
+    now = np.int64(closed) * 60 + 59
+    while w.at_fact < slots.size:
+        account = np.int64(slots[w.at_fact])
+        w.at_shard = account & (shards.size - 1)
+        sh = shards[w.at_shard]
+        if not room(w, sh):
+            return False
+        row = rows_of(sh)[account >> SHARD_BITS]
+        if row.touched != closed + 1 and was_young(row, now):
+            tick(row, now)
+            expire(w, sh, row)
+            judge(w, sh, row, position, now * 1000, account, 0, EPOCH, w.scoring > 0)
+        w.at_fact += 1
+    return True

@@ -1,0 +1,343 @@
+"""From strings to slots: exact, in order of first appearance, at about thirty bytes a name.
+
+A Python dict from id to slot costs 127 bytes an id. Here names lie in arenas, and sixty-four small
+tables hold (hash tag, slot); a tag that matches is checked against the bytes. Small tables grow one
+at a time, so that no growth is felt.
+"""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from wavebreak.compiled.numba_runtime import (
+    address_as_void_pointer,
+    carray,
+    compiled,
+    eight_bytes,
+    int64,
+    prefetch,
+)
+from wavebreak.features.memory import Extent
+
+SUBS = 64
+_TABLE = np.dtype(
+    [("table", "i8"), ("capacity", "i8"), ("n", "i8"), ("arena", "i8"), ("arena_size", "i8"),
+     ("arena_n", "i8")]
+)  # fmt: skip
+FULL = 0.8
+GROWTH = 1.5
+_LONGEST = 128
+BLOCK = 32
+
+
+@compiled(inline="always")
+def mixed(at: int, size: int, seed: int) -> Any:
+    """A 64-bit hash of the bytes at an address: multiply and fold, eight at a time."""
+    h = np.uint64(seed) ^ (np.uint64(size) * np.uint64(0x9E3779B97F4A7C15))
+    whole = size & ~7
+    for k in range(0, whole, 8):
+        h = (h ^ eight_bytes(at + k)) * np.uint64(0xFF51AFD7ED558CCD)
+        h ^= h >> np.uint64(32)
+    if whole < size:
+        h = (h ^ _rest(at, size)) * np.uint64(0xFF51AFD7ED558CCD)
+        h ^= h >> np.uint64(32)
+    h *= np.uint64(0xC4CEB9FE1A85EC53)
+    return h ^ (h >> np.uint64(29))
+
+
+@compiled(inline="always")
+def _rest(at: int, size: int) -> Any:
+    """The last bytes of a text, fewer than eight, as a number; nothing outside it is read."""
+    if size >= 8:
+        return eight_bytes(at + size - 8) >> np.uint64(64 - 8 * (size & 7))
+    word, text = np.uint64(0), carray(address_as_void_pointer(at), (size,), np.uint8)
+    for k in range(size):
+        word |= np.uint64(text[k]) << np.uint64(8 * k)
+    return word
+
+
+@compiled(inline="always")
+def alike(one: int, other: int, size: int) -> bool:
+    """Whether as many bytes at two addresses are the same."""
+    for k in range(0, size & ~7, 8):
+        if eight_bytes(one + k) != eight_bytes(other + k):
+            return False
+    return bool(size & 7 == 0 or _rest(one, size) == _rest(other, size))
+
+
+@compiled(inline="always")
+def _home(h: Any, capacity: int) -> int:
+    """Where the search for a name of hash `h` begins: by its top 30 bits, as its tag."""
+    return (int64(h >> np.uint64(34)) * capacity) >> 30
+
+
+@compiled()
+def _sought(subs: Any, where: Any, name: int, size: int, h: Any) -> tuple[int, int]:
+    """A name's slot (-1: it has none) and where in its table the search ended."""
+    sub = subs[np.int64(h & np.uint64(SUBS - 1))]
+    tag = np.int64(h >> np.uint64(34)) + 1
+    table = carray(address_as_void_pointer(sub.table), (sub.capacity,), np.int64)
+    at = _home(h, sub.capacity)
+    while table[at] != 0:
+        if table[at] >> 32 == tag:
+            slot = int64(table[at] & 0xFFFFFFFF)
+            place = where[slot]
+            if (place >> 48) & 255 == size and alike(
+                name, sub.arena + (place & 0xFFFFFFFFFFFF), size
+            ):
+                return slot, at
+        at = at + 1 if at + 1 < sub.capacity else 0
+    return int64(-1), at
+
+
+@compiled()
+def _slot(subs: Any, where: Any, name: int, size: int, counts: Any, h: Any) -> int:
+    """The slot of one name, given if new; -1 when a table, an arena or `where` is full."""
+    number = np.int64(h & np.uint64(SUBS - 1))
+    sub = subs[number]
+    slot, at = _sought(subs, where, name, size, h)
+    if slot >= 0:
+        return slot
+    if (
+        sub.n + 1 > sub.capacity * FULL
+        or sub.arena_n + size > sub.arena_size
+        or counts[0] >= where.size
+    ):
+        return -1
+    slot = int64(counts[0])
+    counts[0] += 1
+    arena = carray(address_as_void_pointer(sub.arena), (sub.arena_size,), np.uint8)
+    text = carray(address_as_void_pointer(name), (size,), np.uint8)
+    for k in range(size):
+        arena[sub.arena_n + k] = text[k]
+    where[slot] = (number << 56) | (size << 48) | sub.arena_n
+    sub.arena_n += size
+    sub.n += 1
+    table = carray(address_as_void_pointer(sub.table), (sub.capacity,), np.int64)
+    table[at] = ((np.int64(h >> np.uint64(34)) + 1) << 32) | slot
+    return slot
+
+
+@compiled()
+def _fetch(
+    subs: Any, where: Any, names: Any, sizes: Any, begin: int, end: int, seed: int,
+    hashes: Any, entries: Any,
+) -> None:  # fmt: skip
+    """Hash a block of names and ask for all the memory that finding them will touch.
+
+    Three waits (the entry, the place, the bytes) are shared by the block, not paid by each name.
+    """
+    for i in range(begin, end):
+        if sizes[i] >= 0:
+            h = mixed(names[i], sizes[i], seed)
+            hashes[i - begin] = h
+            sub = subs[np.int64(h & np.uint64(SUBS - 1))]
+            prefetch(sub.table + 8 * _home(h, sub.capacity))
+    for i in range(begin, end):
+        entries[i - begin] = 0
+        if sizes[i] >= 0:
+            h = hashes[i - begin]
+            sub = subs[np.int64(h & np.uint64(SUBS - 1))]
+            table = carray(address_as_void_pointer(sub.table), (sub.capacity,), np.int64)
+            entry = table[_home(h, sub.capacity)]
+            entries[i - begin] = entry
+            if entry != 0:
+                prefetch(where.ctypes.data + 8 * (entry & 0xFFFFFFFF))
+    for i in range(begin, end):
+        if entries[i - begin] != 0:
+            place = where[entries[i - begin] & 0xFFFFFFFF]
+            prefetch(subs[place >> 56].arena + (place & 0xFFFFFFFFFFFF))
+
+
+@compiled()
+def _intern(
+    subs: Any, where: Any, names: Any, sizes: Any, out: Any, counts: Any, seed: int, begin: int
+) -> int:
+    """Slots of names from index `begin`; returns where it stopped (the length: all done)."""
+    hashes, entries = np.zeros(BLOCK, np.uint64), np.zeros(BLOCK, np.int64)
+    for block in range(begin, out.size, BLOCK):
+        end = min(block + BLOCK, out.size)
+        _fetch(subs, where, names, sizes, block, end, seed, hashes, entries)
+        for i in range(block, end):
+            out[i] = 0xFFFFFFFF
+            if sizes[i] >= 0:
+                slot = _slot(subs, where, names[i], sizes[i], counts, hashes[i - block])
+                if slot < 0:
+                    return int64(i)
+                out[i] = slot
+    return int64(out.size)
+
+
+@compiled()
+def _find(subs: Any, where: Any, names: Any, sizes: Any, out: Any, seed: int) -> None:
+    """Slots of names, -1 where there is none; gives none."""
+    for i in range(out.size):
+        out[i] = -1
+        if sizes[i] >= 0:
+            h = mixed(names[i], sizes[i], seed)
+            out[i], _ = _sought(subs, where, names[i], sizes[i], h)
+
+
+@compiled()
+def _move(old: Any, new: Any) -> None:
+    for i in range(old.size):
+        entry = old[i]
+        if entry != 0:
+            at = (((entry >> 32) - 1) * new.size) >> 30
+            while new[at] != 0:
+                at = at + 1 if at + 1 < new.size else 0
+            new[at] = entry
+
+
+class Placed(NamedTuple):
+    """Names where they lie: name i is `sizes[i]` bytes (-1: none is given) at the address `at[i]`.
+
+    Both int64 (n,). They lie there as long as `kept` lives.
+    """
+
+    at: Any
+    sizes: Any
+    kept: Any
+
+
+def placed(column: pa.Array) -> Placed:
+    """Where the names of a string column lie; the bytes are not copied."""
+    wide = pa.types.is_large_string(column.type)
+    width = np.int64 if wide else np.int32
+    _, where, text = column.buffers()
+    offsets = np.frombuffer(where, width)[column.offset : column.offset + len(column) + 1]
+    offsets = offsets.astype(np.int64)
+    sizes = np.diff(offsets)
+    if column.null_count:
+        sizes[~column.is_valid().to_numpy(zero_copy_only=False)] = -1
+    return Placed(offsets[:-1] + (text.address if text is not None else 0), sizes, column)
+
+
+class Names:
+    """A growing set of names, each with its slot.
+
+    >>> names = Names()
+    >>> names.slots(pa.array(["ann", "ben", "ann", None])).tolist()
+    [0, 1, 0, 4294967295]
+    >>> names.texts([1]).to_pylist()
+    ['ben']
+    """
+
+    def __init__(self, *, seed: int = 1) -> None:
+        self.seed = seed
+        self.counts = np.zeros(1, np.int64)
+        # The reader of a log names accounts while who decides asks for their names.
+        self._moving = Lock()
+        self._where = Extent(np.dtype(np.int64), 4096)
+        # Tables of different sizes fill up at different times: no two grow in one breath.
+        self.tables = [np.zeros(int(64 * GROWTH ** (s / SUBS)), np.int64) for s in range(SUBS)]
+        self.arenas = [np.zeros(int(1024 * GROWTH ** (s / SUBS)), np.uint8) for s in range(SUBS)]
+        self.subs = np.zeros(SUBS, _TABLE)
+        self._point()
+
+    def __len__(self) -> int:
+        return int(self.counts[0])
+
+    def _point(self, some: Any = None) -> None:
+        for s in range(SUBS) if some is None else some.tolist():
+            self.subs[s]["table"] = self.tables[s].ctypes.data
+            self.subs[s]["capacity"] = self.tables[s].size
+            self.subs[s]["arena"] = self.arenas[s].ctypes.data
+            self.subs[s]["arena_size"] = self.arenas[s].size
+
+    @property
+    def where(self) -> Any:
+        """Where each slot's name lies, as it is packed in `_slot`."""
+        return self._where.records
+
+    def _grow(self) -> None:
+        """Give room to what is near its limit; each step moves one small table."""
+        if self.counts[0] >= self.where.size:
+            with self._moving:
+                self._where.fit(len(self._where) + 1)
+        subs = self.subs
+        full = subs["n"] + 1 > subs["capacity"] * FULL
+        for s in np.flatnonzero(full):
+            table = np.zeros(int(subs["capacity"][s] * GROWTH) + 1, np.int64)
+            _move(self.tables[s], table)
+            self.tables[s] = table
+        long = subs["arena_n"] + _LONGEST * 2 > subs["arena_size"]
+        for s in np.flatnonzero(long):
+            arena = np.zeros(int(subs["arena_size"][s] * GROWTH) + _LONGEST * 4, np.uint8)
+            arena[: subs["arena_n"][s]] = self.arenas[s][: subs["arena_n"][s]]
+            self.arenas[s] = arena
+        self._point(np.flatnonzero(full | long))
+
+    def slots(self, column: pa.Array) -> Any:
+        """Slot of each name (uint32), new names in order; a null has slot 0xFFFFFFFF."""
+        return self.slots_of(placed(column))
+
+    def slots_of(self, names: Placed) -> Any:
+        """Slot of each name, wherever they lie."""
+        out = np.zeros(names.sizes.size, np.uint32)
+        done = 0
+        while done < out.size:
+            done = _intern(
+                self.subs, self.where, names.at, names.sizes, out, self.counts, self.seed, done
+            )
+            if done < out.size:
+                self._grow()
+        return out
+
+    def find(self, column: pa.Array) -> Any:
+        """Slot of each name (int64), -1 for a null and for a name that has none; gives none."""
+        return self.find_of(placed(column))
+
+    def find_of(self, names: Placed) -> Any:
+        """Slot of each name, wherever they lie, if it has one."""
+        out = np.zeros(names.sizes.size, np.int64)
+        _find(self.subs, self.where, names.at, names.sizes, out, self.seed)
+        return out
+
+    def texts(self, slots: Any) -> pa.Array:
+        """The names of slots; another thread may name more meanwhile."""
+        with self._moving:
+            places = self.where[np.asarray(slots, np.int64)].tolist()
+        found = []
+        for place in places:
+            at, length = place & 0xFFFFFFFFFFFF, (place >> 48) & 255
+            found.append(self.arenas[place >> 56][at : at + length].tobytes().decode())
+        return pa.array(found, pa.string())
+
+    def nbytes(self) -> int:
+        """Bytes held by names in use (not by room kept for more)."""
+        tables = sum(table.nbytes for table in self.tables)
+        return int(tables + self.subs["arena_n"].sum() + 8 * len(self))
+
+    def dump(self) -> dict[str, Any]:
+        """Everything, as arrays."""
+        n = len(self)
+        lengths = [int(sub["arena_n"]) for sub in self.subs]
+        arenas = [self.arenas[s][: lengths[s]] for s in range(SUBS)]
+        return {
+            "where": self.where[:n],
+            "arenas": np.concatenate(arenas),
+            "lengths": np.array(lengths, np.int64),
+            "tables": np.concatenate(self.tables),
+            "capacities": np.array([table.size for table in self.tables], np.int64),
+            "filled": self.subs["n"].copy(),
+        }
+
+    def load(self, dumped: dict[str, Any]) -> None:
+        """Take the place of a dump."""
+        n = dumped["where"].size
+        self.counts[0] = n
+        self._where.hold(dumped["where"])
+        self.subs["n"] = dumped["filled"]
+        self.subs["arena_n"] = dumped["lengths"]
+        ends, tops = np.cumsum(dumped["lengths"]), np.cumsum(dumped["capacities"])
+        for s in range(SUBS):
+            length, size = int(dumped["lengths"][s]), int(dumped["capacities"][s])
+            self.arenas[s] = np.zeros(length + _LONGEST * 4, np.uint8)
+            self.arenas[s][:length] = dumped["arenas"][ends[s] - length : ends[s]]
+            self.tables[s] = dumped["tables"][tops[s] - size : tops[s]].copy()
+        self._point()

@@ -1,0 +1,154 @@
+"""Features of what an account sends: volume, first contacts, replies, rhythm, typing, sizes."""
+
+from __future__ import annotations
+
+from wavebreak.features.feature import Feature as F  # noqa: N817 - a table reads better so
+
+_SENT = ("message.sent",)
+_TYPED = ("message.sent", "typing.started")
+_SIZED = ("message.sent", "message.sent.size")
+_BUSY = "organisers, busy shops, couriers"
+_NEW = "a new number telling everyone, organisers, couriers"
+_SHARD = "an operator that spreads its volume over many accounts"
+_STAGED = "senders that write to few strangers a day"
+
+_VOLUME = tuple(
+    F(f"sends_{w}", "messages", "volume", w,
+      f"Messages sent in the window {w}, one-to-one and group; a broadcast send with the ts of the "
+      "newest send before it is that same send."
+      + {"15s": " A bucket (1 s) counts up to 255.", "5m": " A bucket (20 s) counts up to 255."}
+      .get(w, ""), _SENT, _BUSY, _SHARD)
+    for w in ("15s", "5m", "1h", "1d", "7d")
+)  # fmt: skip
+
+_FIRST = tuple(
+    F(f"first_contacts_{w}", "accounts", "first contacts", w,
+      "Accounts written to in the window with whom no message was exchanged before, either way; "
+      "what was known of an account is forgotten after 180 days (386 buckets of the 7-day window) "
+      "without a message, address-book tie, add, report or block between the two.",
+      _SENT, _NEW, _STAGED)
+    for w in ("1h", "1d", "7d")
+)  # fmt: skip
+
+MESSAGING: tuple[F, ...] = (
+    *_VOLUME,
+    F("peers_1d", "accounts", "volume", "1d",
+      "Distinct accounts written to one-to-one in the window; an account counts in the bucket of "
+      "the last send to it.", _SENT, _BUSY, _SHARD),
+    F("group_sends_1d", "messages", "volume", "1d", "Messages sent to groups in the window.",
+      _SENT, "teachers, IRC helpers", "one-to-one senders"),
+    *_FIRST,
+    F("first_contact_share_1d", "share", "first contacts", "1d",
+      "first_contacts_1d over sends_1d; missing without sends.", _SENT, _NEW,
+      "senders who pad with chat among themselves"),
+    F("cold_share_32", "share", "in contacts", "last 32 first contacts",
+      "Share of the last 32 first contacts with `in_contacts` given whose recipient did not have "
+      "the sender in contacts, then or as an earlier event said.", ("message.sent.in_contacts",),
+      "people who change their number", "lists bought with mutual contacts", 2),
+    F("started_chats", "accounts", "first contacts", "all",
+      "First contacts of the account's whole life.", _SENT, "old, busy accounts", _STAGED),
+    F("started_share", "share", "reciprocity", "all",
+      "Chats started by the account over all chats (started by it or by the peer); missing before "
+      "the first.", _SENT, _NEW, "senders lured into answering"),
+    F("replied_7d", "accounts", "replies", "7d",
+      "Of the accounts first contacted in the window, those that have answered since.", _SENT,
+      "none: answers speak for the account", "rings that answer each other"),
+    F("reply_share_7d", "share", "replies", "7d",
+      "replied_7d over first_contacts_7d; missing without first contacts.", _SENT,
+      "couriers, announcements that need no answer", "reply-ratio shaping, rings"),
+    F("unanswered_7d", "accounts", "replies", "7d", "first_contacts_7d less replied_7d.", _SENT,
+      "announcements of a new number", _STAGED),
+    F("one_way_run", "messages", "replies", "since the last message received",
+      "Messages sent one-to-one since a message last came in from anyone (at most 65,535).",
+      _SENT, "couriers", "one confederate who answers"),
+    F("mutual_contacts", "accounts", "reciprocity", "all",
+      "Accounts with whom messages went both ways, counted once until forgotten.", _SENT,
+      "none: it speaks for the account", "rings"),
+    F("inbound_chats", "accounts", "reciprocity", "all", "Chats that the peer started.", _SENT,
+      "none: receiving never counts against the receiver", "rings"),
+    F("reciprocity", "ratio", "reciprocity", "all",
+      "Messages received one-to-one over messages sent one-to-one, whole life; missing before the "
+      "first send.", _SENT, "couriers", "rings"),
+    F("gap_mean", "log2 ms", "gap regularity", "16 to 31 last gaps",
+      "Mean of log2 of the gaps between sends. Gaps are kept in blocks of sixteen: the block being "
+      "filled and the full one before it; missing below eight gaps.", _SENT,
+      "fast typists", "slow senders", 1, 1000),
+    F("gap_sd", "log2 ms", "gap regularity", "16 to 31 last gaps",
+      "Standard deviation of log2 of the gaps, same gaps as gap_mean.", _SENT,
+      "someone counting down, live commentary", "jitter over decades", 1, 1000),
+    F("gap_autocorr", "correlation", "gap regularity", "16 to 31 last gaps",
+      "Lag-one autocorrelation of log2 gaps, within blocks; missing where the gaps do not vary.",
+      _SENT, "chance: noisy at sixteen gaps", "shuffled schedules", 1, 1000),
+    F("gap_equal_share", "share", "gap regularity", "last 32 gaps",
+      "Share of the last 32 gaps that differ from the gap before by less than 1/16 in log2 "
+      "(about 4 %); missing below eight.",
+      _SENT, "someone counting down", "jitter above 5 %", 1, 1000),
+    F("gap_range", "log2 ms", "gap regularity", "16 to 31 last gaps",
+      "Largest less smallest log2 gap, same gaps as gap_mean: bounded support betrays drawn "
+      "gaps.", _SENT, "short bursts", "idle noise", 1, 1000),
+    F("typed_share_32", "share", "typing", "last 32 text sends",
+      "Share of the last 32 one-to-one text sends before which the account's last typing event "
+      "was to the same peer, within ten minutes; one typing event speaks for one send.",
+      _TYPED, "people who paste or dictate", "simulated typing"),
+    F("untyped_run", "messages", "typing", "since the last typed send",
+      "One-to-one text sends since one was preceded by typing (at most 65,535).", _TYPED,
+      "people who paste or dictate", "simulated typing"),
+    F("typing_rate_mean", "log2 ms/256 B", "typing", "16 to 31 last typed texts",
+      "Mean of log2 of typing time for 256 bytes of ciphertext; missing below eight.",
+      (*_TYPED, "message.sent.size"), "fast typists", "typing copied from people"),
+    F("typing_rate_sd", "log2 ms/256 B", "typing", "16 to 31 last typed texts",
+      "Standard deviation of the same: people vary, a words-a-minute constant does not.",
+      (*_TYPED, "message.sent.size"), "short equal answers", "typing copied from people"),
+    F("size_repeat_share_32", "share", "size repetition", "last 32 sized sends",
+      "Share of the last 32 sends with a size equal to one of the four sizes before it; sizes over "
+      "65,535 are equal.", _SIZED,
+      "couriers, padded ciphertext", "text variation"),
+    F("media_share_32", "share", "size repetition", "last 32 sends",
+      "Share of the last 32 sends that carry media.", ("message.sent.media",),
+      "families with a baby", "text senders"),
+    F("hour_entropy", "bits", "day curve", "hours of the day, halved weekly",
+      "Entropy of the hours of the day (UTC) of sends, the counts halved at each new week and "
+      "where one would pass 255; missing below 32 sends.", _SENT,
+      "shift workers", "cosine day curves"),
+    F("quiet_hours", "hours", "day curve", "hours of the day, halved weekly",
+      "Longest run of hours of the day without sends (circular); missing below 32 sends.", _SENT,
+      "shift workers, insomnia", "senders that sleep"),
+    F("growth_7d", "ratio", "growth", "7d",
+      "Sends in the newer eight buckets of the 7-day window plus one, over the older eight plus "
+      "one; missing when the account is known for less than 3 days.", _SENT,
+      "people coming back from holiday", "flat senders"),
+    F("read_share", "share", "reads", "all",
+      "Own messages read by their recipients over one-to-one sends, at most 1.",
+      ("message.read",), "people with receipts off", "rings"),
+    F("delivered_share", "share", "reads", "all",
+      "Own messages delivered over one-to-one sends, at most 1.", ("message.delivered",),
+      "friends abroad and offline", "clean lists"),
+    F("read_back_share", "share", "reads", "all",
+      "Messages that the account has read over messages it received, at most 1: senders that "
+      "never read are not people.", ("message.read",), "people with receipts off",
+      "receipt variance"),
+    F("hunted_share_32", "share", "successors", "last 32 first contacts",
+      "Share of the last 32 first contacts who had been among the last four cold contacts of an "
+      "account restricted, suspended, banned or labelled abusive (as of the last epoch).",
+      _SENT, "friends of a victim", "fresh lists", 2),
+    F("young_peer_share_32", "share", "rings", "last 32 new chats",
+      "Share of the last 32 new chats, either way, whose peer had registered within 7 days "
+      "(as of the last epoch).", ("account.registered",), "a class that joins together",
+      "aged accounts"),
+    F("kin_share_32", "share", "rings", "last 32 new chats",
+      "Share of the last 32 new chats, either way, whose peer had registered within 7 days and "
+      "stood on the account's own network, number block or device (as of the last epoch; told by "
+      "nearly the low sixteen bits of each).", ("account.registered",),
+      "a class, a family or an office that joins together", "rings without anything shared"),
+    F("courted_last", "approaches", "rings", "the account's last approach",
+      "An approach is a first contact, a stranger added to a group, or a report of somebody who "
+      "had not opened a chat with the reporter. Of the person approached last: approaches by "
+      "strangers within 7 days of their registration, that day (UTC) and the day before, as of the "
+      "last epoch (at most 255; of one account's reports the first three): many come to one, or "
+      "share a list.", ("account.registered", "message.sent"),
+      "people who write to someone much sought, friends of a flood's victim", "lists used once"),
+    F("unfounded_reports", "reports", "reports", "all",
+      "Reports made of accounts that had not opened a chat with the reporter (at most 255).",
+      ("user.reported",), "people who report what they saw in a group",
+      "reporters who have the victim write first"),
+)  # fmt: skip

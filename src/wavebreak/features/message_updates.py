@@ -1,0 +1,351 @@
+"""What a message does to the rows of its two accounts: volume, first contacts, replies, rhythm."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from wavebreak.compiled.numba_runtime import compiled, int64
+from wavebreak.features.layout import (
+    ANSWERED,
+    BROADCAST,
+    COLD,
+    CONTACT,
+    CONTACT_KNOWN,
+    CREDITED,
+    FORGET,
+    GOOD,
+    IN_CONTACTS,
+    OPENED,
+    REPLIED,
+    STARTED,
+    UNKNOWN,
+    WROTE,
+)
+from wavebreak.features.memory import pairs_of, people_of
+from wavebreak.features.pair_table import (
+    find,
+    first_of,
+    flags_of,
+    last_of,
+    last_touch_of,
+    packed,
+    put,
+)
+from wavebreak.features.shared_state import approach, around, everywhere, is_young, meet
+from wavebreak.features.windows import COUNT_LOG2, bump, hop, log2, push, small_hop
+
+TYPING_MS = 600_000
+ESTABLISHED_S = 21_600
+ESTABLISHED_CONTACTS = 3
+EQUAL_GAP = 16
+
+
+@compiled()
+def tick(row: Any, now: int) -> None:
+    """Move an account's clock to `now` (seconds)."""
+    if row.first_seen == 0:
+        row.first_seen = now + 1
+        row.clock = now
+        row.hopped = now
+    elif now > row.clock:
+        row.clock = now
+
+
+@compiled()
+def hopped(row: Any) -> None:
+    """Bring the windows to the account's clock; done only when they are counted in or read."""
+    old, now = np.int64(row.hopped), np.int64(row.clock)
+    if now == old:
+        return
+    row.hopped = now
+    hop(row.sends_15s, old, now)
+    if now // 20 == old // 20:
+        return
+    hop(row.sends_5m, old // 20, now // 20)
+    if now // 240 == old // 240:
+        return
+    hop(row.sends_1h, old // 240, now // 240)
+    hop(row.first_1h, old // 240, now // 240)
+    if now // 5760 == old // 5760:
+        return
+    hop(row.sends_1d, old // 5760, now // 5760)
+    hop(row.first_1d, old // 5760, now // 5760)
+    hop(row.peers_1d, old // 5760, now // 5760)
+    if now // 40320 == old // 40320:
+        return
+    hop(row.sends_7d, old // 40320, now // 40320)
+    hop(row.first_7d, old // 40320, now // 40320)
+    hop(row.replied_7d, old // 40320, now // 40320)
+    row.network_changes = small_hop(row.network_changes, old // 40320, now // 40320)
+
+
+@compiled()
+def pair(sh: Any, owner: int, peer: int, now: int) -> int:
+    """Index of a pair's entry, made if absent, emptied if forgotten, and touched."""
+    pairs = pairs_of(sh)
+    touched = now // 40320
+    at = find(pairs, sh.pair_capacity, owner, peer)
+    if at < 0:
+        at = put(pairs, -1 - at, owner, peer)
+        sh.pair_n += 1
+        pairs[at].value = packed(0, 0, 0, touched)
+        return at
+    value = pairs[at].value
+    old = last_touch_of(value)
+    if touched - old > FORGET:
+        pairs[at].value = packed(0, 0, 0, touched)
+    elif touched > old:
+        pairs[at].value = packed(flags_of(value), first_of(value), last_of(value), touched)
+    return at
+
+
+@compiled()
+def known(sh: Any, owner: int, peer: int, now: int) -> int:
+    """Flags of a pair as they stand, without touching it; 0 when unknown or forgotten."""
+    pairs = pairs_of(sh)
+    at = find(pairs, sh.pair_capacity, owner, peer)
+    if at < 0 or now // 40320 - last_touch_of(pairs[at].value) > FORGET:
+        return 0
+    return flags_of(pairs[at].value)
+
+
+@compiled()
+def _gap(row: Any, gap: int) -> None:
+    if row.gap_full > 0 or row.gap_n > 0:
+        row.equal_bits = push(row.equal_bits, abs(gap - np.int64(row.gap_last)) < EQUAL_GAP)
+        row.equal_n = min(np.int64(row.equal_n) + 1, 32)
+    if row.gap_n == 0:
+        row.gap_sum[0] = 0
+        row.gap_square[0] = 0
+        row.gap_lag[0] = 0
+        row.gap_low[0] = gap
+        row.gap_high[0] = gap
+    else:
+        row.gap_lag[0] += gap * np.int64(row.gap_last)
+        row.gap_low[0] = min(np.int64(row.gap_low[0]), gap)
+        row.gap_high[0] = max(np.int64(row.gap_high[0]), gap)
+    row.gap_sum[0] += gap
+    row.gap_square[0] += gap * gap
+    row.gap_last = gap
+    row.gap_n += 1
+    if row.gap_n == 16:
+        row.gap_n = 0
+        row.gap_full = 1
+        row.gap_sum[1] = row.gap_sum[0]
+        row.gap_square[1] = row.gap_square[0]
+        row.gap_lag[1] = row.gap_lag[0]
+        row.gap_low[1] = row.gap_low[0]
+        row.gap_high[1] = row.gap_high[0]
+
+
+@compiled()
+def _quiet(row: Any) -> None:
+    run, longest = np.int64(0), np.int64(0)
+    for j in range(48):
+        run = run + 1 if row.hours[j % 24] == 0 else np.int64(0)
+        longest = max(longest, run)
+    row.quiet = min(longest, 24)
+
+
+@compiled()
+def _hour(row: Any, now: int) -> None:
+    # Plus one, so that zero still means "none yet".
+    week = now // 604_800 + 1
+    old = int64(row.week)
+    hour = (now // 3600) % 24
+    halved = (week > old and old > 0) or row.hours[hour] == 255
+    if halved:
+        shift = min(max(week - old, 1), 8)
+        row.hour_n = 0
+        row.hour_s = 0
+        for j in range(24):
+            left = np.int64(row.hours[j]) >> shift
+            row.hours[j] = left
+            row.hour_n += left
+            row.hour_s += COUNT_LOG2[left]
+    if week > old:
+        row.week = week
+    held = np.int64(row.hours[hour])
+    row.hours[hour] = held + 1
+    row.hour_n += 1
+    row.hour_s += COUNT_LOG2[held + 1] - COUNT_LOG2[held]
+    if halved or held == 0:
+        _quiet(row)
+
+
+@compiled()
+def volume(row: Any, ev: Any, now: int) -> bool:
+    """Count a send in the windows, the rhythm and the day.
+
+    False when it is the same send to one more recipient.
+    """
+    clock = np.int64(row.clock)
+    if (ev.flags & BROADCAST) != 0 and row.last_sent == ev.ts + 1:
+        return False
+    hopped(row)
+    row.sends += 1
+    bump(row.sends_15s, now, clock, 1, 255)
+    bump(row.sends_5m, now // 20, clock // 20, 1, 255)
+    bump(row.sends_1h, now // 240, clock // 240, 1, 65535)
+    bump(row.sends_1d, now // 5760, clock // 5760, 1, 65535)
+    bump(row.sends_7d, now // 40320, clock // 40320, 1, 65535)
+    if row.last_sent > 0 and ev.ts + 1 > row.last_sent:
+        _gap(row, log2(ev.ts + 1 - row.last_sent))
+    row.last_sent = max(row.last_sent, ev.ts + 1)
+    if ev.size > 0:
+        size = min(int64(ev.size), 65535)
+        seen = False
+        for j in range(4):
+            seen |= np.int64(row.sizes[j]) == size
+        row.repeat_bits = push(row.repeat_bits, seen)
+        row.repeat_n = min(np.int64(row.repeat_n) + 1, 32)
+        for j in range(3, 0, -1):
+            row.sizes[j] = row.sizes[j - 1]
+        row.sizes[0] = size
+    if ev.media != UNKNOWN:
+        row.media_bits = push(row.media_bits, ev.media != 0)
+        row.media_n = min(np.int64(row.media_n) + 1, 32)
+    _hour(row, now)
+    return True
+
+
+@compiled()
+def _typed(row: Any, ev: Any) -> None:
+    lead = ev.ts - (row.typing_at - 1)
+    typed = row.typing_at > 0 and row.typing_peer == ev.peer and 0 <= lead <= TYPING_MS
+    row.typed_bits = push(row.typed_bits, typed)
+    row.typed_n = min(np.int64(row.typed_n) + 1, 32)
+    if not typed:
+        row.untyped_run = min(np.int64(row.untyped_run) + 1, 65535)
+        return
+    row.untyped_run = 0
+    row.typing_at = 0
+    if ev.size == 0:
+        return
+    rate = log2(max(lead * 256 // np.int64(ev.size), 1))
+    if row.rate_n == 0:
+        row.rate_sum[0] = 0
+        row.rate_square[0] = 0
+    row.rate_sum[0] += rate
+    row.rate_square[0] += rate * rate
+    row.rate_n += 1
+    if row.rate_n == 16:
+        row.rate_n = 0
+        row.rate_full = 1
+        row.rate_sum[1] = row.rate_sum[0]
+        row.rate_square[1] = row.rate_square[0]
+
+
+@compiled()
+def _peer_of_the_day(row: Any, value: Any, flags: int, now: int) -> int:
+    bucket = now // 5760
+    clock = np.int64(row.clock) // 5760
+    last = last_of(value)
+    if flags & WROTE:
+        if bucket <= last:
+            return last
+        if last > clock - 16 and row.peers_1d[last & 15] > 0:
+            row.peers_1d[last & 15] -= 1
+    bump(row.peers_1d, bucket, clock, 1, 65535)
+    return bucket
+
+
+@compiled()
+def _first_contact(w: Any, row: Any, ev: Any, flags: int, now: int) -> None:
+    clock = np.int64(row.clock)
+    row.started += 1
+    bump(row.first_1h, now // 240, clock // 240, 1, 255)
+    bump(row.first_1d, now // 5760, clock // 5760, 1, 65535)
+    bump(row.first_7d, now // 40320, clock // 40320, 1, 65535)
+    stranger = (flags & CONTACT) == 0 and (ev.flags & IN_CONTACTS) == 0
+    if ev.flags & CONTACT_KNOWN:
+        row.cold_bits = push(row.cold_bits, stranger)
+        row.cold_n = min(np.int64(row.cold_n) + 1, 32)
+    row.hunted_bits = push(row.hunted_bits, people_of(w)[ev.peer].hunted > 0)
+    approach(w, row, ev.peer, stranger)
+    if row.device_changed > 0 or row.linked > 0:
+        row.firsts_on_device = min(np.int64(row.firsts_on_device) + 1, 255)
+    if stranger:
+        for j in range(3, 0, -1):
+            row.targets[j] = row.targets[j - 1]
+        row.targets[0] = ev.peer + 1
+    if is_young(row):
+        around(w, row, OPENED, 1)
+        if stranger:
+            around(w, row, COLD, 1)
+    meet(w, row, ev.peer, now)
+
+
+@compiled(inline="always")
+def templated(row: Any, ev: Any) -> None:
+    """A send by a template shows that the account is on the business platform."""
+    if ev.channel != UNKNOWN:
+        row.channel = ev.channel
+
+
+@compiled()
+def sent(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> tuple[bool, bool]:
+    """A one-to-one send. Returns (it opened a chat, it went to a stranger).
+
+    A stranger never wrote to the account, has no address-book tie and does not have it in contacts.
+    """
+    pairs = pairs_of(sh)
+    at = pair(sh, local, ev.peer, now)
+    value = pairs[at].value
+    flags = flags_of(value)
+    opens = (flags & (WROTE | REPLIED)) == 0
+    first = first_of(value)
+    if volume(row, ev, now):
+        row.one_way_run = min(np.int64(row.one_way_run) + 1, 65535)
+        row.direct += 1
+        if ev.media == 0 or ev.media == UNKNOWN:
+            _typed(row, ev)
+    hopped(row)
+    last = _peer_of_the_day(row, value, flags, now)
+    if opens:
+        _first_contact(w, row, ev, flags, now)
+        first = now // 5760
+        flags |= STARTED
+    elif (flags & (WROTE | REPLIED)) == REPLIED:
+        row.mutual += 1
+    pairs[at].value = packed(flags | WROTE, first, last, last_touch_of(value))
+    return opens, (flags & (REPLIED | CONTACT)) == 0 and (ev.flags & IN_CONTACTS) == 0
+
+
+@compiled()
+def received(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> bool:
+    """A message from a peer. Never counts against the receiver.
+
+    True when the account has become established by it (then its networks are credited).
+    """
+    pairs = pairs_of(sh)
+    at = pair(sh, local, ev.account, now)
+    value = pairs[at].value
+    flags = flags_of(value)
+    row.received += 1
+    row.one_way_run = 0
+    if (flags & (WROTE | REPLIED)) == 0:
+        row.inbound += 1
+        meet(w, row, ev.account, now)
+    elif (flags & (WROTE | REPLIED)) == WROTE:
+        row.mutual += 1
+        if flags & STARTED:
+            hopped(row)
+            if is_young(row):
+                around(w, row, ANSWERED, 1)
+            bump(row.replied_7d, first_of(value) // 7, np.int64(row.clock) // 40320, 1, 65535)
+    pairs[at].value = packed(flags | REPLIED, first_of(value), last_of(value), last_touch_of(value))
+    return bool(
+        row.mutual >= ESTABLISHED_CONTACTS
+        and (row.flags & CREDITED) == 0
+        and np.int64(row.clock) - (np.int64(row.first_seen) - 1) >= ESTABLISHED_S
+    )
+
+
+@compiled()
+def establish(w: Any, row: Any) -> None:
+    """Credit the entities of an account that people write with."""
+    row.flags = np.int64(row.flags) | CREDITED
+    everywhere(w, row, GOOD, 1)

@@ -1,0 +1,132 @@
+"""The exact table of known pairs: who wrote to whom, first and last, in sixteen bytes.
+
+Open addressing over any capacity (a multiply instead of a mask), so that a table grows by a
+quarter at a time. A pair that has not written for 180 days is unknown again, by rule and not by
+the table's fullness; growing drops such pairs for good.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from wavebreak.compiled.numba_runtime import compiled, int64
+from wavebreak.features.layout import FORGET, PAIR
+
+FULL = 0.85
+"""Load at which a table grows."""
+GROWTH = 1.25
+
+
+@compiled(inline="always")
+def _home(key: Any, capacity: int) -> int:
+    mixed = key * np.uint64(0x9E3779B97F4A7C15)
+    mixed ^= mixed >> np.uint64(29)
+    mixed *= np.uint64(0xBF58476D1CE4E5B9)
+    return int64(((mixed >> np.uint64(32)) * np.uint64(capacity)) >> np.uint64(32))
+
+
+@compiled()
+def find(pairs: Any, capacity: int, owner: int, peer: int) -> int:
+    """Index of the pair's entry; where it is absent, minus one minus the index to put it at."""
+    key = (np.uint64(owner) << np.uint64(32)) + np.uint64(peer) + np.uint64(1)
+    at = _home(key, capacity)
+    while True:
+        held = pairs[at].key
+        if held == key:
+            return at
+        if held == np.uint64(0):
+            return -1 - at
+        at += 1
+        if at == capacity:
+            at = 0
+
+
+@compiled()
+def home(pairs: Any, capacity: int, owner: int, peer: int) -> int:
+    """Where the search for a pair begins (to fetch the memory ahead)."""
+    key = (np.uint64(owner) << np.uint64(32)) + np.uint64(peer) + np.uint64(1)
+    return _home(key, capacity)
+
+
+@compiled()
+def put(pairs: Any, at: int, owner: int, peer: int) -> int:
+    """Make an entry at the index that `find` gave for an absent pair."""
+    pairs[at].key = (np.uint64(owner) << np.uint64(32)) + np.uint64(peer) + np.uint64(1)
+    pairs[at].value = np.uint64(0)
+    return at
+
+
+@compiled(inline="always")
+def flags_of(value: Any) -> int:
+    """The seven flags of an entry's value."""
+    return int64(value & np.uint64(127))
+
+
+@compiled(inline="always")
+def first_of(value: Any) -> int:
+    """Bucket (5,760 s) of the first send that opened the chat."""
+    return int64((value >> np.uint64(7)) & np.uint64(0xFFFFF))
+
+
+@compiled(inline="always")
+def last_of(value: Any) -> int:
+    """Bucket (5,760 s) of the last send."""
+    return int64((value >> np.uint64(27)) & np.uint64(0xFFFFF))
+
+
+@compiled(inline="always")
+def last_touch_of(value: Any) -> int:
+    """Bucket (40,320 s) of the last touch."""
+    return int64(value >> np.uint64(47))
+
+
+@compiled(inline="always")
+def packed(flags: int, first: int, last: int, touched: int) -> Any:
+    """An entry's value from its parts."""
+    return (
+        np.uint64(flags)
+        | (np.uint64(first) << np.uint64(7))
+        | (np.uint64(last) << np.uint64(27))
+        | (np.uint64(touched) << np.uint64(47))
+    )
+
+
+@compiled()
+def rehash(old: Any, old_capacity: int, new: Any, oldest: int) -> int:
+    """Move entries touched at or after bucket `oldest` into an empty table; return how many."""
+    kept = 0
+    capacity = new.size
+    for i in range(old_capacity):
+        key = old[i].key
+        if key == np.uint64(0) or last_touch_of(old[i].value) < oldest:
+            continue
+        at = _home(key, capacity)
+        while new[at].key != np.uint64(0):
+            at += 1
+            if at == capacity:
+                at = 0
+        new[at].key = key
+        new[at].value = old[i].value
+        kept += 1
+    return kept
+
+
+def of_owner(pairs: Any, owner: int) -> tuple[Any, Any]:
+    """Flags (int64) of an owner's entries, and buckets (int64) of the first sends that opened them.
+
+    Looks through the whole table; for what is asked seldom.
+    """
+    held = pairs[(pairs["key"] > 0) & ((pairs["key"] - np.uint64(1)) >> np.uint64(32) == owner)]
+    value = held["value"].astype(np.int64)
+    return value & 127, (value >> 7) & 0xFFFFF
+
+
+def grown(old: Any, now: int) -> tuple[Any, int]:
+    """Give a table a quarter larger with the pairs still known, and their number.
+
+    `now` is in seconds; one bucket more is kept, for the facts that come late.
+    """
+    new = np.zeros(max(64, int(old.size * GROWTH) + 1), PAIR)
+    return new, rehash(old, old.size, new, now // 40320 - FORGET - 1)

@@ -1,0 +1,158 @@
+"""What accounts share: reputations and credibility, read as of the last closed epoch.
+
+Written as sums of integers at an epoch's close, so that the order of shards does not matter; an
+account's own standing and birth come from its shard alone and in its order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from wavebreak.compiled.numba_runtime import compiled, int64
+from wavebreak.features.layout import (
+    ACCUSED,
+    ANSWERED,
+    ARRIVALS,
+    BAD,
+    BORN,
+    COLD,
+    COURTED,
+    DOUBTED,
+    GOOD,
+    HUNTED,
+    JOINED,
+    ON_NETWORK,
+    OPENED,
+    STANDING,
+    TRUSTED,
+    UNTIL,
+)
+from wavebreak.features.shared_state import EPOCHS_A_DAY
+from wavebreak.features.values import ARRIVALS_HALF_LIFE, ONE, REPUTATION_HALF_LIFE, WEEK_HALF_LIFE
+from wavebreak.features.windows import decayed
+
+
+@compiled()
+def _joins(newcomers: Any, slot: int) -> None:
+    """Keep the largest slots: a set, so that the order of contributions does not matter."""
+    low = 0
+    for j in range(newcomers.slots.size):
+        if newcomers.slots[j] == slot:
+            return
+        if newcomers.slots[j] < newcomers.slots[low]:
+            low = j
+    newcomers.slots[low] = max(slot, np.int64(newcomers.slots[low]))
+
+
+@compiled()
+def _cluster(e: Any, table: int, amount: int, epoch: int) -> None:
+    """What young accounts do on an entity; it moves no reputation, so nobody is looked at again."""
+    age = epoch - e.stirred
+    if age > 0:
+        e.joined = decayed(e.joined, age, WEEK_HALF_LIFE)
+        e.cold = decayed(e.cold, age, ARRIVALS_HALF_LIFE)
+        e.opened = decayed(e.opened, age, WEEK_HALF_LIFE)
+        e.answered = decayed(e.answered, age, WEEK_HALF_LIFE)
+        e.stirred = epoch
+    if table == JOINED:
+        e.joined += amount * ONE
+    elif table == COLD:
+        e.cold += amount * ONE
+    elif table == OPENED:
+        e.opened += amount * ONE
+    elif table == ANSWERED:
+        e.answered += amount * ONE
+
+
+@compiled(inline="always")
+def _of_two_days(many: int, before: int, newest: int, amount: int, epoch: int) -> Any:
+    """Count on the newest day and the one before: `many`, `before` and `newest` with `amount`."""
+    day = epoch // EPOCHS_A_DAY + 1
+    if day != newest:
+        before = many if day == newest + 1 else int64(0)
+        many = int64(0)
+    return min(many + amount, 255), before, day
+
+
+@compiled()
+def _courted(p: Any, amount: int, epoch: int) -> None:
+    """Young strangers who approached an account."""
+    p.courted, p.courted_before, p.courted_day = _of_two_days(
+        int64(p.courted), int64(p.courted_before), int64(p.courted_day), amount, epoch
+    )
+
+
+@compiled()
+def _accused(p: Any, amount: int, epoch: int) -> None:
+    """Blind reports of an account."""
+    p.accused, p.accused_before, p.accused_day = _of_two_days(
+        int64(p.accused), int64(p.accused_before), int64(p.accused_day), amount, epoch
+    )
+
+
+@compiled()
+def _entity(e: Any, table: int, amount: int, epoch: int) -> None:
+    if table > ARRIVALS:
+        _cluster(e, table, amount, epoch)
+        return
+    age = epoch - e.epoch
+    if age > 0:
+        e.good = decayed(e.good, age, REPUTATION_HALF_LIFE)
+        e.bad = decayed(e.bad, age, REPUTATION_HALF_LIFE)
+        e.arrivals = decayed(e.arrivals, age, ARRIVALS_HALF_LIFE)
+        e.epoch = epoch
+    if table == GOOD:
+        e.good += amount * ONE
+    elif table == BAD:
+        e.bad += amount * ONE
+    elif table == ARRIVALS:
+        e.arrivals += amount * ONE
+
+
+@compiled()
+def merge(
+    deltas: Any, n: int, entities: Any, newcomers: Any, people: Any, epoch: int
+) -> None:  # fmt: skip
+    """Add the contributions of a closed epoch to what accounts share.
+
+    Sums do not depend on their order; BORN, STANDING, UNTIL and places have one writer each, whose
+    order is kept.
+    """
+    for i in range(n):
+        table, key, amount = deltas[i].table, deltas[i].key, np.int64(deltas[i].amount)
+        if table == JOINED:
+            _joins(newcomers[key], amount)
+            amount = np.int64(1)
+        if table <= ANSWERED:
+            _entity(entities[key], table, amount, epoch)
+        elif table == TRUSTED:
+            people[key].trusted = min(np.int64(people[key].trusted) + amount, 65535)
+        elif table == DOUBTED:
+            people[key].doubted = min(np.int64(people[key].doubted) + amount, 65535)
+        elif table == HUNTED:
+            people[key].hunted = min(np.int64(people[key].hunted) + amount, 255)
+        elif table == COURTED:
+            _courted(people[key], amount, epoch)
+        elif table == ACCUSED:
+            _accused(people[key], amount, epoch)
+        elif table >= ON_NETWORK:
+            people[key].places[table - ON_NETWORK] = amount
+        elif table == BORN:
+            people[key].born = amount & 0xFFFFFFFF
+        elif table == STANDING:
+            people[key].standing = amount
+        elif table == UNTIL:
+            people[key].until = amount & 0xFFFFFFFF
+
+
+def beside(partials: Sequence[Any], newcomers: Any) -> Any:
+    """Slots of the newcomers of entities on which somebody was acted on (int64, rising).
+
+    `partials` are contributions (dtype DELTA) that are merged by now.
+    """
+    blamed = [p["key"][(p["table"] == BAD) & (p["amount"] > 0)] for p in partials]
+    found = np.unique(newcomers["slots"][np.unique(np.concatenate(blamed))]).astype(np.int64)
+    return found[found > 0] - 1

@@ -1,0 +1,435 @@
+# ruff: noqa: D103 - the catalog says what each feature is
+"""Features that an account's own row gives, one function each, for the reading and the guard.
+
+A function bears the name of its feature, takes a row (dtype ROW) whose windows stand at its clock
+(`writing.hopped`), and gives a number that a float64 holds exactly, or NaN where it is missing.
+What reads another row (rare facts, shared reputation) or divides blocks is in `reading`.
+
+Features that an account's rare row gives, one function each, for the reading and the guard.
+
+Like `at_hand`, of a record of dtype RARE. Until the rare row is brought to the account's clock
+(`living.rare_tick`) a window may hold more than it should, never less.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from wavebreak.compiled.numba_runtime import compiled, int64, ones
+from wavebreak.features.layout import (
+    ATTESTED,
+    ATTESTED_KNOWN,
+    COUNTRY_KNOWN,
+    COUNTRY_MISMATCH,
+    LABEL_ABUSIVE,
+    LABEL_BENIGN,
+    UNKNOWN,
+)
+from wavebreak.features.shared_state import WEIGHT_ONE
+from wavebreak.features.windows import part, small_total, total
+
+NAN = float("nan")
+KNOWN_FOR_GROWTH_S = 259_200
+
+
+@compiled()
+def share(some: int, of: int) -> float:
+    """`some` over `of`; missing where there is nothing to have a share of."""
+    return some / of if of > 0 else NAN
+
+
+@compiled()
+def bits_set(bits: int, n: int) -> float:
+    """Share of set bits among the last `n`; missing where there are none."""
+    return ones(int64(bits)) / n if n > 0 else NAN
+
+
+@compiled()
+def sends_15s(row: Any) -> int:
+    return total(row.sends_15s)
+
+
+@compiled()
+def sends_5m(row: Any) -> int:
+    return total(row.sends_5m)
+
+
+@compiled()
+def sends_1h(row: Any) -> int:
+    return total(row.sends_1h)
+
+
+@compiled()
+def sends_1d(row: Any) -> int:
+    return total(row.sends_1d)
+
+
+@compiled()
+def sends_7d(row: Any) -> int:
+    return total(row.sends_7d)
+
+
+@compiled()
+def peers_1d(row: Any) -> int:
+    return total(row.peers_1d)
+
+
+@compiled()
+def first_contacts_1h(row: Any) -> int:
+    return total(row.first_1h)
+
+
+@compiled()
+def first_contacts_1d(row: Any) -> int:
+    return total(row.first_1d)
+
+
+@compiled()
+def first_contacts_7d(row: Any) -> int:
+    return total(row.first_7d)
+
+
+@compiled()
+def first_contact_share_1d(row: Any) -> float:
+    return share(total(row.first_1d), total(row.sends_1d))
+
+
+@compiled()
+def replied_7d(row: Any) -> int:
+    return total(row.replied_7d)
+
+
+@compiled()
+def reply_share_7d(row: Any) -> float:
+    return share(total(row.replied_7d), total(row.first_7d))
+
+
+@compiled()
+def unanswered_7d(row: Any) -> int:
+    return total(row.first_7d) - total(row.replied_7d)
+
+
+@compiled()
+def network_changes_7d(row: Any) -> int:
+    return small_total(row.network_changes)
+
+
+@compiled()
+def growth_7d(row: Any) -> float:
+    if known_s(row) < KNOWN_FOR_GROWTH_S:
+        return NAN
+    newer = part(row.sends_7d, int64(row.clock) // 40320, 8)
+    return (newer + 1) / (total(row.sends_7d) - newer + 1)
+
+
+@compiled()
+def cold_share_32(row: Any) -> float:
+    return bits_set(row.cold_bits, row.cold_n)
+
+
+@compiled()
+def hunted_share_32(row: Any) -> float:
+    return bits_set(row.hunted_bits, min(int64(row.started), 32))
+
+
+@compiled()
+def young_peer_share_32(row: Any) -> float:
+    return bits_set(row.young_bits, min(int64(row.started) + int64(row.inbound), 32))
+
+
+@compiled()
+def kin_share_32(row: Any) -> float:
+    return bits_set(row.kin_bits, min(int64(row.started) + int64(row.inbound), 32))
+
+
+@compiled()
+def courted_last(row: Any) -> int:
+    return int64(row.courted)
+
+
+@compiled()
+def unfounded_reports(row: Any) -> int:
+    return int64(row.unfounded)
+
+
+@compiled()
+def typed_share_32(row: Any) -> float:
+    return bits_set(row.typed_bits, row.typed_n)
+
+
+@compiled()
+def size_repeat_share_32(row: Any) -> float:
+    return bits_set(row.repeat_bits, row.repeat_n)
+
+
+@compiled()
+def media_share_32(row: Any) -> float:
+    return bits_set(row.media_bits, row.media_n)
+
+
+@compiled()
+def gap_equal_share(row: Any) -> float:
+    return bits_set(row.equal_bits, row.equal_n) if row.equal_n >= 8 else NAN
+
+
+@compiled()
+def started_chats(row: Any) -> int:
+    return int64(row.started)
+
+
+@compiled()
+def started_share(row: Any) -> float:
+    return share(row.started, int64(row.started) + int64(row.inbound))
+
+
+@compiled()
+def one_way_run(row: Any) -> int:
+    return int64(row.one_way_run)
+
+
+@compiled()
+def untyped_run(row: Any) -> int:
+    return int64(row.untyped_run)
+
+
+@compiled()
+def mutual_contacts(row: Any) -> int:
+    return int64(row.mutual)
+
+
+@compiled()
+def inbound_chats(row: Any) -> int:
+    return int64(row.inbound)
+
+
+@compiled()
+def reciprocity(row: Any) -> float:
+    return share(row.received, row.direct)
+
+
+@compiled()
+def read_share(row: Any) -> float:
+    return min(share(row.read_by, row.direct), 1.0)
+
+
+@compiled()
+def delivered_share(row: Any) -> float:
+    return min(share(row.delivered, row.direct), 1.0)
+
+
+@compiled()
+def read_back_share(row: Any) -> float:
+    return min(share(row.reads, row.received), 1.0)
+
+
+@compiled()
+def quiet_hours(row: Any) -> float:
+    return float(row.quiet) if row.hour_n >= 32 else NAN
+
+
+@compiled()
+def age_s(row: Any) -> float:
+    return float(_since(row, int64(row.registered))) if row.registered > 0 else NAN
+
+
+@compiled()
+def known_s(row: Any) -> int:
+    return _since(row, int64(row.first_seen))
+
+
+@compiled()
+def device_age_s(row: Any) -> float:
+    moved = int64(row.device_changed)
+    return float(_since(row, moved)) if moved > 0 else NAN
+
+
+@compiled()
+def linked_age_s(row: Any) -> float:
+    linked = int64(row.linked)
+    return float(_since(row, linked)) if linked > 0 else NAN
+
+
+@compiled()
+def _since(row: Any, then: int) -> int:
+    """Seconds up to the account's clock from a time as rows keep it (plus one)."""
+    return int64(row.clock) - (then - 1)
+
+
+@compiled()
+def first_contacts_on_device(row: Any) -> float:
+    there = row.device_changed > 0 or row.linked > 0
+    return float(row.firsts_on_device) if there else NAN
+
+
+@compiled()
+def device_changes(row: Any) -> int:
+    return int64(row.device_changes)
+
+
+@compiled()
+def attempts(row: Any) -> float:
+    return float(row.attempts) if row.registered > 0 and row.attempts > 0 else NAN
+
+
+@compiled()
+def attested(row: Any) -> float:
+    flags = int64(row.flags)
+    return (1.0 if flags & ATTESTED else 0.0) if flags & ATTESTED_KNOWN else NAN
+
+
+@compiled()
+def country_mismatch(row: Any) -> float:
+    flags = int64(row.flags)
+    return (1.0 if flags & COUNTRY_MISMATCH else 0.0) if flags & COUNTRY_KNOWN else NAN
+
+
+@compiled()
+def verification_weak(row: Any) -> float:
+    if row.registered == 0 or row.verification == UNKNOWN:
+        return NAN
+    return 0.0 if row.verification == 0 else 1.0
+
+
+@compiled()
+def channel(row: Any) -> int:
+    return int64(row.channel)
+
+
+@compiled()
+def standing(row: Any) -> int:
+    return int64(row.standing)
+
+
+@compiled()
+def strikes(row: Any) -> int:
+    return int64(row.strikes)
+
+
+@compiled()
+def label_abusive(row: Any) -> float:
+    return 1.0 if int64(row.flags) & LABEL_ABUSIVE else 0.0
+
+
+@compiled()
+def label_benign(row: Any) -> float:
+    return 1.0 if int64(row.flags) & LABEL_BENIGN else 0.0
+
+
+RARELY: Final = (
+    "group_sends_1d", "groups_created_1h", "groups_created_1d", "members_added_1h",
+    "members_added_1d", "strangers_added_1d", "left_after_add_7d", "group_joins_1d", "lurked_7d",
+    "lookups_1d", "undeliverable_7d", "reports_7d", "unproven_reports_7d", "blocks_7d",
+    "changes_after_answer", "refused", "challenges_failed", "challenges_lapsed", "report_weight_7d",
+    "block_weight_7d", "blind_reports", "accused_last",
+)  # fmt: skip
+"""Names of the features here: all are 0 for an account without a rare row."""
+
+
+@compiled()
+def group_sends_1d(r: Any) -> int:
+    return total(r.group_sends_1d)
+
+
+@compiled()
+def groups_created_1h(r: Any) -> int:
+    return total(r.created_1h)
+
+
+@compiled()
+def groups_created_1d(r: Any) -> int:
+    return total(r.created_1d)
+
+
+@compiled()
+def members_added_1h(r: Any) -> int:
+    return total(r.added_1h)
+
+
+@compiled()
+def members_added_1d(r: Any) -> int:
+    return total(r.added_1d)
+
+
+@compiled()
+def strangers_added_1d(r: Any) -> int:
+    return total(r.strangers_1d)
+
+
+@compiled()
+def left_after_add_7d(r: Any) -> int:
+    return total(r.left_7d)
+
+
+@compiled()
+def group_joins_1d(r: Any) -> int:
+    return total(r.joins_1d)
+
+
+@compiled()
+def lurked_7d(r: Any) -> int:
+    return total(r.lurked_7d)
+
+
+@compiled()
+def lookups_1d(r: Any) -> int:
+    return total(r.lookups_1d)
+
+
+@compiled()
+def undeliverable_7d(r: Any) -> int:
+    return total(r.undeliverable_7d)
+
+
+@compiled()
+def reports_7d(r: Any) -> int:
+    return total(r.reports_7d)
+
+
+@compiled()
+def unproven_reports_7d(r: Any) -> int:
+    return total(r.unproven_7d)
+
+
+@compiled()
+def blocks_7d(r: Any) -> int:
+    return total(r.blocks_7d)
+
+
+@compiled()
+def changes_after_answer(r: Any) -> int:
+    return int64(r.changes_after_answer)
+
+
+@compiled()
+def refused(r: Any) -> int:
+    return int64(r.refused)
+
+
+@compiled()
+def challenges_failed(r: Any) -> int:
+    return int64(r.challenges_failed)
+
+
+@compiled(inline="always")
+def challenges_lapsed(r: Any) -> int:
+    return int64(r.challenges_lapsed)
+
+
+@compiled()
+def blind_reports(r: Any) -> int:
+    return int64(r.blind)
+
+
+@compiled()
+def accused_last(r: Any) -> int:
+    return int64(r.accused)
+
+
+@compiled()
+def report_weight_7d(r: Any) -> float:
+    return total(r.report_weight_7d) / WEIGHT_ONE
+
+
+@compiled()
+def block_weight_7d(r: Any) -> float:
+    return total(r.block_weight_7d) / WEIGHT_ONE

@@ -1,0 +1,422 @@
+"""What a thread of the core is told of the policy, and its buffers.
+
+The core: sixty-four logical shards, advanced by facts, closed and opened by epochs.
+
+`advance` and `close` are functions of the log: the number of workers, the size of batches and a
+restart in the middle change nothing. Workers are threads; the kernel runs without the GIL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from wavebreak.compiled.numba_runtime import callback
+from wavebreak.features import epoch_close, kernel
+from wavebreak.features.catalog import FEATURES
+from wavebreak.features.fact_kinds import EPOCH
+from wavebreak.features.facts import Segment, fact_kinds
+from wavebreak.features.layout import (
+    DELTA,
+    ENTITY,
+    HIT,
+    NEWCOMERS,
+    PAIR,
+    PERSON,
+    POINT,
+    RARE,
+    ROW,
+    SHARD,
+    SHARDS,
+    TOUCH,
+    WORKER,
+)
+from wavebreak.features.memory import Extent
+from wavebreak.features.pair_table import FULL, GROWTH, grown
+from wavebreak.features.reputation import beside, merge
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the kernel is told of the policy: addresses of C functions and bit masks over rules.
+
+    `keepalive` holds whatever owns the addresses. `score` is that of a C function `int64
+    score(int64 model, int64 values)`, which gives a margin in 1/65,536, and `model` that of its
+    numbers (0: no model). `weigh` is that of `int64 weigh(int64 policy, int64 margin, int64 fired,
+    int64 silent)`, which gives the outcome that a score asks for; `margins` (int64, rising) and
+    `chances` (float64, one more) are the calibration. `spared` are the channels (bits) on which it
+    asks for nothing.
+    """
+
+    guard: int
+    rules: int
+    decide: int
+    refuse: int
+    policy: Any
+    wake: int
+    keep: int
+    registration: int
+    messaging: int
+    enabled: int
+    enforced: int
+    grace_s: int
+    benign_grace_s: int
+    keepalive: Any = field(repr=False)
+    score: int = 0
+    model: int = 0
+    weigh: int = 0
+    margins: Any = field(repr=False, default_factory=lambda: np.zeros(0, np.int64))
+    chances: Any = field(repr=False, default_factory=lambda: np.zeros(1))
+    spared: int = 0
+
+    def into(self, w: Any) -> None:
+        """Write it into a worker's record (dtype WORKER)."""
+        w["guard"], w["rules"] = self.guard, self.rules
+        w["decide"], w["refuse"] = self.decide, self.refuse
+        w["policy"] = self.policy.ctypes.data
+        w["wake"], w["keep"], w["enabled"] = self.wake, self.keep, self.enabled
+        w["registration"], w["messaging"] = self.registration, self.messaging
+        w["enforced"] = self.enforced
+        w["grace_s"], w["benign_grace_s"] = self.grace_s, self.benign_grace_s
+        w["score"], w["model"], w["weigh"] = self.score, self.model, self.weigh
+        w["margins"], w["chances"] = self.margins.ctypes.data, self.chances.ctypes.data
+        w["steps"], w["spared"] = self.margins.size, self.spared
+
+
+def no_rules() -> Judgement:
+    """A judgement that never hits: for reading features alone."""
+    never = callback(_never, 2)
+    at = never.address
+    return Judgement(at, at, at, at, np.zeros(1, np.int64), 0, 0, 0, 0, 0, 0, 0, 0, never)
+
+
+def _never(_features: int, _kind: int) -> int:
+    return 0
+
+
+class Worker:
+    """One thread's record and buffers; buffers grow, and keep their size."""
+
+    def __init__(
+        self, judgement: Judgement, covered: Any, *, enforce: bool, record: bool
+    ) -> None:  # fmt: skip
+        self.records = np.zeros(1, WORKER)
+        self.covered = covered
+        self.values = np.zeros(len(FEATURES))
+        self.hits = np.zeros(1024, HIT)
+        self.points = np.zeros(1024 if record else 2, POINT)
+        self.deltas = np.zeros(8192, DELTA)
+        self.touched = np.zeros(4096, TOUCH)
+        judgement.into(self.record)
+        self.record["enforce"], self.record["record"] = int(enforce), int(record)
+        self.record["scoring"] = int(record or judgement.score > 0)
+        self.point()
+
+    @property
+    def record(self) -> Any:
+        """The record that compiled code reads and writes (dtype WORKER)."""
+        return self.records[0]
+
+    def point(self) -> None:
+        """Tell compiled code where the buffers lie."""
+        w = self.record
+        w["covered"], w["values"] = self.covered.ctypes.data, self.values.ctypes.data
+        for name in ("hits", "points", "deltas", "touched"):
+            buffer = getattr(self, name)
+            w[name], w[f"{name}_size"] = buffer.ctypes.data, buffer.size
+
+    def grow(self) -> None:
+        """Room for more hits, scoring points and contributions."""
+        w = self.record
+        if w["hits_n"] + 1 >= self.hits.size:
+            self.hits = np.concatenate([self.hits, np.zeros(self.hits.size, HIT)])
+        if w["points_n"] + 1 >= self.points.size:
+            self.points = np.concatenate([self.points, np.zeros(self.points.size, POINT)])
+        if w["deltas_n"] + kernel.DELTAS_A_FACT >= self.deltas.size:
+            self.deltas = np.concatenate([self.deltas, np.zeros(self.deltas.size, DELTA)])
+        self.point()
+
+    def make_room(self, facts: int) -> None:
+        """Room for so many more touched accounts."""
+        need = int(self.record["touched_n"]) + facts
+        if need > self.touched.size:
+            more = np.zeros(max(need, 2 * self.touched.size) - self.touched.size, TOUCH)
+            self.touched = np.concatenate([self.touched, more])
+            self.point()
+
+    def take(self, name: str) -> Any:
+        """The hits (or points, or deltas) so far; they are taken once."""
+        n = int(self.record[f"{name}_n"])
+        self.record[f"{name}_n"] = 0
+        return getattr(self, name)[:n].copy()
+
+    def touches(self) -> Any:
+        """Slots of the accounts touched in the open epoch (dtype TOUCH)."""
+        return self.touched[: self.record["touched_n"]]
+
+    def begin(self) -> Any:
+        """Start a pass of the kernel; returns the record."""
+        self.record["at_shard"], self.record["at_fact"] = -1, 0
+        return self.record
+
+
+RESERVE = 1 << 24
+"""Accounts for which address space is taken at the start (memory is used as accounts appear)."""
+
+
+class Core:
+    """All state of all accounts.
+
+    `covered` is float64, one a feature: 0.0 for a covered feature, NaN for one that is not.
+    `accounts` is how many accounts address space is taken for; more are taken in steps.
+    """
+
+    def __init__(
+        self, judgement: Judgement, covered: Any, *, enforce: bool, workers: int = 1,
+        accounts: int = RESERVE, record: bool = False,
+    ) -> None:  # fmt: skip
+        self.judgement, self.covered = judgement, covered
+        self.kinds = fact_kinds()
+        self.shards = np.zeros(SHARDS, SHARD)
+        # Different sizes fill up at different times: no two shards grow in one breath.
+        reserve = accounts // SHARDS + 1
+        self.rows = [Extent(ROW, int(reserve * (1 + s / SHARDS / 2))) for s in range(SHARDS)]
+        self.rares = [Extent(RARE, 64 + s) for s in range(SHARDS)]
+        self.pairs = [np.zeros(int(64 * GROWTH ** (s / SHARDS)), PAIR) for s in range(SHARDS)]
+        self.people, self.entities = Extent(PERSON, accounts), Extent(ENTITY, 1024)
+        self.newcomers = Extent(NEWCOMERS, 1024)
+        self.epoch, self.first, self.last, self.accounts = -1, -1, -1, 0
+        self.workers = [
+            Worker(judgement, covered, enforce=enforce, record=record) for _ in range(workers)
+        ]
+        self._points: list[Any] = []
+        self._partials: list[Any] = []
+        self._pool = ThreadPoolExecutor(workers - 1) if workers > 1 else None
+        self._point()
+
+    def _point(self) -> None:
+        for s in range(SHARDS):
+            self.point_at(s)
+        self._room = min(map(len, self.rows))
+        for worker in self.workers:
+            w = worker.record
+            w["people"], w["people_n"] = self.people.records.ctypes.data, len(self.people)
+            w["entities"], w["entities_n"] = self.entities.records.ctypes.data, len(self.entities)
+
+    def point_at(self, s: int) -> None:
+        """Tell compiled code where a shard's arrays lie."""
+        sh = self.shards[s]
+        sh["rows"], sh["row_capacity"] = self.rows[s].records.ctypes.data, len(self.rows[s])
+        sh["rares"], sh["rare_capacity"] = self.rares[s].records.ctypes.data, len(self.rares[s])
+        sh["pairs"], sh["pair_capacity"] = self.pairs[s].ctypes.data, self.pairs[s].size
+
+    def touch(self) -> None:
+        """Have the first memory of each shard in place.
+
+        The system finds it as it is first used, two megabytes for each: a quarter of a second for
+        the first events otherwise.
+        """
+        for held in (*self.rows, self.people, self.entities, self.newcomers):
+            held.touch(1)
+
+    def fit(self, accounts: int, entities: int) -> None:
+        """Room for every account and entity named so far."""
+        moved = self.people.fit(accounts) | self.entities.fit(entities)
+        self.newcomers.fit(len(self.entities))
+        need = accounts // SHARDS + 1
+        if need > self._room:
+            moved |= sum(rows.fit(need) for rows in self.rows) > 0
+        if moved:
+            self._point()
+
+    def grow(self, s: int, worker: Worker) -> None:
+        """Room in the shard where a worker stopped, and in its buffers."""
+        worker.grow()
+        sh = self.shards[s]
+        if sh["pair_n"] + 1 >= sh["pair_capacity"] * FULL:
+            self.pairs[s], sh["pair_n"] = grown(self.pairs[s], self.epoch * 60)
+        self.rares[s].fit(int(sh["rare_n"]) + 2)
+        self.point_at(s)
+
+    def _each(self, work: Callable[[int], None]) -> None:
+        others = self._pool.map(work, range(1, len(self.workers))) if self._pool else ()
+        work(0)
+        list(others)
+
+    def _take(self, name: str) -> Any:
+        """What the workers noted since the last time, in log order."""
+        taken = [worker.take(name) for worker in self.workers]
+        notes = taken[0] if len(taken) == 1 else np.concatenate(taken)
+        if notes.size > 1:
+            notes = notes[np.lexsort((notes["account"], notes["role"], notes["position"]))]
+        return notes
+
+    def _take_hits(self) -> Any:
+        points = self._take("points")
+        if points.size:
+            self._points.append(points)
+        return self._take("hits")
+
+    def no_hits(self) -> Any:
+        """An empty array of hits."""
+        return np.zeros(0, HIT)
+
+    def points(self) -> Any:
+        """Scoring points since the last call (dtype POINT), in log order.
+
+        Those of an epoch's close stand behind the facts of the epoch, as they came to be.
+        """
+        points = [np.zeros(0, POINT), *self._points]
+        self._points.clear()
+        return np.concatenate(points)
+
+    def advance(self, segment: Segment) -> Any:
+        """Take the facts of a segment of the open epoch; returns hits (dtype HIT) in log order."""
+        self.accounts = max(self.accounts, segment.accounts)
+        self.fit(segment.accounts, segment.entities)
+        if self.first < 0:
+            self._begin(segment.base)
+        # The largest first, each to whoever is free, so that all are done at about the same time.
+        turns = np.argsort(np.diff(segment.offsets), kind="stable")[::-1].astype(np.int64)
+        taken = np.zeros(1, np.int64)
+
+        def work(number: int) -> None:
+            worker = self.workers[number]
+            worker.make_room(segment.codes.size)
+            w = worker.begin()
+            while not kernel.advance(
+                self.shards, w, turns, taken, segment.events, segment.base, self.kinds,
+                segment.codes, segment.offsets,
+            ):  # fmt: skip
+                self.grow(int(w["at_shard"]), worker)
+
+        self._each(work)
+        self.last = segment.base + segment.events.size - 1
+        self._partials += [worker.take("deltas") for worker in self.workers]
+        return self._take_hits()
+
+    def open(self, epoch: int) -> None:
+        """Open an epoch: what is shared is read as it stands now."""
+        self.epoch = epoch
+        for worker in self.workers:
+            worker.record["epoch"] = epoch
+
+    def _begin(self, first: int) -> None:
+        """Remember the position of the open epoch's first event (-1: it has none yet)."""
+        self.first = first
+        for worker in self.workers:
+            worker.record["first"] = first
+
+    def partials(self) -> list[Any]:
+        """What the open epoch's facts contribute to what accounts share (dtype DELTA).
+
+        In log order for each account: a shard's come segment by segment, whoever worked on it.
+        """
+        return self._partials
+
+    def close(self, following: int) -> Any:
+        """Close the open epoch and open `following`; returns hits of accounts looked at again.
+
+        Contributions are merged first; the accounts touched in the epoch whose network, block,
+        device or client moved are then looked at over the merged sums, and so are the newcomers
+        beside one that was acted on. An epoch without facts merges nothing, so it need not be
+        visited.
+        """
+        closed, partials = self.epoch, self.partials()
+        for partial in partials:
+            merge(
+                partial, partial.size, self.entities.records, self.newcomers.records,
+                self.people.records, closed,
+            )  # fmt: skip
+        self._partials = []
+        self.open(following)
+        if (self.judgement.wake >> EPOCH) & 1 or self.workers[0].record["scoring"]:
+            self._each(lambda number: self._look_again(self.workers[number], closed))
+            self._seek(beside(partials, self.newcomers.records), closed)
+        for worker in self.workers:
+            worker.record["touched_n"] = 0
+        self._begin(-1)
+        self._partials = [worker.take("deltas") for worker in self.workers]
+        return self._take_hits()
+
+    def _look_again(self, worker: Worker, closed: int) -> None:
+        w = worker.begin()
+        while not epoch_close.close(self.shards, w, closed):
+            self.grow(int(w["at_shard"]), worker)
+
+    def _seek(self, slots: Any, closed: int) -> None:
+        w = self.workers[0].begin()
+        while not epoch_close.seek(self.shards, w, slots, closed, self.last):
+            self.grow(int(w["at_shard"]), self.workers[0])
+
+    def row_of(self, slot: int) -> Any:
+        """The row of one account (dtype ROW), as it stands; it is not to be written to."""
+        return self.rows[slot % SHARDS].records[slot // SHARDS]
+
+    def values_of(self, slot: int) -> Any:
+        """Features of one account at its clock, over the open epoch: float64, one a feature."""
+        worker = self.workers[0]
+        kernel.look(worker.record, self.shards[slot % SHARDS], slot // SHARDS)
+        return worker.values.copy()
+
+    def nbytes(self) -> dict[str, int]:
+        """Bytes in use by rows, rare rows, pairs (whole tables) and shared state."""
+        rares = int(self.shards["rare_n"].sum()) * RARE.itemsize
+        return {
+            "rows": self.accounts * ROW.itemsize,
+            "rares": rares,
+            "pairs": sum(table.nbytes for table in self.pairs),
+            "pairs_known": int(self.shards["pair_n"].sum()),
+            "people": self.accounts * PERSON.itemsize,
+        }
+
+    def dump(self) -> dict[str, Any]:
+        """Everything, as arrays; the open epoch included."""
+        arrays: dict[str, Any] = {
+            "numbers": np.array([self.epoch, self.accounts, self.first, self.last]),
+            "people": self.people.records[: self.accounts],
+            "entities": self.entities.records,
+            "newcomers": self.newcomers.records,
+            "deltas": np.concatenate([np.zeros(0, DELTA), *self.partials()]),
+            "touched": np.concatenate([worker.touches() for worker in self.workers]),
+        }
+        for s in range(SHARDS):
+            used = len(range(s, self.accounts, SHARDS))
+            arrays[f"rows{s}"] = self.rows[s].records[:used]
+            arrays[f"rares{s}"] = self.rares[s].records[: self.shards[s]["rare_n"]]
+            arrays[f"pairs{s}"] = self.pairs[s]
+        arrays["pair_n"] = self.shards["pair_n"].copy()
+        return arrays
+
+    def load(self, arrays: dict[str, Any]) -> None:
+        """Take the place of a dump, on any number of workers."""
+        self.epoch, self.accounts, first, self.last = (int(n) for n in arrays["numbers"])
+        self.fit(self.accounts, arrays["entities"].size)
+        self.people.hold(arrays["people"])
+        self.entities.hold(arrays["entities"])
+        self.newcomers.hold(arrays["newcomers"])
+        for s in range(SHARDS):
+            rows, rares = arrays[f"rows{s}"], arrays[f"rares{s}"]
+            self.rows[s].hold(rows)
+            self.rares[s].hold(rares)
+            self.pairs[s] = arrays[f"pairs{s}"].copy()
+            self.shards[s]["rare_n"] = rares.size
+        self.shards["pair_n"] = arrays["pair_n"]
+        self._point()
+        self._partials = [arrays["deltas"].copy()]
+        self._share_out(arrays["touched"])
+        self.open(self.epoch)
+        self._begin(first)
+
+    def _share_out(self, touched: Any) -> None:
+        """Give the open epoch's touched accounts to the workers of their shards."""
+        n = len(self.workers)
+        for number, worker in enumerate(self.workers):
+            mine = touched[(touched % SHARDS) % n == number]
+            worker.make_room(mine.size)
+            worker.touched[: mine.size] = mine
+            worker.record["touched_n"] = mine.size

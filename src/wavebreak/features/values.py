@@ -1,0 +1,270 @@
+"""The fast formulas: every feature of the catalog, read from an account's rows at its clock."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+from wavebreak.compiled.numba_runtime import compiled, int64, ones
+from wavebreak.features import row_values
+from wavebreak.features import row_values as hand
+from wavebreak.features.account_updates import rare_tick
+from wavebreak.features.catalog import INDEX
+from wavebreak.features.memory import covered_of, entities_of, rares_of, values_of
+from wavebreak.features.message_updates import hopped
+from wavebreak.features.row_values import NAN
+from wavebreak.features.score import COARSE_BITS, chance
+from wavebreak.features.windows import decayed, log2, total
+
+# A checker looks for names in an enumeration's text; these come from the catalog.
+_enumeration: Any = IntEnum
+At = _enumeration("At", INDEX)
+"""Where a feature stands in the array."""
+
+REPUTATION_HALF_LIFE = 43_200
+ARRIVALS_HALF_LIFE = 1_440
+WEEK_HALF_LIFE = 10_080
+"""In epochs of 60 s: 30 days, 1 day and 7 days."""
+ONE = 65_536
+PRIOR_BAD, PRIOR_ALL = 0.4, 20.0
+PRIOR_ANSWERED, PRIOR_OPENED = 2.0, 4.0
+SIZE = len(INDEX)
+
+
+@compiled()
+def _volume(row: Any, out: Any) -> None:
+    out[At.sends_15s] = hand.sends_15s(row)
+    out[At.sends_5m] = hand.sends_5m(row)
+    out[At.sends_1h] = hand.sends_1h(row)
+    out[At.sends_1d] = hand.sends_1d(row)
+    out[At.sends_7d] = hand.sends_7d(row)
+    out[At.peers_1d] = hand.peers_1d(row)
+    out[At.first_contacts_1h] = hand.first_contacts_1h(row)
+    out[At.first_contacts_1d] = hand.first_contacts_1d(row)
+    out[At.first_contacts_7d] = hand.first_contacts_7d(row)
+    out[At.first_contact_share_1d] = hand.first_contact_share_1d(row)
+    out[At.cold_share_32] = hand.cold_share_32(row)
+    out[At.started_chats] = hand.started_chats(row)
+    out[At.started_share] = hand.started_share(row)
+    out[At.replied_7d] = hand.replied_7d(row)
+    out[At.reply_share_7d] = hand.reply_share_7d(row)
+    out[At.unanswered_7d] = hand.unanswered_7d(row)
+    out[At.one_way_run] = hand.one_way_run(row)
+    out[At.mutual_contacts] = hand.mutual_contacts(row)
+    out[At.inbound_chats] = hand.inbound_chats(row)
+    out[At.reciprocity] = hand.reciprocity(row)
+    out[At.hunted_share_32] = hand.hunted_share_32(row)
+    out[At.young_peer_share_32] = hand.young_peer_share_32(row)
+    out[At.kin_share_32] = hand.kin_share_32(row)
+    out[At.courted_last] = hand.courted_last(row)
+    out[At.unfounded_reports] = hand.unfounded_reports(row)
+    out[At.growth_7d] = hand.growth_7d(row)
+
+
+@compiled()
+def _rhythm(row: Any, out: Any) -> None:
+    now = int64(row.gap_n)
+    n = now + 16 * int64(row.gap_full)
+    for at in (At.gap_mean, At.gap_sd, At.gap_autocorr, At.gap_range):
+        out[at] = NAN
+    if n >= 8:
+        s, q, lag, pairs = 0.0, 0.0, 0.0, 0
+        low, high = np.int64(65535), np.int64(0)
+        for j in range(2):
+            if (j == 0 and now > 0) or (j == 1 and row.gap_full > 0):
+                s += row.gap_sum[j]
+                q += row.gap_square[j]
+                lag += row.gap_lag[j]
+                pairs += now - 1 if j == 0 else 15
+                low = min(low, np.int64(row.gap_low[j]))
+                high = max(high, np.int64(row.gap_high[j]))
+        mean = s / n
+        variance = max(q / n - mean * mean, 0.0)
+        out[At.gap_mean] = mean / 256.0
+        out[At.gap_sd] = np.sqrt(variance) / 256.0
+        out[At.gap_range] = (high - low) / 256.0
+        if variance >= 1.0 and pairs > 0:
+            out[At.gap_autocorr] = (lag / pairs - mean * mean) / variance
+    out[At.gap_equal_share] = hand.gap_equal_share(row)
+
+
+@compiled()
+def _habits(row: Any, out: Any) -> None:
+    out[At.typed_share_32] = hand.typed_share_32(row)
+    out[At.untyped_run] = hand.untyped_run(row)
+    now = np.int64(row.rate_n)
+    n = now + 16 * np.int64(row.rate_full)
+    out[At.typing_rate_mean] = NAN
+    out[At.typing_rate_sd] = NAN
+    if n >= 8:
+        s, q = 0.0, 0.0
+        if now > 0:
+            s += row.rate_sum[0]
+            q += row.rate_square[0]
+        if row.rate_full > 0:
+            s += row.rate_sum[1]
+            q += row.rate_square[1]
+        mean = s / n
+        out[At.typing_rate_mean] = mean / 256.0
+        out[At.typing_rate_sd] = np.sqrt(max(q / n - mean * mean, 0.0)) / 256.0
+    out[At.size_repeat_share_32] = hand.size_repeat_share_32(row)
+    out[At.media_share_32] = hand.media_share_32(row)
+    out[At.read_share] = hand.read_share(row)
+    out[At.delivered_share] = hand.delivered_share(row)
+    out[At.read_back_share] = hand.read_back_share(row)
+
+
+@compiled()
+def _day(row: Any, out: Any) -> None:
+    out[At.hour_entropy] = NAN
+    out[At.quiet_hours] = hand.quiet_hours(row)
+    if row.hour_n >= 32:
+        out[At.hour_entropy] = (log2(np.int64(row.hour_n)) - row.hour_s / row.hour_n) / 256.0
+
+
+@compiled()
+def _bad(entities: Any, entity: int, epoch: int) -> float:
+    if entity == 0 or entity > entities.size:
+        return NAN if entity == 0 else PRIOR_BAD / PRIOR_ALL
+    e = entities[entity - 1]
+    age = epoch - e.epoch
+    good = max(decayed(e.good, age, REPUTATION_HALF_LIFE), 0) / ONE
+    bad = max(decayed(e.bad, age, REPUTATION_HALF_LIFE), 0) / ONE
+    return (bad + PRIOR_BAD) / (good + bad + PRIOR_ALL)
+
+
+@compiled()
+def _arrivals(entities: Any, entity: int, epoch: int) -> float:
+    if entity == 0 or entity > entities.size:
+        return NAN if entity == 0 else 0.0
+    e = entities[entity - 1]
+    return decayed(e.arrivals, epoch - e.epoch, ARRIVALS_HALF_LIFE) / ONE
+
+
+@compiled()
+def _cluster(entities: Any, entity: int, epoch: int, out: Any, at: int) -> None:
+    """What young accounts do on an entity: how many, to strangers in a day, share answered."""
+    for j in range(3):
+        out[at + j] = NAN if entity == 0 else 0.0
+    if entity == 0:
+        return
+    opened, answered = 0.0, 0.0
+    if entity <= entities.size:
+        e = entities[entity - 1]
+        age = epoch - e.stirred
+        out[at] = decayed(e.joined, age, WEEK_HALF_LIFE) / ONE
+        out[at + 1] = decayed(e.cold, age, ARRIVALS_HALF_LIFE) / ONE
+        opened = decayed(e.opened, age, WEEK_HALF_LIFE) / ONE
+        answered = decayed(e.answered, age, WEEK_HALF_LIFE) / ONE
+    out[at + 2] = min((answered + PRIOR_ANSWERED) / (opened + PRIOR_OPENED), 1.0)
+
+
+@compiled()
+def _clusters(entities: Any, row: Any, epoch: int, out: Any) -> None:
+    _cluster(entities, row.network, epoch, out, At.network_young)
+    _cluster(entities, row.block, epoch, out, At.block_young)
+    _cluster(entities, row.device, epoch, out, At.device_young)
+
+
+@compiled()
+def _identity(w: Any, row: Any, out: Any) -> None:
+    entities, epoch = entities_of(w), w.epoch
+    out[At.age_s] = hand.age_s(row)
+    out[At.known_s] = hand.known_s(row)
+    out[At.attempts] = hand.attempts(row)
+    out[At.attested] = hand.attested(row)
+    out[At.country_mismatch] = hand.country_mismatch(row)
+    out[At.verification_weak] = hand.verification_weak(row)
+    out[At.channel] = hand.channel(row)
+    out[At.registration_suspicions] = ones(row.fired & w.registration)
+    out[At.network_bad] = _bad(entities, row.network, epoch)
+    out[At.block_bad] = _bad(entities, row.block, epoch)
+    out[At.device_bad] = _bad(entities, row.device, epoch)
+    out[At.client_bad] = _bad(entities, row.client, epoch)
+    out[At.network_arrivals] = _arrivals(entities, row.network, epoch)
+    out[At.block_arrivals] = _arrivals(entities, row.block, epoch)
+    out[At.device_arrivals] = _arrivals(entities, row.device, epoch)
+    _clusters(entities, row, epoch, out)
+    out[At.device_age_s] = hand.device_age_s(row)
+    out[At.linked_age_s] = hand.linked_age_s(row)
+    out[At.first_contacts_on_device] = hand.first_contacts_on_device(row)
+    out[At.device_changes] = hand.device_changes(row)
+    out[At.network_changes_7d] = hand.network_changes_7d(row)
+    out[At.standing] = hand.standing(row)
+    out[At.strikes] = hand.strikes(row)
+    out[At.label_abusive] = hand.label_abusive(row)
+    out[At.label_benign] = hand.label_benign(row)
+    out[At.score] = chance(w, int64(row.score))
+    out[At.registration_score] = chance(w, int64(row.registration_score) << COARSE_BITS)
+
+
+_RARELY = np.array([INDEX[name] for name in row_values.RARELY])
+
+
+@compiled()
+def _no_rare(out: Any) -> None:
+    for j in range(_RARELY.size):
+        out[_RARELY[j]] = 0.0
+
+
+@compiled()
+def _rare(r: Any, out: Any) -> None:
+    out[At.group_sends_1d] = row_values.group_sends_1d(r)
+    out[At.changes_after_answer] = row_values.changes_after_answer(r)
+    out[At.groups_created_1h] = row_values.groups_created_1h(r)
+    out[At.groups_created_1d] = row_values.groups_created_1d(r)
+    out[At.members_added_1h] = row_values.members_added_1h(r)
+    out[At.members_added_1d] = row_values.members_added_1d(r)
+    out[At.strangers_added_1d] = row_values.strangers_added_1d(r)
+    out[At.left_after_add_7d] = row_values.left_after_add_7d(r)
+    out[At.left_share_7d] = min(hand.share(total(r.left_7d), total(r.added_7d)), 1.0)
+    out[At.group_joins_1d] = row_values.group_joins_1d(r)
+    out[At.lurked_7d] = row_values.lurked_7d(r)
+    lookups = row_values.lookups_1d(r)
+    out[At.lookups_1d] = lookups
+    out[At.lookup_hit_share_1d] = hand.share(total(r.hits_1d), lookups)
+    failed = row_values.undeliverable_7d(r)
+    out[At.undeliverable_7d] = failed
+    first_7d, first_1d = np.int64(out[At.first_contacts_7d]), np.int64(out[At.first_contacts_1d])
+    out[At.undeliverable_share_7d] = hand.share(failed, failed + first_7d)
+    out[At.lookups_per_first_contact_1d] = hand.share(lookups, first_1d)
+    out[At.reports_7d] = row_values.reports_7d(r)
+    out[At.report_weight_7d] = row_values.report_weight_7d(r)
+    out[At.unproven_reports_7d] = row_values.unproven_reports_7d(r)
+    out[At.blocks_7d] = row_values.blocks_7d(r)
+    out[At.block_weight_7d] = row_values.block_weight_7d(r)
+    out[At.blind_reports] = row_values.blind_reports(r)
+    out[At.accused_last] = row_values.accused_last(r)
+    out[At.refused] = row_values.refused(r)
+    out[At.challenges_failed] = row_values.challenges_failed(r)
+    out[At.challenges_lapsed] = row_values.challenges_lapsed(r)
+
+
+@compiled()
+def read(w: Any, sh: Any, row: Any) -> None:
+    """Fill the worker's values (float64, one a feature) for an account, at its clock.
+
+    Shared state is read as of the last closed epoch; what the stream does not cover is NaN.
+    """
+    out = values_of(w, SIZE)
+    hopped(row)
+    _volume(row, out)
+    _rhythm(row, out)
+    _habits(row, out)
+    _day(row, out)
+    _identity(w, row, out)
+    if row.rare > 0:
+        r = rares_of(sh)[np.int64(row.rare) - 1]
+        rare_tick(r, np.int64(row.clock))
+        _rare(r, out)
+    else:
+        _no_rare(out)
+        out[At.left_share_7d] = NAN
+        out[At.lookup_hit_share_1d] = NAN
+        out[At.lookups_per_first_contact_1d] = hand.share(0, np.int64(out[At.first_contacts_1d]))
+        out[At.undeliverable_share_7d] = hand.share(0, np.int64(out[At.first_contacts_7d]))
+    covered = covered_of(w, SIZE)
+    for j in range(SIZE):
+        out[j] += covered[j]

@@ -1,0 +1,137 @@
+"""Arithmetic that decides alike on every processor: hopping rings, blocks, bits, fixed-point logs.
+
+No logarithm or power of a C library is on the way to a decision (they differ between processors):
+logarithms come from a table made by decimal arithmetic, in 1/256.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal, localcontext
+from typing import Any
+
+import numpy as np
+
+from wavebreak.compiled.numba_runtime import (
+    compiled,
+    int64,
+    sum_of_sixteen_u1,
+    sum_of_sixteen_u2,
+    zeros_ahead,
+)
+
+
+def _log2(x: Decimal) -> Decimal:
+    return x.ln() / Decimal(2).ln()
+
+
+def _tables() -> tuple[Any, Any, Any]:
+    with localcontext() as context:
+        context.prec = 40
+        logs = [int((_log2(1 + Decimal(i) / 256) * 256).to_integral_value()) for i in range(256)]
+        weighted = [0] + [int((_log2(Decimal(c)) * c * 256).to_integral_value())
+                          for c in range(1, 257)]  # fmt: skip
+        halves = [int((Decimal(2) ** (Decimal(-i) / 64) * 65536).to_integral_value())
+                  for i in range(64)]  # fmt: skip
+    return np.array(logs, "i8"), np.array(weighted, "i8"), np.array(halves, "i8")
+
+
+LOG2, COUNT_LOG2, HALVES = _tables()
+"""256 log2(1 + i/256); 256 c log2 c for c ≤ 256; 65,536 · 2^(-i/64)."""
+
+
+@compiled(inline="always")
+def hop(ring: Any, old: int, new: int) -> None:
+    """Move a ring's clock from bucket `old` to `new`: the buckets entered are emptied."""
+    if new - old >= 16:
+        for j in range(16):
+            ring[j] = 0
+    else:
+        for j in range(old + 1, new + 1):
+            ring[j & 15] = 0
+
+
+@compiled(inline="always")
+def bump(ring: Any, bucket: int, clock: int, amount: int, top: int) -> None:
+    """Add to the bucket of an item, up to `top`; an item older than the ring changes nothing."""
+    if bucket > clock - 16:
+        value = np.int64(ring[bucket & 15]) + amount
+        ring[bucket & 15] = min(value, top)
+
+
+@compiled(inline="always")
+def total(ring: Any) -> int:
+    """Sum of a ring's sixteen buckets."""
+    if ring.itemsize == 1:
+        return sum_of_sixteen_u1(ring.ctypes.data)
+    return sum_of_sixteen_u2(ring.ctypes.data)
+
+
+@compiled(inline="always")
+def part(ring: Any, newest: int, count: int) -> int:
+    """Sum of the `count` buckets that end with bucket `newest`."""
+    s = int64(0)
+    for j in range(count):
+        s += ring[(newest - j) & 15]
+    return s
+
+
+@compiled(inline="always")
+def small_hop(ring: Any, old: int, new: int) -> Any:
+    """Move a ring of sixteen buckets of four bits, newest lowest, from one clock to another."""
+    steps = new - old
+    return np.uint64(0) if steps >= 16 else np.uint64(ring) << np.uint64(4 * steps)
+
+
+@compiled(inline="always")
+def small_bump(ring: Any, bucket: int, clock: int) -> Any:
+    """Add one to the bucket of an item in a ring of four-bit buckets, up to 15."""
+    if bucket <= clock - 16:
+        return np.uint64(ring)
+    at = np.uint64(4 * (clock - bucket))
+    full = ((np.uint64(ring) >> at) & np.uint64(15)) == np.uint64(15)
+    return np.uint64(ring) if full else np.uint64(ring) + (np.uint64(1) << at)
+
+
+@compiled(inline="always")
+def small_total(ring: Any) -> int:
+    """Sum of a ring's sixteen four-bit buckets."""
+    bits = np.uint64(ring)
+    pairs = (bits & np.uint64(0x0F0F0F0F0F0F0F0F)) + (
+        (bits >> np.uint64(4)) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    )
+    return int64((pairs * np.uint64(0x0101010101010101)) >> np.uint64(56))
+
+
+@compiled()
+def log2(x: int) -> int:
+    """256 · log2(x) for x ≥ 1, rounded down to the table's step.
+
+    >>> [log2(x) for x in (1, 2, 3, 1024)]
+    [0, 256, 406, 2560]
+    """
+    whole = int64(63) - zeros_ahead(int64(x))
+    at = ((x << 8) >> whole) & 255 if whole < 54 else (x >> (whole - 8)) & 255
+    return whole * 256 + int64(LOG2[at])
+
+
+@compiled(inline="always")
+def push(bits: int, bit: bool) -> int:
+    """Shift a fact into the lowest of 32 bits."""
+    return ((int64(bits) << 1) | int64(bit)) & 0xFFFFFFFF
+
+
+@compiled()
+def decayed(value: int, epochs: int, half_life: int) -> int:
+    """`value` after `epochs` epochs of decay with a half-life in epochs, in integers.
+
+    >>> decayed(65536, 60, 60), decayed(65536, 0, 60), decayed(-65536, 6000, 60)
+    (32768, 65536, 0)
+    """
+    if epochs <= 0 or value == 0:
+        return value
+    sign = -1 if value < 0 else 1
+    shift = epochs // half_life
+    if shift >= 62:
+        return 0
+    step = (epochs % half_life) * 64 // half_life
+    return sign * ((((sign * value) * int64(HALVES[step])) >> 16) >> shift)

@@ -1,0 +1,658 @@
+"""Decoded events to columns: grouped by type, one column at a time.
+
+Columns of the wire as machine code lays them out, and what of the contract it looks at.
+
+Whatever events came in, their columns are written into one piece of memory, and each value is held
+against its limits as it is written. What is in doubt is marked and decided elsewhere, alone.
+
+Batches of columns gathered into one, straight from their memory, by machine code.
+
+It takes columns of the wire's own types, as most senders write them; of any other the caller makes
+such first. Nothing is read that a batch does not own: that its buffers are as large as its rows
+need is checked by Arrow, which is quick, that its texts lie within them is checked here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from wavebreak.compiled.arrow_cdata import (
+    BUFFERS,
+    DICTIONARY,
+    LENGTH,
+    N_BUFFERS,
+    N_CHILDREN,
+    NULLS,
+    OFFSET,
+    children,
+    is_given,
+    lent,
+    members,
+    numbers,
+)
+from wavebreak.compiled.numba_runtime import compiled, int64
+from wavebreak.io.enum_table import Words, word_at, words_of
+from wavebreak.io.field_limits import EITHER, LIMITS, Limit, milliseconds
+from wavebreak.schema.events import (
+    CODES,
+    COUNTERPARTS,
+    EVENTS,
+    REASONS,
+    TYPES,
+    WIRE_SCHEMA,
+    Event,
+    absent,
+    blanks,
+)
+
+_GET = {name: attrgetter(name) for name in WIRE_SCHEMA.names}
+# The fields that streams carry most often come first.
+_USUAL = ("ts", "account", "id", "peer", "size", "in_contacts")
+_FIELDS = {
+    kind: sorted(kind.__struct_fields__, key=lambda n: _USUAL.index(n) if n in _USUAL else 99)
+    for kind in EVENTS
+}
+_CODE = {kind: code for code, kind in enumerate(EVENTS)}
+_WORDS = pa.array(TYPES)
+_TYPED = [
+    pa.DictionaryArray.from_arrays(pa.array([code], pa.uint8()), _WORDS)
+    for code in range(len(TYPES))
+]
+_SCHEMA = WIRE_SCHEMA.set(
+    WIRE_SCHEMA.get_field_index("type"), pa.field("type", pa.dictionary(pa.uint8(), pa.string()))
+)
+
+
+def wire_of(events: list[Event], members: int = -1) -> pa.RecordBatch:
+    """Make a wire batch (its `type` dictionary-encoded) of events in their order.
+
+    `members` is how many fields are
+    given in all, if that is known: once so many are found, the columns that are left are taken as
+    empty without a look.
+    """
+    sought = _Sought(members - len(events))
+    codes = np.fromiter(map(_CODE.__getitem__, map(type, events)), np.uint8, len(events))
+    columns: dict[str, pa.Array]
+    kinds = set(map(type, events))
+    if len(kinds) == 1:
+        columns = _columns(kinds.pop(), events, sought)
+    else:
+        columns = _mixed(events, codes, sorted(map(_CODE.__getitem__, kinds)), sought)
+    columns["type"] = pa.DictionaryArray.from_arrays(pa.array(codes), _WORDS)
+    filled = blanks(log=False, rows=len(events)) | columns
+    return pa.RecordBatch.from_arrays(list(filled.values()), schema=_SCHEMA)
+
+
+def wire_of_one(event: Event) -> pa.RecordBatch:
+    """Make a wire batch of one event: what `wire_of` makes of it, without what is not given."""
+    kind = type(event)
+    given = {name: value for name in _FIELDS[kind] if (value := _GET[name](event)) is not None}
+    if isinstance(event.ts, datetime):
+        given["ts"] = milliseconds(event.ts)
+    names = tuple(given)
+    row = pa.array([given], _struct(names))
+    return pa.RecordBatch.from_arrays([*row.flatten(), _TYPED[_CODE[kind]]], schema=_narrow(names))
+
+
+@lru_cache(1024)
+def _struct(names: tuple[str, ...]) -> pa.StructType:
+    return pa.struct([WIRE_SCHEMA.field(name) for name in names])
+
+
+@lru_cache(1024)
+def _narrow(names: tuple[str, ...]) -> pa.Schema:
+    return pa.schema([*_struct(names), _SCHEMA.field("type")])
+
+
+class _Sought:
+    """How many given fields are still to be found; negative if that is not known."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+
+def _mixed(
+    events: list[Event], codes: Any, kinds: list[int], sought: _Sought
+) -> dict[str, pa.Array]:
+    order = np.argsort(codes, kind="stable")
+    place = np.empty(len(events), np.int64)
+    place[order] = np.arange(len(events))
+    parts, sizes = [], []
+    for code in kinds:
+        rows = [events[i] for i in np.flatnonzero(codes == code).tolist()]
+        parts.append(_columns(EVENTS[code], rows, sought))
+        sizes.append(len(rows))
+    back = pa.array(place)
+    columns = {}
+    for name in {name for part in parts for name in part}:
+        kind = WIRE_SCHEMA.field(name).type
+        pieces = [
+            part[name] if name in part else absent(size, kind)
+            for part, size in zip(parts, sizes, strict=True)
+        ]
+        columns[name] = pa.concat_arrays(pieces).take(back)
+    return columns
+
+
+def _columns(kind: type[Event], events: list[Event], sought: _Sought) -> dict[str, pa.Array]:
+    columns = {}
+    for name in _FIELDS[kind]:
+        if sought.left == 0:
+            break
+        values = list(map(_GET[name], events))
+        if values[0] is not None or values.count(None) < len(values):
+            column = _column(values, WIRE_SCHEMA.field(name).type)
+            sought.left -= len(column) - column.null_count
+            columns[name] = column
+    return columns
+
+
+def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
+    try:
+        return pa.array(values, kind)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        # Times that came as RFC 3339.
+        return pa.array([milliseconds(v) if isinstance(v, datetime) else v for v in values], kind)
+
+
+Mask = NDArray[np.bool_]
+
+NAMES: list[str] = WIRE_SCHEMA.names
+TEXT, WORD, LONG, SHORT, FLAG = range(5)
+"""What a field holds: any text, a word of an enumeration, 64 or 32 bits, true or false."""
+
+_REASONS = tuple(dict.fromkeys(word for words in REASONS.values() for word in words))
+_OF_FIELD = {"type": TYPES, "reason": _REASONS, **CODES}
+_ALL = sorted({word for words in _OF_FIELD.values() for word in words})
+NONE = 255
+"""The code of a word that an enumeration does not have."""
+
+
+def _kind(field: pa.Field) -> int:
+    if field.name in _OF_FIELD:
+        return WORD
+    by_type = {pa.string(): TEXT, pa.int64(): LONG, pa.int32(): SHORT, pa.bool_(): FLAG}
+    return by_type[field.type]
+
+
+KINDS = np.array([_kind(field) for field in WIRE_SCHEMA], np.uint8)
+_KIND_OF: list[int] = KINDS.tolist()
+_SIZE_OF = (4, 1, 8, 4, 1)
+_CODES = np.array(
+    [[_OF_FIELD[n].index(w) if w in _OF_FIELD.get(n, ()) else NONE for w in _ALL] for n in NAMES],
+    np.uint8,
+)
+
+
+class Known(NamedTuple):
+    """What machine code knows of fields: what each holds, all words, each field's code of each."""
+
+    kinds: NDArray[np.uint8]
+    words: Words
+    codes: NDArray[np.uint8]
+
+
+KNOWN = Known(KINDS, words_of(_ALL), _CODES)
+_LIMIT: dict[str, Limit] = {name: limit for f in LIMITS.values() for name, limit in f.items()}
+
+
+def _bounds(name: str) -> tuple[int, int]:
+    limit = _LIMIT.get(name)
+    if limit is None or limit.kind in ("choice", "flag"):
+        return 0, 0
+    return (1, limit.max_bytes) if limit.kind == "text" else (limit.low, limit.high)
+
+
+BOUNDS = np.array([_bounds(name) for name in NAMES], np.int64)
+"""Of each field the least and the most: of a number itself, of a text its bytes."""
+
+
+def _per_type(test: Any, kind: type) -> NDArray[Any]:
+    # An entry a code; the last is that of a type that is not known.
+    return np.array([test(t) for t in TYPES] + [0] * (1 + NONE - len(TYPES))).astype(kind)
+
+
+_BIT = {name: 1 << k for k, name in enumerate(NAMES)}
+_PEER, _GROUP, _TYPE, _REASON = map(NAMES.index, (*COUNTERPARTS, "type", "reason"))
+_MAY = _per_type(lambda t: _BIT["type"] + sum(_BIT[n] for n in LIMITS[t]), np.uint32)
+_MUST = _per_type(lambda t: sum(_BIT[n] for n, x in LIMITS[t].items() if x.required), np.uint32)
+_EITHER = _per_type(lambda t: t in EITHER, np.bool_)
+_WHY = _per_type(lambda t: sum(1 << _REASONS.index(r) for r in REASONS.get(t, ())), np.int64)
+_RULES = (_MAY, _MUST, _EITHER, _WHY)
+
+_TYPES = {
+    TEXT: pa.string(), WORD: pa.dictionary(pa.uint8(), pa.string()), LONG: pa.int64(),
+    SHORT: pa.int32(), FLAG: pa.bool_(),
+}  # fmt: skip
+_DICTIONARIES = {n: pa.array(words, pa.string()) for n, words in _OF_FIELD.items()}
+
+
+class Sheet(NamedTuple):
+    """Room for the columns of some rows, which machine code fills.
+
+    `where` tells of each field where in `memory` its bits of validity, its offsets or values, and
+    its text begin, and how many bytes of text there are; -1 for a field without room. `given` has
+    a bit for each field that a row gives, `many` how many rows give a field, `doubt` the rows that
+    may break the contract.
+    """
+
+    where: NDArray[np.int64]
+    memory: NDArray[np.uint8]
+    given: NDArray[np.uint32]
+    doubt: NDArray[np.bool_]
+    many: NDArray[np.int64]
+
+
+class Laid(NamedTuple):
+    """Columns of the wire's types, enumerations as codes: the type, and what else is given.
+
+    A value beyond its bounds is not given, and its row in doubt.
+    """
+
+    columns: dict[str, pa.Array]
+    rows: int
+    doubt: Mask
+
+
+def sheet(rows: int, room: list[int]) -> Sheet:
+    """Make a sheet; `room` gives the bytes of text of each field, -1 for those not to be laid."""
+    where, end = [], 0
+    for kind, text in zip(_KIND_OF, room, strict=True):
+        if text < 0:
+            where.append((-1, -1, -1, -1))
+            continue
+        values = end + _whole(rows + 7 >> 3)
+        begin = values + _whole(_SIZE_OF[kind] * rows + 8)
+        where.append((end, values, begin, text))
+        # Text is written and looked at eight bytes at a time.
+        end = begin + _whole(text + 8)
+    memory = np.zeros(end, np.uint8)
+    given, doubt = np.zeros(rows, np.uint32), np.zeros(rows, np.bool_)
+    return Sheet(np.array(where), memory, given, doubt, np.zeros(len(NAMES), np.int64))
+
+
+def _whole(size: int) -> int:
+    return size + 63 & ~63
+
+
+@compiled(inline="always")
+def offsets_of(sheet: Any, field: Any) -> Any:
+    """In compiled code: where the texts of a field begin and end, one more than rows."""
+    return sheet.memory[sheet.where[field, 1] :][: 4 * len(sheet.given) + 4].view(np.int32)
+
+
+@compiled(inline="always")
+def code_at(text: Any, at: Any, size: Any, field: Any, known: Any) -> Any:
+    """In compiled code: a field's code of the word at `at`, or NONE."""
+    word = word_at(text, at, size, known.words)
+    return known.codes[field, word] if word >= 0 else np.uint8(NONE)
+
+
+@compiled(inline="always")
+def keep(good: Any, row: Any, field: Any, sheet: Any) -> None:
+    """In compiled code: a row gives a field, or is in doubt."""
+    if good:
+        sheet.given[row] |= int64(1) << field
+        sheet.many[field] += 1
+    else:
+        sheet.doubt[row] = True
+
+
+@compiled(inline="always")
+def write_number(value: Any, row: Any, field: Any, sheet: Any) -> None:
+    """In compiled code: write a whole number that is within a field's bounds."""
+    begin, rows = sheet.where[field, 1], len(sheet.given)
+    if KINDS[field] == LONG:
+        sheet.memory[begin:][: 8 * rows].view(np.int64)[row] = value
+    else:
+        sheet.memory[begin:][: 4 * rows].view(np.int32)[row] = value
+
+
+@compiled(inline="always")
+def write_flag(value: Any, row: Any, field: Any, sheet: Any) -> None:
+    """In compiled code: write true or false, where false stands already."""
+    sheet.memory[sheet.where[field, 1] + (row >> 3)] |= int64(value) << (row & 7)
+
+
+@compiled()
+def _settled(sheet: Any, rules: Any) -> None:
+    """Mark rows of no type, or with a field too many or too few; write the bits of validity."""
+    may, must, either, why = rules
+    rows = len(sheet.given)
+    types = sheet.memory[sheet.where[_TYPE, 1] :][:rows]
+    reasons = sheet.memory[max(sheet.where[_REASON, 1], 0) :][:rows]
+    for row in range(rows):
+        fields = int64(sheet.given[row])
+        code = types[row] if fields >> _TYPE & 1 else NONE
+        wrong = fields & ~int64(may[code]) != 0 or int64(must[code]) & ~fields != 0
+        wrong |= either[code] and (fields >> _PEER & 1) == (fields >> _GROUP & 1)
+        wrong |= code == NONE
+        if fields >> _REASON & 1:
+            wrong |= why[code] >> reasons[row] & 1 == 0
+        sheet.doubt[row] |= wrong
+    for field in range(len(sheet.many)):
+        if 0 < sheet.many[field] < rows:
+            bits = sheet.memory[sheet.where[field, 0] :]
+            for row in range(rows):
+                bits[row >> 3] |= (sheet.given[row] >> field & 1) << (row & 7)
+
+
+def laid(sheet: Sheet) -> Laid:
+    """Give the columns that were laid out; rows are held against what their type may give."""
+    _settled(sheet, _RULES)
+    memory, rows = pa.py_buffer(sheet.memory), len(sheet.given)
+    columns, counts = {}, sheet.many.tolist()
+    for field, (bits, values, text, room) in enumerate(sheet.where.tolist()):
+        if not counts[field] and field != _TYPE:
+            continue
+        name, kind, nulls = NAMES[field], _KIND_OF[field], rows - counts[field]
+        parts = [memory.slice(bits, rows + 7 >> 3) if nulls else None]
+        parts.append(memory.slice(values, _SIZE_OF[kind] * rows + 8))
+        if kind == WORD:
+            columns[name] = pa.DictionaryArray.from_buffers(
+                _TYPES[kind], rows, parts, _DICTIONARIES[name], nulls
+            )
+            continue
+        if kind == TEXT:
+            parts.append(memory.slice(text, room))
+        columns[name] = pa.Array.from_buffers(_TYPES[kind], rows, parts, nulls)
+    return Laid(columns, rows, sheet.doubt)
+
+
+_MOST = (1 << 31) - 1
+_ZERO, _ONES, _HIGHS = map(np.uint64, (0, 0x0101010101010101, 0x8080808080808080))
+_FIELD_INDEX = {name: field for field, name in enumerate(NAMES)}
+_HOLDS = {
+    kind.id: holds
+    for kind, holds in ((pa.string(), TEXT), (pa.int64(), LONG), (pa.int32(), SHORT),
+                        (pa.bool_(), FLAG))
+}  # fmt: skip
+
+
+def gathered(batches: Sequence[pa.RecordBatch]) -> Laid | None:
+    """Put batches together and check them; None where that is not for machine code.
+
+    A field that a batch lacks is absent in its rows. None comes of columns of other names or types,
+    of texts that are not UTF-8 and of damaged buffers.
+    """
+    forms = _forms(batches)
+    if forms is None:
+        return None
+    try:
+        for batch in batches:
+            batch.validate()
+    except pa.ArrowInvalid:
+        return None
+    parts, _kept = lent(batches)
+    room = np.full(len(NAMES), -1, np.int64)
+    room[_FIELD_INDEX["type"]] = 0
+    rows = _sized(parts, forms, room)
+    if rows < 0 or room.max() > _MOST:
+        return None
+    made = sheet(rows, room.tolist())
+    if not _gathered(parts, forms, BOUNDS, KNOWN, made) or not _in_order(made):
+        return None
+    return laid(made)
+
+
+def _in_order(made: Sheet) -> bool:
+    """Mark texts with a NUL; tell whether all are UTF-8."""
+    for field in np.flatnonzero(made.many).tolist():
+        if KINDS[field] == TEXT and (letters := _looked_at(made, field)):
+            begin, size = made.where[field, 2:].tolist()
+            try:
+                str(made.memory[begin : begin + size].data, "utf-8")
+            except UnicodeDecodeError:
+                return False
+            if letters < 0:
+                return False
+    return True
+
+
+def _forms(batches: Sequence[pa.RecordBatch]) -> NDArray[np.int8] | None:
+    """Of each batch which field each column is, and what it holds; None if some are not for us."""
+    forms: list[NDArray[np.int8]] = []
+    for at, batch in enumerate(batches):
+        if at and batch.schema.equals(batches[at - 1].schema):
+            forms.append(forms[-1])
+            continue
+        form = _form(batch.schema)
+        if form is None:
+            return None
+        forms.append(form)
+    return np.concatenate(forms)
+
+
+def _form(schema: pa.Schema) -> NDArray[np.int8] | None:
+    try:
+        fields = [_FIELD_INDEX[name] for name in schema.names]
+        holds = [_HOLDS[kind.id] for kind in schema.types]
+    except (KeyError, UnicodeDecodeError):
+        return None
+    if len(set(fields)) < len(fields) or not all(map(_fits, fields, holds)):
+        return None
+    missing = [-1] * (len(NAMES) - len(fields))
+    return np.array([[fields + missing, holds + missing]], np.int8)
+
+
+def _fits(field: int, holds: int) -> bool:
+    kind = int(KINDS[field])
+    if kind in (LONG, SHORT):
+        return holds in (LONG, SHORT)
+    return holds == (TEXT if kind == WORD else kind)
+
+
+@compiled()
+def _sized(parts: Any, forms: Any, room: Any) -> Any:
+    """Add up rows and, by field, bytes of text; gives the rows, or -1 where a batch is not plain.
+
+    Batches were held against Arrow's quick checks: first and last offset of a text are within it.
+    """
+    rows = int64(0)
+    for part in range(len(parts)):
+        batch = members(parts[part])
+        if batch[OFFSET] != 0 or batch[N_CHILDREN] > forms.shape[2]:
+            return int64(-1)
+        columns = children(batch)
+        for child in range(batch[N_CHILDREN]):
+            column = members(columns[child])
+            field, holds = forms[part, 0, child], forms[part, 1, child]
+            size = _text_size(column) if holds == TEXT else _alignment(column, holds)
+            plain = column[LENGTH] == batch[LENGTH] and column[DICTIONARY] == 0
+            if size < 0 or not plain or column[N_CHILDREN] != 0:
+                return int64(-1)
+            room[field] = max(room[field], 0) + size
+        rows += batch[LENGTH]
+    return rows
+
+
+@compiled()
+def _text_size(column: Any) -> Any:
+    """Bytes that a column's texts span; -1 where its buffers are not as they ought to be."""
+    if column[N_BUFFERS] != 3:
+        return int64(-1)
+    if column[LENGTH] == 0:
+        return int64(0)
+    buffers = numbers(column[BUFFERS], 3, np.int64)
+    where = buffers[1]
+    if where == 0 or where & 3:
+        return int64(-1)
+    offsets = numbers(where + 4 * column[OFFSET], column[LENGTH] + 1, np.int32)
+    first, last = int64(offsets[0]), int64(offsets[column[LENGTH]])
+    if not 0 <= first <= last or (buffers[2] == 0 and last > 0):
+        return int64(-1)
+    return last - first
+
+
+@compiled()
+def _alignment(column: Any, holds: Any) -> Any:
+    """0 where a column's values lie as a processor reads them, else -1."""
+    if column[N_BUFFERS] != 2:
+        return int64(-1)
+    if column[LENGTH] == 0:
+        return int64(0)
+    where = numbers(column[BUFFERS], 2, np.int64)[1]
+    mask = 7 if holds == LONG else 3 if holds == SHORT else 0
+    return int64(-1) if where == 0 or where & mask else int64(0)
+
+
+@compiled(inline="always")
+def _span(column: Any) -> Any:
+    """Buffers of a column of texts, where in the third each begins, first and last of these."""
+    rows = column[LENGTH]
+    buffers = numbers(column[BUFFERS], 3, np.int64)
+    starts = numbers(buffers[1] + 4 * column[OFFSET], rows + 1, np.int32)
+    return buffers, starts, int64(starts[0]), int64(starts[rows])
+
+
+@compiled()
+def _texts(column: Any, row: Any, field: Any, to: Any, bounds: Any, sheet: Any) -> Any:
+    """Write a column of texts behind the `to` bytes of those before; gives how many there are.
+
+    -1 where an offset goes back or beyond the last.
+    """
+    rows, begin = column[LENGTH], column[OFFSET]
+    buffers, starts, before, last = _span(column)
+    at = sheet.where[field, 2] + to
+    sheet.memory[at : at + last - before] = numbers(buffers[2] + before, last - before, np.uint8)
+    offsets = offsets_of(sheet, field)
+    many, shift = int64(0), to - before
+    low, high = bounds[field]
+    for k in range(rows):
+        after = int64(starts[k + 1])
+        if after < before or after > last:
+            return int64(-1)
+        if is_given(buffers[0], begin + k):
+            many += 1
+            keep(low <= after - before <= high, row + k, field, sheet)
+        offsets[row + k + 1] = after + shift
+        before = after
+    return many
+
+
+@compiled(inline="always")
+def _is_ascii(text: Any, at: Any, end: Any) -> Any:
+    high = np.uint8(0)
+    for k in range(at, end):
+        high |= text[k]
+    return high < 128
+
+
+@compiled()
+def _words(column: Any, row: Any, field: Any, known: Any, sheet: Any) -> Any:
+    """Write a column of words as codes; gives how many there are, -1 as `_texts` does.
+
+    A word that is none of those known is ASCII, or it comes to -1 too.
+    """
+    rows, begin = column[LENGTH], column[OFFSET]
+    buffers, starts, before, last = _span(column)
+    text, made = numbers(buffers[2], last, np.uint8), sheet.memory[sheet.where[field, 1] :]
+    many = int64(0)
+    for k in range(rows):
+        after = int64(starts[k + 1])
+        if after < before or after > last:
+            return int64(-1)
+        if is_given(buffers[0], begin + k):
+            many += 1
+            code = code_at(text, before, after - before, field, known)
+            if code == NONE and not _is_ascii(text, before, after):
+                return int64(-1)
+            keep(code != NONE, row + k, field, sheet)
+            made[row + k] = code if code != NONE else 0
+        before = after
+    return many
+
+
+@compiled()
+def _integers(column: Any, holds: Any, row: Any, field: Any, bounds: Any, sheet: Any) -> Any:
+    """Write a column of whole numbers, of either width; gives how many there are."""
+    rows, begin, wide = column[LENGTH], column[OFFSET], holds == LONG
+    buffers = numbers(column[BUFFERS], 2, np.int64)
+    longs = numbers(buffers[1] + 8 * begin, rows, np.int64)
+    shorts = numbers(buffers[1] + 4 * begin, rows, np.int32)
+    many, (low, high) = int64(0), bounds[field]
+    for k in range(rows):
+        if is_given(buffers[0], begin + k):
+            many += 1
+            value = longs[k] if wide else int64(shorts[k])
+            good = low <= value <= high
+            keep(good, row + k, field, sheet)
+            write_number(value if good else 0, row + k, field, sheet)
+    return many
+
+
+@compiled()
+def _flags(column: Any, row: Any, field: Any, sheet: Any) -> Any:
+    """Write a column of flags; gives how many there are."""
+    begin = column[OFFSET]
+    buffers = numbers(column[BUFFERS], 2, np.int64)
+    many = int64(0)
+    for k in range(column[LENGTH]):
+        if is_given(buffers[0], begin + k):
+            many += 1
+            keep(True, row + k, field, sheet)
+            write_flag(is_given(buffers[1], begin + k), row + k, field, sheet)
+    return many
+
+
+@compiled()
+def _gathered(parts: Any, forms: Any, bounds: Any, known: Any, sheet: Any) -> bool:
+    """Write what `_sized` measured, batch by batch; False where a buffer is damaged after all."""
+    row, to = int64(0), np.zeros(len(bounds), np.int64)
+    for part in range(len(parts)):
+        batch = members(parts[part])
+        rows, seen = batch[LENGTH], int64(0)
+        columns = children(batch)
+        for child in range(batch[N_CHILDREN] if rows else 0):
+            column = members(columns[child])
+            field, holds = int64(forms[part, 0, child]), forms[part, 1, child]
+            seen |= int64(1) << field
+            if known.kinds[field] == WORD:
+                many = _words(column, row, field, known, sheet)
+            elif holds == TEXT:
+                many = _texts(column, row, field, to[field], bounds, sheet)
+                to[field] += _text_size(column)
+            elif holds == FLAG:
+                many = _flags(column, row, field, sheet)
+            else:
+                many = _integers(column, holds, row, field, bounds, sheet)
+            if many < 0 or (column[NULLS] >= 0 and column[NULLS] != rows - many):
+                return False
+        for field in range(len(bounds)):
+            if known.kinds[field] == TEXT and sheet.where[field, 0] >= 0 and not seen >> field & 1:
+                offsets_of(sheet, field)[row + 1 : row + rows + 1] = to[field]
+        row += rows
+    return True
+
+
+@compiled()
+def _looked_at(sheet: Any, field: Any) -> Any:
+    """Mark rows with a NUL in a text; gives 0 for ASCII, 1 for other letters, -1 for torn ones."""
+    begin, size = sheet.where[field, 2], sheet.where[field, 3]
+    text, rows = sheet.memory[begin : begin + size], len(sheet.given)
+    letters, nuls = _ZERO, _ZERO
+    for word in text[: size & ~7].view(np.uint64):
+        letters |= word
+        nuls |= (word - _ONES) & ~word
+    high, nul = letters & _HIGHS != _ZERO, nuls & _HIGHS != _ZERO
+    for at in range(size & ~7, size):
+        high |= text[at] > 127
+        nul |= text[at] == 0
+    offsets = offsets_of(sheet, field)
+    if nul:
+        for row in range(rows):
+            for at in range(offsets[row], offsets[row + 1]):
+                sheet.doubt[row] |= text[at] == 0
+    if high:
+        for row in range(rows):
+            if offsets[row] < size and text[offsets[row]] & 0xC0 == 0x80:
+                return -1
+    return 1 if high else 0

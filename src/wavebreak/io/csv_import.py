@@ -1,0 +1,302 @@
+"""Foreign traces (CSV, also .gz or .zst) to events.
+
+A trace is read whole, since events are written in the order of (`ts`, `id`): count on about 200
+bytes of memory a row.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+from numpy.typing import NDArray
+
+from wavebreak import io
+from wavebreak.errors import FileError, UsageError
+from wavebreak.io.field_limits import EITHER, LIMITS
+from wavebreak.io.validation import take_columns, widened
+from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.schema import coverage
+from wavebreak.schema.events import TYPES, WIRE_SCHEMA
+
+ROWS = 50_000
+"""Events in a batch that is given out."""
+
+COLUMNS = ("ts", "type", "account", "peer", "group", "size")
+"""Our fields that a foreign column may stand for."""
+
+PUBLIC = "public"
+"""The group that a `post` without peer and group goes to."""
+
+UNITS = {"s": 1000, "ms": 1}
+
+# Every byte is a letter of it: no row stops the reader, and text is decoded value by value.
+_ANY = "latin-1"
+
+_SENT = "message.sent"
+_POST = "post"
+_NUMBER = r"^\s*-?[0-9]{1,15}(\.[0-9]{1,9})?\s*$"
+
+
+class Preset(NamedTuple):
+    """How a known trace is read: foreign types to ours, the unit of its times.
+
+    `several`: sends of one account at one time are one send to several (mail). Types that are not
+    named (calls) are no messages and are left out, counted as `type_not_taken`.
+    """
+
+    types: Mapping[str, str]
+    unit: str = "s"
+    several: bool = False
+
+
+PRESETS: dict[str, Preset] = {
+    "collegemsg": Preset({"message": _SENT}),
+    "copenhagen": Preset({"message": _SENT}),
+    "email_eu": Preset({"message": _SENT}, several=True),
+    "fb_forum": Preset({"group_message": _SENT}),
+    "irc_ubuntu": Preset(
+        {"group_message": _SENT, "group_join": "group.joined", "group_leave": "group.left"}
+    ),
+    "botornot": Preset({_POST: _SENT}),
+}
+
+
+@dataclass
+class Counts:
+    """What became of a trace: `rows` read, `events` made, rows `dropped` by cause."""
+
+    rows: int = 0
+    events: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    def drop(self, cause: str, rows: int = 1) -> None:
+        """Count rows that were left out."""
+        if rows:
+            self.dropped[cause] = self.dropped.get(cause, 0) + rows
+
+
+def read_foreign(
+    path: Path,
+    *,
+    types: Mapping[str, str],
+    columns: Mapping[str, str] | None = None,
+    unit: str = "s",
+    several: bool = False,
+    counts: Counts | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """Read a CSV trace as wire batches in the order of (`ts`, `id`).
+
+    `types` maps the trace's types to ours, `columns` our fields (COLUMNS) to its headings (equal if
+    absent; without a type column every row is a message.sent), `unit` is s or ms. Ids are the
+    file's name and the row, so they are the same every time. A message.sent with peer and group
+    goes to the group; what a type has no field for is left out. With `several`, sends of one
+    account at one time become one to several: each with `broadcast` and the number of `recipients`.
+    `counts` is filled; bad rows are counted there by cause and field. Raises UsageError for options
+    that do not fit the file, FileError for a file that cannot be read.
+    """
+    counts = Counts() if counts is None else counts
+    headings = _headings(columns, types, unit)
+    needed = set(headings.values()) if columns else {"ts", "account"}
+    texts, rows = _table(path, headings, needed, counts)
+    table = _events(texts, rows, dict(types), UNITS[unit], path, counts)
+    if several:
+        table = _sent_to_several(table, counts)
+    taken = take_columns(table.combine_chunks().to_batches()[0], 1) if table.num_rows else None
+    if taken is None:
+        return
+    for refused in taken.refused:
+        counts.drop(f"{refused.cause}: {refused.field}" if refused.field else refused.cause)
+    wire = widened(taken.wire)
+    order = pc.sort_indices(wire, sort_keys=[("ts", "ascending"), ("id", "ascending")])
+    wire = wire.take(order)
+    for start in range(0, wire.num_rows, ROWS):
+        part = wire.slice(start, ROWS)
+        counts.events += part.num_rows
+        yield part
+
+
+def convert(
+    path: Path,
+    out: Path,
+    *,
+    types: Mapping[str, str],
+    columns: Mapping[str, str] | None = None,
+    unit: str = "s",
+    several: bool = False,
+) -> Counts:
+    """Turn a CSV trace into an events file and its profile beside it.
+
+    `out` is the file (its name tells the format) or a directory, which gets events.parquet. Options
+    and errors are those of `read_foreign`.
+    """
+    if out.is_dir() or not out.suffix:
+        out.mkdir(parents=True, exist_ok=True)
+        out = out / "events.parquet"
+    counts = Counts()
+    batches = list(
+        read_foreign(path, types=types, columns=columns, unit=unit, several=several, counts=counts)
+    )
+    io.write(out, batches)
+    # A profile counts what is there: under which key it is counted does not matter.
+    edge = Edge(secrets.token_bytes(32))
+    coverage.save(coverage.learn(map(edge.apply, batches)), coverage.beside(out))
+    return counts
+
+
+def _headings(
+    columns: Mapping[str, str] | None, types: Mapping[str, str], unit: str
+) -> dict[str, str]:
+    headings = dict(columns) if columns else {name: name for name in COLUMNS}
+    known = ", ".join(COLUMNS)
+    if unknown := sorted(set(headings) - set(COLUMNS)):
+        raise UsageError(f"no such columns: {', '.join(unknown)}", fix=f"use {known}")
+    if not {"ts", "account"} <= set(headings):
+        raise UsageError("the columns ts and account are needed", fix="name them, ts=HEADING,…")
+    if unit not in UNITS:
+        raise UsageError(f"no such unit: {unit}", fix="use s or ms")
+    if wrong := sorted(set(types.values()) - set(TYPES)):
+        raise UsageError(f"no such types: {', '.join(wrong)}", fix="use " + ", ".join(TYPES))
+    return headings
+
+
+def _table(
+    path: Path, headings: Mapping[str, str], needed: set[str], counts: Counts
+) -> tuple[dict[str, pa.Array], int]:
+    """Read the columns that are wanted as text; rows that are no CSV or no UTF-8 are dropped."""
+
+    def skip(_: Any) -> str:
+        counts.rows += 1
+        counts.drop("bad_csv")
+        return "skip"
+
+    try:
+        table = pyarrow.csv.read_csv(
+            path,
+            read_options=pyarrow.csv.ReadOptions(use_threads=False, encoding=_ANY),
+            parse_options=pyarrow.csv.ParseOptions(invalid_row_handler=skip),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types=dict.fromkeys(map(_as_read, headings.values()), pa.string()),
+                null_values=[""],
+                strings_can_be_null=True,
+            ),
+        ).combine_chunks()
+    except (pa.ArrowException, OSError, EOFError):
+        fix = "give a CSV file with a header, also as .gz or .zst"
+        raise FileError(f"{path} cannot be read as CSV", fix=fix) from None
+    counts.rows += table.num_rows
+    headings = {name: _as_read(heading) for name, heading in headings.items()}
+    missing = sorted(h for h in needed if _as_read(h) not in table.column_names)
+    if missing:
+        fix = "give --columns with the headings of the file"
+        raise UsageError(f"{path} has no column {', '.join(missing)}", fix=fix)
+    good = np.ones(table.num_rows, np.bool_)
+    texts = {}
+    for name, heading in headings.items():
+        if heading in table.column_names:
+            texts[name], in_utf8 = _decoded(table.column(heading).combine_chunks())
+            good &= in_utf8
+    counts.drop("bad_text", int(np.count_nonzero(~good)))
+    return {n: c.filter(pa.array(good)) for n, c in texts.items()}, int(np.count_nonzero(good))
+
+
+def _as_read(heading: str) -> str:
+    return heading.encode().decode(_ANY)
+
+
+def _decoded(column: pa.Array) -> tuple[pa.Array, NDArray[np.bool_]]:
+    """Decode text that was read byte by byte; also marks what is UTF-8 (the rest becomes null)."""
+    if pc.all(pc.string_is_ascii(column)).as_py() is not False:
+        return column, np.ones(len(column), np.bool_)
+    texts = [v if v is None or v.isascii() else _text(v.encode(_ANY)) for v in column.to_pylist()]
+    made = pa.array(texts, pa.string())
+    lost = pc.and_(column.is_valid(), made.is_null())
+    return made, ~lost.to_numpy(zero_copy_only=False)
+
+
+def _text(raw: bytes) -> str | None:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _events(
+    texts: dict[str, pa.Array],
+    rows: int,
+    types: dict[str, str],
+    scale: int,
+    path: Path,
+    counts: Counts,
+) -> pa.Table:
+    none = pa.nulls(rows, pa.string())
+    foreign = texts.get("type", pa.array([_SENT] * rows, pa.string()))
+    types = types if "type" in texts else {_SENT: _SENT}
+    ours = pa.array(list(types.values()), pa.string()).take(
+        pc.index_in(foreign, value_set=pa.array(list(types), pa.string()))
+    )
+    columns = {n: texts.get(n, none) for n in ("account", "peer", "group")}
+    columns["type"] = ours
+    # Numbered with leading zeros: ids sort as the rows do.
+    stem = path.name.partition(".")[0]
+    columns["id"] = pa.array([f"{stem}-{row:09d}" for row in range(1, rows + 1)], pa.string())
+    columns["ts"], bad_ts = _numbers(texts.get("ts", none), scale)
+    columns["size"], bad_size = _numbers(texts.get("size", none), 1)
+    _address(columns, foreign)
+    unmapped = ours.is_null().to_numpy(zero_copy_only=False)
+    counts.drop("type_not_taken", int(np.count_nonzero(unmapped)))
+    counts.drop("wrong_type", int(np.count_nonzero(~unmapped & (bad_ts | bad_size))))
+    keep = pa.array(~unmapped & ~bad_ts & ~bad_size)
+    names = [name for name in WIRE_SCHEMA.names if name in columns]
+    return pa.table({name: columns[name] for name in names}).filter(keep)
+
+
+def _address(columns: dict[str, pa.Array], foreign: pa.Array) -> None:
+    """Leave each event the counterpart and the fields that its type has, and no more."""
+    either = pc.is_in(columns["type"], value_set=pa.array(sorted(EITHER)))
+    public = pc.and_(
+        pc.fill_null(pc.equal(foreign, _POST), False),
+        pc.and_(columns["group"].is_null(), columns["peer"].is_null()),
+    )
+    columns["group"] = pc.if_else(pc.and_(public, either), PUBLIC, columns["group"])
+    to_group = pc.and_(either, columns["group"].is_valid())
+    columns["peer"] = pc.if_else(to_group, None, columns["peer"])
+    for name in ("peer", "group", "size"):
+        have = pa.array([t for t in TYPES if name in LIMITS[t]])
+        column = columns[name]
+        columns[name] = pc.if_else(
+            pc.is_in(columns["type"], value_set=have), column, pa.scalar(None, column.type)
+        )
+
+
+def _numbers(texts: pa.Array, scale: int) -> tuple[pa.Array, NDArray[np.bool_]]:
+    """Read decimal texts as integers of `scale` to one; also marks those that are no numbers."""
+    numeric = pc.fill_null(pc.match_substring_regex(texts, _NUMBER), False)
+    bad = pc.and_(texts.is_valid(), pc.invert(numeric)).to_numpy(zero_copy_only=False)
+    trimmed = pc.utf8_trim_whitespace(pc.if_else(numeric, texts, None))
+    values = pc.round(pc.multiply(trimmed.cast(pa.float64()), float(scale)))
+    return values.cast(pa.int64()), bad
+
+
+def _sent_to_several(table: pa.Table, counts: Counts) -> pa.Table:
+    """Make sends of one account at one time one send to several; repeated ones are dropped."""
+    keys = [table.column(n).combine_chunks() for n in ("type", "account", "ts", "peer")]
+    codes = [pc.fill_null(pc.rank(k, tiebreaker="dense"), 0).to_numpy() for k in keys]
+    single = pc.and_(pc.equal(keys[0], _SENT), keys[3].is_valid()).to_numpy(zero_copy_only=False)
+    pairs = np.stack([*codes, np.where(single, 0, 1 + np.arange(table.num_rows))], axis=1)
+    _, firsts = np.unique(pairs, axis=0, return_index=True)
+    counts.drop("repeated", table.num_rows - len(firsts))
+    keep = np.sort(firsts)
+    table, single, sends = table.take(pa.array(keep)), single[keep], pairs[keep][:, :3]
+    _, group, sizes = np.unique(sends, axis=0, return_inverse=True, return_counts=True)
+    recipients = sizes[group.reshape(-1)]
+    alone = ~single | (recipients < 2)
+    table = table.append_column("recipients", pa.array(recipients.astype(np.int32), mask=alone))
+    return table.append_column("broadcast", pa.array(np.ones(len(keep), np.bool_), mask=alone))

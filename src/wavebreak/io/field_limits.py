@@ -1,0 +1,243 @@
+"""What is wrong with one event, in words: the contract's limits, read off the types.
+
+The readers take good events by the thousand; whatever they do not take comes here alone. So a
+fault has one cause and one message whatever format it came in.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import inspect
+
+from wavebreak.schema.events import (
+    COUNTERPARTS,
+    EVENTS,
+    TS_END,
+    TYPES,
+    WIRE_SCHEMA,
+    AnyEvent,
+    Event,
+    Refusal,
+    shown,
+)
+
+_CONTENT = """body text content contents caption captions url urls uri href link links file files
+filename filenames filepath attachment attachments subject title payload html markdown plaintext
+fulltext bodytext textbody messagebody messagetext messagecontent messages quote snippet preview
+transcript msg raw"""
+
+CONTENT = frozenset(_CONTENT.split())
+"""Words that name content: a field with one of them in its name is never accepted."""
+
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAMES = frozenset(WIRE_SCHEMA.names)
+_NEVER = ("message content is never accepted", "leave the field out")
+
+
+class Limit(NamedTuple):
+    """One field's limits: `kind` is text, choice, integer, flag or time; bounds are inclusive."""
+
+    kind: str
+    required: bool
+    max_bytes: int = 0
+    pattern: str = ""
+    low: int = 0
+    high: int = 0
+    values: tuple[str, ...] = ()
+
+
+class _Fault(NamedTuple):
+    cause: str
+    field: str
+    what: str
+    fix: str
+
+
+def _limit(field: inspect.Field) -> Limit:
+    kinds = list(field.type.types) if isinstance(field.type, inspect.UnionType) else [field.type]
+    kinds = [k.type if isinstance(k, inspect.Metadata) else k for k in kinds]
+    kinds = [k for k in kinds if not isinstance(k, inspect.NoneType)]
+    if any(isinstance(k, inspect.DateTimeType) for k in kinds):
+        return Limit("time", field.required, low=0, high=TS_END - 1)
+    (kind,) = kinds
+    match kind:
+        case inspect.StrType():
+            return Limit("text", field.required, kind.max_length or 0, kind.pattern or "")
+        case inspect.IntType():
+            return Limit("integer", field.required, low=kind.ge or 0, high=kind.le or 0)
+        case inspect.BoolType():
+            return Limit("flag", field.required)
+        case inspect.LiteralType():
+            return Limit("choice", field.required, values=tuple(map(str, kind.values)))
+    raise TypeError(f"the contract has no rule for fields of {kind}")
+
+
+def _limits(kind: type[Event]) -> dict[str, Limit]:
+    described = inspect.type_info(kind)
+    assert isinstance(described, inspect.StructType)  # noqa: S101
+    return {f.encode_name: _limit(f) for f in described.fields}
+
+
+LIMITS: dict[str, dict[str, Limit]] = {
+    t: _limits(kind) for t, kind in zip(TYPES, EVENTS, strict=True)
+}
+"""The limits of each field of each type, in the contract's order."""
+
+EITHER: frozenset[str] = frozenset(
+    t
+    for t, fields in LIMITS.items()
+    if all(c in fields and not fields[c].required for c in COUNTERPARTS)
+)
+"""The types that name exactly one of peer and group."""
+
+
+def judge(line: int, item: Any) -> Event | Refusal:
+    """Decide one decoded event alone: the event, or why it is refused.
+
+    `item` is a decoded JSON value, or a row's fields that are not null. An Arrow value that no
+    JSON value stands for is given as bytes and has the wrong type wherever it is.
+    """
+    fault = _fault(item)
+    if fault is None:
+        try:
+            event: Event = msgspec.convert(item, AnyEvent)
+            return event
+        except (msgspec.ValidationError, OverflowError, RecursionError):
+            fault = _Fault("bad_value", "type", "the event breaks the contract", "see the schema")
+    return refusal(line, *fault)
+
+
+def is_content(name: str) -> bool:
+    """Tell whether a field's name says that it holds content.
+
+    >>> [is_content(n) for n in ("body", "Body-Text", "mediaUrl", "context", "colour")]
+    [True, True, True, False, False]
+    """
+    return any(word.lower() in CONTENT for word in [name, *_WORD.findall(name)])
+
+
+def refusal(line: int, cause: str, field: str, what: str, fix: str) -> Refusal:
+    """Word a refusal; `what` and `fix` must not quote the event."""
+    where = f"line {line}: field `{field}`" if field else f"line {line}"
+    return Refusal(line, cause, field, f"{where}: {what} — fix: {fix}")
+
+
+def milliseconds(when: datetime) -> int:
+    """Give a time with an offset as whole milliseconds since the epoch, rounded down.
+
+    >>> milliseconds(datetime.fromisoformat("1970-01-01T02:00:00+01:00"))
+    3600000
+    """
+    return (when - _EPOCH) // timedelta(milliseconds=1)
+
+
+def _fault(item: Any) -> _Fault | None:
+    if not isinstance(item, dict):
+        return _Fault("bad_json", "", "an event is one JSON object", "write one object a line")
+    names = sorted(item)
+    for name in names:
+        if name not in _NAMES and is_content(name):
+            return _Fault("content", shown(name), *_NEVER)
+    for name in names:
+        if name not in _NAMES:
+            fix = "leave it out; the contract has no such field"
+            return _Fault("unknown_field", shown(name), "unknown field", fix)
+    kind = item.get("type")
+    if kind is None:
+        fix = "say which event it is, for example message.sent"
+        return _Fault("missing_field", "type", "the type is missing", fix)
+    if not isinstance(kind, str):
+        return _Fault("wrong_type", "type", "expected text", "write the type as text")
+    if kind not in LIMITS:
+        return _Fault("bad_value", "type", "no such type", "use one of " + ", ".join(TYPES))
+    return _fault_of_type(kind, item, names)
+
+
+def _fault_of_type(kind: str, item: dict[str, Any], names: list[str]) -> _Fault | None:
+    limits = LIMITS[kind]
+    for name in names:
+        if name != "type" and name not in limits:
+            if name == "message":
+                return _Fault("content", name, *_NEVER)
+            what = f"{kind} has no such field"
+            return _Fault("misplaced_field", name, what, "leave it out of this type")
+    for name, limit in limits.items():
+        value = item.get(name)
+        if value is None:
+            if limit.required:
+                return _Fault("missing_field", name, f"{kind} needs it", "give it")
+        elif fault := _CHECKS[limit.kind](name, value, limit):
+            return fault
+    if kind in EITHER and (item.get("peer") is None) == (item.get("group") is None):
+        what = f"{kind} needs exactly one of peer and group"
+        return _Fault("missing_counterpart", "peer", what, "give the one that was addressed")
+    return None
+
+
+def _text(name: str, value: Any, limit: Limit) -> _Fault | None:
+    if not isinstance(value, str):
+        return _Fault("wrong_type", name, "expected text", "write it as text")
+    try:
+        size = len(value) if len(value) > limit.max_bytes else len(value.encode())
+    except UnicodeEncodeError:
+        return _Fault("bad_value", name, "half a surrogate pair", "write it as UTF-8")
+    if size > limit.max_bytes:
+        what = f"longer than {limit.max_bytes} bytes"
+        return _Fault("too_long", name, what, "shorten it, for example by a hash")
+    if not value:
+        return _Fault("bad_value", name, "empty text", "give a value or leave the field out")
+    if "\0" in value:
+        return _Fault("bad_value", name, "a NUL character", "leave it out")
+    if limit.pattern and not re.fullmatch(limit.pattern, value):
+        fix = "E.164: + and digits" if name == "phone" else "IPv4 or IPv6 without zone or port"
+        return _Fault("bad_value", name, "not in the form that is expected", fix)
+    return None
+
+
+def _choice(name: str, value: Any, limit: Limit) -> _Fault | None:
+    if not isinstance(value, str):
+        return _Fault("wrong_type", name, "expected text", "write it as text")
+    if value not in limit.values:
+        return _Fault("bad_value", name, "no such value", "use one of " + ", ".join(limit.values))
+    return None
+
+
+def _integer(name: str, value: Any, limit: Limit) -> _Fault | None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        return _Fault("wrong_type", name, "expected a whole number", "write it as an integer")
+    if not limit.low <= value <= limit.high:
+        return _Fault("bad_value", name, "out of range", f"from {limit.low} to {limit.high}")
+    return None
+
+
+def _flag(name: str, value: Any, limit: Limit) -> _Fault | None:
+    if isinstance(value, bool):
+        return None
+    return _Fault("wrong_type", name, "expected true or false", "write true or false")
+
+
+def _time(name: str, value: Any, limit: Limit) -> _Fault | None:
+    fix = "milliseconds since 1970 as an integer, or RFC 3339 with an offset"
+    if isinstance(value, str):
+        try:
+            value = msgspec.convert(value, datetime)
+        except (msgspec.ValidationError, ValueError, OverflowError):
+            return _Fault("wrong_type", name, "not a time", fix)
+    if isinstance(value, datetime):
+        if value.utcoffset() is None:
+            return _Fault("wrong_type", name, "a time without an offset", fix)
+        value = milliseconds(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return _Fault("wrong_type", name, "not a time", fix)
+    if not limit.low <= value <= limit.high:
+        fix = "milliseconds since 1970, before the year 2100"
+        return _Fault("out_of_range_time", name, "out of range", fix)
+    return None
+
+
+_CHECKS = {"text": _text, "choice": _choice, "integer": _integer, "flag": _flag, "time": _time}

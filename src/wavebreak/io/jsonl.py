@@ -1,0 +1,182 @@
+"""JSON Lines to columns: scanned in whole pieces, by a JSON library only where a line is odd."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from wavebreak.io import jsonl_scanner
+from wavebreak.io.arrow_columns import wire_of
+from wavebreak.io.field_limits import judge, refusal
+from wavebreak.io.line_splitter import MAX_LINE, Piece, is_utf8, members, one_event_a_line
+from wavebreak.io.validation import Taken, checked, merged, of_wire, settle, taken_events
+from wavebreak.schema.events import AnyEvent, Event, Refusal, shown
+
+# Decoded events of so many lines stay in a processor's cache until they are columns.
+_CACHED = 4096
+# Of so many lines, and of each so many, one may be odd; where more are, a JSON library reads all.
+_SOME, _SHARE = 8, 64
+_DECODER = msgspec.json.Decoder(AnyEvent)
+
+
+def take_lines(piece: Piece) -> tuple[Taken, int]:
+    """Decode and check a piece; also gives how many events it held, refused ones included."""
+    scanned = take_scanned(piece)
+    if scanned is not None:
+        return scanned
+    if len(piece.ends) <= _CACHED:
+        taken = _take_at_once(piece)
+        return _take_one_by_one(piece) if taken is None else (taken, len(piece.ends))
+    starts = range(0, len(piece.ends), _CACHED)
+    parts = [take_lines(piece.part(s, min(s + _CACHED, len(piece.ends)))) for s in starts]
+    return merged([taken for taken, _ in parts]), sum(read for _, read in parts)
+
+
+def warm() -> None:
+    """Read a line, and it as columns, so that the machine code that reads is made and kept."""
+    taken, _ = take_lines(Piece.of(b'{"type":"account.deleted","ts":0,"account":"a"}\n'))
+    of_wire(taken.wire)
+
+
+def take_scanned(piece: Piece) -> tuple[Taken, int] | None:
+    """Take a piece of plain lines, what is odd or in doubt line by line; None if that is much."""
+    if len(piece.text) > jsonl_scanner.MOST or not is_utf8(piece.text):
+        return None
+    scanned, rows = jsonl_scanner.scan(piece.text, piece.ends, MAX_LINE), len(piece.ends)
+    if np.count_nonzero(scanned.odd) > _SOME + rows // _SHARE:
+        return None
+    wire, doubt = checked(scanned.laid)
+    lines = np.arange(piece.first, piece.first + rows)
+    if not doubt.any():
+        return Taken(wire, lines, []), rows
+    kept = Taken(wire.filter(pa.array(~doubt)), lines[~doubt], [])
+    others, read = _take_one_by_one(piece, np.flatnonzero(doubt).tolist())
+    return merged([kept, others]), len(kept.lines) + read
+
+
+def _take_at_once(piece: Piece) -> Taken | None:
+    """Take a piece whose every line is one event, its times perhaps in RFC 3339; else None."""
+    if not one_event_a_line(piece):
+        return None
+    count = len(piece.ends)
+    try:
+        events: list[Event] = _DECODER.decode_lines(piece.text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
+        return None
+    if len(events) != count:
+        return None
+    given = members(piece.text)
+    wire = wire_of(events, given)
+    if sum(count - column.null_count for column in wire.columns) != given:
+        return None
+    lines = np.arange(piece.first, piece.first + count)
+    wire, doubt = checked(of_wire(wire))
+    if not doubt.any():
+        return Taken(wire, lines, [])
+    return settle(wire, lines, doubt, [_item(events[i]) for i in np.flatnonzero(doubt)])
+
+
+def _item(event: Event) -> dict[str, Any]:
+    fields = msgspec.structs.asdict(event)
+    return {
+        "type": event.__struct_config__.tag,
+        **{k: v for k, v in fields.items() if v is not None},
+    }
+
+
+def _take_one_by_one(piece: Piece, rows: Iterable[int] | None = None) -> tuple[Taken, int]:
+    """Take the lines of a piece, or some of them, each for itself."""
+    good: list[Event] = []
+    lines: list[int] = []
+    refused: list[Refusal] = []
+    read = 0
+    starts, ends = piece.starts().tolist(), piece.ends.tolist()
+    for row in range(len(ends)) if rows is None else rows:
+        text, line = bytes(piece.text[starts[row] : ends[row]]), piece.first + row
+        if len(text) <= MAX_LINE and (not text or text.isspace()):
+            continue
+        read += 1
+        verdict = _take_line(line, text)
+        if isinstance(verdict, Refusal):
+            refused.append(verdict)
+        else:
+            good.append(verdict)
+            lines.append(line)
+    return _checked(taken_events(good, lines), good, refused), read
+
+
+def _checked(taken: Taken, events: list[Event], refused: list[Refusal]) -> Taken:
+    wire, doubt = checked(of_wire(taken.wire))
+    settled = taken
+    if doubt.any():
+        items = [_item(events[i]) for i in np.flatnonzero(doubt)]
+        settled = settle(wire, taken.lines, doubt, items)
+    return merged([settled._replace(refused=settled.refused + refused)])
+
+
+def take_one(text: bytes) -> Event | Refusal:
+    """Read one event in JSON, or say why it is refused (as line 1)."""
+    item = _item_of(1, text)
+    return item if isinstance(item, Refusal) else judge(1, item)
+
+
+def _take_line(line: int, text: bytes) -> Event | Refusal:
+    item = _item_of(line, text)
+    if isinstance(item, Refusal):
+        return item
+    try:
+        event: Event = _DECODER.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
+        return judge(line, item)
+    return event
+
+
+def _item_of(line: int, text: bytes) -> Any:
+    """Decode a line as strictly as JSON is meant; the value, or why there is none."""
+    if len(text) > MAX_LINE:
+        what = f"longer than {MAX_LINE} bytes"
+        return refusal(
+            line, "too_long", "", what, "an event is short; send it without other content"
+        )
+    try:
+        # As text: of bytes, the standard library would also take UTF-16.
+        return json.loads(text.decode(), **_STRICT)
+    except _RepeatedError as e:
+        what, fix = "the field is given twice", "give it once"
+        return refusal(line, "duplicate_field", shown(e.args[0]), what, fix)
+    except (ValueError, RecursionError):
+        what, fix = "not valid JSON in UTF-8", "write one JSON object a line"
+        return refusal(line, "bad_json", "", what, fix)
+
+
+class _RepeatedError(Exception):
+    """A name stands twice in one object."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        seen: set[str] = set()
+        raise _RepeatedError(next(n for n, _ in pairs if n in seen or seen.add(n)))  # type: ignore[func-returns-value]
+    return made
+
+
+def _whole(digits: str) -> int:
+    # Python refuses to read thousands of digits; past 64 bits all are out of every range alike.
+    return int(digits[:20])
+
+
+def _no_constant(_: str) -> Any:
+    raise ValueError
+
+
+_STRICT: dict[str, Any] = {
+    "object_pairs_hook": _once,
+    "parse_int": _whole,
+    "parse_constant": _no_constant,
+}

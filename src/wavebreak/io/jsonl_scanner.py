@@ -1,0 +1,237 @@
+"""Lines of flat JSON to columns: machine code over the bytes, a row a line.
+
+It takes less than JSON allows: one object a line, names of the contract, each once and without
+escapes, texts without escapes, whole numbers without a sign. A line that is otherwise is `odd`,
+whether it is good or not; who calls has it read by a JSON library.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wavebreak.compiled.numba_runtime import compiled, eight_bytes, int64, put_eight_bytes
+from wavebreak.io.arrow_columns import (
+    BOUNDS,
+    FLAG,
+    KINDS,
+    KNOWN,
+    NAMES,
+    NONE,
+    TEXT,
+    WORD,
+    Laid,
+    Mask,
+    code_at,
+    keep,
+    laid,
+    offsets_of,
+    sheet,
+    write_flag,
+    write_number,
+)
+from wavebreak.io.enum_table import word_at, words_of
+from wavebreak.io.line_splitter import control_bytes, equal_bytes, lowest
+
+_OPEN, _CLOSE, _QUOTE, _COLON, _COMMA, _ESCAPE = map(ord, '{}":,\\')
+_TAB, _RETURN, _SPACE, _ZERO, _NINE = map(ord, "\t\r 09")
+_T, _R, _U, _E, _F, _A, _L, _S = map(ord, "truefals")
+_DIGITS = 18
+"""Digits that always fit into 64 bits."""
+MOST = (1 << 31) - 1
+"""Bytes that are scanned at a time at most: places in a text are 32 bits wide."""
+
+
+_NAMES = words_of(NAMES)
+
+
+class Scanned(NamedTuple):
+    """What lines give, a row each, and which of them are odd."""
+
+    laid: Laid
+    odd: Mask
+
+
+@compiled(inline="always")
+def _past_blanks(text: Any, at: Any) -> Any:
+    while text[at] == _SPACE or text[at] == _TAB or text[at] == _RETURN:
+        at += 1
+    return at
+
+
+@compiled(inline="always")
+def _end_of_text(text: Any, at: Any) -> Any:
+    """Where the text that begins at `at` ends; -1 where something else comes first."""
+    base = text.ctypes.data
+    while at + 8 <= len(text):
+        word = eight_bytes(base + at)
+        bits = equal_bytes(word, _QUOTE) | equal_bytes(word, _ESCAPE) | control_bytes(word)
+        if bits != 0:
+            at += lowest(bits)
+            return at if text[at] == _QUOTE else int64(-1)
+        at += 8
+    while text[at] != _QUOTE:
+        if text[at] < _SPACE or text[at] == _ESCAPE:
+            return int64(-1)
+        at += 1
+    return at
+
+
+@compiled(inline="always")
+def _flag_at(text: Any, at: Any) -> Any:
+    """The size of the word `true` or `false` that stands at `at`, or 0."""
+    if text[at] == _T and text[at + 1] == _R and text[at + 2] == _U and text[at + 3] == _E:
+        return 4
+    if text[at] == _F and text[at + 1] == _A and text[at + 2] == _L and text[at + 3] == _S:
+        return 5 if text[at + 4] == _E else 0
+    return 0
+
+
+@compiled(inline="always")
+def _value_at(text: Any, at: Any, kind: Any) -> Any:
+    """Where the value at `at` goes on behind its end (-1: it is none of the kind), and itself."""
+    if kind in (TEXT, WORD):
+        end = _end_of_text(text, at + 1) if text[at] == _QUOTE else int64(-1)
+        return (end + 1, end - at - 1) if end >= 0 else (int64(-1), int64(0))
+    if kind == FLAG:
+        size = _flag_at(text, at)
+        return (at + size, int64(size == 4)) if size else (int64(-1), int64(0))
+    number, first = int64(0), at
+    while _ZERO <= text[at] <= _NINE and at - first <= _DIGITS:
+        number = number * 10 + (text[at] - _ZERO)
+        at += 1
+    long = at - first > _DIGITS or (at - first > 1 and text[first] == _ZERO)
+    return (int64(-1), int64(0)) if at == first or long else (at, number)
+
+
+@compiled(inline="always")
+def _scan_line(
+    text: Any, at: Any, row: Any, values: Any, begins: Any, kinds: Any, names: Any,
+    room: Any,
+) -> Any:  # fmt: skip
+    """Read a line that begins at `at`; gives its fields as bits, and where it was left.
+
+    Every step stops at a newline at the latest, which ends the line: nothing is read behind it.
+    """
+    given = int64(0)
+    at = _past_blanks(text, at)
+    separator = _OPEN
+    while text[at] == separator:
+        at = _past_blanks(text, at + 1)
+        end = _end_of_text(text, at + 1) if text[at] == _QUOTE else int64(-1)
+        field = word_at(text, at + 1, end - at - 1, names) if end >= 0 else int64(-1)
+        if field < 0 or (given >> field) & 1:
+            return int64(0), at
+        at = _past_blanks(text, end + 1)
+        if text[at] != _COLON:
+            return int64(0), at
+        at = _past_blanks(text, at + 1)
+        begins[field, row] = at + 1
+        end, value = _value_at(text, at, kinds[field])
+        if end < 0:
+            return int64(0), at
+        values[field, row] = value
+        room[field] += value if kinds[field] == TEXT else 0
+        given |= int64(1) << field
+        at = _past_blanks(text, end)
+        separator = _COMMA
+    if text[at] != _CLOSE:
+        return int64(0), at
+    return given, _past_blanks(text, at + 1)
+
+
+@compiled()
+def _scan(
+    text: Any, ends: Any, longest: Any, given: Any, values: Any, begins: Any, kinds: Any,
+    names: Any, room: Any,
+) -> Any:  # fmt: skip
+    """Find what each line gives (0 for odd ones), and what any of them does.
+
+    To `room` goes by field how many bytes of text there may be.
+    """
+    start, somewhere = int64(0), int64(0)
+    for row in range(len(ends)):
+        found, at = int64(0), int64(0)
+        if ends[row] - start <= longest:
+            found, at = _scan_line(text, start, row, values, begins, kinds, names, room)
+        given[row] = found if at == ends[row] else 0
+        somewhere |= int64(given[row])
+        start = ends[row] + 1
+    return somewhere
+
+
+@compiled(inline="always")
+def _copied(text: Any, at: Any, size: Any, column: Any, to: Any) -> None:
+    """Copy letters eight at a time where the text goes on; behind them the column has room."""
+    if at + size + 8 <= len(text):
+        source, target = text.ctypes.data + at, column.ctypes.data + to
+        for k in range(0, size, 8):
+            put_eight_bytes(target + k, eight_bytes(source + k))
+    else:
+        for k in range(size):
+            column[to + k] = text[at + k]
+
+
+@compiled()
+def _laid_out(
+    text: Any, given: Any, values: Any, begins: Any, field: Any, bounds: Any, known: Any, sheet: Any
+) -> None:
+    """Write the column of a field."""
+    kind, to, (low, high) = known.kinds[field], int64(0), bounds[field]
+    offsets, column = offsets_of(sheet, field), sheet.memory[max(sheet.where[field, 2], 0) :]
+    codes = sheet.memory[sheet.where[field, 1] :]
+    for row in range(len(given)):
+        if given[row] >> field & 1:
+            value, at = values[field, row], int64(begins[field, row])
+            good = low <= value <= high
+            if kind == TEXT:
+                _copied(text, at, value, column, to)
+                to += value
+            elif kind == WORD:
+                code = code_at(text, at, value, field, known)
+                good = code != NONE
+                codes[row] = code if good else 0
+            elif kind == FLAG:
+                good = True
+                write_flag(value, row, field, sheet)
+            elif good:
+                write_number(value, row, field, sheet)
+            keep(good, row, field, sheet)
+        if kind == TEXT:
+            offsets[row + 1] = to
+
+
+@compiled()
+def _laid(
+    text: Any, given: Any, values: Any, begins: Any, bounds: Any, known: Any, sheet: Any
+) -> None:
+    for row in range(len(given)):
+        sheet.doubt[row] = given[row] == 0
+    for field in range(len(bounds)):
+        if sheet.where[field, 0] >= 0:
+            _laid_out(text, given, values, begins, field, bounds, known, sheet)
+
+
+def scan(text: memoryview, ends: NDArray[np.int64], longest: int) -> Scanned:
+    r"""Read lines that end at `ends`, the last where `text` ends; one above `longest` bytes is odd.
+
+    The text is taken to be UTF-8, and of `MOST` bytes at most.
+
+    >>> line = b'{"type":"account.deleted","ts":7,"account":"ann"}'
+    >>> found = scan(memoryview(line + b"\n{}\n"), np.array([len(line), len(line) + 3]), 99)
+    >>> found.laid.columns["account"].to_pylist(), found.odd.tolist()
+    (['ann', None], [False, True])
+    """
+    letters, rows = np.frombuffer(text, np.uint8), len(ends)
+    letters.flags.writeable = False
+    given = np.empty(rows, np.uint32)
+    values = np.empty((len(NAMES), rows), np.int64)
+    begins = np.empty((len(NAMES), rows), np.int32)
+    room = np.zeros(len(NAMES), np.int64)
+    found = _scan(letters, ends, longest, given, values, begins, KINDS, _NAMES, room)
+    found |= 1 << NAMES.index("type")
+    made = sheet(rows, [n if found >> k & 1 else -1 for k, n in enumerate(room.tolist())])
+    _laid(letters, given, values, begins, BOUNDS, KNOWN, made)
+    return Scanned(laid(made), given == 0)

@@ -1,0 +1,409 @@
+"""Files as streams: suffixes, compression, lines of bounded length, arrays cut into lines.
+
+Parquet and Arrow IPC as batches of bounded size, each with how far into the file it is.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from wavebreak.errors import FileError
+from wavebreak.io.line_splitter import MAX_LINE, Piece
+from wavebreak.io.validation import LONG_WORD, sound
+from wavebreak.schema.events import LOG_SCHEMA, SCHEMA_KEY, TYPES, WIRE_SCHEMA
+
+BLOCK = 4 << 20
+"""Bytes taken from a stream at a time."""
+
+_FORMATS = {
+    ".jsonl": "lines",
+    ".ndjson": "lines",
+    ".json": "json",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".ipc": "stream",
+}
+_CODECS = {".gz": "gzip", ".zst": "zstd"}
+_BLANK = b" \t\r\n"
+_NEWLINE = ord("\n")
+_INDENT = re.compile(rb"\n[ \t\r]+")
+_STEP = np.zeros(256, np.int64)
+_STEP[[ord("["), ord("{")]] = 1
+_STEP[[ord("]"), ord("}")]] = -1
+_ESCAPE = re.compile(rb"\\.", re.DOTALL)
+
+
+class Kind(NamedTuple):
+    """A file's format (lines, json, parquet, arrow, stream) and codec (gzip, zstd or none)."""
+
+    format: str
+    codec: str | None
+
+
+class Readable(Protocol):
+    """What gives bytes until it gives none."""
+
+    def read(self, size: int, /) -> bytes:
+        """Give up to `size` bytes, none at the end."""
+        ...
+
+
+def kind_of(path: Path) -> Kind:
+    """Tell a file's format by its name, or raise FileError.
+
+    >>> kind_of(Path("events.jsonl.zst"))
+    Kind(format='lines', codec='zstd')
+    """
+    name = path.name.lower()
+    codec = next((c for suffix, c in _CODECS.items() if name.endswith(suffix)), None)
+    if codec:
+        name = name.rpartition(".")[0]
+    for suffix, known in _FORMATS.items():
+        if name.endswith(suffix):
+            return Kind(known, codec)
+    known = ", ".join(_FORMATS)
+    fix = f"use one of {known}, each also with .gz or .zst"
+    raise FileError(f"{path}: the format cannot be told from the name", fix=fix)
+
+
+def events_file(path: Path) -> Path:
+    """Give the file itself, or the one file `events.*` of a directory; raises FileError."""
+    if not path.is_dir():
+        if not path.exists():
+            raise FileError(f"{path}: no such file", fix="give a file with events, or - for stdin")
+        return path
+    names = {f"events{s}{c}" for s in _FORMATS for c in ("", *_CODECS)}
+    found = sorted(p for p in path.iterdir() if p.name in names)
+    if len(found) != 1:
+        fix = "name the file itself"
+        raise FileError(f"{path}: holds {len(found)} event files, not one", fix=fix)
+    return found[0]
+
+
+class Opened:
+    """A file's bytes, uncompressed, and how far into it they come from (0 to 1)."""
+
+    def __init__(self, path: Path, codec: str | None) -> None:
+        self._raw = pa.OSFile(str(path))
+        self._size: int = max(self._raw.size(), 1)
+        self.stream: Any = pa.CompressedInputStream(self._raw, codec) if codec else self._raw
+
+    def read(self, size: int, /) -> bytes:
+        """Give the next bytes; raises FileError where the compression is damaged."""
+        try:
+            block: bytes = self.stream.read(size)
+        except (OSError, EOFError) as e:
+            fix = "write the file again; it seems cut off or damaged"
+            raise FileError(
+                f"the compressed file cannot be read on: {_cause(e)}", fix=fix
+            ) from None
+        return block
+
+    def progress(self) -> float:
+        """Give the share of the file that has been read."""
+        at: int = self._raw.tell()
+        return min(at / self._size, 1.0)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.stream.close()
+        self._raw.close()
+
+
+def _cause(e: BaseException) -> str:
+    return str(e).splitlines()[0][:100] if str(e) else type(e).__name__
+
+
+class StandardInput:
+    """Standard input, given as soon as there is some; its length is not known."""
+
+    def __init__(self) -> None:
+        self._stdin: Any = sys.stdin.buffer
+
+    def read(self, size: int, /) -> bytes:
+        """Give what has arrived, at least one byte until the end."""
+        block: bytes = self._stdin.read1(size)
+        return block
+
+    def progress(self) -> float:
+        """Give 0: the end is not in sight."""
+        return 0.0
+
+    def close(self) -> None:
+        """Leave standard input as it is."""
+
+
+class Pushed:
+    """A stream with bytes put back in front of it."""
+
+    def __init__(self, front: bytes, rest: Readable) -> None:
+        self._front, self._rest = front, rest
+
+    def read(self, size: int, /) -> bytes:
+        """Give the bytes in front first."""
+        front, self._front = self._front, b""
+        return front or self._rest.read(size)
+
+
+def pieces(stream: Readable, limit: int) -> Iterator[Piece]:
+    """Cut a stream into pieces of at most `limit` whole lines; holds one block and one line."""
+    pending, line = b"", 1
+    while block := stream.read(min(BLOCK, max(limit * 256, MAX_LINE))):
+        if line == 1 and not pending:
+            block = block.removeprefix(b"\xef\xbb\xbf")
+        text = pending + block
+        cut = text.rfind(b"\n") + 1
+        pending = text[cut:]
+        # Enough of a line without end is kept to see that it is too long.
+        pending = pending[: MAX_LINE + 1]
+        if cut:
+            whole = Piece.of(memoryview(text)[:cut], line)
+            yield from _cut(whole, limit)
+            line += len(whole.ends)
+    if pending:
+        yield Piece.of(pending + b"\n", line)
+
+
+def _cut(whole: Piece, limit: int) -> Iterator[Piece]:
+    for start in range(0, len(whole.ends), limit):
+        yield whole.part(start, min(start + limit, len(whole.ends)))
+
+
+def items_or_lines(stream: Readable) -> Readable:
+    """Give lines of a JSON array or of JSON Lines; the first character tells which it is."""
+    front = b""
+    while not front.strip(_BLANK):
+        block = stream.read(MAX_LINE)
+        if not block:
+            break
+        front = (front.strip(_BLANK) + block)[: len(block) + 8]
+        front = front.removeprefix(b"\xef\xbb\xbf")
+    pushed = Pushed(front, stream)
+    return ArrayItems(pushed) if front.lstrip(_BLANK).startswith(b"[") else pushed
+
+
+class ArrayItems:
+    """Turns a JSON array into lines, one an item, holding one block at a time.
+
+    Only strings and brackets are followed; what an item holds is for the decoder to judge. An array
+    that does not end, or anything after its end, shows as one more line that is not an event.
+    """
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
+        self._carry = b""
+        self._inside = 0
+        self._depth = 0
+        self._ended = False
+        self._over = False
+
+    def read(self, size: int, /) -> bytes:
+        """Give the next items as lines."""
+        while not self._over:
+            block = self._stream.read(size)
+            if not block:
+                self._over = True
+                return b"" if self._ended else b"\n["
+            if self._ended:
+                self._over = bool(block.strip(_BLANK))
+                out = b"\n]" if self._over else b""
+            else:
+                out = self._lines(block)
+            if out:
+                return out
+        return b""
+
+    def _lines(self, block: bytes) -> bytes:
+        text = self._carry + block
+        tail = len(text) - len(text.rstrip(b"\\"))
+        self._carry = text[len(text) - tail % 2 :]
+        text = text[: len(text) - tail % 2]
+        plain = np.frombuffer(_ESCAPE.sub(b"__", text) if b"\\" in text else text, np.uint8)
+        inside = (np.cumsum(plain == ord('"')) + self._inside) & 1
+        step = _STEP[plain] * (1 - inside)
+        depth = np.cumsum(step) + self._depth
+        out = np.frombuffer(text, np.uint8).copy()
+        out[plain == _NEWLINE] = ord(" ")
+        out[(plain == _NEWLINE) & (inside == 1)] = 1  # a raw newline in a string stays a fault
+        out[(plain == ord(",")) & (inside == 0) & (depth == 1)] = _NEWLINE
+        if self._depth == 0 and len(text):
+            out[int(np.argmax(plain == ord("[")))] = ord(" ")
+        ends = np.flatnonzero((step < 0) & (depth <= 0))
+        if len(ends):
+            return self._end(text, out, int(ends[0]))
+        if len(text):
+            self._inside, self._depth = int(inside[-1]), int(depth[-1])
+        return _INDENT.sub(b"\n", out.tobytes())
+
+    def _end(self, text: bytes, out: NDArray[np.uint8], end: int) -> bytes:
+        self._ended = True
+        more = b"\n]" if (text[end + 1 :] + self._carry).strip(_BLANK) else b""
+        self._over = bool(more)
+        return _INDENT.sub(b"\n", out[:end].tobytes()) + more or b" "
+
+
+_MAGIC = b"ARROW1\0\0"
+
+# Read as dictionaries: quick where they are empty or few words, and no long word is spread out.
+_SPREAD = ("id", "account", "peer")
+_REPEATED = [f.name for f in WIRE_SCHEMA if pa.types.is_string(f.type) and f.name not in _SPREAD]
+UNPACKED_AT_MOST = 64 << 30
+"""Bytes to which a Parquet file compressed once more may unpack: it is laid out on disk."""
+_GROUP_AT_MOST = 64 << 20
+_LONG_ROW = 4 * LONG_WORD
+
+Part = tuple[pa.RecordBatch, float]
+
+
+def parts(path: Path, kind: Kind, rows: int, *, unpacked: int = UNPACKED_AT_MOST) -> Iterator[Part]:
+    """Give a columnar file's rows in batches of at most `rows`.
+
+    Raises FileError where the file is damaged, holds far longer words than events do, or, as
+    Parquet compressed once more, unpacks to more than `unpacked` bytes.
+    """
+    try:
+        parquet = kind.format == "parquet"
+        read = _parquet(path, kind, rows, unpacked) if parquet else _ipc(path, kind, rows)
+        for batch, progress in read:
+            _ = batch.schema.names  # a name that is not UTF-8 shows only when it is asked for
+            yield batch, progress
+    except (pa.ArrowException, OSError, ValueError, KeyError, EOFError) as e:
+        if isinstance(e, FileError):
+            raise
+        fix = "write the file again; it is cut off, damaged or of another format"
+        what = "Parquet" if kind.format == "parquet" else "Arrow IPC"
+        raise FileError(f"{path} cannot be read as {what}", fix=fix) from None
+
+
+def _parquet(path: Path, kind: Kind, rows: int, unpacked: int) -> Iterator[Part]:
+    if not kind.codec:
+        with pa.memory_map(str(path)) as source:
+            yield from _row_groups(source, rows)
+        return
+    # Parquet is read from its end: compressed once more, it has to be laid out first.
+    with tempfile.TemporaryFile() as laid_out:
+        opened = Opened(path, kind.codec)
+        while block := opened.read(BLOCK):
+            if laid_out.tell() + len(block) > unpacked:
+                opened.close()
+                what = f"{path} unpacks to more than {unpacked / 1e9:.1f} GB"
+                raise FileError(what, fix="unpack it yourself, and give the .parquet")
+            laid_out.write(block)
+        opened.close()
+        yield from _row_groups(laid_out, rows)
+
+
+def _row_groups(source: Any, rows: int) -> Iterator[Part]:
+    metadata = pq.read_metadata(source)
+    leaves = {metadata.schema.column(i).path for i in range(metadata.num_columns)}
+    repeated = [name for name in _REPEATED if name in leaves]
+    total, seen = max(metadata.num_rows, 1), 0
+    for groups, long in _runs(source, metadata, rows):
+        file = pq.ParquetFile(source, metadata=metadata, read_dictionary=[*repeated, *long])
+        for batch in file.iter_batches(batch_size=rows, row_groups=groups):
+            seen += batch.num_rows
+            yield batch, min(seen / total, 1.0)
+
+
+def _runs(
+    source: Any, metadata: pq.FileMetaData, rows: int
+) -> Iterator[tuple[list[int], list[str]]]:
+    """Row groups to be read together, and which of their columns hold a long word many times."""
+    leaves = {metadata.schema.column(i).path for i in range(metadata.num_columns)}
+    names = [name for name in _SPREAD if name in leaves]
+    groups: list[int] = []
+    held, before = 0, list[str]()
+    for number in range(metadata.num_row_groups):
+        long = _long_words(source, metadata, names, number)
+        if groups and (long != before or held >= 8 * rows):
+            yield groups, before
+            groups, held = [], 0
+        groups.append(number)
+        held, before = held + metadata.row_group(number).num_rows, long
+    if groups:
+        yield groups, before
+
+
+def _long_words(source: Any, metadata: pq.FileMetaData, names: list[str], number: int) -> list[str]:
+    """Look at the words of a row group, each of which may stand for many rows.
+
+    What the footer says of a column is not asked for: in a damaged one it ends the process.
+    """
+    group = metadata.row_group(number)
+    if group.total_byte_size > _GROUP_AT_MOST + _LONG_ROW * group.num_rows:
+        what = "a column of the file holds words of more than a thousand bytes"
+        raise FileError(what, fix="leave that column out, or shorten its words by a hash")
+    long = []
+    for name in names:
+        file = pq.ParquetFile(source, metadata=metadata, read_dictionary=[name])
+        one = file.iter_batches(1, row_groups=[number], columns=[name], use_threads=False)
+        first = next(one, None)
+        if first is not None and first.num_columns and _longest(first.column(0)) > LONG_WORD:
+            long.append(name)
+    return long
+
+
+def _longest(column: pa.Array) -> int:
+    """Bytes of the longest word of a dictionary; 0 where it holds no text."""
+    words = column.dictionary if pa.types.is_dictionary(column.type) else None
+    if words is None or not (pa.types.is_string(words.type) or pa.types.is_binary(words.type)):
+        return 0
+    return int(pc.max(pc.binary_length(words)).as_py() or 0)
+
+
+def _ipc(path: Path, kind: Kind, rows: int) -> Iterator[Part]:
+    opened = Opened(path, kind.codec)
+    is_file = opened.read(len(_MAGIC)) == _MAGIC
+    opened.close()
+    if is_file and not kind.codec:
+        with pa.memory_map(str(path)) as source:
+            reader = pa.ipc.open_file(source)
+            for i in range(reader.num_record_batches):
+                yield from _slices(
+                    reader.get_batch(i), rows, lambda i=i: (i + 1) / reader.num_record_batches
+                )
+        return
+    opened = Opened(path, kind.codec)
+    if is_file:
+        # The file format is the stream format between a magic word and a footer.
+        opened.read(len(_MAGIC))
+    for batch in pa.ipc.open_stream(opened.stream):
+        yield from _slices(batch, rows, opened.progress)
+    opened.close()
+
+
+def _slices(batch: pa.RecordBatch, rows: int, progress: Any) -> Iterator[Part]:
+    for start in range(0, batch.num_rows, rows):
+        yield batch.slice(start, rows), progress()
+
+
+def is_log(schema: pa.Schema) -> bool:
+    """Tell whether a table is a log of ours; raises FileError for one of another version."""
+    version = (schema.metadata or {}).get(SCHEMA_KEY)
+    if version is None:
+        return False
+    if version != LOG_SCHEMA.metadata[SCHEMA_KEY] or not schema.equals(LOG_SCHEMA):
+        fix = "make it again with this version of Wavebreak"
+        raise FileError("a log of another version of Wavebreak", fix=fix)
+    return True
+
+
+def checked_log(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Give a log batch back, or raise FileError where it cannot be one."""
+    sound(batch)
+    needed = [batch.column(f.name) for f in LOG_SCHEMA if not f.nullable]
+    top = pc.max(batch.column("type")).as_py()
+    if any(c.null_count for c in needed) or (top or 0) >= len(TYPES):
+        raise FileError("the log is damaged", fix="make it again from its events")
+    return batch

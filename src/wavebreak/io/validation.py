@@ -1,0 +1,286 @@
+"""Columns of events against the contract: whole batches at once, rows alone only in doubt.
+
+A good row may be doubted, a bad one is never trusted; doubted rows are decided by `limits.judge`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from wavebreak.errors import FileError
+from wavebreak.io.arrow_columns import Laid, Mask, gathered, wire_of
+from wavebreak.io.field_limits import LIMITS, judge
+from wavebreak.io.line_splitter import wire_of_columns
+from wavebreak.schema.events import WIRE_SCHEMA, Event, Refusal, absent
+
+_RFC3339 = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$"
+_UNITS = {"s": (1000, 1), "ms": (1, 1), "us": (1, 1000), "ns": (1, 1_000_000)}
+
+LONG_WORD = 1024
+"""Bytes of a word from which on a column is not spread out; the contract refuses it anyway."""
+
+
+class Taken(NamedTuple):
+    """Events that passed, with the line of each, and those that were refused.
+
+    Of `wire`, columns in which nothing is given may be absent, and enumerations be dictionaries.
+    """
+
+    wire: pa.RecordBatch
+    lines: NDArray[np.int64]
+    refused: list[Refusal]
+
+
+_PATTERNS = {name: x.pattern for f in LIMITS.values() for name, x in f.items() if x.pattern}
+
+
+def take_columns(batch: pa.RecordBatch, first: int) -> Taken:
+    """Check a batch of columns; `first` is the number of its first row, from 1.
+
+    Raises FileError for columns that are damaged, or of one name.
+    """
+    plain = take_plain([batch], first)
+    return _taken([batch], *_normal(batch), first) if plain is None else plain
+
+
+def take_plain(batches: Sequence[pa.RecordBatch], first: int) -> Taken | None:
+    """Check batches together where all their columns are of the wire's types and sound."""
+    made = gathered(batches)
+    return None if made is None else _taken(batches, made, False, first)
+
+
+def _taken(
+    batches: Sequence[pa.RecordBatch], made: Laid, lost: Mask | bool, first: int
+) -> Taken:  # fmt: skip
+    wire, doubt = checked(made)
+    doubt |= lost
+    lines = np.arange(first, first + made.rows)
+    if not doubt.any():
+        return Taken(wire, lines, [])
+    return settle(wire, lines, doubt, _items(batches, wire, np.flatnonzero(doubt)))
+
+
+def checked(made: Laid) -> tuple[pa.RecordBatch, Mask]:
+    """Give columns as a batch, and the rows that may break the contract.
+
+    What has to be of a pattern is given as words that differ: each is looked at once.
+    """
+    columns, doubt = made.columns, made.doubt
+    for name in _PATTERNS.keys() & columns.keys():
+        column = columns[name] = columns[name].dictionary_encode()
+        fits = [bool(re.fullmatch(_PATTERNS[name], w)) for w in column.dictionary.to_pylist()]
+        if not all(fits):
+            bad = pa.array([not fit for fit in fits]).take(column.indices)
+            doubt |= bad.fill_null(False).to_numpy(zero_copy_only=False)
+    return pa.RecordBatch.from_pydict(columns), doubt
+
+
+def of_wire(wire: pa.RecordBatch) -> Laid:
+    """Lay out a batch of the wire's types; raises FileError where its buffers are damaged."""
+    kinds = zip(wire.schema.names, wire.columns, strict=True)
+    plain = pa.RecordBatch.from_pydict({n: c.cast(WIRE_SCHEMA.field(n).type) for n, c in kinds})
+    made = gathered([plain])
+    if made is None:
+        # Numbers may lie where no processor likes to read them, letters under what is null.
+        made = gathered([plain.take(pa.array(range(plain.num_rows)))])
+    if made is None:
+        raise _damaged()
+    return made
+
+
+def settle(wire: pa.RecordBatch, lines: NDArray[np.int64], doubt: Mask, items: list[Any]) -> Taken:
+    """Decide the doubted rows one by one; `items` holds each as a dict, in order."""
+    refused: list[Refusal] = []
+    good: list[Event] = []
+    good_lines: list[int] = []
+    for line, item in zip(lines[doubt].tolist(), items, strict=True):
+        verdict = judge(line, item)
+        if isinstance(verdict, Refusal):
+            refused.append(verdict)
+        else:
+            good.append(verdict)
+            good_lines.append(line)
+    kept = wire.filter(pa.array(~doubt))
+    return merged([Taken(kept, lines[~doubt], refused), taken_events(good, good_lines)])
+
+
+def taken_events(events: list[Event], lines: list[int]) -> Taken:
+    """Wrap events that are known to be good."""
+    return Taken(wire_of(events), np.array(lines, np.int64), [])
+
+
+def merged(parts: list[Taken]) -> Taken:
+    """Put parts together in the order of their lines."""
+    refused = sorted((r for p in parts for r in p.refused), key=lambda r: r.line)
+    filled = [p for p in parts if p.wire.num_rows]
+    if len(filled) <= 1:
+        only = filled[0] if filled else parts[0]
+        return Taken(only.wire, only.lines, refused)
+    lines = np.concatenate([p.lines for p in filled])
+    wire = pa.Table.from_batches([widened(p.wire) for p in filled]).combine_chunks()
+    order = np.argsort(lines, kind="stable")
+    if not np.array_equal(order, np.arange(len(order))):
+        wire, lines = wire.take(pa.array(order)), lines[order]
+    return Taken(wire.to_batches()[0], lines, refused)
+
+
+def widened(wire: pa.RecordBatch) -> pa.RecordBatch:
+    """Give a batch with every column of WIRE_SCHEMA, and of its types."""
+    columns = dict(zip(wire.schema.names, wire.columns, strict=True))
+    cast = {name: column.cast(WIRE_SCHEMA.field(name).type) for name, column in columns.items()}
+    return wire_of_columns(cast, wire.num_rows)
+
+
+def _normal(batch: pa.RecordBatch) -> tuple[Laid, Mask]:
+    """Bring columns to the wire's types; doubt the rows that cannot be brought."""
+    columns = {"type": absent(batch.num_rows, pa.string())}
+    doubt = np.zeros(batch.num_rows, np.bool_)
+    if len(set(batch.schema.names)) < len(batch.schema.names):
+        raise FileError("two columns have one name", fix="give each column a name of its own")
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        in_utf8 = _is_sound(column)
+        if column.null_count == len(column):
+            continue
+        made = _brought(name, column) if name in WIRE_SCHEMA.names and in_utf8 else None
+        if made is not None:
+            columns[name] = made
+        if made is None or made.null_count > column.null_count:
+            valid = column.is_valid()
+            lost = valid if made is None else pc.and_(valid, made.is_null())
+            doubt |= lost.to_numpy(zero_copy_only=False)
+    return of_wire(pa.RecordBatch.from_pydict(columns)), doubt
+
+
+def _brought(name: str, column: pa.Array) -> pa.Array | None:
+    want, have = WIRE_SCHEMA.field(name).type, column.type
+    try:
+        if pa.types.is_dictionary(have):
+            return _from_dictionary(name, column)
+        if name == "ts":
+            return _times(column)
+        if pa.types.is_string(want) and _is_text(have):
+            return column.cast(want)
+        if pa.types.is_integer(want) and pa.types.is_integer(have):
+            return column.cast(want)
+    except pa.ArrowInvalid:
+        return None
+    return column if want.equals(have) else None
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
+
+
+def _is_sound(column: pa.Array) -> bool:
+    """Tell whether a column's text is UTF-8; raises FileError where its buffers are damaged."""
+    try:
+        column.validate(full=True)
+    except (pa.ArrowInvalid, pa.ArrowIndexError):
+        _sound_but_for_utf8(column)
+        return False
+    return True
+
+
+def _sound_but_for_utf8(column: pa.Array) -> None:
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        sound(column.indices)
+        _sound_but_for_utf8(column.dictionary)
+        ends = pc.min_max(column.indices).as_py()
+        if ends["min"] is None or (ends["min"] >= 0 and ends["max"] < len(column.dictionary)):
+            return
+    if not _is_text(kind):
+        raise _damaged()
+    if not pa.types.is_string_view(kind):
+        sound(column.view(pa.large_binary() if pa.types.is_large_string(kind) else pa.binary()))
+
+
+def sound(column: pa.Array | pa.RecordBatch) -> None:
+    """Raise FileError where a column's buffers do not fit together."""
+    try:
+        column.validate(full=True)
+    except (pa.ArrowInvalid, pa.ArrowIndexError):
+        raise _damaged() from None
+
+
+def _damaged() -> FileError:
+    return FileError("the columns of the file are damaged", fix="write the file again")
+
+
+def _from_dictionary(name: str, column: pa.Array) -> pa.Array | None:
+    words = _brought(name, column.dictionary)
+    if words is None or not pa.types.is_string(words.type):
+        return None
+    # A long word many times would grow past memory: it is refused, so it is not spread out; nor
+    # does its length stay in the buffers, by which the room for what is spread out is guessed.
+    fits = pc.less_equal(pc.binary_length(words), LONG_WORD)
+    if pc.any(pc.invert(fits)).as_py():
+        words = pa.array(pc.if_else(fits, words, None).to_pylist(), words.type)
+    return words.take(column.indices)
+
+
+def _times(column: pa.Array) -> pa.Array | None:
+    if pa.types.is_integer(column.type):
+        return column.cast(pa.int64())
+    if _is_text(column.type):
+        if not pc.all(pc.match_substring_regex(column, _RFC3339)).as_py():
+            return None
+        column = column.cast(pa.timestamp("us", "UTC"))
+    if not pa.types.is_timestamp(column.type) or column.type.tz is None:
+        return None
+    times, per = _UNITS[column.type.unit]
+    ticks = column.cast(pa.int64())
+    floor = ticks.fill_null(0).to_numpy(zero_copy_only=False) // per * times
+    return pa.array(floor, mask=column.is_null().to_numpy(zero_copy_only=False))
+
+
+def _items(batches: Sequence[pa.RecordBatch], wire: pa.RecordBatch, rows: Any) -> list[Any]:
+    """Give doubted rows as `judge` wants them: contract values where brought, else as they are."""
+    items, begin = [], 0
+    for batch in batches:
+        end = begin + batch.num_rows
+        own = rows[(rows >= begin) & (rows < end)] - begin
+        if len(own):
+            items += _items_of(batch, wire[begin:end], own)
+        begin = end
+    return items
+
+
+def _items_of(batch: pa.RecordBatch, wire: pa.RecordBatch, rows: Any) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = [{} for _ in rows]
+    at = pa.array(rows)
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        valid = column.is_valid().to_numpy(zero_copy_only=False)[rows]
+        brought: list[Any] = [None if name in WIRE_SCHEMA.names else b""] * len(rows)
+        if name in wire.schema.names:
+            brought = wire.column(name).take(at).to_pylist()
+        cell = _cells(column)
+        for i in np.flatnonzero(valid).tolist():
+            items[i][name] = cell(int(rows[i])) if brought[i] is None else brought[i]
+    return items
+
+
+def _cells(column: pa.Array) -> Callable[[int], Any]:
+    if not pa.types.is_dictionary(column.type):
+        return lambda row: _value(column[row])
+    # A word is looked at once, however often it stands in the column.
+    word = lru_cache(1024)(lambda index: _value(column.dictionary[index]))
+    return lambda row: word(column.indices[row].as_py())
+
+
+def _value(cell: pa.Scalar) -> Any:
+    try:
+        value = cell.as_py()
+    except (ValueError, OverflowError, pa.ArrowException, ImportError):
+        return b""
+    return value if isinstance(value, str | int | float | bool) else b""

@@ -1,0 +1,176 @@
+"""Check a ledger or a parcel for a person: the verifier's checks, what was done where one fails.
+
+The verifier alone says that a log is not as it was sealed; the stored tree says which entry.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from cryptography.x509 import Certificate
+
+from wavebreak.errors import EvidenceError
+from wavebreak.ledger.checkpoints import check_stamp
+from wavebreak.ledger.entries import known
+from wavebreak.ledger.errors import error, named
+from wavebreak.ledger.merkle_tree import leaf_index
+from wavebreak.ledger.storage import Directory
+from wavebreak.ledger.verifier import (
+    LEAF,
+    LOG,
+    WITNESS,
+    Checkpoint,
+    Key,
+    check_signature,
+    grow,
+    hashed,
+    read_checkpoint,
+    read_lines,
+    verify,
+)
+
+STAMPS = "stamps"
+BEYOND = ("log_cut", "root_wrong", "entries_unsealed", "log_forked", "log_behind")
+"""Doubts of the verifier that the stored tree can say more about."""
+
+
+class Checked(NamedTuple):
+    """The last checkpoint, what was checked, and what could not be; a sentence each."""
+
+    last: Checkpoint
+    checked: list[str]
+    unchecked: list[str]
+
+
+def check(
+    place: Path, keys: list[Key], kept: list[Checkpoint], roots: Sequence[Certificate] = ()
+) -> Checked:
+    """Check a directory; raises EvidenceError, whose name says what does not hold.
+
+    `keys` are those of the log and of witnesses, `kept` checkpoints that the reader held before,
+    `roots` certificates of time-stamping authorities: with any, all of `stamps/` is checked.
+    """
+    log = (place / "entries.jsonl").exists()
+    try:
+        with named():
+            notes = verify(place, keys, kept)
+    except EvidenceError as doubt:
+        if log and doubt.name in BEYOND:
+            _explain(place)
+        raise
+    except OSError as e:
+        raise error("file_missing", f"{e.filename} cannot be read: {e.strerror}") from None
+    count = _entries(place) if log else _parcel(place)
+    last = notes[-1]
+    done = [
+        f"{count:,} entries, each in its one form, of a kind that is known, and as it was sealed",
+        f"{len(notes):,} checkpoint(s) of {last.origin}, the last over {last.size:,} entries",
+        *(_signed(last, key) for key in keys),
+        *(f"the log continues the {old.size:,} entries that you remember" for old in kept),
+    ]
+    if log:
+        done.append("the stored tree and index are those of the entries")
+    if roots:
+        done += [_stamped(path, notes, roots) for path in sorted((place / STAMPS).glob("*.tsr"))]
+    return Checked(last, done, _unchecked(place, keys, kept, bool(roots)))
+
+
+def _signed(last: Checkpoint, key: Key) -> str:
+    at = check_signature(last, key)
+    return f"signed by {key.name}" + (f", at {at} s after 1970" if key.kind == WITNESS else "")
+
+
+def _stamped(path: Path, notes: list[Checkpoint], roots: Sequence[Certificate]) -> str:
+    """Check a time stamp, `N.tsr`, over the checkpoint beside it, `N.txt`."""
+    note = path.with_suffix(".txt").read_bytes()
+    with named():
+        read = read_checkpoint(note)
+    if read.text not in {each.text for each in notes}:
+        raise error("stamp_other_checkpoint", f"{path.name} is over no checkpoint that is here")
+    at = check_stamp(note, path.read_bytes(), roots)
+    return f"{read.size:,} entries were there at {at:%Y-%m-%d %H:%M:%S} UTC, says an authority"
+
+
+def _unchecked(place: Path, keys: list[Key], kept: list[Checkpoint], stamped: bool) -> list[str]:
+    left = []
+    if not kept:
+        left.append(
+            "that no later part was cut off, checkpoints and all: remember one, and give it"
+        )
+    if all(key.kind == LOG for key in keys):
+        left.append("that all see the same log: no witness's key was given")
+    if (place / STAMPS).is_dir() and not stamped:
+        left.append("time stamps: give the authority's certificates")
+    return left
+
+
+def _entries(place: Path) -> int:
+    """Read a ledger's entries by their kinds; compare the stored tree and index with them."""
+    peaks: list[bytes] = []
+    size = end = 0
+    with (place / "nodes").open("rb") as nodes, (place / "ends").open("rb") as ends:
+        for line in read_lines(place / "entries.jsonl"):
+            known(json.loads(line))
+            made = b"".join(grow(peaks, size, hashed(LEAF, line)))
+            if nodes.read(len(made)) != made:
+                raise error("nodes_wrong", f"the stored tree differs at entry {size}")
+            end += len(line) + 1
+            if ends.read(8) != end.to_bytes(8):
+                raise error("ends_wrong", f"the index does not say where entry {size} ends")
+            size += 1
+        if nodes.read(1) or ends.read(1):
+            raise error("index_too_long", f"there is more in the index than {size} entries")
+    return size
+
+
+def _parcel(place: Path) -> int:
+    count = 0
+    for line in read_lines(place / "proofs.jsonl"):
+        known(json.loads(line)["entry"])
+        count += 1
+    return count
+
+
+def _explain(place: Path) -> None:
+    """Raise what was done to a log, where its stored tree shows it."""
+    files = Directory(place)
+    try:
+        stored = files.size()
+        found = _first_change(read_lines(place / "entries.jsonl"), files.node, stored)
+    finally:
+        files.close()
+    if found:
+        raise error(*found)
+
+
+def _first_change(
+    lines: Iterator[bytes], node: Callable[[int], bytes], stored: int
+) -> tuple[str, str] | None:
+    """Compare entries with the leaves of the stored tree, up to the first that differs."""
+    leaves = (hashed(LEAF, line) for line in lines)
+
+    def was(position: int) -> bytes:
+        return node(leaf_index(position)) if 0 <= position < stored else b""
+
+    for at, (here, following) in enumerate(pairwise(_ended(leaves))):
+        if here == was(at):
+            continue
+        if here == was(at + 1) and following != was(at):
+            return "entry_dropped", f"entry {at} is gone"
+        if here == was(at - 1):
+            return "entry_repeated", f"entry {at - 1} stands twice"
+        if (following == was(at) and here != was(at + 1)) or at >= stored:
+            return "entry_inserted", f"the entry at {at} is new"
+        if any(here == was(k) for k in range(at + 1, stored)):
+            return "entries_reordered", f"entry {at} has changed places"
+        return "entry_edited", f"entry {at} is not as it was sealed"
+    return None
+
+
+def _ended(leaves: Iterator[bytes]) -> Iterator[bytes]:
+    yield from leaves
+    yield b"end"

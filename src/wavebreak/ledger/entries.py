@@ -1,0 +1,262 @@
+"""What may stand in a ledger: one type for each kind, and personal data only as commitments.
+
+What names a person (an account, an analyst, a party, an event) is `hidden`: the entry has a salted
+commitment to it, and its opening, salt and value, is kept elsewhere and can be erased.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import msgspec
+
+from wavebreak.engine.decision import Reason
+from wavebreak.errors import EvidenceError
+from wavebreak.ledger.errors import error, named
+from wavebreak.ledger.verifier import Doubt, canonical, check_entry, commitment
+
+Salts = Callable[[int], bytes]
+"""Gives so many unguessable bytes: `secrets.token_bytes`, or a test's own."""
+Openings = dict[str, tuple[bytes, Any]]
+"""By field: the salt and the value that a commitment hides."""
+SALT_BYTES = 32
+
+
+class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an entry says openly; `hidden` names the fields that it may only commit to."""
+
+    hidden: ClassVar[tuple[str, ...]] = ()
+
+
+class DecisionEntry(Body, frozen=True):
+    """A decision, before it is enforced. Times are milliseconds, as in the event contract."""
+
+    ts: int
+    stage: str
+    outcome: str
+    action: str
+    until: int | None
+    score: float | None
+    rules: tuple[str, ...]
+    reasons: tuple[Reason, ...]
+    policy: str
+    model: str | None
+    features: str
+    hidden: ClassVar[tuple[str, ...]] = ("account", "id", "trigger")
+
+
+class ReceiptEntry(Body, frozen=True):
+    """What became of a decision (its position): applied, refused, failed, held or reverted."""
+
+    decision: int
+    outcome: str
+    effect: str
+    detail: str = ""
+
+
+class OverrideEntry(Body, frozen=True):
+    """A person's later decision over one that stands (its position; None: over a standing)."""
+
+    decision: int | None
+    outcome: str
+    until: int | None
+    reason: str
+    hidden: ClassVar[tuple[str, ...]] = ("account", "by", "id")
+
+
+class AppealEntry(Body, frozen=True):
+    """An appeal's state: opened, unchanged or reversed."""
+
+    decision: int
+    state: str
+    hidden: ClassVar[tuple[str, ...]] = ("account", "by", "id", "statement")
+
+
+class CaptureEntry(Body, frozen=True):
+    """An exhibit that was taken in: what its file is, and when it was captured (ms)."""
+
+    exhibit: str
+    media: str
+    sha256: str
+    captured: int
+    software: str
+    hidden: ClassVar[tuple[str, ...]] = ("by", "url")
+
+
+class LinkEntry(Body, frozen=True):
+    """A party tied to an account, by what, how strongly, and by which exhibit."""
+
+    case: str
+    basis: str
+    strength: str
+    exhibit: str | None
+    hidden: ClassVar[tuple[str, ...]] = ("account", "by", "party")
+
+
+class NoticeEntry(Body, frozen=True):
+    """A notice, or what came of it: the SHA-256 of its text, and its state."""
+
+    case: str
+    state: str
+    sha256: str
+    hidden: ClassVar[tuple[str, ...]] = ("by", "party")
+
+
+class DeterminationEntry(Body, frozen=True):
+    """A determination: advice, its outcome and rule, the SHA-256 of its full text."""
+
+    case: str
+    outcome: str
+    rule: str | None
+    policy: str
+    sha256: str
+    hidden: ClassVar[tuple[str, ...]] = ("by", "party", "prepared_by")
+
+
+class VersionEntry(Body, frozen=True, omit_defaults=True):
+    """A policy, or a model, that from now on decides, in `mode` enforce or shadow.
+
+    Where a log had been decided before: of `earlier` decisions, which stand, it would not make
+    `differ` again as they are.
+    """
+
+    version: str
+    sha256: str | None
+    mode: str
+    earlier: int | None = None
+    differ: int | None = None
+    hidden: ClassVar[tuple[str, ...]] = ("by",)
+
+
+class CustodyEntry(Body, frozen=True):
+    """One touch of an exhibit: what was done, why, by what authority, what changed."""
+
+    exhibit: str
+    act: str
+    sha256: str
+    why: str
+    authority: str
+    changes: str
+    hidden: ClassVar[tuple[str, ...]] = ("by", "where")
+
+
+class LabelEntry(Body, frozen=True):
+    """What an account turned out to be, abusive or benign, and by what source."""
+
+    label: str
+    source: str
+    hidden: ClassVar[tuple[str, ...]] = ("account", "by")
+
+
+class ErasureEntry(Body, frozen=True):
+    """Somebody's openings were erased: of how many entries, and `events` of a log cut."""
+
+    openings: int
+    events: int
+    hidden: ClassVar[tuple[str, ...]] = ("by", "reason")
+
+
+class StepEntry(Body, frozen=True):
+    """A case moves from one state to another; the SHA-256 of the case's file then."""
+
+    case: str
+    before: str
+    after: str
+    sha256: str
+    hidden: ClassVar[tuple[str, ...]] = ("by", "reason")
+
+
+KINDS: dict[str, type[Body]] = {
+    "decision": DecisionEntry,
+    "receipt": ReceiptEntry,
+    "override": OverrideEntry,
+    "appeal": AppealEntry,
+    "capture": CaptureEntry,
+    "link": LinkEntry,
+    "notice": NoticeEntry,
+    "determination": DeterminationEntry,
+    "policy": VersionEntry,
+    "model": VersionEntry,
+    "custody": CustodyEntry,
+    "erasure": ErasureEntry,
+    "label": LabelEntry,
+    "step": StepEntry,
+}
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One entry: its kind, when it was sealed (ms), what it says, and what it commits to."""
+
+    kind: str
+    at: int
+    body: Body
+    commits: dict[str, str]
+
+    def line(self) -> bytes:
+        """Write it as the ledger keeps it: canonical JSON, without a newline."""
+        told = {
+            "at": self.at, "body": msgspec.to_builtins(self.body), "commits": self.commits,
+            "kind": self.kind, "v": 1,
+        }  # fmt: skip
+        try:
+            return canonical(told).encode()
+        except (Doubt, ValueError):
+            raise _unwritable() from None
+
+
+def entry(
+    kind: str, body: Body, hidden: Mapping[str, Any], *, at: int, salts: Salts
+) -> tuple[Entry, Openings]:
+    """Make an entry, and the openings of what it hides; `hidden` is by field, None is left out.
+
+    Raises EvidenceError for a body of another kind or a field that the kind does not hide.
+
+    >>> made, openings = entry("label", LabelEntry("abusive", "analyst"), {"account": "a1"},
+    ...                        at=0, salts=bytes)
+    >>> made.line()[:61]
+    b'{"at":0,"body":{"label":"abusive","source":"analyst"},"commit'
+    >>> openings["account"][1]
+    'a1'
+    """
+    if KINDS.get(kind) is not type(body):
+        raise error("entry_kind", f"{type(body).__name__} is no entry of kind {kind}", "see KINDS")
+    given = {field: value for field, value in hidden.items() if value is not None}
+    if wrong := [field for field in given if field not in body.hidden]:
+        raise error("entry_hidden", f"{kind} does not hide {wrong[0]}", "see KINDS")
+    drawn = salts(SALT_BYTES * len(given))
+    openings: Openings = {
+        field: (drawn[k * SALT_BYTES : (k + 1) * SALT_BYTES], value)
+        for k, (field, value) in enumerate(given.items())
+    }
+    try:
+        commits = {f: commitment(kind, f, salt, v) for f, (salt, v) in openings.items()}
+    except (Doubt, ValueError):
+        raise _unwritable() from None
+    return Entry(kind, at, body, commits), openings
+
+
+def _unwritable() -> EvidenceError:
+    return error("value_not_json", "a value has no canonical form", "seal text and plain numbers")
+
+
+def read_entry(line: bytes) -> Entry:
+    """Read an entry, of a kind and with a body that are known; raises EvidenceError."""
+    with named():
+        return known(check_entry(line))
+
+
+def known(told: dict[str, Any]) -> Entry:
+    """Give an entry, read from its line, the type of its kind; raises EvidenceError."""
+    kind = KINDS.get(told["kind"])
+    if kind is None:
+        raise error("entry_kind", f"entries of kind {told['kind']!r} are not known")
+    try:
+        body = msgspec.convert(told["body"], kind, strict=True)
+    except msgspec.ValidationError as e:
+        raise error(
+            "entry_body", f"an entry of kind {told['kind']} is not well formed: {e}"
+        ) from None
+    if not told["commits"].keys() <= set(kind.hidden):
+        raise error("entry_hidden", f"{told['kind']} commits to a field that it does not hide")
+    return Entry(told["kind"], told["at"], body, told["commits"])

@@ -1,0 +1,35 @@
+"""Doubts of the verifier, as errors of this package with what to do about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from wavebreak.errors import EvidenceError
+from wavebreak.ledger.verifier import Doubt
+
+FIX = "keep what is there as it is, and compare it with a copy, or a checkpoint, held elsewhere"
+
+
+def error(name: str, what: str, fix: str = FIX) -> EvidenceError:
+    """Give the error of this name."""
+    return EvidenceError(f"{name}: {what}", name=name, fix=fix)
+
+
+@contextmanager
+def named(fix: str = FIX) -> Iterator[None]:
+    """Turn what the verifier raises in here into EvidenceError, its `name` the doubt's.
+
+    >>> with named():
+    ...     raise Doubt("root_wrong", "it is another")
+    Traceback (most recent call last):
+    wavebreak.errors.EvidenceError: root_wrong: it is another — fix: keep what is there as it is, \
+and compare it with a copy, or a checkpoint, held elsewhere
+    """
+    try:
+        yield
+    except Doubt as doubt:
+        name, what = doubt.args
+        raise error(name, what, fix) from None
+    except (ValueError, TypeError, RecursionError):
+        raise error("not_well_formed", "what was read has not the form it should", fix) from None

@@ -1,0 +1,194 @@
+"""The ledger: entries in, positions, signed checkpoints and proofs out; storage is an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from wavebreak.ledger import merkle_tree
+from wavebreak.ledger.checkpoints import Signer, checkpoint_note
+from wavebreak.ledger.entries import Entry, read_entry
+from wavebreak.ledger.errors import error, named
+from wavebreak.ledger.verifier import (
+    LEAF,
+    Checkpoint,
+    check_entry,
+    check_signature,
+    fold,
+    grow,
+    hashed,
+    read_checkpoint,
+)
+
+
+class Storage(Protocol):
+    """Where a ledger's bytes lie; it only grows. After `append` and `keep` they are durable."""
+
+    def size(self) -> int:
+        """How many entries there are."""
+        ...
+
+    def append(self, lines: Sequence[bytes], nodes: bytes) -> None:
+        """Keep entries, and the tree's nodes that they add (32 bytes each): all, or none."""
+        ...
+
+    def line(self, position: int) -> bytes:
+        """One entry."""
+        ...
+
+    def node(self, index: int) -> bytes:
+        """One node of the tree, by its number in post-order."""
+        ...
+
+    def keep(self, note: bytes) -> None:
+        """Keep a signed checkpoint, after all before it."""
+        ...
+
+    def latest(self) -> bytes | None:
+        """The checkpoint kept last."""
+        ...
+
+
+class Memory:
+    """Storage that ends with the process."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.nodes = bytearray()
+        self.notes: list[bytes] = []
+
+    def size(self) -> int:
+        """How many entries there are."""
+        return len(self.lines)
+
+    def append(self, lines: Sequence[bytes], nodes: bytes) -> None:
+        """Keep entries and nodes."""
+        self.lines += lines
+        self.nodes += nodes
+
+    def line(self, position: int) -> bytes:
+        """One entry."""
+        return self.lines[position]
+
+    def node(self, index: int) -> bytes:
+        """One node."""
+        return bytes(self.nodes[32 * index : 32 * index + 32])
+
+    def keep(self, note: bytes) -> None:
+        """Keep a checkpoint."""
+        self.notes.append(note)
+
+    def latest(self) -> bytes | None:
+        """The checkpoint kept last."""
+        return self.notes[-1] if self.notes else None
+
+
+class Ledger:
+    """An append-only log over a storage, sealed by one signer, whose name is the log's origin.
+
+    Opening it checks that its last checkpoint is the signer's, and that the tree still has that
+    root; raises EvidenceError where not. One ledger at a time may write to a storage.
+
+    >>> from wavebreak.ledger.checkpoints import new_signer
+    >>> ledger = Ledger(Memory(), new_signer("example.org/log"))
+    >>> ledger.seal([b'{"at":0,"body":{},"commits":{},"kind":"step","v":1}'])
+    range(0, 1)
+    >>> ledger.sealed.size
+    1
+    """
+
+    def __init__(self, storage: Storage, signer: Signer) -> None:
+        self.storage, self.signer = storage, signer
+        self.size = storage.size()
+        self._peaks = merkle_tree.peaks(storage.node, self.size)
+        self._last = checked(storage, signer)
+
+    @property
+    def sealed(self) -> Checkpoint:
+        """The last checkpoint; raises EvidenceError where there is none yet."""
+        if self._last is None:
+            raise error(
+                "checkpoint_missing", "the ledger has no checkpoint", "seal something first"
+            )
+        return self._last
+
+    @property
+    def note(self) -> bytes:
+        """The last checkpoint as the signed note that it is."""
+        return self.storage.latest() or b""
+
+    def append(self, entries: Iterable[Entry | bytes]) -> range:
+        """Append entries; their positions. They are durable, and sealed by the next checkpoint."""
+        lines = [_line(made) for made in entries]
+        peaks, nodes, size = self._peaks.copy(), [], self.size
+        for line in lines:
+            nodes += grow(peaks, size, hashed(LEAF, line))
+            size += 1
+        self.storage.append(lines, b"".join(nodes))
+        before, self.size, self._peaks = self.size, size, peaks
+        return range(before, size)
+
+    def checkpoint(self) -> bytes:
+        """Seal what was appended: a signed note, the last one where nothing is new."""
+        if self._last is None or self._last.size < self.size:
+            note = checkpoint_note(self.signer, self.size, fold(self._peaks))
+            self.storage.keep(note)
+            self._last = read_checkpoint(note)
+            return note
+        return self.note
+
+    def seal(self, entries: Iterable[Entry | bytes]) -> range:
+        """Append and seal."""
+        positions = self.append(entries)
+        self.checkpoint()
+        return positions
+
+    def witnessed(self, note: bytes) -> None:
+        """Keep the last checkpoint with the signatures that witnesses added."""
+        with named():
+            made = read_checkpoint(note)
+            check_signature(made, self.signer.key)
+        if made.text != self.sealed.text:
+            raise error("checkpoint_other", "it is not the last checkpoint that was witnessed")
+        self.storage.keep(note)
+        self._last = made
+
+    def entry(self, position: int) -> Entry:
+        """Read an entry."""
+        return read_entry(self.storage.line(position))
+
+    def prove(self, position: int) -> list[bytes]:
+        """Give the hashes that prove an entry to be under the last checkpoint."""
+        size = self.sealed.size
+        if not 0 <= position < size:
+            raise error("proof_position", f"entry {position} is not among the {size} sealed")
+        return merkle_tree.inclusion_proof(self.storage.node, position, size)
+
+    def consistency(self, old: int) -> list[bytes]:
+        """Give the hashes that prove the last checkpoint to continue an older of `old` entries."""
+        if not 0 <= old <= self.sealed.size:
+            raise error("rolled_back", f"{old} entries are more than the {self.sealed.size} sealed")
+        return merkle_tree.consistency_proof(self.storage.node, old, self.sealed.size)
+
+
+def _line(made: Entry | bytes) -> bytes:
+    if isinstance(made, Entry):
+        return made.line()
+    with named():
+        check_entry(made)
+    return made
+
+
+def checked(storage: Storage, signer: Signer) -> Checkpoint | None:
+    """Check a storage's last checkpoint against a signer and the stored tree."""
+    note = storage.latest()
+    if note is None:
+        return None
+    with named():
+        last = read_checkpoint(note)
+        check_signature(last, signer.key)
+    if last.size > storage.size():
+        raise error("log_cut", f"{storage.size()} entries are left, not {last.size}")
+    if fold(merkle_tree.peaks(storage.node, last.size)) != last.root:
+        raise error("root_wrong", "the stored tree has another root than the last checkpoint")
+    return last

@@ -1,0 +1,159 @@
+"""Seal, then act: decisions before they are enforced, receipts of what became of them after."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from wavebreak.engine import Engine
+from wavebreak.engine.decision import Decision
+from wavebreak.ledger.checkpoints import Signer, verifier_key
+from wavebreak.ledger.entries import (
+    Body,
+    DecisionEntry,
+    Entry,
+    Openings,
+    ReceiptEntry,
+    Salts,
+    VersionEntry,
+    entry,
+)
+from wavebreak.ledger.ledger import Ledger
+from wavebreak.ledger.storage import Directory, OpeningFile, OpeningStore
+
+Answered = Decision | DecisionEntry
+"""What a receipt is of: a decision, as it was made or as it was sealed."""
+
+
+Put = Callable[[Iterable[Entry]], range]
+"""Puts entries into a ledger; gives their positions."""
+
+
+class Draft(NamedTuple):
+    """An entry that is to be sealed: its kind, what it says, and what it only commits to."""
+
+    kind: str
+    body: Body
+    hidden: Mapping[str, Any]
+
+
+def decision_entry(made: Decision, *, at: int, salts: Salts) -> tuple[Entry, Openings]:
+    """Make a decision's entry: account, id and trigger are hidden, all else is told."""
+    body = DecisionEntry(
+        ts=made.ts, stage=made.stage, outcome=made.outcome, action=made.action, until=made.until,
+        score=made.score, rules=made.rules, reasons=made.reasons, policy=made.policy,
+        model=made.model, features=made.features,
+    )  # fmt: skip
+    hidden = {"account": made.account, "id": made.id, "trigger": made.trigger}
+    return entry("decision", body, hidden, at=at, salts=salts)
+
+
+def seal_decisions(
+    ledger: Ledger, decisions: Sequence[Decision], openings: OpeningStore, *, at: int,
+    salts: Salts, put: Put | None = None,
+) -> range:  # fmt: skip
+    """Seal decisions that are about to be enforced; their positions, in order.
+
+    The openings are kept first: whatever fails, no entry is sealed that cannot be opened.
+    `put` appends entries, and by default seals them at once.
+    """
+    made = [decision_entry(each, at=at, salts=salts) for each in decisions]
+    openings.keep(ledger.size, [told for _, told in made])
+    return (put or ledger.seal)([each for each, _ in made])
+
+
+def seal_receipts(
+    ledger: Ledger, positions: Sequence[int], decisions: Sequence[Answered], *, at: int,
+    effect: str = "applied", detail: str = "", put: Put | None = None,
+) -> range:  # fmt: skip
+    """Seal what became of sealed decisions, one receipt each."""
+    told = zip(positions, decisions, strict=True)
+    receipts = [ReceiptEntry(position, made.outcome, effect, detail) for position, made in told]
+    return (put or ledger.seal)([Entry("receipt", at, receipt, {}) for receipt in receipts])
+
+
+class Sealing:
+    """Seals what is decided into a ledger, and keeps the openings; `clock` gives milliseconds.
+
+    Each call seals what it is given; not so with `at_once` false, where `ledger.checkpoint` does.
+    """
+
+    def __init__(
+        self, ledger: Ledger, openings: OpeningStore, *, clock: Callable[[], int], salts: Salts,
+        at_once: bool = True,
+    ) -> None:  # fmt: skip
+        self.ledger, self.openings = ledger, openings
+        self._put: Put = ledger.seal if at_once else ledger.append
+        self._clock, self._salts = clock, salts
+
+    def versions(
+        self, engine: Engine, *, earlier: int | None = None, differ: int | None = None
+    ) -> None:
+        """Seal which policy and model decide from here on; see VersionEntry."""
+        mode, policy, model = "enforce" if engine.enforce else "shadow", engine.policy, engine.model
+        text = msgspec.json.encode(policy, order="deterministic")
+        digest = hashlib.sha256(text).hexdigest()
+        self._version("policy", VersionEntry(policy.version, digest, mode, earlier, differ))
+        if model:
+            self._version("model", VersionEntry(model.version, model.digest, mode))
+
+    def _version(self, kind: str, body: VersionEntry) -> None:
+        self._put([Entry(kind, self._clock(), body, {})])
+
+    def head(self) -> dict[str, Any]:
+        """Return the newest checkpoint: origin, size and root (hexadecimal)."""
+        last = self.ledger.sealed
+        return {"origin": last.origin, "size": last.size, "root": last.root.hex()}
+
+    def decisions(self, made: Sequence[Decision]) -> range:
+        """Seal decisions, before anybody is told of them; their positions."""
+        if not made:
+            return range(0)
+        return seal_decisions(
+            self.ledger, made, self.openings, at=self._clock(), salts=self._salts, put=self._put
+        )
+
+    def receipts(
+        self, positions: Sequence[int], made: Sequence[Answered], *, effect: str = "applied",
+        detail: str = "",
+    ) -> None:  # fmt: skip
+        """Seal what became of decisions: by default that they took effect."""
+        if made:
+            at = self._clock()
+            seal_receipts(
+                self.ledger, positions, made, at=at, effect=effect, detail=detail, put=self._put
+            )
+
+    def add(self, drafts: Sequence[Draft]) -> range:
+        """Seal what people said and did; the positions."""
+        at = self._clock()
+        made = [
+            entry(each.kind, each.body, each.hidden, at=at, salts=self._salts) for each in drafts
+        ]
+        self.openings.keep(self.ledger.size, [told for _, told in made])
+        return self._put([each for each, _ in made])
+
+
+class Sealer(Sealing):
+    """Seals into a ledger directory, its openings beside it in `private/`.
+
+    `mended` says what a crash had left half-written.
+    """
+
+    def __init__(
+        self, path: Path, signer: Signer, *, clock: Callable[[], int], salts: Salts
+    ) -> None:
+        self._files = Directory(path, write=True)
+        self.mended = self._files.mended
+        (path / "key.pub").write_text(f"{verifier_key(signer.key)}\n", "utf-8")
+        self._kept = OpeningFile(path / "private" / "openings.sqlite3")
+        super().__init__(Ledger(self._files, signer), self._kept, clock=clock, salts=salts)
+
+    def close(self) -> None:
+        """Let the ledger go."""
+        self._files.close()
+        self._kept.close()

@@ -1,0 +1,247 @@
+"""A ledger as files in a directory: they only grow, and a tail cut off by a crash is mended.
+
+`entries.jsonl` (an entry a line), `nodes` (the tree, 32 bytes each), `ends` (where each entry's
+line ends, 8 bytes big-endian), `checkpoints.jsonl` (signed notes as JSON strings). `nodes` and
+`ends` follow from the entries; what of them is past the last checkpoint is made anew at opening.
+
+Where openings are kept: what commitments hide, until somebody's are erased.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from wavebreak.errors import FileError
+from wavebreak.ledger.entries import Openings
+from wavebreak.ledger.errors import error, named
+from wavebreak.ledger.merkle_tree import leaf_index, peaks
+from wavebreak.ledger.verifier import LEAF, MAX_LINE, canonical, grow, hashed, read_checkpoint
+
+NAMES = ("entries.jsonl", "nodes", "ends", "checkpoints.jsonl")
+
+
+class Directory:
+    """Storage of a ledger in a directory, for one writer at a time.
+
+    With `write` it is made where absent, locked against other writers, and mended: `mended` says
+    what a crash had left half-written and was cut off. What a checkpoint covers is never cut:
+    raises EvidenceError `log_cut`, or FileError where it cannot be read or another one writes.
+    """
+
+    def __init__(self, path: Path, *, write: bool = False) -> None:
+        self.path, self.mended = path, list[str]()
+        try:
+            if write:
+                path.mkdir(parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT if write else os.O_RDONLY
+            self._files = {name: os.open(path / name, flags, 0o644) for name in NAMES}
+            if write:
+                fcntl.flock(self._files["entries.jsonl"], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FileError(
+                f"the ledger {path} is being written by another process", fix="wait for its end"
+            ) from None
+        except OSError as e:
+            raise FileError(
+                f"the ledger {path} cannot be opened: {e.strerror}", fix="name a ledger directory"
+            ) from None
+        self._last = self._latest(write)
+        self._size = self._length("ends") // 8
+        if write:
+            self._mend()
+
+    def close(self) -> None:
+        """Let the files go, and the lock with them."""
+        for file in self._files.values():
+            os.close(file)
+
+    def size(self) -> int:
+        """How many entries there are."""
+        return self._size
+
+    def append(self, lines: Sequence[bytes], nodes: bytes) -> None:
+        """Keep entries and nodes; a failure (a full disk) leaves the ledger as it was."""
+        before = {name: self._length(name) for name in NAMES[:3]}
+        try:
+            self._add(lines, nodes)
+        except OSError as e:
+            for name, length in before.items():
+                os.ftruncate(self._files[name], length)
+            raise FileError(f"the ledger {self.path} cannot grow: {e.strerror}") from None
+
+    def _add(self, lines: Sequence[bytes], nodes: bytes) -> None:
+        end, ends = self.end(self._size), []
+        for line in lines:
+            end += len(line) + 1
+            ends.append(end.to_bytes(8))
+        self._write("entries.jsonl", b"".join([line + b"\n" for line in lines]))
+        self._write("nodes", nodes)
+        self._write("ends", b"".join(ends))
+        self._size += len(lines)
+
+    def line(self, position: int) -> bytes:
+        """One entry."""
+        begin, end = self.end(position), self.end(position + 1)
+        return os.pread(self._files["entries.jsonl"], end - begin - 1, begin)
+
+    def node(self, index: int) -> bytes:
+        """One node of the tree."""
+        return os.pread(self._files["nodes"], 32, 32 * index)
+
+    def keep(self, note: bytes) -> None:
+        """Keep a signed checkpoint."""
+        self._write("checkpoints.jsonl", canonical(note.decode()).encode() + b"\n")
+        self._last = note
+
+    def latest(self) -> bytes | None:
+        """The checkpoint kept last."""
+        return self._last
+
+    def _length(self, name: str) -> int:
+        return os.fstat(self._files[name]).st_size
+
+    def end(self, position: int) -> int:
+        """Where the first `position` entries end."""
+        return int.from_bytes(os.pread(self._files["ends"], 8, 8 * position - 8)) if position else 0
+
+    def _write(self, name: str, told: bytes) -> None:
+        file, at, left = self._files[name], self._length(name), memoryview(told)
+        while left:
+            written = os.pwrite(file, left, at)
+            at, left = at + written, left[written:]
+        os.fsync(file)
+
+    def _latest(self, write: bool) -> bytes | None:
+        file, length = self._files["checkpoints.jsonl"], self._length("checkpoints.jsonl")
+        tail = os.pread(file, MAX_LINE, max(0, length - MAX_LINE))
+        whole, newline, torn = tail.rpartition(b"\n")
+        if torn and write:
+            self._cut("checkpoints.jsonl", length - len(torn), "a checkpoint")
+        if not newline:
+            return None
+        try:
+            told = json.loads(whole.rpartition(b"\n")[2])
+        except ValueError:
+            raise error("checkpoint_not_json", f"the last line of {self.path}'s notes") from None
+        return str(told).encode()
+
+    def _cut(self, name: str, length: int, what: str) -> None:
+        os.ftruncate(self._files[name], length)
+        self.mended.append(f"{what} at the end of {name} was written half, and is cut off")
+
+    def _mend(self) -> None:
+        """Make what follows from entries past the last checkpoint anew; cut off half a line."""
+        with named():
+            sealed = read_checkpoint(self._last).size if self._last else 0
+        nodes = self._length("nodes") // 32
+        held = min(sealed, self._size, bisect_right(range(nodes + 1), nodes, key=leaf_index) - 1)
+        os.ftruncate(self._files["ends"], 8 * held)
+        os.ftruncate(self._files["nodes"], 32 * leaf_index(held))
+        self._size, begin = held, self.end(held)
+        length = self._length("entries.jsonl")
+        made, tops = list[bytes](), peaks(self.node, held)
+        lines: list[bytes] = []
+        with os.fdopen(os.dup(self._files["entries.jsonl"]), "rb") as file:
+            file.seek(begin)
+            for line in iter(lambda: file.readline(MAX_LINE), b""):
+                if not line.endswith(b"\n"):
+                    break
+                made += grow(tops, held + len(lines), hashed(LEAF, line[:-1]))
+                lines.append(line)
+        if held + len(lines) < sealed or length < begin:
+            raise error("log_cut", f"fewer entries are left than the {sealed} sealed")
+        ends, end = [], begin
+        for line in lines:
+            end += len(line)
+            ends.append(end.to_bytes(8))
+        if end < length:
+            self._cut("entries.jsonl", end, "an entry")
+        self._write("nodes", b"".join(made))
+        self._write("ends", b"".join(ends))
+        self._size = held + len(lines)
+
+
+class OpeningStore(Protocol):
+    """Keeps openings by position; `keep` is called before the entries are appended."""
+
+    def keep(self, first: int, openings: Iterable[Openings]) -> None:
+        """Keep the openings of entries from position `first` on."""
+        ...
+
+    def of(self, position: int) -> Openings:
+        """Openings of one entry; empty where none are, or they were erased."""
+        ...
+
+
+class OpeningFile:
+    """Openings in an SQLite file that no other user can read; erased ones are overwritten.
+
+    >>> store = OpeningFile(":memory:")
+    >>> store.keep(7, [{"account": (bytes(32), "a1")}])
+    >>> store.of(7)["account"][1], store.erase("account", "a1"), store.of(7)
+    ('a1', 1, {})
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        if isinstance(path, Path):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_CREAT, 0o600))
+        self._db = sqlite3.connect(path)
+        self._db.execute("PRAGMA secure_delete = ON")
+        self._db.execute(
+            "CREATE TABLE IF NOT EXISTS kept (position INTEGER PRIMARY KEY, told BLOB)"
+        )
+        self._db.execute(
+            "CREATE TABLE IF NOT EXISTS named (field TEXT, value BLOB, position INTEGER, "
+            "PRIMARY KEY (field, value, position)) WITHOUT ROWID"
+        )
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._db.close()
+
+    def keep(self, first: int, openings: Iterable[Openings]) -> None:
+        """Keep the openings of entries from position `first` on; older ones there give way."""
+        rows, names = [], []
+        for position, told in enumerate(openings, first):
+            if told:
+                rows.append((position, msgspec.json.encode(told)))
+            if "account" in told:
+                names.append(("account", canonical(told["account"][1]).encode(), position))
+        with self._db:
+            self._db.execute("DELETE FROM named WHERE position >= ?", (first,))
+            self._db.execute("DELETE FROM kept WHERE position >= ?", (first,))
+            self._db.executemany("INSERT INTO kept VALUES (?, ?)", rows)
+            self._db.executemany("INSERT INTO named VALUES (?, ?, ?)", names)
+
+    def of(self, position: int) -> Openings:
+        """Openings of one entry; empty where none are, or they were erased."""
+        row = self._db.execute("SELECT told FROM kept WHERE position = ?", (position,)).fetchone()
+        return msgspec.json.decode(row[0], type=dict[str, tuple[bytes, Any]]) if row else {}
+
+    def positions(self, field: str, value: Any) -> Sequence[int]:
+        """Entries that hide this value in this field."""
+        told = (field, canonical(value).encode())
+        found = self._db.execute("SELECT position FROM named WHERE field = ? AND value = ?", told)
+        return [position for (position,) in found]
+
+    def erase(self, field: str, value: Any) -> int:
+        """Erase all openings of the entries that hide this value; how many entries they were.
+
+        The log stays as it is and verifies; what the entries commit to can no longer be shown.
+        """
+        erased = [(position,) for position in self.positions(field, value)]
+        with self._db:
+            self._db.executemany("DELETE FROM kept WHERE position = ?", erased)
+            told = (field, canonical(value).encode())
+            self._db.execute("DELETE FROM named WHERE field = ? AND value = ?", told)
+        return len(erased)

@@ -1,0 +1,89 @@
+"""What the training set looked like, feature by feature, to tell later how far a stream has moved.
+
+Population stability index: Siddiqi, Credit Risk Scorecards (2006): 0.1 is a shift, 0.25 a large
+one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wavebreak.errors import FileError
+
+Floats = NDArray[np.float64]
+
+FILE = "baseline.json"
+_LEAST = 1e-4
+"""Least share of a bin: an empty one would make the index infinite."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How a feature was spread: `shares` of the bins between `edges`, and last of missing."""
+
+    edges: tuple[float, ...]
+    shares: tuple[float, ...]
+
+
+def spread(values: Floats, bins: int) -> Spread:
+    """Quantile bins of values, and the share of each; equal edges become one.
+
+    >>> spread(np.array([1.0, 2.0, 3.0, np.nan]), 2)
+    Spread(edges=(2.0,), shares=(0.25, 0.5, 0.25))
+    """
+    there = values[~np.isnan(values)]
+    levels = np.linspace(0, 1, bins + 1)[1:-1]
+    cuts = np.unique(np.quantile(there, levels)).tolist() if len(there) else []
+    edges = tuple(float(edge) for edge in cuts)
+    return Spread(edges, tuple(round(float(s), 9) for s in shares(values, edges)))
+
+
+def shares(values: Floats, edges: tuple[float, ...]) -> Floats:
+    """Share of values in each bin, and last of those that are missing."""
+    where = np.searchsorted(np.asarray(edges, np.float64), values, side="right")
+    where = np.where(np.isnan(values), len(edges) + 1, where)
+    counted = np.bincount(where, minlength=len(edges) + 2)
+    return np.asarray(counted / max(1, len(values)), np.float64)
+
+
+def psi(then: Spread, values: Floats) -> float:
+    """Population stability index of values against a spread: 0 where nothing moved.
+
+    >>> before = spread(np.arange(1000.0), 10)
+    >>> round(psi(before, np.arange(1000.0)), 6), psi(before, np.arange(1000.0) + 500) > 0.25
+    (0.0, True)
+    """
+    old = np.maximum(np.asarray(then.shares), _LEAST)
+    new = np.maximum(shares(values, then.edges), _LEAST)
+    return float(((new - old) * np.log(new / old)).sum())
+
+
+def baseline(
+    names: tuple[str, ...], values: Floats, margins: Floats, bins: int
+) -> dict[str, Spread]:
+    """Spread of every feature, and of the margin under the name `score`."""
+    made = {name: spread(values[:, column], bins) for column, name in enumerate(names)}
+    return made | {"score": spread(margins, bins)}
+
+
+def save(spreads: Mapping[str, Spread], directory: Path) -> None:
+    """Write a baseline into a model's directory."""
+    told = {name: {"edges": s.edges, "shares": s.shares} for name, s in spreads.items()}
+    (directory / FILE).write_text(json.dumps(told, indent=0, sort_keys=True) + "\n", "utf-8")
+
+
+def load(directory: Path) -> dict[str, Spread]:
+    """Read the baseline of a model; raises `FileError` where there is none."""
+    try:
+        told = json.loads((directory / FILE).read_text("utf-8"))
+        return {n: Spread(tuple(s["edges"]), tuple(s["shares"])) for n, s in told.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise FileError(
+            f"{directory} has no readable {FILE}", fix="train the model again: `wavebreak train`"
+        ) from None

@@ -1,0 +1,230 @@
+"""The walk: from the values of a row to its margin, to the last bit what LightGBM gives.
+
+Eight trees (or, in a batch, eight rows) are walked at once, since a step waits for memory and not
+for arithmetic; a step has no branch. Leaves are added in the order of the trees.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from wavebreak.compiled.numba_runtime import (
+    Callback,
+    address_as_void_pointer,
+    callback,
+    carray,
+    compiled,
+    int64,
+)
+from wavebreak.errors import ModelError
+from wavebreak.model.trees import BLOCK, NODE, Forest
+
+ONE: Final = 1 << 16
+"""A margin of 1 in fixed point."""
+GREATEST: Final = (1 << 31) - 1
+REJECTED: Final = -(1 << 31)
+"""The margin in fixed point of a row that the cascade rejected: below every other."""
+
+# The model's numbers for the callback: int64 each; of arrays the address.
+NODES, NODE_N, ROOTS, LEAF_BIT, CASCADE, BLOCKS, COLUMNS = range(7)
+NUMBERS: Final = 8
+
+ROWS: Final = 16
+"""Rows that a batch takes at once: twice eight, and their values stay in the nearest cache."""
+
+# Unsigned, since a signed index is asked each time whether it counts from the end.
+_unsigned: Any = np.uint64
+_NUMBER, _SIXTEEN, _COLUMN = _unsigned(0xFFFF), _unsigned(16), _unsigned(32)
+_NO, _ONE = _unsigned(0), _unsigned(1)
+
+
+@compiled(inline="always")
+def _next(nodes: Any, at: Any, row: Any) -> Any:
+    node = nodes[at]
+    word = node.word
+    # A shift by 0 or 16, and not a choice of two, which would be compiled to a branch.
+    right = not (row[word >> _COLUMN] <= node.cut)
+    return (word >> (_SIXTEEN * _unsigned(right))) & _NUMBER
+
+
+@compiled()
+def _spread(values: Any, row: Any) -> None:
+    """Write the values of a row, and again with -inf for missing."""
+    columns = values.size
+    for column in range(columns):
+        value = values[column]
+        row[column] = value
+        row[column + columns] = value if value == value else -np.inf
+
+
+@compiled()
+def _block(nodes: Any, roots: Any, leaf_bit: Any, block: int, row: Any, total: float) -> float:
+    """Add the leaves of eight trees that one row falls into."""
+    k = _unsigned(block * BLOCK)
+    n0, n1, n2, n3 = roots[k], roots[k + _ONE], roots[k + _unsigned(2)], roots[k + _unsigned(3)]
+    k += _unsigned(4)
+    n4, n5, n6, n7 = roots[k], roots[k + _ONE], roots[k + _unsigned(2)], roots[k + _unsigned(3)]
+    while (n0 & n1 & n2 & n3 & n4 & n5 & n6 & n7 & leaf_bit) == _NO:
+        n0, n1 = _next(nodes, n0, row), _next(nodes, n1, row)
+        n2, n3 = _next(nodes, n2, row), _next(nodes, n3, row)
+        n4, n5 = _next(nodes, n4, row), _next(nodes, n5, row)
+        n6, n7 = _next(nodes, n6, row), _next(nodes, n7, row)
+    total += nodes[n0].cut
+    total += nodes[n1].cut
+    total += nodes[n2].cut
+    total += nodes[n3].cut
+    total += nodes[n4].cut
+    total += nodes[n5].cut
+    total += nodes[n6].cut
+    total += nodes[n7].cut
+    return total
+
+
+@compiled()
+def _tree(nodes: Any, root: Any, leaf_bit: Any, rows: Any, sums: Any, first: int) -> None:
+    """Add the leaves of one tree that eight rows fall into."""
+    k = _unsigned(first)
+    r0, r1, r2, r3 = rows[k], rows[k + _ONE], rows[k + _unsigned(2)], rows[k + _unsigned(3)]
+    k += _unsigned(4)
+    r4, r5, r6, r7 = rows[k], rows[k + _ONE], rows[k + _unsigned(2)], rows[k + _unsigned(3)]
+    n0 = n1 = n2 = n3 = n4 = n5 = n6 = n7 = root
+    while (n0 & n1 & n2 & n3 & n4 & n5 & n6 & n7 & leaf_bit) == _NO:
+        n0, n1 = _next(nodes, n0, r0), _next(nodes, n1, r1)
+        n2, n3 = _next(nodes, n2, r2), _next(nodes, n3, r3)
+        n4, n5 = _next(nodes, n4, r4), _next(nodes, n5, r5)
+        n6, n7 = _next(nodes, n6, r6), _next(nodes, n7, r7)
+    sums[first] += nodes[n0].cut
+    sums[first + 1] += nodes[n1].cut
+    sums[first + 2] += nodes[n2].cut
+    sums[first + 3] += nodes[n3].cut
+    sums[first + 4] += nodes[n4].cut
+    sums[first + 5] += nodes[n5].cut
+    sums[first + 6] += nodes[n6].cut
+    sums[first + 7] += nodes[n7].cut
+
+
+@compiled()
+def _batch(nodes: Any, roots: Any, leaf_bit: Any, values: Any, made: Any) -> None:
+    rows, sums = np.zeros((ROWS, 2 * values.shape[1])), np.zeros(ROWS)
+    for start in range(0, values.shape[0], ROWS):
+        n = min(ROWS, values.shape[0] - start)
+        for k in range(n):
+            _spread(values[start + k], rows[k])
+        sums[:] = 0.0
+        for root in roots:
+            for first in range(0, n, 8):
+                _tree(nodes, root, leaf_bit, rows, sums, first)
+        made[start : start + n] = sums[:n]
+
+
+@compiled()
+def _one(nodes: Any, roots: Any, leaf_bit: Any, values: Any) -> float:
+    row, total = np.empty(2 * values.size), 0.0
+    _spread(values, row)
+    for block in range(roots.size // BLOCK):
+        total = _block(nodes, roots, leaf_bit, block, row, total)
+    return total
+
+
+@compiled()
+def _partials(nodes: Any, roots: Any, leaf_bit: Any, values: Any, sums: Any) -> None:
+    row = np.empty(2 * values.shape[1])
+    for k in range(values.shape[0]):
+        _spread(values[k], row)
+        total = 0.0
+        for block in range(roots.size // BLOCK):
+            total = _block(nodes, roots, leaf_bit, block, row, total)
+            sums[k, block] = total
+
+
+@compiled()
+def _fixed(margin: float) -> int:
+    scaled = np.rint(margin * ONE)
+    return int64(min(max(scaled, float(-GREATEST)), float(GREATEST)))
+
+
+@compiled()
+def _cascaded(nodes: Any, roots: Any, leaf_bit: Any, cascade: Any, values: Any) -> int:
+    """The margin of one row in fixed point; REJECTED as soon as the cascade lets go of it."""
+    row, total = np.empty(2 * values.size), 0.0
+    _spread(values, row)
+    for block in range(roots.size // BLOCK):
+        total = _block(nodes, roots, leaf_bit, block, row, total)
+        if total < cascade[block]:
+            return REJECTED
+    return _fixed(total)
+
+
+@compiled()
+def _scores(nodes: Any, roots: Any, leaf_bit: Any, cascade: Any, values: Any, made: Any) -> None:
+    for k in range(values.shape[0]):
+        made[k] = _cascaded(nodes, roots, leaf_bit, cascade, values[k])
+
+
+def _score(model: int, values: int) -> int:
+    """Score one row: the C function of the kernel."""
+    numbers = carray(address_as_void_pointer(model), (NUMBERS,), np.int64)
+    trees = numbers[BLOCKS] * BLOCK
+    nodes = carray(address_as_void_pointer(numbers[NODES]), (numbers[NODE_N],), NODE)
+    roots = carray(address_as_void_pointer(numbers[ROOTS]), (trees,), np.uint64)
+    cascade = carray(address_as_void_pointer(numbers[CASCADE]), (numbers[BLOCKS],), np.float64)
+    row = carray(address_as_void_pointer(values), (numbers[COLUMNS],), np.float64)
+    answer: int = _cascaded(nodes, roots, _unsigned(numbers[LEAF_BIT]), cascade, row)
+    return answer
+
+
+def numbers(forest: Forest, cascade: Any) -> npt.NDArray[np.int64]:
+    """The model as the C function reads it: int64; the arrays must live as long as it is used."""
+    made = np.zeros(NUMBERS, np.int64)
+    made[NODES], made[NODE_N] = forest.nodes.ctypes.data, forest.nodes.size
+    made[ROOTS], made[LEAF_BIT] = forest.roots.ctypes.data, forest.leaf_bit
+    made[CASCADE], made[BLOCKS] = cascade.ctypes.data, forest.blocks
+    made[COLUMNS] = len(forest.names)
+    return made
+
+
+@cache
+def scorer() -> Callback:
+    """The C function `int64 score(int64 model, int64 values)`."""
+    return callback(_score, 2)
+
+
+def margins(forest: Forest, values: Any) -> npt.NDArray[np.float64]:
+    """Margins of rows: float64[n] of float64[n, columns]."""
+    rows, made = _rows(forest, values), np.zeros(len(values))
+    _batch(forest.nodes, forest.roots, _unsigned(forest.leaf_bit), rows, made)
+    return made
+
+
+def margin(forest: Forest, values: Any) -> float:
+    """The margin of one row, float64[columns]: eight trees at once, the same to the last bit."""
+    row = _rows(forest, values[None, :])[0]
+    return float(_one(forest.nodes, forest.roots, _unsigned(forest.leaf_bit), row))
+
+
+def partials(forest: Forest, values: Any) -> npt.NDArray[np.float64]:
+    """Sums after each block of eight trees: float64[n, blocks]."""
+    rows, sums = _rows(forest, values), np.zeros((len(values), forest.blocks))
+    _partials(forest.nodes, forest.roots, _unsigned(forest.leaf_bit), rows, sums)
+    return sums
+
+
+def scores(forest: Forest, cascade: Any, values: Any) -> npt.NDArray[np.int64]:
+    """Margins in fixed point through a cascade: int64[n]."""
+    rows, made = _rows(forest, values), np.zeros(len(values), np.int64)
+    _scores(forest.nodes, forest.roots, _unsigned(forest.leaf_bit), cascade, rows, made)
+    return made
+
+
+def _rows(forest: Forest, values: Any) -> npt.NDArray[np.float64]:
+    rows = np.ascontiguousarray(values, np.float64)
+    if rows.ndim != 2 or rows.shape[1] != len(forest.names):
+        raise ModelError(
+            f"rows of {rows.shape[-1]} values were given to a model over {len(forest.names)}",
+            fix="give one column a feature, in the model's order",
+        )
+    return rows

@@ -1,0 +1,1 @@
+"""Pseudonyms in place of phone numbers, addresses and devices."""

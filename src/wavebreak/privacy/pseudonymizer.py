@@ -1,0 +1,395 @@
+"""The privacy edge: personal fields become keyed pseudonyms and what the features need.
+
+A phone number becomes `number` (pseudonym), `block` and `number_country`; an IP address becomes
+`address`, `network`, and with a local database `asn` and `network_country`; a device fingerprint
+becomes a pseudonym. Raw values leave this module in no column and no message.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import os
+import secrets
+from collections.abc import Callable
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import maxminddb
+import numpy as np
+import phonenumbers
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from wavebreak.errors import EventError, FileError, UsageError
+from wavebreak.schema.events import (
+    CODES,
+    LOG_SCHEMA,
+    PERSONAL,
+    REASONS,
+    TYPES,
+    Refusal,
+    absent,
+    blanks,
+    json_rows,
+)
+
+KEY_BYTES = 16
+"""Shortest key that is taken; a fresh one has twice as many bytes."""
+
+_PSEUDONYM_DIGITS = 32
+_CACHED = 1 << 16
+_BLOCK_TAIL = 5
+_KINDS = {field.name: field.type for field in LOG_SCHEMA}
+_FORMATS = {
+    "phone": "the phone number cannot be parsed — fix: send E.164 with a country code, or leave it",
+    "ip": "the IP address cannot be parsed — fix: send IPv4 or IPv6 without zone or port",
+}
+
+Country = tuple[str | None, str | None]
+
+
+def load_key(path: Path | None) -> bytes:
+    """Read the deployment's key, and make it at first use.
+
+    Without `path` the environment's WAVEBREAK_KEY decides (hex digits, or the path of a key file),
+    else ~/.config/wavebreak/key. A key file holds hex digits and is made with mode 0600; raises
+    UsageError for a key that is not hex or shorter than 16 bytes, FileError for one not readable.
+    """
+    if path is None:
+        given = os.environ.get("WAVEBREAK_KEY", "").strip()
+        if given and not ("/" in given or os.path.exists(given)):
+            return _key(given, "the environment's WAVEBREAK_KEY")
+        path = Path(given) if given else Path.home() / ".config" / "wavebreak" / "key"
+    try:
+        if not path.exists():
+            _make_key(path)
+        return _key(path.read_text("ascii").strip(), f"the key file {path}")
+    except (OSError, UnicodeDecodeError) as e:
+        why = e.strerror if isinstance(e, OSError) else "it is not text"
+        fix = "give a readable key file, or set WAVEBREAK_KEY to hex digits"
+        raise FileError(f"the key file {path} cannot be read: {why}", fix=fix) from None
+
+
+def _make_key(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_hex(2 * KEY_BYTES) + "\n")
+    try:
+        # A link fails where a name exists: of two first runs, one key wins for both.
+        os.link(fresh, path)
+    except FileExistsError:
+        pass
+    finally:
+        fresh.unlink()
+
+
+def _key(text: str, where: str) -> bytes:
+    fix = "make one with: python -c 'import secrets; print(secrets.token_hex(32))'"
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        raise UsageError(f"{where} does not hold hex digits", fix=fix) from None
+    if len(key) < KEY_BYTES:
+        raise UsageError(f"{where} is too short: {len(key)} of {KEY_BYTES} bytes", fix=fix)
+    return key
+
+
+class Edge:
+    """Turns wire batches into log batches under one key.
+
+    `key` is secret and at least 16 bytes; equal keys give equal pseudonyms. `ip_database` is an
+    optional local file in MaxMind's format that knows AS numbers, countries or both.
+    """
+
+    def __init__(self, key: bytes, ip_database: Path | None = None) -> None:
+        if len(key) < KEY_BYTES:
+            raise UsageError(f"the key is too short: {len(key)} of {KEY_BYTES} bytes")
+        self._secret, self._database = key, ip_database
+        self._places = _open_places(ip_database) if ip_database else None
+        self._number = lru_cache(_CACHED)(self._pseudonym("number"))
+        self._address = lru_cache(_CACHED)(self._pseudonym("address"))
+        self._device = lru_cache(_CACHED)(self._pseudonym("device"))
+        self._describe: dict[str, Callable[[str], dict[str, Any] | None]] = {
+            "phone": self._describe_phone,
+            "ip": lru_cache(_CACHED)(self._describe_ip),
+            "device": lambda device: {"device": self._device(device)},
+        }
+        self._place = lru_cache(_CACHED)(self._locate)
+
+    def __reduce__(self) -> tuple[type[Edge], tuple[bytes, Path | None]]:
+        """What makes the same edge in another process: its key goes there, and nowhere else."""
+        return Edge, (self._secret, self._database)
+
+    def apply(self, wire: pa.RecordBatch) -> pa.RecordBatch:
+        """Turn a valid wire batch into a log batch of the same rows.
+
+        Raises EventError for a phone number or an IP address that cannot be parsed.
+        """
+        log, refused = self.split(wire)
+        if refused:
+            raise EventError(refused[0].message)
+        return log
+
+    def split(
+        self, wire: pa.RecordBatch, lines: NDArray[np.int64] | None = None, *,
+        narrow: bool = False,
+    ) -> tuple[pa.RecordBatch, list[Refusal]]:  # fmt: skip
+        """Turn the rows that can be parsed into a log batch, and refuse the others.
+
+        A `narrow` batch lacks the columns in which nothing is given.
+        `lines` gives each row's line number for the refusals (the row, from 1, if absent).
+        """
+        given = {n: c for n, c in zip(wire.schema.names, wire.columns, strict=True) if _given(c)}
+        known = {n: _described(given[n], self._describe[n]) for n in PERSONAL if n in given}
+        if any(one.lost is not None and one.lost.any() for one in known.values()):
+            lines = np.arange(1, wire.num_rows + 1) if lines is None else lines
+            bad, refused = _unparsed(known, lines)
+            return self.split(wire.filter(pa.array(~bad)), narrow=narrow)[0], refused
+        made = self._made(given, known, wire)
+        if narrow:
+            return pa.RecordBatch.from_arrays([*made.values()], schema=_narrow(tuple(made))), []
+        return _wide(made, wire.num_rows), []
+
+    def _made(
+        self, given: dict[str, pa.Array], known: dict[str, _Described], wire: pa.RecordBatch
+    ) -> dict[str, pa.Array]:
+        made: dict[str, pa.Array] = {}
+        for one in known.values():
+            made |= one.columns()
+        none = absent(wire.num_rows, pa.string())
+        made["type"] = codes_of(given.get("type", none), TYPES)
+        for name in CODES.keys() & given:
+            made[name] = codes_of(given[name], CODES[name])
+        if "reason" in given:
+            made["reason"] = _reason_codes(given["reason"], made["type"])
+        made["id"] = _ids(given.get("id", none), given, made)
+        made = {n: c for n, c in given.items() if n not in PERSONAL} | made
+        return {n: _plain(made[n], kind) for n, kind in _KINDS.items() if n in made}
+
+    def _pseudonym(self, kind: str) -> Callable[[str], str]:
+        # A key of its own for each kind: equal texts of two kinds never look alike.
+        key = hmac.digest(self._secret, f"wavebreak/{kind}".encode(), "sha256")
+
+        def pseudonym(value: str) -> str:
+            return hmac.digest(key, value.encode(), "sha256").hex()[:_PSEUDONYM_DIGITS]
+
+        return pseudonym
+
+    def _describe_phone(self, phone: str) -> dict[str, Any] | None:
+        known = number_block(phone)
+        if known is None:
+            return None
+        return {"number": self._number(phone), "block": known[0], "number_country": known[1]}
+
+    def _describe_ip(self, ip: str) -> dict[str, Any] | None:
+        known = network_of(ip)
+        if known is None:
+            return None
+        address, network = known
+        asn, country = self._place(address) if self._places else (None, None)
+        return {
+            "address": self._address(address),
+            "network": network,
+            "asn": asn,
+            "network_country": country,
+        }
+
+    def _locate(self, address: str) -> tuple[int | None, str | None]:
+        try:
+            found: Any = self._places.get(address) if self._places else None
+        except ValueError:  # IPv6 asked of a database of IPv4 alone
+            return None, None
+        if not isinstance(found, dict):
+            return None, None
+        asn = found.get("autonomous_system_number", found.get("asn"))
+        if isinstance(asn, str):
+            asn = int(asn[2:]) if asn[:2].upper() == "AS" and asn[2:].isdecimal() else None
+        country = found.get("country", found.get("registered_country"))
+        country = country.get("iso_code") if isinstance(country, dict) else country
+        return (
+            asn if isinstance(asn, int) and 0 <= asn < 2**32 else None,
+            country if isinstance(country, str) and len(country) == 2 else None,
+        )
+
+
+def widened(log: pa.RecordBatch) -> pa.RecordBatch:
+    """Give a narrow batch of the log all columns of LOG_SCHEMA."""
+    if log.num_columns == len(_KINDS):
+        return log
+    return _wide(dict(zip(log.schema.names, log.columns, strict=True)), log.num_rows)
+
+
+def _wide(columns: dict[str, pa.Array], rows: int) -> pa.RecordBatch:
+    every = blanks(log=True, rows=rows) | columns
+    return pa.RecordBatch.from_arrays([every[name] for name in _KINDS], schema=LOG_SCHEMA)
+
+
+def number_block(phone: str) -> tuple[str, str | None] | None:
+    """Give an E.164 number's block and country, or None for one that cannot be parsed.
+
+    A block is the country code and the national digits without the last five (at least two): a
+    hundred thousand neighbouring numbers.
+
+    >>> number_block("+972541234567"), number_block("+999123456")
+    (('+972-5412', 'IL'), None)
+    """
+    # Country and length do not hang on the last three digits: one parse (60 µs) serves a thousand.
+    return _parsed_prefix(phone[:-3], len(phone)) if len(phone) > 6 else None
+
+
+@lru_cache(_CACHED)
+def _parsed_prefix(prefix: str, length: int) -> tuple[str, str | None] | None:
+    try:
+        number = phonenumbers.parse(prefix.ljust(length, "0"), None)
+    except phonenumbers.NumberParseException:
+        return None
+    code = int(number.country_code or 0)
+    digits = prefix[1 + len(str(code)) :]
+    national = length - 1 - len(str(code))
+    region = phonenumbers.region_code_for_number(number)
+    region = region or phonenumbers.region_code_for_country_code(code)
+    known = region if region not in ("ZZ", "001") else None
+    return f"+{code}-{digits[: max(national - _BLOCK_TAIL, 2)]}", known
+
+
+def network_of(ip: str) -> tuple[str, str] | None:
+    """Give an address in its one spelling and its network (/24 or /48), or None if unparsable.
+
+    An IPv4 address inside IPv6 counts as IPv4.
+
+    >>> network_of("203.0.113.9"), network_of("::ffff:203.0.113.9")[1]
+    (('203.0.113.9', '203.0.113.0/24'), '203.0.113.0/24')
+    >>> network_of("2001:DB8:1::7"), network_of("1.2.3")
+    (('2001:db8:1::7', '2001:db8:1::/48'), None)
+    """
+    try:
+        address = ipaddress.ip_address(ip)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.scope_id is not None:
+            return None
+        if address.ipv4_mapped is None:
+            network = ipaddress.IPv6Network((int(address) >> 80 << 80, 48))
+            return str(address), str(network)
+        address = address.ipv4_mapped
+    return str(address), str(ipaddress.IPv4Network((int(address) >> 8 << 8, 24)))
+
+
+def _open_places(path: Path) -> maxminddb.Reader:
+    try:
+        return maxminddb.open_database(path)
+    except (OSError, ValueError, maxminddb.InvalidDatabaseError):
+        fix = "give a local file in MaxMind's format (.mmdb)"
+        raise FileError(f"the IP database {path} cannot be read", fix=fix) from None
+
+
+def _given(column: pa.Array) -> bool:
+    return bool(column.null_count < len(column))
+
+
+class _Described(NamedTuple):
+    """A personal column as indices of its words, and of each word what the edge makes of it."""
+
+    indices: pa.Array
+    rows: list[dict[str, Any] | None]
+    lost: NDArray[np.bool_] | None
+
+    def columns(self) -> dict[str, pa.Array]:
+        """Give what is known, by name."""
+        made = {}
+        for name in next(filter(None, self.rows), {}):
+            known = [row and row[name] for row in self.rows]
+            if known.count(None) < len(known):
+                made[name] = pa.array(known, _KINDS[name]).take(self.indices)
+        return made
+
+
+def _described(
+    column: pa.Array, describe: Callable[[str], dict[str, Any] | None]
+) -> _Described:  # fmt: skip
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    words = column.dictionary.to_pylist()
+    rows = [None if word is None else describe(word) for word in words]
+    unknown = [row is None and word is not None for word, row in zip(words, rows, strict=True)]
+    lost = None
+    if any(unknown):
+        lost = pa.array(unknown).take(column.indices).fill_null(False).to_numpy(False)
+    return _Described(column.indices, rows, lost)
+
+
+def _unparsed(
+    described: dict[str, _Described], lines: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], list[Refusal]]:
+    """Mark the rows of which something cannot be parsed, and refuse them."""
+    bad, refused = np.zeros(len(lines), np.bool_), dict[int, Refusal]()
+    for field, known in described.items():
+        if known.lost is not None:
+            bad |= known.lost
+            for row in np.flatnonzero(known.lost).tolist():
+                line = int(lines[row])
+                what = f"line {line}: field `{field}`: {_FORMATS[field]}"
+                refused.setdefault(row, Refusal(line, "bad_value", field, what))
+    return bad, [refused[row] for row in sorted(refused)]
+
+
+@lru_cache(256)
+def _narrow(names: tuple[str, ...]) -> pa.Schema:
+    return pa.schema([LOG_SCHEMA.field(name) for name in names], LOG_SCHEMA.metadata)
+
+
+@cache
+def _words(values: tuple[str, ...]) -> pa.Array:
+    return pa.array(values, pa.string())
+
+
+def coded(column: pa.Array, values: tuple[str, ...]) -> pa.DictionaryArray:
+    """Give a column as codes of `values`, whose `codes_of` cost nothing."""
+    return pa.DictionaryArray.from_arrays(codes_of(column, values), _words(values))
+
+
+def codes_of(column: pa.Array, values: tuple[str, ...]) -> pa.Array:
+    """Give each text's index in `values` as uint8; null where it is null or not among them."""
+    if not _given(column):
+        return absent(len(column), pa.uint8())
+    if pa.types.is_dictionary(column.type):
+        if column.dictionary.equals(_words(values)) and column.indices.type == pa.uint8():
+            return column.indices
+        return codes_of(column.dictionary.cast(pa.string()), values).take(column.indices)
+    return pc.index_in(column, value_set=_words(values)).cast(pa.uint8())
+
+
+def _reason_codes(reason: pa.Array, types: pa.Array) -> pa.Array:
+    codes = absent(len(reason), pa.uint8())
+    if reason.null_count < len(reason):
+        for kind, values in REASONS.items():
+            of_kind = pc.equal(types, pa.scalar(TYPES.index(kind), pa.uint8()))
+            codes = pc.if_else(of_kind, codes_of(reason, values), codes)
+    return codes
+
+
+def _plain(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    return column if column.type.equals(kind) else column.cast(kind)
+
+
+def _ids(ids: pa.Array, given: dict[str, pa.Array], made: dict[str, pa.Array]) -> pa.Array:
+    """Fill absent ids with the SHA-256 of the event as it is after pseudonymisation."""
+    ids = _plain(ids, pa.string())
+    if ids.null_count == 0:
+        return ids
+    missing = ids.is_null()
+    pseudonyms = {"phone": "number", "ip": "address", "device": "device"}
+    canonical = {
+        name: made[pseudonyms[name]] if name in pseudonyms else given[name]
+        for name in sorted(given)
+        if name != "id"
+    }
+    told = json_rows(pa.RecordBatch.from_pydict(canonical).filter(missing))
+    digests = (hashlib.sha256(row.encode()).hexdigest()[:32] for row in told.to_pylist())
+    return pc.replace_with_mask(ids, missing, pa.array([f"sha256:{d}" for d in digests]))

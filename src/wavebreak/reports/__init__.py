@@ -1,0 +1,1 @@
+"""Tables, charts and pages that commands print or write."""

@@ -1,0 +1,217 @@
+"""Functions that are written from the rules of a policy: their source, compiled and kept.
+
+All rules of a policy as one compiled C callback: features and a kind of fact in, a mask out.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import importlib.util
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from wavebreak.compiled.code_cache import cache_root, held, writable
+from wavebreak.compiled.numba_runtime import Callback, callback, sources_digest
+from wavebreak.errors import PolicyError
+from wavebreak.features import catalog
+from wavebreak.rules.expressions import Expression, can_hold, parse
+from wavebreak.rules.model import MAX_RULES, OUTCOMES, STAGES, Policy, Rule, seconds
+
+PREAMBLE = '''\
+"""Written by Wavebreak from the rules of a policy. Not to be edited."""
+import numba
+import numpy as np
+from wavebreak.features import row_values
+from wavebreak.compiled.numba_runtime import address_as_void_pointer, carray
+from wavebreak.features.layout import RARE, ROW
+
+@numba.njit(error_model="numpy")
+def least(a, b):
+    return a + b if a != a or b != b else (b if b < a else a)
+
+@numba.njit(error_model="numpy")
+def greatest(a, b):
+    return a + b if a != a or b != b else (b if b > a else a)
+
+@numba.njit(error_model="numpy")
+def differs(a, b):
+    return a < b or a > b
+
+'''
+"""What a generated function stands on: a missing operand stays missing, and never differs."""
+
+
+@cache
+def compiled_from(source: str, name: str, n_args: int, features: tuple[str, ...]) -> Callback:
+    """Machine code of the function `name` of a source, which takes `n_args` int64 and gives one.
+
+    It comes from the user's cache where one like it was compiled before.
+    """
+    told = "\0".join([source, numba.__version__, np.__version__, sources_digest(), *features])
+    digest = hashlib.sha256(told.encode()).hexdigest()[:12]
+    kept = held(cache_root() / f"rules-{digest}")
+    if writable(kept):
+        return callback(_imported(kept, digest, source, name), n_args, directory=kept)
+    with tempfile.TemporaryDirectory(prefix="wavebreak-") as passing:
+        made = _imported(Path(passing), digest, source, name)
+        return callback(made, n_args, directory=Path(passing))
+
+
+def _imported(directory: Path, digest: str, source: str, name: str) -> Callable[..., int]:
+    path = directory / f"rules_{digest}.py"
+    if not path.exists() or path.read_text(encoding="utf-8") != source:
+        fresh = path.with_suffix(f".{os.getpid()}")
+        fresh.write_text(source, encoding="utf-8")
+        fresh.replace(path)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise PolicyError(f"{path} cannot be imported", fix="set WAVEBREAK_CACHE to another place")
+    module: ModuleType = importlib.util.module_from_spec(spec)
+    # Numba finds the globals of cached code by importing the module by its name.
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    made: Callable[..., int] = getattr(module, name)
+    return made
+
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Compiled rules. `address` is of `int64 rules(int64 features, int64 kind_bit)`.
+
+    `features` there is the address of a float64 array in the catalog's order, `kind_bit` is
+    `1 << kind`, the result has bit k set where rule k hit. Arrays have shape `(64,)`: `outcome`
+    and `stage` codes, `hold_s` in seconds (0: it does not end), `shadow` 0 or 1. A rule with a
+    label has outcome 0. Bits outside `enabled` are to be ignored: rules that cannot hold without a
+    feature that the stream does not cover, whose ids are `not_covered`.
+    """
+
+    policy: Policy
+    address: int
+    outcome: npt.NDArray[np.uint8]
+    hold_s: npt.NDArray[np.uint32]
+    stage: npt.NDArray[np.uint8]
+    shadow: npt.NDArray[np.uint8]
+    enabled: int
+    ids: tuple[str, ...]
+    actions: tuple[str, ...]
+    not_covered: tuple[str, ...]
+    keepalive: Callback = field(repr=False)
+
+    @property
+    def wake(self) -> int:
+        """Mask over kinds of fact: those on which an enabled rule is to be asked."""
+        kinds = {k for rule in self._enabled_rules() for k in rule.on}
+        return sum(1 << self.policy.kinds.index(kind) for kind in kinds)
+
+    @property
+    def enforced(self) -> int:
+        """Mask over enabled rules that decide: neither in shadow nor a mere label."""
+        return self._mask(lambda rule: rule.mode == "enforce" and rule.outcome is not None)
+
+    def of_stage(self, stage: str) -> int:
+        """Mask over enabled rules of a stage."""
+        return self._mask(lambda rule: rule.stage == stage)
+
+    def _enabled_rules(self) -> list[Rule]:
+        return [rule for rule in self.policy.rules if rule.id not in self.not_covered]
+
+    def _mask(self, among: Callable[[Rule], bool]) -> int:
+        chosen = {rule.id for rule in self._enabled_rules() if among(rule)}
+        return _signed(sum(1 << k for k, rule_id in enumerate(self.ids) if rule_id in chosen))
+
+
+@cache
+def _parsed(when: str, features: tuple[str, ...]) -> Expression:
+    return parse(when, features)
+
+
+def features_of(rule: Rule, features: tuple[str, ...] = catalog.NAMES) -> tuple[str, ...]:
+    """Features that a rule reads, of the vocabulary `features`, in order of mention."""
+    return _parsed(rule.when, features).features
+
+
+def source_of(policy: Policy) -> str:
+    """Python source of the function of all rules; rules that look at the same facts share an if."""
+    masks = [sum(1 << policy.kinds.index(kind) for kind in set(rule.on)) for rule in policy.rules]
+    lines = [
+        "def rules(address, kind_bit):",
+        f"    f = carray(address_as_void_pointer(address), ({len(policy.features)},), np.float64)",
+        "    hits = 0",
+    ]
+    for mask in sorted(set(masks)):
+        lines.append(f"    if kind_bit & {mask:#x}:")
+        for k, rule in enumerate(policy.rules):
+            if masks[k] == mask:
+                # Bit 63 is the sign: only its complement is a literal of int64.
+                bit = f"{1 << k:#x}" if k < 63 else "~0x7fffffffffffffff"
+                lines.append(f"        if {_parsed(rule.when, policy.features).code}:")
+                lines.append(f"            hits |= {bit}  # {rule.id}")
+    return PREAMBLE + "\n".join([*lines, "    return hits", ""])
+
+
+def compile_rules(policy: Policy, covered: frozenset[str] | None = None) -> Program:
+    """Compile a policy for a stream that covers the features `covered` (None: all of them)."""
+    rules = policy.rules
+    silent = frozenset(
+        rule.id for rule in rules if covered is not None and not can_hold(rule.when, covered)
+    )
+    enabled = sum(1 << k for k, rule in enumerate(rules) if rule.id not in silent)
+    made = compiled_from(source_of(policy), "rules", 2, policy.features)
+    holds = [seconds(rule.hold) if rule.hold else 0 for rule in rules]
+    return Program(
+        policy=policy,
+        address=made.address,
+        outcome=_row([OUTCOMES.index(rule.outcome or "allow") for rule in rules], np.uint8),
+        hold_s=_row(holds, np.uint32),
+        stage=_row([STAGES.index(rule.stage) for rule in rules], np.uint8),
+        shadow=_row([int(rule.mode == "shadow") for rule in rules], np.uint8),
+        enabled=_signed(enabled),
+        ids=tuple(rule.id for rule in rules),
+        actions=tuple(rule.action or rule.outcome or "allow" for rule in rules),
+        not_covered=tuple(rule.id for rule in rules if rule.id in silent),
+        keepalive=made,
+    )
+
+
+def hits(program: Program, kind: str, values: Mapping[str, float]) -> tuple[str, ...]:
+    """Ids of the enabled rules that hit on a fact of `kind`; features not in `values` are missing.
+
+    This is the very function that the engine calls. Raises `PolicyError` for a feature or kind
+    that is not in the policy's vocabulary.
+    """
+    policy = program.policy
+    unknown = [name for name in values if name not in policy.features]
+    if unknown or kind not in policy.kinds:
+        what = f"feature `{unknown[0]}`" if unknown else f"kind of fact `{kind}`"
+        raise PolicyError(f"there is no {what}", fix="see `wavebreak features list`")
+    row = np.full(len(policy.features), np.nan)
+    for name, value in values.items():
+        row[policy.features.index(name)] = value
+    call = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(program.address)
+    mask = call(row.ctypes.data, 1 << policy.kinds.index(kind)) & program.enabled
+    return tuple(rule_id for k, rule_id in enumerate(program.ids) if mask >> k & 1)
+
+
+def _signed(mask: int) -> int:
+    return mask - (1 << 64) if mask >> 63 else mask
+
+
+def _row(values: list[int], dtype: type[Scalar]) -> npt.NDArray[Scalar]:
+    row: npt.NDArray[Scalar] = np.zeros(MAX_RULES, dtype)
+    row[: len(values)] = values
+    return row

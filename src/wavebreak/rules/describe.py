@@ -1,0 +1,85 @@
+"""A policy in words, for people: the list of its rules, one rule, and why there is one."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+
+from wavebreak.errors import PolicyError
+from wavebreak.features import catalog
+from wavebreak.rules.compiler import features_of
+from wavebreak.rules.model import STAGES, Example, Policy, Rule
+
+
+def check(policy: Policy) -> list[str]:
+    """One line a rule, with how many examples were run, then what the policy holds in all."""
+    width = max((len(rule.id) for rule in policy.rules), default=0)
+    lines = [
+        f"ok  {rule.id:<{width}}  {_effect(rule)}  "
+        f"({len(rule.fires_on)} fire, {len(rule.stays_quiet_on)} stay quiet)"
+        for rule in policy.rules
+    ]
+    stages = Counter(str(rule.stage) for rule in policy.rules)
+    shadow = sum(rule.mode == "shadow" for rule in policy.rules)
+    examples = sum(len(rule.fires_on) + len(rule.stays_quiet_on) for rule in policy.rules)
+    lines.append(
+        f"{policy.version}: {len(policy.rules)} rules "
+        f"({', '.join(f'{stages[stage]} {stage}' for stage in STAGES)}; {shadow} in shadow), "
+        f"{examples} examples, {len(policy.actions)} actions"
+    )
+    return lines
+
+
+def describe(rule: Rule) -> str:
+    """Describe a rule in a few lines of Markdown.
+
+    Every field but the examples, which `why` adds.
+    """
+    lines = [
+        f"## {rule.id}",
+        "",
+        rule.about,
+        "",
+        f"- abuse: {rule.abuse}",
+        f"- stage: {rule.stage}, on {', '.join(rule.on)}",
+        f"- when: `{' '.join(rule.when.split())}`",
+        f"- then: {_effect(rule)}",
+        f"- source: {rule.source}",
+    ]
+    return "\n".join(lines)
+
+
+def why(policy: Policy, rule_id: str) -> str:
+    """Say why a rule is there, what it reads and where that errs, and its examples (Markdown).
+
+    Raises `PolicyError` with the nearest ids when there is no such rule.
+    """
+    rule = policy.rule(rule_id)
+    if rule is None:
+        near = difflib.get_close_matches(rule_id, [r.id for r in policy.rules], 3)
+        fix = f"did you mean {', '.join(near)}?" if near else "see `wavebreak rules list`"
+        raise PolicyError(f"there is no rule `{rule_id[:64]}`", fix=fix)
+    lines = [describe(rule), "", "### What it reads", ""]
+    for name in features_of(rule, policy.features):
+        if name in catalog.INDEX:
+            feature = catalog.feature(name)
+            lines += [
+                f"- **{name}** ({feature.unit}; window: {feature.window}): {feature.meaning}",
+                f"  False positives: {feature.false_positives}. "
+                f"Blind spots: {feature.blind_spots}.",
+            ]
+    lines += ["", "### Examples", ""]
+    lines += [f"- fires on {_shown(example)}" for example in rule.fires_on]
+    lines += [f"- stays quiet on {_shown(example)}" for example in rule.stays_quiet_on]
+    return "\n".join(lines)
+
+
+def _effect(rule: Rule) -> str:
+    effect = rule.outcome or f"label {rule.label}"
+    effect += f" for {rule.hold}" if rule.hold else ""
+    effect += f", action {rule.action}" if rule.action else ""
+    return effect + (" (shadow)" if rule.mode == "shadow" else "")
+
+
+def _shown(example: Example) -> str:
+    return ", ".join(f"{name} = {value:g}" for name, value in example.items()) or "nothing known"

@@ -1,0 +1,231 @@
+"""From TOML files to a checked policy: the shipped one, with what a directory puts in its place.
+
+A directory is laid out as the shipped policy is: `rules/*.toml`, one file an abuse type,
+`actions.toml` and the sheets beside it, of which each may be there or not. A file of the same name
+takes the place of the shipped file, a rule of the same id that of the shipped rule; all else is
+added.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from wavebreak import config
+from wavebreak.errors import PolicyError
+from wavebreak.features import catalog
+from wavebreak.features.fact_kinds import KINDS
+from wavebreak.rules.compiler import Program, compile_rules, features_of, hits
+from wavebreak.rules.model import (
+    MAX_RULES,
+    OUTCOMES,
+    TIMED,
+    Action,
+    Feedback,
+    Policy,
+    Rule,
+    Score,
+    Standing,
+    seconds,
+)
+
+SHIPPED = config.SHIPPED
+
+Row = TypeVar("Row", Rule, Action, Standing, Score, Feedback)
+Tables = tuple[Standing, Score, Feedback]
+Found = dict[str, tuple[Rule, Path]]
+
+
+def load(
+    directory: Path | None = None,
+    *,
+    shipped: Path = SHIPPED,
+    features: tuple[str, ...] = catalog.NAMES,
+    kinds: tuple[str, ...] = KINDS,
+) -> Policy:
+    """Load and check a policy, and run the examples of its rules through the compiled function.
+
+    Raises `PolicyError` that names the file, the rule, the field and the fix.
+    """
+    found, actions, tables = _merged(shipped, directory)
+    if len(found) > MAX_RULES:
+        raise PolicyError(f"there are {len(found)} rules", fix=f"keep to {MAX_RULES}")
+    for rule, path in found.values():
+        _checked(rule, _place(path, rule.id), actions, features, kinds)
+    name = directory.resolve().name if directory else "shipped"
+    rules = tuple(rule for rule, _ in found.values())
+    name = re.sub(r"[^\w.]", "_", name, flags=re.ASCII)
+    standing, score, feedback = tables
+    policy = Policy(name, rules, actions, standing, features, kinds, score, feedback)
+    _run_examples(policy, compile_rules(policy), {key: path for key, (_, path) in found.items()})
+    return policy
+
+
+def _merged(shipped: Path, local: Path | None) -> tuple[Found, dict[str, Action], Tables]:
+    """Rules by id, each with its file; actions by id; tables: the shipped under the local."""
+    actions, rules = shipped / "actions.toml", _rule_files(shipped)
+    own = _rule_files(local) if local else []
+    if local and (local / "actions.toml").exists():
+        actions = local / "actions.toml"
+    elif local and not own:
+        sheet = sorted(path.name for path in shipped.glob("*.toml"))
+        if not any((local / name).is_file() for name in sheet):
+            fix = f"put rules into rules/*.toml there, or one of {', '.join(sheet)}"
+            raise PolicyError(f"{local} holds no policy", fix=fix)
+    replaced = {path.name for path in own}
+    found = _rules([path for path in rules if path.name not in replaced]) | _rules(own)
+    named, tables = _actions(actions)
+    return found, named, tables
+
+
+def _actions(path: Path) -> tuple[dict[str, Action], Tables]:
+    content = config.table(path)
+    tables = {name: content.pop(name, {}) for name in ("standing", "score", "feedback")}
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise PolicyError(f"{path.name}: `{name}` is not a table", fix=f"write it as [{name}]")
+    rows = _rows(path, "action", Action, content)
+    named = {action.id: action for action in rows}
+    if len(named) < len(rows):
+        raise PolicyError(f"{path.name}: two actions of one id", fix="give each an id of its own")
+    for outcome in OUTCOMES:
+        if outcome not in named or named[outcome].outcome != outcome:
+            what = f"{path.name}: no action `{outcome}` of the outcome {outcome}"
+            raise PolicyError(what, fix="give every outcome the action of its own name")
+    score = _row(f"{path.name}, score", tables["score"], Score)
+    feedback = _row(f"{path.name}, feedback", tables["feedback"], Feedback)
+    _checked_tables(path.name, score, feedback)
+    return named, (_row(f"{path.name}, standing", tables["standing"], Standing), score, feedback)
+
+
+def _checked_tables(where: str, score: Score, feedback: Feedback) -> None:
+    """Raise `PolicyError` where what a score does, or what senders are told, does not add up."""
+    for within in score.most:
+        if within.carries not in catalog.INDEX:
+            raise PolicyError(
+                f"{where}, score, most: there is no feature `{within.carries}`",
+                fix="see `wavebreak features list`",
+            )
+    if (missing := sorted(TIMED - set(score.hold))) and score.mode == "enforce":
+        what = f"{where}, score: no hold for {missing[0]}"
+        raise PolicyError(what, fix=f'say how long: hold = {{ {missing[0]} = "24h" }}')
+    for abuse, n in Counter(a for names in score.evidence.values() for a in names).items():
+        if n > 1:
+            what = f"{where}, score, evidence: `{abuse}` is in {n} families"
+            raise PolicyError(what, fix="put each abuse into one family: families are independent")
+    for outcome, (least, most) in feedback.delay.items():
+        if seconds(least) > seconds(most):
+            what = f"{where}, feedback, {outcome}: {least} is longer than {most}"
+            raise PolicyError(what, fix="give the shorter delay first")
+
+
+def _rule_files(directory: Path) -> list[Path]:
+    if not directory.is_dir():
+        raise PolicyError(f"{directory} is not a directory", fix="name a directory with rules/")
+    return sorted((directory / "rules").glob("*.toml"))
+
+
+def _rules(paths: Iterable[Path]) -> Found:
+    found: Found = {}
+    for path in paths:
+        for rule in _rows(path, "rule", Rule, config.table(path)):
+            if rule.id in found:
+                raise PolicyError(
+                    f"{_place(path, rule.id)}: {found[rule.id][1].name} has a rule of that id too",
+                    fix="give each rule an id of its own",
+                )
+            found[rule.id] = (rule, path)
+    return found
+
+
+def _rows(path: Path, table: str, kind: type[Row], content: dict[str, Any]) -> list[Row]:
+    rows = content.pop(table, [])
+    if content or not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        what = f"unknown key `{next(iter(content))}`" if content else f"`{table}` is not a list"
+        raise PolicyError(f"{path.name}: {what}", fix=f"write each {table} below [[{table}]]")
+    places = [
+        _place(path, str(row.get("id", f"{table} {n}"))[:64]) for n, row in enumerate(rows, 1)
+    ]
+    return [_row(where, row, kind) for where, row in zip(places, rows, strict=True)]
+
+
+def _row(where: str, row: dict[str, Any], kind: type[Row]) -> Row:
+    known = kind.__struct_encode_fields__
+    for key in row:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            fix = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(known)}"
+            raise PolicyError(f"{where}: unknown key `{key}`", fix=fix)
+    try:
+        return msgspec.convert(row, kind)
+    except msgspec.ValidationError as error:
+        what, _, field = str(error).partition(" - at `$.")
+        what = f"{field.rstrip('`')}: {what}" if field else what
+        fix = f"see docs/concepts.md, {'Rule' if kind is Rule else 'Outcome'}"
+        raise PolicyError(f"{where}, {what}", fix=fix) from None
+
+
+def _place(path: Path, rule_id: str) -> str:
+    return f"{path.name}, {rule_id}"
+
+
+def _checked(
+    rule: Rule,
+    where: str,
+    actions: dict[str, Action],
+    features: tuple[str, ...],
+    kinds: tuple[str, ...],
+) -> None:
+    """Raise `PolicyError` where the fields of a rule do not go together."""
+    for kind, n in Counter(rule.on).items():
+        if kind not in kinds or n > 1:
+            near = ", ".join(difflib.get_close_matches(kind, kinds, 3) or kinds)
+            what = f"`{kind}` twice" if kind in kinds else f"there is no kind of fact `{kind}`"
+            raise PolicyError(f"{where}, on: {what}", fix=f"use of these each once: {near}")
+    if (rule.outcome is None) == (rule.label is None):
+        raise PolicyError(f"{where}: outcome and label", fix="give exactly one of the two")
+    if rule.outcome in TIMED and rule.hold is None:
+        raise PolicyError(f"{where}: {rule.outcome} without for", fix='say how long: for = "24h"')
+    if rule.outcome not in TIMED and rule.hold is not None:
+        raise PolicyError(
+            f"{where}, for: {rule.outcome or 'a label'} does not end by itself",
+            fix=f"leave `for` out, or choose one of {', '.join(sorted(TIMED))}",
+        )
+    action = rule.action or rule.outcome
+    if action and (action not in actions or actions[action].outcome != rule.outcome):
+        near = ", ".join(a.id for a in actions.values() if a.outcome == rule.outcome)
+        what = f"there is no action `{action}` of the outcome {rule.outcome}"
+        raise PolicyError(f"{where}, action: {what}", fix=f"use one of: {near or 'none'}")
+    try:
+        read = features_of(rule, features)
+    except PolicyError as error:
+        raise PolicyError(f"{where}, when, {error.what}", fix=error.fix) from None
+    for field in ("fires_on", "stays_quiet_on"):
+        for n, example in enumerate(getattr(rule, field), 1):
+            for name in set(example) - set(read):
+                what = f"{field}, example {n}: the rule does not read `{name[:64]}`"
+                raise PolicyError(f"{where}, {what}", fix=f"it reads {', '.join(read)}")
+
+
+def _run_examples(policy: Policy, program: Program, paths: dict[str, Path]) -> None:
+    for rule in policy.rules:
+        cases = [("fires_on", n, example) for n, example in enumerate(rule.fires_on, 1)]
+        cases += [
+            ("stays_quiet_on", n, example) for n, example in enumerate(rule.stays_quiet_on, 1)
+        ]
+        cases += [("stays_quiet_on", 0, {})]
+        for field, n, example in cases:
+            fired = rule.id in hits(program, rule.on[0], example)
+            if fired != (field == "fires_on"):
+                values = ", ".join(f"{name} = {value:g}" for name, value in example.items())
+                raise PolicyError(
+                    f"{_place(paths[rule.id], rule.id)}, {field}, example {n}: the rule "
+                    f"{'fires' if fired else 'stays quiet'} on {values or 'nothing at all'}",
+                    fix=f"mend the example, or `when`: {' '.join(rule.when.split())}",
+                )

@@ -1,0 +1,1 @@
+"""The event schema, and the profile of which fields a stream carries."""

@@ -1,0 +1,126 @@
+"""Coverage: which event types and fields a stream carries, so that absence is not read as zero."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from wavebreak.errors import FileError
+from wavebreak.schema.events import EVENTS, TYPES
+
+COVERED = 0.01
+"""Smallest share of a type's events that carry a field for the field to count as covered."""
+
+DENSE = ("typing.started", "message.delivered", "message.read")
+"""Types that go with messages: covered only where there is at least one to a hundred sends."""
+
+MAX_RESOLUTION_MS = 86_400_000
+
+_IN_LOG = {"phone": "number", "ip": "address"}
+_FIELDS: dict[str, tuple[str, ...]] = {
+    t: tuple(n for n in kind.__struct_fields__ if n not in ("ts", "account"))
+    for t, kind in zip(TYPES, EVENTS, strict=True)
+}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a stream carries.
+
+    `types`: each type's share of all events; `fields`: for "type.field" the share of the type's
+    events that have the field; `resolution_ms`: the step in which times come; `events`: how many
+    events this was learned from. Types and fields that never occur are left out.
+    """
+
+    types: dict[str, float]
+    fields: dict[str, float]
+    resolution_ms: int
+    events: int
+
+    def covers(self, source: str) -> bool:
+        """Tell whether a type ("message.sent") or a field of it ("message.sent.size") is carried.
+
+        A type is covered where it occurs, one that goes with messages (DENSE) where there is at
+        least one to a hundred sends; a field where at least one in a hundred of its type has it.
+
+        >>> seen = Profile({"message.sent": 1.0}, {"message.sent.size": 0.4}, 1000, 10)
+        >>> seen.covers("message.sent.size"), seen.covers("typing.started")
+        (True, False)
+        """
+        if source in TYPES:
+            share = self.types.get(source, 0.0)
+            least = COVERED * self.types.get("message.sent", 0.0) if source in DENSE else 0.0
+            return share > 0 and share >= least
+        kind = source.rpartition(".")[0]
+        return kind in TYPES and self.covers(kind) and self.fields.get(source, 0.0) >= COVERED
+
+
+def learn(batches: Iterable[pa.RecordBatch]) -> Profile:
+    """Learn a profile from log batches, all of which are read."""
+    events, step = 0, 0
+    of_type = np.zeros(len(TYPES), np.int64)
+    given = {t: dict.fromkeys(_FIELDS[t], 0) for t in TYPES}
+    for log in batches:
+        if not log.num_rows:
+            continue
+        events += log.num_rows
+        codes = log.column("type").to_numpy()
+        of_type += np.bincount(codes, minlength=len(TYPES))
+        step = int(np.gcd.reduce(log.column("ts").to_numpy(), initial=step))
+        for code in np.unique(codes).tolist():
+            _count(log, codes == code, given[TYPES[code]])
+    total = dict(zip(TYPES, of_type.tolist(), strict=True))
+    return Profile(
+        {t: n / events for t, n in total.items() if n},
+        {f"{t}.{f}": n / total[t] for t, f_ in given.items() for f, n in f_.items() if n},
+        min(step, MAX_RESOLUTION_MS) or 1,
+        events,
+    )
+
+
+def _count(log: pa.RecordBatch, rows: np.ndarray, given: dict[str, int]) -> None:
+    for name in given:
+        column = log.column(_IN_LOG.get(name, name))
+        if column.null_count < len(column):
+            valid = column.is_valid().to_numpy(zero_copy_only=False)
+            given[name] += int(np.count_nonzero(valid & rows))
+
+
+def beside(events: Path) -> Path:
+    """Give the path of the profile that belongs to an events file.
+
+    >>> beside(Path("day/events.jsonl.gz")).name
+    'events.profile.json'
+    """
+    return events.with_name(events.name.partition(".")[0] + ".profile.json")
+
+
+def save(profile: Profile, path: Path) -> None:
+    """Write a profile as JSON, keys sorted."""
+    path.write_text(json.dumps(asdict(profile), indent=1, sort_keys=True) + "\n", "utf-8")
+
+
+def load(path: Path) -> Profile:
+    """Read a profile; raises FileError where it is absent or not well formed."""
+    fix = "make one with: wavebreak profile EVENTS"
+    try:
+        read = json.loads(path.read_text("utf-8"))
+        profile = Profile(
+            {str(k): float(v) for k, v in read["types"].items()},
+            {str(k): float(v) for k, v in read["fields"].items()},
+            int(read["resolution_ms"]),
+            int(read["events"]),
+        )
+    except OSError as e:
+        raise FileError(f"the profile {path} cannot be read: {e.strerror}", fix=fix) from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise FileError(f"the profile {path} is not well formed", fix=fix) from None
+    unknown = sorted(set(profile.types) - set(TYPES))
+    if unknown or profile.resolution_ms < 1:
+        raise FileError(f"the profile {path} names types or a step that cannot be", fix=fix)
+    return profile

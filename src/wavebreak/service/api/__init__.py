@@ -1,0 +1,1 @@
+"""The control-plane API: routes, schemas and views."""

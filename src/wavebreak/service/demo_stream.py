@@ -1,0 +1,47 @@
+"""Demo traffic: recorded events sent to the service as a live stream, faster than real time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pyarrow as pa
+
+from wavebreak.schema.events import json_rows
+from wavebreak.service.pending_requests import BusyError
+from wavebreak.service.request_decoder import Body
+from wavebreak.service.service import Service
+
+SPEED, STEP_S = 240.0, 0.5
+"""A day passes in six minutes, sent twice a second."""
+
+
+async def replay(service: Service, make_events: Callable[[], pa.RecordBatch]) -> None:
+    """Send events, dated from now on; with its arguments bound, a `Service(background=…)`.
+
+    `make_events` returns events in the wire schema, in time order; it runs in a thread.
+    """
+    wire = await asyncio.to_thread(make_events)
+    times = wire.column("ts").to_numpy()
+    begins, now = int(times[0]), service.clock()
+    moved = wire.set_column(
+        wire.schema.get_field_index("ts"), "ts", pa.array(times - begins + now)
+    )  # fmt: skip
+    sent, step = 0, 0
+    while sent < len(times):
+        step += 1
+        end = int((times <= begins + step * STEP_S * SPEED * 1000).sum())
+        for start in range(sent, end, 5_000):
+            rows = json_rows(moved.slice(start, min(5_000, end - start))).to_pylist()
+            await _sent(service, "\n".join(rows).encode(), f"{now}-{start}")
+        sent = end
+        await asyncio.sleep(STEP_S)
+
+
+async def _sent(service: Service, lines: bytes, key: str) -> None:
+    while True:
+        try:
+            await service.accept(Body(lines, "lines"), sender="demo", key=key)
+            return
+        except BusyError as busy:
+            await asyncio.sleep(busy.retry_after_s)

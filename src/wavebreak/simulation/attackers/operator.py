@@ -1,0 +1,463 @@
+"""One account in an operator's hands: what it has planned, how it fares, when it acts next.
+
+An operator: its accounts, step by step, and what it makes of our answers.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from wavebreak.simulation.attackers.actions import (
+    NO_PLAN,
+    NO_SCRIPT,
+    Acts,
+    Draft,
+    Plan,
+    Script,
+    accusing,
+    adding,
+    flooding,
+    joining,
+    no_acts,
+    perform,
+    plan_day,
+    together,
+    warming,
+    write,
+)
+from wavebreak.simulation.attackers.config import ENDS, REFUSALS, Answer, Sender
+from wavebreak.simulation.attackers.infrastructure import Stock, hosted, residential
+from wavebreak.simulation.geography import COUNTRIES, DAY, HOUR, MINUTE, SECOND
+from wavebreak.simulation.log import Floats, Ints
+from wavebreak.simulation.population import clients, devices
+from wavebreak.simulation.recipients import Reading
+from wavebreak.simulation.scene import Scene
+
+NEVER = 1 << 62
+_NONE: Ints = np.zeros(0, np.int64)
+
+
+@dataclass(slots=True)
+class Line:
+    """An account that an operator writes with; times are milliseconds.
+
+    `start` is its first message, `until` when it is retired, `hold` until when it rests after a
+    refusal, `pace` its share of the usual pace. `queue` are targets not yet written to, `reached`
+    those that were. `rotate` and `reroll` are when address and fingerprint change next, `attempt`
+    when it next tries to pass a challenge. `sent` and `answered` count since it last rested.
+    """
+
+    account: int
+    registered: int
+    ip: int
+    device: int
+    client: int
+    place: int
+    start: int
+    left: int = NEVER
+    until: int = NEVER
+    day: int = 0
+    plan: Plan = NO_PLAN
+    at: int = 0
+    script: Script = NO_SCRIPT
+    read: int = 0
+    pace: float = 1.0
+    hold: int = 0
+    rotate: int = NEVER
+    reroll: int = NEVER
+    attempt: int = NEVER
+    tries: int = 0
+    sent: int = 0
+    answered: int = 0
+    ended: int = NEVER
+    queue: Ints = field(default_factory=lambda: _NONE)
+    reached: list[Ints] = field(default_factory=list)
+
+    def opens(self) -> int:
+        """Return when the day that is not planned yet begins."""
+        return self.start + self.day * DAY if self.left > 0 else NEVER
+
+    def due(self) -> int:
+        """Return when the account does something next."""
+        if self.ended < NEVER:
+            return NEVER
+        sends = int(self.plan.ts[self.at]) if self.at < len(self.plan) else self.opens()
+        script = int(self.script.ts[self.read]) if self.read < len(self.script) else NEVER
+        return min(sends, script, self.rotate, self.reroll, self.attempt, self.until)
+
+    def rest(self, until: int) -> None:
+        """Send nothing until a time: what was planned before it is dropped, scripts move back."""
+        self.hold = until
+        self.at = max(self.at, int(np.searchsorted(self.plan.ts, until)))
+        self.script = self.script.later(self.read, until)
+
+    def slow(self, rng: np.random.Generator, share: float) -> None:
+        """Go on at a share of the pace; what is planned for today is thinned out."""
+        self.pace *= share
+        kept = np.arange(len(self.plan)) < self.at
+        kept |= rng.random(len(kept)) < share
+        plan = self.plan
+        self.plan = Plan(plan.ts[kept], plan.characters[kept], plan.lead[kept])
+
+    def take(self, before: int) -> Plan:
+        """Take the planned messages before a time."""
+        plan, first = self.plan, self.at
+        self.at = max(first, int(np.searchsorted(plan.ts, before)))
+        if self.at == first or self.left <= 0:
+            return NO_PLAN
+        chosen = slice(first, min(self.at, first + self.left))
+        self.left -= chosen.stop - chosen.start
+        return Plan(plan.ts[chosen], plan.characters[chosen], plan.lead[chosen])
+
+
+LISTS = 8
+"""Lists of targets that an operator buys; some answer more than others."""
+
+TRIES = 3
+"""Attempts at challenges an account and day: a quota."""
+
+RETRY_H = 1.0
+"""Hours after which software that does not listen tries again what was refused to its face."""
+
+_AHEAD = 64  # targets drawn at a time
+_STAGED = 3.0  # how much likelier someone of a shared group answers
+_TRIED = 20  # messages before a share of answers says something
+_VICTIMS = {"reports": "victim-of-reports", "flood": "victim-of-flood"}
+
+
+class Operator:
+    """One operator with a number of accounts, successors included.
+
+    `listens`: answers will come, so accounts are kept for successors; without, those that live
+    for `life_h` hours follow each other by the clock. `spent` counts what was paid for: numbers,
+    devices, addresses, challenges, taken_over, hours.
+    """
+
+    def __init__(
+        self, scene: Scene, name: str, family: str, sender: Sender, accounts: int, *,
+        victims: Ints | None = None, listens: bool = False,
+    ) -> None:  # fmt: skip
+        rng, sender = scene.rng, replace(sender, pitch=sender.pitch or scene.pitch)
+        self.name, self.family, self.sender, self.accounts = name, family, sender, accounts
+        self.lines: list[Line] = []
+        self.spent: dict[str, float] = defaultdict(float)
+        self.zone = COUNTRIES[int(rng.integers(len(COUNTRIES)))].zone
+        spread = 0.8 if sender.shape else 0.0
+        self.moods = np.minimum(scene.mood.reply * rng.lognormal(0, spread, LISTS), 0.3)
+        self.tried, self.answered = np.ones(LISTS), np.full(LISTS, scene.mood.reply)
+        self._by_account: dict[int, Line] = {}
+        self._heard: list[tuple[Acts, Ints]] = []
+        self._waiting: list[Line] = []
+        self.reading = Reading(sender.reads, sender.look)
+        self._victims = self._find_victims(scene) if victims is None else victims
+        self._around = scene.at(0.45, 0.8, len(self._victims))
+        self._stock = None if sender.hijack else Stock(scene, sender.enrolment, accounts)
+        self._sharing = 1.0
+        self.spent["devices"] = 0 if sender.hijack else min(sender.enrolment.devices, accounts)
+        if not (sender.enrolment.residential or sender.hijack):
+            self._sharing = accounts / sender.enrolment.networks
+        self._coming: list[tuple[int, Line | None]] = [
+            (int(ts), None) for ts in np.sort(self._first(scene, listens=listens))
+        ]
+        self._left = accounts - len(self._coming)
+        self.due = self._next()
+
+    def _find_victims(self, scene: Scene) -> Ints:
+        family = _VICTIMS.get(self.sender.work, "")
+        count = max(1, self.accounts // 20) if self.sender.work == "reports" else 1
+        return scene.cast(count, family) if family else np.zeros(0, np.int64)
+
+    def _first(self, scene: Scene, *, listens: bool) -> Ints:
+        """Return when the first accounts start, before any successor."""
+        sender, slots = self.sender, self.accounts
+        if sender.life_h:
+            lives = int(0.9 * scene.span / (sender.life_h * HOUR))
+            slots = -(-slots // max(1, min(slots, lives)))
+            ts = scene.start + scene.rng.integers(0, HOUR, slots)
+            return np.minimum(ts, scene.end - 2 * MINUTE)
+        if sender.replace and listens:
+            slots = -(-slots // 2)
+        return scene.at(*sender.register, slots)
+
+    def _next(self) -> int:
+        coming = min((ts for ts, _ in self._coming), default=NEVER)
+        return min(coming, min((line.due() for line in self.lines), default=NEVER))
+
+    def step(self, scene: Scene, low: int, high: int, answers: Sequence[Answer] = ()) -> Acts:
+        """Plan what the accounts do in [low, high) milliseconds; return their acts on people.
+
+        `answers` are what the operator has learned since the last step. What people do about the
+        acts is planned by `following.follow`, for those that went through.
+        """
+        for answer in answers:
+            self._hear(scene, answer)
+        if self._heard:
+            self._learn(low)
+        if not answers and self.due >= high:
+            return no_acts()
+        self._arrive(scene, low, high)
+        done: list[Acts] = []
+        drafts: list[Draft] = []
+        for line in list(self.lines):
+            if line.due() < high:
+                self._move(scene, line, low, high)
+                done += self._perform(scene, line, high)
+                drafts += self._drafts(scene, line, high)
+        if drafts:
+            done.append(write(scene, self.sender, _joined(drafts)))
+        self.due = self._next()
+        return together(done)
+
+    def met(self, answered: Acts, when: Ints) -> None:
+        """Take note of the people who answer, and when they do."""
+        if self.sender.shape and len(answered):
+            self._heard.append((answered, when))
+
+    def expelled(self, account: int, ts: int) -> None:
+        """Lose an account to its owner at a time."""
+        line = self._by_account[account]
+        line.until = min(line.until, ts)
+
+    def paid(self, end: int) -> dict[str, float]:
+        """Return what was paid for until `end`: counts of things, and hours of accounts."""
+        running = [end - line.registered for line in self.lines if line.ended == NEVER]
+        return dict(self.spent) | {"hours": self.spent["hours"] + sum(running) / HOUR}
+
+    def _learn(self, now: int) -> None:
+        """Count the answers that have come by now, by list and account."""
+        later = []
+        for acts, when in self._heard:
+            come = when < now
+            for account, of in zip(
+                acts.account[come].tolist(), acts.lists[come].tolist(), strict=True
+            ):
+                self.answered[of] += of >= 0
+                if account in self._by_account:
+                    self._by_account[account].answered += 1
+            if not come.all():
+                later.append((acts.of(~come), when[~come]))
+        self._heard = later
+
+    def _hear(self, scene: Scene, answer: Answer) -> None:
+        """Do what this sender does at an answer."""
+        line, sender, rng = self._by_account.get(answer.account), self.sender, scene.rng
+        if line is None or line.ended < NEVER:
+            return
+        if answer.kind in ENDS:
+            self._end(scene, line, answer.ts, wait=(0.5, 3.0), replaced=sender.replace)
+            return
+        if sender.rotate and answer.ts < line.rotate:
+            line.rotate = answer.ts + int(rng.uniform(1, 20) * MINUTE)
+        if answer.kind == "challenge" and sender.solve and line.tries < TRIES:
+            self._attempt(scene, line, answer.ts)
+        elif answer.kind == "silence" and not sender.watches:
+            return
+        elif answer.kind in (*REFUSALS, "challenge") and line.hold <= answer.ts:
+            hours = rng.uniform(*sender.pause_h) if sender.resume[1] else RETRY_H
+            line.rest(answer.ts + int(hours * HOUR))
+            if sender.resume[1]:
+                line.slow(rng, max(0.01 / line.pace, rng.uniform(*sender.resume)))
+
+    def _attempt(self, scene: Scene, line: Line, ts: int) -> None:
+        """Go about a challenge: alone, or together with others, all at once."""
+        if not self.sender.appeals:
+            line.attempt = ts + int(scene.rng.exponential(self.sender.solve_s) * SECOND)
+            return
+        self._waiting.append(line)
+        if len(self._waiting) >= min(self.sender.appeals, self._living()):
+            for place, other in enumerate(self._waiting):
+                other.attempt = ts + (place + 1) * 5 * SECOND
+            self._waiting = []
+
+    def _living(self) -> int:
+        return sum(line.ended == NEVER for line in self.lines)
+
+    def _end(
+        self, scene: Scene, line: Line, ts: int, *, wait: tuple[float, float], replaced: bool
+    ) -> None:
+        """Give an account up; a successor takes its place if there are numbers left."""
+        line.ended = ts
+        self.spent["hours"] += (ts - line.registered) / HOUR
+        if replaced and self._left > 0:
+            self._left -= 1
+            self._coming.append((ts + int(scene.rng.uniform(*wait) * HOUR), line))
+
+    def _arrive(self, scene: Scene, low: int, high: int) -> None:
+        """Register, or take over, the accounts that are due."""
+        due = sorted((c for c in self._coming if c[0] < high), key=lambda c: c[0])
+        if not due:
+            return
+        self._coming = [c for c in self._coming if c[0] >= high]
+        ts = np.maximum(np.array([c[0] for c in due], np.int64), low)
+        stock = self._stock
+        if stock is None:
+            rows = self._take_over(scene, ts)
+        else:
+            made = stock.enrol(scene, ts, self.family, self.name)
+            rows = [made.account, made.registered, made.ip, made.device, made.client]
+            self.spent["numbers"] += len(due)
+            self.spent["addresses"] += len(due) if self.sender.enrolment.residential else 0
+        for values, (_, before) in zip(np.stack(rows, 1).tolist(), due, strict=True):
+            self._open(scene, values, before)
+
+    def _take_over(self, scene: Scene, ts: Ints) -> list[Ints]:
+        """Link companions to real people's accounts."""
+        who = scene.cast(len(ts), self.family, "abusive", self.name)
+        scene.roll.turn(who, ts)
+        ip, device = hosted(scene, len(who), 2), devices(scene.rng, scene.pool, len(who))
+        client = clients(scene.rng, scene.pool, len(who))
+        scene.connect(ts, who, ip, device, client, linked=True)
+        self.spent["taken_over"] += len(who)
+        return [who, ts, ip, device, client]
+
+    def _open(self, scene: Scene, values: list[int], before: Line | None) -> None:
+        """Set an account up: when it starts, what it was given to do."""
+        sender, rng = self.sender, scene.rng
+        account, registered, ip, device, client = values
+        start = registered + int(rng.uniform(*sender.quiet) * MINUTE)
+        line = Line(account, registered, ip, device, client, len(self.lines), start)
+        if sender.total[1]:
+            line.left = int(rng.integers(*sender.total))
+        if sender.life_h:
+            line.until = registered + int(sender.life_h * HOUR)
+        if sender.proxy_h[1]:
+            line.rotate = registered + int(rng.uniform(*sender.proxy_h) * HOUR)
+        if sender.fingerprint_h:
+            line.reroll = registered + int(rng.exponential(sender.fingerprint_h) * HOUR)
+        if before is not None and before.reached:
+            old = np.concatenate(before.reached)
+            old = old[: int(np.ceil(sender.again * len(old)))]
+            new = scene.strangers(int(len(old) * (1 - sender.again) / max(sender.again, 0.01)))
+            line.queue = rng.permutation(np.unique(np.concatenate([old, new])))
+        self._script(scene, line)
+        self.lines.append(line)
+        self._by_account[line.account] = line
+
+    def _script(self, scene: Scene, line: Line) -> None:
+        sender = self.sender
+        if sender.work == "groups":
+            line.script = adding(scene, sender, line.place, line.start)
+        elif sender.work == "reports":
+            line.script = accusing(scene, sender, line.start, self._victims, self._around)
+        elif sender.work == "flood":
+            victim, at = int(self._victims[0]), int(self._around[0])
+            line.script = flooding(scene, sender, line.start, victim, at)
+        elif sender.staging:
+            line.script = joining(scene, line.start, int(scene.rng.integers(2, 5)))
+            line.start += int(sender.lurk_h * HOUR)
+        elif sender.ring_h:
+            line.script = warming(scene, sender, line.start)
+            line.start += int(sender.ring_h * HOUR)
+        if sender.work != "write":
+            line.left = 0
+
+    def _move(self, scene: Scene, line: Line, low: int, high: int) -> None:
+        """Change address and fingerprint, attempt challenges, retire: what is due by now."""
+        sender, rng = self.sender, scene.rng
+        if line.until < high:
+            self._end(scene, line, line.until, wait=(0.02, 0.2), replaced=True)
+            return
+        if line.rotate < high:
+            ts, line.rotate = max(low, line.rotate), NEVER
+            if sender.proxy_h[1]:
+                line.rotate = ts + int(rng.uniform(*sender.proxy_h) * HOUR)
+            line.ip = int(residential(scene, 1)[0])
+            self.spent["addresses"] += 1
+            self._connect(scene, line, ts)
+        if line.reroll < high and self._stock is not None:
+            ts = max(low, line.reroll)
+            line.reroll = ts + int(rng.exponential(sender.fingerprint_h) * HOUR) + MINUTE
+            line.device = int(rng.choice(self._stock.models))
+            self._connect(scene, line, ts)
+        if line.attempt < high:
+            ts, line.attempt = max(low, line.attempt), NEVER
+            line.tries += 1
+            self.spent["challenges"] += 1
+            passed = rng.random() < sender.solve
+            kind = "challenge.passed" if passed else "challenge.failed"
+            scene.log.add(kind, np.array([ts]), line.account, kind=scene.pool.code("code"))
+            if not passed and line.tries < TRIES:
+                line.attempt = ts + int(rng.uniform(1, 10) * MINUTE)
+
+    def _connect(self, scene: Scene, line: Line, ts: int) -> None:
+        scene.connect(np.array([ts]), np.array([line.account]), line.ip, line.device, line.client)
+
+    def _perform(self, scene: Scene, line: Line, high: int) -> list[Acts]:
+        """Do the steps of the script that are due."""
+        first, line.read = line.read, max(line.read, int(np.searchsorted(line.script.ts, high)))
+        if first == line.read or line.ended < NEVER:
+            return []
+        steps = line.script.part(first, line.read)
+        there = [o for o in self.lines if o.ended == NEVER and o.registered <= steps.ts[0]]
+        own = [o.account for o in there if o is not line]
+        return [perform(scene, self.sender, line.account, steps, np.array(own, np.int64))]
+
+    def _drafts(self, scene: Scene, line: Line, high: int) -> list[Draft]:
+        """Return the messages that are due, each with a target."""
+        found = []
+        while line.ended == NEVER:
+            plan = line.take(high)
+            count = len(plan)
+            if count:
+                peer, lists = self._targets(scene, line, count)
+                found.append(Draft(
+                    plan.ts, np.full(count, line.account), np.full(count, line.place), peer, lists,
+                    self._chances(lists), plan.characters, plan.lead,
+                ))  # fmt: skip
+            if line.at < len(line.plan) or line.opens() >= high:
+                break
+            self._plan(scene, line)
+        return found
+
+    def _plan(self, scene: Scene, line: Line) -> None:
+        """Plan the next day."""
+        sender, start, day = self.sender, line.opens(), line.day
+        line.day += 1
+        if day:
+            line.tries, line.pace = 0, min(1.0, line.pace * 1.5)
+        line.plan, line.at = plan_day(
+            scene.rng, sender, start, day, pace=line.pace, sharing=self._sharing, zone=self.zone,
+            pick=line.place,
+        ), 0  # fmt: skip
+        line.at = int(np.searchsorted(line.plan.ts, line.hold))
+        if sender.staging and day:
+            scene.log.add(
+                "group.joined", np.array([start]), line.account, group=scene.new_groups(1)
+            )
+        if sender.shape and line.sent >= _TRIED and line.answered < sender.shape * line.sent:
+            line.sent = line.answered = 0
+            line.rest(start + DAY)
+
+    def _targets(self, scene: Scene, line: Line, count: int) -> tuple[Ints, Ints]:
+        """Take so many targets from the account's queue; it is filled with strangers."""
+        while len(line.queue) < count:
+            more = scene.strangers(max(_AHEAD, count))
+            if self.sender.shape and self.tried.sum() > 2 * _TRIED:
+                best = np.argsort(self.answered / self.tried)[LISTS // 2 :]
+                better = more[np.isin(more % LISTS, best)]
+                more = better if len(better) else more
+            line.queue = np.concatenate([line.queue, more])
+        peer, line.queue = line.queue[:count], line.queue[count:]
+        lists = peer % LISTS
+        if self.sender.shape:
+            line.sent += count
+            np.add.at(self.tried, lists, 1)
+        if self.sender.life_h or self.sender.replace:
+            line.reached.append(peer)
+        return peer, lists
+
+    def _chances(self, lists: Ints) -> Floats:
+        chances = self.moods[lists] * (_STAGED if self.sender.staging else 1.0)
+        return np.minimum(chances, 0.4)
+
+
+def _joined(drafts: list[Draft]) -> Draft:
+    if len(drafts) == 1:
+        return drafts[0]
+    return Draft(*(
+        np.concatenate([getattr(draft, name) for draft in drafts]) for name in Draft.__slots__
+    ))  # fmt: skip

@@ -1,0 +1,64 @@
+"""Innocents: people and firms that look like bulk senders and are not.
+
+Each is a hard negative: those of adversaries.md, and more. To add one: write a frozen dataclass
+with `name`, `lives` and `play`, and put it in `INNOCENTS`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol
+
+from wavebreak.simulation.log import Ints
+from wavebreak.simulation.personas.businesses import Newsletter, Radio, Shop, SupportDesk
+from wavebreak.simulation.personas.lookalikes import (
+    BareNewcomer,
+    Greeter,
+    OfficeNat,
+    Recruiter,
+    Roamer,
+    Salesperson,
+    SharedPhone,
+)
+from wavebreak.simulation.personas.people import (
+    Accessibility,
+    Courier,
+    FamilyAbroad,
+    IrcRegular,
+    NewNumber,
+    Organiser,
+    PopularStudent,
+    Teacher,
+)
+from wavebreak.simulation.personas.victims import HijackOwner, VictimOfFlood, VictimOfReports
+from wavebreak.simulation.scene import Scene
+
+
+class Persona(Protocol):
+    """One hard negative.
+
+    `lives`: its accounts are people with families and friends as well. `per_person`: how many
+    accounts there are to a person (ten at least).
+    """
+
+    name: ClassVar[str]
+    lives: ClassVar[bool]
+    per_person: ClassVar[float]
+
+    def prepare(self, scene: Scene, accounts: int) -> Ints:
+        """Choose or enrol that many accounts, and change what is special about them."""
+
+    def play(self, scene: Scene, accounts: Ints) -> None:
+        """Plan what the accounts do beside everyday life."""
+
+
+INNOCENTS: dict[str, type[Persona]] = {
+    kind.name: kind
+    for kind in (
+        NewNumber, Organiser, Teacher, SupportDesk, Shop, Newsletter, Radio, PopularStudent,
+        IrcRegular, Courier, Accessibility, FamilyAbroad, VictimOfReports, VictimOfFlood,
+        HijackOwner, Salesperson, Recruiter, Greeter, BareNewcomer, Roamer, SharedPhone, OfficeNat,
+    )
+}  # fmt: skip
+"""Every persona by its name, in the order of adversaries.md; then those near the attackers."""
+
+__all__ = ["INNOCENTS", "Persona"]

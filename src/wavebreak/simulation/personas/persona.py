@@ -1,0 +1,25 @@
+"""What all personas share: who plays them."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from wavebreak.simulation.log import Ints
+from wavebreak.simulation.scene import Scene
+
+
+class Living:
+    """A persona whose accounts are people of the world, with families and friends as well.
+
+    `per_person`: how many accounts there are to a person. `prepare` is called for every persona
+    before any plays: what it changes about people holds for all that is planned.
+    """
+
+    __slots__ = ()
+    name: ClassVar[str]
+    lives: ClassVar[bool] = True
+    per_person: ClassVar[float] = 0.01
+
+    def prepare(self, scene: Scene, accounts: int) -> Ints:
+        """Choose who plays the persona."""
+        return scene.cast(accounts, self.name)

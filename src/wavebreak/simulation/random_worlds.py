@@ -1,0 +1,316 @@
+"""Drawn operators: each has its own tactics, numbers, infrastructure, texts and welcome.
+
+Worlds that nobody has set up: every number drawn from wide priors (`drawn_priors`).
+
+A model that is trained on many such worlds has met a platform like the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wavebreak.simulation.attackers import CAMPAIGNS, Planned, Sender
+from wavebreak.simulation.attackers.infrastructure import Enrolment
+from wavebreak.simulation.attackers.presets import TOOLS, TRAITS
+from wavebreak.simulation.background_trace import load
+from wavebreak.simulation.behaviour import PITCH, TOLERATED, UNWANTED, Style
+from wavebreak.simulation.daily_life import Habits
+from wavebreak.simulation.geography import COUNTRIES, DAY, VIRTUAL
+from wavebreak.simulation.groups import GroupHabits
+from wavebreak.simulation.newcomers import Arrival
+from wavebreak.simulation.personas import INNOCENTS, Persona
+from wavebreak.simulation.population import OTHER_CLIENTS, Society
+from wavebreak.simulation.priors import (
+    BARE,
+    SCARCE,
+    STEPS_MS,
+    WHOLE,
+    draw_of,
+    number,
+    priors_of,
+    shaken,
+)
+from wavebreak.simulation.world import (
+    EVERYTHING,
+    Coverage,
+    Operation,
+    Plan,
+    World,
+    live,
+    planted,
+    summary_of,
+)
+
+KEPT = frozenset({"total", "burst_s", "register", "insist", "solve_s", "appeals", "words", "crowd"})
+"""Numbers of senders that are the tactic itself, or what time costs in a simulation."""
+
+SHAPING = (1, 3, 4, 5, 6, 7, 8, 9, 11, 13, 14, 15, 16, 19)
+"""Tactics that any bulk sender may add to its own; their pacing is left to the sender's own."""
+
+ADDS, TOOL_PACE, AS_IT_IS = 0.45, 0.3, 0.15
+"""Chance that a sender takes on one more shaping tactic (again and again), that it is paced by a
+preset of a public tool, and that it is played as the design has it, infrastructure included."""
+
+SHARES = (0.35, 0.35, 0.3)
+"""Operators who share a resource among all their accounts, among some, or not at all."""
+
+VIRTUALS, OWN_CLIENT, OTHER_CLIENT, SAME_LIST = 0.15, 0.25, 0.15, 0.4
+"""Operators with virtual numbers, with a client of their own, with an honest fork; and those who
+have bought the same list as another."""
+
+METHODS = (("sms",), ("sms",), ("sms", "voice"), ("voice", "flash"), ("email",), ("sms", "email"))
+LOCAL = 0.65
+"""Operators whose numbers are of the countries where people live."""
+
+Ranges = tuple[tuple[str, int], ...]
+MOBILES: Ranges = tuple(block for place in COUNTRIES for block in place.mobile)
+
+_PACING = frozenset(
+    {"gap", "quick", "law", "per_hour", "per_day", "per_minute", "first_day", "growth", "register",
+     "enrolment", "pitch"}
+)  # fmt: skip
+
+
+def sharing(rng: np.random.Generator, accounts: int) -> int:
+    """Draw how many networks or devices an operator has: one or few, some, or one an account.
+
+    >>> 1 <= sharing(np.random.default_rng(2), 30) <= 30
+    True
+    """
+    kind = rng.choice(3, p=SHARES)
+    if kind == 0:
+        return int(rng.integers(1, min(4, accounts + 1)))
+    if kind == 1:
+        return max(1, round(accounts * float(rng.uniform(0.15, 0.6))))
+    return accounts
+
+
+def enrolment(
+    rng: np.random.Generator, default: Enrolment, accounts: int, local: Ranges
+) -> Enrolment:
+    """Draw how an operator registers and what its accounts have in common."""
+    drawn = draw_of(rng, default)
+    networks, devices = sharing(rng, accounts), sharing(rng, accounts)
+    virtual = default.ranges == VIRTUAL or rng.random() < VIRTUALS
+    plain = local if rng.random() < LOCAL else default.ranges
+    client, kind = "", rng.random()
+    if kind < OWN_CLIENT:
+        client = f"gateway/{rng.integers(1, 9)}.{rng.integers(0, 40)}"
+    elif kind < OWN_CLIENT + OTHER_CLIENT:
+        client = str(rng.choice(OTHER_CLIENTS))
+    return replace(
+        drawn, ranges=VIRTUAL if virtual else plain, networks=networks,
+        residential=bool(networks == accounts and rng.random() < 0.8),
+        devices=devices if devices < accounts else 6 * accounts, client=client,
+        verification=METHODS[int(rng.integers(0, len(METHODS)))],
+        attested=min(drawn.attested, 0.2) if virtual and rng.random() < 0.7 else drawn.attested,
+    )  # fmt: skip
+
+
+def sender(
+    rng: np.random.Generator, base: Sender, own: int, accounts: int, local: Ranges
+) -> Sender:
+    """Draw a sender round a tactic: more tactics at random, a tool's pace, every number shaken."""
+    most = number(rng, priors_of("Operation")["total"])
+    total = base.total if base.total[1] else (int(most / 2), int(most) + 2)
+    if rng.random() < AS_IT_IS:
+        return replace(base, total=total)
+    changes: dict[str, Any] = {"total": total}
+    if base.work == "write":
+        if own not in (0, 1, 2, 12, 20) and rng.random() < TOOL_PACE:
+            changes |= TOOLS[str(rng.choice(list(TOOLS)))]
+        while rng.random() < ADDS:
+            traits = TRAITS[int(rng.choice(SHAPING))]
+            changes |= {k: v for k, v in traits.items() if k not in _PACING}
+    mixed = shaken(rng, replace(base, **changes), KEPT)
+    pace = float(np.exp(rng.normal(0.0, 0.5)))
+    return replace(
+        mixed,
+        gap=(mixed.gap[0] * pace, mixed.gap[1] * pace),
+        register=_register(rng, base),
+        enrolment=enrolment(rng, base.enrolment, accounts, local),
+        pitch=None,
+    )
+
+
+def _register(rng: np.random.Generator, base: Sender) -> tuple[float, float]:
+    """Draw when accounts start: all within an hour or two, or one after another."""
+    first, last = base.register
+    begin = float(rng.uniform(first, 0.6 * last))
+    return begin, begin + (last - begin) * float(rng.uniform(0.02, 1.0) ** 2)
+
+
+def campaign(rng: np.random.Generator, name: str, most: int, local: Ranges) -> Planned:
+    """Draw one campaign: its accounts (at most `most`), its enrolment, and all its numbers."""
+    known = CAMPAIGNS[name]
+    accounts = max(3, min(most, round(number(rng, priors_of("Operation")["accounts"]))))
+    return replace(
+        known, accounts=accounts, sender=sender(rng, known.sender, known.tactic, accounts, local)
+    )
+
+
+def operations(
+    rng: np.random.Generator, names: list[str], most: int, local: Ranges = MOBILES
+) -> tuple[Operation, ...]:
+    """Draw the operators of a world, one a name; some of them have the same list of targets."""
+    made = []
+    for place, name in enumerate(names):
+        same = rng.random() < SAME_LIST
+        made.append(
+            Operation(
+                campaign(rng, name, most, local),
+                mood=draw_of(rng, UNWANTED),
+                pitch=draw_of(rng, PITCH),
+                list_share=number(rng, priors_of("Operation")["list_share"]),
+                list_number=0 if same else place + 1,
+            )
+        )
+    return tuple(made)
+
+
+FIRST_DAY_MS = 1_735_689_600_000
+"""2025-01-01T00:00Z: worlds start on some day after it."""
+
+ROOM = 0.6
+"""Share of all people who may play a part, or be born during the simulation."""
+
+
+def draw(
+    seed: int,
+    *,
+    families: Sequence[str] = (),
+    coverage: Coverage | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> World:
+    """Draw a world: people, habits, personas, operators and coverage. The seed decides all.
+
+    `families`: campaigns to choose operators from (all of CAMPAIGNS unless given); `coverage`:
+    instead of a drawn one.
+
+    >>> world = draw(1_000)
+    >>> sorted({label for _, label, _, _ in world.labels})
+    ['abusive', 'benign']
+    """
+    plan = drawn_plan(seed, families or tuple(CAMPAIGNS))
+    if coverage is not None:
+        plan = replace(plan, coverage=coverage)
+    return live(plan, seed, {"seed": seed} | summary_of(plan), progress)
+
+
+def draw_planted(path: Path, seed: int, operators: int = 8) -> World:
+    """Draw operators and plant them among the people of a trace (a file of events).
+
+    What a trace of messages cannot show (groups filled, reports, companions) is left out. Raises
+    UsageError where the trace is empty.
+    """
+    rng = np.random.default_rng([seed, len("planted")])
+    trace = load(path)
+    shown = [n for n, c in CAMPAIGNS.items() if c.sender.work == "write" and not c.sender.hijack]
+    most = max(3, len(trace.accounts) // 12)
+    chosen = operations(rng, _names(rng, shown, operators), most=most)
+    days = number(rng, priors_of("World")["days"])
+    about = {"seed": seed, "background": str(path), "days": days}
+    return planted(trace, chosen, days, seed, about)
+
+
+def drawn_plan(seed: int, families: Sequence[str]) -> Plan:
+    """Draw the plan of a world."""
+    rng = np.random.default_rng([seed, len("drawn")])
+    world = priors_of("World")
+    people = round(number(rng, world["people"]))
+    days = round(number(rng, world["days"]), 2)
+    society = replace(draw_of(rng, Society()), countries=_countries(rng))
+    chosen = _names(rng, families, round(number(rng, world["operators"])))
+    operators = operations(rng, chosen, max(3, people // 12), _numbers(society))
+    personas = _personas(rng, people)
+    society = _with_room(society, people, days, personas, operators)
+    return Plan(
+        people,
+        days,
+        FIRST_DAY_MS + int(number(rng, world["start"]) * DAY),
+        personas,
+        operators,
+        society,
+        draw_of(rng, Style()),
+        draw_of(rng, Habits()),
+        draw_of(rng, GroupHabits()),
+        draw_of(rng, Arrival()),
+        draw_of(rng, TOLERATED, "Tolerated"),
+        _coverage(rng),
+    )
+
+
+def _numbers(society: Society) -> tuple[tuple[str, int], ...]:
+    """Ranges of mobile numbers where people live."""
+    shares = zip(COUNTRIES, society.countries, strict=True)
+    return tuple(block for place, share in shares if share > 0 for block in place.mobile)
+
+
+def _names(rng: np.random.Generator, families: Sequence[str], count: int) -> list[str]:
+    """Draw campaigns, each family once before one comes twice."""
+    rounds = -(-count // len(families))
+    drawn = [families[k] for _ in range(rounds) for k in rng.permutation(len(families))]
+    return drawn[:count]
+
+
+def _countries(rng: np.random.Generator) -> tuple[float, ...]:
+    """Draw where people live: in one country, or in several, in shares."""
+    shares = rng.dirichlet(np.full(len(COUNTRIES), 10.0 ** rng.uniform(-1, 0.5)))
+    shares[shares < 0.03] = 0.0
+    return tuple((shares / shares.sum()).tolist())
+
+
+def _personas(rng: np.random.Generator, people: int) -> tuple[tuple[Persona, int], ...]:
+    """Draw every persona: how many accounts it has, and its numbers."""
+    each = priors_of("World")["persona"]
+    size = (people / 1000) ** 0.5
+    drawn = []
+    for kind in INNOCENTS.values():
+        persona: Any = draw_of(rng, kind())
+        if hasattr(persona, "arrival"):
+            persona = replace(persona, arrival=shaken(rng, persona.arrival, frozenset()))
+        drawn.append((persona, max(2, round(size * number(rng, each)))))
+    return tuple(drawn)
+
+
+def _with_room(
+    society: Society,
+    people: int,
+    days: float,
+    personas: tuple[tuple[Persona, int], ...],
+    operators: tuple[Operation, ...],
+) -> Society:
+    """Keep enough settled people to play all parts: as few newcomers as that takes."""
+    parts = sum(count for _, count in personas)
+    parts += sum(o.campaign.accounts for o in operators)
+    room = max(0.05, ROOM - parts / (people + parts))
+    return replace(society, newcomers=min(society.newcomers, room / days))
+
+
+def _coverage(rng: np.random.Generator) -> Coverage:
+    """Draw what the platform's log lacks."""
+    kind = rng.random()
+    steps, shares = zip(*STEPS_MS, strict=True)
+    step = int(rng.choice(steps, p=shares))
+    if kind < WHOLE:
+        return EVERYTHING
+    bare = kind > 1 - BARE
+    lacking = [
+        what for whats, chance in SCARCE.values() for what in whats if rng.random() < chance or bare
+    ]
+    if bare and rng.random() < 0.5:  # the traces have groups, or sizes, or neither
+        lacking = [what for what in lacking if what not in _SPARED[int(rng.integers(2))]]
+    types = frozenset(what for what in lacking if what in _TYPES)
+    return Coverage(types, frozenset(lacking) - types, step)
+
+
+_TYPES = frozenset(what for whats, _ in SCARCE.values() for what in whats if what.count(".") == 1)
+_SPARED: tuple[tuple[str, ...], ...] = (
+    SCARCE["groups"][0],
+    ("message.sent.size", "message.sent.media"),
+)

@@ -1,0 +1,232 @@
+"""The numbers of training: `policy/training.toml`, or a policy directory's own."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from wavebreak import config
+from wavebreak.errors import PolicyError
+from wavebreak.rules import OUTCOMES
+from wavebreak.rules.model import Duration
+
+SHIPPED = config.chosen("training.toml")
+
+Share = Annotated[float, Meta(ge=0.0, le=1.0)]
+Part = Annotated[float, Meta(gt=0.0, lt=1.0)]
+Number = Annotated[int, Meta(ge=1, le=10_000)]
+Positive = Annotated[float, Meta(gt=0.0)]
+
+
+class _Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of which every key must be given."""
+
+
+class Source(_Table, frozen=True):
+    """Whose word a label is: the higher rank wins, the weight is what it counts in the fit."""
+
+    rank: Number
+    weight: Positive
+
+
+class Decisions(_Table, frozen=True):
+    """When our own decision is taken for confirmed."""
+
+    confirmed_after: Duration
+
+
+class Split(_Table, frozen=True):
+    """Shares of operators for each side, and of a run's time that is kept from the fit."""
+
+    fit: Part
+    calibrate: Part
+    test: Part
+    later: Share
+
+
+class Weights(_Table, frozen=True):
+    """What points, accounts and families count in the fit."""
+
+    early: Share
+    even_abusive: Share
+    even_benign: Share
+    dense: Number
+    step: Annotated[float, Meta(gt=1.0)]
+
+
+class Coverage(_Table, frozen=True):
+    """How much of the streams is hidden from the fit."""
+
+    share: Share
+    drop: Share
+    bare: Share
+    patterns: Number
+
+
+class Fit(_Table, frozen=True):
+    """Settings of the trees; see `fitting.fit`."""
+
+    rounds: Number
+    leaves: Annotated[int, Meta(ge=2, le=255)]
+    rate: Positive
+    least: Number
+    ridge: float
+    columns: Annotated[float, Meta(gt=0.0, le=1.0)]
+    rows: Annotated[float, Meta(gt=0.0, le=1.0)]
+
+
+class Calibration(_Table, frozen=True):
+    """The share of abusive accounts for which probabilities are stated."""
+
+    prevalence: Part
+
+
+class Tolerance(_Table, frozen=True):
+    """Most false actions a benign scoring point, by outcome; at an upper confidence."""
+
+    confidence: Part
+    observe: Part
+    challenge: Part
+    limit: Part
+    restrict: Part
+    suspend: Part
+    ban: Part
+
+    def of(self, outcome: str) -> float:
+        """The tolerance of one outcome above allow."""
+        return float(getattr(self, outcome))
+
+
+class Few(_Table, frozen=True):
+    """What is done where few people calibrate; see `crossfitting`.
+
+    They are few where those of them who have started no chat do not show, at the tolerance's
+    confidence, that at most the share `silent` of such accounts is reached. `parts` is how many
+    parts all accounts but the test's are dealt out to, `most` the most that a score then asks of
+    an account that has started no chat.
+    """
+
+    silent: Part
+    most: str
+    parts: Annotated[int, Meta(ge=2, le=20)]
+
+
+class Cascade(_Table, frozen=True):
+    """Share of abusive accounts that stopping early may lose."""
+
+    lost: Share
+
+
+class Leaks(_Table, frozen=True):
+    """When a leak is suspected; see `leaks`."""
+
+    cuts: Number
+    alone: Part
+    support: Number
+    labelled_before: Share
+
+
+class Baseline(_Table, frozen=True):
+    """Bins a feature for drift."""
+
+    bins: Number
+
+
+class Default(_Table, frozen=True):
+    """How the default model is made; see `worlds`."""
+
+    held_from: Annotated[int, Meta(ge=1)]
+    persons: Share
+    times: Number
+    rounds: Number
+    leaves: Annotated[int, Meta(ge=2, le=255)]
+    split: Split
+    tolerance: dict[str, Part]
+
+
+class Settings(_Table, frozen=True, omit_defaults=True):
+    """Everything that `training.toml` says; without `few` thresholds stand on counts alone."""
+
+    sources: dict[str, Source]
+    decisions: Decisions
+    split: Split
+    weights: Weights
+    coverage: Coverage
+    fit: Fit
+    calibration: Calibration
+    tolerance: Tolerance
+    cascade: Cascade
+    leaks: Leaks
+    baseline: Baseline
+    default: Default
+    few: Few | None = None
+
+    def digested(self) -> bytes:
+        """Canonical bytes, for a digest."""
+        return msgspec.json.encode(self, order="deterministic")
+
+
+def load(directory: Path | None = None, **tolerance: float | None) -> Settings:
+    """Read the settings: the shipped ones, or `training.toml` of a policy directory.
+
+    `tolerance` by outcome takes the place of what is written; what is milder than a restriction
+    may then err as often. Raises `PolicyError` with the field
+    and the fix.
+
+    >>> load().tolerance.ban
+    1e-05
+    >>> load(ban=0.001, restrict=0.001, suspend=0.001).tolerance.ban
+    0.001
+    """
+    written = config.table(config.chosen("training.toml", directory))
+    try:
+        given = {name: value for name, value in tolerance.items() if value is not None}
+        written["tolerance"] = _lifted(written.get("tolerance", {}) | given, given)
+        settings = msgspec.convert(written, Settings)
+    except msgspec.ValidationError as error:
+        raise PolicyError(
+            f"training.toml: {error}", fix="compare with the shipped policy/training.toml"
+        ) from None
+    _checked(settings)
+    return settings
+
+
+def _lifted(written: dict[str, Any], given: dict[str, float]) -> dict[str, Any]:
+    """Let observe, challenge and limit err at least as often as what was given."""
+    mild = OUTCOMES[1 : OUTCOMES.index("restrict")]
+    most = max(given.values(), default=0.0)
+    return written | {name: max(written[name], most) for name in mild if name in written}
+
+
+def _checked(settings: Settings) -> None:
+    for where, split in (("split", settings.split), ("default.split", settings.default.split)):
+        if abs(split.fit + split.calibrate + split.test - 1.0) > 1e-9:
+            raise PolicyError(
+                f"training.toml, {where}: fit, calibrate and test do not sum to one",
+                fix="write for example 0.55, 0.25 and 0.20",
+            )
+    if settings.few and settings.few.most not in OUTCOMES[1:]:
+        raise PolicyError(
+            f"training.toml, few.most: there is no outcome `{settings.few.most[:40]}`",
+            fix=f"choose from {', '.join(OUTCOMES[1:])}",
+        )
+    if unknown := settings.default.tolerance.keys() - set(OUTCOMES[1:]):
+        raise PolicyError(
+            f"training.toml, default.tolerance: there is no outcome `{min(unknown)}`",
+            fix=f"choose from {', '.join(OUTCOMES[1:])}",
+        )
+    if "file" not in settings.sources or "decision" not in settings.sources:
+        raise PolicyError(
+            "training.toml, sources: file or decision is absent", fix="give both a rank and weight"
+        )
+    of = settings.tolerance.of
+    for milder, harder in pairwise(OUTCOMES[1:]):
+        if of(harder) > of(milder):
+            raise PolicyError(
+                f"training.toml, tolerance: {harder} may err more often than {milder}",
+                fix=f"give {harder} at most {of(milder):g}",
+            )

@@ -1,0 +1,341 @@
+"""Which features a model may read, and in which direction it may read them; each with its reason.
+
+What is left out: our own answers and the labels. A model that reads them learns its own decisions
+back, and a label that is confirmed because we acted would then be its own proof.
+
+Scoring points of replays: what a model sees of an account, and when.
+
+From a run to its scoring points and claims: the log is replayed through the same engine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from wavebreak.engine import Engine
+from wavebreak.engine.batch_run import profile_of
+from wavebreak.errors import FileError, TrainingError
+from wavebreak.features.catalog import INDEX, NAMES
+from wavebreak.features.layout import RESTRICT
+from wavebreak.io import events_file, read
+from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.rules import Policy
+from wavebreak.schema.events import LABELS, SOURCES, TYPES
+from wavebreak.training.labels import Claim, Key
+
+NOT_INPUTS: dict[str, str] = {
+    "label_abusive": "the label itself",
+    "label_benign": "the label itself",
+    "standing": "our own answer in force",
+    "strikes": "our own answers so far",
+    "refused": "what our own answers refused, or would have",
+    "challenges_failed": "follows from a challenge that we chose to send",
+    "challenges_lapsed": "the same",
+    "changes_after_answer": "follows from an answer of ours, which a replay in shadow never sent",
+    "registration_suspicions": "rules that fired: it moves whenever the policy is edited",
+    "score": "what a model said before",
+    "registration_score": "what a model said before",
+}
+"""Features that no model reads, and why. Families `standing`, `labels`, `score` hold no other."""
+
+_ANSWERED = "answers from people who were written to speak for the account"
+_STRANGERS = "more strangers written to is never a sign of innocence"
+_BAD = "accounts acted on where this one stands are never a sign of innocence"
+_HEARD = "young accounts beside it are answered by those they write to"
+_LISTS = "numbers that do not exist are in bought and made-up lists"
+
+SIGNS: dict[str, tuple[int, str]] = {
+    "first_contacts_1h": (1, _STRANGERS),
+    "first_contacts_1d": (1, _STRANGERS),
+    "first_contacts_7d": (1, _STRANGERS),
+    "cold_share_32": (1, "recipients who do not have the sender in contacts"),
+    "reply_share_7d": (-1, _ANSWERED),
+    "replied_7d": (-1, _ANSWERED),
+    "mutual_contacts": (-1, "chats that go both ways speak for the account"),
+    "inbound_chats": (-1, "receiving never counts against the receiver"),
+    "unanswered_7d": (1, "silence of those written to never speaks for the account"),
+    "hunted_share_32": (1, "targets taken over from accounts that were acted on"),
+    "network_bad": (1, _BAD),
+    "block_bad": (1, _BAD),
+    "device_bad": (1, _BAD),
+    "client_bad": (1, _BAD),
+    "network_answered": (-1, _HEARD),
+    "block_answered": (-1, _HEARD),
+    "device_answered": (-1, _HEARD),
+    "attested": (-1, "a device that the platform vouches for"),
+    "country_mismatch": (1, "a number of another country than its network"),
+    "left_share_7d": (1, "members who leave what they were added to"),
+    "undeliverable_7d": (1, _LISTS),
+    "undeliverable_share_7d": (1, _LISTS),
+    "report_weight_7d": (1, "reports with proof, by reporters with a record"),
+    "block_weight_7d": (1, "blocks with proof, by people with a record"),
+}
+"""By feature: the sign in which it may move the score, all else equal, and why. Few and certain:
+counts of reports have none (reports are bought), nor has age (aged accounts are bought too)."""
+
+
+def inputs(names: tuple[str, ...] = NAMES) -> tuple[str, ...]:
+    """Names of the features that a model reads, in catalog order.
+
+    >>> "standing" in inputs(), "first_contacts_1h" in inputs()
+    (False, True)
+    """
+    return tuple(name for name in names if name not in NOT_INPUTS)
+
+
+def signs(names: tuple[str, ...]) -> dict[str, int]:
+    """The signs of those of `names` that have one.
+
+    >>> signs(("attested", "age_s"))
+    {'attested': -1}
+    """
+    return {name: SIGNS[name][0] for name in names if name in SIGNS}
+
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Points:
+    """Scoring points in log order, run after run.
+
+    `values` (n, m) of the features `names`; `account` (n,) indexes `accounts`; `ts` event time in
+    ms; `kind` the kind of fact; `standing` the outcome in force before; `run` which run.
+    """
+
+    names: tuple[str, ...]
+    values: Floats
+    account: Ints
+    ts: Ints
+    kind: NDArray[np.uint8]
+    standing: NDArray[np.uint8]
+    run: Ints
+    accounts: tuple[Key, ...]
+
+    def __len__(self) -> int:
+        return len(self.ts)
+
+    def where(self, rows: Bools | Ints) -> Points:
+        """The points of some rows; `accounts` stay as they are."""
+        return replace(
+            self, values=self.values[rows], account=self.account[rows], ts=self.ts[rows],
+            kind=self.kind[rows], standing=self.standing[rows], run=self.run[rows],
+        )  # fmt: skip
+
+    def place(self) -> Ints:
+        """Which of its account's points each is, from 0; (n,)."""
+        order = np.argsort(self.account, kind="stable")
+        accounts = self.account[order]
+        starts = np.flatnonzero(np.diff(accounts, prepend=-1))
+        lengths = np.diff(starts, append=len(accounts))
+        place = np.empty(len(self), np.int64)
+        place[order] = np.arange(len(accounts)) - np.repeat(starts, lengths)
+        return place
+
+    def acted(self) -> Bools:
+        """Points from the first on at which their account stood restricted or worse; (n,).
+
+        From there on rules have spoken: a reputation that our own action moved would only tell
+        the model what the rules did.
+        """
+        first = np.full(len(self.accounts), len(self), np.int64)
+        at = np.flatnonzero(self.standing >= RESTRICT)
+        np.minimum.at(first, self.account[at], at)
+        return np.asarray(np.arange(len(self)) >= first[self.account], np.bool_)
+
+
+def joined(parts: Sequence[Points]) -> Points:
+    """Points of several runs as one; an account that several runs saw is one account."""
+    index: dict[Key, int] = {}
+    accounts = []
+    for part in parts:
+        own = [index.setdefault(key, len(index)) for key in part.accounts]
+        accounts.append(np.array(own, np.int64)[part.account])
+    return Points(
+        parts[0].names,
+        np.concatenate([p.values for p in parts]),
+        np.concatenate(accounts),
+        np.concatenate([p.ts for p in parts]),
+        np.concatenate([p.kind for p in parts]),
+        np.concatenate([p.standing for p in parts]),
+        np.concatenate([np.full(len(p), r, np.int64) for r, p in enumerate(parts)]),
+        tuple(index),
+    )
+
+
+KEY = b"wavebreak training: nothing pseudonymous is kept"
+"""The edge's key of a replay: a point holds no pseudonym, so the key is in no byte of a model."""
+LABELLED = TYPES.index("label.assigned")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A log to learn from.
+
+    `events` the file and `digest` its SHA-256; `world` names a simulated world ("" for the real
+    one), since two worlds may use one name for two accounts; `labels` is the labels file beside
+    it, `decided` the directory of `wavebreak run` that named the log.
+    """
+
+    name: str
+    events: Path
+    digest: str
+    world: str = ""
+    labels: Path | None = None
+    decided: Path | None = None
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What a replay gave: points, labels that stand in the log, when it ended (ms), events."""
+
+    points: Points
+    claims: tuple[Claim, ...]
+    end: int
+    events: int
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file, in hex; raises `FileError`."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise FileError(
+            f"{path} cannot be read: {error.strerror}", fix="give a file of events"
+        ) from None
+
+
+def open_run(path: Path) -> Run:
+    """Find the log of a run: what `simulate` wrote, what `run -o` wrote, or a file of events.
+
+    Raises `FileError` where there is none, or where the log that a run decided on is gone or has
+    changed since.
+    """
+    if (path / "summary.json").is_file():
+        return _decided(path)
+    events = events_file(path)
+    digest, beside = digest_of(events), events.parent
+    labels = beside / "labels.csv"
+    return Run(
+        path.name, events, digest, digest[:16] if (beside / "world.json").is_file() else "",
+        labels if labels.is_file() else None,
+    )  # fmt: skip
+
+
+def world_of(path: Path) -> str:
+    """The world of a run's accounts, as in `Run`; raises `FileError` as `open_run` does."""
+    return open_run(path).world
+
+
+def _decided(path: Path) -> Run:
+    again = f"run `wavebreak run EVENTS -o {path}` again, or give the events themselves"
+    try:
+        source = json.loads((path / "summary.json").read_text("utf-8"))["source"]
+        events, told = Path(source["path"]), source["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise FileError(f"{path}/summary.json does not say which log it is of", fix=again) from None
+    if told is None:
+        raise FileError(f"{path} is of standard input, which nobody kept", fix=again)
+    if not events.is_file():
+        raise FileError(f"{path} is of a log that is no longer there", fix=again)
+    run = open_run(events)
+    if run.digest != told:
+        raise FileError(f"{path} is of a log that has changed since", fix=again)
+    return Run(path.name, events, told, run.world, run.labels, path)
+
+
+def replay(
+    run: Run, policy: Policy, *, enforce: bool = False, model: Any = None, stop: int | None = None,
+    progress: Callable[[float, int], None] = lambda _, __: None,
+) -> Gathered:  # fmt: skip
+    """Replay a log and record its scoring points.
+
+    With `stop` only so many events are taken and the open epoch stays open: what is known then.
+    Raises `TrainingError` where the log has no scoring point.
+    """
+    edge = Edge(KEY)
+    profile, _ = profile_of(run.events, None, edge)
+    engine = Engine(policy, profile, enforce=enforce, model=model, record=True)
+
+    def told() -> Iterator[Any]:
+        seen = 0
+        for log, share in _logs(run.events, edge, stop):
+            yield log
+            seen += log.num_rows
+            progress(share, seen)
+
+    return recorded(engine, told(), run.world, closed=stop is None)
+
+
+def recorded(engine: Engine, logs: Iterable[Any], world: str, *, closed: bool = True) -> Gathered:
+    """Let a recording engine take batches of the log; `closed`: the last epoch too."""
+    columns = np.array([INDEX[name] for name in inputs()], np.int64)
+    parts: list[Any] = []
+    claims: list[Claim] = []
+    end = seen = 0
+    for log in logs:
+        claims += _claims(log, world)
+        engine.take(log)
+        parts.append(_kept(engine.points(), columns))
+        end = max(end, pc.max(log.column("ts")).as_py() or 0)
+        seen += log.num_rows
+    if closed:
+        engine.finish()
+        parts.append(_kept(engine.points(), columns))
+    return Gathered(_points(parts, engine, world), tuple(claims), end, seen)
+
+
+def _logs(events: Path, edge: Edge, stop: int | None) -> Iterator[tuple[Any, float]]:
+    left = stop
+    for batch in read(events, edge):
+        log = batch.log if left is None else batch.log.slice(0, left)
+        if log.num_rows:
+            yield log, batch.progress
+        if left is not None:
+            left -= log.num_rows
+            if left <= 0:
+                return
+
+
+def _kept(points: Any, columns: Any) -> tuple[Any, ...]:
+    whole = np.ascontiguousarray(points["values"][:, columns])
+    return (
+        whole, points["account"].astype(np.int64), points["ts"].copy(), points["kind"].copy(),
+        points["standing"].copy(),
+    )  # fmt: skip
+
+
+def _points(parts: list[Any], engine: Engine, world: str) -> Points:
+    if not sum(len(part[2]) for part in parts):
+        raise TrainingError(
+            "the log has no scoring point",
+            fix="give a log with registrations, sends, reports or blocks",
+        )
+    values, slots, ts, kind, standing = (np.concatenate(column) for column in zip(*parts))  # noqa: B905
+    known, account = np.unique(slots, return_inverse=True)
+    names = engine.fanout.accounts.texts(known).to_pylist()
+    return Points(
+        inputs(), values, account.astype(np.int64), ts, kind, standing,
+        np.zeros(len(ts), np.int64), tuple((world, name) for name in names),
+    )  # fmt: skip
+
+
+def _claims(log: Any, world: str) -> Iterator[Claim]:
+    """Labels that stand in the log."""
+    mine = log.filter(pc.equal(log.column("type"), LABELLED))
+    for row in mine.select(["account", "ts", "label", "source"]).to_pylist():
+        if row["label"] is not None:
+            source = "analyst" if row["source"] is None else SOURCES[row["source"]]
+            yield Claim(world, row["account"], LABELS[row["label"]], "", "", source, row["ts"])

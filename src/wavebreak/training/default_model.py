@@ -1,0 +1,202 @@
+"""The default model: drawn worlds, and operators drawn into real people's traces.
+
+Every world is another platform (`simulator.drawn`), so that the next one is no surprise. The
+numbers are the table `[default]` of `training.toml`; worlds from `held_from` on never reach the
+fit: they decide calibration and thresholds.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from wavebreak import rules, simulation
+from wavebreak.engine import Engine
+from wavebreak.engine.engine import features_version
+from wavebreak.errors import FileError
+from wavebreak.features.fact_kinds import KINDS
+from wavebreak.io import csv_import
+from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.schema import coverage as profiles
+from wavebreak.training import sample_weights
+from wavebreak.training.config import Default, Settings
+from wavebreak.training.dataset import KEY, Gathered, Points, digest_of, joined, recorded
+from wavebreak.training.evaluation import Tested
+from wavebreak.training.labels import Claim, resolve
+from wavebreak.training.pipeline import finished
+from wavebreak.training.trainer import Learned, Progress, learn
+
+TRACES = ("collegemsg", "copenhagen", "email_eu", "fb_forum", "irc_ubuntu")
+"""Traces of people (presets of `wavebreak import csv`); one of bots and people is kept out."""
+
+_PROCESSES = 2
+_REGISTERED = KINDS.index("registered")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One world to learn from: drawn, or with operators drawn into a trace; `held` from the fit."""
+
+    seed: int
+    held: bool
+    trace: Path | None = None
+
+    @property
+    def world(self) -> str:
+        """Accounts of one trace are the same people, whoever is planted among them."""
+        return self.trace.parent.name if self.trace else f"drawn-{self.seed}"
+
+
+def sources(
+    worlds: int, held: int, seed: int, traces: Sequence[Path], numbers: Default
+) -> list[Source]:  # fmt: skip
+    """Name the worlds of a model: drawn ones from `seed` on, held ones, traces."""
+    drawn = [Source(seed + k, held=False) for k in range(worlds)]
+    planted = [Source(seed + k, False, t) for t in traces for k in range(numbers.times)]
+    return drawn + planted + [Source(numbers.held_from + k, held=True) for k in range(held)]
+
+
+def imported(background: Path, into: Path) -> list[Path]:
+    """Turn the known traces of a directory (NAME*.csv.gz) into events; return their files.
+
+    Raises `FileError` where there is none.
+    """
+    found = []
+    for name in TRACES:
+        for path in sorted(background.glob(f"{name}*.csv.gz"))[:1]:
+            known = csv_import.PRESETS[name]
+            csv_import.convert(
+                path, into / name, types=known.types, unit=known.unit, several=known.several
+            )
+            found.append(into / name / "events.parquet")
+    if not found:
+        raise FileError(
+            f"{background} holds no known trace", fix=f"name files like {TRACES[0]}.csv.gz"
+        )
+    return found
+
+
+def gather(source: Source, policy: rules.Policy, settings: Settings) -> Gathered:
+    """Draw a world, replay it in memory, and return its points and claims."""
+    if source.trace is None:
+        world = simulation.draw(source.seed)
+    else:
+        world = simulation.draw_planted(source.trace, source.seed)
+    edge = Edge(KEY)
+    logs = [edge.apply(batch) for batch in world.batches()]
+    engine = Engine(policy, profiles.learn(logs), record=True)
+    got = recorded(engine, logs, source.world)
+    claims = tuple(
+        Claim(
+            source.world, account, label, family, operator and f"{operator}-{source.seed}", "file"
+        )
+        for account, label, family, operator in world.labels
+    )
+    points = _turned(got.points, world.turned)
+    if not source.held:
+        points = _thinned(points, claims, settings, source.seed)
+    return replace(got, points=points, claims=claims)
+
+
+def _turned(points: Points, turned: dict[str, int]) -> Points:
+    """Leave out what accounts did while they were still honest people's."""
+    since = np.array([turned.get(name, 0) for _, name in points.accounts], np.int64)
+    return points.where(points.ts >= since[points.account])
+
+
+def _thinned(points: Points, claims: tuple[Claim, ...], settings: Settings, seed: int) -> Points:
+    """Take a share of ordinary people, and of everyone's points those that the fit takes.
+
+    Those who register are few, and are all taken.
+    """
+    ordinary = {claim.account for claim in claims if claim.family == "person"}
+    rng = np.random.default_rng([seed, len("thinned")])
+    taken = np.array([name not in ordinary for _, name in points.accounts])
+    taken |= rng.random(len(taken)) < settings.default.persons
+    taken[points.account[points.kind == _REGISTERED]] = True
+    return points.where(
+        taken[points.account] & sample_weights.kept(points.place(), settings.weights)
+    )
+
+
+def _job(job: tuple[Source, Path | None, Settings]) -> Gathered:
+    source, policy, settings = job
+    return gather(source, rules.load(policy), settings)
+
+
+def gathered(
+    named: Sequence[Source], policy: Path | None, settings: Settings, progress: Progress
+) -> Iterator[Gathered]:
+    """Gather worlds in two processes; yields them in their order."""
+    jobs = [(source, policy, settings) for source in named]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(_PROCESSES, mp_context=context) as pool:
+        for number, got in enumerate(pool.map(_job, jobs)):
+            progress((number + 1) / len(jobs), f"world {number + 1} of {len(jobs)}")
+            yield got
+
+
+def train_on_worlds(
+    out: Path, settings: Settings, *, worlds: int, held: int, seed: int,
+    traces: Sequence[Path] = (), policy: Path | None = None, name: str = "default",
+    progress: Progress = lambda *_: None,
+) -> tuple[Learned, Tested]:  # fmt: skip
+    """Make the default model: gather, learn, test, write the model's directory.
+
+    `worlds` drawn from `seed` on and `held` more to calibrate; `traces` are files of events that
+    people made. The same arguments give the same bytes.
+    """
+    named = sources(worlds, held, seed, traces, settings.default)
+    points, claims, events = [], [], 0
+    for got in gathered(named, policy, settings, lambda s, w: progress(0.55 * s, w)):
+        points.append(got.points)
+        claims += list(got.claims)
+        events += got.events
+    calibrates = frozenset(k for k, source in enumerate(named) if source.held)
+    learned = learn(
+        joined(points), resolve(claims, settings.sources),
+        strict(settings),
+        name=name, seed=seed, calibrates=calibrates,
+        notes=_notes(worlds, held, seed, settings.default, traces, policy, events),
+        progress=lambda s, w: progress(0.55 + 0.4 * s, w),
+    )  # fmt: skip
+    return learned, finished(learned, out, progress)
+
+
+def strict(settings: Settings) -> Settings:
+    """The settings of the default model: most operators in the fit, its own tolerance at most.
+
+    Its thresholds stand on counts: it has people enough.
+    """
+    changed, own = msgspec.structs.replace, settings.default
+    kept = {name: min(most, settings.tolerance.of(name)) for name, most in own.tolerance.items()}
+    return changed(
+        settings, split=own.split,
+        fit=changed(settings.fit, rounds=own.rounds, leaves=own.leaves),
+        tolerance=changed(settings.tolerance, **kept), few=None,
+    )  # fmt: skip
+
+
+def _notes(
+    worlds: int, held: int, seed: int, numbers: Default, traces: Sequence[Path],
+    policy: Path | None, events: int,
+) -> dict[str, Any]:  # fmt: skip
+    return {
+        "worlds": f"{worlds} drawn from seed {seed}, {held} held from seed {numbers.held_from}",
+        "traces": " ".join(trace.parent.name for trace in traces),
+        "logs": [digest_of(trace) for trace in traces],
+        "policy": rules.load(policy).version,
+        "features": features_version(),
+        "mode": "shadow",
+        "events": events,
+    }
+
+
+__all__ = ["Source", "gather", "imported", "sources", "train_on_worlds"]

@@ -1,0 +1,89 @@
+"""Every feature, by discovery: declared in full, with an oracle, and not vacuous."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import defaultdict
+
+import oracle
+from support.parity_streams import Both, crowded, log, rows, same, some_steps
+from wavebreak.features.catalog import FEATURES, INDEX, NAMES
+from wavebreak.features.feature import Feature
+from wavebreak.schema.events import EVENTS, TYPES
+
+WINDOWS = ("15s", "5m", "1h", "1d", "7d", "all", "now")
+OF_ANSWERS = {
+    "registration_suspicions", "changes_after_answer", "standing", "strikes", "refused",
+    "challenges_lapsed",
+}  # fmt: skip
+"""Features of our own answers: zero in streams without rules."""
+FIELDS = {name: set(kind.__struct_fields__) for name, kind in zip(TYPES, EVENTS, strict=True)}
+
+
+def is_real(source: str) -> bool:
+    """Whether a source is an event type, or a field of one."""
+    kind, _, field = source.rpartition(".")
+    return source in TYPES or field in FIELDS.get(kind, set())
+
+
+def test_there_are_103_features_and_each_has_one_place_and_one_oracle() -> None:
+    assert len(FEATURES) == 103
+    assert len(set(NAMES)) == len(FEATURES) >= 60
+    assert [INDEX[name] for name in NAMES] == list(range(len(FEATURES)))
+    assert set(oracle.FORMULAS) == set(NAMES)
+
+
+def test_every_feature_says_what_it_is_and_where_it_fails() -> None:
+    for feature in FEATURES:
+        assert all(text.strip() == text != "" for text in feature if isinstance(text, str))
+        assert feature.name.isidentifier()
+        assert feature.name == feature.name.lower()
+        assert feature.meaning.endswith("."), feature.name
+        assert feature.version >= 1
+        assert 1 <= feature.resolution_ms <= 86_400_000
+
+
+def test_every_window_of_a_name_is_the_window_declared() -> None:
+    for feature in FEATURES:
+        end = feature.name.rpartition("_")[2]
+        if end in WINDOWS:
+            assert feature.window == end, feature.name
+        if end == "32":
+            assert feature.window.startswith("last 32"), feature.name
+
+
+def test_every_source_is_a_type_or_a_field_of_the_contract() -> None:
+    assert not is_real("message.sent.text")
+    for feature in FEATURES:
+        assert feature.sources, feature.name
+        for source in feature.sources:
+            assert all(map(is_real, source.split("|"))), (feature.name, source)
+
+
+def test_at_least_the_families_of_the_design_are_there() -> None:
+    families: dict[str, list[Feature]] = defaultdict(list)
+    for feature in FEATURES:
+        families[feature.family].append(feature)
+    assert set(families) >= {
+        "volume", "first contacts", "replies", "reciprocity", "gap regularity", "typing",
+        "size repetition", "day curve", "growth", "groups", "lurking", "lookups", "reads",
+        "in contacts", "changes", "account age", "registration", "reputation", "reports",
+        "successors", "rings", "clusters", "scores",
+    }  # fmt: skip
+
+
+def test_every_feature_takes_two_values_in_made_streams_and_the_oracle_gives_the_same() -> None:
+    values: dict[str, set[float]] = defaultdict(set)
+    for seed in range(20):
+        rng = random.Random(seed)
+        both, events = Both(), rows(some_steps(rng, 120)) if seed % 5 else crowded(rng)
+        cut = len(events) // 6 + 1
+        for begin in range(0, len(events), cut):
+            both.take(log(events[begin : begin + cut]))
+            for account, name, fast, slow in both.compared():
+                assert same(fast, slow), (seed, account, name)
+                values[name] |= set() if math.isnan(fast) else {fast}
+    fixed = {name for name in NAMES if len(values[name]) < 2}
+    assert fixed == OF_ANSWERS | {"score", "registration_score"}
+    assert all(values[name] == {0.0} for name in OF_ANSWERS)

@@ -1,0 +1,110 @@
+"""What holds for every shipped rule, found by discovery."""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from functools import cache
+
+import pytest
+
+from wavebreak.features import catalog
+from wavebreak.features.fact_kinds import KINDS
+from wavebreak.rules import Policy, Program, Rule, compile_rules, features_of, hits, load
+from wavebreak.rules.loader import SHIPPED
+
+FILES = sorted((SHIPPED / "rules").glob("*.toml"))
+IDS = [row["id"] for path in FILES for row in tomllib.loads(path.read_text())["rule"]]
+
+ABOUT_THE_REPORTERS = {"confirmed_abusive", "doubtful_reports"}
+"""Rules that speak of labels or of reporters, and so hold on every channel."""
+
+RECEIVING = {"received", "delivered", "read_by", "added_to_group", "added_as_contact"}
+
+
+@cache
+def policy() -> Policy:
+    return load()
+
+
+@cache
+def program() -> Program:
+    return compile_rules(policy())
+
+
+def rule(rule_id: str) -> Rule:
+    found = policy().rule(rule_id)
+    assert found is not None
+    return found
+
+
+def test_there_are_rules_of_every_file_and_stage() -> None:
+    assert 20 <= len(policy().rules) == len(IDS) <= 64
+    assert len(FILES) == 10
+    assert {r.stage for r in policy().rules} == {"registration", "messaging", "feedback", "review"}
+
+
+@pytest.mark.parametrize("rule_id", IDS)
+def test_it_stands_in_the_file_of_its_abuse(rule_id: str) -> None:
+    file = next(path for path in FILES if f'id = "{rule_id}"' in path.read_text())
+    assert rule(rule_id).abuse == file.stem
+
+
+@pytest.mark.parametrize("rule_id", IDS)
+def test_its_examples_hold_on_each_kind_of_fact_it_looks_at(rule_id: str) -> None:
+    for kind in KINDS:
+        looked_at = kind in rule(rule_id).on
+        for example in rule(rule_id).fires_on:
+            assert (rule_id in hits(program(), kind, example)) == looked_at
+        for example in rule(rule_id).stays_quiet_on:
+            assert rule_id not in hits(program(), kind, example)
+
+
+@pytest.mark.parametrize("rule_id", IDS)
+def test_it_leaves_the_business_platform_alone(rule_id: str) -> None:
+    if rule_id not in ABOUT_THE_REPORTERS:
+        for example in rule(rule_id).fires_on:
+            platform = {**example, "channel": 2.0}
+            assert rule_id not in hits(program(), rule(rule_id).on[0], platform)
+
+
+@pytest.mark.parametrize("rule_id", IDS)
+def test_it_needs_every_feature_that_its_example_names(rule_id: str) -> None:
+    """A missing feature never fires a rule, so no example holds more than what is needed."""
+    alternatives = any(
+        isinstance(node, ast.Or) for node in ast.walk(ast.parse(rule(rule_id).when, mode="eval"))
+    )
+    if not alternatives:
+        for example in rule(rule_id).fires_on:
+            assert set(example) == set(features_of(rule(rule_id)))
+            for name in example:
+                less = {other: value for other, value in example.items() if other != name}
+                assert rule_id not in hits(program(), rule(rule_id).on[0], less)
+
+
+@pytest.mark.parametrize("rule_id", IDS)
+def test_it_never_acts_on_receiving(rule_id: str) -> None:
+    assert not RECEIVING & set(rule(rule_id).on)
+
+
+def test_norms_are_watched_or_slowed_and_takeovers_are_recovered() -> None:
+    for each in policy().rules:
+        if each.abuse == "norms":
+            assert each.outcome in {"observe", "limit"}
+        if each.abuse == "takeover":
+            assert (each.outcome, each.action) == ("challenge", "recover")
+
+
+def test_only_young_accounts_burnt_registrations_and_labels_are_banned() -> None:
+    bans = [each for each in policy().rules if each.outcome == "ban"]
+    assert len(bans) >= 3
+    for each in bans:
+        known = each.stage == "registration" or "age_s" in features_of(each)
+        assert known or each.id == "confirmed_abusive"
+
+
+def test_on_a_stream_of_messages_alone_rules_that_need_more_are_silent() -> None:
+    covered = frozenset(each.name for each in catalog.FEATURES if each.sources == ("message.sent",))
+    silent = compile_rules(policy(), covered).not_covered
+    assert {"instant_ban", "never_typing", "emulator", "groups_by_the_dozen"} <= set(silent)
+    assert not {"p2p_day", "one_way_slowed", "drawn_gaps"} & set(silent)

@@ -1,0 +1,165 @@
+"""The house rules that no linter knows, over every file that is kept under version control."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+UNTRACKED = {"build", "dist", "demo-out", "__pycache__"}
+BANNED = {"manager", "helper", "helpers", "util", "utils", "common", "processor", "data", "info"}
+MAX_BYTES = 1 << 20
+
+# Joined here, so that this file does not hold what it looks for.
+MARKS = ["TO" + "DO", "FIX" + "ME", "XX" + "X"]
+HOSTS = [
+    ".".join(parts)
+    for parts in (
+        ("pypi", "org"),
+        ("pythonhosted", "org"),
+        ("npmjs", "(org|com)"),
+        ("yarnpkg", "com"),
+        ("conda", "anaconda"),
+        ("deb", "debian"),
+        ("(archive|security|ports)", "ubuntu"),
+        ("ftp", "[a-z]+", "debian"),
+    )
+]
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@cache
+def tracked() -> tuple[Path, ...]:
+    """Every file under version control; where git is absent, every file that no tool made."""
+    git = shutil.which("git")
+    if git is None or not (ROOT / ".git").exists():
+        tops = [top for top in ROOT.iterdir() if not top.name.startswith(".")]
+        files = [ROOT / name for name in (".ci/run", ".gitignore", ".importlinter")]
+        files += [p for top in tops for p in (top, *top.rglob("*"))]
+        files = [p for p in files if not UNTRACKED & set(p.relative_to(ROOT).parts)]
+    else:
+        command = [git, "-c", "safe.directory=*", "ls-files", "-z"]
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
+        files = [ROOT / name.decode() for name in listed.split(b"\0") if name]
+    return tuple(path for path in files if path.is_file())
+
+
+@cache
+def modules() -> dict[str, ast.Module]:
+    """Every Python source, by its path, parsed; found in the folders, so that a new one counts."""
+    sources = [
+        path
+        for folder in ("src", "tests", "docs", "experiments", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
+        for folder in ("src", "tests", "docs", "experiments", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
+    found = {str(p.relative_to(ROOT)): ast.parse(p.read_text(encoding="utf-8")) for p in sources}
+    assert len(found) > 10
+    return found
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    """Name and text of every tracked file that is text."""
+    looked_at = 0
+    for path in tracked():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        looked_at += 1
+        yield str(path.relative_to(ROOT)), text
+    assert looked_at > 10
+
+
+def words(name: str) -> set[str]:
+    """The words of an identifier.
+
+    >>> sorted(words("RawDataFile")) == ["data", "file", "raw"] == sorted(words("raw_data_file"))
+    True
+    """
+    return set(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().split("_"))
+
+
+def late_imports(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Imports that are not statements of the module itself, nor below `if TYPE_CHECKING`."""
+    top: set[ast.stmt] = set(tree.body)
+    for node in tree.body:
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            top.update(node.body)
+    for found in ast.walk(tree):
+        if isinstance(found, ast.Import | ast.ImportFrom) and found not in top:
+            yield found
+
+
+def skips(tree: ast.Module) -> Iterator[ast.AST]:
+    """Every call or mark by which pytest passes over a test or expects it to fail."""
+    called = {id(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in {"skip", "skipif", "xfail"}:
+            if ast.unparse(node.value).startswith("pytest"):
+                yield called.get(id(node), node)
+        elif isinstance(node, ast.Attribute) and node.attr == "importorskip":
+            yield node
+
+
+def test_no_name_is_a_word_that_says_nothing() -> None:
+    named = [name for name in modules() if words(Path(name).stem) & BANNED]
+    for name, tree in modules().items():
+        for node in ast.walk(tree):
+            if not isinstance(node, Function | ast.ClassDef):
+                continue
+            a_sentence = name.startswith("tests") and node.name.startswith("test_")
+            if words(node.name) & BANNED and not a_sentence:
+                named.append(f"{name}:{node.lineno} {node.name}")
+    assert named == []
+
+
+def test_imports_stand_at_the_top() -> None:
+    late = [f"{n}:{node.lineno}" for n, tree in modules().items() for node in late_imports(tree)]
+    assert late == []
+
+
+def test_no_file_keeps_a_mark_for_later() -> None:
+    marks = re.compile(rf"\b({'|'.join(MARKS)})\b")
+    assert [name for name, text in texts() if marks.search(text)] == []
+
+
+def test_no_file_names_a_package_registry() -> None:
+    hosts = re.compile("|".join(host.replace(".", r"\.") for host in HOSTS), re.IGNORECASE)
+    assert [name for name, text in texts() if hosts.search(text)] == []
+
+
+def test_no_file_is_over_one_mebibyte() -> None:
+    sizes = {str(path.relative_to(ROOT)): path.stat().st_size for path in tracked()}
+    assert len(sizes) > 10
+    assert {name: size for name, size in sizes.items() if size > MAX_BYTES} == {}
+
+
+def test_tests_are_passed_over_only_where_the_shared_traces_are_absent() -> None:
+    bad = [
+        f"{name} {ast.unparse(node)}"
+        for name, tree in modules().items()
+        if name.startswith("tests")
+        for node in skips(tree)
+        if "shared/data" not in ast.unparse(node)
+    ]
+    assert bad == []
+
+
+def test_the_rules_see_what_breaks_them() -> None:
+    tree = ast.parse("def f():\n    import os\n\nimport re\nif TYPE_CHECKING:\n    import io\n")
+    assert [node.lineno for node in late_imports(tree)] == [2]
+    tree = ast.parse(
+        "@pytest.mark.xfail\ndef test_a():\n    pytest.skip('../shared/data absent')\n"
+    )
+    assert [ast.unparse(node) for node in skips(tree)] == [
+        "pytest.mark.xfail",
+        "pytest.skip('../shared/data absent')",
+    ]

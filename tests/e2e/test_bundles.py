@@ -1,0 +1,306 @@
+"""A bundle as its reader meets it: valid to others, legible, private, and decided again."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import subprocess
+import sys
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import bagit
+import numpy as np
+import pyarrow as pa
+import pypdf
+import pypdfium2
+import pytest
+from warcio.archiveiterator import ArchiveIterator
+
+from support.case_workflow import ABOVE, BELOW, OTHER, SENDER, SHOT, Bench, small_run
+from wavebreak.bundles.reproduction import Rerun
+from wavebreak.bundles.verify import exit_code, verify
+from wavebreak.io import read
+from wavebreak.ledger import Sealer, new_signer
+from wavebreak.privacy.pseudonymizer import Edge
+
+
+class Made:
+    """A bundle, unpacked, with who made it."""
+
+    def __init__(self, root: Path) -> None:
+        self.bench = Bench(root)
+        self.sealer = new_signer("example.org/log", secret=bytes(32))
+        salts = self.bench.salts
+        sealing = Sealer(root / "log", self.sealer, clock=lambda: 0, salts=salts)
+        self.run = small_run(root, sealer=sealing)
+        sealing.close()
+        self.bench.whole(self.run, ledger=(root / "log", self.sealer))
+        self.file = self.bench.pack()
+        self.keys = [self.bench.signer.key, self.sealer.key]
+        with zipfile.ZipFile(self.file) as archive:
+            archive.extractall(root / "unpacked")
+        self.bag = root / "unpacked" / "C-7"
+        self.exhibit = self.bag / "data" / "exhibits" / "E2"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return Made(tmp_path_factory.mktemp("bundle"))
+
+
+def test_everything_in_it_holds_by_the_maker_s_keys(made: Made) -> None:
+    found = verify(made.file, made.keys)
+    assert [(f.what, f.said) for f in found if not f.holds] == []
+    assert (len(found), exit_code(found)) == (12, 0)
+    again = next(f.said for f in found if f.what == "recomputation")
+    assert "decisions and features the same again, 4 of them sealed before" in again
+
+
+def test_whose_it_is_is_not_known_without_a_key_nor_by_another_s(made: Made) -> None:
+    without = verify(made.file, [])
+    assert exit_code(without) == 3
+    assert [f.what for f in without if f.holds is None] == ["sealed entries", "recomputation"]
+    of_case = verify(made.file, [made.bench.signer.key])
+    assert [f.what for f in of_case if f.holds is None] == ["recomputation"]
+    stranger = verify(made.file, [new_signer("example.org/other").key])
+    assert exit_code(stranger) == 1
+
+
+def test_equal_cases_give_equal_bytes(made: Made) -> None:
+    assert made.bench.pack("again.zip").read_bytes() == made.file.read_bytes()
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def manifest(bag: Path, name: str) -> dict[str, str]:
+    lines = (bag / name).read_text().splitlines()
+    return {path: digest for digest, path in (line.split(maxsplit=1) for line in lines)}
+
+
+def test_it_is_a_valid_bag_to_bagit_and_to_a_reader_of_ten_lines(made: Made) -> None:
+    assert bagit.Bag(str(made.bag)).is_valid()
+    there = {p.relative_to(made.bag).as_posix() for p in made.bag.rglob("*") if p.is_file()}
+    for algorithm in ("sha256", "sha512"):
+        payload = manifest(made.bag, f"manifest-{algorithm}.txt")
+        tags = manifest(made.bag, f"tagmanifest-{algorithm}.txt")
+        assert set(payload) == {name for name in there if name.startswith("data/")}
+        for name, digest in (payload | tags).items():
+            content = (made.bag / name).read_bytes()
+            assert hashlib.new(algorithm, content).hexdigest() == digest
+    assert (made.bag / "bagit.txt").read_text().splitlines() == [
+        "BagIt-Version: 1.0", "Tag-File-Character-Encoding: UTF-8",
+    ]  # fmt: skip
+    about = (made.bag / "bag-info.txt").read_text()
+    sizes = [(made.bag / name).stat().st_size for name in payload]
+    assert f"Payload-Oxum: {sum(sizes)}.{len(sizes)}" in about
+
+
+def test_its_warc_is_read_by_warcio_and_by_hand(made: Made) -> None:
+    raw = (made.bag / "data" / "exhibits" / "E1" / "page.warc.gz").read_bytes()
+    kinds = [r.rec_type for r in ArchiveIterator(io.BytesIO(raw), check_digests="raise")]
+    assert kinds == ["warcinfo", "response", "request"]
+    members, rest = [], raw
+    while rest:
+        member = zlib.decompressobj(31)
+        members.append(member.decompress(rest))
+        rest = member.unused_data
+    assert [hold(member) for member in members] == kinds
+
+
+def hold(member: bytes) -> str:
+    """The kind of a record, whose length and digest are as its header says."""
+    head, _, block = member.partition(b"\r\n\r\n")
+    fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
+    assert head.startswith(b"WARC/1.1\r\n")
+    length = int(fields["Content-Length"])
+    digest = hashlib.sha256(block[:length]).hexdigest()
+    assert fields["WARC-Block-Digest"].lower() == f"sha256:{digest}"
+    assert block[length:] == b"\r\n\r\n"
+    return fields["WARC-Type"]
+
+
+def pages(path: Path) -> list[str]:
+    return [page.extract_text() for page in pypdf.PdfReader(path).pages]
+
+
+def test_the_report_says_what_the_case_says(made: Made) -> None:
+    text = " ".join(" ".join(pages(made.bag / "data" / "report.pdf")).split())
+    for words in (
+        "Case C-7, determined", "Rapid Messages Ltd", "Eligible", "Signed by Adv. Levi, counsel",
+        "no legal opinion", "Technical enforcement does not depend", "instant_ban", "130",
+        "first messages to people never in touch", "Notice to cease and desist", "courier",
+        "evidence judged by a person", "page.warc.gz", "captured from the network", "Limits",
+        "What the pages claim", "80,000", "from $99",
+        "wavebreak run data/exhibits/E2/log.arrow", "No message was read",
+    ):  # fmt: skip
+        assert words in text, words
+    assert "2024-02-03T00:00:00Z to 2024-02-03T23:59:59Z, by" in text
+    assert "80,000 messages a day, 80,000" not in text  # what a page says twice is told once
+    about = Rerun(**json.loads((made.exhibit / "rerun.json").read_text()))
+    assert about.accounts[0] in text
+    assert all(identity in text.replace(" ", "") for identity in about.relied)
+
+
+def test_every_page_has_ink_and_the_forms_are_left_to_sign(made: Made) -> None:
+    for name, least in (("report.pdf", 5), ("certificate.pdf", 1)):
+        document = pypdfium2.PdfDocument(made.bag / "data" / name)
+        assert len(document) >= least
+        for page in document:
+            low, high = page.render(scale=1, grayscale=True).to_pil().getextrema()
+            assert (low < 60, high) == (True, 255)
+    text = " ".join(pages(made.bag / "data" / "certificate.pdf"))
+    assert "902(13)" in text
+    assert "902(14)" in text
+    assert text.count("_____") >= 8
+
+
+def test_hebrew_stands_in_real_glyphs_from_right_to_left(made: Made) -> None:
+    document = pypdfium2.PdfDocument(made.bag / "data" / "report.pdf")
+    looked_at = 0
+    for page in document:
+        shown = page.get_textpage()
+        text, picture = shown.get_text_range(), page.render(scale=4, grayscale=True).to_pil()
+        height = page.get_height()
+        for n in range(shown.count_chars() - 1):
+            here, after = shown.get_text_range(n, 1), shown.get_text_range(n + 1, 1)
+            if not ("א" <= here <= "ת" and "א" <= after <= "ת"):
+                continue
+            left, bottom, right, top = shown.get_charbox(n)
+            if shown.get_charbox(n + 1)[1] > top or shown.get_charbox(n + 1)[3] < bottom:
+                continue  # the next one stands on another line
+            box = tuple(round(4 * v) for v in (left, height - top, right, height - bottom))
+            assert picture.crop((box[0], box[1], box[2] + 1, box[3] + 1)).getextrema()[0] < 170
+            assert shown.get_charbox(n + 1)[0] < left
+            looked_at += 1
+        assert "\ufffd" not in text
+    assert looked_at > 300
+
+
+def test_a_screenshot_is_seen_in_the_report_whole_and_upright(made: Made) -> None:
+    path = made.bag / "data" / "report.pdf"
+    with_one = [n for n, page in enumerate(pypdf.PdfReader(path).pages) if len(page.images)]
+    (image,) = pypdf.PdfReader(path).pages[with_one[0]].images
+    assert image.image is not None
+    assert (len(with_one), image.image.size) == (1, SHOT)
+    page = pypdfium2.PdfDocument(path)[with_one[0]]
+    shown = np.asarray(page.render(scale=2).to_pil().convert("RGB")).astype(int)
+    above, below = (np.argwhere(np.abs(shown - c).max(axis=2) < 8) for c in (ABOVE, BELOW))
+    # As wide as half the page at least, not stretched, the upper half above the lower.
+    high = np.ptp(np.vstack([above, below])[:, 0]) + 1
+    wide = np.ptp(above[:, 1]) + 1
+    assert wide > shown.shape[1] / 2
+    assert wide / high == pytest.approx(SHOT[0] / SHOT[1], rel=0.02)
+    assert above[:, 0].max() < below[:, 0].min()
+    assert len(above) > 0.95 * wide * high / 2 < 1.05 * len(below)
+
+
+def test_a_letter_in_hebrew_begins_at_the_right(made: Made) -> None:
+    document = pypdfium2.PdfDocument(made.bag / "data" / "report.pdf")
+    edges = [edge for page in document for edge in _hebrew_lines(page)]
+    starts, ends = [right for _, right in edges], [left for left, _ in edges]
+    assert len(edges) >= 6
+    # Its lines begin at one edge, the letter's right one, and end where they end.
+    assert max(starts) - min(starts) < 4
+    assert max(starts) == pytest.approx(document[0].get_width() - (20 / 25.4 * 72) - 10, abs=4)
+    assert max(ends) - min(ends) > 20
+
+
+def _hebrew_lines(page: Any) -> list[tuple[float, float]]:
+    """Left and right edges of lines that are mostly Hebrew."""
+    shown, lines = page.get_textpage(), dict[int, list[tuple[str, float, float]]]()
+    for n in range(shown.count_chars()):
+        left, bottom, right, _ = shown.get_charbox(n)
+        letter = shown.get_text_range(n, 1)
+        if letter.strip():
+            lines.setdefault(round(bottom / 6), []).append((letter, left, right))
+    found = []
+    for line in lines.values():
+        hebrew = sum("א" <= letter <= "ת" for letter, _, _ in line)
+        if hebrew > 30 and hebrew > 0.7 * len(line):
+            found.append((min(left for _, left, _ in line), max(right for _, _, right in line)))
+    return found
+
+
+def test_wavebreak_run_over_the_events_writes_the_same_decisions(
+    made: Made, tmp_path: Path
+) -> None:
+    command = [str(Path(sys.executable).with_name("wavebreak")), "run", "log.arrow", "--policy",
+               "policy/shipped", "--model", "none", "--profile", "profile.json", "-o",
+               str(tmp_path / "again"), "--key", str(tmp_path / "key")]  # fmt: skip
+    subprocess.run(command, cwd=made.exhibit, check=True, capture_output=True)
+    again = (tmp_path / "again" / "decisions.jsonl").read_bytes()
+    assert again == (made.exhibit / "decisions.jsonl").read_bytes()
+
+
+def test_the_decisions_are_the_run_s_own_under_other_names(made: Made) -> None:
+    own = lines_of(made.run / "decisions.jsonl")
+    here = lines_of(made.exhibit / "decisions.jsonl")
+    about = json.loads((made.exhibit / "rerun.json").read_text())
+    assert about["as_run"] == len([d for d in own if d["account"] == SENDER]) >= 3
+    for one, other in zip(own[: about["as_run"]], here, strict=False):
+        names = {"id", "account", "trigger"}
+        assert {k: v for k, v in one.items() if k not in names} == {
+            k: v for k, v in other.items() if k not in names
+        }
+        assert one["account"] != other["account"]
+
+
+def test_no_name_of_the_run_is_in_the_bundle(made: Made) -> None:
+    files = [p for p in made.bag.rglob("*") if p.is_file()]
+    planted = [SENDER, OTHER, "4155550100", "203.0.113.7", f"d-{SENDER}", "e-93"]
+    content = b"\0".join(path.read_bytes() for path in files)
+    assert [word for word in planted if word.encode() in content] == []
+    log = pa.Table.from_batches(
+        [b.log for b in read(made.exhibit / "log.arrow", Edge(bytes(32), None))]
+    )
+    original = {event["account"] for event in lines_of(made.run.parent / "events.jsonl")}
+    for name in ("account", "peer", "id", "device", "number", "address"):
+        values = {v for v in log.column(name).to_pylist() if v is not None}
+        assert values
+        assert not values & original
+        assert all(re.fullmatch(r"[a-z]-[0-9a-f]{24}", v) for v in values)
+    assert set(log.column("network").to_pylist()) - {None} == {"203.0.113.0/24"}
+
+
+def test_the_standalone_verifier_that_lies_in_it_checks_the_ledger(made: Made) -> None:
+    data = made.bag / "data"
+    key = (data / "ledger" / "key.pub").read_text().strip()
+    command = [sys.executable, "-I", str(data / "verifier.py"), str(data / "ledger"), "--key", key]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.split(":")[0]) == (0, "holds")
+
+
+def test_a_bundle_of_the_accounts_own_events_says_what_cannot_be_decided_again(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path)
+    run = small_run(tmp_path)
+    bench.whole(run, whole=False)
+    file = bench.pack()
+    found = {finding.what: finding for finding in verify(file, [bench.signer.key])}
+    assert [what for what, finding in found.items() if not finding.holds] == ["recomputation"]
+    assert found["recomputation"].holds is None
+    assert "others' events, on which they rest, are not here" in found["recomputation"].said
+    place = tmp_path / "C-7" / "exhibits" / "E2"
+    about = json.loads((place / "rerun.json").read_text())
+    batches = [b.log for b in read(place / "log.arrow", Edge(bytes(32), None))]
+    log = pa.Table.from_batches(batches).select(["account", "peer"]).to_pylist()
+    assert all(about["accounts"][0] in (row["account"], row["peer"]) for row in log)
+    assert len(log) == about["events"] == 1 + 130 + 3
+    assert not (place / "features.json").exists()
+    assert [d["id"] for d in lines_of(place / "decisions.jsonl")] == about["relied"]
+
+
+def test_a_run_that_was_enforced_is_decided_again_too(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    run = small_run(tmp_path, enforce=True)
+    bench.whole(run)
+    found = verify(bench.pack(), [bench.signer.key])
+    assert [(f.what, f.said) for f in found if not f.holds] == []

@@ -1,0 +1,39 @@
+"""The shipped default model: it fits this catalog, and does its work on a world nobody has seen."""
+
+from __future__ import annotations
+
+import pytest
+
+from wavebreak import model, rules, simulation
+from wavebreak.engine import Engine
+from wavebreak.model.storage import SHIPPED
+from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.schema import coverage
+from wavebreak.simulation.world import EVERYTHING
+
+WORST = ("restrict", "suspend", "ban")
+MOST_BYTES = 1_500_000
+
+
+def test_the_default_model_is_there_fits_the_catalog_and_is_small() -> None:
+    chosen = model.chosen(None)
+    assert chosen is not None
+    assert chosen.version.startswith("default-")
+    assert sum(file.stat().st_size for file in SHIPPED.iterdir()) <= MOST_BYTES
+
+
+@pytest.mark.parametrize("seed", [103])
+def test_a_drawn_world_is_cleaned_without_a_ban_of_the_innocent(seed: int) -> None:
+    world = simulation.draw(seed, coverage=EVERYTHING)
+    edge = Edge(b"a key for tests only")
+    logs = [edge.apply(batch) for batch in world.batches()]
+    engine = Engine(rules.load(), coverage.learn(logs), enforce=True, model=model.chosen(None))
+    made = [d for log in logs for d in engine.take(log)] + engine.finish()
+    worst: dict[str, set[str]] = {}
+    for decision in made:
+        worst.setdefault(decision.account, set()).add(decision.outcome)
+    abusive = [a for a, label, f, _ in world.labels if label == "abusive" and f != "hijack"]
+    benign = [a for a, label, _, _ in world.labels if label == "benign"]
+    assert sum(bool(worst.get(a, set()) & set(WORST)) for a in abusive) >= 0.9 * len(abusive)
+    assert not any("ban" in worst.get(a, ()) for a in benign)
+    assert sum(bool(worst.get(a, set()) & set(WORST)) for a in benign) <= 0.005 * len(benign)

@@ -1,0 +1,92 @@
+"""A model is held against the stream it was made from, another, and weeks of new campaigns."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from experiments.weekly_retraining import report, retraining
+from support import scoring_points
+from wavebreak import cli, model, monitoring, rules, simulation, training
+
+SMALL, POLICY = scoring_points.small(), rules.load()
+
+
+def world(out: Path, seed: int) -> Path:
+    made = simulation.simulate(
+        people=150, days=0.3, campaigns=[("blast", 6), ("jitter", 6)] * 4, innocents=["courier"],
+        seed=seed,
+    )  # fmt: skip
+    simulation.write(made, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A world, and a small model of it."""
+    place = tmp_path_factory.mktemp("doctor")
+    source = world(place / "world", 1_006)
+    training.train(
+        [source], place / "model", POLICY, SMALL, seed=2, allow=scoring_points.NAMES
+    )  # fmt: skip
+    return source, place / "model"
+
+
+def test_the_stream_a_model_was_trained_on_is_steady_and_its_score_holds(
+    trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    source, made = trained
+    found = monitoring.examine(made, source, POLICY)
+    assert found.verdict == "steady"
+    assert found.points > 300
+    assert found.calibration
+    assert sum(one.observed for one in found.calibration) > 0
+    monitoring.write_checkup(found, tmp_path / "a.html")
+    monitoring.write_checkup(monitoring.examine(made, source, POLICY), tmp_path / "b.html")
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+
+
+def test_a_stream_without_registrations_and_typing_has_moved_and_is_told_so(
+    trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    _, made = trained
+    poor = tmp_path / "poor.csv"
+    with poor.open("w", newline="") as file:
+        lines = csv.writer(file)
+        lines.writerow(["ts", "type", "account", "peer"])
+        lines.writerows([1_767_225_600 + 37 * k, "m", f"a{k % 9}", f"a{(k + 1) % 9}"]
+                        for k in range(900))  # fmt: skip
+    ran = CliRunner().invoke(
+        cli.app, ["import", "csv", str(poor), "--types", "m=message.sent", "-o",
+                  str(tmp_path / "events.parquet")],
+    )  # fmt: skip
+    assert ran.exit_code == 0, ran.output
+    told = CliRunner().invoke(
+        cli.app, ["doctor", str(made), str(tmp_path / "events.parquet"), "--json", "--strict"]
+    )
+    assert told.exit_code == 1
+    found = json.loads(told.stdout)
+    assert found["verdict"] == "moved"
+    assert next(f for f in found["features"] if f["name"] == "age_s")["missing_now"] == 1.0
+
+
+def test_a_week_is_decided_by_what_the_weeks_before_have_taught_and_is_no_worse_for_it(
+    tmp_path: Path,
+) -> None:
+    setting = retraining.Setting(
+        ("warm-up",), people=150, operators=4, accounts=6, days=1.0, seed=1_700
+    )
+    weeks = retraining.live(tmp_path, POLICY, SMALL, setting)
+    assert [week.model is None for week in weeks] == [True, False]
+    assert weeks[0].confirmed > 0
+    cut = retraining.cuts(weeks)[0]
+    assert weeks[1].model == model.load(tmp_path / "week-1" / "model").version
+    assert cut.first > cut.second
+    assert cut.second <= cut.unlearned
+    assert weeks[1].wronged <= weeks[1].wronged_before
+    report.write_weeks(weeks, tmp_path / "weeks.html")
+    assert "warm-up" in (tmp_path / "weeks.html").read_text()

@@ -1,0 +1,158 @@
+"""The shipped rules on real people, on a simulated day, and in the cases that must go right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from wavebreak import rules, simulation
+from wavebreak.engine import Engine, run
+from wavebreak.engine.decision import Decision
+from wavebreak.evaluation import evaluate
+from wavebreak.io import csv_import
+from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.schema.events import WIRE_SCHEMA
+
+TRACES = Path(__file__).resolve().parents[3] / "shared" / "data" / "traces"
+EDGE = Edge(b"a key for tests only")
+HOUR = 3_600_000
+WORST = ("restrict", "suspend", "ban")
+
+
+@pytest.mark.parametrize(
+    ("preset", "file", "most"),
+    [("collegemsg", "collegemsg", 0.005), ("copenhagen", "copenhagen", 0.0),
+     ("email_eu", "email_eu_150d", 0.005), ("irc_ubuntu", "irc_ubuntu", 0.001)],
+)  # fmt: skip
+def test_real_people_are_left_alone(preset: str, file: str, most: float, tmp_path: Path) -> None:
+    path = TRACES / f"{file}.csv.gz"
+    if not path.exists():
+        pytest.skip("../shared/data is absent")
+    known = csv_import.PRESETS[preset]
+    csv_import.convert(path, tmp_path, types=known.types, unit=known.unit, several=known.several)
+    run(tmp_path, tmp_path / "out", rules.load(), EDGE)
+    worst = pq.read_table(tmp_path / "out" / "accounts.parquet")["worst"].to_pylist()
+    assert len(worst) > 500
+    assert worst.count("ban") == 0
+    assert sum(outcome in WORST for outcome in worst) <= most * len(worst)
+
+
+@pytest.fixture(scope="module", params=[101, 102])
+def day(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A simulated day with every campaign and innocent, of a seed that no threshold was set on."""
+    where = tmp_path_factory.mktemp("day")
+    world = simulation.simulate(
+        people=1500, days=1, campaigns=[(name, 10) for name in simulation.CAMPAIGNS],
+        innocents=["all"], seed=request.param,
+    )  # fmt: skip
+    simulation.write(world, where)
+    return where
+
+
+@pytest.mark.parametrize("enforce", [False, True])
+def test_a_simulated_day_is_cleaned_and_its_innocents_spared(day: Path, enforce: bool) -> None:
+    out = day / f"out-{enforce}"
+    run(day, out, rules.load(), EDGE, enforce=enforce)
+    found = evaluate(out, day / "labels.csv").as_json()
+    families, personas = found["families"], found["personas"]
+    assert families["blast"]["actioned"] == families["blast"]["accounts"] == 10
+    assert families["blast"]["unwanted_p90"] <= 30
+    for name in ("jitter", "group-adder", "pre-verification", "virtual-numbers"):
+        assert families[name]["actioned"] >= 9, name
+    assert len(personas) >= 16
+    for name, counts in personas.items():
+        assert counts["banned"] == 0, name
+        harmed = counts["restricted"] + counts["suspended"]
+        assert harmed <= 0.005 * counts["accounts"], name
+
+
+def _decide(events: Sequence[dict[str, Any]], *, enforce: bool = False) -> list[Decision]:
+    rows = [{"id": f"e{i}"} | event for i, event in enumerate(events)]
+    columns = {f.name: pa.array([r.get(f.name) for r in rows], f.type) for f in WIRE_SCHEMA}
+    wire = pa.RecordBatch.from_pydict(columns, schema=WIRE_SCHEMA)
+    engine = Engine(rules.load(), enforce=enforce, accounts=4096)
+    return engine.take(EDGE.apply(wire)) + engine.finish()
+
+
+def _sent(ts: int, account: str, peer: str, **more: Any) -> dict[str, Any]:
+    return {"ts": ts, "type": "message.sent", "account": account, "peer": peer} | more
+
+
+def test_the_published_instant_ban_is_banned_within_its_hundredth_message() -> None:
+    start = {"ts": 0, "type": "account.registered", "account": "new"}
+    blast = [_sent(60_000 + 140 * i, "new", f"p{i}", in_contacts=False) for i in range(101)]
+    made = _decide([start, *blast])
+    banned = [d for d in made if d.outcome == "ban"]
+    assert [d.account for d in banned] == ["new"]
+    assert banned[0].rules[0] == "instant_ban"
+    assert {r.feature: r.value for r in banned[0].reasons}["sends_15s"] == 100
+    assert banned[0].trigger == "e100"
+
+
+def _history(account: str) -> list[dict[str, Any]]:
+    return [
+        event
+        for i in range(12)
+        for event in (
+            _sent(i * HOUR, account, f"friend{i}", in_contacts=True),
+            _sent(i * HOUR + 60_000, f"friend{i}", account, in_contacts=True),
+        )
+    ]
+
+
+def test_a_hijacked_account_is_challenged_for_recovery_and_never_banned() -> None:
+    link = {"ts": 13 * HOUR, "type": "session.started", "account": "owner", "linked": True}
+    strangers = [
+        _sent(13 * HOUR + 30_000 * i, "owner", f"s{i}", in_contacts=False) for i in range(1, 30)
+    ]
+    made = _decide([*_history("owner"), link, *strangers], enforce=True)
+    assert made
+    assert {(d.outcome, d.action) for d in made if d.account == "owner"} == {
+        ("challenge", "recover")
+    }
+
+
+def test_receiving_never_counts_against_the_receiver() -> None:
+    born = {"ts": 0, "type": "account.registered", "account": "victim"}
+    flood = [_sent(1_000 + 10 * i, f"x{i}", "victim", in_contacts=False) for i in range(500)]
+    invited = [
+        {"ts": 10_000, "type": "group.member_added", "account": f"x{i}", "group": f"g{i}",
+         "peer": "victim"}
+        for i in range(200)
+    ]  # fmt: skip
+    assert [d for d in _decide([born, *flood, *invited]) if d.account == "victim"] == []
+
+
+def _reports(count: int, ts: int, who: str) -> list[dict[str, Any]]:
+    return [
+        {"ts": ts + i, "type": "user.reported", "account": f"{who}{i}", "peer": "p",
+         "reason": "spam"}
+        for i in range(count)
+    ]  # fmt: skip
+
+
+def test_reports_by_people_never_written_to_weigh_next_to_nothing() -> None:
+    born = {"ts": 0, "type": "account.registered", "account": "p"}
+    # Gaps that no machine draws, to people of the address book: nothing speaks against them.
+    chats = [_sent(7_919 * i**3, "p", f"c{i}", in_contacts=True) for i in range(1, 14)]
+    after = 8_000 * 14**3
+    unproven = _decide([born, *chats, *_reports(60, after, "stranger")])
+    assert not [d for d in unproven if d.account == "p" and d.outcome in WORST]
+    proven = _decide([born, *chats, *_reports(6, after, "c")])
+    assert [d for d in proven if d.account == "p" and d.outcome in WORST]
+
+
+def test_a_label_benign_ends_a_standing_and_gives_a_time_of_grace() -> None:
+    start = {"ts": 0, "type": "account.registered", "account": "new"}
+    blast = [_sent(60_000 + 140 * i, "new", f"p{i}", in_contacts=False) for i in range(101)]
+    label = {"ts": 90_000, "type": "label.assigned", "account": "new", "label": "benign",
+             "source": "appeal"}  # fmt: skip
+    again = [_sent(100_000 + 140 * i, "new", f"q{i}", in_contacts=False) for i in range(101)]
+    made = _decide([start, *blast, label, *again])
+    last = made[-1]
+    assert (last.outcome, last.stage, last.trigger) == ("allow", "review", "e102")

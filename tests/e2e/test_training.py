@@ -1,0 +1,212 @@
+"""From simulated worlds to a model directory: points, labels, leaks, the same bytes."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from support import scoring_points
+from wavebreak import cli, engine, model, rules, simulation, training
+from wavebreak.errors import FileError, TrainingError, UsageError
+from wavebreak.features.fact_kinds import KINDS
+from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.training import dataset, leakage, pipeline
+
+SMALL, POLICY = scoring_points.small(), rules.load()
+SEEN = simulation.simulate(people=120, days=0.2, campaigns=[("blast", 4)] * 3, seed=1_007)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small world with three operators of each of two families."""
+    made = simulation.simulate(
+        people=150, days=0.3, campaigns=[("blast", 6), ("jitter", 6)] * 4, innocents=["courier"],
+        seed=1_005,
+    )  # fmt: skip
+    out = tmp_path_factory.mktemp("world")
+    simulation.write(made, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def decided(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `wavebreak run` wrote about it."""
+    out = tmp_path_factory.mktemp("run")
+    engine.run(world, out, POLICY, Edge(b"another key, long enough"))
+    return out
+
+
+def test_a_replay_records_every_registration_and_no_row_knows_its_future(world: Path) -> None:
+    run = dataset.open_run(world)
+    whole = dataset.replay(run, POLICY)
+    registered = whole.points.kind == KINDS.index("registered")
+    assert registered.sum() > 40
+    assert (np.diff(whole.points.place()[registered]) == 0).all()
+
+    def prefix(stop: int) -> training.dataset.Points:
+        return dataset.replay(run, POLICY, stop=stop).points
+
+    assert len(leakage.recomputed(whole, prefix, 3, 7)) == 3
+
+
+def test_two_trainings_give_the_same_directory_to_the_byte(world: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        learned, tested = training.train(
+            [world], tmp_path / name, POLICY, SMALL, seed=2, allow=scoring_points.NAMES
+        )
+    files = {p.name: p.read_bytes() for p in (tmp_path / "a").iterdir()}
+    assert files == {p.name: p.read_bytes() for p in (tmp_path / "b").iterdir()}
+    assert len(files) == 5
+    assert model.load(tmp_path / "a").version == learned.model.version
+    assert tested.sides["test"]["abusive accounts"] >= 12
+    assert tested.measured["other operators, any time"].auc > 0.9
+
+
+def test_the_run_that_decided_finds_its_log_and_gives_the_same_model(
+    world: Path, decided: Path, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"seed": 2, "allow": scoring_points.NAMES}
+    first, _ = training.train([world], tmp_path / "a", POLICY, SMALL, **options)
+    second, _ = training.train([decided], tmp_path / "b", POLICY, SMALL, **options)
+    assert first.model.version == second.model.version
+
+
+def test_a_log_that_moved_or_changed_is_an_error_with_its_fix(
+    decided: Path, tmp_path: Path
+) -> None:
+    told = json.loads((decided / "summary.json").read_text())
+    assert len(told["source"]["sha256"]) == 64
+    for source, words in (
+        ({"path": str(tmp_path / "gone.parquet"), "sha256": "0"}, "no longer there"),
+        (told["source"] | {"sha256": "0" * 64}, "changed since"),
+        ({"path": "-", "sha256": None}, "standard input"),
+        ("events.parquet", "does not say"),
+    ):
+        (tmp_path / "summary.json").write_text(json.dumps(told | {"source": source}))
+        with pytest.raises(FileError, match=words) as refused:
+            dataset.open_run(tmp_path)
+        assert "wavebreak run" in refused.value.fix
+
+
+def test_one_labels_file_for_two_worlds_is_refused(world: Path, tmp_path: Path) -> None:
+    again = simulation.simulate(people=20, days=0.05, seed=1_006)
+    simulation.write(again, tmp_path)
+    with pytest.raises(UsageError, match="share names"):
+        training.collect([world, tmp_path], POLICY, SMALL, labels=world / "labels.csv")
+    with pytest.raises(UsageError, match="twice"):
+        training.collect([world, world], POLICY, SMALL)
+
+
+def test_the_command_trains_and_says_how_it_did(world: Path, tmp_path: Path) -> None:
+    policy = tmp_path / "policy"
+    policy.mkdir()
+    text = training.config.SHIPPED.read_text().replace("rounds = 240", "rounds = 16")
+    (policy / "training.toml").write_text(text)
+    (policy / "actions.toml").write_text(
+        (training.config.SHIPPED.parent / "actions.toml").read_text()
+    )
+    given = [part for name in scoring_points.NAMES for part in ("--allow", name)]
+    done = CliRunner().invoke(
+        cli.app,
+        ["train", str(world), "-o", str(tmp_path / "m"), "--policy", str(policy),
+         "--name", "tiny", "--tolerance-restrict", "0.001", "--tolerance-suspend", "0.001", *given],
+        env={"COLUMNS": "140"},
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    for words in ("Thresholds", "AUC", "Splits", "Too few benign", "card.html"):
+        assert words in done.output
+    assert model.load(tmp_path / "m").version.startswith("tiny-")
+
+
+def test_a_feature_that_names_the_label_is_refused_by_the_command(
+    world: Path, tmp_path: Path
+) -> None:
+    with (world / "labels.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    labels = tmp_path / "labels.csv"
+    with labels.open("w") as file:
+        writer = csv.DictWriter(file, [*rows[0], "source"])
+        writer.writeheader()
+        writer.writerows(row | {"source": "rumour"} for row in rows)
+    with pytest.raises(TrainingError, match="no rank"):
+        training.collect([world], POLICY, SMALL, labels=labels)
+
+
+def labelled(out: Path, *, first: bool, label: str = "") -> Path:
+    """The world's log with a word of an analyst on every account, at its start or its end."""
+    simulation.write(SEEN, out, form="jsonl")
+    lines = (out / "events.jsonl").read_text().splitlines()
+    ts = json.loads(lines[0 if first else -1])["ts"]
+    said = [
+        json.dumps({"id": f"l{n}", "ts": ts, "type": "label.assigned", "account": account,
+                    "label": label or known, "source": "analyst"})
+        for n, (account, known, _, _) in enumerate(SEEN.labels)
+    ]  # fmt: skip
+    (out / "events.jsonl").write_text("\n".join([*said, *lines] if first else [*lines, *said]))
+    (out / "events.profile.json").unlink()
+    return out
+
+
+def test_a_log_that_was_labelled_before_anything_happened_is_refused(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(TrainingError, match="before they did anything"):
+        training.train([labelled(tmp_path, first=True)], tmp_path / "m", POLICY, SMALL)
+    assert not (tmp_path / "m").exists()
+
+
+def test_words_of_the_log_outrank_a_file_and_are_counted_against_it(
+    tmp_path: Path,
+) -> None:
+    run = labelled(tmp_path, first=False, label="benign")
+    found = training.collect([run], POLICY, SMALL).labels
+    abusive = sum(label == "abusive" for _, label, _, _ in SEEN.labels)
+    assert found.contradictions == {("analyst", "benign", "file"): abusive}
+    assert not any(truth.abusive for truth in found.truths.values())
+
+
+def test_a_decision_that_stood_is_a_label_and_a_fresh_one_is_not(decided: Path) -> None:
+    run = dataset.open_run(decided)
+    end = dataset.replay(run, POLICY).end
+    soon = type(SMALL.decisions)(confirmed_after="1s")
+    accounts = pq.read_table(decided / "accounts.parquet").to_pylist()
+    stood = {row["account"] for row in accounts if row["outcome"] in pipeline.STOOD}
+    found = list(pipeline.confirmed(run, end, soon))
+    assert 0 < len(found) <= len(stood)
+    assert {claim.account for claim in found} <= stood
+    assert {(claim.label, claim.source) for claim in found} == {("abusive", "decision")}
+    assert list(pipeline.confirmed(run, end, SMALL.decisions)) == []
+
+
+def test_people_look_at_whom_a_training_doubts_and_it_learns_what_they_find(
+    world: Path, tmp_path: Path
+) -> None:
+    with (world / "labels.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    missed = [row["account"] for row in rows if row["label"] == "abusive"][:3]
+    labels = tmp_path / "labels.csv"
+    with labels.open("w") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(row for row in rows if row["account"] not in missed)
+    asked: list[training.Key] = []
+
+    def review(keys: Sequence[training.Key]) -> list[training.Claim]:
+        asked.extend(keys)
+        return [training.Claim(*key, "abusive", "", "", "analyst") for key in keys]
+
+    learned, _ = training.train(
+        [world], tmp_path / "m", POLICY, SMALL, seed=2, allow=scoring_points.NAMES, labels=labels,
+        unlabelled_benign=True, review=review,
+    )  # fmt: skip
+    assert {name for _, name in asked} & set(missed)
+    assert {learned.labels.truths[key].source for key in asked} == {"analyst"}
+    assert not {key for key, _ in learned.doubted} & set(asked)

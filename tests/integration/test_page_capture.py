@@ -1,0 +1,260 @@
+"""Capturing from servers that redirect, drip, flood, lie and lead inward."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from warcio.archiveiterator import ArchiveIterator
+
+from support.chromium import chromium
+from support.hostile_website import ACTOR, AT, DOT, PAGE, Web, outside, web
+from wavebreak.claims.capture import Capture, Captured, Outside
+from wavebreak.claims.config import CaptureLimits, limits
+from wavebreak.claims.exhibits import CUSTODY, EXHIBIT, capture, custody, doubts, load
+from wavebreak.claims.screenshot import render
+from wavebreak.claims.warc import pages, to_warc
+from wavebreak.errors import ClaimError
+from wavebreak.ssrf_guard import ReachError
+
+
+@pytest.fixture
+def site() -> Iterator[Web]:
+    with web() as server:
+        yield server
+
+
+def taken(url: str, world: Outside | None = None, **bounds: float) -> Captured:
+    chosen: CaptureLimits = msgspec.structs.replace(limits().capture, **bounds)
+    return Capture(url, world or outside(), chosen).take()
+
+
+def records(warc: bytes) -> list[tuple[dict[str, str], bytes]]:
+    """An independent small reader of gzipped WARC 1.1: header fields and block of each record."""
+    plain, found = gzip.decompress(warc), []
+    while plain:
+        head, _, rest = plain.partition(b"\r\n\r\n")
+        lines = head.decode().split("\r\n")
+        assert lines[0] == "WARC/1.1"
+        fields = dict(line.split(": ", 1) for line in lines[1:])
+        length = int(fields["Content-Length"])
+        assert rest[length : length + 4] == b"\r\n\r\n"
+        found.append((fields, rest[:length]))
+        plain = rest[length + 4 :]
+    return found
+
+
+def test_a_capture_keeps_redirects_requisites_and_what_style_sheets_ask_for(site: Web) -> None:
+    made = taken(site.url("/start"))
+    assert [e.url.rpartition("/")[2] for e in made.exchanges] == [
+        "start", "middle", "page", "style.css", "dot.png", "more.css", "ground.png",
+    ]  # fmt: skip
+    assert made.page().body == PAGE.encode()
+    assert made.gaps == {}
+    assert {e.address for e in made.exchanges} == {"127.0.0.1"}
+
+
+def test_the_warc_reads_back_with_two_readers_and_every_digest_holds(site: Web) -> None:
+    made = taken(site.url("/start"))
+    warc = to_warc(made.exchanges, {"software": "t", "operator": "O"}, AT)
+    read = records(warc)
+    kinds = [fields["WARC-Type"] for fields, _ in read]
+    assert kinds == ["warcinfo", *["response", "request"] * 7]
+    for fields, block in read:
+        digest = f"sha256:{hashlib.sha256(block).hexdigest()}"
+        assert fields["WARC-Block-Digest"] == digest
+        if fields["WARC-Type"] == "response":
+            payload = hashlib.sha256(block.partition(b"\r\n\r\n")[2]).hexdigest()
+            assert fields["WARC-Payload-Digest"] == f"sha256:{payload}"
+    identities = {fields["WARC-Record-ID"]: fields for fields, _ in read}
+    assert len(identities) == len(read)
+    for fields, block in read:
+        if fields["WARC-Type"] == "request":
+            response = identities[fields["WARC-Concurrent-To"]]
+            assert response["WARC-Target-URI"] == fields["WARC-Target-URI"]
+            assert response["WARC-IP-Address"] == "127.0.0.1"
+            assert block.startswith(b"GET /")
+    assert b"operator: O\r\n" in read[0][1]
+    by_warcio = [
+        (record.rec_type, record.content_stream().read())
+        for record in ArchiveIterator(io.BytesIO(warc), check_digests="raise")
+    ]
+    assert [kind for kind, _ in by_warcio] == kinds
+    assert ("response", PAGE.encode()) in by_warcio
+    assert [page.body for page in pages(warc, limits().upload)][2] == PAGE.encode()
+
+
+def test_the_same_exchanges_give_the_same_bytes(site: Web) -> None:
+    made = taken(site.url("/page"))
+    first, second = (to_warc(made.exchanges, {"a": "b"}, AT) for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize("path", ["/packed", "/chunked"])
+def test_what_is_packed_or_chunked_is_kept_as_it_came_and_read(site: Web, path: str) -> None:
+    made = taken(site.url(path)).page()
+    assert made.body == PAGE.encode()
+    assert PAGE.encode() not in made.response
+    warc = to_warc([made], {}, AT)
+    assert [page.body for page in pages(warc, limits().upload)] == [PAGE.encode()]
+
+
+@pytest.mark.parametrize(
+    ("path", "cut"), [("/bomb", "length"), ("/huge", "length"), ("/short", "disconnect")]
+)
+def test_what_floods_or_breaks_off_is_cut_and_said(site: Web, path: str, cut: str) -> None:
+    made = taken(site.url(path), page_bytes=200_000)
+    assert made.page().cut == cut
+    assert len(made.page().body) <= 200_000
+    assert len(made.page().response) <= 200_000
+    assert list(made.gaps.values()) == [f"not whole: {cut}"]
+    fields = records(to_warc(made.exchanges, {}, AT))[1][0]
+    assert fields["WARC-Truncated"] == cut
+
+
+def test_a_server_that_drips_is_left_when_the_time_is_over(site: Web) -> None:
+    made = taken(site.url("/slow"), seconds_a_request=0.4)
+    assert made.page().cut == "time"
+    assert made.page().body.startswith(b"<p>drop")
+    made = taken(site.url("/slow_head"), seconds_a_request=0.4)
+    assert made.page().cut == "time"
+    assert made.page().body == b""
+
+
+@pytest.mark.parametrize("path", ["/circle", "/endless"])
+def test_redirects_without_end_are_refused(site: Web, path: str) -> None:
+    with pytest.raises(ClaimError, match="redirects"):
+        taken(site.url(path))
+    assert len(site.hits) <= 12
+
+
+def test_nonsense_and_silence_are_refused(site: Web) -> None:
+    with pytest.raises(ClaimError, match="no response"):
+        taken(site.url("/nonsense"))
+    with pytest.raises(ClaimError, match="no response"):
+        taken("http://shop.example:1/")
+
+
+def test_private_addresses_are_refused_at_every_hop(site: Web) -> None:
+    with pytest.raises(ReachError, match="public internet"):
+        taken(site.url("/page"), outside(allow_private=False))
+    assert site.hits == []
+    with pytest.raises(ReachError, match="only http"):
+        taken(site.url("/to_a_file"))
+
+
+def rebinding(host: str, port: int) -> list[str]:
+    """The shop is on the loopback, by test; what its pages lead to has no address."""
+    if host == "private.example":
+        raise ReachError("the host is not on the public internet")
+    return ["127.0.0.1"]
+
+
+def test_a_redirect_inward_is_refused_and_an_image_inward_is_a_gap(site: Web) -> None:
+    world = Outside(lambda: AT, rebinding, True)
+    with pytest.raises(ReachError, match="public internet"):
+        taken(site.url("/inward"), world)
+    made = taken(site.url("/inside"), world)
+    assert list(made.gaps) == ["http://private.example/secret.png"]
+    assert made.exchanges[-1].body == DOT
+
+
+def test_a_name_that_answers_anew_cannot_move_the_connection(site: Web) -> None:
+    answers = iter([["1.1.1.1"], ["127.0.0.1"]])
+    asked = []
+
+    def resolver(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return next(answers)
+
+    with pytest.raises(ClaimError, match="no response"):
+        taken(site.url("/page"), Outside(lambda: AT, resolver), seconds_a_request=0.2)
+    assert asked == ["shop.example"]
+    assert site.hits == []
+    with pytest.raises(ReachError, match="public internet"):
+        taken(site.url("/page"), Outside(lambda: AT, resolver))
+    assert site.hits == []
+
+
+def test_a_budget_of_requisites_and_of_bytes_is_kept(site: Web) -> None:
+    made = taken(site.url("/many"), requisites=5)
+    assert len(made.exchanges) == 6
+    assert set(made.gaps.values()) == {"more than 5 requisites"}
+    made = taken(site.url("/many"), total_bytes=10_000)
+    assert sum(len(e.response) for e in made.exchanges) <= 10_000
+    assert "more than 10,000 bytes in all" in made.gaps.values()
+
+
+def test_without_a_browser_a_capture_says_so_and_is_whole_else(site: Web, tmp_path: Path) -> None:
+    exhibit = capture(site.url("/start"), tmp_path / "e", ACTOR, outside(), browser=None)
+    assert [kept.path for kept in exhibit.files] == ["page.warc.gz"]
+    assert exhibit.details["screenshot"] == "no browser is here: no screenshot was taken"
+    assert exhibit.source == site.url("/start")
+    assert exhibit.details["led_to"] == site.url("/page")
+    assert load(tmp_path / "e") == exhibit
+    assert doubts(tmp_path / "e") == []
+
+
+def test_a_browser_that_fails_is_said(site: Web, tmp_path: Path) -> None:
+    broken = tmp_path / "chromium"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    drawn = render(taken(site.url("/page")), broken)
+    assert drawn.screenshot == b""
+    assert drawn.said.startswith("the browser failed")
+
+
+def test_the_browser_draws_from_the_capture_and_what_it_missed_is_fetched(
+    site: Web, tmp_path: Path
+) -> None:
+    exhibit = capture(site.url("/start"), tmp_path / "e", ACTOR, outside(), browser=chromium())
+    assert [kept.role for kept in exhibit.files] == ["warc", "screenshot", "rendered"]
+    assert (tmp_path / "e" / "screenshot.png").read_bytes().startswith(b"\x89PNG")
+    assert "late!" in (tmp_path / "e" / "rendered.html").read_text("utf-8")
+    assert exhibit.details["screenshot"] == "complete"
+    assert site.hits.count("/late") == 1
+
+
+def test_the_browser_reaches_nothing_by_itself(site: Web) -> None:
+    captured = taken(site.url("/leaks"), requisites=1)
+    before = list(site.hits)
+    drawn = render(captured, chromium())
+    assert site.hits == before
+    assert drawn.screenshot
+    assert all("/leak" in url or ".png" in url for url in drawn.missed)
+
+
+def test_custody_is_a_chain_and_a_change_anywhere_is_told(site: Web, tmp_path: Path) -> None:
+    made = tmp_path / "e"
+    capture(site.url("/page"), made, ACTOR, outside())
+    first = custody(made)[0]
+    assert (first.who, first.where, first.why, first.authority) == (
+        "Investigator A", "bench 1", "test of a capture", "mandate 12",
+    )  # fmt: skip
+    assert "requested anew" in first.changes
+    warc = made / "page.warc.gz"
+    whole = warc.read_bytes()
+    warc.write_bytes(b"\0" + whole[1:])
+    assert doubts(made) == ["page.warc.gz is not what was taken: its SHA-256 differs"]
+    warc.unlink()
+    assert doubts(made) == ["page.warc.gz is absent"]
+    warc.write_bytes(whole)
+    line = json.loads((made / CUSTODY).read_text("utf-8"))
+    (made / CUSTODY).write_text(json.dumps(line | {"previous": "1" * 64}) + "\n", "utf-8")
+    assert "does not follow" in doubts(made)[0]
+    told = json.loads((made / EXHIBIT).read_text("utf-8"))
+    (made / EXHIBIT).write_text(json.dumps(told | {"source": "http://other.example/"}), "utf-8")
+    with pytest.raises(ClaimError, match="was changed"):
+        load(made)
+
+
+def test_a_capture_does_not_write_over_another(site: Web, tmp_path: Path) -> None:
+    capture(site.url("/page"), tmp_path / "e", ACTOR, outside())
+    with pytest.raises(ClaimError, match="not empty"):
+        capture(site.url("/page"), tmp_path / "e", ACTOR, outside())

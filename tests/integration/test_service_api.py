@@ -1,0 +1,334 @@
+"""What a platform asks of the service beside the hot path, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support import service_harness
+from support.service_harness import DATABASES, Running, abuser
+
+BECAUSE = "because a test asks for it"
+Live = Callable[[Callable[[Running], Awaitable[None]]], None]
+
+
+@pytest.fixture(params=DATABASES)
+def live(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Live]:
+    """Runs a coroutine against a service of its own."""
+
+    def run(test: Callable[[Running], Awaitable[None]]) -> None:
+        async def whole() -> None:
+            async with service_harness.running(tmp_path) as made:
+                await test(made)
+
+        asyncio.run(whole())
+
+    with service_harness.migrated(request.param, tmp_path):
+        yield run
+
+
+def test_an_account_is_told_with_its_restriction_and_decisions(live: Live) -> None:
+    async def test(made: Running) -> None:
+        assert (await made.ask("GET", "/v1/accounts/ann")).status_code == 404
+        await made.send(abuser())
+        ann = (await made.ask("GET", "/v1/accounts/ann")).json()
+        assert ann["outcome"] == "ban"
+        assert ann["restrictions"][0]["refuses"] == "every act is refused"
+        assert ann["restrictions"][0]["until_ms"] is None
+        assert ann["decisions"][0]["decision"]["outcome"] == "ban"
+        assert ann["restrictions"][0]["since_ms"] == ann["decisions"][0]["decision"]["ts"]
+        ben = (await made.ask("GET", "/v1/accounts/ann-p1")).json()
+        assert (ben["outcome"], ben["restrictions"], ben["decisions"]) == ("allow", [], [])
+
+    live(test)
+
+
+def test_an_override_enters_the_log_and_ends_what_was_in_force(live: Live) -> None:
+    async def test(made: Running) -> None:
+        await made.send(abuser())
+        body = {"verdict": "benign", "reason": BECAUSE, "by": "appeal"}
+        told = (await made.ask("POST", "/v1/accounts/ann/override", json=body)).json()
+        assert told["outcome"] == "allow"
+        await made.settled()
+        assert (await made.ask("GET", "/v1/accounts/ann")).json()["outcome"] == "allow"
+        last = (await made.ask("GET", "/v1/decisions")).json()["decisions"][-1]["decision"]
+        assert (last["outcome"], last["stage"], last["trigger"]) == (
+            "allow", "review", told["event"],
+        )  # fmt: skip
+        body = {"verdict": "abusive", "reason": BECAUSE}
+        told = (await made.ask("POST", "/v1/accounts/ben/override", json=body)).json()
+        assert told["outcome"] != "allow"
+        audit = (await made.ask("GET", "/v1/audit")).json()["entries"]
+        assert [(a["action"], a["object"], a["outcome"]) for a in audit[-2:]] == [
+            ("override", "ann", "done"), ("override", "ben", "done"),
+        ]  # fmt: skip
+        assert audit[-1]["key"] == made.key.split("_")[1]
+        assert audit[-1]["reason"] == f"abusive, analyst: {BECAUSE}"
+
+    live(test)
+
+
+def test_a_replay_of_the_log_comes_to_the_same_after_an_override(
+    tmp_path: Path, live: Live
+) -> None:
+    async def test(made: Running) -> None:
+        await made.send(abuser())
+        body = {"verdict": "benign", "reason": BECAUSE}
+        await made.ask("POST", "/v1/accounts/ann/override", json=body)
+        await made.settled()
+        before = (await made.ask("GET", "/v1/decisions")).json()
+        for snapshot in tmp_path.glob("*.snapshot"):
+            snapshot.unlink()
+        await made.service.stop()
+        for snapshot in tmp_path.glob("*.snapshot"):
+            snapshot.unlink()
+        async with service_harness.running(tmp_path) as again:
+            assert (await again.ask("GET", "/v1/decisions")).json() == before
+            assert (await again.ask("GET", "/v1/accounts/ann")).json()["outcome"] == "allow"
+
+    live(test)
+
+
+def test_labels_enter_the_log_with_their_source(live: Live) -> None:
+    async def test(made: Running) -> None:
+        await made.send(abuser(20))
+        labels = [{"account": "ann", "label": "abusive", "source": "honeypot"}]
+        answer = await made.ask("POST", "/v1/labels", json={"labels": labels, "reason": BECAUSE})
+        assert answer.status_code == 202, answer.text
+        assert len(answer.json()["events"]) == 1
+        await made.settled()
+        assert (await made.ask("GET", "/v1/accounts/ann")).json()["outcome"] != "allow"
+
+    live(test)
+
+
+def test_decisions_come_page_by_page_and_as_a_stream_from_where_one_left(live: Live) -> None:
+    async def test(made: Running) -> None:
+        await made.send(abuser())
+        await made.send(abuser(account="bob", ts=1_767_222_060_000))
+        every = (await made.ask("GET", "/v1/decisions")).json()
+        numbers = [one["number"] for one in every["decisions"]]
+        assert numbers == list(range(1, len(numbers) + 1))
+        first = (await made.ask("GET", "/v1/decisions?limit=1")).json()
+        assert first["decisions"] == every["decisions"][:1]
+        rest = (await made.ask("GET", f"/v1/decisions?since={first['next']}")).json()
+        assert rest["decisions"] == every["decisions"][1:]
+        assert await _streamed(made, len(numbers) - 1, since="1") == every["decisions"][1:]
+
+    live(test)
+
+
+async def _streamed(made: Running, count: int, since: str) -> list[Any]:
+    """The first decisions of a stream that begins after a Last-Event-ID."""
+    heard: list[Any] = []
+    app: Any = made.client._transport
+    done = asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        if done.is_set() or heard:
+            await done.wait()
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        for event in message.get("body", b"").decode().split("\n\n"):
+            lines = dict(line.split(": ", 1) for line in event.splitlines() if ": " in line)
+            if "data" in lines:
+                heard.append({"number": int(lines["id"]), "decision": json.loads(lines["data"])})
+        if len(heard) >= count:
+            done.set()
+
+    headers = [
+        (b"authorization", f"Bearer {made.key}".encode()),
+        (b"last-event-id", since.encode()),
+    ]
+    scope = {"type": "http", "method": "GET", "path": "/v1/decisions/stream", "headers": headers,
+             "query_string": b"", "asgi": {"version": "3.0"}, "http_version": "1.1",
+             "scheme": "http", "server": ("service", 80), "client": ("127.0.0.1", 1)}  # fmt: skip
+    task = asyncio.ensure_future(app.app(scope, receive, send))
+    async with asyncio.timeout(20):
+        await done.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    return heard
+
+
+def _chats(count: int) -> list[dict[str, Any]]:
+    """A known account opens so many chats."""
+    return [
+        {"id": f"c{n}", "ts": 1_767_222_000_000 + 60_000 * n, "type": "message.sent",
+         "account": "eve", "peer": f"q{n}"}
+        for n in range(count)
+    ]  # fmt: skip
+
+
+def test_a_limited_account_has_a_quota_that_an_answer_frees_and_one_extension(live: Live) -> None:
+    async def test(made: Running) -> None:
+        await made.send(_chats(4))
+        path, more = "/v1/accounts/eve", {"reason": BECAUSE}
+        assert (await made.ask("GET", path)).json()["quota"]["state"] == "NONE"
+        assert (await made.ask("POST", f"{path}/extension", json=more)).status_code == 409
+        await made.service.ask(lambda engine: _limit(engine, "eve"))
+        quota = (await made.ask("GET", path)).json()["quota"]
+        limit = made.desk.quota
+        assert (quota["used"], quota["limit"], quota["left"]) == (4, limit, limit - 4)
+        reply = {"id": "a1", "ts": 1_767_222_400_000, "type": "message.sent", "account": "q1",
+                 "peer": "eve"}  # fmt: skip
+        await made.send([reply])
+        quota = (await made.ask("GET", path)).json()["quota"]
+        assert (quota["used"], quota["left"], quota["extension"]) == (3, limit - 3, "available")
+        given = await made.ask("POST", f"{path}/extension", json=more)
+        assert given.json()["left"] == limit - 3 + made.desk.terms.extension
+        assert (await made.ask("POST", f"{path}/extension", json=more)).status_code == 409
+        assert (await made.ask("GET", path)).json()["quota"]["extension"] == "used"
+
+    live(test)
+
+
+def test_decide_lets_a_limited_account_open_a_chat_for_each_that_was_answered(live: Live) -> None:
+    async def test(made: Running) -> None:
+        quota, ts = made.desk.quota, 1_767_222_900_000
+        await made.send(_chats(quota))
+        await made.service.ask(lambda engine: _limit(engine, "eve"))
+
+        async def may() -> Any:
+            act = {"ts": ts, "type": "message.sent", "account": "eve", "peer": "somebody new"}
+            return (await made.ask("POST", "/v1/decide", json=act)).json()["allowed"]
+
+        assert await may() is False
+        reply = {"id": "a1", "ts": ts, "type": "message.sent", "account": "q1", "peer": "eve"}
+        await made.send([reply])
+        assert await may() is True
+        await made.send([{"id": "c99", "ts": ts, "type": "message.sent", "account": "eve",
+                          "peer": "q99"}])  # fmt: skip
+        assert await may() is False
+        await made.ask("POST", "/v1/accounts/eve/extension", json={"reason": BECAUSE})
+        assert await may() is True
+
+    live(test)
+
+
+def _limit(engine: Any, account: str) -> None:
+    """Put an account under a limit, as the kernel would."""
+    slot = int(engine.fanout.accounts.slots(service_harness.names(account))[0])
+    row = engine.core.rows[slot % 64].records[slot // 64]
+    row["standing"], row["until"] = 3, int(row["clock"]) + 86_400
+
+
+def test_an_erased_account_has_no_pseudonyms_left_and_counts_as_before(
+    tmp_path: Path, live: Live
+) -> None:
+    async def test(made: Running) -> None:
+        await made.send([*abuser(), *abuser(3, "bob", 1_767_222_100_000)])
+        before = (await made.ask("GET", "/v1/decisions")).json()
+        mine = [one for one in before["decisions"] if one["decision"]["account"] == "ann"]
+        path = f"/v1/accounts/ann/personal?reason={BECAUSE}"
+        erased = (await made.ask("DELETE", path)).json()
+        assert erased == {"account": "ann", "events": 1, "batches": 1, "openings": len(mine)}
+        assert (await made.ask("DELETE", path)).json()["events"] == 0
+        held = await asyncio.to_thread(service_harness.logged)
+        assert [e["number"] for e in held if e["account"] == "ann" and e["number"]] == []
+        assert [e["address"] for e in held if e["account"] == "ann" and e["address"]] == []
+        assert sum(e["number"] is not None for e in held if e["account"] == "bob") == 1
+        assert sum(e["network"] is not None for e in held) == 2
+        await made.service.stop()
+        for snapshot in tmp_path.glob("*.snapshot"):
+            snapshot.unlink()
+        async with service_harness.running(tmp_path) as again:
+            assert (await again.ask("GET", "/v1/decisions")).json() == before
+
+    live(test)
+
+
+def test_a_key_is_made_shown_once_rotated_with_grace_and_ended(live: Live) -> None:
+    async def test(made: Running) -> None:
+        asked = {"name": "reader", "scopes": ["read"], "reason": BECAUSE}
+        first = (await made.ask("POST", "/v1/keys", json=asked)).json()
+        assert (await made.ask("GET", "/v1/decisions", first["text"])).status_code == 200
+        listed = (await made.ask("GET", "/v1/keys")).text
+        assert first["prefix"] in listed
+        assert first["text"].split("_")[2] not in listed
+        path, body = f"/v1/keys/{first['prefix']}", {"grace_s": 3600, "reason": BECAUSE}
+        second = (await made.ask("POST", f"{path}/rotate", json=body)).json()
+        assert (await made.ask("POST", f"{path}/rotate", json=body)).status_code == 409
+        for key in (first, second):
+            assert (await made.ask("GET", "/v1/decisions", key["text"])).status_code == 200
+        assert (await made.ask("DELETE", f"{path}?reason={BECAUSE}")).status_code == 204
+        assert (await made.ask("DELETE", f"{path}?reason={BECAUSE}")).status_code == 404
+        assert (await made.ask("GET", "/v1/decisions", first["text"])).status_code == 401
+        assert (await made.ask("GET", "/v1/decisions", second["text"])).status_code == 200
+
+    live(test)
+
+
+def test_a_key_that_asks_too_often_is_told_when_to_come_again(live: Live) -> None:
+    async def test(made: Running) -> None:
+        asked = {"name": "slow", "scopes": ["read", "ingest"], "rate": 0.05, "burst": 1,
+                 "reason": BECAUSE}  # fmt: skip
+        key = (await made.ask("POST", "/v1/keys", json=asked)).json()["text"]
+        assert (await made.ask("GET", "/v1/decisions", key)).status_code == 200
+        for method, path in (("GET", "/v1/decisions"), ("POST", "/v1/events")):
+            answer = await made.ask(method, path, key, json=[])
+            assert answer.status_code == 429
+            assert 1 <= int(answer.headers["retry-after"]) <= 20
+
+    live(test)
+
+
+def test_every_refusal_is_a_problem_that_repeats_nothing(live: Live) -> None:
+    async def test(made: Running) -> None:
+        planted = "+972501234567"
+        for method, path, more in (
+            ("GET", f"/v1/{planted}", {}),
+            ("PUT", "/v1/labels", {"content": planted}),
+            ("POST", "/v1/labels", {"content": planted}),
+            ("POST", "/v1/labels", {"json": {"labels": [{"account": planted}]}}),
+            ("POST", "/v1/labels", {"content": planted, "headers": {"Content-Type": "text/x"}}),
+            ("POST", f"/v1/accounts/{planted}/override", {"json": {"verdict": planted}}),
+            ("GET", f"/v1/decisions?since={planted}x", {}),
+            ("GET", f"/v1/decisions?{planted}=1", {}),
+            ("GET", "/v1/decisions?since=1&since=2", {}),
+            ("GET", f"/v1/accounts/{'x' * 200}", {}),
+            ("GET", "/v1/accounts/%00", {}),
+            ("POST", "/v1/labels", {"content": b"x" * 2_000_000}),
+        ):
+            answer = await made.ask(method, path, **more)
+            assert 400 <= answer.status_code < 500, (method, path, answer.status_code)
+            assert answer.headers["content-type"] == "application/problem+json", (method, path)
+            assert answer.json()["status"] == answer.status_code
+            assert planted not in answer.text
+
+    live(test)
+
+
+def test_every_answer_has_the_headers_that_keep_browsers_in_line(live: Live) -> None:
+    async def test(made: Running) -> None:
+        for path in ("/api/docs", "/api/openapi.json", "/v1/decisions", "/nowhere", "/v1/events"):
+            answer = await made.ask("GET", path)
+            assert answer.headers["x-content-type-options"] == "nosniff", path
+            assert "default-src 'none'" in answer.headers["content-security-policy"], path
+            assert answer.headers["cache-control"] == "no-store", path
+        page = await made.ask("GET", "/api/docs", "")
+        assert "http://" not in page.text
+        assert "<script" not in page.text
+        assert "style-src 'sha256-" in page.headers["content-security-policy"]
+
+    live(test)
+
+
+def test_metrics_tell_what_happened_without_naming_anybody(live: Live) -> None:
+    async def test(made: Running) -> None:
+        await made.send(abuser())
+        await made.ask("POST", "/v1/events", json=[{"ts": 1, "type": "message.sent",
+                                                    "account": "ann", "body": "x"}])  # fmt: skip
+        text = (await made.ask("GET", "/metrics")).text
+        assert "wavebreak_events_total 121.0" in text
+        assert 'wavebreak_requests_total{method="POST",route="/v1/events",status="202"} 1.0' in text
+        assert "wavebreak_ready 1.0" in text
+        assert "ann" not in text.replace("annotation", "")
+
+    live(test)

@@ -1,0 +1,235 @@
+"""What breaks a service from outside: kills, a full disk, damaged files, a clock that jumps."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from support import crash_test
+from support.service_process import Server, serving
+
+NOON = 1_772_366_400_000
+
+
+@dataclass
+class Disk:
+    """A place of a few megabytes: a file system of its own, or only a bound on each file."""
+
+    home: Path
+    mounted: bool
+
+    def limits(self) -> None:
+        """What the process may write, where no file system bounds it."""
+        if not self.mounted:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (700_000, 700_000))
+
+    def grow(self, server: Server) -> None:
+        """Make room: while the server runs, where that can be."""
+        if self.mounted:
+            command = ["mount", "-o", "remount,size=256m", str(self.home.parent)]
+            subprocess.run(command, check=True)
+            return
+        server.kill()
+        server.limits = None
+        server.start()
+
+
+@pytest.fixture
+def disk(tmp_path: Path, record_property: Callable[[str, object], None]) -> Iterator[Disk]:
+    small = tmp_path / "disk"
+    small.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(small)]
+    mounted = not subprocess.run(command, capture_output=True, check=False).returncode
+    how = "a tmpfs of 2 MB" if mounted else "RLIMIT_FSIZE, since nothing can be mounted here"
+    record_property("told", f"the full disk is {how}")
+    (small / "home").mkdir()
+    try:
+        yield Disk(small / "home", mounted)
+    finally:
+        if mounted:
+            subprocess.run(["umount", "-l", str(small)], check=True)
+
+
+def messages(many: int, start: int = 0, ts: int = NOON) -> bytes:
+    return json.dumps(
+        [{"id": f"e{i}", "ts": ts + i * 100, "type": "message.sent", "account": f"a{i % 7}",
+          "peer": f"p{i % 40}", "in_contacts": False} for i in range(start, start + many)]
+    ).encode()  # fmt: skip
+
+
+def test_nothing_acknowledged_is_lost_or_doubled_when_it_is_killed(tmp_path: Path) -> None:
+    """`python tests/crash_test.py --kills 100` is the same with more kills."""
+    many = int(os.environ.get("WAVEBREAK_KILLS", "4"))
+    events = crash_test.world(10)[: 15_000 if many < 50 else None]
+    counted = crash_test.run(tmp_path / "home", many, seed=1, events=events)
+    assert counted["kills"] == many
+    assert counted["events"] == len(events)
+    assert counted["decisions"] > 10
+
+
+def damage(server: Server, query: str) -> None:
+    with sqlite3.connect(server.home / "wavebreak.sqlite3") as database:
+        assert database.execute(query).rowcount == 1
+
+
+def test_a_damaged_row_of_the_log_is_named_and_passed_over_only_on_request(tmp_path: Path) -> None:
+    with serving(tmp_path / "home") as server:
+        for start in range(0, 300, 100):
+            assert server.post(messages(100, start)).status == 202
+            server.settled(start + 100)
+        server.kill()
+        row = server.rows("SELECT first FROM log_batch WHERE first = 100")
+        assert row == [(100,)]
+        damage(server, "UPDATE log_batch SET blob = CAST(x'00' || blob AS BLOB) WHERE first = 100")
+        server.start(wait=False)
+        assert server.ended() == 2
+        assert "positions 100 to 199 are damaged" in server.said()
+        server.start("--accept-loss")
+        assert "positions 100 to 199 are lost" in server.said()
+        assert server.post(messages(50, 300)).status == 202
+        server.settled(350)
+
+
+def test_a_row_that_is_gone_is_named(tmp_path: Path) -> None:
+    with serving(tmp_path / "home") as server:
+        for start in (0, 10, 20):
+            assert server.post(messages(10, start)).status == 202
+            server.settled(start + 10)
+        server.kill()
+        damage(server, "DELETE FROM log_batch WHERE first = 10")
+        server.start(wait=False)
+        assert server.ended() == 2
+        assert "positions 10 to 19 are damaged" in server.said()
+
+
+def test_a_damaged_snapshot_is_named_and_an_older_one_or_the_log_used(tmp_path: Path) -> None:
+    with serving(tmp_path / "home") as server:
+        for round_ in range(2):
+            assert server.post(messages(200, 200 * round_)).status == 202
+            server.settled(200 * (round_ + 1))
+            server.stop()
+            server.start()
+        server.stop()
+        old, new = sorted(server.home.glob("state-*"), key=lambda p: int(p.name.split("-")[1]))
+        before = server.rows("SELECT number, body FROM decision ORDER BY number")
+        content = bytearray(new.read_bytes())
+        content[len(content) // 2] ^= 1
+        new.write_bytes(content)
+        server.start()
+        assert f"{new.name} is not used" in server.said()
+        server.kill()
+        old.write_bytes(b"PK junk")
+        server.start()
+        assert f"{old.name} is not used" in server.said()
+        assert server.post(messages(10, 400)).status == 202
+        server.settled(410)
+        assert server.rows("SELECT number, body FROM decision ORDER BY number")[: len(before)] == (
+            before
+        )
+
+
+def test_a_decision_that_was_changed_is_found_out(tmp_path: Path) -> None:
+    events = crash_test.world(10)[:15_000]
+    with serving(tmp_path / "home") as server:
+        for start in range(0, len(events), 5_000):
+            body = b"[" + b",".join(events[start : start + 5_000]) + b"]"
+            assert server.post(body).status == 202
+        server.settled(len(events))
+        server.kill()
+        damage(
+            server,
+            "UPDATE decision SET body = CAST(replace(body, 'a', 'b') AS BLOB) WHERE number = 3",
+        )
+        server.start(wait=False)
+        assert server.ended() == 2
+        assert "decision 3" in server.said()
+        assert "is not what the log says it must be" in server.said()
+
+
+def test_a_full_disk_refuses_and_loses_nothing(disk: Disk) -> None:
+    server = Server(disk.home, limits=disk.limits).start()
+    acknowledged, refused = 0, 0
+    try:
+        while refused < 3 and acknowledged < 500_000:
+            answer = server.post(messages(2_000, acknowledged))
+            if answer.status == 202:
+                acknowledged += 2_000
+            else:
+                assert answer.status == 503
+                assert int(answer.headers["retry-after"]) >= 1
+                refused += 1
+                time.sleep(0.2)
+        assert acknowledged > 0
+        assert refused == 3
+        disk.grow(server)
+        while server.post(messages(10, acknowledged)).status != 202:
+            time.sleep(0.1)
+        server.settled(acknowledged + 10)
+        assert len(crash_test.events_in_log(server)) == acknowledged + 10
+        server.kill()
+        server.limits = None
+        server.start()
+        expected = crash_test.uninterrupted(server)
+        assert [b for (b,) in server.rows("SELECT body FROM decision ORDER BY number")] == expected
+        server.stop()
+        crash_test.sealed(server)
+    finally:
+        server.kill()
+
+
+@pytest.fixture(scope="module")
+def poisoned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for every poison: what one does to it, the next would meet."""
+    with serving(tmp_path_factory.mktemp("poisoned") / "home") as server:
+        yield server
+
+
+@pytest.mark.parametrize("poison", [b"\x00" * 100, b"[" * 70_000, b"[" + b"1," * 5_000 + b"1]"])
+def test_a_poisoned_body_beside_good_ones_costs_nobody_else(
+    poisoned: Server, poison: bytes
+) -> None:
+    before = len(crash_test.events_in_log(poisoned))
+    assert poisoned.post(messages(10, before)).status == 202
+    assert poisoned.post(poison).status in (400, 422)
+    assert poisoned.post(poison, "/v1/decide").status in (400, 413)
+    assert poisoned.post(messages(10, before + 10)).status == 202
+    poisoned.settled(before + 20)
+
+
+def test_what_is_delivered_twice_counts_once(tmp_path: Path) -> None:
+    with serving(tmp_path / "home") as server:
+        first = server.post(messages(50), idempotency_key="one")
+        again = server.post(messages(50), idempotency_key="one")
+        assert (first.status, first.body) == (again.status, again.body)
+        assert server.post(messages(51), idempotency_key="one").status == 422
+        assert len(crash_test.events_in_log(server)) == 50
+        # Without a key it is in the log again, and the engine counts each id once.
+        assert server.post(messages(50)).status == 202
+        server.settled(100)
+        server.kill()
+        server.start()
+        assert server.post(messages(50), idempotency_key="one").body == first.body
+
+
+def test_a_clock_that_jumps_changes_no_decision(tmp_path: Path) -> None:
+    """When an event is received is written down, and read by nothing that decides."""
+    events = crash_test.world(10)[:15_000]
+    with serving(tmp_path / "home") as server:
+        body = b"[" + b",".join(events) + b"]"
+        assert server.post(body).status == 202
+        server.settled(len(events))
+        server.kill()
+        damage(server, "UPDATE log_batch SET received_ms = received_ms - 999999999999")
+        server.start()
+        decided = [b for (b,) in server.rows("SELECT body FROM decision ORDER BY number")]
+        assert decided == crash_test.uninterrupted(server)
+        assert len(decided) > 10

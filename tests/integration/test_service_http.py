@@ -1,0 +1,143 @@
+"""What the hot paths answer over HTTP: good bodies, bad ones, too much, and one event at once."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import http.client
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.service_harness import service
+from support.service_process import Server, serving
+from wavebreak.service.pending_requests import BusyError
+
+NOON = 1_772_366_400_000
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("service") / "home") as running:
+        yield running
+
+
+def sent(n: int, **more: Any) -> dict[str, Any]:
+    return {"id": f"e{n}", "ts": NOON + n, "type": "message.sent", "account": "a", "peer": f"p{n}",
+            "in_contacts": False} | more  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status"),
+    [
+        ({}, b"[]", 202),
+        ({"content_type": "application/json; charset=utf-8"}, b"[]", 202),
+        ({"content_type": "text/plain"}, b"[]", 415),
+        ({"content_type": ""}, b"[]", 415),
+        ({"content_encoding": "br"}, b"[]", 415),
+        ({"content_encoding": "gzip"}, b"[]", 400),
+        ({"content_encoding": "gzip"}, gzip.compress(b"[]", mtime=0), 202),
+        ({"content_length": str(1 << 40)}, b"", 413),
+        ({"content_type": "application/vnd.apache.arrow.stream"}, b"junk", 400),
+        ({"content_type": "application/cloudevents+json"}, b"{}", 400),
+        ({"ce_specversion": "1.0"}, b"{}", 400),
+        ({"idempotency_key": "k" * 300}, b"[]", 400),
+        ({}, b"[1]", 422),
+    ],
+)
+def test_bodies_are_answered_with_the_status_that_says_why(
+    server: Server, headers: dict[str, Any], body: bytes, status: int
+) -> None:
+    answer = server.post(body, **headers)
+    assert answer.status == status
+    media = "application/json" if status == 202 else "application/problem+json"
+    assert answer.headers["content-type"] == media
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    if status != 202:
+        assert answer.json()["status"] == status
+
+
+def test_only_post_is_answered(server: Server) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port)
+    connection.request("GET", "/v1/events")
+    answer = connection.getresponse()
+    assert (answer.status, answer.getheader("allow")) == (405, "POST")
+    connection.close()
+
+
+def test_refused_events_are_told_by_index_field_and_reason_and_never_by_value(
+    server: Server,
+) -> None:
+    events = [sent(1), sent(2, text="secret words"), sent(3, size=-1), sent(4)]
+    answer = server.post(json.dumps(events).encode())
+    assert answer.status == 202
+    told = answer.json()
+    assert told["accepted"] == 2
+    assert [(r["index"], r["field"]) for r in told["refused"]] == [(1, "text"), (2, "size")]
+    assert b"secret" not in answer.body
+
+
+def test_a_binary_cloudevent_is_an_event(server: Server) -> None:
+    answer = server.post(
+        json.dumps({"ts": NOON, "peer": "p"}).encode(), ce_specversion="1.0", ce_id="c1",
+        ce_source="/x", ce_type="wavebreak.message.sent", ce_subject="a",
+    )  # fmt: skip
+    assert answer.json() == {"accepted": 1, "refused": []}
+
+
+def decide(server: Server, event: dict[str, Any], mode: str = "ask") -> dict[str, Any]:
+    answer = server.post(json.dumps(event).encode(), f"/v1/decide?mode={mode}")
+    assert answer.status == 200, answer.body
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+def test_asking_changes_nothing_and_recording_does(server: Server) -> None:
+    """A new account that writes to strangers without end: refused the sooner, the more it did."""
+    flood = [sent(n, id=f"f{n}", account="flooder", ts=NOON + 60_000 + 150 * n) for n in range(150)]
+    joined = {"id": "j", "ts": NOON + 60_000, "type": "account.registered", "account": "flooder"}
+    assert decide(server, joined, "record")["allowed"]
+    for _ in range(150):
+        assert decide(server, flood[0])["outcome"] == "allow"
+    told = [decide(server, event, "record") for event in flood]
+    refused = [t for t in told if not t["allowed"]]
+    assert refused
+    first = refused[0]
+    assert first["outcome"] in ("challenge", "limit", "restrict", "suspend", "ban")
+    assert first["rules"]
+    assert first["mode"] == "record"
+    assert decide(server, sent(999, account="flooder", ts=NOON + 90_000))["allowed"] is False
+    assert decide(server, sent(999, account="somebody", ts=NOON + 90_000))["allowed"] is True
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/v1/decide", b"[]", 400),
+        ("/v1/decide", b"{}", 400),
+        ("/v1/decide?mode=maybe", b"{}", 400),
+        ("/v1/decide", b" " * 70_000, 413),
+        ("/v1/decide", json.dumps(sent(1, body="x")).encode(), 400),
+    ],
+)
+def test_a_question_that_is_none_is_refused(
+    server: Server, path: str, body: bytes, status: int
+) -> None:
+    answer = server.post(body, path)
+    assert answer.status == status
+    assert answer.json()["detail"]
+
+
+def test_where_nobody_can_be_asked_the_answer_is_the_policys(tmp_path: Path) -> None:
+    """A service without an engine yet: a message may pass, a registration waits."""
+    made = service(tmp_path)
+    joined = {"id": "j", "ts": NOON, "type": "account.registered", "account": "n"}
+    for event, allowed, wait in ((sent(1), True, None), (joined, False, 1000)):
+        answer = asyncio.run(made.decide(json.dumps(event).encode(), "ask"))
+        assert (answer.mode, answer.outcome) == ("on_failure", "allow")
+        assert (answer.allowed, answer.retry_after_ms) == (allowed, wait)
+        with pytest.raises(BusyError):
+            asyncio.run(made.decide(json.dumps(event).encode(), "record"))

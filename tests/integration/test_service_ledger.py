@@ -1,0 +1,356 @@
+"""A service seals what it decides before anybody is told, on both databases, and proves it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+from django.db import DatabaseError, connection
+
+from support import service_harness
+from support.service_harness import SIGNER, Running, abuser
+from wavebreak import rules
+from wavebreak.ledger import Entry, new_signer, read_entry
+from wavebreak.ledger.audit import check
+from wavebreak.ledger.checkpoints import verifier_key, write_signer
+from wavebreak.ledger.entries import (
+    AppealEntry,
+    DecisionEntry,
+    ErasureEntry,
+    LabelEntry,
+    OverrideEntry,
+    ReceiptEntry,
+    VersionEntry,
+)
+from wavebreak.ledger.verifier import (
+    canonical,
+    check_consistency,
+    check_parcel,
+    check_signature,
+    read_checkpoint,
+    read_lines,
+)
+from wavebreak.service.ledger_store import Opened, Owed, Seals, copied
+from wavebreak.service.webhooks import Courier, Patience
+
+BECAUSE = "because a test asks for it"
+
+
+@pytest.fixture(params=service_harness.DATABASES)
+def kind(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    with service_harness.migrated(request.param, tmp_path):
+        yield request.param
+
+
+def live(tmp_path: Path, work: Callable[[Running], Awaitable[None]], **more: Any) -> None:
+    async def whole() -> None:
+        async with service_harness.running(tmp_path, **more) as made:
+            await work(made)
+
+    asyncio.run(whole())
+
+
+def ledger(tmp_path: Path, name: str = "copy") -> list[Entry]:
+    """Every entry of the service's ledger, once all of it has been checked."""
+    place = tmp_path / name
+    place.mkdir()
+    try:
+        copied(place)
+    finally:
+        connection.close()
+    check(place, [SIGNER.key], [])
+    return [read_entry(line) for line in read_lines(place / "entries.jsonl")]
+
+
+def receipts(entries: Sequence[Entry], effect: str = "applied") -> list[int]:
+    """Positions of the decisions that have a receipt of such an effect."""
+    bodies = [e.body for e in entries if isinstance(e.body, ReceiptEntry)]
+    return [body.decision for body in bodies if body.effect == effect]
+
+
+async def receipted(made: Running) -> None:
+    """Wait until each decision has its receipt."""
+    async with asyncio.timeout(20):
+        while await asyncio.to_thread(_owing, made.service.seals):
+            await asyncio.sleep(0.01)
+
+
+def _owing(seals: Seals) -> int:
+    try:
+        return len(seals.owed())
+    finally:
+        connection.close()
+
+
+@pytest.mark.usefixtures("kind")
+def test_each_decision_is_sealed_with_its_row_and_has_one_receipt_after(tmp_path: Path) -> None:
+    async def test(made: Running) -> None:
+        for n in range(3):
+            await made.send(abuser(account=f"a{n}", ts=1_767_222_000_000 + n * 60_000))
+        await receipted(made)
+
+    live(tmp_path, test)
+    entries, decided = ledger(tmp_path), [json.loads(body) for body in service_harness.decided()]
+    at = [k for k, each in enumerate(entries) if each.kind == "decision"]
+    bodies = [each.body for each in entries if isinstance(each.body, DecisionEntry)]
+    assert len(decided) >= 6
+    assert entries[0].kind == "policy"
+    assert [(b.ts, b.outcome, b.until) for b in bodies] == [
+        (d["ts"], d["outcome"], d["until"]) for d in decided
+    ]
+    try:
+        opened = [Opened().of(k) for k in at]
+    finally:
+        connection.close()
+    assert [told["id"][1] for told in opened] == [d["id"] for d in decided]
+    assert receipts(entries) == at
+    answering = [k for k, e in enumerate(entries) if isinstance(e.body, ReceiptEntry)]
+    assert all(decision < k for decision, k in zip(at, answering, strict=True))
+
+
+class Hesitant(Seals):
+    """Cannot seal a decision until it is let."""
+
+    let = threading.Event()
+
+    def decided(self, made: Any, drafts: Any, owed: Any) -> list[Owed]:
+        if made and not self.let.is_set():
+            raise DatabaseError
+        return super().decided(made, drafts, owed)
+
+
+@pytest.mark.usefixtures("kind")
+def test_nobody_is_told_of_a_decision_that_is_not_sealed(tmp_path: Path) -> None:
+    seals = Hesitant(SIGNER, service_harness.now_ms)
+    seals.let.clear()
+    send = {"id": "later", "ts": 1_767_222_060_000, "type": "message.sent", "account": "ann",
+            "peer": "ann-p1", "in_contacts": False}  # fmt: skip
+
+    async def test(made: Running) -> None:
+        answer = await made.ask("POST", "/v1/events", json=abuser())
+        assert answer.status_code == 202
+        async with asyncio.timeout(20):
+            while made.service.progress().decided < len(abuser()):
+                await asyncio.sleep(0.01)
+        # The engine knows by now: whoever asks is answered without it, or waits.
+        asked = await made.ask("POST", "/v1/decide", json=send)
+        assert asked.json()["mode"] == "on_failure"
+        assert "ban" not in asked.text
+        waits = asyncio.ensure_future(made.ask("GET", "/v1/accounts/ann"))
+        assert (await made.ask("GET", "/v1/decisions")).json()["decisions"] == []
+        await asyncio.sleep(0.3)
+        assert not waits.done()
+        seals.let.set()
+        assert (await waits).json()["outcome"] == "ban"
+        await made.settled()
+        assert (await made.ask("POST", "/v1/decide", json=send)).json()["outcome"] == "ban"
+        await receipted(made)
+
+    live(tmp_path, test, seals=seals)
+    entries = ledger(tmp_path)
+    at = [k for k, each in enumerate(entries) if each.kind == "decision"]
+    assert len(at) == len(service_harness.decided()) > 1
+    assert receipts(entries) == at
+
+
+@pytest.mark.usefixtures("kind")
+def test_a_reader_proves_a_decision_and_that_the_log_only_grew(tmp_path: Path) -> None:
+    async def test(made: Running) -> None:
+        await made.send(abuser(account="ann"))
+        note = await made.ask("GET", "/v1/ledger/checkpoint", made.keys["read"])
+        before = read_checkpoint(note.content)
+        check_signature(before, SIGNER.key)
+        await made.send(abuser(account="ben", ts=1_767_222_100_000))
+        await receipted(made)
+        found = (await made.ask("GET", "/v1/decisions")).json()["decisions"]
+        for each in found:
+            path = f"/v1/ledger/decisions/{each['decision']['id']}"
+            told = (await made.ask("GET", path, made.keys["read"])).json()
+            now = read_checkpoint(told["checkpoint"].encode())
+            check_signature(now, SIGNER.key)
+            check_parcel([canonical(told["proof"]).encode()], now)
+            assert told["proof"]["openings"]["account"][1] == each["decision"]["account"]
+        assert len(found) >= 4
+        asked = await made.ask("GET", f"/v1/ledger/consistency?old={before.size}")
+        told = asked.json()
+        now = read_checkpoint(told["checkpoint"].encode())
+        check_consistency(before, now, [base64.b64decode(h) for h in told["path"]])
+        assert now.size > before.size == told["old"]
+        for wrong in (f"old={now.size + 1}", f"old=3&new={now.size + 9}", "old=3&new=2"):
+            assert (await made.ask("GET", f"/v1/ledger/consistency?{wrong}")).status_code == 404
+        for path in ("/v1/ledger/decisions/" + "0" * 32, "/v1/ledger/decisions/" + "x" * 32):
+            assert (await made.ask("GET", path)).status_code in (404, 422)
+
+    live(tmp_path, test)
+
+
+async def _said(made: Running) -> None:
+    """An override of ann, a label of ben."""
+    verdict = {"verdict": "benign", "reason": BECAUSE, "by": "appeal"}
+    answer = await made.ask("POST", "/v1/accounts/ann/override", json=verdict)
+    assert answer.json()["outcome"] == "allow", answer.text
+    labels = {"labels": [{"account": "ben", "label": "abusive", "source": "partner"}],
+              "reason": BECAUSE}  # fmt: skip
+    assert (await made.ask("POST", "/v1/labels", json=labels)).status_code == 202
+    await made.settled()
+
+
+@pytest.mark.usefixtures("kind")
+def test_what_people_say_and_what_became_of_a_webhook_is_sealed(tmp_path: Path) -> None:
+    held = service_harness.desk()
+    courier = Courier(held, Random(1), Patience(attempts=1, answer_s=0.2))
+
+    async def test(made: Running) -> None:
+        hook = {"url": "http://127.0.0.1:9/hook", "reason": BECAUSE}
+        assert (await made.ask("POST", "/v1/webhooks", json=hook)).status_code == 201
+        await made.send(abuser(account="ann"))
+        await made.send(abuser(account="ben", ts=1_767_222_100_000))
+        await _said(made)
+        async with asyncio.timeout(20):
+            while b'webhook_deliveries_total{result="dead"}' not in held.metrics.text():
+                await asyncio.sleep(0.05)
+
+    live(tmp_path, test, held=held, background=[courier])
+    entries = ledger(tmp_path)
+    (override,) = [e.body for e in entries if isinstance(e.body, OverrideEntry)]
+    assert (override.outcome, override.until) == ("allow", None)
+    assert override.decision is not None
+    over = entries[override.decision].body
+    assert isinstance(over, DecisionEntry)
+    assert over.outcome == "ban"
+    (appeal,) = [e.body for e in entries if isinstance(e.body, AppealEntry)]
+    assert (appeal.decision, appeal.state) == (override.decision, "reversed")
+    labels = [e.body for e in entries if isinstance(e.body, LabelEntry)]
+    assert [(b.label, b.source) for b in labels] == [("benign", "appeal"), ("abusive", "partner")]
+    assert receipts(entries, "failed")
+
+
+@pytest.mark.usefixtures("kind")
+def test_what_is_erased_can_be_opened_no_more_and_the_log_still_verifies(tmp_path: Path) -> None:
+    kept: list[bytes] = []
+
+    async def test(made: Running) -> None:
+        await made.send(abuser(account="ann"))
+        await made.send(abuser(account="ben", ts=1_767_222_100_000))
+        await _said(made)
+        kept.append((await made.ask("GET", "/v1/ledger/checkpoint")).content)
+        found = (await made.ask("GET", "/v1/decisions")).json()["decisions"]
+        mine = [each["decision"] for each in found if each["decision"]["account"] == "ann"]
+        path = f"/v1/ledger/decisions/{mine[0]['id']}"
+        assert (await made.ask("GET", path)).status_code == 200
+        gone = await made.ask("DELETE", f"/v1/accounts/ann/personal?reason={BECAUSE}")
+        # Its decisions, its label, its override and its appeal.
+        assert gone.json()["openings"] == len(mine) + 3
+        assert (await made.ask("GET", path)).status_code == 404
+
+    live(tmp_path, test)
+    (erasure,) = [e.body for e in ledger(tmp_path) if isinstance(e.body, ErasureEntry)]
+    assert check(tmp_path / "copy", [SIGNER.key], [read_checkpoint(kept[0])]).checked
+    assert erasure.events == 1
+    try:
+        still = [Opened().of(k) for k in range(100)]
+    finally:
+        connection.close()
+    assert {told["account"][1] for told in still if "account" in told} == {"ben"}
+
+
+@pytest.mark.usefixtures("kind")
+def test_a_changed_policy_says_how_many_earlier_decisions_it_would_not_have_made(
+    tmp_path: Path,
+) -> None:
+    shipped = rules.load()
+    lenient = replace(
+        shipped,
+        rules=tuple(
+            msgspec.structs.replace(r, mode="shadow") if r.outcome == "ban" else r
+            for r in shipped.rules
+        ),
+    )
+    said: list[str] = []
+    metrics: list[str] = []
+
+    async def before(made: Running) -> None:
+        for n in range(3):
+            await made.send(abuser(account=f"a{n}", ts=1_767_222_000_000 + n * 60_000))
+
+    async def after(made: Running) -> None:
+        metrics.append((await made.ask("GET", "/metrics")).text)
+        said.append(str(made.service.differ))
+
+    live(tmp_path, before)
+    decided = service_harness.decided()
+    for policy in (lenient, lenient):
+        live(tmp_path, after, policy=policy)
+    assert service_harness.decided() == decided
+    banned = sum(b'"outcome":"ban"' in body for body in decided)
+    told = [e.body for e in ledger(tmp_path) if isinstance(e.body, VersionEntry)]
+    # The second start under the same policy has nothing new to say.
+    assert [each.version for each in told] == [shipped.version, lenient.version]
+    assert (told[0].earlier, told[1].earlier) == (None, len(decided))
+    differ = told[1].differ
+    assert differ is not None
+    assert 3 <= banned <= differ <= len(decided)
+    assert said == [str(differ)] * 2
+    assert f"wavebreak_earlier_decisions_differ {differ}.0" in metrics[0]
+
+
+@pytest.mark.usefixtures("kind")
+def test_a_service_with_another_key_does_not_go_on_with_a_ledger(tmp_path: Path) -> None:
+    live(tmp_path, _sends)
+    before = len(ledger(tmp_path))
+    stranger = Seals(new_signer("example.org/service"), service_harness.now_ms)
+    with pytest.raises(AssertionError, match="signature_missing"):
+        live(tmp_path, _sends, seals=stranger)
+    assert len(ledger(tmp_path, "again")) == before
+
+
+def test_the_verbs_of_the_ledger_read_a_service(tmp_path: Path) -> None:
+    with service_harness.migrated("sqlite", tmp_path):
+        live(tmp_path, _sends)
+    (tmp_path / "ledger.pub").write_text(verifier_key(SIGNER.key))
+    checkpoint = wavebreak("checkpoint", str(tmp_path))
+    kept = tmp_path / "kept.txt"
+    kept.write_text(checkpoint.stdout)
+    key = verifier_key(SIGNER.key)
+    verified = wavebreak("verify", str(tmp_path), "--key", key, "--remembered", str(kept))
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert wavebreak("verify", str(tmp_path)).returncode == 3
+    parcel = tmp_path / "parcel"
+    proved = wavebreak(
+        "prove", str(tmp_path), "--account", "ann", "--show", "account", "-o", str(parcel)
+    )
+    assert proved.returncode == 0, proved.stderr
+    assert wavebreak("verify", str(parcel), "--key", key).returncode == 0
+    assert wavebreak("show", str(tmp_path), "0").stdout.startswith("{")
+    assert "DELETE" in wavebreak("erase", str(tmp_path), "--account", "ann").stderr
+    with service_harness.migrated("sqlite", tmp_path), connection.cursor() as cursor:
+        cursor.execute("UPDATE ledger_entry SET line = CAST(replace(line, 'ban', 'bun') AS BLOB)")
+    connection.close()
+    broken = wavebreak("verify", str(tmp_path), "--key", key)
+    assert broken.returncode == 2
+    assert "entry_edited" in broken.stderr
+
+
+async def _sends(made: Running) -> None:
+    await made.send(abuser(account="ann"))
+    await receipted(made)
+
+
+def wavebreak(*arguments: str) -> subprocess.CompletedProcess[str]:
+    program = "from wavebreak.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", program, "ledger", *arguments], capture_output=True, text=True,
+        check=False, env=os.environ | {"WAVEBREAK_LEDGER_KEY": write_signer(SIGNER)},
+    )  # fmt: skip

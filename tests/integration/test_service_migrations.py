@@ -1,0 +1,105 @@
+"""A database of the first version, with a log and decisions, is brought to this one and goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+from support import service_harness
+from support.service_harness import Running, abuser
+from wavebreak import rules
+from wavebreak.engine import Engine
+from wavebreak.engine.decision import Decision
+from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.schema.events import WIRE_SCHEMA
+from wavebreak.service import database, event_log
+from wavebreak.service.engine_thread import row
+from wavebreak.service.recovery import made_by
+
+FIRST = [("service", "0001_initial")]
+DECISION = (
+    "INSERT INTO decision (number, id, account, ts, stage, outcome, until, body, reached) "
+    "VALUES (%s,%s,%s,%s,%s,%s,%s,%s,%s)"
+)
+
+
+@pytest.fixture(params=service_harness.DATABASES)
+def first(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[Decision]]:
+    """A database as the first version left it; gives the decisions in it."""
+    with service_harness.fresh(request.param) as url:
+        database.connect(url, tmp_path)
+        executor = MigrationExecutor(connection)
+        executor.migrate(FIRST)
+        try:
+            yield _filled()
+        finally:
+            connection.close()
+            database.connect("", tmp_path)
+
+
+def _filled() -> list[Decision]:
+    engine = Engine(rules.load(), accounts=1024)
+    events = Edge(service_harness.SECRET).apply(service_harness.wire(abuser(), WIRE_SCHEMA))
+    made = engine.take(events)
+    with connection.cursor() as cursor:
+        event_log.append(cursor, 0, events.num_rows, 1, event_log.packed(events))
+        reached = events.num_rows
+        cursor.executemany(
+            DECISION, [(*row(n, one), reached) for n, one in enumerate(made, 1)]
+        )  # fmt: skip
+        cursor.execute(
+            "INSERT INTO log_applied (id, position, decisions, made_by) VALUES (1, %s, %s, %s)",
+            (reached, len(made), made_by(engine, 60)),
+        )
+    return made
+
+
+def tables() -> set[str]:
+    """Names of the tables that are there."""
+    with connection.cursor() as cursor:
+        return set(connection.introspection.table_names(cursor))
+
+
+def test_the_first_version_s_log_and_decisions_go_on_after_migration(
+    tmp_path: Path, first: list[Decision]
+) -> None:
+    assert tables() & {"log_batch", "decision", "webhook", "ledger_entry"} == {
+        "log_batch", "decision",
+    }  # fmt: skip
+    database.migrate()
+
+    async def test(made: Running) -> None:
+        told = (await made.ask("GET", "/v1/decisions")).json()["decisions"]
+        assert [one["decision"]["id"] for one in told] == [one.id for one in first]
+        assert (await made.ask("GET", "/v1/accounts/ann")).json()["outcome"] == "ban"
+        # What was decided before there was a ledger is in none.
+        path = "/v1/ledger/decisions/"
+        assert (await made.ask("GET", path + first[0].id)).status_code == 404
+        await made.send(abuser(account="ben", ts=1_767_222_100_000))
+        told = (await made.ask("GET", "/v1/decisions")).json()["decisions"]
+        assert len(told) > len(first) >= 2
+        newest = told[-1]["decision"]["id"]
+        assert (await made.ask("GET", path + newest)).status_code == 200
+
+    async def whole() -> None:
+        async with service_harness.running(tmp_path) as made:
+            await test(made)
+
+    asyncio.run(whole())
+    assert [msgspec.json.decode(b, type=Decision) for b in service_harness.decided()][
+        : len(first)
+    ] == (first)
+
+
+def test_every_table_is_as_the_migrations_leave_it(tmp_path: Path) -> None:
+    with service_harness.migrated("sqlite", tmp_path):
+        # Ends with an error where a model has changed without a migration.
+        call_command("makemigrations", "service", check=True, dry_run=True, verbosity=0)
+        assert len(tables()) >= 14

@@ -1,0 +1,103 @@
+"""The slow, obvious oracle: every feature from the plain list of an account's facts.
+
+No rings, no bits, nothing compiled: what a declaration in the catalog says, said once more in
+loops. The kernel is right where it gives the same numbers, exactly.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import pyarrow as pa
+
+from oracle import account_features, message_features
+from oracle.account_history import Fact, Story
+from oracle.contributions import contributions
+from oracle.log_clock import LogTime
+from oracle.scoring_points import Scorer, looked_at, scores
+from oracle.shared_state import Shared
+from wavebreak.features.catalog import FEATURES, INPUTS
+from wavebreak.features.fact_kinds import KINDS
+from wavebreak.features.facts import EPOCH_MS, NO_FACT, fact_kinds
+
+FORMULAS = (
+    message_features.FORMULAS
+    | account_features.FORMULAS
+    | {"score": lambda s: s.scores[0], "registration_score": lambda s: s.scores[1]}
+)
+"""The obvious formula of each feature, by name."""
+
+
+class Naive:
+    """All accounts' facts as lists. It knows no rules: it answers for runs in which none fired.
+
+    `scorer` is a model as a Python function (None: no model).
+    """
+
+    def __init__(self, *, lateness_s: int = 60, scorer: Scorer | None = None) -> None:
+        self.scorer, self.epochs = scorer, set[int]()
+        self.lateness_ms = lateness_s * 1000
+        self.facts: dict[str, list[Fact]] = defaultdict(list)
+        self.late, self.duplicates, self.ahead = 0, 0, 0
+        self._time = LogTime(self.lateness_ms)
+        self._seen: set[str] = set()
+        self._named: dict[str, int] = {}
+        self._kinds = fact_kinds()
+        self._shared: Shared | None = None
+
+    @property
+    def epoch(self) -> int:
+        """The open epoch."""
+        return self._time.newest // EPOCH_MS
+
+    def take(self, log: pa.RecordBatch) -> None:
+        """Append the facts of a batch of the log (LOG_SCHEMA)."""
+        self._shared = None
+        for row in log.to_pylist():
+            for name in (row["account"], row["peer"]):
+                self._named.setdefault(name, len(self._named))
+            if row["id"] in self._seen:
+                self.duplicates += 1
+            elif row["ts"] < self._time.newest - self.lateness_ms:
+                self.late += 1
+            else:
+                date = self._time.date(row["ts"])
+                self.ahead += date != row["ts"]
+                self.epochs.add(self.epoch)
+                self._append({name: v for name, v in row.items() if v is not None}, date)
+            self._seen.add(row["id"])
+
+    def _append(self, row: dict[str, Any], date: int) -> None:
+        sides = ((row["account"], row.get("peer")), (row.get("peer"), row["account"]))
+        for kind, (account, peer) in zip(self._kinds[row["type"]], sides, strict=True):
+            if kind != NO_FACT and account is not None:
+                name = KINDS[kind]
+                if name == "sent" and "group" in row:
+                    name = "sent_group"
+                self.facts[account].append(Fact(name, date, self.epoch, peer, row))
+
+    @property
+    def shared(self) -> Shared:
+        """What accounts share, from all facts so far."""
+        if self._shared is None:
+            nothing = Shared()
+            gifts = [
+                gift
+                for account, facts in self.facts.items()
+                for gift in contributions(account, Story(facts, nothing, self.epoch))
+            ]
+            self._shared = Shared(gifts, self._named)
+        return self._shared
+
+    def values(self, account: str) -> list[float]:
+        """Every feature of an account at its clock, over the open epoch; it has facts."""
+        story = Story(self.facts[account], self.shared, self.epoch)
+        if self.scorer:
+            story = looked_at(account, story, sorted(self.epochs))
+            story.scores = scores(story, sorted(self.epochs), self.scorer, _inputs)
+        return [float(FORMULAS[feature.name](story)) for feature in FEATURES]
+
+
+def _inputs(story: Story) -> list[float]:
+    return [float(FORMULAS[name](story)) for name in INPUTS]

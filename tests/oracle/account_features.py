@@ -1,0 +1,249 @@
+"""The obvious formulas of the features that `features/standing.py` declares.
+
+Those of our own answers are what they are where no rule has fired.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from oracle.account_history import LARGE, NAN, SMALL, Fact, Story, share
+from oracle.message_features import Formula
+from wavebreak.features.shared_state import CROWD
+
+HOUR_S, WEEK_S = 3_600, 604_800
+
+
+def _accused_last(s: Story) -> float:
+    return float(sum(min(s.shared.accused(f.peer or "", f.epoch), 255) for f in s.blind[-1:]))
+
+
+def _since(s: Story, facts: list[Fact]) -> float:
+    return s.clock - facts[-1].now if facts else NAN
+
+
+def _registered(s: Story, name: str) -> Any:
+    """Give a field of the last registration; None where it, or a registration, is absent."""
+    registrations = s.of("registered")
+    return registrations[-1].fields.get(name) if registrations else None
+
+
+def _attempts(s: Story) -> float:
+    return min(_registered(s, "attempts") or 0, 255) or NAN
+
+
+def _ever(truths: list[bool]) -> float:
+    return float(any(truths)) if truths else NAN
+
+
+def _attested(s: Story) -> float:
+    fields = [fact.fields for fact in s.of("registered")]
+    return _ever([f["attested"] for f in fields if "attested" in f])
+
+
+def _country_mismatch(s: Story) -> float:
+    of = ("number_country", "network_country")
+    pairs = [[fact.fields.get(c) for c in of] for fact in s.of("registered")]
+    return _ever([number != network for number, network in pairs if number and network])
+
+
+def _verification_weak(s: Story) -> float:
+    verification = _registered(s, "verification")
+    return NAN if verification is None else float(verification != 0)
+
+
+def _channel(s: Story) -> float:
+    given = [0]
+    for fact in s.of("registered", "sent", "sent_group"):
+        if fact.kind == "registered" and "channel" in fact.fields:
+            given.append(fact.fields["channel"])
+        elif fact.kind != "registered" and "template" in fact.fields:
+            given.append(2)
+    return float(given[-1])
+
+
+def _bad(entity: str) -> Formula:
+    def formula(s: Story) -> float:
+        if entity not in s.places[-1]:
+            return NAN
+        at = (entity, s.places[-1][entity])
+        good, bad = (s.shared.weight(table, at, s.epoch) for table in ("good", "bad"))
+        return (bad + 0.4) / (good + bad + 20.0)
+
+    return formula
+
+
+def _arrivals(entity: str) -> Formula:
+    def formula(s: Story) -> float:
+        if entity not in s.places[-1]:
+            return NAN
+        return s.shared.weight("arrivals", (entity, s.places[-1][entity]), s.epoch)
+
+    return formula
+
+
+def _young(entity: str) -> Formula:
+    return lambda s: s.shared.weight("joined", (entity, s.places[-1][entity]), s.epoch)
+
+
+def _cold(entity: str) -> Formula:
+    return lambda s: s.shared.weight("cold", (entity, s.places[-1][entity]), s.epoch)
+
+
+def _answered(entity: str) -> Formula:
+    def formula(s: Story) -> float:
+        at = (entity, s.places[-1][entity])
+        opened, answered = (s.shared.weight(t, at, s.epoch) for t in ("opened", "answered"))
+        return min((answered + 2.0) / (opened + 4.0), 1.0)
+
+    return formula
+
+
+def _where_it_stands(entity: str, formula: Formula) -> Formula:
+    return lambda s: formula(s) if entity in s.places[-1] else NAN
+
+
+_CLUSTERS: dict[str, Formula] = {
+    f"{entity}_{name}": _where_it_stands(entity, formula(entity))
+    for entity in ("network", "block", "device")
+    for name, formula in (("young", _young), ("cold", _cold), ("answered", _answered))
+}
+
+
+def _linked(s: Story) -> list[Fact]:
+    return [fact for fact in s.of("session") if fact.fields.get("linked")]
+
+
+def _first_contacts_on_device(s: Story) -> float:
+    changes = [*map(id, s.moves("device")), *map(id, _linked(s))]
+    first = set(map(id, s.first_sends()))
+    count: int | None = None
+    for fact in s.facts:
+        if id(fact) in changes:
+            count = 0
+        elif id(fact) in first and count is not None:
+            count = min(count + 1, SMALL)
+    return NAN if count is None else count
+
+
+def _left(s: Story) -> int:
+    return s.count(s.of("member_left"), "7d")
+
+
+def _lurked(s: Story) -> float:
+    first = set(map(id, s.first_sends()))
+    joined = wrote = -1
+    found = []
+    for fact in s.facts:
+        if fact.kind == "group_joined":
+            joined = max(joined, fact.now)
+        elif fact.kind == "sent_group":
+            wrote = max(wrote, fact.now)
+        elif id(fact) in first and joined >= 0 and wrote < joined:
+            found += [fact] if HOUR_S <= fact.now - joined <= WEEK_S else []
+    return s.count(found, "7d", SMALL)
+
+
+def _lookups(s: Story, field: str, default: int) -> int:
+    amounts = ((f.now, f.fields.get(field, default)) for f in s.of("looked_up"))
+    return sum(s.buckets(amounts, "1d", LARGE))
+
+
+def _first(s: Story, window: str) -> int:
+    return s.count(s.first_sends(), window)
+
+
+def _undeliverable(s: Story) -> int:
+    return s.count(s.of("undeliverable"), "7d")
+
+
+def _complaints(s: Story, kind: str, *, unproven: bool = False) -> float:
+    proof = {"wrote", "added"}
+    facts = [f for _, f, known in s.complaints(kind) if not (unproven and known & proof)]
+    return s.count(facts, "7d", SMALL)
+
+
+def _crowd(s: Story) -> float:
+    return _complaints(s, "reported_by", unproven=True)
+
+
+def _weight(s: Story, kind: str) -> float:
+    """Complaints weighed in whole 1/256."""
+    before = s.reporters_before()
+    weights = []
+    for i, fact, known in s.complaints(kind):
+        who = fact.peer or ""
+        weight = s.shared.credibility(who, fact.epoch)
+        if not known & {"wrote", "added"}:
+            crowd = kind == "blocked_by" or _crowd(s.until(i)) > CROWD
+            weight = 0 if crowd else weight // 64
+        else:
+            weight //= 4 if "replied" in known else 1
+            weight //= 4 if s.shared.kin(who, before[i], fact.epoch) else 1
+        weights.append((fact.now, weight))
+    return sum(s.buckets(weights, "7d", LARGE)) / 256
+
+
+def _label(s: Story, code: int) -> float:
+    labels = [fact.fields["label"] for fact in s.of("labelled")]
+    return float(bool(labels) and labels[-1] == code)
+
+
+def _without_rules(_: Story) -> float:
+    return 0.0
+
+
+FORMULAS: dict[str, Formula] = _CLUSTERS | {
+    "age_s": lambda s: _since(s, s.of("registered")),
+    "known_s": lambda s: s.clock - s.facts[0].now,
+    "attempts": _attempts,
+    "attested": _attested,
+    "verification_weak": _verification_weak,
+    "country_mismatch": _country_mismatch,
+    "channel": _channel,
+    "registration_suspicions": _without_rules,
+    "network_bad": _bad("network"),
+    "block_bad": _bad("block"),
+    "device_bad": _bad("device"),
+    "client_bad": _bad("client"),
+    "network_arrivals": _arrivals("network"),
+    "block_arrivals": _arrivals("block"),
+    "device_arrivals": _arrivals("device"),
+    "device_age_s": lambda s: _since(s, s.moves("device")),
+    "device_changes": lambda s: min(len(s.moves("device")), 255),
+    "network_changes_7d": lambda s: s.count(s.moves("network"), "7d", 15),
+    "changes_after_answer": _without_rules,
+    "linked_age_s": lambda s: _since(s, _linked(s)),
+    "first_contacts_on_device": _first_contacts_on_device,
+    "groups_created_1h": lambda s: s.count(s.of("group_created"), "1h", SMALL),
+    "groups_created_1d": lambda s: s.count(s.of("group_created"), "1d", SMALL),
+    "members_added_1h": lambda s: s.count(s.of("member_added"), "1h"),
+    "members_added_1d": lambda s: s.count(s.of("member_added"), "1d"),
+    "strangers_added_1d": lambda s: s.count(s.strangers_added, "1d"),
+    "unfounded_reports": lambda s: min(len(s.unfounded), 255),
+    "blind_reports": lambda s: min(len(s.blind), 255),
+    "accused_last": _accused_last,
+    "left_after_add_7d": _left,
+    "left_share_7d": lambda s: min(share(_left(s), s.count(s.of("member_added"), "7d")), 1.0),
+    "group_joins_1d": lambda s: s.count(s.of("group_joined"), "1d", SMALL),
+    "lurked_7d": _lurked,
+    "lookups_1d": lambda s: _lookups(s, "count", 1),
+    "lookup_hit_share_1d": lambda s: share(_lookups(s, "hits", 0), _lookups(s, "count", 1)),
+    "lookups_per_first_contact_1d": lambda s: share(_lookups(s, "count", 1), _first(s, "1d")),
+    "undeliverable_7d": _undeliverable,
+    "undeliverable_share_7d": lambda s: share(
+        _undeliverable(s), _undeliverable(s) + _first(s, "7d")
+    ),
+    "reports_7d": lambda s: _complaints(s, "reported_by"),
+    "report_weight_7d": lambda s: _weight(s, "reported_by"),
+    "unproven_reports_7d": lambda s: _complaints(s, "reported_by", unproven=True),
+    "blocks_7d": lambda s: _complaints(s, "blocked_by"),
+    "block_weight_7d": lambda s: _weight(s, "blocked_by"),
+    "standing": _without_rules,
+    "strikes": _without_rules,
+    "refused": _without_rules,
+    "challenges_failed": lambda s: min(len(s.of("challenge_failed")), 255),
+    "challenges_lapsed": _without_rules,
+    "label_abusive": lambda s: _label(s, 0),
+    "label_benign": lambda s: _label(s, 1),
+}

@@ -1,0 +1,110 @@
+"""A slow and obvious determination, for tests: it tries every way in which unknowns may turn out.
+
+It shares no code with `wavebreak.cases` but the names of the values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import NamedTuple
+
+from wavebreak.cases.date_ranges import Span
+from wavebreak.cases.eligibility import Grounds, OnPlatform, PublicNotice, Ties
+from wavebreak.cases.parties import Basis, Evidence, Strength
+
+LADDER = ["none", "weak", "moderate", "strong"]
+
+
+class Fact(NamedTuple):
+    """One item as it is in one possible world."""
+
+    kind: str
+    conduct: str
+    begin: int
+    end: int
+    basis: str
+    strength: str
+    confirmed: bool
+
+
+def worlds_of(item: Evidence, as_of: int, times: range) -> list[Fact]:
+    """Every fact that an item may be. None: it shows nothing yet as of that time."""
+    conducts = ["engaged", "assisted", "neither"] if item.conduct == "unknown" else [item.conduct]
+    strengths = LADDER if item.strength == "unknown" else [str(item.strength)]
+    confirmed = [True, False] if item.confirmed == "unknown" else [item.confirmed == "yes"]
+    spans = [
+        (begin, end)
+        for begin in within(item.began, times)
+        for end in within(item.lasted, times)
+        if begin <= as_of and begin <= end
+    ]
+    return [
+        Fact(item.kind, c, b, min(e, as_of), item.basis, s, y)
+        for c, s, y, (b, e) in product(conducts, strengths, confirmed, sorted(set(spans)))
+    ]
+
+
+def within(span: Span, times: range) -> list[int]:
+    low = times[0] if span.earliest is None else span.earliest
+    high = times[-1] if span.latest is None else span.latest
+    return [t for t in times if low <= t <= high]
+
+
+def eligible(facts: tuple[Fact, ...], grounds: Grounds, as_of: int) -> bool:
+    """Whether action may be taken, everything being known."""
+    own = {str(basis) for basis in grounds.link.own}
+    linked = own | {str(basis) for basis in grounds.link.linked}
+    least = LADDER.index(grounds.link.least)
+    sure = [f for f in facts if f.confirmed and LADDER.index(f.strength) >= least]
+    on = [f for f in sure if f.kind == "on_platform" and f.conduct in grounds.on_platform.conduct]
+    if any(f.basis in own for f in on):
+        return True
+    for notice in grounds.notice:
+        if notice.effective_ms > as_of:
+            continue
+        off = [f for f in sure if f.kind == "off_platform" and f.basis in own]
+        off = [f for f in off if f.conduct in notice.conduct]
+        if any(f.end >= notice.beyond_ms for f in off):
+            return True
+        if off and any(f.basis in linked and f.begin < notice.beyond_ms for f in on):
+            return True
+    return False
+
+
+def slow(items: list[Evidence], grounds: Grounds, as_of: int, times: range) -> str:
+    """The result over all worlds: eligible in all, in none, or it hangs on something."""
+    each = [found for item in items if (found := worlds_of(item, as_of, times))]
+    seen = {eligible(facts, grounds, as_of) for facts in product(*each)}
+    if len(seen) == 2:
+        return "undetermined"
+    return "eligible" if True in seen else "not_eligible"
+
+
+def spans(points: list[int | None]) -> Iterator[Span]:
+    """Every span whose ends are among the points."""
+    for low, high in product(points, repeat=2):
+        if low is None or high is None or low <= high:
+            yield Span(low, high)
+
+
+def small_grounds(*notices: tuple[int, int, tuple[str, ...]]) -> Grounds:
+    """Grounds whose notices are (effective, beyond, conduct), in small milliseconds."""
+    return Grounds(
+        "small",
+        "counsel",
+        OnPlatform("", "", ("engaged", "assisted")),
+        tuple(
+            PublicNotice(f"n{k}", rfc(effective), rfc(beyond), conduct, "")  # type: ignore[arg-type]
+            for k, (effective, beyond, conduct) in enumerate(notices)
+        ),
+        Ties(
+            (Basis.STATEMENT, Basis.NUMBER, Basis.PAYMENT),
+            (Basis.AFFILIATION, Basis.SUCCESSION),
+            Strength.MODERATE,
+        ),
+    )
+
+
+def rfc(ms: int) -> str:
+    return f"1970-01-01T00:00:00.{ms:03d}Z"

@@ -1,0 +1,206 @@
+"""The obvious formulas of the features that `features/messaging.py` declares."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import chain, pairwise
+
+from oracle.account_history import NAN, SMALL, Fact, Story, is_media, recent_blocks, share, size_of
+from oracle.contributions import YOUNG_S, is_cold
+from oracle.shared_state import log2
+from wavebreak.features.windows import COUNT_LOG2
+
+Formula = Callable[[Story], float]
+
+
+def last_share(truths: Sequence[bool], least: int = 1) -> float:
+    """Share of the true ones among the last 32, missing below `least`.
+
+    >>> last_share([False, True]), last_share([])
+    (0.5, nan)
+    """
+    last = truths[-32:]
+    return sum(last) / len(last) if len(last) >= least else NAN
+
+
+def _mean_and_variance(values: list[int]) -> tuple[float, float]:
+    mean = sum(values) / len(values)
+    return mean, max(sum(v * v for v in values) / len(values) - mean * mean, 0.0)
+
+
+def _moments(values: list[int]) -> tuple[float, float]:
+    """Mean and standard deviation of the recent blocks, in log2; missing below eight values."""
+    recent = [*chain(*recent_blocks(values))]
+    if len(recent) < 8:
+        return NAN, NAN
+    mean, variance = _mean_and_variance(recent)
+    return mean / 256, math.sqrt(variance) / 256
+
+
+def _gap_autocorr(s: Story) -> float:
+    blocks = recent_blocks(s.gaps)
+    recent = [*chain(*blocks)]
+    products = [a * b for block in blocks for a, b in pairwise(block)]
+    if len(recent) < 8 or not products:
+        return NAN
+    mean, variance = _mean_and_variance(recent)
+    # Below one step of the table the gaps do not vary.
+    if variance < 1:
+        return NAN
+    return (sum(products) / len(products) - mean * mean) / variance
+
+
+def _gap_range(s: Story) -> float:
+    recent = [*chain(*recent_blocks(s.gaps))]
+    return (max(recent) - min(recent)) / 256 if len(recent) >= 8 else NAN
+
+
+def _gap_equal_share(s: Story) -> float:
+    return last_share([abs(b - a) < 256 // 16 for a, b in pairwise(s.gaps)], 8)
+
+
+def _rates(s: Story) -> list[int]:
+    return [log2(max(t.lead * 256 // t.size, 1)) for t in s.texts if t.typed and t.size > 0]
+
+
+def _one_way_run(s: Story) -> float:
+    run = 0
+    for i, fact in enumerate(s.facts):
+        if fact.kind == "received":
+            run = 0
+        elif fact.kind == "sent" and i in s.counted:
+            run = min(run + 1, 65_535)
+    return run
+
+
+def _untyped_run(s: Story) -> float:
+    run = 0
+    for text in s.texts:
+        run = 0 if text.typed else min(run + 1, 65_535)
+    return run
+
+
+def _peers_1d(s: Story) -> float:
+    last: dict[str | None, Fact] = {}
+    for fact in s.of("sent"):
+        if fact.peer not in last or fact.now >= last[fact.peer].now:
+            last[fact.peer] = fact
+    return s.count(last.values(), "1d")
+
+
+def _size_repeat_share_32(s: Story) -> float:
+    sizes = [min(size_of(fact), 65_535) for fact in s.sends if size_of(fact) > 0]
+    return last_share([size in sizes[max(i - 4, 0) : i] for i, size in enumerate(sizes)])
+
+
+def _hour_entropy(s: Story) -> float:
+    n = sum(s.hours)
+    return (log2(n) - sum(int(COUNT_LOG2[c]) for c in s.hours) / n) / 256 if n >= 32 else NAN
+
+
+def _quiet_hours(s: Story) -> float:
+    if sum(s.hours) < 32:
+        return NAN
+    quiet = "".join("-" if c else "." for c in s.hours) * 2
+    return min(max(map(len, quiet.split("-"))), 24)
+
+
+def _growth_7d(s: Story) -> float:
+    if s.clock - s.facts[0].now < 3 * 86_400:
+        return NAN
+    buckets = s.buckets(((fact.now, 1) for fact in s.sends), "7d", 65_535)
+    return (sum(buckets[8:]) + 1) / (sum(buckets[:8]) + 1)
+
+
+def _young_peer_share_32(s: Story) -> float:
+    young = []
+    for fact, known in s.met:
+        if fact.kind in ("sent", "received") and not known & {"wrote", "replied"}:
+            born = s.shared.born(fact.peer or "", fact.epoch)
+            young.append(born is not None and fact.now - born <= YOUNG_S)
+    return last_share(young)
+
+
+def _kin_share_32(s: Story) -> float:
+    kin = []
+    for i, (fact, known) in enumerate(s.met):
+        if fact.kind in ("sent", "received") and not known & {"wrote", "replied"}:
+            peer, here = fact.peer or "", s.places[i]
+            born = s.shared.born(peer, fact.epoch)
+            near = any(
+                entity in here and s.shared.place(peer, entity, fact.epoch) == here[entity]
+                for entity in ("network", "block", "device")
+            )
+            kin.append(near and born is not None and fact.now - born <= YOUNG_S)
+    return last_share(kin)
+
+
+def _first_contacts(s: Story, window: str) -> int:
+    return s.count(s.first_sends(), window, SMALL if window == "1h" else 65_535)
+
+
+def _replied(s: Story) -> int:
+    return s.count(s.answered(), "7d")
+
+
+def _received(s: Story) -> int:
+    return len(s.of("received"))
+
+
+def _courted_last(s: Story) -> float:
+    approaches = set(map(id, [*s.first_sends(), *s.strangers_added, *s.unfounded]))
+    last = [fact for fact in s.facts if id(fact) in approaches][-1:]
+    return float(sum(min(s.shared.courted(f.peer or "", f.epoch), 255) for f in last))
+
+
+FORMULAS: dict[str, Formula] = {
+    "sends_15s": lambda s: s.count(s.sends, "15s", SMALL),
+    "sends_5m": lambda s: s.count(s.sends, "5m", SMALL),
+    "sends_1h": lambda s: s.count(s.sends, "1h"),
+    "sends_1d": lambda s: s.count(s.sends, "1d"),
+    "sends_7d": lambda s: s.count(s.sends, "7d"),
+    "first_contacts_1h": lambda s: _first_contacts(s, "1h"),
+    "first_contacts_1d": lambda s: _first_contacts(s, "1d"),
+    "first_contacts_7d": lambda s: _first_contacts(s, "7d"),
+    "peers_1d": _peers_1d,
+    "group_sends_1d": lambda s: s.count(s.group_sends, "1d"),
+    "first_contact_share_1d": lambda s: share(_first_contacts(s, "1d"), s.count(s.sends, "1d")),
+    "cold_share_32": lambda s: last_share(
+        [is_cold(fact, known) for fact, known in s.first_contacts if "in_contacts" in fact.fields]
+    ),
+    "started_chats": lambda s: len(s.first_contacts),
+    "started_share": lambda s: share(len(s.first_contacts), len(s.first_contacts) + len(s.inbound)),
+    "replied_7d": _replied,
+    "reply_share_7d": lambda s: share(_replied(s), _first_contacts(s, "7d")),
+    "unanswered_7d": lambda s: _first_contacts(s, "7d") - _replied(s),
+    "one_way_run": _one_way_run,
+    "mutual_contacts": lambda s: len(s.mutual()),
+    "inbound_chats": lambda s: len(s.inbound),
+    "reciprocity": lambda s: share(_received(s), len(s.direct)),
+    "gap_mean": lambda s: _moments(s.gaps)[0],
+    "gap_sd": lambda s: _moments(s.gaps)[1],
+    "gap_autocorr": _gap_autocorr,
+    "gap_equal_share": _gap_equal_share,
+    "gap_range": _gap_range,
+    "typed_share_32": lambda s: last_share([text.typed for text in s.texts]),
+    "untyped_run": _untyped_run,
+    "typing_rate_mean": lambda s: _moments(_rates(s))[0],
+    "typing_rate_sd": lambda s: _moments(_rates(s))[1],
+    "size_repeat_share_32": _size_repeat_share_32,
+    "media_share_32": lambda s: last_share(
+        [is_media(fact) for fact in s.sends if "media" in fact.fields]
+    ),
+    "hour_entropy": _hour_entropy,
+    "quiet_hours": _quiet_hours,
+    "growth_7d": _growth_7d,
+    "read_share": lambda s: min(share(len(s.of("read_by")), len(s.direct)), 1.0),
+    "delivered_share": lambda s: min(share(len(s.of("delivered")), len(s.direct)), 1.0),
+    "read_back_share": lambda s: min(share(len(s.of("read")), _received(s)), 1.0),
+    "hunted_share_32": lambda s: last_share(
+        [s.shared.hunted(fact.peer or "", fact.epoch) for fact in s.first_sends()]
+    ),
+    "young_peer_share_32": _young_peer_share_32,
+    "kin_share_32": _kin_share_32,
+    "courted_last": _courted_last,
+}

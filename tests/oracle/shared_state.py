@@ -1,0 +1,139 @@
+"""What accounts share, by the obvious sums: each account's contributions, read epoch by epoch."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from wavebreak.features.windows import HALVES, LOG2
+
+HALF_LIVES = {
+    "good": 43_200, "bad": 43_200, "arrivals": 1_440,
+    "joined": 10_080, "cold": 1_440, "opened": 10_080, "answered": 10_080,
+}  # fmt: skip
+"""In epochs of 60 s: 30 days, 1 day and 7 days."""
+ONE = 65_536
+"""Weights of entities are in this fraction of one, as integers."""
+REPUTATION = ("good", "bad", "arrivals")
+CLUSTER = ("joined", "cold", "opened", "answered")
+
+
+class Gift(NamedTuple):
+    """A contribution in an epoch, to an account or an entity (column, name), of one table.
+
+    `name` is where an account says that it stands, or who it is that registers.
+    """
+
+    epoch: int
+    table: str
+    key: str | tuple[str, str]
+    amount: int
+    name: str | None = None
+
+
+def decayed(value: int, epochs: int, half_life: int) -> int:
+    """`value` after some epochs of decay, in whole numbers, towards zero.
+
+    >>> decayed(65536, 60, 60), decayed(-65536, 6000, 60)
+    (32768, 0)
+    """
+    if epochs <= 0:
+        return value
+    halvings, rest = divmod(epochs, half_life)
+    left = (abs(value) * int(HALVES[rest * 64 // half_life]) >> 16) >> halvings
+    return left if value >= 0 else -left
+
+
+def log2(x: int) -> int:
+    """Take 256 times the binary logarithm of x ≥ 1, cut to the step of the table.
+
+    >>> log2(1), log2(3), log2(1024)
+    (0, 406, 2560)
+    """
+    whole = x.bit_length() - 1
+    return whole * 256 + int(LOG2[((x << 8) >> whole) - 256])
+
+
+class Shared:
+    """All contributions. What is asked "as of" an epoch sums those of the epochs before it.
+
+    `named` is each account's place among the names of the log.
+    """
+
+    def __init__(self, gifts: Iterable[Gift] = (), named: Mapping[str, int] | None = None) -> None:
+        self.named = named or {}
+        self.gifts: dict[str | tuple[str, str], list[Gift]] = defaultdict(list)
+        for gift in gifts:
+            self.gifts[gift.key].append(gift)
+
+    def newcomers(self, entity: tuple[str, str], epoch: int) -> list[str]:
+        """Who registered on an entity up to an epoch: the eight that the log named last."""
+        joined = {g.name or "" for g in self.gifts.get(entity, ())
+                  if g.table == "joined" and g.epoch <= epoch}  # fmt: skip
+        return sorted(joined, key=lambda who: self.named[who])[-8:]
+
+    def _amounts(self, table: str, who: str, epoch: int) -> list[int]:
+        gifts = self.gifts.get(who, [])
+        return [g.amount for g in gifts if g.table == table and g.epoch < epoch]
+
+    def born(self, who: str, epoch: int) -> int | None:
+        """When an account registered last (s), as others know it."""
+        times = self._amounts("born", who, epoch)
+        return times[-1] if times else None
+
+    def hunted(self, who: str, epoch: int) -> bool:
+        """Whether an account was a cold target of one that was acted on."""
+        return bool(self._amounts("hunted", who, epoch))
+
+    def credibility(self, who: str, epoch: int) -> int:
+        """Weight of one report by an account, in 1/256."""
+        trusted = min(sum(self._amounts("trusted", who, epoch)), 65_535)
+        doubted = min(sum(self._amounts("doubted", who, epoch)), 65_535)
+        odds = log2(trusted + 6) - log2(doubted + 3)
+        return min(max(3 * odds // 4, 0), 512)
+
+    def kin(self, who: str, others: Iterable[str], epoch: int) -> bool:
+        """Whether one of `others` registered within an hour of an account."""
+        born = self.born(who, epoch)
+        times = [self.born(other, epoch) for other in others]
+        return born is not None and any(t is not None and abs(t - born) <= 3600 for t in times)
+
+    def place(self, who: str, entity: str, epoch: int) -> str | None:
+        """On which network, block or device an account stood, as others know it."""
+        gifts = self.gifts.get(who, [])
+        names = [g.name for g in gifts if g.table == f"on_{entity}" and g.epoch < epoch]
+        return names[-1] if names else None
+
+    def courted(self, who: str, epoch: int) -> int:
+        """How often young strangers approached an account on the open epoch's day and the last.
+
+        A day counts up to 255.
+        """
+        return self._of_two_days("courted", who, epoch)
+
+    def accused(self, who: str, epoch: int) -> int:
+        """How often an account was reported blindly, on the same days."""
+        return self._of_two_days("accused", who, epoch)
+
+    def _of_two_days(self, table: str, who: str, epoch: int) -> int:
+        days = [g.epoch // 1_440 for g in self.gifts.get(who, ())
+                if g.table == table and g.epoch < epoch]  # fmt: skip
+        return sum(min(days.count(epoch // 1_440 - ago), 255) for ago in (0, 1))
+
+    def weight(self, table: str, entity: tuple[str, str], epoch: int) -> float:
+        """Decayed sum of contributions to an entity, at least 0.
+
+        It decays in steps, at every epoch in which the entity was contributed to (by what it shares
+        a date with: reputation, or what young accounts do), since each step is rounded down.
+        """
+        half_life = HALF_LIVES[table]
+        beside = REPUTATION if table in REPUTATION else CLUSTER
+        sums: dict[int, int] = defaultdict(int)
+        for gift in self.gifts.get(entity, []):
+            if gift.epoch < epoch and gift.table in beside:
+                sums[gift.epoch] += gift.amount * ONE if gift.table == table else 0
+        value, at = 0, 0
+        for then in sorted(sums):
+            value, at = decayed(value, then - at, half_life) + sums[then], then
+        return max(decayed(value, epoch - at, half_life), 0) / ONE

@@ -1,1 +1,0 @@
-"""Benches: how fast, how large, beside whom. Run with `python -m tests.speed`."""

@@ -1,0 +1,185 @@
+"""A small run with a sender and its victims, and a case about it, for tests of cases."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from contextlib import AbstractContextManager
+from email.message import Message
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from support.factories import DAY, HOUR, MINUTE, NOON, events_file
+from wavebreak import rules
+from wavebreak.bundles import evidence_intake
+from wavebreak.bundles.archive_writer import pack
+from wavebreak.bundles.reproduction import Given
+from wavebreak.bundles.workspace import Desk, desk
+from wavebreak.cases.case import Advanced, Confirmed, Delivered, Named, Opened, Sent, Signed
+from wavebreak.cases.notices import Delivery
+from wavebreak.cases.parties import Basis, Evidence, Party, Strength
+from wavebreak.claims.exhibits import Actor, keep, seal
+from wavebreak.claims.exhibits import Exhibit as ClaimExhibit
+from wavebreak.claims.warc import Exchange, to_warc
+from wavebreak.engine import run
+from wavebreak.ledger import new_signer
+from wavebreak.privacy.pseudonymizer import Edge
+
+KEY = bytes(range(32))
+PAGE = (
+    '<html><time datetime="2024-02-03">3 February</time>'
+    "<p>רפיד: We send bulk messages, 80,000 a day, from $99. Yes, 80,000 a day.</p></html>"
+).encode()
+PARTY = Party(
+    "P1", "company", "Rapid Messages Ltd", ('רפיד הודעות בע"מ',), ("rapid.example",),
+    ("+972501234567",), ("RapidSender",), ("https://rapid.example/prices",),
+)  # fmt: skip
+SHOT, ABOVE, BELOW = (640, 480), (250, 20, 200), (20, 200, 180)
+SENDER, OTHER = "+15550100", "other-1"
+
+
+def sending(account: str, start: int, count: int, network: str) -> list[dict[str, Any]]:
+    """A registration, and a minute later messages to strangers, eight a second; some report."""
+    found: list[dict[str, Any]] = [
+        {"ts": start, "type": "account.registered", "account": account, "ip": network,
+         "phone": "+14155550100", "device": f"d-{account}", "attested": False},
+    ]  # fmt: skip
+    found += [
+        {"ts": start + MINUTE + n * 125, "type": "message.sent", "account": account,
+         "peer": f"v{n}", "in_contacts": False}
+        for n in range(count)
+    ]  # fmt: skip
+    found += [
+        {"ts": start + 2 * MINUTE, "type": "user.reported", "account": f"v{n}", "peer": account}
+        for n in range(3)
+    ]
+    return found
+
+
+def chatting(start: int, pairs: int) -> list[dict[str, Any]]:
+    """People who write with each other."""
+    return [
+        {"ts": start + n * 7_000 + k * 3_000, "type": "message.sent",
+         "account": f"p{(n + k) % pairs}", "peer": f"p{(n + 1 - k) % pairs}", "in_contacts": True}
+        for n in range(pairs)
+        for k in range(2)
+    ]  # fmt: skip
+
+
+def small_run(directory: Path, **options: Any) -> Path:
+    """Run over a small log: people, a sender who is banned, an hour later another."""
+    directory.mkdir(parents=True, exist_ok=True)
+    events = [
+        *chatting(NOON, 40),
+        *sending(SENDER, NOON + 10 * MINUTE, 130, "203.0.113.7"),
+        *chatting(NOON + 30 * MINUTE, 40),
+        *sending(OTHER, NOON + HOUR, 120, "203.0.113.9"),
+    ]
+    source = events_file(directory / "events.jsonl", sorted(events, key=lambda e: int(e["ts"])))
+    run(source, directory / "run", rules.load(), Edge(KEY, None), **options)
+    return directory / "run"
+
+
+def screenshot() -> bytes:
+    """A picture of a page in two colours that stand nowhere else: above and below."""
+    picture, held = Image.new("RGB", SHOT, ABOVE), io.BytesIO()
+    picture.paste(BELOW, (0, SHOT[1] // 2, *SHOT))
+    picture.save(held, "PNG")
+    return held.getvalue()
+
+
+class Bench:
+    """A case that has everything, in a directory, with a clock and salts of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.root, self.case = directory, directory / "C-7"
+        self.signer = new_signer("example.org/cases", secret=bytes(range(32)))
+        self._now, self._salt = NOON + DAY, 0
+        self.me: dict[str, str] = {"by": "Noa Bar", "role": "investigator"}
+        self.actor = Actor("Noa Bar", "desk-1", "bulk sending", "terms of service")
+
+    def clock(self) -> int:
+        """A minute later at each look."""
+        self._now += MINUTE
+        return self._now
+
+    def salts(self, count: int) -> bytes:
+        """Bytes that are the same at each run."""
+        self._salt += 1
+        return hashlib.shake_256(str(self._salt).encode()).digest(count)
+
+    def desk(self, new: str = "") -> AbstractContextManager[Desk]:
+        """Open the case."""
+        return desk(self.case, self.signer, self.clock, self.salts, new=new)
+
+    def claim(self) -> Path:
+        """A captured claim with a WARC, as `wavebreak claim` writes it."""
+        at, url = "2026-02-20T09:00:00Z", "https://rapid.example/"
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\r\n"
+        asked, headers = b"GET / HTTP/1.1\r\nHost: rapid.example\r\n\r\n", Message()
+        headers["Content-Type"] = "text/html"
+        exchange = Exchange(url, at, "192.0.2.7", asked, head + PAGE, 200, headers, PAGE)
+        warc = to_warc([exchange], {"software": "test"}, at)
+        place = self.root / "claim"
+        place.mkdir()
+        files = (
+            keep(place, "page.warc.gz", warc, "application/warc", "warc"),
+            keep(place, "rendered.html", PAGE, "text/html", "rendered"),
+            keep(place, "screenshot.png", screenshot(), "image/png", "screenshot"),
+        )
+        about = ClaimExhibit("capture", url, at, files, self.actor)
+        seal(place, about, "captured from the network", "none")
+        return place
+
+    def whole(self, run: Path, **given: Any) -> None:
+        """Open the case and take it to a signed determination and a notice in two languages."""
+        with self.desk("C-7") as at:
+            at.take(Opened("Bulk sending by רפיד הודעות", "Eighty thousand a day."), **self.me)
+            at.take(Named(PARTY), **self.me)
+            at.take(Advanced("investigating"), **self.me)
+            evidence_intake.take_claim(
+                at, self.claim(), self.actor, "investigator", title="Price page"
+            )
+            self.found(at, "E1", "off_platform", Basis.STATEMENT, Strength.STRONG)
+            edge = Edge(KEY, None)
+            taken, about = evidence_intake.take_run(
+                at, run, [SENDER], Given(None, None, edge, **given), KEY, self.actor, "investigator"
+            )
+            evidence_intake.linked(
+                at, "P1", about.accounts, Basis.NUMBER, Strength.MODERATE, "E1", **self.me
+            )
+            tied = evidence_intake.tie(at, "P1", about.accounts)
+            assert tied is not None
+            self.found(at, taken.id, "on_platform", *tied)
+            for language in ("he", "en"):
+                words = evidence_intake.notice(
+                    at, "P1", "cease_and_desist", language, operator="Example",
+                    contact="legal@example.org", days=None, policy=None,
+                )  # fmt: skip
+                at.take(Sent(words), **self.me)
+            receipt = self.root / "receipt.txt"
+            receipt.write_text("Delivered on 3 March.")
+            proof = evidence_intake.take_file(
+                at, receipt, self.actor, "investigator", kind="delivery"
+            )
+            at.take(Delivered(Delivery("N1", self.clock(), "courier", proof.id)), **self.me)
+            at.take(Advanced("noticed"), **self.me)
+            evidence_intake.prepare(at, "P1", None, None, **self.me)
+            at.take(Signed("D1"), by="Adv. Levi", role="counsel")
+            at.take(Advanced("determined"), **self.me)
+
+    def found(self, at: Desk, exhibit: str, seen: str, basis: Basis, strength: Strength) -> None:
+        """Draw evidence from an exhibit, and confirm it."""
+        name = at.case.fresh("V")
+        dates = evidence_intake.dates_of(at, at.case.exhibits[exhibit])
+        made: Any = (name, "P1", exhibit, seen, "engaged", *dates, basis, strength)
+        evidence_intake.found(at, Evidence(*made), **self.me)
+        at.take(Confirmed(name, True), **self.me)
+
+    def pack(self, name: str = "C-7.zip") -> Path:
+        """Pack the case."""
+        with self.desk() as at:
+            pack(at, self.root / name)
+        return self.root / name

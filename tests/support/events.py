@@ -1,0 +1,150 @@
+"""Events to test with: valid ones of every type, spoilt ones, and ways to read both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from hypothesis import strategies as st
+
+from wavebreak import io
+from wavebreak.io.field_limits import EITHER, LIMITS, Limit
+from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.schema.events import TYPES, WIRE_SCHEMA, Refusal
+
+KEY = bytes(range(32))
+NOON = 1_772_366_400_000
+
+PHONES = ("+972541234567", "+12125550123", "+447911123456", "+5511987654321", "+8613812345678")
+UNKNOWN_PHONE = "+999123456789"
+IPS = ("203.0.113.77", "198.51.100.4", "2001:db8:1:2::3", "::ffff:203.0.113.77")
+
+Item = dict[str, Any]
+
+
+def edge() -> Edge:
+    """Give an edge with a key that is always the same."""
+    return Edge(KEY)
+
+
+def sent(**fields: Any) -> Item:
+    """Give a valid message.sent, with fields added or (given as None) left out."""
+    item = {"type": "message.sent", "ts": NOON, "account": "ann", "peer": "bob", **fields}
+    return {name: value for name, value in item.items() if value is not None}
+
+
+_NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=30)
+
+
+def _value(name: str, limit: Limit) -> st.SearchStrategy[Any]:
+    if name == "phone":
+        return st.sampled_from(PHONES)
+    if name == "ip":
+        return st.sampled_from(IPS)
+    match limit.kind:
+        case "time":
+            return st.integers(0, limit.high)
+        case "integer":
+            return st.integers(limit.low, limit.high)
+        case "flag":
+            return st.booleans()
+        case "choice":
+            return st.sampled_from(limit.values)
+    return _NAMES
+
+
+@st.composite
+def valid(draw: st.DrawFn) -> Item:
+    """Draw one valid event."""
+    kind = draw(st.sampled_from(TYPES))
+    item: Item = {"type": kind}
+    for name, limit in LIMITS[kind].items():
+        either = kind in EITHER and name in ("peer", "group")
+        if limit.required or (not either and draw(st.booleans())):
+            item[name] = draw(_value(name, limit))
+    if kind in EITHER:
+        item[draw(st.sampled_from(["peer", "group"]))] = draw(_NAMES)
+    return item
+
+
+_SPOILS: tuple[Item, ...] = (
+    {"body": "hello"},
+    {"url": "x"},
+    {"message": "hello"},
+    {"colour": "red"},
+    {"type": "message.eaten"},
+    {"ts": -1},
+    {"ts": 4_102_444_800_000},
+    {"account": ""},
+    {"account": "a" * 129},
+    {"account": "é" * 65},
+    {"peer": "a\0b"},
+    {"peer": "p", "group": "g"},
+    {"size": -1},
+    {"recipients": 2**31},
+    {"media": "smell"},
+    {"reason": "spam"},
+    {"reason": "blocked"},
+    {"kind": "riddle"},
+    {"phone": "0541234567"},
+    {"phone": UNKNOWN_PHONE},
+    {"ip": "1.2.3"},
+    {"ip": "1.2.3.4:80"},
+    {"linked": True},
+)
+
+
+@st.composite
+def spoilt(draw: st.DrawFn) -> Item:
+    """Draw an event with a field added, changed or taken away; it may still be valid."""
+    item = dict(draw(valid()))
+    if draw(st.booleans()):
+        item.pop(draw(st.sampled_from(sorted(item))))
+    return {**item, **draw(st.sampled_from(_SPOILS))} if draw(st.booleans()) else item
+
+
+def streams() -> st.SearchStrategy[list[Item]]:
+    """Draw a short stream of valid and spoilt events."""
+    return st.lists(st.one_of(valid(), spoilt()), min_size=1, max_size=12)
+
+
+def lines(items: Iterable[Any]) -> bytes:
+    """Give items as JSON Lines."""
+    return b"".join(json.dumps(item).encode() + b"\n" for item in items)
+
+
+def table(items: list[Item], **types: pa.DataType) -> pa.Table:
+    """Give items as columns: the contract's types (integers wide), text for any other field."""
+    kinds = {f.name: pa.int64() if pa.types.is_integer(f.type) else f.type for f in WIRE_SCHEMA}
+    kinds.update(types)
+    names = sorted({name for item in items for name in item})
+    columns = {
+        name: pa.array([item.get(name) for item in items], kinds.get(name, pa.string()))
+        for name in names
+    }
+    return pa.table(columns)
+
+
+class Seen:
+    """All of a file's batches together."""
+
+    def __init__(self, path: Path, batch: int = 50_000) -> None:
+        self.batches = list(io.read(path, edge(), batch=batch))
+        self.read = sum(b.read for b in self.batches)
+        self.refused: list[Refusal] = [r for b in self.batches for r in b.refused]
+        self.rows: list[Item] = [row for b in self.batches for row in b.log.to_pylist()]
+
+    @property
+    def causes(self) -> list[tuple[int, str, str]]:
+        """Give line, cause and field of each refusal."""
+        return [(r.line, r.cause, r.field) for r in self.refused]
+
+
+def see(directory: Path, content: bytes, name: str = "events.jsonl", batch: int = 50_000) -> Seen:
+    """Write bytes to a file and read it."""
+    path = directory / name
+    path.write_bytes(content)
+    return Seen(path, batch)

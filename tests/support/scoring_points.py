@@ -1,0 +1,73 @@
+"""Made-up scoring points and labels with a known signal, for tests of learning."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from wavebreak.features.fact_kinds import KINDS
+from wavebreak.training.config import Settings, load
+from wavebreak.training.dataset import Points, inputs
+from wavebreak.training.labels import Claim, Labels, resolve
+
+NAMES = inputs()
+OPERATORS, FAMILIES = 12, ("blast", "jitter")
+SIGNAL = {"first_contacts_1d": 2.0, "reply_share_7d": -2.0, "cold_share_32": 1.5}
+"""Features that tell abusive from benign, and by how many standard deviations."""
+
+
+def small() -> Settings:
+    """The shipped settings with few, small trees."""
+    settings = load()
+    fit = replace_struct(settings.fit, rounds=24, leaves=8, least=10)
+    made: Settings = replace_struct(
+        settings,
+        fit=fit,
+        coverage=replace_struct(settings.coverage, patterns=8),
+        leaks=replace_struct(settings.leaks, cuts=2),
+    )
+    return made
+
+
+def replace_struct(value: Any, **fields: object) -> Any:
+    """A settings table with other numbers."""
+    return type(value)(**{name: getattr(value, name) for name in value.__struct_fields__} | fields)
+
+
+def claims(abusive: int = 120, benign: int = 400) -> list[Claim]:
+    """One claim an account: abusive ones in families of operators, benign ones on their own."""
+    made = [
+        Claim("", f"bad{n}", "abusive", FAMILIES[n % 2], f"op{n % OPERATORS}", "file")
+        for n in range(abusive)
+    ]
+    return made + [Claim("", f"good{n}", "benign", "person", "", "file") for n in range(benign)]
+
+
+def labels(abusive: int = 120, benign: int = 400) -> Labels:
+    """The same, resolved."""
+    return resolve(claims(abusive, benign), load().sources)
+
+
+def points(abusive: int = 120, benign: int = 400, each: int = 6, seed: int = 1) -> Points:
+    """Points of the accounts of `claims`, in order of time, the first of each a registration."""
+    rng, keys = np.random.default_rng(seed), [("", c.account) for c in claims(abusive, benign)]
+    account = np.tile(np.arange(len(keys)), each)
+    values = np.round(rng.normal(0.0, 1.0, (len(account), len(NAMES))), 3)
+    values[rng.random(values.shape) < 0.1] = np.nan
+    for name, shift in SIGNAL.items():
+        values[account < abusive, NAMES.index(name)] += shift
+    kind = np.full(len(account), KINDS.index("sent"), np.uint8)
+    kind[: len(keys)] = KINDS.index("registered")
+    return Points(
+        NAMES, values, account, 1_000 * np.arange(len(account), dtype=np.int64), kind,
+        np.zeros(len(account), np.uint8), np.zeros(len(account), np.int64), tuple(keys),
+    )  # fmt: skip
+
+
+def with_column(made: Points, name: str, column: Any) -> Points:
+    """The same points with other values of one feature."""
+    values = made.values.copy()
+    values[:, NAMES.index(name)] = column
+    return replace(made, values=values)

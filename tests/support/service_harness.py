@@ -1,0 +1,233 @@
+"""A service of a test's own: in this process, on SQLite or PostgreSQL, asked without a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pyarrow as pa
+from django.apps import apps
+from django.core.handlers.asgi import ASGIHandler
+from django.db import connection
+from opentelemetry.trace import NoOpTracer, Tracer
+
+from support.external_servers import postgresql
+from wavebreak import engine, rules
+from wavebreak.ledger import new_signer
+from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.rules import Policy
+from wavebreak.service import database, decide, event_log
+from wavebreak.service.api.admin import add
+from wavebreak.service.api.system import causes, gauges
+from wavebreak.service.app_context import Desk
+from wavebreak.service.auth import SCOPES, Ring
+from wavebreak.service.decide import load_terms
+from wavebreak.service.ingest_app import Ingest
+from wavebreak.service.ledger_store import Seals
+from wavebreak.service.middleware import Front
+from wavebreak.service.models import Decision
+from wavebreak.service.observability import Metrics
+from wavebreak.service.service import Background, Service
+from wavebreak.service.settings import Settings
+
+DATABASES = ("sqlite", "postgresql")
+SECRET = bytes(range(32))
+SIGNER = new_signer("example.org/service", secret=SECRET)
+
+
+@contextmanager
+def fresh(kind: str) -> Iterator[str]:
+    """A fresh database of a kind, by its URL (SQLite has none); it goes afterwards."""
+    if kind == "sqlite":
+        yield ""
+        return
+    name = f"wavebreak_{secrets.token_hex(6)}"
+    administer(f'CREATE DATABASE "{name}"')
+    try:
+        yield f"{postgresql().url}/{name}"
+    finally:
+        administer(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@contextmanager
+def migrated(kind: str, home: Path) -> Iterator[None]:
+    """Bind a fresh database of a kind, with its tables; a database of its own goes afterwards."""
+    with fresh(kind) as url:
+        database.connect(url, home)
+        database.migrate()
+        try:
+            yield
+        finally:
+            connection.close()
+            database.connect("", home)
+
+
+def administer(statement: str) -> None:
+    """Have the PostgreSQL server do something."""
+    with psycopg.connect(f"{postgresql().url}/postgres", autocommit=True) as held:
+        held.execute(statement.encode())
+
+
+def desk() -> Desk:
+    """A desk whose webhooks may go to this machine."""
+    policy = rules.load()
+    ring = Ring(time.time, time.monotonic)
+    return Desk(
+        ring, Metrics(), load_terms(), policy.standing.new_chats_1d, SECRET, private=True,
+        resolver=lambda host, port: ["127.0.0.1"],
+    )  # fmt: skip
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def service(
+    home: Path, background: Iterable[Background] = (), held: Desk | None = None,
+    seals: Seals | None = None, policy: Policy | None = None,
+) -> Service:  # fmt: skip
+    """A service over the bound database, with the shipped rules and without a model."""
+
+    policy, edge = policy or rules.load(), Edge(SECRET)
+
+    def make() -> engine.Engine:
+        return engine.Engine(policy, accounts=1024)
+
+    return Service(
+        Settings(home), make, edge, clock=now_ms, seals=seals or Seals(SIGNER, now_ms),
+        answering=decide.Answering(
+            policy, decide.load(None), edge, held.quota_of if held else None
+        ),
+        background=tuple(background),
+    )  # fmt: skip
+
+
+class Running:
+    """A service that runs: `client` asks it, `keys` have each scope alone, `key` has all."""
+
+    def __init__(self, made: Service, held: Desk, client: httpx.AsyncClient) -> None:
+        self.service, self.desk, self.client = made, held, client
+        self.key, self.keys = "", dict[str, str]()
+
+    async def ask(self, method: str, path: str, key: str | None = None, **more: Any) -> Any:
+        """Ask with a key (the one with all scopes, where none is named; "": without one)."""
+        given = self.key if key is None else key
+        headers = {"Authorization": f"Bearer {given}"} if given else {}
+        return await self.client.request(
+            method, path, headers=headers | more.pop("headers", {}), **more
+        )
+
+    async def send(self, events: Iterable[dict[str, Any]]) -> None:
+        """Put events into the log, and wait until they are decided and written."""
+        answer = await self.ask("POST", "/v1/events", json=list(events))
+        assert answer.status_code == 202, answer.text
+        assert answer.json()["refused"] == []
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Wait until all that is in the log is decided and written."""
+        async with asyncio.timeout(20):
+            while (now := self.service.progress()).applied < now.logged or not now.ready:
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def running(
+    home: Path, *, held: Desk | None = None, background: Iterable[Background] = (),
+    tracer: Tracer | None = None, seals: Seals | None = None, policy: Policy | None = None,
+) -> AsyncIterator[Running]:  # fmt: skip
+    """Run a service over the bound database until the block ends."""
+    held = held or desk()
+    made = service(home, background, held, seals, policy)
+    app: Any = Front(
+        Ingest(made, held.ring.guard, ASGIHandler(), lambda: None), held, tracer or NoOpTracer()
+    )
+    held.metrics.watch(lambda: gauges(made), lambda: causes(made))
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        one = Running(made, held, client)
+        one.keys = await asyncio.to_thread(_keys)
+        one.key = one.keys.pop("all")
+        await held.refresh()
+        made.start(lambda: None)
+        async with asyncio.timeout(60):
+            while not made.progress().ready:
+                assert made.failed is None, made.failed
+                await asyncio.sleep(0.01)
+        try:
+            yield one
+        finally:
+            await made.stop()
+
+
+def _keys() -> dict[str, str]:
+    try:
+        wanted = {scope: [scope] for scope in SCOPES} | {"all": list(SCOPES)}
+        made = {
+            name: add(name, scopes, 0, "test", "made for a test", rate=1e6, burst=1e6)
+            for name, scopes in wanted.items()
+        }
+        return {name: str(key.text) for name, key in made.items()}
+    finally:
+        connection.close()
+
+
+def abuser(count: int = 120, account: str = "ann", ts: int = 1_767_222_000_000) -> list[Any]:
+    """Events of an account that registers and writes to so many strangers within fifteen seconds:
+    the published instant ban."""
+    begin = {"id": f"{account}-r", "ts": ts, "type": "account.registered", "account": account,
+             "phone": "+972541234567", "ip": "203.0.113.77", "device": "planted"}  # fmt: skip
+    sends = [
+        {"id": f"{account}-{n}", "ts": ts + 1000 + 100 * n, "type": "message.sent",
+         "account": account, "peer": f"{account}-p{n}", "in_contacts": False}
+        for n in range(count)
+    ]  # fmt: skip
+    return [begin, *sends]
+
+
+def names(*accounts: str) -> pa.Array:
+    """Names as the engine takes them."""
+    return pa.array(accounts)
+
+
+def held() -> bytes:
+    """All that stands in the database, every column of every table as it is kept."""
+    try:
+        tables = apps.get_app_config("service").get_models()
+        rows = [row for table in tables for row in table.objects.values_list()]
+        cells = [cell for row in rows for cell in row]
+        return b"\n".join(
+            bytes(c) if isinstance(c, bytes | memoryview) else str(c).encode() for c in cells
+        )
+    finally:
+        connection.close()
+
+
+def logged() -> list[dict[str, Any]]:
+    """Every event in the log."""
+    try:
+        found = [s.events.to_pylist() for s in event_log.stretches(0) if s.events is not None]
+        return [event for some in found for event in some]
+    finally:
+        connection.close()
+
+
+def decided() -> list[bytes]:
+    """Every decision as it was written, in order."""
+    try:
+        rows = Decision.objects.order_by("number").values_list("body", flat=True)
+        return [bytes(body) for body in rows]
+    finally:
+        connection.close()
+
+
+def wire(events: Iterable[dict[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
+    """Events as they arrive, in columns."""
+    return pa.RecordBatch.from_pylist(list(events), schema)

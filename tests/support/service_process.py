@@ -1,0 +1,156 @@
+"""A real server in a process of its own, as tests start, ask, kill and start it again."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from wavebreak.ledger import new_signer
+from wavebreak.ledger.checkpoints import write_signer
+
+KEY = "00112233445566778899aabbccddeeff" * 2
+SIGNER = new_signer("example.org/served", secret=bytes(range(32)))
+LEDGER_KEY = write_signer(SIGNER)
+JSON = {"content-type": "application/json"}
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A status, headers in lower case, a body."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Server:
+    """`wavebreak serve` over `home`; `options` are those of its command line."""
+
+    home: Path
+    options: tuple[str, ...] = ()
+    port: int = field(default_factory=free_port)
+    limits: Any = None
+    database: str = ""
+    _process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *more: str, wait: bool = True) -> Server:
+        """Start it, and wait until it takes events."""
+        program = "from wavebreak.cli import main; main()"
+        command = [sys.executable, "-c", program, "serve", str(self.home), "--port", str(self.port),
+                   "--model", "none", "--no-keys", *self.options, *more]  # fmt: skip
+        if self.database:
+            command += ["--database", self.database]
+        log = self.home.parent / f"{self.home.name}.out"
+        with log.open("ab") as out:
+            self._process = subprocess.Popen(
+                command, stdout=out, stderr=out, preexec_fn=self.limits,
+                env=os.environ | {"WAVEBREAK_KEY": KEY, "WAVEBREAK_LEDGER_KEY": LEDGER_KEY},
+            )  # fmt: skip
+        if wait:
+            self.wait()
+        return self
+
+    @contextlib.contextmanager
+    def started(self) -> Iterator[Server]:
+        """It runs for as long as the block lasts."""
+        try:
+            yield self.start()
+        finally:
+            self.stop()
+
+    def wait(self, seconds: float = 300) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                if self.post(b"[]").status == 202:
+                    return
+            if self._process is not None and self._process.poll() is not None:
+                raise AssertionError(f"the server ended: {self.said()}")
+            time.sleep(0.02)
+        raise AssertionError(f"the server takes nothing: {self.said()}")
+
+    def said(self) -> str:
+        """What it has written to its terminal."""
+        return (self.home.parent / f"{self.home.name}.out").read_text()[-2000:]
+
+    def ended(self, seconds: float = 60) -> int:
+        """Wait until it has ended; its exit code."""
+        assert self._process is not None
+        return self._process.wait(seconds)
+
+    def kill(self) -> None:
+        """End it at once, as a power cut would."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self) -> None:
+        """End it as a person would."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            self._process.wait(60)
+
+    def post(
+        self, body: bytes, path: str = "/v1/events", timeout: float = 30, **headers: str
+    ) -> Answered:
+        """Send one request; headers are written with underscores."""
+        named = JSON | {name.replace("_", "-"): value for name, value in headers.items()}
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        try:
+            connection.request("POST", path, body, named)
+            answer = connection.getresponse()
+            told = {name.lower(): value for name, value in answer.getheaders()}
+            return Answered(answer.status, told, answer.read())
+        finally:
+            connection.close()
+
+    def settled(self, events: int, seconds: float = 300) -> None:
+        """Wait until what is in the log has been decided on, and written."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self.rows("SELECT position FROM log_applied") == [(events,)]:
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"not decided up to {events}: {self.said()}")
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Ask its database."""
+        if self.database:
+            with psycopg.connect(self.database) as asked:
+                return asked.execute(query.encode()).fetchall()
+        path = self.home / "wavebreak.sqlite3"
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as found:
+            return found.execute(query).fetchall()
+
+
+@contextlib.contextmanager
+def serving(home: Path, *options: str) -> Iterator[Server]:
+    """A server for as long as the block lasts."""
+    home.mkdir(parents=True, exist_ok=True)
+    with Server(home, options).started() as server:
+        yield server

@@ -1,0 +1,201 @@
+"""Worked determinations, each named in words, under the reference policy."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+
+from wavebreak import config
+from wavebreak.cases.date_ranges import Span, instant, told
+from wavebreak.cases.determination import Determination, determine
+from wavebreak.cases.eligibility import Grounds, PublicNotice, load
+from wavebreak.cases.parties import Basis, Evidence, Strength
+
+REFERENCE = load()
+LATER = PublicNotice(
+    "2023", "2023-06-01T00:00:00Z", "2023-07-01T00:00:00Z", ("engaged",), "the operator's own"
+)
+TWO = msgspec.structs.replace(REFERENCE, notice=(*REFERENCE.notice, LATER))
+TODAY = "2026-11-01T00:00:00Z"
+
+
+def seen(kind: str, began: str, lasted: str, zone: str | None = "UTC", **told_: Any) -> Evidence:
+    """Evidence on or off the platform, confirmed and strongly tied unless told otherwise."""
+    values: dict[str, Any] = {
+        "conduct": "engaged", "basis": Basis.STATEMENT, "strength": Strength.STRONG,
+        "confirmed": "yes",
+    } | told_  # fmt: skip
+    name = values.pop("id", "V1")
+    dates = {"began": told(began, zone), "lasted": told(lasted, zone)}
+    return Evidence(name, "P1", f"E-{name}", kind, **dates, **values)  # type: ignore[arg-type]
+
+
+def off(began: str, lasted: str, zone: str | None = "UTC", **values: Any) -> Evidence:
+    return seen("off_platform", began, lasted, zone, **values)
+
+
+def on(began: str, lasted: str, zone: str | None = "UTC", **values: Any) -> Evidence:
+    return seen("on_platform", began, lasted, zone, **values)
+
+
+class Scenario(NamedTuple):
+    """Evidence, what follows, and words that the answer must hold."""
+
+    evidence: list[Evidence]
+    result: str
+    says: str
+    as_of: str = TODAY
+    grounds: Grounds = REFERENCE
+
+
+AFFILIATE = {"basis": Basis.AFFILIATION}
+OLD_SITE = off("2018", "October 2019")
+SCENARIOS = {
+    "a reseller that stopped in November 2019": Scenario(
+        [off("2018-03", "November 2019")], "not_eligible", "at or after 2019-12-08T00:00:00Z"),
+    "a firm known only by its site that continued": Scenario(
+        [off("2018", "2020-05-14")], "eligible", "R3 continued"),
+    "a firm known only by its site that began after the notice": Scenario(
+        [off("2021-02", "2021-06")], "eligible", "R3 continued"),
+    "an affiliate of a noticed firm, whose own claims ended in time": Scenario(
+        [OLD_SITE, on("2019-05", "2019-06", **AFFILIATE, id="V2")], "eligible", "R3 linked"),
+    "an affiliate without a claim of its own": Scenario(
+        [on("2019-05", "2019-06", **AFFILIATE)], "not_eligible", "by affiliation only"),
+    "an affiliate whose conduct on the platform began after the notice": Scenario(
+        [OLD_SITE, on("2020-05", "2020-06", **AFFILIATE, id="V2")],
+        "not_eligible", "does not show conduct before 2019-12-08"),
+    "a successor firm that took over the old firm's accounts": Scenario(
+        [OLD_SITE, on("2019-02", "2019-03", basis=Basis.SUCCESSION, id="V2")],
+        "eligible", "R3 linked"),
+    "a sender seen on the platform long before any notice": Scenario(
+        [on("2016", "2016")], "eligible", "R1"),
+    "a sender seen on the platform, determined before the notice": Scenario(
+        [on("2018-02", "2018-03")], "eligible", "R1", "2019-01-01T00:00:00Z"),
+    "a site that offers sending, determined before the notice": Scenario(
+        [off("2018", "2019-10")], "not_eligible", "no notice is in force", "2019-11-01T00:00:00Z"),
+    "a site that offers sending, determined on the day of the notice itself": Scenario(
+        [off("2018", "since 2018")], "not_eligible", "at or after 2019-12-08",
+        "2019-12-07T12:00:00Z"),
+    "a page captured in 2021 of conduct in 2018, which an archive dates": Scenario(
+        [off("2018-06", "2018-06", about="archived copy, captured in 2021")],
+        "not_eligible", "at or after 2019-12-08"),
+    "a page captured in 2021 that stood there at the capture": Scenario(
+        [off("before 2021-03-05", "2021-03-05T10:00:00Z")], "eligible", "R3 continued"),
+    "a page without any date": Scenario(
+        [off("unknown", "unknown")], "undetermined", "continued at or after 2019-12-08"),
+    "a flyer from about November 2019": Scenario(
+        [off("about November 2019", "about November 2019")], "undetermined", "continued"),
+    "a flyer from about 2018": Scenario(
+        [off("about 2018", "about 2018")], "not_eligible", "at or after"),
+    "conduct on 7 December 2019 in UTC": Scenario(
+        [off("2019-12-07", "2019-12-07")], "not_eligible", "at or after"),
+    "conduct on 8 December 2019 in UTC": Scenario(
+        [off("2019-12-08", "2019-12-08")], "eligible", "R3 continued"),
+    "conduct on 7 December 2019 in Los Angeles, partly 8 December in UTC": Scenario(
+        [off("2019-12-07", "2019-12-07", "America/Los_Angeles")], "undetermined", "continued"),
+    "conduct on 8 December 2019 in Jerusalem, partly 7 December in UTC": Scenario(
+        [off("2019-12-08", "2019-12-08", "Asia/Jerusalem")], "undetermined", "continued"),
+    "conduct on 8 December 2019 wherever on Earth": Scenario(
+        [off("2019-12-08", "2019-12-08", None)], "undetermined", "continued"),
+    "conduct on 9 December 2019 wherever on Earth": Scenario(
+        [off("2019-12-09", "2019-12-09", None)], "eligible", "R3 continued"),
+    "the last second before the boundary": Scenario(
+        [off("2019", "2019-12-07T23:59:59Z")], "not_eligible", "at or after"),
+    "the first second beyond it, told in the time of São Paulo": Scenario(
+        [off("2019", "2019-12-07T21:00:00-03:00")], "eligible", "R3 continued"),
+    "software that helps others send, still sold in 2022": Scenario(
+        [off("2017", "2022", conduct="assisted")], "eligible", "R2"),
+    "a host whose customers abused and who knew of nothing": Scenario(
+        [off("2020", "2022", conduct="neither")], "not_eligible", "is not to have engaged"),
+    "a forum post of which nobody knows who wrote it": Scenario(
+        [off("2021", "2021", strength=Strength.UNKNOWN)], "undetermined", "how strongly"),
+    "a number in a claim that a hundred firms share": Scenario(
+        [on("2021", "2021", basis=Basis.NUMBER, strength=Strength.WEAK)],
+        "not_eligible", "weak, under moderate"),
+    "a test purchase whose messages came from a banned account": Scenario(
+        [on("2021-04-02", "2021-04-02", basis=Basis.PURCHASE)], "eligible", "R1"),
+    "a payment to the firm for accounts that were banned": Scenario(
+        [on("2019-03", "2019-08", basis=Basis.PAYMENT, strength=Strength.MODERATE)],
+        "eligible", "R1"),
+    "a capture that nobody has read yet": Scenario(
+        [off("2021", "2021", confirmed="unknown")], "undetermined", "that a person confirms"),
+    "a capture that a person found to be a joke": Scenario(
+        [off("2021", "2021", confirmed="no")], "not_eligible", "does not show this"),
+    "an admission in a reply that the sending still goes on": Scenario(
+        [off("2018", "since 2018", basis=Basis.ADMISSION)], "undetermined", "continued"),
+    "two captures of one site, in October 2019 and in January 2020": Scenario(
+        [OLD_SITE, off("2020-01-09", "2020-01-09", id="V2")], "eligible", "R3 continued"),
+    "a rumour of conduct on the platform beside an old site": Scenario(
+        [OLD_SITE, on("2019-02", "2019-02", strength=Strength.WEAK, id="V2")],
+        "not_eligible", "weak, under moderate"),
+    "an old site, and conduct on the platform that nobody can date": Scenario(
+        [OLD_SITE, on("unknown", "unknown", **AFFILIATE, id="V2")], "undetermined", "began before"),
+    "nothing at all": Scenario([], "not_eligible", ""),
+    "several notices: stopped between the first and the second": Scenario(
+        [off("2018", "2021-04")], "eligible", "2019-12-07", TODAY, TWO),
+    "several notices: an old site, linked to the platform between them": Scenario(
+        [OLD_SITE, on("2021", "2021", **AFFILIATE, id="V2")], "eligible", "2023", TODAY, TWO),
+    "several notices: the second, which is silent on assisting, does not reach it": Scenario(
+        [off("2018", "October 2019", conduct="assisted"),
+         on("2021", "2021", **AFFILIATE, id="V2")],
+        "not_eligible", "is not to have engaged", TODAY, TWO),
+    "several notices: before the second is in effect": Scenario(
+        [OLD_SITE, on("2021", "2021", **AFFILIATE, id="V2")], "not_eligible",
+        "2023-07-01T00:00:00Z, when notice 2023 is in force", "2022-01-01T00:00:00Z", TWO),
+    "evidence dated after the day of the determination": Scenario(
+        [off("2027-01", "2027-02")], "not_eligible", "shows conduct after"),
+}  # fmt: skip
+
+
+def words(found: Determination) -> str:
+    grounds = [f"{g.rule} {g.notice}" for g in found.grounds]
+    why = [d.why for d in found.disregarded]
+    return " | ".join([*grounds, *why, *found.needs, *(c.supposing for c in found.changes)])
+
+
+def test_there_are_more_than_thirty_scenarios() -> None:
+    assert len(SCENARIOS) >= 42
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_scenario(name: str) -> None:
+    scenario = SCENARIOS[name]
+    found = determine("P1", scenario.evidence, scenario.grounds, instant(scenario.as_of))
+    assert found.result == scenario.result
+    assert scenario.says in words(found)
+
+
+def test_the_firm_that_stopped_is_told_what_would_change_it() -> None:
+    scenario = SCENARIOS["a reseller that stopped in November 2019"]
+    found = determine("P1", scenario.evidence, REFERENCE, instant(TODAY))
+    supposing = [change.supposing for change in found.changes if change.result == "eligible"]
+    assert supposing == [
+        "E-V1 (V1): the conduct went on at 2019-12-08T00:00:00Z",
+        "evidence on the platform, tied to the party at least moderate, confirmed",
+        "evidence from outside the platform of conduct at or after 2019-12-08T00:00:00Z, "
+        "tied at least moderate, confirmed",
+        "evidence on the platform of conduct before 2019-12-08T00:00:00Z, of an affiliate or "
+        "predecessor, confirmed",
+    ]
+
+
+def test_an_operator_sets_a_notice_date_of_its_own(tmp_path: Any) -> None:
+    (tmp_path / "cases").mkdir()
+    shipped = (config.chosen("cases/determination.toml")).read_text("utf-8")
+    moved = shipped.replace("2019-12-08T00", "2019-12-07T00").replace("reference", "own", 1)
+    (tmp_path / "cases" / "determination.toml").write_text(moved, "utf-8")
+    own = load(tmp_path)
+    day = [off("2019-12-07", "2019-12-07")]
+    assert determine("P1", day, own, instant(TODAY)).result == "eligible"
+    assert determine("P1", day, REFERENCE, instant(TODAY)).result == "not_eligible"
+    assert own.version.startswith("own-")
+    assert own.version.split("-")[1] != REFERENCE.version.split("-")[1]
+
+
+def test_a_boundary_of_an_instant_is_exact_to_the_millisecond() -> None:
+    edge = instant("2019-12-08T00:00:00Z")
+    for at, result in ((edge - 1, "not_eligible"), (edge, "eligible")):
+        item = msgspec.structs.replace(OLD_SITE, lasted=Span(at, at))
+        assert determine("P1", [item], REFERENCE, instant(TODAY)).result == result

@@ -1,0 +1,64 @@
+"""Which browser a page capture takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from support import chromium
+from wavebreak.claims.config import RenderLimits, limits
+from wavebreak.claims.screenshot import browser
+from wavebreak.errors import ClaimError
+
+BOUNDS = msgspec.structs.replace(limits().render, browsers=("some-chromium",))
+
+
+def program(path: Path, code: int = 0) -> Path:
+    """An executable that ends with an exit code."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\nexit {code}\n", encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty directory on the PATH and one for Playwright's downloads."""
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path / "playwright"))
+    return tmp_path
+
+
+def test_browser_on_the_path_is_taken_by_its_name(machine: Path) -> None:
+    assert browser(bounds=BOUNDS) is None
+    installed = program(machine / "bin" / "some-chromium")
+    assert browser(bounds=BOUNDS) == installed
+
+
+def test_browser_of_playwright_is_the_newest_of_two(machine: Path) -> None:
+    for build in (99, 1200):
+        newest = program(machine / "playwright" / f"chromium-{build}" / "chrome-linux" / "chrome")
+    assert browser(bounds=BOUNDS) == newest
+
+
+def test_browser_named_but_absent_is_none(machine: Path) -> None:
+    program(machine / "bin" / "some-chromium")
+    assert browser(machine / "absent", BOUNDS) is None
+
+
+def test_browser_for_tests_absent_or_broken_says_the_fix(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = program(machine / "bin" / "some-chromium", code=1)
+    for found in (None, broken):
+        monkeypatch.setattr(chromium, "browser", lambda found=found: found)
+        with pytest.raises(ClaimError) as raised:
+            chromium.chromium()
+        assert "apt-get install chromium" in raised.value.fix
+
+
+def test_limits_of_rendering_name_debians_browser() -> None:
+    assert isinstance(BOUNDS, RenderLimits)
+    assert {"chromium", "google-chrome"} <= set(limits().render.browsers)

@@ -1,0 +1,291 @@
+"""Public claims are read in six languages, and a page that only speaks of them is left alone."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wavebreak.claims import as_html, read
+from wavebreak.claims.config import limits
+from wavebreak.claims.lexicon import vocabulary
+from wavebreak.claims.normalize import fold
+from wavebreak.claims.page_text import contacts, from_html, from_text
+from wavebreak.claims.quantities import capacities, number, prices
+from wavebreak.claims.reader import Reading, of_file
+from wavebreak.claims.sentences import split
+
+AT = "2026-01-01T00:00:00Z"
+
+CLAIMS = {
+    "en": "We send 80,000 WhatsApp messages a day. No opt-in, no bans, $40 per 10k.",
+    "he": "אנחנו שולחים 80,000 הודעות וואטסאפ ביום, בלי הסכמה ובלי חסימות. מחיר: 150 ש\"ח לאלף.",
+    "pt": "Disparo em massa no WhatsApp: 80 mil mensagens por dia, sem bloqueio e sem autorização. "
+    "Pacote R$ 97, chame no zap.",
+    "es": "Envío masivo por WhatsApp: 80.000 mensajes al día, sin bloqueos y sin permiso de nadie. "
+    "Planes desde $ 300.",
+    "hi": "बल्क व्हाट्सएप मैसेज: रोज 80 हजार मैसेज, बिना सहमति के और नंबर बैन नहीं होगा। कीमत ₹499।",
+    "id": "Jasa WA blast: kirim 80 ribu pesan per hari, tanpa izin, anti banned. Harga Rp50.000.",
+}  # fmt: skip
+DENIALS = {
+    "en": "We never send bulk messages without opt-in. The sale of accounts is prohibited here.",
+    "he": "אנחנו לא שולחים הודעות המוניות. מכירת חשבונות אסורה אצלנו.",
+    "pt": "Não fazemos disparo em massa. É proibido vender contas aqui.",
+    "es": "No hacemos envíos masivos. Está prohibido vender cuentas aquí.",
+    "hi": "बल्क मैसेज भेजना प्रतिबंधित है। हम नंबर नहीं बेचते।",
+    "id": "Kami tidak mengirim pesan massal. Dilarang menjual akun di sini.",
+}
+
+
+def reading(text: str) -> Reading:
+    return read(from_text(text), AT)
+
+
+@pytest.mark.parametrize("language", CLAIMS)
+def test_an_outright_claim_is_read_in_each_language(language: str) -> None:
+    made = reading(CLAIMS[language])
+    assert made.verdict == "claim"
+    assert 80_000 in {c.count for c in made.capacities if c.period == "day"}
+    assert made.prices
+    assert {"no_consent", "evasion"} & set(made.offers)
+    assert made.relied_on
+    assert made.reasons[0].adds != 0
+
+
+@pytest.mark.parametrize("language", DENIALS)
+def test_what_is_denied_or_forbidden_is_no_claim(language: str) -> None:
+    made = reading(DENIALS[language])
+    assert made.verdict == "innocent"
+    assert made.offers == {}
+
+
+def test_what_is_told_of_others_counts_little() -> None:
+    told = "Police said on Monday that the gang sold bulk WhatsApp messages, no bans, to anyone."
+    assert reading(told).verdict == "innocent"
+    quoted = 'A shop had written: "bulk WhatsApp sender, anti-ban, 80,000 messages a day, $40".'
+    assert reading(quoted).score < reading(quoted.replace('"', "")).score
+
+
+def test_sentences_relied_on_stand_where_their_offsets_say() -> None:
+    text = "\u200bIntro.\nWe sell ｂｕｌｋ WhatsApp messages. $5 each.\nAnti-ban!"
+    made = reading(text)
+    assert made.relied_on
+    for relied in made.relied_on:
+        assert made.text[relied.start : relied.end].strip() == relied.text
+
+
+HIDDEN = [
+    "bu\u200blk what\u00adsapp sen\u200dder", "bulk whаtsаpp sеndеr", "BULK WHATSAPP SENDER",
+    "b.u.l.k whatsapp sender", "b u l k whatsapp sender", "ｂｕｌｋ ｗｈａｔｓａｐｐ sender",
+    "bülk whätsäpp sender", "bulk wh4ts4pp sender",
+    "ʙᴜʟᴋ ᴡʜᴀᴛꜱᴀᴘᴘ sender",
+    "𝐛𝐮𝐥𝐤 𝐰𝐡𝐚𝐭𝐬𝐚𝐩𝐩 sender",
+    "\u202ebulk\u202c \u200fwhatsapp sender",
+    "ⓑⓤⓛⓚ whatsapp sender", "bulk\u00a0whatsapp\u2009sender",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HIDDEN)
+def test_hidden_characters_and_look_alikes_are_undone(text: str) -> None:
+    assert "whatsapp sender" in fold(text).text
+    assert vocabulary().groups["en"]["bulk"].search(fold(text).text)
+
+
+HOSTILE = {
+    "one long word": "a" * 400_000, "Hebrew prefixes": "והבכלמש" * 50_000, "digits": "1" * 400_000,
+    "a mail without end": "a.b-c+" * 60_000, "only ends": ".\n" * 100_000, "lines": "x\n" * 90_000,
+    "set apart": "b u l k " * 40_000,
+    "marks of direction": "\u202e\u200f" * 100_000, "quotes": '"a ' * 60_000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_page_made_to_hurt_the_reader_is_read_to_its_bound(kind: str) -> None:
+    assert len(reading(HOSTILE[kind]).text) <= limits().reading.characters
+
+
+def test_digits_of_other_scripts_are_numbers() -> None:
+    made = reading("रोज ८०,००० व्हाट्सएप मैसेज, कीमत ₹४९९")
+    assert [(c.count, c.period) for c in made.capacities] == [(80_000, "day")]
+    assert [(p.amount, p.currency) for p in made.prices] == [(499, "INR")]
+
+
+def test_channels_have_one_name_however_they_are_written() -> None:
+    assert reading("disparo no zap, wpp e tele: tg").channels == ("whatsapp", "telegram")
+
+
+def test_that_nobody_has_to_agree_is_no_consent_and_not_consent() -> None:
+    made = reading("WhatsApp campaigns to cold leads, nobody has to opt in. 5,000 a day, $40.")
+    assert "no_consent" in made.offers
+    assert "consent" not in {reason.name for reason in made.reasons}
+
+
+@given(st.text(max_size=300))
+def test_folded_text_knows_where_each_character_came_from(text: str) -> None:
+    folded = fold(text)
+    assert len(folded.text) == len(folded.origins)
+    assert list(folded.origins) == sorted(folded.origins)
+    assert all(0 <= origin < len(text) for origin in folded.origins)
+    spans = split(folded.text)
+    assert all(start < end for start, end in spans)
+    assert all(a[1] <= b[0] for a, b in pairwise(spans))
+
+
+@given(st.text(max_size=400))
+def test_no_text_breaks_the_reading(text: str) -> None:
+    made = reading(text)
+    assert 0 <= made.score <= 1
+    assert "<script" not in as_html(made).lower() or "<script" not in text.lower()
+
+
+NUMBERS = {
+    "80,000": 80_000, "80.000": 80_000, "1.000.000": 1_000_000, "1,00,000": 100_000, "12.5": 12.5,
+    "9,99": 9.99, "1.234,50": 1234.5, "1,234.50": 1234.5, "80 000": 80_000, "80'000": 80_000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NUMBERS)
+def test_numbers_are_read_as_each_country_writes_them(text: str) -> None:
+    assert number(text) == NUMBERS[text]
+
+
+COUNTS = {
+    "80k messages a day": (80_000, "messages", "day"),
+    "80 mil mensagens por dia": (80_000, "messages", "day"),
+    "1 lakh messages roz": (100_000, "messages", "day"),
+    "80 אלף הודעות ביום": (80_000, "messages", "day"),
+    "5 ribu pesan per jam": (5_000, "messages", "hour"),
+    "1 juta pesan sehari": (1_000_000, "messages", "day"),
+    "रोज १०,००० मैसेज": (10_000, "messages", "day"),
+    "2 millones de mensajes al mes": (2_000_000, "messages", "month"),
+    "500 accounts in stock": (500, "things", ""), "80,000/day": (80_000, "sends", "day"),
+    "800 new conversations a day": (800, "messages", "day"),
+    "25-30k messages a day": (30_000, "messages", "day"),
+    "10,000+ WhatsApp users": (10_000, "messages", ""),
+    "cinco mil mensajes por hora": (5_000, "messages", "hour"),
+    "half a million recipients": (500_000, "things", ""),
+    "cada día llevamos tu video a 500 personas": (500, "things", "day"),
+    "एक घंटे में 15 हजार": (15_000, "sends", "hour"),
+    "ל-10,000 וואטסאפים באזור תוך יום": (10_000, "messages", "day"),
+    "20rb chat 1,4jt": (20_000, "messages", ""), "25,000 – $340": (25_000, "sends", ""),
+    "3 farms, 9,000 chats/day each": (9_000, "messages", "day"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", COUNTS)
+def test_capacities_are_read_with_their_time(text: str) -> None:
+    found = capacities(fold(text).text, vocabulary())
+    assert [(c.quantity, c.what, c.period) for c in found] == [COUNTS[text]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["we ship 5,000 kilos a day", "WhatsApp India $0.35 a day", "open since 2020 | 143 posts",
+     "12 paise per msg", "1-99 $1.20, 100-499 $0.95", "✅ 45 | $190"],
+)  # fmt: skip
+def test_a_number_of_something_else_is_no_capacity(text: str) -> None:
+    assert capacities(fold(text).text, vocabulary()) == []
+
+
+def test_a_count_and_a_price_said_twice_are_shown_once() -> None:
+    made = reading("80,000 messages a day for $40. Yes, 80k messages per day, 40 USD!")
+    assert [(c.count, c.period) for c in made.capacities] == [(80_000, "day")]
+    assert [p.amount for p in made.prices] == [40]
+
+
+def test_a_brand_is_a_word_that_is_also_the_name_of_the_page_s_domain() -> None:
+    assert reading("Turbo WA sends for you. turbowa.example").brands == ("Turbo WA",)
+    assert reading("We send for you. sales@turbowa.example").brands == ()
+    assert reading("# TurboWA 7.2\nGet it at www.turbowa.example/get").brands == ("TurboWA",)
+
+
+MONEY = {
+    "$40": (40, "USD"), "R$ 97,00": (97, "BRL"), "97 reais": (97, "BRL"), "₹1,500": (1500, "INR"),
+    "Rp 150 ribu": (150_000, "IDR"), "49 שקל": (49, "ILS"), '90 ש"ח': (90, "ILS"),
+    "25 €": (25, "EUR"), "20rb chat = 1,4jt": (1_400_000, "IDR"), "40 bucks": (40, "USD"),
+    "1 milhão R$ 1.500": (1500, "BRL"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", MONEY)
+def test_prices_are_read_with_their_currency(text: str) -> None:
+    found = prices(fold(text).text, vocabulary())
+    assert [(p.amount, p.currency) for p in found] == [MONEY[text]]
+
+
+def test_contacts_of_a_business_are_found_once_each() -> None:
+    html = (
+        '<p>Sales@Shop.example, +55 (11) 95555-0123, @shop_desk <a href="https://wa.me/5511955550123">'
+        'chat</a> <a href="mailto:sales@shop.example">mail</a> 2019-12-08 80,000'
+    )
+    found = contacts(from_html(html).text, from_html(html).links)
+    assert found["mails"] == ("sales@shop.example",)
+    assert found["phones"] == ("+5511955550123",)
+    assert found["handles"] == ("@shop_desk",)
+    assert "wa.me/5511955550123" in found["direct"]
+    assert "sites" not in contacts("t.me/shop")
+    assert contacts("0811\u200b-5550-199")["phones"] == ("08115550199",)
+
+
+DATED = {
+    '<meta property="article:published_time" content="2019-11-30T10:00:00+02:00"><p>x':
+        ("2019-11-30T08:00:00Z", "2019-11-30T08:00:00Z"),
+    '<script type="application/ld+json">{"@graph":[{"datePublished":"2019-12-08"}]}</script><p>x':
+        ("2019-12-08T00:00:00Z", "2019-12-08T23:59:59Z"),
+    "<p>Publicado em 7 de dezembro de 2019": ("2019-12-07T00:00:00Z", "2019-12-07T23:59:59Z"),
+    "<p>© 2019 Shop": ("2019-01-01T00:00:00Z", "2019-12-31T23:59:59Z"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("html", DATED)
+def test_a_page_s_own_date_is_an_interval(html: str) -> None:
+    found = read(from_html(html), AT).published
+    assert found is not None
+    assert (found.earliest, found.latest) == DATED[html]
+
+
+def test_a_date_after_the_capture_is_not_believed() -> None:
+    assert read(from_html('<meta name="date" content="2031-01-01"><p>x'), AT).published is None
+
+
+def test_markup_that_hides_text_hides_it_here_too() -> None:
+    html = (
+        "<p>seen</p><p hidden>a</p><p style='display: none'>b</p><script>c</script><style>d</style>"
+        "<template>e</template><noscript>f</noscript><!-- g --><div>also <b>seen</b></div>"
+    )
+    assert from_html(html).text == "seen\nalso seen"
+
+
+def test_a_page_that_nests_without_end_is_read() -> None:
+    assert from_html("<div>" * 20_000 + "bulk").text in ("bulk", "")
+
+
+def test_the_page_of_a_reading_escapes_what_strangers_wrote() -> None:
+    text = 'We sell bulk WhatsApp messages <script>alert(1)</script> & "more" $5 each, no opt-in.'
+    page = as_html(reading(text))
+    assert "<script>" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "default-src 'none'" in page
+    assert "<mark>" in page
+
+
+def test_a_file_of_text_and_of_html_are_read_alike() -> None:
+    plain = of_file(CLAIMS["en"].encode())[0]
+    html = of_file(f"<html><body><p>{CLAIMS['en']}</p>".encode())[0]
+    assert plain.text == html.text
+    assert json.loads(json.dumps(reading(plain.text).offers)) == reading(html.text).offers
+
+
+def test_a_page_whose_words_alone_speak_for_a_claim_shows_which_sentences_do() -> None:
+    said = (
+        "I look after 260 WhatsApp numbers in a garage. 7,000 texts a day is normal. @ops_example"
+    )
+    made = reading(f"The weather was fine today.\n{said}")
+    assert made.verdict != "innocent"
+    assert made.relied_on
+    assert not any("weather" in relied.text for relied in made.relied_on)
+    assert all(made.text[r.start : r.end].strip() == r.text for r in made.relied_on)
+    assert reading("The museum opens at nine.").relied_on == ()

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from wavebreak.cli import serve
+from wavebreak.cli.app import keys as app
+from wavebreak.errors import UsageError
+from wavebreak.service import database
+from wavebreak.service.app_context import alone, entries
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    database.connect("", tmp_path)
+    database.migrate()
+    return tmp_path
+
+
+def said(*arguments: str) -> str:
+    done = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_a_key_is_told_once_listed_rotated_and_revoked(home: Path) -> None:
+    text = said("create", str(home), "gateway", "--scope", "ingest").split()[-1]
+    prefix = text.split("_")[1]
+    listed = said("list", str(home))
+    assert prefix in listed
+    assert text.split("_")[2] not in listed
+    second = said("rotate", str(home), prefix, "--grace", "60").split()[-1]
+    said("revoke", str(home), second.split("_")[1])
+    kept = {e.prefix: e for e in alone(entries)}
+    assert len(kept) == 2
+    assert all(e.ends_s is not None and e.scopes == {"ingest"} for e in kept.values())
+
+
+def test_what_cannot_be_done_names_the_fix(home: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="give some of ingest"):
+        serve.create(home, "x", ["everything"])
+    with pytest.raises(UsageError, match="key list"):
+        serve.revoke(home, "00000000")
+    with pytest.raises(UsageError, match="no service lives"):
+        serve.list_(tmp_path / "elsewhere")
+    assert isinstance(app, typer.Typer)

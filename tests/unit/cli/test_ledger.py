@@ -1,0 +1,138 @@
+"""The verbs of the ledger, one after the other, as people would use them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from http.server import HTTPServer
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from typer.testing import CliRunner
+
+from support.ledger_fixtures import a_decision
+from support.rfc3161_authority import Authority
+from support.webhook_receiver import Answer, listening
+from wavebreak.cli.app import app
+from wavebreak.errors import EvidenceError, FileError, UsageError
+from wavebreak.ledger import Sealer
+from wavebreak.ledger.checkpoints import load_signer
+
+
+def say(*words: str | Path, status: int = 0) -> str:
+    """Run a verb in this process; an expected error comes out as itself."""
+    done = CliRunner().invoke(app, ["ledger", *map(str, words)])
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == status, done.output
+    return done.stdout
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """A ledger of four decisions and their receipts."""
+    say("keygen", "example.org/log", "-o", tmp_path / "log.key")
+    signer = load_signer(tmp_path / "log.key")
+    sealer = Sealer(tmp_path / "log", signer, clock=lambda: 7, salts=os.urandom)
+    made = [a_decision(f"account-{k}") for k in range(4)]
+    sealer.receipts(sealer.decisions(made), made)
+    sealer.close()
+    return tmp_path / "log"
+
+
+def test_a_key_is_made_once_and_nobody_else_may_read_it(tmp_path: Path) -> None:
+    told = say("keygen", "example.org/log", "-o", tmp_path / "k" / "log.key")
+    assert told.startswith("example.org/log+")
+    assert (tmp_path / "k" / "log.key").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(FileError, match="cannot be made"):
+        say("keygen", "example.org/log", "-o", tmp_path / "k" / "log.key")
+
+
+def test_verify_says_what_it_checked_and_whose_key_it_believed(log: Path) -> None:
+    key = (log / "key.pub").read_text(encoding="utf-8").strip()
+    told = say("verify", log, "--key", key)
+    assert "8 entries" in told
+    assert "no witness" in told
+    assert "whose key it is" in say("verify", log, status=3)
+    (log / "checkpoints.jsonl").write_bytes(b"")
+    with pytest.raises(EvidenceError, match="checkpoint_missing"):
+        say("verify", log)
+
+
+def test_what_is_proved_is_verified_and_shows_only_what_was_asked(
+    log: Path, tmp_path: Path
+) -> None:
+    held = tmp_path / "held.txt"
+    held.write_text(say("checkpoint", log), encoding="utf-8")
+    out = tmp_path / "parcel"
+    own: list[str | Path] = ["--key", tmp_path / "log.key"]
+    say(
+        "prove",
+        log,
+        "--account",
+        "account-2",
+        "--show",
+        "account",
+        "--since",
+        held,
+        "-o",
+        out,
+        *own,
+    )
+    told = (out / "proofs.jsonl").read_text(encoding="utf-8")
+    assert '"account-2"' in told
+    assert "event-9" not in told
+    assert "1 entries" in say("verify", out, "--key", log / "key.pub", "--remembered", held)
+    with pytest.raises(UsageError, match="no entry is asked for"):
+        say("prove", log, "-o", out, *own)
+
+
+def test_erasing_an_account_leaves_a_log_that_verifies(log: Path) -> None:
+    assert '"account-1"' in say("show", log, "1")
+    assert "1 entries can no longer" in say("erase", log, "--account", "account-1")
+    assert '"account-1"' not in say("show", log, "1")
+    assert "8 entries" in say("verify", log, "--key", log / "key.pub")
+    with pytest.raises(UsageError, match="no entry 8"):
+        say("show", log, "8")
+
+
+def test_a_witness_signs_what_goes_on_from_what_it_saw(log: Path, tmp_path: Path) -> None:
+    public = say("keygen", "witness.example", "--witness", "-o", tmp_path / "w.key").strip()
+    held = tmp_path / "held.txt"
+    held.write_text(say("checkpoint", log), encoding="utf-8")
+    told = say("witness", log, "--key", tmp_path / "w.key", "--log-key", log / "key.pub",
+               "--at", "1700000000", "--remembered", held)  # fmt: skip
+    signed = tmp_path / "signed.txt"
+    signed.write_text(told, encoding="utf-8")
+    say("checkpoint", log, "--witnessed", signed, "--key", tmp_path / "log.key")
+    said = say("verify", log, "--key", log / "key.pub", "--key", public)
+    assert "signed by witness.example, at 1700000000" in said
+
+
+@pytest.fixture
+def authority() -> Iterator[tuple[str, Authority]]:
+    """An authority that answers on this machine."""
+    made = Authority(datetime(2026, 5, 1, tzinfo=UTC))
+
+    class Stamping(Answer):
+        def answer(self) -> None:
+            self.whole(made.answer(self.body()))
+
+    with listening(HTTPServer(("127.0.0.1", 0), Stamping)) as server:
+        yield f"http://127.0.0.1:{server.server_port}/", made
+
+
+def test_a_checkpoint_is_stamped_by_an_authority(
+    log: Path, tmp_path: Path, authority: tuple[str, Authority]
+) -> None:
+    url, made = authority
+    roots = tmp_path / "roots.pem"
+    roots.write_bytes(made.certificate.public_bytes(Encoding.PEM))
+    say("stamp", log, "--url", url, "--authority", roots)
+    key = log / "key.pub"
+    assert "2026-05-01 00:00:00 UTC" in say("verify", log, "--key", key, "--authority", roots)
+    assert "give the authority's certificates" in say("verify", log, "--key", key)
+    with pytest.raises(FileError, match="did not answer"):
+        say("stamp", log, "--url", "http://127.0.0.1:1/", "--authority", roots)

@@ -1,0 +1,67 @@
+"""Old machine code is removed: never the newest, never what another process uses."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from wavebreak.compiled.code_cache import DAY_S, KEPT, held, remove_old
+
+NOW = 1_800_000_000.0
+
+
+def _made(root: Path, name: str, days_ago: float) -> Path:
+    directory = root / name
+    directory.mkdir(parents=True)
+    (directory / "code.nbc").write_bytes(b"code")
+    (directory / ".in-use").touch()
+    os.utime(directory / ".in-use", (NOW - days_ago * DAY_S,) * 2)
+    return directory
+
+
+def test_the_newest_and_what_was_used_within_a_day_stay(tmp_path: Path) -> None:
+    old = [_made(tmp_path, f"numba-{k:012x}", 10 + k) for k in range(KEPT + 3)]
+    of_today = [_made(tmp_path, f"rules-{k:012x}", 0.5) for k in range(KEPT + 3)]
+    unlike = _made(tmp_path, "models", 99)
+    assert sorted(remove_old(tmp_path, now=NOW)) == sorted(old[KEPT:])
+    assert all(path.exists() for path in (*old[:KEPT], *of_today, unlike))
+
+
+def test_what_another_process_holds_stays_until_it_ends(tmp_path: Path) -> None:
+    for k in range(KEPT):
+        _made(tmp_path, f"numba-{k:012x}", 0)
+    oldest = tmp_path / "numba-aaaaaaaaaaaa"
+    code = (
+        "import sys; from pathlib import Path; from wavebreak.compiled.code_cache import held;"
+        "held(Path(sys.argv[1])); print('held', flush=True); sys.stdin.readline()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(oldest)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as other:  # fmt: skip
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        os.utime(oldest / ".in-use", (NOW - 50 * DAY_S,) * 2)
+        assert remove_old(tmp_path, now=NOW) == []
+        other.communicate("\n")
+    assert remove_old(tmp_path, now=NOW) == [oldest]
+
+
+def test_a_directory_of_an_older_version_without_a_mark_goes_too(tmp_path: Path) -> None:
+    for k in range(KEPT):
+        _made(tmp_path, f"{k:012x}", 0)
+    bare = tmp_path / "aaaaaaaaaaaa"
+    bare.mkdir()
+    os.utime(bare, (NOW - 50 * DAY_S,) * 2)
+    assert remove_old(tmp_path, now=NOW) == [bare]
+
+
+def test_holding_a_directory_makes_it_and_a_place_that_cannot_be_made_is_let_be(
+    tmp_path: Path,
+) -> None:
+    assert held(tmp_path / "a" / "numba-bbbbbbbbbbbb").is_dir()
+    blocked = tmp_path / "file"
+    blocked.write_text("not a directory")
+    assert not held(blocked / "numba-bbbbbbbbbbbb").exists()

@@ -1,0 +1,152 @@
+"""The compiler's few primitives do what the kernel relies on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+
+from wavebreak.compiled.code_cache import cache_root
+from wavebreak.compiled.numba_runtime import (
+    PACKAGE,
+    SOURCES,
+    address_as_void_pointer,
+    call_int,
+    callback,
+    carray,
+    compiled,
+    prefetch,
+    source_files,
+    sources_digest,
+)
+from wavebreak.features.windows import total as ring_total
+
+settings: Any = numba.config
+
+
+def total(a: int, b: int, c: int) -> int:
+    return a + 10 * b + 100 * c
+
+
+def first_of(address: int) -> int:
+    return int(carray(address_as_void_pointer(address), (4,), np.float64)[0])
+
+
+def seven() -> int:
+    return 7
+
+
+@compiled("i8(i8, i8, i8, i8)")
+def through_pointer(address: int, a: int, b: int, c: int) -> int:
+    return int(call_int(address, a, b, c))
+
+
+@compiled()
+def with_one(address: int, a: int) -> int:
+    return int(call_int(address, a))
+
+
+@compiled()
+def with_none(address: int) -> int:
+    return int(call_int(address))
+
+
+@compiled("f8(f8, f8)")
+def ratio(part: float, whole: float) -> float:
+    return part / whole
+
+
+@compiled("f8(i8, i8)")
+def sum_at(address: int, n: int) -> float:
+    prefetch(address)
+    values = carray(address_as_void_pointer(address), (n,), np.float64)
+    return float(values.sum())
+
+
+@compiled()
+def both_sums(row: Any) -> tuple[int, int]:
+    return ring_total(row.small), ring_total(row.large)
+
+
+def test_a_callback_is_called_through_its_address_with_any_number_of_arguments() -> None:
+    three, none = callback(total, 3), callback(seven, 0)
+    assert through_pointer(three.address, 1, 2, 3) == 321
+    assert with_none(none.address) == 7
+
+
+def test_an_array_is_read_at_its_address() -> None:
+    values = np.array([5.0, 1.0, 2.0, 3.0])
+    assert sum_at(values.ctypes.data, 4) == 11.0
+    assert with_one(callback(first_of, 1).address, values.ctypes.data) == 5
+
+
+def test_prefetching_an_address_that_is_not_ours_is_no_fault() -> None:
+    assert sum_at(8, 0) == 0.0
+
+
+def test_division_by_zero_gives_infinity_or_missing_and_never_raises() -> None:
+    assert ratio(1.0, 0.0) == np.inf
+    assert np.isnan(ratio(0.0, 0.0))
+
+
+def test_numbas_own_cache_directory_is_left_as_it_was() -> None:
+    before = settings.CACHE_DIR
+    compiled("f8(f8, f8)")(lambda a, b: a - b)
+    assert before == settings.CACHE_DIR
+
+
+def test_the_cache_stands_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAVEBREAK_CACHE", "/somewhere")
+    assert cache_root() == Path("/somewhere")
+    assert len(sources_digest()) == 12
+
+
+MODULE = """
+from wavebreak.compiled.numba_runtime import callback, compiled
+@compiled("i8(i8)")
+def twice(n): return 2 * n
+def four_times(n): return twice(twice(n))
+made = callback(four_times, 1)
+print(twice(21), sum(twice.stats.cache_hits.values()), made.keepalive.cache_hits)
+"""
+
+
+def run_module(folder: Path, cache: Path) -> str:
+    (folder / "module_in_a_file.py").write_text(MODULE)
+    environment = {**os.environ, "WAVEBREAK_CACHE": str(cache)}
+    command = [sys.executable, "-c", "import module_in_a_file"]
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_a_second_process_finds_the_machine_code_of_the_first(tmp_path: Path) -> None:
+    assert run_module(tmp_path, tmp_path / "cache") == "42 0 0"
+    assert run_module(tmp_path, tmp_path / "cache") == "42 1 1"
+
+
+def test_where_nothing_can_be_written_it_compiles_without_a_cache(tmp_path: Path) -> None:
+    blocked = tmp_path / "a_file"
+    blocked.write_text("")
+    assert run_module(tmp_path, blocked / "cache") == "42 0 0"
+
+
+def test_sixteen_numbers_are_summed_wherever_they_lie() -> None:
+    row = np.zeros(1, np.dtype([("odd", "u1"), ("small", "u1", (16,)), ("large", "u2", (16,))]))
+    row["small"], row["large"] = 255, 65_535
+    assert both_sums(row[0]) == (16 * 255, 16 * 65_535)
+    row["small"][0, 3], row["large"][0, 15] = 0, 1
+    assert both_sums(row[0]) == (15 * 255, 15 * 65_535 + 1)
+
+
+def test_digest_source_name_without_file_raises() -> None:
+    with pytest.raises(FileNotFoundError, match=r"no source 'renamed\.py'"):
+        source_files(PACKAGE, [*SOURCES, "renamed.py"])
+    assert len(source_files(PACKAGE, SOURCES)) > 30

@@ -1,0 +1,19 @@
+"""Compiling ahead in several processes leaves nothing to compile."""
+
+from __future__ import annotations
+
+import numba.core.event
+
+from wavebreak.engine import precompile, warm
+
+
+def test_precompile_reports_each_part_and_leaves_nothing() -> None:
+    reported: list[tuple[str, float]] = []
+    precompile(lambda part, seconds: reported.append((part, seconds)), processes=2)
+    parts = ["all of it, once through", "reading JSON Lines", "the kernel", "the shipped rules"]
+    assert sorted(part for part, _ in reported) == parts
+    assert reported[-1][0] == parts[0]
+    assert all(seconds > 0 for _, seconds in reported)
+    with numba.core.event.install_recorder("numba:compile") as compiled:
+        warm()
+    assert compiled.buffer == []

@@ -1,0 +1,264 @@
+"""Evaluation against values computed by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from scipy.stats import binomtest  # type: ignore[attr-defined]
+
+from support.factories import DAY, HOUR, MINUTE, NOON, account_row, labels_file, run_directory
+from wavebreak.errors import FileError, UsageError
+from wavebreak.evaluation import (
+    Evaluation,
+    evaluate,
+    evaluate_all,
+    exact_interval,
+    labels_of,
+    read_labels,
+)
+
+FAMILY_KEYS = {
+    "accounts", "challenged", "actioned", "at_registration", "no_report_7d", "no_report_ever",
+    "unwanted_median", "unwanted_p90", "unwanted_mean", "hours_median",
+}  # fmt: skip
+PERSONA_KEYS = {"accounts", "challenged", "limited", "restricted", "suspended", "banned"}
+
+
+@pytest.fixture
+def evaluation(tmp_path: Path) -> Evaluation:
+    """Five blasters (one unseen), one sybil, four shops (one unseen), one unlabelled account."""
+    run = run_directory(
+        tmp_path / "run",
+        [
+            account_row(
+                "b1", worst="ban", first_action_ms=NOON + 2 * HOUR, unwanted=10,
+                first_action_stage="messaging", strangers_before_action=12,
+            ),
+            account_row(
+                "b2", worst="restrict", first_action_ms=NOON + 4 * HOUR, unwanted=20,
+                first_action_stage="feedback", strangers_before_action=20, reports=3,
+                reports_before_action=2, last_report_before_action_ms=NOON + 3 * HOUR,
+            ),
+            account_row(
+                "b3", worst="suspend", registered_ms=None, first_seen_ms=NOON - 10 * DAY,
+                first_action_ms=NOON, first_action_stage="messaging", unwanted=30,
+                reports_before_action=1, last_report_before_action_ms=NOON - 8 * DAY,
+                strangers_before_action=30,
+            ),
+            account_row("b4", worst="challenge", challenged=True, unwanted=40,
+                        strangers_before_action=40),
+            account_row("s1", worst="ban", first_action_ms=NOON + 30 * MINUTE,
+                        first_action_stage="registration"),
+            account_row("p1", worst="limit", challenged=True, limited=True),
+            account_row("p2", worst="restrict", challenged=True, limited=True,
+                        first_action_ms=NOON, first_action_stage="messaging"),
+            account_row("p3"),
+            account_row("x1", worst="ban", first_action_ms=NOON, first_action_stage="messaging"),
+        ],
+    )  # fmt: skip
+    labels = labels_file(
+        tmp_path / "labels.csv",
+        *(f"b{n},abusive,blast,op1" for n in range(1, 6)),
+        "s1,abusive,sybil,op2",
+        *(f"p{n},benign,shop," for n in range(1, 5)),
+    )
+    return evaluate(run, labels)
+
+
+def test_a_family_is_counted_as_by_hand(evaluation: Evaluation) -> None:
+    assert evaluation.as_json()["families"]["blast"] == {
+        "accounts": 5,
+        "challenged": 1,
+        "actioned": 3,
+        "at_registration": 0,
+        "no_report_7d": 2,  # b1 never, b3 eight days before; b2 an hour before
+        "no_report_ever": 1,
+        "unwanted_median": 20.0,  # of 0 10 20 30 40: the unseen one delivered nothing
+        "unwanted_p90": 36.0,
+        "unwanted_mean": 20.0,
+        "hours_median": 4.0,  # of 2, 4 and 240
+    }
+
+
+def test_an_action_at_registration_is_told_from_one_later(evaluation: Evaluation) -> None:
+    sybil = evaluation.families["sybil"]
+    assert (sybil.actioned, sybil.at_registration, sybil.hours_median) == (1, 1, 0.5)
+
+
+def test_an_account_counts_at_its_worst_outcome_only(evaluation: Evaluation) -> None:
+    assert evaluation.as_json()["personas"]["shop"] == {
+        "accounts": 4, "challenged": 0, "limited": 1, "restricted": 1, "suspended": 0, "banned": 0,
+    }  # fmt: skip
+
+
+def test_all_abusive_accounts_are_counted_together_beside_the_families(
+    evaluation: Evaluation,
+) -> None:
+    assert set(evaluation.as_json()["families"]) == {"blast", "sybil"}
+    everyone = evaluation.as_json()["all"]
+    assert (everyone["accounts"], everyone["actioned"], everyone["hours_median"]) == (6, 4, 3.0)
+
+
+def test_accounts_never_seen_are_stated_by_label(evaluation: Evaluation) -> None:
+    assert evaluation.as_json()["absent"] == {"abusive": 1, "benign": 1}
+
+
+def test_accounts_without_a_label_are_counted_apart(evaluation: Evaluation) -> None:
+    assert evaluation.as_json()["unlabelled"]["accounts"] == 1
+    assert evaluation.as_json()["unlabelled"]["banned"] == 1
+
+
+def test_messages_to_strangers_before_action_are_given_by_family(evaluation: Evaluation) -> None:
+    before = evaluation.as_json()["before_action"]["blast"]
+    assert before["strangers_median"] == 20.0  # of 0 12 20 30 40
+    assert before["strangers_p90"] == pytest.approx(36.0)
+    assert before["hours_p90"] == pytest.approx(192.8)  # of 2, 4, 240: 4 + 0.8 × 236
+    assert before["unwanted_spread"] == pytest.approx((4.0, 10.0, 20.0, 30.0, 36.0))
+
+
+def test_the_json_has_exactly_the_keys_of_the_contract_and_survives_a_round_trip(
+    evaluation: Evaluation,
+) -> None:
+    found = evaluation.as_json()
+    assert all(set(family) == FAMILY_KEYS for family in found["families"].values())
+    assert all(set(persona) == PERSONA_KEYS for persona in found["personas"].values())
+    assert all(type(n) is int for persona in found["personas"].values() for n in persona.values())
+    assert json.loads(json.dumps(found, allow_nan=False))["families"] == found["families"]
+
+
+def test_intervals_are_given_for_every_share(evaluation: Evaluation) -> None:
+    intervals = evaluation.as_json()["intervals"]
+    low, high = intervals["families"]["blast"]["actioned"]
+    expected = binomtest(3, 5).proportion_ci(method="exact")
+    assert (low, high) == pytest.approx((expected.low, expected.high))
+    assert set(intervals["personas"]["shop"]) == PERSONA_KEYS - {"accounts"} | {"actioned"}
+
+
+@pytest.mark.parametrize(("count", "of"), [(0, 7), (7, 7), (1, 200), (150, 1000)])
+def test_the_interval_is_clopper_and_pearsons(count: int, of: int) -> None:
+    expected = binomtest(count, of).proportion_ci(method="exact")
+    assert exact_interval(count, of) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_hours_are_null_where_nobody_was_actioned(tmp_path: Path) -> None:
+    run = run_directory(tmp_path / "run", [account_row("a", worst="observe")])
+    family = evaluate(run, labels_file(tmp_path / "l.csv", "a,abusive,slow,")).families["slow"]
+    assert (family.actioned, family.hours_median) == (0, None)
+
+
+def test_a_report_exactly_seven_days_before_counts_as_within_them(tmp_path: Path) -> None:
+    rows = [
+        account_row(
+            name, worst="ban", first_action_ms=NOON, first_action_stage="messaging",
+            reports_before_action=1, last_report_before_action_ms=NOON - 7 * DAY - late,
+        )
+        for name, late in (("on", 0), ("off", 1))
+    ]  # fmt: skip
+    labels = labels_file(tmp_path / "l.csv", "on,abusive,on,", "off,abusive,off,")
+    found = evaluate(run_directory(tmp_path / "run", rows), labels).families
+    assert (found["on"].no_report_7d, found["off"].no_report_7d) == (0, 1)
+
+
+def test_an_account_without_a_family_is_counted_as_unnamed(tmp_path: Path) -> None:
+    run = run_directory(tmp_path / "run", [account_row("a"), account_row("b")])
+    found = evaluate(run, labels_file(tmp_path / "l.csv", "a,abusive,,", "b,benign,,"))
+    assert (list(found.families), list(found.personas)) == (["unnamed"], ["unnamed"])
+
+
+def test_labels_of_benign_accounts_alone_are_enough(tmp_path: Path) -> None:
+    run = run_directory(tmp_path / "run", [account_row("a")])
+    found = evaluate(run, labels_file(tmp_path / "l.csv", "a,benign,shop,")).as_json()
+    assert (found["families"], found["all"]["accounts"]) == ({}, 0)
+
+
+def test_labels_may_have_another_order_no_operator_and_repeated_lines(tmp_path: Path) -> None:
+    path = labels_file(
+        tmp_path / "l.csv", "blast,abusive,a", "blast,abusive,a", header="family,label,account"
+    )
+    (label,) = read_labels(path)
+    assert (label.account, label.label, label.family, label.operator) == (
+        "a", "abusive", "blast", "",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("header", "lines", "says"),
+    [
+        ("account,family,operator", ["a,blast,"], "line 1 lacks the column label"),
+        ("account,label,family,operator", ["a,spam,blast,"], "line 2, field label is neither"),
+        ("account,label,family,operator", [",benign,shop,"], "line 2, field account is empty"),
+        ("account,label,family,operator", ["a,benign"], "line 2 has not as many values"),
+        (
+            "account,label,family,operator",
+            ["a,benign,shop,", "b,benign,shop,", "a,abusive,blast,"],
+            "line 4, field label contradicts line 2",
+        ),
+        (
+            "account,label,family,operator",
+            ["a,abusive,blast,", "a,abusive,sybil,"],
+            "line 3, field family contradicts line 2",
+        ),
+    ],
+)
+def test_a_faulty_labels_file_is_refused_with_line_field_and_fix(
+    tmp_path: Path, header: str, lines: list[str], says: str
+) -> None:
+    with pytest.raises(FileError, match=says) as error:
+        read_labels(labels_file(tmp_path / "l.csv", *lines, header=header))
+    assert error.value.fix
+
+
+def test_a_directory_that_is_no_run_is_refused_with_a_fix(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"holds no accounts\.parquet.*wavebreak run"):
+        evaluate(tmp_path, labels_file(tmp_path / "l.csv", "a,benign,shop,"))
+
+
+def test_missing_labels_are_refused_with_a_fix(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="cannot be read"):
+        evaluate(run_directory(tmp_path / "run", [account_row("a")]), tmp_path / "none.csv")
+
+
+@pytest.fixture
+def two_runs(tmp_path: Path) -> list[tuple[Path, Path]]:
+    """Two worlds whose accounts bear the same names, each with its labels beside its events."""
+    runs = []
+    for name, worst, families in (("one", "ban", ("blast", "hijack")), ("two", "allow", ("slow",))):
+        labels = labels_file(
+            tmp_path / name / "labels.csv",
+            *(f"a,abusive,{family}," if n == 0 else f"a{n},abusive,{family},"
+              for n, family in enumerate(families)),
+            "p,benign,shop,", "gone,benign,shop,",
+        )  # fmt: skip
+        rows = [account_row("a", worst=worst), account_row("a1"), account_row("p", worst=worst)]
+        source = {"path": str(labels.parent / "events.parquet")}
+        runs.append((run_directory(tmp_path / f"{name}-out", rows, source=source), labels))
+    return runs
+
+
+def test_runs_are_counted_together_though_their_accounts_bear_the_same_names(
+    two_runs: list[tuple[Path, Path]],
+) -> None:
+    found = evaluate_all(two_runs)
+    counts = {name: (f.accounts, f.actioned) for name, f in found.families.items()}
+    assert counts == {"blast": (1, 1), "hijack": (1, 0), "slow": (1, 0)}
+    assert (found.personas["shop"].accounts, found.personas["shop"].banned) == (4, 1)
+    assert (found.absent["benign"], found.unlabelled.accounts) == (2, 1)
+    assert found.as_json()["equal_weight"] == pytest.approx(1 / 3)
+
+
+def test_a_family_may_be_left_out(two_runs: list[tuple[Path, Path]]) -> None:
+    found = evaluate_all(two_runs, ["hijack"])
+    assert (set(found.families), found.equal_weight) == ({"blast", "slow"}, 0.5)
+    assert (found.everyone.accounts, found.unlabelled.accounts) == (2, 1)
+    with pytest.raises(UsageError, match="no family nobody"):
+        evaluate_all(two_runs, ["nobody"])
+
+
+def test_the_labels_of_a_run_are_found_beside_the_events_it_read(
+    two_runs: list[tuple[Path, Path]], tmp_path: Path
+) -> None:
+    assert [labels_of(run) for run, _ in two_runs] == [labels for _, labels in two_runs]
+    with pytest.raises(FileError, match=r"no labels\.csv"):
+        labels_of(run_directory(tmp_path / "alone", [account_row("a")]))

@@ -1,0 +1,119 @@
+"""What a reader of an evaluation sees."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+
+from support.factories import HOUR, NOON, account_row, labels_file, run_directory
+from wavebreak.evaluation import Evaluation, evaluate, evaluate_all, print_tables, write_html
+from wavebreak.reports.tables import Console
+
+
+def _evaluation(path: Path, world: object = None) -> Evaluation:
+    rows = [
+        account_row("b1", worst="ban", first_action_ms=NOON + HOUR, unwanted=7,
+                    first_action_stage="messaging", strangers_before_action=9),
+        account_row("s1", unwanted=1_500),
+        account_row("p1", worst="limit"),
+        account_row("other"),
+    ]  # fmt: skip
+    run = run_directory(path / "run", rows)
+    labels = labels_file(
+        path / "sim" / "labels.csv",
+        "b1,abusive,blast,", "s1,abusive,slow,", "p1,benign,<shop>,", "gone,benign,<shop>,",
+    )  # fmt: skip
+    if world is not None:
+        (path / "sim" / "world.json").write_text(json.dumps(world))
+    return evaluate(run, labels)
+
+
+def _printed(evaluation: Evaluation, width: int = 80) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
+    print_tables(evaluation, console)
+    return console.export_text()
+
+
+def _words(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_the_tables_fit_a_terminal_of_80_columns_without_cutting_a_number(tmp_path: Path) -> None:
+    text = _printed(_evaluation(tmp_path))
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
+    assert re.search(r"blast\s+1\s+0\s+1\s+100\s+0\s+1\s+1\s+2\.5–100", text)
+    assert re.search(r"blast\s+1\sh; 1\sh\s+9; 9\s+7; 7\s+7", text)
+    assert "1,500" in text
+
+
+def test_the_tables_fit_it_where_names_and_times_are_long(tmp_path: Path) -> None:
+    rows = [account_row("b1", worst="ban", first_action_ms=NOON + HOUR, unwanted=1_234)]
+    run = run_directory(tmp_path / "run", rows)
+    labels = labels_file(tmp_path / "labels.csv", "b1,abusive,many-to-one-flood,")
+    text = _printed(evaluate(run, labels))
+    assert "many-to-one-flood" in text
+    assert re.search(r"flood\s+1\sh; 1\sh\s+0; 0\s+1,234; 1,234\s+1,234", text)
+
+
+def test_the_reader_is_told_when_nothing_says_that_attacks_were_injected(tmp_path: Path) -> None:
+    assert "Nothing says the attacks were injected." in _words(_printed(_evaluation(tmp_path)))
+
+
+def test_the_reader_is_told_over_which_background_attacks_were_injected(tmp_path: Path) -> None:
+    text = _words(_printed(_evaluation(tmp_path, {"background": "/somewhere/collegemsg.parquet"})))
+    assert (
+        "Injected attacks: 2 abusive accounts in 2 families and 2 benign accounts in 1 persona, "
+        "planted by the simulator over collegemsg.parquet (1 account without a label)." in text
+    )
+
+
+def test_a_simulated_world_of_its_own_is_called_that(tmp_path: Path) -> None:
+    text = _words(_printed(_evaluation(tmp_path, {"background": None})))
+    assert "in a simulated world of their own" in text
+
+
+def test_labelled_accounts_that_were_never_seen_are_stated(tmp_path: Path) -> None:
+    text = _words(_printed(_evaluation(tmp_path)))
+    assert "Never seen by the run: 1 benign account of those labelled." in text
+
+
+def test_the_reader_is_told_how_many_runs_and_what_was_left_out(tmp_path: Path) -> None:
+    runs = []
+    for n, background in enumerate((None, "/somewhere/collegemsg.parquet")):
+        _evaluation(tmp_path / str(n), {"background": background})
+        runs.append((tmp_path / str(n) / "run", tmp_path / str(n) / "sim" / "labels.csv"))
+    text = _words(_printed(evaluate_all(runs)))
+    assert "over simulated people, collegemsg.parquet (2 accounts without a label)." in text
+    assert "2 runs, counted together." in text
+    assert "Restricted or worse, each family weighing the same: 50.0 %." in text
+    assert "Not counted: the families slow." in _words(_printed(evaluate_all(runs, ["slow"])))
+
+
+def test_the_page_is_self_contained_accessible_and_the_same_each_time(tmp_path: Path) -> None:
+    evaluation = _evaluation(tmp_path)
+    write_html(evaluation, tmp_path / "one.html")
+    write_html(evaluation, tmp_path / "two.html")
+    text = (tmp_path / "one.html").read_text()
+    assert text == (tmp_path / "two.html").read_text()
+    assert text.count("<svg") == text.count('role="img"') == 3
+    assert re.findall(r'(?:src|href)="(?!#)[^"]*"|@import|<script', text) == []
+    identifiers = re.findall(r'\bid="([^"]*)"', text)
+    assert len(identifiers) == len(set(identifiers))
+    assert "&lt;shop&gt;" in text
+    assert "<shop>" not in text
+
+
+def test_the_page_says_the_result_first(tmp_path: Path) -> None:
+    write_html(_evaluation(tmp_path), tmp_path / "one.html")
+    text = (tmp_path / "one.html").read_text()
+    assert "1 of 2 abusive accounts (50.0 %) were restricted or worse" in text
+    assert "Of 2 benign accounts, 0 were restricted or worse and 0 banned." in text
+
+
+def test_an_evaluation_without_abusive_accounts_still_makes_a_page(tmp_path: Path) -> None:
+    run = run_directory(tmp_path / "run", [account_row("a")])
+    found = evaluate(run, labels_file(tmp_path / "labels.csv", "a,benign,shop,"))
+    write_html(found, tmp_path / "one.html")
+    assert (tmp_path / "one.html").read_text().count("<svg") == 1

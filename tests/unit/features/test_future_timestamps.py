@@ -1,0 +1,151 @@
+"""One event dated far ahead moves nobody's time: only a log that follows it does (ADR 8)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from support.parity_streams import DAY, HOUR, START, Both, Row, log
+from wavebreak.features.facts import BELIEVED_AT, BELIEVED_AT_MOST, BUSY, EPOCH_MS, LEAP_MS, Fanout
+from wavebreak.schema.events import TYPES
+
+FAR = START + 9_000 * DAY
+
+
+def sent(ts: int, number: int, account: str = "a", peer: str = "b") -> Row:
+    kind = TYPES.index("message.sent")
+    return {"id": f"e{number}", "ts": ts, "type": kind, "account": account, "peer": peer}
+
+
+def stream(dates: list[int]) -> list[Row]:
+    return [sent(ts, number) for number, ts in enumerate(dates)]
+
+
+def taken(events: list[Row], batch: int = 10_000) -> tuple[Fanout, list[tuple[int, int, int]]]:
+    """The fan-out after a log, and of each event the epoch, the date, and whether it is dropped."""
+    fanout, told = Fanout(), []
+    for begin in range(0, len(events), batch):
+        for segment in fanout.segments(log(events[begin : begin + batch])):
+            told += [(segment.epoch, int(e["ts"]), int(e["drop"])) for e in segment.events]
+    return fanout, told
+
+
+def busy(minutes: int, a_minute: int) -> list[int]:
+    step = EPOCH_MS // a_minute
+    return [START + n * step for n in range(minutes * a_minute)]
+
+
+def test_after_one_far_date_nothing_is_late_and_it_is_taken_at_the_time_of_the_log() -> None:
+    dates = [START, START + 10, FAR, *range(START + 20, START + 70)]
+    fanout, told = taken(stream(dates))
+    assert (fanout.late, fanout.ahead) == (0, 1)
+    assert told[2] == (START // EPOCH_MS, START + 10, 0)
+    assert [date for _, date, _ in told[3:]] == dates[3:]
+
+
+def test_whom_a_far_date_concerns_keeps_all_that_follows() -> None:
+    calm = [sent(START + n * 1_000, n, peer=f"p{n % 5}") for n in range(40)]
+    wild = sent(FAR, 100, account="c", peer="a")
+    plain, far = Both(), Both()
+    plain.take(log([*calm[:20], wild | {"ts": calm[19]["ts"]}, *calm[20:]]))
+    far.take(log([*calm[:20], wild, *calm[20:]]))
+    assert far.differences() == []
+    assert str(list(far.compared())) == str(list(plain.compared()))
+
+
+def test_a_leap_of_a_day_is_believed_at_once_and_a_longer_one_when_the_log_follows() -> None:
+    fanout, told = taken(stream([START, START + LEAP_MS]))
+    assert (fanout.ahead, told[1][1]) == (0, START + LEAP_MS)
+    after = [START + 3 * DAY + n * HOUR for n in range(BELIEVED_AT + 3)]
+    fanout, told = taken(stream([START, *after]))
+    assert [date for _, date, _ in told] == [START] * BELIEVED_AT + after[BELIEVED_AT - 1 :]
+    assert (fanout.late, fanout.ahead) == (0, BELIEVED_AT - 1)
+
+
+def test_a_log_that_leaps_to_several_dates_follows_the_earliest() -> None:
+    after = [START + 2 * DAY + n for n in range(BELIEVED_AT)]
+    fanout, told = taken(stream([START, FAR, *after]))
+    assert fanout.late == 0
+    assert [date for _, date, _ in told][-2:] == after[-2:]
+
+
+def test_a_machine_with_a_wrong_clock_does_not_move_the_time_of_a_busy_log() -> None:
+    right = busy(12, 2_000)
+    for at in (23_000, 22_000, 20_003):
+        right[at:at] = [FAR + n for n in range(250)]
+    fanout, told = taken(stream(right))
+    assert (fanout.late, fanout.ahead) == (0, 750)
+    assert max(date for _, date, _ in told) < START + 12 * EPOCH_MS
+
+
+@pytest.mark.parametrize("ahead", [28_000, 30_001, 10 * EPOCH_MS, 23 * HOUR, 9_000 * DAY])
+def test_in_a_busy_log_no_single_date_makes_another_event_late(ahead: int) -> None:
+    right = [ts - 30_000 * (n % 2) for n, ts in enumerate(busy(12, 100))]
+    false = set(range(2 * BUSY + 6, len(right), 38))
+    fanout, told = taken(stream([ts + ahead * (n in false) for n, ts in enumerate(right)]))
+    assert (fanout.late, fanout.ahead) == (0, len(false) * (ahead > 30_000))
+    assert all(date == ts for n, ((_, date, _), ts) in enumerate(zip(told, right, strict=True))
+               if n not in false)  # fmt: skip
+
+
+def test_a_log_that_tells_time_in_minutes_is_not_in_doubt() -> None:
+    dates = [START + n // 500 * EPOCH_MS for n in range(20_000)]
+    fanout, told = taken(stream(dates))
+    assert (fanout.late, fanout.ahead) == (0, 0)
+    assert [date for _, date, _ in told] == dates
+
+
+def test_a_busy_log_that_was_silent_is_followed_after_a_batch() -> None:
+    before = busy(1, 20_000)
+    for silence in (2 * EPOCH_MS, 5 * DAY):
+        after = [START + silence + n for n in range(BELIEVED_AT_MOST + 500)]
+        fanout, told = taken(stream(before + after))
+        needed = BELIEVED_AT + (len(before) - 1) // 80
+        assert (fanout.late, fanout.ahead) == (0, needed - 1)
+        assert told[-1][1] == after[-1]
+
+
+DATES = st.lists(
+    st.sampled_from(
+        [
+            *range(40),
+            90_000,
+            HOUR,
+            DAY,
+            DAY + 1,
+            3 * DAY,
+            3 * DAY + 1,
+            9_000 * DAY,
+            9_000 * DAY + 5,
+            -HOUR,
+        ]
+    ),
+    min_size=1,
+    max_size=400,
+)
+
+
+@given(DATES, st.integers(1, 9))
+def test_dates_and_epochs_are_the_same_for_every_batch_and_restart(
+    offsets: list[int], batch: int
+) -> None:
+    events = stream([START + DAY + offset for offset in offsets])
+    whole, told = taken(events)
+    assert taken(events, batch)[1] == told
+    fanout, again = Fanout(), []
+    for begin in range(0, len(events), batch):
+        arrays: dict[str, Any] = {name: np.copy(a) for name, a in fanout.dump().items()}
+        fanout = Fanout()
+        fanout.load(arrays)
+        for segment in fanout.segments(log(events[begin : begin + batch])):
+            again += [(segment.epoch, int(e["ts"]), int(e["drop"])) for e in segment.events]
+    assert again == told
+    assert (fanout.late, fanout.ahead) == (whole.late, whole.ahead)
+    epochs = [epoch for epoch, _, _ in told]
+    assert epochs == sorted(epochs)
+    latest = [START + DAY + offset for offset in offsets]
+    assert all(date <= ts for (_, date, _), ts in zip(told, latest, strict=True))

@@ -1,0 +1,89 @@
+"""Arrays that grow where they stand keep what they hold, whoever looks at them meanwhile."""
+
+from __future__ import annotations
+
+import mmap
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from wavebreak.features.catalog import NAMES
+from wavebreak.features.layout import ROW, SHARDS
+from wavebreak.features.memory import Extent
+from wavebreak.features.shards import Core, no_rules
+
+PLAIN = np.dtype([("key", "u8"), ("value", "u4")])
+
+
+def test_an_extent_keeps_its_records_as_it_grows_and_is_zero_beyond() -> None:
+    extent = Extent(PLAIN, 3)
+    for n in (3, 4, 5_000, 300_000):
+        extent.fit(n)
+        extent.records["key"][n - 1] = n
+    assert len(extent) >= 300_000
+    assert np.flatnonzero(extent.records["key"]).tolist() == [2, 3, 4_999, 299_999]
+    assert extent.records["value"].sum() == 0
+    assert extent.fit(10) is False
+
+
+def test_an_extent_that_is_looked_at_is_copied_and_the_onlooker_keeps_the_old_records() -> None:
+    extent = Extent(PLAIN, 8)
+    extent.records["key"] = 7
+    old = extent.records
+    assert extent.fit(9)
+    extent.records["key"] = 8
+    assert old["key"].tolist() == [7] * 8
+
+
+def test_growing_does_not_take_longer_the_more_there_is() -> None:
+    extent = Extent(PLAIN, 8_000_000)
+    extent.records["key"] = 7
+    began = time.process_time()
+    extent.fit(8_000_001)
+    # Copying these 96 MB into fresh memory takes ten times as long on any machine.
+    assert time.process_time() - began < 0.05
+    assert int(extent.records["key"].sum()) == 7 * 8_000_000
+
+
+def test_where_address_space_is_scarce_less_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = mmap.mmap
+
+    def scarce(fd: int, length: int, **more: Any) -> mmap.mmap:
+        if length > 1 << 20:
+            raise OSError("no room")
+        return real(fd, length, **more)
+
+    monkeypatch.setattr(mmap, "mmap", scarce)
+    assert 40_000 < len(Extent(PLAIN, 1 << 24)) < 90_000
+    with pytest.raises(OSError, match="no room"):
+        Extent(np.dtype([("big", "u1", (1 << 21,))]), 1)
+
+
+def test_shards_do_not_all_grow_at_once() -> None:
+    core = Core(no_rules(), np.zeros(len(NAMES)), enforce=False, accounts=64_000)
+    grew = []
+    for accounts in range(64_000, 96_000, 500):
+        before = [len(rows) for rows in core.rows]
+        core.fit(accounts, 10)
+        grew.append(sum(a != len(rows) for a, rows in zip(before, core.rows, strict=True)))
+        assert min(map(len, core.rows)) >= accounts // 64 + 1
+    assert sum(grew) >= 60
+    assert max(grew) <= 3
+
+
+def test_the_first_memory_of_each_shard_can_be_had_ahead_and_holds_what_it_held() -> None:
+    core = Core(no_rules(), np.zeros(len(NAMES)), enforce=False, accounts=1 << 20)
+    core.rows[3].records[0] = np.frombuffer(bytes(range(64)) * 9, np.uint8).view(ROW)[0]
+    held = core.rows[3].records[0].tobytes()
+    before = resident()
+    core.touch()
+    assert core.rows[3].records[0].tobytes() == held
+    assert resident() - before >= (SHARDS - 1) * mmap.PAGESIZE
+
+
+def resident() -> int:
+    """Bytes of memory that this process has in place."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE

@@ -1,0 +1,39 @@
+"""Names and their slots, asked for by one thread while another gives more."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow as pa
+
+from wavebreak.features.interner import Names
+
+
+def test_names_are_told_to_one_thread_while_another_gives_more() -> None:
+    names, before = Names(), sys.getswitchinterval()
+    names.slots(pa.array(["n0"]))
+    done: list[bool] = []
+
+    def give() -> None:
+        for k in range(300):
+            names.slots(pa.array([f"n{i}" for i in range(400 * k, 400 * k + 400)]))
+        done.append(True)
+
+    def ask() -> int:
+        asked = 0
+        while not done:
+            assert names.texts([0, len(names) - 1])[0].as_py() == "n0"
+            asked += 1
+        return asked
+
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            giving, asking = pool.submit(give), pool.submit(ask)
+            giving.result()
+            assert asking.result() > 100
+    finally:
+        sys.setswitchinterval(before)
+    assert len(names) == 120_000
+    assert names.texts([119_999]).to_pylist() == ["n119999"]

@@ -1,0 +1,238 @@
+"""The kernel and the slow oracle agree to the last bit, over made streams and known hard ones."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from support.parity_streams import DAY, HOUR, STEP, Both, Row, Steps, crowded, log, rows, some_steps
+from wavebreak.schema.events import TYPES
+
+BUCKET = 40_320_000
+"""Length in ms of a bucket of the seven-day windows, in which pairs are forgotten."""
+WEEK_100 = 100 * BUCKET * 15
+
+
+def event(kind: str, number: int, ts: int, account: str, **fields: object) -> Row:
+    return {"id": f"e{number}", "ts": ts, "type": TYPES.index(kind), "account": account} | fields
+
+
+def sends(begin: int, ts: int, peers: list[str]) -> list[Row]:
+    """Sends of `a`, a millisecond apart, one to each peer."""
+    return [
+        event("message.sent", begin + i, ts + i, "a", peer=peer) for i, peer in enumerate(peers)
+    ]
+
+
+def values_after(events: list[Row], account: str = "a") -> dict[str, float]:
+    """Features on which kernel and oracle agree."""
+    both = Both(accounts=4096)
+    both.take(log(events))
+    assert both.differences() == []
+    return {name: value for _, name, value, _ in both.compared([account])}
+
+
+def agree_at_cuts(steps: Steps, cuts: int) -> None:
+    events, both = rows(steps), Both()
+    for part in range(cuts):
+        begin, end = len(events) * part // cuts, len(events) * (part + 1) // cuts
+        both.take(log(events[begin:end]))
+        assert both.differences() == []
+    assert both.fanout.late == both.naive.late
+    assert both.fanout.ahead == both.naive.ahead
+    assert both.fanout.duplicates == both.naive.duplicates
+
+
+@given(st.lists(STEP, min_size=1, max_size=40), st.integers(1, 4))
+@settings(
+    max_examples=25,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+def test_kernel_and_oracle_agree_on_small_streams_whatever_is_in_them(
+    steps: Steps, cuts: int
+) -> None:
+    agree_at_cuts(steps, cuts)
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_kernel_and_oracle_agree_on_long_streams(seed: int) -> None:
+    agree_at_cuts(some_steps(random.Random(seed), 100), 3)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_kernel_and_oracle_agree_on_young_crowds(seed: int) -> None:
+    events, both = crowded(random.Random(seed)), Both(accounts=128)
+    for part in range(5):
+        both.take(log(events[len(events) * part // 5 : len(events) * (part + 1) // 5]))
+        assert both.differences() == []
+
+
+def test_young_strangers_who_write_to_one_are_counted_by_those_who_come_after() -> None:
+    events = [event("account.registered", i, WEEK_100, f"y{i}") for i in range(10)]
+    events += [
+        event("message.sent", 10 + i, WEEK_100 + (i + 1) * 60_000, f"y{i}", peer="v")
+        for i in range(10)
+    ]
+    counts = [values_after(events, f"y{i}")["courted_last"] for i in range(10)]
+    assert counts == list(range(10))
+
+
+def test_blind_reports_of_one_are_counted_by_those_who_report_it_later() -> None:
+    events = [event("user.reported", i, WEEK_100 + i * 60_000, f"r{i}", peer="v") for i in range(8)]
+    seen = [values_after(events, f"r{i}") for i in range(8)]
+    assert [values["accused_last"] for values in seen] == list(range(8))
+    assert {values["blind_reports"] for values in seen} == {1}
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        event("group.member_added", 0, WEEK_100, "v", peer="r", group="g"),
+        event("group.joined", 0, WEEK_100, "r", group="g"),
+        event("message.sent", 0, WEEK_100, "r", group="g"),
+        event("message.sent", 0, WEEK_100, "v", peer="r"),
+    ],
+)
+def test_who_has_met_somebody_or_stood_in_a_group_reports_nobody_blindly(
+    before: dict[str, object],
+) -> None:
+    events = [before, event("user.reported", 1, WEEK_100 + 1, "r", peer="v")]
+    assert values_after(events, "r")["blind_reports"] == 0
+
+
+def test_reports_of_one_account_one_after_the_other_count_once() -> None:
+    events = [
+        event("user.reported", i, WEEK_100 + i * 60_000, "r", peer=peer)
+        for i, peer in enumerate(("v", "v", "v", "w"))
+    ]
+    values = values_after(events, "r")
+    assert (values["blind_reports"], values["accused_last"]) == (2, 0)
+
+
+def test_what_young_accounts_do_on_a_device_is_summed_over_them() -> None:
+    events = [
+        event("account.registered", i, WEEK_100, f"y{i}", device="d", network=f"n{i}")
+        for i in range(4)
+    ]
+    events += [
+        event("message.sent", 10 + i, WEEK_100 + 60_000, f"y{i % 4}", peer=f"p{i}")
+        for i in range(12)
+    ]
+    events += [event("message.sent", 30, WEEK_100 + 60_001, "p0", peer="y0")]
+    events += [event("message.sent", 31, WEEK_100 + 120_000, "y3", peer="p3")]
+    values = values_after(events, "y3")
+    assert 11.9 < values["device_cold"] <= 12
+    assert 3.9 < values["device_young"] <= 4
+    assert 2.99 / 16 < values["device_answered"] <= 3 / 15.99
+    assert 2.9 < values["network_cold"] <= 3
+
+
+def test_the_hours_of_the_first_week_of_1970_are_halved_like_any_other() -> None:
+    week = 7 * DAY
+    events = sends(0, HOUR, ["b"] * 40) + sends(40, week + HOUR, ["b"] * 40)
+    events += sends(80, week + 3 * HOUR, ["b"] * 40)
+    later = [row | {"ts": row["ts"] + 100 * week} for row in events]
+    assert values_after(events)["hour_entropy"] == values_after(later)["hour_entropy"]
+
+
+def test_a_far_time_of_a_repeated_id_makes_nobody_forget() -> None:
+    ours, more = [f"p{i}" for i in range(40)], [f"q{i}" for i in range(40)]
+    events = sends(0, WEEK_100, ours)
+    events += [events[-1] | {"ts": WEEK_100 + 200 * DAY}]
+    events += sends(40, WEEK_100 + 1000, more) + sends(80, WEEK_100 + 2000, ours)
+    assert values_after(events)["started_chats"] == 80
+
+
+def test_a_late_event_at_the_end_of_180_days_finds_its_pair_however_full_the_table_is() -> None:
+    ours, more = [f"p{i}" for i in range(45)], [f"q{i}" for i in range(20)]
+    end = WEEK_100 + 387 * BUCKET
+    events = sends(0, WEEK_100, ours)
+    events += [event("message.sent", 999, end + 5, "z", peer="y")]
+    events += sends(45, end - 1000, more) + sends(65, end - 900, ours)
+    assert values_after(events)["started_chats"] == 65
+
+
+@pytest.mark.parametrize(("days", "chats"), [(1, 1), (179, 1), (182, 2)])
+def test_a_pair_is_forgotten_after_180_days_without_touch(days: int, chats: int) -> None:
+    later = WEEK_100 + days * DAY
+    others = [event("challenge.passed", 9 + i, later, "c") for i in range(8)]
+    events = sends(0, WEEK_100, ["b"]) + others + sends(1, later, ["b"])
+    assert values_after(events)["started_chats"] == chats
+
+
+def test_more_than_a_bucket_holds_is_counted_as_what_it_holds() -> None:
+    events = sends(0, WEEK_100, ["b"] * 700)
+    values = values_after(events)
+    assert (values["sends_15s"], values["sends_5m"], values["sends_1h"]) == (255, 255, 700)
+
+
+def test_a_broadcast_is_one_send_and_as_many_first_contacts_as_it_has_new_recipients() -> None:
+    events = [row | {"ts": WEEK_100, "broadcast": True} for row in sends(0, 0, ["b", "c", "d"])]
+    values = values_after(events)
+    assert (values["sends_1d"], values["first_contacts_1d"], values["one_way_run"]) == (1, 3, 1)
+
+
+def test_a_label_benign_takes_blame_off_where_it_was_laid_not_where_the_account_stands() -> None:
+    def at(hour: int, account: str, kind: str, **fields: object) -> Row:
+        return event(kind, len(events), WEEK_100 + hour * HOUR, account, **fields)
+
+    events: list[Row] = []
+    events += [at(0, "a", "account.registered", network="n1")]
+    events += [at(0, "b", "account.registered", network="n2")]
+    events += [at(1, "a", "label.assigned", label=0)]
+    events += [at(2, "c", "account.registered", network="n1")]
+    blamed = values_after(events, "c")["network_bad"]
+    events += [at(3, "a", "session.started", network="n2")]
+    events += [at(4, "b", "label.assigned", label=0)]
+    events += [at(5, "a", "label.assigned", label=1)]
+    events += [at(6, "c", "session.started", network="n1")]
+    first, second = (values_after(events, account)["network_bad"] for account in "cb")
+    assert 1.39 / 21 < blamed <= 1.4 / 21
+    assert first == 0.02
+    assert 1.39 / 21 < second <= 1.4 / 21
+
+
+def test_receiving_changes_no_count_that_speaks_against_an_account() -> None:
+    events = sends(0, WEEK_100, ["b"] * 30)
+    values = values_after(events, "b")
+    assert (values["inbound_chats"], values["one_way_run"]) == (1, 0)
+    assert (values["sends_7d"], values["first_contacts_7d"], values["started_chats"]) == (0, 0, 0)
+
+
+def test_reports_without_proof_weigh_next_to_nothing_and_cost_the_reporter_credibility() -> None:
+    events = [event("user.reported", 0, WEEK_100, "r", peer="v")]
+    events += sends(1, WEEK_100 + HOUR, ["r"])
+    events += [event("user.reported", 2, WEEK_100 + 2 * HOUR, "r", peer="a")]
+    events += sends(3, WEEK_100 + 2 * HOUR, ["s"])
+    events += [event("user.reported", 4, WEEK_100 + 3 * HOUR, "s", peer="a")]
+    values = values_after(events)
+    assert values_after(events, "v")["report_weight_7d"] == 3 / 256
+    assert values_after(events, "v")["unproven_reports_7d"] == 1
+    assert values["report_weight_7d"] == 112 / 256 + 192 / 256
+
+
+def test_two_reporters_who_registered_together_are_not_two_witnesses() -> None:
+    events = [
+        event("account.registered", 0, WEEK_100, "r"),
+        event("account.registered", 1, WEEK_100 + 600, "s"),
+        event("account.registered", 2, WEEK_100 + 3 * HOUR, "t"),
+    ]
+    events += sends(3, WEEK_100 + 4 * HOUR, ["r", "s", "t"])
+    events += [
+        event("user.reported", 6 + i, WEEK_100 + 5 * HOUR + 60 * i, who, peer="a")
+        for i, who in enumerate("rst")
+    ]
+    assert values_after(events)["report_weight_7d"] == (192 + 192 // 4 + 192) / 256
+
+
+def test_who_sends_a_template_is_on_the_business_platform_until_a_registration_says_else() -> None:
+    letter = event("message.sent", 1, DAY, "a", peer="b", template="t1")
+    plain = event("message.sent", 0, DAY - HOUR, "a", peer="c", category=0)
+    again = event("account.registered", 2, DAY + HOUR, "a", channel=1)
+    assert values_after([plain])["channel"] == 0
+    assert values_after([plain, letter])["channel"] == 2
+    assert values_after([plain, letter | {"peer": None, "group": "g"}])["channel"] == 2
+    assert values_after([plain, letter, again])["channel"] == 1

@@ -1,0 +1,24 @@
+"""Decoded events as columns."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+
+from support.events import Item, valid
+from wavebreak.io.arrow_columns import wire_of, wire_of_one
+from wavebreak.io.jsonl import take_one
+from wavebreak.schema.events import Event
+
+
+@given(valid())
+def test_one_event_comes_to_the_columns_that_it_has_among_others(item: Item) -> None:
+    event = take_one(json.dumps(item).encode())
+    assert isinstance(event, Event)
+    alone, wide = wire_of_one(event), wire_of([event])
+    given = {name for name in wide.schema.names if not wide.column(name).null_count}
+    assert set(alone.schema.names) == given
+    assert alone.schema.field("type") == wide.schema.field("type")
+    for name in given:
+        assert alone.column(name).equals(wide.column(name)), name

@@ -1,0 +1,217 @@
+"""The ledger over memory and over a directory: sealing, proofs, crashes, erasure."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.ledger_fixtures import SIGNER, a_decision, some
+from wavebreak.errors import EvidenceError, FileError
+from wavebreak.ledger import (
+    Directory,
+    Ledger,
+    Memory,
+    OpeningFile,
+    Storage,
+    new_signer,
+    parcel,
+    seal_decisions,
+    seal_receipts,
+)
+from wavebreak.ledger import verifier as alone
+from wavebreak.ledger.checkpoints import cosigned, verifier_key
+from wavebreak.ledger.verifier import WITNESS, Doubt, check_inclusion, hashed, verify
+
+
+@pytest.fixture(params=["memory", "directory"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    return Memory() if request.param == "memory" else Directory(tmp_path / "log", write=True)
+
+
+def test_entries_are_sealed_and_each_is_proved(storage: Storage) -> None:
+    ledger = Ledger(storage, SIGNER)
+    for size in (1, 2, 5, 0, 30):
+        ledger.seal(some(ledger.size, size))
+    assert ledger.size == ledger.sealed.size == 38
+    for at in range(38):
+        leaf = hashed(b"\0", storage.line(at))
+        check_inclusion(leaf, at, ledger.prove(at), 38, ledger.sealed.root)
+    assert storage.line(37) == some(37, 1)[0]
+    for old in range(39):
+        assert ledger.consistency(old) is not None
+    with pytest.raises(EvidenceError, match="proof_position"):
+        ledger.prove(38)
+
+
+def test_a_ledger_is_taken_up_where_it_was_left(storage: Storage) -> None:
+    whole = Ledger(Memory(), SIGNER)
+    whole.seal(some(0, 23))
+    for first in range(0, 23, 4):
+        Ledger(storage, SIGNER).seal(some(first, min(4, 23 - first)))
+    assert Ledger(storage, SIGNER).sealed == whole.sealed
+
+
+def test_what_is_appended_is_sealed_by_the_next_checkpoint(storage: Storage) -> None:
+    ledger = Ledger(storage, SIGNER)
+    with pytest.raises(EvidenceError, match="checkpoint_missing"):
+        _ = ledger.sealed
+    ledger.append(some(0, 3))
+    assert ledger.checkpoint() == ledger.checkpoint()
+    ledger.append(some(3, 1))
+    assert (ledger.sealed.size, ledger.size) == (3, 4)
+    with pytest.raises(EvidenceError, match="entry_not_canonical"):
+        ledger.append([b'{"v":1 ,"kind":"step","commits":{},"body":{},"at":1}'])
+
+
+def test_another_signer_may_not_go_on(storage: Storage) -> None:
+    Ledger(storage, SIGNER).seal(some(0, 3))
+    with pytest.raises(EvidenceError, match="signature_missing"):
+        Ledger(storage, new_signer("example.org/log"))
+    with pytest.raises(EvidenceError, match="origin_wrong"):
+        Ledger(storage, new_signer("example.org/other"))
+
+
+def test_a_witness_is_kept_beside_the_log(storage: Storage) -> None:
+    ledger = Ledger(storage, SIGNER)
+    ledger.seal(some(0, 3))
+    witness = new_signer("witness.example", WITNESS)
+    older = cosigned(ledger.note, witness, 7)
+    ledger.witnessed(older)
+    assert alone.check_signature(Ledger(storage, SIGNER).sealed, witness.key) == 7
+    ledger.seal(some(3, 3))
+    with pytest.raises(EvidenceError, match="checkpoint_other"):
+        ledger.witnessed(older)
+
+
+def test_erasure_takes_the_opening_and_leaves_the_log(tmp_path: Path) -> None:
+    files = Directory(tmp_path / "log", write=True)
+    store = OpeningFile(tmp_path / "private" / "openings.sqlite3")
+    ledger = Ledger(files, SIGNER)
+    made = [a_decision("+972501234567"), a_decision("other")]
+    positions = seal_decisions(ledger, made, store, at=1, salts=os.urandom)
+    seal_receipts(ledger, positions, made, at=2)
+    openings = {at: store.of(at) for at in positions}
+    assert openings[0]["account"][1] == "+972501234567"
+    assert store.erase("account", "+972501234567") == 1
+    assert store.of(0) == {}
+    assert store.of(1) == openings[1]
+    store.close()
+    kept = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert not any(b"972501234567" in told for told in kept)
+    assert verify(tmp_path / "log", [SIGNER.key], [])[-1].size == 4
+    assert [ledger.entry(at).kind for at in range(4)] == ["decision"] * 2 + ["receipt"] * 2
+
+
+def test_only_one_process_may_write(tmp_path: Path) -> None:
+    Ledger(Directory(tmp_path, write=True), SIGNER).seal(some(0, 1))
+    with pytest.raises(FileError, match="another process"):
+        Directory(tmp_path, write=True)
+    assert Directory(tmp_path).size() == 1
+    with pytest.raises(FileError, match="cannot be opened"):
+        Directory(tmp_path / "absent")
+
+
+def filled(place: Path) -> bytes:
+    """A ledger of 20 sealed entries; its last checkpoint."""
+    files = Directory(place, write=True)
+    ledger = Ledger(files, SIGNER)
+    ledger.seal(some(0, 7))
+    ledger.seal(some(7, 13))
+    files.close()
+    return ledger.note
+
+
+@pytest.mark.parametrize("name", ["entries.jsonl", "checkpoints.jsonl"])
+def test_a_tail_that_was_written_half_is_named_and_cut_off(tmp_path: Path, name: str) -> None:
+    note = filled(tmp_path)
+    whole = (tmp_path / name).read_bytes()
+    for torn in (b"x", b'{"at":20,"body"', b'"example.org/log\\n2'):
+        (tmp_path / name).write_bytes(whole + torn)
+        files = Directory(tmp_path, write=True)
+        assert [name in said for said in files.mended] == [True]
+        assert Ledger(files, SIGNER).note == note
+        files.close()
+        assert (tmp_path / name).read_bytes() == whole
+
+
+def test_entries_after_the_last_checkpoint_stay_and_are_sealed_next(tmp_path: Path) -> None:
+    filled(tmp_path)
+    with (tmp_path / "entries.jsonl").open("ab") as file:
+        file.write(b"\n".join(some(20, 3)) + b'\n{"at":')
+    files = Directory(tmp_path, write=True)
+    assert files.size() == 23
+    Ledger(files, SIGNER).checkpoint()
+    assert verify(tmp_path, [SIGNER.key], [])[-1].size == 23
+
+
+@pytest.mark.parametrize("kept", [0, 5, 31, 40, 333])
+@pytest.mark.parametrize("name", ["nodes", "ends"])
+def test_what_follows_from_the_entries_is_made_anew(tmp_path: Path, name: str, kept: int) -> None:
+    note = filled(tmp_path)
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[:kept])
+    files = Directory(tmp_path, write=True)
+    assert Ledger(files, SIGNER).note == note
+    assert (tmp_path / name).read_bytes() == whole
+
+
+@pytest.mark.parametrize("lost", [1, 60, 500])
+def test_what_a_checkpoint_covers_is_never_cut_off(tmp_path: Path, lost: int) -> None:
+    filled(tmp_path)
+    whole = (tmp_path / "entries.jsonl").read_bytes()
+    (tmp_path / "entries.jsonl").write_bytes(whole[:-lost])
+    with pytest.raises(EvidenceError, match="log_cut"):
+        Directory(tmp_path, write=True)
+    assert (tmp_path / "entries.jsonl").read_bytes() == whole[:-lost]
+
+
+def test_a_stored_tree_that_was_changed_is_refused(tmp_path: Path) -> None:
+    filled(tmp_path)
+    nodes = bytearray((tmp_path / "nodes").read_bytes())
+    nodes[32 * 30] ^= 1
+    (tmp_path / "nodes").write_bytes(nodes)
+    with pytest.raises(EvidenceError, match="root_wrong"):
+        Ledger(Directory(tmp_path, write=True), SIGNER)
+
+
+def test_the_verifier_needs_nothing_of_the_package(tmp_path: Path) -> None:
+    filled(tmp_path / "log")
+    source = Path(alone.__file__)
+    assert len(source.read_text(encoding="utf-8").splitlines()) <= 300
+    copy = tmp_path / "verifier.py"
+    copy.write_bytes(source.read_bytes())
+    files = Directory(tmp_path / "log")
+    ledger = Ledger(files, SIGNER)
+    (tmp_path / "parcel").mkdir()
+    for name, told in parcel(ledger, [3, 11, 3], since=7).items():
+        (tmp_path / "parcel" / name).write_bytes(told)
+    (tmp_path / "held.txt").write_bytes(notes_of(tmp_path / "log")[0])
+    key = verifier_key(SIGNER.key)
+    for place, status in (("log", 0), ("parcel", 0), ("absent", 1)):
+        command = [sys.executable, "-I", str(copy), place, "--key", key]
+        done = subprocess.run(
+            [*command, "--remembered", "held.txt"],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == status, done.stdout + done.stderr
+        assert done.stdout.startswith("holds: 20" if status == 0 else "does not hold")
+
+
+def notes_of(place: Path) -> list[bytes]:
+    lines = alone.read_lines(place / "checkpoints.jsonl")
+    return [str(alone.read_json(line, "it")).encode() for line in lines]
+
+
+def test_a_log_behind_or_beside_what_was_remembered_is_refused(tmp_path: Path) -> None:
+    filled(tmp_path)
+    other = Ledger(Memory(), SIGNER)
+    other.seal(some(1, 7))
+    with pytest.raises(Doubt, match="log_forked"):
+        verify(tmp_path, [SIGNER.key], [other.sealed])
+    other.seal(some(7, 90))
+    with pytest.raises(Doubt, match="log_behind"):
+        verify(tmp_path, [SIGNER.key], [other.sealed])

@@ -1,0 +1,61 @@
+"""Time stamps: a local authority stamps a checkpoint, and what is not its stamp is refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from support.ledger_fixtures import SIGNER
+from support.rfc3161_authority import Authority
+from wavebreak.errors import EvidenceError
+from wavebreak.ledger.checkpoints import check_stamp, checkpoint_note, roots_of, stamped
+
+NOW = datetime(2026, 5, 1, 12, 30, tzinfo=UTC)
+NOTE = checkpoint_note(SIGNER, 9, bytes(32))
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority(NOW)
+
+
+def test_a_checkpoint_is_stamped_and_the_stamp_says_when(authority: Authority) -> None:
+    roots = roots_of(authority.certificate.public_bytes(Encoding.PEM))
+    answer = stamped(NOTE, authority.answer, roots)
+    assert check_stamp(NOTE, answer, roots) == NOW
+
+
+def refused(note: bytes, answer: bytes, authority: Authority) -> str:
+    with pytest.raises(EvidenceError) as wrong:
+        check_stamp(note, answer, [authority.certificate])
+    return wrong.value.name
+
+
+def test_what_is_no_stamp_of_it_is_refused_by_name(authority: Authority) -> None:
+    answer = stamped(NOTE, authority.answer, [authority.certificate])
+    assert refused(NOTE + b"x", answer, authority) == "stamp_other_digest"
+    assert refused(NOTE, answer[:-1], authority) == "stamp_malformed"
+    assert refused(NOTE, answer + b"\0", authority) == "stamp_malformed"
+    assert refused(NOTE, b"", authority) == "stamp_malformed"
+    assert refused(NOTE, answer, Authority(NOW)) == "stamp_untrusted"
+    edited = answer[:-1] + bytes([answer[-1] ^ 1])
+    assert refused(NOTE, edited, authority) == "stamp_untrusted"
+
+
+def test_an_answer_that_is_not_to_the_request_is_refused(authority: Authority) -> None:
+    roots = [authority.certificate]
+    older = stamped(NOTE, authority.answer, roots)
+    with pytest.raises(EvidenceError, match="stamp_nonce"):
+        stamped(NOTE, lambda _: older, roots)
+    with pytest.raises(EvidenceError, match="stamp_refused"):
+        stamped(NOTE, lambda asked: authority.answer(asked, status=2), roots)
+
+
+def test_a_certificate_for_another_purpose_stamps_nothing() -> None:
+    other = Authority(NOW, purpose=False)
+    with pytest.raises(EvidenceError, match="stamp_untrusted"):
+        stamped(NOTE, other.answer, [other.certificate])
+    with pytest.raises(EvidenceError, match="stamp_roots"):
+        roots_of(b"none")

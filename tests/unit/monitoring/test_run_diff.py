@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+
+from wavebreak import engine
+from wavebreak.errors import FileError, UsageError
+from wavebreak.monitoring import compare, print_differences, replay, write_html
+from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.rules import load
+from wavebreak.simulation import simulate, write
+
+Row = tuple[str, str, int | None, int]
+NAMES = ("account", "worst", "first_action_ms", "unwanted")
+
+
+def run_dir(path: Path, rows: Sequence[Row], scores: dict[str, float], events: int = 9) -> Path:
+    """Write what of a run `compare` reads."""
+    path.mkdir()
+    columns: dict[str, Any] = dict(zip(NAMES, map(list, zip(*rows, strict=True)), strict=True))
+    none = [None] * len(rows)
+    for name in ("first_seen_ms", "registered_ms", "first_action_stage", "strangers_before_action",
+                 "reports_before_action", "last_report_before_action_ms"):  # fmt: skip
+        columns[name] = none
+    pq.write_table(pa.table(columns), path / "accounts.parquet")
+    versions = {"policy": path.name, "model": None}
+    (path / "summary.json").write_text(json.dumps({"events": events, "versions": versions}))
+    decisions = [
+        {"account": account, "ts": at, "outcome": worst, "rules": ["cold_blast"],
+         "reasons": [{"feature": "age_s", "value": 60.0}], "score": scores.get(account)}
+        for account, worst, at, _ in rows if worst != "allow"
+    ]  # fmt: skip
+    (path / "decisions.jsonl").write_text("\n".join(map(json.dumps, decisions)))
+    return path
+
+
+def made(tmp_path: Path) -> tuple[Path, Path, Path]:
+    champion = run_dir(tmp_path / "champion", [
+        ("a", "restrict", 50_000, 9), ("b", "restrict", 50_000, 5), ("c", "allow", None, 7),
+        ("d", "restrict", 10_000, 1), ("e", "challenge", None, 0), ("f", "limit", None, 0),
+        ("g", "allow", None, 0),
+    ], {})  # fmt: skip
+    challenger = run_dir(tmp_path / "challenger", [
+        ("a", "restrict", 20_000, 4), ("b", "allow", None, 5), ("c", "ban", 30_000, 2),
+        ("d", "restrict", 40_000, 2), ("e", "limit", None, 0), ("f", "observe", None, 0),
+        ("g", "restrict", 90_000, 0),
+    ], {"g": 0.75})  # fmt: skip
+    labels = tmp_path / "labels.csv"
+    labels.write_text("account,label,family\na,abusive,blast\nb,benign,person\nc,benign,person\n")
+    return champion, challenger, labels
+
+
+def test_each_account_changes_in_one_way(tmp_path: Path) -> None:
+    found = compare(*made(tmp_path))
+    kinds = {change.account: change.kind for change in found.changes}
+    assert kinds == {
+        "a": "earlier", "b": "newly spared", "c": "newly actioned", "d": "later", "e": "harsher",
+        "f": "milder", "g": "newly actioned",
+    }  # fmt: skip
+    assert found.unwanted == (9, 4)
+    assert found.actioned == (
+        {"": 1, "abusive": 1, "benign": 1},
+        {"": 2, "abusive": 1, "benign": 1},
+    )
+
+
+def test_false_actions_are_counted_by_labels_and_expected_by_scores(tmp_path: Path) -> None:
+    told = compare(*made(tmp_path)).false_actions()
+    assert (told["labelled"], told["labelled_benign"]) == (1, 1)
+    assert (told["expected"], told["scored"], told["unscored"]) == (0.25, 1, 0)
+
+
+def test_the_decision_that_tells_why_is_the_challengers_or_for_the_spared_the_champions(
+    tmp_path: Path,
+) -> None:
+    why = {change.account: change.decision for change in compare(*made(tmp_path)).changes}
+    assert (why["c"] or {})["outcome"] == "ban"
+    assert (why["b"] or {})["outcome"] == "restrict"
+
+
+def test_runs_over_different_logs_are_not_compared(tmp_path: Path) -> None:
+    champion, _, _ = made(tmp_path)
+    other = run_dir(tmp_path / "other", [("a", "allow", None, 0)], {}, events=3)
+    with pytest.raises(FileError, match="different logs"):
+        compare(champion, other)
+
+
+def test_differences_are_told_in_words_and_the_page_has_the_same_bytes_twice(
+    tmp_path: Path,
+) -> None:
+    found = compare(*made(tmp_path))
+    told = io.StringIO()
+    print_differences(found, Console(file=told, width=140))
+    assert "2 newly actioned, 1 newly spared, 1 earlier, 1 later" in told.getvalue()
+    write_html(found, tmp_path / "1.html")
+    write_html(found, tmp_path / "2.html")
+    assert (tmp_path / "1.html").read_bytes() == (tmp_path / "2.html").read_bytes()
+
+
+def test_a_replay_under_the_same_policy_changes_nothing(tmp_path: Path) -> None:
+    world = simulate(people=120, days=0.3, campaigns=[("blast", 3)], seed=102)
+    write(world, tmp_path / "world")
+    edge = Edge(b"0123456789abcdef0123456789abcdef")
+    from_events = run_of(tmp_path / "world", tmp_path / "out", edge)
+    found = replay(from_events, tmp_path / "again", load(), edge)
+    assert found.changes == []
+    assert sum(found.actioned[0].values()) >= 3
+    with pytest.raises(UsageError, match="overwrite"):
+        replay(from_events, from_events, load(), edge)
+
+
+def run_of(world: Path, out: Path, edge: Edge) -> Path:
+    engine.run(world, out, load(), edge)
+    return out
+
+
+def test_a_log_that_is_gone_is_said_to_be_gone(tmp_path: Path) -> None:
+    gone = {"path": str(tmp_path / "gone.parquet"), "sha256": "0"}
+    told = {"source": gone, "profile": "none", "mode": "shadow"}
+    (tmp_path / "summary.json").write_text(json.dumps(told))
+    with pytest.raises(FileError, match="of a log that is no longer there"):
+        replay(tmp_path, tmp_path / "out", load(), Edge(b"a key long enough for a test"))

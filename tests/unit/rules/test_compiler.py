@@ -1,0 +1,142 @@
+"""All rules as one callback: bits, kinds of fact, coverage, and the cache."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from support.rule_factories import FEATURES, KINDS, policy, rule
+from wavebreak.compiled.numba_runtime import call_int, compiled
+from wavebreak.errors import PolicyError
+from wavebreak.rules import Program, compile_rules, features_of, hits
+
+
+def sixty_four() -> Program:
+    rules = [rule(f"a == {k}", id=f"rule_{k}", on=(KINDS[k % 3],)) for k in range(64)]
+    return compile_rules(policy(rules))
+
+
+@compiled("i8(i8, i8, i8)")
+def called(address: int, features: int, kind_bit: int) -> int:
+    return call_int(address, features, kind_bit)
+
+
+def test_each_of_sixty_four_rules_has_its_own_bit() -> None:
+    program = sixty_four()
+    for k in range(64):
+        assert hits(program, KINDS[k % 3], {"a": k}) == (f"rule_{k}",)
+    assert program.enabled == -1
+
+
+def test_a_rule_is_looked_at_on_its_own_kinds_of_fact_only() -> None:
+    program = compile_rules(policy([rule(on=("sent", "epoch"))]))
+    found = [kind for kind in KINDS if hits(program, kind, {"a": 2})]
+    assert found == ["sent", "epoch"]
+
+
+def test_compiled_code_calls_the_rules_at_their_address() -> None:
+    program = sixty_four()
+    row = np.array([63.0, np.nan, np.nan])
+    assert called(program.address, row.ctypes.data, 1 << 0) == -(1 << 63)
+    assert called(program.address, row.ctypes.data, 1 << 1) == 0
+
+
+def test_codes_of_outcome_stage_hold_and_mode_stand_at_the_rules_bit() -> None:
+    rules = [
+        rule(id="first"),
+        rule(id="second", outcome="restrict", hold="48h", mode="enforce", stage="feedback"),
+        rule(id="third", outcome=None, label="seeded", mode="enforce", stage="review"),
+        rule(id="fourth", outcome="challenge", hold="3d", action="recover"),
+    ]
+    program = compile_rules(policy(rules))
+    assert program.outcome[:5].tolist() == [1, 4, 0, 2, 0]
+    assert program.hold_s[:5].tolist() == [0, 172_800, 0, 259_200, 0]
+    assert program.stage[:5].tolist() == [1, 2, 3, 1, 0]
+    assert program.shadow[:5].tolist() == [1, 0, 0, 1, 0]
+    assert program.actions == ("observe", "restrict", "allow", "recover")
+    assert program.enabled == 0b1111
+    assert [row.dtype for row in (program.outcome, program.hold_s)] == [np.uint8, np.uint32]
+
+
+def test_a_rule_that_cannot_hold_without_a_feature_that_is_not_covered_is_silent_and_named() -> (
+    None
+):
+    rules = [
+        rule(id="on_a"),
+        rule("b > 1 and a > 1", id="on_both"),
+        rule("b > 1 or a > 1", id="on_either"),
+    ]
+    program = compile_rules(policy(rules), frozenset({"a"}))
+    assert program.not_covered == ("on_both",)
+    assert hits(program, "sent", {"a": 2}) == ("on_a", "on_either")
+    assert features_of(rules[1], FEATURES) == ("b", "a")
+
+
+def test_masks_say_which_kinds_wake_the_rules_and_which_rules_decide() -> None:
+    rules = [
+        rule(id="first", mode="enforce", on=("sent", "epoch")),
+        rule(id="second", on=("sent",), stage="review"),
+        rule(id="third", mode="enforce", outcome=None, label="seeded"),
+        rule("b > 1", id="fourth", mode="enforce", on=("received",)),
+    ]
+    program = compile_rules(policy(rules))
+    assert (program.wake, program.enforced) == (0b111, 0b1001)
+    assert (program.of_stage("messaging"), program.of_stage("review")) == (0b1101, 0b0010)
+    partly = compile_rules(policy(rules), frozenset({"a"}))
+    assert (partly.wake, partly.enforced, partly.enabled) == (0b101, 0b1, 0b111)
+    assert sixty_four().of_stage("messaging") == -1
+
+
+def test_a_policy_without_rules_compiles_and_never_hits() -> None:
+    assert hits(compile_rules(policy([])), "sent", {"a": 1}) == ()
+
+
+@pytest.mark.parametrize(("kind", "values"), [("sent", {"d": 1.0}), ("heard", {"a": 1.0})])
+def test_asking_for_what_is_not_in_the_vocabulary_is_an_error(
+    kind: str, values: dict[str, float]
+) -> None:
+    with pytest.raises(PolicyError, match="there is no"):
+        hits(sixty_four(), kind, values)
+
+
+MODULE = """
+from support.rule_factories import policy, rule
+from wavebreak.rules import compile_rules, hits
+made = compile_rules(policy([rule("min(a, b) > 1 and a != 3")]))
+print(hits(made, "sent", {"a": 2, "b": 2}), made.keepalive.keepalive.cache_hits)
+"""
+
+
+def run(cache: Path) -> str:
+    environment = {**os.environ, "WAVEBREAK_CACHE": str(cache)}
+    command = [sys.executable, "-c", MODULE]
+    folder = Path(__file__).parent
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_a_second_process_takes_the_compiled_rules_from_the_cache(tmp_path: Path) -> None:
+    assert run(tmp_path) == "('a_rule',) 0"
+    assert run(tmp_path) == "('a_rule',) 1"
+
+
+def test_a_generated_source_that_was_tampered_with_is_written_anew(tmp_path: Path) -> None:
+    run(tmp_path)
+    (source,) = tmp_path.glob("*/rules_*.py")
+    before = source.read_text()
+    source.write_text("raise SystemExit(3)")
+    assert run(tmp_path).startswith("('a_rule',)")
+    assert source.read_text() == before
+
+
+def test_where_no_cache_can_be_written_rules_compile_all_the_same(tmp_path: Path) -> None:
+    blocked = tmp_path / "a_file"
+    blocked.write_text("")
+    assert run(blocked / "cache") == "('a_rule',) 0"

@@ -1,0 +1,253 @@
+"""From TOML to a policy: overrides, and an error that helps for each way to be wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from wavebreak.errors import PolicyError
+from wavebreak.rules import OUTCOMES, check, describe, features_of, hits, load, seconds, why
+from wavebreak.rules.compiler import compile_rules
+
+RULE = """
+[[rule]]
+id = "a_rule"
+abuse = "bulk"
+about = "What it is about."
+source = "Where it is from."
+stage = "messaging"
+on = ["sent"]
+when = "sends_1h > 10"
+outcome = "restrict"
+for = "24h"
+fires_on = [{ sends_1h = 11 }]
+stays_quiet_on = [{ sends_1h = 10 }]
+"""
+
+STANDING = """
+[standing]
+new_chats_1d = 5
+suspend_after = 3
+double_at_most = 2
+observe = "24h"
+grace = "1h"
+benign_grace = "7d"
+"""
+
+ACTIONS = STANDING + "".join(
+    f'[[action]]\nid = "{outcome}"\noutcome = "{outcome}"\nabout = "What is done."\n'
+    'revert = "How it is undone."\n'
+    for outcome in OUTCOMES
+)
+
+Policies = Callable[..., Path]
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Policies:
+    """Makes a policy directory of the given rule files, and of actions unless they are None."""
+
+    def make(name: str = "one", actions: str | None = ACTIONS, **files: str) -> Path:
+        folder = tmp_path / name
+        (folder / "rules").mkdir(parents=True)
+        for stem, text in files.items():
+            (folder / "rules" / f"{stem}.toml").write_text(text)
+        if actions is not None:
+            (folder / "actions.toml").write_text(actions)
+        return folder
+
+    return make
+
+
+def changed(old: str, new: str) -> str:
+    assert RULE.count(old) == 1
+    return RULE.replace(old, new)
+
+
+WRONG = {
+    "unknown key": (RULE + "wen = 1", "bulk.toml, a_rule: unknown key `wen`", "mean `when`"),
+    "unknown table": ("[rules]", "bulk.toml: unknown key `rules`", "[[rule]]"),
+    "one table": ("[rule]", "bulk.toml: `rule` is not a list", "[[rule]]"),
+    "no toml": ("[[rule", "bulk.toml: ", "mend the TOML"),
+    "missing key": (
+        changed('stage = "messaging"\n', ""),
+        "a_rule, Object missing",
+        "concepts.md, Rule",
+    ),
+    "wrong type": (
+        changed('"a_rule"', "3"),
+        "bulk.toml, 3, id: Expected `str`",
+        "concepts.md, Rule",
+    ),
+    "bad id": (changed('"a_rule"', '"A rule"'), "bulk.toml, A rule, id: ", "concepts.md, Rule"),
+    "bad stage": (
+        changed('"messaging"', '"sometime"'),
+        "a_rule, stage: Invalid",
+        "concepts.md, Rule",
+    ),
+    "bad duration": (changed('"24h"', '"a day"'), "a_rule, for: ", "concepts.md, Rule"),
+    "no duration": (changed('for = "24h"\n', ""), "restrict without for", '"24h"'),
+    "endless": (changed('"restrict"', '"ban"'), "for: ban does not end", "leave `for` out"),
+    "no outcome": (changed('outcome = "restrict"\n', ""), "outcome and label", "exactly one"),
+    "both": (RULE + 'label = "seeded"', "outcome and label", "exactly one"),
+    "no such action": (RULE + 'action = "recover"', "no action `recover`", "restrict"),
+    "wrong action": (RULE + 'action = "ban"', "no action `ban` of the outcome restrict", "rest"),
+    "no such kind": (changed('["sent"]', '["send"]'), "on: there is no kind of fact", "sent"),
+    "kind twice": (changed('["sent"]', '["sent", "sent"]'), "on: `sent` twice", "once"),
+    "no kind": (changed('["sent"]', "[]"), "a_rule, on: ", "concepts.md, Rule"),
+    "bad feature": (
+        changed('"sends_1h > 10"', '"sends_1hr > 10"'),
+        "a_rule, when, column 1: there is no feature `sends_1hr`",
+        "`sends_1h`",
+    ),
+    "no examples": (
+        changed("[{ sends_1h = 11 }]", "[]"),
+        "a_rule, fires_on: ",
+        "concepts.md, Rule",
+    ),
+    "quiet example": (
+        changed("[{ sends_1h = 11 }]", "[{ sends_1h = 12 }, { sends_1h = 9 }]"),
+        "fires_on, example 2: the rule stays quiet on sends_1h = 9",
+        "sends_1h > 10",
+    ),
+    "loud example": (
+        changed("[{ sends_1h = 10 }]", "[{ sends_1h = 10.5 }]"),
+        "stays_quiet_on, example 1: the rule fires on sends_1h = 10.5",
+        "sends_1h > 10",
+    ),
+    "stray example": (
+        changed("[{ sends_1h = 11 }]", "[{ sends_1h = 11, age_s = 3 }]"),
+        "fires_on, example 1: the rule does not read `age_s`",
+        "it reads sends_1h",
+    ),
+    "fires on nothing": (
+        changed('"sends_1h > 10"', '"sends_1h > 10 or 2 > 1"'),
+        "stays_quiet_on, example",
+        "mend",
+    ),
+    "same id": (RULE + RULE, "bulk.toml has a rule of that id too", "an id of its own"),
+    "too many": (
+        "".join(RULE.replace("a_rule", f"rule_{n}") for n in range(65)),
+        "there are 65 rules",
+        "keep to 64",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", WRONG)
+def test_each_way_to_be_wrong_is_named_with_its_place_and_fix(
+    fault: str, directory: Policies
+) -> None:
+    text, what, fix = WRONG[fault]
+    with pytest.raises(PolicyError) as refused:
+        load(shipped=directory(bulk=text))
+    assert what in refused.value.what
+    assert fix in refused.value.fix
+
+
+def test_an_outcome_without_an_action_of_its_name_is_refused(directory: Policies) -> None:
+    with pytest.raises(PolicyError, match="no action `ban` of the outcome ban"):
+        load(shipped=directory(bulk=RULE, actions=ACTIONS.replace('id = "ban"', 'id = "off"')))
+
+
+@pytest.mark.parametrize(
+    ("actions", "what"),
+    [
+        ("", "actions.toml: no action `allow`"),
+        (ACTIONS.replace("grace = ", "grce = ", 1), "actions.toml, standing: unknown key `grce`"),
+        (ACTIONS.replace('"1h"', '"an hour"'), "actions.toml, standing, grace: "),
+        (ACTIONS.replace(STANDING, ""), "actions.toml, standing, Object missing"),
+        ("standing = 3\n" + ACTIONS.replace(STANDING, ""), "`standing` is not a table"),
+        (ACTIONS + ACTIONS.replace(STANDING, ""), "two actions of one id"),
+        (ACTIONS + 'refuses = ["sent"]', "actions.toml, ban: unknown key `refuses`"),
+    ],
+)
+def test_actions_and_standing_are_checked_as_rules_are(
+    actions: str, what: str, directory: Policies
+) -> None:
+    with pytest.raises(PolicyError) as refused:
+        load(shipped=directory(bulk=RULE, actions=actions))
+    assert what in refused.value.what
+
+
+def test_the_numbers_of_standing_are_the_policys(directory: Policies) -> None:
+    standing = load(shipped=directory(bulk=RULE)).standing
+    assert (standing.new_chats_1d, standing.suspend_after, standing.double_at_most) == (5, 3, 2)
+    assert (standing.observe, standing.grace, standing.benign_grace) == ("24h", "1h", "7d")
+
+
+def test_a_file_of_the_same_name_takes_the_place_of_the_shipped_one(directory: Policies) -> None:
+    other = RULE.replace("a_rule", "b_rule")
+    shipped = directory(bulk=RULE + other, norms=RULE.replace("a_rule", "c_rule"))
+    local = directory("mine", actions=None, bulk=RULE.replace("a_rule", "d_rule"))
+    assert [r.id for r in load(local, shipped=shipped).rules] == ["c_rule", "d_rule"]
+
+
+def test_a_rule_of_the_same_id_takes_the_place_of_the_shipped_one(directory: Policies) -> None:
+    shipped = directory(bulk=RULE + RULE.replace("a_rule", "b_rule"))
+    local = directory("mine", actions=None, own=changed('"24h"', '"7d"'))
+    policy = load(local, shipped=shipped)
+    assert [(r.id, r.hold) for r in policy.rules] == [("a_rule", "7d"), ("b_rule", "24h")]
+    assert policy.version.startswith("mine-")
+
+
+def test_local_actions_take_the_place_of_the_shipped_ones(directory: Policies) -> None:
+    shipped = directory(bulk=RULE)
+    local = directory("mine", actions=ACTIONS.replace("What is done.", "Done otherwise."))
+    assert load(local, shipped=shipped).actions["ban"].about == "Done otherwise."
+
+
+def test_a_directory_without_a_policy_is_refused(directory: Policies, tmp_path: Path) -> None:
+    shipped = directory(bulk=RULE)
+    with pytest.raises(PolicyError, match="holds no policy"):
+        load(directory("empty", actions=None), shipped=shipped)
+    with pytest.raises(PolicyError, match="is not a directory"):
+        load(tmp_path / "nowhere", shipped=shipped)
+
+
+def test_a_directory_of_a_sheet_alone_leaves_rules_and_actions_as_shipped(tmp_path: Path) -> None:
+    (tmp_path / "training.toml").write_text("# how a model is learned here")
+    assert load(tmp_path).rules == load().rules
+
+
+def test_the_version_is_of_the_content_and_not_of_its_layout(directory: Policies) -> None:
+    first = load(shipped=directory("one", bulk=RULE)).version
+    again = load(shipped=directory("two", bulk="# a comment\n" + RULE)).version
+    other = load(shipped=directory("three", bulk=changed("it is about", "it is"))).version
+    assert first == again != other
+    assert first.startswith("shipped-")
+    assert len(first) == len("shipped-") + 12
+
+
+def test_a_new_rule_starts_in_shadow(directory: Policies) -> None:
+    assert load(shipped=directory(bulk=RULE)).rules[0].mode == "shadow"
+
+
+def test_the_shipped_policy_is_whole_and_says_so_in_words() -> None:
+    policy = load()
+    lines = check(policy)
+    assert len(lines) == len(policy.rules) + 1
+    assert lines[-1].startswith(policy.version)
+    for rule in policy.rules:
+        assert rule.about in describe(rule)
+        text = why(policy, rule.id)
+        assert all(f"**{name}**" in text for name in features_of(rule))
+        assert "- fires on" in text
+        assert "- stays quiet on" in text
+
+
+def test_asking_why_of_a_rule_that_is_not_there_names_the_nearest() -> None:
+    with pytest.raises(PolicyError, match="did you mean instant_ban"):
+        why(load(), "instant_bann")
+
+
+def test_the_published_instant_ban_is_a_ban() -> None:
+    program = compile_rules(load())
+    found = hits(program, "sent", {"age_s": 300, "sends_15s": 100, "channel": 0})
+    assert "instant_ban" in found
+
+
+def test_durations_are_seconds() -> None:
+    assert [seconds(text) for text in ("30s", "15m", "24h", "7d")] == [30, 900, 86_400, 604_800]

@@ -1,0 +1,215 @@
+"""The guard of the rules rules out nothing that hits: on random rows, rules, and a whole stream."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from support.rule_factories import policy, rule
+from wavebreak import rules, simulation
+from wavebreak.compiled.numba_runtime import call_int, callback, compiled
+from wavebreak.engine import Engine
+from wavebreak.features import row_values
+from wavebreak.features.catalog import NAMES
+from wavebreak.features.fact_kinds import KINDS
+from wavebreak.features.layout import RARE, ROW
+from wavebreak.features.shards import Core, no_rules
+from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.rules.expressions import parse
+from wavebreak.rules.prefilter import RARE as HAS_RARE
+from wavebreak.rules.prefilter import guard_source, necessary
+from wavebreak.schema.events import LOG_SCHEMA
+
+NAN = math.nan
+CLOCK = 1_767_225_600
+FEATURES_HERE = ("sends_1d", "cold_share_32", "age_s", "lookups_1d", "lookup_hit_share_1d",
+                 "gap_sd", "network_bad")  # fmt: skip
+
+
+@compiled()
+def guarded(address: int, row: int, rare: int, kind_bit: int) -> int:
+    return call_int(address, row, rare, kind_bit)
+
+
+@compiled()
+def ruled(address: int, values: int, kind_bit: int) -> int:
+    return call_int(address, values, kind_bit)
+
+
+def _all(_row: int, _rare: int, _kind: int) -> int:
+    return -1
+
+
+def _random(dtype: Any, rng: np.random.Generator, n: int) -> Any:
+    """Records whose numbers are small, large or zero, but of this clock."""
+    records = np.zeros(n, dtype)
+    for name in dtype.names:
+        shape, kind = records[name].shape, records[name].dtype
+        large = rng.integers(0, min(np.iinfo(kind).max, 2**31), shape)
+        records[name] = np.where(rng.random(shape) < 0.7, rng.integers(0, 40, shape), large)
+        records[name][rng.random(shape) < 0.2] = 0
+    records["clock"] = CLOCK
+    return records
+
+
+def _random_rows(n: int) -> tuple[Any, Any]:
+    rng = np.random.default_rng(7)
+    rows, rares = _random(ROW, rng, n), _random(RARE, rng, n)
+    rows["hopped"] = CLOCK
+    rows["channel"] = rng.integers(0, 3, n)
+    rows["rare"] = np.where(rng.random(n) < 0.5, np.arange(n) + 1, 0)
+    for name in ("network", "block", "device", "client"):
+        rows[name] = 0
+    for name in ("registered", "first_seen", "device_changed", "linked"):
+        ago = rng.integers(0, 40 * 86_400, n)
+        rows[name] = np.where(rows[name] > 0, CLOCK + 1 - ago, 0)
+    rares["clock"] = CLOCK - rng.choice([0, 100, 10_000, 200_000], n)
+    return rows, rares
+
+
+def test_a_rule_that_hits_is_never_ruled_out_on_random_rows() -> None:
+    program = rules.compile_rules(rules.load())
+    guard = rules.guard_of(program.policy)
+    core = Core(no_rules(), np.zeros(len(NAMES)), enforce=False, accounts=64)
+    n = 4_000
+    rows, rares = _random_rows(n)
+    core.rows[0].hold(rows)
+    core.rares[0].hold(rares)
+    core.open(CLOCK // 60)
+    core._point()
+    hits = ruled_out = 0
+    for local in range(n):
+        may = [
+            guarded(guard.address, rows.ctypes.data + local * ROW.itemsize,
+                    rares.ctypes.data + (int(rows["rare"][local]) - 1) * RARE.itemsize, 1 << k)
+            for k in range(len(KINDS))
+        ]  # fmt: skip
+        values = core.values_of(local * 64)
+        for k in range(len(KINDS)):
+            hit = ruled(program.address, values.ctypes.data, 1 << k)
+            assert hit & ~may[k] == 0, (local, KINDS[k], program.ids)
+            hits += int(hit).bit_count()
+            ruled_out += may[k] == 0
+    assert hits > 1_000
+    assert ruled_out > n
+
+
+def test_what_the_row_gives_at_hand_is_what_is_read() -> None:
+    rows, _ = _random_rows(500)
+    core = Core(no_rules(), np.zeros(len(NAMES)), enforce=False, accounts=64)
+    rows["rare"] = 0
+    core.rows[0].hold(rows)
+    core._point()
+    there = [name for name in NAMES if hasattr(row_values, name) and name not in row_values.RARELY]
+    assert len(there) > 35
+    for local in range(rows.size):
+        values = dict(zip(NAMES, core.values_of(local * 64), strict=True))
+        assert all(values[name] == 0 for name in row_values.RARELY)
+        for name in there:
+            here = float(getattr(row_values, name)(rows[local]))
+            assert here == values[name] or (math.isnan(here) and math.isnan(values[name]))
+
+
+numbers = st.sampled_from(["0", "0.5", "2", "-1", "3 * 4", *FEATURES_HERE])
+sums = st.one_of(
+    numbers,
+    st.builds("({} {} {})".format, numbers, st.sampled_from("+-*/"), numbers),
+    st.builds("{}({}, {})".format, st.sampled_from(["min", "max"]), numbers, numbers),
+)
+truths = st.recursive(
+    st.builds("{} {} {}".format, sums, st.sampled_from(["<", "<=", ">", ">=", "==", "!="]), sums),
+    lambda inner: st.builds("({} {} {})".format, inner, st.sampled_from(["and", "or"]), inner),
+    max_leaves=8,
+)
+value = st.sampled_from([NAN, -1.0, 0.0, 0.5, 1.0, 2.0, 12.0])
+
+
+def _least(a: float, b: float) -> float:
+    return a + b if a != a or b != b else min(a, b)
+
+
+def _greatest(a: float, b: float) -> float:
+    return a + b if a != a or b != b else max(a, b)
+
+
+def _differs(a: float, b: float) -> bool:
+    return a < b or a > b
+
+
+def _value_of(code: str, names: dict[str, Any]) -> bool:
+    # Numbers of NumPy: they divide by zero, as compiled code does.
+    code = re.sub(r"\d+\.\d+", r"whole(\g<0>)", code)
+    known = {
+        "whole": np.float64,
+        "least": _least,
+        "greatest": _greatest,
+        "differs": lambda a, b: a < b or a > b,
+    }
+    with np.errstate(all="ignore"):
+        return bool(eval(code, known | names))
+
+
+@settings(max_examples=500)
+@given(truths, st.lists(value, min_size=7, max_size=7), st.booleans(), st.integers(0, 3))
+def test_what_is_necessary_holds_wherever_the_rule_does(
+    when: str, values: list[float], rare: bool, stale: int
+) -> None:
+    given_values = dict(zip(FEATURES_HERE, map(np.float64, values), strict=True))
+    if not rare:
+        given_values |= {"lookups_1d": np.float64(0), "lookup_hit_share_1d": np.float64(NAN)}
+    told = given_values | {HAS_RARE: float(rare)}
+    # A rare row that has not been moved on holds as much or more; it never lacks a number.
+    told["lookups_1d"] = np.nan_to_num(told["lookups_1d"]) + stale * rare
+    if math.isnan(given_values["lookups_1d"]) or given_values["lookups_1d"] < 0:
+        given_values["lookups_1d"] = np.float64(0)
+        told["lookups_1d"] = np.float64(stale * rare)
+    parts = necessary(when, FEATURES_HERE)
+    holds = _value_of(parse(when, FEATURES_HERE).code, {"f": list(given_values.values())})
+    if holds:
+        assert all(_value_of(part.code, told) for part in parts)
+    read = {name for part in parts for name in part.reads}
+    assert not read & {"gap_sd", "network_bad", "lookup_hit_share_1d"}
+
+
+def test_rules_of_one_bound_stand_behind_the_weakest() -> None:
+    asked = [rule(f"sends_1d >= {n} and gap_sd < 1", id=f"rule_{n}") for n in (30, 10, 20)]
+    source = guard_source(replace(policy(asked), features=NAMES))
+    assert source.count("sends_1d(row)") == 1
+    assert "if sends_1d >= 10.0:\n" in source
+    assert source.index(">= 10.0") < source.index(">= 30.0")
+
+
+def test_a_stream_is_decided_alike_with_the_guard_and_without() -> None:
+    world = simulation.simulate(
+        people=30, days=1, campaigns=[(name, 1) for name in simulation.CAMPAIGNS],
+        innocents=["teacher", "courier"], seed=101,
+    )  # fmt: skip
+    edge = Edge(b"a key for tests only")
+    batches = [edge.apply(batch).cast(LOG_SCHEMA) for batch in world.batches()]
+    always = callback(_all, 3)
+    found = []
+    for guarded_too in (True, False):
+        to = Engine(rules.load(), accounts=4096)
+        if not guarded_too:
+            to.core.judgement = replace(to.core.judgement, guard=always.address)
+            to.core.judgement.into(to.core.workers[0].record)
+        found.append([hit for batch in batches for hit in _hits(to, batch)])
+    assert len(found[0]) > 20
+    assert found[0] == found[1]
+
+
+def _hits(to: Engine, batch: Any) -> list[bytes]:
+    hits = []
+    for segment in to.fanout.segments(batch):
+        if to.core.epoch < 0:
+            to.core.open(segment.epoch)
+        if segment.epoch != to.core.epoch:
+            hits += [hit.tobytes() for hit in to.core.close(segment.epoch)]
+        hits += [hit.tobytes() for hit in to.core.advance(segment)]
+    return hits

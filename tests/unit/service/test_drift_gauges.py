@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from typing import Any
+
+import numpy as np
+
+from wavebreak.model import baseline
+from wavebreak.model.storage import SHIPPED
+from wavebreak.service.observability import LEAST, Drifting, Metrics
+
+
+class Asked:
+    """Stands for a service whose accounts have these scores."""
+
+    def __init__(self, scores: Any) -> None:
+        self.scores = scores
+
+    async def ask(self, _ask: Any) -> Any:
+        return self.scores
+
+
+def shift(scores: Any) -> float:
+    metrics = Metrics()
+
+    async def live() -> None:
+        made: Any = Asked(scores)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await Drifting(metrics, SHIPPED)(made)
+
+    asyncio.run(live())
+    return float(metrics.shift._value.get())
+
+
+def test_scores_like_those_of_training_have_not_moved_and_others_have() -> None:
+    edges = np.asarray(baseline.load(SHIPPED)["score"].edges)
+    shares = np.asarray(baseline.load(SHIPPED)["score"].shares)[:-1]
+    middles = np.concatenate([[edges[0] - 1], (edges[:-1] + edges[1:]) / 2, [edges[-1] + 1]])
+    alike = np.repeat(middles, np.round(shares * 10_000).astype(int))
+    assert shift(alike) < 0.01
+    assert shift(alike + 5.0) > 0.25
+
+
+def test_of_a_few_accounts_nothing_is_said() -> None:
+    assert math.isnan(shift(np.zeros(LEAST - 1)))

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from wavebreak.service import observability
+
+PHONE = "+972501234567"
+
+
+@pytest.fixture
+def written() -> Iterator[io.StringIO]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    stream = io.StringIO()
+    observability.set_up(stream)
+    yield stream
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.getLogger("uvicorn.access").disabled = False
+
+
+def test_a_record_is_one_line_of_json_with_its_listed_fields(written: io.StringIO) -> None:
+    told = {"route": "/v1/events", "status": 202, "account": PHONE, "peer": "ann"}
+    logging.getLogger("wavebreak.x").warning("a request was answered", extra={"told": told})
+    (line,) = written.getvalue().splitlines()
+    record = json.loads(line)
+    assert record.pop("ts").endswith("Z")
+    assert record == {
+        "level": "warning", "logger": "wavebreak.x", "event": "a request was answered",
+        "route": "/v1/events", "status": 202,
+    }  # fmt: skip
+
+
+def test_no_argument_and_no_text_of_an_error_is_written(written: io.StringIO) -> None:
+    logger = logging.getLogger("somebody.else")
+    logger.error("could not read %s", PHONE)
+    try:
+        raise ValueError(f"bad value {PHONE}")
+    except ValueError:
+        logger.exception("failed")
+    text = written.getvalue()
+    assert PHONE not in text
+    first, second = map(json.loads, text.splitlines())
+    assert first["event"] == "could not read %s"
+    assert second["error"] == "ValueError"
+    assert second["at"][-1].startswith("test_service_logs.py:")
+
+
+def test_no_listed_field_could_hold_what_is_personal() -> None:
+    personal = {"account", "peer", "phone", "ip", "device", "address", "body", "url", "query"}
+    assert observability.FIELDS & personal == set()

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import NoOpTracer
+
+from support import service_harness
+from wavebreak.service import bootstrap
+from wavebreak.service.api.system import gauges
+from wavebreak.service.middleware import MAX_BODY, Front
+from wavebreak.service.observability import Metrics
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """An app that gives back what it was sent."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+
+
+def asked(path: str, content: Any = b"", tracer: Any = None) -> tuple[httpx.Response, Metrics]:
+    held = service_harness.desk()
+    app: Any = Front(echo, held, tracer or NoOpTracer())
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+            return await client.post(path, content=content)
+
+    return asyncio.run(ask()), held.metrics
+
+
+async def parts(size: int) -> Any:
+    for _ in range(size // 65_536):
+        yield b"x" * 65_536
+
+
+def test_a_small_body_is_passed_on_whole() -> None:
+    assert asked("/v1/labels", b"abc" * 1000)[0].content == b"abc" * 1000
+
+
+def test_a_large_body_is_refused_before_anything_reads_it() -> None:
+    answer, metrics = asked("/v1/labels", parts(2 * MAX_BODY))
+    assert answer.status_code == 413
+    assert answer.json()["status"] == 413
+    assert b'route="/v1/labels",status="413"} 1.0' in metrics.text()
+
+
+def test_the_hot_path_reads_its_own_bodies() -> None:
+    assert len(asked("/v1/events", parts(2 * MAX_BODY))[0].content) == 2 * MAX_BODY
+
+
+def test_a_trace_names_a_route_and_a_status_and_nothing_else() -> None:
+    exporter = InMemorySpanExporter()
+    asked("/v1/accounts/+972501234567/override", b"x", bootstrap.make_tracer("", exporter))
+    (span,) = exporter.get_finished_spans()
+    assert span.name == "POST /v1/accounts/{account}/override"
+    assert dict(span.attributes or {}) == {
+        "http.route": "/v1/accounts/{account}/override",
+        "http.response.status_code": 200,
+    }
+
+
+def test_without_an_endpoint_nothing_is_traced() -> None:
+    assert isinstance(bootstrap.make_tracer(""), NoOpTracer)
+
+
+def test_paths_that_are_not_declared_are_counted_together() -> None:
+    _, metrics = asked("/admin/+972501234567")
+    text = metrics.text().decode()
+    assert 'route="other"' in text
+    assert "+972" not in text
+
+
+def test_every_metric_that_the_dashboard_asks_for_exists() -> None:
+    metrics = Metrics()
+    metrics.watch(lambda: dict.fromkeys(GAUGES, ("", 1.0)), lambda: {"content": 1})
+    for name in ("requests", "decisions", "deliveries", "consumed"):
+        made = getattr(metrics, name)
+        made.labels(*["x"] * len(made._labelnames)).inc()
+    metrics.seconds.labels("x").observe(1)
+    there = set(re.findall(r"^(wavebreak_\w+)", metrics.text().decode(), re.MULTILINE))
+    board = json.loads((ROOT / "docs" / "grafana.json").read_text("utf-8"))
+    queries = [t["expr"] for panel in board["panels"] for t in panel["targets"]]
+    asked_for = {name for query in queries for name in re.findall(r"wavebreak_\w+", query)}
+    assert len(asked_for) >= 18
+    assert asked_for - there == set()
+
+
+GAUGES = (
+    "ready", "log_position", "decided_position", "applied_position", "lag_events",
+    "queue_bodies", "queue_bytes", "snapshot_position", "events_total", "bodies_total",
+    "busy_total", "earlier_decisions_differ",
+)  # fmt: skip
+
+
+def test_the_service_tells_exactly_these_numbers(tmp_path: Path) -> None:
+    with service_harness.migrated("sqlite", tmp_path):
+        assert set(gauges(service_harness.service(tmp_path))) == set(GAUGES)

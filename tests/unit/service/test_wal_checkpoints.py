@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.db import Error, connection, transaction
+
+from wavebreak.service import database, event_log, log_writer
+from wavebreak.service.log_writer import Checkpoints
+
+BLOB = bytes(200_000)
+
+
+@pytest.fixture
+def wal(tmp_path: Path) -> Iterator[Path]:
+    database.connect("", tmp_path)
+    database.migrate()
+    yield tmp_path / f"{database.FILE}-wal"
+    connection.close()
+
+
+def _commits(many: int, first: int = 0) -> None:
+    for n in range(first, first + many):
+        with transaction.atomic(), connection.cursor() as cursor:
+            event_log.append(cursor, n, 1, 0, BLOB)
+
+
+def test_no_commit_carries_the_log_over_by_itself(wal: Path) -> None:
+    _commits(300)
+    assert wal.stat().st_size > 300 * len(BLOB)
+
+
+def test_the_log_begins_anew_while_the_writer_goes_on(
+    wal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_writer, "EVERY_S", 0.05)
+    made = Checkpoints()
+    made.start()
+    try:
+        written = 0
+        for _ in range(40):
+            _commits(5, first=written)
+            made.finish()
+            written += 5
+            time.sleep(0.02)
+    finally:
+        made.stop()
+    assert event_log.end() == written == 200
+    # Without, every blob would stand in it.
+    assert wal.stat().st_size < 100 * len(BLOB)
+
+
+def test_a_database_that_is_away_stops_nothing(wal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_writer, "EVERY_S", 0.01)
+    made = Checkpoints()
+    made.start()
+    for each in wal.parent.iterdir():
+        each.write_bytes(b"no database")
+    time.sleep(0.1)
+    made.finish()
+    made.stop()
+    with pytest.raises(Error), connection.cursor() as cursor:
+        cursor.execute("SELECT COUNT(*) FROM log_batch")

@@ -1,0 +1,139 @@
+"""The simulator: the same seed, the same bytes; sorted; labelled; people like people."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import phonenumbers
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from wavebreak import io
+from wavebreak.errors import UsageError
+from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.schema import coverage
+from wavebreak.schema.events import TS_END, WIRE_SCHEMA
+from wavebreak.simulation import CAMPAIGNS, START_MS, World, simulate, write
+from wavebreak.simulation.geography import COUNTRIES, DAY, VIRTUAL, numbers
+
+EDGE = Edge(b"k" * 32)
+EVERY = [(name, 4) for name in CAMPAIGNS]
+
+
+def small(seed: int = 5) -> World:
+    return simulate(people=300, days=0.5, campaigns=EVERY, innocents=["all"], seed=seed)
+
+
+def table(world: World, size: int = 65_536) -> pa.Table:
+    return pa.Table.from_batches(world.batches(size), schema=WIRE_SCHEMA)
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return small()
+
+
+@pytest.fixture(scope="module")
+def events(world: World) -> pa.Table:
+    return table(world)
+
+
+def test_the_same_seed_gives_the_same_events_and_another_seed_others(
+    world: World, events: pa.Table
+) -> None:
+    again = small()
+    assert table(again).equals(events)
+    assert again.labels == world.labels
+    assert not table(small(seed=6)).equals(events)
+
+
+def test_a_world_read_twice_or_in_other_batches_gives_the_same_events(
+    world: World, events: pa.Table
+) -> None:
+    assert table(world, size=777).equals(events)
+    assert max(batch.num_rows for batch in world.batches(777)) <= 777
+
+
+def test_events_are_sorted_by_time_and_id_and_no_id_comes_twice(events: pa.Table) -> None:
+    order = pc.sort_indices(events, [("ts", "ascending"), ("id", "ascending")])
+    assert order.equals(pa.array(np.arange(len(events)), pa.uint64()))
+    assert pc.count_distinct(events["id"]).as_py() == len(events)
+    assert pc.min(events["ts"]).as_py() >= START_MS
+    assert pc.max(events["ts"]).as_py() < START_MS + DAY // 2 < TS_END
+
+
+def test_every_event_is_accepted(tmp_path: Path, world: World) -> None:
+    for form in ("parquet", "jsonl"):
+        written = write(world, tmp_path / form, form=form)
+        read = list(io.read(tmp_path / form, EDGE))
+        assert sum(batch.read for batch in read) == written
+        assert sum(len(batch.refused) for batch in read) == 0
+
+
+def test_what_is_written_beside_the_events_fits_them(tmp_path: Path, world: World) -> None:
+    written = write(world, tmp_path)
+    learned = coverage.learn(batch.log for batch in io.read(tmp_path, EDGE))
+    kept = coverage.load(tmp_path / "events.profile.json")
+    assert (kept.events, kept.resolution_ms) == (learned.events, learned.resolution_ms)
+    assert kept.types == pytest.approx(learned.types)
+    assert kept.fields == pytest.approx(learned.fields)
+    assert (tmp_path / "labels.csv").read_text().startswith("account,label,family,operator\n")
+    about = json.loads((tmp_path / "world.json").read_text())
+    assert (about["events"], about["people"]) == (written, 300)
+
+
+def test_every_account_that_acts_is_labelled_once(world: World, events: pa.Table) -> None:
+    named = [account for account, _, _, _ in world.labels]
+    assert len(named) == len(set(named))
+    assert set(events["account"].unique().to_pylist()) <= set(named)
+    assert {label for _, label, _, _ in world.labels} == {"abusive", "benign"}
+    assert all(operator for _, label, _, operator in world.labels if label == "abusive")
+
+
+def test_nobody_acts_before_registering_or_is_registered_twice(events: pa.Table) -> None:
+    born = events.filter(pc.equal(events["type"], "account.registered"))
+    assert pc.count_distinct(born["account"]).as_py() == len(born)
+    when = dict(zip(born["account"].to_pylist(), born["ts"].to_pylist(), strict=True))
+    acted = events.filter(pc.is_in(events["account"], born["account"].combine_chunks()))
+    pairs = zip(acted["account"].to_pylist(), acted["ts"].to_pylist(), strict=True)
+    assert all(ts >= when[account] for account, ts in pairs)
+
+
+def test_receipts_name_a_message_that_was_sent_to_their_account(events: pa.Table) -> None:
+    sent = events.filter(pc.equal(events["type"], "message.sent")).select(["id", "account", "peer"])
+    kinds = pa.array(["message.delivered", "message.read"])
+    got = events.filter(pc.is_in(events["type"], kinds)).select(["message", "account", "peer"])
+    joined = got.join(sent, keys="message", right_keys="id", right_suffix="_sent")
+    assert joined["account"].equals(joined["peer_sent"])
+    assert joined["peer"].equals(joined["account_sent"])
+
+
+def test_numbers_are_valid_and_virtual_ones_are_virtual() -> None:
+    rng = np.random.default_rng(1)
+    for place in COUNTRIES:
+        drawn = [phonenumbers.parse(number) for number in numbers(rng, place.mobile, 200)]
+        valid = [n for n in drawn if phonenumbers.is_valid_number(n)]
+        assert len(valid) > 150, place.name
+        assert phonenumbers.region_code_for_number(valid[0]) == place.name
+    for number in numbers(rng, VIRTUAL, 200):
+        kind = phonenumbers.number_type(phonenumbers.parse(number))
+        assert kind == phonenumbers.PhoneNumberType.VOIP
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"people": 0},
+        {"days": 0.0},
+        {"campaigns": [("nonsense", None)]},
+        {"campaigns": [("blast", 0)]},
+        {"campaigns": [("hijack", 20)]},
+        {"innocents": ["nonsense"]},
+        {"innocents": ["all"], "background": Path("trace.parquet")},
+    ],
+)
+def test_arguments_that_make_no_world_are_refused_with_the_fix(wrong: dict[str, object]) -> None:
+    given: dict[str, object] = {"people": 10, "days": 0.1} | wrong
+    with pytest.raises(UsageError, match="fix: "):
+        simulate(**given)  # type: ignore[arg-type]
