@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from wavebreak.claims.rendering import browser
+from wavebreak.claims.screenshot import browser
 
 from wavebreak.errors import ClaimError, WavebreakError
 
