@@ -42,7 +42,7 @@ serve: $(CORE_READY) ## the service on a simulated live stream, and where to cli
 	@$(BIN)/wavebreak serve demo-out/service --demo
 
 test: $(READY) ## every test but speed
-	@$(if $(filter file,$(origin TESTS)),$(BIN)/python tests/chromium.py)
+	@$(if $(filter file,$(origin TESTS)),$(BIN)/python tests/support/chromium.py)
 	@echo "Tests: $(TESTS)"
 	@$(BIN)/pytest $(TESTS) -n $(WORKERS) --dist worksteal -rs
 
