@@ -11,15 +11,14 @@ if TYPE_CHECKING:
     from wavebreak.claims.capture import Outside
     from wavebreak.claims.evaluation import (
         FIELDS,
-        Found,
-        Judgement,
-        Rate,
-        added,
-        by,
-        by_family,
-        given,
-        own,
-        rate,
+        Counts,
+        FieldCounts,
+        PageResult,
+        bootstrap_by_family,
+        count_by,
+        count_results,
+        evaluate_pages,
+        sum_field_counts,
     )
     from wavebreak.claims.exhibits import (
         Actor,
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
         take_in,
         touch,
     )
-    from wavebreak.claims.inventing import invented
     from wavebreak.claims.reader import Reading, documents, of_file, read, strongest
     from wavebreak.claims.review import Label, as_html, facts, labels_of, put_label
     from wavebreak.claims.screenshot import browser
@@ -42,47 +40,44 @@ else:
     __getattr__ = lazily(__name__, {
         "capture": "Outside",
         "exhibits": "Actor Exhibit Kept Published Touch capture custody doubts load take_in touch",
-        "inventing": "invented",
         "review": "Label as_html facts labels_of put_label",
-        "measuring": "Judgement Rate by by_family given own rate",
+        "evaluation": "FIELDS Counts FieldCounts PageResult bootstrap_by_family count_by "
+        "count_results evaluate_pages sum_field_counts",
         "reader": "Reading documents of_file read strongest",
         "screenshot": "browser",
-        "saying": "FIELDS Found added",
     })  # fmt: skip
 
 __all__ = [
     "FIELDS",
     "Actor",
+    "Counts",
     "Exhibit",
-    "Found",
-    "Judgement",
+    "FieldCounts",
     "Kept",
     "Label",
     "Outside",
+    "PageResult",
     "Published",
-    "Rate",
     "Reading",
     "Touch",
-    "added",
     "as_html",
+    "bootstrap_by_family",
     "browser",
-    "by",
-    "by_family",
     "capture",
+    "count_by",
+    "count_results",
     "custody",
     "documents",
     "doubts",
+    "evaluate_pages",
     "facts",
-    "given",
-    "invented",
     "labels_of",
     "load",
     "of_file",
-    "own",
     "put_label",
-    "rate",
     "read",
     "strongest",
+    "sum_field_counts",
     "take_in",
     "touch",
 ]

