@@ -15,7 +15,7 @@ from support.external_servers import free_port
 from support.port_guard import NAMED, STANDARD_PORTS, StandardPortError
 
 ROOT = Path(__file__).resolve().parents[2]
-GUARD = ROOT / "tests" / "port_guard.py"
+GUARD = ROOT / "tests" / "support" / "port_guard.py"
 
 
 @pytest.mark.parametrize("port", STANDARD_PORTS)
