@@ -110,7 +110,7 @@ def occurrences(paths: Iterable[Path] | None = None) -> Iterator[Occurrence]:
 
 
 def main() -> None:
-    """Print the occurrences below the paths of the command line; exit code 1 where there are any."""
+    """Print the occurrences below the paths given; exit with 1 where there are any."""
     paths = [Path(argument).resolve() for argument in sys.argv[1:]]
     found = list(occurrences(paths or None))
     for one in found:
