@@ -27,7 +27,7 @@ from wavebreak.claims.evaluation import (
     compare_fields,
     summarize_reasons,
 )
-from wavebreak.claims.page_text import from_html
+from wavebreak.claims.page_text import parse_html
 from wavebreak.claims.reader import read
 
 PAGES = Path(__file__).with_name("pages")
@@ -137,7 +137,7 @@ def _generate_page(
 def evaluate_corpus(pages: Iterable[CorpusPage]) -> Iterator[PageResult]:
     """Read pages of the corpus and compare the readings with their labels."""
     for page in pages:
-        reading = read(from_html(page.html), READ_AT)
+        reading = read(parse_html(page.html), READ_AT)
         yield PageResult(
             page.file, page.label, page.family, page.language, page.split, page.kind,
             reading.score, reading.verdict == "claim", summarize_reasons(reading),

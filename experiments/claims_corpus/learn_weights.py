@@ -29,10 +29,16 @@ from sklearn.linear_model import LogisticRegression
 
 from experiments.claims_corpus.corpus import CorpusPage, generate_pages, read_files
 from wavebreak.claims import embeddings
-from wavebreak.claims.classifier import FEWEST, Lexicon, look, marks, said
+from wavebreak.claims.classifier import (
+    MIN_FEATURES,
+    Lexicon,
+    extract_features,
+    original_sentences,
+    text_features,
+)
 from wavebreak.claims.evaluation import PageResult
 from wavebreak.claims.normalize import fold
-from wavebreak.claims.page_text import contacts, from_html
+from wavebreak.claims.page_text import find_contacts, parse_html
 from wavebreak.errors import UsageError
 
 OUT = Path(__file__).resolve().parents[2] / "src/wavebreak/policy/claims"
@@ -73,41 +79,41 @@ class Row:
         return self.page.label == "claim"
 
 
-def feature_rows(pages: list[CorpusPage]) -> tuple[list[Row], embeddings.Learned]:
+def feature_rows(pages: list[CorpusPage]) -> tuple[list[Row], embeddings.MeaningModel]:
     """Return the features of pages, as `classify` computes them, with means and spread."""
     having, spoken, said_there = [], [], []
     for page in pages:
-        document = from_html(page.html)
+        document = parse_html(page.html)
         folded = fold(document.text)
-        seen = look(folded, bool(contacts(document.text, document.links)))
+        seen = extract_features(folded, bool(find_contacts(document.text, document.links)))
         values = {"manner": {name: value for name, value in seen.manner.items() if value > 0}}
-        for kind, present in marks(folded.text).items():
-            value = 1 / math.sqrt(max(FEWEST[kind], len(present)))
+        for kind, present in text_features(folded.text).items():
+            value = 1 / math.sqrt(max(MIN_FEATURES[kind], len(present)))
             values[kind] = dict.fromkeys(present, value)
         having.append(values)
         spoken.append(seen.language)
-        said_there.append(said(document.text, folded, seen.sentences))
+        said_there.append(original_sentences(document.text, folded, seen.sentences))
     scale = embedding_scale(dict(zip(map(tuple, said_there), spoken, strict=True)))
     waved = [
-        embeddings.page(embeddings.waved(one, language, scale))[0]
+        embeddings.page_features(embeddings.sentence_features(one, language, scale))[0]
         for one, language in zip(said_there, spoken, strict=True)
     ]
     return [Row(*one) for one in zip(pages, having, waved, strict=True)], scale
 
 
-def embedding_scale(spoken: dict[tuple[str, ...], str]) -> embeddings.Learned:
+def embedding_scale(spoken: dict[tuple[str, ...], str]) -> embeddings.MeaningModel:
     """Return the mean of each language's sentences and the spread around it, each sentence once."""
     by_language: dict[str, dict[str, None]] = {}
     for page, language in spoken.items():
-        by_language.setdefault(language, {}).update(dict.fromkeys(map(embeddings.cleaned, page)))
-    found = {name: embeddings.vectors(texts) for name, texts in by_language.items() if name}
+        by_language.setdefault(language, {}).update(dict.fromkeys(map(embeddings.clean_text, page)))
+    found = {name: embeddings.embed(texts) for name, texts in by_language.items() if name}
     means = {name: _stepped(made.mean(axis=0), "means") for name, made in found.items()}
     left = np.vstack([made - means[name] for name, made in found.items()])
     whole = np.vstack(list(found.values())).mean(axis=0)
-    return embeddings.Learned(
+    return embeddings.MeaningModel(
         {"": _stepped(whole, "means"), **dict(sorted(means.items()))},
         _stepped(left.std(axis=0), "spread"),
-        np.zeros(embeddings.WAVES, np.float32),
+        np.zeros(embeddings.FEATURES, np.float32),
     )
 
 
@@ -253,7 +259,7 @@ def encode_words(made: Lexicon) -> str:
     return "\n".join(lines) + "\n"
 
 
-def encode_meaning(known: embeddings.Learned, weights: embeddings.Floats) -> str:
+def encode_meaning(known: embeddings.MeaningModel, weights: embeddings.Floats) -> str:
     """Return the content of `meaning.toml`: whole numbers of steps."""
 
     def row(made: embeddings.Floats, what: str) -> str:
@@ -277,7 +283,7 @@ def family_parts() -> dict[str, str]:
     }
 
 
-def development_rows() -> tuple[list[Row], embeddings.Learned]:
+def development_rows() -> tuple[list[Row], embeddings.MeaningModel]:
     """Return the features of the development split, and the scaling of sentence embeddings."""
     return feature_rows([page for page in generate_pages() if page.split == "development"])
 

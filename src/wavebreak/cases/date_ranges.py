@@ -30,13 +30,17 @@ _MONTHS = {"sept": 9} | {
 }
 _FIX = "write it like 2019-11-20, 2019-11, November 2019, about 2019, before 2020-03, unknown"
 # What "about" adds on each side, by how exactly the date was told.
-_ABOUT = {"year": timedelta(days=183), "month": timedelta(days=31), "day": timedelta(days=3)}
+_APPROXIMATION = {
+    "year": timedelta(days=183),
+    "month": timedelta(days=31),
+    "day": timedelta(days=3),
+}
 # Local time is at most 14 hours ahead of UTC and 12 behind it.
 _AHEAD, _BEHIND = timedelta(hours=14), timedelta(hours=12)
-_SPAN = re.compile(r"(?:between|from)?\s*(.+?)(?:\s+to\s+|\s+and\s+|\s*\.\.\s*)(.+)")
+_BETWEEN = re.compile(r"(?:between|from)?\s*(.+?)(?:\s+to\s+|\s+and\s+|\s*\.\.\s*)(.+)")
 
 
-class Answer(StrEnum):
+class Ternary(StrEnum):
     """Yes, no, or not known."""
 
     YES = "yes"
@@ -44,7 +48,7 @@ class Answer(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Span(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DateRange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The instants that a date may mean: milliseconds since 1970 in UTC, both ends included.
 
     An end that is None is open. `said` is the date as it was told.
@@ -59,7 +63,7 @@ class Span(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if None not in (self.earliest, self.latest) and self.earliest > self.latest:  # type: ignore[operator]
             raise CaseError(f"the date `{self.said[:80]}` ends before it begins", fix=_FIX)
 
-    def reaches(self, boundary: int) -> Answer:
+    def reaches(self, boundary: int) -> Ternary:
         """Whether the instant meant is at or after `boundary` (ms).
 
         >>> day = told("2019-12-08", "UTC")
@@ -69,13 +73,13 @@ class Span(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         <Answer.UNKNOWN: 'unknown'>
         """
         if self.earliest is not None and self.earliest >= boundary:
-            return Answer.YES
+            return Ternary.YES
         if self.latest is not None and self.latest < boundary:
-            return Answer.NO
-        return Answer.UNKNOWN
+            return Ternary.NO
+        return Ternary.UNKNOWN
 
 
-def instant(text: str) -> int:
+def parse_instant(text: str) -> int:
     """Give the milliseconds of an RFC 3339 instant with an offset; raises `CaseError`.
 
     >>> instant("1970-01-01T01:00:00+01:00")
@@ -90,7 +94,7 @@ def instant(text: str) -> int:
     return (at - _EPOCH) // _MS
 
 
-def shown(ms: int) -> str:
+def format_instant(ms: int) -> str:
     """Write an instant as RFC 3339 in UTC.
 
     >>> shown(instant("2019-12-08T00:00:00Z"))
@@ -100,7 +104,7 @@ def shown(ms: int) -> str:
     return at.isoformat(timespec="milliseconds" if ms % 1000 else "seconds").replace("+00:00", "Z")
 
 
-def told(text: str, zone: str | None = None) -> Span:
+def parse_date(text: str, zone: str | None = None) -> DateRange:
     """Read a date as people tell it into the instants that it may mean.
 
     `zone` is the time zone that it was told in, by its IANA name; without one a local day may lie
@@ -119,8 +123,8 @@ def told(text: str, zone: str | None = None) -> Span:
     said = " ".join(text.split())
     if len(said) > 120:
         raise CaseError("a date of more than 120 characters", fix=_FIX)
-    start, end = _bounds(said.lower(), _zone(zone))
-    return Span(start, end, said if zone is None else f"{said} ({zone})")
+    start, end = _parse_phrase(said.lower(), _zone(zone))
+    return DateRange(start, end, said if zone is None else f"{said} ({zone})")
 
 
 def _zone(name: str | None) -> tzinfo | None:
@@ -132,33 +136,33 @@ def _zone(name: str | None) -> tzinfo | None:
         raise CaseError(f"there is no time zone `{name[:40]}`", fix="e.g. Asia/Jerusalem") from None
 
 
-def _bounds(said: str, zone: tzinfo | None) -> tuple[int | None, int | None]:
+def _parse_phrase(said: str, zone: tzinfo | None) -> tuple[int | None, int | None]:
     if said in ("", "unknown", "?"):
         return None, None
     first, _, rest = said.partition(" ")
     match first:
         case "about" | "around" | "circa" | "ca.":
-            return _plain(rest, zone, about=True)
+            return _parse_single(rest, zone, about=True)
         case "before":
-            return None, _plain(rest, zone)[0] - 1
+            return None, _parse_single(rest, zone)[0] - 1
         case "by" | "until":
-            return None, _plain(rest, zone)[1]
+            return None, _parse_single(rest, zone)[1]
         case "after":
-            return _plain(rest, zone)[1] + 1, None
+            return _parse_single(rest, zone)[1] + 1, None
         case "since":
-            return _plain(rest, zone)[0], None
-    between = _SPAN.fullmatch(said)
+            return _parse_single(rest, zone)[0], None
+    between = _BETWEEN.fullmatch(said)
     if between:
-        return _plain(between[1], zone)[0], _plain(between[2], zone)[1]
-    return _plain(said, zone)
+        return _parse_single(between[1], zone)[0], _parse_single(between[2], zone)[1]
+    return _parse_single(said, zone)
 
 
-def _plain(said: str, zone: tzinfo | None, *, about: bool = False) -> tuple[int, int]:
+def _parse_single(said: str, zone: tzinfo | None, *, about: bool = False) -> tuple[int, int]:
     """First and last millisecond of one instant, day, month or year."""
     if re.match(r"\d{4}-\d\d-\d\dt", said):
-        return _moment(said.upper(), zone)
-    first, past, exact = _days(said)
-    slack = _ABOUT[exact] if about else timedelta()
+        return _parse_time(said.upper(), zone)
+    first, past, exact = _parse_days(said)
+    slack = _APPROXIMATION[exact] if about else timedelta()
     start, end = (datetime(d.year, d.month, d.day) for d in (first, past))
     try:
         return _ms(start - slack, zone, -_AHEAD), _ms(end + slack, zone, _BEHIND) - 1
@@ -166,7 +170,7 @@ def _plain(said: str, zone: tzinfo | None, *, about: bool = False) -> tuple[int,
         raise CaseError(f"the date `{said}` is out of range", fix=_FIX) from None
 
 
-def _moment(said: str, zone: tzinfo | None) -> tuple[int, int]:
+def _parse_time(said: str, zone: tzinfo | None) -> tuple[int, int]:
     try:
         at = datetime.fromisoformat(said)
     except ValueError:
@@ -182,7 +186,7 @@ def _ms(local: datetime, zone: tzinfo | None, without: timedelta) -> int:
     return (at.astimezone(UTC) - _EPOCH) // _MS
 
 
-def _days(said: str) -> tuple[date, date, str]:
+def _parse_days(said: str) -> tuple[date, date, str]:
     """First day, day past the last, and how exactly it was told."""
     part, _, rest = said.partition(" ")
     if part in ("early", "mid", "late"):
@@ -190,7 +194,7 @@ def _days(said: str) -> tuple[date, date, str]:
             raise CaseError(f"`{said[:40]}` is no date that is understood", fix=_FIX)
         month = {"early": 1, "mid": 5, "late": 9}[part]
         return date(int(rest), month, 1), _next_month(int(rest), month + 3), "month"
-    year, month, day = _numbers(said)
+    year, month, day = _parse_year_month_day(said)
     try:
         if not month:
             return date(year, 1, 1), date(year + 1, 1, 1), "year"
@@ -201,7 +205,7 @@ def _days(said: str) -> tuple[date, date, str]:
         raise CaseError(f"there is no day `{said[:40]}`", fix=_FIX) from None
 
 
-def _numbers(said: str) -> tuple[int, int, int]:
+def _parse_year_month_day(said: str) -> tuple[int, int, int]:
     """Year, month and day, 0 where not told."""
     if found := re.fullmatch(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?", said):
         year, month, day = found.groups()

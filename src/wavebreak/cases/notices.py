@@ -18,7 +18,7 @@ Language = Literal["en", "he"]
 DAY_MS = 86_400_000
 
 
-class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NoticeTemplate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A template in one language; `$words` are filled in."""
 
     id: str
@@ -27,11 +27,11 @@ class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     paragraphs: tuple[str, ...]
 
 
-class Letters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NoticeTemplates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All templates, from `cases/notices.toml`, with the days to answer and names of conduct."""
 
     answer_days: Annotated[int, Meta(ge=1, le=365)]
-    template: tuple[Words, ...]
+    template: tuple[NoticeTemplate, ...]
     conduct: dict[Language, dict[str, str]]
 
 
@@ -66,13 +66,13 @@ class Reply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exhibit: Text
 
 
-def load_letters(directory: Path | None = None) -> Letters:
+def load_templates(directory: Path | None = None) -> NoticeTemplates:
     """Read the templates: the shipped ones, or `cases/notices.toml` of a local policy."""
-    return config.read(config.chosen("cases/notices.toml", directory), Letters)
+    return config.read(config.chosen("cases/notices.toml", directory), NoticeTemplates)
 
 
-def written(
-    letters: Letters, template: str, language: Language, facts: Mapping[str, str]
+def render_notice(
+    letters: NoticeTemplates, template: str, language: Language, facts: Mapping[str, str]
 ) -> tuple[str, tuple[str, ...]]:
     """Fill a template in: its subject and paragraphs.
 

@@ -64,7 +64,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @cache
-def limits() -> Limits:
+def load_limits() -> Limits:
     """Read the shipped limits.
 
     >>> limits().capture.redirects

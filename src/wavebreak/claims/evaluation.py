@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wavebreak.claims.reader import Reading, of_file, read, strongest
+from wavebreak.claims.reader import Reading, highest_scoring, parse_file, read
 from wavebreak.errors import ClaimError, FileError
 
 FIELDS = ("offers", "capacities", "prices", "contacts", "channels", "brands", "published")
@@ -256,10 +256,14 @@ def evaluate_pages(directory: Path, labels: Path | None = None) -> Iterator[Page
         labelled = _labelled_fields(row, where)
         split = row.get("split") or row.get("half") or ""
         result = partial(
-            PageResult, row["file"], "claim" if label in _CLAIM else "benign",
-            row.get("family") or "", row.get("language") or "", SPLITS.get(split, split),
+            PageResult,
+            row["file"],
+            "claim" if label in _CLAIM else "benign",
+            row.get("family") or "",
+            row.get("language") or "",
+            SPLITS.get(split, split),
             row.get("kind") or "",
-        )  # fmt: skip
+        )
         try:
             reading = _read_page(directory, row["file"] or "")
         except ClaimError as error:
@@ -307,7 +311,7 @@ def _read_page(directory: Path, name: str) -> Reading:
         raw = path.read_bytes()
     except OSError:
         raise ClaimError("there is no such file", fix="correct the column file") from None
-    return strongest([read(document, READ_AT) for document in of_file(raw)])
+    return highest_scoring([read(document, READ_AT) for document in parse_file(raw)])
 
 
 def summarize_reasons(reading: Reading) -> str:

@@ -16,8 +16,8 @@ from typing import Literal
 
 import msgspec
 
-from wavebreak.claims.exhibits import Actor, load, touch
-from wavebreak.claims.reader import Count, Money, Reading
+from wavebreak.claims.exhibits import Actor, append_custody, load_exhibit
+from wavebreak.claims.reader import ClaimedCapacity, ClaimedPrice, Reading
 from wavebreak.errors import ClaimError
 
 LABELS = "labels.jsonl"
@@ -34,7 +34,7 @@ class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     score: float | None = None
 
 
-def put_label(
+def add_label(
     directory: Path,
     label: Literal["claim", "innocent"],
     actor: Actor,
@@ -48,18 +48,18 @@ def put_label(
     """
     if not reason.strip() or not actor.who.strip():
         raise ClaimError("a label needs who gives it and why", fix="give --by and --reason")
-    made = Label(load(directory).id, label, actor.who, at, reason.strip(), score)
+    made = Label(load_exhibit(directory).id, label, actor.who, at, reason.strip(), score)
     line = msgspec.json.encode(made, order="sorted") + b"\n"
     with (directory / LABELS).open("ab") as file:
         file.write(line)
         file.flush()
         os.fsync(file.fileno())
     word = "confirmed as a claim" if label == "claim" else "rejected: no claim"
-    touch(directory, actor, at, word, made={LABELS: hashlib.sha256(line).hexdigest()})
+    append_custody(directory, actor, at, word, made={LABELS: hashlib.sha256(line).hexdigest()})
     return made
 
 
-def labels_of(directory: Path) -> list[Label]:
+def read_labels(directory: Path) -> list[Label]:
     """Read the labels of an exhibit, oldest first; the last one stands."""
     path = directory / LABELS
     try:
@@ -67,7 +67,7 @@ def labels_of(directory: Path) -> list[Label]:
         found = [msgspec.json.decode(line, type=Label) for line in lines]
     except msgspec.MsgspecError:
         raise ClaimError(f"{path} is malformed") from None
-    exhibit = load(directory).id
+    exhibit = load_exhibit(directory).id
     if any(label.exhibit != exhibit for label in found):
         raise ClaimError(f"{path} labels another exhibit")
     return found
@@ -89,35 +89,37 @@ td,th{text-align:left;padding:.2rem .8rem .2rem 0;vertical-align:top;overflow-wr
 """
 
 
-def facts(made: Reading) -> list[tuple[str, str]]:
+def describe_reading(made: Reading) -> list[tuple[str, str]]:
     """Name what a reading found, field by field; empty where there is nothing."""
     return [
-        ("title", made.title), ("language", made.language),
+        ("title", made.title),
+        ("language", made.language),
         ("offers", ", ".join(f"{n} {v:.2f}" for n, v in made.offers.items())),
         ("capacity", "; ".join(map(_capacity, made.capacities))),
         ("prices", "; ".join(map(_price, made.prices))),
         ("contacts", "; ".join(f"{n}: {', '.join(v)}" for n, v in made.contacts.items())),
-        ("channels", ", ".join(made.channels)), ("brands", ", ".join(made.brands)),
-        ("published", _when(made)),
-    ]  # fmt: skip
+        ("channels", ", ".join(made.channels)),
+        ("brands", ", ".join(made.brands)),
+        ("published", _publication(made)),
+    ]
 
 
-def as_html(made: Reading) -> str:
+def render_html(made: Reading) -> str:
     """Write a reading as a page that stands alone."""
     return "".join(
         [
             _HEAD,
             f"<h1>{escape(made.verdict)}, {made.score:.2f}</h1>",
             '<p class="note">Triage and no finding: a person confirms or rejects.</p>',
-            _table((name, value or "–") for name, value in facts(made)),
+            _table((name, value or "–") for name, value in describe_reading(made)),
             "<h2>Why</h2>",
             _table((r.name, f"{r.value:.2f} → {r.adds:+.2f}") for r in made.reasons),
-            f'<h2>What was read</h2><pre dir="auto">{_marked(made)}</pre></body></html>\n',
+            f'<h2>What was read</h2><pre dir="auto">{_highlight(made)}</pre></body></html>\n',
         ]
     )
 
 
-def _marked(made: Reading) -> str:
+def _highlight(made: Reading) -> str:
     pieces, last = [], 0
     for relied in made.relied_on:
         pieces.append(escape(made.text[last : relied.start]))
@@ -133,12 +135,12 @@ def _table(rows: Iterable[tuple[str, str]]) -> str:
     return f"<table>{''.join(cells)}</table>"
 
 
-def _capacity(told: Count) -> str:
+def _capacity(told: ClaimedCapacity) -> str:
     period = f" a {told.period}" if told.period else ""
     return f"{told.count:,} {told.what}{period} (“{told.text}”)"
 
 
-def _price(asked: Money) -> str:
+def _price(asked: ClaimedPrice) -> str:
     """An amount with its words.
 
     >>> _price(Money(690.0, "ILS", "690 ₪")), _price(Money(0.9, "USDT", "0.9 USDT"))
@@ -148,7 +150,7 @@ def _price(asked: Money) -> str:
     return f"{amount} {asked.currency} (“{asked.text}”)"
 
 
-def _when(made: Reading) -> str:
+def _publication(made: Reading) -> str:
     known = made.published
     if not known:
         return ""

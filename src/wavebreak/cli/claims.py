@@ -59,11 +59,13 @@ def capture(
     ] = False,
 ) -> None:
     """Capture a page: WARC with its redirects and requisites, screenshot, custody."""
-    made = claims.capture(
-        url, out_path, _actor(by, purpose, authority),
-        claims.Outside(_now, allow_private=allow_private),
-        browser=None if no_browser else claims.browser(browser),
-    )  # fmt: skip
+    made = claims.capture_page(
+        url,
+        out_path,
+        _actor(by, purpose, authority),
+        claims.CaptureEnvironment(_now, allow_private=allow_private),
+        browser=None if no_browser else claims.find_browser(browser),
+    )
     _shown(made, out_path)
     nexts([f"wavebreak claim read {out_path}"])
 
@@ -94,10 +96,16 @@ def add(
     if published_from or published_to:
         first, last = _time(published_from), _time(published_to)
         published = claims.Published(first, last, "told by who added it")
-    made = claims.take_in(
-        _bytes(file), out_path, _actor(by, purpose, authority), _now(), kind=kind,
-        source=source or file.name, published=published, details=_details(detail or []),
-    )  # fmt: skip
+    made = claims.add_file(
+        _bytes(file),
+        out_path,
+        _actor(by, purpose, authority),
+        _now(),
+        kind=kind,
+        source=source or file.name,
+        published=published,
+        details=_details(detail or []),
+    )
     _shown(made, out_path)
 
 
@@ -110,12 +118,12 @@ def read_claims(
     """Read what a page offers, how much, for what price, and say why it looks like a claim."""
     made = _read(path)
     if html:
-        html.write_text(claims.as_html(made), encoding="utf-8")
+        html.write_text(claims.render_html(made), encoding="utf-8")
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(made), indent=1).decode())
         return
     out.print(f"[bold]{made.verdict}[/], {made.score:.2f} (triage: a person decides)")
-    told = [(name, Text(value)) for name, value in claims.facts(made) if value]
+    told = [(name, Text(value)) for name, value in claims.describe_reading(made) if value]
     _listed("", told)
     sentences = [
         (", ".join(r.offers) or "by its words", Text(f"“{r.text}”", style="reverse"))
@@ -164,12 +172,12 @@ def reject(
 @claim.command(epilog="Example: `wavebreak claim check ex-1`")
 def check(directory: Of) -> None:
     """Check an exhibit's files, and show its custody and labels; exit with 1 on any doubt."""
-    wrong = claims.doubts(directory)
-    _shown(claims.load(directory), directory)
+    wrong = claims.check_exhibit(directory)
+    _shown(claims.load_exhibit(directory), directory)
     if not wrong:
-        for line in claims.custody(directory):
+        for line in claims.read_custody(directory):
             out.print(f"{line.at} {line.who} @ {line.where}: {line.what}", markup=False)
-        for label in claims.labels_of(directory):
+        for label in claims.read_labels(directory):
             out.print(f"{label.at} {label.label} by {label.by}: {label.reason}", markup=False)
     for doubt in wrong:
         out.print(f"doubt: {doubt}", style="bold red", markup=False)
@@ -263,10 +271,15 @@ def _print_groups(
         measures = _measures(counts)
         false = f"{counts.flagged - counts.true_positives}/{counts.pages - counts.claims}"
         table.add_row(
-            name, f"{counts.pages:,}", f"{counts.claims:,}", _number(measures["precision"]),
-            _interval(measures["precision_95"]), _number(measures["recall"]),
-            _interval(measures["recall_95"]), false,
-        )  # fmt: skip
+            name,
+            f"{counts.pages:,}",
+            f"{counts.claims:,}",
+            _number(measures["precision"]),
+            _interval(measures["precision_95"]),
+            _number(measures["recall"]),
+            _interval(measures["recall_95"]),
+            false,
+        )
         if ends := intervals.get(name):
             precision, recall = map(_interval, ends)
             table.add_row("  by family", "", "", "", precision, "", recall, "")
@@ -283,10 +296,13 @@ def _print_fields(results: list[claims.PageResult]) -> None:
     table = Table("field", "labelled", "read", "both", "precision", "recall", box=SIMPLE)
     for name, count in fields.items():
         table.add_row(
-            name, f"{count.labelled:,}", f"{count.read:,}", f"{count.matched:,}",
+            name,
+            f"{count.labelled:,}",
+            f"{count.read:,}",
+            f"{count.matched:,}",
             _number(count.matched / count.read if count.read else None),
             _number(count.matched / count.labelled if count.labelled else None),
-        )  # fmt: skip
+        )
     out.print(table)
 
 
@@ -302,10 +318,10 @@ def _shown(made: claims.Exhibit, directory: Path) -> None:
 
 def _read(path: Path) -> claims.Reading:
     if path.is_dir():
-        at, found = claims.load(path).captured_at, claims.documents(path)
+        at, found = claims.load_exhibit(path).captured_at, claims.exhibit_documents(path)
     else:
-        at, found = _now(), claims.of_file(_bytes(path))
-    return claims.strongest([claims.read(document, at) for document in found])
+        at, found = _now(), claims.parse_file(_bytes(path))
+    return claims.highest_scoring([claims.read(document, at) for document in found])
 
 
 def _labelled(
@@ -315,7 +331,7 @@ def _labelled(
         score = _read(directory).score
     except ClaimError:  # an image is labelled by who looked at it
         score = None
-    made = claims.put_label(directory, label, actor, _now(), reason, score)
+    made = claims.add_label(directory, label, actor, _now(), reason, score)
     out.print(f"{made.label} by {made.by}, {made.at}", markup=False)
 
 
@@ -347,12 +363,15 @@ def _time(text: str) -> str | None:
 
 def _measures(counts: claims.Counts) -> dict[str, object]:
     return {
-        "pages": counts.pages, "claims": counts.claims, "flagged": counts.flagged,
+        "pages": counts.pages,
+        "claims": counts.claims,
+        "flagged": counts.flagged,
         "true_positives": counts.true_positives,
-        "precision": counts.precision, "recall": counts.recall,
+        "precision": counts.precision,
+        "recall": counts.recall,
         "precision_95": evaluation.exact_interval(counts.true_positives, counts.flagged),
         "recall_95": evaluation.exact_interval(counts.true_positives, counts.claims),
-    }  # fmt: skip
+    }
 
 
 def _number(value: object) -> str:

@@ -16,8 +16,8 @@ from wavebreak import engine, evaluation, explain, model, rules, simulation
 from wavebreak.cli.app import app
 from wavebreak.cli.console import bar, nexts, out, pace, summary
 from wavebreak.errors import UsageError
-from wavebreak.ledger import Sealer
-from wavebreak.ledger.checkpoints import own_signer
+from wavebreak.ledger import DirectoryRecorder
+from wavebreak.ledger.checkpoints import load_or_create_signer
 from wavebreak.privacy.pseudonymizer import Edge, load_key
 
 Labels = Annotated[Path | None, typer.Option(help="CSV: account,label,family,operator.")]
@@ -67,10 +67,10 @@ LedgerKey = Annotated[
 ]
 
 
-def _sealer(ledger: Path | None, key: Path | None) -> Sealer | None:
+def _sealer(ledger: Path | None, key: Path | None) -> DirectoryRecorder | None:
     if ledger is None:
         return None
-    made = Sealer(ledger, own_signer(key), clock=lambda: time.time_ns() // 10**6,
+    made = DirectoryRecorder(ledger, load_or_create_signer(key), clock=lambda: time.time_ns() // 10**6,
                   salts=secrets.token_bytes)  # fmt: skip
     for line in made.mended:
         out.print(f"{ledger}: {line}", style="yellow")

@@ -30,7 +30,7 @@ from wavebreak.cli.run import (
     Shards,
 )
 from wavebreak.errors import UsageError
-from wavebreak.ledger.checkpoints import own_signer, verifier_key
+from wavebreak.ledger.checkpoints import encode_verifier_key, load_or_create_signer
 from wavebreak.model.storage import SHIPPED
 from wavebreak.privacy.pseudonymizer import Edge, load_key
 from wavebreak.reports.tables import stamp
@@ -154,8 +154,8 @@ def _simulated_day() -> pa.RecordBatch:
 
 def _seals(home: Path, key: Path | None) -> Seals:
     """What seals; says by which key others verify it, and keeps that beside the ledger."""
-    signer = own_signer(key)
-    told = verifier_key(signer.key)
+    signer = load_or_create_signer(key)
+    told = encode_verifier_key(signer.key)
     (home / LEDGER_KEY).write_text(f"{told}\n", "utf-8")
     out.print(f"its ledger's checkpoints are signed by [bold]{told}[/]", soft_wrap=True)
     return Seals(signer, _now_ms)

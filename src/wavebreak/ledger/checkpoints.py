@@ -30,7 +30,7 @@ from rfc3161_client import (
 )
 
 from wavebreak.errors import EvidenceError, FileError
-from wavebreak.ledger.errors import error, named
+from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
 from wavebreak.ledger.verifier import LOG, WITNESS, Key, key_id, read_checkpoint, read_key
 
 PRIVATE = "PRIVATE+KEY"
@@ -46,7 +46,7 @@ class Signer(NamedTuple):
     @property
     def key(self) -> Key:
         """The verifier key that belongs to it."""
-        public = _private(self).public_key().public_bytes_raw()
+        public = _private_key(self).public_key().public_bytes_raw()
         return Key(self.name, key_id(self.name, self.kind, public), self.kind, public)
 
     def __repr__(self) -> str:
@@ -54,7 +54,7 @@ class Signer(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def _private(signer: Signer) -> Ed25519PrivateKey:
+def _private_key(signer: Signer) -> Ed25519PrivateKey:
     return Ed25519PrivateKey.from_private_bytes(signer.secret)
 
 
@@ -66,13 +66,14 @@ def new_signer(name: str, kind: int = LOG, secret: bytes | None = None) -> Signe
     """
     if not name or "+" in name or not name.isprintable() or any(map(str.isspace, name)):
         raise EvidenceError(
-            "a key's name may not have spaces or a plus sign", name="key_malformed",
+            "a key's name may not have spaces or a plus sign",
+            name="key_malformed",
             fix="name it as a host and a path: example.org/wavebreak",
-        )  # fmt: skip
+        )
     return Signer(name, kind, secret or secrets.token_bytes(32))
 
 
-def verifier_key(key: Key) -> str:
+def encode_verifier_key(key: Key) -> str:
     """Write a verifier key: what others check signatures with, no secret.
 
     >>> told = verifier_key(new_signer("example.org/log", secret=bytes(32)).key)
@@ -81,25 +82,25 @@ def verifier_key(key: Key) -> str:
     >>> read_key(told).name
     'example.org/log'
     """
-    return f"{key.name}+{key.id.hex()}+{_told(bytes([key.kind]) + key.public)}"
+    return f"{key.name}+{key.id.hex()}+{_encode_base64(bytes([key.kind]) + key.public)}"
 
 
-def _told(made: bytes) -> str:
+def _encode_base64(made: bytes) -> str:
     return base64.b64encode(made).decode()
 
 
-def write_signer(signer: Signer) -> str:
+def encode_signer(signer: Signer) -> str:
     """Write a key that signs, as text of one line; it is a secret."""
-    kept = _told(bytes([signer.kind]) + signer.secret)
+    kept = _encode_base64(bytes([signer.kind]) + signer.secret)
     return f"{PRIVATE}+{signer.name}+{signer.key.id.hex()}+{kept}\n"
 
 
-def read_signer(told: str) -> Signer:
+def decode_signer(told: str) -> Signer:
     """Read what `write_signer` wrote; raises EvidenceError where that is not what it is."""
     private, _, rest = told.strip().partition(f"{PRIVATE}+")
     name, _, tail = rest.partition("+")
     number, _, kept = tail.partition("+")
-    with named("give the file that `wavebreak ledger keygen` wrote"):
+    with convert_verifier_errors("give the file that `wavebreak ledger keygen` wrote"):
         made = base64.b64decode(kept, validate=True)
         signer = Signer(name, made[0] if made else 0, made[1:])
         if private or len(made) != 33 or made[0] not in (LOG, WITNESS):
@@ -112,7 +113,7 @@ def read_signer(told: str) -> Signer:
 def load_signer(path: Path) -> Signer:
     """Read a key that signs from a file; raises FileError where it cannot be read."""
     try:
-        return read_signer(path.read_text("utf-8"))
+        return decode_signer(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError):
         raise FileError(
             f"the key file {path} cannot be read",
@@ -120,7 +121,7 @@ def load_signer(path: Path) -> Signer:
         ) from None
 
 
-def own_signer(path: Path | None) -> Signer:
+def load_or_create_signer(path: Path | None) -> Signer:
     """Read a log's key, and make it at first use.
 
     Without `path` the environment's WAVEBREAK_LEDGER_KEY decides (what `ledger keygen` writes, or
@@ -129,20 +130,20 @@ def own_signer(path: Path | None) -> Signer:
     if path is None:
         given = os.environ.get("WAVEBREAK_LEDGER_KEY", "").strip()
         if given.startswith(PRIVATE):
-            return read_signer(given)
+            return decode_signer(given)
         path = Path(given) if given else None
     path = path or Path.home() / ".config" / "wavebreak" / "ledger.key"
     if not path.exists():
-        keep_signer(new_signer(f"wavebreak.local/{secrets.token_hex(4)}"), path)
+        save_signer(new_signer(f"wavebreak.local/{secrets.token_hex(4)}"), path)
     return load_signer(path)
 
 
-def keep_signer(signer: Signer, path: Path) -> None:
+def save_signer(signer: Signer, path: Path) -> None:
     """Write a key that signs to a file that nobody else may read; FileError where one stands."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(write_signer(signer))
+            file.write(encode_signer(signer))
     except OSError as e:
         raise FileError(
             f"the key file {path} cannot be made: {e.strerror}", fix="name one that is not there"
@@ -159,55 +160,61 @@ def load_verifier_key(told: str) -> Key:
         key = told if "+" in told else Path(told).read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError):
         raise FileError(f"the key file {told} cannot be read", fix=fix) from None
-    with named(fix):
+    with convert_verifier_errors(fix):
         return read_key(key)
 
 
-def checkpoint_note(signer: Signer, size: int, root: bytes) -> bytes:
+def sign_checkpoint(signer: Signer, size: int, root: bytes) -> bytes:
     """Write and sign a checkpoint: its origin is the signer's name."""
-    text = f"{signer.name}\n{size}\n{_told(root)}\n"
-    return f"{text}\n{_line(signer, text.encode())}".encode()
+    text = f"{signer.name}\n{size}\n{_encode_base64(root)}\n"
+    return f"{text}\n{_signature_line(signer, text.encode())}".encode()
 
 
-def _line(signer: Signer, message: bytes, before: bytes = b"") -> str:
-    signature = _private(signer).sign(message)
-    return f"— {signer.name} {_told(signer.key.id + before + signature)}\n"
+def _signature_line(signer: Signer, message: bytes, before: bytes = b"") -> str:
+    signature = _private_key(signer).sign(message)
+    return f"— {signer.name} {_encode_base64(signer.key.id + before + signature)}\n"
 
 
-def cosigned(note: bytes, witness: Signer, at: int) -> bytes:
+def add_cosignature(note: bytes, witness: Signer, at: int) -> bytes:
     """Add a witness's signature, made at `at` (s), to a checkpoint (C2SP cosignature/v1)."""
-    with named():
+    with convert_verifier_errors():
         text = read_checkpoint(note).text.encode()
     message = f"cosignature/v1\ntime {at}\n".encode() + text
-    return note + _line(witness, message, at.to_bytes(8)).encode()
+    return note + _signature_line(witness, message, at.to_bytes(8)).encode()
 
 
-Ask = Callable[[bytes], bytes]
+SendRequest = Callable[[bytes], bytes]
 """Sends a request to an authority (application/timestamp-query), gives its answer; both DER."""
-MAX_ANSWER = 1 << 16
+MAX_RESPONSE = 1 << 16
 SHA256_OID = "2.16.840.1.101.3.4.2.1"
 
 
-def roots_of(pem: bytes) -> list[Certificate]:
+def load_certificates(pem: bytes) -> list[Certificate]:
     """Read the certificates of authorities that are trusted; raises EvidenceError."""
     try:
         return load_pem_x509_certificates(pem)
     except ValueError:
-        raise error("stamp_roots", "these are no certificates in PEM", "give a PEM file") from None
+        raise ledger_error(
+            "stamp_roots", "these are no certificates in PEM", "give a PEM file"
+        ) from None
 
 
-def stamped(note: bytes, ask: Ask, roots: Sequence[Certificate]) -> bytes:
+def request_time_stamp(note: bytes, ask: SendRequest, roots: Sequence[Certificate]) -> bytes:
     """Have a checkpoint stamped; the answer, once it is checked. Raises EvidenceError."""
     request = (
-        TimestampRequestBuilder().data(note).hash_algorithm(HashAlgorithm.SHA256)
-        .nonce(nonce=True).cert_request(cert_request=True).build()
-    )  # fmt: skip
+        TimestampRequestBuilder()
+        .data(note)
+        .hash_algorithm(HashAlgorithm.SHA256)
+        .nonce(nonce=True)
+        .cert_request(cert_request=True)
+        .build()
+    )
     answer = ask(request.as_bytes())
-    check_stamp(note, answer, roots, nonce=request.nonce)
+    check_time_stamp(note, answer, roots, nonce=request.nonce)
     return answer
 
 
-def check_stamp(
+def check_time_stamp(
     note: bytes, answer: bytes, roots: Sequence[Certificate], *, nonce: int | None = None
 ) -> datetime:
     """Check an authority's answer over a checkpoint; when it was stamped (UTC).
@@ -215,35 +222,39 @@ def check_stamp(
     Raises EvidenceError: `stamp_malformed`, `stamp_refused`, `stamp_other_digest`, `stamp_nonce`,
     or `stamp_untrusted` for a signature or certificate that does not lead to `roots`.
     """
-    read = _read(answer)
+    read = _decode_response(answer)
     if PKIStatus(read.status) != PKIStatus.GRANTED:
-        raise _wrong("refused", "the authority did not grant it")
+        raise _stamp_error("refused", "the authority did not grant it")
     imprint = read.tst_info.message_imprint
     digest = (imprint.hash_algorithm.dotted_string, imprint.message)
     if digest != (SHA256_OID, sha256(note).digest()):
-        raise _wrong("other_digest", "the time stamp is of other bytes")
+        raise _stamp_error("other_digest", "the time stamp is of other bytes")
     if nonce is not None and read.tst_info.nonce != nonce:
-        raise _wrong("nonce", "the answer is to another request")
+        raise _stamp_error("nonce", "the answer is to another request")
     builder = VerifierBuilder()
     for root in roots:
         builder = builder.add_root_certificate(root)
     try:
         builder.build().verify(read, digest[1])
     except (VerificationError, ValueError):
-        raise _wrong("untrusted", "it is not signed by an authority that is trusted") from None
+        raise _stamp_error(
+            "untrusted", "it is not signed by an authority that is trusted"
+        ) from None
     return read.tst_info.gen_time.astimezone(UTC)
 
 
-def _read(answer: bytes) -> TimeStampResponse:
-    if len(answer) <= MAX_ANSWER:
+def _decode_response(answer: bytes) -> TimeStampResponse:
+    if len(answer) <= MAX_RESPONSE:
         try:
             read = decode_timestamp_response(answer)
             if read.as_bytes() == answer:
                 return read
         except ValueError:
             pass
-    raise _wrong("malformed", "the authority's answer is not a time stamp")
+    raise _stamp_error("malformed", "the authority's answer is not a time stamp")
 
 
-def _wrong(name: str, what: str) -> EvidenceError:
-    return error(f"stamp_{name}", what, "have the checkpoint stamped anew, or give its authority")
+def _stamp_error(name: str, what: str) -> EvidenceError:
+    return ledger_error(
+        f"stamp_{name}", what, "have the checkpoint stamped anew, or give its authority"
+    )

@@ -13,8 +13,8 @@ import msgspec
 
 from wavebreak.engine.decision import Reason
 from wavebreak.errors import EvidenceError
-from wavebreak.ledger.errors import error, named
-from wavebreak.ledger.verifier import Doubt, canonical, check_entry, commitment
+from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
+from wavebreak.ledger.verifier import VerifierError, canonical, check_entry, commitment
 
 Salts = Callable[[int], bytes]
 """Gives so many unguessable bytes: `secrets.token_bytes`, or a test's own."""
@@ -196,16 +196,19 @@ class Entry(msgspec.Struct, frozen=True):
     def line(self) -> bytes:
         """Write it as the ledger keeps it: canonical JSON, without a newline."""
         told = {
-            "at": self.at, "body": msgspec.to_builtins(self.body), "commits": self.commits,
-            "kind": self.kind, "v": 1,
-        }  # fmt: skip
+            "at": self.at,
+            "body": msgspec.to_builtins(self.body),
+            "commits": self.commits,
+            "kind": self.kind,
+            "v": 1,
+        }
         try:
             return canonical(told).encode()
-        except (Doubt, ValueError):
+        except (VerifierError, ValueError):
             raise _unwritable() from None
 
 
-def entry(
+def make_entry(
     kind: str, body: Body, hidden: Mapping[str, Any], *, at: int, salts: Salts
 ) -> tuple[Entry, Openings]:
     """Make an entry, and the openings of what it hides; `hidden` is by field, None is left out.
@@ -220,10 +223,12 @@ def entry(
     'a1'
     """
     if KINDS.get(kind) is not type(body):
-        raise error("entry_kind", f"{type(body).__name__} is no entry of kind {kind}", "see KINDS")
+        raise ledger_error(
+            "entry_kind", f"{type(body).__name__} is no entry of kind {kind}", "see KINDS"
+        )
     given = {field: value for field, value in hidden.items() if value is not None}
     if wrong := [field for field in given if field not in body.hidden]:
-        raise error("entry_hidden", f"{kind} does not hide {wrong[0]}", "see KINDS")
+        raise ledger_error("entry_hidden", f"{kind} does not hide {wrong[0]}", "see KINDS")
     drawn = salts(SALT_BYTES * len(given))
     openings: Openings = {
         field: (drawn[k * SALT_BYTES : (k + 1) * SALT_BYTES], value)
@@ -231,32 +236,36 @@ def entry(
     }
     try:
         commits = {f: commitment(kind, f, salt, v) for f, (salt, v) in openings.items()}
-    except (Doubt, ValueError):
+    except (VerifierError, ValueError):
         raise _unwritable() from None
     return Entry(kind, at, body, commits), openings
 
 
 def _unwritable() -> EvidenceError:
-    return error("value_not_json", "a value has no canonical form", "seal text and plain numbers")
+    return ledger_error(
+        "value_not_json", "a value has no canonical form", "seal text and plain numbers"
+    )
 
 
 def read_entry(line: bytes) -> Entry:
     """Read an entry, of a kind and with a body that are known; raises EvidenceError."""
-    with named():
-        return known(check_entry(line))
+    with convert_verifier_errors():
+        return parse_entry(check_entry(line))
 
 
-def known(told: dict[str, Any]) -> Entry:
+def parse_entry(told: dict[str, Any]) -> Entry:
     """Give an entry, read from its line, the type of its kind; raises EvidenceError."""
     kind = KINDS.get(told["kind"])
     if kind is None:
-        raise error("entry_kind", f"entries of kind {told['kind']!r} are not known")
+        raise ledger_error("entry_kind", f"entries of kind {told['kind']!r} are not known")
     try:
         body = msgspec.convert(told["body"], kind, strict=True)
     except msgspec.ValidationError as e:
-        raise error(
+        raise ledger_error(
             "entry_body", f"an entry of kind {told['kind']} is not well formed: {e}"
         ) from None
     if not told["commits"].keys() <= set(kind.hidden):
-        raise error("entry_hidden", f"{told['kind']} commits to a field that it does not hide")
+        raise ledger_error(
+            "entry_hidden", f"{told['kind']} commits to a field that it does not hide"
+        )
     return Entry(told["kind"], told["at"], body, told["commits"])

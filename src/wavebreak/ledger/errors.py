@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from wavebreak.errors import EvidenceError
-from wavebreak.ledger.verifier import Doubt
+from wavebreak.ledger.verifier import VerifierError
 
 FIX = "keep what is there as it is, and compare it with a copy, or a checkpoint, held elsewhere"
 
 
-def error(name: str, what: str, fix: str = FIX) -> EvidenceError:
+def ledger_error(name: str, what: str, fix: str = FIX) -> EvidenceError:
     """Give the error of this name."""
     return EvidenceError(f"{name}: {what}", name=name, fix=fix)
 
 
 @contextmanager
-def named(fix: str = FIX) -> Iterator[None]:
+def convert_verifier_errors(fix: str = FIX) -> Iterator[None]:
     """Turn what the verifier raises in here into EvidenceError, its `name` the doubt's.
 
     >>> with named():
@@ -28,8 +28,10 @@ and compare it with a copy, or a checkpoint, held elsewhere
     """
     try:
         yield
-    except Doubt as doubt:
+    except VerifierError as doubt:
         name, what = doubt.args
-        raise error(name, what, fix) from None
+        raise ledger_error(name, what, fix) from None
     except (ValueError, TypeError, RecursionError):
-        raise error("not_well_formed", "what was read has not the form it should", fix) from None
+        raise ledger_error(
+            "not_well_formed", "what was read has not the form it should", fix
+        ) from None

@@ -11,7 +11,7 @@ import msgspec
 
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
-from wavebreak.ledger.checkpoints import Signer, verifier_key
+from wavebreak.ledger.checkpoints import Signer, encode_verifier_key
 from wavebreak.ledger.entries import (
     Body,
     DecisionEntry,
@@ -20,16 +20,16 @@ from wavebreak.ledger.entries import (
     ReceiptEntry,
     Salts,
     VersionEntry,
-    entry,
+    make_entry,
 )
 from wavebreak.ledger.ledger import Ledger
-from wavebreak.ledger.storage import Directory, OpeningFile, OpeningStore
+from wavebreak.ledger.storage import DirectoryStorage, OpeningFile, OpeningStore
 
-Answered = Decision | DecisionEntry
+Sealable = Decision | DecisionEntry
 """What a receipt is of: a decision, as it was made or as it was sealed."""
 
 
-Put = Callable[[Iterable[Entry]], range]
+Append = Callable[[Iterable[Entry]], range]
 """Puts entries into a ledger; gives their positions."""
 
 
@@ -44,18 +44,31 @@ class Draft(NamedTuple):
 def decision_entry(made: Decision, *, at: int, salts: Salts) -> tuple[Entry, Openings]:
     """Make a decision's entry: account, id and trigger are hidden, all else is told."""
     body = DecisionEntry(
-        ts=made.ts, stage=made.stage, outcome=made.outcome, action=made.action, until=made.until,
-        score=made.score, rules=made.rules, reasons=made.reasons, policy=made.policy,
-        model=made.model, features=made.features,
-    )  # fmt: skip
+        ts=made.ts,
+        stage=made.stage,
+        outcome=made.outcome,
+        action=made.action,
+        until=made.until,
+        score=made.score,
+        rules=made.rules,
+        reasons=made.reasons,
+        policy=made.policy,
+        model=made.model,
+        features=made.features,
+    )
     hidden = {"account": made.account, "id": made.id, "trigger": made.trigger}
-    return entry("decision", body, hidden, at=at, salts=salts)
+    return make_entry("decision", body, hidden, at=at, salts=salts)
 
 
 def seal_decisions(
-    ledger: Ledger, decisions: Sequence[Decision], openings: OpeningStore, *, at: int,
-    salts: Salts, put: Put | None = None,
-) -> range:  # fmt: skip
+    ledger: Ledger,
+    decisions: Sequence[Decision],
+    openings: OpeningStore,
+    *,
+    at: int,
+    salts: Salts,
+    put: Append | None = None,
+) -> range:
     """Seal decisions that are about to be enforced; their positions, in order.
 
     The openings are kept first: whatever fails, no entry is sealed that cannot be opened.
@@ -67,27 +80,38 @@ def seal_decisions(
 
 
 def seal_receipts(
-    ledger: Ledger, positions: Sequence[int], decisions: Sequence[Answered], *, at: int,
-    effect: str = "applied", detail: str = "", put: Put | None = None,
-) -> range:  # fmt: skip
+    ledger: Ledger,
+    positions: Sequence[int],
+    decisions: Sequence[Sealable],
+    *,
+    at: int,
+    effect: str = "applied",
+    detail: str = "",
+    put: Append | None = None,
+) -> range:
     """Seal what became of sealed decisions, one receipt each."""
     told = zip(positions, decisions, strict=True)
     receipts = [ReceiptEntry(position, made.outcome, effect, detail) for position, made in told]
     return (put or ledger.seal)([Entry("receipt", at, receipt, {}) for receipt in receipts])
 
 
-class Sealing:
+class LedgerRecorder:
     """Seals what is decided into a ledger, and keeps the openings; `clock` gives milliseconds.
 
     Each call seals what it is given; not so with `at_once` false, where `ledger.checkpoint` does.
     """
 
     def __init__(
-        self, ledger: Ledger, openings: OpeningStore, *, clock: Callable[[], int], salts: Salts,
+        self,
+        ledger: Ledger,
+        openings: OpeningStore,
+        *,
+        clock: Callable[[], int],
+        salts: Salts,
         at_once: bool = True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.ledger, self.openings = ledger, openings
-        self._put: Put = ledger.seal if at_once else ledger.append
+        self._put: Append = ledger.seal if at_once else ledger.append
         self._clock, self._salts = clock, salts
 
     def versions(
@@ -118,9 +142,13 @@ class Sealing:
         )
 
     def receipts(
-        self, positions: Sequence[int], made: Sequence[Answered], *, effect: str = "applied",
+        self,
+        positions: Sequence[int],
+        made: Sequence[Sealable],
+        *,
+        effect: str = "applied",
         detail: str = "",
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Seal what became of decisions: by default that they took effect."""
         if made:
             at = self._clock()
@@ -132,13 +160,14 @@ class Sealing:
         """Seal what people said and did; the positions."""
         at = self._clock()
         made = [
-            entry(each.kind, each.body, each.hidden, at=at, salts=self._salts) for each in drafts
+            make_entry(each.kind, each.body, each.hidden, at=at, salts=self._salts)
+            for each in drafts
         ]
         self.openings.keep(self.ledger.size, [told for _, told in made])
         return self._put([each for each, _ in made])
 
 
-class Sealer(Sealing):
+class DirectoryRecorder(LedgerRecorder):
     """Seals into a ledger directory, its openings beside it in `private/`.
 
     `mended` says what a crash had left half-written.
@@ -147,9 +176,9 @@ class Sealer(Sealing):
     def __init__(
         self, path: Path, signer: Signer, *, clock: Callable[[], int], salts: Salts
     ) -> None:
-        self._files = Directory(path, write=True)
+        self._files = DirectoryStorage(path, write=True)
         self.mended = self._files.mended
-        (path / "key.pub").write_text(f"{verifier_key(signer.key)}\n", "utf-8")
+        (path / "key.pub").write_text(f"{encode_verifier_key(signer.key)}\n", "utf-8")
         self._kept = OpeningFile(path / "private" / "openings.sqlite3")
         super().__init__(Ledger(self._files, signer), self._kept, clock=clock, salts=salts)
 

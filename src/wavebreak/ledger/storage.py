@@ -22,14 +22,21 @@ import msgspec
 
 from wavebreak.errors import FileError
 from wavebreak.ledger.entries import Openings
-from wavebreak.ledger.errors import error, named
+from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
 from wavebreak.ledger.merkle_tree import leaf_index, peaks
-from wavebreak.ledger.verifier import LEAF, MAX_LINE, canonical, grow, hashed, read_checkpoint
+from wavebreak.ledger.verifier import (
+    LEAF,
+    MAX_LINE,
+    add_leaf,
+    canonical,
+    hash_node,
+    read_checkpoint,
+)
 
 NAMES = ("entries.jsonl", "nodes", "ends", "checkpoints.jsonl")
 
 
-class Directory:
+class DirectoryStorage:
     """Storage of a ledger in a directory, for one writer at a time.
 
     With `write` it is made where absent, locked against other writers, and mended: `mended` says
@@ -131,7 +138,9 @@ class Directory:
         try:
             told = json.loads(whole.rpartition(b"\n")[2])
         except ValueError:
-            raise error("checkpoint_not_json", f"the last line of {self.path}'s notes") from None
+            raise ledger_error(
+                "checkpoint_not_json", f"the last line of {self.path}'s notes"
+            ) from None
         return str(told).encode()
 
     def _cut(self, name: str, length: int, what: str) -> None:
@@ -140,7 +149,7 @@ class Directory:
 
     def _mend(self) -> None:
         """Make what follows from entries past the last checkpoint anew; cut off half a line."""
-        with named():
+        with convert_verifier_errors():
             sealed = read_checkpoint(self._last).size if self._last else 0
         nodes = self._length("nodes") // 32
         held = min(sealed, self._size, bisect_right(range(nodes + 1), nodes, key=leaf_index) - 1)
@@ -155,10 +164,10 @@ class Directory:
             for line in iter(lambda: file.readline(MAX_LINE), b""):
                 if not line.endswith(b"\n"):
                     break
-                made += grow(tops, held + len(lines), hashed(LEAF, line[:-1]))
+                made += add_leaf(tops, held + len(lines), hash_node(LEAF, line[:-1]))
                 lines.append(line)
         if held + len(lines) < sealed or length < begin:
-            raise error("log_cut", f"fewer entries are left than the {sealed} sealed")
+            raise ledger_error("log_cut", f"fewer entries are left than the {sealed} sealed")
         ends, end = [], begin
         for line in lines:
             end += len(line)

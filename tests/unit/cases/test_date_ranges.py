@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavebreak.cases.date_ranges import Answer, Span, instant, shown, told
+from wavebreak.cases.date_ranges import (
+    DateRange,
+    Ternary,
+    format_instant,
+    parse_date,
+    parse_instant,
+)
 from wavebreak.errors import CaseError
 
 DAY = 86_400_000
@@ -42,8 +48,8 @@ DAY = 86_400_000
 def test_a_date_means_these_instants(
     text: str, zone: str | None, earliest: str | None, latest: str | None
 ) -> None:
-    span = told(text, zone)
-    ends = [None if end is None else shown(end) for end in (span.earliest, span.latest)]
+    span = parse_date(text, zone)
+    ends = [None if end is None else format_instant(end) for end in (span.earliest, span.latest)]
     assert ends == [earliest, latest]
     assert span.said.startswith(text)
 
@@ -55,27 +61,27 @@ def test_a_date_means_these_instants(
 )  # fmt: skip
 def test_what_is_no_date_is_refused_with_a_fix(text: str) -> None:
     with pytest.raises(CaseError) as refused:
-        told(text, "UTC")
+        parse_date(text, "UTC")
     assert refused.value.fix
 
 
 def test_an_instant_needs_its_offset_and_a_zone_its_name() -> None:
     with pytest.raises(CaseError, match="offset"):
-        instant("2019-12-08T00:00:00")
+        parse_instant("2019-12-08T00:00:00")
     with pytest.raises(CaseError, match="instant"):
-        instant("yesterday")
+        parse_instant("yesterday")
     for name in ("Atlantis/Sunken", "../../etc/passwd", ""):
         with pytest.raises(CaseError, match="time zone"):
-            told("2019", name)
+            parse_date("2019", name)
 
 
 def test_the_day_of_the_notice_lies_on_both_sides_where_no_zone_is_known() -> None:
-    beyond = instant("2019-12-08T00:00:00Z")
-    assert told("2019-12-07").reaches(beyond) is Answer.UNKNOWN
-    assert told("2019-12-07", "UTC").reaches(beyond) is Answer.NO
-    assert told("2019-12-08", "UTC").reaches(beyond) is Answer.YES
-    assert told("2019-12-08", "Pacific/Kiritimati").reaches(beyond) is Answer.UNKNOWN
-    assert told("2019-12-07", "America/Los_Angeles").reaches(beyond) is Answer.UNKNOWN
+    beyond = parse_instant("2019-12-08T00:00:00Z")
+    assert parse_date("2019-12-07").reaches(beyond) is Ternary.UNKNOWN
+    assert parse_date("2019-12-07", "UTC").reaches(beyond) is Ternary.NO
+    assert parse_date("2019-12-08", "UTC").reaches(beyond) is Ternary.YES
+    assert parse_date("2019-12-08", "Pacific/Kiritimati").reaches(beyond) is Ternary.UNKNOWN
+    assert parse_date("2019-12-07", "America/Los_Angeles").reaches(beyond) is Ternary.UNKNOWN
 
 
 ends = st.none() | st.integers(-DAY, DAY)
@@ -87,11 +93,11 @@ def test_a_comparison_is_what_every_instant_of_the_interval_says(
 ) -> None:
     if earliest is not None and latest is not None and earliest > latest:
         earliest, latest = latest, earliest
-    answer = Span(earliest, latest).reaches(boundary)
+    answer = DateRange(earliest, latest).reaches(boundary)
     low = -DAY - 1 if earliest is None else earliest
     high = DAY + 1 if latest is None else latest
     meant = min(max(meant, low), high)
-    if answer is not Answer.UNKNOWN:
-        assert (meant >= boundary) is (answer is Answer.YES)
+    if answer is not Ternary.UNKNOWN:
+        assert (meant >= boundary) is (answer is Ternary.YES)
     else:
         assert low < boundary <= high

@@ -16,16 +16,16 @@ ACTOR, AT = claims.Actor("A. Rao", "bench", "triage", "mandate 12"), "2026-03-04
 
 
 def test_labels_are_kept_with_custody_and_the_last_one_counts(tmp_path: Path) -> None:
-    claims.take_in(b"bulk sender", tmp_path / "e", ACTOR, AT)
-    claims.put_label(tmp_path / "e", "claim", ACTOR, AT, "offers bulk sending", 0.9)
-    claims.put_label(tmp_path / "e", "innocent", ACTOR, AT, "it is a quotation")
-    assert [label.label for label in claims.labels_of(tmp_path / "e")] == ["claim", "innocent"]
-    assert [line.what for line in claims.custody(tmp_path / "e")] == [
+    claims.add_file(b"bulk sender", tmp_path / "e", ACTOR, AT)
+    claims.add_label(tmp_path / "e", "claim", ACTOR, AT, "offers bulk sending", 0.9)
+    claims.add_label(tmp_path / "e", "innocent", ACTOR, AT, "it is a quotation")
+    assert [label.label for label in claims.read_labels(tmp_path / "e")] == ["claim", "innocent"]
+    assert [line.what for line in claims.read_custody(tmp_path / "e")] == [
         "taken in: upload", "confirmed as a claim", "rejected: no claim",
     ]  # fmt: skip
-    assert claims.doubts(tmp_path / "e") == []
+    assert claims.check_exhibit(tmp_path / "e") == []
     with pytest.raises(ClaimError, match="who gives it and why"):
-        claims.put_label(tmp_path / "e", "claim", ACTOR, AT, " ")
+        claims.add_label(tmp_path / "e", "claim", ACTOR, AT, " ")
 
 
 def claim(*arguments: str, code: int = 0) -> str:
