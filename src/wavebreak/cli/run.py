@@ -70,8 +70,10 @@ LedgerKey = Annotated[
 def _sealer(ledger: Path | None, key: Path | None) -> DirectoryRecorder | None:
     if ledger is None:
         return None
-    made = DirectoryRecorder(ledger, load_or_create_signer(key), clock=lambda: time.time_ns() // 10**6,
-                  salts=secrets.token_bytes)  # fmt: skip
+    signer = load_or_create_signer(key)
+    made = DirectoryRecorder(
+        ledger, signer, clock=lambda: time.time_ns() // 10**6, salts=secrets.token_bytes
+    )
     for line in made.mended:
         out.print(f"{ledger}: {line}", style="yellow")
     return made
