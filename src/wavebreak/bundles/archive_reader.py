@@ -1,10 +1,8 @@
-"""A bundle's zip file is taken apart with suspicion: its maker may be anybody.
+"""Unpacking of a bundle from an untrusted zip file, and the names of its members.
 
-Refused are names that lead out of the folder or are not plain, links, two files of one name, other
-compressions, encryption, what unpacks to far more than it is, and more than is asked for. What is
-counted are the bytes that come out, never what a header promises.
-
-Names of what lies in a bundle's `data/` folder, and its hashes.
+Refused are names that lead outside the folder or are not plain, links, two files of one name, other
+compressions, encryption, and what unpacks to far more than it may. Bytes are counted as they are
+decompressed, never by what a header promises.
 """
 
 from __future__ import annotations

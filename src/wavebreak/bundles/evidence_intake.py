@@ -72,7 +72,9 @@ def add_claim_exhibit(
 ) -> Exhibit:
     """Take in a directory of `wavebreak claim`: checked, copied, its custody continued."""
     if wrong := claims.check_exhibit(source):
-        raise CaseError(f"{source}: {wrong[0]}", fix="take it again; keep what is there as it is")
+        raise CaseError(
+            f"{source}: {wrong[0]}", fix="capture or add it again; keep this directory unchanged"
+        )
     about = claims.load_exhibit(source)
     with _new_exhibit_directory(workspace) as (name, place):
         shutil.copytree(source, place)
@@ -376,6 +378,6 @@ def _add_account_evidence(
     exhibit, about = add_run_exhibit(workspace, run, accounts, given, key, actor, role)
     ties: Any = strongest_link(workspace, party, about.accounts)
     name, dates = workspace.case.fresh("V"), conduct_dates(workspace, exhibit)
-    told: Any = (name, party, exhibit.id, "on_platform", "engaged", *dates, *ties)
-    add_evidence(workspace, Evidence(*told), by=actor.who, role=role, why=actor.why)
+    fields: Any = (name, party, exhibit.id, "on_platform", "engaged", *dates, *ties)
+    add_evidence(workspace, Evidence(*fields), by=actor.who, role=role, why=actor.why)
     return name

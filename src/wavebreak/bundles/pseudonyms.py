@@ -1,9 +1,9 @@
-"""A log under other names: a case's own pseudonyms for whoever and whatever it names.
+"""Pseudonyms of a case: a log and its decisions under names that only this case has.
 
 Accounts, groups, devices, numbers, addresses and ids of events are replaced by HMAC-SHA-256 under a
-key of the case alone, so that two cases cannot be laid over each other. Networks (/24, /48), number
-blocks, countries, clients and times stay: features read them, and a reader has to see them. What
-the engine decides does not depend on names, but for the ids of decisions, which hold them.
+key of the case alone, so that two cases cannot be correlated. Networks (/24, /48), number blocks,
+countries, clients and times stay: features read them, and a reader has to see them. Decisions do
+not depend on names, but for their ids, which contain them.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ def case_key(key: bytes, case: str) -> bytes:
 def make_renamer(key: bytes) -> Renamer:
     """Give the renaming of a case's key.
 
-    >>> renaming(bytes(32))("a", "alice")
+    >>> make_renamer(bytes(32))("a", "alice")
     'a-6fc4da49d9686e1c4bbea168'
     """
 
     def rename(letter: str, name: str) -> str:
-        told = hmac.digest(key, f"{letter}\0{name}".encode(), hashlib.sha256)
-        return f"{letter}-{told.hex()[:_DIGITS]}"
+        digest = hmac.digest(key, f"{letter}\0{name}".encode(), hashlib.sha256)
+        return f"{letter}-{digest.hex()[:_DIGITS]}"
 
     return rename
 

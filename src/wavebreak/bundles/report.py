@@ -1,7 +1,7 @@
-"""The report and the certificate forms: values from a case's directory, typeset to PDF.
+"""The report on a case and its certificate forms, typeset to PDF from the case's directory.
 
-The same directory gives the same bytes with the same versions of what typesets: `verify` makes the
-report again and compares.
+The same directory gives the same bytes with the same versions of Typst and fonts: `verify` renders
+the report again and compares.
 """
 
 from __future__ import annotations
@@ -162,8 +162,10 @@ def _conduct_tables(counts: reproduction.Conduct, own: list[Decision]) -> Iterat
 
 
 def _reasons(made: Decision) -> str:
-    told = [f"{r.feature} {'missing' if r.value is None else f'{r.value:g}'}" for r in made.reasons]
-    return ", ".join(told[:8]) + (f" and {len(told) - 8} more" if len(told) > 8 else "")
+    reasons = [
+        f"{r.feature} {'missing' if r.value is None else f'{r.value:g}'}" for r in made.reasons
+    ]
+    return ", ".join(reasons[:8]) + (f" and {len(reasons) - 8} more" if len(reasons) > 8 else "")
 
 
 def _exhibit_tables(case: Case) -> Iterator[Block]:

@@ -1,10 +1,8 @@
-"""Blocks of a typeset page: plain values that `report.typ` shows.
+"""Sections of the case report, and the tables of a case for a terminal.
 
-The sections of a report that are told from the case alone: parties, evidence, determinations.
-
-What captured pages claim, as a machine read it: sentences, capacities, prices; a picture.
-
-A case and a determination as tables and lines for a terminal; nothing is read as markup.
+A section is a list of blocks, plain values that `report.typ` typesets: parties, evidence,
+determinations, notices, chronology, and what captured pages claim. For a terminal, a case and a
+determination are returned as tables and lines; nothing is read as markup.
 """
 
 from __future__ import annotations
@@ -82,16 +80,16 @@ def section(title: str, blocks: Iterable[Block]) -> Block:
 def format_time(ms: int | None) -> str:
     """An instant to the second, in UTC.
 
-    >>> when(0), when(None)
+    >>> format_time(0), format_time(None)
     ('1970-01-01 00:00:00', '—')
     """
     return "—" if ms is None else format_instant(ms - ms % 1000)[:-1].replace("T", " ")
 
 
 def format_range(dates: DateRange) -> str:
-    """A date as it was told, and the instants that it may mean.
+    """A date as it was given, and the instants that it may mean.
 
-    >>> span(Span(0, None, "since 1970"))
+    >>> format_range(DateRange(0, None, "since 1970"))
     'since 1970 [1970-01-01 00:00:00 to open]'
     """
     ends = [("open" if end is None else format_time(end)) for end in (dates.earliest, dates.latest)]
@@ -103,7 +101,7 @@ def format_range(dates: DateRange) -> str:
 def to_words(word: str) -> str:
     """A word of the code as people write it.
 
-    >>> plain("not_eligible")
+    >>> to_words("not_eligible")
     'not eligible'
     """
     return word.replace("_", " ")
@@ -320,8 +318,8 @@ _ACTION_PHRASES = {
 def describe_action(what: Action) -> str:
     """A step in a few words.
 
-    >>> from wavebreak.cases.case import Advanced
-    >>> did(Advanced("noticed"))
+    >>> from wavebreak.cases.case import StateChanged
+    >>> describe_action(StateChanged("noticed"))
     'case now: noticed'
     """
     tag = str(type(what).__struct_config__.tag)
@@ -338,7 +336,7 @@ MAX_PICTURE_BYTES = 8 << 20
 
 
 def pages(directory: Path, case: Case, figures: dict[str, bytes]) -> Block:
-    """Tell each captured page; pictures are put into `figures` by name."""
+    """What each captured page claims; screenshots are added to `figures` by name."""
     blocks: list[Block] = []
     for exhibit in case.exhibits.values():
         place = directory / exhibit.path
@@ -373,11 +371,11 @@ def _page(place: Path, name: str, figures: dict[str, bytes]) -> Iterator[Block]:
 
 
 def _reading(made: claims.Reading, public: claims.Published | None) -> Iterator[Block]:
-    told = [
+    sentences = [
         (" ".join(r.text.split())[:400], ", ".join(map(to_words, r.offers)) or "by its words")
         for r in made.relied_on[:MAX_ITEMS]
     ]
-    yield table(["sentence", "offers"], told, [3, 1], none="No sentence offers anything.")
+    yield table(["sentence", "offers"], sentences, [3, 1], none="No sentence offers anything.")
     numbers = [
         f"{c.count:,} {c.what}{f' a {c.period}' if c.period else ''}"
         for c in made.capacities[:MAX_ITEMS]
@@ -394,8 +392,8 @@ def _reading(made: claims.Reading, public: claims.Published | None) -> Iterator[
         ("brands", list(made.brands[:MAX_ITEMS])),
         ("language", [made.language]),
     ]
-    told_once = [(n, ", ".join(dict.fromkeys(v))) for n, v in rows if any(v)]
-    yield table(["read on the page", ""], told_once, [1, 3])
+    known = [(n, ", ".join(dict.fromkeys(v))) for n, v in rows if any(v)]
+    yield table(["read on the page", ""], known, [1, 3])
     yield note(f"Triage: {made.verdict}, {made.score:.2f}.")
 
 
@@ -406,7 +404,7 @@ def _table(title: str, head: Sequence[str], rows: list[Any]) -> Iterator[Table]:
 
 
 def case_tables(case: Case) -> Iterator[Table]:
-    """Where a case stands, table by table; empty ones are left out."""
+    """The state of a case, table by table; empty ones are left out."""
     parties = [(p.id, p.kind, p.name, p.same_as) for p in case.parties.values()]
     yield from _table("parties", ["id", "kind", "name", "merged into"], parties)
     yield from _table(

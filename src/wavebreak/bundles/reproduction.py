@@ -1,17 +1,17 @@
-"""Decisions that an exhibit relies on, as the ledger of the run had sealed them before.
+"""Reproduction of a run's decisions: the extract that an exhibit holds, and its re-run and checks.
 
-Evidence from a run: the log up to the last decision relied on, and all that decides it again.
-
-What accounts share is read by every decision (the reputation of a network, the credibility of a
-reporter), so the whole log up to there belongs to the evidence: no part of it gives the same
-decisions for sure. It is kept under the case's pseudonyms, with policy, model and profile, so that
+Every decision reads what accounts share (the reputation of a network, the credibility of a
+reporter), so the whole log up to the last decision relied on belongs to the evidence: no part of it
+is certain to give the same decisions. It is kept under the case's pseudonyms, with policy, model
+and profile, so that
 
     wavebreak run log.arrow --policy policy/NAME --model model --profile profile.json -o again
 
 writes the same `decisions.jsonl`, to the byte. The last epoch is closed at the cut: decisions past
-`as_run` are made by that, and are not of the original run.
+`as_run` result from that, and are not of the original run.
 
-An account's conduct in numbers, recounted from an exhibit's log, and its picture.
+An exhibit may also hold the ledger entries of its decisions, as proof that they were sealed before,
+and has each account's conduct in numbers, recounted from its log.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def write_sealed_decisions(
                 fix="give the ledger that this run was sealed in: `run --ledger`",
             )
         out.mkdir()
-        for name, told in proof_bundle(ledger, [at[decision.id] for decision in relied]).items():
-            (out / name).write_bytes(told)
+        for name, content in proof_bundle(ledger, [at[decision.id] for decision in relied]).items():
+            (out / name).write_bytes(content)
     finally:
         openings.close()
         files.close()
@@ -108,13 +108,13 @@ def check_sealed_decisions(place: Path, relied: Sequence[Decision], keys: Sequen
     bodies = [
         read_json(line, "proof")["entry"]["body"] for line in read_lines(place / "proofs.jsonl")
     ]
-    told = [
+    expected = [
         {name: value for name, value in msgspec.to_builtins(made).items() if name not in _NAMES}
         for made in relied
     ]
-    if canonical(bodies) != canonical(told):
+    if canonical(bodies) != canonical(expected):
         raise bundle_error("sealed_other", "what was sealed is not what is relied on")
-    return f"{len(told)} of them sealed before, among {last.size:,} entries of {last.origin}"
+    return f"{len(expected)} of them sealed before, among {last.size:,} entries of {last.origin}"
 
 
 MAX_EVENTS = 2_000_000
@@ -182,8 +182,8 @@ def _extract(
     wanted = [n for n, decision in enumerate(made) if decision.account in set(accounts)]
     source = _source(run, summary)
     origin = str(summary.get("profile") or "")
-    told = Path(origin) if origin and Path(origin).is_file() else None
-    stream, _ = profile_of(source, told, given.edge)
+    profile = Path(origin) if origin and Path(origin).is_file() else None
+    stream, _ = profile_of(source, profile, given.edge)
     _write_inputs(out, stream, given)
     enforce = summary.get("mode") == "enforce"
     engine = Engine(

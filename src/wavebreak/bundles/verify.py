@@ -1,9 +1,7 @@
-"""The checks of a bundle, one by one: each tells what it found, or raises what does not hold.
+"""Verification of a bundle: every check in turn, and what could not be checked, with the reason.
 
-Is a bundle what it says? Every check in turn, what could not be checked, and why.
-
-Nothing in a bundle is trusted: a key inside it shows only that it agrees with itself. Checks read
-an unpacked copy alone; recomputation runs the engine as `wavebreak run` does.
+Nothing in a bundle is trusted: a key inside it shows only that it is consistent with itself. Checks
+read an unpacked copy alone; recomputation runs the engine as `wavebreak run` does.
 """
 
 from __future__ import annotations
@@ -118,8 +116,8 @@ def check_ledger(data: Path, keys: Sequence[Key]) -> str:
 
 def check_steps(data: Path, written: CaseFile) -> str:
     """Every step of the case, and no other, was sealed in this order."""
-    told = [read_json(line, "proof") for line in read_lines(data / LEDGER / "proofs.jsonl")]
-    sealed = [each["entry"]["body"] for each in told if each["entry"]["kind"] == "step"]
+    proofs = [read_json(line, "proof") for line in read_lines(data / LEDGER / "proofs.jsonl")]
+    sealed = [each["entry"]["body"] for each in proofs if each["entry"]["kind"] == "step"]
     own = [body for body in sealed if body.get("case") == written.id]
     if len(own) != len(written.steps):
         what = f"{len(own)} steps are sealed, the case has {len(written.steps)}"
@@ -176,19 +174,19 @@ def check_warcs(data: Path, found: Case) -> str:
 
 def check_reruns(data: Path, found: Case, keys: Sequence[Key]) -> str:
     """The engine, over the events that are here, gives the same decisions, features and counts."""
-    told, open_ = [], list[str]()
+    results, open_ = [], list[str]()
     for exhibit in found.exhibits.values():
         if exhibit.kind == "platform_run":
             place = data / exhibit.path
             about = _read_json(place / reproduction.ABOUT, reproduction.RerunManifest)
-            told.append(f"{exhibit.id}: {_check_rerun(place, about, keys)}")
+            results.append(f"{exhibit.id}: {_check_rerun(place, about, keys)}")
             if not about.whole:
                 open_.append(
                     f"decisions of {exhibit.id}: others' events, on which they rest, are not here"
                 )
             if origin := reproduction.unverified_origin(place / reproduction.SEALED, keys):
                 open_.append(f"the key of {origin}: give --key")
-    said = "; ".join(told) or "no exhibit is a run"
+    said = "; ".join(results) or "no exhibit is a run"
     if open_:
         raise NotChecked(f"{said}. Not checked: {'; '.join(open_)}")
     return said

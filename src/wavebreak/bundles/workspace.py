@@ -1,15 +1,14 @@
-"""From a step of a case to the entries that seal it: digests and commitments, no names.
-
-Every step has a `step` entry, whose `sha256` is that of the case's salt (hex) followed by the step
-in canonical JSON; a link, a notice, a determination, an exhibit have one of their own kind beside.
-
-A case as a directory, written by one command at a time, every step sealed before it stands.
+"""A case on disk: one command writes it at a time, and every step is sealed before it is stored.
 
 CASE/case.json        the steps, canonical JSON (RFC 8785)
 CASE/exhibits/E1/     files of exhibit E1, never rewritten
-CASE/grounds/         the grounds that determinations were drawn from, by version
+CASE/grounds/         the grounds of its determinations, by version
 CASE/ledger/          the sealed entries of its steps
-CASE/openings.sqlite  what the entries commit to; never leaves the house
+CASE/ledger/private/  openings of the entries' commitments; never leaves the organization
+
+Entries hold digests and commitments, no names. Every step has a `step` entry, whose `sha256` is
+that of the case's salt (hex) followed by the step in canonical JSON; a link, a notice, a
+determination and an exhibit have an entry of their own kind as well.
 """
 
 from __future__ import annotations
@@ -75,9 +74,11 @@ def step_entries(
     """The entries of the last step of `after`, which was taken in the case `before`."""
     step = after.steps[-1]
     body = StepEntry(before.id, before.state, after.state, salted_digest(salt, step))
-    told: list[EntryDraft] = [("step", body, {"by": step.by, "reason": step.why or None})]
-    told += _action_entries(after, step, salt)
-    return [make_entry(kind, body, hidden, at=step.at, salts=salts) for kind, body, hidden in told]
+    drafts: list[EntryDraft] = [("step", body, {"by": step.by, "reason": step.why or None})]
+    drafts += _action_entries(after, step, salt)
+    return [
+        make_entry(kind, body, hidden, at=step.at, salts=salts) for kind, body, hidden in drafts
+    ]
 
 
 def _action_entries(case: Case, step: Step, salt: str) -> Iterator[EntryDraft]:
@@ -119,6 +120,7 @@ def _determination_entry(case: Case, name: str, salt: str, by: dict[str, Any]) -
 CASE, LEDGER, EXHIBITS, GROUNDS = "case.json", "ledger", "exhibits", "grounds"
 MAX_CASE = 64 << 20
 MAX_FILES = 10_000
+_RESTORE = "bring back case.json from a backup or from a bundle of the case"
 
 Salts = Callable[[int], bytes]
 T = TypeVar("T", CaseFile, Step)
@@ -128,16 +130,19 @@ def load_case(path: Path) -> tuple[CaseFile, Case]:
     """Read a case's file and replay its steps; raises `CaseError` where that cannot be done."""
     try:
         if path.stat().st_size > MAX_CASE:
-            raise CaseError(f"{path} is over {MAX_CASE:,} bytes", fix="this is no case")
+            raise CaseError(
+                f"{path} is over {MAX_CASE:,} bytes",
+                fix="give a directory that `wavebreak case open` made",
+            )
         raw = path.read_bytes()
         written = msgspec.json.decode(raw, type=CaseFile)
     except OSError:
         fix = "give a directory that `wavebreak case open` made"
         raise CaseError(f"there is no readable {path}", fix=fix) from None
     except (msgspec.MsgspecError, UnicodeDecodeError, CaseError) as error:
-        raise CaseError(f"{path} is not well formed: {error}", fix="restore it") from None
+        raise CaseError(f"{path} is not well formed: {error}", fix=_RESTORE) from None
     if encode_case(written) != raw:
-        raise CaseError(f"{path} is not in canonical form: it was edited", fix="restore it")
+        raise CaseError(f"{path} is not in canonical form: it was edited", fix=_RESTORE)
     return written, replay(written)
 
 
@@ -159,7 +164,7 @@ class CaseWorkspace:
         (path / LEDGER / "key.pub").write_text(f"{encode_verifier_key(signer.key)}\n", "utf-8")
         self.openings = OpeningFile(path / LEDGER / "private" / "openings.sqlite3")
         if not new:
-            self._mend()
+            self._finish_interrupted_step()
             self.written, self.case = load_case(path / CASE)
 
     def take(self, did: Action, *, by: str, role: str, why: str = "") -> Case:
@@ -181,8 +186,8 @@ class CaseWorkspace:
         self.written, self.case = written, after
         return after
 
-    def _mend(self) -> None:
-        """Finish a step that was sealed, where a crash came before its file stood."""
+    def _finish_interrupted_step(self) -> None:
+        """Finish a step that was sealed before a crash, or discard one that was not."""
         fresh = self.path / f"{CASE}.new"
         if not fresh.exists():
             return
@@ -216,7 +221,7 @@ class CaseWorkspace:
         place.write_bytes(msgspec.json.encode(grounds, order="deterministic"))
 
     def close(self) -> None:
-        """Let the ledger and the openings go."""
+        """Close the ledger and the openings."""
         self.openings.close()
         if isinstance(self.ledger.storage, DirectoryStorage):
             self.ledger.storage.close()
@@ -240,7 +245,9 @@ def open_workspace(
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise CaseError(f"another command has {path} open", fix="wait for it") from None
+            raise CaseError(
+                f"another command has {path} open", fix="run this again when that command has ended"
+            ) from None
         opened = CaseWorkspace(path, signer, clock, salts, new=new)
         try:
             yield opened
@@ -287,7 +294,7 @@ def _validate(value: T) -> T:
     try:
         return msgspec.convert(msgspec.to_builtins(value), type(value))
     except msgspec.ValidationError as error:
-        raise CaseError(f"not well formed: {error}", fix="mend that field") from None
+        raise CaseError(f"not well formed: {error}", fix="shorten or correct that field") from None
 
 
 def _write_durably(path: Path, content: bytes) -> None:

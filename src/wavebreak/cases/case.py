@@ -1,6 +1,7 @@
-"""What can be done in a case: one value a step, in the order in which they were taken.
+"""A case as a value: its parties, exhibits, evidence, notices, determinations, tasks and steps.
 
-Where a case stands: parties, exhibits, evidence, notices, determinations, tasks, its steps.
+A case is the fold of its steps; each step holds one action. The tags of actions (`did`) and the
+field names are the stored format of version 1 of `case.json`.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Exhibit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Something that somebody has to do, perhaps by a time (ms)."""
+    """A task, perhaps with a due time (ms)."""
 
     id: Text
     what: Long
@@ -76,7 +77,7 @@ class PartyNamed(_Action, frozen=True, forbid_unknown_fields=True, tag="named"):
 
 
 class PartiesRelated(_Action, frozen=True, forbid_unknown_fields=True, tag="related"):
-    """Two parties were found to hang together."""
+    """Two parties were found to be related."""
 
     relation: Relation
 
@@ -95,7 +96,7 @@ class AccountLinked(_Action, frozen=True, forbid_unknown_fields=True, tag="linke
 
 
 class ExhibitAdded(_Action, frozen=True, forbid_unknown_fields=True, tag="exhibited"):
-    """An exhibit was taken in."""
+    """An exhibit was added."""
 
     exhibit: Exhibit
 
@@ -219,7 +220,7 @@ class PreparedDetermination:
 
 @dataclass(frozen=True)
 class Case:
-    """Where a case stands after its steps. Everything is in the order in which it came."""
+    """The state of a case after its steps. Everything is in the order of the steps."""
 
     id: str
     title: str = ""

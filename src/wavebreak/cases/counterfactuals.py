@@ -1,4 +1,4 @@
-"""What would change a determination: one thing at a time is supposed, and determined again."""
+"""Counterfactuals of a determination: which single change of evidence would change its result."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RESULTS: tuple[Literal["not_eligible", "undetermined", "eligible"], ...] = (
     "eligible",
 )
 MAX_COUNTERFACTUALS = 40
-"""Changes that are told at most; those that lead farthest come first."""
+"""Maximum number of counterfactuals listed; the largest changes of the result come first."""
 
 
 class Counterfactual(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,7 +38,7 @@ class Counterfactual(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def find_counterfactuals(
     evidence: Sequence[Evidence], grounds: Grounds, as_of: int
 ) -> tuple[Counterfactual, ...]:
-    """List what would change a determination, each alone: an item told otherwise, one more."""
+    """List what would change a determination, one at a time: a fact or an item."""
     said = [rule_ranks(evaluate_item(item, grounds, as_of), grounds, as_of) for item in evidence]
     width = 1 + 3 * len(notices_in_force(grounds, as_of))
     whole = max_ranks(said, width)
@@ -61,11 +61,11 @@ def find_counterfactuals(
             found[f"as of {format_instant(then)}, when notice {notice.id} is in force"] = outcome(
                 later
             )
-    told = [
+    changed = [
         Counterfactual(words, RESULTS[result]) for words, result in found.items() if result != now
     ]
     return tuple(
-        sorted(told, key=lambda change: -abs(RESULTS.index(change.result) - now))[
+        sorted(changed, key=lambda change: -abs(RESULTS.index(change.result) - now))[
             :MAX_COUNTERFACTUALS
         ]
     )

@@ -1,9 +1,9 @@
-"""May legal action be taken against a party? Grounds, evidence and a date in; advice out. Pure.
+"""Determination of eligibility for legal action: from evidence, grounds and a date to advice.
 
 R1: evidence on the platform that is linked to the party. R2: from a public notice on, evidence
 from outside the platform alone; R3: then only if the conduct continues beyond the notice's
-boundary, or the party is linked to conduct on the platform before it. Where the answer hangs on
-something that is not known it is undetermined, and says on what.
+boundary, or the party is linked to conduct on the platform before it. Where the result depends on
+a fact that is not known, it is undetermined, and the determination lists the facts. Pure.
 """
 
 from __future__ import annotations

@@ -1,15 +1,11 @@
-"""The grounds of a determination, from `cases/determination.toml`: rules, notices, what ties.
-
-What each item of evidence says to each rule: yes, no or not known, and why.
+"""Rule evaluation: the grounds (`cases/determination.toml`), each item of evidence by each rule.
 
 Every rule is a conjunction of conditions on one item, and a party is eligible where some rule has
-its items: so an item is weighed alone, and items are joined by their maximum. What one unknown
-turns out to be does not bear on another, except that a date after one boundary is not before an
-earlier one; but "beyond" is asked of evidence from outside the platform and "before" of evidence on
-it, so no item is asked both. Joining three-valued answers then gives exactly what all the ways in
-which the unknowns may turn out give (the tests enumerate them).
-
-Items joined: the most that any of them says to each rule, and what follows.
+its items: so an item is evaluated alone, and items are combined by their maximum. What one unknown
+turns out to be does not affect another, except that a date after one boundary is not before an
+earlier one; but "beyond" is a condition on evidence from outside the platform and "before" on
+evidence on it, so no item has both. Combining three-valued answers then gives exactly the result of
+enumerating all values of the unknowns (the tests enumerate them).
 """
 
 from __future__ import annotations

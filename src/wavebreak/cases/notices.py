@@ -1,4 +1,4 @@
-"""Notices to a party: words from templates, proof of delivery, answers, deadlines."""
+"""Notices to a party: templates, proof of delivery, replies, deadlines."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def render_notice(
     Raises `CaseError` where there is no such template or a fact that it needs is not given.
 
     >>> facts = dict.fromkeys(("party", "operator", "case", "notice", "deadline", "contact"), "-")
-    >>> written(load_letters(), "reminder", "en", facts | {"notice": "N1"})[0]
+    >>> render_notice(load_templates(), "reminder", "en", facts | {"notice": "N1"})[0]
     'Reminder: no answer to our notice N1'
     """
     for words in letters.template:
@@ -91,7 +91,7 @@ def render_notice(
             except (KeyError, ValueError) as error:
                 raise CaseError(
                     f"notice {template}, {language}: {error} is not given",
-                    fix="give it, or mend the template in cases/notices.toml",
+                    fix="give it, or correct the template in cases/notices.toml",
                 ) from None
             return subject, tuple(rest)
     known = ", ".join(f"{words.id} ({words.language})" for words in letters.template)

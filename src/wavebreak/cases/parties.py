@@ -1,7 +1,4 @@
-"""Who a case is about: persons and companies, what ties them together and accounts to them.
-
-Which parties may be one: pairs proposed with reasons. Nothing is merged by itself.
-"""
+"""Parties of a case: persons and companies, their relations and accounts, proposed merges."""
 
 from __future__ import annotations
 
@@ -81,7 +78,7 @@ class Party(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Relation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Two parties that hang together: `party` is, of `other`, what `kind` says; by an exhibit."""
+    """A relation of two parties: `party` is the `kind` of `other`, as an exhibit shows."""
 
     party: Text
     other: Text
@@ -129,7 +126,7 @@ class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if first is not None and last is not None and last < first:
             raise CaseError(
                 f"evidence {self.id}: the conduct ends before it begins",
-                fix="mend `began` or `lasted`",
+                fix="give `--until` at or after `--began`",
             )
 
 
@@ -164,9 +161,9 @@ def load_name_weights(directory: Path | None = None) -> NameWeights:
 def normalize_name(name: str, suffixes: Iterable[str]) -> str:
     """Write a name so that spellings of one name meet: no case, marks, punctuation or legal form.
 
-    >>> normal("Envíos Rápidos, S.A. de C.V.", ["s a de c v"])
+    >>> normalize_name("Envíos Rápidos, S.A. de C.V.", ["s a de c v"])
     'envios rapidos'
-    >>> normal('שיווק ישיר בע"מ', ["בעמ"])
+    >>> normalize_name('שיווק ישיר בע"מ', ["בעמ"])
     'שיווק ישיר'
     """
     folded = unicodedata.normalize("NFKD", name.casefold())
@@ -190,7 +187,7 @@ def normalize_name(name: str, suffixes: Iterable[str]) -> str:
 def parse_host(address: str) -> str:
     """Host of an address or domain, without www.
 
-    >>> host("https://www.Example.org/prices"), host("example.org")
+    >>> parse_host("https://www.Example.org/prices"), parse_host("example.org")
     ('example.org', 'example.org')
     """
     bare = re.sub(r"^[a-z]+://", "", address.strip().lower()).split("/")[0].split("@")[-1]
@@ -226,8 +223,8 @@ def _combine_reasons(pair: tuple[str, str], reasons: dict[str, float]) -> MergeP
     doubt = 1.0
     for weight in reasons.values():
         doubt *= 1 - weight
-    told = tuple(sorted(reasons, key=lambda reason: -reasons[reason]))
-    return MergeProposal(*pair, round(1 - doubt, 3), told)
+    ordered = tuple(sorted(reasons, key=lambda reason: -reasons[reason]))
+    return MergeProposal(*pair, round(1 - doubt, 3), ordered)
 
 
 def _shared_features(terms: NameWeights) -> dict[str, Callable[[Party], Iterable[str]]]:

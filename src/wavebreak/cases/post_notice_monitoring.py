@@ -1,4 +1,4 @@
-"""After a notice: new evidence of later conduct reopens a case by itself; what is overdue."""
+"""Monitoring after a notice: later conduct reopens the case; overdue replies and tasks."""
 
 from __future__ import annotations
 

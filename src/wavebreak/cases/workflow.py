@@ -1,6 +1,6 @@
-"""What may be done in a case, and when: a step that may not be taken is refused with its reason.
+"""State machine of a case: which action is allowed when, and what it changes.
 
-A case is the fold of its steps, each held to what may be done at that point.
+A case is the fold of its steps; a step that is not allowed is refused with the reason.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from wavebreak.cases.case import (
     evidence_for_party,
 )
 from wavebreak.cases.determination import evidence_digest
+from wavebreak.cases.parties import Evidence
 from wavebreak.errors import CaseError
 
 TRANSITIONS: dict[str, tuple[State, ...]] = {
@@ -53,15 +54,17 @@ TRANSITIONS: dict[str, tuple[State, ...]] = {
 
 
 def validate_step(case: Case, step: Step) -> None:
-    """Raise `CaseError` where a step may not be taken in a case as it stands."""
+    """Raise `CaseError` where a step is not allowed in the present state of a case."""
     did = step.did
     if isinstance(did, CaseOpened) is bool(case.steps):
         raise CaseError(
             f"case {case.id} is {'already' if case.steps else 'not yet'} open",
-            fix="open a case once, and first",
+            fix="give a case that is open, or a new directory to open one",
         )
     if case.state == "closed" and not isinstance(did, StateChanged | ExhibitAdded | EvidenceAdded):
-        raise CaseError(f"case {case.id} is closed", fix="reopen it first")
+        raise CaseError(
+            f"case {case.id} is closed", fix="reopen it: `wavebreak case advance CASE reopened`"
+        )
     _validate_references(case, step)
     match did:
         case DeterminationSigned():
@@ -81,7 +84,9 @@ def _require_known(kind: str, known: Iterable[str], *ids: str) -> None:
 
 def _require_new(kind: str, known: Iterable[str], name: str) -> None:
     if name in known:
-        raise CaseError(f"there is already a {kind} {name}", fix="give it the next number")
+        raise CaseError(
+            f"there is already a {kind} {name}", fix="leave the number out: the next one is given"
+        )
 
 
 def _validate_references(case: Case, step: Step) -> None:
@@ -90,7 +95,10 @@ def _validate_references(case: Case, step: Step) -> None:
         case PartyNamed(party=p):
             known = case.parties.get(p.id)
             if p.same_as != (known.same_as if known else ""):
-                raise CaseError(f"party {p.id}: same_as is set by a merge", fix="merge the two")
+                raise CaseError(
+                    f"party {p.id}: same_as is set by a merge",
+                    fix="merge them: `wavebreak case merge CASE KEEP DROP`",
+                )
         case PartiesRelated(relation=r):
             _require_known("party", case.parties, r.party, r.other)
             _require_known("exhibit", case.exhibits, r.exhibit)
@@ -104,15 +112,22 @@ def _validate_references(case: Case, step: Step) -> None:
         case ExhibitAdded(exhibit=e):
             _require_new("exhibit", case.exhibits, e.id)
         case EvidenceAdded(evidence=e):
-            _require_known("party", case.parties, e.party)
-            _require_known("exhibit", case.exhibits, e.exhibit)
-            _require_new("item of evidence", case.evidence, e.id)
-            if e.confirmed != "unknown" or e.by:
-                raise CaseError("evidence is confirmed by a step of its own", fix="confirm it")
+            _validate_evidence(case, e)
         case EvidenceReviewed():
             _require_known("item of evidence", case.evidence, did.evidence)
         case _:
             _validate_correspondence(case, step)
+
+
+def _validate_evidence(case: Case, e: Evidence) -> None:
+    _require_known("party", case.parties, e.party)
+    _require_known("exhibit", case.exhibits, e.exhibit)
+    _require_new("item of evidence", case.evidence, e.id)
+    if e.confirmed != "unknown" or e.by:
+        raise CaseError(
+            "evidence is confirmed by a step of its own",
+            fix="confirm it: `wavebreak case confirm CASE V1`",
+        )
 
 
 def _validate_correspondence(case: Case, step: Step) -> None:
@@ -125,7 +140,8 @@ def _validate_correspondence(case: Case, step: Step) -> None:
             _require_known("exhibit", case.exhibits, d.exhibit)
             if d.at < case.notices[d.notice].sent:
                 raise CaseError(
-                    f"notice {d.notice} arrived before it was sent", fix="mend the time"
+                    f"notice {d.notice} arrived before it was sent",
+                    fix="give a delivery time after the notice was sent",
                 )
         case ReplyReceived(reply=r):
             _require_known("notice", case.notices, r.notice)
@@ -149,7 +165,7 @@ def _validate_determination(case: Case, did: DeterminationPrepared) -> None:
     ):
         raise CaseError(
             "the determination was drawn from other evidence than the case holds",
-            fix="determine again",
+            fix="determine again: `wavebreak case determine CASE PARTY`",
         )
 
 
@@ -166,13 +182,19 @@ def _validate_signature(case: Case, step: Step, did: DeterminationSigned) -> Non
             fix=f"let a person with the role {made.value.signs} sign",
         )
     if made.signed_by:
-        raise CaseError(f"{made.id} is signed already", fix="determine again")
+        raise CaseError(
+            f"{made.id} is signed already",
+            fix="determine again: `wavebreak case determine CASE PARTY`",
+        )
     if _same_person(step.by, made.by):
         raise CaseError(
             f"who prepared {made.id} cannot sign it", fix="let another person sign: four eyes"
         )
     if not _is_up_to_date(case, made):
-        raise CaseError(f"{made.id} is not of the evidence as it is now", fix="determine again")
+        raise CaseError(
+            f"{made.id} is not of the evidence as it is now",
+            fix="determine again: `wavebreak case determine CASE PARTY`",
+        )
 
 
 def _same_person(one: str, other: str) -> bool:
@@ -194,9 +216,15 @@ def _validate_transition(case: Case, to: State) -> None:
     latest = case.latest()
     stale = [made.id for made in latest if not made.signed_by or not _is_up_to_date(case, made)]
     if to == "investigating" and not case.parties:
-        raise CaseError("a case without a party cannot be investigated", fix="name a party")
+        raise CaseError(
+            "a case without a party cannot be investigated",
+            fix="name one: `wavebreak case party CASE NAME`",
+        )
     if to == "noticed" and not {d.notice for d in case.deliveries}:
-        raise CaseError("no notice is shown to have arrived", fix="deliver one, with its proof")
+        raise CaseError(
+            "no notice is shown to have arrived",
+            fix="record one: `wavebreak case delivery CASE N1 --exhibit E1 --how …`",
+        )
     if to in ("determined", "referred") and (not latest or stale):
         raise CaseError(
             f"not signed, or of other evidence than now: {', '.join(stale) or 'no determination'}",
@@ -205,7 +233,9 @@ def _validate_transition(case: Case, to: State) -> None:
     if to == "referred" and not any(made.value.result == "eligible" for made in latest):
         raise CaseError("no party is eligible", fix="close the case, or bring further evidence")
     if to == "closed" and (open_ := case.open_tasks()):
-        raise CaseError(f"task {open_[0].id} is open", fix="finish the tasks first")
+        raise CaseError(
+            f"task {open_[0].id} is open", fix="finish it: `wavebreak case task CASE T1 --done`"
+        )
 
 
 def replay(written: CaseFile) -> Case:
@@ -224,9 +254,15 @@ def append_action(case: Case, did: Action, *, at: int, by: str, role: str, why: 
 def apply_step(case: Case, step: Step) -> Case:
     """Take a step; raises `CaseError` where it is not the next or may not be taken."""
     if step.n != len(case.steps) + 1:
-        raise CaseError(f"step {step.n} does not follow step {len(case.steps)}", fix="restore it")
+        raise CaseError(
+            f"step {step.n} does not follow step {len(case.steps)}",
+            fix="bring back case.json from a backup or from a bundle of the case",
+        )
     if case.steps and step.at < case.steps[-1].at:
-        raise CaseError(f"step {step.n} is before the one it follows", fix="mend the clock")
+        raise CaseError(
+            f"step {step.n} is before the one it follows",
+            fix="correct the clock of this machine, or wait until it is past that step",
+        )
     validate_step(case, step)
     did: Any = step.did
     return replace(_apply_action(case, step, did), steps=(*case.steps, step))

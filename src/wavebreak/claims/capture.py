@@ -1,8 +1,7 @@
-"""What a page needs to be seen as it was: images, styles, scripts, frames.
+"""Capture of a page with its redirects and requisites, within a budget of bytes and seconds.
 
-A page with its redirects and what it needs to be seen, within a budget of bytes and seconds.
-
-Each hop and each requisite is judged by `reaching` anew. What could not be had is a gap, and said.
+Requisites are what a browser needs to render the page: images, styles, scripts, frames. The SSRF
+guard checks each redirect and each requisite. What could not be fetched is recorded as a gap.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ _LINKS = {"stylesheet", "icon", "preload", "apple-touch-icon", "manifest"}
 
 
 def page_requisites(html: bytes, url: str) -> list[str]:
-    """Give the absolute URLs that a page's HTML asks a browser for, in its order, each once.
+    """Return the absolute URLs that a page's HTML makes a browser request, in order, each once.
 
-    >>> of_page(b'<img src=a.png><p style="background:url(b.gif)"><a href=c>', "http://s.example/x/")
+    >>> page_requisites(b'<img src=a.png><p style="background:url(b.gif)"><a href=c>', "http://s.example/x/")
     ['http://s.example/x/a.png', 'http://s.example/x/b.gif']
     """
     soup = BeautifulSoup(html, "lxml")
@@ -43,9 +42,9 @@ def page_requisites(html: bytes, url: str) -> list[str]:
 
 
 def stylesheet_requisites(css: bytes, url: str) -> list[str]:
-    """Give the absolute URLs that a style sheet asks for.
+    """Return the absolute URLs that a style sheet refers to.
 
-    >>> of_style(b"@import 'more.css'; p { background: url(x.png) }", "http://s.example/a/b.css")
+    >>> stylesheet_requisites(b"@import 'more.css'; p { background: url(x.png) }", "http://s.example/a/b.css")
     ['http://s.example/a/more.css', 'http://s.example/a/x.png']
     """
     return _absolute_urls(_css_urls(css.decode("utf-8", "replace")), url)
@@ -85,25 +84,25 @@ def _absolute_urls(asked: Iterator[str], base: str) -> list[str]:
 
 
 _MIN_RESPONSE = 4096
-"""Bytes that must be left for another request to be worth its while."""
+"""Bytes of the budget below which no further request is made."""
 
 
 @dataclass
 class CaptureResult:
-    """All exchanges of a capture in their order, and `gaps`: what could not be had, and why."""
+    """The exchanges of a capture in order, and `gaps`: URLs not fetched, with the reason."""
 
     url: str
     exchanges: list[Exchange] = field(default_factory=list)
     gaps: dict[str, str] = field(default_factory=dict)
 
     def page(self) -> Exchange:
-        """Give the exchange that the page's address led to."""
-        found = self.led_to(self.url)
+        """Return the exchange at the end of the redirects of the page's URL."""
+        found = self.follow(self.url)
         if found is None:
-            raise ClaimError("nothing was captured", fix="see the gaps")
+            raise ClaimError("nothing was captured", fix="check that the page opens in a browser")
         return found
 
-    def led_to(self, url: str) -> Exchange | None:
+    def follow(self, url: str) -> Exchange | None:
         """Follow the redirects that were captured from a URL to what they ended at."""
         by_url = {made.url: made for made in self.exchanges}
         seen: set[str] = set()
@@ -115,9 +114,9 @@ class CaptureResult:
 
 @dataclass(frozen=True)
 class CaptureEnvironment:
-    """What a capture needs of the world: names to addresses, the time, certificates.
+    """The environment of a capture: name resolution, clock, TLS context.
 
-    `now` gives the time as RFC 3339 in UTC. `allow_private` lets it reach private addresses.
+    `now` returns the time as RFC 3339 in UTC. `allow_private` lets it reach private addresses.
     """
 
     now: Callable[[], str]
@@ -127,9 +126,9 @@ class CaptureEnvironment:
 
 
 class PageCapture:
-    """A capture that is being made; `captured` is what there is of it.
+    """A capture in progress; `captured` is its result so far.
 
-    `take` fetches a page, `more` what turned out to be missing. The budget is one for all calls.
+    `fetch_page` fetches the page, `fetch_requisites` more URLs. All calls share one budget.
     """
 
     def __init__(
@@ -142,22 +141,22 @@ class PageCapture:
         self._bytes = 0
         self._requisites = 0
 
-    def take(self) -> CaptureResult:
+    def fetch_page(self) -> CaptureResult:
         """Fetch the page, its redirects and its requisites.
 
         Raises ReachError where an address of the chain must not be reached, ClaimError where there
-        is no response or the redirects have no end.
+        is no response, or too many redirects.
         """
         self._follow(self.captured.url, self._bounds.page_bytes)
         page = self.captured.page()
         if page.media in ("text/html", "application/xhtml+xml", ""):
-            self.more(page_requisites(page.body, page.url))
+            self.fetch_requisites(page_requisites(page.body, page.url))
         return self.captured
 
-    def more(self, urls: Iterable[str]) -> int:
-        """Fetch requisites, and what style sheets among them ask for; gives how many were had."""
+    def fetch_requisites(self, urls: Iterable[str]) -> int:
+        """Fetch requisites, and those of style sheets among them; return how many were fetched."""
         before, waiting, seen = len(self.captured.exchanges), list(urls), self._known()
-        for asked in waiting:  # grows while it is read: style sheets ask for more
+        for asked in waiting:  # grows in the loop: style sheets add their requisites
             if (url := normalize_url(asked)) in seen:
                 continue
             seen.add(url)
@@ -170,7 +169,7 @@ class PageCapture:
             except (ReachError, ClaimError) as error:
                 self.captured.gaps[url] = error.what
                 continue
-            made = self.captured.led_to(url)
+            made = self.captured.follow(url)
             if made is not None and made.media == "text/css":
                 waiting += stylesheet_requisites(made.body, made.url)
         return len(self.captured.exchanges) - before
@@ -198,7 +197,7 @@ class PageCapture:
             if made.location is None:
                 return
             url = urljoin(made.url, made.location)
-        raise ClaimError(f"more than {self._bounds.redirects} redirects, or a circle of them")
+        raise ClaimError(f"more than {self._bounds.redirects} redirects, or a redirect loop")
 
     def _one(self, url: str, most: int) -> Exchange:
         target = reach(

@@ -1,18 +1,15 @@
-"""What speaks for or against a claim, weighed by what was learned from the project's own pages.
+"""Classifier of page texts: features of offers, manner and words, weighed by a logistic model.
 
-`policy/claims/learned.toml` holds one linear model: weights of a page's manner (see `judging`), of
-what its words are about (`concepts`), of two such within a sentence, and of runs of four letters,
-which know a word by its stem in any of the languages. Their sum is the score in log odds; each of
-the manner's terms is a reason, and so are the concepts and the letters as a whole.
+An offer (bulk sending, evasion of bans, sale of numbers …) counts by its sentence: not at all where
+the sentence denies or forbids it, little where it is reported, fought, or part of terms, job
+duties or research. Then the page's manner counts: whether it sells, and what share of it reports,
+complains, forbids, teaches. Then its words: what they are about (`concepts`), two such in one
+sentence (`pairs`), and runs of four letters (`grams`), which recognize a stem in any of the
+languages. Last, the meaning of its sentences (`wavebreak.claims.embeddings`).
 
-From a page's text to a score, by features that a person can check one by one.
-
-An offer (bulk sending, evasion of bans, sale of numbers …) counts by the sentence it stands in:
-not at all where the sentence denies or forbids it, little where it is told of others, fought, or
-stands among terms, duties of a job or findings. Then the page's manner counts: whether it sells,
-and to what share it reports, complains, forbids, teaches; then the choice of words, and what the
-sentences mean. All are terms of one logistic sum whose weights are learned: see `learned` and
-`meaning`.
+All are terms of one sum in log odds, whose weights are learned (`policy/claims/learned.toml`, by
+`experiments/claims_corpus`). Each term of the manner is a reason that a person can check; so are
+the concepts, the letters and the meaning, each as a whole.
 """
 
 from __future__ import annotations
@@ -140,8 +137,9 @@ def score_text(
 
     Marks of a kind are divided by the root of how many the text has, so that length counts little.
 
-    >>> odds, reasons = weigh("we send bulk messages from our own accounts, $40", {"sell": 1.0})
-    >>> odds > weigh("the police closed a school", {"report": 1.0})[0], reasons[0].name
+    >>> text = "we send bulk messages from our own accounts, $40"
+    >>> odds, reasons = score_text(text, {"sell": 1.0})
+    >>> odds > score_text("the police closed a school", {"report": 1.0})[0], reasons[0].name
     (True, 'sell')
     """
     known = known or load_lexicon()
@@ -169,7 +167,8 @@ def score_text(
 def subject_score(sentence: str, known: Lexicon | None = None) -> float:
     """Give how far what a folded sentence is about speaks for a claim: a sum to rank sentences by.
 
-    >>> subject("we send it from our own accounts, $40") > subject("the police closed a school")
+    >>> score = subject_score("we send it from our own accounts, $40")
+    >>> score > subject_score("the police closed a school")
     True
     """
     known, said = known or load_lexicon(), find_concepts(sentence)
@@ -230,7 +229,7 @@ class Classification:
 def load_settings() -> ReaderSettings:
     """Read the shipped weights.
 
-    >>> 0 < weights().verdict.unsure < weights().verdict.claim < 1
+    >>> 0 < load_settings().verdict.unsure < load_settings().verdict.claim < 1
     True
     """
     return config.read(config.chosen("claims/reading.toml"), ReaderSettings)

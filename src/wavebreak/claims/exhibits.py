@@ -1,22 +1,19 @@
-"""An exhibit: a directory that holds what was taken, what it is, and who touched it when.
+"""Exhibits: captured pages and added files, each with its custody record.
 
     DIR/exhibit.json     what it is: the Exhibit below as JSON, keys sorted, one line
-    DIR/custody.jsonl    one Touch a line, appended; each names the SHA-256 of the line before
+    DIR/custody.jsonl    one CustodyRecord a line, appended; each has the SHA-256 of the line before
     DIR/...              the files that exhibit.json lists with their SHA-256, never rewritten
 
 `exhibit.json` is written once: its `id` is the SHA-256 of the rest of it, so an exhibit cannot be
-changed and keep its name. Files made later from it (`reading.json`, `label.json`) are no part of
-it: they stand in the custody line of who made them. Another program needs `json` and a SHA-256.
+changed and keep its id. Files made from it later are not part of it: they are named in the custody
+record of whoever made them. Another program needs only JSON and SHA-256 to check it.
 
 Custody follows ISO/IEC 27037: what, who, when, where, why, by what authority, and the changes
-that could not be avoided.
+that could not be avoided. Field names are the stored format of version 1.
 
-What a file is, by its content and never by its name, and whether it is sound.
-
-WARC, WACZ, HTML, PDF, PNG, JPEG, GIF, WebP and plain UTF-8 text are taken. A container is read
-through within its limits, so that a bomb or a path that leads outside is refused before it is kept.
-
-Exhibits are made: a page is captured, a file is taken in.
+A file's type is detected by its content, never by its name: WARC, WACZ, HTML, PDF, PNG, JPEG, GIF,
+WebP and plain UTF-8 text. A container is read through within limits, so that a decompression bomb
+or a path that leads outside is refused before anything is stored.
 """
 
 from __future__ import annotations
@@ -55,7 +52,7 @@ Kind = Literal["capture", "upload", "test_purchase", "partner_notice"]
 
 
 class Actor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """On whose account something is done: `who`, `where` (the machine), `why`, by what right."""
+    """Who acts: `who`, `where` (the machine), `why`, and by what authority."""
 
     who: str
     where: str
@@ -89,7 +86,7 @@ class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Exhibit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What was taken: kind, from where, when (RFC 3339, UTC), published when, which files.
+    """What was captured or added: kind, source, time (RFC 3339, UTC), publication, files.
 
     `details` are further words, by kind: of a capture its software, address and gaps; of a test
     purchase `when`, `by`, `ordered`, `price`, `account` (a pseudonym) and `result`; of a partner's
@@ -228,7 +225,7 @@ def read_custody(directory: Path) -> list[CustodyRecord]:
 
 
 def check_exhibit(directory: Path) -> list[str]:
-    """Check every file and the custody of an exhibit; gives what is wrong, in words."""
+    """Check every file and the custody of an exhibit; return what is wrong, a sentence each."""
     exhibit, wrong = load_exhibit(directory), []
     for kept in exhibit.files:
         path = directory / kept.path
@@ -262,7 +259,7 @@ Form = Literal["warc", "wacz", "html", "pdf", "image", "text"]
 
 
 class FileType(NamedTuple):
-    """What a file is: its form, media type and the ending that it is kept under."""
+    """A file type: its form, media type and file name extension."""
 
     form: Form
     media: str
@@ -275,29 +272,36 @@ _IMAGES = (
     (re.compile(rb"GIF8[79]a"), "image/gif", ".gif"),
     (re.compile(rb"RIFF....WEBP", re.DOTALL), "image/webp", ".webp"),
 )
+_STARTS = {
+    b"PK\x03\x04": FileType("wacz", "application/wacz", ".wacz"),
+    b"WARC/1.": FileType("warc", "application/warc", ".warc"),
+}
 _HTML = re.compile(rb"<(?:!doctype\s+html|html|head|body|title|meta|div|p|h[1-6])\b", re.IGNORECASE)
 _FIX = "give a WARC, WACZ, HTML, PDF, image (PNG, JPEG, GIF, WebP) or UTF-8 text"
 
 
 def detect_type(raw: bytes) -> FileType:
-    """Tell what a file is; raises ClaimError for what is not taken.
+    """Return the type of a file by its content; raises ClaimError for other types.
 
-    >>> sort_of(b"%PDF-1.7 ...").form, sort_of("<p>שלום".encode()).form, sort_of(b"hello").form
-    ('pdf', 'html', 'text')
+    >>> [detect_type(raw).form for raw in (b"%PDF-1.7 ...", "<p>שלום".encode(), b"hello")]
+    ['pdf', 'html', 'text']
     """
     for pattern, media, ending in _IMAGES:
         if pattern.match(raw):
             return FileType("image", media, ending)
     if b"%PDF-" in raw[:1024]:
         return FileType("pdf", "application/pdf", ".pdf")
-    if raw.startswith(b"PK\x03\x04"):
-        return FileType("wacz", "application/wacz", ".wacz")
-    if raw.startswith(b"WARC/1."):
-        return FileType("warc", "application/warc", ".warc")
+    for start, known in _STARTS.items():
+        if raw.startswith(start):
+            return known
     if raw.startswith(b"\x1f\x8b"):
         if _decompress_start(raw).startswith(b"WARC/1."):
             return FileType("warc", "application/warc", ".warc.gz")
         raise ClaimError("a gzip file that holds no WARC", fix=_FIX)
+    return _detect_text(raw)
+
+
+def _detect_text(raw: bytes) -> FileType:
     if b"\0" in raw or not raw.strip():
         raise ClaimError("the file is of no known form, or empty", fix=_FIX)
     if _HTML.search(raw[:4096]):
@@ -310,7 +314,7 @@ def detect_type(raw: bytes) -> FileType:
 
 
 def validate_file(raw: bytes, bounds: UploadLimits | None = None) -> FileType:
-    """Tell what a file is and read it through; raises ClaimError if it is unsound or too big."""
+    """Return a file's type and read it through; raises ClaimError if it is damaged or too big."""
     bounds = bounds or load_limits().upload
     if len(raw) > bounds.bytes:
         raise ClaimError(f"the file is over {bounds.bytes:,} bytes", fix="give a smaller one")
@@ -363,12 +367,18 @@ def _members(raw: bytes, bounds: UploadLimits) -> Iterator[tuple[str, bytes]]:
             listed = [entry for entry in archive.infolist() if not entry.is_dir()]
             names = [entry.filename for entry in listed]
             if len(listed) > bounds.members or len(set(names)) < len(names):
-                raise ClaimError("the WACZ has too many members, or one twice", fix="mend it")
+                raise ClaimError(
+                    "the WACZ has too many members, or one twice",
+                    fix="give a sound WACZ: its software can write it again",
+                )
             fixity = _fixity(archive)
             for entry in listed:
                 name = entry.filename
                 if name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name):
-                    raise ClaimError("a member of the WACZ leads outside it", fix="mend it")
+                    raise ClaimError(
+                        "a member of the WACZ leads outside it",
+                        fix="give a sound WACZ: its software can write it again",
+                    )
                 with archive.open(entry) as file:
                     content = file.read(left + 1)
                 left -= len(content)
@@ -424,13 +434,13 @@ def capture_page(
     """
     bounds = bounds or load_limits()
     at = outside.now()
-    making = PageCapture(url, outside, bounds.capture)
-    captured = making.take()
-    drawn = render(captured, browser, bounds.render)
+    page_capture = PageCapture(url, outside, bounds.capture)
+    captured = page_capture.fetch_page()
+    rendering = render(captured, browser, bounds.render)
     for _ in range(bounds.capture.rounds - 1):
-        if not drawn.missed or not making.more(drawn.missed):
+        if not rendering.missing or not page_capture.fetch_requisites(rendering.missing):
             break
-        drawn = render(captured, browser, bounds.render)
+        rendering = render(captured, browser, bounds.render)
     directory = _new_directory(directory)
     page = captured.page()
     about = {
@@ -442,7 +452,7 @@ def capture_page(
     }
     warc = encode_warc(captured.exchanges, about, at)
     files = [write_file(directory, "page.warc.gz", warc, "application/warc", "warc")]
-    files += _write_rendering(directory, drawn)
+    files += _write_rendering(directory, rendering)
     exhibit = Exhibit(
         "capture",
         captured.url,
@@ -450,7 +460,7 @@ def capture_page(
         tuple(files),
         actor,
         _last_modified(captured),
-        _details(captured, drawn) | {"led_to": page.url, "status": str(page.status)},
+        _details(captured, rendering) | {"led_to": page.url, "status": str(page.status)},
     )
     write_exhibit(directory, exhibit, "captured from the network", _CAPTURE_CHANGES)
     return exhibit
@@ -468,7 +478,7 @@ def add_file(
     details: dict[str, str] | None = None,
     bounds: Limits | None = None,
 ) -> Exhibit:
-    """Keep a file as it is in a new directory, under a name that tells its form.
+    """Add a file unchanged in a new directory, under a name with the extension of its type.
 
     `source` is where it is from, in words. Raises ClaimError if its form is not taken or it is
     unsound; nothing is written then.
@@ -476,8 +486,8 @@ def add_file(
     sort = validate_file(raw, (bounds or load_limits()).upload)
     directory = _new_directory(directory)
     kept = write_file(directory, f"original{sort.ending}", raw, sort.media, "original")
-    told = {"form": sort.form, "software": SOFTWARE} | (details or {})
-    exhibit = Exhibit(kind, source, at, (kept,), actor, published, told)
+    about = {"form": sort.form, "software": SOFTWARE} | (details or {})
+    exhibit = Exhibit(kind, source, at, (kept,), actor, published, about)
     write_exhibit(directory, exhibit, f"taken in: {kind}", "none: the file is kept as it came")
     return exhibit
 
@@ -489,12 +499,12 @@ def _new_directory(directory: Path) -> Path:
     return directory
 
 
-def _write_rendering(directory: Path, drawn: Rendering) -> list[ExhibitFile]:
-    if not drawn.screenshot:
+def _write_rendering(directory: Path, rendering: Rendering) -> list[ExhibitFile]:
+    if not rendering.screenshot:
         return []
-    html = drawn.html.encode("utf-8", "replace")
+    html = rendering.html.encode("utf-8", "replace")
     return [
-        write_file(directory, "screenshot.png", drawn.screenshot, "image/png", "screenshot"),
+        write_file(directory, "screenshot.png", rendering.screenshot, "image/png", "screenshot"),
         write_file(directory, "rendered.html", html, "text/html", "rendered"),
     ]
 
@@ -509,14 +519,14 @@ def _last_modified(captured: CaptureResult) -> Published | None:
     return Published(None, at.isoformat().replace("+00:00", "Z"), "the server's Last-Modified")
 
 
-def _details(captured: CaptureResult, drawn: Rendering) -> dict[str, str]:
+def _details(captured: CaptureResult, rendering: Rendering) -> dict[str, str]:
     gaps = [f"{url[:200]}: {why}" for url, why in list(captured.gaps.items())[:50]]
     found = {
         "software": SOFTWARE,
         "address": captured.page().address,
         "exchanges": str(len(captured.exchanges)),
         "gaps": "; ".join(gaps) or "none",
-        "screenshot": drawn.said or "complete",
+        "screenshot": rendering.note or "complete",
     }
-    missed = [url[:200] for url in drawn.missed][:20]
+    missed = [url[:200] for url in rendering.missing][:20]
     return found | ({"asked_for_and_refused": " ".join(missed)} if missed else {})

@@ -1,12 +1,9 @@
-"""The words that claims are made of, by language: `policy/claims/<language>.toml`, compiled.
+"""Vocabulary of the claims reader, by language, and the concepts that its words belong to.
 
-A pattern is words in folded form: `a|b` either phrase, `*` any letters, ` + ` follows at once,
-` ~3 ` up to three words between. A Hebrew word may carry its one-letter prefixes.
-
-What words are about, whatever their language: `policy/claims/concepts.toml`.
-
-A concept that is known in one language tells something in the others; two of them in one sentence
-tell what is offered together: an account and a price, a message and a count.
+`policy/claims/<language>.toml` has patterns in folded form: `a|b` either phrase, `*` any letters,
+` + ` directly followed by, ` ~3 ` up to three words between. A Hebrew word may have its one-letter
+prefixes. `policy/claims/concepts.toml` has the concepts, whatever the language: two of them in one
+sentence show what is offered together, an account and a price, a message and a count.
 """
 
 from __future__ import annotations
@@ -69,12 +66,12 @@ class Vocabulary(msgspec.Struct, frozen=True):
 
 
 def detect_languages(text: str, words: Vocabulary) -> list[str]:
-    """Tell the languages of a folded text by their frequent words, the most frequent first.
+    """Detect the languages of a folded text by their frequent words, the most frequent first.
 
-    Those that come near the first are given too; all where there are too few words to tell.
+    Languages close to the first are returned too; all where there are too few words.
 
-    >>> languages("nao precisa de uma api", vocabulary()), languages("zzz", vocabulary())
-    (['pt'], ['en', 'he', 'pt', 'es', 'hi', 'id'])
+    >>> [detect_languages(text, load_vocabulary()) for text in ("nao precisa de uma api", "zzz")]
+    [['pt'], ['en', 'he', 'pt', 'es', 'hi', 'id']]
     """
     tokens = [token.strip(".,!?:;()") for token in text.split()[:5000]]
     counts = {
@@ -92,7 +89,7 @@ def detect_languages(text: str, words: Vocabulary) -> list[str]:
 def load_vocabulary() -> Vocabulary:
     """Read and compile the shipped vocabulary.
 
-    >>> bool(vocabulary().groups["pt"]["bulk"].search(fold("Disparo EM MASSA").text))
+    >>> bool(load_vocabulary().groups["pt"]["bulk"].search(fold("Disparo EM MASSA").text))
     True
     """
     spoken = [_read_language(language) for language in LANGUAGES]
@@ -206,7 +203,7 @@ def _word_concepts(word: str) -> frozenset[str]:
 def find_concepts(sentence: str) -> frozenset[str]:
     """Name the concepts of a folded sentence, with `price`, `contact`, `figure`, `no_consent`.
 
-    >>> sorted(concepts("we send 500 messages, $40"))
+    >>> sorted(find_concepts("we send 500 messages, $40"))
     ['figure', 'message', 'ours', 'price', 'send']
     """
     found = {name for word in WORD.findall(sentence) for name in _word_concepts(word)}
@@ -221,7 +218,7 @@ def find_concepts(sentence: str) -> frozenset[str]:
 def concept_pairs(found: frozenset[str]) -> set[str]:
     """Name the pairs of a sentence's concepts of which one at least is sold.
 
-    >>> sorted(pairs(frozenset({"account", "price", "school", "police"})))
+    >>> sorted(concept_pairs(frozenset({"account", "price", "school", "police"})))
     ['account+police', 'account+price', 'account+school', 'police+price', 'price+school']
     """
     _, sold = _load_concepts()

@@ -1,10 +1,9 @@
-"""Text made comparable: case, accents, width, hidden characters and look-alike letters undone.
+"""Text normalization: case, accents, width, hidden characters and look-alike letters.
 
-Every folded character knows where it came from, so that what is found can be shown in the
-original. What is undone: compatibility forms (NFKC), zero-width and direction marks, accents and
-Hebrew points (Devanagari vowel signs stay), digits of other scripts, small capitals, Cyrillic and
-Greek letters that pose as Latin ones, digits inside words (`wh4ts`), and letters that are set apart
-(`b u l k`, `w.h.a.t.s`).
+Every folded character has its position in the original, so that matches can be shown there. Undone
+are compatibility forms (NFKC), zero-width and direction marks, accents and Hebrew points
+(Devanagari vowel signs stay), digits of other scripts, small capitals, Cyrillic and Greek letters used as Latin
+ones, digits inside words (`wh4ts`), and letters set apart (`b u l k`, `w.h.a.t.s`).
 """
 
 from __future__ import annotations

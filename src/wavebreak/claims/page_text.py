@@ -1,8 +1,7 @@
-"""What a person would read on a page: its text, and what its markup says of dates and names.
+"""Text of a page as a reader sees it, with the dates, names and contacts that it states.
 
-When a page was made public, from what it says itself: an interval, and on what it rests.
-
-Ways to reach a seller, as the page gives them: they belong to a business, and are public.
+A page is parsed from HTML, PDF or plain text. The publication date is an interval from what the
+page states itself, with its basis. Contacts are those of a business, published by itself.
 """
 
 from __future__ import annotations
@@ -66,7 +65,7 @@ class Document:
 def parse_html(html: bytes | str) -> Document:
     r"""Read a page; what is hidden by markup is left out.
 
-    >>> from_html("<title>T</title><p>One <b>two</b><script>x</script><p hidden>no<li>three").text
+    >>> parse_html("<title>T</title><p>One <b>two</b><script>x</script><p hidden>no<li>three").text
     'T\nOne two\nthree'
     """
     soup = BeautifulSoup(html, "lxml")
@@ -96,7 +95,7 @@ def parse_html(html: bytes | str) -> Document:
 def parse_pdf(raw: bytes) -> Document:
     """Read a PDF's text; a page that cannot be read is left out. Raises ClaimError as `opened`."""
     reader = open_pdf(raw)
-    pages, told = [], reader.metadata
+    pages, metadata = [], reader.metadata
     for page in reader.pages:
         try:
             pages.append(page.extract_text())
@@ -104,9 +103,9 @@ def parse_pdf(raw: bytes) -> Document:
             continue
     joined = _HYPHENATED.sub("", "\n".join(pages))
     text = "\n".join(_lines(joined))[: load_limits().reading.characters]
-    found = Document(text, (told.title or "")[:300] if told else "")
-    if told and told.creation_date_raw:
-        found.dates.append(("pdf creation", told.creation_date_raw[:64]))
+    found = Document(text, (metadata.title or "")[:300] if metadata else "")
+    if metadata and metadata.creation_date_raw:
+        found.dates.append(("pdf creation", metadata.creation_date_raw[:64]))
     return found
 
 
@@ -259,7 +258,7 @@ _MAX_CONTACTS = 50
 def find_contacts(text: str, links: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
     """Find mails, phones, handles, sites and direct links, each once, in the order of the page.
 
-    >>> contacts("Write to sales@shop.example or +55 (11) 95555-0123, Telegram @bulk_shop")
+    >>> find_contacts("Write to sales@shop.example or +55 (11) 95555-0123, Telegram @bulk_shop")
     {'mails': ('sales@shop.example',), 'phones': ('+5511955550123',), 'handles': ('@bulk_shop',)}
     """
     text, joined = _INVISIBLE.sub("", text), "\n".join(links)

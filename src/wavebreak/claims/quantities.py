@@ -1,6 +1,6 @@
-"""Counts and prices as people write them: 80,000 a day, 80 mil, 1 lakh, 80 אלף, Rp 50 ribu.
+"""Counts and prices in a text: 80,000 a day, 80 mil, 1 lakh, 80 אלף, Rp 50 ribu.
 
-Of a range (25-30k) the upper end is read. A count stands before its unit, with at most four words
+Of a range (25-30k) the upper end is read. A count comes before its unit, with at most four words
 and no other number between.
 """
 
@@ -46,7 +46,7 @@ _YEARS = range(2010, 2036)
 
 
 class Number(NamedTuple):
-    """A number in the folded text: where it stands and what it comes to."""
+    """A number in the folded text: its position and value."""
 
     start: int
     end: int
@@ -77,8 +77,8 @@ def parse_number(text: str) -> float | None:
 
     Three digits behind a single separator are thousands: nobody sends 80.125 messages.
 
-    >>> number("80,000"), number("80.000"), number("1.234.567"), number("9,99"), number("1,00,000")
-    (80000.0, 80000.0, 1234567.0, 9.99, 100000.0)
+    >>> [parse_number(text) for text in ("80,000", "80.000", "1.234.567", "9,99", "1,00,000")]
+    [80000.0, 80000.0, 1234567.0, 9.99, 100000.0]
     """
     digits = re.sub(r"[ \u00a0']", "", text)
     marks = re.findall(r"[.,]", digits)
@@ -135,7 +135,7 @@ def find_capacities(text: str, words: Vocabulary) -> list[Capacity]:
 
 
 def _next_to_price(text: str, figure: Number, money: list[tuple[int, int]]) -> bool:
-    """Whether a price stands right behind or right before a count."""
+    """Whether a price is directly after or before a count."""
     return any(
         _FOR.fullmatch(text, figure.end, start)
         if figure.end <= start
@@ -147,7 +147,7 @@ def _next_to_price(text: str, figure: Number, money: list[tuple[int, int]]) -> b
 
 
 def _period_before(text: str, start: int, words: Vocabulary) -> str:
-    """The time that stands before a count in its clause: every day we reach 500 people."""
+    """The period before a count in its clause: every day we reach 500 people."""
     ahead = _RANGE.sub("", text[max(0, start - _MAX_DISTANCE_BEFORE) : start])
     head = re.split(r"[\n.!?;,:]", ahead)[-1]
     found = [

@@ -1,4 +1,4 @@
-"""A page's public claims: what is offered, how much, for what price, by whom, and since when."""
+"""Reading of a page: what it offers, how much, for what price, by whom, and since when."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Reading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def read(document: Document, at: str) -> Reading:
     """Read a page that was taken at `at` (RFC 3339).
 
-    >>> made = read(from_text("We send 80,000 WhatsApp messages a day, no opt-in, no bans. $40."),
+    >>> made = read(parse_text("We send 80,000 WhatsApp messages a day, no opt-in, no bans. $40."),
     ...             "2026-01-01T00:00:00Z")
     >>> made.verdict, made.capacities[0].count, made.capacities[0].period, made.prices[0].currency
     ('claim', 80000, 'day', 'USD')

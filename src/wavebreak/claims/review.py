@@ -1,8 +1,7 @@
-"""A person confirms or rejects that an exhibit makes a claim: that is a label, and is kept.
+"""Review of an exhibit by a person: labels that are kept with custody, and the reading as HTML.
 
-A reading as one HTML page: the text with the sentences relied on marked, reasons beside it.
-
-All of it is text of a stranger: everything is escaped, and the page may load and run nothing.
+A label is `claim` or `innocent` in `labels.jsonl`: the stored words of version 1. The page is text
+of strangers: everything is escaped, and the page may load and run nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ LABELS = "labels.jsonl"
 
 
 class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One person's word on an exhibit. `score` is what the reading had said, if there was one."""
+    """One person's label of an exhibit. `score` is that of the reading, if there was one."""
 
     exhibit: str
     label: Literal["claim", "innocent"]
@@ -47,7 +46,7 @@ def add_label(
     Raises ClaimError where no reason is given.
     """
     if not reason.strip() or not actor.who.strip():
-        raise ClaimError("a label needs who gives it and why", fix="give --by and --reason")
+        raise ClaimError("a label needs a person and a reason", fix="give --by and --reason")
     made = Label(load_exhibit(directory).id, label, actor.who, at, reason.strip(), score)
     line = msgspec.json.encode(made, order="sorted") + b"\n"
     with (directory / LABELS).open("ab") as file:
@@ -60,7 +59,7 @@ def add_label(
 
 
 def read_labels(directory: Path) -> list[Label]:
-    """Read the labels of an exhibit, oldest first; the last one stands."""
+    """Read the labels of an exhibit, oldest first; the last one counts."""
     path = directory / LABELS
     try:
         lines = path.read_bytes().splitlines() if path.exists() else []
@@ -90,7 +89,7 @@ td,th{text-align:left;padding:.2rem .8rem .2rem 0;vertical-align:top;overflow-wr
 
 
 def describe_reading(made: Reading) -> list[tuple[str, str]]:
-    """Name what a reading found, field by field; empty where there is nothing."""
+    """Return what a reading found as text, field by field; empty where there is nothing."""
     return [
         ("title", made.title),
         ("language", made.language),
@@ -105,7 +104,7 @@ def describe_reading(made: Reading) -> list[tuple[str, str]]:
 
 
 def render_html(made: Reading) -> str:
-    """Write a reading as a page that stands alone."""
+    """Return a reading as a self-contained HTML page."""
     return "".join(
         [
             _HEAD,
@@ -135,9 +134,9 @@ def _table(rows: Iterable[tuple[str, str]]) -> str:
     return f"<table>{''.join(cells)}</table>"
 
 
-def _capacity(told: ClaimedCapacity) -> str:
-    period = f" a {told.period}" if told.period else ""
-    return f"{told.count:,} {told.what}{period} (“{told.text}”)"
+def _capacity(capacity: ClaimedCapacity) -> str:
+    period = f" a {capacity.period}" if capacity.period else ""
+    return f"{capacity.count:,} {capacity.what}{period} (“{capacity.text}”)"
 
 
 def _price(asked: ClaimedPrice) -> str:

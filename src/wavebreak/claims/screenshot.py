@@ -1,9 +1,9 @@
-"""A page as a browser shows it, drawn from what was captured and from nothing else.
+"""Rendering of a captured page in Chromium, from the captured exchanges and nothing else.
 
-Every request of the browser is answered from the captured exchanges or refused. Beneath that,
-three walls: names resolve to nothing, the proxy is a port where nobody listens, and WebRTC may
-not leave it. Service workers are off. As root Chromium has no sandbox of its own: run captures
-of hostile pages as another user, or in a container.
+Every request of the browser is answered from the capture or aborted. Three more barriers: names
+resolve to nothing, the proxy is a port where nothing listens, and WebRTC may not bypass it. Service
+workers are off. As root, Chromium has no sandbox of its own: run captures of hostile pages as
+another user, or in a container.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ _DEAD_PROXY = "http://127.0.0.1:9"
 
 @dataclass(frozen=True)
 class Rendering:
-    """What the browser drew: PNG, HTML as it stood then, what it `missed`, and with what.
+    """What the browser rendered: PNG, its HTML, and the URLs that were `missing` in the capture.
 
-    Without a browser, or where it failed, `screenshot` is empty and `said` tells why.
+    Without a browser, or where it failed, `screenshot` is empty and `note` says why.
     """
 
     screenshot: bytes = b""
     html: str = ""
-    missed: tuple[str, ...] = ()
-    said: str = ""
+    missing: tuple[str, ...] = ()
+    note: str = ""
 
 
 def find_browser(named: Path | None = None, bounds: RenderLimits | None = None) -> Path | None:
@@ -86,9 +86,9 @@ def _playwright_browsers() -> list[str]:
 def render(
     captured: CaptureResult, executable: Path | None, bounds: RenderLimits | None = None
 ) -> Rendering:
-    """Draw the captured page; an absent or failing browser is said in what is given back."""
+    """Render the captured page; without a working browser, the result has a note in its place."""
     if executable is None:
-        return Rendering(said="no browser is here: no screenshot was taken")
+        return Rendering(note="no browser was found: no screenshot was taken")
     bounds = bounds or load_limits().render
     try:
         with sync_playwright() as driver:
@@ -98,7 +98,7 @@ def render(
             finally:
                 made.close()
     except (BrowserError, OSError) as error:
-        return Rendering(said=f"the browser failed: {str(error).splitlines()[0][:200]}")
+        return Rendering(note=f"the browser failed: {str(error).splitlines()[0][:200]}")
 
 
 def _launch(driver: Playwright, executable: Path) -> Browser:
@@ -112,37 +112,37 @@ def _launch(driver: Playwright, executable: Path) -> Browser:
 
 
 def _render_page(captured: CaptureResult, made: Browser, bounds: RenderLimits) -> Rendering:
-    missed: dict[str, None] = {}
+    missing: dict[str, None] = {}
     context = made.new_context(
         viewport={"width": bounds.width, "height": bounds.height},
         service_workers="block",
         accept_downloads=False,
     )
     context.set_default_timeout(bounds.seconds * 1000)
-    context.route("**/*", _serve_captured(captured, missed))
+    context.route("**/*", _serve_captured(captured, missing))
     context.route_web_socket("**/*", lambda socket: socket.close())
     page = context.new_page()
-    said = ""
+    note = ""
     try:
         page.goto(captured.page().url, wait_until="load")
         page.wait_for_load_state("networkidle", timeout=bounds.seconds * 200)
     except BrowserError as error:
-        said = f"not all was drawn: {str(error).splitlines()[0][:200]}"
+        note = f"the page was not rendered completely: {str(error).splitlines()[0][:200]}"
     tall = int(page.evaluate("document.documentElement.scrollHeight") or bounds.height)
     if tall > bounds.tallest:
-        said = said or f"the screenshot shows {bounds.tallest:,} of {tall:,} pixels"
+        note = note or f"the screenshot shows {bounds.tallest:,} of {tall:,} pixels"
         page.set_viewport_size({"width": bounds.width, "height": bounds.tallest})
     shot = page.screenshot(full_page=tall <= bounds.tallest, animations="disabled")
-    return Rendering(shot, page.content(), tuple(missed), said)
+    return Rendering(shot, page.content(), tuple(missing), note)
 
 
-def _serve_captured(captured: CaptureResult, missed: dict[str, None]) -> Callable[[Route], None]:
+def _serve_captured(captured: CaptureResult, missing: dict[str, None]) -> Callable[[Route], None]:
     def answer(route: Route) -> None:
         request = route.request
-        found = captured.led_to(request.url) if request.method == "GET" else None
+        found = captured.follow(request.url) if request.method == "GET" else None
         if found is None or found.location:
             if request.method == "GET" and request.url.startswith("http"):
-                missed[request.url] = None
+                missing[request.url] = None
             route.abort()
             return
         headers = {k: v for k, v in found.headers.items() if k.lower() not in _DROPPED_HEADERS}

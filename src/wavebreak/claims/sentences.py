@@ -1,4 +1,4 @@
-"""Sentences of a folded text: what each offers, and in what manner it speaks of it."""
+"""Sentences of a folded text: what each one offers, and whether it sells, reports or forbids it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_SENTENCE = 600
 SELLING = ("sell", "we")
 REPORTED, FORMAL = ("report", "victim", "defend"), ("legal", "hiring", "academic")
 _NEGATIVE_OFFERS = ("evasion", "no_consent", "unofficial", "lists")
-"""Offers that say "no" themselves: no bans, no opt-in, no approval, no list of your own needed."""
+"""Offers that contain a negation: no bans, no opt-in, no approval, no list of your own needed."""
 _REVERSING = {"denial", "consent", "sanctioned"}
 
 Span = tuple[int, int]
@@ -32,7 +32,7 @@ class OfferWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     denied: float
-    told: float
+    reported: float
     formal: float
     advised: float
     first: float
@@ -65,7 +65,7 @@ class Sentence:
 
 
 class _Negation(NamedTuple):
-    """A word that denies: where it stands, and whether its language lets it follow."""
+    """A negating word: its position, and whether its language puts it after the verb."""
 
     start: int
     end: int
@@ -91,22 +91,22 @@ def find_sentences(
             Offer(group, span[0] + start, span[0] + end, left)
             for group, start, end, left in _weigh_offers(part, hits, cues, spoken, words, keep)
         ]
-        told = tuple(_weigh_quotation(offer, quoted, keep) for offer in kept)
-        found.append(Sentence(*span, cues, told))
+        offers = tuple(_weigh_quotation(offer, quoted, keep) for offer in kept)
+        found.append(Sentence(*span, cues, offers))
     return found
 
 
 def _weigh_quotation(offer: Offer, quoted: list[Span], keep: OfferWeights) -> Offer:
-    """Somebody else's words, in quotation marks, count as told."""
+    """Somebody else's words, in quotation marks, count as reported."""
     if any(start < offer.start < end for start, end in quoted):
-        return offer._replace(keeps=min(offer.keeps, keep.told))
+        return offer._replace(keeps=min(offer.keeps, keep.reported))
     return offer
 
 
 def split_sentences(text: str) -> list[tuple[int, int]]:
     r"""Split a folded text into sentences, up to a limit; a long one without an end is cut.
 
-    >>> split("one. two"), split("1.5 a day\nthree")
+    >>> split_sentences("one. two"), split_sentences("1.5 a day\nthree")
     ([(0, 4), (4, 8)], [(0, 10), (10, 15)])
     """
     found: list[Span] = []
@@ -168,14 +168,14 @@ def _cue_weight(cues: frozenset[str], keep: OfferWeights) -> float:
     if "denial" in cues:
         return keep.denied
     if cues & {*REPORTED}:
-        return keep.told
+        return keep.reported
     if cues & {*FORMAL}:
         return keep.formal
     return keep.advised if "advice" in cues else 1.0
 
 
 def _governs(part: str, negation: _Negation, start: int, end: int, inside: bool) -> bool:
-    """Whether a negation stands close before an offer, in Hindi also behind, in one clause.
+    """Whether a negation is close before an offer, in Hindi also after it, in one clause.
 
     `inside`: a negation among the offer's own words denies it too.
     """

@@ -1,14 +1,11 @@
-"""One HTTP exchange, kept byte for byte as it went over the wire.
+"""HTTP exchanges byte for byte, and WARC 1.1 files (ISO 28500) of them.
 
-The connection goes to the address that `reaching` judged, the certificate is checked against the
-name. What came is kept as it came (chunked, compressed), and read beside that.
+The connection goes to the address that the SSRF guard checked; the certificate is checked against
+the host name. Bytes are kept as they came (chunked, compressed), and decoded beside that.
 
-Exchanges to WARC 1.1 (ISO 28500) and back.
-
-One `warcinfo`, then of each exchange its response, its request (`WARC-Concurrent-To` the
-response) and a `metadata` record with the connection. Blocks are the wire's bytes. Digests are
-SHA-256 in hex; a payload is what stands behind the HTTP headers as it was sent, chunks included,
-which is what `warcio check` counts.
+A WARC has one `warcinfo`, then for each exchange its response, its request (`WARC-Concurrent-To`
+the response) and a `metadata` record with the TLS connection. Digests are SHA-256 in hex; a payload
+is what follows the HTTP headers as sent, chunks included, as `warcio check` counts it.
 """
 
 from __future__ import annotations
@@ -149,7 +146,7 @@ def fetch_exchange(
 def normalize_url(url: str) -> str:
     """Write a URL in ASCII and without its fragment, as it goes over the wire.
 
-    >>> plain("HTTP://SHOP.example/é b?q=ש#top")
+    >>> normalize_url("HTTP://SHOP.example/é b?q=ש#top")
     'http://shop.example/%C3%A9%20b?q=%D7%A9'
     """
     try:

@@ -74,7 +74,7 @@ def _sealer(ledger: Path | None, key: Path | None) -> DirectoryRecorder | None:
     made = DirectoryRecorder(
         ledger, signer, clock=lambda: time.time_ns() // 10**6, salts=secrets.token_bytes
     )
-    for line in made.mended:
+    for line in made.repaired:
         out.print(f"{ledger}: {line}", style="yellow")
     return made
 

@@ -1,6 +1,6 @@
-"""Check a ledger or a parcel for a person: the verifier's checks, what was done where one fails.
+"""Audit of a ledger or a proof bundle: the verifier's checks, and what was changed where one fails.
 
-The verifier alone says that a log is not as it was sealed; the stored tree says which entry.
+The verifier shows that a log differs from what was sealed; the stored tree shows which entry.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from wavebreak.ledger.verifier import (
 
 STAMPS = "stamps"
 EXPLAINABLE = ("log_cut", "root_wrong", "entries_unsealed", "log_forked", "log_behind")
-"""Doubts of the verifier that the stored tree can say more about."""
+"""Errors of the verifier that the stored tree can explain further."""
 
 
 class AuditResult(NamedTuple):
-    """The last checkpoint, what was checked, and what could not be; a sentence each."""
+    """The last checkpoint, and a sentence for each thing that was checked or could not be."""
 
     last: Checkpoint
     checked: list[str]
@@ -49,10 +49,20 @@ class AuditResult(NamedTuple):
 def audit_directory(
     place: Path, keys: list[Key], kept: list[Checkpoint], roots: Sequence[Certificate] = ()
 ) -> AuditResult:
-    """Check a directory; raises EvidenceError, whose name says what does not hold.
+    """Check a ledger or proof bundle in a directory.
 
-    `keys` are those of the log and of witnesses, `kept` checkpoints that the reader held before,
-    `roots` certificates of time-stamping authorities: with any, all of `stamps/` is checked.
+    Args:
+        place: The directory.
+        keys: Verifier keys of the log and of witnesses.
+        kept: Checkpoints of the log that the reader kept from before.
+        roots: Certificates of time-stamping authorities; with any, all of `stamps/` is checked.
+
+    Returns:
+        The last checkpoint, and what was and was not checked.
+
+    Raises:
+        EvidenceError: A check failed; its `name` is the error of the verifier.
+
     """
     log = (place / "entries.jsonl").exists()
     try:
@@ -64,7 +74,7 @@ def audit_directory(
         raise
     except OSError as e:
         raise ledger_error("file_missing", f"{e.filename} cannot be read: {e.strerror}") from None
-    count = _entries(place) if log else _parcel(place)
+    count = _entries(place) if log else _proof_bundle(place)
     last = notes[-1]
     done = [
         f"{count:,} entries, each in its one form, of a kind that is known, and as it was sealed",
@@ -129,7 +139,7 @@ def _entries(place: Path) -> int:
     return size
 
 
-def _parcel(place: Path) -> int:
+def _proof_bundle(place: Path) -> int:
     count = 0
     for line in read_lines(place / "proofs.jsonl"):
         parse_entry(json.loads(line)["entry"])
@@ -138,7 +148,7 @@ def _parcel(place: Path) -> int:
 
 
 def _explain(place: Path) -> None:
-    """Raise what was done to a log, where its stored tree shows it."""
+    """Raise the change to a log as an error, where its stored tree shows it."""
     files = DirectoryStorage(place)
     try:
         stored = files.size()
@@ -164,7 +174,7 @@ def _first_change(
         if here == was(at + 1) and following != was(at):
             return "entry_dropped", f"entry {at} is gone"
         if here == was(at - 1):
-            return "entry_repeated", f"entry {at - 1} stands twice"
+            return "entry_repeated", f"entry {at - 1} occurs twice"
         if (following == was(at) and here != was(at + 1)) or at >= stored:
             return "entry_inserted", f"the entry at {at} is new"
         if any(here == was(k) for k in range(at + 1, stored)):

@@ -1,8 +1,7 @@
-"""Keys, signed notes and checkpoints, as a log and a witness write them (C2SP signed-note).
+"""Signed checkpoints of a ledger (C2SP signed-note): keys, signatures, time stamps.
 
-Time stamps of checkpoints (RFC 3161): an authority says that a checkpoint was there by then.
-
-How the authority is reached is an argument: a function that sends a request and gives its answer.
+Time stamps follow RFC 3161: an authority signs that a checkpoint existed at a time. The connection
+to the authority is an argument, a function that sends a request and returns the response.
 """
 
 from __future__ import annotations
@@ -74,12 +73,12 @@ def new_signer(name: str, kind: int = LOG, secret: bytes | None = None) -> Signe
 
 
 def encode_verifier_key(key: Key) -> str:
-    """Write a verifier key: what others check signatures with, no secret.
+    """Encode a verifier key: what others check signatures with, no secret.
 
-    >>> told = verifier_key(new_signer("example.org/log", secret=bytes(32)).key)
-    >>> told
+    >>> key = encode_verifier_key(new_signer("example.org/log", secret=bytes(32)).key)
+    >>> key
     'example.org/log+4e933303+ATtqJ7zOtqQtYqOo0CpvDXNlMhV3HeJDpjrASKGLWdop'
-    >>> read_key(told).name
+    >>> read_key(key).name
     'example.org/log'
     """
     return f"{key.name}+{key.id.hex()}+{_encode_base64(bytes([key.kind]) + key.public)}"
@@ -90,14 +89,14 @@ def _encode_base64(made: bytes) -> str:
 
 
 def encode_signer(signer: Signer) -> str:
-    """Write a key that signs, as text of one line; it is a secret."""
+    """Encode a signing key as one line of text; it is a secret."""
     kept = _encode_base64(bytes([signer.kind]) + signer.secret)
     return f"{PRIVATE}+{signer.name}+{signer.key.id.hex()}+{kept}\n"
 
 
-def decode_signer(told: str) -> Signer:
-    """Read what `write_signer` wrote; raises EvidenceError where that is not what it is."""
-    private, _, rest = told.strip().partition(f"{PRIVATE}+")
+def decode_signer(text: str) -> Signer:
+    """Decode a signing key that `encode_signer` wrote; raises EvidenceError."""
+    private, _, rest = text.strip().partition(f"{PRIVATE}+")
     name, _, tail = rest.partition("+")
     number, _, kept = tail.partition("+")
     with convert_verifier_errors("give the file that `wavebreak ledger keygen` wrote"):
@@ -111,7 +110,7 @@ def decode_signer(told: str) -> Signer:
 
 
 def load_signer(path: Path) -> Signer:
-    """Read a key that signs from a file; raises FileError where it cannot be read."""
+    """Read a signing key from a file; raises FileError where it cannot be read."""
     try:
         return decode_signer(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError):
@@ -122,7 +121,7 @@ def load_signer(path: Path) -> Signer:
 
 
 def load_or_create_signer(path: Path | None) -> Signer:
-    """Read a log's key, and make it at first use.
+    """Read the signing key of a log; create it at first use.
 
     Without `path` the environment's WAVEBREAK_LEDGER_KEY decides (what `ledger keygen` writes, or
     the path of it), else ~/.config/wavebreak/ledger.key.
@@ -139,27 +138,28 @@ def load_or_create_signer(path: Path | None) -> Signer:
 
 
 def save_signer(signer: Signer, path: Path) -> None:
-    """Write a key that signs to a file that nobody else may read; FileError where one stands."""
+    """Write a signing key to a new file with mode 0600; raises FileError where the file exists."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(encode_signer(signer))
     except OSError as e:
         raise FileError(
-            f"the key file {path} cannot be made: {e.strerror}", fix="name one that is not there"
+            f"the key file {path} cannot be made: {e.strerror}",
+            fix="name a file that does not exist yet",
         ) from None
 
 
-def load_verifier_key(told: str) -> Key:
+def load_verifier_key(given: str) -> Key:
     """Read a verifier key, given as itself or as a file that holds it.
 
     Raises FileError where that cannot be read, EvidenceError where it holds none.
     """
     fix = "give name+id+base64, or a file with it: `wavebreak ledger keygen` writes one"
     try:
-        key = told if "+" in told else Path(told).read_text("utf-8").strip()
+        key = given if "+" in given else Path(given).read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError):
-        raise FileError(f"the key file {told} cannot be read", fix=fix) from None
+        raise FileError(f"the key file {given} cannot be read", fix=fix) from None
     with convert_verifier_errors(fix):
         return read_key(key)
 
@@ -184,7 +184,7 @@ def add_cosignature(note: bytes, witness: Signer, at: int) -> bytes:
 
 
 SendRequest = Callable[[bytes], bytes]
-"""Sends a request to an authority (application/timestamp-query), gives its answer; both DER."""
+"""Sends a request (application/timestamp-query) to an authority; returns its response (DER)."""
 MAX_RESPONSE = 1 << 16
 SHA256_OID = "2.16.840.1.101.3.4.2.1"
 
@@ -195,12 +195,12 @@ def load_certificates(pem: bytes) -> list[Certificate]:
         return load_pem_x509_certificates(pem)
     except ValueError:
         raise ledger_error(
-            "stamp_roots", "these are no certificates in PEM", "give a PEM file"
+            "stamp_roots", "the file has no certificates in PEM", "give the authority's PEM file"
         ) from None
 
 
 def request_time_stamp(note: bytes, ask: SendRequest, roots: Sequence[Certificate]) -> bytes:
-    """Have a checkpoint stamped; the answer, once it is checked. Raises EvidenceError."""
+    """Request a time stamp of a checkpoint; return the checked response. Raises EvidenceError."""
     request = (
         TimestampRequestBuilder()
         .data(note)
@@ -209,20 +209,20 @@ def request_time_stamp(note: bytes, ask: SendRequest, roots: Sequence[Certificat
         .cert_request(cert_request=True)
         .build()
     )
-    answer = ask(request.as_bytes())
-    check_time_stamp(note, answer, roots, nonce=request.nonce)
-    return answer
+    response = ask(request.as_bytes())
+    check_time_stamp(note, response, roots, nonce=request.nonce)
+    return response
 
 
 def check_time_stamp(
-    note: bytes, answer: bytes, roots: Sequence[Certificate], *, nonce: int | None = None
+    note: bytes, response: bytes, roots: Sequence[Certificate], *, nonce: int | None = None
 ) -> datetime:
-    """Check an authority's answer over a checkpoint; when it was stamped (UTC).
+    """Check an authority's response for a checkpoint; return the time of the stamp (UTC).
 
     Raises EvidenceError: `stamp_malformed`, `stamp_refused`, `stamp_other_digest`, `stamp_nonce`,
     or `stamp_untrusted` for a signature or certificate that does not lead to `roots`.
     """
-    read = _decode_response(answer)
+    read = _decode_response(response)
     if PKIStatus(read.status) != PKIStatus.GRANTED:
         raise _stamp_error("refused", "the authority did not grant it")
     imprint = read.tst_info.message_imprint
@@ -230,7 +230,7 @@ def check_time_stamp(
     if digest != (SHA256_OID, sha256(note).digest()):
         raise _stamp_error("other_digest", "the time stamp is of other bytes")
     if nonce is not None and read.tst_info.nonce != nonce:
-        raise _stamp_error("nonce", "the answer is to another request")
+        raise _stamp_error("nonce", "the response is for another request")
     builder = VerifierBuilder()
     for root in roots:
         builder = builder.add_root_certificate(root)
@@ -243,18 +243,21 @@ def check_time_stamp(
     return read.tst_info.gen_time.astimezone(UTC)
 
 
-def _decode_response(answer: bytes) -> TimeStampResponse:
-    if len(answer) <= MAX_RESPONSE:
+def _decode_response(response: bytes) -> TimeStampResponse:
+    if len(response) <= MAX_RESPONSE:
         try:
-            read = decode_timestamp_response(answer)
-            if read.as_bytes() == answer:
+            read = decode_timestamp_response(response)
+            if read.as_bytes() == response:
                 return read
         except ValueError:
             pass
-    raise _stamp_error("malformed", "the authority's answer is not a time stamp")
+    raise _stamp_error("malformed", "the authority's response is not a time stamp")
 
 
 def _stamp_error(name: str, what: str) -> EvidenceError:
     return ledger_error(
-        f"stamp_{name}", what, "have the checkpoint stamped anew, or give its authority"
+        f"stamp_{name}",
+        what,
+        "stamp the checkpoint again with `wavebreak ledger stamp`, or give the certificate of "
+        "the authority that signed it",
     )

@@ -1,7 +1,8 @@
-"""What may stand in a ledger: one type for each kind, and personal data only as commitments.
+"""Entry types of the ledger, one for each kind; personal data enter only as commitments.
 
-What names a person (an account, an analyst, a party, an event) is `hidden`: the entry has a salted
-commitment to it, and its opening, salt and value, is kept elsewhere and can be erased.
+A field that identifies a person (an account, an analyst, a party, an event) is `hidden`: the entry
+has a salted commitment to it. Its opening, salt and value, is kept elsewhere and can be erased.
+The kinds and field names are the stored format of version 1 and do not change.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
 from wavebreak.ledger.verifier import VerifierError, canonical, check_entry, commitment
 
 Salts = Callable[[int], bytes]
-"""Gives so many unguessable bytes: `secrets.token_bytes`, or a test's own."""
+"""Returns that many random bytes: `secrets.token_bytes`, or a deterministic one in tests."""
 Openings = dict[str, tuple[bytes, Any]]
-"""By field: the salt and the value that a commitment hides."""
+"""By field: the salt and the value of a commitment."""
 SALT_BYTES = 32
 
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an entry says openly; `hidden` names the fields that it may only commit to."""
+    """The open fields of an entry; `hidden` names the fields that it only commits to."""
 
     hidden: ClassVar[tuple[str, ...]] = ()
 
@@ -56,7 +57,7 @@ class ReceiptEntry(Body, frozen=True):
 
 
 class OverrideEntry(Body, frozen=True):
-    """A person's later decision over one that stands (its position; None: over a standing)."""
+    """A person's later decision over an earlier one (its position; None: over a state)."""
 
     decision: int | None
     outcome: str
@@ -195,7 +196,7 @@ class Entry(msgspec.Struct, frozen=True):
 
     def line(self) -> bytes:
         """Write it as the ledger keeps it: canonical JSON, without a newline."""
-        told = {
+        entry = {
             "at": self.at,
             "body": msgspec.to_builtins(self.body),
             "commits": self.commits,
@@ -203,7 +204,7 @@ class Entry(msgspec.Struct, frozen=True):
             "v": 1,
         }
         try:
-            return canonical(told).encode()
+            return canonical(entry).encode()
         except (VerifierError, ValueError):
             raise _unwritable() from None
 
@@ -215,7 +216,7 @@ def make_entry(
 
     Raises EvidenceError for a body of another kind or a field that the kind does not hide.
 
-    >>> made, openings = entry("label", LabelEntry("abusive", "analyst"), {"account": "a1"},
+    >>> made, openings = make_entry("label", LabelEntry("abusive", "analyst"), {"account": "a1"},
     ...                        at=0, salts=bytes)
     >>> made.line()[:61]
     b'{"at":0,"body":{"label":"abusive","source":"analyst"},"commit'
@@ -253,19 +254,19 @@ def read_entry(line: bytes) -> Entry:
         return parse_entry(check_entry(line))
 
 
-def parse_entry(told: dict[str, Any]) -> Entry:
-    """Give an entry, read from its line, the type of its kind; raises EvidenceError."""
-    kind = KINDS.get(told["kind"])
+def parse_entry(fields: dict[str, Any]) -> Entry:
+    """Convert a decoded entry to the type of its kind; raises EvidenceError."""
+    kind = KINDS.get(fields["kind"])
     if kind is None:
-        raise ledger_error("entry_kind", f"entries of kind {told['kind']!r} are not known")
+        raise ledger_error("entry_kind", f"entries of kind {fields['kind']!r} are not known")
     try:
-        body = msgspec.convert(told["body"], kind, strict=True)
+        body = msgspec.convert(fields["body"], kind, strict=True)
     except msgspec.ValidationError as e:
         raise ledger_error(
-            "entry_body", f"an entry of kind {told['kind']} is not well formed: {e}"
+            "entry_body", f"an entry of kind {fields['kind']} is not well formed: {e}"
         ) from None
-    if not told["commits"].keys() <= set(kind.hidden):
+    if not fields["commits"].keys() <= set(kind.hidden):
         raise ledger_error(
-            "entry_hidden", f"{told['kind']} commits to a field that it does not hide"
+            "entry_hidden", f"{fields['kind']} commits to a field that it does not hide"
         )
-    return Entry(told["kind"], told["at"], body, told["commits"])
+    return Entry(fields["kind"], fields["at"], body, fields["commits"])

@@ -1,4 +1,4 @@
-"""Doubts of the verifier, as errors of this package with what to do about them."""
+"""Errors of the verifier as errors of this package, with a fix."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ FIX = "keep what is there as it is, and compare it with a copy, or a checkpoint,
 
 
 def ledger_error(name: str, what: str, fix: str = FIX) -> EvidenceError:
-    """Give the error of this name."""
+    """Return an EvidenceError with this name."""
     return EvidenceError(f"{name}: {what}", name=name, fix=fix)
 
 
 @contextmanager
 def convert_verifier_errors(fix: str = FIX) -> Iterator[None]:
-    """Turn what the verifier raises in here into EvidenceError, its `name` the doubt's.
+    """Convert errors of the verifier in this context to EvidenceError with the same `name`.
 
-    >>> with named():
-    ...     raise Doubt("root_wrong", "it is another")
+    >>> with convert_verifier_errors():
+    ...     raise VerifierError("root_wrong", "it is another")
     Traceback (most recent call last):
     wavebreak.errors.EvidenceError: root_wrong: it is another — fix: keep what is there as it is, \
 and compare it with a copy, or a checkpoint, held elsewhere
@@ -32,6 +32,4 @@ and compare it with a copy, or a checkpoint, held elsewhere
         name, what = doubt.args
         raise ledger_error(name, what, fix) from None
     except (ValueError, TypeError, RecursionError):
-        raise ledger_error(
-            "not_well_formed", "what was read has not the form it should", fix
-        ) from None
+        raise ledger_error("not_well_formed", "the content is malformed", fix) from None

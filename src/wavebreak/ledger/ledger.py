@@ -1,4 +1,4 @@
-"""The ledger: entries in, positions, signed checkpoints and proofs out; storage is an argument."""
+"""The ledger: appends entries, signs checkpoints and proves entries, over a given storage."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from wavebreak.ledger.verifier import (
 
 
 class Storage(Protocol):
-    """Where a ledger's bytes lie; it only grows. After `append` and `keep` they are durable."""
+    """Storage of a ledger, append-only. What `append` and `keep` were given is durable."""
 
     def size(self) -> int:
         """How many entries there are."""
@@ -50,7 +50,7 @@ class Storage(Protocol):
 
 
 class MemoryStorage:
-    """Storage that ends with the process."""
+    """Storage in memory, for tests and short-lived ledgers."""
 
     def __init__(self) -> None:
         self.lines: list[bytes] = []
@@ -90,7 +90,7 @@ class Ledger:
     root; raises EvidenceError where not. One ledger at a time may write to a storage.
 
     >>> from wavebreak.ledger.checkpoints import new_signer
-    >>> ledger = Ledger(Memory(), new_signer("example.org/log"))
+    >>> ledger = Ledger(MemoryStorage(), new_signer("example.org/log"))
     >>> ledger.seal([b'{"at":0,"body":{},"commits":{},"kind":"step","v":1}'])
     range(0, 1)
     >>> ledger.sealed.size
@@ -144,13 +144,13 @@ class Ledger:
         return positions
 
     def witnessed(self, note: bytes) -> None:
-        """Keep the last checkpoint with the signatures that witnesses added."""
+        """Store the last checkpoint with the signatures that witnesses added."""
         with convert_verifier_errors():
             made = read_checkpoint(note)
             check_signature(made, self.signer.key)
         if made.text != self.sealed.text:
             raise ledger_error(
-                "checkpoint_other", "it is not the last checkpoint that was witnessed"
+                "checkpoint_other", "the witness signed another checkpoint than the last"
             )
         self.storage.keep(note)
         self._last = made

@@ -1,4 +1,4 @@
-"""A parcel: some entries of a ledger, with proofs and openings, that the verifier alone checks."""
+"""Proof bundles: entries of a ledger with proofs and openings that the verifier alone checks."""
 
 from __future__ import annotations
 
@@ -20,10 +20,14 @@ def proof_bundle(
     *,
     since: int | None = None,
 ) -> dict[str, bytes]:
-    """Show entries under the ledger's last checkpoint: files by name, as the verifier reads them.
+    """Return the files of a proof bundle by name, under the ledger's last checkpoint.
 
-    `openings` are by position, those that the reader may see. With `since`, the size of a
-    checkpoint that the reader holds, the proof that the log continues it comes along.
+    Args:
+        ledger: The ledger.
+        positions: Positions of the entries.
+        openings: The openings that the reader may see, by position.
+        since: The size of a checkpoint that the reader has: adds the consistency proof from it.
+
     """
     lines = [
         encode_proof(ledger, position, (openings or {}).get(position, {}))
@@ -40,7 +44,7 @@ def proof_bundle(
 
 
 def encode_proof(ledger: Ledger, position: int, openings: Openings) -> dict[str, Any]:
-    """Show one entry with its proof: a line of a parcel's `proofs.jsonl`, as a value."""
+    """Return one entry with its proof, as a value: a line of `proofs.jsonl`."""
     line = ledger.storage.line(position)
     with convert_verifier_errors():
         return {
@@ -53,7 +57,7 @@ def encode_proof(ledger: Ledger, position: int, openings: Openings) -> dict[str,
 
 
 def encode_hashes(given: Iterable[bytes]) -> list[str]:
-    """Write hashes in base64, as proofs do."""
+    """Encode hashes in base64, as in `proofs.jsonl`."""
     return [base64.b64encode(each).decode() for each in given]
 
 

@@ -1,4 +1,4 @@
-"""Seal, then act: decisions before they are enforced, receipts of what became of them after."""
+"""Recording of decisions in a ledger: sealed before they are enforced, with receipts after."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from wavebreak.ledger.ledger import Ledger
 from wavebreak.ledger.storage import DirectoryStorage, OpeningFile, OpeningStore
 
 Sealable = Decision | DecisionEntry
-"""What a receipt is of: a decision, as it was made or as it was sealed."""
+"""What a receipt refers to: a decision, or its ledger entry."""
 
 
 Append = Callable[[Iterable[Entry]], range]
-"""Puts entries into a ledger; gives their positions."""
+"""Appends entries to a ledger; returns their positions."""
 
 
 class Draft(NamedTuple):
@@ -42,7 +42,7 @@ class Draft(NamedTuple):
 
 
 def decision_entry(made: Decision, *, at: int, salts: Salts) -> tuple[Entry, Openings]:
-    """Make a decision's entry: account, id and trigger are hidden, all else is told."""
+    """Make a decision's entry: account, id and trigger are hidden, all else is open."""
     body = DecisionEntry(
         ts=made.ts,
         stage=made.stage,
@@ -75,7 +75,7 @@ def seal_decisions(
     `put` appends entries, and by default seals them at once.
     """
     made = [decision_entry(each, at=at, salts=salts) for each in decisions]
-    openings.keep(ledger.size, [told for _, told in made])
+    openings.keep(ledger.size, [opening for _, opening in made])
     return (put or ledger.seal)([each for each, _ in made])
 
 
@@ -90,15 +90,15 @@ def seal_receipts(
     put: Append | None = None,
 ) -> range:
     """Seal what became of sealed decisions, one receipt each."""
-    told = zip(positions, decisions, strict=True)
-    receipts = [ReceiptEntry(position, made.outcome, effect, detail) for position, made in told]
+    pairs = zip(positions, decisions, strict=True)
+    receipts = [ReceiptEntry(position, made.outcome, effect, detail) for position, made in pairs]
     return (put or ledger.seal)([Entry("receipt", at, receipt, {}) for receipt in receipts])
 
 
 class LedgerRecorder:
-    """Seals what is decided into a ledger, and keeps the openings; `clock` gives milliseconds.
+    """Records decisions in a ledger, and their openings; `clock` returns milliseconds.
 
-    Each call seals what it is given; not so with `at_once` false, where `ledger.checkpoint` does.
+    Each call signs a checkpoint, except with `at_once` false: then `ledger.checkpoint` does.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class LedgerRecorder:
         return {"origin": last.origin, "size": last.size, "root": last.root.hex()}
 
     def decisions(self, made: Sequence[Decision]) -> range:
-        """Seal decisions, before anybody is told of them; their positions."""
+        """Seal decisions, before anybody is notified of them; return their positions."""
         if not made:
             return range(0)
         return seal_decisions(
@@ -163,26 +163,26 @@ class LedgerRecorder:
             make_entry(each.kind, each.body, each.hidden, at=at, salts=self._salts)
             for each in drafts
         ]
-        self.openings.keep(self.ledger.size, [told for _, told in made])
+        self.openings.keep(self.ledger.size, [openings for _, openings in made])
         return self._put([each for each, _ in made])
 
 
 class DirectoryRecorder(LedgerRecorder):
-    """Seals into a ledger directory, its openings beside it in `private/`.
+    """Records into a ledger directory, with the openings in its `private/`.
 
-    `mended` says what a crash had left half-written.
+    `repaired` lists what a crash had left incomplete.
     """
 
     def __init__(
         self, path: Path, signer: Signer, *, clock: Callable[[], int], salts: Salts
     ) -> None:
         self._files = DirectoryStorage(path, write=True)
-        self.mended = self._files.mended
+        self.repaired = self._files.repaired
         (path / "key.pub").write_text(f"{encode_verifier_key(signer.key)}\n", "utf-8")
         self._kept = OpeningFile(path / "private" / "openings.sqlite3")
         super().__init__(Ledger(self._files, signer), self._kept, clock=clock, salts=salts)
 
     def close(self) -> None:
-        """Let the ledger go."""
+        """Close the files of the ledger."""
         self._files.close()
         self._kept.close()

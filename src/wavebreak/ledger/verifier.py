@@ -1,13 +1,13 @@
-"""Verify a ledger, or a parcel of sealed entries, without the package that made it.
+"""Verifier of a ledger, or of a proof bundle, which needs nothing of the package that made it.
 
     python verifier.py DIRECTORY --key KEY... [--remembered CHECKPOINT]
-Needs Python 3.11 and `cryptography`; ends with 0 only where all holds, else names what does not.
-Entries are lines of canonical JSON (RFC 8785) in a Merkle tree (RFC 9162: SHA-256 of 0x00 and an
-entry, or of 0x01 and two nodes), whose size and root stand in checkpoints, C2SP signed notes.
+Needs Python 3.11 and `cryptography`; exits with 0 only where every check passes, else prints which
+failed. Entries are lines of canonical JSON (RFC 8785) in a Merkle tree (RFC 9162: SHA-256 of 0x00
+and an entry, or of 0x01 and two nodes), whose size and root are in checkpoints, C2SP signed notes.
 Both have checkpoints.jsonl: signed notes as JSON strings, oldest first. A ledger has entries.jsonl.
-A parcel has proofs.jsonl, a line for each entry shown: {"entry","leaf","openings","path",
-"position"}, hashes in base64, openings {field: [salt in hex, value]}; and may have
-consistency.json, the hashes that lead from the checkpoint that you remember to the last.
+A proof bundle has proofs.jsonl, one line an entry: {"entry","leaf","openings","path","position"},
+hashes in base64, openings {field: [salt in hex, value]}; and may have consistency.json, the hashes
+that lead from the checkpoint that you kept to the last.
 """
 
 import argparse
@@ -37,7 +37,7 @@ _quote = json.encoder.encode_basestring
 
 
 class VerifierError(Exception):
-    """Something does not hold: its arguments are its name, and what it is in words."""
+    """A check failed: the arguments are the error's name and a sentence."""
 
 
 def _require(holds: object, code: str, what: str) -> None:
@@ -55,9 +55,9 @@ def canonical(value: Any) -> str:
     if kind is int and -MAX_INT <= value <= MAX_INT:
         return str(value)
     if kind is float and abs(value) <= MAX_INT:
-        told = repr(value + 0.0)
-        told = f"{Decimal(told):f}" if "e" in told and abs(value) >= 1e-6 else told
-        return told.removesuffix(".0").replace("e-0", "e-")
+        digits = repr(value + 0.0)
+        digits = f"{Decimal(digits):f}" if "e" in digits and abs(value) >= 1e-6 else digits
+        return digits.removesuffix(".0").replace("e-0", "e-")
     if kind is dict and "".join(value).isascii():
         return "{" + ",".join([f"{_quote(n)}:{canonical(value[n])}" for n in sorted(value)]) + "}"
     _require(kind is list or kind is tuple, "value_not_json", "a value has no canonical form")
@@ -65,7 +65,7 @@ def canonical(value: Any) -> str:
 
 
 def read_json(line: bytes, code: str) -> Any:
-    """Read a value that stands in canonical JSON; doubts are named `code` and what is wrong."""
+    """Read a value in canonical JSON; error names begin with `code`."""
     try:
         value = json.loads(line.decode())
         same = canonical(value).encode() == line
@@ -94,19 +94,19 @@ def check_entry(line: bytes) -> Any:
 
 
 def commitment(kind: str, field: str, salt: bytes, value: Any) -> str:
-    """Give what stands in an entry for a value that may not: a hex SHA-256."""
+    """Return the commitment to a value that an entry hides: a hex SHA-256."""
     _require(len(salt) == 32, "salt_length", "a salt does not have 32 bytes")
-    told = f"wavebreak commitment v1\0{kind}\0{field}\0".encode() + salt
-    return sha256(told + canonical(value).encode()).hexdigest()
+    prefix = f"wavebreak commitment v1\0{kind}\0{field}\0".encode() + salt
+    return sha256(prefix + canonical(value).encode()).hexdigest()
 
 
-def hash_node(mark: bytes, told: bytes) -> bytes:
-    """Hash an entry (mark LEAF), or two subtrees' hashes (mark NODE)."""
-    return sha256(mark + told).digest()
+def hash_node(prefix: bytes, content: bytes) -> bytes:
+    """Hash an entry (prefix LEAF), or the hashes of two subtrees (prefix NODE)."""
+    return sha256(prefix + content).digest()
 
 
 def add_leaf(peaks: list[bytes], size: int, leaf: bytes) -> list[bytes]:
-    """Add leaf number `size` to the full subtrees `peaks`; the nodes made, in post-order."""
+    """Add leaf number `size` to the full subtrees `peaks`; return the new nodes, in post-order."""
     made = [leaf]
     while size & 1:
         made.append(hash_node(NODE, peaks.pop() + made[-1]))
@@ -116,19 +116,19 @@ def add_leaf(peaks: list[bytes], size: int, leaf: bytes) -> list[bytes]:
 
 
 def root_hash(peaks: Sequence[bytes]) -> bytes:
-    """Root of the tree that these full subtrees make, largest first."""
+    """Return the root of the tree of these full subtrees, largest first."""
     return (
         reduce(lambda right, left: hash_node(NODE, left + right), peaks[::-1]) if peaks else EMPTY
     )
 
 
-def _hash_path(told: bytes, at: int, path: Sequence[bytes], inner: int, both: bool) -> bytes:
-    for level, beside in enumerate(path):
+def _hash_path(node: bytes, at: int, path: Sequence[bytes], inner: int, both: bool) -> bytes:
+    for level, sibling in enumerate(path):
         if level >= inner or at >> level & 1:
-            told = hash_node(NODE, beside + told)
+            node = hash_node(NODE, sibling + node)
         elif both:
-            told = hash_node(NODE, told + beside)
-    return told
+            node = hash_node(NODE, node + sibling)
+    return node
 
 
 def _require_length(path: Sequence[bytes], length: int, code: str) -> None:
@@ -167,12 +167,12 @@ def check_consistency(old: Checkpoint, new: Checkpoint, path: Sequence[bytes]) -
     )
 
 
-def _decode_base64(told: Any, code: str) -> bytes:
+def _decode_base64(text: Any, code: str) -> bytes:
     try:
-        made = base64.b64decode(told, validate=True)
+        made = base64.b64decode(text, validate=True)
     except (ValueError, TypeError):
         made = b""
-    _require(base64.b64encode(made).decode() == told, code, "base64 is not in its one form")
+    _require(base64.b64encode(made).decode() == text, code, "base64 is not in its one form")
     return made
 
 
@@ -181,9 +181,9 @@ def key_id(name: str, kind: int, public: bytes) -> bytes:
     return sha256(f"{name}\n".encode() + bytes([kind]) + public).digest()[:4]
 
 
-def read_key(told: str) -> Key:
+def read_key(text: str) -> Key:
     """Read a verifier key: name+key id in hex+base64 of its kind and public key."""
-    found = re.fullmatch(r"([^\s+]+)\+([0-9a-f]{8})\+(\S+)", told)
+    found = re.fullmatch(r"([^\s+]+)\+([0-9a-f]{8})\+(\S+)", text)
     name, number, rest = found.groups() if found else ("", "", "")
     made = _decode_base64(rest, "key_base64")
     _require(name, "key_malformed", "a verifier key is not name+id+base64")
@@ -197,13 +197,15 @@ def read_key(told: str) -> Key:
 def read_checkpoint(note: bytes) -> Checkpoint:
     """Read a signed note that is a checkpoint; its signatures are not yet checked."""
     _require(len(note) <= MAX_NOTE, "note_too_large", f"a note has more than {MAX_NOTE} bytes")
-    told = note.decode(errors="replace")
+    content = note.decode(errors="replace")
     _require(
-        told.encode() == note and told.replace("\n", "").isprintable(), "note_characters", "odd"
+        content.encode() == note and content.replace("\n", "").isprintable(),
+        "note_characters",
+        "odd",
     )
-    _require(told.endswith("\n"), "note_cut_off", "a note does not end its last line")
-    text, blank, signed = told.rpartition("\n\n")
-    _require(blank, "note_no_blank_line", "no blank line stands before the signatures")
+    _require(content.endswith("\n"), "note_cut_off", "a note does not end its last line")
+    text, blank, signed = content.rpartition("\n\n")
+    _require(blank, "note_no_blank_line", "there is no blank line before the signatures")
     lines = [re.fullmatch(r"— ([^\s+]+) (\S+)", line) for line in signed[:-1].split("\n")]
     _require(all(lines), "note_signature_line", "a line of signature is not well formed")
     by = tuple((m[1], _decode_base64(m[2], "note_signature_base64")) for m in lines if m)
@@ -257,17 +259,17 @@ def check_proof_bundle(lines: Iterable[bytes], note: Checkpoint) -> None:
     """Check entries with their proofs and openings against a checkpoint."""
     last = -1
     for line in lines:
-        told = read_json(line, "proof")
-        _require_fields(told, PROOF, "proof")
-        shown, at = canonical(told["entry"]).encode(), told["position"]
+        proof = read_json(line, "proof")
+        _require_fields(proof, PROOF, "proof")
+        shown, at = canonical(proof["entry"]).encode(), proof["position"]
         entry, leaf = check_entry(shown), hash_node(LEAF, shown)
-        _require(at > last, "proof_order", f"entry {at} stands twice, or not in order")
+        _require(at > last, "proof_order", f"entry {at} occurs twice, or not in order")
         _require(
-            _decode_base64(told["leaf"], "proof_base64") == leaf, "entry_edited", f"entry {at}"
+            _decode_base64(proof["leaf"], "proof_base64") == leaf, "entry_edited", f"entry {at}"
         )
-        path = [_decode_base64(beside, "proof_base64") for beside in told["path"]]
+        path = [_decode_base64(sibling, "proof_base64") for sibling in proof["path"]]
         check_inclusion(leaf, at, path, note.size, note.root)
-        for field, (salt, value) in told["openings"].items():
+        for field, (salt, value) in proof["openings"].items():
             _require(field in entry["commits"], "opening_field", "nothing was sealed by that name")
             sealed = commitment(entry["kind"], field, bytes.fromhex(salt), value)
             _require(
@@ -287,9 +289,9 @@ def read_lines(path: Path) -> Iterator[bytes]:
 
 
 def verify(place: Path, keys: list[Key], kept: list[Checkpoint]) -> list[Checkpoint]:
-    """Check a directory, ledger or parcel, by keys of its log and of witnesses; its checkpoints."""
-    told = [read_json(line, "checkpoint") for line in read_lines(place / "checkpoints.jsonl")]
-    notes = [read_checkpoint(str(note).encode()) for note in told]
+    """Check a ledger or proof bundle by the keys of log and witnesses; return its checkpoints."""
+    lines = [read_json(line, "checkpoint") for line in read_lines(place / "checkpoints.jsonl")]
+    notes = [read_checkpoint(str(note).encode()) for note in lines]
     _require(notes, "checkpoint_missing", "there is no checkpoint")
     _require(
         any(key.kind == LOG for key in keys), "key_missing", "there is no key of the log itself"
@@ -308,17 +310,19 @@ def verify(place: Path, keys: list[Key], kept: list[Checkpoint]) -> list[Checkpo
 
 
 def main() -> int:
-    """Check what is named on the command line, and say so."""
-    ask = argparse.ArgumentParser(epilog="The beginning of this file says more.")
+    """Check what the command line names, and print the result."""
+    ask = argparse.ArgumentParser(epilog="See the beginning of this file.")
     ask.add_argument("directory", type=Path)
-    ask.add_argument("--key", action="append", required=True, help="key of the log, or a witness")
+    ask.add_argument(
+        "--key", action="append", required=True, help="verifier key of the log, or of a witness"
+    )
     ask.add_argument("--remembered", type=Path, help="a checkpoint of this log that you kept")
     given = ask.parse_args()
     try:
         kept = [read_checkpoint(given.remembered.read_bytes())] if given.remembered else []
         last = verify(given.directory, [read_key(key) for key in given.key], kept)[-1]
-    except (VerifierError, OSError, ValueError, TypeError) as doubt:
-        sys.stdout.write(f"does not hold: {': '.join(map(str, doubt.args))}\n")
+    except (VerifierError, OSError, ValueError, TypeError) as error:
+        sys.stdout.write(f"does not hold: {': '.join(map(str, error.args))}\n")
         return 1
     sys.stdout.write(f"holds: {last.size} entries of {last.origin}\n")
     return 0

@@ -24,7 +24,7 @@ def test_labels_are_kept_with_custody_and_the_last_one_counts(tmp_path: Path) ->
         "taken in: upload", "confirmed as a claim", "rejected: no claim",
     ]  # fmt: skip
     assert claims.check_exhibit(tmp_path / "e") == []
-    with pytest.raises(ClaimError, match="who gives it and why"):
+    with pytest.raises(ClaimError, match="a person and a reason"):
         claims.add_label(tmp_path / "e", "claim", ACTOR, AT, " ")
 
 
