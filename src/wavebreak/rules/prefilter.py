@@ -158,7 +158,9 @@ def _relaxed(node: ast.expr) -> ast.expr | None:
     reads = _reads(node)
     if not all(hasattr(row_values, name) for name in reads):
         return None
-    return _unless_rare(node) if set(row_values.RARELY) & set(reads) else node
+    if not any(name in row_values.RARELY for name in reads):
+        return node
+    return _unless_rare(node)
 
 
 def _unless_rare(node: ast.expr) -> ast.expr | None:
