@@ -85,7 +85,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(PIP_INSTALL) --require-hashes -r requirements.lock
 	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@echo "Compiling the kernel (once; kept in ~/.cache/wavebreak)"
-	@$(BIN)/wavebreak warm
+	@$(BIN)/wavebreak precompile
 	@touch $@
 
 $(SPEED_READY): $(READY) requirements-speed.lock

@@ -14,16 +14,16 @@ if TYPE_CHECKING:
         evaluate,
         evaluate_all,
         exact_interval,
-        labels_of,
+        labels_path,
         read_accounts,
     )
-    from wavebreak.evaluation.report import print_tables, share_of, write_html
+    from wavebreak.evaluation.report import print_overview, print_tables, share_of, write_html
 else:
     __getattr__ = lazily(__name__, {
         "metrics": "BeforeAction Evaluation Family Persona evaluate evaluate_all exact_interval "
-        "labels_of read_accounts",
+        "labels_path read_accounts",
         "labels": "Label read_labels",
-        "report": "print_tables share_of write_html",
+        "report": "print_overview print_tables share_of write_html",
     })  # fmt: skip
 
 __all__ = [
@@ -35,7 +35,8 @@ __all__ = [
     "evaluate",
     "evaluate_all",
     "exact_interval",
-    "labels_of",
+    "labels_path",
+    "print_overview",
     "print_tables",
     "read_accounts",
     "read_labels",
