@@ -114,8 +114,12 @@ def test_renamed_command_works_hidden_with_a_note(old: str, new: str) -> None:
 
 @pytest.mark.parametrize(
     ("command", "old", "new"),
-    [(command, old, new) for command, names in RENAMED_OPTIONS.items() for old, new in names.items()],
-)  # fmt: skip
+    [
+        (command, *names)
+        for command, renamed in RENAMED_OPTIONS.items()
+        for names in renamed.items()
+    ],
+)
 def test_renamed_option_works_hidden_with_a_note(command: str, old: str, new: str) -> None:
     known = {o for path, c in LEAVES.items() if path[0] == command for o in options(c)}
     assert new in known

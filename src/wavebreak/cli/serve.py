@@ -142,6 +142,7 @@ def serve(
         accept_loss=accept_loss,
         snapshot_s=snapshot_seconds,
     )
+    sources = brokers.sources(nats, redis, stream, durable, group)
     _prepare(settings)
     chosen, loaded, secret = rules.load(policy), model.chosen(model_dir), load_key(key)
     carried = coverage.load(profile_file) if profile_file else None
@@ -151,7 +152,7 @@ def serve(
     wishes = bootstrap.Wishes(
         traces,
         private_webhooks,
-        brokers.sources(nats, redis, stream, durable, group),
+        sources,
         Path(model_dir or SHIPPED) if loaded else None,
     )
     desk = bootstrap.desk_of(chosen, policy, secret, wishes)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from wavebreak.evaluation.metrics import BeforeAction, Evaluation, Family, Persona, exact_interval
+from wavebreak.evaluation.intervals import exact_interval
+from wavebreak.evaluation.metrics import BeforeAction, Evaluation, Family, Persona
 from wavebreak.reports.charts import Interval, Spread, shares, spreads
 from wavebreak.reports.tables import (
     Console,
