@@ -179,7 +179,7 @@ def simulate(
         list[str] | None,
         typer.Option(
             help="Benign persona, NAME; repeat for more. All, or of "
-            f"{', '.join(simulation.INNOCENTS)}."
+            f"{', '.join(simulation.PERSONAS)}."
         ),
     ] = None,
     background: Annotated[
@@ -204,13 +204,13 @@ def simulate(
         )
     with progress_bar("simulate") as show:
         if random:
-            world = simulation.draw(seed, progress=lambda share: show(share, ""))
+            world = simulation.random_platform(seed, progress=lambda share: show(share, ""))
         else:
             world = simulation.simulate(
                 people=people,
                 days=days,
                 campaigns=_campaigns(campaign or []),
-                innocents=personas or [],
+                personas=personas or [],
                 background=background,
                 seed=seed,
                 progress=lambda share: show(share, ""),

@@ -298,7 +298,7 @@ def _simulate_demo(people: int, seed: int, directory: Path) -> tuple[int, int]:
             people=people,
             days=1,
             campaigns=[(name, None) for name in simulation.CAMPAIGNS],
-            innocents=["all"],
+            personas=["all"],
             seed=seed,
             progress=lambda share: show(share, ""),
         )

@@ -190,7 +190,7 @@ def _simulated_day() -> pa.RecordBatch:
         people=500,
         days=1,
         campaigns=[(name, None) for name in simulation.CAMPAIGNS],
-        innocents=["all"],
+        personas=["all"],
         seed=1,
     )
     return pa.Table.from_batches(world.batches()).combine_chunks().to_batches()[0]
