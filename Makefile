@@ -111,7 +111,7 @@ $(CORE_READY): requirements-core.lock pyproject.toml
 	$(call install_lock,requirements-core.lock)
 	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@echo "3 of 3: compiling the kernel on $$(nproc 2>/dev/null || echo all) cores (once; kept in ~/.cache/wavebreak)"
-	@$(BIN)/wavebreak warm
+	@$(BIN)/wavebreak precompile
 	@touch $@
 
 $(READY): $(CORE_READY) requirements.lock

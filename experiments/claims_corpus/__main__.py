@@ -11,7 +11,7 @@ import typer
 from experiments.claims_corpus import corpus, learn_weights
 from wavebreak.cli import run_app
 from wavebreak.cli.claims import AsJson, print_evaluation
-from wavebreak.cli.console import bar, out
+from wavebreak.cli.console import out, progress_bar
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="markdown")
 
@@ -26,7 +26,7 @@ def evaluate(
     """Measure the shipped reader on the corpus: precision and recall with intervals, and errors."""
     pages = [page for page in corpus.generate_pages() if split in (None, page.split)]
     results = []
-    with bar("reading") as show:
+    with progress_bar("reading") as show:
         for number, result in enumerate(corpus.evaluate_corpus(pages), 1):
             show(number / len(pages), f"{number:,} pages")
             results.append(result)

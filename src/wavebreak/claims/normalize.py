@@ -2,8 +2,8 @@
 
 Every folded character has its position in the original, so that matches can be shown there. Undone
 are compatibility forms (NFKC), zero-width and direction marks, accents and Hebrew points
-(Devanagari vowel signs stay), digits of other scripts, small capitals, Cyrillic and Greek letters used as Latin
-ones, digits inside words (`wh4ts`), and letters set apart (`b u l k`, `w.h.a.t.s`).
+(Devanagari vowel signs stay), digits of other scripts, small capitals, Cyrillic and Greek letters
+used as Latin ones, digits inside words (`wh4ts`), and letters set apart (`b u l k`, `w.h.a.t.s`).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from rich.text import Text
 from wavebreak import claims, evaluation
 from wavebreak.claims.evaluation import SPLITS, Interval
 from wavebreak.cli.app import claim
-from wavebreak.cli.console import bar, nexts, out
+from wavebreak.cli.console import out, print_next_steps, progress_bar
 from wavebreak.errors import ClaimError, FileError, UsageError
 
 New = Annotated[Path, typer.Option("--out", "-o", help="New directory of the exhibit.")]
@@ -67,7 +67,7 @@ def capture(
         browser=None if no_browser else claims.find_browser(browser),
     )
     _shown(made, out_path)
-    nexts([f"wavebreak claim read {out_path}"])
+    print_next_steps([f"wavebreak claim read {out_path}"])
 
 
 @claim.command(
@@ -205,7 +205,7 @@ def evaluate(
     """
     wanted = split or SPLITS.get(half, half)
     results, splits = [], dict[str, None]()
-    with bar("reading") as show:
+    with progress_bar("reading") as show:
         for number, result in enumerate(claims.evaluate_pages(pages, labels), 1):
             show(0.0, f"{number:,} pages")
             splits[result.split] = None
