@@ -39,7 +39,7 @@ def site() -> Iterator[Web]:
 
 def taken(url: str, world: CaptureEnvironment | None = None, **bounds: float) -> CaptureResult:
     chosen: CaptureLimits = msgspec.structs.replace(load_limits().capture, **bounds)
-    return PageCapture(url, world or outside(), chosen).take()
+    return PageCapture(url, world or outside(), chosen).fetch_page()
 
 
 def records(warc: bytes) -> list[tuple[dict[str, str], bytes]]:
@@ -214,7 +214,7 @@ def test_a_browser_that_fails_is_said(site: Web, tmp_path: Path) -> None:
     broken.chmod(0o755)
     drawn = render(taken(site.url("/page")), broken)
     assert drawn.screenshot == b""
-    assert drawn.said.startswith("the browser failed")
+    assert drawn.note.startswith("the browser failed")
 
 
 def test_the_browser_draws_from_the_capture_and_what_it_missed_is_fetched(
@@ -234,7 +234,7 @@ def test_the_browser_reaches_nothing_by_itself(site: Web) -> None:
     drawn = render(captured, chromium())
     assert site.hits == before
     assert drawn.screenshot
-    assert all("/leak" in url or ".png" in url for url in drawn.missed)
+    assert all("/leak" in url or ".png" in url for url in drawn.missing)
 
 
 def test_custody_is_a_chain_and_a_change_anywhere_is_told(site: Web, tmp_path: Path) -> None:

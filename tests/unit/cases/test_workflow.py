@@ -282,7 +282,7 @@ def test_conduct_after_a_notice_reopens_the_case_and_a_doubtful_date_asks_for_it
         "V2", kind=kind, began=parse_date(began, "UTC"), lasted=parse_date(lasted, "UTC")
     ).evidence  # fmt: skip
     follows = follow_up_actions(case, item)
-    assert [type(did).__name__.lower() for did, _ in follows] == kinds
+    assert [type(did).__struct_config__.tag for did, _ in follows] == kinds
     for did, why in follows:
         case = append_action(case, did, at=NOW + DAY, by="watch", role="watch", why=why)
     assert case.state == ("reopened" if "advanced" in kinds else "noticed")

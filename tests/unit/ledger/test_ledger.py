@@ -136,7 +136,7 @@ def test_a_tail_that_was_written_half_is_named_and_cut_off(tmp_path: Path, name:
     for torn in (b"x", b'{"at":20,"body"', b'"example.org/log\\n2'):
         (tmp_path / name).write_bytes(whole + torn)
         files = DirectoryStorage(tmp_path, write=True)
-        assert [name in said for said in files.mended] == [True]
+        assert [name in said for said in files.repaired] == [True]
         assert Ledger(files, SIGNER).note == note
         files.close()
         assert (tmp_path / name).read_bytes() == whole
