@@ -88,7 +88,7 @@ def load_grounds(directory: Path | None = None) -> Grounds:
 
     Raises `PolicyError` that names the file, the field and the fix.
 
-    >>> load().notice[0].beyond
+    >>> load_grounds().notice[0].beyond
     '2019-12-08T00:00:00Z'
     """
     path = config.chosen("cases/determination.toml", directory)
