@@ -53,8 +53,8 @@ def compare_fields(
     """Count the values of each labelled field; a field that the label leaves out is not counted.
 
     >>> from wavebreak.claims.reader import read
-    >>> from wavebreak.claims.page_text import from_text
-    >>> page = from_text("We send 500 WhatsApp messages a day, $40")
+    >>> from wavebreak.claims.page_text import parse_text
+    >>> page = parse_text("We send 500 WhatsApp messages a day, $40")
     >>> label = {"capacities": ["500/day"], "prices": ["40 USD", "9 USD"]}
     >>> compare_fields(label, read(page, "2026-01-01T00:00:00Z"))["prices"]
     FieldCounts(labelled=2, read=1, matched=1)

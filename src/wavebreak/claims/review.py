@@ -142,8 +142,8 @@ def _capacity(capacity: ClaimedCapacity) -> str:
 def _price(asked: ClaimedPrice) -> str:
     """An amount with its words.
 
-    >>> _price(Money(690.0, "ILS", "690 ₪")), _price(Money(0.9, "USDT", "0.9 USDT"))
-    ('690 ILS (“690 ₪”)', '0.90 USDT (“0.9 USDT”)')
+    >>> _price(ClaimedPrice(690.0, "ILS", "690 ₪")), _price(ClaimedPrice(0.9, "USDT", "0.9"))
+    ('690 ILS (“690 ₪”)', '0.90 USDT (“0.9”)')
     """
     amount = f"{asked.amount:,.2f}".removesuffix(".00")
     return f"{amount} {asked.currency} (“{asked.text}”)"
