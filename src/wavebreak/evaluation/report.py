@@ -9,17 +9,14 @@ from typing import Any
 from wavebreak.evaluation.intervals import exact_interval
 from wavebreak.evaluation.metrics import BeforeAction, Evaluation, Family, Persona
 from wavebreak.reports.charts import Interval, Spread, shares, spreads
+from wavebreak.reports.html import html_figure, html_table, page, paragraphs
 from wavebreak.reports.tables import (
     Console,
     Table,
     brief,
     count_of,
-    html_figure,
-    html_table,
     interval,
     number,
-    page,
-    paragraphs,
     percent,
     print_lines,
     print_table,

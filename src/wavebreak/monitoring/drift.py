@@ -19,14 +19,12 @@ from wavebreak import model as models
 from wavebreak.evaluation import exact_interval, read_labels
 from wavebreak.model import baseline
 from wavebreak.reports.charts import Line, curves
+from wavebreak.reports.html import html_figure, html_table, page
 from wavebreak.reports.tables import (
     Console,
     Table,
     count_of,
-    html_figure,
-    html_table,
     number,
-    page,
     percent,
     print_lines,
     print_table,

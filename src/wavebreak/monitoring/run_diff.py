@@ -22,17 +22,14 @@ from wavebreak.errors import FileError, UsageError
 from wavebreak.evaluation import exact_interval, read_accounts, read_labels
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.reports.charts import Interval, shares
+from wavebreak.reports.html import html_figure, html_table, page, paragraphs
 from wavebreak.reports.tables import (
     Console,
     Table,
     brief,
     count_of,
-    html_figure,
-    html_table,
     interval,
     number,
-    page,
-    paragraphs,
     print_lines,
     print_table,
 )

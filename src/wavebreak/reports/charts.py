@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from wavebreak.errors import MissingExtraError
@@ -74,16 +75,16 @@ def fonts() -> Path:
     return Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 
 
-def _or_says_what_is_missing(draw: Callable[Drawn, str]) -> Callable[Drawn, str]:
-    """Put a paragraph in the place of a picture that cannot be drawn here."""
+def _require_matplotlib(draw: Callable[Drawn, Markup]) -> Callable[Drawn, Markup]:
+    """Return a note instead of the chart where Matplotlib is not installed."""
 
     @wraps(draw)
-    def drawn(*args: Drawn.args, **kwargs: Drawn.kwargs) -> str:
+    def drawn(*args: Drawn.args, **kwargs: Drawn.kwargs) -> Markup:
         try:
             return draw(*args, **kwargs)
         except MissingExtraError as error:
-            fix = f"<code>{escape(error.fix)}</code>"
-            return f'<p class="note">No picture: {escape(error.what)} ({fix}).</p>'
+            note = Markup('<p class="note">No chart: {} (<code>{}</code>).</p>')
+            return note.format(error.what, error.fix)
 
     return drawn
 
@@ -109,7 +110,7 @@ class Spread(NamedTuple):
     words: str
 
 
-def _svg(figure: Figure, name: str, title: str, about: str) -> str:
+def _svg(figure: Figure, name: str, title: str, about: str) -> Markup:
     """Write a figure as one accessible `<svg>` element without dates or fixed size."""
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
@@ -128,7 +129,8 @@ def _svg(figure: Figure, name: str, title: str, about: str) -> str:
         f'<title id="{name}-title">{escape(title)}</title>'
         f'<desc id="{name}-about">{escape(about)}</desc>'
     )
-    return head + text[opening.end() :].rstrip()
+    # Matplotlib escapes the text that it writes; title and description are escaped above.
+    return Markup(head + text[opening.end() :].rstrip())  # noqa: S704
 
 
 def _rows(labels: Sequence[str], extra_in: float = 0.9) -> tuple[Figure, Axes]:
@@ -150,7 +152,7 @@ def _beside(axes: Axes, row: float, words: str) -> None:
     )
 
 
-@_or_says_what_is_missing
+@_require_matplotlib
 def shares(
     name: str,
     title: str,
@@ -158,7 +160,7 @@ def shares(
     series: Mapping[str, Sequence[Interval]],
     *,
     whole: bool = False,
-) -> str:
+) -> Markup:
     """Draw one row a label: each series' share as a mark with its interval as a line.
 
     `whole` keeps the axis at 0 to 100 %; otherwise it ends just above the highest interval.
@@ -185,8 +187,8 @@ def shares(
         return _svg(figure, name, title, about)
 
 
-@_or_says_what_is_missing
-def spreads(name: str, title: str, labels: Sequence[str], values: Sequence[Spread]) -> str:
+@_require_matplotlib
+def spreads(name: str, title: str, labels: Sequence[str], values: Sequence[Spread]) -> Markup:
     """Draw one row a label: 10th to 90th percentile thin, quarters thick, median, mean.
 
     The axis is logarithmic above 1 and holds 0.
@@ -221,7 +223,7 @@ class Line(NamedTuple):
     guide: bool = False
 
 
-@_or_says_what_is_missing
+@_require_matplotlib
 def curves(
     name: str,
     title: str,
@@ -231,7 +233,7 @@ def curves(
     up: str,
     log: bool = False,
     marks: bool = False,
-) -> str:
+) -> Markup:
     """Draw lines over one pair of axes named `across` and `up`.
 
     `log` makes the axis `up` logarithmic (up to 2 it is linear); `marks` sets a mark on every
@@ -315,7 +317,7 @@ def _cumulative(axes: Axes, lanes: Mapping[str, Times], window: tuple[int, int])
     axes.grid(axis="y")
 
 
-@_or_says_what_is_missing
+@_require_matplotlib
 def timeline(
     name: str,
     title: str,
@@ -323,7 +325,7 @@ def timeline(
     lanes: Mapping[str, Times],
     decisions: Sequence[tuple[int, str]],
     window: tuple[int, int],
-) -> str:
+) -> Markup:
     """Draw what happened to an account between two instants (milliseconds, UTC).
 
     Above, how many of each of `lines` since the first of the two; below, one lane a kind of event

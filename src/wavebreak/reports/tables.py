@@ -1,8 +1,7 @@
-"""Numbers in words, tables for a terminal and a page, and the one HTML page that carries them.
+"""Tables for a terminal and a page, and numbers, times and shares as text.
 
-A table is declared once and shown twice (rich, HTML), so both always say the same. A page is
-one file: styles and pictures are inside it, it loads nothing, and the same input gives the
-same bytes.
+A table is declared once and printed by both (`print_table` here, `html_table` in `html`), so that
+terminal and page always agree.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import escape
 
 from rich import box
 from rich.cells import cell_len
@@ -20,41 +18,19 @@ from rich.text import Text
 
 _UNITS_MS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000))
 
-_STYLE = """
-:root{color-scheme:light}
-*{box-sizing:border-box}
-body{margin:0;background:#fff;color:#1b1f24;font:1rem/1.55 system-ui,"Segoe UI",Roboto,sans-serif}
-main{max-width:72rem;margin:0 auto;padding:1.5rem 1rem 4rem}
-h1{font-size:1.7rem;line-height:1.25;margin:0 0 .5rem;overflow-wrap:anywhere}
-h2{font-size:1.2rem;margin:2.4rem 0 .5rem;padding-top:.6rem;border-top:1px solid #d8dee4}
-h3{font-size:1rem;margin:1.5rem 0 .3rem}
-p,li{max-width:46rem;overflow-wrap:anywhere}
-.lead{font-size:1.1rem}
-.note{color:#57606a;font-size:.92rem}
-.wide{overflow-x:auto;margin:.8rem 0}
-.wide:focus-visible{outline:2px solid #0a66c2}
-.wide svg{display:block;width:100%;min-width:34rem;height:auto}
-figure{margin:0}
-table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.92rem}
-caption{text-align:left;font-weight:600;padding:.2rem 0 .4rem}
-th,td{padding:.32rem .7rem;border-bottom:1px solid #e4e8ec;text-align:right;
-vertical-align:top;white-space:pre}
-thead th{border-bottom:2px solid #8c959f;vertical-align:bottom}
-th.word,td.word,tbody th{text-align:left;white-space:pre-line;min-width:7rem}
-tbody th{font-weight:500}
-td.long{min-width:18rem}
-.status{border-left:.4rem solid #57606a;background:#f6f8fa;padding:.7rem 1rem;margin:1rem 0}
-.status.act{border-color:#b3261e}
-.status.mild{border-color:#b06d00}
-""".strip()
-
 
 @dataclass(frozen=True)
 class Table:
-    """A table of finished words: a caption, column heads, rows of equal length, a note below.
+    """A table of text: a title, column headings, rows of equal length, and a note below.
 
-    `words` are the columns that hold words and stand left; all others hold numbers and stand
-    right. The first column names the row. A cell may hold several lines.
+    Attributes:
+        title: The title or caption.
+        columns: The headings. The first column names the row.
+        rows: The cells of each row, as text. A cell may have several lines.
+        note: An explanation below the table.
+        words: Indexes of the columns that hold words and are aligned left. All others hold
+            numbers and are aligned right.
+
     """
 
     title: str
@@ -265,63 +241,3 @@ def _cell(value: str) -> Text:
     for line in rest:
         text.append("\n" + line, style="dim")
     return text
-
-
-_LONG = 48
-"""Letters from which on a line of words keeps some width in a narrow window."""
-
-
-def html_table(table: Table) -> str:
-    """Write a table as HTML that a screen reader can walk; it scrolls in a narrow window."""
-
-    def head(index: int, column: str) -> str:
-        kind = ' class="word"' if index in table.words else ""
-        return f'<th scope="col"{kind}>{escape(column)}</th>'
-
-    def cell(index: int, value: str) -> str:
-        if index == 0:
-            return f'<th scope="row">{escape(value)}</th>'
-        long = " long" * (max(map(len, value.split("\n"))) > _LONG)
-        kind = f' class="word{long}"' if index in table.words else ""
-        return f"<td{kind}>{escape(value)}</td>"
-
-    heads = "".join(head(i, c) for i, c in enumerate(table.columns))
-    rows = "\n".join(
-        "<tr>" + "".join(cell(i, v) for i, v in enumerate(row)) + "</tr>" for row in table.rows
-    )
-    note = f'\n<p class="note">{escape(table.note)}</p>' if table.note else ""
-    return (
-        f'<div class="wide" tabindex="0" role="region" aria-label="{escape(table.title)}">'
-        f"<table><caption>{escape(table.title)}</caption>\n"
-        f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>{note}"
-    )
-
-
-def html_figure(svg: str, caption: str) -> str:
-    """Set a picture with its caption; it scrolls in a narrow window to stay legible."""
-    return (
-        f'<figure><div class="wide" tabindex="0" role="group" aria-label="{escape(caption)}">'
-        f'{svg}</div><figcaption class="note">{escape(caption)}</figcaption></figure>'
-    )
-
-
-def paragraphs(lines: Iterable[str], kind: str = "") -> str:
-    """Write lines as paragraphs."""
-    mark = f' class="{kind}"' if kind else ""
-    return "\n".join(f"<p{mark}>{escape(line)}</p>" for line in lines)
-
-
-def page(title: str, lead: Sequence[str], sections: Sequence[tuple[str, str]]) -> str:
-    """Make one self-contained HTML page.
-
-    `lead` are its first lines in plain words; `sections` are (heading, HTML).
-    """
-    body = "\n".join(
-        f"<section><h2>{escape(heading)}</h2>\n{html}</section>" for heading, html in sections
-    )
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"<h1>{escape(title)}</h1>\n{paragraphs(lead, 'lead')}\n{body}\n</main>\n</body>\n</html>\n"
-    )
