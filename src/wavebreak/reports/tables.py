@@ -41,7 +41,7 @@ class Table:
 
 
 def number(value: float | None, digits: int = 1) -> str:
-    """Write a number for people: thousands parted, whole numbers without a fraction.
+    """Format a number: thousands separated, whole numbers without a fraction.
 
     >>> number(1234567), number(0.25, 2), number(2.0), number(None)
     ('1,234,567', '0.25', '2', '–')
@@ -54,7 +54,7 @@ def number(value: float | None, digits: int = 1) -> str:
 
 
 def percent(share: float) -> str:
-    """Write a share from 0 to 1 as a percentage, finer where it is small.
+    """Format a share from 0 to 1 as a percentage, with more digits where it is small.
 
     >>> percent(1.0), percent(0.954), percent(0.0042), percent(0.0)
     ('100 %', '95.4 %', '0.42 %', '0 %')
@@ -66,7 +66,7 @@ def percent(share: float) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    """Write an interval of shares as percentages.
+    """Format an interval of shares as percentages.
 
     >>> interval(0.0, 0.018), interval(0.003, 0.0432)
     ('0–1.8 %', '0.30–4.3 %')
@@ -75,7 +75,7 @@ def interval(low: float, high: float) -> str:
 
 
 def span(ms: float | None) -> str:
-    """Write a length of time given in milliseconds by its two largest units.
+    """Format a duration in milliseconds by its two largest units.
 
     >>> span(194_000), span(90_000_000), span(14_000), span(850), span(60_000), span(None)
     ('3 min 14 s', '1 d 1 h', '14 s', '0.85 s', '1 min', '–')
@@ -96,7 +96,7 @@ def span(ms: float | None) -> str:
 
 
 def brief(ms: float | None) -> str:
-    """Write a length of time given in milliseconds in one unit, for a narrow column.
+    """Format a duration in milliseconds in one unit, for a narrow column.
 
     >>> brief(194_000), brief(10_440_000), brief(14_000), brief(172_800_000), brief(None)
     ('3.2 min', '2.9 h', '14 s', '2 d', '–')
@@ -108,7 +108,7 @@ def brief(ms: float | None) -> str:
 
 
 def moment(ms: int, *, since: int | None = None) -> str:
-    """Write an instant in UTC; only the clock where it falls on the day of `since`.
+    """Format an instant in UTC; only the time where it is on the day of `since`.
 
     >>> moment(1_772_373_730_000)
     '1 March 2026, 14:02:10 UTC'
@@ -122,7 +122,7 @@ def moment(ms: int, *, since: int | None = None) -> str:
 
 
 def stamp(ms: int | None) -> str:
-    """Write an instant in UTC for a column of a table.
+    """Format an instant in UTC for a column of a table.
 
     >>> stamp(1_772_373_730_000), stamp(None)
     ('2026-03-01 14:02:10', '–')
@@ -131,7 +131,7 @@ def stamp(ms: int | None) -> str:
 
 
 def count_of(value: int, one: str, many: str = "") -> str:
-    """Write a count with its noun.
+    """Format a count with its noun.
 
     >>> count_of(1, "message"), count_of(1200, "message"), count_of(0, "person", "people")
     ('1 message', '1,200 messages', 'no people')
@@ -141,7 +141,7 @@ def count_of(value: int, one: str, many: str = "") -> str:
 
 
 def print_lines(lines: Iterable[str], console: Console, style: str = "") -> None:
-    """Print lines of words as they are, with an empty line before and after."""
+    """Print lines of text as they are, with an empty line before and after."""
     console.print()
     for line in lines:
         console.print(Text(line, style=style))
@@ -235,7 +235,7 @@ def _row_height(row: tuple[list[str], ...], widths: list[int]) -> int:
 
 
 def _cell(value: str) -> Text:
-    """Set the first line of a cell plainly and those below it dim."""
+    """Style the lines of a cell: the first plain, the others dim."""
     first, *rest = value.split("\n")
     text = Text(first)
     for line in rest:

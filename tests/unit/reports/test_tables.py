@@ -21,9 +21,11 @@ def printed(table: Table, width: int) -> list[str]:
 @given(st.lists(st.tuples(WORDS, st.integers(0, 10**9), LINES), min_size=1, max_size=8))
 def test_table_at_80_columns_breaks_no_word(rows: list[tuple[str, int, str]]) -> None:
     table = Table(
-        "t", ("name", "count", "about"), [(a, f"{n:,}", b) for a, n, b in rows],
+        "t",
+        ("name", "count", "about"),
+        [(a, f"{n:,}", b) for a, n, b in rows],
         words=frozenset({0, 2}),
-    )  # fmt: skip
+    )
     lines = printed(table, 80)
     assert max(map(len, lines)) <= 80
     words = set(" ".join(lines).split())
