@@ -58,13 +58,13 @@ def test_an_outright_claim_is_read_in_each_language(language: str) -> None:
 @pytest.mark.parametrize("language", DENIALS)
 def test_what_is_denied_or_forbidden_is_no_claim(language: str) -> None:
     made = reading(DENIALS[language])
-    assert made.verdict == "innocent"
+    assert made.verdict == "benign"
     assert made.offers == {}
 
 
 def test_what_is_told_of_others_counts_little() -> None:
     told = "Police said on Monday that the gang sold bulk WhatsApp messages, no bans, to anyone."
-    assert reading(told).verdict == "innocent"
+    assert reading(told).verdict == "benign"
     quoted = 'A shop had written: "bulk WhatsApp sender, anti-ban, 80,000 messages a day, $40".'
     assert reading(quoted).score < reading(quoted.replace('"', "")).score
 
@@ -284,7 +284,7 @@ def test_a_page_whose_words_alone_speak_for_a_claim_shows_which_sentences_do() -
         "I look after 260 WhatsApp numbers in a garage. 7,000 texts a day is normal. @ops_example"
     )
     made = reading(f"The weather was fine today.\n{said}")
-    assert made.verdict != "innocent"
+    assert made.verdict != "benign"
     assert made.relied_on
     assert not any("weather" in relied.text for relied in made.relied_on)
     assert all(made.text[r.start : r.end].strip() == r.text for r in made.relied_on)

@@ -85,7 +85,7 @@ def test_what_is_proved_is_verified_and_shows_only_what_was_asked(
     assert '"account-2"' in told
     assert "event-9" not in told
     assert "1 entries" in say("verify", out, "--key", log / "key.pub", "--remembered", held)
-    with pytest.raises(UsageError, match="no entry is asked for"):
+    with pytest.raises(UsageError, match="no entry was chosen"):
         say("prove", log, "-o", out, *own)
 
 
