@@ -484,5 +484,5 @@ def determination_lines(name: str, made: Determination) -> Iterator[str]:
     for change in made.changes:
         yield f"  {to_words(change.result)}, if: {change.supposing}"
     for beside in made.enforcement:
-        yield f"  technical enforcement (independent): {beside.account} {beside.outcome}"
+        yield f"  beside, technical enforcement: {beside.account} {beside.outcome}"
     yield made.advice
