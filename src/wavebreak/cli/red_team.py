@@ -49,17 +49,23 @@ def play_arena(
     key: Annotated[Path | None, typer.Option(help="Key file of the privacy edge.")] = None,
 ) -> None:  # fmt: skip
     """Let every tactic play against the policy, see its answers and adapt; count what it costs."""
-    setting = red_team.Setting(
-        red_team.chosen(family or []), accounts, people, days, rounds, seed, feedback.value
+    setting = red_team.TournamentConfig(
+        red_team.resolve_families(family or []),
+        accounts,
+        people,
+        days,
+        rounds,
+        seed,
+        feedback.value,
     )
     with bar("arena") as show:
-        match = red_team.play(
-            setting, rules.load(policy), Edge(load_key(key)), red_team.load_terms(policy), out_path,
+        match = red_team.run_tournament(
+            setting, rules.load(policy), Edge(load_key(key)), red_team.load_config(policy), out_path,
             model=model.chosen(model_dir), progress=show,
         )  # fmt: skip
-    red_team.save(match, out_path)
+    red_team.write_json(match, out_path)
     red_team.write_html(match, out_path / "arena.html")
-    red_team.print_match(match, out)
+    red_team.print_report(match, out)
     nexts([
         f"plots: {out_path}/arena.html",
         f"wavebreak evaluate {out_path} --labels {out_path}/labels.csv",

@@ -35,7 +35,7 @@ _IDS = ("id", "message")
 class StringPool:
     """Strings by number, in the order in which they came.
 
-    >>> pool = Pool()
+    >>> pool = StringPool()
     >>> pool.code("sms"), pool.code("voice"), pool.code("sms")
     (0, 1, 0)
     >>> pool.add(["x", "y"]).tolist()

@@ -246,7 +246,7 @@ def draw_number(rng: np.random.Generator, prior: Prior) -> float:
     """Draw one number.
 
     >>> rng = np.random.default_rng(1)
-    >>> 10 <= number(rng, Prior("World.people", "log", 10, 20, "why")) <= 20
+    >>> 10 <= draw_number(rng, Prior("World.people", "log", 10, 20, "why")) <= 20
     True
     """
     if prior.law == "even":

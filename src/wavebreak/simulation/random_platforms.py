@@ -92,7 +92,7 @@ _PACING = frozenset(
 def draw_sharing(rng: np.random.Generator, accounts: int) -> int:
     """Draw how many networks or devices an operator has: one or few, some, or one an account.
 
-    >>> 1 <= sharing(np.random.default_rng(2), 30) <= 30
+    >>> 1 <= draw_sharing(np.random.default_rng(2), 30) <= 30
     True
     """
     kind = rng.choice(3, p=SHARES)
@@ -210,7 +210,7 @@ def random_platform(
     `families`: campaigns to choose operators from (all of CAMPAIGNS unless given); `coverage`:
     instead of a drawn one.
 
-    >>> world = draw(1_000)
+    >>> world = random_platform(1_000)
     >>> sorted({label for _, label, _, _ in world.labels})
     ['abusive', 'benign']
     """

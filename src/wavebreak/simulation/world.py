@@ -87,7 +87,7 @@ class World:
     labels: list[Label]
     about: dict[str, Any]
     events: Callable[[int], Iterator[pa.RecordBatch]]
-    days: Timeline | None = None
+    timeline: Timeline | None = None
     compromised_at: dict[str, int] = field(default_factory=dict)
 
     def batches(self, size: int = BATCH) -> Iterator[pa.RecordBatch]:
@@ -310,11 +310,13 @@ def simulate_plan(
         "society": asdict(plan.society),
         "accounts": count_families(labels),
     }
-    days = Timeline(sim, life, sim.log.flush(), seed, sim.groups, progress)
-    lacks, turned = plan.coverage, sim.registry.compromised_at()
+    timeline = Timeline(sim, life, sim.log.flush(), seed, sim.groups, progress)
+    lacks, compromised_at = plan.coverage, sim.registry.compromised_at()
     if lacks == FULL_COVERAGE:
-        return World(labels, about, days.events, days, turned)
-    return World(labels, about, lambda size: lacks.cover(days.events(size)), days, turned)
+        return World(labels, about, timeline.events, timeline, compromised_at)
+    return World(
+        labels, about, lambda size: lacks.cover(timeline.events(size)), timeline, compromised_at
+    )
 
 
 def _sim(plan: Plan, people: int, seed: int) -> SimulationContext:

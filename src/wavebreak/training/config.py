@@ -177,9 +177,9 @@ def load(directory: Path | None = None, **tolerance: float | None) -> Settings:
     may then err as often. Raises `PolicyError` with the field
     and the fix.
 
-    >>> load().tolerance.ban
+    >>> load_trace().tolerance.ban
     1e-05
-    >>> load(ban=0.001, restrict=0.001, suspend=0.001).tolerance.ban
+    >>> load_trace(ban=0.001, restrict=0.001, suspend=0.001).tolerance.ban
     0.001
     """
     written = config.table(config.chosen("training.toml", directory))

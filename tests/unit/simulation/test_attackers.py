@@ -27,8 +27,8 @@ STEADY = Sender(gap=(60.0, 60.0), quiet=(1.0, 1.0), register=(0.0, 0.0), per_hou
 
 def stage(days: float = 3.0) -> SimulationContext:
     world = simulate(people=300, days=days, seed=5)
-    assert world.days is not None
-    return world.days.sim
+    assert world.timeline is not None
+    return world.timeline.sim
 
 
 def lived(team: Operator, sim: SimulationContext, low: int, high: int) -> Any:
@@ -154,7 +154,7 @@ def test_nobody_answers_what_did_not_go_through() -> None:
     team = Operator(sim, "op", "family", STEADY, 1)
     done = team.step(sim, sim.start, sim.start + 8 * HOUR)
     sim.log.flush()
-    none = done.of(np.zeros(len(done), bool))
+    none = done.select(np.zeros(len(done), bool))
     answered, when = add_consequences(sim, none, team.reading)
     assert len(answered) == len(when) == 0
     assert sim.log.flush() == []

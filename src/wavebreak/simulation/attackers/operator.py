@@ -261,7 +261,7 @@ class Operator:
                 if account in self._by_account:
                     self._by_account[account].answered += 1
             if not come.all():
-                later.append((acts.of(~come), when[~come]))
+                later.append((acts.select(~come), when[~come]))
         self._pending_replies = later
 
     def _hear(self, sim: SimulationContext, answer: OperatorFeedback) -> None:
