@@ -15,7 +15,7 @@ from benchmarks.load_streams import log_batch
 from wavebreak import model
 from wavebreak.engine import Engine
 from wavebreak.features.catalog import INPUTS, NAMES
-from wavebreak.training.thresholds import cascade
+from wavebreak.training.thresholds import cascade_trace
 
 NAME = "model"
 TREES, LEAVES = 200, 31
@@ -31,7 +31,7 @@ def bench(quick: bool) -> list[Figure]:
     values = values[:rows]
     trees = model.from_booster(booster, name="speed")
     least = int(model.fixed([2.0])[0])
-    cut = cascade(trees.partials(values), np.arange(rows), least, 1 / rows)
+    cut = cascade_trace(trees.partials(values), np.arange(rows), least, 1 / rows)
     letting_go = model.from_booster(booster, name="speed", cascade=cut)
     ways: dict[str, tuple[Callable[[], Any], int]] = {
         "batch": (lambda: trees.margins(values), rows),

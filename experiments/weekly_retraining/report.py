@@ -70,8 +70,8 @@ def _weeks(weeks: Sequence[Week]) -> Table:
             for week in weeks
         ],
         "Wronged: benign accounts restricted or worse. Reviewed: every account acted on or "
-        "reported, and those that the training after it doubted "
-        f"({number(sum(week.doubted for week in weeks))} in all); only what was found there trains "
+        "reported, and those that the training after it suspected "
+        f"({number(sum(week.suspected for week in weeks))} in all); only what was found there trains "
         "the next model.",
         words=frozenset({0, 1, 2}),
     )  # fmt: skip

@@ -66,7 +66,7 @@ class Week:
     `model` is the version that decided (None: rules alone). `faced` are the families under it;
     `unlearned` the family in its second week under the model that had not seen its first.
     `wronged` of `benign` accounts were restricted or worse, `wronged_before` under that earlier
-    model. `confirmed` and `cleared` are what people said of the accounts they looked at, `doubted`
+    model. `confirmed` and `cleared` are what people said of the accounts they looked at, `suspected`
     how many of those only the next model's training named.
     """
 
@@ -79,7 +79,7 @@ class Week:
     wronged_before: int
     confirmed: int
     cleared: int
-    doubted: int = 0
+    suspected: int = 0
 
 
 @dataclass(frozen=True)
@@ -225,26 +225,26 @@ class _Review:
         self.lived = {training.world_of(place): place for place in lived}
         self.found: list[Label] = []
 
-    def says(self, keys: Sequence[training.Key]) -> list[training.Claim]:
+    def says(self, keys: Sequence[training.Key]) -> list[training.LabelVote]:
         """Look at accounts, and write down what was found beside their week's labels."""
-        claims = []
+        votes = []
         for world, place in self.lived.items():
             asked = {name for where, name in keys if where == world}
             mine = [one for one in read_labels(place / "truth.csv") if one.account in asked]
             with (place / "labels.csv").open("a", encoding="utf-8", newline="") as file:
                 csv.writer(file).writerows(map(_line, mine))
-            claims += [
-                training.Claim(world, one.account, one.label, "", "", "analyst") for one in mine
+            votes += [
+                training.LabelVote(world, one.account, one.label, "", "", "analyst") for one in mine
             ]
             self.found += mine
-        return claims
+        return votes
 
     def counted(self, week: Week) -> Week:
         """The week, with what was found counted."""
-        bad, doubted = sum(one.label == "abusive" for one in self.found), len(self.found)
+        bad, suspected = sum(one.label == "abusive" for one in self.found), len(self.found)
         return replace(
-            week, confirmed=week.confirmed + bad, cleared=week.cleared + doubted - bad,
-            doubted=doubted,
+            week, confirmed=week.confirmed + bad, cleared=week.cleared + suspected - bad,
+            suspected=suspected,
         )  # fmt: skip
 
 

@@ -76,7 +76,7 @@ def train(
         )  # fmt: skip
     for table in training.terminal_tables(learned, tested):
         print_table(table, out)
-    print_lines(training.lead(learned, tested), out)
+    print_lines(training.summary(learned, tested), out)
     nexts([
         f"card:  {out_path}/card.html",
         f"next:  wavebreak run EVENTS --model {out_path} -o out",
@@ -104,14 +104,14 @@ def train_default(
     """Make the default model: learn from drawn worlds, and from real people's traces."""
     settings = training.load_settings(policy)
     with bar("train-default") as show, TemporaryDirectory() as scratch:
-        traces = made.imported(background, Path(scratch)) if background else []
-        learned, tested = made.train_on_worlds(
+        traces = made.import_traces(background, Path(scratch)) if background else []
+        learned, tested = made.train_default_model(
             out_path, settings, worlds=worlds, held=held, seed=seed, traces=traces, policy=policy,
             progress=show,
         )  # fmt: skip
     for table in training.terminal_tables(learned, tested):
         print_table(table, out)
-    print_lines(training.lead(learned, tested), out)
+    print_lines(training.summary(learned, tested), out)
     nexts([f"card:  {out_path}/card.html"])
 
 

@@ -35,7 +35,7 @@ from wavebreak.reports.tables import (
 from wavebreak.rules import Policy
 from wavebreak.training import dataset
 from wavebreak.training.dataset import Floats, Ints, Points
-from wavebreak.training.trainer import wide
+from wavebreak.training.trainer import to_catalog_columns
 
 SHIFTED, MOVED = 0.1, 0.25
 VERDICTS = ("steady", "shifted", "moved")
@@ -104,8 +104,8 @@ def examine(
     opened = dataset.open_run(run)
     points = dataset.replay(opened, policy, progress=progress).points
     # As in training: from the first restriction on, a replay in shadow shows what would not be.
-    points = points.where(~points.acted())
-    margins = model.margins(wide(points))
+    points = points.select(~points.after_action())
+    margins = model.margins(to_catalog_columns(points))
 
     def drift(name: str, values: Floats) -> Drift:
         then = spreads[name]
