@@ -82,9 +82,7 @@ def test_train_on_run_output_gives_the_same_model(
     assert first.model.version == second.model.version
 
 
-def test_moved_or_changed_log_raises_with_fix(
-    decided: Path, tmp_path: Path
-) -> None:
+def test_moved_or_changed_log_raises_with_fix(decided: Path, tmp_path: Path) -> None:
     told = json.loads((decided / "summary.json").read_text())
     assert len(told["source"]["sha256"]) == 64
     for source, words in (
@@ -142,9 +140,7 @@ def test_train_command_prints_its_evaluation(world: Path, tmp_path: Path) -> Non
     assert model.load(tmp_path / "m").version.startswith("tiny-")
 
 
-def test_train_command_refuses_a_label_leak(
-    world: Path, tmp_path: Path
-) -> None:
+def test_train_command_refuses_a_label_leak(world: Path, tmp_path: Path) -> None:
     with (world / "labels.csv").open() as file:
         rows = list(csv.DictReader(file))
     labels = tmp_path / "labels.csv"
@@ -210,9 +206,7 @@ def test_only_confirmed_decisions_become_labels(decided: Path) -> None:
     assert list(pipeline.confirmed_decisions(run, end, SMALL.decisions)) == []
 
 
-def test_review_of_suspected_accounts_retrains_the_model(
-    world: Path, tmp_path: Path
-) -> None:
+def test_review_of_suspected_accounts_retrains_the_model(world: Path, tmp_path: Path) -> None:
     with (world / "labels.csv").open() as file:
         rows = list(csv.DictReader(file))
     missed = [row["account"] for row in rows if row["label"] == "abusive"][:3]

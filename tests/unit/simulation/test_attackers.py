@@ -58,9 +58,7 @@ def one(sender: Sender, accounts: int = 1, **more: Any) -> tuple[Operator, Simul
         ("high-volume", 1500, 8000),
     ],
 )
-def test_tool_preset_keeps_hourly_and_first_day_caps(
-    name: str, hour: int, day: int
-) -> None:
+def test_tool_preset_keeps_hourly_and_first_day_caps(name: str, hour: int, day: int) -> None:
     sender = TOOL_PRESETS[name].sender
     plan = plan_day(np.random.default_rng(1), sender, 0, 0, pace=1, sharing=1, zone=0, pick=0)
     assert 0 < len(plan) <= day

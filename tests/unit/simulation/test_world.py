@@ -39,18 +39,14 @@ def events(world: World) -> pa.Table:
     return table(world)
 
 
-def test_world_events_are_determined_by_the_seed(
-    world: World, events: pa.Table
-) -> None:
+def test_world_events_are_determined_by_the_seed(world: World, events: pa.Table) -> None:
     again = small()
     assert table(again).equals(events)
     assert again.labels == world.labels
     assert not table(small(seed=6)).equals(events)
 
 
-def test_world_events_do_not_depend_on_batch_size(
-    world: World, events: pa.Table
-) -> None:
+def test_world_events_do_not_depend_on_batch_size(world: World, events: pa.Table) -> None:
     assert table(world, size=777).equals(events)
     assert max(batch.num_rows for batch in world.batches(777)) <= 777
 

@@ -113,9 +113,7 @@ def test_recall_keeps_to_the_false_positive_rate() -> None:
     assert few.precision == pytest.approx(0.001 / (0.001 + 0.999 * 0.01))
 
 
-def test_drift_index_names_the_feature_that_moved(
-    tmp_path: Path, rng: np.random.Generator
-) -> None:
+def test_drift_index_names_the_feature_that_moved(tmp_path: Path, rng: np.random.Generator) -> None:
     values = rng.normal(size=(5_000, 2))
     values[:1_000, 1] = np.nan
     made = baseline.baseline(("a", "b"), values, values[:, 0], 10)
