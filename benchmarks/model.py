@@ -1,4 +1,4 @@
-"""The model: rows a second in a batch, one row, reasons, beside LightGBM's own predict."""
+"""The model: rows per second in a batch, one row, reasons, compared with LightGBM's predict."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def _trained(rows: int) -> tuple[Any, Any]:
     values[rng.random(values.shape) < 0.2] = np.nan
     values[rng.random(values.shape) < 0.3] = 0.0
     values[:, len(INPUTS) :] = np.nan
-    told = np.log1p(np.nan_to_num(values)) @ rng.normal(size=values.shape[1])
-    labels = told + rng.normal(0, told.std(), told.size) > np.quantile(told, 0.9)
+    target = np.log1p(np.nan_to_num(values)) @ rng.normal(size=values.shape[1])
+    labels = target + rng.normal(0, target.std(), target.size) > np.quantile(target, 0.9)
     inputs = lightgbm.Dataset(
         values[:rows, : len(INPUTS)], labels[:rows], feature_name=list(INPUTS)
     )

@@ -1,8 +1,6 @@
-"""Drawn operators: each has its own tactics, numbers, infrastructure, texts and welcome.
+"""Random platforms: every parameter drawn from wide priors (`priors`), operators included.
 
-Worlds that nobody has set up: every number drawn from wide priors (`drawn_priors`).
-
-A model that is trained on many such worlds has met a platform like the next one.
+A model that is trained on many such platforms generalizes to a platform that it has not seen.
 """
 
 from __future__ import annotations

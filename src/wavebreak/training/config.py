@@ -1,4 +1,4 @@
-"""The numbers of training: `policy/training.toml`, or a policy directory's own."""
+"""Settings of training: `policy/training.toml`, or that of a policy directory."""
 
 from __future__ import annotations
 

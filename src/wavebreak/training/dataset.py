@@ -1,11 +1,7 @@
-"""Which features a model may read, and in which direction it may read them; each with its reason.
+"""Training data: scoring points of replayed runs, model inputs, and monotone constraints.
 
-What is left out: our own answers and the labels. A model that reads them learns its own decisions
-back, and a label that is confirmed because we acted would then be its own proof.
-
-Scoring points of replays: what a model sees of an account, and when.
-
-From a run to its scoring points and votes: the log is replayed through the same engine.
+Our own decisions and labels are no inputs: a model that reads them learns its own decisions back,
+and a label confirmed by our own action would be its own proof.
 """
 
 from __future__ import annotations
@@ -47,9 +43,9 @@ NOT_INPUTS: dict[str, str] = {
 }
 """Features that no model reads, and why. Families `standing`, `labels`, `score` hold no other."""
 
-_REPLIES = "answers from people who were written to speak for the account"
+_REPLIES = "replies of recipients count for the account"
 _STRANGERS = "more strangers written to is never a sign of innocence"
-_BAD = "accounts acted on where this one stands are never a sign of innocence"
+_BAD = "actions on accounts that share the resource are never a sign of innocence"
 _REPLIES_TO_YOUNG = "young accounts beside it are answered by those they write to"
 _DEAD_NUMBERS = "numbers that do not exist are in bought and made-up lists"
 
@@ -111,7 +107,7 @@ class Points:
     """Scoring points in log order, run after run.
 
     `values` (n, m) of the features `names`; `account` (n,) indexes `accounts`; `ts` event time in
-    ms; `kind` the kind of fact; `standing` the outcome in force before; `run` which run.
+    ms; `kind` the kind of fact; `enforcement` the enforcement state before; `run` which run.
     """
 
     names: tuple[str, ...]
@@ -119,7 +115,7 @@ class Points:
     account: Ints
     ts: Ints
     kind: NDArray[np.uint8]
-    standing: NDArray[np.uint8]
+    enforcement: NDArray[np.uint8]
     run: Ints
     accounts: tuple[Key, ...]
 
@@ -134,7 +130,7 @@ class Points:
             account=self.account[rows],
             ts=self.ts[rows],
             kind=self.kind[rows],
-            standing=self.standing[rows],
+            enforcement=self.enforcement[rows],
             run=self.run[rows],
         )
 
@@ -149,13 +145,13 @@ class Points:
         return place
 
     def after_action(self) -> Bools:
-        """Points from the first on at which their account stood restricted or worse; (n,).
+        """Points from the first on at which their account was restricted or worse; (n,).
 
         From there on rules have spoken: a reputation that our own action moved would only tell
         the model what the rules did.
         """
         first = np.full(len(self.accounts), len(self), np.int64)
-        at = np.flatnonzero(self.standing >= RESTRICT)
+        at = np.flatnonzero(self.enforcement >= RESTRICT)
         np.minimum.at(first, self.account[at], at)
         return np.asarray(np.arange(len(self)) >= first[self.account], np.bool_)
 
@@ -173,7 +169,7 @@ def concat_points(parts: Sequence[Points]) -> Points:
         np.concatenate(accounts),
         np.concatenate([p.ts for p in parts]),
         np.concatenate([p.kind for p in parts]),
-        np.concatenate([p.standing for p in parts]),
+        np.concatenate([p.enforcement for p in parts]),
         np.concatenate([np.full(len(p), r, np.int64) for r, p in enumerate(parts)]),
         tuple(index),
     )
@@ -203,7 +199,7 @@ class Run:
 
 @dataclass(frozen=True)
 class ReplayResult:
-    """What a replay gave: points, labels that stand in the log, when it ended (ms), events."""
+    """What a replay gave: points, labels in the log, when it ended (ms), events."""
 
     points: Points
     votes: tuple[LabelVote, ...]
@@ -251,17 +247,17 @@ def _open_decided_run(path: Path) -> Run:
     again = f"run `wavebreak run EVENTS -o {path}` again, or give the events themselves"
     try:
         source = json.loads((path / "summary.json").read_text("utf-8"))["source"]
-        events, told = Path(source["path"]), source["sha256"]
+        events, recorded = Path(source["path"]), source["sha256"]
     except (OSError, ValueError, KeyError, TypeError):
         raise FileError(f"{path}/summary.json does not say which log it is of", fix=again) from None
-    if told is None:
+    if recorded is None:
         raise FileError(f"{path} is of standard input, which nobody kept", fix=again)
     if not events.is_file():
         raise FileError(f"{path} is of a log that is no longer there", fix=again)
     run = open_run(events)
-    if run.digest != told:
+    if run.digest != recorded:
         raise FileError(f"{path} is of a log that has changed since", fix=again)
-    return Run(path.name, events, told, run.world, run.labels, path)
+    return Run(path.name, events, recorded, run.world, run.labels, path)
 
 
 def replay(
@@ -282,14 +278,14 @@ def replay(
     profile, _ = profile_of(run.events, None, edge)
     engine = Engine(policy, profile, enforce=enforce, model=model, record=True)
 
-    def told() -> Iterator[Any]:
+    def batches() -> Iterator[Any]:
         seen = 0
         for log, share in _read_logs(run.events, edge, stop):
             yield log
             seen += log.num_rows
             progress(share, seen)
 
-    return record_points(engine, told(), run.world, closed=stop is None)
+    return record_points(engine, batches(), run.world, closed=stop is None)
 
 
 def record_points(
@@ -357,7 +353,7 @@ def _concat_parts(parts: list[Any], engine: Engine, world: str) -> Points:
 
 
 def _log_votes(log: Any, world: str) -> Iterator[LabelVote]:
-    """Labels that stand in the log."""
+    """Return the labels in the log."""
     mine = log.filter(pc.equal(log.column("type"), LABELLED))
     for row in mine.select(["account", "ts", "label", "source"]).to_pylist():
         if row["label"] is not None:

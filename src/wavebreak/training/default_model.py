@@ -1,8 +1,8 @@
-"""The default model: drawn worlds, and operators drawn into real people's traces.
+"""The default model: trained on random platforms, and on real traces with simulated operators.
 
-Every world is another platform (`simulator.drawn`), so that the next one is no surprise. The
-numbers are the table `[default]` of `training.toml`; worlds from `held_from` on never reach the
-fit: they decide calibration and thresholds.
+Every random platform has other parameters (`simulation.random_platforms`). The settings are the
+table `[default]` of `training.toml`; platforms with seeds from `held_from` on are kept from the fit
+and decide calibration and thresholds.
 """
 
 from __future__ import annotations

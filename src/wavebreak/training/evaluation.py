@@ -1,9 +1,7 @@
-"""How well a score tells accounts apart: curves, recall at few false ones, by family and persona.
+"""Evaluation of a model on held-out operators: curves, recall, families, personas, baselines.
 
-Protocol of the data README: accounts count once, at their highest score; recall with its counts;
-precision re-weighted to the stated prevalence.
-
-What a learned model does on operators that it never saw, beside simple baselines.
+Accounts count once, at their highest score. Recall is given with its counts, and precision is
+re-weighted to the stated prevalence.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Labels for learning: votes from files and the log, resolved by rank.
+"""Labels for training: votes from files and the log, resolved by the rank of their source.
 
-A label belongs to an account and never to a feature. An account is known by its name within a
-world: two simulated worlds may use one name for two accounts.
+A label belongs to an account, never to a feature. An account is identified by its name within a
+world: two simulated worlds may use the same name for different accounts.
 """
 
 from __future__ import annotations
@@ -131,13 +131,13 @@ def _parse_vote(path: Path, line: int, row: dict[str, Any], world: str) -> Label
             f"{path}: line {line} has not as many values as the header has columns",
             fix="write one value a column; quote a value that holds a comma",
         )
-    told = {name: str(value).strip() for name, value in row.items()}
-    if not told["account"] or told["label"] not in LABELS:
+    values = {name: str(value).strip() for name, value in row.items()}
+    if not values["account"] or values["label"] not in LABELS:
         raise FileError(
             f"{path}: line {line} names no account, or a label neither abusive nor benign",
             fix="write abusive or benign in small letters; leave accounts of unknown kind out",
         )
-    ts = told.get("ts", "")
+    ts = values.get("ts", "")
     if ts and not ts.isdigit():
         raise FileError(
             f"{path}: line {line}, field ts is not a whole number",
@@ -145,10 +145,10 @@ def _parse_vote(path: Path, line: int, row: dict[str, Any], world: str) -> Label
         )
     return LabelVote(
         world,
-        told["account"],
-        told["label"],
-        told.get("family", "") or UNNAMED,
-        told.get("operator", ""),
-        told.get("source", "") or "file",
+        values["account"],
+        values["label"],
+        values.get("family", "") or UNNAMED,
+        values.get("operator", ""),
+        values.get("source", "") or "file",
         int(ts) if ts else UNDATED,
     )

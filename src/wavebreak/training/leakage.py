@@ -1,8 +1,8 @@
-"""Leaks of the future or of the label into the points: looked for, and refused.
+"""Leakage checks: information from the future, or the label itself, in the scoring points.
 
 Three ways in which a model looks better than it is (Kaufman et al., Leakage in Data Mining, KDD
-2011): a row that knows what came after it; a feature that is the label under another name; a label
-that stood in the log before the account did anything.
+2011): a row that uses later events; a feature that is the label under another name; a label that
+is in the log before the account did anything.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def check_single_features(
 
 
 def after_label(points: Points, logged: dict[tuple[Key, str], int]) -> Bools:
-    """Points at or after the first label of their own account that stands in the log, bool (n,).
+    """Points at or after the first label of their own account in the log, bool (n,).
 
     `logged` gives by (account, source) when the log first says it (ms).
     """

@@ -1,8 +1,4 @@
-"""The tables of a model card, each shown on the page and, some, on the terminal.
-
-Pictures of a model card: curves of recall and precision, reliability, what features gain.
-
-The model card: one self-contained page of what a model is, rests on, and can and cannot do.
+"""The model card: tables and charts of a model, as one self-contained HTML page.
 
 After Mitchell et al., Model Cards for Model Reporting (FAT* 2019).
 """
@@ -145,7 +141,7 @@ def small_population_notes(learned: TrainingResult) -> list[str]:
     if learned.suspected:
         lines.append(
             f"{len(learned.suspected):,} accounts without a label were taken for benign and look "
-            "abusive. Look at them first, and train again with what you find: suspected.csv."
+            "abusive. Review them first, and train again with the votes: suspected.csv."
         )
     return lines
 
@@ -163,7 +159,7 @@ def unmet_tolerances(learned: TrainingResult) -> list[str]:
             said.append(
                 f"Too few benign {name} for {', '.join(t.outcome for t in mine)}: "
                 f"{mine[0].points:,} were there, {worst:,} without a fault are needed. Their "
-                f"threshold stands just above all that were seen, which shows no more than one "
+                f"threshold lies just above all that were seen, which shows no more than one "
                 f"false action in {1 / bound:,.0f}."
             )
     return [" ".join(said)]
@@ -236,13 +232,19 @@ def splits_table(tested: ModelEvaluation) -> Table:
 def label_tables(learned: TrainingResult) -> list[Table]:
     """Label sources, and how contradictions were resolved."""
     labels = learned.labels
-    told = learned.settings.sources
+    ranks = learned.settings.sources
     made = [
         Table(
             "Labels",
             ("source", "label", "votes", "rank", "weight"),
             [
-                (s, label, number(n), number(told[s].rank), number(told[s].weight, 2))
+                (
+                    s,
+                    label,
+                    number(n),
+                    number(ranks[s].rank),
+                    number(ranks[s].weight, 2),
+                )
                 for (s, label), n in sorted(labels.votes.items())
             ],
             f"{labels.undecided:,} accounts had two words of one rank against each other and are "
@@ -337,7 +339,7 @@ def charts(learned: TrainingResult, tested: ModelEvaluation) -> dict[str, str]:
                 across="share of benign accounts reached, log10",
                 up="recall",
             ),
-            "The same accounts; where nobody benign is reached yet stands at the left edge.",
+            "The same accounts; where no benign account is reached yet is at the left edge.",
         )
     if tested.reliability:
         said, was = zip(*((s, w) for s, w, _ in tested.reliability), strict=True)
@@ -484,9 +486,9 @@ def _drift(learned: TrainingResult) -> str:
 
 def _versions(learned: TrainingResult) -> list[str]:
     model, notes = learned.model, learned.model.training["notes"]
-    told = [f"{name} {value}" for name, value in notes.items() if isinstance(value, str | int)]
+    entries = [f"{name} {value}" for name, value in notes.items() if isinstance(value, str | int)]
     return [
-        f"wavebreak {__version__}; seed {model.seed}; {'; '.join(told)}.",
+        f"wavebreak {__version__}; seed {model.seed}; {'; '.join(entries)}.",
         f"Training set {model.training_digest}.",
         *(f"Log {digest}." for digest in notes.get("logs", [])),
     ]

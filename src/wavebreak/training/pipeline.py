@@ -1,6 +1,7 @@
-"""Decisions that were confirmed: what an earlier run decided, and nobody took back.
+"""The training pipeline: runs in, a model directory out.
 
-The command's whole way: runs in, a model directory out. The same inputs give the same bytes.
+The stages are replay, label resolution, leakage checks, fit, calibration, evaluation, and the model
+card. The same inputs give the same bytes.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class TrainingData:
     unlabelled_benign: bool
 
     def with_votes(self, votes: Iterable[LabelVote], settings: Settings) -> TrainingData:
-        """The same runs with further words on their accounts."""
+        """Return the same runs with further votes on their accounts."""
         heard = (*self.votes, *votes)
         labels = _resolve_labels(heard, self.points, settings, self.until, self.unlabelled_benign)
         return replace(self, labels=labels, votes=heard)
@@ -111,8 +112,8 @@ def collect(
     shares = len(runs) + 1
     replays, votes = [], _read_all_votes(runs, labels)
     for number, run in enumerate(runs):
-        told = _stage_progress(progress, number / shares, 1 / shares, f"replay of {run.name}")
-        replays.append(replay(run, policy, enforce=enforce, progress=told))
+        stage = _stage_progress(progress, number / shares, 1 / shares, f"replay of {run.name}")
+        replays.append(replay(run, policy, enforce=enforce, progress=stage))
         votes += replays[-1].votes
         votes += confirmed_decisions(run, replays[-1].end, settings.decisions)
     _check_future_leaks(runs, replays, policy, enforce, settings, seed, progress)
@@ -235,8 +236,8 @@ def write_model_directory(learned: TrainingResult, measured: ModelEvaluation, ou
     model.save(learned.model, out)
     baseline.save(learned.spreads, out)
     model_card.write_html(learned, measured, out / CARD)
-    told = evaluation.as_json(learned, measured)
-    text = json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False)
+    report = evaluation.as_json(learned, measured)
+    text = json.dumps(report, indent=1, sort_keys=True, ensure_ascii=False)
     (out / REPORT).write_text(text + "\n", encoding="utf-8")
     (out / SUSPECTED).unlink(missing_ok=True)
     if learned.suspected:

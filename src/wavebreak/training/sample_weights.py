@@ -1,4 +1,4 @@
-"""What each point counts in the fit, and what of its stream the fit is shown."""
+"""Weights of scoring points in the fit, and masking of fields that streams may lack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Splits by account, operator and time: none of an operator's accounts is on two splits."""
+"""Splits by account, operator and time: all accounts of an operator are in one split."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SPLITS = ("fit", "calibrate", "test", "left out")
 
 @dataclass(frozen=True)
 class Splits:
-    """Where each account and point stands.
+    """The split of each account and point.
 
     `account` (accounts,) is a side; `late` (points,) marks the last share of each run's time;
     `calibrates` (runs,) are runs that only calibrate.
@@ -46,8 +46,8 @@ class Splits:
 
 def _hash_to_unit(seed: int, *words: str) -> float:
     """A number in [0, 1) that follows from a seed and words alone."""
-    told = "\0".join((str(seed), *words)).encode()
-    return int.from_bytes(hashlib.sha256(told).digest()[:8], "big") / 2.0**64
+    text = "\0".join((str(seed), *words)).encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") / 2.0**64
 
 
 def _assign_groups(groups: list[str], family: str, seed: int, split: Split) -> dict[str, int]:
@@ -73,7 +73,7 @@ def assign_splits(
     split: Split,
     calibrates: frozenset[int] = frozenset(),
 ) -> Splits:
-    """Deal accounts out to splits, whole operators at a time; accounts without a truth stay out.
+    """Assign accounts to splits, whole operators at a time; unlabelled accounts are left out.
 
     An account without an operator is an operator of its own. The points of the runs `calibrates`
     (indexes) only calibrate.
@@ -108,7 +108,7 @@ def assign_splits(
 def assign_folds(
     points: Points, resolved: dict[Key, ResolvedLabel], seed: int, splits: Splits, count: int
 ) -> NDArray[np.int64]:
-    """Deal the operators of fit and calibration out to `count` parts; -1 for all other accounts.
+    """Assign the operators of fit and calibration to `count` folds; -1 for all other accounts.
 
     Of each family as many operators go to each part, but for one. Returns int64 (accounts,).
     """

@@ -1,9 +1,7 @@
-"""Where a score acts: thresholds from a tolerance of false actions, and the walk's early stop.
+"""Thresholds from a tolerance of false actions, the early exit of scoring, and calibration.
 
-From margins to probabilities: isotonic regression on accounts that the fit never saw.
-
-Zadrozny and Elkan, Transforming Classifier Scores into Accurate Multiclass Probability Estimates
-(KDD 2002).
+Calibration is isotonic regression on accounts that the fit did not use (Zadrozny and Elkan,
+Transforming Classifier Scores into Accurate Multiclass Probability Estimates, KDD 2002).
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from wavebreak.training.config import Tolerance
 from wavebreak.training.dataset import Bools, Floats, Ints, Points
 
 WITHOUT_IMPACT = OUTCOMES[: OUTCOMES.index("challenge")]
-"""What takes nothing from anybody."""
+"""Outcomes without user impact."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +70,10 @@ def points_needed(tolerance: float, confidence: float) -> int:
 def max_false_points(points: int, tolerance: float, confidence: float) -> int:
     """Most false points at which the bound still keeps to the tolerance; -1 where none may be.
 
-    >>> max_false_points(300_000, 1e-5, 0.95), max_false_points(100, 1e-5, 0.95), max_false_points(10_000, 0.001, 0.95)
-    (0, -1, 4)
+    >>> [max_false_points(n, 1e-5, 0.95) for n in (300_000, 100)]
+    [0, -1]
+    >>> max_false_points(10_000, 0.001, 0.95)
+    4
     """
     low, high = -1, points
     while low < high:
@@ -97,7 +97,7 @@ def find_thresholds(
 
     `account` (n,) says whose each is; `masked` (n,) are the margins of the same points as masked
     streams show them: the tolerance is kept on either. Where there are too few points, the
-    threshold stands just above all of them: the most extreme that they allow.
+    threshold lies just above all of them: the most extreme that they allow.
 
     `silent` (n,) is given where people are few: points at which the account has started no chat.
     Whatever refuses anything then counts accounts, each at its highest of the other points: points

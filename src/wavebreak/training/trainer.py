@@ -1,17 +1,12 @@
-"""The fit: gradient-boosted trees by LightGBM, the same bytes for the same input.
+"""The fit of a model: gradient-boosted trees by LightGBM, cross-fitting, and calibration.
 
-Ke et al., LightGBM: A Highly Efficient Gradient Boosting Decision Tree (NeurIPS 2017).
+The same input gives the same bytes (Ke et al., LightGBM: A Highly Efficient Gradient Boosting
+Decision Tree, NeurIPS 2017).
 
-Where people are few all of them calibrate: each part by trees that never saw it.
-
-A fifth of a small platform's people is a hundred accounts or two, and what stands just above them
-stands wherever the one happens to lie who is most like a sender. Trees that left an account out say
-of it what they would say of a stranger, so that every account but the test's may count.
-
-Stone, Cross-Validatory Choice and Assessment of Statistical Predictions (JRSS B 36, 1974); Vovk,
-Cross-Conformal Predictors (Annals of Mathematics and Artificial Intelligence 74, 2015).
-
-From points and labels to a model with all that its card says. Values in, values out.
+On a small population all accounts but the test's calibrate, each fold by trees of the other folds:
+thresholds from a hundred held-out accounts would depend on the one that most resembles a sender.
+See Stone, Cross-Validatory Choice and Assessment of Statistical Predictions (JRSS B 36, 1974);
+Vovk, Cross-Conformal Predictors (Annals of Mathematics and Artificial Intelligence 74, 2015).
 """
 
 from __future__ import annotations
@@ -171,9 +166,9 @@ def cross_fit(
 ) -> HoldoutScores:
     """Hold every account that is in a part (accounts,) against trees of all other parts.
 
-    `fit` makes trees of the points of a mask, told which part is left out; no fit sees `late`
-    points. `blocks` are the columns of the partial sums; `shown` are of all points in a part, and
-    the rest is as in `apart`.
+    `fit` makes trees of the points of a mask; its second argument is the fold left out. No fit uses
+    `late` points. `blocks` are the columns of the partial sums; `shown` are of all points in a
+    fold. The other arguments are those of `score_holdout`.
     """
     of, n = part[points.account], len(points)
     rows = np.asarray(of >= 0)
@@ -318,12 +313,12 @@ def fit_model(
     progress(0.8, "calibration and thresholds")
     margins = predict_margins(booster, points.values)
     model, found = _calibrate(booster, points, held, labelled, few, settings)
-    told = {"notes": notes or {}, "tolerance": {o: t.tolerance for o, t in found.items()}}
+    training = {"notes": notes or {}, "tolerance": {o: t.tolerance for o, t in found.items()}}
     model = replace(
         model,
         name=name,
         seed=seed,
-        training=told,
+        training=training,
         training_digest=training_digest(points, labels, settings, notes or {}),
     )
     spreads = baseline.baseline(points.names, points.values, margins, settings.baseline.bins)

@@ -142,9 +142,9 @@ def test_mask_values_affects_a_share_of_accounts() -> None:
 
 def test_points_after_a_restriction_are_marked() -> None:
     points = scoring_points.points(each=4)
-    standing = points.standing.copy()
+    standing = points.enforcement.copy()
     standing[(points.account == 7) & (points.ordinals() == 1)] = RESTRICT
-    acted = replace(points, standing=standing).after_action()
+    acted = replace(points, enforcement=standing).after_action()
     assert acted.sum() == 3
     assert set(points.account[acted].tolist()) == {7}
 

@@ -1,12 +1,7 @@
-"""What an operator's accounts did to people, and what people do about it.
+"""Acts of an operator's accounts: daily plans, messages, scripts, and how people respond.
 
-Only what went through has consequences: whoever never got a message does not answer it.
-
-What is planned ahead for an account beside its messages: groups, reports, floods, warm-up.
-
-The events of an operator's messages: look-ups, contacts, typing, the message, its correction.
-
-When an operator's account writes: the plan of one day, from gaps, caps and the day curve.
+A script is planned ahead for an account beside its messages: groups, reports, floods, warm-up.
+Only delivered acts have consequences: nobody replies to a message that was refused.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Operators: how one registers its accounts, and how it spaces its sends."""
+"""An operator's infrastructure: phone numbers, addresses, devices, registrations."""
 
 from __future__ import annotations
 
