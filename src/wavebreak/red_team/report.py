@@ -9,15 +9,12 @@ from wavebreak.evaluation import exact_interval, share_of
 from wavebreak.red_team.metrics import FamilyCounts
 from wavebreak.red_team.tournament import FAMILIES, RoundSummary, Tournament
 from wavebreak.reports.charts import Line, curves
+from wavebreak.reports.html import html_figure, html_table, join_html, page, paragraphs
 from wavebreak.reports.tables import (
     Console,
     Table,
-    html_figure,
-    html_table,
     interval,
     number,
-    page,
-    paragraphs,
     percent,
     print_lines,
     print_table,
@@ -230,7 +227,7 @@ def _charts_by_round(tournament: Tournament, name: str, title: str, up: str, wha
         svg = curves(part, title, lines, across="round", up=up, log=True, marks=True)
         figures.append(html_figure(svg, f"{title}: {', '.join(line.label for line in lines)}."))
     note = "Round 0 is before adaptation; in the last round the adapted senders play."
-    return paragraphs([note], "note") + "\n".join(figures)
+    return paragraphs([note], "note") + join_html(figures)
 
 
 def _charts(tournament: Tournament) -> list[tuple[str, str]]:

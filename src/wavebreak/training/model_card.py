@@ -13,17 +13,8 @@ from wavebreak import __version__
 from wavebreak.evaluation import exact_interval
 from wavebreak.model import ONE
 from wavebreak.reports.charts import Line, curves
-from wavebreak.reports.tables import (
-    Table,
-    count_of,
-    html_figure,
-    html_table,
-    interval,
-    number,
-    page,
-    paragraphs,
-    percent,
-)
+from wavebreak.reports.html import html_figure, html_table, join_html, page, paragraphs
+from wavebreak.reports.tables import Table, count_of, interval, number, percent
 from wavebreak.training.dataset import NOT_INPUTS, SIGNS
 from wavebreak.training.evaluation import GroupMetrics, ModelEvaluation, Recall, ScoreMetrics
 from wavebreak.training.trainer import TrainingResult
@@ -408,7 +399,7 @@ def write_html(learned: TrainingResult, tested: ModelEvaluation, path: Path) -> 
     made += [
         (
             "What it reads",
-            "\n".join(map(html_table, (importance_table(learned, tested), *input_tables()))),
+            join_html(map(html_table, (importance_table(learned, tested), *input_tables()))),
         ),
         ("What it was learned from", _origin(learned, tested)),
         ("Drift baseline", paragraphs([_drift(learned)])),
@@ -443,7 +434,7 @@ def summary(learned: TrainingResult, tested: ModelEvaluation) -> list[str]:
 
 
 def _join_charts(drawn: dict[str, str], *names: str) -> str:
-    return "\n".join(drawn[name] for name in names if name in drawn)
+    return join_html(drawn[name] for name in names if name in drawn)
 
 
 def _reliability(learned: TrainingResult, drawn: dict[str, str]) -> str:
@@ -463,7 +454,7 @@ def _groups(tested: ModelEvaluation) -> str:
         made.append(groups_table("Abusive families, held out", tested.families))
     if tested.personas:
         made.append(groups_table("Benign personas, held out", tested.personas))
-    return "\n".join(map(html_table, made)) or paragraphs(["None was held out."])
+    return join_html(map(html_table, made)) or paragraphs(["None was held out."])
 
 
 def _origin(learned: TrainingResult, tested: ModelEvaluation) -> str:
@@ -472,7 +463,7 @@ def _origin(learned: TrainingResult, tested: ModelEvaluation) -> str:
         learned.allowed
     )
     made = [splits_table(tested), *label_tables(learned)]
-    return "\n".join(map(html_table, made)) + paragraphs([*left, *allowed])
+    return join_html(map(html_table, made)) + paragraphs([*left, *allowed])
 
 
 def _drift(learned: TrainingResult) -> str:
