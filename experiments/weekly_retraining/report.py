@@ -12,7 +12,7 @@ from wavebreak.reports.tables import Console, Table, number, percent, print_line
 
 
 def headline(weeks: Sequence[Week]) -> list[str]:
-    """Say in sentences what retraining cut, and what it cost the innocent."""
+    """Say in sentences what retraining cut, and what it cost the benign."""
     made = cuts(weeks)
     first = sum(cut.first for cut in made) / max(1, len(made))
     second = sum(cut.second for cut in made) / max(1, len(made))

@@ -177,9 +177,9 @@ def load_settings(directory: Path | None = None, **tolerance: float | None) -> S
     may then err as often. Raises `PolicyError` with the field
     and the fix.
 
-    >>> load_trace().tolerance.ban
+    >>> load_settings().tolerance.ban
     1e-05
-    >>> load_trace(ban=0.001, restrict=0.001, suspend=0.001).tolerance.ban
+    >>> load_settings(ban=0.001, restrict=0.001, suspend=0.001).tolerance.ban
     0.001
     """
     written = config.table(config.chosen("training.toml", directory))
