@@ -57,8 +57,10 @@ fix: $(READY) ## mend format and lint in place
 speed: $(SPEED_READY) ## measure throughput and memory against baselines (minutes)
 	@$(BIN)/python -m benchmarks
 
-docs: $(READY) ## quote each command's real --help in docs/commands.md
-	@$(BIN)/python docs/quote_help.py
+docs: $(READY) ## the documentation as a site in site/; its reference pages and outputs anew
+	@$(BIN)/python docs/generate_reference.py
+	@$(BIN)/mkdocs build --quiet
+	@echo "Open site/index.html"
 
 lock: $(READY) ## make both locks anew from pyproject.toml (UPGRADE=1 raises the pins)
 	@$(PIP_INSTALL) uv
@@ -67,7 +69,7 @@ lock: $(READY) ## make both locks anew from pyproject.toml (UPGRADE=1 raises the
 	@echo "Wrote requirements.lock and requirements-speed.lock. Next: make test, then commit both"
 
 clean: ## remove caches, builds and demo-out (to start afresh: rm -r .venv as well)
-	@rm -rf build dist demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf build dist site demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find src tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "Clean."
 
