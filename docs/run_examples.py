@@ -1,17 +1,17 @@
-"""Run the commands that a document shows, and compare or rewrite the output that it shows.
+r"""Run the commands that a document shows, and compare or rewrite the output that it shows.
 
     python docs/run_examples.py README.md            # run, and rewrite what differs
-    python docs/run_examples.py --check README.md    # run, write nothing; exit code 1 on a difference
+    python docs/run_examples.py --check README.md    # write nothing; exit code 1 on a difference
 
-A block of the language `console` holds commands after `$ ` (`\\` at the end of a line continues
+A block of the language `console` holds commands after `$ ` (`\` at the end of a line continues
 one) and the output of each below it; a line `...` stands for any number of lines left out. The
 blocks of a document run in order in one temporary directory. A block of another language that
 follows the comment `<!-- file: NAME -->` is written there as a file first.
 
-Times, rates, versions, keys, digests and the path of the directory are masked before the comparison. A
-command that ends in ` &` stays running until the document ends: it is given `--port 0`, and later
-commands are sent to the port that it took. `curl` is a small script here, so that the examples
-need no other program.
+Times, rates, versions, keys, digests and the path of the directory are masked before the
+comparison. A command that ends in ` &` stays running until the document ends: it is given `--port
+0`, and later commands are sent to the port that it took. `curl` is a small script here, so that the
+examples need no other program.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ MASKS = (
     (re.compile(r"\bwavebreak \d+\.\d+\.\d+\S*"), "wavebreak VERSION"),
     (re.compile(r"\b[0-9a-f]{32,}\b"), "DIGEST"),
 )
-CURL = '''#!{python}
+CURL = """#!{python}
 import sys, urllib.error, urllib.request
 arguments, headers, body, url, method = sys.argv[1:], {{}}, None, "", None
 while arguments:
@@ -67,7 +67,7 @@ try:
 except urllib.error.HTTPError as error:
     answer = error
 sys.stdout.write(answer.read().decode())
-'''
+"""
 
 
 @dataclass
@@ -151,6 +151,7 @@ def matches(shown: list[str], real: list[str]) -> bool:
 
 
 def matched(shown: tuple[str, ...], real: tuple[str, ...]) -> bool:
+    """Return whether masked lines match, trying every length of what `...` leaves out."""
     if not shown:
         return not real
     if shown[0] == LEFT_OUT:

@@ -1,4 +1,4 @@
-"""The documentation shows what the code does: outputs, commands, links, generated pages, the site."""
+"""The documentation shows what the code does: outputs, commands, links, reference, site."""
 
 from __future__ import annotations
 
@@ -173,9 +173,15 @@ def test_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path: Path) -
     assert "WARNING" not in result.stderr
     pages = list(site.rglob("*.html"))
     assert len(pages) >= 40
-    loaded = re.compile(r"""(?:<(?:script|img|iframe|source)\b[^>]*\bsrc|<link\b[^>]*\bhref)=["']?(?:https?:)?//""")
+    loaded = re.compile(
+        r"""(?:<(?:script|img|iframe|source)\b[^>]*\bsrc|<link\b[^>]*\bhref)=["']?(?:https?:)?//"""
+    )
     remote = [p.name for p in pages if loaded.search(p.read_text(encoding="utf-8"))]
     assert remote == []
-    styles = [p for p in site.rglob("*.css") if re.search(r"url\([\"']?(https?:)?//", p.read_text("utf-8"))]
+    styles = [
+        p
+        for p in site.rglob("*.css")
+        if re.search(r"url\([\"']?(https?:)?//", p.read_text("utf-8"))
+    ]
     assert styles == []
     assert (site / "search" / "search_index.js").exists()
