@@ -147,7 +147,7 @@ def _simulated_day() -> pa.RecordBatch:
     """Simulate a day of 500 people and every campaign, in the wire schema."""
     world = simulation.simulate(
         people=500, days=1, campaigns=[(name, None) for name in simulation.CAMPAIGNS],
-        innocents=["all"], seed=1,
+        personas=["all"], seed=1,
     )  # fmt: skip
     return pa.Table.from_batches(world.batches()).combine_chunks().to_batches()[0]
 
