@@ -70,7 +70,7 @@ speed: $(SPEED_READY) ## measure throughput and memory against baselines (minute
 
 docs: $(READY) ## the documentation as a site in site/; its reference pages and outputs anew
 	@$(BIN)/python docs/generate_reference.py
-	@$(BIN)/mkdocs build --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "Open site/index.html"
 
 lock: $(READY) ## make the locks anew from pyproject.toml (UPGRADE=1 raises the pins)

@@ -41,7 +41,11 @@ MASKS = (
     (re.compile(r"127\.0\.0\.1:\d+"), f"127.0.0.1:{PORT}"),
     (re.compile(r"in \d+(\.\d+)? s\b"), "in N s"),
     (re.compile(r"[\d,]+ events/s"), "N events/s"),
-    (re.compile(r"(shipped|default|catalog)-[0-9a-f]{12}"), r"\1-VERSION"),
+    (re.compile(r"(shipped|default|catalog|reference|my-policy)-[0-9a-f]{12}"), r"\1-VERSION"),
+    (re.compile(r"\b20[2-9]\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "TIME"),
+    (re.compile(r"as of 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC"), "as of TIME"),
+    (re.compile(r"\b[\d,]+ bytes"), "N bytes"),
+    (re.compile(r"\b[0-9a-f]{12}\b"), "ID"),
     (re.compile(r"\bwavebreak \d+\.\d+\.\d+\S*"), "wavebreak VERSION"),
     (re.compile(r"\b[0-9a-f]{32,}\b"), "DIGEST"),
 )
