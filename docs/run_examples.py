@@ -123,7 +123,7 @@ class Session:
             ready = re.search(r"http://127\.0\.0\.1:(\d+)", text)
             if ready and "Ctrl-C" in text:
                 self.port = ready[1]
-                return text
+                return text.replace(f"127.0.0.1:{self.port}", f"127.0.0.1:{PORT}")
             time.sleep(0.1)
         return log.read_text(encoding="utf-8")
 
