@@ -322,7 +322,7 @@ def option_row(option: Any) -> tuple[str, str, str]:
 
 
 def value_name(option: Any) -> str:
-    """Return what stands for an option's value."""
+    """Return the placeholder of an option's value."""
     if option.is_flag:
         return ""
     return type_name(option.type_descriptor.annotation)

@@ -4,7 +4,7 @@ r"""Run the commands that a document shows, and compare or rewrite the output th
     python docs/run_examples.py --check README.md    # write nothing; exit code 1 on a difference
 
 A block of the language `console` holds commands after `$ ` (`\` at the end of a line continues
-one) and the output of each below it; a line `...` stands for any number of lines left out. The
+one) and the output of each below it; a line `...` means any number of lines left out. The
 blocks of a document run in order in one temporary directory. A block of another language that
 follows the comment `<!-- file: NAME -->` is written there as a file first.
 

@@ -47,12 +47,12 @@ def blocks(document: Path, *languages: str) -> list[str]:
 
 def command_lines(document: Path) -> Iterator[list[str]]:
     """Return the words of each `wavebreak` command in a document's shell blocks."""
-    for block in blocks(document, "sh", "console"):
-        text = block.replace("\\\n", " ")
-        for line in text.splitlines():
-            line = line.strip().removeprefix("$ ").partition(" #")[0].partition(" |")[0]
-            if line.startswith("wavebreak "):
-                yield shlex.split(line.removesuffix("&"))[1:]
+    for language, prompt in (("sh", ""), ("console", "$ ")):
+        for block in blocks(document, language):
+            for line in block.replace("\\\n", " ").splitlines():
+                line = line.strip().partition(" #")[0].partition(" |")[0].removesuffix("&")
+                if line.startswith(f"{prompt}wavebreak "):
+                    yield shlex.split(line.removeprefix(prompt))[1:]
 
 
 def problem(words: list[str]) -> str:
@@ -137,7 +137,7 @@ def test_rule_that_the_readme_shows_is_the_shipped_one() -> None:
     shown = tomllib.loads(blocks(README, "toml")[0])["rule"]
     rule = load().rule("instant_ban")
     assert rule is not None
-    shipped = msgspec.to_builtins(rule)
+    shipped = msgspec.json.decode(msgspec.json.encode(rule))
     assert {"id", "on", "when", "outcome", "fires_on"} <= set(shown[0])
     assert {key: shipped[key] for key in shown[0]} == shown[0]
 
