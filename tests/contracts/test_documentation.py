@@ -161,6 +161,23 @@ def test_linked_files_exist() -> None:
     assert missing == []
 
 
+def test_documented_source_files_exist() -> None:
+    places = [ROOT, ROOT / "src", ROOT / "src/wavebreak", ROOT / "src/wavebreak/policy"]
+    checked, missing = 0, []
+    for document in documents():
+        if document.name == "CHANGELOG.md" or document.parent.name == "adr":
+            continue
+        text = re.sub(r"^```.*?^```$", "", document.read_text("utf-8"), flags=re.M | re.S)
+        for path in re.findall(r"`([\w.-]+/[\w./-]+\.(?:py|toml|json|service))`", text):
+            if path.startswith(("out/", "proof/", "my-policy/")):
+                continue
+            checked += 1
+            if not any((place / path).exists() for place in places):
+                missing.append(f"{document.relative_to(ROOT)}: {path}")
+    assert checked > 50
+    assert missing == []
+
+
 def test_readme_is_short_and_names_the_two_commands() -> None:
     text = README.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 150
