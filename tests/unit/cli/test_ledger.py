@@ -17,7 +17,7 @@ from support.rfc3161_authority import Authority
 from support.webhook_receiver import Answer, listening
 from wavebreak.cli.app import app
 from wavebreak.errors import EvidenceError, FileError, UsageError
-from wavebreak.ledger import Sealer
+from wavebreak.ledger import DirectoryRecorder
 from wavebreak.ledger.checkpoints import load_signer
 
 
@@ -35,7 +35,7 @@ def log(tmp_path: Path) -> Path:
     """A ledger of four decisions and their receipts."""
     say("keygen", "example.org/log", "-o", tmp_path / "log.key")
     signer = load_signer(tmp_path / "log.key")
-    sealer = Sealer(tmp_path / "log", signer, clock=lambda: 7, salts=os.urandom)
+    sealer = DirectoryRecorder(tmp_path / "log", signer, clock=lambda: 7, salts=os.urandom)
     made = [a_decision(f"account-{k}") for k in range(4)]
     sealer.receipts(sealer.decisions(made), made)
     sealer.close()
