@@ -42,7 +42,7 @@ OWNERS = {
 
 
 @pytest.mark.parametrize("prior", PRIORS, ids=lambda prior: prior.name)
-def test_a_prior_names_a_parameter_that_exists_and_keeps_its_bounds(prior: Prior) -> None:
+def test_prior_names_a_parameter_and_keeps_its_bounds(prior: Prior) -> None:
     owner, _, field = prior[0].partition(".")
     assert field in OWNERS[owner]
     rng = np.random.default_rng(5)
@@ -53,11 +53,11 @@ def test_a_prior_names_a_parameter_that_exists_and_keeps_its_bounds(prior: Prior
     assert prior[4]
 
 
-def test_no_parameter_is_drawn_twice() -> None:
+def test_no_parameter_has_two_priors() -> None:
     assert len({prior.name for prior in PRIORS}) == len(PRIORS) >= 120
 
 
-def test_a_seed_decides_every_byte_and_another_seed_another_world() -> None:
+def test_random_platform_is_determined_by_its_seed() -> None:
     one, same, other = (random_platform(seed) for seed in (101, 101, 102))
     first = pa.Table.from_batches(one.batches())
     assert first.equals(pa.Table.from_batches(same.batches()))
@@ -66,7 +66,7 @@ def test_a_seed_decides_every_byte_and_another_seed_another_world() -> None:
     assert one.about["society"] != other.about["society"]
 
 
-def test_every_persona_lives_in_every_drawn_world_and_families_come_in_turn() -> None:
+def test_random_platforms_have_all_personas_and_families() -> None:
     plans = [draw_plan(seed, tuple(CAMPAIGNS)) for seed in range(101, 131)]
     for plan in plans:
         assert [persona.name for persona, _ in plan.personas] == list(PERSONAS)
@@ -74,7 +74,7 @@ def test_every_persona_lives_in_every_drawn_world_and_families_come_in_turn() ->
     assert len({plan.coverage for plan in plans}) > 10
 
 
-def test_what_a_log_does_not_carry_is_left_out_and_times_are_coarse() -> None:
+def test_coverage_drops_fields_and_rounds_times() -> None:
     lacking = Coverage(frozenset({"typing.started"}), frozenset({"message.sent.size", "ip"}), 1000)
     table = pa.Table.from_batches(random_platform(101, coverage=lacking).batches())
     assert "typing.started" not in table["type"].unique().to_pylist()
@@ -84,14 +84,14 @@ def test_what_a_log_does_not_carry_is_left_out_and_times_are_coarse() -> None:
     assert int(np.gcd.reduce(table["ts"].to_numpy())) == 1000
 
 
-def test_a_hijacked_account_turned_at_some_time_and_was_honest_before() -> None:
+def test_hijacked_account_is_benign_before_compromise() -> None:
     world = random_platform(101, families=["hijack"])
     hijacked = {account for account, _, family, _ in world.labels if family == "hijack"}
     assert hijacked == set(world.compromised_at)
     assert min(world.compromised_at.values()) > world.about["start_ms"]
 
 
-def test_real_peoples_figures_lie_within_or_below_what_drawn_people_do() -> None:
+def test_random_platforms_span_the_real_traces_figures() -> None:
     figures = []
     for seed in range(101, 107):
         world = random_platform(seed, families=["typing"], coverage=Coverage())
