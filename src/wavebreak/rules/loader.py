@@ -57,6 +57,7 @@ def load(
     Raises `PolicyError` that names the file, the rule, the field and the fix.
     """
     found, actions, tables = _merged(shipped, directory)
+    _check_aliases(found)
     if len(found) > MAX_RULES:
         raise PolicyError(f"there are {len(found)} rules", fix=f"keep to {MAX_RULES}")
     for rule, path in found.values():
@@ -82,9 +83,39 @@ def _merged(shipped: Path, local: Path | None) -> tuple[Found, dict[str, Action]
             fix = f"put rules into rules/*.toml there, or one of {', '.join(sheet)}"
             raise PolicyError(f"{local} holds no policy", fix=fix)
     replaced = {path.name for path in own}
-    found = _rules([path for path in rules if path.name not in replaced]) | _rules(own)
+    found = _overridden(_rules(path for path in rules if path.name not in replaced), _rules(own))
     named, tables = _actions(actions)
     return found, named, tables
+
+
+def _overridden(shipped: Found, local: Found) -> Found:
+    """Merge rules: a local rule takes the place of the shipped one of its id, or of that alias."""
+    current = {alias: rule.id for rule, _ in shipped.values() for alias in rule.aliases}
+    found = dict(shipped)
+    for rule, path in local.values():
+        rule_id = rule.id if rule.id in shipped else current.get(rule.id, rule.id)
+        if rule_id in shipped:
+            if rule_id != rule.id and rule_id in local:
+                raise PolicyError(
+                    f"{_place(path, rule.id)}: an earlier id of `{rule_id}`, which is there too",
+                    fix="remove one of the two, or give this one an id of its own",
+                )
+            aliases = dict.fromkeys((*shipped[rule_id][0].aliases, *rule.aliases))
+            rule = msgspec.structs.replace(rule, id=rule_id, aliases=tuple(aliases))
+        found[rule_id] = rule, path
+    return found
+
+
+def _check_aliases(found: Found) -> None:
+    """Raise `PolicyError` where an alias is the id, or an alias, of another rule."""
+    owner = {rule_id: rule_id for rule_id in found}
+    for rule, path in found.values():
+        for alias in rule.aliases:
+            if owner.setdefault(alias, rule.id) != rule.id or alias == rule.id:
+                raise PolicyError(
+                    f"{_place(path, rule.id)}, aliases: `{alias}` is the rule `{owner[alias]}`",
+                    fix=f"remove `{alias}` from aliases",
+                )
 
 
 def _actions(path: Path) -> tuple[dict[str, Action], Tables]:

@@ -34,7 +34,7 @@ def run_dir(path: Path, rows: Sequence[Row], scores: dict[str, float], events: i
     versions = {"policy": path.name, "model": None}
     (path / "summary.json").write_text(json.dumps({"events": events, "versions": versions}))
     decisions = [
-        {"account": account, "ts": at, "outcome": worst, "rules": ["cold_blast"],
+        {"account": account, "ts": at, "outcome": worst, "rules": ["cold_outreach_hour"],
          "reasons": [{"feature": "age_s", "value": 60.0}], "score": scores.get(account)}
         for account, worst, at, _ in rows if worst != "allow"
     ]  # fmt: skip

@@ -203,6 +203,43 @@ def test_a_rule_of_the_same_id_takes_the_place_of_the_shipped_one(directory: Pol
     assert policy.version.startswith("mine-")
 
 
+ALIASED = changed('id = "a_rule"', 'id = "a_rule"\naliases = ["old_rule"]')
+
+
+def test_rule_is_found_by_its_earlier_id(directory: Policies) -> None:
+    policy = load(shipped=directory(bulk=ALIASED))
+    assert policy.rule("old_rule") == policy.rule("a_rule") == policy.rules[0]
+    assert why(policy, "old_rule") == why(policy, "a_rule")
+
+
+def test_local_rule_of_an_earlier_id_replaces_the_rule(directory: Policies) -> None:
+    local = directory(
+        "mine", actions=None, own=changed('"24h"', '"7d"').replace("a_rule", "old_rule")
+    )
+    policy = load(local, shipped=directory(bulk=ALIASED))
+    assert [(r.id, r.aliases, r.hold) for r in policy.rules] == [("a_rule", ("old_rule",), "7d")]
+
+
+def test_aliases_do_not_change_the_version(directory: Policies) -> None:
+    aliased, plain = (
+        load(shipped=directory("a", bulk=ALIASED)),
+        load(shipped=directory("b", bulk=RULE)),
+    )
+    assert aliased.version == plain.version
+
+
+def test_local_rules_of_both_ids_are_refused(directory: Policies) -> None:
+    local = directory("mine", actions=None, own=RULE + RULE.replace("a_rule", "old_rule"))
+    with pytest.raises(PolicyError, match="an earlier id of `a_rule`"):
+        load(local, shipped=directory(bulk=ALIASED))
+
+
+def test_alias_of_another_rule_is_refused(directory: Policies) -> None:
+    taken = RULE.replace("a_rule", "old_rule")
+    with pytest.raises(PolicyError, match="aliases: `old_rule` is the rule `old_rule`"):
+        load(shipped=directory(bulk=ALIASED + taken))
+
+
 def test_local_actions_take_the_place_of_the_shipped_ones(directory: Policies) -> None:
     shipped = directory(bulk=RULE)
     local = directory("mine", actions=ACTIONS.replace("What is done.", "Done otherwise."))
