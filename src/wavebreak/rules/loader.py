@@ -9,6 +9,7 @@ added.
 from __future__ import annotations
 
 import difflib
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -28,20 +29,22 @@ from wavebreak.rules.model import (
     OUTCOMES,
     TIMED,
     Action,
+    EnforcementTerms,
     Feedback,
     Policy,
     Rule,
     Score,
-    Standing,
     seconds,
 )
 
 SHIPPED = config.SHIPPED
 
+_log = logging.getLogger(__name__)
+
 _WHEN_FORM = 'when = ["age_s < 600", { any_of = ["refused >= 5", "score >= 0.9"] }]'
 
-Row = TypeVar("Row", Rule, Action, Standing, Score, Feedback)
-Tables = tuple[Standing, Score, Feedback]
+Row = TypeVar("Row", Rule, Action, EnforcementTerms, Score, Feedback)
+Tables = tuple[EnforcementTerms, Score, Feedback]
 Found = dict[str, tuple[Rule, Path]]
 
 
@@ -65,8 +68,8 @@ def load(
     name = directory.resolve().name if directory else "shipped"
     rules = tuple(rule for rule, _ in found.values())
     name = re.sub(r"[^\w.]", "_", name, flags=re.ASCII)
-    standing, score, feedback = tables
-    policy = Policy(name, rules, actions, standing, features, kinds, score, feedback)
+    enforcement, score, feedback = tables
+    policy = Policy(name, rules, actions, enforcement, features, kinds, score, feedback)
     _run_examples(policy, compile_rules(policy), {key: path for key, (_, path) in found.items()})
     return policy
 
@@ -120,7 +123,8 @@ def _check_aliases(found: Found) -> None:
 
 def _actions(path: Path) -> tuple[dict[str, Action], Tables]:
     content = config.table(path)
-    tables = {name: content.pop(name, {}) for name in ("standing", "score", "feedback")}
+    _rename_standing(path, content)
+    tables = {name: content.pop(name, {}) for name in ("enforcement", "score", "feedback")}
     for name, table in tables.items():
         if not isinstance(table, dict):
             raise PolicyError(f"{path.name}: `{name}` is not a table", fix=f"write it as [{name}]")
@@ -135,7 +139,20 @@ def _actions(path: Path) -> tuple[dict[str, Action], Tables]:
     score = _row(f"{path.name}, score", tables["score"], Score)
     feedback = _row(f"{path.name}, feedback", tables["feedback"], Feedback)
     _checked_tables(path.name, score, feedback)
-    return named, (_row(f"{path.name}, standing", tables["standing"], Standing), score, feedback)
+    terms = _row(f"{path.name}, enforcement", tables["enforcement"], EnforcementTerms)
+    return named, (terms, score, feedback)
+
+
+def _rename_standing(path: Path, content: dict[str, Any]) -> None:
+    """Take the table `[standing]` of version 0.1 for `[enforcement]`."""
+    if "standing" in content:
+        if "enforcement" in content:
+            raise PolicyError(
+                f"{path.name}: [standing] is the earlier name of [enforcement], and both are there",
+                fix="remove [standing]",
+            )
+        _log.warning("%s: [standing] is now [enforcement]: rename the table", path)
+        content["enforcement"] = content.pop("standing")
 
 
 def _checked_tables(where: str, score: Score, feedback: Feedback) -> None:

@@ -87,7 +87,7 @@ class Action(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     revert: Sentence
 
 
-class Standing(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class EnforcementTerms(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The numbers of enforcement that no rule holds.
 
     `new_chats_1d` is the quota of `limit`; from the `suspend_after`-th on a restriction is a
@@ -158,7 +158,7 @@ class Policy:
     name: str
     rules: tuple[Rule, ...]
     actions: dict[str, Action]
-    standing: Standing
+    enforcement: EnforcementTerms
     features: tuple[str, ...]
     kinds: tuple[str, ...]
     score: Score = field(default_factory=Score)
@@ -172,7 +172,7 @@ class Policy:
         `needs_split`, `aliases`), nor is the form in which its conditions are written.
         """
         actions = sorted(self.actions.items())
-        content: Any = (self.rules, actions, self.standing, self.score, self.feedback)
+        content: Any = (self.rules, actions, self.enforcement, self.score, self.feedback)
         content = msgspec.to_builtins(content, order="deterministic")
         for rule, fields in zip(self.rules, content[0], strict=True):
             del fields["on_failure"], fields["needs_split"], fields["aliases"]

@@ -26,8 +26,8 @@ fires_on = [{ sends_1h = 11 }]
 stays_quiet_on = [{ sends_1h = 10 }]
 """
 
-STANDING = """
-[standing]
+ENFORCEMENT = """
+[enforcement]
 new_chats_1d = 5
 suspend_after = 3
 double_at_most = 2
@@ -36,7 +36,7 @@ grace = "1h"
 benign_grace = "7d"
 """
 
-ACTIONS = STANDING + "".join(
+ACTIONS = ENFORCEMENT + "".join(
     f'[[action]]\nid = "{outcome}"\noutcome = "{outcome}"\nabout = "What is done."\n'
     'revert = "How it is undone."\n'
     for outcome in OUTCOMES
@@ -166,15 +166,18 @@ def test_an_outcome_without_an_action_of_its_name_is_refused(directory: Policies
     ("actions", "what"),
     [
         ("", "actions.toml: no action `allow`"),
-        (ACTIONS.replace("grace = ", "grce = ", 1), "actions.toml, standing: unknown key `grce`"),
-        (ACTIONS.replace('"1h"', '"an hour"'), "actions.toml, standing, grace: "),
-        (ACTIONS.replace(STANDING, ""), "actions.toml, standing, Object missing"),
-        ("standing = 3\n" + ACTIONS.replace(STANDING, ""), "`standing` is not a table"),
-        (ACTIONS + ACTIONS.replace(STANDING, ""), "two actions of one id"),
+        (
+            ACTIONS.replace("grace = ", "grce = ", 1),
+            "actions.toml, enforcement: unknown key `grce`",
+        ),
+        (ACTIONS.replace('"1h"', '"an hour"'), "actions.toml, enforcement, grace: "),
+        (ACTIONS.replace(ENFORCEMENT, ""), "actions.toml, enforcement, Object missing"),
+        ("enforcement = 3\n" + ACTIONS.replace(ENFORCEMENT, ""), "`enforcement` is not a table"),
+        (ACTIONS + ACTIONS.replace(ENFORCEMENT, ""), "two actions of one id"),
         (ACTIONS + 'refuses = ["sent"]', "actions.toml, ban: unknown key `refuses`"),
     ],
 )
-def test_actions_and_standing_are_checked_as_rules_are(
+def test_wrong_actions_and_terms_are_refused_with_their_place(
     actions: str, what: str, directory: Policies
 ) -> None:
     with pytest.raises(PolicyError) as refused:
@@ -182,10 +185,25 @@ def test_actions_and_standing_are_checked_as_rules_are(
     assert what in refused.value.what
 
 
-def test_the_numbers_of_standing_are_the_policys(directory: Policies) -> None:
-    standing = load(shipped=directory(bulk=RULE)).standing
-    assert (standing.new_chats_1d, standing.suspend_after, standing.double_at_most) == (5, 3, 2)
-    assert (standing.observe, standing.grace, standing.benign_grace) == ("24h", "1h", "7d")
+def test_enforcement_terms_are_read_from_the_policy(directory: Policies) -> None:
+    terms = load(shipped=directory(bulk=RULE)).enforcement
+    assert (terms.new_chats_1d, terms.suspend_after, terms.double_at_most) == (5, 3, 2)
+    assert (terms.observe, terms.grace, terms.benign_grace) == ("24h", "1h", "7d")
+
+
+def test_table_standing_of_0_1_loads_with_a_warning(
+    directory: Policies, caplog: pytest.LogCaptureFixture
+) -> None:
+    earlier = ACTIONS.replace("[enforcement]", "[standing]")
+    terms = load(shipped=directory("one", bulk=RULE, actions=earlier)).enforcement
+    assert terms == load(shipped=directory("two", bulk=RULE)).enforcement
+    assert [record.getMessage() for record in caplog.records if "[enforcement]" in record.msg]
+
+
+def test_tables_of_both_names_are_refused(directory: Policies) -> None:
+    both = ENFORCEMENT.replace("[enforcement]", "[standing]") + ACTIONS
+    with pytest.raises(PolicyError, match="earlier name of"):
+        load(shipped=directory(bulk=RULE, actions=both))
 
 
 def test_a_file_of_the_same_name_takes_the_place_of_the_shipped_one(directory: Policies) -> None:
