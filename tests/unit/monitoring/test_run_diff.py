@@ -44,7 +44,7 @@ def run_dir(path: Path, rows: Sequence[Row], scores: dict[str, float], events: i
             "account": account,
             "ts": at,
             "outcome": worst,
-            "rules": ["cold_blast"],
+            "rules": ["cold_outreach_hour"],
             "reasons": [{"feature": "age_s", "value": 60.0}],
             "score": scores.get(account),
         }
