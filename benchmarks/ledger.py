@@ -1,4 +1,4 @@
-"""The ledger: entries sealed a second, proofs among millions, verification."""
+"""The ledger: entries sealed per second, proofs among millions of entries, verification."""
 
 from __future__ import annotations
 
