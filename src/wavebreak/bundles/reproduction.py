@@ -33,7 +33,7 @@ from wavebreak import __version__, model, rules
 from wavebreak.bundles.archive_reader import doubt
 from wavebreak.bundles.pseudonyms import Renaming, renamed, renamed_decision
 from wavebreak.engine import Engine
-from wavebreak.engine.batch_run import profile_of
+from wavebreak.engine.batch_run import stream_profile
 from wavebreak.engine.decision import Decision
 from wavebreak.errors import CaseError, EvidenceError, WavebreakError
 from wavebreak.explain import Timeline
@@ -177,7 +177,7 @@ def _taken(run: Path, accounts: Sequence[str], given: Given, rename: Renaming, o
     source = _source(run, summary)
     origin = str(summary.get("profile") or "")
     told = Path(origin) if origin and Path(origin).is_file() else None
-    stream, _ = profile_of(source, told, given.edge)
+    stream, _ = stream_profile(source, told, given.edge)
     _keep(out, stream, given)
     enforce = summary.get("mode") == "enforce"
     engine = Engine(rules.load(given.policy), stream, enforce=enforce, model=given.model,
