@@ -52,11 +52,21 @@ from wavebreak.features.shared_state import (
     settled,
     weight,
 )
-from wavebreak.features.windows import bump, hop, small_bump, total
+from wavebreak.features.window_counters import advance_rare_counters, count_event
+from wavebreak.features.windows import small_bump, total
 
 ANSWER_S = 86_400
 ACCUSES_AT_MOST = 3
 LURK_LEAST_S, LURK_MOST_S = 3_600, 604_800
+
+_count_member_added = count_event("member_added")
+_count_stranger_added = count_event("stranger_added")
+_count_contact_after_lurking = count_event("contact_after_lurking")
+_count_report = count_event("report")
+_count_report_weight = count_event("report_weight")
+_count_unproven_report = count_event("unproven_report")
+_count_block = count_event("block")
+_count_block_weight = count_event("block_weight")
 
 
 @compiled()
@@ -66,16 +76,7 @@ def rare_tick(r: Any, now: int) -> None:
     if now <= old:
         return
     r.clock = now
-    hop(r.created_1h, old // 240, now // 240)
-    hop(r.added_1h, old // 240, now // 240)
-    for ring in (r.added_1d, r.strangers_1d, r.group_sends_1d, r.lookups_1d, r.hits_1d):
-        hop(ring, old // 5760, now // 5760)
-    hop(r.created_1d, old // 5760, now // 5760)
-    hop(r.joins_1d, old // 5760, now // 5760)
-    for ring in (r.added_7d, r.left_7d, r.undeliverable_7d, r.report_weight_7d, r.block_weight_7d):
-        hop(ring, old // 40320, now // 40320)
-    for small in (r.lurked_7d, r.reports_7d, r.unproven_7d, r.blocks_7d):
-        hop(small, old // 40320, now // 40320)
+    advance_rare_counters(r, old, now)
 
 
 @compiled()
@@ -163,17 +164,14 @@ def member_added(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> No
     """The account adds a member to a group."""
     row.flags = np.int64(row.flags) | GROUPED
     r = rare_of(sh, row)
-    clock = np.int64(r.clock)
     r.added += 1
-    bump(r.added_1h, now // 240, clock // 240, 1, 65535)
-    bump(r.added_1d, now // 5760, clock // 5760, 1, 65535)
-    bump(r.added_7d, now // 40320, clock // 40320, 1, 65535)
+    _count_member_added(r, now, 1)
     pairs = pairs_of(sh)
     at = pair(sh, local, ev.peer, now)
     value = pairs[at].value
     flags = flags_of(value)
     if (flags & (WROTE | REPLIED | CONTACT | ADDED)) == 0:
-        bump(r.strangers_1d, now // 5760, clock // 5760, 1, 65535)
+        _count_stranger_added(r, now, 1)
         approach(w, row, ev.peer, True)
     pairs[at].value = packed(flags | ADDED, first_of(value), last_of(value), last_touch_of(value))
 
@@ -184,7 +182,7 @@ def lurked(r: Any, now: int) -> None:
     joined = np.int64(r.joined)
     silent = joined > 0 and r.wrote_group < joined
     if silent and LURK_LEAST_S <= now - (joined - 1) <= LURK_MOST_S:
-        bump(r.lurked_7d, now // 40320, np.int64(r.clock) // 40320, 1, 255)
+        _count_contact_after_lurking(r, now, 1)
 
 
 @compiled()
@@ -193,7 +191,6 @@ def complaint(
 ) -> None:  # fmt: skip
     """A report or a block against the account, weighed by proof, record, kinship."""
     mark = BLOCKED if block else REPORTED
-    clock = np.int64(r.clock)
     who = np.int64(ev.account)
     pairs = pairs_of(sh)
     at = pair(sh, local, who, now)
@@ -212,13 +209,13 @@ def complaint(
     kin = related(by.born, r.reporters, people)
     amount = weight(by.trusted, by.doubted, proven, (flags & REPLIED) != 0, kin, crowd)
     if block:
-        bump(r.blocks_7d, now // 40320, clock // 40320, 1, 255)
-        bump(r.block_weight_7d, now // 40320, clock // 40320, amount, 65535)
+        _count_block(r, now, 1)
+        _count_block_weight(r, now, amount)
         return
-    bump(r.reports_7d, now // 40320, clock // 40320, 1, 255)
-    bump(r.report_weight_7d, now // 40320, clock // 40320, amount, 65535)
+    _count_report(r, now, 1)
+    _count_report_weight(r, now, amount)
     if not proven:
-        bump(r.unproven_7d, now // 40320, clock // 40320, 1, 255)
+        _count_unproven_report(r, now, 1)
         if total(r.group_sends_1d) == 0:
             emit(w, DOUBTED, who, 1)
     elif row.standing >= 4 or row.flags & LABEL_ABUSIVE:

@@ -23,7 +23,7 @@ import numpy as np
 
 from wavebreak.errors import PolicyError
 from wavebreak.features.account_features import STANDING
-from wavebreak.features.feature import Feature
+from wavebreak.features.feature import Feature, WindowedCount
 from wavebreak.features.feature import Feature as F  # noqa: N817 - a table reads better so
 from wavebreak.features.message_features import MESSAGING
 from wavebreak.schema.coverage import Profile
@@ -40,8 +40,15 @@ SCORES: tuple[F, ...] = (
 )  # fmt: skip
 """They stand last in the catalog, so that a model's inputs are a prefix of it."""
 
-FEATURES: tuple[Feature, ...] = MESSAGING + STANDING + SCORES
+_DECLARED: tuple[Feature | WindowedCount, ...] = MESSAGING + STANDING + SCORES
+FEATURES: tuple[Feature, ...] = tuple(
+    declared.feature if isinstance(declared, WindowedCount) else declared for declared in _DECLARED
+)
 """Every feature, in the order of the array that the kernel fills (shape `(len(FEATURES),)`)."""
+WINDOWED: tuple[WindowedCount, ...] = tuple(
+    declared for declared in _DECLARED if isinstance(declared, WindowedCount)
+)
+"""Features that count one event over a window: `window_counters` makes code of them."""
 
 NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
 INPUTS: tuple[str, ...] = NAMES[: -len(SCORES)]

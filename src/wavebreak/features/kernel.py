@@ -114,7 +114,16 @@ from wavebreak.features.pair_table import (
 from wavebreak.features.scoring_points import before, is_point, margin_of, note_point, score
 from wavebreak.features.shared_state import is_young
 from wavebreak.features.values import SIZE, read
-from wavebreak.features.windows import bump, total
+from wavebreak.features.window_counters import count_event
+from wavebreak.features.windows import total
+
+_count_group_send = count_event("group_send")
+_count_group_created = count_event("group_created")
+_count_group_joined = count_event("group_joined")
+_count_member_left = count_event("member_left")
+_count_lookup = count_event("lookup")
+_count_lookup_hit = count_event("lookup_hit")
+_count_undeliverable = count_event("undeliverable")
 
 
 @compiled()
@@ -165,29 +174,27 @@ def _send(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int, barred: bool
 def _counted(sh: Any, row: Any, ev: Any, kind: int, now: int) -> None:
     """Facts that count in a rare row."""
     r = rare_of(sh, row)
-    clock = np.int64(r.clock)
     if kind == SENT_GROUP:
         row.flags = np.int64(row.flags) | GROUPED
         templated(row, ev)
         if volume(row, ev, now):
-            bump(r.group_sends_1d, now // 5760, clock // 5760, 1, 65535)
+            _count_group_send(r, now, 1)
         r.wrote_group = max(np.int64(r.wrote_group), now + 1)
     elif kind == UNDELIVERABLE:
-        bump(r.undeliverable_7d, now // 40320, clock // 40320, 1, 65535)
+        _count_undeliverable(r, now, 1)
     elif kind == LOOKED_UP:
-        bump(r.lookups_1d, now // 5760, clock // 5760, np.int64(ev.count), 65535)
-        bump(r.hits_1d, now // 5760, clock // 5760, np.int64(ev.hits), 65535)
+        _count_lookup(r, now, np.int64(ev.count))
+        _count_lookup_hit(r, now, np.int64(ev.hits))
     elif kind == GROUP_CREATED:
         row.flags = np.int64(row.flags) | GROUPED
         r.created += 1
-        bump(r.created_1h, now // 240, clock // 240, 1, 255)
-        bump(r.created_1d, now // 5760, clock // 5760, 1, 255)
+        _count_group_created(r, now, 1)
     elif kind == GROUP_JOINED:
         row.flags = np.int64(row.flags) | GROUPED
         r.joined = max(np.int64(r.joined), now + 1)
-        bump(r.joins_1d, now // 5760, clock // 5760, 1, 255)
+        _count_group_joined(r, now, 1)
     elif kind == MEMBER_LEFT:
-        bump(r.left_7d, now // 40320, clock // 40320, 1, 65535)
+        _count_member_left(r, now, 1)
     elif kind == CHALLENGE_FAILED:
         r.challenges_failed = min(np.int64(r.challenges_failed) + 1, 255)
 
@@ -234,22 +241,12 @@ def apply(
     elif kind == RECEIVED:
         if received(w, sh, row, ev, local, now):
             establish(w, row)
-    elif kind in (TYPING, DELIVERED, READ_BY, READ):
-        _plain(sh, row, ev, kind, local, now)
-    elif kind == REGISTERED:
-        register(w, row, ev, now)
-    elif kind == SESSION:
-        session(w, sh, row, ev, now)
-    elif kind == MEMBER_ADDED:
-        member_added(w, sh, row, ev, local, now)
-    elif kind == REPORTED:
-        accuses(w, sh, row, ev, local, now)
-    elif kind in (REPORTED_BY, BLOCKED_BY):
-        complaint(w, sh, row, rare_of(sh, row), ev, local, now, kind == BLOCKED_BY)
     elif kind == LABELLED:
         return labelled(w, row, rare_of(sh, row), ev)
     elif kind == CHALLENGE_PASSED:
         return bool(row.standing == 2)
+    elif kind in (REGISTERED, SESSION, MEMBER_ADDED, REPORTED, REPORTED_BY, BLOCKED_BY):
+        _apply_shared(w, sh, row, ev, kind, local, now)
     elif kind in (
         SENT_GROUP, UNDELIVERABLE, LOOKED_UP, GROUP_CREATED, GROUP_JOINED, MEMBER_LEFT,
         CHALLENGE_FAILED,
@@ -258,6 +255,21 @@ def apply(
     else:
         _plain(sh, row, ev, kind, local, now)
     return False
+
+
+@compiled()
+def _apply_shared(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> None:
+    """Account events, other than messages, that contribute to what accounts share."""
+    if kind == REGISTERED:
+        register(w, row, ev, now)
+    elif kind == SESSION:
+        session(w, sh, row, ev, now)
+    elif kind == MEMBER_ADDED:
+        member_added(w, sh, row, ev, local, now)
+    elif kind == REPORTED:
+        accuses(w, sh, row, ev, local, now)
+    else:
+        complaint(w, sh, row, rare_of(sh, row), ev, local, now, kind == BLOCKED_BY)
 
 
 DELTAS_A_FACT = 40

@@ -9,11 +9,13 @@ memory (zeros) is a valid empty row. Shards are logical: account slot modulo `SH
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from wavebreak.features.catalog import FEATURES
+from wavebreak.features.window_counters import COUNTERS, RARE_COUNTERS, ROW_COUNTERS, Counter
 
 SHARDS: Final = 64
 """Logical shards: fixed, so that a log decides alike on any number of workers."""
@@ -32,15 +34,27 @@ OUTCOMES: Final = ("allow", "observe", "challenge", "limit", "restrict", "suspen
 RESTRICT: Final = OUTCOMES.index("restrict")
 STAGES: Final = ("registration", "messaging", "feedback", "review")
 
-_U1 = ("u1", (BUCKETS,))
-_U2 = ("u2", (BUCKETS,))
+_RINGS = {
+    counter.field: ("u1" if counter.bucket_max <= 255 else "u2", (BUCKETS,)) for counter in COUNTERS
+}
 
 
-def _layout(*fields: tuple[Any, ...]) -> np.dtype[np.void]:
+def _rings(*names: str) -> list[tuple[Any, ...]]:
+    """Fields of windowed counters."""
+    return [(name, _RINGS[name]) for name in names]
+
+
+def _layout(
+    counters: Sequence[Counter], *fields: tuple[Any, ...]
+) -> np.dtype[np.void]:  # fmt: skip
+    """Lay out a record: what `fields` place, then the counters that they do not place."""
+    placed = {field[0] for field in fields}
+    fields += tuple(_rings(*(c.field for c in counters if c.field not in placed)))
     return np.dtype([(f[0], *f[1]) if isinstance(f[1], tuple) else f for f in fields], align=True)
 
 
 ROW = _layout(
+    ROW_COUNTERS,
     # What every fact touches, within the first cache line: when, standing, totals, chats met.
     ("fired", "i8"), ("clock", "u4"), ("first_seen", "u4"), ("until", "u4"), ("touched", "u4"),
     ("received", "u4"), ("inbound", "u4"), ("mutual", "u4"),
@@ -67,21 +81,19 @@ ROW = _layout(
     ("verification", "u1"), ("channel", "u1"), ("quiet", "u1"), ("network_changes", "u8"),
     # The day; volume, first contacts, distinct peers, replies by the bucket of first contact.
     ("hour_s", "u4"), ("hour_n", "u2"), ("week", "u2"), ("hours", ("u1", (24,))),
-    ("sends_15s", _U1), ("sends_5m", _U1), ("first_1h", _U1),
-    ("sends_1h", _U2), ("sends_1d", _U2), ("sends_7d", _U2), ("first_1d", _U2), ("first_7d", _U2),
-    ("peers_1d", _U2), ("replied_7d", _U2),
+    *_rings("sends_15s", "sends_5m", "first_1h", "sends_1h", "sends_1d", "sends_7d", "first_1d",
+            "first_7d", "peers_1d", "replied_7d"),
 )  # fmt: skip
 """One account. See `bytes_an_account`."""
 
 RARE = _layout(
+    RARE_COUNTERS,
     # What the guard of the rules asks at every send, within one cache line.
-    ("clock", "u4"), ("refused", "u4"), ("joined", "u4"), ("wrote_group", "u4"), ("lurked_7d", _U1),
-    ("undeliverable_7d", _U2),
-    ("created_1h", _U1), ("created_1d", _U1), ("added_1h", _U2), ("added_1d", _U2),
-    ("added_7d", _U2), ("strangers_1d", _U2), ("left_7d", _U2), ("joins_1d", _U1),
-    ("group_sends_1d", _U2), ("lookups_1d", _U2), ("hits_1d", _U2),
-    ("reports_7d", _U1), ("report_weight_7d", _U2),
-    ("unproven_7d", _U1), ("blocks_7d", _U1), ("block_weight_7d", _U2),
+    ("clock", "u4"), ("refused", "u4"), ("joined", "u4"), ("wrote_group", "u4"),
+    *_rings("lurked_7d", "undeliverable_7d", "created_1h", "created_1d", "added_1h", "added_1d",
+            "added_7d", "strangers_1d", "left_7d", "joins_1d", "group_sends_1d", "lookups_1d",
+            "hits_1d", "reports_7d", "report_weight_7d", "unproven_7d", "blocks_7d",
+            "block_weight_7d"),
     ("answered", "u4"), ("created", "u4"), ("added", "u4"), ("reports", "u4"), ("reported", "u4"),
     ("reports_before", "u4"), ("reported_before", "u4"), ("reporters", ("u4", (4,))),
     ("blamed", ("u4", (4,))),

@@ -34,12 +34,18 @@ from wavebreak.features.pair_table import (
     put,
 )
 from wavebreak.features.shared_state import approach, around, everywhere, is_young, meet
-from wavebreak.features.windows import COUNT_LOG2, bump, hop, log2, push, small_hop
+from wavebreak.features.window_counters import advance_row_counters, count_event
+from wavebreak.features.windows import COUNT_LOG2, log2, push, small_hop
 
 TYPING_MS = 600_000
 ESTABLISHED_S = 21_600
 ESTABLISHED_CONTACTS = 3
 EQUAL_GAP = 16
+
+_count_send = count_event("send")
+_count_first_contact = count_event("first_contact")
+_count_distinct_peer = count_event("distinct_peer")
+_count_reply = count_event("reply")
 
 
 @compiled()
@@ -60,25 +66,9 @@ def hopped(row: Any) -> None:
     if now == old:
         return
     row.hopped = now
-    hop(row.sends_15s, old, now)
-    if now // 20 == old // 20:
-        return
-    hop(row.sends_5m, old // 20, now // 20)
-    if now // 240 == old // 240:
-        return
-    hop(row.sends_1h, old // 240, now // 240)
-    hop(row.first_1h, old // 240, now // 240)
-    if now // 5760 == old // 5760:
-        return
-    hop(row.sends_1d, old // 5760, now // 5760)
-    hop(row.first_1d, old // 5760, now // 5760)
-    hop(row.peers_1d, old // 5760, now // 5760)
-    if now // 40320 == old // 40320:
-        return
-    hop(row.sends_7d, old // 40320, now // 40320)
-    hop(row.first_7d, old // 40320, now // 40320)
-    hop(row.replied_7d, old // 40320, now // 40320)
-    row.network_changes = small_hop(row.network_changes, old // 40320, now // 40320)
+    advance_row_counters(row, old, now)
+    if now // 40320 != old // 40320:
+        row.network_changes = small_hop(row.network_changes, old // 40320, now // 40320)
 
 
 @compiled()
@@ -181,16 +171,11 @@ def volume(row: Any, ev: Any, now: int) -> bool:
 
     False when it is the same send to one more recipient.
     """
-    clock = np.int64(row.clock)
     if (ev.flags & BROADCAST) != 0 and row.last_sent == ev.ts + 1:
         return False
     hopped(row)
     row.sends += 1
-    bump(row.sends_15s, now, clock, 1, 255)
-    bump(row.sends_5m, now // 20, clock // 20, 1, 255)
-    bump(row.sends_1h, now // 240, clock // 240, 1, 65535)
-    bump(row.sends_1d, now // 5760, clock // 5760, 1, 65535)
-    bump(row.sends_7d, now // 40320, clock // 40320, 1, 65535)
+    _count_send(row, now, 1)
     if row.last_sent > 0 and ev.ts + 1 > row.last_sent:
         _gap(row, log2(ev.ts + 1 - row.last_sent))
     row.last_sent = max(row.last_sent, ev.ts + 1)
@@ -248,17 +233,14 @@ def _peer_of_the_day(row: Any, value: Any, flags: int, now: int) -> int:
             return last
         if last > clock - 16 and row.peers_1d[last & 15] > 0:
             row.peers_1d[last & 15] -= 1
-    bump(row.peers_1d, bucket, clock, 1, 65535)
+    _count_distinct_peer(row, now, 1)
     return bucket
 
 
 @compiled()
 def _first_contact(w: Any, row: Any, ev: Any, flags: int, now: int) -> None:
-    clock = np.int64(row.clock)
     row.started += 1
-    bump(row.first_1h, now // 240, clock // 240, 1, 255)
-    bump(row.first_1d, now // 5760, clock // 5760, 1, 65535)
-    bump(row.first_7d, now // 40320, clock // 40320, 1, 65535)
+    _count_first_contact(row, now, 1)
     stranger = (flags & CONTACT) == 0 and (ev.flags & IN_CONTACTS) == 0
     if ev.flags & CONTACT_KNOWN:
         row.cold_bits = push(row.cold_bits, stranger)
@@ -335,7 +317,8 @@ def received(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> bool:
             hopped(row)
             if is_young(row):
                 around(w, row, ANSWERED, 1)
-            bump(row.replied_7d, first_of(value) // 7, np.int64(row.clock) // 40320, 1, 65535)
+            # An answer counts in the bucket of the first contact, which the pair keeps by 5,760 s.
+            _count_reply(row, int64(first_of(value)) * 5760, 1)
     pairs[at].value = packed(flags | REPLIED, first_of(value), last_of(value), last_touch_of(value))
     return bool(
         row.mutual >= ESTABLISHED_CONTACTS

@@ -128,24 +128,30 @@ def merge(
             amount = np.int64(1)
         if table <= ANSWERED:
             _entity(entities[key], table, amount, epoch)
-        elif table == TRUSTED:
-            people[key].trusted = min(np.int64(people[key].trusted) + amount, 65535)
-        elif table == DOUBTED:
-            people[key].doubted = min(np.int64(people[key].doubted) + amount, 65535)
-        elif table == HUNTED:
-            people[key].hunted = min(np.int64(people[key].hunted) + amount, 255)
-        elif table == COURTED:
-            _courted(people[key], amount, epoch)
-        elif table == ACCUSED:
-            _accused(people[key], amount, epoch)
-        elif table >= ON_NETWORK:
-            people[key].places[table - ON_NETWORK] = amount
-        elif table == BORN:
-            people[key].born = amount & 0xFFFFFFFF
-        elif table == STANDING:
-            people[key].standing = amount
-        elif table == UNTIL:
-            people[key].until = amount & 0xFFFFFFFF
+        else:
+            _merge_person(people[key], table, amount, epoch)
+
+
+@compiled()
+def _merge_person(person: Any, table: int, amount: int, epoch: int) -> None:
+    if table == TRUSTED:
+        person.trusted = min(np.int64(person.trusted) + amount, 65535)
+    elif table == DOUBTED:
+        person.doubted = min(np.int64(person.doubted) + amount, 65535)
+    elif table == HUNTED:
+        person.hunted = min(np.int64(person.hunted) + amount, 255)
+    elif table == COURTED:
+        _courted(person, amount, epoch)
+    elif table == ACCUSED:
+        _accused(person, amount, epoch)
+    elif table >= ON_NETWORK:
+        person.places[table - ON_NETWORK] = amount
+    elif table == BORN:
+        person.born = amount & 0xFFFFFFFF
+    elif table == STANDING:
+        person.standing = amount
+    elif table == UNTIL:
+        person.until = amount & 0xFFFFFFFF
 
 
 def beside(partials: Sequence[Any], newcomers: Any) -> Any:

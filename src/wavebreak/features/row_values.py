@@ -25,7 +25,7 @@ from wavebreak.features.layout import (
     LABEL_BENIGN,
     UNKNOWN,
 )
-from wavebreak.features.shared_state import WEIGHT_ONE
+from wavebreak.features.window_counters import RARE_FEATURES, READERS
 from wavebreak.features.windows import part, small_total, total
 
 NAN = float("nan")
@@ -45,58 +45,8 @@ def bits_set(bits: int, n: int) -> float:
 
 
 @compiled()
-def sends_15s(row: Any) -> int:
-    return total(row.sends_15s)
-
-
-@compiled()
-def sends_5m(row: Any) -> int:
-    return total(row.sends_5m)
-
-
-@compiled()
-def sends_1h(row: Any) -> int:
-    return total(row.sends_1h)
-
-
-@compiled()
-def sends_1d(row: Any) -> int:
-    return total(row.sends_1d)
-
-
-@compiled()
-def sends_7d(row: Any) -> int:
-    return total(row.sends_7d)
-
-
-@compiled()
-def peers_1d(row: Any) -> int:
-    return total(row.peers_1d)
-
-
-@compiled()
-def first_contacts_1h(row: Any) -> int:
-    return total(row.first_1h)
-
-
-@compiled()
-def first_contacts_1d(row: Any) -> int:
-    return total(row.first_1d)
-
-
-@compiled()
-def first_contacts_7d(row: Any) -> int:
-    return total(row.first_7d)
-
-
-@compiled()
 def first_contact_share_1d(row: Any) -> float:
     return share(total(row.first_1d), total(row.sends_1d))
-
-
-@compiled()
-def replied_7d(row: Any) -> int:
-    return total(row.replied_7d)
 
 
 @compiled()
@@ -316,83 +266,10 @@ def label_benign(row: Any) -> float:
 
 
 RARELY: Final = (
-    "group_sends_1d", "groups_created_1h", "groups_created_1d", "members_added_1h",
-    "members_added_1d", "strangers_added_1d", "left_after_add_7d", "group_joins_1d", "lurked_7d",
-    "lookups_1d", "undeliverable_7d", "reports_7d", "unproven_reports_7d", "blocks_7d",
-    "changes_after_answer", "refused", "challenges_failed", "challenges_lapsed", "report_weight_7d",
-    "block_weight_7d", "blind_reports", "accused_last",
+    *RARE_FEATURES, "changes_after_answer", "refused", "challenges_failed", "challenges_lapsed",
+    "blind_reports", "accused_last",
 )  # fmt: skip
-"""Names of the features here: all are 0 for an account without a rare row."""
-
-
-@compiled()
-def group_sends_1d(r: Any) -> int:
-    return total(r.group_sends_1d)
-
-
-@compiled()
-def groups_created_1h(r: Any) -> int:
-    return total(r.created_1h)
-
-
-@compiled()
-def groups_created_1d(r: Any) -> int:
-    return total(r.created_1d)
-
-
-@compiled()
-def members_added_1h(r: Any) -> int:
-    return total(r.added_1h)
-
-
-@compiled()
-def members_added_1d(r: Any) -> int:
-    return total(r.added_1d)
-
-
-@compiled()
-def strangers_added_1d(r: Any) -> int:
-    return total(r.strangers_1d)
-
-
-@compiled()
-def left_after_add_7d(r: Any) -> int:
-    return total(r.left_7d)
-
-
-@compiled()
-def group_joins_1d(r: Any) -> int:
-    return total(r.joins_1d)
-
-
-@compiled()
-def lurked_7d(r: Any) -> int:
-    return total(r.lurked_7d)
-
-
-@compiled()
-def lookups_1d(r: Any) -> int:
-    return total(r.lookups_1d)
-
-
-@compiled()
-def undeliverable_7d(r: Any) -> int:
-    return total(r.undeliverable_7d)
-
-
-@compiled()
-def reports_7d(r: Any) -> int:
-    return total(r.reports_7d)
-
-
-@compiled()
-def unproven_reports_7d(r: Any) -> int:
-    return total(r.unproven_7d)
-
-
-@compiled()
-def blocks_7d(r: Any) -> int:
-    return total(r.blocks_7d)
+"""Names of the features that a rare row gives: all are 0 for an account without one."""
 
 
 @compiled()
@@ -425,11 +302,5 @@ def accused_last(r: Any) -> int:
     return int64(r.accused)
 
 
-@compiled()
-def report_weight_7d(r: Any) -> float:
-    return total(r.report_weight_7d) / WEIGHT_ONE
-
-
-@compiled()
-def block_weight_7d(r: Any) -> float:
-    return total(r.block_weight_7d) / WEIGHT_ONE
+# A windowed feature is read by the function that its declaration makes, under its own name.
+globals().update(READERS)

@@ -16,6 +16,7 @@ from wavebreak.features.memory import covered_of, entities_of, rares_of, values_
 from wavebreak.features.message_updates import hopped
 from wavebreak.features.row_values import NAN
 from wavebreak.features.score import COARSE_BITS, chance
+from wavebreak.features.window_counters import read_rare_counters, read_row_counters
 from wavebreak.features.windows import decayed, log2, total
 
 # A checker looks for names in an enumeration's text; these come from the catalog.
@@ -35,20 +36,11 @@ SIZE = len(INDEX)
 
 @compiled()
 def _volume(row: Any, out: Any) -> None:
-    out[At.sends_15s] = hand.sends_15s(row)
-    out[At.sends_5m] = hand.sends_5m(row)
-    out[At.sends_1h] = hand.sends_1h(row)
-    out[At.sends_1d] = hand.sends_1d(row)
-    out[At.sends_7d] = hand.sends_7d(row)
-    out[At.peers_1d] = hand.peers_1d(row)
-    out[At.first_contacts_1h] = hand.first_contacts_1h(row)
-    out[At.first_contacts_1d] = hand.first_contacts_1d(row)
-    out[At.first_contacts_7d] = hand.first_contacts_7d(row)
+    read_row_counters(row, out)
     out[At.first_contact_share_1d] = hand.first_contact_share_1d(row)
     out[At.cold_share_32] = hand.cold_share_32(row)
     out[At.started_chats] = hand.started_chats(row)
     out[At.started_share] = hand.started_share(row)
-    out[At.replied_7d] = hand.replied_7d(row)
     out[At.reply_share_7d] = hand.reply_share_7d(row)
     out[At.unanswered_7d] = hand.unanswered_7d(row)
     out[At.one_way_run] = hand.one_way_run(row)
@@ -211,30 +203,15 @@ def _no_rare(out: Any) -> None:
 
 @compiled()
 def _rare(r: Any, out: Any) -> None:
-    out[At.group_sends_1d] = row_values.group_sends_1d(r)
+    read_rare_counters(r, out)
     out[At.changes_after_answer] = row_values.changes_after_answer(r)
-    out[At.groups_created_1h] = row_values.groups_created_1h(r)
-    out[At.groups_created_1d] = row_values.groups_created_1d(r)
-    out[At.members_added_1h] = row_values.members_added_1h(r)
-    out[At.members_added_1d] = row_values.members_added_1d(r)
-    out[At.strangers_added_1d] = row_values.strangers_added_1d(r)
-    out[At.left_after_add_7d] = row_values.left_after_add_7d(r)
     out[At.left_share_7d] = min(hand.share(total(r.left_7d), total(r.added_7d)), 1.0)
-    out[At.group_joins_1d] = row_values.group_joins_1d(r)
-    out[At.lurked_7d] = row_values.lurked_7d(r)
-    lookups = row_values.lookups_1d(r)
-    out[At.lookups_1d] = lookups
+    lookups = total(r.lookups_1d)
     out[At.lookup_hit_share_1d] = hand.share(total(r.hits_1d), lookups)
-    failed = row_values.undeliverable_7d(r)
-    out[At.undeliverable_7d] = failed
+    failed = total(r.undeliverable_7d)
     first_7d, first_1d = np.int64(out[At.first_contacts_7d]), np.int64(out[At.first_contacts_1d])
     out[At.undeliverable_share_7d] = hand.share(failed, failed + first_7d)
     out[At.lookups_per_first_contact_1d] = hand.share(lookups, first_1d)
-    out[At.reports_7d] = row_values.reports_7d(r)
-    out[At.report_weight_7d] = row_values.report_weight_7d(r)
-    out[At.unproven_reports_7d] = row_values.unproven_reports_7d(r)
-    out[At.blocks_7d] = row_values.blocks_7d(r)
-    out[At.block_weight_7d] = row_values.block_weight_7d(r)
     out[At.blind_reports] = row_values.blind_reports(r)
     out[At.accused_last] = row_values.accused_last(r)
     out[At.refused] = row_values.refused(r)
