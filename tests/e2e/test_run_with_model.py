@@ -21,7 +21,7 @@ from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
 from wavebreak.engine.snapshot import restore, save
 from wavebreak.errors import ModelError, SnapshotError
-from wavebreak.features.catalog import INDEX, INPUTS
+from wavebreak.features.catalog import INDEX, MODEL_INPUTS
 from wavebreak.io import read
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema import coverage
@@ -63,7 +63,7 @@ def trees(world: Path, log: pa.RecordBatch) -> model.Model:
     labels = np.array([name in bad for name in names])
     assert 20 < labels.sum() < len(labels) - 20
     values = np.ascontiguousarray(points["values"])
-    told = lightgbm.Dataset(values[:, : len(INPUTS)], labels, feature_name=list(INPUTS))
+    told = lightgbm.Dataset(values[:, : len(MODEL_INPUTS)], labels, feature_name=list(MODEL_INPUTS))
     settings = {"objective": "binary", "num_leaves": 7, "verbose": -1, "num_threads": 1}
     booster = lightgbm.train(settings, told, 24)
     never = model.from_booster(booster, name="test")
@@ -132,7 +132,7 @@ def test_what_a_stream_does_not_carry_is_missing_to_the_model_too(
     stream = dataclasses.replace(seen, types=carried)
     engine = Engine(rules.load(), stream, model=trees, record=True)
     engine.take(log)
-    silent = [INDEX[name] for name in INPUTS if name not in engine.covered]
+    silent = [INDEX[name] for name in MODEL_INPUTS if name not in engine.covered]
     points = engine.points()
     assert len(silent) > 3
     assert np.isnan(points["values"][:, silent]).all()
@@ -175,7 +175,7 @@ def test_a_run_asks_the_model_that_it_is_given_and_explain_says_why(
     said = told("explain", str(tmp_path / "out"), decision.account)
     words = " ".join(said.split())
     assert "by the model (score 0." in words
-    assert f"{model.named(reason.feature)}: " in words
+    assert f"{model.feature_title(reason.feature)}: " in words
     assert "speaks for abuse" in words
     assert reason.feature in said
 

@@ -17,7 +17,7 @@ from oracle.contributions import contributions
 from oracle.log_clock import LogTime
 from oracle.scoring_points import Scorer, looked_at, scores
 from oracle.shared_state import Shared
-from wavebreak.features.catalog import FEATURES, INPUTS
+from wavebreak.features.catalog import FEATURES, MODEL_INPUTS
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.facts import EPOCH_MS, NO_FACT, fact_kinds
 
@@ -100,4 +100,4 @@ class Naive:
 
 
 def _inputs(story: Story) -> list[float]:
-    return [float(FORMULAS[name](story)) for name in INPUTS]
+    return [float(FORMULAS[name](story)) for name in MODEL_INPUTS]

@@ -9,7 +9,7 @@ from typing import Any
 
 from oracle.account_history import LARGE, NAN, SMALL, Fact, Story, share
 from oracle.message_features import Formula
-from wavebreak.features.shared_state import CROWD
+from wavebreak.features.shared_state import UNPROVEN_COUNTED
 
 HOUR_S, WEEK_S = 3_600, 604_800
 
@@ -175,7 +175,7 @@ def _weight(s: Story, kind: str) -> float:
         who = fact.peer or ""
         weight = s.shared.credibility(who, fact.epoch)
         if not known & {"wrote", "added"}:
-            crowd = kind == "blocked_by" or _crowd(s.until(i)) > CROWD
+            crowd = kind == "blocked_by" or _crowd(s.until(i)) > UNPROVEN_COUNTED
             weight = 0 if crowd else weight // 64
         else:
             weight //= 4 if "replied" in known else 1

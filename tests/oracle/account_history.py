@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from oracle.shared_state import Shared, log2
-from wavebreak.features.layout import BUCKETS, FORGET
+from wavebreak.features.layout import BUCKETS, FORGET_BUCKETS
 
 BUCKET_S = {"15s": 1, "5m": 20, "1h": 240, "1d": 5_760, "7d": 40_320}
 """Length of a bucket of each window in seconds: a fifteenth of the window."""
@@ -158,7 +158,7 @@ class Story:
         for fact in self.facts:
             bucket = fact.now // BUCKET_S["7d"]
             touches = fact.kind in _LEAVES or fact.kind in _TAKES
-            if touches and bucket - touched.get(fact.peer, bucket) > FORGET:
+            if touches and bucket - touched.get(fact.peer, bucket) > FORGET_BUCKETS:
                 marks[fact.peer] = set()
             held = marks.setdefault(fact.peer, set())
             found.append((fact, frozenset(held)))

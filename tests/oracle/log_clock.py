@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
-from wavebreak.features.facts import BELIEVED_AT, BELIEVED_AT_MOST, BUSY, LEAP_MS, SPELL_MS
+from wavebreak.features.facts import (
+    BUSY,
+    FAR_AHEAD_ACCEPTED_AFTER,
+    FAR_AHEAD_ACCEPTED_MAX,
+    LEAP_MS,
+    SPELL_MS,
+)
 
 
 class LogTime:
@@ -30,7 +36,9 @@ class LogTime:
         leap = self._lateness_ms // 2 if spell >= BUSY else max(self._lateness_ms, LEAP_MS)
         if ts > self.newest + leap:
             self._ahead.append(ts)
-            if len(self._ahead) >= min(BELIEVED_AT + spell // 80, BELIEVED_AT_MOST):
+            if len(self._ahead) >= min(
+                FAR_AHEAD_ACCEPTED_AFTER + spell // 80, FAR_AHEAD_ACCEPTED_MAX
+            ):
                 self.newest = min(self._ahead)
                 self._ahead = []
         if ts > self.newest + leap:

@@ -271,7 +271,7 @@ def evidence(
         name = source
         if account or source not in at.case.exhibits:
             secret = load_key(key)
-            given = Given(policy, model.chosen(model_dir), Edge(secret), lateness,
+            given = Given(policy, model.load_selected(model_dir), Edge(secret), lateness,
                           (ledger, own_signer(seal_key)) if ledger else None, not own)  # fmt: skip
             actor = Actor(by, socket.gethostname(), why, authority)
             taken, about = evidence_intake.take_run(
@@ -305,7 +305,7 @@ def watch(
     """Look in a later run for accounts of parties that had a notice; conduct reopens the case."""
     with _at(place, seal_key) as at:
         secret = load_key(key)
-        given = Given(policy, model.chosen(model_dir), Edge(secret), lateness)
+        given = Given(policy, model.load_selected(model_dir), Edge(secret), lateness)
         actor = Actor(by, socket.gethostname(), why, authority)
         found = evidence_intake.continued(at, run, given, secret, actor, "investigator")
         out.print(f"new evidence: {', '.join(found) or 'none'}; the case is {at.case.state}")

@@ -39,7 +39,7 @@ def replay(
         found = monitoring.replay(
             run, out_path, rules.load(policy), Edge(load_key(key)), labels=labels,
             progress=lambda p: show(p.share, pace(p)), workers=shards,
-            model=model.chosen(model_dir),
+            model=model.load_selected(model_dir),
         )  # fmt: skip
     text = json.dumps(found.as_json(), indent=1, ensure_ascii=False)
     (out_path / "replay.json").write_text(text + "\n", encoding="utf-8")

@@ -70,7 +70,7 @@ def list_features() -> None:
 @features.command("show", epilog="Example: `wavebreak features show gap_sd`")
 def show_feature(name: str) -> None:
     """Show one feature: meaning, sources, false positives, blind spots."""
-    feature = catalog.feature(name)
+    feature = catalog.get_feature(name)
     lines = [
         f"## {feature.name}", "", feature.meaning, "",
         f"- unit: {feature.unit}; window: {feature.window}; family: {feature.family}",

@@ -55,7 +55,7 @@ def play_arena(
     with bar("arena") as show:
         match = red_team.play(
             setting, rules.load(policy), Edge(load_key(key)), red_team.load_terms(policy), out_path,
-            model=model.chosen(model_dir), progress=show,
+            model=model.load_selected(model_dir), progress=show,
         )  # fmt: skip
     red_team.save(match, out_path)
     red_team.write_html(match, out_path / "arena.html")

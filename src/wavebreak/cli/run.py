@@ -98,7 +98,7 @@ def run(
         "run", Path(events) if events != "-" else events, out_path, policy=rules.load(policy),
         edge=Edge(load_key(key), ip_database), profile_path=profile, enforce=enforce,
         workers=shards, batch=batch, lateness_s=lateness, resume=resume, keep=snapshot,
-        model=model.chosen(model_dir), sealer=_sealer(ledger, ledger_key),
+        model=model.load_selected(model_dir), sealer=_sealer(ledger, ledger_key),
     )  # fmt: skip
     summary(told, out_path)
     if labels:
@@ -193,7 +193,7 @@ def demo(
     out.print(f"[bold]1. A simulated day[/]: {events:,} events of {len(world.labels):,} accounts")
     told = _run(
         "run", world_dir, run_dir, policy=rules.load(), edge=Edge(b"wavebreak demo, no secret"),
-        enforce=True, model=model.chosen(None),
+        enforce=True, model=model.load_selected(None),
     )  # fmt: skip
     out.print("\n[bold]2. Decisions[/]")
     summary(told, run_dir)

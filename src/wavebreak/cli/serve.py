@@ -116,7 +116,7 @@ def serve(
         accept_loss=accept_loss, snapshot_s=snapshot_seconds,
     )  # fmt: skip
     _prepare(settings)
-    chosen, loaded, secret = rules.load(policy), model.chosen(model_dir), load_key(key)
+    chosen, loaded, secret = rules.load(policy), model.load_selected(model_dir), load_key(key)
     carried = coverage.load(profile_file) if profile_file else None
     if carried is None:
         err.print("[yellow]no --profile:[/] the stream is taken to carry the whole contract")

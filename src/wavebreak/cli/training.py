@@ -123,7 +123,7 @@ def show(
     features: Annotated[int, typer.Option(min=1, help="Features to list, by gain.")] = 25,
 ) -> None:
     """Show a model: its version, what it reads most, from where it acts, what it learned from."""
-    found = model.chosen(str(directory) if directory else None)
+    found = model.load_selected(str(directory) if directory else None)
     if found is None:
         raise UsageError("no model is shipped here", fix="give a model directory")
     forest = found.forest
@@ -155,6 +155,6 @@ def _reads(found: model.Model, most: int) -> Table:
     for name, justify in (("feature", "left"), ("share of gain", "right"), ("meaning", "left")):
         table.add_column(name, justify=justify, no_wrap=name == "feature")  # type: ignore[arg-type]
     for name in list(gains)[:most]:
-        meaning = catalog.feature(name).meaning
+        meaning = catalog.get_feature(name).meaning
         table.add_row(name, f"{gains[name] / whole:.1%}", meaning)
     return table

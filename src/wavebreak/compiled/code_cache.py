@@ -43,20 +43,20 @@ def writable(directory: Path) -> bool:
 
 
 @cache
-def held(directory: Path) -> Path:
+def hold_directory(directory: Path) -> Path:
     """Make a cache directory and hold it until this process ends; older ones beside it may go.
 
     Where it cannot be made or locked nothing is done: `writable` tells.
     """
     with suppress(OSError):
         directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        while not _locked(directory):
+        while not _lock_shared(directory):
             pass
         remove_old(directory.parent, now=time.time())
     return directory
 
 
-def _locked(directory: Path) -> bool:
+def _lock_shared(directory: Path) -> bool:
     """Lock a directory, shared; False when it was removed before the lock was there."""
     directory.mkdir(mode=0o700, exist_ok=True)
     path = directory / _LOCK
@@ -80,16 +80,16 @@ def remove_old(root: Path, *, now: float) -> list[Path]:
     sorts: dict[str, list[tuple[float, Path]]] = {}
     for path in root.iterdir():
         if found := _OURS.fullmatch(path.name):
-            sorts.setdefault(found[1], []).append((_used(path), path))
+            sorts.setdefault(found[1], []).append((_last_used(path), path))
     removed = []
     for directories in sorts.values():
         for used, path in sorted(directories, reverse=True)[KEPT:]:
-            if now - used > DAY_S and _removed(path):
+            if now - used > DAY_S and _remove_unused(path):
                 removed.append(path)
     return removed
 
 
-def _used(directory: Path) -> float:
+def _last_used(directory: Path) -> float:
     """When a directory was last taken into use (an older version left no mark)."""
     with suppress(OSError):
         return (directory / _LOCK).stat().st_mtime
@@ -98,7 +98,7 @@ def _used(directory: Path) -> float:
     return 0.0
 
 
-def _removed(directory: Path) -> bool:
+def _remove_unused(directory: Path) -> bool:
     try:
         lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError:

@@ -23,7 +23,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.numpy_support import carray as numba_carray
 
-from wavebreak.compiled.code_cache import cache_root, held, writable
+from wavebreak.compiled.code_cache import cache_root, hold_directory, writable
 
 Result = TypeVar("Result")
 
@@ -78,7 +78,7 @@ def sources_digest() -> str:
 
 
 @contextmanager
-def cached_under(directory: Path) -> Iterator[bool]:
+def numba_cache_in(directory: Path) -> Iterator[bool]:
     """Have Numba keep what is decorated inside the block in `directory`; False: it cannot."""
     before = _settings.CACHE_DIR
     _settings.CACHE_DIR = str(directory)
@@ -89,7 +89,7 @@ def cached_under(directory: Path) -> Iterator[bool]:
 
 
 def _kernel_cache() -> Path:
-    return held(cache_root() / f"numba-{sources_digest()}")
+    return hold_directory(cache_root() / f"numba-{sources_digest()}")
 
 
 def compiled(
@@ -110,7 +110,7 @@ def compiled(
     """
 
     def decorate(function: Callable[..., Result]) -> Callable[..., Result]:
-        with cached_under(_kernel_cache()) as keep:
+        with numba_cache_in(_kernel_cache()) as keep:
             options = {"nogil": True, "error_model": "numpy", "inline": inline}
             # A function that lives in no file (typed at a prompt, a doctest) cannot be cached.
             keep = keep and Path(function.__code__.co_filename).exists()
@@ -140,7 +140,7 @@ def callback(
     >>> callback(lambda a, b: a + b, 2).n_args
     2
     """
-    with cached_under(directory or _kernel_cache()) as keep:
+    with numba_cache_in(directory or _kernel_cache()) as keep:
         keep = keep and Path(function.__code__.co_filename).exists()
         signature = types.int64(*[types.int64] * n_args)
         made = _cfunc(signature, cache=keep, nopython=True, error_model="numpy")(function)
@@ -242,26 +242,26 @@ def _sum_of_sixteen(bits: int) -> Any:
 int64: Callable[[Any], int] = _int64
 """NumPy's int64, which is what an `int` is in compiled code, and what comes out of it as an int."""
 
-ones: Callable[[int], int] = _intrinsic(_ones)
+count_ones: Callable[[int], int] = _intrinsic(_ones)
 """In compiled code: the number of set bits of an int64."""
 
-zeros_ahead: Callable[[int], int] = _intrinsic(_zeros_ahead)
+leading_zeros: Callable[[int], int] = _intrinsic(_zeros_ahead)
 """In compiled code: the number of zero bits above the highest set bit of an int64 (64 for 0)."""
 
 sum_of_sixteen_u1: Callable[[int], int] = _intrinsic(_sum_of_sixteen(8))
 sum_of_sixteen_u2: Callable[[int], int] = _intrinsic(_sum_of_sixteen(16))
 """In compiled code: the sum of sixteen unsigned numbers at an address, in a few instructions."""
 
-eight_bytes: Callable[[int], Any] = _intrinsic(_eight_bytes)
+load_u64: Callable[[int], Any] = _intrinsic(_eight_bytes)
 """In compiled code: the uint64 at an address, which need not be aligned."""
 
-put_eight_bytes: Callable[[int, Any], None] = _intrinsic(_put_eight_bytes)
+store_u64: Callable[[int, Any], None] = _intrinsic(_put_eight_bytes)
 """In compiled code: write a uint64 at an address, which need not be aligned."""
 
 address_as_void_pointer: Callable[[int], Any] = _intrinsic(_void_pointer)
 """In compiled code: an int64 address as a `void *`, for `carray(pointer, shape, dtype)`."""
 
-call_int: Callable[..., int] = _intrinsic(_call_int)
+call_int64: Callable[..., int] = _intrinsic(_call_int)
 """In compiled code: `call_int(address, *int64s)` calls the C function there and gives its int64.
 
 The number of arguments must be that of the callback: nothing checks it."""
@@ -269,7 +269,7 @@ The number of arguments must be that of the callback: nothing checks it."""
 prefetch: Callable[[int], None] = _intrinsic(_prefetch)
 """In compiled code: ask for the cache line at an address, for reading; a hint, never a fault."""
 
-next_of: Callable[[int], int] = _intrinsic(_next_of)
+fetch_and_increment: Callable[[int], int] = _intrinsic(_next_of)
 """In compiled code: take a number from the int64 at an address and leave the next; no two threads
 get the same."""
 

@@ -34,7 +34,7 @@ SIZE: Final = RULES + FIELDS * 64
 NEVER: Final = 2**62
 
 
-def weigh(policy: Any, margin: int, fired: int, silent: int) -> int:
+def score_outcome(policy: Any, margin: int, fired: int, silent: int) -> int:
     """Give the outcome that a score asks for (0: none), given the rules that have fired.
 
     `margin` is in 1/65,536 of log-odds, `fired` a bit mask over the rules, `silent` 1 for an
@@ -70,7 +70,7 @@ def weigh(policy: Any, margin: int, fired: int, silent: int) -> int:
     return level if count >= policy[FAMILIES] else policy[OTHERWISE]
 
 
-def takeover(policy: Any, hits: int, fired: int, standing: int) -> int:
+def takeover_rule(policy: Any, hits: int, fired: int, standing: int) -> int:
     """Say what is known of a takeover: the rule that newly speaks of one, PENDING, or NO_RULE.
 
     `hits` are the rules that newly hit, `fired` all that have fired, or 0 for an account without a
@@ -91,7 +91,7 @@ def takeover(policy: Any, hits: int, fired: int, standing: int) -> int:
     return found
 
 
-def step(
+def decide(
     policy: Any, hits: int, level: int, taken: int, standing: int, until: int, strikes: int,
     now: int,
 ) -> int:  # fmt: skip
@@ -148,7 +148,7 @@ class ScoreNumbers(NamedTuple):
 NO_SCORE: Final = ScoreNumbers({}, {}, 0, 0, decides=False)
 
 
-def numbers(
+def pack_policy(
     rules: list[tuple[int, int]], *, suspend_after: int, double_at_most: int, quota: int,
     score: ScoreNumbers = NO_SCORE, families: Sequence[int] = (), recovers: Sequence[bool] = (),
 ) -> Any:  # fmt: skip
@@ -207,7 +207,7 @@ class Decision(msgspec.Struct, frozen=True):
     features: str
 
 
-def written(
+def build_decision(
     hit: Any, program: Program, account: str, trigger: str, features: str,
     model: str | None = None,
 ) -> Decision:  # fmt: skip

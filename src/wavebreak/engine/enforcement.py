@@ -51,7 +51,7 @@ def refuses(policy: Any, standing: int, kind: int, opens: int, linked: int, open
     return 1 if standing == LIMIT and kind == SENT and opens == 1 and opened >= policy[QUOTA] else 0
 
 
-def told_at(feedback: Feedback, decision_id: str, ts: int, outcome: str) -> int:
+def notification_time(feedback: Feedback, decision_id: str, ts: int, outcome: str) -> int:
     """When a sender may be told of a decision: event time in milliseconds.
 
     Uniform between the policy's two delays, drawn from the decision's id: the same decision is

@@ -15,25 +15,27 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wavebreak.engine.decision import OBSERVE, Decision, Reason, written
-from wavebreak.engine.kernel_policy import Model, judgement
+from wavebreak.engine.decision import OBSERVE, Decision, Reason, build_decision
+from wavebreak.engine.kernel_policy import Model, build_kernel_policy
 from wavebreak.features import layout
-from wavebreak.features.catalog import FEATURES, INDEX, covered, mask
-from wavebreak.features.dry_run import Tried, trial
+from wavebreak.features.catalog import FEATURES, INDEX, coverage_mask, covered_features
+from wavebreak.features.dry_run import DryRunResult, dry_run
 from wavebreak.features.facts import Fanout, Segment
 from wavebreak.features.kernel import NO_CHANGE
 from wavebreak.features.layout import OUTCOMES
-from wavebreak.features.shards import RESERVE, Core
+from wavebreak.features.shards import RESERVED_ACCOUNTS, ShardedKernel
 from wavebreak.rules import Policy, compile_rules
 from wavebreak.schema.coverage import Profile
 
 
-def asks_for_reasons(decision: Decision) -> bool:
+def needs_model_reasons(decision: Decision) -> bool:
     """Whether a model's reasons belong to a decision: it was scored, and is above observe."""
     return decision.score is not None and OUTCOMES.index(decision.outcome) > OBSERVE
 
 
-def reasoned(decision: Decision, contributions: Mapping[str, float], values: Any) -> Decision:
+def with_model_reasons(
+    decision: Decision, contributions: Mapping[str, float], values: Any
+) -> Decision:
     """Give a decision a model's reasons; what a rule read and a model weighed is said once.
 
     `contributions` is in log-odds by feature, largest first; `values` float64[catalog].
@@ -51,7 +53,7 @@ def features_version() -> str:
     >>> features_version().startswith("catalog-")
     True
     """
-    told = repr(FEATURES) + layout.digest()
+    told = repr(FEATURES) + layout.layout_digest()
     return f"catalog-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
 
 
@@ -66,20 +68,23 @@ class Engine:
 
     def __init__(
         self, policy: Policy, profile: Profile | None = None, *, enforce: bool = False,
-        workers: int = 1, lateness_s: int = 60, accounts: int = RESERVE,
+        workers: int = 1, lateness_s: int = 60, accounts: int = RESERVED_ACCOUNTS,
         model: Model | None = None, record: bool = False,
     ) -> None:  # fmt: skip
         self.policy, self.enforce = policy, enforce
         self.model = model
         self._model = model.version if model else None
-        self.covered = covered(profile, scored=model is not None)
+        self.covered = covered_features(profile, scored=model is not None)
         self.program = compile_rules(policy, self.covered)
         self.fanout = Fanout(lateness_s=lateness_s)
-        self.core = Core(
-            judgement(self.program, model, self.covered), mask(self.covered), enforce=enforce,
+        self.core = ShardedKernel(
+            build_kernel_policy(self.program, model, self.covered),
+            coverage_mask(self.covered),
+            enforce=enforce,
             workers=workers,
-            accounts=accounts, record=record,
-        )  # fmt: skip
+            accounts=accounts,
+            record=record,
+        )
         self.version = features_version()
         self.fired = np.zeros(len(policy.rules), np.int64)
         self.asked = np.zeros(len(layout.OUTCOMES), np.int64)
@@ -99,12 +104,12 @@ class Engine:
         self._ids.append((segment.base, segment.ids))
         yield from self._decisions(core.advance(segment))
 
-    def trial(self, log: pa.RecordBatch) -> Tried:
+    def trial(self, log: pa.RecordBatch) -> DryRunResult:
         """Say what one event would lead to; nothing is remembered of it.
 
         `log` is a row of LOG_SCHEMA, or of those of its columns in which something is given.
         """
-        return trial(self.core, self.fanout, log)
+        return dry_run(self.core, self.fanout, log)
 
     def points(self) -> Any:
         """Scoring points since the last call (dtype `state.POINT`), in log order."""
@@ -125,9 +130,13 @@ class Engine:
             if hit["outcome"] != NO_CHANGE:
                 account = self.fanout.accounts.texts([int(hit["account"])])[0].as_py()
                 trigger = self._trigger(int(hit["position"]))
-                made = written(hit, self.program, account, trigger, self.version, self._model)
-                if self.model is not None and asks_for_reasons(made):
-                    made = reasoned(made, self.model.reasons(hit["values"]), hit["values"])
+                made = build_decision(
+                    hit, self.program, account, trigger, self.version, self._model
+                )
+                if self.model is not None and needs_model_reasons(made):
+                    made = with_model_reasons(
+                        made, self.model.reasons(hit["values"]), hit["values"]
+                    )
                 yield made
 
     def _count(self, hits: int) -> None:

@@ -19,15 +19,15 @@ from wavebreak.compiled.numba_runtime import (
 from wavebreak.engine import decision, enforcement
 from wavebreak.features.catalog import NAMES
 from wavebreak.features.layout import OUTCOMES
-from wavebreak.features.shards import Judgement
+from wavebreak.features.shards import KernelPolicy
 from wavebreak.model.calibration import Steps
 from wavebreak.rules import Program, Score, Standing, features_of, guard_of, seconds
 from wavebreak.schema.events import CHANNELS
 
-_step: Any = compiled()(decision.step)
-_takeover: Any = compiled()(decision.takeover)
-_weighs: Any = compiled()(decision.weigh)
-_refuses: Any = compiled()(enforcement.refuses)
+_decide_compiled: Any = compiled()(decision.decide)
+_takeover_compiled: Any = compiled()(decision.takeover_rule)
+_score_outcome_compiled: Any = compiled()(decision.score_outcome)
+_refuses_compiled: Any = compiled()(enforcement.refuses)
 _SCORES = {"score", "registration_score"}
 _SIZE = decision.SIZE
 
@@ -37,20 +37,20 @@ def _decide(
     now: int,
 ) -> int:  # fmt: skip
     numbers = carray(address_as_void_pointer(policy), (_SIZE,), np.int64)
-    taken = _takeover(numbers, hits, fired, standing)
-    answer: int = _step(numbers, hits, level, taken, standing, until, strikes, now)
+    taken = _takeover_compiled(numbers, hits, fired, standing)
+    answer: int = _decide_compiled(numbers, hits, level, taken, standing, until, strikes, now)
     return answer
 
 
 def _weigh(policy: int, margin: int, fired: int, silent: int) -> int:
     numbers = carray(address_as_void_pointer(policy), (_SIZE,), np.int64)
-    answer: int = _weighs(numbers, margin, fired, silent)
+    answer: int = _score_outcome_compiled(numbers, margin, fired, silent)
     return answer
 
 
 def _refuse(policy: int, standing: int, kind: int, opens: int, linked: int, opened: int) -> int:
     numbers = carray(address_as_void_pointer(policy), (_SIZE,), np.int64)
-    answer: int = _refuses(numbers, standing, kind, opens, linked, opened)
+    answer: int = _refuses_compiled(numbers, standing, kind, opens, linked, opened)
     return answer
 
 
@@ -92,9 +92,9 @@ class Model(Protocol):
     def reasons(self, values: Any) -> Mapping[str, float]: ...  # noqa: D102
 
 
-def judgement(
+def build_kernel_policy(
     program: Program, model: Model | None = None, covered: frozenset[str] = frozenset(NAMES)
-) -> Judgement:
+) -> KernelPolicy:
     """Tell the kernel of a compiled policy, and of a model, for a stream that covers `covered`.
 
     Rules that only label, and suspicions raised at registration, stay with the account for good;
@@ -104,12 +104,12 @@ def judgement(
     decide, weigh, refuse = _callbacks()
     guard = guard_of(program.policy)
     labels = sum(1 << k for k, rule in enumerate(rules) if rule.label is not None)
-    told = Judgement(
+    told = KernelPolicy(
         guard=guard.address,
         rules=program.address,
         decide=decide.address,
         refuse=refuse.address,
-        policy=_numbers(program, model, covered),
+        policy=_pack_policy(program, model, covered),
         wake=program.wake,
         keep=program.of_stage("registration") | _signed(labels),
         registration=program.of_stage("registration"),
@@ -120,10 +120,10 @@ def judgement(
         benign_grace_s=seconds(standing.benign_grace),
         keepalive=(program, guard, decide, weigh, refuse, model and model.keepalive),
     )
-    return told if model is None else _scored(told, model, program.policy.score.spares)
+    return told if model is None else _with_model(told, model, program.policy.score.spares)
 
 
-def _scored(told: Judgement, model: Model, spares: tuple[str, ...]) -> Judgement:
+def _with_model(told: KernelPolicy, model: Model, spares: tuple[str, ...]) -> KernelPolicy:
     """Add a model to what the kernel is told."""
     return replace(
         told,
@@ -136,21 +136,21 @@ def _scored(told: Judgement, model: Model, spares: tuple[str, ...]) -> Judgement
     )
 
 
-def _numbers(program: Program, model: Model | None, covered: frozenset[str]) -> Any:
+def _pack_policy(program: Program, model: Model | None, covered: frozenset[str]) -> Any:
     rules, standing = program.policy.rules, program.policy.standing
     score = program.policy.score
-    return decision.numbers(
+    return decision.pack_policy(
         [_rule(program, k) for k in range(len(rules))],
         suspend_after=standing.suspend_after,
         double_at_most=standing.double_at_most,
         quota=standing.new_chats_1d,
-        score=_score(score, standing, model, covered) if model else decision.NO_SCORE,
+        score=_score_settings(score, standing, model, covered) if model else decision.NO_SCORE,
         families=[_family(program, k) for k in range(len(rules))],
         recovers=[rule.abuse in score.recover for rule in rules],
     )
 
 
-def _score(
+def _score_settings(
     score: Score, standing: Standing, model: Model, covered: frozenset[str]
 ) -> decision.ScoreNumbers:
     holds = {"observe": standing.observe} | score.hold

@@ -17,7 +17,7 @@ import numpy as np
 from wavebreak.engine.engine import Engine
 from wavebreak.errors import SnapshotError
 from wavebreak.features import layout
-from wavebreak.features.memory import Extent
+from wavebreak.features.memory import GrowableArray
 
 VERSION = 3
 _MANIFEST = "manifest.json"
@@ -26,10 +26,10 @@ _ALIGNED = 64
 _SPARE, _LEAST = 1.2, 1 << 20
 
 
-def _about(engine: Engine) -> dict[str, Any]:
+def _manifest(engine: Engine) -> dict[str, Any]:
     return {
         "version": VERSION,
-        "layout": layout.digest(),
+        "layout": layout.layout_digest(),
         "policy": engine.policy.version,
         "features": engine.version,
         "model": engine.model.version if engine.model else None,
@@ -39,14 +39,14 @@ def _about(engine: Engine) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Taken:
+class EngineState:
     """An engine's state at one position of its log, apart from the engine that goes on."""
 
     about: dict[str, Any]
     arrays: dict[str, Any]
 
 
-class Room:
+class CopyBuffer:
     """Memory that a copy of an engine's state goes into, there before it is needed.
 
     Copying goes ten times as fast as finding memory for the copy does. What has no place in the
@@ -60,7 +60,7 @@ class Room:
     """
 
     def __init__(self, size: int) -> None:
-        self._held, self._used = Extent(np.dtype(np.uint8), size), 0
+        self._held, self._used = GrowableArray(np.dtype(np.uint8), size), 0
         self._held.touch(size)
 
     def copied(self, array: Any) -> Any:
@@ -74,25 +74,25 @@ class Room:
         return place.view(array.dtype).reshape(array.shape)
 
 
-def room_for(engine: Engine) -> int:
+def copy_size(engine: Engine) -> int:
     """Bytes that a copy of an engine's state will need, and some more: it grows."""
     held, fanout = engine.core.nbytes(), engine.fanout
     named = sum(part.nbytes() for part in (fanout.accounts, fanout.entities, fanout.seen))
     return _LEAST + int(_SPARE * (sum(held.values()) - held["pairs_known"] + named))
 
 
-def taken(engine: Engine, room: Room) -> Taken:
+def copy_state(engine: Engine, room: CopyBuffer) -> EngineState:
     """Copy an engine's state, so that another thread may write it while the engine goes on."""
     copies = {name: room.copied(array) for name, array in engine.dump().items()}
-    return Taken(_about(engine), copies)
+    return EngineState(_manifest(engine), copies)
 
 
 def save(engine: Engine, path: Path) -> None:
     """Write a snapshot; the file appears whole or not at all."""
-    write(Taken(_about(engine), engine.dump()), path)
+    write(EngineState(_manifest(engine), engine.dump()), path)
 
 
-def write(state: Taken, path: Path) -> None:
+def write(state: EngineState, path: Path) -> None:
     """Write what was taken of an engine; the file appears whole or not at all."""
     fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
     sums: dict[str, str] = {}
@@ -117,7 +117,7 @@ def restore(engine: Engine, path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             manifest = json.loads(archive.read(_MANIFEST))
-            _same(manifest, _about(engine))
+            _check_manifest(manifest, _manifest(engine))
             engine.load({n: _part(archive, n, sum_) for n, sum_ in manifest["sums"].items()})
     except (
         OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, KeyError,
@@ -129,7 +129,7 @@ def restore(engine: Engine, path: Path) -> None:
         ) from error
 
 
-def _same(manifest: dict[str, Any], own: dict[str, Any]) -> None:
+def _check_manifest(manifest: dict[str, Any], own: dict[str, Any]) -> None:
     for name, value in own.items():
         if manifest.get(name) != value:
             raise SnapshotError(

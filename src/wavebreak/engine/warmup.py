@@ -19,7 +19,7 @@ from wavebreak.engine.engine import Engine
 from wavebreak.features import catalog
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.io import jsonl
-from wavebreak.model import smallest
+from wavebreak.model import smallest_model
 from wavebreak.rules import Policy, Standing, guard_of, load
 from wavebreak.schema.events import LOG_SCHEMA, TYPES
 
@@ -68,7 +68,7 @@ def _log() -> pa.RecordBatch:
 
 
 def _run_engine(policy: Policy) -> None:
-    tiny, log = smallest(), _log()
+    tiny, log = smallest_model(), _log()
     engine = Engine(policy, enforce=True, accounts=1024, model=tiny)
     engine.take(log)
     engine.trial(log.slice(0, 1))

@@ -49,7 +49,7 @@ def _arrivals(entity: str, sources: tuple[str, ...], innocent: str) -> F:
     )  # fmt: skip
 
 
-STANDING: tuple[F | W, ...] = (
+ACCOUNT_FEATURES: tuple[F | W, ...] = (
     F("age_s", "seconds", "account age", "all",
       "Time since the registration; missing when the stream did not show it.", _REG,
       "new people", "aged and bought accounts"),

@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 
 from wavebreak.errors import PolicyError
-from wavebreak.features.account_features import STANDING
+from wavebreak.features.account_features import ACCOUNT_FEATURES
 from wavebreak.features.feature import Feature, WindowedCount
 from wavebreak.features.feature import Feature as F  # noqa: N817 - a table reads better so
-from wavebreak.features.message_features import MESSAGING
+from wavebreak.features.message_features import MESSAGE_FEATURES
 from wavebreak.schema.coverage import Profile
 
 SCORES: tuple[F, ...] = (
@@ -40,7 +40,7 @@ SCORES: tuple[F, ...] = (
 )  # fmt: skip
 """They stand last in the catalog, so that a model's inputs are a prefix of it."""
 
-_DECLARED: tuple[Feature | WindowedCount, ...] = MESSAGING + STANDING + SCORES
+_DECLARED: tuple[Feature | WindowedCount, ...] = MESSAGE_FEATURES + ACCOUNT_FEATURES + SCORES
 FEATURES: tuple[Feature, ...] = tuple(
     declared.feature if isinstance(declared, WindowedCount) else declared for declared in _DECLARED
 )
@@ -51,13 +51,13 @@ WINDOWED: tuple[WindowedCount, ...] = tuple(
 """Features that count one event over a window: `window_counters` makes code of them."""
 
 NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
-INPUTS: tuple[str, ...] = NAMES[: -len(SCORES)]
+MODEL_INPUTS: tuple[str, ...] = NAMES[: -len(SCORES)]
 """What a model may read: every feature but its own scores, which stand last."""
 INDEX: dict[str, int] = {name: index for index, name in enumerate(NAMES)}
 
 
 @cache
-def feature(name: str) -> Feature:
+def get_feature(name: str) -> Feature:
     """Return the declaration of one feature.
 
     Raises `PolicyError` with the nearest names when there is none.
@@ -74,17 +74,17 @@ def feature(name: str) -> Feature:
     return FEATURES[INDEX[name]]
 
 
-def covered(profile: Profile | None, *, scored: bool = True) -> frozenset[str]:
+def covered_features(profile: Profile | None, *, scored: bool = True) -> frozenset[str]:
     """Names of the features whose sources a stream carries, on a clock fine enough for them.
 
     A source "a|b" is covered by either; a stream without a profile carries everything. Scores are
     covered only where there is a model (`scored`).
     """
-    names = frozenset(NAMES if profile is None else _carried(profile))
-    return names if scored else names & frozenset(INPUTS)
+    names = frozenset(NAMES if profile is None else _covered_names(profile))
+    return names if scored else names & frozenset(MODEL_INPUTS)
 
 
-def _carried(profile: Profile) -> frozenset[str]:
+def _covered_names(profile: Profile) -> frozenset[str]:
     return frozenset(
         feature.name
         for feature in FEATURES
@@ -93,6 +93,6 @@ def _carried(profile: Profile) -> frozenset[str]:
     )
 
 
-def mask(names: frozenset[str]) -> Any:
+def coverage_mask(names: frozenset[str]) -> Any:
     """0.0 for a covered feature and NaN for one that is not: float64, one a feature."""
     return np.array([0.0 if feature.name in names else np.nan for feature in FEATURES])

@@ -13,7 +13,7 @@ from wavebreak.compiled.numba_runtime import (
     int64,
     prefetch,
 )
-from wavebreak.features.interner import BLOCK, FULL, SUBS, Placed, mixed
+from wavebreak.features.interner import BLOCK, FULL, SUBTABLES, NameSpans, hash_bytes
 
 _SEEN = np.dtype([("low", "u8"), ("high", "u8")])
 
@@ -37,7 +37,7 @@ def _put(table: Any, low: Any, high: Any) -> int:
 
 
 @compiled()
-def _has(table: Any, low: Any, high: Any) -> bool:
+def _contains(table: Any, low: Any, high: Any) -> bool:
     at = _cell(high, table.size)
     while table[at].low != np.uint64(0):
         if table[at].low == low and table[at].high == high:
@@ -56,20 +56,20 @@ def _repeated(
         end = min(block + BLOCK, out.size)
         for i in range(block, end):
             length = max(lengths[i], 0)
-            low = mixed(names[i], length, 11) | np.uint64(1)
-            high = mixed(names[i], length, 0x5851F42D4C957F2D)
+            low = hash_bytes(names[i], length, 11) | np.uint64(1)
+            high = hash_bytes(names[i], length, 0x5851F42D4C957F2D)
             lows[i - block], highs[i - block] = low, high
-            s = np.int64((low >> np.uint64(1)) & np.uint64(SUBS - 1))
+            s = np.int64((low >> np.uint64(1)) & np.uint64(SUBTABLES - 1))
             prefetch(tables[s] + 16 * _cell(high, sizes[s]))
             prefetch(older[s] + 16 * _cell(high, older_sizes[s]))
         for i in range(block, end):
             low, high = lows[i - block], highs[i - block]
-            s = np.int64((low >> np.uint64(1)) & np.uint64(SUBS - 1))
+            s = np.int64((low >> np.uint64(1)) & np.uint64(SUBTABLES - 1))
             if filled[s] + 1 > sizes[s] * FULL:
                 return int64(i)
             table = carray(address_as_void_pointer(tables[s]), (sizes[s],), _SEEN)
             old = carray(address_as_void_pointer(older[s]), (older_sizes[s],), _SEEN)
-            if older_sizes[s] > 1 and _has(old, low, high):
+            if older_sizes[s] > 1 and _contains(old, low, high):
                 out[i] = True
             else:
                 new = _put(table, low, high)
@@ -85,9 +85,9 @@ def _rehash(old: Any, new: Any) -> None:
             _put(new, old[i].low, old[i].high)
 
 
-def _fresh() -> list[Any]:
+def _empty_tables() -> list[Any]:
     """Tables of different sizes, which fill up at different times: no two grow in one breath."""
-    return [np.zeros(64 + s, _SEEN) for s in range(SUBS)]
+    return [np.zeros(64 + s, _SEEN) for s in range(SUBTABLES)]
 
 
 def _addresses(tables: list[Any]) -> Any:
@@ -98,7 +98,7 @@ def _lengths(tables: list[Any]) -> Any:
     return np.array([table.size for table in tables], np.int64)
 
 
-class Seen:
+class DuplicateFilter:
     """Which event ids have been seen, by a 128-bit hash, in two generations.
 
     A generation ends when it holds `least` ids and the log's time has moved by `span_ms` in it, or
@@ -118,9 +118,9 @@ class Seen:
     ) -> None:  # fmt: skip
         self.span_ms, self.least, self.most = span_ms, least, most
         self.born = np.full(1, -1, np.int64)
-        self.filled = np.zeros(SUBS, np.int64)
-        self.tables = _fresh()
-        self.older = [np.zeros(1, _SEEN) for _ in range(SUBS)]
+        self.filled = np.zeros(SUBTABLES, np.int64)
+        self.tables = _empty_tables()
+        self.older = [np.zeros(1, _SEEN) for _ in range(SUBTABLES)]
         self._point()
 
     def _point(self) -> None:
@@ -134,7 +134,7 @@ class Seen:
             self.born[0] = now_ms
         if held >= self.most or (held >= self.least and now_ms > self.born[0] + self.span_ms):
             self.older = self.tables
-            self.tables = _fresh()
+            self.tables = _empty_tables()
             self.filled[:] = 0
             self.born[0] = now_ms
             self._point()
@@ -144,7 +144,7 @@ class Seen:
             self.tables[s] = table
             self._at[0][s], self._sizes[0][s] = table.ctypes.data, table.size
 
-    def note(self, ids: Placed, out: Any, begin: int) -> int:
+    def note(self, ids: NameSpans, out: Any, begin: int) -> int:
         """Mark in `out` (bool) which ids from `begin` on were seen before, remembering all.
 
         Returns where it stopped: before the end it is to `grow`, and to be called again from there.

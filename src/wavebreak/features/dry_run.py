@@ -17,17 +17,17 @@ import numpy as np
 import pyarrow as pa
 
 from wavebreak.features import kernel
-from wavebreak.features.facts import NO_FACT, Fanout, columns_of, events_of
-from wavebreak.features.interner import Names, Placed
+from wavebreak.features.facts import NO_FACT, Fanout, decode_events, locate_columns
+from wavebreak.features.interner import Interner, NameSpans
 from wavebreak.features.layout import NONE, SHARD_BITS, SHARDS
 from wavebreak.features.pair_table import FULL, find
-from wavebreak.features.shards import Core
+from wavebreak.features.shards import ShardedKernel
 
 _COUNTED = ("hits_n", "points_n", "deltas_n", "touched_n")
 
 
 @dataclass(frozen=True)
-class Tried:
+class DryRunResult:
     """What came of it: the standing in force after (a code of OUTCOMES) and its end (s, 0: none).
 
     `refused`: that standing refuses the act. `hits` (dtype HIT) are what rules and score newly
@@ -41,13 +41,13 @@ class Tried:
     late: bool = False
 
 
-class _Passing:
+class _TemporarySlots:
     """Slots for names that are to be forgotten: a new one has the next, and nobody is told."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Interner) -> None:
         self._names, self._new = names, dict[bytes, int]()
 
-    def slots_of(self, names: Placed) -> Any:
+    def slots_of(self, names: NameSpans) -> Any:
         """Slot of each name (uint32)."""
         found = self._names.find_of(names).tolist()
         for k, slot in enumerate(found):
@@ -60,7 +60,7 @@ class _Passing:
         return NONE if size < 0 else self._new.setdefault(string_at(at, size), following)
 
 
-def trial(core: Core, fanout: Fanout, log: pa.RecordBatch) -> Tried:
+def dry_run(core: ShardedKernel, fanout: Fanout, log: pa.RecordBatch) -> DryRunResult:
     """Try one event (a row of LOG_SCHEMA, or narrow) that has not happened; the state is as before.
 
     Not to be called while the core advances. What accounts share is read as of the last closed
@@ -68,33 +68,33 @@ def trial(core: Core, fanout: Fanout, log: pa.RecordBatch) -> Tried:
     """
     at = fanout.dated(int(log.column("ts")[0].as_py()))
     late = np.array([max(at, 0)])
-    event = events_of(
-        columns_of(log),
+    event = decode_events(
+        locate_columns(log),
         late,
         np.zeros(1, np.uint8),
-        _Passing(fanout.accounts),
-        _Passing(fanout.entities),
+        _TemporarySlots(fanout.accounts),
+        _TemporarySlots(fanout.entities),
     )
     slot = int(event["account"][0])
     # Two names more than are known, and four surroundings: none of it is kept.
     core.fit(max(core.accounts, len(fanout.accounts)) + 2, len(fanout.entities) + 4)
     if at < 0 or core.kinds[event["type"][0], 0] == NO_FACT:
         row = core.row_of(slot)
-        return Tried(int(row["standing"]), int(row["until"]), False, core.no_hits(), at < 0)
-    with _undone(core, event) as touched:
+        return DryRunResult(int(row["standing"]), int(row["until"]), False, core.no_hits(), at < 0)
+    with _restoring(core, event) as touched:
         hits = _advance(core, event)
         after = touched.standing()
         refused = touched.refused()
     if after[0] != touched.before[0] and not refused:
         # Would the standing that the act leads to have let it pass?
-        with _undone(core, event) as touched:
+        with _restoring(core, event) as touched:
             touched.stand(*after)
             _advance(core, event)
             refused = touched.refused()
-    return Tried(after[0], after[1], refused, hits)
+    return DryRunResult(after[0], after[1], refused, hits)
 
 
-def _advance(core: Core, event: Any) -> Any:
+def _advance(core: ShardedKernel, event: Any) -> Any:
     """Take the actor's fact of one event; gives the hits."""
     s = int(event["account"][0]) % SHARDS
     offsets = np.zeros(SHARDS + 1, np.int64)
@@ -103,17 +103,17 @@ def _advance(core: Core, event: Any) -> Any:
     w = worker.begin()
     kept = int(w["hits_n"])
     turns, taken, codes = np.array([s]), np.zeros(1, np.int64), np.zeros(1, np.uint32)
-    while not kernel.advance(
+    while not kernel.process_segment(
         core.shards, w, turns, taken, event, 0, core.kinds, codes, offsets
     ):  # fmt: skip
         core.grow(int(w["at_shard"]), worker)
     return worker.hits[kept : w["hits_n"]].copy()
 
 
-class _Touched:
+class _SavedState:
     """Where the actor's fact leaves its marks, and how they looked before."""
 
-    def __init__(self, core: Core, event: Any) -> None:
+    def __init__(self, core: ShardedKernel, event: Any) -> None:
         slot, peer = int(event["account"][0]), int(event["peer"][0])
         self.core, self.s, self.local = core, slot % SHARDS, slot >> SHARD_BITS
         if core.rares[self.s].fit(int(core.shards[self.s]["rare_n"]) + 2):
@@ -163,9 +163,9 @@ class _Touched:
 
 
 @contextmanager
-def _undone(core: Core, event: Any) -> Iterator[_Touched]:
+def _restoring(core: ShardedKernel, event: Any) -> Iterator[_SavedState]:
     kept = event.copy()
-    touched = _Touched(core, event)
+    touched = _SavedState(core, event)
     try:
         yield touched
     finally:

@@ -8,15 +8,15 @@ import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled
 from wavebreak.features.fact_kinds import EPOCH
-from wavebreak.features.kernel import expire, judge, room
+from wavebreak.features.kernel import evaluate_account, expire_enforcement, has_room
 from wavebreak.features.layout import SHARD_BITS
-from wavebreak.features.memory import entities_of, fetch_touched, rows_of, touched_accounts_of
-from wavebreak.features.message_updates import tick
+from wavebreak.features.memory import entities_of, prefetch_touched, rows_of, touched_accounts_of
+from wavebreak.features.message_updates import advance_clock
 from wavebreak.features.shared_state import is_young, was_young
 
 
 @compiled()
-def _moved(w: Any, row: Any, closed: int) -> bool:
+def _reputation_moved(w: Any, row: Any, closed: int) -> bool:
     """Whether a reputation that the account stands on moved in the closed epoch."""
     entities = entities_of(w)
     for entity in (row.network, row.block, row.device, row.client):
@@ -26,37 +26,37 @@ def _moved(w: Any, row: Any, closed: int) -> bool:
 
 
 @compiled(inline="always")
-def _looks_again(w: Any, row: Any) -> bool:
+def _is_re_evaluated(w: Any, row: Any) -> bool:
     """Whether a rule, or a model, wants to see the account at an epoch's close at all."""
     return bool((w.wake >> EPOCH) & 1 or (w.scoring > 0 and is_young(row)))
 
 
 @compiled()
-def close(shards: Any, w: Any, closed: int) -> bool:
+def re_evaluate_touched(shards: Any, w: Any, closed: int) -> bool:
     """Look again at the accounts that a worker touched, where their surroundings moved.
 
     The contributions of the epoch `closed` are merged by now. `w.at_fact` says where the work
     stands. Returns False when a buffer must be made larger first, like `advance`.
     """
     while w.at_fact < w.touched_n:
-        fetch_touched(shards, w)
+        prefetch_touched(shards, w)
         account = np.int64(touched_accounts_of(w)[w.at_fact])
         w.at_shard = account & (shards.size - 1)
         sh = shards[w.at_shard]
-        if not room(w, sh):
+        if not has_room(w, sh):
             return False
         row = rows_of(sh)[account >> SHARD_BITS]
-        if _looks_again(w, row) and _moved(w, row, closed):
+        if _is_re_evaluated(w, row) and _reputation_moved(w, row, closed):
             at, newest = np.int64(row.clock) * 1000, np.int64(row.newest)
             position = w.first + (newest >> 1)
             point = w.scoring > 0 and is_young(row)
-            judge(w, sh, row, position, at, account, newest & 1, EPOCH, point)
+            evaluate_account(w, sh, row, position, at, account, newest & 1, EPOCH, point)
         w.at_fact += 1
     return True
 
 
 @compiled()
-def seek(shards: Any, w: Any, slots: Any, closed: int, position: int) -> bool:
+def re_evaluate_newcomers(shards: Any, w: Any, slots: Any, closed: int, position: int) -> bool:
     """Look again at young accounts beside one that was acted on in the epoch `closed`.
 
     Those touched in it have been looked at by `close`; the others' clocks move to its end, and
@@ -68,12 +68,12 @@ def seek(shards: Any, w: Any, slots: Any, closed: int, position: int) -> bool:
         account = np.int64(slots[w.at_fact])
         w.at_shard = account & (shards.size - 1)
         sh = shards[w.at_shard]
-        if not room(w, sh):
+        if not has_room(w, sh):
             return False
         row = rows_of(sh)[account >> SHARD_BITS]
         if row.touched != closed + 1 and was_young(row, now):
-            tick(row, now)
-            expire(w, sh, row)
-            judge(w, sh, row, position, now * 1000, account, 0, EPOCH, w.scoring > 0)
+            advance_clock(row, now)
+            expire_enforcement(w, sh, row)
+            evaluate_account(w, sh, row, position, now * 1000, account, 0, EPOCH, w.scoring > 0)
         w.at_fact += 1
     return True

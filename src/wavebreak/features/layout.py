@@ -27,7 +27,7 @@ BY_SCORE: Final = 254
 """In place of a rule's index: what no rule decided, and what a score decided."""
 NONE: Final = 0xFFFFFFFF
 """Slot of "no account"."""
-FORGET: Final = 386
+FORGET_BUCKETS: Final = 386
 """Buckets of 40,320 s after which a pair that did not write is unknown again: 180 days."""
 OUTCOMES: Final = ("allow", "observe", "challenge", "limit", "restrict", "suspend", "ban")
 """Outcomes, least to most severe; a code is an index."""
@@ -212,7 +212,7 @@ TOUCH = np.dtype("u4")
 ROW.newest its newest fact: position in the log less the epoch's first, times two, plus the role."""
 
 
-def digest() -> str:
+def layout_digest() -> str:
     """First 12 hex digits of the SHA-256 of the layout: snapshots of another are refused.
 
     >>> len(digest())
@@ -222,7 +222,7 @@ def digest() -> str:
     return hashlib.sha256(repr([d.descr for d in layouts]).encode()).hexdigest()[:12]
 
 
-def bytes_an_account() -> dict[str, int]:
+def bytes_per_account() -> dict[str, int]:
     """Bytes that an account takes: its row and what others read of it; a rare row when it has one.
 
     >>> sorted(bytes_an_account())

@@ -35,7 +35,7 @@ from wavebreak.features.layout import (
     SHARD_BITS,
     TOUCH,
 )
-from wavebreak.features.pair_table import home
+from wavebreak.features.pair_table import start_index
 
 
 @compiled(inline="always")
@@ -99,7 +99,7 @@ def touched_accounts_of(w: Any) -> Any:
 
 
 @compiled()
-def emit(w: Any, table: int, key: int, amount: int) -> None:
+def contribute(w: Any, table: int, key: int, amount: int) -> None:
     """Note a contribution to what accounts share."""
     deltas = carray(address_as_void_pointer(w.deltas), (w.deltas_size,), DELTA)
     d = deltas[w.deltas_n]
@@ -115,7 +115,7 @@ _PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE"
 _HUGE = getattr(mmap, "MADV_HUGEPAGE", None)
 
 
-class Extent:
+class GrowableArray:
     """Records of one dtype, zero until written. `records` is the array as it stands now.
 
     Raises OSError where there is no address space for `size` records, nor for a 4,096th of it.
@@ -182,9 +182,9 @@ class Extent:
         self.records[:records].view(np.uint8)[:: mmap.PAGESIZE] |= 0
 
 
-AHEAD: Final = 6
+PREFETCH_DISTANCE: Final = 6
 """Facts (or accounts, at an epoch's close) ahead of the one at work."""
-SOON: Final = 2
+PREFETCH_NEAR: Final = 2
 """The same, for what lies where a row says, by when the row has come."""
 ROW_BYTES, RARE_BYTES, PAIR_BYTES = ROW.itemsize, RARE.itemsize, PAIR.itemsize
 PERSON_BYTES: Final = PERSON.itemsize
@@ -194,7 +194,7 @@ _SURROUNDINGS = _FIELDS["network"][1]
 
 
 @compiled()
-def _row_and_pair(shards: Any, w: Any, ev: Any, role: int) -> None:
+def _prefetch_row_and_pair(shards: Any, w: Any, ev: Any, role: int) -> None:
     account, other = np.int64(ev.account), np.int64(ev.peer)
     if role == 1:
         account, other = other, account
@@ -205,13 +205,13 @@ def _row_and_pair(shards: Any, w: Any, ev: Any, role: int) -> None:
     for line in range(0, 64 if role == 1 else ROW_BYTES, 64):
         prefetch(address + line)
     if other != NONE:
-        at = home(pairs_of(sh), sh.pair_capacity, local, other)
+        at = start_index(pairs_of(sh), sh.pair_capacity, local, other)
         prefetch(sh.pairs + at * PAIR_BYTES)
         prefetch(w.people + other * PERSON_BYTES)
 
 
 @compiled()
-def _rare(shards: Any, ev: Any) -> None:
+def _prefetch_rare(shards: Any, ev: Any) -> None:
     sh = shards[np.int64(ev.account) & (shards.size - 1)]
     rare = np.int64(rows_of(sh)[np.int64(ev.account) >> SHARD_BITS].rare)
     if rare > 0:
@@ -219,32 +219,32 @@ def _rare(shards: Any, ev: Any) -> None:
 
 
 @compiled()
-def fetch_facts(shards: Any, w: Any, events: Any, codes: Any, i: int) -> None:
+def prefetch_facts(shards: Any, w: Any, events: Any, codes: Any, i: int) -> None:
     """Ask for what the facts after the `i`-th need; there are 2 · AHEAD of them at least.
 
     They may be of the next shard: a small batch has few facts in each.
     """
-    code = np.int64(codes[i + 2 * AHEAD])
+    code = np.int64(codes[i + 2 * PREFETCH_DISTANCE])
     prefetch(events.ctypes.data + (code >> 1) * EVENT_BYTES)
-    code = np.int64(codes[i + AHEAD])
-    _row_and_pair(shards, w, events[code >> 1], code & 1)
-    code = np.int64(codes[i + SOON])
+    code = np.int64(codes[i + PREFETCH_DISTANCE])
+    _prefetch_row_and_pair(shards, w, events[code >> 1], code & 1)
+    code = np.int64(codes[i + PREFETCH_NEAR])
     if code & 1 == 0:
-        _rare(shards, events[code >> 1])
+        _prefetch_rare(shards, events[code >> 1])
 
 
 @compiled()
-def fetch_touched(shards: Any, w: Any) -> None:
+def prefetch_touched(shards: Any, w: Any) -> None:
     """Ask for where the accounts stand that an epoch's close comes to after this one."""
     touched = touched_accounts_of(w)
-    if w.at_fact + 2 * AHEAD >= w.touched_n:
+    if w.at_fact + 2 * PREFETCH_DISTANCE >= w.touched_n:
         return
-    account = np.int64(touched[w.at_fact + 2 * AHEAD])
+    account = np.int64(touched[w.at_fact + 2 * PREFETCH_DISTANCE])
     rows = shards[account & (shards.size - 1)].rows
     address = rows + (account >> SHARD_BITS) * ROW_BYTES
     prefetch(address)
     prefetch(address + _SURROUNDINGS)
-    account = np.int64(touched[w.at_fact + AHEAD])
+    account = np.int64(touched[w.at_fact + PREFETCH_DISTANCE])
     row = rows_of(shards[account & (shards.size - 1)])[account >> SHARD_BITS]
     for entity in (row.network, row.block, row.device, row.client):
         if entity > 0:

@@ -31,7 +31,7 @@ _FIRST = tuple(
     for w in ("1h", "1d", "7d")
 )  # fmt: skip
 
-MESSAGING: tuple[F | W, ...] = (
+MESSAGE_FEATURES: tuple[F | W, ...] = (
     *_VOLUME,
     W(F("peers_1d", "accounts", "volume", "1d",
       "Distinct accounts written to one-to-one in the window; an account counts in the bucket of "

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64
-from wavebreak.features.layout import FORGET, PAIR
+from wavebreak.features.layout import FORGET_BUCKETS, PAIR
 
 FULL = 0.85
 """Load at which a table grows."""
@@ -44,14 +44,14 @@ def find(pairs: Any, capacity: int, owner: int, peer: int) -> int:
 
 
 @compiled()
-def home(pairs: Any, capacity: int, owner: int, peer: int) -> int:
+def start_index(pairs: Any, capacity: int, owner: int, peer: int) -> int:
     """Where the search for a pair begins (to fetch the memory ahead)."""
     key = (np.uint64(owner) << np.uint64(32)) + np.uint64(peer) + np.uint64(1)
     return _home(key, capacity)
 
 
 @compiled()
-def put(pairs: Any, at: int, owner: int, peer: int) -> int:
+def insert(pairs: Any, at: int, owner: int, peer: int) -> int:
     """Make an entry at the index that `find` gave for an absent pair."""
     pairs[at].key = (np.uint64(owner) << np.uint64(32)) + np.uint64(peer) + np.uint64(1)
     pairs[at].value = np.uint64(0)
@@ -65,25 +65,25 @@ def flags_of(value: Any) -> int:
 
 
 @compiled(inline="always")
-def first_of(value: Any) -> int:
+def first_bucket(value: Any) -> int:
     """Bucket (5,760 s) of the first send that opened the chat."""
     return int64((value >> np.uint64(7)) & np.uint64(0xFFFFF))
 
 
 @compiled(inline="always")
-def last_of(value: Any) -> int:
+def last_bucket(value: Any) -> int:
     """Bucket (5,760 s) of the last send."""
     return int64((value >> np.uint64(27)) & np.uint64(0xFFFFF))
 
 
 @compiled(inline="always")
-def last_touch_of(value: Any) -> int:
+def touch_bucket(value: Any) -> int:
     """Bucket (40,320 s) of the last touch."""
     return int64(value >> np.uint64(47))
 
 
 @compiled(inline="always")
-def packed(flags: int, first: int, last: int, touched: int) -> Any:
+def pack(flags: int, first: int, last: int, touched: int) -> Any:
     """An entry's value from its parts."""
     return (
         np.uint64(flags)
@@ -93,6 +93,12 @@ def packed(flags: int, first: int, last: int, touched: int) -> Any:
     )
 
 
+@compiled(inline="always")
+def with_flags(value: Any, flags: int) -> Any:
+    """An entry's value with other flags."""
+    return pack(flags, first_bucket(value), last_bucket(value), touch_bucket(value))
+
+
 @compiled()
 def rehash(old: Any, old_capacity: int, new: Any, oldest: int) -> int:
     """Move entries touched at or after bucket `oldest` into an empty table; return how many."""
@@ -100,7 +106,7 @@ def rehash(old: Any, old_capacity: int, new: Any, oldest: int) -> int:
     capacity = new.size
     for i in range(old_capacity):
         key = old[i].key
-        if key == np.uint64(0) or last_touch_of(old[i].value) < oldest:
+        if key == np.uint64(0) or touch_bucket(old[i].value) < oldest:
             continue
         at = _home(key, capacity)
         while new[at].key != np.uint64(0):
@@ -113,7 +119,7 @@ def rehash(old: Any, old_capacity: int, new: Any, oldest: int) -> int:
     return kept
 
 
-def of_owner(pairs: Any, owner: int) -> tuple[Any, Any]:
+def pairs_of_owner(pairs: Any, owner: int) -> tuple[Any, Any]:
     """Flags (int64) of an owner's entries, and buckets (int64) of the first sends that opened them.
 
     Looks through the whole table; for what is asked seldom.
@@ -123,10 +129,10 @@ def of_owner(pairs: Any, owner: int) -> tuple[Any, Any]:
     return value & 127, (value >> 7) & 0xFFFFF
 
 
-def grown(old: Any, now: int) -> tuple[Any, int]:
+def grow_table(old: Any, now: int) -> tuple[Any, int]:
     """Give a table a quarter larger with the pairs still known, and their number.
 
     `now` is in seconds; one bucket more is kept, for the facts that come late.
     """
     new = np.zeros(max(64, int(old.size * GROWTH) + 1), PAIR)
-    return new, rehash(old, old.size, new, now // 40320 - FORGET - 1)
+    return new, rehash(old, old.size, new, now // 40320 - FORGET_BUCKETS - 1)

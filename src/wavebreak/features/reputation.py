@@ -32,11 +32,11 @@ from wavebreak.features.layout import (
 )
 from wavebreak.features.shared_state import EPOCHS_A_DAY
 from wavebreak.features.values import ARRIVALS_HALF_LIFE, ONE, REPUTATION_HALF_LIFE, WEEK_HALF_LIFE
-from wavebreak.features.windows import decayed
+from wavebreak.features.windows import decay
 
 
 @compiled()
-def _joins(newcomers: Any, slot: int) -> None:
+def _add_newcomer(newcomers: Any, slot: int) -> None:
     """Keep the largest slots: a set, so that the order of contributions does not matter."""
     low = 0
     for j in range(newcomers.slots.size):
@@ -48,14 +48,14 @@ def _joins(newcomers: Any, slot: int) -> None:
 
 
 @compiled()
-def _cluster(e: Any, table: int, amount: int, epoch: int) -> None:
+def _merge_cluster(e: Any, table: int, amount: int, epoch: int) -> None:
     """What young accounts do on an entity; it moves no reputation, so nobody is looked at again."""
     age = epoch - e.stirred
     if age > 0:
-        e.joined = decayed(e.joined, age, WEEK_HALF_LIFE)
-        e.cold = decayed(e.cold, age, ARRIVALS_HALF_LIFE)
-        e.opened = decayed(e.opened, age, WEEK_HALF_LIFE)
-        e.answered = decayed(e.answered, age, WEEK_HALF_LIFE)
+        e.joined = decay(e.joined, age, WEEK_HALF_LIFE)
+        e.cold = decay(e.cold, age, ARRIVALS_HALF_LIFE)
+        e.opened = decay(e.opened, age, WEEK_HALF_LIFE)
+        e.answered = decay(e.answered, age, WEEK_HALF_LIFE)
         e.stirred = epoch
     if table == JOINED:
         e.joined += amount * ONE
@@ -68,7 +68,7 @@ def _cluster(e: Any, table: int, amount: int, epoch: int) -> None:
 
 
 @compiled(inline="always")
-def _of_two_days(many: int, before: int, newest: int, amount: int, epoch: int) -> Any:
+def _add_to_day(many: int, before: int, newest: int, amount: int, epoch: int) -> Any:
     """Count on the newest day and the one before: `many`, `before` and `newest` with `amount`."""
     day = epoch // EPOCHS_A_DAY + 1
     if day != newest:
@@ -78,31 +78,31 @@ def _of_two_days(many: int, before: int, newest: int, amount: int, epoch: int) -
 
 
 @compiled()
-def _courted(p: Any, amount: int, epoch: int) -> None:
+def _merge_approaches(p: Any, amount: int, epoch: int) -> None:
     """Young strangers who approached an account."""
-    p.courted, p.courted_before, p.courted_day = _of_two_days(
+    p.courted, p.courted_before, p.courted_day = _add_to_day(
         int64(p.courted), int64(p.courted_before), int64(p.courted_day), amount, epoch
     )
 
 
 @compiled()
-def _accused(p: Any, amount: int, epoch: int) -> None:
+def _merge_blind_reports(p: Any, amount: int, epoch: int) -> None:
     """Blind reports of an account."""
-    p.accused, p.accused_before, p.accused_day = _of_two_days(
+    p.accused, p.accused_before, p.accused_day = _add_to_day(
         int64(p.accused), int64(p.accused_before), int64(p.accused_day), amount, epoch
     )
 
 
 @compiled()
-def _entity(e: Any, table: int, amount: int, epoch: int) -> None:
+def _merge_entity(e: Any, table: int, amount: int, epoch: int) -> None:
     if table > ARRIVALS:
-        _cluster(e, table, amount, epoch)
+        _merge_cluster(e, table, amount, epoch)
         return
     age = epoch - e.epoch
     if age > 0:
-        e.good = decayed(e.good, age, REPUTATION_HALF_LIFE)
-        e.bad = decayed(e.bad, age, REPUTATION_HALF_LIFE)
-        e.arrivals = decayed(e.arrivals, age, ARRIVALS_HALF_LIFE)
+        e.good = decay(e.good, age, REPUTATION_HALF_LIFE)
+        e.bad = decay(e.bad, age, REPUTATION_HALF_LIFE)
+        e.arrivals = decay(e.arrivals, age, ARRIVALS_HALF_LIFE)
         e.epoch = epoch
     if table == GOOD:
         e.good += amount * ONE
@@ -113,7 +113,7 @@ def _entity(e: Any, table: int, amount: int, epoch: int) -> None:
 
 
 @compiled()
-def merge(
+def merge_contributions(
     deltas: Any, n: int, entities: Any, newcomers: Any, people: Any, epoch: int
 ) -> None:  # fmt: skip
     """Add the contributions of a closed epoch to what accounts share.
@@ -124,10 +124,10 @@ def merge(
     for i in range(n):
         table, key, amount = deltas[i].table, deltas[i].key, np.int64(deltas[i].amount)
         if table == JOINED:
-            _joins(newcomers[key], amount)
+            _add_newcomer(newcomers[key], amount)
             amount = np.int64(1)
         if table <= ANSWERED:
-            _entity(entities[key], table, amount, epoch)
+            _merge_entity(entities[key], table, amount, epoch)
         else:
             _merge_person(people[key], table, amount, epoch)
 
@@ -141,9 +141,9 @@ def _merge_person(person: Any, table: int, amount: int, epoch: int) -> None:
     elif table == HUNTED:
         person.hunted = min(np.int64(person.hunted) + amount, 255)
     elif table == COURTED:
-        _courted(person, amount, epoch)
+        _merge_approaches(person, amount, epoch)
     elif table == ACCUSED:
-        _accused(person, amount, epoch)
+        _merge_blind_reports(person, amount, epoch)
     elif table >= ON_NETWORK:
         person.places[table - ON_NETWORK] = amount
     elif table == BORN:
@@ -154,7 +154,7 @@ def _merge_person(person: Any, table: int, amount: int, epoch: int) -> None:
         person.until = amount & 0xFFFFFFFF
 
 
-def beside(partials: Sequence[Any], newcomers: Any) -> Any:
+def newcomers_beside(partials: Sequence[Any], newcomers: Any) -> Any:
     """Slots of the newcomers of entities on which somebody was acted on (int64, rising).
 
     `partials` are contributions (dtype DELTA) that are merged by now.

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from wavebreak.compiled.numba_runtime import compiled, int64, ones
+from wavebreak.compiled.numba_runtime import compiled, count_ones, int64
 from wavebreak.features.layout import (
     ATTESTED,
     ATTESTED_KNOWN,
@@ -26,7 +26,7 @@ from wavebreak.features.layout import (
     UNKNOWN,
 )
 from wavebreak.features.window_counters import RARE_FEATURES, READERS
-from wavebreak.features.windows import part, small_total, total
+from wavebreak.features.windows import nibble_ring_total, ring_part, ring_total
 
 NAN = float("nan")
 KNOWN_FOR_GROWTH_S = 259_200
@@ -39,57 +39,57 @@ def share(some: int, of: int) -> float:
 
 
 @compiled()
-def bits_set(bits: int, n: int) -> float:
+def share_of_bits(bits: int, n: int) -> float:
     """Share of set bits among the last `n`; missing where there are none."""
-    return ones(int64(bits)) / n if n > 0 else NAN
+    return count_ones(int64(bits)) / n if n > 0 else NAN
 
 
 @compiled()
 def first_contact_share_1d(row: Any) -> float:
-    return share(total(row.first_1d), total(row.sends_1d))
+    return share(ring_total(row.first_1d), ring_total(row.sends_1d))
 
 
 @compiled()
 def reply_share_7d(row: Any) -> float:
-    return share(total(row.replied_7d), total(row.first_7d))
+    return share(ring_total(row.replied_7d), ring_total(row.first_7d))
 
 
 @compiled()
 def unanswered_7d(row: Any) -> int:
-    return total(row.first_7d) - total(row.replied_7d)
+    return ring_total(row.first_7d) - ring_total(row.replied_7d)
 
 
 @compiled()
 def network_changes_7d(row: Any) -> int:
-    return small_total(row.network_changes)
+    return nibble_ring_total(row.network_changes)
 
 
 @compiled()
 def growth_7d(row: Any) -> float:
     if known_s(row) < KNOWN_FOR_GROWTH_S:
         return NAN
-    newer = part(row.sends_7d, int64(row.clock) // 40320, 8)
-    return (newer + 1) / (total(row.sends_7d) - newer + 1)
+    newer = ring_part(row.sends_7d, int64(row.clock) // 40320, 8)
+    return (newer + 1) / (ring_total(row.sends_7d) - newer + 1)
 
 
 @compiled()
 def cold_share_32(row: Any) -> float:
-    return bits_set(row.cold_bits, row.cold_n)
+    return share_of_bits(row.cold_bits, row.cold_n)
 
 
 @compiled()
 def hunted_share_32(row: Any) -> float:
-    return bits_set(row.hunted_bits, min(int64(row.started), 32))
+    return share_of_bits(row.hunted_bits, min(int64(row.started), 32))
 
 
 @compiled()
 def young_peer_share_32(row: Any) -> float:
-    return bits_set(row.young_bits, min(int64(row.started) + int64(row.inbound), 32))
+    return share_of_bits(row.young_bits, min(int64(row.started) + int64(row.inbound), 32))
 
 
 @compiled()
 def kin_share_32(row: Any) -> float:
-    return bits_set(row.kin_bits, min(int64(row.started) + int64(row.inbound), 32))
+    return share_of_bits(row.kin_bits, min(int64(row.started) + int64(row.inbound), 32))
 
 
 @compiled()
@@ -104,22 +104,22 @@ def unfounded_reports(row: Any) -> int:
 
 @compiled()
 def typed_share_32(row: Any) -> float:
-    return bits_set(row.typed_bits, row.typed_n)
+    return share_of_bits(row.typed_bits, row.typed_n)
 
 
 @compiled()
 def size_repeat_share_32(row: Any) -> float:
-    return bits_set(row.repeat_bits, row.repeat_n)
+    return share_of_bits(row.repeat_bits, row.repeat_n)
 
 
 @compiled()
 def media_share_32(row: Any) -> float:
-    return bits_set(row.media_bits, row.media_n)
+    return share_of_bits(row.media_bits, row.media_n)
 
 
 @compiled()
 def gap_equal_share(row: Any) -> float:
-    return bits_set(row.equal_bits, row.equal_n) if row.equal_n >= 8 else NAN
+    return share_of_bits(row.equal_bits, row.equal_n) if row.equal_n >= 8 else NAN
 
 
 @compiled()
@@ -265,7 +265,7 @@ def label_benign(row: Any) -> float:
     return 1.0 if int64(row.flags) & LABEL_BENIGN else 0.0
 
 
-RARELY: Final = (
+RARE_ROW_FEATURES: Final = (
     *RARE_FEATURES, "changes_after_answer", "refused", "challenges_failed", "challenges_lapsed",
     "blind_reports", "accused_last",
 )  # fmt: skip

@@ -12,14 +12,14 @@ import numpy as np
 
 from wavebreak.compiled.numba_runtime import address_as_void_pointer, carray, compiled, int64
 
-MOST = 2**31 - 1
-COARSE_BITS, COARSE_MOST = 6, 2**15 - 1
+MARGIN_MAX = 2**31 - 1
+COARSE_BITS, COARSE_MAX = 6, 2**15 - 1
 ONE_MARGIN = 65_536.0
 NAN = float("nan")
 
 
 @compiled(inline="always")
-def kept(margin: int, most: int) -> int:
+def bounded_margin(margin: int, most: int) -> int:
     """A margin as a row keeps it: within bounds, and never zero.
 
     >>> kept(0, 99), kept(-1000, 99)
@@ -30,7 +30,7 @@ def kept(margin: int, most: int) -> int:
 
 
 @compiled()
-def chance(w: Any, margin: int) -> float:
+def probability(w: Any, margin: int) -> float:
     """Probability of a margin by the calibration's steps; missing for "none yet".
 
     There is one level more than edges: the first holds below them all.

@@ -35,13 +35,13 @@ from wavebreak.features.layout import (
     TOUCH,
     WORKER,
 )
-from wavebreak.features.memory import Extent
-from wavebreak.features.pair_table import FULL, GROWTH, grown
-from wavebreak.features.reputation import beside, merge
+from wavebreak.features.memory import GrowableArray
+from wavebreak.features.pair_table import FULL, GROWTH, grow_table
+from wavebreak.features.reputation import merge_contributions, newcomers_beside
 
 
 @dataclass(frozen=True)
-class Judgement:
+class KernelPolicy:
     """What the kernel is told of the policy: addresses of C functions and bit masks over rules.
 
     `keepalive` holds whatever owns the addresses. `score` is that of a C function `int64
@@ -87,11 +87,11 @@ class Judgement:
         w["steps"], w["spared"] = self.margins.size, self.spared
 
 
-def no_rules() -> Judgement:
+def policy_without_rules() -> KernelPolicy:
     """A judgement that never hits: for reading features alone."""
     never = callback(_never, 2)
     at = never.address
-    return Judgement(at, at, at, at, np.zeros(1, np.int64), 0, 0, 0, 0, 0, 0, 0, 0, never)
+    return KernelPolicy(at, at, at, at, np.zeros(1, np.int64), 0, 0, 0, 0, 0, 0, 0, 0, never)
 
 
 def _never(_features: int, _kind: int) -> int:
@@ -102,7 +102,7 @@ class Worker:
     """One thread's record and buffers; buffers grow, and keep their size."""
 
     def __init__(
-        self, judgement: Judgement, covered: Any, *, enforce: bool, record: bool
+        self, judgement: KernelPolicy, covered: Any, *, enforce: bool, record: bool
     ) -> None:  # fmt: skip
         self.records = np.zeros(1, WORKER)
         self.covered = covered
@@ -164,11 +164,11 @@ class Worker:
         return self.record
 
 
-RESERVE = 1 << 24
+RESERVED_ACCOUNTS = 1 << 24
 """Accounts for which address space is taken at the start (memory is used as accounts appear)."""
 
 
-class Core:
+class ShardedKernel:
     """All state of all accounts.
 
     `covered` is float64, one a feature: 0.0 for a covered feature, NaN for one that is not.
@@ -176,19 +176,19 @@ class Core:
     """
 
     def __init__(
-        self, judgement: Judgement, covered: Any, *, enforce: bool, workers: int = 1,
-        accounts: int = RESERVE, record: bool = False,
+        self, judgement: KernelPolicy, covered: Any, *, enforce: bool, workers: int = 1,
+        accounts: int = RESERVED_ACCOUNTS, record: bool = False,
     ) -> None:  # fmt: skip
         self.judgement, self.covered = judgement, covered
         self.kinds = fact_kinds()
         self.shards = np.zeros(SHARDS, SHARD)
         # Different sizes fill up at different times: no two shards grow in one breath.
         reserve = accounts // SHARDS + 1
-        self.rows = [Extent(ROW, int(reserve * (1 + s / SHARDS / 2))) for s in range(SHARDS)]
-        self.rares = [Extent(RARE, 64 + s) for s in range(SHARDS)]
+        self.rows = [GrowableArray(ROW, int(reserve * (1 + s / SHARDS / 2))) for s in range(SHARDS)]
+        self.rares = [GrowableArray(RARE, 64 + s) for s in range(SHARDS)]
         self.pairs = [np.zeros(int(64 * GROWTH ** (s / SHARDS)), PAIR) for s in range(SHARDS)]
-        self.people, self.entities = Extent(PERSON, accounts), Extent(ENTITY, 1024)
-        self.newcomers = Extent(NEWCOMERS, 1024)
+        self.people, self.entities = GrowableArray(PERSON, accounts), GrowableArray(ENTITY, 1024)
+        self.newcomers = GrowableArray(NEWCOMERS, 1024)
         self.epoch, self.first, self.last, self.accounts = -1, -1, -1, 0
         self.workers = [
             Worker(judgement, covered, enforce=enforce, record=record) for _ in range(workers)
@@ -238,7 +238,7 @@ class Core:
         worker.grow()
         sh = self.shards[s]
         if sh["pair_n"] + 1 >= sh["pair_capacity"] * FULL:
-            self.pairs[s], sh["pair_n"] = grown(self.pairs[s], self.epoch * 60)
+            self.pairs[s], sh["pair_n"] = grow_table(self.pairs[s], self.epoch * 60)
         self.rares[s].fit(int(sh["rare_n"]) + 2)
         self.point_at(s)
 
@@ -288,7 +288,7 @@ class Core:
             worker = self.workers[number]
             worker.make_room(segment.codes.size)
             w = worker.begin()
-            while not kernel.advance(
+            while not kernel.process_segment(
                 self.shards, w, turns, taken, segment.events, segment.base, self.kinds,
                 segment.codes, segment.offsets,
             ):  # fmt: skip
@@ -328,7 +328,7 @@ class Core:
         """
         closed, partials = self.epoch, self.partials()
         for partial in partials:
-            merge(
+            merge_contributions(
                 partial, partial.size, self.entities.records, self.newcomers.records,
                 self.people.records, closed,
             )  # fmt: skip
@@ -336,7 +336,7 @@ class Core:
         self.open(following)
         if (self.judgement.wake >> EPOCH) & 1 or self.workers[0].record["scoring"]:
             self._each(lambda number: self._look_again(self.workers[number], closed))
-            self._seek(beside(partials, self.newcomers.records), closed)
+            self._seek(newcomers_beside(partials, self.newcomers.records), closed)
         for worker in self.workers:
             worker.record["touched_n"] = 0
         self._begin(-1)
@@ -345,12 +345,12 @@ class Core:
 
     def _look_again(self, worker: Worker, closed: int) -> None:
         w = worker.begin()
-        while not epoch_close.close(self.shards, w, closed):
+        while not epoch_close.re_evaluate_touched(self.shards, w, closed):
             self.grow(int(w["at_shard"]), worker)
 
     def _seek(self, slots: Any, closed: int) -> None:
         w = self.workers[0].begin()
-        while not epoch_close.seek(self.shards, w, slots, closed, self.last):
+        while not epoch_close.re_evaluate_newcomers(self.shards, w, slots, closed, self.last):
             self.grow(int(w["at_shard"]), self.workers[0])
 
     def row_of(self, slot: int) -> Any:
@@ -360,7 +360,7 @@ class Core:
     def values_of(self, slot: int) -> Any:
         """Features of one account at its clock, over the open epoch: float64, one a feature."""
         worker = self.workers[0]
-        kernel.look(worker.record, self.shards[slot % SHARDS], slot // SHARDS)
+        kernel.compute_values(worker.record, self.shards[slot % SHARDS], slot // SHARDS)
         return worker.values.copy()
 
     def nbytes(self) -> dict[str, int]:

@@ -18,8 +18,8 @@ import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.features.layout import BORN, COURTED, ON_BLOCK, ON_DEVICE, ON_NETWORK
-from wavebreak.features.memory import emit, people_of
-from wavebreak.features.windows import log2, push
+from wavebreak.features.memory import contribute, people_of
+from wavebreak.features.windows import log2, push_bit
 
 YOUNG_S = 604_800
 EPOCHS_A_DAY = 1_440
@@ -39,32 +39,32 @@ def is_young(row: Any) -> bool:
 
 
 @compiled(inline="always")
-def mark(entity: int) -> int:
+def place_code(entity: int) -> int:
     """How a place is told of: nearly the low sixteen bits of an entity plus one; 0 is none."""
     return (int64(entity) - 1) % 65535 + 1 if entity > 0 else int64(0)
 
 
 @compiled(inline="always")
-def _is_kin(row: Any, places: Any) -> bool:
+def _shares_place(row: Any, places: Any) -> bool:
     return bool(
-        (places[0] > 0 and places[0] == mark(row.network))
-        or (places[1] > 0 and places[1] == mark(row.block))
-        or (places[2] > 0 and places[2] == mark(row.device))
+        (places[0] > 0 and places[0] == place_code(row.network))
+        or (places[1] > 0 and places[1] == place_code(row.block))
+        or (places[2] > 0 and places[2] == place_code(row.device))
     )
 
 
 @compiled()
-def meet(w: Any, row: Any, peer: int, now: int) -> None:
+def record_new_chat(w: Any, row: Any, peer: int, now: int) -> None:
     """A new chat, either way: remember whether the peer is young, and whether it stands near."""
     person = people_of(w)[peer]
     born = np.int64(person.born)
     young = born > 0 and now - (born - 1) <= YOUNG_S
-    row.young_bits = push(row.young_bits, young)
-    row.kin_bits = push(row.kin_bits, young and _is_kin(row, person.places))
+    row.young_bits = push_bit(row.young_bits, young)
+    row.kin_bits = push_bit(row.kin_bits, young and _shares_place(row, person.places))
 
 
 @compiled(inline="always")
-def _lately(w: Any, many: Any, before: Any, newest: Any) -> int:
+def _count_two_days(w: Any, many: Any, before: Any, newest: Any) -> int:
     """What was counted by the last epoch on the open one's day and the day before (at most 255)."""
     days = w.epoch // EPOCHS_A_DAY + 1 - int64(newest)
     found = int64(many) if days <= 1 else int64(0)
@@ -73,62 +73,62 @@ def _lately(w: Any, many: Any, before: Any, newest: Any) -> int:
 
 
 @compiled()
-def approach(w: Any, row: Any, peer: int, stranger: bool) -> None:
+def record_approach(w: Any, row: Any, peer: int, stranger: bool) -> None:
     """The account writes to, adds or accuses somebody: how many young strangers have done so?"""
     person = people_of(w)[peer]
-    row.courted = _lately(w, person.courted, person.courted_before, person.courted_day)
+    row.courted = _count_two_days(w, person.courted, person.courted_before, person.courted_day)
     if stranger and is_young(row):
-        emit(w, COURTED, int64(peer), 1)
+        contribute(w, COURTED, int64(peer), 1)
 
 
 @compiled()
-def accused(w: Any, peer: int) -> int:
+def recent_blind_reports(w: Any, peer: int) -> int:
     """Blind reports of somebody by the last epoch, on the open one's day and the day before."""
     person = people_of(w)[peer]
-    return _lately(w, person.accused, person.accused_before, person.accused_day)
+    return _count_two_days(w, person.accused, person.accused_before, person.accused_day)
 
 
 @compiled()
-def around(w: Any, row: Any, table: int, amount: int) -> None:
+def contribute_to_places(w: Any, row: Any, table: int, amount: int) -> None:
     """Contribute to the network, block and device that the account stands on."""
     for entity in (row.network, row.block, row.device):
         if entity > 0:
-            emit(w, table, np.int64(entity) - 1, amount)
+            contribute(w, table, np.int64(entity) - 1, amount)
 
 
 @compiled()
-def everywhere(w: Any, row: Any, table: int, amount: int) -> None:
+def contribute_to_entities(w: Any, row: Any, table: int, amount: int) -> None:
     """Contribute to each entity that the account stands on."""
     for entity in (row.network, row.block, row.device, row.client):
         if entity > 0:
-            emit(w, table, np.int64(entity) - 1, amount)
+            contribute(w, table, np.int64(entity) - 1, amount)
 
 
 @compiled()
-def birth(w: Any, account: int, now: int) -> None:
+def publish_registration(w: Any, account: int, now: int) -> None:
     """Let others know when the account registered."""
-    emit(w, BORN, account, now + 1)
+    contribute(w, BORN, account, now + 1)
 
 
 @compiled()
-def settled(w: Any, row: Any, account: int) -> None:
+def publish_places(w: Any, row: Any, account: int) -> None:
     """Let others know on which network, block and device the account stands."""
-    emit(w, ON_NETWORK, account, mark(row.network))
-    emit(w, ON_BLOCK, account, mark(row.block))
-    emit(w, ON_DEVICE, account, mark(row.device))
+    contribute(w, ON_NETWORK, account, place_code(row.network))
+    contribute(w, ON_BLOCK, account, place_code(row.block))
+    contribute(w, ON_DEVICE, account, place_code(row.device))
 
 
 WEIGHT_ONE = 256
 """The weight of one report in full."""
-WEIGHT_MOST = 512
-CROWD = 16
+WEIGHT_MAX = 512
+UNPROVEN_COUNTED = 16
 """So many reports without proof count in a week: a crowd that was called up adds up to nothing."""
 KIN_S = 3_600
 """Reporters that registered within an hour of each other are not independent."""
 
 
 @compiled()
-def odds(trusted: int, doubted: int) -> int:
+def credibility_log_odds(trusted: int, doubted: int) -> int:
     """Log-odds of a reporter being right, in 1/256 (8 % above natural), by its record in halves.
 
     >>> [odds(t, d) for t, d in ((0, 0), (6, 0), (0, 3), (0, 6))]
@@ -138,17 +138,17 @@ def odds(trusted: int, doubted: int) -> int:
 
 
 @compiled()
-def record(trusted: int, doubted: int) -> int:
+def credibility(trusted: int, doubted: int) -> int:
     """Weight of a reporter's word in 1/256 by its record, in halves of reports; 0 to 512.
 
     >>> [record(t, d) for t, d in ((0, 0), (2, 0), (6, 0), (200, 0), (0, 1), (0, 2), (0, 3))]
     [192, 271, 384, 512, 112, 51, 0]
     """
-    return min(max(odds(trusted, doubted), 0), WEIGHT_MOST)
+    return min(max(credibility_log_odds(trusted, doubted), 0), WEIGHT_MAX)
 
 
 @compiled()
-def weight(
+def report_weight(
     trusted: int, doubted: int, proven: bool, answered: bool, kin: bool, crowd: int
 ) -> int:  # fmt: skip
     """Weight of one report in 1/256.
@@ -162,16 +162,16 @@ def weight(
     >>> weight(0, 0, True, False, True, 0), weight(0, 0, False, False, False, 0)
     (48, 3)
     """
-    full = record(trusted, doubted)
+    full = credibility(trusted, doubted)
     if not proven:
-        return full // 64 if crowd < CROWD else 0
+        return full // 64 if crowd < UNPROVEN_COUNTED else 0
     if answered:
         full //= 4
     return full // 4 if kin else full
 
 
 @compiled()
-def related(born: int, others: Any, people: Any) -> bool:
+def registered_near(born: int, others: Any, people: Any) -> bool:
     """Whether one of `others` (slots plus one; 0 is none) registered within an hour of `born`.
 
     `born` is in seconds plus one, 0 where the stream has no registration.

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.features.catalog import INDEX, WINDOWED
-from wavebreak.features.windows import bump, hop, total
+from wavebreak.features.windows import add_to_bucket, advance_ring, ring_total
 
 ROW_EVENTS: Final = ("send", "first_contact", "distinct_peer", "reply")
 """Events counted in the row that every account has."""
@@ -42,7 +42,7 @@ def bucket_seconds(window: str) -> int:
 
 
 class Counter(NamedTuple):
-    """A ring buffer that counts one event over one window; `feature` is the index of its feature, or None."""
+    """A ring buffer that counts one event over one window; `feature` is its feature's index."""
 
     field: str
     counts: str
@@ -104,7 +104,7 @@ def _advance(name: str, counters: list[Counter]) -> Iterator[str]:
             bucket_s = counter.bucket_s
             yield f"    if now // {bucket_s} == old // {bucket_s}:"
             yield "        return"
-        yield f"    hop(record.{counter.field}, old // {bucket_s}, now // {bucket_s})"
+        yield f"    advance_ring(record.{counter.field}, old // {bucket_s}, now // {bucket_s})"
 
 
 def _count(event: str) -> Iterator[str]:
@@ -114,12 +114,14 @@ def _count(event: str) -> Iterator[str]:
         if counter.counts == event:
             bucket_s, most = counter.bucket_s, counter.bucket_max
             at, newest = f"now // {bucket_s}", f"clock // {bucket_s}"
-            yield f"    bump(record.{counter.field}, {at}, {newest}, amount, {most})"
+            yield f"    add_to_bucket(record.{counter.field}, {at}, {newest}, amount, {most})"
 
 
 def _read(counter: Counter) -> Iterator[str]:
     yield f"def {counter.name}(record):"
-    yield f"    return total(record.{counter.field})" + (f" / {counter.per}" * (counter.per > 1))
+    yield f"    return ring_total(record.{counter.field})" + (
+        f" / {counter.per}" * (counter.per > 1)
+    )
 
 
 def _read_all(name: str, counters: list[Counter]) -> Iterator[str]:
@@ -145,8 +147,8 @@ def _functions() -> dict[str, Callable[..., Any]]:
     """Compile the source, under this module's name, so that the machine code is cached."""
     _check()
     names: dict[str, Any] = {
-        "__name__": __name__, "compiled": compiled, "int64": int64, "hop": hop, "bump": bump,
-        "total": total,
+        "__name__": __name__, "compiled": compiled, "int64": int64,
+        "advance_ring": advance_ring, "add_to_bucket": add_to_bucket, "ring_total": ring_total,
     }  # fmt: skip
     # The source is made of declarations of this package alone.
     exec(compile(_source(), __file__, "exec"), names)  # noqa: S102

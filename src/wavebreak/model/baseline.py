@@ -24,14 +24,14 @@ _LEAST = 1e-4
 
 
 @dataclass(frozen=True)
-class Spread:
+class Distribution:
     """How a feature was spread: `shares` of the bins between `edges`, and last of missing."""
 
     edges: tuple[float, ...]
     shares: tuple[float, ...]
 
 
-def spread(values: Floats, bins: int) -> Spread:
+def distribution(values: Floats, bins: int) -> Distribution:
     """Quantile bins of values, and the share of each; equal edges become one.
 
     >>> spread(np.array([1.0, 2.0, 3.0, np.nan]), 2)
@@ -41,10 +41,10 @@ def spread(values: Floats, bins: int) -> Spread:
     levels = np.linspace(0, 1, bins + 1)[1:-1]
     cuts = np.unique(np.quantile(there, levels)).tolist() if len(there) else []
     edges = tuple(float(edge) for edge in cuts)
-    return Spread(edges, tuple(round(float(s), 9) for s in shares(values, edges)))
+    return Distribution(edges, tuple(round(float(s), 9) for s in bin_shares(values, edges)))
 
 
-def shares(values: Floats, edges: tuple[float, ...]) -> Floats:
+def bin_shares(values: Floats, edges: tuple[float, ...]) -> Floats:
     """Share of values in each bin, and last of those that are missing."""
     where = np.searchsorted(np.asarray(edges, np.float64), values, side="right")
     where = np.where(np.isnan(values), len(edges) + 1, where)
@@ -52,7 +52,7 @@ def shares(values: Floats, edges: tuple[float, ...]) -> Floats:
     return np.asarray(counted / max(1, len(values)), np.float64)
 
 
-def psi(then: Spread, values: Floats) -> float:
+def population_stability_index(then: Distribution, values: Floats) -> float:
     """Population stability index of values against a spread: 0 where nothing moved.
 
     >>> before = spread(np.arange(1000.0), 10)
@@ -60,29 +60,29 @@ def psi(then: Spread, values: Floats) -> float:
     (0.0, True)
     """
     old = np.maximum(np.asarray(then.shares), _LEAST)
-    new = np.maximum(shares(values, then.edges), _LEAST)
+    new = np.maximum(bin_shares(values, then.edges), _LEAST)
     return float(((new - old) * np.log(new / old)).sum())
 
 
-def baseline(
+def feature_baseline(
     names: tuple[str, ...], values: Floats, margins: Floats, bins: int
-) -> dict[str, Spread]:
+) -> dict[str, Distribution]:
     """Spread of every feature, and of the margin under the name `score`."""
-    made = {name: spread(values[:, column], bins) for column, name in enumerate(names)}
-    return made | {"score": spread(margins, bins)}
+    made = {name: distribution(values[:, column], bins) for column, name in enumerate(names)}
+    return made | {"score": distribution(margins, bins)}
 
 
-def save(spreads: Mapping[str, Spread], directory: Path) -> None:
+def save(spreads: Mapping[str, Distribution], directory: Path) -> None:
     """Write a baseline into a model's directory."""
     told = {name: {"edges": s.edges, "shares": s.shares} for name, s in spreads.items()}
     (directory / FILE).write_text(json.dumps(told, indent=0, sort_keys=True) + "\n", "utf-8")
 
 
-def load(directory: Path) -> dict[str, Spread]:
+def load(directory: Path) -> dict[str, Distribution]:
     """Read the baseline of a model; raises `FileError` where there is none."""
     try:
         told = json.loads((directory / FILE).read_text("utf-8"))
-        return {n: Spread(tuple(s["edges"]), tuple(s["shares"])) for n, s in told.items()}
+        return {n: Distribution(tuple(s["edges"]), tuple(s["shares"])) for n, s in told.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise FileError(
             f"{directory} has no readable {FILE}", fix="train the model again: `wavebreak train`"

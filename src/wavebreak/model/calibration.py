@@ -15,7 +15,7 @@ from wavebreak.errors import ModelError
 ONE = 1 << 16
 
 
-def fixed(margins: Any) -> npt.NDArray[np.int64]:
+def to_fixed_point(margins: Any) -> npt.NDArray[np.int64]:
     """Margins in fixed point of 1/65,536: half to even, held to ±(2**31 - 1).
 
     >>> fixed([0.5, -1e9]).tolist()
@@ -58,7 +58,7 @@ class Steps:
     @classmethod
     def of(cls, margins: Sequence[float], levels: Sequence[float]) -> Steps:
         """Steps at margins in log-odds; edges that fall together in fixed point become one."""
-        edges, first = np.unique(fixed(margins)[::-1], return_index=True)
+        edges, first = np.unique(to_fixed_point(margins)[::-1], return_index=True)
         above = np.asarray(levels, np.float64)[1:][::-1][first]
         return cls(edges, np.concatenate([[float(levels[0])], above]))
 

@@ -25,7 +25,7 @@ from wavebreak.model.trees import BLOCK, NODE, Forest
 
 ONE: Final = 1 << 16
 """A margin of 1 in fixed point."""
-GREATEST: Final = (1 << 31) - 1
+FIXED_MAX: Final = (1 << 31) - 1
 REJECTED: Final = -(1 << 31)
 """The margin in fixed point of a row that the cascade rejected: below every other."""
 
@@ -52,7 +52,7 @@ def _next(nodes: Any, at: Any, row: Any) -> Any:
 
 
 @compiled()
-def _spread(values: Any, row: Any) -> None:
+def _expand_missing(values: Any, row: Any) -> None:
     """Write the values of a row, and again with -inf for missing."""
     columns = values.size
     for column in range(columns):
@@ -113,7 +113,7 @@ def _batch(nodes: Any, roots: Any, leaf_bit: Any, values: Any, made: Any) -> Non
     for start in range(0, values.shape[0], ROWS):
         n = min(ROWS, values.shape[0] - start)
         for k in range(n):
-            _spread(values[start + k], rows[k])
+            _expand_missing(values[start + k], rows[k])
         sums[:] = 0.0
         for root in roots:
             for first in range(0, n, 8):
@@ -124,7 +124,7 @@ def _batch(nodes: Any, roots: Any, leaf_bit: Any, values: Any, made: Any) -> Non
 @compiled()
 def _one(nodes: Any, roots: Any, leaf_bit: Any, values: Any) -> float:
     row, total = np.empty(2 * values.size), 0.0
-    _spread(values, row)
+    _expand_missing(values, row)
     for block in range(roots.size // BLOCK):
         total = _block(nodes, roots, leaf_bit, block, row, total)
     return total
@@ -134,7 +134,7 @@ def _one(nodes: Any, roots: Any, leaf_bit: Any, values: Any) -> float:
 def _partials(nodes: Any, roots: Any, leaf_bit: Any, values: Any, sums: Any) -> None:
     row = np.empty(2 * values.shape[1])
     for k in range(values.shape[0]):
-        _spread(values[k], row)
+        _expand_missing(values[k], row)
         total = 0.0
         for block in range(roots.size // BLOCK):
             total = _block(nodes, roots, leaf_bit, block, row, total)
@@ -142,21 +142,21 @@ def _partials(nodes: Any, roots: Any, leaf_bit: Any, values: Any, sums: Any) -> 
 
 
 @compiled()
-def _fixed(margin: float) -> int:
+def _to_fixed_point(margin: float) -> int:
     scaled = np.rint(margin * ONE)
-    return int64(min(max(scaled, float(-GREATEST)), float(GREATEST)))
+    return int64(min(max(scaled, float(-FIXED_MAX)), float(FIXED_MAX)))
 
 
 @compiled()
 def _cascaded(nodes: Any, roots: Any, leaf_bit: Any, cascade: Any, values: Any) -> int:
     """The margin of one row in fixed point; REJECTED as soon as the cascade lets go of it."""
     row, total = np.empty(2 * values.size), 0.0
-    _spread(values, row)
+    _expand_missing(values, row)
     for block in range(roots.size // BLOCK):
         total = _block(nodes, roots, leaf_bit, block, row, total)
         if total < cascade[block]:
             return REJECTED
-    return _fixed(total)
+    return _to_fixed_point(total)
 
 
 @compiled()
@@ -177,7 +177,7 @@ def _score(model: int, values: int) -> int:
     return answer
 
 
-def numbers(forest: Forest, cascade: Any) -> npt.NDArray[np.int64]:
+def pack_model(forest: Forest, cascade: Any) -> npt.NDArray[np.int64]:
     """The model as the C function reads it: int64; the arrays must live as long as it is used."""
     made = np.zeros(NUMBERS, np.int64)
     made[NODES], made[NODE_N] = forest.nodes.ctypes.data, forest.nodes.size

@@ -21,7 +21,7 @@ from wavebreak.features.layout import OUTCOMES
 from wavebreak.model import inference
 from wavebreak.model.calibration import Steps
 from wavebreak.model.shap import Paths, contributions, paths_of
-from wavebreak.model.trees import Forest, parse
+from wavebreak.model.trees import Forest, parse_trees
 
 NEVER_INPUTS = ("score", "registration_score")
 """What a model said itself is for rules: no model reads it."""
@@ -59,7 +59,7 @@ class Model:
 
     def __post_init__(self) -> None:
         for name, version in self.features:
-            _known(name, version)
+            _check_input(name, version)
         if unknown := {*self.thresholds, self.silent or "ban"} - set(OUTCOMES[1:]):
             raise ModelError(
                 f"there is no outcome {min(unknown)!r}", fix=f"one of: {', '.join(OUTCOMES[1:])}"
@@ -76,7 +76,7 @@ class Model:
     @cached_property
     def forest(self) -> Forest:
         """The trees, over columns in the catalog's order."""
-        return parse(self.text, INDEX)
+        return parse_trees(self.text, INDEX)
 
     @cached_property
     def digest(self) -> str:
@@ -113,7 +113,7 @@ class Model:
 
     @cached_property
     def _numbers(self) -> npt.NDArray[np.int64]:
-        return inference.numbers(self.forest, self.cascade)
+        return inference.pack_model(self.forest, self.cascade)
 
     @property
     def numbers_address(self) -> int:
@@ -172,8 +172,8 @@ def from_booster(
     text: str = booster.model_to_string()
     names: Sequence[str] = booster.feature_name()
     for feature in names:
-        _known(feature, None)
-    blocks = parse(text, INDEX).blocks
+        _check_input(feature, None)
+    blocks = parse_trees(text, INDEX).blocks
     steps = np.full(blocks, -np.inf) if cascade is None else np.array(cascade, np.float64)
     return Model(
         name=name,
@@ -188,7 +188,7 @@ def from_booster(
     )
 
 
-def _known(name: str, version: int | None) -> None:
+def _check_input(name: str, version: int | None) -> None:
     if name in NEVER_INPUTS:
         raise ModelError(f"the model reads its own word, the feature {name!r}", fix=_AGAIN)
     if name not in INDEX:
@@ -219,7 +219,7 @@ end of trees
 """
 
 
-def smallest() -> Model:
+def smallest_model() -> Model:
     """Make a model of one split over the catalog's first feature; it acts nowhere.
 
     >>> smallest().margin(np.full(len(FEATURES), 5.0))

@@ -215,7 +215,7 @@ _WINDOW = re.compile(r"_(\d+)(s|m|h|d)$")
 _UNITS = {"s": "s", "m": "min", "h": "h", "d": "d"}
 
 
-def named(feature: str) -> str:
+def feature_title(feature: str) -> str:
     """Name a feature in words, with its window; its unit is the value's.
 
     >>> named("first_contacts_1h"), named("gap_sd"), named("age_s")
@@ -226,7 +226,7 @@ def named(feature: str) -> str:
     return f"{name} in {window[1]} {_UNITS[window[2]]}" if window else name
 
 
-def speaks(contribution: float) -> str:
+def describe_direction(contribution: float) -> str:
     """Say for what a contribution speaks.
 
     >>> speaks(1.5), speaks(-0.2)
@@ -235,10 +235,10 @@ def speaks(contribution: float) -> str:
     return f"speaks {'for' if contribution > 0 else 'against'} abuse"
 
 
-def in_words(feature: str, value: str, contribution: float) -> str:
+def describe_contribution(feature: str, value: str, contribution: float) -> str:
     """Say what a feature's value contributed; `value` is already in words.
 
     >>> in_words("first_contacts_1h", "31", 1.5)
     'first contacts in 1 h: 31 (speaks for abuse)'
     """
-    return f"{named(feature)}: {value} ({speaks(contribution)})"
+    return f"{feature_title(feature)}: {value} ({describe_direction(contribution)})"

@@ -13,7 +13,7 @@ from wavebreak.errors import ModelError
 from wavebreak.model.calibration import Steps
 from wavebreak.model.model import Model
 
-TREES, TOLD = "booster.txt", "model.json"
+TREES, METADATA = "booster.txt", "model.json"
 LAYOUT = 1
 SHIPPED = Path(__file__).resolve().parents[1] / "policy" / "model"
 """Where the default model is, if this copy of Wavebreak has one."""
@@ -26,9 +26,9 @@ def save(model: Model, directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     told = json.loads(model.told())
     sealed = {"layout": LAYOUT, "version": model.version, "model": told}
-    sealed["sums"] = {TREES: _sum(model.text), "model": _sum(model.told())}
+    sealed["sums"] = {TREES: _digest(model.text), "model": _digest(model.told())}
     text = json.dumps(sealed, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    for name, content in ((TREES, model.text), (TOLD, text + "\n")):
+    for name, content in ((TREES, model.text), (METADATA, text + "\n")):
         fresh = directory / f"{name}.new"
         fresh.write_bytes(content.encode())
         fresh.replace(directory / name)
@@ -40,20 +40,20 @@ def load(directory: Path) -> Model:
     Raises `ModelError` where the directory holds none, a file of it is damaged (it names which),
     or the catalog has other features than the model was trained on.
     """
-    text, sealed = _read(directory / TREES), _sealed(directory)
-    if _sum(text) != sealed["sums"].get(TREES):
-        raise _damaged(directory / TREES)
+    text, sealed = _read(directory / TREES), _read_metadata(directory)
+    if _digest(text) != sealed["sums"].get(TREES):
+        raise _damaged_error(directory / TREES)
     try:
-        model = _model(text, sealed["model"])
-        own, told = model.version, _sum(model.told())
+        model = _decode_model(text, sealed["model"])
+        own, told = model.version, _digest(model.told())
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(directory / TOLD) from error
+        raise _damaged_error(directory / METADATA) from error
     if own != sealed["version"] or told != sealed["sums"].get("model"):
-        raise _damaged(directory / TOLD)
+        raise _damaged_error(directory / METADATA)
     return model
 
 
-def chosen(given: str | None) -> Model | None:
+def load_selected(given: str | None) -> Model | None:
     """Read the model in the directory `given`; "none": no model; None: the shipped one, if any.
 
     Raises `ModelError` as `load` does.
@@ -63,7 +63,7 @@ def chosen(given: str | None) -> Model | None:
     return load(SHIPPED if given is None else Path(given))
 
 
-def _sum(text: str) -> str:
+def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -71,7 +71,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_bytes().decode()
     except UnicodeDecodeError as error:
-        raise _damaged(path) from error
+        raise _damaged_error(path) from error
     except OSError as error:
         raise ModelError(
             f"{path.parent} is not a model: there is no readable {path.name}",
@@ -79,25 +79,25 @@ def _read(path: Path) -> str:
         ) from error
 
 
-def _sealed(directory: Path) -> dict[str, Any]:
+def _read_metadata(directory: Path) -> dict[str, Any]:
     try:
-        sealed = json.loads(_read(directory / TOLD))
+        sealed = json.loads(_read(directory / METADATA))
         there = isinstance(sealed["sums"], dict) and isinstance(sealed["model"], dict)
         layout = sealed["layout"]
         sealed["version"]
     except (ValueError, KeyError, TypeError) as error:
-        raise _damaged(directory / TOLD) from error
+        raise _damaged_error(directory / METADATA) from error
     if layout != LAYOUT:
         raise ModelError(
             f"the model in {directory} is of another layout than this Wavebreak's",
             fix="train again: `wavebreak train`; or run with --model none",
         )
     if not there:
-        raise _damaged(directory / TOLD)
+        raise _damaged_error(directory / METADATA)
     return dict(sealed)
 
 
-def _model(text: str, told: dict[str, Any]) -> Model:
+def _decode_model(text: str, told: dict[str, Any]) -> Model:
     calibration = told["calibration"]
     cascade = [-np.inf if step is None else float(step) for step in told["cascade"]]
     return Model(
@@ -116,7 +116,7 @@ def _model(text: str, told: dict[str, Any]) -> Model:
     )
 
 
-def _damaged(path: Path) -> ModelError:
+def _damaged_error(path: Path) -> ModelError:
     return ModelError(
         f"the model's file {path} is damaged", fix="copy the model again, or train it again"
     )

@@ -15,7 +15,7 @@ BLOCK: Final = 8
 """Trees walked together; a forest is filled up to whole blocks with trees that add 0."""
 ZERO: Final = float(np.float32(1e-35))
 """LightGBM takes a value of this size or less for 0."""
-MOST: Final = 1 << 15
+MAX_LEAVES: Final = 1 << 15
 """Leaves, and splits, that a forest may have: a node's number has sixteen bits."""
 _CATEGORICAL, _DEFAULT_LEFT = 1, 2
 _AS_ZERO, _ZERO_IS_MISSING, _NAN_IS_MISSING = 0, 1, 2
@@ -70,7 +70,7 @@ class Forest:
         return {self.names[f]: float(total[f]) for f in order}
 
 
-def parse(text: str, columns: Mapping[str, int] | None = None) -> Forest:
+def parse_trees(text: str, columns: Mapping[str, int] | None = None) -> Forest:
     """Read a model text of LightGBM: binary or regression, numeric splits, constant leaves.
 
     `columns` says in which column of the values each feature stands, in the order of the columns
@@ -81,7 +81,7 @@ def parse(text: str, columns: Mapping[str, int] | None = None) -> Forest:
         head, *parts = text.split("\n\nTree=")
         told = _fields(head)
         names = tuple(told["feature_names"].split())
-        _refuse(told, head)
+        _check_supported(told, head)
         at = [columns[n] for n in names] if columns is not None else list(range(len(names)))
         trees = tuple(_tree(_fields(part.partition("\n\n")[0]), at) for part in parts)
     except (KeyError, ValueError, IndexError) as error:
@@ -90,14 +90,14 @@ def parse(text: str, columns: Mapping[str, int] | None = None) -> Forest:
             fix="take the file from `wavebreak train`, whole",
         ) from error
     columns_of = columns if columns is not None else names
-    return _flat(tuple(columns_of), names, trees)
+    return _flatten(tuple(columns_of), names, trees)
 
 
 def _fields(text: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
 
-def _refuse(told: Mapping[str, str], head: str) -> None:
+def _check_supported(told: Mapping[str, str], head: str) -> None:
     if told["num_class"] != "1" or told["num_tree_per_iteration"] != "1":
         raise ModelError("the model has more than two classes", fix="train on two: benign, abusive")
     if "average_output" in head.splitlines():
@@ -179,13 +179,13 @@ def _splits(tree: Tree, first: int, first_leaf: int) -> list[_Split]:
     return [
         split
         for k in range(len(wide))
-        for split in _written(
+        for split in _encode_split(
             tree, k, int(at[k]), number(int(tree.left[k])), number(int(tree.right[k]))
         )
     ]
 
 
-def _written(tree: Tree, k: int, at: int, left: int, right: int) -> list[_Split]:
+def _encode_split(tree: Tree, k: int, at: int, left: int, right: int) -> list[_Split]:
     cut, kind, f = float(tree.cut[k]), int(tree.kind[k]), int(tree.feature[k])
     default_left, missing = bool(kind & _DEFAULT_LEFT), kind >> 2 & 3
     edge = _about_zero(cut)
@@ -205,16 +205,16 @@ def _written(tree: Tree, k: int, at: int, left: int, right: int) -> list[_Split]
     ]
 
 
-def _nothing() -> Tree:
+def _zero_tree() -> Tree:
     """A tree that adds 0."""
     none, nought = np.zeros(0, np.int64), np.zeros(0)
     return Tree(none, nought, none, none, none, nought, nought, np.zeros(1), np.zeros(1))
 
 
-def _flat(names: tuple[str, ...], inputs: tuple[str, ...], trees: tuple[Tree, ...]) -> Forest:
+def _flatten(names: tuple[str, ...], inputs: tuple[str, ...], trees: tuple[Tree, ...]) -> Forest:
     if not trees:
         raise ModelError("the model has no trees", fix="train with more rounds")
-    filled = [*trees, *[_nothing()] * (-len(trees) % BLOCK)]
+    filled = [*trees, *[_zero_tree()] * (-len(trees) % BLOCK)]
     leaves = np.concatenate([tree.leaf for tree in filled])
     splits: list[_Split] = []
     roots, first_leaf = [], 0
@@ -223,15 +223,15 @@ def _flat(names: tuple[str, ...], inputs: tuple[str, ...], trees: tuple[Tree, ..
         splits += _splits(tree, len(splits), first_leaf + _LEAVES)
         first_leaf += tree.leaf.size
     leaf_bit = 1 << (max(len(splits), leaves.size) - 1).bit_length()
-    if leaf_bit > MOST:
+    if leaf_bit > MAX_LEAVES:
         raise ModelError(
-            f"the model has {leaves.size} leaves, more than {MOST} can be walked",
+            f"the model has {leaves.size} leaves, more than {MAX_LEAVES} can be walked",
             fix="train with fewer trees or leaves",
         )
     nodes = np.zeros(leaf_bit + leaves.size, NODE)
     nodes["cut"][: len(splits)] = [split.cut for split in splits]
     nodes["cut"][leaf_bit:] = leaves
-    nodes["word"][: len(splits)] = [_word(split, leaf_bit, len(names)) for split in splits]
+    nodes["word"][: len(splits)] = [_pack_node(split, leaf_bit, len(names)) for split in splits]
     own = np.arange(leaf_bit, leaf_bit + leaves.size, dtype=np.uint64)
     nodes["word"][leaf_bit:] = own | own << np.uint64(16)
     return Forest(names, inputs, trees, nodes, np.array(roots, np.uint64), leaf_bit)
@@ -241,7 +241,7 @@ _LEAVES: Final = 1 << 20
 """Added to a leaf's number until it is known how many splits stand before the leaves."""
 
 
-def _word(split: _Split, leaf_bit: int, columns: int) -> int:
+def _pack_node(split: _Split, leaf_bit: int, columns: int) -> int:
     left, right = (
         child if child < _LEAVES else child - _LEAVES + leaf_bit
         for child in (split.left, split.right)

@@ -109,7 +109,7 @@ def examine(
 
     def drift(name: str, values: Floats) -> Drift:
         then = spreads[name]
-        index = baseline.psi(then, values)
+        index = baseline.population_stability_index(then, values)
         step = int(index >= shifted) + int(index >= moved)
         return Drift(
             name, round(index, 4), VERDICTS[step], then.shares[-1], float(np.isnan(values).mean())
@@ -122,9 +122,9 @@ def examine(
     ]
     score = spreads[SCORE]
     bins = {"edges": list(score.edges), "then": list(score.shares),
-            "now": [float(s) for s in baseline.shares(margins, score.edges)]}  # fmt: skip
+            "now": [float(s) for s in baseline.bin_shares(margins, score.edges)]}  # fmt: skip
     known = _known(opened, points)
-    chances = model.calibration.probability(models.fixed(margins))
+    chances = model.calibration.probability(models.to_fixed_point(margins))
     calibration = [] if known is None else _in_time(points, chances, known)
     return Checkup(
         model.version, len(points), len(points.accounts), drift(SCORE, margins),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from wavebreak.engine.decision import Decision
-from wavebreak.engine.enforcement import told_at
+from wavebreak.engine.enforcement import notification_time
 from wavebreak.red_team.config import Silence
 from wavebreak.rules import Feedback
 from wavebreak.simulation.attackers import Answer
@@ -45,7 +45,9 @@ class Desk:
         case = self._cases.setdefault(account, _Case())
         case.known = decision.ts
         if self._telling == "delayed":
-            case.known = told_at(self._feedback, decision.id, decision.ts, decision.outcome)
+            case.known = notification_time(
+                self._feedback, decision.id, decision.ts, decision.outcome
+            )
         heapq.heappush(self._due, (case.known, account, decision.outcome))
 
     def refused(self, account: int, count: int, now: int) -> None:

@@ -22,12 +22,12 @@ from msgspec import Meta, Struct
 from wavebreak import config
 from wavebreak.engine import Engine
 from wavebreak.errors import EventError
-from wavebreak.features.dry_run import Tried
+from wavebreak.features.dry_run import DryRunResult
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.facts import NO_FACT, fact_kinds
 from wavebreak.features.layout import BUCKETS, BY_SCORE, NO_RULE, OUTCOMES, REPLIED, SHARDS, STARTED
-from wavebreak.features.pair_table import of_owner
-from wavebreak.features.shards import Core
+from wavebreak.features.pair_table import pairs_of_owner
+from wavebreak.features.shards import ShardedKernel
 from wavebreak.io.arrow_columns import wire_of_one
 from wavebreak.io.jsonl import take_one
 from wavebreak.privacy.pseudonymizer import Edge
@@ -86,9 +86,9 @@ def load_terms(local: Path | None = None) -> Terms:
     return config.read(config.chosen("quota.toml", local), _Sheet).quota
 
 
-def chats(core: Core, slot: int, now_s: int) -> Chats:
+def chats(core: ShardedKernel, slot: int, now_s: int) -> Chats:
     """Count the chats that account `slot` opened in the cycle that ends at `now_s` (event time)."""
-    flags, first = of_owner(core.pairs[slot % SHARDS], slot // SHARDS)
+    flags, first = pairs_of_owner(core.pairs[slot % SHARDS], slot // SHARDS)
     opened = ((flags & STARTED) > 0) & (first > now_s // BUCKET_S - BUCKETS)
     waits = opened & ((flags & REPLIED) == 0)
     oldest = int(first[waits].min()) * BUCKET_S if waits.any() else None
@@ -219,7 +219,7 @@ class Answering:
             mode=mode,
         )
 
-    def _spared(self, engine: Engine, log: pa.RecordBatch, tried: Tried) -> bool:
+    def _spared(self, engine: Engine, log: pa.RecordBatch, tried: DryRunResult) -> bool:
         """Whether a chat that a limit refuses has a place all the same: an answer frees one.
 
         The kernel counts answered chats too; where it enforces, its word stands.
@@ -264,7 +264,7 @@ def _names(program: Program, fired: int) -> tuple[str, ...]:
     return tuple(name for k, name in some if fired >> k & 1 and not program.shadow[k])
 
 
-def _refused(event: Event, tried: Tried) -> bool:
+def _refused(event: Event, tried: DryRunResult) -> bool:
     # A registration is no act that a standing refuses: it is an account that must not come to be.
     registers = isinstance(event, AccountRegistered)
     return tried.standing >= _SUSPEND if registers else tried.refused

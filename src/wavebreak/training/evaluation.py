@@ -22,7 +22,7 @@ from sklearn.metrics import (
 
 from wavebreak.features.catalog import INDEX
 from wavebreak.features.fact_kinds import KINDS
-from wavebreak.model import fixed
+from wavebreak.model import to_fixed_point
 from wavebreak.training import leakage, sample_weights, thresholds
 from wavebreak.training.dataset import Bools, Floats, Ints, Points
 from wavebreak.training.splits import FIT, OUT, SIDES
@@ -248,7 +248,7 @@ def tested(learned: Learned) -> Tested:
     lines = {"model": own} | scores
     part = points.where(held)
     weight = thresholds.at_prevalence(part, bad[held], prevalence)
-    said = learned.model.calibration.probability(fixed(margins[held]))
+    said = learned.model.calibration.probability(to_fixed_point(margins[held]))
     return Tested(
         measured, simple, _poorer(learned, held),
         {n: curves(s, who.abusive[known]) for n, s in lines.items()} if simple else {},
@@ -312,7 +312,7 @@ def _poorer(learned: Learned, held: Bools) -> dict[str, Measured]:
 
 def _actions(learned: Learned, held: Bools) -> dict[str, dict[str, int]]:
     points, bad = learned.points, learned.subjects.abusive[learned.points.account]
-    scores, made = fixed(learned.margins), {}
+    scores, made = to_fixed_point(learned.margins), {}
     for outcome, threshold in learned.thresholds.items():
         above = held & (scores >= threshold.at)
         made[outcome] = {

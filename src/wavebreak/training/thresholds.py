@@ -17,7 +17,7 @@ from sklearn.isotonic import isotonic_regression
 
 from wavebreak.engine.decision import NEVER
 from wavebreak.evaluation import exact_interval
-from wavebreak.model import Steps, fixed
+from wavebreak.model import Steps, to_fixed_point
 from wavebreak.rules import OUTCOMES
 from wavebreak.training.config import Tolerance
 from wavebreak.training.dataset import Bools, Floats, Ints, Points
@@ -99,8 +99,8 @@ def thresholds(
     Whatever refuses anything then counts accounts, each at its highest of the other points: points
     of one account are not independent, and those of few accounts less than they are many.
     """
-    scores = fixed(margins)
-    views = [scores] if poorer is None else [scores, fixed(poorer)]
+    scores = to_fixed_point(margins)
+    views = [scores] if poorer is None else [scores, to_fixed_point(poorer)]
     spoken = None if silent is None or silent.all() else ~silent
     found: dict[str, Threshold] = {}
     least = -NEVER
@@ -149,7 +149,7 @@ def cascade(partials: Floats, account: Ints, least: int, lost: float) -> NDArray
     blocks = partials.shape[1]
     order = np.lexsort((partials[:, -1], account))
     best = order[np.append(np.diff(account[order]) != 0, True)] if len(order) else order
-    best = best[fixed(partials[best, -1]) >= least]
+    best = best[to_fixed_point(partials[best, -1]) >= least]
     if not len(best) or not lost:
         return np.full(blocks, -np.inf)
     sums = partials[best]
@@ -175,7 +175,7 @@ def _without_the_lowest(sums: Floats) -> Floats:
 
 def caught(margins: Floats, at: int) -> Bools:
     """Which margins reach a threshold."""
-    return np.asarray(fixed(margins) >= at)
+    return np.asarray(to_fixed_point(margins) >= at)
 
 
 def at_prevalence(points: Points, bad: Bools, prevalence: float) -> Floats:

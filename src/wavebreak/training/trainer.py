@@ -214,7 +214,7 @@ class Learned:
 
     model: Model
     settings: Settings
-    spreads: dict[str, baseline.Spread]
+    spreads: dict[str, baseline.Distribution]
     thresholds: dict[str, Threshold]
     points: Points
     margins: Floats
@@ -292,7 +292,9 @@ def learn(
         model, name=name, seed=seed, training=told,
         training_digest=training_digest(points, labels, settings, notes or {}),
     )  # fmt: skip
-    spreads = baseline.baseline(points.names, points.values, margins, settings.baseline.bins)
+    spreads = baseline.feature_baseline(
+        points.names, points.values, margins, settings.baseline.bins
+    )
     return Learned(
         model, settings, spreads, found, points, margins, who, sides, labels, aucs, allowed,
         left_out, few, *((0, ()) if part is None else _named(points, part, held, labels)),

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from wavebreak.compiled.code_cache import DAY_S, KEPT, held, remove_old
+from wavebreak.compiled.code_cache import DAY_S, KEPT, hold_directory, remove_old
 
 NOW = 1_800_000_000.0
 
@@ -61,7 +61,7 @@ def test_a_directory_of_an_older_version_without_a_mark_goes_too(tmp_path: Path)
 def test_holding_a_directory_makes_it_and_a_place_that_cannot_be_made_is_let_be(
     tmp_path: Path,
 ) -> None:
-    assert held(tmp_path / "a" / "numba-bbbbbbbbbbbb").is_dir()
+    assert hold_directory(tmp_path / "a" / "numba-bbbbbbbbbbbb").is_dir()
     blocked = tmp_path / "file"
     blocked.write_text("not a directory")
-    assert not held(blocked / "numba-bbbbbbbbbbbb").exists()
+    assert not hold_directory(blocked / "numba-bbbbbbbbbbbb").exists()

@@ -17,7 +17,7 @@ from wavebreak.compiled.numba_runtime import (
     PACKAGE,
     SOURCES,
     address_as_void_pointer,
-    call_int,
+    call_int64,
     callback,
     carray,
     compiled,
@@ -25,7 +25,7 @@ from wavebreak.compiled.numba_runtime import (
     source_files,
     sources_digest,
 )
-from wavebreak.features.windows import total as ring_total
+from wavebreak.features.windows import ring_total
 
 settings: Any = numba.config
 
@@ -44,17 +44,17 @@ def seven() -> int:
 
 @compiled("i8(i8, i8, i8, i8)")
 def through_pointer(address: int, a: int, b: int, c: int) -> int:
-    return int(call_int(address, a, b, c))
+    return int(call_int64(address, a, b, c))
 
 
 @compiled()
 def with_one(address: int, a: int) -> int:
-    return int(call_int(address, a))
+    return int(call_int64(address, a))
 
 
 @compiled()
 def with_none(address: int) -> int:
-    return int(call_int(address))
+    return int(call_int64(address))
 
 
 @compiled("f8(f8, f8)")

@@ -14,7 +14,7 @@ from support.parity_streams import DAY, HOUR, log
 from wavebreak import rules
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
-from wavebreak.engine.enforcement import told_at
+from wavebreak.engine.enforcement import notification_time
 from wavebreak.errors import PolicyError
 from wavebreak.features.catalog import INDEX
 from wavebreak.rules.loader import SHIPPED
@@ -163,11 +163,13 @@ def test_a_rule_may_read_the_score_and_is_silent_without_a_model() -> None:
 
 def test_senders_are_told_later_than_they_are_refused_and_a_challenge_at_once() -> None:
     feedback = POLICY.feedback
-    told = {told_at(feedback, f"d{i}", START, "restrict") - START for i in range(200)}
+    told = {notification_time(feedback, f"d{i}", START, "restrict") - START for i in range(200)}
     assert len(told) > 190
     assert 20 * 60_000 <= min(told) < HOUR < 3 * HOUR < max(told) <= 4 * HOUR
-    assert told_at(feedback, "d", START, "challenge") == START
-    assert told_at(feedback, "d", START, "ban") == told_at(feedback, "d", START, "ban")
+    assert notification_time(feedback, "d", START, "challenge") == START
+    assert notification_time(feedback, "d", START, "ban") == notification_time(
+        feedback, "d", START, "ban"
+    )
 
 
 @pytest.mark.parametrize(

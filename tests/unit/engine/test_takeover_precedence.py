@@ -29,15 +29,15 @@ from wavebreak.schema.events import TYPES
 START = 20_000 * DAY
 POLICY = rules.load()
 TAKEOVER, HARD, LAST, SLOW = 0b0001, 0b0010, 0b0100, 0b1000
-NUMBERS = decision.numbers(
+NUMBERS = decision.pack_policy(
     [(CHALLENGE, 3_600), (RESTRICT, 7_200), (BAN, 0), (LIMIT, 7_200)],
     suspend_after=3, double_at_most=4, quota=5, recovers=[True, False, False, False],
 )  # fmt: skip
 
 
 def decided(hits: int, fired: int, standing: int = ALLOW, until: int = 0) -> tuple[int, int] | None:
-    taken = decision.takeover(NUMBERS, hits, fired, standing)
-    answer = decision.step(NUMBERS, hits, 0, taken, standing, until, 0, 1_000)
+    taken = decision.takeover_rule(NUMBERS, hits, fired, standing)
+    answer = decision.decide(NUMBERS, hits, 0, taken, standing, until, 0, 1_000)
     return None if answer == UNCHANGED else (answer & 255, answer >> 8 & 255)
 
 
@@ -114,7 +114,7 @@ def test_an_account_hours_old_is_restricted_whatever_it_links() -> None:
 
 
 def test_an_outcome_holds_from_now_and_a_ban_does_not_end() -> None:
-    restricted = decision.step(NUMBERS, HARD, 0, NO_RULE, ALLOW, 0, 0, 1_000)
+    restricted = decision.decide(NUMBERS, HARD, 0, NO_RULE, ALLOW, 0, 0, 1_000)
     assert restricted == RESTRICT | 1 << 8 | 8_200 << 16
-    assert decision.step(NUMBERS, LAST, 0, NO_RULE, ALLOW, 0, 0, 1_000) >> 16 == 0
-    assert decision.step(NUMBERS, HARD, 0, NO_RULE, BAN, 0, 1, 1_000) == UNCHANGED
+    assert decision.decide(NUMBERS, LAST, 0, NO_RULE, ALLOW, 0, 0, 1_000) >> 16 == 0
+    assert decision.decide(NUMBERS, HARD, 0, NO_RULE, BAN, 0, 1, 1_000) == UNCHANGED

@@ -7,8 +7,8 @@ import random
 import numpy as np
 
 from support.parity_streams import Both, log, rows, some_steps
-from wavebreak.features.catalog import FEATURES, INDEX, NAMES, covered, mask
-from wavebreak.features.shards import Core, no_rules
+from wavebreak.features.catalog import FEATURES, INDEX, NAMES, coverage_mask, covered_features
+from wavebreak.features.shards import ShardedKernel, policy_without_rules
 from wavebreak.schema.coverage import Profile
 from wavebreak.schema.events import EVENTS, TYPES
 
@@ -25,40 +25,42 @@ def profile(*types: str, resolution_ms: int = 1, fields: tuple[str, ...] = ()) -
 
 def test_a_stream_with_everything_covers_every_feature() -> None:
     everything = Profile(dict.fromkeys(TYPES, 1.0), EVERY_FIELD, 1, 100)
-    assert covered(everything) == frozenset(NAMES)
+    assert covered_features(everything) == frozenset(NAMES)
 
 
 def test_an_empty_stream_covers_nothing() -> None:
-    assert covered(profile()) == frozenset()
+    assert covered_features(profile()) == frozenset()
 
 
 def test_messages_alone_cover_volume_and_neither_typing_nor_groups_nor_age() -> None:
-    names = covered(profile("message.sent"))
+    names = covered_features(profile("message.sent"))
     assert {"sends_1d", "first_contacts_7d", "gap_sd", "known_s"} <= names
     assert not names & {"typed_share_32", "groups_created_1h", "age_s", "cold_share_32"}
 
 
 def test_a_field_is_needed_where_a_source_names_one() -> None:
-    assert "size_repeat_share_32" not in covered(profile("message.sent"))
-    assert "size_repeat_share_32" in covered(profile("message.sent", fields=("message.sent.size",)))
+    assert "size_repeat_share_32" not in covered_features(profile("message.sent"))
+    assert "size_repeat_share_32" in covered_features(
+        profile("message.sent", fields=("message.sent.size",))
+    )
 
 
 def test_either_of_two_sources_is_enough() -> None:
     by_session = profile("session.started", fields=("session.started.ip",))
     by_registration = profile("account.registered", fields=("account.registered.ip",))
-    assert "network_bad" in covered(by_session) & covered(by_registration)
-    assert "network_bad" not in covered(profile("session.started", "account.registered"))
+    assert "network_bad" in covered_features(by_session) & covered_features(by_registration)
+    assert "network_bad" not in covered_features(profile("session.started", "account.registered"))
 
 
 def test_a_clock_of_minutes_covers_no_gaps_between_sends() -> None:
-    assert "gap_sd" in covered(profile("message.sent", resolution_ms=1000))
-    minutes = covered(profile("message.sent", resolution_ms=60_000))
+    assert "gap_sd" in covered_features(profile("message.sent", resolution_ms=1000))
+    minutes = covered_features(profile("message.sent", resolution_ms=60_000))
     assert "gap_sd" not in minutes
     assert "sends_1d" in minutes
 
 
 def test_the_mask_is_missing_where_a_feature_is_not_covered() -> None:
-    made = mask(frozenset({"sends_1d"}))
+    made = coverage_mask(frozenset({"sends_1d"}))
     assert (made.dtype, made.shape) == (np.float64, (len(FEATURES),))
     assert made[INDEX["sends_1d"]] == 0
     assert np.isnan(np.delete(made, INDEX["sends_1d"])).all()
@@ -66,7 +68,9 @@ def test_the_mask_is_missing_where_a_feature_is_not_covered() -> None:
 
 def test_the_kernel_gives_what_is_not_covered_as_missing() -> None:
     both = Both()
-    both.core = Core(no_rules(), mask(frozenset({"sends_1d"})), enforce=False, accounts=64)
+    both.core = ShardedKernel(
+        policy_without_rules(), coverage_mask(frozenset({"sends_1d"})), enforce=False, accounts=64
+    )
     both.take(log(rows(some_steps(random.Random(1), 20))))
     given = {name for _, name, value, _ in both.compared() if not np.isnan(value)}
     assert given == {"sends_1d"}

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.parity_streams import DAY, HOUR, START, Both, Row, log
-from wavebreak.features.facts import BELIEVED_AT, BELIEVED_AT_MOST, BUSY, EPOCH_MS, LEAP_MS, Fanout
+from wavebreak.features.facts import (
+    BUSY,
+    EPOCH_MS,
+    FAR_AHEAD_ACCEPTED_AFTER,
+    FAR_AHEAD_ACCEPTED_MAX,
+    LEAP_MS,
+    Fanout,
+)
 from wavebreak.schema.events import TYPES
 
 FAR = START + 9_000 * DAY
@@ -60,14 +67,16 @@ def test_whom_a_far_date_concerns_keeps_all_that_follows() -> None:
 def test_a_leap_of_a_day_is_believed_at_once_and_a_longer_one_when_the_log_follows() -> None:
     fanout, told = taken(stream([START, START + LEAP_MS]))
     assert (fanout.ahead, told[1][1]) == (0, START + LEAP_MS)
-    after = [START + 3 * DAY + n * HOUR for n in range(BELIEVED_AT + 3)]
+    after = [START + 3 * DAY + n * HOUR for n in range(FAR_AHEAD_ACCEPTED_AFTER + 3)]
     fanout, told = taken(stream([START, *after]))
-    assert [date for _, date, _ in told] == [START] * BELIEVED_AT + after[BELIEVED_AT - 1 :]
-    assert (fanout.late, fanout.ahead) == (0, BELIEVED_AT - 1)
+    assert [date for _, date, _ in told] == [START] * FAR_AHEAD_ACCEPTED_AFTER + after[
+        FAR_AHEAD_ACCEPTED_AFTER - 1 :
+    ]
+    assert (fanout.late, fanout.ahead) == (0, FAR_AHEAD_ACCEPTED_AFTER - 1)
 
 
 def test_a_log_that_leaps_to_several_dates_follows_the_earliest() -> None:
-    after = [START + 2 * DAY + n for n in range(BELIEVED_AT)]
+    after = [START + 2 * DAY + n for n in range(FAR_AHEAD_ACCEPTED_AFTER)]
     fanout, told = taken(stream([START, FAR, *after]))
     assert fanout.late == 0
     assert [date for _, date, _ in told][-2:] == after[-2:]
@@ -102,9 +111,9 @@ def test_a_log_that_tells_time_in_minutes_is_not_in_doubt() -> None:
 def test_a_busy_log_that_was_silent_is_followed_after_a_batch() -> None:
     before = busy(1, 20_000)
     for silence in (2 * EPOCH_MS, 5 * DAY):
-        after = [START + silence + n for n in range(BELIEVED_AT_MOST + 500)]
+        after = [START + silence + n for n in range(FAR_AHEAD_ACCEPTED_MAX + 500)]
         fanout, told = taken(stream(before + after))
-        needed = BELIEVED_AT + (len(before) - 1) // 80
+        needed = FAR_AHEAD_ACCEPTED_AFTER + (len(before) - 1) // 80
         assert (fanout.late, fanout.ahead) == (0, needed - 1)
         assert told[-1][1] == after[-1]
 

@@ -12,14 +12,14 @@ import pytest
 
 from wavebreak.features.catalog import NAMES
 from wavebreak.features.layout import ROW, SHARDS
-from wavebreak.features.memory import Extent
-from wavebreak.features.shards import Core, no_rules
+from wavebreak.features.memory import GrowableArray
+from wavebreak.features.shards import ShardedKernel, policy_without_rules
 
 PLAIN = np.dtype([("key", "u8"), ("value", "u4")])
 
 
 def test_an_extent_keeps_its_records_as_it_grows_and_is_zero_beyond() -> None:
-    extent = Extent(PLAIN, 3)
+    extent = GrowableArray(PLAIN, 3)
     for n in (3, 4, 5_000, 300_000):
         extent.fit(n)
         extent.records["key"][n - 1] = n
@@ -30,7 +30,7 @@ def test_an_extent_keeps_its_records_as_it_grows_and_is_zero_beyond() -> None:
 
 
 def test_an_extent_that_is_looked_at_is_copied_and_the_onlooker_keeps_the_old_records() -> None:
-    extent = Extent(PLAIN, 8)
+    extent = GrowableArray(PLAIN, 8)
     extent.records["key"] = 7
     old = extent.records
     assert extent.fit(9)
@@ -39,7 +39,7 @@ def test_an_extent_that_is_looked_at_is_copied_and_the_onlooker_keeps_the_old_re
 
 
 def test_growing_does_not_take_longer_the_more_there_is() -> None:
-    extent = Extent(PLAIN, 8_000_000)
+    extent = GrowableArray(PLAIN, 8_000_000)
     extent.records["key"] = 7
     began = time.process_time()
     extent.fit(8_000_001)
@@ -57,13 +57,15 @@ def test_where_address_space_is_scarce_less_is_taken(monkeypatch: pytest.MonkeyP
         return real(fd, length, **more)
 
     monkeypatch.setattr(mmap, "mmap", scarce)
-    assert 40_000 < len(Extent(PLAIN, 1 << 24)) < 90_000
+    assert 40_000 < len(GrowableArray(PLAIN, 1 << 24)) < 90_000
     with pytest.raises(OSError, match="no room"):
-        Extent(np.dtype([("big", "u1", (1 << 21,))]), 1)
+        GrowableArray(np.dtype([("big", "u1", (1 << 21,))]), 1)
 
 
 def test_shards_do_not_all_grow_at_once() -> None:
-    core = Core(no_rules(), np.zeros(len(NAMES)), enforce=False, accounts=64_000)
+    core = ShardedKernel(
+        policy_without_rules(), np.zeros(len(NAMES)), enforce=False, accounts=64_000
+    )
     grew = []
     for accounts in range(64_000, 96_000, 500):
         before = [len(rows) for rows in core.rows]
@@ -75,7 +77,9 @@ def test_shards_do_not_all_grow_at_once() -> None:
 
 
 def test_the_first_memory_of_each_shard_can_be_had_ahead_and_holds_what_it_held() -> None:
-    core = Core(no_rules(), np.zeros(len(NAMES)), enforce=False, accounts=1 << 20)
+    core = ShardedKernel(
+        policy_without_rules(), np.zeros(len(NAMES)), enforce=False, accounts=1 << 20
+    )
     core.rows[3].records[0] = np.frombuffer(bytes(range(64)) * 9, np.uint8).view(ROW)[0]
     held = core.rows[3].records[0].tobytes()
     before = resident()

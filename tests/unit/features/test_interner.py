@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 
-from wavebreak.features.interner import Names
+from wavebreak.features.interner import Interner
 
 
 def test_names_are_told_to_one_thread_while_another_gives_more() -> None:
-    names, before = Names(), sys.getswitchinterval()
+    names, before = Interner(), sys.getswitchinterval()
     names.slots(pa.array(["n0"]))
     done: list[bool] = []
 

@@ -15,7 +15,7 @@ from wavebreak import rules
 from wavebreak.engine import Engine
 from wavebreak.features.catalog import INDEX
 from wavebreak.features.fact_kinds import KINDS
-from wavebreak.features.shards import Core, no_rules
+from wavebreak.features.shards import ShardedKernel, policy_without_rules
 from wavebreak.schema.events import TYPES
 
 EPOCH = KINDS.index("epoch")
@@ -92,7 +92,9 @@ def test_the_oracle_finds_the_same_looks_in_a_crowd(seed: int) -> None:
         )  # fmt: skip
     events.sort(key=lambda row: row["ts"])
     both = Both()
-    both.core = Core(no_rules(), np.zeros(len(INDEX)), enforce=False, accounts=64, record=True)
+    both.core = ShardedKernel(
+        policy_without_rules(), np.zeros(len(INDEX)), enforce=False, accounts=64, record=True
+    )
     both.take(log(events))
     points, found, epochs = both.core.points(), 0, sorted(both.naive.epochs)
     for account, slot in both.slots.items():

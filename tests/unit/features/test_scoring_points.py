@@ -16,9 +16,9 @@ from support.parity_streams import DAY, HOUR, Both, log, rows, some_steps
 from wavebreak import rules
 from wavebreak.compiled.numba_runtime import address_as_void_pointer, callback, carray
 from wavebreak.engine import Engine
-from wavebreak.features.catalog import FEATURES, INDEX, INPUTS, NAMES
+from wavebreak.features.catalog import FEATURES, INDEX, MODEL_INPUTS, NAMES
 from wavebreak.features.fact_kinds import KINDS
-from wavebreak.features.shards import Core, Judgement, no_rules
+from wavebreak.features.shards import KernelPolicy, ShardedKernel, policy_without_rules
 from wavebreak.schema.events import TYPES
 
 SIZE = len(NAMES)
@@ -38,11 +38,11 @@ def _slowly(values: Sequence[float]) -> int:
 SCORER = Scorer(_slowly, MARGINS, CHANCES)
 
 
-def model() -> Judgement:
+def model() -> KernelPolicy:
     """No rules, and a model that likes neither sends nor first contacts."""
     made = callback(_margin, 2)
     return dataclasses.replace(
-        no_rules(), score=made.address, keepalive=(made, no_rules()),
+        policy_without_rules(), score=made.address, keepalive=(made, policy_without_rules()),
         margins=np.array(MARGINS), chances=np.array(CHANCES),
     )  # fmt: skip
 
@@ -78,7 +78,9 @@ def test_points_are_noted_alike_over_batches_and_workers() -> None:
 def test_a_point_is_noted_where_the_oracle_says_and_nowhere_else(seed: int) -> None:
     events = rows(some_steps(random.Random(seed), 80))
     both = Both()
-    both.core = Core(no_rules(), np.zeros(SIZE), enforce=False, accounts=64, record=True)
+    both.core = ShardedKernel(
+        policy_without_rules(), np.zeros(SIZE), enforce=False, accounts=64, record=True
+    )
     both.take(log(events))
     points = both.core.points()
     for account, slot in both.slots.items():
@@ -106,7 +108,7 @@ def test_values_of_a_point_are_those_of_its_moment_and_scores_are_missing_withou
     engine.take(log(events))
     points = engine.points()
     assert points["values"][:, FIRST].tolist() == [5, 8]
-    assert np.isnan(points["values"][:, len(INPUTS) :]).all()
+    assert np.isnan(points["values"][:, len(MODEL_INPUTS) :]).all()
     assert np.isnan(points["score"]).all()
     assert engine.points().size == 0
-    assert len(FEATURES) == len(INPUTS) + 2
+    assert len(FEATURES) == len(MODEL_INPUTS) + 2

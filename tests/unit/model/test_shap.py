@@ -10,7 +10,7 @@ import pytest
 from support.lightgbm_models import COLUMNS, fit, of_catalog, on_the_cuts, rows, values
 from wavebreak.features.catalog import NAMES
 from wavebreak.model.shap import contributions, paths_of
-from wavebreak.model.trees import parse
+from wavebreak.model.trees import parse_trees
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from wavebreak.model.trees import parse
 )  # fmt: skip
 def test_contributions_are_lightgbms(more: dict[str, Any]) -> None:
     booster = fit(21, rounds=40, **more)
-    forest = parse(booster.model_to_string())
+    forest = parse_trees(booster.model_to_string())
     paths = paths_of(forest)
     x = np.concatenate([values(22, 150), on_the_cuts(forest, 23, 150)[:, :COLUMNS]]) if any(
         tree.cut.size for tree in forest.trees

@@ -12,8 +12,8 @@ import pytest
 
 from support import scoring_points
 from wavebreak import model, training
-from wavebreak.engine.decision import CHALLENGE, SUSPEND, ScoreNumbers, numbers, weigh
-from wavebreak.model import ONE, fixed
+from wavebreak.engine.decision import CHALLENGE, SUSPEND, ScoreNumbers, pack_policy, score_outcome
+from wavebreak.model import ONE, to_fixed_point
 from wavebreak.training import config, model_card, splits, thresholds, trainer
 from wavebreak.training.dataset import Bools, Floats, Points
 from wavebreak.training.default_model import strict
@@ -114,14 +114,20 @@ def test_where_something_is_refused_accounts_count_and_their_silent_points_do_no
     whose = np.concatenate([np.arange(20_000) % 3, account])
     alone = np.concatenate([np.zeros(20_000, bool), silent])
     made = thresholds.thresholds(many, whose, TOLERANCE, silent=alone)
-    assert made["observe"].at < made["challenge"].at == made["ban"].at == int(fixed(2.5)) + 1
+    assert (
+        made["observe"].at < made["challenge"].at == made["ban"].at == int(to_fixed_point(2.5)) + 1
+    )
 
 
 def test_a_score_asks_of_a_silent_account_no_more_than_the_model_may() -> None:
     score = ScoreNumbers({CHALLENGE: 100, SUSPEND: 200}, {}, 1, SUSPEND, silent=CHALLENGE)
-    policy = numbers([], suspend_after=3, double_at_most=4, quota=5, score=score)
-    assert [int(weigh(policy, m, 0, 1)) for m in (99, 100, 200)] == [0, CHALLENGE, CHALLENGE]
-    assert int(weigh(policy, 200, 0, 0)) == SUSPEND
+    policy = pack_policy([], suspend_after=3, double_at_most=4, quota=5, score=score)
+    assert [int(score_outcome(policy, m, 0, 1)) for m in (99, 100, 200)] == [
+        0,
+        CHALLENGE,
+        CHALLENGE,
+    ]
+    assert int(score_outcome(policy, 200, 0, 0)) == SUSPEND
 
 
 def test_the_word_on_silent_accounts_is_kept_and_belongs_to_the_version(tmp_path: Path) -> None:
