@@ -115,6 +115,7 @@ def serve(
         home, database_url, host, port, decoders=decoders, workers=shards, enforce=enforce,
         accept_loss=accept_loss, snapshot_s=snapshot_seconds,
     )  # fmt: skip
+    sources = brokers.sources(nats, redis, stream, durable, group)
     _prepare(settings)
     chosen, loaded, secret = rules.load(policy), model.load_selected(model_dir), load_key(key)
     carried = coverage.load(profile_file) if profile_file else None
@@ -122,8 +123,7 @@ def serve(
         err.print("[yellow]no --profile:[/] the stream is taken to carry the whole contract")
     edge = Edge(secret, ip_database)
     wishes = bootstrap.Wishes(
-        traces, private_webhooks, brokers.sources(nats, redis, stream, durable, group),
-        Path(model_dir or SHIPPED) if loaded else None,
+        traces, private_webhooks, sources, Path(model_dir or SHIPPED) if loaded else None
     )  # fmt: skip
     desk = bootstrap.desk_of(chosen, policy, secret, wishes)
     service = Service(

@@ -14,14 +14,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter
 from opentelemetry.trace import NoOpTracer, Tracer
 
+from wavebreak import extras
 from wavebreak.rules import Policy
 from wavebreak.service import brokers, decide
 from wavebreak.service.api.admin import add
@@ -35,18 +32,29 @@ from wavebreak.service.request_decoder import Body
 from wavebreak.service.service import Background, Service
 from wavebreak.service.webhooks import Courier
 
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SpanExporter
+
 NAME = "wavebreak"
 
 
 def make_tracer(endpoint: str, exporter: SpanExporter | None = None) -> Tracer:
-    """Make a tracer that sends to an OTLP/HTTP `endpoint` ("": none); tests give an `exporter`."""
+    """Make a tracer that sends to an OTLP/HTTP `endpoint` ("": none); tests give an `exporter`.
+
+    Raises MissingExtraError where the extra `otel` is not installed.
+    """
     if not endpoint and exporter is None:
         return NoOpTracer()
-    provider = TracerProvider(resource=Resource.create({"service.name": NAME}))
+    named = extras.load("opentelemetry.sdk.resources").Resource.create({"service.name": NAME})
+    provider: TracerProvider = extras.load("opentelemetry.sdk.trace").TracerProvider(resource=named)
+    export = extras.load("opentelemetry.sdk.trace.export")
     if exporter is None:
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+        otlp = extras.load("opentelemetry.exporter.otlp.proto.http.trace_exporter")
+        sent = otlp.OTLPSpanExporter(endpoint=endpoint)
+        provider.add_span_processor(export.BatchSpanProcessor(sent))
     else:
-        provider.add_span_processor(SimpleSpanProcessor(exporter))
+        provider.add_span_processor(export.SimpleSpanProcessor(exporter))
     return provider.get_tracer(NAME)
 
 

@@ -12,15 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-import nats
-import nats.errors
-import nats.js.errors
-import redis.asyncio
-import redis.exceptions
-from nats.js.api import AckPolicy, ConsumerConfig
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-
+from wavebreak import extras
 from wavebreak.errors import ServiceError, WavebreakError
 from wavebreak.service.observability import Metrics
 from wavebreak.service.pending_requests import BusyError, RepeatedKeyError
@@ -129,32 +121,33 @@ class Subjects:
     What is not acknowledged within `redeliver_s` comes again (as the consumer was first made).
     """
 
-    lost: tuple[type[Exception], ...] = (
-        nats.errors.Error, OSError, asyncio.TimeoutError, ServiceError,
-    )  # fmt: skip
-
     def __init__(
         self, url: str, stream: str, durable: str, *, redeliver_s: float = REDELIVER_S
     ) -> None:
         self.name, self._url, self._durable = stream, url, durable
         self._redeliver_s = redeliver_s
+        self._nats = extras.load("nats")
+        self._errors, self._api = extras.load("nats.errors"), extras.load("nats.js.api")
+        self.lost: tuple[type[Exception], ...] = (
+            self._errors.Error, OSError, asyncio.TimeoutError, ServiceError,
+        )  # fmt: skip
         self._client: Any = None
         self._held: Any = None
 
     async def open(self) -> None:
         """Connect; raises ServiceError where the stream is not there."""
-        self._client = await nats.connect(
+        self._client = await self._nats.connect(
             self._url, allow_reconnect=False, connect_timeout=2, error_cb=_quiet
         )
-        terms = ConsumerConfig(
-            durable_name=self._durable, ack_policy=AckPolicy.EXPLICIT, ack_wait=self._redeliver_s,
-            max_ack_pending=4 * FETCHED,
+        terms = self._api.ConsumerConfig(
+            durable_name=self._durable, ack_policy=self._api.AckPolicy.EXPLICIT,
+            ack_wait=self._redeliver_s, max_ack_pending=4 * FETCHED,
         )  # fmt: skip
         try:
             self._held = await self._client.jetstream().pull_subscribe(
                 "", durable=self._durable, stream=self.name, config=terms
             )
-        except nats.js.errors.NotFoundError:
+        except extras.load("nats.js.errors").NotFoundError:
             fix = "make it first: nats stream add"
             raise ServiceError(f"the broker has no stream {self.name}", fix=fix) from None
 
@@ -162,7 +155,7 @@ class Subjects:
         """Wait for some messages."""
         try:
             found = await self._held.fetch(FETCHED, timeout=WAIT_S)
-        except nats.errors.TimeoutError:
+        except self._errors.TimeoutError:
             if not self._client.is_connected:
                 raise
             return []
@@ -201,10 +194,10 @@ class Entries:
     An entry's field `body` is what a body of `/v1/events` is, `type` its media type.
     """
 
-    lost: tuple[type[Exception], ...] = (redis.exceptions.RedisError, OSError)
-
     def __init__(self, url: str, stream: str, group: str, consumer: str = "wavebreak") -> None:
         self.name, self._url, self._group, self._consumer = stream, url, group, consumer
+        self._redis, self._errors = extras.load("redis.asyncio"), extras.load("redis.exceptions")
+        self.lost: tuple[type[Exception], ...] = (self._errors.RedisError, OSError)
         self._client: Any = None
         self._own = True
         self._round = 0
@@ -213,12 +206,12 @@ class Entries:
         """Connect, and make the group where it is not there; it begins with the oldest entry."""
         # The client must not ask again by itself: an answer that was lost holds entries that are
         # ours by now, and only reading from the beginning finds them.
-        once = Retry(NoBackoff(), 0)
-        self._client = redis.asyncio.Redis.from_url(self._url, retry=once)
+        once = extras.load("redis.asyncio.retry").Retry(extras.load("redis.backoff").NoBackoff(), 0)
+        self._client = self._redis.Redis.from_url(self._url, retry=once)
         self._own = True
         try:
             await self._client.xgroup_create(self.name, self._group, "0", mkstream=True)
-        except redis.exceptions.ResponseError as error:
+        except self._errors.ResponseError as error:
             if not str(error).startswith("BUSYGROUP"):
                 raise
 

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 from django.core.management import call_command
 from django.db import DatabaseError, connections
 
+from wavebreak import extras
 from wavebreak.errors import ServiceError
 
 FILE = "wavebreak.sqlite3"
@@ -26,7 +27,7 @@ def described(url: str, home: Path, *, reading: bool = False) -> dict[str, Any]:
     """Django's description of a database: `url`, or the SQLite file of `home` where it is empty.
 
     With `reading` a transaction does not keep the one writer out. Raises ServiceError for a URL
-    that is not of PostgreSQL.
+    that is not of PostgreSQL, and MissingExtraError where its client is not installed.
 
     >>> described("", Path("/srv/w"))["NAME"]
     '/srv/w/wavebreak.sqlite3'
@@ -50,6 +51,7 @@ def described(url: str, home: Path, *, reading: bool = False) -> dict[str, Any]:
         raise ServiceError("the database URL cannot be read", fix=_FIX) from None
     if parts.scheme not in ("postgresql", "postgres") or len(parts.path) < 2:
         raise ServiceError("the database is not a PostgreSQL database", fix=_FIX)
+    extras.load("psycopg")
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": unquote(parts.path[1:]),

@@ -105,7 +105,7 @@ def test_who_waits_for_a_batch_is_told_before_the_next_is_taken(
 ) -> None:
     asked, told = Waiting(None, None, None, ask=position), list[Any]()  # type: ignore[arg-type]
     engine.let.set()
-    with patch("wavebreak.service.engine_thread.answer", told.extend):
+    with patch("wavebreak.service.engine_thread.resolve_futures", told.extend):
         for first in (0, 2, 4, 6):
             decider.put(replace(batch(first), asked=(asked,) if first == 2 else ()))
         decider.stop()
