@@ -1,6 +1,6 @@
-"""Arrow's memory as machine code reads it: through its C data interface, a call for a whole batch.
+"""Arrow C data interface: a batch's memory as compiled code reads it, one call for a whole batch.
 
-Asking a column for its buffers one by one costs a small batch more than its rows do. Layout:
+Asking each column for its buffers in Python costs a small batch more than its rows do. Layout:
 https://arrow.apache.org/docs/format/CDataInterface.html
 """
 
@@ -16,7 +16,7 @@ import pyarrow as pa
 from wavebreak.compiled.numba_runtime import address_as_void_pointer, carray, compiled
 
 LENGTH, NULLS, OFFSET, N_BUFFERS, N_CHILDREN, BUFFERS, CHILDREN, DICTIONARY = range(8)
-"""Members of a batch or column (`members`), each of eight bytes."""
+"""Members of a batch or column (`struct_members`), each of eight bytes."""
 _MEMBERS = 8
 
 _address = ctypes.pythonapi.PyCapsule_GetPointer
@@ -24,7 +24,7 @@ _address.restype, _address.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes
 
 
 def export_addresses(batches: Sequence[pa.RecordBatch]) -> tuple[Any, Any]:
-    """Give the address of each batch (int64), and what is to be kept for as long as it is read.
+    """Return the address of each batch (int64), and the capsules to keep alive while they are read.
 
     >>> at, kept = lent([pa.RecordBatch.from_pydict({"a": [1, 2]})])
     >>> at.shape

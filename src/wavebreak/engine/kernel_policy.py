@@ -1,4 +1,4 @@
-"""From a policy to what the kernel is told: compiled callbacks, numbers and bit masks."""
+"""Kernel policy: a compiled policy and a model as C functions, packed numbers and bit masks."""
 
 from __future__ import annotations
 
@@ -60,15 +60,15 @@ def _callbacks() -> tuple[Callback, Callback, Callback]:
 
 
 def _signed(bits: int) -> int:
-    """Bits as an int64: bit 63 is the sign."""
+    """Return bits as an int64: bit 63 is the sign."""
     return bits - (1 << 64) if bits >> 63 else bits
 
 
 class Model(Protocol):
-    """What a trained model gives: the address of its C function, its numbers, how it is read.
+    """What the kernel needs of a trained model: C function, packed numbers, calibration.
 
-    `address` is of `int64 score(int64 model, int64 values)`, which gives a margin (log-odds) in
-    1/65,536; `thresholds` are the margins at or above which an outcome follows, `silent` the most
+    `address` is of `int64 score(int64 model, int64 values)`, which returns a margin (log-odds)
+    in 1/65,536; `thresholds` are the margins from which an outcome follows, `silent` the most
     for an account that has started no chat (None: as for others). `keepalive` owns the addresses.
     `reasons` are the largest contributions to the margin of float64[catalog].
     """
@@ -95,16 +95,16 @@ class Model(Protocol):
 def build_kernel_policy(
     program: Program, model: Model | None = None, covered: frozenset[str] = frozenset(NAMES)
 ) -> KernelPolicy:
-    """Tell the kernel of a compiled policy, and of a model, for a stream that covers `covered`.
+    """Return a compiled policy and a model as the kernel reads them.
 
-    Rules that only label, and suspicions raised at registration, stay with the account for good;
-    the others may fire again when the standing that they led to has ended.
+    Rules that only label, and rules at registration, fire once per account; the others may fire
+    again when the enforcement that they led to has ended. `covered` are the stream's features.
     """
     rules, standing = program.policy.rules, program.policy.standing
     decide, weigh, refuse = _callbacks()
     guard = guard_of(program.policy)
     labels = sum(1 << k for k, rule in enumerate(rules) if rule.label is not None)
-    told = KernelPolicy(
+    kernel = KernelPolicy(
         guard=guard.address,
         rules=program.address,
         decide=decide.address,
@@ -120,13 +120,13 @@ def build_kernel_policy(
         benign_grace_s=seconds(standing.benign_grace),
         keepalive=(program, guard, decide, weigh, refuse, model and model.keepalive),
     )
-    return told if model is None else _with_model(told, model, program.policy.score.spares)
+    return kernel if model is None else _with_model(kernel, model, program.policy.score.spares)
 
 
-def _with_model(told: KernelPolicy, model: Model, spares: tuple[str, ...]) -> KernelPolicy:
-    """Add a model to what the kernel is told."""
+def _with_model(kernel: KernelPolicy, model: Model, spares: tuple[str, ...]) -> KernelPolicy:
+    """Add a model to the kernel's policy."""
     return replace(
-        told,
+        kernel,
         score=model.address,
         model=model.numbers_address,
         weigh=_callbacks()[1].address,
@@ -168,9 +168,9 @@ def _score_settings(
 
 
 def _family(program: Program, k: int) -> int:
-    """Bit of a rule's family of evidence; 0 for one that is in none, or decides nothing.
+    """Return the bit of a rule's family of evidence; 0 if it is in none, or decides nothing.
 
-    A rule that reads the score is no evidence beside it: it would bear itself out.
+    A rule that reads the score is no independent evidence for it.
     """
     if not program.enforced >> k & 1 or _SCORES & set(features_of(program.policy.rules[k])):
         return 0
@@ -180,7 +180,7 @@ def _family(program: Program, k: int) -> int:
 
 
 def _rule(program: Program, k: int) -> tuple[int, int]:
-    """Outcome and hold in seconds of one rule; a shadow rule and a label decide nothing."""
+    """Return outcome and hold (s) of one rule; shadow rules and labels decide nothing."""
     if not program.enforced >> k & 1:
         return decision.ALLOW, 0
     observes = int(program.outcome[k]) == decision.OBSERVE

@@ -1,4 +1,4 @@
-"""What all but a message does to a row: registration, sessions, groups, lookups, feedback."""
+"""State updates for registrations, sessions, groups, lookups and feedback."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from wavebreak.features.layout import (
     BAD,
     BLAMED,
     BLOCKED,
+    CONFIRMED,
     CONTACT,
     COUNTRY_KNOWN,
     COUNTRY_MISMATCH,
-    DOUBTED,
     GROUPED,
     HUNTED,
     JOINED,
@@ -31,11 +31,11 @@ from wavebreak.features.layout import (
     MISMATCH,
     MISMATCH_KNOWN,
     PLACED,
+    REFUTED,
     REGISTERED_HERE,
     REPLIED,
     REPORTED,
     STARTED,
-    TRUSTED,
     WROTE,
 )
 from wavebreak.features.memory import contribute, pairs_of, people_of, rares_of
@@ -71,7 +71,7 @@ _count_block_weight = count_event("block_weight")
 
 @compiled()
 def advance_rare_windows(r: Any, now: int) -> None:
-    """Move a rare row's clock to `now` (seconds)."""
+    """Advance a rare row's clock and windows to `now` (seconds)."""
     old = np.int64(r.clock)
     if now <= old:
         return
@@ -81,7 +81,7 @@ def advance_rare_windows(r: Any, now: int) -> None:
 
 @compiled()
 def rare_row(sh: Any, row: Any) -> Any:
-    """The account's rare row, made if absent, at the account's clock."""
+    """Return the account's rare row, created if absent, with its windows at the account's clock."""
     now = np.int64(row.clock)
     rares = rares_of(sh)
     if row.rare == 0:
@@ -95,7 +95,7 @@ def rare_row(sh: Any, row: Any) -> Any:
 
 @compiled()
 def _update_registration(w: Any, row: Any, ev: Any, now: int) -> None:
-    """The account's registration: what is known of number, network, device and client."""
+    """Update the row with a registration: number block, network, device, client, attestation."""
     row.registered = now + 1
     row.attempts = min(np.int64(ev.attempts), 255)
     row.verification = ev.verification
@@ -117,7 +117,7 @@ def _update_registration(w: Any, row: Any, ev: Any, now: int) -> None:
 
 @compiled()
 def update_session(w: Any, sh: Any, row: Any, ev: Any, now: int) -> None:
-    """A connection: moves to another network or device, companions."""
+    """Update the row with a connection: a new network, device or linked companion."""
     moved, was = False, (np.int64(row.network) << 32) | np.int64(row.device)
     if ev.network > 0 and ev.network != row.network:
         if row.network > 0:
@@ -153,7 +153,7 @@ def update_session(w: Any, sh: Any, row: Any, ev: Any, now: int) -> None:
 
 @compiled()
 def set_contact_tie(sh: Any, local: int, peer: int, now: int, there: bool) -> None:
-    """An address-book tie between two accounts comes or goes."""
+    """Set or clear the flag of an address-book tie between two accounts."""
     pairs = pairs_of(sh)
     at = touch_pair(sh, local, peer, now)
     value = pairs[at].value
@@ -163,7 +163,7 @@ def set_contact_tie(sh: Any, local: int, peer: int, now: int, there: bool) -> No
 
 @compiled()
 def update_member_added(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> None:
-    """The account adds a member to a group."""
+    """Update the row with a member that the account added to a group."""
     row.flags = np.int64(row.flags) | GROUPED
     r = rare_row(sh, row)
     r.added += 1
@@ -180,7 +180,7 @@ def update_member_added(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int
 
 @compiled()
 def update_lurking(r: Any, now: int) -> None:
-    """A first contact: does it follow a silent stay in a group?"""
+    """Count a first contact that follows a silent stay in a group."""
     joined = np.int64(r.joined)
     silent = joined > 0 and r.wrote_group < joined
     if silent and LURK_LEAST_S <= now - (joined - 1) <= LURK_MOST_S:
@@ -191,11 +191,11 @@ def update_lurking(r: Any, now: int) -> None:
 def update_complaint(
     w: Any, sh: Any, row: Any, r: Any, ev: Any, local: int, now: int, block: bool
 ) -> None:  # fmt: skip
-    """A report or a block against the account, weighed by proof, record, kinship."""
+    """Count a report or block of the account, weighted by proof, credibility and independence."""
     mark = BLOCKED if block else REPORTED
-    who = np.int64(ev.account)
+    reporter = np.int64(ev.account)
     pairs = pairs_of(sh)
-    at = touch_pair(sh, local, who, now)
+    at = touch_pair(sh, local, reporter, now)
     value = pairs[at].value
     flags = flags_of(value)
     pairs[at].value = with_flags(value, flags | mark)
@@ -205,7 +205,7 @@ def update_complaint(
     if flags & mark:
         return
     people = people_of(w)
-    by = people[who]
+    by = people[reporter]
     proven = (flags & (WROTE | ADDED)) != 0
     crowd = int64(UNPROVEN_COUNTED) if block else ring_total(r.unproven_7d)
     kin = registered_near(by.born, r.reporters, people)
@@ -219,17 +219,17 @@ def update_complaint(
     if not proven:
         _count_unproven_report(r, now, 1)
         if ring_total(r.group_sends_1d) == 0:
-            contribute(w, DOUBTED, who, 1)
+            contribute(w, REFUTED, reporter, 1)
     elif row.standing >= 4 or row.flags & LABEL_ABUSIVE:
-        contribute(w, TRUSTED, who, 2)
+        contribute(w, CONFIRMED, reporter, 2)
     else:
-        r.reporters[np.int64(r.reporter_n) & 3] = who + 1
+        r.reporters[np.int64(r.reporter_n) & 3] = reporter + 1
         r.reporter_n += 1
 
 
 @compiled()
 def _count_blind_report(w: Any, r: Any, peer: int) -> None:
-    """A report by an account that has met nobody; two of the same in a row are one."""
+    """Count a report by an account without contacts; repeated reports of one account count once."""
     if r.blind_peer == peer + 1:
         return
     r.blind_peer = peer + 1
@@ -241,13 +241,13 @@ def _count_blind_report(w: Any, r: Any, peer: int) -> None:
 
 @compiled()
 def update_report_made(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> None:
-    """The account reports somebody: unfounded unless the reported has opened a chat with it."""
+    """Count a report that the account made: unfounded unless the other opened the chat."""
     flags = flags_of(pairs_of(sh)[touch_pair(sh, local, ev.peer, now)].value)
     if (flags & REPLIED) == 0 or (flags & STARTED) != 0:
         row.unfounded = min(np.int64(row.unfounded) + 1, 255)
-        # One account can report without end: it counts among the young strangers a few times.
+        # One account can report without limit: only its first few reports count as approaches.
         record_approach(w, row, ev.peer, row.unfounded <= ACCUSES_AT_MOST)
-        # What an account sends while it is refused reaches nobody, but a log may hold its reports.
+        # Refused messages are not delivered, but a log may still hold reports of their sender.
         met = row.mutual > 0 or row.inbound > 0 or (row.flags & GROUPED) != 0
         if not met and people_of(w)[ev.peer].standing < 2:
             _count_blind_report(w, rare_row(sh, row), ev.peer)
@@ -255,7 +255,7 @@ def update_report_made(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int)
 
 @compiled()
 def settle_reporters(w: Any, r: Any, table: int) -> None:
-    """Credit (TRUSTED) or doubt (DOUBTED) the last four who reported with proof, once."""
+    """Credit (CONFIRMED) or debit (REFUTED) the last four reporters with proof, once each."""
     for j in range(4):
         if r.reporters[j] > 0:
             contribute(w, table, np.int64(r.reporters[j]) - 1, 2)
@@ -265,7 +265,7 @@ def settle_reporters(w: Any, r: Any, table: int) -> None:
 
 @compiled()
 def blame_entities(w: Any, row: Any, r: Any) -> None:
-    """Hold the abuse against the account's entities and mark its last cold targets, once."""
+    """Lower the reputation of the account's entities and mark its last cold targets, once."""
     if row.flags & BLAMED:
         return
     row.flags = np.int64(row.flags) | BLAMED
@@ -280,7 +280,7 @@ def blame_entities(w: Any, row: Any, r: Any) -> None:
 
 @compiled()
 def withdraw_blame(w: Any, row: Any, r: Any) -> None:
-    """Take the blame off the entities that it was laid on."""
+    """Restore the reputation of the entities that `blame_entities` lowered."""
     if row.flags & BLAMED:
         for j in range(4):
             if r.blamed[j] > 0:
@@ -290,23 +290,23 @@ def withdraw_blame(w: Any, row: Any, r: Any) -> None:
 
 @compiled()
 def apply_label(w: Any, row: Any, r: Any, ev: Any) -> bool:
-    """A label from a person or a trap. True when it clears the account (label `benign`)."""
+    """Apply a label. True for `benign`, which ends enforcement."""
     if ev.label == 0:
         row.flags = (np.int64(row.flags) | LABEL_ABUSIVE) & ~LABEL_BENIGN
         blame_entities(w, row, r)
-        settle_reporters(w, r, TRUSTED)
+        settle_reporters(w, r, CONFIRMED)
         return False
     if ev.label != 1:
         return False
     withdraw_blame(w, row, r)
     row.flags = (np.int64(row.flags) | LABEL_BENIGN) & ~LABEL_ABUSIVE
-    settle_reporters(w, r, DOUBTED)
+    settle_reporters(w, r, REFUTED)
     return True
 
 
 @compiled()
 def update_registration(w: Any, row: Any, ev: Any, now: int) -> None:
-    """Registration and its announcement to others."""
+    """Update the row with a registration and publish it to the shared state."""
     _update_registration(w, row, ev, now)
     publish_registration(w, ev.account, now)
     publish_places(w, row, ev.account)

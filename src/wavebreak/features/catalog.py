@@ -1,16 +1,14 @@
-"""Features of what a model says: for rules, never for a model.
+"""Catalog of features: what rules and models may read about an account, and its limits.
 
-The catalog of features: what a rule or a model may read about an account, and its limits.
+A feature is one declaration, in `message_features` or `account_features`; its value is a float64,
+NaN where it is missing. `values` computes it in compiled code; `tests/oracle` holds the obvious
+formula, and tests compare the two.
 
-A feature is one declaration, in `messaging.py` or `standing.py`; its value is a float64, NaN where
-it is missing. `naive.py` holds the obvious formula of each and `reading.py` the fast one; a
-contract test holds the two together.
+Windows hop. A window of length W has sixteen buckets of W/15: the one at the account's clock and
+the fifteen before it, so that at least W and at most 16/15 W is counted, exactly. An account's
+clock is the newest event time among its own account events.
 
-Windows hop. A window of length W has sixteen buckets of W/15: the one that holds the account's
-clock and the fifteen before it, so that at least W and at most 16/15 W is counted, exactly. An
-account's clock is the newest event time among its own facts.
-
-Which features a stream can carry: what its sources do not show is missing, never zero.
+A stream that lacks a feature's sources does not cover it: the feature is then missing, never zero.
 """
 
 from __future__ import annotations
@@ -38,7 +36,7 @@ SCORES: tuple[F, ...] = (
       "messaging.",
       ("account.registered",), "see the model card", "clean registrations"),
 )  # fmt: skip
-"""They stand last in the catalog, so that a model's inputs are a prefix of it."""
+"""Last in the catalog, so that a model's inputs are a prefix of it."""
 
 _DECLARED: tuple[Feature | WindowedCount, ...] = MESSAGE_FEATURES + ACCOUNT_FEATURES + SCORES
 FEATURES: tuple[Feature, ...] = tuple(
@@ -52,7 +50,7 @@ WINDOWED: tuple[WindowedCount, ...] = tuple(
 
 NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
 MODEL_INPUTS: tuple[str, ...] = NAMES[: -len(SCORES)]
-"""What a model may read: every feature but its own scores, which stand last."""
+"""Features that a model may read: all but the scores, which are last."""
 INDEX: dict[str, int] = {name: index for index, name in enumerate(NAMES)}
 
 
@@ -60,10 +58,12 @@ INDEX: dict[str, int] = {name: index for index, name in enumerate(NAMES)}
 def get_feature(name: str) -> Feature:
     """Return the declaration of one feature.
 
-    Raises `PolicyError` with the nearest names when there is none.
+    Raises:
+        PolicyError: There is none; its fix names the nearest ones.
 
     >>> feature("sends_15s").unit
     'messages'
+
     """
     if name not in INDEX:
         near = ", ".join(difflib.get_close_matches(name, NAMES, 3))
@@ -75,10 +75,13 @@ def get_feature(name: str) -> Feature:
 
 
 def covered_features(profile: Profile | None, *, scored: bool = True) -> frozenset[str]:
-    """Names of the features whose sources a stream carries, on a clock fine enough for them.
+    """Return the names of the features that a stream covers.
 
-    A source "a|b" is covered by either; a stream without a profile carries everything. Scores are
-    covered only where there is a model (`scored`).
+    Args:
+        profile: Event types, fields and clock resolution of the stream (None: everything). A
+            source "a|b" is covered by either.
+        scored: Whether there is a model; without, scores are not covered.
+
     """
     names = frozenset(NAMES if profile is None else _covered_names(profile))
     return names if scored else names & frozenset(MODEL_INPUTS)
@@ -94,5 +97,5 @@ def _covered_names(profile: Profile) -> frozenset[str]:
 
 
 def coverage_mask(names: frozenset[str]) -> Any:
-    """0.0 for a covered feature and NaN for one that is not: float64, one a feature."""
+    """Return 0.0 for each covered feature and NaN for the others (float64, in catalog order)."""
     return np.array([0.0 if feature.name in names else np.nan for feature in FEATURES])

@@ -1,4 +1,4 @@
-"""Which event ids have been seen: 128-bit hashes in two generations, each of a span of log time."""
+"""Duplicate filter: 128-bit hashes of event ids in two generations, each of a span of log time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _cell(high: Any, size: int) -> int:
 
 @compiled()
 def _put(table: Any, low: Any, high: Any) -> int:
-    """0 when the hash was there, 1 when it is new and put."""
+    """Insert a hash; return 1 if it is new, 0 if it was there."""
     at = _cell(high, table.size)
     while table[at].low != np.uint64(0):
         if table[at].low == low and table[at].high == high:
@@ -86,7 +86,7 @@ def _rehash(old: Any, new: Any) -> None:
 
 
 def _empty_tables() -> list[Any]:
-    """Tables of different sizes, which fill up at different times: no two grow in one breath."""
+    """Tables of different sizes, which fill up at different times, so that no two grow at once."""
     return [np.zeros(64 + s, _SEEN) for s in range(SUBTABLES)]
 
 
@@ -99,7 +99,7 @@ def _lengths(tables: list[Any]) -> Any:
 
 
 class DuplicateFilter:
-    """Which event ids have been seen, by a 128-bit hash, in two generations.
+    """Recognizes event ids that occurred before, by a 128-bit hash, in two generations.
 
     A generation ends when it holds `least` ids and the log's time has moved by `span_ms` in it, or
     when it holds `most`. An id is remembered for one generation more: for `least` ids and, below
@@ -128,7 +128,7 @@ class DuplicateFilter:
         self._sizes = [_lengths(self.tables), _lengths(self.older)]
 
     def grow(self, now_ms: int) -> None:
-        """Give room to what is full, at the log's time: a larger table, or a new generation."""
+        """Grow full tables, or begin a new generation, at the log's time."""
         held = int(self.filled.sum())
         if self.born[0] < 0:
             self.born[0] = now_ms
@@ -145,9 +145,9 @@ class DuplicateFilter:
             self._at[0][s], self._sizes[0][s] = table.ctypes.data, table.size
 
     def note(self, ids: NameSpans, out: Any, begin: int) -> int:
-        """Mark in `out` (bool) which ids from `begin` on were seen before, remembering all.
+        """Mark duplicates among the ids from `begin` in `out` (bool), and remember all.
 
-        Returns where it stopped: before the end it is to `grow`, and to be called again from there.
+        Returns where it stopped; before the end, call `grow` and then again from there.
         """
         return int(
             _repeated(
@@ -157,11 +157,11 @@ class DuplicateFilter:
         )  # fmt: skip
 
     def nbytes(self) -> int:
-        """Bytes held by both generations."""
+        """Return the bytes of both generations."""
         return sum(table.nbytes for table in (*self.tables, *self.older))
 
     def dump(self) -> dict[str, Any]:
-        """Everything, as arrays."""
+        """Return the state as named arrays."""
         return {
             "born": self.born.copy(),
             "filled": self.filled.copy(),
@@ -172,7 +172,7 @@ class DuplicateFilter:
         }
 
     def load(self, dumped: dict[str, Any]) -> None:
-        """Take the place of a dump."""
+        """Restore the state from a dump."""
         self.born, self.filled = dumped["born"].copy(), dumped["filled"].copy()
         for name, sizes in (("tables", "sizes"), ("older", "older_sizes")):
             ends = np.cumsum(dumped[sizes])

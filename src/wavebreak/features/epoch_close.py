@@ -1,4 +1,4 @@
-"""The close of an epoch: who is looked at once more, over what accounts share by then."""
+"""Re-evaluation at an epoch's close, over the merged shared state."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from wavebreak.features.shared_state import is_young, was_young
 
 @compiled()
 def _reputation_moved(w: Any, row: Any, closed: int) -> bool:
-    """Whether a reputation that the account stands on moved in the closed epoch."""
+    """Whether the reputation of one of the account's entities changed in the closed epoch."""
     entities = entities_of(w)
     for entity in (row.network, row.block, row.device, row.client):
         if entity > 0 and entities[np.int64(entity) - 1].epoch == closed:
@@ -27,16 +27,16 @@ def _reputation_moved(w: Any, row: Any, closed: int) -> bool:
 
 @compiled(inline="always")
 def _is_re_evaluated(w: Any, row: Any) -> bool:
-    """Whether a rule, or a model, wants to see the account at an epoch's close at all."""
+    """Whether a rule or the model evaluates the account at an epoch's close."""
     return bool((w.wake >> EPOCH) & 1 or (w.scoring > 0 and is_young(row)))
 
 
 @compiled()
 def re_evaluate_touched(shards: Any, w: Any, closed: int) -> bool:
-    """Look again at the accounts that a worker touched, where their surroundings moved.
+    """Re-evaluate the accounts that a worker touched whose entities' reputation changed.
 
-    The contributions of the epoch `closed` are merged by now. `w.at_fact` says where the work
-    stands. Returns False when a buffer must be made larger first, like `advance`.
+    The contributions of the epoch `closed` are merged by now. `w.at_fact` is the position of the
+    pass. Returns False when a buffer must grow first, like `kernel.process_segment`.
     """
     while w.at_fact < w.touched_n:
         prefetch_touched(shards, w)
@@ -57,11 +57,11 @@ def re_evaluate_touched(shards: Any, w: Any, closed: int) -> bool:
 
 @compiled()
 def re_evaluate_newcomers(shards: Any, w: Any, slots: Any, closed: int, position: int) -> bool:
-    """Look again at young accounts beside one that was acted on in the epoch `closed`.
+    """Re-evaluate young accounts on an entity whose other account was restricted in `closed`.
 
-    Those touched in it have been looked at by `close`; the others' clocks move to its end, and
-    `position`, its last event, stands for what led to the look. `w.at_fact` says where the work
-    stands. Returns False when a buffer must be made larger first, like `advance`.
+    `re_evaluate_touched` has done those touched in it; the clocks of the others move to its end,
+    and `position`, its last event, is their trigger. `w.at_fact` is the position of the pass.
+    Returns False when a buffer must grow first, like `kernel.process_segment`.
     """
     now = np.int64(closed) * 60 + 59
     while w.at_fact < slots.size:

@@ -1,14 +1,12 @@
-"""A batch of the log as numbers: read out of Arrow's own memory, a row at a time, by machine code.
+"""Fan-out: from a batch of the log to account events with epochs, grouped by shard.
 
-Small batches come often while somebody asks; a call for each column costs them more than their
-rows do.
+One ordered writer reads the log and assigns slots, positions and epochs. An event makes at most two
+account events (internally: facts), the actor's and the counterpart's. A late event (more than
+`lateness_s` behind the newest) and a duplicate make none. An event dated far ahead is taken at the
+log's own time, and moves it only with others that follow (docs/adr/0008-far-dates.md).
 
-The fan-out: from a batch of the log to facts, each keyed by one account, with their epochs.
-
-One ordered writer reads the log: it gives slots, positions and epoch numbers. An event makes at
-most two facts, the actor's and the counterpart's. A late event (more than `lateness_s` behind the
-newest) and one seen before make none. An event dated far ahead is taken at the log's own time, and
-moves it only with others that follow (docs/adr/0008-far-dates.md).
+Compiled code reads a batch's columns out of Arrow's own memory: in small batches, a Python call for
+each column would cost more than its rows.
 """
 
 from __future__ import annotations
@@ -53,8 +51,8 @@ from wavebreak.features.layout import (
 from wavebreak.schema.events import CHANNELS, LOG_SCHEMA, TYPES
 
 _COLUMN = np.dtype([("valid", "i8"), ("values", "i8"), ("text", "i8"), ("offset", "i8")])
-"""Where a column lies: addresses of its validity (0: all is given), of its values or offsets (0:
-nothing is given) and of its text, and how many rows of others come before its own."""
+"""A column's addresses: validity bits (0: all valid), values or offsets (0: all null), text; and
+its offset in rows."""
 _READ = (
     "id", "account", "peer", "network", "block", "device", "client", "type", "size", "count",
     "hits", "attempts", "media", "verification", "channel", "label", "in_contacts", "broadcast",
@@ -73,17 +71,17 @@ _U1, _U2, _U4 = 255, 65535, 0xFFFFFFFF
 
 
 class SlotAssigner(Protocol):
-    """What gives the slots of names."""
+    """Assigns slots to names."""
 
     def slots_of(self, names: NameSpans, /) -> Any:
-        """Slot of each name (uint32); one that is not given has slot NONE."""
+        """Return the slot of each name (uint32); NONE for a null."""
         ...
 
 
 class Columns(NamedTuple):
-    """Where the columns of a batch lie: `at` (dtype _COLUMN, in the order of `_READ`).
+    """Addresses of a batch's columns: `at` (dtype _COLUMN, in the order of `_READ`).
 
-    They lie there as long as `kept` lives. `placed`: surroundings of an account are among them.
+    Valid as long as `kept` lives. `placed`: some network, block, device or client is given.
     """
 
     at: Any
@@ -94,9 +92,9 @@ class Columns(NamedTuple):
 
 @compiled()
 def _locate(batch: int, where: Any, texts: Any, columns: Any) -> bool:
-    """Find the columns of `_READ`: column k is the batch's `where[k]`-th (-1: it has none).
+    """Locate the columns of `_READ`: column k is the batch's `where[k]`-th (-1: absent).
 
-    Returns whether one of the surroundings is given.
+    Returns whether some network, block, device or client is given.
     """
     held, placed = children(struct_members(batch)), False
     for k in range(columns.size):
@@ -114,7 +112,7 @@ def _locate(batch: int, where: Any, texts: Any, columns: Any) -> bool:
 
 
 def locate_columns(log: pa.RecordBatch) -> Columns:
-    """Find the columns of a batch; one that it lacks is one in which nothing is given."""
+    """Locate the columns of a batch; an absent column reads as all null."""
     columns = np.zeros(len(_READ), _COLUMN)
     index = log.schema.get_field_index
     (batch,), kept = export_addresses([log])
@@ -124,13 +122,13 @@ def locate_columns(log: pa.RecordBatch) -> Columns:
 
 @compiled()
 def _is_given(column: Any, row: int) -> bool:
-    """Whether a column gives something in a row."""
+    """Whether a column is not null in a row."""
     return bool(column.values != 0 and is_given(column.valid, column.offset + row))
 
 
 @compiled()
 def _integer(column: Any, row: int, width: int, absent: int, top: int) -> int:
-    """A number of `width` bytes, at most `top`."""
+    """Read an integer of `width` bytes, at most `top`; `absent` for a null."""
     if not _is_given(column, row):
         return absent
     at = column.offset + row
@@ -152,7 +150,7 @@ def _flag(column: Any, row: int, known: int, true: int) -> int:
 
 @compiled(inline="always")
 def _text_span(column: Any, row: int) -> tuple[int, int]:
-    """Where the text of a row lies, and how many bytes it has."""
+    """Address and length in bytes of a row's text."""
     at = column.offset + row
     ends = array_at(column.values, at + 2, np.int32)
     return column.text + int64(ends[at]), int64(ends[at + 1]) - int64(ends[at])
@@ -160,7 +158,7 @@ def _text_span(column: Any, row: int) -> tuple[int, int]:
 
 @compiled()
 def _country_mismatch(number: Any, network: Any, row: int) -> int:
-    """Whether number and network are known to be of different countries."""
+    """Flags: whether the countries of number and network are known, and differ."""
     if not (_is_given(number, row) and _is_given(network, row)):
         return 0
     (one, size), (other, others) = _text_span(number, row), _text_span(network, row)
@@ -170,7 +168,7 @@ def _country_mismatch(number: Any, network: Any, row: int) -> int:
 
 @compiled()
 def _fill_events(columns: Any, ts: Any, drop: Any, events: Any) -> None:
-    """Fill in all but names."""
+    """Fill in all fields but the slots of names."""
     for i in range(events.size):
         ev = events[i]
         ev.ts, ev.drop = ts[i], drop[i]
@@ -184,7 +182,7 @@ def _fill_events(columns: Any, ts: Any, drop: Any, events: Any) -> None:
         ev.label = _integer(columns[_LABEL], i, 1, UNKNOWN, _U1)
         ev.channel = _integer(columns[_CHANNEL], i, 1, UNKNOWN, _U1)
         if _is_given(columns[_TEMPLATE], i):
-            # Only the business platform sends templates: who does is there, whatever is left out.
+            # Only the business platform sends templates, whether or not the channel is given.
             ev.channel = _PLATFORM
         flags = _flag(columns[_CONTACTS], i, CONTACT_KNOWN, IN_CONTACTS)
         flags |= _flag(columns[_BROADCAST], i, 0, BROADCAST)
@@ -196,7 +194,7 @@ def _fill_events(columns: Any, ts: Any, drop: Any, events: Any) -> None:
 
 @compiled()
 def _name_spans(columns: Any, at: Any, sizes: Any) -> None:
-    """Where the names of columns lie, row by row."""
+    """Addresses and lengths of the names in some columns, row by row."""
     for k in range(columns.size):
         column = columns[k]
         for row in range(sizes.shape[0]):
@@ -207,7 +205,7 @@ def _name_spans(columns: Any, at: Any, sizes: Any) -> None:
 
 @compiled()
 def _prefix_names(columns: Any, prefixes: Any, at: Any, sizes: Any) -> Any:
-    """Lay names one behind the other, each behind its `prefix:`, and say so; gives their bytes."""
+    """Copy names with their `prefix:`, update addresses and lengths, and return the bytes."""
     room = 0
     for k in range(columns.size):
         for row in range(sizes.shape[0]):
@@ -227,7 +225,7 @@ def _prefix_names(columns: Any, prefixes: Any, at: Any, sizes: Any) -> Any:
 
 
 def column_names(columns: Columns, first: int = _ID, many: int = 1) -> NameSpans:
-    """Names of so many columns one beside the other in `_READ`, by default the ids, row by row."""
+    """Return the names of `many` adjacent columns of `_READ`, by default the ids, row by row."""
     at, sizes = np.zeros((columns.rows, many), np.int64), np.zeros((columns.rows, many), np.int64)
     _name_spans(columns.at[first : first + many], at, sizes)
     return NameSpans(at.reshape(-1), sizes.reshape(-1), columns)
@@ -236,9 +234,9 @@ def column_names(columns: Columns, first: int = _ID, many: int = 1) -> NameSpans
 def decode_events(
     columns: Columns, ts: Any, drop: Any, accounts: SlotAssigner, entities: SlotAssigner
 ) -> Any:
-    """A batch of the log as numbers (dtype EVENT), its names replaced by their slots.
+    """Decode a batch of the log into records (dtype EVENT), with names replaced by slots.
 
-    Slots are given in log order, whatever the batch size.
+    Slots are assigned in log order, whatever the batch size.
     """
     events = np.zeros(columns.rows, EVENT)
     _fill_events(columns.at, ts, drop, events)
@@ -251,7 +249,7 @@ def decode_events(
         data = _prefix_names(
             around, _PREFIXES, named.at.reshape(shaped), named.sizes.reshape(shaped)
         )
-        # Plus one: what is not given, the highest of all slots, comes round to 0.
+        # Plus one: the slot of a null, the highest of all, wraps around to 0.
         slots = entities.slots_of(named._replace(kept=data)) + np.uint32(1)
         for k, name in enumerate(_AROUND):
             events[name] = slots[k :: len(_AROUND)]
@@ -260,16 +258,16 @@ def decode_events(
 
 EPOCH_MS = 60_000
 LEAP_MS = 86_400_000
-"""How far ahead of a quiet log's time an event may be dated and believed: what it may make late."""
+"""How far ahead of a quiet log's time an event may be dated and accepted."""
 SPELL_MS = 600_000
 BUSY = 300
 """Steps of a log's time in a spell from which on it is busy, and never silent for half of
-`lateness_s`: nothing farther ahead is believed, so that one false date makes nothing in fair
-order late. (Events of one date are one step: a log may tell time in minutes.)"""
+`lateness_s`: nothing farther ahead is accepted, so that one false date makes no ordered event
+late. (Events of one date are one step: a log's clock may have a resolution of minutes.)"""
 FAR_AHEAD_ACCEPTED_AFTER = 8
-"""Events in a row, all too far ahead, that move the log's time; an eighth of a busy minute more."""
+"""Events in a row, all far ahead, that move the log's time; an eighth of a busy minute more."""
 FAR_AHEAD_ACCEPTED_MAX = 1_000
-"""So many are believed in any log: more than one machine with a wrong clock sends in one batch."""
+"""So many move any log's time: more than one machine with a wrong clock sends in one batch."""
 NO_FACT = 255
 _ROLES: dict[str, tuple[str, str]] = {
     "account.registered": ("registered", ""),
@@ -296,11 +294,11 @@ _ROLES: dict[str, tuple[str, str]] = {
     "account.deleted": ("deleted", ""),
     "label.assigned": ("labelled", ""),
 }
-"""For each event type the kinds of its actor's and its counterpart's fact ("": no fact)."""
+"""For each event type the kinds of the actor's and the counterpart's account event ("": none)."""
 
 
 def fact_kinds() -> Any:
-    """Kind of fact by event type and role: uint8, shape (256, 2); 255 where there is none."""
+    """Return the kind of account event by event type and role: uint8 (256, 2); 255 for none."""
     kinds = np.full((256, 2), NO_FACT, np.uint8)
     for code, name in enumerate(TYPES):
         for role, kind in enumerate(_ROLES[name]):
@@ -311,10 +309,10 @@ def fact_kinds() -> Any:
 
 @dataclass(frozen=True)
 class Segment:
-    """Facts of one stretch of the log within one epoch.
+    """Account events of one stretch of the log within one epoch.
 
     `codes` are event index · 2 + role, grouped by shard at `offsets`; `base` is the position of
-    `events[0]` in the log; `accounts` and `entities` are how many have been named by then.
+    `events[0]` in the log; `accounts` and `entities` count those that have slots by then.
     """
 
     epoch: int
@@ -331,13 +329,13 @@ CLOCK = np.dtype(
     [("newest", "i8"), ("spell", "i8"), ("steps", "i8"), ("former", "i8"), ("ahead", "i8"),
      ("earliest", "i8")]
 )  # fmt: skip
-"""The log's time: its newest believed date (-1: none yet); the open spell, the steps of time in it
-and in the last before it that held any; events in a row that are too far ahead, their earliest."""
+"""The log's time: its newest accepted date (-1: none yet); the open spell, the steps of time in it
+and in the last spell before it; consecutive events that are far ahead, and their earliest date."""
 
 
 @compiled()
 def _advance_clock(clock: Any, ts: int) -> None:
-    """Move the log's time to an event that is believed."""
+    """Advance the log's time to an event that is accepted."""
     if ts > clock.newest:
         clock.newest = ts
         if ts // SPELL_MS != clock.spell:
@@ -349,7 +347,7 @@ def _advance_clock(clock: Any, ts: int) -> None:
 
 @compiled()
 def _is_far_ahead(clock: Any, ts: int, lateness: int) -> bool:
-    """Whether an event is too far ahead; with enough of them in a row the log's time moves."""
+    """Whether an event is dated far ahead; with enough of them in a row the log's time moves."""
     spell = max(clock.steps, clock.former)
     leap = lateness // 2 if spell >= BUSY else max(lateness, LEAP_MS)
     if ts <= clock.newest + leap:
@@ -365,7 +363,7 @@ def _is_far_ahead(clock: Any, ts: int, lateness: int) -> bool:
 def _assign_epochs(
     clock: Any, ts: Any, repeated: Any, lateness: int, drop: Any, epochs: Any, begin: int, end: int
 ) -> int:
-    """Mark what makes no facts (1 repeated, 2 late), date what is far ahead; returns how many."""
+    """Mark duplicates (1) and late events (2), re-date those far ahead; count the latter."""
     time, moved = clock[0], 0
     for i in range(begin, end):
         if time.newest < 0:
@@ -385,7 +383,7 @@ def _assign_epochs(
 
 @compiled()
 def _group_by_shard(events: Any, kinds: Any, codes: Any, offsets: Any) -> None:
-    """Group facts by shard, in log order within each (a counting sort)."""
+    """Group account events by shard, in log order within each (a counting sort)."""
     fill = np.zeros(SHARDS + 1, np.int64)
     for step in range(2):
         for i in range(events.size):
@@ -428,7 +426,7 @@ class Fanout:
         self.position, self.duplicates, self.late, self.ahead = 0, 0, 0, 0
 
     def segments(self, log: pa.RecordBatch) -> Iterator[Segment]:
-        """Facts of a batch of the log, a segment for each epoch that it reaches into."""
+        """Return the account events of a batch of the log, one segment per epoch."""
         if not log.num_rows:
             return
         columns, ids = locate_columns(log), log.column("id")
@@ -450,26 +448,26 @@ class Fanout:
             )  # fmt: skip
 
     def _dates(self, ids: NameSpans, ts: Any, drop: Any, epochs: Any) -> None:
-        """Find what was seen and what is late, and date the rest (arrays of a row each)."""
+        """Mark duplicates and late events, and date the rest (arrays with one value per row)."""
         repeated, done = np.zeros(ts.size, np.bool_), 0
         while done < ts.size:
             begin, done = done, self.seen.note(ids, repeated, done)
             self.ahead += _assign_epochs(
                 self.clock, ts, repeated, self.lateness_ms, drop, epochs, begin, done
             )
-            # At this very event, whatever batch it came in: replays forget the same ids.
+            # At this event, whatever its batch: a replay forgets the same ids.
             if done < ts.size:
                 self.seen.grow(int(self.clock["newest"][0]))
 
     def dated(self, ts: int) -> int:
-        """At what time an event would be taken if it came now (ms); -1: too late, or too far."""
+        """Return the time (ms) at which an event would be taken now; -1: late."""
         clock, times, drop = self.clock.copy(), np.array([ts]), np.zeros(1, np.uint8)
         new = np.zeros(1, np.bool_)
         _assign_epochs(clock, times, new, self.lateness_ms, drop, np.zeros(1, np.int64), 0, 1)
         return -1 if drop[0] else int(times[0])
 
     def dump(self) -> dict[str, Any]:
-        """Everything, as named arrays."""
+        """Return the state as named arrays."""
         counts = [self.position, self.duplicates, self.late, self.ahead]
         arrays: dict[str, Any] = {"counts": np.array(counts, np.int64), "clock": self.clock.copy()}
         for name in ("accounts", "entities", "seen"):
@@ -477,7 +475,7 @@ class Fanout:
         return arrays
 
     def load(self, arrays: dict[str, Any]) -> None:
-        """Take the place of a dump."""
+        """Restore the state from a dump."""
         self.position, self.duplicates, self.late, self.ahead = (int(n) for n in arrays["counts"])
         self.clock = arrays["clock"].copy()
         for name in ("accounts", "entities", "seen"):

@@ -1,8 +1,8 @@
-"""From strings to slots: exact, in order of first appearance, at about thirty bytes a name.
+"""String interner: exact, slots in order of first appearance, about thirty bytes per name.
 
-A Python dict from id to slot costs 127 bytes an id. Here names lie in arenas, and sixty-four small
-tables hold (hash tag, slot); a tag that matches is checked against the bytes. Small tables grow one
-at a time, so that no growth is felt.
+A Python dict from id to slot costs 127 bytes per id. Here names lie in arenas, and sixty-four small
+hash tables hold (tag, slot); a tag that matches is compared with the bytes. Small tables grow one
+at a time, so that no growth is noticeable.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ BLOCK = 32
 
 @compiled(inline="always")
 def hash_bytes(at: int, size: int, seed: int) -> Any:
-    """A 64-bit hash of the bytes at an address: multiply and fold, eight at a time."""
+    """Return a 64-bit hash of the bytes at an address: multiply and fold, eight at a time."""
     h = np.uint64(seed) ^ (np.uint64(size) * np.uint64(0x9E3779B97F4A7C15))
     whole = size & ~7
     for k in range(0, whole, 8):
@@ -51,7 +51,7 @@ def hash_bytes(at: int, size: int, seed: int) -> Any:
 
 @compiled(inline="always")
 def _rest(at: int, size: int) -> Any:
-    """The last bytes of a text, fewer than eight, as a number; nothing outside it is read."""
+    """Return the last bytes of a text, fewer than eight, as a number; reads nothing outside it."""
     if size >= 8:
         return load_u64(at + size - 8) >> np.uint64(64 - 8 * (size & 7))
     word, text = np.uint64(0), carray(address_as_void_pointer(at), (size,), np.uint8)
@@ -62,7 +62,7 @@ def _rest(at: int, size: int) -> Any:
 
 @compiled(inline="always")
 def equal_bytes(one: int, other: int, size: int) -> bool:
-    """Whether as many bytes at two addresses are the same."""
+    """Whether `size` bytes at two addresses are equal."""
     for k in range(0, size & ~7, 8):
         if load_u64(one + k) != load_u64(other + k):
             return False
@@ -71,13 +71,13 @@ def equal_bytes(one: int, other: int, size: int) -> bool:
 
 @compiled(inline="always")
 def _home(h: Any, capacity: int) -> int:
-    """Where the search for a name of hash `h` begins: by its top 30 bits, as its tag."""
+    """Index at which the search for a hash begins: by its top 30 bits, as its tag."""
     return (int64(h >> np.uint64(34)) * capacity) >> 30
 
 
 @compiled()
 def _sought(subs: Any, where: Any, name: int, size: int, h: Any) -> tuple[int, int]:
-    """A name's slot (-1: it has none) and where in its table the search ended."""
+    """Return a name's slot (-1: none) and the index at which the search ended."""
     sub = subs[np.int64(h & np.uint64(SUBTABLES - 1))]
     tag = np.int64(h >> np.uint64(34)) + 1
     table = carray(address_as_void_pointer(sub.table), (sub.capacity,), np.int64)
@@ -96,7 +96,7 @@ def _sought(subs: Any, where: Any, name: int, size: int, h: Any) -> tuple[int, i
 
 @compiled()
 def _slot(subs: Any, where: Any, name: int, size: int, counts: Any, h: Any) -> int:
-    """The slot of one name, given if new; -1 when a table, an arena or `where` is full."""
+    """Return a name's slot, assigned if new; -1 when a table, an arena or `where` is full."""
     number = np.int64(h & np.uint64(SUBTABLES - 1))
     sub = subs[number]
     slot, at = _sought(subs, where, name, size, h)
@@ -157,7 +157,7 @@ def _fetch(
 def _intern(
     subs: Any, where: Any, names: Any, sizes: Any, out: Any, counts: Any, seed: int, begin: int
 ) -> int:
-    """Slots of names from index `begin`; returns where it stopped (the length: all done)."""
+    """Assign slots to names from index `begin`; return where it stopped (the length: all done)."""
     hashes, entries = np.zeros(BLOCK, np.uint64), np.zeros(BLOCK, np.int64)
     for block in range(begin, out.size, BLOCK):
         end = min(block + BLOCK, out.size)
@@ -174,7 +174,7 @@ def _intern(
 
 @compiled()
 def _find(subs: Any, where: Any, names: Any, sizes: Any, out: Any, seed: int) -> None:
-    """Slots of names, -1 where there is none; gives none."""
+    """Look up slots of names, -1 for a name without; assigns none."""
     for i in range(out.size):
         out[i] = -1
         if sizes[i] >= 0:
@@ -194,9 +194,9 @@ def _move(old: Any, new: Any) -> None:
 
 
 class NameSpans(NamedTuple):
-    """Names where they lie: name i is `sizes[i]` bytes (-1: none is given) at the address `at[i]`.
+    """Names by address: name i is `sizes[i]` bytes (-1: null) at the address `at[i]`.
 
-    Both int64 (n,). They lie there as long as `kept` lives.
+    Both int64 (n,). Valid as long as `kept` lives.
     """
 
     at: Any
@@ -205,7 +205,7 @@ class NameSpans(NamedTuple):
 
 
 def name_spans(column: pa.Array) -> NameSpans:
-    """Where the names of a string column lie; the bytes are not copied."""
+    """Return addresses and lengths of a string column's names, without copying."""
     wide = pa.types.is_large_string(column.type)
     width = np.int64 if wide else np.int32
     _, where, text = column.buffers()
@@ -218,7 +218,7 @@ def name_spans(column: pa.Array) -> NameSpans:
 
 
 class Interner:
-    """A growing set of names, each with its slot.
+    """Names with slots, numbered in order of first appearance.
 
     >>> names = Names()
     >>> names.slots(pa.array(["ann", "ben", "ann", None])).tolist()
@@ -230,10 +230,10 @@ class Interner:
     def __init__(self, *, seed: int = 1) -> None:
         self.seed = seed
         self.counts = np.zeros(1, np.int64)
-        # The reader of a log names accounts while who decides asks for their names.
+        # One thread assigns slots while another looks names up.
         self._moving = Lock()
         self._where = GrowableArray(np.dtype(np.int64), 4096)
-        # Tables of different sizes fill up at different times: no two grow in one breath.
+        # Tables of different sizes fill up at different times, so that no two grow at once.
         self.tables = [
             np.zeros(int(64 * GROWTH ** (s / SUBTABLES)), np.int64) for s in range(SUBTABLES)
         ]
@@ -255,11 +255,11 @@ class Interner:
 
     @property
     def where(self) -> Any:
-        """Where each slot's name lies, as it is packed in `_slot`."""
+        """Packed address of each slot's name, as `_slot` packs it."""
         return self._where.records
 
     def _grow(self) -> None:
-        """Give room to what is near its limit; each step moves one small table."""
+        """Grow what is near its limit; each step moves one small table."""
         if self.counts[0] >= self.where.size:
             with self._moving:
                 self._where.fit(len(self._where) + 1)
@@ -277,11 +277,11 @@ class Interner:
         self._point(np.flatnonzero(full | long))
 
     def slots(self, column: pa.Array) -> Any:
-        """Slot of each name (uint32), new names in order; a null has slot 0xFFFFFFFF."""
+        """Return the slot of each name (uint32), assigned if new; 0xFFFFFFFF for a null."""
         return self.slots_of(name_spans(column))
 
     def slots_of(self, names: NameSpans) -> Any:
-        """Slot of each name, wherever they lie."""
+        """Return the slot of each name, as `slots`, by address."""
         out = np.zeros(names.sizes.size, np.uint32)
         done = 0
         while done < out.size:
@@ -293,17 +293,17 @@ class Interner:
         return out
 
     def find(self, column: pa.Array) -> Any:
-        """Slot of each name (int64), -1 for a null and for a name that has none; gives none."""
+        """Return the slot of each name (int64), -1 for a null or a name without; assigns none."""
         return self.find_of(name_spans(column))
 
     def find_of(self, names: NameSpans) -> Any:
-        """Slot of each name, wherever they lie, if it has one."""
+        """Return the slot of each name, as `find`, by address."""
         out = np.zeros(names.sizes.size, np.int64)
         _find(self.subs, self.where, names.at, names.sizes, out, self.seed)
         return out
 
     def texts(self, slots: Any) -> pa.Array:
-        """The names of slots; another thread may name more meanwhile."""
+        """Return the names of slots; another thread may assign more meanwhile."""
         with self._moving:
             places = self.where[np.asarray(slots, np.int64)].tolist()
         found = []
@@ -313,12 +313,12 @@ class Interner:
         return pa.array(found, pa.string())
 
     def nbytes(self) -> int:
-        """Bytes held by names in use (not by room kept for more)."""
+        """Return the bytes in use (without reserve)."""
         tables = sum(table.nbytes for table in self.tables)
         return int(tables + self.subs["arena_n"].sum() + 8 * len(self))
 
     def dump(self) -> dict[str, Any]:
-        """Everything, as arrays."""
+        """Return the state as named arrays."""
         n = len(self)
         lengths = [int(sub["arena_n"]) for sub in self.subs]
         arenas = [self.arenas[s][: lengths[s]] for s in range(SUBTABLES)]
@@ -332,7 +332,7 @@ class Interner:
         }
 
     def load(self, dumped: dict[str, Any]) -> None:
-        """Take the place of a dump."""
+        """Restore the state from a dump."""
         n = dumped["where"].size
         self.counts[0] = n
         self._where.hold(dumped["where"])

@@ -1,9 +1,8 @@
-"""What one fact does to an account: refused or not, and which rows it changes.
+"""The kernel: account events in, state updated, rules and model evaluated, decisions enforced.
 
-The hot path: facts in, rows updated, rules asked, decisions made, one in-order pass a shard.
-
-Everything here is a function of the facts in log order. Callbacks (the rules, the decision, what
-an outcome refuses) are C functions at addresses, so that this layer knows none of them.
+One in-order pass per shard; everything is a function of the account events in log order. Policy
+and model are C functions at addresses (prefilter, rules, decision, enforcement), so that the
+kernel is compiled once for all policies.
 """
 
 from __future__ import annotations
@@ -60,7 +59,9 @@ from wavebreak.features.layout import (
     BARRED,
     BLOCKED,
     BY_SCORE,
+    CONFIRMED,
     DELETED,
+    ENFORCEMENT,
     GROUPED,
     LINKED,
     MET_CHALLENGE,
@@ -72,9 +73,7 @@ from wavebreak.features.layout import (
     SCORED,
     SCORED_AT,
     SHARD_BITS,
-    STANDING,
     TO_GROUP,
-    TRUSTED,
     UNTIL,
     WROTE,
 )
@@ -126,7 +125,7 @@ _count_undeliverable = count_event("undeliverable")
 
 @compiled()
 def is_refused(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> bool:
-    """Whether the account's own standing refuses this act; counted when it does."""
+    """Whether enforcement on the actor refuses this event; counted when it does."""
     opens = np.int64(0)
     if kind == SENT:
         opens = np.int64((pair_flags(sh, local, ev.peer, now) & (WROTE | REPLIED)) == 0)
@@ -145,7 +144,7 @@ def is_refused(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: i
 
 @compiled()
 def is_undelivered(w: Any, sh: Any, ev: Any, kind: int, local: int, now: int) -> bool:
-    """Whether an act of another reaches this account, by the other's standing at the last epoch."""
+    """Whether enforcement on the actor, as of the last epoch, keeps its event from this account."""
     person = people_of(w)[ev.account]
     if person.standing < 2 or (person.until > 0 and now >= person.until):
         return False
@@ -170,7 +169,7 @@ def _apply_send(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int, barred
 
 @compiled()
 def _apply_rare(sh: Any, row: Any, ev: Any, kind: int, now: int) -> None:
-    """Facts that count in a rare row."""
+    """Apply account events that update the rare row."""
     r = rare_row(sh, row)
     if kind == SENT_GROUP:
         row.flags = np.int64(row.flags) | GROUPED
@@ -209,7 +208,7 @@ def _apply_unblock(sh: Any, local: int, peer: int) -> None:
 
 @compiled()
 def _apply_plain(sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> None:
-    """Facts that count in the row or the pair alone."""
+    """Apply account events that update only the row or the pair."""
     if kind == TYPING:
         row.typing_at = ev.ts + 1
         row.typing_peer = ev.peer
@@ -233,7 +232,7 @@ def _apply_plain(sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) ->
 def apply_event(
     w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: int, barred: bool
 ) -> bool:
-    """Update an account's state by one fact. True when the fact clears the account's standing."""
+    """Update an account's state. True when the event ends enforcement on the account."""
     if kind == SENT:
         _apply_send(w, sh, row, ev, local, now, barred)
     elif kind == RECEIVED:
@@ -257,7 +256,7 @@ def apply_event(
 
 @compiled()
 def _apply_shared(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> None:
-    """Account events, other than messages, that contribute to what accounts share."""
+    """Apply account events other than messages that contribute to the shared state."""
     if kind == REGISTERED:
         update_registration(w, row, ev, now)
     elif kind == SESSION:
@@ -271,14 +270,14 @@ def _apply_shared(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now
 
 
 DELTAS_A_FACT = 40
-"""Most contributions that one fact can make (a label makes 4 + 4 + 4, a decision as many and two, a
-registration 12, a first contact 7)."""
+"""Most contributions of one account event (label 4 + 4 + 4, decision two more, registration 12,
+first contact 7)."""
 NO_CHANGE = 255
 
 
 @compiled()
 def expire_enforcement(w: Any, sh: Any, row: Any) -> None:
-    """End a standing whose time is over at the account's clock."""
+    """End enforcement that has expired at the account's clock."""
     if row.until > 0 and row.clock >= row.until:
         if row.standing == 2 and row.rare > 0:
             r = rares_of(sh)[np.int64(row.rare) - 1]
@@ -315,17 +314,17 @@ def _record_hit(
 
 @compiled()
 def _publish_enforcement(w: Any, row: Any, account: int) -> None:
-    contribute(w, STANDING, account, np.int64(row.standing))
+    contribute(w, ENFORCEMENT, account, np.int64(row.standing))
     contribute(w, UNTIL, account, np.int64(row.until))
 
 
 @compiled()
 def _clear_enforcement(w: Any, row: Any, account: int, kind: int) -> None:
-    """A passed challenge or a label `benign` ends the standing, with a time of grace."""
+    """End enforcement after a passed challenge or a label `benign`, with a grace period."""
     now = np.int64(row.clock)
     row.standing = 0
     if kind == LABELLED:
-        # Everything but the suspicions of the registration, which are a count of their own.
+        # All but the registration rules, which `registration_suspicions` counts.
         row.fired = ~w.registration
         row.flags = np.int64(row.flags) | SCORED << SCORED_AT
         row.until = now + w.benign_grace_s
@@ -336,7 +335,7 @@ def _clear_enforcement(w: Any, row: Any, account: int, kind: int) -> None:
 
 @compiled()
 def _decision_stage(w: Any, row: Any, rule: int, kind: int) -> int:
-    """Stage of a decision (code in STAGES): its rule's; of a score by what has happened so far."""
+    """Stage of a decision (code in STAGES): its rule's, or for a score by the account's history."""
     if rule == BY_SCORE:
         if kind in (REPORTED_BY, BLOCKED_BY):
             return 2
@@ -348,7 +347,7 @@ def _decision_stage(w: Any, row: Any, rule: int, kind: int) -> int:
 
 @compiled()
 def _count_strike(w: Any, row: Any, r: Any, stage: int, position: int, at: int) -> None:
-    """A restriction or worse: a strike, and what it says of the account's surroundings."""
+    """Count a restriction or worse as a strike, and lower its entities' reputation."""
     row.strikes = min(np.int64(row.strikes) + 1, 255)
     if r.action_at == 0:
         r.action_at = at + 1
@@ -356,17 +355,17 @@ def _count_strike(w: Any, row: Any, r: Any, stage: int, position: int, at: int) 
         r.action_stage = stage
         r.reports_before = r.reports
         r.reported_before = r.reported
-    # What a registration looks like must not feed the reputation it was judged by.
+    # A decision at registration must not feed the reputation that it was based on.
     if stage > 0:
         blame_entities(w, row, r)
-        settle_reporters(w, r, TRUSTED)
+        settle_reporters(w, r, CONFIRMED)
 
 
 @compiled()
 def _enforce(
     w: Any, sh: Any, row: Any, answer: int, kind: int, position: int, at: int, account: int
 ) -> None:
-    """Put a decision into force: standing, end, what it says of others."""
+    """Put a decision into force: outcome, end, effect on shared state."""
     outcome = answer & 255
     row.standing = outcome
     row.until = answer >> 16
@@ -384,7 +383,7 @@ def _enforce(
 
 @compiled(inline="always")
 def _may_fire(w: Any, sh: Any, row: Any, account: int, kind: int) -> bool:
-    """Whether a rule may hit that has not: nearly always not, and then nothing more is read."""
+    """Whether a rule may newly fire, by the prefilter; if not, no feature is computed."""
     advance_windows(row)
     at = sh.rows + (account >> SHARD_BITS) * ROW_BYTES
     rare_at = sh.rares + (np.int64(row.rare) - 1) * RARE_BYTES
@@ -394,7 +393,7 @@ def _may_fire(w: Any, sh: Any, row: Any, account: int, kind: int) -> bool:
 
 @compiled()
 def _score_outcome(w: Any, row: Any, fired: int) -> int:
-    """The outcome that the account's score asks for, once; 0 where it asks for nothing new."""
+    """Outcome that the account's score newly asks for; 0 where it asks for nothing new."""
     if (w.spared >> np.int64(row.channel)) & 1:
         return int64(0)
     silent = int64(row.started == 0)
@@ -411,10 +410,7 @@ def evaluate_account(
     w: Any, sh: Any, row: Any, position: int, at: int, account: int, role: int, kind: int,
     point: bool,
 ) -> None:  # fmt: skip
-    """Ask the rules about an account, and the model at a scoring point.
-
-    Where either asks for something new, decide, and put the decision into force.
-    """
+    """Evaluate the rules, and the model at a scoring point; decide and enforce if either asks."""
     if not point and not _may_fire(w, sh, row, account, kind):
         return
     compute_features(w, sh, row)
@@ -431,7 +427,7 @@ def evaluate_account(
     row.fired |= new
     outcome, rule = NO_CHANGE, NO_RULE
     if new & w.enforced or level > 0:
-        # Who has only just registered has no past that another could take over.
+        # An account that has just registered has no history that a takeover could abuse.
         past = np.int64(0) if is_young(row) else row.fired & w.enforced
         answer = call_int64(
             w.decide, w.policy, new & w.enforced, level, past, np.int64(row.standing),
@@ -445,10 +441,10 @@ def evaluate_account(
 
 @compiled()
 def _mark_touched(w: Any, row: Any, account: int, position: int, role: int, kind: int) -> None:
-    """Note an account whose surroundings may move: one that stands nowhere need not be visited."""
+    """Mark an account for the epoch's close, if it may have a network, block or device."""
     row.newest = (position - w.first) * 2 + role
-    stands = (row.flags & PLACED) != 0 or kind in (REGISTERED, SESSION)
-    if stands and row.touched != w.epoch + 1:
+    placed = (row.flags & PLACED) != 0 or kind in (REGISTERED, SESSION)
+    if placed and row.touched != w.epoch + 1:
         row.touched = w.epoch + 1
         touched_accounts_of(w)[w.touched_n] = account
         w.touched_n += 1
@@ -486,7 +482,7 @@ def _process_event(w: Any, sh: Any, ev: Any, role: int, kind: int, position: int
 
 @compiled(inline="always")
 def has_room(w: Any, sh: Any) -> bool:
-    """Whether every buffer and table has room for one more fact."""
+    """Whether every buffer and table has room for one more account event."""
     return bool(
         sh.pair_n + 1 < sh.pair_capacity * FULL
         and sh.rare_n + 1 < sh.rare_capacity
@@ -498,7 +494,7 @@ def has_room(w: Any, sh: Any) -> bool:
 
 @compiled()
 def _next_shard(w: Any, turns: Any, taken: Any, offsets: Any) -> bool:
-    """Whether the worker has a shard to work on: the one it stopped in, or the next free one."""
+    """Whether the worker has a shard to process: the one it stopped in, or the next free one."""
     if w.at_shard < 0:
         turn = fetch_and_increment(taken.ctypes.data)
         if turn >= turns.size:
@@ -513,12 +509,12 @@ def process_segment(
     shards: Any, w: Any, turns: Any, taken: Any, events: Any, base: int, kinds: Any, codes: Any,
     offsets: Any,
 ) -> bool:  # fmt: skip
-    """Take the facts of one segment in the order of each shard; workers take shards as `turns` go.
+    """Process a segment's account events shard by shard; workers take shards in order of `turns`.
 
     `taken` (int64, one) counts the turns taken by all workers. `codes` are event index · 2 + role,
-    grouped by shard at `offsets`; `kinds` (256, 2) gives a fact's kind by event type and role.
+    grouped by shard at `offsets`; `kinds` (256, 2) gives the kind by event type and role.
     Returns True when no turn is left; False when a buffer or a table must be made larger first:
-    call again, `w.at_shard` and `w.at_fact` say where it stands.
+    call again, it goes on at `w.at_shard` and `w.at_fact`.
     """
     while _next_shard(w, turns, taken, offsets):
         sh = shards[w.at_shard]
@@ -543,5 +539,5 @@ def process_segment(
 
 @compiled()
 def compute_values(w: Any, sh: Any, local: int) -> None:
-    """Fill the worker's values for one account (scoring points, tests, explanations)."""
+    """Compute the features of one account into the worker's values."""
     compute_features(w, sh, rows_of(sh)[local])

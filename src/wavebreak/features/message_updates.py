@@ -1,4 +1,4 @@
-"""What a message does to the rows of its two accounts: volume, first contacts, replies, rhythm."""
+"""State updates for messages: volume, first contacts, replies, rhythm, typing, hours of the day."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _count_reply = count_event("reply")
 
 @compiled()
 def advance_clock(row: Any, now: int) -> None:
-    """Move an account's clock to `now` (seconds)."""
+    """Advance an account's clock to `now` (seconds)."""
     if row.first_seen == 0:
         row.first_seen = now + 1
         row.clock = now
@@ -68,7 +68,7 @@ def advance_clock(row: Any, now: int) -> None:
 
 @compiled()
 def advance_windows(row: Any) -> None:
-    """Bring the windows to the account's clock; done only when they are counted in or read."""
+    """Advance the windows to the account's clock; needed before they are updated or read."""
     old, now = np.int64(row.hopped), np.int64(row.clock)
     if now == old:
         return
@@ -80,7 +80,7 @@ def advance_windows(row: Any) -> None:
 
 @compiled()
 def touch_pair(sh: Any, owner: int, peer: int, now: int) -> int:
-    """Index of a pair's entry, made if absent, emptied if forgotten, and touched."""
+    """Return the index of a pair's entry: created if absent, cleared if expired, and touched."""
     pairs = pairs_of(sh)
     touched = now // 40320
     at = find(pairs, sh.pair_capacity, owner, peer)
@@ -100,7 +100,7 @@ def touch_pair(sh: Any, owner: int, peer: int, now: int) -> int:
 
 @compiled()
 def pair_flags(sh: Any, owner: int, peer: int, now: int) -> int:
-    """Flags of a pair as they stand, without touching it; 0 when unknown or forgotten."""
+    """Return the flags of a pair without touching it; 0 when unknown or expired."""
     pairs = pairs_of(sh)
     at = find(pairs, sh.pair_capacity, owner, peer)
     if at < 0 or now // 40320 - touch_bucket(pairs[at].value) > FORGET_BUCKETS:
@@ -174,9 +174,9 @@ def _update_hours(row: Any, now: int) -> None:
 
 @compiled()
 def update_send_statistics(row: Any, ev: Any, now: int) -> bool:
-    """Count a send in the windows, the rhythm and the day.
+    """Update windows, gaps, sizes and hours with a send.
 
-    False when it is the same send to one more recipient.
+    Returns False for one more recipient of the same broadcast.
     """
     if (ev.flags & BROADCAST) != 0 and row.last_sent == ev.ts + 1:
         return False
@@ -269,14 +269,14 @@ def _update_first_contact(w: Any, row: Any, ev: Any, flags: int, now: int) -> No
 
 @compiled(inline="always")
 def update_channel(row: Any, ev: Any) -> None:
-    """A send by a template shows that the account is on the business platform."""
+    """Set the account's channel: a send by template comes from the business platform."""
     if ev.channel != UNKNOWN:
         row.channel = ev.channel
 
 
 @compiled()
 def update_sent(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> tuple[bool, bool]:
-    """A one-to-one send. Returns (it opened a chat, it went to a stranger).
+    """Update the sender with a one-to-one send; return (opens a chat, recipient is a stranger).
 
     A stranger never wrote to the account, has no address-book tie and does not have it in contacts.
     """
@@ -305,9 +305,9 @@ def update_sent(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> tup
 
 @compiled()
 def update_received(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> bool:
-    """A message from a peer. Never counts against the receiver.
+    """Update the recipient with a message; nothing here counts against the recipient.
 
-    True when the account has become established by it (then its networks are credited).
+    Returns True when the account becomes established by it, and its entities are to be credited.
     """
     pairs = pairs_of(sh)
     at = touch_pair(sh, local, ev.account, now)
@@ -336,6 +336,6 @@ def update_received(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) ->
 
 @compiled()
 def credit_entities(w: Any, row: Any) -> None:
-    """Credit the entities of an account that people write with."""
+    """Raise the reputation of the entities of an account that became established."""
     row.flags = np.int64(row.flags) | CREDITED
     contribute_to_entities(w, row, GOOD, 1)

@@ -1,8 +1,8 @@
-"""The exact table of known pairs: who wrote to whom, first and last, in sixteen bytes.
+"""Hash table of known pairs: who wrote to whom, first and last, in sixteen bytes.
 
 Open addressing over any capacity (a multiply instead of a mask), so that a table grows by a
-quarter at a time. A pair that has not written for 180 days is unknown again, by rule and not by
-the table's fullness; growing drops such pairs for good.
+quarter at a time. A pair without messages for 180 days expires by rule, not by the table's fill
+level; growing drops expired pairs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _home(key: Any, capacity: int) -> int:
 
 @compiled()
 def find(pairs: Any, capacity: int, owner: int, peer: int) -> int:
-    """Index of the pair's entry; where it is absent, minus one minus the index to put it at."""
+    """Return the index of a pair's entry; if absent, minus one minus the index to insert it at."""
     key = (np.uint64(owner) << np.uint64(32)) + np.uint64(peer) + np.uint64(1)
     at = _home(key, capacity)
     while True:
@@ -45,14 +45,14 @@ def find(pairs: Any, capacity: int, owner: int, peer: int) -> int:
 
 @compiled()
 def start_index(pairs: Any, capacity: int, owner: int, peer: int) -> int:
-    """Where the search for a pair begins (to fetch the memory ahead)."""
+    """Return the index at which the search for a pair begins (for prefetching)."""
     key = (np.uint64(owner) << np.uint64(32)) + np.uint64(peer) + np.uint64(1)
     return _home(key, capacity)
 
 
 @compiled()
 def insert(pairs: Any, at: int, owner: int, peer: int) -> int:
-    """Make an entry at the index that `find` gave for an absent pair."""
+    """Insert an entry at the index that `find` returned for an absent pair."""
     pairs[at].key = (np.uint64(owner) << np.uint64(32)) + np.uint64(peer) + np.uint64(1)
     pairs[at].value = np.uint64(0)
     return at
@@ -120,9 +120,9 @@ def rehash(old: Any, old_capacity: int, new: Any, oldest: int) -> int:
 
 
 def pairs_of_owner(pairs: Any, owner: int) -> tuple[Any, Any]:
-    """Flags (int64) of an owner's entries, and buckets (int64) of the first sends that opened them.
+    """Return flags (int64) of an owner's entries and buckets (int64) of the sends that opened them.
 
-    Looks through the whole table; for what is asked seldom.
+    Scans the whole table: for rare requests.
     """
     held = pairs[(pairs["key"] > 0) & ((pairs["key"] - np.uint64(1)) >> np.uint64(32) == owner)]
     value = held["value"].astype(np.int64)
@@ -130,9 +130,9 @@ def pairs_of_owner(pairs: Any, owner: int) -> tuple[Any, Any]:
 
 
 def grow_table(old: Any, now: int) -> tuple[Any, int]:
-    """Give a table a quarter larger with the pairs still known, and their number.
+    """Return a table a quarter larger with the pairs that have not expired, and their number.
 
-    `now` is in seconds; one bucket more is kept, for the facts that come late.
+    `now` is in seconds; one bucket more is kept, for late events.
     """
     new = np.zeros(max(64, int(old.size * GROWTH) + 1), PAIR)
     return new, rehash(old, old.size, new, now // 40320 - FORGET_BUCKETS - 1)

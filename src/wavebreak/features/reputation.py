@@ -1,7 +1,7 @@
-"""What accounts share: reputations and credibility, read as of the last closed epoch.
+"""Merge of an epoch's contributions into the shared state: reputations, credibility, enforcement.
 
-Written as sums of integers at an epoch's close, so that the order of shards does not matter; an
-account's own standing and birth come from its shard alone and in its order.
+Contributions are sums of integers, so that the order of shards does not matter; an account's own
+enforcement state, registration and places come from its shard alone and in its order.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from wavebreak.features.layout import (
     BAD,
     BORN,
     COLD,
+    CONFIRMED,
     COURTED,
-    DOUBTED,
+    ENFORCEMENT,
     GOOD,
     HUNTED,
     JOINED,
     ON_NETWORK,
     OPENED,
-    STANDING,
-    TRUSTED,
+    REFUTED,
     UNTIL,
 )
 from wavebreak.features.shared_state import EPOCHS_A_DAY
@@ -49,7 +49,7 @@ def _add_newcomer(newcomers: Any, slot: int) -> None:
 
 @compiled()
 def _merge_cluster(e: Any, table: int, amount: int, epoch: int) -> None:
-    """What young accounts do on an entity; it moves no reputation, so nobody is looked at again."""
+    """Merge activity of young accounts on an entity; no reputation changes, so no re-evaluation."""
     age = epoch - e.stirred
     if age > 0:
         e.joined = decay(e.joined, age, WEEK_HALF_LIFE)
@@ -79,7 +79,7 @@ def _add_to_day(many: int, before: int, newest: int, amount: int, epoch: int) ->
 
 @compiled()
 def _merge_approaches(p: Any, amount: int, epoch: int) -> None:
-    """Young strangers who approached an account."""
+    """Merge approaches of an account by young strangers."""
     p.courted, p.courted_before, p.courted_day = _add_to_day(
         int64(p.courted), int64(p.courted_before), int64(p.courted_day), amount, epoch
     )
@@ -87,7 +87,7 @@ def _merge_approaches(p: Any, amount: int, epoch: int) -> None:
 
 @compiled()
 def _merge_blind_reports(p: Any, amount: int, epoch: int) -> None:
-    """Blind reports of an account."""
+    """Merge blind reports of an account."""
     p.accused, p.accused_before, p.accused_day = _add_to_day(
         int64(p.accused), int64(p.accused_before), int64(p.accused_day), amount, epoch
     )
@@ -116,7 +116,7 @@ def _merge_entity(e: Any, table: int, amount: int, epoch: int) -> None:
 def merge_contributions(
     deltas: Any, n: int, entities: Any, newcomers: Any, people: Any, epoch: int
 ) -> None:  # fmt: skip
-    """Add the contributions of a closed epoch to what accounts share.
+    """Add the contributions of a closed epoch to the shared state.
 
     Sums do not depend on their order; BORN, STANDING, UNTIL and places have one writer each, whose
     order is kept.
@@ -134,9 +134,9 @@ def merge_contributions(
 
 @compiled()
 def _merge_person(person: Any, table: int, amount: int, epoch: int) -> None:
-    if table == TRUSTED:
+    if table == CONFIRMED:
         person.trusted = min(np.int64(person.trusted) + amount, 65535)
-    elif table == DOUBTED:
+    elif table == REFUTED:
         person.doubted = min(np.int64(person.doubted) + amount, 65535)
     elif table == HUNTED:
         person.hunted = min(np.int64(person.hunted) + amount, 255)
@@ -148,14 +148,14 @@ def _merge_person(person: Any, table: int, amount: int, epoch: int) -> None:
         person.places[table - ON_NETWORK] = amount
     elif table == BORN:
         person.born = amount & 0xFFFFFFFF
-    elif table == STANDING:
+    elif table == ENFORCEMENT:
         person.standing = amount
     elif table == UNTIL:
         person.until = amount & 0xFFFFFFFF
 
 
 def newcomers_beside(partials: Sequence[Any], newcomers: Any) -> Any:
-    """Slots of the newcomers of entities on which somebody was acted on (int64, rising).
+    """Return slots of newcomers on entities where an account was restricted (int64, rising).
 
     `partials` are contributions (dtype DELTA) that are merged by now.
     """

@@ -1,14 +1,11 @@
 # ruff: noqa: D103 - the catalog says what each feature is
-"""Features that an account's own row gives, one function each, for the reading and the guard.
+"""Feature values that one record gives: one function per feature, for values and the prefilter.
 
-A function bears the name of its feature, takes a row (dtype ROW) whose windows stand at its clock
-(`writing.hopped`), and gives a number that a float64 holds exactly, or NaN where it is missing.
-What reads another row (rare facts, shared reputation) or divides blocks is in `reading`.
-
-Features that an account's rare row gives, one function each, for the reading and the guard.
-
-Like `at_hand`, of a record of dtype RARE. Until the rare row is brought to the account's clock
-(`living.rare_tick`) a window may hold more than it should, never less.
+A function has the name of its feature, takes a row (dtype ROW) whose windows are at its clock
+(`message_updates.advance_windows`) and returns a number that a float64 holds exactly, or NaN where
+the feature is missing. Those in `RARE_ROW_FEATURES` take a rare row (dtype RARE); until it is at
+the account's clock (`account_updates.advance_rare_windows`) a window may hold more than it should,
+never less. Features that read shared state or divide blocks are in `values`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a model says of an account, as it is kept: margins in whole numbers, probabilities by steps.
+"""Stored scores: margins in fixed point, and their calibrated probabilities.
 
 A margin (log-odds) is a whole number of 1/65,536. In a row zero means "none yet", so the margin
-zero is kept as one; the registration's is kept in 1/1,024, from -32 to 32.
+zero is stored as one; that at registration is stored in 1/1,024, from -32 to 32.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NAN = float("nan")
 
 @compiled(inline="always")
 def bounded_margin(margin: int, most: int) -> int:
-    """A margin as a row keeps it: within bounds, and never zero.
+    """Return a margin as a row stores it: within bounds, and never zero.
 
     >>> kept(0, 99), kept(-1000, 99)
     (1, -99)
@@ -31,9 +31,9 @@ def bounded_margin(margin: int, most: int) -> int:
 
 @compiled()
 def probability(w: Any, margin: int) -> float:
-    """Probability of a margin by the calibration's steps; missing for "none yet".
+    """Return the calibrated probability of a margin; NaN for "none yet".
 
-    There is one level more than edges: the first holds below them all.
+    There is one level more than edges: the first applies below all edges.
     """
     if margin == 0 or w.score == 0:
         return NAN

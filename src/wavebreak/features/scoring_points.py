@@ -1,9 +1,9 @@
-"""Scoring points: where a model looks at an account, and what is noted there for training.
+"""Scoring points: when a model scores an account, and the record of it for training.
 
-A point is a registration; a session that brings a new network, device or companion; a first
-contact, a member added or a send by which their count comes to a step (1, 2, 3, 5, 8, 13, …; of
-sends from 8 on, of an old account's first contacts from 5 on); a report or block received; for a
-young account an epoch's close where its surroundings moved.
+A point is a registration; a session with a new network, device or companion; a first contact, an
+added member or a send by which their count comes to a step (1, 2, 3, 5, 8, 13, …; of sends from 8
+on, of an old account's first contacts from 5 on); a report or block received; for a young account
+an epoch's close at which the reputation of one of its entities changed.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def _steps(most: int) -> Any:
 
 STEPS = _steps(65_536)
 FIRST_SENDS, FIRST_OPENED = 8, 5
-"""The first of one's sends are first contacts, nearly all, and are looked at as such. A few new
-chats a day are nothing to look at in an account that is not young."""
+"""The first sends are nearly all first contacts, which are points of their own. A few new chats a
+day are no reason to score an account that is not young."""
 
 
 @compiled(inline="always")
@@ -65,7 +65,7 @@ def is_step(count: int) -> bool:
 
 @compiled(inline="always")
 def progress(row: Any, role: int, kind: int) -> int:
-    """What a fact of one's own may move: chats started and sends, or network and device."""
+    """Counts that an actor's event may change: chats started and sends, or network and device."""
     if role == 1:
         return int64(0)
     if kind == SESSION:
@@ -75,7 +75,7 @@ def progress(row: Any, role: int, kind: int) -> int:
 
 @compiled()
 def is_scoring_point(sh: Any, row: Any, ev: Any, role: int, kind: int, was: int) -> bool:
-    """Whether an account is looked at after a fact; `was` is what `before` gave."""
+    """Whether an account is scored after an account event; `was` is `progress` before it."""
     if kind in (REGISTERED, REPORTED_BY, BLOCKED_BY):
         return True
     if role == 1:
@@ -96,7 +96,7 @@ def is_scoring_point(sh: Any, row: Any, ev: Any, role: int, kind: int, was: int)
 
 @compiled()
 def score_account(w: Any, row: Any, kind: int) -> None:
-    """Ask the model about the values that were just read, and keep what it says."""
+    """Score the current feature values and store the score in the row."""
     margin = int64(call_int64(w.score, w.model, w.values))
     row.score = bounded_margin(margin, MARGIN_MAX)
     if kind == REGISTERED:
@@ -110,7 +110,7 @@ def score_account(w: Any, row: Any, kind: int) -> None:
 def record_point(
     w: Any, row: Any, position: int, at: int, account: int, role: int, kind: int
 ) -> None:
-    """Note a scoring point for training."""
+    """Record a scoring point for training."""
     p = points_of(w)[w.points_n]
     w.points_n += 1
     p.position = position
@@ -127,5 +127,5 @@ def record_point(
 
 @compiled(inline="always")
 def last_margin(row: Any) -> float:
-    """The account's last score (log-odds); missing before the first."""
+    """Return the account's last score (log-odds); NaN before the first."""
     return int64(row.score) / ONE_MARGIN if row.score != 0 else NAN

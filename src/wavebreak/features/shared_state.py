@@ -1,12 +1,11 @@
-"""What an account tells others of itself, and what it reads of them: all through epochs.
+"""Shared state between accounts: contributions of an account, and what it reads of others.
 
-What a report weighs: its reporter's record, proof that they met, independence of the others.
-
-The record counts in halves: two for a report that was confirmed or refuted, one for a report of an
-account that never wrote to the reporter. Its weight is the logarithm of the odds of being right
-with a prior of 3 : 1.5, so that trust is earned slowly and a first error costs at once: a stranger
-weighs 0.75, three confirmed reports 1.5, one refuted 0.2. On abuse reports of a social network
-with known outcomes this orders accounts better than a ratio (AUROC 0.789 against 0.771; see
+Reads are as of the last closed epoch. Credibility of a reporter: its record counts in halves, two
+for a report that was confirmed or refuted, one for a report of an account that never wrote to the
+reporter. A report's weight is the logarithm of the odds of being right with a prior of 3 : 1.5, so
+that trust grows slowly and a first error costs at once: an unknown reporter weighs 0.75, one with
+three confirmed reports 1.5, with one refuted 0.2. On abuse reports of a social network with known
+outcomes this orders accounts better than a ratio (AUROC 0.789 against 0.771; see
 `wavebreak bench tagged`). Integers throughout.
 """
 
@@ -27,7 +26,7 @@ EPOCHS_A_DAY = 1_440
 
 @compiled(inline="always")
 def was_young(row: Any, now: int) -> bool:
-    """Whether the account registered within a week before `now` (s), as far as is known."""
+    """Whether the account is known to have registered within a week before `now` (s)."""
     born = int64(row.registered)
     return bool(born > 0 and now - (born - 1) <= YOUNG_S)
 
@@ -40,7 +39,7 @@ def is_young(row: Any) -> bool:
 
 @compiled(inline="always")
 def place_code(entity: int) -> int:
-    """How a place is told of: nearly the low sixteen bits of an entity plus one; 0 is none."""
+    """Code of an entity in PERSON.places: the entity modulo 65,535, plus one; 0 is none."""
     return (int64(entity) - 1) % 65535 + 1 if entity > 0 else int64(0)
 
 
@@ -55,7 +54,7 @@ def _shares_place(row: Any, places: Any) -> bool:
 
 @compiled()
 def record_new_chat(w: Any, row: Any, peer: int, now: int) -> None:
-    """A new chat, either way: remember whether the peer is young, and whether it stands near."""
+    """Record a new chat, either way: whether the peer is young, and on a shared entity."""
     person = people_of(w)[peer]
     born = np.int64(person.born)
     young = born > 0 and now - (born - 1) <= YOUNG_S
@@ -65,7 +64,7 @@ def record_new_chat(w: Any, row: Any, peer: int, now: int) -> None:
 
 @compiled(inline="always")
 def _count_two_days(w: Any, many: Any, before: Any, newest: Any) -> int:
-    """What was counted by the last epoch on the open one's day and the day before (at most 255)."""
+    """Count, as of the last epoch, over the open epoch's day and the day before (at most 255)."""
     days = w.epoch // EPOCHS_A_DAY + 1 - int64(newest)
     found = int64(many) if days <= 1 else int64(0)
     found += int64(before) if days == 0 else int64(0)
@@ -74,7 +73,7 @@ def _count_two_days(w: Any, many: Any, before: Any, newest: Any) -> int:
 
 @compiled()
 def record_approach(w: Any, row: Any, peer: int, stranger: bool) -> None:
-    """The account writes to, adds or accuses somebody: how many young strangers have done so?"""
+    """Record an approach (first contact, added stranger, report) of a peer."""
     person = people_of(w)[peer]
     row.courted = _count_two_days(w, person.courted, person.courted_before, person.courted_day)
     if stranger and is_young(row):
@@ -83,14 +82,14 @@ def record_approach(w: Any, row: Any, peer: int, stranger: bool) -> None:
 
 @compiled()
 def recent_blind_reports(w: Any, peer: int) -> int:
-    """Blind reports of somebody by the last epoch, on the open one's day and the day before."""
+    """Blind reports of an account by the last epoch, on the open one's day and the day before."""
     person = people_of(w)[peer]
     return _count_two_days(w, person.accused, person.accused_before, person.accused_day)
 
 
 @compiled()
 def contribute_to_places(w: Any, row: Any, table: int, amount: int) -> None:
-    """Contribute to the network, block and device that the account stands on."""
+    """Contribute to the account's network, block and device."""
     for entity in (row.network, row.block, row.device):
         if entity > 0:
             contribute(w, table, np.int64(entity) - 1, amount)
@@ -98,7 +97,7 @@ def contribute_to_places(w: Any, row: Any, table: int, amount: int) -> None:
 
 @compiled()
 def contribute_to_entities(w: Any, row: Any, table: int, amount: int) -> None:
-    """Contribute to each entity that the account stands on."""
+    """Contribute to each of the account's entities."""
     for entity in (row.network, row.block, row.device, row.client):
         if entity > 0:
             contribute(w, table, np.int64(entity) - 1, amount)
@@ -106,13 +105,13 @@ def contribute_to_entities(w: Any, row: Any, table: int, amount: int) -> None:
 
 @compiled()
 def publish_registration(w: Any, account: int, now: int) -> None:
-    """Let others know when the account registered."""
+    """Publish when the account registered."""
     contribute(w, BORN, account, now + 1)
 
 
 @compiled()
 def publish_places(w: Any, row: Any, account: int) -> None:
-    """Let others know on which network, block and device the account stands."""
+    """Publish the account's network, block and device."""
     contribute(w, ON_NETWORK, account, place_code(row.network))
     contribute(w, ON_BLOCK, account, place_code(row.block))
     contribute(w, ON_DEVICE, account, place_code(row.device))
@@ -122,34 +121,34 @@ WEIGHT_ONE = 256
 """The weight of one report in full."""
 WEIGHT_MAX = 512
 UNPROVEN_COUNTED = 16
-"""So many reports without proof count in a week: a crowd that was called up adds up to nothing."""
+"""Reports without proof that count in a week: an organized crowd adds nothing more."""
 KIN_S = 3_600
 """Reporters that registered within an hour of each other are not independent."""
 
 
 @compiled()
-def credibility_log_odds(trusted: int, doubted: int) -> int:
+def credibility_log_odds(confirmed: int, refuted: int) -> int:
     """Log-odds of a reporter being right, in 1/256 (8 % above natural), by its record in halves.
 
     >>> [odds(t, d) for t, d in ((0, 0), (6, 0), (0, 3), (0, 6))]
     [192, 384, 0, -113]
     """
-    return 3 * (log2(int64(trusted) + 6) - log2(int64(doubted) + 3)) // 4
+    return 3 * (log2(int64(confirmed) + 6) - log2(int64(refuted) + 3)) // 4
 
 
 @compiled()
-def credibility(trusted: int, doubted: int) -> int:
-    """Weight of a reporter's word in 1/256 by its record, in halves of reports; 0 to 512.
+def credibility(confirmed: int, refuted: int) -> int:
+    """Weight of a reporter in 1/256 by its record, in halves of reports; 0 to 512.
 
     >>> [record(t, d) for t, d in ((0, 0), (2, 0), (6, 0), (200, 0), (0, 1), (0, 2), (0, 3))]
     [192, 271, 384, 512, 112, 51, 0]
     """
-    return min(max(credibility_log_odds(trusted, doubted), 0), WEIGHT_MAX)
+    return min(max(credibility_log_odds(confirmed, refuted), 0), WEIGHT_MAX)
 
 
 @compiled()
 def report_weight(
-    trusted: int, doubted: int, proven: bool, answered: bool, kin: bool, crowd: int
+    confirmed: int, refuted: int, proven: bool, answered: bool, kin: bool, crowd: int
 ) -> int:  # fmt: skip
     """Weight of one report in 1/256.
 
@@ -162,7 +161,7 @@ def report_weight(
     >>> weight(0, 0, True, False, True, 0), weight(0, 0, False, False, False, 0)
     (48, 3)
     """
-    full = credibility(trusted, doubted)
+    full = credibility(confirmed, refuted)
     if not proven:
         return full // 64 if crowd < UNPROVEN_COUNTED else 0
     if answered:

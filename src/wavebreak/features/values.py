@@ -1,4 +1,4 @@
-"""The fast formulas: every feature of the catalog, read from an account's rows at its clock."""
+"""Feature values: every feature of the catalog, computed from an account's records at its clock."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from wavebreak.features.score import COARSE_BITS, probability
 from wavebreak.features.window_counters import read_rare_counters, read_row_counters
 from wavebreak.features.windows import decay, log2, ring_total
 
-# A checker looks for names in an enumeration's text; these come from the catalog.
+# A type checker reads the members in an enumeration's source; these come from the catalog.
 _enumeration: Any = IntEnum
 At = _enumeration("At", INDEX)
-"""Where a feature stands in the array."""
+"""Index of each feature in the array of values."""
 
 REPUTATION_HALF_LIFE = 43_200
 ARRIVALS_HALF_LIFE = 1_440
@@ -137,7 +137,7 @@ def _arrivals(entities: Any, entity: int, epoch: int) -> float:
 
 @compiled()
 def _cluster_values(entities: Any, entity: int, epoch: int, out: Any, at: int) -> None:
-    """What young accounts do on an entity: how many, to strangers in a day, share answered."""
+    """Activity of young accounts on an entity: registrations, cold contacts, share answered."""
     for j in range(3):
         out[at + j] = NAN if entity == 0 else 0.0
     if entity == 0:

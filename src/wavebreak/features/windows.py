@@ -1,7 +1,8 @@
-"""Arithmetic that decides alike on every processor: hopping rings, blocks, bits, fixed-point logs.
+"""Hopping-window ring buffers, bit histories, fixed-point logarithms and decay in integers.
 
-No logarithm or power of a C library is on the way to a decision (they differ between processors):
-logarithms come from a table made by decimal arithmetic, in 1/256.
+Everything on the way to a decision must give the same result on every processor. Logarithms and
+powers of C libraries differ between processors, so they come from tables made by decimal
+arithmetic, in 1/256.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ LOG2, COUNT_LOG2, HALVES = _tables()
 
 @compiled(inline="always")
 def advance_ring(ring: Any, old: int, new: int) -> None:
-    """Move a ring's clock from bucket `old` to `new`: the buckets entered are emptied."""
+    """Advance a ring from bucket `old` to `new`; buckets entered are emptied."""
     if new - old >= 16:
         for j in range(16):
             ring[j] = 0
@@ -77,7 +78,7 @@ def ring_part(ring: Any, newest: int, count: int) -> int:
 
 @compiled(inline="always")
 def advance_nibble_ring(ring: Any, old: int, new: int) -> Any:
-    """Move a ring of sixteen buckets of four bits, newest lowest, from one clock to another."""
+    """Advance a ring of sixteen four-bit buckets, newest lowest, from one bucket to another."""
     steps = new - old
     return np.uint64(0) if steps >= 16 else np.uint64(ring) << np.uint64(4 * steps)
 
@@ -116,7 +117,7 @@ def log2(x: int) -> int:
 
 @compiled(inline="always")
 def push_bit(bits: int, bit: bool) -> int:
-    """Shift a fact into the lowest of 32 bits."""
+    """Shift a bit into the lowest of 32 bits."""
     return ((int64(bits) << 1) | int64(bit)) & 0xFFFFFFFF
 
 

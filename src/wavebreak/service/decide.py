@@ -205,13 +205,13 @@ class Answering:
         known = lead < len(program.ids)
         until = tried.until * 1000 or None
         refused = _refused(event, tried) and not self._spared(engine, log, tried)
-        challenged = tried.standing == _CHALLENGE
+        challenged = tried.outcome == _CHALLENGE
         action = program.actions[lead] if known else "challenge"
         return Answer(
             event.account,
-            OUTCOMES[tried.standing],
+            OUTCOMES[tried.outcome],
             allowed=not refused,
-            until=until if tried.standing else None,
+            until=until if tried.outcome else None,
             challenge=self.manners.challenge.get(action, "captcha") if challenged else None,
             retry_after_ms=self._wait(log, until) if refused else None,
             rules=_names(program, fired),
@@ -224,7 +224,7 @@ class Answering:
 
         The kernel counts answered chats too; where it enforces, its word stands.
         """
-        if tried.standing != _LIMIT or engine.enforce:
+        if tried.outcome != _LIMIT or engine.enforce:
             return False
         slot = int(engine.fanout.accounts.find(log.column("account"))[0])
         now_s = int(engine.fanout.clock[0]["newest"]) // 1000
@@ -267,7 +267,7 @@ def _names(program: Program, fired: int) -> tuple[str, ...]:
 def _refused(event: Event, tried: DryRunResult) -> bool:
     # A registration is no act that a standing refuses: it is an account that must not come to be.
     registers = isinstance(event, AccountRegistered)
-    return tried.standing >= _SUSPEND if registers else tried.refused
+    return tried.outcome >= _SUSPEND if registers else tried.refused
 
 
 def closes(rule: Rule, manners: Manners) -> bool:

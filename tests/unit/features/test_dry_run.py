@@ -99,7 +99,7 @@ def test_what_is_foretold_comes_true() -> None:
             of.take(batch)
             has_fact = of.core.kinds[row["type"], 0] != NO_FACT
             if has_fact and not told.late and row["account"] != row.get("peer"):
-                assert (told.standing, told.until) == standing(of, row["account"])
+                assert (told.outcome, told.until) == standing(of, row["account"])
                 foretold += 1
                 moved += before != standing(of, row["account"])
         else:
@@ -114,9 +114,9 @@ def test_the_act_that_goes_too_far_is_refused_before_it_happens() -> None:
     for row in strangers(60):
         told.append(of.trial(log([row])))
         of.take(log([row]))
-    outcomes = [OUTCOMES[t.standing] for t in told]
+    outcomes = [OUTCOMES[t.outcome] for t in told]
     first = next(i for i, outcome in enumerate(outcomes) if outcome in ("restrict", "ban"))
-    assert not any(t.refused for t in told[:first] if t.standing < OUTCOMES.index("challenge"))
+    assert not any(t.refused for t in told[:first] if t.outcome < OUTCOMES.index("challenge"))
     assert told[first].refused
     assert told[first].hits.size == 1
 
@@ -124,7 +124,7 @@ def test_the_act_that_goes_too_far_is_refused_before_it_happens() -> None:
 def test_somebody_nobody_has_heard_of_may_be_asked_about() -> None:
     of = engine()
     told = of.trial(log(strangers(1)[1:]))
-    assert OUTCOMES[told.standing] == "allow"
+    assert OUTCOMES[told.outcome] == "allow"
     assert not told.refused
     assert len(of.fanout.accounts) == 0
     assert of.core.accounts == 0

@@ -201,8 +201,8 @@ def test_a_stream_is_decided_alike_with_the_guard_and_without() -> None:
     for guarded_too in (True, False):
         to = Engine(rules.load(), accounts=4096)
         if not guarded_too:
-            to.core.judgement = replace(to.core.judgement, guard=always.address)
-            to.core.judgement.into(to.core.workers[0].record)
+            to.core.policy = replace(to.core.policy, guard=always.address)
+            to.core.policy.into(to.core.workers[0].record)
         found.append([hit for batch in batches for hit in _hits(to, batch)])
     assert len(found[0]) > 20
     assert found[0] == found[1]

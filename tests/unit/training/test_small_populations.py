@@ -136,7 +136,7 @@ def test_the_word_on_silent_accounts_is_kept_and_belongs_to_the_version(tmp_path
     assert model.load(tmp_path).silent == "observe"
     free = replace(made, silent=None)
     assert free.version != made.version
-    assert '"silent"' not in free.told()
+    assert '"silent"' not in free.metadata()
 
 
 def test_who_is_doubted_without_a_word_is_named_worst_first(tmp_path: Path) -> None:
