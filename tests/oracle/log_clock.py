@@ -1,4 +1,4 @@
-"""The time of a log, said in lists: its newest believed date, and what is dated far ahead of it."""
+"""Clock of a log, in lists: its newest accepted date, and events dated far ahead of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wavebreak.features.facts import (
 
 
 class LogTime:
-    """The newest date that the log has been believed to hold (-1: none yet).
+    """The newest date accepted in the log (-1: none yet).
 
     >>> time = LogTime(60_000)
     >>> [time.date(ts) for ts in (5, 10**12, 6)], [time.date(10**12) for _ in range(8)][6:]

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from oracle import Naive
+from oracle import Oracle
 from oracle.scoring_points import Scorer
 from wavebreak.features.catalog import FEATURES, NAMES
 from wavebreak.features.facts import Fanout
@@ -209,7 +209,7 @@ class Both:
         self.core = ShardedKernel(
             model or policy_without_rules(), covered, enforce=False, accounts=accounts
         )
-        self.fanout, self.naive = Fanout(), Naive(scorer=scorer)
+        self.fanout, self.naive = Fanout(), Oracle(scorer=scorer)
         self.slots: dict[str, int] = {}
 
     def take(self, batch: pa.RecordBatch) -> None:

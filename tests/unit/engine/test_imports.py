@@ -1,4 +1,4 @@
-"""What deciding on a file imports: the packages of production, and nothing of what is beside it."""
+"""Imports of a run: the packages of production, and no others."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def numbers(log: pa.RecordBatch, accounts: Interner, entities: Interner) -> Any:
 
 
 @given(logs())
-def test_every_row_comes_to_what_plain_python_says(log: pa.RecordBatch) -> None:
+def test_decoded_events_equal_plain_python(log: pa.RecordBatch) -> None:
     accounts, entities = Interner(seed=1), Interner(seed=2)
     events = numbers(log, accounts, entities)
     for row, event in zip(log.to_pylist(), events, strict=True):
@@ -92,7 +92,7 @@ def test_every_row_comes_to_what_plain_python_says(log: pa.RecordBatch) -> None:
 
 
 @given(logs())
-def test_slots_are_the_same_whatever_the_batch_size(log: pa.RecordBatch) -> None:
+def test_slots_do_not_depend_on_batch_size(log: pa.RecordBatch) -> None:
     whole = numbers(log, Interner(seed=1), Interner(seed=2))
     accounts, entities = Interner(seed=1), Interner(seed=2)
     alone = [numbers(log.slice(row, 1), accounts, entities) for row in range(log.num_rows)]

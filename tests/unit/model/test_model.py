@@ -1,4 +1,4 @@
-"""A model is kept whole, says what it is, and refuses what it was not trained on."""
+"""Models: storage, versions, and refusal of features that they were not trained on."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def made(**more: Any) -> model.Model:
     return model.from_booster(booster(), **(given | more))
 
 
-def test_a_model_that_was_saved_is_read_again_and_scores_alike(tmp_path: Path) -> None:
+def test_model_saved_and_loaded_scores_alike(tmp_path: Path) -> None:
     before = made()
     model.save(before, tmp_path / "model")
     after = model.load(tmp_path / "model")
@@ -56,14 +56,14 @@ def test_a_model_that_was_saved_is_read_again_and_scores_alike(tmp_path: Path) -
     assert dict(after.training) == {"rounds": 11}
 
 
-def test_the_same_model_is_the_same_bytes(tmp_path: Path) -> None:
+def test_model_saved_twice_has_equal_bytes(tmp_path: Path) -> None:
     for name in "ab":
         model.save(made(), tmp_path / name)
     for file in (TREES, METADATA):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
-def test_the_version_is_of_all_that_a_model_is() -> None:
+def test_model_version_covers_trees_and_metadata() -> None:
     changes: tuple[dict[str, Any], ...] = (
             {}, {"seed": 8}, {"thresholds": {"ban": 1}}, {"cascade": None}, {"training": {}},
             {"calibration": model.Steps.of([0.0], [0.1, 0.9])}, {"training_digest": "1"},
@@ -71,7 +71,7 @@ def test_the_version_is_of_all_that_a_model_is() -> None:
     assert len({made(**more).version for more in changes}) == len(changes)
 
 
-def test_a_model_is_loaded_without_the_library_that_trained_it(tmp_path: Path) -> None:
+def test_model_load_does_not_import_lightgbm(tmp_path: Path) -> None:
     model.save(made(), tmp_path)
     told = (
         "import sys; from pathlib import Path; from wavebreak import model;"
@@ -122,7 +122,7 @@ def flipped(directory: Path) -> None:
         (edited(lambda told: told["model"].update(thresholds={"ban": "x"})), "is damaged"),
     ],
 )
-def test_a_damaged_model_is_refused_and_the_file_is_named(
+def test_model_damaged_file_is_named_in_the_error(
     tmp_path: Path, damage: Callable[[Path], object], said: str
 ) -> None:
     model.save(made(), tmp_path)
@@ -132,7 +132,7 @@ def test_a_damaged_model_is_refused_and_the_file_is_named(
     assert refused.value.fix
 
 
-def test_a_model_of_other_features_is_refused() -> None:
+def test_model_of_other_features_is_refused() -> None:
     with pytest.raises(ModelError, match="feature that there is not: 'shoe_size'"):
         model.from_booster(booster((*NAMES[:11], "shoe_size")), name="test")
     older = ((INPUTS[0], 99), *made().features[1:])
@@ -143,17 +143,17 @@ def test_a_model_of_other_features_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", model.NEVER_INPUTS)
-def test_no_model_reads_what_a_model_said(name: str) -> None:
+def test_model_reading_scores_is_refused(name: str) -> None:
     with pytest.raises(ModelError, match="its own word"):
         model.from_booster(booster((*NAMES[:11], name)), name="test")
 
 
-def test_thresholds_are_of_outcomes() -> None:
+def test_model_threshold_of_unknown_outcome_is_refused() -> None:
     with pytest.raises(ModelError, match="no outcome 'smite'"):
         made(thresholds={"smite": 1})
 
 
-def test_margins_in_fixed_point_are_rounded_half_to_even_and_held() -> None:
+def test_to_fixed_point_rounds_half_to_even_and_clips() -> None:
     half = 0.5 / model.ONE
     exact = [0.0, half, 3 * half, -half, -3 * half, 1e9, -1e9, np.inf, -np.inf]
     bound = 2**31 - 1
@@ -161,7 +161,7 @@ def test_margins_in_fixed_point_are_rounded_half_to_even_and_held() -> None:
     assert model.to_fixed_point([-1e9])[0] > model.REJECTED
 
 
-def test_a_calibration_rises_and_has_its_step_at_the_edge() -> None:
+def test_calibration_rises_and_steps_at_its_edges() -> None:
     steps = model.Steps.of([-1.0, 0.0, 2.5], [0.0, 0.2, 0.2, 0.9])
     at = model.to_fixed_point([-9.0, -1.0, -1e-9, 0.0, 2.49, 2.5, 99.0])
     assert steps.probability(at).tolist() == [0.0, 0.2, 0.2, 0.2, 0.2, 0.9, 0.9]
