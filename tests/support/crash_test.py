@@ -42,7 +42,7 @@ def world(people: int = 40) -> list[bytes]:
     """Events, an object each, in which much is decided."""
     made = simulation.simulate(
         people=people, days=1, campaigns=[(name, 1) for name in simulation.CAMPAIGNS],
-        innocents=["teacher"], seed=5,
+        personas=["teacher"], seed=5,
     )  # fmt: skip
     wire = pa.Table.from_batches(made.batches()).combine_chunks().to_batches()[0]
     return [row.encode() for row in json_rows(wire).to_pylist()]
