@@ -26,7 +26,7 @@ _address.restype, _address.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes
 def export_addresses(batches: Sequence[pa.RecordBatch]) -> tuple[Any, Any]:
     """Return the address of each batch (int64), and the capsules to keep alive while they are read.
 
-    >>> at, kept = lent([pa.RecordBatch.from_pydict({"a": [1, 2]})])
+    >>> at, kept = export_addresses([pa.RecordBatch.from_pydict({"a": [1, 2]})])
     >>> at.shape
     (1,)
     """

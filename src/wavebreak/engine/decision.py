@@ -42,10 +42,11 @@ def score_outcome(policy: Any, margin: int, fired: int, silent: int) -> int:
     silent account no more than policy and model let it; a ban only where the fired rules are of
     enough families of evidence, and a challenge at most where one of them finds a takeover.
 
-    >>> policy = numbers([(LIMIT, 60), (LIMIT, 60)], suspend_after=3, double_at_most=4, quota=5,
+    >>> policy = pack_policy([(LIMIT, 60), (LIMIT, 60)], suspend_after=3, double_at_most=4, quota=5,
     ...     score=ScoreNumbers({BAN: 900, CHALLENGE: 100}, {}, families=2, otherwise=SUSPEND),
     ...     families=[1, 2])
-    >>> [int(weigh(policy, m, fired, 0)) for m, fired in ((99, 3), (100, 3), (900, 1), (900, 3))]
+    >>> cases = ((99, 3), (100, 3), (900, 1), (900, 3))
+    >>> [int(score_outcome(policy, margin, fired, 0)) for margin, fired in cases]
     [0, 2, 5, 6]
     """
     level = 0
@@ -76,10 +77,12 @@ def takeover_rule(policy: Any, hits: int, fired: int, current: int) -> int:
     `hits` are the rules that newly fired, `fired` all that have fired, or 0 for an account without
     a history that a takeover could abuse. PENDING: the owner has been challenged.
 
-    >>> policy = numbers([(CHALLENGE, 60), (RESTRICT, 60)], suspend_after=3, double_at_most=4,
+    >>> policy = pack_policy([(CHALLENGE, 60), (RESTRICT, 60)], suspend_after=3, double_at_most=4,
     ...     quota=5, recovers=[True, False])
-    >>> takeover(policy, 0b11, 0b11, ALLOW), takeover(policy, 0b10, 0b11, CHALLENGE) == PENDING
-    (0, True)
+    >>> takeover_rule(policy, 0b11, 0b11, ALLOW)
+    0
+    >>> takeover_rule(policy, 0b10, 0b11, CHALLENGE) == PENDING
+    True
     """
     found = NO_RULE
     for k in range(64):

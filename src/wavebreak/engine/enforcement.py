@@ -32,8 +32,8 @@ def refuses(policy: Any, outcome: int, kind: int, opens: int, linked: int, opene
     member adds and companions only; a challenge the same until it is passed. A limit refuses new
     chats above the quota.
 
-    >>> from wavebreak.engine.decision import numbers
-    >>> policy = numbers([], suspend_after=3, double_at_most=4, quota=5)
+    >>> from wavebreak.engine.decision import pack_policy
+    >>> policy = pack_policy([], suspend_after=3, double_at_most=4, quota=5)
     >>> refuses(policy, RESTRICT, SENT, 1, 0, 0), refuses(policy, RESTRICT, SENT, 0, 0, 0)
     (1, 0)
     >>> refuses(policy, LIMIT, SENT, 1, 0, 4), refuses(policy, LIMIT, SENT, 1, 0, 5)
@@ -59,9 +59,9 @@ def notification_time(feedback: Feedback, decision_id: str, ts: int, outcome: st
 
     >>> from wavebreak.rules import Feedback
     >>> some = Feedback(delay={"restrict": ("20m", "4h")})
-    >>> 1_200_000 <= told_at(some, "abc", 0, "restrict") <= 14_400_000
+    >>> 1_200_000 <= notification_time(some, "abc", 0, "restrict") <= 14_400_000
     True
-    >>> told_at(some, "abc", 7, "challenge")
+    >>> notification_time(some, "abc", 7, "challenge")
     7
     """
     if outcome not in feedback.delay:

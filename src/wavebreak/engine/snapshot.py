@@ -52,7 +52,7 @@ class CopyBuffer:
     Copying is ten times as fast as allocating. An array that does not fit into the `size` bytes
     gets memory of its own.
 
-    >>> room, whole = Room(4096), np.arange(6).reshape(2, 3)
+    >>> room, whole = CopyBuffer(4096), np.arange(6).reshape(2, 3)
     >>> copy = room.copy(whole)
     >>> whole[0] = 9
     >>> copy.tolist(), room.copy(np.zeros(4096)).nbytes

@@ -61,7 +61,7 @@ def get_feature(name: str) -> Feature:
     Raises:
         PolicyError: There is none; its fix names the nearest ones.
 
-    >>> feature("sends_15s").unit
+    >>> get_feature("sends_15s").unit
     'messages'
 
     """

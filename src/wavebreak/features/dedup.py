@@ -106,10 +106,10 @@ class DuplicateFilter:
     `most` of them in `span_ms`, for as long as its event would not be late. Memory is bounded by
     the rate of the log, not by its length.
 
-    >>> from wavebreak.features.interner import placed
+    >>> from wavebreak.features.interner import name_spans
     >>> import pyarrow as pa
-    >>> seen, out = Seen(), np.zeros(3, np.bool_)
-    >>> seen.note(placed(pa.array(["a", "b", "a"])), out, 0), out.tolist()
+    >>> seen, out = DuplicateFilter(), np.zeros(3, np.bool_)
+    >>> seen.note(name_spans(pa.array(["a", "b", "a"])), out, 0), out.tolist()
     (3, [False, False, True])
     """
 

@@ -220,7 +220,7 @@ def name_spans(column: pa.Array) -> NameSpans:
 class Interner:
     """Names with slots, numbered in order of first appearance.
 
-    >>> names = Names()
+    >>> names = Interner()
     >>> names.slots(pa.array(["ann", "ben", "ann", None])).tolist()
     [0, 1, 0, 4294967295]
     >>> names.texts([1]).to_pylist()

@@ -216,7 +216,7 @@ ROW.newest its newest account event: (position in the log - the epoch's first) *
 def layout_digest() -> str:
     """Return the first 12 hex digits of the layout's SHA-256; snapshots of another are refused.
 
-    >>> len(digest())
+    >>> len(layout_digest())
     12
     """
     layouts = (ROW, RARE, PAIR, PERSON, ENTITY, NEWCOMERS, TOUCH)
@@ -226,7 +226,7 @@ def layout_digest() -> str:
 def bytes_per_account() -> dict[str, int]:
     """Return bytes per account: row, shared record, and rare row where it has one.
 
-    >>> sorted(bytes_an_account())
+    >>> sorted(bytes_per_account())
     ['person', 'rare', 'row']
     """
     return {"row": ROW.itemsize, "rare": RARE.itemsize, "person": PERSON.itemsize}

@@ -114,7 +114,7 @@ class GrowableArray:
 
     Raises OSError where there is no address space for `size` records, nor for a 4,096th of it.
 
-    >>> extent = Extent(np.dtype("u4"), 10)
+    >>> extent = GrowableArray(np.dtype("u4"), 10)
     >>> extent.records[9] = 7
     >>> extent.fit(5_000)
     True

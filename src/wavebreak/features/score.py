@@ -22,7 +22,7 @@ NAN = float("nan")
 def bounded_margin(margin: int, most: int) -> int:
     """Return a margin as a row stores it: within bounds, and never zero.
 
-    >>> kept(0, 99), kept(-1000, 99)
+    >>> bounded_margin(0, 99), bounded_margin(-1000, 99)
     (1, -99)
     """
     bounded = min(max(int64(margin), -most), most)

@@ -57,7 +57,7 @@ day are no reason to score an account that is not young."""
 def is_step(count: int) -> bool:
     """Whether a count is a step: 1, 2, 3, 5, 8, 13, and so on, each the sum of the two before.
 
-    >>> [n for n in range(100) if stepped(n)]
+    >>> [n for n in range(100) if is_step(n)]
     [1, 2, 3, 5, 8, 13, 21, 34, 55, 89]
     """
     return bool(0 < count < STEPS.size and STEPS[count] == 1)

@@ -130,7 +130,7 @@ KIN_S = 3_600
 def credibility_log_odds(confirmed: int, refuted: int) -> int:
     """Log-odds of a reporter being right, in 1/256 (8 % above natural), by its record in halves.
 
-    >>> [odds(t, d) for t, d in ((0, 0), (6, 0), (0, 3), (0, 6))]
+    >>> [credibility_log_odds(t, d) for t, d in ((0, 0), (6, 0), (0, 3), (0, 6))]
     [192, 384, 0, -113]
     """
     return 3 * (log2(int64(confirmed) + 6) - log2(int64(refuted) + 3)) // 4
@@ -140,7 +140,7 @@ def credibility_log_odds(confirmed: int, refuted: int) -> int:
 def credibility(confirmed: int, refuted: int) -> int:
     """Weight of a reporter in 1/256 by its record, in halves of reports; 0 to 512.
 
-    >>> [record(t, d) for t, d in ((0, 0), (2, 0), (6, 0), (200, 0), (0, 1), (0, 2), (0, 3))]
+    >>> [credibility(t, d) for t, d in ((0, 0), (2, 0), (6, 0), (200, 0), (0, 1), (0, 2), (0, 3))]
     [192, 271, 384, 512, 112, 51, 0]
     """
     return min(max(credibility_log_odds(confirmed, refuted), 0), WEIGHT_MAX)
@@ -156,9 +156,9 @@ def report_weight(
     reporter had written to it; `kin`: one of the last reporters registered with this one;
     `crowd`: reports without proof in the week before, of which the first CROWD count at all.
 
-    >>> weight(0, 0, True, False, False, 0), weight(0, 0, True, True, False, 0)
+    >>> report_weight(0, 0, True, False, False, 0), report_weight(0, 0, True, True, False, 0)
     (192, 48)
-    >>> weight(0, 0, True, False, True, 0), weight(0, 0, False, False, False, 0)
+    >>> report_weight(0, 0, True, False, True, 0), report_weight(0, 0, False, False, False, 0)
     (48, 3)
     """
     full = credibility(confirmed, refuted)

@@ -125,7 +125,7 @@ def push_bit(bits: int, bit: bool) -> int:
 def decay(value: int, epochs: int, half_life: int) -> int:
     """`value` after `epochs` epochs of decay with a half-life in epochs, in integers.
 
-    >>> decayed(65536, 60, 60), decayed(65536, 0, 60), decayed(-65536, 6000, 60)
+    >>> decay(65536, 60, 60), decay(65536, 0, 60), decay(-65536, 6000, 60)
     (32768, 65536, 0)
     """
     if epochs <= 0 or value == 0:

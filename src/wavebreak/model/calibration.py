@@ -18,7 +18,7 @@ ONE = 1 << 16
 def to_fixed_point(margins: Any) -> npt.NDArray[np.int64]:
     """Return margins in fixed point of 1/65,536: half to even, clipped to ±(2**31 - 1).
 
-    >>> fixed([0.5, -1e9]).tolist()
+    >>> to_fixed_point([0.5, -1e9]).tolist()
     [32768, -2147483647]
     """
     bound = float((1 << 31) - 1)

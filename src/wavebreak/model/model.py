@@ -228,7 +228,7 @@ end of trees
 def smallest_model() -> Model:
     """Return a model of one split over the catalog's first feature, without thresholds.
 
-    >>> smallest().margin(np.full(len(FEATURES), 5.0))
+    >>> smallest_model().margin(np.full(len(FEATURES), 5.0))
     1.0
     """
     first = FEATURES[0]

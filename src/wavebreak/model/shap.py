@@ -217,7 +217,7 @@ _UNITS = {"s": "s", "m": "min", "h": "h", "d": "d"}
 def feature_title(feature: str) -> str:
     """Return a feature's name in words, with its window.
 
-    >>> named("first_contacts_1h"), named("gap_sd"), named("age_s")
+    >>> feature_title("first_contacts_1h"), feature_title("gap_sd"), feature_title("age_s")
     ('first contacts in 1 h', 'gap sd', 'age')
     """
     window = _WINDOW.search(feature)
@@ -228,7 +228,7 @@ def feature_title(feature: str) -> str:
 def describe_direction(contribution: float) -> str:
     """Return in words whether a contribution is evidence for or against abuse.
 
-    >>> speaks(1.5), speaks(-0.2)
+    >>> describe_direction(1.5), describe_direction(-0.2)
     ('speaks for abuse', 'speaks against abuse')
     """
     return f"speaks {'for' if contribution > 0 else 'against'} abuse"
@@ -237,7 +237,7 @@ def describe_direction(contribution: float) -> str:
 def describe_contribution(feature: str, value: str, contribution: float) -> str:
     """Return a feature's contribution in words; `value` is formatted already.
 
-    >>> in_words("first_contacts_1h", "31", 1.5)
+    >>> describe_contribution("first_contacts_1h", "31", 1.5)
     'first contacts in 1 h: 31 (speaks for abuse)'
     """
     return f"{feature_title(feature)}: {value} ({describe_direction(contribution)})"

@@ -34,7 +34,8 @@ def test_directory_held_by_another_process_stays(tmp_path: Path) -> None:
         _made(tmp_path, f"numba-{k:012x}", 0)
     oldest = tmp_path / "numba-aaaaaaaaaaaa"
     code = (
-        "import sys; from pathlib import Path; from wavebreak.compiled.code_cache import hold_directory;"
+        "import sys; from pathlib import Path;"
+        "from wavebreak.compiled.code_cache import hold_directory;"
         "hold_directory(Path(sys.argv[1])); print('held', flush=True); sys.stdin.readline()"
     )
     with subprocess.Popen(
