@@ -1,12 +1,12 @@
 """Who reports decides: records of reporters that settle together with what they reported.
 
-The weight of a report is the log-odds of its reporter being right, by the live kernel's own formula
+The report_weight of a report is the log-credibility_log_odds of its reporter being right, by the live kernel's own formula
 (`features/credibility.py`, with its prior and its halves). Four things differ from what the kernel
 does with them, since a batch has the time, and all outcomes but those held out:
 
 - a record counts what is not settled yet by how likely it is to be abuse, and both are found in
   turns (an iterated track record);
-- a reporter who was wrong more often than right speaks for the account: the kernel's weight ends
+- a reporter who was wrong more often than right speaks for the account: the kernel's report_weight ends
   at zero, and at twice a stranger's and more;
 - a report never vouches for itself: it is taken out of the record by which it is weighed;
 - reporters who share another target are one witness: each weighs its part of one. The kernel holds
@@ -68,9 +68,9 @@ def dependent(reports: Reports) -> Floats:
 
 def _odds(right: Floats, wrong: Floats) -> Floats:
     """Weigh each report (n,) by the live formula: records in whole halves."""
-    trusted, doubted = (np.rint(2 * reports).astype(np.int64) for reports in (right, wrong))
-    width = int(doubted.max(initial=0)) + 1
-    records, place = np.unique(trusted * width + doubted, return_inverse=True)
+    trusted, incorrect = (np.rint(2 * reports).astype(np.int64) for reports in (right, wrong))
+    width = int(incorrect.max(initial=0)) + 1
+    records, place = np.unique(trusted * width + incorrect, return_inverse=True)
     found: Floats = np.array(
         [credibility_log_odds(*divmod(record, width)) for record in records.tolist()]
     )
@@ -80,24 +80,24 @@ def _odds(right: Floats, wrong: Floats) -> Floats:
 def settled(
     reports: Reports, known: NDArray[np.int64], apart: Floats, rounds: int = ROUNDS
 ) -> Floats:  # fmt: skip
-    """Log-odds (accounts,) that an account is abusive, by the iterated records of its reporters.
+    """Log-credibility_log_odds (accounts,) that an account is abusive, by the iterated records of its reporters.
 
     `known` (accounts,) is 1, 0 or UNKNOWN; `apart` is `dependent(reports)`. A known account's own
-    label does not enter its log-odds in the first round; later it does through its reporters'
+    label does not enter its log-credibility_log_odds in the first round; later it does through its reporters'
     other targets, so fold it out to train on the result.
     """
     labelled = known != UNKNOWN
     truth = np.where(labelled, known, 0.5).astype(np.float64)
     counts = labelled.astype(np.float64)
-    told = np.zeros(reports.accounts)
+    log_odds = np.zeros(reports.accounts)
     for _ in range(rounds + 1):
         right, wrong = truth * counts, (1 - truth) * counts
         others_right = reports.per(reports.by, right[reports.of])[reports.by] - right[reports.of]
         others_wrong = reports.per(reports.by, wrong[reports.of])[reports.by] - wrong[reports.of]
-        told = reports.per(reports.of, _odds(others_right, others_wrong) / apart)
-        truth = np.where(labelled, known, 1 / (1 + np.exp(-np.clip(told, -50, 50))))
+        log_odds = reports.per(reports.of, _odds(others_right, others_wrong) / apart)
+        truth = np.where(labelled, known, 1 / (1 + np.exp(-np.clip(log_odds, -50, 50))))
         counts = np.ones(reports.accounts)
-    return told
+    return log_odds
 
 
 def live(reports: Reports, known: NDArray[np.int64]) -> Floats:
@@ -116,7 +116,7 @@ def live(reports: Reports, known: NDArray[np.int64]) -> Floats:
 def structure(reports: Reports, known: NDArray[np.int64], apart: Floats) -> Floats:
     """Features (accounts, 12) of the reports of each account, for the trainer.
 
-    Reports and independent ones; settled log-odds after one round and after all; mean, best and
+    Reports and independent ones; settled log-credibility_log_odds after one round and after all; mean, best and
     worst share of right reports among the reporters, and how many have a record; how busy
     reporters are (mean, most); how often their other targets are reported; own reports.
     """

@@ -182,9 +182,9 @@ def pack_policy(
 
 
 class Reason(msgspec.Struct, frozen=True):
-    """A feature value that a rule of the decision read, or that contributed to the score.
+    """A feature value that a rule of the decision read, or by which a model came to its score.
 
-    `contribution` is the model's (log-odds), null where only a rule read the feature.
+    `contribution` is the model's (log-odds), null where only a rule read it.
     """
 
     feature: str
@@ -193,7 +193,7 @@ class Reason(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """One decision: see "Decisions" in the event schema. Times are milliseconds."""
+    """The one output: see "Decisions" in the event contract. Times are milliseconds."""
 
     id: str
     ts: int

@@ -21,7 +21,7 @@ from django.db import connection, transaction
 
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
-from wavebreak.ledger import Draft, Ledger, Openings, Sealing, Signer, read_entry
+from wavebreak.ledger import Draft, Ledger, LedgerRecorder, Openings, Signer, read_entry
 from wavebreak.ledger.entries import DecisionEntry
 from wavebreak.ledger.merkle_tree import leaf_index
 from wavebreak.ledger.verifier import canonical, read_checkpoint
@@ -143,26 +143,26 @@ class Seals:
 
     def __init__(self, signer: Signer, clock: Callable[[], int]) -> None:
         self.signer, self._clock = signer, clock
-        self._sealing: Sealing | None = None
+        self._sealing: LedgerRecorder | None = None
 
     def ledger(self) -> Ledger:
         """The ledger as it is now, to be read."""
         return Ledger(Rows(self._clock), self.signer)
 
     @contextlib.contextmanager
-    def sealing(self) -> Iterator[Sealing]:
+    def sealing(self) -> Iterator[LedgerRecorder]:
         """What seals, in the open transaction, as the block ends: nobody else does until then."""
         sealing = self._opened()
         yield sealing
         sealing.ledger.checkpoint()
 
-    def _opened(self) -> Sealing:
+    def _opened(self) -> LedgerRecorder:
         with connection.cursor() as cursor:
             cursor.execute(_HEAD + " FOR UPDATE" * (connection.vendor == "postgresql"))
             size, note = cursor.fetchone()
         made = self._sealing
         if made is None or not note or not _ends_there(made.ledger, size, bytes(note)):
-            made = Sealing(
+            made = LedgerRecorder(
                 self.ledger(), Opened(), clock=self._clock, salts=secrets.token_bytes,
                 at_once=False,
             )  # fmt: skip

@@ -15,7 +15,7 @@ from django.http import HttpResponse, StreamingHttpResponse
 from msgspec import UNSET
 
 from wavebreak.ledger import merkle_tree
-from wavebreak.ledger.proofs import hashes, shown
+from wavebreak.ledger.proofs import encode_hashes, encode_proof
 from wavebreak.service.api import schemas
 from wavebreak.service.api.accounts import numbered
 from wavebreak.service.api.openapi import STREAM
@@ -91,7 +91,7 @@ async def sealed_decision(call: Call) -> schemas.Sealed:
         found = [p for p in opened.positions("id", name) if ledger.entry(p).kind == "decision"]
         if not found:
             raise RefusedError(404, "no decision of this id was sealed, or it was erased")
-        told = shown(ledger, found[0], opened.of(found[0]))
+        told = encode_proof(ledger, found[0], opened.of(found[0]))
         return schemas.Sealed(
             checkpoint=ledger.note.decode(), proof=msgspec.convert(told, schemas.Shown)
         )
@@ -109,7 +109,7 @@ async def continued(call: Call) -> schemas.Continued:
             raise RefusedError(404, "the ledger has not so many entries, or fewer than before")
         path = merkle_tree.consistency_proof(ledger.storage.node, old, new)
         return schemas.Continued(
-            old=old, new=new, path=tuple(hashes(path)), checkpoint=ledger.note.decode()
+            old=old, new=new, path=tuple(encode_hashes(path)), checkpoint=ledger.note.decode()
         )
 
     return await read(find)

@@ -14,7 +14,8 @@ import msgspec
 from msgspec import Struct
 
 from wavebreak import __version__
-from wavebreak.reports.tables import Table, html_table, page
+from wavebreak.reports.html import html_table, join_html, page
+from wavebreak.reports.tables import Table
 from wavebreak.schema.events import AnyEvent
 from wavebreak.service.api import schemas
 from wavebreak.service.api.schemas import AccountId, DecisionId
@@ -255,7 +256,7 @@ def docs_page() -> str:
     table = Table("Endpoints", columns, rows, words=frozenset({0, 1, 2, 3, 4}))
     components = document()["components"]["schemas"].items()
     types = [(name, schema) for name, schema in components if "properties" in schema]
-    fields = "\n".join(html_table(_fields(name, schema)) for name, schema in types)
+    fields = join_html(html_table(_fields(name, schema)) for name, schema in types)
     lead = (_INTRODUCTION, "The whole document: /api/openapi.json.")
     return page("Wavebreak API", lead, [("Endpoints", html_table(table)), ("Types", fields)])
 

@@ -1,0 +1,229 @@
+"""Commands that write event files and their coverage profiles: import, simulate, profile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import pyarrow as pa
+import typer
+
+from wavebreak import simulation
+from wavebreak.cli.app import app, imports
+from wavebreak.cli.console import out, print_json, print_next_steps, progress_bar
+from wavebreak.cli.options import Json, Key, OutDir, Seed, Wide
+from wavebreak.errors import UsageError
+from wavebreak.io import csv_import, events_file, read
+from wavebreak.reports.tables import Table, count_of, print_table
+from wavebreak.schema import coverage
+
+if TYPE_CHECKING:
+    from wavebreak.schema.coverage import Profile
+
+EventsOut = Annotated[
+    Path,
+    typer.Option(
+        "--out", "-o", help="Events file to write (.parquet, .jsonl, .arrow), or a directory."
+    ),
+]
+
+
+def _pairs(text: str, option: str) -> dict[str, str]:
+    """Parse `a=b,c=d`.
+
+    >>> _pairs("ts=time,account=from", "--columns")
+    {'ts': 'time', 'account': 'from'}
+    """
+    pairs = {}
+    for part in filter(None, text.split(",")):
+        name, equals, value = part.partition("=")
+        if not (equals and name and value):
+            raise UsageError(f"{option} is not well formed", fix="write it as name=name,name=name")
+        pairs[name.strip()] = value.strip()
+    return pairs
+
+
+@imports.command(
+    "csv",
+    epilog="Examples: `wavebreak import csv chats.csv --preset collegemsg -o in`; `wavebreak "
+    "import csv log.csv --columns ts=time,account=from,peer=to --types m=message.sent -o in`",
+)
+def import_csv(
+    file: Annotated[Path, typer.Argument(help="A CSV file with a header (.csv or .csv.gz).")],
+    out_path: EventsOut,
+    preset: Annotated[
+        str, typer.Option(help=f"A known trace: {', '.join(csv_import.PRESETS)}.")
+    ] = "",
+    columns: Annotated[
+        str,
+        typer.Option(help="Event fields and the file's headings: ts=time,account=from,peer=to."),
+    ] = "",
+    unit: Annotated[str, typer.Option(help="Unit of the times: s or ms.")] = "s",
+    types: Annotated[
+        str,
+        typer.Option(
+            help="The file's types and event types: message=message.sent,join=group.joined."
+        ),
+    ] = "",
+) -> None:
+    """Convert a CSV trace into events, and write a profile of its fields beside them."""
+    if preset and (columns or types):
+        raise UsageError(
+            "--preset cannot be combined with --columns or --types",
+            fix="drop --preset, or the other two",
+        )
+    if preset:
+        if preset not in csv_import.PRESETS:
+            raise UsageError(
+                "--preset is unknown", fix=f"choose one of {', '.join(csv_import.PRESETS)}"
+            )
+        known = csv_import.PRESETS[preset]
+        counts = csv_import.convert(
+            file, out_path, types=known.types, unit=known.unit, several=known.several
+        )
+    else:
+        if not types:
+            raise UsageError(
+                "--types is missing, so the event type of the rows is unknown",
+                fix="give --types such as message=message.sent, or --preset",
+            )
+        counts = csv_import.convert(
+            file,
+            out_path,
+            types=_pairs(types, "--types"),
+            columns=_pairs(columns, "--columns") or None,
+            unit=unit,
+        )
+    out.print(f"{counts.rows:,} rows read, {counts.events:,} events written to {out_path}")
+    for cause, rows in counts.dropped.items():
+        out.print(f"  dropped, {cause.replace('_', ' ')}: {count_of(rows, 'row')}", style="yellow")
+    print_next_steps([f"wavebreak run {out_path} -o out"])
+
+
+@app.command("profile", epilog="Example: `wavebreak profile events.jsonl`")
+def profile_coverage(
+    events: Annotated[Path, typer.Argument(help="A file of events, or a directory with one.")],
+    out_path: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File to write (default: beside EVENTS).")
+    ] = None,
+    key: Key = None,
+    as_json: Json = False,
+    wide: Wide = False,
+) -> None:
+    """Record which event types and fields a stream has; fields that it lacks count as missing."""
+    from wavebreak.privacy.pseudonymizer import Edge, load_key
+
+    path = events_file(events)
+    with progress_bar("profile") as show:
+
+        def logs() -> Iterator[pa.RecordBatch]:
+            for batch in read(path, Edge(load_key(key))):
+                show(batch.progress, "")
+                yield batch.log
+
+        profile = coverage.learn(logs())
+    target = out_path or coverage.beside(path)
+    coverage.save(profile, target)
+    if as_json:
+        print_json(asdict(profile))
+        return
+    print_table(_coverage_table(profile), out)
+    out.print(f"Time resolution: {profile.resolution_ms:,} ms. Written to {target}")
+
+
+def _coverage_table(profile: Profile) -> Table:
+    """Return the table of event types, their shares and their fields."""
+    rows = []
+    for name, share in sorted(profile.types.items(), key=lambda item: -item[1]):
+        fields = [f.removeprefix(f"{name}.") for f in profile.fields if f.startswith(f"{name}.")]
+        rows.append((name, f"{share:.2%}", ", ".join(f for f in fields if f != "id")))
+    return Table(
+        f"{profile.events:,} events",
+        ("event type", "share", "fields present"),
+        rows,
+        words=frozenset({0, 2}),
+    )
+
+
+def _campaigns(options: list[str]) -> list[tuple[str, int | None]]:
+    """Parse NAME or NAME:ACCOUNTS; `all` means every campaign."""
+    campaigns: list[tuple[str, int | None]] = []
+    for text in options:
+        name, colon, count = text.partition(":")
+        if colon and not count.isdigit():
+            raise UsageError("--campaign is not NAME or NAME:ACCOUNTS", fix="write blast:20")
+        accounts = int(count) if colon else None
+        names = simulation.CAMPAIGNS if name == "all" else [name]
+        campaigns += [(each, accounts) for each in names]
+    return campaigns
+
+
+@app.command(
+    epilog="Examples: `wavebreak simulate --people 2000 --days 1 --campaign blast:20 "
+    "--campaign jitter --personas all -o world`; `wavebreak simulate --random --seed 7 -o world`"
+)
+def simulate(
+    out_path: OutDir,
+    people: Annotated[int, typer.Option(help="Ordinary people.")] = 1000,
+    days: Annotated[float, typer.Option(help="Length in days.")] = 1.0,
+    campaign: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Attack campaign, NAME or NAME:ACCOUNTS; repeat for more. All, or of "
+            f"{', '.join(simulation.CAMPAIGNS)}."
+        ),
+    ] = None,
+    personas: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Benign persona, NAME; repeat for more. All, or of "
+            f"{', '.join(simulation.PERSONAS)}."
+        ),
+    ] = None,
+    background: Annotated[
+        Path | None, typer.Option(help="Insert the campaigns into these events of real people.")
+    ] = None,
+    random: Annotated[
+        bool,
+        typer.Option(
+            "--random",
+            help="A random platform: the seed alone draws people, habits, personas, operators and "
+            "field coverage from wide priors.",
+        ),
+    ] = False,
+    seed: Seed = 0,
+    form: Annotated[str, typer.Option("--format", help="parquet, jsonl or arrow.")] = "parquet",
+) -> None:
+    """Simulate a platform of people, personas and attack campaigns; write events and labels."""
+    if random and (campaign or personas or background):
+        raise UsageError(
+            "--random cannot be combined with --campaign, --personas or --background",
+            fix="drop --random, or the other options",
+        )
+    with progress_bar("simulate") as show:
+        if random:
+            world = simulation.random_platform(seed, progress=lambda share: show(share, ""))
+        else:
+            world = simulation.simulate(
+                people=people,
+                days=days,
+                campaigns=_campaigns(campaign or []),
+                personas=personas or [],
+                background=background,
+                seed=seed,
+                progress=lambda share: show(share, ""),
+            )
+        events = simulation.write(world, out_path, form=form)
+    abusive = sum(label == "abusive" for _, label, _, _ in world.labels)
+    out.print(
+        f"{events:,} events of {len(world.labels):,} accounts, {abusive:,} of them abusive "
+        f"(injected by this command), in {out_path}/"
+    )
+    print_next_steps(
+        [
+            f"wavebreak run {out_path} --labels {out_path}/labels.csv -o out",
+            f"wavebreak evaluate out --labels {out_path}/labels.csv",
+        ]
+    )
