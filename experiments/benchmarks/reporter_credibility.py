@@ -1,12 +1,12 @@
 """Who reports decides: records of reporters that settle together with what they reported.
 
-The report_weight of a report is the log-credibility_log_odds of its reporter being right, by the live kernel's own formula
+The weight of a report is the log-odds of its reporter being right, by the live kernel's own formula
 (`features/credibility.py`, with its prior and its halves). Four things differ from what the kernel
 does with them, since a batch has the time, and all outcomes but those held out:
 
 - a record counts what is not settled yet by how likely it is to be abuse, and both are found in
   turns (an iterated track record);
-- a reporter who was wrong more often than right speaks for the account: the kernel's report_weight ends
+- a reporter who was wrong more often than right speaks for the account: the kernel's weight ends
   at zero, and at twice a stranger's and more;
 - a report never vouches for itself: it is taken out of the record by which it is weighed;
 - reporters who share another target are one witness: each weighs its part of one. The kernel holds
@@ -80,10 +80,10 @@ def _odds(right: Floats, wrong: Floats) -> Floats:
 def settled(
     reports: Reports, known: NDArray[np.int64], apart: Floats, rounds: int = ROUNDS
 ) -> Floats:  # fmt: skip
-    """Log-credibility_log_odds (accounts,) that an account is abusive, by the iterated records of its reporters.
+    """Log-odds (accounts,) that an account is abusive, by the iterated records of its reporters.
 
     `known` (accounts,) is 1, 0 or UNKNOWN; `apart` is `dependent(reports)`. A known account's own
-    label does not enter its log-credibility_log_odds in the first round; later it does through its reporters'
+    label does not enter its log-odds in the first round; later it does through its reporters'
     other targets, so fold it out to train on the result.
     """
     labelled = known != UNKNOWN
@@ -109,14 +109,15 @@ def live(reports: Reports, known: NDArray[np.int64]) -> Floats:
     wrong = reports.per(reports.by, known[reports.of] == 0)
     each = np.zeros(reports.accounts)
     for who in np.unique(reports.by).tolist():
-        each[who] = report_weight(int(2 * right[who]), int(2 * wrong[who]), True, False, False, 0)
+        record = int(2 * right[who]), int(2 * wrong[who])
+        each[who] = report_weight(*record, True, False, False, 0)
     return reports.per(reports.of, each[reports.by]) / WEIGHT_ONE
 
 
 def structure(reports: Reports, known: NDArray[np.int64], apart: Floats) -> Floats:
     """Features (accounts, 12) of the reports of each account, for the trainer.
 
-    Reports and independent ones; settled log-credibility_log_odds after one round and after all; mean, best and
+    Reports and independent ones; settled log-odds after one round and after all; mean, best and
     worst share of right reports among the reporters, and how many have a record; how busy
     reporters are (mean, most); how often their other targets are reported; own reports.
     """

@@ -28,7 +28,7 @@ WITHOUT_IMPACT = OUTCOMES[: OUTCOMES.index("challenge")]
 class Threshold:
     """Where one outcome begins, and what that rests on.
 
-    `at` is the margin in to_fixed_point point, at or above which it follows. `false` of `points` benign
+    `at` is the margin in fixed point, at or above which it follows. `false` of `points` benign
     scoring points lie there, of `false_accounts` of `accounts` accounts; `bound` is the upper
     confidence bound of the share of `counted`, "points" or "accounts". `masked` of them lie there
     where the same points are shown as masked streams show them. `short`: too few for the
@@ -130,7 +130,7 @@ def _highest(view: Ints, account: Ints) -> Ints:
 def _threshold(
     outcome: str, views: list[Ints], account: Ints, tolerance: Tolerance, least: int
 ) -> Threshold:
-    """One outcome's threshold, no lower than `least`, from margins of the views in to_fixed_point point."""
+    """One outcome's threshold, no lower than `least`, from margins of the views in fixed point."""
     n, wanted, level = len(views[0]), tolerance.of(outcome), tolerance.confidence
     most = max_false_points(n, wanted, level)
     ordered = [np.sort(view)[::-1] for view in views]
@@ -156,7 +156,7 @@ def cascade_trace(partials: Floats, account: Ints, least: int, lost: float) -> N
     """Rejection trace of a soft cascade: the least partial sum after each block of trees.
 
     `partials` (n, blocks) are of abusive points, `account` (n,) whose they are. Of accounts whose
-    best point reaches `least` (to_fixed_point point), at most the share `lost` have it let go. Direct
+    best point reaches `least` (fixed point), at most the share `lost` have it let go. Direct
     backward pruning: Zhang and Viola, Multiple-Instance Pruning (NIPS 2007).
     """
     blocks = partials.shape[1]
