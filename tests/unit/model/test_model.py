@@ -138,7 +138,7 @@ def test_model_of_other_features_is_refused() -> None:
     older = ((INPUTS[0], 99), *made().features[1:])
     with pytest.raises(ModelError, match=f"another version of '{INPUTS[0]}'"):
         replace(made(), features=older)
-    with pytest.raises(ModelError, match="other features"):
+    with pytest.raises(ModelError, match="feature_names differ"):
         replace(made(), features=made().features[::-1])
 
 
