@@ -155,9 +155,9 @@ def test_parse_trees_unsupported_model_is_refused() -> None:
 )
 def test_parse_trees_truncated_text_is_refused(old: str, new: str) -> None:
     text = fit(3, rounds=2).model_to_string()
-    with pytest.raises(ModelError, match="cannot be read"):
+    with pytest.raises(ModelError, match="cannot be parsed"):
         parse_trees(text.replace(old, new))
-    with pytest.raises(ModelError, match="cannot be read"):
+    with pytest.raises(ModelError, match="cannot be parsed"):
         parse_trees("nothing of the kind")
 
 
