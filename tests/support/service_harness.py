@@ -80,7 +80,7 @@ def desk() -> Desk:
     policy = rules.load()
     ring = Ring(time.time, time.monotonic)
     return Desk(
-        ring, Metrics(), load_terms(), policy.standing.new_chats_1d, SECRET, private=True,
+        ring, Metrics(), load_terms(), policy.enforcement.new_chats_1d, SECRET, private=True,
         resolver=lambda host, port: ["127.0.0.1"],
     )  # fmt: skip
 

@@ -84,7 +84,7 @@ def desk_of(policy: Policy, local: Path | None, secret: bytes, wishes: Wishes) -
     ring = Ring(time.time, time.monotonic)
     ring.replace(entries())
     return Desk(
-        ring, Metrics(), decide.load_terms(local), policy.standing.new_chats_1d, secret,
+        ring, Metrics(), decide.load_terms(local), policy.enforcement.new_chats_1d, secret,
         private=wishes.private,
     )  # fmt: skip
 

@@ -191,7 +191,7 @@ class Answering:
         quota: Callable[[str, int], int] | None = None,
     ) -> None:  # fmt: skip
         self.policy, self.manners, self.edge = policy, manners, edge
-        self._quota = quota or (lambda _account, _now_ms: policy.standing.new_chats_1d)
+        self._quota = quota or (lambda _account, _now_ms: policy.enforcement.new_chats_1d)
         self._closed = _closed(policy, manners)
 
     def tried(self, engine: Engine, event: Event, log: pa.RecordBatch, mode: str) -> Answer:
