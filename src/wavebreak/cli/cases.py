@@ -283,7 +283,7 @@ def evidence(
         if account or source not in at.case.exhibits:
             secret = load_key(key)
             sealed = (ledger, load_or_create_signer(seal_key)) if ledger else None
-            engine_model = model.chosen(model_dir)
+            engine_model = model.load_selected(model_dir)
             given = RunInputs(policy, engine_model, Edge(secret), lateness, sealed, not own)
             actor = Actor(by, socket.gethostname(), why, authority)
             taken, about = evidence_intake.add_run_exhibit(
@@ -320,7 +320,7 @@ def watch(
     """Search a later run for conduct of parties that had a notice; if found, reopen the case."""
     with _at(place, seal_key) as at:
         secret = load_key(key)
-        given = RunInputs(policy, model.chosen(model_dir), Edge(secret), lateness)
+        given = RunInputs(policy, model.load_selected(model_dir), Edge(secret), lateness)
         actor = Actor(by, socket.gethostname(), why, authority)
         found = evidence_intake.add_post_notice_evidence(
             at, run, given, secret, actor, "investigator"
