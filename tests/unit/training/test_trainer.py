@@ -78,7 +78,13 @@ def test_the_card_holds_curves_tables_and_digests(tmp_path: Path) -> None:
 
 def test_what_our_own_answers_say_is_no_input() -> None:
     names = {name for name, _ in learned().model.features}
-    assert not names & {"standing", "strikes", "label_abusive", "score", "registration_score"}
+    assert not names & {
+        "enforcement_level",
+        "strikes",
+        "label_abusive",
+        "score",
+        "registration_score",
+    }
 
 
 def test_a_side_without_abusive_accounts_is_an_error_with_its_fix() -> None:
