@@ -60,11 +60,25 @@ WITHDRAWN = {
 """A word (a regular expression, whole words) and what to write in its place."""
 
 ALLOWED = {
-    "couriers?": ("src/wavebreak/simulation/", "src/wavebreak/training/", "docs/", "README.md"),
+    "couriers?": (
+        "src/wavebreak/simulation/",
+        "src/wavebreak/training/",
+        "src/wavebreak/features/",
+        "docs/",
+        "README.md",
+    ),
     "hooks?": (),
 }
 """Where a withdrawn word has its plain meaning: a courier who delivers parcels is a persona."""
 ALLOWED["parcels?"] = ("src/wavebreak/simulation/",)
+# Memory arenas of the interner.
+ALLOWED["arena"] = ("src/wavebreak/features/interner.py",)
+# Names of features in version 0.1, and a prefix that is hashed into 0.1's output.
+ALLOWED["standings?"] = ("src/wavebreak/features/catalog.py",)
+ALLOWED[next(word for word in WITHDRAWN if "courted_last" in word)] = (
+    "src/wavebreak/features/catalog.py",
+)
+ALLOWED["told"] = ("src/wavebreak/engine/enforcement.py",)
 
 
 class Occurrence(NamedTuple):

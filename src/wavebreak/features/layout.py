@@ -184,7 +184,7 @@ POINT = np.dtype(
 before any decision there, `score` the margin (log-odds; NaN without a model)."""
 
 DELTA = np.dtype([("key", "u4"), ("amount", "i4"), ("table", "u1"), ("spare", "u1", (3,))])
-"""A contribution to what accounts share: a sum, or for BORN, STANDING, UNTIL the owner's own value;
+"""A contribution to shared state: a sum, or for BORN, ENFORCEMENT, UNTIL the owner's own value;
 for JOINED the slot of the account that registers, plus one."""
 GOOD, BAD, ARRIVALS, JOINED, COLD, OPENED, ANSWERED = range(7)
 CONFIRMED, REFUTED, HUNTED, COURTED, BORN, ENFORCEMENT, UNTIL = range(7, 14)

@@ -118,8 +118,8 @@ def merge_contributions(
 ) -> None:  # fmt: skip
     """Add the contributions of a closed epoch to the shared state.
 
-    Sums do not depend on their order; BORN, STANDING, UNTIL and places have one writer each, whose
-    order is kept.
+    Sums do not depend on their order; BORN, ENFORCEMENT, UNTIL and places have one writer each,
+    whose order is kept.
     """
     for i in range(n):
         table, key, amount = deltas[i].table, deltas[i].key, np.int64(deltas[i].amount)
