@@ -216,7 +216,7 @@ def _limit(engine: Any, account: str) -> None:
     """Put an account under a limit, as the kernel would."""
     slot = int(engine.fanout.accounts.slots(service_harness.names(account))[0])
     row = engine.core.rows[slot % 64].records[slot // 64]
-    row["standing"], row["until"] = 3, int(row["clock"]) + 86_400
+    row["enforcement"], row["until"] = 3, int(row["clock"]) + 86_400
 
 
 def test_an_erased_account_has_no_pseudonyms_left_and_counts_as_before(

@@ -255,7 +255,7 @@ def standing_of(engine: Engine, account: str) -> tuple[str, int | None]:
     if slot < 0 or slot >= engine.core.accounts:
         return "allow", None
     row = engine.core.row_of(slot)
-    return OUTCOMES[int(row["standing"])], int(row["until"]) * 1000 or None
+    return OUTCOMES[int(row["enforcement"])], int(row["until"]) * 1000 or None
 
 
 def _names(program: Program, fired: int) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ def look(engine: Engine, account: str) -> Looked | None:
         return None
     row = engine.core.row_of(slot)
     now_s = max(int(engine.fanout.clock[0]["newest"]) // 1000, int(row["clock"]))
-    standing, until = int(row["standing"]), int(row["until"])
+    standing, until = int(row["enforcement"]), int(row["until"])
     if standing == 0 or 0 < until <= now_s:
         return Looked(0, None, now_s * 1000, None)
     found = chats(engine.core, slot, now_s) if standing == LIMIT else None
