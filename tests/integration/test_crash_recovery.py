@@ -31,7 +31,7 @@ async def _publish(url: str, bodies: list[bytes]) -> None:
 def _logged(server: Server) -> list[str]:
     found: list[str] = []
     for (blob,) in server.rows("SELECT blob FROM log_batch ORDER BY first"):
-        found += event_log.unpacked(bytes(blob)).column("id").to_pylist()
+        found += event_log.decode_row(bytes(blob)).column("id").to_pylist()
     return found
 
 

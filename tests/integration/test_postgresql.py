@@ -69,9 +69,7 @@ def test_a_database_that_is_away_is_waited_for(server: Server, database: str) ->
     assert all(int(a.headers["retry-after"]) >= 1 for a in answers)
     # What needs no log goes on.
     assert server.post(events[0], "/v1/decide").json()["mode"] == "ask"
-    back = threading.Timer(
-        1.0, administer, [f"ALTER DATABASE {database} ALLOW_CONNECTIONS true"]
-    )  # fmt: skip
+    back = threading.Timer(1.0, administer, [f"ALTER DATABASE {database} ALLOW_CONNECTIONS true"])
     back.start()
     while server.post(body, idempotency_key="k").status != 202:
         time.sleep(0.1)

@@ -61,9 +61,18 @@ def disk(tmp_path: Path, record_property: Callable[[str, object], None]) -> Iter
 
 def messages(many: int, start: int = 0, ts: int = NOON) -> bytes:
     return json.dumps(
-        [{"id": f"e{i}", "ts": ts + i * 100, "type": "message.sent", "account": f"a{i % 7}",
-          "peer": f"p{i % 40}", "in_contacts": False} for i in range(start, start + many)]
-    ).encode()  # fmt: skip
+        [
+            {
+                "id": f"e{i}",
+                "ts": ts + i * 100,
+                "type": "message.sent",
+                "account": f"a{i % 7}",
+                "peer": f"p{i % 40}",
+                "in_contacts": False,
+            }
+            for i in range(start, start + many)
+        ]
+    ).encode()
 
 
 def test_nothing_acknowledged_is_lost_or_doubled_when_it_is_killed(tmp_path: Path) -> None:

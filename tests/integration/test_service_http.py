@@ -26,8 +26,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def sent(n: int, **more: Any) -> dict[str, Any]:
-    return {"id": f"e{n}", "ts": NOON + n, "type": "message.sent", "account": "a", "peer": f"p{n}",
-            "in_contacts": False} | more  # fmt: skip
+    return {
+        "id": f"e{n}",
+        "ts": NOON + n,
+        "type": "message.sent",
+        "account": "a",
+        "peer": f"p{n}",
+        "in_contacts": False,
+    } | more
 
 
 @pytest.mark.parametrize(
@@ -82,9 +88,13 @@ def test_refused_events_are_told_by_index_field_and_reason_and_never_by_value(
 
 def test_a_binary_cloudevent_is_an_event(server: Server) -> None:
     answer = server.post(
-        json.dumps({"ts": NOON, "peer": "p"}).encode(), ce_specversion="1.0", ce_id="c1",
-        ce_source="/x", ce_type="wavebreak.message.sent", ce_subject="a",
-    )  # fmt: skip
+        json.dumps({"ts": NOON, "peer": "p"}).encode(),
+        ce_specversion="1.0",
+        ce_id="c1",
+        ce_source="/x",
+        ce_type="wavebreak.message.sent",
+        ce_subject="a",
+    )
     assert answer.json() == {"accepted": 1, "refused": []}
 
 

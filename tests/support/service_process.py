@@ -60,16 +60,31 @@ class Server:
     def start(self, *more: str, wait: bool = True) -> Server:
         """Start it, and wait until it takes events."""
         program = "from wavebreak.cli import main; main()"
-        command = [sys.executable, "-c", program, "serve", str(self.home), "--port", str(self.port),
-                   "--model", "none", "--no-keys", *self.options, *more]  # fmt: skip
+        command = [
+            sys.executable,
+            "-c",
+            program,
+            "serve",
+            str(self.home),
+            "--port",
+            str(self.port),
+            "--model",
+            "none",
+            "--no-keys",
+            *self.options,
+            *more,
+        ]
         if self.database:
             command += ["--database", self.database]
         log = self.home.parent / f"{self.home.name}.out"
         with log.open("ab") as out:
             self._process = subprocess.Popen(
-                command, stdout=out, stderr=out, preexec_fn=self.limits,
+                command,
+                stdout=out,
+                stderr=out,
+                preexec_fn=self.limits,
                 env=os.environ | {"WAVEBREAK_KEY": KEY, "WAVEBREAK_LEDGER_KEY": LEDGER_KEY},
-            )  # fmt: skip
+            )
         if wait:
             self.wait()
         return self
@@ -89,9 +104,9 @@ class Server:
                 if self.post(b"[]").status == 202:
                     return
             if self._process is not None and self._process.poll() is not None:
-                raise AssertionError(f"the server ended: {self.said()}")
+                raise AssertionError(f"the server ended: {self.report()}")
             time.sleep(0.02)
-        raise AssertionError(f"the server takes nothing: {self.said()}")
+        raise AssertionError(f"the server takes nothing: {self.report()}")
 
     def said(self) -> str:
         """What it has written to its terminal."""
@@ -136,7 +151,7 @@ class Server:
             if self.rows("SELECT position FROM log_applied") == [(events,)]:
                 return
             time.sleep(0.05)
-        raise AssertionError(f"not decided up to {events}: {self.said()}")
+        raise AssertionError(f"not decided up to {events}: {self.report()}")
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Ask its database."""

@@ -24,8 +24,8 @@ from django.db.migrations.recorder import MigrationRecorder
 from wavebreak import __version__
 from wavebreak.errors import FileError, ServiceError, WavebreakError
 from wavebreak.service import database
-from wavebreak.service.models import Applied, Batch
-from wavebreak.service.recovery import snapshots
+from wavebreak.service.models import AppliedPosition, LogBatch
+from wavebreak.service.recovery import list_snapshots
 
 VERSION = 1
 _MANIFEST = "manifest.json"
@@ -61,24 +61,29 @@ def _save(home: Path, archive: zipfile.ZipFile) -> dict[str, int]:
     with transaction.atomic():
         database.read_one_moment()
         migrations = sorted(
-            name for app, name in MigrationRecorder(connection).applied_migrations()
+            name
+            for app, name in MigrationRecorder(connection).applied_migrations()
             if app == "service"
-        )  # fmt: skip
-        position = Applied.objects.values_list("position", flat=True).first() or 0
+        )
+        position = AppliedPosition.objects.values_list("position", flat=True).first() or 0
         for table in _tables():
             name = table._meta.db_table
             with archive.open(f"tables/{name}", "w", force_zip64=True) as part:
                 counts[name], sums[f"tables/{name}"] = _write(part, table)
-    for at, _, path in snapshots(home):
+    for at, _, path in list_snapshots(home):
         if at <= position:
             archive.write(path, path.name, zipfile.ZIP_STORED)
             with path.open("rb") as held:
                 sums[path.name] = hashlib.file_digest(held, "sha256").hexdigest()
             break
     about = {
-        "version": VERSION, "wavebreak": __version__, "migrations": migrations, "rows": counts,
-        "position": position, "sums": sums,
-    }  # fmt: skip
+        "version": VERSION,
+        "wavebreak": __version__,
+        "migrations": migrations,
+        "rows": counts,
+        "position": position,
+        "sums": sums,
+    }
     archive.writestr(_MANIFEST, json.dumps(about, indent=1, sort_keys=True))
     return counts
 
@@ -112,7 +117,7 @@ def restore(file: Path, home: Path) -> dict[str, int]:
     """
     home.mkdir(parents=True, exist_ok=True)
     database.migrate()
-    if Batch.objects.exists() or snapshots(home):
+    if LogBatch.objects.exists() or list_snapshots(home):
         raise ServiceError("there is a log already", fix="restore into an empty directory")
     try:
         with zipfile.ZipFile(file) as archive, transaction.atomic():
@@ -128,9 +133,16 @@ def restore(file: Path, home: Path) -> dict[str, int]:
             _reset_sequences()
             return dict(about["rows"])
     except (
-        OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError,
-        KeyError, ValueError, TypeError,
-    ) as error:  # fmt: skip
+        OSError,
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        KeyError,
+        ValueError,
+        TypeError,
+    ) as error:
         _remove_snapshots(home)
         told = f"{file} cannot be read as a backup ({type(error).__name__})"
         raise FileError(told, fix=_DAMAGED) from None
@@ -140,7 +152,7 @@ def restore(file: Path, home: Path) -> dict[str, int]:
 
 
 def _remove_snapshots(home: Path) -> None:
-    for _, _, path in snapshots(home):
+    for _, _, path in list_snapshots(home):
         path.unlink()
 
 

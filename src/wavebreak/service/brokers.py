@@ -23,23 +23,24 @@ from redis.backoff import NoBackoff
 
 from wavebreak.errors import ServiceError, WavebreakError
 from wavebreak.service.observability import Metrics
-from wavebreak.service.pending_requests import BusyError, RepeatedKeyError
+from wavebreak.service.pending_requests import BusyError, IdempotencyConflictError
 
 logger = logging.getLogger("wavebreak.brokers")
 
-FETCHED = 256
+FETCH_SIZE = 256
 WAIT_S = 1.0
 REDELIVER_S = 30
 IDLE_MS = 30_000
-UNDER_WAY = 409
+IN_PROGRESS_STATUS = 409
 LONGEST_PAUSE_S = 5.0
 CONTENT_TYPE, FORM = "Content-Type", "lines"
 _FORMS = {
-    "application/json": "json", "application/x-ndjson": "lines",
+    "application/json": "json",
+    "application/x-ndjson": "lines",
     "application/cloudevents+json": "cloudevents",
     "application/cloudevents-batch+json": "cloudevents-batch",
     "application/vnd.apache.arrow.stream": "arrow",
-}  # fmt: skip
+}
 
 
 class Message(NamedTuple):
@@ -56,7 +57,7 @@ Accept = Callable[[bytes, str, str], Awaitable[int]]
 WavebreakError for a message that will never be taken."""
 
 
-class Source(Protocol):
+class BrokerSource(Protocol):
     """A broker's stream, as one durable consumer sees it."""
 
     name: str
@@ -69,16 +70,16 @@ class Source(Protocol):
     async def close(self) -> None: ...  # noqa: D102
 
 
-async def consume(source: Source, accept: Accept, metrics: Metrics) -> None:
+async def consume(source: BrokerSource, accept: Accept, metrics: Metrics) -> None:
     """Take messages until cancelled; a broker that is gone is asked again, ever less often."""
     pause = 0.1
-    while _going_on():
+    while _raise_if_cancelled():
         try:
             await source.open()
-            while _going_on():
+            while _raise_if_cancelled():
                 messages = await source.fetch()
                 taken = await asyncio.gather(
-                    *(_take(source.name, m, accept, metrics) for m in messages)
+                    *(_accept_message(source.name, m, accept, metrics) for m in messages)
                 )
                 await source.done([m for m, t in zip(messages, taken, strict=True) if t])
                 await source.later([m for m, t in zip(messages, taken, strict=True) if not t])
@@ -92,7 +93,7 @@ async def consume(source: Source, accept: Accept, metrics: Metrics) -> None:
             await source.close()
 
 
-def _going_on() -> bool:
+def _raise_if_cancelled() -> bool:
     """True until the task is cancelled; then it ends.
 
     A client may lose the cancellation: an error while it hangs up, or an answer in the same moment
@@ -104,7 +105,7 @@ def _going_on() -> bool:
     return True
 
 
-async def _take(stream: str, message: Message, accept: Accept, metrics: Metrics) -> bool:
+async def _accept_message(stream: str, message: Message, accept: Accept, metrics: Metrics) -> bool:
     """Whether the message is done with: taken, or refused for ever."""
     try:
         taken = await accept(message.body, message.form, message.key)
@@ -112,7 +113,7 @@ async def _take(stream: str, message: Message, accept: Accept, metrics: Metrics)
         metrics.consumed.labels("later").inc()
         return False
     except WavebreakError as error:
-        if isinstance(error, RepeatedKeyError) and error.status == UNDER_WAY:
+        if isinstance(error, IdempotencyConflictError) and error.status == IN_PROGRESS_STATUS:
             return False
         # Its body may be personal, so that it cannot be kept.
         told = {"stream": stream, "cause": type(error).__name__}
@@ -123,15 +124,18 @@ async def _take(stream: str, message: Message, accept: Accept, metrics: Metrics)
     return True
 
 
-class Subjects:
+class NatsSource:
     """A durable pull consumer `durable` of a stream of NATS JetStream at `url`.
 
     What is not acknowledged within `redeliver_s` comes again (as the consumer was first made).
     """
 
     lost: tuple[type[Exception], ...] = (
-        nats.errors.Error, OSError, asyncio.TimeoutError, ServiceError,
-    )  # fmt: skip
+        nats.errors.Error,
+        OSError,
+        asyncio.TimeoutError,
+        ServiceError,
+    )
 
     def __init__(
         self, url: str, stream: str, durable: str, *, redeliver_s: float = REDELIVER_S
@@ -147,9 +151,11 @@ class Subjects:
             self._url, allow_reconnect=False, connect_timeout=2, error_cb=_quiet
         )
         terms = ConsumerConfig(
-            durable_name=self._durable, ack_policy=AckPolicy.EXPLICIT, ack_wait=self._redeliver_s,
-            max_ack_pending=4 * FETCHED,
-        )  # fmt: skip
+            durable_name=self._durable,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=self._redeliver_s,
+            max_ack_pending=4 * FETCH_SIZE,
+        )
         try:
             self._held = await self._client.jetstream().pull_subscribe(
                 "", durable=self._durable, stream=self.name, config=terms
@@ -161,7 +167,7 @@ class Subjects:
     async def fetch(self) -> list[Message]:
         """Wait for some messages."""
         try:
-            found = await self._held.fetch(FETCHED, timeout=WAIT_S)
+            found = await self._held.fetch(FETCH_SIZE, timeout=WAIT_S)
         except nats.errors.TimeoutError:
             if not self._client.is_connected:
                 raise
@@ -195,7 +201,7 @@ def _form(headers: Any) -> str:
     return _FORMS.get((headers or {}).get(CONTENT_TYPE, ""), FORM)
 
 
-class Entries:
+class RedisSource:
     """Consumer `consumer` of the group `group` of a Redis stream at `url`.
 
     An entry's field `body` is what a body of `/v1/events` is, `type` its media type.
@@ -232,7 +238,7 @@ class Entries:
         self._round += 1
         if self._round % 10 == 1:
             claimed = await self._client.xautoclaim(
-                self.name, self._group, self._consumer, IDLE_MS, count=FETCHED
+                self.name, self._group, self._consumer, IDLE_MS, count=FETCH_SIZE
             )
             if claimed[1]:
                 return self._messages(claimed[1])
@@ -241,7 +247,7 @@ class Entries:
     async def _read(self, since: str) -> list[Message]:
         block = int(WAIT_S * 1000) if since == ">" else None
         found = await self._client.xreadgroup(
-            self._group, self._consumer, {self.name: since}, count=FETCHED, block=block
+            self._group, self._consumer, {self.name: since}, count=FETCH_SIZE, block=block
         )
         return self._messages(found[0][1]) if found else []
 
@@ -270,11 +276,13 @@ class Entries:
             await self._client.aclose()
 
 
-def sources(nats_url: str, redis_url: str, stream: str, durable: str, group: str) -> list[Source]:
+def configured_sources(
+    nats_url: str, redis_url: str, stream: str, durable: str, group: str
+) -> list[BrokerSource]:
     """The streams to be read: one for each URL that is not empty."""
-    made: list[Source] = []
+    made: list[BrokerSource] = []
     if nats_url:
-        made.append(Subjects(nats_url, stream, durable))
+        made.append(NatsSource(nats_url, stream, durable))
     if redis_url:
-        made.append(Entries(redis_url, stream, group))
+        made.append(RedisSource(redis_url, stream, group))
     return made

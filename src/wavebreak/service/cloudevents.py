@@ -36,7 +36,7 @@ _ONE = msgspec.json.Decoder(Envelope)
 _MANY = msgspec.json.Decoder(list[Envelope])
 
 
-def lines(content: bytes, *, batch: bool) -> bytes:
+def structured_to_lines(content: bytes, *, batch: bool) -> bytes:
     """Give structured CloudEvents (one, or a JSON array of them) as one event a line.
 
     Raises EventError where the body is not what it says it is. What an event holds is for the
@@ -49,7 +49,7 @@ def lines(content: bytes, *, batch: bool) -> bytes:
     return b"".join(map(_line, envelopes))
 
 
-def of_headers(headers: Mapping[bytes, bytes], content: bytes) -> bytes:
+def binary_to_line(headers: Mapping[bytes, bytes], content: bytes) -> bytes:
     """Give a binary CloudEvent (attributes as `ce-` headers) as one event a line."""
     given = {
         name: headers.get(f"ce-{name}".encode(), b"").decode("utf-8", "replace")

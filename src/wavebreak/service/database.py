@@ -39,10 +39,11 @@ def described(url: str, home: Path, *, reading: bool = False) -> dict[str, Any]:
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": str(home / FILE),
             "OPTIONS": {
-                "init_command": _PRAGMAS, "timeout": 30,
+                "init_command": _PRAGMAS,
+                "timeout": 30,
                 "transaction_mode": "DEFERRED" if reading else "IMMEDIATE",
             },
-        }  # fmt: skip
+        }
     try:
         parts = urlsplit(url)
         port = parts.port or 5432

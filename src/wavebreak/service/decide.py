@@ -41,7 +41,7 @@ CYCLE_S = BUCKETS * BUCKET_S
 State = Literal["NONE", "FIRST_WARNING", "SECOND_WARNING", "CAPPED"]
 
 
-class Terms(Struct, frozen=True, forbid_unknown_fields=True):
+class QuotaConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """What `quota.toml` says: shares at which an account is warned, chats given once a cycle."""
 
     first_warning: Annotated[float, Meta(gt=0, le=1)]
@@ -49,10 +49,10 @@ class Terms(Struct, frozen=True, forbid_unknown_fields=True):
     extension: Annotated[int, Meta(ge=0, le=100_000)]
 
 
-class _Sheet(Struct, frozen=True, forbid_unknown_fields=True):
+class _QuotaFile(Struct, frozen=True, forbid_unknown_fields=True):
     """All of `quota.toml`."""
 
-    quota: Terms
+    quota: QuotaConfig
 
 
 class Quota(Struct, frozen=True, kw_only=True):
@@ -67,7 +67,7 @@ class Quota(Struct, frozen=True, kw_only=True):
     extension: Literal["none", "available", "used"]
 
 
-class Chats(NamedTuple):
+class ChatCounts(NamedTuple):
     """Chats that an account opened in its cycle: how many, how many answered, the oldest open."""
 
     opened: int
@@ -75,7 +75,7 @@ class Chats(NamedTuple):
     oldest_s: int | None
 
 
-def load_terms(local: Path | None = None) -> Terms:
+def load_quota_config(local: Path | None = None) -> QuotaConfig:
     """Load the shipped terms, or those of a local policy that has its own `quota.toml`.
 
     Raises PolicyError for a file that cannot be read or does not hold what it must.
@@ -83,19 +83,21 @@ def load_terms(local: Path | None = None) -> Terms:
     >>> load_terms().first_warning
     0.5
     """
-    return config.read(config.chosen("quota.toml", local), _Sheet).quota
+    return config.read(config.chosen("quota.toml", local), _QuotaFile).quota
 
 
-def chats(core: Core, slot: int, now_s: int) -> Chats:
+def count_chats(core: Core, slot: int, now_s: int) -> ChatCounts:
     """Count the chats that account `slot` opened in the cycle that ends at `now_s` (event time)."""
     flags, first = of_owner(core.pairs[slot % SHARDS], slot // SHARDS)
     opened = ((flags & STARTED) > 0) & (first > now_s // BUCKET_S - BUCKETS)
     waits = opened & ((flags & REPLIED) == 0)
     oldest = int(first[waits].min()) * BUCKET_S if waits.any() else None
-    return Chats(int(opened.sum()), int((opened & ~waits).sum()), oldest)
+    return ChatCounts(int(opened.sum()), int((opened & ~waits).sum()), oldest)
 
 
-def quota(terms: Terms, limit: int | None, found: Chats | None, extended: bool) -> Quota:
+def quota_status(
+    terms: QuotaConfig, limit: int | None, found: ChatCounts | None, extended: bool
+) -> Quota:
     """Say how an account stands: `limit` is its quota (None, as `found`: it is not limited).
 
     >>> terms = Terms(0.5, 0.8, 5)
@@ -105,39 +107,47 @@ def quota(terms: Terms, limit: int | None, found: Chats | None, extended: bool) 
     (4, 5)
     """
     if limit is None or found is None:
-        return Quota(state="NONE", used=None, limit=None, left=None, next_free_ms=None,
-                     extension="none")  # fmt: skip
+        return Quota(
+            state="NONE", used=None, limit=None, left=None, next_free_ms=None, extension="none"
+        )
     used = found.opened - found.answered
     frees = None if found.oldest_s is None else (found.oldest_s + CYCLE_S) * 1000
     whole = limit + terms.extension * extended
     steps: tuple[tuple[State, float], ...] = (
-        ("CAPPED", whole), ("SECOND_WARNING", terms.second_warning * whole),
+        ("CAPPED", whole),
+        ("SECOND_WARNING", terms.second_warning * whole),
         ("FIRST_WARNING", terms.first_warning * whole),
-    )  # fmt: skip
+    )
     state: State = next((name for name, at in steps if used >= at), "NONE")
-    return Quota(state=state, used=used, limit=whole, left=max(0, whole - used),
-                 next_free_ms=frees, extension="used" if extended else "available")  # fmt: skip
+    return Quota(
+        state=state,
+        used=used,
+        limit=whole,
+        left=max(0, whole - used),
+        next_free_ms=frees,
+        extension="used" if extended else "available",
+    )
 
 
 _CHALLENGE, _LIMIT, _SUSPEND = map(OUTCOMES.index, ("challenge", "limit", "suspend"))
 
 
-class Retry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RetryAfter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """After how long to ask again."""
 
     closed: Duration
     at_most: Duration
 
 
-class Manners(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DecidePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the service answers; see policy/service.toml."""
 
     on_failure: dict[Stage, Literal["open", "closed"]]
     challenge: dict[str, Literal["captcha", "code", "push"]]
-    retry_after: Retry
+    retry_after: RetryAfter
 
 
-class Answer(msgspec.Struct, frozen=True):
+class DecideResponse(msgspec.Struct, frozen=True):
     """The answer: `outcome` is the standing in force with the act, `until` its end (ms).
 
     `allowed` says whether the act may pass. `mode` is ask, record or on_failure, `rules` are those
@@ -155,12 +165,12 @@ class Answer(msgspec.Struct, frozen=True):
     mode: str = "ask"
 
 
-def load(directory: Path | None) -> Manners:
+def load_decide_policy(directory: Path | None) -> DecidePolicy:
     """Read service.toml of a policy directory, or the shipped one; raises PolicyError."""
-    return config.read(config.chosen("service.toml", directory), Manners)
+    return config.read(config.chosen("service.toml", directory), DecidePolicy)
 
 
-def event_of(content: bytes) -> Event:
+def parse_event(content: bytes) -> Event:
     """Read one event; raises EventError with the refusal's words."""
     found = take_one(content)
     if isinstance(found, Event):
@@ -168,7 +178,7 @@ def event_of(content: bytes) -> Event:
     raise EventError(found.message.removeprefix("line 1: "))
 
 
-def log_of(event: Event, edge: Edge) -> pa.RecordBatch:
+def pseudonymize_event(event: Event, edge: Edge) -> pa.RecordBatch:
     """Take one event over the privacy edge: a narrow batch of one row, as a trial reads it.
 
     An id that it lacks is not made, as it would be in the log.
@@ -180,21 +190,26 @@ def log_of(event: Event, edge: Edge) -> pa.RecordBatch:
     return log
 
 
-class Answering:
+class DecideResponder:
     """Answers under one policy.
 
     `quota` gives the new chats that a limited account has at a time (ms; default: the policy's).
     """
 
     def __init__(
-        self, policy: Policy, manners: Manners, edge: Edge,
+        self,
+        policy: Policy,
+        decide_policy: DecidePolicy,
+        edge: Edge,
         quota: Callable[[str, int], int] | None = None,
-    ) -> None:  # fmt: skip
-        self.policy, self.manners, self.edge = policy, manners, edge
+    ) -> None:
+        self.policy, self.decide_policy, self.edge = policy, decide_policy, edge
         self._quota = quota or (lambda _account, _now_ms: policy.standing.new_chats_1d)
-        self._closed = _closed(policy, manners)
+        self._closed = _fail_closed_types(policy, decide_policy)
 
-    def tried(self, engine: Engine, event: Event, log: pa.RecordBatch, mode: str) -> Answer:
+    def respond(
+        self, engine: Engine, event: Event, log: pa.RecordBatch, mode: str
+    ) -> DecideResponse:
         """Answer by a trial of the event, and of what `log_of` made of it."""
         tried = engine.trial(log)
         fired, lead = 0, NO_RULE
@@ -207,14 +222,14 @@ class Answering:
         refused = _refused(event, tried) and not self._spared(engine, log, tried)
         challenged = tried.standing == _CHALLENGE
         action = program.actions[lead] if known else "challenge"
-        return Answer(
+        return DecideResponse(
             event.account,
             OUTCOMES[tried.standing],
             allowed=not refused,
             until=until if tried.standing else None,
-            challenge=self.manners.challenge.get(action, "captcha") if challenged else None,
+            challenge=self.decide_policy.challenge.get(action, "captcha") if challenged else None,
             retry_after_ms=self._wait(log, until) if refused else None,
-            rules=_names(program, fired),
+            rules=_enforced_rules(program, fired),
             by_score=lead == BY_SCORE,
             mode=mode,
         )
@@ -228,7 +243,7 @@ class Answering:
             return False
         slot = int(engine.fanout.accounts.find(log.column("account"))[0])
         now_s = int(engine.fanout.clock[0]["newest"]) // 1000
-        found = chats(engine.core, slot, now_s)
+        found = count_chats(engine.core, slot, now_s)
         quota = self._quota(log.column("account")[0].as_py(), now_s * 1000)
         return found.opened - found.answered < quota
 
@@ -237,19 +252,19 @@ class Answering:
         if until is None:
             return None
         left = until - int(log.column("ts")[0].as_py())
-        return max(0, min(left, seconds(self.manners.retry_after.at_most) * 1000))
+        return max(0, min(left, seconds(self.decide_policy.retry_after.at_most) * 1000))
 
-    def failing(self, event: Event) -> Answer:
+    def fallback(self, event: Event) -> DecideResponse:
         """Answer without the engine, as the rules that would have judged the act say."""
         code = EVENTS.index(type(event))
         closed = code in self._closed
-        wait = seconds(self.manners.retry_after.closed) * 1000 if closed else None
-        return Answer(
+        wait = seconds(self.decide_policy.retry_after.closed) * 1000 if closed else None
+        return DecideResponse(
             event.account, "allow", allowed=not closed, retry_after_ms=wait, mode="on_failure"
         )
 
 
-def standing_of(engine: Engine, account: str) -> tuple[str, int | None]:
+def enforcement_state(engine: Engine, account: str) -> tuple[str, int | None]:
     """Give the outcome in force for an account, and its end (ms); call on the engine's thread."""
     slot = int(engine.fanout.accounts.find(pa.array([account], pa.string()))[0])
     if slot < 0 or slot >= engine.core.accounts:
@@ -258,7 +273,7 @@ def standing_of(engine: Engine, account: str) -> tuple[str, int | None]:
     return OUTCOMES[int(row["standing"])], int(row["until"]) * 1000 or None
 
 
-def _names(program: Program, fired: int) -> tuple[str, ...]:
+def _enforced_rules(program: Program, fired: int) -> tuple[str, ...]:
     """The enforced rules among those that fired (a bit each)."""
     some = enumerate(program.ids) if fired else ()
     return tuple(name for k, name in some if fired >> k & 1 and not program.shadow[k])
@@ -270,13 +285,13 @@ def _refused(event: Event, tried: Tried) -> bool:
     return tried.standing >= _SUSPEND if registers else tried.refused
 
 
-def closes(rule: Rule, manners: Manners) -> bool:
+def fails_closed(rule: Rule, decide_policy: DecidePolicy) -> bool:
     """Whether what an enforced rule would have judged may not pass unjudged."""
-    says = rule.on_failure or manners.on_failure.get(rule.stage, "open")
+    says = rule.on_failure or decide_policy.on_failure.get(rule.stage, "open")
     return rule.mode == "enforce" and says == "closed"
 
 
-def _closed(policy: Policy, manners: Manners) -> frozenset[int]:
+def _fail_closed_types(policy: Policy, decide_policy: DecidePolicy) -> frozenset[int]:
     """Codes of the types of event that a rule which closes would have judged."""
     kinds = fact_kinds()
     found = set()
@@ -284,6 +299,6 @@ def _closed(policy: Policy, manners: Manners) -> frozenset[int]:
         kind = int(kinds[code, 0])
         names = {"sent", "sent_group"} if name == "message.sent" else set()
         names |= {KINDS[kind]} if kind != NO_FACT else set()
-        if any(closes(rule, manners) and names & set(rule.on) for rule in policy.rules):
+        if any(fails_closed(rule, decide_policy) and names & set(rule.on) for rule in policy.rules):
             found.add(code)
     return frozenset(found)

@@ -27,7 +27,7 @@ from wavebreak.service import cloudevents
 from wavebreak.service.settings import Limits
 
 FORMS = ("json", "lines", "cloudevents", "cloudevents-batch", "arrow")
-TOGETHER = 16 << 20
+MAX_JOINT_BYTES = 16 << 20
 """Bytes of unpacked bodies from which on no further one is read together with them."""
 _BLANK = b" \t\r\n"
 
@@ -46,7 +46,7 @@ class Body:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class DecodeResult:
     """What one body came to: events taken, and those refused (`line` counts from 1)."""
 
     taken: int
@@ -54,7 +54,7 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
+class DecodedBatch:
     """Bodies read together: their events in one batch of the log, and what each came to.
 
     A body that could not be read at all has its error in the place of a `Read`. `blob` are the
@@ -62,58 +62,60 @@ class Decoded:
     """
 
     log: pa.RecordBatch
-    reads: tuple[Read | EventError, ...]
+    reads: tuple[DecodeResult | EventError, ...]
     blob: bytes = b""
 
 
-class Decoder:
+class RequestDecoder:
     """Reads bodies over the privacy edge, within limits. For one thread."""
 
     def __init__(self, edge: Edge, limits: Limits) -> None:
         self.edge, self.limits = edge, limits
 
-    def decode(self, bodies: Sequence[Body], *, narrow: bool = False) -> Decoded:
+    def decode(self, bodies: Sequence[Body], *, narrow: bool = False) -> DecodedBatch:
         """Read bodies, at best all at once; the events stand in the order of the bodies.
 
         A `narrow` log may lack columns in which nothing is given.
         """
-        logs, reads = list[pa.RecordBatch](), list[Read | EventError]()
+        logs, reads = list[pa.RecordBatch](), list[DecodeResult | EventError]()
         for held in self._rounds(bodies):
             some, parts = self._together(held)
-            logs += _ordered(parts, some)
+            logs += _in_body_order(parts, some)
             reads += some
-        whole = joined(logs)
-        return Decoded(whole if narrow else widened(whole), tuple(reads))
+        whole = concat_batches(logs)
+        return DecodedBatch(whole if narrow else widened(whole), tuple(reads))
 
-    def _rounds(self, bodies: Sequence[Body]) -> Iterator[list[_Opened]]:
+    def _rounds(self, bodies: Sequence[Body]) -> Iterator[list[_Unpacked]]:
         """Unpack bodies, so many at a time that what they unpack to stays within bounds."""
-        held, size = list[_Opened](), 0
+        held, size = list[_Unpacked](), 0
         for body in bodies:
             try:
-                content = unpacked(body, self.limits.unpacked)
+                content = decompress(body, self.limits.unpacked)
                 size += len(content)
                 if body.form == "arrow":
-                    held.append(_batches(content, self.limits.events))
+                    held.append(_read_arrow(content, self.limits.events))
                 else:
-                    held.append(_text(content, body.form))
+                    held.append(_as_lines(content, body.form))
             except EventError as error:
                 held.append(error)
-            if size >= TOGETHER:
+            if size >= MAX_JOINT_BYTES:
                 yield held
                 held, size = [], 0
         yield held
 
-    def _together(self, held: list[_Opened]) -> tuple[list[Read | EventError], list[_Part]]:
+    def _together(
+        self, held: list[_Unpacked]
+    ) -> tuple[list[DecodeResult | EventError], list[_Part]]:
         """What each body came to, and their events, together where nothing speaks against it."""
-        reads = [one if isinstance(one, EventError) else Read(0) for one in held]
-        texts = {at: one for at, one in enumerate(held) if isinstance(one, _Text) and one.lines}
+        reads = [one if isinstance(one, EventError) else DecodeResult(0) for one in held]
+        texts = {at: one for at, one in enumerate(held) if isinstance(one, _TextBody) and one.lines}
         tables = {at: one for at, one in enumerate(held) if isinstance(one, list)}
         parts = [*self._texts(texts, reads), *self._tables(tables, reads)]
         return reads, parts
 
     def _texts(
-        self, texts: dict[int, _Text], reads: list[Read | EventError]
-    ) -> Iterator[_Part]:  # fmt: skip
+        self, texts: dict[int, _TextBody], reads: list[DecodeResult | EventError]
+    ) -> Iterator[_Part]:
         if not texts:
             return
         piece, counts = cut(
@@ -127,7 +129,11 @@ class Decoder:
             return
         scanned = take_scanned(piece)
         arrays = any(text.array for text in texts.values())
-        if scanned and scanned[1] == sum(counts) and not (arrays and _torn(scanned[0])):
+        if (
+            scanned
+            and scanned[1] == sum(counts)
+            and not (arrays and _may_be_cut_wrongly(scanned[0]))
+        ):
             yield self._shared(scanned[0], list(texts), counts, reads)
             return
         for at, text in texts.items():
@@ -139,7 +145,7 @@ class Decoder:
                 yield self._shared(taken, [at], [read], reads)
 
     def _tables(
-        self, tables: dict[int, list[pa.RecordBatch]], reads: list[Read | EventError]
+        self, tables: dict[int, list[pa.RecordBatch]], reads: list[DecodeResult | EventError]
     ) -> Iterator[_Part]:
         if not tables:
             return
@@ -153,7 +159,7 @@ class Decoder:
         if taken is None:
             ((at, some),) = tables.items()
             try:
-                taken = take_columns(_whole(some), 1)
+                taken = take_columns(_combine_columns(some), 1)
             except FileError as error:
                 reads[at] = EventError(error.what, fix=error.fix)
                 return
@@ -164,7 +170,11 @@ class Decoder:
         yield self._shared(taken, list(tables), counts, reads)
 
     def _shared(
-        self, taken: Taken, ats: list[int], counts: list[int], reads: list[Read | EventError]
+        self,
+        taken: Taken,
+        ats: list[int],
+        counts: list[int],
+        reads: list[DecodeResult | EventError],
     ) -> _Part:
         """Take events over the edge, and tell each body what of them was its own."""
         log, unparsed = self.edge.split(taken.wire, taken.lines, narrow=True)
@@ -172,10 +182,10 @@ class Decoder:
         of_body: dict[int, list[Refusal]] = {}
         for refusal in sorted(taken.refused + unparsed, key=lambda r: r.line):
             k = int(np.searchsorted(ends[:-1], refusal.line))
-            of_body.setdefault(k, []).append(_moved(refusal, int(ends[k]) - counts[k]))
+            of_body.setdefault(k, []).append(_renumbered(refusal, int(ends[k]) - counts[k]))
         for k, at in enumerate(ats):
             own = tuple(of_body.get(k, ()))
-            reads[at] = Read(counts[k] - len(own), own)
+            reads[at] = DecodeResult(counts[k] - len(own), own)
         return _Part(ats, log)
 
 
@@ -186,7 +196,9 @@ class _Part(NamedTuple):
     log: pa.RecordBatch
 
 
-def _ordered(parts: list[_Part], reads: Sequence[Read | EventError]) -> list[pa.RecordBatch]:
+def _in_body_order(
+    parts: list[_Part], reads: Sequence[DecodeResult | EventError]
+) -> list[pa.RecordBatch]:
     """Give the events in the order of their bodies, those of a body cut out where need be."""
     parts = sorted((part for part in parts if part.log.num_rows), key=lambda part: part.ats[0])
     if all(part.ats[-1] < other.ats[0] for part, other in pairwise(parts)):
@@ -196,24 +208,24 @@ def _ordered(parts: list[_Part], reads: Sequence[Read | EventError]) -> list[pa.
         begin = 0
         for at in ats:
             read = reads[at]
-            own[at] = log[begin : begin + (read.taken if isinstance(read, Read) else 0)]
+            own[at] = log[begin : begin + (read.taken if isinstance(read, DecodeResult) else 0)]
             begin += own[at].num_rows
     return [own[at] for at in sorted(own)]
 
 
-def _torn(taken: Taken) -> bool:
+def _may_be_cut_wrongly(taken: Taken) -> bool:
     """Tell whether there are lines which may be halves of one."""
     return any(refusal.cause == "bad_json" for refusal in taken.refused)
 
 
-def _moved(refusal: Refusal, by: int) -> Refusal:
+def _renumbered(refusal: Refusal, by: int) -> Refusal:
     """A refusal with its line counted from its own body's first."""
     line = refusal.line - by
     message = refusal.message.replace(f"line {refusal.line}:", f"line {line}:", 1)
     return Refusal(line, refusal.cause, refusal.field, message)
 
 
-def joined(logs: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+def concat_batches(logs: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     """Put batches of the log together, in their order; narrow where all lack the same columns."""
     if not logs:
         return pa.RecordBatch.from_pylist([], schema=LOG_SCHEMA)
@@ -222,7 +234,7 @@ def joined(logs: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     return logs[0] if len(logs) == 1 else pa.concat_batches(logs)
 
 
-def unpacked(body: Body, at_most: int) -> bytes:
+def decompress(body: Body, at_most: int) -> bytes:
     """Give the body's bytes uncompressed.
 
     Raises TooLargeError where they are more than `at_most`, EventError where they are damaged.
@@ -247,7 +259,7 @@ def unpacked(body: Body, at_most: int) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class _Text:
+class _TextBody:
     """A text body as lines, an event each; or an array that is `whole`, to be cut with others.
 
     Where `array` holds a JSON array, the lines are cut at what looks like the end of an object. An
@@ -266,39 +278,39 @@ class _Text:
         items, parts = ArrayItems(BytesIO(self.array)), []
         while part := items.read(1 << 22):
             parts.append(part)
-        return _ended(b"".join(parts).strip(_BLANK))
+        return _with_final_newline(b"".join(parts).strip(_BLANK))
 
 
-_Opened = _Text | list[pa.RecordBatch] | EventError
+_Unpacked = _TextBody | list[pa.RecordBatch] | EventError
 
 
-def _text(content: bytes, form: str) -> _Text:
+def _as_lines(content: bytes, form: str) -> _TextBody:
     """Bring a text body to one event a line."""
     content, array = content.removeprefix(b"\xef\xbb\xbf"), b""
     if form.startswith("cloudevents"):
-        content = cloudevents.lines(content, batch=form.endswith("batch"))
+        content = cloudevents.structured_to_lines(content, batch=form.endswith("batch"))
     elif form == "json":
         content = content.strip(_BLANK)
         if content.startswith(b"["):
             array = content
         if content.startswith(b"[{") and content.endswith(b"}]") and b"\n" not in content:
-            return _Text(content, array, whole=True)
+            return _TextBody(content, array, whole=True)
         content = content.replace(b"\n", b" ")
         if array.endswith(b"]"):
             content = content[1:-1].strip(_BLANK).replace(b"},{", b"}\n{")
             content = content.replace(b"}, {", b"}\n{")
-    return _Text(_ended(content), array)
+    return _TextBody(_with_final_newline(content), array)
 
 
 def _too_many(at_most: int) -> TooLargeError:
     return TooLargeError(f"more than {at_most} events in one body", fix="send it in parts")
 
 
-def _ended(lines: bytes) -> bytes:
+def _with_final_newline(lines: bytes) -> bytes:
     return lines + b"\n" if lines and not lines.endswith(b"\n") else lines
 
 
-def _batches(content: bytes, at_most: int) -> list[pa.RecordBatch]:
+def _read_arrow(content: bytes, at_most: int) -> list[pa.RecordBatch]:
     """Read an Arrow IPC stream, without a look at its values.
 
     Raises EventError where it is none, or is a log of ours.
@@ -319,7 +331,7 @@ def _batches(content: bytes, at_most: int) -> list[pa.RecordBatch]:
         raise _unreadable() from None
 
 
-def _whole(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+def _combine_columns(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     """Give a body's columns in one piece; raises EventError where they are damaged."""
     try:
         for batch in batches:

@@ -9,7 +9,7 @@ import numpy as np
 
 from wavebreak.model import baseline
 from wavebreak.model.storage import SHIPPED
-from wavebreak.service.observability import LEAST, Drifting, Metrics
+from wavebreak.service.observability import MIN_SCORED_ACCOUNTS, Metrics, ScoreDriftMonitor
 
 
 class Asked:
@@ -29,7 +29,7 @@ def shift(scores: Any) -> float:
         made: Any = Asked(scores)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.05):
-                await Drifting(metrics, SHIPPED)(made)
+                await ScoreDriftMonitor(metrics, SHIPPED)(made)
 
     asyncio.run(live())
     return float(metrics.shift._value.get())
@@ -45,4 +45,4 @@ def test_scores_like_those_of_training_have_not_moved_and_others_have() -> None:
 
 
 def test_of_a_few_accounts_nothing_is_said() -> None:
-    assert math.isnan(shift(np.zeros(LEAST - 1)))
+    assert math.isnan(shift(np.zeros(MIN_SCORED_ACCOUNTS - 1)))

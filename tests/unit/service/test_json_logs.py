@@ -17,7 +17,7 @@ def written() -> Iterator[io.StringIO]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     stream = io.StringIO()
-    observability.set_up(stream)
+    observability.configure_logging(stream)
     yield stream
     root.handlers[:] = handlers
     root.setLevel(level)
@@ -31,9 +31,12 @@ def test_a_record_is_one_line_of_json_with_its_listed_fields(written: io.StringI
     record = json.loads(line)
     assert record.pop("ts").endswith("Z")
     assert record == {
-        "level": "warning", "logger": "wavebreak.x", "event": "a request was answered",
-        "route": "/v1/events", "status": 202,
-    }  # fmt: skip
+        "level": "warning",
+        "logger": "wavebreak.x",
+        "event": "a request was answered",
+        "route": "/v1/events",
+        "status": 202,
+    }
 
 
 def test_no_argument_and_no_text_of_an_error_is_written(written: io.StringIO) -> None:
@@ -53,4 +56,4 @@ def test_no_argument_and_no_text_of_an_error_is_written(written: io.StringIO) ->
 
 def test_no_listed_field_could_hold_what_is_personal() -> None:
     personal = {"account", "peer", "phone", "ip", "device", "address", "body", "url", "query"}
-    assert observability.FIELDS & personal == set()
+    assert observability.ALLOWED_FIELDS & personal == set()

@@ -13,7 +13,7 @@ from opentelemetry.trace import NoOpTracer
 from support import service_harness
 from wavebreak.service import bootstrap
 from wavebreak.service.api.system import gauges
-from wavebreak.service.middleware import MAX_BODY, Front
+from wavebreak.service.middleware import MAX_BODY, RequestMiddleware
 from wavebreak.service.observability import Metrics
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -30,8 +30,8 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 
 
 def asked(path: str, content: Any = b"", tracer: Any = None) -> tuple[httpx.Response, Metrics]:
-    held = service_harness.desk()
-    app: Any = Front(echo, held, tracer or NoOpTracer())
+    held = service_harness.context()
+    app: Any = RequestMiddleware(echo, held, tracer or NoOpTracer())
 
     async def ask() -> httpx.Response:
         transport = httpx.ASGITransport(app=app)
@@ -99,10 +99,19 @@ def test_every_metric_that_the_dashboard_asks_for_exists() -> None:
 
 
 GAUGES = (
-    "ready", "log_position", "decided_position", "applied_position", "lag_events",
-    "queue_bodies", "queue_bytes", "snapshot_position", "events_total", "bodies_total",
-    "busy_total", "earlier_decisions_differ",
-)  # fmt: skip
+    "ready",
+    "log_position",
+    "decided_position",
+    "applied_position",
+    "lag_events",
+    "queue_bodies",
+    "queue_bytes",
+    "snapshot_position",
+    "events_total",
+    "bodies_total",
+    "busy_total",
+    "earlier_decisions_differ",
+)
 
 
 def test_the_service_tells_exactly_these_numbers(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from wavebreak.service.server import Corked
+from wavebreak.service.server import CoalescingTransport
 
 
 class Wire:
@@ -33,7 +33,7 @@ def after(*steps: Any) -> list[bytes]:
     wire = Wire()
 
     async def live() -> None:
-        corked = Corked(wire, asyncio.get_running_loop())
+        corked = CoalescingTransport(wire, asyncio.get_running_loop())
         for step in steps:
             step(corked)
             await asyncio.sleep(0)
@@ -63,6 +63,6 @@ def test_what_is_held_is_written_before_the_end_and_nothing_after_it() -> None:
 
 def test_all_else_is_asked_of_the_transport_itself() -> None:
     async def live() -> str:
-        return str(Corked(Wire(), asyncio.get_running_loop()).get_protocol())
+        return str(CoalescingTransport(Wire(), asyncio.get_running_loop()).get_protocol())
 
     assert asyncio.run(live()) == "http"

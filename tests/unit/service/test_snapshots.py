@@ -12,7 +12,7 @@ import pytest
 from support.parity_streams import crowded, log
 from wavebreak import rules
 from wavebreak.engine import Engine, snapshot
-from wavebreak.service.recovery import Snapshots, snapshots
+from wavebreak.service.recovery import SnapshotScheduler, list_snapshots
 
 WHOLE = log(crowded(random.Random(7)))
 PARTS = [WHOLE[:80], WHOLE[80:160], WHOLE[160:]]
@@ -23,11 +23,16 @@ def engine() -> Engine:
     return Engine(rules.load())
 
 
-def of(engine: Engine, home: Path, said: list[str]) -> Snapshots:
-    return Snapshots(
-        home, seconds=0, events=1, keep=2, applied=lambda: engine.fanout.position, position=0,
+def of(engine: Engine, home: Path, said: list[str]) -> SnapshotScheduler:
+    return SnapshotScheduler(
+        home,
+        seconds=0,
+        events=1,
+        keep=2,
+        applied=lambda: engine.fanout.position,
+        position=0,
         said=said.append,
-    )  # fmt: skip
+    )
 
 
 def test_a_snapshot_holds_what_the_engine_knew_between_two_batches(
@@ -37,13 +42,13 @@ def test_a_snapshot_holds_what_the_engine_knew_between_two_batches(
     engine.take(PARTS[0])
     taking.between(engine, 0)
     taking.wait()
-    assert not snapshots(tmp_path), "memory is found first"
+    assert not list_snapshots(tmp_path), "memory is found first"
     engine.take(PARTS[1])
     known = {name: array.copy() for name, array in engine.dump().items()}
     taking.between(engine, 0)
     engine.take(PARTS[2])
     taking.wait()
-    ((position, _, path),) = snapshots(tmp_path)
+    ((position, _, path),) = list_snapshots(tmp_path)
     again = Engine(rules.load())
     snapshot.restore(again, path)
     assert position == 160

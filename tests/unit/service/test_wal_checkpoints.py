@@ -8,7 +8,7 @@ import pytest
 from django.db import Error, connection, transaction
 
 from wavebreak.service import database, event_log, log_writer
-from wavebreak.service.log_writer import Checkpoints
+from wavebreak.service.log_writer import WalCheckpointer
 
 BLOB = bytes(200_000)
 
@@ -36,7 +36,7 @@ def test_the_log_begins_anew_while_the_writer_goes_on(
     wal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log_writer, "EVERY_S", 0.05)
-    made = Checkpoints()
+    made = WalCheckpointer()
     made.start()
     try:
         written = 0
@@ -47,14 +47,14 @@ def test_the_log_begins_anew_while_the_writer_goes_on(
             time.sleep(0.02)
     finally:
         made.stop()
-    assert event_log.end() == written == 200
+    assert event_log.log_end() == written == 200
     # Without, every blob would stand in it.
     assert wal.stat().st_size < 100 * len(BLOB)
 
 
 def test_a_database_that_is_away_stops_nothing(wal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_writer, "EVERY_S", 0.01)
-    made = Checkpoints()
+    made = WalCheckpointer()
     made.start()
     for each in wal.parent.iterdir():
         each.write_bytes(b"no database")
