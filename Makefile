@@ -7,11 +7,22 @@ TESTS = tests
 UPGRADE ?=
 
 BIN := .venv/bin
+# Two steps make .venv: what the demo and the service need, then what tests and development add.
+CORE_READY := .venv/.ready-core
 READY := .venv/.ready
 SPEED_READY := .venv/.ready-speed
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header \
-	$(if $(UPGRADE),--upgrade) --group dev pyproject.toml
+	$(if $(UPGRADE),--upgrade) pyproject.toml
+
+# Install what a lock pins: by uv, which takes seconds where pip takes a minute, from the index that
+# pip is set to use; by pip where uv cannot.
+define install_lock
+	@index=$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null)}}; \
+	  UV_SYSTEM_CERTS=1 $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes \
+	    $${index:+--default-index "$$index"} -r $(1) || \
+	  { echo "uv could not; pip does it (a minute or two)"; $(PIP_INSTALL) --require-hashes -r $(1); }
+endef
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -24,14 +35,14 @@ help: ## list the targets (this text)
 	@echo "Options: PYTHON=/path/to/python3.11 (to make .venv with), WORKERS=2 (of the tests),"
 	@echo "TESTS=tests/integration (only these, of make test)."
 
-demo: $(READY) ## a simulated day with campaigns and innocents: run, evaluate, explain
+demo: $(CORE_READY) ## a simulated day with campaigns and innocents: run, evaluate, explain
 	@$(BIN)/wavebreak demo
 
-serve: $(READY) ## the service on a simulated live stream, and where to click; Ctrl-C ends it
+serve: $(CORE_READY) ## the service on a simulated live stream, and where to click; Ctrl-C ends it
 	@$(BIN)/wavebreak serve demo-out/service --demo
 
 test: $(READY) ## every test but speed
-	@$(if $(filter file,$(origin TESTS)),$(BIN)/python tests/chromium.py)
+	@$(if $(filter file,$(origin TESTS)),$(BIN)/python tests/support/chromium.py)
 	@echo "Tests: $(TESTS)"
 	@$(BIN)/pytest $(TESTS) -n $(WORKERS) --dist worksteal -rs
 
@@ -60,35 +71,46 @@ speed: $(SPEED_READY) ## measure throughput and memory against baselines (minute
 docs: $(READY) ## quote each command's real --help in docs/commands.md
 	@$(BIN)/python docs/quote_help.py
 
-lock: $(READY) ## make both locks anew from pyproject.toml (UPGRADE=1 raises the pins)
-	@$(PIP_INSTALL) uv
-	@$(UV_COMPILE) --output-file requirements.lock
-	@$(UV_COMPILE) --group speed --output-file requirements-speed.lock
-	@echo "Wrote requirements.lock and requirements-speed.lock. Next: make test, then commit both"
+lock: $(READY) ## make the locks anew from pyproject.toml (UPGRADE=1 raises the pins)
+	@$(UV_COMPILE) --all-extras --group dev --output-file requirements.lock
+	@$(UV_COMPILE) --all-extras --group dev --group speed --output-file requirements-speed.lock
+	@$(UV_COMPILE) --extra charts --group build --constraint requirements.lock \
+	  --output-file requirements-core.lock
+	@echo "Wrote requirements.lock, requirements-speed.lock and requirements-core.lock."
+	@echo "Next: make test, then commit them"
 
 clean: ## remove caches, builds and demo-out (to start afresh: rm -r .venv as well)
 	@rm -rf build dist demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find src tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "Clean."
 
-$(READY): requirements.lock pyproject.toml
+$(CORE_READY): requirements-core.lock pyproject.toml
 	@for python in $(or $(PYTHON),python3.11 python3); do \
 	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
-	    echo "Preparing .venv with $$($$python --version) ($$python)"; \
-	    exec $$python -m venv .venv; \
+	    echo "1 of 3: preparing .venv with $$($$python --version) ($$python)"; \
+	    $$python -m venv .venv && exit 0; \
+	    echo "Fix: install what $$python -m venv needs (Debian: apt-get install python3-venv)" >&2; \
+	    exit 1; \
 	  fi; \
 	done; \
 	echo "Wavebreak needs Python 3.11 or newer; tried: $(or $(PYTHON),python3.11 python3)." >&2; \
 	echo "Fix: install it, or name it: make PYTHON=/path/to/python3.11" >&2; \
 	exit 1
-	@echo "Installing what requirements.lock pins (once; a minute or two)"
-	@$(PIP_INSTALL) --require-hashes -r requirements.lock
+	@echo "2 of 3: installing what requirements-core.lock pins (once; seconds, and the download)"
+	@awk '/^uv==/ { own = 1 } own { print; if (!/\\$$/) exit }' requirements-core.lock >.venv/uv.lock
+	@$(PIP_INSTALL) --require-hashes -r .venv/uv.lock
+	$(call install_lock,requirements-core.lock)
 	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
-	@echo "Compiling the kernel (once; kept in ~/.cache/wavebreak)"
+	@echo "3 of 3: compiling the kernel on $$(nproc 2>/dev/null || echo all) cores (once; kept in ~/.cache/wavebreak)"
 	@$(BIN)/wavebreak warm
+	@touch $@
+
+$(READY): $(CORE_READY) requirements.lock
+	@echo "Installing what requirements.lock adds for tests and development (once)"
+	$(call install_lock,requirements.lock)
 	@touch $@
 
 $(SPEED_READY): $(READY) requirements-speed.lock
 	@echo "Installing the baselines that requirements-speed.lock adds"
-	@$(PIP_INSTALL) --require-hashes -r requirements-speed.lock
+	$(call install_lock,requirements-speed.lock)
 	@touch $@

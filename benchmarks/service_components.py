@@ -122,7 +122,7 @@ def _deciding(of: Engine, rounds: int) -> list[Figure]:
         read = time.perf_counter()
         log = decide.pseudonymize_event(event, edge)
         over = time.perf_counter()
-        asks.tried(of, event, log, "ask")
+        asks.respond(of, event, log, "ask")
         for name, seconds in zip(
             spent, (read - began, over - read, time.perf_counter() - over), strict=True
         ):

@@ -42,6 +42,10 @@ class UsageError(WavebreakError):
     """A command was called with options that do not go together."""
 
 
+class MissingExtraError(UsageError):
+    """What was asked for needs a package that this installation does not have."""
+
+
 class ModelError(WavebreakError):
     """A model is damaged, foreign, or was trained on other features than there are."""
 

@@ -33,7 +33,7 @@ def test_every_verb_is_listed_with_the_first_line_of_its_help() -> None:
 
 
 def test_every_module_of_verbs_is_named() -> None:
-    found = {m.name for m in pkgutil.iter_modules(cli.__path__)} - {"apps", "showing"}
+    found = {m.name for m in pkgutil.iter_modules(cli.__path__)} - {"app", "console"}
     assert found == {module for module, _ in VERBS.values()}
 
 

@@ -38,19 +38,20 @@ def package(tmp_path: Path) -> Path:
 
 def test_every_contract_is_kept() -> None:
     expected = len(contracts())
-    assert expected == 16
+    assert expected == 15
     assert f"Contracts: {expected} kept, 0 broken." in lint(ROOT / "src")
 
 
 def test_every_contract_breaks_when_a_module_imports_what_it_may_not(package: Path) -> None:
-    heavy = ["numba", "lightgbm", "cmaes", "matplotlib", "scipy", "phonenumbers", "typer"]
+    heavy = ["numba", "lightgbm", "cmaes", "matplotlib", "phonenumbers", "typer"]
     heavy += ["django", "warcio", "cryptography", "bagit", "rapidfuzz"]
     trespass = "\n".join(["", *(f"import {name}" for name in heavy), "import wavebreak.cli", ""])
     events = package / "schema" / "events.py"
     case = package / "cases" / "case.py"
     events.write_text(events.read_text(encoding="utf-8") + trespass, encoding="utf-8")
     case.write_text("import wavebreak.service, wavebreak.training\n", encoding="utf-8")
-    said = lint(package.parent)
+    # Long names are printed on several lines.
+    said = " ".join(lint(package.parent).split())
     for contract in contracts().values():
         assert f"{contract['name']} BROKEN" in said
 
@@ -99,7 +100,7 @@ def test_continuous_integration_runs_the_checks_and_each_test_but_speed_once() -
 
 
 def test_the_locks_pin_every_package_by_hash_and_name_no_index() -> None:
-    for name in ("requirements.lock", "requirements-speed.lock"):
+    for name in ("requirements.lock", "requirements-core.lock", "requirements-speed.lock"):
         lock = (ROOT / name).read_text(encoding="utf-8")
         requirements = [line for line in lock.splitlines() if re.match(r"[a-z]", line)]
         assert len(requirements) > 30

@@ -11,11 +11,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from support import port_guard
 from support.external_servers import free_port
 from support.port_guard import NAMED, STANDARD_PORTS, StandardPortError
 
 ROOT = Path(__file__).resolve().parents[2]
-GUARD = ROOT / "tests" / "port_guard.py"
+GUARD = Path(port_guard.__file__)
 
 
 @pytest.mark.parametrize("port", STANDARD_PORTS)

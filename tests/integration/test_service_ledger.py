@@ -1,4 +1,4 @@
-"""A service ledger_store what it decides before anybody is told, on both databases, and proves it."""
+"""The service seals decisions before it shows them, on both databases, and proves them."""
 
 from __future__ import annotations
 

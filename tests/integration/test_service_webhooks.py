@@ -50,9 +50,9 @@ def test_decisions_above_observe_are_delivered_signed_and_once(bound: Path) -> N
                 every = (await made.ask("GET", "/v1/decisions")).json()["decisions"]
                 wanted = [d for d in every if d["decision"]["outcome"] not in ("allow", "observe")]
                 await _until(lambda: len(heard.requests) >= len(wanted))
-                await _until(lambda: not dispatcher._in_flight)
+                await _until(lambda: not dispatcher.in_flight)
                 listed = (await made.ask("GET", "/v1/webhooks")).json()["webhooks"]
-                assert (listed[0]["waiting"], listed[0]["dead"]) == (0, 0)
+                assert (listed[0]["pending"], listed[0]["dead_lettered"]) == (0, 0)
                 assert "secret" not in listed[0]
             assert len(heard.requests) == len(wanted) > 0
             bodies = [Webhook(hook["secret"]).verify(b.decode(), h) for h, b in heard.requests]
@@ -74,13 +74,13 @@ def test_what_fails_comes_again_with_the_same_id_then_is_dead_and_can_be_revived
             heard.answers = [500, 302, 500]
             dispatcher = WebhookDispatcher(held, Random(1), QUICK)
             async with service_harness.running(bound, held=held, background=[dispatcher]) as made:
-                hook = await _hook(made, heard.url, least="ban")
+                hook = await _hook(made, heard.url, min_outcome="ban")
                 await made.send(abuser())
                 dead: list[Any] = []
 
                 async def look() -> bool:
                     path = f"/v1/webhooks/{hook['id']}/dead"
-                    dead[:] = (await made.ask("GET", path)).json()["dead"]
+                    dead[:] = (await made.ask("GET", path)).json()["deliveries"]
                     return bool(dead)
 
                 async with asyncio.timeout(20):
@@ -92,9 +92,9 @@ def test_what_fails_comes_again_with_the_same_id_then_is_dead_and_can_be_revived
                 assert (dead[0]["attempts"], dead[0]["last_status"]) == (3, 500)
                 path = f"/v1/webhooks/{hook['id']}/replay"
                 answer = await made.ask("POST", path, json={"reason": BECAUSE})
-                assert answer.json()["revived"] == 1
+                assert answer.json()["replayed"] == 1
                 await _until(lambda: len(heard.requests) == 4)
-                await _until(lambda: not dispatcher._in_flight)
+                await _until(lambda: not dispatcher.in_flight)
                 assert not await look()
                 answer = await made.ask("POST", path, json={"reason": BECAUSE, "since": 0})
                 assert answer.json()["cursor"] == 0
@@ -117,8 +117,10 @@ def test_letters_that_wait_when_the_service_ends_are_delivered_after_its_start(
             dispatcher = WebhookDispatcher(held, Random(1), QUICK)
             async with service_harness.running(bound, held=held, background=[dispatcher]):
                 await _until(lambda: heard.requests)
-                await _until(lambda: not dispatcher._in_flight)
-            assert Webhook(hook["secret"]).verify(heard.requests[0][1].decode(), heard.requests[0][0])
+                await _until(lambda: not dispatcher.in_flight)
+            assert Webhook(hook["secret"]).verify(
+                heard.requests[0][1].decode(), heard.requests[0][0]
+            )
 
     asyncio.run(live())
 
@@ -131,7 +133,7 @@ def test_while_a_secret_is_rotated_both_sign_and_afterwards_the_new_one_alone(
         dispatcher = WebhookDispatcher(held, Random(1), QUICK)
         with listening(Receiver()) as heard:
             async with service_harness.running(bound, held=held, background=[dispatcher]) as made:
-                first = await _hook(made, heard.url, least="ban")
+                first = await _hook(made, heard.url, min_outcome="ban")
                 path = f"/v1/webhooks/{first['id']}/rotate"
                 body = {"reason": BECAUSE, "grace_s": 3600}
                 second = (await made.ask("POST", path, json=body)).json()
@@ -163,11 +165,13 @@ def test_a_receiver_that_never_comes_to_an_end_is_cut_off(bound: Path) -> None:
         with listening(Receiver()) as heard:
             heard.slow = True
             async with service_harness.running(bound, held=held, background=[dispatcher]) as made:
-                hook = await _hook(made, heard.url, least="ban")
+                hook = await _hook(made, heard.url, min_outcome="ban")
                 await made.send(abuser())
                 await _until(lambda: len(heard.requests) == QUICK.attempts)
-                await _until(lambda: not dispatcher._in_flight)
-                dead = (await made.ask("GET", f"/v1/webhooks/{hook['id']}/dead")).json()["dead"]
+                await _until(lambda: not dispatcher.in_flight)
+                dead = (await made.ask("GET", f"/v1/webhooks/{hook['id']}/dead")).json()[
+                    "deliveries"
+                ]
                 assert dead[0]["last_status"] is None
                 assert dead[0]["last_error"]
 

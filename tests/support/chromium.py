@@ -1,4 +1,4 @@
-"""Chromium for the tests that take screenshots: found, or installed by `python tests/chromium.py`.
+"""Chromium for the tests that take screenshots: found, or installed by running this file.
 
 As root Debian's package is installed, otherwise Playwright's own build, below the user's cache.
 Nothing is passed over where there is none: the tests fail with the same words.
@@ -13,8 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from wavebreak.claims.rendering import browser
-
+from wavebreak.claims.screenshot import browser
 from wavebreak.errors import ClaimError, WavebreakError
 
 FIX = (

@@ -177,7 +177,7 @@ def _killed(
 
 
 def _again(receiver: Receiver) -> dict[str, int]:
-    times = Counter(headers["webhook-id"] for headers, _ in receiver.letters)
+    times = Counter(headers["webhook-id"] for headers, _ in receiver.requests)
     return {"told_again": sum(count > 1 for count in times.values())}
 
 

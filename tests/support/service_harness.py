@@ -24,8 +24,7 @@ from wavebreak.ledger import new_signer
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import Policy
 from wavebreak.service import database, decide, event_log
-from wavebreak.service.api.admin import add
-from wavebreak.service.api.system import causes, gauges
+from wavebreak.service.api_keys import create_key
 from wavebreak.service.app_context import AppContext
 from wavebreak.service.auth import SCOPES, KeyRing
 from wavebreak.service.decide import load_quota_config
@@ -33,7 +32,7 @@ from wavebreak.service.ingest_app import IngestApp
 from wavebreak.service.ledger_store import LedgerStore
 from wavebreak.service.middleware import RequestMiddleware
 from wavebreak.service.models import Decision
-from wavebreak.service.observability import Metrics
+from wavebreak.service.observability import Metrics, rejected_by_cause, service_gauges
 from wavebreak.service.service import Background, Service
 from wavebreak.service.settings import Settings
 
@@ -85,7 +84,7 @@ def context() -> AppContext:
         load_quota_config(),
         policy.standing.new_chats_1d,
         SECRET,
-        private=True,
+        allow_private_webhooks=True,
         resolver=lambda host, port: ["127.0.0.1"],
     )
 
@@ -164,9 +163,11 @@ async def running(
     held = held or context()
     made = service(home, background, held, ledger_store, policy)
     app: Any = RequestMiddleware(
-        IngestApp(made, held.key_ring.authorize, ASGIHandler(), lambda: None), held, tracer or NoOpTracer()
+        IngestApp(made, held.key_ring.authorize, ASGIHandler(), lambda: None),
+        held,
+        tracer or NoOpTracer(),
     )
-    held.metrics.watch(lambda: gauges(made), lambda: causes(made))
+    held.metrics.watch(lambda: service_gauges(made), lambda: rejected_by_cause(made))
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
         one = Running(made, held, client)
@@ -188,10 +189,10 @@ def _keys() -> dict[str, str]:
     try:
         wanted = {scope: [scope] for scope in SCOPES} | {"all": list(SCOPES)}
         made = {
-            name: add(name, scopes, 0, "test", "made for a test", rate=1e6, burst=1e6)
+            name: create_key(name, scopes, 0, "test", "made for a test", rate=1e6, burst=1e6)
             for name, scopes in wanted.items()
         }
-        return {name: str(key.text) for name, key in made.items()}
+        return {name: text for name, (_, text) in made.items()}
     finally:
         connection.close()
 

@@ -104,9 +104,9 @@ class Server:
                 if self.post(b"[]").status == 202:
                     return
             if self._process is not None and self._process.poll() is not None:
-                raise AssertionError(f"the server ended: {self.report()}")
+                raise AssertionError(f"the server ended: {self.said()}")
             time.sleep(0.02)
-        raise AssertionError(f"the server takes nothing: {self.report()}")
+        raise AssertionError(f"the server takes nothing: {self.said()}")
 
     def said(self) -> str:
         """What it has written to its terminal."""
@@ -151,7 +151,7 @@ class Server:
             if self.rows("SELECT position FROM log_applied") == [(events,)]:
                 return
             time.sleep(0.05)
-        raise AssertionError(f"not decided up to {events}: {self.report()}")
+        raise AssertionError(f"not decided up to {events}: {self.said()}")
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Ask its database."""

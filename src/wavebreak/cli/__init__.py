@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from wavebreak.cli.app import app
 from wavebreak.errors import WavebreakError
+from wavebreak.extras import missing_extra
 
 __all__ = ["app", "main", "run_app"]
 
@@ -25,10 +28,19 @@ def run_app(app: typer.Typer) -> None:
     try:
         app()
     except WavebreakError as error:
-        failed = Console(stderr=True, soft_wrap=True, highlight=False)
-        failed.print("[bold red]error:[/]", error.what, markup=True)
-        if error.fix:
-            failed.print("[bold]fix:[/]", error.fix)
-        sys.exit(2)
+        _fail(error)
+    except ModuleNotFoundError as error:
+        missing = missing_extra(error.name or "", next(iter(sys.argv[1:]), ""))
+        if missing is None:
+            raise
+        _fail(missing)
     except BrokenPipeError:
         sys.exit(1)
+
+
+def _fail(error: WavebreakError) -> NoReturn:
+    failed = Console(stderr=True, soft_wrap=True, highlight=False)
+    failed.print("[bold red]error:[/]", escape(error.what))
+    if error.fix:
+        failed.print("[bold]fix:[/]", escape(error.fix))
+    sys.exit(2)

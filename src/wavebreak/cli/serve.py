@@ -36,6 +36,7 @@ from wavebreak.privacy.pseudonymizer import Edge, load_key
 from wavebreak.reports.tables import stamp
 from wavebreak.schema import coverage
 from wavebreak.service import (
+    api_keys,
     app_context,
     bootstrap,
     brokers,
@@ -45,30 +46,25 @@ from wavebreak.service import (
     observability,
 )
 from wavebreak.service import backup as backups
-from wavebreak.service.api import admin, schemas
-from wavebreak.service.auth import SCOPES
+from wavebreak.service.auth import SCOPES, allow_all
 from wavebreak.service.errors import ApiError
-from wavebreak.service.ingest_app import allow_all
 from wavebreak.service.ledger_store import LEDGER_KEY, LedgerStore
+from wavebreak.service.models import ApiKey
 from wavebreak.service.server import serve as serving
 from wavebreak.service.service import Service
 from wavebreak.service.settings import Settings
 
 Home = Annotated[Path, typer.Argument(help="Directory of the service: its database, snapshots.")]
 DatabaseUrl = Annotated[
-    str,
-    typer.Option(
-        "--database", metavar="URL", help="postgresql://USER@HOST/NAME (default: SQLite in HOME)."
-    ),
-]
+    str, typer.Option("--database", metavar="URL",
+                      help="postgresql://USER@HOST/NAME (default: SQLite in HOME)."),
+]  # fmt: skip
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")]
 StreamProfile = Annotated[
     Path | None,
-    typer.Option(
-        "--profile",
-        help="What the stream carries (see wavebreak profile; default: the whole contract).",
-    ),
-]
+    typer.Option("--profile", help="What the stream carries (see wavebreak profile; default: "
+                                   "the whole contract)."),
+]  # fmt: skip
 SnapshotSeconds = Annotated[
     float, typer.Option(min=0.1, help="At most so long between snapshots of the engine's state.")
 ]
@@ -102,44 +98,24 @@ READING_S = 5
     "`wavebreak serve var --nats nats://127.0.0.1:4222 --stream events --durable wavebreak`"
 )
 def serve(
-    home: Home,
-    database_url: DatabaseUrl = "",
+    home: Home, database_url: DatabaseUrl = "",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Port = 8480,
-    policy: PolicyDir = None,
-    enforce: Enforce = False,
-    shards: Shards = 1,
+    policy: PolicyDir = None, enforce: Enforce = False, shards: Shards = 1,
     decoders: Annotated[int, typer.Option(min=1, max=16, help="Processes that read bodies.")] = 1,
-    profile_file: StreamProfile = None,
-    key: Key = None,
-    ip_database: IpDatabase = None,
-    lateness: Lateness = 60,
-    model_dir: ModelDir = None,
-    nats: Nats = "",
-    redis: Redis = "",
-    stream: Stream = "events",
-    durable: Durable = "wavebreak",
-    group: Group = "wavebreak",
-    traces: Traces = "",
-    private_webhooks: Private = False,
-    no_keys: Keyless = False,
-    demo: Demo = False,
-    ledger_key: LedgerKey = None,
-    snapshot_seconds: SnapshotSeconds = 300,
-    accept_loss: AcceptLoss = False,
-) -> None:
+    profile_file: StreamProfile = None, key: Key = None, ip_database: IpDatabase = None,
+    lateness: Lateness = 60, model_dir: ModelDir = None,
+    nats: Nats = "", redis: Redis = "", stream: Stream = "events", durable: Durable = "wavebreak",
+    group: Group = "wavebreak", traces: Traces = "", private_webhooks: Private = False,
+    no_keys: Keyless = False, demo: Demo = False, ledger_key: LedgerKey = None,
+    snapshot_seconds: SnapshotSeconds = 300, accept_loss: AcceptLoss = False,
+) -> None:  # fmt: skip
     """Serve decisions over HTTP: events in, decisions out, nothing acknowledged lost."""
     settings = Settings(
-        home,
-        database_url,
-        host,
-        port,
-        decoders=decoders,
-        workers=shards,
-        enforce=enforce,
-        accept_loss=accept_loss,
-        snapshot_s=snapshot_seconds,
-    )
+        home, database_url, host, port, decoders=decoders, workers=shards, enforce=enforce,
+        accept_loss=accept_loss, snapshot_s=snapshot_seconds,
+    )  # fmt: skip
+    sources = brokers.configured_sources(nats, redis, stream, durable, group)
     _prepare(settings)
     chosen, loaded, secret = rules.load(policy), model.chosen(model_dir), load_key(key)
     carried = coverage.load(profile_file) if profile_file else None
@@ -147,39 +123,26 @@ def serve(
         err.print("[yellow]no --profile:[/] the stream is taken to carry the whole contract")
     edge = Edge(secret, ip_database)
     options = bootstrap.ServeOptions(
-        traces,
-        private_webhooks,
-        brokers.configured_sources(nats, redis, stream, durable, group),
-        Path(model_dir or SHIPPED) if loaded else None,
-    )
+        traces, private_webhooks, sources, Path(model_dir or SHIPPED) if loaded else None
+    )  # fmt: skip
     context = bootstrap.create_context(chosen, policy, secret, options)
     service = Service(
         settings,
-        partial(
-            engine.Engine,
-            chosen,
-            carried,
-            enforce=enforce,
-            workers=shards,
-            lateness_s=lateness,
-            model=loaded,
-        ),
-        edge,
-        lateness_s=lateness,
+        partial(engine.Engine, chosen, carried, enforce=enforce, workers=shards,
+                lateness_s=lateness, model=loaded),
+        edge, lateness_s=lateness,
         responder=decide.DecideResponder(
             chosen, decide.load_decide_policy(policy), edge, context.quota_of
         ),
-        clock=_now_ms,
-        said=err.print,
-        progress=_reading(),
-        ledger_store=_seals(home, ledger_key),
+        clock=_now_ms, report=err.print, progress=_reading(),
+        ledger_store=_ledger_store(home, ledger_key),
         background=[*bootstrap.background_tasks(context, options), *[_demo_traffic] * demo],
-    )
-    guard, front = (
-        allow_all if no_keys else context.key_ring.authorize,
-        bootstrap.request_middleware(service, context, options),
-    )
-    serving(service, guard, ready=partial(_show_addresses, settings), front=front)
+    )  # fmt: skip
+    serving(
+        service, allow_all if no_keys else context.key_ring.authorize,
+        ready=partial(_show_addresses, settings),
+        middleware=bootstrap.request_middleware(service, context, options),
+    )  # fmt: skip
 
 
 async def _demo_traffic(service: Service) -> None:
@@ -189,17 +152,14 @@ async def _demo_traffic(service: Service) -> None:
 def _simulated_day() -> pa.RecordBatch:
     """Simulate a day of 500 people and every campaign, in the wire schema."""
     world = simulation.simulate(
-        people=500,
-        days=1,
-        campaigns=[(name, None) for name in simulation.CAMPAIGNS],
-        innocents=["all"],
-        seed=1,
-    )
+        people=500, days=1, campaigns=[(name, None) for name in simulation.CAMPAIGNS],
+        personas=["all"], seed=1,
+    )  # fmt: skip
     return pa.Table.from_batches(world.batches()).combine_chunks().to_batches()[0]
 
 
-def _seals(home: Path, key: Path | None) -> LedgerStore:
-    """What ledger_store; says by which key others verify it, and keeps that beside the ledger."""
+def _ledger_store(home: Path, key: Path | None) -> LedgerStore:
+    """What seals; says by which key others verify it, and keeps that beside the ledger."""
     signer = own_signer(key)
     told = verifier_key(signer.key)
     (home / LEDGER_KEY).write_text(f"{told}\n", "utf-8")
@@ -292,9 +252,10 @@ def _bound(url: str, home: Path, work: Callable[[int], T]) -> T:
         raise UsageError(error.what, fix=error.fix or "see `wavebreak key list`") from None
 
 
-def _show_new_key(key: schemas.Key) -> None:
-    out.print(f"key for {', '.join(key.scopes)}; it is told this once:")
-    typer.echo(key.text)
+def _show_new_key(created: tuple[ApiKey, str]) -> None:
+    key, text = created
+    out.print(f"key for {', '.join(key.scopes.split())}; it is told this once:")
+    typer.echo(text)
 
 
 @keys.command("create", epilog="Example: `wavebreak key create var gateway --scope ingest`")
@@ -306,61 +267,51 @@ def create(
     ],
     rate: Annotated[float, typer.Option(min=0.01, help="Requests a second.")] = 1000.0,
     burst: Annotated[float, typer.Option(min=1, help="Requests at once.")] = 2000.0,
-    reason: Reason = "made by command",
-    database_url: DatabaseUrl = "",
-) -> None:
+    reason: Reason = "made by command", database_url: DatabaseUrl = "",
+) -> None:  # fmt: skip
     """Make a key. Its text is told once."""
     if wrong := set(scope) - set(SCOPES):
         raise UsageError(f"no scope {sorted(wrong)[0]}", fix=f"give some of {', '.join(SCOPES)}")
     if not 0 < len(name) <= 100:
         raise UsageError("the name has no or over 100 characters", fix="give a shorter one")
-    _show_new_key(
-        _bound(
-            database_url,
-            home,
-            lambda now: admin.add(name, scope, now, BY, reason, rate=rate, burst=burst),
-        )
-    )
+    _show_new_key(_bound(
+        database_url, home,
+        lambda now: api_keys.create_key(name, scope, now, BY, reason, rate=rate, burst=burst),
+    ))  # fmt: skip
 
 
 @keys.command("list", epilog="Example: `wavebreak key list var`")
 def list_(home: KeysHome, database_url: DatabaseUrl = "") -> None:
     """List keys: prefix, name, scopes, rate, when they end."""
     table = Table("prefix", "name", "scopes", "a second", "made", "ends", box=None)
-    for key in _bound(database_url, home, lambda _: admin.listed()):
+    for key in _bound(database_url, home, lambda _: api_keys.list_keys()):
         table.add_row(
-            key.prefix,
-            key.name,
-            " ".join(key.scopes),
-            f"{key.rate:g}",
-            stamp(key.created_ms),
+            key.prefix, key.name, key.scopes, f"{key.rate:g}", stamp(key.created_ms),
             stamp(key.ends_ms),
-        )
+        )  # fmt: skip
     out.print(table)
 
 
 @keys.command("rotate", epilog="Example: `wavebreak key rotate var 1a2b3c4d --grace 3600`")
 def rotate(
-    home: KeysHome,
-    prefix: Prefix,
+    home: KeysHome, prefix: Prefix,
     grace: Annotated[
         int, typer.Option(min=0, help="Seconds in which the former key goes on.")
     ] = 86_400,
-    reason: Reason = "rotated by command",
-    database_url: DatabaseUrl = "",
-) -> None:
+    reason: Reason = "rotated by command", database_url: DatabaseUrl = "",
+) -> None:  # fmt: skip
     """Make a key's successor; the former goes on for a time."""
-    made = _bound(database_url, home, lambda now: admin.rotate(prefix, grace, now, BY, reason))
+    made = _bound(
+        database_url, home, lambda now: api_keys.rotate_key(prefix, grace, now, BY, reason)
+    )
     _show_new_key(made)
 
 
 @keys.command("revoke", epilog="Example: `wavebreak key revoke var 1a2b3c4d`")
 def revoke(
-    home: KeysHome,
-    prefix: Prefix,
-    reason: Reason = "ended by command",
+    home: KeysHome, prefix: Prefix, reason: Reason = "ended by command",
     database_url: DatabaseUrl = "",
-) -> None:
+) -> None:  # fmt: skip
     """End a key at once (within two seconds, where the service runs)."""
-    _bound(database_url, home, lambda now: admin.revoke(prefix, now, BY, reason))
+    _bound(database_url, home, lambda now: api_keys.revoke_key(prefix, now, BY, reason))
     out.print(f"{prefix} has ended")

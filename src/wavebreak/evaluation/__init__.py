@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from wavebreak.lazily import lazily
 
 if TYPE_CHECKING:
+    from wavebreak.evaluation.intervals import exact_interval
     from wavebreak.evaluation.labels import Label, read_labels
     from wavebreak.evaluation.metrics import (
         BeforeAction,
@@ -13,15 +14,15 @@ if TYPE_CHECKING:
         Persona,
         evaluate,
         evaluate_all,
-        exact_interval,
         labels_of,
         read_accounts,
     )
     from wavebreak.evaluation.report import print_tables, share_of, write_html
 else:
     __getattr__ = lazily(__name__, {
-        "metrics": "BeforeAction Evaluation Family Persona evaluate evaluate_all exact_interval "
-        "labels_of read_accounts",
+        "metrics": "BeforeAction Evaluation Family Persona evaluate evaluate_all labels_of "
+        "read_accounts",
+        "intervals": "exact_interval",
         "labels": "Label read_labels",
         "report": "print_tables share_of write_html",
     })  # fmt: skip

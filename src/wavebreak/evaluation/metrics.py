@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from scipy.special import betaincinv
 
 from wavebreak.errors import FileError, UsageError
+from wavebreak.evaluation.intervals import exact_interval
 from wavebreak.evaluation.labels import LABELS, read_labels
 from wavebreak.rules import OUTCOMES
 
@@ -136,21 +136,6 @@ class Evaluation:
             "absent": self.absent,
             "equal_weight": self.equal_weight,
         }
-
-
-def exact_interval(count: int, of: int, level: float = 0.95) -> tuple[float, float]:
-    """Give Clopper and Pearson's interval of a share, both ends from 0 to 1.
-
-    >>> low, high = exact_interval(0, 100)
-    >>> low, round(high, 4)
-    (0.0, 0.0362)
-    >>> exact_interval(0, 0)
-    (0.0, 1.0)
-    """
-    tail = (1 - level) / 2
-    low = float(betaincinv(count, of - count + 1, tail)) if count else 0.0
-    high = float(betaincinv(count + 1, of - count, 1 - tail)) if count < of else 1.0
-    return low, high
 
 
 def _ends(counts: Family | Persona) -> dict[str, list[float]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from wavebreak.evaluation.metrics import BeforeAction, Evaluation, Family, Persona, exact_interval
+from wavebreak.evaluation.intervals import exact_interval
+from wavebreak.evaluation.metrics import BeforeAction, Evaluation, Family, Persona
 from wavebreak.reports.charts import Interval, Spread, shares, spreads
 from wavebreak.reports.tables import (
     Console,

@@ -2,27 +2,37 @@
 
 Every function takes finished numbers and returns one `<svg>` element, the same bytes for the
 same input, with its words as text (they can be read aloud, searched and enlarged) and every
-identifier prefixed by the picture's name, so that several can stand in one page.
+identifier prefixed by the picture's name, so that several can stand in one page. Without
+Matplotlib (the extra `charts`) a paragraph stands in the picture's place and says what to install.
 """
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, SymmetricalLogLocator
 from numpy.typing import NDArray
 
+from wavebreak.errors import MissingExtraError
+from wavebreak.extras import Optional
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 Times = NDArray[np.int64]
+Drawn = ParamSpec("Drawn")
+
+matplotlib: Any = Optional("matplotlib")
+dates: Any = Optional("matplotlib.dates")
+figures: Any = Optional("matplotlib.figure")
+ticker: Any = Optional("matplotlib.ticker")
 
 # Okabe and Ito's palette: told apart under every common colour blindness.
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = (
@@ -62,6 +72,20 @@ _STYLE: dict[Any, Any] = {
 def fonts() -> Path:
     """Where the fonts lie that pictures are drawn with; DejaVu Sans has Latin to Hebrew."""
     return Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+
+
+def _or_says_what_is_missing(draw: Callable[Drawn, str]) -> Callable[Drawn, str]:
+    """Put a paragraph in the place of a picture that cannot be drawn here."""
+
+    @wraps(draw)
+    def drawn(*args: Drawn.args, **kwargs: Drawn.kwargs) -> str:
+        try:
+            return draw(*args, **kwargs)
+        except MissingExtraError as error:
+            fix = f"<code>{escape(error.fix)}</code>"
+            return f'<p class="note">No picture: {escape(error.what)} ({fix}).</p>'
+
+    return drawn
 
 
 class Interval(NamedTuple):
@@ -109,7 +133,9 @@ def _svg(figure: Figure, name: str, title: str, about: str) -> str:
 
 def _rows(labels: Sequence[str], extra_in: float = 0.9) -> tuple[Figure, Axes]:
     """Open a figure with one row a label, first label on top."""
-    figure = Figure(figsize=(_WIDTH_IN, extra_in + 0.36 * len(labels)), layout="constrained")
+    figure = figures.Figure(
+        figsize=(_WIDTH_IN, extra_in + 0.36 * len(labels)), layout="constrained"
+    )
     axes = figure.subplots()
     axes.set_yticks(range(len(labels)), labels=list(labels))
     axes.set_ylim(len(labels) - 0.4, -0.6)
@@ -124,6 +150,7 @@ def _beside(axes: Axes, row: float, words: str) -> None:
     )
 
 
+@_or_says_what_is_missing
 def shares(
     name: str,
     title: str,
@@ -150,7 +177,7 @@ def shares(
             _beside(axes, row, value.words)
         top = max((v.high for values in series.values() for v in values), default=0.0)
         axes.set_xlim(0, 1 if whole else min(1.0, max(0.02, 1.05 * top)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:g} %"))
+        axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda x, _: f"{100 * x:g} %"))
         if len(series) > 1:
             marks = axes.get_lines()
             figure.legend(marks, list(series), loc="outside lower center", ncols=2, frameon=False)
@@ -158,6 +185,7 @@ def shares(
         return _svg(figure, name, title, about)
 
 
+@_or_says_what_is_missing
 def spreads(name: str, title: str, labels: Sequence[str], values: Sequence[Spread]) -> str:
     """Draw one row a label: 10th to 90th percentile thin, quarters thick, median, mean.
 
@@ -178,7 +206,7 @@ def spreads(name: str, title: str, labels: Sequence[str], values: Sequence[Sprea
         axes.set_xscale("symlog", linthresh=1)
         top = max((max(v.p90, v.mean) for v in values), default=1.0)
         axes.set_xlim(0, max(10.0, 1.3 * top))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+        axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda x, _: f"{x:,.0f}"))
         figure.legend(loc="outside lower center", ncols=2, frameon=False)
         about = "; ".join(f"{label}: {v.words}" for label, v in zip(labels, values, strict=True))
         return _svg(figure, name, title, about)
@@ -193,6 +221,7 @@ class Line(NamedTuple):
     guide: bool = False
 
 
+@_or_says_what_is_missing
 def curves(
     name: str,
     title: str,
@@ -210,7 +239,7 @@ def curves(
     axis begins there, so that a small change looks small.
     """
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH_IN, 4.2), layout="constrained")
+        figure = figures.Figure(figsize=(_WIDTH_IN, 4.2), layout="constrained")
         axes = figure.subplots()
         colours = iter((BLUE, ORANGE, GREEN, PURPLE, RED, "#b08800", "#7a0019", "#1b1f24") * 4)
         guides = {line.label: k for k, line in reversed([*enumerate(lines)]) if line.guide}
@@ -237,7 +266,7 @@ def _scaled(axes: Axes, lines: Sequence[Line], log: bool) -> None:
     elif min(values, default=0.0) >= 0 < max(values, default=0.0):
         axes.set_ylim(-0.03 * max(values), 1.05 * max(values))
     if all(float(x).is_integer() for line in lines for x in line.x):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
 
 
 def _logarithmic(axes: Axes, values: Sequence[float]) -> None:
@@ -246,8 +275,8 @@ def _logarithmic(axes: Axes, values: Sequence[float]) -> None:
     close = not above or max(above) < 30 * min(above)
     subs = (1, 1.5, 2, 3, 4, 6, 8) if close else (1, 2, 5)
     axes.set_yscale("symlog")
-    axes.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=2, subs=subs))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axes.yaxis.set_major_locator(ticker.SymmetricalLogLocator(base=10, linthresh=2, subs=subs))
+    axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,g}"))
 
 
 def _thin(times: Times, window: tuple[int, int]) -> Times:
@@ -260,7 +289,7 @@ def _thin(times: Times, window: tuple[int, int]) -> Times:
 
 
 def _dates(times: Times) -> NDArray[np.float64]:
-    days = date2num(times.astype("datetime64[ms]"))  # type: ignore[no-untyped-call]
+    days = dates.date2num(times.astype("datetime64[ms]"))
     return np.asarray(days, dtype=np.float64)
 
 
@@ -280,12 +309,13 @@ def _cumulative(axes: Axes, lanes: Mapping[str, Times], window: tuple[int, int])
             _dates(x), y, where="post", color=colour, lw=width, alpha=alpha, ls=dash, label=label
         )
     axes.set_ylim(0, max(1.0, 1.28 * most))  # room for the names of outcomes
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
-    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda y, _: f"{y:,.0f}"))
+    axes.yaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
     axes.set_ylabel("so far")
     axes.grid(axis="y")
 
 
+@_or_says_what_is_missing
 def timeline(
     name: str,
     title: str,
@@ -300,7 +330,9 @@ def timeline(
     with a tick an event; `decisions` are (instant, outcome) and run as lines through both.
     """
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH_IN, 3.1 + 0.34 * (len(lanes) + 1)), layout="constrained")
+        figure = figures.Figure(
+            figsize=(_WIDTH_IN, 3.1 + 0.34 * (len(lanes) + 1)), layout="constrained"
+        )
         upper, lower = figure.subplots(
             2, 1, sharex=True, height_ratios=[2.0, 0.34 * (len(lanes) + 1)]
         )
@@ -314,9 +346,9 @@ def timeline(
         lower.grid(axis="y")
         _decision_lines(upper, lower, decisions, window, len(lanes))
         lower.set_xlim(*_dates(np.array(window)))
-        locator = AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
+        locator = dates.AutoDateLocator(minticks=3, maxticks=7)
         lower.xaxis.set_major_locator(locator)
-        clock = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
+        clock = dates.ConciseDateFormatter(locator)
         lower.xaxis.set_major_formatter(clock)
         figure.legend(*upper.get_legend_handles_labels(), loc="outside upper left",
                       ncols=3, frameon=False)  # fmt: skip

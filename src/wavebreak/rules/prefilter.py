@@ -156,11 +156,11 @@ def _relaxed(node: ast.expr) -> ast.expr | None:
             return None
         return ast.BoolOp(node.op, kept) if kept[1:] else kept[0]
     reads = _reads(node)
-    if all(hasattr(row_values, name) for name in reads):
+    if not all(hasattr(row_values, name) for name in reads):
+        return None
+    if not any(name in row_values.RARELY for name in reads):
         return node
-    if all(name in row_values.RARELY or hasattr(row_values, name) for name in reads):
-        return _unless_rare(node)
-    return None
+    return _unless_rare(node)
 
 
 def _unless_rare(node: ast.expr) -> ast.expr | None:

@@ -12,15 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter
 from opentelemetry.trace import NoOpTracer, Tracer
 
+from wavebreak import extras
 from wavebreak.rules import Policy
 from wavebreak.service import api_keys, brokers, decide
 from wavebreak.service.app_context import AppContext, load_key_entries, run_in_transaction
@@ -36,6 +33,10 @@ from wavebreak.service.observability import (
 from wavebreak.service.request_decoder import Body
 from wavebreak.service.service import Background, Service
 from wavebreak.service.webhooks import WebhookDispatcher
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SpanExporter
 
 logger = structlog.stdlib.get_logger("wavebreak.background")
 
@@ -63,15 +64,23 @@ class ServeOptions:
 
 
 def make_tracer(endpoint: str, exporter: SpanExporter | None = None) -> Tracer:
-    """Return a tracer for an OTLP/HTTP `endpoint` (empty: none); tests pass an `exporter`."""
+    """Return a tracer for an OTLP/HTTP `endpoint` (empty: none); tests pass an `exporter`.
+
+    Raises MissingExtraError if the extra `otel` is not installed.
+    """
     if not endpoint and exporter is None:
         return NoOpTracer()
-    resource = Resource.create({"service.name": TRACED_SERVICE_NAME})
-    provider = TracerProvider(resource=resource)
+    resources = extras.load("opentelemetry.sdk.resources")
+    resource = resources.Resource.create({"service.name": TRACED_SERVICE_NAME})
+    trace = extras.load("opentelemetry.sdk.trace")
+    provider: TracerProvider = trace.TracerProvider(resource=resource)
+    export = extras.load("opentelemetry.sdk.trace.export")
     if exporter is None:
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+        otlp = extras.load("opentelemetry.exporter.otlp.proto.http.trace_exporter")
+        otlp_exporter = otlp.OTLPSpanExporter(endpoint=endpoint)
+        provider.add_span_processor(export.BatchSpanProcessor(otlp_exporter))
     else:
-        provider.add_span_processor(SimpleSpanProcessor(exporter))
+        provider.add_span_processor(export.SimpleSpanProcessor(exporter))
     return provider.get_tracer(TRACED_SERVICE_NAME)
 
 

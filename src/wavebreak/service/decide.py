@@ -1,12 +1,11 @@
-"""Quota of new chats: NONE, FIRST_WARNING, SECOND_WARNING, CAPPED.
+"""The `decide` operation: the outcome of one event, and the quota of new chats.
 
-Counted from the engine's exact table of known pairs: chats that the account opened in the last
-sixteen buckets of 96 minutes and that were not answered. An answer frees the chat's place.
+A response is meant for the platform: it names rules. What an account holder may see is for the
+platform to decide, and must include neither rules nor thresholds.
 
-What `decide` answers: one event in, what it would lead to or has led to out.
-
-An answer is for the platform: it names rules. What an account holder may be told is the platform's
-to say, and holds neither rules nor thresholds.
+The quota counts, from the engine's exact table of known pairs, the chats that an account opened in
+the last sixteen buckets of 96 minutes and that got no reply; a reply frees a place. Its states are
+NONE, FIRST_WARNING, SECOND_WARNING and CAPPED.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ State = Literal["NONE", "FIRST_WARNING", "SECOND_WARNING", "CAPPED"]
 
 
 class QuotaConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """What `quota.toml` says: shares at which an account is warned, chats given once a cycle."""
+    """Warning thresholds (shares of the quota), and the size of an extension."""
 
     first_warning: Annotated[float, Meta(gt=0, le=1)]
     second_warning: Annotated[float, Meta(gt=0, le=1)]
@@ -50,17 +49,17 @@ class QuotaConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _QuotaFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """All of `quota.toml`."""
+    """The file `quota.toml`."""
 
     quota: QuotaConfig
 
 
 class Quota(Struct, frozen=True, kw_only=True):
-    """How an account stands to its quota: chats of the cycle that are not answered yet."""
+    """An account's quota: new chats of the cycle that got no reply yet."""
 
     state: State
     used: int | None
-    limit: Annotated[int, Meta(description="the quota, with an extension")] | None
+    limit: Annotated[int, Meta(description="the quota, with any extension")] | None
     left: int | None
     cycle_s: int = CYCLE_S
     next_free_ms: Annotated[int, Meta(description="when the oldest chat leaves the cycle")] | None
@@ -68,7 +67,7 @@ class Quota(Struct, frozen=True, kw_only=True):
 
 
 class ChatCounts(NamedTuple):
-    """Chats that an account opened in its cycle: how many, how many answered, the oldest open."""
+    """Chats that an account opened in its cycle: all, those with a reply, the oldest without."""
 
     opened: int
     answered: int
@@ -76,11 +75,9 @@ class ChatCounts(NamedTuple):
 
 
 def load_quota_config(local: Path | None = None) -> QuotaConfig:
-    """Load the shipped terms, or those of a local policy that has its own `quota.toml`.
+    """Load `quota.toml` of a local policy, or the shipped one; raises PolicyError if invalid.
 
-    Raises PolicyError for a file that cannot be read or does not hold what it must.
-
-    >>> load_terms().first_warning
+    >>> load_quota_config().first_warning
     0.5
     """
     return config.read(config.chosen("quota.toml", local), _QuotaFile).quota
@@ -98,13 +95,15 @@ def count_chats(core: Core, slot: int, now_s: int) -> ChatCounts:
 def quota_status(
     terms: QuotaConfig, limit: int | None, found: ChatCounts | None, extended: bool
 ) -> Quota:
-    """Say how an account stands: `limit` is its quota (None, as `found`: it is not limited).
+    """Return an account's quota; `limit` and `found` are None if the account is not limited.
 
-    >>> terms = Terms(0.5, 0.8, 5)
-    >>> [quota(terms, 10, Chats(n, 0, 0), False).state for n in (4, 5, 8, 10)]
+    >>> terms = QuotaConfig(0.5, 0.8, 5)
+    >>> [quota_status(terms, 10, ChatCounts(n, 0, 0), False).state for n in (4, 5, 8, 10)]
     ['NONE', 'FIRST_WARNING', 'SECOND_WARNING', 'CAPPED']
-    >>> quota(terms, 10, Chats(10, 4, 0), False).left, quota(terms, 10, Chats(10, 0, 0), True).left
-    (4, 5)
+    >>> quota_status(terms, 10, ChatCounts(10, 4, 0), False).left
+    4
+    >>> quota_status(terms, 10, ChatCounts(10, 0, 0), True).left
+    5
     """
     if limit is None or found is None:
         return Quota(
@@ -133,14 +132,14 @@ _CHALLENGE, _LIMIT, _SUSPEND = map(OUTCOMES.index, ("challenge", "limit", "suspe
 
 
 class RetryAfter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """After how long to ask again."""
+    """How long to wait before the action is tried again."""
 
     closed: Duration
     at_most: Duration
 
 
 class DecidePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the service answers; see policy/service.toml."""
+    """How `decide` responds; see policy/service.toml."""
 
     on_failure: dict[Stage, Literal["open", "closed"]]
     challenge: dict[str, Literal["captcha", "code", "push"]]
@@ -148,10 +147,10 @@ class DecidePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DecideResponse(msgspec.Struct, frozen=True):
-    """The answer: `outcome` is the standing in force with the act, `until` its end (ms).
+    """The response: `outcome` is the outcome in force with the action, `until` its end (ms).
 
-    `allowed` says whether the act may pass. `mode` is ask, record or on_failure, `rules` are those
-    that newly fired, `by_score` that the score decided.
+    `allowed` says whether the action may proceed. `mode` is ask, record or on_failure, `rules` are
+    those that newly fired, and `by_score` says that the model's score decided.
     """
 
     account: str
@@ -166,12 +165,12 @@ class DecideResponse(msgspec.Struct, frozen=True):
 
 
 def load_decide_policy(directory: Path | None) -> DecidePolicy:
-    """Read service.toml of a policy directory, or the shipped one; raises PolicyError."""
+    """Load `service.toml` of a policy directory, or the shipped one; raises PolicyError."""
     return config.read(config.chosen("service.toml", directory), DecidePolicy)
 
 
 def parse_event(content: bytes) -> Event:
-    """Read one event; raises EventError with the refusal's words."""
+    """Parse one event; raises EventError if it is invalid."""
     found = take_one(content)
     if isinstance(found, Event):
         return found
@@ -179,9 +178,9 @@ def parse_event(content: bytes) -> Event:
 
 
 def pseudonymize_event(event: Event, edge: Edge) -> pa.RecordBatch:
-    """Take one event over the privacy edge: a narrow batch of one row, as a trial reads it.
+    """Pseudonymize one event: a narrow batch of one row for a dry run.
 
-    An id that it lacks is not made, as it would be in the log.
+    A missing id is not generated, as it would be in the log.
     """
     named = event if event.id else msgspec.structs.replace(event, id="asked")
     log, refused = edge.split(wire_of_one(named), narrow=True)
@@ -191,9 +190,13 @@ def pseudonymize_event(event: Event, edge: Edge) -> pa.RecordBatch:
 
 
 class DecideResponder:
-    """Answers under one policy.
+    """Responds to `decide` under one policy.
 
-    `quota` gives the new chats that a limited account has at a time (ms; default: the policy's).
+    Args:
+        policy: The rules.
+        decide_policy: How to respond.
+        edge: Pseudonymizes events.
+        quota: Returns the new chats of a limited account at a time (ms; default: the policy's).
     """
 
     def __init__(
@@ -210,7 +213,7 @@ class DecideResponder:
     def respond(
         self, engine: Engine, event: Event, log: pa.RecordBatch, mode: str
     ) -> DecideResponse:
-        """Answer by a trial of the event, and of what `log_of` made of it."""
+        """Respond by a dry run of the event; `log` is its pseudonymized batch."""
         tried = engine.trial(log)
         fired, lead = 0, NO_RULE
         for hit in tried.hits:
@@ -219,7 +222,7 @@ class DecideResponder:
         program = engine.program
         known = lead < len(program.ids)
         until = tried.until * 1000 or None
-        refused = _refused(event, tried) and not self._spared(engine, log, tried)
+        refused = _refused(event, tried) and not self._fits_quota(engine, log, tried)
         challenged = tried.standing == _CHALLENGE
         action = program.actions[lead] if known else "challenge"
         return DecideResponse(
@@ -234,10 +237,10 @@ class DecideResponder:
             mode=mode,
         )
 
-    def _spared(self, engine: Engine, log: pa.RecordBatch, tried: Tried) -> bool:
-        """Whether a chat that a limit refuses has a place all the same: an answer frees one.
+    def _fits_quota(self, engine: Engine, log: pa.RecordBatch, tried: Tried) -> bool:
+        """Whether a chat that a limit refuses fits the quota, because replies free places.
 
-        The kernel counts answered chats too; where it enforces, its word stands.
+        The kernel also counts chats with a reply; if it enforces, its decision holds.
         """
         if tried.standing != _LIMIT or engine.enforce:
             return False
@@ -248,14 +251,14 @@ class DecideResponder:
         return found.opened - found.answered < quota
 
     def _wait(self, log: pa.RecordBatch, until: int | None) -> int | None:
-        """Milliseconds until it is worth asking again; None where no time changes anything."""
+        """Return the milliseconds until another try may succeed; None if waiting never helps."""
         if until is None:
             return None
         left = until - int(log.column("ts")[0].as_py())
         return max(0, min(left, seconds(self.decide_policy.retry_after.at_most) * 1000))
 
     def fallback(self, event: Event) -> DecideResponse:
-        """Answer without the engine, as the rules that would have judged the act say."""
+        """Respond without the engine, as the `on_failure` of the rules for this event says."""
         code = EVENTS.index(type(event))
         closed = code in self._closed
         wait = seconds(self.decide_policy.retry_after.closed) * 1000 if closed else None
@@ -265,7 +268,7 @@ class DecideResponder:
 
 
 def enforcement_state(engine: Engine, account: str) -> tuple[str, int | None]:
-    """Give the outcome in force for an account, and its end (ms); call on the engine's thread."""
+    """Return an account's outcome in force and its end (ms); call on the engine thread."""
     slot = int(engine.fanout.accounts.find(pa.array([account], pa.string()))[0])
     if slot < 0 or slot >= engine.core.accounts:
         return "allow", None
@@ -274,25 +277,25 @@ def enforcement_state(engine: Engine, account: str) -> tuple[str, int | None]:
 
 
 def _enforced_rules(program: Program, fired: int) -> tuple[str, ...]:
-    """The enforced rules among those that fired (a bit each)."""
+    """Return the enforced rules among those that fired (one bit each)."""
     some = enumerate(program.ids) if fired else ()
     return tuple(name for k, name in some if fired >> k & 1 and not program.shadow[k])
 
 
 def _refused(event: Event, tried: Tried) -> bool:
-    # A registration is no act that a standing refuses: it is an account that must not come to be.
+    # No earlier outcome refuses a registration; its own decision can refuse the account.
     registers = isinstance(event, AccountRegistered)
     return tried.standing >= _SUSPEND if registers else tried.refused
 
 
 def fails_closed(rule: Rule, decide_policy: DecidePolicy) -> bool:
-    """Whether what an enforced rule would have judged may not pass unjudged."""
-    says = rule.on_failure or decide_policy.on_failure.get(rule.stage, "open")
-    return rule.mode == "enforce" and says == "closed"
+    """Whether a rule is enforced and fails closed."""
+    on_failure = rule.on_failure or decide_policy.on_failure.get(rule.stage, "open")
+    return rule.mode == "enforce" and on_failure == "closed"
 
 
 def _fail_closed_types(policy: Policy, decide_policy: DecidePolicy) -> frozenset[int]:
-    """Codes of the types of event that a rule which closes would have judged."""
+    """Return the codes of event types that have a rule which fails closed."""
     kinds = fact_kinds()
     found = set()
     for code, name in enumerate(TYPES):

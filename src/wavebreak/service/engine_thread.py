@@ -164,7 +164,7 @@ class EngineThread:
             self._between_batches(self.engine, self.decisions)
 
     def _next_batch(self) -> LoggedBatch:
-        """Return queued batches as one, up to BATCH_EVENTS or the first that a request waits for."""
+        """Join queued batches, up to BATCH_EVENTS or the first that a request waits for."""
         some = [self._batches.popleft()]
         size = some[0].events.num_rows
         while self._batches and not some[-1].asked:

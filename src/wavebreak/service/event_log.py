@@ -58,7 +58,7 @@ def encode_stream(events: pa.RecordBatch) -> pa.Buffer:
 
 
 def compress_stream(stream: pa.Buffer) -> memoryview:
-    """Compress what `laid` gave."""
+    """Compress an encoded stream."""
     return memoryview(_ZSTD.compress(stream))
 
 
@@ -73,7 +73,7 @@ def decode_row(blob: bytes) -> pa.RecordBatch:
 
 
 def decode_stream(stream: bytes) -> pa.RecordBatch:
-    """Give back what `laid` laid out, narrow and not copied, without looking for damage."""
+    """Decode an encoded stream without copying or validating; absent columns stay absent."""
     return pa.ipc.open_stream(stream).read_next_batch()
 
 

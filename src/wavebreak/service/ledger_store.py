@@ -243,7 +243,7 @@ def export_ledger(place: Path) -> None:
     Openings are not copied.
     """
     with transaction.atomic():
-        database.read_one_moment()
+        database.use_consistent_snapshot()
         _write_ledger(place)
 
 

@@ -312,7 +312,7 @@ class LogWriter:
             self._on_logged(logged)
 
     def _failed(self, error: Error, rows: list[Row], waiting: list[PendingRequest]) -> None:
-        """Refuse the waiting requests; `_resolve_doubtful_commit` finds out whether the commit succeeded."""
+        """Refuse the waiting requests; `_resolve_doubtful_commit` checks the commit later."""
         self.failing = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         connection.close()
         # No request waits for the engine any more, should the events be in the log after all.

@@ -1,4 +1,4 @@
-"""ASGI middleware of every request: metrics, traces, security headers, and a cap on small bodies."""
+"""ASGI middleware of every request: metrics, traces, security headers, and a body limit."""
 
 from __future__ import annotations
 

@@ -164,7 +164,8 @@ def _with_time(_logger: Any, _method: str, event: EventDict) -> EventDict:
     record: logging.LogRecord = event["_record"]
     at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
     ts = at.replace("+00:00", "Z")
-    return event | {"ts": ts, "level": record.levelname.lower(), "logger": record.name}
+    event.update(ts=ts, level=record.levelname.lower(), logger=record.name)
+    return event
 
 
 def _with_exception_location(_logger: Any, _method: str, event: EventDict) -> EventDict:

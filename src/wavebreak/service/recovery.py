@@ -48,7 +48,7 @@ class RecoveryReport:
     earlier: int = 0
     differ: int = 0
     snapshot: str = ""
-    said: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
 
 
 def engine_versions(engine: Engine, lateness_s: int) -> str:
@@ -116,8 +116,8 @@ def recover(
     if not same and not found.snapshot:
         found.earlier, found.differ = applied.decisions, replay.differing()
         found.messages.append(
-            f"{found.differ:,} of {found.earlier:,} earlier decisions, which stand, would come out "
-            "otherwise now"
+            f"{found.differ:,} of {found.earlier:,} earlier decisions would not be reproduced; "
+            "they remain in force"
         )
     return engine, found
 

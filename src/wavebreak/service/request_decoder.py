@@ -1,8 +1,7 @@
-"""Bodies of requests to events: unpacked, brought to lines or columns, decoded many at once.
+"""Request decoding: bodies decompressed, converted to lines or columns, and decoded together.
 
-Small bodies cost the readers more by their number than by their events, so bodies that wait are
-read together. Where one of them is in any doubt, each is read for itself: a broken body costs only
-its sender.
+Small bodies cost more by their number than by their events, so waiting bodies are decoded together.
+If one of them is doubtful, each is decoded by itself: a broken body affects only its sender.
 """
 
 from __future__ import annotations
@@ -28,12 +27,14 @@ from wavebreak.service.settings import Limits
 
 FORMS = ("json", "lines", "cloudevents", "cloudevents-batch", "arrow")
 MAX_JOINT_BYTES = 16 << 20
-"""Bytes of unpacked bodies from which on no further one is read together with them."""
+"""Decompressed bodies of this many bytes take no further one into their batch."""
 _BLANK = b" \t\r\n"
 
 
 class TooLargeError(EventError):
-    """A body unpacks to more bytes, or holds more events, than is taken at once."""
+    """A body decompresses to more bytes, or holds more events, than the limits allow."""
+
+    status = 413
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class DecodeResult:
-    """What one body came to: events taken, and those refused (`line` counts from 1)."""
+    """The result of one body: events accepted, and those rejected (`line` counts from 1)."""
 
     taken: int
     refused: tuple[Refusal, ...] = ()
@@ -55,10 +56,10 @@ class DecodeResult:
 
 @dataclass(frozen=True, slots=True)
 class DecodedBatch:
-    """Bodies read together: their events in one batch of the log, and what each came to.
+    """Bodies decoded together: their events in one batch, and the result of each.
 
-    A body that could not be read at all has its error in the place of a `Read`. `blob` are the
-    events as a row of the log, where they have been packed.
+    A body that cannot be decoded at all has an error as its result. `blob` is the batch encoded as
+    a row of the log, if it has been encoded.
     """
 
     log: pa.RecordBatch
@@ -67,15 +68,15 @@ class DecodedBatch:
 
 
 class RequestDecoder:
-    """Reads bodies over the privacy edge, within limits. For one thread."""
+    """Decodes and pseudonymizes bodies, within limits. For one thread."""
 
     def __init__(self, edge: Edge, limits: Limits) -> None:
         self.edge, self.limits = edge, limits
 
     def decode(self, bodies: Sequence[Body], *, narrow: bool = False) -> DecodedBatch:
-        """Read bodies, at best all at once; the events stand in the order of the bodies.
+        """Decode bodies, together if possible; the events keep the order of the bodies.
 
-        A `narrow` log may lack columns in which nothing is given.
+        A `narrow` log may lack columns without values.
         """
         logs, reads = list[pa.RecordBatch](), list[DecodeResult | EventError]()
         for held in self._rounds(bodies):
@@ -86,7 +87,7 @@ class RequestDecoder:
         return DecodedBatch(whole if narrow else widened(whole), tuple(reads))
 
     def _rounds(self, bodies: Sequence[Body]) -> Iterator[list[_Unpacked]]:
-        """Unpack bodies, so many at a time that what they unpack to stays within bounds."""
+        """Decompress bodies in groups of bounded size."""
         held, size = list[_Unpacked](), 0
         for body in bodies:
             try:
@@ -106,7 +107,7 @@ class RequestDecoder:
     def _together(
         self, held: list[_Unpacked]
     ) -> tuple[list[DecodeResult | EventError], list[_Part]]:
-        """What each body came to, and their events, together where nothing speaks against it."""
+        """Return the result of each body, and the events, decoded together if possible."""
         reads = [one if isinstance(one, EventError) else DecodeResult(0) for one in held]
         texts = {at: one for at, one in enumerate(held) if isinstance(one, _TextBody) and one.lines}
         tables = {at: one for at, one in enumerate(held) if isinstance(one, list)}
@@ -151,7 +152,7 @@ class RequestDecoder:
             return
         taken = take_plain([batch for some in tables.values() for batch in some], 1)
         if taken is None and len(tables) > 1:
-            # In one of them, perhaps, is what stands in the way.
+            # One of them may prevent joint decoding: try halves.
             ats = list(tables)
             for half in ats[: len(ats) // 2], ats[len(ats) // 2 :]:
                 yield from self._tables({at: tables[at] for at in half}, reads)
@@ -176,7 +177,7 @@ class RequestDecoder:
         counts: list[int],
         reads: list[DecodeResult | EventError],
     ) -> _Part:
-        """Take events over the edge, and tell each body what of them was its own."""
+        """Pseudonymize events, and set the result of each body."""
         log, unparsed = self.edge.split(taken.wire, taken.lines, narrow=True)
         ends = np.cumsum(counts)
         of_body: dict[int, list[Refusal]] = {}
@@ -190,7 +191,7 @@ class RequestDecoder:
 
 
 class _Part(NamedTuple):
-    """Events that were read together: those of the bodies at `ats`, in that order."""
+    """Events that were decoded together: those of the bodies at `ats`, in that order."""
 
     ats: list[int]
     log: pa.RecordBatch
@@ -199,7 +200,7 @@ class _Part(NamedTuple):
 def _in_body_order(
     parts: list[_Part], reads: Sequence[DecodeResult | EventError]
 ) -> list[pa.RecordBatch]:
-    """Give the events in the order of their bodies, those of a body cut out where need be."""
+    """Return the events in the order of their bodies, split by body if necessary."""
     parts = sorted((part for part in parts if part.log.num_rows), key=lambda part: part.ats[0])
     if all(part.ats[-1] < other.ats[0] for part, other in pairwise(parts)):
         return [part.log for part in parts]
@@ -214,19 +215,19 @@ def _in_body_order(
 
 
 def _may_be_cut_wrongly(taken: Taken) -> bool:
-    """Tell whether there are lines which may be halves of one."""
+    """Whether some lines may be two halves of one event."""
     return any(refusal.cause == "bad_json" for refusal in taken.refused)
 
 
 def _renumbered(refusal: Refusal, by: int) -> Refusal:
-    """A refusal with its line counted from its own body's first."""
+    """Return a refusal with its line counted from the start of its body."""
     line = refusal.line - by
     message = refusal.message.replace(f"line {refusal.line}:", f"line {line}:", 1)
     return Refusal(line, refusal.cause, refusal.field, message)
 
 
 def concat_batches(logs: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
-    """Put batches of the log together, in their order; narrow where all lack the same columns."""
+    """Concatenate batches of the log; the result is narrow if all lack the same columns."""
     if not logs:
         return pa.RecordBatch.from_pylist([], schema=LOG_SCHEMA)
     if not all(log.schema.equals(logs[0].schema) for log in logs[1:]):
@@ -235,9 +236,9 @@ def concat_batches(logs: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
 
 
 def decompress(body: Body, at_most: int) -> bytes:
-    """Give the body's bytes uncompressed.
+    """Decompress a body.
 
-    Raises TooLargeError where they are more than `at_most`, EventError where they are damaged.
+    Raises TooLargeError if it exceeds `at_most` bytes, EventError if it is damaged.
     """
     if not body.encoding:
         return body.content
@@ -249,22 +250,23 @@ def decompress(body: Body, at_most: int) -> bytes:
             size += len(block)
             if size > at_most:
                 raise TooLargeError(
-                    f"the body unpacks to more than {at_most} bytes", fix="send it in parts"
+                    f"the body decompresses to more than {at_most} bytes", fix="split the batch"
                 )
     except (OSError, EOFError, pa.ArrowException):
         raise EventError(
-            f"the body is not valid {body.encoding}", fix="compress it again, or send it plain"
+            f"the body is not valid {body.encoding}",
+            fix="compress it again, or not at all",
         ) from None
     return b"".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
 class _TextBody:
-    """A text body as lines, an event each; or an array that is `whole`, to be cut with others.
+    """A text body as lines, one event each; or a `whole` array, to be split together with others.
 
-    Where `array` holds a JSON array, the lines are cut at what looks like the end of an object. An
-    event holds no object: what looks so within a text leaves two halves that are not JSON, and
-    `exact` is asked.
+    If `array` holds a JSON array, the lines are split at what looks like the end of an object.
+    Events hold no objects: if a string looks like one, the halves are not JSON, and `exact` is
+    used instead.
     """
 
     lines: bytes
@@ -272,7 +274,7 @@ class _TextBody:
     whole: bool = False
 
     def exact(self) -> bytes:
-        """Give the lines, an array cut into its items by strings and brackets."""
+        """Return the lines, an array split into its items by parsing strings and brackets."""
         if not self.array:
             return self.lines
         items, parts = ArrayItems(BytesIO(self.array)), []
@@ -285,7 +287,7 @@ _Unpacked = _TextBody | list[pa.RecordBatch] | EventError
 
 
 def _as_lines(content: bytes, form: str) -> _TextBody:
-    """Bring a text body to one event a line."""
+    """Convert a text body to one event per line."""
     content, array = content.removeprefix(b"\xef\xbb\xbf"), b""
     if form.startswith("cloudevents"):
         content = cloudevents.structured_to_lines(content, batch=form.endswith("batch"))
@@ -303,7 +305,7 @@ def _as_lines(content: bytes, form: str) -> _TextBody:
 
 
 def _too_many(at_most: int) -> TooLargeError:
-    return TooLargeError(f"more than {at_most} events in one body", fix="send it in parts")
+    return TooLargeError(f"more than {at_most} events in one body", fix="split the batch")
 
 
 def _with_final_newline(lines: bytes) -> bytes:
@@ -311,14 +313,16 @@ def _with_final_newline(lines: bytes) -> bytes:
 
 
 def _read_arrow(content: bytes, at_most: int) -> list[pa.RecordBatch]:
-    """Read an Arrow IPC stream, without a look at its values.
+    """Read an Arrow IPC stream without validating its values.
 
-    Raises EventError where it is none, or is a log of ours.
+    Raises EventError if it is not one, or is a Wavebreak log.
     """
     try:
         reader = pa.ipc.open_stream(content)
         if is_log(reader.schema):
-            raise EventError("the columns are those of a log", fix="send events as they arrived")
+            raise EventError(
+                "the columns are those of a Wavebreak log", fix="send the original events"
+            )
         batches, rows = [], 0
         for batch in reader:
             rows += batch.num_rows
@@ -332,7 +336,7 @@ def _read_arrow(content: bytes, at_most: int) -> list[pa.RecordBatch]:
 
 
 def _combine_columns(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-    """Give a body's columns in one piece; raises EventError where they are damaged."""
+    """Combine a body's batches into one; raises EventError if they are damaged."""
     try:
         for batch in batches:
             batch.validate(full=True)
@@ -346,6 +350,4 @@ _UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, FileError)
 
 
 def _unreadable() -> EventError:
-    return EventError(
-        "the body cannot be read as an Arrow IPC stream", fix="write the stream again"
-    )
+    return EventError("the body is not a valid Arrow IPC stream", fix="encode the stream again")

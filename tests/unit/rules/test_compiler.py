@@ -115,7 +115,7 @@ print(hits(made, "sent", {"a": 2, "b": 2}), made.keepalive.keepalive.cache_hits)
 def run(cache: Path) -> str:
     environment = {**os.environ, "WAVEBREAK_CACHE": str(cache)}
     command = [sys.executable, "-c", MODULE]
-    folder = Path(__file__).parent
+    folder = Path(__file__).parents[2]
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=True
     )

@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 
 from wavebreak.service import auth
-from wavebreak.service.auth import KeyEntry, KeyRing
-from wavebreak.service.ingest_app import Allowed, Denied
+from wavebreak.service.auth import Allowed, Denied, KeyEntry, KeyRing
 
 CLOCK = [0.0]
 

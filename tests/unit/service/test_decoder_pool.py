@@ -153,7 +153,7 @@ def test_bodies_wait_while_the_engine_is_behind_and_none_is_lost(ends: str) -> N
         [_Slow(threading.Event(), started)],  # type: ignore[list-item]
         lambda waiting, _: reached.append(len(waiting)),
         retry_after_s=1,
-        behind=behind.is_set,
+        pause=behind.is_set,
     )
     for n in range(5):
         intake.put(PendingRequest(body(str(n)), loop.create_future(), loop))
@@ -170,4 +170,4 @@ def test_a_process_ends_with_its_reader(reader: DecoderProcess) -> None:
     process = reader._process
     reader.close()
     assert process.returncode == 0
-    reader._begin()
+    reader._spawn()

@@ -64,7 +64,7 @@ def test_an_engine_at_rest_answers_on_the_thread_of_who_asks(decider: EngineThre
 def test_an_engine_at_work_has_no_answer_at_once(decider: EngineThread, engine: SlowEngine) -> None:
     decider.put(batch(0))
     assert decider.try_ask_now(position) is ENGINE_BUSY
-    assert engine.begun.wait(10)
+    assert engine.started.wait(10)
     assert decider.try_ask_now(position) is ENGINE_BUSY
 
 
@@ -94,7 +94,7 @@ def test_what_waits_is_taken_together_and_told_once(
     decider: EngineThread, engine: SlowEngine, decided: list[DecidedBatch]
 ) -> None:
     decider.put(batch(0))
-    assert engine.begun.wait(10)
+    assert engine.started.wait(10)
     for first in range(2, 100, 2):
         decider.put(batch(first))
     engine.let.set()
@@ -107,7 +107,7 @@ def test_who_waits_for_a_batch_is_told_before_the_next_is_taken(
 ) -> None:
     asked, told = PendingRequest(None, None, None, ask=position), list[Any]()  # type: ignore[arg-type]
     engine.let.set()
-    with patch("wavebreak.service.engine_thread.answer", told.extend):
+    with patch("wavebreak.service.engine_thread.resolve_futures", told.extend):
         for first in (0, 2, 4, 6):
             decider.put(replace(batch(first), asked=(asked,) if first == 2 else ()))
         decider.stop()

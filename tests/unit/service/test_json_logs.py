@@ -51,7 +51,7 @@ def test_no_argument_and_no_text_of_an_error_is_written(written: io.StringIO) ->
     first, second = map(json.loads, text.splitlines())
     assert first["event"] == "could not read %s"
     assert second["error"] == "ValueError"
-    assert second["at"][-1].startswith("test_service_logs.py:")
+    assert second["at"][-1].startswith("test_json_logs.py:")
 
 
 def test_no_listed_field_could_hold_what_is_personal() -> None:

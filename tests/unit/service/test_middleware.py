@@ -12,9 +12,8 @@ from opentelemetry.trace import NoOpTracer
 
 from support import service_harness
 from wavebreak.service import bootstrap
-from wavebreak.service.api.system import gauges
 from wavebreak.service.middleware import MAX_BODY, RequestMiddleware
-from wavebreak.service.observability import Metrics
+from wavebreak.service.observability import Metrics, service_gauges
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -116,4 +115,4 @@ GAUGES = (
 
 def test_the_service_tells_exactly_these_numbers(tmp_path: Path) -> None:
     with service_harness.migrated("sqlite", tmp_path):
-        assert set(gauges(service_harness.service(tmp_path))) == set(GAUGES)
+        assert set(service_gauges(service_harness.service(tmp_path))) == set(GAUGES)

@@ -267,8 +267,8 @@ def test_what_is_unpacked_at_a_time_is_bounded_and_order_is_kept(
 
     together = RequestDecoder._together
     expected = decode(*packed)
-    monkeypatch.setattr("wavebreak.service.request_decoder.TOGETHER", 2 * size)
-    monkeypatch.setattr("wavebreak.service.request_decoder.unpacked", noted)
+    monkeypatch.setattr("wavebreak.service.request_decoder.MAX_JOINT_BYTES", 2 * size)
+    monkeypatch.setattr("wavebreak.service.request_decoder.decompress", noted)
     monkeypatch.setattr(RequestDecoder, "_together", read)
     decoded = decode(*packed)
     assert 2 <= most <= 4

@@ -31,7 +31,7 @@ def of(engine: Engine, home: Path, said: list[str]) -> SnapshotScheduler:
         keep=2,
         applied=lambda: engine.fanout.position,
         position=0,
-        said=said.append,
+        report=said.append,
     )
 
 
@@ -40,12 +40,12 @@ def test_a_snapshot_holds_what_the_engine_knew_between_two_batches(
 ) -> None:
     taking = of(engine, tmp_path, [])
     engine.take(PARTS[0])
-    taking.between(engine, 0)
+    taking.between_batches(engine, 0)
     taking.wait()
     assert not list_snapshots(tmp_path), "memory is found first"
     engine.take(PARTS[1])
     known = {name: array.copy() for name, array in engine.dump().items()}
-    taking.between(engine, 0)
+    taking.between_batches(engine, 0)
     engine.take(PARTS[2])
     taking.wait()
     ((position, _, path),) = list_snapshots(tmp_path)
@@ -63,7 +63,7 @@ def test_memory_that_is_not_there_is_told_of_and_not_asked_for_again_at_once(
     engine.take(PARTS[0])
     with patch.object(snapshot, "Room", side_effect=MemoryError) as asked:
         for _ in range(3):
-            taking.between(engine, 0)
+            taking.between_batches(engine, 0)
             taking.wait()
     assert asked.call_count == 1
-    assert said == ["there is no memory for a snapshot: a start will read more of the log"]
+    assert said == ["not enough memory for a snapshot: the next start will replay more of the log"]

@@ -35,7 +35,7 @@ def test_no_commit_carries_the_log_over_by_itself(wal: Path) -> None:
 def test_the_log_begins_anew_while_the_writer_goes_on(
     wal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log_writer, "EVERY_S", 0.05)
+    monkeypatch.setattr(log_writer, "CHECKPOINT_INTERVAL_S", 0.05)
     made = WalCheckpointer()
     made.start()
     try:
@@ -53,7 +53,7 @@ def test_the_log_begins_anew_while_the_writer_goes_on(
 
 
 def test_a_database_that_is_away_stops_nothing(wal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_writer, "EVERY_S", 0.01)
+    monkeypatch.setattr(log_writer, "CHECKPOINT_INTERVAL_S", 0.01)
     made = WalCheckpointer()
     made.start()
     for each in wal.parent.iterdir():

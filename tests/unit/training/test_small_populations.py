@@ -60,7 +60,7 @@ def test_no_account_is_held_against_trees_that_saw_it(monkeypatch: pytest.Monkey
         assert len(shown) == rows.sum()
         return Held(rows, np.ones(rows.sum()), np.zeros(rows.sum()), np.ones((0, 2)))
 
-    monkeypatch.setattr(trainer, "apart", held)
+    monkeypatch.setattr(trainer, "assign_folds", held)
     rows = np.asarray(part[points.account] >= 0)
     made = trainer.cross_fit(
         fit, points, points.values[rows], part, late, np.zeros(len(points), bool), 2, trainer.wide

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, get_args
 
 import msgspec
 import pyarrow as pa
@@ -15,9 +15,9 @@ from ninja import Path, Router
 
 from wavebreak.engine import Engine
 from wavebreak.engine.enforcement import MEANING
-from wavebreak.features.layout import OUTCOMES
 from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import AppealEntry, ErasureEntry, LabelEntry, OverrideEntry
+from wavebreak.rules.model import Outcome
 from wavebreak.service.api import schemas
 from wavebreak.service.api.openapi import problems
 from wavebreak.service.api.requests import ApiKeyAuth, RequestContext, StrictQuery
@@ -32,6 +32,7 @@ from wavebreak.service.request_decoder import Body
 
 router = Router()
 
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 LIMIT = OUTCOMES.index("limit")
 SHOWN_DECISIONS = 20
 SEALED_S = 5.0

@@ -69,7 +69,7 @@ def problems(*statuses: int) -> dict[str, Any]:
 
 def media(media_type: str, *statuses: int) -> dict[str, Any]:
     """Return the `openapi_extra` of an operation whose 200 response is not a schema in JSON."""
-    content = {200: {"content": {media_type: {"schema": {}}}}}
+    content: dict[int, Any] = {200: {"content": {media_type: {"schema": {}}}}}
     return {"responses": content | problem_responses(*statuses)}
 
 
@@ -106,7 +106,7 @@ def hot_path_operation(name: str) -> dict[str, Any]:
     }
 
 
-class ApiDocument(OpenAPISchema):  # type: ignore[misc]
+class ApiDocument(OpenAPISchema):
     """The OpenAPI document of an API."""
 
     def operation_details(self, operation: Operation) -> dict[str, Any]:
@@ -123,7 +123,8 @@ class ApiDocument(OpenAPISchema):  # type: ignore[misc]
     def operation_security(self, operation: Operation) -> None:
         """Register the security scheme; `operation_details` names it."""
         for auth in operation.auth_callbacks:
-            self.securitySchemes[SECURITY_SCHEME] = auth.openapi_security_schema
+            if isinstance(auth, ApiKeyAuth):
+                self.securitySchemes[SECURITY_SCHEME] = auth.openapi_security_schema
 
     def responses(self, operation: Operation) -> dict[int, Any]:
         """Return the success response, and the problems that follow from the signature."""

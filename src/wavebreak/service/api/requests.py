@@ -30,7 +30,7 @@ class RequestContext:
     @classmethod
     def of(cls, request: HttpRequest) -> RequestContext:
         """Return the context of a request, which the ASGI apps have put into its scope."""
-        scope: Any = request.scope  # type: ignore[attr-defined]
+        scope: Any = getattr(request, "scope")  # noqa: B009 - not in Django's type
         return cls(scope["wavebreak"], scope["wavebreak.context"], getattr(request, "auth", ""))
 
     @property

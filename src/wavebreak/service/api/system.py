@@ -11,7 +11,7 @@ import msgspec
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
-from wavebreak.service.api.openapi import JSON, PAGE, TEXT, media, problems, render_docs_page
+from wavebreak.service.api.openapi import JSON, PAGE, TEXT, media, render_docs_page
 from wavebreak.service.api.requests import ApiKeyAuth, RequestContext
 from wavebreak.service.errors import ApiError
 

@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    """Rename models and fields in Django's state only, so that databases of 0.1 open as they are."""
+    """Renames models and fields in Django's state only; databases of 0.1 stay as they are."""
 
     dependencies = (("service", "0003_ledger"),)
     operations = (

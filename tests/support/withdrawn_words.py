@@ -1,0 +1,123 @@
+"""Words that the project withdrew, each with the field's own word, and where they still occur.
+
+    PYTHONPATH=tests .venv/bin/python -m support.withdrawn_words [PATH ...]
+
+prints each occurrence, with its replacement, in source, documentation and the README.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+PLACES = (
+    "src", "docs", "experiments", "benchmarks", "README.md", "CONTRIBUTING.md", "SECURITY.md",
+    "Makefile",
+)  # fmt: skip
+KINDS = {".py", ".toml", ".md", ".typ", ".html", ".css", ".yml", ""}
+LEFT_OUT = (
+    "docs/adr/",
+    "claims/pages/",
+    "claims_corpus/pages/",
+    "/policy/claims/",
+    "/policy/model/",
+)
+"""Decision records keep the words of their day (their titles do not); pages are specimens."""
+
+WITHDRAWN = {
+    r"told": "returned, reported, encoded, notified",
+    r"standings?": "enforcement state",
+    r"stands": "is, lies, holds, applies",
+    r"innocents?": "benign, persona",
+    r"drawn worlds?": "random platform, held-out platform",
+    r"worlds? (that )?nobody": "held-out platforms",
+    r"looked at once": "held out, evaluated once",
+    r"(look|looks|looked) again": "re-evaluate",
+    r"couriers?": "dispatcher",
+    r"desks?": "application context",
+    r"(dead|revived?) letters?|letters? (is|are) (dead|revived)": "dead-lettered, replayed",
+    r"hooks?": "webhook",
+    r"parcels?": "proof bundle",
+    r"wronged": "false action",
+    r"doubted": "suspected, scored",
+    r"dials?": "parameter",
+    r"asks too often": "rate limit exceeded",
+    r"in conflict with what is there": "conflict",
+    r"broke off": "client disconnected",
+    r"mend(s|ed|ing)?": "fix, repair",
+    r"doctor": "drift",
+    r"arena": "red team",
+    r"leave-out": "exclude-family",
+    r"verbs?": "command",
+    r"lived? through": "simulate",
+    r"furnish(es|ed|ing)?": "set up",
+    r"unfounded_reports|courted_last|hunted_share_32|kin_share_32|lurked_7d": "see docs/reference",
+}
+"""A word (a regular expression, whole words) and what to write in its place."""
+
+ALLOWED = {
+    "couriers?": ("src/wavebreak/simulation/", "src/wavebreak/training/", "docs/", "README.md"),
+    "hooks?": (),
+}
+"""Where a withdrawn word has its plain meaning: a courier who delivers parcels is a persona."""
+ALLOWED["parcels?"] = ("src/wavebreak/simulation/",)
+
+
+class Occurrence(NamedTuple):
+    """One withdrawn word: where it occurs, and what replaces it."""
+
+    path: str
+    line: int
+    word: str
+    instead: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.word!r}, instead: {self.instead}"
+
+
+def files(paths: Iterable[Path]) -> Iterator[Path]:
+    """Return the text files below `paths` that are checked, in order."""
+    for path in paths:
+        found = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+        for file in found:
+            name = file.relative_to(ROOT).as_posix()
+            hidden = any(part.startswith((".", "__pycache__")) for part in file.parts)
+            if file.suffix in KINDS and not hidden and not any(part in name for part in LEFT_OUT):
+                yield file
+
+
+def occurrences(paths: Iterable[Path] | None = None) -> Iterator[Occurrence]:
+    """Return every withdrawn word below `paths` (everything that is checked, where not given).
+
+    An identifier counts by its words: `sent_letters` holds `letters`.
+    """
+    patterns = {
+        word: re.compile(rf"(?<![A-Za-z-])(?:{word})(?![A-Za-z-])", re.IGNORECASE)
+        for word in WITHDRAWN
+    }
+    for file in files(paths or [ROOT / place for place in PLACES if (ROOT / place).exists()]):
+        name = file.relative_to(ROOT).as_posix()
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+            for word, pattern in patterns.items():
+                if name.startswith(ALLOWED.get(word, ("\0",)) or ("\0",)):
+                    continue
+                for found in pattern.finditer(line):
+                    yield Occurrence(name, number, found[0], WITHDRAWN[word])
+
+
+def main() -> None:
+    """Print the occurrences below the paths given; exit with 1 where there are any."""
+    paths = [Path(argument).resolve() for argument in sys.argv[1:]]
+    found = list(occurrences(paths or None))
+    for one in found:
+        print(one)
+    print(f"{len(found)} withdrawn words")
+    sys.exit(bool(found))
+
+
+if __name__ == "__main__":
+    main()
