@@ -146,7 +146,7 @@ def _week(
 ) -> Week:  # fmt: skip
     families = setting.families[max(0, number - 1) : number + 1]
     world = simulate(
-        people=setting.people, days=setting.days, innocents=["all"],
+        people=setting.people, days=setting.days, personas=["all"],
         campaigns=[(name, setting.accounts) for name in families] * setting.operators,
         seed=setting.seed + number, start_ms=START_MS + number * WEEK_MS,
         progress=lambda share: progress(0.1 * share, f"week {number + 1}, simulated"),

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pytest
 
 from wavebreak.schema.events import WIRE_SCHEMA
-from wavebreak.simulation import CAMPAIGNS, INNOCENTS, World, simulate
+from wavebreak.simulation import CAMPAIGNS, PERSONAS, World, simulate
 
 ACCOUNTS = 4
 TACTICS = [*range(25), -1, -1, -1, -1, -1]
@@ -26,7 +26,7 @@ def planted(name: str) -> tuple[World, pa.Table]:
 
 @cache
 def lived(name: str) -> tuple[World, pa.Table]:
-    world = simulate(people=400, days=1, innocents=[name], seed=3)
+    world = simulate(people=400, days=1, personas=[name], seed=3)
     return world, pa.Table.from_batches(world.batches(), schema=WIRE_SCHEMA)
 
 
@@ -39,11 +39,11 @@ def of(world: World, events: pa.Table, family: str, kind: str, column: str = "ac
 
 def test_all_campaigns_and_innocents_of_the_design_were_found() -> None:
     assert len(CAMPAIGNS) == 30
-    assert len(INNOCENTS) == 22
+    assert len(PERSONAS) == 22
     assert [campaign.tactic for campaign in CAMPAIGNS.values()] == TACTICS
 
 
-@pytest.mark.parametrize("recipe", INNOCENTS.values())
+@pytest.mark.parametrize("recipe", PERSONAS.values())
 def test_a_persona_is_frozen_documented_and_built_from_defaults(recipe: type) -> None:
     assert is_dataclass(recipe)
     assert recipe.__doc__
@@ -77,8 +77,10 @@ def test_a_campaign_writes_to_strangers_who_meet_it_as_strangers(name: str) -> N
 
 def test_a_blast_sends_a_hundred_messages_within_fifteen_seconds_soon_after_registering() -> None:
     world, events = planted("blast")
-    born = of(world, events, "blast", "account.registered")
-    when = dict(zip(born["account"].to_pylist(), born["ts"].to_pylist(), strict=True))
+    registered_at = of(world, events, "blast", "account.registered")
+    when = dict(
+        zip(registered_at["account"].to_pylist(), registered_at["ts"].to_pylist(), strict=True)
+    )
     for account, ts in when.items():
         mine = of(world, events, "blast", "message.sent")
         times = mine.filter(pc.equal(mine["account"], account))["ts"].to_numpy()
@@ -98,9 +100,9 @@ def test_each_tactic_leaves_its_own_trace() -> None:
     looked = of(*planted("pre-verification"), "pre-verification", "contact.looked_up")
     hits, count = (pc.sum(looked[name]).as_py() for name in ("hits", "count"))
     assert 0.02 < hits / count < 0.3
-    born = of(*planted("virtual-numbers"), "virtual-numbers", "account.registered")
-    assert not any(born["attested"].to_pylist())
-    assert set(born["verification"].unique().to_pylist()) <= {"voice", "flash"}
+    registered_at = of(*planted("virtual-numbers"), "virtual-numbers", "account.registered")
+    assert not any(registered_at["attested"].to_pylist())
+    assert set(registered_at["verification"].unique().to_pylist()) <= {"voice", "flash"}
     linked = of(*planted("hijack"), "hijack", "session.started")
     assert pc.sum(linked["linked"].cast(pa.int32())).as_py() >= ACCOUNTS
     moved = of(*planted("proxies"), "proxies", "session.started")
@@ -111,7 +113,7 @@ def test_each_tactic_leaves_its_own_trace() -> None:
     assert len(told) == ACCOUNTS
 
 
-@pytest.mark.parametrize("name", INNOCENTS)
+@pytest.mark.parametrize("name", PERSONAS)
 def test_a_persona_has_at_least_ten_benign_accounts_and_all_of_them_act(name: str) -> None:
     world, events = lived(name)
     ours = [a for a, label, family, _ in world.labels if (label, family) == ("benign", name)]

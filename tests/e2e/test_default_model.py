@@ -9,7 +9,7 @@ from wavebreak.engine import Engine
 from wavebreak.model.storage import SHIPPED
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema import coverage
-from wavebreak.simulation.world import EVERYTHING
+from wavebreak.simulation.world import FULL_COVERAGE
 
 WORST = ("restrict", "suspend", "ban")
 MOST_BYTES = 1_500_000
@@ -24,7 +24,7 @@ def test_the_default_model_is_there_fits_the_catalog_and_is_small() -> None:
 
 @pytest.mark.parametrize("seed", [103])
 def test_a_drawn_world_is_cleaned_without_a_ban_of_the_innocent(seed: int) -> None:
-    world = simulation.draw(seed, coverage=EVERYTHING)
+    world = simulation.random_platform(seed, coverage=FULL_COVERAGE)
     edge = Edge(b"a key for tests only")
     logs = [edge.apply(batch) for batch in world.batches()]
     engine = Engine(rules.load(), coverage.learn(logs), enforce=True, model=model.chosen(None))

@@ -35,7 +35,7 @@ def _one(batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch:
 def _simulated() -> pa.RecordBatch:
     world = simulation.simulate(
         people=30, days=1, campaigns=[(name, 1) for name in simulation.CAMPAIGNS],
-        innocents=["teacher", "courier", "hijack-owner", "victim-of-reports"], seed=5,
+        personas=["teacher", "courier", "hijack-owner", "victim-of-reports"], seed=5,
     )  # fmt: skip
     return _one(world.batches())
 

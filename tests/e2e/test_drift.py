@@ -18,7 +18,7 @@ SMALL, POLICY = scoring_points.small(), rules.load()
 
 def world(out: Path, seed: int) -> Path:
     made = simulation.simulate(
-        people=150, days=0.3, campaigns=[("blast", 6), ("jitter", 6)] * 4, innocents=["courier"],
+        people=150, days=0.3, campaigns=[("blast", 6), ("jitter", 6)] * 4, personas=["courier"],
         seed=seed,
     )  # fmt: skip
     simulation.write(made, out)

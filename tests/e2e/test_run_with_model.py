@@ -36,7 +36,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A simulated day on disk, with its labels."""
     made = simulation.simulate(
         people=60, days=1, campaigns=[(name, 1) for name in simulation.CAMPAIGNS],
-        innocents=["teacher", "courier"], seed=101,
+        personas=["teacher", "courier"], seed=101,
     )  # fmt: skip
     directory = tmp_path_factory.mktemp("world")
     simulation.write(made, directory)

@@ -48,7 +48,7 @@ def day(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     where = tmp_path_factory.mktemp("day")
     world = simulation.simulate(
         people=1500, days=1, campaigns=[(name, 10) for name in simulation.CAMPAIGNS],
-        innocents=["all"], seed=request.param,
+        personas=["all"], seed=request.param,
     )  # fmt: skip
     simulation.write(world, where)
     return where

@@ -28,7 +28,7 @@ SEEN = simulation.simulate(people=120, days=0.2, campaigns=[("blast", 4)] * 3, s
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small world with three operators of each of two families."""
     made = simulation.simulate(
-        people=150, days=0.3, campaigns=[("blast", 6), ("jitter", 6)] * 4, innocents=["courier"],
+        people=150, days=0.3, campaigns=[("blast", 6), ("jitter", 6)] * 4, personas=["courier"],
         seed=1_005,
     )  # fmt: skip
     out = tmp_path_factory.mktemp("world")

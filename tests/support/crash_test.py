@@ -44,7 +44,7 @@ def world(people: int = 40) -> list[bytes]:
         people=people,
         days=1,
         campaigns=[(name, 1) for name in simulation.CAMPAIGNS],
-        innocents=["teacher"],
+        personas=["teacher"],
         seed=5,
     )
     wire = pa.Table.from_batches(made.batches()).combine_chunks().to_batches()[0]

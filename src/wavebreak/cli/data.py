@@ -134,7 +134,7 @@ def simulate(
     ] = None,
     innocents: Annotated[
         list[str] | None,
-        typer.Option(help=f"NAME, again for more; all, or of {', '.join(simulation.INNOCENTS)}."),
+        typer.Option(help=f"NAME, again for more; all, or of {', '.join(simulation.PERSONAS)}."),
     ] = None,
     background: Annotated[
         Path | None, typer.Option(help="Plant the campaigns into these events of real people.")
@@ -151,11 +151,11 @@ def simulate(
         raise UsageError("--drawn decides all", fix="leave out what else is asked for")
     with bar("simulate") as show:
         if drawn:
-            world = simulation.draw(seed, progress=lambda share: show(share, ""))
+            world = simulation.random_platform(seed, progress=lambda share: show(share, ""))
         else:
             world = simulation.simulate(
                 people=people, days=days, campaigns=_campaigns(campaign or []),
-                innocents=innocents or [], background=background, seed=seed,
+                personas=innocents or [], background=background, seed=seed,
                 progress=lambda share: show(share, ""),
             )  # fmt: skip
         events = simulation.write(world, out_path, form=form)

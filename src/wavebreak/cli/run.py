@@ -187,7 +187,7 @@ def demo(
     with bar("simulate") as show:
         world = simulation.simulate(
             people=people, days=1, campaigns=[(name, None) for name in simulation.CAMPAIGNS],
-            innocents=["all"], seed=seed, progress=lambda share: show(share, ""),
+            personas=["all"], seed=seed, progress=lambda share: show(share, ""),
         )  # fmt: skip
         events = simulation.write(world, world_dir)
     out.print(f"[bold]1. A simulated day[/]: {events:,} events of {len(world.labels):,} accounts")

@@ -10,7 +10,7 @@ from wavebreak.engine.decision import Decision
 from wavebreak.engine.enforcement import told_at
 from wavebreak.red_team.config import Silence
 from wavebreak.rules import Feedback
-from wavebreak.simulation.attackers import Answer
+from wavebreak.simulation.attackers import OperatorFeedback
 from wavebreak.simulation.geography import SECOND
 
 Telling = Literal["delayed", "instant", "never"]
@@ -77,10 +77,10 @@ class Desk:
         """Return when somebody learns something next."""
         return self._due[0][0] if self._due else NEVER
 
-    def told(self, now: int) -> list[Answer]:
+    def told(self, now: int) -> list[OperatorFeedback]:
         """Return what is learned by now."""
         answers = []
         while self._due and self._due[0][0] <= now:
             ts, account, kind = heapq.heappop(self._due)
-            answers.append(Answer(account, kind, max(ts, 0)))
+            answers.append(OperatorFeedback(account, kind, max(ts, 0)))
         return answers

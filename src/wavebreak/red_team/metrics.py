@@ -15,8 +15,8 @@ from wavebreak.engine.batch_run import accounts_table
 from wavebreak.evaluation import Evaluation, evaluate
 from wavebreak.red_team.config import Price
 from wavebreak.red_team.round import Bout, Played
+from wavebreak.simulation.context import Label
 from wavebreak.simulation.geography import VIRTUAL
-from wavebreak.simulation.scene import Label
 
 WEEK_MS = 7 * 86_400_000
 HIRED = "ring-for-hire"

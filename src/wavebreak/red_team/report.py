@@ -51,30 +51,49 @@ def caught(match: Match, one: Round) -> Table:
     """Tell by family what was caught in a round, and what got through before."""
     rows: list[tuple[str, ...]] = [
         (
-            name, number(c.accounts), share_of(c.actioned, c.accounts),
-            share_of(c.rightly, c.accounts), number(c.at_registration), number(c.no_report),
-            number(c.delivered_median), number(c.delivered_p90),
+            name,
+            number(c.accounts),
+            share_of(c.actioned, c.accounts),
+            share_of(c.rightly, c.accounts),
+            number(c.at_registration),
+            number(c.no_report),
+            number(c.delivered_median),
+            number(c.delivered_p90),
         )
         for name, c in one.counts.items()
-    ]  # fmt: skip
+    ]
     if len(rows) > 1:
         means = [equal_weight(one.counts, n) for n in ("actioned", "rightly", "at_registration")]
         accounts = sum(c.accounts for c in one.counts.values())
         silent = sum(c.no_report for c in one.counts.values())
-        rows.append((_TOGETHER, number(accounts), *(percent(m).removesuffix(" %") for m in means),
-                     number(silent), "", ""))  # fmt: skip
+        rows.append(
+            (
+                _TOGETHER,
+                number(accounts),
+                *(percent(m).removesuffix(" %") for m in means),
+                number(silent),
+                "",
+                "",
+            )
+        )
     return Table(
         f"What was caught: {one.name}",
         (
-            "family", "count", "actioned,\n%, 95 %", "answered\nrightly, %", "at regis-\ntration",
-            "no report\nbefore", "delivered\nmedian", "delivered\np90",
+            "family",
+            "count",
+            "actioned,\n%, 95 %",
+            "answered\nrightly, %",
+            "at regis-\ntration",
+            "no report\nbefore",
+            "delivered\nmedian",
+            "delivered\np90",
         ),
         rows,
         "Actioned is restrict or worse; answered rightly counts a hijacked account too whose owner "
         "was asked to recover it. Intervals are Clopper and Pearson's. Delivered: messages to "
         "strangers, group adds and reports of an account that reached someone. All families: the "
         "mean of the families' shares in percent, each weighing the same.",
-    )  # fmt: skip
+    )
 
 
 def costs(match: Match) -> Table:
@@ -85,14 +104,18 @@ def costs(match: Match) -> Table:
         ("family", "before", "after", "delivered\nbefore", "delivered\nafter", "what it turned to"),
         [
             (
-                name, _money(c.per_thousand), _money(after[name].per_thousand),
-                number(c.delivered), number(after[name].delivered), match.moves[name],
+                name,
+                _money(c.per_thousand),
+                _money(after[name].per_thousand),
+                number(c.delivered),
+                number(after[name].delivered),
+                match.moves[name],
             )
             for name, c in before.items()
         ],
         "Prices are those of arena.toml. –: nothing was delivered at all.",
         words=frozenset({0, 5}),
-    )  # fmt: skip
+    )
 
 
 def _money(value: float) -> str:
@@ -106,13 +129,18 @@ def innocents(match: Match) -> Table:
         ("persona", "count", "challenge", "limit", "restrict", "suspend", "ban"),
         [
             (
-                name, number(p.accounts), number(p.challenged), number(p.limited),
-                number(p.restricted), number(p.suspended), number(p.banned),
+                name,
+                number(p.accounts),
+                number(p.challenged),
+                number(p.limited),
+                number(p.restricted),
+                number(p.suspended),
+                number(p.banned),
             )
             for name, p in match.found.personas.items()
         ],
         "Accounts by the worst that happened to them, in the round of the adapted senders.",
-    )  # fmt: skip
+    )
 
 
 def feedback(match: Match) -> Table:
@@ -125,14 +153,16 @@ def feedback(match: Match) -> Table:
         ("senders are told", "delivered", "tried", "actioned, %", "$ for 1,000"),
         [
             (
-                r.telling, number(total[r.name]), number(sum(c.tried for c in r.counts.values())),
+                r.telling,
+                number(total[r.name]),
+                number(sum(c.tried for c in r.counts.values())),
                 percent(equal_weight(r.counts, "actioned")).removesuffix(" %"),
                 _money(1000 * paid[r.name] / total[r.name] if total[r.name] else float("nan")),
             )
             for r in rows
         ],
         "The same adapted senders in the same world; only when they learn of decisions differs.",
-    )  # fmt: skip
+    )
 
 
 def headline(match: Match) -> list[str]:
@@ -193,12 +223,17 @@ def _drawn(match: Match, name: str, title: str, up: str, what: str) -> str:
 
 def _pictures(match: Match) -> list[tuple[str, str]]:
     return [
-        ("Delivered, round by round",
-         _drawn(match, "delivered", "Acts that reached strangers", "delivered", "delivered")),
-        ("Cost, round by round",
-         _drawn(match, "cost", "Dollars for a thousand acts delivered", "dollars",
-                "per_thousand")),
-    ]  # fmt: skip
+        (
+            "Delivered, round by round",
+            _drawn(match, "delivered", "Acts that reached strangers", "delivered", "delivered"),
+        ),
+        (
+            "Cost, round by round",
+            _drawn(
+                match, "cost", "Dollars for a thousand acts delivered", "dollars", "per_thousand"
+            ),
+        ),
+    ]
 
 
 def _families(match: Match) -> Table:

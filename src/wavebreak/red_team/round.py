@@ -20,11 +20,19 @@ from wavebreak.features.layout import BARRED
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.red_team.config import Terms
 from wavebreak.red_team.feedback import NEVER, Desk, Telling
-from wavebreak.simulation.attackers import CHAT, MESSAGE, Acts, Operator, Sender, follow, together
+from wavebreak.simulation.attackers import (
+    CHAT,
+    MESSAGE,
+    Acts,
+    Operator,
+    Sender,
+    add_consequences,
+    concat_acts,
+)
 from wavebreak.simulation.background_trace import FIRST_ID
+from wavebreak.simulation.context import AccountRegistry, Label, SimulationContext
 from wavebreak.simulation.geography import MINUTE, SECOND
-from wavebreak.simulation.log import Block, Bools, Ints, Log, merge, to_batches
-from wavebreak.simulation.scene import Label, Roll, Scene
+from wavebreak.simulation.log import Bools, EventBlock, EventLog, Ints, merge_blocks, to_batches
 from wavebreak.simulation.world import BATCH
 
 GROUPS_EACH = 1 << 20
@@ -33,10 +41,10 @@ GROUPS_EACH = 1 << 20
 
 @dataclass(frozen=True)
 class Ground:
-    """People's lives between `scene.start` and `scene.end`: blocks of events in order of time."""
+    """People's lives between `sim.start` and `sim.end`: blocks of events in order of time."""
 
-    scene: Scene
-    blocks: list[Block]
+    sim: SimulationContext
+    blocks: list[EventBlock]
     starts: list[int]
     labels: list[Label]
     about: dict[str, Any]
@@ -51,40 +59,45 @@ def lay(
 ) -> Ground:
     """Plan a world of people and of every innocent."""
     world = simulation.simulate(
-        people=people, days=days, innocents=["all"], seed=seed, progress=progress
+        people=people, days=days, personas=["all"], seed=seed, progress=progress
     )
     if world.days is None:
         raise AssertionError("a world without a background lives")
     blocks = [block for block in world.days.blocks() if len(block)]
-    scene = world.days.scene
-    return Ground(scene, blocks, [int(b.ts[0]) for b in blocks], world.labels, world.about)
+    sim = world.days.sim
+    return Ground(sim, blocks, [int(b.ts[0]) for b in blocks], world.labels, world.about)
 
 
 class Stage:
-    """One round's own copies of what operators change, and a scene for each of them."""
+    """One round's own copies of what operators change, and a sim for each of them."""
 
     def __init__(self, ground: Ground) -> None:
-        scene = ground.scene
-        self.log, self.pool = Log(FIRST_ID), copy.deepcopy(scene.pool)
-        self.roll: Roll = copy.deepcopy(scene.roll)
-        self._scene, self._taken, self._scenes = scene, set(scene.taken), 0
-        self._names = self.roll.names()
+        sim = ground.sim
+        self.log, self.pool = EventLog(FIRST_ID), copy.deepcopy(sim.pool)
+        self.registry: AccountRegistry = copy.deepcopy(sim.registry)
+        self._sim, self._assigned, self._scenes = sim, set(sim.assigned), 0
+        self._names = self.registry.names()
 
-    def scene(self, seed: tuple[int, ...]) -> Scene:
-        """Return a scene with random numbers of its own."""
+    def sim(self, seed: tuple[int, ...]) -> SimulationContext:
+        """Return a sim with random numbers of its own."""
         self._scenes += 1
         return replace(
-            self._scene, rng=np.random.default_rng(seed), log=self.log, pool=self.pool,
-            roll=self.roll, taken=self._taken, groups=GROUPS_EACH * self._scenes,
-        )  # fmt: skip
+            self._sim,
+            rng=np.random.default_rng(seed),
+            log=self.log,
+            pool=self.pool,
+            registry=self.registry,
+            assigned=self._assigned,
+            groups=GROUPS_EACH * self._scenes,
+        )
 
     def names(self) -> pa.StringArray:
         """Return every account's name, by number."""
-        if len(self._names) != len(self.roll):
-            self._names = self.roll.names()
+        if len(self._names) != len(self.registry):
+            self._names = self.registry.names()
         return self._names
 
-    def batches(self, block: Block) -> Iterator[pa.RecordBatch]:
+    def batches(self, block: EventBlock) -> Iterator[pa.RecordBatch]:
         """Turn a block into record batches of the wire."""
         return to_batches(block, self.names(), self.pool.arrow(), BATCH)
 
@@ -95,7 +108,7 @@ class Player:
     def __init__(self, ground: Ground) -> None:
         self._blocks, self._place, self._at = ground.blocks, 0, 0
 
-    def until(self, ts: int) -> list[Block]:
+    def until(self, ts: int) -> list[EventBlock]:
         """Return the events before a time that were not handed out yet."""
         found = []
         while self._place < len(self._blocks):
@@ -121,19 +134,19 @@ class Waiting:
     MOST = 48
 
     def __init__(self) -> None:
-        self._blocks: list[Block] = []
+        self._blocks: list[EventBlock] = []
 
-    def add(self, blocks: list[Block]) -> None:
+    def add(self, blocks: list[EventBlock]) -> None:
         """Take blocks in."""
         self._blocks += [block for block in blocks if len(block)]
         if len(self._blocks) > self.MOST:
-            self._blocks = [merge(self._blocks)]
+            self._blocks = [merge_blocks(self._blocks)]
 
     def due(self) -> int:
         """Return when the next event is."""
         return min((int(block.ts[0]) for block in self._blocks), default=1 << 62)
 
-    def until(self, ts: int) -> list[Block]:
+    def until(self, ts: int) -> list[EventBlock]:
         """Take the events before a time."""
         taken, kept = [], []
         for block in self._blocks:
@@ -147,14 +160,14 @@ class Waiting:
         return taken
 
 
-def wire(blocks: list[Block], low: int) -> Block | None:
+def wire(blocks: list[EventBlock], low: int) -> EventBlock | None:
     """Merge events into one block in log order; what was planned before `low` happens at it."""
     blocks = [block for block in blocks if len(block)]
     if not blocks:
         return None
-    whole = merge(blocks)
+    whole = merge_blocks(blocks)
     if int(whole.ts[0]) < low:
-        whole = merge([Block(whole.columns | {"ts": np.maximum(whole.ts, low)})])
+        whole = merge_blocks([EventBlock(whole.columns | {"ts": np.maximum(whole.ts, low)})])
     return whole
 
 
@@ -192,17 +205,17 @@ class Bout:
 
     played: list[Played]
     labels: list[Label]
-    turned: dict[str, int]
+    compromised_at: dict[str, int]
     events: int
     kept: list[pa.RecordBatch]
 
 
 @dataclass
 class _Team:
-    """An operator in the arena with its own scene, and the counts of its accounts."""
+    """An operator in the arena with its own sim, and the counts of its accounts."""
 
     entry: Entry
-    scene: Scene
+    sim: SimulationContext
     operator: Operator
     delivered: dict[int, int] = field(default_factory=dict)
     tried: dict[int, int] = field(default_factory=dict)
@@ -213,19 +226,31 @@ class _Arena:
     """The state of a round between two slices."""
 
     def __init__(
-        self, ground: Ground, entries: Sequence[Entry], engine: Engine, edge: Edge, terms: Terms,
-        telling: Telling, seed: tuple[int, ...],
-    ) -> None:  # fmt: skip
+        self,
+        ground: Ground,
+        entries: Sequence[Entry],
+        engine: Engine,
+        edge: Edge,
+        terms: Terms,
+        telling: Telling,
+        seed: tuple[int, ...],
+    ) -> None:
         self.ground, self.engine, self.edge, self.terms = ground, engine, edge, terms
         self.stage, self.player, self.waiting = Stage(ground), Player(ground), Waiting()
         self.rng = np.random.default_rng((*seed, 99))
         self.desk = Desk(telling, engine.policy.feedback, terms.silence)
         self.teams = []
         for place, entry in enumerate(entries):
-            scene = self.stage.scene((*seed, place))
-            team = Operator(scene, entry.name, entry.family, entry.sender, entry.accounts,
-                            listens=telling != "never")  # fmt: skip
-            self.teams.append(_Team(entry, scene, team))
+            sim = self.stage.sim((*seed, place))
+            team = Operator(
+                sim,
+                entry.name,
+                entry.family,
+                entry.sender,
+                entry.accounts,
+                listens=telling != "never",
+            )
+            self.teams.append(_Team(entry, sim, team))
         self.team_of: dict[int, _Team] = {}
         self.number: dict[str, int] = {}
         self.events = 0
@@ -259,14 +284,14 @@ class _Arena:
         done = []
         for team in self.teams:
             before = len(team.operator.lines)
-            acts = team.operator.step(team.scene, low, high, heard.get(id(team), ()))
+            acts = team.operator.step(team.sim, low, high, heard.get(id(team), ()))
             for line in team.operator.lines[before:]:
                 self.team_of[line.account] = team
             if len(acts):
                 done.append((team, acts))
         return done
 
-    def _feed(self, block: Block) -> Ints:
+    def _feed(self, block: EventBlock) -> Ints:
         """Give a block to the engine; return the ids of the acts that it refused."""
         barred, at = [], 0
         ids = block.columns["id"]
@@ -284,7 +309,7 @@ class _Arena:
 
     def _decided(self, decision: Decision) -> None:
         """Pass a decision to who will hear of it; people go about their challenges."""
-        if len(self.number) != len(self.stage.roll):
+        if len(self.number) != len(self.stage.registry):
             self.number = {n: i for i, n in enumerate(self.stage.names().to_pylist())}
         account = self.number[decision.account]
         team, people = self.team_of.get(account), self.terms.people
@@ -300,11 +325,11 @@ class _Arena:
     def _recover(self, account: int, team: _Team, ts: int) -> None:
         """The owner of a hijacked account ends the foreign session, and passes the challenge."""
         when = self._pass(account, ts, self.terms.people.recover_median_s)
-        team.operator.expelled(account, when)
+        team.operator.lose_account(account, when)
 
     def _pass(self, account: int, ts: int, median_s: float) -> int:
         when = ts + SECOND + int(self.rng.lognormal(np.log(median_s), 1.0) * SECOND)
-        if when < self.ground.scene.end:
+        if when < self.ground.sim.end:
             code = self.stage.pool.code("code")
             self.stage.log.add("challenge.passed", np.array([when]), account, kind=code)
         return when
@@ -313,15 +338,15 @@ class _Arena:
         """What went through reaches people; what did not is refused, loudly or not."""
         if not done:
             return
-        acts = together([acts for _, acts in done])
+        acts = concat_acts([acts for _, acts in done])
         went = ~np.isin(acts.id, barred)
         self._count(acts, went, high)
         first = 0
         for team, mine in done:
             through, first = went[first : first + len(mine)], first + len(mine)
             if through.any():
-                reached = follow(team.scene, mine.of(through), team.operator.reading, high)
-                team.operator.met(*reached)
+                reached = add_consequences(team.sim, mine.of(through), team.operator.reading, high)
+                team.operator.record_replies(*reached)
 
     def _count(self, acts: Acts, went: Bools, high: int) -> None:
         """Count by account what was tried and what went through; the desk hears of refusals."""
@@ -342,17 +367,24 @@ class _Arena:
 
 
 def bout(
-    ground: Ground, entries: Sequence[Entry], engine: Engine, edge: Edge, terms: Terms, *,
-    telling: Telling, seed: tuple[int, ...], keep: bool = False,
+    ground: Ground,
+    entries: Sequence[Entry],
+    engine: Engine,
+    edge: Edge,
+    terms: Terms,
+    *,
+    telling: Telling,
+    seed: tuple[int, ...],
+    keep: bool = False,
     progress: Callable[[float], None] = lambda _: None,
-) -> Bout:  # fmt: skip
+) -> Bout:
     """Play one round over the ground's whole span; the engine enforces what it decides.
 
     `keep` keeps the events. The same arguments give the same round.
     """
     arena = _Arena(ground, entries, engine, edge, terms, telling, seed)
     arena.kept = [] if keep else None
-    low, end = ground.scene.start, ground.scene.end
+    low, end = ground.sim.start, ground.sim.end
     while low < end:
         due = arena.next()
         high = low + EPOCH
@@ -360,18 +392,21 @@ def bout(
             high = min(max(high, due // EPOCH * EPOCH), low + LONGEST)
         arena.slice(low, min(high, end))
         low = high
-        progress(min(1.0, (low - ground.scene.start) / ground.scene.span))
+        progress(min(1.0, (low - ground.sim.start) / ground.sim.span))
     for decision in engine.finish():
         arena._decided(decision)
     return Bout(
-        [_told(team, arena.stage) for team in arena.teams], arena.stage.roll.labels(),
-        arena.stage.roll.turned(), arena.events, arena.kept or [],
-    )  # fmt: skip
+        [_told(team, arena.stage) for team in arena.teams],
+        arena.stage.registry.labels(),
+        arena.stage.registry.compromised_at(),
+        arena.events,
+        arena.kept or [],
+    )
 
 
 def _told(team: _Team, stage: Stage) -> Played:
     """Return what became of an operator, its accounts by name."""
-    names, end = stage.names(), team.scene.end
+    names, end = stage.names(), team.sim.end
 
     def named(counts: dict[int, int]) -> dict[str, int]:
         return {names[account].as_py(): count for account, count in counts.items()}
@@ -380,6 +415,9 @@ def _told(team: _Team, stage: Stage) -> Played:
         named_zero = team.delivered.setdefault(line.account, 0)
         team.tried.setdefault(line.account, named_zero)
     return Played(
-        team.entry, team.operator.paid(end), named(team.delivered), named(team.tried),
+        team.entry,
+        team.operator.expenses(end),
+        named(team.delivered),
+        named(team.tried),
         {names[account].as_py() for account in team.recovered},
-    )  # fmt: skip
+    )

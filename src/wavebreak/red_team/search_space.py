@@ -61,10 +61,10 @@ def _written(old: Any, value: float) -> Any:
     return max(1, round(value)) if isinstance(old, int) else value
 
 
-def turned(sender: Sender, values: dict[str, float]) -> Sender:
+def with_parameters(sender: Sender, values: dict[str, float]) -> Sender:
     """Return the sender with some parameters at other values; bounds keep their proportion.
 
-    >>> turned(Sender(gap=(20.0, 60.0)), {"gap": 80.0, "enrolment.devices": 5}).gap
+    >>> with_parameters(Sender(gap=(20.0, 60.0)), {"gap": 80.0, "enrolment.devices": 5}).gap
     (40.0, 120.0)
     """
     own = {n: _written(getattr(sender, n), v) for n, v in values.items() if "." not in n}
@@ -114,7 +114,7 @@ def places(sender: Sender, dials: dict[str, Dial]) -> Floats:
 def at(sender: Sender, dials: dict[str, Dial], where: Floats) -> Sender:
     """Return the sender with its dials at these places."""
     values = {n: value_at(d, float(p)) for (n, d), p in zip(dials.items(), where, strict=True)}
-    return turned(sender, values)
+    return with_parameters(sender, values)
 
 
 def moves(before: Sender, after: Sender, dials: dict[str, Dial], most: int = 4) -> str:

@@ -79,14 +79,16 @@ class Match:
         """Give the match as plain JSON values."""
         rounds = [
             {
-                "name": r.name, "telling": r.telling, "events": r.events,
+                "name": r.name,
+                "telling": r.telling,
+                "events": r.events,
                 "families": {
                     n: asdict(c) | {"per_thousand": _or_none(c.per_thousand)}
                     for n, c in r.counts.items()
                 },
             }
             for r in self.rounds
-        ]  # fmt: skip
+        ]
         return {
             "setting": asdict(self.setting),
             "versions": self.versions,
@@ -150,10 +152,15 @@ class _Play:
     """What all rounds of a match share."""
 
     def __init__(
-        self, setting: Setting, policy: Policy, edge: Edge, terms: Terms, model: Model | None,
+        self,
+        setting: Setting,
+        policy: Policy,
+        edge: Edge,
+        terms: Terms,
+        model: Model | None,
         out: Path,
         progress: Callable[[float, str], None],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.setting, self.policy, self.edge, self.terms = setting, policy, edge, terms
         self.model, self.out, self.progress = model, out, progress
         self.rounds: list[Round] = []
@@ -183,10 +190,16 @@ class _Play:
         number = len(self.rounds)
         engine = Engine(self.policy, enforce=True, accounts=1 << 15, model=self.model)
         played = bout(
-            self.ground, self.entries(senders), engine, self.edge, self.terms, telling=telling,
-            seed=(self.setting.seed, min(number, self.setting.rounds + 1)), keep=keep,
+            self.ground,
+            self.entries(senders),
+            engine,
+            self.edge,
+            self.terms,
+            telling=telling,
+            seed=(self.setting.seed, min(number, self.setting.rounds + 1)),
+            keep=keep,
             progress=lambda share: self.show(name, share),
-        )  # fmt: skip
+        )
         where = self.out / "rounds" / str(number)
         found = keep_round(played, engine, where)
         counts = count(played, found, self.terms.price, where)
@@ -195,10 +208,15 @@ class _Play:
 
 
 def play(
-    setting: Setting, policy: Policy, edge: Edge, terms: Terms, out: Path, *,
+    setting: Setting,
+    policy: Policy,
+    edge: Edge,
+    terms: Terms,
+    out: Path,
+    *,
     model: Model | None = None,
     progress: Callable[[float, str], None] = lambda _share, _words: None,
-) -> Match:  # fmt: skip
+) -> Match:
     """Play a match and write into `out` its last round as events, labels, decisions, accounts.
 
     Round 0 plays every family as its preset has it; then come the rounds of adaptation, each a
@@ -217,8 +235,9 @@ def play(
         for name, search in searches.items():
             teams = [team for team in played.played if team.entry.family == name]
             search.tell([gain(team, terms) for team in teams])
-    adapted = {n: search.best() if setting.rounds else search.sender
-               for n, search in searches.items()}  # fmt: skip
+    adapted = {
+        n: search.best() if setting.rounds else search.sender for n, search in searches.items()
+    }
     last = {n: [sender] * searches[n].count for n, sender in adapted.items()}
     final, found = table.round("adapted", last, setting.telling, keep=True)
     other: Telling = "delayed" if setting.telling == "instant" else "instant"

@@ -1,4 +1,4 @@
-"""The simulator: people, campaigns and innocents as a stream of events that never happened."""
+"""Simulated messaging platforms: people, campaigns and benign personas as a stream of events."""
 
 from __future__ import annotations
 
@@ -8,19 +8,34 @@ from pathlib import Path
 from typing import Any
 
 from wavebreak.errors import UsageError
-from wavebreak.simulation.attackers import CAMPAIGNS, Planned
-from wavebreak.simulation.background_trace import load
-from wavebreak.simulation.personas import INNOCENTS
-from wavebreak.simulation.random_worlds import draw, draw_planted
-from wavebreak.simulation.world import Operation, Plan, World, live, planted, write
+from wavebreak.simulation.attackers import CAMPAIGNS, Campaign
+from wavebreak.simulation.background_trace import load_trace
+from wavebreak.simulation.personas import PERSONAS
+from wavebreak.simulation.random_platforms import random_platform, random_platform_on_trace
+from wavebreak.simulation.world import (
+    Operation,
+    Plan,
+    World,
+    simulate_on_trace,
+    simulate_plan,
+    write,
+)
 
-__all__ = ["CAMPAIGNS", "INNOCENTS", "World", "draw", "draw_planted", "simulate", "write"]
+__all__ = [
+    "CAMPAIGNS",
+    "PERSONAS",
+    "World",
+    "random_platform",
+    "random_platform_on_trace",
+    "simulate",
+    "write",
+]
 
-LEAST = 10
+MIN_PERSONA_ACCOUNTS = 10
 """Fewest accounts of a persona, however few people there are."""
 
 START_MS = 1_767_225_600_000
-"""2026-01-01T00:00Z, where a simulation starts unless told otherwise."""
+"""Default start of a simulation: 2026-01-01T00:00Z."""
 
 
 def simulate(
@@ -28,26 +43,40 @@ def simulate(
     people: int,
     days: float,
     campaigns: Sequence[tuple[str, int | None]] = (),
-    innocents: Sequence[str] = (),
+    personas: Sequence[str] = (),
     background: Path | None = None,
     seed: int = 0,
     start_ms: int = START_MS,
     progress: Callable[[float], None] | None = None,
 ) -> World:
-    """Plan a world and return it; its events are made while its batches are read.
+    """Simulate a platform; its events are generated while its batches are read.
 
-    `people` ordinary people over `days` from `start_ms`; `campaigns` as (name, accounts or None
-    for the default); `innocents` by name, "all" for every one. With a `background` (a file of
-    events) campaigns are planted among its accounts instead, from a tenth of its span on.
-    The same arguments give the same bytes. Raises UsageError for an unknown name or numbers that
-    do not go together.
+    The same arguments give the same bytes.
+
+    Args:
+        people: Number of ordinary people.
+        days: Length of the simulation in days.
+        campaigns: Campaigns as (name, accounts); None for the campaign's default size.
+        personas: Benign personas by name; "all" for every one.
+        background: A file of events. The campaigns then run among its accounts, from a tenth of
+            its time span on, and no people are simulated.
+        seed: Seed of every random draw.
+        start_ms: Start of the simulation, milliseconds since 1970.
+        progress: Called with the share of the events that is done.
+
+    Returns:
+        The world: labels, parameters, and batches of events.
+
+    Raises:
+        UsageError: An unknown name, or arguments that contradict each other.
 
     >>> world = simulate(people=50, days=0.1, campaigns=[("blast", 1)], seed=7)
     >>> sorted({label for _, label, _, _ in world.labels})
     ['abusive', 'benign']
+
     """
-    _check(people, days, innocents, background)
-    chosen = [_campaign(name, accounts) for name, accounts in campaigns]
+    _check_arguments(people, days, personas, background)
+    chosen = [_resolve_campaign(name, accounts) for name, accounts in campaigns]
     about: dict[str, Any] = {
         "people": people,
         "days": days,
@@ -57,38 +86,44 @@ def simulate(
         "campaigns": [asdict(c) for c in chosen],
     }
     if background is not None:
-        return planted(load(background), tuple(map(Operation, chosen)), days, seed, about)
-    personas = [INNOCENTS[name]() for name in _innocents(innocents)]
-    each = tuple((p, max(LEAST, int(people * p.per_person))) for p in personas)
-    plan = Plan(people, days, start_ms, each, tuple(map(Operation, chosen)))
-    return live(plan, seed, about, progress)
-
-
-def _check(people: int, days: float, innocents: Sequence[str], background: Path | None) -> None:
-    if background is not None and innocents:
-        raise UsageError(
-            "innocents cannot be planted into a background", fix="leave --innocents out"
+        return simulate_on_trace(
+            load_trace(background), tuple(map(Operation, chosen)), days, seed, about
         )
+    chosen_personas = [PERSONAS[name]() for name in _resolve_personas(personas)]
+    each = tuple(
+        (p, max(MIN_PERSONA_ACCOUNTS, int(people * p.per_person))) for p in chosen_personas
+    )
+    plan = Plan(people, days, start_ms, each, tuple(map(Operation, chosen)))
+    return simulate_plan(plan, seed, about, progress)
+
+
+def _check_arguments(
+    people: int, days: float, personas: Sequence[str], background: Path | None
+) -> None:
+    if background is not None and personas:
+        raise UsageError("personas need simulated people, not a background", fix="omit --personas")
     if people < 1 or not days > 0:
-        raise UsageError("people and days must be above zero", fix="say --people 1000 --days 1")
+        raise UsageError(
+            "people and days must be above zero", fix="give for example --people 1000 --days 1"
+        )
 
 
-def _campaign(name: str, accounts: int | None) -> Planned:
+def _resolve_campaign(name: str, accounts: int | None) -> Campaign:
     if name not in CAMPAIGNS:
-        raise UsageError("that campaign is not known", fix=f"choose from {', '.join(CAMPAIGNS)}")
+        raise UsageError("unknown campaign", fix=f"choose from {', '.join(CAMPAIGNS)}")
     if accounts is None:
         return CAMPAIGNS[name]
     if accounts < 1:
-        raise UsageError("a campaign has at least one account", fix=f"say {name}:20")
+        raise UsageError("a campaign needs at least one account", fix=f"give {name}:20")
     return replace(CAMPAIGNS[name], accounts=accounts)
 
 
-def _innocents(names: Sequence[str]) -> list[str]:
+def _resolve_personas(names: Sequence[str]) -> list[str]:
     if "all" in names:
-        return list(INNOCENTS)
-    if unknown := [name for name in names if name not in INNOCENTS]:
+        return list(PERSONAS)
+    if unknown := [name for name in names if name not in PERSONAS]:
         raise UsageError(
-            f"{len(unknown)} of the innocents are not known",
-            fix=f"say all, or choose from {', '.join(INNOCENTS)}",
+            f"{len(unknown)} unknown personas",
+            fix=f"give all, or choose from {', '.join(PERSONAS)}",
         )
     return list(dict.fromkeys(names))

@@ -19,15 +19,15 @@ from wavebreak import io
 from wavebreak.errors import UsageError
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema.events import CODES, PERSONAL, REASONS, TYPES, WIRE_SCHEMA
-from wavebreak.simulation.scene import Label
+from wavebreak.simulation.context import Label
 
-COVERED = 0.01
+MIN_FIELD_SHARE = 0.01
 """Smallest share of a type's events that carry a field for the field to be planted."""
 
 LEAD_IN = 0.1
 """Share of the trace's span before the first campaign starts."""
 
-APART = 1 << 31
+NAME_SEED_OFFSET = 1 << 31
 """Added to the seed of planted accounts' names, and their ids start far up (`FIRST_ID`): so a
 background that was simulated itself shares none with them."""
 
@@ -56,13 +56,13 @@ class Background:
         return int(start) // self.step * self.step
 
 
-def load(path: Path) -> Background:
+def load_trace(path: Path) -> Background:
     """Read a trace. Phone, address and device are left out; raises UsageError if nothing is there.
 
     Reading goes over the privacy edge, with a key that is thrown away.
     """
     edge = Edge(secrets.token_bytes(32))
-    batches = [_wire(batch.log) for batch in io.read(path, edge) if batch.log.num_rows]
+    batches = [_to_wire(batch.log) for batch in io.read(path, edge) if batch.log.num_rows]
     if not batches:
         raise UsageError("the background holds no event", fix="give a file with events")
     events = pa.Table.from_batches(batches, schema=WIRE_SCHEMA)
@@ -75,7 +75,7 @@ def load(path: Path) -> Background:
     return Background(events, accounts, int(ts.min()), int(ts.max()), step)
 
 
-def _wire(log: pa.RecordBatch) -> pa.RecordBatch:
+def _to_wire(log: pa.RecordBatch) -> pa.RecordBatch:
     """Turn a log batch back into wire columns, as far as it has them."""
     types = log.column("type").to_numpy()
     arrays = []
@@ -101,7 +101,7 @@ def _reasons(types: np.ndarray, codes: pa.Array) -> pa.Array:
     return pc.if_else(codes.is_valid(), texts, pa.scalar(None, pa.string()))
 
 
-def plant(background: Background, planted: pa.Table) -> pa.Table:
+def merge_campaigns(background: Background, planted: pa.Table) -> pa.Table:
     """Return the trace and the planted events it can carry, sorted by (ts, id)."""
     events = background.events
     parts = [events]
@@ -111,31 +111,31 @@ def plant(background: Background, planted: pa.Table) -> pa.Table:
         if not len(theirs) - theirs["group"].null_count:
             ours = ours.filter(pc.is_null(ours["group"]))
         if len(theirs) or kind == "message.sent":
-            parts.append(_covered(theirs, ours))
+            parts.append(_drop_absent_fields(theirs, ours))
     whole = pa.concat_tables(parts)
     ts = whole["ts"].to_numpy() // background.step * background.step
     whole = whole.set_column(1, WIRE_SCHEMA.field("ts"), pa.array(ts))
     return whole.sort_by([("ts", "ascending"), ("id", "ascending")])
 
 
-_NEEDED = frozenset({"id", "ts", "type", "account", "peer", "group", "business"})
+_ALWAYS_KEPT = frozenset({"id", "ts", "type", "account", "peer", "group", "business"})
 
 
-def _covered(theirs: pa.Table, ours: pa.Table) -> pa.Table:
+def _drop_absent_fields(theirs: pa.Table, ours: pa.Table) -> pa.Table:
     for place, field in enumerate(WIRE_SCHEMA):
         carried = len(theirs) - theirs[field.name].null_count
-        if field.name not in _NEEDED and carried < COVERED * max(len(theirs), 1):
+        if field.name not in _ALWAYS_KEPT and carried < MIN_FIELD_SHARE * max(len(theirs), 1):
             ours = ours.set_column(place, field, pa.nulls(len(ours), field.type))
     return ours
 
 
-def in_batches(events: pa.Table, size: int) -> Iterator[pa.RecordBatch]:
+def to_record_batches(events: pa.Table, size: int) -> Iterator[pa.RecordBatch]:
     """Yield a table as batches of at most `size` events."""
     for low in range(0, len(events), size):
         yield from events.slice(low, size).combine_chunks().to_batches()
 
 
-def acting(labels: list[Label], whole: pa.Table, background: Background) -> list[Label]:
+def labels_with_events(labels: list[Label], whole: pa.Table, background: Background) -> list[Label]:
     """Keep the labels of accounts that do something, and of all that the trace names."""
     there = set(pc.unique(whole["account"]).to_pylist()) | set(background.accounts)
     return [label for label in labels if label[0] in there]

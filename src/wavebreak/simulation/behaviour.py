@@ -11,7 +11,7 @@ from wavebreak.simulation.log import Ints
 
 
 @dataclass(frozen=True, slots=True)
-class Style:
+class ConversationStyle:
     """How people converse. Times are milliseconds; spreads are sigmas of natural logarithms.
 
     `turn_first`: the chance that the first message is followed by the other; `turn`: any later.
@@ -58,13 +58,13 @@ class Style:
         return float(self.length * np.exp(self.length_spread**2 / 2) + 0.5)
 
 
-def brief(style: Style, **changes: float) -> Style:
+def adjust_style(style: ConversationStyle, **changes: float) -> ConversationStyle:
     """Return a style with some numbers changed."""
     return replace(style, **changes)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
-class Mood:
+class RecipientBehaviour:
     """How recipients meet a message that they did not ask for; shares are of messages delivered.
 
     Of those who read (`read`), some answer, block or report, each at most once a sender: the
@@ -84,15 +84,15 @@ class Mood:
     report_reasons: tuple[float, float, float] = (0.7, 0.2, 0.1)
 
 
-UNWANTED = Mood()
+UNWANTED = RecipientBehaviour()
 """Bulk messages from strangers."""
 
-TOLERATED = Mood(read=0.7, reply=0.08, block=0.003, report=0.0005)
+TOLERATED = RecipientBehaviour(read=0.7, reply=0.08, block=0.003, report=0.0005)
 """Messages that people asked for, or understand."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pitch:
+class MessageContent:
     """What an operator sends: a template of `characters`, varied by `variation` (one sigma).
 
     `known`: recipients who happen to have the sender in contacts. `dead`: numbers that are no
@@ -108,4 +108,4 @@ class Pitch:
     image_bytes: float = 90e3
 
 
-PITCH = Pitch()
+DEFAULT_CONTENT = MessageContent()

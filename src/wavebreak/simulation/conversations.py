@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wavebreak.simulation.behaviour import Style, brief
+from wavebreak.simulation.behaviour import ConversationStyle
+from wavebreak.simulation.context import SimulationContext
 from wavebreak.simulation.geography import MINUTE, SECOND
-from wavebreak.simulation.log import ABSENT, Bools, Floats, Ints
-from wavebreak.simulation.scene import Scene
+from wavebreak.simulation.log import Bools, Floats, Ints
 
 MEDIA = ("none", "image", "audio", "sticker", "video", "document")
 """Kinds of message that people send, in the order of `Style.media`."""
@@ -26,7 +26,7 @@ _MEDIA_SPREAD = np.array([0.0, 0.7, 1.0, 0.5, 1.2, 1.3])
 
 
 @dataclass(frozen=True, slots=True)
-class Chats:
+class Conversations:
     """Conversations, one row each.
 
     `known`: the other has the opener in contacts; `back`: the opener has the other;
@@ -48,9 +48,9 @@ class Chats:
         return len(self.start)
 
 
-def chats(
-    scene: Scene,
-    style: Style,
+def draw_conversations(
+    sim: SimulationContext,
+    style: ConversationStyle,
     start: Ints,
     opener: Ints,
     other: Ints,
@@ -60,7 +60,7 @@ def chats(
     silent: float | Bools = 0.0,
     typing: float = 1.0,
     length: Ints | None = None,
-) -> Chats:
+) -> Conversations:
     """Make conversations; a share instead of flags is drawn for each.
 
     `typing` caps what share of its texts the opener types.
@@ -68,19 +68,19 @@ def chats(
     count = len(start)
 
     def flags(share: float | Bools) -> Bools:
-        return scene.rng.random(count) < share if isinstance(share, float) else share
+        return sim.rng.random(count) < share if isinstance(share, float) else share
 
     opener, other = np.broadcast_to(opener, count), np.broadcast_to(other, count)
-    return Chats(
+    return Conversations(
         start,
         opener,
         other,
-        style.lengths(scene.rng, count) if length is None else length,
+        style.lengths(sim.rng, count) if length is None else length,
         flags(known),
         flags(back),
         flags(silent),
-        np.minimum(scene.hands(opener), typing),
-        scene.hands(other),
+        np.minimum(sim.typing_shares(opener), typing),
+        sim.typing_shares(other),
     )
 
 
@@ -102,7 +102,9 @@ class Messages:
     typing: Floats
 
 
-def turns(rng: np.random.Generator, talks: Chats, style: Style) -> Messages:
+def draw_messages(
+    rng: np.random.Generator, talks: Conversations, style: ConversationStyle
+) -> Messages:
     """Play conversations: who writes when."""
     of = np.repeat(np.arange(len(talks)), talks.length)
     first = np.cumsum(talks.length) - talks.length
@@ -135,7 +137,9 @@ def turns(rng: np.random.Generator, talks: Chats, style: Style) -> Messages:
     )
 
 
-def contents(rng: np.random.Generator, count: int, style: Style) -> tuple[Ints, Ints, Floats]:
+def draw_contents(
+    rng: np.random.Generator, count: int, style: ConversationStyle
+) -> tuple[Ints, Ints, Floats]:
     """Draw kind of medium (index into MEDIA), bytes of ciphertext and characters of text."""
     edges = np.cumsum(style.media)
     medium = np.searchsorted(edges / edges[-1], rng.random(count), side="right")
@@ -147,31 +151,39 @@ def contents(rng: np.random.Generator, count: int, style: Style) -> tuple[Ints, 
     return medium, size.astype(np.int64), np.where(medium == 0, text, 0.0)
 
 
-def media_codes(scene: Scene) -> Ints:
+def media_codes(sim: SimulationContext) -> Ints:
     """Return the numbers of the names of MEDIA."""
-    return scene.pool.codes(MEDIA)
+    return sim.pool.codes(MEDIA)
 
 
-def type_first(
-    scene: Scene, said: Messages, medium: Ints, characters: Floats, style: Style
+def add_typing(
+    sim: SimulationContext,
+    said: Messages,
+    medium: Ints,
+    characters: Floats,
+    style: ConversationStyle,
 ) -> None:
     """Plan the typing indicator before typed texts: longer for longer texts, with wide noise."""
-    rng = scene.rng
+    rng = sim.rng
     typed = np.flatnonzero((medium == 0) & (rng.random(len(medium)) < said.typing))
     seconds = characters[typed] / style.speed
     seconds *= rng.lognormal(0.0, style.speed_spread, len(typed))
     lead = np.clip(seconds * SECOND, 300, LONGEST_TYPING)
     lead = np.minimum(lead, 0.85 * said.before[typed]).astype(np.int64)
-    scene.log.add(
-        "typing.started", said.ts[typed] - lead, said.sender[typed], peer=said.peer[typed]
-    )
+    sim.log.add("typing.started", said.ts[typed] - lead, said.sender[typed], peer=said.peer[typed])
 
 
-def receipts(
-    scene: Scene, ids: Ints, ts: Ints, sender: Ints, peer: Ints, after: Ints, style: Style
+def add_receipts(
+    sim: SimulationContext,
+    ids: Ints,
+    ts: Ints,
+    sender: Ints,
+    peer: Ints,
+    after: Ints,
+    style: ConversationStyle,
 ) -> tuple[Ints, Ints]:
     """Plan delivery and read receipts; return when each message was read, and which were."""
-    rng, count = scene.rng, len(ids)
+    rng, count = sim.rng, len(ids)
     wait = rng.lognormal(np.log(style.deliver), style.deliver_spread, count)
     away = np.flatnonzero(rng.random(count) < style.offline)
     wait[away] = rng.lognormal(np.log(style.offline_delay), style.offline_spread, len(away))
@@ -179,23 +191,23 @@ def receipts(
     look = rng.lognormal(np.log(style.look), style.look_spread, count)
     seen = ts + np.minimum(delivered + look, 0.8 * after).astype(np.int64)
     shown = np.flatnonzero((rng.random(count) >= style.unread) | (after < _LONG_AGO))
-    scene.log.add("message.delivered", ts + delivered, peer, peer=sender, message=ids)
-    scene.log.add("message.read", seen[shown], peer[shown], peer=sender[shown], message=ids[shown])
+    sim.log.add("message.delivered", ts + delivered, peer, peer=sender, message=ids)
+    sim.log.add("message.read", seen[shown], peer[shown], peer=sender[shown], message=ids[shown])
     return seen, shown
 
 
-def say(scene: Scene, said: Messages, style: Style) -> Ints:
+def add_messages(sim: SimulationContext, said: Messages, style: ConversationStyle) -> Ints:
     """Plan messages with typing and receipts; return their ids."""
-    rng, log = scene.rng, scene.log
-    medium, size, characters = contents(rng, len(said.ts), style)
-    type_first(scene, said, medium, characters, style)
+    rng, log = sim.rng, sim.log
+    medium, size, characters = draw_contents(rng, len(said.ts), style)
+    add_typing(sim, said, medium, characters, style)
     ids = log.add(
         "message.sent",
         said.ts,
         said.sender,
         peer=said.peer,
         size=size,
-        media=media_codes(scene)[medium],
+        media=media_codes(sim)[medium],
         in_contacts=said.known,
     )
     dead = (rng.random(len(ids)) < style.dead) & (said.after == _LONG_AGO)
@@ -205,63 +217,49 @@ def say(scene: Scene, said: Messages, style: Style) -> Ints:
         said.ts[lost] + SECOND,
         said.sender[lost],
         peer=said.peer[lost],
-        reason=scene.pool.code("not_registered"),
+        reason=sim.pool.code("not_registered"),
     )
-    receipts(
-        scene, ids[got], said.ts[got], said.sender[got], said.peer[got], said.after[got], style
+    add_receipts(
+        sim, ids[got], said.ts[got], said.sender[got], said.peer[got], said.after[got], style
     )
     return ids
 
 
-def talk(scene: Scene, talks: Chats, style: Style) -> None:
+def add_conversations(
+    sim: SimulationContext, talks: Conversations, style: ConversationStyle
+) -> None:
     """Play conversations and plan all of their events."""
     if len(talks):
-        say(scene, turns(scene.rng, talks, style), style)
+        add_messages(sim, draw_messages(sim.rng, talks, style), style)
 
 
-def say_to_group(
-    scene: Scene,
+def add_group_messages(
+    sim: SimulationContext,
     ts: Ints,
     sender: Ints,
     group: Ints,
     recipients: Ints,
-    style: Style,
+    style: ConversationStyle,
     typing: float = 1.0,
 ) -> Ints:
     """Plan messages to groups with typing; return their ids.
 
     Receipts of group messages are left out: one a member would drown every other event.
     """
-    rng = scene.rng
-    medium, size, characters = contents(rng, len(ts), style)
+    rng = sim.rng
+    medium, size, characters = draw_contents(rng, len(ts), style)
     sender, group = np.broadcast_to(sender, len(ts)), np.broadcast_to(group, len(ts))
-    share = np.minimum(scene.hands(sender), typing)
+    share = np.minimum(sim.typing_shares(sender), typing)
     typed = np.flatnonzero((medium == 0) & (rng.random(len(ts)) < share))
     seconds = characters[typed] / style.speed * rng.lognormal(0.0, style.speed_spread, len(typed))
     lead = np.clip(seconds * SECOND, 300, LONGEST_TYPING).astype(np.int64)
-    scene.log.add("typing.started", ts[typed] - lead, sender[typed], group=group[typed])
-    return scene.log.add(
+    sim.log.add("typing.started", ts[typed] - lead, sender[typed], group=group[typed])
+    return sim.log.add(
         "message.sent",
         ts,
         sender,
         group=group,
         size=size,
-        media=media_codes(scene)[medium],
+        media=media_codes(sim)[medium],
         recipients=recipients,
     )
-
-
-__all__ = [
-    "ABSENT",
-    "Chats",
-    "Messages",
-    "Style",
-    "brief",
-    "chats",
-    "contents",
-    "receipts",
-    "say",
-    "say_to_group",
-    "talk",
-    "turns",
-]

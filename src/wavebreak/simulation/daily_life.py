@@ -7,21 +7,26 @@ from itertools import pairwise
 
 import numpy as np
 
-from wavebreak.simulation.conversations import Style, chats, say_to_group, talk
+from wavebreak.simulation.behaviour import ConversationStyle
+from wavebreak.simulation.context import SimulationContext
+from wavebreak.simulation.conversations import (
+    add_conversations,
+    add_group_messages,
+    draw_conversations,
+)
 from wavebreak.simulation.geography import (
     COUNTRIES,
     DAY,
     HOUR,
     MINUTE,
     Clock,
-    addresses,
     day_curve,
+    draw_addresses,
     local_hour,
 )
 from wavebreak.simulation.groups import Groups
 from wavebreak.simulation.log import ABSENT, Floats, Ints
-from wavebreak.simulation.population import devices
-from wavebreak.simulation.scene import Scene
+from wavebreak.simulation.population import draw_devices
 
 NEVER = 1 << 62
 
@@ -64,11 +69,13 @@ class Habits:
     roams: float = 0.0
 
 
-class Life:
+class DailyLife:
     """Plans what people do, window by window, from their ties and groups."""
 
-    def __init__(self, scene: Scene, groups: Groups, style: Style, habits: Habits) -> None:
-        people = scene.people
+    def __init__(
+        self, sim: SimulationContext, groups: Groups, style: ConversationStyle, habits: Habits
+    ) -> None:
+        people = sim.people
         self.groups, self.style, self.habits = groups, style, habits
         curve = day_curve(habits.sharpness, habits.late)
         self.clocks = [Clock(place.zone, curve) for place in COUNTRIES]
@@ -78,77 +85,85 @@ class Life:
         self._tie_rates = [np.cumsum(people.ties.per_day[a:b]) for a, b in self._ties]
         self._second = np.full(len(people), ABSENT, np.int64)
         owners = np.flatnonzero(people.companion)
-        self._second[owners] = devices(scene.rng, scene.pool, len(owners))
-        self._plan_new_phones(scene)
-        self._sociable = self._running(scene) if habits.meets_spread else None
+        self._second[owners] = draw_devices(sim.rng, sim.pool, len(owners))
+        self._plan_new_phones(sim)
+        self._sociable = self._running(sim) if habits.meets_spread else None
 
-    def _running(self, scene: Scene) -> Floats:
+    def _running(self, sim: SimulationContext) -> Floats:
         """Return the running sum over people of how sociable each is."""
-        drawn = scene.rng.lognormal(0.0, self.habits.meets_spread, len(scene.people))
+        drawn = sim.rng.lognormal(0.0, self.habits.meets_spread, len(sim.people))
         return np.concatenate([[0.0], np.cumsum(drawn)])
 
-    def _plan_new_phones(self, scene: Scene) -> None:
-        count = len(scene.people)
+    def _plan_new_phones(self, sim: SimulationContext) -> None:
+        count = len(sim.people)
         self._switch = np.full(count, NEVER, np.int64)
-        changes = scene.rng.random(count) < self.habits.new_device * scene.span / DAY
-        self._switch[changes] = scene.rng.integers(scene.start, scene.end, int(changes.sum()))
-        self._next = scene.people.device.copy()
-        self._next[changes] = devices(scene.rng, scene.pool, int(changes.sum()))
+        changes = sim.rng.random(count) < self.habits.new_device * sim.span / DAY
+        self._switch[changes] = sim.rng.integers(sim.start, sim.end, int(changes.sum()))
+        self._next = sim.people.device.copy()
+        self._next[changes] = draw_devices(sim.rng, sim.pool, int(changes.sum()))
         self.changed = np.flatnonzero(changes)
 
-    def window(self, scene: Scene, low: int, high: int) -> None:
+    def window(self, sim: SimulationContext, low: int, high: int) -> None:
         """Plan everything that starts between two times (milliseconds)."""
         for index, clock in enumerate(self.clocks):
             if self._people[index] == self._people[index + 1]:
                 continue
             share = clock.share(low, high)
-            self._conversations(scene, index, share, low, high)
-            self._meetings(scene, index, share, low, high)
-            self._sessions(scene, index, share, low, high)
-            self._group_talk(scene, index, share, low, high)
-            self._group_changes(scene, index, share, low, high)
-            self._frictions(scene, index, share, low, high)
+            self._conversations(sim, index, share, low, high)
+            self._meetings(sim, index, share, low, high)
+            self._sessions(sim, index, share, low, high)
+            self._group_talk(sim, index, share, low, high)
+            self._group_changes(sim, index, share, low, high)
+            self._frictions(sim, index, share, low, high)
 
     def _some(
-        self, scene: Scene, index: int, rate: float, low: int, high: int
+        self, sim: SimulationContext, index: int, rate: float, low: int, high: int
     ) -> tuple[Ints, Ints]:
         """Draw (people, times) of something that a person of a country does at a rate a window."""
         first, last = int(self._people[index]), int(self._people[index + 1])
-        count = scene.rng.poisson(rate * (last - first))
-        who = scene.rng.integers(first, last, count)
-        ts = self.clocks[index].times(scene.rng, low, high, count)
-        there = scene.people.born[who] < ts
+        count = sim.rng.poisson(rate * (last - first))
+        who = sim.rng.integers(first, last, count)
+        ts = self.clocks[index].times(sim.rng, low, high, count)
+        there = sim.people.registered_at[who] < ts
         return who[there], ts[there]
 
-    def _drawn_ties(self, scene: Scene, index: int, count: int) -> Ints:
+    def _drawn_ties(self, sim: SimulationContext, index: int, count: int) -> Ints:
         rates = self._tie_rates[index]
-        drawn = np.searchsorted(rates, scene.rng.random(count) * rates[-1], side="right")
+        drawn = np.searchsorted(rates, sim.rng.random(count) * rates[-1], side="right")
         return np.asarray(self._ties[index][0] + np.minimum(drawn, len(rates) - 1))
 
-    def _conversations(self, scene: Scene, index: int, share: float, low: int, high: int) -> None:
+    def _conversations(
+        self, sim: SimulationContext, index: int, share: float, low: int, high: int
+    ) -> None:
         if not len(self._tie_rates[index]):
             return
-        ties, born = scene.people.ties, scene.people.born
-        count = scene.rng.poisson(self._tie_rates[index][-1] * share)
-        tie = self._drawn_ties(scene, index, count)
-        start = self.clocks[index].times(scene.rng, low, high, count)
-        there = np.maximum(born[ties.opener[tie]], born[ties.other[tie]]) < start
+        ties, registered_at = sim.people.ties, sim.people.registered_at
+        count = sim.rng.poisson(self._tie_rates[index][-1] * share)
+        tie = self._drawn_ties(sim, index, count)
+        start = self.clocks[index].times(sim.rng, low, high, count)
+        there = np.maximum(registered_at[ties.opener[tie]], registered_at[ties.other[tie]]) < start
         tie, start = tie[there], start[there]
         opener = ties.opener[tie]
         if self.habits.flock:
-            start = self._flocked(scene, opener, start, high)
-        talk(
-            scene,
-            chats(
-                scene, self.style, start, opener, ties.other[tie],
-                known=ties.known[tie], back=ties.back[tie], silent=ties.silent[tie],
+            start = self._flocked(sim, opener, start, high)
+        add_conversations(
+            sim,
+            draw_conversations(
+                sim,
+                self.style,
+                start,
+                opener,
+                ties.other[tie],
+                known=ties.known[tie],
+                back=ties.back[tie],
+                silent=ties.silent[tie],
             ),
             self.style,
-        )  # fmt: skip
+        )
 
-    def _flocked(self, scene: Scene, opener: Ints, start: Ints, high: int) -> Ints:
+    def _flocked(self, sim: SimulationContext, opener: Ints, start: Ints, high: int) -> Ints:
         """Move some conversations to right after the opener's one before: people write in bouts."""
-        rng, habits = scene.rng, self.habits
+        rng, habits = sim.rng, self.habits
         order = np.lexsort((start, opener))
         same = np.zeros(len(order), bool)
         same[1:] = opener[order][1:] == opener[order][:-1]
@@ -161,47 +176,57 @@ class Life:
         return start
 
     def _meeting(
-        self, scene: Scene, index: int, rate: float, low: int, high: int
+        self, sim: SimulationContext, index: int, rate: float, low: int, high: int
     ) -> tuple[Ints, Ints]:
         """Draw (people, times) of who meets somebody: some people far more often than others."""
-        who, ts = self._some(scene, index, rate, low, high)
+        who, ts = self._some(sim, index, rate, low, high)
         if self._sociable is not None:
             first, last = self._sociable[self._people[index : index + 2]]
-            drawn = first + scene.rng.random(len(who)) * (last - first)
+            drawn = first + sim.rng.random(len(who)) * (last - first)
             who = np.searchsorted(self._sociable, drawn, side="right") - 1
-            there = scene.people.born[who] < ts
+            there = sim.people.registered_at[who] < ts
             who, ts = who[there], ts[there]
         return who, ts
 
-    def _meetings(self, scene: Scene, index: int, share: float, low: int, high: int) -> None:
+    def _meetings(
+        self, sim: SimulationContext, index: int, share: float, low: int, high: int
+    ) -> None:
         """Plan new acquaintances: look the number up, add it, write, be added back."""
-        habits, rng = self.habits, scene.rng
-        who, ts = self._meeting(scene, index, habits.meets * share, low, high)
+        habits, rng = self.habits, sim.rng
+        who, ts = self._meeting(sim, index, habits.meets * share, low, high)
         first, last = int(self._people[index]), int(self._people[index + 1])
         other = rng.integers(first, last, len(who))
-        real = (other != who) & (scene.people.born[other] < ts)
+        real = (other != who) & (sim.people.registered_at[other] < ts)
         who, ts, other = who[real], ts[real], other[real]
         looks = rng.random(len(who)) < habits.looks_up
         saved = rng.random(len(who)) < habits.saves
         back = rng.random(len(who)) < habits.saves
         early = ts - rng.integers(2_000, MINUTE, len(who))
-        scene.log.add("contact.looked_up", early[looks], who[looks], count=1, hits=1)
-        scene.log.add("contact.added", early[saved] + 500, who[saved], peer=other[saved])
+        sim.log.add("contact.looked_up", early[looks], who[looks], count=1, hits=1)
+        sim.log.add("contact.added", early[saved] + 500, who[saved], peer=other[saved])
         late = ts + rng.integers(MINUTE, HOUR, len(who))
-        scene.log.add("contact.added", late[back], other[back], peer=who[back])
-        talk(
-            scene,
-            chats(
-                scene, self.style, ts, who, other,
-                known=habits.met_known, back=saved, silent=0.06,
+        sim.log.add("contact.added", late[back], other[back], peer=who[back])
+        add_conversations(
+            sim,
+            draw_conversations(
+                sim,
+                self.style,
+                ts,
+                who,
+                other,
+                known=habits.met_known,
+                back=saved,
+                silent=0.06,
             ),
             self.style,
-        )  # fmt: skip
+        )
 
-    def _sessions(self, scene: Scene, index: int, share: float, low: int, high: int) -> None:
+    def _sessions(
+        self, sim: SimulationContext, index: int, share: float, low: int, high: int
+    ) -> None:
         """Plan connections: at home, at work or on the carrier, by the hour; some companions."""
-        people, rng = scene.people, scene.rng
-        who, ts = self._some(scene, index, self.habits.connects * share, low, high)
+        people, rng = sim.people, sim.rng
+        who, ts = self._some(sim, index, self.habits.connects * share, low, high)
         hour = local_hour(ts, people.zone[who])
         busy = (hour >= 9) & (hour < 17)
         ip = np.where(busy, people.work[who], people.home[who])
@@ -211,16 +236,25 @@ class Life:
         if self.habits.roams:
             away = np.flatnonzero(rng.random(len(who)) < self.habits.roams)
             place = COUNTRIES[index]
-            ip[away] = scene.pool.codes(addresses(rng, (*place.homes, *place.carriers), len(away)))
+            ip[away] = sim.pool.codes(
+                draw_addresses(rng, (*place.homes, *place.carriers), len(away))
+            )
         phone = np.where(ts >= self._switch[who], self._next[who], people.device[who])
         device = np.where(linked, self._second[who], phone)
-        scene.log.add(
-            "session.started", ts, who, ip=ip, device=device, client=people.client[who],
+        sim.log.add(
+            "session.started",
+            ts,
+            who,
+            ip=ip,
+            device=device,
+            client=people.client[who],
             linked=np.where(linked, 1, ABSENT),
-        )  # fmt: skip
+        )
 
-    def _group_talk(self, scene: Scene, index: int, share: float, low: int, high: int) -> None:
-        groups, rng = self.groups, scene.rng
+    def _group_talk(
+        self, sim: SimulationContext, index: int, share: float, low: int, high: int
+    ) -> None:
+        groups, rng = self.groups, sim.rng
         rates = groups.rates[index]
         if not len(rates):
             return
@@ -228,42 +262,46 @@ class Life:
         drawn = np.searchsorted(rates, rng.random(count) * rates[-1], side="right")
         start = self.clocks[index].times(rng, low, high, count)
         group, ts, sender = groups.bursts(rng, groups.first[index] + drawn, start)
-        there = scene.people.born[sender] < ts
+        there = sim.people.registered_at[sender] < ts
         group, ts, sender = group[there], ts[there], sender[there]
         size = groups.sizes[group] - 1
-        say_to_group(scene, ts, sender, groups.names[group], size, self.style)
+        add_group_messages(sim, ts, sender, groups.names[group], size, self.style)
 
-    def _group_changes(self, scene: Scene, index: int, share: float, low: int, high: int) -> None:
-        groups, habits, rng = self.groups, self.habits, scene.rng
+    def _group_changes(
+        self, sim: SimulationContext, index: int, share: float, low: int, high: int
+    ) -> None:
+        groups, habits, rng = self.groups, self.habits, sim.rng
         if not len(groups.rates[index]):
             return
         span = groups.first[index], groups.first[index + 1]
-        who, ts = self._some(scene, index, habits.group_joins * share, low, high)
-        scene.log.add("group.joined", ts, who, group=groups.names[rng.integers(*span, len(who))])
-        who, ts = self._some(scene, index, habits.group_leaves * share, low, high)
-        scene.log.add("group.left", ts, who, group=groups.names[rng.integers(*span, len(who))])
-        makers, ts = self._some(scene, index, habits.new_groups * share, low, high)
+        who, ts = self._some(sim, index, habits.group_joins * share, low, high)
+        sim.log.add("group.joined", ts, who, group=groups.names[rng.integers(*span, len(who))])
+        who, ts = self._some(sim, index, habits.group_leaves * share, low, high)
+        sim.log.add("group.left", ts, who, group=groups.names[rng.integers(*span, len(who))])
+        makers, ts = self._some(sim, index, habits.new_groups * share, low, high)
         for maker, when in zip(makers.tolist(), ts.tolist(), strict=True):
-            groups.found(scene, maker, when, groups.draw_size(rng))
+            groups.create_group(sim, maker, when, groups.draw_size(rng))
 
-    def _frictions(self, scene: Scene, index: int, share: float, low: int, high: int) -> None:
+    def _frictions(
+        self, sim: SimulationContext, index: int, share: float, low: int, high: int
+    ) -> None:
         """Plan rare quarrels, mistaken reports and tidied address books."""
-        habits, rng, ties = self.habits, scene.rng, scene.people.ties
+        habits, rng, ties = self.habits, sim.rng, sim.people.ties
         if not len(self._tie_rates[index]):
             return
 
         def pairs(rate: float) -> tuple[Ints, Ints, Ints]:
-            who, ts = self._some(scene, index, rate * share, low, high)
-            tie = self._drawn_ties(scene, index, len(who))
+            who, ts = self._some(sim, index, rate * share, low, high)
+            tie = self._drawn_ties(sim, index, len(who))
             return ties.opener[tie], ties.other[tie], ts
 
         who, peer, ts = pairs(habits.quarrels)
-        scene.log.add("user.blocked", ts, who, peer=peer)
+        sim.log.add("user.blocked", ts, who, peer=peer)
         again = rng.random(len(ts)) < habits.reconciles
-        scene.log.add(
+        sim.log.add(
             "user.unblocked", ts[again] + rng.integers(HOUR, DAY), who[again], peer=peer[again]
         )
         who, peer, ts = pairs(habits.false_reports)
-        scene.log.add("user.reported", ts, who, peer=peer, reason=scene.pool.code("other"))
+        sim.log.add("user.reported", ts, who, peer=peer, reason=sim.pool.code("other"))
         who, peer, ts = pairs(habits.tidies)
-        scene.log.add("contact.removed", ts, who, peer=peer)
+        sim.log.add("contact.removed", ts, who, peer=peer)

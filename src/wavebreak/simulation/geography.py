@@ -156,7 +156,9 @@ def local_hour(ts: Ints, zone: Ints) -> Ints:
     return (ts // HOUR + zone) % _HOURS_OF_DAY
 
 
-def numbers(rng: np.random.Generator, ranges: tuple[tuple[str, int], ...], count: int) -> list[str]:
+def draw_phone_numbers(
+    rng: np.random.Generator, ranges: tuple[tuple[str, int], ...], count: int
+) -> list[str]:
     """Draw phone numbers in E.164 from ranges of (prefix, digits that follow)."""
     which = rng.integers(0, len(ranges), count)
     rest = rng.random(count)
@@ -166,7 +168,7 @@ def numbers(rng: np.random.Generator, ranges: tuple[tuple[str, int], ...], count
     ]
 
 
-def block_numbers(
+def draw_number_block(
     rng: np.random.Generator, block: tuple[str, int], count: int, spread: int
 ) -> list[str]:
     """Draw distinct numbers from one narrow block: within `spread` numbers of each other."""
@@ -176,7 +178,7 @@ def block_numbers(
     return [f"{prefix}{pick:0{digits}d}" for pick in picks.tolist()]
 
 
-def addresses(rng: np.random.Generator, ranges: tuple[str, ...], count: int) -> list[str]:
+def draw_addresses(rng: np.random.Generator, ranges: tuple[str, ...], count: int) -> list[str]:
     """Draw IPv4 addresses from ranges given by their first two octets."""
     which = rng.integers(0, len(ranges), count).tolist()
     third = rng.integers(0, 256, count).tolist()
@@ -184,7 +186,7 @@ def addresses(rng: np.random.Generator, ranges: tuple[str, ...], count: int) -> 
     return [f"{ranges[a]}.{b}.{c}" for a, b, c in zip(which, third, fourth, strict=True)]
 
 
-def anywhere(rng: np.random.Generator, count: int) -> list[str]:
+def draw_scattered_addresses(rng: np.random.Generator, count: int) -> list[str]:
     """Draw IPv4 addresses of consumer lines far from each other."""
     first = rng.choice(_CONSUMER_OCTETS, count).tolist()
     rest = rng.integers(1, 255, (count, 3)).tolist()

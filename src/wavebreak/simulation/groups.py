@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from wavebreak.simulation.context import SimulationContext
 from wavebreak.simulation.geography import COUNTRIES, MINUTE, SECOND
 from wavebreak.simulation.log import Floats, Ints
-from wavebreak.simulation.scene import Scene
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ class Groups:
     bursts a day over its groups.
     """
 
-    def __init__(self, scene: Scene, habits: GroupHabits) -> None:
-        rng, people = scene.rng, scene.people
+    def __init__(self, sim: SimulationContext, habits: GroupHabits) -> None:
+        rng, people = sim.rng, sim.people
         count = int(len(people) * habits.each)
         self.habits = habits
         founder = np.sort(rng.integers(0, len(people), count))
@@ -60,7 +60,7 @@ class Groups:
         self.members = pairs % len(people)
         self.sizes = np.bincount(pairs // len(people), minlength=count)
         self.offsets = np.cumsum(self.sizes) - self.sizes
-        self.names = scene.new_groups(count)
+        self.names = sim.new_groups(count)
         rate = habits.bursts * rng.lognormal(0.0, habits.bursts_spread, count)
         starts = np.searchsorted(people.country, np.arange(len(COUNTRIES) + 1))
         self.first: list[int] = np.searchsorted(founder, starts).tolist()
@@ -92,22 +92,26 @@ class Groups:
         ts = start[of] + (total - total[first][of]).astype(np.int64)
         return group[of], ts, self.speakers(rng, group[of])
 
-    def found(self, scene: Scene, maker: int, ts: int, size: int, gap: float = 3.0) -> int:
+    def create_group(
+        self, sim: SimulationContext, maker: int, ts: int, size: int, gap: float = 3.0
+    ) -> int:
         """Plan a new group of people near its maker; return the number of its name.
 
         Members are picked in the group's dialogue, a median `gap` seconds apart, and the maker
         greets them.
         """
-        name = int(scene.new_groups(1)[0])
-        member = scene.people.near(scene.rng, maker, size)
-        added_into(scene, maker, name, member, ts, gap)
+        name = int(sim.new_groups(1)[0])
+        member = sim.people.draw_acquaintances(sim.rng, maker, size)
+        add_group(sim, maker, name, member, ts, gap)
         return name
 
 
-def added_into(scene: Scene, maker: int, name: int, member: Ints, ts: int, gap: float) -> Ints:
+def add_group(
+    sim: SimulationContext, maker: int, name: int, member: Ints, ts: int, gap: float
+) -> Ints:
     """Plan a group's creation and its members' adding; return the times of adding."""
-    steps = scene.rng.lognormal(np.log(gap * SECOND), 0.8, len(member))
+    steps = sim.rng.lognormal(np.log(gap * SECOND), 0.8, len(member))
     times = ts + np.cumsum(steps).astype(np.int64)
-    scene.log.add("group.created", np.array([ts]), maker, group=name)
-    scene.log.add("group.member_added", times, maker, group=name, peer=member)
+    sim.log.add("group.created", np.array([ts]), maker, group=name)
+    sim.log.add("group.member_added", times, maker, group=name, peer=member)
     return times

@@ -32,7 +32,7 @@ _ACCOUNTS = ("account", "peer")
 _IDS = ("id", "message")
 
 
-class Pool:
+class StringPool:
     """Strings by number, in the order in which they came.
 
     >>> pool = Pool()
@@ -75,7 +75,7 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class EventBlock:
     """Events as columns of one length, mostly sorted by (ts, id); a missing one is all absent."""
 
     columns: dict[str, Ints]
@@ -88,11 +88,11 @@ class Block:
         """Event times, milliseconds."""
         return self.columns["ts"]
 
-    def slice(self, low: int, high: int) -> Block:
+    def slice(self, low: int, high: int) -> EventBlock:
         """Return the events at positions low (inclusive) to high (exclusive), without a copy."""
-        return Block({name: values[low:high] for name, values in self.columns.items()})
+        return EventBlock({name: values[low:high] for name, values in self.columns.items()})
 
-    def split(self, ts: int) -> tuple[Block, Block]:
+    def split(self, ts: int) -> tuple[EventBlock, EventBlock]:
         """Return the events before a time and those at or after it."""
         cut = int(np.searchsorted(self.ts, ts))
         return self.slice(0, cut), self.slice(cut, len(self))
@@ -101,7 +101,7 @@ class Block:
 _WIDE = frozenset({"id", "ts", "message", "size"})  # numbers that 32 bits may not hold
 
 
-def merge(blocks: list[Block]) -> Block:
+def merge_blocks(blocks: list[EventBlock]) -> EventBlock:
     """Return the events of all blocks, sorted by (ts, id).
 
     Columns are 32 bits wide but for ids, times and sizes, so that millions of planned events fit.
@@ -116,24 +116,24 @@ def merge(blocks: list[Block]) -> Block:
                 column[low:high] = block.columns[name]
         joined[name] = column
     if not joined:
-        return Block({"id": np.zeros(0, np.int64), "ts": np.zeros(0, np.int64)})
+        return EventBlock({"id": np.zeros(0, np.int64), "ts": np.zeros(0, np.int64)})
     order = np.lexsort((joined["id"], joined["ts"]))
-    return Block({name: column[order] for name, column in joined.items()})
+    return EventBlock({name: column[order] for name, column in joined.items()})
 
 
-def _spread(value: Column, count: int) -> Any:
+def _broadcast(value: Column, count: int) -> Any:
     """Return one number an event; cheaper than asking numpy where that is given already."""
     if isinstance(value, np.ndarray) and value.shape == (count,):
         return value
     return np.broadcast_to(value, count)
 
 
-class Log:
+class EventLog:
     """Where planned events are put; hands them out sorted."""
 
     def __init__(self, next_id: int = 0) -> None:
         self.next_id = next_id
-        self._drafts: dict[str, list[Block]] = {}
+        self._drafts: dict[str, list[EventBlock]] = {}
 
     def add(self, of: str, ts: Ints, account: Column, /, **columns: Column) -> Ints:
         """Plan events of one type; return their ids.
@@ -146,26 +146,26 @@ class Log:
         self.next_id += count
         columns |= {"id": ids, "ts": ts.copy(), "type": TYPES.index(of), "account": account}
         if count:
-            block = Block({k: _spread(v, count) for k, v in columns.items()})
+            block = EventBlock({k: _broadcast(v, count) for k, v in columns.items()})
             self._drafts.setdefault(of, []).append(block)
         return ids
 
-    def flush(self) -> list[Block]:
+    def flush(self) -> list[EventBlock]:
         """Hand out all events planned since the last flush: a sorted block a type.
 
         One block a type, since a type has few columns, and all types together nearly all.
         """
         drafts, self._drafts = self._drafts, {}
-        return [merge(blocks) for blocks in drafts.values()]
+        return [merge_blocks(blocks) for blocks in drafts.values()]
 
 
-class Pile:
+class EventBuffer:
     """Sorted blocks that wait for their time: events planned ahead of the clock."""
 
-    def __init__(self, blocks: list[Block]) -> None:
+    def __init__(self, blocks: list[EventBlock]) -> None:
         self._blocks = blocks
 
-    def until(self, ts: int, fresh: list[Block]) -> Block:
+    def until(self, ts: int, fresh: list[EventBlock]) -> EventBlock:
         """Take every waiting event before `ts`; `fresh` ones join the pile first."""
         due, rest = [], []
         for block in [*self._blocks, *fresh]:
@@ -174,7 +174,7 @@ class Pile:
             if len(after):
                 rest.append(after)
         self._blocks = rest
-        return merge(due)
+        return merge_blocks(due)
 
 
 def hexadecimal(values: npt.NDArray[np.uint64], digits: int, prefix: str = "") -> pa.StringArray:
@@ -209,7 +209,7 @@ def _rows(absent: Bools) -> Ints:
 
 
 def to_batches(
-    block: Block, accounts: pa.StringArray, strings: pa.StringArray, size: int
+    block: EventBlock, accounts: pa.StringArray, strings: pa.StringArray, size: int
 ) -> Iterator[pa.RecordBatch]:
     """Turn a block into record batches of WIRE_SCHEMA, at most `size` events each."""
     types = pa.array(TYPES, pa.string())

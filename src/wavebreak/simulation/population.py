@@ -10,11 +10,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wavebreak.simulation.geography import COUNTRIES, HOUR, VIRTUAL, addresses, anywhere, numbers
-from wavebreak.simulation.log import Bools, Floats, Ints, Pool
+from wavebreak.simulation.geography import (
+    COUNTRIES,
+    HOUR,
+    VIRTUAL,
+    draw_addresses,
+    draw_phone_numbers,
+    draw_scattered_addresses,
+)
+from wavebreak.simulation.log import Bools, Floats, Ints, StringPool
 
-ALWAYS = -(1 << 62)
-"""`born` of an account that was there before the simulation."""
+BEFORE_START = -(1 << 62)
+"""`registered_at` of an account that was there before the simulation."""
 
 TYPED = 0.92
 """Mean share of texts that people type; the rest is pasted, forwarded or dictated."""
@@ -85,7 +92,7 @@ class People:
     `country` indexes COUNTRIES, `zone` is hours ahead of UTC. `phone`, `device`, `client`,
     `home`, `carrier`, `work` are numbers of strings (`work` equals `home` for who has none).
     `typing` is the share of
-    texts that are typed; `born` is the time of registration or ALWAYS.
+    texts that are typed; `registered_at` is the time of registration or ALWAYS.
     """
 
     country: Ints
@@ -98,37 +105,41 @@ class People:
     work: Ints
     companion: Bools
     typing: Floats
-    born: Ints
+    registered_at: Ints
     ties: Ties
 
     def __len__(self) -> int:
         return len(self.country)
 
-    def near(self, rng: np.random.Generator, who: int, count: int, reach: float = 60.0) -> Ints:
+    def draw_acquaintances(
+        self, rng: np.random.Generator, who: int, count: int, reach: float = 60.0
+    ) -> Ints:
         """Draw distinct settled people whom `who` may well know: who live near, never `who`."""
         low, high = np.searchsorted(self.country, self.country[who] + np.array([0, 1]))
-        settled = int((self.born[low:high] == ALWAYS).sum())
+        settled = int((self.registered_at[low:high] == BEFORE_START).sum())
         if settled <= count:  # too small a country: look everywhere
             low, high = 0, len(self)
-            settled = int((self.born == ALWAYS).sum())
-        count = min(count, settled - int(self.born[who] == ALWAYS))
+            settled = int((self.registered_at == BEFORE_START).sum())
+        count = min(count, settled - int(self.registered_at[who] == BEFORE_START))
         found: Ints = np.zeros(0, np.int64)
         while len(found) < count:
             step = rng.normal(0.0, reach, 2 * count + 8)
-            drawn = _within(who + np.trunc(step + np.sign(step)).astype(np.int64), low, high)
-            drawn = drawn[(drawn != who) & (self.born[drawn] == ALWAYS)]
+            drawn = _wrap_into_country(
+                who + np.trunc(step + np.sign(step)).astype(np.int64), low, high
+            )
+            drawn = drawn[(drawn != who) & (self.registered_at[drawn] == BEFORE_START)]
             drawn = np.concatenate([found, drawn])
             found = drawn[np.sort(np.unique(drawn, return_index=True)[1])]
             reach *= 1.5
         return found[:count]
 
 
-def _within(positions: Ints, low: Ints | int, high: Ints | int) -> Ints:
+def _wrap_into_country(positions: Ints, low: Ints | int, high: Ints | int) -> Ints:
     """Fold positions that fall outside a country back into it."""
     return np.asarray(low + np.mod(positions - low, np.maximum(high - low, 1)))
 
 
-def _circles(
+def _draw_circle_ties(
     rng: np.random.Generator, people: int, layer: tuple[float, int, int, float, float]
 ) -> tuple[Ints, Ints, Floats]:
     """Draw the ties of one layer: cut people, shuffled near by, into circles; tie some pairs."""
@@ -146,7 +157,7 @@ def _circles(
     return one, np.concatenate(others), np.full(len(one), weight)
 
 
-def _families(
+def _draw_families(
     rng: np.random.Generator, people: int, society: Society
 ) -> tuple[Ints, tuple[Ints, Ints, Floats]]:
     sizes = rng.choice(
@@ -163,17 +174,19 @@ def _families(
     return family, (one, other, np.full(len(one), society.family_weight))
 
 
-def _far(rng: np.random.Generator, country: Ints, society: Society) -> tuple[Ints, Ints, Floats]:
+def _draw_distant_ties(
+    rng: np.random.Generator, country: Ints, society: Society
+) -> tuple[Ints, Ints, Floats]:
     people = len(country)
     ties = rng.lognormal(np.log(society.far_ties), society.far_spread, people)
     one = np.repeat(np.arange(people), np.minimum(ties, society.far_most).astype(np.int64))
     low = np.searchsorted(country, country[one])
     high = np.searchsorted(country, country[one], side="right")
     step = rng.normal(0.0, society.far_reach, len(one)).astype(np.int64)
-    return one, _within(one + step, low, high), np.full(len(one), society.far_weight)
+    return one, _wrap_into_country(one + step, low, high), np.full(len(one), society.far_weight)
 
 
-def _balance(one: Ints, other: Ints, weight: Floats, wanted: Floats) -> Floats:
+def _balance_rates(one: Ints, other: Ints, weight: Floats, wanted: Floats) -> Floats:
     """Scale ties so that each person's add up to about what the person wants a day."""
     scale = np.ones(len(wanted))
     for _ in range(_BALANCING_ROUNDS):
@@ -184,7 +197,7 @@ def _balance(one: Ints, other: Ints, weight: Floats, wanted: Floats) -> Floats:
     return np.asarray(weight * scale[one] * scale[other])
 
 
-def _ties(
+def _draw_ties(
     rng: np.random.Generator,
     layers: list[tuple[Ints, Ints, Floats]],
     people: int,
@@ -200,7 +213,7 @@ def _ties(
     low, high = low[first], high[first]
     strength = weight[first] * rng.lognormal(0.0, society.tie_spread, len(first))
     wanted = rng.lognormal(np.log(society.messages), society.messages_spread, people)
-    per_day = _balance(low, high, strength, wanted / (messages_a_conversation / 2)) / 2
+    per_day = _balance_rates(low, high, strength, wanted / (messages_a_conversation / 2)) / 2
     known = rng.random((2, len(first))) < society.known
     silent = rng.random(len(first)) < society.silent
     opener = np.concatenate([low, high])
@@ -223,19 +236,19 @@ OTHER_CLIENTS = ("desktop/0.9.2", "lite/3.1", "fork/1.4.0", "web/24.2", "web/24.
 """Clients beside the official one that honest people use."""
 
 
-def clients(rng: np.random.Generator, pool: Pool, count: int) -> Ints:
+def draw_clients(rng: np.random.Generator, pool: StringPool, count: int) -> Ints:
     """Draw client versions as people have them: most are up to date."""
     shares = 2.0 ** np.arange(len(CLIENTS))
     return pool.codes(CLIENTS)[rng.choice(len(CLIENTS), count, p=shares / shares.sum())]
 
 
-def devices(rng: np.random.Generator, pool: Pool, count: int) -> Ints:
+def draw_devices(rng: np.random.Generator, pool: StringPool, count: int) -> Ints:
     """Draw device fingerprints that nobody else has."""
     return pool.add(f"d{v:016x}" for v in rng.integers(0, 1 << 62, count).tolist())
 
 
-def _networks(
-    rng: np.random.Generator, pool: Pool, country: Ints, family: Ints, society: Society
+def _draw_networks(
+    rng: np.random.Generator, pool: StringPool, country: Ints, family: Ints, society: Society
 ) -> tuple[Ints, Ints, Ints]:
     """Draw home, carrier and work addresses; families share a home, circles a work address."""
     people = len(country)
@@ -245,50 +258,53 @@ def _networks(
         if not len(here):
             continue
         houses, house = np.unique(family[here], return_inverse=True)
-        lines = addresses(rng, place.homes, len(houses))
+        lines = draw_addresses(rng, place.homes, len(houses))
         if society.scattered:
             far = rng.random(len(houses)) < society.scattered
             lines = [
-                a if f else b for f, a, b in zip(far, anywhere(rng, len(far)), lines, strict=True)
+                a if f else b
+                for f, a, b in zip(far, draw_scattered_addresses(rng, len(far)), lines, strict=True)
             ]
         homes[here] = pool.codes(lines)[house]
         nats = 1 + len(here) // society.behind_one_carrier_address
-        nat = pool.codes(addresses(rng, place.carriers, nats))
+        nat = pool.codes(draw_addresses(rng, place.carriers, nats))
         carriers[here] = nat[rng.integers(0, nats, len(here))]
         seats = society.behind_one_office_address
         offices = 1 + len(here) // seats
-        office = pool.codes(addresses(rng, place.homes, offices))
+        office = pool.codes(draw_addresses(rng, place.homes, offices))
         near = (np.arange(len(here)) // seats + rng.integers(-2, 3, len(here))) % offices
         employed = rng.random(len(here)) < society.work_network
         works[here] = np.where(employed, office[near], homes[here])
     return homes, carriers, works
 
 
-def _born(
+def _draw_registration_times(
     rng: np.random.Generator, people: int, society: Society, start: int, end: int, day: int
 ) -> Ints:
-    born = np.full(people, ALWAYS, np.int64)
+    registered_at = np.full(people, BEFORE_START, np.int64)
     new = rng.random(people) < society.newcomers * (end - start) / day
-    born[new] = rng.integers(start, end, int(new.sum()))
+    registered_at[new] = rng.integers(start, end, int(new.sum()))
     if society.wave:
         some = np.flatnonzero(new & (rng.random(people) < society.wave))
         begin = int(rng.integers(start, max(start + 1, end - int(society.wave_h * HOUR))))
-        born[some] = begin + (rng.random(len(some)) * society.wave_h * HOUR).astype(np.int64)
-        born[new] = np.minimum(born[new], end - 1)
-    return born
+        registered_at[some] = begin + (rng.random(len(some)) * society.wave_h * HOUR).astype(
+            np.int64
+        )
+        registered_at[new] = np.minimum(registered_at[new], end - 1)
+    return registered_at
 
 
-def _phones(rng: np.random.Generator, pool: Pool, country: Ints) -> Ints:
+def _draw_phones(rng: np.random.Generator, pool: StringPool, country: Ints) -> Ints:
     parts = [
-        pool.codes(numbers(rng, place.mobile, int((country == index).sum())))
+        pool.codes(draw_phone_numbers(rng, place.mobile, int((country == index).sum())))
         for index, place in enumerate(COUNTRIES)
     ]
     return np.concatenate(parts)
 
 
-def _oddities(
+def _apply_exceptions(
     rng: np.random.Generator,
-    pool: Pool,
+    pool: StringPool,
     society: Society,
     family: Ints,
     given: tuple[Ints, Ints, Ints],
@@ -297,7 +313,7 @@ def _oddities(
     phone, device, client = given
     if society.virtual:
         some = np.flatnonzero(rng.random(len(family)) < society.virtual)
-        phone[some] = pool.codes(numbers(rng, VIRTUAL, len(some)))
+        phone[some] = pool.codes(draw_phone_numbers(rng, VIRTUAL, len(some)))
     if society.shared_phone:
         first = np.unique(family, return_index=True)[1]
         shares = rng.random(len(first)) < society.shared_phone
@@ -307,9 +323,9 @@ def _oddities(
         client[some] = pool.codes(OTHER_CLIENTS)[rng.integers(0, len(OTHER_CLIENTS), len(some))]
 
 
-def populate(
+def draw_population(
     rng: np.random.Generator,
-    pool: Pool,
+    pool: StringPool,
     people: int,
     society: Society,
     span: tuple[int, int, int],
@@ -318,17 +334,17 @@ def populate(
     """Make `people` people; `span` is start, end and the length of a day in milliseconds."""
     shares = np.cumsum(society.countries or [place.share for place in COUNTRIES])
     country = np.searchsorted(shares / shares[-1], (np.arange(people) + 0.5) / people)
-    family, family_ties = _families(rng, people, society)
+    family, family_ties = _draw_families(rng, people, society)
     layers = [
         family_ties,
-        _circles(rng, people, society.friends),
-        _circles(rng, people, society.work),
-        _far(rng, country, society),
+        _draw_circle_ties(rng, people, society.friends),
+        _draw_circle_ties(rng, people, society.work),
+        _draw_distant_ties(rng, country, society),
     ]
-    phones = _phones(rng, pool, country)
-    home, carrier, work = _networks(rng, pool, country, family, society)
-    device, client = devices(rng, pool, people), clients(rng, pool, people)
-    _oddities(rng, pool, society, family, (phones, device, client))
+    phones = _draw_phones(rng, pool, country)
+    home, carrier, work = _draw_networks(rng, pool, country, family, society)
+    device, client = draw_devices(rng, pool, people), draw_clients(rng, pool, people)
+    _apply_exceptions(rng, pool, society, family, (phones, device, client))
     return People(
         country=country,
         zone=np.array([place.zone for place in COUNTRIES])[country],
@@ -340,17 +356,26 @@ def populate(
         work=work,
         companion=rng.random(people) < society.companion,
         typing=rng.beta(*society.typing, people),
-        born=_born(rng, people, society, *span),
-        ties=_ties(rng, layers, people, society, messages_a_conversation),
+        registered_at=_draw_registration_times(rng, people, society, *span),
+        ties=_draw_ties(rng, layers, people, society, messages_a_conversation),
     )
 
 
-def bystanders(count: int) -> People:
+def placeholder_people(count: int) -> People:
     """Return people of whom nothing is known but that they are there, as in a background."""
     none, blank = np.zeros(0, np.int64), np.zeros(count, np.int64)
     no = np.zeros(0, bool)
     return People(
-        country=blank, zone=blank, phone=blank, device=blank, client=blank, home=blank,
-        carrier=blank, work=blank, companion=blank > 0, typing=np.full(count, TYPED),
-        born=np.full(count, ALWAYS), ties=Ties(none, none, np.zeros(0), no, no, no),
-    )  # fmt: skip
+        country=blank,
+        zone=blank,
+        phone=blank,
+        device=blank,
+        client=blank,
+        home=blank,
+        carrier=blank,
+        work=blank,
+        companion=blank > 0,
+        typing=np.full(count, TYPED),
+        registered_at=np.full(count, BEFORE_START),
+        ties=Ties(none, none, np.zeros(0), no, no, no),
+    )

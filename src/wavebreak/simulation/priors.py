@@ -64,23 +64,23 @@ PRIORS: tuple[Prior, ...] = (
     Prior("Society.shared_phone", "log", 0.002, 0.08, "one phone a household"),
     Prior("Society.other_client", "log", 0.005, 0.3, "web, desktop and forks"),
     # How they converse.
-    Prior("Style.turn_first", "even", 0.6, 0.9, "who answers the first message"),
-    Prior("Style.turn", "even", 0.4, 0.7, "monologues to strict turns"),
-    Prior("Style.answer_gap", "log", 8 * SECOND, 240 * SECOND, "chat to SMS"),
-    Prior("Style.answer_spread", "even", 1.0, 1.9, "heavy tails everywhere"),
-    Prior("Style.own_gap", "log", 4 * SECOND, 40 * SECOND, "one's own next message"),
-    Prior("Style.own_spread", "even", 0.8, 1.5, "the same"),
-    Prior("Style.characters", "log", 14, 70, "short chat to long texts"),
-    Prior("Style.characters_spread", "even", 0.7, 1.2, "the same"),
-    Prior("Style.overhead", "log", 40, 400, "protocols differ"),
-    Prior("Style.speed", "log", 2, 8, "characters a second"),
-    Prior("Style.speed_spread", "even", 0.4, 0.9, "hands differ"),
-    Prior("Style.deliver", "log", 200, 4000, "networks differ"),
-    Prior("Style.offline", "log", 0.03, 0.4, "phones that are off"),
-    Prior("Style.look", "log", 8 * SECOND, 6 * MINUTE, "how soon people look"),
-    Prior("Style.unread", "log", 0.03, 0.5, "people may turn read receipts off"),
-    Prior("Style.length", "log", 1.5, 9, "messages a conversation"),
-    Prior("Style.length_spread", "even", 0.6, 1.1, "the same"),
+    Prior("ConversationStyle.turn_first", "even", 0.6, 0.9, "who answers the first message"),
+    Prior("ConversationStyle.turn", "even", 0.4, 0.7, "monologues to strict turns"),
+    Prior("ConversationStyle.answer_gap", "log", 8 * SECOND, 240 * SECOND, "chat to SMS"),
+    Prior("ConversationStyle.answer_spread", "even", 1.0, 1.9, "heavy tails everywhere"),
+    Prior("ConversationStyle.own_gap", "log", 4 * SECOND, 40 * SECOND, "one's own next message"),
+    Prior("ConversationStyle.own_spread", "even", 0.8, 1.5, "the same"),
+    Prior("ConversationStyle.characters", "log", 14, 70, "short chat to long texts"),
+    Prior("ConversationStyle.characters_spread", "even", 0.7, 1.2, "the same"),
+    Prior("ConversationStyle.overhead", "log", 40, 400, "protocols differ"),
+    Prior("ConversationStyle.speed", "log", 2, 8, "characters a second"),
+    Prior("ConversationStyle.speed_spread", "even", 0.4, 0.9, "hands differ"),
+    Prior("ConversationStyle.deliver", "log", 200, 4000, "networks differ"),
+    Prior("ConversationStyle.offline", "log", 0.03, 0.4, "phones that are off"),
+    Prior("ConversationStyle.look", "log", 8 * SECOND, 6 * MINUTE, "how soon people look"),
+    Prior("ConversationStyle.unread", "log", 0.03, 0.5, "people may turn read receipts off"),
+    Prior("ConversationStyle.length", "log", 1.5, 9, "messages a conversation"),
+    Prior("ConversationStyle.length_spread", "even", 0.6, 1.1, "the same"),
     # What they do beside.
     Prior("Habits.connects", "log", 1, 12, "sessions a day"),
     Prior("Habits.out", "even", 0.1, 0.7, "on the carrier, not at home"),
@@ -104,36 +104,36 @@ PRIORS: tuple[Prior, ...] = (
     Prior("GroupHabits.size_spread", "even", 0.5, 1.1, "some very large"),
     Prior("GroupHabits.bursts", "log", 0.2, 3, "bursts of talk a group and day"),
     # Newcomers.
-    Prior("Arrival.book", "log", 4, 300, "address books: some upload none to speak of"),
-    Prior("Arrival.book_spread", "even", 0.4, 1.3, "the same"),
-    Prior("Arrival.found", "even", 0.25, 0.85, "how many of them are there"),
-    Prior("Arrival.tells", "log", 2, 20, "whom newcomers write to at once"),
-    Prior("Arrival.tells_spread", "even", 0.4, 1.0, "the same"),
-    Prior("Arrival.within", "log", 1 * HOUR, 24 * HOUR, "the same"),
-    Prior("Arrival.known", "even", 0.05, 0.8, "who has the new number already"),
-    Prior("Arrival.added_back", "even", 0.2, 0.8, "who adds it"),
-    Prior("Arrival.answer", "even", 0.65, 0.97, "who answers"),
-    Prior("Arrival.attested", "all-but", 0.01, 0.7, "cheap phones, desktops, old systems"),
-    Prior("Arrival.retries", "log", 0.03, 0.4, "codes that did not arrive"),
-    Prior("Arrival.mobile", "even", 0.1, 0.9, "registration over the carrier"),
-    Prior("Arrival.hosted", "log", 0.003, 0.4, "registration through a tunnel"),
-    Prior("Arrival.syncs", "even", 0.2, 1.0, "who lets the address book be read"),
-    Prior("Arrival.by_other_means", "log", 0.005, 0.95, "voice, flash, mail"),
+    Prior("NewcomerBehaviour.book", "log", 4, 300, "address books: some upload none to speak of"),
+    Prior("NewcomerBehaviour.book_spread", "even", 0.4, 1.3, "the same"),
+    Prior("NewcomerBehaviour.found", "even", 0.25, 0.85, "how many of them are there"),
+    Prior("NewcomerBehaviour.first_chats", "log", 2, 20, "whom newcomers write to at once"),
+    Prior("NewcomerBehaviour.first_chats_spread", "even", 0.4, 1.0, "the same"),
+    Prior("NewcomerBehaviour.within", "log", 1 * HOUR, 24 * HOUR, "the same"),
+    Prior("NewcomerBehaviour.known", "even", 0.05, 0.8, "who has the new number already"),
+    Prior("NewcomerBehaviour.added_back", "even", 0.2, 0.8, "who adds it"),
+    Prior("NewcomerBehaviour.answer", "even", 0.65, 0.97, "who answers"),
+    Prior("NewcomerBehaviour.attested", "all-but", 0.01, 0.7, "cheap phones, desktops"),
+    Prior("NewcomerBehaviour.retries", "log", 0.03, 0.4, "codes that did not arrive"),
+    Prior("NewcomerBehaviour.mobile", "even", 0.1, 0.9, "registration over the carrier"),
+    Prior("NewcomerBehaviour.hosted", "log", 0.003, 0.4, "registration through a tunnel"),
+    Prior("NewcomerBehaviour.syncs", "even", 0.2, 1.0, "who lets the address book be read"),
+    Prior("NewcomerBehaviour.by_other_means", "log", 0.005, 0.95, "voice, flash, mail"),
     # How strangers are met: per operator, and (tolerated) per world.
-    Prior("Mood.read", "even", 0.15, 0.85, "curious or careful people"),
-    Prior("Mood.reply", "log", 0.003, 0.12, "no to good bait"),
-    Prior("Mood.block", "log", 0.005, 0.15, "a button, or three menus away"),
-    Prior("Mood.report", "log", 0.0015, 0.08, "the same"),
-    Prior("Mood.report_delay", "log", 4 * MINUTE, 4 * HOUR, "at once, or in the evening"),
+    Prior("RecipientBehaviour.read", "even", 0.15, 0.85, "curious or careful people"),
+    Prior("RecipientBehaviour.reply", "log", 0.003, 0.12, "no to good bait"),
+    Prior("RecipientBehaviour.block", "log", 0.005, 0.15, "a button, or three menus away"),
+    Prior("RecipientBehaviour.report", "log", 0.0015, 0.08, "the same"),
+    Prior("RecipientBehaviour.report_delay", "log", 4 * MINUTE, 4 * HOUR, "soon, or hours later"),
     Prior("Tolerated.reply", "log", 0.02, 0.2, "customers"),
     Prior("Tolerated.block", "log", 0.001, 0.008, "the same"),
     Prior("Tolerated.report", "log", 0.0002, 0.002, "the same"),
     # What operators write, and have.
-    Prior("Pitch.characters", "log", 20, 400, "a link, or an essay"),
-    Prior("Pitch.variation", "log", 1, 60, "templates to rewritten texts"),
-    Prior("Pitch.known", "log", 0.002, 0.06, "recipients who happen to have the number"),
-    Prior("Pitch.dead", "log", 0.003, 0.2, "clean lists and guessed ones"),
-    Prior("Pitch.image", "log", 0.01, 0.6, "pictures"),
+    Prior("MessageContent.characters", "log", 20, 400, "a link, or an essay"),
+    Prior("MessageContent.variation", "log", 1, 60, "templates to rewritten texts"),
+    Prior("MessageContent.known", "log", 0.002, 0.06, "recipients who happen to have the number"),
+    Prior("MessageContent.dead", "log", 0.003, 0.2, "clean lists and guessed ones"),
+    Prior("MessageContent.image", "log", 0.01, 0.6, "pictures"),
     Prior("Operation.accounts", "log", 3, 60, "a hobby, or a trade"),
     Prior("Operation.list_share", "log", 0.1, 1.0, "the part of all people on its list"),
     Prior("Operation.total", "log", 40, 700, "messages an account: until banned, or bought"),
@@ -151,7 +151,7 @@ PRIORS: tuple[Prior, ...] = (
     Prior("Teacher.known", "even", 0.3, 0.8, "who has the teacher in contacts"),
     Prior("SupportDesk.chats_a_day", "bounds", 40, 140, "100 a day and more"),
     Prior("Shop.orders", "bounds", 15, 70, "customers a day"),
-    Prior("Shop.tells", "even", 0.2, 0.9, "told later"),
+    Prior("Shop.notified", "even", 0.2, 0.9, "told later"),
     Prior("Shop.silent", "even", 0.3, 0.8, "few thank a shop"),
     Prior("Newsletter.readers", "bounds", 80, 500, "readers"),
     Prior("Newsletter.rate", "log", 0.5, 12, "messages a second"),
@@ -169,7 +169,7 @@ PRIORS: tuple[Prior, ...] = (
     Prior("FamilyAbroad.size", "log", 4, 14, "people behind one address"),
     Prior("FamilyAbroad.new", "even", 0.2, 0.9, "those who register"),
     Prior("VictimOfReports.ring", "log", 8, 40, "reporters for hire"),
-    Prior("HijackOwner.tells", "bounds", 6, 24, "contacts written to afterwards"),
+    Prior("HijackOwner.contacts", "bounds", 6, 24, "contacts written to afterwards"),
     Prior("Salesperson.customers", "bounds", 15, 80, "customers a day"),
     Prior("Salesperson.known", "even", 0.55, 0.95, "who saved the number"),
     Prior("Salesperson.silent", "even", 0.25, 0.7, "who does not answer"),
@@ -195,7 +195,7 @@ PRIORS: tuple[Prior, ...] = (
 # fmt: on
 """Every drawn parameter; what is not here keeps its default."""
 
-SCARCE: dict[str, tuple[tuple[str, ...], float]] = {
+MISSING_FIELDS: dict[str, tuple[tuple[str, ...], float]] = {
     "typing": (("typing.started",), 0.3),
     "receipts": (("message.delivered", "message.read"), 0.2),
     "reads": (("message.read",), 0.12),
@@ -224,12 +224,12 @@ SCARCE: dict[str, tuple[tuple[str, ...], float]] = {
 A third of the worlds carry everything, and one in eight nothing but messages, as the traces do.
 """
 
-WHOLE, BARE = 0.34, 0.12
+COMPLETE_SHARE, MESSAGES_ONLY_SHARE = 0.34, 0.12
 STEPS_MS = ((1, 0.75), (1_000, 0.2), (60_000, 0.05))
 """Steps in which a world's times come, and how likely."""
 
 
-SHAKEN = 0.45
+PERTURBATION = 0.45
 """Sigma of the logarithm by which numbers without a prior are shaken (a share: its odds)."""
 
 Recipe = TypeVar("Recipe")
@@ -242,7 +242,7 @@ def priors_of(owner: str) -> Mapping[str, Prior]:
     return {field: prior for (name, _, field), prior in dotted if name == owner}
 
 
-def number(rng: np.random.Generator, prior: Prior) -> float:
+def draw_number(rng: np.random.Generator, prior: Prior) -> float:
     """Draw one number.
 
     >>> rng = np.random.default_rng(1)
@@ -255,9 +255,9 @@ def number(rng: np.random.Generator, prior: Prior) -> float:
     return 1.0 - drawn if prior.law == "all-but" else drawn
 
 
-def value(rng: np.random.Generator, prior: Prior, like: Any) -> Any:
+def draw_value(rng: np.random.Generator, prior: Prior, like: Any) -> Any:
     """Draw a value of the kind that a default has: a number, a whole one, or a pair of them."""
-    drawn = number(rng, prior)
+    drawn = draw_number(rng, prior)
     if prior.law == "bounds":
         width = rng.uniform(1.2, 2.5)
         low, high = drawn / width, drawn * width
@@ -266,43 +266,47 @@ def value(rng: np.random.Generator, prior: Prior, like: Any) -> Any:
     return max(1, round(drawn)) if isinstance(like, int) else drawn
 
 
-def draw_of(rng: np.random.Generator, default: Recipe, owner: str = "") -> Recipe:
+def draw_recipe(rng: np.random.Generator, default: Recipe, owner: str = "") -> Recipe:
     """Draw every number of a recipe that has a prior under its class's name (or `owner`'s)."""
     table = priors_of(owner or type(default).__name__)
     drawn = {
-        f.name: value(rng, table[f.name], getattr(default, f.name))
+        f.name: draw_value(rng, table[f.name], getattr(default, f.name))
         for f in fields(default)  # type: ignore[arg-type]
         if f.name in table
     }
     return replace(default, **drawn)  # type: ignore[type-var]
 
 
-def shaken(rng: np.random.Generator, default: Recipe, but: frozenset[str]) -> Recipe:
+def perturb(rng: np.random.Generator, default: Recipe, but: frozenset[str]) -> Recipe:
     """Shake every number of a recipe, log-normally round its default, except fields named."""
     changed = {}
     for f in fields(default):  # type: ignore[arg-type]
         old = getattr(default, f.name)
-        if f.name not in but and (new := _shaken(rng, old)) is not None:
+        if f.name not in but and (new := _perturb_value(rng, old)) is not None:
             changed[f.name] = new
     return replace(default, **changed)  # type: ignore[type-var]
 
 
-def _shaken(rng: np.random.Generator, old: Any) -> Any:
-    factor = float(np.exp(rng.normal(0.0, SHAKEN)))
+def _perturb_value(rng: np.random.Generator, old: Any) -> Any:
+    factor = float(np.exp(rng.normal(0.0, PERTURBATION)))
     if isinstance(old, bool) or not isinstance(old, int | float | tuple):
         return None
     if isinstance(old, tuple):
         if not all(isinstance(x, int | float) for x in old):
             return None
         if all(0 <= x <= 1 for x in old):
-            return tuple(_odds(x, factor) for x in old)
-        return tuple(_scaled(x, factor) for x in old)
-    return _odds(old, factor) if isinstance(old, float) and 0 <= old <= 1 else _scaled(old, factor)
+            return tuple(_scale_odds(x, factor) for x in old)
+        return tuple(_scale(x, factor) for x in old)
+    return (
+        _scale_odds(old, factor)
+        if isinstance(old, float) and 0 <= old <= 1
+        else _scale(old, factor)
+    )
 
 
-def _odds(share: float, factor: float) -> float:
+def _scale_odds(share: float, factor: float) -> float:
     return share * factor / (1 - share + share * factor)
 
 
-def _scaled(old: float, factor: float) -> float:
+def _scale(old: float, factor: float) -> float:
     return max(1, round(old * factor)) if isinstance(old, int) else old * factor

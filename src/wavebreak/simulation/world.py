@@ -24,24 +24,44 @@ from wavebreak import io
 from wavebreak.errors import FileError
 from wavebreak.schema import coverage
 from wavebreak.schema.events import TYPES, WIRE_SCHEMA
-from wavebreak.simulation.attackers import Planned
+from wavebreak.simulation.attackers import Campaign
 from wavebreak.simulation.background_trace import (
-    APART,
     FIRST_ID,
+    NAME_SEED_OFFSET,
     Background,
-    acting,
-    in_batches,
-    plant,
+    labels_with_events,
+    merge_campaigns,
+    to_record_batches,
 )
-from wavebreak.simulation.behaviour import PITCH, TOLERATED, UNWANTED, Mood, Pitch, Style
-from wavebreak.simulation.daily_life import Habits, Life
+from wavebreak.simulation.behaviour import (
+    DEFAULT_CONTENT,
+    TOLERATED,
+    UNWANTED,
+    ConversationStyle,
+    MessageContent,
+    RecipientBehaviour,
+)
+from wavebreak.simulation.context import AccountRegistry, Label, SimulationContext
+from wavebreak.simulation.daily_life import DailyLife, Habits
 from wavebreak.simulation.geography import DAY, MINUTE
 from wavebreak.simulation.groups import GroupHabits, Groups
-from wavebreak.simulation.log import Block, Ints, Log, Pile, Pool, merge, to_batches
-from wavebreak.simulation.newcomers import Arrival, arrive
+from wavebreak.simulation.log import (
+    EventBlock,
+    EventBuffer,
+    EventLog,
+    Ints,
+    StringPool,
+    merge_blocks,
+    to_batches,
+)
+from wavebreak.simulation.newcomers import NewcomerBehaviour, add_newcomers
 from wavebreak.simulation.personas import Persona
-from wavebreak.simulation.population import ALWAYS, Society, bystanders, populate
-from wavebreak.simulation.scene import Label, Roll, Scene
+from wavebreak.simulation.population import (
+    BEFORE_START,
+    Society,
+    draw_population,
+    placeholder_people,
+)
 
 BATCH = 65_536
 """Events a batch unless another size is asked for."""
@@ -67,8 +87,8 @@ class World:
     labels: list[Label]
     about: dict[str, Any]
     events: Callable[[int], Iterator[pa.RecordBatch]]
-    days: Days | None = None
-    turned: dict[str, int] = field(default_factory=dict)
+    days: Timeline | None = None
+    compromised_at: dict[str, int] = field(default_factory=dict)
 
     def batches(self, size: int = BATCH) -> Iterator[pa.RecordBatch]:
         """Yield the events as batches of WIRE_SCHEMA, sorted by (ts, id), at most `size` each.
@@ -79,43 +99,43 @@ class World:
 
 
 @dataclass(frozen=True, slots=True)
-class Days:
+class Timeline:
     """Everyday life round what was planned ahead, made window by window: memory stays flat.
 
     `groups`: how many groups were planned, so that names go on from there each time.
     """
 
-    scene: Scene
-    life: Life
-    planned: list[Block]
+    sim: SimulationContext
+    life: DailyLife
+    planned: list[EventBlock]
     seed: int
     groups: int
     progress: Callable[[float], None] | None = None
 
     def events(self, size: int) -> Iterator[pa.RecordBatch]:
         """Yield all events in order."""
-        names = self.scene.roll.names()
+        names = self.sim.registry.names()
         for block in self.blocks():
-            yield from to_batches(block, names, self.scene.pool.arrow(), size)
+            yield from to_batches(block, names, self.sim.pool.arrow(), size)
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self) -> Iterator[EventBlock]:
         """Yield all events in order, as columns of numbers: a block a window of time."""
-        scene = self.scene
-        scene.log = Log(max((int(b.columns["id"].max()) + 1 for b in self.planned), default=0))
-        scene.groups = self.groups
-        pile = Pile(self.planned)
-        step = _window(len(scene.people))
-        for number, low in enumerate(range(scene.start, scene.end, step)):
-            high = min(low + step, scene.end)
-            scene.rng = np.random.default_rng([self.seed, number])
-            self.life.window(scene, low, high)
-            certain = high if high == scene.end else high - LEAD
-            yield pile.until(certain, scene.log.flush()).split(scene.start)[1]
+        sim = self.sim
+        sim.log = EventLog(max((int(b.columns["id"].max()) + 1 for b in self.planned), default=0))
+        sim.groups = self.groups
+        pile = EventBuffer(self.planned)
+        step = _window_length(len(sim.people))
+        for number, low in enumerate(range(sim.start, sim.end, step)):
+            high = min(low + step, sim.end)
+            sim.rng = np.random.default_rng([self.seed, number])
+            self.life.window(sim, low, high)
+            certain = high if high == sim.end else high - LEAD
+            yield pile.until(certain, sim.log.flush()).split(sim.start)[1]
             if self.progress:
-                self.progress((high - scene.start) / scene.span)
+                self.progress((high - sim.start) / sim.span)
 
 
-def _window(people: int) -> int:
+def _window_length(people: int) -> int:
     """Return the length of a window, so that about the same number of events falls into each."""
     wanted = _EVENTS_A_WINDOW / people / _EVENTS_A_PERSON_AND_DAY * DAY
     return max((w for w in _WINDOWS if w <= wanted), default=_WINDOWS[0])
@@ -131,7 +151,7 @@ def write(world: World, out: Path, *, form: str = "parquet") -> int:
     try:
         out.mkdir(parents=True, exist_ok=True)
         seen: list[coverage.Profile] = []
-        written = io.write(events, _learning(world.batches(), seen))
+        written = io.write(events, _collect_profiles(world.batches(), seen))
         coverage.save(seen[0], coverage.beside(events))
         with (out / "labels.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -146,18 +166,18 @@ def write(world: World, out: Path, *, form: str = "parquet") -> int:
     return written
 
 
-def _learning(
+def _collect_profiles(
     batches: Iterator[pa.RecordBatch], seen: list[coverage.Profile]
 ) -> Iterator[pa.RecordBatch]:
     """Pass batches on; at their end, put the profile of all of them into `seen`."""
     parts = []
     for batch in batches:
-        parts.append(coverage.learn([_presence(batch)]))
+        parts.append(coverage.learn([_profile_columns(batch)]))
         yield batch
-    seen.append(_total(parts))
+    seen.append(_sum_profiles(parts))
 
 
-def _presence(wire: pa.RecordBatch) -> pa.RecordBatch:
+def _profile_columns(wire: pa.RecordBatch) -> pa.RecordBatch:
     """Return a batch as a profile looks at it: types as codes, personal fields by their log names.
 
     A profile counts presence only, so nothing needs to cross the privacy edge for it.
@@ -168,7 +188,7 @@ def _presence(wire: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict(columns)
 
 
-def _total(parts: list[coverage.Profile]) -> coverage.Profile:
+def _sum_profiles(parts: list[coverage.Profile]) -> coverage.Profile:
     """Add profiles up, each counting as many events as it was learned from."""
     types: dict[str, int] = {}
     fields: dict[str, int] = {}
@@ -228,20 +248,20 @@ class Coverage:
         return pa.RecordBatch.from_pydict(arrays, schema=batch.schema)
 
 
-EVERYTHING = Coverage()
+FULL_COVERAGE = Coverage()
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operator: its campaign, what it writes (`pitch`), and how that is met (`mood`).
+    """One operator: its campaign, what it writes (`content`), and how that is met (`behaviour`).
 
     `list_share`: the share of people whose numbers it has; `list_number`: operators with the same
     one have the same list (None: anyone may be written to).
     """
 
-    campaign: Planned
-    mood: Mood = UNWANTED
-    pitch: Pitch = PITCH
+    campaign: Campaign
+    behaviour: RecipientBehaviour = UNWANTED
+    content: MessageContent = DEFAULT_CONTENT
     list_share: float = 1.0
     list_number: int | None = None
 
@@ -256,57 +276,59 @@ class Plan:
     personas: tuple[tuple[Persona, int], ...] = ()
     operations: tuple[Operation, ...] = ()
     society: Society = field(default_factory=Society)
-    style: Style = field(default_factory=Style)
+    style: ConversationStyle = field(default_factory=ConversationStyle)
     habits: Habits = field(default_factory=Habits)
     group_habits: GroupHabits = field(default_factory=GroupHabits)
-    arrival: Arrival = field(default_factory=Arrival)
-    tolerated: Mood = TOLERATED
-    coverage: Coverage = EVERYTHING
+    arrival: NewcomerBehaviour = field(default_factory=NewcomerBehaviour)
+    tolerated: RecipientBehaviour = TOLERATED
+    coverage: Coverage = FULL_COVERAGE
 
 
-def live(
+def simulate_plan(
     plan: Plan,
     seed: int,
     about: dict[str, Any],
     progress: Callable[[float], None] | None = None,
 ) -> World:
     """Plan people, personas and campaigns; everyday life follows while batches are read."""
-    living = sum(count for persona, count in plan.personas if persona.lives)
-    scene = _scene(plan, plan.people + living, seed)
-    groups = Groups(scene, plan.group_habits)
-    newcomers = np.flatnonzero(scene.people.born != ALWAYS)
-    parts = [persona.prepare(scene, count) for persona, count in plan.personas]
+    living = sum(count for persona, count in plan.personas if persona.in_population)
+    sim = _sim(plan, plan.people + living, seed)
+    groups = Groups(sim, plan.group_habits)
+    newcomers = np.flatnonzero(sim.people.registered_at != BEFORE_START)
+    parts = [persona.prepare(sim, count) for persona, count in plan.personas]
     for accounts, (persona, _) in zip(parts, plan.personas, strict=True):
-        persona.play(scene, accounts)
-    arrive(scene, newcomers, plan.style, plan.arrival)
-    operate(scene, plan.operations)
-    life = Life(scene, groups, plan.style, plan.habits)
-    labels = scene.roll.labels()
+        persona.play(sim, accounts)
+    add_newcomers(sim, newcomers, plan.style, plan.arrival)
+    run_operations(sim, plan.operations)
+    life = DailyLife(sim, groups, plan.style, plan.habits)
+    labels = sim.registry.labels()
     about |= {
-        "innocents": [
-            {"name": persona.name, "accounts": count} | numbers_of(persona)
+        "personas": [
+            {"name": persona.name, "accounts": count} | recipe_parameters(persona)
             for persona, count in plan.personas
         ],
         "society": asdict(plan.society),
-        "accounts": counts(labels),
+        "accounts": count_families(labels),
     }
-    days = Days(scene, life, scene.log.flush(), seed, scene.groups, progress)
-    lacks, turned = plan.coverage, scene.roll.turned()
-    if lacks == EVERYTHING:
+    days = Timeline(sim, life, sim.log.flush(), seed, sim.groups, progress)
+    lacks, turned = plan.coverage, sim.registry.compromised_at()
+    if lacks == FULL_COVERAGE:
         return World(labels, about, days.events, days, turned)
     return World(labels, about, lambda size: lacks.cover(days.events(size)), days, turned)
 
 
-def _scene(plan: Plan, people: int, seed: int) -> Scene:
+def _sim(plan: Plan, people: int, seed: int) -> SimulationContext:
     start = plan.start_ms
     span = (start, start + int(plan.days * DAY))
-    rng, pool, roll = np.random.default_rng(seed), Pool(), Roll(seed)
-    roll.add(people, "benign", "person")
-    folk = populate(rng, pool, people, plan.society, (*span, DAY), plan.style.mean_length())
-    return Scene(rng, Log(), pool, roll, folk, *span, style=plan.style, tolerated=plan.tolerated)
+    rng, pool, registry = np.random.default_rng(seed), StringPool(), AccountRegistry(seed)
+    registry.add(people, "benign", "person")
+    folk = draw_population(rng, pool, people, plan.society, (*span, DAY), plan.style.mean_length())
+    return SimulationContext(
+        rng, EventLog(), pool, registry, folk, *span, style=plan.style, tolerated=plan.tolerated
+    )
 
 
-def planted(
+def simulate_on_trace(
     trace: Background,
     operations: tuple[Operation, ...],
     days: float,
@@ -314,47 +336,57 @@ def planted(
     about: dict[str, Any],
 ) -> World:
     """Plant campaigns among the accounts of a trace, for `days` from a tenth of its span on."""
-    rng, pool, roll = np.random.default_rng(seed), Pool(), Roll(seed + APART)
-    roll.name(roll.add(len(trace.accounts), "benign", "background"), trace.accounts)
-    folk = bystanders(len(trace.accounts))
+    rng, pool, registry = (
+        np.random.default_rng(seed),
+        StringPool(),
+        AccountRegistry(seed + NAME_SEED_OFFSET),
+    )
+    registry.name(registry.add(len(trace.accounts), "benign", "background"), trace.accounts)
+    folk = placeholder_people(len(trace.accounts))
     end = max(trace.start + 1, min(trace.start + int(days * DAY), trace.last))
-    scene = Scene(rng, Log(FIRST_ID), pool, roll, folk, trace.start, end)
-    operate(scene, operations)
-    block = merge(scene.log.flush()).split(trace.start)[1].split(end)[0]
-    made = to_batches(block, roll.names(), pool.arrow(), BATCH)
-    whole = plant(trace, pa.Table.from_batches(made, schema=WIRE_SCHEMA))
-    labels = acting(roll.labels(), whole, trace)
-    about |= {"start_ms": trace.start, "people": len(trace.accounts), "accounts": counts(labels)}
-    return World(labels, about, lambda size: in_batches(whole, size), None, roll.turned())
+    sim = SimulationContext(rng, EventLog(FIRST_ID), pool, registry, folk, trace.start, end)
+    run_operations(sim, operations)
+    block = merge_blocks(sim.log.flush()).split(trace.start)[1].split(end)[0]
+    made = to_batches(block, registry.names(), pool.arrow(), BATCH)
+    whole = merge_campaigns(trace, pa.Table.from_batches(made, schema=WIRE_SCHEMA))
+    labels = labels_with_events(registry.labels(), whole, trace)
+    about |= {
+        "start_ms": trace.start,
+        "people": len(trace.accounts),
+        "accounts": count_families(labels),
+    }
+    return World(
+        labels, about, lambda size: to_record_batches(whole, size), None, registry.compromised_at()
+    )
 
 
-def operate(scene: Scene, operations: tuple[Operation, ...]) -> None:
+def run_operations(sim: SimulationContext, operations: tuple[Operation, ...]) -> None:
     """Let every operator play its campaign, among those whom it has numbers of."""
     lists: dict[int, Ints] = {}
-    mood, pitch = scene.mood, scene.pitch
+    behaviour, content = sim.behaviour, sim.content
     for place, operation in enumerate(operations):
         campaign, number = operation.campaign, operation.list_number
-        scene.mood, scene.pitch = operation.mood, operation.pitch
+        sim.behaviour, sim.content = operation.behaviour, operation.content
         if number is not None:
             if number not in lists:
-                everyone = scene.strangers(len(scene.people))
-                wanted = max(LEAST_TARGETS, int(operation.list_share * len(everyone)))
+                everyone = sim.draw_strangers(len(sim.people))
+                wanted = max(MIN_TARGETS, int(operation.list_share * len(everyone)))
                 lists[number] = everyone[:wanted]
-            scene.targets = lists[number]
-        campaign.play(scene, f"{campaign.name}-{place + 1}")
-        scene.mood, scene.pitch, scene.targets = mood, pitch, None
+            sim.targets = lists[number]
+        campaign.play(sim, f"{campaign.name}-{place + 1}")
+        sim.behaviour, sim.content, sim.targets = behaviour, content, None
 
 
-LEAST_TARGETS = 60
+MIN_TARGETS = 60
 """Fewest people on an operator's list."""
 
 
-def numbers_of(recipe: Persona) -> dict[str, Any]:
+def recipe_parameters(recipe: Persona) -> dict[str, Any]:
     """Return a recipe's parameters."""
     return asdict(recipe)  # type: ignore[call-overload, no-any-return]
 
 
-def summary_of(plan: Plan) -> dict[str, Any]:
+def plan_summary(plan: Plan) -> dict[str, Any]:
     """Tell what a plan decides, ready for JSON."""
     lacks = plan.coverage
     return {
@@ -363,7 +395,11 @@ def summary_of(plan: Plan) -> dict[str, Any]:
         "start_ms": plan.start_ms,
         "campaigns": [
             asdict(o.campaign)
-            | {"mood": asdict(o.mood), "pitch": asdict(o.pitch), "list_share": o.list_share}
+            | {
+                "behaviour": asdict(o.behaviour),
+                "content": asdict(o.content),
+                "list_share": o.list_share,
+            }
             for o in plan.operations
         ],
         "style": asdict(plan.style),
@@ -375,7 +411,7 @@ def summary_of(plan: Plan) -> dict[str, Any]:
     }
 
 
-def counts(labels: list[Label]) -> dict[str, int]:
+def count_families(labels: list[Label]) -> dict[str, int]:
     """Count accounts by family."""
     found: dict[str, int] = {}
     for _, _, family, _ in labels:

@@ -86,9 +86,9 @@ def imported(background: Path, into: Path) -> list[Path]:
 def gather(source: Source, policy: rules.Policy, settings: Settings) -> Gathered:
     """Draw a world, replay it in memory, and return its points and claims."""
     if source.trace is None:
-        world = simulation.draw(source.seed)
+        world = simulation.random_platform(source.seed)
     else:
-        world = simulation.draw_planted(source.trace, source.seed)
+        world = simulation.random_platform_on_trace(source.trace, source.seed)
     edge = Edge(KEY)
     logs = [edge.apply(batch) for batch in world.batches()]
     engine = Engine(policy, profiles.learn(logs), record=True)
@@ -99,7 +99,7 @@ def gather(source: Source, policy: rules.Policy, settings: Settings) -> Gathered
         )
         for account, label, family, operator in world.labels
     )
-    points = _turned(got.points, world.turned)
+    points = _turned(got.points, world.compromised_at)
     if not source.held:
         points = _thinned(points, claims, settings, source.seed)
     return replace(got, points=points, claims=claims)

@@ -26,8 +26,10 @@ def test_every_sender_can_be_turned_and_stays_what_it_is(name: str) -> None:
     for where in (np.zeros(len(dials)), np.full(len(dials), 0.5), np.ones(len(dials))):
         other = at(sender, dials, where)
         assert (other.work, other.hijack, other.staging) == (
-            sender.work, sender.hijack, sender.staging,
-        )  # fmt: skip
+            sender.work,
+            sender.hijack,
+            sender.staging,
+        )
         for dial, spec in dials.items():
             assert 0.4 * spec.low <= read(other, dial) <= 1.6 * spec.high + 1
 

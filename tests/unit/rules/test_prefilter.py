@@ -188,7 +188,7 @@ def test_rules_of_one_bound_stand_behind_the_weakest() -> None:
 def test_a_stream_is_decided_alike_with_the_guard_and_without() -> None:
     world = simulation.simulate(
         people=30, days=1, campaigns=[(name, 1) for name in simulation.CAMPAIGNS],
-        innocents=["teacher", "courier"], seed=101,
+        personas=["teacher", "courier"], seed=101,
     )  # fmt: skip
     edge = Edge(b"a key for tests only")
     batches = [edge.apply(batch).cast(LOG_SCHEMA) for batch in world.batches()]

@@ -77,9 +77,11 @@ def test_the_accounts_of_the_trace_are_benign_background_unless_hijacked(trace: 
     of = {account: (label, family) for account, label, family, _ in world.labels}
     theirs = {of[f"u{n}"] for n in range(ACCOUNTS)}
     assert theirs == {
-        ("benign", "background"), ("benign", "victim-of-reports"), ("benign", "victim-of-flood"),
+        ("benign", "background"),
+        ("benign", "victim-of-reports"),
+        ("benign", "victim-of-flood"),
         ("abusive", "hijack"),
-    }  # fmt: skip
+    }
     assert set(events["account"].unique().to_pylist()) <= set(of)
 
 

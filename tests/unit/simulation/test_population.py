@@ -97,8 +97,19 @@ def test_most_groups_have_fewer_than_ten_members(sent: pa.Table) -> None:
 def test_every_kind_of_everyday_event_occurs(events: pa.Table) -> None:
     kinds = set(events["type"].unique().to_pylist())
     assert kinds >= {
-        "account.registered", "session.started", "typing.started", "message.sent",
-        "message.delivered", "message.read", "message.undeliverable", "contact.looked_up",
-        "contact.added", "contact.removed", "group.created", "group.member_added",
-        "group.joined", "group.left", "user.blocked",
-    }  # fmt: skip
+        "account.registered",
+        "session.started",
+        "typing.started",
+        "message.sent",
+        "message.delivered",
+        "message.read",
+        "message.undeliverable",
+        "contact.looked_up",
+        "contact.added",
+        "contact.removed",
+        "group.created",
+        "group.member_added",
+        "group.joined",
+        "group.left",
+        "user.blocked",
+    }

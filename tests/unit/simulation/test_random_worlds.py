@@ -10,27 +10,35 @@ import pyarrow.compute as pc
 import pytest
 
 from support.message_envelope import envelope
-from wavebreak.simulation import CAMPAIGNS, INNOCENTS, draw
+from wavebreak.simulation import CAMPAIGNS, PERSONAS, random_platform
 from wavebreak.simulation.attackers.infrastructure import Enrolment
-from wavebreak.simulation.behaviour import Mood, Pitch, Style
+from wavebreak.simulation.behaviour import ConversationStyle, MessageContent, RecipientBehaviour
 from wavebreak.simulation.daily_life import Habits
 from wavebreak.simulation.groups import GroupHabits
-from wavebreak.simulation.newcomers import Arrival
+from wavebreak.simulation.newcomers import NewcomerBehaviour
 from wavebreak.simulation.population import Society
-from wavebreak.simulation.priors import PRIORS, Prior, number
-from wavebreak.simulation.random_worlds import drawn_plan
+from wavebreak.simulation.priors import PRIORS, Prior, draw_number
+from wavebreak.simulation.random_platforms import draw_plan
 from wavebreak.simulation.world import Coverage
 
 OWNERS = {
     "World": {"people", "days", "start", "operators", "persona"},
     "Operation": {"accounts", "list_share", "total"},
-    "Tolerated": {f.name for f in fields(Mood)},
+    "Tolerated": {f.name for f in fields(RecipientBehaviour)},
 } | {
     kind.__name__: {f.name for f in fields(kind)}
     for kind in (
-        Society, Style, Habits, GroupHabits, Arrival, Mood, Pitch, Enrolment, *INNOCENTS.values()
+        Society,
+        ConversationStyle,
+        Habits,
+        GroupHabits,
+        NewcomerBehaviour,
+        RecipientBehaviour,
+        MessageContent,
+        Enrolment,
+        *PERSONAS.values(),
     )
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("prior", PRIORS, ids=lambda prior: prior.name)
@@ -38,7 +46,7 @@ def test_a_prior_names_a_parameter_that_exists_and_keeps_its_bounds(prior: Prior
     owner, _, field = prior[0].partition(".")
     assert field in OWNERS[owner]
     rng = np.random.default_rng(5)
-    drawn = [number(rng, prior) for _ in range(50)]
+    drawn = [draw_number(rng, prior) for _ in range(50)]
     low, high = prior[2], prior[3]
     bounds = (1 - high, 1 - low) if prior[1] == "all-but" else (low, high)
     assert bounds[0] <= min(drawn) < max(drawn) <= bounds[1]
@@ -50,7 +58,7 @@ def test_no_parameter_is_drawn_twice() -> None:
 
 
 def test_a_seed_decides_every_byte_and_another_seed_another_world() -> None:
-    one, same, other = (draw(seed) for seed in (101, 101, 102))
+    one, same, other = (random_platform(seed) for seed in (101, 101, 102))
     first = pa.Table.from_batches(one.batches())
     assert first.equals(pa.Table.from_batches(same.batches()))
     assert first.equals(pa.Table.from_batches(one.batches()))
@@ -59,16 +67,16 @@ def test_a_seed_decides_every_byte_and_another_seed_another_world() -> None:
 
 
 def test_every_persona_lives_in_every_drawn_world_and_families_come_in_turn() -> None:
-    plans = [drawn_plan(seed, tuple(CAMPAIGNS)) for seed in range(101, 131)]
+    plans = [draw_plan(seed, tuple(CAMPAIGNS)) for seed in range(101, 131)]
     for plan in plans:
-        assert [persona.name for persona, _ in plan.personas] == list(INNOCENTS)
+        assert [persona.name for persona, _ in plan.personas] == list(PERSONAS)
     assert {o.campaign.name for plan in plans for o in plan.operations} == set(CAMPAIGNS)
     assert len({plan.coverage for plan in plans}) > 10
 
 
 def test_what_a_log_does_not_carry_is_left_out_and_times_are_coarse() -> None:
     lacking = Coverage(frozenset({"typing.started"}), frozenset({"message.sent.size", "ip"}), 1000)
-    table = pa.Table.from_batches(draw(101, coverage=lacking).batches())
+    table = pa.Table.from_batches(random_platform(101, coverage=lacking).batches())
     assert "typing.started" not in table["type"].unique().to_pylist()
     assert pc.count(table["size"]).as_py() == 0
     assert pc.count(table["ip"]).as_py() == 0
@@ -77,16 +85,16 @@ def test_what_a_log_does_not_carry_is_left_out_and_times_are_coarse() -> None:
 
 
 def test_a_hijacked_account_turned_at_some_time_and_was_honest_before() -> None:
-    world = draw(101, families=["hijack"])
+    world = random_platform(101, families=["hijack"])
     hijacked = {account for account, _, family, _ in world.labels if family == "hijack"}
-    assert hijacked == set(world.turned)
-    assert min(world.turned.values()) > world.about["start_ms"]
+    assert hijacked == set(world.compromised_at)
+    assert min(world.compromised_at.values()) > world.about["start_ms"]
 
 
 def test_real_peoples_figures_lie_within_or_below_what_drawn_people_do() -> None:
     figures = []
     for seed in range(101, 107):
-        world = draw(seed, families=["typing"], coverage=Coverage())
+        world = random_platform(seed, families=["typing"], coverage=Coverage())
         people = {account for account, _, family, _ in world.labels if family == "person"}
         figures.append(envelope(world.batches(), people))
     lowest, highest = ({n: f(x[n] for x in figures) for n in figures[0]} for f in (min, max))

@@ -15,14 +15,14 @@ from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema import coverage
 from wavebreak.schema.events import TS_END, WIRE_SCHEMA
 from wavebreak.simulation import CAMPAIGNS, START_MS, World, simulate, write
-from wavebreak.simulation.geography import COUNTRIES, DAY, VIRTUAL, numbers
+from wavebreak.simulation.geography import COUNTRIES, DAY, VIRTUAL, draw_phone_numbers
 
 EDGE = Edge(b"k" * 32)
 EVERY = [(name, 4) for name in CAMPAIGNS]
 
 
 def small(seed: int = 5) -> World:
-    return simulate(people=300, days=0.5, campaigns=EVERY, innocents=["all"], seed=seed)
+    return simulate(people=300, days=0.5, campaigns=EVERY, personas=["all"], seed=seed)
 
 
 def table(world: World, size: int = 65_536) -> pa.Table:
@@ -92,10 +92,12 @@ def test_every_account_that_acts_is_labelled_once(world: World, events: pa.Table
 
 
 def test_nobody_acts_before_registering_or_is_registered_twice(events: pa.Table) -> None:
-    born = events.filter(pc.equal(events["type"], "account.registered"))
-    assert pc.count_distinct(born["account"]).as_py() == len(born)
-    when = dict(zip(born["account"].to_pylist(), born["ts"].to_pylist(), strict=True))
-    acted = events.filter(pc.is_in(events["account"], born["account"].combine_chunks()))
+    registered_at = events.filter(pc.equal(events["type"], "account.registered"))
+    assert pc.count_distinct(registered_at["account"]).as_py() == len(registered_at)
+    when = dict(
+        zip(registered_at["account"].to_pylist(), registered_at["ts"].to_pylist(), strict=True)
+    )
+    acted = events.filter(pc.is_in(events["account"], registered_at["account"].combine_chunks()))
     pairs = zip(acted["account"].to_pylist(), acted["ts"].to_pylist(), strict=True)
     assert all(ts >= when[account] for account, ts in pairs)
 
@@ -112,11 +114,13 @@ def test_receipts_name_a_message_that_was_sent_to_their_account(events: pa.Table
 def test_numbers_are_valid_and_virtual_ones_are_virtual() -> None:
     rng = np.random.default_rng(1)
     for place in COUNTRIES:
-        drawn = [phonenumbers.parse(number) for number in numbers(rng, place.mobile, 200)]
+        drawn = [
+            phonenumbers.parse(number) for number in draw_phone_numbers(rng, place.mobile, 200)
+        ]
         valid = [n for n in drawn if phonenumbers.is_valid_number(n)]
         assert len(valid) > 150, place.name
         assert phonenumbers.region_code_for_number(valid[0]) == place.name
-    for number in numbers(rng, VIRTUAL, 200):
+    for number in draw_phone_numbers(rng, VIRTUAL, 200):
         kind = phonenumbers.number_type(phonenumbers.parse(number))
         assert kind == phonenumbers.PhoneNumberType.VOIP
 
@@ -129,8 +133,8 @@ def test_numbers_are_valid_and_virtual_ones_are_virtual() -> None:
         {"campaigns": [("nonsense", None)]},
         {"campaigns": [("blast", 0)]},
         {"campaigns": [("hijack", 20)]},
-        {"innocents": ["nonsense"]},
-        {"innocents": ["all"], "background": Path("trace.parquet")},
+        {"personas": ["nonsense"]},
+        {"personas": ["all"], "background": Path("trace.parquet")},
     ],
 )
 def test_arguments_that_make_no_world_are_refused_with_the_fix(wrong: dict[str, object]) -> None:

@@ -17,15 +17,15 @@ from wavebreak.simulation.attackers.actions import (
     MESSAGE,
     REPORT,
     Acts,
-    follow,
-    together,
+    add_consequences,
+    concat_acts,
 )
-from wavebreak.simulation.attackers.config import Answer, Sender
+from wavebreak.simulation.attackers.config import OperatorFeedback, Sender
 from wavebreak.simulation.attackers.operator import Operator
 from wavebreak.simulation.attackers.presets import PRESETS, TOOL_PRESETS, Preset
+from wavebreak.simulation.context import SimulationContext
 from wavebreak.simulation.geography import HOUR
 from wavebreak.simulation.log import Ints
-from wavebreak.simulation.scene import Scene
 
 __all__ = [
     "ADD",
@@ -36,18 +36,18 @@ __all__ = [
     "REPORT",
     "TOOL_PRESETS",
     "Acts",
-    "Answer",
+    "Campaign",
     "Operator",
-    "Planned",
+    "OperatorFeedback",
     "Preset",
     "Sender",
-    "follow",
-    "together",
+    "add_consequences",
+    "concat_acts",
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class Campaign:
     """One tactic played by `accounts` accounts of an operator; see `Sender` for its parameters."""
 
     name: str
@@ -55,20 +55,20 @@ class Planned:
     sender: Sender
     accounts: int = 20
 
-    def play(self, scene: Scene, operator: str) -> None:
+    def play(self, sim: SimulationContext, operator: str) -> None:
         """Plan all that the accounts do and what it makes people do."""
-        self.against(scene, operator, None)
+        self.play_against(sim, operator, None)
 
-    def against(self, scene: Scene, operator: str, victims: Ints | None) -> None:
+    def play_against(self, sim: SimulationContext, operator: str, victims: Ints | None) -> None:
         """Plan it against given victims, where the work has victims."""
-        team = Operator(scene, operator, self.name, self.sender, self.accounts, victims=victims)
-        for low in range(scene.start, scene.end, HOUR):
-            done = team.step(scene, low, min(low + HOUR, scene.end))
-            team.met(*follow(scene, done, team.reading))
+        team = Operator(sim, operator, self.name, self.sender, self.accounts, victims=victims)
+        for low in range(sim.start, sim.end, HOUR):
+            done = team.step(sim, low, min(low + HOUR, sim.end))
+            team.record_replies(*add_consequences(sim, done, team.reading))
 
 
-CAMPAIGNS: dict[str, Planned] = {
-    name: Planned(name, preset.tactic, preset.sender)
+CAMPAIGNS: dict[str, Campaign] = {
+    name: Campaign(name, preset.tactic, preset.sender)
     for name, preset in (PRESETS | TOOL_PRESETS).items()
 }
 """Every campaign by its name: tactics in their order, the combination, presets of a public tool."""

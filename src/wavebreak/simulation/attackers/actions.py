@@ -16,17 +16,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from wavebreak.simulation.attackers.config import Sender
-from wavebreak.simulation.attackers.infrastructure import paced
-from wavebreak.simulation.behaviour import PITCH, Mood, Pitch
+from wavebreak.simulation.attackers.infrastructure import apply_hourly_cap
+from wavebreak.simulation.behaviour import DEFAULT_CONTENT, MessageContent, RecipientBehaviour
+from wavebreak.simulation.context import SimulationContext
 from wavebreak.simulation.geography import DAY, HOUR, MINUTE, SECOND
 from wavebreak.simulation.log import ABSENT, Bools, Floats, Ints
-from wavebreak.simulation.recipients import Reading, receive, text_sizes
-from wavebreak.simulation.scene import Scene
+from wavebreak.simulation.recipients import ReplyReading, add_responses, draw_text_sizes
 
-OWN = Mood(read=0.98, reply=0.93, block=0.0, report=0.0, reply_delay=90 * SECOND)
+OWN_ACCOUNTS = RecipientBehaviour(
+    read=0.98, reply=0.93, block=0.0, report=0.0, reply_delay=90 * SECOND
+)
 """How an operator's own accounts meet each other's messages: as a warm-up wants it."""
 
-ADDED = {"left": 0.2, "reported": 0.01, "blocked": 0.015}
+GROUP_RESPONSES = {"left": 0.2, "reported": 0.01, "blocked": 0.015}
 """Of those whom strangers add to groups, the shares who leave, report, block."""
 
 MESSAGE, ADD, REPORT, CHAT = range(4)
@@ -64,7 +66,7 @@ def no_acts() -> Acts:
     return Acts(none, none, none, none, none, none, none, np.zeros(0), no)
 
 
-def together(parts: list[Acts]) -> Acts:
+def concat_acts(parts: list[Acts]) -> Acts:
     """Return the acts of several as one."""
     if not parts:
         return no_acts()
@@ -73,21 +75,33 @@ def together(parts: list[Acts]) -> Acts:
     return Acts(*(np.concatenate([getattr(p, name) for p in parts]) for name in Acts.__slots__))
 
 
-def acts(
-    scene: Scene, ids: Ints, ts: Ints, account: Ints, peer: Ints, kind: int, **more: Ints | Floats
+def make_acts(
+    sim: SimulationContext,
+    ids: Ints,
+    ts: Ints,
+    account: Ints,
+    peer: Ints,
+    kind: int,
+    **more: Ints | Floats,
 ) -> Acts:
     """Make acts of one kind; what is not given is absent, or as strangers are."""
     count, far = len(ids), np.full(len(ids), ABSENT)
     return Acts(
-        ids, ts, np.broadcast_to(account, count), np.broadcast_to(peer, count),
-        np.full(count, kind), np.broadcast_to(more.get("group", far), count),
+        ids,
+        ts,
+        np.broadcast_to(account, count),
+        np.broadcast_to(peer, count),
+        np.full(count, kind),
+        np.broadcast_to(more.get("group", far), count),
         np.broadcast_to(more.get("lists", far), count),
-        np.broadcast_to(more.get("reply", np.full(count, scene.mood.reply)), count),
-        scene.rng.random(count) < more.get("dead", np.zeros(count)),
-    )  # fmt: skip
+        np.broadcast_to(more.get("reply", np.full(count, sim.behaviour.reply)), count),
+        sim.rng.random(count) < more.get("dead", np.zeros(count)),
+    )
 
 
-def follow(scene: Scene, done: Acts, reading: Reading, after: int = 0) -> tuple[Acts, Ints]:
+def add_consequences(
+    sim: SimulationContext, done: Acts, reading: ReplyReading, after: int = 0
+) -> tuple[Acts, Ints]:
     """Plan what people do about acts that went through; return the acts answered, and when.
 
     `after`: nobody does anything before it (milliseconds): what is past is past.
@@ -95,31 +109,46 @@ def follow(scene: Scene, done: Acts, reading: Reading, after: int = 0) -> tuple[
     if not len(done):
         return done, done.ts
     if (done.kind == ADD).any():
-        _added(scene, done.of(done.kind == ADD), after)
+        _add_group_responses(sim, done.of(done.kind == ADD), after)
     if (done.kind == CHAT).any():
-        _met(scene, done.of(done.kind == CHAT), OWN, reading, after)
+        _add_message_responses(sim, done.of(done.kind == CHAT), OWN_ACCOUNTS, reading, after)
     dead = done.of((done.kind == MESSAGE) & done.dead)
-    scene.log.add(
-        "message.undeliverable", np.maximum(dead.ts + SECOND, after), dead.account, peer=dead.peer,
-        reason=scene.pool.code("not_registered"),
-    )  # fmt: skip
+    sim.log.add(
+        "message.undeliverable",
+        np.maximum(dead.ts + SECOND, after),
+        dead.account,
+        peer=dead.peer,
+        reason=sim.pool.code("not_registered"),
+    )
     alive = done.of((done.kind == MESSAGE) & ~done.dead)
-    return _met(scene, alive, scene.mood, reading, after)
+    return _add_message_responses(sim, alive, sim.behaviour, reading, after)
 
 
-def _met(scene: Scene, done: Acts, mood: Mood, reading: Reading, after: int) -> tuple[Acts, Ints]:
+def _add_message_responses(
+    sim: SimulationContext,
+    done: Acts,
+    behaviour: RecipientBehaviour,
+    reading: ReplyReading,
+    after: int,
+) -> tuple[Acts, Ints]:
     if not len(done):
         return done, done.ts
-    rows, when = receive(
-        scene, done.id, np.maximum(done.ts, after), done.account, done.peer, mood,
-        reply=done.reply, reading=reading,
-    )  # fmt: skip
+    rows, when = add_responses(
+        sim,
+        done.id,
+        np.maximum(done.ts, after),
+        done.account,
+        done.peer,
+        behaviour,
+        reply=done.reply,
+        reading=reading,
+    )
     return done.of(rows), when
 
 
-def _added(scene: Scene, done: Acts, after: int) -> None:
+def _add_group_responses(sim: SimulationContext, done: Acts, after: int) -> None:
     """Plan what people do who were added to a stranger's group."""
-    rng, log = scene.rng, scene.log
+    rng, log = sim.rng, sim.log
     start = np.maximum(done.ts, after)
 
     def some(share: float) -> tuple[Acts, Ints]:
@@ -127,15 +156,15 @@ def _added(scene: Scene, done: Acts, after: int) -> None:
         wait = rng.lognormal(np.log(20 * MINUTE), 1.5, len(chosen)).astype(np.int64)
         return done.of(chosen), start[chosen] + 5 * SECOND + wait
 
-    who, ts = some(ADDED["left"])
+    who, ts = some(GROUP_RESPONSES["left"])
     log.add("group.left", ts, who.peer, group=who.group, peer=who.account)
-    who, ts = some(ADDED["reported"])
-    log.add("user.reported", ts, who.peer, peer=who.account, reason=scene.pool.code("spam"))
-    who, ts = some(ADDED["blocked"])
+    who, ts = some(GROUP_RESPONSES["reported"])
+    log.add("user.reported", ts, who.peer, peer=who.account, reason=sim.pool.code("spam"))
+    who, ts = some(GROUP_RESPONSES["blocked"])
     log.add("user.blocked", ts, who.peer, peer=who.account)
 
 
-WRITE, INVITE, ACCUSE, TALK, FOUND, POST, BLOCK, JOIN = range(8)
+WRITE, INVITE, FILE_REPORT, TALK, CREATE_GROUP, POST, BLOCK, JOIN = range(8)
 """Steps of a script."""
 
 ALSO_BLOCK = 0.4
@@ -161,9 +190,12 @@ class Script:
         """Return the steps at positions low (inclusive) to high (exclusive)."""
         chosen = slice(low, high)
         return Script(
-            self.ts[chosen], self.what[chosen], self.peer[chosen], self.group[chosen],
+            self.ts[chosen],
+            self.what[chosen],
+            self.peer[chosen],
+            self.group[chosen],
             self.size[chosen],
-        )  # fmt: skip
+        )
 
     def later(self, place: int, until: int) -> Script:
         """Return the script with what is left moved back, so that it goes on at a time."""
@@ -180,7 +212,7 @@ NO_SCRIPT = Script(_NONE, _NONE, _NONE, _NONE, _NONE)
 Step = tuple[Ints, int, Ints | int, Ints | int, int]
 
 
-def _script(steps: list[Step]) -> Script:
+def _merge_steps(steps: list[Step]) -> Script:
     if not steps:
         return NO_SCRIPT
     counts = [len(ts) for ts, *_ in steps]
@@ -193,116 +225,136 @@ def _script(steps: list[Step]) -> Script:
     return Script(ts[order], *(np.asarray(column, np.int64)[order] for column in columns))
 
 
-def adding(scene: Scene, sender: Sender, place: int, start: int) -> Script:
+def group_adding_script(sim: SimulationContext, sender: Sender, place: int, start: int) -> Script:
     """Plan groups and their members: many small ones, or for every second account a few large."""
-    rng = scene.rng
+    rng = sim.rng
     many = place % 2 == 0
     steps: list[Step] = []
     when = start
     for _ in range(int(rng.integers(*(sender.groups if many else sender.few)))):
-        member = scene.strangers(int(rng.integers(*(sender.members if many else sender.crowd))))
-        name = int(scene.new_groups(1)[0])
+        member = sim.draw_strangers(int(rng.integers(*(sender.members if many else sender.crowd))))
+        name = int(sim.new_groups(1)[0])
         gaps = rng.lognormal(np.log(sender.add_gap * SECOND), 0.8, len(member))
         times = when + np.cumsum(gaps).astype(np.int64)
         posts = times[-1] + 10 * SECOND * np.arange(1, _POSTS + 1)
         steps += [
-            (np.array([when]), FOUND, ABSENT, name, 0),
+            (np.array([when]), CREATE_GROUP, ABSENT, name, 0),
             (times, INVITE, member, name, 0),
             (posts, POST, ABSENT, name, len(member)),
         ]
         when = int(posts[-1]) + int(rng.uniform(20, 240) * SECOND)
-        if when >= scene.end:
+        if when >= sim.end:
             break
-    return _script(steps)
+    return _merge_steps(steps)
 
 
-def accusing(scene: Scene, sender: Sender, start: int, victims: Ints, at: Ints) -> Script:
+def reporting_script(
+    sim: SimulationContext, sender: Sender, start: int, victims: Ints, at: Ints
+) -> Script:
     """Plan reports against victims, each around its own time; some after writing to the victim."""
-    rng, count = scene.rng, len(victims)
+    rng, count = sim.rng, len(victims)
     ts = np.maximum(start, at) + (rng.random(count) * sender.within_h * HOUR).astype(np.int64)
     baits, blocks = rng.random(count) < sender.bait, rng.random(count) < ALSO_BLOCK
     early = np.maximum(ts - 8 * MINUTE, start - 9 * MINUTE)
-    return _script([
-        (early[baits], WRITE, victims[baits], ABSENT, 0),
-        (ts, ACCUSE, victims, ABSENT, 0),
-        (ts[blocks] + 4 * SECOND, BLOCK, victims[blocks], ABSENT, 0),
-    ])  # fmt: skip
+    return _merge_steps(
+        [
+            (early[baits], WRITE, victims[baits], ABSENT, 0),
+            (ts, FILE_REPORT, victims, ABSENT, 0),
+            (ts[blocks] + 4 * SECOND, BLOCK, victims[blocks], ABSENT, 0),
+        ]
+    )
 
 
-def flooding(scene: Scene, sender: Sender, start: int, victim: int, at: int) -> Script:
+def flood_script(
+    sim: SimulationContext, sender: Sender, start: int, victim: int, at: int
+) -> Script:
     """Plan what one account of a flood sends to the victim: messages and invitations to groups."""
-    rng = scene.rng
+    rng = sim.rng
     ts = max(start, at) + (rng.random(sender.insist) * sender.within_h * HOUR).astype(np.int64)
     invited = rng.random(sender.insist) < sender.invites
-    groups = scene.new_groups(int(invited.sum()))
-    return _script([
-        (ts[invited] - 2 * SECOND, FOUND, ABSENT, groups, 0),
-        (ts[invited], INVITE, victim, groups, 0),
-        (ts[~invited], WRITE, victim, ABSENT, 0),
-    ])  # fmt: skip
+    groups = sim.new_groups(int(invited.sum()))
+    return _merge_steps(
+        [
+            (ts[invited] - 2 * SECOND, CREATE_GROUP, ABSENT, groups, 0),
+            (ts[invited], INVITE, victim, groups, 0),
+            (ts[~invited], WRITE, victim, ABSENT, 0),
+        ]
+    )
 
 
-def warming(scene: Scene, sender: Sender, start: int) -> Script:
+def warmup_script(sim: SimulationContext, sender: Sender, start: int) -> Script:
     """Plan chats with own accounts, by the day curve of nobody: evenly."""
-    rng = scene.rng
+    rng = sim.rng
     span = sender.ring_h * HOUR
     count = rng.poisson(sender.ring_chats * span / DAY)
-    return _script([(np.sort(start + (rng.random(count) * span)), TALK, ABSENT, ABSENT, 0)])
+    return _merge_steps([(np.sort(start + (rng.random(count) * span)), TALK, ABSENT, ABSENT, 0)])
 
 
-def joining(scene: Scene, start: int, count: int) -> Script:
+def group_joining_script(sim: SimulationContext, start: int, count: int) -> Script:
     """Plan the joining of groups whose members are written to later."""
-    ts = start + np.cumsum(scene.rng.uniform(1, 9, count) * MINUTE).astype(np.int64)
-    return _script([(ts, JOIN, ABSENT, scene.new_groups(count), 0)])
+    ts = start + np.cumsum(sim.rng.uniform(1, 9, count) * MINUTE).astype(np.int64)
+    return _merge_steps([(ts, JOIN, ABSENT, sim.new_groups(count), 0)])
 
 
-def perform(scene: Scene, sender: Sender, account: int, steps: Script, own: Ints) -> Acts:
+def add_script_events(
+    sim: SimulationContext, sender: Sender, account: int, steps: Script, own: Ints
+) -> Acts:
     """Plan the events of steps; return the acts on people among them."""
-    log, pool, rng = scene.log, scene.pool, scene.rng
-    pitch = sender.pitch or scene.pitch
+    log, pool, rng = sim.log, sim.pool, sim.rng
+    content = sender.content or sim.content
 
     def of(what: int) -> tuple[Ints, Ints, Ints, Ints]:
         chosen = np.flatnonzero(steps.what == what)
         return steps.ts[chosen], steps.peer[chosen], steps.group[chosen], steps.size[chosen]
 
-    ts, _, group, _ = of(FOUND)
+    ts, _, group, _ = of(CREATE_GROUP)
     log.add("group.created", ts, account, group=group)
     ts, _, group, _ = of(JOIN)
     log.add("group.joined", ts, account, group=group)
     ts, _, group, members = of(POST)
     log.add(
-        "message.sent", ts, account, group=group, size=text_sizes(rng, len(ts), pitch)[1],
-        media=pool.code("none"), recipients=members,
-    )  # fmt: skip
+        "message.sent",
+        ts,
+        account,
+        group=group,
+        size=draw_text_sizes(rng, len(ts), content)[1],
+        media=pool.code("none"),
+        recipients=members,
+    )
     ts, peer, _, _ = of(BLOCK)
     log.add("user.blocked", ts, account, peer=peer)
     ts, peer, group, _ = of(INVITE)
     ids = log.add("group.member_added", ts, account, group=group, peer=peer)
-    done = [acts(scene, ids, ts, np.array(account), peer, ADD, group=group)]
-    ts, peer, _, _ = of(ACCUSE)
+    done = [make_acts(sim, ids, ts, np.array(account), peer, ADD, group=group)]
+    ts, peer, _, _ = of(FILE_REPORT)
     reason = pool.codes(("spam", "scam"))[rng.integers(0, 2, len(ts))]
     ids = log.add("user.reported", ts, account, peer=peer, reason=reason)
-    done.append(acts(scene, ids, ts, np.array(account), peer, REPORT))
+    done.append(make_acts(sim, ids, ts, np.array(account), peer, REPORT))
     for what, kind, reply in ((WRITE, MESSAGE, 0.3), (TALK, CHAT, 0.93)):
         ts, peer, _, _ = of(what)
         peer = own[rng.integers(0, len(own), len(ts))] if kind == CHAT and len(own) else peer
         keep = peer != ABSENT
         ts, peer = ts[keep], peer[keep]
         ids = log.add(
-            "message.sent", ts, account, peer=peer, media=pool.code("none"),
-            size=text_sizes(rng, len(ts), pitch)[1], in_contacts=kind == CHAT,
-        )  # fmt: skip
-        done.append(
-            acts(scene, ids, ts, np.array(account), peer, kind, reply=np.full(len(ts), reply))
+            "message.sent",
+            ts,
+            account,
+            peer=peer,
+            media=pool.code("none"),
+            size=draw_text_sizes(rng, len(ts), content)[1],
+            in_contacts=kind == CHAT,
         )
-    return together(done)
+        done.append(
+            make_acts(sim, ids, ts, np.array(account), peer, kind, reply=np.full(len(ts), reply))
+        )
+    return concat_acts(done)
 
 
 _CORRECTION = 14.0  # characters of a corrected word
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class OutgoingMessages:
     """Messages to send, one row each; `place` is the account's number among its operator's."""
 
     ts: Ints
@@ -315,13 +367,13 @@ class Draft:
     lead: Ints
 
 
-def _sizes(pitch: Pitch, characters: Floats) -> Ints:
-    return np.asarray(pitch.overhead + 16 * np.ceil(characters / 16), np.int64)
+def _sizes(content: MessageContent, characters: Floats) -> Ints:
+    return np.asarray(content.overhead + 16 * np.ceil(characters / 16), np.int64)
 
 
-def _look_up(scene: Scene, sender: Sender, draft: Draft) -> None:
+def _add_lookups(sim: SimulationContext, sender: Sender, draft: OutgoingMessages) -> None:
     """Plan look-ups before messages: one by one, or in batches for every second account."""
-    rng = scene.rng
+    rng = sim.rng
     share = rng.uniform(*sender.lookups)
     alone = draft.place % 2 == 1
     tries = rng.geometric(share, int(alone.sum()))
@@ -329,54 +381,76 @@ def _look_up(scene: Scene, sender: Sender, draft: Draft) -> None:
     hit = np.zeros(len(ts), np.int64)
     hit[np.cumsum(tries) - 1] = 1
     account = np.repeat(draft.account[alone], tries)
-    scene.log.add("contact.looked_up", ts, account, count=1, hits=hit)
+    sim.log.add("contact.looked_up", ts, account, count=1, hits=hit)
     found = max(1, int(sender.batch * share))
     first = ~alone & (rng.random(len(alone)) < 1 / found)
     ts, account = draft.ts[first] - 1500, draft.account[first]
-    scene.log.add("contact.looked_up", ts, account, count=sender.batch, hits=found)
+    sim.log.add("contact.looked_up", ts, account, count=sender.batch, hits=found)
 
 
-def _correct(scene: Scene, sender: Sender, draft: Draft) -> Acts:
+def _add_corrections(sim: SimulationContext, sender: Sender, draft: OutgoingMessages) -> Acts:
     """Plan second messages that correct the first."""
-    rng, pitch = scene.rng, sender.pitch or scene.pitch
+    rng, content = sim.rng, sender.content or sim.content
     wrong = np.flatnonzero(rng.random(len(draft.ts)) < sender.errors)
     ts = draft.ts[wrong] + (rng.uniform(0.5, 2.0, len(wrong)) * SECOND).astype(np.int64)
     account, peer = draft.account[wrong], draft.peer[wrong]
-    size = _sizes(pitch, np.full(len(wrong), _CORRECTION))
-    ids = scene.log.add(
-        "message.sent", ts, account, peer=peer, size=size, media=scene.pool.code("none"),
+    size = _sizes(content, np.full(len(wrong), _CORRECTION))
+    ids = sim.log.add(
+        "message.sent",
+        ts,
+        account,
+        peer=peer,
+        size=size,
+        media=sim.pool.code("none"),
         in_contacts=False,
-    )  # fmt: skip
-    return acts(
-        scene, ids, ts, account, peer, MESSAGE, lists=draft.lists[wrong],
+    )
+    return make_acts(
+        sim,
+        ids,
+        ts,
+        account,
+        peer,
+        MESSAGE,
+        lists=draft.lists[wrong],
         reply=np.zeros(len(wrong)),
-    )  # fmt: skip
+    )
 
 
-def write(scene: Scene, sender: Sender, draft: Draft) -> Acts:
+def add_stranger_messages(sim: SimulationContext, sender: Sender, draft: OutgoingMessages) -> Acts:
     """Plan messages to strangers with all that surrounds them; what they do comes later."""
-    rng, log, pool = scene.rng, scene.log, scene.pool
-    count, pitch = len(draft.ts), sender.pitch or scene.pitch
+    rng, log, pool = sim.rng, sim.log, sim.pool
+    count, content = len(draft.ts), sender.content or sim.content
     if sender.lookups[1] > 0:
-        _look_up(scene, sender, draft)
+        _add_lookups(sim, sender, draft)
     if sender.saves:
         early = draft.ts - rng.integers(4 * SECOND, 40 * SECOND, count)
         log.add("contact.added", early, draft.account, peer=draft.peer)
     typed = draft.lead >= 0
     begun = draft.ts[typed] - draft.lead[typed]
     log.add("typing.started", begun, draft.account[typed], peer=draft.peer[typed])
-    picture = ~typed & (rng.random(count) < pitch.image)
-    size = np.where(picture, int(pitch.image_bytes), _sizes(pitch, draft.characters))
+    picture = ~typed & (rng.random(count) < content.image)
+    size = np.where(picture, int(content.image_bytes), _sizes(content, draft.characters))
     ids = log.add(
-        "message.sent", draft.ts, draft.account, peer=draft.peer, size=size,
+        "message.sent",
+        draft.ts,
+        draft.account,
+        peer=draft.peer,
+        size=size,
         media=np.where(picture, pool.code("image"), pool.code("none")),
-        in_contacts=rng.random(count) < pitch.known,
-    )  # fmt: skip
-    done = acts(
-        scene, ids, draft.ts, draft.account, draft.peer, MESSAGE, lists=draft.lists,
-        reply=draft.reply, dead=np.full(count, pitch.dead + sender.stale),
-    )  # fmt: skip
-    return together([done, _correct(scene, sender, draft)]) if sender.errors else done
+        in_contacts=rng.random(count) < content.known,
+    )
+    done = make_acts(
+        sim,
+        ids,
+        draft.ts,
+        draft.account,
+        draft.peer,
+        MESSAGE,
+        lists=draft.lists,
+        reply=draft.reply,
+        dead=np.full(count, content.dead + sender.stale),
+    )
+    return concat_acts([done, _add_corrections(sim, sender, draft)]) if sender.errors else done
 
 
 CHARACTERS_A_WORD = 5.0
@@ -387,7 +461,7 @@ _GRID = np.arange(25.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class DayPlan:
     """The messages of one day: when, how many characters, how long typing is shown (-1: not)."""
 
     ts: Ints
@@ -398,10 +472,10 @@ class Plan:
         return len(self.ts)
 
 
-NO_PLAN = Plan(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64))
+NO_PLAN = DayPlan(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64))
 
 
-def allowance(sender: Sender, day: int) -> float:
+def daily_quota(sender: Sender, day: int) -> float:
     """Return how many messages an account sends on its n-th day (0 is the first).
 
     >>> [round(allowance(Sender(first_day=20, growth=1.8, per_day=680), d)) for d in (0, 1, 6, 9)]
@@ -412,7 +486,7 @@ def allowance(sender: Sender, day: int) -> float:
     return float(min(sender.per_day, sender.first_day * sender.growth ** min(day, 60)))
 
 
-def slowest(sender: Sender, sharing: float) -> float:
+def min_mean_gap(sender: Sender, sharing: float) -> float:
     """Return the least mean gap in seconds that the caps allow, with `sharing` accounts a network.
 
     >>> slowest(Sender(per_minute=5, per_10min=3, pooled=20), sharing=4)
@@ -426,7 +500,9 @@ def slowest(sender: Sender, sharing: float) -> float:
     return max(caps)
 
 
-def _gaps(rng: np.random.Generator, sender: Sender, count: int, lead: Ints, pick: int) -> Floats:
+def _draw_gaps(
+    rng: np.random.Generator, sender: Sender, count: int, lead: Ints, pick: int
+) -> Floats:
     """Draw gaps in milliseconds."""
     low, high = sender.gap
     if sender.law == "fixed":
@@ -440,7 +516,7 @@ def _gaps(rng: np.random.Generator, sender: Sender, count: int, lead: Ints, pick
     return rng.uniform(low, high, count) * SECOND
 
 
-def _warp(ts: Ints, start: int, amplitude: float, zone: int) -> Ints:
+def _apply_day_curve(ts: Ints, start: int, amplitude: float, zone: int) -> Ints:
     """Move times so that they are as dense as a cosine day, from `start` on."""
     hours = 2 * np.pi * (_GRID - PEAK_HOUR) / 24
     shape = np.sin(hours) - np.sin(hours[0])
@@ -454,23 +530,30 @@ def _warp(ts: Ints, start: int, amplitude: float, zone: int) -> Ints:
 
 
 def plan_day(
-    rng: np.random.Generator, sender: Sender, start: int, day: int, *, pace: float, sharing: float,
-    zone: int, pick: int,
-) -> Plan:  # fmt: skip
+    rng: np.random.Generator,
+    sender: Sender,
+    start: int,
+    day: int,
+    *,
+    pace: float,
+    sharing: float,
+    zone: int,
+    pick: int,
+) -> DayPlan:
     """Plan the messages of an account's day that begins at `start` (milliseconds).
 
     `pace` is the share of its usual pace, `sharing` how many accounts share a network, `zone` the
     hour that the day curve is set to, `pick` the account's place among its operator's.
     """
-    count = allowance(sender, day) * pace
+    count = daily_quota(sender, day) * pace
     burst = sender.burst if day == 0 else 0
     count = int(count) + burst + int(rng.random() < count % 1)
-    text = text_sizes(rng, count, sender.pitch or PITCH)[0]
+    text = draw_text_sizes(rng, count, sender.content or DEFAULT_CONTENT)[0]
     speed = np.clip(rng.normal(*sender.words, count), 20, 80)
     typed = text / CHARACTERS_A_WORD / speed * MINUTE
     lead = np.where(rng.random(count) < sender.typing, typed, -1).astype(np.int64)
-    gaps = _gaps(rng, sender, count, lead, pick)
-    floor = slowest(sender, sharing) * SECOND
+    gaps = _draw_gaps(rng, sender, count, lead, pick)
+    floor = min_mean_gap(sender, sharing) * SECOND
     if count > burst:
         gaps *= max(1.0, floor / max(float(gaps.mean()), 1.0)) / max(pace, 0.01)
     gaps += np.where(rng.random(count) < sender.idle, rng.uniform(5, 20, count) * MINUTE, 0.0)
@@ -481,10 +564,10 @@ def plan_day(
         hours = np.sort(rng.random(count)) * rng.uniform(*sender.waking)
         ts = start + (hours * HOUR).astype(np.int64)
     else:
-        ts = paced(start, gaps, max(1, int(sender.per_hour) + burst))
+        ts = apply_hourly_cap(start, gaps, max(1, int(sender.per_hour) + burst))
     if sender.curve:
-        ts = _warp(ts, start, sender.curve, zone)
+        ts = _apply_day_curve(ts, start, sender.curve, zone)
     ts = ts[ts < start + DAY]
     before = np.diff(ts, prepend=start - MINUTE)
     shown = np.minimum(lead[: len(ts)], (0.9 * before).astype(np.int64))
-    return Plan(ts, text[: len(ts)], np.where(lead[: len(ts)] < 0, -1, shown))
+    return DayPlan(ts, text[: len(ts)], np.where(lead[: len(ts)] < 0, -1, shown))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from wavebreak.simulation.attackers.infrastructure import Enrolment
-from wavebreak.simulation.behaviour import Pitch
+from wavebreak.simulation.behaviour import MessageContent
 
 Bounds = tuple[float, float]
 """Least and most of what is drawn uniformly."""
@@ -27,7 +27,7 @@ class Sender:
     day, where set; `total` in all (bounds, 0: on and on). `curve` is the amplitude of a cosine day,
     `idle` the share of gaps that get a pause of 5 to 20 minutes.
 
-    Content. `pitch` (None: the scene's); `typing`: the share of texts with a typing indicator
+    Content. `content` (None: the sim's); `typing`: the share of texts with a typing indicator
     played at `words` a minute (mean, sigma); `errors`: the share corrected by a second message;
     `reads`: what share of answers it reads, after `look` seconds (bounds; None: as people do).
 
@@ -77,7 +77,7 @@ class Sender:
     total: tuple[int, int] = (0, 0)
     curve: float = 0.0
     idle: float = 0.0
-    pitch: Pitch | None = None
+    content: MessageContent | None = None
     typing: float = 0.0
     words: tuple[float, float] = (45.0, 15.0)
     errors: float = 0.0
@@ -121,7 +121,7 @@ ENDS = ("suspend", "ban")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class OperatorFeedback:
     """What an operator learns of an account: `kind` is an outcome, "refused" or "silence".
 
     `ts`: when it learns it (milliseconds).

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wavebreak.simulation.context import SimulationContext
 from wavebreak.simulation.geography import (
     COUNTRIES,
     HOSTING,
     HOUR,
     SECOND,
-    addresses,
-    block_numbers,
+    draw_addresses,
+    draw_number_block,
 )
 from wavebreak.simulation.log import Floats, Ints
-from wavebreak.simulation.population import clients
-from wavebreak.simulation.scene import Scene
+from wavebreak.simulation.population import draw_clients
 
 _HOMES = tuple(home for place in COUNTRIES for home in place.homes)
 _MOBILES = tuple(block for place in COUNTRIES for block in place.mobile)
@@ -47,7 +47,7 @@ class Enrolment:
 
 
 @dataclass(frozen=True, slots=True)
-class Senders:
+class RegisteredAccounts:
     """An operator's accounts, one row each: numbers of accounts, times, address, device, client."""
 
     account: Ints
@@ -61,64 +61,82 @@ class Senders:
         return list(zip(self.account.tolist(), self.registered.tolist(), strict=True))
 
 
-def residential(scene: Scene, count: int) -> Ints:
+def rent_consumer_addresses(sim: SimulationContext, count: int) -> Ints:
     """Rent consumer addresses, anywhere."""
-    return scene.pool.codes(addresses(scene.rng, _HOMES, count))
+    return sim.pool.codes(draw_addresses(sim.rng, _HOMES, count))
 
 
-def hosted(scene: Scene, count: int, networks: int) -> Ints:
+def rent_hosted_addresses(sim: SimulationContext, count: int, networks: int) -> Ints:
     """Rent addresses in a few /24 networks of server hosts."""
-    rng = scene.rng
-    bases = [a.rsplit(".", 1)[0] for a in addresses(rng, HOSTING, networks)]
+    rng = sim.rng
+    bases = [a.rsplit(".", 1)[0] for a in draw_addresses(rng, HOSTING, networks)]
     which = rng.integers(0, networks, count).tolist()
     last = rng.integers(1, 255, count).tolist()
-    return scene.pool.codes(f"{bases[k]}.{x}" for k, x in zip(which, last, strict=True))
+    return sim.pool.codes(f"{bases[k]}.{x}" for k, x in zip(which, last, strict=True))
 
 
-def _phones(scene: Scene, count: int, how: Enrolment) -> Ints:
-    rng = scene.rng
+def _draw_phones(sim: SimulationContext, count: int, how: Enrolment) -> Ints:
+    rng = sim.rng
     blocks = rng.choice(len(how.ranges), min(how.blocks, len(how.ranges)), replace=False)
     share = -(-count // len(blocks))
-    found = [n for b in blocks for n in block_numbers(rng, how.ranges[b], share, how.spread)]
-    return scene.pool.codes(found[:count])
+    found = [n for b in blocks for n in draw_number_block(rng, how.ranges[b], share, how.spread)]
+    return sim.pool.codes(found[:count])
 
 
-class Stock:
+class Infrastructure:
     """What an operator owns: numbers, addresses and devices, kept over all its registrations."""
 
-    def __init__(self, scene: Scene, how: Enrolment, count: int) -> None:
-        rng, pool = scene.rng, scene.pool
+    def __init__(self, sim: SimulationContext, how: Enrolment, count: int) -> None:
+        rng, pool = sim.rng, sim.pool
         self.how = how
-        self._ip = np.zeros(0, np.int64) if how.residential else hosted(scene, count, how.networks)
-        self._phone = _phones(scene, count, how)
+        self._ip = (
+            np.zeros(0, np.int64)
+            if how.residential
+            else rent_hosted_addresses(sim, count, how.networks)
+        )
+        self._phone = _draw_phones(sim, count, how)
         self.models = pool.add(f"d{v:016x}" for v in rng.integers(0, 1 << 62, how.devices).tolist())
         self.used = 0
 
-    def enrol(self, scene: Scene, ts: Ints, family: str, operator: str) -> Senders:
+    def enrol(
+        self, sim: SimulationContext, ts: Ints, family: str, operator: str
+    ) -> RegisteredAccounts:
         """Plan the registration of accounts, one a time given; label them abusive."""
-        rng, pool, count, how = scene.rng, scene.pool, len(ts), self.how
+        rng, pool, count, how = sim.rng, sim.pool, len(ts), self.how
         mine = slice(self.used, self.used + count)
         self.used += count
-        account = scene.roll.add(count, "abusive", family, operator)
-        ip = residential(scene, count) if how.residential else self._ip[mine]
+        account = sim.registry.add(count, "abusive", family, operator)
+        ip = rent_consumer_addresses(sim, count) if how.residential else self._ip[mine]
         device = self.models[rng.integers(0, how.devices, count)]
-        client = np.full(count, pool.code(how.client)) if how.client else clients(rng, pool, count)
+        client = (
+            np.full(count, pool.code(how.client)) if how.client else draw_clients(rng, pool, count)
+        )
         verification = pool.codes(how.verification)[rng.integers(0, len(how.verification), count)]
-        scene.log.add(
-            "account.registered", ts, account, phone=self._phone[mine], ip=ip, device=device,
-            client=client, attested=rng.random(count) < how.attested, verification=verification,
-            attempts=1 + rng.poisson(how.retries, count), channel=pool.code("personal"),
-        )  # fmt: skip
-        scene.connect(ts + 2 * SECOND, account, ip, device, client)
-        return Senders(account, np.asarray(ts), ip, device, client)
+        sim.log.add(
+            "account.registered",
+            ts,
+            account,
+            phone=self._phone[mine],
+            ip=ip,
+            device=device,
+            client=client,
+            attested=rng.random(count) < how.attested,
+            verification=verification,
+            attempts=1 + rng.poisson(how.retries, count),
+            channel=pool.code("personal"),
+        )
+        sim.add_sessions(ts + 2 * SECOND, account, ip, device, client)
+        return RegisteredAccounts(account, np.asarray(ts), ip, device, client)
 
 
-def enrol(scene: Scene, ts: Ints, family: str, operator: str, how: Enrolment) -> Senders:
+def register_accounts(
+    sim: SimulationContext, ts: Ints, family: str, operator: str, how: Enrolment
+) -> RegisteredAccounts:
     """Plan the registration of all of an operator's accounts, one a time given."""
-    return Stock(scene, how, len(ts)).enrol(scene, ts, family, operator)
+    return Infrastructure(sim, how, len(ts)).enrol(sim, ts, family, operator)
 
 
-def paced(start: int, gaps: Floats, per_hour: int) -> Ints:
+def apply_hourly_cap(start: int, gaps: Floats, per_hour: int) -> Ints:
     """Space sends by gaps (milliseconds), waiting for the next hour at a cap.
 
     >>> paced(0, np.full(5, 1000.0), per_hour=2).tolist()

@@ -15,34 +15,38 @@ from wavebreak.simulation.attackers.actions import (
     NO_PLAN,
     NO_SCRIPT,
     Acts,
-    Draft,
-    Plan,
+    DayPlan,
+    OutgoingMessages,
     Script,
-    accusing,
-    adding,
-    flooding,
-    joining,
+    add_script_events,
+    add_stranger_messages,
+    concat_acts,
+    flood_script,
+    group_adding_script,
+    group_joining_script,
     no_acts,
-    perform,
     plan_day,
-    together,
-    warming,
-    write,
+    reporting_script,
+    warmup_script,
 )
-from wavebreak.simulation.attackers.config import ENDS, REFUSALS, Answer, Sender
-from wavebreak.simulation.attackers.infrastructure import Stock, hosted, residential
+from wavebreak.simulation.attackers.config import ENDS, REFUSALS, OperatorFeedback, Sender
+from wavebreak.simulation.attackers.infrastructure import (
+    Infrastructure,
+    rent_consumer_addresses,
+    rent_hosted_addresses,
+)
+from wavebreak.simulation.context import SimulationContext
 from wavebreak.simulation.geography import COUNTRIES, DAY, HOUR, MINUTE, SECOND
 from wavebreak.simulation.log import Floats, Ints
-from wavebreak.simulation.population import clients, devices
-from wavebreak.simulation.recipients import Reading
-from wavebreak.simulation.scene import Scene
+from wavebreak.simulation.population import draw_clients, draw_devices
+from wavebreak.simulation.recipients import ReplyReading
 
 NEVER = 1 << 62
 _NONE: Ints = np.zeros(0, np.int64)
 
 
 @dataclass(slots=True)
-class Line:
+class SenderAccount:
     """An account that an operator writes with; times are milliseconds.
 
     `start` is its first message, `until` when it is retired, `hold` until when it rests after a
@@ -61,7 +65,7 @@ class Line:
     left: int = NEVER
     until: int = NEVER
     day: int = 0
-    plan: Plan = NO_PLAN
+    plan: DayPlan = NO_PLAN
     at: int = 0
     script: Script = NO_SCRIPT
     read: int = 0
@@ -101,9 +105,9 @@ class Line:
         kept = np.arange(len(self.plan)) < self.at
         kept |= rng.random(len(kept)) < share
         plan = self.plan
-        self.plan = Plan(plan.ts[kept], plan.characters[kept], plan.lead[kept])
+        self.plan = DayPlan(plan.ts[kept], plan.characters[kept], plan.lead[kept])
 
-    def take(self, before: int) -> Plan:
+    def take(self, before: int) -> DayPlan:
         """Take the planned messages before a time."""
         plan, first = self.plan, self.at
         self.at = max(first, int(np.searchsorted(plan.ts, before)))
@@ -111,7 +115,7 @@ class Line:
             return NO_PLAN
         chosen = slice(first, min(self.at, first + self.left))
         self.left -= chosen.stop - chosen.start
-        return Plan(plan.ts[chosen], plan.characters[chosen], plan.lead[chosen])
+        return DayPlan(plan.ts[chosen], plan.characters[chosen], plan.lead[chosen])
 
 
 LISTS = 8
@@ -138,91 +142,109 @@ class Operator:
     """
 
     def __init__(
-        self, scene: Scene, name: str, family: str, sender: Sender, accounts: int, *,
-        victims: Ints | None = None, listens: bool = False,
-    ) -> None:  # fmt: skip
-        rng, sender = scene.rng, replace(sender, pitch=sender.pitch or scene.pitch)
+        self,
+        sim: SimulationContext,
+        name: str,
+        family: str,
+        sender: Sender,
+        accounts: int,
+        *,
+        victims: Ints | None = None,
+        listens: bool = False,
+    ) -> None:
+        rng, sender = (
+            sim.rng,
+            replace(sender, content=sender.content or sim.content),
+        )
         self.name, self.family, self.sender, self.accounts = name, family, sender, accounts
-        self.lines: list[Line] = []
+        self.lines: list[SenderAccount] = []
         self.spent: dict[str, float] = defaultdict(float)
         self.zone = COUNTRIES[int(rng.integers(len(COUNTRIES)))].zone
         spread = 0.8 if sender.shape else 0.0
-        self.moods = np.minimum(scene.mood.reply * rng.lognormal(0, spread, LISTS), 0.3)
-        self.tried, self.answered = np.ones(LISTS), np.full(LISTS, scene.mood.reply)
-        self._by_account: dict[int, Line] = {}
-        self._heard: list[tuple[Acts, Ints]] = []
-        self._waiting: list[Line] = []
-        self.reading = Reading(sender.reads, sender.look)
-        self._victims = self._find_victims(scene) if victims is None else victims
-        self._around = scene.at(0.45, 0.8, len(self._victims))
-        self._stock = None if sender.hijack else Stock(scene, sender.enrolment, accounts)
+        self.reply_rates = np.minimum(sim.behaviour.reply * rng.lognormal(0, spread, LISTS), 0.3)
+        self.tried, self.answered = np.ones(LISTS), np.full(LISTS, sim.behaviour.reply)
+        self._by_account: dict[int, SenderAccount] = {}
+        self._pending_replies: list[tuple[Acts, Ints]] = []
+        self._waiting: list[SenderAccount] = []
+        self.reading = ReplyReading(sender.reads, sender.look)
+        self._victims = self._find_victims(sim) if victims is None else victims
+        self._around = sim.draw_times(0.45, 0.8, len(self._victims))
+        self._infrastructure = (
+            None if sender.hijack else Infrastructure(sim, sender.enrolment, accounts)
+        )
         self._sharing = 1.0
         self.spent["devices"] = 0 if sender.hijack else min(sender.enrolment.devices, accounts)
         if not (sender.enrolment.residential or sender.hijack):
             self._sharing = accounts / sender.enrolment.networks
-        self._coming: list[tuple[int, Line | None]] = [
-            (int(ts), None) for ts in np.sort(self._first(scene, listens=listens))
+        self._scheduled: list[tuple[int, SenderAccount | None]] = [
+            (int(ts), None) for ts in np.sort(self._first(sim, listens=listens))
         ]
-        self._left = accounts - len(self._coming)
+        self._left = accounts - len(self._scheduled)
         self.due = self._next()
 
-    def _find_victims(self, scene: Scene) -> Ints:
+    def _find_victims(self, sim: SimulationContext) -> Ints:
         family = _VICTIMS.get(self.sender.work, "")
         count = max(1, self.accounts // 20) if self.sender.work == "reports" else 1
-        return scene.cast(count, family) if family else np.zeros(0, np.int64)
+        return sim.assign_people(count, family) if family else np.zeros(0, np.int64)
 
-    def _first(self, scene: Scene, *, listens: bool) -> Ints:
+    def _first(self, sim: SimulationContext, *, listens: bool) -> Ints:
         """Return when the first accounts start, before any successor."""
         sender, slots = self.sender, self.accounts
         if sender.life_h:
-            lives = int(0.9 * scene.span / (sender.life_h * HOUR))
+            lives = int(0.9 * sim.span / (sender.life_h * HOUR))
             slots = -(-slots // max(1, min(slots, lives)))
-            ts = scene.start + scene.rng.integers(0, HOUR, slots)
-            return np.minimum(ts, scene.end - 2 * MINUTE)
+            ts = sim.start + sim.rng.integers(0, HOUR, slots)
+            return np.minimum(ts, sim.end - 2 * MINUTE)
         if sender.replace and listens:
             slots = -(-slots // 2)
-        return scene.at(*sender.register, slots)
+        return sim.draw_times(*sender.register, slots)
 
     def _next(self) -> int:
-        coming = min((ts for ts, _ in self._coming), default=NEVER)
+        coming = min((ts for ts, _ in self._scheduled), default=NEVER)
         return min(coming, min((line.due() for line in self.lines), default=NEVER))
 
-    def step(self, scene: Scene, low: int, high: int, answers: Sequence[Answer] = ()) -> Acts:
+    def step(
+        self,
+        sim: SimulationContext,
+        low: int,
+        high: int,
+        answers: Sequence[OperatorFeedback] = (),
+    ) -> Acts:
         """Plan what the accounts do in [low, high) milliseconds; return their acts on people.
 
         `answers` are what the operator has learned since the last step. What people do about the
         acts is planned by `following.follow`, for those that went through.
         """
         for answer in answers:
-            self._hear(scene, answer)
-        if self._heard:
+            self._hear(sim, answer)
+        if self._pending_replies:
             self._learn(low)
         if not answers and self.due >= high:
             return no_acts()
-        self._arrive(scene, low, high)
+        self._arrive(sim, low, high)
         done: list[Acts] = []
-        drafts: list[Draft] = []
+        drafts: list[OutgoingMessages] = []
         for line in list(self.lines):
             if line.due() < high:
-                self._move(scene, line, low, high)
-                done += self._perform(scene, line, high)
-                drafts += self._drafts(scene, line, high)
+                self._move(sim, line, low, high)
+                done += self._perform(sim, line, high)
+                drafts += self._drafts(sim, line, high)
         if drafts:
-            done.append(write(scene, self.sender, _joined(drafts)))
+            done.append(add_stranger_messages(sim, self.sender, _concat_messages(drafts)))
         self.due = self._next()
-        return together(done)
+        return concat_acts(done)
 
-    def met(self, answered: Acts, when: Ints) -> None:
+    def record_replies(self, answered: Acts, when: Ints) -> None:
         """Take note of the people who answer, and when they do."""
         if self.sender.shape and len(answered):
-            self._heard.append((answered, when))
+            self._pending_replies.append((answered, when))
 
-    def expelled(self, account: int, ts: int) -> None:
+    def lose_account(self, account: int, ts: int) -> None:
         """Lose an account to its owner at a time."""
         line = self._by_account[account]
         line.until = min(line.until, ts)
 
-    def paid(self, end: int) -> dict[str, float]:
+    def expenses(self, end: int) -> dict[str, float]:
         """Return what was paid for until `end`: counts of things, and hours of accounts."""
         running = [end - line.registered for line in self.lines if line.ended == NEVER]
         return dict(self.spent) | {"hours": self.spent["hours"] + sum(running) / HOUR}
@@ -230,7 +252,7 @@ class Operator:
     def _learn(self, now: int) -> None:
         """Count the answers that have come by now, by list and account."""
         later = []
-        for acts, when in self._heard:
+        for acts, when in self._pending_replies:
             come = when < now
             for account, of in zip(
                 acts.account[come].tolist(), acts.lists[come].tolist(), strict=True
@@ -240,20 +262,20 @@ class Operator:
                     self._by_account[account].answered += 1
             if not come.all():
                 later.append((acts.of(~come), when[~come]))
-        self._heard = later
+        self._pending_replies = later
 
-    def _hear(self, scene: Scene, answer: Answer) -> None:
+    def _hear(self, sim: SimulationContext, answer: OperatorFeedback) -> None:
         """Do what this sender does at an answer."""
-        line, sender, rng = self._by_account.get(answer.account), self.sender, scene.rng
+        line, sender, rng = self._by_account.get(answer.account), self.sender, sim.rng
         if line is None or line.ended < NEVER:
             return
         if answer.kind in ENDS:
-            self._end(scene, line, answer.ts, wait=(0.5, 3.0), replaced=sender.replace)
+            self._end(sim, line, answer.ts, wait=(0.5, 3.0), replaced=sender.replace)
             return
         if sender.rotate and answer.ts < line.rotate:
             line.rotate = answer.ts + int(rng.uniform(1, 20) * MINUTE)
         if answer.kind == "challenge" and sender.solve and line.tries < TRIES:
-            self._attempt(scene, line, answer.ts)
+            self._attempt(sim, line, answer.ts)
         elif answer.kind == "silence" and not sender.watches:
             return
         elif answer.kind in (*REFUSALS, "challenge") and line.hold <= answer.ts:
@@ -262,10 +284,10 @@ class Operator:
             if sender.resume[1]:
                 line.slow(rng, max(0.01 / line.pace, rng.uniform(*sender.resume)))
 
-    def _attempt(self, scene: Scene, line: Line, ts: int) -> None:
+    def _attempt(self, sim: SimulationContext, line: SenderAccount, ts: int) -> None:
         """Go about a challenge: alone, or together with others, all at once."""
         if not self.sender.appeals:
-            line.attempt = ts + int(scene.rng.exponential(self.sender.solve_s) * SECOND)
+            line.attempt = ts + int(sim.rng.exponential(self.sender.solve_s) * SECOND)
             return
         self._waiting.append(line)
         if len(self._waiting) >= min(self.sender.appeals, self._living()):
@@ -277,49 +299,60 @@ class Operator:
         return sum(line.ended == NEVER for line in self.lines)
 
     def _end(
-        self, scene: Scene, line: Line, ts: int, *, wait: tuple[float, float], replaced: bool
+        self,
+        sim: SimulationContext,
+        line: SenderAccount,
+        ts: int,
+        *,
+        wait: tuple[float, float],
+        replaced: bool,
     ) -> None:
         """Give an account up; a successor takes its place if there are numbers left."""
         line.ended = ts
         self.spent["hours"] += (ts - line.registered) / HOUR
         if replaced and self._left > 0:
             self._left -= 1
-            self._coming.append((ts + int(scene.rng.uniform(*wait) * HOUR), line))
+            self._scheduled.append((ts + int(sim.rng.uniform(*wait) * HOUR), line))
 
-    def _arrive(self, scene: Scene, low: int, high: int) -> None:
+    def _arrive(self, sim: SimulationContext, low: int, high: int) -> None:
         """Register, or take over, the accounts that are due."""
-        due = sorted((c for c in self._coming if c[0] < high), key=lambda c: c[0])
+        due = sorted((c for c in self._scheduled if c[0] < high), key=lambda c: c[0])
         if not due:
             return
-        self._coming = [c for c in self._coming if c[0] >= high]
+        self._scheduled = [c for c in self._scheduled if c[0] >= high]
         ts = np.maximum(np.array([c[0] for c in due], np.int64), low)
-        stock = self._stock
+        stock = self._infrastructure
         if stock is None:
-            rows = self._take_over(scene, ts)
+            rows = self._take_over(sim, ts)
         else:
-            made = stock.enrol(scene, ts, self.family, self.name)
+            made = stock.enrol(sim, ts, self.family, self.name)
             rows = [made.account, made.registered, made.ip, made.device, made.client]
             self.spent["numbers"] += len(due)
             self.spent["addresses"] += len(due) if self.sender.enrolment.residential else 0
         for values, (_, before) in zip(np.stack(rows, 1).tolist(), due, strict=True):
-            self._open(scene, values, before)
+            self._open(sim, values, before)
 
-    def _take_over(self, scene: Scene, ts: Ints) -> list[Ints]:
+    def _take_over(self, sim: SimulationContext, ts: Ints) -> list[Ints]:
         """Link companions to real people's accounts."""
-        who = scene.cast(len(ts), self.family, "abusive", self.name)
-        scene.roll.turn(who, ts)
-        ip, device = hosted(scene, len(who), 2), devices(scene.rng, scene.pool, len(who))
-        client = clients(scene.rng, scene.pool, len(who))
-        scene.connect(ts, who, ip, device, client, linked=True)
+        who = sim.assign_people(len(ts), self.family, "abusive", self.name)
+        sim.registry.mark_compromised(who, ts)
+        ip, device = (
+            rent_hosted_addresses(sim, len(who), 2),
+            draw_devices(sim.rng, sim.pool, len(who)),
+        )
+        client = draw_clients(sim.rng, sim.pool, len(who))
+        sim.add_sessions(ts, who, ip, device, client, linked=True)
         self.spent["taken_over"] += len(who)
         return [who, ts, ip, device, client]
 
-    def _open(self, scene: Scene, values: list[int], before: Line | None) -> None:
+    def _open(
+        self, sim: SimulationContext, values: list[int], before: SenderAccount | None
+    ) -> None:
         """Set an account up: when it starts, what it was given to do."""
-        sender, rng = self.sender, scene.rng
+        sender, rng = self.sender, sim.rng
         account, registered, ip, device, client = values
         start = registered + int(rng.uniform(*sender.quiet) * MINUTE)
-        line = Line(account, registered, ip, device, client, len(self.lines), start)
+        line = SenderAccount(account, registered, ip, device, client, len(self.lines), start)
         if sender.total[1]:
             line.left = int(rng.integers(*sender.total))
         if sender.life_h:
@@ -331,62 +364,64 @@ class Operator:
         if before is not None and before.reached:
             old = np.concatenate(before.reached)
             old = old[: int(np.ceil(sender.again * len(old)))]
-            new = scene.strangers(int(len(old) * (1 - sender.again) / max(sender.again, 0.01)))
+            new = sim.draw_strangers(int(len(old) * (1 - sender.again) / max(sender.again, 0.01)))
             line.queue = rng.permutation(np.unique(np.concatenate([old, new])))
-        self._script(scene, line)
+        self._script(sim, line)
         self.lines.append(line)
         self._by_account[line.account] = line
 
-    def _script(self, scene: Scene, line: Line) -> None:
+    def _script(self, sim: SimulationContext, line: SenderAccount) -> None:
         sender = self.sender
         if sender.work == "groups":
-            line.script = adding(scene, sender, line.place, line.start)
+            line.script = group_adding_script(sim, sender, line.place, line.start)
         elif sender.work == "reports":
-            line.script = accusing(scene, sender, line.start, self._victims, self._around)
+            line.script = reporting_script(sim, sender, line.start, self._victims, self._around)
         elif sender.work == "flood":
             victim, at = int(self._victims[0]), int(self._around[0])
-            line.script = flooding(scene, sender, line.start, victim, at)
+            line.script = flood_script(sim, sender, line.start, victim, at)
         elif sender.staging:
-            line.script = joining(scene, line.start, int(scene.rng.integers(2, 5)))
+            line.script = group_joining_script(sim, line.start, int(sim.rng.integers(2, 5)))
             line.start += int(sender.lurk_h * HOUR)
         elif sender.ring_h:
-            line.script = warming(scene, sender, line.start)
+            line.script = warmup_script(sim, sender, line.start)
             line.start += int(sender.ring_h * HOUR)
         if sender.work != "write":
             line.left = 0
 
-    def _move(self, scene: Scene, line: Line, low: int, high: int) -> None:
+    def _move(self, sim: SimulationContext, line: SenderAccount, low: int, high: int) -> None:
         """Change address and fingerprint, attempt challenges, retire: what is due by now."""
-        sender, rng = self.sender, scene.rng
+        sender, rng = self.sender, sim.rng
         if line.until < high:
-            self._end(scene, line, line.until, wait=(0.02, 0.2), replaced=True)
+            self._end(sim, line, line.until, wait=(0.02, 0.2), replaced=True)
             return
         if line.rotate < high:
             ts, line.rotate = max(low, line.rotate), NEVER
             if sender.proxy_h[1]:
                 line.rotate = ts + int(rng.uniform(*sender.proxy_h) * HOUR)
-            line.ip = int(residential(scene, 1)[0])
+            line.ip = int(rent_consumer_addresses(sim, 1)[0])
             self.spent["addresses"] += 1
-            self._connect(scene, line, ts)
-        if line.reroll < high and self._stock is not None:
+            self._connect(sim, line, ts)
+        if line.reroll < high and self._infrastructure is not None:
             ts = max(low, line.reroll)
             line.reroll = ts + int(rng.exponential(sender.fingerprint_h) * HOUR) + MINUTE
-            line.device = int(rng.choice(self._stock.models))
-            self._connect(scene, line, ts)
+            line.device = int(rng.choice(self._infrastructure.models))
+            self._connect(sim, line, ts)
         if line.attempt < high:
             ts, line.attempt = max(low, line.attempt), NEVER
             line.tries += 1
             self.spent["challenges"] += 1
             passed = rng.random() < sender.solve
             kind = "challenge.passed" if passed else "challenge.failed"
-            scene.log.add(kind, np.array([ts]), line.account, kind=scene.pool.code("code"))
+            sim.log.add(kind, np.array([ts]), line.account, kind=sim.pool.code("code"))
             if not passed and line.tries < TRIES:
                 line.attempt = ts + int(rng.uniform(1, 10) * MINUTE)
 
-    def _connect(self, scene: Scene, line: Line, ts: int) -> None:
-        scene.connect(np.array([ts]), np.array([line.account]), line.ip, line.device, line.client)
+    def _connect(self, sim: SimulationContext, line: SenderAccount, ts: int) -> None:
+        sim.add_sessions(
+            np.array([ts]), np.array([line.account]), line.ip, line.device, line.client
+        )
 
-    def _perform(self, scene: Scene, line: Line, high: int) -> list[Acts]:
+    def _perform(self, sim: SimulationContext, line: SenderAccount, high: int) -> list[Acts]:
         """Do the steps of the script that are due."""
         first, line.read = line.read, max(line.read, int(np.searchsorted(line.script.ts, high)))
         if first == line.read or line.ended < NEVER:
@@ -394,48 +429,67 @@ class Operator:
         steps = line.script.part(first, line.read)
         there = [o for o in self.lines if o.ended == NEVER and o.registered <= steps.ts[0]]
         own = [o.account for o in there if o is not line]
-        return [perform(scene, self.sender, line.account, steps, np.array(own, np.int64))]
+        return [add_script_events(sim, self.sender, line.account, steps, np.array(own, np.int64))]
 
-    def _drafts(self, scene: Scene, line: Line, high: int) -> list[Draft]:
+    def _drafts(
+        self, sim: SimulationContext, line: SenderAccount, high: int
+    ) -> list[OutgoingMessages]:
         """Return the messages that are due, each with a target."""
         found = []
         while line.ended == NEVER:
             plan = line.take(high)
             count = len(plan)
             if count:
-                peer, lists = self._targets(scene, line, count)
-                found.append(Draft(
-                    plan.ts, np.full(count, line.account), np.full(count, line.place), peer, lists,
-                    self._chances(lists), plan.characters, plan.lead,
-                ))  # fmt: skip
+                peer, lists = self._targets(sim, line, count)
+                found.append(
+                    OutgoingMessages(
+                        plan.ts,
+                        np.full(count, line.account),
+                        np.full(count, line.place),
+                        peer,
+                        lists,
+                        self._chances(lists),
+                        plan.characters,
+                        plan.lead,
+                    )
+                )
             if line.at < len(line.plan) or line.opens() >= high:
                 break
-            self._plan(scene, line)
+            self._plan(sim, line)
         return found
 
-    def _plan(self, scene: Scene, line: Line) -> None:
+    def _plan(self, sim: SimulationContext, line: SenderAccount) -> None:
         """Plan the next day."""
         sender, start, day = self.sender, line.opens(), line.day
         line.day += 1
         if day:
             line.tries, line.pace = 0, min(1.0, line.pace * 1.5)
-        line.plan, line.at = plan_day(
-            scene.rng, sender, start, day, pace=line.pace, sharing=self._sharing, zone=self.zone,
-            pick=line.place,
-        ), 0  # fmt: skip
+        line.plan, line.at = (
+            plan_day(
+                sim.rng,
+                sender,
+                start,
+                day,
+                pace=line.pace,
+                sharing=self._sharing,
+                zone=self.zone,
+                pick=line.place,
+            ),
+            0,
+        )
         line.at = int(np.searchsorted(line.plan.ts, line.hold))
         if sender.staging and day:
-            scene.log.add(
-                "group.joined", np.array([start]), line.account, group=scene.new_groups(1)
-            )
+            sim.log.add("group.joined", np.array([start]), line.account, group=sim.new_groups(1))
         if sender.shape and line.sent >= _TRIED and line.answered < sender.shape * line.sent:
             line.sent = line.answered = 0
             line.rest(start + DAY)
 
-    def _targets(self, scene: Scene, line: Line, count: int) -> tuple[Ints, Ints]:
+    def _targets(
+        self, sim: SimulationContext, line: SenderAccount, count: int
+    ) -> tuple[Ints, Ints]:
         """Take so many targets from the account's queue; it is filled with strangers."""
         while len(line.queue) < count:
-            more = scene.strangers(max(_AHEAD, count))
+            more = sim.draw_strangers(max(_AHEAD, count))
             if self.sender.shape and self.tried.sum() > 2 * _TRIED:
                 best = np.argsort(self.answered / self.tried)[LISTS // 2 :]
                 better = more[np.isin(more % LISTS, best)]
@@ -451,13 +505,16 @@ class Operator:
         return peer, lists
 
     def _chances(self, lists: Ints) -> Floats:
-        chances = self.moods[lists] * (_STAGED if self.sender.staging else 1.0)
+        chances = self.reply_rates[lists] * (_STAGED if self.sender.staging else 1.0)
         return np.minimum(chances, 0.4)
 
 
-def _joined(drafts: list[Draft]) -> Draft:
+def _concat_messages(drafts: list[OutgoingMessages]) -> OutgoingMessages:
     if len(drafts) == 1:
         return drafts[0]
-    return Draft(*(
-        np.concatenate([getattr(draft, name) for draft in drafts]) for name in Draft.__slots__
-    ))  # fmt: skip
+    return OutgoingMessages(
+        *(
+            np.concatenate([getattr(draft, name) for draft in drafts])
+            for name in OutgoingMessages.__slots__
+        )
+    )

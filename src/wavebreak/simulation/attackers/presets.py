@@ -7,7 +7,7 @@ from typing import Any
 
 from wavebreak.simulation.attackers.config import Sender
 from wavebreak.simulation.attackers.infrastructure import Enrolment
-from wavebreak.simulation.behaviour import Pitch
+from wavebreak.simulation.behaviour import MessageContent
 from wavebreak.simulation.geography import VIRTUAL
 
 CONSERVATIVE: dict[str, Any] = {
@@ -30,7 +30,7 @@ TOOLS: dict[str, dict[str, Any]] = {
 PLAIN: dict[str, Any] = {"gap": (20.0, 60.0), "per_hour": 100.0, "per_day": 800.0}
 """What a tactic that shapes only one thing is added to: slow uniform gaps."""
 
-_FRAGMENTS = Pitch(characters=150.0, variation=70.0)
+_FRAGMENTS = MessageContent(characters=150.0, variation=70.0)
 
 TRAITS: dict[int, dict[str, Any]] = {
     0: {
@@ -45,12 +45,12 @@ TRAITS: dict[int, dict[str, Any]] = {
     2: {"law": "spread", "first_day": 20.0, "growth": 1.8, "per_day": 680.0,
         "register": (0.0, 0.1), "enrolment": Enrolment(attested=0.8, residential=True)},
     3: {"ring_h": 10.0, "ring_chats": 60.0, "register": (0.0, 0.1)},
-    4: {"law": "typed", "typing": 1.0, "pitch": Pitch(image=0.0), "quiet": (10.0, 90.0),
+    4: {"law": "typed", "typing": 1.0, "content": MessageContent(image=0.0), "quiet": (10.0, 90.0),
         "enrolment": Enrolment(attested=0.8)},
     5: {"curve": 0.9, "idle": 0.05},
     6: {"reads": 0.85, "look": (3.0, 45.0)},
     7: {"errors": 0.025, "typing": 0.8},
-    8: {"pitch": _FRAGMENTS},
+    8: {"content": _FRAGMENTS},
     9: {"shape": 0.1},
     10: {"staging": True, "per_day": 5.0, "register": (0.0, 0.1), "law": "spread"},
     11: {"saves": True, "per_10min": 3.0, "pooled": 20.0},

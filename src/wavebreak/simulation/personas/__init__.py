@@ -1,13 +1,14 @@
 """Innocents: people and firms that look like bulk senders and are not.
 
 Each is a hard negative: those of adversaries.md, and more. To add one: write a frozen dataclass
-with `name`, `lives` and `play`, and put it in `INNOCENTS`.
+with `name`, `in_population` and `play`, and put it in `INNOCENTS`.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar, Protocol
 
+from wavebreak.simulation.context import SimulationContext
 from wavebreak.simulation.log import Ints
 from wavebreak.simulation.personas.businesses import Newsletter, Radio, Shop, SupportDesk
 from wavebreak.simulation.personas.lookalikes import (
@@ -30,28 +31,27 @@ from wavebreak.simulation.personas.people import (
     Teacher,
 )
 from wavebreak.simulation.personas.victims import HijackOwner, VictimOfFlood, VictimOfReports
-from wavebreak.simulation.scene import Scene
 
 
 class Persona(Protocol):
-    """One hard negative.
+    """One kind of hard negative.
 
-    `lives`: its accounts are people with families and friends as well. `per_person`: how many
-    accounts there are to a person (ten at least).
+    `in_population`: its accounts belong to simulated people, who have family and friends as well.
+    `per_person`: accounts of the persona for each simulated person (ten accounts at least).
     """
 
     name: ClassVar[str]
-    lives: ClassVar[bool]
+    in_population: ClassVar[bool]
     per_person: ClassVar[float]
 
-    def prepare(self, scene: Scene, accounts: int) -> Ints:
+    def prepare(self, sim: SimulationContext, accounts: int) -> Ints:
         """Choose or enrol that many accounts, and change what is special about them."""
 
-    def play(self, scene: Scene, accounts: Ints) -> None:
+    def play(self, sim: SimulationContext, accounts: Ints) -> None:
         """Plan what the accounts do beside everyday life."""
 
 
-INNOCENTS: dict[str, type[Persona]] = {
+PERSONAS: dict[str, type[Persona]] = {
     kind.name: kind
     for kind in (
         NewNumber, Organiser, Teacher, SupportDesk, Shop, Newsletter, Radio, PopularStudent,
@@ -59,6 +59,6 @@ INNOCENTS: dict[str, type[Persona]] = {
         HijackOwner, Salesperson, Recruiter, Greeter, BareNewcomer, Roamer, SharedPhone, OfficeNat,
     )
 }  # fmt: skip
-"""Every persona by its name, in the order of adversaries.md; then those near the attackers."""
+"""Every persona by name, in the order of adversaries.md; then those most like attackers."""
 
 __all__ = ["INNOCENTS", "Persona"]

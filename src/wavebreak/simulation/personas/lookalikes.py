@@ -7,7 +7,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from wavebreak.simulation.conversations import brief, chats, talk
+from wavebreak.simulation.behaviour import adjust_style
+from wavebreak.simulation.context import SimulationContext
+from wavebreak.simulation.conversations import (
+    add_conversations,
+    draw_conversations,
+)
 from wavebreak.simulation.geography import (
     COUNTRIES,
     HOSTING,
@@ -15,27 +20,26 @@ from wavebreak.simulation.geography import (
     MINUTE,
     SECOND,
     VIRTUAL,
-    addresses,
-    numbers,
+    draw_addresses,
+    draw_phone_numbers,
 )
 from wavebreak.simulation.log import Ints
-from wavebreak.simulation.newcomers import Arrival, arrive
-from wavebreak.simulation.personas.people import days_of
-from wavebreak.simulation.personas.persona import Living
-from wavebreak.simulation.population import ALWAYS
-from wavebreak.simulation.scene import Scene
+from wavebreak.simulation.newcomers import NewcomerBehaviour, add_newcomers
+from wavebreak.simulation.personas.people import working_hours
+from wavebreak.simulation.personas.persona import PersonPersona
+from wavebreak.simulation.population import BEFORE_START
 
 _CONSUMER = tuple(a for place in COUNTRIES for a in (*place.homes, *place.carriers))
 
 
-def _one_after_another(scene: Scene, span: tuple[int, int], count: int, gap: float) -> Ints:
+def _draw_sequence(sim: SimulationContext, span: tuple[int, int], count: int, gap: float) -> Ints:
     """Draw times from somewhere in a span on, a median `gap` (milliseconds) apart."""
-    steps = scene.rng.lognormal(np.log(gap), 1.1, count)
-    return np.asarray(scene.rng.integers(*span) + np.cumsum(steps).astype(np.int64))
+    steps = sim.rng.lognormal(np.log(gap), 1.1, count)
+    return np.asarray(sim.rng.integers(*span) + np.cumsum(steps).astype(np.int64))
 
 
 @dataclass(frozen=True, slots=True)
-class Salesperson(Living):
+class Salesperson(PersonPersona):
     """Writes to many known customers a day, by hand or from a template; some answer.
 
     `customers` a day; `known` have the number in contacts; `silent` do not answer; `typing` is
@@ -51,23 +55,32 @@ class Salesperson(Living):
     characters: float = 90.0
     reach: float = 800.0
 
-    def play(self, scene: Scene, accounts: Ints) -> None:
+    def play(self, sim: SimulationContext, accounts: Ints) -> None:
         """Plan the persona."""
-        style = brief(scene.style, length=2.0, characters=self.characters, characters_spread=0.5)
+        style = adjust_style(
+            sim.style, length=2.0, characters=self.characters, characters_spread=0.5
+        )
         for who in accounts.tolist():
-            for span in days_of(scene, 9, 17, who):
-                count = int(scene.rng.integers(*self.customers))
-                peer = scene.people.near(scene.rng, who, count, self.reach)
-                start = _one_after_another(scene, span, len(peer), self.gap)
-                told = chats(
-                    scene, style, start, np.array(who), peer, known=self.known, back=1.0,
-                    silent=self.silent, typing=self.typing,
-                )  # fmt: skip
-                talk(scene, told, style)
+            for span in working_hours(sim, 9, 17, who):
+                count = int(sim.rng.integers(*self.customers))
+                peer = sim.people.draw_acquaintances(sim.rng, who, count, self.reach)
+                start = _draw_sequence(sim, span, len(peer), self.gap)
+                told = draw_conversations(
+                    sim,
+                    style,
+                    start,
+                    np.array(who),
+                    peer,
+                    known=self.known,
+                    back=1.0,
+                    silent=self.silent,
+                    typing=self.typing,
+                )
+                add_conversations(sim, told, style)
 
 
 @dataclass(frozen=True, slots=True)
-class Recruiter(Living):
+class Recruiter(PersonPersona):
     """Writes to strangers, few a day, who mostly answer; hardly anyone has it in contacts.
 
     `asks` strangers a day; `silent` do not answer; `blocks` of them block it.
@@ -81,19 +94,25 @@ class Recruiter(Living):
     gap: float = 4 * MINUTE
     looks_up: float = 0.5
 
-    def play(self, scene: Scene, accounts: Ints) -> None:
+    def play(self, sim: SimulationContext, accounts: Ints) -> None:
         """Plan the persona."""
-        rng, log = scene.rng, scene.log
+        rng, log = sim.rng, sim.log
         for who in accounts.tolist():
-            for span in days_of(scene, 9, 18, who):
-                peer = scene.strangers(int(rng.integers(*self.asks)))
+            for span in working_hours(sim, 9, 18, who):
+                peer = sim.draw_strangers(int(rng.integers(*self.asks)))
                 peer = peer[peer != who]
-                start = _one_after_another(scene, span, len(peer), self.gap)
-                asked = chats(
-                    scene, scene.style, start, np.array(who), peer, known=self.known, back=0.3,
+                start = _draw_sequence(sim, span, len(peer), self.gap)
+                asked = draw_conversations(
+                    sim,
+                    sim.style,
+                    start,
+                    np.array(who),
+                    peer,
+                    known=self.known,
+                    back=0.3,
                     silent=self.silent,
-                )  # fmt: skip
-                talk(scene, asked, scene.style)
+                )
+                add_conversations(sim, asked, sim.style)
                 looks = start[rng.random(len(start)) < self.looks_up] - 20 * SECOND
                 log.add("contact.looked_up", looks, who, count=1, hits=1)
                 blocks = rng.random(len(peer)) < self.blocks
@@ -101,7 +120,7 @@ class Recruiter(Living):
 
 
 @dataclass(frozen=True, slots=True)
-class Greeter(Living):
+class Greeter(PersonPersona):
     """On a holiday, one pasted greeting to everyone in the address book; some answer.
 
     `greets` acquaintances, a median `gap` apart; `known`, `silent` as elsewhere.
@@ -114,25 +133,34 @@ class Greeter(Living):
     gap: float = 9 * SECOND
     reach: float = 250.0
 
-    def play(self, scene: Scene, accounts: Ints) -> None:
+    def play(self, sim: SimulationContext, accounts: Ints) -> None:
         """Plan the persona."""
-        rng = scene.rng
-        style = brief(
-            scene.style, length=0.5, length_spread=0.6, characters=60.0, characters_spread=0.05
+        rng = sim.rng
+        style = adjust_style(
+            sim.style, length=0.5, length_spread=0.6, characters=60.0, characters_spread=0.05
         )
         for who in accounts.tolist():
-            peer = scene.people.near(rng, who, int(rng.integers(*self.greets)), self.reach)
-            ts = int(scene.at(0.1, 0.8, 1)[0])
-            start = _one_after_another(scene, (ts, ts + HOUR), len(peer), self.gap)
-            told = chats(
-                scene, style, start, np.array(who), peer, known=self.known, back=0.95,
-                silent=self.silent, typing=0.1,
-            )  # fmt: skip
-            talk(scene, told, style)
+            peer = sim.people.draw_acquaintances(
+                rng, who, int(rng.integers(*self.greets)), self.reach
+            )
+            ts = int(sim.draw_times(0.1, 0.8, 1)[0])
+            start = _draw_sequence(sim, (ts, ts + HOUR), len(peer), self.gap)
+            told = draw_conversations(
+                sim,
+                style,
+                start,
+                np.array(who),
+                peer,
+                known=self.known,
+                back=0.95,
+                silent=self.silent,
+                typing=0.1,
+            )
+            add_conversations(sim, told, style)
 
 
 @dataclass(frozen=True, slots=True)
-class BareNewcomer(Living):
+class BareNewcomer(PersonPersona):
     """A newcomer with an almost empty address book, a cheap phone, perhaps a virtual number.
 
     `virtual` of them have a number from a virtual range; little is attested, and the few who are
@@ -142,29 +170,37 @@ class BareNewcomer(Living):
     name: ClassVar[str] = "bare-newcomer"
     when: tuple[float, float] = (0.02, 0.7)
     virtual: float = 0.3
-    arrival: Arrival = field(
-        default=Arrival(
-            book=3.0, book_spread=0.9, found=0.5, tells=6.0, known=0.2, added_back=0.4, answer=0.8,
-            attested=0.25, retries=0.3, mobile=0.7,
+    arrival: NewcomerBehaviour = field(
+        default=NewcomerBehaviour(
+            book=3.0,
+            book_spread=0.9,
+            found=0.5,
+            first_chats=6.0,
+            known=0.2,
+            added_back=0.4,
+            answer=0.8,
+            attested=0.25,
+            retries=0.3,
+            mobile=0.7,
         )
-    )  # fmt: skip
+    )
 
-    def prepare(self, scene: Scene, accounts: int) -> Ints:
+    def prepare(self, sim: SimulationContext, accounts: int) -> Ints:
         """Choose who registers anew, and from which numbers."""
-        rng = scene.rng
-        who = scene.cast(accounts, self.name)
-        scene.people.born[who] = scene.at(*self.when, accounts)
+        rng = sim.rng
+        who = sim.assign_people(accounts, self.name)
+        sim.people.registered_at[who] = sim.draw_times(*self.when, accounts)
         bought = who[rng.random(accounts) < self.virtual]
-        scene.people.phone[bought] = scene.pool.codes(numbers(rng, VIRTUAL, len(bought)))
+        sim.people.phone[bought] = sim.pool.codes(draw_phone_numbers(rng, VIRTUAL, len(bought)))
         return who
 
-    def play(self, scene: Scene, accounts: Ints) -> None:
+    def play(self, sim: SimulationContext, accounts: Ints) -> None:
         """Plan the persona."""
-        arrive(scene, accounts, scene.style, self.arrival)
+        add_newcomers(sim, accounts, sim.style, self.arrival)
 
 
 @dataclass(frozen=True, slots=True)
-class Roamer(Living):
+class Roamer(PersonPersona):
     """Changes networks all day: trains, cafés, and for `hosted` of the sessions a rented tunnel.
 
     `moves`: new addresses a day; `meets`: people met on the way and written to a day.
@@ -176,55 +212,63 @@ class Roamer(Living):
     meets: tuple[int, int] = (0, 6)
     known: float = 0.5
 
-    def play(self, scene: Scene, accounts: Ints) -> None:
+    def play(self, sim: SimulationContext, accounts: Ints) -> None:
         """Plan the persona."""
-        rng, people, pool = scene.rng, scene.people, scene.pool
+        rng, people, pool = sim.rng, sim.people, sim.pool
         for who in accounts.tolist():
-            for span in days_of(scene, 6, 24, who):
+            for span in working_hours(sim, 6, 24, who):
                 ts = np.sort(rng.integers(*span, int(rng.integers(*self.moves))))
                 tunnel = rng.random(len(ts)) < self.hosted
-                plain = pool.codes(addresses(rng, _CONSUMER, len(ts)))
-                rented = pool.codes(addresses(rng, HOSTING, len(ts)))
+                plain = pool.codes(draw_addresses(rng, _CONSUMER, len(ts)))
+                rented = pool.codes(draw_addresses(rng, HOSTING, len(ts)))
                 ip = np.where(tunnel, rented, plain)
                 me = np.full(len(ts), who)
-                scene.connect(ts, me, ip, int(people.device[who]), int(people.client[who]))
-                peer = people.near(rng, who, int(rng.integers(*self.meets)), 2000.0)
-                met = chats(
-                    scene, scene.style, rng.integers(*span, len(peer)), np.array(who), peer,
-                    known=self.known, back=0.7, silent=0.15,
-                )  # fmt: skip
-                talk(scene, met, scene.style)
+                sim.add_sessions(ts, me, ip, int(people.device[who]), int(people.client[who]))
+                peer = people.draw_acquaintances(rng, who, int(rng.integers(*self.meets)), 2000.0)
+                met = draw_conversations(
+                    sim,
+                    sim.style,
+                    rng.integers(*span, len(peer)),
+                    np.array(who),
+                    peer,
+                    known=self.known,
+                    back=0.7,
+                    silent=0.15,
+                )
+                add_conversations(sim, met, sim.style)
 
 
 @dataclass(frozen=True, slots=True)
-class SharedPhone(Living):
+class SharedPhone(PersonPersona):
     """Families with one phone for `size` people; `new` of them register on it one by one."""
 
     name: ClassVar[str] = "shared-phone"
     size: int = 3
     new: float = 0.5
-    arrival: Arrival = field(default=Arrival(book=40.0, tells=6.0, attested=0.8))
+    arrival: NewcomerBehaviour = field(
+        default=NewcomerBehaviour(book=40.0, first_chats=6.0, attested=0.8)
+    )
 
-    def prepare(self, scene: Scene, accounts: int) -> Ints:
+    def prepare(self, sim: SimulationContext, accounts: int) -> Ints:
         """Choose families, and give each its phone and line."""
-        people = scene.people
-        who = scene.cast(accounts, self.name)
+        people = sim.people
+        who = sim.assign_people(accounts, self.name)
         for first in range(0, accounts, self.size):
             family = who[first : first + self.size]
             for given in (people.device, people.client, people.home, people.carrier, people.work):
                 given[family] = given[family[0]]
-        new = who[scene.rng.random(accounts) < self.new]
-        people.born[new] = scene.at(0.02, 0.6, len(new))
+        new = who[sim.rng.random(accounts) < self.new]
+        people.registered_at[new] = sim.draw_times(0.02, 0.6, len(new))
         return who
 
-    def play(self, scene: Scene, accounts: Ints) -> None:
+    def play(self, sim: SimulationContext, accounts: Ints) -> None:
         """Plan the persona."""
-        born = scene.people.born[accounts]
-        arrive(scene, accounts[born != ALWAYS], scene.style, self.arrival)
+        registered_at = sim.people.registered_at[accounts]
+        add_newcomers(sim, accounts[registered_at != BEFORE_START], sim.style, self.arrival)
 
 
 @dataclass(frozen=True, slots=True)
-class OfficeNat(Living):
+class OfficeNat(PersonPersona):
     """A firm that takes up the messenger: its people register within hours, behind one address.
 
     They have the same client, and write to each other and to some customers.
@@ -234,37 +278,41 @@ class OfficeNat(Living):
     size: int = 25
     within: float = 4.0
     writes: tuple[int, int] = (4, 15)
-    arrival: Arrival = field(
-        default=Arrival(book=60.0, tells=8.0, within=3.0 * HOUR, mobile=0.0, attested=0.9)
+    arrival: NewcomerBehaviour = field(
+        default=NewcomerBehaviour(
+            book=60.0, first_chats=8.0, within=3.0 * HOUR, mobile=0.0, attested=0.9
+        )
     )
 
-    def prepare(self, scene: Scene, accounts: int) -> Ints:
+    def prepare(self, sim: SimulationContext, accounts: int) -> Ints:
         """Choose firms, and give each its address and client."""
-        rng, people, pool = scene.rng, scene.people, scene.pool
-        who = scene.cast(accounts, self.name)
+        rng, people, pool = sim.rng, sim.people, sim.pool
+        who = sim.assign_people(accounts, self.name)
         for office in self._offices(who):
-            address = pool.code(addresses(rng, _CONSUMER, 1)[0])
+            address = pool.code(draw_addresses(rng, _CONSUMER, 1)[0])
             for networks in (people.home, people.work):
                 networks[office] = address
             people.client[office] = people.client[office[0]]
-            day = int(scene.at(0.02, 0.6, 1)[0])
-            people.born[office] = day + (rng.random(len(office)) * self.within * HOUR).astype(int)
+            day = int(sim.draw_times(0.02, 0.6, 1)[0])
+            people.registered_at[office] = day + (
+                rng.random(len(office)) * self.within * HOUR
+            ).astype(int)
         return who
 
-    def play(self, scene: Scene, accounts: Ints) -> None:
+    def play(self, sim: SimulationContext, accounts: Ints) -> None:
         """Plan the persona."""
-        rng, born = scene.rng, scene.people.born
-        arrive(scene, accounts, scene.style, self.arrival)
+        rng, registered_at = sim.rng, sim.people.registered_at
+        add_newcomers(sim, accounts, sim.style, self.arrival)
         for office in self._offices(accounts):
             for who in office.tolist():
                 peer = rng.choice(office, int(rng.integers(*self.writes)))
-                ready = np.maximum(born[peer], born[who]) + 10 * MINUTE
+                ready = np.maximum(registered_at[peer], registered_at[who]) + 10 * MINUTE
                 start = ready + (rng.random(len(peer)) * 8 * HOUR).astype(np.int64)
                 real = peer != who
-                told = chats(
-                    scene, scene.style, start[real], np.array(who), peer[real], known=0.6, back=0.6
+                told = draw_conversations(
+                    sim, sim.style, start[real], np.array(who), peer[real], known=0.6, back=0.6
                 )
-                talk(scene, told, scene.style)
+                add_conversations(sim, told, sim.style)
 
     def _offices(self, who: Ints) -> list[Ints]:
         return [who[first : first + self.size] for first in range(0, len(who), self.size)]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from wavebreak.simulation.context import SimulationContext
 from wavebreak.simulation.log import Ints
-from wavebreak.simulation.scene import Scene
 
 
-class Living:
+class PersonPersona:
     """A persona whose accounts are people of the world, with families and friends as well.
 
     `per_person`: how many accounts there are to a person. `prepare` is called for every persona
@@ -17,9 +17,9 @@ class Living:
 
     __slots__ = ()
     name: ClassVar[str]
-    lives: ClassVar[bool] = True
+    in_population: ClassVar[bool] = True
     per_person: ClassVar[float] = 0.01
 
-    def prepare(self, scene: Scene, accounts: int) -> Ints:
+    def prepare(self, sim: SimulationContext, accounts: int) -> Ints:
         """Choose who plays the persona."""
-        return scene.cast(accounts, self.name)
+        return sim.assign_people(accounts, self.name)

@@ -14,39 +14,41 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.simulation.attackers import CAMPAIGNS, Planned, Sender
+from wavebreak.simulation.attackers import CAMPAIGNS, Campaign, Sender
 from wavebreak.simulation.attackers.infrastructure import Enrolment
 from wavebreak.simulation.attackers.presets import TOOLS, TRAITS
-from wavebreak.simulation.background_trace import load
-from wavebreak.simulation.behaviour import PITCH, TOLERATED, UNWANTED, Style
+from wavebreak.simulation.background_trace import load_trace
+from wavebreak.simulation.behaviour import DEFAULT_CONTENT, TOLERATED, UNWANTED, ConversationStyle
 from wavebreak.simulation.daily_life import Habits
 from wavebreak.simulation.geography import COUNTRIES, DAY, VIRTUAL
 from wavebreak.simulation.groups import GroupHabits
-from wavebreak.simulation.newcomers import Arrival
-from wavebreak.simulation.personas import INNOCENTS, Persona
+from wavebreak.simulation.newcomers import NewcomerBehaviour
+from wavebreak.simulation.personas import PERSONAS, Persona
 from wavebreak.simulation.population import OTHER_CLIENTS, Society
 from wavebreak.simulation.priors import (
-    BARE,
-    SCARCE,
+    COMPLETE_SHARE,
+    MESSAGES_ONLY_SHARE,
+    MISSING_FIELDS,
     STEPS_MS,
-    WHOLE,
-    draw_of,
-    number,
+    draw_number,
+    draw_recipe,
+    perturb,
     priors_of,
-    shaken,
 )
 from wavebreak.simulation.world import (
-    EVERYTHING,
+    FULL_COVERAGE,
     Coverage,
     Operation,
     Plan,
     World,
-    live,
-    planted,
-    summary_of,
+    plan_summary,
+    simulate_on_trace,
+    simulate_plan,
 )
 
-KEPT = frozenset({"total", "burst_s", "register", "insist", "solve_s", "appeals", "words", "crowd"})
+UNPERTURBED = frozenset(
+    {"total", "burst_s", "register", "insist", "solve_s", "appeals", "words", "crowd"}
+)
 """Numbers of senders that are the tactic itself, or what time costs in a simulation."""
 
 SHAPING = (1, 3, 4, 5, 6, 7, 8, 9, 11, 13, 14, 15, 16, 19)
@@ -71,12 +73,23 @@ Ranges = tuple[tuple[str, int], ...]
 MOBILES: Ranges = tuple(block for place in COUNTRIES for block in place.mobile)
 
 _PACING = frozenset(
-    {"gap", "quick", "law", "per_hour", "per_day", "per_minute", "first_day", "growth", "register",
-     "enrolment", "pitch"}
-)  # fmt: skip
+    {
+        "gap",
+        "quick",
+        "law",
+        "per_hour",
+        "per_day",
+        "per_minute",
+        "first_day",
+        "growth",
+        "register",
+        "enrolment",
+        "content",
+    }
+)
 
 
-def sharing(rng: np.random.Generator, accounts: int) -> int:
+def draw_sharing(rng: np.random.Generator, accounts: int) -> int:
     """Draw how many networks or devices an operator has: one or few, some, or one an account.
 
     >>> 1 <= sharing(np.random.default_rng(2), 30) <= 30
@@ -90,12 +103,12 @@ def sharing(rng: np.random.Generator, accounts: int) -> int:
     return accounts
 
 
-def enrolment(
+def draw_enrolment(
     rng: np.random.Generator, default: Enrolment, accounts: int, local: Ranges
 ) -> Enrolment:
     """Draw how an operator registers and what its accounts have in common."""
-    drawn = draw_of(rng, default)
-    networks, devices = sharing(rng, accounts), sharing(rng, accounts)
+    drawn = draw_recipe(rng, default)
+    networks, devices = draw_sharing(rng, accounts), draw_sharing(rng, accounts)
     virtual = default.ranges == VIRTUAL or rng.random() < VIRTUALS
     plain = local if rng.random() < LOCAL else default.ranges
     client, kind = "", rng.random()
@@ -104,19 +117,22 @@ def enrolment(
     elif kind < OWN_CLIENT + OTHER_CLIENT:
         client = str(rng.choice(OTHER_CLIENTS))
     return replace(
-        drawn, ranges=VIRTUAL if virtual else plain, networks=networks,
+        drawn,
+        ranges=VIRTUAL if virtual else plain,
+        networks=networks,
         residential=bool(networks == accounts and rng.random() < 0.8),
-        devices=devices if devices < accounts else 6 * accounts, client=client,
+        devices=devices if devices < accounts else 6 * accounts,
+        client=client,
         verification=METHODS[int(rng.integers(0, len(METHODS)))],
         attested=min(drawn.attested, 0.2) if virtual and rng.random() < 0.7 else drawn.attested,
-    )  # fmt: skip
+    )
 
 
-def sender(
+def draw_sender(
     rng: np.random.Generator, base: Sender, own: int, accounts: int, local: Ranges
 ) -> Sender:
     """Draw a sender round a tactic: more tactics at random, a tool's pace, every number shaken."""
-    most = number(rng, priors_of("Operation")["total"])
+    most = draw_number(rng, priors_of("Operation")["total"])
     total = base.total if base.total[1] else (int(most / 2), int(most) + 2)
     if rng.random() < AS_IT_IS:
         return replace(base, total=total)
@@ -127,34 +143,36 @@ def sender(
         while rng.random() < ADDS:
             traits = TRAITS[int(rng.choice(SHAPING))]
             changes |= {k: v for k, v in traits.items() if k not in _PACING}
-    mixed = shaken(rng, replace(base, **changes), KEPT)
+    mixed = perturb(rng, replace(base, **changes), UNPERTURBED)
     pace = float(np.exp(rng.normal(0.0, 0.5)))
     return replace(
         mixed,
         gap=(mixed.gap[0] * pace, mixed.gap[1] * pace),
-        register=_register(rng, base),
-        enrolment=enrolment(rng, base.enrolment, accounts, local),
-        pitch=None,
+        register=_draw_registration_window(rng, base),
+        enrolment=draw_enrolment(rng, base.enrolment, accounts, local),
+        content=None,
     )
 
 
-def _register(rng: np.random.Generator, base: Sender) -> tuple[float, float]:
+def _draw_registration_window(rng: np.random.Generator, base: Sender) -> tuple[float, float]:
     """Draw when accounts start: all within an hour or two, or one after another."""
     first, last = base.register
     begin = float(rng.uniform(first, 0.6 * last))
     return begin, begin + (last - begin) * float(rng.uniform(0.02, 1.0) ** 2)
 
 
-def campaign(rng: np.random.Generator, name: str, most: int, local: Ranges) -> Planned:
+def draw_campaign(rng: np.random.Generator, name: str, most: int, local: Ranges) -> Campaign:
     """Draw one campaign: its accounts (at most `most`), its enrolment, and all its numbers."""
     known = CAMPAIGNS[name]
-    accounts = max(3, min(most, round(number(rng, priors_of("Operation")["accounts"]))))
+    accounts = max(3, min(most, round(draw_number(rng, priors_of("Operation")["accounts"]))))
     return replace(
-        known, accounts=accounts, sender=sender(rng, known.sender, known.tactic, accounts, local)
+        known,
+        accounts=accounts,
+        sender=draw_sender(rng, known.sender, known.tactic, accounts, local),
     )
 
 
-def operations(
+def draw_operations(
     rng: np.random.Generator, names: list[str], most: int, local: Ranges = MOBILES
 ) -> tuple[Operation, ...]:
     """Draw the operators of a world, one a name; some of them have the same list of targets."""
@@ -163,10 +181,10 @@ def operations(
         same = rng.random() < SAME_LIST
         made.append(
             Operation(
-                campaign(rng, name, most, local),
-                mood=draw_of(rng, UNWANTED),
-                pitch=draw_of(rng, PITCH),
-                list_share=number(rng, priors_of("Operation")["list_share"]),
+                draw_campaign(rng, name, most, local),
+                behaviour=draw_recipe(rng, UNWANTED),
+                content=draw_recipe(rng, DEFAULT_CONTENT),
+                list_share=draw_number(rng, priors_of("Operation")["list_share"]),
                 list_number=0 if same else place + 1,
             )
         )
@@ -176,11 +194,11 @@ def operations(
 FIRST_DAY_MS = 1_735_689_600_000
 """2025-01-01T00:00Z: worlds start on some day after it."""
 
-ROOM = 0.6
-"""Share of all people who may play a part, or be born during the simulation."""
+ASSIGNABLE_SHARE = 0.6
+"""Share of all people who may play a part, or be registered_at during the simulation."""
 
 
-def draw(
+def random_platform(
     seed: int,
     *,
     families: Sequence[str] = (),
@@ -196,89 +214,91 @@ def draw(
     >>> sorted({label for _, label, _, _ in world.labels})
     ['abusive', 'benign']
     """
-    plan = drawn_plan(seed, families or tuple(CAMPAIGNS))
+    plan = draw_plan(seed, families or tuple(CAMPAIGNS))
     if coverage is not None:
         plan = replace(plan, coverage=coverage)
-    return live(plan, seed, {"seed": seed} | summary_of(plan), progress)
+    return simulate_plan(plan, seed, {"seed": seed} | plan_summary(plan), progress)
 
 
-def draw_planted(path: Path, seed: int, operators: int = 8) -> World:
+def random_platform_on_trace(path: Path, seed: int, operators: int = 8) -> World:
     """Draw operators and plant them among the people of a trace (a file of events).
 
     What a trace of messages cannot show (groups filled, reports, companions) is left out. Raises
     UsageError where the trace is empty.
     """
     rng = np.random.default_rng([seed, len("planted")])
-    trace = load(path)
+    trace = load_trace(path)
     shown = [n for n, c in CAMPAIGNS.items() if c.sender.work == "write" and not c.sender.hijack]
     most = max(3, len(trace.accounts) // 12)
-    chosen = operations(rng, _names(rng, shown, operators), most=most)
-    days = number(rng, priors_of("World")["days"])
+    chosen = draw_operations(rng, _draw_campaign_names(rng, shown, operators), most=most)
+    days = draw_number(rng, priors_of("World")["days"])
     about = {"seed": seed, "background": str(path), "days": days}
-    return planted(trace, chosen, days, seed, about)
+    return simulate_on_trace(trace, chosen, days, seed, about)
 
 
-def drawn_plan(seed: int, families: Sequence[str]) -> Plan:
+def draw_plan(seed: int, families: Sequence[str]) -> Plan:
     """Draw the plan of a world."""
     rng = np.random.default_rng([seed, len("drawn")])
     world = priors_of("World")
-    people = round(number(rng, world["people"]))
-    days = round(number(rng, world["days"]), 2)
-    society = replace(draw_of(rng, Society()), countries=_countries(rng))
-    chosen = _names(rng, families, round(number(rng, world["operators"])))
-    operators = operations(rng, chosen, max(3, people // 12), _numbers(society))
-    personas = _personas(rng, people)
-    society = _with_room(society, people, days, personas, operators)
+    people = round(draw_number(rng, world["people"]))
+    days = round(draw_number(rng, world["days"]), 2)
+    society = replace(draw_recipe(rng, Society()), countries=_draw_countries(rng))
+    chosen = _draw_campaign_names(rng, families, round(draw_number(rng, world["operators"])))
+    operators = draw_operations(rng, chosen, max(3, people // 12), _local_number_ranges(society))
+    personas = _draw_personas(rng, people)
+    society = _limit_newcomers(society, people, days, personas, operators)
     return Plan(
         people,
         days,
-        FIRST_DAY_MS + int(number(rng, world["start"]) * DAY),
+        FIRST_DAY_MS + int(draw_number(rng, world["start"]) * DAY),
         personas,
         operators,
         society,
-        draw_of(rng, Style()),
-        draw_of(rng, Habits()),
-        draw_of(rng, GroupHabits()),
-        draw_of(rng, Arrival()),
-        draw_of(rng, TOLERATED, "Tolerated"),
-        _coverage(rng),
+        draw_recipe(rng, ConversationStyle()),
+        draw_recipe(rng, Habits()),
+        draw_recipe(rng, GroupHabits()),
+        draw_recipe(rng, NewcomerBehaviour()),
+        draw_recipe(rng, TOLERATED, "Tolerated"),
+        _draw_coverage(rng),
     )
 
 
-def _numbers(society: Society) -> tuple[tuple[str, int], ...]:
+def _local_number_ranges(society: Society) -> tuple[tuple[str, int], ...]:
     """Ranges of mobile numbers where people live."""
     shares = zip(COUNTRIES, society.countries, strict=True)
     return tuple(block for place, share in shares if share > 0 for block in place.mobile)
 
 
-def _names(rng: np.random.Generator, families: Sequence[str], count: int) -> list[str]:
+def _draw_campaign_names(
+    rng: np.random.Generator, families: Sequence[str], count: int
+) -> list[str]:
     """Draw campaigns, each family once before one comes twice."""
     rounds = -(-count // len(families))
     drawn = [families[k] for _ in range(rounds) for k in rng.permutation(len(families))]
     return drawn[:count]
 
 
-def _countries(rng: np.random.Generator) -> tuple[float, ...]:
+def _draw_countries(rng: np.random.Generator) -> tuple[float, ...]:
     """Draw where people live: in one country, or in several, in shares."""
     shares = rng.dirichlet(np.full(len(COUNTRIES), 10.0 ** rng.uniform(-1, 0.5)))
     shares[shares < 0.03] = 0.0
     return tuple((shares / shares.sum()).tolist())
 
 
-def _personas(rng: np.random.Generator, people: int) -> tuple[tuple[Persona, int], ...]:
+def _draw_personas(rng: np.random.Generator, people: int) -> tuple[tuple[Persona, int], ...]:
     """Draw every persona: how many accounts it has, and its numbers."""
     each = priors_of("World")["persona"]
     size = (people / 1000) ** 0.5
     drawn = []
-    for kind in INNOCENTS.values():
-        persona: Any = draw_of(rng, kind())
+    for kind in PERSONAS.values():
+        persona: Any = draw_recipe(rng, kind())
         if hasattr(persona, "arrival"):
-            persona = replace(persona, arrival=shaken(rng, persona.arrival, frozenset()))
-        drawn.append((persona, max(2, round(size * number(rng, each)))))
+            persona = replace(persona, arrival=perturb(rng, persona.arrival, frozenset()))
+        drawn.append((persona, max(2, round(size * draw_number(rng, each)))))
     return tuple(drawn)
 
 
-def _with_room(
+def _limit_newcomers(
     society: Society,
     people: int,
     days: float,
@@ -288,29 +308,34 @@ def _with_room(
     """Keep enough settled people to play all parts: as few newcomers as that takes."""
     parts = sum(count for _, count in personas)
     parts += sum(o.campaign.accounts for o in operators)
-    room = max(0.05, ROOM - parts / (people + parts))
+    room = max(0.05, ASSIGNABLE_SHARE - parts / (people + parts))
     return replace(society, newcomers=min(society.newcomers, room / days))
 
 
-def _coverage(rng: np.random.Generator) -> Coverage:
+def _draw_coverage(rng: np.random.Generator) -> Coverage:
     """Draw what the platform's log lacks."""
     kind = rng.random()
     steps, shares = zip(*STEPS_MS, strict=True)
     step = int(rng.choice(steps, p=shares))
-    if kind < WHOLE:
-        return EVERYTHING
-    bare = kind > 1 - BARE
+    if kind < COMPLETE_SHARE:
+        return FULL_COVERAGE
+    bare = kind > 1 - MESSAGES_ONLY_SHARE
     lacking = [
-        what for whats, chance in SCARCE.values() for what in whats if rng.random() < chance or bare
+        what
+        for whats, chance in MISSING_FIELDS.values()
+        for what in whats
+        if rng.random() < chance or bare
     ]
     if bare and rng.random() < 0.5:  # the traces have groups, or sizes, or neither
-        lacking = [what for what in lacking if what not in _SPARED[int(rng.integers(2))]]
+        lacking = [what for what in lacking if what not in _SOMETIMES_CARRIED[int(rng.integers(2))]]
     types = frozenset(what for what in lacking if what in _TYPES)
     return Coverage(types, frozenset(lacking) - types, step)
 
 
-_TYPES = frozenset(what for whats, _ in SCARCE.values() for what in whats if what.count(".") == 1)
-_SPARED: tuple[tuple[str, ...], ...] = (
-    SCARCE["groups"][0],
+_TYPES = frozenset(
+    what for whats, _ in MISSING_FIELDS.values() for what in whats if what.count(".") == 1
+)
+_SOMETIMES_CARRIED: tuple[tuple[str, ...], ...] = (
+    MISSING_FIELDS["groups"][0],
     ("message.sent.size", "message.sent.media"),
 )

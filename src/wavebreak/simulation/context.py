@@ -1,4 +1,4 @@
-"""What every planner is given: people, clock, strings, the log, and a roll of the accounts."""
+"""What every planner is given: people, clock, strings, the log, and a registry of the accounts."""
 
 from __future__ import annotations
 
@@ -9,11 +9,18 @@ import numpy as np
 import pyarrow as pa
 
 from wavebreak.errors import UsageError
-from wavebreak.simulation.behaviour import PITCH, TOLERATED, UNWANTED, Mood, Pitch, Style
-from wavebreak.simulation.log import ABSENT, Floats, Ints, Log, Pool, hexadecimal
+from wavebreak.simulation.behaviour import (
+    DEFAULT_CONTENT,
+    TOLERATED,
+    UNWANTED,
+    ConversationStyle,
+    MessageContent,
+    RecipientBehaviour,
+)
+from wavebreak.simulation.log import ABSENT, EventLog, Floats, Ints, StringPool, hexadecimal
 from wavebreak.simulation.population import People
 
-OTHERS_TYPE = 0.65
+DEFAULT_TYPING_SHARE = 0.65
 """Share of texts typed by accounts that are not people of the world: firms and operators."""
 
 NAME_DIGITS = 8
@@ -24,7 +31,7 @@ Label = tuple[str, str, str, str]
 """account, label, family, operator"""
 
 
-class Roll:
+class AccountRegistry:
     """All accounts: their number, name, label, family and operator.
 
     Names are a one-to-one mix of number and seed, so that a name says nothing of the account.
@@ -36,7 +43,7 @@ class Roll:
         self._family: list[str] = []
         self._operator: list[str] = []
         self._given: dict[int, str] = {}
-        self._turned: dict[int, int] = {}
+        self._compromised: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self._label)
@@ -60,14 +67,14 @@ class Roll:
             self._family[account] = family
             self._operator[account] = operator
 
-    def turn(self, accounts: Ints, ts: Ints) -> None:
+    def mark_compromised(self, accounts: Ints, ts: Ints) -> None:
         """Note when accounts became what their label says: before, they were honest people's."""
-        self._turned |= dict(zip(accounts.tolist(), ts.tolist(), strict=True))
+        self._compromised |= dict(zip(accounts.tolist(), ts.tolist(), strict=True))
 
-    def turned(self) -> dict[str, int]:
+    def compromised_at(self) -> dict[str, int]:
         """Return by name when accounts became what their label says (milliseconds)."""
         names = self.names()
-        return {names[account].as_py(): ts for account, ts in self._turned.items()}
+        return {names[account].as_py(): ts for account, ts in self._compromised.items()}
 
     def of(self, family: str) -> Ints:
         """Return the accounts of one family or persona."""
@@ -91,28 +98,28 @@ class Roll:
 
 
 @dataclass(slots=True)
-class Scene:
+class SimulationContext:
     """The stage that campaigns and personas play on.
 
     `start` and `end` bound the simulation (milliseconds). `taken` are the people who already
     play a part, so that no two personas or hijackers share an account. `style` is how people
-    converse; `mood` how they meet a `pitch` that nobody asked for, `tolerated` one that they
+    converse; `behaviour` how they meet a `content` that nobody asked for, `tolerated` one that they
     understand. `targets`: whom an operator knows (None: anyone may be written to).
     """
 
     rng: np.random.Generator
-    log: Log
-    pool: Pool
-    roll: Roll
+    log: EventLog
+    pool: StringPool
+    registry: AccountRegistry
     people: People
     start: int
     end: int
-    taken: set[int] = field(default_factory=set)
+    assigned: set[int] = field(default_factory=set)
     groups: int = 0
-    style: Style = field(default_factory=Style)
-    mood: Mood = UNWANTED
-    tolerated: Mood = TOLERATED
-    pitch: Pitch = PITCH
+    style: ConversationStyle = field(default_factory=ConversationStyle)
+    behaviour: RecipientBehaviour = UNWANTED
+    tolerated: RecipientBehaviour = TOLERATED
+    content: MessageContent = DEFAULT_CONTENT
     targets: Ints | None = None
 
     @property
@@ -120,7 +127,7 @@ class Scene:
         """Length of the simulation in milliseconds."""
         return self.end - self.start
 
-    def at(self, low: float, high: float, count: int) -> Ints:
+    def draw_times(self, low: float, high: float, count: int) -> Ints:
         """Draw times uniformly between two shares of the simulated span."""
         return (self.start + self.rng.uniform(low, high, count) * self.span).astype(np.int64)
 
@@ -129,41 +136,43 @@ class Scene:
         first, self.groups = self.groups, self.groups + count
         return self.pool.add(f"g{first + index:08x}" for index in range(count))
 
-    def settled(self) -> Ints:
+    def established_people(self) -> Ints:
         """Return the people who were there before the simulation and play no other part."""
-        free = np.flatnonzero(self.people.born < self.start)
-        return free[~np.isin(free, np.fromiter(self.taken, np.int64, len(self.taken)))]
+        free = np.flatnonzero(self.people.registered_at < self.start)
+        return free[~np.isin(free, np.fromiter(self.assigned, np.int64, len(self.assigned)))]
 
-    def cast(self, count: int, family: str, label: str = "benign", operator: str = "") -> Ints:
+    def assign_people(
+        self, count: int, family: str, label: str = "benign", operator: str = ""
+    ) -> Ints:
         """Give settled people a part: enrol them under a family and keep others off them.
 
         Raises UsageError when there are too few people.
         """
-        settled = self.settled()
+        settled = self.established_people()
         if len(settled) < count:
             raise UsageError(
                 f"{family} needs {count} people who play no other part",
                 fix="simulate more people, or give the campaign fewer accounts",
             )
         who = self.rng.choice(settled, count, replace=False)
-        self.taken |= set(who.tolist())
-        self.roll.relabel(who, label, family, operator)
+        self.assigned |= set(who.tolist())
+        self.registry.relabel(who, label, family, operator)
         return who
 
-    def strangers(self, count: int) -> Ints:
+    def draw_strangers(self, count: int) -> Ints:
         """Draw settled people at random, each once; fewer when there are not so many."""
         settled = self.targets
         if settled is None:
-            settled = np.flatnonzero(self.people.born < self.start)
+            settled = np.flatnonzero(self.people.registered_at < self.start)
         return self.rng.choice(settled, min(count, len(settled)), replace=False)
 
-    def hands(self, account: Ints) -> Floats:
+    def typing_shares(self, account: Ints) -> Floats:
         """Return what share of its texts each account types."""
         people = len(self.people)
         known = self.people.typing[np.minimum(account, people - 1)]
-        return np.where(account < people, known, OTHERS_TYPE)
+        return np.where(account < people, known, DEFAULT_TYPING_SHARE)
 
-    def connect(
+    def add_sessions(
         self,
         ts: Ints,
         account: Ints,
@@ -175,6 +184,11 @@ class Scene:
     ) -> None:
         """Plan sessions: an account connects from an address with a device."""
         self.log.add(
-            "session.started", ts, account, ip=ip, device=device, client=client,
+            "session.started",
+            ts,
+            account,
+            ip=ip,
+            device=device,
+            client=client,
             linked=1 if linked else ABSENT,
-        )  # fmt: skip
+        )
