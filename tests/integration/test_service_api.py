@@ -32,7 +32,7 @@ def live(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Live]:
         yield run
 
 
-def test_an_account_is_told_with_its_restriction_and_decisions(live: Live) -> None:
+def test_account_shows_restriction_and_decisions(live: Live) -> None:
     async def test(made: Running) -> None:
         assert (await made.ask("GET", "/v1/accounts/ann")).status_code == 404
         await made.send(abuser())
@@ -48,7 +48,7 @@ def test_an_account_is_told_with_its_restriction_and_decisions(live: Live) -> No
     live(test)
 
 
-def test_an_override_enters_the_log_and_ends_what_was_in_force(live: Live) -> None:
+def test_override_enters_the_log_and_lifts_restriction(live: Live) -> None:
     async def test(made: Running) -> None:
         await made.send(abuser())
         body = {"verdict": "benign", "reason": BECAUSE, "by": "appeal"}
@@ -76,7 +76,7 @@ def test_an_override_enters_the_log_and_ends_what_was_in_force(live: Live) -> No
     live(test)
 
 
-def test_a_replay_of_the_log_comes_to_the_same_after_an_override(
+def test_replay_after_override_yields_identical_decisions(
     tmp_path: Path, live: Live
 ) -> None:
     async def test(made: Running) -> None:
@@ -110,7 +110,7 @@ def test_labels_enter_the_log_with_their_source(live: Live) -> None:
     live(test)
 
 
-def test_decisions_come_page_by_page_and_as_a_stream_from_where_one_left(live: Live) -> None:
+def test_decisions_are_paged_and_streamed_from_a_number(live: Live) -> None:
     async def test(made: Running) -> None:
         await made.send(abuser())
         await made.send(abuser(account="bob", ts=1_767_222_060_000))
@@ -183,7 +183,7 @@ def _chats(count: int) -> list[dict[str, Any]]:
     ]
 
 
-def test_a_limited_account_has_a_quota_that_an_answer_frees_and_one_extension(live: Live) -> None:
+def test_quota_is_freed_by_reply_and_extended_once(live: Live) -> None:
     async def test(made: Running) -> None:
         await made.send(_chats(4))
         path, more = "/v1/accounts/eve", {"reason": BECAUSE}
@@ -211,7 +211,7 @@ def test_a_limited_account_has_a_quota_that_an_answer_frees_and_one_extension(li
     live(test)
 
 
-def test_decide_lets_a_limited_account_open_a_chat_for_each_that_was_answered(live: Live) -> None:
+def test_decide_allows_a_new_chat_for_each_reply(live: Live) -> None:
     async def test(made: Running) -> None:
         quota, ts = made.context.new_chats_limit, 1_767_222_900_000
         await made.send(_chats(quota))
@@ -242,7 +242,7 @@ def _limit(engine: Any, account: str) -> None:
     row["standing"], row["until"] = 3, int(row["clock"]) + 86_400
 
 
-def test_an_erased_account_has_no_pseudonyms_left_and_counts_as_before(
+def test_erasure_removes_pseudonyms_and_keeps_decisions(
     tmp_path: Path, live: Live
 ) -> None:
     async def test(made: Running) -> None:
@@ -267,7 +267,7 @@ def test_an_erased_account_has_no_pseudonyms_left_and_counts_as_before(
     live(test)
 
 
-def test_a_key_is_made_shown_once_rotated_with_grace_and_ended(live: Live) -> None:
+def test_key_is_created_rotated_and_revoked(live: Live) -> None:
     async def test(made: Running) -> None:
         asked = {"name": "reader", "scopes": ["read"], "reason": BECAUSE}
         first = (await made.ask("POST", "/v1/keys", json=asked)).json()
@@ -288,7 +288,7 @@ def test_a_key_is_made_shown_once_rotated_with_grace_and_ended(live: Live) -> No
     live(test)
 
 
-def test_a_key_that_asks_too_often_is_told_when_to_come_again(live: Live) -> None:
+def test_key_over_its_rate_gets_retry_after(live: Live) -> None:
     async def test(made: Running) -> None:
         asked = {
             "name": "slow",
@@ -307,7 +307,7 @@ def test_a_key_that_asks_too_often_is_told_when_to_come_again(live: Live) -> Non
     live(test)
 
 
-def test_every_refusal_is_a_problem_that_repeats_nothing(live: Live) -> None:
+def test_every_error_is_a_problem_without_request_values(live: Live) -> None:
     async def test(made: Running) -> None:
         planted = "+972501234567"
         for method, path, more in (
@@ -333,7 +333,7 @@ def test_every_refusal_is_a_problem_that_repeats_nothing(live: Live) -> None:
     live(test)
 
 
-def test_every_answer_has_the_headers_that_keep_browsers_in_line(live: Live) -> None:
+def test_every_response_has_security_headers(live: Live) -> None:
     async def test(made: Running) -> None:
         for path in ("/api/docs", "/api/openapi.json", "/v1/decisions", "/nowhere", "/v1/events"):
             answer = await made.ask("GET", path)
@@ -348,7 +348,7 @@ def test_every_answer_has_the_headers_that_keep_browsers_in_line(live: Live) -> 
     live(test)
 
 
-def test_metrics_tell_what_happened_without_naming_anybody(live: Live) -> None:
+def test_metrics_count_events_without_account_names(live: Live) -> None:
     async def test(made: Running) -> None:
         await made.send(abuser())
         await made.ask(

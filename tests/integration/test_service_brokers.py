@@ -34,7 +34,7 @@ def _wanted(events: list[Any]) -> list[bytes]:
 
 
 @pytest.mark.parametrize("kind", service_harness.DATABASES)
-def test_events_of_a_broker_are_in_the_log_once_whatever_restarts(
+def test_broker_events_are_logged_once_across_restarts(
     broker: Broker, tmp_path: Path, kind: str
 ) -> None:
     server, source, publish = broker

@@ -95,7 +95,7 @@ def _owing(ledger_store: LedgerStore) -> int:
 
 
 @pytest.mark.usefixtures("kind")
-def test_each_decision_is_sealed_with_its_row_and_has_one_receipt_after(tmp_path: Path) -> None:
+def test_decision_is_sealed_with_its_row_and_one_receipt(tmp_path: Path) -> None:
     async def test(made: Running) -> None:
         for n in range(3):
             await made.send(abuser(account=f"a{n}", ts=1_767_222_000_000 + n * 60_000))
@@ -132,7 +132,7 @@ class Hesitant(LedgerStore):
 
 
 @pytest.mark.usefixtures("kind")
-def test_nobody_is_told_of_a_decision_that_is_not_sealed(tmp_path: Path) -> None:
+def test_unsealed_decision_is_not_shown(tmp_path: Path) -> None:
     ledger_store = Hesitant(SIGNER, service_harness.now_ms)
     ledger_store.let.clear()
     send = {
@@ -172,7 +172,7 @@ def test_nobody_is_told_of_a_decision_that_is_not_sealed(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("kind")
-def test_a_reader_proves_a_decision_and_that_the_log_only_grew(tmp_path: Path) -> None:
+def test_inclusion_and_consistency_proofs_verify(tmp_path: Path) -> None:
     async def test(made: Running) -> None:
         await made.send(abuser(account="ann"))
         note = await made.ask("GET", "/v1/ledger/checkpoint", made.keys["read"])
@@ -216,7 +216,7 @@ async def _said(made: Running) -> None:
 
 
 @pytest.mark.usefixtures("kind")
-def test_what_people_say_and_what_became_of_a_webhook_is_sealed(tmp_path: Path) -> None:
+def test_overrides_and_deliveries_are_sealed(tmp_path: Path) -> None:
     held = service_harness.context()
     dispatcher = WebhookDispatcher(held, Random(1), RetryPolicy(attempts=1, answer_s=0.2))
 
@@ -246,7 +246,7 @@ def test_what_people_say_and_what_became_of_a_webhook_is_sealed(tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("kind")
-def test_what_is_erased_can_be_opened_no_more_and_the_log_still_verifies(tmp_path: Path) -> None:
+def test_erased_entries_cannot_be_opened_but_still_verify(tmp_path: Path) -> None:
     kept: list[bytes] = []
 
     async def test(made: Running) -> None:
@@ -275,7 +275,7 @@ def test_what_is_erased_can_be_opened_no_more_and_the_log_still_verifies(tmp_pat
 
 
 @pytest.mark.usefixtures("kind")
-def test_a_changed_policy_says_how_many_earlier_decisions_it_would_not_have_made(
+def test_changed_policy_reports_differing_decisions(
     tmp_path: Path,
 ) -> None:
     shipped = rules.load()
@@ -315,7 +315,7 @@ def test_a_changed_policy_says_how_many_earlier_decisions_it_would_not_have_made
 
 
 @pytest.mark.usefixtures("kind")
-def test_a_service_with_another_key_does_not_go_on_with_a_ledger(tmp_path: Path) -> None:
+def test_service_with_another_signing_key_is_refused(tmp_path: Path) -> None:
     live(tmp_path, _sends)
     before = len(ledger(tmp_path))
     stranger = LedgerStore(new_signer("example.org/service"), service_harness.now_ms)
@@ -324,7 +324,7 @@ def test_a_service_with_another_key_does_not_go_on_with_a_ledger(tmp_path: Path)
     assert len(ledger(tmp_path, "again")) == before
 
 
-def test_the_verbs_of_the_ledger_read_a_service(tmp_path: Path) -> None:
+def test_ledger_commands_read_a_service(tmp_path: Path) -> None:
     with service_harness.migrated("sqlite", tmp_path):
         live(tmp_path, _sends)
     (tmp_path / "ledger.pub").write_text(verifier_key(SIGNER.key))

@@ -67,7 +67,7 @@ def tables() -> set[str]:
         return set(connection.introspection.table_names(cursor))
 
 
-def test_the_first_version_s_log_and_decisions_go_on_after_migration(
+def test_first_version_continues_after_migration(
     tmp_path: Path, first: list[Decision]
 ) -> None:
     assert tables() & {"log_batch", "decision", "webhook", "ledger_entry"} == {
@@ -99,7 +99,7 @@ def test_the_first_version_s_log_and_decisions_go_on_after_migration(
     ] == (first)
 
 
-def test_every_table_is_as_the_migrations_leave_it(tmp_path: Path) -> None:
+def test_models_match_the_migrations(tmp_path: Path) -> None:
     with service_harness.migrated("sqlite", tmp_path):
         # Ends with an error where a model has changed without a migration.
         call_command("makemigrations", "service", check=True, dry_run=True, verbosity=0)

@@ -39,7 +39,7 @@ def _bodies() -> list[bytes]:
 
 
 @pytest.mark.parametrize("kind", service_harness.DATABASES)
-def test_no_log_file_answer_or_metric_holds_what_was_planted(tmp_path: Path, kind: str) -> None:
+def test_planted_personal_data_appears_nowhere(tmp_path: Path, kind: str) -> None:
     root = logging.getLogger()
     handlers, level, stream = root.handlers[:], root.level, io.StringIO()
     observability.configure_logging(stream, logging.DEBUG)

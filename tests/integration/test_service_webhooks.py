@@ -39,7 +39,7 @@ async def _hook(made: Running, url: str, **more: Any) -> Any:
     return answer.json()
 
 
-def test_decisions_above_observe_are_delivered_signed_and_once(bound: Path) -> None:
+def test_decisions_above_observe_are_delivered_signed_once(bound: Path) -> None:
     async def live() -> None:
         held = service_harness.context()
         dispatcher = WebhookDispatcher(held, Random(1), QUICK)
@@ -65,7 +65,7 @@ def test_decisions_above_observe_are_delivered_signed_and_once(bound: Path) -> N
     asyncio.run(live())
 
 
-def test_what_fails_comes_again_with_the_same_id_then_is_dead_and_can_be_revived(
+def test_failed_delivery_is_retried_dead_lettered_and_replayed(
     bound: Path,
 ) -> None:
     async def live() -> None:
@@ -104,7 +104,7 @@ def test_what_fails_comes_again_with_the_same_id_then_is_dead_and_can_be_revived
     asyncio.run(live())
 
 
-def test_letters_that_wait_when_the_service_ends_are_delivered_after_its_start(
+def test_pending_deliveries_survive_a_restart(
     bound: Path,
 ) -> None:
     async def live() -> None:
@@ -125,7 +125,7 @@ def test_letters_that_wait_when_the_service_ends_are_delivered_after_its_start(
     asyncio.run(live())
 
 
-def test_while_a_secret_is_rotated_both_sign_and_afterwards_the_new_one_alone(
+def test_rotated_secrets_both_sign_during_grace(
     bound: Path,
 ) -> None:
     async def live() -> None:
@@ -158,7 +158,7 @@ def _verifies(secret: str, headers: dict[str, str], body: bytes) -> bool:
     return True
 
 
-def test_a_receiver_that_never_comes_to_an_end_is_cut_off(bound: Path) -> None:
+def test_endless_response_is_cut_off(bound: Path) -> None:
     async def live() -> None:
         held = service_harness.context()
         dispatcher = WebhookDispatcher(held, Random(1), QUICK)
@@ -190,7 +190,7 @@ def test_a_receiver_that_never_comes_to_an_end_is_cut_off(bound: Path) -> None:
         "https://user:secret@127.0.0.1/",
     ],
 )
-def test_no_webhook_goes_to_a_machine_of_our_own(url: str, tmp_path: Path) -> None:
+def test_webhook_to_private_address_is_refused(url: str, tmp_path: Path) -> None:
     async def live() -> None:
         held = service_harness.context()
         held.allow_private_webhooks = False
@@ -204,7 +204,7 @@ def test_no_webhook_goes_to_a_machine_of_our_own(url: str, tmp_path: Path) -> No
         asyncio.run(live())
 
 
-def test_a_removed_webhook_gets_nothing_more(bound: Path) -> None:
+def test_removed_webhook_gets_no_deliveries(bound: Path) -> None:
     async def live() -> None:
         held = service_harness.context()
         dispatcher = WebhookDispatcher(held, Random(1), QUICK)

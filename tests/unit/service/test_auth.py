@@ -26,7 +26,7 @@ def bearer(text: str) -> bytes:
     return f"Bearer {text}".encode()
 
 
-def test_a_key_that_is_known_is_let_in_for_what_it_may_do() -> None:
+def test_known_key_is_allowed_within_its_scopes() -> None:
     made = auth.generate_key()
     held = ring(entry(made, "read ingest"))
     assert held.authorize(bearer(made.text), "ingest") == Allowed(made.prefix)
@@ -49,13 +49,13 @@ def test_a_key_that_is_known_is_let_in_for_what_it_may_do() -> None:
         b"Bearer wb__",
     ],
 )
-def test_what_is_no_known_key_is_not_let_in(header: bytes | None) -> None:
+def test_unknown_key_is_denied(header: bytes | None) -> None:
     denied = ring(entry(auth.generate_key(lambda n: bytes(n)))).authorize(header, "read")
     assert isinstance(denied, Denied)
     assert denied.status == 401
 
 
-def test_every_part_of_a_key_counts() -> None:
+def test_key_with_any_changed_part_is_denied() -> None:
     made, other = auth.generate_key(), auth.generate_key()
     held = ring(entry(made), entry(other))
     crossed = f"wb_{made.prefix}_{other.text.split('_')[2]}"
@@ -63,13 +63,13 @@ def test_every_part_of_a_key_counts() -> None:
         assert isinstance(held.authorize(bearer(wrong), "read"), Denied)
 
 
-def test_the_text_of_a_key_is_kept_nowhere() -> None:
+def test_key_text_is_stored_nowhere() -> None:
     made = auth.generate_key()
     assert made.text.split("_")[2] not in repr(entry(made))
     assert made.text != auth.generate_key().text
 
 
-def test_a_rotated_key_goes_on_until_its_grace_is_over() -> None:
+def test_rotated_key_is_valid_until_grace_ends() -> None:
     old, new = auth.generate_key(), auth.generate_key()
     held = ring(entry(old, ends_s=1_060.0), entry(new))
     CLOCK[0] = 59.0
@@ -81,7 +81,7 @@ def test_a_rotated_key_goes_on_until_its_grace_is_over() -> None:
     assert isinstance(held.authorize(bearer(new.text), "read"), Allowed)
 
 
-def test_a_key_that_asks_too_often_is_told_when_to_come_again() -> None:
+def test_key_over_its_rate_gets_retry_after() -> None:
     made = auth.generate_key()
     held = ring(entry(made, rate=10.0))
     answers = [held.authorize(bearer(made.text), "read") for _ in range(3)]
@@ -94,7 +94,7 @@ def test_a_key_that_asks_too_often_is_told_when_to_come_again() -> None:
     assert isinstance(held.authorize(bearer(made.text), "read"), Allowed)
 
 
-def test_a_key_that_stays_goes_on_with_its_bucket_and_a_revoked_one_ends() -> None:
+def test_replacing_keys_keeps_buckets_and_drops_revoked_keys() -> None:
     made = auth.generate_key()
     held = ring(entry(made))
     for _ in range(2):

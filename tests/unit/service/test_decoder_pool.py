@@ -56,7 +56,7 @@ def reader() -> Iterator[_Dying]:
     made.close()
 
 
-def test_a_process_reads_what_is_read_here_and_packs_it_for_the_log(reader: DecoderProcess) -> None:
+def test_process_decodes_like_a_local_decoder_and_encodes_rows(reader: DecoderProcess) -> None:
     bodies = [body("a"), Body(b"junk", "lines"), body("b")]
     made, here = reader.decode(bodies), RequestDecoder(EDGE, Limits()).decode(bodies)
     assert widened(made.log).equals(here.log)
@@ -64,7 +64,7 @@ def test_a_process_reads_what_is_read_here_and_packs_it_for_the_log(reader: Deco
     assert bytes(made.blob) == bytes(event_log.encode_row(here.log))
 
 
-def test_a_process_that_was_killed_is_begun_anew_and_nothing_is_lost(
+def test_killed_process_restarts_without_loss(
     reader: DecoderProcess,
 ) -> None:
     first = reader._process.pid
@@ -75,7 +75,7 @@ def test_a_process_that_was_killed_is_begun_anew_and_nothing_is_lost(
     assert reader._process.pid != first
 
 
-def test_a_body_that_kills_its_reader_twice_is_refused_and_the_others_are_read(
+def test_body_that_crashes_a_process_twice_is_rejected_alone(
     reader: DecoderProcess,
 ) -> None:
     made = reader.decode([body("a"), POISON, body("b")])
@@ -84,7 +84,7 @@ def test_a_body_that_kills_its_reader_twice_is_refused_and_the_others_are_read(
     assert [isinstance(read, DecodeResult) for read in made.reads] == [True, False, True]
 
 
-def test_what_unpacks_within_arrow_beyond_the_memory_of_a_reader_is_refused_alone() -> None:
+def test_body_beyond_a_process_memory_is_rejected_alone() -> None:
     wide = pa.RecordBatch.from_arrays([pa.array(np.zeros(450_000_000, np.int64))], ["ts"])
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(
@@ -120,7 +120,7 @@ class _Slow:
         pass
 
 
-def test_bodies_go_on_in_the_order_in_which_they_came_whoever_reads_them() -> None:
+def test_bodies_keep_their_order_across_processes() -> None:
     begun, let, reached = threading.Event(), threading.Event(), list[str]()
     readers: Any = [_Slow(begun, let), _Slow(begun, let)]
 
@@ -143,7 +143,7 @@ def test_bodies_go_on_in_the_order_in_which_they_came_whoever_reads_them() -> No
 
 
 @pytest.mark.parametrize("ends", ["the engine catches up", "the service ends"])
-def test_bodies_wait_while_the_engine_is_behind_and_none_is_lost(ends: str) -> None:
+def test_paused_pool_keeps_bodies_until_it_resumes(ends: str) -> None:
     behind, reached = threading.Event(), list[int]()
     behind.set()
     started = threading.Event()
@@ -166,7 +166,7 @@ def test_bodies_wait_while_the_engine_is_behind_and_none_is_lost(ends: str) -> N
     assert sum(reached) == 5
 
 
-def test_a_process_ends_with_its_reader(reader: DecoderProcess) -> None:
+def test_process_ends_when_its_pipe_closes(reader: DecoderProcess) -> None:
     process = reader._process
     reader.close()
     assert process.returncode == 0

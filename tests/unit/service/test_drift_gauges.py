@@ -35,7 +35,7 @@ def shift(scores: Any) -> float:
     return float(metrics.shift._value.get())
 
 
-def test_scores_like_those_of_training_have_not_moved_and_others_have() -> None:
+def test_drift_is_low_for_training_scores_and_high_for_shifted() -> None:
     edges = np.asarray(baseline.load(SHIPPED)["score"].edges)
     shares = np.asarray(baseline.load(SHIPPED)["score"].shares)[:-1]
     middles = np.concatenate([[edges[0] - 1], (edges[:-1] + edges[1:]) / 2, [edges[-1] + 1]])
@@ -44,5 +44,5 @@ def test_scores_like_those_of_training_have_not_moved_and_others_have() -> None:
     assert shift(alike + 5.0) > 0.25
 
 
-def test_of_a_few_accounts_nothing_is_said() -> None:
+def test_drift_of_few_accounts_is_unknown() -> None:
     assert math.isnan(shift(np.zeros(MIN_SCORED_ACCOUNTS - 1)))

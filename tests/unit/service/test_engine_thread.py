@@ -57,18 +57,18 @@ def position(engine: Any) -> tuple[int, int]:
     return threading.get_ident(), engine.fanout.position
 
 
-def test_an_engine_at_rest_answers_on_the_thread_of_who_asks(decider: EngineThread) -> None:
+def test_idle_engine_answers_on_the_callers_thread(decider: EngineThread) -> None:
     assert decider.try_ask_now(position) == (threading.get_ident(), 0)
 
 
-def test_an_engine_at_work_has_no_answer_at_once(decider: EngineThread, engine: SlowEngine) -> None:
+def test_busy_engine_returns_engine_busy(decider: EngineThread, engine: SlowEngine) -> None:
     decider.put(batch(0))
     assert decider.try_ask_now(position) is ENGINE_BUSY
     assert engine.started.wait(10)
     assert decider.try_ask_now(position) is ENGINE_BUSY
 
 
-def test_who_asks_after_a_batch_sees_it(
+def test_query_after_a_batch_sees_the_batch(
     decider: EngineThread, engine: SlowEngine, decided: list[DecidedBatch]
 ) -> None:
     engine.let.set()
@@ -80,7 +80,7 @@ def test_who_asks_after_a_batch_sees_it(
     assert [d.reached for d in decided] == list(range(2, 202, 2))
 
 
-def test_an_engine_that_broke_has_no_answer_at_once(
+def test_broken_engine_returns_engine_busy(
     decider: EngineThread, engine: SlowEngine
 ) -> None:
     engine.let = cast(Any, None)
@@ -90,7 +90,7 @@ def test_an_engine_that_broke_has_no_answer_at_once(
     assert decider.try_ask_now(position) is ENGINE_BUSY
 
 
-def test_what_waits_is_taken_together_and_told_once(
+def test_queued_batches_are_decided_together_once(
     decider: EngineThread, engine: SlowEngine, decided: list[DecidedBatch]
 ) -> None:
     decider.put(batch(0))
@@ -102,7 +102,7 @@ def test_what_waits_is_taken_together_and_told_once(
     assert [d.reached for d in decided] == [2, 100]
 
 
-def test_who_waits_for_a_batch_is_told_before_the_next_is_taken(
+def test_query_of_a_batch_runs_before_the_next_batch(
     decider: EngineThread, engine: SlowEngine, decided: list[DecidedBatch]
 ) -> None:
     asked, told = PendingRequest(None, None, None, ask=position), list[Any]()  # type: ignore[arg-type]

@@ -24,7 +24,7 @@ def written() -> Iterator[io.StringIO]:
     logging.getLogger("uvicorn.access").disabled = False
 
 
-def test_a_record_is_one_line_of_json_with_its_listed_fields(written: io.StringIO) -> None:
+def test_log_entry_is_one_json_line_of_allowed_fields(written: io.StringIO) -> None:
     told = {"route": "/v1/events", "status": 202, "account": PHONE, "peer": "ann"}
     logging.getLogger("wavebreak.x").warning("a request was answered", extra={"told": told})
     (line,) = written.getvalue().splitlines()
@@ -39,7 +39,7 @@ def test_a_record_is_one_line_of_json_with_its_listed_fields(written: io.StringI
     }
 
 
-def test_no_argument_and_no_text_of_an_error_is_written(written: io.StringIO) -> None:
+def test_log_omits_arguments_and_error_texts(written: io.StringIO) -> None:
     logger = logging.getLogger("somebody.else")
     logger.error("could not read %s", PHONE)
     try:
@@ -54,6 +54,6 @@ def test_no_argument_and_no_text_of_an_error_is_written(written: io.StringIO) ->
     assert second["at"][-1].startswith("test_json_logs.py:")
 
 
-def test_no_listed_field_could_hold_what_is_personal() -> None:
+def test_allowed_fields_exclude_personal_data() -> None:
     personal = {"account", "peer", "phone", "ip", "device", "address", "body", "url", "query"}
     assert observability.ALLOWED_FIELDS & personal == set()

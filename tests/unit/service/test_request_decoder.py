@@ -90,7 +90,7 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("many", [1, 3, 50])
-def test_every_form_gives_the_same_log(form: str, many: int) -> None:
+def test_all_forms_decode_to_the_same_log(form: str, many: int) -> None:
     expected = decode(as_lines(events(many))).log
     decoded = decode(FORMS[form](events(many)))
     assert decoded.reads == (DecodeResult(many),)
@@ -99,14 +99,14 @@ def test_every_form_gives_the_same_log(form: str, many: int) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_bodies_read_together_give_what_they_give_alone(form: str) -> None:
+def test_joint_decoding_equals_single_decoding(form: str) -> None:
     parts = [FORMS[form](events(many, start)) for many, start in ((3, 0), (1, 3), (40, 4))]
     together = decode(*parts)
     assert together.reads == (DecodeResult(3), DecodeResult(1), DecodeResult(40))
     assert together.log.equals(decode(FORMS[form](events(44))).log)
 
 
-def test_a_refused_event_is_named_by_its_place_in_its_own_body() -> None:
+def test_rejected_event_has_its_index_in_its_body() -> None:
     bad = [*events(3), {"ts": NOON, "type": "message.sent", "account": "a", "text": "hello"}]
     decoded = decode(as_json(events(5)), as_json(bad), as_json(events(2, 5)))
     first, second, third = decoded.reads
@@ -124,7 +124,7 @@ def test_a_refused_event_is_named_by_its_place_in_its_own_body() -> None:
 @pytest.mark.parametrize(
     "broken", [b"[{]", b"not json", b"[", b"[1, 2]", b'[{"a":"},{"}]', b"\xff"]
 )
-def test_a_broken_body_costs_only_its_sender(broken: bytes) -> None:
+def test_broken_body_is_rejected_alone(broken: bytes) -> None:
     decoded = decode(as_json(events(5)), Body(broken, "json"), as_json(events(2, 5)))
     assert decoded.reads[0] == DecodeResult(5)
     assert decoded.reads[2] == DecodeResult(2)
@@ -136,7 +136,7 @@ def test_a_broken_body_costs_only_its_sender(broken: bytes) -> None:
 
 
 @given(st.lists(st.text(max_size=20), min_size=1, max_size=6))
-def test_no_text_moves_the_bounds_between_items(names: list[str]) -> None:
+def test_strings_do_not_change_item_boundaries(names: list[str]) -> None:
     rows = [
         {
             "id": f"e{i}",
@@ -154,7 +154,7 @@ def test_no_text_moves_the_bounds_between_items(names: list[str]) -> None:
 
 
 @pytest.mark.parametrize("codec", ["gzip", "zstd"])
-def test_compressed_bodies_are_unpacked_up_to_a_limit(codec: str) -> None:
+def test_compressed_body_decompresses_up_to_the_limit(codec: str) -> None:
     plain = json.dumps(events(20)).encode()
     packed = pa.compress(plain, codec="zstd", asbytes=True) if codec == "zstd" else None
     body = Body(packed or gzip.compress(plain), "json", codec)
@@ -165,7 +165,7 @@ def test_compressed_bodies_are_unpacked_up_to_a_limit(codec: str) -> None:
         decompress(Body(body.content[: len(body.content) // 2] + b"junk", "json", codec), 1 << 20)
 
 
-def test_a_bomb_is_not_unpacked() -> None:
+def test_decompression_bomb_is_rejected() -> None:
     bomb = io.BytesIO()
     with gzip.GzipFile(fileobj=bomb, mode="wb") as file:
         for _ in range(200):
@@ -175,13 +175,13 @@ def test_a_bomb_is_not_unpacked() -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_body_of_too_many_events_is_refused_whole(form: str) -> None:
+def test_body_with_too_many_events_is_rejected(form: str) -> None:
     decoded = decode(FORMS[form](events(11)), as_json(events(1)), limits=Limits(events=10))
     assert isinstance(decoded.reads[0], TooLargeError)
     assert decoded.reads[1] == DecodeResult(1)
 
 
-def test_columns_of_a_log_are_not_taken_as_events() -> None:
+def test_log_columns_are_rejected_as_events() -> None:
     log = decode(as_json(events(3))).log
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, log.schema) as writer:
@@ -192,7 +192,7 @@ def test_columns_of_a_log_are_not_taken_as_events() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"junk", as_arrow(events(3)).content[:-200]])
-def test_damaged_columns_are_an_error_of_their_sender(content: bytes) -> None:
+def test_damaged_columns_are_a_client_error(content: bytes) -> None:
     decoded = decode(Body(content, "arrow"), as_arrow(events(2)))
     assert isinstance(decoded.reads[0], EventError)
     assert decoded.reads[1] == DecodeResult(2)
@@ -200,7 +200,7 @@ def test_damaged_columns_are_an_error_of_their_sender(content: bytes) -> None:
 
 @pytest.mark.parametrize("form", ["json", "lines"])
 @pytest.mark.parametrize("content", [b"", b"[]", b" [ ] ", b"\n\n"])
-def test_a_body_without_events_is_nothing(content: bytes, form: str) -> None:
+def test_empty_body_has_no_events(content: bytes, form: str) -> None:
     if b"[" not in content or form == "json":
         assert decode(Body(content, form)).reads == (DecodeResult(0),)
         assert decode(Body(content, form), as_json(events(2))).reads == (
@@ -209,7 +209,7 @@ def test_a_body_without_events_is_nothing(content: bytes, form: str) -> None:
         )
 
 
-def test_a_wide_table_without_rows_is_nothing() -> None:
+def test_wide_table_without_rows_has_no_events() -> None:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, WIRE_SCHEMA):
         pass
@@ -228,7 +228,7 @@ def test_a_wide_table_without_rows_is_nothing() -> None:
         ({"data": {"ts": NOON, "peer": "p", "text": "hi"}}, "content"),
     ],
 )
-def test_a_cloudevent_that_breaks_the_contract_is_refused(change: Any, cause: str) -> None:
+def test_invalid_cloudevent_is_rejected(change: Any, cause: str) -> None:
     (made,) = json.loads(as_cloudevents(events(1)).content)
     decoded = decode(Body(json.dumps(made | change).encode(), "cloudevents"))
     (read,) = decoded.reads
@@ -236,7 +236,7 @@ def test_a_cloudevent_that_breaks_the_contract_is_refused(change: Any, cause: st
     assert [r.cause for r in read.refused] == [cause]
 
 
-def test_a_cloudevents_time_is_the_events_where_its_data_has_none() -> None:
+def test_cloudevent_time_is_used_if_data_has_no_ts() -> None:
     (made,) = json.loads(as_cloudevents(events(1)).content)
     del made["data"]["ts"]
     body = Body(json.dumps(made | {"time": "2026-03-01T12:00:00Z"}).encode(), "cloudevents")
@@ -244,7 +244,7 @@ def test_a_cloudevents_time_is_the_events_where_its_data_has_none() -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_what_is_unpacked_at_a_time_is_bounded_and_order_is_kept(
+def test_decompression_is_bounded_and_keeps_order(
     form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = [FORMS[form](events(5, start)) for start in range(0, 50, 5)]
@@ -277,7 +277,7 @@ def test_what_is_unpacked_at_a_time_is_bounded_and_order_is_kept(
     assert decoded.log.column("id").to_pylist() == [f"e{n}" for n in range(50)]
 
 
-def test_bodies_of_different_forms_keep_their_order() -> None:
+def test_bodies_of_mixed_forms_keep_their_order() -> None:
     forms = [as_json, as_arrow, as_lines, as_arrow, as_cloudevents, as_json, as_arrow]
     bad = {"id": "x", "ts": NOON, "type": "message.sent", "account": "a"}
     bodies = [form([*events(3, 3 * n), bad]) for n, form in enumerate(forms)]

@@ -35,7 +35,7 @@ def of(engine: Engine, home: Path, said: list[str]) -> SnapshotScheduler:
     )
 
 
-def test_a_snapshot_holds_what_the_engine_knew_between_two_batches(
+def test_snapshot_holds_the_state_between_two_batches(
     engine: Engine, tmp_path: Path
 ) -> None:
     taking = of(engine, tmp_path, [])
@@ -55,7 +55,7 @@ def test_a_snapshot_holds_what_the_engine_knew_between_two_batches(
     assert all(np.array_equal(array, known[name]) for name, array in again.dump().items())
 
 
-def test_memory_that_is_not_there_is_told_of_and_not_asked_for_again_at_once(
+def test_failed_allocation_is_reported_and_retried_later(
     engine: Engine, tmp_path: Path
 ) -> None:
     said: list[str] = []

@@ -27,12 +27,12 @@ def _commits(many: int, first: int = 0) -> None:
             event_log.append(cursor, n, 1, 0, BLOB)
 
 
-def test_no_commit_carries_the_log_over_by_itself(wal: Path) -> None:
+def test_commits_do_not_checkpoint_the_wal(wal: Path) -> None:
     _commits(300)
     assert wal.stat().st_size > 300 * len(BLOB)
 
 
-def test_the_log_begins_anew_while_the_writer_goes_on(
+def test_wal_restarts_while_the_writer_writes(
     wal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log_writer, "CHECKPOINT_INTERVAL_S", 0.05)
@@ -52,7 +52,7 @@ def test_the_log_begins_anew_while_the_writer_goes_on(
     assert wal.stat().st_size < 100 * len(BLOB)
 
 
-def test_a_database_that_is_away_stops_nothing(wal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkpointer_survives_an_unreachable_database(wal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_writer, "CHECKPOINT_INTERVAL_S", 0.01)
     made = WalCheckpointer()
     made.start()
