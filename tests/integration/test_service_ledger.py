@@ -227,7 +227,7 @@ def test_overrides_and_deliveries_are_sealed(tmp_path: Path) -> None:
         await made.send(abuser(account="ben", ts=1_767_222_100_000))
         await _said(made)
         async with asyncio.timeout(20):
-            while b'webhook_deliveries_total{result="dead"}' not in held.metrics.text():
+            while b'webhook_deliveries_total{result="dead_lettered"}' not in held.metrics.text():
                 await asyncio.sleep(0.05)
 
     live(tmp_path, test, held=held, background=[dispatcher])

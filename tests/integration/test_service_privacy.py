@@ -92,7 +92,7 @@ async def _lived(home: Path) -> str:
             answer = await made.ask("POST", path, json={"reason": CONTENT, "x": PHONE})
             answers.append(answer.text)
         async with asyncio.timeout(20):
-            while b'webhook_deliveries_total{result="dead"}' not in held.metrics.text():
+            while b'webhook_deliveries_total{result="dead_lettered"}' not in held.metrics.text():
                 await asyncio.sleep(0.05)
         answers.append((await made.ask("GET", "/metrics")).text)
     return "\n".join(answers)

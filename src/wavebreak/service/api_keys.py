@@ -75,5 +75,5 @@ def list_keys() -> list[ApiKey]:
 def _active_key(prefix: str, now_ms: int) -> ApiKey:
     key: ApiKey | None = ApiKey.objects.filter(prefix=prefix).first()
     if key is None or (key.ends_ms is not None and key.ends_ms <= now_ms):
-        raise ApiError(404, "the key is unknown or expired", fix="list the keys")
+        raise ApiError(404, "the key is unknown or expired")
     return key

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from datetime import UTC, datetime
@@ -170,10 +171,11 @@ def _with_time(_logger: Any, _method: str, event: EventDict) -> EventDict:
 
 def _with_exception_location(_logger: Any, _method: str, event: EventDict) -> EventDict:
     """Replace an exception by its type and the innermost frames."""
-    error = event["_record"].exc_info or (None, None, None)
-    if error[1] is not None:
-        frames = traceback.extract_tb(error[2])[-6:]
-        event["error"] = type(error[1]).__name__
+    exc_info = event.pop("exc_info", None)
+    error = exc_info[1] if isinstance(exc_info, tuple) else sys.exception() if exc_info else None
+    if error is not None:
+        frames = traceback.extract_tb(error.__traceback__)[-6:]
+        event["error"] = type(error).__name__
         event["at"] = [f"{f.filename.rsplit('/', 1)[-1]}:{f.lineno} {f.name}" for f in frames]
     return event
 
@@ -201,7 +203,6 @@ def configure_logging(stream: IO[str], level: int = logging.INFO) -> logging.Han
             ],
             # The arguments of a message are values, which must not be logged.
             use_get_message=False,
-            keep_exc_info=True,
         )
     )
     root = logging.getLogger()

@@ -80,9 +80,7 @@ def test_query_after_a_batch_sees_the_batch(
     assert [d.reached for d in decided] == list(range(2, 202, 2))
 
 
-def test_broken_engine_returns_engine_busy(
-    decider: EngineThread, engine: SlowEngine
-) -> None:
+def test_broken_engine_returns_engine_busy(decider: EngineThread, engine: SlowEngine) -> None:
     engine.let = cast(Any, None)
     decider.put(batch(0))
     while not decider.broken:

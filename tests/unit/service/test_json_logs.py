@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from wavebreak.service import observability
 
@@ -25,8 +26,8 @@ def written() -> Iterator[io.StringIO]:
 
 
 def test_log_entry_is_one_json_line_of_allowed_fields(written: io.StringIO) -> None:
-    told = {"route": "/v1/events", "status": 202, "account": PHONE, "peer": "ann"}
-    logging.getLogger("wavebreak.x").warning("a request was answered", extra={"told": told})
+    fields = {"route": "/v1/events", "status": 202, "account": PHONE, "peer": "ann"}
+    structlog.stdlib.get_logger("wavebreak.x").warning("a request was answered", **fields)
     (line,) = written.getvalue().splitlines()
     record = json.loads(line)
     assert record.pop("ts").endswith("Z")
@@ -52,6 +53,17 @@ def test_log_omits_arguments_and_error_texts(written: io.StringIO) -> None:
     assert first["event"] == "could not read %s"
     assert second["error"] == "ValueError"
     assert second["at"][-1].startswith("test_json_logs.py:")
+
+
+def test_log_of_an_exception_by_structlog_omits_its_text(written: io.StringIO) -> None:
+    try:
+        raise ValueError(f"bad value {PHONE}")
+    except ValueError:
+        structlog.stdlib.get_logger("wavebreak.x").exception("failed", cause="test")
+    assert PHONE not in written.getvalue()
+    record = json.loads(written.getvalue())
+    assert (record["error"], record["cause"], record["level"]) == ("ValueError", "test", "error")
+    assert record["at"][-1].startswith("test_json_logs.py:")
 
 
 def test_allowed_fields_exclude_personal_data() -> None:

@@ -35,9 +35,7 @@ def of(engine: Engine, home: Path, said: list[str]) -> SnapshotScheduler:
     )
 
 
-def test_snapshot_holds_the_state_between_two_batches(
-    engine: Engine, tmp_path: Path
-) -> None:
+def test_snapshot_holds_the_state_between_two_batches(engine: Engine, tmp_path: Path) -> None:
     taking = of(engine, tmp_path, [])
     engine.take(PARTS[0])
     taking.between_batches(engine, 0)
@@ -55,9 +53,7 @@ def test_snapshot_holds_the_state_between_two_batches(
     assert all(np.array_equal(array, known[name]) for name, array in again.dump().items())
 
 
-def test_failed_allocation_is_reported_and_retried_later(
-    engine: Engine, tmp_path: Path
-) -> None:
+def test_failed_allocation_is_reported_and_retried_later(engine: Engine, tmp_path: Path) -> None:
     said: list[str] = []
     taking = of(engine, tmp_path, said)
     engine.take(PARTS[0])

@@ -32,9 +32,7 @@ def test_commits_do_not_checkpoint_the_wal(wal: Path) -> None:
     assert wal.stat().st_size > 300 * len(BLOB)
 
 
-def test_wal_restarts_while_the_writer_writes(
-    wal: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wal_restarts_while_the_writer_writes(wal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_writer, "CHECKPOINT_INTERVAL_S", 0.05)
     made = WalCheckpointer()
     made.start()
@@ -52,7 +50,9 @@ def test_wal_restarts_while_the_writer_writes(
     assert wal.stat().st_size < 100 * len(BLOB)
 
 
-def test_checkpointer_survives_an_unreachable_database(wal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkpointer_survives_an_unreachable_database(
+    wal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(log_writer, "CHECKPOINT_INTERVAL_S", 0.01)
     made = WalCheckpointer()
     made.start()
