@@ -14,6 +14,8 @@ SPEED_READY := .venv/.ready-speed
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header \
 	$(if $(UPGRADE),--upgrade) pyproject.toml
+CYCLONEDX := $(BIN)/python -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml \
+	--spec-version 1.6 --output-reproducible
 
 # Install what a lock pins: by uv, which takes seconds where pip takes a minute, from the index that
 # pip is set to use; by pip where uv cannot.
@@ -26,7 +28,7 @@ endef
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo serve test check fix speed docs lock clean
+.PHONY: help demo serve test check fix speed docs lock sbom clean
 
 help: ## list the targets (this text)
 	@echo "Wavebreak. Targets:"
@@ -79,6 +81,13 @@ lock: $(READY) ## make the locks anew from pyproject.toml (UPGRADE=1 raises the 
 	@echo "Wrote requirements.lock, requirements-speed.lock and requirements-core.lock."
 	@echo "Next: make test, then commit them"
 
+sbom: $(READY) ## what it is built from: CycloneDX files from the locks, in dist/
+	@mkdir -p dist
+	@$(CYCLONEDX) --output-file dist/wavebreak-core.cdx.json requirements-core.lock
+	@$(CYCLONEDX) --output-file dist/wavebreak.cdx.json requirements.lock
+	@echo "Wrote dist/wavebreak-core.cdx.json (make demo) and dist/wavebreak.cdx.json (every extra, and"
+	@echo "development)."
+
 clean: ## remove caches, builds and demo-out (to start afresh: rm -r .venv as well)
 	@rm -rf build dist demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find src tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -102,7 +111,7 @@ $(CORE_READY): requirements-core.lock pyproject.toml
 	$(call install_lock,requirements-core.lock)
 	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@echo "3 of 3: compiling the kernel on $$(nproc 2>/dev/null || echo all) cores (once; kept in ~/.cache/wavebreak)"
-	@$(BIN)/wavebreak warm
+	@$(BIN)/wavebreak precompile
 	@touch $@
 
 $(READY): $(CORE_READY) requirements.lock

@@ -31,7 +31,7 @@ def bench(quick: bool) -> list[Figure]:
     events, accounts, runs = (150_000, 20_000, 1) if quick else (2_500_000, 400_000, 3)
     figures: list[Figure] = []
     # What is compiled once and kept belongs to set-up, not to a run.
-    subprocess.run([_command(), "warm"], capture_output=True, check=True)
+    subprocess.run([_command(), "precompile"], capture_output=True, check=True)
     with tempfile.TemporaryDirectory(prefix="wavebreak-speed-") as scratch:
         for suffix, target in TARGETS.items():
             source = Path(scratch) / f"events.{suffix}"

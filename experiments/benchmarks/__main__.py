@@ -11,7 +11,7 @@ import typer
 from experiments import benchmarks
 from experiments.benchmarks.metrics import Estimate, Recall
 from wavebreak.cli import run_app
-from wavebreak.cli.console import bar, nexts, out
+from wavebreak.cli.console import out, print_next_steps, progress_bar
 from wavebreak.reports.tables import Table, print_table
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
@@ -43,7 +43,7 @@ def bench(
     ] = None,
 ) -> None:  # fmt: skip
     """Measure on public labelled data, beside published values and plain baselines."""
-    with bar(f"bench {name}") as show:
+    with progress_bar(f"bench {name}") as show:
         found = benchmarks.run(
             name, directory, test_labels=test_labels, events=events, seed=seed, progress=show
         )
@@ -55,7 +55,7 @@ def bench(
         return
     _print(found)
     if out_path:
-        nexts([f"figures: {out_path}"])
+        print_next_steps([f"figures: {out_path}"])
 
 
 def _print(found: benchmarks.Result) -> None:

@@ -12,8 +12,8 @@ from experiments.weekly_retraining import retraining
 from experiments.weekly_retraining.report import print_weeks, write_weeks
 from wavebreak import rules, training
 from wavebreak.cli import run_app
-from wavebreak.cli.console import bar, nexts, out
-from wavebreak.cli.run import PolicyDir
+from wavebreak.cli.console import out, print_next_steps, progress_bar
+from wavebreak.cli.options import PolicyDir
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
@@ -44,7 +44,7 @@ def retrain(
     setting = retraining.Setting(
         tuple(family or FAMILIES), people, operators, accounts, days, seed
     )  # fmt: skip
-    with bar("retrain") as show:
+    with progress_bar("retrain") as show:
         weeks = retraining.live(
             out_path, rules.load(policy), training.load_settings(policy), setting, progress=show
         )
@@ -52,7 +52,9 @@ def retrain(
     (out_path / "weeks.json").write_text(text + "\n", encoding="utf-8")
     write_weeks(weeks, out_path / "weeks.html")
     print_weeks(weeks, out)
-    nexts([f"plot: {out_path}/weeks.html", f"last model: {out_path}/week-{len(weeks) - 1}/model"])
+    print_next_steps(
+        [f"plot: {out_path}/weeks.html", f"last model: {out_path}/week-{len(weeks) - 1}/model"]
+    )
 
 
 if __name__ == "__main__":

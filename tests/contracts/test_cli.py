@@ -1,56 +1,176 @@
-"""The list of verbs is read without what they need: it must say what they say, and all of them."""
+"""Contracts of the command line: lazy loading, renamed words, help, tables with --wide, --json."""
 
 from __future__ import annotations
 
+import ast
 import inspect
 import pkgutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import pytest
 import typer
+from typer.testing import CliRunner
 
+import wavebreak
 from wavebreak import cli
-from wavebreak.cli.app import VERBS, app
+from wavebreak.cli.app import COMMANDS, RENAMED_COMMANDS, RENAMED_OPTIONS, app, summary
 
-HEAVY = ("numba", "sklearn", "scipy", "matplotlib", "lightgbm", "pyarrow", "numpy")
+PACKAGE = Path(wavebreak.__file__).parent
+NOT_COMMANDS = {"app", "console", "options"}
+HEAVY = ("numba", "sklearn", "scipy", "matplotlib", "lightgbm", "pyarrow", "numpy", "django")
+NOT_FOR_RUN_HELP = (
+    *HEAVY, "wavebreak.engine", "wavebreak.simulation", "wavebreak.training", "wavebreak.claims",
+    "wavebreak.red_team", "wavebreak.service", "phonenumbers", "cryptography",
+)  # fmt: skip
 
 
-def verbs() -> Any:
+def root() -> Any:
     group: Any = typer.main.get_command(app)
     group.load()
     return group
 
 
-def test_every_verb_is_listed_with_the_first_line_of_its_help() -> None:
-    commands = verbs().commands
-    assert len(VERBS) >= 16
-    assert sorted(commands) == sorted(VERBS)
-    said = {name: inspect.cleandoc(c.help).split("\n\n")[0] for name, c in commands.items()}
-    assert {name: " ".join(line.split()) for name, line in said.items()} == {
-        name: line for name, (_, line) in VERBS.items()
-    }
+def leaves(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command that runs something, with its path of names."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from leaves(command, (*path, name))
+        else:
+            yield (*path, name), command
 
 
-def test_every_module_of_verbs_is_named() -> None:
-    found = {m.name for m in pkgutil.iter_modules(cli.__path__)} - {"app", "console"}
-    assert found == {module for module, _ in VERBS.values()}
+LEAVES = dict(leaves(root()))
 
 
-def test_a_verb_comes_from_the_module_that_is_named() -> None:
-    for name, command in verbs().commands.items():
-        inner = getattr(command, "commands", {name: command})
-        homes = {inspect.unwrap(c.callback).__module__ for c in inner.values()}
-        assert homes == {f"wavebreak.cli.{VERBS[name][0]}"}, name
+def options(command: Any) -> set[str]:
+    return {option for parameter in command.params for option in parameter.opts}
 
 
-def test_help_imports_nothing_heavy() -> None:
+def test_root_help_lists_every_command_with_its_summary() -> None:
+    commands = root().commands
+    assert sorted(commands) == sorted(COMMANDS)
+    for name, command in commands.items():
+        if not hasattr(command, "commands"):
+            first = inspect.cleandoc(command.help).split("\n\n")[0]
+            assert summary(name) == " ".join(first.split()) != "", name
+
+
+def test_every_command_module_is_in_the_table() -> None:
+    modules = {m.name for m in pkgutil.iter_modules(cli.__path__)} - NOT_COMMANDS
+    assert modules == set(COMMANDS.values())
+
+
+@pytest.mark.parametrize("path", sorted(LEAVES), ids=" ".join)
+def test_command_is_defined_in_its_module(path: tuple[str, ...]) -> None:
+    module = inspect.unwrap(LEAVES[path].callback).__module__
+    assert module == f"wavebreak.cli.{COMMANDS[path[0]]}"
+
+
+@pytest.mark.parametrize("path", sorted(LEAVES), ids=" ".join)
+def test_command_help_is_one_sentence_with_an_example(path: tuple[str, ...]) -> None:
+    command = LEAVES[path]
+    first = " ".join(inspect.cleandoc(command.help).split("\n\n")[0].split())
+    assert first.endswith(".")
+    assert len(first) <= 100
+    assert f"wavebreak {' '.join(path)}" in (command.epilog or "")
+
+
+def imported_by(*arguments: str, modules: tuple[str, ...]) -> tuple[str, list[str]]:
+    """What a command line prints, and which of some modules it imports."""
     program = (
-        "import sys; from wavebreak.cli import app; app(['--help'], standalone_mode=False); "
-        f"print([m for m in {HEAVY} if m in sys.modules], file=sys.stderr)"
+        f"import sys; from wavebreak.cli import app; app({list(arguments)}, standalone_mode=False);"
+        f"print(*[m for m in {modules} if m in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    assert all(verb in done.stdout for verb in VERBS)
-    assert done.stderr.strip() == "[]"
+    return done.stdout, done.stderr.split()
+
+
+def test_root_help_imports_no_heavy_module() -> None:
+    printed, imported = imported_by("--help", modules=NOT_FOR_RUN_HELP)
+    assert all(name in printed for name in COMMANDS)
+    assert imported == []
+
+
+def test_run_help_imports_no_engine_and_no_heavy_module() -> None:
+    printed, imported = imported_by("run", "--help", modules=NOT_FOR_RUN_HELP)
+    assert "--enforce" in printed
+    assert imported == []
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED_COMMANDS.items())
+def test_renamed_command_works_hidden_with_a_note(old: str, new: str) -> None:
+    done = CliRunner().invoke(app, [old, "--help"])
+    assert done.exit_code == 0
+    assert f"wavebreak {new}" in done.stdout
+    assert f"{old} is deprecated" in done.stderr
+    assert old not in COMMANDS
+
+
+@pytest.mark.parametrize(
+    ("command", "old", "new"),
+    [
+        (command, *names)
+        for command, renamed in RENAMED_OPTIONS.items()
+        for names in renamed.items()
+    ],
+)
+def test_renamed_option_works_hidden_with_a_note(command: str, old: str, new: str) -> None:
+    known = {o for path, c in LEAVES.items() if path[0] == command for o in options(c)}
+    assert new in known
+    assert old not in known
+    done = CliRunner().invoke(app, [command, f"{old}=x", "--help"])
+    assert f"{old} is deprecated" in done.stderr
+    assert "No such option" not in done.output
+
+
+def called(node: ast.AST) -> set[str]:
+    """Names of the functions that a piece of code calls."""
+    calls = [n.func for n in ast.walk(node) if isinstance(n, ast.Call)]
+    return {f.attr if isinstance(f, ast.Attribute) else getattr(f, "id", "") for f in calls}
+
+
+def table_printers() -> set[str]:
+    """Names of functions that print a table, directly or through other functions."""
+    calls: dict[str, set[str]] = {}
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.name.lstrip("_").startswith(
+                ("print_", "render")
+            ):
+                calls.setdefault(node.name, set()).update(called(node))
+    printers = {"print_table"}
+    while more := {name for name, names in calls.items() if names & printers} - printers:
+        printers |= more
+    return printers
+
+
+PRINTERS = table_printers()
+PRINTS_TABLES = [
+    path for path, command in sorted(LEAVES.items())
+    if called(ast.parse(inspect.cleandoc(inspect.getsource(inspect.unwrap(command.callback)))))
+    & PRINTERS and path[0] != "case"
+]  # fmt: skip
+
+
+def test_commands_with_tables_are_discovered() -> None:
+    assert {("run",), ("evaluate",), ("rules", "list"), ("key", "list")} <= set(PRINTS_TABLES)
+
+
+@pytest.mark.parametrize("path", PRINTS_TABLES, ids=" ".join)
+def test_command_that_prints_a_table_has_wide_and_json(path: tuple[str, ...]) -> None:
+    assert {"--wide", "--json"} <= options(LEAVES[path])
+
+
+@pytest.mark.parametrize("path", [("rules", "list"), ("features", "list"), ("model", "show")])
+def test_wide_table_does_not_wrap(path: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = CliRunner().invoke(app, [*path]).stdout.splitlines()
+    wide = CliRunner().invoke(app, [*path, "--wide"]).stdout.splitlines()
+    assert max(map(len, narrow)) <= 80
+    assert len(wide) < len(narrow)

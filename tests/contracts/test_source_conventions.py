@@ -57,8 +57,6 @@ def modules() -> dict[str, ast.Module]:
         path
         for folder in ("src", "tests", "docs", "experiments", "benchmarks")
         for path in (ROOT / folder).rglob("*.py")
-        for folder in ("src", "tests", "docs", "experiments", "benchmarks")
-        for path in (ROOT / folder).rglob("*.py")
     ]
     found = {str(p.relative_to(ROOT)): ast.parse(p.read_text(encoding="utf-8")) for p in sources}
     assert len(found) > 10

@@ -40,13 +40,13 @@ def test_the_stream_a_model_was_trained_on_is_steady_and_its_score_holds(
     trained: tuple[Path, Path], tmp_path: Path
 ) -> None:
     source, made = trained
-    found = monitoring.examine(made, source, POLICY)
+    found = monitoring.measure_drift(made, source, POLICY)
     assert found.verdict == "steady"
     assert found.points > 300
     assert found.calibration
     assert sum(one.observed for one in found.calibration) > 0
-    monitoring.write_checkup(found, tmp_path / "a.html")
-    monitoring.write_checkup(monitoring.examine(made, source, POLICY), tmp_path / "b.html")
+    monitoring.write_drift(found, tmp_path / "a.html")
+    monitoring.write_drift(monitoring.measure_drift(made, source, POLICY), tmp_path / "b.html")
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
 
 
@@ -66,7 +66,7 @@ def test_a_stream_without_registrations_and_typing_has_moved_and_is_told_so(
     )  # fmt: skip
     assert ran.exit_code == 0, ran.output
     told = CliRunner().invoke(
-        cli.app, ["doctor", str(made), str(tmp_path / "events.parquet"), "--json", "--strict"]
+        cli.app, ["drift", str(made), str(tmp_path / "events.parquet"), "--json", "--strict"]
     )
     assert told.exit_code == 1
     found = json.loads(told.stdout)

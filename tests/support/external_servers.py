@@ -26,6 +26,9 @@ from typing import Any
 
 from wavebreak.errors import ServiceError
 
+# Waits until its standard input closes, as it does when the process of the tests ends, however it
+# ends; then the server ends too.
+WATCH = 'read -r _; kill -s "$0" "$1" 2>/dev/null; [ -z "$2" ] || rm -rf "$2"'
 FIX = "make test installs what the tests need; requirements.lock names it"
 
 
@@ -55,12 +58,15 @@ def package_path(package: str, pattern: str) -> Path:
 class Server:
     """One process on one port. `kill` is SIGKILL; `start` goes on with what it had kept.
 
-    `owner` are keywords of `subprocess.Popen` that say as whom it runs.
+    `owner` are keywords of `subprocess.Popen` that say as whom it runs. It ends when this process
+    does, even when that is killed.
     """
 
     def __init__(self, command: Sequence[str], port: int, **owner: Any) -> None:
         self.port, self._command, self._owner = port, command, owner
         self._process: subprocess.Popen[bytes] | None = None
+        self._watch: subprocess.Popen[bytes] | None = None
+        self._passing, self._ending = "", "KILL"
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
@@ -68,6 +74,8 @@ class Server:
         self._process = subprocess.Popen(
             self._command, stdin=quiet, stdout=quiet, stderr=quiet, **self._owner
         )
+        watch = ["/bin/sh", "-c", WATCH, self._ending, str(self._process.pid), self._passing]
+        self._watch = subprocess.Popen(watch, stdin=subprocess.PIPE, start_new_session=True)
         name = Path(self._command[0]).name
         for _ in range(400):
             if self.ready():
@@ -87,10 +95,13 @@ class Server:
         self._end(signal.SIGKILL)
 
     def _end(self, how: signal.Signals) -> None:
-        if self._process is not None:
+        if self._process is not None and self._watch is not None:
             self._process.send_signal(how)
             self._process.wait()
-            self._process = None
+            # It may not signal a process that has the number next.
+            self._watch.kill()
+            self._watch.communicate()
+            self._process = self._watch = None
 
 
 class Postgres(Server):
@@ -116,6 +127,8 @@ class Postgres(Server):
         command = [str(self._programs / "postgres"), "-D", str(self._home / "cluster"), "-p",
                    str(port), "-h", "127.0.0.1", "-c", "unix_socket_directories="]  # fmt: skip
         super().__init__(command if durable else [*command, "-F"], port, **owner)
+        # Killed outright, it would leave shared memory behind.
+        self._passing, self._ending = str(self._home), "QUIT"
 
     def _copied(self, installed: Path) -> Path:
         """Copy the programs, and the libraries that they look for beside their package."""

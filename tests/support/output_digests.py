@@ -59,7 +59,7 @@ def day(directory: Path) -> Path:
     world = directory / "world"
     campaigns = ("blast:6", "jitter:4", "hijack:3", "group-adder:4")
     chosen = [part for name in campaigns for part in ("--campaign", name)]
-    wavebreak("simulate", "--people", "400", "--days", "0.6", *chosen, "--innocents", "all",
+    wavebreak("simulate", "--people", "400", "--days", "0.6", *chosen, "--personas", "all",
               "--seed", "7", "--format", "jsonl", "-o", world)  # fmt: skip
     return world
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from wavebreak.rules import Policy, Rule, Standing, compile_rules, hits
+from wavebreak.rules.conditions import When
 
 FEATURES = ("a", "b", "c")
 KINDS = ("sent", "received", "epoch")
@@ -14,7 +15,7 @@ STANDING = Standing(
 )
 
 
-def rule(when: str = "a > 1", **fields: Any) -> Rule:
+def rule(when: When = "a > 1", **fields: Any) -> Rule:
     """A rule that is whole but for what a test is about."""
     given: dict[str, Any] = {
         "id": "a_rule",

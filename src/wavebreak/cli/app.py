@@ -1,8 +1,17 @@
-"""The command's tree: one app, and the groups `import`, `rules` and `features`."""
+"""The command tree: the root application, its groups, and the lazy loading of command modules.
+
+Importing what a command needs can take seconds. `COMMANDS` names the module of each command, and
+only the module of the command that is called is imported. The one-line summaries in the root help
+are read from the source of those modules, so they are written once, in the docstrings.
+"""
 
 from __future__ import annotations
 
+import ast
+import inspect
+from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -10,84 +19,126 @@ from typer.core import TyperCommand, TyperGroup
 
 from wavebreak import __version__
 
-VERBS = {
-    "demo": ("run", "Show a simulated day with campaigns and innocents: run, evaluate, "
-                         "explain one account."),
-    "run": ("run", "Decide on a file of events: writes decisions, accounts, refusals and a "
-                        "summary."),
-    "evaluate": ("run", "Measure decisions against labels: who was caught, when, at what "
-                             "cost, and who was not."),
-    "explain": ("run", "Tell what happened to an account, in words, numbers and a picture of "
-                            "its timeline."),
-    "simulate": ("data", "Make a world of people, campaigns and innocents: events, labels, "
-                          "profile."),
-    "import": ("data", "Turn another system's trace into events."),
-    "profile": ("data", "Learn once what a stream carries, so that what is absent is missing and "
-                         "never zero."),
-    "rules": ("policy", "Check, list and explain the rules of a policy."),
-    "features": ("policy", "List and explain what rules may read."),
-    "train": ("training", "Learn a calibrated model from labelled runs: writes the model, its "
-                          "card, a drift baseline."),
-    "model": ("training", "Show what a model is and where it acts."),
-    "replay": ("monitoring", "Say what another policy or model would have changed, account by "
-                           "account."),
-    "doctor": ("monitoring", "Say how far a stream has moved from what a model was trained on."),
-    "arena": ("red_team", "Let every tactic play against the policy, see its answers and adapt; "
-                       "count what it costs."),
-    "claim": ("claims", "Capture, keep, read and judge public claims about bulk and automated "
-                          "messaging."),
-    "serve": ("serve", "Serve decisions over HTTP: events in, decisions out, nothing "
-                         "acknowledged lost."),
-    "key": ("serve", "Make, list, rotate and end keys of the service."),
-    "ledger": ("ledger", "Verify a ledger of sealed decisions, and show its entries with proofs."),
-    "case": ("cases", "Work on a case: parties, exhibits, evidence, notices, a determination, its "
-                       "signature."),
-    "bundle": ("cases", "Pack a case into one file that another party can verify without "
-                           "trusting us."),
-    "verify": ("cases", "Check a bundle: files, seals, custody, and every decision and number "
-                           "computed again."),
-    "backup": ("serve", "Write the service's database and newest snapshot into one file, while "
-                          "it serves."),
-    "restore": ("serve", "Fill an empty directory, or an empty database, from a backup."),
-    "warm": ("policy", "Compile once what the engine runs, so that the first run starts at once "
-                         "(make does this)."),
-    "train-default": ("training", "Make the default model: learn from drawn worlds, and from "
-                                    "real people's traces."),
+COMMANDS = {
+    "demo": "run", "run": "run", "evaluate": "run", "explain": "run",
+    "simulate": "data", "import": "data", "profile": "data",
+    "rules": "policy", "features": "policy",
+    "train": "training", "model": "training",
+    "replay": "monitoring", "drift": "monitoring",
+    "red-team": "red_team",
+    "claim": "claims",
+    "serve": "serve", "key": "serve",
+    "ledger": "ledger",
+    "case": "cases", "bundle": "cases", "verify": "cases",
+    "backup": "serve", "restore": "serve",
+    "precompile": "policy",
+    "train-default": "training",
 }  # fmt: skip
-"""Each verb, in the order in which they are wanted, with its module and the first line of its help.
+"""Module of each command and group, in the order of the root help."""
 
-What a verb needs can take seconds to import: only the module of the one that is asked is.
-"""
+RENAMED_COMMANDS = {"doctor": "drift", "warm": "precompile", "arena": "red-team"}
+"""Command names of 0.1 and their successors. The old names work until 1.0."""
+
+RENAMED_OPTIONS = {
+    "simulate": {"--innocents": "--personas", "--drawn": "--random"},
+    "evaluate": {"--leave-out": "--exclude-family", "--plot": "--html"},
+}
+"""Option names of 0.1 and their successors, by command. The old names work until 1.0."""
 
 
-class _Verbs(TyperGroup):
+def update_names(args: list[str]) -> list[str]:
+    """Replace names of 0.1 by the current ones, with a note on standard error for each.
+
+    >>> update_names(["run", "events.jsonl"])
+    ['run', 'events.jsonl']
+    """
+    if not args:
+        return args
+    command = RENAMED_COMMANDS.get(args[0], args[0])
+    if command != args[0]:
+        _note_renamed(args[0], command)
+    renamed = RENAMED_OPTIONS.get(command, {})
+    updated = [command]
+    for arg in args[1:]:
+        option, equals, value = arg.partition("=")
+        current = renamed.get(option, option)
+        if current != option:
+            _note_renamed(option, current)
+        updated.append(f"{current}{equals}{value}")
+    return updated
+
+
+def _note_renamed(old: str, new: str) -> None:
+    typer.echo(f"note: {old} is deprecated and will be removed in 1.0; use {new}", err=True)
+
+
+@cache
+def _command_docstrings(module: str) -> dict[str, str]:
+    """Read the docstrings of the root commands of a module from its source, without importing it.
+
+    A root command is a function under `@app.command(...)`, named by the first argument of that
+    decorator or else by the function.
+    """
+    tree = ast.parse(Path(__file__).with_name(f"{module}.py").read_text("utf-8"))
+    docstrings = {}
+    for node in tree.body:
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        for decorator in node.decorator_list:
+            match decorator:
+                case ast.Call(func=ast.Attribute(value=ast.Name(id="app"), attr="command")):
+                    args = decorator.args
+                    name = ast.literal_eval(args[0]) if args else node.name
+                    docstrings[name] = ast.get_docstring(node) or ""
+    return docstrings
+
+
+def summary(name: str) -> str:
+    """Return the first paragraph of a root command's help, in one line."""
+    text = _command_docstrings(COMMANDS[name]).get(name, "")
+    return " ".join(inspect.cleandoc(text).split("\n\n")[0].split())
+
+
+class LazyGroup(TyperGroup):
+    """The root group: imports the module of the command that is called, and no other."""
+
     def list_commands(self, ctx: Any) -> list[str]:
-        """Name the verbs as `VERBS` has them; one that it does not have comes last."""
-        return [*VERBS, *(verb for verb in self.commands if verb not in VERBS)]
+        """Return the command names in the order of `COMMANDS`."""
+        return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Give a verb, or what the list of verbs says of it while its module is not wanted."""
-        known = self.commands.get(cmd_name)
-        if known is not None or cmd_name not in VERBS:
-            return known
-        return TyperCommand(cmd_name, help=VERBS[cmd_name][1])
+        """Return a command; one whose module is not imported has its summary and no options."""
+        loaded = self.commands.get(cmd_name)
+        if loaded is not None or cmd_name not in COMMANDS:
+            return loaded
+        return TyperCommand(cmd_name, help=summary(cmd_name))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the verb that is asked; of one that is not known, all are looked through."""
-        self.load(VERBS[args[0]][0] if args and args[0] in VERBS else None)
+        """Import the module of the command that is called, and return the command."""
+        args = update_names(args)
+        if args and args[0] in COMMANDS:
+            self.load(COMMANDS[args[0]])
+        else:  # the error suggests similar names from `commands`
+            self.commands.update({name: self.get_command(ctx, name) for name in COMMANDS})
         return super().resolve_command(ctx, args)
 
-    def load(self, module: str | None = None) -> None:
-        """Import a module of verbs, or all."""
-        for name in [module] if module else dict.fromkeys(m for m, _ in VERBS.values()):
+    def load(self, *modules: str) -> None:
+        """Import modules of commands (default: all), and add their commands to the group."""
+        for name in modules or sorted(set(COMMANDS.values())):
             import_module(f"wavebreak.cli.{name}")
-        made: Any = typer.main.get_command(app)
-        self.commands.update(made.commands)
+        root: Any = typer.main.get_command(app)
+        self.commands.update(root.commands)
+
+
+def _group(parent: typer.Typer, name: str, summary: str) -> typer.Typer:
+    group = typer.Typer(help=summary, no_args_is_help=True, rich_markup_mode="markdown")
+    parent.add_typer(group, name=name)
+    return group
 
 
 app = typer.Typer(
     name="wavebreak",
-    cls=_Verbs,
+    cls=LazyGroup,
     help="Detect bulk, automated and non-personal messaging from metadata alone, and act on it.",
     epilog="Start with `wavebreak demo`; then `wavebreak run EVENTS -o OUT` on your own events.",
     no_args_is_help=True,
@@ -95,26 +146,24 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-imports = typer.Typer(help=VERBS["import"][1], no_args_is_help=True)
-rules = typer.Typer(help=VERBS["rules"][1], no_args_is_help=True)
-features = typer.Typer(help=VERBS["features"][1], no_args_is_help=True)
-app.add_typer(imports, name="import")
-app.add_typer(rules, name="rules")
-app.add_typer(features, name="features")
-models = typer.Typer(help=VERBS["model"][1], no_args_is_help=True)
-app.add_typer(models, name="model")
-ledgers = typer.Typer(help=VERBS["ledger"][1], no_args_is_help=True)
-app.add_typer(ledgers, name="ledger")
-keys = typer.Typer(help=VERBS["key"][1], no_args_is_help=True)
-app.add_typer(keys, name="key")
-claim = typer.Typer(help=VERBS["claim"][1], no_args_is_help=True)
-app.add_typer(claim, name="claim")
-cases = typer.Typer(help=VERBS["case"][1], no_args_is_help=True)
-app.add_typer(cases, name="case")
+imports = _group(app, "import", "Convert another system's trace into events.")
+rules = _group(app, "rules", "List, show and check the rules of a policy.")
+features = _group(app, "features", "List and show the features that rules and models read.")
+models = _group(app, "model", "Show what a model reads and from which score it acts.")
+ledgers = _group(
+    app, "ledger", "Verify a ledger of sealed decisions, and show its entries with proofs."
+)
+keys = _group(app, "key", "Create, list, rotate and revoke API keys of the service.")
+claim = _group(
+    app, "claim", "Capture, read and judge public claims about bulk and automated messaging."
+)
+cases = _group(
+    app, "case", "Work on a case: parties, exhibits, evidence, notices, determination, signature."
+)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"wavebreak {__version__}")
         raise typer.Exit
 
@@ -122,7 +171,7 @@ def _version(asked: bool) -> None:
 @app.callback()
 def _wavebreak(
     version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Print the version."
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
     ),
 ) -> None:
     """Detect bulk, automated and non-personal messaging from metadata alone, and act on it."""

@@ -59,8 +59,8 @@ from wavebreak.cases.parties import (
 )
 from wavebreak.claims.exhibits import EXHIBIT, Actor
 from wavebreak.cli.app import app, cases
-from wavebreak.cli.console import nexts, out
-from wavebreak.cli.run import Key, Lateness, ModelDir, PolicyDir
+from wavebreak.cli.console import out, print_next_steps
+from wavebreak.cli.options import Key, Lateness, ModelDir, PolicyDir
 from wavebreak.errors import UsageError
 from wavebreak.ledger.checkpoints import load_verifier_key, own_signer, verifier_key
 from wavebreak.privacy.pseudonymizer import Edge, load_key
@@ -428,7 +428,7 @@ def bundle(
         f"{out_path}: {counts['files']:,} files, {counts['bytes']:,} bytes, "
         f"{counts['entries']:,} sealed entries"
     )
-    nexts([f"wavebreak verify {out_path} --key {verifier_key(signer.key)}"])
+    print_next_steps([f"wavebreak verify {out_path} --key {verifier_key(signer.key)}"])
 
 
 @app.command(

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from wavebreak import claims, evaluation
 from wavebreak.cli.app import claim
-from wavebreak.cli.console import bar, nexts, out
+from wavebreak.cli.console import out, print_next_steps, progress_bar
 from wavebreak.errors import ClaimError, FileError, UsageError
 
 New = Annotated[Path, typer.Option("--out", "-o", help="New directory of the exhibit.")]
@@ -65,7 +65,7 @@ def capture(
         browser=None if no_browser else claims.browser(browser),
     )  # fmt: skip
     _shown(made, out_path)
-    nexts([f"wavebreak claim read {out_path}"])
+    print_next_steps([f"wavebreak claim read {out_path}"])
 
 
 @claim.command(
@@ -226,7 +226,7 @@ def _judged(pages: Path | None, labels: Path | None, half: str) -> Iterator[clai
     """Judge a folder's pages, or the project's own, of a half (of both where it is empty)."""
     own = [] if pages else [page for page in claims.invented() if half in ("", page.half)]
     found = claims.given(pages, labels) if pages else claims.own(own)
-    with bar("reading") as show:
+    with progress_bar("reading") as show:
         for number, judgement in enumerate(found, 1):
             show(number / len(own) if own else 0.0, f"{number:,} pages")
             if half in ("", judgement.half):

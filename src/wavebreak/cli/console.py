@@ -1,84 +1,121 @@
-"""What a person at a terminal sees: progress, tables, where to look next."""
+"""Terminal output: progress bars, the summary of a run, and the next steps to take."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    SpinnerColumn,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
 
-from wavebreak.features.layout import OUTCOMES
+from wavebreak.reports.tables import Table, print_table
 
 if TYPE_CHECKING:
-    # Verbs that decide nothing show things too, and need no engine for it.
-    from wavebreak.engine import Progress as Made
+    # The engine takes a second to import, and commands without a run do not need it.
+    from wavebreak.engine import Progress as RunProgress
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
+_COUNTED = ("accepted", "refused", "late", "duplicates", "accounts")
+FULL_WIDTH = 10_000
+"""Columns of a console that never wraps."""
+
 
 @contextmanager
-def bar(title: str) -> Iterator[Callable[[float, str], None]]:
-    """A progress bar on standard error: call it with the share done and a few words."""
-    columns = (
-        SpinnerColumn(), TextColumn("[bold]{task.description}"), BarColumn(None),
-        TaskProgressColumn(), TextColumn("{task.fields[words]}"), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=err, transient=True) as progress:
-        task = progress.add_task(title, total=1.0, words="")
+def progress_bar(title: str) -> Iterator[Callable[[float, str], None]]:
+    """Show a progress bar on standard error.
 
-        def show(share: float, words: str = "") -> None:
-            progress.update(task, completed=share, words=words)
+    Yields:
+        A function that takes the completed share (0 to 1) and a short text.
+
+    """
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        SpinnerColumn,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("[bold]{task.description}"),
+        BarColumn(None),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[text]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as progress:
+        task = progress.add_task(title, total=1.0, text="")
+
+        def show(share: float, text: str = "") -> None:
+            progress.update(task, completed=share, text=text)
 
         yield show
 
 
-def pace(made: Made) -> str:
-    """Events, rate and decisions so far, in words.
+def run_progress_text(progress: RunProgress) -> str:
+    """Describe how far a run is: events, events per second, decisions.
 
-    >>> from wavebreak.engine import Progress as Made
-    >>> pace(Made(0.5, 2_000_000, 3, 2.0))
+    >>> from wavebreak.engine import Progress
+    >>> run_progress_text(Progress(0.5, 2_000_000, 3, 2.0))
     '2,000,000 events, 1,000,000/s, 3 decisions'
     """
-    rate = made.events / made.seconds if made.seconds else 0
-    return f"{made.events:,} events, {rate:,.0f}/s, {made.decisions:,} decisions"
+    rate = progress.events / progress.seconds if progress.seconds else 0
+    return f"{progress.events:,} events, {rate:,.0f}/s, {progress.decisions:,} decisions"
 
 
-def summary(told: dict[str, Any], directory: Path) -> None:
-    """The table that a run ends with."""
-    table = Table(title=f"{told['events']:,} events in {told['seconds']:.1f} s", title_style="bold")
-    table.add_column("what")
-    table.add_column("count", justify="right")
-    for name in ("accepted", "refused", "late", "duplicates", "accounts"):
-        table.add_row(name, f"{told[name]:,}")
-    for outcome in reversed(OUTCOMES):
-        if count := told["decisions"]["outcome"].get(outcome):
-            table.add_row(f"decisions: {outcome}", f"{count:,}")
-    out.print(table)
-    for cause, count in told["refused_by_cause"].items():
+def print_run_summary(counts: dict[str, Any], directory: Path) -> None:
+    """Print the summary of a run: what was read, decisions by outcome, what limits the result.
+
+    Args:
+        counts: The content of the run's `summary.json`.
+        directory: The directory that the run wrote.
+
+    """
+    from wavebreak.rules import OUTCOMES
+
+    rows = [(name, f"{counts[name]:,}") for name in _COUNTED]
+    rows += [
+        (f"decisions: {outcome}", f"{count:,}")
+        for outcome in reversed(OUTCOMES)
+        if (count := counts["decisions"]["outcome"].get(outcome))
+    ]
+    title = f"{counts['events']:,} events in {counts['seconds']:.1f} s"
+    print_table(Table(title, ("events and decisions", "count"), rows), out)
+    for cause, count in counts["refused_by_cause"].items():
         out.print(f"  refused, {cause.replace('_', ' ')}: {count:,}", style="yellow")
-    if silent := told["rules_not_covered"]:
+    if disabled := counts["rules_not_covered"]:
         out.print(
-            f"{len(silent)} rules are silent: the stream does not carry what they read "
-            "(see rules_not_covered in summary.json).", style="dim",
-        )  # fmt: skip
-    how = "protected" if told["mode"] == "enforce" else "shadow: nothing was refused"
-    out.print(f"{told['events_per_s']:,} events/s, mode {told['mode']} ({how}), {directory}/")
+            f"{len(disabled)} rules are disabled: the stream lacks fields that they read "
+            "(see rules_not_covered in summary.json).",
+            style="dim",
+        )
+    mode = "enforce" if counts["mode"] == "enforce" else "shadow: nothing was refused"
+    out.print(f"{counts['events_per_s']:,} events/s, mode {mode}, written to {directory}/")
 
 
-def nexts(lines: list[str]) -> None:
-    """Where to look next."""
+def print_json(value: Any) -> None:
+    """Print a value as JSON on standard output, never wrapped."""
+    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def widen(ctx: typer.Context, wide: bool) -> bool:
+    """Give the console no limit of width until the command ends; the callback of `--wide`."""
+    if wide:
+        width = out.width
+        out.width = FULL_WIDTH
+        ctx.call_on_close(lambda: setattr(out, "width", width))
+    return wide
+
+
+def print_next_steps(lines: list[str]) -> None:
+    """Print the next steps to take, one a line."""
     out.print()
     for line in lines:
         out.print(f"  {line}", style="cyan", soft_wrap=True)

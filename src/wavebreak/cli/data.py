@@ -1,62 +1,83 @@
-"""Verbs that make event files: import, simulate, profile."""
+"""Commands that write event files and their coverage profiles: import, simulate, profile."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import pyarrow as pa
 import typer
-from rich.table import Table
 
 from wavebreak import simulation
 from wavebreak.cli.app import app, imports
-from wavebreak.cli.console import bar, nexts, out
+from wavebreak.cli.console import out, print_json, print_next_steps, progress_bar
+from wavebreak.cli.options import Json, Key, OutDir, Seed, Wide
 from wavebreak.errors import UsageError
 from wavebreak.io import csv_import, events_file, read
-from wavebreak.privacy.pseudonymizer import Edge, load_key
-from wavebreak.reports.tables import count_of
+from wavebreak.reports.tables import Table, count_of, print_table
 from wavebreak.schema import coverage
 
-Out = Annotated[Path, typer.Option("--out", "-o", help="File or directory to write.")]
+if TYPE_CHECKING:
+    from wavebreak.schema.coverage import Profile
+
+EventsOut = Annotated[
+    Path,
+    typer.Option(
+        "--out", "-o", help="Events file to write (.parquet, .jsonl, .arrow), or a directory."
+    ),
+]
 
 
 def _pairs(text: str, option: str) -> dict[str, str]:
-    """Read `a=b,c=d`."""
-    found = {}
+    """Parse `a=b,c=d`.
+
+    >>> _pairs("ts=time,account=from", "--columns")
+    {'ts': 'time', 'account': 'from'}
+    """
+    pairs = {}
     for part in filter(None, text.split(",")):
         name, equals, value = part.partition("=")
         if not (equals and name and value):
             raise UsageError(f"{option} is not well formed", fix="write it as name=name,name=name")
-        found[name.strip()] = value.strip()
-    return found
+        pairs[name.strip()] = value.strip()
+    return pairs
 
 
 @imports.command(
-    "csv", epilog="Example: `wavebreak import csv chats.csv --preset collegemsg -o in`"
+    "csv",
+    epilog="Examples: `wavebreak import csv chats.csv --preset collegemsg -o in`; `wavebreak "
+    "import csv log.csv --columns ts=time,account=from,peer=to --types m=message.sent -o in`",
 )
 def import_csv(
     file: Annotated[Path, typer.Argument(help="A CSV file with a header (.csv or .csv.gz).")],
-    out_path: Out,
+    out_path: EventsOut,
     preset: Annotated[
         str, typer.Option(help=f"A known trace: {', '.join(csv_import.PRESETS)}.")
     ] = "",
     columns: Annotated[
-        str, typer.Option(help="Our fields and the file's headings: ts=time,account=from,peer=to.")
+        str,
+        typer.Option(help="Event fields and the file's headings: ts=time,account=from,peer=to."),
     ] = "",
-    unit: Annotated[str, typer.Option(help="Unit of times: s or ms.")] = "s",
+    unit: Annotated[str, typer.Option(help="Unit of the times: s or ms.")] = "s",
     types: Annotated[
-        str, typer.Option(help="The file's types and ours: message=message.sent,join=group.joined.")
+        str,
+        typer.Option(
+            help="The file's types and event types: message=message.sent,join=group.joined."
+        ),
     ] = "",
 ) -> None:
-    """Turn a CSV trace into events, with a profile of what it carries beside them."""
+    """Convert a CSV trace into events, and write a profile of its fields beside them."""
     if preset and (columns or types):
-        raise UsageError("--preset already says columns and types", fix="leave out one of them")
+        raise UsageError(
+            "--preset cannot be combined with --columns or --types",
+            fix="drop --preset, or the other two",
+        )
     if preset:
         if preset not in csv_import.PRESETS:
             raise UsageError(
-                "that preset is not known", fix=f"choose from {', '.join(csv_import.PRESETS)}"
+                "--preset is unknown", fix=f"choose one of {', '.join(csv_import.PRESETS)}"
             )
         known = csv_import.PRESETS[preset]
         counts = csv_import.convert(
@@ -65,110 +86,142 @@ def import_csv(
     else:
         if not types:
             raise UsageError(
-                "what the rows are is not said",
+                "--types is missing, so the event type of the rows is unknown",
                 fix="give --types such as message=message.sent, or --preset",
             )
-        chosen = _pairs(columns, "--columns") or None
         counts = csv_import.convert(
-            file, out_path, types=_pairs(types, "--types"), columns=chosen, unit=unit
+            file,
+            out_path,
+            types=_pairs(types, "--types"),
+            columns=_pairs(columns, "--columns") or None,
+            unit=unit,
         )
     out.print(f"{counts.rows:,} rows read, {counts.events:,} events written to {out_path}")
     for cause, rows in counts.dropped.items():
-        out.print(f"  left out, {cause.replace('_', ' ')}: {count_of(rows, 'row')}", style="yellow")
-    nexts([f"wavebreak run {out_path} -o out"])
+        out.print(f"  dropped, {cause.replace('_', ' ')}: {count_of(rows, 'row')}", style="yellow")
+    print_next_steps([f"wavebreak run {out_path} -o out"])
 
 
 @app.command("profile", epilog="Example: `wavebreak profile events.jsonl`")
-def learn_profile(
+def profile_coverage(
     events: Annotated[Path, typer.Argument(help="A file of events, or a directory with one.")],
     out_path: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Where to write it (default: beside EVENTS).")
+        Path | None, typer.Option("--out", "-o", help="File to write (default: beside EVENTS).")
     ] = None,
-    key: Annotated[Path | None, typer.Option(help="Key file of the privacy edge.")] = None,
+    key: Key = None,
+    as_json: Json = False,
+    wide: Wide = False,
 ) -> None:
-    """Learn once what a stream carries, so that what is absent is missing and never zero."""
+    """Record which event types and fields a stream has; fields that it lacks count as missing."""
+    from wavebreak.privacy.pseudonymizer import Edge, load_key
+
     path = events_file(events)
-    with bar("profile") as show:
+    with progress_bar("profile") as show:
 
         def logs() -> Iterator[pa.RecordBatch]:
             for batch in read(path, Edge(load_key(key))):
                 show(batch.progress, "")
                 yield batch.log
 
-        learned = coverage.learn(logs())
-    where = out_path or coverage.beside(path)
-    coverage.save(learned, where)
-    table = Table("type", "share", "fields carried", title=f"{learned.events:,} events")
-    for name, share in sorted(learned.types.items(), key=lambda item: -item[1]):
-        fields = [f.removeprefix(f"{name}.") for f in learned.fields if f.startswith(f"{name}.")]
-        table.add_row(name, f"{share:.2%}", ", ".join(f for f in fields if f != "id"))
-    out.print(table)
-    out.print(f"times come in steps of {learned.resolution_ms:,} ms; written to {where}")
+        profile = coverage.learn(logs())
+    target = out_path or coverage.beside(path)
+    coverage.save(profile, target)
+    if as_json:
+        print_json(asdict(profile))
+        return
+    print_table(_coverage_table(profile), out)
+    out.print(f"Time resolution: {profile.resolution_ms:,} ms. Written to {target}")
 
 
-def _campaigns(given: list[str]) -> list[tuple[str, int | None]]:
-    chosen: list[tuple[str, int | None]] = []
-    for text in given:
+def _coverage_table(profile: Profile) -> Table:
+    """Return the table of event types, their shares and their fields."""
+    rows = []
+    for name, share in sorted(profile.types.items(), key=lambda item: -item[1]):
+        fields = [f.removeprefix(f"{name}.") for f in profile.fields if f.startswith(f"{name}.")]
+        rows.append((name, f"{share:.2%}", ", ".join(f for f in fields if f != "id")))
+    return Table(
+        f"{profile.events:,} events",
+        ("event type", "share", "fields present"),
+        rows,
+        words=frozenset({0, 2}),
+    )
+
+
+def _campaigns(options: list[str]) -> list[tuple[str, int | None]]:
+    """Parse NAME or NAME:ACCOUNTS; `all` stands for every campaign."""
+    campaigns: list[tuple[str, int | None]] = []
+    for text in options:
         name, colon, count = text.partition(":")
         if colon and not count.isdigit():
-            raise UsageError("--campaign takes NAME or NAME:ACCOUNTS", fix="write blast:20")
-        if name == "all":
-            chosen += [(each, int(count) if colon else None) for each in simulation.CAMPAIGNS]
-        else:
-            chosen.append((name, int(count) if colon else None))
-    return chosen
+            raise UsageError("--campaign is not NAME or NAME:ACCOUNTS", fix="write blast:20")
+        accounts = int(count) if colon else None
+        names = simulation.CAMPAIGNS if name == "all" else [name]
+        campaigns += [(each, accounts) for each in names]
+    return campaigns
 
 
 @app.command(
-    epilog="Example: `wavebreak simulate --people 2000 --days 1 --campaign blast:20 "
-    "--campaign jitter --innocents all -o world`"
+    epilog="Examples: `wavebreak simulate --people 2000 --days 1 --campaign blast:20 "
+    "--campaign jitter --personas all -o world`; `wavebreak simulate --random --seed 7 -o world`"
 )
 def simulate(
-    out_path: Annotated[Path, typer.Option("--out", "-o", help="Directory to write.")],
+    out_path: OutDir,
     people: Annotated[int, typer.Option(help="Ordinary people.")] = 1000,
     days: Annotated[float, typer.Option(help="Length in days.")] = 1.0,
     campaign: Annotated[
         list[str] | None,
-        typer.Option(help=f"NAME or NAME:ACCOUNTS, again for more; all, or of "
-                          f"{', '.join(simulation.CAMPAIGNS)}."),
+        typer.Option(
+            help="Attack campaign, NAME or NAME:ACCOUNTS; repeat for more. All, or of "
+            f"{', '.join(simulation.CAMPAIGNS)}."
+        ),
     ] = None,
-    innocents: Annotated[
+    personas: Annotated[
         list[str] | None,
-        typer.Option(help=f"NAME, again for more; all, or of {', '.join(simulation.PERSONAS)}."),
+        typer.Option(
+            help="Benign persona, NAME; repeat for more. All, or of "
+            f"{', '.join(simulation.PERSONAS)}."
+        ),
     ] = None,
     background: Annotated[
-        Path | None, typer.Option(help="Plant the campaigns into these events of real people.")
+        Path | None, typer.Option(help="Insert the campaigns into these events of real people.")
     ] = None,
-    drawn: Annotated[
-        bool, typer.Option("--drawn", help="Draw people, habits, innocents, operators and "
-                                           "coverage from wide priors: the seed decides all.")
+    random: Annotated[
+        bool,
+        typer.Option(
+            "--random",
+            help="A random platform: the seed alone draws people, habits, personas, operators and "
+            "field coverage from wide priors.",
+        ),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
+    seed: Seed = 0,
     form: Annotated[str, typer.Option("--format", help="parquet, jsonl or arrow.")] = "parquet",
-) -> None:  # fmt: skip
-    """Make a world of people, campaigns and innocents: events, labels, profile."""
-    if drawn and (campaign or innocents or background):
-        raise UsageError("--drawn decides all", fix="leave out what else is asked for")
-    with bar("simulate") as show:
-        if drawn:
+) -> None:
+    """Simulate a platform of people, personas and attack campaigns; write events and labels."""
+    if random and (campaign or personas or background):
+        raise UsageError(
+            "--random cannot be combined with --campaign, --personas or --background",
+            fix="drop --random, or the other options",
+        )
+    with progress_bar("simulate") as show:
+        if random:
             world = simulation.random_platform(seed, progress=lambda share: show(share, ""))
         else:
             world = simulation.simulate(
-                people=people, days=days, campaigns=_campaigns(campaign or []),
-                personas=innocents or [], background=background, seed=seed,
+                people=people,
+                days=days,
+                campaigns=_campaigns(campaign or []),
+                personas=personas or [],
+                background=background,
+                seed=seed,
                 progress=lambda share: show(share, ""),
-            )  # fmt: skip
+            )
         events = simulation.write(world, out_path, form=form)
-    _told(world, out_path, events)
-
-
-def _told(world: simulation.World, out_path: Path, events: int) -> None:
     abusive = sum(label == "abusive" for _, label, _, _ in world.labels)
     out.print(
         f"{events:,} events of {len(world.labels):,} accounts, {abusive:,} of them abusive "
         f"(injected by this command), in {out_path}/"
     )
-    nexts([
+    print_next_steps([
         f"wavebreak run {out_path} --labels {out_path}/labels.csv -o out",
         f"wavebreak evaluate out --labels {out_path}/labels.csv",
     ])  # fmt: skip

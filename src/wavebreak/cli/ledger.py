@@ -14,8 +14,8 @@ import msgspec
 import typer
 
 from wavebreak.cli.app import ledgers
-from wavebreak.cli.console import nexts, out
-from wavebreak.cli.serve import DatabaseUrl
+from wavebreak.cli.console import out, print_next_steps
+from wavebreak.cli.options import DatabaseUrl
 from wavebreak.errors import FileError, UsageError
 from wavebreak.ledger import Directory, Ledger, OpeningFile, Storage, parcel
 from wavebreak.ledger.audit import STAMPS, check
@@ -165,7 +165,7 @@ def prove(
     for name, told in parcel(ledger, chosen, shown, since=held).items():
         (out_path / name).write_bytes(told)
     out.print(f"{len(chosen):,} entries with proofs under {ledger.sealed.size:,}, in {out_path}/")
-    nexts([f"wavebreak ledger verify {out_path}"])
+    print_next_steps([f"wavebreak ledger verify {out_path}"])
 
 
 @ledgers.command(epilog="Example: `wavebreak ledger show log 7`")

@@ -1,4 +1,4 @@
-"""Verbs that watch and change safely: replay, doctor."""
+"""Commands that compare a candidate with today's decisions, and measure drift: replay, drift."""
 
 from __future__ import annotations
 
@@ -8,13 +8,26 @@ from typing import Annotated
 
 import typer
 
-from wavebreak import model, monitoring, rules
 from wavebreak.cli.app import app
-from wavebreak.cli.console import bar, nexts, out, pace
-from wavebreak.cli.run import Labels, ModelDir, PolicyDir
-from wavebreak.privacy.pseudonymizer import Edge, load_key
-
-RunDir = Annotated[Path, typer.Argument(help="What `wavebreak run -o` wrote.")]
+from wavebreak.cli.console import (
+    out,
+    print_json,
+    print_next_steps,
+    progress_bar,
+    run_progress_text,
+)
+from wavebreak.cli.options import (
+    HtmlPage,
+    Json,
+    Key,
+    Labels,
+    ModelDir,
+    OutDir,
+    PolicyDir,
+    RunDir,
+    Shards,
+    Wide,
+)
 
 
 @app.command(
@@ -23,62 +36,80 @@ RunDir = Annotated[Path, typer.Argument(help="What `wavebreak run -o` wrote.")]
 )
 def replay(
     run: RunDir,
-    out_path: Annotated[
-        Path, typer.Option("--out", "-o", help="Where the challenger's files go.")
-    ],
-    policy: Annotated[
-        Path | None, typer.Option(help="The challenger's rules, over the shipped ones.")
-    ] = None,
-    model_dir: ModelDir = None, labels: Labels = None,
-    key: Annotated[Path | None, typer.Option(help="Key file of the privacy edge.")] = None,
-    shards: Annotated[int, typer.Option(min=1, max=64, help="Worker threads.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
-) -> None:  # fmt: skip
-    """Say what another policy or model would have changed, account by account."""
-    with bar("replay") as show:
-        found = monitoring.replay(
-            run, out_path, rules.load(policy), Edge(load_key(key)), labels=labels,
-            progress=lambda p: show(p.share, pace(p)), workers=shards,
+    out_path: OutDir,
+    policy: PolicyDir = None,
+    model_dir: ModelDir = None,
+    labels: Labels = None,
+    key: Key = None,
+    shards: Shards = 1,
+    as_json: Json = False,
+    wide: Wide = False,
+) -> None:
+    """Run a log again under another policy or model, and list the accounts that change."""
+    from wavebreak import model, monitoring, rules
+    from wavebreak.privacy.pseudonymizer import Edge, load_key
+
+    with progress_bar("replay") as show:
+        differences = monitoring.replay(
+            run,
+            out_path,
+            rules.load(policy),
+            Edge(load_key(key)),
+            labels=labels,
+            progress=lambda p: show(p.share, run_progress_text(p)),
+            workers=shards,
             model=model.chosen(model_dir),
-        )  # fmt: skip
-    text = json.dumps(found.as_json(), indent=1, ensure_ascii=False)
+        )
+    text = json.dumps(differences.as_json(), indent=1, ensure_ascii=False)
     (out_path / "replay.json").write_text(text + "\n", encoding="utf-8")
-    monitoring.write_html(found, out_path / "replay.html")
+    monitoring.write_html(differences, out_path / "replay.html")
     if as_json:
         typer.echo(text)
         return
-    monitoring.print_differences(found, out)
-    nexts([f"plots: {out_path}/replay.html", f"all changes: {out_path}/replay.json"])
+    monitoring.print_differences(differences, out)
+    print_next_steps([f"charts: {out_path}/replay.html", f"all changes: {out_path}/replay.json"])
 
 
-@app.command(epilog="Example: `wavebreak doctor model out --html doctor.html`")
-def doctor(
-    model: Annotated[Path, typer.Argument(help="A model directory: what `wavebreak train` wrote.")],
+@app.command(epilog="Example: `wavebreak drift model out --html drift.html`")
+def drift(
+    model: Annotated[Path, typer.Argument(help="Directory that `wavebreak train` wrote.")],
     run: Annotated[
-        Path, typer.Argument(help="What `run -o` or `simulate -o` wrote, or a file of events.")
+        Path,
+        typer.Argument(help="What `run -o` or `simulate -o` wrote, or a file of events."),
     ],
     policy: PolicyDir = None,
-    html: Annotated[Path | None, typer.Option(help="Write a page with plots.")] = None,
-    shifted: Annotated[float, typer.Option(help="Index from which a feature has shifted.")] = 0.1,
-    moved: Annotated[float, typer.Option(help="Index from which it has moved far.")] = 0.25,
+    html: HtmlPage = None,
+    shifted: Annotated[
+        float, typer.Option(help="Stability index from which a feature has shifted.")
+    ] = 0.1,
+    moved: Annotated[
+        float, typer.Option(help="Stability index from which a feature has moved.")
+    ] = 0.25,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with 1 when the score has moved far.")
+        bool, typer.Option("--strict", help="Exit with status 1 when the score has moved.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
-) -> None:  # fmt: skip
-    """Say how far a stream has moved from what a model was trained on."""
-    with bar("doctor") as show:
-        found = monitoring.examine(
-            model, run, rules.load(policy), shifted=shifted, moved=moved,
-            progress=lambda share, seen: show(share, f"{seen:,} events"),
-        )  # fmt: skip
+    as_json: Json = False,
+    wide: Wide = False,
+) -> None:
+    """Measure how far a stream has drifted from the data that a model was trained on."""
+    from wavebreak import monitoring, rules
+
+    with progress_bar("drift") as show:
+        report = monitoring.measure_drift(
+            model,
+            run,
+            rules.load(policy),
+            shifted=shifted,
+            moved=moved,
+            progress=lambda share, events: show(share, f"{events:,} events"),
+        )
     if as_json:
-        typer.echo(json.dumps(found.as_json(), indent=1, ensure_ascii=False))
+        print_json(report.as_json())
     else:
-        monitoring.print_checkup(found, out)
+        monitoring.print_drift(report, out)
     if html:
-        monitoring.write_checkup(found, html)
+        monitoring.write_drift(report, html)
         if not as_json:
-            nexts([f"plots: {html}"])
-    if strict and found.verdict == "moved":
+            print_next_steps([f"charts: {html}"])
+    if strict and report.verdict == "moved":
         raise typer.Exit(1)

@@ -1,22 +1,21 @@
-"""The verb that lets senders fight back: arena."""
+"""The command that lets simulated attackers adapt to the policy: red-team."""
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from wavebreak import model, red_team, rules
 from wavebreak.cli.app import app
-from wavebreak.cli.console import bar, nexts, out
-from wavebreak.cli.run import ModelDir
-from wavebreak.privacy.pseudonymizer import Edge, load_key
+from wavebreak.cli.console import out, print_json, print_next_steps, progress_bar
+from wavebreak.cli.options import Json, Key, ModelDir, OutDir, Seed, Wide
 
 
-class Told(StrEnum):
-    """How senders are told what was decided on them."""
+class Feedback(StrEnum):
+    """When attackers learn of the decisions about their accounts."""
 
     delayed = "delayed"
     instant = "instant"
@@ -24,43 +23,58 @@ class Told(StrEnum):
 
 
 @app.command(
-    "arena",
-    epilog="Example: `wavebreak arena --family combination --family blast --rounds 2 "
-    "--people 600 --days 2 -o arena`",
+    "red-team",
+    epilog="Example: `wavebreak red-team --family combination --family blast --rounds 2 "
+    "--people 600 --days 2 -o red-team`",
 )
-def play_arena(
-    out_path: Annotated[Path, typer.Option("--out", "-o", help="Directory to write.")],
+def run_red_team(
+    out_path: OutDir,
     family: Annotated[
         list[str] | None,
-        typer.Option(help="A tactic by name, again for more (default: all of them)."),
+        typer.Option(help="An attacker family; repeat for more (default: all)."),
     ] = None,
     rounds: Annotated[int, typer.Option(min=0, help="Rounds of adaptation.")] = 5,
-    accounts: Annotated[int, typer.Option(min=4, help="Accounts a family.")] = 20,
+    accounts: Annotated[int, typer.Option(min=4, help="Accounts of each family.")] = 20,
     people: Annotated[int, typer.Option(min=100, help="Ordinary people.")] = 2500,
     days: Annotated[float, typer.Option(min=0.1, help="Length of each round in days.")] = 7.0,
     policy: Annotated[
-        Path | None, typer.Option(help="Local rules, actions and arena.toml, over the shipped.")
+        Path | None,
+        typer.Option(help="Directory of local rules, actions and arena.toml."),
     ] = None,
     model_dir: ModelDir = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
+    seed: Seed = 0,
     feedback: Annotated[
-        Told, typer.Option(help="When senders learn of decisions: as policy says, at once, never.")
-    ] = Told.delayed,
-    key: Annotated[Path | None, typer.Option(help="Key file of the privacy edge.")] = None,
-) -> None:  # fmt: skip
-    """Let every tactic play against the policy, see its answers and adapt; count what it costs."""
+        Feedback,
+        typer.Option(help="When attackers learn of decisions: as the policy says, at once, never."),
+    ] = Feedback.delayed,
+    key: Key = None,
+    as_json: Json = False,
+    wide: Wide = False,
+) -> None:
+    """Let attackers adapt to the policy round by round, and count what evasion costs them."""
+    from wavebreak import model, red_team, rules
+    from wavebreak.privacy.pseudonymizer import Edge, load_key
+
     setting = red_team.Setting(
         red_team.chosen(family or []), accounts, people, days, rounds, seed, feedback.value
     )
-    with bar("arena") as show:
+    with progress_bar("red-team") as show:
         match = red_team.play(
-            setting, rules.load(policy), Edge(load_key(key)), red_team.load_terms(policy), out_path,
-            model=model.chosen(model_dir), progress=show,
-        )  # fmt: skip
+            setting,
+            rules.load(policy),
+            Edge(load_key(key)),
+            red_team.load_terms(policy),
+            out_path,
+            model=model.chosen(model_dir),
+            progress=show,
+        )
     red_team.save(match, out_path)
-    red_team.write_html(match, out_path / "arena.html")
+    red_team.write_html(match, out_path / "red-team.html")
+    if as_json:
+        print_json(json.loads((out_path / "arena.json").read_text("utf-8")))
+        return
     red_team.print_match(match, out)
-    nexts([
-        f"plots: {out_path}/arena.html",
+    print_next_steps([
+        f"charts: {out_path}/red-team.html",
         f"wavebreak evaluate {out_path} --labels {out_path}/labels.csv",
     ])  # fmt: skip

@@ -1,51 +1,59 @@
-"""Verbs that learn: train.
-
-The verb that makes the default model: train-default.
-
-Verbs that show what a model is: model show.
-"""
+"""Commands that train models and show them: train, train-default, model show."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from wavebreak import model, rules, training
 from wavebreak.cli.app import app, models
-from wavebreak.cli.console import bar, nexts, out
-from wavebreak.cli.run import PolicyDir
+from wavebreak.cli.console import out, print_json, print_next_steps, progress_bar
+from wavebreak.cli.options import Json, OutDir, PolicyDir, Wide
 from wavebreak.errors import UsageError
 from wavebreak.features import catalog
 from wavebreak.features.layout import OUTCOMES
-from wavebreak.reports.tables import print_lines, print_table
-from wavebreak.training import default_model as made
+from wavebreak.reports.tables import Table, print_lines, print_table
+from wavebreak.training import default_model
+from wavebreak.training.pipeline import REPORT
+
+if TYPE_CHECKING:
+    from wavebreak.training import Learned, Tested
 
 Runs = Annotated[
     list[Path], typer.Argument(help="What `simulate -o` or `run -o` wrote, or files of events.")
 ]
 Labels = Annotated[
     Path | None,
-    typer.Option(help="CSV: account,label,family,operator[,source,ts] (default: labels.csv beside "
-                      "each run's events)."),
-]  # fmt: skip
+    typer.Option(
+        help="CSV: account,label,family,operator[,source,ts] (default: labels.csv beside each "
+        "run's events)."
+    ),
+]
 Calibrate = Annotated[
     list[Path] | None,
-    typer.Option(help="A run for calibration and thresholds alone; again for more."),
+    typer.Option(help="A run used for calibration and thresholds alone; repeat for more."),
 ]
 Tolerated = Annotated[
-    float | None, typer.Option(help="Most false actions a benign scoring point (upper bound).")
+    float | None,
+    typer.Option(help="Highest rate of false actions for each benign scoring point."),
 ]
 Enforce = Annotated[
-    bool, typer.Option("--enforce/--shadow", help="Replay as the rules would have enforced.")
+    bool, typer.Option("--enforce/--shadow", help="Replay as if the rules had been enforced.")
 ]
-Unlabelled = Annotated[bool, typer.Option(help="Take accounts without a label for benign.")]
+Unlabelled = Annotated[bool, typer.Option(help="Treat accounts without a label as benign.")]
 Allow = Annotated[
     list[str] | None,
-    typer.Option(help="A feature that may tell the labels apart alone; again for more."),
+    typer.Option(
+        help="A feature that may separate the labels alone (see leakage); repeat for more."
+    ),
+]
+ModelName = Annotated[str, typer.Option(help="The model's name.")]
+TrainingSeed = Annotated[
+    int, typer.Option(help="Seed; the same inputs and seed give the same bytes.")
 ]
 
 
@@ -56,31 +64,54 @@ Allow = Annotated[
 )
 def train(
     runs: Runs,
-    out_path: Annotated[Path, typer.Option("--out", "-o", help="Model directory to write.")],
-    labels: Labels = None, calibrate: Calibrate = None,
-    name: Annotated[str, typer.Option(help="The model's name.")] = "model",
-    seed: Annotated[int, typer.Option(help="Same inputs and seed, same bytes.")] = 0,
-    policy: PolicyDir = None, tolerance_ban: Tolerated = None, tolerance_suspend: Tolerated = None,
-    tolerance_restrict: Tolerated = None, enforce: Enforce = False,
-    unlabelled_benign: Unlabelled = False, allow: Allow = None,
-) -> None:  # fmt: skip
-    """Learn a calibrated model from labelled runs: writes the model, its card, a drift baseline."""
+    out_path: OutDir,
+    labels: Labels = None,
+    calibrate: Calibrate = None,
+    name: ModelName = "model",
+    seed: TrainingSeed = 0,
+    policy: PolicyDir = None,
+    tolerance_ban: Tolerated = None,
+    tolerance_suspend: Tolerated = None,
+    tolerance_restrict: Tolerated = None,
+    enforce: Enforce = False,
+    unlabelled_benign: Unlabelled = False,
+    allow: Allow = None,
+    as_json: Json = False,
+    wide: Wide = False,
+) -> None:
+    """Train a calibrated model on labelled runs; write it with its card and drift baseline."""
     settings = training.load_settings(
         policy, ban=tolerance_ban, suspend=tolerance_suspend, restrict=tolerance_restrict
     )
-    with bar("train") as show:
+    with progress_bar("train") as show:
         learned, tested = training.train(
-            runs, out_path, rules.load(policy), settings, name=name, seed=seed, allow=allow or [],
-            labels=labels, calibrate=calibrate or [], enforce=enforce,
-            unlabelled_benign=unlabelled_benign, progress=show,
-        )  # fmt: skip
-    for table in training.terminal_tables(learned, tested):
-        print_table(table, out)
-    print_lines(training.lead(learned, tested), out)
-    nexts([
+            runs,
+            out_path,
+            rules.load(policy),
+            settings,
+            name=name,
+            seed=seed,
+            allow=allow or [],
+            labels=labels,
+            calibrate=calibrate or [],
+            enforce=enforce,
+            unlabelled_benign=unlabelled_benign,
+            progress=show,
+        )
+    if as_json:
+        print_json(json.loads((out_path / REPORT).read_text("utf-8")))
+        return
+    _print_training(learned, tested)
+    print_next_steps([
         f"card:  {out_path}/card.html",
         f"next:  wavebreak run EVENTS --model {out_path} -o out",
     ])  # fmt: skip
+
+
+def _print_training(learned: Learned, tested: Tested) -> None:
+    for table in training.terminal_tables(learned, tested):
+        print_table(table, out)
+    print_lines(training.lead(learned, tested), out)
 
 
 @app.command(
@@ -89,72 +120,113 @@ def train(
     "--background ../shared/data/traces -o src/wavebreak/policy/model`",
 )
 def train_default(
-    out_path: Annotated[Path, typer.Option("--out", "-o", help="Model directory to write.")],
-    worlds: Annotated[int, typer.Option(min=1, help="Drawn worlds to learn from.")] = 80,
+    out_path: OutDir,
+    worlds: Annotated[int, typer.Option(min=1, help="Random platforms to train on.")] = 80,
     held: Annotated[
-        int, typer.Option(min=1, help="Further worlds, for calibration and thresholds alone.")
+        int,
+        typer.Option(min=1, help="Further random platforms, for calibration and thresholds alone."),
     ] = 40,
     background: Annotated[
         Path | None,
-        typer.Option(help=f"Directory of traces of real people: {', '.join(made.TRACES)}."),
+        typer.Option(help=f"Directory of real traces: {', '.join(default_model.TRACES)}."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="The first world's. Same seed, same bytes.")] = 1000,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the first platform; the same seed gives the same bytes.")
+    ] = 1000,
     policy: PolicyDir = None,
-) -> None:  # fmt: skip
-    """Make the default model: learn from drawn worlds, and from real people's traces."""
+    as_json: Json = False,
+    wide: Wide = False,
+) -> None:
+    """Train the default model on random simulated platforms and on real traces."""
     settings = training.load_settings(policy)
-    with bar("train-default") as show, TemporaryDirectory() as scratch:
-        traces = made.imported(background, Path(scratch)) if background else []
-        learned, tested = made.train_on_worlds(
-            out_path, settings, worlds=worlds, held=held, seed=seed, traces=traces, policy=policy,
+    with progress_bar("train-default") as show, TemporaryDirectory() as scratch:
+        traces = default_model.imported(background, Path(scratch)) if background else []
+        learned, tested = default_model.train_on_worlds(
+            out_path,
+            settings,
+            worlds=worlds,
+            held=held,
+            seed=seed,
+            traces=traces,
+            policy=policy,
             progress=show,
-        )  # fmt: skip
-    for table in training.terminal_tables(learned, tested):
-        print_table(table, out)
-    print_lines(training.lead(learned, tested), out)
-    nexts([f"card:  {out_path}/card.html"])
+        )
+    if as_json:
+        print_json(json.loads((out_path / REPORT).read_text("utf-8")))
+        return
+    _print_training(learned, tested)
+    print_next_steps([f"card:  {out_path}/card.html"])
 
 
-@models.command("show", epilog="Example: `wavebreak model show my-model --features 10`")
+@models.command(
+    "show", epilog="Examples: `wavebreak model show`; `wavebreak model show my-model --features 10`"
+)
 def show(
     directory: Annotated[
         Path | None, typer.Argument(help="Model directory (default: the shipped model).")
     ] = None,
     features: Annotated[int, typer.Option(min=1, help="Features to list, by gain.")] = 25,
+    as_json: Json = False,
+    wide: Wide = False,
 ) -> None:
-    """Show a model: its version, what it reads most, from where it acts, what it learned from."""
-    found = model.chosen(str(directory) if directory else None)
-    if found is None:
-        raise UsageError("no model is shipped here", fix="give a model directory")
-    forest = found.forest
-    out.print(f"[bold]{found.version}[/]")
+    """Show a model: version, size, thresholds, and the features with the highest gain."""
+    loaded = model.chosen(str(directory) if directory else None)
+    if loaded is None:
+        raise UsageError("this installation has no shipped model", fix="give a model directory")
+    fields = _model_fields(loaded, features)
+    if as_json:
+        print_json(fields)
+        return
+    out.print(f"[bold]{fields['version']}[/]")
     out.print(
-        f"{len(forest.trees)} trees, {sum(tree.leaf.size for tree in forest.trees):,} leaves, "
-        f"{len(found.features)} features; seed {found.seed}; "
-        f"training set {found.training_digest or 'not told'}"
+        f"{fields['trees']} trees, {fields['leaves']:,} leaves, {fields['features']} features; "
+        f"seed {fields['seed']}; training data {fields['training_digest'] or 'not recorded'}"
     )
-    out.print(_acts(found))
-    out.print(_reads(found, features))
+    print_table(
+        Table(
+            "Thresholds",
+            ("outcome", "margin from", "probability"),
+            [
+                (t["outcome"], f"{t['margin']:.3f}", f"{t['probability']:.5f}")
+                for t in fields["thresholds"]
+            ],
+        ),
+        out,
+    )
+    gains = [(g["feature"], f"{g['share']:.1%}", g["meaning"]) for g in fields["gains"]]
+    title = f"Features by gain, {len(gains)} of {fields['features_used']}"
+    headings = ("feature", "share of gain", "meaning")
+    print_table(Table(title, headings, gains, words=frozenset({0, 2})), out)
 
 
-def _acts(found: model.Model) -> Table:
-    table = Table(title="Where it acts", title_justify="left")
-    for name, justify in (("outcome", "left"), ("margin from", "right"), ("probability", "right")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    for outcome in reversed(OUTCOMES):
-        if (at := found.thresholds.get(outcome)) is not None:
-            chance = found.calibration.probability([at])[0]
-            table.add_row(outcome, f"{at / model.ONE:.3f}", f"{chance:.5f}")
-    return table
-
-
-def _reads(found: model.Model, most: int) -> Table:
-    gains = found.forest.gains()
+def _model_fields(loaded: model.Model, most: int) -> dict[str, Any]:
+    """Return what `model show` prints, as plain values."""
+    gains = loaded.forest.gains()
     whole = sum(gains.values())
-    table = Table(title=f"What it reads most, of {len(gains)} features", title_justify="left")
-    for name, justify in (("feature", "left"), ("share of gain", "right"), ("meaning", "left")):
-        table.add_column(name, justify=justify, no_wrap=name == "feature")  # type: ignore[arg-type]
-    for name in list(gains)[:most]:
-        meaning = catalog.feature(name).meaning
-        table.add_row(name, f"{gains[name] / whole:.1%}", meaning)
-    return table
+    thresholds = [(o, loaded.thresholds.get(o)) for o in reversed(OUTCOMES)]
+    return {
+        "version": loaded.version,
+        "trees": len(loaded.forest.trees),
+        "leaves": sum(tree.leaf.size for tree in loaded.forest.trees),
+        "features": len(loaded.features),
+        "features_used": len(gains),
+        "seed": loaded.seed,
+        "training_digest": loaded.training_digest,
+        "thresholds": [
+            {
+                "outcome": outcome,
+                "margin": at / model.ONE,
+                "probability": float(loaded.calibration.probability([at])[0]),
+            }
+            for outcome, at in thresholds
+            if at is not None
+        ],
+        "gains": [
+            {
+                "feature": name,
+                "share": gains[name] / whole,
+                "meaning": catalog.feature(name).meaning,
+            }
+            for name in list(gains)[:most]
+        ],
+    }

@@ -40,7 +40,9 @@ def precompile(
         processes: How many at once (0: one a core that this process may use).
 
     """
-    cores = processes or len(os.sched_getaffinity(0))
+    # Not every system tells which cores a process may use.
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = processes or allowed or 1
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(cores, len(PARTS)), mp_context=spawn) as pool:
         # The longest first: the others share what is left.

@@ -14,17 +14,17 @@ if TYPE_CHECKING:
         Persona,
         evaluate,
         evaluate_all,
-        labels_of,
+        labels_path,
         read_accounts,
     )
-    from wavebreak.evaluation.report import print_tables, share_of, write_html
+    from wavebreak.evaluation.report import print_overview, print_tables, share_of, write_html
 else:
     __getattr__ = lazily(__name__, {
-        "metrics": "BeforeAction Evaluation Family Persona evaluate evaluate_all labels_of "
+        "metrics": "BeforeAction Evaluation Family Persona evaluate evaluate_all labels_path "
         "read_accounts",
         "intervals": "exact_interval",
         "labels": "Label read_labels",
-        "report": "print_tables share_of write_html",
+        "report": "print_overview print_tables share_of write_html",
     })  # fmt: skip
 
 __all__ = [
@@ -36,7 +36,8 @@ __all__ = [
     "evaluate",
     "evaluate_all",
     "exact_interval",
-    "labels_of",
+    "labels_path",
+    "print_overview",
     "print_tables",
     "read_accounts",
     "read_labels",

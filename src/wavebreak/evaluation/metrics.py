@@ -96,7 +96,7 @@ class Evaluation:
     never saw: they count as not actioned and as having delivered nothing. `unlabelled` are
     accounts the run saw that have no label (the background). `worlds` are what the simulator
     wrote beside the labels, `runs` the runs' summaries; each empty where there is none.
-    `left_out` are families that were asked not to count.
+    `excluded` are families that were asked not to count.
     """
 
     families: dict[str, Family]
@@ -108,7 +108,7 @@ class Evaluation:
     absent: dict[str, int]
     worlds: tuple[dict[str, Any], ...]
     runs: tuple[dict[str, Any], ...]
-    left_out: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
 
     @property
     def equal_weight(self) -> float | None:
@@ -259,7 +259,7 @@ class _Group:
     absent: int
 
 
-def labels_of(run_dir: Path) -> Path:
+def labels_path(run_dir: Path) -> Path:
     """Find the labels of a run: `labels.csv` in its directory, or beside the events it read."""
     read = _object(run_dir / "summary.json").get("source")
     log = Path(str(read.get("path") if isinstance(read, dict) else ""))
@@ -298,16 +298,16 @@ def evaluate(run_dir: Path, labels: Path) -> Evaluation:
     return evaluate_all([(run_dir, labels)])
 
 
-def evaluate_all(runs: Sequence[tuple[Path, Path]], leave_out: Collection[str] = ()) -> Evaluation:
+def evaluate_all(runs: Sequence[tuple[Path, Path]], exclude: Collection[str] = ()) -> Evaluation:
     """Hold the decisions of runs against the labels of each, and count them together.
 
-    Accounts of different runs are different accounts. Families in `leave_out` are not counted.
+    Accounts of different runs are different accounts. Families in `exclude` are not counted.
     """
     tables = [read_accounts(run_dir).select(_COLUMNS) for run_dir, _ in runs]
     names = [table["account"].to_pylist() for table in tables]
     columns = _Columns.of(pa.concat_tables(tables))
     groups, rest = _grouped([(labels, n) for (_, labels), n in zip(runs, names, strict=True)])
-    for name in leave_out:
+    for name in exclude:
         if groups["abusive"].pop(name, None) is None:
             raise UsageError(f"no family {name}", fix=f"one of {', '.join(groups['abusive'])}")
     absent = {kind: sum(g.absent for g in groups[kind].values()) for kind in LABELS}
@@ -327,7 +327,7 @@ def evaluate_all(runs: Sequence[tuple[Path, Path]], leave_out: Collection[str] =
         absent=absent,
         worlds=tuple(_object(labels.parent / "world.json") for _, labels in runs),
         runs=tuple(_object(run_dir / "summary.json") for run_dir, _ in runs),
-        left_out=tuple(leave_out),
+        excluded=tuple(exclude),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -165,8 +166,8 @@ def provenance(evaluation: Evaluation) -> list[str]:
         lines.append(f"Injected attacks: {attacks}, in a simulated world of their own ({rest}).")
     if len(evaluation.runs) > 1:
         lines.append(f"{len(evaluation.runs)} runs, counted together.")
-    if evaluation.left_out:
-        lines.append(f"Not counted: the families {', '.join(evaluation.left_out)}.")
+    if evaluation.excluded:
+        lines.append(f"Not counted: the families {', '.join(evaluation.excluded)}.")
     share = evaluation.equal_weight
     if len(evaluation.families) > 1 and share is not None:
         lines.append(f"Restricted or worse, each family weighing the same: {percent(share)}.")
@@ -192,6 +193,69 @@ def print_tables(evaluation: Evaluation, console: Console) -> None:
         print_table(_cost(evaluation), console)
     if _benign(evaluation):
         print_table(_spared(evaluation), console)
+
+
+def print_overview(evaluation: Evaluation, console: Console, limit: int = 8) -> None:
+    """Print the result on one screen: two sentences, and the worst families and personas.
+
+    Args:
+        evaluation: What was measured.
+        console: Where to print.
+        limit: Rows of each table; the others are counted together in one row.
+
+    """
+    print_lines(headline(evaluation), console)
+    if evaluation.families:
+        print_table(_worst_families(evaluation, limit), console)
+    if any(persona.actioned for _, persona in _benign(evaluation)):
+        print_table(_worst_personas(evaluation, limit), console)
+
+
+def _worst_families(evaluation: Evaluation, limit: int) -> Table:
+    """Return the families with the smallest share of actioned accounts, worst first."""
+    families = sorted(
+        evaluation.families.items(), key=lambda item: (item[1].actioned / item[1].accounts, item[0])
+    )
+    rows = [(name, f.accounts, f.actioned, number(f.unwanted_median)) for name, f in families]
+    return Table(
+        "Abusive accounts by family, worst first",
+        ("family", "accounts", "actioned", "share, %", "unwanted messages\nmedian"),
+        [
+            *(_share_row(*row) for row in rows[:limit]),
+            *_other_rows([f for _, f in families[limit:]], "families"),
+        ],
+        "Actioned: restricted, suspended or banned.",
+    )
+
+
+def _worst_personas(evaluation: Evaluation, limit: int) -> Table:
+    """Return the personas with false actions, the largest share first."""
+    personas = sorted(
+        _benign(evaluation), key=lambda item: (-item[1].actioned / item[1].accounts, item[0])
+    )
+    shown = [(name, p) for name, p in personas if p.actioned][:limit]
+    rest = [p for name, p in personas if name not in dict(shown)]
+    return Table(
+        "Benign accounts by persona, worst first",
+        ("persona", "accounts", "actioned", "share, %", "banned"),
+        [
+            *(_share_row(name, p.accounts, p.actioned, number(p.banned)) for name, p in shown),
+            *_other_rows(rest, "personas"),
+        ],
+    )
+
+
+def _share_row(name: str, accounts: int, actioned: int, last: str) -> tuple[str, ...]:
+    share = percent(actioned / accounts).removesuffix(" %")
+    return name, number(accounts), number(actioned), share, last
+
+
+def _other_rows(others: Sequence[Family | Persona], plural: str) -> list[tuple[str, ...]]:
+    """Return one row that counts the others together, or none."""
+    accounts = sum(other.accounts for other in others)
+    actioned = sum(other.actioned for other in others)
+    name = f"{len(others)} other {plural}"
+    return [_share_row(name, accounts, actioned, "")] if accounts else []
 
 
 def _interval(count: int, of: int) -> Interval:

@@ -6,11 +6,19 @@ from wavebreak.lazily import lazily
 
 if TYPE_CHECKING:
     from wavebreak.explain.collect import Explanation, Timeline, explain
-    from wavebreak.explain.report import render, write_html
+    from wavebreak.explain.report import as_json, print_story, render, write_html
 else:
     __getattr__ = lazily(__name__, {
         "collect": "Explanation Timeline explain",
-        "report": "render write_html",
+        "report": "as_json print_story render write_html",
     })  # fmt: skip
 
-__all__ = ["Explanation", "Timeline", "explain", "render", "write_html"]
+__all__ = [
+    "Explanation",
+    "Timeline",
+    "as_json",
+    "explain",
+    "print_story",
+    "render",
+    "write_html",
+]

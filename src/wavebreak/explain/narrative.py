@@ -72,25 +72,27 @@ def value_in_words(name: str, value: float | None) -> str:
     return number(value, 3) if bare else f"{number(value, 2)} {unit}"
 
 
-def reasons_table(explanation: Explanation, decision: dict[str, Any]) -> Table:
-    """List the values of features that fired one decision's rules."""
+def reasons_table(
+    explanation: Explanation, decision: dict[str, Any], *, meanings: bool = True
+) -> Table:
+    """List the feature values that one decision rests on, with or without their meanings."""
     rows = []
     for reason in decision.get("reasons") or []:
         name = str(reason["feature"])
-        meaning = _FEATURES[name].meaning if name in _FEATURES else ""
+        meaning = (_FEATURES[name].meaning if name in _FEATURES else "",) if meanings else ()
         rows.append(
             (
                 name,
                 value_in_words(name, reason.get("value")),
                 _weight(reason.get("contribution")),
-                meaning,
+                *meaning,
             )
         )
     at = moment(int(decision["ts"]), since=explanation.start_ms)
     what = "What fired" if decision.get("rules") else "What the model saw"
     return Table(
         f"{what}: {decision['outcome']}, {at}",
-        ("feature", "value", "model", "meaning"),
+        ("feature", "value", "model", "meaning")[: 3 + meanings],
         rows,
         f"Triggered by event {decision.get('trigger') or 'unknown'}; decision {decision['id']}.",
         frozenset({0, 2, 3}),

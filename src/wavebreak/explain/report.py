@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,6 +47,7 @@ _ALWAYS = ("sends", "first contacts", "replies", "reports, blocks")
 _BARS = " ▁▂▃▄▅▆▇█"
 _COLUMNS = 52
 _LISTED = 12  # decisions listed on a terminal; a page lists five times as many
+_LISTED_SHORT = 5
 _CLOSE_UP_MS = 30 * 60_000
 _FAR = 8  # a close-up is drawn when it is at least this much narrower than the whole
 
@@ -84,22 +86,52 @@ def _close_up(explanation: Explanation, whole: tuple[int, int]) -> tuple[int, in
     return (low, high) if (high - low) * _FAR < whole[1] - whole[0] else None
 
 
-def render(explanation: Explanation, console: Console) -> None:
-    """Print the explanation: where it stands, the story, the timeline, decisions, meanings."""
+def print_story(explanation: Explanation, console: Console) -> None:
+    """Print the explanation in short: the account's state, and what led to it."""
     print_lines([f"Account {explanation.account}", status(explanation)], console, "bold")
     print_lines(story(explanation), console)
-    if explanation.timeline is not None:
+
+
+def render(explanation: Explanation, console: Console, *, full: bool = False) -> None:
+    """Print the explanation: state, story, decisions, and what the worst decision rests on.
+
+    Args:
+        explanation: What is known of the account.
+        console: Where to print.
+        full: Also print the timeline, the meaning of each feature, the rules' sources, what each
+            outcome means, and all totals.
+
+    """
+    print_story(explanation, console)
+    if full and explanation.timeline is not None:
         whole = _window(explanation, explanation.timeline)
         for window in (whole, _close_up(explanation, whole)):
             if window is not None:
                 print_lines(_sparks(explanation, explanation.timeline, window), console)
     if explanation.decisions:
-        print_table(decisions_table(explanation, _LISTED), console)
-        for decision in weightiest(explanation)[:2]:
-            print_table(reasons_table(explanation, decision), console)
+        print_table(decisions_table(explanation, _LISTED if full else _LISTED_SHORT), console)
+        for decision in weightiest(explanation)[: 2 if full else 1]:
+            print_table(reasons_table(explanation, decision, meanings=full), console)
+    if not full:
+        return
+    if explanation.decisions:
         print_table(rules_table(explanation), console)
         print_lines(consequences(explanation), console)
     print_table(totals_table(explanation), console)
+
+
+def as_json(explanation: Explanation) -> dict[str, Any]:
+    """Return the explanation as plain JSON values."""
+    return {
+        "account": explanation.account,
+        "mode": explanation.mode,
+        "status": status(explanation),
+        "story": story(explanation),
+        "decisions": explanation.decisions,
+        "rules": explanation.rules,
+        "actions": explanation.actions,
+        "totals": explanation.row,
+    }
 
 
 def _sparks(explanation: Explanation, timeline: Timeline, window: tuple[int, int]) -> list[str]:

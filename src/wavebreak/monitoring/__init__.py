@@ -1,6 +1,12 @@
 """Compare a candidate policy or model with today's, and measure drift."""
 
-from wavebreak.monitoring.drift import Checkup, Drift, examine, print_checkup, write_checkup
+from wavebreak.monitoring.drift import (
+    DriftReport,
+    FeatureDrift,
+    measure_drift,
+    print_drift,
+    write_drift,
+)
 from wavebreak.monitoring.run_diff import (
     Change,
     Differences,
@@ -12,7 +18,16 @@ from wavebreak.monitoring.run_diff import (
 )
 
 __all__ = [
-    "Change", "Checkup", "Differences", "Drift", "Fate", "compare",
-    "examine", "print_checkup", "print_differences", "replay",
-    "write_checkup", "write_html",
-]  # fmt: skip
+    "Change",
+    "Differences",
+    "DriftReport",
+    "Fate",
+    "FeatureDrift",
+    "compare",
+    "measure_drift",
+    "print_differences",
+    "print_drift",
+    "replay",
+    "write_drift",
+    "write_html",
+]

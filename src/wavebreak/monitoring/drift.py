@@ -45,7 +45,7 @@ SCORE = "score"
 
 
 @dataclass(frozen=True)
-class Drift:
+class FeatureDrift:
     """One feature (or the score): its index, what that is called, shares missing then and now."""
 
     name: str
@@ -56,7 +56,7 @@ class Drift:
 
 
 @dataclass(frozen=True)
-class Stretch:
+class CalibrationInterval:
     """Calibration in one stretch of the log: labelled accounts with a point in it.
 
     `expected` abusive ones by their highest calibrated score there, brought to the share of
@@ -70,15 +70,15 @@ class Stretch:
 
 
 @dataclass(frozen=True)
-class Checkup:
+class DriftReport:
     """What `wavebreak doctor` found. `features` are in order of how far they moved."""
 
     model: str
     points: int
     accounts: int
-    score: Drift
-    features: list[Drift]
-    calibration: list[Stretch]
+    score: FeatureDrift
+    features: list[FeatureDrift]
+    calibration: list[CalibrationInterval]
     bins: dict[str, list[float]]
 
     @property
@@ -91,10 +91,10 @@ class Checkup:
         return asdict(self) | {"verdict": self.verdict}
 
 
-def examine(
+def measure_drift(
     directory: Path, run: Path, policy: Policy, *, shifted: float = SHIFTED, moved: float = MOVED,
     progress: Callable[[float, int], None] = lambda _, __: None,
-) -> Checkup:  # fmt: skip
+) -> DriftReport:  # fmt: skip
     """Replay a run and hold its scoring points against what a model was trained on.
 
     `directory` is the model's; `run` what `run -o` or `simulate -o` wrote, or a file of events.
@@ -107,11 +107,11 @@ def examine(
     points = points.where(~points.acted())
     margins = model.margins(wide(points))
 
-    def drift(name: str, values: Floats) -> Drift:
+    def drift(name: str, values: Floats) -> FeatureDrift:
         then = spreads[name]
         index = baseline.psi(then, values)
         step = int(index >= shifted) + int(index >= moved)
-        return Drift(
+        return FeatureDrift(
             name, round(index, 4), VERDICTS[step], then.shares[-1], float(np.isnan(values).mean())
         )
 
@@ -126,7 +126,7 @@ def examine(
     known = _known(opened, points)
     chances = model.calibration.probability(models.fixed(margins))
     calibration = [] if known is None else _in_time(points, chances, known)
-    return Checkup(
+    return DriftReport(
         model.version, len(points), len(points.accounts), drift(SCORE, margins),
         sorted(features, key=lambda one: (-one.psi, one.name)), calibration, bins,
     )  # fmt: skip
@@ -142,7 +142,7 @@ def _known(run: dataset.Run, points: Points) -> Ints | None:
     return found if {0, 1} <= set(found.tolist()) else None
 
 
-def _in_time(points: Points, chances: Floats, known: Ints) -> list[Stretch]:
+def _in_time(points: Points, chances: Floats, known: Ints) -> list[CalibrationInterval]:
     """Expected against observed abusive accounts, stretch by stretch."""
     begin, end = int(points.ts.min()), int(points.ts.max()) + 1
     slot = (points.ts - begin) * SLICES // (end - begin)
@@ -155,7 +155,9 @@ def _in_time(points: Points, chances: Floats, known: Ints) -> list[Stretch]:
             start = begin + k * (end - begin) // SLICES
             expected = float(_moved(chance, shift).sum())
             made.append(
-                Stretch(start, len(accounts), round(expected, 2), int((known[accounts] == 1).sum()))
+                CalibrationInterval(
+                    start, len(accounts), round(expected, 2), int((known[accounts] == 1).sum())
+                )
             )
     return made
 
@@ -184,7 +186,7 @@ def _shift(chances: Floats, share: float) -> float:
     return (low + high) / 2
 
 
-def worst(features: Sequence[Drift], least: str = "shifted") -> list[Drift]:
+def worst(features: Sequence[FeatureDrift], least: str = "shifted") -> list[FeatureDrift]:
     """The features that moved at least so far."""
     return [one for one in features if VERDICTS.index(one.verdict) >= VERDICTS.index(least)]
 
@@ -201,7 +203,7 @@ _ADVICE = {
 }
 
 
-def headline(found: Checkup) -> list[str]:
+def headline(found: DriftReport) -> list[str]:
     """Say in sentences how far the stream has moved."""
     moved = worst(found.features, "moved")
     lines = [
@@ -222,8 +224,8 @@ def headline(found: Checkup) -> list[str]:
     return lines
 
 
-def _features(found: Checkup) -> Table:
-    listed: list[Drift] = [found.score, *found.features[:LISTED]]
+def _features(found: DriftReport) -> Table:
+    listed: list[FeatureDrift] = [found.score, *found.features[:LISTED]]
     return Table(
         "How far features moved",
         ("feature", "index", "verdict", "missing\nin training", "missing\nnow"),
@@ -240,7 +242,7 @@ def _features(found: Checkup) -> Table:
     )  # fmt: skip
 
 
-def _calibration(found: Checkup) -> Table:
+def _calibration(found: DriftReport) -> Table:
     rows = []
     for one in found.calibration:
         low, high = exact_interval(one.observed, one.accounts)
@@ -261,7 +263,7 @@ def _calibration(found: Checkup) -> Table:
     )
 
 
-def print_checkup(found: Checkup, console: Console) -> None:
+def print_drift(found: DriftReport, console: Console) -> None:
     """Print a checkup: sentences and tables."""
     print_lines(headline(found), console)
     print_table(_features(found), console)
@@ -269,7 +271,7 @@ def print_checkup(found: Checkup, console: Console) -> None:
         print_table(_calibration(found), console)
 
 
-def write_checkup(found: Checkup, path: Path) -> None:
+def write_drift(found: DriftReport, path: Path) -> None:
     """Write a checkup as one self-contained page; the same one gives the same bytes."""
     edges = found.bins["edges"]
     across = [float(k) for k in range(len(edges) + 1)]

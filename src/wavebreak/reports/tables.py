@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from html import escape
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console as Console
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -171,39 +172,90 @@ def print_lines(lines: Iterable[str], console: Console, style: str = "") -> None
     console.print()
 
 
-def print_table(table: Table, console: Console) -> None:
-    """Print a table on a terminal; values are shown as they are, never read as markup.
+_NARROW = 12
+"""Columns of words up to this width wrap only where nothing else helps."""
 
-    Numbers break over lines only where the terminal is too narrow for all of them.
+
+def print_table(table: Table, console: Console) -> None:
+    """Print a table on a terminal; values are printed as they are, never read as markup.
+
+    Where the terminal is too narrow, the widest columns wrap first, and only between words. A
+    word breaks only where not even the longest word of each column fits.
     """
     columns = list(zip(table.columns, *table.rows, strict=True))
-    widths = [max(len(line) for cell in c for line in cell.split("\n")) for c in columns]
-    roomy = sum(widths) + 2 * len(widths) <= console.width
-    least = sum(min(w, 16) if i in table.words else w for i, w in enumerate(widths))
-    fits = least + len(widths) <= console.width
-    shown = RichTable(
+    widths = _fit_columns(table, columns, console.width)
+    roomy = sum(widths) + 2 * (len(widths) - 1) <= console.width
+    printed = RichTable(
         title=table.title,
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
         padding=(0, 0, 0, int(roomy)),
         pad_edge=False,
+        show_edge=False,
     )
     for index, column in enumerate(table.columns):
-        word = index in table.words
-        shown.add_column(
+        printed.add_column(
             column,
-            justify="left" if word else "right",
-            no_wrap=fits and not word,
-            min_width=min(widths[index], 16),
+            justify="left" if index in table.words else "right",
+            width=widths[index],
             overflow="fold",
         )
     for row in table.rows:
-        shown.add_row(*(_cell(value) for value in row))
-    console.print(shown)
+        printed.add_row(*(_cell(value) for value in row))
+    console.print(printed)
     if table.note:
         console.print(Text(table.note, style="dim"))
     console.print()
+
+
+def _fit_columns(table: Table, columns: list[tuple[str, ...]], width: int) -> list[int]:
+    """Return the width of each column, so that the table fits in `width` where it can.
+
+    The columns keep their natural widths where these fit. Otherwise columns are narrowed one step
+    at a time, each time the one that makes the table the least longer. Numbers and narrow columns
+    keep their width in a first attempt, words in a second; only then words break.
+    """
+    lines = [[cell.split("\n") for cell in cells] for cells in columns]
+    flat = [[line for cell in cells for line in cell] for cells in lines]
+    natural = [max(map(cell_len, each)) for each in flat]
+    words = [max(map(cell_len, " ".join(each).split()), default=0) for each in flat]
+    least = [
+        max(word, min(whole, _NARROW)) if index in table.words else whole
+        for index, (word, whole) in enumerate(zip(words, natural, strict=True))
+    ]
+    available = width - (len(columns) - 1)
+    rows = list(zip(*lines, strict=True))
+    for floor in (least, words, [1] * len(columns)):
+        if sum(floor) <= available:
+            return _narrow(rows, natural, floor, available)
+    return words
+
+
+def _narrow(
+    rows: list[tuple[list[str], ...]], natural: list[int], floor: list[int], available: int
+) -> list[int]:
+    """Narrow columns step by step from their natural widths until they fit."""
+    widths = [
+        max(least, min(whole, available)) for whole, least in zip(natural, floor, strict=True)
+    ]
+    while sum(widths) > available:
+
+        def cost(column: int) -> tuple[int, int]:
+            tried = [w - (k == column) for k, w in enumerate(widths)]
+            return sum(_row_height(row, tried) for row in rows), -widths[column]
+
+        column = min((k for k, w in enumerate(widths) if w > floor[k]), key=cost)
+        widths[column] -= 1
+    return widths
+
+
+def _row_height(row: tuple[list[str], ...], widths: list[int]) -> int:
+    """Return about how many lines a row of cells takes at these widths."""
+    return max(
+        sum(max(1, -(-len(line) // width)) for line in cell)
+        for cell, width in zip(row, widths, strict=True)
+    )
 
 
 def _cell(value: str) -> Text:

@@ -5,6 +5,7 @@ engine; `hits` asks the same compiled function about one row of features.
 """
 
 from wavebreak.rules.compiler import Program, compile_rules, features_of, hits
+from wavebreak.rules.conditions import AnyOf
 from wavebreak.rules.describe import check, describe, why
 from wavebreak.rules.loader import load
 from wavebreak.rules.model import (
@@ -24,6 +25,7 @@ __all__ = [
     "OUTCOMES",
     "STAGES",
     "Action",
+    "AnyOf",
     "Feedback",
     "Policy",
     "Program",

@@ -136,13 +136,13 @@ class Program:
 
 
 @cache
-def _parsed(when: str, features: tuple[str, ...]) -> Expression:
-    return parse(when, features)
+def _parsed(expression: str, features: tuple[str, ...]) -> Expression:
+    return parse(expression, features)
 
 
 def features_of(rule: Rule, features: tuple[str, ...] = catalog.NAMES) -> tuple[str, ...]:
     """Features that a rule reads, of the vocabulary `features`, in order of mention."""
-    return _parsed(rule.when, features).features
+    return _parsed(rule.expression, features).features
 
 
 def source_of(policy: Policy) -> str:
@@ -159,7 +159,7 @@ def source_of(policy: Policy) -> str:
             if masks[k] == mask:
                 # Bit 63 is the sign: only its complement is a literal of int64.
                 bit = f"{1 << k:#x}" if k < 63 else "~0x7fffffffffffffff"
-                lines.append(f"        if {_parsed(rule.when, policy.features).code}:")
+                lines.append(f"        if {_parsed(rule.expression, policy.features).code}:")
                 lines.append(f"            hits |= {bit}  # {rule.id}")
     return PREAMBLE + "\n".join([*lines, "    return hits", ""])
 
@@ -168,7 +168,7 @@ def compile_rules(policy: Policy, covered: frozenset[str] | None = None) -> Prog
     """Compile a policy for a stream that covers the features `covered` (None: all of them)."""
     rules = policy.rules
     silent = frozenset(
-        rule.id for rule in rules if covered is not None and not can_hold(rule.when, covered)
+        rule.id for rule in rules if covered is not None and not can_hold(rule.expression, covered)
     )
     enabled = sum(1 << k for k, rule in enumerate(rules) if rule.id not in silent)
     made = compiled_from(source_of(policy), "rules", 2, policy.features)

@@ -8,6 +8,7 @@ from collections import Counter
 from wavebreak.errors import PolicyError
 from wavebreak.features import catalog
 from wavebreak.rules.compiler import features_of
+from wavebreak.rules.conditions import condition_count, condition_lines
 from wavebreak.rules.model import STAGES, Example, Policy, Rule
 
 
@@ -16,7 +17,7 @@ def check(policy: Policy) -> list[str]:
     width = max((len(rule.id) for rule in policy.rules), default=0)
     lines = [
         f"ok  {rule.id:<{width}}  {_effect(rule)}  "
-        f"({len(rule.fires_on)} fire, {len(rule.stays_quiet_on)} stay quiet)"
+        f"({len(rule.fires_on)} fire, {len(rule.stays_quiet_on)} stay quiet){_split_note(rule)}"
         for rule in policy.rules
     ]
     stages = Counter(str(rule.stage) for rule in policy.rules)
@@ -42,7 +43,8 @@ def describe(rule: Rule) -> str:
         "",
         f"- abuse: {rule.abuse}",
         f"- stage: {rule.stage}, on {', '.join(rule.on)}",
-        f"- when: `{' '.join(rule.when.split())}`",
+        "- when all of these hold:",
+        *condition_lines(rule.when, "  "),
         f"- then: {_effect(rule)}",
         f"- source: {rule.source}",
     ]
@@ -72,6 +74,10 @@ def why(policy: Policy, rule_id: str) -> str:
     lines += [f"- fires on {_shown(example)}" for example in rule.fires_on]
     lines += [f"- stays quiet on {_shown(example)}" for example in rule.stays_quiet_on]
     return "\n".join(lines)
+
+
+def _split_note(rule: Rule) -> str:
+    return f", {condition_count(rule.when)} conditions: needs a split" if rule.needs_split else ""
 
 
 def _effect(rule: Rule) -> str:

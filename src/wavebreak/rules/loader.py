@@ -22,6 +22,7 @@ from wavebreak.errors import PolicyError
 from wavebreak.features import catalog
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.rules.compiler import Program, compile_rules, features_of, hits
+from wavebreak.rules.conditions import check_conditions
 from wavebreak.rules.model import (
     MAX_RULES,
     OUTCOMES,
@@ -36,6 +37,8 @@ from wavebreak.rules.model import (
 )
 
 SHIPPED = config.SHIPPED
+
+_WHEN_FORM = 'when = ["age_s < 600", { any_of = ["refused >= 5", "score >= 0.9"] }]'
 
 Row = TypeVar("Row", Rule, Action, Standing, Score, Feedback)
 Tables = tuple[Standing, Score, Feedback]
@@ -166,8 +169,13 @@ def _row(where: str, row: dict[str, Any], kind: type[Row]) -> Row:
         return msgspec.convert(row, kind)
     except msgspec.ValidationError as error:
         what, _, field = str(error).partition(" - at `$.")
-        what = f"{field.rstrip('`')}: {what}" if field else what
+        field = field.rstrip("`")
+        what = f"{field}: {what}" if field else what
         fix = f"see docs/concepts.md, {'Rule' if kind is Rule else 'Outcome'}"
+        if field.startswith("when"):
+            fix = (
+                'write it as when = ["age_s < 600", { any_of = ["refused >= 5", "score >= 0.9"] }]'
+            )
         raise PolicyError(f"{where}, {what}", fix=fix) from None
 
 
@@ -188,6 +196,20 @@ def _checked(
             near = ", ".join(difflib.get_close_matches(kind, kinds, 3) or kinds)
             what = f"`{kind}` twice" if kind in kinds else f"there is no kind of fact `{kind}`"
             raise PolicyError(f"{where}, on: {what}", fix=f"use of these each once: {near}")
+    _check_effect(rule, where, actions)
+    try:
+        check_conditions(rule.when, features, needs_split=rule.needs_split)
+        read = features_of(rule, features)
+    except PolicyError as error:
+        raise PolicyError(f"{where}, when, {error.what}", fix=error.fix) from None
+    for field in ("fires_on", "stays_quiet_on"):
+        for n, example in enumerate(getattr(rule, field), 1):
+            for name in set(example) - set(read):
+                what = f"{field}, example {n}: the rule does not read `{name[:64]}`"
+                raise PolicyError(f"{where}, {what}", fix=f"it reads {', '.join(read)}")
+
+
+def _check_effect(rule: Rule, where: str, actions: dict[str, Action]) -> None:
     if (rule.outcome is None) == (rule.label is None):
         raise PolicyError(f"{where}: outcome and label", fix="give exactly one of the two")
     if rule.outcome in TIMED and rule.hold is None:
@@ -202,15 +224,6 @@ def _checked(
         near = ", ".join(a.id for a in actions.values() if a.outcome == rule.outcome)
         what = f"there is no action `{action}` of the outcome {rule.outcome}"
         raise PolicyError(f"{where}, action: {what}", fix=f"use one of: {near or 'none'}")
-    try:
-        read = features_of(rule, features)
-    except PolicyError as error:
-        raise PolicyError(f"{where}, when, {error.what}", fix=error.fix) from None
-    for field in ("fires_on", "stays_quiet_on"):
-        for n, example in enumerate(getattr(rule, field), 1):
-            for name in set(example) - set(read):
-                what = f"{field}, example {n}: the rule does not read `{name[:64]}`"
-                raise PolicyError(f"{where}, {what}", fix=f"it reads {', '.join(read)}")
 
 
 def _run_examples(policy: Policy, program: Program, paths: dict[str, Path]) -> None:
@@ -227,5 +240,5 @@ def _run_examples(policy: Policy, program: Program, paths: dict[str, Path]) -> N
                 raise PolicyError(
                     f"{_place(paths[rule.id], rule.id)}, {field}, example {n}: the rule "
                     f"{'fires' if fired else 'stays quiet'} on {values or 'nothing at all'}",
-                    fix=f"mend the example, or `when`: {' '.join(rule.when.split())}",
+                    fix=f"mend the example, or `when`: {' '.join(rule.expression.split())}",
                 )

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from wavebreak.features.layout import OUTCOMES as OUTCOMES
 from wavebreak.features.layout import STAGES as STAGES
+from wavebreak.rules.conditions import When, expression_of
 from wavebreak.schema.events import Channel
 
 TIMED = frozenset({"challenge", "limit", "restrict", "suspend"})
@@ -40,12 +41,13 @@ def seconds(duration: str) -> int:
 
 
 class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One rule of a policy. `when` is read on the kinds of fact in `on`; see `expressions`.
+    """One rule of a policy. `when` is read on the kinds of fact in `on`; see `conditions`.
 
     Exactly one of `outcome` and `label` is given. `hold` (`for` in TOML) is how long a timed
     outcome lasts. `fires_on` and `stays_quiet_on` are examples; a feature that an example does not
     name is missing. `on_failure` says whether an act that it would have judged may pass (open) or
     not (closed) where no engine answers; without it the service's own sheet says so by stage.
+    `needs_split` marks a rule with more conditions than a reader can follow.
     """
 
     id: Word
@@ -54,7 +56,8 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     source: Sentence
     stage: Stage
     on: Annotated[tuple[str, ...], Meta(min_length=1)]
-    when: str
+    when: When
+    needs_split: bool = False
     outcome: Outcome | None = None
     label: Word | None = None
     hold: Duration | None = msgspec.field(name="for", default=None)
@@ -63,6 +66,11 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     on_failure: Literal["open", "closed"] | None = None
     fires_on: Examples
     stays_quiet_on: Examples
+
+    @property
+    def expression(self) -> str:
+        """The expression that `when` stands for."""
+        return expression_of(self.when)
 
 
 class Action(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -158,13 +166,15 @@ class Policy:
     def version(self) -> str:
         """Name and first 12 hex digits of the SHA-256 of the canonical content.
 
-        What a rule says of a failing engine decides nothing in a log, and is no part of it.
+        Fields of a rule that decide nothing in a log are not part of it (`on_failure`,
+        `needs_split`), nor is the form in which its conditions are written.
         """
         actions = sorted(self.actions.items())
         content: Any = (self.rules, actions, self.standing, self.score, self.feedback)
         content = msgspec.to_builtins(content, order="deterministic")
-        for rule in content[0]:
-            del rule["on_failure"]
+        for rule, fields in zip(self.rules, content[0], strict=True):
+            del fields["on_failure"], fields["needs_split"]
+            fields["when"] = rule.expression
         canonical = msgspec.json.encode(content)
         return f"{self.name}-{hashlib.sha256(canonical).hexdigest()[:12]}"
 

@@ -99,7 +99,7 @@ def _suspect(policy: Policy, k: int) -> _Suspect:
     # Bit 63 is the sign: only its complement is a literal of int64.
     bit = f"{1 << k:#x}" if k < 63 else "~0x7fffffffffffffff"
     rule = policy.rules[k]
-    return _Suspect(bit, rule.id, necessary(rule.when, policy.features))
+    return _Suspect(bit, rule.id, necessary(rule.expression, policy.features))
 
 
 def necessary(when: str, features: Sequence[str]) -> tuple[Part, ...]:

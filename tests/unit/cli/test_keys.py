@@ -26,7 +26,7 @@ def said(*arguments: str) -> str:
     return done.output
 
 
-def test_a_key_is_told_once_listed_rotated_and_revoked(home: Path) -> None:
+def test_key_is_printed_once_and_can_be_rotated_and_revoked(home: Path) -> None:
     text = said("create", str(home), "gateway", "--scope", "ingest").split()[-1]
     prefix = text.split("_")[1]
     listed = said("list", str(home))
@@ -39,11 +39,11 @@ def test_a_key_is_told_once_listed_rotated_and_revoked(home: Path) -> None:
     assert all(e.ends_s is not None and e.scopes == {"ingest"} for e in kept.values())
 
 
-def test_what_cannot_be_done_names_the_fix(home: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="give some of ingest"):
+def test_refused_key_command_names_the_fix(home: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="use ingest"):
         serve.create(home, "x", ["everything"])
     with pytest.raises(UsageError, match="key list"):
         serve.revoke(home, "00000000")
-    with pytest.raises(UsageError, match="no service lives"):
+    with pytest.raises(UsageError, match="no service database"):
         serve.list_(tmp_path / "elsewhere")
     assert isinstance(app, typer.Typer)

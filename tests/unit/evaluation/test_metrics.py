@@ -15,7 +15,7 @@ from wavebreak.evaluation import (
     evaluate,
     evaluate_all,
     exact_interval,
-    labels_of,
+    labels_path,
     read_labels,
 )
 
@@ -259,6 +259,6 @@ def test_a_family_may_be_left_out(two_runs: list[tuple[Path, Path]]) -> None:
 def test_the_labels_of_a_run_are_found_beside_the_events_it_read(
     two_runs: list[tuple[Path, Path]], tmp_path: Path
 ) -> None:
-    assert [labels_of(run) for run, _ in two_runs] == [labels for _, labels in two_runs]
+    assert [labels_path(run) for run, _ in two_runs] == [labels for _, labels in two_runs]
     with pytest.raises(FileError, match=r"no labels\.csv"):
-        labels_of(run_directory(tmp_path / "alone", [account_row("a")]))
+        labels_path(run_directory(tmp_path / "alone", [account_row("a")]))

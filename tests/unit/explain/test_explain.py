@@ -78,7 +78,7 @@ def blast(tmp_path: Path) -> Explanation:
 
 def _printed(explanation: Explanation) -> str:
     console = Console(width=100, record=True, file=io.StringIO())
-    render(explanation, console)
+    render(explanation, console, full=True)
     return console.export_text()
 
 

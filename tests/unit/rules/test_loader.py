@@ -102,6 +102,16 @@ WRONG = {
         "a_rule, when, column 1: there is no feature `sends_1hr`",
         "`sends_1h`",
     ),
+    "bad form of conditions": (
+        changed('"sends_1h > 10"', '["sends_1h > 10", { all_of = ["age_s > 1"] }]'),
+        "a_rule, when[1]: Object",
+        "any_of = [",
+    ),
+    "too many conditions": (
+        changed('"sends_1h > 10"', str([f"sends_1h > {n}" for n in range(2, 11)])),
+        "a_rule, when, 9 conditions, more than 8",
+        "needs_split = true",
+    ),
     "no examples": (
         changed("[{ sends_1h = 11 }]", "[]"),
         "a_rule, fires_on: ",

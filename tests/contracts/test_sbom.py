@@ -1,0 +1,28 @@
+"""The bill of materials that `make sbom` writes holds every package of its lock."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCK = ROOT / "requirements-core.lock"
+
+
+def test_sbom_of_the_core_lock_holds_each_pin_and_hash(tmp_path: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n\t", "")
+    (options,) = re.findall(r"^CYCLONEDX := \$\(BIN\)/python (.*)$", makefile, re.MULTILINE)
+    written = tmp_path / "sbom.json"
+    command = [sys.executable, *options.split(), "--output-file", str(written), str(LOCK)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    sbom = json.loads(written.read_text(encoding="utf-8"))
+    assert (sbom["bomFormat"], sbom["specVersion"]) == ("CycloneDX", "1.6")
+    assert sbom["metadata"]["component"]["name"] == "wavebreak"
+    lock = LOCK.read_text(encoding="utf-8")
+    pins = set(re.findall(r"^([a-z][^=;\s\[]*)(?:\[[^\]]*\])?==([^\s;]+)", lock, re.MULTILINE))
+    assert {(part["name"], part["version"]) for part in sbom["components"]} == pins
+    text = written.read_text(encoding="utf-8")
+    assert [h for h in re.findall(r"sha256:([0-9a-f]{64})", lock) if h not in text] == []
