@@ -55,7 +55,7 @@ def alone(rule: Rule, **change: str | None) -> Policy:
 
 def closed_under(policy: Policy) -> set[str]:
     answering = DecideResponder(policy, MANNERS, EDGE)
-    answers = {name: answering.failing(event) for name, event in events().items()}
+    answers = {name: answering.fallback(event) for name, event in events().items()}
     assert all(a.mode == "on_failure" and a.outcome == "allow" for a in answers.values())
     assert all((a.retry_after_ms is None) == a.allowed for a in answers.values())
     return {name for name, answer in answers.items() if not answer.allowed}

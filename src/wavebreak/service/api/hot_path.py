@@ -21,6 +21,7 @@ router = Router()
 @router.post(
     EVENTS_PATH,
     auth=ApiKeyAuth("ingest"),
+    response={202: None},
     operation_id="take_events",
     summary="Ingest events. The response is sent when they are durable in the log.",
     openapi_extra=hot_path_operation("events"),

@@ -149,6 +149,14 @@ def build_document(api: Any) -> dict[str, Any]:
     document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(ApiDocument(api, "")))
     del document["servers"]
     resolved: dict[str, Any] = _with_references(document)
+    # Models of query strings are only described as parameters.
+    text = msgspec.json.encode(resolved).decode()
+    components = resolved["components"]
+    components["schemas"] = {
+        name: schema
+        for name, schema in components["schemas"].items()
+        if f'"{_REF.format(name=name)}"' in text
+    }
     return resolved
 
 
