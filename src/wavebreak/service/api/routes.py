@@ -1,4 +1,4 @@
-"""The control-plane API on django-ninja: its routers, error handlers and URL patterns.
+"""The control-plane API on django-ninja: routers, documentation, error handlers, URL patterns.
 
 Requests to the hot path (`ingest_app`) do not come here, although their operations are declared in
 the same OpenAPI document.
@@ -6,6 +6,9 @@ the same OpenAPI document.
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Any
@@ -22,7 +25,7 @@ from ninja.renderers import BaseRenderer
 from wavebreak import __version__
 from wavebreak.errors import WavebreakError
 from wavebreak.service.api import accounts, admin, decisions, hot_path, system
-from wavebreak.service.api.openapi import INTRODUCTION, build_document
+from wavebreak.service.api.openapi import INTRODUCTION, JSON, PAGE, build_document, media, render_docs_page
 from wavebreak.service.api.requests import ApiParser
 from wavebreak.service.errors import MEDIA_TYPE, ApiError, describe_error
 
@@ -71,6 +74,46 @@ def document() -> dict[str, Any]:
     ('3.1.0', True)
     """
     return build_document(api)
+
+
+@api.get(
+    "/api/openapi.json",
+    operation_id="openapi",
+    summary="The OpenAPI document of this API.",
+    openapi_extra=media(JSON),
+)
+async def openapi(request: HttpRequest) -> HttpResponse:
+    """Return the OpenAPI document."""
+    return HttpResponse(_encoded_document(), content_type=JSON)
+
+
+@api.get(
+    "/api/docs",
+    operation_id="docs",
+    summary="The OpenAPI document as a page.",
+    openapi_extra=media(PAGE),
+)
+async def docs(request: HttpRequest) -> HttpResponse:
+    """Return the documentation page, which loads nothing from elsewhere."""
+    page, policy = _page()
+    response = HttpResponse(page, content_type=f"{PAGE}; charset=utf-8")
+    response["Content-Security-Policy"] = policy
+    return response
+
+
+@cache
+def _encoded_document() -> bytes:
+    return msgspec.json.encode(document())
+
+
+@cache
+def _page() -> tuple[str, str]:
+    """The page, and the Content-Security-Policy that allows its inline style."""
+    page = render_docs_page(document())
+    style = re.search(r"<style>(.*?)</style>", page, re.DOTALL)
+    digest = hashlib.sha256((style[1] if style else "").encode()).digest()
+    style_source = f"style-src 'sha256-{base64.b64encode(digest).decode()}'"
+    return page, f"default-src 'none'; {style_source}; base-uri 'none'; frame-ancestors 'none'"
 
 
 def problem_response(error: WavebreakError) -> HttpResponse:

@@ -1,17 +1,11 @@
-"""Operations without an account: health, readiness, metrics, and the API's documentation."""
+"""Operations of the deployment: metrics, liveness and readiness."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
-from functools import cache
-
-import msgspec
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
-from wavebreak.service.api.openapi import JSON, PAGE, TEXT, media, render_docs_page
+from wavebreak.service.api.openapi import TEXT, media
 from wavebreak.service.api.requests import ApiKeyAuth, RequestContext
 from wavebreak.service.errors import ApiError
 
@@ -56,47 +50,3 @@ async def readyz(request: HttpRequest) -> HttpResponse:
     if not progress.ready:
         raise ApiError(503, f"not ready: {progress.why}", fix="try again later", retry_after_s=1)
     return HttpResponse("ready\n", content_type="text/plain")
-
-
-@router.get(
-    "/api/openapi.json",
-    operation_id="openapi",
-    summary="The OpenAPI document of this API.",
-    openapi_extra=media(JSON),
-)
-async def openapi(request: HttpRequest) -> HttpResponse:
-    """Return the OpenAPI document."""
-    return HttpResponse(_encoded_document(), content_type=JSON)
-
-
-@router.get(
-    "/api/docs",
-    operation_id="docs",
-    summary="The OpenAPI document as a page.",
-    openapi_extra=media(PAGE),
-)
-async def docs(request: HttpRequest) -> HttpResponse:
-    """Return the documentation page, which loads nothing from elsewhere."""
-    page, policy = _page()
-    response = HttpResponse(page, content_type=f"{PAGE}; charset=utf-8")
-    response["Content-Security-Policy"] = policy
-    return response
-
-
-@cache
-def _encoded_document() -> bytes:
-    from wavebreak.service.api.routes import document
-
-    return msgspec.json.encode(document())
-
-
-@cache
-def _page() -> tuple[str, str]:
-    """The page, and the Content-Security-Policy that allows its inline style."""
-    from wavebreak.service.api.routes import document
-
-    page = render_docs_page(document())
-    style = re.search(r"<style>(.*?)</style>", page, re.DOTALL)
-    digest = hashlib.sha256((style[1] if style else "").encode()).digest()
-    style_source = f"style-src 'sha256-{base64.b64encode(digest).decode()}'"
-    return page, f"default-src 'none'; {style_source}; base-uri 'none'; frame-ancestors 'none'"
