@@ -7,17 +7,8 @@ from pathlib import Path
 
 from experiments.weekly_retraining.retraining import Cut, Week, cuts
 from wavebreak.reports.charts import Line, curves
-from wavebreak.reports.tables import (
-    Console,
-    Table,
-    html_figure,
-    html_table,
-    number,
-    page,
-    percent,
-    print_lines,
-    print_table,
-)
+from wavebreak.reports.html import html_figure, html_table, page
+from wavebreak.reports.tables import Console, Table, number, percent, print_lines, print_table
 
 
 def headline(weeks: Sequence[Week]) -> list[str]:

@@ -1,4 +1,4 @@
-"""A model is held against the stream it was made from, another, and weeks of new campaigns."""
+"""Drift against the training stream and another one, and weekly retraining."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ SMALL, POLICY = scoring_points.small(), rules.load()
 
 def world(out: Path, seed: int) -> Path:
     made = simulation.simulate(
-        people=150, days=0.3, campaigns=[("blast", 6), ("jitter", 6)] * 4, personas=["courier"],
+        people=150,
+        days=0.3,
+        campaigns=[("blast", 6), ("jitter", 6)] * 4,
+        personas=["courier"],
         seed=seed,
-    )  # fmt: skip
+    )
     simulation.write(made, out)
     return out
 
@@ -28,17 +31,13 @@ def world(out: Path, seed: int) -> Path:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A world, and a small model of it."""
-    place = tmp_path_factory.mktemp("doctor")
+    place = tmp_path_factory.mktemp("drift")
     source = world(place / "world", 1_006)
-    training.train(
-        [source], place / "model", POLICY, SMALL, seed=2, allow=scoring_points.NAMES
-    )  # fmt: skip
+    training.train([source], place / "model", POLICY, SMALL, seed=2, allow=scoring_points.NAMES)
     return source, place / "model"
 
 
-def test_the_stream_a_model_was_trained_on_is_steady_and_its_score_holds(
-    trained: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_drift_on_the_training_stream_is_steady(trained: tuple[Path, Path], tmp_path: Path) -> None:
     source, made = trained
     found = monitoring.measure_drift(made, source, POLICY)
     assert found.verdict == "steady"
@@ -50,7 +49,7 @@ def test_the_stream_a_model_was_trained_on_is_steady_and_its_score_holds(
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
 
 
-def test_a_stream_without_registrations_and_typing_has_moved_and_is_told_so(
+def test_drift_without_registrations_and_typing_has_moved(
     trained: tuple[Path, Path], tmp_path: Path
 ) -> None:
     _, made = trained
@@ -58,23 +57,32 @@ def test_a_stream_without_registrations_and_typing_has_moved_and_is_told_so(
     with poor.open("w", newline="") as file:
         lines = csv.writer(file)
         lines.writerow(["ts", "type", "account", "peer"])
-        lines.writerows([1_767_225_600 + 37 * k, "m", f"a{k % 9}", f"a{(k + 1) % 9}"]
-                        for k in range(900))  # fmt: skip
+        lines.writerows(
+            [1_767_225_600 + 37 * k, "m", f"a{k % 9}", f"a{(k + 1) % 9}"] for k in range(900)
+        )
     ran = CliRunner().invoke(
-        cli.app, ["import", "csv", str(poor), "--types", "m=message.sent", "-o",
-                  str(tmp_path / "events.parquet")],
-    )  # fmt: skip
+        cli.app,
+        [
+            "import",
+            "csv",
+            str(poor),
+            "--types",
+            "m=message.sent",
+            "-o",
+            str(tmp_path / "events.parquet"),
+        ],
+    )
     assert ran.exit_code == 0, ran.output
-    told = CliRunner().invoke(
+    result = CliRunner().invoke(
         cli.app, ["drift", str(made), str(tmp_path / "events.parquet"), "--json", "--strict"]
     )
-    assert told.exit_code == 1
-    found = json.loads(told.stdout)
+    assert result.exit_code == 1
+    found = json.loads(result.stdout)
     assert found["verdict"] == "moved"
     assert next(f for f in found["features"] if f["name"] == "age_s")["missing_now"] == 1.0
 
 
-def test_a_week_is_decided_by_what_the_weeks_before_have_taught_and_is_no_worse_for_it(
+def test_weekly_retraining_uses_the_weeks_before(
     tmp_path: Path,
 ) -> None:
     setting = retraining.Setting(

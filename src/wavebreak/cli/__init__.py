@@ -1,4 +1,4 @@
-"""The command `wavebreak`: one verb a stage."""
+"""The command line `wavebreak`, and how it prints expected errors."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def main() -> None:
 
 
 def run_app(app: typer.Typer) -> None:
-    """Run a command line; an expected error is one line with its fix, and exit code 2."""
-    # Reading, fanning out and deciding hand over often: Python's 5 ms between threads is long.
+    """Run a command line; an expected error prints its problem and fix, and exits with 2."""
+    # Reader, workers and decisions hand over often; Python's default of 5 ms is too long.
     sys.setswitchinterval(0.0005)
     try:
         app()

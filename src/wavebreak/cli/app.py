@@ -21,7 +21,7 @@ from wavebreak import __version__
 
 COMMANDS = {
     "demo": "run", "run": "run", "evaluate": "run", "explain": "run",
-    "simulate": "data", "import": "data", "profile": "data",
+    "simulate": "events", "import": "events", "profile": "events",
     "rules": "policy", "features": "policy",
     "train": "training", "model": "training",
     "replay": "monitoring", "drift": "monitoring",

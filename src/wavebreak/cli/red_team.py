@@ -74,7 +74,9 @@ def run_red_team(
         print_json(json.loads((out_path / "arena.json").read_text("utf-8")))
         return
     red_team.print_match(match, out)
-    print_next_steps([
-        f"charts: {out_path}/red-team.html",
-        f"wavebreak evaluate {out_path} --labels {out_path}/labels.csv",
-    ])  # fmt: skip
+    print_next_steps(
+        [
+            f"charts: {out_path}/red-team.html",
+            f"wavebreak evaluate {out_path} --labels {out_path}/labels.csv",
+        ]
+    )

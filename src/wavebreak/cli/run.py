@@ -148,11 +148,13 @@ def run(
     print_run_summary(counts, out_path)
     if measured:
         evaluation.print_tables(measured, out)
-    print_next_steps([
-        *([] if labels else [f"wavebreak evaluate {out_path} --labels LABELS.csv"]),
-        f"wavebreak explain {out_path} {_example_account(out_path) or 'ACCOUNT'}",
-        *([f"wavebreak ledger verify {ledger}"] if ledger else []),
-    ])  # fmt: skip
+    print_next_steps(
+        [
+            *([] if labels else [f"wavebreak evaluate {out_path} --labels LABELS.csv"]),
+            f"wavebreak explain {out_path} {_example_account(out_path) or 'ACCOUNT'}",
+            *([f"wavebreak ledger verify {ledger}"] if ledger else []),
+        ]
+    )
 
 
 def _example_account(directory: Path) -> str | None:
@@ -281,12 +283,14 @@ def demo(
         explanation = explain.explain(run_dir, account)
         explain.print_story(explanation, out)
         explain.write_html(explanation, out_path / "explain.html")
-    print_next_steps([
-        f"every family and persona: {out_path}/evaluation.html",
-        *([f"the account's timeline:   {out_path}/explain.html"] if account else []),
-        f"every decision:           {run_dir}/decisions.jsonl",
-        "next: wavebreak rules list; wavebreak run YOUR-EVENTS.jsonl -o out",
-    ])  # fmt: skip
+    print_next_steps(
+        [
+            f"every family and persona: {out_path}/evaluation.html",
+            *([f"the account's timeline:   {out_path}/explain.html"] if account else []),
+            f"every decision:           {run_dir}/decisions.jsonl",
+            "next: wavebreak rules list; wavebreak run YOUR-EVENTS.jsonl -o out",
+        ]
+    )
 
 
 def _simulate_demo(people: int, seed: int, directory: Path) -> tuple[int, int]:

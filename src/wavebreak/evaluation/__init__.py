@@ -1,4 +1,4 @@
-"""Decisions against labels: what was caught, how soon, and what it cost the innocent."""
+"""Measures of decisions against labels: detection, delay, and false actions."""
 
 from typing import TYPE_CHECKING
 
@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     )
     from wavebreak.evaluation.report import print_overview, print_tables, share_of, write_html
 else:
-    __getattr__ = lazily(__name__, {
-        "metrics": "BeforeAction Evaluation Family Persona evaluate evaluate_all labels_path "
-        "read_accounts",
-        "intervals": "exact_interval",
-        "labels": "Label read_labels",
-        "report": "print_overview print_tables share_of write_html",
-    })  # fmt: skip
+    __getattr__ = lazily(
+        __name__,
+        {
+            "metrics": "BeforeAction Evaluation Family Persona evaluate evaluate_all labels_path "
+            "read_accounts",
+            "intervals": "exact_interval",
+            "labels": "Label read_labels",
+            "report": "print_overview print_tables share_of write_html",
+        },
+    )
 
 __all__ = [
     "BeforeAction",

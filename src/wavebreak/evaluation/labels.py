@@ -1,4 +1,4 @@
-"""Labels: which accounts are known to be abusive or benign, and of which family or persona."""
+"""Labels: which accounts are abusive or benign, and their family or persona."""
 
 from __future__ import annotations
 
@@ -26,8 +26,12 @@ class Label:
 def read_labels(path: Path) -> list[Label]:
     """Read a labels file: a CSV with the header `account,label,family,operator`.
 
-    A line may stand twice; two lines that disagree on one account are an error, as are a
-    missing column (only `operator` may be left out) and a label other than abusive or benign.
+    A line may be repeated. The column `operator` is optional.
+
+    Raises:
+        FileError: A column is missing, a label is neither abusive nor benign, or two lines
+            disagree about one account.
+
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
@@ -36,26 +40,28 @@ def read_labels(path: Path) -> list[Label]:
             for column in ("account", "label", "family"):
                 if column not in header:
                     raise FileError(
-                        f"{path}: line 1 lacks the column {column}",
+                        f"{path}: line 1 has no column {column}",
                         fix="start the file with the header account,label,family,operator",
                     )
-            found: dict[str, tuple[int, Label]] = {}
+            labels: dict[str, tuple[int, Label]] = {}
             for row in rows:
-                _take(path, rows.line_num, row, found)
+                _add_row(path, rows.line_num, row, labels)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FileError(
             f"{path}: the labels cannot be read ({error})",
             fix="give a CSV file in UTF-8 with the header account,label,family,operator",
         ) from error
-    return [label for _, label in found.values()]
+    return [label for _, label in labels.values()]
 
 
-def _take(path: Path, line: int, row: dict[str, Any], found: dict[str, tuple[int, Label]]) -> None:
-    """Check one row of a labels file and add it to what was found (account → line, label)."""
+def _add_row(
+    path: Path, line: int, row: dict[str, Any], labels: dict[str, tuple[int, Label]]
+) -> None:
+    """Check one row of a labels file and add it to `labels` (account → line, label)."""
     if "beyond" in row or None in (row["account"], row["label"], row["family"]):
         raise FileError(
-            f"{path}: line {line} has not as many values as the header has columns",
-            fix="write one value a column; quote a value that holds a comma",
+            f"{path}: line {line} has more or fewer values than the header has columns",
+            fix="write one value for each column; quote a value that contains a comma",
         )
     label = Label(
         row["account"].strip(),
@@ -65,18 +71,19 @@ def _take(path: Path, line: int, row: dict[str, Any], found: dict[str, tuple[int
     )
     if not label.account:
         raise FileError(
-            f"{path}: line {line}, field account is empty", fix="name the account, or drop the line"
+            f"{path}: line {line}, field account is empty",
+            fix="write the account's id, or delete the line",
         )
     if label.label not in LABELS:
         raise FileError(
-            f"{path}: line {line}, field label is neither abusive nor benign",
-            fix="write abusive or benign in small letters; leave accounts of unknown kind out",
+            f"{path}: line {line}, field label must be abusive or benign",
+            fix="write abusive or benign in lower case; delete accounts of unknown kind",
         )
-    earlier, first = found.setdefault(label.account, (line, label))
+    earlier, first = labels.setdefault(label.account, (line, label))
     for field in ("label", "family", "operator"):
         if getattr(first, field) != getattr(label, field):
             raise FileError(
                 f"{path}: line {line}, field {field} contradicts line {earlier} "
                 "about the same account",
-                fix="keep one line an account",
+                fix="keep one line for each account",
             )

@@ -1,8 +1,8 @@
-"""Decisions against labels: what was caught, how soon, at what cost to innocents.
+"""Counts of decisions against labels: accounts actioned, delay, messages delivered, false actions.
 
-Every account counts once, at the worst outcome it ever had (an account banned after it was
-restricted is a banned one). "Actioned" is restrict or worse. Intervals are Clopper and
-Pearson's, 95 % (Biometrika 26, 1934): exact, never narrower than they say.
+Every account counts once, at its worst outcome (an account that was restricted and later banned
+counts as banned). "Actioned" is restrict or worse. Intervals are exact 95 % intervals after
+Clopper and Pearson (Biometrika 26, 1934).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class Family:
-    """What became of one family of abusive accounts; counts of accounts, hours, messages."""
+    """Results for one family of abusive accounts: counts of accounts, hours, messages."""
 
     accounts: int
     challenged: int
@@ -57,7 +57,7 @@ class Family:
 
 @dataclass(frozen=True)
 class Persona:
-    """What became of one persona of benign accounts: counts by worst outcome."""
+    """Results for one persona of benign accounts: counts by worst outcome."""
 
     accounts: int
     challenged: int
@@ -74,12 +74,16 @@ class Persona:
 
 @dataclass(frozen=True)
 class BeforeAction:
-    """What a family's accounts did before they were stopped.
+    """What the accounts of a family did before the first action on them.
 
-    Hours run from registration (else the first event seen) to the first restrict, suspend or
-    ban, over actioned accounts. Strangers are messages to people who never wrote to the
-    sender, up to that action, over all accounts of the family that were seen. Unwanted are the
-    percentiles 10, 25, 50, 75 and 90 of messages to strangers that were delivered.
+    Attributes:
+        hours_p90: 90th percentile of the hours from registration (else the first event) to the
+            first restrict, suspend or ban, over actioned accounts.
+        strangers_median: Median of the messages to people who never wrote to the sender, up to
+            that action, over all accounts of the family in the log.
+        strangers_p90: 90th percentile of the same.
+        unwanted_spread: Percentiles 10, 25, 50, 75 and 90 of delivered messages to strangers.
+
     """
 
     hours_p90: float | None
@@ -92,11 +96,19 @@ class BeforeAction:
 class Evaluation:
     """Decisions of runs against their labels, all runs counted together.
 
-    `everyone` counts all abusive accounts together. `absent` are labelled accounts the run
-    never saw: they count as not actioned and as having delivered nothing. `unlabelled` are
-    accounts the run saw that have no label (the background). `worlds` are what the simulator
-    wrote beside the labels, `runs` the runs' summaries; each empty where there is none.
-    `excluded` are families that were asked not to count.
+    Attributes:
+        families: Results by family of abusive accounts.
+        before_action: What each family did before the first action.
+        everyone: All abusive accounts together.
+        everyone_before: What all abusive accounts did before the first action.
+        personas: Results by persona of benign accounts.
+        unlabelled: Accounts in the logs that have no label (the background).
+        absent: Labelled accounts that no log contains, by label. They count as not actioned and
+            as having delivered nothing.
+        worlds: The simulator's world.json beside each run's labels; empty where there is none.
+        runs: The summary.json of each run; empty where there is none.
+        excluded: Families that were excluded from all counts.
+
     """
 
     families: dict[str, Family]
@@ -117,19 +129,15 @@ class Evaluation:
         return sum(shares) / len(shares) if shares else None
 
     def as_json(self) -> dict[str, Any]:
-        """Give the evaluation as plain JSON values.
-
-        `families` and `personas` are exactly the contract's; `all`, `intervals`,
-        `before_action`, `unlabelled`, `absent` and `equal_weight` stand beside them.
-        """
+        """Return the evaluation as plain JSON values; the keys are part of the public interface."""
         return {
             "families": {name: asdict(f) for name, f in self.families.items()},
             "personas": {name: asdict(p) for name, p in self.personas.items()},
             "all": asdict(self.everyone),
             "intervals": {
-                "families": {name: _ends(f) for name, f in self.families.items()},
-                "all": _ends(self.everyone),
-                "personas": {name: _ends(p) for name, p in self.personas.items()},
+                "families": {name: _share_intervals(f) for name, f in self.families.items()},
+                "all": _share_intervals(self.everyone),
+                "personas": {name: _share_intervals(p) for name, p in self.personas.items()},
             },
             "before_action": {name: asdict(b) for name, b in self.before_action.items()},
             "unlabelled": asdict(self.unlabelled),
@@ -138,8 +146,8 @@ class Evaluation:
         }
 
 
-def _ends(counts: Family | Persona) -> dict[str, list[float]]:
-    """Give the interval of each share a family or persona is judged by."""
+def _share_intervals(counts: Family | Persona) -> dict[str, list[float]]:
+    """Return the interval of each share that a family or persona is measured by."""
     names = (
         ("actioned",)
         if isinstance(counts, Family)
@@ -149,11 +157,11 @@ def _ends(counts: Family | Persona) -> dict[str, list[float]]:
 
 
 def read_accounts(run_dir: Path) -> pa.Table:
-    """Read the accounts of a run, with all the columns evaluation needs."""
+    """Read accounts.parquet of a run; raises FileError where a column is missing."""
     path = run_dir / "accounts.parquet"
     if not path.is_file():
         raise FileError(
-            f"{run_dir} holds no accounts.parquet",
+            f"{run_dir} contains no accounts.parquet",
             fix="give the directory that `wavebreak run … -o DIR` wrote",
         )
     try:
@@ -165,7 +173,7 @@ def read_accounts(run_dir: Path) -> pa.Table:
     missing = [name for name in _COLUMNS if name not in table.column_names]
     if missing:
         raise FileError(
-            f"{path} lacks the columns {', '.join(missing)}",
+            f"{path} has no columns {', '.join(missing)}",
             fix="run `wavebreak run` again with this version",
         )
     return table
@@ -173,7 +181,7 @@ def read_accounts(run_dir: Path) -> pa.Table:
 
 @dataclass(frozen=True)
 class _Columns:
-    """The accounts of a run as arrays, one entry an account; times in ms, NaN where none."""
+    """The accounts of a run as arrays, one entry for each; times in ms, NaN where absent."""
 
     worst: NDArray[np.int64]
     start: NDArray[np.float64]
@@ -207,7 +215,7 @@ class _Columns:
         )
 
     def family(self, rows: NDArray[np.int64], absent: int) -> tuple[Family, BeforeAction]:
-        """Count one family: `rows` of its accounts, and how many more were `absent`."""
+        """Count one family: the `rows` of its accounts, and `absent` more that the log lacks."""
         worst, reports = self.worst[rows], self.reports[rows]
         actioned = worst >= _RESTRICT
         recent = self.last_report[rows] >= self.action[rows] - WEEK_MS
@@ -243,7 +251,7 @@ class _Columns:
 
 
 def _object(path: Path) -> dict[str, Any]:
-    """Read a JSON object; nothing where the file is absent or holds something else."""
+    """Read a JSON object; return an empty one where the file is absent or is not one."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -253,29 +261,29 @@ def _object(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Group:
-    """The accounts of one family or persona: rows of those seen, a count of those that were not."""
+    """The accounts of one family or persona: rows of those in the log, a count of the others."""
 
     rows: NDArray[np.int64]
     absent: int
 
 
 def labels_path(run_dir: Path) -> Path:
-    """Find the labels of a run: `labels.csv` in its directory, or beside the events it read."""
+    """Return the path of a run's labels.csv: in its directory, or beside its events."""
     read = _object(run_dir / "summary.json").get("source")
     log = Path(str(read.get("path") if isinstance(read, dict) else ""))
     for path in (run_dir / "labels.csv", log.parent / "labels.csv"):
         if path.is_file():
             return path
     raise FileError(
-        f"{run_dir}: no labels.csv here, nor beside the events that were read",
-        fix="name the labels of a run with --labels",
+        f"{run_dir}: no labels.csv in it or beside the events that it read",
+        fix="give the labels file with --labels",
     )
 
 
 def _grouped(
     runs: Sequence[tuple[Path, list[str]]],
 ) -> tuple[dict[str, dict[str, _Group]], NDArray[np.int64]]:
-    """Match labels with the accounts of each run: groups by label and name, and the rows left."""
+    """Match labels with accounts; return groups by label and name, and the other rows."""
     found: dict[tuple[str, str], list[int | None]] = {}
     rest: list[int] = []
     before = 0
@@ -294,14 +302,22 @@ def _grouped(
 
 
 def evaluate(run_dir: Path, labels: Path) -> Evaluation:
-    """Hold the decisions of a run against labels."""
+    """Evaluate the decisions of one run against labels."""
     return evaluate_all([(run_dir, labels)])
 
 
 def evaluate_all(runs: Sequence[tuple[Path, Path]], exclude: Collection[str] = ()) -> Evaluation:
-    """Hold the decisions of runs against the labels of each, and count them together.
+    """Evaluate the decisions of several runs against the labels of each, counted together.
 
-    Accounts of different runs are different accounts. Families in `exclude` are not counted.
+    Args:
+        runs: The directory and the labels file of each run. Accounts of different runs are
+            different accounts.
+        exclude: Families that are not counted.
+
+    Raises:
+        FileError: A run or its labels cannot be read.
+        UsageError: No run has a family named in `exclude`.
+
     """
     tables = [read_accounts(run_dir).select(_COLUMNS) for run_dir, _ in runs]
     names = [table["account"].to_pylist() for table in tables]
@@ -309,7 +325,10 @@ def evaluate_all(runs: Sequence[tuple[Path, Path]], exclude: Collection[str] = (
     groups, rest = _grouped([(labels, n) for (_, labels), n in zip(runs, names, strict=True)])
     for name in exclude:
         if groups["abusive"].pop(name, None) is None:
-            raise UsageError(f"no family {name}", fix=f"one of {', '.join(groups['abusive'])}")
+            raise UsageError(
+                f"the labels have no family {name}",
+                fix=f"use one of {', '.join(groups['abusive'])}",
+            )
     absent = {kind: sum(g.absent for g in groups[kind].values()) for kind in LABELS}
     abusive = groups["abusive"]
     counted = {name: columns.family(g.rows, g.absent) for name, g in abusive.items()}

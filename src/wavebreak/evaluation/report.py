@@ -1,4 +1,4 @@
-"""An evaluation as people read it: tables on a terminal, and a page with pictures."""
+"""The report of an evaluation: tables on a terminal, and an HTML page with charts."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ from typing import Any
 from wavebreak.evaluation.intervals import exact_interval
 from wavebreak.evaluation.metrics import BeforeAction, Evaluation, Family, Persona
 from wavebreak.reports.charts import Interval, Spread, shares, spreads
+from wavebreak.reports.html import html_figure, html_table, page, paragraphs
 from wavebreak.reports.tables import (
     Console,
     Table,
     brief,
     count_of,
-    html_figure,
-    html_table,
     interval,
     number,
-    page,
-    paragraphs,
     percent,
     print_lines,
     print_table,
@@ -61,67 +58,95 @@ def _benign(evaluation: Evaluation) -> list[tuple[str, Persona]]:
     return rows
 
 
-def _caught(evaluation: Evaluation) -> Table:
+def _actions_table(evaluation: Evaluation) -> Table:
     return Table(
-        "Abusive accounts: what was caught",
+        "Abusive accounts: actions",
         (
-            "family", "count", "chal-\nlenged", "actioned", "share, %\n95 %", "at regis-\ntration",
-            "no report\nin 7 d", "no report\never",
+            "family",
+            "count",
+            "chal-\nlenged",
+            "actioned",
+            "share, %\n95 %",
+            "at regis-\ntration",
+            "no report\nin 7 d",
+            "no report\never",
         ),
         [
             (
-                name, number(f.accounts), number(f.challenged), number(f.actioned),
-                share_of(f.actioned, f.accounts), number(f.at_registration),
-                number(f.no_report_7d), number(f.no_report_ever),
+                name,
+                number(f.accounts),
+                number(f.challenged),
+                number(f.actioned),
+                share_of(f.actioned, f.accounts),
+                number(f.at_registration),
+                number(f.no_report_7d),
+                number(f.no_report_ever),
             )
             for name, f, _ in _named(evaluation)
         ],
         "Each account counts once, at its worst outcome; actioned is restrict or worse. Below its "
-        "share, the 95 % interval (Clopper–Pearson). No report: actioned accounts nobody had "
-        "reported in the 7 days before, or ever before.",
-    )  # fmt: skip
+        "share, the 95 % interval (Clopper–Pearson). No report: actioned accounts "
+        "without a user report in the 7 days before, or at any time before.",
+    )
 
 
 def _ms(hours: float | None) -> float | None:
     return None if hours is None else hours * _HOUR_MS
 
 
-def _cost(evaluation: Evaluation) -> Table:
+def _before_action_table(evaluation: Evaluation) -> Table:
     return Table(
-        "Abusive accounts: what they did before that",
+        "Abusive accounts: before the first action",
         (
-            "family", "time\nmedian; p90", "strangers\nmedian; p90", "unwanted\nmedian; p90",
+            "family",
+            "time\nmedian; p90",
+            "strangers\nmedian; p90",
+            "unwanted\nmedian; p90",
             "unwanted\nmean",
         ),
         [
             (
-                name, f"{brief(_ms(f.hours_median))}; {brief(_ms(b.hours_p90))}",
+                name,
+                f"{brief(_ms(f.hours_median))}; {brief(_ms(b.hours_p90))}",
                 f"{number(b.strangers_median)}; {number(b.strangers_p90)}",
-                f"{number(f.unwanted_median)}; {number(f.unwanted_p90)}", number(f.unwanted_mean),
+                f"{number(f.unwanted_median)}; {number(f.unwanted_p90)}",
+                number(f.unwanted_mean),
             )
             for name, f, b in _named(evaluation)
         ],
         "Time: from registration (else the first event seen) to the first restrict, suspend or "
         "ban, over actioned accounts. Strangers: messages to people who never wrote to the "
         "sender, sent before that. Unwanted: those the platform would have delivered, given all "
-        "decisions. Both over every account of the family, caught or not.",
-    )  # fmt: skip
+        "decisions. Both over every account of the family, actioned or not.",
+    )
 
 
-def _spared(evaluation: Evaluation) -> Table:
+def _false_actions_table(evaluation: Evaluation) -> Table:
     return Table(
-        "Benign accounts: what they suffered",
+        "Benign accounts: false actions",
         (
-            "persona", "count", "challenge", "limit", "restrict", "suspend", "ban",
+            "persona",
+            "count",
+            "challenge",
+            "limit",
+            "restrict",
+            "suspend",
+            "ban",
             "restrict\nor worse",
         ),
         [
             (
-                name, number(p.accounts),
+                name,
+                number(p.accounts),
                 *(
                     _count(count, p.accounts)
                     for count in (
-                        p.challenged, p.limited, p.restricted, p.suspended, p.banned, p.actioned
+                        p.challenged,
+                        p.limited,
+                        p.restricted,
+                        p.suspended,
+                        p.banned,
+                        p.actioned,
                     )
                 ),
             )
@@ -129,25 +154,25 @@ def _spared(evaluation: Evaluation) -> Table:
         ],
         "Accounts by their worst outcome; below each count the 95 % interval of its share, in "
         "percent (Clopper–Pearson).",
-    )  # fmt: skip
+    )
 
 
 def _background(value: Any) -> str:
-    """Name what a world file says it was planted into."""
+    """Return the name of the background trace that a world.json records, or nothing."""
     if isinstance(value, dict):
         value = value.get("name") or value.get("source") or value.get("path")
     return Path(str(value)).name if value else ""
 
 
 def _versions(run: dict[str, Any]) -> str:
-    """Name what made a run."""
+    """Return the versions that a run records, as text."""
     made = run.get("versions")
     named = sorted(made.items()) if isinstance(made, dict) else []
     return ", ".join(f"{name} {value}" for name, value in named if value)
 
 
 def provenance(evaluation: Evaluation) -> list[str]:
-    """Say in sentences what was evaluated: the attacks, the background, what was never seen."""
+    """Describe what was evaluated: the attacks, the background, missing accounts, the mode."""
     benign = sum(p.accounts for p in evaluation.personas.values())
     lines = []
     attacks = (
@@ -158,30 +183,36 @@ def provenance(evaluation: Evaluation) -> list[str]:
     rest = count_of(evaluation.unlabelled.accounts, "account") + " without a label"
     grounds = dict.fromkeys(_background(world.get("background")) for world in evaluation.worlds)
     if not all(evaluation.worlds):
-        lines.append(f"Labelled: {attacks}; {rest}. Nothing says the attacks were injected.")
+        lines.append(
+            f"Labelled: {attacks}; {rest}. No world.json says that the attacks were injected."
+        )
     elif any(grounds):
         over = ", ".join(ground or "simulated people" for ground in grounds)
-        lines.append(f"Injected attacks: {attacks}, planted by the simulator over {over} ({rest}).")
+        lines.append(
+            f"Injected attacks: {attacks}, inserted by the simulator into {over} ({rest})."
+        )
     else:
-        lines.append(f"Injected attacks: {attacks}, in a simulated world of their own ({rest}).")
+        lines.append(f"Injected attacks: {attacks}, on a simulated platform ({rest}).")
     if len(evaluation.runs) > 1:
         lines.append(f"{len(evaluation.runs)} runs, counted together.")
     if evaluation.excluded:
-        lines.append(f"Not counted: the families {', '.join(evaluation.excluded)}.")
+        lines.append(f"Excluded: the families {', '.join(evaluation.excluded)}.")
     share = evaluation.equal_weight
     if len(evaluation.families) > 1 and share is not None:
         lines.append(f"Restricted or worse, each family weighing the same: {percent(share)}.")
     gone = [f"{count_of(n, f'{kind} account')}" for kind, n in evaluation.absent.items() if n]
     if gone:
         lines.append(
-            f"Never seen by the run: {' and '.join(gone)} of those labelled. They count as not "
+            f"Labelled but not in the log: {' and '.join(gone)}. They count as not "
             "actioned and as having delivered nothing."
         )
     modes = {run.get("mode") for run in evaluation.runs}
     if modes == {"shadow"}:
-        lines.append("The run was in shadow: decisions were made, and nothing was enforced.")
+        lines.append(
+            "The run was in shadow mode: decisions were recorded, and nothing was enforced."
+        )
     elif modes == {"enforce"}:
-        lines.append("The run enforced its decisions: what they refused, nobody received.")
+        lines.append("The run enforced its decisions: what they refused was not delivered.")
     return lines
 
 
@@ -189,10 +220,10 @@ def print_tables(evaluation: Evaluation, console: Console) -> None:
     """Print the evaluation as tables."""
     print_lines(provenance(evaluation), console)
     if evaluation.families:
-        print_table(_caught(evaluation), console)
-        print_table(_cost(evaluation), console)
+        print_table(_actions_table(evaluation), console)
+        print_table(_before_action_table(evaluation), console)
     if _benign(evaluation):
-        print_table(_spared(evaluation), console)
+        print_table(_false_actions_table(evaluation), console)
 
 
 def print_overview(evaluation: Evaluation, console: Console, limit: int = 8) -> None:
@@ -263,40 +294,50 @@ def _interval(count: int, of: int) -> Interval:
     return Interval(count / of if of else 0.0, low, high, f"{number(count)} of {number(of)}")
 
 
-def _pictures(evaluation: Evaluation) -> dict[str, str]:
-    """Draw the three pictures, each where it has something to show."""
-    drawn: dict[str, str] = {}
+def _charts(evaluation: Evaluation) -> dict[str, str]:
+    """Return the charts by name; a chart without data is left out."""
+    charts: dict[str, str] = {}
     rows = _named(evaluation)
     names = [name for name, _, _ in rows]
     if rows:
-        drawn["caught"] = shares(
-            "caught", "Share of each abusive family that was restricted or worse", names,
-            {"actioned": [_interval(f.actioned, f.accounts) for _, f, _ in rows]}, whole=True,
-        )  # fmt: skip
-        drawn["unwanted"] = spreads(
-            "unwanted", "Unwanted messages delivered per abusive account", names,
+        charts["caught"] = shares(
+            "caught",
+            "Share of each abusive family that was restricted or worse",
+            names,
+            {"actioned": [_interval(f.actioned, f.accounts) for _, f, _ in rows]},
+            whole=True,
+        )
+        charts["unwanted"] = spreads(
+            "unwanted",
+            "Unwanted messages delivered per abusive account",
+            names,
             [
-                Spread(*b.unwanted_spread, f.unwanted_mean,
-                       f"median {number(f.unwanted_median)}, p90 {number(f.unwanted_p90)}")
+                Spread(
+                    *b.unwanted_spread,
+                    f.unwanted_mean,
+                    f"median {number(f.unwanted_median)}, p90 {number(f.unwanted_p90)}",
+                )
                 for _, f, b in rows
             ],
-        )  # fmt: skip
+        )
     benign = _benign(evaluation)
     if benign:
-        drawn["spared"] = shares(
-            "spared", "Share of each benign persona that was touched", [n for n, _ in benign],
+        charts["spared"] = shares(
+            "spared",
+            "Share of each benign persona with a false action",
+            [n for n, _ in benign],
             {
                 "challenged or limited": [
                     _interval(p.challenged + p.limited, p.accounts) for _, p in benign
                 ],
                 "restricted or worse": [_interval(p.actioned, p.accounts) for _, p in benign],
             },
-        )  # fmt: skip
-    return drawn
+        )
+    return charts
 
 
 def headline(evaluation: Evaluation) -> list[str]:
-    """Say the result in two sentences: what was caught, and whom it hurt."""
+    """Describe the result in two sentences: abusive accounts actioned, and false actions."""
     lines = []
     everyone = evaluation.everyone
     if everyone.accounts:
@@ -317,30 +358,34 @@ def headline(evaluation: Evaluation) -> list[str]:
 
 
 def write_html(evaluation: Evaluation, path: Path) -> None:
-    """Write the evaluation as one self-contained page; the same evaluation gives the same bytes."""
-    drawn = _pictures(evaluation)
-    sections = [("What was evaluated", paragraphs(provenance(evaluation)))]
+    """Write the evaluation as one self-contained page; the same input gives the same bytes."""
+    charts = _charts(evaluation)
+    sections = [("Evaluated data", paragraphs(provenance(evaluation)))]
     if evaluation.families:
         caught = html_figure(
-            drawn["caught"],
+            charts["caught"],
             "Share of each family restricted or worse, with its 95 % Clopper–Pearson interval.",
         )
-        sections.append(("What was caught", caught + html_table(_caught(evaluation))))
+        sections.append(
+            ("Abusive accounts actioned", caught + html_table(_actions_table(evaluation)))
+        )
         unwanted = html_figure(
-            drawn["unwanted"],
-            "Messages to strangers that reached someone, an account. Thin line: from the 10th to "
+            charts["unwanted"],
+            "Delivered messages to strangers per account. Thin line: from the 10th to "
             "the 90th percentile; thick: the middle half; logarithmic above 1.",
         )
-        sections.append(("What got through before that", unwanted + html_table(_cost(evaluation))))
-    if "spared" in drawn:
+        sections.append(
+            ("Before the first action", unwanted + html_table(_before_action_table(evaluation)))
+        )
+    if "spared" in charts:
         spared = html_figure(
-            drawn["spared"],
+            charts["spared"],
             "Share of each persona challenged or limited, and restricted or worse, with 95 % "
             "intervals. A small persona has a wide interval even at none; the counts beside it are "
             "of restricted or worse.",
         )
-        sections.append(("What it cost the innocent", spared + html_table(_spared(evaluation))))
+        sections.append(("False actions", spared + html_table(_false_actions_table(evaluation))))
     made = dict.fromkeys(_versions(run) for run in evaluation.runs)
     if any(made):
-        sections.append(("Made with", paragraphs(filter(None, made), "note")))
+        sections.append(("Versions", paragraphs(filter(None, made), "note")))
     path.write_text(page("Evaluation", headline(evaluation), sections), encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +19,8 @@ from wavebreak.explain.narrative import (
     weightiest,
 )
 from wavebreak.reports.charts import timeline as draw
-from wavebreak.reports.tables import (
-    Console,
-    html_figure,
-    html_table,
-    moment,
-    page,
-    paragraphs,
-    print_lines,
-    print_table,
-)
+from wavebreak.reports.html import html_figure, html_table, join_html, page, paragraphs
+from wavebreak.reports.tables import Console, moment, print_lines, print_table
 
 _LINES = {"sent": "sends", "first contacts": "first_contacts", "replies": "replies"}
 _LANES = {
@@ -173,20 +164,20 @@ def _pictures(explanation: Explanation) -> str:
         html_figure(svg, "Everything in the log. Above: how many since it begins; below: one tick "
                     "an event; dashed lines: the first decision of each outcome. Times in UTC.")
     )  # fmt: skip
-    return "\n".join(shown)
+    return join_html(shown)
 
 
 def write_html(explanation: Explanation, path: Path) -> None:
     """Write the explanation as one self-contained page; the same run gives the same bytes."""
     worst = str(explanation.row["worst"])
     kind = "act" if worst in ACTIONS else "mild" if worst in ("challenge", "limit") else ""
-    stands = f'<p class="status {kind}">{escape(status(explanation))}</p>'
+    stands = paragraphs([status(explanation)], f"status {kind}".strip())
     sections = [
         ("What happened", stands + paragraphs(story(explanation))),
         ("Timeline", _pictures(explanation)),
     ]
     if explanation.decisions:
-        reasons = "\n".join(
+        reasons = join_html(
             html_table(reasons_table(explanation, d)) for d in weightiest(explanation)
         )
         sections += [

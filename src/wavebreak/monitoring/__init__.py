@@ -1,4 +1,4 @@
-"""Compare a candidate policy or model with today's, and measure drift."""
+"""Comparison of a candidate policy or model with today's, and measurement of drift."""
 
 from wavebreak.monitoring.drift import (
     DriftReport,
@@ -8,9 +8,9 @@ from wavebreak.monitoring.drift import (
     write_drift,
 )
 from wavebreak.monitoring.run_diff import (
+    AccountResult,
     Change,
     Differences,
-    Fate,
     compare,
     print_differences,
     replay,
@@ -18,10 +18,10 @@ from wavebreak.monitoring.run_diff import (
 )
 
 __all__ = [
+    "AccountResult",
     "Change",
     "Differences",
     "DriftReport",
-    "Fate",
     "FeatureDrift",
     "compare",
     "measure_drift",

@@ -1,9 +1,7 @@
-"""How far a stream has moved from what a model was trained on, and whether its word still holds.
+"""Drift of a stream from a model's training data: features, score and calibration.
 
-A feature's move is the population stability index of its scoring points against the model's
-baseline; Siddiqi (Credit Risk Scorecards, 2006) calls 0.1 a shift and 0.25 a large one.
-
-A checkup as people read it: what moved, whether the score's word holds, what to do.
+The drift of a feature is the population stability index of its scoring points against the model's
+baseline. Siddiqi (Credit Risk Scorecards, 2006) calls 0.1 a shift and 0.25 a large one.
 """
 
 from __future__ import annotations
@@ -19,14 +17,12 @@ from wavebreak import model as models
 from wavebreak.evaluation import exact_interval, read_labels
 from wavebreak.model import baseline
 from wavebreak.reports.charts import Line, curves
+from wavebreak.reports.html import html_figure, html_table, page
 from wavebreak.reports.tables import (
     Console,
     Table,
     count_of,
-    html_figure,
-    html_table,
     number,
-    page,
     percent,
     print_lines,
     print_table,
@@ -40,13 +36,13 @@ from wavebreak.training.trainer import wide
 SHIFTED, MOVED = 0.1, 0.25
 VERDICTS = ("steady", "shifted", "moved")
 SLICES = 8
-"""Stretches of equal length into which a log is cut to look at calibration in time."""
+"""Intervals of equal length into which a log is split to measure calibration over time."""
 SCORE = "score"
 
 
 @dataclass(frozen=True)
 class FeatureDrift:
-    """One feature (or the score): its index, what that is called, shares missing then and now."""
+    """Drift of one feature or the score: index, verdict, shares missing in training and now."""
 
     name: str
     psi: float
@@ -57,10 +53,15 @@ class FeatureDrift:
 
 @dataclass(frozen=True)
 class CalibrationInterval:
-    """Calibration in one stretch of the log: labelled accounts with a point in it.
+    """Calibration in one interval of the log, over labelled accounts with a scoring point in it.
 
-    `expected` abusive ones by their highest calibrated score there, brought to the share of
-    abusive accounts in the whole log; `observed` by their labels.
+    Attributes:
+        start_ms: Start of the interval.
+        accounts: Labelled accounts.
+        expected: Abusive accounts expected from their highest calibrated scores, adjusted to the
+            share of abusive accounts in the whole log.
+        observed: Abusive accounts by label.
+
     """
 
     start_ms: int
@@ -71,7 +72,7 @@ class CalibrationInterval:
 
 @dataclass(frozen=True)
 class DriftReport:
-    """What `wavebreak doctor` found. `features` are in order of how far they moved."""
+    """The result of `wavebreak drift`; `features` are sorted by drift, largest first."""
 
     model: str
     points: int
@@ -83,36 +84,53 @@ class DriftReport:
 
     @property
     def verdict(self) -> str:
-        """The worse of what the score and its calibration say, in one word."""
+        """The verdict on the score: steady, shifted or moved."""
         return self.score.verdict
 
     def as_json(self) -> dict[str, Any]:
-        """Give the checkup as plain JSON values."""
+        """Return the report as plain JSON values."""
         return asdict(self) | {"verdict": self.verdict}
 
 
 def measure_drift(
-    directory: Path, run: Path, policy: Policy, *, shifted: float = SHIFTED, moved: float = MOVED,
+    directory: Path,
+    run: Path,
+    policy: Policy,
+    *,
+    shifted: float = SHIFTED,
+    moved: float = MOVED,
     progress: Callable[[float, int], None] = lambda _, __: None,
-) -> DriftReport:  # fmt: skip
-    """Replay a run and hold its scoring points against what a model was trained on.
+) -> DriftReport:
+    """Replay a run, and compare its scoring points with a model's training data.
 
-    `directory` is the model's; `run` what `run -o` or `simulate -o` wrote, or a file of events.
-    Labels are those beside the run, where there are any.
+    Args:
+        directory: The model's directory.
+        run: What `run -o` or `simulate -o` wrote, or a file of events. Labels beside it are used
+            where there are any.
+        policy: The policy of the replay.
+        shifted: Index from which a feature has shifted.
+        moved: Index from which a feature has moved.
+        progress: Called with the completed share and the number of events read.
+
     """
     model, spreads = models.load(directory), baseline.load(directory)
     opened = dataset.open_run(run)
     points = dataset.replay(opened, policy, progress=progress).points
-    # As in training: from the first restriction on, a replay in shadow shows what would not be.
+    # As in training: after the first restriction, a shadow replay contains events that
+    # enforcement would have prevented.
     points = points.where(~points.acted())
     margins = model.margins(wide(points))
 
     def drift(name: str, values: Floats) -> FeatureDrift:
         then = spreads[name]
         index = baseline.psi(then, values)
-        step = int(index >= shifted) + int(index >= moved)
+        verdict = int(index >= shifted) + int(index >= moved)
         return FeatureDrift(
-            name, round(index, 4), VERDICTS[step], then.shares[-1], float(np.isnan(values).mean())
+            name,
+            round(index, 4),
+            VERDICTS[verdict],
+            then.shares[-1],
+            float(np.isnan(values).mean()),
         )
 
     features = [
@@ -121,49 +139,61 @@ def measure_drift(
         if name in spreads
     ]
     score = spreads[SCORE]
-    bins = {"edges": list(score.edges), "then": list(score.shares),
-            "now": [float(s) for s in baseline.shares(margins, score.edges)]}  # fmt: skip
-    known = _known(opened, points)
+    bins = {
+        "edges": list(score.edges),
+        "then": list(score.shares),
+        "now": [float(s) for s in baseline.shares(margins, score.edges)],
+    }
+    known = _label_codes(opened, points)
     chances = model.calibration.probability(models.fixed(margins))
-    calibration = [] if known is None else _in_time(points, chances, known)
+    calibration = [] if known is None else _calibration_over_time(points, chances, known)
     return DriftReport(
-        model.version, len(points), len(points.accounts), drift(SCORE, margins),
-        sorted(features, key=lambda one: (-one.psi, one.name)), calibration, bins,
-    )  # fmt: skip
+        model.version,
+        len(points),
+        len(points.accounts),
+        drift(SCORE, margins),
+        sorted(features, key=lambda one: (-one.psi, one.name)),
+        calibration,
+        bins,
+    )
 
 
-def _known(run: dataset.Run, points: Points) -> Ints | None:
-    """By account: 1 abusive, 0 benign, -1 not labelled; None where nothing is labelled."""
+def _label_codes(run: dataset.Run, points: Points) -> Ints | None:
+    """Return by account: 1 abusive, 0 benign, -1 unlabelled; None where one label is missing."""
     if run.labels is None:
         return None
-    said = {label.account: label.label == "abusive" for label in read_labels(run.labels)}
-    known = [said.get(name, -1) for _, name in points.accounts]
+    abusive = {label.account: label.label == "abusive" for label in read_labels(run.labels)}
+    known = [abusive.get(name, -1) for _, name in points.accounts]
     found = np.array(known, np.int64)
     return found if {0, 1} <= set(found.tolist()) else None
 
 
-def _in_time(points: Points, chances: Floats, known: Ints) -> list[CalibrationInterval]:
-    """Expected against observed abusive accounts, stretch by stretch."""
+def _calibration_over_time(
+    points: Points, chances: Floats, known: Ints
+) -> list[CalibrationInterval]:
+    """Return expected and observed abusive accounts, interval by interval."""
     begin, end = int(points.ts.min()), int(points.ts.max()) + 1
     slot = (points.ts - begin) * SLICES // (end - begin)
-    made = []
-    best = [_best(points, chances, known, slot == k) for k in range(SLICES)]
-    whole = _best(points, chances, known, np.ones(len(points), np.bool_))
-    shift = _shift(whole[1], float(np.mean(known[whole[0]] == 1)))
+    intervals = []
+    best = [_highest_chances(points, chances, known, slot == k) for k in range(SLICES)]
+    whole = _highest_chances(points, chances, known, np.ones(len(points), np.bool_))
+    shift = _prevalence_shift(whole[1], float(np.mean(known[whole[0]] == 1)))
     for k, (accounts, chance) in enumerate(best):
         if len(accounts):
             start = begin + k * (end - begin) // SLICES
-            expected = float(_moved(chance, shift).sum())
-            made.append(
+            expected = float(_shift_log_odds(chance, shift).sum())
+            intervals.append(
                 CalibrationInterval(
                     start, len(accounts), round(expected, 2), int((known[accounts] == 1).sum())
                 )
             )
-    return made
+    return intervals
 
 
-def _best(points: Points, chances: Floats, known: Ints, rows: Any) -> tuple[Ints, Floats]:
-    """Labelled accounts with a point among `rows`, and the highest chance of each."""
+def _highest_chances(
+    points: Points, chances: Floats, known: Ints, rows: Any
+) -> tuple[Ints, Floats]:
+    """Return the labelled accounts with a point among `rows`, and the highest chance of each."""
     mine = rows & (known[points.account] >= 0)
     highest = np.full(len(points.accounts), -1.0)
     np.maximum.at(highest, points.account[mine], chances[mine])
@@ -171,131 +201,149 @@ def _best(points: Points, chances: Floats, known: Ints, rows: Any) -> tuple[Ints
     return accounts, highest[accounts]
 
 
-def _moved(chances: Floats, shift: float) -> Floats:
-    """Chances with their log-odds moved."""
+def _shift_log_odds(chances: Floats, shift: float) -> Floats:
+    """Return chances with their log-odds shifted."""
     held = np.clip(chances, 1e-9, 1 - 1e-9)
     return np.asarray(1 / (1 + (1 - held) / held * np.exp(-shift)), np.float64)
 
 
-def _shift(chances: Floats, share: float) -> float:
-    """The shift of log-odds that brings the mean chance to a share: prevalence, not calibration."""
+def _prevalence_shift(chances: Floats, share: float) -> float:
+    """Return the shift of log-odds that makes the mean chance equal a share (prior correction)."""
     low, high = -30.0, 30.0
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if _moved(chances, middle).mean() < share else (low, middle)
+        low, high = (
+            (middle, high) if _shift_log_odds(chances, middle).mean() < share else (low, middle)
+        )
     return (low + high) / 2
 
 
 def worst(features: Sequence[FeatureDrift], least: str = "shifted") -> list[FeatureDrift]:
-    """The features that moved at least so far."""
+    """Return the features with at least this verdict."""
     return [one for one in features if VERDICTS.index(one.verdict) >= VERDICTS.index(least)]
 
 
 LISTED = 12
-"""Features shown; the JSON holds all."""
+"""Features in the table; the JSON has all."""
 
 _ADVICE = {
-    "steady": "The score lies where it lay in training: nothing to do.",
-    "shifted": "The score has shifted: look at the features below, and at false actions in a "
-    "replay, before trusting its thresholds.",
-    "moved": "The score has moved far: set the model to shadow, or train again on this stream "
+    "steady": "The score is distributed as in training: nothing to do.",
+    "shifted": "The score has shifted: check the features below, and false actions in a replay, "
+    "before you rely on its thresholds.",
+    "moved": "The score has moved: set the model to shadow mode, or train again on this stream "
     "(`wavebreak train`).",
 }
 
 
-def headline(found: DriftReport) -> list[str]:
-    """Say in sentences how far the stream has moved."""
-    moved = worst(found.features, "moved")
+def headline(report: DriftReport) -> list[str]:
+    """Describe in sentences how far the stream has drifted."""
+    moved = worst(report.features, "moved")
     lines = [
-        f"{count_of(found.points, 'scoring point')} of {count_of(found.accounts, 'account')} "
-        f"against the baseline of {found.model}: the score's index is "
-        f"{number(found.score.psi, 3)} ({found.score.verdict}).",
-        _ADVICE[found.verdict],
+        f"{count_of(report.points, 'scoring point')} of {count_of(report.accounts, 'account')} "
+        f"against the baseline of {report.model}: the score's index is "
+        f"{number(report.score.psi, 3)} ({report.score.verdict}).",
+        _ADVICE[report.verdict],
     ]
-    gone = [d.name for d in found.features if d.missing_now > 0.999 and d.missing_then < 0.9]
+    gone = [d.name for d in report.features if d.missing_now > 0.999 and d.missing_then < 0.9]
     if gone:
         lines.append(
-            f"{count_of(len(gone), 'feature')} that training saw are missing from this stream: "
-            + ", ".join(gone[:6]) + ("…" if len(gone) > 6 else "") + "."
-        )  # fmt: skip
+            f"{count_of(len(gone), 'feature')} of the training data are missing from this stream: "
+            + ", ".join(gone[:6])
+            + ("…" if len(gone) > 6 else "")
+            + "."
+        )
     if moved:
         named = ", ".join(d.name for d in moved[:6]) + ("…" if len(moved) > 6 else "")
-        lines.append(f"{count_of(len(moved), 'feature')} moved far: {named}.")
+        lines.append(f"{count_of(len(moved), 'feature')} moved: {named}.")
     return lines
 
 
-def _features(found: DriftReport) -> Table:
-    listed: list[FeatureDrift] = [found.score, *found.features[:LISTED]]
+def _features(report: DriftReport) -> Table:
+    listed: list[FeatureDrift] = [report.score, *report.features[:LISTED]]
     return Table(
-        "How far features moved",
+        "Drift by feature",
         ("feature", "index", "verdict", "missing\nin training", "missing\nnow"),
         [
             (
-                one.name, number(one.psi, 3), one.verdict, percent(one.missing_then),
+                one.name,
+                number(one.psi, 3),
+                one.verdict,
+                percent(one.missing_then),
                 percent(one.missing_now),
             )
             for one in listed
         ],
         "Population stability index over scoring points: from 0.1 shifted, from 0.25 moved "
-        "(Siddiqi 2006). The score stands first, then what moved most.",
+        "(Siddiqi 2006). The score comes first, then the features with the largest drift.",
         words=frozenset({0, 2}),
-    )  # fmt: skip
+    )
 
 
-def _calibration(found: DriftReport) -> Table:
+def _calibration(report: DriftReport) -> Table:
     rows = []
-    for one in found.calibration:
+    for one in report.calibration:
         low, high = exact_interval(one.observed, one.accounts)
         inside = low * one.accounts <= one.expected <= high * one.accounts
-        rows.append((
-            stamp(one.start_ms), number(one.accounts), number(one.expected), number(one.observed),
-            "holds" if inside else ("says too little" if one.expected < one.observed
-                                    else "says too much"),
-        ))  # fmt: skip
+        rows.append(
+            (
+                stamp(one.start_ms),
+                number(one.accounts),
+                number(one.expected),
+                number(one.observed),
+                "holds" if inside else ("too low" if one.expected < one.observed else "too high"),
+            )
+        )
     return Table(
-        "Calibration in time",
+        "Calibration over time",
         ("from (UTC)", "labelled", "abusive\nexpected", "abusive\nobserved", "the score"),
         rows,
-        "Expected from the highest calibrated score of each labelled account in the stretch, "
-        "brought to the share of abusive accounts in the whole log; the score holds where the "
-        "observed count's 95 % interval (Clopper-Pearson) holds the expected one.",
+        "Expected from the highest calibrated score of each labelled account in the interval, "
+        "adjusted to the share of abusive accounts in the whole log. The score holds where the "
+        "95 % interval of the observed count (Clopper-Pearson) contains the expected count.",
         words=frozenset({0, 4}),
     )
 
 
-def print_drift(found: DriftReport, console: Console) -> None:
-    """Print a checkup: sentences and tables."""
-    print_lines(headline(found), console)
-    print_table(_features(found), console)
-    if found.calibration:
-        print_table(_calibration(found), console)
+def print_drift(report: DriftReport, console: Console) -> None:
+    """Print a drift report as sentences and tables."""
+    print_lines(headline(report), console)
+    print_table(_features(report), console)
+    if report.calibration:
+        print_table(_calibration(report), console)
 
 
-def write_drift(found: DriftReport, path: Path) -> None:
-    """Write a checkup as one self-contained page; the same one gives the same bytes."""
-    edges = found.bins["edges"]
+def write_drift(report: DriftReport, path: Path) -> None:
+    """Write a drift report as one self-contained page; the same input gives the same bytes."""
+    edges = report.bins["edges"]
     across = [float(k) for k in range(len(edges) + 1)]
     score = curves(
-        "score", "Where scoring points lie, by the deciles of training",
+        "score",
+        "Distribution of the score, by the deciles of training",
         [
-            Line("in training", across, found.bins["then"][:-1]),
-            Line("now", across, found.bins["now"][:-1]),
+            Line("in training", across, report.bins["then"][:-1]),
+            Line("now", across, report.bins["now"][:-1]),
         ],
-        across="bin of the score in training, lowest first", up="share of scoring points",
+        across="bin of the score in training, lowest first",
+        up="share of scoring points",
         marks=True,
-    )  # fmt: skip
+    )
     moved = html_figure(score, "Share of scoring points in each bin, in training and now.")
-    sections = [("What moved", moved + html_table(_features(found)))]
-    if found.calibration:
-        hours = [(c.start_ms - found.calibration[0].start_ms) / 3.6e6 for c in found.calibration]
+    sections = [("Drift", moved + html_table(_features(report)))]
+    if report.calibration:
+        hours = [(c.start_ms - report.calibration[0].start_ms) / 3.6e6 for c in report.calibration]
         drawn = curves(
-            "held", "Abusive accounts, expected and observed",
+            "held",
+            "Abusive accounts, expected and observed",
             [
-                Line("expected", hours, [c.expected for c in found.calibration]),
-                Line("observed", hours, [float(c.observed) for c in found.calibration]),
+                Line("expected", hours, [c.expected for c in report.calibration]),
+                Line("observed", hours, [float(c.observed) for c in report.calibration]),
             ],
-            across="hours since the first scoring point", up="accounts", marks=True,
-        )  # fmt: skip
-        words = "Labelled accounts in each stretch of the log: abusive by the score, and by label."
-        sections.append(("In time", html_figure(drawn, words) + html_table(_calibration(found))))
-    path.write_text(page("Doctor", headline(found), sections), encoding="utf-8")
+            across="hours since the first scoring point",
+            up="accounts",
+            marks=True,
+        )
+        words = "Labelled accounts in each interval of the log: abusive by score, and by label."
+        sections.append(
+            ("Calibration over time", html_figure(drawn, words) + html_table(_calibration(report)))
+        )
+    path.write_text(page("Drift", headline(report), sections), encoding="utf-8")

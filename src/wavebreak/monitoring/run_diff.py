@@ -1,11 +1,8 @@
-"""Champion and challenger: what two runs over one log decided otherwise, account by account.
+"""Differences between two runs over one log: a champion and a challenger, account by account.
 
-An account counts at its worst outcome. "Actioned" is restrict or worse; earlier and later compare
-the first such action, which both runs took.
-
-A replay: the log of a run once more, under another policy or model, on the same path.
-
-Differences as people read them: a table, examples, a page with a picture.
+`replay` runs the log of a run again under another policy or model; `compare` lists the accounts
+whose outcome differs. An account counts at its worst outcome. "Actioned" is restrict or worse;
+earlier and later compare the first such action of accounts that both runs actioned.
 """
 
 from __future__ import annotations
@@ -22,17 +19,14 @@ from wavebreak.errors import FileError, UsageError
 from wavebreak.evaluation import exact_interval, read_accounts, read_labels
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.reports.charts import Interval, shares
+from wavebreak.reports.html import html_figure, html_table, page, paragraphs
 from wavebreak.reports.tables import (
     Console,
     Table,
     brief,
     count_of,
-    html_figure,
-    html_table,
     interval,
     number,
-    page,
-    paragraphs,
     print_lines,
     print_table,
 )
@@ -40,13 +34,13 @@ from wavebreak.rules import OUTCOMES, Policy
 from wavebreak.training.dataset import open_run
 
 KINDS = ("newly actioned", "newly spared", "earlier", "later", "harsher", "milder")
-"""Ways in which an account's fate may differ, each exclusive of those before it."""
+"""Kinds of difference; an account has the first kind that applies."""
 _RESTRICT = OUTCOMES.index("restrict")
 
 
 @dataclass(frozen=True)
-class Fate:
-    """What one run decided on one account: worst outcome, first action (ms), unwanted delivered."""
+class AccountResult:
+    """One run's result for one account: worst outcome, first action (ms), unwanted messages."""
 
     worst: str
     action_ms: int | None
@@ -58,22 +52,21 @@ class Fate:
         return OUTCOMES.index(self.worst) >= _RESTRICT
 
 
-NOTHING = Fate("allow", None, 0)
+NO_RESULT = AccountResult("allow", None, 0)
 
 
 @dataclass(frozen=True)
 class Change:
-    """An account whose fate differs.
+    """An account whose result differs.
 
-    `decision` is the one that tells why: the challenger's first action, or the champion's for an
-    account that is spared; absent where no action was taken. `score` is the calibrated probability
-    of abuse there, absent without a model.
+    `decision` explains the difference: the challenger's first action, or the champion's where the
+    challenger takes a milder one; None where there was no action.
     """
 
     account: str
     kind: str
-    champion: Fate
-    challenger: Fate
+    champion: AccountResult
+    challenger: AccountResult
     label: str
     family: str
     decision: dict[str, Any] | None
@@ -86,11 +79,16 @@ class Change:
 
 @dataclass(frozen=True)
 class Differences:
-    """Two runs over the same log.
+    """The differences between two runs over the same log.
 
-    `versions` of champion and challenger; `changes` in order of kind and account; `actioned` are
-    counts of accounts restricted or worse, by run and by label ("" where there is none), `unwanted`
-    the messages to strangers that reached someone, by run, from accounts labelled abusive.
+    Attributes:
+        accounts: Accounts in either run.
+        versions: Versions of champion and challenger.
+        changes: Accounts that differ, sorted by kind and account.
+        actioned: Accounts restricted or worse, by run and label ("" without a label).
+        unwanted: Delivered messages to strangers from accounts labelled abusive, by run.
+        labelled: Number of labels by kind.
+
     """
 
     accounts: int
@@ -100,25 +98,25 @@ class Differences:
     unwanted: tuple[int, int]
     labelled: dict[str, int] = field(default_factory=dict)
 
-    def of(self, kind: str) -> list[Change]:
-        """The changes of one kind."""
+    def of_kind(self, kind: str) -> list[Change]:
+        """Return the changes of one kind."""
         return [change for change in self.changes if change.kind == kind]
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """How many accounts changed, by kind and label."""
+        """Return the number of changed accounts by kind and label."""
         return {
-            kind: dict(sorted(Counter(change.label for change in self.of(kind)).items()))
+            kind: dict(sorted(Counter(change.label for change in self.of_kind(kind)).items()))
             for kind in KINDS
         }
 
     def false_actions(self) -> dict[str, Any]:
-        """What the newly actioned would cost the innocent.
+        """Return the false actions among the newly actioned accounts.
 
-        `labelled_benign` of `labelled` newly actioned accounts, with the 95 % interval of that
-        share (Clopper-Pearson); `expected` is the sum of what the model leaves open (1 - score)
-        over those without a label that have a score, `unscored` how many have neither.
+        `labelled_benign` of `labelled` accounts are benign, with the 95 % interval of that share
+        (Clopper-Pearson). `expected` is the sum of 1 - score over the `scored` accounts without a
+        label; `unscored` accounts have neither label nor score.
         """
-        new = self.of("newly actioned")
+        new = self.of_kind("newly actioned")
         known = [change for change in new if change.label]
         benign = sum(change.label == "benign" for change in known)
         scores = [change.score for change in new if not change.label]
@@ -133,7 +131,7 @@ class Differences:
         }
 
     def as_json(self) -> dict[str, Any]:
-        """Give the differences as plain JSON values; changes in full."""
+        """Return the differences as plain JSON values, with all changes."""
         return {
             "accounts": self.accounts,
             "champion": self.versions[0],
@@ -148,57 +146,75 @@ class Differences:
 
 
 def compare(champion: Path, challenger: Path, labels: Path | None = None) -> Differences:
-    """Hold two run directories against each other, over all accounts that either of them saw.
+    """Compare two run directories over all accounts of either.
 
-    Raises `FileError` where a directory is not one that a run wrote, or the two are of other logs.
+    Args:
+        champion: Directory of the run as it was.
+        challenger: Directory of the candidate's run.
+        labels: Labels file, where there is one.
+
+    Raises:
+        FileError: A directory has no run, or the runs are over different logs.
+
     """
-    told = [read_summary(directory) for directory in (champion, challenger)]
-    if told[0].get("events") != told[1].get("events"):
+    summaries = [read_summary(directory) for directory in (champion, challenger)]
+    if summaries[0].get("events") != summaries[1].get("events"):
         raise FileError(
             f"{champion} and {challenger} are runs over different logs",
-            fix="replay the run again from the events that it read",
+            fix="replay the run with `wavebreak replay` from the events that it read",
         )
-    fates = [_fates(directory) for directory in (champion, challenger)]
+    results = [_account_results(directory) for directory in (champion, challenger)]
     read = read_labels(labels) if labels else []
     known = {label.account: (label.label, label.family) for label in read}
-    actioned = [_actioned(of, known) for of in fates]
+    actioned = [_actioned(of, known) for of in results]
     abusive = [account for account, (label, _) in known.items() if label == "abusive"]
-    unwanted = [sum(of.get(account, NOTHING).unwanted for account in abusive) for of in fates]
+    unwanted = [sum(of.get(account, NO_RESULT).unwanted for account in abusive) for of in results]
     return Differences(
-        len({**fates[0], **fates[1]}), (told[0]["versions"], told[1]["versions"]),
-        _changes((champion, challenger), fates, known), (actioned[0], actioned[1]),
-        (unwanted[0], unwanted[1]), dict(sorted(Counter(label.label for label in read).items())),
-    )  # fmt: skip
+        len({**results[0], **results[1]}),
+        (summaries[0]["versions"], summaries[1]["versions"]),
+        _changes((champion, challenger), results, known),
+        (actioned[0], actioned[1]),
+        (unwanted[0], unwanted[1]),
+        dict(sorted(Counter(label.label for label in read).items())),
+    )
 
 
 def _changes(
-    runs: tuple[Path, Path], fates: list[dict[str, Fate]], known: dict[str, tuple[str, str]]
+    runs: tuple[Path, Path],
+    results: list[dict[str, AccountResult]],
+    known: dict[str, tuple[str, str]],
 ) -> list[Change]:
-    """Every account whose fate differs, in order of kind and account."""
-    found: dict[str, tuple[str, Fate, Fate]] = {}
-    for account in {**fates[0], **fates[1]}:
-        before, after = (of.get(account, NOTHING) for of in fates)
+    """Return every account whose result differs, sorted by kind and account."""
+    different: dict[str, tuple[str, AccountResult, AccountResult]] = {}
+    for account in {**results[0], **results[1]}:
+        before, after = (of.get(account, NO_RESULT) for of in results)
         if kind := _kind(before, after):
-            found[account] = (kind, before, after)
-    why = [_actions(run, set(found)) for run in runs]
+            different[account] = (kind, before, after)
+    why = [_actions(run, set(different)) for run in runs]
     changes = [
         Change(
-            account, kind, before, after, *known.get(account, ("", "")),
+            account,
+            kind,
+            before,
+            after,
+            *known.get(account, ("", "")),
             why[0 if kind in ("newly spared", "milder") else 1].get(account),
         )
-        for account, (kind, before, after) in found.items()
-    ]  # fmt: skip
+        for account, (kind, before, after) in different.items()
+    ]
     return sorted(changes, key=lambda change: (KINDS.index(change.kind), change.account))
 
 
-def _actioned(fates: dict[str, Fate], known: dict[str, tuple[str, str]]) -> dict[str, int]:
-    """Accounts restricted or worse, by label ("" where there is none)."""
-    counted = Counter(known.get(a, ("", ""))[0] for a, fate in fates.items() if fate.actioned)
-    return dict(sorted(counted.items()))
+def _actioned(
+    results: dict[str, AccountResult], known: dict[str, tuple[str, str]]
+) -> dict[str, int]:
+    """Count accounts restricted or worse, by label ("" without a label)."""
+    counts = Counter(known.get(a, ("", ""))[0] for a, result in results.items() if result.actioned)
+    return dict(sorted(counts.items()))
 
 
-def _kind(champion: Fate, challenger: Fate) -> str:
-    """Name how two fates differ; empty where they do not."""
+def _kind(champion: AccountResult, challenger: AccountResult) -> str:
+    """Return the kind of difference between two results; empty where there is none."""
     if champion.actioned != challenger.actioned:
         return "newly actioned" if challenger.actioned else "newly spared"
     if champion.actioned and champion.action_ms != challenger.action_ms:
@@ -208,16 +224,16 @@ def _kind(champion: Fate, challenger: Fate) -> str:
     return "" if step == 0 else ("harsher" if step > 0 else "milder")
 
 
-def _fates(directory: Path) -> dict[str, Fate]:
+def _account_results(directory: Path) -> dict[str, AccountResult]:
     table = read_accounts(directory)
-    columns = [table[name].to_pylist() for name in (
-        "account", "worst", "first_action_ms", "unwanted"
-    )]  # fmt: skip
-    return {account: Fate(*fate) for account, *fate in zip(*columns, strict=True)}
+    columns = [
+        table[name].to_pylist() for name in ("account", "worst", "first_action_ms", "unwanted")
+    ]
+    return {account: AccountResult(*result) for account, *result in zip(*columns, strict=True)}
 
 
 def _actions(directory: Path, accounts: set[str]) -> dict[str, dict[str, Any]]:
-    """The first action on each of some accounts; else their first decision."""
+    """Return the first action on each of the accounts, else the first decision."""
     first: dict[str, dict[str, Any]] = {}
     with (directory / "decisions.jsonl").open(encoding="utf-8") as lines:
         for line in lines:
@@ -226,8 +242,10 @@ def _actions(directory: Path, accounts: set[str]) -> dict[str, dict[str, Any]]:
             if account not in accounts:
                 continue
             rank = OUTCOMES.index(decision["outcome"])
-            held = first.get(account)
-            if held is None or (rank >= _RESTRICT > OUTCOMES.index(held["outcome"])):
+            first_decision = first.get(account)
+            if first_decision is None or (
+                rank >= _RESTRICT > OUTCOMES.index(first_decision["outcome"])
+            ):
                 first[account] = decision
     return first
 
@@ -236,103 +254,131 @@ def read_summary(directory: Path) -> dict[str, Any]:
     """Read the summary of a run. Raises FileError where the directory holds none."""
     path = directory / "summary.json"
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise FileError(
             f"{path} cannot be read", fix="give the directory that `wavebreak run … -o DIR` wrote"
         ) from error
-    return found
+    return summary
 
 
 def replay(
-    run_dir: Path, out: Path, policy: Policy, edge: Edge, *, labels: Path | None = None,
-    progress: Callable[[engine.Progress], None] = lambda _: None, **options: Any,
-) -> Differences:  # fmt: skip
-    """Run the log of `run_dir` again under a candidate policy or model; say what would differ.
+    run_dir: Path,
+    out: Path,
+    policy: Policy,
+    edge: Edge,
+    *,
+    labels: Path | None = None,
+    progress: Callable[[engine.Progress], None] = lambda _: None,
+    **options: Any,
+) -> Differences:
+    """Run the log of a run again under a candidate policy or model, and compare the two.
 
-    The challenger's files are written into `out`; the champion's are those of the run. Mode,
-    lateness and profile are the run's own; `options` go to `pipeline.run` (model, workers, batch).
-    Raises FileError where the log is gone or is not the one the run read.
+    Mode and profile are the run's own.
+
+    Args:
+        run_dir: The directory of the run, the champion.
+        out: The directory for the challenger's files.
+        policy: The challenger's policy.
+        edge: Pseudonymizer with the key of the run.
+        labels: Labels file, where there is one.
+        progress: Called with the progress of the run.
+        **options: Options of `engine.run` (model, workers, batch).
+
+    Raises:
+        FileError: The log is missing, or is not the one that the run read.
+        UsageError: `out` is the directory of the run.
+
     """
-    told = read_summary(run_dir)
+    champion = read_summary(run_dir)
     if out.resolve() == run_dir.resolve():
-        raise UsageError("the replay would overwrite the run", fix="give another directory to -o")
+        raise UsageError(
+            "-o is the directory of the run, which the replay would overwrite",
+            fix="give another directory to -o",
+        )
     source = open_run(run_dir).events
-    profile = Path(told["profile"]) if Path(told["profile"]).is_file() else None
+    profile = Path(champion["profile"]) if Path(champion["profile"]).is_file() else None
     engine.run(
-        source, out, policy, edge, profile_path=profile, enforce=told["mode"] == "enforce",
-        progress=progress, **options,
-    )  # fmt: skip
+        source,
+        out,
+        policy,
+        edge,
+        profile_path=profile,
+        enforce=champion["mode"] == "enforce",
+        progress=progress,
+        **options,
+    )
     return compare(run_dir, out, labels)
 
 
 EXAMPLES = 3
-"""Examples shown of each kind of change; all of them stand in replay.json."""
+"""Examples printed of each kind of change; replay.json has all changes."""
 
 
-def headline(found: Differences) -> list[str]:
-    """Say in sentences what the challenger would change, and what it would cost."""
-    champion, challenger = (sum(of.values()) for of in found.actioned)
+def headline(differences: Differences) -> list[str]:
+    """Describe in sentences what the challenger changes, and its false actions."""
+    champion, challenger = (sum(of.values()) for of in differences.actioned)
+    changed = {kind: number(len(differences.of_kind(kind))) for kind in KINDS}
     lines = [
-        f"Of {count_of(found.accounts, 'account')}, the champion restricted {number(champion)} or "
-        f"worse, the challenger {number(challenger)}: "
-        f"{number(len(found.of('newly actioned')))} newly actioned, "
-        f"{number(len(found.of('newly spared')))} newly spared, "
-        f"{number(len(found.of('earlier')))} earlier, {number(len(found.of('later')))} later."
+        f"Of {count_of(differences.accounts, 'account')}, the champion restricted "
+        f"{number(champion)} or worse, the challenger {number(challenger)}: "
+        f"{changed['newly actioned']} newly actioned, {changed['newly spared']} newly spared, "
+        f"{changed['earlier']} earlier, {changed['later']} later."
     ]
-    if found.labelled.get("abusive"):
-        before, after = found.unwanted
+    if differences.labelled.get("abusive"):
+        before, after = differences.unwanted
         lines.append(
             f"Unwanted messages delivered by accounts labelled abusive: {number(before)} under "
             f"the champion, {number(after)} under the challenger."
         )
-    return [*lines, _false_actions(found)]
+    return [*lines, _false_actions(differences)]
 
 
-def _false_actions(found: Differences) -> str:
-    told = found.false_actions()
-    if not found.of("newly actioned"):
-        return "Nobody is newly actioned, so no innocent is."
+def _false_actions(differences: Differences) -> str:
+    counts = differences.false_actions()
+    if not differences.of_kind("newly actioned"):
+        return "No account is newly actioned, so there is no new false action."
     parts = []
-    if told["labelled"]:
-        low, high = told["interval"]
+    if counts["labelled"]:
+        low, high = counts["interval"]
         parts.append(
-            f"{number(told['labelled_benign'])} of the {number(told['labelled'])} newly actioned "
-            f"accounts with a label are benign ({interval(low, high)})"
+            f"{number(counts['labelled_benign'])} of the {number(counts['labelled'])} newly "
+            f"actioned accounts with a label are benign ({interval(low, high)})"
         )
-    if told["expected"] is not None:
+    if counts["expected"] is not None:
         parts.append(
-            f"of the {number(told['scored'])} without a label, "
-            f"{number(told['expected'], 2)} are expected to be innocent by the model's calibration"
+            f"of the {number(counts['scored'])} without a label, "
+            f"{number(counts['expected'], 2)} are expected to be benign by the model's calibration"
         )
-    if told["unscored"]:
+    if counts["unscored"]:
         parts.append(
-            f"{number(told['unscored'])} have neither label nor score: look at the examples"
+            f"{number(counts['unscored'])} have neither label nor score: check the examples"
         )
     return "False actions: " + "; ".join(parts) + "."
 
 
-def _changes_table(found: Differences) -> Table:
-    labels = sorted({change.label for change in found.changes})
-    counts = found.counts()
+def _changes_table(differences: Differences) -> Table:
+    labels = sorted({change.label for change in differences.changes})
+    counts = differences.counts()
     return Table(
-        "What would change",
+        "Changes",
         ("accounts", "all", *(label or "no label" for label in labels), "time gained\nmedian"),
         [
             (
-                kind, number(len(found.of(kind))),
+                kind,
+                number(len(differences.of_kind(kind))),
                 *(number(counts[kind].get(label, 0)) for label in labels),
-                _gained(found.of(kind)),
+                _median_gain(differences.of_kind(kind)),
             )
             for kind in KINDS
         ],
         "Actioned is restrict or worse. Earlier and later: the first such action. Harsher and "
-        "milder: accounts whose worst outcome alone differs.",
-    )  # fmt: skip
+        "milder: only the worst outcome differs.",
+    )
 
 
-def _gained(changes: list[Change]) -> str:
-    """Write the median time by which accounts are acted on earlier (or later, negative)."""
+def _median_gain(changes: list[Change]) -> str:
+    """Return the median time by which actions are earlier (negative: later), as text."""
     both = sorted(
         change.champion.action_ms - change.challenger.action_ms
         for change in changes
@@ -344,22 +390,25 @@ def _gained(changes: list[Change]) -> str:
     return brief(middle) if middle >= 0 else f"-{brief(-middle)}"
 
 
-def _examples(found: Differences, kind: str) -> Table:
+def _examples(differences: Differences, kind: str) -> Table:
     return Table(
         f"Examples: {kind}",
         ("account", "label", "champion", "challenger", "why"),
         [
             (
-                change.account, change.family or change.label or "–", change.champion.worst,
-                change.challenger.worst, _why(change.decision),
+                change.account,
+                change.family or change.label or "–",
+                change.champion.worst,
+                change.challenger.worst,
+                _reason_text(change.decision),
             )
-            for change in found.of(kind)[:EXAMPLES]
+            for change in differences.of_kind(kind)[:EXAMPLES]
         ],
         words=frozenset({0, 1, 2, 3, 4}),
-    )  # fmt: skip
+    )
 
 
-def _why(decision: dict[str, Any] | None) -> str:
+def _reason_text(decision: dict[str, Any] | None) -> str:
     if decision is None:
         return "–"
     score = "" if decision["score"] is None else f"score {number(decision['score'], 3)}"
@@ -367,53 +416,60 @@ def _why(decision: dict[str, Any] | None) -> str:
     return "\n".join(filter(None, [", ".join(decision["rules"][:2]), score, ", ".join(reasons)]))
 
 
-def print_differences(found: Differences, console: Console) -> None:
-    """Print what would change: sentences, the table, a few examples of each kind."""
-    print_lines(headline(found), console)
-    print_table(_changes_table(found), console)
+def print_differences(differences: Differences, console: Console) -> None:
+    """Print the differences: sentences, the table, a few examples of each kind."""
+    print_lines(headline(differences), console)
+    print_table(_changes_table(differences), console)
     for kind in KINDS[:4]:
-        if found.of(kind):
-            print_table(_examples(found, kind), console)
+        if differences.of_kind(kind):
+            print_table(_examples(differences, kind), console)
 
 
-def write_html(found: Differences, path: Path) -> None:
-    """Write the differences as one self-contained page; the same ones give the same bytes."""
-    sections = [("What would change", html_table(_changes_table(found)))]
-    if picture := _picture(found):
-        sections.append((
-            "Who is actioned",
-            html_figure(
-                picture, "Share restricted or worse by label, champion and challenger, with 95 % "
-                "Clopper-Pearson intervals.",
-            ),
-        ))  # fmt: skip
+def write_html(differences: Differences, path: Path) -> None:
+    """Write the differences as one self-contained page; the same input gives the same bytes."""
+    sections = [("Changes", html_table(_changes_table(differences)))]
+    if chart := _chart(differences):
+        sections.append(
+            (
+                "Accounts actioned",
+                html_figure(
+                    chart,
+                    "Share restricted or worse by label, champion and challenger, with 95 % "
+                    "Clopper-Pearson intervals.",
+                ),
+            )
+        )
     sections += [
-        (kind.capitalize(), html_table(_examples(found, kind))) for kind in KINDS if found.of(kind)
+        (kind.capitalize(), html_table(_examples(differences, kind)))
+        for kind in KINDS
+        if differences.of_kind(kind)
     ]
-    made = [
+    versions = [
         f"{name}: " + ", ".join(f"{key} {value}" for key, value in sorted(of.items()) if value)
-        for name, of in zip(("champion", "challenger"), found.versions, strict=True)
+        for name, of in zip(("champion", "challenger"), differences.versions, strict=True)
     ]
-    sections.append(("Made with", paragraphs(made, "note")))
-    path.write_text(page("Replay", headline(found), sections), encoding="utf-8")
+    sections.append(("Versions", paragraphs(versions, "note")))
+    path.write_text(page("Replay", headline(differences), sections), encoding="utf-8")
 
 
-def _picture(found: Differences) -> str:
-    labels = [label for label, of in found.labelled.items() if of]
+def _chart(differences: Differences) -> str:
+    labels = [label for label, of in differences.labelled.items() if of]
     if not labels:
         return ""
 
     def series(of: dict[str, int]) -> list[Interval]:
         made = []
         for label in labels:
-            count, total = of.get(label, 0), found.labelled[label]
+            count, total = of.get(label, 0), differences.labelled[label]
             low, high = exact_interval(count, total)
             words = f"{number(count)} of {number(total)}"
             made.append(Interval(count / total, low, high, words))
         return made
 
-    champion, challenger = (series(of) for of in found.actioned)
+    champion, challenger = (series(of) for of in differences.actioned)
     return shares(
-        "replayed", "Share of accounts restricted or worse", labels,
+        "replayed",
+        "Share of accounts restricted or worse",
+        labels,
         {"champion": champion, "challenger": challenger},
-    )  # fmt: skip
+    )

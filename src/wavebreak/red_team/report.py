@@ -9,15 +9,12 @@ from wavebreak.evaluation import exact_interval, share_of
 from wavebreak.red_team.metrics import Count
 from wavebreak.red_team.tournament import FAMILIES, Match, Round
 from wavebreak.reports.charts import Line, curves
+from wavebreak.reports.html import html_figure, html_table, join_html, page, paragraphs
 from wavebreak.reports.tables import (
     Console,
     Table,
-    html_figure,
-    html_table,
     interval,
     number,
-    page,
-    paragraphs,
     percent,
     print_lines,
     print_table,
@@ -218,7 +215,7 @@ def _drawn(match: Match, name: str, title: str, up: str, what: str) -> str:
         svg = curves(part, title, lines, across="round", up=up, log=True, marks=True)
         pictures.append(html_figure(svg, f"{title}: {', '.join(line.label for line in lines)}."))
     note = "Round 0 is before adaptation, the last one that of the adapted senders."
-    return paragraphs([note], "note") + "\n".join(pictures)
+    return paragraphs([note], "note") + join_html(pictures)
 
 
 def _pictures(match: Match) -> list[tuple[str, str]]:

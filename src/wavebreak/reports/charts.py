@@ -1,9 +1,9 @@
-"""Pictures as inline SVG: shares with intervals, spreads, an account's timeline.
+"""Charts as inline SVG: shares with intervals, distributions, curves, an account's timeline.
 
-Every function takes finished numbers and returns one `<svg>` element, the same bytes for the
-same input, with its words as text (they can be read aloud, searched and enlarged) and every
-identifier prefixed by the picture's name, so that several can stand in one page. Without
-Matplotlib (the extra `charts`) a paragraph stands in the picture's place and says what to install.
+Every function returns one `<svg>` element, the same bytes for the same input. Text stays text, so
+that it can be searched, enlarged and read aloud. Every identifier has the chart's name as a prefix,
+so that one page can hold several charts. Without Matplotlib (the extra `charts`) a note takes the
+place of the chart and names what to install.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from wavebreak.errors import MissingExtraError
@@ -27,14 +28,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Times = NDArray[np.int64]
-Drawn = ParamSpec("Drawn")
+Arguments = ParamSpec("Arguments")
 
 matplotlib: Any = Optional("matplotlib")
 dates: Any = Optional("matplotlib.dates")
 figures: Any = Optional("matplotlib.figure")
 ticker: Any = Optional("matplotlib.ticker")
 
-# Okabe and Ito's palette: told apart under every common colour blindness.
+# Okabe and Ito's palette: distinguishable under every common colour blindness.
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = (
     "#0072b2",
     "#e69f00",
@@ -53,8 +54,8 @@ OUTCOME_COLOURS = {
     "ban": "#7a0019",
 }
 _WIDTH_IN = 7.4
-_MARKS = 500  # a lane never holds more marks than a reader's screen has columns for it
-_LABEL = 0.15  # share of a timeline's width that the name of an outcome takes
+_MARKS = 500  # marks in a lane: more than a screen can show would only enlarge the page
+_LABEL = 0.15  # width of an outcome's name, as a share of the timeline
 _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "wavebreak",
     "svg.fonttype": "none",
@@ -70,26 +71,26 @@ _STYLE: dict[Any, Any] = {
 
 
 def fonts() -> Path:
-    """Where the fonts lie that pictures are drawn with; DejaVu Sans has Latin to Hebrew."""
+    """Return the directory of the charts' fonts; DejaVu Sans covers Latin to Hebrew."""
     return Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 
 
-def _or_says_what_is_missing(draw: Callable[Drawn, str]) -> Callable[Drawn, str]:
-    """Put a paragraph in the place of a picture that cannot be drawn here."""
+def _require_matplotlib(draw: Callable[Arguments, Markup]) -> Callable[Arguments, Markup]:
+    """Return a note instead of the chart where Matplotlib is not installed."""
 
     @wraps(draw)
-    def drawn(*args: Drawn.args, **kwargs: Drawn.kwargs) -> str:
+    def draw_or_note(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Markup:
         try:
             return draw(*args, **kwargs)
         except MissingExtraError as error:
-            fix = f"<code>{escape(error.fix)}</code>"
-            return f'<p class="note">No picture: {escape(error.what)} ({fix}).</p>'
+            note = Markup('<p class="note">No chart: {} (<code>{}</code>).</p>')
+            return note.format(error.what, error.fix)
 
-    return drawn
+    return draw_or_note
 
 
 class Interval(NamedTuple):
-    """A share with the ends of its interval (each 0 to 1) and the words beside it."""
+    """A share with the ends of its interval (each 0 to 1) and the text beside it."""
 
     share: float
     low: float
@@ -98,7 +99,7 @@ class Interval(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """How a number is spread over accounts: five percentiles, the mean, the words beside it."""
+    """A distribution over accounts: five percentiles, the mean, the text beside it."""
 
     p10: float
     p25: float
@@ -109,8 +110,8 @@ class Spread(NamedTuple):
     words: str
 
 
-def _svg(figure: Figure, name: str, title: str, about: str) -> str:
-    """Write a figure as one accessible `<svg>` element without dates or fixed size."""
+def _svg(figure: Figure, name: str, title: str, about: str) -> Markup:
+    """Return a figure as one accessible `<svg>` element without dates or fixed size."""
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     text = out.getvalue()
@@ -128,11 +129,12 @@ def _svg(figure: Figure, name: str, title: str, about: str) -> str:
         f'<title id="{name}-title">{escape(title)}</title>'
         f'<desc id="{name}-about">{escape(about)}</desc>'
     )
-    return head + text[opening.end() :].rstrip()
+    # Matplotlib escapes the text that it writes; title and description are escaped above.
+    return Markup(head + text[opening.end() :].rstrip())  # noqa: S704
 
 
-def _rows(labels: Sequence[str], extra_in: float = 0.9) -> tuple[Figure, Axes]:
-    """Open a figure with one row a label, first label on top."""
+def _row_figure(labels: Sequence[str], extra_in: float = 0.9) -> tuple[Figure, Axes]:
+    """Return a figure with one row for each label, the first on top."""
     figure = figures.Figure(
         figsize=(_WIDTH_IN, extra_in + 0.36 * len(labels)), layout="constrained"
     )
@@ -144,13 +146,13 @@ def _rows(labels: Sequence[str], extra_in: float = 0.9) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _beside(axes: Axes, row: float, words: str) -> None:
+def _write_beside(axes: Axes, row: float, words: str) -> None:
     axes.text(
         1.015, row, words, transform=axes.get_yaxis_transform(), va="center", color=GREY, size=9
     )
 
 
-@_or_says_what_is_missing
+@_require_matplotlib
 def shares(
     name: str,
     title: str,
@@ -158,23 +160,29 @@ def shares(
     series: Mapping[str, Sequence[Interval]],
     *,
     whole: bool = False,
-) -> str:
-    """Draw one row a label: each series' share as a mark with its interval as a line.
+) -> Markup:
+    """Draw shares with their intervals, one row for each label.
 
-    `whole` keeps the axis at 0 to 100 %; otherwise it ends just above the highest interval.
-    The words of the last series stand beside its row.
+    Args:
+        name: Prefix of all identifiers in the chart.
+        title: The accessible title.
+        labels: Names of the rows.
+        series: One or two named series with a share for each label. The texts of the last one
+            are printed beside the rows.
+        whole: Let the axis run from 0 to 100 %; otherwise it ends above the highest interval.
+
     """
     with matplotlib.rc_context(_STYLE):
-        figure, axes = _rows(labels, 1.3 if len(series) > 1 else 0.9)
-        looks = ((BLUE, "o"),) if len(series) == 1 else ((ORANGE, "D"), (RED, "o"))
+        figure, axes = _row_figure(labels, 1.3 if len(series) > 1 else 0.9)
+        styles = ((BLUE, "o"),) if len(series) == 1 else ((ORANGE, "D"), (RED, "o"))
         offsets = np.linspace(-0.16, 0.16, len(series)) if len(series) > 1 else np.zeros(1)
-        for values, (colour, mark), offset in zip(series.values(), looks, offsets, strict=True):
+        for values, (colour, mark), offset in zip(series.values(), styles, offsets, strict=True):
             rows = np.arange(len(labels)) + offset
             axes.hlines(rows, [v.low for v in values], [v.high for v in values], colour, lw=2)
             axes.plot([v.share for v in values], rows, mark, color=colour, clip_on=False)
         last = list(series.values())[-1]
         for row, value in enumerate(last):
-            _beside(axes, row, value.words)
+            _write_beside(axes, row, value.words)
         top = max((v.high for values in series.values() for v in values), default=0.0)
         axes.set_xlim(0, 1 if whole else min(1.0, max(0.02, 1.05 * top)))
         axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda x, _: f"{100 * x:g} %"))
@@ -185,24 +193,31 @@ def shares(
         return _svg(figure, name, title, about)
 
 
-@_or_says_what_is_missing
-def spreads(name: str, title: str, labels: Sequence[str], values: Sequence[Spread]) -> str:
-    """Draw one row a label: 10th to 90th percentile thin, quarters thick, median, mean.
+@_require_matplotlib
+def spreads(name: str, title: str, labels: Sequence[str], values: Sequence[Spread]) -> Markup:
+    """Draw distributions, one row for each label.
 
-    The axis is logarithmic above 1 and holds 0.
+    A thin line is the 10th to 90th percentile, a thick one the middle half; median and mean are
+    marks. The axis is logarithmic above 1 and includes 0.
     """
     with matplotlib.rc_context(_STYLE):
-        figure, axes = _rows(labels, 1.3)
+        figure, axes = _row_figure(labels, 1.3)
         rows = np.arange(len(labels))
         axes.hlines(rows, [v.p10 for v in values], [v.p90 for v in values], BLUE, lw=1.5)
         axes.hlines(rows, [v.p25 for v in values], [v.p75 for v in values], BLUE, lw=6, alpha=0.45)
         axes.plot([v.median for v in values], rows, "o", color=BLUE, label="median", clip_on=False)
         axes.plot(
-            [v.mean for v in values], rows, "D", ms=6, mfc="white", mec=RED, label="mean",
+            [v.mean for v in values],
+            rows,
+            "D",
+            ms=6,
+            mfc="white",
+            mec=RED,
+            label="mean",
             clip_on=False,
-        )  # fmt: skip
+        )
         for row, value in enumerate(values):
-            _beside(axes, row, value.words)
+            _write_beside(axes, row, value.words)
         axes.set_xscale("symlog", linthresh=1)
         top = max((max(v.p90, v.mean) for v in values), default=1.0)
         axes.set_xlim(0, max(10.0, 1.3 * top))
@@ -213,7 +228,7 @@ def spreads(name: str, title: str, labels: Sequence[str], values: Sequence[Sprea
 
 
 class Line(NamedTuple):
-    """One line of a plot: what it is, its points, and whether it is a mere guide (dashed, grey)."""
+    """One line of a chart: its label, its points, and whether it is a guide (dashed, grey)."""
 
     label: str
     x: Sequence[float]
@@ -221,7 +236,7 @@ class Line(NamedTuple):
     guide: bool = False
 
 
-@_or_says_what_is_missing
+@_require_matplotlib
 def curves(
     name: str,
     title: str,
@@ -231,12 +246,20 @@ def curves(
     up: str,
     log: bool = False,
     marks: bool = False,
-) -> str:
-    """Draw lines over one pair of axes named `across` and `up`.
+) -> Markup:
+    """Draw lines over one pair of axes.
 
-    `log` makes the axis `up` logarithmic (up to 2 it is linear); `marks` sets a mark on every
-    point. Guides of one name share one entry of the legend. Where nothing is below nought the
-    axis begins there, so that a small change looks small.
+    Where no value is negative, the vertical axis starts at 0, so that a small change styles small.
+
+    Args:
+        name: Prefix of all identifiers in the chart.
+        title: The accessible title.
+        lines: The lines. Guides with the same label share one entry of the legend.
+        across: Label of the horizontal axis.
+        up: Label of the vertical axis.
+        log: Make the vertical axis logarithmic (linear up to 2).
+        marks: Mark every point.
+
     """
     with matplotlib.rc_context(_STYLE):
         figure = figures.Figure(figsize=(_WIDTH_IN, 4.2), layout="constrained")
@@ -246,11 +269,16 @@ def curves(
         for k, line in enumerate(lines):
             colour = GREY if line.guide else next(colours)
             axes.plot(
-                line.x, line.y, color=colour, ls="--" if line.guide else "-", lw=1.8,
-                marker="o" if marks and not line.guide else "", ms=5,
+                line.x,
+                line.y,
+                color=colour,
+                ls="--" if line.guide else "-",
+                lw=1.8,
+                marker="o" if marks and not line.guide else "",
+                ms=5,
                 label=line.label if guides.get(line.label, k) == k else "_",
-            )  # fmt: skip
-        _scaled(axes, lines, log)
+            )
+        _set_scale(axes, lines, log)
         axes.set_xlabel(across)
         axes.set_ylabel(up)
         axes.grid(True)
@@ -259,18 +287,18 @@ def curves(
         return _svg(figure, name, title, "; ".join(ends))
 
 
-def _scaled(axes: Axes, lines: Sequence[Line], log: bool) -> None:
+def _set_scale(axes: Axes, lines: Sequence[Line], log: bool) -> None:
     values = [float(y) for line in lines for y in line.y]
     if log:
-        _logarithmic(axes, values)
+        _set_log_scale(axes, values)
     elif min(values, default=0.0) >= 0 < max(values, default=0.0):
         axes.set_ylim(-0.03 * max(values), 1.05 * max(values))
     if all(float(x).is_integer() for line in lines for x in line.x):
         axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
 
 
-def _logarithmic(axes: Axes, values: Sequence[float]) -> None:
-    """Set a logarithmic axis with ticks enough to be read, be the values ever so close."""
+def _set_log_scale(axes: Axes, values: Sequence[float]) -> None:
+    """Set a logarithmic axis with enough ticks, even where the values are close."""
     above = [value for value in values if value > 0]
     close = not above or max(above) < 30 * min(above)
     subs = (1, 1.5, 2, 3, 4, 6, 8) if close else (1, 2, 5)
@@ -280,7 +308,7 @@ def _logarithmic(axes: Axes, values: Sequence[float]) -> None:
 
 
 def _thin(times: Times, window: tuple[int, int]) -> Times:
-    """Keep at most one mark a column of the picture."""
+    """Keep at most one mark in each column of the chart."""
     inside = times[(times >= window[0]) & (times <= window[1])]
     if len(inside) <= _MARKS:
         return inside
@@ -295,9 +323,9 @@ def _dates(times: Times) -> NDArray[np.float64]:
 
 def _cumulative(axes: Axes, lanes: Mapping[str, Times], window: tuple[int, int]) -> None:
     most = 0
-    # Lines often coincide (every send a first contact): the first is broad and pale below.
-    looks = ((BLUE, 5.0, 0.4, "-"), (ORANGE, 1.8, 1.0, "-"), (GREEN, 1.8, 1.0, "--"))
-    for (label, times), (colour, width, alpha, dash) in zip(lanes.items(), looks, strict=False):
+    # Lines often coincide (every send a first contact): the first is wide, pale and below.
+    styles = ((BLUE, 5.0, 0.4, "-"), (ORANGE, 1.8, 1.0, "-"), (GREEN, 1.8, 1.0, "--"))
+    for (label, times), (colour, width, alpha, dash) in zip(lanes.items(), styles, strict=False):
         ordered = np.sort(times)
         at = _thin(ordered, window)
         x = np.concatenate([[window[0]], at, [window[1]]])
@@ -315,7 +343,7 @@ def _cumulative(axes: Axes, lanes: Mapping[str, Times], window: tuple[int, int])
     axes.grid(axis="y")
 
 
-@_or_says_what_is_missing
+@_require_matplotlib
 def timeline(
     name: str,
     title: str,
@@ -323,11 +351,17 @@ def timeline(
     lanes: Mapping[str, Times],
     decisions: Sequence[tuple[int, str]],
     window: tuple[int, int],
-) -> str:
-    """Draw what happened to an account between two instants (milliseconds, UTC).
+) -> Markup:
+    """Draw the events of an account and the decisions about it.
 
-    Above, how many of each of `lines` since the first of the two; below, one lane a kind of event
-    with a tick an event; `decisions` are (instant, outcome) and run as lines through both.
+    Args:
+        name: Prefix of all identifiers in the chart.
+        title: The accessible title.
+        lines: Instants by kind; the upper part shows their running counts.
+        lanes: Instants by kind; the lower part has a lane for each, with a tick for each event.
+        decisions: Instant and outcome of each decision, drawn as lines through both parts.
+        window: First and last instant (milliseconds, UTC).
+
     """
     with matplotlib.rc_context(_STYLE):
         figure = figures.Figure(
@@ -350,8 +384,9 @@ def timeline(
         lower.xaxis.set_major_locator(locator)
         clock = dates.ConciseDateFormatter(locator)
         lower.xaxis.set_major_formatter(clock)
-        figure.legend(*upper.get_legend_handles_labels(), loc="outside upper left",
-                      ncols=3, frameon=False)  # fmt: skip
+        figure.legend(
+            *upper.get_legend_handles_labels(), loc="outside upper left", ncols=3, frameon=False
+        )
         about = "; ".join(f"{label}: {len(times):,}" for label, times in lanes.items())
         return _svg(figure, name, title, f"{about}; decisions: {len(decisions):,}")
 
@@ -381,8 +416,15 @@ def _decision_lines(
         labelled.append(place)
         left = place > 1 - _LABEL
         upper.annotate(
-            outcome, (x, 1 - 0.11 * step), xycoords=upper.get_xaxis_transform(),
-            xytext=(-5 if left else 5, -2), textcoords="offset points", va="top",
-            ha="right" if left else "left", color=colour, weight="bold", size=9,
+            outcome,
+            (x, 1 - 0.11 * step),
+            xycoords=upper.get_xaxis_transform(),
+            xytext=(-5 if left else 5, -2),
+            textcoords="offset points",
+            va="top",
+            ha="right" if left else "left",
+            color=colour,
+            weight="bold",
+            size=9,
             bbox={"boxstyle": "square,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.85},
-        )  # fmt: skip
+        )

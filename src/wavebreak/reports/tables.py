@@ -1,8 +1,7 @@
-"""Numbers in words, tables for a terminal and a page, and the one HTML page that carries them.
+"""Tables for a terminal and a page, and numbers, times and shares as text.
 
-A table is declared once and shown twice (rich, HTML), so both always say the same. A page is
-one file: styles and pictures are inside it, it loads nothing, and the same input gives the
-same bytes.
+A table is declared once and printed by both (`print_table` here, `html_table` in `html`), so that
+terminal and page always agree.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import escape
 
 from rich import box
 from rich.cells import cell_len
@@ -20,41 +18,19 @@ from rich.text import Text
 
 _UNITS_MS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000))
 
-_STYLE = """
-:root{color-scheme:light}
-*{box-sizing:border-box}
-body{margin:0;background:#fff;color:#1b1f24;font:1rem/1.55 system-ui,"Segoe UI",Roboto,sans-serif}
-main{max-width:72rem;margin:0 auto;padding:1.5rem 1rem 4rem}
-h1{font-size:1.7rem;line-height:1.25;margin:0 0 .5rem;overflow-wrap:anywhere}
-h2{font-size:1.2rem;margin:2.4rem 0 .5rem;padding-top:.6rem;border-top:1px solid #d8dee4}
-h3{font-size:1rem;margin:1.5rem 0 .3rem}
-p,li{max-width:46rem;overflow-wrap:anywhere}
-.lead{font-size:1.1rem}
-.note{color:#57606a;font-size:.92rem}
-.wide{overflow-x:auto;margin:.8rem 0}
-.wide:focus-visible{outline:2px solid #0a66c2}
-.wide svg{display:block;width:100%;min-width:34rem;height:auto}
-figure{margin:0}
-table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.92rem}
-caption{text-align:left;font-weight:600;padding:.2rem 0 .4rem}
-th,td{padding:.32rem .7rem;border-bottom:1px solid #e4e8ec;text-align:right;
-vertical-align:top;white-space:pre}
-thead th{border-bottom:2px solid #8c959f;vertical-align:bottom}
-th.word,td.word,tbody th{text-align:left;white-space:pre-line;min-width:7rem}
-tbody th{font-weight:500}
-td.long{min-width:18rem}
-.status{border-left:.4rem solid #57606a;background:#f6f8fa;padding:.7rem 1rem;margin:1rem 0}
-.status.act{border-color:#b3261e}
-.status.mild{border-color:#b06d00}
-""".strip()
-
 
 @dataclass(frozen=True)
 class Table:
-    """A table of finished words: a caption, column heads, rows of equal length, a note below.
+    """A table of text: a title, column headings, rows of equal length, and a note below.
 
-    `words` are the columns that hold words and stand left; all others hold numbers and stand
-    right. The first column names the row. A cell may hold several lines.
+    Attributes:
+        title: The title or caption.
+        columns: The headings. The first column names the row.
+        rows: The cells of each row, as text. A cell may have several lines.
+        note: An explanation below the table.
+        words: Indexes of the columns that hold words and are aligned left. All others hold
+            numbers and are aligned right.
+
     """
 
     title: str
@@ -65,7 +41,7 @@ class Table:
 
 
 def number(value: float | None, digits: int = 1) -> str:
-    """Write a number for people: thousands parted, whole numbers without a fraction.
+    """Format a number: thousands separated, whole numbers without a fraction.
 
     >>> number(1234567), number(0.25, 2), number(2.0), number(None)
     ('1,234,567', '0.25', '2', '–')
@@ -78,7 +54,7 @@ def number(value: float | None, digits: int = 1) -> str:
 
 
 def percent(share: float) -> str:
-    """Write a share from 0 to 1 as a percentage, finer where it is small.
+    """Format a share from 0 to 1 as a percentage, with more digits where it is small.
 
     >>> percent(1.0), percent(0.954), percent(0.0042), percent(0.0)
     ('100 %', '95.4 %', '0.42 %', '0 %')
@@ -90,7 +66,7 @@ def percent(share: float) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    """Write an interval of shares as percentages.
+    """Format an interval of shares as percentages.
 
     >>> interval(0.0, 0.018), interval(0.003, 0.0432)
     ('0–1.8 %', '0.30–4.3 %')
@@ -99,7 +75,7 @@ def interval(low: float, high: float) -> str:
 
 
 def span(ms: float | None) -> str:
-    """Write a length of time given in milliseconds by its two largest units.
+    """Format a duration in milliseconds by its two largest units.
 
     >>> span(194_000), span(90_000_000), span(14_000), span(850), span(60_000), span(None)
     ('3 min 14 s', '1 d 1 h', '14 s', '0.85 s', '1 min', '–')
@@ -120,7 +96,7 @@ def span(ms: float | None) -> str:
 
 
 def brief(ms: float | None) -> str:
-    """Write a length of time given in milliseconds in one unit, for a narrow column.
+    """Format a duration in milliseconds in one unit, for a narrow column.
 
     >>> brief(194_000), brief(10_440_000), brief(14_000), brief(172_800_000), brief(None)
     ('3.2 min', '2.9 h', '14 s', '2 d', '–')
@@ -132,7 +108,7 @@ def brief(ms: float | None) -> str:
 
 
 def moment(ms: int, *, since: int | None = None) -> str:
-    """Write an instant in UTC; only the clock where it falls on the day of `since`.
+    """Format an instant in UTC; only the time where it is on the day of `since`.
 
     >>> moment(1_772_373_730_000)
     '1 March 2026, 14:02:10 UTC'
@@ -146,7 +122,7 @@ def moment(ms: int, *, since: int | None = None) -> str:
 
 
 def stamp(ms: int | None) -> str:
-    """Write an instant in UTC for a column of a table.
+    """Format an instant in UTC for a column of a table.
 
     >>> stamp(1_772_373_730_000), stamp(None)
     ('2026-03-01 14:02:10', '–')
@@ -155,7 +131,7 @@ def stamp(ms: int | None) -> str:
 
 
 def count_of(value: int, one: str, many: str = "") -> str:
-    """Write a count with its noun.
+    """Format a count with its noun.
 
     >>> count_of(1, "message"), count_of(1200, "message"), count_of(0, "person", "people")
     ('1 message', '1,200 messages', 'no people')
@@ -165,7 +141,7 @@ def count_of(value: int, one: str, many: str = "") -> str:
 
 
 def print_lines(lines: Iterable[str], console: Console, style: str = "") -> None:
-    """Print lines of words as they are, with an empty line before and after."""
+    """Print lines of text as they are, with an empty line before and after."""
     console.print()
     for line in lines:
         console.print(Text(line, style=style))
@@ -259,69 +235,9 @@ def _row_height(row: tuple[list[str], ...], widths: list[int]) -> int:
 
 
 def _cell(value: str) -> Text:
-    """Set the first line of a cell plainly and those below it dim."""
+    """Style the lines of a cell: the first plain, the others dim."""
     first, *rest = value.split("\n")
     text = Text(first)
     for line in rest:
         text.append("\n" + line, style="dim")
     return text
-
-
-_LONG = 48
-"""Letters from which on a line of words keeps some width in a narrow window."""
-
-
-def html_table(table: Table) -> str:
-    """Write a table as HTML that a screen reader can walk; it scrolls in a narrow window."""
-
-    def head(index: int, column: str) -> str:
-        kind = ' class="word"' if index in table.words else ""
-        return f'<th scope="col"{kind}>{escape(column)}</th>'
-
-    def cell(index: int, value: str) -> str:
-        if index == 0:
-            return f'<th scope="row">{escape(value)}</th>'
-        long = " long" * (max(map(len, value.split("\n"))) > _LONG)
-        kind = f' class="word{long}"' if index in table.words else ""
-        return f"<td{kind}>{escape(value)}</td>"
-
-    heads = "".join(head(i, c) for i, c in enumerate(table.columns))
-    rows = "\n".join(
-        "<tr>" + "".join(cell(i, v) for i, v in enumerate(row)) + "</tr>" for row in table.rows
-    )
-    note = f'\n<p class="note">{escape(table.note)}</p>' if table.note else ""
-    return (
-        f'<div class="wide" tabindex="0" role="region" aria-label="{escape(table.title)}">'
-        f"<table><caption>{escape(table.title)}</caption>\n"
-        f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>{note}"
-    )
-
-
-def html_figure(svg: str, caption: str) -> str:
-    """Set a picture with its caption; it scrolls in a narrow window to stay legible."""
-    return (
-        f'<figure><div class="wide" tabindex="0" role="group" aria-label="{escape(caption)}">'
-        f'{svg}</div><figcaption class="note">{escape(caption)}</figcaption></figure>'
-    )
-
-
-def paragraphs(lines: Iterable[str], kind: str = "") -> str:
-    """Write lines as paragraphs."""
-    mark = f' class="{kind}"' if kind else ""
-    return "\n".join(f"<p{mark}>{escape(line)}</p>" for line in lines)
-
-
-def page(title: str, lead: Sequence[str], sections: Sequence[tuple[str, str]]) -> str:
-    """Make one self-contained HTML page.
-
-    `lead` are its first lines in plain words; `sections` are (heading, HTML).
-    """
-    body = "\n".join(
-        f"<section><h2>{escape(heading)}</h2>\n{html}</section>" for heading, html in sections
-    )
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"<h1>{escape(title)}</h1>\n{paragraphs(lead, 'lead')}\n{body}\n</main>\n</body>\n</html>\n"
-    )

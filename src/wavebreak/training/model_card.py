@@ -17,17 +17,8 @@ from wavebreak import __version__
 from wavebreak.evaluation import exact_interval
 from wavebreak.model import ONE
 from wavebreak.reports.charts import Line, curves
-from wavebreak.reports.tables import (
-    Table,
-    count_of,
-    html_figure,
-    html_table,
-    interval,
-    number,
-    page,
-    paragraphs,
-    percent,
-)
+from wavebreak.reports.html import html_figure, html_table, join_html, page, paragraphs
+from wavebreak.reports.tables import Table, count_of, interval, number, percent
 from wavebreak.training.dataset import NOT_INPUTS, SIGNS
 from wavebreak.training.evaluation import Group, Measured, Recall, Tested
 from wavebreak.training.trainer import Learned
@@ -350,7 +341,7 @@ def write_html(learned: Learned, tested: Tested, path: Path) -> None:
         table = measures("The same accounts", tested.poorer, prevalence)
         made.append(("Where the stream carries less", html_table(table)))
     made += [
-        ("What it reads", "\n".join(map(html_table, (
+        ("What it reads", join_html(map(html_table, (
             importance(learned, tested), *directions())))),
         ("What it was learned from", _origin(learned, tested)),
         ("Drift baseline", paragraphs([_drift(learned)])),
@@ -385,7 +376,7 @@ def lead(learned: Learned, tested: Tested) -> list[str]:
 
 
 def _of(drawn: dict[str, str], *names: str) -> str:
-    return "\n".join(drawn[name] for name in names if name in drawn)
+    return join_html(drawn[name] for name in names if name in drawn)
 
 
 def _reliability(learned: Learned, drawn: dict[str, str]) -> str:
@@ -405,7 +396,7 @@ def _groups(tested: Tested) -> str:
         made.append(families("Abusive families, held out", tested.families))
     if tested.personas:
         made.append(families("Benign personas, held out", tested.personas))
-    return "\n".join(map(html_table, made)) or paragraphs(["None was held out."])
+    return join_html(map(html_table, made)) or paragraphs(["None was held out."])
 
 
 def _origin(learned: Learned, tested: Tested) -> str:
@@ -414,7 +405,7 @@ def _origin(learned: Learned, tested: Tested) -> str:
         learned.allowed
     )
     made = [sides(tested), *sources(learned)]
-    return "\n".join(map(html_table, made)) + paragraphs([*left, *allowed])
+    return join_html(map(html_table, made)) + paragraphs([*left, *allowed])
 
 
 def _drift(learned: Learned) -> str:

@@ -20,9 +20,17 @@ from wavebreak.evaluation import (
 )
 
 FAMILY_KEYS = {
-    "accounts", "challenged", "actioned", "at_registration", "no_report_7d", "no_report_ever",
-    "unwanted_median", "unwanted_p90", "unwanted_mean", "hours_median",
-}  # fmt: skip
+    "accounts",
+    "challenged",
+    "actioned",
+    "at_registration",
+    "no_report_7d",
+    "no_report_ever",
+    "unwanted_median",
+    "unwanted_p90",
+    "unwanted_mean",
+    "hours_median",
+}
 PERSONA_KEYS = {"accounts", "challenged", "limited", "restricted", "suspended", "banned"}
 
 
@@ -33,31 +41,58 @@ def evaluation(tmp_path: Path) -> Evaluation:
         tmp_path / "run",
         [
             account_row(
-                "b1", worst="ban", first_action_ms=NOON + 2 * HOUR, unwanted=10,
-                first_action_stage="messaging", strangers_before_action=12,
+                "b1",
+                worst="ban",
+                first_action_ms=NOON + 2 * HOUR,
+                unwanted=10,
+                first_action_stage="messaging",
+                strangers_before_action=12,
             ),
             account_row(
-                "b2", worst="restrict", first_action_ms=NOON + 4 * HOUR, unwanted=20,
-                first_action_stage="feedback", strangers_before_action=20, reports=3,
-                reports_before_action=2, last_report_before_action_ms=NOON + 3 * HOUR,
+                "b2",
+                worst="restrict",
+                first_action_ms=NOON + 4 * HOUR,
+                unwanted=20,
+                first_action_stage="feedback",
+                strangers_before_action=20,
+                reports=3,
+                reports_before_action=2,
+                last_report_before_action_ms=NOON + 3 * HOUR,
             ),
             account_row(
-                "b3", worst="suspend", registered_ms=None, first_seen_ms=NOON - 10 * DAY,
-                first_action_ms=NOON, first_action_stage="messaging", unwanted=30,
-                reports_before_action=1, last_report_before_action_ms=NOON - 8 * DAY,
+                "b3",
+                worst="suspend",
+                registered_ms=None,
+                first_seen_ms=NOON - 10 * DAY,
+                first_action_ms=NOON,
+                first_action_stage="messaging",
+                unwanted=30,
+                reports_before_action=1,
+                last_report_before_action_ms=NOON - 8 * DAY,
                 strangers_before_action=30,
             ),
-            account_row("b4", worst="challenge", challenged=True, unwanted=40,
-                        strangers_before_action=40),
-            account_row("s1", worst="ban", first_action_ms=NOON + 30 * MINUTE,
-                        first_action_stage="registration"),
+            account_row(
+                "b4", worst="challenge", challenged=True, unwanted=40, strangers_before_action=40
+            ),
+            account_row(
+                "s1",
+                worst="ban",
+                first_action_ms=NOON + 30 * MINUTE,
+                first_action_stage="registration",
+            ),
             account_row("p1", worst="limit", challenged=True, limited=True),
-            account_row("p2", worst="restrict", challenged=True, limited=True,
-                        first_action_ms=NOON, first_action_stage="messaging"),
+            account_row(
+                "p2",
+                worst="restrict",
+                challenged=True,
+                limited=True,
+                first_action_ms=NOON,
+                first_action_stage="messaging",
+            ),
             account_row("p3"),
             account_row("x1", worst="ban", first_action_ms=NOON, first_action_stage="messaging"),
         ],
-    )  # fmt: skip
+    )
     labels = labels_file(
         tmp_path / "labels.csv",
         *(f"b{n},abusive,blast,op1" for n in range(1, 6)),
@@ -67,7 +102,7 @@ def evaluation(tmp_path: Path) -> Evaluation:
     return evaluate(run, labels)
 
 
-def test_a_family_is_counted_as_by_hand(evaluation: Evaluation) -> None:
+def test_family_counts_match_a_hand_count(evaluation: Evaluation) -> None:
     assert evaluation.as_json()["families"]["blast"] == {
         "accounts": 5,
         "challenged": 1,
@@ -82,18 +117,23 @@ def test_a_family_is_counted_as_by_hand(evaluation: Evaluation) -> None:
     }
 
 
-def test_an_action_at_registration_is_told_from_one_later(evaluation: Evaluation) -> None:
+def test_action_at_registration_is_counted_separately(evaluation: Evaluation) -> None:
     sybil = evaluation.families["sybil"]
     assert (sybil.actioned, sybil.at_registration, sybil.hours_median) == (1, 1, 0.5)
 
 
-def test_an_account_counts_at_its_worst_outcome_only(evaluation: Evaluation) -> None:
+def test_account_counts_only_at_its_worst_outcome(evaluation: Evaluation) -> None:
     assert evaluation.as_json()["personas"]["shop"] == {
-        "accounts": 4, "challenged": 0, "limited": 1, "restricted": 1, "suspended": 0, "banned": 0,
-    }  # fmt: skip
+        "accounts": 4,
+        "challenged": 0,
+        "limited": 1,
+        "restricted": 1,
+        "suspended": 0,
+        "banned": 0,
+    }
 
 
-def test_all_abusive_accounts_are_counted_together_beside_the_families(
+def test_all_abusive_accounts_are_counted_together(
     evaluation: Evaluation,
 ) -> None:
     assert set(evaluation.as_json()["families"]) == {"blast", "sybil"}
@@ -101,16 +141,16 @@ def test_all_abusive_accounts_are_counted_together_beside_the_families(
     assert (everyone["accounts"], everyone["actioned"], everyone["hours_median"]) == (6, 4, 3.0)
 
 
-def test_accounts_never_seen_are_stated_by_label(evaluation: Evaluation) -> None:
+def test_absent_accounts_are_counted_by_label(evaluation: Evaluation) -> None:
     assert evaluation.as_json()["absent"] == {"abusive": 1, "benign": 1}
 
 
-def test_accounts_without_a_label_are_counted_apart(evaluation: Evaluation) -> None:
+def test_unlabelled_accounts_are_counted_separately(evaluation: Evaluation) -> None:
     assert evaluation.as_json()["unlabelled"]["accounts"] == 1
     assert evaluation.as_json()["unlabelled"]["banned"] == 1
 
 
-def test_messages_to_strangers_before_action_are_given_by_family(evaluation: Evaluation) -> None:
+def test_messages_to_strangers_before_action_by_family(evaluation: Evaluation) -> None:
     before = evaluation.as_json()["before_action"]["blast"]
     assert before["strangers_median"] == 20.0  # of 0 12 20 30 40
     assert before["strangers_p90"] == pytest.approx(36.0)
@@ -118,7 +158,7 @@ def test_messages_to_strangers_before_action_are_given_by_family(evaluation: Eva
     assert before["unwanted_spread"] == pytest.approx((4.0, 10.0, 20.0, 30.0, 36.0))
 
 
-def test_the_json_has_exactly_the_keys_of_the_contract_and_survives_a_round_trip(
+def test_json_has_the_documented_keys_and_round_trips(
     evaluation: Evaluation,
 ) -> None:
     found = evaluation.as_json()
@@ -128,7 +168,7 @@ def test_the_json_has_exactly_the_keys_of_the_contract_and_survives_a_round_trip
     assert json.loads(json.dumps(found, allow_nan=False))["families"] == found["families"]
 
 
-def test_intervals_are_given_for_every_share(evaluation: Evaluation) -> None:
+def test_every_share_has_an_interval(evaluation: Evaluation) -> None:
     intervals = evaluation.as_json()["intervals"]
     low, high = intervals["families"]["blast"]["actioned"]
     expected = binomtest(3, 5).proportion_ci(method="exact")
@@ -137,59 +177,66 @@ def test_intervals_are_given_for_every_share(evaluation: Evaluation) -> None:
 
 
 @pytest.mark.parametrize(("count", "of"), [(0, 7), (7, 7), (1, 200), (150, 1000)])
-def test_the_interval_is_clopper_and_pearsons(count: int, of: int) -> None:
+def test_interval_is_clopper_pearson(count: int, of: int) -> None:
     expected = binomtest(count, of).proportion_ci(method="exact")
     assert exact_interval(count, of) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
-def test_hours_are_null_where_nobody_was_actioned(tmp_path: Path) -> None:
+def test_hours_without_actions_are_null(tmp_path: Path) -> None:
     run = run_directory(tmp_path / "run", [account_row("a", worst="observe")])
     family = evaluate(run, labels_file(tmp_path / "l.csv", "a,abusive,slow,")).families["slow"]
     assert (family.actioned, family.hours_median) == (0, None)
 
 
-def test_a_report_exactly_seven_days_before_counts_as_within_them(tmp_path: Path) -> None:
+def test_report_exactly_seven_days_before_counts(tmp_path: Path) -> None:
     rows = [
         account_row(
-            name, worst="ban", first_action_ms=NOON, first_action_stage="messaging",
-            reports_before_action=1, last_report_before_action_ms=NOON - 7 * DAY - late,
+            name,
+            worst="ban",
+            first_action_ms=NOON,
+            first_action_stage="messaging",
+            reports_before_action=1,
+            last_report_before_action_ms=NOON - 7 * DAY - late,
         )
         for name, late in (("on", 0), ("off", 1))
-    ]  # fmt: skip
+    ]
     labels = labels_file(tmp_path / "l.csv", "on,abusive,on,", "off,abusive,off,")
     found = evaluate(run_directory(tmp_path / "run", rows), labels).families
     assert (found["on"].no_report_7d, found["off"].no_report_7d) == (0, 1)
 
 
-def test_an_account_without_a_family_is_counted_as_unnamed(tmp_path: Path) -> None:
+def test_account_without_family_counts_as_unnamed(tmp_path: Path) -> None:
     run = run_directory(tmp_path / "run", [account_row("a"), account_row("b")])
     found = evaluate(run, labels_file(tmp_path / "l.csv", "a,abusive,,", "b,benign,,"))
     assert (list(found.families), list(found.personas)) == (["unnamed"], ["unnamed"])
 
 
-def test_labels_of_benign_accounts_alone_are_enough(tmp_path: Path) -> None:
+def test_benign_labels_alone_are_accepted(tmp_path: Path) -> None:
     run = run_directory(tmp_path / "run", [account_row("a")])
     found = evaluate(run, labels_file(tmp_path / "l.csv", "a,benign,shop,")).as_json()
     assert (found["families"], found["all"]["accounts"]) == ({}, 0)
 
 
-def test_labels_may_have_another_order_no_operator_and_repeated_lines(tmp_path: Path) -> None:
+def test_labels_allow_any_order_and_repeated_lines(tmp_path: Path) -> None:
     path = labels_file(
         tmp_path / "l.csv", "blast,abusive,a", "blast,abusive,a", header="family,label,account"
     )
     (label,) = read_labels(path)
     assert (label.account, label.label, label.family, label.operator) == (
-        "a", "abusive", "blast", "",
-    )  # fmt: skip
+        "a",
+        "abusive",
+        "blast",
+        "",
+    )
 
 
 @pytest.mark.parametrize(
     ("header", "lines", "says"),
     [
-        ("account,family,operator", ["a,blast,"], "line 1 lacks the column label"),
-        ("account,label,family,operator", ["a,spam,blast,"], "line 2, field label is neither"),
+        ("account,family,operator", ["a,blast,"], "line 1 has no column label"),
+        ("account,label,family,operator", ["a,spam,blast,"], "line 2, field label must be"),
         ("account,label,family,operator", [",benign,shop,"], "line 2, field account is empty"),
-        ("account,label,family,operator", ["a,benign"], "line 2 has not as many values"),
+        ("account,label,family,operator", ["a,benign"], "line 2 has more or fewer values"),
         (
             "account,label,family,operator",
             ["a,benign,shop,", "b,benign,shop,", "a,abusive,blast,"],
@@ -202,7 +249,7 @@ def test_labels_may_have_another_order_no_operator_and_repeated_lines(tmp_path: 
         ),
     ],
 )
-def test_a_faulty_labels_file_is_refused_with_line_field_and_fix(
+def test_faulty_labels_error_names_line_field_and_fix(
     tmp_path: Path, header: str, lines: list[str], says: str
 ) -> None:
     with pytest.raises(FileError, match=says) as error:
@@ -210,34 +257,37 @@ def test_a_faulty_labels_file_is_refused_with_line_field_and_fix(
     assert error.value.fix
 
 
-def test_a_directory_that_is_no_run_is_refused_with_a_fix(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match=r"holds no accounts\.parquet.*wavebreak run"):
+def test_directory_without_run_error_names_the_fix(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"contains no accounts\.parquet.*wavebreak run"):
         evaluate(tmp_path, labels_file(tmp_path / "l.csv", "a,benign,shop,"))
 
 
-def test_missing_labels_are_refused_with_a_fix(tmp_path: Path) -> None:
+def test_missing_labels_error_names_the_fix(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="cannot be read"):
         evaluate(run_directory(tmp_path / "run", [account_row("a")]), tmp_path / "none.csv")
 
 
 @pytest.fixture
 def two_runs(tmp_path: Path) -> list[tuple[Path, Path]]:
-    """Two worlds whose accounts bear the same names, each with its labels beside its events."""
+    """Two platforms whose accounts have the same names, each with its labels beside its events."""
     runs = []
     for name, worst, families in (("one", "ban", ("blast", "hijack")), ("two", "allow", ("slow",))):
         labels = labels_file(
             tmp_path / name / "labels.csv",
-            *(f"a,abusive,{family}," if n == 0 else f"a{n},abusive,{family},"
-              for n, family in enumerate(families)),
-            "p,benign,shop,", "gone,benign,shop,",
-        )  # fmt: skip
+            *(
+                f"a,abusive,{family}," if n == 0 else f"a{n},abusive,{family},"
+                for n, family in enumerate(families)
+            ),
+            "p,benign,shop,",
+            "gone,benign,shop,",
+        )
         rows = [account_row("a", worst=worst), account_row("a1"), account_row("p", worst=worst)]
         source = {"path": str(labels.parent / "events.parquet")}
         runs.append((run_directory(tmp_path / f"{name}-out", rows, source=source), labels))
     return runs
 
 
-def test_runs_are_counted_together_though_their_accounts_bear_the_same_names(
+def test_runs_with_equal_account_names_are_added_up(
     two_runs: list[tuple[Path, Path]],
 ) -> None:
     found = evaluate_all(two_runs)
@@ -248,7 +298,7 @@ def test_runs_are_counted_together_though_their_accounts_bear_the_same_names(
     assert found.as_json()["equal_weight"] == pytest.approx(1 / 3)
 
 
-def test_a_family_may_be_left_out(two_runs: list[tuple[Path, Path]]) -> None:
+def test_excluded_family_is_not_counted(two_runs: list[tuple[Path, Path]]) -> None:
     found = evaluate_all(two_runs, ["hijack"])
     assert (set(found.families), found.equal_weight) == ({"blast", "slow"}, 0.5)
     assert (found.everyone.accounts, found.unlabelled.accounts) == (2, 1)
@@ -256,7 +306,7 @@ def test_a_family_may_be_left_out(two_runs: list[tuple[Path, Path]]) -> None:
         evaluate_all(two_runs, ["nobody"])
 
 
-def test_the_labels_of_a_run_are_found_beside_the_events_it_read(
+def test_labels_path_is_beside_the_events_of_the_run(
     two_runs: list[tuple[Path, Path]], tmp_path: Path
 ) -> None:
     assert [labels_path(run) for run, _ in two_runs] == [labels for _, labels in two_runs]

@@ -14,17 +14,26 @@ from wavebreak.reports.tables import Console
 
 def _evaluation(path: Path, world: object = None) -> Evaluation:
     rows = [
-        account_row("b1", worst="ban", first_action_ms=NOON + HOUR, unwanted=7,
-                    first_action_stage="messaging", strangers_before_action=9),
+        account_row(
+            "b1",
+            worst="ban",
+            first_action_ms=NOON + HOUR,
+            unwanted=7,
+            first_action_stage="messaging",
+            strangers_before_action=9,
+        ),
         account_row("s1", unwanted=1_500),
         account_row("p1", worst="limit"),
         account_row("other"),
-    ]  # fmt: skip
+    ]
     run = run_directory(path / "run", rows)
     labels = labels_file(
         path / "sim" / "labels.csv",
-        "b1,abusive,blast,", "s1,abusive,slow,", "p1,benign,<shop>,", "gone,benign,<shop>,",
-    )  # fmt: skip
+        "b1,abusive,blast,",
+        "s1,abusive,slow,",
+        "p1,benign,<shop>,",
+        "gone,benign,<shop>,",
+    )
     if world is not None:
         (path / "sim" / "world.json").write_text(json.dumps(world))
     return evaluate(run, labels)
@@ -40,7 +49,7 @@ def _words(text: str) -> str:
     return " ".join(text.split())
 
 
-def test_the_tables_fit_a_terminal_of_80_columns_without_cutting_a_number(tmp_path: Path) -> None:
+def test_tables_at_80_columns_cut_no_number(tmp_path: Path) -> None:
     text = _printed(_evaluation(tmp_path))
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
     assert re.search(r"blast\s+1\s+0\s+1\s+100\s+0\s+1\s+1\s+2\.5–100", text)
@@ -48,7 +57,7 @@ def test_the_tables_fit_a_terminal_of_80_columns_without_cutting_a_number(tmp_pa
     assert "1,500" in text
 
 
-def test_the_tables_fit_it_where_names_and_times_are_long(tmp_path: Path) -> None:
+def test_tables_with_long_names_and_times_fit_80_columns(tmp_path: Path) -> None:
     rows = [account_row("b1", worst="ban", first_action_ms=NOON + HOUR, unwanted=1_234)]
     run = run_directory(tmp_path / "run", rows)
     labels = labels_file(tmp_path / "labels.csv", "b1,abusive,many-to-one-flood,")
@@ -57,41 +66,43 @@ def test_the_tables_fit_it_where_names_and_times_are_long(tmp_path: Path) -> Non
     assert re.search(r"flood\s+1\sh; 1\sh\s+0; 0\s+1,234; 1,234\s+1,234", text)
 
 
-def test_the_reader_is_told_when_nothing_says_that_attacks_were_injected(tmp_path: Path) -> None:
-    assert "Nothing says the attacks were injected." in _words(_printed(_evaluation(tmp_path)))
-
-
-def test_the_reader_is_told_over_which_background_attacks_were_injected(tmp_path: Path) -> None:
-    text = _words(_printed(_evaluation(tmp_path, {"background": "/somewhere/collegemsg.parquet"})))
-    assert (
-        "Injected attacks: 2 abusive accounts in 2 families and 2 benign accounts in 1 persona, "
-        "planted by the simulator over collegemsg.parquet (1 account without a label)." in text
+def test_provenance_without_world_file_is_stated(tmp_path: Path) -> None:
+    assert "No world.json says that the attacks were injected." in _words(
+        _printed(_evaluation(tmp_path))
     )
 
 
-def test_a_simulated_world_of_its_own_is_called_that(tmp_path: Path) -> None:
+def test_provenance_names_the_background_trace(tmp_path: Path) -> None:
+    text = _words(_printed(_evaluation(tmp_path, {"background": "/somewhere/collegemsg.parquet"})))
+    assert (
+        "Injected attacks: 2 abusive accounts in 2 families and 2 benign accounts in 1 persona, "
+        "inserted by the simulator into collegemsg.parquet (1 account without a label)." in text
+    )
+
+
+def test_provenance_names_a_simulated_platform(tmp_path: Path) -> None:
     text = _words(_printed(_evaluation(tmp_path, {"background": None})))
-    assert "in a simulated world of their own" in text
+    assert "on a simulated platform" in text
 
 
-def test_labelled_accounts_that_were_never_seen_are_stated(tmp_path: Path) -> None:
+def test_labelled_accounts_absent_from_log_are_stated(tmp_path: Path) -> None:
     text = _words(_printed(_evaluation(tmp_path)))
-    assert "Never seen by the run: 1 benign account of those labelled." in text
+    assert "Labelled but not in the log: 1 benign account." in text
 
 
-def test_the_reader_is_told_how_many_runs_and_what_was_left_out(tmp_path: Path) -> None:
+def test_provenance_states_runs_and_excluded_families(tmp_path: Path) -> None:
     runs = []
     for n, background in enumerate((None, "/somewhere/collegemsg.parquet")):
         _evaluation(tmp_path / str(n), {"background": background})
         runs.append((tmp_path / str(n) / "run", tmp_path / str(n) / "sim" / "labels.csv"))
     text = _words(_printed(evaluate_all(runs)))
-    assert "over simulated people, collegemsg.parquet (2 accounts without a label)." in text
+    assert "into simulated people, collegemsg.parquet (2 accounts without a label)." in text
     assert "2 runs, counted together." in text
     assert "Restricted or worse, each family weighing the same: 50.0 %." in text
-    assert "Not counted: the families slow." in _words(_printed(evaluate_all(runs, ["slow"])))
+    assert "Excluded: the families slow." in _words(_printed(evaluate_all(runs, ["slow"])))
 
 
-def test_the_page_is_self_contained_accessible_and_the_same_each_time(tmp_path: Path) -> None:
+def test_page_is_self_contained_accessible_and_deterministic(tmp_path: Path) -> None:
     evaluation = _evaluation(tmp_path)
     write_html(evaluation, tmp_path / "one.html")
     write_html(evaluation, tmp_path / "two.html")
@@ -105,14 +116,14 @@ def test_the_page_is_self_contained_accessible_and_the_same_each_time(tmp_path: 
     assert "<shop>" not in text
 
 
-def test_the_page_says_the_result_first(tmp_path: Path) -> None:
+def test_page_states_the_result_first(tmp_path: Path) -> None:
     write_html(_evaluation(tmp_path), tmp_path / "one.html")
     text = (tmp_path / "one.html").read_text()
     assert "1 of 2 abusive accounts (50.0 %) were restricted or worse" in text
     assert "Of 2 benign accounts, 0 were restricted or worse and 0 banned." in text
 
 
-def test_an_evaluation_without_abusive_accounts_still_makes_a_page(tmp_path: Path) -> None:
+def test_page_without_abusive_accounts_is_written(tmp_path: Path) -> None:
     run = run_directory(tmp_path / "run", [account_row("a")])
     found = evaluate(run, labels_file(tmp_path / "labels.csv", "a,benign,shop,"))
     write_html(found, tmp_path / "one.html")

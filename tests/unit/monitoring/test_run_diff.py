@@ -27,44 +27,78 @@ def run_dir(path: Path, rows: Sequence[Row], scores: dict[str, float], events: i
     path.mkdir()
     columns: dict[str, Any] = dict(zip(NAMES, map(list, zip(*rows, strict=True)), strict=True))
     none = [None] * len(rows)
-    for name in ("first_seen_ms", "registered_ms", "first_action_stage", "strangers_before_action",
-                 "reports_before_action", "last_report_before_action_ms"):  # fmt: skip
+    for name in (
+        "first_seen_ms",
+        "registered_ms",
+        "first_action_stage",
+        "strangers_before_action",
+        "reports_before_action",
+        "last_report_before_action_ms",
+    ):
         columns[name] = none
     pq.write_table(pa.table(columns), path / "accounts.parquet")
     versions = {"policy": path.name, "model": None}
     (path / "summary.json").write_text(json.dumps({"events": events, "versions": versions}))
     decisions = [
-        {"account": account, "ts": at, "outcome": worst, "rules": ["cold_blast"],
-         "reasons": [{"feature": "age_s", "value": 60.0}], "score": scores.get(account)}
-        for account, worst, at, _ in rows if worst != "allow"
-    ]  # fmt: skip
+        {
+            "account": account,
+            "ts": at,
+            "outcome": worst,
+            "rules": ["cold_blast"],
+            "reasons": [{"feature": "age_s", "value": 60.0}],
+            "score": scores.get(account),
+        }
+        for account, worst, at, _ in rows
+        if worst != "allow"
+    ]
     (path / "decisions.jsonl").write_text("\n".join(map(json.dumps, decisions)))
     return path
 
 
 def made(tmp_path: Path) -> tuple[Path, Path, Path]:
-    champion = run_dir(tmp_path / "champion", [
-        ("a", "restrict", 50_000, 9), ("b", "restrict", 50_000, 5), ("c", "allow", None, 7),
-        ("d", "restrict", 10_000, 1), ("e", "challenge", None, 0), ("f", "limit", None, 0),
-        ("g", "allow", None, 0),
-    ], {})  # fmt: skip
-    challenger = run_dir(tmp_path / "challenger", [
-        ("a", "restrict", 20_000, 4), ("b", "allow", None, 5), ("c", "ban", 30_000, 2),
-        ("d", "restrict", 40_000, 2), ("e", "limit", None, 0), ("f", "observe", None, 0),
-        ("g", "restrict", 90_000, 0),
-    ], {"g": 0.75})  # fmt: skip
+    champion = run_dir(
+        tmp_path / "champion",
+        [
+            ("a", "restrict", 50_000, 9),
+            ("b", "restrict", 50_000, 5),
+            ("c", "allow", None, 7),
+            ("d", "restrict", 10_000, 1),
+            ("e", "challenge", None, 0),
+            ("f", "limit", None, 0),
+            ("g", "allow", None, 0),
+        ],
+        {},
+    )
+    challenger = run_dir(
+        tmp_path / "challenger",
+        [
+            ("a", "restrict", 20_000, 4),
+            ("b", "allow", None, 5),
+            ("c", "ban", 30_000, 2),
+            ("d", "restrict", 40_000, 2),
+            ("e", "limit", None, 0),
+            ("f", "observe", None, 0),
+            ("g", "restrict", 90_000, 0),
+        ],
+        {"g": 0.75},
+    )
     labels = tmp_path / "labels.csv"
     labels.write_text("account,label,family\na,abusive,blast\nb,benign,person\nc,benign,person\n")
     return champion, challenger, labels
 
 
-def test_each_account_changes_in_one_way(tmp_path: Path) -> None:
+def test_account_has_one_kind_of_difference(tmp_path: Path) -> None:
     found = compare(*made(tmp_path))
     kinds = {change.account: change.kind for change in found.changes}
     assert kinds == {
-        "a": "earlier", "b": "newly spared", "c": "newly actioned", "d": "later", "e": "harsher",
-        "f": "milder", "g": "newly actioned",
-    }  # fmt: skip
+        "a": "earlier",
+        "b": "newly spared",
+        "c": "newly actioned",
+        "d": "later",
+        "e": "harsher",
+        "f": "milder",
+        "g": "newly actioned",
+    }
     assert found.unwanted == (9, 4)
     assert found.actioned == (
         {"": 1, "abusive": 1, "benign": 1},
@@ -72,13 +106,13 @@ def test_each_account_changes_in_one_way(tmp_path: Path) -> None:
     )
 
 
-def test_false_actions_are_counted_by_labels_and_expected_by_scores(tmp_path: Path) -> None:
+def test_false_actions_come_from_labels_and_scores(tmp_path: Path) -> None:
     told = compare(*made(tmp_path)).false_actions()
     assert (told["labelled"], told["labelled_benign"]) == (1, 1)
     assert (told["expected"], told["scored"], told["unscored"]) == (0.25, 1, 0)
 
 
-def test_the_decision_that_tells_why_is_the_challengers_or_for_the_spared_the_champions(
+def test_explaining_decision_is_of_the_harsher_run(
     tmp_path: Path,
 ) -> None:
     why = {change.account: change.decision for change in compare(*made(tmp_path)).changes}
@@ -86,14 +120,14 @@ def test_the_decision_that_tells_why_is_the_challengers_or_for_the_spared_the_ch
     assert (why["b"] or {})["outcome"] == "restrict"
 
 
-def test_runs_over_different_logs_are_not_compared(tmp_path: Path) -> None:
+def test_compare_refuses_runs_over_different_logs(tmp_path: Path) -> None:
     champion, _, _ = made(tmp_path)
     other = run_dir(tmp_path / "other", [("a", "allow", None, 0)], {}, events=3)
     with pytest.raises(FileError, match="different logs"):
         compare(champion, other)
 
 
-def test_differences_are_told_in_words_and_the_page_has_the_same_bytes_twice(
+def test_differences_are_described_and_page_is_deterministic(
     tmp_path: Path,
 ) -> None:
     found = compare(*made(tmp_path))
@@ -105,7 +139,7 @@ def test_differences_are_told_in_words_and_the_page_has_the_same_bytes_twice(
     assert (tmp_path / "1.html").read_bytes() == (tmp_path / "2.html").read_bytes()
 
 
-def test_a_replay_under_the_same_policy_changes_nothing(tmp_path: Path) -> None:
+def test_replay_under_same_policy_changes_nothing(tmp_path: Path) -> None:
     world = simulate(people=120, days=0.3, campaigns=[("blast", 3)], seed=102)
     write(world, tmp_path / "world")
     edge = Edge(b"0123456789abcdef0123456789abcdef")
@@ -122,7 +156,7 @@ def run_of(world: Path, out: Path, edge: Edge) -> Path:
     return out
 
 
-def test_a_log_that_is_gone_is_said_to_be_gone(tmp_path: Path) -> None:
+def test_replay_of_a_missing_log_is_refused(tmp_path: Path) -> None:
     gone = {"path": str(tmp_path / "gone.parquet"), "sha256": "0"}
     told = {"source": gone, "profile": "none", "mode": "shadow"}
     (tmp_path / "summary.json").write_text(json.dumps(told))

@@ -5,7 +5,7 @@ import re
 from wavebreak.reports.charts import Line, curves
 
 
-def test_lines_are_drawn_with_their_names_and_the_same_bytes_each_time() -> None:
+def test_curves_name_their_lines_and_are_deterministic() -> None:
     lines = [Line("model", [0, 1, 2], [0.1, 0.5, 0.9]), Line("chance", [0, 2], [0, 1], guide=True)]
     drawn = curves("roc", "How much is caught", lines, across="false", up="true", marks=True)
     assert drawn.startswith("<svg")
@@ -16,12 +16,12 @@ def test_lines_are_drawn_with_their_names_and_the_same_bytes_each_time() -> None
     )
 
 
-def test_an_axis_may_be_logarithmic_and_still_begin_at_nought() -> None:
+def test_logarithmic_axis_starts_at_zero() -> None:
     drawn = curves("n", "Sent", [Line("a", [0, 10], [0, 1000])], across="day", up="sent", log=True)
     assert "sent" in drawn
 
 
-def test_close_values_on_a_logarithmic_axis_and_whole_rounds_have_ticks_to_read() -> None:
+def test_logarithmic_axis_has_ticks_for_close_values() -> None:
     lines = [Line("a", [0, 1], [80, 28]), *(Line("guide", [0, 1], [80, 30], True),) * 2]
     drawn = curves("n", "Sent", lines, across="round", up="sent", log=True, marks=True)
     said = set(re.findall(r"<!-- (.*?) -->", drawn)) | set(re.findall(r">([^<>]+)</text>", drawn))

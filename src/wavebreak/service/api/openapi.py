@@ -13,7 +13,8 @@ from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
 
 from wavebreak.engine.decision import Decision
-from wavebreak.reports.tables import Table, html_table, page
+from wavebreak.reports.html import html_table, join_html, page
+from wavebreak.reports.tables import Table
 from wavebreak.schema.events import AnyEvent
 from wavebreak.service.api.requests import ApiKeyAuth
 from wavebreak.service.api.schemas import STRUCT_KEY
@@ -188,7 +189,7 @@ def render_docs_page(document: dict[str, Any]) -> str:
     table = Table("Operations", columns, rows, words=frozenset({0, 1, 2, 3, 4}))
     schemas = document["components"]["schemas"].items()
     objects = [(name, schema) for name, schema in schemas if "properties" in schema]
-    fields = "\n".join(html_table(_field_table(name, schema)) for name, schema in objects)
+    fields = join_html(html_table(_field_table(name, schema)) for name, schema in objects)
     lead = (INTRODUCTION, "The OpenAPI document: /api/openapi.json.")
     return page("Wavebreak API", lead, [("Operations", html_table(table)), ("Schemas", fields)])
 

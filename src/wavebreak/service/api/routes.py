@@ -25,7 +25,14 @@ from ninja.renderers import BaseRenderer
 from wavebreak import __version__
 from wavebreak.errors import WavebreakError
 from wavebreak.service.api import accounts, admin, decisions, hot_path, system
-from wavebreak.service.api.openapi import INTRODUCTION, JSON, PAGE, build_document, media, render_docs_page
+from wavebreak.service.api.openapi import (
+    INTRODUCTION,
+    JSON,
+    PAGE,
+    build_document,
+    media,
+    render_docs_page,
+)
 from wavebreak.service.api.requests import ApiParser
 from wavebreak.service.errors import MEDIA_TYPE, ApiError, describe_error
 

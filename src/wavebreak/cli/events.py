@@ -148,7 +148,7 @@ def _coverage_table(profile: Profile) -> Table:
 
 
 def _campaigns(options: list[str]) -> list[tuple[str, int | None]]:
-    """Parse NAME or NAME:ACCOUNTS; `all` stands for every campaign."""
+    """Parse NAME or NAME:ACCOUNTS; `all` means every campaign."""
     campaigns: list[tuple[str, int | None]] = []
     for text in options:
         name, colon, count = text.partition(":")
@@ -221,7 +221,9 @@ def simulate(
         f"{events:,} events of {len(world.labels):,} accounts, {abusive:,} of them abusive "
         f"(injected by this command), in {out_path}/"
     )
-    print_next_steps([
-        f"wavebreak run {out_path} --labels {out_path}/labels.csv -o out",
-        f"wavebreak evaluate out --labels {out_path}/labels.csv",
-    ])  # fmt: skip
+    print_next_steps(
+        [
+            f"wavebreak run {out_path} --labels {out_path}/labels.csv -o out",
+            f"wavebreak evaluate out --labels {out_path}/labels.csv",
+        ]
+    )
