@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,15 +95,13 @@ class _StrictQueryModel(QueryModel):
     """Query parameters; unknown ones are refused, which ninja would drop."""
 
     @classmethod
-    def get_request_data(
-        cls, request: HttpRequest, api: Any, path_params: Mapping[str, Any]
-    ) -> dict[str, Any] | None:
+    def resolve(cls, request: HttpRequest, api: Any, path_params: dict[str, Any]) -> Any:
+        """Validate a query string; raises ApiError (422) if it has an unknown parameter."""
         known = getattr(cls, "__ninja_flatten_map__", {})
         if set(request.GET) - set(known):
             fix = f"use {', '.join(known)}"
             raise ApiError(422, "unknown query parameter", fix=fix)
-        data: dict[str, Any] | None = super().get_request_data(request, api, dict(path_params))
-        return data
+        return super().resolve(request, api, path_params)
 
 
 class StrictQuery(params.models.Query):  # type: ignore[misc]

@@ -20,6 +20,9 @@ class Migration(migrations.Migration):
                 migrations.RenameModel("Extension", "QuotaExtension"),
                 migrations.RenameModel("Hook", "Webhook"),
                 migrations.RenameModel("Letter", "Delivery"),
+                # These two name fields that are renamed; they are added back below.
+                migrations.RemoveConstraint("Delivery", "letter_once"),
+                migrations.RemoveIndex("Delivery", "letter_due"),
                 migrations.RenameField("Webhook", "least", "min_outcome"),
                 migrations.RenameField("Delivery", "hook", "webhook"),
                 migrations.RenameField("Delivery", "dead", "dead_lettered"),
@@ -43,6 +46,14 @@ class Migration(migrations.Migration):
                 ),
                 migrations.AlterField(
                     "LedgerOpening", "openings", models.BinaryField(db_column="told")
+                ),
+                migrations.AddIndex(
+                    "Delivery",
+                    models.Index(fields=["dead_lettered", "next_ms"], name="letter_due"),
+                ),
+                migrations.AddConstraint(
+                    "Delivery",
+                    models.UniqueConstraint(fields=["webhook", "number"], name="letter_once"),
                 ),
             ],
         ),
