@@ -70,8 +70,10 @@ fix: $(READY) ## mend format and lint in place
 speed: $(SPEED_READY) ## measure throughput and memory against baselines (minutes)
 	@$(BIN)/python -m benchmarks
 
-docs: $(READY) ## quote each command's real --help in docs/commands.md
-	@$(BIN)/python docs/quote_help.py
+docs: $(READY) ## the documentation as a site in site/; its reference pages and outputs anew
+	@$(BIN)/python docs/generate_reference.py
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "Open site/index.html"
 
 lock: $(READY) ## make the locks anew from pyproject.toml (UPGRADE=1 raises the pins)
 	@$(UV_COMPILE) --all-extras --group dev --output-file requirements.lock
@@ -89,7 +91,7 @@ sbom: $(READY) ## what it is built from: CycloneDX files from the locks, in dist
 	@echo "development)."
 
 clean: ## remove caches, builds and demo-out (to start afresh: rm -r .venv as well)
-	@rm -rf build dist demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf build dist site demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find src tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "Clean."
 

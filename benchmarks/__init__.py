@@ -1,1 +1,1 @@
-"""Benches: how fast, how large, beside whom. Run with `python -m benchmarks`."""
+"""Speed and memory benchmarks. Run with `python -m benchmarks`."""

@@ -1,6 +1,7 @@
-"""Measure: `python -m benchmarks [BENCH …] [--quick]`. Prints tables, writes build/speed.json.
+"""Measure speed and memory: `python -m benchmarks [BENCHMARK …] [--quick]`.
 
-Each bench runs in a process of its own, so that none finds memory or caches that another left.
+Prints tables and writes build/speed.json. Each benchmark runs in a process of its own, so that none
+uses memory or caches of another.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ from benchmarks.figures import Figure, keep, show
 
 ROOT = Path(__file__).resolve().parents[1]
 BENCHES: dict[str, tuple[str, Callable[[bool], list[Figure]]]] = {
-    "kernel": ("Kernel, one process, one worker, Zipf, and peers beside it", kernel.bench),
-    "model": ("The model: margins, scores and reasons, and LightGBM beside them", model.bench),
+    "kernel": ("Kernel: one process, one worker, Zipf traffic, compared with peers", kernel.bench),
+    "model": ("Model: margins, scores and reasons, compared with LightGBM", model.bench),
     "run": ("wavebreak run: files in, decisions on disk", files.bench),
     "shards": ("Shards: the kernel on one worker and on two", shards.bench),
     "memory": ("Memory", memory.bench),
@@ -50,39 +51,39 @@ BENCHES: dict[str, tuple[str, Callable[[bool], list[Figure]]]] = {
 }
 
 
-def _alone(name: str, quick: bool) -> list[Figure]:
-    """Run one bench in a fresh process."""
+def _run_in_process(name: str, quick: bool) -> list[Figure]:
+    """Run one benchmark in a fresh process."""
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=fresh) as pool:
         return pool.submit(BENCHES[name][1], quick).result()
 
 
 def main() -> int:
-    """Run the benches that are named, all by default; 1 when a target is not met."""
+    """Run the named benchmarks, all by default; return 1 when a target is not met."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("bench", nargs="*", help=f"of: {', '.join(BENCHES)} (default: all)")
-    parser.add_argument("--quick", action="store_true", help="small sizes: does it work?")
+    parser.add_argument("bench", nargs="*", help=f"any of: {', '.join(BENCHES)} (default: all)")
+    parser.add_argument("--quick", action="store_true", help="small sizes, to check that it works")
     given = parser.parse_args()
     if unknown := [name for name in given.bench if name not in BENCHES]:
-        parser.error(f"no such bench: {', '.join(unknown)}; there are {', '.join(BENCHES)}")
+        parser.error(f"unknown benchmark: {', '.join(unknown)}; choose from {', '.join(BENCHES)}")
     console = Console(width=None if sys.stdout.isatty() else 160)
     about = machine.described()
     for name, value in about.items():
         console.print(f"{name:>11}  {value}", highlight=False)
     if given.quick:
-        console.print("[yellow]quick: small sizes; targets are meant for the full ones[/]")
+        console.print("[yellow]quick: small sizes; targets apply to the full sizes[/]")
     figures: list[Figure] = []
     for name in given.bench or BENCHES:
         began = time.perf_counter()
         with console.status(name):
-            made = _alone(name, given.quick)
+            made = _run_in_process(name, given.quick)
         show(console, f"{BENCHES[name][0]} ({time.perf_counter() - began:.0f} s)", made)
         figures += made
         keep(ROOT / "build" / "speed.json", about | {"quick": str(given.quick)}, figures)
-    return _verdict(console, figures)
+    return _exit_code(console, figures)
 
 
-def _verdict(console: Console, figures: list[Figure]) -> int:
+def _exit_code(console: Console, figures: list[Figure]) -> int:
     judged = [f for f in figures if f.target is not None]
     missed = [f for f in judged if not f.met]
     console.print(f"{len(judged) - len(missed)} of {len(judged)} targets met", highlight=False)

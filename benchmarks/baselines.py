@@ -1,8 +1,8 @@
-"""Two peers beside us: the same handful of features in plain Python, and in river.
+"""Baselines: the same few features in plain Python, and in river.
 
-Both get message.sent events as tuples (ms, sender, receiver) and give, for the sender after each:
-sends in 15 s, 5 min, 1 h, 24 h and 7 d, first contacts and distinct peers in 24 h, and the share of
-the chats it opened that were answered. No rules, no decisions: less than what we are measured on.
+Both take message.sent events as tuples (ms, sender, receiver) and return, for the sender after
+each: sends in 15 s, 5 min, 1 h, 24 h and 7 d, first contacts and distinct peers in 24 h, and the
+share of its opened chats with a reply. They have no rules and no decisions: less than Wavebreak.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Feed an engine as a run does, with the fan-out and the kernel timed apart."""
+"""Feed an engine as a run does, and time the fan-out and the kernel separately."""
 
 from __future__ import annotations
 

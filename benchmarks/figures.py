@@ -1,4 +1,4 @@
-"""What a bench measured, against what it should: shown as tables, kept as JSON."""
+"""Measured figures with their targets: shown as tables, stored as JSON."""
 
 from __future__ import annotations
 
@@ -82,6 +82,6 @@ def show(console: Console, title: str, figures: Sequence[Figure]) -> None:
 def keep(path: Path, machine: dict[str, str], figures: Sequence[Figure]) -> None:
     """Write the figures of this run and the machine they are from."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    told = [asdict(f) | {"met": f.met} for f in figures]
-    text = json.dumps({"machine": machine, "figures": told}, indent=1, ensure_ascii=False)
+    rows = [asdict(f) | {"met": f.met} for f in figures]
+    text = json.dumps({"machine": machine, "figures": rows}, indent=1, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""`wavebreak run` as anyone starts it: from files, to decisions on disk."""
+"""`wavebreak run` as users start it: from files to decisions on disk."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TARGETS = {"parquet": 0.8e6, "jsonl": 0.4e6}
 LONGEST_S = 60.0
 
 
-class Told(NamedTuple):
+class RunTime(NamedTuple):
     """Events a second of summary.json, seconds by the clock; accounts, None: stopped too early."""
 
     rate: float
@@ -39,9 +39,9 @@ def bench(quick: bool) -> list[Figure]:
             note = f"{events:,} events, {size / 1e6:,.0f} MB"
             # Rules alone, as the target was set; then as `run` starts by itself, with the model.
             for shards, more in ((1, ["--model", "none"]), (2, ["--model", "none"]), (1, [])):
-                told = _runs(source, ["--shards", str(shards), *more], runs, events)
+                runs_made = _runs(source, ["--shards", str(shards), *more], runs, events)
                 what = f"{suffix}, {shards} shard(s)" + ("" if more else ", the shipped model")
-                figures += _figures(what, told, target if more else None, note, events)
+                figures += _figures(what, runs_made, target if more else None, note, events)
             source.unlink()
     return figures
 
@@ -50,16 +50,16 @@ def _command() -> str:
     return str(Path(sys.executable).with_name("wavebreak"))
 
 
-def _runs(source: Path, options: list[str], runs: int, events: int) -> list[Told]:
+def _runs(source: Path, options: list[str], runs: int, events: int) -> list[RunTime]:
     """Run some times; only once where once is already slow."""
-    told = [_run(source, options, events)]
-    while len(told) < runs and told[0].seconds < LONGEST_S / 3:
-        told.append(_run(source, options, events))
-    return told
+    runs_made = [_run(source, options, events)]
+    while len(runs_made) < runs and runs_made[0].seconds < LONGEST_S / 3:
+        runs_made.append(_run(source, options, events))
+    return runs_made
 
 
-def _run(source: Path, options: list[str], events: int) -> Told:
-    """Run once, for LONGEST_S at most: what is stopped then is slower than is told."""
+def _run(source: Path, options: list[str], events: int) -> RunTime:
+    """Run once, for LONGEST_S at most: a run that is stopped is slower than reported."""
     out = source.parent / "out"
     command = [
         _command(), "run", str(source), "-o", str(out),
@@ -71,24 +71,26 @@ def _run(source: Path, options: list[str], events: int) -> Told:
             command, capture_output=True, text=True, check=False, timeout=LONGEST_S
         )
     except subprocess.TimeoutExpired:
-        return Told(events / LONGEST_S, LONGEST_S, None)
+        return RunTime(events / LONGEST_S, LONGEST_S, None)
     seconds = time.perf_counter() - began
     if done.returncode:
         raise RuntimeError(f"wavebreak run failed: {done.stderr.strip()[-500:]}")
     summary = json.loads((out / "summary.json").read_text("utf-8"))
-    return Told(float(summary["events_per_s"]), seconds, int(summary["accounts"]))
+    return RunTime(float(summary["events_per_s"]), seconds, int(summary["accounts"]))
 
 
 def _figures(
-    what: str, told: list[Told], target: float | None, note: str, events: int
+    what: str, runs_made: list[RunTime], target: float | None, note: str, events: int
 ) -> list[Figure]:
-    best = min(t.seconds for t in told)
-    if told[0].accounts is None:
+    best = min(t.seconds for t in runs_made)
+    if runs_made[0].accounts is None:
         note = f"stopped after {LONGEST_S:.0f} s: slower than this by the clock; {note}"
-        return [figure(NAME, what, "events/s", [t.rate for t in told], target=target, note=note)]
+        return [
+            figure(NAME, what, "events/s", [t.rate for t in runs_made], target=target, note=note)
+        ]
     return [
-        figure(NAME, what, "events/s", [t.rate for t in told], target=target,
-               note=f"of summary.json; {note}, {told[0].accounts:,} accounts"),
-        figure(NAME, f"{what}: by the clock", "events/s", [events / t.seconds for t in told],
+        figure(NAME, what, "events/s", [t.rate for t in runs_made], target=target,
+               note=f"of summary.json; {note}, {runs_made[0].accounts:,} accounts"),
+        figure(NAME, f"{what}: by the clock", "events/s", [events / t.seconds for t in runs_made],
                note=f"with start, learning the profile, accounts.parquet: {best:.1f} s at best"),
     ]  # fmt: skip

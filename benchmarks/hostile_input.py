@@ -1,9 +1,9 @@
-"""A million hostile lines through the reader: `python tests/speed/hostile.py [LINES] [SEED]`.
+"""A million hostile lines through the reader: `python -m benchmarks.hostile_input [LINES] [SEED]`.
 
-Asserts that nothing crashes, that no planted content or raw identifier comes out in a refusal, in
-the log or in any file of a run, that every line that was left valid is taken, and that every one of
-them makes facts and is decided on, but for those dated in the past; prints the figures. Most dates
-follow each other, one in fifty is drawn over 130 years.
+Asserts that nothing crashes; that no planted content or raw identifier appears in a refusal, in the
+log or in a file of a run; and that every valid line is accepted, becomes account events and is
+decided on, except those dated in the past. Prints the figures. Most dates are consecutive; one in
+fifty is drawn over 130 years.
 """
 
 from __future__ import annotations
@@ -58,16 +58,16 @@ class _Facts:
 def _decided(path: Path, taken: int) -> str:
     """Run the whole engine over the same lines; every line that was taken is accounted for."""
     out = path.parent / "out"
-    told = engine.run(path, out, rules.load(), Edge(bytes(range(32))))
-    assert told["accepted"] + told["late"] + told["duplicates"] == taken
-    assert told["accounts"] > 0
+    summary = engine.run(path, out, rules.load(), Edge(bytes(range(32))))
+    assert summary["accepted"] + summary["late"] + summary["duplicates"] == taken
+    assert summary["accounts"] > 0
     for file in out.iterdir():
         content = file.read_bytes()
         assert not [planted for planted in PLANTED if planted.encode() in content], file.name
-    assert told["late"] < 0.05 * taken
+    assert summary["late"] < 0.05 * taken
     names = ("accepted", "late", "ahead", "duplicates", "accounts")
-    counts = {name: told[name] for name in names}
-    return f"through the engine: {counts}, decisions {told['decisions']['outcome']}"
+    counts = {name: summary[name] for name in names}
+    return f"through the engine: {counts}, decisions {summary['decisions']['outcome']}"
 
 
 def main(count: int = 1_000_000, seed: int = 1) -> None:

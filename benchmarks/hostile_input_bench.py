@@ -1,4 +1,4 @@
-"""The hostile lines (hostile.py) as a bench: they assert for themselves."""
+"""Hostile input (`hostile_input`) as a benchmark."""
 
 from __future__ import annotations
 

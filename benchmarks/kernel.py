@@ -1,4 +1,4 @@
-"""The kernel at a million accounts, beside the floor in C, plain Python and river."""
+"""The kernel at a million accounts, compared with a lower bound in C, plain Python and river."""
 
 from __future__ import annotations
 
@@ -101,9 +101,9 @@ class _Beside:
             ("kernel", [c.kernel_rate / rate for c, rate in pairs], 20.0),
             ("fan-out, then kernel", [c.rate / rate for c, rate in pairs], None),
         ):
-            told = f"the faster is {fastest}"
+            note = f"the faster is {fastest}"
             made.append(
-                figure(NAME, f"{what} ÷ the faster peer", "times", ratios, target=target, note=told)
+                figure(NAME, f"{what} ÷ the faster peer", "times", ratios, target=target, note=note)
             )
         return made
 

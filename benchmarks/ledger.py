@@ -1,4 +1,4 @@
-"""The ledger: entries sealed a second, proofs among millions, verification."""
+"""The ledger: entries sealed per second, proofs among millions of entries, verification."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pathlib import Path
 from benchmarks.figures import Figure, figure
 from wavebreak.engine.decision import Decision, Reason
 from wavebreak.ledger import (
-    Directory,
+    DirectoryStorage,
     Ledger,
     OpeningFile,
     new_signer,
     seal_decisions,
     seal_receipts,
 )
-from wavebreak.ledger.audit import check
-from wavebreak.ledger.verifier import LEAF, check_inclusion, grow, hashed, verify
+from wavebreak.ledger.audit import audit_directory
+from wavebreak.ledger.verifier import LEAF, add_leaf, check_inclusion, hash_node, verify
 
 NAME = "ledger"
 BATCH = 5_000
@@ -39,15 +39,29 @@ def _decision(k: int) -> Decision:
     """A ban with four reasons, as a run with the model writes one."""
     reasons = tuple(
         Reason(name, value, value / 7)
-        for name, value in (("sends_15s", 120.0), ("reply_share_7d", 0.04), ("age_s", k / 3),
-                            ("first_contact_share_1d", 1.0))
-    )  # fmt: skip
+        for name, value in (
+            ("sends_15s", 120.0),
+            ("reply_share_7d", 0.04),
+            ("age_s", k / 3),
+            ("first_contact_share_1d", 1.0),
+        )
+    )
     return Decision(
-        id=f"{k:032x}", ts=1_700_000_000_000 + k, account=f"account-{k % 9_000}",
-        stage="messaging", outcome="ban", action="ban", until=None, score=k / 1e6,
-        rules=("instant_ban",), reasons=reasons, trigger=f"event-{k}", policy="policy-abc",
-        model="default-def", features="catalog-123",
-    )  # fmt: skip
+        id=f"{k:032x}",
+        ts=1_700_000_000_000 + k,
+        account=f"account-{k % 9_000}",
+        stage="messaging",
+        outcome="ban",
+        action="ban",
+        until=None,
+        score=k / 1e6,
+        rules=("instant_ban",),
+        reasons=reasons,
+        trigger=f"event-{k}",
+        policy="policy-abc",
+        model="default-def",
+        features="catalog-123",
+    )
 
 
 def _sealed(scratch: Path, count: int, runs: int) -> list[Figure]:
@@ -56,7 +70,7 @@ def _sealed(scratch: Path, count: int, runs: int) -> list[Figure]:
     decided, received, checked, alone = [], [], [], []
     for run in range(runs):
         place = scratch / f"log-{run}"
-        files, store = Directory(place, write=True), OpeningFile(scratch / f"openings-{run}")
+        files, store = DirectoryStorage(place, write=True), OpeningFile(scratch / f"openings-{run}")
         ledger = Ledger(files, signer)
         began = time.perf_counter()
         for first in range(0, count, BATCH):
@@ -67,7 +81,7 @@ def _sealed(scratch: Path, count: int, runs: int) -> list[Figure]:
             batch = made[first : first + BATCH]
             seal_receipts(ledger, range(first, first + len(batch)), batch, at=first)
         end = time.perf_counter()
-        check(place, [signer.key], [])
+        audit_directory(place, [signer.key], [])
         last = time.perf_counter()
         verify(place, [signer.key], [])
         alone.append(2 * count / (time.perf_counter() - last))
@@ -76,45 +90,70 @@ def _sealed(scratch: Path, count: int, runs: int) -> list[Figure]:
         checked.append(2 * count / (last - end))
     note = f"{count:,} in batches of {BATCH:,}, fsync'd, a checkpoint each"
     return [
-        figure(NAME, "decisions sealed, openings kept", "entries/s", decided, target=20e3,
-               note=f"{note}; four reasons and three commitments each"),
+        figure(
+            NAME,
+            "decisions sealed, openings kept",
+            "entries/s",
+            decided,
+            target=20e3,
+            note=f"{note}; four reasons and three commitments each",
+        ),
         figure(NAME, "receipts sealed", "entries/s", received, target=20e3, note=note),
         figure(NAME, "ledger verify", "entries/s", checked, note="by both, decisions and receipts"),
         figure(NAME, "verifier.py alone", "entries/s", alone, note="the same log"),
-    ]  # fmt: skip
+    ]
 
 
 def _proved(place: Path, size: int) -> list[Figure]:
     """Proofs of random entries of a log whose tree is all there, its entries short."""
-    files, peaks, signer = Directory(place, write=True), list[bytes](), new_signer("example.org/a")
+    files, peaks, signer = (
+        DirectoryStorage(place, write=True),
+        list[bytes](),
+        new_signer("example.org/a"),
+    )
     for first in range(0, size, 100_000):
-        lines = [b'{"at":%d,"body":{},"commits":{},"kind":"step","v":1}' % k
-                 for k in range(first, min(first + 100_000, size))]  # fmt: skip
+        lines = [
+            b'{"at":%d,"body":{},"commits":{},"kind":"step","v":1}' % k
+            for k in range(first, min(first + 100_000, size))
+        ]
         nodes: list[bytes] = []
         for at, line in enumerate(lines, first):
-            nodes += grow(peaks, at, hashed(LEAF, line))
+            nodes += add_leaf(peaks, at, hash_node(LEAF, line))
         files.append(lines, b"".join(nodes))
     ledger = Ledger(files, signer)
     ledger.checkpoint()
     root, made, held = ledger.sealed.root, [], []
     for at in random.Random(1).choices(range(size), k=PROOFS):
         began = time.perf_counter()
-        leaf, path = hashed(LEAF, files.line(at)), ledger.prove(at)
+        leaf, path = hash_node(LEAF, files.line(at)), ledger.prove(at)
         middle = time.perf_counter()
         check_inclusion(leaf, at, path, size, root)
         made.append(1000 * (middle - began))
         held.append(1000 * (time.perf_counter() - middle))
     began = time.perf_counter()
     files.close()
-    Ledger(Directory(place, write=True), signer)
+    Ledger(DirectoryStorage(place, write=True), signer)
     opened = 1000 * (time.perf_counter() - began)
     many = f"among {size:,} entries"
     slowest = sorted(made)[int(0.99 * PROOFS)]
     return [
-        Figure(NAME, f"proof of one entry, {many}", "ms", statistics.median(made), target=10,
-               better="less", note=f"99 of 100 under {slowest:.2f} ms; {PROOFS:,} at random"),
+        Figure(
+            NAME,
+            f"proof of one entry, {many}",
+            "ms",
+            statistics.median(made),
+            target=10,
+            better="less",
+            note=f"99 of 100 under {slowest:.2f} ms; {PROOFS:,} at random",
+        ),
         Figure(NAME, "the slowest of them", "ms", max(made), target=10, better="less"),
-        Figure(NAME, "verification of one", "ms", statistics.median(held), better="less",
-               note=f"{len(path)} hashes"),
+        Figure(
+            NAME,
+            "verification of one",
+            "ms",
+            statistics.median(held),
+            better="less",
+            note=f"{len(path)} hashes",
+        ),
         Figure(NAME, f"opening the ledger, {many}", "ms", opened, better="less"),
-    ]  # fmt: skip
+    ]

@@ -1,10 +1,9 @@
 """A load generator for the service, in a process of its own: `python -m benchmarks.load …`.
 
-Bodies are made before the clock runs; when all have been sent they are sent again with later times
-and other ids, which are written into a copy where they stand. Times pass in the log about as fast
-as on the wall (`--pace`). With a rate each request has a time at which it is due, and its latency
-counts from then; without one each connection sends as soon as it is answered. Prints one line of
-JSON a run.
+Bodies are generated before the clock starts; when all have been sent they are sent again with later
+times and new ids, written in place into a copy. Event time passes about as fast as wall time
+(`--pace`). With a rate, latency counts from the time at which a request is due; without one, each
+connection sends as soon as it has a response. Prints one line of JSON per run.
 """
 
 from __future__ import annotations
@@ -181,10 +180,10 @@ class _Load:
 
 def _answered(server: socket.socket) -> bool:
     """Read an answer; whether it says that the events were taken, or an act judged."""
-    told = b""
-    while b"\r\n\r\n" not in told:
-        told += _more(server)
-    head, _, body = told.partition(b"\r\n\r\n")
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += _more(server)
+    head, _, body = received.partition(b"\r\n\r\n")
     length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
     while len(body) < length:
         body += _more(server)

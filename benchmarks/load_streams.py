@@ -1,10 +1,10 @@
-"""Streams to measure with: messages between accounts of Zipf activity, as a log and as files.
+"""Streams for benchmarks: messages between accounts of Zipf activity, as batches and as files.
 
-Accounts have Zipf (exponent 1.0) activity; each has 24 contacts of falling frequency, half of the
-messages go the other way, one in fifty goes to anyone at all. Nearly a quarter of the events are
-typing, delivered and read, each beside a message that is in the stream; half a percent are
-registrations of new accounts, sessions, groups and reports. All messages are one to one: they make
-two facts each, the dearest kind.
+Activity follows Zipf's law (exponent 1.0). Each account has 24 contacts of decreasing frequency;
+half of the messages are replies, and one in fifty goes to anyone. Nearly a quarter of the events
+are typing, delivered and read, each for a message of the stream; half a percent are registrations,
+sessions, groups and reports. All messages are one to one: they make two account events each, the
+most expensive kind.
 """
 
 from __future__ import annotations

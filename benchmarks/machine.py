@@ -1,4 +1,4 @@
-"""What the figures were measured on: processor, memory, versions, and how busy it was."""
+"""The machine of a measurement: processor, memory, versions, and its load."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def _first(path: str, prefix: str) -> str | None:
 
 def available_bytes() -> int | None:
     """Memory that may be used without swapping, where the system tells."""
-    told = _first("/proc/meminfo", "MemAvailable")
-    return int(told.split()[0]) * 1024 if told else None
+    found = _first("/proc/meminfo", "MemAvailable")
+    return int(found.split()[0]) * 1024 if found else None
 
 
 def resident_bytes() -> int | None:
     """Memory of this process that is in use now, where the system tells."""
-    told = _first("/proc/self/status", "VmRSS")
-    return int(told.split()[0]) * 1024 if told else None
+    found = _first("/proc/self/status", "VmRSS")
+    return int(found.split()[0]) * 1024 if found else None
 
 
 def _version(package: str) -> str:
@@ -49,8 +49,8 @@ def _compiler_version() -> str:
     path = compiler()
     if not path:
         return "none"
-    told = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
-    return (told.stdout.splitlines() or [path])[0]
+    found = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+    return (found.stdout.splitlines() or [path])[0]
 
 
 def described() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What an account and a known pair cost, counted in the arrays and seen by the system."""
+"""Memory per account and per known pair, from array sizes and from the operating system."""
 
 from __future__ import annotations
 

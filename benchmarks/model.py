@@ -1,4 +1,4 @@
-"""The model: rows a second in a batch, one row, reasons, beside LightGBM's own predict."""
+"""The model: rows per second in a batch, one row, reasons, compared with LightGBM's predict."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.load_streams import log_batch
 from wavebreak import model
 from wavebreak.engine import Engine
 from wavebreak.features.catalog import INPUTS, NAMES
-from wavebreak.training.thresholds import cascade
+from wavebreak.training.thresholds import cascade_trace
 
 NAME = "model"
 TREES, LEAVES = 200, 31
@@ -31,7 +31,7 @@ def bench(quick: bool) -> list[Figure]:
     values = values[:rows]
     trees = model.from_booster(booster, name="speed")
     least = int(model.fixed([2.0])[0])
-    cut = cascade(trees.partials(values), np.arange(rows), least, 1 / rows)
+    cut = cascade_trace(trees.partials(values), np.arange(rows), least, 1 / rows)
     letting_go = model.from_booster(booster, name="speed", cascade=cut)
     ways: dict[str, tuple[Callable[[], Any], int]] = {
         "batch": (lambda: trees.margins(values), rows),
@@ -65,8 +65,8 @@ def _trained(rows: int) -> tuple[Any, Any]:
     values[rng.random(values.shape) < 0.2] = np.nan
     values[rng.random(values.shape) < 0.3] = 0.0
     values[:, len(INPUTS) :] = np.nan
-    told = np.log1p(np.nan_to_num(values)) @ rng.normal(size=values.shape[1])
-    labels = told + rng.normal(0, told.std(), told.size) > np.quantile(told, 0.9)
+    target = np.log1p(np.nan_to_num(values)) @ rng.normal(size=values.shape[1])
+    labels = target + rng.normal(0, target.std(), target.size) > np.quantile(target, 0.9)
     inputs = lightgbm.Dataset(
         values[:rows, : len(INPUTS)], labels[:rows], feature_name=list(INPUTS)
     )

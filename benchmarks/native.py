@@ -1,4 +1,4 @@
-"""The floor in C (floor.c), compiled at run time where there is a compiler."""
+"""The lower bound in C (floor.c), compiled at run time where there is a compiler."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The longest a small batch waits while accounts and pairs grow, up to and past the reserve."""
+"""The longest delay of a small batch while accounts and pairs grow past the reserved memory."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def bench(quick: bool) -> list[Figure]:
         if crossed != (what == "past the reserve"):
             what = f"{what} (accounts {before[0]:,} to {after[0]:,} of {reserve:,})"
         note = f"accounts {before[0]:,}→{after[0]:,}, pairs {before[1]:,}→{after[1]:,}"
-        figures += _told(what, waits, note)
+        figures += _figures(what, waits, note)
     return figures
 
 
@@ -72,19 +72,19 @@ def _waits(to: Engine, clock: Clockwork, events: int) -> Any:
     return waits * 1000
 
 
-def _told(what: str, waits: Any, note: str) -> list[Figure]:
+def _figures(what: str, waits: Any, note: str) -> list[Figure]:
     figures = []
     parts = (("kernel", waits[:, 1]), ("fan-out", waits[:, 0]), ("both", waits.sum(axis=1)))
     for part, ms in parts:
         # All batches are alike, so the usual time is what is proportional to a batch's events.
         usual = np.median(ms, axis=0)
         passed, worked = ms.max(axis=0) - usual
-        told = (
+        sizes = (
             f"{worked:.1f} ms of work at most: the rest waited for a processor; beyond the usual "
             f"{usual[0]:.2f} ms of {BATCH} events; 99.9 %: {np.percentile(ms[:, 0], 99.9):.1f} ms"
         )
         figures.append(
             Figure(NAME, f"longest pause, {what}: {part}", "ms", float(passed), target=LONGEST_MS,
-                   better="less", note=f"{told}; {note}")
+                   better="less", note=f"{sizes}; {note}")
         )  # fmt: skip
     return figures

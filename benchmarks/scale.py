@@ -1,8 +1,8 @@
 """The cost of an event as accounts grow: a hundred thousand, a million, ten million.
 
-In a young world of ten million nearly every chat is a new one, and a first contact costs more than
-the next message. So a small world stands beside in which as many chats are new: the two together
-say what size costs, apart from what people do.
+With ten million new accounts nearly every chat is new, and a first contact costs more than a later
+message. A small population with equally many new chats is measured too, so that the effect of size
+can be separated from the effect of behaviour.
 """
 
 from __future__ import annotations

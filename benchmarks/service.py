@@ -1,8 +1,8 @@
-"""The service under load, durable: a real server, and a load generator in a process of its own.
+"""The durable service under load: a real server, and a load generator in a process of its own.
 
-Both share the machine's processors. Peers, as their makers and others measured them on such a
-machine: a rules engine behind a durable HTTP path answers 54 requests a second, and 9 where it
-computes its own windows over 100,000 events an hour.
+Both share the machine's processors. Published figures of peers on such a machine: a rules engine
+behind a durable HTTP path answers 54 requests a second, and 9 where it computes its own windows
+over 100,000 events an hour.
 """
 
 from __future__ import annotations

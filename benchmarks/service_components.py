@@ -1,7 +1,7 @@
-"""What the service's parts cost, each alone on a warm thread: reading, the engine, a question.
+"""The cost of the service's components, each alone on a warm thread: decoding, engine, decision.
 
-Processor time, not the clock's: other programs take some of that. Beside others, over a million
-accounts, the same parts cost up to twice as much.
+Processor time, not wall time: other programs take some of that. Together, and over a million
+accounts, the same components cost up to twice as much.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def _deciding(of: Engine, rounds: int) -> list[Figure]:
 
 
 def _snapshot(of: Engine) -> Figure:
-    """How long the engine stands still; memory for the copy is found before, by another thread."""
+    """How long the engine pauses; another thread allocates the memory for the copy beforehand."""
     spent = []
     for _ in range(5):
         room = snapshot.Room(snapshot.room_for(of))

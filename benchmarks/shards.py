@@ -1,4 +1,4 @@
-"""One worker against two: the same facts, taken in turns by two engines."""
+"""One worker against two: the same account events, processed in turns by two engines."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""Measurements on public labelled data beside published values.
+"""Measurements on public labelled data, compared with published results.
 
-Run from the repository: `python -m experiments.benchmarks sichuan`.
-
-The data are not ours to ship: their directory is given. Each benchmark is a module with `run`, and
-tells its protocol in its result.
+Run from the repository root: `python -m experiments.benchmarks sichuan`. The data sets are not part
+of the repository; their directory is an argument. Each benchmark is a module with `run`, and its
+result states its protocol.
 """
 
 from __future__ import annotations
@@ -25,13 +24,23 @@ def run(
     name: str, directory: Path, *, test_labels: Path | None = None, events: Path | None = None,
     seed: int = 0, progress: Progress = quiet,
 ) -> Result:  # fmt: skip
-    """Run a benchmark by name. Raises UsageError for a name or options that do not fit, FileError.
+    """Run a benchmark by name.
 
-    `test_labels` is a CSV file `id,label` for what the data leave unlabelled; `events` the trace
-    that these labels belong to, where the benchmark is botornot.
+    Args:
+        name: One of BENCHES.
+        directory: Directory of the data sets.
+        test_labels: CSV file `id,label` for what the data leave unlabelled.
+        events: botornot only: the trace that the test labels belong to.
+        seed: The same seed gives the same figures.
+        progress: Called with the share that is done.
+
+    Raises:
+        UsageError: An unknown name, or options that the benchmark does not have.
+        FileError: A file is missing or invalid.
+
     """
     if events and name != "botornot":
-        raise UsageError("--events goes with botornot alone", fix="leave out --events")
+        raise UsageError("--events applies to botornot only", fix="omit --events")
     if name == "botornot":
         return botornot.run(
             directory, test_labels=test_labels, events=events, seed=seed, progress=progress
@@ -41,5 +50,5 @@ def run(
         "tolokers": tolokers.run,
     }  # fmt: skip
     if name not in runs:
-        raise UsageError("that benchmark is not known", fix=f"choose from {', '.join(BENCHES)}")
+        raise UsageError("unknown benchmark", fix=f"choose from {', '.join(BENCHES)}")
     return runs[name](directory, test_labels=test_labels, seed=seed, progress=progress)

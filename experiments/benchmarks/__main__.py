@@ -25,7 +25,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 def bench(
     name: Annotated[str, typer.Argument(help=f"One of {', '.join(benchmarks.BENCHES)}.")],
     directory: Annotated[
-        Path, typer.Argument(metavar="DATA_DIR", help="Where the benchmarks' data lie.")
+        Path, typer.Argument(metavar="DATA_DIR", help="Directory of the data sets.")
     ] = Path("../shared/data"),
     test_labels: Annotated[
         Path | None,
@@ -36,22 +36,22 @@ def bench(
     events: Annotated[
         Path | None, typer.Option(help="botornot: the trace that --test-labels belongs to.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same figures.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same figures.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     out_path: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write the figures to this JSON file.")
     ] = None,
 ) -> None:  # fmt: skip
-    """Measure on public labelled data, beside published values and plain baselines."""
+    """Measure on public labelled data, beside published results and plain baselines."""
     with progress_bar(f"bench {name}") as show:
         found = benchmarks.run(
             name, directory, test_labels=test_labels, events=events, seed=seed, progress=show
         )
-    told = json.dumps(found.as_json(), indent=1, ensure_ascii=False)
+    text = json.dumps(found.as_json(), indent=1, ensure_ascii=False)
     if out_path:
-        out_path.write_text(told + "\n", encoding="utf-8")
+        out_path.write_text(text + "\n", encoding="utf-8")
     if as_json:
-        typer.echo(told)
+        typer.echo(text)
         return
     _print(found)
     if out_path:
@@ -69,8 +69,8 @@ def _print(found: benchmarks.Result) -> None:
 
 
 _READING = (
-    "below a figure stand its 95 % interval (accounts drawn anew), then abusive accounts found and "
-    "benign ones taken wrongly; precision is what those recalls, in their order, would have where "
+    "below a figure are its 95 % interval (bootstrap over accounts), then abusive accounts "
+    "found and false positives; precision is what those recalls, in their order, would have where "
     "1 account in 1,000 is abusive"
 )
 _HEADS = (

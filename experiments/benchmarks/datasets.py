@@ -1,4 +1,4 @@
-"""Reading the benchmarks' tables and labels, with errors that say what to mend."""
+"""Reading the benchmarks' tables and labels, with errors that say what to fix."""
 
 from __future__ import annotations
 

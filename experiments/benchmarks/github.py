@@ -111,7 +111,7 @@ def run(
     labels, both = codes(found["bot"].to_pylist()), _beside(old, new)
     rows: list[Row] = []
     bars: list[Bar] = []
-    told: list[str] = []
+    protocol: list[str] = []
     for i, (on, method, values, learner) in enumerate((
         ("train", BLENDED, old.values, _blend),
         ("train", ALONE, old.values, _alone),
@@ -121,7 +121,7 @@ def run(
         made = out_of_fold(values, labels, learner, count=FOLDS, repeats=repeats, seed=seed)
         row, recall, words = repeated(on, method, labels, made, "recall at 1 % FPR", seed)
         rows.append(row)
-        told.append(words)
+        protocol.append(words)
         bars.append(Bar(on, "recall at 1 % FPR", LEAST, recall.value))
     del bars[1]
     rows[2:2] = _plain("train", (old.values, labels), (old.values, labels), seed)
@@ -133,7 +133,7 @@ def run(
         scored = _scored((old.values, labels), (asked, truth), repeats, seed)
         rows += scored
         bars.append(bar(scored[0], "recall at 1 % FPR", LEAST))
-    return Result("github", (*_protocol(repeats), *told), tuple(rows), tuple(bars), _NOTES)
+    return Result("github", (*_protocol(repeats), *protocol), tuple(rows), tuple(bars), _NOTES)
 
 
 def _scored(

@@ -83,7 +83,7 @@ def blended(
 ) -> Floats:
     """Mean log-odds (k,) of learners that err apart: the trainer, extra trees, an RBF SVM, splines.
 
-    The last two read ranks, as normal scores; a margin of the SVM stands for half a log-odds, so
+    The last two read ranks, as normal scores; a margin of the SVM is for half a log-odds, so
     that zero is even odds only about: see `even`. Missing is below everything for scikit-learn's.
     """
     boosted = scores(values, labels, others, blend.recipe, fits=blend.fits, seed=seed)
@@ -159,7 +159,7 @@ def out_of_fold(
 
 
 def even(made: Floats, labels: Labels) -> float:
-    """Score that stands for even odds, by a logistic fit (Platt) on scores (n,) out of fold."""
+    """Score that is for even odds, by a logistic fit (Platt) on scores (n,) out of fold."""
     fit = LogisticRegression(C=1e6).fit(made[:, None], labels)
     return float(-fit.intercept_[0] / fit.coef_[0, 0])
 

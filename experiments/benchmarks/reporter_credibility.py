@@ -68,9 +68,9 @@ def dependent(reports: Reports) -> Floats:
 
 def _odds(right: Floats, wrong: Floats) -> Floats:
     """Weigh each report (n,) by the live formula: records in whole halves."""
-    trusted, doubted = (np.rint(2 * reports).astype(np.int64) for reports in (right, wrong))
-    width = int(doubted.max(initial=0)) + 1
-    records, place = np.unique(trusted * width + doubted, return_inverse=True)
+    trusted, incorrect = (np.rint(2 * reports).astype(np.int64) for reports in (right, wrong))
+    width = int(incorrect.max(initial=0)) + 1
+    records, place = np.unique(trusted * width + incorrect, return_inverse=True)
     found: Floats = np.array([odds(*divmod(record, width)) for record in records.tolist()])
     return found[place] / WEIGHT_ONE
 
@@ -87,15 +87,15 @@ def settled(
     labelled = known != UNKNOWN
     truth = np.where(labelled, known, 0.5).astype(np.float64)
     counts = labelled.astype(np.float64)
-    told = np.zeros(reports.accounts)
+    log_odds = np.zeros(reports.accounts)
     for _ in range(rounds + 1):
         right, wrong = truth * counts, (1 - truth) * counts
         others_right = reports.per(reports.by, right[reports.of])[reports.by] - right[reports.of]
         others_wrong = reports.per(reports.by, wrong[reports.of])[reports.by] - wrong[reports.of]
-        told = reports.per(reports.of, _odds(others_right, others_wrong) / apart)
-        truth = np.where(labelled, known, 1 / (1 + np.exp(-np.clip(told, -50, 50))))
+        log_odds = reports.per(reports.of, _odds(others_right, others_wrong) / apart)
+        truth = np.where(labelled, known, 1 / (1 + np.exp(-np.clip(log_odds, -50, 50))))
         counts = np.ones(reports.accounts)
-    return told
+    return log_odds
 
 
 def live(reports: Reports, known: NDArray[np.int64]) -> Floats:

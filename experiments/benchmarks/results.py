@@ -51,12 +51,12 @@ class Result:
 
     def as_json(self) -> dict[str, Any]:
         """Give everything as plain values, bars with `met`."""
-        told = asdict(self)
-        for bar, said in zip(self.bars, told["bars"], strict=True):
+        values = asdict(self)
+        for bar, said in zip(self.bars, values["bars"], strict=True):
             said["met"] = bar.met
-        for row, said in zip(self.rows, told["rows"], strict=True):
+        for row, said in zip(self.rows, values["rows"], strict=True):
             said["figures"] = row.figures and _plain(row.figures)
-        return told
+        return values
 
 
 def _plain(figures: Figures) -> dict[str, Any]:
@@ -97,11 +97,11 @@ def repeated(
         _figure(figures(labels, one, threshold=0.0, resamples=0), measure).value for one in made
     ]
     found = Estimate(float(np.mean(each)), min(each), max(each))
-    told = (
+    values = (
         f"{on}, {method}: {measure} in one of {len(each)} repeats is {found.value:.4f} "
         f"({found.low:.4f} to {found.high:.4f}); the table's row averages their scores"
     )
-    return row, found, told
+    return row, found, values
 
 
 def published(on: str, method: str, **values: float) -> Row:

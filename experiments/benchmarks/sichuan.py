@@ -77,7 +77,7 @@ def run(
         test = _Numbers(values[2][at], given)
         both = _Numbers(np.vstack(values[:2]), np.r_[train.labels, val.labels])
         plans += [(_GIVEN, train, test), (f"{_GIVEN} and val", both, test)]
-    row, told, zero = _cross_validated(columns, train, blend, seed, progress)
+    row, protocol, zero = _cross_validated(columns, train, blend, seed, progress)
     rows = [row]
     bars: list[Bar] = []
     for on, known, asked in plans:
@@ -85,7 +85,9 @@ def run(
         made = _rows(on, columns, known, asked, blend, zero, seed)
         rows += made
         bars += [bar(made[2], "auc", 0.96), bar(made[2], "macro_f1", 0.91)]
-    return Result("sichuan", (*_protocol(train, columns), told), tuple(rows), tuple(bars), _NOTES)
+    return Result(
+        "sichuan", (*_protocol(train, columns), protocol), tuple(rows), tuple(bars), _NOTES
+    )
 
 
 def _protocol(train: _Numbers, columns: list[str]) -> tuple[str, ...]:
@@ -124,11 +126,11 @@ def _cross_validated(
         count=FOLDS, repeats=REPEATS, seed=seed, progress=progress,
     )  # fmt: skip
     zero = float(np.mean([even(one, train.labels) for one in made]))
-    row, _, told = repeated(
+    row, _, protocol = repeated(
         f"train, {FOLDS}-fold cross-validation", blend.words, train.labels,
         [one - zero for one in made], "auc", seed,
     )  # fmt: skip
-    return row, told, zero
+    return row, protocol, zero
 
 
 def _rows(

@@ -18,7 +18,7 @@ from wavebreak.cli.options import PolicyDir
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 FAMILIES = ("warm-up", "sharding", "proxies", "typing")
-"""Campaigns of the weeks, one each: senders that rules alone catch late."""
+"""Campaigns, one a week: senders that rules alone detect late."""
 
 
 @app.command(epilog="Example: `python -m experiments.weekly_retraining --people 1500 -o weeks`")
@@ -32,20 +32,20 @@ def retrain(
     people: Annotated[int, typer.Option(help="Ordinary people.")] = 1500,
     operators: Annotated[int, typer.Option(help="Operators of each family.")] = 6,
     accounts: Annotated[int, typer.Option(help="Accounts of each operator.")] = 10,
-    days: Annotated[float, typer.Option(help="Length of each week that is lived.")] = 7.0,
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
+    days: Annotated[float, typer.Option(help="Simulated length of each week.")] = 7.0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
     policy: PolicyDir = None,
 ) -> None:  # fmt: skip
-    """Live through weeks of new campaigns, training after each on what people confirmed.
+    """Simulate weeks of new campaigns, retraining after each on confirmed labels.
 
-    The weeks are simulated. For a platform's own runs there is `wavebreak train RUN… --labels CSV`,
-    again after each week.
+    The weeks are simulated. For a platform's own runs use `wavebreak train RUN… --labels CSV`
+    after each week.
     """
     setting = retraining.Setting(
         tuple(family or FAMILIES), people, operators, accounts, days, seed
     )  # fmt: skip
     with progress_bar("retrain") as show:
-        weeks = retraining.live(
+        weeks = retraining.simulate_weeks(
             out_path, rules.load(policy), training.load_settings(policy), setting, progress=show
         )
     text = json.dumps(retraining.as_json(weeks), indent=1, ensure_ascii=False)
@@ -53,7 +53,7 @@ def retrain(
     write_weeks(weeks, out_path / "weeks.html")
     print_weeks(weeks, out)
     print_next_steps(
-        [f"plot: {out_path}/weeks.html", f"last model: {out_path}/week-{len(weeks) - 1}/model"]
+        [f"chart: {out_path}/weeks.html", f"last model: {out_path}/week-{len(weeks) - 1}/model"]
     )
 
 

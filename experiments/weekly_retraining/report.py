@@ -12,19 +12,19 @@ from wavebreak.reports.tables import Console, Table, number, percent, print_line
 
 
 def headline(weeks: Sequence[Week]) -> list[str]:
-    """Say in sentences what retraining cut, and what it cost the innocent."""
+    """Say in sentences what retraining cut, and what it cost the benign."""
     made = cuts(weeks)
     first = sum(cut.first for cut in made) / max(1, len(made))
     second = sum(cut.second for cut in made) / max(1, len(made))
     share = 1 - second / first if first else 0.0
-    wronged = sum(week.wronged for week in weeks[1:])
-    before = sum(week.wronged_before for week in weeks[1:])
+    false_actions = sum(week.false_actions for week in weeks[1:])
+    before = sum(week.false_actions_before for week in weeks[1:])
     benign = sum(week.benign for week in weeks[1:])
     return [
         f"From a family's first week to its second, unwanted messages delivered fell from "
         f"{number(first)} to {number(second)} an account ({percent(max(0.0, share))} less), over "
         f"{len(made)} families. The attacks are injected, into simulated weeks.",
-        f"Benign accounts restricted or worse from the second week on: {number(wronged)} of "
+        f"Benign accounts restricted or worse from the second week on: {number(false_actions)} of "
         f"{number(benign)}; under the models a week older: {number(before)}.",
     ]
 
@@ -48,21 +48,21 @@ def _cuts(made: Sequence[Cut]) -> Table:
 def _weeks(weeks: Sequence[Week]) -> Table:
     return Table(
         "Each week",
-        ("week", "model", "new family", "accounts", "actioned", "benign", "wronged", "reviewed:\n"
-         "confirmed", "cleared"),
+        ("week", "model", "new family", "accounts", "actioned", "benign", "false\nactions",
+         "reviewed:\nconfirmed", "cleared"),
         [
             (
                 str(week.number), week.model or "rules alone",
                 week.faced[-1].family if week.number <= len(weeks) - 1 else "–",
                 number(sum(f.accounts for f in week.faced)),
                 number(sum(f.actioned for f in week.faced)), number(week.benign),
-                number(week.wronged), number(week.confirmed), number(week.cleared),
+                number(week.false_actions), number(week.confirmed), number(week.cleared),
             )
             for week in weeks
         ],
-        "Wronged: benign accounts restricted or worse. Reviewed: every account acted on or "
-        "reported, and those that the training after it doubted "
-        f"({number(sum(week.doubted for week in weeks))} in all); only what was found there trains "
+        "False actions: benign accounts restricted or worse. Reviewed: every account acted on or "
+        "reported, and those that the training after it suspected "
+        f"({number(sum(week.suspected for week in weeks))} in all); only these verdicts train "
         "the next model.",
         words=frozenset({0, 1, 2}),
     )  # fmt: skip

@@ -35,7 +35,7 @@ Progress = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class Setting:
-    """The weeks to live through.
+    """The weeks to simulate.
 
     `families`: campaigns, a new one a week; each comes with `operators` operators of `accounts`
     accounts, and again the week after. `people` ordinary people, over `days` days of each week.
@@ -65,9 +65,9 @@ class Week:
 
     `model` is the version that decided (None: rules alone). `faced` are the families under it;
     `unlearned` the family in its second week under the model that had not seen its first.
-    `wronged` of `benign` accounts were restricted or worse, `wronged_before` under that earlier
-    model. `confirmed` and `cleared` are what people said of the accounts they looked at, `doubted`
-    how many of those only the next model's training named.
+    `false_actions` of `benign` accounts were restricted or worse, `false_actions_before` under that
+    earlier model. `confirmed` and `cleared` count the reviewed accounts by verdict, `suspected`
+    those of them that only the next model's training named.
     """
 
     number: int
@@ -75,11 +75,11 @@ class Week:
     faced: tuple[Faced, ...]
     unlearned: Faced | None
     benign: int
-    wronged: int
-    wronged_before: int
+    false_actions: int
+    false_actions_before: int
     confirmed: int
     cleared: int
-    doubted: int = 0
+    suspected: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,11 +100,11 @@ class Cut:
         return 1 - self.second / self.first if self.first else 0.0
 
 
-def live(
+def simulate_weeks(
     out: Path, policy: Policy, settings: training.Settings, setting: Setting, *,
     progress: Progress = lambda *_: None,
 ) -> list[Week]:  # fmt: skip
-    """Live through the weeks; files of each go into `out`/week-N. One week more than families.
+    """Simulate the weeks; files of each go into `out`/week-N. One week more than families.
 
     Raises UsageError for a family that is not a campaign.
     """
@@ -117,8 +117,8 @@ def live(
     count = len(setting.families) + 1
     for number in range(count):
         place = out / f"week-{number + 1}"
-        told = _part(progress, number, count)
-        weeks.append(_week(place, policy, setting, number, known, told))
+        week_progress = _part(progress, number, count)
+        weeks.append(_week(place, policy, setting, number, known, week_progress))
         if number + 1 < count:
             lived = [out / f"week-{n + 1}" for n in range(number + 1)]
             review = _Review(lived)
@@ -127,7 +127,7 @@ def live(
                 # Of a simulated stream it is known that no feature holds the label: where one alone
                 # tells thirty accounts of a week apart, that is the campaign.
                 seed=setting.seed, allow=NAMES, unlabelled_benign=True, review=review.says,
-                progress=_part(told, 1, 2),
+                progress=_part(week_progress, 1, 2),
             )  # fmt: skip
             weeks[-1] = review.counted(weeks[-1])
             known.append(place / "model")
@@ -136,7 +136,7 @@ def live(
 
 
 def _part(progress: Progress, number: int, count: int) -> Progress:
-    """Progress of one of `count` equal parts, told as progress of the whole."""
+    """Progress of one of `count` equal parts, as progress of the whole."""
     return lambda share, words: progress((number + share) / count, words)
 
 
@@ -164,8 +164,8 @@ def _week(
     return Week(
         number + 1, models.load(latest).version if latest else None,
         tuple(faced[name] for name in families), second,
-        sum(p.accounts for p in decided.personas.values()), _wronged(decided),
-        _wronged(before or decided), confirmed, cleared,
+        sum(p.accounts for p in decided.personas.values()), _false_actions(decided),
+        _false_actions(before or decided), confirmed, cleared,
     )  # fmt: skip
 
 
@@ -189,7 +189,7 @@ def _faced(found: Evaluation) -> dict[str, Faced]:
     }
 
 
-def _wronged(found: Evaluation) -> int:
+def _false_actions(found: Evaluation) -> int:
     return sum(p.actioned for p in found.personas.values())
 
 
@@ -225,26 +225,26 @@ class _Review:
         self.lived = {training.world_of(place): place for place in lived}
         self.found: list[Label] = []
 
-    def says(self, keys: Sequence[training.Key]) -> list[training.Claim]:
+    def says(self, keys: Sequence[training.Key]) -> list[training.LabelVote]:
         """Look at accounts, and write down what was found beside their week's labels."""
-        claims = []
+        votes = []
         for world, place in self.lived.items():
             asked = {name for where, name in keys if where == world}
             mine = [one for one in read_labels(place / "truth.csv") if one.account in asked]
             with (place / "labels.csv").open("a", encoding="utf-8", newline="") as file:
                 csv.writer(file).writerows(map(_line, mine))
-            claims += [
-                training.Claim(world, one.account, one.label, "", "", "analyst") for one in mine
+            votes += [
+                training.LabelVote(world, one.account, one.label, "", "", "analyst") for one in mine
             ]
             self.found += mine
-        return claims
+        return votes
 
     def counted(self, week: Week) -> Week:
         """The week, with what was found counted."""
-        bad, doubted = sum(one.label == "abusive" for one in self.found), len(self.found)
+        bad, suspected = sum(one.label == "abusive" for one in self.found), len(self.found)
         return replace(
-            week, confirmed=week.confirmed + bad, cleared=week.cleared + doubted - bad,
-            doubted=doubted,
+            week, confirmed=week.confirmed + bad, cleared=week.cleared + suspected - bad,
+            suspected=suspected,
         )  # fmt: skip
 
 

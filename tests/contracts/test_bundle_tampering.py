@@ -17,8 +17,8 @@ import pytest
 from support.case_workflow import Bench, small_run
 from wavebreak.bundles import archive_writer
 from wavebreak.bundles.archive_reader import Bounds
-from wavebreak.bundles.verify import exit_code, verify
-from wavebreak.ledger import Directory, Ledger, Sealer, new_signer, parcel
+from wavebreak.bundles.verify import exit_code, verify_bundle
+from wavebreak.ledger import DirectoryRecorder, DirectoryStorage, Ledger, new_signer, proof_bundle
 from wavebreak.ledger.verifier import canonical
 
 
@@ -27,7 +27,9 @@ class Original:
 
     def __init__(self, root: Path) -> None:
         self.bench = Bench(root)
-        sealing = Sealer(root / "log", self.bench.signer, clock=lambda: 0, salts=self.bench.salts)
+        sealing = DirectoryRecorder(
+            root / "log", self.bench.signer, clock=lambda: 0, salts=self.bench.salts
+        )
         run = small_run(root, sealer=sealing)
         sealing.close()
         self.bench.whole(run, ledger=(root / "log", self.bench.signer))
@@ -116,10 +118,10 @@ def resealed(bag: Path) -> None:
     """The whole ledger made anew by another key of the same name."""
     stranger = new_signer("example.org/cases", secret=bytes(31) + b"\1")
     place = bag.parent / "forged"
-    ledger = Ledger(Directory(place, write=True), stranger)
+    ledger = Ledger(DirectoryStorage(place, write=True), stranger)
     lines = (bag / "data" / "ledger" / "proofs.jsonl").read_bytes().splitlines()
     ledger.seal([canonical(json.loads(each)["entry"]).encode() for each in lines])
-    for name, content in parcel(ledger, range(ledger.size)).items():
+    for name, content in proof_bundle(ledger, range(ledger.size)).items():
         (bag / "data" / "ledger" / name).write_bytes(content)
     rmtree(place)
 
@@ -217,8 +219,8 @@ def packed(bag: Path, out: Path, *, rebag: bool) -> Path:
     if rebag:
         for name in bag.glob("*.txt"):
             name.unlink()
-        archive_writer._tags(bag, bag.name, 0)
-    archive_writer._zip(bag, out)
+        archive_writer._write_tags(bag, bag.name, 0)
+    archive_writer._write_zip(bag, out)
     return out
 
 
@@ -232,14 +234,14 @@ def test_tampered(name: str, original: Original, tmp_path: Path) -> None:
     tamper, rebag, doubt = TAMPERED[name]
     bag = copytree(original.bag, tmp_path / "C-7")
     tamper(bag)
-    found = verify(packed(bag, tmp_path / "t.zip", rebag=rebag), original.keys)
+    found = verify_bundle(packed(bag, tmp_path / "t.zip", rebag=rebag), original.keys)
     assert exit_code(found) == 1
     assert doubt in [finding.name for finding in found if finding.holds is False], found
 
 
 def test_the_untouched_bundle_packed_again_holds(original: Original, tmp_path: Path) -> None:
     bag = copytree(original.bag, tmp_path / "C-7")
-    found = verify(packed(bag, tmp_path / "t.zip", rebag=True), original.keys)
+    found = verify_bundle(packed(bag, tmp_path / "t.zip", rebag=True), original.keys)
     assert [(f.what, f.said) for f in found if not f.holds] == []
 
 
@@ -248,7 +250,7 @@ def test_what_was_made_with_other_versions_is_not_checked_and_says_so(
 ) -> None:
     bag = copytree(original.bag, tmp_path / "C-7")
     value("data/made.json", lambda v: v.update(typst="0.1"))(bag)
-    found = verify(packed(bag, tmp_path / "t.zip", rebag=True), original.keys)
+    found = verify_bundle(packed(bag, tmp_path / "t.zip", rebag=True), original.keys)
     assert [(f.what, f.said) for f in found if f.holds is None] == [
         ("report", "made with typst 0.1: to compare them needs that")
     ]
@@ -314,7 +316,7 @@ def test_a_zip_file_that_is_up_to_something_is_refused_and_leaves_nothing(
     source.parent.mkdir()
     with zipfile.ZipFile(source, "w") as archive:
         make(archive)
-    found = verify(source, [], BOUNDS)
+    found = verify_bundle(source, [], BOUNDS)
     assert [finding.name for finding in found] == [doubt]
     assert exit_code(found) == 1
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["in", "t.zip"]
@@ -328,6 +330,6 @@ def test_what_is_no_zip_file_is_refused(original: Original, tmp_path: Path) -> N
         (raw[:400] + bytes(64) + raw[464:], "bundle_damaged"),
     ):
         (tmp_path / "t.zip").write_bytes(content)
-        found = verify(tmp_path / "t.zip", [])
+        found = verify_bundle(tmp_path / "t.zip", [])
         assert doubt in [finding.name for finding in found]
-    assert [f.name for f in verify(tmp_path / "absent.zip", [])] == ["bundle_absent"]
+    assert [f.name for f in verify_bundle(tmp_path / "absent.zip", [])] == ["bundle_absent"]

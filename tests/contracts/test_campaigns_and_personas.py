@@ -37,21 +37,21 @@ def of(world: World, events: pa.Table, family: str, kind: str, column: str = "ac
     return chosen.filter(pc.is_in(chosen[column], names))
 
 
-def test_all_campaigns_and_innocents_of_the_design_were_found() -> None:
+def test_all_campaigns_and_personas_exist() -> None:
     assert len(CAMPAIGNS) == 30
     assert len(PERSONAS) == 22
     assert [campaign.tactic for campaign in CAMPAIGNS.values()] == TACTICS
 
 
 @pytest.mark.parametrize("recipe", PERSONAS.values())
-def test_a_persona_is_frozen_documented_and_built_from_defaults(recipe: type) -> None:
+def test_persona_is_frozen_documented_and_has_defaults(recipe: type) -> None:
     assert is_dataclass(recipe)
     assert recipe.__doc__
     assert hash(recipe()) == hash(recipe())
 
 
 @pytest.mark.parametrize("name", CAMPAIGNS)
-def test_a_campaign_has_as_many_abusive_accounts_as_asked_and_all_of_them_act(name: str) -> None:
+def test_campaign_has_the_requested_acting_accounts(name: str) -> None:
     world, events = planted(name)
     ours = [a for a, label, family, _ in world.labels if (label, family) == ("abusive", name)]
     assert len(ours) == ACCOUNTS
@@ -60,13 +60,13 @@ def test_a_campaign_has_as_many_abusive_accounts_as_asked_and_all_of_them_act(na
 
 
 @pytest.mark.parametrize("name", [n for n in CAMPAIGNS if n != "hijack"])
-def test_an_operators_accounts_register_during_the_simulation(name: str) -> None:
+def test_operator_accounts_register_during_the_simulation(name: str) -> None:
     world, events = planted(name)
     assert len(of(world, events, name, "account.registered")) == ACCOUNTS
 
 
 @pytest.mark.parametrize("name", BUSY)
-def test_a_campaign_writes_to_strangers_who_meet_it_as_strangers(name: str) -> None:
+def test_campaign_recipients_respond_as_strangers(name: str) -> None:
     world, events = planted(name)
     sent = of(world, events, name, "message.sent")
     known = pc.sum(sent["in_contacts"].cast(pa.int32())).as_py()
@@ -75,7 +75,7 @@ def test_a_campaign_writes_to_strangers_who_meet_it_as_strangers(name: str) -> N
     assert known <= own_life * len(sent) + 1
 
 
-def test_a_blast_sends_a_hundred_messages_within_fifteen_seconds_soon_after_registering() -> None:
+def test_blast_sends_100_messages_in_15_seconds() -> None:
     world, events = planted("blast")
     registered_at = of(world, events, "blast", "account.registered")
     when = dict(
@@ -88,7 +88,7 @@ def test_a_blast_sends_a_hundred_messages_within_fifteen_seconds_soon_after_regi
         assert times[0] - ts < 300_000
 
 
-def test_each_tactic_leaves_its_own_trace() -> None:
+def test_each_tactic_has_its_characteristic_events() -> None:
     joined = of(*planted("contact-staging"), "contact-staging", "group.joined")
     assert len(joined) >= 2 * ACCOUNTS
     changed = of(*planted("fingerprint-pool"), "fingerprint-pool", "session.started")
@@ -114,7 +114,7 @@ def test_each_tactic_leaves_its_own_trace() -> None:
 
 
 @pytest.mark.parametrize("name", PERSONAS)
-def test_a_persona_has_at_least_ten_benign_accounts_and_all_of_them_act(name: str) -> None:
+def test_persona_has_ten_acting_benign_accounts(name: str) -> None:
     world, events = lived(name)
     ours = [a for a, label, family, _ in world.labels if (label, family) == ("benign", name)]
     assert len(ours) >= 10
@@ -123,7 +123,7 @@ def test_a_persona_has_at_least_ten_benign_accounts_and_all_of_them_act(name: st
         assert {label for _, label, _, _ in world.labels} == {"benign"}
 
 
-def test_each_persona_is_hard_in_its_own_way() -> None:
+def test_each_persona_has_its_characteristic_events() -> None:
     assert len(of(*lived("new-number"), "new-number", "account.registered")) == 10
     assert len(of(*lived("organiser"), "organiser", "group.member_added")) > 200
     assert not len(of(*lived("accessibility"), "accessibility", "typing.started"))
@@ -140,7 +140,7 @@ def test_each_persona_is_hard_in_its_own_way() -> None:
     assert set(desk["channel"].to_pylist()) == {"business_app"}
 
 
-def test_innocents_near_the_attackers_share_move_and_write_as_attackers_do() -> None:
+def test_lookalike_personas_resemble_attackers() -> None:
     bare = of(*lived("bare-newcomer"), "bare-newcomer", "account.registered")
     assert pc.sum(bare["attested"].cast(pa.int32())).as_py() < len(bare) / 2
     office = of(*lived("office-nat"), "office-nat", "account.registered")
@@ -153,7 +153,7 @@ def test_innocents_near_the_attackers_share_move_and_write_as_attackers_do() -> 
     assert len(asked["peer"].unique()) > 60
 
 
-def test_a_support_desk_never_writes_first() -> None:
+def test_support_desk_never_writes_first() -> None:
     world, events = lived("support-desk")
     desks = {a for a, _, family, _ in world.labels if family == "support-desk"}
     sent = events.filter(pc.equal(events["type"], "message.sent"))

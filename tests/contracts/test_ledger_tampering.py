@@ -41,14 +41,14 @@ from support.tampering import (
     under,
 )
 from wavebreak.errors import EvidenceError
-from wavebreak.ledger.audit import BEYOND, check
-from wavebreak.ledger.checkpoints import checkpoint_note, cosigned, verifier_key
-from wavebreak.ledger.verifier import Doubt, canonical, read_checkpoint, verify
+from wavebreak.ledger.audit import EXPLAINABLE, audit_directory
+from wavebreak.ledger.checkpoints import add_cosignature, encode_verifier_key, sign_checkpoint
+from wavebreak.ledger.verifier import VerifierError, canonical, read_checkpoint, verify
 
 ENTRY = b'{"at":1,"body":{},"commits":{},"kind":"step","v":1}'
 ROOT = "=\n\n"
 SIGNATURE = "— example.org/log "
-KEY = verifier_key(SIGNER.key).split("+", 2)[2]
+KEY = encode_verifier_key(SIGNER.key).split("+", 2)[2]
 
 
 def entry(position: int, change: Callable[[bytes], bytes]) -> Change:
@@ -70,7 +70,7 @@ def commits(change: Callable[[str], str]) -> Callable[[bytes], bytes]:
 def collided(told: str) -> str:
     """Another key's signature, under the id of the log's own."""
     read = read_checkpoint(told.encode())
-    forged = checkpoint_note(STRANGER, read.size, read.root).decode()
+    forged = sign_checkpoint(STRANGER, read.size, read.root).decode()
     own = b64(SIGNER.key.id + read_checkpoint(forged.encode()).by[0][1][4:])
     return f"{read.text}\n— {SIGNER.name} {own}\n"
 
@@ -219,7 +219,7 @@ PARCEL: list[tuple[str, str, Change]] = [
     ("an opening is no pair", "not_well_formed", proof(0, lambda p: p["openings"].update(id=[1]))),
     ("the checkpoint is older than the proofs", "proof_wrong", under(second)),
     ("the checkpoint is of another log", "signature_missing", under(
-        lambda s: cosigned(checkpoint_note(STRANGER, 12, bytes(32)), WATCHER, 1))),
+        lambda s: add_cosignature(sign_checkpoint(STRANGER, 12, bytes(32)), WATCHER, 1))),
     ("the proof that the log went on is gone", "file_missing",
      lambda s: (s.parcel / "consistency.json").unlink()),
     ("the proof that the log went on is cut off", "consistency_too_short",
@@ -239,7 +239,7 @@ STAMPS: list[tuple[str, str, Change]] = [
     ("a time stamp is of another digest", "stamp_other_digest",
      raw("stamps/12.txt", lambda b: b[: b.rfind("—".encode())])),
     ("a time stamp is of another checkpoint", "stamp_other_checkpoint",
-     raw("stamps/12.txt", lambda b: checkpoint_note(STRANGER, 12, bytes(32)))),
+     raw("stamps/12.txt", lambda b: sign_checkpoint(STRANGER, 12, bytes(32)))),
     ("a time stamp is cut off", "stamp_malformed", raw("stamps/12.tsr", lambda b: b[:-1])),
     ("bytes follow a time stamp", "stamp_malformed", raw("stamps/12.tsr", lambda b: b + b"0")),
     ("a time stamp's signature is turned by a bit", "stamp_untrusted",
@@ -276,10 +276,10 @@ def scene(sealed: Scene, tmp_path: Path) -> Scene:
 
 
 def test_what_nobody_tampered_with_holds(scene: Scene) -> None:
-    found = check(scene.log, scene.keys, scene.kept, scene.roots)
+    found = audit_directory(scene.log, scene.keys, scene.kept, scene.roots)
     assert found.last.size == 12
     assert any("2026-05-01 12:30:00 UTC" in line for line in found.checked)
-    assert check(scene.parcel, scene.keys, scene.kept).last.size == 12
+    assert audit_directory(scene.parcel, scene.keys, scene.kept).last.size == 12
     assert verify(scene.log, scene.keys, scene.kept)[-1].size == 12
 
 
@@ -295,7 +295,7 @@ def test_the_table_has_at_least_forty_cases_each_with_a_name_of_its_own() -> Non
 def test_it_is_caught_by_its_own_error(scene: Scene, code: str, change: Change, of: str) -> None:
     def act() -> None:
         change(scene)
-        check(getattr(scene, of), scene.keys, scene.kept, scene.roots)
+        audit_directory(getattr(scene, of), scene.keys, scene.kept, scene.roots)
 
     with pytest.raises(EvidenceError) as caught:
         act()
@@ -314,7 +314,7 @@ def test_the_verifier_alone_catches_it_too(
         change(scene)
         verify(getattr(scene, of), scene.keys, scene.kept)
 
-    with pytest.raises((Doubt, EvidenceError, OSError, ValueError)) as caught:
+    with pytest.raises((VerifierError, EvidenceError, OSError, ValueError)) as caught:
         act()
-    if isinstance(caught.value, Doubt):
-        assert caught.value.args[0] in (code, *BEYOND)
+    if isinstance(caught.value, VerifierError):
+        assert caught.value.args[0] in (code, *EXPLAINABLE)

@@ -22,10 +22,10 @@ import pytest
 from warcio.archiveiterator import ArchiveIterator
 
 from support.case_workflow import ABOVE, BELOW, OTHER, SENDER, SHOT, Bench, small_run
-from wavebreak.bundles.reproduction import Rerun
-from wavebreak.bundles.verify import exit_code, verify
+from wavebreak.bundles.reproduction import RerunManifest
+from wavebreak.bundles.verify import exit_code, verify_bundle
 from wavebreak.io import read
-from wavebreak.ledger import Sealer, new_signer
+from wavebreak.ledger import DirectoryRecorder, new_signer
 from wavebreak.privacy.pseudonymizer import Edge
 
 
@@ -36,7 +36,7 @@ class Made:
         self.bench = Bench(root)
         self.sealer = new_signer("example.org/log", secret=bytes(32))
         salts = self.bench.salts
-        sealing = Sealer(root / "log", self.sealer, clock=lambda: 0, salts=salts)
+        sealing = DirectoryRecorder(root / "log", self.sealer, clock=lambda: 0, salts=salts)
         self.run = small_run(root, sealer=sealing)
         sealing.close()
         self.bench.whole(self.run, ledger=(root / "log", self.sealer))
@@ -54,7 +54,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 
 def test_everything_in_it_holds_by_the_maker_s_keys(made: Made) -> None:
-    found = verify(made.file, made.keys)
+    found = verify_bundle(made.file, made.keys)
     assert [(f.what, f.said) for f in found if not f.holds] == []
     assert (len(found), exit_code(found)) == (12, 0)
     again = next(f.said for f in found if f.what == "recomputation")
@@ -62,12 +62,12 @@ def test_everything_in_it_holds_by_the_maker_s_keys(made: Made) -> None:
 
 
 def test_whose_it_is_is_not_known_without_a_key_nor_by_another_s(made: Made) -> None:
-    without = verify(made.file, [])
+    without = verify_bundle(made.file, [])
     assert exit_code(without) == 3
     assert [f.what for f in without if f.holds is None] == ["sealed entries", "recomputation"]
-    of_case = verify(made.file, [made.bench.signer.key])
+    of_case = verify_bundle(made.file, [made.bench.signer.key])
     assert [f.what for f in of_case if f.holds is None] == ["recomputation"]
-    stranger = verify(made.file, [new_signer("example.org/other").key])
+    stranger = verify_bundle(made.file, [new_signer("example.org/other").key])
     assert exit_code(stranger) == 1
 
 
@@ -143,7 +143,7 @@ def test_the_report_says_what_the_case_says(made: Made) -> None:
         assert words in text, words
     assert "2024-02-03T00:00:00Z to 2024-02-03T23:59:59Z, by" in text
     assert "80,000 messages a day, 80,000" not in text  # what a page says twice is told once
-    about = Rerun(**json.loads((made.exhibit / "rerun.json").read_text()))
+    about = RerunManifest(**json.loads((made.exhibit / "rerun.json").read_text()))
     assert about.accounts[0] in text
     assert all(identity in text.replace(" ", "") for identity in about.relied)
 
@@ -284,7 +284,7 @@ def test_a_bundle_of_the_accounts_own_events_says_what_cannot_be_decided_again(
     run = small_run(tmp_path)
     bench.whole(run, whole=False)
     file = bench.pack()
-    found = {finding.what: finding for finding in verify(file, [bench.signer.key])}
+    found = {finding.what: finding for finding in verify_bundle(file, [bench.signer.key])}
     assert [what for what, finding in found.items() if not finding.holds] == ["recomputation"]
     assert found["recomputation"].holds is None
     assert "others' events, on which they rest, are not here" in found["recomputation"].said
@@ -302,5 +302,5 @@ def test_a_run_that_was_enforced_is_decided_again_too(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     run = small_run(tmp_path, enforce=True)
     bench.whole(run)
-    found = verify(bench.pack(), [bench.signer.key])
+    found = verify_bundle(bench.pack(), [bench.signer.key])
     assert [(f.what, f.said) for f in found if not f.holds] == []

@@ -84,7 +84,7 @@ def test_core_in_an_empty_environment_runs_the_demo(installed: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "extra"),
     [
-        ("arena", "train"), ("claim capture http://x -o x", "claims"),
+        ("red-team", "train"), ("claim capture http://x -o x", "claims"),
         ("case list", "cases"), ("bundle C-1 -o x", "cases"), ("serve x --nats nats://x", "nats"),
         ("serve x --redis redis://x", "redis"),
         ("backup x -o y --database postgresql://h/d", "postgres"),

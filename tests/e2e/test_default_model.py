@@ -15,7 +15,7 @@ WORST = ("restrict", "suspend", "ban")
 MOST_BYTES = 1_500_000
 
 
-def test_the_default_model_is_there_fits_the_catalog_and_is_small() -> None:
+def test_default_model_matches_the_catalog_and_is_small() -> None:
     chosen = model.chosen(None)
     assert chosen is not None
     assert chosen.version.startswith("default-")
@@ -23,7 +23,7 @@ def test_the_default_model_is_there_fits_the_catalog_and_is_small() -> None:
 
 
 @pytest.mark.parametrize("seed", [103])
-def test_a_drawn_world_is_cleaned_without_a_ban_of_the_innocent(seed: int) -> None:
+def test_default_model_on_random_platform_bans_no_one_benign(seed: int) -> None:
     world = simulation.random_platform(seed, coverage=FULL_COVERAGE)
     edge = Edge(b"a key for tests only")
     logs = [edge.apply(batch) for batch in world.batches()]

@@ -88,13 +88,13 @@ def test_weekly_retraining_uses_the_weeks_before(
     setting = retraining.Setting(
         ("warm-up",), people=150, operators=4, accounts=6, days=1.0, seed=1_700
     )
-    weeks = retraining.live(tmp_path, POLICY, SMALL, setting)
+    weeks = retraining.simulate_weeks(tmp_path, POLICY, SMALL, setting)
     assert [week.model is None for week in weeks] == [True, False]
     assert weeks[0].confirmed > 0
     cut = retraining.cuts(weeks)[0]
     assert weeks[1].model == model.load(tmp_path / "week-1" / "model").version
     assert cut.first > cut.second
     assert cut.second <= cut.unlearned
-    assert weeks[1].wronged <= weeks[1].wronged_before
+    assert weeks[1].false_actions <= weeks[1].false_actions_before
     report.write_weeks(weeks, tmp_path / "weeks.html")
     assert "warm-up" in (tmp_path / "weeks.html").read_text()

@@ -13,7 +13,7 @@ DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is absent")
 
 
-def test_who_reports_tells_more_than_how_many() -> None:
+def test_reporter_credibility_beats_report_counts() -> None:
     found = tagged_reports.run(DATA, trained=False)
     assert all(bar.met for bar in found.bars), found.bars
     areas = {
@@ -24,12 +24,12 @@ def test_who_reports_tells_more_than_how_many() -> None:
         assert areas[on, "the live kernel's weights"] > 0.78
 
 
-def test_bots_are_told_from_people_by_timing_and_size_in_another_language() -> None:
+def test_botornot_timing_generalizes_across_languages() -> None:
     found = botornot.run(DATA)
     assert all(bar.met for bar in found.bars), found.bars
 
 
-def test_fraudulent_numbers_are_found_as_well_as_published() -> None:
+def test_sichuan_fraud_detection_matches_published_results() -> None:
     found = sichuan.run(DATA)
     crossed = found.rows[0].figures
     assert crossed is not None

@@ -9,8 +9,14 @@ from pathlib import Path
 import pytest
 
 from wavebreak import engine, rules, simulation
-from wavebreak.ledger import Directory, OpeningFile, Sealer, new_signer, read_entry
-from wavebreak.ledger.audit import check
+from wavebreak.ledger import (
+    DirectoryRecorder,
+    DirectoryStorage,
+    OpeningFile,
+    new_signer,
+    read_entry,
+)
+from wavebreak.ledger.audit import audit_directory
 from wavebreak.ledger.verifier import read_lines
 from wavebreak.privacy.pseudonymizer import Edge
 
@@ -26,9 +32,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def run(world: Path, out: Path, *, enforce: bool, sealed: bool) -> Sealer | None:
+def run(world: Path, out: Path, *, enforce: bool, sealed: bool) -> DirectoryRecorder | None:
     sealer = (
-        Sealer(out / "log", SIGNER, clock=lambda: 1_800_000_000_000, salts=os.urandom)
+        DirectoryRecorder(out / "log", SIGNER, clock=lambda: 1_800_000_000_000, salts=os.urandom)
         if sealed
         else None
     )
@@ -73,10 +79,10 @@ def test_the_summary_remembers_the_log_and_a_second_run_continues_it(
         assert sealer is not None
         sealer.close()
         summary = json.loads((tmp_path / "summary.json").read_text("utf-8"))
-        found = check(tmp_path / "log", [SIGNER.key], [])
+        found = audit_directory(tmp_path / "log", [SIGNER.key], [])
         assert summary["ledger"]["root"] == found.last.root.hex()
         assert summary["ledger"]["size"] == found.last.size
-        assert Directory(tmp_path / "log").size() == found.last.size
+        assert DirectoryStorage(tmp_path / "log").size() == found.last.size
         assert found.last.size % size == 0
 
 
@@ -90,4 +96,4 @@ def test_no_account_stands_in_the_log_itself(world: Path, tmp_path: Path) -> Non
     assert [account for account in accounts if f'"{account}"' in told] == []
     store = OpeningFile(tmp_path / "log" / "private" / "openings.sqlite3")
     assert sum(store.erase("account", account) for account in accounts) > 5
-    assert check(tmp_path / "log", [SIGNER.key], []).checked
+    assert audit_directory(tmp_path / "log", [SIGNER.key], []).checked

@@ -28,9 +28,12 @@ SEEN = simulation.simulate(people=120, days=0.2, campaigns=[("blast", 4)] * 3, s
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small world with three operators of each of two families."""
     made = simulation.simulate(
-        people=150, days=0.3, campaigns=[("blast", 6), ("jitter", 6)] * 4, personas=["courier"],
+        people=150,
+        days=0.3,
+        campaigns=[("blast", 6), ("jitter", 6)] * 4,
+        personas=["courier"],
         seed=1_005,
-    )  # fmt: skip
+    )
     out = tmp_path_factory.mktemp("world")
     simulation.write(made, out)
     return out
@@ -44,20 +47,20 @@ def decided(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_a_replay_records_every_registration_and_no_row_knows_its_future(world: Path) -> None:
+def test_replay_records_registrations_without_future_leak(world: Path) -> None:
     run = dataset.open_run(world)
     whole = dataset.replay(run, POLICY)
     registered = whole.points.kind == KINDS.index("registered")
     assert registered.sum() > 40
-    assert (np.diff(whole.points.place()[registered]) == 0).all()
+    assert (np.diff(whole.points.ordinals()[registered]) == 0).all()
 
     def prefix(stop: int) -> training.dataset.Points:
         return dataset.replay(run, POLICY, stop=stop).points
 
-    assert len(leakage.recomputed(whole, prefix, 3, 7)) == 3
+    assert len(leakage.check_future_leak(whole, prefix, 3, 7)) == 3
 
 
-def test_two_trainings_give_the_same_directory_to_the_byte(world: Path, tmp_path: Path) -> None:
+def test_train_twice_gives_the_same_bytes(world: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         learned, tested = training.train(
             [world], tmp_path / name, POLICY, SMALL, seed=2, allow=scoring_points.NAMES
@@ -66,11 +69,11 @@ def test_two_trainings_give_the_same_directory_to_the_byte(world: Path, tmp_path
     assert files == {p.name: p.read_bytes() for p in (tmp_path / "b").iterdir()}
     assert len(files) == 5
     assert model.load(tmp_path / "a").version == learned.model.version
-    assert tested.sides["test"]["abusive accounts"] >= 12
+    assert tested.splits["test"]["abusive accounts"] >= 12
     assert tested.measured["other operators, any time"].auc > 0.9
 
 
-def test_the_run_that_decided_finds_its_log_and_gives_the_same_model(
+def test_train_on_run_output_gives_the_same_model(
     world: Path, decided: Path, tmp_path: Path
 ) -> None:
     options: dict[str, Any] = {"seed": 2, "allow": scoring_points.NAMES}
@@ -79,9 +82,7 @@ def test_the_run_that_decided_finds_its_log_and_gives_the_same_model(
     assert first.model.version == second.model.version
 
 
-def test_a_log_that_moved_or_changed_is_an_error_with_its_fix(
-    decided: Path, tmp_path: Path
-) -> None:
+def test_moved_or_changed_log_raises_with_fix(decided: Path, tmp_path: Path) -> None:
     told = json.loads((decided / "summary.json").read_text())
     assert len(told["source"]["sha256"]) == 64
     for source, words in (
@@ -105,7 +106,7 @@ def test_one_labels_file_for_two_worlds_is_refused(world: Path, tmp_path: Path) 
         training.collect([world, world], POLICY, SMALL)
 
 
-def test_the_command_trains_and_says_how_it_did(world: Path, tmp_path: Path) -> None:
+def test_train_command_prints_its_evaluation(world: Path, tmp_path: Path) -> None:
     policy = tmp_path / "policy"
     policy.mkdir()
     text = training.config.SHIPPED.read_text().replace("rounds = 240", "rounds = 16")
@@ -116,19 +117,30 @@ def test_the_command_trains_and_says_how_it_did(world: Path, tmp_path: Path) -> 
     given = [part for name in scoring_points.NAMES for part in ("--allow", name)]
     done = CliRunner().invoke(
         cli.app,
-        ["train", str(world), "-o", str(tmp_path / "m"), "--policy", str(policy),
-         "--name", "tiny", "--tolerance-restrict", "0.001", "--tolerance-suspend", "0.001", *given],
+        [
+            "train",
+            str(world),
+            "-o",
+            str(tmp_path / "m"),
+            "--policy",
+            str(policy),
+            "--name",
+            "tiny",
+            "--tolerance-restrict",
+            "0.001",
+            "--tolerance-suspend",
+            "0.001",
+            *given,
+        ],
         env={"COLUMNS": "140"},
-    )  # fmt: skip
+    )
     assert done.exit_code == 0, done.output
     for words in ("Thresholds", "AUC", "Splits", "Too few benign", "card.html"):
         assert words in done.output
     assert model.load(tmp_path / "m").version.startswith("tiny-")
 
 
-def test_a_feature_that_names_the_label_is_refused_by_the_command(
-    world: Path, tmp_path: Path
-) -> None:
+def test_train_command_refuses_a_label_leak(world: Path, tmp_path: Path) -> None:
     with (world / "labels.csv").open() as file:
         rows = list(csv.DictReader(file))
     labels = tmp_path / "labels.csv"
@@ -146,16 +158,24 @@ def labelled(out: Path, *, first: bool, label: str = "") -> Path:
     lines = (out / "events.jsonl").read_text().splitlines()
     ts = json.loads(lines[0 if first else -1])["ts"]
     said = [
-        json.dumps({"id": f"l{n}", "ts": ts, "type": "label.assigned", "account": account,
-                    "label": label or known, "source": "analyst"})
+        json.dumps(
+            {
+                "id": f"l{n}",
+                "ts": ts,
+                "type": "label.assigned",
+                "account": account,
+                "label": label or known,
+                "source": "analyst",
+            }
+        )
         for n, (account, known, _, _) in enumerate(SEEN.labels)
-    ]  # fmt: skip
+    ]
     (out / "events.jsonl").write_text("\n".join([*said, *lines] if first else [*lines, *said]))
     (out / "events.profile.json").unlink()
     return out
 
 
-def test_a_log_that_was_labelled_before_anything_happened_is_refused(
+def test_train_refuses_labels_logged_before_activity(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(TrainingError, match="before they did anything"):
@@ -163,32 +183,30 @@ def test_a_log_that_was_labelled_before_anything_happened_is_refused(
     assert not (tmp_path / "m").exists()
 
 
-def test_words_of_the_log_outrank_a_file_and_are_counted_against_it(
+def test_log_votes_outrank_file_votes_and_are_counted(
     tmp_path: Path,
 ) -> None:
     run = labelled(tmp_path, first=False, label="benign")
     found = training.collect([run], POLICY, SMALL).labels
     abusive = sum(label == "abusive" for _, label, _, _ in SEEN.labels)
     assert found.contradictions == {("analyst", "benign", "file"): abusive}
-    assert not any(truth.abusive for truth in found.truths.values())
+    assert not any(truth.abusive for truth in found.resolved.values())
 
 
-def test_a_decision_that_stood_is_a_label_and_a_fresh_one_is_not(decided: Path) -> None:
+def test_only_confirmed_decisions_become_labels(decided: Path) -> None:
     run = dataset.open_run(decided)
     end = dataset.replay(run, POLICY).end
     soon = type(SMALL.decisions)(confirmed_after="1s")
     accounts = pq.read_table(decided / "accounts.parquet").to_pylist()
-    stood = {row["account"] for row in accounts if row["outcome"] in pipeline.STOOD}
-    found = list(pipeline.confirmed(run, end, soon))
+    stood = {row["account"] for row in accounts if row["outcome"] in pipeline.CONFIRMING_OUTCOMES}
+    found = list(pipeline.confirmed_decisions(run, end, soon))
     assert 0 < len(found) <= len(stood)
-    assert {claim.account for claim in found} <= stood
-    assert {(claim.label, claim.source) for claim in found} == {("abusive", "decision")}
-    assert list(pipeline.confirmed(run, end, SMALL.decisions)) == []
+    assert {vote.account for vote in found} <= stood
+    assert {(vote.label, vote.source) for vote in found} == {("abusive", "decision")}
+    assert list(pipeline.confirmed_decisions(run, end, SMALL.decisions)) == []
 
 
-def test_people_look_at_whom_a_training_doubts_and_it_learns_what_they_find(
-    world: Path, tmp_path: Path
-) -> None:
+def test_review_of_suspected_accounts_retrains_the_model(world: Path, tmp_path: Path) -> None:
     with (world / "labels.csv").open() as file:
         rows = list(csv.DictReader(file))
     missed = [row["account"] for row in rows if row["label"] == "abusive"][:3]
@@ -199,14 +217,21 @@ def test_people_look_at_whom_a_training_doubts_and_it_learns_what_they_find(
         writer.writerows(row for row in rows if row["account"] not in missed)
     asked: list[training.Key] = []
 
-    def review(keys: Sequence[training.Key]) -> list[training.Claim]:
+    def review(keys: Sequence[training.Key]) -> list[training.LabelVote]:
         asked.extend(keys)
-        return [training.Claim(*key, "abusive", "", "", "analyst") for key in keys]
+        return [training.LabelVote(*key, "abusive", "", "", "analyst") for key in keys]
 
     learned, _ = training.train(
-        [world], tmp_path / "m", POLICY, SMALL, seed=2, allow=scoring_points.NAMES, labels=labels,
-        unlabelled_benign=True, review=review,
-    )  # fmt: skip
+        [world],
+        tmp_path / "m",
+        POLICY,
+        SMALL,
+        seed=2,
+        allow=scoring_points.NAMES,
+        labels=labels,
+        unlabelled_benign=True,
+        review=review,
+    )
     assert {name for _, name in asked} & set(missed)
-    assert {learned.labels.truths[key].source for key in asked} == {"analyst"}
-    assert not {key for key, _ in learned.doubted} & set(asked)
+    assert {learned.labels.resolved[key].source for key in asked} == {"analyst"}
+    assert not {key for key, _ in learned.suspected} & set(asked)

@@ -15,11 +15,18 @@ from warcio.archiveiterator import ArchiveIterator
 
 from support.chromium import chromium
 from support.hostile_website import ACTOR, AT, DOT, PAGE, Web, outside, web
-from wavebreak.claims.capture import Capture, Captured, Outside
-from wavebreak.claims.config import CaptureLimits, limits
-from wavebreak.claims.exhibits import CUSTODY, EXHIBIT, capture, custody, doubts, load
+from wavebreak.claims.capture import CaptureEnvironment, CaptureResult, PageCapture
+from wavebreak.claims.config import CaptureLimits, load_limits
+from wavebreak.claims.exhibits import (
+    CUSTODY,
+    EXHIBIT,
+    capture_page,
+    check_exhibit,
+    load_exhibit,
+    read_custody,
+)
 from wavebreak.claims.screenshot import render
-from wavebreak.claims.warc import pages, to_warc
+from wavebreak.claims.warc import encode_warc, read_warc
 from wavebreak.errors import ClaimError
 from wavebreak.ssrf_guard import ReachError
 
@@ -30,9 +37,9 @@ def site() -> Iterator[Web]:
         yield server
 
 
-def taken(url: str, world: Outside | None = None, **bounds: float) -> Captured:
-    chosen: CaptureLimits = msgspec.structs.replace(limits().capture, **bounds)
-    return Capture(url, world or outside(), chosen).take()
+def taken(url: str, world: CaptureEnvironment | None = None, **bounds: float) -> CaptureResult:
+    chosen: CaptureLimits = msgspec.structs.replace(load_limits().capture, **bounds)
+    return PageCapture(url, world or outside(), chosen).fetch_page()
 
 
 def records(warc: bytes) -> list[tuple[dict[str, str], bytes]]:
@@ -62,7 +69,7 @@ def test_a_capture_keeps_redirects_requisites_and_what_style_sheets_ask_for(site
 
 def test_the_warc_reads_back_with_two_readers_and_every_digest_holds(site: Web) -> None:
     made = taken(site.url("/start"))
-    warc = to_warc(made.exchanges, {"software": "t", "operator": "O"}, AT)
+    warc = encode_warc(made.exchanges, {"software": "t", "operator": "O"}, AT)
     read = records(warc)
     kinds = [fields["WARC-Type"] for fields, _ in read]
     assert kinds == ["warcinfo", *["response", "request"] * 7]
@@ -87,12 +94,12 @@ def test_the_warc_reads_back_with_two_readers_and_every_digest_holds(site: Web) 
     ]
     assert [kind for kind, _ in by_warcio] == kinds
     assert ("response", PAGE.encode()) in by_warcio
-    assert [page.body for page in pages(warc, limits().upload)][2] == PAGE.encode()
+    assert [page.body for page in read_warc(warc, load_limits().upload)][2] == PAGE.encode()
 
 
 def test_the_same_exchanges_give_the_same_bytes(site: Web) -> None:
     made = taken(site.url("/page"))
-    first, second = (to_warc(made.exchanges, {"a": "b"}, AT) for _ in range(2))
+    first, second = (encode_warc(made.exchanges, {"a": "b"}, AT) for _ in range(2))
     assert first == second
 
 
@@ -101,8 +108,8 @@ def test_what_is_packed_or_chunked_is_kept_as_it_came_and_read(site: Web, path: 
     made = taken(site.url(path)).page()
     assert made.body == PAGE.encode()
     assert PAGE.encode() not in made.response
-    warc = to_warc([made], {}, AT)
-    assert [page.body for page in pages(warc, limits().upload)] == [PAGE.encode()]
+    warc = encode_warc([made], {}, AT)
+    assert [page.body for page in read_warc(warc, load_limits().upload)] == [PAGE.encode()]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +121,7 @@ def test_what_floods_or_breaks_off_is_cut_and_said(site: Web, path: str, cut: st
     assert len(made.page().body) <= 200_000
     assert len(made.page().response) <= 200_000
     assert list(made.gaps.values()) == [f"not whole: {cut}"]
-    fields = records(to_warc(made.exchanges, {}, AT))[1][0]
+    fields = records(encode_warc(made.exchanges, {}, AT))[1][0]
     assert fields["WARC-Truncated"] == cut
 
 
@@ -157,7 +164,7 @@ def rebinding(host: str, port: int) -> list[str]:
 
 
 def test_a_redirect_inward_is_refused_and_an_image_inward_is_a_gap(site: Web) -> None:
-    world = Outside(lambda: AT, rebinding, True)
+    world = CaptureEnvironment(lambda: AT, rebinding, True)
     with pytest.raises(ReachError, match="public internet"):
         taken(site.url("/inward"), world)
     made = taken(site.url("/inside"), world)
@@ -174,11 +181,11 @@ def test_a_name_that_answers_anew_cannot_move_the_connection(site: Web) -> None:
         return next(answers)
 
     with pytest.raises(ClaimError, match="no response"):
-        taken(site.url("/page"), Outside(lambda: AT, resolver), seconds_a_request=0.2)
+        taken(site.url("/page"), CaptureEnvironment(lambda: AT, resolver), seconds_a_request=0.2)
     assert asked == ["shop.example"]
     assert site.hits == []
     with pytest.raises(ReachError, match="public internet"):
-        taken(site.url("/page"), Outside(lambda: AT, resolver))
+        taken(site.url("/page"), CaptureEnvironment(lambda: AT, resolver))
     assert site.hits == []
 
 
@@ -192,13 +199,13 @@ def test_a_budget_of_requisites_and_of_bytes_is_kept(site: Web) -> None:
 
 
 def test_without_a_browser_a_capture_says_so_and_is_whole_else(site: Web, tmp_path: Path) -> None:
-    exhibit = capture(site.url("/start"), tmp_path / "e", ACTOR, outside(), browser=None)
+    exhibit = capture_page(site.url("/start"), tmp_path / "e", ACTOR, outside(), browser=None)
     assert [kept.path for kept in exhibit.files] == ["page.warc.gz"]
     assert exhibit.details["screenshot"] == "no browser is here: no screenshot was taken"
     assert exhibit.source == site.url("/start")
     assert exhibit.details["led_to"] == site.url("/page")
-    assert load(tmp_path / "e") == exhibit
-    assert doubts(tmp_path / "e") == []
+    assert load_exhibit(tmp_path / "e") == exhibit
+    assert check_exhibit(tmp_path / "e") == []
 
 
 def test_a_browser_that_fails_is_said(site: Web, tmp_path: Path) -> None:
@@ -207,13 +214,13 @@ def test_a_browser_that_fails_is_said(site: Web, tmp_path: Path) -> None:
     broken.chmod(0o755)
     drawn = render(taken(site.url("/page")), broken)
     assert drawn.screenshot == b""
-    assert drawn.said.startswith("the browser failed")
+    assert drawn.note.startswith("the browser failed")
 
 
 def test_the_browser_draws_from_the_capture_and_what_it_missed_is_fetched(
     site: Web, tmp_path: Path
 ) -> None:
-    exhibit = capture(site.url("/start"), tmp_path / "e", ACTOR, outside(), browser=chromium())
+    exhibit = capture_page(site.url("/start"), tmp_path / "e", ACTOR, outside(), browser=chromium())
     assert [kept.role for kept in exhibit.files] == ["warc", "screenshot", "rendered"]
     assert (tmp_path / "e" / "screenshot.png").read_bytes().startswith(b"\x89PNG")
     assert "late!" in (tmp_path / "e" / "rendered.html").read_text("utf-8")
@@ -227,13 +234,13 @@ def test_the_browser_reaches_nothing_by_itself(site: Web) -> None:
     drawn = render(captured, chromium())
     assert site.hits == before
     assert drawn.screenshot
-    assert all("/leak" in url or ".png" in url for url in drawn.missed)
+    assert all("/leak" in url or ".png" in url for url in drawn.missing)
 
 
 def test_custody_is_a_chain_and_a_change_anywhere_is_told(site: Web, tmp_path: Path) -> None:
     made = tmp_path / "e"
-    capture(site.url("/page"), made, ACTOR, outside())
-    first = custody(made)[0]
+    capture_page(site.url("/page"), made, ACTOR, outside())
+    first = read_custody(made)[0]
     assert (first.who, first.where, first.why, first.authority) == (
         "Investigator A", "bench 1", "test of a capture", "mandate 12",
     )  # fmt: skip
@@ -241,20 +248,20 @@ def test_custody_is_a_chain_and_a_change_anywhere_is_told(site: Web, tmp_path: P
     warc = made / "page.warc.gz"
     whole = warc.read_bytes()
     warc.write_bytes(b"\0" + whole[1:])
-    assert doubts(made) == ["page.warc.gz is not what was taken: its SHA-256 differs"]
+    assert check_exhibit(made) == ["page.warc.gz is not what was taken: its SHA-256 differs"]
     warc.unlink()
-    assert doubts(made) == ["page.warc.gz is absent"]
+    assert check_exhibit(made) == ["page.warc.gz is absent"]
     warc.write_bytes(whole)
     line = json.loads((made / CUSTODY).read_text("utf-8"))
     (made / CUSTODY).write_text(json.dumps(line | {"previous": "1" * 64}) + "\n", "utf-8")
-    assert "does not follow" in doubts(made)[0]
+    assert "does not follow" in check_exhibit(made)[0]
     told = json.loads((made / EXHIBIT).read_text("utf-8"))
     (made / EXHIBIT).write_text(json.dumps(told | {"source": "http://other.example/"}), "utf-8")
     with pytest.raises(ClaimError, match="was changed"):
-        load(made)
+        load_exhibit(made)
 
 
 def test_a_capture_does_not_write_over_another(site: Web, tmp_path: Path) -> None:
-    capture(site.url("/page"), tmp_path / "e", ACTOR, outside())
+    capture_page(site.url("/page"), tmp_path / "e", ACTOR, outside())
     with pytest.raises(ClaimError, match="not empty"):
-        capture(site.url("/page"), tmp_path / "e", ACTOR, outside())
+        capture_page(site.url("/page"), tmp_path / "e", ACTOR, outside())

@@ -76,9 +76,7 @@ def test_override_enters_the_log_and_lifts_restriction(live: Live) -> None:
     live(test)
 
 
-def test_replay_after_override_yields_identical_decisions(
-    tmp_path: Path, live: Live
-) -> None:
+def test_replay_after_override_yields_identical_decisions(tmp_path: Path, live: Live) -> None:
     async def test(made: Running) -> None:
         await made.send(abuser())
         body = {"verdict": "benign", "reason": BECAUSE}
@@ -242,9 +240,7 @@ def _limit(engine: Any, account: str) -> None:
     row["standing"], row["until"] = 3, int(row["clock"]) + 86_400
 
 
-def test_erasure_removes_pseudonyms_and_keeps_decisions(
-    tmp_path: Path, live: Live
-) -> None:
+def test_erasure_removes_pseudonyms_and_keeps_decisions(tmp_path: Path, live: Live) -> None:
     async def test(made: Running) -> None:
         await made.send([*abuser(), *abuser(3, "bob", 1_767_222_100_000)])
         before = (await made.ask("GET", "/v1/decisions")).json()

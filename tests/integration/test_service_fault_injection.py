@@ -203,9 +203,7 @@ def poisoned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.mark.parametrize("poison", [b"\x00" * 100, b"[" * 70_000, b"[" + b"1," * 5_000 + b"1]"])
-def test_poisoned_body_affects_no_other(
-    poisoned: Server, poison: bytes
-) -> None:
+def test_poisoned_body_affects_no_other(poisoned: Server, poison: bytes) -> None:
     before = len(crash_test.events_in_log(poisoned))
     assert poisoned.post(messages(10, before)).status == 202
     assert poisoned.post(poison).status in (400, 422)

@@ -23,8 +23,8 @@ from support import service_harness
 from support.service_harness import SIGNER, Running, abuser
 from wavebreak import rules
 from wavebreak.ledger import Entry, new_signer, read_entry
-from wavebreak.ledger.audit import check
-from wavebreak.ledger.checkpoints import verifier_key, write_signer
+from wavebreak.ledger.audit import audit_directory
+from wavebreak.ledger.checkpoints import encode_verifier_key
 from wavebreak.ledger.entries import (
     AppealEntry,
     DecisionEntry,
@@ -37,7 +37,7 @@ from wavebreak.ledger.entries import (
 from wavebreak.ledger.verifier import (
     canonical,
     check_consistency,
-    check_parcel,
+    check_proof_bundle,
     check_signature,
     read_checkpoint,
     read_lines,
@@ -70,7 +70,7 @@ def ledger(tmp_path: Path, name: str = "copy") -> list[Entry]:
         export_ledger(place)
     finally:
         connection.close()
-    check(place, [SIGNER.key], [])
+    audit_directory(place, [SIGNER.key], [])
     return [read_entry(line) for line in read_lines(place / "entries.jsonl")]
 
 
@@ -186,7 +186,7 @@ def test_inclusion_and_consistency_proofs_verify(tmp_path: Path) -> None:
             told = (await made.ask("GET", path, made.keys["read"])).json()
             now = read_checkpoint(told["checkpoint"].encode())
             check_signature(now, SIGNER.key)
-            check_parcel([canonical(told["proof"]).encode()], now)
+            check_proof_bundle([canonical(told["proof"]).encode()], now)
             assert told["proof"]["openings"]["account"][1] == each["decision"]["account"]
         assert len(found) >= 4
         asked = await made.ask("GET", f"/v1/ledger/consistency?old={before.size}")
@@ -265,7 +265,7 @@ def test_erased_entries_cannot_be_opened_but_still_verify(tmp_path: Path) -> Non
 
     live(tmp_path, test)
     (erasure,) = [e.body for e in ledger(tmp_path) if isinstance(e.body, ErasureEntry)]
-    assert check(tmp_path / "copy", [SIGNER.key], [read_checkpoint(kept[0])]).checked
+    assert audit_directory(tmp_path / "copy", [SIGNER.key], [read_checkpoint(kept[0])]).checked
     assert erasure.events == 1
     try:
         still = [OpeningRows().of(k) for k in range(100)]
@@ -327,11 +327,11 @@ def test_service_with_another_signing_key_is_refused(tmp_path: Path) -> None:
 def test_ledger_commands_read_a_service(tmp_path: Path) -> None:
     with service_harness.migrated("sqlite", tmp_path):
         live(tmp_path, _sends)
-    (tmp_path / "ledger.pub").write_text(verifier_key(SIGNER.key))
+    (tmp_path / "ledger.pub").write_text(encode_verifier_key(SIGNER.key))
     checkpoint = wavebreak("checkpoint", str(tmp_path))
     kept = tmp_path / "kept.txt"
     kept.write_text(checkpoint.stdout)
-    key = verifier_key(SIGNER.key)
+    key = encode_verifier_key(SIGNER.key)
     verified = wavebreak("verify", str(tmp_path), "--key", key, "--remembered", str(kept))
     assert verified.returncode == 0, verified.stdout + verified.stderr
     assert wavebreak("verify", str(tmp_path)).returncode == 3
@@ -363,5 +363,5 @@ def wavebreak(*arguments: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"WAVEBREAK_LEDGER_KEY": write_signer(SIGNER)},
+        env=os.environ | {"WAVEBREAK_LEDGER_KEY": encode_signer(SIGNER)},
     )

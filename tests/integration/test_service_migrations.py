@@ -67,9 +67,7 @@ def tables() -> set[str]:
         return set(connection.introspection.table_names(cursor))
 
 
-def test_first_version_continues_after_migration(
-    tmp_path: Path, first: list[Decision]
-) -> None:
+def test_first_version_continues_after_migration(tmp_path: Path, first: list[Decision]) -> None:
     assert tables() & {"log_batch", "decision", "webhook", "ledger_entry"} == {
         "log_batch",
         "decision",

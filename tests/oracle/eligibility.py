@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from itertools import product
 from typing import NamedTuple
 
-from wavebreak.cases.date_ranges import Span
-from wavebreak.cases.eligibility import Grounds, OnPlatform, PublicNotice, Ties
+from wavebreak.cases.date_ranges import DateRange
+from wavebreak.cases.eligibility import Grounds, LinkRequirements, OnPlatform, PublicNotice
 from wavebreak.cases.parties import Basis, Evidence, Strength
 
 LADDER = ["none", "weak", "moderate", "strong"]
@@ -45,7 +45,7 @@ def worlds_of(item: Evidence, as_of: int, times: range) -> list[Fact]:
     ]
 
 
-def within(span: Span, times: range) -> list[int]:
+def within(span: DateRange, times: range) -> list[int]:
     low = times[0] if span.earliest is None else span.earliest
     high = times[-1] if span.latest is None else span.latest
     return [t for t in times if low <= t <= high]
@@ -81,11 +81,11 @@ def slow(items: list[Evidence], grounds: Grounds, as_of: int, times: range) -> s
     return "eligible" if True in seen else "not_eligible"
 
 
-def spans(points: list[int | None]) -> Iterator[Span]:
+def spans(points: list[int | None]) -> Iterator[DateRange]:
     """Every span whose ends are among the points."""
     for low, high in product(points, repeat=2):
         if low is None or high is None or low <= high:
-            yield Span(low, high)
+            yield DateRange(low, high)
 
 
 def small_grounds(*notices: tuple[int, int, tuple[str, ...]]) -> Grounds:
@@ -98,7 +98,7 @@ def small_grounds(*notices: tuple[int, int, tuple[str, ...]]) -> Grounds:
             PublicNotice(f"n{k}", rfc(effective), rfc(beyond), conduct, "")  # type: ignore[arg-type]
             for k, (effective, beyond, conduct) in enumerate(notices)
         ),
-        Ties(
+        LinkRequirements(
             (Basis.STATEMENT, Basis.NUMBER, Basis.PAYMENT),
             (Basis.AFFILIATION, Basis.SUCCESSION),
             Strength.MODERATE,

@@ -14,15 +14,23 @@ from PIL import Image
 from support.factories import DAY, HOUR, MINUTE, NOON, events_file
 from wavebreak import rules
 from wavebreak.bundles import evidence_intake
-from wavebreak.bundles.archive_writer import pack
-from wavebreak.bundles.reproduction import Given
-from wavebreak.bundles.workspace import Desk, desk
-from wavebreak.cases.case import Advanced, Confirmed, Delivered, Named, Opened, Sent, Signed
+from wavebreak.bundles.archive_writer import write_bundle
+from wavebreak.bundles.reproduction import RunInputs
+from wavebreak.bundles.workspace import CaseWorkspace, open_workspace
+from wavebreak.cases.case import (
+    CaseOpened,
+    DeterminationSigned,
+    EvidenceReviewed,
+    NoticeDelivered,
+    NoticeSent,
+    PartyNamed,
+    StateChanged,
+)
 from wavebreak.cases.notices import Delivery
 from wavebreak.cases.parties import Basis, Evidence, Party, Strength
-from wavebreak.claims.exhibits import Actor, keep, seal
+from wavebreak.claims.exhibits import Actor, write_exhibit, write_file
 from wavebreak.claims.exhibits import Exhibit as ClaimExhibit
-from wavebreak.claims.warc import Exchange, to_warc
+from wavebreak.claims.warc import Exchange, encode_warc
 from wavebreak.engine import run
 from wavebreak.ledger import new_signer
 from wavebreak.privacy.pseudonymizer import Edge
@@ -110,9 +118,9 @@ class Bench:
         self._salt += 1
         return hashlib.shake_256(str(self._salt).encode()).digest(count)
 
-    def desk(self, new: str = "") -> AbstractContextManager[Desk]:
+    def desk(self, new: str = "") -> AbstractContextManager[CaseWorkspace]:
         """Open the case."""
-        return desk(self.case, self.signer, self.clock, self.salts, new=new)
+        return open_workspace(self.case, self.signer, self.clock, self.salts, new=new)
 
     def claim(self) -> Path:
         """A captured claim with a WARC, as `wavebreak claim` writes it."""
@@ -121,65 +129,73 @@ class Bench:
         asked, headers = b"GET / HTTP/1.1\r\nHost: rapid.example\r\n\r\n", Message()
         headers["Content-Type"] = "text/html"
         exchange = Exchange(url, at, "192.0.2.7", asked, head + PAGE, 200, headers, PAGE)
-        warc = to_warc([exchange], {"software": "test"}, at)
+        warc = encode_warc([exchange], {"software": "test"}, at)
         place = self.root / "claim"
         place.mkdir()
         files = (
-            keep(place, "page.warc.gz", warc, "application/warc", "warc"),
-            keep(place, "rendered.html", PAGE, "text/html", "rendered"),
-            keep(place, "screenshot.png", screenshot(), "image/png", "screenshot"),
+            write_file(place, "page.warc.gz", warc, "application/warc", "warc"),
+            write_file(place, "rendered.html", PAGE, "text/html", "rendered"),
+            write_file(place, "screenshot.png", screenshot(), "image/png", "screenshot"),
         )
         about = ClaimExhibit("capture", url, at, files, self.actor)
-        seal(place, about, "captured from the network", "none")
+        write_exhibit(place, about, "captured from the network", "none")
         return place
 
     def whole(self, run: Path, **given: Any) -> None:
         """Open the case and take it to a signed determination and a notice in two languages."""
         with self.desk("C-7") as at:
-            at.take(Opened("Bulk sending by רפיד הודעות", "Eighty thousand a day."), **self.me)
-            at.take(Named(PARTY), **self.me)
-            at.take(Advanced("investigating"), **self.me)
-            evidence_intake.take_claim(
+            at.take(CaseOpened("Bulk sending by רפיד הודעות", "Eighty thousand a day."), **self.me)
+            at.take(PartyNamed(PARTY), **self.me)
+            at.take(StateChanged("investigating"), **self.me)
+            evidence_intake.add_claim_exhibit(
                 at, self.claim(), self.actor, "investigator", title="Price page"
             )
             self.found(at, "E1", "off_platform", Basis.STATEMENT, Strength.STRONG)
             edge = Edge(KEY, None)
-            taken, about = evidence_intake.take_run(
-                at, run, [SENDER], Given(None, None, edge, **given), KEY, self.actor, "investigator"
+            taken, about = evidence_intake.add_run_exhibit(
+                at,
+                run,
+                [SENDER],
+                RunInputs(None, None, edge, **given),
+                KEY,
+                self.actor,
+                "investigator",
             )
-            evidence_intake.linked(
+            evidence_intake.link_accounts(
                 at, "P1", about.accounts, Basis.NUMBER, Strength.MODERATE, "E1", **self.me
             )
-            tied = evidence_intake.tie(at, "P1", about.accounts)
+            tied = evidence_intake.strongest_link(at, "P1", about.accounts)
             assert tied is not None
             self.found(at, taken.id, "on_platform", *tied)
             for language in ("he", "en"):
-                words = evidence_intake.notice(
+                words = evidence_intake.draft_notice(
                     at, "P1", "cease_and_desist", language, operator="Example",
                     contact="legal@example.org", days=None, policy=None,
                 )  # fmt: skip
-                at.take(Sent(words), **self.me)
+                at.take(NoticeSent(words), **self.me)
             receipt = self.root / "receipt.txt"
             receipt.write_text("Delivered on 3 March.")
-            proof = evidence_intake.take_file(
+            proof = evidence_intake.add_file_exhibit(
                 at, receipt, self.actor, "investigator", kind="delivery"
             )
-            at.take(Delivered(Delivery("N1", self.clock(), "courier", proof.id)), **self.me)
-            at.take(Advanced("noticed"), **self.me)
-            evidence_intake.prepare(at, "P1", None, None, **self.me)
-            at.take(Signed("D1"), by="Adv. Levi", role="counsel")
-            at.take(Advanced("determined"), **self.me)
+            at.take(NoticeDelivered(Delivery("N1", self.clock(), "courier", proof.id)), **self.me)
+            at.take(StateChanged("noticed"), **self.me)
+            evidence_intake.prepare_determination(at, "P1", None, None, **self.me)
+            at.take(DeterminationSigned("D1"), by="Adv. Levi", role="counsel")
+            at.take(StateChanged("determined"), **self.me)
 
-    def found(self, at: Desk, exhibit: str, seen: str, basis: Basis, strength: Strength) -> None:
+    def found(
+        self, at: CaseWorkspace, exhibit: str, seen: str, basis: Basis, strength: Strength
+    ) -> None:
         """Draw evidence from an exhibit, and confirm it."""
         name = at.case.fresh("V")
-        dates = evidence_intake.dates_of(at, at.case.exhibits[exhibit])
+        dates = evidence_intake.conduct_dates(at, at.case.exhibits[exhibit])
         made: Any = (name, "P1", exhibit, seen, "engaged", *dates, basis, strength)
-        evidence_intake.found(at, Evidence(*made), **self.me)
-        at.take(Confirmed(name, True), **self.me)
+        evidence_intake.add_evidence(at, Evidence(*made), **self.me)
+        at.take(EvidenceReviewed(name, True), **self.me)
 
     def pack(self, name: str = "C-7.zip") -> Path:
         """Pack the case."""
         with self.desk() as at:
-            pack(at, self.root / name)
+            write_bundle(at, self.root / name)
         return self.root / name

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from wavebreak.claims.screenshot import browser
+from wavebreak.claims.screenshot import find_browser
 from wavebreak.errors import ClaimError, WavebreakError
 
 FIX = (
@@ -24,7 +24,7 @@ FIX = (
 
 def chromium() -> Path:
     """The browser of this machine; raises ClaimError where there is none that starts."""
-    found = browser()
+    found = find_browser()
     if found is None:
         raise ClaimError("no Chromium is installed, and the page capture tests need one", fix=FIX)
     started = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)

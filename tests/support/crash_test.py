@@ -27,7 +27,7 @@ from support.webhook_receiver import Receiver, listening
 from wavebreak import rules, simulation
 from wavebreak.engine import Engine
 from wavebreak.ledger import read_entry
-from wavebreak.ledger.audit import check as check_ledger
+from wavebreak.ledger.audit import audit_directory as check_ledger
 from wavebreak.ledger.entries import DecisionEntry, ReceiptEntry
 from wavebreak.ledger.verifier import read_lines
 from wavebreak.schema.events import json_rows

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from http.server import ThreadingHTTPServer
 
 from support.webhook_receiver import Answer, listening
-from wavebreak.claims.capture import Outside
+from wavebreak.claims.capture import CaptureEnvironment
 from wavebreak.claims.exhibits import Actor
 
 AT = "2026-03-04T05:06:07Z"
@@ -166,6 +166,6 @@ def web() -> AbstractContextManager[Web]:
     return listening(Web())
 
 
-def outside(allow_private: bool = True) -> Outside:
+def outside(allow_private: bool = True) -> CaptureEnvironment:
     """All names lead to the loopback, the time stands."""
-    return Outside(lambda: AT, lambda host, port: ["127.0.0.1"], allow_private)
+    return CaptureEnvironment(lambda: AT, lambda host, port: ["127.0.0.1"], allow_private)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from wavebreak.rules import Policy, Rule, Standing, compile_rules, hits
+from wavebreak.rules import EnforcementTerms, Policy, Rule, compile_rules, hits
 from wavebreak.rules.conditions import When
 
 FEATURES = ("a", "b", "c")
 KINDS = ("sent", "received", "epoch")
-STANDING = Standing(
+ENFORCEMENT = EnforcementTerms(
     new_chats_1d=5, suspend_after=3, double_at_most=2, observe="24h", grace="1h", benign_grace="7d"
 )
 
@@ -33,7 +33,7 @@ def rule(when: When = "a > 1", **fields: Any) -> Rule:
 
 
 def policy(rules: Iterable[Rule]) -> Policy:
-    return Policy("tested", tuple(rules), {}, STANDING, FEATURES, KINDS)
+    return Policy("tested", tuple(rules), {}, ENFORCEMENT, FEATURES, KINDS)
 
 
 def fires(when: str, values: Mapping[str, float]) -> bool:

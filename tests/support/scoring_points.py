@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from wavebreak.features.fact_kinds import KINDS
-from wavebreak.training.config import Settings, load
-from wavebreak.training.dataset import Points, inputs
-from wavebreak.training.labels import Claim, Labels, resolve
+from wavebreak.training.config import Settings, load_settings
+from wavebreak.training.dataset import Points, model_inputs
+from wavebreak.training.labels import Labels, LabelVote, resolve_votes
 
-NAMES = inputs()
+NAMES = model_inputs()
 OPERATORS, FAMILIES = 12, ("blast", "jitter")
 SIGNAL = {"first_contacts_1d": 2.0, "reply_share_7d": -2.0, "cold_share_32": 1.5}
 """Features that tell abusive from benign, and by how many standard deviations."""
@@ -20,7 +20,7 @@ SIGNAL = {"first_contacts_1d": 2.0, "reply_share_7d": -2.0, "cold_share_32": 1.5
 
 def small() -> Settings:
     """The shipped settings with few, small trees."""
-    settings = load()
+    settings = load_settings()
     fit = replace_struct(settings.fit, rounds=24, leaves=8, least=10)
     made: Settings = replace_struct(
         settings,
@@ -36,23 +36,23 @@ def replace_struct(value: Any, **fields: object) -> Any:
     return type(value)(**{name: getattr(value, name) for name in value.__struct_fields__} | fields)
 
 
-def claims(abusive: int = 120, benign: int = 400) -> list[Claim]:
-    """One claim an account: abusive ones in families of operators, benign ones on their own."""
+def votes(abusive: int = 120, benign: int = 400) -> list[LabelVote]:
+    """One vote an account: abusive ones in families of operators, benign ones on their own."""
     made = [
-        Claim("", f"bad{n}", "abusive", FAMILIES[n % 2], f"op{n % OPERATORS}", "file")
+        LabelVote("", f"bad{n}", "abusive", FAMILIES[n % 2], f"op{n % OPERATORS}", "file")
         for n in range(abusive)
     ]
-    return made + [Claim("", f"good{n}", "benign", "person", "", "file") for n in range(benign)]
+    return made + [LabelVote("", f"good{n}", "benign", "person", "", "file") for n in range(benign)]
 
 
 def labels(abusive: int = 120, benign: int = 400) -> Labels:
     """The same, resolved."""
-    return resolve(claims(abusive, benign), load().sources)
+    return resolve_votes(votes(abusive, benign), load_settings().sources)
 
 
 def points(abusive: int = 120, benign: int = 400, each: int = 6, seed: int = 1) -> Points:
-    """Points of the accounts of `claims`, in order of time, the first of each a registration."""
-    rng, keys = np.random.default_rng(seed), [("", c.account) for c in claims(abusive, benign)]
+    """Points of the accounts of `votes`, in order of time, the first of each a registration."""
+    rng, keys = np.random.default_rng(seed), [("", c.account) for c in votes(abusive, benign)]
     account = np.tile(np.arange(len(keys)), each)
     values = np.round(rng.normal(0.0, 1.0, (len(account), len(NAMES))), 3)
     values[rng.random(values.shape) < 0.1] = np.nan
@@ -61,9 +61,15 @@ def points(abusive: int = 120, benign: int = 400, each: int = 6, seed: int = 1) 
     kind = np.full(len(account), KINDS.index("sent"), np.uint8)
     kind[: len(keys)] = KINDS.index("registered")
     return Points(
-        NAMES, values, account, 1_000 * np.arange(len(account), dtype=np.int64), kind,
-        np.zeros(len(account), np.uint8), np.zeros(len(account), np.int64), tuple(keys),
-    )  # fmt: skip
+        NAMES,
+        values,
+        account,
+        1_000 * np.arange(len(account), dtype=np.int64),
+        kind,
+        np.zeros(len(account), np.uint8),
+        np.zeros(len(account), np.int64),
+        tuple(keys),
+    )
 
 
 def with_column(made: Points, name: str, column: Any) -> Points:

@@ -82,7 +82,7 @@ def context() -> AppContext:
         ring,
         Metrics(),
         load_quota_config(),
-        policy.standing.new_chats_1d,
+        policy.enforcement.new_chats_1d,
         SECRET,
         allow_private_webhooks=True,
         resolver=lambda host, port: ["127.0.0.1"],

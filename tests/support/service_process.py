@@ -20,11 +20,11 @@ from typing import Any
 import psycopg
 
 from wavebreak.ledger import new_signer
-from wavebreak.ledger.checkpoints import write_signer
+from wavebreak.ledger.checkpoints import encode_signer
 
 KEY = "00112233445566778899aabbccddeeff" * 2
 SIGNER = new_signer("example.org/served", secret=bytes(range(32)))
-LEDGER_KEY = write_signer(SIGNER)
+LEDGER_KEY = encode_signer(SIGNER)
 JSON = {"content-type": "application/json"}
 
 

@@ -19,17 +19,17 @@ from cryptography.x509 import Certificate
 from support.ledger_fixtures import SIGNER, a_decision
 from support.rfc3161_authority import Authority
 from wavebreak.ledger import (
-    Directory,
+    DirectoryStorage,
     Ledger,
     OpeningFile,
     Signer,
     new_signer,
-    parcel,
+    proof_bundle,
     seal_decisions,
     seal_receipts,
 )
-from wavebreak.ledger.checkpoints import checkpoint_note, cosigned, stamped
-from wavebreak.ledger.errors import named
+from wavebreak.ledger.checkpoints import add_cosignature, request_time_stamp, sign_checkpoint
+from wavebreak.ledger.errors import convert_verifier_errors
 from wavebreak.ledger.verifier import WITNESS, Checkpoint, Key, canonical, read_checkpoint, read_key
 
 STRANGER = new_signer(SIGNER.name, secret=bytes(32))
@@ -60,21 +60,21 @@ def salts(count: int) -> bytes:
 
 def build(place: Path) -> Scene:
     """Nine decisions and three receipts in three checkpoints, the last one witnessed; a parcel."""
-    files = Directory(place / "log", write=True)
+    files = DirectoryStorage(place / "log", write=True)
     ledger, store = Ledger(files, SIGNER), OpeningFile(":memory:")
     made = [a_decision(f"account-{k}", k / 10) for k in range(9)]
     seal_decisions(ledger, made[:5], store, at=1, salts=salts)
     kept = ledger.sealed
     seal_decisions(ledger, made[5:], store, at=2, salts=salts)
     seal_receipts(ledger, range(3), made[:3], at=3)
-    ledger.witnessed(cosigned(ledger.note, WATCHER, 1_700_000_000))
+    ledger.witnessed(add_cosignature(ledger.note, WATCHER, 1_700_000_000))
     (place / "parcel").mkdir()
     opened = {at: store.of(at) for at in (1, 6)}
-    for name, told in parcel(ledger, [1, 6, 10, 11], opened, since=5).items():
+    for name, told in proof_bundle(ledger, [1, 6, 10, 11], opened, since=5).items():
         (place / "parcel" / name).write_bytes(told)
     files.close()
     (place / "log" / "stamps").mkdir()
-    answer = stamped(ledger.note, CLOCK.answer, [CLOCK.certificate])
+    answer = request_time_stamp(ledger.note, CLOCK.answer, [CLOCK.certificate])
     (place / "log" / "stamps" / "12.txt").write_bytes(ledger.note)
     (place / "log" / "stamps" / "12.tsr").write_bytes(answer)
     keys = [SIGNER.key, WATCHER.key]
@@ -177,8 +177,8 @@ def signed(size: int, root: bytes | None = None, signer: Signer = SIGNER) -> Cha
     """Put a checkpoint of this size, signed and witnessed, in place of the last."""
 
     def how(told: str) -> str:
-        made = checkpoint_note(signer, size, root or read_checkpoint(told.encode()).root)
-        return cosigned(made, WATCHER, 1).decode()
+        made = sign_checkpoint(signer, size, root or read_checkpoint(told.encode()).root)
+        return add_cosignature(made, WATCHER, 1).decode()
 
     return noted(how)
 
@@ -202,10 +202,10 @@ def resealed(*lines: bytes) -> Change:
     """The log's own operator seals more entries, whatever they say."""
 
     def how(scene: Scene) -> None:
-        files = Directory(scene.log, write=True)
+        files = DirectoryStorage(scene.log, write=True)
         ledger = Ledger(files, SIGNER)
         ledger.seal(lines)
-        ledger.witnessed(cosigned(ledger.note, WATCHER, 5))
+        ledger.witnessed(add_cosignature(ledger.note, WATCHER, 5))
         files.close()
 
     return how
@@ -218,11 +218,11 @@ def rewritten(signer: Any, first: int, size: int) -> Change:
         old = (scene.log / "entries.jsonl").read_bytes().splitlines()[:size]
         for name in ("entries.jsonl", "nodes", "ends", "checkpoints.jsonl"):
             (scene.log / name).unlink()
-        files = Directory(scene.log, write=True)
+        files = DirectoryStorage(scene.log, write=True)
         ledger = Ledger(files, signer)
         ledger.seal(old[:first])
         ledger.seal([line.replace(b'"at":', b'"at":9') for line in old[first:]])
-        ledger.witnessed(cosigned(ledger.note, WATCHER, 5))
+        ledger.witnessed(add_cosignature(ledger.note, WATCHER, 5))
         files.close()
 
     return how
@@ -241,7 +241,7 @@ def keyed(*keys: Key | str) -> Change:
     """The reader holds other keys."""
 
     def how(scene: Scene) -> None:
-        with named():
+        with convert_verifier_errors():
             scene.keys = [read_key(key) if isinstance(key, str) else key for key in keys]
 
     return how
@@ -272,4 +272,4 @@ def under(of: Callable[[Scene], bytes]) -> Change:
 def second(scene: Scene) -> bytes:
     """The checkpoint before the last, witnessed too."""
     line = (scene.log / "checkpoints.jsonl").read_bytes().splitlines()[1]
-    return cosigned(str(json.loads(line)).encode(), WATCHER, 2)
+    return add_cosignature(str(json.loads(line)).encode(), WATCHER, 2)

@@ -64,6 +64,8 @@ ALLOWED = {
     "hooks?": (),
 }
 """Where a withdrawn word has its plain meaning: a courier who delivers parcels is a persona."""
+ALLOWED["arena"] = ("src/wavebreak/red_team/config.py",)
+ALLOWED["dials?"] = ("src/wavebreak/red_team/config.py",)
 ALLOWED["parcels?"] = ("src/wavebreak/simulation/",)
 
 

@@ -33,7 +33,7 @@ class Absent(MetaPathFinder):
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Absent())
 """
-CORE = ("data", "ledger", "policy", "run", "serve")
+CORE = ("events", "ledger", "policy", "run", "serve")
 
 
 def requirements(extra: str) -> set[str]:
@@ -89,7 +89,7 @@ def test_picture_without_matplotlib_is_a_note_with_the_fix(
     monkeypatch.setattr(charts, "matplotlib", Optional("matplotlib"))
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     drawn = charts.shares("a", "A", ["x"], {"x": [Interval(0.1, 0.0, 0.2, "10 %")]})
-    assert drawn.startswith('<p class="note">No picture: matplotlib is not installed')
+    assert drawn.startswith('<p class="note">No chart: matplotlib is not installed')
     assert "wavebreak[charts]" in drawn
 
 

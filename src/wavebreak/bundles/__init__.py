@@ -1,1 +1,1 @@
-"""Parcels that another party can verify: files of a case, report, bundle, recomputation."""
+"""Case files on disk, their bundles for other parties, and the reproduction of decisions."""

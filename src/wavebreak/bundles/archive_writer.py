@@ -28,7 +28,7 @@ import bagit
 import msgspec
 
 from wavebreak import __version__
-from wavebreak.bundles import report, workspace
+from wavebreak.bundles import report
 from wavebreak.bundles.archive_reader import (
     CERTIFICATE,
     HASHES,
@@ -38,14 +38,21 @@ from wavebreak.bundles.archive_reader import (
     REPORT,
     VERIFIER,
 )
-from wavebreak.bundles.workspace import CASE, EXHIBITS, GROUNDS, Desk, exhibit_doubts
-from wavebreak.cases.date_ranges import shown
+from wavebreak.bundles.workspace import (
+    CASE,
+    EXHIBITS,
+    GROUNDS,
+    CaseWorkspace,
+    check_exhibit_files,
+    encode_case,
+)
+from wavebreak.cases.date_ranges import format_instant
 from wavebreak.errors import CaseError, EvidenceError
-from wavebreak.ledger import parcel, verifier
+from wavebreak.ledger import proof_bundle, verifier
 
 _AT = (1980, 1, 1, 0, 0, 0)
 _DECLARATION = "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
-_WORDS = """\
+_README = """\
 This is a bundle of case {case}, made by Wavebreak {version}.
 
 To read: report.pdf. The forms in certificate.pdf are for a person to sign, or not.
@@ -66,67 +73,67 @@ case's `salt` followed by step n in canonical JSON (RFC 8785).
 """
 
 
-def pack(desk: Desk, out: Path) -> dict[str, int]:
+def write_bundle(workspace: CaseWorkspace, out: Path) -> dict[str, int]:
     """Pack an open case into the file `out`; gives counts of files, bytes, entries.
 
     The file appears whole or not at all. Raises `CaseError` where an exhibit is not as it was
     taken in, or nothing can be packed.
     """
-    case = desk.case
+    case = workspace.case
     for exhibit in case.exhibits.values():
-        if wrong := exhibit_doubts(desk.path, exhibit):
+        if wrong := check_exhibit_files(workspace.path, exhibit):
             raise CaseError(wrong[0], fix="bring back the exhibit as it was")
     with tempfile.TemporaryDirectory(prefix="wavebreak-bundle-") as place:
         bag = Path(place) / case.id
         (bag / "data").mkdir(parents=True)
-        _payload(desk, bag / "data")
-        _tags(bag, case.id, case.steps[-1].at)
+        _write_payload(workspace, bag / "data")
+        _write_tags(bag, case.id, case.steps[-1].at)
         try:
             bagit.Bag(str(bag)).validate()
         except bagit.BagError as error:  # pragma: no cover
             raise CaseError(f"the bag does not hold: {error}", fix="report this") from None
-        files = _zip(bag, out)
-    return {"files": files, "bytes": out.stat().st_size, "entries": desk.ledger.size}
+        files = _write_zip(bag, out)
+    return {"files": files, "bytes": out.stat().st_size, "entries": workspace.ledger.size}
 
 
-def _payload(desk: Desk, data: Path) -> None:
-    (data / CASE).write_bytes(workspace.told(desk.written))
+def _write_payload(workspace: CaseWorkspace, data: Path) -> None:
+    (data / CASE).write_bytes(encode_case(workspace.written))
     for name in (EXHIBITS, GROUNDS):
-        if (desk.path / name).exists():
-            shutil.copytree(desk.path / name, data / name)
-    known = {exhibit.path for exhibit in desk.case.exhibits.values()}
+        if (workspace.path / name).exists():
+            shutil.copytree(workspace.path / name, data / name)
+    known = {exhibit.path for exhibit in workspace.case.exhibits.values()}
     for left in (data / EXHIBITS).glob("*"):
         # What a crash left behind is no exhibit.
         if left.relative_to(data).as_posix() not in known:
             shutil.rmtree(left)
     (data / LEDGER).mkdir()
-    for name, content in parcel(desk.ledger, range(desk.ledger.size)).items():
+    for name, content in proof_bundle(workspace.ledger, range(workspace.ledger.size)).items():
         (data / LEDGER / name).write_bytes(content)
     (data / VERIFIER).write_bytes(Path(verifier.__file__).read_bytes())
     (data / MADE).write_bytes(msgspec.json.encode(report.versions(), order="sorted"))
-    words = _WORDS.format(case=desk.case.id, version=__version__)
+    words = _README.format(case=workspace.case.id, version=__version__)
     (data / README).write_text(words, encoding="utf-8")
-    (data / REPORT).write_bytes(report.report(data, desk.case))
-    (data / CERTIFICATE).write_bytes(report.forms(desk.case))
+    (data / REPORT).write_bytes(report.render_report(data, workspace.case))
+    (data / CERTIFICATE).write_bytes(report.render_certificate_forms(workspace.case))
 
 
-def _tags(bag: Path, case: str, at: int) -> None:
+def _write_tags(bag: Path, case: str, at: int) -> None:
     """The bag's own files: declaration, about, manifests."""
     files = sorted(path for path in (bag / "data").rglob("*") if path.is_file())
     octets = sum(path.stat().st_size for path in files)
     (bag / "bagit.txt").write_text(_DECLARATION)
     (bag / "bag-info.txt").write_text(
-        f"Bag-Software-Agent: wavebreak {__version__}\nBagging-Date: {shown(at)[:10]}\n"
+        f"Bag-Software-Agent: wavebreak {__version__}\nBagging-Date: {format_instant(at)[:10]}\n"
         f"External-Identifier: {case}\nPayload-Oxum: {octets}.{len(files)}\n"
     )
     tags = [bag / "bagit.txt", bag / "bag-info.txt"]
     for algorithm in HASHES:
-        tags.append(_manifest(bag, f"manifest-{algorithm}.txt", algorithm, files))
+        tags.append(_write_manifest(bag, f"manifest-{algorithm}.txt", algorithm, files))
     for algorithm in HASHES:
-        _manifest(bag, f"tagmanifest-{algorithm}.txt", algorithm, tags)
+        _write_manifest(bag, f"tagmanifest-{algorithm}.txt", algorithm, tags)
 
 
-def _manifest(bag: Path, name: str, algorithm: str, files: Iterable[Path]) -> Path:
+def _write_manifest(bag: Path, name: str, algorithm: str, files: Iterable[Path]) -> Path:
     lines = []
     for path in files:
         with path.open("rb") as file:
@@ -136,7 +143,7 @@ def _manifest(bag: Path, name: str, algorithm: str, files: Iterable[Path]) -> Pa
     return bag / name
 
 
-def _zip(bag: Path, out: Path) -> int:
+def _write_zip(bag: Path, out: Path) -> int:
     """Zip a directory with fixed times and modes, in order of names."""
     files = sorted(path for path in bag.rglob("*") if path.is_file())
     fresh = out.with_name(f".{out.name}.{os.getpid()}.part")

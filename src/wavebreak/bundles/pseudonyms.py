@@ -1,9 +1,9 @@
-"""A log under other names: a case's own pseudonyms for whoever and whatever it names.
+"""Pseudonyms of a case: a log and its decisions under names that only this case has.
 
 Accounts, groups, devices, numbers, addresses and ids of events are replaced by HMAC-SHA-256 under a
-key of the case alone, so that two cases cannot be laid over each other. Networks (/24, /48), number
-blocks, countries, clients and times stay: features read them, and a reader has to see them. What
-the engine decides does not depend on names, but for the ids of decisions, which hold them.
+key of the case alone, so that two cases cannot be correlated. Networks (/24, /48), number blocks,
+countries, clients and times stay: features read them, and a reader has to see them. Decisions do
+not depend on names, but for their ids, which contain them.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import pyarrow as pa
 from wavebreak.engine.decision import Decision
 from wavebreak.schema.events import LOG_SCHEMA
 
-MARKS = {
+PREFIXES = {
     "account": "a", "peer": "a", "group": "g", "id": "e", "message": "e", "business": "b",
     "number": "n", "address": "i", "device": "d",
 }  # fmt: skip
 """Columns of the log that are renamed, with the letter that their pseudonyms begin with."""
 _DIGITS = 24
 
-Renaming = Callable[[str, str], str]
+Renamer = Callable[[str, str], str]
 """From a letter and a name to the pseudonym."""
 
 
@@ -34,25 +34,25 @@ def case_key(key: bytes, case: str) -> bytes:
     return hmac.digest(key, f"wavebreak case v1\0{case}".encode(), hashlib.sha256)
 
 
-def renaming(key: bytes) -> Renaming:
+def make_renamer(key: bytes) -> Renamer:
     """Give the renaming of a case's key.
 
-    >>> renaming(bytes(32))("a", "alice")
+    >>> make_renamer(bytes(32))("a", "alice")
     'a-6fc4da49d9686e1c4bbea168'
     """
 
     def rename(letter: str, name: str) -> str:
-        told = hmac.digest(key, f"{letter}\0{name}".encode(), hashlib.sha256)
-        return f"{letter}-{told.hex()[:_DIGITS]}"
+        digest = hmac.digest(key, f"{letter}\0{name}".encode(), hashlib.sha256)
+        return f"{letter}-{digest.hex()[:_DIGITS]}"
 
     return rename
 
 
-def renamed(log: pa.RecordBatch, rename: Renaming) -> pa.RecordBatch:
+def rename_log(log: pa.RecordBatch, rename: Renamer) -> pa.RecordBatch:
     """Rename a batch of the log; nulls stay nulls."""
     columns = []
     for field, column in zip(LOG_SCHEMA, log.columns, strict=True):
-        letter = MARKS.get(field.name)
+        letter = PREFIXES.get(field.name)
         if letter and column.null_count < len(column):
             coded = column.dictionary_encode()
             names = pa.array([rename(letter, n) for n in coded.dictionary.to_pylist()], pa.string())
@@ -61,7 +61,7 @@ def renamed(log: pa.RecordBatch, rename: Renaming) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=LOG_SCHEMA)
 
 
-def renamed_decision(made: Decision, rename: Renaming, identity: str) -> Decision:
+def rename_decision(made: Decision, rename: Renamer, identity: str) -> Decision:
     """Rename what a decision names; its id, which is drawn from names, becomes `identity`."""
     return msgspec.structs.replace(
         made, id=identity, account=rename("a", made.account), trigger=rename("e", made.trigger)

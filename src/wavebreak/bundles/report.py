@@ -1,7 +1,7 @@
-"""The report and the certificate forms: values from a case's directory, typeset to PDF.
+"""The report on a case and its certificate forms, typeset to PDF from the case's directory.
 
-The same directory gives the same bytes with the same versions of what typesets: `verify` makes the
-report again and compares.
+The same directory gives the same bytes with the same versions of Typst and fonts: `verify` renders
+the report again and compares.
 """
 
 from __future__ import annotations
@@ -21,22 +21,28 @@ from wavebreak.bundles.report_sections import (
     Block,
     bullets,
     code,
+    format_time,
     heading,
     note,
     section,
     table,
     text,
-    when,
 )
 from wavebreak.cases.case import Case, Exhibit
-from wavebreak.claims.exhibits import CUSTODY, Touch
+from wavebreak.claims.exhibits import CUSTODY, CustodyRecord
 from wavebreak.engine.decision import Decision
 from wavebreak.reports import charts
 
 TEMPLATE = Path(__file__).with_name("report.typ")
 DECISIONS_SHOWN = 40
 MADE_WITH = ("wavebreak", "typst", "matplotlib")
-_HEAD = ["when (UTC)", "what", "who, where", "why, by what authority", "unavoidable changes"]
+_CUSTODY_HEAD = [
+    "when (UTC)",
+    "what",
+    "who, where",
+    "why, by what authority",
+    "unavoidable changes",
+]
 
 
 def versions() -> dict[str, str]:
@@ -44,7 +50,7 @@ def versions() -> dict[str, str]:
     return {"wavebreak": __version__} | {name: version(name) for name in MADE_WITH[1:]}
 
 
-def report(directory: Path, case: Case) -> bytes:
+def render_report(directory: Path, case: Case) -> bytes:
     """Typeset the report on a case from its directory."""
     figures: dict[str, bytes] = {}
     last = case.steps[-1].at
@@ -52,7 +58,7 @@ def report(directory: Path, case: Case) -> bytes:
         "kind": "Case report",
         "title": case.title,
         "subtitle": f"Case {case.id}, {case.state}. As of its step {len(case.steps)} on "
-        f"{when(last)} UTC.",
+        f"{format_time(last)} UTC.",
         "header": f"Case {case.id}: {case.title}",
         "stamp": f"step {len(case.steps)}",
         "footer": f"Wavebreak {__version__}. Advice from rules and dates; no legal opinion.",
@@ -70,18 +76,20 @@ def _sections(directory: Path, case: Case, figures: dict[str, bytes]) -> Iterato
     runs = [e for e in case.exhibits.values() if e.kind == "platform_run"]
     blocks: list[Block] = []
     for exhibit in runs:
-        blocks += _run(directory / exhibit.path, exhibit, figures)
+        blocks += _run_blocks(directory / exhibit.path, exhibit, figures)
     none = note("No exhibit comes from the platform.")
     yield section("Conduct on the platform, in numbers", blocks or [none])
     yield report_sections.notices(case)
     yield report_sections.chronology(case)
-    yield section("Exhibits", _exhibits(case))
-    yield section("Custody", _custody(directory, case))
-    yield section("Limits", [bullets(_words()["limits"])])
+    yield section("Exhibits", _exhibit_tables(case))
+    yield section("Custody", _custody_tables(directory, case))
+    yield section("Limits", [bullets(_load_texts()["limits"])])
 
 
-def _run(place: Path, exhibit: Exhibit, figures: dict[str, bytes]) -> Iterator[Block]:
-    about = msgspec.json.decode((place / reproduction.ABOUT).read_bytes(), type=reproduction.Rerun)
+def _run_blocks(place: Path, exhibit: Exhibit, figures: dict[str, bytes]) -> Iterator[Block]:
+    about = msgspec.json.decode(
+        (place / reproduction.ABOUT).read_bytes(), type=reproduction.RerunManifest
+    )
     lines = (place / reproduction.DECISIONS).read_bytes().splitlines()
     made = [msgspec.json.decode(line, type=Decision) for line in lines[: about.as_run]]
     yield heading(f"{exhibit.id}: {exhibit.title}")
@@ -96,24 +104,28 @@ def _run(place: Path, exhibit: Exhibit, figures: dict[str, bytes]) -> Iterator[B
     yield code("wavebreak verify BUNDLE")
     if about.whole:
         yield note("and its decisions, alone, by")
-        yield code(_command(exhibit, about))
+        yield code(_rerun_command(exhibit, about))
     else:
-        yield note("Only the accounts' own events are in this exhibit: what is counted below can "
-                   "be counted again, what was decided rests on others' events too and cannot be "
-                   "decided again from here.")  # fmt: skip
-    for n, (account, timeline) in enumerate(reproduction.of_exhibit(place, about.accounts).items()):
+        yield note(
+            "Only the accounts' own events are in this exhibit: what is counted below can "
+            "be counted again, what was decided rests on others' events too and cannot be "
+            "decided again from here."
+        )
+    for n, (account, timeline) in enumerate(
+        reproduction.exhibit_timelines(place, about.accounts).items()
+    ):
         own = [decision for decision in made if decision.account == account]
         name = f"{exhibit.id}-{n + 1}.svg"
         yield heading(f"Account {account}")
-        drawn = reproduction.picture(name.removesuffix(".svg"), account, timeline, own)
+        drawn = reproduction.draw_timeline(name.removesuffix(".svg"), account, timeline, own)
         if drawn is not None:
             figures[name] = drawn.encode()
             alt = f"Timeline of {account}"
             yield {"kind": "figure", "file": name, "alt": alt}
-        yield from _numbers(reproduction.counted(timeline), own)
+        yield from _conduct_tables(reproduction.count_conduct(timeline), own)
 
 
-def _command(exhibit: Exhibit, about: reproduction.Rerun) -> str:
+def _rerun_command(exhibit: Exhibit, about: reproduction.RerunManifest) -> str:
     place = f"data/{exhibit.path}"
     asked = f"{place}/{reproduction.MODEL}" if about.model else "none"
     return (
@@ -124,54 +136,83 @@ def _command(exhibit: Exhibit, about: reproduction.Rerun) -> str:
     )
 
 
-def _numbers(counts: reproduction.Conduct, own: list[Decision]) -> Iterator[Block]:
+def _conduct_tables(counts: reproduction.Conduct, own: list[Decision]) -> Iterator[Block]:
     rows: list[tuple[str, Any]] = [
         (reproduction.LABELS[kind], f"{n:,}") for kind, n in counts.counts.items() if n
     ]
     rows += [("numbers looked up", f"{counts.looked_up:,}")] if counts.looked_up else []
     rows += [("most messages within any 60 s", f"{counts.busiest_minute:,}")]
-    rows += [("first own act (UTC)", when(counts.first)), ("last own act", when(counts.last))]
+    rows += [
+        ("first own act (UTC)", format_time(counts.first)),
+        ("last own act", format_time(counts.last)),
+    ]
     yield table(["counted from the log", "number"], rows, [3, 1], right=[False, True])
     listed = [
-        (when(d.ts), d.outcome, ", ".join(d.rules) or "the score", _reasons(d), d.id)
+        (format_time(d.ts), d.outcome, ", ".join(d.rules) or "the score", _reasons(d), d.id)
         for d in own[:DECISIONS_SHOWN]
     ]
-    yield table(["when (UTC)", "outcome", "rules", "what they read", "decision"], listed,
-                [0, 0, 1.7, 2.2, 0], none="Nothing was decided on it.")  # fmt: skip
+    yield table(
+        ["when (UTC)", "outcome", "rules", "what they read", "decision"],
+        listed,
+        [0, 0, 1.7, 2.2, 0],
+        none="Nothing was decided on it.",
+    )
     if len(own) > DECISIONS_SHOWN:
         yield note(f"{len(own) - DECISIONS_SHOWN:,} later ones stand in {reproduction.DECISIONS}.")
 
 
 def _reasons(made: Decision) -> str:
-    told = [f"{r.feature} {'missing' if r.value is None else f'{r.value:g}'}" for r in made.reasons]
-    return ", ".join(told[:8]) + (f" and {len(told) - 8} more" if len(told) > 8 else "")
+    reasons = [
+        f"{r.feature} {'missing' if r.value is None else f'{r.value:g}'}" for r in made.reasons
+    ]
+    return ", ".join(reasons[:8]) + (f" and {len(reasons) - 8} more" if len(reasons) > 8 else "")
 
 
-def _exhibits(case: Case) -> Iterator[Block]:
-    yield table(["id", "kind", "title", "taken (UTC)"],
-                [(e.id, e.kind.replace("_", " "), e.title, when(e.captured))
-                 for e in case.exhibits.values()], [0, 0, 1, 0], none="None.")  # fmt: skip
-    rows = [(e.id, name, digest) for e in case.exhibits.values() for name, digest in
-            sorted(e.sha256.items())]  # fmt: skip
+def _exhibit_tables(case: Case) -> Iterator[Block]:
+    yield table(
+        ["id", "kind", "title", "taken (UTC)"],
+        [
+            (e.id, e.kind.replace("_", " "), e.title, format_time(e.captured))
+            for e in case.exhibits.values()
+        ],
+        [0, 0, 1, 0],
+        none="None.",
+    )
+    rows = [
+        (e.id, name, digest)
+        for e in case.exhibits.values()
+        for name, digest in sorted(e.sha256.items())
+    ]
     yield heading("Files and their SHA-256")
     yield table(["id", "file", "SHA-256"], rows, [0, 1, 0], none="None.")
 
 
-def _custody(directory: Path, case: Case) -> Iterator[Block]:
+def _custody_tables(directory: Path, case: Case) -> Iterator[Block]:
     for exhibit in case.exhibits.values():
         path = directory / exhibit.path / CUSTODY
         lines = path.read_bytes().splitlines() if path.exists() else []
-        touches = [msgspec.json.decode(line, type=Touch) for line in lines[:200]]
+        touches = [msgspec.json.decode(line, type=CustodyRecord) for line in lines[:200]]
         yield heading(exhibit.id)
-        yield table(_HEAD, [
-            (t.at.replace("T", " ").removesuffix("Z"), t.what, f"{t.who}, {t.where}",
-             f"{t.why}; {t.authority}", t.changes) for t in touches
-        ], [0.9, 1.4, 1.2, 1.4, 2], none="No line of custody.")  # fmt: skip
+        yield table(
+            _CUSTODY_HEAD,
+            [
+                (
+                    t.at.replace("T", " ").removesuffix("Z"),
+                    t.what,
+                    f"{t.who}, {t.where}",
+                    f"{t.why}; {t.authority}",
+                    t.changes,
+                )
+                for t in touches
+            ],
+            [0.9, 1.4, 1.2, 1.4, 2],
+            none="No line of custody.",
+        )
 
 
-def forms(case: Case) -> bytes:
+def render_certificate_forms(case: Case) -> bytes:
     """Typeset the certificate forms, for a person to complete and sign, or not."""
-    words = _words()["certificate"]
+    words = _load_texts()["certificate"]
     about = {
         "kind": "Form, not signed",
         "title": words["title"],
@@ -187,7 +228,7 @@ def forms(case: Case) -> bytes:
     return _typeset(about, {}, case.steps[-1].at)
 
 
-def _words() -> dict[str, Any]:
+def _load_texts() -> dict[str, Any]:
     return config.table(config.chosen("cases/report.toml"))
 
 

@@ -1,10 +1,8 @@
-"""Blocks of a typeset page: plain values that `report.typ` shows.
+"""Sections of the case report, and the tables of a case for a terminal.
 
-The sections of a report that are told from the case alone: parties, evidence, determinations.
-
-What captured pages claim, as a machine read it: sentences, capacities, prices; a picture.
-
-A case and a determination as tables and lines for a terminal; nothing is read as markup.
+A section is a list of blocks, plain values that `report.typ` typesets: parties, evidence,
+determinations, notices, chronology, and what captured pages claim. For a terminal, a case and a
+determination are returned as tables and lines; nothing is read as markup.
 """
 
 from __future__ import annotations
@@ -16,12 +14,12 @@ from typing import Any
 import msgspec
 
 from wavebreak import claims
-from wavebreak.cases.case import Case, Did, Prepared
-from wavebreak.cases.date_ranges import Span, shown
+from wavebreak.cases.case import Action, Case, PreparedDetermination
+from wavebreak.cases.date_ranges import DateRange, format_instant
 from wavebreak.cases.determination import Determination
 from wavebreak.cases.notices import Notice
-from wavebreak.cases.parties import Party, Proposal
-from wavebreak.cases.post_notice_monitoring import overdue
+from wavebreak.cases.parties import MergeProposal, Party
+from wavebreak.cases.post_notice_monitoring import overdue_items
 from wavebreak.errors import ClaimError
 from wavebreak.reports.tables import Table
 
@@ -29,15 +27,23 @@ Block = dict[str, Any]
 
 
 def table(
-    head: Sequence[str], rows: Iterable[Sequence[Any]], widths: Sequence[float],
-    *, none: str = "None.", right: Sequence[bool] = (),
-) -> Block:  # fmt: skip
+    head: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    widths: Sequence[float],
+    *,
+    none: str = "None.",
+    right: Sequence[bool] = (),
+) -> Block:
     """A table; a width of 0 is as wide as its words, others share the rest."""
     cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
     return {
-        "kind": "table", "head": list(head), "rows": cells, "widths": list(widths), "none": none,
+        "kind": "table",
+        "head": list(head),
+        "rows": cells,
+        "widths": list(widths),
+        "none": none,
         "right": list(right),
-    }  # fmt: skip
+    }
 
 
 def text(words: str) -> Block:
@@ -71,31 +77,31 @@ def section(title: str, blocks: Iterable[Block]) -> Block:
     return {"title": title, "blocks": list(blocks)}
 
 
-def when(ms: int | None) -> str:
+def format_time(ms: int | None) -> str:
     """An instant to the second, in UTC.
 
-    >>> when(0), when(None)
+    >>> format_time(0), format_time(None)
     ('1970-01-01 00:00:00', '—')
     """
-    return "—" if ms is None else shown(ms - ms % 1000)[:-1].replace("T", " ")
+    return "—" if ms is None else format_instant(ms - ms % 1000)[:-1].replace("T", " ")
 
 
-def span(dates: Span) -> str:
-    """A date as it was told, and the instants that it may mean.
+def format_range(dates: DateRange) -> str:
+    """A date as it was given, and the instants that it may mean.
 
-    >>> span(Span(0, None, "since 1970"))
+    >>> format_range(DateRange(0, None, "since 1970"))
     'since 1970 [1970-01-01 00:00:00 to open]'
     """
-    ends = [("open" if end is None else when(end)) for end in (dates.earliest, dates.latest)]
+    ends = [("open" if end is None else format_time(end)) for end in (dates.earliest, dates.latest)]
     if dates.earliest == dates.latest and dates.earliest is not None:
         return ends[0]
     return f"{dates.said} [{ends[0]} to {ends[1]}]"
 
 
-def plain(word: str) -> str:
+def to_words(word: str) -> str:
     """A word of the code as people write it.
 
-    >>> plain("not_eligible")
+    >>> to_words("not_eligible")
     'not eligible'
     """
     return word.replace("_", " ")
@@ -112,18 +118,33 @@ _TINTS = {"eligible": "#ffebe9", "undetermined": "#fff8c5", "not_eligible": "#da
 
 def parties(case: Case) -> Block:
     """Who the case is about, what ties them together, and accounts to them."""
-    return section("Parties", [
-        table(["id", "kind", "name and aliases", "domains, sites, apps, numbers"],
-              [_party(case, party) for party in case.parties.values()], [0, 0, 1, 1]),
-        heading("How they hang together"),
-        table(["party", "is", "of", "strength", "exhibit"],
-              [(r.party, r.kind, r.other, r.strength, r.exhibit) for r in case.relations],
-              [1, 1, 1, 1, 1], none="No ties between parties are claimed."),
-        heading("Accounts tied to them"),
-        table(["party", "account (pseudonym of this case)", "by", "strength", "exhibit"],
-              [(k.party, k.account, plain(k.basis), k.strength, k.exhibit) for k in case.links],
-              [0, 2, 1.2, 0, 0], none="No account is tied to a party."),
-    ])  # fmt: skip
+    return section(
+        "Parties",
+        [
+            table(
+                ["id", "kind", "name and aliases", "domains, sites, apps, numbers"],
+                [_party(case, party) for party in case.parties.values()],
+                [0, 0, 1, 1],
+            ),
+            heading("How they hang together"),
+            table(
+                ["party", "is", "of", "strength", "exhibit"],
+                [(r.party, r.kind, r.other, r.strength, r.exhibit) for r in case.relations],
+                [1, 1, 1, 1, 1],
+                none="No ties between parties are claimed.",
+            ),
+            heading("Accounts tied to them"),
+            table(
+                ["party", "account (pseudonym of this case)", "by", "strength", "exhibit"],
+                [
+                    (k.party, k.account, to_words(k.basis), k.strength, k.exhibit)
+                    for k in case.links
+                ],
+                [0, 2, 1.2, 0, 0],
+                none="No account is tied to a party.",
+            ),
+        ],
+    )
 
 
 def _party(case: Case, party: Party) -> tuple[str, ...]:
@@ -139,17 +160,28 @@ def _party(case: Case, party: Party) -> tuple[str, ...]:
 def evidence(case: Case) -> Block:
     """What the exhibits show of the parties' conduct."""
     rows = [
-        (e.id, e.exhibit, e.party, f"{plain(e.kind)}, {e.conduct}",
-         f"began: {span(e.began)}\nlasted until: {span(e.lasted)}",
-         f"{plain(e.basis)}, {e.strength}", f"{e.confirmed}{f' ({e.by})' if e.by else ''}")
+        (
+            e.id,
+            e.exhibit,
+            e.party,
+            f"{to_words(e.kind)}, {e.conduct}",
+            f"began: {format_range(e.began)}\nlasted until: {format_range(e.lasted)}",
+            f"{to_words(e.basis)}, {e.strength}",
+            f"{e.confirmed}{f' ({e.by})' if e.by else ''}",
+        )
         for e in case.evidence.values()
-    ]  # fmt: skip
+    ]
     head = ["id", "exhibit", "party", "seen, conduct", "dates (UTC)", "tied by", "confirmed"]
-    return section("Evidence of conduct", [
-        note("An interval is what a date may mean; an open end is not known. What nobody has "
-             "confirmed weighs as not known."),
-        table(head, rows, [0, 0, 0, 1, 2.2, 1, 1], none="No evidence was drawn yet."),
-    ])  # fmt: skip
+    return section(
+        "Evidence of conduct",
+        [
+            note(
+                "An interval is what a date may mean; an open end is not known. What nobody has "
+                "confirmed weighs as not known."
+            ),
+            table(head, rows, [0, 0, 0, 1, 2.2, 1, 1], none="No evidence was drawn yet."),
+        ],
+    )
 
 
 def determinations(case: Case) -> Block:
@@ -160,38 +192,54 @@ def determinations(case: Case) -> Block:
     return section("Determination", [note(_RULES), *blocks] if blocks else [note("None yet.")])
 
 
-def _determination(case: Case, made: Prepared) -> Iterator[Block]:
+def _determination(case: Case, made: PreparedDetermination) -> Iterator[Block]:
     value = made.value
     party = case.parties[value.party]
     yield heading(f"{made.id}: {party.name} ({party.id})")
-    signed = f"Signed by {made.signed_by}, {value.signs}, on {when(made.signed_at)} UTC."
+    signed = f"Signed by {made.signed_by}, {value.signs}, on {format_time(made.signed_at)} UTC."
     yield {
-        "kind": "verdict", "text": plain(value.result).capitalize(), "tint": _TINTS[value.result],
+        "kind": "verdict",
+        "text": to_words(value.result).capitalize(),
+        "tint": _TINTS[value.result],
         "lines": [
-            f"As of {when(value.as_of)} UTC, under {value.policy}.",
-            f"Prepared by {made.by} on {when(made.at)} UTC.",
-            signed if made.signed_by else f"Not signed. A person with the role {value.signs}, "
+            f"As of {format_time(value.as_of)} UTC, under {value.policy}.",
+            f"Prepared by {made.by} on {format_time(made.at)} UTC.",
+            signed
+            if made.signed_by
+            else f"Not signed. A person with the role {value.signs}, "
             "who did not prepare it, may sign.",
         ],
-    }  # fmt: skip
+    }
     yield text(value.advice)
-    yield table(["rule", "public notice", "rests on evidence"],
-                [(g.rule, g.notice or "none needed", ", ".join(g.evidence)) for g in value.grounds],
-                [1, 1, 1], none="No rule holds.")  # fmt: skip
+    yield table(
+        ["rule", "public notice", "rests on evidence"],
+        [(g.rule, g.notice or "none needed", ", ".join(g.evidence)) for g in value.grounds],
+        [1, 1, 1],
+        none="No rule holds.",
+    )
     if value.exhibits:
         yield text(f"Exhibits relied on: {', '.join(value.exhibits)}.")
     if value.needs:
         yield bullets(f"Needs to be known: {need}." for need in value.needs)
-    yield table(["evidence", "exhibit", "disregarded because"],
-                [(d.evidence, d.exhibit, d.why) for d in value.disregarded], [0, 0, 1],
-                none="Nothing was disregarded.")  # fmt: skip
-    yield table(["supposing this alone", "it would be"],
-                [(c.supposing, plain(c.result)) for c in value.changes], [3, 1],
-                none="Nothing supposed alone would change it.")  # fmt: skip
+    yield table(
+        ["evidence", "exhibit", "disregarded because"],
+        [(d.evidence, d.exhibit, d.why) for d in value.disregarded],
+        [0, 0, 1],
+        none="Nothing was disregarded.",
+    )
+    yield table(
+        ["supposing this alone", "it would be"],
+        [(c.supposing, to_words(c.result)) for c in value.changes],
+        [3, 1],
+        none="Nothing supposed alone would change it.",
+    )
     yield note(value.beside)
-    yield table(["account", "technical enforcement, beside", "until (UTC)"],
-                [(e.account, e.outcome, when(e.until)) for e in value.enforcement], [2, 1, 1],
-                none="No account of the party is known to be acted on.")  # fmt: skip
+    yield table(
+        ["account", "technical enforcement, beside", "until (UTC)"],
+        [(e.account, e.outcome, format_time(e.until)) for e in value.enforcement],
+        [2, 1, 1],
+        none="No account of the party is known to be acted on.",
+    )
 
 
 def notices(case: Case) -> Block:
@@ -205,40 +253,59 @@ def notices(case: Case) -> Block:
 def _notice(case: Case, notice: Notice) -> Iterator[Block]:
     party = case.parties[notice.party]
     yield heading(f"{notice.id}: {party.name} ({party.id})")
-    yield text(f"Sent {when(notice.sent)} UTC; to be answered by {when(notice.deadline)} UTC.")
-    yield {"kind": "letter", "language": notice.language, "subject": notice.subject,
-           "paragraphs": list(notice.paragraphs)}  # fmt: skip
+    sent, deadline = format_time(notice.sent), format_time(notice.deadline)
+    yield text(f"Sent {sent} UTC; to be answered by {deadline} UTC.")
+    yield {
+        "kind": "letter",
+        "language": notice.language,
+        "subject": notice.subject,
+        "paragraphs": list(notice.paragraphs),
+    }
     arrived = [
-        ("arrived", when(d.at), d.how, d.exhibit)
+        ("arrived", format_time(d.at), d.how, d.exhibit)
         for d in case.deliveries
         if d.notice == notice.id
-    ]  # fmt: skip
-    answers = [
-        ("answered", when(r.at), r.about, r.exhibit) for r in case.replies if r.notice == notice.id
     ]
-    yield table(["what", "when (UTC)", "how, or what it says", "exhibit"], arrived + answers,
-                [0, 1, 2, 0], none="No proof of delivery, and no answer.")  # fmt: skip
+    answers = [
+        ("answered", format_time(r.at), r.about, r.exhibit)
+        for r in case.replies
+        if r.notice == notice.id
+    ]
+    yield table(
+        ["what", "when (UTC)", "how, or what it says", "exhibit"],
+        arrived + answers,
+        [0, 1, 2, 0],
+        none="No proof of delivery, and no answer.",
+    )
 
 
 def chronology(case: Case) -> Block:
     """Every step of the case, in order."""
     rows = [
-        (s.n, when(s.at), f"{s.by} ({s.role})", did(s.did) + (f" — {s.why}" if s.why else ""))
+        (
+            s.n,
+            format_time(s.at),
+            f"{s.by} ({s.role})",
+            describe_action(s.did) + (f" — {s.why}" if s.why else ""),
+        )
         for s in case.steps
     ]
-    return section("Chronology of the case", [
-        table(["step", "when (UTC)", "by", "what"], rows, [0, 0, 1.4, 4], right=[True]),
-    ])  # fmt: skip
+    return section(
+        "Chronology of the case",
+        [
+            table(["step", "when (UTC)", "by", "what"], rows, [0, 0, 1.4, 4], right=[True]),
+        ],
+    )
 
 
-_ABOUT = {
+_ACTION_SUBJECTS = {
     "opened": "title", "named": "party.name", "related": "relation.party",
     "merged": "drop", "linked": "link.account", "exhibited": "exhibit.id",
     "found": "evidence.id", "confirmed": "evidence", "sent": "notice.id",
     "delivered": "delivery.notice", "replied": "reply.notice", "determined": "id",
     "signed": "determination", "tasked": "task.what", "finished": "task", "advanced": "to",
 }  # fmt: skip
-_DONE = {
+_ACTION_PHRASES = {
     "opened": "case opened", "named": "party named", "related": "tie between parties",
     "merged": "parties merged by a person", "linked": "account tied", "exhibited": "exhibit taken",
     "found": "evidence drawn", "confirmed": "evidence judged by a person", "sent": "notice sent",
@@ -248,28 +315,28 @@ _DONE = {
 }  # fmt: skip
 
 
-def did(what: Did) -> str:
+def describe_action(what: Action) -> str:
     """A step in a few words.
 
-    >>> from wavebreak.cases.case import Advanced
-    >>> did(Advanced("noticed"))
+    >>> from wavebreak.cases.case import StateChanged
+    >>> describe_action(StateChanged("noticed"))
     'case now: noticed'
     """
     tag = str(type(what).__struct_config__.tag)
     value = msgspec.to_builtins(what)
-    for name in _ABOUT[tag].split("."):
+    for name in _ACTION_SUBJECTS[tag].split("."):
         value = value[name]
     shows = getattr(what, "shows", None)
     judged = "" if shows is None else " shows it" if shows else " does not show it"
-    return f"{_DONE[tag]}: {value}{judged}"
+    return f"{_ACTION_PHRASES[tag]}: {value}{judged}"
 
 
-SENTENCES = 12
-PICTURE_BYTES = 8 << 20
+MAX_ITEMS = 12
+MAX_PICTURE_BYTES = 8 << 20
 
 
 def pages(directory: Path, case: Case, figures: dict[str, bytes]) -> Block:
-    """Tell each captured page; pictures are put into `figures` by name."""
+    """What each captured page claims; screenshots are added to `figures` by name."""
     blocks: list[Block] = []
     for exhibit in case.exhibits.values():
         place = directory / exhibit.path
@@ -278,46 +345,55 @@ def pages(directory: Path, case: Case, figures: dict[str, bytes]) -> Block:
                 heading(f"{exhibit.id}: {exhibit.title}"),
                 *_page(place, exhibit.id, figures),
             ]
-    lead = note("Read by a machine for a person to look at; a reading is no finding. Sentences are "
-                "as they stand on the page.")  # fmt: skip
+    lead = note(
+        "Read by a machine for a person to look at; a reading is no finding. Sentences are "
+        "as they stand on the page."
+    )
     return section("What the pages claim", [lead, *blocks] if blocks else [note("No page.")])
 
 
 def _page(place: Path, name: str, figures: dict[str, bytes]) -> Iterator[Block]:
-    about = claims.load(place)
+    about = claims.load_exhibit(place)
     yield text(f"{about.source}, captured {about.captured_at} by {about.actor.who}.")
     try:
-        found = [claims.read(page, about.captured_at) for page in claims.documents(place)]
+        found = [claims.read(page, about.captured_at) for page in claims.exhibit_documents(place)]
     except ClaimError as error:
         yield note(f"Not read: {error.what}.")
     else:
-        made = claims.strongest(found)
+        made = claims.highest_scoring(found)
         yield from _reading(made, about.published or made.published)
-    for label in claims.labels_of(place):
+    for label in claims.read_labels(place):
         yield text(f"{label.label} in the judgement of {label.by}, {label.at}: {label.reason}")
     picture = about.file("screenshot")
-    if picture is not None and picture.size <= PICTURE_BYTES:
+    if picture is not None and picture.size <= MAX_PICTURE_BYTES:
         figures[f"{name}.png"] = (place / picture.path).read_bytes()
         yield {"kind": "picture", "file": f"{name}.png", "alt": f"Screenshot of {about.source}"}
 
 
 def _reading(made: claims.Reading, public: claims.Published | None) -> Iterator[Block]:
-    told = [(" ".join(r.text.split())[:400], ", ".join(map(plain, r.offers)) or "by its words")
-            for r in made.relied_on[:SENTENCES]]  # fmt: skip
-    yield table(["sentence", "offers"], told, [3, 1], none="No sentence offers anything.")
+    sentences = [
+        (" ".join(r.text.split())[:400], ", ".join(map(to_words, r.offers)) or "by its words")
+        for r in made.relied_on[:MAX_ITEMS]
+    ]
+    yield table(["sentence", "offers"], sentences, [3, 1], none="No sentence offers anything.")
     numbers = [
         f"{c.count:,} {c.what}{f' a {c.period}' if c.period else ''}"
-        for c in made.capacities[:SENTENCES]
+        for c in made.capacities[:MAX_ITEMS]
     ]
-    prices = [f"{m.amount:g} {m.currency}" for m in made.prices[:SENTENCES]]
-    contacts = [value for values in made.contacts.values() for value in values][:SENTENCES]
+    prices = [f"{m.amount:g} {m.currency}" for m in made.prices[:MAX_ITEMS]]
+    contacts = [value for values in made.contacts.values() for value in values][:MAX_ITEMS]
     ends = [at or "not known" for at in (public.earliest, public.latest)] if public else []
     since = [f"{' to '.join(ends)}, by {public.basis}"] if public else []
-    rows = [("published", since), ("capacity claimed", numbers), ("prices", prices),
-            ("contacts", contacts), ("brands", list(made.brands[:SENTENCES])),
-            ("language", [made.language])]  # fmt: skip
-    told_once = [(n, ", ".join(dict.fromkeys(v))) for n, v in rows if any(v)]
-    yield table(["read on the page", ""], told_once, [1, 3])
+    rows = [
+        ("published", since),
+        ("capacity claimed", numbers),
+        ("prices", prices),
+        ("contacts", contacts),
+        ("brands", list(made.brands[:MAX_ITEMS])),
+        ("language", [made.language]),
+    ]
+    known = [(n, ", ".join(dict.fromkeys(v))) for n, v in rows if any(v)]
+    yield table(["read on the page", ""], known, [1, 3])
     yield note(f"Triage: {made.verdict}, {made.score:.2f}.")
 
 
@@ -327,45 +403,77 @@ def _table(title: str, head: Sequence[str], rows: list[Any]) -> Iterator[Table]:
         yield Table(title, tuple(head), cells, words=frozenset(range(len(head))))
 
 
-def tables(case: Case) -> Iterator[Table]:
-    """Where a case stands, table by table; empty ones are left out."""
+def case_tables(case: Case) -> Iterator[Table]:
+    """The state of a case, table by table; empty ones are left out."""
     parties = [(p.id, p.kind, p.name, p.same_as) for p in case.parties.values()]
     yield from _table("parties", ["id", "kind", "name", "merged into"], parties)
-    yield from _table("accounts", ["party", "pseudonym", "by", "strength", "exhibit"],
-                      [(k.party, k.account, plain(k.basis), k.strength, k.exhibit)
-                       for k in case.links])  # fmt: skip
-    yield from _table("exhibits", ["id", "kind", "title", "taken (UTC)"],
-                      [(e.id, plain(e.kind), e.title, when(e.captured))
-                       for e in case.exhibits.values()])  # fmt: skip
-    yield from _table("evidence", ["id", "party", "exhibit", "shows", "dates (UTC)", "confirmed"],
-                      [(e.id, e.party, e.exhibit, f"{plain(e.kind)}, {e.conduct}",
-                        f"{span(e.began)}\n{span(e.lasted)}", e.confirmed)
-                       for e in case.evidence.values()])  # fmt: skip
-    yield from _table("notices", ["id", "party", "template", "language", "sent (UTC)"],
-                      [(n.id, n.party, n.template, n.language, when(n.sent))
-                       for n in case.notices.values()])  # fmt: skip
-    yield from _table("determinations", ["id", "party", "result", "prepared by", "signed by"],
-                      [(d.id, d.value.party, plain(d.value.result), d.by, d.signed_by or "nobody")
-                       for d in case.determinations.values()])  # fmt: skip
-    yield from _table("to do", ["id", "what", "by (UTC)"],
-                      [(t.id, t.what, when(t.due)) for t in case.open_tasks()])  # fmt: skip
+    yield from _table(
+        "accounts",
+        ["party", "pseudonym", "by", "strength", "exhibit"],
+        [(k.party, k.account, to_words(k.basis), k.strength, k.exhibit) for k in case.links],
+    )
+    yield from _table(
+        "exhibits",
+        ["id", "kind", "title", "taken (UTC)"],
+        [
+            (e.id, to_words(e.kind), e.title, format_time(e.captured))
+            for e in case.exhibits.values()
+        ],
+    )
+    yield from _table(
+        "evidence",
+        ["id", "party", "exhibit", "shows", "dates (UTC)", "confirmed"],
+        [
+            (
+                e.id,
+                e.party,
+                e.exhibit,
+                f"{to_words(e.kind)}, {e.conduct}",
+                f"{format_range(e.began)}\n{format_range(e.lasted)}",
+                e.confirmed,
+            )
+            for e in case.evidence.values()
+        ],
+    )
+    yield from _table(
+        "notices",
+        ["id", "party", "template", "language", "sent (UTC)"],
+        [
+            (n.id, n.party, n.template, n.language, format_time(n.sent))
+            for n in case.notices.values()
+        ],
+    )
+    yield from _table(
+        "determinations",
+        ["id", "party", "result", "prepared by", "signed by"],
+        [
+            (d.id, d.value.party, to_words(d.value.result), d.by, d.signed_by or "nobody")
+            for d in case.determinations.values()
+        ],
+    )
+    yield from _table(
+        "to do",
+        ["id", "what", "by (UTC)"],
+        [(t.id, t.what, format_time(t.due)) for t in case.open_tasks()],
+    )
 
 
-def lines(case: Case, now: int) -> list[str]:
+def summary_lines(case: Case, now: int) -> list[str]:
     """A case in a line, and what is late at `now` (ms)."""
-    late = [f"late: {line}" for line in overdue(case, now)]
+    late = [f"late: {line}" for line in overdue_items(case, now)]
     return [f"{case.id}: {case.title}; {case.state}, {len(case.steps)} steps", *late]
 
 
-def proposed(found: Sequence[Proposal]) -> Iterator[Table]:
+def proposal_tables(found: Sequence[MergeProposal]) -> Iterator[Table]:
     """Pairs of parties that may be one, with reasons."""
     rows = [(p.party, p.other, f"{p.score:.2f}", "\n".join(p.reasons)) for p in found]
     yield from _table("may be one", ["party", "other", "score", "reasons"], rows)
 
 
-def determined(name: str, made: Determination) -> Iterator[str]:
+def determination_lines(name: str, made: Determination) -> Iterator[str]:
     """A determination line by line: result, grounds, what was left out, what would change it."""
-    yield f"{name}: {plain(made.result)}, as of {when(made.as_of)} UTC, under {made.policy}"
+    result, as_of = to_words(made.result), format_time(made.as_of)
+    yield f"{name}: {result}, as of {as_of} UTC, under {made.policy}"
     for ground in made.grounds:
         yield f"  {ground.rule} {ground.notice} rests on {', '.join(ground.evidence)}"
     for item in made.disregarded:
@@ -373,7 +481,7 @@ def determined(name: str, made: Determination) -> Iterator[str]:
     for need in made.needs:
         yield f"  needs to be known: {need}"
     for change in made.changes:
-        yield f"  {plain(change.result)}, if: {change.supposing}"
+        yield f"  {to_words(change.result)}, if: {change.supposing}"
     for beside in made.enforcement:
         yield f"  beside, technical enforcement: {beside.account} {beside.outcome}"
     yield made.advice

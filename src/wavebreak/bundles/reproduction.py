@@ -1,17 +1,17 @@
-"""Decisions that an exhibit relies on, as the ledger of the run had sealed them before.
+"""Reproduction of a run's decisions: the extract that an exhibit holds, and its re-run and checks.
 
-Evidence from a run: the log up to the last decision relied on, and all that decides it again.
-
-What accounts share is read by every decision (the reputation of a network, the credibility of a
-reporter), so the whole log up to there belongs to the evidence: no part of it gives the same
-decisions for sure. It is kept under the case's pseudonyms, with policy, model and profile, so that
+Every decision reads what accounts share (the reputation of a network, the credibility of a
+reporter), so the whole log up to the last decision relied on belongs to the evidence: no part of it
+is certain to give the same decisions. It is kept under the case's pseudonyms, with policy, model
+and profile, so that
 
     wavebreak run log.arrow --policy policy/NAME --model model --profile profile.json -o again
 
 writes the same `decisions.jsonl`, to the byte. The last epoch is closed at the cut: decisions past
-`as_run` are made by that, and are not of the original run.
+`as_run` result from that, and are not of the original run.
 
-An account's conduct in numbers, recounted from an exhibit's log, and its picture.
+An exhibit may also hold the ledger entries of its decisions, as proof that they were sealed before,
+and has each account's conduct in numbers, recounted from its log.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ import pyarrow.compute as pc
 from msgspec import Meta
 
 from wavebreak import __version__, model, rules
-from wavebreak.bundles.archive_reader import doubt
-from wavebreak.bundles.pseudonyms import Renaming, renamed, renamed_decision
+from wavebreak.bundles.archive_reader import bundle_error
+from wavebreak.bundles.pseudonyms import Renamer, rename_decision, rename_log
 from wavebreak.engine import Engine
 from wavebreak.engine.batch_run import profile_of
 from wavebreak.engine.decision import Decision
@@ -41,7 +41,7 @@ from wavebreak.explain.collect import KINDS, read_timeline
 from wavebreak.explain.narrative import busiest_minute
 from wavebreak.features.catalog import NAMES
 from wavebreak.io import read
-from wavebreak.ledger import Directory, Ledger, OpeningFile, Signer, parcel, verifier
+from wavebreak.ledger import DirectoryStorage, Ledger, OpeningFile, Signer, proof_bundle, verifier
 from wavebreak.ledger.verifier import LOG, Key, canonical, read_json, read_key, read_lines
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.reports import charts
@@ -54,12 +54,14 @@ SEALED = "sealed"
 _NAMES = {"account", "id", "trigger"}
 
 
-def show(place: Path, signer: Signer, relied: Sequence[Decision], out: Path) -> int:
+def write_sealed_decisions(
+    place: Path, signer: Signer, relied: Sequence[Decision], out: Path
+) -> int:
     """Write the entries of decisions with their proofs, unopened, into the new directory `out`.
 
     Gives how many there are. Raises `CaseError` where the ledger never sealed one of them.
     """
-    files = Directory(place)
+    files = DirectoryStorage(place)
     openings = OpeningFile(place / "private" / "openings.sqlite3")
     try:
         ledger = Ledger(files, signer)
@@ -73,56 +75,56 @@ def show(place: Path, signer: Signer, relied: Sequence[Decision], out: Path) -> 
                 fix="give the ledger that this run was sealed in: `run --ledger`",
             )
         out.mkdir()
-        for name, told in parcel(ledger, [at[decision.id] for decision in relied]).items():
-            (out / name).write_bytes(told)
+        for name, content in proof_bundle(ledger, [at[decision.id] for decision in relied]).items():
+            (out / name).write_bytes(content)
     finally:
         openings.close()
         files.close()
     return len(relied)
 
 
-def keys_of(own: Key, keys: Sequence[Key]) -> list[Key]:
+def matching_keys(own: Key, keys: Sequence[Key]) -> list[Key]:
     """Those of the reader's keys that a log of this origin has to be signed by; witnesses too."""
     mine = [key for key in keys if key.kind == LOG and key.name == own.name]
     return mine + [key for key in keys if key.kind != LOG] if mine else []
 
 
-def whose(place: Path, keys: Sequence[Key]) -> str:
+def unverified_origin(place: Path, keys: Sequence[Key]) -> str:
     """The origin of sealed entries for which the reader has given no key ("": none)."""
     if not place.exists():
         return ""
     own = read_key((place / "key.pub").read_text("utf-8").strip())
-    return "" if keys_of(own, keys) else own.name
+    return "" if matching_keys(own, keys) else own.name
 
 
-def check(place: Path, relied: Sequence[Decision], keys: Sequence[Key]) -> str:
+def check_sealed_decisions(place: Path, relied: Sequence[Decision], keys: Sequence[Key]) -> str:
     """Check sealed entries by keys, or their own; all that they say openly is what is relied on.
 
     Raises the verifier's `Doubt`, or `EvidenceError` named `sealed_other`.
     """
     own = read_key((place / "key.pub").read_text("utf-8").strip())
-    mine = [key for key in keys_of(own, keys) if key.kind == LOG]
+    mine = [key for key in matching_keys(own, keys) if key.kind == LOG]
     last = verifier.verify(place, mine or [own], [])[-1]
     bodies = [
         read_json(line, "proof")["entry"]["body"] for line in read_lines(place / "proofs.jsonl")
     ]
-    told = [
+    expected = [
         {name: value for name, value in msgspec.to_builtins(made).items() if name not in _NAMES}
         for made in relied
     ]
-    if canonical(bodies) != canonical(told):
-        raise doubt("sealed_other", "what was sealed is not what is relied on")
-    return f"{len(told)} of them sealed before, among {last.size:,} entries of {last.origin}"
+    if canonical(bodies) != canonical(expected):
+        raise bundle_error("sealed_other", "what was sealed is not what is relied on")
+    return f"{len(expected)} of them sealed before, among {last.size:,} entries of {last.origin}"
 
 
-MOST = 2_000_000
+MAX_EVENTS = 2_000_000
 """Events that an exhibit holds at most."""
 STEP = 1_000
 LOG_FILE, DECISIONS, ABOUT, VALUES = "log.arrow", "decisions.jsonl", "rerun.json", "features.json"
 PROFILE, POLICY, MODEL = "profile.json", "policy", "model"
 
 
-class Rerun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RerunManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is run again: accounts relied on and sealed ids by pseudonym, counts, versions.
 
     `relied` are the ids of the decisions about those accounts; `as_run` how many decisions, from
@@ -133,8 +135,8 @@ class Rerun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: Literal[1]
     accounts: Annotated[tuple[str, ...], Meta(min_length=1, max_length=1_000)]
     relied: tuple[str, ...]
-    events: Annotated[int, Meta(ge=1, le=MOST)]
-    decisions: Annotated[int, Meta(ge=0, le=MOST)]
+    events: Annotated[int, Meta(ge=1, le=MAX_EVENTS)]
+    decisions: Annotated[int, Meta(ge=0, le=MAX_EVENTS)]
     as_run: int
     enforce: bool
     lateness_s: Annotated[int, Meta(ge=0, le=86_400)]
@@ -146,7 +148,7 @@ class Rerun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     whole: bool = True
 
 
-class Given(msgspec.Struct, frozen=True):
+class RunInputs(msgspec.Struct, frozen=True):
     """What a run was made with, beside its log; and its ledger, with the key that sealed it."""
 
     policy: Path | None
@@ -157,7 +159,9 @@ class Given(msgspec.Struct, frozen=True):
     whole: bool = True
 
 
-def take(run: Path, accounts: Sequence[str], given: Given, rename: Renaming, out: Path) -> Rerun:
+def extract_run(
+    run: Path, accounts: Sequence[str], given: RunInputs, rename: Renamer, out: Path
+) -> RerunManifest:
     """Take from a run what decides again on `accounts`; writes it into the new directory `out`.
 
     Raises `CaseError` where the run cannot be read, saw nothing of the accounts, or is not what
@@ -165,92 +169,109 @@ def take(run: Path, accounts: Sequence[str], given: Given, rename: Renaming, out
     """
     out.mkdir(parents=True)
     try:
-        return _taken(run, accounts, given, rename, out)
+        return _extract(run, accounts, given, rename, out)
     except BaseException:
         shutil.rmtree(out)
         raise
 
 
-def _taken(run: Path, accounts: Sequence[str], given: Given, rename: Renaming, out: Path) -> Rerun:
-    summary, made = _summary(run), list(decisions_in(run))
+def _extract(
+    run: Path, accounts: Sequence[str], given: RunInputs, rename: Renamer, out: Path
+) -> RerunManifest:
+    summary, made = _summary(run), list(read_decisions(run))
     wanted = [n for n, decision in enumerate(made) if decision.account in set(accounts)]
     source = _source(run, summary)
     origin = str(summary.get("profile") or "")
-    told = Path(origin) if origin and Path(origin).is_file() else None
-    stream, _ = profile_of(source, told, given.edge)
-    _keep(out, stream, given)
+    profile = Path(origin) if origin and Path(origin).is_file() else None
+    stream, _ = profile_of(source, profile, given.edge)
+    _write_inputs(out, stream, given)
     enforce = summary.get("mode") == "enforce"
-    engine = Engine(rules.load(given.policy), stream, enforce=enforce, model=given.model,
-                    lateness_s=given.lateness_s)  # fmt: skip
-    _same_versions(summary, engine)
-    log = _again(read(source, given.edge, batch=STEP), engine, made, wanted)
-    events, names = _write(out / LOG_FILE, (renamed(batch, rename) for batch in log))
+    engine = Engine(
+        rules.load(given.policy),
+        stream,
+        enforce=enforce,
+        model=given.model,
+        lateness_s=given.lateness_s,
+    )
+    _require_same_versions(summary, engine)
+    log = _compared_log(read(source, given.edge, batch=STEP), engine, made, wanted)
+    events, names = _write_log(out / LOG_FILE, (rename_log(batch, rename) for batch in log))
     hidden = tuple(rename("a", account) for account in accounts)
     if absent := [a for a, name in zip(accounts, hidden, strict=True) if name not in names]:
         raise CaseError(f"the run saw nothing of {len(absent)} accounts", fix="check their names")
-    about = Rerun(
-        1, hidden, (), events, 0, len(made[: wanted[-1] + 1]) if wanted else 0, enforce,
-        given.lateness_s, engine.policy.name, engine.policy.version,
-        engine.model.version if engine.model else None, engine.version, __version__,
-    )  # fmt: skip
+    about = RerunManifest(
+        1,
+        hidden,
+        (),
+        events,
+        0,
+        len(made[: wanted[-1] + 1]) if wanted else 0,
+        enforce,
+        given.lateness_s,
+        engine.policy.name,
+        engine.policy.version,
+        engine.model.version if engine.model else None,
+        engine.version,
+        __version__,
+    )
     if given.ledger and wanted:
-        show(*given.ledger, [made[n] for n in wanted], out / SEALED)
-    return _finished(out, about, made, given.whole, rename)
+        write_sealed_decisions(*given.ledger, [made[n] for n in wanted], out / SEALED)
+    return _write_reproduction(out, about, made, given.whole, rename)
 
 
-def _finished(
-    out: Path, about: Rerun, made: Sequence[Decision], whole: bool, rename: Renaming
-) -> Rerun:
+def _write_reproduction(
+    out: Path, about: RerunManifest, made: Sequence[Decision], whole: bool, rename: Renamer
+) -> RerunManifest:
     """Decide again under the new names, compare with the run, and write what came of it."""
-    again, values = decided(out, about)
+    again, values = reproduce(out, about)
     for n, (one, other) in enumerate(zip(made[: about.as_run], again, strict=False)):
-        if renamed_decision(one, rename, other.id) != other:
+        if rename_decision(one, rename, other.id) != other:
             raise CaseError(f"decision {n + 1} depends on names", fix="report this as a fault")
     relied = tuple(d.id for d in again[: about.as_run] if d.account in about.accounts)
     about = msgspec.structs.replace(about, relied=relied, decisions=len(again))
     (out / VALUES).write_bytes(_json(values))
     if not whole:
         again = [decision for decision in again if decision.id in set(relied)]
-        about = _own_alone(out, about, len(again))
+        about = _keep_own_events(out, about, len(again))
     (out / DECISIONS).write_bytes(b"".join(map(_line, again)))
     (out / ABOUT).write_bytes(_json(about))
     return about
 
 
-def _own_alone(out: Path, about: Rerun, decisions: int) -> Rerun:
+def _keep_own_events(out: Path, about: RerunManifest, decisions: int) -> RerunManifest:
     """Leave out what is not the accounts' own: others' events, and what is drawn from them."""
     names = pa.array(about.accounts)
     kept = []
     for batch in read(out / LOG_FILE, Edge(bytes(32), None)):
         own = [pc.is_in(batch.log.column(name), names) for name in ("account", "peer")]
         kept.append(batch.log.filter(pc.or_(*own)))
-    events, _ = _write(out / LOG_FILE, kept)
+    events, _ = _write_log(out / LOG_FILE, kept)
     (out / VALUES).unlink()
     return msgspec.structs.replace(
         about, whole=False, events=events, decisions=decisions, as_run=decisions
     )
 
 
-def _again(
+def _compared_log(
     batches: Iterable[Any], engine: Engine, made: Sequence[Decision], wanted: Sequence[int]
 ) -> Iterator[pa.RecordBatch]:
     """The log up to the last decision wanted (all of it, without one), each decision compared."""
     last, done, events = wanted[-1] if wanted else len(made), 0, 0
     for batch in batches:
         events += batch.log.num_rows
-        if events > MOST:
+        if events > MAX_EVENTS:
             raise CaseError(
-                f"the log up to the last decision is over {MOST:,} events",
+                f"the log up to the last decision is over {MAX_EVENTS:,} events",
                 fix="rely on earlier decisions, or run on a shorter stretch of the log",
             )
-        done = _compared(engine.take(batch.log), made, done)
+        done = _compare_decisions(engine.take(batch.log), made, done)
         yield batch.log
         if done > last:
             return
-    _compared(engine.finish(), made, done)
+    _compare_decisions(engine.finish(), made, done)
 
 
-def _compared(found: Iterable[Decision], made: Sequence[Decision], done: int) -> int:
+def _compare_decisions(found: Iterable[Decision], made: Sequence[Decision], done: int) -> int:
     for decision in found:
         if done >= len(made) or decision != made[done]:
             raise CaseError(
@@ -261,7 +282,7 @@ def _compared(found: Iterable[Decision], made: Sequence[Decision], done: int) ->
     return done
 
 
-def decided(directory: Path, about: Rerun) -> tuple[list[Decision], dict[str, Any]]:
+def reproduce(directory: Path, about: RerunManifest) -> tuple[list[Decision], dict[str, Any]]:
     """Decide again from an exhibit's files: all decisions, and the accounts' features at the end.
 
     Raises `EvidenceError` where policy, model, features or counts are other than `about` says.
@@ -280,9 +301,10 @@ def decided(directory: Path, about: Rerun) -> tuple[list[Decision], dict[str, An
     ):
         if own != said:
             raise EvidenceError(
-                f"the {name} here is {own}, the exhibit says {said}", name=f"rerun_{name}",
+                f"the {name} here is {own}, the exhibit says {said}",
+                name=f"rerun_{name}",
                 fix=f"run Wavebreak {about.wavebreak}, if that is what differs",
-            )  # fmt: skip
+            )
     found: list[Decision] = []
     events = 0
     for batch in read(directory / LOG_FILE, Edge(bytes(32), None), batch=50_000):
@@ -308,7 +330,7 @@ def _shipped(directory: Path) -> Path:
     return directory / POLICY / "shipped"
 
 
-def _keep(out: Path, stream: Profile, given: Given) -> None:
+def _write_inputs(out: Path, stream: Profile, given: RunInputs) -> None:
     """Write policy, model and profile as they are read again."""
     own = rules.load(given.policy).name
     for name, place in (("shipped", SHIPPED), (own, given.policy or SHIPPED)):
@@ -322,7 +344,7 @@ def _keep(out: Path, stream: Profile, given: Given) -> None:
     coverage.save(stream, out / PROFILE)
 
 
-def _write(path: Path, batches: Iterable[pa.RecordBatch]) -> tuple[int, set[str]]:
+def _write_log(path: Path, batches: Iterable[pa.RecordBatch]) -> tuple[int, set[str]]:
     events, names = 0, set[str]()
     options = pa.ipc.IpcWriteOptions(compression="zstd")
     with pa.ipc.new_file(path, LOG_SCHEMA, options=options) as writer:
@@ -354,19 +376,20 @@ def _source(run: Path, summary: dict[str, Any]) -> Path:
     raise CaseError("the run's log is not there", fix="bring back the log, or run from a file")
 
 
-def decisions_in(run: Path) -> Iterator[Decision]:
+def read_decisions(run: Path) -> Iterator[Decision]:
     """Decisions as a run wrote them, in order."""
     with (run / DECISIONS).open("rb") as lines:
-        for line in islice(lines, MOST):
+        for line in islice(lines, MAX_EVENTS):
             yield msgspec.json.decode(line, type=Decision)
 
 
-def _same_versions(summary: dict[str, Any], engine: Engine) -> None:
+def _require_same_versions(summary: dict[str, Any], engine: Engine) -> None:
     said = summary.get("versions") or {}
     own = {
-        "policy": engine.policy.version, "features": engine.version,
+        "policy": engine.policy.version,
+        "features": engine.version,
         "model": engine.model.version if engine.model else None,
-    }  # fmt: skip
+    }
     for name, version in own.items():
         if said.get(name) != version:
             raise CaseError(
@@ -418,7 +441,7 @@ class Conduct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     last: int | None
 
 
-def counted(timeline: Timeline) -> Conduct:
+def count_conduct(timeline: Timeline) -> Conduct:
     """Count a timeline."""
     ends = [int(timeline[kind][at]) for kind in OWN if len(timeline[kind]) for at in (0, -1)]
     return Conduct(
@@ -430,12 +453,14 @@ def counted(timeline: Timeline) -> Conduct:
     )
 
 
-def of_exhibit(directory: Path, accounts: tuple[str, ...]) -> dict[str, Timeline]:
+def exhibit_timelines(directory: Path, accounts: tuple[str, ...]) -> dict[str, Timeline]:
     """Read each account's timeline from the log of an exhibit."""
     return {account: read_timeline(directory / LOG_FILE, account) for account in accounts}
 
 
-def picture(name: str, account: str, timeline: Timeline, decisions: list[Decision]) -> str | None:
+def draw_timeline(
+    name: str, account: str, timeline: Timeline, decisions: list[Decision]
+) -> str | None:
     """Draw what an account did and what was decided on it; None where the log has nothing."""
     window = timeline.window
     if window is None:

@@ -1,9 +1,7 @@
-"""The checks of a bundle, one by one: each tells what it found, or raises what does not hold.
+"""Verification of a bundle: every check in turn, and what could not be checked, with the reason.
 
-Is a bundle what it says? Every check in turn, what could not be checked, and why.
-
-Nothing in a bundle is trusted: a key inside it shows only that it agrees with itself. Checks read
-an unpacked copy alone; recomputation runs the engine as `wavebreak run` does.
+Nothing in a bundle is trusted: a key inside it shows only that it is consistent with itself. Checks
+read an unpacked copy alone; recomputation runs the engine as `wavebreak run` does.
 """
 
 from __future__ import annotations
@@ -29,21 +27,28 @@ from wavebreak.bundles.archive_reader import (
     REPORT,
     VERIFIER,
     Bounds,
-    doubt,
+    bundle_error,
     unpack,
 )
-from wavebreak.bundles.workspace import CASE, EXHIBITS, GROUNDS, digest, exhibit_doubts, read_case
-from wavebreak.cases.case import Case, Determined, Written, evidence_on
+from wavebreak.bundles.workspace import (
+    CASE,
+    EXHIBITS,
+    GROUNDS,
+    check_exhibit_files,
+    load_case,
+    salted_digest,
+)
+from wavebreak.cases.case import Case, CaseFile, DeterminationPrepared, evidence_for_party
 from wavebreak.cases.determination import Determination, determine
 from wavebreak.cases.eligibility import Grounds
-from wavebreak.cases.workflow import taken
+from wavebreak.cases.workflow import apply_step
 from wavebreak.claims import exhibits as accepting
 from wavebreak.claims import exhibits as claims
-from wavebreak.claims.config import limits
+from wavebreak.claims.config import load_limits
 from wavebreak.engine.decision import Decision
 from wavebreak.errors import EvidenceError, WavebreakError
 from wavebreak.ledger import verifier
-from wavebreak.ledger.verifier import Doubt, Key, read_json, read_key, read_lines
+from wavebreak.ledger.verifier import Key, VerifierError, read_json, read_key, read_lines
 
 _LINE = re.compile(r"([0-9a-f]+)  (\S.*)")
 
@@ -56,48 +61,50 @@ def check_bag(root: Path) -> str:
     """Every file is in manifests of both hashes and as they say, and nothing else is there."""
     there = {p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file()}
     for algorithm in HASHES:
-        payload = _manifest(root, f"manifest-{algorithm}.txt")
-        tags = _manifest(root, f"tagmanifest-{algorithm}.txt")
+        payload = _read_manifest(root, f"manifest-{algorithm}.txt")
+        tags = _read_manifest(root, f"tagmanifest-{algorithm}.txt")
         if missing := sorted({*payload, *tags} - there):
-            raise doubt("bag_missing", f"{missing[0]} is in a manifest and not there")
+            raise bundle_error("bag_missing", f"{missing[0]} is in a manifest and not there")
         data = {name for name in there if name.startswith("data/")}
         beside = there - data - {f"tagmanifest-{each}.txt" for each in HASHES}
         if more := sorted((data - {*payload}) | (beside - {*tags})):
-            raise doubt("bag_surplus", f"{more[0]} is there and in no manifest")
+            raise bundle_error("bag_surplus", f"{more[0]} is there and in no manifest")
         for name, said in (payload | tags).items():
             with (root / name).open("rb") as file:
                 if file_digest(file, algorithm).hexdigest() != said:
-                    raise doubt("bag_digest", f"{name} is not as it was packed ({algorithm})")
+                    raise bundle_error(
+                        "bag_digest", f"{name} is not as it was packed ({algorithm})"
+                    )
     try:
         bagit.Bag(str(root)).validate()
     except (bagit.BagError, OSError, UnicodeDecodeError) as error:
-        raise doubt("bag_invalid", f"it is no valid BagIt 1.0 bag: {error}") from None
+        raise bundle_error("bag_invalid", f"it is no valid BagIt 1.0 bag: {error}") from None
     return f"{len(there):,} files, SHA-256 and SHA-512, valid BagIt 1.0"
 
 
-def _manifest(root: Path, name: str) -> dict[str, str]:
+def _read_manifest(root: Path, name: str) -> dict[str, str]:
     try:
         lines = (root / name).read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
-        raise doubt("bag_manifest", f"there is no readable {name}") from None
+        raise bundle_error("bag_manifest", f"there is no readable {name}") from None
     found = [match for line in lines if (match := _LINE.fullmatch(line))]
     if len(found) < len(lines) or len({m[2] for m in found}) < len(lines):
-        raise doubt("bag_manifest", f"{name} has a line that is not well formed, or twice")
+        raise bundle_error("bag_manifest", f"{name} has a line that is not well formed, or twice")
     return {match[2]: match[1] for match in found}
 
 
-def check_case(data: Path) -> tuple[Written, Case]:
+def check_case(data: Path) -> tuple[CaseFile, Case]:
     """The case's file is canonical, and each of its steps may be taken after the ones before."""
-    return read_case(data / CASE)
+    return load_case(data / CASE)
 
 
 def check_ledger(data: Path, keys: Sequence[Key]) -> str:
     """The entries are in the tree of a signed checkpoint; by given keys, or the bundle's own."""
     place = data / LEDGER
     own = read_key((place / "key.pub").read_text("utf-8").strip())
-    mine = reproduction.keys_of(own, keys)
+    mine = reproduction.matching_keys(own, keys)
     if keys and not mine:
-        raise doubt("origin_wrong", f"none of the keys is of {own.name[:80]}")
+        raise bundle_error("origin_wrong", f"none of the keys is of {own.name[:80]}")
     notes = verifier.verify(place, mine or [own], [])
     if not keys:
         raise NotChecked(
@@ -107,17 +114,17 @@ def check_ledger(data: Path, keys: Sequence[Key]) -> str:
     return f"{notes[-1].size:,} entries under a checkpoint signed by {own.name}"
 
 
-def check_steps(data: Path, written: Written) -> str:
+def check_steps(data: Path, written: CaseFile) -> str:
     """Every step of the case, and no other, was sealed in this order."""
-    told = [read_json(line, "proof") for line in read_lines(data / LEDGER / "proofs.jsonl")]
-    sealed = [each["entry"]["body"] for each in told if each["entry"]["kind"] == "step"]
+    proofs = [read_json(line, "proof") for line in read_lines(data / LEDGER / "proofs.jsonl")]
+    sealed = [each["entry"]["body"] for each in proofs if each["entry"]["kind"] == "step"]
     own = [body for body in sealed if body.get("case") == written.id]
     if len(own) != len(written.steps):
         what = f"{len(own)} steps are sealed, the case has {len(written.steps)}"
-        raise doubt("steps_count", what)
+        raise bundle_error("steps_count", what)
     for body, step in zip(own, written.steps, strict=True):
-        if body.get("sha256") != digest(written.salt, step):
-            raise doubt("steps_edited", f"step {step.n} is not as it was sealed")
+        if body.get("sha256") != salted_digest(written.salt, step):
+            raise bundle_error("steps_edited", f"step {step.n} is not as it was sealed")
     return f"{len(own):,} steps as they were sealed"
 
 
@@ -125,13 +132,13 @@ def check_exhibits(data: Path, found: Case) -> str:
     """Every exhibit's files are as they were taken in, and nothing else lies beside them."""
     for exhibit in found.exhibits.values():
         if not re.fullmatch(rf"{EXHIBITS}/E\d+", exhibit.path):
-            raise doubt("exhibit_path", f"{exhibit.id} lies elsewhere")
-        if wrong := exhibit_doubts(data, exhibit):
-            raise doubt("exhibit_files", wrong[0])
+            raise bundle_error("exhibit_path", f"{exhibit.id} lies elsewhere")
+        if wrong := check_exhibit_files(data, exhibit):
+            raise bundle_error("exhibit_files", wrong[0])
     known = {exhibit.path for exhibit in found.exhibits.values()}
     lying = (data / EXHIBITS).glob("*") if (data / EXHIBITS).exists() else []
     if more := sorted(p.name for p in lying if p.relative_to(data).as_posix() not in known):
-        raise doubt("exhibit_surplus", f"{more[0][:40]} is no exhibit of the case")
+        raise bundle_error("exhibit_surplus", f"{more[0][:40]} is no exhibit of the case")
     return f"{len(known):,} exhibits as they were taken in"
 
 
@@ -141,11 +148,11 @@ def check_custody(data: Path, found: Case) -> str:
     for exhibit in found.exhibits.values():
         place = data / exhibit.path
         if (place / claims.EXHIBIT).exists():
-            if wrong := claims.doubts(place):
-                raise doubt("custody", f"{exhibit.id}: {wrong[0]}")
-            count += len(claims.custody(place))
+            if wrong := claims.check_exhibit(place):
+                raise bundle_error("custody", f"{exhibit.id}: {wrong[0]}")
+            count += len(claims.read_custody(place))
         elif not (place / claims.CUSTODY).exists():
-            raise doubt("custody", f"{exhibit.id} has no line of custody")
+            raise bundle_error("custody", f"{exhibit.id} has no line of custody")
         else:
             count += len((place / claims.CUSTODY).read_bytes().splitlines())
     return f"{count:,} lines of custody"
@@ -158,88 +165,97 @@ def check_warcs(data: Path, found: Case) -> str:
         for name in exhibit.sha256:
             path = data / exhibit.path / name
             if name.endswith((".warc", ".warc.gz", ".wacz")):
-                if path.stat().st_size > limits().upload.bytes:
+                if path.stat().st_size > load_limits().upload.bytes:
                     raise NotChecked(f"{exhibit.id}: {name} is larger than is read here")
-                accepting.checked(path.read_bytes())
+                accepting.validate_file(path.read_bytes())
                 count += 1
     return f"{count:,} WARC files, every digest"
 
 
 def check_reruns(data: Path, found: Case, keys: Sequence[Key]) -> str:
     """The engine, over the events that are here, gives the same decisions, features and counts."""
-    told, open_ = [], list[str]()
+    results, open_ = [], list[str]()
     for exhibit in found.exhibits.values():
         if exhibit.kind == "platform_run":
             place = data / exhibit.path
-            about = _read(place / reproduction.ABOUT, reproduction.Rerun)
-            told.append(f"{exhibit.id}: {_rerun(place, about, keys)}")
+            about = _read_json(place / reproduction.ABOUT, reproduction.RerunManifest)
+            results.append(f"{exhibit.id}: {_check_rerun(place, about, keys)}")
             if not about.whole:
-                open_.append(f"decisions of {exhibit.id}: others' events, on which they rest, are "
-                             "not here")  # fmt: skip
-            if origin := reproduction.whose(place / reproduction.SEALED, keys):
+                open_.append(
+                    f"decisions of {exhibit.id}: others' events, on which they rest, are not here"
+                )
+            if origin := reproduction.unverified_origin(place / reproduction.SEALED, keys):
                 open_.append(f"the key of {origin}: give --key")
-    said = "; ".join(told) or "no exhibit is a run"
+    said = "; ".join(results) or "no exhibit is a run"
     if open_:
         raise NotChecked(f"{said}. Not checked: {'; '.join(open_)}")
     return said
 
 
-def _rerun(place: Path, about: reproduction.Rerun, keys: Sequence[Key]) -> str:
+def _check_rerun(place: Path, about: reproduction.RerunManifest, keys: Sequence[Key]) -> str:
     lines = (place / reproduction.DECISIONS).read_bytes().splitlines(keepends=True)
     made = [msgspec.json.decode(line, type=Decision) for line in lines]
     if about.whole:
-        again, values = reproduction.decided(place, about)
+        again, values = reproduction.reproduce(place, about)
         if [msgspec.json.encode(decision) + b"\n" for decision in again] != lines:
-            raise doubt("rerun_decisions", "the events give other decisions")
-        if _read(place / reproduction.VALUES, dict[str, Any]) != values:
-            raise doubt("rerun_features", "the events give other features")
+            raise bundle_error("rerun_decisions", "the events give other decisions")
+        if _read_json(place / reproduction.VALUES, dict[str, Any]) != values:
+            raise bundle_error("rerun_features", "the events give other features")
     if len(made) != about.decisions:
-        raise doubt("rerun_decisions", "there are more or fewer decisions than it says")
+        raise bundle_error("rerun_decisions", "there are more or fewer decisions than it says")
     own = [d for d in made[: about.as_run] if d.account in about.accounts]
     if tuple(d.id for d in own) != about.relied:
-        raise doubt("rerun_relied", "the decisions relied on are others")
-    timelines = reproduction.of_exhibit(place, about.accounts)
-    counts = {account: reproduction.counted(timeline) for account, timeline in timelines.items()}
-    if _read(place / reproduction.NUMBERS, dict[str, reproduction.Conduct]) != counts:
-        raise doubt("rerun_counts", "the events give other counts of conduct")
+        raise bundle_error("rerun_relied", "the decisions relied on are others")
+    timelines = reproduction.exhibit_timelines(place, about.accounts)
+    counts = {
+        account: reproduction.count_conduct(timeline) for account, timeline in timelines.items()
+    }
+    if _read_json(place / reproduction.NUMBERS, dict[str, reproduction.Conduct]) != counts:
+        raise bundle_error("rerun_counts", "the events give other counts of conduct")
     there = (place / reproduction.SEALED).exists()
-    before = f", {reproduction.check(place / reproduction.SEALED, own, keys)}" if there else ""
+    before = (
+        f", {reproduction.check_sealed_decisions(place / reproduction.SEALED, own, keys)}"
+        if there
+        else ""
+    )
     what = f"{len(made):,} decisions and features" if about.whole else "counts of conduct"
     return f"{about.events:,} events: {what} the same again{before}"
 
 
-def check_determinations(data: Path, written: Written) -> str:
+def check_determinations(data: Path, written: CaseFile) -> str:
     """Each determination follows from the evidence that the case had then, and its policy."""
     found, count = Case(written.id), 0
     for step in written.steps:
-        if isinstance(step.did, Determined):
+        if isinstance(step.did, DeterminationPrepared):
             said = step.did.determination
-            if _again(data, found, said) != said:
-                raise doubt("determination", f"{step.did.id} does not follow from its evidence")
+            if _determine_again(data, found, said) != said:
+                raise bundle_error(
+                    "determination", f"{step.did.id} does not follow from its evidence"
+                )
             count += 1
-        found = taken(found, step)
+        found = apply_step(found, step)
     return f"{count:,} determinations follow from their evidence"
 
 
-def _again(data: Path, found: Case, said: Determination) -> Determination:
-    grounds = _read(data / GROUNDS / f"{Path(said.policy).name}.json", Grounds)
+def _determine_again(data: Path, found: Case, said: Determination) -> Determination:
+    grounds = _read_json(data / GROUNDS / f"{Path(said.policy).name}.json", Grounds)
     if grounds.version != said.policy:
-        raise doubt("determination_policy", f"the policy {said.policy[:60]} is another")
-    evidence = evidence_on(found, said.party)
+        raise bundle_error("determination_policy", f"the policy {said.policy[:60]} is another")
+    evidence = evidence_for_party(found, said.party)
     return determine(said.party, evidence, grounds, said.as_of, said.enforcement)
 
 
 def check_report_pages(data: Path, found: Case) -> str:
     """The report and the forms are those that the bundle's values give."""
-    made = _read(data / MADE, dict[str, str])
+    made = _read_json(data / MADE, dict[str, str])
     here = report.versions()
     if made != here:
         differ = ", ".join(f"{n} {made.get(n)}" for n in here if made.get(n) != here[n])
         raise NotChecked(f"made with {differ or 'more'}: to compare them needs that")
-    if (data / REPORT).read_bytes() != report.report(data, found):
-        raise doubt("report", f"{REPORT} is not what the case says")
-    if (data / CERTIFICATE).read_bytes() != report.forms(found):
-        raise doubt("certificate", f"{CERTIFICATE} is not the form")
+    if (data / REPORT).read_bytes() != report.render_report(data, found):
+        raise bundle_error("report", f"{REPORT} is not what the case says")
+    if (data / CERTIFICATE).read_bytes() != report.render_certificate_forms(found):
+        raise bundle_error("certificate", f"{CERTIFICATE} is not the form")
     return "report and forms are those of the case, to the byte"
 
 
@@ -247,20 +263,20 @@ def check_verifier(data: Path) -> str:
     """The verifier that lies in the bundle is ours, and nothing lies beside what belongs there."""
     known = {CASE, GROUNDS, EXHIBITS, LEDGER, MADE, README, REPORT, CERTIFICATE, VERIFIER}
     if more := sorted(path.name for path in data.iterdir() if path.name not in known):
-        raise doubt("payload_surplus", f"{more[0][:60]} does not belong in a bundle")
+        raise bundle_error("payload_surplus", f"{more[0][:60]} does not belong in a bundle")
     if (data / VERIFIER).read_bytes() != Path(verifier.__file__).read_bytes():
-        made = _read(data / MADE, dict[str, str])
+        made = _read_json(data / MADE, dict[str, str])
         if made.get("wavebreak") == report.versions()["wavebreak"]:
-            raise doubt("verifier_program", f"{VERIFIER} is not this version's")
+            raise bundle_error("verifier_program", f"{VERIFIER} is not this version's")
         raise NotChecked(f"{VERIFIER} is of another version; do not run it unread")
     return f"{VERIFIER} is ours"
 
 
-def _read(path: Path, kind: Any) -> Any:
+def _read_json(path: Path, kind: Any) -> Any:
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
-        raise doubt("file", f"{path.name} cannot be read") from None
+        raise bundle_error("file", f"{path.name} cannot be read") from None
 
 
 class Finding(NamedTuple):
@@ -283,7 +299,7 @@ def exit_code(findings: Sequence[Finding]) -> int:
     return 3 if any(finding.holds is None for finding in findings) else 0
 
 
-def verify(source: Path, keys: Sequence[Key], bounds: Bounds | None = None) -> list[Finding]:
+def verify_bundle(source: Path, keys: Sequence[Key], bounds: Bounds | None = None) -> list[Finding]:
     """Check a bundle by the verifier keys of its maker and of witnesses; without, not whose it is.
 
     What does not hold is a finding, whatever a bundle may have in it.
@@ -295,13 +311,13 @@ def verify(source: Path, keys: Sequence[Key], bounds: Bounds | None = None) -> l
             root.append(unpack(source, Path(place), bounds))
             return f"{sum(p.is_file() for p in root[0].rglob('*')):,} files, unpacked with care"
 
-        found = [_finding("zip file", opened)]
-        return found + _of_folder(root[0], keys) if root else found
+        found = [_run_check("zip file", opened)]
+        return found + _verify_folder(root[0], keys) if root else found
 
 
-def _of_folder(root: Path, keys: Sequence[Key]) -> list[Finding]:
+def _verify_folder(root: Path, keys: Sequence[Key]) -> list[Finding]:
     data = root / "data"
-    found = [_finding("bag", partial(check_bag, root))]
+    found = [_run_check("bag", partial(check_bag, root))]
     try:
         written, case = check_case(data)
     except WavebreakError as error:
@@ -318,15 +334,15 @@ def _of_folder(root: Path, keys: Sequence[Key]) -> list[Finding]:
         "report": partial(check_report_pages, data, case),
         "verifier": partial(check_verifier, data),
     }
-    return found + [_finding(what, check) for what, check in checks.items()]
+    return found + [_run_check(what, check) for what, check in checks.items()]
 
 
-def _finding(what: str, check: Callable[[], str]) -> Finding:
+def _run_check(what: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(what, True, check())
     except NotChecked as reason:
         return Finding(what, None, str(reason), "unchecked")
-    except Doubt as doubt:
+    except VerifierError as doubt:
         name, said = doubt.args
         return Finding(what, False, f"{name}: {said}", name)
     except WavebreakError as error:

@@ -1,15 +1,14 @@
-"""From a step of a case to the entries that seal it: digests and commitments, no names.
-
-Every step has a `step` entry, whose `sha256` is that of the case's salt (hex) followed by the step
-in canonical JSON; a link, a notice, a determination, an exhibit have one of their own kind beside.
-
-A case as a directory, written by one command at a time, every step sealed before it stands.
+"""A case on disk: one command writes it at a time, and every step is sealed before it is stored.
 
 CASE/case.json        the steps, canonical JSON (RFC 8785)
 CASE/exhibits/E1/     files of exhibit E1, never rewritten
-CASE/grounds/         the grounds that determinations were drawn from, by version
+CASE/grounds/         the grounds of its determinations, by version
 CASE/ledger/          the sealed entries of its steps
-CASE/openings.sqlite  what the entries commit to; never leaves the house
+CASE/ledger/private/  openings of the entries' commitments; never leaves the organization
+
+Entries hold digests and commitments, no names. Every step has a `step` entry, whose `sha256` is
+that of the case's salt (hex) followed by the step in canonical JSON; a link, a notice, a
+determination and an exhibit have an entry of their own kind as well.
 """
 
 from __future__ import annotations
@@ -25,24 +24,32 @@ from typing import Any, TypeVar
 import msgspec
 
 from wavebreak.cases.case import (
+    AccountLinked,
+    Action,
     Case,
-    Delivered,
-    Determined,
-    Did,
+    CaseFile,
+    DeterminationPrepared,
+    DeterminationSigned,
     Exhibit,
-    Exhibited,
-    Linked,
-    Replied,
-    Sent,
-    Signed,
+    ExhibitAdded,
+    NoticeDelivered,
+    NoticeSent,
+    ReplyReceived,
     Step,
-    Written,
 )
 from wavebreak.cases.eligibility import Grounds
-from wavebreak.cases.workflow import replayed, step
+from wavebreak.cases.workflow import append_action, replay
 from wavebreak.errors import CaseError
-from wavebreak.ledger import Directory, Entry, Ledger, OpeningFile, Openings, Signer, entry
-from wavebreak.ledger.checkpoints import verifier_key
+from wavebreak.ledger import (
+    DirectoryStorage,
+    Entry,
+    Ledger,
+    OpeningFile,
+    Openings,
+    Signer,
+    make_entry,
+)
+from wavebreak.ledger.checkpoints import encode_verifier_key
 from wavebreak.ledger.entries import (
     Body,
     CustodyEntry,
@@ -53,57 +60,59 @@ from wavebreak.ledger.entries import (
 )
 from wavebreak.ledger.verifier import canonical
 
-Told = tuple[str, Body, dict[str, Any]]
+EntryDraft = tuple[str, Body, dict[str, Any]]
 
 
-def digest(salt: str, value: Any) -> str:
+def salted_digest(salt: str, value: Any) -> str:
     """Salted SHA-256 of a value in canonical JSON, in hex."""
     return sha256(salt.encode() + canonical(msgspec.to_builtins(value)).encode()).hexdigest()
 
 
-def entries(
+def step_entries(
     before: Case, after: Case, salt: str, salts: Callable[[int], bytes]
 ) -> list[tuple[Entry, Openings]]:
     """The entries of the last step of `after`, which was taken in the case `before`."""
     step = after.steps[-1]
-    body = StepEntry(before.id, before.state, after.state, digest(salt, step))
-    told: list[Told] = [("step", body, {"by": step.by, "reason": step.why or None})]
-    told += _beside(after, step, salt)
-    return [entry(kind, body, hidden, at=step.at, salts=salts) for kind, body, hidden in told]
+    body = StepEntry(before.id, before.state, after.state, salted_digest(salt, step))
+    drafts: list[EntryDraft] = [("step", body, {"by": step.by, "reason": step.why or None})]
+    drafts += _action_entries(after, step, salt)
+    return [
+        make_entry(kind, body, hidden, at=step.at, salts=salts) for kind, body, hidden in drafts
+    ]
 
 
-def _beside(case: Case, step: Step, salt: str) -> Iterator[Told]:
+def _action_entries(case: Case, step: Step, salt: str) -> Iterator[EntryDraft]:
     by = {"by": step.by}
     match did := step.did:
-        case Linked(link=tie):
+        case AccountLinked(link=tie):
             body = LinkEntry(case.id, tie.basis, tie.strength, tie.exhibit)
             yield "link", body, by | {"account": tie.account, "party": tie.party}
-        case Exhibited(exhibit=e):
+        case ExhibitAdded(exhibit=e):
             act = "taken into the case"
-            seal = digest(salt, e)
+            seal = salted_digest(salt, e)
             yield "custody", CustodyEntry(e.id, act, seal, step.why, step.role, "none"), by
-        case Sent(notice=n):
-            yield _notice(case, n.id, "sent", digest(salt, n), by)
-        case Delivered(delivery=d):
-            yield _notice(case, d.notice, "delivered", digest(salt, d), by)
-        case Replied(reply=r):
-            yield _notice(case, r.notice, "answered", digest(salt, r), by)
-        case Determined():
-            yield _determination(case, did.id, salt, by)
-        case Signed():
-            yield _determination(case, did.determination, salt, by)
+        case NoticeSent(notice=n):
+            yield _notice_entry(case, n.id, "sent", salted_digest(salt, n), by)
+        case NoticeDelivered(delivery=d):
+            yield _notice_entry(case, d.notice, "delivered", salted_digest(salt, d), by)
+        case ReplyReceived(reply=r):
+            yield _notice_entry(case, r.notice, "answered", salted_digest(salt, r), by)
+        case DeterminationPrepared():
+            yield _determination_entry(case, did.id, salt, by)
+        case DeterminationSigned():
+            yield _determination_entry(case, did.determination, salt, by)
 
 
-def _notice(case: Case, notice: str, state: str, seal: str, by: dict[str, Any]) -> Told:
+def _notice_entry(case: Case, notice: str, state: str, seal: str, by: dict[str, Any]) -> EntryDraft:
     party = case.notices[notice].party
     return "notice", NoticeEntry(case.id, state, seal), by | {"party": party}
 
 
-def _determination(case: Case, name: str, salt: str, by: dict[str, Any]) -> Told:
+def _determination_entry(case: Case, name: str, salt: str, by: dict[str, Any]) -> EntryDraft:
     made = case.determinations[name]
     value = made.value
     rule = ", ".join(ground.rule for ground in value.grounds) or None
-    body = DeterminationEntry(case.id, value.result, rule, value.policy, digest(salt, value))
+    body = DeterminationEntry(case.id, value.result, rule, value.policy, salted_digest(salt, value))
     hidden = {"party": value.party, "prepared_by": made.by} | (by if made.signed_by else {})
     return "determination", body, hidden
 
@@ -111,34 +120,38 @@ def _determination(case: Case, name: str, salt: str, by: dict[str, Any]) -> Told
 CASE, LEDGER, EXHIBITS, GROUNDS = "case.json", "ledger", "exhibits", "grounds"
 MAX_CASE = 64 << 20
 MAX_FILES = 10_000
+_RESTORE = "bring back case.json from a backup or from a bundle of the case"
 
 Salts = Callable[[int], bytes]
-T = TypeVar("T", Written, Step)
+T = TypeVar("T", CaseFile, Step)
 
 
-def read_case(path: Path) -> tuple[Written, Case]:
+def load_case(path: Path) -> tuple[CaseFile, Case]:
     """Read a case's file and replay its steps; raises `CaseError` where that cannot be done."""
     try:
         if path.stat().st_size > MAX_CASE:
-            raise CaseError(f"{path} is over {MAX_CASE:,} bytes", fix="this is no case")
+            raise CaseError(
+                f"{path} is over {MAX_CASE:,} bytes",
+                fix="give a directory that `wavebreak case open` made",
+            )
         raw = path.read_bytes()
-        written = msgspec.json.decode(raw, type=Written)
+        written = msgspec.json.decode(raw, type=CaseFile)
     except OSError:
         fix = "give a directory that `wavebreak case open` made"
         raise CaseError(f"there is no readable {path}", fix=fix) from None
     except (msgspec.MsgspecError, UnicodeDecodeError, CaseError) as error:
-        raise CaseError(f"{path} is not well formed: {error}", fix="restore it") from None
-    if told(written) != raw:
-        raise CaseError(f"{path} is not in canonical form: it was edited", fix="restore it")
-    return written, replayed(written)
+        raise CaseError(f"{path} is not well formed: {error}", fix=_RESTORE) from None
+    if encode_case(written) != raw:
+        raise CaseError(f"{path} is not in canonical form: it was edited", fix=_RESTORE)
+    return written, replay(written)
 
 
-def told(written: Written) -> bytes:
+def encode_case(written: CaseFile) -> bytes:
     """Write a case as its file holds it."""
     return canonical(msgspec.to_builtins(written)).encode() + b"\n"
 
 
-class Desk:
+class CaseWorkspace:
     """An open case directory. `clock` gives milliseconds, `salts` unguessable bytes."""
 
     def __init__(
@@ -146,45 +159,45 @@ class Desk:
     ) -> None:
         self.path, self.clock, self.salts = path, clock, salts
         if new:
-            self.written, self.case = _checked(Written(1, salts(32).hex(), new, ())), Case(new)
-        self.ledger = Ledger(Directory(path / LEDGER, write=True), signer)
-        (path / LEDGER / "key.pub").write_text(f"{verifier_key(signer.key)}\n", "utf-8")
+            self.written, self.case = _validate(CaseFile(1, salts(32).hex(), new, ())), Case(new)
+        self.ledger = Ledger(DirectoryStorage(path / LEDGER, write=True), signer)
+        (path / LEDGER / "key.pub").write_text(f"{encode_verifier_key(signer.key)}\n", "utf-8")
         self.openings = OpeningFile(path / LEDGER / "private" / "openings.sqlite3")
         if not new:
-            self._mend()
-            self.written, self.case = read_case(path / CASE)
+            self._finish_interrupted_step()
+            self.written, self.case = load_case(path / CASE)
 
-    def take(self, did: Did, *, by: str, role: str, why: str = "") -> Case:
+    def take(self, did: Action, *, by: str, role: str, why: str = "") -> Case:
         """Take a step: checked, sealed, written. Raises `CaseError` where it may not be taken."""
         last = self.case.steps[-1].at if self.case.steps else 0
-        after = step(self.case, did, at=max(self.clock(), last), by=by, role=role, why=why)
+        after = append_action(self.case, did, at=max(self.clock(), last), by=by, role=role, why=why)
         # What is written is what is read again: limits of length and count are checked here.
-        checked = _checked(after.steps[-1])
+        checked = _validate(after.steps[-1])
         written = msgspec.structs.replace(self.written, steps=(*self.written.steps, checked))
-        content = told(written)
+        content = encode_case(written)
         if len(content) > MAX_CASE:
             raise CaseError(f"the case is over {MAX_CASE:,} bytes", fix="open another case")
         fresh = self.path / f"{CASE}.new"
-        _durable(fresh, content)
-        made = entries(self.case, after, self.written.salt, self.salts)
+        _write_durably(fresh, content)
+        made = step_entries(self.case, after, self.written.salt, self.salts)
         self.openings.keep(self.ledger.size, [openings for _, openings in made])
         self.ledger.seal([each for each, _ in made])
         fresh.replace(self.path / CASE)
         self.written, self.case = written, after
         return after
 
-    def _mend(self) -> None:
-        """Finish a step that was sealed, where a crash came before its file stood."""
+    def _finish_interrupted_step(self) -> None:
+        """Finish a step that was sealed before a crash, or discard one that was not."""
         fresh = self.path / f"{CASE}.new"
         if not fresh.exists():
             return
         last = self.ledger.entry(self._last_step()).body if self.ledger.size else None
         try:
-            written, _ = read_case(fresh)
+            written, _ = load_case(fresh)
         except CaseError:
             written = None
         sealed = isinstance(last, StepEntry) and written and written.steps
-        if sealed and last.sha256 == digest(written.salt, written.steps[-1]):  # type: ignore[union-attr]
+        if sealed and last.sha256 == salted_digest(written.salt, written.steps[-1]):  # type: ignore[union-attr]
             fresh.replace(self.path / CASE)
         else:
             fresh.unlink()
@@ -208,16 +221,16 @@ class Desk:
         place.write_bytes(msgspec.json.encode(grounds, order="deterministic"))
 
     def close(self) -> None:
-        """Let the ledger and the openings go."""
+        """Close the ledger and the openings."""
         self.openings.close()
-        if isinstance(self.ledger.storage, Directory):
+        if isinstance(self.ledger.storage, DirectoryStorage):
             self.ledger.storage.close()
 
 
 @contextmanager
-def desk(
+def open_workspace(
     path: Path, signer: Signer, clock: Callable[[], int], salts: Salts, *, new: str = ""
-) -> Iterator[Desk]:
+) -> Iterator[CaseWorkspace]:
     """Open a case directory for one command; a new case gets the id `new`.
 
     Raises `CaseError` where there is no case, or already one, or another command has it open.
@@ -232,15 +245,17 @@ def desk(
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise CaseError(f"another command has {path} open", fix="wait for it") from None
-        opened = Desk(path, signer, clock, salts, new=new)
+            raise CaseError(
+                f"another command has {path} open", fix="run this again when that command has ended"
+            ) from None
+        opened = CaseWorkspace(path, signer, clock, salts, new=new)
         try:
             yield opened
         finally:
             opened.close()
 
 
-def sums(directory: Path) -> dict[str, str]:
+def hash_files(directory: Path) -> dict[str, str]:
     """SHA-256 of every file below a directory, by its path there, sorted.
 
     Raises `CaseError` for links, for names that are not plain, and above `MAX_FILES`.
@@ -260,10 +275,10 @@ def sums(directory: Path) -> dict[str, str]:
     return found
 
 
-def exhibit_doubts(directory: Path, exhibit: Exhibit) -> list[str]:
+def check_exhibit_files(directory: Path, exhibit: Exhibit) -> list[str]:
     """What of an exhibit's files is not as it was taken in."""
     try:
-        there = sums(directory / exhibit.path)
+        there = hash_files(directory / exhibit.path)
     except (CaseError, OSError) as error:
         return [f"{exhibit.id}: {error}"]
     names = sorted({*there, *exhibit.sha256})
@@ -274,15 +289,15 @@ def exhibit_doubts(directory: Path, exhibit: Exhibit) -> list[str]:
     ]
 
 
-def _checked(value: T) -> T:
+def _validate(value: T) -> T:
     """Give a value as its file will be read; raises `CaseError` where it is out of limits."""
     try:
         return msgspec.convert(msgspec.to_builtins(value), type(value))
     except msgspec.ValidationError as error:
-        raise CaseError(f"not well formed: {error}", fix="mend that field") from None
+        raise CaseError(f"not well formed: {error}", fix="shorten or correct that field") from None
 
 
-def _durable(path: Path, content: bytes) -> None:
+def _write_durably(path: Path, content: bytes) -> None:
     with path.open("wb") as file:
         file.write(content)
         file.flush()

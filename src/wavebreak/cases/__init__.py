@@ -1,1 +1,1 @@
-"""Cases: parties, evidence, dates, determinations, notices. Values and pure functions, no I/O."""
+"""Legal cases: parties, evidence, dates, determinations, notices. Values and pure functions."""

@@ -1,6 +1,7 @@
-"""What can be done in a case: one value a step, in the order in which they were taken.
+"""A case as a value: its parties, exhibits, evidence, notices, determinations, tasks and steps.
 
-Where a case stands: parties, exhibits, evidence, notices, determinations, tasks, its steps.
+A case is the fold of its steps; each step holds one action. The tags of actions (`did`) and the
+field names are the stored format of version 1 of `case.json`.
 """
 
 from __future__ import annotations
@@ -51,121 +52,135 @@ class Exhibit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Something that somebody has to do, perhaps by a time (ms)."""
+    """A task, perhaps with a due time (ms)."""
 
     id: Text
     what: Long
     due: int | None = None
 
 
-class _Did(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="did"):
+class _Action(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="did"):
     pass
 
 
-class Opened(_Did, frozen=True, forbid_unknown_fields=True, tag="opened"):
+class CaseOpened(_Action, frozen=True, forbid_unknown_fields=True, tag="opened"):
     """The case was opened."""
 
     title: Text
     about: Long = ""
 
 
-class Named(_Did, frozen=True, forbid_unknown_fields=True, tag="named"):
+class PartyNamed(_Action, frozen=True, forbid_unknown_fields=True, tag="named"):
     """A party was named; one of the same id takes its place."""
 
     party: Party
 
 
-class Related(_Did, frozen=True, forbid_unknown_fields=True, tag="related"):
-    """Two parties were found to hang together."""
+class PartiesRelated(_Action, frozen=True, forbid_unknown_fields=True, tag="related"):
+    """Two parties were found to be related."""
 
     relation: Relation
 
 
-class Merged(_Did, frozen=True, forbid_unknown_fields=True, tag="merged"):
+class PartiesMerged(_Action, frozen=True, forbid_unknown_fields=True, tag="merged"):
     """A person decided that `drop` is the same as `keep`."""
 
     keep: Text
     drop: Text
 
 
-class Linked(_Did, frozen=True, forbid_unknown_fields=True, tag="linked"):
+class AccountLinked(_Action, frozen=True, forbid_unknown_fields=True, tag="linked"):
     """An account was tied to a party."""
 
     link: Link
 
 
-class Exhibited(_Did, frozen=True, forbid_unknown_fields=True, tag="exhibited"):
-    """An exhibit was taken in."""
+class ExhibitAdded(_Action, frozen=True, forbid_unknown_fields=True, tag="exhibited"):
+    """An exhibit was added."""
 
     exhibit: Exhibit
 
 
-class Found(_Did, frozen=True, forbid_unknown_fields=True, tag="found"):
+class EvidenceAdded(_Action, frozen=True, forbid_unknown_fields=True, tag="found"):
     """Evidence was drawn from an exhibit; nobody has confirmed it yet."""
 
     evidence: Evidence
 
 
-class Confirmed(_Did, frozen=True, forbid_unknown_fields=True, tag="confirmed"):
+class EvidenceReviewed(_Action, frozen=True, forbid_unknown_fields=True, tag="confirmed"):
     """A person found that an exhibit shows what the evidence says, or that it does not."""
 
     evidence: Text
     shows: bool
 
 
-class Sent(_Did, frozen=True, forbid_unknown_fields=True, tag="sent"):
+class NoticeSent(_Action, frozen=True, forbid_unknown_fields=True, tag="sent"):
     """A notice was sent."""
 
     notice: Notice
 
 
-class Delivered(_Did, frozen=True, forbid_unknown_fields=True, tag="delivered"):
+class NoticeDelivered(_Action, frozen=True, forbid_unknown_fields=True, tag="delivered"):
     """A notice reached its party."""
 
     delivery: Delivery
 
 
-class Replied(_Did, frozen=True, forbid_unknown_fields=True, tag="replied"):
+class ReplyReceived(_Action, frozen=True, forbid_unknown_fields=True, tag="replied"):
     """A party answered."""
 
     reply: Reply
 
 
-class Determined(_Did, frozen=True, forbid_unknown_fields=True, tag="determined"):
+class DeterminationPrepared(_Action, frozen=True, forbid_unknown_fields=True, tag="determined"):
     """A determination was prepared."""
 
     id: Text
     determination: Determination
 
 
-class Signed(_Did, frozen=True, forbid_unknown_fields=True, tag="signed"):
+class DeterminationSigned(_Action, frozen=True, forbid_unknown_fields=True, tag="signed"):
     """A determination was signed by somebody else than who prepared it."""
 
     determination: Text
 
 
-class Tasked(_Did, frozen=True, forbid_unknown_fields=True, tag="tasked"):
+class TaskAdded(_Action, frozen=True, forbid_unknown_fields=True, tag="tasked"):
     """Something is to be done."""
 
     task: Task
 
 
-class Finished(_Did, frozen=True, forbid_unknown_fields=True, tag="finished"):
+class TaskFinished(_Action, frozen=True, forbid_unknown_fields=True, tag="finished"):
     """A task is done."""
 
     task: Text
 
 
-class Advanced(_Did, frozen=True, forbid_unknown_fields=True, tag="advanced"):
+class StateChanged(_Action, frozen=True, forbid_unknown_fields=True, tag="advanced"):
     """The case went on to another state."""
 
     to: State
 
 
-Did = (
-    Opened | Named | Related | Merged | Linked | Exhibited | Found | Confirmed | Sent | Delivered
-    | Replied | Determined | Signed | Tasked | Finished | Advanced
-)  # fmt: skip
+Action = (
+    CaseOpened
+    | PartyNamed
+    | PartiesRelated
+    | PartiesMerged
+    | AccountLinked
+    | ExhibitAdded
+    | EvidenceAdded
+    | EvidenceReviewed
+    | NoticeSent
+    | NoticeDelivered
+    | ReplyReceived
+    | DeterminationPrepared
+    | DeterminationSigned
+    | TaskAdded
+    | TaskFinished
+    | StateChanged
+)
 
 
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -176,10 +191,10 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     by: Text
     role: Text
     why: Long
-    did: Did
+    did: Action
 
 
-class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CaseFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A case as it is kept: `version` of this layout, its id, its steps.
 
     `salt` goes into every digest of a step, so that none can be guessed from what it may say.
@@ -192,7 +207,7 @@ class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedDetermination:
     """A determination in a case: who prepared it, who signed it ("": nobody)."""
 
     id: str
@@ -205,7 +220,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Case:
-    """Where a case stands after its steps. Everything is in the order in which it came."""
+    """The state of a case after its steps. Everything is in the order of the steps."""
 
     id: str
     title: str = ""
@@ -219,7 +234,7 @@ class Case:
     notices: dict[str, Notice] = field(default_factory=dict)
     deliveries: tuple[Delivery, ...] = ()
     replies: tuple[Reply, ...] = ()
-    determinations: dict[str, Prepared] = field(default_factory=dict)
+    determinations: dict[str, PreparedDetermination] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
     done: frozenset[str] = frozenset()
     steps: tuple[Step, ...] = ()
@@ -227,9 +242,13 @@ class Case:
     def fresh(self, letter: str) -> str:
         """The next number of a kind: P, E, V, N, D, T."""
         kept: dict[str, Mapping[str, object]] = {
-            "P": self.parties, "E": self.exhibits, "V": self.evidence, "N": self.notices,
-            "D": self.determinations, "T": self.tasks,
-        }  # fmt: skip
+            "P": self.parties,
+            "E": self.exhibits,
+            "V": self.evidence,
+            "N": self.notices,
+            "D": self.determinations,
+            "T": self.tasks,
+        }
         return f"{letter}{len(kept[letter]) + 1}"
 
     def root(self, party: str) -> str:
@@ -242,13 +261,13 @@ class Case:
         """What is still to be done."""
         return [task for task in self.tasks.values() if task.id not in self.done]
 
-    def latest(self) -> list[Prepared]:
+    def latest(self) -> list[PreparedDetermination]:
         """The last determination on each party, under the party that it is merged into."""
         last = {self.root(d.value.party): d for d in self.determinations.values()}
         return list(last.values())
 
 
-def evidence_on(case: Case, party: str) -> tuple[Evidence, ...]:
+def evidence_for_party(case: Case, party: str) -> tuple[Evidence, ...]:
     """All evidence that bears on a party: its own, that of parties merged into it, and of others.
 
     Of a party that it hangs together with, what was seen on the platform bears on it, tied by that
@@ -264,12 +283,15 @@ def evidence_on(case: Case, party: str) -> tuple[Evidence, ...]:
         basis = Basis.SUCCESSION if relation.kind == "successor" else Basis.AFFILIATION
         bearing += [
             msgspec.structs.replace(
-                e, id=f"{e.id}/{relation.exhibit}", party=root, basis=basis,
+                e,
+                id=f"{e.id}/{relation.exhibit}",
+                party=root,
+                basis=basis,
                 strength=_weaker(e.strength, relation.strength),
             )
             for e in case.evidence.values()
             if case.root(e.party) == other and e.kind == "on_platform"
-        ]  # fmt: skip
+        ]
     return tuple({e.id: e for e in bearing}.values())
 
 

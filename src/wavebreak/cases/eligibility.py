@@ -1,15 +1,11 @@
-"""The grounds of a determination, from `cases/determination.toml`: rules, notices, what ties.
-
-What each item of evidence says to each rule: yes, no or not known, and why.
+"""Rule evaluation: the grounds (`cases/determination.toml`), each item of evidence by each rule.
 
 Every rule is a conjunction of conditions on one item, and a party is eligible where some rule has
-its items: so an item is weighed alone, and items are joined by their maximum. What one unknown
-turns out to be does not bear on another, except that a date after one boundary is not before an
-earlier one; but "beyond" is asked of evidence from outside the platform and "before" of evidence on
-it, so no item is asked both. Joining three-valued answers then gives exactly what all the ways in
-which the unknowns may turn out give (the tests enumerate them).
-
-Items joined: the most that any of them says to each rule, and what follows.
+its items: so an item is evaluated alone, and items are combined by their maximum. What one unknown
+turns out to be does not affect another, except that a date after one boundary is not before an
+earlier one; but "beyond" is a condition on evidence from outside the platform and "before" on
+evidence on it, so no item has both. Combining three-valued answers then gives exactly the result of
+enumerating all values of the unknowns (the tests enumerate them).
 """
 
 from __future__ import annotations
@@ -23,7 +19,7 @@ import msgspec
 from msgspec import Meta
 
 from wavebreak import config
-from wavebreak.cases.date_ranges import Answer, instant, shown
+from wavebreak.cases.date_ranges import Ternary, format_instant, parse_instant
 from wavebreak.cases.parties import STRENGTHS, Basis, Evidence, Strength
 from wavebreak.errors import PolicyError
 
@@ -50,15 +46,15 @@ class PublicNotice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def effective_ms(self) -> int:
         """From when a determination may rest on this notice."""
-        return instant(self.effective)
+        return parse_instant(self.effective)
 
     @property
     def beyond_ms(self) -> int:
         """The boundary: conduct at or after it is beyond the notice."""
-        return instant(self.beyond)
+        return parse_instant(self.beyond)
 
 
-class Ties(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class LinkRequirements(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What ties an exhibit to a party itself, what is merely linked, and how strongly at least."""
 
     own: tuple[Basis, ...]
@@ -78,7 +74,7 @@ class Grounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     signs: str
     on_platform: OnPlatform
     notice: tuple[PublicNotice, ...]
-    link: Ties
+    link: LinkRequirements
 
     @property
     def version(self) -> str:
@@ -87,12 +83,12 @@ class Grounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"{self.name}-{hashlib.sha256(content).hexdigest()[:12]}"
 
 
-def load(directory: Path | None = None) -> Grounds:
+def load_grounds(directory: Path | None = None) -> Grounds:
     """Read the grounds: the shipped ones, or `cases/determination.toml` of a local policy.
 
     Raises `PolicyError` that names the file, the field and the fix.
 
-    >>> load().notice[0].beyond
+    >>> load_grounds().notice[0].beyond
     '2019-12-08T00:00:00Z'
     """
     path = config.chosen("cases/determination.toml", directory)
@@ -108,79 +104,79 @@ def load(directory: Path | None = None) -> Grounds:
     return found
 
 
-RANK = {Answer.NO: 0, Answer.UNKNOWN: 1, Answer.YES: 2}
-ANSWERS = (Answer.NO, Answer.UNKNOWN, Answer.YES)
+RANK = {Ternary.NO: 0, Ternary.UNKNOWN: 1, Ternary.YES: 2}
+TERNARY = (Ternary.NO, Ternary.UNKNOWN, Ternary.YES)
 
 
 class Condition(NamedTuple):
     """One condition on an item: the answer, why it fails, and what would have to be known."""
 
-    answer: Answer
+    answer: Ternary
     fails: str
     needs: str
 
 
-class Weighed(NamedTuple):
+class EvaluatedItem(NamedTuple):
     """An item with its conditions under each rule by name."""
 
     item: Evidence
     rules: dict[str, tuple[Condition, ...]]
 
-    def answer(self, rule: str) -> Answer:
+    def answer(self, rule: str) -> Ternary:
         """Whether the item meets all conditions of a rule."""
-        ranks = (RANK[c.answer] for c in self.rules.get(rule, (Condition(Answer.NO, "", ""),)))
-        return ANSWERS[min(ranks)]
+        ranks = (RANK[c.answer] for c in self.rules.get(rule, (Condition(Ternary.NO, "", ""),)))
+        return TERNARY[min(ranks)]
 
 
-def names(notice: PublicNotice) -> tuple[str, str, str]:
+def rule_names(notice: PublicNotice) -> tuple[str, str, str]:
     """Names of a notice's three conjunctions: from outside, continued, linked before."""
     return f"R2 {notice.id}", f"R3 continued {notice.id}", f"R3 linked {notice.id}"
 
 
-def in_force(grounds: Grounds, as_of: int) -> tuple[PublicNotice, ...]:
+def notices_in_force(grounds: Grounds, as_of: int) -> tuple[PublicNotice, ...]:
     """The notices that a determination at that instant may rest on."""
     return tuple(notice for notice in grounds.notice if notice.effective_ms <= as_of)
 
 
-def weigh(item: Evidence, grounds: Grounds, as_of: int) -> Weighed:
+def evaluate_item(item: Evidence, grounds: Grounds, as_of: int) -> EvaluatedItem:
     """Weigh one item under every rule that is in force at `as_of` (ms)."""
-    always = (_dated(item, as_of), _confirmed(item))
-    own = _tied(item, grounds, grounds.link.own)
+    always = (_check_date(item, as_of), _check_confirmation(item))
+    own = _check_link(item, grounds, grounds.link.own)
     rules: dict[str, tuple[Condition, ...]] = {}
-    on_platform = (*always, _conduct(item, grounds.on_platform.conduct))
+    on_platform = (*always, _check_conduct(item, grounds.on_platform.conduct))
     if item.kind == "on_platform":
         rules["R1"] = (*on_platform, own)
-    for notice in in_force(grounds, as_of):
-        outside, continued, linked = names(notice)
+    for notice in notices_in_force(grounds, as_of):
+        outside, continued, linked = rule_names(notice)
         if item.kind == "off_platform":
-            counts = (*always, _conduct(item, notice.conduct), own)
+            counts = (*always, _check_conduct(item, notice.conduct), own)
             rules[outside] = counts
-            rules[continued] = (*counts, _beyond(item, notice, as_of))
+            rules[continued] = (*counts, _check_beyond(item, notice, as_of))
         else:
-            ties = _tied(item, grounds, grounds.link.own + grounds.link.linked)
-            rules[linked] = (*on_platform, ties, _before(item, notice, as_of))
-    return Weighed(item, rules)
+            ties = _check_link(item, grounds, grounds.link.own + grounds.link.linked)
+            rules[linked] = (*on_platform, ties, _check_before(item, notice, as_of))
+    return EvaluatedItem(item, rules)
 
 
-def _dated(item: Evidence, as_of: int) -> Condition:
+def _check_date(item: Evidence, as_of: int) -> Condition:
     first = item.began.earliest
     later = first is not None and first > as_of
-    fails = f"it shows conduct after {shown(as_of)}, as of which is determined"
-    return Condition(Answer.NO if later else Answer.YES, fails, "")
+    fails = f"it shows conduct after {format_instant(as_of)}, as of which is determined"
+    return Condition(Ternary.NO if later else Ternary.YES, fails, "")
 
 
-def _confirmed(item: Evidence) -> Condition:
+def _check_confirmation(item: Evidence) -> Condition:
     return Condition(
-        Answer(item.confirmed),
+        Ternary(item.confirmed),
         "a person found that it does not show this",
         f"that a person confirms that {item.exhibit} shows it",
     )
 
 
-def _conduct(item: Evidence, wanted: tuple[str, ...]) -> Condition:
-    known = Answer.YES if item.conduct in wanted else Answer.NO
+def _check_conduct(item: Evidence, wanted: tuple[str, ...]) -> Condition:
+    known = Ternary.YES if item.conduct in wanted else Ternary.NO
     return Condition(
-        Answer.UNKNOWN if item.conduct == "unknown" else known,
+        Ternary.UNKNOWN if item.conduct == "unknown" else known,
         f"the conduct that it shows is not to have {' or '.join(wanted)}",
         f"whether {item.exhibit} shows that the party {' or '.join(wanted)} others"
         if "assisted" in wanted
@@ -188,29 +184,29 @@ def _conduct(item: Evidence, wanted: tuple[str, ...]) -> Condition:
     )
 
 
-def _tied(item: Evidence, grounds: Grounds, bases: tuple[Basis, ...]) -> Condition:
+def _check_link(item: Evidence, grounds: Grounds, bases: tuple[Basis, ...]) -> Condition:
     least = grounds.link.least
     if item.basis not in bases:
         fails = f"it is tied to the party by {item.basis.replace('_', ' ')} only"
-        return Condition(Answer.NO, fails, "")
+        return Condition(Ternary.NO, fails, "")
     needs = f"how strongly {item.exhibit} is tied to the party: at least {least}"
     if item.strength is Strength.UNKNOWN:
-        return Condition(Answer.UNKNOWN, "", needs)
+        return Condition(Ternary.UNKNOWN, "", needs)
     enough = STRENGTHS.index(item.strength) >= STRENGTHS.index(least)
     fails = f"its tie to the party is {item.strength}, under {least}"
-    return Condition(Answer.YES if enough else Answer.NO, fails, needs)
+    return Condition(Ternary.YES if enough else Ternary.NO, fails, needs)
 
 
-def _beyond(item: Evidence, notice: PublicNotice, as_of: int) -> Condition:
+def _check_beyond(item: Evidence, notice: PublicNotice, as_of: int) -> Condition:
     """Whether the conduct went on at or after the boundary: the last instant is no earlier."""
     boundary = notice.beyond_ms
     starts = [end for end in (item.began.earliest, item.lasted.earliest) if end is not None]
     latest = as_of if item.lasted.latest is None else min(item.lasted.latest, as_of)
-    answer = Answer.UNKNOWN
+    answer = Ternary.UNKNOWN
     if starts and min(max(starts), as_of) >= boundary:
-        answer = Answer.YES
+        answer = Ternary.YES
     elif latest < boundary:
-        answer = Answer.NO
+        answer = Ternary.NO
     return Condition(
         answer,
         f"it does not show conduct at or after {notice.beyond}",
@@ -218,15 +214,15 @@ def _beyond(item: Evidence, notice: PublicNotice, as_of: int) -> Condition:
     )
 
 
-def _before(item: Evidence, notice: PublicNotice, as_of: int) -> Condition:
+def _check_before(item: Evidence, notice: PublicNotice, as_of: int) -> Condition:
     """Whether the conduct began before the boundary."""
     boundary = notice.beyond_ms
     ends = [end for end in (item.began.latest, item.lasted.latest, as_of) if end is not None]
-    answer = Answer.UNKNOWN
+    answer = Ternary.UNKNOWN
     if min(ends) < boundary:
-        answer = Answer.YES
+        answer = Ternary.YES
     elif item.began.earliest is not None and item.began.earliest >= boundary:
-        answer = Answer.NO
+        answer = Ternary.NO
     return Condition(
         answer,
         f"it does not show conduct before {notice.beyond}",
@@ -234,28 +230,28 @@ def _before(item: Evidence, notice: PublicNotice, as_of: int) -> Condition:
     )
 
 
-Says = tuple[int, ...]
+Ranks = tuple[int, ...]
 """Ranks (0 no, 1 unknown, 2 yes): R1, then for each notice outside, continued, linked."""
 
 
-def says(weighed: Weighed, grounds: Grounds, as_of: int) -> Says:
+def rule_ranks(weighed: EvaluatedItem, grounds: Grounds, as_of: int) -> Ranks:
     """What one item says to each rule."""
-    rules = ["R1", *(name for n in in_force(grounds, as_of) for name in names(n))]
+    rules = ["R1", *(name for n in notices_in_force(grounds, as_of) for name in rule_names(n))]
     return tuple(RANK[weighed.answer(rule)] for rule in rules)
 
 
-def most(many: Iterable[Says], width: int) -> Says:
+def max_ranks(many: Iterable[Ranks], width: int) -> Ranks:
     """The most that any says, rule by rule; no where nobody speaks."""
     return tuple(max(column) for column in zip((0,) * width, *many, strict=True))
 
 
-def joined(weighed: Sequence[Weighed], grounds: Grounds, as_of: int) -> Says:
+def combined_ranks(weighed: Sequence[EvaluatedItem], grounds: Grounds, as_of: int) -> Ranks:
     """What all items together say."""
-    width = 1 + 3 * len(in_force(grounds, as_of))
-    return most((says(w, grounds, as_of) for w in weighed), width)
+    width = 1 + 3 * len(notices_in_force(grounds, as_of))
+    return max_ranks((rule_ranks(w, grounds, as_of) for w in weighed), width)
 
 
-def outcome(said: Says) -> int:
+def outcome(said: Ranks) -> int:
     """Follow from what is said: 0 not eligible, 1 undetermined, 2 eligible.
 
     >>> outcome((0, 2, 0, 2)), outcome((0, 2, 1, 0)), outcome((0, 0, 0, 2))

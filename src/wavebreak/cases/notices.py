@@ -1,4 +1,4 @@
-"""Notices to a party: words from templates, proof of delivery, answers, deadlines."""
+"""Notices to a party: templates, proof of delivery, replies, deadlines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Language = Literal["en", "he"]
 DAY_MS = 86_400_000
 
 
-class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NoticeTemplate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A template in one language; `$words` are filled in."""
 
     id: str
@@ -27,11 +27,11 @@ class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     paragraphs: tuple[str, ...]
 
 
-class Letters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NoticeTemplates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All templates, from `cases/notices.toml`, with the days to answer and names of conduct."""
 
     answer_days: Annotated[int, Meta(ge=1, le=365)]
-    template: tuple[Words, ...]
+    template: tuple[NoticeTemplate, ...]
     conduct: dict[Language, dict[str, str]]
 
 
@@ -66,20 +66,20 @@ class Reply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exhibit: Text
 
 
-def load_letters(directory: Path | None = None) -> Letters:
+def load_templates(directory: Path | None = None) -> NoticeTemplates:
     """Read the templates: the shipped ones, or `cases/notices.toml` of a local policy."""
-    return config.read(config.chosen("cases/notices.toml", directory), Letters)
+    return config.read(config.chosen("cases/notices.toml", directory), NoticeTemplates)
 
 
-def written(
-    letters: Letters, template: str, language: Language, facts: Mapping[str, str]
+def render_notice(
+    letters: NoticeTemplates, template: str, language: Language, facts: Mapping[str, str]
 ) -> tuple[str, tuple[str, ...]]:
     """Fill a template in: its subject and paragraphs.
 
     Raises `CaseError` where there is no such template or a fact that it needs is not given.
 
     >>> facts = dict.fromkeys(("party", "operator", "case", "notice", "deadline", "contact"), "-")
-    >>> written(load_letters(), "reminder", "en", facts | {"notice": "N1"})[0]
+    >>> render_notice(load_templates(), "reminder", "en", facts | {"notice": "N1"})[0]
     'Reminder: no answer to our notice N1'
     """
     for words in letters.template:
@@ -91,7 +91,7 @@ def written(
             except (KeyError, ValueError) as error:
                 raise CaseError(
                     f"notice {template}, {language}: {error} is not given",
-                    fix="give it, or mend the template in cases/notices.toml",
+                    fix="give it, or correct the template in cases/notices.toml",
                 ) from None
             return subject, tuple(rest)
     known = ", ".join(f"{words.id} ({words.language})" for words in letters.template)

@@ -1,7 +1,4 @@
-"""Who a case is about: persons and companies, what ties them together and accounts to them.
-
-Which parties may be one: pairs proposed with reasons. Nothing is merged by itself.
-"""
+"""Parties of a case: persons and companies, their relations and accounts, proposed merges."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from msgspec import Meta
 from rapidfuzz import fuzz
 
 from wavebreak import config
-from wavebreak.cases.date_ranges import Span
+from wavebreak.cases.date_ranges import DateRange
 from wavebreak.errors import CaseError
 
 Text = Annotated[str, Meta(min_length=1, max_length=300)]
@@ -81,7 +78,7 @@ class Party(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Relation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Two parties that hang together: `party` is, of `other`, what `kind` says; by an exhibit."""
+    """A relation of two parties: `party` is the `kind` of `other`, as an exhibit shows."""
 
     party: Text
     other: Text
@@ -115,8 +112,8 @@ class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exhibit: Text
     kind: Literal["on_platform", "off_platform"]
     conduct: Literal["engaged", "assisted", "neither", "unknown"]
-    began: Span
-    lasted: Span
+    began: DateRange
+    lasted: DateRange
     basis: Basis
     strength: Strength
     confirmed: Literal["yes", "no", "unknown"] = "unknown"
@@ -129,11 +126,11 @@ class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if first is not None and last is not None and last < first:
             raise CaseError(
                 f"evidence {self.id}: the conduct ends before it begins",
-                fix="mend `began` or `lasted`",
+                fix="give `--until` at or after `--began`",
             )
 
 
-PARTIES = 2_000
+MAX_COMPARED = 2_000
 """Parties that are compared by name at most: the pairs grow by the square."""
 
 
@@ -147,7 +144,7 @@ class NameWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shared: dict[str, tuple[str, ...]]
 
 
-class Proposal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class MergeProposal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Two parties that may be one: how much speaks for it (0 to 1), and what."""
 
     party: str
@@ -156,17 +153,17 @@ class Proposal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reasons: tuple[str, ...]
 
 
-def load_names(directory: Path | None = None) -> NameWeights:
+def load_name_weights(directory: Path | None = None) -> NameWeights:
     """Read the terms: the shipped ones, or `cases/names.toml` of a local policy."""
     return config.read(config.chosen("cases/names.toml", directory), NameWeights)
 
 
-def normal(name: str, suffixes: Iterable[str]) -> str:
+def normalize_name(name: str, suffixes: Iterable[str]) -> str:
     """Write a name so that spellings of one name meet: no case, marks, punctuation or legal form.
 
-    >>> normal("Envíos Rápidos, S.A. de C.V.", ["s a de c v"])
+    >>> normalize_name("Envíos Rápidos, S.A. de C.V.", ["s a de c v"])
     'envios rapidos'
-    >>> normal('שיווק ישיר בע"מ', ["בעמ"])
+    >>> normalize_name('שיווק ישיר בע"מ', ["בעמ"])
     'שיווק ישיר'
     """
     folded = unicodedata.normalize("NFKD", name.casefold())
@@ -187,24 +184,24 @@ def normal(name: str, suffixes: Iterable[str]) -> str:
             return words
 
 
-def host(address: str) -> str:
+def parse_host(address: str) -> str:
     """Host of an address or domain, without www.
 
-    >>> host("https://www.Example.org/prices"), host("example.org")
+    >>> parse_host("https://www.Example.org/prices"), parse_host("example.org")
     ('example.org', 'example.org')
     """
     bare = re.sub(r"^[a-z]+://", "", address.strip().lower()).split("/")[0].split("@")[-1]
     return bare.split(":")[0].removeprefix("www.").rstrip(".")
 
 
-def proposals(parties: Sequence[Party], terms: NameWeights) -> tuple[Proposal, ...]:
+def propose_merges(parties: Sequence[Party], terms: NameWeights) -> tuple[MergeProposal, ...]:
     """Propose pairs of parties that may be one, the likeliest first, each with its reasons.
 
     Pairs come from what they have in common, and, among the first `PARTIES`, from their names.
     """
     live = [party for party in parties if not party.same_as]
     found: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
-    for kind, of in _marks(terms).items():
+    for kind, of in _shared_features(terms).items():
         owners: dict[str, list[str]] = defaultdict(list)
         for party in live:
             for mark in dict.fromkeys(of(party)):
@@ -212,29 +209,29 @@ def proposals(parties: Sequence[Party], terms: NameWeights) -> tuple[Proposal, .
         for mark, ids in owners.items():
             for pair in combinations(ids[:100], 2):
                 found[pair][f"the same {kind}: {mark}"] = terms.weight[kind]
-    for one, other in combinations(live[:PARTIES], 2):
-        likeness, reason = _alike(one, other, terms)
+    for one, other in combinations(live[:MAX_COMPARED], 2):
+        likeness, reason = _name_similarity(one, other, terms)
         if likeness > 0:
             found[one.id, other.id][reason] = likeness
-    made = (_proposal(pair, reasons) for pair, reasons in found.items())
+    made = (_combine_reasons(pair, reasons) for pair, reasons in found.items())
     kept = [proposal for proposal in made if proposal.score >= terms.propose]
     return tuple(sorted(kept, key=lambda p: (-p.score, p.party, p.other)))
 
 
-def _proposal(pair: tuple[str, str], reasons: dict[str, float]) -> Proposal:
+def _combine_reasons(pair: tuple[str, str], reasons: dict[str, float]) -> MergeProposal:
     """Independent reasons together: what is left of the doubt after each."""
     doubt = 1.0
     for weight in reasons.values():
         doubt *= 1 - weight
-    told = tuple(sorted(reasons, key=lambda reason: -reasons[reason]))
-    return Proposal(*pair, round(1 - doubt, 3), told)
+    ordered = tuple(sorted(reasons, key=lambda reason: -reasons[reason]))
+    return MergeProposal(*pair, round(1 - doubt, 3), ordered)
 
 
-def _marks(terms: NameWeights) -> dict[str, Callable[[Party], Iterable[str]]]:
+def _shared_features(terms: NameWeights) -> dict[str, Callable[[Party], Iterable[str]]]:
     shared = set(terms.shared["hosts"])
 
     def hosts(addresses: Iterable[str]) -> list[str]:
-        found = [host(address) for address in addresses]
+        found = [parse_host(address) for address in addresses]
         return [h for h in found if h and not any(h == s or h.endswith(f".{s}") for s in shared)]
 
     return {
@@ -245,13 +242,13 @@ def _marks(terms: NameWeights) -> dict[str, Callable[[Party], Iterable[str]]]:
     }
 
 
-def _alike(one: Party, other: Party, terms: NameWeights) -> tuple[float, str]:
+def _name_similarity(one: Party, other: Party, terms: NameWeights) -> tuple[float, str]:
     """How much two parties' names, aliases included, speak for one party."""
     least, suffixes = terms.name["from"], terms.legal["suffixes"]
     best, reason = 0.0, ""
     for a in (one.name, *one.aliases)[:20]:
         for b in (other.name, *other.aliases)[:20]:
-            left, right = normal(a, suffixes), normal(b, suffixes)
+            left, right = normalize_name(a, suffixes), normalize_name(b, suffixes)
             if not left or not right:
                 continue
             likeness = float(fuzz.token_sort_ratio(left, right))

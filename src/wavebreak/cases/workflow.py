@@ -1,6 +1,6 @@
-"""What may be done in a case, and when: a step that may not be taken is refused with its reason.
+"""State machine of a case: which action is allowed when, and what it changes.
 
-A case is the fold of its steps, each held to what may be done at that point.
+A case is the fold of its steps; a step that is not allowed is refused with the reason.
 """
 
 from __future__ import annotations
@@ -13,34 +13,35 @@ from typing import Any
 import msgspec
 
 from wavebreak.cases.case import (
-    Advanced,
+    AccountLinked,
+    Action,
     Case,
-    Confirmed,
-    Delivered,
-    Determined,
-    Did,
-    Exhibited,
-    Finished,
-    Found,
-    Linked,
-    Merged,
-    Named,
-    Opened,
-    Prepared,
-    Related,
-    Replied,
-    Sent,
-    Signed,
+    CaseFile,
+    CaseOpened,
+    DeterminationPrepared,
+    DeterminationSigned,
+    EvidenceAdded,
+    EvidenceReviewed,
+    ExhibitAdded,
+    NoticeDelivered,
+    NoticeSent,
+    PartiesMerged,
+    PartiesRelated,
+    PartyNamed,
+    PreparedDetermination,
+    ReplyReceived,
     State,
+    StateChanged,
     Step,
-    Tasked,
-    Written,
-    evidence_on,
+    TaskAdded,
+    TaskFinished,
+    evidence_for_party,
 )
-from wavebreak.cases.determination import digest
+from wavebreak.cases.determination import evidence_digest
+from wavebreak.cases.parties import Evidence
 from wavebreak.errors import CaseError
 
-GOES: dict[str, tuple[State, ...]] = {
+TRANSITIONS: dict[str, tuple[State, ...]] = {
     "opened": ("investigating", "closed"),
     "investigating": ("noticed", "determined", "closed"),
     "noticed": ("determined", "closed", "reopened"),
@@ -52,111 +53,128 @@ GOES: dict[str, tuple[State, ...]] = {
 """Where a case may go from each state."""
 
 
-def check(case: Case, step: Step) -> None:
-    """Raise `CaseError` where a step may not be taken in a case as it stands."""
+def validate_step(case: Case, step: Step) -> None:
+    """Raise `CaseError` where a step is not allowed in the present state of a case."""
     did = step.did
-    if isinstance(did, Opened) is bool(case.steps):
+    if isinstance(did, CaseOpened) is bool(case.steps):
         raise CaseError(
             f"case {case.id} is {'already' if case.steps else 'not yet'} open",
-            fix="open a case once, and first",
+            fix="give a case that is open, or a new directory to open one",
         )
-    if case.state == "closed" and not isinstance(did, Advanced | Exhibited | Found):
-        raise CaseError(f"case {case.id} is closed", fix="reopen it first")
-    _names(case, step)
+    if case.state == "closed" and not isinstance(did, StateChanged | ExhibitAdded | EvidenceAdded):
+        raise CaseError(
+            f"case {case.id} is closed", fix="reopen it: `wavebreak case advance CASE reopened`"
+        )
+    _validate_references(case, step)
     match did:
-        case Signed():
-            _signature(case, step, did)
-        case Determined():
-            _determination(case, did)
-        case Advanced():
-            _advance(case, did.to)
+        case DeterminationSigned():
+            _validate_signature(case, step, did)
+        case DeterminationPrepared():
+            _validate_determination(case, did)
+        case StateChanged():
+            _validate_transition(case, did.to)
 
 
-def _there(kind: str, known: Iterable[str], *ids: str) -> None:
+def _require_known(kind: str, known: Iterable[str], *ids: str) -> None:
     for name in ids:
         if name not in known:
             listed = ", ".join(list(known)[-8:]) or "none yet"
             raise CaseError(f"there is no {kind} {name[:40]} in the case", fix=f"known: {listed}")
 
 
-def _new(kind: str, known: Iterable[str], name: str) -> None:
+def _require_new(kind: str, known: Iterable[str], name: str) -> None:
     if name in known:
-        raise CaseError(f"there is already a {kind} {name}", fix="give it the next number")
-
-
-def _names(case: Case, step: Step) -> None:
-    """What a step names is there, and what it brings is new."""
-    match did := step.did:
-        case Named(party=p):
-            known = case.parties.get(p.id)
-            if p.same_as != (known.same_as if known else ""):
-                raise CaseError(f"party {p.id}: same_as is set by a merge", fix="merge the two")
-        case Related(relation=r):
-            _there("party", case.parties, r.party, r.other)
-            _there("exhibit", case.exhibits, r.exhibit)
-        case Merged():
-            _there("party", case.parties, did.keep, did.drop)
-            if case.root(did.keep) != did.keep or case.root(did.keep) == case.root(did.drop):
-                raise CaseError("these parties are one already", fix="see `wavebreak case show`")
-        case Linked(link=tie):
-            _there("party", case.parties, tie.party)
-            _there("exhibit", case.exhibits, tie.exhibit)
-        case Exhibited(exhibit=e):
-            _new("exhibit", case.exhibits, e.id)
-        case Found(evidence=e):
-            _there("party", case.parties, e.party)
-            _there("exhibit", case.exhibits, e.exhibit)
-            _new("item of evidence", case.evidence, e.id)
-            if e.confirmed != "unknown" or e.by:
-                raise CaseError("evidence is confirmed by a step of its own", fix="confirm it")
-        case Confirmed():
-            _there("item of evidence", case.evidence, did.evidence)
-        case _:
-            _letters(case, step)
-
-
-def _letters(case: Case, step: Step) -> None:
-    match did := step.did:
-        case Sent(notice=n):
-            _there("party", case.parties, n.party)
-            _new("notice", case.notices, n.id)
-        case Delivered(delivery=d):
-            _there("notice", case.notices, d.notice)
-            _there("exhibit", case.exhibits, d.exhibit)
-            if d.at < case.notices[d.notice].sent:
-                raise CaseError(
-                    f"notice {d.notice} arrived before it was sent", fix="mend the time"
-                )
-        case Replied(reply=r):
-            _there("notice", case.notices, r.notice)
-            _there("exhibit", case.exhibits, r.exhibit)
-        case Tasked(task=t):
-            _new("task", case.tasks, t.id)
-        case Finished():
-            _there("task", case.tasks, did.task)
-            if did.task in case.done:
-                raise CaseError(f"task {did.task} is done already", fix="see `wavebreak case show`")
-        case Signed():
-            _there("determination", case.determinations, did.determination)
-        case Determined():
-            _there("party", case.parties, did.determination.party)
-            _new("determination", case.determinations, did.id)
-
-
-def _determination(case: Case, did: Determined) -> None:
-    if not current(case, did.determination.party, did.determination.policy, did.determination.of):
         raise CaseError(
-            "the determination was drawn from other evidence than the case holds",
-            fix="determine again",
+            f"there is already a {kind} {name}", fix="leave the number out: the next one is given"
         )
 
 
-def current(case: Case, party: str, policy: str, of: str) -> bool:
+def _validate_references(case: Case, step: Step) -> None:
+    """What a step names is there, and what it brings is new."""
+    match did := step.did:
+        case PartyNamed(party=p):
+            known = case.parties.get(p.id)
+            if p.same_as != (known.same_as if known else ""):
+                raise CaseError(
+                    f"party {p.id}: same_as is set by a merge",
+                    fix="merge them: `wavebreak case merge CASE KEEP DROP`",
+                )
+        case PartiesRelated(relation=r):
+            _require_known("party", case.parties, r.party, r.other)
+            _require_known("exhibit", case.exhibits, r.exhibit)
+        case PartiesMerged():
+            _require_known("party", case.parties, did.keep, did.drop)
+            if case.root(did.keep) != did.keep or case.root(did.keep) == case.root(did.drop):
+                raise CaseError("these parties are one already", fix="see `wavebreak case show`")
+        case AccountLinked(link=tie):
+            _require_known("party", case.parties, tie.party)
+            _require_known("exhibit", case.exhibits, tie.exhibit)
+        case ExhibitAdded(exhibit=e):
+            _require_new("exhibit", case.exhibits, e.id)
+        case EvidenceAdded(evidence=e):
+            _validate_evidence(case, e)
+        case EvidenceReviewed():
+            _require_known("item of evidence", case.evidence, did.evidence)
+        case _:
+            _validate_correspondence(case, step)
+
+
+def _validate_evidence(case: Case, e: Evidence) -> None:
+    _require_known("party", case.parties, e.party)
+    _require_known("exhibit", case.exhibits, e.exhibit)
+    _require_new("item of evidence", case.evidence, e.id)
+    if e.confirmed != "unknown" or e.by:
+        raise CaseError(
+            "evidence is confirmed by a step of its own",
+            fix="confirm it: `wavebreak case confirm CASE V1`",
+        )
+
+
+def _validate_correspondence(case: Case, step: Step) -> None:
+    match did := step.did:
+        case NoticeSent(notice=n):
+            _require_known("party", case.parties, n.party)
+            _require_new("notice", case.notices, n.id)
+        case NoticeDelivered(delivery=d):
+            _require_known("notice", case.notices, d.notice)
+            _require_known("exhibit", case.exhibits, d.exhibit)
+            if d.at < case.notices[d.notice].sent:
+                raise CaseError(
+                    f"notice {d.notice} arrived before it was sent",
+                    fix="give a delivery time after the notice was sent",
+                )
+        case ReplyReceived(reply=r):
+            _require_known("notice", case.notices, r.notice)
+            _require_known("exhibit", case.exhibits, r.exhibit)
+        case TaskAdded(task=t):
+            _require_new("task", case.tasks, t.id)
+        case TaskFinished():
+            _require_known("task", case.tasks, did.task)
+            if did.task in case.done:
+                raise CaseError(f"task {did.task} is done already", fix="see `wavebreak case show`")
+        case DeterminationSigned():
+            _require_known("determination", case.determinations, did.determination)
+        case DeterminationPrepared():
+            _require_known("party", case.parties, did.determination.party)
+            _require_new("determination", case.determinations, did.id)
+
+
+def _validate_determination(case: Case, did: DeterminationPrepared) -> None:
+    if not is_current(
+        case, did.determination.party, did.determination.policy, did.determination.of
+    ):
+        raise CaseError(
+            "the determination was drawn from other evidence than the case holds",
+            fix="determine again: `wavebreak case determine CASE PARTY`",
+        )
+
+
+def is_current(case: Case, party: str, policy: str, of: str) -> bool:
     """Whether what a determination was drawn from is what the case holds on its party now."""
-    return digest(evidence_on(case, party), policy) == of
+    return evidence_digest(evidence_for_party(case, party), policy) == of
 
 
-def _signature(case: Case, step: Step, did: Signed) -> None:
+def _validate_signature(case: Case, step: Step, did: DeterminationSigned) -> None:
     made = case.determinations[did.determination]
     if step.role != made.value.signs:
         raise CaseError(
@@ -164,16 +182,22 @@ def _signature(case: Case, step: Step, did: Signed) -> None:
             fix=f"let a person with the role {made.value.signs} sign",
         )
     if made.signed_by:
-        raise CaseError(f"{made.id} is signed already", fix="determine again")
-    if _same(step.by, made.by):
+        raise CaseError(
+            f"{made.id} is signed already",
+            fix="determine again: `wavebreak case determine CASE PARTY`",
+        )
+    if _same_person(step.by, made.by):
         raise CaseError(
             f"who prepared {made.id} cannot sign it", fix="let another person sign: four eyes"
         )
-    if not _standing(case, made):
-        raise CaseError(f"{made.id} is not of the evidence as it is now", fix="determine again")
+    if not _is_up_to_date(case, made):
+        raise CaseError(
+            f"{made.id} is not of the evidence as it is now",
+            fix="determine again: `wavebreak case determine CASE PARTY`",
+        )
 
 
-def _same(one: str, other: str) -> bool:
+def _same_person(one: str, other: str) -> bool:
     """Whether two names are spellings of one."""
     plain = (
         " ".join(unicodedata.normalize("NFKC", name).casefold().split()) for name in (one, other)
@@ -181,20 +205,26 @@ def _same(one: str, other: str) -> bool:
     return len(set(plain)) == 1
 
 
-def _standing(case: Case, made: Prepared) -> bool:
-    return current(case, made.value.party, made.value.policy, made.value.of)
+def _is_up_to_date(case: Case, made: PreparedDetermination) -> bool:
+    return is_current(case, made.value.party, made.value.policy, made.value.of)
 
 
-def _advance(case: Case, to: State) -> None:
-    if to not in GOES[case.state]:
-        ways = ", ".join(GOES[case.state])
+def _validate_transition(case: Case, to: State) -> None:
+    if to not in TRANSITIONS[case.state]:
+        ways = ", ".join(TRANSITIONS[case.state])
         raise CaseError(f"a case does not go from {case.state} to {to}", fix=f"it goes to: {ways}")
     latest = case.latest()
-    stale = [made.id for made in latest if not made.signed_by or not _standing(case, made)]
+    stale = [made.id for made in latest if not made.signed_by or not _is_up_to_date(case, made)]
     if to == "investigating" and not case.parties:
-        raise CaseError("a case without a party cannot be investigated", fix="name a party")
+        raise CaseError(
+            "a case without a party cannot be investigated",
+            fix="name one: `wavebreak case party CASE NAME`",
+        )
     if to == "noticed" and not {d.notice for d in case.deliveries}:
-        raise CaseError("no notice is shown to have arrived", fix="deliver one, with its proof")
+        raise CaseError(
+            "no notice is shown to have arrived",
+            fix="record one: `wavebreak case delivery CASE N1 --exhibit E1 --how …`",
+        )
     if to in ("determined", "referred") and (not latest or stale):
         raise CaseError(
             f"not signed, or of other evidence than now: {', '.join(stale) or 'no determination'}",
@@ -203,81 +233,89 @@ def _advance(case: Case, to: State) -> None:
     if to == "referred" and not any(made.value.result == "eligible" for made in latest):
         raise CaseError("no party is eligible", fix="close the case, or bring further evidence")
     if to == "closed" and (open_ := case.open_tasks()):
-        raise CaseError(f"task {open_[0].id} is open", fix="finish the tasks first")
+        raise CaseError(
+            f"task {open_[0].id} is open", fix="finish it: `wavebreak case task CASE T1 --done`"
+        )
 
 
-def replayed(written: Written) -> Case:
+def replay(written: CaseFile) -> Case:
     """Give the case that its steps make; raises `CaseError` where a step could not be taken."""
     case = Case(written.id)
     for step in written.steps:
-        case = taken(case, step)
+        case = apply_step(case, step)
     return case
 
 
-def step(case: Case, did: Did, *, at: int, by: str, role: str, why: str = "") -> Case:
+def append_action(case: Case, did: Action, *, at: int, by: str, role: str, why: str = "") -> Case:
     """Take one more step: what was done, when (ms), by whom in which role, and why."""
-    return taken(case, Step(len(case.steps) + 1, at, by, role, why, did))
+    return apply_step(case, Step(len(case.steps) + 1, at, by, role, why, did))
 
 
-def taken(case: Case, step: Step) -> Case:
+def apply_step(case: Case, step: Step) -> Case:
     """Take a step; raises `CaseError` where it is not the next or may not be taken."""
     if step.n != len(case.steps) + 1:
-        raise CaseError(f"step {step.n} does not follow step {len(case.steps)}", fix="restore it")
+        raise CaseError(
+            f"step {step.n} does not follow step {len(case.steps)}",
+            fix="bring back case.json from a backup or from a bundle of the case",
+        )
     if case.steps and step.at < case.steps[-1].at:
-        raise CaseError(f"step {step.n} is before the one it follows", fix="mend the clock")
-    check(case, step)
+        raise CaseError(
+            f"step {step.n} is before the one it follows",
+            fix="correct the clock of this machine, or wait until it is past that step",
+        )
+    validate_step(case, step)
     did: Any = step.did
-    return replace(_done(case, step, did), steps=(*case.steps, step))
+    return replace(_apply_action(case, step, did), steps=(*case.steps, step))
 
 
-def _done(case: Case, step: Step, did: Did) -> Case:
+def _apply_action(case: Case, step: Step, did: Action) -> Case:
     match did:
-        case Opened():
+        case CaseOpened():
             return replace(case, title=did.title, about=did.about, state="opened")
-        case Named():
+        case PartyNamed():
             return replace(case, parties=case.parties | {did.party.id: did.party})
-        case Related():
+        case PartiesRelated():
             return replace(case, relations=(*case.relations, did.relation))
-        case Merged():
-            return _merged(case, did)
-        case Linked():
+        case PartiesMerged():
+            return _merge_parties(case, did)
+        case AccountLinked():
             return replace(case, links=(*case.links, did.link))
-        case Exhibited():
+        case ExhibitAdded():
             return replace(case, exhibits=case.exhibits | {did.exhibit.id: did.exhibit})
-        case Found():
+        case EvidenceAdded():
             return replace(case, evidence=case.evidence | {did.evidence.id: did.evidence})
-        case Confirmed():
+        case EvidenceReviewed():
             found = case.evidence[did.evidence]
             new = msgspec.structs.replace(found, confirmed="yes" if did.shows else "no", by=step.by)
             return replace(case, evidence=case.evidence | {new.id: new})
-        case Advanced():
+        case StateChanged():
             return replace(case, state=did.to)
-    return _corresponded(case, step, did)
+    return _apply_correspondence(case, step, did)
 
 
-def _corresponded(case: Case, step: Step, did: Did) -> Case:
+def _apply_correspondence(case: Case, step: Step, did: Action) -> Case:
     match did:
-        case Sent():
+        case NoticeSent():
             return replace(case, notices=case.notices | {did.notice.id: did.notice})
-        case Delivered():
+        case NoticeDelivered():
             return replace(case, deliveries=(*case.deliveries, did.delivery))
-        case Replied():
+        case ReplyReceived():
             return replace(case, replies=(*case.replies, did.reply))
-        case Determined():
-            made = Prepared(did.id, did.determination, step.by, step.at)
+        case DeterminationPrepared():
+            made = PreparedDetermination(did.id, did.determination, step.by, step.at)
             return replace(case, determinations=case.determinations | {did.id: made})
-        case Signed():
+        case DeterminationSigned():
             old = case.determinations[did.determination]
             new = replace(old, signed_by=step.by, signed_at=step.at)
             return replace(case, determinations=case.determinations | {new.id: new})
-        case Tasked():
+        case TaskAdded():
             return replace(case, tasks=case.tasks | {did.task.id: did.task})
-        case Finished():
+        case TaskFinished():
             return replace(case, done=case.done | {did.task})
     raise AssertionError(f"no step {did}")
 
 
-def _merged(case: Case, did: Merged) -> Case:
+def _merge_parties(case: Case, did: PartiesMerged) -> Case:
     keep, drop = case.parties[did.keep], case.parties[did.drop]
 
     def both(one: Iterable[str], other: Iterable[str]) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
-"""Public claims as evidence: captured, kept with custody, read, and judged by a person.
+"""Public claims as evidence: capture a page, keep it with custody, read it, record a review.
 
-An exhibit is a directory; `wavebreak.claims.exhibits` says what stands in it.
+An exhibit is a directory; `wavebreak.claims.exhibits` documents its files.
 """
 
 from typing import TYPE_CHECKING
@@ -8,81 +8,83 @@ from typing import TYPE_CHECKING
 from wavebreak.lazily import lazily
 
 if TYPE_CHECKING:
-    from wavebreak.claims.capture import Outside
+    from wavebreak.claims.capture import CaptureEnvironment
     from wavebreak.claims.evaluation import (
         FIELDS,
-        Found,
-        Judgement,
-        Rate,
-        added,
-        by,
-        by_family,
-        given,
-        own,
-        rate,
+        Counts,
+        FieldCounts,
+        PageResult,
+        bootstrap_by_family,
+        count_by,
+        count_results,
+        evaluate_pages,
+        sum_field_counts,
     )
     from wavebreak.claims.exhibits import (
         Actor,
+        CustodyRecord,
         Exhibit,
-        Kept,
+        ExhibitFile,
         Published,
-        Touch,
-        capture,
-        custody,
-        doubts,
-        load,
-        take_in,
-        touch,
+        add_file,
+        append_custody,
+        capture_page,
+        check_exhibit,
+        load_exhibit,
+        read_custody,
     )
-    from wavebreak.claims.inventing import invented
-    from wavebreak.claims.reader import Reading, documents, of_file, read, strongest
-    from wavebreak.claims.review import Label, as_html, facts, labels_of, put_label
-    from wavebreak.claims.screenshot import browser
+    from wavebreak.claims.reader import (
+        Reading,
+        exhibit_documents,
+        highest_scoring,
+        parse_file,
+        read,
+    )
+    from wavebreak.claims.review import Label, add_label, describe_reading, read_labels, render_html
+    from wavebreak.claims.screenshot import find_browser
 else:
     __getattr__ = lazily(__name__, {
-        "capture": "Outside",
-        "exhibits": "Actor Exhibit Kept Published Touch capture custody doubts load take_in touch",
-        "inventing": "invented",
-        "review": "Label as_html facts labels_of put_label",
-        "measuring": "Judgement Rate by by_family given own rate",
-        "reader": "Reading documents of_file read strongest",
-        "screenshot": "browser",
-        "saying": "FIELDS Found added",
+        "capture": "CaptureEnvironment",
+        "evaluation": "FIELDS Counts FieldCounts PageResult bootstrap_by_family count_by "
+        "count_results evaluate_pages sum_field_counts",
+        "exhibits": "Actor CustodyRecord Exhibit ExhibitFile Published add_file "
+        "append_custody capture_page check_exhibit load_exhibit read_custody",
+        "reader": "Reading exhibit_documents highest_scoring parse_file read",
+        "review": "Label add_label describe_reading read_labels render_html",
+        "screenshot": "find_browser",
     })  # fmt: skip
 
 __all__ = [
     "FIELDS",
     "Actor",
+    "CaptureEnvironment",
+    "Counts",
+    "CustodyRecord",
     "Exhibit",
-    "Found",
-    "Judgement",
-    "Kept",
+    "ExhibitFile",
+    "FieldCounts",
     "Label",
-    "Outside",
+    "PageResult",
     "Published",
-    "Rate",
     "Reading",
-    "Touch",
-    "added",
-    "as_html",
-    "browser",
-    "by",
-    "by_family",
-    "capture",
-    "custody",
-    "documents",
-    "doubts",
-    "facts",
-    "given",
-    "invented",
-    "labels_of",
-    "load",
-    "of_file",
-    "own",
-    "put_label",
-    "rate",
+    "add_file",
+    "add_label",
+    "append_custody",
+    "bootstrap_by_family",
+    "capture_page",
+    "check_exhibit",
+    "count_by",
+    "count_results",
+    "describe_reading",
+    "evaluate_pages",
+    "exhibit_documents",
+    "find_browser",
+    "highest_scoring",
+    "load_exhibit",
+    "parse_file",
     "read",
-    "strongest",
-    "take_in",
-    "touch",
+    "read_custody",
+    "read_labels",
+    "render_html",
+    "sum_field_counts",
 ]

@@ -1,8 +1,7 @@
-"""What a page needs to be seen as it was: images, styles, scripts, frames.
+"""Capture of a page with its redirects and requisites, within a budget of bytes and seconds.
 
-A page with its redirects and what it needs to be seen, within a budget of bytes and seconds.
-
-Each hop and each requisite is judged by `reaching` anew. What could not be had is a gap, and said.
+Requisites are what a browser needs to render the page: images, styles, scripts, frames. The SSRF
+guard checks each redirect and each requisite. What could not be fetched is recorded as a gap.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ from urllib.parse import urldefrag, urljoin
 
 from bs4 import BeautifulSoup, Tag
 
-from wavebreak.claims.config import CaptureLimits, limits
-from wavebreak.claims.warc import Exchange, exchange, plain
+from wavebreak.claims.config import CaptureLimits, load_limits
+from wavebreak.claims.warc import Exchange, fetch_exchange, normalize_url
 from wavebreak.errors import ClaimError
 from wavebreak.ssrf_guard import ReachError, Resolver, reach, resolve
 
@@ -31,27 +30,27 @@ _SOURCES = {
 _LINKS = {"stylesheet", "icon", "preload", "apple-touch-icon", "manifest"}
 
 
-def of_page(html: bytes, url: str) -> list[str]:
-    """Give the absolute URLs that a page's HTML asks a browser for, in its order, each once.
+def page_requisites(html: bytes, url: str) -> list[str]:
+    """Return the absolute URLs that a page's HTML makes a browser request, in order, each once.
 
-    >>> of_page(b'<img src=a.png><p style="background:url(b.gif)"><a href=c>', "http://s.example/x/")
+    >>> page_requisites(b'<img src=a.png><p style="background:url(b.gif)"><a href=c>', "http://s.example/x/")
     ['http://s.example/x/a.png', 'http://s.example/x/b.gif']
     """
     soup = BeautifulSoup(html, "lxml")
     base = soup.find("base", href=True)
-    return _absolute(_asked(soup), urljoin(url, str(base["href"])) if base else url)
+    return _absolute_urls(_referenced_urls(soup), urljoin(url, str(base["href"])) if base else url)
 
 
-def of_style(css: bytes, url: str) -> list[str]:
-    """Give the absolute URLs that a style sheet asks for.
+def stylesheet_requisites(css: bytes, url: str) -> list[str]:
+    """Return the absolute URLs that a style sheet refers to.
 
-    >>> of_style(b"@import 'more.css'; p { background: url(x.png) }", "http://s.example/a/b.css")
+    >>> stylesheet_requisites(b"@import 'more.css'; p { background: url(x.png) }", "http://s.example/a/b.css")
     ['http://s.example/a/more.css', 'http://s.example/a/x.png']
     """
-    return _absolute(_in_css(css.decode("utf-8", "replace")), url)
+    return _absolute_urls(_css_urls(css.decode("utf-8", "replace")), url)
 
 
-def _asked(soup: BeautifulSoup) -> Iterator[str]:
+def _referenced_urls(soup: BeautifulSoup) -> Iterator[str]:
     for tag in soup.find_all(True):
         if not isinstance(tag, Tag):
             continue
@@ -62,17 +61,17 @@ def _asked(soup: BeautifulSoup) -> Iterator[str]:
         if tag.name == "link" and _LINKS & set(map(str.lower, tag.get_attribute_list("rel"))):
             yield str(tag.get("href") or "")
         if tag.name == "style":
-            yield from _in_css(tag.get_text())
+            yield from _css_urls(tag.get_text())
         if value := tag.get("style"):
-            yield from _in_css(str(value))
+            yield from _css_urls(str(value))
 
 
-def _in_css(css: str) -> Iterator[str]:
+def _css_urls(css: str) -> Iterator[str]:
     for found in _CSS.finditer(css):
         yield found[1] or found[2]
 
 
-def _absolute(asked: Iterator[str], base: str) -> list[str]:
+def _absolute_urls(asked: Iterator[str], base: str) -> list[str]:
     found: dict[str, None] = {}
     for value in asked:
         try:
@@ -84,40 +83,40 @@ def _absolute(asked: Iterator[str], base: str) -> list[str]:
     return list(found)
 
 
-_HEAD = 4096
-"""Bytes that must be left for another request to be worth its while."""
+_MIN_RESPONSE = 4096
+"""Bytes of the budget below which no further request is made."""
 
 
 @dataclass
-class Captured:
-    """All exchanges of a capture in their order, and `gaps`: what could not be had, and why."""
+class CaptureResult:
+    """The exchanges of a capture in order, and `gaps`: URLs not fetched, with the reason."""
 
     url: str
     exchanges: list[Exchange] = field(default_factory=list)
     gaps: dict[str, str] = field(default_factory=dict)
 
     def page(self) -> Exchange:
-        """Give the exchange that the page's address led to."""
-        found = self.led_to(self.url)
+        """Return the exchange at the end of the redirects of the page's URL."""
+        found = self.follow(self.url)
         if found is None:
-            raise ClaimError("nothing was captured", fix="see the gaps")
+            raise ClaimError("nothing was captured", fix="check that the page opens in a browser")
         return found
 
-    def led_to(self, url: str) -> Exchange | None:
+    def follow(self, url: str) -> Exchange | None:
         """Follow the redirects that were captured from a URL to what they ended at."""
         by_url = {made.url: made for made in self.exchanges}
         seen: set[str] = set()
-        while (made := by_url.get(plain(url))) and made.location and url not in seen:
+        while (made := by_url.get(normalize_url(url))) and made.location and url not in seen:
             seen.add(url)
             url = urljoin(made.url, made.location)
         return made
 
 
 @dataclass(frozen=True)
-class Outside:
-    """What a capture needs of the world: names to addresses, the time, certificates.
+class CaptureEnvironment:
+    """The environment of a capture: name resolution, clock, TLS context.
 
-    `now` gives the time as RFC 3339 in UTC. `allow_private` lets it reach private addresses.
+    `now` returns the time as RFC 3339 in UTC. `allow_private` lets it reach private addresses.
     """
 
     now: Callable[[], str]
@@ -126,37 +125,39 @@ class Outside:
     context: Callable[[], ssl.SSLContext] = ssl.create_default_context
 
 
-class Capture:
-    """A capture that is being made; `captured` is what there is of it.
+class PageCapture:
+    """A capture in progress; `captured` is its result so far.
 
-    `take` fetches a page, `more` what turned out to be missing. The budget is one for all calls.
+    `fetch_page` fetches the page, `fetch_requisites` more URLs. All calls share one budget.
     """
 
-    def __init__(self, url: str, outside: Outside, bounds: CaptureLimits | None = None) -> None:
-        self.captured = Captured(plain(url))
+    def __init__(
+        self, url: str, outside: CaptureEnvironment, bounds: CaptureLimits | None = None
+    ) -> None:
+        self.captured = CaptureResult(normalize_url(url))
         self._outside = outside
-        self._bounds = bounds or limits().capture
+        self._bounds = bounds or load_limits().capture
         self._until = time.monotonic() + self._bounds.seconds
         self._bytes = 0
         self._requisites = 0
 
-    def take(self) -> Captured:
+    def fetch_page(self) -> CaptureResult:
         """Fetch the page, its redirects and its requisites.
 
         Raises ReachError where an address of the chain must not be reached, ClaimError where there
-        is no response or the redirects have no end.
+        is no response, or too many redirects.
         """
         self._follow(self.captured.url, self._bounds.page_bytes)
         page = self.captured.page()
         if page.media in ("text/html", "application/xhtml+xml", ""):
-            self.more(of_page(page.body, page.url))
+            self.fetch_requisites(page_requisites(page.body, page.url))
         return self.captured
 
-    def more(self, urls: Iterable[str]) -> int:
-        """Fetch requisites, and what style sheets among them ask for; gives how many were had."""
+    def fetch_requisites(self, urls: Iterable[str]) -> int:
+        """Fetch requisites, and those of style sheets among them; return how many were fetched."""
         before, waiting, seen = len(self.captured.exchanges), list(urls), self._known()
-        for asked in waiting:  # grows while it is read: style sheets ask for more
-            if (url := plain(asked)) in seen:
+        for asked in waiting:  # grows in the loop: style sheets add their requisites
+            if (url := normalize_url(asked)) in seen:
                 continue
             seen.add(url)
             if reason := self._spent():
@@ -168,9 +169,9 @@ class Capture:
             except (ReachError, ClaimError) as error:
                 self.captured.gaps[url] = error.what
                 continue
-            made = self.captured.led_to(url)
+            made = self.captured.follow(url)
             if made is not None and made.media == "text/css":
-                waiting += of_style(made.body, made.url)
+                waiting += stylesheet_requisites(made.body, made.url)
         return len(self.captured.exchanges) - before
 
     def _known(self) -> set[str]:
@@ -179,7 +180,7 @@ class Capture:
     def _spent(self) -> str:
         if self._requisites >= self._bounds.requisites:
             return f"more than {self._bounds.requisites} requisites"
-        if self._bytes > self._bounds.total_bytes - _HEAD:
+        if self._bytes > self._bounds.total_bytes - _MIN_RESPONSE:
             return f"more than {self._bounds.total_bytes:,} bytes in all"
         if time.monotonic() >= self._until:
             return f"more than {self._bounds.seconds:g} s in all"
@@ -188,7 +189,7 @@ class Capture:
     def _follow(self, url: str, most: int) -> None:
         """Fetch a URL and what it redirects to; what is there already is not fetched again."""
         for _ in range(self._bounds.redirects + 1):
-            url = plain(url)
+            url = normalize_url(url)
             made = next((e for e in self.captured.exchanges if e.url == url), None)
             if made is None:
                 made = self._one(url, most)
@@ -196,7 +197,7 @@ class Capture:
             if made.location is None:
                 return
             url = urljoin(made.url, made.location)
-        raise ClaimError(f"more than {self._bounds.redirects} redirects, or a circle of them")
+        raise ClaimError(f"more than {self._bounds.redirects} redirects, or a redirect loop")
 
     def _one(self, url: str, most: int) -> Exchange:
         target = reach(
@@ -204,10 +205,15 @@ class Capture:
         )
         until = min(self._until, time.monotonic() + self._bounds.seconds_a_request)
         most = max(1, min(most, self._bounds.total_bytes - self._bytes))
-        made = exchange(
-            url, target, at=self._outside.now(), until=until, most=most, agent=self._bounds.agent,
+        made = fetch_exchange(
+            url,
+            target,
+            at=self._outside.now(),
+            until=until,
+            most=most,
+            agent=self._bounds.agent,
             context=self._outside.context,
-        )  # fmt: skip
+        )
         self._bytes += len(made.response)
         if made.cut:
             self.captured.gaps[url] = f"not whole: {made.cut}"

@@ -1,18 +1,15 @@
-"""What speaks for or against a claim, weighed by what was learned from the project's own pages.
+"""Classifier of page texts: features of offers, manner and words, weighed by a logistic model.
 
-`policy/claims/learned.toml` holds one linear model: weights of a page's manner (see `judging`), of
-what its words are about (`concepts`), of two such within a sentence, and of runs of four letters,
-which know a word by its stem in any of the languages. Their sum is the score in log odds; each of
-the manner's terms is a reason, and so are the concepts and the letters as a whole.
+An offer (bulk sending, evasion of bans, sale of numbers …) counts by its sentence: not at all where
+the sentence denies or forbids it, little where it is reported, fought, or part of terms, job
+duties or research. Then the page's manner counts: whether it sells, and what share of it reports,
+complains, forbids, teaches. Then its words: what they are about (`concepts`), two such in one
+sentence (`pairs`), and runs of four letters (`grams`), which recognize a stem in any of the
+languages. Last, the meaning of its sentences (`wavebreak.claims.embeddings`).
 
-From a page's text to a score, by features that a person can check one by one.
-
-An offer (bulk sending, evasion of bans, sale of numbers …) counts by the sentence it stands in:
-not at all where the sentence denies or forbids it, little where it is told of others, fought, or
-stands among terms, duties of a job or findings. Then the page's manner counts: whether it sells,
-and to what share it reports, complains, forbids, teaches; then the choice of words, and what the
-sentences mean. All are terms of one logistic sum whose weights are learned: see `learned` and
-`meaning`.
+All are terms of one sum in log odds, whose weights are learned (`policy/claims/learned.toml`, by
+`experiments/claims_corpus`). Each term of the manner is a reason that a person can check; so are
+the concepts, the letters and the meaning, each as a whole.
 """
 
 from __future__ import annotations
@@ -32,25 +29,33 @@ from wavebreak.claims.lexicon import (
     OFFERS,
     WORD,
     Vocabulary,
-    concepts,
-    languages,
-    pairs,
-    vocabulary,
+    concept_pairs,
+    detect_languages,
+    find_concepts,
+    load_vocabulary,
 )
 from wavebreak.claims.normalize import LETTERS, Folded, fold
 from wavebreak.claims.quantities import Capacity, Price
-from wavebreak.claims.sentences import FORMAL, SELLING, TOLD, Keeping, Sentence, sentences, split
+from wavebreak.claims.sentences import (
+    FORMAL,
+    REPORTED,
+    SELLING,
+    OfferWeights,
+    Sentence,
+    find_sentences,
+    split_sentences,
+)
 
-FEWEST = {"concepts": 8, "pairs": 24, "grams": 60}
+MIN_FEATURES = {"concepts": 8, "pairs": 24, "grams": 60}
 """The kinds of marks; a page with fewer of one is weighed as if it had so many."""
 _PLAIN = ("messenger", "price", "contact", "figure")
 _GRAM = 4
-_NAMED = 5
+_MAX_NAMED = 5
 _BAR = re.compile("[·•|›]")
 _DIGITS = re.compile(r"\d+")
-_LINKS = 3
+_MIN_BARS = 3
 """Marks between words from which a line is a navigation bar and tells nothing."""
-_MOST_WORDS = 4000
+_MAX_WORDS = 4000
 """Different words of a page that are looked at, the first ones: a longer page repeats itself."""
 
 
@@ -65,7 +70,7 @@ class Reason(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     adds: float
 
 
-class Learned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class LearnedWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`base`, and weights in log odds: of manner by name, of other marks the marks by weight."""
 
     base: float
@@ -91,60 +96,65 @@ def grams(text: str) -> set[str]:
     """
     words = dict.fromkeys(WORD.findall(_DIGITS.sub("00", text.replace("_", " "))))
     found: set[str] = set()
-    for word in list(words)[:_MOST_WORDS]:
+    for word in list(words)[:_MAX_WORDS]:
         edged = f"_{word.replace('00', '0')}_"
         found |= {edged[at : at + _GRAM] for at in range(max(1, len(edged) - _GRAM + 1))}
     return found
 
 
-def marks(text: str) -> dict[str, set[str]]:
+def text_features(text: str) -> dict[str, set[str]]:
     """Give what of a folded text is weighed: concepts, their pairs within a sentence, grams."""
-    parts = [text[start:end] for start, end in split(text)]
-    parts = [part for part in parts if len(_BAR.findall(part)) < _LINKS]
-    said = [concepts(part) for part in parts]
+    parts = [text[start:end] for start, end in split_sentences(text)]
+    parts = [part for part in parts if len(_BAR.findall(part)) < _MIN_BARS]
+    said = [find_concepts(part) for part in parts]
     named = set().union(*said)
     return {
         "concepts": named | {f"no_{name}" for name in _PLAIN if name not in named},
-        "pairs": set().union(*map(pairs, said)),
+        "pairs": set().union(*map(concept_pairs, said)),
         "grams": grams("\n".join(parts)),
     }
 
 
 @cache
-def lexicon() -> Lexicon:
+def load_lexicon() -> Lexicon:
     """Read the shipped weights."""
-    read = config.read(config.chosen("claims/learned.toml"), Learned)
-    return Lexicon(read.base, read.manner, {kind: _by_mark(getattr(read, kind)) for kind in FEWEST})
+    read = config.read(config.chosen("claims/learned.toml"), LearnedWeights)
+    return Lexicon(
+        read.base,
+        read.manner,
+        {kind: _weights_by_feature(getattr(read, kind)) for kind in MIN_FEATURES},
+    )
 
 
-def _by_mark(rows: dict[str, str]) -> dict[str, float]:
+def _weights_by_feature(rows: dict[str, str]) -> dict[str, float]:
     return {mark: float(weight) for weight, row in rows.items() for mark in row.split()}
 
 
-def weigh(
+def score_text(
     text: str, manner: dict[str, float], known: Lexicon | None = None
 ) -> tuple[float, list[Reason]]:
     """Give the log odds of a folded text in a manner (values from 0 to 1), and their reasons.
 
     Marks of a kind are divided by the root of how many the text has, so that length counts little.
 
-    >>> odds, reasons = weigh("we send bulk messages from our own accounts, $40", {"sell": 1.0})
-    >>> odds > weigh("the police closed a school", {"report": 1.0})[0], reasons[0].name
+    >>> text = "we send bulk messages from our own accounts, $40"
+    >>> odds, reasons = score_text(text, {"sell": 1.0})
+    >>> odds > score_text("the police closed a school", {"report": 1.0})[0], reasons[0].name
     (True, 'sell')
     """
-    known = known or lexicon()
+    known = known or load_lexicon()
     reasons = [
         Reason(name, round(value, 4), round(value * known.manner.get(name, 0.0), 4))
         for name, value in manner.items()
         if value > 0
     ]
     weighed: dict[str, dict[str, float]] = {}
-    for kind, present in marks(text).items():
-        root = math.sqrt(max(FEWEST[kind], len(present)))
+    for kind, present in text_features(text).items():
+        root = math.sqrt(max(MIN_FEATURES[kind], len(present)))
         table = known.marks[kind]
         weighed[kind] = {mark: table[mark] / root for mark in present if mark in table}
     subjects = weighed["concepts"] | weighed["pairs"]
-    strongest = sorted(subjects, key=lambda mark: (-abs(subjects[mark]), mark))[:_NAMED]
+    strongest = sorted(subjects, key=lambda mark: (-abs(subjects[mark]), mark))[:_MAX_NAMED]
     for name, terms in (
         (f"words: {', '.join(strongest)}", subjects),
         ("choice of words", weighed["grams"]),
@@ -154,23 +164,24 @@ def weigh(
     return known.base + math.fsum(reason.adds for reason in reasons), reasons
 
 
-def subject(sentence: str, known: Lexicon | None = None) -> float:
+def subject_score(sentence: str, known: Lexicon | None = None) -> float:
     """Give how far what a folded sentence is about speaks for a claim: a sum to rank sentences by.
 
-    >>> subject("we send it from our own accounts, $40") > subject("the police closed a school")
+    >>> score = subject_score("we send it from our own accounts, $40")
+    >>> score > subject_score("the police closed a school")
     True
     """
-    known, said = known or lexicon(), concepts(sentence)
+    known, said = known or load_lexicon(), find_concepts(sentence)
     named, paired = known.marks["concepts"], known.marks["pairs"]
     return math.fsum(named.get(mark, 0.0) for mark in said) + math.fsum(
-        paired.get(mark, 0.0) for mark in pairs(said)
+        paired.get(mark, 0.0) for mark in concept_pairs(said)
     )
 
 
-_OFTEN = ("second", "minute", "hour", "day", "week")
-_MANY = 100
-_BESIDE = 60
-AGAINST = (*TOLD, *FORMAL, "advice")
+_SHORT_PERIODS = ("second", "minute", "hour", "day", "week")
+_MIN_BULK = 100
+_MAX_PRICE_DISTANCE = 60
+AGAINST = (*REPORTED, *FORMAL, "advice")
 
 
 class Brands(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -187,17 +198,17 @@ class Verdicts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unsure: float
 
 
-class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ReaderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`policy/claims/reading.toml`."""
 
     brands: Brands
     commerce: dict[str, float]
-    sentence: Keeping
+    sentence: OfferWeights
     verdict: Verdicts
 
 
 @dataclass
-class Judged:
+class Classification:
     """Sentences, the page's manner (values from 0 to 1), reasons by size, the score (0 to 1).
 
     `meant` is how far the meaning of the first sentences speaks for a claim.
@@ -215,50 +226,54 @@ class Judged:
 
 
 @cache
-def weights() -> Weights:
+def load_settings() -> ReaderSettings:
     """Read the shipped weights.
 
-    >>> 0 < weights().verdict.unsure < weights().verdict.claim < 1
+    >>> 0 < load_settings().verdict.unsure < load_settings().verdict.claim < 1
     True
     """
-    return config.read(config.chosen("claims/reading.toml"), Weights)
+    return config.read(config.chosen("claims/reading.toml"), ReaderSettings)
 
 
-def judge(text: str, folded: Folded, reachable: bool, known: Lexicon | None = None) -> Judged:
+def classify(
+    text: str, folded: Folded, reachable: bool, known: Lexicon | None = None
+) -> Classification:
     """Judge a text and its folded form; `reachable` says whether it gives a way to reach a seller.
 
     `known` are other weights than those that are shipped.
     """
-    made = look(folded, reachable)
-    words, reasons = weigh(folded.text, made.manner, known)
-    meant, made.meant = embeddings.weigh(said(text, folded, made.sentences), made.language)
+    made = extract_features(folded, reachable)
+    words, reasons = score_text(folded.text, made.manner, known)
+    meant, made.meant = embeddings.score_meaning(
+        original_sentences(text, folded, made.sentences), made.language
+    )
     reasons.append(Reason("meaning of sentences", meant, meant))
     made.reasons = sorted(reasons, key=lambda reason: -abs(reason.adds))
     made.score = 1 / (1 + math.exp(-max(-30.0, min(30.0, words + meant))))
     return made
 
 
-def look(folded: Folded, reachable: bool) -> Judged:
+def extract_features(folded: Folded, reachable: bool) -> Classification:
     """Look at a folded text without weighing it: sentences, offers, manner, names, language."""
-    words, by = vocabulary(), weights()
-    spoken = languages(folded.text, words)
-    found = sentences(folded.text, spoken, words, by.sentence)
-    offers = _offers(found, by.sentence)
+    words, by = load_vocabulary(), load_settings()
+    spoken = detect_languages(folded.text, words)
+    found = find_sentences(folded.text, spoken, words, by.sentence)
+    offers = _offer_strengths(found, by.sentence)
     messengers, others = (
-        _named(folded.text, names) for names in (by.brands.messengers, by.brands.other)
+        _find_brands(folded.text, names) for names in (by.brands.messengers, by.brands.other)
     )
-    manner = _values(folded.text, found, offers, reachable, words, by)
+    manner = _manner_features(folded.text, found, offers, reachable, words, by)
     manner["another_channel"] = float(bool(others) and not messengers)
     language = spoken[0] if len(spoken) < len(LANGUAGES) else ""
-    return Judged(found, offers, manner, messengers, others, language)
+    return Classification(found, offers, manner, messengers, others, language)
 
 
-def said(text: str, folded: Folded, found: Sequence[Sentence]) -> list[str]:
+def original_sentences(text: str, folded: Folded, found: Sequence[Sentence]) -> list[str]:
     """Give sentences of a folded text as they stand in the original."""
     return [text[slice(*folded.origin(one.start, one.end))].strip() for one in found]
 
 
-def _offers(found: list[Sentence], keep: Keeping) -> dict[str, float]:
+def _offer_strengths(found: list[Sentence], keep: OfferWeights) -> dict[str, float]:
     """How strongly each group is offered: sentences add up, in a long page each weighs less."""
     one = min(1.0, math.sqrt(keep.long / max(1, len(found))))
     offers = dict.fromkeys(OFFERS, 0.0)
@@ -269,23 +284,26 @@ def _offers(found: list[Sentence], keep: Keeping) -> dict[str, float]:
     return offers
 
 
-def _values(
+def _manner_features(
     text: str,
     found: list[Sentence],
     offers: dict[str, float],
     reachable: bool,
     words: Vocabulary,
-    by: Weights,
+    by: ReaderSettings,
 ) -> dict[str, float]:
     """The terms of the score, each from 0 to 1."""
     manner = _manner(found, by.sentence)
-    capacities, prices = quantities.capacities(text, words), quantities.prices(text, words)
+    capacities, prices = (
+        quantities.find_capacities(text, words),
+        quantities.find_prices(text, words),
+    )
     signs = manner | {"price": float(bool(prices)), "contact": float(reachable)}
     keeps_to_itself = 1 - by.commerce["always"]
     for name in ("sell", "we", "price", "contact"):
         keeps_to_itself *= 1 - by.commerce[name] * signs[name]
     commerce = 1 - keeps_to_itself
-    often = float(any(c.period in _OFTEN and c.quantity >= _MANY for c in capacities))
+    often = float(any(c.period in _SHORT_PERIODS and c.quantity >= _MIN_BULK for c in capacities))
     asked_for = max(manner["consent"], manner["sanctioned"])
     return signs | {
         **{f"offers {name}": value * commerce for name, value in offers.items()},
@@ -297,13 +315,15 @@ def _values(
 
 def _priced_by_volume(capacities: list[Capacity], prices: list[Price]) -> bool:
     return any(
-        c.what == "messages" and c.quantity >= _MANY and abs(c.start - p.start) <= _BESIDE
+        c.what == "messages"
+        and c.quantity >= _MIN_BULK
+        and abs(c.start - p.start) <= _MAX_PRICE_DISTANCE
         for c in capacities
         for p in prices
     )
 
 
-def _manner(found: list[Sentence], keep: Keeping) -> dict[str, float]:
+def _manner(found: list[Sentence], keep: OfferWeights) -> dict[str, float]:
     """How far a page sells, consents, denies, reports …, each from 0 to 1."""
     count = max(1, len(found))
     values = {}
@@ -317,15 +337,15 @@ def _manner(found: list[Sentence], keep: Keeping) -> dict[str, float]:
     return values
 
 
-def _named(text: str, names: dict[str, tuple[str, ...]]) -> list[str]:
+def _find_brands(text: str, names: dict[str, tuple[str, ...]]) -> list[str]:
     """The names of what is named, in the order of the text."""
     called = {fold(word).text: name for name, words in names.items() for word in words}
-    found = _either(tuple(called)).findall(text)
+    found = _brand_pattern(tuple(called)).findall(text)
     return list(dict.fromkeys(called[word] for word in found))
 
 
 @cache
-def _either(words: tuple[str, ...]) -> re.Pattern[str]:
+def _brand_pattern(words: tuple[str, ...]) -> re.Pattern[str]:
     longest = sorted(words, key=len, reverse=True)
     either = "|".join(map(re.escape, longest))
     return re.compile(rf"(?<![{LETTERS}])[והבכלמש]{{0,2}}({either})(?![{LETTERS}])")

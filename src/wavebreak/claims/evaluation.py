@@ -1,11 +1,13 @@
-"""What a reading names (offers, capacities, prices, contacts …), beside what a page says.
+"""Evaluation of page readings against a user's own labelled pages.
 
-A page's label may say these, each as words parted by semicolons: `capacities` as count/period
-(`80000/day`, or `500` where no time is said), `prices` as amount and currency (`40 USD`),
-`contacts` as they are written, `channels` that it names (`whatsapp`), `brands`, `offers` (`bulk`,
-`numbers` …), and `published` as a day (`2024-03-01`).
+Labels are a CSV file with the columns `file` and `label` (claim or benign), and optionally
+`family`, `language`, `split`, `kind` and what the page states, several values separated by
+semicolons, a dash for none: `offers` (`bulk`, `numbers` …), `capacities` as count/period
+(`80000/day`, or `500` without a period), `prices` as amount and currency (`40 USD`), `contacts`
+as they are written, `channels` (`whatsapp`), `brands`, and `published` as a day (`2024-03-01`).
 
-Readings against labels: how many claims are found, and how many that are called so are none.
+Pages are counted as claims found (recall) and as flagged pages that are claims (precision), by
+group and with intervals over families; the stated fields are counted one by one.
 """
 
 from __future__ import annotations
@@ -20,70 +22,91 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wavebreak.claims.inventing import Invented, invented
-from wavebreak.claims.page_text import from_html
-from wavebreak.claims.reader import Reading, of_file, read, strongest
+from wavebreak.claims.reader import Reading, highest_scoring, parse_file, read
 from wavebreak.errors import ClaimError, FileError
 
 FIELDS = ("offers", "capacities", "prices", "contacts", "channels", "brands", "published")
+LABELS = "labels.csv"
+READ_AT = "2026-01-01T00:00:00Z"
+"""When labelled pages count as captured: later dates in them are ignored."""
+SPLITS = {"known": "development", "held-out": "heldout"}
+"""Names of splits in label files of Wavebreak 0.1, with today's."""
+_MAX_REASONS = 3
+_MAX_BYTES = 50_000_000
+_CLAIM = {"claim", "abusive", "1", "true", "yes"}
+_BENIGN = {"benign", "innocent", "0", "false", "no"}
 _LINK = re.compile(r"^(?:https?://)?(?:www\.)?|/$")
 _NUMBER = re.compile(r"^[+\d() .-]+$")
 
 
-class Found(NamedTuple):
-    """Of one field: how many are said, how many are read, how many are both."""
+class FieldCounts(NamedTuple):
+    """Values of one field: in the label, in the reading, and in both."""
 
-    said: int
+    labelled: int
     read: int
-    both: int
+    matched: int
 
 
-def compare(said: Mapping[str, Iterable[str]], made: Reading) -> dict[str, Found]:
-    """Count what is read against what is said; a field that the label leaves out is not counted.
+def compare_fields(
+    labelled: Mapping[str, Iterable[str]], reading: Reading
+) -> dict[str, FieldCounts]:
+    """Count the values of each labelled field; a field that the label leaves out is not counted.
 
     >>> from wavebreak.claims.reader import read
-    >>> from wavebreak.claims.page_text import from_text
-    >>> made = read(from_text("We send 500 WhatsApp messages a day, $40"), "2026-01-01T00:00:00Z")
-    >>> compare({"capacities": ["500/day"], "prices": ["40 USD", "9 USD"]}, made)["prices"]
-    Found(said=2, read=1, both=1)
+    >>> from wavebreak.claims.page_text import parse_text
+    >>> page = parse_text("We send 500 WhatsApp messages a day, $40")
+    >>> label = {"capacities": ["500/day"], "prices": ["40 USD", "9 USD"]}
+    >>> compare_fields(label, read(page, "2026-01-01T00:00:00Z"))["prices"]
+    FieldCounts(labelled=2, read=1, matched=1)
     """
-    return {name: _counted(name, set(said[name]), made) for name in FIELDS if name in said}
+    return {
+        name: _count_field(name, set(labelled[name]), reading)
+        for name in FIELDS
+        if name in labelled
+    }
 
 
-def _counted(name: str, said: set[str], made: Reading) -> Found:
+def _count_field(name: str, labelled: set[str], reading: Reading) -> FieldCounts:
     if name == "published":
-        known = made.published
-        first, last = (
-            ((known.earliest or "")[:10], (known.latest or "9")[:10]) if known else ("9", "")
-        )
-        return Found(len(said), int(known is not None), sum(first <= day <= last for day in said))
-    if name == "prices":  # a word like peso leaves the currency open
-        read = {(money.amount, money.currency) for money in made.prices}
-        both = sum(
-            any(amount == float(one) and code in several.split("/") for amount, several in read)
-            for one, code in (price.split() for price in said)
-        )
-        return Found(len(said), len(read), both)
+        return _count_published(labelled, reading)
+    if name == "prices":
+        return _count_prices(labelled, reading)
     if name == "contacts":
-        told, keys = (
-            {contact(c) for c in said},
-            {contact(c) for v in made.contacts.values() for c in v},
-        )
-        return Found(len(told), len(keys), len(told & keys))
-    read_ones = {
-        "offers": set(made.offers),
-        "channels": set(made.channels),
-        "brands": set(made.brands),
-        "capacities": {f"{c.count}/{c.period}".rstrip("/") for c in made.capacities},
+        wanted = {normalize_contact(contact) for contact in labelled}
+        read = {normalize_contact(c) for group in reading.contacts.values() for c in group}
+        return FieldCounts(len(wanted), len(read), len(wanted & read))
+    read = {
+        "offers": set(reading.offers),
+        "channels": set(reading.channels),
+        "brands": set(reading.brands),
+        "capacities": {f"{c.count}/{c.period}".rstrip("/") for c in reading.capacities},
     }[name]
-    return Found(len(said), len(read_ones), len(said & read_ones))
+    return FieldCounts(len(labelled), len(read), len(labelled & read))
 
 
-def contact(written: str) -> str:
-    """Bring a way of contact to one form, however it is written.
+def _count_published(labelled: set[str], reading: Reading) -> FieldCounts:
+    dates = reading.published
+    if dates is None:
+        return FieldCounts(len(labelled), 0, 0)
+    first, last = (dates.earliest or "")[:10], (dates.latest or "9")[:10]
+    return FieldCounts(len(labelled), 1, sum(first <= day <= last for day in labelled))
 
-    >>> contact("+55 (11) 9000-1"), contact("https://T.me/Shop/"), contact("@Shop")
-    ('551190001', 't.me/shop', '@shop')
+
+def _count_prices(labelled: set[str], reading: Reading) -> FieldCounts:
+    """A reading's currency may be several codes, where a word like peso leaves it open."""
+    read = {(money.amount, money.currency) for money in reading.prices}
+    matched = sum(
+        any(amount == float(wanted) and code in codes.split("/") for amount, codes in read)
+        for wanted, code in (price.split() for price in labelled)
+    )
+    return FieldCounts(len(labelled), len(read), matched)
+
+
+def normalize_contact(written: str) -> str:
+    """Return a contact in one form, however it is written.
+
+    >>> normalize_contact("+55 (11) 9000-1"), normalize_contact("https://T.me/Shop/")
+    ('551190001', 't.me/shop')
     """
     text = written.strip().lower()
     if _NUMBER.match(text):
@@ -91,141 +114,164 @@ def contact(written: str) -> str:
     return _LINK.sub("", text).removeprefix("mailto:").removeprefix("tel:")
 
 
-def added(counts: Iterable[Mapping[str, Found]]) -> dict[str, Found]:
-    """Add up the counts of several pages, by field."""
-    total: dict[str, Found] = {}
-    for page in counts:
-        for name, found in page.items():
-            old = total.get(name, Found(0, 0, 0))
-            total[name] = Found(*(a + b for a, b in zip(old, found, strict=True)))
+def sum_field_counts(pages: Iterable[Mapping[str, FieldCounts]]) -> dict[str, FieldCounts]:
+    """Sum the counts of several pages, by field."""
+    total: dict[str, FieldCounts] = {}
+    for page in pages:
+        for name, counts in page.items():
+            old = total.get(name, FieldCounts(0, 0, 0))
+            total[name] = FieldCounts(*(a + b for a, b in zip(old, counts, strict=True)))
     return {name: total[name] for name in FIELDS if name in total}
 
 
-LABELS = "labels.csv"
-_REASONS = 3
-_AT = "2026-01-01T00:00:00Z"
-_MOST_BYTES = 50_000_000
-_CLAIM = {"claim", "abusive", "1", "true", "yes"}
-_INNOCENT = {"innocent", "benign", "0", "false", "no"}
-
-
 @dataclass(frozen=True)
-class Judgement:
-    """One labelled page and what is made of it.
+class PageResult:
+    """One labelled page with the reading's verdict.
 
-    `why` are the strongest reasons, `fields` what is read of what the label says, `error` tells why
-    the page could not be read.
+    Attributes:
+        file: The page's path in the folder.
+        label: `claim` or `benign`.
+        family: The family it belongs to: pages made alike.
+        language: Its language, as labelled.
+        split: The split it belongs to, as labelled.
+        kind: Its kind, as labelled.
+        score: The reading's score, 0 where the page cannot be read.
+        flagged: Whether the reading calls it a claim.
+        why: The strongest reasons for the score.
+        fields: Counts of the labelled fields.
+        error: Why the page cannot be read; empty where it was.
+
     """
 
     file: str
     label: str
     family: str
     language: str
-    half: str
+    split: str
     kind: str
     score: float
-    called: bool
+    flagged: bool
     why: str = ""
-    fields: dict[str, Found] = field(default_factory=dict)
+    fields: dict[str, FieldCounts] = field(default_factory=dict)
     error: str = ""
 
     @property
-    def right(self) -> bool:
-        """Whether it is called what it is."""
-        return self.called == (self.label == "claim")
+    def correct(self) -> bool:
+        """Whether the verdict agrees with the label."""
+        return self.flagged == (self.label == "claim")
 
 
 @dataclass(frozen=True)
-class Rate:
-    """Pages of one kind: counts of claims, of pages called claims, and of both at once."""
+class Counts:
+    """Counts of a group of pages: claims, pages flagged as claims, and claims that are flagged."""
 
     pages: int
     claims: int
-    called: int
-    both: int
+    flagged: int
+    true_positives: int
 
     @property
     def precision(self) -> float | None:
-        """Share of what is called a claim that is one."""
-        return self.both / self.called if self.called else None
+        """Share of the flagged pages that are claims; None where none is flagged."""
+        return self.true_positives / self.flagged if self.flagged else None
 
     @property
     def recall(self) -> float | None:
-        """Share of claims that are called so."""
-        return self.both / self.claims if self.claims else None
+        """Share of the claims that are flagged; None where there is no claim."""
+        return self.true_positives / self.claims if self.claims else None
 
 
-def rate(judgements: Iterable[Judgement]) -> Rate:
-    """Count judgements."""
-    made = list(judgements)
-    claims = [j for j in made if j.label == "claim"]
-    return Rate(len(made), len(claims), sum(j.called for j in made), sum(j.called for j in claims))
+def count_results(results: Iterable[PageResult]) -> Counts:
+    """Count the results of a group of pages."""
+    pages = list(results)
+    claims = [page for page in pages if page.label == "claim"]
+    return Counts(
+        len(pages),
+        len(claims),
+        sum(page.flagged for page in pages),
+        sum(page.flagged for page in claims),
+    )
 
 
-def by(judgements: Iterable[Judgement], what: Callable[[Judgement], str]) -> dict[str, Rate]:
-    """Count judgements by language, family or half."""
-    groups: dict[str, list[Judgement]] = {}
-    for judgement in judgements:
-        groups.setdefault(what(judgement), []).append(judgement)
-    return {name: rate(groups[name]) for name in sorted(groups)}
+def count_by(results: Iterable[PageResult], key: Callable[[PageResult], str]) -> dict[str, Counts]:
+    """Count results by language, family, split or another key, sorted by the key."""
+    groups: dict[str, list[PageResult]] = {}
+    for result in results:
+        groups.setdefault(key(result), []).append(result)
+    return {name: count_results(groups[name]) for name in sorted(groups)}
 
 
-def by_family(
-    judgements: Iterable[Judgement], draws: int = 2000, seed: int = 1
-) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Give the 95 % intervals of precision and recall, families drawn with replacement.
+Interval = tuple[float, float]
 
-    Pages of a family are alike, so that an interval that counts pages is too narrow. `seed` fixes
-    the draws. A draw without a claim, or without a page called one, counts as 1.
+
+def bootstrap_by_family(
+    results: Iterable[PageResult], draws: int = 2000, seed: int = 1
+) -> tuple[Interval, Interval]:
+    """Return the 95 % intervals of precision and recall by a bootstrap over families.
+
+    Pages of one family are alike, so an interval over single pages would be too narrow. A draw
+    without a claim, or without a flagged page, counts as 1.
+
+    Args:
+        results: The results of the pages, each with its family.
+        draws: How many samples of families are drawn, with replacement.
+        seed: Seed of the draws.
+
     """
-    families = by(judgements, lambda j: j.family)
-    counts = np.array([(r.claims, r.called, r.both) for r in families.values()], dtype=np.int64)
+    families = count_by(results, lambda page: page.family)
+    counts = np.array(
+        [(c.claims, c.flagged, c.true_positives) for c in families.values()], dtype=np.int64
+    )
     drawn = np.random.default_rng(seed).integers(0, len(counts), (draws, len(counts)))
-    claims, called, both = counts[drawn].sum(axis=1).T
+    claims, flagged, true_positives = counts[drawn].sum(axis=1).T
     ends = [
-        np.percentile(np.where(of > 0, both / np.maximum(of, 1), 1.0), (2.5, 97.5))
-        for of in (called, claims)
+        np.percentile(np.where(total > 0, true_positives / np.maximum(total, 1), 1.0), (2.5, 97.5))
+        for total in (flagged, claims)
     ]
     return (float(ends[0][0]), float(ends[0][1])), (float(ends[1][0]), float(ends[1][1]))
 
 
-def own(pages: Iterable[Invented] | None = None) -> Iterator[Judgement]:
-    """Judge the project's own pages, or those of them that are given."""
-    for page in invented() if pages is None else pages:
-        made = read(from_html(page.html), _AT)
-        yield Judgement(
-            page.file, page.label, page.family, page.language, page.half, page.kind, made.score,
-            made.verdict == "claim", _why(made), compare(page.says, made),
-        )  # fmt: skip
+def evaluate_pages(directory: Path, labels: Path | None = None) -> Iterator[PageResult]:
+    """Read a folder of labelled pages (HTML, text, PDF, WARC, WACZ) and compare with the labels.
 
+    A page that cannot be read counts as not flagged, and its result has the error.
 
-def given(directory: Path, labels: Path | None = None) -> Iterator[Judgement]:
-    """Judge a folder of labelled pages (HTML, text, PDF, WARC, WACZ).
+    Args:
+        directory: The folder with the pages.
+        labels: The CSV file with the labels (see the module); by default `labels.csv` in the
+            folder.
 
-    `labels` is CSV with a header `file,label`, and optionally `family`, `language`, `half`, `kind`
-    and the fields of `saying`; label is claim or innocent. What cannot be read counts as not called
-    a claim, and says why. Raises FileError where the table cannot be used.
+    Raises:
+        FileError: The CSV file cannot be read or has a value that is not allowed.
+
     """
     path = labels or directory / LABELS
     for number, row in enumerate(_rows(path), 2):
+        where = f"line {number} of {path}"
         label = (row["label"] or "").strip().lower()
-        if label not in _CLAIM | _INNOCENT:
+        if label not in _CLAIM | _BENIGN:
             raise FileError(
-                f"line {number} of {path}: the label is not known", fix="claim, innocent"
+                f"{where}: the label `{label[:40]}` is not known", fix="write claim or benign"
             )
-        said = _said(row, f"line {number} of {path}")
-        judged = partial(
-            Judgement, row["file"], "claim" if label in _CLAIM else "innocent",
-            row.get("family") or "", row.get("language") or "", row.get("half") or "",
+        labelled = _labelled_fields(row, where)
+        split = row.get("split") or row.get("half") or ""
+        result = partial(
+            PageResult,
+            row["file"],
+            "claim" if label in _CLAIM else "benign",
+            row.get("family") or "",
+            row.get("language") or "",
+            SPLITS.get(split, split),
             row.get("kind") or "",
-        )  # fmt: skip
+        )
         try:
-            made = _read(directory, row["file"] or "")
+            reading = _read_page(directory, row["file"] or "")
         except ClaimError as error:
-            yield judged(0.0, called=False, error=error.what)
+            yield result(0.0, flagged=False, error=error.what)
             continue
-        called = made.verdict == "claim"
-        yield judged(made.score, called, _why(made), compare(said, made))
+        flagged = reading.verdict == "claim"
+        fields = compare_fields(labelled, reading)
+        yield result(reading.score, flagged, summarize_reasons(reading), fields)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -233,34 +279,41 @@ def _rows(path: Path) -> list[dict[str, str]]:
         rows = list(csv.DictReader(path.read_text("utf-8-sig").splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error):
         raise FileError(
-            f"{path} cannot be read", fix="give a CSV with the header file,label,family,language"
+            f"{path} cannot be read", fix="give a CSV file with the columns file and label"
         ) from None
     if not rows or not {"file", "label"} <= set(rows[0]):
-        raise FileError(f"{path} has no columns file and label", fix="give them a header")
+        raise FileError(
+            f"{path} has no columns file and label", fix="make its first line `file,label`"
+        )
     return rows
 
 
-def _said(row: dict[str, str], where: str) -> dict[str, list[str]]:
-    """What a label says of each field; an empty cell says nothing, a dash that there is none."""
-    said = {name: [v.strip() for v in (row.get(name) or "").split(";")] for name in FIELDS}
-    said = {name: [v for v in vs if v not in ("", "-")] for name, vs in said.items() if any(vs)}
-    if any(len(price.split()) != 2 for price in said.get("prices", [])):
-        raise FileError(f"{where}: a price is not well formed", fix="40 USD; 97 BRL")
-    return said
+def _labelled_fields(row: dict[str, str], where: str) -> dict[str, list[str]]:
+    """What the label states, by field; an empty cell states nothing, a dash that there is none."""
+    cells = {name: [v.strip() for v in (row.get(name) or "").split(";")] for name in FIELDS}
+    fields = {name: [v for v in vs if v not in ("", "-")] for name, vs in cells.items() if any(vs)}
+    for price in fields.get("prices", []):
+        if len(price.split()) != 2:
+            raise FileError(
+                f"{where}, prices: `{price[:40]}` is not an amount and a currency",
+                fix="write 40 USD; 97 BRL",
+            )
+    return fields
 
 
-def _read(directory: Path, name: str) -> Reading:
+def _read_page(directory: Path, name: str) -> Reading:
     path = directory / name
     if not path.resolve().is_relative_to(directory.resolve()):
-        raise ClaimError("it leads outside the folder")
+        raise ClaimError("the path leads outside the folder", fix="name a file in the folder")
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise ClaimError(f"over {_MOST_BYTES:,} bytes")
+        if path.stat().st_size > _MAX_BYTES:
+            raise ClaimError(f"the file is over {_MAX_BYTES:,} bytes", fix="leave it out")
         raw = path.read_bytes()
     except OSError:
-        raise ClaimError("it is not there") from None
-    return strongest([read(found, _AT) for found in of_file(raw)])
+        raise ClaimError("there is no such file", fix="correct the column file") from None
+    return highest_scoring([read(document, READ_AT) for document in parse_file(raw)])
 
 
-def _why(made: Reading) -> str:
-    return "; ".join(f"{reason.name} {reason.adds:+.1f}" for reason in made.reasons[:_REASONS])
+def summarize_reasons(reading: Reading) -> str:
+    """Return a reading's strongest reasons, each with what it adds in log odds."""
+    return "; ".join(f"{r.name} {r.adds:+.1f}" for r in reading.reasons[:_MAX_REASONS])

@@ -1,22 +1,19 @@
-"""An exhibit: a directory that holds what was taken, what it is, and who touched it when.
+"""Exhibits: captured pages and added files, each with its custody record.
 
     DIR/exhibit.json     what it is: the Exhibit below as JSON, keys sorted, one line
-    DIR/custody.jsonl    one Touch a line, appended; each names the SHA-256 of the line before
+    DIR/custody.jsonl    one CustodyRecord a line, appended; each has the SHA-256 of the line before
     DIR/...              the files that exhibit.json lists with their SHA-256, never rewritten
 
 `exhibit.json` is written once: its `id` is the SHA-256 of the rest of it, so an exhibit cannot be
-changed and keep its name. Files made later from it (`reading.json`, `label.json`) are no part of
-it: they stand in the custody line of who made them. Another program needs `json` and a SHA-256.
+changed and keep its id. Files made from it later are not part of it: they are named in the custody
+record of whoever made them. Another program needs only JSON and SHA-256 to check it.
 
 Custody follows ISO/IEC 27037: what, who, when, where, why, by what authority, and the changes
-that could not be avoided.
+that could not be avoided. Field names are the stored format of version 1.
 
-What a file is, by its content and never by its name, and whether it is sound.
-
-WARC, WACZ, HTML, PDF, PNG, JPEG, GIF, WebP and plain UTF-8 text are taken. A container is read
-through within its limits, so that a bomb or a path that leads outside is refused before it is kept.
-
-Exhibits are made: a page is captured, a file is taken in.
+A file's type is detected by its content, never by its name: WARC, WACZ, HTML, PDF, PNG, JPEG, GIF,
+WebP and plain UTF-8 text. A container is read through within limits, so that a decompression bomb
+or a path that leads outside is refused before anything is stored.
 """
 
 from __future__ import annotations
@@ -39,23 +36,23 @@ from pypdf import PdfReader
 from pypdf.errors import PyPdfError
 
 from wavebreak import __version__
-from wavebreak.claims.capture import Capture, Captured, Outside
-from wavebreak.claims.config import Limits, UploadLimits, limits
-from wavebreak.claims.screenshot import Rendered, render
-from wavebreak.claims.warc import Page, pages, to_warc
+from wavebreak.claims.capture import CaptureEnvironment, CaptureResult, PageCapture
+from wavebreak.claims.config import Limits, UploadLimits, load_limits
+from wavebreak.claims.screenshot import Rendering, render
+from wavebreak.claims.warc import ArchivedPage, encode_warc, read_warc
 from wavebreak.errors import ClaimError
 
 VERSION = 1
 EXHIBIT, CUSTODY = "exhibit.json", "custody.jsonl"
 _FIRST = "0" * 64
 _MAX_JSON = 1 << 20
-_MAX_TOUCHES = 100_000
+_MAX_CUSTODY = 100_000
 
 Kind = Literal["capture", "upload", "test_purchase", "partner_notice"]
 
 
 class Actor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """On whose account something is done: `who`, `where` (the machine), `why`, by what right."""
+    """Who acts: `who`, `where` (the machine), `why`, and by what authority."""
 
     who: str
     where: str
@@ -63,7 +60,7 @@ class Actor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     authority: str = "not stated"
 
 
-class Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ExhibitFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One file of an exhibit: path inside the directory, SHA-256 (hex), bytes, media type, role.
 
     Roles: `warc`, `screenshot`, `rendered` (the page as the browser left it), `original` (an
@@ -89,7 +86,7 @@ class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Exhibit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What was taken: kind, from where, when (RFC 3339, UTC), published when, which files.
+    """What was captured or added: kind, source, time (RFC 3339, UTC), publication, files.
 
     `details` are further words, by kind: of a capture its software, address and gaps; of a test
     purchase `when`, `by`, `ordered`, `price`, `account` (a pseudonym) and `result`; of a partner's
@@ -99,7 +96,7 @@ class Exhibit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: Kind
     source: str
     captured_at: str
-    files: tuple[Kept, ...]
+    files: tuple[ExhibitFile, ...]
     actor: Actor
     published: Published | None = None
     details: dict[str, str] = {}
@@ -110,12 +107,12 @@ class Exhibit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The SHA-256 of the exhibit, in hex: what it is cited by."""
         return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
 
-    def file(self, role: str) -> Kept | None:
+    def file(self, role: str) -> ExhibitFile | None:
         """Give the first file of a role."""
         return next((kept for kept in self.files if kept.role == role), None)
 
 
-class Touch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CustodyRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One line of custody.
 
     `changes` are those that could not be avoided, `made` the SHA-256 of files made from it,
@@ -135,7 +132,7 @@ class Touch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     made: dict[str, str] = {}
 
 
-def keep(directory: Path, name: str, content: bytes, media: str, role: str) -> Kept:
+def write_file(directory: Path, name: str, content: bytes, media: str, role: str) -> ExhibitFile:
     """Write a file once, synced to the disk, and give what exhibit.json says of it."""
     path = directory / name
     try:
@@ -145,20 +142,20 @@ def keep(directory: Path, name: str, content: bytes, media: str, role: str) -> K
             os.fsync(file.fileno())
     except FileExistsError:
         raise ClaimError(f"{path} is there already", fix="give a new directory") from None
-    return Kept(name, hashlib.sha256(content).hexdigest(), len(content), media, role)
+    return ExhibitFile(name, hashlib.sha256(content).hexdigest(), len(content), media, role)
 
 
-def seal(directory: Path, exhibit: Exhibit, what: str, changes: str) -> None:
+def write_exhibit(directory: Path, exhibit: Exhibit, what: str, changes: str) -> None:
     """Write exhibit.json and the first line of custody."""
     body = msgspec.to_builtins(exhibit) | {"id": exhibit.id}
-    keep(directory, EXHIBIT, msgspec.json.encode(body, order="sorted") + b"\n", "", "")
-    touch(directory, exhibit.actor, exhibit.captured_at, what, changes)
+    write_file(directory, EXHIBIT, msgspec.json.encode(body, order="sorted") + b"\n", "", "")
+    append_custody(directory, exhibit.actor, exhibit.captured_at, what, changes)
 
 
-def load(directory: Path) -> Exhibit:
+def load_exhibit(directory: Path) -> Exhibit:
     """Read exhibit.json; raises ClaimError if it is absent, malformed, or not what its id names."""
     try:
-        raw = _bounded(directory / EXHIBIT)
+        raw = _read_bounded(directory / EXHIBIT)
         body = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
         named = msgspec.json.decode(body.pop("id"), type=str)
         exhibit = msgspec.json.decode(msgspec.json.encode(body), type=Exhibit)
@@ -174,40 +171,50 @@ def load(directory: Path) -> Exhibit:
     return exhibit
 
 
-def touch(
+def append_custody(
     directory: Path,
     actor: Actor,
     at: str,
     what: str,
     changes: str = "none",
     made: dict[str, str] | None = None,
-) -> Touch:
+) -> CustodyRecord:
     """Append a line of custody, chained to the last; several processes may do so at once."""
-    exhibit = load(directory).id
+    exhibit = load_exhibit(directory).id
     with (directory / CUSTODY).open("a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
         lines = file.read().splitlines()
         last = hashlib.sha256(lines[-1]).hexdigest() if lines else _FIRST
-        line = Touch(
-            at, what, actor.who, actor.where, actor.why, actor.authority, changes, exhibit, last,
+        line = CustodyRecord(
+            at,
+            what,
+            actor.who,
+            actor.where,
+            actor.why,
+            actor.authority,
+            changes,
+            exhibit,
+            last,
             made or {},
-        )  # fmt: skip
+        )
         file.write(msgspec.json.encode(line, order="sorted") + b"\n")
         file.flush()
         os.fsync(file.fileno())
     return line
 
 
-def custody(directory: Path) -> list[Touch]:
+def read_custody(directory: Path) -> list[CustodyRecord]:
     """Read the lines of custody; raises ClaimError where the chain or a line is broken."""
-    exhibit, last, found = load(directory).id, _FIRST, []
-    lines = _bounded(directory / CUSTODY).splitlines() if (directory / CUSTODY).exists() else []
-    if len(lines) > _MAX_TOUCHES:
-        raise ClaimError(f"{directory / CUSTODY} has more than {_MAX_TOUCHES:,} lines")
+    exhibit, last, found = load_exhibit(directory).id, _FIRST, []
+    lines = (
+        _read_bounded(directory / CUSTODY).splitlines() if (directory / CUSTODY).exists() else []
+    )
+    if len(lines) > _MAX_CUSTODY:
+        raise ClaimError(f"{directory / CUSTODY} has more than {_MAX_CUSTODY:,} lines")
     for number, line in enumerate(lines, 1):
         try:
-            read = msgspec.json.decode(line, type=Touch)
+            read = msgspec.json.decode(line, type=CustodyRecord)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             raise ClaimError(f"line {number} of {CUSTODY} is malformed") from None
         if read.previous != last or read.exhibit != exhibit:
@@ -217,9 +224,9 @@ def custody(directory: Path) -> list[Touch]:
     return found
 
 
-def doubts(directory: Path) -> list[str]:
-    """Check every file and the custody of an exhibit; gives what is wrong, in words."""
-    exhibit, wrong = load(directory), []
+def check_exhibit(directory: Path) -> list[str]:
+    """Check every file and the custody of an exhibit; return what is wrong, a sentence each."""
+    exhibit, wrong = load_exhibit(directory), []
     for kept in exhibit.files:
         path = directory / kept.path
         if path.resolve().parent != directory.resolve() or path.is_symlink():
@@ -229,14 +236,14 @@ def doubts(directory: Path) -> list[str]:
         elif _digest(path) != kept.sha256:
             wrong.append(f"{kept.path} is not what was taken: its SHA-256 differs")
     try:
-        if not custody(directory):
+        if not read_custody(directory):
             wrong.append(f"{CUSTODY} is absent or empty")
     except ClaimError as error:
         wrong.append(error.what)
     return wrong
 
 
-def _bounded(path: Path) -> bytes:
+def _read_bounded(path: Path) -> bytes:
     most = _MAX_JSON if path.name == EXHIBIT else 256 * _MAX_JSON
     if path.stat().st_size > most:
         raise ClaimError(f"{path} is over {most:,} bytes")
@@ -251,8 +258,8 @@ def _digest(path: Path) -> str:
 Form = Literal["warc", "wacz", "html", "pdf", "image", "text"]
 
 
-class Sort(NamedTuple):
-    """What a file is: its form, media type and the ending that it is kept under."""
+class FileType(NamedTuple):
+    """A file type: its form, media type and file name extension."""
 
     form: Form
     media: str
@@ -265,64 +272,71 @@ _IMAGES = (
     (re.compile(rb"GIF8[79]a"), "image/gif", ".gif"),
     (re.compile(rb"RIFF....WEBP", re.DOTALL), "image/webp", ".webp"),
 )
+_STARTS = {
+    b"PK\x03\x04": FileType("wacz", "application/wacz", ".wacz"),
+    b"WARC/1.": FileType("warc", "application/warc", ".warc"),
+}
 _HTML = re.compile(rb"<(?:!doctype\s+html|html|head|body|title|meta|div|p|h[1-6])\b", re.IGNORECASE)
 _FIX = "give a WARC, WACZ, HTML, PDF, image (PNG, JPEG, GIF, WebP) or UTF-8 text"
 
 
-def sort_of(raw: bytes) -> Sort:
-    """Tell what a file is; raises ClaimError for what is not taken.
+def detect_type(raw: bytes) -> FileType:
+    """Return the type of a file by its content; raises ClaimError for other types.
 
-    >>> sort_of(b"%PDF-1.7 ...").form, sort_of("<p>שלום".encode()).form, sort_of(b"hello").form
-    ('pdf', 'html', 'text')
+    >>> [detect_type(raw).form for raw in (b"%PDF-1.7 ...", "<p>שלום".encode(), b"hello")]
+    ['pdf', 'html', 'text']
     """
     for pattern, media, ending in _IMAGES:
         if pattern.match(raw):
-            return Sort("image", media, ending)
+            return FileType("image", media, ending)
     if b"%PDF-" in raw[:1024]:
-        return Sort("pdf", "application/pdf", ".pdf")
-    if raw.startswith(b"PK\x03\x04"):
-        return Sort("wacz", "application/wacz", ".wacz")
-    if raw.startswith(b"WARC/1."):
-        return Sort("warc", "application/warc", ".warc")
+        return FileType("pdf", "application/pdf", ".pdf")
+    for start, known in _STARTS.items():
+        if raw.startswith(start):
+            return known
     if raw.startswith(b"\x1f\x8b"):
-        if _first(raw).startswith(b"WARC/1."):
-            return Sort("warc", "application/warc", ".warc.gz")
+        if _decompress_start(raw).startswith(b"WARC/1."):
+            return FileType("warc", "application/warc", ".warc.gz")
         raise ClaimError("a gzip file that holds no WARC", fix=_FIX)
+    return _detect_text(raw)
+
+
+def _detect_text(raw: bytes) -> FileType:
     if b"\0" in raw or not raw.strip():
         raise ClaimError("the file is of no known form, or empty", fix=_FIX)
     if _HTML.search(raw[:4096]):
-        return Sort("html", "text/html", ".html")
+        return FileType("html", "text/html", ".html")
     try:
         raw.decode("utf-8")
     except UnicodeDecodeError:
         raise ClaimError("the file is of no known form", fix=_FIX) from None
-    return Sort("text", "text/plain", ".txt")
+    return FileType("text", "text/plain", ".txt")
 
 
-def checked(raw: bytes, bounds: UploadLimits | None = None) -> Sort:
-    """Tell what a file is and read it through; raises ClaimError if it is unsound or too big."""
-    bounds = bounds or limits().upload
+def validate_file(raw: bytes, bounds: UploadLimits | None = None) -> FileType:
+    """Return a file's type and read it through; raises ClaimError if it is damaged or too big."""
+    bounds = bounds or load_limits().upload
     if len(raw) > bounds.bytes:
         raise ClaimError(f"the file is over {bounds.bytes:,} bytes", fix="give a smaller one")
-    sort = sort_of(raw)
+    sort = detect_type(raw)
     if sort.form in ("warc", "wacz"):
-        for _ in pages_of(raw, sort, bounds):
+        for _ in archive_pages(raw, sort, bounds):
             pass
     elif sort.form == "pdf":
-        opened(raw, bounds)
+        open_pdf(raw, bounds)
     return sort
 
 
-def pages_of(raw: bytes, sort: Sort, bounds: UploadLimits) -> Iterator[Page]:
+def archive_pages(raw: bytes, sort: FileType, bounds: UploadLimits) -> Iterator[ArchivedPage]:
     """Read the pages of a WARC, or of all the WARCs of a WACZ, whose fixity is checked."""
     if sort.form == "warc":
-        yield from pages(raw, bounds)
+        yield from read_warc(raw, bounds)
         return
     found, left = False, bounds.unpacked
     for name, content in _members(raw, bounds):
         if name.startswith("archive/") and name.endswith((".warc", ".warc.gz")):
             found = True
-            for page in pages(content, bounds):
+            for page in read_warc(content, bounds):
                 left -= len(page.body)
                 if left < 0:
                     raise ClaimError("the WACZ unpacks to more than is read", fix="split it")
@@ -331,9 +345,9 @@ def pages_of(raw: bytes, sort: Sort, bounds: UploadLimits) -> Iterator[Page]:
         raise ClaimError("a zip file that is no WACZ: it has no WARC in archive/", fix=_FIX)
 
 
-def opened(raw: bytes, bounds: UploadLimits | None = None) -> PdfReader:
+def open_pdf(raw: bytes, bounds: UploadLimits | None = None) -> PdfReader:
     """Open a PDF; raises ClaimError if it is damaged, locked, or of too many pages."""
-    bounds = bounds or limits().upload
+    bounds = bounds or load_limits().upload
     try:
         reader = PdfReader(io.BytesIO(raw))
         if reader.is_encrypted:
@@ -353,12 +367,18 @@ def _members(raw: bytes, bounds: UploadLimits) -> Iterator[tuple[str, bytes]]:
             listed = [entry for entry in archive.infolist() if not entry.is_dir()]
             names = [entry.filename for entry in listed]
             if len(listed) > bounds.members or len(set(names)) < len(names):
-                raise ClaimError("the WACZ has too many members, or one twice", fix="mend it")
+                raise ClaimError(
+                    "the WACZ has too many members, or one twice",
+                    fix="give a sound WACZ: its software can write it again",
+                )
             fixity = _fixity(archive)
             for entry in listed:
                 name = entry.filename
                 if name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name):
-                    raise ClaimError("a member of the WACZ leads outside it", fix="mend it")
+                    raise ClaimError(
+                        "a member of the WACZ leads outside it",
+                        fix="give a sound WACZ: its software can write it again",
+                    )
                 with archive.open(entry) as file:
                     content = file.read(left + 1)
                 left -= len(content)
@@ -384,7 +404,7 @@ def _fixity(archive: zipfile.ZipFile) -> dict[str, str]:
         )
 
 
-def _first(raw: bytes) -> bytes:
+def _decompress_start(raw: bytes) -> bytes:
     try:
         return zlib.decompressobj(47).decompress(raw[:4096], 64)
     except zlib.error:
@@ -392,17 +412,17 @@ def _first(raw: bytes) -> bytes:
 
 
 SOFTWARE = f"wavebreak/{__version__}"
-_CAPTURE = (
+_CAPTURE_CHANGES = (
     "the page was requested anew for this capture: its server saw the request, and may have "
     "answered others otherwise"
 )
 
 
-def capture(
+def capture_page(
     url: str,
     directory: Path,
     actor: Actor,
-    outside: Outside,
+    outside: CaptureEnvironment,
     *,
     browser: Path | None = None,
     bounds: Limits | None = None,
@@ -412,33 +432,41 @@ def capture(
     `browser` is Chromium's executable, or None for no screenshot. Raises ReachError, ClaimError;
     nothing is written then.
     """
-    bounds = bounds or limits()
+    bounds = bounds or load_limits()
     at = outside.now()
-    making = Capture(url, outside, bounds.capture)
-    captured = making.take()
-    drawn = render(captured, browser, bounds.render)
+    page_capture = PageCapture(url, outside, bounds.capture)
+    captured = page_capture.fetch_page()
+    rendering = render(captured, browser, bounds.render)
     for _ in range(bounds.capture.rounds - 1):
-        if not drawn.missed or not making.more(drawn.missed):
+        if not rendering.missing or not page_capture.fetch_requisites(rendering.missing):
             break
-        drawn = render(captured, browser, bounds.render)
-    directory = _new(directory)
+        rendering = render(captured, browser, bounds.render)
+    directory = _new_directory(directory)
     page = captured.page()
     about = {
-        "software": SOFTWARE, "operator": actor.who, "isPartOf": captured.url,
-        "description": actor.why, "robots": "not followed: evidence is taken as people see it",
-    }  # fmt: skip
-    warc = to_warc(captured.exchanges, about, at)
-    files = [keep(directory, "page.warc.gz", warc, "application/warc", "warc")]
-    files += _drawings(directory, drawn)
+        "software": SOFTWARE,
+        "operator": actor.who,
+        "isPartOf": captured.url,
+        "description": actor.why,
+        "robots": "not followed: evidence is taken as people see it",
+    }
+    warc = encode_warc(captured.exchanges, about, at)
+    files = [write_file(directory, "page.warc.gz", warc, "application/warc", "warc")]
+    files += _write_rendering(directory, rendering)
     exhibit = Exhibit(
-        "capture", captured.url, at, tuple(files), actor, _modified(captured),
-        _details(captured, drawn) | {"led_to": page.url, "status": str(page.status)},
-    )  # fmt: skip
-    seal(directory, exhibit, "captured from the network", _CAPTURE)
+        "capture",
+        captured.url,
+        at,
+        tuple(files),
+        actor,
+        _last_modified(captured),
+        _details(captured, rendering) | {"led_to": page.url, "status": str(page.status)},
+    )
+    write_exhibit(directory, exhibit, "captured from the network", _CAPTURE_CHANGES)
     return exhibit
 
 
-def take_in(
+def add_file(
     raw: bytes,
     directory: Path,
     actor: Actor,
@@ -450,38 +478,38 @@ def take_in(
     details: dict[str, str] | None = None,
     bounds: Limits | None = None,
 ) -> Exhibit:
-    """Keep a file as it is in a new directory, under a name that tells its form.
+    """Add a file unchanged in a new directory, under a name with the extension of its type.
 
     `source` is where it is from, in words. Raises ClaimError if its form is not taken or it is
     unsound; nothing is written then.
     """
-    sort = checked(raw, (bounds or limits()).upload)
-    directory = _new(directory)
-    kept = keep(directory, f"original{sort.ending}", raw, sort.media, "original")
-    told = {"form": sort.form, "software": SOFTWARE} | (details or {})
-    exhibit = Exhibit(kind, source, at, (kept,), actor, published, told)
-    seal(directory, exhibit, f"taken in: {kind}", "none: the file is kept as it came")
+    sort = validate_file(raw, (bounds or load_limits()).upload)
+    directory = _new_directory(directory)
+    kept = write_file(directory, f"original{sort.ending}", raw, sort.media, "original")
+    about = {"form": sort.form, "software": SOFTWARE} | (details or {})
+    exhibit = Exhibit(kind, source, at, (kept,), actor, published, about)
+    write_exhibit(directory, exhibit, f"taken in: {kind}", "none: the file is kept as it came")
     return exhibit
 
 
-def _new(directory: Path) -> Path:
+def _new_directory(directory: Path) -> Path:
     if directory.exists() and any(directory.iterdir()):
         raise ClaimError(f"{directory} is not empty", fix="give a new directory")
     directory.mkdir(parents=True, exist_ok=True)
     return directory
 
 
-def _drawings(directory: Path, drawn: Rendered) -> list[Kept]:
-    if not drawn.screenshot:
+def _write_rendering(directory: Path, rendering: Rendering) -> list[ExhibitFile]:
+    if not rendering.screenshot:
         return []
-    html = drawn.html.encode("utf-8", "replace")
+    html = rendering.html.encode("utf-8", "replace")
     return [
-        keep(directory, "screenshot.png", drawn.screenshot, "image/png", "screenshot"),
-        keep(directory, "rendered.html", html, "text/html", "rendered"),
+        write_file(directory, "screenshot.png", rendering.screenshot, "image/png", "screenshot"),
+        write_file(directory, "rendered.html", html, "text/html", "rendered"),
     ]
 
 
-def _modified(captured: Captured) -> Published | None:
+def _last_modified(captured: CaptureResult) -> Published | None:
     """What the server says of the page's age: it was there then at the latest, if that is true."""
     said = captured.page().headers.get("last-modified", "")
     try:
@@ -491,14 +519,14 @@ def _modified(captured: Captured) -> Published | None:
     return Published(None, at.isoformat().replace("+00:00", "Z"), "the server's Last-Modified")
 
 
-def _details(captured: Captured, drawn: Rendered) -> dict[str, str]:
+def _details(captured: CaptureResult, rendering: Rendering) -> dict[str, str]:
     gaps = [f"{url[:200]}: {why}" for url, why in list(captured.gaps.items())[:50]]
     found = {
         "software": SOFTWARE,
         "address": captured.page().address,
         "exchanges": str(len(captured.exchanges)),
         "gaps": "; ".join(gaps) or "none",
-        "screenshot": drawn.said or "complete",
+        "screenshot": rendering.note or "complete",
     }
-    missed = [url[:200] for url in drawn.missed][:20]
+    missed = [url[:200] for url in rendering.missing][:20]
     return found | ({"asked_for_and_refused": " ".join(missed)} if missed else {})

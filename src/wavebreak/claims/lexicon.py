@@ -1,12 +1,9 @@
-"""The words that claims are made of, by language: `policy/claims/<language>.toml`, compiled.
+"""Vocabulary of the claims reader, by language, and the concepts that its words belong to.
 
-A pattern is words in folded form: `a|b` either phrase, `*` any letters, ` + ` follows at once,
-` ~3 ` up to three words between. A Hebrew word may carry its one-letter prefixes.
-
-What words are about, whatever their language: `policy/claims/concepts.toml`.
-
-A concept that is known in one language tells something in the others; two of them in one sentence
-tell what is offered together: an account and a price, a message and a count.
+`policy/claims/<language>.toml` has patterns in folded form: `a|b` either phrase, `*` any letters,
+` + ` directly followed by, ` ~3 ` up to three words between. A Hebrew word may have its one-letter
+prefixes. `policy/claims/concepts.toml` has the concepts, whatever the language: two of them in one
+sentence show what is offered together, an account and a price, a message and a count.
 """
 
 from __future__ import annotations
@@ -27,7 +24,7 @@ STANCES = (
     "hiring", "academic", "legal", "advice",
 )  # fmt: skip
 
-_NEAR = 0.7
+_MIN_SHARE = 0.7
 _WORD = rf"[{LETTERS}'\"]"
 _BETWEEN = rf"[^{LETTERS}\n]{{1,3}}"
 _HEBREW = re.compile(r"[\u05d0-\u05ea]")
@@ -68,13 +65,13 @@ class Vocabulary(msgspec.Struct, frozen=True):
     numerals: dict[str, int]
 
 
-def languages(text: str, words: Vocabulary) -> list[str]:
-    """Tell the languages of a folded text by their frequent words, the most frequent first.
+def detect_languages(text: str, words: Vocabulary) -> list[str]:
+    """Detect the languages of a folded text by their frequent words, the most frequent first.
 
-    Those that come near the first are given too; all where there are too few words to tell.
+    Languages close to the first are returned too; all where there are too few words.
 
-    >>> languages("nao precisa de uma api", vocabulary()), languages("zzz", vocabulary())
-    (['pt'], ['en', 'he', 'pt', 'es', 'hi', 'id'])
+    >>> [detect_languages(text, load_vocabulary()) for text in ("nao precisa de uma api", "zzz")]
+    [['pt'], ['en', 'he', 'pt', 'es', 'hi', 'id']]
     """
     tokens = [token.strip(".,!?:;()") for token in text.split()[:5000]]
     counts = {
@@ -83,17 +80,19 @@ def languages(text: str, words: Vocabulary) -> list[str]:
     }
     most = max(counts.values())
     ranked = sorted(LANGUAGES, key=lambda language: -counts[language])
-    return [name for name in ranked if counts[name] >= _NEAR * most] if most else list(LANGUAGES)
+    return (
+        [name for name in ranked if counts[name] >= _MIN_SHARE * most] if most else list(LANGUAGES)
+    )
 
 
 @cache
-def vocabulary() -> Vocabulary:
+def load_vocabulary() -> Vocabulary:
     """Read and compile the shipped vocabulary.
 
-    >>> bool(vocabulary().groups["pt"]["bulk"].search(fold("Disparo EM MASSA").text))
+    >>> bool(load_vocabulary().groups["pt"]["bulk"].search(fold("Disparo EM MASSA").text))
     True
     """
-    spoken = [_read(language) for language in LANGUAGES]
+    spoken = [_read_language(language) for language in LANGUAGES]
     units = {
         unit: tuple(
             sorted({fold(w).text for words in spoken for w in getattr(words.units, unit)}, key=len)
@@ -102,7 +101,7 @@ def vocabulary() -> Vocabulary:
         if unit not in ("multipliers", "numerals")
     }
     return Vocabulary(
-        {words.language: _groups(words) for words in spoken},
+        {words.language: _compile_groups(words) for words in spoken},
         {words.language: frozenset(fold(w).text for w in words.stopwords) for words in spoken},
         units,
         {fold(w).text: n for words in spoken for w, n in words.units.multipliers.items()},
@@ -110,15 +109,15 @@ def vocabulary() -> Vocabulary:
     )
 
 
-def _groups(words: Words) -> dict[str, re.Pattern[str]]:
+def _compile_groups(words: Words) -> dict[str, re.Pattern[str]]:
     made = {}
     for name, patterns in (words.offers | words.stance).items():
-        either = "|".join(_compiled(pattern, name) for pattern in patterns)
+        either = "|".join(_compile_pattern(pattern, name) for pattern in patterns)
         made[name] = re.compile(rf"(?<!{_WORD})(?:{either})(?!{_WORD})")
     return made
 
 
-def _read(language: str) -> Words:
+def _read_language(language: str) -> Words:
     words = config.read(config.chosen(f"claims/{language}.toml"), Words)
     if set(words.offers) != set(OFFERS) or set(words.stance) != set(STANCES):
         raise PolicyError(
@@ -128,29 +127,29 @@ def _read(language: str) -> Words:
     return words
 
 
-def _compiled(pattern: str, group: str) -> str:
+def _compile_pattern(pattern: str, group: str) -> str:
     """Turn a pattern into a regular expression over folded text."""
     parts = re.split(r" (\+|~\d) ", pattern)
-    made = _either(parts[0], group)
+    made = _compile_alternatives(parts[0], group)
     for joint, part in zip(parts[1::2], parts[2::2], strict=True):
         most = 0 if joint == "+" else int(joint[1:])
         gap = rf"(?:{_WORD}{{1,30}}(?:[.,]\d+){{0,3}}{_BETWEEN}){{0,{most}}}"
-        made += f"{_BETWEEN}{gap}{_either(part, group)}"
+        made += f"{_BETWEEN}{gap}{_compile_alternatives(part, group)}"
     return made
 
 
-def _either(part: str, group: str) -> str:
+def _compile_alternatives(part: str, group: str) -> str:
     phrases = [p.strip() for p in part.split("|")]
     if not all(phrases):
         raise PolicyError(f"a pattern of the group {group} has an empty word: {part}")
-    return f"(?:{'|'.join(map(_phrase, phrases))})"
+    return f"(?:{'|'.join(map(_compile_phrase, phrases))})"
 
 
-def _phrase(phrase: str) -> str:
-    return _BETWEEN.join(_word(fold(word).text) for word in phrase.split())
+def _compile_phrase(phrase: str) -> str:
+    return _BETWEEN.join(_compile_word(fold(word).text) for word in phrase.split())
 
 
-def _word(word: str) -> str:
+def _compile_word(word: str) -> str:
     made = "".join(rf"{_WORD}{{0,20}}" if c == "*" else re.escape(c) for c in word)
     return rf"[והבכלמש]{{0,3}}{made}" if _HEBREW.match(word) else made
 
@@ -164,7 +163,7 @@ _MONEY = re.compile(
     r"[$€£₪₹]|(?<!\w)(?:rp|rs|usdt?|reais|pesos|dollars?|dolares|euros?|rupees|rupiah|inr|שקל|שקלים"
     r"|דולר|ש\"ח|रुपये|रुपए)(?!\w)"
 )
-_PREFIXES, _LONGEST = 3, 40
+_PREFIXES, _MAX_PREFIX = 3, 40
 _FIGURE = re.compile(r"\d")
 _PREFIX = re.compile("^[והבכלמש](?=.{3})")
 
@@ -177,7 +176,7 @@ class Concepts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @cache
-def _known() -> tuple[dict[str, set[str]], frozenset[str]]:
+def _load_concepts() -> tuple[dict[str, set[str]], frozenset[str]]:
     """Beginnings (whole words end in a full stop) with their concepts, and the concepts sold."""
     read = config.read(config.chosen("claims/concepts.toml"), Concepts)
     starts: dict[str, set[str]] = {}
@@ -188,12 +187,12 @@ def _known() -> tuple[dict[str, set[str]], frozenset[str]]:
 
 
 @lru_cache(maxsize=65536)
-def _of_word(word: str) -> frozenset[str]:
+def _word_concepts(word: str) -> frozenset[str]:
     """The concepts of a word, else of what is left without one to three Hebrew prefixes."""
-    starts, _ = _known()
+    starts, _ = _load_concepts()
     for _ in range(1 + _PREFIXES):
         found = set(starts.get(f"{word}.", ()))
-        for end in range(2, min(len(word), _LONGEST) + 1):
+        for end in range(2, min(len(word), _MAX_PREFIX) + 1):
             found |= starts.get(word[:end], set())
         if found or not _PREFIX.match(word):
             return frozenset(found)
@@ -201,13 +200,13 @@ def _of_word(word: str) -> frozenset[str]:
     return frozenset()
 
 
-def concepts(sentence: str) -> frozenset[str]:
+def find_concepts(sentence: str) -> frozenset[str]:
     """Name the concepts of a folded sentence, with `price`, `contact`, `figure`, `no_consent`.
 
-    >>> sorted(concepts("we send 500 messages, $40"))
+    >>> sorted(find_concepts("we send 500 messages, $40"))
     ['figure', 'message', 'ours', 'price', 'send']
     """
-    found = {name for word in WORD.findall(sentence) for name in _of_word(word)}
+    found = {name for word in WORD.findall(sentence) for name in _word_concepts(word)}
     found |= {"contact"} if _CONTACT.search(sentence) else set()
     found |= {"price"} if _MONEY.search(sentence) else set()
     found |= {"figure"} if _FIGURE.search(_CONTACT.sub("", sentence)) else set()
@@ -216,13 +215,13 @@ def concepts(sentence: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def pairs(found: frozenset[str]) -> set[str]:
+def concept_pairs(found: frozenset[str]) -> set[str]:
     """Name the pairs of a sentence's concepts of which one at least is sold.
 
-    >>> sorted(pairs(frozenset({"account", "price", "school", "police"})))
+    >>> sorted(concept_pairs(frozenset({"account", "price", "school", "police"})))
     ['account+police', 'account+price', 'account+school', 'police+price', 'price+school']
     """
-    _, sold = _known()
+    _, sold = _load_concepts()
     ranked = sorted(found)
     return {
         f"{one}+{other}"

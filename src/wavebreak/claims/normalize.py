@@ -1,10 +1,9 @@
-"""Text made comparable: case, accents, width, hidden characters and look-alike letters undone.
+"""Text normalization: case, accents, width, hidden characters and look-alike letters.
 
-Every folded character knows where it came from, so that what is found can be shown in the
-original. What is undone: compatibility forms (NFKC), zero-width and direction marks, accents and
-Hebrew points (Devanagari vowel signs stay), digits of other scripts, small capitals, Cyrillic and
-Greek letters that pose as Latin ones, digits inside words (`wh4ts`), and letters that are set apart
-(`b u l k`, `w.h.a.t.s`).
+Every folded character has its position in the original, so that matches can be shown there. Undone
+are compatibility forms (NFKC), zero-width and direction marks, accents and Hebrew points
+(Devanagari vowel signs stay), digits of other scripts, small capitals, Cyrillic and Greek letters
+used as Latin ones, digits inside words (`wh4ts`), and letters set apart (`b u l k`, `w.h.a.t.s`).
 """
 
 from __future__ import annotations
@@ -21,16 +20,16 @@ LETTERS = r"\w\u0900-\u0963\u0966-\u097f"
 Its full stops (U+0964, U+0965) stand between words.
 """
 
-_POSING = str.maketrans("авекмнорстухіјѕԛԝһьαβεηικνορτυχγ", "abekmhopctyxijsqwhbabenikvoptuxy")
-_SMALL = dict(zip("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ", "abcdefghijklmnoprstuvwyz", strict=True))
-_INSIDE = str.maketrans("013457@$", "oieasta" + "s")
+_HOMOGLYPHS = str.maketrans("авекмнорстухіјѕԛԝһьαβεηικνορτυχγ", "abekmhopctyxijsqwhbabenikvoptuxy")
+_SMALL_CAPITALS = dict(zip("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ", "abcdefghijklmnoprstuvwyz", strict=True))
+_LEET_LETTERS = str.maketrans("013457@$", "oieasta" + "s")
 _FOREIGN = re.compile(r"[\u0370-\u03ff\u0400-\u052f]")
 _LATIN = re.compile(r"[a-z]")
 _LEET = re.compile(r"(?<![^\W\d_])[a-z]+(?:[013457@$]{1,2}[a-z]+)+")
-_APART = re.compile(
+_SPACED_OUT = re.compile(
     rf"(?<![{LETTERS}])(?:[^\W\d_]([ .\-_*·|])){{1}}(?:[^\W\d_]\1){{2,}}[^\W\d_](?![{LETTERS}])"
 )
-_SHARE = 0.25
+_MAX_HOMOGLYPH_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -56,23 +55,23 @@ def fold(text: str) -> Folded:
     letters: list[str] = []
     origins: list[int] = []
     for index, char in enumerate(text):
-        for made in _folded(char):
+        for made in _fold_character(char):
             letters.append(made)
             origins.append(index)
     joined = "".join(letters)
     foreign, latin = len(_FOREIGN.findall(joined)), len(_LATIN.findall(joined))
-    if foreign and foreign < _SHARE * (foreign + latin):
-        joined = joined.translate(_POSING)
-    joined = _LEET.sub(lambda m: m[0].translate(_INSIDE), joined)
-    return _closed(joined, origins)
+    if foreign and foreign < _MAX_HOMOGLYPH_SHARE * (foreign + latin):
+        joined = joined.translate(_HOMOGLYPHS)
+    joined = _LEET.sub(lambda m: m[0].translate(_LEET_LETTERS), joined)
+    return _join_spaced_words(joined, origins)
 
 
-def _closed(text: str, origins: list[int]) -> Folded:
+def _join_spaced_words(text: str, origins: list[int]) -> Folded:
     """Close up words whose letters were set apart."""
     out: list[str] = []
     kept: list[int] = []
     last = 0
-    for found in _APART.finditer(text):
+    for found in _SPACED_OUT.finditer(text):
         inside = range(found.start(), found.end(), 2)
         out += [text[last : found.start()], *(text[i] for i in inside)]
         kept += [*origins[last : found.start()], *(origins[i] for i in inside)]
@@ -83,7 +82,7 @@ def _closed(text: str, origins: list[int]) -> Folded:
 
 
 @lru_cache(maxsize=8192)
-def _folded(char: str) -> str:
+def _fold_character(char: str) -> str:
     category = unicodedata.category(char)
     if category == "Cf" or char in "\u093c\u034f\ufe0f":
         return ""
@@ -97,8 +96,8 @@ def _folded(char: str) -> str:
         return " "
     if category == "Nd":
         return str(unicodedata.decimal(char))
-    if char in _SMALL:
-        return _SMALL[char]
+    if char in _SMALL_CAPITALS:
+        return _SMALL_CAPITALS[char]
     apart = unicodedata.normalize("NFKD", char)
     return (
         "".join(c for c in apart if unicodedata.category(c) != "Mn" or "\u0900" <= c <= "\u097f")

@@ -1,8 +1,7 @@
-"""What a person would read on a page: its text, and what its markup says of dates and names.
+"""Text of a page as a reader sees it, with the dates, names and contacts that it states.
 
-When a page was made public, from what it says itself: an interval, and on what it rests.
-
-Ways to reach a seller, as the page gives them: they belong to a business, and are public.
+A page is parsed from HTML, PDF or plain text. The publication date is an interval from what the
+page states itself, with its basis. Contacts are those of a business, published by itself.
 """
 
 from __future__ import annotations
@@ -18,16 +17,26 @@ from bs4 import BeautifulSoup, Tag
 from bs4.element import CData, NavigableString
 from pypdf.errors import PyPdfError
 
-from wavebreak.claims.config import limits
-from wavebreak.claims.exhibits import Published, opened
+from wavebreak.claims.config import load_limits
+from wavebreak.claims.exhibits import Published, open_pdf
 
-_UNSEEN = {"script", "style", "noscript", "template", "svg", "head", "iframe", "object", "math"}
+_INVISIBLE_TAGS = {
+    "script",
+    "style",
+    "noscript",
+    "template",
+    "svg",
+    "head",
+    "iframe",
+    "object",
+    "math",
+}
 _INLINE = {
     "a", "abbr", "b", "bdi", "bdo", "big", "cite", "code", "em", "font", "i", "kbd", "label",
     "mark", "q", "s", "small", "span", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr",
 }  # fmt: skip
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
-_DIVIDED = re.compile(r"(?<=[^\W\d_])-\n(?=[^\W\d_])")
+_HYPHENATED = re.compile(r"(?<=[^\W\d_])-\n(?=[^\W\d_])")
 """A word divided at the end of a line."""
 _DATES = (
     "article:published_time", "article:modified_time", "og:updated_time", "date", "dc.date",
@@ -53,10 +62,10 @@ class Document:
     links: list[str] = field(default_factory=list)
 
 
-def from_html(html: bytes | str) -> Document:
+def parse_html(html: bytes | str) -> Document:
     r"""Read a page; what is hidden by markup is left out.
 
-    >>> from_html("<title>T</title><p>One <b>two</b><script>x</script><p hidden>no<li>three").text
+    >>> parse_html("<title>T</title><p>One <b>two</b><script>x</script><p hidden>no<li>three").text
     'T\nOne two\nthree'
     """
     soup = BeautifulSoup(html, "lxml")
@@ -75,34 +84,34 @@ def from_html(html: bytes | str) -> Document:
     for time in soup.find_all("time", datetime=True)[:50]:
         found.dates.append(("time", str(time["datetime"])[:64]))
     for script in soup.find_all("script", type="application/ld+json")[:20]:
-        _linked(script.get_text()[:200_000], found)
+        _read_json_ld(script.get_text()[:200_000], found)
     found.links = [str(a["href"])[:2048] for a in soup.find_all("a", href=True)[:2000]]
     lines = list(_blocks(soup.body or soup))
     lines = [line for line in (title, summary) if line and line not in lines] + lines
-    found.text = "\n".join(lines)[: limits().reading.characters]
+    found.text = "\n".join(lines)[: load_limits().reading.characters]
     return found
 
 
-def from_pdf(raw: bytes) -> Document:
+def parse_pdf(raw: bytes) -> Document:
     """Read a PDF's text; a page that cannot be read is left out. Raises ClaimError as `opened`."""
-    reader = opened(raw)
-    pages, told = [], reader.metadata
+    reader = open_pdf(raw)
+    pages, metadata = [], reader.metadata
     for page in reader.pages:
         try:
             pages.append(page.extract_text())
         except (PyPdfError, ValueError, KeyError, TypeError, RecursionError, AttributeError):
             continue
-    joined = _DIVIDED.sub("", "\n".join(pages))
-    text = "\n".join(_lines(joined))[: limits().reading.characters]
-    found = Document(text, (told.title or "")[:300] if told else "")
-    if told and told.creation_date_raw:
-        found.dates.append(("pdf creation", told.creation_date_raw[:64]))
+    joined = _HYPHENATED.sub("", "\n".join(pages))
+    text = "\n".join(_lines(joined))[: load_limits().reading.characters]
+    found = Document(text, (metadata.title or "")[:300] if metadata else "")
+    if metadata and metadata.creation_date_raw:
+        found.dates.append(("pdf creation", metadata.creation_date_raw[:64]))
     return found
 
 
-def from_text(text: str) -> Document:
+def parse_text(text: str) -> Document:
     """Take plain text as it is, one line a block."""
-    return Document("\n".join(_lines(text))[: limits().reading.characters])
+    return Document("\n".join(_lines(text))[: load_limits().reading.characters])
 
 
 def _lines(text: str) -> Iterator[str]:
@@ -123,7 +132,7 @@ def _blocks(top: Tag) -> Iterator[str]:
             yield from _lines("".join(line))
             line = []
         elif isinstance(node, Tag):
-            if node.name in _UNSEEN or depth > _MAX_DEPTH or _invisible(node):
+            if node.name in _INVISIBLE_TAGS or depth > _MAX_DEPTH or _invisible(node):
                 continue
             if node.name == "br":
                 line.append("\n")
@@ -144,7 +153,7 @@ def _invisible(node: Tag) -> bool:
     return node.has_attr("hidden") or bool(_HIDDEN.search(str(node.get("style") or "")))
 
 
-def _linked(text: str, found: Document) -> None:
+def _read_json_ld(text: str, found: Document) -> None:
     """Take dates and names from JSON-LD, wherever they stand in it."""
     try:
         waiting = [msgspec.json.decode(text)]
@@ -165,18 +174,18 @@ def _linked(text: str, found: Document) -> None:
                 found.names += [str(value["name"])[:200]] if value.get("name") else []
 
 
-_SAID = re.compile(
+_PUBLISHED = re.compile(
     r"(?:published|posted|updated|last updated|publicado|atualizado|actualizado|publicada|"
     r"diterbitkan|diperbarui|dipublikasikan|tayang|פורסם|עודכן|פורסם בתאריך|प्रकाशित|अपडेट)"
     r"[^\n\d]{0,25}((?:[^\W\d_]{3,12}\.? )?\d{1,4}[^\n]{0,22}\d{4}|\d{4}-\d\d-\d\d)",
     re.IGNORECASE,
 )
-_RIGHTS = re.compile(r"(?:©|\(c\)|copyright)\s*(\d{4})", re.IGNORECASE)
+_COPYRIGHT = re.compile(r"(?:©|\(c\)|copyright)\s*(\d{4})", re.IGNORECASE)
 _DAY = timedelta(days=1, seconds=-1)
 _LANGUAGES = ["en", "he", "pt", "es", "hi", "id"]
 
 
-def published(document: Document, at: str) -> Published | None:
+def find_publication(document: Document, at: str) -> Published | None:
     """Give the interval between the first and last date that the page gives of itself.
 
     `at` is when it was taken (RFC 3339): later dates are not believed. Dates of the markup count
@@ -184,21 +193,21 @@ def published(document: Document, at: str) -> Published | None:
     """
     now = datetime.fromisoformat(at)
     for basis, dates in (
-        ("dates in the page's markup", _marked(document)),
-        ("dates in the page's text", _written(document.text)),
+        ("dates in the page's markup", _markup_dates(document)),
+        ("dates in the page's text", _text_dates(document.text)),
     ):
         known = sorted(d for d in dates if datetime(1995, 1, 1, tzinfo=UTC) <= d < now)
         if known:
-            return Published(_as_text(known[0]), _as_text(known[-1]), basis)
-    years = sorted(int(y) for y in _RIGHTS.findall(document.text) if 1995 <= int(y) <= now.year)
+            return Published(_format_time(known[0]), _format_time(known[-1]), basis)
+    years = sorted(int(y) for y in _COPYRIGHT.findall(document.text) if 1995 <= int(y) <= now.year)
     if years:
         last = min(now, datetime(years[-1] + 1, 1, 1, tzinfo=UTC) - timedelta(seconds=1))
         first = datetime(years[0], 1, 1, tzinfo=UTC)
-        return Published(_as_text(first), _as_text(last), "the year of its copyright")
+        return Published(_format_time(first), _format_time(last), "the year of its copyright")
     return None
 
 
-def _marked(document: Document) -> Iterator[datetime]:
+def _markup_dates(document: Document) -> Iterator[datetime]:
     for _, value in document.dates[:50]:
         stamp = re.sub(r"^D:(\d{4})(\d\d)(\d\d).*", r"\1-\2-\3", value.strip())
         try:
@@ -211,8 +220,8 @@ def _marked(document: Document) -> Iterator[datetime]:
             yield read + _DAY
 
 
-def _written(text: str) -> Iterator[datetime]:
-    for found in list(_SAID.finditer(text))[:5]:
+def _text_dates(text: str) -> Iterator[datetime]:
+    for found in list(_PUBLISHED.finditer(text))[:5]:
         read = dateparser.parse(
             found[1].strip(" .,"),
             languages=_LANGUAGES,
@@ -223,7 +232,7 @@ def _written(text: str) -> Iterator[datetime]:
             yield read + _DAY
 
 
-def _as_text(at: datetime) -> str:
+def _format_time(at: datetime) -> str:
     return at.astimezone(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
 
 
@@ -243,13 +252,13 @@ _ENDINGS = {
 }  # fmt: skip
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
 _CHATS = {"t.me", "wa.me", "m.me"}
-_MOST = 50
+_MAX_CONTACTS = 50
 
 
-def contacts(text: str, links: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
+def find_contacts(text: str, links: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
     """Find mails, phones, handles, sites and direct links, each once, in the order of the page.
 
-    >>> contacts("Write to sales@shop.example or +55 (11) 95555-0123, Telegram @bulk_shop")
+    >>> find_contacts("Write to sales@shop.example or +55 (11) 95555-0123, Telegram @bulk_shop")
     {'mails': ('sales@shop.example',), 'phones': ('+5511955550123',), 'handles': ('@bulk_shop',)}
     """
     text, joined = _INVISIBLE.sub("", text), "\n".join(links)
@@ -267,7 +276,7 @@ def contacts(text: str, links: Iterable[str] = ()) -> dict[str, tuple[str, ...]]
         "sites": [s for s in sites if not any(m.endswith(f"@{s}") for m in mails)],
         "direct": direct,
     }
-    return {name: tuple(dict.fromkeys(v))[:_MOST] for name, v in found.items() if v}
+    return {name: tuple(dict.fromkeys(v))[:_MAX_CONTACTS] for name, v in found.items() if v}
 
 
 def _phone(raw: str) -> str:

@@ -1,6 +1,6 @@
-"""Counts and prices as people write them: 80,000 a day, 80 mil, 1 lakh, 80 אלף, Rp 50 ribu.
+"""Counts and prices in a text: 80,000 a day, 80 mil, 1 lakh, 80 אלף, Rp 50 ribu.
 
-Of a range (25-30k) the upper end is read. A count stands before its unit, with at most four words
+Of a range (25-30k) the upper end is read. A count comes before its unit, with at most four words
 and no other number between.
 """
 
@@ -30,14 +30,14 @@ _SYMBOL = "|".join(map(re.escape, sorted(_SYMBOLS, key=len, reverse=True)))
 _BEFORE = re.compile(rf"(?<![{LETTERS}])({_SYMBOL})\s?$")
 _BEHIND = re.compile(rf"\s?({_SYMBOL})(?![{LETTERS}])")
 _MOST_DIGITS = 15
-_AHEAD = 40
+_MAX_DISTANCE_BEFORE = 40
 _APART = r"[ \u00a0/()\"'+*-]"
 _LETTER = r"[^\W\d_]|[\u0900-\u0963]|'"
 _FEWEST, _ROUND = 10, 100
 _FOR = re.compile(r"\s?(?:[-–—=:>→]{1,2}|for|por|a|x|@)?\s?")
-_ALONE = 1000
+_MIN_BARE_COUNT = 1000
 """A number in words is read from here: two or ten is said of anything."""
-_AHEAD_OF = {"$", "us$", "mx$", "r$", "₹", "rs", "rs.", "rp", "rp.", "£"}
+_PREFIX_SYMBOLS = {"$", "us$", "mx$", "r$", "₹", "rs", "rs.", "rp", "rp.", "£"}
 _DIGIT = re.compile(r"\s?\d")
 _RANGE = re.compile(r"\d[\d.,]*\s?(?:-|–|a|to|हजार|k)\s?$")
 _BARE = re.compile(r"\d\s?(?:rb|ribu|jt|juta)$")
@@ -45,8 +45,8 @@ _COUNTED = re.compile(r"\s?[+%]|\s?(?:an|lebih)\b")
 _YEARS = range(2010, 2036)
 
 
-class Figure(NamedTuple):
-    """A number in the folded text: where it stands and what it comes to."""
+class Number(NamedTuple):
+    """A number in the folded text: its position and value."""
 
     start: int
     end: int
@@ -72,13 +72,13 @@ class Price(NamedTuple):
     currency: str
 
 
-def number(text: str) -> float | None:
+def parse_number(text: str) -> float | None:
     """Read digits with the separators of any country; None where they are no number.
 
     Three digits behind a single separator are thousands: nobody sends 80.125 messages.
 
-    >>> number("80,000"), number("80.000"), number("1.234.567"), number("9,99"), number("1,00,000")
-    (80000.0, 80000.0, 1234567.0, 9.99, 100000.0)
+    >>> [parse_number(text) for text in ("80,000", "80.000", "1.234.567", "9,99", "1,00,000")]
+    [80000.0, 80000.0, 1234567.0, 9.99, 100000.0]
     """
     digits = re.sub(r"[ \u00a0']", "", text)
     marks = re.findall(r"[.,]", digits)
@@ -91,38 +91,42 @@ def number(text: str) -> float | None:
     return float(re.sub(r"[.,]", "", digits))
 
 
-def figures(text: str, words: Vocabulary) -> Iterator[Figure]:
+def find_numbers(text: str, words: Vocabulary) -> Iterator[Number]:
     """Find the numbers of a folded text, in digits or in words, with what multiplies them."""
     shape = _numbers(tuple(words.multipliers), tuple(words.numerals))
     for found in shape.finditer(text):
-        value = number(found["digits"]) if found["digits"] else words.numerals[found["word"]]
+        value = parse_number(found["digits"]) if found["digits"] else words.numerals[found["word"]]
         if value is None:
             continue
         for name in (found["first"], found["second"]):
             value *= words.multipliers.get(name, 1) if name else 1
-        if found["digits"] or value >= _ALONE:
-            yield Figure(found.start(), found.end(), value)
+        if found["digits"] or value >= _MIN_BARE_COUNT:
+            yield Number(found.start(), found.end(), value)
 
 
-def capacities(text: str, words: Vocabulary) -> list[Capacity]:
+def find_capacities(text: str, words: Vocabulary) -> list[Capacity]:
     """Find counts of messages, people, accounts, with the time they are said to take.
 
     A round count beside a price is one too, as in 10,000 – $48. What is money is none.
     """
-    money = [(price.start, price.end) for price in prices(text, words)]
+    money = [(price.start, price.end) for price in find_prices(text, words)]
     found = []
-    for figure in figures(text, words):
+    for figure in find_numbers(text, words):
         start, end = figure.start, figure.end
         if not 1 <= figure.value < 1e12 or any(s < end and start < e for s, e in money):
             continue
         what = _unit(("messages", "things"), words, 4).match(text, end)
         end = what.end() if what else end
-        when = (_unit(PERIODS, words, 4) if what else _direct(words)).match(text, end)
+        when = (_unit(PERIODS, words, 4) if what else _adjacent_period(words)).match(text, end)
         year = figure.value in _YEARS and text[start : figure.end].strip().isdigit()
         if not when and (year or figure.value < _FEWEST):
             continue
-        sold = figure.value >= _ALONE and not figure.value % _ROUND and _beside(text, figure, money)
-        period = (when.lastgroup if when else "") or _before(text, start, words)
+        sold = (
+            figure.value >= _MIN_BARE_COUNT
+            and not figure.value % _ROUND
+            and _next_to_price(text, figure, money)
+        )
+        period = (when.lastgroup if when else "") or _period_before(text, start, words)
         if what or sold or (period in _SHORT and (when or figure.value >= _ROUND)):
             end = when.end() if when else end
             counted = (what.lastgroup if what else "") or "sends"
@@ -130,34 +134,40 @@ def capacities(text: str, words: Vocabulary) -> list[Capacity]:
     return found
 
 
-def _beside(text: str, figure: Figure, money: list[tuple[int, int]]) -> bool:
-    """Whether a price stands right behind or right before a count."""
+def _next_to_price(text: str, figure: Number, money: list[tuple[int, int]]) -> bool:
+    """Whether a price is directly after or before a count."""
     return any(
-        _FOR.fullmatch(text, figure.end, start) if figure.end <= start
-        else _FOR.fullmatch(text, end, figure.start) if end <= figure.start
+        _FOR.fullmatch(text, figure.end, start)
+        if figure.end <= start
+        else _FOR.fullmatch(text, end, figure.start)
+        if end <= figure.start
         else False
         for start, end in money
-    )  # fmt: skip
+    )
 
 
-def _before(text: str, start: int, words: Vocabulary) -> str:
-    """The time that stands before a count in its clause: every day we reach 500 people."""
-    ahead = _RANGE.sub("", text[max(0, start - _AHEAD) : start])
+def _period_before(text: str, start: int, words: Vocabulary) -> str:
+    """The period before a count in its clause: every day we reach 500 people."""
+    ahead = _RANGE.sub("", text[max(0, start - _MAX_DISTANCE_BEFORE) : start])
     head = re.split(r"[\n.!?;,:]", ahead)[-1]
-    found = [(m.end(), name) for name in ("day", "hour") for m in _ends(name, words).finditer(head)]
+    found = [
+        (m.end(), name)
+        for name in ("day", "hour")
+        for m in _period_words(name, words).finditer(head)
+    ]
     return max(found, default=(0, ""))[1]
 
 
-def _ends(name: str, words: Vocabulary) -> re.Pattern[str]:
-    return _whole(tuple(word for word in _rates(words.units[name]) if word[0].isalpha()))
+def _period_words(name: str, words: Vocabulary) -> re.Pattern[str]:
+    return _whole_words(tuple(word for word in _rate_words(words.units[name]) if word[0].isalpha()))
 
 
 @cache
-def _whole(words: tuple[str, ...]) -> re.Pattern[str]:
+def _whole_words(words: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile(rf"(?<![{LETTERS}])(?:{_either(words)})(?![{LETTERS}])(?![^\n]*\d)")
 
 
-def _rates(words: tuple[str, ...]) -> tuple[str, ...]:
+def _rate_words(words: tuple[str, ...]) -> tuple[str, ...]:
     """Words of a time that say "each" by themselves: per day and daily, but not the mere day."""
     return tuple(
         word
@@ -166,27 +176,27 @@ def _rates(words: tuple[str, ...]) -> tuple[str, ...]:
     )
 
 
-def _direct(words: Vocabulary) -> re.Pattern[str]:
-    return _units(tuple((name, _rates(words.units[name])) for name in PERIODS), 0)
+def _adjacent_period(words: Vocabulary) -> re.Pattern[str]:
+    return _units(tuple((name, _rate_words(words.units[name])) for name in PERIODS), 0)
 
 
-def prices(text: str, words: Vocabulary) -> list[Price]:
+def find_prices(text: str, words: Vocabulary) -> list[Price]:
     """Find amounts of money, the currency before or behind the number.
 
     Indonesian prices often name none: 75rb, 1,4jt.
     """
     found = []
-    for figure in figures(text, words):
+    for figure in find_numbers(text, words):
         start, end = figure.start, figure.end
         before = _BEFORE.search(text[max(0, start - 8) : start])
         behind = _BEHIND.match(text, end)
         if before:
             found.append(Price(start - len(before[0]), end, figure.value, _SYMBOLS[before[1]]))
-        elif behind and not (behind[1] in _AHEAD_OF and _DIGIT.match(text, behind.end())):
+        elif behind and not (behind[1] in _PREFIX_SYMBOLS and _DIGIT.match(text, behind.end())):
             found.append(Price(start, behind.end(), figure.value, _SYMBOLS[behind[1]]))
         elif _BARE.search(text[start:end]) and not _COUNTED.match(text, end):
             unit = _unit(("messages", "things"), words, 2).match(text, end)
-            when = _direct(words).match(text, end)
+            when = _adjacent_period(words).match(text, end)
             if not unit and not (when and when.lastgroup != "month"):
                 found.append(Price(start, end, figure.value, "IDR"))
     return found

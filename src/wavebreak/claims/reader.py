@@ -1,4 +1,4 @@
-"""A page's public claims: what is offered, how much, for what price, by whom, and since when."""
+"""Reading of a page: what it offers, how much, for what price, by whom, and since when."""
 
 from __future__ import annotations
 
@@ -9,24 +9,37 @@ from typing import Literal
 import msgspec
 
 from wavebreak.claims import exhibits, quantities
-from wavebreak.claims.classifier import Judged, Reason, judge, subject, weights
-from wavebreak.claims.config import limits
-from wavebreak.claims.exhibits import Exhibit, Published, load
-from wavebreak.claims.lexicon import OFFERS, vocabulary
+from wavebreak.claims.classifier import (
+    Classification,
+    Reason,
+    classify,
+    load_settings,
+    subject_score,
+)
+from wavebreak.claims.config import load_limits
+from wavebreak.claims.exhibits import Exhibit, Published, load_exhibit
+from wavebreak.claims.lexicon import OFFERS, load_vocabulary
 from wavebreak.claims.normalize import Folded, fold
-from wavebreak.claims.page_text import Document, contacts, from_html, from_pdf, from_text, published
+from wavebreak.claims.page_text import (
+    Document,
+    find_contacts,
+    find_publication,
+    parse_html,
+    parse_pdf,
+    parse_text,
+)
 from wavebreak.errors import ClaimError
 
-_MOST = 100
-_SHORTEST = 3
+_MAX_ITEMS = 100
+_MIN_BRAND = 3
 """Letters beyond which a part of a domain can name a firm."""
-_SUBJECTS = 3
+_MAX_SUBJECTS = 3
 """Sentences shown of a page whose words as a whole speak for a claim, and no offer is named."""
-_ENOUGH = 0.3
+_MIN_OFFER = 0.3
 """Strength from which an offer is named."""
 
 
-class Relied(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CitedSentence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A sentence that is relied on: its place in the reading's text (characters), words, offers.
 
     Without offers it is one whose subject and meaning speak most for a claim.
@@ -38,7 +51,7 @@ class Relied(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     offers: tuple[str, ...]
 
 
-class Count(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ClaimedCapacity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A capacity as it is claimed: `count` of `what` in a `period` (empty: none is said)."""
 
     count: int
@@ -47,7 +60,7 @@ class Count(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     text: str
 
 
-class Money(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ClaimedPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A price as it is asked."""
 
     amount: float
@@ -65,9 +78,9 @@ class Reading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     score: float
     reasons: tuple[Reason, ...]
     offers: dict[str, float]
-    relied_on: tuple[Relied, ...]
-    capacities: tuple[Count, ...]
-    prices: tuple[Money, ...]
+    relied_on: tuple[CitedSentence, ...]
+    capacities: tuple[ClaimedCapacity, ...]
+    prices: tuple[ClaimedPrice, ...]
     contacts: dict[str, tuple[str, ...]]
     channels: tuple[str, ...]
     brands: tuple[str, ...]
@@ -80,98 +93,102 @@ class Reading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def read(document: Document, at: str) -> Reading:
     """Read a page that was taken at `at` (RFC 3339).
 
-    >>> made = read(from_text("We send 80,000 WhatsApp messages a day, no opt-in, no bans. $40."),
+    >>> made = read(parse_text("We send 80,000 WhatsApp messages a day, no opt-in, no bans. $40."),
     ...             "2026-01-01T00:00:00Z")
     >>> made.verdict, made.capacities[0].count, made.capacities[0].period, made.prices[0].currency
     ('claim', 80000, 'day', 'USD')
     """
-    by = weights()
+    by = load_settings()
     folded = fold(document.text)
-    reached = contacts(document.text, document.links)
-    judged = judge(document.text, folded, bool(reached))
+    reached = find_contacts(document.text, document.links)
+    judged = classify(document.text, folded, bool(reached))
     verdict: Literal["claim", "unsure", "innocent"] = (
-        "claim" if judged.score >= by.verdict.claim
-        else "unsure" if judged.score >= by.verdict.unsure
+        "claim"
+        if judged.score >= by.verdict.claim
+        else "unsure"
+        if judged.score >= by.verdict.unsure
         else "innocent"
-    )  # fmt: skip
+    )
 
     return Reading(
         verdict,
         round(judged.score, 4),
         tuple(judged.reasons),
-        {name: round(v, 3) for name, v in judged.offers.items() if v >= _ENOUGH},
-        _relied(document.text, folded, judged),
-        *_figures(document.text, folded),
+        {name: round(v, 3) for name, v in judged.offers.items() if v >= _MIN_OFFER},
+        _cited_sentences(document.text, folded, judged),
+        *_quantities(document.text, folded),
         reached,
         tuple(judged.messengers + judged.others),
         _brands(document, reached),
         judged.language or document.language.partition("-")[0].lower()[:3],
         document.title,
-        published(document, at),
+        find_publication(document, at),
         document.text,
     )
 
 
-def documents(directory: Path) -> list[Document]:
+def exhibit_documents(directory: Path) -> list[Document]:
     """Give what can be read of an exhibit: the page as it was drawn, else as it was sent.
 
     An image has no text here; raises ClaimError for it.
     """
-    exhibit = load(directory)
+    exhibit = load_exhibit(directory)
     if drawn := exhibit.file("rendered"):
-        return [from_html((directory / drawn.path).read_bytes())]
+        return [parse_html((directory / drawn.path).read_bytes())]
     kept = exhibit.file("original") or exhibit.file("warc")
     if kept is None:
         raise ClaimError(f"{directory} holds nothing to read")
-    return of_file((directory / kept.path).read_bytes(), exhibit)
+    return parse_file((directory / kept.path).read_bytes(), exhibit)
 
 
-def of_file(raw: bytes, exhibit: Exhibit | None = None) -> list[Document]:
+def parse_file(raw: bytes, exhibit: Exhibit | None = None) -> list[Document]:
     """Give the readable documents of a file; of an archive its pages, a capture's main page first.
 
     Raises ClaimError where there is none.
     """
-    bounds = limits().upload
-    sort = exhibits.checked(raw, bounds)
+    bounds = load_limits().upload
+    sort = exhibits.validate_file(raw, bounds)
     if sort.form == "html":
-        return [from_html(raw)]
+        return [parse_html(raw)]
     if sort.form == "pdf":
-        return [from_pdf(raw)]
+        return [parse_pdf(raw)]
     if sort.form == "text":
-        return [from_text(raw.decode("utf-8-sig"))]
+        return [parse_text(raw.decode("utf-8-sig"))]
     if sort.form == "image":
         raise ClaimError("an image is kept and not read", fix="look at it, then confirm or reject")
     main = exhibit.details.get("led_to", "") if exhibit else ""
     found = []
-    for page in exhibits.pages_of(raw, sort, bounds):
+    for page in exhibits.archive_pages(raw, sort, bounds):
         if page.media in ("text/html", "application/xhtml+xml") and 200 <= page.status < 300:
-            found.append((page.url != main, from_html(page.body)))
+            found.append((page.url != main, parse_html(page.body)))
     if not found:
         raise ClaimError("the archive holds no page that can be read")
     return [document for _, document in sorted(found, key=lambda pair: pair[0])]
 
 
-def strongest(read_ones: list[Reading]) -> Reading:
+def highest_scoring(read_ones: list[Reading]) -> Reading:
     """Of an archive's pages the one with the highest score, the first of equals."""
     return max(read_ones, key=lambda made: made.score)
 
 
-def _figures(text: str, folded: Folded) -> tuple[tuple[Count, ...], tuple[Money, ...]]:
+def _quantities(
+    text: str, folded: Folded
+) -> tuple[tuple[ClaimedCapacity, ...], tuple[ClaimedPrice, ...]]:
     def said(start: int, end: int) -> str:
         first, last = folded.origin(start, end)
         return text[first:last].strip()
 
-    words = vocabulary()
-    capacities = {c[2:]: c for c in reversed(quantities.capacities(folded.text, words))}
-    prices = {p[2:]: p for p in reversed(quantities.prices(folded.text, words))}
+    words = load_vocabulary()
+    capacities = {c[2:]: c for c in reversed(quantities.find_capacities(folded.text, words))}
+    prices = {p[2:]: p for p in reversed(quantities.find_prices(folded.text, words))}
     return (
         tuple(
-            Count(c.quantity, c.what, c.period, said(c.start, c.end))
-            for c in sorted(capacities.values())[:_MOST]
+            ClaimedCapacity(c.quantity, c.what, c.period, said(c.start, c.end))
+            for c in sorted(capacities.values())[:_MAX_ITEMS]
         ),
         tuple(
-            Money(p.amount, p.currency, said(p.start, p.end))
-            for p in sorted(prices.values())[:_MOST]
+            ClaimedPrice(p.amount, p.currency, said(p.start, p.end))
+            for p in sorted(prices.values())[:_MAX_ITEMS]
         ),
     )
 
@@ -182,12 +199,12 @@ def _brands(document: Document, reached: dict[str, tuple[str, ...]]) -> tuple[st
         part
         for name in (*reached.get("sites", ()), *reached.get("mails", ()))
         for part in name.rpartition("@")[2].split(".")[:-1]
-        if len(part) > _SHORTEST
+        if len(part) > _MIN_BRAND
     }
     text = f"{document.title}\n{document.text}"
     found = [
         match[0]
-        for host in sorted(hosts)[:_MOST]
+        for host in sorted(hosts)[:_MAX_ITEMS]
         for match in re.finditer(
             rf"(?<![\w@./-])(?i:{'[ -]?'.join(map(re.escape, host))})(?!\w|[.-]\w)", text
         )
@@ -196,23 +213,25 @@ def _brands(document: Document, reached: dict[str, tuple[str, ...]]) -> tuple[st
     return tuple(dict.fromkeys([*filter(None, document.names), *found]))
 
 
-def _relied(text: str, folded: Folded, judged: Judged) -> tuple[Relied, ...]:
+def _cited_sentences(
+    text: str, folded: Folded, judged: Classification
+) -> tuple[CitedSentence, ...]:
     """The sentences with offers; of a page that has none and may be a claim, those of its words."""
     kept = [
         (s, tuple(n for n in OFFERS if any(o.group == n and o.keeps > 0 for o in s.offers)))
         for s in judged.sentences
     ]
     chosen = [(s, offers) for s, offers in kept if offers]
-    if not chosen and judged.score >= weights().verdict.unsure:
+    if not chosen and judged.score >= load_settings().verdict.unsure:
         meant = {s.start: m for s, m in zip(judged.sentences, judged.meant, strict=False)}
         worth = {
-            s.start: subject(folded.text[s.start : s.end]) + meant.get(s.start, 0.0)
+            s.start: subject_score(folded.text[s.start : s.end]) + meant.get(s.start, 0.0)
             for s in judged.sentences
         }
-        first = sorted(worth, key=lambda start: (-worth[start], start))[:_SUBJECTS]
+        first = sorted(worth, key=lambda start: (-worth[start], start))[:_MAX_SUBJECTS]
         chosen = [(s, ()) for s in judged.sentences if s.start in first and worth[s.start] > 0]
     found = []
     for sentence, offers in chosen:
         start, end = folded.origin(sentence.start, sentence.end)
-        found.append(Relied(start, end, text[start:end].strip(), offers))
+        found.append(CitedSentence(start, end, text[start:end].strip(), offers))
     return tuple(found)

@@ -1,8 +1,7 @@
-"""A person confirms or rejects that an exhibit makes a claim: that is a label, and is kept.
+"""Review of an exhibit by a person: labels that are kept with custody, and the reading as HTML.
 
-A reading as one HTML page: the text with the sentences relied on marked, reasons beside it.
-
-All of it is text of a stranger: everything is escaped, and the page may load and run nothing.
+A label is `claim` or `innocent` in `labels.jsonl`: the stored words of version 1. The page is text
+of strangers: everything is escaped, and the page may load and run nothing.
 """
 
 from __future__ import annotations
@@ -16,15 +15,15 @@ from typing import Literal
 
 import msgspec
 
-from wavebreak.claims.exhibits import Actor, load, touch
-from wavebreak.claims.reader import Count, Money, Reading
+from wavebreak.claims.exhibits import Actor, append_custody, load_exhibit
+from wavebreak.claims.reader import ClaimedCapacity, ClaimedPrice, Reading
 from wavebreak.errors import ClaimError
 
 LABELS = "labels.jsonl"
 
 
 class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One person's word on an exhibit. `score` is what the reading had said, if there was one."""
+    """One person's label of an exhibit. `score` is that of the reading, if there was one."""
 
     exhibit: str
     label: Literal["claim", "innocent"]
@@ -34,7 +33,7 @@ class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     score: float | None = None
 
 
-def put_label(
+def add_label(
     directory: Path,
     label: Literal["claim", "innocent"],
     actor: Actor,
@@ -47,27 +46,27 @@ def put_label(
     Raises ClaimError where no reason is given.
     """
     if not reason.strip() or not actor.who.strip():
-        raise ClaimError("a label needs who gives it and why", fix="give --by and --reason")
-    made = Label(load(directory).id, label, actor.who, at, reason.strip(), score)
+        raise ClaimError("a label needs a person and a reason", fix="give --by and --reason")
+    made = Label(load_exhibit(directory).id, label, actor.who, at, reason.strip(), score)
     line = msgspec.json.encode(made, order="sorted") + b"\n"
     with (directory / LABELS).open("ab") as file:
         file.write(line)
         file.flush()
         os.fsync(file.fileno())
     word = "confirmed as a claim" if label == "claim" else "rejected: no claim"
-    touch(directory, actor, at, word, made={LABELS: hashlib.sha256(line).hexdigest()})
+    append_custody(directory, actor, at, word, made={LABELS: hashlib.sha256(line).hexdigest()})
     return made
 
 
-def labels_of(directory: Path) -> list[Label]:
-    """Read the labels of an exhibit, oldest first; the last one stands."""
+def read_labels(directory: Path) -> list[Label]:
+    """Read the labels of an exhibit, oldest first; the last one counts."""
     path = directory / LABELS
     try:
         lines = path.read_bytes().splitlines() if path.exists() else []
         found = [msgspec.json.decode(line, type=Label) for line in lines]
     except msgspec.MsgspecError:
         raise ClaimError(f"{path} is malformed") from None
-    exhibit = load(directory).id
+    exhibit = load_exhibit(directory).id
     if any(label.exhibit != exhibit for label in found):
         raise ClaimError(f"{path} labels another exhibit")
     return found
@@ -89,35 +88,37 @@ td,th{text-align:left;padding:.2rem .8rem .2rem 0;vertical-align:top;overflow-wr
 """
 
 
-def facts(made: Reading) -> list[tuple[str, str]]:
-    """Name what a reading found, field by field; empty where there is nothing."""
+def describe_reading(made: Reading) -> list[tuple[str, str]]:
+    """Return what a reading found as text, field by field; empty where there is nothing."""
     return [
-        ("title", made.title), ("language", made.language),
+        ("title", made.title),
+        ("language", made.language),
         ("offers", ", ".join(f"{n} {v:.2f}" for n, v in made.offers.items())),
         ("capacity", "; ".join(map(_capacity, made.capacities))),
         ("prices", "; ".join(map(_price, made.prices))),
         ("contacts", "; ".join(f"{n}: {', '.join(v)}" for n, v in made.contacts.items())),
-        ("channels", ", ".join(made.channels)), ("brands", ", ".join(made.brands)),
-        ("published", _when(made)),
-    ]  # fmt: skip
+        ("channels", ", ".join(made.channels)),
+        ("brands", ", ".join(made.brands)),
+        ("published", _publication(made)),
+    ]
 
 
-def as_html(made: Reading) -> str:
-    """Write a reading as a page that stands alone."""
+def render_html(made: Reading) -> str:
+    """Return a reading as a self-contained HTML page."""
     return "".join(
         [
             _HEAD,
             f"<h1>{escape(made.verdict)}, {made.score:.2f}</h1>",
             '<p class="note">Triage and no finding: a person confirms or rejects.</p>',
-            _table((name, value or "–") for name, value in facts(made)),
+            _table((name, value or "–") for name, value in describe_reading(made)),
             "<h2>Why</h2>",
             _table((r.name, f"{r.value:.2f} → {r.adds:+.2f}") for r in made.reasons),
-            f'<h2>What was read</h2><pre dir="auto">{_marked(made)}</pre></body></html>\n',
+            f'<h2>What was read</h2><pre dir="auto">{_highlight(made)}</pre></body></html>\n',
         ]
     )
 
 
-def _marked(made: Reading) -> str:
+def _highlight(made: Reading) -> str:
     pieces, last = [], 0
     for relied in made.relied_on:
         pieces.append(escape(made.text[last : relied.start]))
@@ -133,22 +134,22 @@ def _table(rows: Iterable[tuple[str, str]]) -> str:
     return f"<table>{''.join(cells)}</table>"
 
 
-def _capacity(told: Count) -> str:
-    period = f" a {told.period}" if told.period else ""
-    return f"{told.count:,} {told.what}{period} (“{told.text}”)"
+def _capacity(capacity: ClaimedCapacity) -> str:
+    period = f" a {capacity.period}" if capacity.period else ""
+    return f"{capacity.count:,} {capacity.what}{period} (“{capacity.text}”)"
 
 
-def _price(asked: Money) -> str:
+def _price(asked: ClaimedPrice) -> str:
     """An amount with its words.
 
-    >>> _price(Money(690.0, "ILS", "690 ₪")), _price(Money(0.9, "USDT", "0.9 USDT"))
-    ('690 ILS (“690 ₪”)', '0.90 USDT (“0.9 USDT”)')
+    >>> _price(ClaimedPrice(690.0, "ILS", "690 ₪")), _price(ClaimedPrice(0.9, "USDT", "0.9"))
+    ('690 ILS (“690 ₪”)', '0.90 USDT (“0.9”)')
     """
     amount = f"{asked.amount:,.2f}".removesuffix(".00")
     return f"{amount} {asked.currency} (“{asked.text}”)"
 
 
-def _when(made: Reading) -> str:
+def _publication(made: Reading) -> str:
     known = made.published
     if not known:
         return ""

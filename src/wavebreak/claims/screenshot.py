@@ -1,9 +1,9 @@
-"""A page as a browser shows it, drawn from what was captured and from nothing else.
+"""Rendering of a captured page in Chromium, from the captured exchanges and nothing else.
 
-Every request of the browser is answered from the captured exchanges or refused. Beneath that,
-three walls: names resolve to nothing, the proxy is a port where nobody listens, and WebRTC may
-not leave it. Service workers are off. As root Chromium has no sandbox of its own: run captures
-of hostile pages as another user, or in a container.
+Every request of the browser is answered from the capture or aborted. Three more barriers: names
+resolve to nothing, the proxy is a port where nothing listens, and WebRTC may not bypass it. Service
+workers are off. As root, Chromium has no sandbox of its own: run captures of hostile pages as
+another user, or in a container.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from pathlib import Path
 from playwright.sync_api import Browser, Playwright, Route, sync_playwright
 from playwright.sync_api import Error as BrowserError
 
-from wavebreak.claims.capture import Captured
-from wavebreak.claims.config import RenderLimits, limits
+from wavebreak.claims.capture import CaptureResult
+from wavebreak.claims.config import RenderLimits, load_limits
 
-_NOT_PASSED = {
+_DROPPED_HEADERS = {
     "content-encoding", "content-length", "transfer-encoding", "connection", "keep-alive", "link",
     "location", "refresh", "strict-transport-security", "public-key-pins", "alt-svc",
     "report-to", "nel", "reporting-endpoints", "content-security-policy-report-only",
 }  # fmt: skip
-_WALLS = (
+_ISOLATION_FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND",
     "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
     "--disable-background-networking",
@@ -33,23 +33,23 @@ _WALLS = (
     "--no-first-run",
     "--no-pings",
 )
-_NOWHERE = "http://127.0.0.1:9"
+_DEAD_PROXY = "http://127.0.0.1:9"
 
 
 @dataclass(frozen=True)
-class Rendered:
-    """What the browser drew: PNG, HTML as it stood then, what it `missed`, and with what.
+class Rendering:
+    """What the browser rendered: PNG, its HTML, and the URLs that were `missing` in the capture.
 
-    Without a browser, or where it failed, `screenshot` is empty and `said` tells why.
+    Without a browser, or where it failed, `screenshot` is empty and `note` says why.
     """
 
     screenshot: bytes = b""
     html: str = ""
-    missed: tuple[str, ...] = ()
-    said: str = ""
+    missing: tuple[str, ...] = ()
+    note: str = ""
 
 
-def browser(named: Path | None = None, bounds: RenderLimits | None = None) -> Path | None:
+def find_browser(named: Path | None = None, bounds: RenderLimits | None = None) -> Path | None:
     """Find the browser's executable.
 
     Args:
@@ -63,7 +63,7 @@ def browser(named: Path | None = None, bounds: RenderLimits | None = None) -> Pa
     """
     if named:
         return _executable(str(named))
-    looked_for = [*(bounds or limits().render).browsers, *_downloaded()]
+    looked_for = [*(bounds or load_limits().render).browsers, *_playwright_browsers()]
     return next((found for name in looked_for if (found := _executable(name))), None)
 
 
@@ -72,7 +72,7 @@ def _executable(name: str) -> Path | None:
     return Path(found) if found else None
 
 
-def _downloaded() -> list[str]:
+def _playwright_browsers() -> list[str]:
     """Browsers that Playwright has downloaded for this user, newest first."""
     own = os.environ.get("PLAYWRIGHT_BROWSERS_PATH")
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -84,67 +84,68 @@ def _downloaded() -> list[str]:
 
 
 def render(
-    captured: Captured, executable: Path | None, bounds: RenderLimits | None = None
-) -> Rendered:
-    """Draw the captured page; an absent or failing browser is said in what is given back."""
+    captured: CaptureResult, executable: Path | None, bounds: RenderLimits | None = None
+) -> Rendering:
+    """Render the captured page; without a working browser, the result has a note in its place."""
     if executable is None:
-        return Rendered(said="no browser is here: no screenshot was taken")
-    bounds = bounds or limits().render
+        return Rendering(note="no browser was found: no screenshot was taken")
+    bounds = bounds or load_limits().render
     try:
         with sync_playwright() as driver:
-            made = _launched(driver, executable)
+            made = _launch(driver, executable)
             try:
-                return _drawn(captured, made, bounds)
+                return _render_page(captured, made, bounds)
             finally:
                 made.close()
     except (BrowserError, OSError) as error:
-        return Rendered(said=f"the browser failed: {str(error).splitlines()[0][:200]}")
+        return Rendering(note=f"the browser failed: {str(error).splitlines()[0][:200]}")
 
 
-def _launched(driver: Playwright, executable: Path) -> Browser:
+def _launch(driver: Playwright, executable: Path) -> Browser:
     return driver.chromium.launch(
         executable_path=executable,
         headless=True,
         chromium_sandbox=os.geteuid() != 0,
-        proxy={"server": _NOWHERE, "bypass": "<-loopback>"},
-        args=list(_WALLS),
+        proxy={"server": _DEAD_PROXY, "bypass": "<-loopback>"},
+        args=list(_ISOLATION_FLAGS),
     )
 
 
-def _drawn(captured: Captured, made: Browser, bounds: RenderLimits) -> Rendered:
-    missed: dict[str, None] = {}
+def _render_page(captured: CaptureResult, made: Browser, bounds: RenderLimits) -> Rendering:
+    missing: dict[str, None] = {}
     context = made.new_context(
-        viewport={"width": bounds.width, "height": bounds.height}, service_workers="block",
+        viewport={"width": bounds.width, "height": bounds.height},
+        service_workers="block",
         accept_downloads=False,
-    )  # fmt: skip
+    )
     context.set_default_timeout(bounds.seconds * 1000)
-    context.route("**/*", _answering(captured, missed))
+    context.route("**/*", _serve_captured(captured, missing))
     context.route_web_socket("**/*", lambda socket: socket.close())
     page = context.new_page()
-    said = ""
+    note = ""
     try:
         page.goto(captured.page().url, wait_until="load")
         page.wait_for_load_state("networkidle", timeout=bounds.seconds * 200)
     except BrowserError as error:
-        said = f"not all was drawn: {str(error).splitlines()[0][:200]}"
+        note = f"the page was not rendered completely: {str(error).splitlines()[0][:200]}"
     tall = int(page.evaluate("document.documentElement.scrollHeight") or bounds.height)
     if tall > bounds.tallest:
-        said = said or f"the screenshot shows {bounds.tallest:,} of {tall:,} pixels"
+        note = note or f"the screenshot shows {bounds.tallest:,} of {tall:,} pixels"
         page.set_viewport_size({"width": bounds.width, "height": bounds.tallest})
     shot = page.screenshot(full_page=tall <= bounds.tallest, animations="disabled")
-    return Rendered(shot, page.content(), tuple(missed), said)
+    return Rendering(shot, page.content(), tuple(missing), note)
 
 
-def _answering(captured: Captured, missed: dict[str, None]) -> Callable[[Route], None]:
+def _serve_captured(captured: CaptureResult, missing: dict[str, None]) -> Callable[[Route], None]:
     def answer(route: Route) -> None:
         request = route.request
-        found = captured.led_to(request.url) if request.method == "GET" else None
+        found = captured.follow(request.url) if request.method == "GET" else None
         if found is None or found.location:
             if request.method == "GET" and request.url.startswith("http"):
-                missed[request.url] = None
+                missing[request.url] = None
             route.abort()
             return
-        headers = {k: v for k, v in found.headers.items() if k.lower() not in _NOT_PASSED}
+        headers = {k: v for k, v in found.headers.items() if k.lower() not in _DROPPED_HEADERS}
         route.fulfill(status=found.status, headers=headers, body=found.body)
 
     return answer

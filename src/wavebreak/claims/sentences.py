@@ -1,4 +1,4 @@
-"""Sentences of a folded text: what each offers, and in what manner it speaks of it."""
+"""Sentences of a folded text: what each one offers, and whether it sells, reports or forbids it."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from typing import NamedTuple
 
 import msgspec
 
-from wavebreak.claims.config import limits
+from wavebreak.claims.config import load_limits
 from wavebreak.claims.lexicon import OFFERS, STANCES, Vocabulary
 
 _ENDS = re.compile(r"[^\n]*?(?:[.!?…।;]+(?=\s|$)|\n|$)")
 _CLAUSE = re.compile(r"[,;:()–—]")
 _QUOTED = re.compile(r'(?<![^\s(])["“„«][^"“”„«»\n]{12,400}["”“»](?!\w)')
-_REACH = 4
-_LONGEST = 600
+_MAX_NEGATION_DISTANCE = 4
+_MAX_SENTENCE = 600
 SELLING = ("sell", "we")
-TOLD, FORMAL = ("report", "victim", "defend"), ("legal", "hiring", "academic")
-_WITHOUT = ("evasion", "no_consent", "unofficial", "lists")
-"""Offers that say "no" themselves: no bans, no opt-in, no approval, no list of your own needed."""
-_REVERSED = {"denial", "consent", "sanctioned"}
+REPORTED, FORMAL = ("report", "victim", "defend"), ("legal", "hiring", "academic")
+_NEGATIVE_OFFERS = ("evasion", "no_consent", "unofficial", "lists")
+"""Offers that contain a negation: no bans, no opt-in, no approval, no list of your own needed."""
+_REVERSING = {"denial", "consent", "sanctioned"}
 
 Span = tuple[int, int]
 
 
-class Keeping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class OfferWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is left of an offer by the manner of its sentence; `first`: how fast offers add up.
 
     `long` and `many` are counts of sentences: see reading.toml.
     """
 
     denied: float
-    told: float
+    reported: float
     formal: float
     advised: float
     first: float
@@ -65,18 +65,20 @@ class Sentence:
 
 
 class _Negation(NamedTuple):
-    """A word that denies: where it stands, and whether its language lets it follow."""
+    """A negating word: its position, and whether its language puts it after the verb."""
 
     start: int
     end: int
     follows: bool
 
 
-def sentences(text: str, spoken: list[str], words: Vocabulary, keep: Keeping) -> list[Sentence]:
+def find_sentences(
+    text: str, spoken: list[str], words: Vocabulary, keep: OfferWeights
+) -> list[Sentence]:
     """Read the sentences of a folded text, in the languages it is written in and in English."""
     quoted = [match.span() for match in _QUOTED.finditer(text)]
     found = []
-    for span in split(text):
+    for span in split_sentences(text):
         part = text[span[0] : span[1]]
         hits = [
             (group, *match.span())
@@ -87,31 +89,31 @@ def sentences(text: str, spoken: list[str], words: Vocabulary, keep: Keeping) ->
         cues = _cues(part, spoken, words, [(start, end) for _, start, end in hits])
         kept = [
             Offer(group, span[0] + start, span[0] + end, left)
-            for group, start, end, left in _left(part, hits, cues, spoken, words, keep)
+            for group, start, end, left in _weigh_offers(part, hits, cues, spoken, words, keep)
         ]
-        told = tuple(_by_others(offer, quoted, keep) for offer in kept)
-        found.append(Sentence(*span, cues, told))
+        offers = tuple(_weigh_quotation(offer, quoted, keep) for offer in kept)
+        found.append(Sentence(*span, cues, offers))
     return found
 
 
-def _by_others(offer: Offer, quoted: list[Span], keep: Keeping) -> Offer:
-    """Somebody else's words, in quotation marks, count as told."""
+def _weigh_quotation(offer: Offer, quoted: list[Span], keep: OfferWeights) -> Offer:
+    """Somebody else's words, in quotation marks, count as reported."""
     if any(start < offer.start < end for start, end in quoted):
-        return offer._replace(keeps=min(offer.keeps, keep.told))
+        return offer._replace(keeps=min(offer.keeps, keep.reported))
     return offer
 
 
-def split(text: str) -> list[tuple[int, int]]:
+def split_sentences(text: str) -> list[tuple[int, int]]:
     r"""Split a folded text into sentences, up to a limit; a long one without an end is cut.
 
-    >>> split("one. two"), split("1.5 a day\nthree")
+    >>> split_sentences("one. two"), split_sentences("1.5 a day\nthree")
     ([(0, 4), (4, 8)], [(0, 10), (10, 15)])
     """
     found: list[Span] = []
-    most = limits().reading.sentences
+    most = load_limits().reading.sentences
     for match in _ENDS.finditer(text):
-        for start in range(match.start(), match.end(), _LONGEST):
-            end = min(start + _LONGEST, match.end())
+        for start in range(match.start(), match.end(), _MAX_SENTENCE):
+            end = min(start + _MAX_SENTENCE, match.end())
             if text[start:end].strip():
                 found.append((start, end))
         if len(found) >= most:
@@ -126,17 +128,17 @@ def _cues(part: str, spoken: list[str], words: Vocabulary, within: list[Span]) -
         for name in STANCES
         if name != "negation"
         for match in words.groups[language][name].finditer(part)
-        if name in SELLING or not _inside(match.span(), within, touching=name in _REVERSED)
+        if name in SELLING or not _within(match.span(), within, touching=name in _REVERSING)
     )
 
 
-def _left(
+def _weigh_offers(
     part: str,
     hits: list[tuple[str, int, int]],
     cues: frozenset[str],
     spoken: list[str],
     words: Vocabulary,
-    keep: Keeping,
+    keep: OfferWeights,
 ) -> list[tuple[str, int, int, float]]:
     """What is left of each offer; once one of a sentence is denied, so are those behind it."""
     negations = [
@@ -144,34 +146,36 @@ def _left(
         for language in spoken
         for match in words.groups[language]["negation"].finditer(part)
     ]
-    denied, made, whole = False, [], _kept(cues, keep)
+    denied, made, whole = False, [], _cue_weight(cues, keep)
     for group, start, end in sorted(hits, key=lambda hit: hit[1:]):
         others = [(s, e) for _, s, e in hits if (s, e) != (start, end)]
-        free = [n for n in negations if not _inside(n[:2], others, touching=False)]
-        denied = denied or any(_governs(part, n, start, end, group not in _WITHOUT) for n in free)
+        free = [n for n in negations if not _within(n[:2], others, touching=False)]
+        denied = denied or any(
+            _governs(part, n, start, end, group not in _NEGATIVE_OFFERS) for n in free
+        )
         made.append((group, start, end, keep.denied if denied else whole))
     return made
 
 
-def _inside(cue: Span, within: list[Span], touching: bool) -> bool:
+def _within(cue: Span, within: list[Span], touching: bool) -> bool:
     """Whether a cue is an offer's own words ("no opt-in needed"); `touching`: or shares some."""
     if touching:
         return any(cue[0] < end and start < cue[1] for start, end in within)
     return any(start <= cue[0] and cue[1] <= end for start, end in within)
 
 
-def _kept(cues: frozenset[str], keep: Keeping) -> float:
+def _cue_weight(cues: frozenset[str], keep: OfferWeights) -> float:
     if "denial" in cues:
         return keep.denied
-    if cues & {*TOLD}:
-        return keep.told
+    if cues & {*REPORTED}:
+        return keep.reported
     if cues & {*FORMAL}:
         return keep.formal
     return keep.advised if "advice" in cues else 1.0
 
 
 def _governs(part: str, negation: _Negation, start: int, end: int, inside: bool) -> bool:
-    """Whether a negation stands close before an offer, in Hindi also behind, in one clause.
+    """Whether a negation is close before an offer, in Hindi also after it, in one clause.
 
     `inside`: a negation among the offer's own words denies it too.
     """
@@ -180,4 +184,4 @@ def _governs(part: str, negation: _Negation, start: int, end: int, inside: bool)
     if before < end and start < after:
         return inside
     between = part[after:start] if after <= start else part[end:before] if follows else ","
-    return len(between.split()) <= _REACH and not _CLAUSE.search(between)
+    return len(between.split()) <= _MAX_NEGATION_DISTANCE and not _CLAUSE.search(between)

@@ -1,14 +1,11 @@
-"""One HTTP exchange, kept byte for byte as it went over the wire.
+"""HTTP exchanges byte for byte, and WARC 1.1 files (ISO 28500) of them.
 
-The connection goes to the address that `reaching` judged, the certificate is checked against the
-name. What came is kept as it came (chunked, compressed), and read beside that.
+The connection goes to the address that the SSRF guard checked; the certificate is checked against
+the host name. Bytes are kept as they came (chunked, compressed), and decoded beside that.
 
-Exchanges to WARC 1.1 (ISO 28500) and back.
-
-One `warcinfo`, then of each exchange its response, its request (`WARC-Concurrent-To` the
-response) and a `metadata` record with the connection. Blocks are the wire's bytes. Digests are
-SHA-256 in hex; a payload is what stands behind the HTTP headers as it was sent, chunks included,
-which is what `warcio check` counts.
+A WARC has one `warcinfo`, then for each exchange its response, its request (`WARC-Concurrent-To`
+the response) and a `metadata` record with the TLS connection. Digests are SHA-256 in hex; a payload
+is what follows the HTTP headers as sent, chunks included, as `warcio check` counts it.
 """
 
 from __future__ import annotations
@@ -103,10 +100,16 @@ class _Wire(io.RawIOBase):
         return io.BufferedReader(self, _PIECE)
 
 
-def exchange(
-    url: str, target: Target, *, at: str, until: float, most: int, agent: str,
+def fetch_exchange(
+    url: str,
+    target: Target,
+    *,
+    at: str,
+    until: float,
+    most: int,
+    agent: str,
     context: Callable[[], ssl.SSLContext] = ssl.create_default_context,
-) -> Exchange:  # fmt: skip
+) -> Exchange:
     """GET a URL from the address of `target`; `until` is in time.monotonic's seconds.
 
     At most `most` bytes come over the wire, and as many again are unpacked. Raises ClaimError
@@ -115,27 +118,35 @@ def exchange(
     request = _request(url, agent)
     try:
         with _connect(target, until, context) as connection:
-            tls = _described(connection)
+            tls = _describe_tls(connection)
             connection.settimeout(max(0.001, until - time.monotonic()))
             connection.sendall(request)
             wire = _Wire(connection, until, most)
             answer = http.client.HTTPResponse(wire)  # type: ignore[arg-type]
             answer.begin()
-            raw, short = _all_of(answer)
+            raw, short = _read_body(answer)
     except (OSError, http.client.HTTPException) as error:
         raise ClaimError(f"no response from {target.host} ({type(error).__name__})") from None
-    body, packed = _unpacked(raw, answer.headers.get("content-encoding", ""), most)
+    body, packed = _decompress(raw, answer.headers.get("content-encoding", ""), most)
     cut = wire.cut or ("disconnect" if short else None) or packed
     return Exchange(
-        url, at, target.address, request, bytes(wire.copy), answer.status, answer.headers, body,
-        cut, tls,
-    )  # fmt: skip
+        url,
+        at,
+        target.address,
+        request,
+        bytes(wire.copy),
+        answer.status,
+        answer.headers,
+        body,
+        cut,
+        tls,
+    )
 
 
-def plain(url: str) -> str:
+def normalize_url(url: str) -> str:
     """Write a URL in ASCII and without its fragment, as it goes over the wire.
 
-    >>> plain("HTTP://SHOP.example/é b?q=ש#top")
+    >>> normalize_url("HTTP://SHOP.example/é b?q=ש#top")
     'http://shop.example/%C3%A9%20b?q=%D7%A9'
     """
     try:
@@ -155,7 +166,7 @@ _KEPT = "/%?=&;:@!$'()*+,~#[]"
 
 
 def _request(url: str, agent: str) -> bytes:
-    parts = urlsplit(plain(url))
+    parts = urlsplit(normalize_url(url))
     lines = (
         f"GET {urlunsplit(('', '', parts.path, parts.query, ''))} HTTP/1.1",
         f"Host: {parts.netloc}",
@@ -179,7 +190,7 @@ def _connect(target: Target, until: float, context: Callable[[], ssl.SSLContext]
         raise
 
 
-def _described(connection: socket.socket) -> str:
+def _describe_tls(connection: socket.socket) -> str:
     if not isinstance(connection, ssl.SSLSocket):
         return ""
     certificate = sha256(connection.getpeercert(binary_form=True) or b"").hexdigest()
@@ -187,7 +198,7 @@ def _described(connection: socket.socket) -> str:
     return f"{connection.version()} {cipher} certificate-sha256={certificate}"
 
 
-def _all_of(answer: http.client.HTTPResponse) -> tuple[bytes, bool]:
+def _read_body(answer: http.client.HTTPResponse) -> tuple[bytes, bool]:
     """Read a body as far as it comes; also says whether it is shorter than it was said to be."""
     pieces = bytearray()
     try:
@@ -200,7 +211,7 @@ def _all_of(answer: http.client.HTTPResponse) -> tuple[bytes, bool]:
     return bytes(pieces), bool(answer.length)
 
 
-def _unpacked(raw: bytes, encoding: str, most: int) -> tuple[bytes, Truncation | None]:
+def _decompress(raw: bytes, encoding: str, most: int) -> tuple[bytes, Truncation | None]:
     """Undo the content encoding; what unpacks to more than `most` bytes is cut there."""
     if encoding.strip().lower() not in ("gzip", "x-gzip", "deflate"):
         return raw, None
@@ -218,7 +229,7 @@ _SPEC = "https://iipc.github.io/warc-specifications/specifications/warc-format/w
 
 
 @dataclass(frozen=True)
-class Page:
+class ArchivedPage:
     """A response in a WARC: its URL, capture date, status, media type and unpacked content."""
 
     url: str
@@ -229,18 +240,18 @@ class Page:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-def to_warc(exchanges: Sequence[Exchange], about: dict[str, str], at: str) -> bytes:
+def encode_warc(exchanges: Sequence[Exchange], about: dict[str, str], at: str) -> bytes:
     """Write a gzipped WARC, one member a record. `about` are the fields of its warcinfo.
 
     The same exchanges give the same bytes: record ids are derived from what they name.
     """
     lines = about | {"format": "WARC File Format 1.1", "conformsTo": _SPEC}
-    block = "".join(f"{name}: {_line(value)}\r\n" for name, value in lines.items()).encode()
-    named = _identity("warcinfo", at, block)
+    block = "".join(f"{name}: {_single_line(value)}\r\n" for name, value in lines.items()).encode()
+    named = _record_id("warcinfo", at, block)
     records = [_record("warcinfo", named, at, block, _FIELDS)]
     for number, made in enumerate(exchanges):
         name = f"{number} {made.url}"
-        response = _identity("response", name, made.response)
+        response = _record_id("response", name, made.response)
         uri = {"WARC-Target-URI": made.url, "WARC-Warcinfo-ID": named}
         there = uri | {"WARC-IP-Address": made.address}
         came = there | {"WARC-Payload-Digest": _digest(_payload(made.response))}
@@ -249,18 +260,24 @@ def to_warc(exchanges: Sequence[Exchange], about: dict[str, str], at: str) -> by
         beside = there | {"WARC-Concurrent-To": response}
         records += [
             _record("response", response, made.at, made.response, _HTTP + "response", came),
-            _record("request", _identity("request", name, made.request), made.at, made.request,
-                    _HTTP + "request", beside),
-        ]  # fmt: skip
+            _record(
+                "request",
+                _record_id("request", name, made.request),
+                made.at,
+                made.request,
+                _HTTP + "request",
+                beside,
+            ),
+        ]
         if made.tls:
             tls = f"tls: {made.tls}\r\n".encode()
             beside = uri | {"WARC-Concurrent-To": response}
-            identity = _identity("metadata", name, tls)
+            identity = _record_id("metadata", name, tls)
             records.append(_record("metadata", identity, made.at, tls, _FIELDS, beside))
     return b"".join(gzip.compress(record, mtime=0) for record in records)
 
 
-def pages(raw: bytes, bounds: UploadLimits) -> Iterator[Page]:
+def read_warc(raw: bytes, bounds: UploadLimits) -> Iterator[ArchivedPage]:
     """Read the responses and resources of a WARC, checking every digest that it holds.
 
     Raises ClaimError if it is damaged, a digest differs, or it holds more than `bounds` lets.
@@ -270,7 +287,7 @@ def pages(raw: bytes, bounds: UploadLimits) -> Iterator[Page]:
         archive: Any = ArchiveIterator(io.BytesIO(raw), check_digests="raise")
         for record in archive:
             count += 1
-            body = _bounded(record, bounds.unpacked - size)
+            body = _read_record(record, bounds.unpacked - size)
             size += len(body)
             if count > bounds.members:
                 raise ClaimError(f"the WARC holds more than {bounds.members:,} records")
@@ -283,11 +300,11 @@ def pages(raw: bytes, bounds: UploadLimits) -> Iterator[Page]:
         raise ClaimError("the WARC holds no response", fix="give a WARC file, plain or gzipped")
 
 
-def _page(record: ArcWarcRecord, body: bytes) -> Page:
+def _page(record: ArcWarcRecord, body: bytes) -> ArchivedPage:
     http = record.http_headers
     media = http.get_header("Content-Type", "") if http else record.content_type
     code = http.get_statuscode() if http else "200"
-    return Page(
+    return ArchivedPage(
         record.rec_headers.get_header("WARC-Target-URI", ""),
         record.rec_headers.get_header("WARC-Date", ""),
         int(code) if code.isdigit() else 0,
@@ -297,7 +314,7 @@ def _page(record: ArcWarcRecord, body: bytes) -> Page:
     )
 
 
-def _bounded(record: ArcWarcRecord, most: int) -> bytes:
+def _read_record(record: ArcWarcRecord, most: int) -> bytes:
     """A record's content, unpacked; what is left of it is read too, so its digest is checked."""
     content = bytearray()
     stream = record.content_stream()
@@ -314,10 +331,14 @@ def _record(
     kind: str, identity: str, at: str, block: bytes, media: str, more: dict[str, str] | None = None
 ) -> bytes:
     fields = {
-        "WARC-Type": kind, "WARC-Record-ID": identity, "WARC-Date": at, **(more or {}),
-        "WARC-Block-Digest": _digest(block), "Content-Type": media,
+        "WARC-Type": kind,
+        "WARC-Record-ID": identity,
+        "WARC-Date": at,
+        **(more or {}),
+        "WARC-Block-Digest": _digest(block),
+        "Content-Type": media,
         "Content-Length": str(len(block)),
-    }  # fmt: skip
+    }
     head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     return f"WARC/1.1\r\n{head}\r\n".encode() + block + b"\r\n\r\n"
 
@@ -330,9 +351,9 @@ def _digest(block: bytes) -> str:
     return f"sha256:{sha256(block).hexdigest()}"
 
 
-def _identity(kind: str, name: str, block: bytes) -> str:
+def _record_id(kind: str, name: str, block: bytes) -> str:
     return f"<urn:uuid:{uuid5(NAMESPACE_URL, f'{kind} {name} {sha256(block).hexdigest()}')}>"
 
 
-def _line(value: str) -> str:
+def _single_line(value: str) -> str:
     return " ".join(value.split())

@@ -21,31 +21,31 @@ from rich.table import Table
 
 from wavebreak import model
 from wavebreak.bundles import evidence_intake, report_sections
-from wavebreak.bundles.archive_writer import pack
-from wavebreak.bundles.pseudonyms import case_key, renaming
-from wavebreak.bundles.report_sections import did
-from wavebreak.bundles.reproduction import Given
+from wavebreak.bundles.archive_writer import write_bundle
+from wavebreak.bundles.pseudonyms import case_key, make_renamer
+from wavebreak.bundles.report_sections import describe_action
+from wavebreak.bundles.reproduction import RunInputs
 from wavebreak.bundles.verify import exit_code
-from wavebreak.bundles.verify import verify as checked
-from wavebreak.bundles.workspace import CASE, Desk, desk, read_case
+from wavebreak.bundles.verify import verify_bundle as checked
+from wavebreak.bundles.workspace import CASE, CaseWorkspace, load_case, open_workspace
 from wavebreak.cases.case import (
-    Advanced,
+    AccountLinked,
     Case,
-    Confirmed,
-    Delivered,
-    Finished,
-    Linked,
-    Merged,
-    Named,
-    Opened,
-    Related,
-    Replied,
-    Sent,
-    Signed,
+    CaseOpened,
+    DeterminationSigned,
+    EvidenceReviewed,
+    NoticeDelivered,
+    NoticeSent,
+    PartiesMerged,
+    PartiesRelated,
+    PartyNamed,
+    ReplyReceived,
+    StateChanged,
     Task,
-    Tasked,
+    TaskAdded,
+    TaskFinished,
 )
-from wavebreak.cases.date_ranges import Span, instant, told
+from wavebreak.cases.date_ranges import DateRange, parse_date, parse_instant
 from wavebreak.cases.notices import Delivery, Reply
 from wavebreak.cases.parties import (
     Basis,
@@ -54,15 +54,19 @@ from wavebreak.cases.parties import (
     Party,
     Relation,
     Strength,
-    load_names,
-    proposals,
+    load_name_weights,
+    propose_merges,
 )
 from wavebreak.claims.exhibits import EXHIBIT, Actor
 from wavebreak.cli.app import app, cases
 from wavebreak.cli.console import out, print_next_steps
 from wavebreak.cli.options import Key, Lateness, ModelDir, PolicyDir
 from wavebreak.errors import UsageError
-from wavebreak.ledger.checkpoints import load_verifier_key, own_signer, verifier_key
+from wavebreak.ledger.checkpoints import (
+    encode_verifier_key,
+    load_or_create_signer,
+    load_verifier_key,
+)
 from wavebreak.privacy.pseudonymizer import Edge, load_key
 from wavebreak.reports.tables import print_lines, print_table
 
@@ -94,16 +98,23 @@ Many = list[str] | None
 
 
 @contextmanager
-def _at(place: Path, key: Path | None, new: str = "") -> Iterator[Desk]:
-    with desk(
-        place, own_signer(key), lambda: time.time_ns() // 10**6, secrets.token_bytes, new=new
+def _at(place: Path, key: Path | None, new: str = "") -> Iterator[CaseWorkspace]:
+    with open_workspace(
+        place,
+        load_or_create_signer(key),
+        lambda: time.time_ns() // 10**6,
+        secrets.token_bytes,
+        new=new,
     ) as opened:
         yield opened
 
 
 def _said(case: Case) -> None:
     last = case.steps[-1]
-    out.print(f"{case.id}, step {last.n}: {did(last.did)}; the case is {case.state}", markup=False)
+    out.print(
+        f"{case.id}, step {last.n}: {describe_action(last.did)}; the case is {case.state}",
+        markup=False,
+    )
 
 
 @cases.command("open", epilog="Example: `wavebreak case open cases/C-7 --title 'Bulk Co' --by Noa`")
@@ -116,7 +127,7 @@ def open_case(
 ) -> None:  # fmt: skip
     """Open a case in a new directory."""
     with _at(place, seal_key, place.resolve().name) as at:
-        _said(at.take(Opened(title, about), by=by, role=role))
+        _said(at.take(CaseOpened(title, about), by=by, role=role))
 
 
 @cases.command(epilog="Example: `wavebreak case show cases/C-7`")
@@ -125,12 +136,12 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print the case's file.")] = False,
 ) -> None:
     """Show where a case stands: parties, evidence, notices, determinations, tasks, what is late."""
-    written, case = read_case(place / CASE)
+    written, case = load_case(place / CASE)
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(written)).decode())
         return
-    print_lines(report_sections.lines(case, time.time_ns() // 10**6), out)
-    for table in report_sections.tables(case):
+    print_lines(report_sections.summary_lines(case, time.time_ns() // 10**6), out)
+    for table in report_sections.case_tables(case):
         print_table(table, out)
 
 
@@ -155,7 +166,7 @@ def party(
         lists = (tuple(given or ()) for given in (alias, domain, number, app, site))
         what: Any = (kind.value, name, *lists, note, known.same_as if known else "")
         made = Party(number_of or at.case.fresh("P"), *what)
-        _said(at.take(Named(made), by=by, role=role))
+        _said(at.take(PartyNamed(made), by=by, role=role))
 
 
 @cases.command(
@@ -171,7 +182,7 @@ def relate(
     """Say that two parties hang together, by an exhibit."""
     with _at(place, seal_key) as at:
         made = Relation(one, other, tie.value, strength, exhibit)  # type: ignore[arg-type]
-        _said(at.take(Related(made), by=by, role=role))
+        _said(at.take(PartiesRelated(made), by=by, role=role))
 
 
 @cases.command(
@@ -186,15 +197,17 @@ def merge(
 ) -> None:  # fmt: skip
     """Propose parties that may be one, with reasons; or merge two, which only a person does."""
     if not keep:
-        found = proposals(tuple(read_case(place / CASE)[1].parties.values()), load_names(policy))
-        for table in report_sections.proposed(found):
+        found = propose_merges(
+            tuple(load_case(place / CASE)[1].parties.values()), load_name_weights(policy)
+        )
+        for table in report_sections.proposal_tables(found):
             print_table(table, out)
         out.print(f"{len(found)} proposals; nothing was merged")
         return
     if not by or not drop:
         raise UsageError("a person merges two parties", fix="give both parties, and --by")
     with _at(place, seal_key) as at:
-        _said(at.take(Merged(keep, drop), by=by, role=role, why=why))
+        _said(at.take(PartiesMerged(keep, drop), by=by, role=role, why=why))
 
 
 @cases.command(
@@ -209,9 +222,9 @@ def link(
 ) -> None:  # fmt: skip
     """Tie an account to a party, by an exhibit; the case keeps the account's pseudonym alone."""
     with _at(place, seal_key) as at:
-        hidden = renaming(case_key(load_key(key), at.case.id))("a", account)
+        hidden = make_renamer(case_key(load_key(key), at.case.id))("a", account)
         made = Link(party, hidden, basis, strength, exhibit)
-        _said(at.take(Linked(made), by=by, role=role, why=why))
+        _said(at.take(AccountLinked(made), by=by, role=role, why=why))
 
 
 @cases.command(
@@ -229,12 +242,12 @@ def exhibit(
     with _at(place, seal_key) as at:
         actor = Actor(by, socket.gethostname(), why, authority)
         if (source / EXHIBIT).exists():
-            evidence_intake.take_claim(
+            evidence_intake.add_claim_exhibit(
                 at, source, actor, role, title=title, kind=kind.value if kind else ""
             )
         else:
             what = kind.value if kind else "document"
-            evidence_intake.take_file(at, source, actor, role, title=title, kind=what)
+            evidence_intake.add_file_exhibit(at, source, actor, role, title=title, kind=what)
         _said(at.case)
 
 
@@ -271,28 +284,32 @@ def evidence(
         name = source
         if account or source not in at.case.exhibits:
             secret = load_key(key)
-            given = Given(policy, model.chosen(model_dir), Edge(secret), lateness,
-                          (ledger, own_signer(seal_key)) if ledger else None, not own)  # fmt: skip
+            sealed = (ledger, load_or_create_signer(seal_key)) if ledger else None
+            engine_model = model.chosen(model_dir)
+            given = RunInputs(policy, engine_model, Edge(secret), lateness, sealed, not own)
             actor = Actor(by, socket.gethostname(), why, authority)
-            taken, about = evidence_intake.take_run(
+            taken, about = evidence_intake.add_run_exhibit(
                 at, Path(source), account or [], given, secret, actor, role
             )
-            known = evidence_intake.tie(at, party, about.accounts)
+            known = evidence_intake.strongest_link(at, party, about.accounts)
             where, name, ties = "on_platform", taken.id, known or ties
-        first, last = evidence_intake.dates_of(at, at.case.exhibits[name])
-        spans = [told(began, zone) if began else first, told(until, zone) if until else last]
+        first, last = evidence_intake.conduct_dates(at, at.case.exhibits[name])
+        spans = [
+            parse_date(began, zone) if began else first,
+            parse_date(until, zone) if until else last,
+        ]
         _found(at, name, party, where, conduct.value, spans, ties, by, role, why)
 
 
 def _found(
-    at: Desk, exhibit: str, party: str, seen: str, conduct: str, spans: list[Span],
+    at: CaseWorkspace, exhibit: str, party: str, seen: str, conduct: str, spans: list[DateRange],
     ties: tuple[Basis, Strength], by: str, role: str, why: str,
 ) -> None:  # fmt: skip
     made: Any = (at.case.fresh("V"), party, exhibit, seen, conduct, *spans, *ties)
     before = len(at.case.steps)
-    case = evidence_intake.found(at, Evidence(*made), by=by, role=role, why=why)
+    case = evidence_intake.add_evidence(at, Evidence(*made), by=by, role=role, why=why)
     for step in case.steps[before:]:
-        out.print(f"step {step.n}: {did(step.did)} {step.why}", markup=False)
+        out.print(f"step {step.n}: {describe_action(step.did)} {step.why}", markup=False)
 
 
 @cases.command(epilog="Example: `wavebreak case watch cases/C-7 out --by 'the nightly job'`")
@@ -305,9 +322,11 @@ def watch(
     """Look in a later run for accounts of parties that had a notice; conduct reopens the case."""
     with _at(place, seal_key) as at:
         secret = load_key(key)
-        given = Given(policy, model.chosen(model_dir), Edge(secret), lateness)
+        given = RunInputs(policy, model.chosen(model_dir), Edge(secret), lateness)
         actor = Actor(by, socket.gethostname(), why, authority)
-        found = evidence_intake.continued(at, run, given, secret, actor, "investigator")
+        found = evidence_intake.add_post_notice_evidence(
+            at, run, given, secret, actor, "investigator"
+        )
         out.print(f"new evidence: {', '.join(found) or 'none'}; the case is {at.case.state}")
 
 
@@ -319,7 +338,7 @@ def confirm(
 ) -> None:  # fmt: skip
     """Say, as a person who has looked, that an exhibit shows what the evidence says, or not."""
     with _at(place, seal_key) as at:
-        _said(at.take(Confirmed(item, not rejects), by=by, role=role, why=why))
+        _said(at.take(EvidenceReviewed(item, not rejects), by=by, role=role, why=why))
 
 
 @cases.command(
@@ -339,11 +358,11 @@ def notice(
 ) -> None:  # fmt: skip
     """Write a notice to a party from a template, and note that it was sent."""
     with _at(place, seal_key) as at:
-        made = evidence_intake.notice(at, party, template, language.value, operator=operator,  # type: ignore[arg-type]
+        made = evidence_intake.draft_notice(at, party, template, language.value, operator=operator,  # type: ignore[arg-type]
                              contact=contact, days=days, policy=policy, about=about)  # fmt: skip
         typer.echo("\n\n".join([made.subject, *made.paragraphs]))
         if not draft:
-            _said(at.take(Sent(made), by=by, role=role))
+            _said(at.take(NoticeSent(made), by=by, role=role))
 
 
 @cases.command(
@@ -359,9 +378,9 @@ def delivery(
 ) -> None:  # fmt: skip
     """Note with its proof that a notice arrived, or that it was answered."""
     with _at(place, seal_key) as at:
-        moment = instant(at_time) if at_time else time.time_ns() // 10**6
+        moment = parse_instant(at_time) if at_time else time.time_ns() // 10**6
         made: Any = (item, moment, how, exhibit)
-        what = Replied(Reply(*made)) if answer else Delivered(Delivery(*made))
+        what = ReplyReceived(Reply(*made)) if answer else NoticeDelivered(Delivery(*made))
         _said(at.take(what, by=by, role=role))
 
 
@@ -373,9 +392,11 @@ def determine(
 ) -> None:  # fmt: skip
     """Prepare a determination: may legal action be taken, on what, and what would change it."""
     with _at(place, seal_key) as at:
-        when_ = instant(as_of) if as_of else None
-        name, made = evidence_intake.prepare(at, party, when_, policy, by=by, role=role)
-        print_lines(report_sections.determined(name, made), out)
+        when_ = parse_instant(as_of) if as_of else None
+        name, made = evidence_intake.prepare_determination(
+            at, party, when_, policy, by=by, role=role
+        )
+        print_lines(report_sections.determination_lines(name, made), out)
 
 
 @cases.command(epilog="Example: `wavebreak case sign cases/C-7 D1 --role counsel --by 'Adv. Levi'`")
@@ -385,7 +406,7 @@ def sign(
 ) -> None:  # fmt: skip
     """Sign a determination, as another person than who prepared it."""
     with _at(place, seal_key) as at:
-        _said(at.take(Signed(item), by=by, role=role, why=why))
+        _said(at.take(DeterminationSigned(item), by=by, role=role, why=why))
 
 
 @cases.command(
@@ -400,8 +421,8 @@ def task(
 ) -> None:  # fmt: skip
     """Note something that is to be done, or that it is done."""
     with _at(place, seal_key) as at:
-        made = Task(at.case.fresh("T"), what, instant(due) if due else None)
-        _said(at.take(Finished(what) if done else Tasked(made), by=by, role=role))
+        made = Task(at.case.fresh("T"), what, parse_instant(due) if due else None)
+        _said(at.take(TaskFinished(what) if done else TaskAdded(made), by=by, role=role))
 
 
 @cases.command(epilog="Example: `wavebreak case advance cases/C-7 investigating --by Noa`")
@@ -411,7 +432,7 @@ def advance(
 ) -> None:  # fmt: skip
     """Let a case go on: investigating, noticed, determined, referred, closed, reopened."""
     with _at(place, seal_key) as at:
-        _said(at.take(Advanced(to.value), by=by, role=role, why=why))  # type: ignore[arg-type]
+        _said(at.take(StateChanged(to.value), by=by, role=role, why=why))  # type: ignore[arg-type]
 
 
 @app.command(epilog="Example: `wavebreak bundle cases/C-7 -o C-7.zip`")
@@ -421,14 +442,14 @@ def bundle(
     seal_key: Annotated[Path | None, typer.Option(help="Key file that sealed the case.")] = None,
 ) -> None:
     """Pack a case into one file that another party can verify without trusting us."""
-    signer = own_signer(seal_key)
-    with desk(place, signer, lambda: time.time_ns() // 10**6, secrets.token_bytes) as at:
-        counts = pack(at, out_path)
+    signer = load_or_create_signer(seal_key)
+    with open_workspace(place, signer, lambda: time.time_ns() // 10**6, secrets.token_bytes) as at:
+        counts = write_bundle(at, out_path)
     out.print(
         f"{out_path}: {counts['files']:,} files, {counts['bytes']:,} bytes, "
         f"{counts['entries']:,} sealed entries"
     )
-    print_next_steps([f"wavebreak verify {out_path} --key {verifier_key(signer.key)}"])
+    print_next_steps([f"wavebreak verify {out_path} --key {encode_verifier_key(signer.key)}"])
 
 
 @app.command(

@@ -1,12 +1,11 @@
-"""Verbs about public claims: claim capture, add, read, confirm, reject, check, evaluate, pages."""
+"""Command group `claim`: capture, add, read, confirm, reject, check, evaluate."""
 
 from __future__ import annotations
 
-import csv
 import getpass
 import platform
-from collections.abc import Iterator
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,6 +16,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from wavebreak import claims, evaluation
+from wavebreak.claims.evaluation import SPLITS, Interval
 from wavebreak.cli.app import claim
 from wavebreak.cli.console import out, print_next_steps, progress_bar
 from wavebreak.errors import ClaimError, FileError, UsageError
@@ -59,11 +59,13 @@ def capture(
     ] = False,
 ) -> None:
     """Capture a page: WARC with its redirects and requisites, screenshot, custody."""
-    made = claims.capture(
-        url, out_path, _actor(by, purpose, authority),
-        claims.Outside(_now, allow_private=allow_private),
-        browser=None if no_browser else claims.browser(browser),
-    )  # fmt: skip
+    made = claims.capture_page(
+        url,
+        out_path,
+        _actor(by, purpose, authority),
+        claims.CaptureEnvironment(_now, allow_private=allow_private),
+        browser=None if no_browser else claims.find_browser(browser),
+    )
     _shown(made, out_path)
     print_next_steps([f"wavebreak claim read {out_path}"])
 
@@ -94,10 +96,16 @@ def add(
     if published_from or published_to:
         first, last = _time(published_from), _time(published_to)
         published = claims.Published(first, last, "told by who added it")
-    made = claims.take_in(
-        _bytes(file), out_path, _actor(by, purpose, authority), _now(), kind=kind,
-        source=source or file.name, published=published, details=_details(detail or []),
-    )  # fmt: skip
+    made = claims.add_file(
+        _bytes(file),
+        out_path,
+        _actor(by, purpose, authority),
+        _now(),
+        kind=kind,
+        source=source or file.name,
+        published=published,
+        details=_details(detail or []),
+    )
     _shown(made, out_path)
 
 
@@ -110,12 +118,12 @@ def read_claims(
     """Read what a page offers, how much, for what price, and say why it looks like a claim."""
     made = _read(path)
     if html:
-        html.write_text(claims.as_html(made), encoding="utf-8")
+        html.write_text(claims.render_html(made), encoding="utf-8")
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(made), indent=1).decode())
         return
     out.print(f"[bold]{made.verdict}[/], {made.score:.2f} (triage: a person decides)")
-    told = [(name, Text(value)) for name, value in claims.facts(made) if value]
+    told = [(name, Text(value)) for name, value in claims.describe_reading(made) if value]
     _listed("", told)
     sentences = [
         (", ".join(r.offers) or "by its words", Text(f"“{r.text}”", style="reverse"))
@@ -164,12 +172,12 @@ def reject(
 @claim.command(epilog="Example: `wavebreak claim check ex-1`")
 def check(directory: Of) -> None:
     """Check an exhibit's files, and show its custody and labels; exit with 1 on any doubt."""
-    wrong = claims.doubts(directory)
-    _shown(claims.load(directory), directory)
+    wrong = claims.check_exhibit(directory)
+    _shown(claims.load_exhibit(directory), directory)
     if not wrong:
-        for line in claims.custody(directory):
+        for line in claims.read_custody(directory):
             out.print(f"{line.at} {line.who} @ {line.where}: {line.what}", markup=False)
-        for label in claims.labels_of(directory):
+        for label in claims.read_labels(directory):
             out.print(f"{label.at} {label.label} by {label.by}: {label.reason}", markup=False)
     for doubt in wrong:
         out.print(f"doubt: {doubt}", style="bold red", markup=False)
@@ -177,127 +185,125 @@ def check(directory: Of) -> None:
         raise typer.Exit(1)
 
 
-@claim.command(
-    epilog="Examples: `wavebreak claim evaluate --half held-out`; "
-    "`wavebreak claim evaluate pages --labels my.csv`"
-)
+@claim.command(epilog="Example: `wavebreak claim evaluate pages --labels my.csv --split heldout`")
 def evaluate(
-    pages: Annotated[
-        Path | None, typer.Argument(help="Folder of labelled pages (default: the project's own).")
-    ] = None,
+    pages: Annotated[Path, typer.Argument(help="Folder of labelled pages.")],
     labels: Annotated[
-        Path | None, typer.Option(help="The table of labels (default: labels.csv in the folder).")
+        Path | None, typer.Option(help="CSV file of labels (default: labels.csv in the folder).")
     ] = None,
-    half: Annotated[str, typer.Option(help="Only pages of this half: known or held-out.")] = "",
+    split: Annotated[str, typer.Option(help="Only pages of this split.")] = "",
+    half: Annotated[str, typer.Option(hidden=True)] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Measure readings against labels: precision and recall with their intervals, and the errors.
+    """Measure the reader on your own labelled pages: precision, recall, intervals, errors.
 
-    Pages are HTML, text, PDF, WARC or WACZ. The table is CSV with the header file,label: a path in
-    the folder, and claim or innocent. More columns may be there: family (pages made alike, which
-    intervals then draw together), language, kind, half; and what a page says, parted by
-    semicolons, a dash for none: offers, capacities (80000/day), prices (40 USD), contacts,
-    channels, brands, published.
+    Pages are HTML, text, PDF, WARC or WACZ. Labels are a CSV file with the columns file (a path in
+    the folder) and label (claim or benign). Optional columns: family (pages made alike, which
+    intervals resample together), language, kind, split (development, heldout); and what a page
+    states, values separated by semicolons, a dash for none: offers, capacities (80000/day), prices
+    (40 USD), contacts, channels, brands, published.
     """
-    judged = list(_judged(pages, labels, half))
-    if not judged:
-        raise UsageError("there are no such pages", fix="known, held-out, or leave --half out")
-    groups = {"all": claims.rate(judged)}
-    for what in ("half", "language", "kind"):
-        rates = claims.by(judged, lambda j, what=what: getattr(j, what))  # type: ignore[misc]
-        groups |= {f"{what}: {name}": rate for name, rate in rates.items() if name}
-    fields = claims.added(j.fields for j in judged)
-    drawn = _drawn(judged)
-    if as_json:
-        shares = {name: _share(rate) for name, rate in groups.items()}
-        wrong = [j for j in judged if not j.right]
-        told = {"groups": shares, "by_family_95": drawn, "fields": fields, "wrong": wrong}
-        typer.echo(msgspec.json.format(msgspec.json.encode(told), indent=1).decode())
-        return
-    _rates(groups, drawn)
-    _fields(judged)
-    for judgement in judged:
-        if judgement.error or not judgement.right:
-            why = judgement.error or f"score {judgement.score:.2f} ({judgement.why})"
-            out.print(f"wrong: {judgement.file} is {judgement.label}, {why}", markup=False)
-
-
-def _judged(pages: Path | None, labels: Path | None, half: str) -> Iterator[claims.Judgement]:
-    """Judge a folder's pages, or the project's own, of a half (of both where it is empty)."""
-    own = [] if pages else [page for page in claims.invented() if half in ("", page.half)]
-    found = claims.given(pages, labels) if pages else claims.own(own)
+    wanted = split or SPLITS.get(half, half)
+    results, splits = [], dict[str, None]()
     with progress_bar("reading") as show:
-        for number, judgement in enumerate(found, 1):
-            show(number / len(own) if own else 0.0, f"{number:,} pages")
-            if half in ("", judgement.half):
-                yield judgement
+        for number, result in enumerate(claims.evaluate_pages(pages, labels), 1):
+            show(0.0, f"{number:,} pages")
+            splits[result.split] = None
+            if wanted in ("", result.split):
+                results.append(result)
+    if not results:
+        known = ", ".join(filter(None, splits)) or "none: leave --split out"
+        raise UsageError(f"no page is of the split {wanted[:40]}", fix=f"splits are {known}")
+    print_evaluation(results, as_json=as_json)
 
 
-def _drawn(
-    judged: list[claims.Judgement],
-) -> dict[str, tuple[tuple[float, float], tuple[float, float]]]:
-    """Give the intervals by drawing families, of all pages and of each half."""
-    parts = {"all": judged}
-    for half in dict.fromkeys(j.half for j in judged if j.half):
-        parts[f"half: {half}"] = [j for j in judged if j.half == half]
+def print_evaluation(results: list[claims.PageResult], *, as_json: bool) -> None:
+    """Print how well pages were classified: by group, by field, and each error."""
+    groups = {"all": claims.count_results(results)}
+    for name in ("split", "language", "kind"):
+        counts = claims.count_by(results, attrgetter(name))
+        groups |= {f"{name}: {value}": count for value, count in counts.items() if value}
+    intervals = _family_intervals(results)
+    errors = [result for result in results if not result.correct]
+    if as_json:
+        report = {
+            "groups": {name: _measures(counts) for name, counts in groups.items()},
+            "by_family_95": intervals,
+            "fields": claims.sum_field_counts(result.fields for result in results),
+            "wrong": errors,
+        }
+        typer.echo(msgspec.json.format(msgspec.json.encode(report), indent=1).decode())
+        return
+    _print_groups(groups, intervals)
+    _print_fields(results)
+    for result in results:
+        if result.error or not result.correct:
+            why = result.error or f"score {result.score:.2f} ({result.why})"
+            out.print(f"wrong: {result.file} is {result.label}, {why}", markup=False)
+
+
+def _by_split(results: list[claims.PageResult]) -> dict[str, list[claims.PageResult]]:
+    splits: dict[str, list[claims.PageResult]] = {}
+    for result in results:
+        if result.split:
+            splits.setdefault(result.split, []).append(result)
+    return splits
+
+
+def _family_intervals(results: list[claims.PageResult]) -> dict[str, tuple[Interval, Interval]]:
+    """Intervals of precision and recall by families, of all pages and of each split."""
+    groups = {"all": results}
+    groups |= {f"split: {name}": pages for name, pages in _by_split(results).items()}
     return {
-        name: claims.by_family(part) for name, part in parts.items() if any(j.family for j in part)
+        name: claims.bootstrap_by_family(pages)
+        for name, pages in groups.items()
+        if any(page.family for page in pages)
     }
 
 
-def _rates(
-    groups: dict[str, claims.Rate],
-    drawn: dict[str, tuple[tuple[float, float], tuple[float, float]]],
+def _print_groups(
+    groups: dict[str, claims.Counts], intervals: dict[str, tuple[Interval, Interval]]
 ) -> None:
     table = Table(Column("pages", no_wrap=True), box=SIMPLE, padding=0, pad_edge=False)
-    for name in ("n", "claims", "prec.", "95 %", "rec.", "95 %", "wrong"):
+    for name in ("n", "claims", "prec.", "95 %", "rec.", "95 %", "false"):
         table.add_column(name)
-    for name, rate in groups.items():
-        told = _share(rate)
-        wronged = f"{rate.called - rate.both}/{rate.pages - rate.claims}"
+    for name, counts in groups.items():
+        measures = _measures(counts)
+        false = f"{counts.flagged - counts.true_positives}/{counts.pages - counts.claims}"
         table.add_row(
-            name, f"{rate.pages:,}", f"{rate.claims:,}", _number(told["precision"]),
-            _ends(told["precision_95"]), _number(told["recall"]), _ends(told["recall_95"]), wronged,
-        )  # fmt: skip
-        if ends := drawn.get(name):
-            table.add_row("  by family", "", "", "", _ends(ends[0]), "", _ends(ends[1]), "")
+            name,
+            f"{counts.pages:,}",
+            f"{counts.claims:,}",
+            _number(measures["precision"]),
+            _interval(measures["precision_95"]),
+            _number(measures["recall"]),
+            _interval(measures["recall_95"]),
+            false,
+        )
+        if ends := intervals.get(name):
+            precision, recall = map(_interval, ends)
+            table.add_row("  by family", "", "", "", precision, "", recall, "")
     out.print(table)
 
 
-def _fields(judged: list[claims.Judgement]) -> None:
-    fields = claims.added(j.fields for j in judged)
-    for half in dict.fromkeys(j.half for j in judged if j.half):
-        told = claims.added(j.fields for j in judged if j.half == half)
-        fields |= {f"{name}, {half}": found for name, found in told.items()}
+def _print_fields(results: list[claims.PageResult]) -> None:
+    fields = claims.sum_field_counts(result.fields for result in results)
+    for split, pages in _by_split(results).items():
+        counts = claims.sum_field_counts(page.fields for page in pages)
+        fields |= {f"{name}, {split}": count for name, count in counts.items()}
     if not fields:
         return
-    table = Table("field", "said", "read", "both", "precision", "recall", box=SIMPLE)
-    for name, found in fields.items():
+    table = Table("field", "labelled", "read", "both", "precision", "recall", box=SIMPLE)
+    for name, count in fields.items():
         table.add_row(
-            name, f"{found.said:,}", f"{found.read:,}", f"{found.both:,}",
-            _number(found.both / found.read if found.read else None),
-            _number(found.both / found.said if found.said else None),
-        )  # fmt: skip
+            name,
+            f"{count.labelled:,}",
+            f"{count.read:,}",
+            f"{count.matched:,}",
+            _number(count.matched / count.read if count.read else None),
+            _number(count.matched / count.labelled if count.labelled else None),
+        )
     out.print(table)
-
-
-@claim.command(epilog="Example: `wavebreak claim pages -o pages`")
-def pages(
-    out_path: Annotated[Path, typer.Option("--out", "-o", help="Directory to write.")],
-) -> None:
-    """Write the project's own labelled pages, with labels.csv: claims and innocent look-alikes."""
-    out_path.mkdir(parents=True, exist_ok=True)
-    count = 0
-    with (out_path / "labels.csv").open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["file", "label", "family", "language", "half", "kind", *claims.FIELDS])
-        for page in claims.invented():
-            (out_path / page.file).write_text(page.html, encoding="utf-8")
-            says = ["; ".join(page.says[f]) or "-" if f in page.says else "" for f in claims.FIELDS]
-            told = [page.label, page.family, page.language, page.half, page.kind]
-            rows.writerow([page.file, *told, *says])
-            count += 1
-    out.print(f"{count:,} pages and labels.csv written to {out_path}")
 
 
 def _shown(made: claims.Exhibit, directory: Path) -> None:
@@ -312,10 +318,10 @@ def _shown(made: claims.Exhibit, directory: Path) -> None:
 
 def _read(path: Path) -> claims.Reading:
     if path.is_dir():
-        at, found = claims.load(path).captured_at, claims.documents(path)
+        at, found = claims.load_exhibit(path).captured_at, claims.exhibit_documents(path)
     else:
-        at, found = _now(), claims.of_file(_bytes(path))
-    return claims.strongest([claims.read(document, at) for document in found])
+        at, found = _now(), claims.parse_file(_bytes(path))
+    return claims.highest_scoring([claims.read(document, at) for document in found])
 
 
 def _labelled(
@@ -325,7 +331,7 @@ def _labelled(
         score = _read(directory).score
     except ClaimError:  # an image is labelled by who looked at it
         score = None
-    made = claims.put_label(directory, label, actor, _now(), reason, score)
+    made = claims.add_label(directory, label, actor, _now(), reason, score)
     out.print(f"{made.label} by {made.by}, {made.at}", markup=False)
 
 
@@ -355,18 +361,22 @@ def _time(text: str) -> str | None:
     return text or None
 
 
-def _share(rate: claims.Rate) -> dict[str, object]:
+def _measures(counts: claims.Counts) -> dict[str, object]:
     return {
-        "pages": rate.pages, "claims": rate.claims, "called": rate.called, "both": rate.both,
-        "precision": rate.precision, "recall": rate.recall,
-        "precision_95": evaluation.exact_interval(rate.both, rate.called),
-        "recall_95": evaluation.exact_interval(rate.both, rate.claims),
-    }  # fmt: skip
+        "pages": counts.pages,
+        "claims": counts.claims,
+        "flagged": counts.flagged,
+        "true_positives": counts.true_positives,
+        "precision": counts.precision,
+        "recall": counts.recall,
+        "precision_95": evaluation.exact_interval(counts.true_positives, counts.flagged),
+        "recall_95": evaluation.exact_interval(counts.true_positives, counts.claims),
+    }
 
 
 def _number(value: object) -> str:
     return f"{value:.3f}" if isinstance(value, float) else "–"
 
 
-def _ends(ends: object) -> str:
+def _interval(ends: object) -> str:
     return f"{ends[0]:.2f}–{ends[1]:.2f}" if isinstance(ends, tuple) else "–"

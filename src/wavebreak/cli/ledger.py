@@ -17,20 +17,20 @@ from wavebreak.cli.app import ledgers
 from wavebreak.cli.console import out, print_next_steps
 from wavebreak.cli.options import DatabaseUrl
 from wavebreak.errors import FileError, UsageError
-from wavebreak.ledger import Directory, Ledger, OpeningFile, Storage, parcel
-from wavebreak.ledger.audit import STAMPS, check
+from wavebreak.ledger import DirectoryStorage, Ledger, OpeningFile, Storage, proof_bundle
+from wavebreak.ledger.audit import STAMPS, audit_directory
 from wavebreak.ledger.checkpoints import (
-    cosigned,
-    keep_signer,
+    add_cosignature,
+    encode_verifier_key,
+    load_certificates,
+    load_or_create_signer,
     load_signer,
     load_verifier_key,
     new_signer,
-    own_signer,
-    roots_of,
-    stamped,
-    verifier_key,
+    request_time_stamp,
+    save_signer,
 )
-from wavebreak.ledger.errors import named
+from wavebreak.ledger.errors import convert_verifier_errors
 from wavebreak.ledger.verifier import LOG, WITNESS, Checkpoint, read_checkpoint
 from wavebreak.service import database
 from wavebreak.service.ledger_store import LEDGER_KEY, LedgerRows, OpeningRows, export_ledger
@@ -52,7 +52,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _checkpoint(path: Path) -> Checkpoint:
-    with named():
+    with convert_verifier_errors():
         return read_checkpoint(_bytes(path))
 
 
@@ -78,7 +78,7 @@ def _directory(place: Path, url: str) -> Iterator[Path]:
 def _storage(place: Path, url: str) -> tuple[Storage, Callable[[], OpeningFile | OpeningRows]]:
     if _of_service(place, url):
         return LedgerRows(lambda: 0), OpeningRows
-    return Directory(place), lambda: _openings(place)
+    return DirectoryStorage(place), lambda: _openings(place)
 
 
 def _openings(place: Path) -> OpeningFile:
@@ -96,8 +96,8 @@ def keygen(
 ) -> None:
     """Make a key that signs checkpoints; prints the verifier key, which others need."""
     signer = new_signer(name, WITNESS if witness else LOG)
-    keep_signer(signer, out_path)
-    typer.echo(verifier_key(signer.key))
+    save_signer(signer, out_path)
+    typer.echo(encode_verifier_key(signer.key))
 
 
 @ledgers.command(
@@ -119,11 +119,13 @@ def verify(
     database_url: DatabaseUrl = "",
 ) -> None:
     """Check every entry, signature and proof; says what was checked, and what could not be."""
-    roots = roots_of(_bytes(authority)) if authority else []
+    roots = load_certificates(_bytes(authority)) if authority else []
     with _directory(place, database_url) as files:
         beside = "key.pub" if files == place else LEDGER_KEY
         keys = [load_verifier_key(told) for told in key or [str(place / beside)]]
-        found = check(files, keys, [_checkpoint(path) for path in remembered or []], roots)
+        found = audit_directory(
+            files, keys, [_checkpoint(path) for path in remembered or []], roots
+        )
     for line in found.checked:
         out.print(f"[green]holds[/]        {line}", soft_wrap=True)
     for line in [*([] if key else ["whose key it is: it came along"]), *found.unchecked]:
@@ -144,11 +146,12 @@ def prove(
     since: Annotated[
         Path | None, typer.Option(help="A checkpoint that the reader holds: prove it continued.")
     ] = None,
-    key: KeyFile = None, database_url: DatabaseUrl = "",
-) -> None:  # fmt: skip
+    key: KeyFile = None,
+    database_url: DatabaseUrl = "",
+) -> None:
     """Write entries with proofs, as a parcel that anybody can check with `verifier.py`."""
     storage, opened = _storage(place, database_url)
-    ledger = Ledger(storage, own_signer(key))
+    ledger = Ledger(storage, load_or_create_signer(key))
     chosen = set(position or [])
     kept = opened() if account or show else None
     if kept and account:
@@ -162,7 +165,7 @@ def prove(
     }
     held = _checkpoint(since).size if since else None
     out_path.mkdir(parents=True, exist_ok=True)
-    for name, told in parcel(ledger, chosen, shown, since=held).items():
+    for name, told in proof_bundle(ledger, chosen, shown, since=held).items():
         (out_path / name).write_bytes(told)
     out.print(f"{len(chosen):,} entries with proofs under {ledger.sealed.size:,}, in {out_path}/")
     print_next_steps([f"wavebreak ledger verify {out_path}"])
@@ -170,9 +173,10 @@ def prove(
 
 @ledgers.command(epilog="Example: `wavebreak ledger show log 7`")
 def show(
-    place: Place, position: Annotated[int, typer.Argument(help="The entry's position.")],
+    place: Place,
+    position: Annotated[int, typer.Argument(help="The entry's position.")],
     database_url: DatabaseUrl = "",
-) -> None:  # fmt: skip
+) -> None:
     """Show an entry, with what its openings say where they are kept."""
     files, openings = _storage(place, database_url)
     if not 0 <= position < files.size():
@@ -189,16 +193,17 @@ def checkpoint(
     witnessed: Annotated[
         Path | None, typer.Option(help="Keep this, the last checkpoint as a witness signed it.")
     ] = None,
-    key: KeyFile = None, database_url: DatabaseUrl = "",
-) -> None:  # fmt: skip
+    key: KeyFile = None,
+    database_url: DatabaseUrl = "",
+) -> None:
     """Print the last checkpoint, the few lines to remember a whole log by."""
     storage, _ = _storage(place, database_url)
     if witnessed and isinstance(storage, LedgerRows):
         raise UsageError("a service's log goes on while a witness signs", fix="keep what it signed")
     if witnessed:
-        files = Directory(place, write=True)
-        Ledger(files, own_signer(key)).witnessed(_bytes(witnessed))
-        storage = Directory(place)
+        files = DirectoryStorage(place, write=True)
+        Ledger(files, load_or_create_signer(key)).witnessed(_bytes(witnessed))
+        storage = DirectoryStorage(place)
     typer.echo((storage.latest() or b"").decode(), nl=False)
 
 
@@ -212,7 +217,7 @@ def stamp(
     authority: Annotated[Path, typer.Option(help="Its certificate, or its root's (PEM).")],
 ) -> None:
     """Have the last checkpoint stamped with the time, and keep the stamp in `stamps/`."""
-    latest = Directory(place).latest()
+    latest = DirectoryStorage(place).latest()
     if latest is None:
         raise UsageError("the ledger has no checkpoint", fix="seal something first")
 
@@ -223,8 +228,8 @@ def stamp(
         except httpx.HTTPError:
             raise FileError("the authority did not answer", fix="try again, or another") from None
 
-    answer = stamped(latest, ask, roots_of(_bytes(authority)))
-    with named():
+    answer = request_time_stamp(latest, ask, load_certificates(_bytes(authority)))
+    with convert_verifier_errors():
         size = read_checkpoint(latest).size
     (place / STAMPS).mkdir(exist_ok=True)
     (place / STAMPS / f"{size}.txt").write_bytes(latest)
@@ -247,9 +252,9 @@ def witness(
 ) -> None:
     """Check a log as far as it goes on from the last time, and print its checkpoint signed."""
     kept = [_checkpoint(remembered)] if remembered else []
-    check(place, [load_verifier_key(log_key)], kept)
+    audit_directory(place, [load_verifier_key(log_key)], kept)
     latest = json.loads((place / "checkpoints.jsonl").read_text("utf-8").splitlines()[-1])
-    typer.echo(cosigned(str(latest).encode(), load_signer(key), at).decode(), nl=False)
+    typer.echo(add_cosignature(str(latest).encode(), load_signer(key), at).decode(), nl=False)
 
 
 @ledgers.command(epilog="Example: `wavebreak ledger erase log --account +972501234567`")

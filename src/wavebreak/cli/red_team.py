@@ -39,7 +39,7 @@ def run_red_team(
     days: Annotated[float, typer.Option(min=0.1, help="Length of each round in days.")] = 7.0,
     policy: Annotated[
         Path | None,
-        typer.Option(help="Directory of local rules, actions and arena.toml."),
+        typer.Option(help="Directory of local rules, actions and red_team.toml."),
     ] = None,
     model_dir: ModelDir = None,
     seed: Seed = 0,
@@ -55,28 +55,32 @@ def run_red_team(
     from wavebreak import model, red_team, rules
     from wavebreak.privacy.pseudonymizer import Edge, load_key
 
-    setting = red_team.Setting(
-        red_team.chosen(family or []), accounts, people, days, rounds, seed, feedback.value
+    config = red_team.TournamentConfig(
+        red_team.resolve_families(family or []),
+        accounts,
+        people,
+        days,
+        rounds,
+        seed,
+        feedback.value,
     )
     with progress_bar("red-team") as show:
-        match = red_team.play(
-            setting,
+        tournament = red_team.run_tournament(
+            config,
             rules.load(policy),
             Edge(load_key(key)),
-            red_team.load_terms(policy),
+            red_team.load_config(policy),
             out_path,
             model=model.chosen(model_dir),
             progress=show,
         )
-    red_team.save(match, out_path)
-    red_team.write_html(match, out_path / "red-team.html")
+    red_team.write_json(tournament, out_path)
+    red_team.write_html(tournament, out_path / "red-team.html")
     if as_json:
-        print_json(json.loads((out_path / "arena.json").read_text("utf-8")))
+        print_json(json.loads((out_path / "red_team.json").read_text("utf-8")))
         return
-    red_team.print_match(match, out)
-    print_next_steps(
-        [
-            f"charts: {out_path}/red-team.html",
-            f"wavebreak evaluate {out_path} --labels {out_path}/labels.csv",
-        ]
-    )
+    red_team.print_report(tournament, out)
+    print_next_steps([
+        f"charts: {out_path}/red-team.html",
+        f"wavebreak evaluate {out_path} --labels {out_path}/labels.csv",
+    ])  # fmt: skip

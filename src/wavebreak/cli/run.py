@@ -43,7 +43,7 @@ from wavebreak.cli.options import (
 from wavebreak.errors import UsageError
 
 if TYPE_CHECKING:
-    from wavebreak.ledger import Sealer
+    from wavebreak.ledger import DirectoryRecorder
 
 Batch = Annotated[int, typer.Option(min=1, max=1_000_000, help="Events in a batch.")]
 ProfileFile = Annotated[
@@ -65,20 +65,20 @@ WORST_FIRST = ("ban", "suspend", "restrict", "limit", "challenge")
 DEMO_KEY = b"wavebreak demo, no secret"
 
 
-def _sealer(ledger: Path | None, key: Path | None) -> Sealer | None:
+def _sealer(ledger: Path | None, key: Path | None) -> DirectoryRecorder | None:
     """Open the ledger for sealing, and report what was repaired."""
     if ledger is None:
         return None
-    from wavebreak.ledger import Sealer
-    from wavebreak.ledger.checkpoints import own_signer
+    from wavebreak.ledger import DirectoryRecorder
+    from wavebreak.ledger.checkpoints import load_or_create_signer
 
-    sealer = Sealer(
+    sealer = DirectoryRecorder(
         ledger,
-        own_signer(key),
+        load_or_create_signer(key),
         clock=lambda: time.time_ns() // 10**6,
         salts=secrets.token_bytes,
     )
-    for line in sealer.mended:
+    for line in sealer.repaired:
         out.print(f"{ledger}: {line}", style="yellow")
     return sealer
 

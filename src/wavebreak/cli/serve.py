@@ -30,7 +30,7 @@ from wavebreak.cli.options import (
     Wide,
 )
 from wavebreak.errors import UsageError
-from wavebreak.ledger.checkpoints import own_signer, verifier_key
+from wavebreak.ledger.checkpoints import encode_verifier_key, load_or_create_signer
 from wavebreak.model.storage import SHIPPED
 from wavebreak.privacy.pseudonymizer import Edge, load_key
 from wavebreak.reports.tables import Table, print_table, stamp
@@ -204,8 +204,8 @@ def _simulated_day() -> pa.RecordBatch:
 
 def _ledger_store(home: Path, key: Path | None) -> LedgerStore:
     """Return the service's signer; print its verifier key and store it in the service directory."""
-    signer = own_signer(key)
-    public = verifier_key(signer.key)
+    signer = load_or_create_signer(key)
+    public = encode_verifier_key(signer.key)
     (home / LEDGER_KEY).write_text(f"{public}\n", "utf-8")
     out.print(f"verifier key of the ledger: [bold]{public}[/]", soft_wrap=True)
     return LedgerStore(signer, _now_ms)

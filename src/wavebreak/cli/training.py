@@ -21,7 +21,7 @@ from wavebreak.training import default_model
 from wavebreak.training.pipeline import REPORT
 
 if TYPE_CHECKING:
-    from wavebreak.training import Learned, Tested
+    from wavebreak.training import ModelEvaluation, TrainingResult
 
 Runs = Annotated[
     list[Path], typer.Argument(help="What `simulate -o` or `run -o` wrote, or files of events.")
@@ -108,10 +108,10 @@ def train(
     ])  # fmt: skip
 
 
-def _print_training(learned: Learned, tested: Tested) -> None:
+def _print_training(learned: TrainingResult, tested: ModelEvaluation) -> None:
     for table in training.terminal_tables(learned, tested):
         print_table(table, out)
-    print_lines(training.lead(learned, tested), out)
+    print_lines(training.summary(learned, tested), out)
 
 
 @app.command(
@@ -140,8 +140,8 @@ def train_default(
     """Train the default model on random simulated platforms and on real traces."""
     settings = training.load_settings(policy)
     with progress_bar("train-default") as show, TemporaryDirectory() as scratch:
-        traces = default_model.imported(background, Path(scratch)) if background else []
-        learned, tested = default_model.train_on_worlds(
+        traces = default_model.import_traces(background, Path(scratch)) if background else []
+        learned, tested = default_model.train_default_model(
             out_path,
             settings,
             worlds=worlds,

@@ -21,7 +21,7 @@ from wavebreak.features.catalog import NAMES
 from wavebreak.features.layout import OUTCOMES
 from wavebreak.features.shards import Judgement
 from wavebreak.model.calibration import Steps
-from wavebreak.rules import Program, Score, Standing, features_of, guard_of, seconds
+from wavebreak.rules import EnforcementTerms, Program, Score, features_of, guard_of, seconds
 from wavebreak.schema.events import CHANNELS
 
 _step: Any = compiled()(decision.step)
@@ -100,7 +100,7 @@ def judgement(
     Rules that only label, and suspicions raised at registration, stay with the account for good;
     the others may fire again when the standing that they led to has ended.
     """
-    rules, standing = program.policy.rules, program.policy.standing
+    rules, standing = program.policy.rules, program.policy.enforcement
     decide, weigh, refuse = _callbacks()
     guard = guard_of(program.policy)
     labels = sum(1 << k for k, rule in enumerate(rules) if rule.label is not None)
@@ -137,7 +137,7 @@ def _scored(told: Judgement, model: Model, spares: tuple[str, ...]) -> Judgement
 
 
 def _numbers(program: Program, model: Model | None, covered: frozenset[str]) -> Any:
-    rules, standing = program.policy.rules, program.policy.standing
+    rules, standing = program.policy.rules, program.policy.enforcement
     score = program.policy.score
     return decision.numbers(
         [_rule(program, k) for k in range(len(rules))],
@@ -151,7 +151,7 @@ def _numbers(program: Program, model: Model | None, covered: frozenset[str]) -> 
 
 
 def _score(
-    score: Score, standing: Standing, model: Model, covered: frozenset[str]
+    score: Score, standing: EnforcementTerms, model: Model, covered: frozenset[str]
 ) -> decision.ScoreNumbers:
     holds = {"observe": standing.observe} | score.hold
     bounds = [within.outcome for within in score.most if within.carries in covered]
@@ -184,5 +184,5 @@ def _rule(program: Program, k: int) -> tuple[int, int]:
     if not program.enforced >> k & 1:
         return decision.ALLOW, 0
     observes = int(program.outcome[k]) == decision.OBSERVE
-    hold = seconds(program.policy.standing.observe) if observes else int(program.hold_s[k])
+    hold = seconds(program.policy.enforcement.observe) if observes else int(program.hold_s[k])
     return int(program.outcome[k]), hold

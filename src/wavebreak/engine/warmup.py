@@ -20,7 +20,7 @@ from wavebreak.features import catalog
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.io import jsonl
 from wavebreak.model import smallest
-from wavebreak.rules import Policy, Standing, guard_of, load
+from wavebreak.rules import EnforcementTerms, Policy, guard_of, load
 from wavebreak.schema.events import LOG_SCHEMA, TYPES
 
 
@@ -80,7 +80,7 @@ def _run_engine(policy: Policy) -> None:
 
 def _run_kernel() -> None:
     """Run the engine without a rule: its code does not depend on them."""
-    standing = Standing(
+    standing = EnforcementTerms(
         new_chats_1d=0, suspend_after=1, double_at_most=0, observe="1d", grace="1d",
         benign_grace="1d",
     )  # fmt: skip

@@ -1,33 +1,40 @@
-"""Sealed evidence: a Merkle log of entries, signed checkpoints, proofs that others can verify.
+"""Tamper-evident ledger of decisions: a signed Merkle log, with proofs that others can verify.
 
-`Ledger` seals entries over a storage (`Memory`, `Directory`, or one's own); `entry` makes an entry
-and the openings of what it hides; `parcel` gives files that `verifier.py`, which needs nothing of
-this package, can check. Everything that does not hold is an EvidenceError with a name.
+`Ledger` appends entries to a storage (`MemoryStorage`, `DirectoryStorage`, or your own) and signs
+checkpoints over them. `make_entry` makes an entry and the openings of its commitments.
+`proof_bundle` returns the files that `verifier.py`, which needs nothing of this package, checks.
+Every failed check raises an `EvidenceError` with a name.
 """
 
 from wavebreak.ledger.checkpoints import Signer, new_signer
-from wavebreak.ledger.entries import Entry, Openings, entry, read_entry
-from wavebreak.ledger.ledger import Ledger, Memory, Storage
-from wavebreak.ledger.proofs import parcel
-from wavebreak.ledger.recorder import Draft, Sealer, Sealing, seal_decisions, seal_receipts
-from wavebreak.ledger.storage import Directory, OpeningFile, OpeningStore
+from wavebreak.ledger.entries import Entry, Openings, make_entry, read_entry
+from wavebreak.ledger.ledger import Ledger, MemoryStorage, Storage
+from wavebreak.ledger.proofs import proof_bundle
+from wavebreak.ledger.recorder import (
+    DirectoryRecorder,
+    Draft,
+    LedgerRecorder,
+    seal_decisions,
+    seal_receipts,
+)
+from wavebreak.ledger.storage import DirectoryStorage, OpeningFile, OpeningStore
 
 __all__ = [
-    "Directory",
+    "DirectoryRecorder",
+    "DirectoryStorage",
     "Draft",
     "Entry",
     "Ledger",
-    "Memory",
+    "LedgerRecorder",
+    "MemoryStorage",
     "OpeningFile",
     "OpeningStore",
     "Openings",
-    "Sealer",
-    "Sealing",
     "Signer",
     "Storage",
-    "entry",
+    "make_entry",
     "new_signer",
-    "parcel",
+    "proof_bundle",
     "read_entry",
     "seal_decisions",
     "seal_receipts",

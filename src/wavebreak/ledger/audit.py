@@ -1,6 +1,6 @@
-"""Check a ledger or a parcel for a person: the verifier's checks, what was done where one fails.
+"""Audit of a ledger or a proof bundle: the verifier's checks, and what was changed where one fails.
 
-The verifier alone says that a log is not as it was sealed; the stored tree says which entry.
+The verifier shows that a log differs from what was sealed; the stored tree shows which entry.
 """
 
 from __future__ import annotations
@@ -14,57 +14,67 @@ from typing import NamedTuple
 from cryptography.x509 import Certificate
 
 from wavebreak.errors import EvidenceError
-from wavebreak.ledger.checkpoints import check_stamp
-from wavebreak.ledger.entries import known
-from wavebreak.ledger.errors import error, named
+from wavebreak.ledger.checkpoints import check_time_stamp
+from wavebreak.ledger.entries import parse_entry
+from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
 from wavebreak.ledger.merkle_tree import leaf_index
-from wavebreak.ledger.storage import Directory
+from wavebreak.ledger.storage import DirectoryStorage
 from wavebreak.ledger.verifier import (
     LEAF,
     LOG,
     WITNESS,
     Checkpoint,
     Key,
+    add_leaf,
     check_signature,
-    grow,
-    hashed,
+    hash_node,
     read_checkpoint,
     read_lines,
     verify,
 )
 
 STAMPS = "stamps"
-BEYOND = ("log_cut", "root_wrong", "entries_unsealed", "log_forked", "log_behind")
-"""Doubts of the verifier that the stored tree can say more about."""
+EXPLAINABLE = ("log_cut", "root_wrong", "entries_unsealed", "log_forked", "log_behind")
+"""Errors of the verifier that the stored tree can explain further."""
 
 
-class Checked(NamedTuple):
-    """The last checkpoint, what was checked, and what could not be; a sentence each."""
+class AuditResult(NamedTuple):
+    """The last checkpoint, and a sentence for each thing that was checked or could not be."""
 
     last: Checkpoint
     checked: list[str]
     unchecked: list[str]
 
 
-def check(
+def audit_directory(
     place: Path, keys: list[Key], kept: list[Checkpoint], roots: Sequence[Certificate] = ()
-) -> Checked:
-    """Check a directory; raises EvidenceError, whose name says what does not hold.
+) -> AuditResult:
+    """Check a ledger or proof bundle in a directory.
 
-    `keys` are those of the log and of witnesses, `kept` checkpoints that the reader held before,
-    `roots` certificates of time-stamping authorities: with any, all of `stamps/` is checked.
+    Args:
+        place: The directory.
+        keys: Verifier keys of the log and of witnesses.
+        kept: Checkpoints of the log that the reader kept from before.
+        roots: Certificates of time-stamping authorities; with any, all of `stamps/` is checked.
+
+    Returns:
+        The last checkpoint, and what was and was not checked.
+
+    Raises:
+        EvidenceError: A check failed; its `name` is the error of the verifier.
+
     """
     log = (place / "entries.jsonl").exists()
     try:
-        with named():
+        with convert_verifier_errors():
             notes = verify(place, keys, kept)
     except EvidenceError as doubt:
-        if log and doubt.name in BEYOND:
+        if log and doubt.name in EXPLAINABLE:
             _explain(place)
         raise
     except OSError as e:
-        raise error("file_missing", f"{e.filename} cannot be read: {e.strerror}") from None
-    count = _entries(place) if log else _parcel(place)
+        raise ledger_error("file_missing", f"{e.filename} cannot be read: {e.strerror}") from None
+    count = _entries(place) if log else _proof_bundle(place)
     last = notes[-1]
     done = [
         f"{count:,} entries, each in its one form, of a kind that is known, and as it was sealed",
@@ -76,7 +86,7 @@ def check(
         done.append("the stored tree and index are those of the entries")
     if roots:
         done += [_stamped(path, notes, roots) for path in sorted((place / STAMPS).glob("*.tsr"))]
-    return Checked(last, done, _unchecked(place, keys, kept, bool(roots)))
+    return AuditResult(last, done, _unchecked(place, keys, kept, bool(roots)))
 
 
 def _signed(last: Checkpoint, key: Key) -> str:
@@ -87,11 +97,13 @@ def _signed(last: Checkpoint, key: Key) -> str:
 def _stamped(path: Path, notes: list[Checkpoint], roots: Sequence[Certificate]) -> str:
     """Check a time stamp, `N.tsr`, over the checkpoint beside it, `N.txt`."""
     note = path.with_suffix(".txt").read_bytes()
-    with named():
+    with convert_verifier_errors():
         read = read_checkpoint(note)
     if read.text not in {each.text for each in notes}:
-        raise error("stamp_other_checkpoint", f"{path.name} is over no checkpoint that is here")
-    at = check_stamp(note, path.read_bytes(), roots)
+        raise ledger_error(
+            "stamp_other_checkpoint", f"{path.name} is over no checkpoint that is here"
+        )
+    at = check_time_stamp(note, path.read_bytes(), roots)
     return f"{read.size:,} entries were there at {at:%Y-%m-%d %H:%M:%S} UTC, says an authority"
 
 
@@ -114,44 +126,44 @@ def _entries(place: Path) -> int:
     size = end = 0
     with (place / "nodes").open("rb") as nodes, (place / "ends").open("rb") as ends:
         for line in read_lines(place / "entries.jsonl"):
-            known(json.loads(line))
-            made = b"".join(grow(peaks, size, hashed(LEAF, line)))
+            parse_entry(json.loads(line))
+            made = b"".join(add_leaf(peaks, size, hash_node(LEAF, line)))
             if nodes.read(len(made)) != made:
-                raise error("nodes_wrong", f"the stored tree differs at entry {size}")
+                raise ledger_error("nodes_wrong", f"the stored tree differs at entry {size}")
             end += len(line) + 1
             if ends.read(8) != end.to_bytes(8):
-                raise error("ends_wrong", f"the index does not say where entry {size} ends")
+                raise ledger_error("ends_wrong", f"the index does not say where entry {size} ends")
             size += 1
         if nodes.read(1) or ends.read(1):
-            raise error("index_too_long", f"there is more in the index than {size} entries")
+            raise ledger_error("index_too_long", f"there is more in the index than {size} entries")
     return size
 
 
-def _parcel(place: Path) -> int:
+def _proof_bundle(place: Path) -> int:
     count = 0
     for line in read_lines(place / "proofs.jsonl"):
-        known(json.loads(line)["entry"])
+        parse_entry(json.loads(line)["entry"])
         count += 1
     return count
 
 
 def _explain(place: Path) -> None:
-    """Raise what was done to a log, where its stored tree shows it."""
-    files = Directory(place)
+    """Raise the change to a log as an error, where its stored tree shows it."""
+    files = DirectoryStorage(place)
     try:
         stored = files.size()
         found = _first_change(read_lines(place / "entries.jsonl"), files.node, stored)
     finally:
         files.close()
     if found:
-        raise error(*found)
+        raise ledger_error(*found)
 
 
 def _first_change(
     lines: Iterator[bytes], node: Callable[[int], bytes], stored: int
 ) -> tuple[str, str] | None:
     """Compare entries with the leaves of the stored tree, up to the first that differs."""
-    leaves = (hashed(LEAF, line) for line in lines)
+    leaves = (hash_node(LEAF, line) for line in lines)
 
     def was(position: int) -> bytes:
         return node(leaf_index(position)) if 0 <= position < stored else b""
@@ -162,7 +174,7 @@ def _first_change(
         if here == was(at + 1) and following != was(at):
             return "entry_dropped", f"entry {at} is gone"
         if here == was(at - 1):
-            return "entry_repeated", f"entry {at - 1} stands twice"
+            return "entry_repeated", f"entry {at - 1} occurs twice"
         if (following == was(at) and here != was(at + 1)) or at >= stored:
             return "entry_inserted", f"the entry at {at} is new"
         if any(here == was(k) for k in range(at + 1, stored)):

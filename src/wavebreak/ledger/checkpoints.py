@@ -1,8 +1,7 @@
-"""Keys, signed notes and checkpoints, as a log and a witness write them (C2SP signed-note).
+"""Signed checkpoints of a ledger (C2SP signed-note): keys, signatures, time stamps.
 
-Time stamps of checkpoints (RFC 3161): an authority says that a checkpoint was there by then.
-
-How the authority is reached is an argument: a function that sends a request and gives its answer.
+Time stamps follow RFC 3161: an authority signs that a checkpoint existed at a time. The connection
+to the authority is an argument, a function that sends a request and returns the response.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from rfc3161_client import (
 )
 
 from wavebreak.errors import EvidenceError, FileError
-from wavebreak.ledger.errors import error, named
+from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
 from wavebreak.ledger.verifier import LOG, WITNESS, Key, key_id, read_checkpoint, read_key
 
 PRIVATE = "PRIVATE+KEY"
@@ -46,7 +45,7 @@ class Signer(NamedTuple):
     @property
     def key(self) -> Key:
         """The verifier key that belongs to it."""
-        public = _private(self).public_key().public_bytes_raw()
+        public = _private_key(self).public_key().public_bytes_raw()
         return Key(self.name, key_id(self.name, self.kind, public), self.kind, public)
 
     def __repr__(self) -> str:
@@ -54,7 +53,7 @@ class Signer(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def _private(signer: Signer) -> Ed25519PrivateKey:
+def _private_key(signer: Signer) -> Ed25519PrivateKey:
     return Ed25519PrivateKey.from_private_bytes(signer.secret)
 
 
@@ -66,40 +65,41 @@ def new_signer(name: str, kind: int = LOG, secret: bytes | None = None) -> Signe
     """
     if not name or "+" in name or not name.isprintable() or any(map(str.isspace, name)):
         raise EvidenceError(
-            "a key's name may not have spaces or a plus sign", name="key_malformed",
+            "a key's name may not have spaces or a plus sign",
+            name="key_malformed",
             fix="name it as a host and a path: example.org/wavebreak",
-        )  # fmt: skip
+        )
     return Signer(name, kind, secret or secrets.token_bytes(32))
 
 
-def verifier_key(key: Key) -> str:
-    """Write a verifier key: what others check signatures with, no secret.
+def encode_verifier_key(key: Key) -> str:
+    """Encode a verifier key: what others check signatures with, no secret.
 
-    >>> told = verifier_key(new_signer("example.org/log", secret=bytes(32)).key)
-    >>> told
+    >>> key = encode_verifier_key(new_signer("example.org/log", secret=bytes(32)).key)
+    >>> key
     'example.org/log+4e933303+ATtqJ7zOtqQtYqOo0CpvDXNlMhV3HeJDpjrASKGLWdop'
-    >>> read_key(told).name
+    >>> read_key(key).name
     'example.org/log'
     """
-    return f"{key.name}+{key.id.hex()}+{_told(bytes([key.kind]) + key.public)}"
+    return f"{key.name}+{key.id.hex()}+{_encode_base64(bytes([key.kind]) + key.public)}"
 
 
-def _told(made: bytes) -> str:
+def _encode_base64(made: bytes) -> str:
     return base64.b64encode(made).decode()
 
 
-def write_signer(signer: Signer) -> str:
-    """Write a key that signs, as text of one line; it is a secret."""
-    kept = _told(bytes([signer.kind]) + signer.secret)
+def encode_signer(signer: Signer) -> str:
+    """Encode a signing key as one line of text; it is a secret."""
+    kept = _encode_base64(bytes([signer.kind]) + signer.secret)
     return f"{PRIVATE}+{signer.name}+{signer.key.id.hex()}+{kept}\n"
 
 
-def read_signer(told: str) -> Signer:
-    """Read what `write_signer` wrote; raises EvidenceError where that is not what it is."""
-    private, _, rest = told.strip().partition(f"{PRIVATE}+")
+def decode_signer(text: str) -> Signer:
+    """Decode a signing key that `encode_signer` wrote; raises EvidenceError."""
+    private, _, rest = text.strip().partition(f"{PRIVATE}+")
     name, _, tail = rest.partition("+")
     number, _, kept = tail.partition("+")
-    with named("give the file that `wavebreak ledger keygen` wrote"):
+    with convert_verifier_errors("give the file that `wavebreak ledger keygen` wrote"):
         made = base64.b64decode(kept, validate=True)
         signer = Signer(name, made[0] if made else 0, made[1:])
         if private or len(made) != 33 or made[0] not in (LOG, WITNESS):
@@ -110,9 +110,9 @@ def read_signer(told: str) -> Signer:
 
 
 def load_signer(path: Path) -> Signer:
-    """Read a key that signs from a file; raises FileError where it cannot be read."""
+    """Read a signing key from a file; raises FileError where it cannot be read."""
     try:
-        return read_signer(path.read_text("utf-8"))
+        return decode_signer(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError):
         raise FileError(
             f"the key file {path} cannot be read",
@@ -120,8 +120,8 @@ def load_signer(path: Path) -> Signer:
         ) from None
 
 
-def own_signer(path: Path | None) -> Signer:
-    """Read a log's key, and make it at first use.
+def load_or_create_signer(path: Path | None) -> Signer:
+    """Read the signing key of a log; create it at first use.
 
     Without `path` the environment's WAVEBREAK_LEDGER_KEY decides (what `ledger keygen` writes, or
     the path of it), else ~/.config/wavebreak/ledger.key.
@@ -129,121 +129,135 @@ def own_signer(path: Path | None) -> Signer:
     if path is None:
         given = os.environ.get("WAVEBREAK_LEDGER_KEY", "").strip()
         if given.startswith(PRIVATE):
-            return read_signer(given)
+            return decode_signer(given)
         path = Path(given) if given else None
     path = path or Path.home() / ".config" / "wavebreak" / "ledger.key"
     if not path.exists():
-        keep_signer(new_signer(f"wavebreak.local/{secrets.token_hex(4)}"), path)
+        save_signer(new_signer(f"wavebreak.local/{secrets.token_hex(4)}"), path)
     return load_signer(path)
 
 
-def keep_signer(signer: Signer, path: Path) -> None:
-    """Write a key that signs to a file that nobody else may read; FileError where one stands."""
+def save_signer(signer: Signer, path: Path) -> None:
+    """Write a signing key to a new file with mode 0600; raises FileError where the file exists."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(write_signer(signer))
+            file.write(encode_signer(signer))
     except OSError as e:
         raise FileError(
-            f"the key file {path} cannot be made: {e.strerror}", fix="name one that is not there"
+            f"the key file {path} cannot be made: {e.strerror}",
+            fix="name a file that does not exist yet",
         ) from None
 
 
-def load_verifier_key(told: str) -> Key:
+def load_verifier_key(given: str) -> Key:
     """Read a verifier key, given as itself or as a file that holds it.
 
     Raises FileError where that cannot be read, EvidenceError where it holds none.
     """
     fix = "give name+id+base64, or a file with it: `wavebreak ledger keygen` writes one"
     try:
-        key = told if "+" in told else Path(told).read_text("utf-8").strip()
+        key = given if "+" in given else Path(given).read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError):
-        raise FileError(f"the key file {told} cannot be read", fix=fix) from None
-    with named(fix):
+        raise FileError(f"the key file {given} cannot be read", fix=fix) from None
+    with convert_verifier_errors(fix):
         return read_key(key)
 
 
-def checkpoint_note(signer: Signer, size: int, root: bytes) -> bytes:
+def sign_checkpoint(signer: Signer, size: int, root: bytes) -> bytes:
     """Write and sign a checkpoint: its origin is the signer's name."""
-    text = f"{signer.name}\n{size}\n{_told(root)}\n"
-    return f"{text}\n{_line(signer, text.encode())}".encode()
+    text = f"{signer.name}\n{size}\n{_encode_base64(root)}\n"
+    return f"{text}\n{_signature_line(signer, text.encode())}".encode()
 
 
-def _line(signer: Signer, message: bytes, before: bytes = b"") -> str:
-    signature = _private(signer).sign(message)
-    return f"— {signer.name} {_told(signer.key.id + before + signature)}\n"
+def _signature_line(signer: Signer, message: bytes, before: bytes = b"") -> str:
+    signature = _private_key(signer).sign(message)
+    return f"— {signer.name} {_encode_base64(signer.key.id + before + signature)}\n"
 
 
-def cosigned(note: bytes, witness: Signer, at: int) -> bytes:
+def add_cosignature(note: bytes, witness: Signer, at: int) -> bytes:
     """Add a witness's signature, made at `at` (s), to a checkpoint (C2SP cosignature/v1)."""
-    with named():
+    with convert_verifier_errors():
         text = read_checkpoint(note).text.encode()
     message = f"cosignature/v1\ntime {at}\n".encode() + text
-    return note + _line(witness, message, at.to_bytes(8)).encode()
+    return note + _signature_line(witness, message, at.to_bytes(8)).encode()
 
 
-Ask = Callable[[bytes], bytes]
-"""Sends a request to an authority (application/timestamp-query), gives its answer; both DER."""
-MAX_ANSWER = 1 << 16
+SendRequest = Callable[[bytes], bytes]
+"""Sends a request (application/timestamp-query) to an authority; returns its response (DER)."""
+MAX_RESPONSE = 1 << 16
 SHA256_OID = "2.16.840.1.101.3.4.2.1"
 
 
-def roots_of(pem: bytes) -> list[Certificate]:
+def load_certificates(pem: bytes) -> list[Certificate]:
     """Read the certificates of authorities that are trusted; raises EvidenceError."""
     try:
         return load_pem_x509_certificates(pem)
     except ValueError:
-        raise error("stamp_roots", "these are no certificates in PEM", "give a PEM file") from None
+        raise ledger_error(
+            "stamp_roots", "the file has no certificates in PEM", "give the authority's PEM file"
+        ) from None
 
 
-def stamped(note: bytes, ask: Ask, roots: Sequence[Certificate]) -> bytes:
-    """Have a checkpoint stamped; the answer, once it is checked. Raises EvidenceError."""
+def request_time_stamp(note: bytes, ask: SendRequest, roots: Sequence[Certificate]) -> bytes:
+    """Request a time stamp of a checkpoint; return the checked response. Raises EvidenceError."""
     request = (
-        TimestampRequestBuilder().data(note).hash_algorithm(HashAlgorithm.SHA256)
-        .nonce(nonce=True).cert_request(cert_request=True).build()
-    )  # fmt: skip
-    answer = ask(request.as_bytes())
-    check_stamp(note, answer, roots, nonce=request.nonce)
-    return answer
+        TimestampRequestBuilder()
+        .data(note)
+        .hash_algorithm(HashAlgorithm.SHA256)
+        .nonce(nonce=True)
+        .cert_request(cert_request=True)
+        .build()
+    )
+    response = ask(request.as_bytes())
+    check_time_stamp(note, response, roots, nonce=request.nonce)
+    return response
 
 
-def check_stamp(
-    note: bytes, answer: bytes, roots: Sequence[Certificate], *, nonce: int | None = None
+def check_time_stamp(
+    note: bytes, response: bytes, roots: Sequence[Certificate], *, nonce: int | None = None
 ) -> datetime:
-    """Check an authority's answer over a checkpoint; when it was stamped (UTC).
+    """Check an authority's response for a checkpoint; return the time of the stamp (UTC).
 
     Raises EvidenceError: `stamp_malformed`, `stamp_refused`, `stamp_other_digest`, `stamp_nonce`,
     or `stamp_untrusted` for a signature or certificate that does not lead to `roots`.
     """
-    read = _read(answer)
+    read = _decode_response(response)
     if PKIStatus(read.status) != PKIStatus.GRANTED:
-        raise _wrong("refused", "the authority did not grant it")
+        raise _stamp_error("refused", "the authority did not grant it")
     imprint = read.tst_info.message_imprint
     digest = (imprint.hash_algorithm.dotted_string, imprint.message)
     if digest != (SHA256_OID, sha256(note).digest()):
-        raise _wrong("other_digest", "the time stamp is of other bytes")
+        raise _stamp_error("other_digest", "the time stamp is of other bytes")
     if nonce is not None and read.tst_info.nonce != nonce:
-        raise _wrong("nonce", "the answer is to another request")
+        raise _stamp_error("nonce", "the response is for another request")
     builder = VerifierBuilder()
     for root in roots:
         builder = builder.add_root_certificate(root)
     try:
         builder.build().verify(read, digest[1])
     except (VerificationError, ValueError):
-        raise _wrong("untrusted", "it is not signed by an authority that is trusted") from None
+        raise _stamp_error(
+            "untrusted", "it is not signed by an authority that is trusted"
+        ) from None
     return read.tst_info.gen_time.astimezone(UTC)
 
 
-def _read(answer: bytes) -> TimeStampResponse:
-    if len(answer) <= MAX_ANSWER:
+def _decode_response(response: bytes) -> TimeStampResponse:
+    if len(response) <= MAX_RESPONSE:
         try:
-            read = decode_timestamp_response(answer)
-            if read.as_bytes() == answer:
+            read = decode_timestamp_response(response)
+            if read.as_bytes() == response:
                 return read
         except ValueError:
             pass
-    raise _wrong("malformed", "the authority's answer is not a time stamp")
+    raise _stamp_error("malformed", "the authority's response is not a time stamp")
 
 
-def _wrong(name: str, what: str) -> EvidenceError:
-    return error(f"stamp_{name}", what, "have the checkpoint stamped anew, or give its authority")
+def _stamp_error(name: str, what: str) -> EvidenceError:
+    return ledger_error(
+        f"stamp_{name}",
+        what,
+        "stamp the checkpoint again with `wavebreak ledger stamp`, or give the certificate of "
+        "the authority that signed it",
+    )

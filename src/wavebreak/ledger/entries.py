@@ -1,7 +1,8 @@
-"""What may stand in a ledger: one type for each kind, and personal data only as commitments.
+"""Entry types of the ledger, one for each kind; personal data enter only as commitments.
 
-What names a person (an account, an analyst, a party, an event) is `hidden`: the entry has a salted
-commitment to it, and its opening, salt and value, is kept elsewhere and can be erased.
+A field that identifies a person (an account, an analyst, a party, an event) is `hidden`: the entry
+has a salted commitment to it. Its opening, salt and value, is kept elsewhere and can be erased.
+The kinds and field names are the stored format of version 1 and do not change.
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ import msgspec
 
 from wavebreak.engine.decision import Reason
 from wavebreak.errors import EvidenceError
-from wavebreak.ledger.errors import error, named
-from wavebreak.ledger.verifier import Doubt, canonical, check_entry, commitment
+from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
+from wavebreak.ledger.verifier import VerifierError, canonical, check_entry, commitment
 
 Salts = Callable[[int], bytes]
-"""Gives so many unguessable bytes: `secrets.token_bytes`, or a test's own."""
+"""Returns that many random bytes: `secrets.token_bytes`, or a deterministic one in tests."""
 Openings = dict[str, tuple[bytes, Any]]
-"""By field: the salt and the value that a commitment hides."""
+"""By field: the salt and the value of a commitment."""
 SALT_BYTES = 32
 
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an entry says openly; `hidden` names the fields that it may only commit to."""
+    """The open fields of an entry; `hidden` names the fields that it only commits to."""
 
     hidden: ClassVar[tuple[str, ...]] = ()
 
@@ -56,7 +57,7 @@ class ReceiptEntry(Body, frozen=True):
 
 
 class OverrideEntry(Body, frozen=True):
-    """A person's later decision over one that stands (its position; None: over a standing)."""
+    """A person's later decision over an earlier one (its position; None: over a state)."""
 
     decision: int | None
     outcome: str
@@ -195,24 +196,27 @@ class Entry(msgspec.Struct, frozen=True):
 
     def line(self) -> bytes:
         """Write it as the ledger keeps it: canonical JSON, without a newline."""
-        told = {
-            "at": self.at, "body": msgspec.to_builtins(self.body), "commits": self.commits,
-            "kind": self.kind, "v": 1,
-        }  # fmt: skip
+        entry = {
+            "at": self.at,
+            "body": msgspec.to_builtins(self.body),
+            "commits": self.commits,
+            "kind": self.kind,
+            "v": 1,
+        }
         try:
-            return canonical(told).encode()
-        except (Doubt, ValueError):
+            return canonical(entry).encode()
+        except (VerifierError, ValueError):
             raise _unwritable() from None
 
 
-def entry(
+def make_entry(
     kind: str, body: Body, hidden: Mapping[str, Any], *, at: int, salts: Salts
 ) -> tuple[Entry, Openings]:
     """Make an entry, and the openings of what it hides; `hidden` is by field, None is left out.
 
     Raises EvidenceError for a body of another kind or a field that the kind does not hide.
 
-    >>> made, openings = entry("label", LabelEntry("abusive", "analyst"), {"account": "a1"},
+    >>> made, openings = make_entry("label", LabelEntry("abusive", "analyst"), {"account": "a1"},
     ...                        at=0, salts=bytes)
     >>> made.line()[:61]
     b'{"at":0,"body":{"label":"abusive","source":"analyst"},"commit'
@@ -220,10 +224,12 @@ def entry(
     'a1'
     """
     if KINDS.get(kind) is not type(body):
-        raise error("entry_kind", f"{type(body).__name__} is no entry of kind {kind}", "see KINDS")
+        raise ledger_error(
+            "entry_kind", f"{type(body).__name__} is no entry of kind {kind}", "see KINDS"
+        )
     given = {field: value for field, value in hidden.items() if value is not None}
     if wrong := [field for field in given if field not in body.hidden]:
-        raise error("entry_hidden", f"{kind} does not hide {wrong[0]}", "see KINDS")
+        raise ledger_error("entry_hidden", f"{kind} does not hide {wrong[0]}", "see KINDS")
     drawn = salts(SALT_BYTES * len(given))
     openings: Openings = {
         field: (drawn[k * SALT_BYTES : (k + 1) * SALT_BYTES], value)
@@ -231,32 +237,36 @@ def entry(
     }
     try:
         commits = {f: commitment(kind, f, salt, v) for f, (salt, v) in openings.items()}
-    except (Doubt, ValueError):
+    except (VerifierError, ValueError):
         raise _unwritable() from None
     return Entry(kind, at, body, commits), openings
 
 
 def _unwritable() -> EvidenceError:
-    return error("value_not_json", "a value has no canonical form", "seal text and plain numbers")
+    return ledger_error(
+        "value_not_json", "a value has no canonical form", "seal text and plain numbers"
+    )
 
 
 def read_entry(line: bytes) -> Entry:
     """Read an entry, of a kind and with a body that are known; raises EvidenceError."""
-    with named():
-        return known(check_entry(line))
+    with convert_verifier_errors():
+        return parse_entry(check_entry(line))
 
 
-def known(told: dict[str, Any]) -> Entry:
-    """Give an entry, read from its line, the type of its kind; raises EvidenceError."""
-    kind = KINDS.get(told["kind"])
+def parse_entry(fields: dict[str, Any]) -> Entry:
+    """Convert a decoded entry to the type of its kind; raises EvidenceError."""
+    kind = KINDS.get(fields["kind"])
     if kind is None:
-        raise error("entry_kind", f"entries of kind {told['kind']!r} are not known")
+        raise ledger_error("entry_kind", f"entries of kind {fields['kind']!r} are not known")
     try:
-        body = msgspec.convert(told["body"], kind, strict=True)
+        body = msgspec.convert(fields["body"], kind, strict=True)
     except msgspec.ValidationError as e:
-        raise error(
-            "entry_body", f"an entry of kind {told['kind']} is not well formed: {e}"
+        raise ledger_error(
+            "entry_body", f"an entry of kind {fields['kind']} is not well formed: {e}"
         ) from None
-    if not told["commits"].keys() <= set(kind.hidden):
-        raise error("entry_hidden", f"{told['kind']} commits to a field that it does not hide")
-    return Entry(told["kind"], told["at"], body, told["commits"])
+    if not fields["commits"].keys() <= set(kind.hidden):
+        raise ledger_error(
+            "entry_hidden", f"{fields['kind']} commits to a field that it does not hide"
+        )
+    return Entry(fields["kind"], fields["at"], body, fields["commits"])

@@ -1,4 +1,4 @@
-"""Doubts of the verifier, as errors of this package with what to do about them."""
+"""Errors of the verifier as errors of this package, with a fix."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from wavebreak.errors import EvidenceError
-from wavebreak.ledger.verifier import Doubt
+from wavebreak.ledger.verifier import VerifierError
 
 FIX = "keep what is there as it is, and compare it with a copy, or a checkpoint, held elsewhere"
 
 
-def error(name: str, what: str, fix: str = FIX) -> EvidenceError:
-    """Give the error of this name."""
+def ledger_error(name: str, what: str, fix: str = FIX) -> EvidenceError:
+    """Return an EvidenceError with this name."""
     return EvidenceError(f"{name}: {what}", name=name, fix=fix)
 
 
 @contextmanager
-def named(fix: str = FIX) -> Iterator[None]:
-    """Turn what the verifier raises in here into EvidenceError, its `name` the doubt's.
+def convert_verifier_errors(fix: str = FIX) -> Iterator[None]:
+    """Convert errors of the verifier in this context to EvidenceError with the same `name`.
 
-    >>> with named():
-    ...     raise Doubt("root_wrong", "it is another")
+    >>> with convert_verifier_errors():
+    ...     raise VerifierError("root_wrong", "it is another")
     Traceback (most recent call last):
     wavebreak.errors.EvidenceError: root_wrong: it is another — fix: keep what is there as it is, \
 and compare it with a copy, or a checkpoint, held elsewhere
     """
     try:
         yield
-    except Doubt as doubt:
+    except VerifierError as doubt:
         name, what = doubt.args
-        raise error(name, what, fix) from None
+        raise ledger_error(name, what, fix) from None
     except (ValueError, TypeError, RecursionError):
-        raise error("not_well_formed", "what was read has not the form it should", fix) from None
+        raise ledger_error("not_well_formed", "the content is malformed", fix) from None

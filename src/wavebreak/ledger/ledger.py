@@ -1,4 +1,4 @@
-"""The ledger: entries in, positions, signed checkpoints and proofs out; storage is an argument."""
+"""The ledger: appends entries, signs checkpoints and proves entries, over a given storage."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from wavebreak.ledger import merkle_tree
-from wavebreak.ledger.checkpoints import Signer, checkpoint_note
+from wavebreak.ledger.checkpoints import Signer, sign_checkpoint
 from wavebreak.ledger.entries import Entry, read_entry
-from wavebreak.ledger.errors import error, named
+from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
 from wavebreak.ledger.verifier import (
     LEAF,
     Checkpoint,
+    add_leaf,
     check_entry,
     check_signature,
-    fold,
-    grow,
-    hashed,
+    hash_node,
     read_checkpoint,
+    root_hash,
 )
 
 
 class Storage(Protocol):
-    """Where a ledger's bytes lie; it only grows. After `append` and `keep` they are durable."""
+    """Storage of a ledger, append-only. What `append` and `keep` were given is durable."""
 
     def size(self) -> int:
         """How many entries there are."""
@@ -49,8 +49,8 @@ class Storage(Protocol):
         ...
 
 
-class Memory:
-    """Storage that ends with the process."""
+class MemoryStorage:
+    """Storage in memory, for tests and short-lived ledgers."""
 
     def __init__(self) -> None:
         self.lines: list[bytes] = []
@@ -90,7 +90,7 @@ class Ledger:
     root; raises EvidenceError where not. One ledger at a time may write to a storage.
 
     >>> from wavebreak.ledger.checkpoints import new_signer
-    >>> ledger = Ledger(Memory(), new_signer("example.org/log"))
+    >>> ledger = Ledger(MemoryStorage(), new_signer("example.org/log"))
     >>> ledger.seal([b'{"at":0,"body":{},"commits":{},"kind":"step","v":1}'])
     range(0, 1)
     >>> ledger.sealed.size
@@ -101,13 +101,13 @@ class Ledger:
         self.storage, self.signer = storage, signer
         self.size = storage.size()
         self._peaks = merkle_tree.peaks(storage.node, self.size)
-        self._last = checked(storage, signer)
+        self._last = check_last_checkpoint(storage, signer)
 
     @property
     def sealed(self) -> Checkpoint:
         """The last checkpoint; raises EvidenceError where there is none yet."""
         if self._last is None:
-            raise error(
+            raise ledger_error(
                 "checkpoint_missing", "the ledger has no checkpoint", "seal something first"
             )
         return self._last
@@ -122,7 +122,7 @@ class Ledger:
         lines = [_line(made) for made in entries]
         peaks, nodes, size = self._peaks.copy(), [], self.size
         for line in lines:
-            nodes += grow(peaks, size, hashed(LEAF, line))
+            nodes += add_leaf(peaks, size, hash_node(LEAF, line))
             size += 1
         self.storage.append(lines, b"".join(nodes))
         before, self.size, self._peaks = self.size, size, peaks
@@ -131,7 +131,7 @@ class Ledger:
     def checkpoint(self) -> bytes:
         """Seal what was appended: a signed note, the last one where nothing is new."""
         if self._last is None or self._last.size < self.size:
-            note = checkpoint_note(self.signer, self.size, fold(self._peaks))
+            note = sign_checkpoint(self.signer, self.size, root_hash(self._peaks))
             self.storage.keep(note)
             self._last = read_checkpoint(note)
             return note
@@ -144,12 +144,14 @@ class Ledger:
         return positions
 
     def witnessed(self, note: bytes) -> None:
-        """Keep the last checkpoint with the signatures that witnesses added."""
-        with named():
+        """Store the last checkpoint with the signatures that witnesses added."""
+        with convert_verifier_errors():
             made = read_checkpoint(note)
             check_signature(made, self.signer.key)
         if made.text != self.sealed.text:
-            raise error("checkpoint_other", "it is not the last checkpoint that was witnessed")
+            raise ledger_error(
+                "checkpoint_other", "the witness signed another checkpoint than the last"
+            )
         self.storage.keep(note)
         self._last = made
 
@@ -161,34 +163,38 @@ class Ledger:
         """Give the hashes that prove an entry to be under the last checkpoint."""
         size = self.sealed.size
         if not 0 <= position < size:
-            raise error("proof_position", f"entry {position} is not among the {size} sealed")
+            raise ledger_error("proof_position", f"entry {position} is not among the {size} sealed")
         return merkle_tree.inclusion_proof(self.storage.node, position, size)
 
     def consistency(self, old: int) -> list[bytes]:
         """Give the hashes that prove the last checkpoint to continue an older of `old` entries."""
         if not 0 <= old <= self.sealed.size:
-            raise error("rolled_back", f"{old} entries are more than the {self.sealed.size} sealed")
+            raise ledger_error(
+                "rolled_back", f"{old} entries are more than the {self.sealed.size} sealed"
+            )
         return merkle_tree.consistency_proof(self.storage.node, old, self.sealed.size)
 
 
 def _line(made: Entry | bytes) -> bytes:
     if isinstance(made, Entry):
         return made.line()
-    with named():
+    with convert_verifier_errors():
         check_entry(made)
     return made
 
 
-def checked(storage: Storage, signer: Signer) -> Checkpoint | None:
+def check_last_checkpoint(storage: Storage, signer: Signer) -> Checkpoint | None:
     """Check a storage's last checkpoint against a signer and the stored tree."""
     note = storage.latest()
     if note is None:
         return None
-    with named():
+    with convert_verifier_errors():
         last = read_checkpoint(note)
         check_signature(last, signer.key)
     if last.size > storage.size():
-        raise error("log_cut", f"{storage.size()} entries are left, not {last.size}")
-    if fold(merkle_tree.peaks(storage.node, last.size)) != last.root:
-        raise error("root_wrong", "the stored tree has another root than the last checkpoint")
+        raise ledger_error("log_cut", f"{storage.size()} entries are left, not {last.size}")
+    if root_hash(merkle_tree.peaks(storage.node, last.size)) != last.root:
+        raise ledger_error(
+            "root_wrong", "the stored tree has another root than the last checkpoint"
+        )
     return last

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from wavebreak.ledger.verifier import EMPTY, NODE, hashed
+from wavebreak.ledger.verifier import EMPTY, NODE, hash_node
 
 Node = Callable[[int], bytes]
 """Reads a node by its number in post-order."""
@@ -39,7 +39,7 @@ def subtree(node: Node, low: int, high: int) -> bytes:
     if width & (width - 1) == 0:
         return node(leaf_index(high - 1) + width.bit_length() - 1) if width else EMPTY
     middle = low + _split(width)
-    return hashed(NODE, subtree(node, low, middle) + subtree(node, middle, high))
+    return hash_node(NODE, subtree(node, low, middle) + subtree(node, middle, high))
 
 
 def _split(width: int) -> int:

@@ -1,4 +1,4 @@
-"""A parcel: some entries of a ledger, with proofs and openings, that the verifier alone checks."""
+"""Proof bundles: entries of a ledger with proofs and openings that the verifier alone checks."""
 
 from __future__ import annotations
 
@@ -6,51 +6,58 @@ import base64
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from wavebreak.ledger.checkpoints import verifier_key
+from wavebreak.ledger.checkpoints import encode_verifier_key
 from wavebreak.ledger.entries import Openings
-from wavebreak.ledger.errors import named
+from wavebreak.ledger.errors import convert_verifier_errors
 from wavebreak.ledger.ledger import Ledger
-from wavebreak.ledger.verifier import LEAF, canonical, hashed, read_json
+from wavebreak.ledger.verifier import LEAF, canonical, hash_node, read_json
 
 
-def parcel(
-    ledger: Ledger, positions: Iterable[int], openings: Mapping[int, Openings] | None = None,
-    *, since: int | None = None,
-) -> dict[str, bytes]:  # fmt: skip
-    """Show entries under the ledger's last checkpoint: files by name, as the verifier reads them.
+def proof_bundle(
+    ledger: Ledger,
+    positions: Iterable[int],
+    openings: Mapping[int, Openings] | None = None,
+    *,
+    since: int | None = None,
+) -> dict[str, bytes]:
+    """Return the files of a proof bundle by name, under the ledger's last checkpoint.
 
-    `openings` are by position, those that the reader may see. With `since`, the size of a
-    checkpoint that the reader holds, the proof that the log continues it comes along.
+    Args:
+        ledger: The ledger.
+        positions: Positions of the entries.
+        openings: The openings that the reader may see, by position.
+        since: The size of a checkpoint that the reader has: adds the consistency proof from it.
+
     """
     lines = [
-        shown(ledger, position, (openings or {}).get(position, {}))
+        encode_proof(ledger, position, (openings or {}).get(position, {}))
         for position in sorted(set(positions))
     ]
     files = {
         "checkpoints.jsonl": _line(ledger.note.decode()),
-        "key.pub": f"{verifier_key(ledger.signer.key)}\n".encode(),
+        "key.pub": f"{encode_verifier_key(ledger.signer.key)}\n".encode(),
         "proofs.jsonl": b"".join(map(_line, lines)),
     }
     if since is not None:
-        files["consistency.json"] = canonical(hashes(ledger.consistency(since))).encode()
+        files["consistency.json"] = canonical(encode_hashes(ledger.consistency(since))).encode()
     return files
 
 
-def shown(ledger: Ledger, position: int, openings: Openings) -> dict[str, Any]:
-    """Show one entry with its proof: a line of a parcel's `proofs.jsonl`, as a value."""
+def encode_proof(ledger: Ledger, position: int, openings: Openings) -> dict[str, Any]:
+    """Return one entry with its proof, as a value: a line of `proofs.jsonl`."""
     line = ledger.storage.line(position)
-    with named():
+    with convert_verifier_errors():
         return {
             "entry": read_json(line, "entry"),
-            "leaf": hashes([hashed(LEAF, line)])[0],
+            "leaf": encode_hashes([hash_node(LEAF, line)])[0],
             "openings": {field: [salt.hex(), value] for field, (salt, value) in openings.items()},
-            "path": hashes(ledger.prove(position)),
+            "path": encode_hashes(ledger.prove(position)),
             "position": position,
         }
 
 
-def hashes(given: Iterable[bytes]) -> list[str]:
-    """Write hashes in base64, as proofs do."""
+def encode_hashes(given: Iterable[bytes]) -> list[str]:
+    """Encode hashes in base64, as in `proofs.jsonl`."""
     return [base64.b64encode(each).decode() for each in given]
 
 

@@ -1,4 +1,4 @@
-"""Seal, then act: decisions before they are enforced, receipts of what became of them after."""
+"""Recording of decisions in a ledger: sealed before they are enforced, with receipts after."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
-from wavebreak.ledger.checkpoints import Signer, verifier_key
+from wavebreak.ledger.checkpoints import Signer, encode_verifier_key
 from wavebreak.ledger.entries import (
     Body,
     DecisionEntry,
@@ -20,17 +20,17 @@ from wavebreak.ledger.entries import (
     ReceiptEntry,
     Salts,
     VersionEntry,
-    entry,
+    make_entry,
 )
 from wavebreak.ledger.ledger import Ledger
-from wavebreak.ledger.storage import Directory, OpeningFile, OpeningStore
+from wavebreak.ledger.storage import DirectoryStorage, OpeningFile, OpeningStore
 
-Answered = Decision | DecisionEntry
-"""What a receipt is of: a decision, as it was made or as it was sealed."""
+Sealable = Decision | DecisionEntry
+"""What a receipt refers to: a decision, or its ledger entry."""
 
 
-Put = Callable[[Iterable[Entry]], range]
-"""Puts entries into a ledger; gives their positions."""
+Append = Callable[[Iterable[Entry]], range]
+"""Appends entries to a ledger; returns their positions."""
 
 
 class Draft(NamedTuple):
@@ -42,52 +42,76 @@ class Draft(NamedTuple):
 
 
 def decision_entry(made: Decision, *, at: int, salts: Salts) -> tuple[Entry, Openings]:
-    """Make a decision's entry: account, id and trigger are hidden, all else is told."""
+    """Make a decision's entry: account, id and trigger are hidden, all else is open."""
     body = DecisionEntry(
-        ts=made.ts, stage=made.stage, outcome=made.outcome, action=made.action, until=made.until,
-        score=made.score, rules=made.rules, reasons=made.reasons, policy=made.policy,
-        model=made.model, features=made.features,
-    )  # fmt: skip
+        ts=made.ts,
+        stage=made.stage,
+        outcome=made.outcome,
+        action=made.action,
+        until=made.until,
+        score=made.score,
+        rules=made.rules,
+        reasons=made.reasons,
+        policy=made.policy,
+        model=made.model,
+        features=made.features,
+    )
     hidden = {"account": made.account, "id": made.id, "trigger": made.trigger}
-    return entry("decision", body, hidden, at=at, salts=salts)
+    return make_entry("decision", body, hidden, at=at, salts=salts)
 
 
 def seal_decisions(
-    ledger: Ledger, decisions: Sequence[Decision], openings: OpeningStore, *, at: int,
-    salts: Salts, put: Put | None = None,
-) -> range:  # fmt: skip
+    ledger: Ledger,
+    decisions: Sequence[Decision],
+    openings: OpeningStore,
+    *,
+    at: int,
+    salts: Salts,
+    put: Append | None = None,
+) -> range:
     """Seal decisions that are about to be enforced; their positions, in order.
 
     The openings are kept first: whatever fails, no entry is sealed that cannot be opened.
     `put` appends entries, and by default seals them at once.
     """
     made = [decision_entry(each, at=at, salts=salts) for each in decisions]
-    openings.keep(ledger.size, [told for _, told in made])
+    openings.keep(ledger.size, [opening for _, opening in made])
     return (put or ledger.seal)([each for each, _ in made])
 
 
 def seal_receipts(
-    ledger: Ledger, positions: Sequence[int], decisions: Sequence[Answered], *, at: int,
-    effect: str = "applied", detail: str = "", put: Put | None = None,
-) -> range:  # fmt: skip
+    ledger: Ledger,
+    positions: Sequence[int],
+    decisions: Sequence[Sealable],
+    *,
+    at: int,
+    effect: str = "applied",
+    detail: str = "",
+    put: Append | None = None,
+) -> range:
     """Seal what became of sealed decisions, one receipt each."""
-    told = zip(positions, decisions, strict=True)
-    receipts = [ReceiptEntry(position, made.outcome, effect, detail) for position, made in told]
+    pairs = zip(positions, decisions, strict=True)
+    receipts = [ReceiptEntry(position, made.outcome, effect, detail) for position, made in pairs]
     return (put or ledger.seal)([Entry("receipt", at, receipt, {}) for receipt in receipts])
 
 
-class Sealing:
-    """Seals what is decided into a ledger, and keeps the openings; `clock` gives milliseconds.
+class LedgerRecorder:
+    """Records decisions in a ledger, and their openings; `clock` returns milliseconds.
 
-    Each call seals what it is given; not so with `at_once` false, where `ledger.checkpoint` does.
+    Each call signs a checkpoint, except with `at_once` false: then `ledger.checkpoint` does.
     """
 
     def __init__(
-        self, ledger: Ledger, openings: OpeningStore, *, clock: Callable[[], int], salts: Salts,
+        self,
+        ledger: Ledger,
+        openings: OpeningStore,
+        *,
+        clock: Callable[[], int],
+        salts: Salts,
         at_once: bool = True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.ledger, self.openings = ledger, openings
-        self._put: Put = ledger.seal if at_once else ledger.append
+        self._put: Append = ledger.seal if at_once else ledger.append
         self._clock, self._salts = clock, salts
 
     def versions(
@@ -110,7 +134,7 @@ class Sealing:
         return {"origin": last.origin, "size": last.size, "root": last.root.hex()}
 
     def decisions(self, made: Sequence[Decision]) -> range:
-        """Seal decisions, before anybody is told of them; their positions."""
+        """Seal decisions, before anybody is notified of them; return their positions."""
         if not made:
             return range(0)
         return seal_decisions(
@@ -118,9 +142,13 @@ class Sealing:
         )
 
     def receipts(
-        self, positions: Sequence[int], made: Sequence[Answered], *, effect: str = "applied",
+        self,
+        positions: Sequence[int],
+        made: Sequence[Sealable],
+        *,
+        effect: str = "applied",
         detail: str = "",
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Seal what became of decisions: by default that they took effect."""
         if made:
             at = self._clock()
@@ -132,28 +160,29 @@ class Sealing:
         """Seal what people said and did; the positions."""
         at = self._clock()
         made = [
-            entry(each.kind, each.body, each.hidden, at=at, salts=self._salts) for each in drafts
+            make_entry(each.kind, each.body, each.hidden, at=at, salts=self._salts)
+            for each in drafts
         ]
-        self.openings.keep(self.ledger.size, [told for _, told in made])
+        self.openings.keep(self.ledger.size, [openings for _, openings in made])
         return self._put([each for each, _ in made])
 
 
-class Sealer(Sealing):
-    """Seals into a ledger directory, its openings beside it in `private/`.
+class DirectoryRecorder(LedgerRecorder):
+    """Records into a ledger directory, with the openings in its `private/`.
 
-    `mended` says what a crash had left half-written.
+    `repaired` lists what a crash had left incomplete.
     """
 
     def __init__(
         self, path: Path, signer: Signer, *, clock: Callable[[], int], salts: Salts
     ) -> None:
-        self._files = Directory(path, write=True)
-        self.mended = self._files.mended
-        (path / "key.pub").write_text(f"{verifier_key(signer.key)}\n", "utf-8")
+        self._files = DirectoryStorage(path, write=True)
+        self.repaired = self._files.repaired
+        (path / "key.pub").write_text(f"{encode_verifier_key(signer.key)}\n", "utf-8")
         self._kept = OpeningFile(path / "private" / "openings.sqlite3")
         super().__init__(Ledger(self._files, signer), self._kept, clock=clock, salts=salts)
 
     def close(self) -> None:
-        """Let the ledger go."""
+        """Close the files of the ledger."""
         self._files.close()
         self._kept.close()

@@ -1,10 +1,12 @@
-"""A ledger as files in a directory: they only grow, and a tail cut off by a crash is mended.
+"""Storage of a ledger in a directory, and of the openings of its commitments.
 
 `entries.jsonl` (an entry a line), `nodes` (the tree, 32 bytes each), `ends` (where each entry's
-line ends, 8 bytes big-endian), `checkpoints.jsonl` (signed notes as JSON strings). `nodes` and
-`ends` follow from the entries; what of them is past the last checkpoint is made anew at opening.
+line ends, 8 bytes big-endian), `checkpoints.jsonl` (signed notes as JSON strings). All files only
+grow. `nodes` and `ends` follow from the entries; past the last checkpoint they are rebuilt at
+opening, and a tail that a crash cut off is removed.
 
-Where openings are kept: what commitments hide, until somebody's are erased.
+Openings are kept in SQLite until they are erased. Its column `told` and its tables `kept` and
+`named` are the stored format of version 1 and keep their names.
 """
 
 from __future__ import annotations
@@ -22,23 +24,30 @@ import msgspec
 
 from wavebreak.errors import FileError
 from wavebreak.ledger.entries import Openings
-from wavebreak.ledger.errors import error, named
+from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
 from wavebreak.ledger.merkle_tree import leaf_index, peaks
-from wavebreak.ledger.verifier import LEAF, MAX_LINE, canonical, grow, hashed, read_checkpoint
+from wavebreak.ledger.verifier import (
+    LEAF,
+    MAX_LINE,
+    add_leaf,
+    canonical,
+    hash_node,
+    read_checkpoint,
+)
 
 NAMES = ("entries.jsonl", "nodes", "ends", "checkpoints.jsonl")
 
 
-class Directory:
+class DirectoryStorage:
     """Storage of a ledger in a directory, for one writer at a time.
 
-    With `write` it is made where absent, locked against other writers, and mended: `mended` says
-    what a crash had left half-written and was cut off. What a checkpoint covers is never cut:
+    With `write` it is made where absent, locked against other writers, and repaired: `repaired`
+    lists what a crash had left incomplete and was cut off. What a checkpoint covers is never cut:
     raises EvidenceError `log_cut`, or FileError where it cannot be read or another one writes.
     """
 
     def __init__(self, path: Path, *, write: bool = False) -> None:
-        self.path, self.mended = path, list[str]()
+        self.path, self.repaired = path, list[str]()
         try:
             if write:
                 path.mkdir(parents=True, exist_ok=True)
@@ -48,19 +57,21 @@ class Directory:
                 fcntl.flock(self._files["entries.jsonl"], fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise FileError(
-                f"the ledger {path} is being written by another process", fix="wait for its end"
+                f"the ledger {path} is being written by another process",
+                fix="stop that process, or run this command after it has ended",
             ) from None
         except OSError as e:
             raise FileError(
-                f"the ledger {path} cannot be opened: {e.strerror}", fix="name a ledger directory"
+                f"the ledger {path} cannot be opened: {e.strerror}",
+                fix="give the directory that `wavebreak run --ledger` wrote",
             ) from None
         self._last = self._latest(write)
         self._size = self._length("ends") // 8
         if write:
-            self._mend()
+            self._repair()
 
     def close(self) -> None:
-        """Let the files go, and the lock with them."""
+        """Close the files and release the lock."""
         for file in self._files.values():
             os.close(file)
 
@@ -76,7 +87,10 @@ class Directory:
         except OSError as e:
             for name, length in before.items():
                 os.ftruncate(self._files[name], length)
-            raise FileError(f"the ledger {self.path} cannot grow: {e.strerror}") from None
+            raise FileError(
+                f"the ledger {self.path} cannot be written: {e.strerror}",
+                fix="free space or make the directory writable; the ledger is unchanged",
+            ) from None
 
     def _add(self, lines: Sequence[bytes], nodes: bytes) -> None:
         end, ends = self.end(self._size), []
@@ -113,8 +127,8 @@ class Directory:
         """Where the first `position` entries end."""
         return int.from_bytes(os.pread(self._files["ends"], 8, 8 * position - 8)) if position else 0
 
-    def _write(self, name: str, told: bytes) -> None:
-        file, at, left = self._files[name], self._length(name), memoryview(told)
+    def _write(self, name: str, content: bytes) -> None:
+        file, at, left = self._files[name], self._length(name), memoryview(content)
         while left:
             written = os.pwrite(file, left, at)
             at, left = at + written, left[written:]
@@ -129,18 +143,20 @@ class Directory:
         if not newline:
             return None
         try:
-            told = json.loads(whole.rpartition(b"\n")[2])
+            note = json.loads(whole.rpartition(b"\n")[2])
         except ValueError:
-            raise error("checkpoint_not_json", f"the last line of {self.path}'s notes") from None
-        return str(told).encode()
+            raise ledger_error(
+                "checkpoint_not_json", f"the last line of {self.path}'s notes"
+            ) from None
+        return str(note).encode()
 
     def _cut(self, name: str, length: int, what: str) -> None:
         os.ftruncate(self._files[name], length)
-        self.mended.append(f"{what} at the end of {name} was written half, and is cut off")
+        self.repaired.append(f"{what} at the end of {name} was incomplete and was cut off")
 
-    def _mend(self) -> None:
-        """Make what follows from entries past the last checkpoint anew; cut off half a line."""
-        with named():
+    def _repair(self) -> None:
+        """Rebuild the index and tree past the last checkpoint; cut off an incomplete line."""
+        with convert_verifier_errors():
             sealed = read_checkpoint(self._last).size if self._last else 0
         nodes = self._length("nodes") // 32
         held = min(sealed, self._size, bisect_right(range(nodes + 1), nodes, key=leaf_index) - 1)
@@ -155,10 +171,10 @@ class Directory:
             for line in iter(lambda: file.readline(MAX_LINE), b""):
                 if not line.endswith(b"\n"):
                     break
-                made += grow(tops, held + len(lines), hashed(LEAF, line[:-1]))
+                made += add_leaf(tops, held + len(lines), hash_node(LEAF, line[:-1]))
                 lines.append(line)
         if held + len(lines) < sealed or length < begin:
-            raise error("log_cut", f"fewer entries are left than the {sealed} sealed")
+            raise ledger_error("log_cut", f"fewer entries are left than the {sealed} sealed")
         ends, end = [], begin
         for line in lines:
             end += len(line)
@@ -206,17 +222,17 @@ class OpeningFile:
         )
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         self._db.close()
 
     def keep(self, first: int, openings: Iterable[Openings]) -> None:
         """Keep the openings of entries from position `first` on; older ones there give way."""
         rows, names = [], []
-        for position, told in enumerate(openings, first):
-            if told:
-                rows.append((position, msgspec.json.encode(told)))
-            if "account" in told:
-                names.append(("account", canonical(told["account"][1]).encode(), position))
+        for position, opening in enumerate(openings, first):
+            if opening:
+                rows.append((position, msgspec.json.encode(opening)))
+            if "account" in opening:
+                names.append(("account", canonical(opening["account"][1]).encode(), position))
         with self._db:
             self._db.execute("DELETE FROM named WHERE position >= ?", (first,))
             self._db.execute("DELETE FROM kept WHERE position >= ?", (first,))
@@ -230,8 +246,8 @@ class OpeningFile:
 
     def positions(self, field: str, value: Any) -> Sequence[int]:
         """Entries that hide this value in this field."""
-        told = (field, canonical(value).encode())
-        found = self._db.execute("SELECT position FROM named WHERE field = ? AND value = ?", told)
+        key = (field, canonical(value).encode())
+        found = self._db.execute("SELECT position FROM named WHERE field = ? AND value = ?", key)
         return [position for (position,) in found]
 
     def erase(self, field: str, value: Any) -> int:
@@ -242,6 +258,6 @@ class OpeningFile:
         erased = [(position,) for position in self.positions(field, value)]
         with self._db:
             self._db.executemany("DELETE FROM kept WHERE position = ?", erased)
-            told = (field, canonical(value).encode())
-            self._db.execute("DELETE FROM named WHERE field = ? AND value = ?", told)
+            key = (field, canonical(value).encode())
+            self._db.execute("DELETE FROM named WHERE field = ? AND value = ?", key)
         return len(erased)

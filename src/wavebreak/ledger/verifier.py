@@ -1,13 +1,13 @@
-"""Verify a ledger, or a parcel of sealed entries, without the package that made it.
+"""Verifier of a ledger, or of a proof bundle, which needs nothing of the package that made it.
 
     python verifier.py DIRECTORY --key KEY... [--remembered CHECKPOINT]
-Needs Python 3.11 and `cryptography`; ends with 0 only where all holds, else names what does not.
-Entries are lines of canonical JSON (RFC 8785) in a Merkle tree (RFC 9162: SHA-256 of 0x00 and an
-entry, or of 0x01 and two nodes), whose size and root stand in checkpoints, C2SP signed notes.
+Needs Python 3.11 and `cryptography`; exits with 0 only where every check passes, else prints which
+failed. Entries are lines of canonical JSON (RFC 8785) in a Merkle tree (RFC 9162: SHA-256 of 0x00
+and an entry, or of 0x01 and two nodes), whose size and root are in checkpoints, C2SP signed notes.
 Both have checkpoints.jsonl: signed notes as JSON strings, oldest first. A ledger has entries.jsonl.
-A parcel has proofs.jsonl, a line for each entry shown: {"entry","leaf","openings","path",
-"position"}, hashes in base64, openings {field: [salt in hex, value]}; and may have
-consistency.json, the hashes that lead from the checkpoint that you remember to the last.
+A proof bundle has proofs.jsonl, one line an entry: {"entry","leaf","openings","path","position"},
+hashes in base64, openings {field: [salt in hex, value]}; and may have consistency.json, the hashes
+that lead from the checkpoint that you kept to the last.
 """
 
 import argparse
@@ -33,134 +33,146 @@ ENTRY = {"at": int, "body": dict, "commits": dict, "kind": str, "v": int}
 PROOF = {"entry": dict, "leaf": str, "openings": dict, "path": list, "position": int}
 Key = namedtuple("Key", "name id kind public")
 Checkpoint = namedtuple("Checkpoint", "origin size root text by")
-_quoted = json.encoder.encode_basestring
+_quote = json.encoder.encode_basestring
 
 
-class Doubt(Exception):  # noqa: N818
-    """Something does not hold: its arguments are its name, and what it is in words."""
+class VerifierError(Exception):
+    """A check failed: the arguments are the error's name and a sentence."""
 
 
-def _need(holds: object, code: str, what: str) -> None:
+def _require(holds: object, code: str, what: str) -> None:
     if not holds:
-        raise Doubt(code, what)
+        raise VerifierError(code, what)
 
 
 def canonical(value: Any) -> str:
     """Canonical JSON (RFC 8785) of a value with ASCII names, and numbers below 2**53."""
     kind = type(value)
     if kind is str:
-        return _quoted(value)
+        return _quote(value)
     if value is None or kind is bool:
         return "null" if value is None else "true" if value else "false"
     if kind is int and -MAX_INT <= value <= MAX_INT:
         return str(value)
     if kind is float and abs(value) <= MAX_INT:
-        told = repr(value + 0.0)
-        told = f"{Decimal(told):f}" if "e" in told and abs(value) >= 1e-6 else told
-        return told.removesuffix(".0").replace("e-0", "e-")
+        digits = repr(value + 0.0)
+        digits = f"{Decimal(digits):f}" if "e" in digits and abs(value) >= 1e-6 else digits
+        return digits.removesuffix(".0").replace("e-0", "e-")
     if kind is dict and "".join(value).isascii():
-        return "{" + ",".join([f"{_quoted(n)}:{canonical(value[n])}" for n in sorted(value)]) + "}"
-    _need(kind is list or kind is tuple, "value_not_json", "a value has no canonical form")
+        return "{" + ",".join([f"{_quote(n)}:{canonical(value[n])}" for n in sorted(value)]) + "}"
+    _require(kind is list or kind is tuple, "value_not_json", "a value has no canonical form")
     return "[" + ",".join([canonical(each) for each in value]) + "]"
 
 
 def read_json(line: bytes, code: str) -> Any:
-    """Read a value that stands in canonical JSON; doubts are named `code` and what is wrong."""
+    """Read a value in canonical JSON; error names begin with `code`."""
     try:
         value = json.loads(line.decode())
         same = canonical(value).encode() == line
     except (ValueError, RecursionError):
-        raise Doubt(f"{code}_not_json", "a line is not JSON, or not Unicode") from None
-    _need(same, f"{code}_not_canonical", "a line of JSON is not in the one form that it may have")
+        raise VerifierError(f"{code}_not_json", "a line is not JSON, or not Unicode") from None
+    _require(
+        same, f"{code}_not_canonical", "a line of JSON is not in the one form that it may have"
+    )
     return value
 
 
-def _fields(value: Any, kinds: dict[str, type], code: str) -> None:
+def _require_fields(value: Any, kinds: dict[str, type], code: str) -> None:
     known = type(value) is dict and {name: type(v) for name, v in value.items()} == kinds
-    _need(known, f"{code}_fields", "a field is missing, or is one too many, or not of its type")
+    _require(known, f"{code}_fields", "a field is missing, or is one too many, or not of its type")
 
 
 def check_entry(line: bytes) -> Any:
     """Read an entry's line (no newline): canonical, with the fields and types that an entry has."""
-    _need(len(line) <= MAX_ENTRY, "entry_too_large", f"an entry has more than {MAX_ENTRY} bytes")
+    _require(len(line) <= MAX_ENTRY, "entry_too_large", f"an entry has more than {MAX_ENTRY} bytes")
     entry = read_json(line, "entry")
-    _fields(entry, ENTRY, "entry")
-    _need(entry["v"] == 1, "entry_version", "an entry is not of version 1")
+    _require_fields(entry, ENTRY, "entry")
+    _require(entry["v"] == 1, "entry_version", "an entry is not of version 1")
     for sealed in entry["commits"].values():
-        _need(re.fullmatch("[0-9a-f]{64}", str(sealed)), "entry_commitment", "not 64 hex digits")
+        _require(re.fullmatch("[0-9a-f]{64}", str(sealed)), "entry_commitment", "not 64 hex digits")
     return entry
 
 
 def commitment(kind: str, field: str, salt: bytes, value: Any) -> str:
-    """Give what stands in an entry for a value that may not: a hex SHA-256."""
-    _need(len(salt) == 32, "salt_length", "a salt does not have 32 bytes")
-    told = f"wavebreak commitment v1\0{kind}\0{field}\0".encode() + salt
-    return sha256(told + canonical(value).encode()).hexdigest()
+    """Return the commitment to a value that an entry hides: a hex SHA-256."""
+    _require(len(salt) == 32, "salt_length", "a salt does not have 32 bytes")
+    prefix = f"wavebreak commitment v1\0{kind}\0{field}\0".encode() + salt
+    return sha256(prefix + canonical(value).encode()).hexdigest()
 
 
-def hashed(mark: bytes, told: bytes) -> bytes:
-    """Hash an entry (mark LEAF), or two subtrees' hashes (mark NODE)."""
-    return sha256(mark + told).digest()
+def hash_node(prefix: bytes, content: bytes) -> bytes:
+    """Hash an entry (prefix LEAF), or the hashes of two subtrees (prefix NODE)."""
+    return sha256(prefix + content).digest()
 
 
-def grow(peaks: list[bytes], size: int, leaf: bytes) -> list[bytes]:
-    """Add leaf number `size` to the full subtrees `peaks`; the nodes made, in post-order."""
+def add_leaf(peaks: list[bytes], size: int, leaf: bytes) -> list[bytes]:
+    """Add leaf number `size` to the full subtrees `peaks`; return the new nodes, in post-order."""
     made = [leaf]
     while size & 1:
-        made.append(hashed(NODE, peaks.pop() + made[-1]))
+        made.append(hash_node(NODE, peaks.pop() + made[-1]))
         size >>= 1
     peaks.append(made[-1])
     return made
 
 
-def fold(peaks: Sequence[bytes]) -> bytes:
-    """Root of the tree that these full subtrees make, largest first."""
-    return reduce(lambda right, left: hashed(NODE, left + right), peaks[::-1]) if peaks else EMPTY
+def root_hash(peaks: Sequence[bytes]) -> bytes:
+    """Return the root of the tree of these full subtrees, largest first."""
+    return (
+        reduce(lambda right, left: hash_node(NODE, left + right), peaks[::-1]) if peaks else EMPTY
+    )
 
 
-def _climb(told: bytes, at: int, path: Sequence[bytes], inner: int, both: bool) -> bytes:
-    for level, beside in enumerate(path):
+def _hash_path(node: bytes, at: int, path: Sequence[bytes], inner: int, both: bool) -> bytes:
+    for level, sibling in enumerate(path):
         if level >= inner or at >> level & 1:
-            told = hashed(NODE, beside + told)
+            node = hash_node(NODE, sibling + node)
         elif both:
-            told = hashed(NODE, told + beside)
-    return told
+            node = hash_node(NODE, node + sibling)
+    return node
 
 
-def _measure(path: Sequence[bytes], length: int, code: str) -> None:
+def _require_length(path: Sequence[bytes], length: int, code: str) -> None:
     wrong = f"{code}_too_{'long' if len(path) > length else 'short'}"
-    _need(len(path) == length, wrong, f"{len(path)} hashes, where {length} prove it")
+    _require(len(path) == length, wrong, f"{len(path)} hashes, where {length} prove it")
 
 
 def check_inclusion(leaf: bytes, at: int, path: Sequence[bytes], size: int, root: bytes) -> None:
     """Check that a leaf is at position `at` of the tree of `size` entries (RFC 9162, 2.1.3)."""
-    _need(0 <= at < size, "proof_position", f"entry {at} cannot be among {size}")
+    _require(0 <= at < size, "proof_position", f"entry {at} cannot be among {size}")
     inner = (at ^ (size - 1)).bit_length()
-    _measure(path, inner + (at >> inner).bit_count(), "proof")
-    _need(_climb(leaf, at, path, inner, True) == root, "proof_wrong", "it leads to another root")
+    _require_length(path, inner + (at >> inner).bit_count(), "proof")
+    _require(
+        _hash_path(leaf, at, path, inner, True) == root, "proof_wrong", "it leads to another root"
+    )
 
 
 def check_consistency(old: Checkpoint, new: Checkpoint, path: Sequence[bytes]) -> None:
     """Check that the tree of `new` continues that of `old` (RFC 9162, 2.1.4)."""
-    _need(old.size <= new.size, "rolled_back", "a checkpoint is smaller than one before it")
-    _need(old.size < new.size or old.root == new.root, "history_forked", "two roots for one size")
+    _require(old.size <= new.size, "rolled_back", "a checkpoint is smaller than one before it")
+    _require(
+        old.size < new.size or old.root == new.root, "history_forked", "two roots for one size"
+    )
     if old.size in (0, new.size):
-        return _measure(path, 0, "consistency")
+        return _require_length(path, 0, "consistency")
     low = (old.size & -old.size).bit_length() - 1
     at, whole = (old.size - 1) >> low, old.size == 1 << low
     inner = (at ^ (new.size - 1) >> low).bit_length()
-    _measure(path, inner + (at >> inner).bit_count() + (not whole), "consistency")
+    _require_length(path, inner + (at >> inner).bit_count() + (not whole), "consistency")
     seed, path = (old.root, path) if whole else (path[0], path[1:])
-    _need(_climb(seed, at, path, inner, False) == old.root, "consistency_old_root", "another log")
-    return _need(_climb(seed, at, path, inner, True) == new.root, "consistency_new_root", "another")
+    _require(
+        _hash_path(seed, at, path, inner, False) == old.root, "consistency_old_root", "another log"
+    )
+    return _require(
+        _hash_path(seed, at, path, inner, True) == new.root, "consistency_new_root", "another"
+    )
 
 
-def _base64(told: Any, code: str) -> bytes:
+def _decode_base64(text: Any, code: str) -> bytes:
     try:
-        made = base64.b64decode(told, validate=True)
+        made = base64.b64decode(text, validate=True)
     except (ValueError, TypeError):
         made = b""
-    _need(base64.b64encode(made).decode() == told, code, "base64 is not in its one form")
+    _require(base64.b64encode(made).decode() == text, code, "base64 is not in its one form")
     return made
 
 
@@ -169,43 +181,49 @@ def key_id(name: str, kind: int, public: bytes) -> bytes:
     return sha256(f"{name}\n".encode() + bytes([kind]) + public).digest()[:4]
 
 
-def read_key(told: str) -> Key:
+def read_key(text: str) -> Key:
     """Read a verifier key: name+key id in hex+base64 of its kind and public key."""
-    found = re.fullmatch(r"([^\s+]+)\+([0-9a-f]{8})\+(\S+)", told)
+    found = re.fullmatch(r"([^\s+]+)\+([0-9a-f]{8})\+(\S+)", text)
     name, number, rest = found.groups() if found else ("", "", "")
-    made = _base64(rest, "key_base64")
-    _need(name, "key_malformed", "a verifier key is not name+id+base64")
-    _need(len(made) == 33 and made[0] in (LOG, WITNESS), "key_kind", "a key is of no known kind")
-    _need(key_id(name, made[0], made[1:]).hex() == number, "key_id_wrong", "an id is not its key's")
+    made = _decode_base64(rest, "key_base64")
+    _require(name, "key_malformed", "a verifier key is not name+id+base64")
+    _require(len(made) == 33 and made[0] in (LOG, WITNESS), "key_kind", "a key is of no known kind")
+    _require(
+        key_id(name, made[0], made[1:]).hex() == number, "key_id_wrong", "an id is not its key's"
+    )
     return Key(name, bytes.fromhex(number), made[0], made[1:])
 
 
 def read_checkpoint(note: bytes) -> Checkpoint:
     """Read a signed note that is a checkpoint; its signatures are not yet checked."""
-    _need(len(note) <= MAX_NOTE, "note_too_large", f"a note has more than {MAX_NOTE} bytes")
-    told = note.decode(errors="replace")
-    _need(told.encode() == note and told.replace("\n", "").isprintable(), "note_characters", "odd")
-    _need(told.endswith("\n"), "note_cut_off", "a note does not end its last line")
-    text, blank, signed = told.rpartition("\n\n")
-    _need(blank, "note_no_blank_line", "no blank line stands before the signatures")
+    _require(len(note) <= MAX_NOTE, "note_too_large", f"a note has more than {MAX_NOTE} bytes")
+    content = note.decode(errors="replace")
+    _require(
+        content.encode() == note and content.replace("\n", "").isprintable(),
+        "note_characters",
+        "odd",
+    )
+    _require(content.endswith("\n"), "note_cut_off", "a note does not end its last line")
+    text, blank, signed = content.rpartition("\n\n")
+    _require(blank, "note_no_blank_line", "there is no blank line before the signatures")
     lines = [re.fullmatch(r"— ([^\s+]+) (\S+)", line) for line in signed[:-1].split("\n")]
-    _need(all(lines), "note_signature_line", "a line of signature is not well formed")
-    by = tuple((m[1], _base64(m[2], "note_signature_base64")) for m in lines if m)
-    _need(len({(n, s[:4]) for n, s in by}) == len(by), "note_signed_twice", "a key signs twice")
+    _require(all(lines), "note_signature_line", "a line of signature is not well formed")
+    by = tuple((m[1], _decode_base64(m[2], "note_signature_base64")) for m in lines if m)
+    _require(len({(n, s[:4]) for n, s in by}) == len(by), "note_signed_twice", "a key signs twice")
     origin, size, root, *more = [*text.split("\n"), "", ""]
-    _need(len(more) >= 2, "checkpoint_lines", "a checkpoint has fewer than three lines")
-    _need(len(more) == 2, "checkpoint_extension", "a checkpoint has more than three lines")
-    _need(re.fullmatch("0|[1-9][0-9]{0,15}", size), "checkpoint_size", "not a plain number")
-    hashed = _base64(root, "checkpoint_root_base64")
-    _need(len(hashed) == 32, "checkpoint_root_length", "a checkpoint's root is not 32 bytes")
+    _require(len(more) >= 2, "checkpoint_lines", "a checkpoint has fewer than three lines")
+    _require(len(more) == 2, "checkpoint_extension", "a checkpoint has more than three lines")
+    _require(re.fullmatch("0|[1-9][0-9]{0,15}", size), "checkpoint_size", "not a plain number")
+    hashed = _decode_base64(root, "checkpoint_root_base64")
+    _require(len(hashed) == 32, "checkpoint_root_length", "a checkpoint's root is not 32 bytes")
     return Checkpoint(origin, int(size), hashed, f"{text}\n", by)
 
 
 def check_signature(note: Checkpoint, key: Key) -> int:
     """Check that `key` signed a checkpoint; the time of a witness's signature (s), else 0."""
-    _need(key.kind == WITNESS or note.origin == key.name, "origin_wrong", f"not {key.name}")
+    _require(key.kind == WITNESS or note.origin == key.name, "origin_wrong", f"not {key.name}")
     found = [made[4:] for name, made in note.by if (name, made[:4]) == (key.name, key.id)]
-    _need(found, "signature_missing", f"{key.name} did not sign with this key")
+    _require(found, "signature_missing", f"{key.name} did not sign with this key")
     message, signature, at = note.text.encode(), found[0], 0
     if key.kind == WITNESS:
         at, signature = int.from_bytes(signature[:8]), signature[8:]
@@ -213,42 +231,50 @@ def check_signature(note: Checkpoint, key: Key) -> int:
     try:
         Ed25519PublicKey.from_public_bytes(key.public).verify(signature, message)
     except InvalidSignature:
-        raise Doubt("signature_wrong", f"the signature of {key.name} does not hold") from None
+        raise VerifierError(
+            "signature_wrong", f"the signature of {key.name} does not hold"
+        ) from None
     return at
 
 
 def check_log(lines: Iterable[bytes], notes: list[Checkpoint], kept: list[Checkpoint]) -> None:
     """Check all entries against all checkpoints, oldest first, and those kept elsewhere."""
-    _need(sorted(notes, key=lambda n: n.size) == notes, "rolled_back", "a checkpoint shrinks")
+    _require(sorted(notes, key=lambda n: n.size) == notes, "rolled_back", "a checkpoint shrinks")
     peaks: list[bytes] = []
     size, lines = 0, iter(lines)
     for note in sorted([*kept, *notes], key=lambda note: note.size):
         for line in islice(lines, note.size - size):
             check_entry(line)
-            grow(peaks, size, hashed(LEAF, line))
+            add_leaf(peaks, size, hash_node(LEAF, line))
             size += 1
         short, other = ("log_behind", "log_forked") if note in kept else ("log_cut", "root_wrong")
-        _need(size == note.size, short, f"{size} entries are left, not {note.size}")
-        _need(fold(peaks) == note.root, other, f"{size} entries are not all as they were sealed")
-    _need(next(lines, None) is None, "entries_unsealed", f"all after {size}")
+        _require(size == note.size, short, f"{size} entries are left, not {note.size}")
+        _require(
+            root_hash(peaks) == note.root, other, f"{size} entries are not all as they were sealed"
+        )
+    _require(next(lines, None) is None, "entries_unsealed", f"all after {size}")
 
 
-def check_parcel(lines: Iterable[bytes], note: Checkpoint) -> None:
+def check_proof_bundle(lines: Iterable[bytes], note: Checkpoint) -> None:
     """Check entries with their proofs and openings against a checkpoint."""
     last = -1
     for line in lines:
-        told = read_json(line, "proof")
-        _fields(told, PROOF, "proof")
-        shown, at = canonical(told["entry"]).encode(), told["position"]
-        entry, leaf = check_entry(shown), hashed(LEAF, shown)
-        _need(at > last, "proof_order", f"entry {at} stands twice, or not in order")
-        _need(_base64(told["leaf"], "proof_base64") == leaf, "entry_edited", f"entry {at}")
-        path = [_base64(beside, "proof_base64") for beside in told["path"]]
+        proof = read_json(line, "proof")
+        _require_fields(proof, PROOF, "proof")
+        shown, at = canonical(proof["entry"]).encode(), proof["position"]
+        entry, leaf = check_entry(shown), hash_node(LEAF, shown)
+        _require(at > last, "proof_order", f"entry {at} occurs twice, or not in order")
+        _require(
+            _decode_base64(proof["leaf"], "proof_base64") == leaf, "entry_edited", f"entry {at}"
+        )
+        path = [_decode_base64(sibling, "proof_base64") for sibling in proof["path"]]
         check_inclusion(leaf, at, path, note.size, note.root)
-        for field, (salt, value) in told["openings"].items():
-            _need(field in entry["commits"], "opening_field", "nothing was sealed by that name")
+        for field, (salt, value) in proof["openings"].items():
+            _require(field in entry["commits"], "opening_field", "nothing was sealed by that name")
             sealed = commitment(entry["kind"], field, bytes.fromhex(salt), value)
-            _need(sealed == entry["commits"][field], "opening_wrong", f"{field} is not as sealed")
+            _require(
+                sealed == entry["commits"][field], "opening_wrong", f"{field} is not as sealed"
+            )
         last = at
 
 
@@ -256,16 +282,20 @@ def read_lines(path: Path) -> Iterator[bytes]:
     """Read a file's lines without their newlines."""
     with path.open("rb") as file:
         for line in iter(lambda: file.readline(MAX_LINE), b""):
-            _need(line.endswith(b"\n"), "line_cut_off", f"the last line of {path.name} is cut off")
+            _require(
+                line.endswith(b"\n"), "line_cut_off", f"the last line of {path.name} is cut off"
+            )
             yield line[:-1]
 
 
 def verify(place: Path, keys: list[Key], kept: list[Checkpoint]) -> list[Checkpoint]:
-    """Check a directory, ledger or parcel, by keys of its log and of witnesses; its checkpoints."""
-    told = [read_json(line, "checkpoint") for line in read_lines(place / "checkpoints.jsonl")]
-    notes = [read_checkpoint(str(note).encode()) for note in told]
-    _need(notes, "checkpoint_missing", "there is no checkpoint")
-    _need(any(key.kind == LOG for key in keys), "key_missing", "there is no key of the log itself")
+    """Check a ledger or proof bundle by the keys of log and witnesses; return its checkpoints."""
+    lines = [read_json(line, "checkpoint") for line in read_lines(place / "checkpoints.jsonl")]
+    notes = [read_checkpoint(str(note).encode()) for note in lines]
+    _require(notes, "checkpoint_missing", "there is no checkpoint")
+    _require(
+        any(key.kind == LOG for key in keys), "key_missing", "there is no key of the log itself"
+    )
     for key in keys:
         for note in notes if key.kind == LOG else notes[-1:]:
             check_signature(note, key)
@@ -274,23 +304,25 @@ def verify(place: Path, keys: list[Key], kept: list[Checkpoint]) -> list[Checkpo
         return notes
     for old in kept:
         hashes = read_json((place / "consistency.json").read_bytes(), "consistency")
-        check_consistency(old, notes[-1], [_base64(h, "consistency_base64") for h in hashes])
-    check_parcel(read_lines(place / "proofs.jsonl"), notes[-1])
+        check_consistency(old, notes[-1], [_decode_base64(h, "consistency_base64") for h in hashes])
+    check_proof_bundle(read_lines(place / "proofs.jsonl"), notes[-1])
     return notes
 
 
 def main() -> int:
-    """Check what is named on the command line, and say so."""
-    ask = argparse.ArgumentParser(epilog="The beginning of this file says more.")
+    """Check what the command line names, and print the result."""
+    ask = argparse.ArgumentParser(epilog="See the beginning of this file.")
     ask.add_argument("directory", type=Path)
-    ask.add_argument("--key", action="append", required=True, help="key of the log, or a witness")
+    ask.add_argument(
+        "--key", action="append", required=True, help="verifier key of the log, or of a witness"
+    )
     ask.add_argument("--remembered", type=Path, help="a checkpoint of this log that you kept")
     given = ask.parse_args()
     try:
         kept = [read_checkpoint(given.remembered.read_bytes())] if given.remembered else []
         last = verify(given.directory, [read_key(key) for key in given.key], kept)[-1]
-    except (Doubt, OSError, ValueError, TypeError) as doubt:
-        sys.stdout.write(f"does not hold: {': '.join(map(str, doubt.args))}\n")
+    except (VerifierError, OSError, ValueError, TypeError) as error:
+        sys.stdout.write(f"does not hold: {': '.join(map(str, error.args))}\n")
         return 1
     sys.stdout.write(f"holds: {last.size} entries of {last.origin}\n")
     return 0

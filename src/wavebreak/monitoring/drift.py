@@ -31,7 +31,7 @@ from wavebreak.reports.tables import (
 from wavebreak.rules import Policy
 from wavebreak.training import dataset
 from wavebreak.training.dataset import Floats, Ints, Points
-from wavebreak.training.trainer import wide
+from wavebreak.training.trainer import to_catalog_columns
 
 SHIFTED, MOVED = 0.1, 0.25
 VERDICTS = ("steady", "shifted", "moved")
@@ -118,8 +118,8 @@ def measure_drift(
     points = dataset.replay(opened, policy, progress=progress).points
     # As in training: after the first restriction, a shadow replay contains events that
     # enforcement would have prevented.
-    points = points.where(~points.acted())
-    margins = model.margins(wide(points))
+    points = points.select(~points.after_action())
+    margins = model.margins(to_catalog_columns(points))
 
     def drift(name: str, values: Floats) -> FeatureDrift:
         then = spreads[name]

@@ -1,17 +1,25 @@
-"""The arena: senders who see our answers and adapt, among people who must not be hurt."""
+"""Red-team runs: senders that learn of decisions and adapt, among benign people and businesses."""
 
-from wavebreak.red_team.config import load_terms
-from wavebreak.red_team.report import print_match, write_html
-from wavebreak.red_team.tournament import FAMILIES, Match, Setting, chosen, play, save
+from wavebreak.red_team.config import RedTeamConfig, load_config
+from wavebreak.red_team.report import print_report, write_html
+from wavebreak.red_team.tournament import (
+    FAMILIES,
+    Tournament,
+    TournamentConfig,
+    resolve_families,
+    run_tournament,
+    write_json,
+)
 
 __all__ = [
     "FAMILIES",
-    "Match",
-    "Setting",
-    "chosen",
-    "load_terms",
-    "play",
-    "print_match",
-    "save",
+    "RedTeamConfig",
+    "Tournament",
+    "TournamentConfig",
+    "load_config",
+    "print_report",
+    "resolve_families",
+    "run_tournament",
     "write_html",
+    "write_json",
 ]

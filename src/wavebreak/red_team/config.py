@@ -1,16 +1,30 @@
-"""The terms of an arena, from `arena.toml`: prices, how people answer, what senders may turn."""
+"""Assumptions of a red-team run: prices, how people answer challenges, what senders may change."""
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from wavebreak import config
+from wavebreak.errors import PolicyError
+
+FILE, OLD_FILE = "red_team.toml", "arena.toml"
+"""The file of a policy directory, and its name in version 0.1, which is still read."""
+
+_OLD_TABLES = {
+    "price": "prices",
+    "people": "challenges",
+    "silence": "missing_receipts",
+    "dials": "parameters",
+}
+
+_log = logging.getLogger(__name__)
 
 
-class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an operator pays, in dollars."""
 
     number: float
@@ -24,23 +38,23 @@ class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hour: float
 
 
-class Manners(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How people answer challenges: the share who pass, median seconds until they do."""
+class ChallengeBehaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How people answer challenges: the share who pass, and the median seconds until they do."""
 
     pass_share: float
     pass_median_s: float
     recover_median_s: float
 
 
-class Silence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """When missing receipts are taken for a refusal: acts without one, and seconds."""
+class MissingReceipts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When a sender takes missing receipts for a refusal: acts without one, and seconds."""
 
     acts: int
     seconds: float
 
 
-class Dial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One parameter that senders may turn: bounds, steps by size or by factor, unit in words."""
+class Parameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One parameter that senders may change: bounds, linear or geometric scale, unit in words."""
 
     low: float
     high: float
@@ -48,31 +62,53 @@ class Dial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unit: str
 
 
-class Dials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Dials by a sender's work, and those that only senders of a tactic have."""
+class SearchSpace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters by a sender's work; `extra` are those that only senders of some tactics have."""
 
-    write: dict[str, Dial]
-    groups: dict[str, Dial]
-    reports: dict[str, Dial]
-    flood: dict[str, Dial]
-    extra: dict[str, Dial]
-
-
-class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All of `arena.toml`."""
-
-    price: Price
-    people: Manners
-    silence: Silence
-    dials: Dials
+    write: dict[str, Parameter]
+    groups: dict[str, Parameter]
+    reports: dict[str, Parameter]
+    flood: dict[str, Parameter]
+    extra: dict[str, Parameter]
 
 
-def load_terms(local: Path | None = None) -> Terms:
-    """Load the shipped terms, or those of a local policy that has its own `arena.toml`.
+class RedTeamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All of `red_team.toml`."""
 
-    Raises PolicyError for a file that cannot be read or does not hold what it must.
+    prices: Prices
+    challenges: ChallengeBehaviour
+    missing_receipts: MissingReceipts
+    parameters: SearchSpace
 
-    >>> load_terms().price.number
+
+def load_config(local: Path | None = None) -> RedTeamConfig:
+    """Load the shipped configuration, or that of a policy directory.
+
+    A directory that has no `red_team.toml` may have the `arena.toml` of version 0.1 instead.
+
+    Args:
+        local: A policy directory, or None.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        PolicyError: The file cannot be read, or lacks a field.
+
+    >>> load_config().prices.number
     0.5
+
     """
-    return config.read(config.chosen("arena.toml", local), Terms)
+    if local and (local / OLD_FILE).exists() and not (local / FILE).exists():
+        _log.warning("%s is read as %s; rename the file and its tables", OLD_FILE, FILE)
+        return _convert_old(config.table(local / OLD_FILE))
+    return config.read(config.chosen(FILE, local), RedTeamConfig)
+
+
+def _convert_old(table: dict[str, Any]) -> RedTeamConfig:
+    renamed = {_OLD_TABLES.get(name, name): value for name, value in table.items()}
+    try:
+        return msgspec.convert(renamed, RedTeamConfig)
+    except msgspec.ValidationError as error:
+        fix = f"compare with the shipped {FILE}"
+        raise PolicyError(f"{OLD_FILE}, read as {FILE}: {error}", fix=fix) from None

@@ -1,4 +1,4 @@
-"""What operators learn of our answers, and when: at once, late and at random, or never."""
+"""What operators learn of decisions on their accounts, and when: late, at once, or never."""
 
 from __future__ import annotations
 
@@ -8,79 +8,82 @@ from typing import Literal
 
 from wavebreak.engine.decision import Decision
 from wavebreak.engine.enforcement import told_at
-from wavebreak.red_team.config import Silence
+from wavebreak.red_team.config import MissingReceipts
 from wavebreak.rules import Feedback
 from wavebreak.simulation.attackers import OperatorFeedback
 from wavebreak.simulation.geography import SECOND
 
-Telling = Literal["delayed", "instant", "never"]
-"""How answers are told: as policy says, at once, or not at all."""
+FeedbackMode = Literal["delayed", "instant", "never"]
+"""When operators learn of decisions: with the policy's delay, at once, or not at all."""
 
-_TOLD = ("challenge", "limit", "restrict", "suspend", "ban")
 NEVER = 1 << 62
+_REPORTED_OUTCOMES = ("challenge", "limit", "restrict", "suspend", "ban")
 
 
 @dataclass(slots=True)
-class _Case:
-    """What one account was answered: when it will know, and how long no receipt has come."""
+class _AccountFeedback:
+    """One account: when its operator knows the outcome, refusals, and its last notification."""
 
-    known: int = NEVER
+    known_at: int = NEVER
     refused: int = 0
-    since: int = NEVER
-    told: int = -NEVER
+    refused_since: int = NEVER
+    notified_at: int = -NEVER
 
 
-class Desk:
-    """Keeps what was decided and refused, and tells each operator when its time has come."""
+class FeedbackQueue:
+    """Decisions and refusals, queued until the operator of the account learns of them."""
 
-    def __init__(self, telling: Telling, feedback: Feedback, silence: Silence) -> None:
-        self._telling, self._feedback, self._silence = telling, feedback, silence
-        self._cases: dict[int, _Case] = {}
-        self._due: list[tuple[int, int, str]] = []
+    def __init__(
+        self, mode: FeedbackMode, policy: Feedback, missing_receipts: MissingReceipts
+    ) -> None:
+        self._mode, self._policy, self._missing_receipts = mode, policy, missing_receipts
+        self._accounts: dict[int, _AccountFeedback] = {}
+        self._queue: list[tuple[int, int, str]] = []
 
-    def decided(self, account: int, decision: Decision) -> None:
-        """Take a decision on an operator's account."""
-        if decision.outcome not in _TOLD or self._telling == "never":
+    def add_decision(self, account: int, decision: Decision) -> None:
+        """Queue a decision on an operator's account."""
+        if decision.outcome not in _REPORTED_OUTCOMES or self._mode == "never":
             return
-        case = self._cases.setdefault(account, _Case())
-        case.known = decision.ts
-        if self._telling == "delayed":
-            case.known = told_at(self._feedback, decision.id, decision.ts, decision.outcome)
-        heapq.heappush(self._due, (case.known, account, decision.outcome))
+        state = self._accounts.setdefault(account, _AccountFeedback())
+        state.known_at = decision.ts
+        if self._mode == "delayed":
+            state.known_at = told_at(self._policy, decision.id, decision.ts, decision.outcome)
+        heapq.heappush(self._queue, (state.known_at, account, decision.outcome))
 
-    def refused(self, account: int, count: int, now: int) -> None:
-        """Take note of refused acts: an error where the outcome is known, else a missing receipt.
+    def add_refusals(self, account: int, count: int, now: int) -> None:
+        """Queue refused acts: an error once the outcome is known, before that a missing receipt.
 
-        An account hears of refusals once an hour at most: it does not plan anew at each of them.
+        An operator learns of an account's refusals once an hour at most, so that it does not
+        change its plan at each of them.
         """
-        case = self._cases.setdefault(account, _Case())
-        case.refused += count
-        case.since = min(case.since, now)
-        if now < case.told + 3_600 * SECOND:
+        state = self._accounts.setdefault(account, _AccountFeedback())
+        state.refused += count
+        state.refused_since = min(state.refused_since, now)
+        if now < state.notified_at + 3_600 * SECOND:
             return
-        long = now - case.since >= self._silence.seconds * SECOND
-        if case.known <= now:
-            heapq.heappush(self._due, (now, account, "refused"))
-        elif long and case.refused >= self._silence.acts:
-            heapq.heappush(self._due, (now, account, "silence"))
+        limit = self._missing_receipts
+        if state.known_at <= now:
+            heapq.heappush(self._queue, (now, account, "refused"))
+        elif now - state.refused_since >= limit.seconds * SECOND and state.refused >= limit.acts:
+            heapq.heappush(self._queue, (now, account, "silence"))
         else:
             return
-        case.told = now
+        state.notified_at = now
 
-    def delivered(self, account: int) -> None:
-        """Take note that an act went through: the silence is over."""
-        case = self._cases.get(account)
-        if case:
-            case.refused, case.since = 0, NEVER
+    def add_delivery(self, account: int) -> None:
+        """Record a delivered act: receipts are no longer missing."""
+        state = self._accounts.get(account)
+        if state:
+            state.refused, state.refused_since = 0, NEVER
 
-    def next(self) -> int:
-        """Return when somebody learns something next."""
-        return self._due[0][0] if self._due else NEVER
+    def next_at(self) -> int:
+        """Return when the next feedback is due (milliseconds)."""
+        return self._queue[0][0] if self._queue else NEVER
 
-    def told(self, now: int) -> list[OperatorFeedback]:
-        """Return what is learned by now."""
-        answers = []
-        while self._due and self._due[0][0] <= now:
-            ts, account, kind = heapq.heappop(self._due)
-            answers.append(OperatorFeedback(account, kind, max(ts, 0)))
-        return answers
+    def pop_due(self, now: int) -> list[OperatorFeedback]:
+        """Remove and return the feedback that is due by now."""
+        due = []
+        while self._queue and self._queue[0][0] <= now:
+            ts, account, kind = heapq.heappop(self._queue)
+            due.append(OperatorFeedback(account, kind, max(ts, 0)))
+        return due

@@ -1,6 +1,6 @@
-"""The ground of an arena: people and innocents, planned once, and played again every round.
+"""One round of a red-team run: operators act, the engine decides, operators get feedback.
 
-One round: people and operators in one log, through the engine, answers back to the operators.
+People and personas are simulated once, as an `Environment`, and replayed in every round.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
 from wavebreak.features.layout import BARRED
 from wavebreak.privacy.pseudonymizer import Edge
-from wavebreak.red_team.config import Terms
-from wavebreak.red_team.feedback import NEVER, Desk, Telling
+from wavebreak.red_team.config import RedTeamConfig
+from wavebreak.red_team.feedback import NEVER, FeedbackMode, FeedbackQueue
 from wavebreak.simulation.attackers import (
     CHAT,
     MESSAGE,
     Acts,
     Operator,
+    OperatorFeedback,
     Sender,
     add_consequences,
     concat_acts,
@@ -35,52 +36,56 @@ from wavebreak.simulation.geography import MINUTE, SECOND
 from wavebreak.simulation.log import Bools, EventBlock, EventLog, Ints, merge_blocks, to_batches
 from wavebreak.simulation.world import BATCH
 
-GROUPS_EACH = 1 << 20
-"""Names of groups kept for each operator, so that no two share one."""
+GROUPS_PER_OPERATOR = 1 << 20
+"""Group ids reserved for each operator, so that no two operators share one."""
+
+EPOCH = MINUTE
+"""Shortest time slice: the engine's epoch (milliseconds)."""
+
+MAX_SLICE = 360 * MINUTE
+"""Longest time slice, while no operator does anything."""
 
 
 @dataclass(frozen=True)
-class Ground:
-    """People's lives between `sim.start` and `sim.end`: blocks of events in order of time."""
+class Environment:
+    """People's events between `sim.start` and `sim.end`: blocks of events in order of time."""
 
     sim: SimulationContext
     blocks: list[EventBlock]
-    starts: list[int]
     labels: list[Label]
     about: dict[str, Any]
 
     def events(self) -> int:
-        """Return how many events it has."""
+        """Return the number of events."""
         return sum(len(block) for block in self.blocks)
 
 
-def lay(
+def simulate_environment(
     *, people: int, days: float, seed: int, progress: Callable[[float], None] = lambda _: None
-) -> Ground:
-    """Plan a world of people and of every innocent."""
+) -> Environment:
+    """Simulate people and all benign personas, once for all rounds."""
     world = simulation.simulate(
         people=people, days=days, personas=["all"], seed=seed, progress=progress
     )
-    if world.days is None:
-        raise AssertionError("a world without a background lives")
-    blocks = [block for block in world.days.blocks() if len(block)]
-    sim = world.days.sim
-    return Ground(sim, blocks, [int(b.ts[0]) for b in blocks], world.labels, world.about)
+    if world.timeline is None:
+        raise AssertionError("a world without a background has a timeline")
+    blocks = [block for block in world.timeline.blocks() if len(block)]
+    return Environment(world.timeline.sim, blocks, world.labels, world.about)
 
 
-class Stage:
-    """One round's own copies of what operators change, and a sim for each of them."""
+class RoundState:
+    """One round's copies of what operators change, and a simulation context for each operator."""
 
-    def __init__(self, ground: Ground) -> None:
-        sim = ground.sim
+    def __init__(self, environment: Environment) -> None:
+        sim = environment.sim
         self.log, self.pool = EventLog(FIRST_ID), copy.deepcopy(sim.pool)
         self.registry: AccountRegistry = copy.deepcopy(sim.registry)
-        self._sim, self._assigned, self._scenes = sim, set(sim.assigned), 0
+        self._sim, self._assigned, self._operators = sim, set(sim.assigned), 0
         self._names = self.registry.names()
 
-    def sim(self, seed: tuple[int, ...]) -> SimulationContext:
-        """Return a sim with random numbers of its own."""
-        self._scenes += 1
+    def new_context(self, seed: tuple[int, ...]) -> SimulationContext:
+        """Return a simulation context with random numbers of its own."""
+        self._operators += 1
         return replace(
             self._sim,
             rng=np.random.default_rng(seed),
@@ -88,7 +93,7 @@ class Stage:
             pool=self.pool,
             registry=self.registry,
             assigned=self._assigned,
-            groups=GROUPS_EACH * self._scenes,
+            groups=GROUPS_PER_OPERATOR * self._operators,
         )
 
     def names(self) -> pa.StringArray:
@@ -98,56 +103,55 @@ class Stage:
         return self._names
 
     def batches(self, block: EventBlock) -> Iterator[pa.RecordBatch]:
-        """Turn a block into record batches of the wire."""
+        """Encode a block as record batches of WIRE_SCHEMA."""
         return to_batches(block, self.names(), self.pool.arrow(), BATCH)
 
 
-class Player:
-    """Hands out the ground's events in order of time."""
+class EventReplayer:
+    """Replays the environment's events in order of time."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._blocks, self._place, self._at = ground.blocks, 0, 0
+    def __init__(self, environment: Environment) -> None:
+        self._blocks, self._block, self._row = environment.blocks, 0, 0
 
-    def until(self, ts: int) -> list[EventBlock]:
-        """Return the events before a time that were not handed out yet."""
-        found = []
-        while self._place < len(self._blocks):
-            block = self._blocks[self._place]
+    def take_until(self, ts: int) -> list[EventBlock]:
+        """Return the events before a time that were not returned yet."""
+        taken = []
+        while self._block < len(self._blocks):
+            block = self._blocks[self._block]
             cut = int(np.searchsorted(block.ts, ts))
-            if cut > self._at:
-                found.append(block.slice(self._at, cut))
+            if cut > self._row:
+                taken.append(block.slice(self._row, cut))
             if cut < len(block):
-                self._at = cut
-                return found
-            self._place, self._at = self._place + 1, 0
-        return found
+                self._row = cut
+                return taken
+            self._block, self._row = self._block + 1, 0
+        return taken
 
 
-class Waiting:
-    """Events planned ahead of their time, as sorted blocks; few of them, so that taking is cheap.
+class EventQueue:
+    """Events planned ahead of their time, as a few sorted blocks.
 
-    >>> waiting = Waiting()
-    >>> waiting.due()
+    >>> EventQueue().next_at()
     4611686018427387904
     """
 
-    MOST = 48
+    MAX_BLOCKS = 48
 
     def __init__(self) -> None:
         self._blocks: list[EventBlock] = []
 
     def add(self, blocks: list[EventBlock]) -> None:
-        """Take blocks in."""
+        """Add blocks; merge all of them where they become many."""
         self._blocks += [block for block in blocks if len(block)]
-        if len(self._blocks) > self.MOST:
+        if len(self._blocks) > self.MAX_BLOCKS:
             self._blocks = [merge_blocks(self._blocks)]
 
-    def due(self) -> int:
-        """Return when the next event is."""
+    def next_at(self) -> int:
+        """Return the time of the next event."""
         return min((int(block.ts[0]) for block in self._blocks), default=1 << 62)
 
-    def until(self, ts: int) -> list[EventBlock]:
-        """Take the events before a time."""
+    def take_until(self, ts: int) -> list[EventBlock]:
+        """Remove and return the events before a time."""
         taken, kept = [], []
         for block in self._blocks:
             if int(block.ts[0]) >= ts:
@@ -160,8 +164,8 @@ class Waiting:
         return taken
 
 
-def wire(blocks: list[EventBlock], low: int) -> EventBlock | None:
-    """Merge events into one block in log order; what was planned before `low` happens at it."""
+def merge_events(blocks: list[EventBlock], low: int) -> EventBlock | None:
+    """Merge events into one block in log order; events planned before `low` happen at `low`."""
     blocks = [block for block in blocks if len(block)]
     if not blocks:
         return None
@@ -171,15 +175,8 @@ def wire(blocks: list[EventBlock], low: int) -> EventBlock | None:
     return whole
 
 
-EPOCH = MINUTE
-"""Shortest slice of time: the engine's epoch (milliseconds)."""
-
-LONGEST = 360 * MINUTE
-"""Longest slice, while no operator does anything."""
-
-
 @dataclass(frozen=True)
-class Entry:
+class OperatorEntry:
     """An operator that takes part: its family, its parameters, its number of accounts."""
 
     family: str
@@ -189,235 +186,252 @@ class Entry:
 
 
 @dataclass
-class Played:
-    """What became of one operator: what it spent, and by account what it delivered and tried."""
+class OperatorResult:
+    """One operator's round: what it spent; by account, acts delivered and attempted."""
 
-    entry: Entry
+    entry: OperatorEntry
     spent: dict[str, float]
     delivered: dict[str, int]
-    tried: dict[str, int]
+    attempted: dict[str, int]
     recovered: set[str]
 
 
 @dataclass
-class Bout:
-    """What a round leaves: the engine's accounts stay with the engine."""
+class RoundResult:
+    """Operators, labels and events of a round; decisions stay with the engine."""
 
-    played: list[Played]
+    operators: list[OperatorResult]
     labels: list[Label]
     compromised_at: dict[str, int]
     events: int
-    kept: list[pa.RecordBatch]
+    batches: list[pa.RecordBatch]
 
 
 @dataclass
-class _Team:
-    """An operator in the arena with its own sim, and the counts of its accounts."""
+class _OperatorState:
+    """An operator with its own simulation context, and the counts of its accounts."""
 
-    entry: Entry
+    entry: OperatorEntry
     sim: SimulationContext
     operator: Operator
     delivered: dict[int, int] = field(default_factory=dict)
-    tried: dict[int, int] = field(default_factory=dict)
+    attempted: dict[int, int] = field(default_factory=dict)
     recovered: set[int] = field(default_factory=set)
 
 
-class _Arena:
-    """The state of a round between two slices."""
+class _Round:
+    """The state of a round between two time slices."""
 
     def __init__(
         self,
-        ground: Ground,
-        entries: Sequence[Entry],
+        environment: Environment,
+        entries: Sequence[OperatorEntry],
         engine: Engine,
         edge: Edge,
-        terms: Terms,
-        telling: Telling,
+        settings: RedTeamConfig,
+        mode: FeedbackMode,
         seed: tuple[int, ...],
     ) -> None:
-        self.ground, self.engine, self.edge, self.terms = ground, engine, edge, terms
-        self.stage, self.player, self.waiting = Stage(ground), Player(ground), Waiting()
+        self.environment, self.engine, self.edge = environment, engine, edge
+        self.settings = settings
+        self.state, self.replayer = RoundState(environment), EventReplayer(environment)
+        self.queue = EventQueue()
         self.rng = np.random.default_rng((*seed, 99))
-        self.desk = Desk(telling, engine.policy.feedback, terms.silence)
-        self.teams = []
-        for place, entry in enumerate(entries):
-            sim = self.stage.sim((*seed, place))
-            team = Operator(
-                sim,
-                entry.name,
-                entry.family,
-                entry.sender,
-                entry.accounts,
-                listens=telling != "never",
+        self.feedback = FeedbackQueue(mode, engine.policy.feedback, settings.missing_receipts)
+        self.operators = []
+        for number, entry in enumerate(entries):
+            sim = self.state.new_context((*seed, number))
+            listens = mode != "never"
+            operator = Operator(
+                sim, entry.name, entry.family, entry.sender, entry.accounts, listens=listens
             )
-            self.teams.append(_Team(entry, sim, team))
-        self.team_of: dict[int, _Team] = {}
+            self.operators.append(_OperatorState(entry, sim, operator))
+        self.owners: dict[int, _OperatorState] = {}
         self.number: dict[str, int] = {}
         self.events = 0
-        self.kept: list[pa.RecordBatch] | None = None
-        self.passed: Ints = np.zeros(0, np.int64)
+        self.batches: list[pa.RecordBatch] | None = None
 
-    def next(self) -> int:
-        """Return when something of the operators is due."""
-        acting = min((team.operator.due for team in self.teams), default=NEVER)
-        return min(acting, self.waiting.due(), self.desk.next())
+    def next_at(self) -> int:
+        """Return when an operator acts, learns something, or has a planned event next."""
+        acting = min((one.operator.due for one in self.operators), default=NEVER)
+        return min(acting, self.queue.next_at(), self.feedback.next_at())
 
-    def slice(self, low: int, high: int) -> None:
-        """Play one slice of time."""
-        done = self._act(low, high)
-        self.waiting.add(self.stage.log.flush())
-        blocks = [*self.player.until(high), *self.waiting.until(high)]
-        block = wire(blocks, low)
+    def play_slice(self, low: int, high: int) -> None:
+        """Play one time slice: operators act, the engine decides, people respond."""
+        acts = self._act(low, high)
+        self.queue.add(self.state.log.flush())
+        blocks = [*self.replayer.take_until(high), *self.queue.take_until(high)]
+        block = merge_events(blocks, low)
         if block is None:
             return
-        barred = self._feed(block)
-        self._answer(done, barred, high)
-        self.waiting.add(self.stage.log.flush())
+        refused = self._run_engine(block)
+        self._respond(acts, refused, high)
+        self.queue.add(self.state.log.flush())
 
-    def _act(self, low: int, high: int) -> list[tuple[_Team, Acts]]:
-        """Let the operators hear what is told by now, and act."""
-        heard: dict[int, list[Any]] = {}
-        for answer in self.desk.told(low):
-            team = self.team_of.get(answer.account)
-            if team is not None:
-                heard.setdefault(id(team), []).append(answer)
+    def _act(self, low: int, high: int) -> list[tuple[_OperatorState, Acts]]:
+        """Give operators the feedback that is due, and let them act."""
+        feedback: dict[int, list[OperatorFeedback]] = {}
+        for one in self.feedback.pop_due(low):
+            owner = self.owners.get(one.account)
+            if owner is not None:
+                feedback.setdefault(id(owner), []).append(one)
         done = []
-        for team in self.teams:
-            before = len(team.operator.lines)
-            acts = team.operator.step(team.sim, low, high, heard.get(id(team), ()))
-            for line in team.operator.lines[before:]:
-                self.team_of[line.account] = team
+        for owner in self.operators:
+            before = len(owner.operator.lines)
+            acts = owner.operator.step(owner.sim, low, high, feedback.get(id(owner), ()))
+            for line in owner.operator.lines[before:]:
+                self.owners[line.account] = owner
             if len(acts):
-                done.append((team, acts))
+                done.append((owner, acts))
         return done
 
-    def _feed(self, block: EventBlock) -> Ints:
-        """Give a block to the engine; return the ids of the acts that it refused."""
-        barred, at = [], 0
+    def _run_engine(self, block: EventBlock) -> Ints:
+        """Give a block to the engine; return the ids of the events that it refused."""
+        refused, at = [], 0
         ids = block.columns["id"]
-        for batch in self.stage.batches(block):
+        for batch in self.state.batches(block):
             self.events += batch.num_rows
-            if self.kept is not None:
-                self.kept.append(batch)
+            if self.batches is not None:
+                self.batches.append(batch)
             for segment in self.engine.fanout.segments(self.edge.apply(batch)):
                 for decision in self.engine.advance(segment):
-                    self._decided(decision)
+                    self.handle_decision(decision)
                 rows = np.flatnonzero(segment.events["drop"] == BARRED)
-                barred.append(ids[at + rows])
+                refused.append(ids[at + rows])
                 at += len(segment.events)
-        return np.concatenate(barred)
+        return np.concatenate(refused)
 
-    def _decided(self, decision: Decision) -> None:
-        """Pass a decision to who will hear of it; people go about their challenges."""
-        if len(self.number) != len(self.stage.registry):
-            self.number = {n: i for i, n in enumerate(self.stage.names().to_pylist())}
+    def handle_decision(self, decision: Decision) -> None:
+        """Queue feedback for the account's operator, or plan how its owner meets a challenge."""
+        if len(self.number) != len(self.state.registry):
+            self.number = {n: i for i, n in enumerate(self.state.names().to_pylist())}
         account = self.number[decision.account]
-        team, people = self.team_of.get(account), self.terms.people
-        if team is not None and decision.action == "recover":
-            if account not in team.recovered:
-                team.recovered.add(account)
-                self._recover(account, team, decision.ts)
-        elif team is not None:
-            self.desk.decided(account, decision)
+        owner, people = self.owners.get(account), self.settings.challenges
+        if owner is not None and decision.action == "recover":
+            if account not in owner.recovered:
+                owner.recovered.add(account)
+                self._recover(account, owner, decision.ts)
+        elif owner is not None:
+            self.feedback.add_decision(account, decision)
         elif decision.outcome == "challenge" and self.rng.random() < people.pass_share:
-            self._pass(account, decision.ts, people.pass_median_s)
+            self._pass_challenge(account, decision.ts, people.pass_median_s)
 
-    def _recover(self, account: int, team: _Team, ts: int) -> None:
-        """The owner of a hijacked account ends the foreign session, and passes the challenge."""
-        when = self._pass(account, ts, self.terms.people.recover_median_s)
-        team.operator.lose_account(account, when)
+    def _recover(self, account: int, owner: _OperatorState, ts: int) -> None:
+        """Plan the recovery of a hijacked account: its owner passes the challenge."""
+        when = self._pass_challenge(account, ts, self.settings.challenges.recover_median_s)
+        owner.operator.lose_account(account, when)
 
-    def _pass(self, account: int, ts: int, median_s: float) -> int:
+    def _pass_challenge(self, account: int, ts: int, median_s: float) -> int:
         when = ts + SECOND + int(self.rng.lognormal(np.log(median_s), 1.0) * SECOND)
-        if when < self.ground.sim.end:
-            code = self.stage.pool.code("code")
-            self.stage.log.add("challenge.passed", np.array([when]), account, kind=code)
+        if when < self.environment.sim.end:
+            code = self.state.pool.code("code")
+            self.state.log.add("challenge.passed", np.array([when]), account, kind=code)
         return when
 
-    def _answer(self, done: list[tuple[_Team, Acts]], barred: Ints, high: int) -> None:
-        """What went through reaches people; what did not is refused, loudly or not."""
+    def _respond(self, done: list[tuple[_OperatorState, Acts]], refused: Ints, high: int) -> None:
+        """Plan people's responses to delivered acts, and queue feedback on refused ones."""
         if not done:
             return
         acts = concat_acts([acts for _, acts in done])
-        went = ~np.isin(acts.id, barred)
-        self._count(acts, went, high)
+        delivered = ~np.isin(acts.id, refused)
+        self._count(acts, delivered, high)
         first = 0
-        for team, mine in done:
-            through, first = went[first : first + len(mine)], first + len(mine)
+        for owner, own in done:
+            through, first = delivered[first : first + len(own)], first + len(own)
             if through.any():
-                reached = add_consequences(team.sim, mine.of(through), team.operator.reading, high)
-                team.operator.record_replies(*reached)
+                replies = add_consequences(
+                    owner.sim, own.select(through), owner.operator.reading, high
+                )
+                owner.operator.record_replies(*replies)
 
-    def _count(self, acts: Acts, went: Bools, high: int) -> None:
-        """Count by account what was tried and what went through; the desk hears of refusals."""
+    def _count(self, acts: Acts, delivered: Bools, high: int) -> None:
+        """Count attempted and delivered acts by account; queue refusals."""
         accounts, of = np.unique(acts.account, return_inverse=True)
-        counts = (acts.kind != CHAT) & ~(acts.dead & (acts.kind == MESSAGE))
-        tried, through, refused = (
-            np.bincount(of, chosen, len(accounts)).astype(np.int64).tolist()
-            for chosen in (counts, counts & went, ~went)
+        counted = (acts.kind != CHAT) & ~(acts.dead & (acts.kind == MESSAGE))
+        attempts, deliveries, refusals = (
+            np.bincount(of, rows, len(accounts)).astype(np.int64).tolist()
+            for rows in (counted, counted & delivered, ~delivered)
         )
-        for account, a, b, c in zip(accounts.tolist(), tried, through, refused, strict=True):
-            team = self.team_of[account]
-            team.tried[account] = team.tried.get(account, 0) + a
-            team.delivered[account] = team.delivered.get(account, 0) + b
-            if c:
-                self.desk.refused(account, c, high)
-            elif b:
-                self.desk.delivered(account)
+        for account, tried, through, refused in zip(
+            accounts.tolist(), attempts, deliveries, refusals, strict=True
+        ):
+            owner = self.owners[account]
+            owner.attempted[account] = owner.attempted.get(account, 0) + tried
+            owner.delivered[account] = owner.delivered.get(account, 0) + through
+            if refused:
+                self.feedback.add_refusals(account, refused, high)
+            elif through:
+                self.feedback.add_delivery(account)
 
 
-def bout(
-    ground: Ground,
-    entries: Sequence[Entry],
+def play_round(
+    environment: Environment,
+    entries: Sequence[OperatorEntry],
     engine: Engine,
     edge: Edge,
-    terms: Terms,
+    settings: RedTeamConfig,
     *,
-    telling: Telling,
+    feedback: FeedbackMode,
     seed: tuple[int, ...],
-    keep: bool = False,
+    keep_events: bool = False,
     progress: Callable[[float], None] = lambda _: None,
-) -> Bout:
-    """Play one round over the ground's whole span; the engine enforces what it decides.
+) -> RoundResult:
+    """Play one round over the environment's whole time span, with enforcement.
 
-    `keep` keeps the events. The same arguments give the same round.
+    The same arguments give the same round.
+
+    Args:
+        environment: People and personas, from `simulate_environment`.
+        entries: The operators that take part.
+        engine: A fresh engine that enforces; it holds the accounts' state afterwards.
+        edge: Pseudonymizes the events.
+        settings: Challenge behaviour and the limit of missing receipts.
+        feedback: When operators learn of decisions.
+        seed: Seeds of the operators' and people's random draws.
+        keep_events: Whether the result holds the events.
+        progress: Called with the share of the time span that is done.
+
+    Returns:
+        What each operator spent and delivered, labels, and the number of events.
+
     """
-    arena = _Arena(ground, entries, engine, edge, terms, telling, seed)
-    arena.kept = [] if keep else None
-    low, end = ground.sim.start, ground.sim.end
+    current = _Round(environment, entries, engine, edge, settings, feedback, seed)
+    current.batches = [] if keep_events else None
+    low, end = environment.sim.start, environment.sim.end
     while low < end:
-        due = arena.next()
+        due = current.next_at()
         high = low + EPOCH
         if due >= high:
-            high = min(max(high, due // EPOCH * EPOCH), low + LONGEST)
-        arena.slice(low, min(high, end))
+            high = min(max(high, due // EPOCH * EPOCH), low + MAX_SLICE)
+        current.play_slice(low, min(high, end))
         low = high
-        progress(min(1.0, (low - ground.sim.start) / ground.sim.span))
+        progress(min(1.0, (low - environment.sim.start) / environment.sim.span))
     for decision in engine.finish():
-        arena._decided(decision)
-    return Bout(
-        [_told(team, arena.stage) for team in arena.teams],
-        arena.stage.registry.labels(),
-        arena.stage.registry.compromised_at(),
-        arena.events,
-        arena.kept or [],
+        current.handle_decision(decision)
+    registry = current.state.registry
+    return RoundResult(
+        [_operator_result(one, current.state) for one in current.operators],
+        registry.labels(),
+        registry.compromised_at(),
+        current.events,
+        current.batches or [],
     )
 
 
-def _told(team: _Team, stage: Stage) -> Played:
-    """Return what became of an operator, its accounts by name."""
-    names, end = stage.names(), team.sim.end
+def _operator_result(owner: _OperatorState, state: RoundState) -> OperatorResult:
+    """Return an operator's result, with its accounts by name."""
+    names, end = state.names(), owner.sim.end
 
-    def named(counts: dict[int, int]) -> dict[str, int]:
+    def by_name(counts: dict[int, int]) -> dict[str, int]:
         return {names[account].as_py(): count for account, count in counts.items()}
 
-    for line in team.operator.lines:
-        named_zero = team.delivered.setdefault(line.account, 0)
-        team.tried.setdefault(line.account, named_zero)
-    return Played(
-        team.entry,
-        team.operator.expenses(end),
-        named(team.delivered),
-        named(team.tried),
-        {names[account].as_py() for account in team.recovered},
+    for line in owner.operator.lines:
+        delivered = owner.delivered.setdefault(line.account, 0)
+        owner.attempted.setdefault(line.account, delivered)
+    return OperatorResult(
+        owner.entry,
+        owner.operator.expenses(end),
+        by_name(owner.delivered),
+        by_name(owner.attempted),
+        {names[account].as_py() for account in owner.recovered},
     )

@@ -1,4 +1,4 @@
-"""Dials: a sender's parameters as numbers from 0 to 1 that a search can turn, and back."""
+"""A sender's parameters as a vector of numbers from 0 to 1 for the search, and back."""
 
 from __future__ import annotations
 
@@ -8,49 +8,50 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.red_team.config import Dial, Terms
+from wavebreak.red_team.config import Parameter, RedTeamConfig
 from wavebreak.simulation.attackers import Sender
 from wavebreak.simulation.log import Floats
 
 
-def dials_of(sender: Sender, terms: Terms) -> dict[str, Dial]:
-    """Return what a sender may turn: all of its kind of work, and what its tactic sets."""
-    found = dict(getattr(terms.dials, sender.work))
+def search_parameters(sender: Sender, settings: RedTeamConfig) -> dict[str, Parameter]:
+    """Return the parameters that a sender may change: of its kind of work and of its tactic."""
+    found = dict(getattr(settings.parameters, sender.work))
     if sender.enrolment.residential or sender.hijack:
         found.pop("enrolment.networks", None)
     if sender.hijack:
-        found = {name: dial for name, dial in found.items() if "." not in name}
-    extra = {n: d for n, d in terms.dials.extra.items() if read(sender, n) > 0}
+        found = {name: parameter for name, parameter in found.items() if "." not in name}
+    extra = {n: d for n, d in settings.parameters.extra.items() if parameter_value(sender, n) > 0}
     found |= extra if sender.work == "write" else {}
-    return {name: dial for name, dial in found.items() if name not in _idle(sender)}
+    unused = _unused_parameters(sender)
+    return {name: parameter for name, parameter in found.items() if name not in unused}
 
 
-def _idle(sender: Sender) -> set[str]:
-    """Return the parameters that do nothing for a sender, so that no search turns them."""
-    idle = {"gap"} if sender.law in ("typed", "spread") else set()
-    idle |= set() if sender.staging else {"lurk_h"}
-    idle |= set() if sender.ring_h else {"ring_chats"}
-    return idle | (set() if sender.life_h or sender.replace else {"again"})
+def _unused_parameters(sender: Sender) -> set[str]:
+    """Return the parameters that have no effect for a sender, so that no search changes them."""
+    unused = {"gap"} if sender.law in ("typed", "spread") else set()
+    unused |= set() if sender.staging else {"lurk_h"}
+    unused |= set() if sender.ring_h else {"ring_chats"}
+    return unused | (set() if sender.life_h or sender.replace else {"again"})
 
 
-def _held(sender: Sender, name: str) -> Any:
+def _attribute(sender: Sender, name: str) -> Any:
     value: Any = sender
     for part in name.split("."):
         value = getattr(value, part)
     return value
 
 
-def read(sender: Sender, name: str) -> float:
-    """Return a parameter as one number: of bounds, the middle.
+def parameter_value(sender: Sender, name: str) -> float:
+    """Return a parameter as one number: the middle where it is a pair of bounds.
 
-    >>> read(Sender(gap=(20.0, 60.0)), "gap")
+    >>> parameter_value(Sender(gap=(20.0, 60.0)), "gap")
     40.0
     """
-    value = _held(sender, name)
+    value = _attribute(sender, name)
     return float(sum(value) / 2) if isinstance(value, tuple) else float(value)
 
 
-def _written(old: Any, value: float) -> Any:
+def _scaled_value(old: Any, value: float) -> Any:
     if isinstance(old, tuple):
         middle = sum(old) / 2
         ends = [e * value / middle for e in old] if middle > 0 else [0.5 * value, 1.5 * value]
@@ -67,69 +68,85 @@ def with_parameters(sender: Sender, values: dict[str, float]) -> Sender:
     >>> with_parameters(Sender(gap=(20.0, 60.0)), {"gap": 80.0, "enrolment.devices": 5}).gap
     (40.0, 120.0)
     """
-    own = {n: _written(getattr(sender, n), v) for n, v in values.items() if "." not in n}
+    own = {n: _scaled_value(getattr(sender, n), v) for n, v in values.items() if "." not in n}
     inner = {
-        n.partition(".")[2]: _written(_held(sender, n), v) for n, v in values.items() if "." in n
+        n.partition(".")[2]: _scaled_value(_attribute(sender, n), v)
+        for n, v in values.items()
+        if "." in n
     }
     return replace(sender, **own, enrolment=replace(sender.enrolment, **inner))
 
 
-def place_of(dial: Dial, value: float) -> float:
-    """Return where on its dial a value stands, 0 to 1.
+def encode_value(parameter: Parameter, value: float) -> float:
+    """Encode a value as a number from 0 to 1 on its parameter's scale.
 
-    >>> place_of(Dial(1, 100, "factor", ""), 10), place_of(Dial(0, 4, "size", ""), 1)
-    (0.5, 0.25)
+    >>> encode_value(Parameter(1, 100, "factor", ""), 10)
+    0.5
+    >>> encode_value(Parameter(0, 4, "size", ""), 1)
+    0.25
     """
-    if dial.by == "size":
-        share = (value - dial.low) / (dial.high - dial.low)
+    if parameter.by == "size":
+        share = (value - parameter.low) / (parameter.high - parameter.low)
     else:
-        share = math.log(max(value, dial.low) / dial.low) / math.log(dial.high / dial.low)
+        share = math.log(max(value, parameter.low) / parameter.low) / math.log(
+            parameter.high / parameter.low
+        )
     return min(1.0, max(0.0, share))
 
 
-def value_at(dial: Dial, place: float) -> float:
-    """Return the value at a place of the dial.
+def decode_value(parameter: Parameter, share: float) -> float:
+    """Decode a number from 0 to 1 as a value of its parameter.
 
-    >>> round(value_at(Dial(1, 100, "factor", ""), 0.5), 6)
+    >>> round(decode_value(Parameter(1, 100, "factor", ""), 0.5), 6)
     10.0
     """
-    place = min(1.0, max(0.0, place))
-    if dial.by == "size":
-        return dial.low + place * (dial.high - dial.low)
-    return float(dial.low * (dial.high / dial.low) ** place)
+    share = min(1.0, max(0.0, share))
+    if parameter.by == "size":
+        return parameter.low + share * (parameter.high - parameter.low)
+    return float(parameter.low * (parameter.high / parameter.low) ** share)
 
 
-def places(sender: Sender, dials: dict[str, Dial]) -> Floats:
-    """Return where all dials of a sender stand; one that is off (0) stands at its low end.
+def encode(sender: Sender, parameters: dict[str, Parameter]) -> Floats:
+    """Encode a sender as a vector of numbers from 0 to 1.
 
-    A first day that does not exist stands where every day does.
+    A parameter that is off (0) is encoded as its lower bound, and a first day without a limit of
+    its own as the limit of every day.
     """
-    found = [place_of(dial, read(sender, name)) for name, dial in dials.items()]
-    names = list(dials)
+    found = [
+        encode_value(parameter, parameter_value(sender, name))
+        for name, parameter in parameters.items()
+    ]
+    names = list(parameters)
     if "first_day" in names and not sender.first_day:
-        found[names.index("first_day")] = place_of(dials["first_day"], sender.per_day)
+        found[names.index("first_day")] = encode_value(parameters["first_day"], sender.per_day)
     return np.array(found)
 
 
-def at(sender: Sender, dials: dict[str, Dial], where: Floats) -> Sender:
-    """Return the sender with its dials at these places."""
-    values = {n: value_at(d, float(p)) for (n, d), p in zip(dials.items(), where, strict=True)}
+def decode(sender: Sender, parameters: dict[str, Parameter], vector: Floats) -> Sender:
+    """Decode a vector of numbers from 0 to 1 as a sender."""
+    values = {
+        n: decode_value(d, float(p)) for (n, d), p in zip(parameters.items(), vector, strict=True)
+    }
     return with_parameters(sender, values)
 
 
-def moves(before: Sender, after: Sender, dials: dict[str, Dial], most: int = 4) -> str:
-    """Say in words which dials moved most, from where to where."""
-    far = []
-    for name, dial in dials.items():
-        old, new = (float(places(s, {name: dial})[0]) for s in (before, after))
-        low, high = read(before, name), read(after, name)
+def describe_changes(
+    before: Sender, after: Sender, parameters: dict[str, Parameter], most: int = 4
+) -> str:
+    """Describe the largest changes between two senders, from old to new value."""
+    changed = []
+    for name, parameter in parameters.items():
+        old, new = (float(encode(s, {name: parameter})[0]) for s in (before, after))
+        low, high = parameter_value(before, name), parameter_value(after, name)
         if name == "first_day" and not before.first_day:
-            low = min(before.per_day, dial.high)
-        far.append((abs(new - old), f"{_number(low)} → {_number(high)} {dial.unit}"))
-    far.sort(key=lambda move: -move[0])
-    told = [words for size, words in far[:most] if size >= 0.05]
-    return "; ".join(told) or "stays as it was"
+            low = min(before.per_day, parameter.high)
+        changed.append(
+            (abs(new - old), f"{_format_value(low)} → {_format_value(high)} {parameter.unit}")
+        )
+    changed.sort(key=lambda change: -change[0])
+    changes = [words for size, words in changed[:most] if size >= 0.05]
+    return "; ".join(changes) or "unchanged"
 
 
-def _number(value: float) -> str:
+def _format_value(value: float) -> str:
     return f"{value:,.0f}" if value >= 20 else f"{value:.2g}"

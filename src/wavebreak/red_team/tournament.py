@@ -1,4 +1,4 @@
-"""A match: rounds of one arena, between which every family searches for what gets more through."""
+"""A red-team tournament: between rounds, every family searches for what delivers more."""
 
 from __future__ import annotations
 
@@ -18,32 +18,45 @@ from wavebreak.errors import UsageError
 from wavebreak.evaluation import Evaluation
 from wavebreak.model import Model
 from wavebreak.privacy.pseudonymizer import Edge
-from wavebreak.red_team.config import Terms
-from wavebreak.red_team.feedback import Telling
-from wavebreak.red_team.metrics import Count, cost, count, keep_round, named
-from wavebreak.red_team.round import Bout, Entry, Ground, Played, bout, lay
-from wavebreak.red_team.search_space import at, dials_of, moves, places
+from wavebreak.red_team.config import RedTeamConfig
+from wavebreak.red_team.feedback import FeedbackMode
+from wavebreak.red_team.metrics import (
+    FamilyCounts,
+    count_families,
+    label_hired_ring,
+    operator_cost,
+    write_and_evaluate,
+)
+from wavebreak.red_team.round import (
+    Environment,
+    OperatorEntry,
+    OperatorResult,
+    RoundResult,
+    play_round,
+    simulate_environment,
+)
+from wavebreak.red_team.search_space import decode, describe_changes, encode, search_parameters
 from wavebreak.rules import Policy
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak.simulation.attackers import PRESETS, TOOL_PRESETS, Preset, Sender
 from wavebreak.simulation.log import Floats
 from wavebreak.simulation.world import BATCH
 
-FEWEST = 4
-"""Fewest candidates of a generation; an operator then has fewer accounts than `EACH`."""
+MIN_CANDIDATES = 4
+"""Fewest candidates of a generation; operators may then have fewer than the usual accounts."""
 
-EACH = 5
-"""Accounts of one operator; a family's accounts are shared out over operators of about so many."""
+ACCOUNTS_PER_OPERATOR = 5
+"""Usual number of accounts of one operator; a family's accounts are split over operators."""
 
-STEP = 0.2
-"""First step of the search, as a share of a dial."""
+INITIAL_STEP = 0.2
+"""First step of the search, as a share of a parameter's scale."""
 
 FAMILIES: dict[str, Preset] = PRESETS | TOOL_PRESETS
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What is played: families by name, accounts of each, people, days, rounds of adaptation."""
+class TournamentConfig:
+    """Families by name, accounts of each, people, days, rounds of adaptation, seed, feedback."""
 
     families: tuple[str, ...]
     accounts: int = 20
@@ -51,36 +64,36 @@ class Setting:
     days: float = 7.0
     rounds: int = 5
     seed: int = 0
-    telling: Telling = "delayed"
+    feedback: FeedbackMode = "delayed"
 
 
 @dataclass(frozen=True)
-class Round:
-    """One round: what it was for, and its counts by family."""
+class RoundSummary:
+    """One round: its name, when operators got feedback, and its counts by family."""
 
     name: str
-    telling: Telling
+    feedback: FeedbackMode
     events: int
-    counts: dict[str, Count]
+    counts: dict[str, FamilyCounts]
 
 
 @dataclass(frozen=True)
-class Match:
-    """All rounds; what the adapted senders do; and the last round against its labels."""
+class Tournament:
+    """All rounds, the adapted senders, and the evaluation of their round."""
 
-    setting: Setting
-    rounds: list[Round]
-    moves: dict[str, str]
+    config: TournamentConfig
+    rounds: list[RoundSummary]
+    changes: dict[str, str]
     senders: dict[str, Sender]
-    found: Evaluation
+    evaluation: Evaluation
     versions: dict[str, str | None]
 
     def as_json(self) -> dict[str, Any]:
-        """Give the match as plain JSON values."""
+        """Return the tournament as plain JSON values."""
         rounds = [
             {
                 "name": r.name,
-                "telling": r.telling,
+                "feedback": r.feedback,
                 "events": r.events,
                 "families": {
                     n: asdict(c) | {"per_thousand": _or_none(c.per_thousand)}
@@ -90,12 +103,12 @@ class Match:
             for r in self.rounds
         ]
         return {
-            "setting": asdict(self.setting),
+            "config": asdict(self.config),
             "versions": self.versions,
             "rounds": rounds,
-            "moves": self.moves,
+            "changes": self.changes,
             "senders": {name: asdict(sender) for name, sender in self.senders.items()},
-            "personas": {name: asdict(p) for name, p in self.found.personas.items()},
+            "personas": {name: asdict(p) for name, p in self.evaluation.personas.items()},
         }
 
 
@@ -103,166 +116,192 @@ def _or_none(value: float) -> float | None:
     return None if value != value else value
 
 
-def chosen(names: Sequence[str]) -> tuple[str, ...]:
-    """Return families by name: none means every tactic and the combination.
+def resolve_families(names: Sequence[str]) -> tuple[str, ...]:
+    """Return families without duplicates; no name means every tactic and the combination.
 
-    Raises UsageError for a name that is not known.
+    Raises:
+        UsageError: A name is unknown.
+
     """
     if unknown := [name for name in names if name not in FAMILIES]:
         raise UsageError(
-            f"{len(unknown)} of the families are not known",
+            f"{len(unknown)} unknown families",
             fix=f"choose from {', '.join(FAMILIES)}",
         )
     return tuple(dict.fromkeys(names)) or tuple(PRESETS)
 
 
-class Search:
-    """One family's search over its dials; its operators play the candidates side by side."""
+class FamilySearch:
+    """One family's CMA-ES search over its parameters; each operator plays one candidate."""
 
-    def __init__(self, family: str, sender: Sender, setting: Setting, terms: Terms) -> None:
+    def __init__(
+        self, family: str, sender: Sender, config: TournamentConfig, settings: RedTeamConfig
+    ) -> None:
         self.family, self.sender = family, sender
-        self.count = min(setting.accounts, max(FEWEST, min(8, setting.accounts // EACH)))
-        self.dials = dials_of(sender, terms)
-        self.start = places(sender, self.dials)
-        seed = setting.seed * 1009 + sum(map(ord, family))
-        bounds = np.array([[0.0, 1.0]] * len(self.dials))
-        self._cma = CMA(self.start, STEP, bounds=bounds, seed=seed, population_size=self.count)
-        self._asked: list[Floats] = []
+        wanted = min(8, config.accounts // ACCOUNTS_PER_OPERATOR)
+        self.count = min(config.accounts, max(MIN_CANDIDATES, wanted))
+        self.parameters = search_parameters(sender, settings)
+        self.start = encode(sender, self.parameters)
+        seed = config.seed * 1009 + sum(map(ord, family))
+        bounds = np.array([[0.0, 1.0]] * len(self.parameters))
+        self._cma = CMA(
+            self.start, INITIAL_STEP, bounds=bounds, seed=seed, population_size=self.count
+        )
+        self._candidates: list[Floats] = []
 
     def ask(self) -> list[Sender]:
         """Return the next candidates."""
-        self._asked = [self._cma.ask() for _ in range(self.count)]
-        return [at(self.sender, self.dials, where) for where in self._asked]
+        self._candidates = [self._cma.ask() for _ in range(self.count)]
+        return [decode(self.sender, self.parameters, vector) for vector in self._candidates]
 
     def tell(self, gains: Sequence[float]) -> None:
-        """Learn what the candidates got through for a dollar each."""
-        self._cma.tell([(x, -gain) for x, gain in zip(self._asked, gains, strict=True)])
+        """Update the search with each candidate's delivered acts per dollar."""
+        self._cma.tell([(x, -gain) for x, gain in zip(self._candidates, gains, strict=True)])
 
     def best(self) -> Sender:
-        """Return the sender that the search has come to."""
-        return at(self.sender, self.dials, np.clip(self._cma.mean, 0, 1))
+        """Return the sender at the mean of the search distribution."""
+        return decode(self.sender, self.parameters, np.clip(self._cma.mean, 0, 1))
 
 
-def gain(played: Played, terms: Terms) -> float:
-    """Return acts delivered for a dollar."""
-    return sum(played.delivered.values()) / max(cost(played, terms.price), 0.01)
+def delivered_per_dollar(result: OperatorResult, settings: RedTeamConfig) -> float:
+    """Return the acts that an operator delivered per dollar."""
+    return sum(result.delivered.values()) / max(operator_cost(result, settings.prices), 0.01)
 
 
-class _Play:
-    """What all rounds of a match share."""
+class _TournamentRun:
+    """A tournament in progress: what all of its rounds share."""
 
     def __init__(
         self,
-        setting: Setting,
+        config: TournamentConfig,
         policy: Policy,
         edge: Edge,
-        terms: Terms,
+        settings: RedTeamConfig,
         model: Model | None,
         out: Path,
         progress: Callable[[float, str], None],
     ) -> None:
-        self.setting, self.policy, self.edge, self.terms = setting, policy, edge, terms
+        self.config, self.policy, self.edge, self.settings = config, policy, edge, settings
         self.model, self.out, self.progress = model, out, progress
-        self.rounds: list[Round] = []
-        self.all = setting.rounds + 3
-        self.show("the world")
-        self.ground: Ground = lay(people=setting.people, days=setting.days, seed=setting.seed)
+        self.rounds: list[RoundSummary] = []
+        self.round_count = config.rounds + 3
+        self.report_progress("simulating people")
+        self.environment: Environment = simulate_environment(
+            people=config.people, days=config.days, seed=config.seed
+        )
 
-    def show(self, words: str, share: float = 0.0) -> None:
-        """Tell how far the match is."""
-        self.progress(min(1.0, (len(self.rounds) + share) / self.all), words)
+    def report_progress(self, words: str, share: float = 0.0) -> None:
+        """Report the share of the tournament that is done."""
+        self.progress(min(1.0, (len(self.rounds) + share) / self.round_count), words)
 
-    def entries(self, senders: dict[str, list[Sender]]) -> list[Entry]:
-        """Share a family's accounts out over its operators."""
+    def entries(self, senders: dict[str, list[Sender]]) -> list[OperatorEntry]:
+        """Split each family's accounts over its operators, one operator a candidate."""
         found = []
         for family, candidates in senders.items():
-            shares = np.array_split(np.arange(self.setting.accounts), len(candidates))
+            shares = np.array_split(np.arange(self.config.accounts), len(candidates))
             found += [
-                Entry(family, f"{family}-{k + 1}", sender, max(1, len(share)))
+                OperatorEntry(family, f"{family}-{k + 1}", sender, max(1, len(share)))
                 for k, (sender, share) in enumerate(zip(candidates, shares, strict=True))
             ]
         return found
 
-    def round(
-        self, name: str, senders: dict[str, list[Sender]], telling: Telling, *, keep: bool = False
-    ) -> tuple[Bout, Evaluation]:
-        """Play one round and count it."""
+    def play(
+        self,
+        name: str,
+        senders: dict[str, list[Sender]],
+        feedback: FeedbackMode,
+        *,
+        keep_events: bool = False,
+    ) -> tuple[RoundResult, Evaluation]:
+        """Play one round, write its accounts and labels, and count it by family."""
         number = len(self.rounds)
         engine = Engine(self.policy, enforce=True, accounts=1 << 15, model=self.model)
-        played = bout(
-            self.ground,
+        result = play_round(
+            self.environment,
             self.entries(senders),
             engine,
             self.edge,
-            self.terms,
-            telling=telling,
-            seed=(self.setting.seed, min(number, self.setting.rounds + 1)),
-            keep=keep,
-            progress=lambda share: self.show(name, share),
+            self.settings,
+            feedback=feedback,
+            seed=(self.config.seed, min(number, self.config.rounds + 1)),
+            keep_events=keep_events,
+            progress=lambda share: self.report_progress(name, share),
         )
-        where = self.out / "rounds" / str(number)
-        found = keep_round(played, engine, where)
-        counts = count(played, found, self.terms.price, where)
-        self.rounds.append(Round(name, telling, played.events, counts))
-        return played, found
+        directory = self.out / "rounds" / str(number)
+        evaluation = write_and_evaluate(result, engine, directory)
+        counts = count_families(result, evaluation, self.settings.prices, directory)
+        self.rounds.append(RoundSummary(name, feedback, result.events, counts))
+        return result, evaluation
 
 
-def play(
-    setting: Setting,
+def run_tournament(
+    config: TournamentConfig,
     policy: Policy,
     edge: Edge,
-    terms: Terms,
+    settings: RedTeamConfig,
     out: Path,
     *,
     model: Model | None = None,
     progress: Callable[[float, str], None] = lambda _share, _words: None,
-) -> Match:
-    """Play a match and write into `out` its last round as events, labels, decisions, accounts.
+) -> Tournament:
+    """Play a tournament: presets, rounds of adaptation, then the adapted senders.
 
-    Round 0 plays every family as its preset has it; then come the rounds of adaptation, each a
-    generation of the search; then the adapted senders are played, as they are told by `setting`
-    and, for comparison, told at once (or, where they are, late). The same arguments give the same
-    bytes.
+    Every round of adaptation is one generation of each family's search. The adapted senders play
+    twice: with the configured feedback and, for comparison, with instant feedback (or delayed,
+    where instant is configured). The same arguments give the same bytes.
+
+    Args:
+        config: Families, sizes, rounds, seed, feedback.
+        policy: Rules and actions of the engine.
+        edge: Pseudonymizes the events.
+        settings: Prices, challenge behaviour, parameters that senders may change.
+        out: Directory for the adapted round: events, labels, decisions, accounts.
+        model: A model that scores, or None for rules alone.
+        progress: Called with the share that is done and what is being done.
+
+    Returns:
+        The rounds, the adapted senders, and the evaluation of their round.
+
     """
-    table = _Play(setting, policy, edge, terms, model, out, progress)
-    presets = {name: FAMILIES[name].sender for name in setting.families}
-    searches = {n: Search(n, sender, setting, terms) for n, sender in presets.items()}
+    run = _TournamentRun(config, policy, edge, settings, model, out, progress)
+    presets = {name: FAMILIES[name].sender for name in config.families}
+    searches = {n: FamilySearch(n, sender, config, settings) for n, sender in presets.items()}
     as_presets = {n: [sender] * searches[n].count for n, sender in presets.items()}
-    table.round("before adaptation", as_presets, setting.telling)
-    for number in range(setting.rounds):
+    run.play("before adaptation", as_presets, config.feedback)
+    for number in range(config.rounds):
         candidates = {n: search.ask() for n, search in searches.items()}
-        played, _ = table.round(f"adaptation {number + 1}", candidates, setting.telling)
+        result, _ = run.play(f"adaptation {number + 1}", candidates, config.feedback)
         for name, search in searches.items():
-            teams = [team for team in played.played if team.entry.family == name]
-            search.tell([gain(team, terms) for team in teams])
+            operators = [one for one in result.operators if one.entry.family == name]
+            search.tell([delivered_per_dollar(one, settings) for one in operators])
     adapted = {
-        n: search.best() if setting.rounds else search.sender for n, search in searches.items()
+        n: search.best() if config.rounds else search.sender for n, search in searches.items()
     }
     last = {n: [sender] * searches[n].count for n, sender in adapted.items()}
-    final, found = table.round("adapted", last, setting.telling, keep=True)
-    other: Telling = "delayed" if setting.telling == "instant" else "instant"
-    table.round(f"adapted, told {other}", last, other)
-    _write(final, table, out)
-    words = {n: moves(presets[n], adapted[n], searches[n].dials) for n in presets}
+    final, evaluation = run.play("adapted", last, config.feedback, keep_events=True)
+    other: FeedbackMode = "delayed" if config.feedback == "instant" else "instant"
+    run.play(f"adapted, {other} feedback", last, other)
+    _write_last_round(final, run, out)
+    changes = {n: describe_changes(presets[n], adapted[n], searches[n].parameters) for n in presets}
     versions = {
         "policy": policy.version,
         "model": None if model is None else model.version,
     }
-    return Match(setting, table.rounds, words, adapted, found, versions)
+    return Tournament(config, run.rounds, changes, adapted, evaluation, versions)
 
 
-def _write(final: Bout, table: _Play, out: Path) -> None:
-    """Write the last round as a world, and run the pipeline over it as over any other log."""
-    whole = pa.Table.from_batches(final.kept, schema=WIRE_SCHEMA).combine_chunks()
-    about = {"arena": asdict(table.setting)} | table.ground.about
-    labels = named(final.labels)
+def _write_last_round(final: RoundResult, run: _TournamentRun, out: Path) -> None:
+    """Write a round as a simulated world, and run the engine over its file of events."""
+    whole = pa.Table.from_batches(final.batches, schema=WIRE_SCHEMA).combine_chunks()
+    about = {"red_team": asdict(run.config)} | run.environment.about
+    labels = label_hired_ring(final.labels)
     world = simulation.World(labels, about, lambda size: iter(whole.to_batches(size or BATCH)))
     simulation.write(world, out)
-    table.show("the last round, as a log")
-    engine.run(out, out, table.policy, table.edge, enforce=True, model=table.model)
+    run.report_progress("running the adapted round from its file")
+    engine.run(out, out, run.policy, run.edge, enforce=True, model=run.model)
 
 
-def save(match: Match, out: Path) -> None:
-    """Write `arena.json`."""
-    text = json.dumps(match.as_json(), indent=1, ensure_ascii=False)
-    (out / "arena.json").write_text(text + "\n", encoding="utf-8")
+def write_json(tournament: Tournament, out: Path) -> None:
+    """Write `red_team.json`."""
+    text = json.dumps(tournament.as_json(), indent=1, ensure_ascii=False)
+    (out / "red_team.json").write_text(text + "\n", encoding="utf-8")

@@ -41,6 +41,7 @@ def describe(rule: Rule) -> str:
         "",
         rule.about,
         "",
+        *([f"- earlier ids: {', '.join(rule.aliases)}"] if rule.aliases else []),
         f"- abuse: {rule.abuse}",
         f"- stage: {rule.stage}, on {', '.join(rule.on)}",
         "- when all of these hold:",
@@ -58,7 +59,8 @@ def why(policy: Policy, rule_id: str) -> str:
     """
     rule = policy.rule(rule_id)
     if rule is None:
-        near = difflib.get_close_matches(rule_id, [r.id for r in policy.rules], 3)
+        known = [name for r in policy.rules for name in (r.id, *r.aliases)]
+        near = difflib.get_close_matches(rule_id, known, 3)
         fix = f"did you mean {', '.join(near)}?" if near else "see `wavebreak rules list`"
         raise PolicyError(f"there is no rule `{rule_id[:64]}`", fix=fix)
     lines = [describe(rule), "", "### What it reads", ""]

@@ -9,6 +9,7 @@ added.
 from __future__ import annotations
 
 import difflib
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -28,20 +29,22 @@ from wavebreak.rules.model import (
     OUTCOMES,
     TIMED,
     Action,
+    EnforcementTerms,
     Feedback,
     Policy,
     Rule,
     Score,
-    Standing,
     seconds,
 )
 
 SHIPPED = config.SHIPPED
 
+_log = logging.getLogger(__name__)
+
 _WHEN_FORM = 'when = ["age_s < 600", { any_of = ["refused >= 5", "score >= 0.9"] }]'
 
-Row = TypeVar("Row", Rule, Action, Standing, Score, Feedback)
-Tables = tuple[Standing, Score, Feedback]
+Row = TypeVar("Row", Rule, Action, EnforcementTerms, Score, Feedback)
+Tables = tuple[EnforcementTerms, Score, Feedback]
 Found = dict[str, tuple[Rule, Path]]
 
 
@@ -57,6 +60,7 @@ def load(
     Raises `PolicyError` that names the file, the rule, the field and the fix.
     """
     found, actions, tables = _merged(shipped, directory)
+    _check_aliases(found)
     if len(found) > MAX_RULES:
         raise PolicyError(f"there are {len(found)} rules", fix=f"keep to {MAX_RULES}")
     for rule, path in found.values():
@@ -64,8 +68,8 @@ def load(
     name = directory.resolve().name if directory else "shipped"
     rules = tuple(rule for rule, _ in found.values())
     name = re.sub(r"[^\w.]", "_", name, flags=re.ASCII)
-    standing, score, feedback = tables
-    policy = Policy(name, rules, actions, standing, features, kinds, score, feedback)
+    enforcement, score, feedback = tables
+    policy = Policy(name, rules, actions, enforcement, features, kinds, score, feedback)
     _run_examples(policy, compile_rules(policy), {key: path for key, (_, path) in found.items()})
     return policy
 
@@ -82,14 +86,45 @@ def _merged(shipped: Path, local: Path | None) -> tuple[Found, dict[str, Action]
             fix = f"put rules into rules/*.toml there, or one of {', '.join(sheet)}"
             raise PolicyError(f"{local} holds no policy", fix=fix)
     replaced = {path.name for path in own}
-    found = _rules([path for path in rules if path.name not in replaced]) | _rules(own)
+    found = _overridden(_rules(path for path in rules if path.name not in replaced), _rules(own))
     named, tables = _actions(actions)
     return found, named, tables
 
 
+def _overridden(shipped: Found, local: Found) -> Found:
+    """Merge rules: a local rule takes the place of the shipped one of its id, or of that alias."""
+    current = {alias: rule.id for rule, _ in shipped.values() for alias in rule.aliases}
+    found = dict(shipped)
+    for rule, path in local.values():
+        rule_id = rule.id if rule.id in shipped else current.get(rule.id, rule.id)
+        if rule_id in shipped:
+            if rule_id != rule.id and rule_id in local:
+                raise PolicyError(
+                    f"{_place(path, rule.id)}: an earlier id of `{rule_id}`, which is there too",
+                    fix="remove one of the two, or give this one an id of its own",
+                )
+            aliases = dict.fromkeys((*shipped[rule_id][0].aliases, *rule.aliases))
+            rule = msgspec.structs.replace(rule, id=rule_id, aliases=tuple(aliases))
+        found[rule_id] = rule, path
+    return found
+
+
+def _check_aliases(found: Found) -> None:
+    """Raise `PolicyError` where an alias is the id, or an alias, of another rule."""
+    owner = {rule_id: rule_id for rule_id in found}
+    for rule, path in found.values():
+        for alias in rule.aliases:
+            if owner.setdefault(alias, rule.id) != rule.id or alias == rule.id:
+                raise PolicyError(
+                    f"{_place(path, rule.id)}, aliases: `{alias}` is the rule `{owner[alias]}`",
+                    fix=f"remove `{alias}` from aliases",
+                )
+
+
 def _actions(path: Path) -> tuple[dict[str, Action], Tables]:
     content = config.table(path)
-    tables = {name: content.pop(name, {}) for name in ("standing", "score", "feedback")}
+    _rename_standing(path, content)
+    tables = {name: content.pop(name, {}) for name in ("enforcement", "score", "feedback")}
     for name, table in tables.items():
         if not isinstance(table, dict):
             raise PolicyError(f"{path.name}: `{name}` is not a table", fix=f"write it as [{name}]")
@@ -104,7 +139,20 @@ def _actions(path: Path) -> tuple[dict[str, Action], Tables]:
     score = _row(f"{path.name}, score", tables["score"], Score)
     feedback = _row(f"{path.name}, feedback", tables["feedback"], Feedback)
     _checked_tables(path.name, score, feedback)
-    return named, (_row(f"{path.name}, standing", tables["standing"], Standing), score, feedback)
+    terms = _row(f"{path.name}, enforcement", tables["enforcement"], EnforcementTerms)
+    return named, (terms, score, feedback)
+
+
+def _rename_standing(path: Path, content: dict[str, Any]) -> None:
+    """Take the table `[standing]` of version 0.1 for `[enforcement]`."""
+    if "standing" in content:
+        if "enforcement" in content:
+            raise PolicyError(
+                f"{path.name}: [standing] is the earlier name of [enforcement], and both are there",
+                fix="remove [standing]",
+            )
+        _log.warning("%s: [standing] is now [enforcement]: rename the table", path)
+        content["enforcement"] = content.pop("standing")
 
 
 def _checked_tables(where: str, score: Score, feedback: Feedback) -> None:

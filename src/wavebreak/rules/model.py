@@ -47,10 +47,12 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     outcome lasts. `fires_on` and `stays_quiet_on` are examples; a feature that an example does not
     name is missing. `on_failure` says whether an act that it would have judged may pass (open) or
     not (closed) where no engine answers; without it the service's own sheet says so by stage.
-    `needs_split` marks a rule with more conditions than a reader can follow.
+    `needs_split` marks a rule with more conditions than a reader can follow. `aliases` are ids that
+    the rule had in earlier versions: it is found by them too.
     """
 
     id: Word
+    aliases: tuple[Word, ...] = ()
     abuse: Word
     about: Sentence
     source: Sentence
@@ -85,7 +87,7 @@ class Action(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     revert: Sentence
 
 
-class Standing(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class EnforcementTerms(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The numbers of enforcement that no rule holds.
 
     `new_chats_1d` is the quota of `limit`; from the `suspend_after`-th on a restriction is a
@@ -156,7 +158,7 @@ class Policy:
     name: str
     rules: tuple[Rule, ...]
     actions: dict[str, Action]
-    standing: Standing
+    enforcement: EnforcementTerms
     features: tuple[str, ...]
     kinds: tuple[str, ...]
     score: Score = field(default_factory=Score)
@@ -167,17 +169,18 @@ class Policy:
         """Name and first 12 hex digits of the SHA-256 of the canonical content.
 
         Fields of a rule that decide nothing in a log are not part of it (`on_failure`,
-        `needs_split`), nor is the form in which its conditions are written.
+        `needs_split`, `aliases`), nor is the form in which its conditions are written.
         """
         actions = sorted(self.actions.items())
-        content: Any = (self.rules, actions, self.standing, self.score, self.feedback)
+        content: Any = (self.rules, actions, self.enforcement, self.score, self.feedback)
         content = msgspec.to_builtins(content, order="deterministic")
         for rule, fields in zip(self.rules, content[0], strict=True):
-            del fields["on_failure"], fields["needs_split"]
+            del fields["on_failure"], fields["needs_split"], fields["aliases"]
             fields["when"] = rule.expression
         canonical = msgspec.json.encode(content)
         return f"{self.name}-{hashlib.sha256(canonical).hexdigest()[:12]}"
 
     def rule(self, rule_id: str) -> Rule | None:
-        """Return the rule of that id, or None."""
-        return next((rule for rule in self.rules if rule.id == rule_id), None)
+        """Return the rule of that id or, where there is none, of that alias; else None."""
+        named = [rule for rule in self.rules if rule_id == rule.id]
+        return next(iter(named or [rule for rule in self.rules if rule_id in rule.aliases]), None)

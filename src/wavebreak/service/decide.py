@@ -207,7 +207,7 @@ class DecideResponder:
         quota: Callable[[str, int], int] | None = None,
     ) -> None:
         self.policy, self.decide_policy, self.edge = policy, decide_policy, edge
-        self._quota = quota or (lambda _account, _now_ms: policy.standing.new_chats_1d)
+        self._quota = quota or (lambda _account, _now_ms: policy.enforcement.new_chats_1d)
         self._closed = _fail_closed_types(policy, decide_policy)
 
     def respond(

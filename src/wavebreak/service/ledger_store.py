@@ -21,7 +21,7 @@ from django.db import connection, transaction
 
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
-from wavebreak.ledger import Draft, Ledger, Openings, Sealing, Signer, read_entry
+from wavebreak.ledger import Draft, Ledger, LedgerRecorder, Openings, Signer, read_entry
 from wavebreak.ledger.entries import DecisionEntry
 from wavebreak.ledger.merkle_tree import leaf_index
 from wavebreak.ledger.verifier import canonical, read_checkpoint
@@ -141,26 +141,26 @@ class LedgerStore:
 
     def __init__(self, signer: Signer, clock: Callable[[], int]) -> None:
         self.signer, self._clock = signer, clock
-        self._sealing: Sealing | None = None
+        self._sealing: LedgerRecorder | None = None
 
     def ledger(self) -> Ledger:
         """Return the ledger as it is now, for reading."""
         return Ledger(LedgerRows(self._clock), self.signer)
 
     @contextlib.contextmanager
-    def sealing(self) -> Iterator[Sealing]:
+    def sealing(self) -> Iterator[LedgerRecorder]:
         """Lock the ledger in the open transaction, and checkpoint it when the block ends."""
         sealing = self._locked()
         yield sealing
         sealing.ledger.checkpoint()
 
-    def _locked(self) -> Sealing:
+    def _locked(self) -> LedgerRecorder:
         with connection.cursor() as cursor:
             cursor.execute(_HEAD + " FOR UPDATE" * (connection.vendor == "postgresql"))
             size, note = cursor.fetchone()
         made = self._sealing
         if made is None or not note or not _ends_there(made.ledger, size, bytes(note)):
-            made = Sealing(
+            made = LedgerRecorder(
                 self.ledger(),
                 OpeningRows(),
                 clock=self._clock,

@@ -1,7 +1,7 @@
-"""A real trace as the world: campaigns are planted among its accounts, and nothing else changes.
+"""A real trace as background: campaigns run among its accounts, and nothing else changes.
 
-Only what the trace carries is planted: event types and fields that it has, and messages to one
-person. So a rule on typing stays silent where nobody's typing is seen.
+Campaign events keep only event types and fields that the trace itself carries, so a rule on typing
+never fires where the trace has no typing events.
 """
 
 from __future__ import annotations

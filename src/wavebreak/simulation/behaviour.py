@@ -1,4 +1,4 @@
-"""How people converse, and how they meet a stranger: numbers that every planner is given."""
+"""Parameters of how people converse and how they respond to unsolicited messages."""
 
 from __future__ import annotations
 

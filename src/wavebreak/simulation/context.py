@@ -1,4 +1,4 @@
-"""What every planner is given: people, clock, strings, the log, and a registry of the accounts."""
+"""Context that all generators share: people, clock, string pool, event log, accounts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Label = tuple[str, str, str, str]
 class AccountRegistry:
     """All accounts: their number, name, label, family and operator.
 
-    Names are a one-to-one mix of number and seed, so that a name says nothing of the account.
+    Names are a one-to-one mix of number and seed, so that a name reveals nothing.
     """
 
     def __init__(self, seed: int) -> None:
@@ -49,7 +49,7 @@ class AccountRegistry:
         return len(self._label)
 
     def add(self, count: int, label: str, family: str, operator: str = "") -> Ints:
-        """Enrol accounts; return their numbers. An empty label: a number that is no account."""
+        """Add accounts; return their numbers. An empty label marks a number without an account."""
         first = len(self)
         self._label += [label] * count
         self._family += [family] * count
@@ -57,22 +57,22 @@ class AccountRegistry:
         return np.arange(first, first + count, dtype=np.int64)
 
     def name(self, accounts: Ints, names: Sequence[str]) -> None:
-        """Keep given names for accounts, as those of a background have."""
+        """Set the names of accounts, as those of a background trace."""
         self._given |= dict(zip(accounts.tolist(), names, strict=True))
 
     def relabel(self, accounts: Ints, label: str, family: str, operator: str = "") -> None:
-        """Change what some accounts are."""
+        """Change label, family and operator of accounts."""
         for account in accounts.tolist():
             self._label[account] = label
             self._family[account] = family
             self._operator[account] = operator
 
     def mark_compromised(self, accounts: Ints, ts: Ints) -> None:
-        """Note when accounts became what their label says: before, they were honest people's."""
+        """Record when accounts were compromised: before that they belonged to honest people."""
         self._compromised |= dict(zip(accounts.tolist(), ts.tolist(), strict=True))
 
     def compromised_at(self) -> dict[str, int]:
-        """Return by name when accounts became what their label says (milliseconds)."""
+        """Return by name when accounts were compromised (milliseconds)."""
         names = self.names()
         return {names[account].as_py(): ts for account, ts in self._compromised.items()}
 
@@ -99,12 +99,12 @@ class AccountRegistry:
 
 @dataclass(slots=True)
 class SimulationContext:
-    """The stage that campaigns and personas play on.
+    """Everything that campaigns, personas and everyday life are generated from and into.
 
-    `start` and `end` bound the simulation (milliseconds). `taken` are the people who already
-    play a part, so that no two personas or hijackers share an account. `style` is how people
-    converse; `behaviour` how they meet a `content` that nobody asked for, `tolerated` one that they
-    understand. `targets`: whom an operator knows (None: anyone may be written to).
+    `start` and `end` bound the simulation (milliseconds). `assigned` are the people who already
+    belong to a persona or campaign. `style` is how people converse; `behaviour` how they respond to
+    unsolicited `content`, and `tolerated` how they respond to messages that they understand.
+    `targets`: the people on an operator's list (None: anyone may be written to).
     """
 
     rng: np.random.Generator
@@ -137,21 +137,21 @@ class SimulationContext:
         return self.pool.add(f"g{first + index:08x}" for index in range(count))
 
     def established_people(self) -> Ints:
-        """Return the people who were there before the simulation and play no other part."""
+        """Return the people who registered before the start and are not assigned yet."""
         free = np.flatnonzero(self.people.registered_at < self.start)
         return free[~np.isin(free, np.fromiter(self.assigned, np.int64, len(self.assigned)))]
 
     def assign_people(
         self, count: int, family: str, label: str = "benign", operator: str = ""
     ) -> Ints:
-        """Give settled people a part: enrol them under a family and keep others off them.
+        """Assign established people to a family, so that no other persona or campaign uses them.
 
         Raises UsageError when there are too few people.
         """
         settled = self.established_people()
         if len(settled) < count:
             raise UsageError(
-                f"{family} needs {count} people who play no other part",
+                f"{family} needs {count} unassigned people",
                 fix="simulate more people, or give the campaign fewer accounts",
             )
         who = self.rng.choice(settled, count, replace=False)
@@ -160,14 +160,14 @@ class SimulationContext:
         return who
 
     def draw_strangers(self, count: int) -> Ints:
-        """Draw settled people at random, each once; fewer when there are not so many."""
+        """Draw distinct established people at random, at most `count`."""
         settled = self.targets
         if settled is None:
             settled = np.flatnonzero(self.people.registered_at < self.start)
         return self.rng.choice(settled, min(count, len(settled)), replace=False)
 
     def typing_shares(self, account: Ints) -> Floats:
-        """Return what share of its texts each account types."""
+        """Return the share of its texts that each account types."""
         people = len(self.people)
         known = self.people.typing[np.minimum(account, people - 1)]
         return np.where(account < people, known, DEFAULT_TYPING_SHARE)
@@ -182,7 +182,7 @@ class SimulationContext:
         *,
         linked: bool = False,
     ) -> None:
-        """Plan sessions: an account connects from an address with a device."""
+        """Add sessions: accounts connect from addresses with devices."""
         self.log.add(
             "session.started",
             ts,

@@ -1,6 +1,6 @@
-"""Conversations between two accounts: turns, gaps, typing, sizes, receipts.
+"""One-to-one and group conversations: turns, gaps, typing indicators, sizes, receipts.
 
-A conversation is one row of `Chats`; `talk` plays all of them at once.
+A conversation is one row of `Conversations`; `add_conversations` plans the events of all of them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Everyday life: what ordinary people do between two times, planned a window at a time."""
+"""Everyday activity of ordinary people, planned one time window after another."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class Habits:
     `false_reports` reports among acquaintances; `group_joins`, `group_leaves`, `new_groups`,
     `tidies` (contacts removed) as their names say. `meets_spread`: sigma of the log of how sociable
     people are. `flock`: conversations that follow one's last at once, `flock_gap` (median) later.
-    `sharpness` and `late` shape the day curve (`places.day_curve`). `roams`: the share of sessions
-    from a place never been to.
+    `sharpness` and `late` shape the day curve (`geography.day_curve`). `roams`: the share
+    of sessions from a new place.
     """
 
     connects: float = 3.5
@@ -87,9 +87,9 @@ class DailyLife:
         owners = np.flatnonzero(people.companion)
         self._second[owners] = draw_devices(sim.rng, sim.pool, len(owners))
         self._plan_new_phones(sim)
-        self._sociable = self._running(sim) if habits.meets_spread else None
+        self._sociability = self._cumulative_sociability(sim) if habits.meets_spread else None
 
-    def _running(self, sim: SimulationContext) -> Floats:
+    def _cumulative_sociability(self, sim: SimulationContext) -> Floats:
         """Return the running sum over people of how sociable each is."""
         drawn = sim.rng.lognormal(0.0, self.habits.meets_spread, len(sim.people))
         return np.concatenate([[0.0], np.cumsum(drawn)])
@@ -110,13 +110,13 @@ class DailyLife:
                 continue
             share = clock.share(low, high)
             self._conversations(sim, index, share, low, high)
-            self._meetings(sim, index, share, low, high)
+            self._add_new_contacts(sim, index, share, low, high)
             self._sessions(sim, index, share, low, high)
             self._group_talk(sim, index, share, low, high)
             self._group_changes(sim, index, share, low, high)
-            self._frictions(sim, index, share, low, high)
+            self._blocks_and_reports(sim, index, share, low, high)
 
-    def _some(
+    def _draw_actors(
         self, sim: SimulationContext, index: int, rate: float, low: int, high: int
     ) -> tuple[Ints, Ints]:
         """Draw (people, times) of something that a person of a country does at a rate a window."""
@@ -127,7 +127,7 @@ class DailyLife:
         there = sim.people.registered_at[who] < ts
         return who[there], ts[there]
 
-    def _drawn_ties(self, sim: SimulationContext, index: int, count: int) -> Ints:
+    def _pick_ties(self, sim: SimulationContext, index: int, count: int) -> Ints:
         rates = self._tie_rates[index]
         drawn = np.searchsorted(rates, sim.rng.random(count) * rates[-1], side="right")
         return np.asarray(self._ties[index][0] + np.minimum(drawn, len(rates) - 1))
@@ -139,13 +139,13 @@ class DailyLife:
             return
         ties, registered_at = sim.people.ties, sim.people.registered_at
         count = sim.rng.poisson(self._tie_rates[index][-1] * share)
-        tie = self._drawn_ties(sim, index, count)
+        tie = self._pick_ties(sim, index, count)
         start = self.clocks[index].times(sim.rng, low, high, count)
         there = np.maximum(registered_at[ties.opener[tie]], registered_at[ties.other[tie]]) < start
         tie, start = tie[there], start[there]
         opener = ties.opener[tie]
         if self.habits.flock:
-            start = self._flocked(sim, opener, start, high)
+            start = self._cluster_starts(sim, opener, start, high)
         add_conversations(
             sim,
             draw_conversations(
@@ -161,8 +161,8 @@ class DailyLife:
             self.style,
         )
 
-    def _flocked(self, sim: SimulationContext, opener: Ints, start: Ints, high: int) -> Ints:
-        """Move some conversations to right after the opener's one before: people write in bouts."""
+    def _cluster_starts(self, sim: SimulationContext, opener: Ints, start: Ints, high: int) -> Ints:
+        """Move some conversations to right after the opener's last one: people write in bursts."""
         rng, habits = sim.rng, self.habits
         order = np.lexsort((start, opener))
         same = np.zeros(len(order), bool)
@@ -175,25 +175,25 @@ class DailyLife:
         start[order] = np.minimum(moved, high - 1)
         return start
 
-    def _meeting(
+    def _new_contacts(
         self, sim: SimulationContext, index: int, rate: float, low: int, high: int
     ) -> tuple[Ints, Ints]:
         """Draw (people, times) of who meets somebody: some people far more often than others."""
-        who, ts = self._some(sim, index, rate, low, high)
-        if self._sociable is not None:
-            first, last = self._sociable[self._people[index : index + 2]]
+        who, ts = self._draw_actors(sim, index, rate, low, high)
+        if self._sociability is not None:
+            first, last = self._sociability[self._people[index : index + 2]]
             drawn = first + sim.rng.random(len(who)) * (last - first)
-            who = np.searchsorted(self._sociable, drawn, side="right") - 1
+            who = np.searchsorted(self._sociability, drawn, side="right") - 1
             there = sim.people.registered_at[who] < ts
             who, ts = who[there], ts[there]
         return who, ts
 
-    def _meetings(
+    def _add_new_contacts(
         self, sim: SimulationContext, index: int, share: float, low: int, high: int
     ) -> None:
         """Plan new acquaintances: look the number up, add it, write, be added back."""
         habits, rng = self.habits, sim.rng
-        who, ts = self._meeting(sim, index, habits.meets * share, low, high)
+        who, ts = self._new_contacts(sim, index, habits.meets * share, low, high)
         first, last = int(self._people[index]), int(self._people[index + 1])
         other = rng.integers(first, last, len(who))
         real = (other != who) & (sim.people.registered_at[other] < ts)
@@ -226,7 +226,7 @@ class DailyLife:
     ) -> None:
         """Plan connections: at home, at work or on the carrier, by the hour; some companions."""
         people, rng = sim.people, sim.rng
-        who, ts = self._some(sim, index, self.habits.connects * share, low, high)
+        who, ts = self._draw_actors(sim, index, self.habits.connects * share, low, high)
         hour = local_hour(ts, people.zone[who])
         busy = (hour >= 9) & (hour < 17)
         ip = np.where(busy, people.work[who], people.home[who])
@@ -274,15 +274,15 @@ class DailyLife:
         if not len(groups.rates[index]):
             return
         span = groups.first[index], groups.first[index + 1]
-        who, ts = self._some(sim, index, habits.group_joins * share, low, high)
+        who, ts = self._draw_actors(sim, index, habits.group_joins * share, low, high)
         sim.log.add("group.joined", ts, who, group=groups.names[rng.integers(*span, len(who))])
-        who, ts = self._some(sim, index, habits.group_leaves * share, low, high)
+        who, ts = self._draw_actors(sim, index, habits.group_leaves * share, low, high)
         sim.log.add("group.left", ts, who, group=groups.names[rng.integers(*span, len(who))])
-        makers, ts = self._some(sim, index, habits.new_groups * share, low, high)
+        makers, ts = self._draw_actors(sim, index, habits.new_groups * share, low, high)
         for maker, when in zip(makers.tolist(), ts.tolist(), strict=True):
             groups.create_group(sim, maker, when, groups.draw_size(rng))
 
-    def _frictions(
+    def _blocks_and_reports(
         self, sim: SimulationContext, index: int, share: float, low: int, high: int
     ) -> None:
         """Plan rare quarrels, mistaken reports and tidied address books."""
@@ -291,8 +291,8 @@ class DailyLife:
             return
 
         def pairs(rate: float) -> tuple[Ints, Ints, Ints]:
-            who, ts = self._some(sim, index, rate * share, low, high)
-            tie = self._drawn_ties(sim, index, len(who))
+            who, ts = self._draw_actors(sim, index, rate * share, low, high)
+            tie = self._pick_ties(sim, index, len(who))
             return ties.opener[tie], ties.other[tie], ts
 
         who, peer, ts = pairs(habits.quarrels)

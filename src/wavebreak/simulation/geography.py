@@ -1,7 +1,7 @@
-"""Countries as the simulator knows them: clocks, phone numbers, networks.
+"""Countries: time zones, day curve, phone number ranges, network address ranges.
 
-Number prefixes are ones that libphonenumber holds valid for mobile phones; address ranges are
-ones that consumer providers of the country announce. No number or address is anyone's on purpose.
+Number prefixes are valid for mobile phones according to libphonenumber; address ranges are
+announced by consumer providers of the country. No number or address belongs to anyone on purpose.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Groups of people: mostly small, of people who live near each other, with bursts of talk."""
+"""Groups of people: mostly small, of people who live near each other, with bursts of messages."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Planned events as columns of numbers, and their way to Arrow.
+"""Planned events as columns of numbers, and their encoding as Arrow batches.
 
-The simulator plans events in bulk. A string (an account, an address, a client) is a number in a
-pool while events are planned and sorted, and becomes text only when a batch leaves.
+Strings (accounts, addresses, clients) are numbers in a pool while events are planned and sorted;
+they become text only when a batch is encoded.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _IDS = ("id", "message")
 class StringPool:
     """Strings by number, in the order in which they came.
 
-    >>> pool = Pool()
+    >>> pool = StringPool()
     >>> pool.code("sms"), pool.code("voice"), pool.code("sms")
     (0, 1, 0)
     >>> pool.add(["x", "y"]).tolist()

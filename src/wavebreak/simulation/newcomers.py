@@ -1,4 +1,4 @@
-"""People who register during the simulation: address book, first contacts, being added back."""
+"""People who register during the simulation: address book, first chats, being added back."""
 
 from __future__ import annotations
 

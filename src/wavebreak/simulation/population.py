@@ -1,7 +1,7 @@
-"""The people: who they are, whom they know, what they connect with.
+"""The simulated population: people, their ties, networks, phones and devices.
 
-People who know each other stand near each other in the numbering: families are neighbours,
-friends and colleagues are drawn from near by, and a long tail of acquaintances reaches further.
+People who know each other have neighbouring numbers: families are adjacent, friends and colleagues
+are drawn from nearby, and a long tail of acquaintances reaches further.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from wavebreak.simulation.geography import (
 from wavebreak.simulation.log import Bools, Floats, Ints, StringPool
 
 BEFORE_START = -(1 << 62)
-"""`registered_at` of an account that was there before the simulation."""
+"""`registered_at` of accounts that existed before the simulation."""
 
 TYPED = 0.92
 """Mean share of texts that people type; the rest is pasted, forwarded or dictated."""
@@ -60,7 +60,7 @@ class Society:
     newcomers: float = 0.01  # people a day who register during the simulation
     behind_one_carrier_address: int = 150  # people who share a carrier's NAT address
     behind_one_office_address: int = 60  # people to one address of a firm or school
-    countries: tuple[float, ...] = ()  # shares of COUNTRIES; empty: as they stand there
+    countries: tuple[float, ...] = ()  # shares of COUNTRIES; empty: as in COUNTRIES
     scattered: float = 0.0  # households on a line in a network where nobody else is
     wave: float = 0.0  # newcomers who come all at once, as after a campaign of the platform
     wave_h: float = 3.0  # hours within which they do
@@ -114,7 +114,7 @@ class People:
     def draw_acquaintances(
         self, rng: np.random.Generator, who: int, count: int, reach: float = 60.0
     ) -> Ints:
-        """Draw distinct settled people whom `who` may well know: who live near, never `who`."""
+        """Draw distinct established people who live near `who`, without `who`."""
         low, high = np.searchsorted(self.country, self.country[who] + np.array([0, 1]))
         settled = int((self.registered_at[low:high] == BEFORE_START).sum())
         if settled <= count:  # too small a country: look everywhere
@@ -362,7 +362,7 @@ def draw_population(
 
 
 def placeholder_people(count: int) -> People:
-    """Return people of whom nothing is known but that they are there, as in a background."""
+    """Return people without attributes, for the accounts of a background trace."""
     none, blank = np.zeros(0, np.int64), np.zeros(count, np.int64)
     no = np.zeros(0, bool)
     return People(

@@ -1,15 +1,13 @@
-"""The priors of drawn worlds: what every number may be, in one table.
+"""Priors of random platforms: the range of every drawn parameter, in one table.
 
 A law is one of
 
-- `log`: log-uniform between low and high; `even`: uniform; whole numbers where the parameter is;
-- `all-but`: one minus a log-uniform share: most are near one, some are far from it;
-- `bounds`: a pair (from, to) round a log-uniform middle, narrow or wide (a factor of 1.2 to 2.5).
+- `log`: log-uniform between low and high; `even`: uniform; rounded where the parameter is whole;
+- `all-but`: one minus a log-uniform share: mostly near one, sometimes far from it;
+- `bounds`: a pair (from, to) around a log-uniform middle, narrow or wide (a factor of 1.2 to 2.5).
 
-Ranges are wide on purpose: the shipped defaults lie inside, the real traces' figures lie inside,
-and a platform that nobody here has seen should lie inside too.
-
-How a number is drawn from its prior, and a recipe from the priors of its numbers.
+Ranges are wide on purpose: the shipped defaults and the figures of real traces lie inside, and an
+unknown platform should lie inside too.
 """
 
 from __future__ import annotations
@@ -36,7 +34,7 @@ SECOND, MINUTE, HOUR = 1_000.0, 60_000.0, 3_600_000.0
 
 # fmt: off
 PRIORS: tuple[Prior, ...] = (
-    # The world.
+    # The platform.
     Prior("World.people", "log", 300, 3000, "more cost time, not insight"),
     Prior("World.days", "log", 0.5, 7, "a half day up to a week"),
     Prior("World.start", "even", 0, 700, "days after 2025-01-01: any weekday, season and hour"),
@@ -141,7 +139,7 @@ PRIORS: tuple[Prior, ...] = (
     Prior("Enrolment.blocks", "log", 1, 12, "number blocks"),
     Prior("Enrolment.attested", "all-but", 0.01, 1.0, "farms of real phones, or emulators"),
     Prior("Enrolment.retries", "log", 0.05, 3, "verification attempts beside the first"),
-    # The innocents.
+    # Benign personas.
     Prior("Organiser.asks", "bounds", 12, 60, "people asked a day"),
     Prior("Organiser.members", "bounds", 20, 70, "members a group"),
     Prior("Organiser.known", "even", 0.35, 0.9, "who has the organiser in contacts"),
@@ -151,7 +149,7 @@ PRIORS: tuple[Prior, ...] = (
     Prior("Teacher.known", "even", 0.3, 0.8, "who has the teacher in contacts"),
     Prior("SupportDesk.chats_a_day", "bounds", 40, 140, "100 a day and more"),
     Prior("Shop.orders", "bounds", 15, 70, "customers a day"),
-    Prior("Shop.notified", "even", 0.2, 0.9, "told later"),
+    Prior("Shop.notified", "even", 0.2, 0.9, "notified later"),
     Prior("Shop.silent", "even", 0.3, 0.8, "few thank a shop"),
     Prior("Newsletter.readers", "bounds", 80, 500, "readers"),
     Prior("Newsletter.rate", "log", 0.5, 12, "messages a second"),
@@ -219,7 +217,7 @@ MISSING_FIELDS: dict[str, tuple[tuple[str, ...], float]] = {
     "challenges": (("challenge.passed", "challenge.failed"), 0.3),
     "channels": (("account.registered.channel",), 0.3),
 }
-"""What real platforms lack: event types and fields, and how likely a drawn world lacks them.
+"""What real platforms lack: event types and fields, and how likely a random platform lacks them.
 
 A third of the worlds carry everything, and one in eight nothing but messages, as the traces do.
 """
@@ -246,7 +244,7 @@ def draw_number(rng: np.random.Generator, prior: Prior) -> float:
     """Draw one number.
 
     >>> rng = np.random.default_rng(1)
-    >>> 10 <= number(rng, Prior("World.people", "log", 10, 20, "why")) <= 20
+    >>> 10 <= draw_number(rng, Prior("World.people", "log", 10, 20, "why")) <= 20
     True
     """
     if prior.law == "even":

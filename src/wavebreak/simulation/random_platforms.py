@@ -1,8 +1,6 @@
-"""Drawn operators: each has its own tactics, numbers, infrastructure, texts and welcome.
+"""Random platforms: every parameter drawn from wide priors (`priors`), operators included.
 
-Worlds that nobody has set up: every number drawn from wide priors (`drawn_priors`).
-
-A model that is trained on many such worlds has met a platform like the next one.
+A model that is trained on many such platforms generalizes to a platform that it has not seen.
 """
 
 from __future__ import annotations
@@ -92,7 +90,7 @@ _PACING = frozenset(
 def draw_sharing(rng: np.random.Generator, accounts: int) -> int:
     """Draw how many networks or devices an operator has: one or few, some, or one an account.
 
-    >>> 1 <= sharing(np.random.default_rng(2), 30) <= 30
+    >>> 1 <= draw_sharing(np.random.default_rng(2), 30) <= 30
     True
     """
     kind = rng.choice(3, p=SHARES)
@@ -210,7 +208,7 @@ def random_platform(
     `families`: campaigns to choose operators from (all of CAMPAIGNS unless given); `coverage`:
     instead of a drawn one.
 
-    >>> world = draw(1_000)
+    >>> world = random_platform(1_000)
     >>> sorted({label for _, label, _, _ in world.labels})
     ['abusive', 'benign']
     """

@@ -1,4 +1,4 @@
-"""What people do when someone they do not know writes: read, answer, block, report."""
+"""Responses of recipients to unsolicited messages: read, reply, block, report."""
 
 from __future__ import annotations
 
@@ -52,8 +52,9 @@ def add_responses(
         wait = rng.lognormal(np.log(delay), behaviour.spread, len(chosen))
         return chosen, seen[chosen] + SECOND + wait.astype(np.int64)
 
-    answered, told = some(behaviour.reply if reply is None else reply[shown], behaviour.reply_delay)
-    add_replies(sim, told, peer[answered], sender[answered], reading)
+    share = behaviour.reply if reply is None else reply[shown]
+    answered, replied_at = some(share, behaviour.reply_delay)
+    add_replies(sim, replied_at, peer[answered], sender[answered], reading)
     rows, when = some(behaviour.block, behaviour.block_delay)
     sim.log.add("user.blocked", when, peer[rows], peer=sender[rows])
     rows, when = some(behaviour.report, behaviour.report_delay)
@@ -62,7 +63,7 @@ def add_responses(
     sim.log.add(
         "user.reported", when, peer[rows], peer=sender[rows], reason=reason, message=ids[rows]
     )
-    return answered, told
+    return answered, replied_at
 
 
 def add_replies(

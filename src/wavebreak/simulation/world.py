@@ -1,10 +1,7 @@
-"""A simulated world: its labels, what it was made of, and its events as a stream.
+"""A simulated world: its plan, its labels, and its events as a stream of batches.
 
-A world on disk: events, their profile, labels, and what the world was made of.
-
-What a platform's log does not carry: event types, fields, the fine part of times.
-
-A plan of a world: everything that is decided before anything happens; and how it is lived.
+A plan holds everything that is decided before anything happens: people, personas, operators, and
+which event types and fields the platform's log carries. `write` stores a world as a directory.
 """
 
 from __future__ import annotations
@@ -79,15 +76,15 @@ class World:
     """A simulated log.
 
     `labels`: (account, label, family, operator) of every account that acts; `about`: parameters
-    and counts, ready for JSON; `events`: makes the events, a number of them at a time; `days`: the
-    life behind them, where it was simulated and not planted; `turned`: when accounts that were
-    honest people's became what their label says (milliseconds).
+    and counts, ready for JSON; `events`: makes the events, a number of them at a time; `timeline`:
+    the simulation behind them (None on a background trace); `compromised_at`: when
+    accounts of honest people were hijacked (milliseconds).
     """
 
     labels: list[Label]
     about: dict[str, Any]
     events: Callable[[int], Iterator[pa.RecordBatch]]
-    days: Timeline | None = None
+    timeline: Timeline | None = None
     compromised_at: dict[str, int] = field(default_factory=dict)
 
     def batches(self, size: int = BATCH) -> Iterator[pa.RecordBatch]:
@@ -100,7 +97,7 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Everyday life round what was planned ahead, made window by window: memory stays flat.
+    """Everyday activity and planned events, generated window by window: memory stays flat.
 
     `groups`: how many groups were planned, so that names go on from there each time.
     """
@@ -178,7 +175,7 @@ def _collect_profiles(
 
 
 def _profile_columns(wire: pa.RecordBatch) -> pa.RecordBatch:
-    """Return a batch as a profile looks at it: types as codes, personal fields by their log names.
+    """Return the columns that a profile counts: types as codes, personal fields by log names.
 
     A profile counts presence only, so nothing needs to cross the privacy edge for it.
     """
@@ -268,7 +265,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A world before it is lived: `days` from `start_ms`, people, personas, operators, coverage."""
+    """The plan of a world: time span, people, personas, operators, coverage of the log."""
 
     people: int
     days: float
@@ -290,7 +287,7 @@ def simulate_plan(
     about: dict[str, Any],
     progress: Callable[[float], None] | None = None,
 ) -> World:
-    """Plan people, personas and campaigns; everyday life follows while batches are read."""
+    """Simulate a plan: campaigns and personas now, everyday activity while batches are read."""
     living = sum(count for persona, count in plan.personas if persona.in_population)
     sim = _sim(plan, plan.people + living, seed)
     groups = Groups(sim, plan.group_habits)
@@ -310,11 +307,13 @@ def simulate_plan(
         "society": asdict(plan.society),
         "accounts": count_families(labels),
     }
-    days = Timeline(sim, life, sim.log.flush(), seed, sim.groups, progress)
-    lacks, turned = plan.coverage, sim.registry.compromised_at()
+    timeline = Timeline(sim, life, sim.log.flush(), seed, sim.groups, progress)
+    lacks, compromised_at = plan.coverage, sim.registry.compromised_at()
     if lacks == FULL_COVERAGE:
-        return World(labels, about, days.events, days, turned)
-    return World(labels, about, lambda size: lacks.cover(days.events(size)), days, turned)
+        return World(labels, about, timeline.events, timeline, compromised_at)
+    return World(
+        labels, about, lambda size: lacks.cover(timeline.events(size)), timeline, compromised_at
+    )
 
 
 def _sim(plan: Plan, people: int, seed: int) -> SimulationContext:
@@ -361,7 +360,7 @@ def simulate_on_trace(
 
 
 def run_operations(sim: SimulationContext, operations: tuple[Operation, ...]) -> None:
-    """Let every operator play its campaign, among those whom it has numbers of."""
+    """Play every operator's campaign, among the people on its list."""
     lists: dict[int, Ints] = {}
     behaviour, content = sim.behaviour, sim.content
     for place, operation in enumerate(operations):
@@ -387,7 +386,7 @@ def recipe_parameters(recipe: Persona) -> dict[str, Any]:
 
 
 def plan_summary(plan: Plan) -> dict[str, Any]:
-    """Tell what a plan decides, ready for JSON."""
+    """Return the decisions of a plan as plain JSON values."""
     lacks = plan.coverage
     return {
         "people": plan.people,

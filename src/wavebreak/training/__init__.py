@@ -1,31 +1,45 @@
-"""From labelled runs to a model directory with its card."""
+"""Training: from labelled runs to a model directory with a model card."""
 
 from typing import TYPE_CHECKING
 
 from wavebreak.lazily import lazily
 
 if TYPE_CHECKING:
-    from wavebreak.training.config import Settings
-    from wavebreak.training.config import load as load_settings
+    from wavebreak.training.config import Settings, load_settings
     from wavebreak.training.dataset import world_of
-    from wavebreak.training.evaluation import Tested, tested
-    from wavebreak.training.labels import Claim, Key, Labels, read_claims, resolve
-    from wavebreak.training.model_card import lead, terminal_tables
-    from wavebreak.training.pipeline import Collected, collect, train, write
-    from wavebreak.training.trainer import Learned, learn
+    from wavebreak.training.evaluation import ModelEvaluation, evaluate_model
+    from wavebreak.training.labels import Key, Labels, LabelVote, read_votes, resolve_votes
+    from wavebreak.training.model_card import summary, terminal_tables
+    from wavebreak.training.pipeline import TrainingData, collect, train, write_model_directory
+    from wavebreak.training.trainer import TrainingResult, fit_model
 else:
     __getattr__ = lazily(__name__, {
-        "config": "Settings load:load_settings",
+        "config": "Settings load_settings",
         "dataset": "world_of",
-        "evaluation": "Tested tested",
-        "labels": "Claim Key Labels read_claims resolve",
-        "model_card": "lead terminal_tables",
-        "pipeline": "Collected collect train write",
-        "trainer": "Learned learn",
+        "evaluation": "ModelEvaluation evaluate_model",
+        "labels": "Key LabelVote Labels read_votes resolve_votes",
+        "model_card": "summary terminal_tables",
+        "pipeline": "TrainingData collect train write_model_directory",
+        "trainer": "TrainingResult fit_model",
     })  # fmt: skip
 
 __all__ = [
-    "Claim", "Collected", "Key", "Labels", "Learned", "Settings", "Tested", "collect", "lead",
-    "learn", "load_settings", "read_claims", "resolve", "terminal_tables", "tested", "train",
-    "world_of", "write",
-]  # fmt: skip
+    "Key",
+    "LabelVote",
+    "Labels",
+    "ModelEvaluation",
+    "Settings",
+    "TrainingData",
+    "TrainingResult",
+    "collect",
+    "evaluate_model",
+    "fit_model",
+    "load_settings",
+    "read_votes",
+    "resolve_votes",
+    "summary",
+    "terminal_tables",
+    "train",
+    "world_of",
+    "write_model_directory",
+]

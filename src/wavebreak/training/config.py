@@ -1,4 +1,4 @@
-"""The numbers of training: `policy/training.toml`, or a policy directory's own."""
+"""Settings of training: `policy/training.toml`, or that of a policy directory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A table of which every key must be given."""
 
 
-class Source(_Table, frozen=True):
+class LabelSource(_Table, frozen=True):
     """Whose word a label is: the higher rank wins, the weight is what it counts in the fit."""
 
     rank: Number
@@ -101,7 +101,7 @@ class Tolerance(_Table, frozen=True):
         return float(getattr(self, outcome))
 
 
-class Few(_Table, frozen=True):
+class SmallPopulation(_Table, frozen=True):
     """What is done where few people calibrate; see `crossfitting`.
 
     They are few where those of them who have started no chat do not show, at the tolerance's
@@ -151,7 +151,7 @@ class Default(_Table, frozen=True):
 class Settings(_Table, frozen=True, omit_defaults=True):
     """Everything that `training.toml` says; without `few` thresholds stand on counts alone."""
 
-    sources: dict[str, Source]
+    sources: dict[str, LabelSource]
     decisions: Decisions
     split: Split
     weights: Weights
@@ -163,46 +163,46 @@ class Settings(_Table, frozen=True, omit_defaults=True):
     leaks: Leaks
     baseline: Baseline
     default: Default
-    few: Few | None = None
+    few: SmallPopulation | None = None
 
     def digested(self) -> bytes:
         """Canonical bytes, for a digest."""
         return msgspec.json.encode(self, order="deterministic")
 
 
-def load(directory: Path | None = None, **tolerance: float | None) -> Settings:
+def load_settings(directory: Path | None = None, **tolerance: float | None) -> Settings:
     """Read the settings: the shipped ones, or `training.toml` of a policy directory.
 
     `tolerance` by outcome takes the place of what is written; what is milder than a restriction
     may then err as often. Raises `PolicyError` with the field
     and the fix.
 
-    >>> load().tolerance.ban
+    >>> load_settings().tolerance.ban
     1e-05
-    >>> load(ban=0.001, restrict=0.001, suspend=0.001).tolerance.ban
+    >>> load_settings(ban=0.001, restrict=0.001, suspend=0.001).tolerance.ban
     0.001
     """
     written = config.table(config.chosen("training.toml", directory))
     try:
         given = {name: value for name, value in tolerance.items() if value is not None}
-        written["tolerance"] = _lifted(written.get("tolerance", {}) | given, given)
+        written["tolerance"] = _raise_mild_tolerances(written.get("tolerance", {}) | given, given)
         settings = msgspec.convert(written, Settings)
     except msgspec.ValidationError as error:
         raise PolicyError(
             f"training.toml: {error}", fix="compare with the shipped policy/training.toml"
         ) from None
-    _checked(settings)
+    _check(settings)
     return settings
 
 
-def _lifted(written: dict[str, Any], given: dict[str, float]) -> dict[str, Any]:
+def _raise_mild_tolerances(written: dict[str, Any], given: dict[str, float]) -> dict[str, Any]:
     """Let observe, challenge and limit err at least as often as what was given."""
     mild = OUTCOMES[1 : OUTCOMES.index("restrict")]
     most = max(given.values(), default=0.0)
     return written | {name: max(written[name], most) for name in mild if name in written}
 
 
-def _checked(settings: Settings) -> None:
+def _check(settings: Settings) -> None:
     for where, split in (("split", settings.split), ("default.split", settings.default.split)):
         if abs(split.fit + split.calibrate + split.test - 1.0) > 1e-9:
             raise PolicyError(

@@ -1,11 +1,7 @@
-"""Which features a model may read, and in which direction it may read them; each with its reason.
+"""Training data: scoring points of replayed runs, model inputs, and monotone constraints.
 
-What is left out: our own answers and the labels. A model that reads them learns its own decisions
-back, and a label that is confirmed because we acted would then be its own proof.
-
-Scoring points of replays: what a model sees of an account, and when.
-
-From a run to its scoring points and claims: the log is replayed through the same engine.
+Our own decisions and labels are no inputs: a model that reads them learns its own decisions back,
+and a label confirmed by our own action would be its own proof.
 """
 
 from __future__ import annotations
@@ -30,7 +26,7 @@ from wavebreak.io import events_file, read
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import Policy
 from wavebreak.schema.events import LABELS, SOURCES, TYPES
-from wavebreak.training.labels import Claim, Key
+from wavebreak.training.labels import Key, LabelVote
 
 NOT_INPUTS: dict[str, str] = {
     "label_abusive": "the label itself",
@@ -47,19 +43,19 @@ NOT_INPUTS: dict[str, str] = {
 }
 """Features that no model reads, and why. Families `standing`, `labels`, `score` hold no other."""
 
-_ANSWERED = "answers from people who were written to speak for the account"
+_REPLIES = "replies of recipients count for the account"
 _STRANGERS = "more strangers written to is never a sign of innocence"
-_BAD = "accounts acted on where this one stands are never a sign of innocence"
-_HEARD = "young accounts beside it are answered by those they write to"
-_LISTS = "numbers that do not exist are in bought and made-up lists"
+_BAD = "actions on accounts that share the resource are never a sign of innocence"
+_REPLIES_TO_YOUNG = "young accounts beside it are answered by those they write to"
+_DEAD_NUMBERS = "numbers that do not exist are in bought and made-up lists"
 
 SIGNS: dict[str, tuple[int, str]] = {
     "first_contacts_1h": (1, _STRANGERS),
     "first_contacts_1d": (1, _STRANGERS),
     "first_contacts_7d": (1, _STRANGERS),
     "cold_share_32": (1, "recipients who do not have the sender in contacts"),
-    "reply_share_7d": (-1, _ANSWERED),
-    "replied_7d": (-1, _ANSWERED),
+    "reply_share_7d": (-1, _REPLIES),
+    "replied_7d": (-1, _REPLIES),
     "mutual_contacts": (-1, "chats that go both ways speak for the account"),
     "inbound_chats": (-1, "receiving never counts against the receiver"),
     "unanswered_7d": (1, "silence of those written to never speaks for the account"),
@@ -68,14 +64,14 @@ SIGNS: dict[str, tuple[int, str]] = {
     "block_bad": (1, _BAD),
     "device_bad": (1, _BAD),
     "client_bad": (1, _BAD),
-    "network_answered": (-1, _HEARD),
-    "block_answered": (-1, _HEARD),
-    "device_answered": (-1, _HEARD),
+    "network_answered": (-1, _REPLIES_TO_YOUNG),
+    "block_answered": (-1, _REPLIES_TO_YOUNG),
+    "device_answered": (-1, _REPLIES_TO_YOUNG),
     "attested": (-1, "a device that the platform vouches for"),
     "country_mismatch": (1, "a number of another country than its network"),
     "left_share_7d": (1, "members who leave what they were added to"),
-    "undeliverable_7d": (1, _LISTS),
-    "undeliverable_share_7d": (1, _LISTS),
+    "undeliverable_7d": (1, _DEAD_NUMBERS),
+    "undeliverable_share_7d": (1, _DEAD_NUMBERS),
     "report_weight_7d": (1, "reports with proof, by reporters with a record"),
     "block_weight_7d": (1, "blocks with proof, by people with a record"),
 }
@@ -83,19 +79,19 @@ SIGNS: dict[str, tuple[int, str]] = {
 counts of reports have none (reports are bought), nor has age (aged accounts are bought too)."""
 
 
-def inputs(names: tuple[str, ...] = NAMES) -> tuple[str, ...]:
+def model_inputs(names: tuple[str, ...] = NAMES) -> tuple[str, ...]:
     """Names of the features that a model reads, in catalog order.
 
-    >>> "standing" in inputs(), "first_contacts_1h" in inputs()
+    >>> "standing" in model_inputs(), "first_contacts_1h" in model_inputs()
     (False, True)
     """
     return tuple(name for name in names if name not in NOT_INPUTS)
 
 
-def signs(names: tuple[str, ...]) -> dict[str, int]:
+def monotone_signs(names: tuple[str, ...]) -> dict[str, int]:
     """The signs of those of `names` that have one.
 
-    >>> signs(("attested", "age_s"))
+    >>> monotone_signs(("attested", "age_s"))
     {'attested': -1}
     """
     return {name: SIGNS[name][0] for name in names if name in SIGNS}
@@ -111,7 +107,7 @@ class Points:
     """Scoring points in log order, run after run.
 
     `values` (n, m) of the features `names`; `account` (n,) indexes `accounts`; `ts` event time in
-    ms; `kind` the kind of fact; `standing` the outcome in force before; `run` which run.
+    ms; `kind` the kind of fact; `enforcement` the enforcement state before; `run` which run.
     """
 
     names: tuple[str, ...]
@@ -119,21 +115,26 @@ class Points:
     account: Ints
     ts: Ints
     kind: NDArray[np.uint8]
-    standing: NDArray[np.uint8]
+    enforcement: NDArray[np.uint8]
     run: Ints
     accounts: tuple[Key, ...]
 
     def __len__(self) -> int:
         return len(self.ts)
 
-    def where(self, rows: Bools | Ints) -> Points:
+    def select(self, rows: Bools | Ints) -> Points:
         """The points of some rows; `accounts` stay as they are."""
         return replace(
-            self, values=self.values[rows], account=self.account[rows], ts=self.ts[rows],
-            kind=self.kind[rows], standing=self.standing[rows], run=self.run[rows],
-        )  # fmt: skip
+            self,
+            values=self.values[rows],
+            account=self.account[rows],
+            ts=self.ts[rows],
+            kind=self.kind[rows],
+            enforcement=self.enforcement[rows],
+            run=self.run[rows],
+        )
 
-    def place(self) -> Ints:
+    def ordinals(self) -> Ints:
         """Which of its account's points each is, from 0; (n,)."""
         order = np.argsort(self.account, kind="stable")
         accounts = self.account[order]
@@ -143,19 +144,19 @@ class Points:
         place[order] = np.arange(len(accounts)) - np.repeat(starts, lengths)
         return place
 
-    def acted(self) -> Bools:
-        """Points from the first on at which their account stood restricted or worse; (n,).
+    def after_action(self) -> Bools:
+        """Points from the first on at which their account was restricted or worse; (n,).
 
         From there on rules have spoken: a reputation that our own action moved would only tell
         the model what the rules did.
         """
         first = np.full(len(self.accounts), len(self), np.int64)
-        at = np.flatnonzero(self.standing >= RESTRICT)
+        at = np.flatnonzero(self.enforcement >= RESTRICT)
         np.minimum.at(first, self.account[at], at)
         return np.asarray(np.arange(len(self)) >= first[self.account], np.bool_)
 
 
-def joined(parts: Sequence[Points]) -> Points:
+def concat_points(parts: Sequence[Points]) -> Points:
     """Points of several runs as one; an account that several runs saw is one account."""
     index: dict[Key, int] = {}
     accounts = []
@@ -168,7 +169,7 @@ def joined(parts: Sequence[Points]) -> Points:
         np.concatenate(accounts),
         np.concatenate([p.ts for p in parts]),
         np.concatenate([p.kind for p in parts]),
-        np.concatenate([p.standing for p in parts]),
+        np.concatenate([p.enforcement for p in parts]),
         np.concatenate([np.full(len(p), r, np.int64) for r, p in enumerate(parts)]),
         tuple(index),
     )
@@ -185,7 +186,7 @@ class Run:
 
     `events` the file and `digest` its SHA-256; `world` names a simulated world ("" for the real
     one), since two worlds may use one name for two accounts; `labels` is the labels file beside
-    it, `decided` the directory of `wavebreak run` that named the log.
+    it, `decisions` the directory of `wavebreak run` that named the log.
     """
 
     name: str
@@ -193,20 +194,20 @@ class Run:
     digest: str
     world: str = ""
     labels: Path | None = None
-    decided: Path | None = None
+    decisions: Path | None = None
 
 
 @dataclass(frozen=True)
-class Gathered:
-    """What a replay gave: points, labels that stand in the log, when it ended (ms), events."""
+class ReplayResult:
+    """What a replay gave: points, labels in the log, when it ended (ms), events."""
 
     points: Points
-    claims: tuple[Claim, ...]
+    votes: tuple[LabelVote, ...]
     end: int
     events: int
 
 
-def digest_of(path: Path) -> str:
+def file_digest(path: Path) -> str:
     """SHA-256 of a file, in hex; raises `FileError`."""
     try:
         with path.open("rb") as file:
@@ -224,14 +225,17 @@ def open_run(path: Path) -> Run:
     changed since.
     """
     if (path / "summary.json").is_file():
-        return _decided(path)
+        return _open_decided_run(path)
     events = events_file(path)
-    digest, beside = digest_of(events), events.parent
+    digest, beside = file_digest(events), events.parent
     labels = beside / "labels.csv"
     return Run(
-        path.name, events, digest, digest[:16] if (beside / "world.json").is_file() else "",
+        path.name,
+        events,
+        digest,
+        digest[:16] if (beside / "world.json").is_file() else "",
         labels if labels.is_file() else None,
-    )  # fmt: skip
+    )
 
 
 def world_of(path: Path) -> str:
@@ -239,27 +243,32 @@ def world_of(path: Path) -> str:
     return open_run(path).world
 
 
-def _decided(path: Path) -> Run:
+def _open_decided_run(path: Path) -> Run:
     again = f"run `wavebreak run EVENTS -o {path}` again, or give the events themselves"
     try:
         source = json.loads((path / "summary.json").read_text("utf-8"))["source"]
-        events, told = Path(source["path"]), source["sha256"]
+        events, recorded = Path(source["path"]), source["sha256"]
     except (OSError, ValueError, KeyError, TypeError):
         raise FileError(f"{path}/summary.json does not say which log it is of", fix=again) from None
-    if told is None:
+    if recorded is None:
         raise FileError(f"{path} is of standard input, which nobody kept", fix=again)
     if not events.is_file():
         raise FileError(f"{path} is of a log that is no longer there", fix=again)
     run = open_run(events)
-    if run.digest != told:
+    if run.digest != recorded:
         raise FileError(f"{path} is of a log that has changed since", fix=again)
-    return Run(path.name, events, told, run.world, run.labels, path)
+    return Run(path.name, events, recorded, run.world, run.labels, path)
 
 
 def replay(
-    run: Run, policy: Policy, *, enforce: bool = False, model: Any = None, stop: int | None = None,
+    run: Run,
+    policy: Policy,
+    *,
+    enforce: bool = False,
+    model: Any = None,
+    stop: int | None = None,
     progress: Callable[[float, int], None] = lambda _, __: None,
-) -> Gathered:  # fmt: skip
+) -> ReplayResult:
     """Replay a log and record its scoring points.
 
     With `stop` only so many events are taken and the open epoch stays open: what is known then.
@@ -269,35 +278,37 @@ def replay(
     profile, _ = profile_of(run.events, None, edge)
     engine = Engine(policy, profile, enforce=enforce, model=model, record=True)
 
-    def told() -> Iterator[Any]:
+    def batches() -> Iterator[Any]:
         seen = 0
-        for log, share in _logs(run.events, edge, stop):
+        for log, share in _read_logs(run.events, edge, stop):
             yield log
             seen += log.num_rows
             progress(share, seen)
 
-    return recorded(engine, told(), run.world, closed=stop is None)
+    return record_points(engine, batches(), run.world, closed=stop is None)
 
 
-def recorded(engine: Engine, logs: Iterable[Any], world: str, *, closed: bool = True) -> Gathered:
+def record_points(
+    engine: Engine, logs: Iterable[Any], world: str, *, closed: bool = True
+) -> ReplayResult:
     """Let a recording engine take batches of the log; `closed`: the last epoch too."""
-    columns = np.array([INDEX[name] for name in inputs()], np.int64)
+    columns = np.array([INDEX[name] for name in model_inputs()], np.int64)
     parts: list[Any] = []
-    claims: list[Claim] = []
+    votes: list[LabelVote] = []
     end = seen = 0
     for log in logs:
-        claims += _claims(log, world)
+        votes += _log_votes(log, world)
         engine.take(log)
-        parts.append(_kept(engine.points(), columns))
+        parts.append(_copy_points(engine.points(), columns))
         end = max(end, pc.max(log.column("ts")).as_py() or 0)
         seen += log.num_rows
     if closed:
         engine.finish()
-        parts.append(_kept(engine.points(), columns))
-    return Gathered(_points(parts, engine, world), tuple(claims), end, seen)
+        parts.append(_copy_points(engine.points(), columns))
+    return ReplayResult(_concat_parts(parts, engine, world), tuple(votes), end, seen)
 
 
-def _logs(events: Path, edge: Edge, stop: int | None) -> Iterator[tuple[Any, float]]:
+def _read_logs(events: Path, edge: Edge, stop: int | None) -> Iterator[tuple[Any, float]]:
     left = stop
     for batch in read(events, edge):
         log = batch.log if left is None else batch.log.slice(0, left)
@@ -309,15 +320,18 @@ def _logs(events: Path, edge: Edge, stop: int | None) -> Iterator[tuple[Any, flo
                 return
 
 
-def _kept(points: Any, columns: Any) -> tuple[Any, ...]:
+def _copy_points(points: Any, columns: Any) -> tuple[Any, ...]:
     whole = np.ascontiguousarray(points["values"][:, columns])
     return (
-        whole, points["account"].astype(np.int64), points["ts"].copy(), points["kind"].copy(),
+        whole,
+        points["account"].astype(np.int64),
+        points["ts"].copy(),
+        points["kind"].copy(),
         points["standing"].copy(),
-    )  # fmt: skip
+    )
 
 
-def _points(parts: list[Any], engine: Engine, world: str) -> Points:
+def _concat_parts(parts: list[Any], engine: Engine, world: str) -> Points:
     if not sum(len(part[2]) for part in parts):
         raise TrainingError(
             "the log has no scoring point",
@@ -327,15 +341,21 @@ def _points(parts: list[Any], engine: Engine, world: str) -> Points:
     known, account = np.unique(slots, return_inverse=True)
     names = engine.fanout.accounts.texts(known).to_pylist()
     return Points(
-        inputs(), values, account.astype(np.int64), ts, kind, standing,
-        np.zeros(len(ts), np.int64), tuple((world, name) for name in names),
-    )  # fmt: skip
+        model_inputs(),
+        values,
+        account.astype(np.int64),
+        ts,
+        kind,
+        standing,
+        np.zeros(len(ts), np.int64),
+        tuple((world, name) for name in names),
+    )
 
 
-def _claims(log: Any, world: str) -> Iterator[Claim]:
-    """Labels that stand in the log."""
+def _log_votes(log: Any, world: str) -> Iterator[LabelVote]:
+    """Return the labels in the log."""
     mine = log.filter(pc.equal(log.column("type"), LABELLED))
     for row in mine.select(["account", "ts", "label", "source"]).to_pylist():
         if row["label"] is not None:
             source = "analyst" if row["source"] is None else SOURCES[row["source"]]
-            yield Claim(world, row["account"], LABELS[row["label"]], "", "", source, row["ts"])
+            yield LabelVote(world, row["account"], LABELS[row["label"]], "", "", source, row["ts"])

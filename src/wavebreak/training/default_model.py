@@ -1,8 +1,8 @@
-"""The default model: drawn worlds, and operators drawn into real people's traces.
+"""The default model: trained on random platforms, and on real traces with simulated operators.
 
-Every world is another platform (`simulator.drawn`), so that the next one is no surprise. The
-numbers are the table `[default]` of `training.toml`; worlds from `held_from` on never reach the
-fit: they decide calibration and thresholds.
+Every random platform has other parameters (`simulation.random_platforms`). The settings are the
+table `[default]` of `training.toml`; platforms with seeds from `held_from` on are kept from the fit
+and decide calibration and thresholds.
 """
 
 from __future__ import annotations
@@ -27,11 +27,18 @@ from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema import coverage as profiles
 from wavebreak.training import sample_weights
 from wavebreak.training.config import Default, Settings
-from wavebreak.training.dataset import KEY, Gathered, Points, digest_of, joined, recorded
-from wavebreak.training.evaluation import Tested
-from wavebreak.training.labels import Claim, resolve
-from wavebreak.training.pipeline import finished
-from wavebreak.training.trainer import Learned, Progress, learn
+from wavebreak.training.dataset import (
+    KEY,
+    Points,
+    ReplayResult,
+    concat_points,
+    file_digest,
+    record_points,
+)
+from wavebreak.training.evaluation import ModelEvaluation
+from wavebreak.training.labels import LabelVote, resolve_votes
+from wavebreak.training.pipeline import evaluate_and_write
+from wavebreak.training.trainer import Progress, TrainingResult, fit_model
 
 TRACES = ("collegemsg", "copenhagen", "email_eu", "fb_forum", "irc_ubuntu")
 """Traces of people (presets of `wavebreak import csv`); one of bots and people is kept out."""
@@ -41,7 +48,7 @@ _REGISTERED = KINDS.index("registered")
 
 
 @dataclass(frozen=True)
-class Source:
+class PlatformSource:
     """One world to learn from: drawn, or with operators drawn into a trace; `held` from the fit."""
 
     seed: int
@@ -54,16 +61,16 @@ class Source:
         return self.trace.parent.name if self.trace else f"drawn-{self.seed}"
 
 
-def sources(
+def platform_sources(
     worlds: int, held: int, seed: int, traces: Sequence[Path], numbers: Default
-) -> list[Source]:  # fmt: skip
+) -> list[PlatformSource]:
     """Name the worlds of a model: drawn ones from `seed` on, held ones, traces."""
-    drawn = [Source(seed + k, held=False) for k in range(worlds)]
-    planted = [Source(seed + k, False, t) for t in traces for k in range(numbers.times)]
-    return drawn + planted + [Source(numbers.held_from + k, held=True) for k in range(held)]
+    drawn = [PlatformSource(seed + k, held=False) for k in range(worlds)]
+    planted = [PlatformSource(seed + k, False, t) for t in traces for k in range(numbers.times)]
+    return drawn + planted + [PlatformSource(numbers.held_from + k, held=True) for k in range(held)]
 
 
-def imported(background: Path, into: Path) -> list[Path]:
+def import_traces(background: Path, into: Path) -> list[Path]:
     """Turn the known traces of a directory (NAME*.csv.gz) into events; return their files.
 
     Raises `FileError` where there is none.
@@ -83,8 +90,10 @@ def imported(background: Path, into: Path) -> list[Path]:
     return found
 
 
-def gather(source: Source, policy: rules.Policy, settings: Settings) -> Gathered:
-    """Draw a world, replay it in memory, and return its points and claims."""
+def replay_platform(
+    source: PlatformSource, policy: rules.Policy, settings: Settings
+) -> ReplayResult:
+    """Draw a world, replay it in memory, and return its points and votes."""
     if source.trace is None:
         world = simulation.random_platform(source.seed)
     else:
@@ -92,48 +101,50 @@ def gather(source: Source, policy: rules.Policy, settings: Settings) -> Gathered
     edge = Edge(KEY)
     logs = [edge.apply(batch) for batch in world.batches()]
     engine = Engine(policy, profiles.learn(logs), record=True)
-    got = recorded(engine, logs, source.world)
-    claims = tuple(
-        Claim(
+    got = record_points(engine, logs, source.world)
+    votes = tuple(
+        LabelVote(
             source.world, account, label, family, operator and f"{operator}-{source.seed}", "file"
         )
         for account, label, family, operator in world.labels
     )
-    points = _turned(got.points, world.compromised_at)
+    points = _after_compromise(got.points, world.compromised_at)
     if not source.held:
-        points = _thinned(points, claims, settings, source.seed)
-    return replace(got, points=points, claims=claims)
+        points = _sample_points(points, votes, settings, source.seed)
+    return replace(got, points=points, votes=votes)
 
 
-def _turned(points: Points, turned: dict[str, int]) -> Points:
+def _after_compromise(points: Points, turned: dict[str, int]) -> Points:
     """Leave out what accounts did while they were still honest people's."""
     since = np.array([turned.get(name, 0) for _, name in points.accounts], np.int64)
-    return points.where(points.ts >= since[points.account])
+    return points.select(points.ts >= since[points.account])
 
 
-def _thinned(points: Points, claims: tuple[Claim, ...], settings: Settings, seed: int) -> Points:
+def _sample_points(
+    points: Points, votes: tuple[LabelVote, ...], settings: Settings, seed: int
+) -> Points:
     """Take a share of ordinary people, and of everyone's points those that the fit takes.
 
     Those who register are few, and are all taken.
     """
-    ordinary = {claim.account for claim in claims if claim.family == "person"}
+    ordinary = {vote.account for vote in votes if vote.family == "person"}
     rng = np.random.default_rng([seed, len("thinned")])
     taken = np.array([name not in ordinary for _, name in points.accounts])
     taken |= rng.random(len(taken)) < settings.default.persons
     taken[points.account[points.kind == _REGISTERED]] = True
-    return points.where(
-        taken[points.account] & sample_weights.kept(points.place(), settings.weights)
+    return points.select(
+        taken[points.account] & sample_weights.sampled_points(points.ordinals(), settings.weights)
     )
 
 
-def _job(job: tuple[Source, Path | None, Settings]) -> Gathered:
+def _job(job: tuple[PlatformSource, Path | None, Settings]) -> ReplayResult:
     source, policy, settings = job
-    return gather(source, rules.load(policy), settings)
+    return replay_platform(source, rules.load(policy), settings)
 
 
-def gathered(
-    named: Sequence[Source], policy: Path | None, settings: Settings, progress: Progress
-) -> Iterator[Gathered]:
+def replay_platforms(
+    named: Sequence[PlatformSource], policy: Path | None, settings: Settings, progress: Progress
+) -> Iterator[ReplayResult]:
     """Gather worlds in two processes; yields them in their order."""
     jobs = [(source, policy, settings) for source in named]
     context = multiprocessing.get_context("spawn")
@@ -143,34 +154,44 @@ def gathered(
             yield got
 
 
-def train_on_worlds(
-    out: Path, settings: Settings, *, worlds: int, held: int, seed: int,
-    traces: Sequence[Path] = (), policy: Path | None = None, name: str = "default",
+def train_default_model(
+    out: Path,
+    settings: Settings,
+    *,
+    worlds: int,
+    held: int,
+    seed: int,
+    traces: Sequence[Path] = (),
+    policy: Path | None = None,
+    name: str = "default",
     progress: Progress = lambda *_: None,
-) -> tuple[Learned, Tested]:  # fmt: skip
+) -> tuple[TrainingResult, ModelEvaluation]:
     """Make the default model: gather, learn, test, write the model's directory.
 
     `worlds` drawn from `seed` on and `held` more to calibrate; `traces` are files of events that
     people made. The same arguments give the same bytes.
     """
-    named = sources(worlds, held, seed, traces, settings.default)
-    points, claims, events = [], [], 0
-    for got in gathered(named, policy, settings, lambda s, w: progress(0.55 * s, w)):
+    named = platform_sources(worlds, held, seed, traces, settings.default)
+    points, votes, events = [], [], 0
+    for got in replay_platforms(named, policy, settings, lambda s, w: progress(0.55 * s, w)):
         points.append(got.points)
-        claims += list(got.claims)
+        votes += list(got.votes)
         events += got.events
     calibrates = frozenset(k for k, source in enumerate(named) if source.held)
-    learned = learn(
-        joined(points), resolve(claims, settings.sources),
-        strict(settings),
-        name=name, seed=seed, calibrates=calibrates,
+    learned = fit_model(
+        concat_points(points),
+        resolve_votes(votes, settings.sources),
+        default_settings(settings),
+        name=name,
+        seed=seed,
+        calibrates=calibrates,
         notes=_notes(worlds, held, seed, settings.default, traces, policy, events),
         progress=lambda s, w: progress(0.55 + 0.4 * s, w),
-    )  # fmt: skip
-    return learned, finished(learned, out, progress)
+    )
+    return learned, evaluate_and_write(learned, out, progress)
 
 
-def strict(settings: Settings) -> Settings:
+def default_settings(settings: Settings) -> Settings:
     """The settings of the default model: most operators in the fit, its own tolerance at most.
 
     Its thresholds stand on counts: it has people enough.
@@ -178,25 +199,29 @@ def strict(settings: Settings) -> Settings:
     changed, own = msgspec.structs.replace, settings.default
     kept = {name: min(most, settings.tolerance.of(name)) for name, most in own.tolerance.items()}
     return changed(
-        settings, split=own.split,
+        settings,
+        split=own.split,
         fit=changed(settings.fit, rounds=own.rounds, leaves=own.leaves),
-        tolerance=changed(settings.tolerance, **kept), few=None,
-    )  # fmt: skip
+        tolerance=changed(settings.tolerance, **kept),
+        few=None,
+    )
 
 
 def _notes(
-    worlds: int, held: int, seed: int, numbers: Default, traces: Sequence[Path],
-    policy: Path | None, events: int,
-) -> dict[str, Any]:  # fmt: skip
+    worlds: int,
+    held: int,
+    seed: int,
+    numbers: Default,
+    traces: Sequence[Path],
+    policy: Path | None,
+    events: int,
+) -> dict[str, Any]:
     return {
         "worlds": f"{worlds} drawn from seed {seed}, {held} held from seed {numbers.held_from}",
         "traces": " ".join(trace.parent.name for trace in traces),
-        "logs": [digest_of(trace) for trace in traces],
+        "logs": [file_digest(trace) for trace in traces],
         "policy": rules.load(policy).version,
         "features": features_version(),
         "mode": "shadow",
         "events": events,
     }
-
-
-__all__ = ["Source", "gather", "imported", "sources", "train_on_worlds"]

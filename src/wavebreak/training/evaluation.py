@@ -1,9 +1,7 @@
-"""How well a score tells accounts apart: curves, recall at few false ones, by family and persona.
+"""Evaluation of a model on held-out operators: curves, recall, families, personas, baselines.
 
-Protocol of the data README: accounts count once, at their highest score; recall with its counts;
-precision re-weighted to the stated prevalence.
-
-What a learned model does on operators that it never saw, beside simple baselines.
+Accounts count once, at their highest score. Recall is given with its counts, and precision is
+re-weighted to the stated prevalence.
 """
 
 from __future__ import annotations
@@ -25,9 +23,9 @@ from wavebreak.features.fact_kinds import KINDS
 from wavebreak.model import fixed
 from wavebreak.training import leakage, sample_weights, thresholds
 from wavebreak.training.dataset import Bools, Floats, Ints, Points
-from wavebreak.training.splits import FIT, OUT, SIDES
-from wavebreak.training.thresholds import Threshold, caught
-from wavebreak.training.trainer import Learned, wide
+from wavebreak.training.splits import FIT, OUT, SPLITS
+from wavebreak.training.thresholds import Threshold, reaches
+from wavebreak.training.trainer import TrainingResult, to_catalog_columns
 
 FALSE_RATES = (0.001, 0.01)
 REGISTERED = KINDS.index("registered")
@@ -56,7 +54,7 @@ class Recall:
 
 
 @dataclass(frozen=True)
-class Measured:
+class ScoreMetrics:
     """One score against labels.
 
     `average_precision` is at the accounts' own share, `reweighted` at the stated prevalence.
@@ -78,7 +76,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Group:
+class GroupMetrics:
     """One family or persona of those held out: accounts that reach each threshold, and how soon.
 
     `reached` by outcome; `first` at their registration, both for a restriction; `point` the median
@@ -93,7 +91,7 @@ class Group:
     point: float | None
 
 
-def best(margins: Floats, account: Ints) -> tuple[Floats, Ints]:
+def highest_margins(margins: Floats, account: Ints) -> tuple[Floats, Ints]:
     """Each account's highest margin, and the accounts, in order."""
     known, inverse = np.unique(account, return_inverse=True)
     highest = np.full(len(known), -np.inf)
@@ -101,10 +99,10 @@ def best(margins: Floats, account: Ints) -> tuple[Floats, Ints]:
     return highest, known
 
 
-def measure(score: Floats, bad: Bools, prevalence: float) -> Measured:
+def measure(score: Floats, bad: Bools, prevalence: float) -> ScoreMetrics:
     """Measure a score of accounts (or rows), both kinds of which there must be."""
     weight = np.where(bad, prevalence / bad.sum(), (1 - prevalence) / (~bad).sum())
-    return Measured(
+    return ScoreMetrics(
         float(roc_auc_score(bad, score)),
         float(average_precision_score(bad, score)),
         float(average_precision_score(bad, score, sample_weight=weight)),
@@ -132,10 +130,10 @@ def curves(score: Floats, bad: Bools) -> dict[str, tuple[list[float], list[float
     """The ROC curve (false share, recall) and the PR curve (recall, precision), thinned."""
     false, true, _ = roc_curve(bad, score)
     precision, recall, _ = precision_recall_curve(bad, score)
-    return {"roc": _thin(false, true), "pr": _thin(recall[::-1], precision[::-1])}
+    return {"roc": _thin_curve(false, true), "pr": _thin_curve(recall[::-1], precision[::-1])}
 
 
-def _thin(x: Floats, y: Floats) -> tuple[list[float], list[float]]:
+def _thin_curve(x: Floats, y: Floats) -> tuple[list[float], list[float]]:
     keep = np.unique(np.linspace(0, len(x) - 1, min(len(x), _CURVE)).astype(np.int64))
     return [round(float(v), 6) for v in x[keep]], [round(float(v), 6) for v in y[keep]]
 
@@ -159,13 +157,13 @@ def reliability(
     return made
 
 
-def groups(
+def group_metrics(
     points: Points, margins: Floats, names: list[str], thresholds: dict[str, Threshold]
-) -> list[Group]:
+) -> list[GroupMetrics]:
     """Families or personas by name: `names` (accounts,) gives each account's, "" none."""
-    at_restrict = caught(margins, thresholds["restrict"].at)
+    at_restrict = reaches(margins, thresholds["restrict"].at)
     known, code = np.unique(np.array(names), return_inverse=True)
-    place, code_of = points.place(), code[points.account]
+    place, code_of = points.ordinals(), code[points.account]
     made = []
     for number, name in enumerate(known.tolist()):
         rows = code_of == number
@@ -176,16 +174,20 @@ def groups(
         first = np.full(len(points.accounts), _NEVER)
         np.minimum.at(first, points.account[hit], place[hit])
         places = first[first < _NEVER]
-        made.append(Group(
-            name, len(np.unique(mine)), int(rows.sum()),
-            {o: len(np.unique(mine[caught(own, t.at)])) for o, t in thresholds.items()},
-            len(np.unique(points.account[hit & (points.kind == REGISTERED)])),
-            float(np.median(places)) + 1 if len(places) else None,
-        ))  # fmt: skip
+        made.append(
+            GroupMetrics(
+                name,
+                len(np.unique(mine)),
+                int(rows.sum()),
+                {o: len(np.unique(mine[reaches(own, t.at)])) for o, t in thresholds.items()},
+                len(np.unique(points.account[hit & (points.kind == REGISTERED)])),
+                float(np.median(places)) + 1 if len(places) else None,
+            )
+        )
     return made
 
 
-COUNT = "sends_1d"
+COUNT_FEATURE = "sends_1d"
 """The baseline that only counts: messages a day."""
 
 _MESSAGES = {"message.sent", "message.sent.size", "message.sent.media"}
@@ -193,124 +195,137 @@ _TYPING = {"typing.started"}
 
 
 @dataclass(frozen=True)
-class Tested:
+class ModelEvaluation:
     """Measures of a model on its test.
 
     `measured` by the set and unit it was measured on; `simple` the baselines on held-out accounts;
-    `poorer` by what the stream lacks; `curves` of the accounts held out, the model's and the
+    `masked` by what the stream lacks; `curves` of the accounts held out, the model's and the
     baselines'; `reliability` rows of (said, was, mass); `actions` by outcome: abusive and benign
-    accounts and points that reach its threshold; `sides` counts accounts, operators and points.
+    accounts and points that reach its threshold; `splits` counts accounts, operators and points.
     """
 
-    measured: dict[str, Measured]
-    simple: dict[str, Measured]
-    poorer: dict[str, Measured]
+    measured: dict[str, ScoreMetrics]
+    baselines: dict[str, ScoreMetrics]
+    masked: dict[str, ScoreMetrics]
     curves: dict[str, dict[str, tuple[list[float], list[float]]]]
     reliability: list[tuple[float, float, float]]
     actions: dict[str, dict[str, int]]
-    families: list[Group]
-    personas: list[Group]
-    sides: dict[str, dict[str, int]]
+    families: list[GroupMetrics]
+    personas: list[GroupMetrics]
+    splits: dict[str, dict[str, int]]
     gains: dict[str, float] = field(default_factory=dict)
 
-    def headline(self) -> tuple[str, Measured] | None:
+    def headline(self) -> tuple[str, ScoreMetrics] | None:
         """The later time on held-out operators, or any time where that has few abusive accounts.
 
         None where a label is not there at all.
         """
-        for name in (LATER, HELD):
+        for name in (LATER, HELD_OUT):
             found = self.measured.get(name)
-            if found and (name == HELD or found.recalls[0].abusive >= ENOUGH):
+            if found and (name == HELD_OUT or found.recalls[0].abusive >= MIN_ABUSIVE_ACCOUNTS):
                 return name, found
         return None
 
 
-ENOUGH = 50
+MIN_ABUSIVE_ACCOUNTS = 50
 """Abusive accounts from which on a measure is worth a headline."""
 LATER = "other operators, later time"
-HELD = "other operators, any time"
+HELD_OUT = "other operators, any time"
 POINTS = "scoring points of other operators"
 
 
-def tested(learned: Learned) -> Tested:
+def evaluate_model(learned: TrainingResult) -> ModelEvaluation:
     """Measure a learned model. Empty measures where a side has accounts of one label alone."""
-    points, margins, who = learned.points, learned.margins, learned.subjects
-    held, late = learned.sides.held(points), learned.sides.test(points)
+    points, margins, labelled = learned.points, learned.margins, learned.subjects
+    held, late = learned.splits.held_out(points), learned.splits.test(points)
     prevalence = learned.settings.calibration.prevalence
-    bad = who.abusive[points.account]
-    measured: dict[str, Measured] = {}
-    for name, rows in ((LATER, late), (HELD, held)):
-        score, known = best(margins[rows], points.account[rows])
-        _put(measured, name, score, who.abusive[known], prevalence)
-    _put(measured, POINTS, margins[held], bad[held], prevalence)
-    simple, scores = _simple(learned, held)
-    own, known = best(margins[held], points.account[held])
+    bad = labelled.abusive[points.account]
+    measured: dict[str, ScoreMetrics] = {}
+    for name, rows in ((LATER, late), (HELD_OUT, held)):
+        score, known = highest_margins(margins[rows], points.account[rows])
+        _add_metrics(measured, name, score, labelled.abusive[known], prevalence)
+    _add_metrics(measured, POINTS, margins[held], bad[held], prevalence)
+    simple, scores = _baselines(learned, held)
+    own, known = highest_margins(margins[held], points.account[held])
     lines = {"model": own} | scores
-    part = points.where(held)
-    weight = thresholds.at_prevalence(part, bad[held], prevalence)
+    part = points.select(held)
+    weight = thresholds.prevalence_weights(part, bad[held], prevalence)
     said = learned.model.calibration.probability(fixed(margins[held]))
-    return Tested(
-        measured, simple, _poorer(learned, held),
-        {n: curves(s, who.abusive[known]) for n, s in lines.items()} if simple else {},
+    return ModelEvaluation(
+        measured,
+        simple,
+        _with_missing_fields(learned, held),
+        {n: curves(s, labelled.abusive[known]) for n, s in lines.items()} if simple else {},
         reliability(said, bad[held], weight) if bad[held].any() else [],
         _actions(learned, held),
-        groups(part, margins[held], who.named(True), learned.thresholds),
-        groups(part, margins[held], who.named(False), learned.thresholds),
-        _counted(learned), learned.model.forest.gains(),
-    )  # fmt: skip
+        group_metrics(part, margins[held], labelled.family_names(True), learned.thresholds),
+        group_metrics(part, margins[held], labelled.family_names(False), learned.thresholds),
+        _count_splits(learned),
+        learned.model.forest.gains(),
+    )
 
 
-def _put(
-    into: dict[str, Measured], name: str, score: Floats, bad: Bools, prevalence: float
+def _add_metrics(
+    into: dict[str, ScoreMetrics], name: str, score: Floats, bad: Bools, prevalence: float
 ) -> None:
     if bad.any() and not bad.all():
         into[name] = measure(score, bad, prevalence)
 
 
-def _simple(learned: Learned, held: Bools) -> tuple[dict[str, Measured], dict[str, Floats]]:
+def _baselines(
+    learned: TrainingResult, held: Bools
+) -> tuple[dict[str, ScoreMetrics], dict[str, Floats]]:
     """Counting alone, and the best single feature of those that calibration saw."""
-    points, who = learned.points, learned.subjects
-    fit = points.where(learned.sides.fit(points))
-    counted = sample_weights.weights(
-        fit, who.abusive, who.family, who.word, learned.settings.weights
+    points, labelled = learned.points, learned.subjects
+    fit = points.select(learned.splits.fit(points))
+    counted = sample_weights.point_weights(
+        fit, labelled.abusive, labelled.family, labelled.label_weight, learned.settings.weights
     )
-    simple: dict[str, Measured] = {}
+    simple: dict[str, ScoreMetrics] = {}
     scores: dict[str, Floats] = {}
     for title, name in (
-        (f"counting alone ({COUNT})", COUNT), ("one feature ({})", next(iter(learned.aucs))),
-    ):  # fmt: skip
+        (f"counting alone ({COUNT_FEATURE})", COUNT_FEATURE),
+        ("one feature ({})", next(iter(learned.aucs))),
+    ):
         column, title = points.names.index(name), title.format(name)
-        score = leakage.encoded(
-            fit.values[:, column], who.abusive[fit.account], counted, points.values[held, column]
+        score = leakage.target_encode(
+            fit.values[:, column],
+            labelled.abusive[fit.account],
+            counted,
+            points.values[held, column],
         )
-        top, known = best(score, points.account[held])
-        _put(simple, title, top, who.abusive[known], learned.settings.calibration.prevalence)
+        top, known = highest_margins(score, points.account[held])
+        _add_metrics(
+            simple, title, top, labelled.abusive[known], learned.settings.calibration.prevalence
+        )
         if title in simple:
             scores[title] = top
     return simple, scores
 
 
-def _poorer(learned: Learned, held: Bools) -> dict[str, Measured]:
+def _with_missing_fields(learned: TrainingResult, held: Bools) -> dict[str, ScoreMetrics]:
     """The same accounts, as a stream without typing and one of bare messages show them."""
-    points, who = learned.points.where(held), learned.subjects
+    points, labelled = learned.points.select(held), learned.subjects
     everything = set(sample_weights.SOURCES)
-    made: dict[str, Measured] = {}
+    made: dict[str, ScoreMetrics] = {}
     for name, carried, step in (
         ("no typing", everything - _TYPING, 1),
         ("no registrations", {s for s in everything if "registered" not in s}, 1),
         ("no reports or blocks", {s for s in everything if not s.startswith("user.")}, 1),
         ("messages alone, to the second", _MESSAGES, 1000),
     ):
-        values = wide(points)
-        lost = sample_weights.lacking(points.names, carried, step)
+        values = to_catalog_columns(points)
+        lost = sample_weights.missing_features(points.names, carried, step)
         at = np.array([INDEX[n] for n in points.names])[lost]
         values[:, at] = np.nan
-        score, known = best(learned.model.margins(values), points.account)
-        _put(made, name, score, who.abusive[known], learned.settings.calibration.prevalence)
+        score, known = highest_margins(learned.model.margins(values), points.account)
+        _add_metrics(
+            made, name, score, labelled.abusive[known], learned.settings.calibration.prevalence
+        )
     return made
 
 
-def _actions(learned: Learned, held: Bools) -> dict[str, dict[str, int]]:
+def _actions(learned: TrainingResult, held: Bools) -> dict[str, dict[str, int]]:
     points, bad = learned.points, learned.subjects.abusive[learned.points.account]
     scores, made = fixed(learned.margins), {}
     for outcome, threshold in learned.thresholds.items():
@@ -324,45 +339,47 @@ def _actions(learned: Learned, held: Bools) -> dict[str, dict[str, int]]:
     return made
 
 
-def _counted(learned: Learned) -> dict[str, dict[str, int]]:
+def _count_splits(learned: TrainingResult) -> dict[str, dict[str, int]]:
     """Accounts, operators and points on each side."""
-    points, who, sides = learned.points, learned.subjects, learned.sides
+    points, labelled, splits = learned.points, learned.subjects, learned.splits
     seen = np.zeros(len(points.accounts), bool)
     seen[points.account] = True
     made: dict[str, dict[str, int]] = {}
     for side in range(OUT + 1):
-        mine = seen & (sides.account == side)
-        truths = [
-            learned.labels.truths.get(points.accounts[n]) for n in np.flatnonzero(mine).tolist()
+        mine = seen & (splits.account == side)
+        resolved = [
+            learned.labels.resolved.get(points.accounts[n]) for n in np.flatnonzero(mine).tolist()
         ]
         operators: Counter[tuple[str, str]] = Counter(
             (points.accounts[n][0], t.operator)
-            for n, t in zip(np.flatnonzero(mine).tolist(), truths, strict=True)
+            for n, t in zip(np.flatnonzero(mine).tolist(), resolved, strict=True)
             if t and t.operator
         )
         rows = mine[points.account]
-        made[SIDES[side]] = {
-            "abusive accounts": int((mine & who.abusive).sum()),
-            "benign accounts": int((mine & who.known & ~who.abusive).sum()),
+        made[SPLITS[side]] = {
+            "abusive accounts": int((mine & labelled.abusive).sum()),
+            "benign accounts": int((mine & labelled.known & ~labelled.abusive).sum()),
             "operators": len(operators),
             "points": int(rows.sum()),
-            "kept for later time": int((rows & sides.late).sum()) if side == FIT else 0,
+            "kept for later time": int((rows & splits.late).sum()) if side == FIT else 0,
         }
     return made
 
 
-def as_json(learned: Learned, tested: Tested) -> dict[str, Any]:
+def as_json(learned: TrainingResult, tested: ModelEvaluation) -> dict[str, Any]:
     """What the command prints and the card shows, as plain values."""
     made: dict[str, Any] = {
         "measured": {name: m.as_json() for name, m in tested.measured.items()},
-        "baselines": {name: m.as_json() for name, m in tested.simple.items()},
-        "poorer streams": {name: m.as_json() for name, m in tested.poorer.items()},
+        "baselines": {name: m.as_json() for name, m in tested.baselines.items()},
+        "masked streams": {name: m.as_json() for name, m in tested.masked.items()},
         "actions": tested.actions,
-        "sides": tested.sides,
+        "splits": tested.splits,
         "left out": learned.left_out,
     }
-    if learned.few:
+    if learned.small_population:
         made["few people"] = {
-            "parts": learned.parts, "doubted": len(learned.doubted), "silent": learned.model.silent,
-        }  # fmt: skip
+            "parts": learned.folds,
+            "suspected": len(learned.suspected),
+            "silent": learned.model.silent,
+        }
     return made

@@ -1,7 +1,7 @@
-"""Labels for learning: claims from files and the log, resolved by rank.
+"""Labels for training: votes from files and the log, resolved by the rank of their source.
 
-A label belongs to an account and never to a feature. An account is known by its name within a
-world: two simulated worlds may use one name for two accounts.
+A label belongs to an account, never to a feature. An account is identified by its name within a
+world: two simulated worlds may use the same name for different accounts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from wavebreak.errors import FileError, TrainingError
 from wavebreak.evaluation.labels import LABELS, UNNAMED
-from wavebreak.training.config import Source
+from wavebreak.training.config import LabelSource
 
 Key = tuple[str, str]
 """World ("" for the real one) and account."""
@@ -24,7 +24,7 @@ UNDATED = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class LabelVote:
     """What a source says of one account; `ts` is when it became known (ms), UNDATED if not said."""
 
     world: str
@@ -37,7 +37,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class ResolvedLabel:
     """What an account is taken for, on whose word, and what that word weighs."""
 
     abusive: bool
@@ -52,39 +52,39 @@ class Truth:
 class Labels:
     """Truths by account, and how they came about.
 
-    `claims` counts by (source, label); `contradictions` by (taken source, its label, other
+    `votes` counts by (source, label); `contradictions` by (taken source, its label, other
     source); `undecided` accounts had two words of one rank and time against each other.
     """
 
-    truths: dict[Key, Truth]
-    claims: Counter[tuple[str, str]] = field(default_factory=Counter)
+    resolved: dict[Key, ResolvedLabel]
+    votes: Counter[tuple[str, str]] = field(default_factory=Counter)
     contradictions: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     undecided: int = 0
 
 
-def resolve(
-    claims: Iterable[Claim], sources: Mapping[str, Source], until: int | None = None
+def resolve_votes(
+    votes: Iterable[LabelVote], sources: Mapping[str, LabelSource], until: int | None = None
 ) -> Labels:
-    """Take for each account the claim of the highest rank, and of one rank the latest.
+    """Take for each account the vote of the highest rank, and of one rank the latest.
 
     Claims that became known after `until` (ms) are not heard. Family and operator come from the
-    claim taken, or else from one that agrees with it. Raises `TrainingError` for a source that has
+    vote taken, or else from one that agrees with it. Raises `TrainingError` for a source that has
     no rank.
     """
-    heard: dict[Key, list[Claim]] = {}
+    heard: dict[Key, list[LabelVote]] = {}
     made = Labels({})
-    for claim in claims:
-        if claim.source not in sources:
+    for vote in votes:
+        if vote.source not in sources:
             raise TrainingError(
                 "a label names a source that has no rank",
                 fix=f"use one of {', '.join(sorted(sources))}, or give it a rank in training.toml",
             )
-        if until is None or claim.ts <= until:
-            heard.setdefault((claim.world, claim.account), []).append(claim)
+        if until is None or vote.ts <= until:
+            heard.setdefault((vote.world, vote.account), []).append(vote)
     undecided = 0
     for key, said in heard.items():
         said.sort(key=lambda c: (-sources[c.source].rank, -c.ts))
-        made.claims.update((c.source, c.label) for c in said)
+        made.votes.update((c.source, c.label) for c in said)
         taken = said[0]
         against = [c for c in said if c.label != taken.label]
         made.contradictions.update((taken.source, taken.label, c.source) for c in against)
@@ -92,18 +92,18 @@ def resolve(
         if any((sources[c.source].rank, c.ts) == level for c in against):
             undecided += 1
         else:
-            made.truths[key] = _truth(taken, said, sources[taken.source].weight)
-    return Labels(made.truths, made.claims, made.contradictions, undecided)
+            made.resolved[key] = _resolved_label(taken, said, sources[taken.source].weight)
+    return Labels(made.resolved, made.votes, made.contradictions, undecided)
 
 
-def _truth(taken: Claim, said: list[Claim], weight: float) -> Truth:
+def _resolved_label(taken: LabelVote, said: list[LabelVote], weight: float) -> ResolvedLabel:
     agreeing = [c for c in said if c.label == taken.label]
     family = next((c.family for c in agreeing if c.family not in ("", UNNAMED)), UNNAMED)
     operator = next((c.operator for c in agreeing if c.operator), "")
-    return Truth(taken.label == "abusive", family, operator, taken.source, weight, taken.ts)
+    return ResolvedLabel(taken.label == "abusive", family, operator, taken.source, weight, taken.ts)
 
 
-def read_claims(path: Path, world: str = "") -> list[Claim]:
+def read_votes(path: Path, world: str = "") -> list[LabelVote]:
     """Read a labels file: `account,label,family,operator`, optionally `source` and `ts` (ms).
 
     Lines may contradict each other: that is for `resolve`. Raises `FileError` with the line.
@@ -117,7 +117,7 @@ def read_claims(path: Path, world: str = "") -> list[Claim]:
                         f"{path}: line 1 lacks the column {column}",
                         fix="start the file with the header account,label,family,operator",
                     )
-            return [_claim(path, rows.line_num, row, world) for row in rows]
+            return [_parse_vote(path, rows.line_num, row, world) for row in rows]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FileError(
             f"{path}: the labels cannot be read ({error})",
@@ -125,25 +125,30 @@ def read_claims(path: Path, world: str = "") -> list[Claim]:
         ) from error
 
 
-def _claim(path: Path, line: int, row: dict[str, Any], world: str) -> Claim:
+def _parse_vote(path: Path, line: int, row: dict[str, Any], world: str) -> LabelVote:
     if "beyond" in row or None in row.values():
         raise FileError(
             f"{path}: line {line} has not as many values as the header has columns",
             fix="write one value a column; quote a value that holds a comma",
         )
-    told = {name: str(value).strip() for name, value in row.items()}
-    if not told["account"] or told["label"] not in LABELS:
+    values = {name: str(value).strip() for name, value in row.items()}
+    if not values["account"] or values["label"] not in LABELS:
         raise FileError(
             f"{path}: line {line} names no account, or a label neither abusive nor benign",
             fix="write abusive or benign in small letters; leave accounts of unknown kind out",
         )
-    ts = told.get("ts", "")
+    ts = values.get("ts", "")
     if ts and not ts.isdigit():
         raise FileError(
             f"{path}: line {line}, field ts is not a whole number",
             fix="give milliseconds since 1970, or leave it empty",
         )
-    return Claim(
-        world, told["account"], told["label"], told.get("family", "") or UNNAMED,
-        told.get("operator", ""), told.get("source", "") or "file", int(ts) if ts else UNDATED,
-    )  # fmt: skip
+    return LabelVote(
+        world,
+        values["account"],
+        values["label"],
+        values.get("family", "") or UNNAMED,
+        values.get("operator", ""),
+        values.get("source", "") or "file",
+        int(ts) if ts else UNDATED,
+    )

@@ -1,8 +1,8 @@
-"""Leaks of the future or of the label into the points: looked for, and refused.
+"""Leakage checks: information from the future, or the label itself, in the scoring points.
 
 Three ways in which a model looks better than it is (Kaufman et al., Leakage in Data Mining, KDD
-2011): a row that knows what came after it; a feature that is the label under another name; a label
-that stood in the log before the account did anything.
+2011): a row that uses later events; a feature that is the label under another name; a label that
+is in the log before the account did anything.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from sklearn.metrics import roc_auc_score
 
 from wavebreak.errors import TrainingError
 from wavebreak.training.config import Leaks
-from wavebreak.training.dataset import Bools, Floats, Gathered, Ints, Points
-from wavebreak.training.labels import Key, Truth
+from wavebreak.training.dataset import Bools, Floats, Ints, Points, ReplayResult
+from wavebreak.training.labels import Key, ResolvedLabel
 
 BINS = 32
 Prefix = Callable[[int], Points]
 """The points of a replay that stops after so many events."""
 
 
-def recomputed(gathered: Gathered, prefix: Prefix, cuts: int, seed: int) -> list[int]:
+def check_future_leak(replays: ReplayResult, prefix: Prefix, cuts: int, seed: int) -> list[int]:
     """Cut a log at random and make its rows again without what came after.
 
     Every row up to the cut must come out alike bit for bit. Returns the cuts (events). Raises
     `TrainingError` that names the features of rows that differ.
     """
     rng = np.random.default_rng([seed, 3])
-    at = sorted(int(cut) for cut in rng.integers(1, max(2, gathered.events), cuts))
+    at = sorted(int(cut) for cut in rng.integers(1, max(2, replays.events), cuts))
     for cut in at:
-        _same(gathered.points, prefix(cut), cut)
+        _compare(replays.points, prefix(cut), cut)
     return at
 
 
-def _same(whole: Points, known: Points, cut: int) -> None:
+def _compare(whole: Points, known: Points, cut: int) -> None:
     n = len(known)
     fix = "record points by a replay of the log (`wavebreak train RUN`), and nothing else"
     names = [whole.accounts[a] for a in whole.account[:n]]
@@ -55,15 +55,18 @@ def _same(whole: Points, known: Points, cut: int) -> None:
         )
 
 
-def encoded(train: Floats, bad: Bools, weight: Floats, held: Floats) -> Floats:
+def target_encode(train: Floats, bad: Bools, weight: Floats, held: Floats) -> Floats:
     """One feature alone as a score: the abusive share of its bin, learned apart, float64 (held,).
 
     32 bins by quantiles of `train` and one for missing; shares are drawn to the whole's as if one
     more account had been seen.
     """
     there = ~np.isnan(train)
-    edges = np.unique(np.quantile(train[there], np.linspace(0, 1, BINS + 1)[1:-1])) \
-        if there.any() else np.zeros(0)  # fmt: skip
+    edges = (
+        np.unique(np.quantile(train[there], np.linspace(0, 1, BINS + 1)[1:-1]))
+        if there.any()
+        else np.zeros(0)
+    )
     own = _bin(train, edges)
     scale = len(np.unique(weight)) / weight.sum() if weight.sum() else 1.0
     total = np.bincount(own, weight * scale, len(edges) + 2)
@@ -77,22 +80,22 @@ def _bin(values: Floats, edges: Floats) -> Ints:
     return np.where(np.isnan(values), len(edges) + 1, found)
 
 
-Side = tuple[Ints, Bools, Floats]
+WeightedRows = tuple[Ints, Bools, Floats]
 """Rows of points, whether each is abusive, and what it counts."""
 
 
-def alone(points: Points, fit: Side, held: Side) -> dict[str, float]:
+def single_feature_aucs(points: Points, fit: WeightedRows, held: WeightedRows) -> dict[str, float]:
     """AUC of each feature alone on held-out operators, weighed; best first."""
     (rows, bad, weight), (others, other_bad, other_weight) = fit, held
     found = {}
     for column, name in enumerate(points.names):
         values = points.values[:, column]
-        score = encoded(values[rows], bad, weight, values[others])
+        score = target_encode(values[rows], bad, weight, values[others])
         found[name] = float(roc_auc_score(other_bad, score, sample_weight=other_weight))
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
-def too_good(
+def check_single_features(
     aucs: dict[str, float], accounts: tuple[int, int], settings: Leaks, allowed: Sequence[str]
 ) -> list[str]:
     """Refuse a feature that alone tells the labels apart almost without fault.
@@ -114,7 +117,7 @@ def too_good(
 
 
 def after_label(points: Points, logged: dict[tuple[Key, str], int]) -> Bools:
-    """Points at or after the first label of their own account that stands in the log, bool (n,).
+    """Points at or after the first label of their own account in the log, bool (n,).
 
     `logged` gives by (account, source) when the log first says it (ms).
     """
@@ -126,8 +129,11 @@ def after_label(points: Points, logged: dict[tuple[Key, str], int]) -> Bools:
     return np.asarray(points.ts >= first[points.account])
 
 
-def labelled_before(
-    points: Points, truths: dict[Key, Truth], logged: dict[tuple[Key, str], int], settings: Leaks
+def check_early_labels(
+    points: Points,
+    resolved: dict[Key, ResolvedLabel],
+    logged: dict[tuple[Key, str], int],
+    settings: Leaks,
 ) -> int:
     """Refuse a log in which labels stand before what they are about.
 
@@ -136,10 +142,10 @@ def labelled_before(
     """
     start = np.full(len(points.accounts), np.iinfo(np.int64).max)
     np.minimum.at(start, points.account, points.ts)
-    known = [(n, key) for n, key in enumerate(points.accounts) if key in truths]
+    known = [(n, key) for n, key in enumerate(points.accounts) if key in resolved]
     early = 0
     for number, key in known:
-        ts = logged.get((key, truths[key].source))
+        ts = logged.get((key, resolved[key].source))
         early += ts is not None and ts <= start[number]
     if early > settings.labelled_before * max(1, len(known)):
         raise TrainingError(
@@ -150,11 +156,11 @@ def labelled_before(
     return early
 
 
-def first_logged(gathered: Sequence[Gathered]) -> dict[tuple[Key, str], int]:
+def first_label_times(replays: Sequence[ReplayResult]) -> dict[tuple[Key, str], int]:
     """When the logs first give an account's label, by (account, source), in ms."""
     logged: dict[tuple[Key, str], int] = {}
-    for one in gathered:
-        for claim in one.claims:
-            key = ((claim.world, claim.account), claim.source)
-            logged[key] = min(claim.ts, logged.get(key, claim.ts))
+    for one in replays:
+        for vote in one.votes:
+            key = ((vote.world, vote.account), vote.source)
+            logged[key] = min(vote.ts, logged.get(key, vote.ts))
     return logged

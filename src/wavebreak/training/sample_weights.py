@@ -1,4 +1,4 @@
-"""What each point counts in the fit, and what of its stream the fit is shown."""
+"""Weights of scoring points in the fit, and masking of fields that streams may lack."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ STEPS_MS = (1, 1_000, 60_000)
 """Clocks of real streams: milliseconds, seconds, minutes."""
 
 
-def kept(place: Ints, settings: Weights) -> Bools:
+def sampled_points(place: Ints, settings: Weights) -> Bools:
     """Which of an account's points the fit takes, by their place: all at first, then ever fewer.
 
     >>> settings = Weights(early=0.5, even_abusive=1, even_benign=0, dense=4, step=1.5)
-    >>> np.flatnonzero(kept(np.arange(20), settings)).tolist()
+    >>> np.flatnonzero(sampled_points(np.arange(20), settings)).tolist()
     [0, 1, 2, 3, 4, 6, 9, 13]
     """
     taken, at = list(range(settings.dense)), float(settings.dense)
@@ -31,7 +31,7 @@ def kept(place: Ints, settings: Weights) -> Bools:
     return np.isin(place, taken)
 
 
-def weights(
+def point_weights(
     points: Points, abusive: Bools, family: Ints, word: Floats, settings: Weights
 ) -> Floats:
     """What each point counts: float64 (n,), abusive and benign together half each.
@@ -39,7 +39,7 @@ def weights(
     `abusive`, `family` (a number) and `word` (its label's weight) are by account. An account's
     points sum to one before its family is evened.
     """
-    early = (1.0 + points.place()) ** -settings.early
+    early = (1.0 + points.ordinals()) ** -settings.early
     n = len(points.accounts)
     total = np.bincount(points.account, early, n)
     seen = total > 0
@@ -54,7 +54,7 @@ def weights(
     return np.asarray(counted, np.float64)
 
 
-def poorer(names: tuple[str, ...], settings: Coverage, seed: int) -> Bools:
+def draw_missing_patterns(names: tuple[str, ...], settings: Coverage, seed: int) -> Bools:
     """Streams that carry less: which features each lacks, bool (patterns, features)."""
     rng = np.random.default_rng([seed, 1])
     lost = np.zeros((settings.patterns, len(names)), bool)
@@ -63,14 +63,14 @@ def poorer(names: tuple[str, ...], settings: Coverage, seed: int) -> Bools:
         gone = rng.random(len(SOURCES)) < (1.0 if bare else settings.drop)
         step = int(rng.choice(STEPS_MS))
         carried = {s for s, g in zip(SOURCES, gone, strict=True) if not g} | {ALWAYS}
-        lost[pattern] = lacking(names, carried, step)
+        lost[pattern] = missing_features(names, carried, step)
     return lost
 
 
-def lacking(names: tuple[str, ...], carried: set[str], step_ms: int = 1) -> Bools:
+def missing_features(names: tuple[str, ...], carried: set[str], step_ms: int = 1) -> Bools:
     """Which features a stream of only these types and fields lacks, bool (features,).
 
-    >>> lacking(("sends_1h", "age_s"), {"message.sent"}).tolist()
+    >>> missing_features(("sends_1h", "age_s"), {"message.sent"}).tolist()
     [False, True]
     """
     types = {s: 1.0 for s in carried if s.count(".") == 1}
@@ -79,9 +79,9 @@ def lacking(names: tuple[str, ...], carried: set[str], step_ms: int = 1) -> Bool
     return np.array([FEATURES[INDEX[name]].name not in there for name in names])
 
 
-def shown(points: Points, settings: Coverage, seed: int) -> Floats:
-    """The values as the fit sees them: of a share of accounts, as a poorer stream shows them."""
-    lost = poorer(points.names, settings, seed)
+def mask_values(points: Points, settings: Coverage, seed: int) -> Floats:
+    """The values as the fit sees them: of a share of accounts, as a masked stream shows them."""
+    lost = draw_missing_patterns(points.names, settings, seed)
     rng = np.random.default_rng([seed, 2])
     pattern = rng.integers(0, settings.patterns, len(points.accounts))
     poor = rng.random(len(points.accounts)) < settings.share

@@ -1,4 +1,4 @@
-"""Splits by account, operator and time: none of an operator's accounts is on two sides."""
+"""Splits by account, operator and time: all accounts of an operator are in one split."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 from wavebreak.training.config import Split
 from wavebreak.training.dataset import Bools, Points
-from wavebreak.training.labels import Key, Truth
+from wavebreak.training.labels import Key, ResolvedLabel
 
 FIT, CALIBRATE, TEST, OUT = 0, 1, 2, 3
-SIDES = ("fit", "calibrate", "test", "left out")
+SPLITS = ("fit", "calibrate", "test", "left out")
 
 
 @dataclass(frozen=True)
-class Sides:
-    """Where each account and point stands.
+class Splits:
+    """The split of each account and point.
 
     `account` (accounts,) is a side; `late` (points,) marks the last share of each run's time;
     `calibrates` (runs,) are runs that only calibrate.
@@ -35,42 +35,45 @@ class Sides:
         """Points of calibration and thresholds: their operators, at any time."""
         return np.asarray(self.account[points.account] == CALIBRATE)
 
-    def held(self, points: Points) -> Bools:
+    def held_out(self, points: Points) -> Bools:
         """Points of the test's operators, at any time."""
         return np.asarray(self.account[points.account] == TEST)
 
     def test(self, points: Points) -> Bools:
         """Points of the test: its operators, at the later time."""
-        return np.asarray(self.held(points) & self.late)
+        return np.asarray(self.held_out(points) & self.late)
 
 
-def _drawn(seed: int, *words: str) -> float:
+def _hash_to_unit(seed: int, *words: str) -> float:
     """A number in [0, 1) that follows from a seed and words alone."""
-    told = "\0".join((str(seed), *words)).encode()
-    return int.from_bytes(hashlib.sha256(told).digest()[:8], "big") / 2.0**64
+    text = "\0".join((str(seed), *words)).encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") / 2.0**64
 
 
-def _dealt(groups: list[str], family: str, seed: int, split: Split) -> dict[str, int]:
+def _assign_groups(groups: list[str], family: str, seed: int, split: Split) -> dict[str, int]:
     """Give each group of a family its side.
 
     The first three by hash go to the fit and, in an order drawn for the family, to calibration and
     the test, so that few operators are on every side; each other goes by its own hash. An operator
     alone stays in the fit.
     """
-    ordered = sorted(groups, key=lambda g: (_drawn(seed, "order", family, g), g))
-    held = (CALIBRATE, TEST) if _drawn(seed, "second", family) < 0.5 else (TEST, CALIBRATE)
-    sides = dict(zip(ordered, (FIT, *held), strict=False))
+    ordered = sorted(groups, key=lambda g: (_hash_to_unit(seed, "order", family, g), g))
+    held = (CALIBRATE, TEST) if _hash_to_unit(seed, "second", family) < 0.5 else (TEST, CALIBRATE)
+    splits = dict(zip(ordered, (FIT, *held), strict=False))
     for group in ordered[3:]:
-        at = _drawn(seed, "side", group)
-        sides[group] = FIT if at < split.fit else CALIBRATE if at < 1 - split.test else TEST
-    return sides
+        at = _hash_to_unit(seed, "side", group)
+        splits[group] = FIT if at < split.fit else CALIBRATE if at < 1 - split.test else TEST
+    return splits
 
 
-def sides(
-    points: Points, truths: dict[Key, Truth], seed: int, split: Split,
+def assign_splits(
+    points: Points,
+    resolved: dict[Key, ResolvedLabel],
+    seed: int,
+    split: Split,
     calibrates: frozenset[int] = frozenset(),
-) -> Sides:  # fmt: skip
-    """Deal accounts out to sides, whole operators at a time; accounts without a truth stay out.
+) -> Splits:
+    """Assign accounts to splits, whole operators at a time; unlabelled accounts are left out.
 
     An account without an operator is an operator of its own. The points of the runs `calibrates`
     (indexes) only calibrate.
@@ -83,7 +86,7 @@ def sides(
     seen = np.zeros(len(points.accounts), bool)
     seen[points.account] = True
     for index, key in enumerate(points.accounts):
-        truth = truths.get(key)
+        truth = resolved.get(key)
         if truth is None or not seen[index]:
             continue
         if only[index]:
@@ -95,35 +98,35 @@ def sides(
     taken: dict[str, int] = {}
     for (_, family), groups in sorted(families.items()):
         # An operator of several families keeps the side that the first of them was dealt.
-        dealt = _dealt([g for g in groups if g not in taken], family, seed, split)
+        dealt = _assign_groups([g for g in groups if g not in taken], family, seed, split)
         taken |= dealt
         for group, members in groups.items():
             side[members] = taken[group]
-    return Sides(side, _late(points, split.later))
+    return Splits(side, _late_points(points, split.later))
 
 
-def parts(
-    points: Points, truths: dict[Key, Truth], seed: int, sides: Sides, count: int
+def assign_folds(
+    points: Points, resolved: dict[Key, ResolvedLabel], seed: int, splits: Splits, count: int
 ) -> NDArray[np.int64]:
-    """Deal the operators of fit and calibration out to `count` parts; -1 for all other accounts.
+    """Assign the operators of fit and calibration to `count` folds; -1 for all other accounts.
 
     Of each family as many operators go to each part, but for one. Returns int64 (accounts,).
     """
     groups: dict[tuple[bool, str], dict[str, list[int]]] = {}
-    for index in np.flatnonzero(np.isin(sides.account, (FIT, CALIBRATE))).tolist():
-        key, truth = points.accounts[index], truths[points.accounts[index]]
+    for index in np.flatnonzero(np.isin(splits.account, (FIT, CALIBRATE))).tolist():
+        key, truth = points.accounts[index], resolved[points.accounts[index]]
         group = f"{key[0]}\0{truth.operator}" if truth.operator else f"{key[0]}\0\0{key[1]}"
         groups.setdefault((truth.abusive, truth.family), {}).setdefault(group, []).append(index)
     part = np.full(len(points.accounts), -1, np.int64)
     taken: dict[str, int] = {}
     for (_, family), members in sorted(groups.items()):
-        ordered = sorted(members, key=lambda g: (_drawn(seed, "part", family, g), g))
+        ordered = sorted(members, key=lambda g: (_hash_to_unit(seed, "part", family, g), g))
         for number, group in enumerate(ordered):
             part[members[group]] = taken.setdefault(group, number % count)
     return part
 
 
-def _late(points: Points, share: float) -> Bools:
+def _late_points(points: Points, share: float) -> Bools:
     """Points of the last share of their run's time."""
     late = np.zeros(len(points), bool)
     for run in np.unique(points.run):

@@ -1,9 +1,7 @@
-"""Where a score acts: thresholds from a tolerance of false actions, and the walk's early stop.
+"""Thresholds from a tolerance of false actions, the early exit of scoring, and calibration.
 
-From margins to probabilities: isotonic regression on accounts that the fit never saw.
-
-Zadrozny and Elkan, Transforming Classifier Scores into Accurate Multiclass Probability Estimates
-(KDD 2002).
+Calibration is isotonic regression on accounts that the fit did not use (Zadrozny and Elkan,
+Transforming Classifier Scores into Accurate Multiclass Probability Estimates, KDD 2002).
 """
 
 from __future__ import annotations
@@ -22,8 +20,8 @@ from wavebreak.rules import OUTCOMES
 from wavebreak.training.config import Tolerance
 from wavebreak.training.dataset import Bools, Floats, Ints, Points
 
-MILD = OUTCOMES[: OUTCOMES.index("challenge")]
-"""What takes nothing from anybody."""
+WITHOUT_IMPACT = OUTCOMES[: OUTCOMES.index("challenge")]
+"""Outcomes without user impact."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +30,8 @@ class Threshold:
 
     `at` is the margin in fixed point, at or above which it follows. `false` of `points` benign
     scoring points lie there, of `false_accounts` of `accounts` accounts; `bound` is the upper
-    confidence bound of the share of `counted`, "points" or "accounts". `poorer` of them lie there
-    where the same points are shown as poorer streams show them. `short`: too few for the
+    confidence bound of the share of `counted`, "points" or "accounts". `masked` of them lie there
+    where the same points are shown as masked streams show them. `short`: too few for the
     tolerance, `needed` would do (none false among them).
     """
 
@@ -45,67 +43,73 @@ class Threshold:
     points: int
     false_accounts: int
     accounts: int
-    poorer: int
+    masked: int
     short: bool
     needed: int
     counted: str = "points"
 
 
-def upper(false: int, points: int, confidence: float) -> float:
+def upper_bound(false: int, points: int, confidence: float) -> float:
     """One-sided upper bound of a share (Clopper and Pearson, Biometrika 26, 1934).
 
-    >>> round(upper(0, 300_000, 0.95) * 1e5, 3)
+    >>> round(upper_bound(0, 300_000, 0.95) * 1e5, 3)
     0.999
     """
     return exact_interval(false, points, 2 * confidence - 1)[1]
 
 
-def needed(tolerance: float, confidence: float) -> int:
+def points_needed(tolerance: float, confidence: float) -> int:
     """Fewest points, none of them false, at which the bound keeps to a tolerance.
 
-    >>> needed(1e-5, 0.95)
+    >>> points_needed(1e-5, 0.95)
     299572
     """
     return math.ceil(math.log1p(-confidence) / math.log1p(-tolerance))
 
 
-def allowed(points: int, tolerance: float, confidence: float) -> int:
+def max_false_points(points: int, tolerance: float, confidence: float) -> int:
     """Most false points at which the bound still keeps to the tolerance; -1 where none may be.
 
-    >>> allowed(300_000, 1e-5, 0.95), allowed(100, 1e-5, 0.95), allowed(10_000, 0.001, 0.95)
-    (0, -1, 4)
+    >>> [max_false_points(n, 1e-5, 0.95) for n in (300_000, 100)]
+    [0, -1]
+    >>> max_false_points(10_000, 0.001, 0.95)
+    4
     """
     low, high = -1, points
     while low < high:
         middle = (low + high + 1) // 2
-        if upper(middle, points, confidence) <= tolerance:
+        if upper_bound(middle, points, confidence) <= tolerance:
             low = middle
         else:
             high = middle - 1
     return low
 
 
-def thresholds(
-    margins: Floats, account: Ints, tolerance: Tolerance, poorer: Floats | None = None, *,
+def find_thresholds(
+    margins: Floats,
+    account: Ints,
+    tolerance: Tolerance,
+    masked: Floats | None = None,
+    *,
     silent: Bools | None = None,
-) -> dict[str, Threshold]:  # fmt: skip
+) -> dict[str, Threshold]:
     """A threshold for each outcome above allow, from the margins of benign scoring points.
 
-    `account` (n,) says whose each is; `poorer` (n,) are the margins of the same points as poorer
+    `account` (n,) says whose each is; `masked` (n,) are the margins of the same points as masked
     streams show them: the tolerance is kept on either. Where there are too few points, the
-    threshold stands just above all of them: the most extreme that they allow.
+    threshold lies just above all of them: the most extreme that they allow.
 
     `silent` (n,) is given where people are few: points at which the account has started no chat.
     Whatever refuses anything then counts accounts, each at its highest of the other points: points
     of one account are not independent, and those of few accounts less than they are many.
     """
     scores = fixed(margins)
-    views = [scores] if poorer is None else [scores, fixed(poorer)]
+    views = [scores] if masked is None else [scores, fixed(masked)]
     spoken = None if silent is None or silent.all() else ~silent
     found: dict[str, Threshold] = {}
     least = -NEVER
     for outcome in OUTCOMES[1:]:
-        if spoken is None or outcome in MILD:
+        if spoken is None or outcome in WITHOUT_IMPACT:
             made = _threshold(outcome, views, account, tolerance, least)
         else:
             tops = [_highest(view[spoken], account[spoken]) for view in views]
@@ -128,18 +132,27 @@ def _threshold(
 ) -> Threshold:
     """One outcome's threshold, no lower than `least`, from margins of the views in fixed point."""
     n, wanted, level = len(views[0]), tolerance.of(outcome), tolerance.confidence
-    most = allowed(n, wanted, level)
+    most = max_false_points(n, wanted, level)
     ordered = [np.sort(view)[::-1] for view in views]
     at = max(least, *(int(view[min(max(most, 0), n - 1)]) + 1 for view in ordered))
     above = views[0] >= at
     false = int(above.sum())
     return Threshold(
-        outcome, at, wanted, upper(false, n, level), false, n, len(np.unique(account[above])),
-        len(np.unique(account)), int((views[-1] >= at).sum()), most < 0, needed(wanted, level),
-    )  # fmt: skip
+        outcome,
+        at,
+        wanted,
+        upper_bound(false, n, level),
+        false,
+        n,
+        len(np.unique(account[above])),
+        len(np.unique(account)),
+        int((views[-1] >= at).sum()),
+        most < 0,
+        points_needed(wanted, level),
+    )
 
 
-def cascade(partials: Floats, account: Ints, least: int, lost: float) -> NDArray[np.float64]:
+def cascade_trace(partials: Floats, account: Ints, least: int, lost: float) -> NDArray[np.float64]:
     """Rejection trace of a soft cascade: the least partial sum after each block of trees.
 
     `partials` (n, blocks) are of abusive points, `account` (n,) whose they are. Of accounts whose
@@ -154,7 +167,7 @@ def cascade(partials: Floats, account: Ints, least: int, lost: float) -> NDArray
         return np.full(blocks, -np.inf)
     sums = partials[best]
     for _ in range(int(lost * len(best))):
-        sums = _without_the_lowest(sums)
+        sums = _drop_lowest_row(sums)
     low = sums.min(axis=0)
     if lost * len(best) < 1:
         # Too few accounts to show so small a share: an exponential tail is drawn on from them.
@@ -165,7 +178,7 @@ def cascade(partials: Floats, account: Ints, least: int, lost: float) -> NDArray
     return np.asarray(trace, np.float64)
 
 
-def _without_the_lowest(sums: Floats) -> Floats:
+def _drop_lowest_row(sums: Floats) -> Floats:
     """Leave out the row whose sums lie furthest below all others', block by block."""
     low = np.sort(sums, axis=0)
     gain = np.zeros(len(sums))
@@ -173,12 +186,12 @@ def _without_the_lowest(sums: Floats) -> Floats:
     return np.delete(sums, int(gain.argmax()), axis=0)
 
 
-def caught(margins: Floats, at: int) -> Bools:
+def reaches(margins: Floats, at: int) -> Bools:
     """Which margins reach a threshold."""
     return np.asarray(fixed(margins) >= at)
 
 
-def at_prevalence(points: Points, bad: Bools, prevalence: float) -> Floats:
+def prevalence_weights(points: Points, bad: Bools, prevalence: float) -> Floats:
     """Weights of points at which abusive accounts are a stated share; they sum to one.
 
     An account counts once, whatever its points.
@@ -191,7 +204,7 @@ def at_prevalence(points: Points, bad: Bools, prevalence: float) -> Floats:
     return weight
 
 
-def steps(
+def calibration_steps(
     margins: Floats, bad: Bools, weight: Floats, accounts: tuple[int, int], beyond: float = 0.5
 ) -> Steps:
     """Monotone steps from margin to probability.
@@ -202,7 +215,7 @@ def steps(
     Nothing Goes Wrong, Is Everything All Right?, JAMA 249, 1983).
 
     >>> m, y = np.array([-2.0, -1.0, 1.0, 2.0]), np.array([False, False, True, True])
-    >>> steps(m, y, np.full(4, 0.25), (2, 2)).levels.tolist()
+    >>> calibration_steps(m, y, np.full(4, 0.25), (2, 2)).levels.tolist()
     [0.2, 0.8]
     """
     at, inverse = np.unique(margins, return_inverse=True)

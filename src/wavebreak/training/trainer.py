@@ -1,17 +1,12 @@
-"""The fit: gradient-boosted trees by LightGBM, the same bytes for the same input.
+"""The fit of a model: gradient-boosted trees by LightGBM, cross-fitting, and calibration.
 
-Ke et al., LightGBM: A Highly Efficient Gradient Boosting Decision Tree (NeurIPS 2017).
+The same input gives the same bytes (Ke et al., LightGBM: A Highly Efficient Gradient Boosting
+Decision Tree, NeurIPS 2017).
 
-Where people are few all of them calibrate: each part by trees that never saw it.
-
-A fifth of a small platform's people is a hundred accounts or two, and what stands just above them
-stands wherever the one happens to lie who is most like a sender. Trees that left an account out say
-of it what they would say of a stranger, so that every account but the test's may count.
-
-Stone, Cross-Validatory Choice and Assessment of Statistical Predictions (JRSS B 36, 1974); Vovk,
-Cross-Conformal Predictors (Annals of Mathematics and Artificial Intelligence 74, 2015).
-
-From points and labels to a model with all that its card says. Values in, values out.
+On a small population all accounts but the test's calibrate, each fold by trees of the other folds:
+thresholds from a hundred held-out accounts would depend on the one that most resembles a sender.
+See Stone, Cross-Validatory Choice and Assessment of Statistical Predictions (JRSS B 36, 1974);
+Vovk, Cross-Conformal Predictors (Annals of Mathematics and Artificial Intelligence 74, 2015).
 """
 
 from __future__ import annotations
@@ -30,16 +25,16 @@ from numpy.typing import NDArray
 from wavebreak.errors import TrainingError
 from wavebreak.features.catalog import FEATURES, INDEX
 from wavebreak.model import Model, baseline, from_booster
-from wavebreak.training import leakage, sample_weights, splits, thresholds
+from wavebreak.training import leakage, sample_weights, thresholds
 from wavebreak.training.config import Settings
-from wavebreak.training.dataset import Bools, Floats, Ints, Points, signs
-from wavebreak.training.labels import Key, Labels, Truth
-from wavebreak.training.splits import Sides
+from wavebreak.training.dataset import Bools, Floats, Ints, Points, monotone_signs
+from wavebreak.training.labels import Key, Labels, ResolvedLabel
+from wavebreak.training.splits import Splits, assign_folds, assign_splits
 from wavebreak.training.thresholds import Threshold
 
 Values = NDArray[np.float64]
 
-_STEADY: dict[str, Any] = {
+_DETERMINISTIC: dict[str, Any] = {
     "objective": "binary",
     "boost_from_average": True,
     "monotone_constraints_method": "intermediate",
@@ -52,11 +47,22 @@ _STEADY: dict[str, Any] = {
 
 
 def fit_booster(
-    values: Values, labels: NDArray[np.uint8], weights: Values | None = None, *,
-    names: Sequence[str], monotone: Mapping[str, int] | None = None, seed: int = 0,
-    rounds: int = 200, leaves: int = 31, rate: float = 0.05, least: int = 20, ridge: float = 1.0,
-    columns: float = 0.6, rows: float = 1.0, progress: Callable[[float], None] = lambda _: None,
-) -> lightgbm.Booster:  # fmt: skip
+    values: Values,
+    labels: NDArray[np.uint8],
+    weights: Values | None = None,
+    *,
+    names: Sequence[str],
+    monotone: Mapping[str, int] | None = None,
+    seed: int = 0,
+    rounds: int = 200,
+    leaves: int = 31,
+    rate: float = 0.05,
+    least: int = 20,
+    ridge: float = 1.0,
+    columns: float = 0.6,
+    rows: float = 1.0,
+    progress: Callable[[float], None] = lambda _: None,
+) -> lightgbm.Booster:
     """Fit a binary classifier whose raw score is a log-odds.
 
     `values` are float64 (n, m), NaN where missing; `labels` uint8 (n,), 1 is abusive; `weights`
@@ -66,19 +72,24 @@ def fit_booster(
     ValueError where shapes do not agree or a monotone name is not in `names`.
 
     >>> x = np.linspace(0.0, 1.0, 200)[:, None]
-    >>> trees = fit(x, (x[:, 0] > 0.5).astype(np.uint8), names=["x"], rounds=5)
+    >>> trees = fit_booster(x, (x[:, 0] > 0.5).astype(np.uint8), names=["x"], rounds=5)
     >>> bool(trees.predict(np.array([[0.9]]))[0] > trees.predict(np.array([[0.1]]))[0])
     True
     """
     signs = dict(monotone or {})
     if values.shape != (len(labels), len(names)) or not set(signs) <= set(names):
         raise ValueError("values, labels, names and monotone do not go together")
-    parameters = _STEADY | {
-        "seed": seed, "num_leaves": leaves, "learning_rate": rate, "min_data_in_leaf": least,
-        "lambda_l2": ridge, "feature_fraction": columns, "bagging_fraction": rows,
+    parameters = _DETERMINISTIC | {
+        "seed": seed,
+        "num_leaves": leaves,
+        "learning_rate": rate,
+        "min_data_in_leaf": least,
+        "lambda_l2": ridge,
+        "feature_fraction": columns,
+        "bagging_fraction": rows,
         "bagging_freq": int(rows < 1.0),
         "monotone_constraints": [signs.get(name, 0) for name in names],
-    }  # fmt: skip
+    }
     scaled = None if weights is None else weights / weights.mean()
     table = lightgbm.Dataset(
         values, labels, weight=scaled, feature_name=list(names), params={"verbosity": -1}
@@ -98,16 +109,16 @@ STARTED = "started_chats"
 
 
 @dataclass(frozen=True)
-class Held:
+class HoldoutScores:
     """Points that calibrate, as trees that never saw their accounts see them.
 
-    `rows` (n,) of all points are meant; of those, in order: `margins`; `poorer`, the margins of the
-    same as poorer streams show them; `partials` (abusive ones, blocks), sums after each block.
+    `rows` (n,) of all points are meant; of those, in order: `margins`; `masked`, the margins of the
+    same as masked streams show them; `partials` (abusive ones, blocks), sums after each block.
     """
 
     rows: Bools
     margins: Floats
-    poorer: Floats
+    masked: Floats
     partials: Floats
 
 
@@ -123,51 +134,59 @@ def has_small_population(points: Points, benign: Bools, settings: Settings) -> b
     if settings.few is None:
         return False
     people = len(np.unique(points.account[benign & is_silent(points)]))
-    return people < thresholds.needed(settings.few.silent, settings.tolerance.confidence)
+    return people < thresholds.points_needed(settings.few.silent, settings.tolerance.confidence)
 
 
-def assign_folds(
+def score_holdout(
     booster: Any, points: Points, shown: Floats, rows: Bools, bad: Bools, wide: Callable[..., Any]
-) -> Held:  # fmt: skip
+) -> HoldoutScores:
     """Hold the points `rows` against the trees of a fit that saw none of their accounts.
 
-    `shown` are the values of `rows` as poorer streams show them, `bad` (n,) says which points are
+    `shown` are the values of `rows` as masked streams show them, `bad` (n,) says which points are
     of abusive accounts, `wide` puts values into the catalog's columns.
     """
-    partials = from_booster(booster, name="plain").partials(wide(points.where(rows & bad)))
-    return Held(
-        rows, predict_margins(booster, points.values[rows]),
-        predict_margins(booster, shown), partials,
-    )  # fmt: skip
+    partials = from_booster(booster, name="plain").partials(wide(points.select(rows & bad)))
+    return HoldoutScores(
+        rows,
+        predict_margins(booster, points.values[rows]),
+        predict_margins(booster, shown),
+        partials,
+    )
 
 
 def cross_fit(
-    fit: Callable[[Bools, int], Any], points: Points, shown: Floats, part: Ints, late: Bools,
-    bad: Bools, blocks: int, wide: Callable[..., Any],
-) -> Held:  # fmt: skip
+    fit: Callable[[Bools, int], Any],
+    points: Points,
+    shown: Floats,
+    part: Ints,
+    late: Bools,
+    bad: Bools,
+    blocks: int,
+    wide: Callable[..., Any],
+) -> HoldoutScores:
     """Hold every account that is in a part (accounts,) against trees of all other parts.
 
-    `fit` makes trees of the points of a mask, told which part is left out; no fit sees `late`
-    points. `blocks` are the columns of the partial sums; `shown` are of all points in a part, and
-    the rest is as in `apart`.
+    `fit` makes trees of the points of a mask; its second argument is the fold left out. No fit uses
+    `late` points. `blocks` are the columns of the partial sums; `shown` are of all points in a
+    fold. The other arguments are those of `score_holdout`.
     """
     of, n = part[points.account], len(points)
     rows = np.asarray(of >= 0)
-    margins, poorer = np.full(n, np.nan), np.full(n, np.nan)
+    margins, masked = np.full(n, np.nan), np.full(n, np.nan)
     partials = np.full((n, blocks), np.nan)
     for number in np.unique(of[rows]).tolist():
         out = of == number
         booster = fit(rows & ~out & ~late, number)
-        mine = assign_folds(booster, points, shown[out[rows]], out, bad, wide)
-        margins[out], poorer[out] = mine.margins, mine.poorer
-        partials[out & bad] = _columns(mine.partials, blocks)
-    return Held(rows, margins[rows], poorer[rows], partials[rows & bad])
+        mine = score_holdout(booster, points, shown[out[rows]], out, bad, wide)
+        margins[out], masked[out] = mine.margins, mine.masked
+        partials[out & bad] = _pad_columns(mine.partials, blocks)
+    return HoldoutScores(rows, margins[rows], masked[rows], partials[rows & bad])
 
 
-def _columns(partials: Floats, blocks: int) -> Floats:
+def _pad_columns(partials: Floats, blocks: int) -> Floats:
     """The same sums in `blocks` columns: a fit that ended early stays at its last sum.
 
-    >>> _columns(np.array([[1.0, 2.0]]), 3).tolist()
+    >>> _pad_columns(np.array([[1.0, 2.0]]), 3).tolist()
     [[1.0, 2.0, 2.0]]
     """
     at = np.minimum(np.arange(blocks), partials.shape[1] - 1)
@@ -180,7 +199,7 @@ Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
-class Subjects:
+class AccountLabels:
     """What the accounts of some points are taken for; arrays by account.
 
     `abusive`, `family` (a number into `names`), `word` (its label's weight), `known` (labelled).
@@ -188,11 +207,11 @@ class Subjects:
 
     abusive: Bools
     family: Ints
-    word: Floats
+    label_weight: Floats
     known: Bools
     names: tuple[str, ...]
 
-    def named(self, abusive: bool) -> list[str]:
+    def family_names(self, abusive: bool) -> list[str]:
         """The family of each account of one label, "" for all others."""
         mine = self.known & (self.abusive == abusive)
         return [
@@ -202,12 +221,12 @@ class Subjects:
 
 
 @dataclass(frozen=True)
-class Learned:
+class TrainingResult:
     """A model, and everything that was seen while it was made.
 
     `aucs` of each feature alone; `allowed` features that were let pass as too good; `left_out`
     counts points by reason. `few`: too few people calibrate for counts alone; `parts` then is how
-    many parts were each held against the trees of the others (0: one side calibrates). `doubted`
+    many parts were each held against the trees of the others (0: one side calibrates). `suspected`
     are accounts taken for benign on nobody's word that trees which never saw them call abusive,
     with their highest margin (log-odds), worst first.
     """
@@ -218,23 +237,23 @@ class Learned:
     thresholds: dict[str, Threshold]
     points: Points
     margins: Floats
-    subjects: Subjects
-    sides: Sides
+    subjects: AccountLabels
+    splits: Splits
     labels: Labels
     aucs: dict[str, float]
     allowed: tuple[str, ...]
     left_out: dict[str, int]
-    few: bool = False
-    parts: int = 0
-    doubted: tuple[tuple[Key, float], ...] = ()
+    small_population: bool = False
+    folds: int = 0
+    suspected: tuple[tuple[Key, float], ...] = ()
 
 
-def subjects(points: Points, truths: dict[Key, Truth]) -> Subjects:
+def account_labels(points: Points, resolved: dict[Key, ResolvedLabel]) -> AccountLabels:
     """Look up what each account is taken for."""
-    found = [truths.get(key) for key in points.accounts]
+    found = [resolved.get(key) for key in points.accounts]
     names = sorted({_family(t) for t in found if t} | {""})
     number = {name: n for n, name in enumerate(names)}
-    return Subjects(
+    return AccountLabels(
         np.array([bool(t and t.abusive) for t in found], np.bool_),
         np.array([number[_family(t)] if t else 0 for t in found], np.int64),
         np.array([t.weight if t else 0.0 for t in found], np.float64),
@@ -243,153 +262,215 @@ def subjects(points: Points, truths: dict[Key, Truth]) -> Subjects:
     )
 
 
-def _family(truth: Truth) -> str:
+def _family(truth: ResolvedLabel) -> str:
     return f"{'abusive' if truth.abusive else 'benign'}/{truth.family}"
 
 
 def with_unlabelled(labels: Labels, points: Points) -> Labels:
     """Take every account without a label for benign, of a family of its own."""
     assumed = {
-        key: Truth(False, UNLABELLED, "", ASSUMED, 1.0, -1)
+        key: ResolvedLabel(False, UNLABELLED, "", ASSUMED, 1.0, -1)
         for key in points.accounts
-        if key not in labels.truths
+        if key not in labels.resolved
     }
-    return replace(labels, truths=labels.truths | assumed)
+    return replace(labels, resolved=labels.resolved | assumed)
 
 
-def learn(
-    points: Points, labels: Labels, settings: Settings, *, name: str, seed: int,
-    calibrates: frozenset[int] = frozenset(), logged: dict[tuple[Key, str], int] | None = None,
-    allow: Sequence[str] = (), notes: dict[str, Any] | None = None,
+def fit_model(
+    points: Points,
+    labels: Labels,
+    settings: Settings,
+    *,
+    name: str,
+    seed: int,
+    calibrates: frozenset[int] = frozenset(),
+    logged: dict[tuple[Key, str], int] | None = None,
+    allow: Sequence[str] = (),
+    notes: dict[str, Any] | None = None,
     progress: Progress = lambda *_: None,
-) -> Learned:  # fmt: skip
+) -> TrainingResult:
     """Learn a model from scoring points and labels.
 
     `calibrates` are runs (indexes) that only calibrate; `logged` when the log itself first gave a
     label; `allow` names features that may alone tell the labels apart; `notes` are kept with the
     model. Raises `TrainingError` for a leak, or where a side has too few accounts.
     """
-    leakage.labelled_before(points, labels.truths, logged or {}, settings.leaks)
-    later, acted = leakage.after_label(points, logged or {}), points.acted()
+    leakage.check_early_labels(points, labels.resolved, logged or {}, settings.leaks)
+    later, acted = leakage.after_label(points, logged or {}), points.after_action()
     left_out = {
         "after the account's own label stood in the log": int(later.sum()),
         "after rules had restricted the account": int((acted & ~later).sum()),
     }
-    points = points.where(~later & ~acted)
-    sides = splits.sides(points, labels.truths, seed, settings.split, calibrates)
-    who = subjects(points, labels.truths)
-    left_out["of accounts without a label"] = int((~who.known[points.account]).sum())
-    _enough(points, who, sides)
-    aucs, allowed = _alone(points, who, sides, settings, allow)
-    few, part = _parts(points, who, labels, sides, settings, seed)
+    points = points.select(~later & ~acted)
+    splits = assign_splits(points, labels.resolved, seed, settings.split, calibrates)
+    labelled = account_labels(points, labels.resolved)
+    left_out["of accounts without a label"] = int((~labelled.known[points.account]).sum())
+    _check_account_counts(points, labelled, splits)
+    aucs, allowed = _check_features(points, labelled, splits, settings, allow)
+    few, part = _choose_folds(points, labelled, labels, splits, settings, seed)
     part = None if calibrates else part
-    booster, held = _held(points, who, sides, part, settings, seed, progress)
+    booster, held = _fit_and_score(points, labelled, splits, part, settings, seed, progress)
     progress(0.8, "calibration and thresholds")
     margins = predict_margins(booster, points.values)
-    model, found = _model(booster, points, held, who, few, settings)
-    told = {"notes": notes or {}, "tolerance": {o: t.tolerance for o, t in found.items()}}
+    model, found = _calibrate(booster, points, held, labelled, few, settings)
+    training = {"notes": notes or {}, "tolerance": {o: t.tolerance for o, t in found.items()}}
     model = replace(
-        model, name=name, seed=seed, training=told,
+        model,
+        name=name,
+        seed=seed,
+        training=training,
         training_digest=training_digest(points, labels, settings, notes or {}),
-    )  # fmt: skip
+    )
     spreads = baseline.baseline(points.names, points.values, margins, settings.baseline.bins)
-    return Learned(
-        model, settings, spreads, found, points, margins, who, sides, labels, aucs, allowed,
-        left_out, few, *((0, ()) if part is None else _named(points, part, held, labels)),
-    )  # fmt: skip
+    return TrainingResult(
+        model,
+        settings,
+        spreads,
+        found,
+        points,
+        margins,
+        labelled,
+        splits,
+        labels,
+        aucs,
+        allowed,
+        left_out,
+        few,
+        *((0, ()) if part is None else _suspected_accounts(points, part, held, labels)),
+    )
 
 
-def _enough(points: Points, who: Subjects, sides: Sides) -> None:
+def _check_account_counts(points: Points, labelled: AccountLabels, splits: Splits) -> None:
     for side in ("fit", "calibrate"):
-        rows = getattr(sides, side)(points)
+        rows = getattr(splits, side)(points)
         seen = np.unique(points.account[rows])
         for label, count in (
-            ("abusive", int(who.abusive[seen].sum())), ("benign", int((~who.abusive[seen]).sum())),
-        ):  # fmt: skip
+            ("abusive", int(labelled.abusive[seen].sum())),
+            ("benign", int((~labelled.abusive[seen]).sum())),
+        ):
             if count < 2:
                 raise TrainingError(
                     f"of the accounts on the side `{side}` {count or 'none'} are {label}",
                     fix="give more runs or labels: an operator is on one side alone, so a label "
-                        "needs three operators at least (see also --calibrate)",
-                )  # fmt: skip
+                    "needs three operators at least (see also --calibrate)",
+                )
 
 
-def _alone(
-    points: Points, who: Subjects, sides: Sides, settings: Settings, allow: Sequence[str]
+def _check_features(
+    points: Points,
+    labelled: AccountLabels,
+    splits: Splits,
+    settings: Settings,
+    allow: Sequence[str],
 ) -> tuple[dict[str, float], tuple[str, ...]]:
-    held = np.flatnonzero(sides.calibrate(points) | sides.held(points))
+    held = np.flatnonzero(splits.calibrate(points) | splits.held_out(points))
     bare = replace(points, values=points.values[:, :0])
     sets = []
-    for rows in (np.flatnonzero(sides.fit(points)), held):
-        part = bare.where(rows)
-        counted = sample_weights.weights(part, who.abusive, who.family, who.word, settings.weights)
-        sets.append((rows, who.abusive[part.account], counted))
-    aucs = leakage.alone(points, sets[0], sets[1])
+    for rows in (np.flatnonzero(splits.fit(points)), held):
+        part = bare.select(rows)
+        counted = sample_weights.point_weights(
+            part, labelled.abusive, labelled.family, labelled.label_weight, settings.weights
+        )
+        sets.append((rows, labelled.abusive[part.account], counted))
+    aucs = leakage.single_feature_aucs(points, sets[0], sets[1])
     seen = np.unique(points.account[held])
-    bad = int(who.abusive[seen].sum())
-    passed = leakage.too_good(aucs, (len(seen) - bad, bad), settings.leaks, allow)
+    bad = int(labelled.abusive[seen].sum())
+    passed = leakage.check_single_features(aucs, (len(seen) - bad, bad), settings.leaks, allow)
     return aucs, tuple(passed)
 
 
-def _fitter(
-    points: Points, who: Subjects, settings: Settings, seed: int, fits: int, progress: Progress
+def _make_fit(
+    points: Points,
+    labelled: AccountLabels,
+    settings: Settings,
+    seed: int,
+    fits: int,
+    progress: Progress,
 ) -> Callable[[Bools, int], Any]:
     """Make trees of the points of a mask; the second argument says which of `fits` it is."""
     fit = settings.fit
 
     def fitted(rows: Bools, number: int) -> Any:
-        part = points.where(rows & sample_weights.kept(points.place(), settings.weights))
-        counted = sample_weights.weights(part, who.abusive, who.family, who.word, settings.weights)
+        part = points.select(
+            rows & sample_weights.sampled_points(points.ordinals(), settings.weights)
+        )
+        counted = sample_weights.point_weights(
+            part, labelled.abusive, labelled.family, labelled.label_weight, settings.weights
+        )
         return fit_booster(
-            sample_weights.shown(part, settings.coverage, seed),
-            who.abusive[part.account].astype(np.uint8), counted,
-            names=part.names, monotone=signs(part.names), seed=seed, rounds=fit.rounds,
-            leaves=fit.leaves, rate=fit.rate, least=fit.least, ridge=fit.ridge,
-            columns=fit.columns, rows=fit.rows,
+            sample_weights.mask_values(part, settings.coverage, seed),
+            labelled.abusive[part.account].astype(np.uint8),
+            counted,
+            names=part.names,
+            monotone=monotone_signs(part.names),
+            seed=seed,
+            rounds=fit.rounds,
+            leaves=fit.leaves,
+            rate=fit.rate,
+            least=fit.least,
+            ridge=fit.ridge,
+            columns=fit.columns,
+            rows=fit.rows,
             progress=lambda share: progress(0.1 + 0.7 * (number + share) / fits, "trees"),
-        )  # fmt: skip
+        )
 
     return fitted
 
 
-def _poorer(points: Points, rows: Bools, settings: Settings, seed: int) -> Floats:
-    """The values of the points `rows`, each account as a poorer stream shows it."""
+def _mask_rows(points: Points, rows: Bools, settings: Settings, seed: int) -> Floats:
+    """The values of the points `rows`, each account as a masked stream shows it."""
     every = msgspec.structs.replace(settings.coverage, share=1.0)
-    return sample_weights.shown(points.where(rows), every, seed)
+    return sample_weights.mask_values(points.select(rows), every, seed)
 
 
-def _parts(
-    points: Points, who: Subjects, labels: Labels, sides: Sides, settings: Settings, seed: int
+def _choose_folds(
+    points: Points,
+    labelled: AccountLabels,
+    labels: Labels,
+    splits: Splits,
+    settings: Settings,
+    seed: int,
 ) -> tuple[bool, Ints | None]:
     """Whether people are few, and the parts (accounts,) that are then held against each other."""
-    benign = sides.calibrate(points) & ~who.abusive[points.account]
+    benign = splits.calibrate(points) & ~labelled.abusive[points.account]
     if settings.few is None or not has_small_population(points, benign, settings):
         return False, None
-    return True, splits.parts(points, labels.truths, seed, sides, settings.few.parts)
+    return True, assign_folds(points, labels.resolved, seed, splits, settings.few.parts)
 
 
-def _held(
-    points: Points, who: Subjects, sides: Sides, part: Ints | None, settings: Settings, seed: int,
+def _fit_and_score(
+    points: Points,
+    labelled: AccountLabels,
+    splits: Splits,
+    part: Ints | None,
+    settings: Settings,
+    seed: int,
     progress: Progress,
-) -> tuple[Any, Held]:  # fmt: skip
+) -> tuple[Any, HoldoutScores]:
     """The trees, and what calibrates: one side, or each of the parts (accounts,) if there are."""
-    bad = who.abusive[points.account]
+    bad = labelled.abusive[points.account]
     if part is None:
-        booster = _fitter(points, who, settings, seed, 1, progress)(sides.fit(points), 0)
-        rows = sides.calibrate(points)
-        shown = _poorer(points, rows, settings, seed)
-        return booster, assign_folds(booster, points, shown, rows, bad, wide)
+        booster = _make_fit(points, labelled, settings, seed, 1, progress)(splits.fit(points), 0)
+        rows = splits.calibrate(points)
+        shown = _mask_rows(points, rows, settings, seed)
+        return booster, score_holdout(booster, points, shown, rows, bad, to_catalog_columns)
     rows, count = np.asarray(part[points.account] >= 0), int(part.max()) + 1
-    fit = _fitter(points, who, settings, seed, count + 1, progress)
-    booster = fit(rows & ~sides.late, count)
+    fit = _make_fit(points, labelled, settings, seed, count + 1, progress)
+    booster = fit(rows & ~splits.late, count)
     return booster, cross_fit(
-        fit, points, _poorer(points, rows, settings, seed), part, sides.late, bad,
-        from_booster(booster, name="plain").forest.blocks, wide,
-    )  # fmt: skip
+        fit,
+        points,
+        _mask_rows(points, rows, settings, seed),
+        part,
+        splits.late,
+        bad,
+        from_booster(booster, name="plain").forest.blocks,
+        to_catalog_columns,
+    )
 
 
-def _named(
-    points: Points, part: Ints, held: Held, labels: Labels
+def _suspected_accounts(
+    points: Points, part: Ints, held: HoldoutScores, labels: Labels
 ) -> tuple[int, tuple[tuple[Key, float], ...]]:
     """How many parts; whom nobody spoke of and who is more likely abusive, were half of them so."""
     highest = np.full(len(points.accounts), -np.inf)
@@ -397,42 +478,51 @@ def _named(
     found = [
         (points.accounts[n], round(float(highest[n]), 3))
         for n in np.flatnonzero(highest > 0).tolist()
-        if labels.truths[points.accounts[n]].source == ASSUMED
+        if labels.resolved[points.accounts[n]].source == ASSUMED
     ]
     return int(part.max()) + 1, tuple(sorted(found, key=lambda one: (-one[1], one[0])))
 
 
-def _model(
-    booster: Any, points: Points, held: Held, who: Subjects, few: bool, settings: Settings
+def _calibrate(
+    booster: Any,
+    points: Points,
+    held: HoldoutScores,
+    labelled: AccountLabels,
+    few: bool,
+    settings: Settings,
 ) -> tuple[Model, dict[str, Threshold]]:
-    own = points.where(held.rows)
-    bad = who.abusive[own.account]
-    weight = thresholds.at_prevalence(own, bad, settings.calibration.prevalence)
+    own = points.select(held.rows)
+    bad = labelled.abusive[own.account]
+    weight = thresholds.prevalence_weights(own, bad, settings.calibration.prevalence)
     counted = [len(np.unique(own.account[s])) for s in (~bad, bad)]
-    benign = own.where(~bad)
-    found = thresholds.thresholds(
+    benign = own.select(~bad)
+    found = thresholds.find_thresholds(
         held.margins[~bad],
         benign.account,
         settings.tolerance,
-        held.poorer[~bad],
+        held.masked[~bad],
         silent=is_silent(benign) if few else None,
     )
     # All that calibrate together may be enough where one side alone was not.
     shown = not has_small_population(own, ~bad, settings)
-    trace = thresholds.cascade(
+    trace = thresholds.cascade_trace(
         held.partials, own.account[bad], found["observe"].at, settings.cascade.lost
     )
     # Rules take a score for a fact: where people are few it says no more than they show.
     beyond = -math.log1p(-settings.tolerance.confidence) if few else 0.5
-    steps = thresholds.steps(held.margins, bad, weight, (counted[0], counted[1]), beyond)
+    steps = thresholds.calibration_steps(
+        held.margins, bad, weight, (counted[0], counted[1]), beyond
+    )
     return replace(
-        from_booster(booster, name="plain"), calibration=steps, cascade=trace,
+        from_booster(booster, name="plain"),
+        calibration=steps,
+        cascade=trace,
         thresholds={outcome: t.at for outcome, t in found.items()},
         silent=None if shown or not settings.few else settings.few.most,
-    ), found  # fmt: skip
+    ), found
 
 
-def wide(points: Points) -> Floats:
+def to_catalog_columns(points: Points) -> Floats:
     """Values in the catalog's columns, float64 (n, catalog); what is no input is missing."""
     values = np.full((len(points), len(FEATURES)), np.nan)
     values[:, [INDEX[name] for name in points.names]] = points.values
@@ -447,6 +537,8 @@ def training_digest(
     for array in (points.values, points.account, points.ts, points.kind, points.run):
         seen.update(np.ascontiguousarray(array).tobytes())
     for key in points.accounts:
-        seen.update(repr((key, labels.truths.get(key))).encode())
+        # Version 0.1 called the class Truth: the digest of the same training data stays the same.
+        label = repr(labels.resolved.get(key)).replace("ResolvedLabel(", "Truth(", 1)
+        seen.update(f"({key!r}, {label})".encode())
     seen.update(settings.digested())
     return seen.hexdigest()

@@ -9,13 +9,13 @@ import pytest
 from support.case_workflow import KEY, OTHER, SENDER, Bench, chatting, sending, small_run
 from support.factories import DAY, NOON, events_file
 from wavebreak import rules
-from wavebreak.bundles.evidence_intake import continued
-from wavebreak.bundles.reproduction import Given
-from wavebreak.cases.case import Advanced
+from wavebreak.bundles.evidence_intake import add_post_notice_evidence
+from wavebreak.bundles.reproduction import RunInputs
+from wavebreak.cases.case import StateChanged
 from wavebreak.engine import run
 from wavebreak.privacy.pseudonymizer import Edge
 
-GIVEN = Given(None, None, Edge(KEY, None))
+GIVEN = RunInputs(None, None, Edge(KEY, None))
 LATER = NOON + 20 * DAY
 
 
@@ -26,7 +26,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     made = Bench(root)
     made.whole(small_run(root))
     with made.desk() as at:
-        at.take(Advanced("closed"), **made.me)
+        at.take(StateChanged("closed"), **made.me)
     return made
 
 
@@ -41,7 +41,7 @@ def later(root: Path, account: str) -> Path:
 
 def watched(bench: Bench, out: Path) -> tuple[list[str], str]:
     with bench.desk() as at:
-        found = continued(at, out, GIVEN, KEY, bench.actor, "investigator")
+        found = add_post_notice_evidence(at, out, GIVEN, KEY, bench.actor, "investigator")
         return found, at.case.state
 
 
@@ -61,5 +61,5 @@ def test_an_account_that_goes_on_after_a_notice_reopens_the_case_once(
         assert evidence.lasted.latest > LATER
         assert any("Continuation" in task.what for task in at.case.open_tasks())
         reopened = at.case.steps[-2]
-        assert (reopened.by, reopened.did) == ("watch", Advanced("reopened"))
+        assert (reopened.by, reopened.did) == ("watch", StateChanged("reopened"))
     assert watched(bench, out) == ([], "reopened")

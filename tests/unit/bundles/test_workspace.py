@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 from support.case_workflow import KEY, OTHER, PARTY, SENDER, Bench, small_run
 from wavebreak import rules
 from wavebreak.bundles import evidence_intake
-from wavebreak.bundles.pseudonyms import case_key, renaming
-from wavebreak.bundles.reproduction import Given, take
-from wavebreak.bundles.workspace import digest, read_case
-from wavebreak.cases.case import Advanced, Exhibit, Exhibited, Named, Opened
-from wavebreak.cases.date_ranges import told
+from wavebreak.bundles.pseudonyms import case_key, make_renamer
+from wavebreak.bundles.reproduction import RunInputs, extract_run
+from wavebreak.bundles.workspace import load_case, salted_digest
+from wavebreak.cases.case import CaseOpened, Exhibit, ExhibitAdded, PartyNamed, StateChanged
+from wavebreak.cases.date_ranges import parse_date
 from wavebreak.cases.parties import Basis, Evidence, Strength
 from wavebreak.cli import app
 from wavebreak.errors import CaseError, ClaimError
@@ -24,15 +24,15 @@ from wavebreak.ledger import Ledger
 from wavebreak.ledger.entries import StepEntry
 from wavebreak.privacy.pseudonymizer import Edge
 
-GIVEN = Given(None, None, Edge(KEY, None))
+GIVEN = RunInputs(None, None, Edge(KEY, None))
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     made = Bench(tmp_path)
     with made.desk("C-7") as at:
-        at.take(Opened("Bulk Co"), **made.me)
-        at.take(Named(PARTY), **made.me)
+        at.take(CaseOpened("Bulk Co"), **made.me)
+        at.take(PartyNamed(PARTY), **made.me)
     return made
 
 
@@ -44,8 +44,8 @@ def steps_of(bench: Bench) -> list[str]:
 
 
 def test_every_step_is_sealed_in_order_and_names_nobody(bench: Bench) -> None:
-    written, case = read_case(bench.case / "case.json")
-    assert steps_of(bench) == [digest(written.salt, step) for step in case.steps]
+    written, case = load_case(bench.case / "case.json")
+    assert steps_of(bench) == [salted_digest(written.salt, step) for step in case.steps]
     sealed = (bench.case / "ledger" / "entries.jsonl").read_text("utf-8")
     assert [word for word in ("Noa", "Rapid", "972501234567", "הודעות") if word in sealed] == []
 
@@ -59,10 +59,10 @@ def test_a_crash_after_sealing_and_before_writing_is_mended(
     with monkeypatch.context() as patched, bench.desk() as at:
         patched.setattr(Path, "replace", crash)
         with pytest.raises(KeyboardInterrupt):
-            at.take(Advanced("investigating"), **bench.me)
-    assert read_case(bench.case / "case.json")[1].state == "opened"
+            at.take(StateChanged("investigating"), **bench.me)
+    assert load_case(bench.case / "case.json")[1].state == "opened"
     assert len(steps_of(bench)) == 3
-    assert read_case(bench.case / "case.json")[1].state == "investigating"
+    assert load_case(bench.case / "case.json")[1].state == "investigating"
 
 
 def test_a_crash_before_sealing_leaves_the_step_untaken(
@@ -74,9 +74,9 @@ def test_a_crash_before_sealing_leaves_the_step_untaken(
     with monkeypatch.context() as patched, bench.desk() as at:
         patched.setattr(Ledger, "seal", crash)
         with pytest.raises(KeyboardInterrupt):
-            at.take(Advanced("investigating"), **bench.me)
+            at.take(StateChanged("investigating"), **bench.me)
     assert len(steps_of(bench)) == 2
-    assert read_case(bench.case / "case.json")[1].state == "opened"
+    assert load_case(bench.case / "case.json")[1].state == "opened"
     assert not (bench.case / "case.json.new").exists()
 
 
@@ -104,13 +104,13 @@ def test_a_case_is_open_to_one_command_and_made_once(bench: Bench, tmp_path: Pat
 def test_a_case_file_that_was_edited_is_refused(bench: Bench, content: bytes, why: str) -> None:
     (bench.case / "case.json").write_bytes(content)
     with pytest.raises(CaseError, match=why):
-        read_case(bench.case / "case.json")
+        load_case(bench.case / "case.json")
 
 
 def test_what_is_too_long_is_refused_and_leaves_the_case_as_it_was(bench: Bench) -> None:
     before = (bench.case / "case.json").read_bytes()
     with bench.desk() as at, pytest.raises(CaseError, match="not well formed"):
-        at.take(Advanced("investigating"), by="x" * 301, role="investigator")
+        at.take(StateChanged("investigating"), by="x" * 301, role="investigator")
     assert (bench.case / "case.json").read_bytes() == before
     assert len(steps_of(bench)) == 2
 
@@ -120,18 +120,18 @@ def test_a_claim_that_was_touched_is_not_taken_in(bench: Bench) -> None:
     (claim / "rendered.html").write_text("other words")
     with bench.desk() as at:
         with pytest.raises(CaseError, match="SHA-256 differs"):
-            evidence_intake.take_claim(at, claim, bench.actor, "investigator")
+            evidence_intake.add_claim_exhibit(at, claim, bench.actor, "investigator")
         (bench.root / "x.bin").write_bytes(b"\0\1")
         with pytest.raises(ClaimError, match="no known form"):
-            evidence_intake.take_file(at, bench.root / "x.bin", bench.actor, "investigator")
+            evidence_intake.add_file_exhibit(at, bench.root / "x.bin", bench.actor, "investigator")
         with pytest.raises(CaseError, match="no file"):
-            evidence_intake.take_file(at, bench.root / "absent", bench.actor, "investigator")
+            evidence_intake.add_file_exhibit(at, bench.root / "absent", bench.actor, "investigator")
     assert list((bench.case / "exhibits").iterdir()) == []
 
 
 def test_custody_goes_on_in_the_case(bench: Bench) -> None:
     with bench.desk() as at:
-        evidence_intake.take_claim(at, bench.claim(), bench.actor, "investigator")
+        evidence_intake.add_claim_exhibit(at, bench.claim(), bench.actor, "investigator")
     lines = (bench.case / "exhibits" / "E1" / "custody.jsonl").read_text().splitlines()
     assert [json.loads(line)["what"] for line in lines] == [
         "captured from the network", "copied into case C-7 as exhibit E1",
@@ -141,48 +141,48 @@ def test_custody_goes_on_in_the_case(bench: Bench) -> None:
 
 def test_a_run_that_does_not_decide_again_is_not_taken(bench: Bench, tmp_path: Path) -> None:
     run = small_run(tmp_path)
-    rename = renaming(case_key(KEY, "C-7"))
+    rename = make_renamer(case_key(KEY, "C-7"))
     out = tmp_path / "E1"
-    about = take(run, [SENDER], GIVEN, rename, tmp_path / "ok")
+    about = extract_run(run, [SENDER], GIVEN, rename, tmp_path / "ok")
     assert about.events < len((tmp_path / "events.jsonl").read_text().splitlines()) + 1
     with pytest.raises(CaseError, match="saw nothing of 1"):
-        take(run, ["nobody"], GIVEN, rename, out)
+        extract_run(run, ["nobody"], GIVEN, rename, out)
     with pytest.raises(CaseError, match="no run"):
-        take(tmp_path / "absent", [SENDER], GIVEN, rename, out)
+        extract_run(tmp_path / "absent", [SENDER], GIVEN, rename, out)
     decisions = (run / "decisions.jsonl").read_text()
     (run / "decisions.jsonl").write_text(decisions.replace('"ban"', '"limit"', 1))
     with pytest.raises(CaseError, match="not what its log, policy and model give"):
-        take(run, [SENDER], GIVEN, rename, out)
+        extract_run(run, [SENDER], GIVEN, rename, out)
     summary = (run / "summary.json").read_text()
     version = rules.load().version
     (run / "summary.json").write_text(summary.replace(version, "other-000000000000"))
     with pytest.raises(CaseError, match="the run had policy other"):
-        take(run, [SENDER], GIVEN, rename, out)
+        extract_run(run, [SENDER], GIVEN, rename, out)
     (run / "summary.json").write_text(summary)
     (tmp_path / "events.jsonl").write_text("")
     with pytest.raises(CaseError, match="not the log that was run"):
-        take(run, [SENDER], GIVEN, rename, out)
+        extract_run(run, [SENDER], GIVEN, rename, out)
     (tmp_path / "events.jsonl").unlink()
     with pytest.raises(CaseError, match="log is not there"):
-        take(run, [SENDER], GIVEN, rename, out)
+        extract_run(run, [SENDER], GIVEN, rename, out)
     assert not out.exists()
 
 
 def test_two_cases_have_other_names_for_one_account() -> None:
-    names = {renaming(case_key(KEY, case))("a", OTHER) for case in ("C-7", "C-8")}
+    names = {make_renamer(case_key(KEY, case))("a", OTHER) for case in ("C-7", "C-8")}
     assert len(names) == 2
-    assert renaming(case_key(KEY, "C-7"))("g", OTHER)[2:] not in {name[2:] for name in names}
+    assert make_renamer(case_key(KEY, "C-7"))("g", OTHER)[2:] not in {name[2:] for name in names}
 
 
 def test_conduct_after_a_notice_reopens_the_case_by_itself(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.whole(small_run(tmp_path))
-    after = told("2026-04-01", "UTC")
+    after = parse_date("2026-04-01", "UTC")
     late = Evidence("V9", "P1", "E1", "off_platform", "engaged", after, after, Basis.STATEMENT,
                     Strength.STRONG)  # fmt: skip
     with bench.desk() as at:
         assert at.case.state == "determined"
-        case = evidence_intake.found(at, late, **bench.me)
+        case = evidence_intake.add_evidence(at, late, **bench.me)
     assert case.state == "reopened"
     assert [task.what.split()[0] for task in case.open_tasks()] == ["Continuation:"]
     assert (case.steps[-1].by, case.steps[-2].why[:3]) == ("watch", "E1 ")
@@ -194,7 +194,7 @@ def test_an_exhibit_may_not_lie_outside_its_place(bench: Bench) -> None:
             exhibit: Any = {"id": "E1", "kind": "claim", "title": "t", "path": path,
                             "sha256": {name: "0" * 64}, "captured": 0}  # fmt: skip
             with pytest.raises(CaseError, match="not well formed"):
-                at.take(Exhibited(Exhibit(**exhibit)), **bench.me)
+                at.take(ExhibitAdded(Exhibit(**exhibit)), **bench.me)
 
 
 class Terminal:

@@ -1,4 +1,4 @@
-"""Dates as people tell them, as the instants that they may mean."""
+"""Imprecise dates: phrases and EDTF as intervals, and their comparison."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavebreak.cases.date_ranges import Answer, Span, instant, shown, told
+from wavebreak.cases.date_ranges import (
+    DateRange,
+    Ternary,
+    format_instant,
+    parse_date,
+    parse_instant,
+)
 from wavebreak.errors import CaseError
 
 DAY = 86_400_000
@@ -37,13 +43,27 @@ DAY = 86_400_000
         ("2018..2019", "UTC", "2018-01-01T00:00:00Z", "2019-12-31T23:59:59.999Z"),
         ("2019-12-08T00:30+02:00", None, "2019-12-07T22:30:00Z", "2019-12-07T22:30:00Z"),
         ("unknown", None, None, None),
+        ("2019-11~", "UTC", "2019-10-01T00:00:00Z", "2019-12-31T23:59:59.999Z"),
+        ("2019-12-07?", "UTC", "2019-12-04T00:00:00Z", "2019-12-10T23:59:59.999Z"),
+        ("2019%", "UTC", "2018-07-02T00:00:00Z", "2020-07-01T23:59:59.999Z"),
+        ("2019-1X", "UTC", "2019-10-01T00:00:00Z", "2019-12-31T23:59:59.999Z"),
+        ("201X", "UTC", "2010-01-01T00:00:00Z", "2019-12-31T23:59:59.999Z"),
+        ("2019-XX", "UTC", "2019-01-01T00:00:00Z", "2019-12-31T23:59:59.999Z"),
+        ("2020-02-XX", "UTC", "2020-02-01T00:00:00Z", "2020-02-29T23:59:59.999Z"),
+        ("2019-XX-31", "UTC", "2019-01-31T00:00:00Z", "2019-12-31T23:59:59.999Z"),
+        ("2019-11/2020-02", "UTC", "2019-11-01T00:00:00Z", "2020-02-29T23:59:59.999Z"),
+        ("2019-11-20~/2020", "UTC", "2019-11-17T00:00:00Z", "2020-12-31T23:59:59.999Z"),
+        ("../2020-03", "UTC", None, "2020-03-31T23:59:59.999Z"),
+        ("2019-11/..", "UTC", "2019-11-01T00:00:00Z", None),
+        ("2019-11/", "UTC", "2019-11-01T00:00:00Z", None),
+        ("..", None, None, None),
     ],
 )
-def test_a_date_means_these_instants(
+def test_parse_date_returns_interval_of_instants(
     text: str, zone: str | None, earliest: str | None, latest: str | None
 ) -> None:
-    span = told(text, zone)
-    ends = [None if end is None else shown(end) for end in (span.earliest, span.latest)]
+    span = parse_date(text, zone)
+    ends = [None if end is None else format_instant(end) for end in (span.earliest, span.latest)]
     assert ends == [earliest, latest]
     assert span.said.startswith(text)
 
@@ -51,47 +71,48 @@ def test_a_date_means_these_instants(
 @pytest.mark.parametrize(
     "text",
     ["2019-13", "2019-02-30", "soon", "31/12/2019", "about", "2020 to 2019", "x" * 121,
-     "about 0001", "9999", "mid November", "32 May 2019"],
+     "about 0001", "9999", "mid November", "32 May 2019", "2019-2X", "2019-02-3X", "/", "2019-21",
+     "2018/2019/2020", "2020/2019", "X019", "2019-11-20T00:00:00/~"],
 )  # fmt: skip
-def test_what_is_no_date_is_refused_with_a_fix(text: str) -> None:
+def test_parse_date_with_invalid_text_is_refused(text: str) -> None:
     with pytest.raises(CaseError) as refused:
-        told(text, "UTC")
+        parse_date(text, "UTC")
     assert refused.value.fix
 
 
-def test_an_instant_needs_its_offset_and_a_zone_its_name() -> None:
+def test_parse_without_offset_or_known_zone_is_refused() -> None:
     with pytest.raises(CaseError, match="offset"):
-        instant("2019-12-08T00:00:00")
+        parse_instant("2019-12-08T00:00:00")
     with pytest.raises(CaseError, match="instant"):
-        instant("yesterday")
+        parse_instant("yesterday")
     for name in ("Atlantis/Sunken", "../../etc/passwd", ""):
         with pytest.raises(CaseError, match="time zone"):
-            told("2019", name)
+            parse_date("2019", name)
 
 
-def test_the_day_of_the_notice_lies_on_both_sides_where_no_zone_is_known() -> None:
-    beyond = instant("2019-12-08T00:00:00Z")
-    assert told("2019-12-07").reaches(beyond) is Answer.UNKNOWN
-    assert told("2019-12-07", "UTC").reaches(beyond) is Answer.NO
-    assert told("2019-12-08", "UTC").reaches(beyond) is Answer.YES
-    assert told("2019-12-08", "Pacific/Kiritimati").reaches(beyond) is Answer.UNKNOWN
-    assert told("2019-12-07", "America/Los_Angeles").reaches(beyond) is Answer.UNKNOWN
+def test_notice_day_without_zone_compares_as_unknown() -> None:
+    beyond = parse_instant("2019-12-08T00:00:00Z")
+    assert parse_date("2019-12-07").reaches(beyond) is Ternary.UNKNOWN
+    assert parse_date("2019-12-07", "UTC").reaches(beyond) is Ternary.NO
+    assert parse_date("2019-12-08", "UTC").reaches(beyond) is Ternary.YES
+    assert parse_date("2019-12-08", "Pacific/Kiritimati").reaches(beyond) is Ternary.UNKNOWN
+    assert parse_date("2019-12-07", "America/Los_Angeles").reaches(beyond) is Ternary.UNKNOWN
 
 
 ends = st.none() | st.integers(-DAY, DAY)
 
 
 @given(ends, ends, st.integers(-DAY, DAY), st.integers(-DAY, DAY))
-def test_a_comparison_is_what_every_instant_of_the_interval_says(
+def test_comparison_agrees_with_every_instant_in_interval(
     earliest: int | None, latest: int | None, boundary: int, meant: int
 ) -> None:
     if earliest is not None and latest is not None and earliest > latest:
         earliest, latest = latest, earliest
-    answer = Span(earliest, latest).reaches(boundary)
+    answer = DateRange(earliest, latest).reaches(boundary)
     low = -DAY - 1 if earliest is None else earliest
     high = DAY + 1 if latest is None else latest
     meant = min(max(meant, low), high)
-    if answer is not Answer.UNKNOWN:
-        assert (meant >= boundary) is (answer is Answer.YES)
+    if answer is not Ternary.UNKNOWN:
+        assert (meant >= boundary) is (answer is Ternary.YES)
     else:
         assert low < boundary <= high

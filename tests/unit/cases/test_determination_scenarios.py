@@ -8,12 +8,12 @@ import msgspec
 import pytest
 
 from wavebreak import config
-from wavebreak.cases.date_ranges import Span, instant, told
+from wavebreak.cases.date_ranges import DateRange, parse_date, parse_instant
 from wavebreak.cases.determination import Determination, determine
-from wavebreak.cases.eligibility import Grounds, PublicNotice, load
+from wavebreak.cases.eligibility import Grounds, PublicNotice, load_grounds
 from wavebreak.cases.parties import Basis, Evidence, Strength
 
-REFERENCE = load()
+REFERENCE = load_grounds()
 LATER = PublicNotice(
     "2023", "2023-06-01T00:00:00Z", "2023-07-01T00:00:00Z", ("engaged",), "the operator's own"
 )
@@ -28,7 +28,7 @@ def seen(kind: str, began: str, lasted: str, zone: str | None = "UTC", **told_: 
         "confirmed": "yes",
     } | told_  # fmt: skip
     name = values.pop("id", "V1")
-    dates = {"began": told(began, zone), "lasted": told(lasted, zone)}
+    dates = {"began": parse_date(began, zone), "lasted": parse_date(lasted, zone)}
     return Evidence(name, "P1", f"E-{name}", kind, **dates, **values)  # type: ignore[arg-type]
 
 
@@ -162,14 +162,14 @@ def test_there_are_more_than_thirty_scenarios() -> None:
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_scenario(name: str) -> None:
     scenario = SCENARIOS[name]
-    found = determine("P1", scenario.evidence, scenario.grounds, instant(scenario.as_of))
+    found = determine("P1", scenario.evidence, scenario.grounds, parse_instant(scenario.as_of))
     assert found.result == scenario.result
     assert scenario.says in words(found)
 
 
 def test_the_firm_that_stopped_is_told_what_would_change_it() -> None:
     scenario = SCENARIOS["a reseller that stopped in November 2019"]
-    found = determine("P1", scenario.evidence, REFERENCE, instant(TODAY))
+    found = determine("P1", scenario.evidence, REFERENCE, parse_instant(TODAY))
     supposing = [change.supposing for change in found.changes if change.result == "eligible"]
     assert supposing == [
         "E-V1 (V1): the conduct went on at 2019-12-08T00:00:00Z",
@@ -186,16 +186,16 @@ def test_an_operator_sets_a_notice_date_of_its_own(tmp_path: Any) -> None:
     shipped = (config.chosen("cases/determination.toml")).read_text("utf-8")
     moved = shipped.replace("2019-12-08T00", "2019-12-07T00").replace("reference", "own", 1)
     (tmp_path / "cases" / "determination.toml").write_text(moved, "utf-8")
-    own = load(tmp_path)
+    own = load_grounds(tmp_path)
     day = [off("2019-12-07", "2019-12-07")]
-    assert determine("P1", day, own, instant(TODAY)).result == "eligible"
-    assert determine("P1", day, REFERENCE, instant(TODAY)).result == "not_eligible"
+    assert determine("P1", day, own, parse_instant(TODAY)).result == "eligible"
+    assert determine("P1", day, REFERENCE, parse_instant(TODAY)).result == "not_eligible"
     assert own.version.startswith("own-")
     assert own.version.split("-")[1] != REFERENCE.version.split("-")[1]
 
 
 def test_a_boundary_of_an_instant_is_exact_to_the_millisecond() -> None:
-    edge = instant("2019-12-08T00:00:00Z")
+    edge = parse_instant("2019-12-08T00:00:00Z")
     for at, result in ((edge - 1, "not_eligible"), (edge, "eligible")):
-        item = msgspec.structs.replace(OLD_SITE, lasted=Span(at, at))
-        assert determine("P1", [item], REFERENCE, instant(TODAY)).result == result
+        item = msgspec.structs.replace(OLD_SITE, lasted=DateRange(at, at))
+        assert determine("P1", [item], REFERENCE, parse_instant(TODAY)).result == result

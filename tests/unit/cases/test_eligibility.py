@@ -11,9 +11,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from oracle.eligibility import slow, small_grounds
-from wavebreak.cases.counterfactuals import NAMES
-from wavebreak.cases.date_ranges import Span
-from wavebreak.cases.determination import ADVICE, Enforced, determine
+from wavebreak.cases.counterfactuals import RESULTS
+from wavebreak.cases.date_ranges import DateRange
+from wavebreak.cases.determination import ADVICE, EnforcementState, determine
 from wavebreak.cases.parties import Basis, Evidence, Strength
 
 TIMES = range(7)
@@ -22,7 +22,11 @@ ONE = small_grounds((2, NOTICE, ("engaged", "assisted")))
 TWO = small_grounds((1, 2, ("engaged",)), (3, 4, ("engaged", "assisted")))
 new = msgspec.structs.replace
 
-SIDES = {"before": (Span(0, 2), 2), "after": (Span(3, 6), 6), "unknown": (Span(), None)}
+SIDES = {
+    "before": (DateRange(0, 2), 2),
+    "after": (DateRange(3, 6), 6),
+    "unknown": (DateRange(), None),
+}
 LINKS = {
     "own, strong": (Basis.PAYMENT, Strength.STRONG),
     "own, moderate": (Basis.NUMBER, Strength.MODERATE),
@@ -32,7 +36,7 @@ LINKS = {
     "affiliate, strong": (Basis.AFFILIATION, Strength.STRONG),
     "affiliate, unknown": (Basis.SUCCESSION, Strength.UNKNOWN),
 }
-CONTINUED = {"yes": Span(NOTICE, 6), "no": Span(0, NOTICE - 1), "unknown": Span()}
+CONTINUED = {"yes": DateRange(NOTICE, 6), "no": DateRange(0, NOTICE - 1), "unknown": DateRange()}
 
 
 def rows() -> list[tuple[str, ...]]:
@@ -57,7 +61,7 @@ def expected(row: tuple[str, ...]) -> str:
     went_on = 2 if side == "after" else {"yes": 2, "no": 0, "unknown": 1}[continued]
     ranks = [tie, {"neither": 0, "unknown": 1}.get(conduct, 2)]
     ranks += [{"yes": 2, "no": 0, "unknown": 1}[confirmed]]
-    return NAMES[min(ranks + ([went_on] if kind == "off_platform" else []))]
+    return RESULTS[min(ranks + ([went_on] if kind == "off_platform" else []))]
 
 
 def test_the_truth_table_of_one_item_is_as_told_in_words() -> None:
@@ -65,7 +69,7 @@ def test_the_truth_table_of_one_item_is_as_told_in_words() -> None:
     assert len(table) == 2 * 8 * 7 * 4 * 3
     found = {row: determine("P1", [item(row)], ONE, 6).result for row in table}
     assert found == {row: expected(row) for row in table}
-    assert {NAMES[0], NAMES[1], NAMES[2]} == set(found.values())
+    assert {RESULTS[0], RESULTS[1], RESULTS[2]} == set(found.values())
 
 
 def test_the_truth_table_of_two_items_is_what_every_possible_world_says() -> None:
@@ -79,18 +83,18 @@ def test_the_truth_table_of_two_items_is_what_every_possible_world_says() -> Non
         result = determine("P1", items, ONE, 6).result
         assert result == slow(items, ONE, 6, TIMES), (a, b)
         looked_at.add(result)
-    assert looked_at == set(NAMES)
+    assert looked_at == set(RESULTS)
 
 
 points = st.none() | st.integers(0, 6)
 
 
 @st.composite
-def spans(draw: st.DrawFn) -> Span:
+def spans(draw: st.DrawFn) -> DateRange:
     low, high = draw(points), draw(points)
     if low is not None and high is not None and low > high:
         low, high = high, low
-    return Span(low, high)
+    return DateRange(low, high)
 
 
 @st.composite
@@ -133,7 +137,7 @@ def test_more_evidence_never_makes_action_less_eligible(
 ) -> None:
     before = determine("P1", some, under, as_of).result
     after = determine("P1", [*some, new(more, id="z")], under, as_of).result
-    assert NAMES.index(after) >= NAMES.index(before)
+    assert RESULTS.index(after) >= RESULTS.index(before)
 
 
 @given(many, grounds, instants, st.data())
@@ -142,14 +146,14 @@ def test_a_stronger_tie_a_confirmation_or_a_further_notice_never_makes_it_less(
 ) -> None:
     assume(some)
     k = drawn.draw(st.integers(0, len(some) - 1))
-    before = NAMES.index(determine("P1", some, under, as_of).result)
+    before = RESULTS.index(determine("P1", some, under, as_of).result)
     for better in ({"strength": Strength.STRONG}, {"confirmed": "yes"}, {"conduct": "engaged"}):
         other = [new(i, **better) if n == k else i for n, i in enumerate(some)]
-        assert NAMES.index(determine("P1", other, under, as_of).result) >= before
+        assert RESULTS.index(determine("P1", other, under, as_of).result) >= before
     wider = new(under, notice=(*under.notice, new(under.notice[-1], id="later")))
-    assert NAMES.index(determine("P1", some, wider, as_of).result) >= before
+    assert RESULTS.index(determine("P1", some, wider, as_of).result) >= before
     fewer = new(under, notice=under.notice[:1])
-    assert NAMES.index(determine("P1", some, fewer, as_of).result) <= before
+    assert RESULTS.index(determine("P1", some, fewer, as_of).result) <= before
 
 
 @given(many, grounds, instants, st.randoms(use_true_random=False))
@@ -158,7 +162,7 @@ def test_neither_order_nor_enforcement_decides(
 ) -> None:
     other = list(some)
     shuffle.shuffle(other)
-    banned = [Enforced("a-1", "ban")]
+    banned = [EnforcementState("a-1", "ban")]
     one, two = determine("P1", some, under, as_of), determine("P1", other, under, as_of, banned)
     assert one.result == two.result
     assert sorted(one.exhibits) == sorted(two.exhibits)
@@ -200,7 +204,7 @@ def test_what_would_change_it_always_leads_elsewhere(
 
 
 def test_a_determination_survives_being_written_and_read() -> None:
-    told = determine("P1", [item(rows()[0])], TWO, 6, [Enforced("a-1", "ban", 7)])
+    told = determine("P1", [item(rows()[0])], TWO, 6, [EnforcementState("a-1", "ban", 7)])
     assert msgspec.json.decode(msgspec.json.encode(told), type=type(told)) == told
 
 

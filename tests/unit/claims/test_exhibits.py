@@ -13,12 +13,23 @@ import msgspec
 import pytest
 from pypdf import PdfWriter
 
-from wavebreak.claims.config import limits
-from wavebreak.claims.exhibits import Actor, checked, custody, doubts, load, sort_of, take_in, touch
+from wavebreak.claims.config import load_limits
+from wavebreak.claims.exhibits import (
+    Actor,
+    add_file,
+    append_custody,
+    check_exhibit,
+    detect_type,
+    load_exhibit,
+    read_custody,
+    validate_file,
+)
 from wavebreak.errors import ClaimError
 
 ACTOR, AT = Actor("A", "bench", "why", "mandate"), "2026-03-04T05:06:07Z"
-SMALL = msgspec.structs.replace(limits().upload, bytes=50_000, unpacked=60_000, members=5, pages=2)
+SMALL = msgspec.structs.replace(
+    load_limits().upload, bytes=50_000, unpacked=60_000, members=5, pages=2
+)
 
 
 def warc(body: bytes = b"<p>80 mil mensagens por dia", digest: str = "", count: int = 1) -> bytes:
@@ -68,13 +79,13 @@ TAKEN = {
 
 @pytest.mark.parametrize("name", TAKEN)
 def test_a_file_is_kept_as_it_is_whatever_it_is_called(name: str, tmp_path: Path) -> None:
-    made = take_in(TAKEN[name], tmp_path / "e", ACTOR, AT, source="handed over")
+    made = add_file(TAKEN[name], tmp_path / "e", ACTOR, AT, source="handed over")
     kept = made.file("original")
     assert kept is not None
     assert (tmp_path / "e" / kept.path).read_bytes() == TAKEN[name]
     assert kept.sha256 == hashlib.sha256(TAKEN[name]).hexdigest()
-    assert load(tmp_path / "e") == made
-    assert doubts(tmp_path / "e") == []
+    assert load_exhibit(tmp_path / "e") == made
+    assert check_exhibit(tmp_path / "e") == []
 
 
 REFUSED = {
@@ -104,35 +115,35 @@ REFUSED = {
 def test_what_is_unsound_is_refused_before_anything_is_kept(name: str) -> None:
     raw, said = REFUSED[name]
     with pytest.raises(ClaimError, match=said):
-        checked(raw, SMALL)
+        validate_file(raw, SMALL)
 
 
 def test_nothing_is_written_for_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ClaimError):
-        take_in(b"\0", tmp_path / "e", ACTOR, AT)
+        add_file(b"\0", tmp_path / "e", ACTOR, AT)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_purchase_is_kept_with_what_was_done(tmp_path: Path) -> None:
     done = {"when": AT, "by": "B", "ordered": "1,000 sends", "price": "20 EUR", "account": "p-1"}
-    made = take_in(TAKEN["png"], tmp_path / "e", ACTOR, AT, kind="test_purchase", details=done)
-    assert load(tmp_path / "e").kind == "test_purchase"
+    made = add_file(TAKEN["png"], tmp_path / "e", ACTOR, AT, kind="test_purchase", details=done)
+    assert load_exhibit(tmp_path / "e").kind == "test_purchase"
     assert done.items() <= made.details.items()
-    touch(tmp_path / "e", Actor("C", "desk"), AT, "shown to counsel")
-    first, second = custody(tmp_path / "e")
+    append_custody(tmp_path / "e", Actor("C", "desk"), AT, "shown to counsel")
+    first, second = read_custody(tmp_path / "e")
     assert second.previous == hashlib.sha256(msgspec.json.encode(first, order="sorted")).hexdigest()
     assert second.exhibit == made.id
     assert second.authority == "not stated"
 
 
 def test_a_file_that_is_exchanged_for_a_link_is_told(tmp_path: Path) -> None:
-    take_in(b"text", tmp_path / "e", ACTOR, AT)
+    add_file(b"text", tmp_path / "e", ACTOR, AT)
     kept = tmp_path / "e" / "original.txt"
     kept.rename(tmp_path / "elsewhere.txt")
     kept.symlink_to(tmp_path / "elsewhere.txt")
-    assert doubts(tmp_path / "e") == ["original.txt does not lie in the directory"]
+    assert check_exhibit(tmp_path / "e") == ["original.txt does not lie in the directory"]
 
 
 def test_a_form_is_told_by_content() -> None:
-    assert sort_of(TAKEN["warc, gzipped"]).ending == ".warc.gz"
-    assert sort_of(TAKEN["html"]).media == "text/html"
+    assert detect_type(TAKEN["warc, gzipped"]).ending == ".warc.gz"
+    assert detect_type(TAKEN["html"]).media == "text/html"

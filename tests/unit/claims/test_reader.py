@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavebreak.claims import as_html, read
-from wavebreak.claims.config import limits
-from wavebreak.claims.lexicon import vocabulary
+from wavebreak.claims import read, render_html
+from wavebreak.claims.config import load_limits
+from wavebreak.claims.lexicon import load_vocabulary
 from wavebreak.claims.normalize import fold
-from wavebreak.claims.page_text import contacts, from_html, from_text
-from wavebreak.claims.quantities import capacities, number, prices
-from wavebreak.claims.reader import Reading, of_file
-from wavebreak.claims.sentences import split
+from wavebreak.claims.page_text import find_contacts, parse_html, parse_text
+from wavebreak.claims.quantities import find_capacities, find_prices, parse_number
+from wavebreak.claims.reader import Reading, parse_file
+from wavebreak.claims.sentences import split_sentences
 
 AT = "2026-01-01T00:00:00Z"
 
@@ -41,7 +41,7 @@ DENIALS = {
 
 
 def reading(text: str) -> Reading:
-    return read(from_text(text), AT)
+    return read(parse_text(text), AT)
 
 
 @pytest.mark.parametrize("language", CLAIMS)
@@ -91,7 +91,7 @@ HIDDEN = [
 @pytest.mark.parametrize("text", HIDDEN)
 def test_hidden_characters_and_look_alikes_are_undone(text: str) -> None:
     assert "whatsapp sender" in fold(text).text
-    assert vocabulary().groups["en"]["bulk"].search(fold(text).text)
+    assert load_vocabulary().groups["en"]["bulk"].search(fold(text).text)
 
 
 HOSTILE = {
@@ -104,7 +104,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_a_page_made_to_hurt_the_reader_is_read_to_its_bound(kind: str) -> None:
-    assert len(reading(HOSTILE[kind]).text) <= limits().reading.characters
+    assert len(reading(HOSTILE[kind]).text) <= load_limits().reading.characters
 
 
 def test_digits_of_other_scripts_are_numbers() -> None:
@@ -129,7 +129,7 @@ def test_folded_text_knows_where_each_character_came_from(text: str) -> None:
     assert len(folded.text) == len(folded.origins)
     assert list(folded.origins) == sorted(folded.origins)
     assert all(0 <= origin < len(text) for origin in folded.origins)
-    spans = split(folded.text)
+    spans = split_sentences(folded.text)
     assert all(start < end for start, end in spans)
     assert all(a[1] <= b[0] for a, b in pairwise(spans))
 
@@ -138,7 +138,7 @@ def test_folded_text_knows_where_each_character_came_from(text: str) -> None:
 def test_no_text_breaks_the_reading(text: str) -> None:
     made = reading(text)
     assert 0 <= made.score <= 1
-    assert "<script" not in as_html(made).lower() or "<script" not in text.lower()
+    assert "<script" not in render_html(made).lower() or "<script" not in text.lower()
 
 
 NUMBERS = {
@@ -149,7 +149,7 @@ NUMBERS = {
 
 @pytest.mark.parametrize("text", NUMBERS)
 def test_numbers_are_read_as_each_country_writes_them(text: str) -> None:
-    assert number(text) == NUMBERS[text]
+    assert parse_number(text) == NUMBERS[text]
 
 
 COUNTS = {
@@ -177,7 +177,7 @@ COUNTS = {
 
 @pytest.mark.parametrize("text", COUNTS)
 def test_capacities_are_read_with_their_time(text: str) -> None:
-    found = capacities(fold(text).text, vocabulary())
+    found = find_capacities(fold(text).text, load_vocabulary())
     assert [(c.quantity, c.what, c.period) for c in found] == [COUNTS[text]]
 
 
@@ -187,7 +187,7 @@ def test_capacities_are_read_with_their_time(text: str) -> None:
      "12 paise per msg", "1-99 $1.20, 100-499 $0.95", "✅ 45 | $190"],
 )  # fmt: skip
 def test_a_number_of_something_else_is_no_capacity(text: str) -> None:
-    assert capacities(fold(text).text, vocabulary()) == []
+    assert find_capacities(fold(text).text, load_vocabulary()) == []
 
 
 def test_a_count_and_a_price_said_twice_are_shown_once() -> None:
@@ -212,7 +212,7 @@ MONEY = {
 
 @pytest.mark.parametrize("text", MONEY)
 def test_prices_are_read_with_their_currency(text: str) -> None:
-    found = prices(fold(text).text, vocabulary())
+    found = find_prices(fold(text).text, load_vocabulary())
     assert [(p.amount, p.currency) for p in found] == [MONEY[text]]
 
 
@@ -221,13 +221,13 @@ def test_contacts_of_a_business_are_found_once_each() -> None:
         '<p>Sales@Shop.example, +55 (11) 95555-0123, @shop_desk <a href="https://wa.me/5511955550123">'
         'chat</a> <a href="mailto:sales@shop.example">mail</a> 2019-12-08 80,000'
     )
-    found = contacts(from_html(html).text, from_html(html).links)
+    found = find_contacts(parse_html(html).text, parse_html(html).links)
     assert found["mails"] == ("sales@shop.example",)
     assert found["phones"] == ("+5511955550123",)
     assert found["handles"] == ("@shop_desk",)
     assert "wa.me/5511955550123" in found["direct"]
-    assert "sites" not in contacts("t.me/shop")
-    assert contacts("0811\u200b-5550-199")["phones"] == ("08115550199",)
+    assert "sites" not in find_contacts("t.me/shop")
+    assert find_contacts("0811\u200b-5550-199")["phones"] == ("08115550199",)
 
 
 DATED = {
@@ -242,13 +242,13 @@ DATED = {
 
 @pytest.mark.parametrize("html", DATED)
 def test_a_page_s_own_date_is_an_interval(html: str) -> None:
-    found = read(from_html(html), AT).published
+    found = read(parse_html(html), AT).published
     assert found is not None
     assert (found.earliest, found.latest) == DATED[html]
 
 
 def test_a_date_after_the_capture_is_not_believed() -> None:
-    assert read(from_html('<meta name="date" content="2031-01-01"><p>x'), AT).published is None
+    assert read(parse_html('<meta name="date" content="2031-01-01"><p>x'), AT).published is None
 
 
 def test_markup_that_hides_text_hides_it_here_too() -> None:
@@ -256,16 +256,16 @@ def test_markup_that_hides_text_hides_it_here_too() -> None:
         "<p>seen</p><p hidden>a</p><p style='display: none'>b</p><script>c</script><style>d</style>"
         "<template>e</template><noscript>f</noscript><!-- g --><div>also <b>seen</b></div>"
     )
-    assert from_html(html).text == "seen\nalso seen"
+    assert parse_html(html).text == "seen\nalso seen"
 
 
 def test_a_page_that_nests_without_end_is_read() -> None:
-    assert from_html("<div>" * 20_000 + "bulk").text in ("bulk", "")
+    assert parse_html("<div>" * 20_000 + "bulk").text in ("bulk", "")
 
 
 def test_the_page_of_a_reading_escapes_what_strangers_wrote() -> None:
     text = 'We sell bulk WhatsApp messages <script>alert(1)</script> & "more" $5 each, no opt-in.'
-    page = as_html(reading(text))
+    page = render_html(reading(text))
     assert "<script>" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "default-src 'none'" in page
@@ -273,8 +273,8 @@ def test_the_page_of_a_reading_escapes_what_strangers_wrote() -> None:
 
 
 def test_a_file_of_text_and_of_html_are_read_alike() -> None:
-    plain = of_file(CLAIMS["en"].encode())[0]
-    html = of_file(f"<html><body><p>{CLAIMS['en']}</p>".encode())[0]
+    plain = parse_file(CLAIMS["en"].encode())[0]
+    html = parse_file(f"<html><body><p>{CLAIMS['en']}</p>".encode())[0]
     assert plain.text == html.text
     assert json.loads(json.dumps(reading(plain.text).offers)) == reading(html.text).offers
 

@@ -1,4 +1,4 @@
-"""The verbs of the ledger, one after the other, as people would use them."""
+"""Ledger commands, on a small ledger in a directory."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from support.rfc3161_authority import Authority
 from support.webhook_receiver import Answer, listening
 from wavebreak.cli.app import app
 from wavebreak.errors import EvidenceError, FileError, UsageError
-from wavebreak.ledger import Sealer
+from wavebreak.ledger import DirectoryRecorder
 from wavebreak.ledger.checkpoints import load_signer
 
 
 def say(*words: str | Path, status: int = 0) -> str:
-    """Run a verb in this process; an expected error comes out as itself."""
+    """Run a command in this process; an expected error comes out as itself."""
     done = CliRunner().invoke(app, ["ledger", *map(str, words)])
     if done.exception and not isinstance(done.exception, SystemExit):
         raise done.exception
@@ -35,35 +35,33 @@ def log(tmp_path: Path) -> Path:
     """A ledger of four decisions and their receipts."""
     say("keygen", "example.org/log", "-o", tmp_path / "log.key")
     signer = load_signer(tmp_path / "log.key")
-    sealer = Sealer(tmp_path / "log", signer, clock=lambda: 7, salts=os.urandom)
+    sealer = DirectoryRecorder(tmp_path / "log", signer, clock=lambda: 7, salts=os.urandom)
     made = [a_decision(f"account-{k}") for k in range(4)]
     sealer.receipts(sealer.decisions(made), made)
     sealer.close()
     return tmp_path / "log"
 
 
-def test_a_key_is_made_once_and_nobody_else_may_read_it(tmp_path: Path) -> None:
-    told = say("keygen", "example.org/log", "-o", tmp_path / "k" / "log.key")
-    assert told.startswith("example.org/log+")
+def test_keygen_writes_a_private_file_once(tmp_path: Path) -> None:
+    result = say("keygen", "example.org/log", "-o", tmp_path / "k" / "log.key")
+    assert result.startswith("example.org/log+")
     assert (tmp_path / "k" / "log.key").stat().st_mode & 0o777 == 0o600
     with pytest.raises(FileError, match="cannot be made"):
         say("keygen", "example.org/log", "-o", tmp_path / "k" / "log.key")
 
 
-def test_verify_says_what_it_checked_and_whose_key_it_believed(log: Path) -> None:
+def test_verify_reports_checks_and_the_source_of_the_key(log: Path) -> None:
     key = (log / "key.pub").read_text(encoding="utf-8").strip()
-    told = say("verify", log, "--key", key)
-    assert "8 entries" in told
-    assert "no witness" in told
+    result = say("verify", log, "--key", key)
+    assert "8 entries" in result
+    assert "no witness" in result
     assert "whose key it is" in say("verify", log, status=3)
     (log / "checkpoints.jsonl").write_bytes(b"")
     with pytest.raises(EvidenceError, match="checkpoint_missing"):
         say("verify", log)
 
 
-def test_what_is_proved_is_verified_and_shows_only_what_was_asked(
-    log: Path, tmp_path: Path
-) -> None:
+def test_proof_bundle_verifies_and_opens_only_what_was_chosen(log: Path, tmp_path: Path) -> None:
     held = tmp_path / "held.txt"
     held.write_text(say("checkpoint", log), encoding="utf-8")
     out = tmp_path / "parcel"
@@ -81,15 +79,15 @@ def test_what_is_proved_is_verified_and_shows_only_what_was_asked(
         out,
         *own,
     )
-    told = (out / "proofs.jsonl").read_text(encoding="utf-8")
-    assert '"account-2"' in told
-    assert "event-9" not in told
+    result = (out / "proofs.jsonl").read_text(encoding="utf-8")
+    assert '"account-2"' in result
+    assert "event-9" not in result
     assert "1 entries" in say("verify", out, "--key", log / "key.pub", "--remembered", held)
     with pytest.raises(UsageError, match="no entry is asked for"):
         say("prove", log, "-o", out, *own)
 
 
-def test_erasing_an_account_leaves_a_log_that_verifies(log: Path) -> None:
+def test_erased_account_leaves_a_log_that_verifies(log: Path) -> None:
     assert '"account-1"' in say("show", log, "1")
     assert "1 entries can no longer" in say("erase", log, "--account", "account-1")
     assert '"account-1"' not in say("show", log, "1")
@@ -98,14 +96,14 @@ def test_erasing_an_account_leaves_a_log_that_verifies(log: Path) -> None:
         say("show", log, "8")
 
 
-def test_a_witness_signs_what_goes_on_from_what_it_saw(log: Path, tmp_path: Path) -> None:
+def test_witness_signs_only_a_consistent_continuation(log: Path, tmp_path: Path) -> None:
     public = say("keygen", "witness.example", "--witness", "-o", tmp_path / "w.key").strip()
     held = tmp_path / "held.txt"
     held.write_text(say("checkpoint", log), encoding="utf-8")
-    told = say("witness", log, "--key", tmp_path / "w.key", "--log-key", log / "key.pub",
+    result = say("witness", log, "--key", tmp_path / "w.key", "--log-key", log / "key.pub",
                "--at", "1700000000", "--remembered", held)  # fmt: skip
     signed = tmp_path / "signed.txt"
-    signed.write_text(told, encoding="utf-8")
+    signed.write_text(result, encoding="utf-8")
     say("checkpoint", log, "--witnessed", signed, "--key", tmp_path / "log.key")
     said = say("verify", log, "--key", log / "key.pub", "--key", public)
     assert "signed by witness.example, at 1700000000" in said
@@ -124,7 +122,7 @@ def authority() -> Iterator[tuple[str, Authority]]:
         yield f"http://127.0.0.1:{server.server_port}/", made
 
 
-def test_a_checkpoint_is_stamped_by_an_authority(
+def test_checkpoint_is_stamped_by_an_authority(
     log: Path, tmp_path: Path, authority: tuple[str, Authority]
 ) -> None:
     url, made = authority

@@ -8,7 +8,14 @@ import re
 from pathlib import Path
 
 from support.factories import HOUR, NOON, account_row, labels_file, run_directory
-from wavebreak.evaluation import Evaluation, evaluate, evaluate_all, print_tables, write_html
+from wavebreak.evaluation import (
+    Evaluation,
+    evaluate,
+    evaluate_all,
+    print_overview,
+    print_tables,
+    write_html,
+)
 from wavebreak.reports.tables import Console
 
 
@@ -128,3 +135,30 @@ def test_page_without_abusive_accounts_is_written(tmp_path: Path) -> None:
     found = evaluate(run, labels_file(tmp_path / "labels.csv", "a,benign,shop,"))
     write_html(found, tmp_path / "one.html")
     assert (tmp_path / "one.html").read_text().count("<svg") == 1
+
+
+def test_overview_lists_worst_families_first_and_counts_others(tmp_path: Path) -> None:
+    families = {"a": "ban", "b": "allow", "c": "restrict", "d": "ban"}
+    rows = [account_row(f"{name}1", worst=worst) for name, worst in families.items()]
+    run = run_directory(tmp_path / "run", rows)
+    labels = labels_file(tmp_path / "l.csv", *(f"{name}1,abusive,{name}," for name in families))
+    console = Console(width=80, record=True, file=io.StringIO())
+    print_overview(evaluate(run, labels), console, limit=2)
+    text = console.export_text()
+    assert "3 of 4 abusive accounts (75.0 %) were restricted or worse" in text
+    found = re.findall(r"^(a|b|c|d|2 other families) +(\d+) +(\d+) +(\d+)", text, re.MULTILINE)
+    assert found == [
+        ("b", "1", "0", "0"),
+        ("a", "1", "1", "100"),
+        ("2 other families", "2", "2", "100"),
+    ]
+
+
+def test_overview_without_false_actions_has_no_persona_table(tmp_path: Path) -> None:
+    run = run_directory(tmp_path / "run", [account_row("p")])
+    console = Console(width=80, record=True, file=io.StringIO())
+    labels = labels_file(tmp_path / "l.csv", "p,benign,shop,")
+    print_overview(evaluate(run, labels), console)
+    text = console.export_text()
+    assert "Of 1 benign account, 0 were restricted or worse and 0 banned." in text
+    assert "persona" not in text

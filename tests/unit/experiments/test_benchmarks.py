@@ -44,7 +44,7 @@ def drawn(n: int = 400, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
     return labels, np.round(draw.normal(labels, 1.0), 1)
 
 
-def test_figures_agree_with_scikit_learn_ties_included() -> None:
+def test_metrics_match_scikit_learn_with_ties() -> None:
     labels, scores = drawn()
     found = figures(labels, scores, threshold=0.5)
     assert found.auc.value == pytest.approx(roc_auc_score(labels, scores))
@@ -56,7 +56,7 @@ def test_figures_agree_with_scikit_learn_ties_included() -> None:
     assert found.weighted_f1.value == pytest.approx(f1_score(labels, taken, average="weighted"))
 
 
-def test_recall_takes_no_more_innocents_than_allowed_and_ties_together() -> None:
+def test_recall_keeps_to_false_positives_and_groups_ties() -> None:
     labels = np.array([1] * 5 + [0] * 200, np.uint8)
     scores = np.array([9, 9, 7, 5, 1] + [7, 5, 5] + [0] * 197, float)
     at = figures(labels, scores).at_few
@@ -64,36 +64,36 @@ def test_recall_takes_no_more_innocents_than_allowed_and_ties_together() -> None
     assert figures(labels, scores).at_fewer.found == 2
 
 
-def test_an_interval_holds_its_figure_and_comes_again_with_its_seed() -> None:
+def test_interval_contains_its_metric_and_is_seeded() -> None:
     labels, scores = drawn()
     one, again, other = (figures(labels, scores, seed=s) for s in (1, 1, 2))
     assert one == again != other
     assert one.auc.low < one.auc.value < one.auc.high
 
 
-def test_a_score_that_is_missing_ranks_last() -> None:
+def test_missing_score_ranks_last() -> None:
     labels, scores = np.array([1, 0, 0], np.uint8), np.array([0.5, np.nan, -9.0])
     assert figures(labels, scores).auc.value == 1.0
 
 
-def test_no_false_positive_seen_is_not_a_precision_of_one() -> None:
+def test_zero_false_positives_do_not_give_precision_one() -> None:
     assert precision_at(1.0, 0, 999) == pytest.approx(0.5, abs=0.001)
 
 
-def test_folds_hold_each_row_out_once_with_both_labels() -> None:
+def test_folds_hold_out_each_row_once_with_both_labels() -> None:
     labels = np.array([1] * 10 + [0] * 30, np.uint8)
     held = [h for _, h in folds(labels, 5, 0)]
     assert sorted(np.concatenate(held).tolist()) == list(range(40))
     assert all(labels[h].sum() == 2 for h in held)
 
 
-def test_the_best_single_feature_is_found_in_the_sense_in_which_it_ranks() -> None:
+def test_best_single_feature_is_found_with_its_sign() -> None:
     labels, scores = drawn()
     noise = np.random.default_rng(0).random(labels.size)
     assert best_single(np.column_stack([noise, -scores]), labels) == (1, -1)
 
 
-def test_labels_are_read_by_id_and_what_is_wrong_is_said(tmp_path: Path) -> None:
+def test_labels_are_read_by_id_and_errors_name_the_row(tmp_path: Path) -> None:
     path = tmp_path / "labels.csv"
     path.write_text("id,label\na,1\nb,0\n")
     at, labels = datasets.matched(datasets.read_labels(path), ["c", "b", "a"], path)
@@ -113,7 +113,7 @@ def test_labels_are_read_by_id_and_what_is_wrong_is_said(tmp_path: Path) -> None
         datasets.matched(datasets.read_labels(path), ["a"], path)
 
 
-def test_labels_in_other_shapes_are_read_alike(tmp_path: Path) -> None:
+def test_labels_in_other_formats_are_read_alike(tmp_path: Path) -> None:
     for name, text in (
         ("plain.csv", "id,label\n7,1\n8,0\n"),
         ("more.csv", "split,ID,Label\ntest,7,1.0\ntest,8,0.0\n"),
@@ -127,14 +127,14 @@ def test_labels_in_other_shapes_are_read_alike(tmp_path: Path) -> None:
         assert datasets.read_labels(path) == {"7": 1, "8": 0}, name
 
 
-def test_a_column_that_is_absent_or_holds_words_is_named(tmp_path: Path) -> None:
+def test_missing_or_text_column_is_named(tmp_path: Path) -> None:
     found = pa.table({"calls": ["many"]})
     for column in ("calls", "texts"):
         with pytest.raises(FileError, match="absent or not numeric"):
             datasets.numbers(found, [column])
 
 
-def test_rows_are_scored_out_of_fold_by_others_alone_once_a_repeat() -> None:
+def test_rows_are_scored_out_of_fold_once_per_repeat() -> None:
     labels = np.array([1] * 6 + [0] * 12, np.uint8)
     rows = np.arange(18.0)[:, None]
 
@@ -147,7 +147,7 @@ def test_rows_are_scored_out_of_fold_by_others_alone_once_a_repeat() -> None:
 
 
 @pytest.mark.parametrize("splines", [None, 0.01])
-def test_a_blend_comes_again_with_its_seed_and_bears_missing_values(splines: float | None) -> None:
+def test_blend_is_seeded_and_accepts_missing_values(splines: float | None) -> None:
     labels, scores = drawn()
     values = np.column_stack([scores, np.where(labels == 1, np.nan, scores)])
     small = SMALL._replace(splines=splines)
@@ -156,7 +156,7 @@ def test_a_blend_comes_again_with_its_seed_and_bears_missing_values(splines: flo
     assert one.tolist() == again.tolist()
 
 
-def test_even_odds_are_where_as_many_are_abusive_as_not() -> None:
+def test_even_odds_threshold_balances_both_labels() -> None:
     draw = np.random.default_rng(5)
     scores = draw.normal(size=4_000)
     labels = (draw.random(4_000) < 1 / (1 + np.exp(-3 * (scores - 0.7)))).astype(np.uint8)
@@ -168,7 +168,7 @@ def _reports(*pairs: tuple[int, int]) -> reporter_credibility.Reports:
     return reporter_credibility.Reports(both[:, 0], both[:, 1], int(both.max()) + 1)
 
 
-def test_reporters_who_were_right_before_weigh_more_and_those_who_were_wrong_less() -> None:
+def test_reporter_weight_follows_past_accuracy() -> None:
     reports = _reports((0, 5), (0, 6), (1, 7), (1, 8), (2, 9))
     known = np.full(10, reporter_credibility.UNKNOWN)
     known[5], known[7] = 1, 0
@@ -178,7 +178,7 @@ def test_reporters_who_were_right_before_weigh_more_and_those_who_were_wrong_les
     assert live[6] > live[9] == 0.75 > live[8]
 
 
-def test_a_report_never_vouches_for_itself() -> None:
+def test_report_does_not_count_for_its_own_reporter() -> None:
     reports = _reports((0, 3), (1, 3), (2, 4))
     apart = reporter_credibility.dependent(reports)
     abusive, benign = (
@@ -190,7 +190,7 @@ def test_a_report_never_vouches_for_itself() -> None:
     assert odds[0] == odds[1]
 
 
-def test_reporters_who_share_their_targets_are_one_witness() -> None:
+def test_reporters_with_shared_targets_count_once() -> None:
     gang = [(who, of) for of in (10, 11) for who in (0, 1, 2)]
     reports = _reports(*gang, (3, 12), (4, 12), (5, 12))
     known = np.full(13, reporter_credibility.UNKNOWN)
@@ -224,7 +224,7 @@ def _numbers(directory: Path) -> None:
         _write(directory / "sichuan" / f"{file}.csv.gz", header, rows)
 
 
-def test_the_unlabelled_test_file_is_scored_with_labels_given_at_run_time(tmp_path: Path) -> None:
+def test_test_file_is_scored_with_labels_given_at_run_time(tmp_path: Path) -> None:
     _numbers(tmp_path)
     labels = tmp_path / "labels.csv"
     _write(labels, "id,label", [f"{i},{i % 3 == 0:d}" for i in range(300, 400)])
@@ -240,7 +240,7 @@ def test_the_unlabelled_test_file_is_scored_with_labels_given_at_run_time(tmp_pa
         sichuan.run(tmp_path, test_labels=labels, blend=SMALL)
 
 
-def test_the_labels_of_val_do_not_touch_what_is_trained_or_chosen(tmp_path: Path) -> None:
+def test_validation_labels_do_not_affect_training(tmp_path: Path) -> None:
     _numbers(tmp_path)
     before = sichuan.run(tmp_path, blend=SMALL)
     path = tmp_path / "sichuan" / "val.csv.gz"
@@ -268,7 +268,7 @@ def _sightings(directory: Path) -> None:
         _write(directory / "github_bots" / f"{file}.csv.gz", header, rows)
 
 
-def test_the_test_file_of_github_is_held_to_the_bar_by_the_blend(tmp_path: Path) -> None:
+def test_github_test_file_is_held_to_the_target(tmp_path: Path) -> None:
     _sightings(tmp_path)
     labels = tmp_path / "labels.csv"
     _write(labels, "contributor,bot", [f"a{i},{i % 2}" for i in range(120, 180)])
@@ -294,7 +294,7 @@ def _folds(directory: Path) -> None:
         _write(directory / "tagged_reports" / f"labels_fold{fold}.csv", "account,label", rows)
 
 
-def test_a_third_fold_can_be_given_and_no_other(tmp_path: Path) -> None:
+def test_only_a_third_fold_can_be_given(tmp_path: Path) -> None:
     _folds(tmp_path)
     third = tmp_path / "third.csv"
     _write(third, "account,label", [f"{of},{1 - of % 2}" for of in range(300, 400)])
@@ -306,7 +306,7 @@ def test_a_third_fold_can_be_given_and_no_other(tmp_path: Path) -> None:
         tagged_reports.run(tmp_path, test_labels=third, trained=False)
 
 
-def test_a_bench_says_what_is_absent_and_what_does_not_fit(tmp_path: Path) -> None:
+def test_benchmark_errors_name_absent_and_invalid_files(tmp_path: Path) -> None:
     for run in (sichuan.run, tagged_reports.run, github.run, tolokers.run):
         with pytest.raises(FileError, match="is absent"):
             run(tmp_path)
@@ -318,13 +318,13 @@ def test_a_bench_says_what_is_absent_and_what_does_not_fit(tmp_path: Path) -> No
         benchmarks.run("other", tmp_path)
 
 
-def test_neighbours_features_read_no_label_and_do_not_mind_an_account_alone() -> None:
+def test_neighbour_features_ignore_labels_and_isolation() -> None:
     made = tolokers.features(np.array([[1.0], [3.0], [5.0]]), np.array([[0, 1]]))
     assert np.isfinite(made).all()
     assert made[:, 1].tolist() == [3.0, 1.0, 0.0]
 
 
-def test_the_verb_prints_tables_or_json_and_writes_a_file(tmp_path: Path) -> None:
+def test_command_prints_tables_or_json_and_writes_a_file(tmp_path: Path) -> None:
     _folds(tmp_path)
     out = tmp_path / "figures.json"
     said = CliRunner().invoke(app, ["bench", "tagged", str(tmp_path), "--json", "-o", str(out)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from support.factories import (
     run_directory,
 )
 from wavebreak.errors import FileError, UsageError
-from wavebreak.explain import Explanation, explain, render, write_html
+from wavebreak.explain import Explanation, as_json, explain, render, write_html
 from wavebreak.explain.narrative import decisions_table, reasons_table, status, story, weightiest
 from wavebreak.reports.tables import Console
 
@@ -265,3 +266,20 @@ def test_an_account_name_cannot_break_the_page(tmp_path: Path) -> None:
     text = (tmp_path / "a.html").read_text()
     assert "<script" not in text
     assert "&lt;script&gt;&amp;" in text
+
+
+def test_short_explanation_leaves_out_timeline_and_meanings(blast: Explanation) -> None:
+    console = Console(width=100, record=True, file=io.StringIO())
+    render(blast, console)
+    text = console.export_text()
+    assert "3 min later it sent 113 messages" in text
+    assert "sends │" not in text
+    assert "meaning" not in text
+    assert "Appeal:" not in text
+
+
+def test_explanation_as_json_round_trips(blast: Explanation) -> None:
+    values = as_json(blast)
+    assert json.loads(json.dumps(values)) == values
+    assert values["account"] == blast.account
+    assert values["story"]

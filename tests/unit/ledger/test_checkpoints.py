@@ -13,7 +13,7 @@ from wavebreak.ledger import checkpoints, new_signer
 from wavebreak.ledger.verifier import (
     EMPTY,
     WITNESS,
-    Doubt,
+    VerifierError,
     check_signature,
     read_checkpoint,
     read_key,
@@ -36,16 +36,16 @@ def test_the_known_key_has_the_known_id_and_made_the_known_signature() -> None:
     signature = base64.b64decode(SIGNED)
     assert signature[:4] == key.id
     Ed25519PublicKey.from_public_bytes(key.public).verify(signature[4:], TEXT.encode())
-    signer = checkpoints.read_signer(SECRET)
+    signer = checkpoints.decode_signer(SECRET)
     assert signer.key == key
-    assert checkpoints.verifier_key(key) == VERIFIER
-    assert checkpoints.write_signer(signer) == f"{SECRET}\n"
-    assert checkpoints._line(signer, TEXT.encode()) == f"— PeterNeumann {SIGNED}\n"
+    assert checkpoints.encode_verifier_key(key) == VERIFIER
+    assert checkpoints.encode_signer(signer) == f"{SECRET}\n"
+    assert checkpoints._signature_line(signer, TEXT.encode()) == f"— PeterNeumann {SIGNED}\n"
 
 
 def test_a_checkpoint_says_origin_size_and_root() -> None:
     signer = new_signer("example.org/log", secret=bytes(32))
-    note = checkpoints.checkpoint_note(signer, 0, EMPTY)
+    note = checkpoints.sign_checkpoint(signer, 0, EMPTY)
     lines = note.decode().split("\n")
     assert lines[:4] == [
         "example.org/log",
@@ -61,14 +61,14 @@ def test_a_checkpoint_says_origin_size_and_root() -> None:
 def test_a_witness_signs_beside_the_log_and_says_when() -> None:
     signer = new_signer("example.org/log")
     witness = new_signer("witness.example", WITNESS)
-    note = checkpoints.cosigned(
-        checkpoints.checkpoint_note(signer, 5, bytes(32)), witness, 1_700_000_000
+    note = checkpoints.add_cosignature(
+        checkpoints.sign_checkpoint(signer, 5, bytes(32)), witness, 1_700_000_000
     )
     read = read_checkpoint(note)
     assert len(read.by) == 2
     assert check_signature(read, signer.key) == 0
     assert check_signature(read, witness.key) == 1_700_000_000
-    with pytest.raises(Doubt, match="signature_missing"):
+    with pytest.raises(VerifierError, match="signature_missing"):
         check_signature(read, new_signer("witness.example", WITNESS).key)
 
 
@@ -81,10 +81,10 @@ def test_a_name_that_a_note_cannot_hold_is_refused(name: str) -> None:
 def test_a_secret_is_not_shown_and_a_key_that_is_none_is_refused() -> None:
     signer = new_signer("example.org/log")
     assert signer.secret.hex() not in repr(signer)
-    assert checkpoints.read_signer(checkpoints.write_signer(signer)) == signer
+    assert checkpoints.decode_signer(checkpoints.encode_signer(signer)) == signer
     for wrong in ("", "PRIVATE+KEY+a+00000000+AAAA", SECRET.replace("c74f20a3", "c74f20a4")):
         with pytest.raises(EvidenceError):
-            checkpoints.read_signer(wrong)
+            checkpoints.decode_signer(wrong)
 
 
 def test_keys_are_read_from_files(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -107,8 +107,12 @@ def test_the_environment_may_hold_the_log_s_key_or_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WAVEBREAK_LEDGER_KEY", SECRET)
-    assert checkpoints.own_signer(None) == checkpoints.read_signer(SECRET)
+    assert checkpoints.load_or_create_signer(None) == checkpoints.decode_signer(SECRET)
     monkeypatch.setenv("WAVEBREAK_LEDGER_KEY", str(tmp_path / "made.key"))
-    made = checkpoints.own_signer(None)
-    assert made == checkpoints.own_signer(None) == checkpoints.load_signer(tmp_path / "made.key")
-    assert checkpoints.own_signer(tmp_path / "other.key") != made
+    made = checkpoints.load_or_create_signer(None)
+    assert (
+        made
+        == checkpoints.load_or_create_signer(None)
+        == checkpoints.load_signer(tmp_path / "made.key")
+    )
+    assert checkpoints.load_or_create_signer(tmp_path / "other.key") != made

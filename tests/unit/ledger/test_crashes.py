@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from support.ledger_fixtures import SIGNER, some
 from wavebreak.errors import FileError
-from wavebreak.ledger import Directory, Ledger
-from wavebreak.ledger.audit import check
+from wavebreak.ledger import DirectoryStorage, Ledger
+from wavebreak.ledger.audit import audit_directory
 
 FILES = ("entries.jsonl", "nodes", "ends", "checkpoints.jsonl")
 
@@ -27,7 +27,7 @@ def test_a_batch_cut_at_any_byte_leaves_what_was_sealed(
 ) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
-        files = Directory(place, write=True)
+        files = DirectoryStorage(place, write=True)
         ledger = Ledger(files, SIGNER)
         ledger.seal(some(0, sealed))
         before = {name: (place / name).stat().st_size for name in FILES}
@@ -39,21 +39,21 @@ def test_a_batch_cut_at_any_byte_leaves_what_was_sealed(
             if name == "checkpoints.jsonl":
                 size -= 1  # The checkpoint of the batch was not kept whole.
             os.truncate(place / name, least + int(cut * (size - least)))
-        again = Directory(place, write=True)
+        again = DirectoryStorage(place, write=True)
         assert sealed <= again.size() <= sealed + more
         taken = Ledger(again, SIGNER)
         taken.seal(some(again.size(), sealed + more - again.size()))
         taken.checkpoint()
         assert taken.sealed.root == ledger.sealed.root
         again.close()
-        assert check(place, [SIGNER.key], []).last.size == sealed + more
+        assert audit_directory(place, [SIGNER.key], []).last.size == sealed + more
 
 
 @pytest.mark.parametrize("spared", range(3))
 def test_a_full_disk_leaves_the_ledger_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spared: int
 ) -> None:
-    ledger = Ledger(Directory(tmp_path, write=True), SIGNER)
+    ledger = Ledger(DirectoryStorage(tmp_path, write=True), SIGNER)
     ledger.seal(some(0, 5))
     before = {name: (tmp_path / name).read_bytes() for name in FILES}
     write, written = os.pwrite, []

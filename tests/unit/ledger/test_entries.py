@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from support.ledger_fixtures import SIGNER, a_decision
 from wavebreak.errors import EvidenceError
-from wavebreak.ledger import Ledger, Memory, OpeningFile, read_entry, seal_decisions
-from wavebreak.ledger.entries import KINDS, LabelEntry, entry
+from wavebreak.ledger import Ledger, MemoryStorage, OpeningFile, read_entry, seal_decisions
+from wavebreak.ledger.entries import KINDS, LabelEntry, make_entry
 from wavebreak.ledger.recorder import decision_entry
-from wavebreak.ledger.verifier import Doubt, canonical, commitment, read_json
+from wavebreak.ledger.verifier import VerifierError, canonical, commitment, read_json
 
 WHOLE = st.integers(-(2**53) + 1, 2**53 - 1)
 NUMBERS = st.floats(-(2.0**53) + 1, 2.0**53 - 1)
@@ -43,7 +43,7 @@ def test_numbers_come_back_as_they_were(value: float) -> None:
     "value", [math.nan, math.inf, -math.inf, 2**53, 1e21, {"é": 1}, {1: 2}, {1, 2}, b"bytes"]
 )
 def test_what_has_no_canonical_form_is_refused(value: Any) -> None:
-    with pytest.raises((Doubt, TypeError)):
+    with pytest.raises((VerifierError, TypeError)):
         canonical(value)
 
 
@@ -75,7 +75,7 @@ def test_a_commitment_binds_kind_field_salt_and_value() -> None:
 
 
 def test_two_entries_of_one_account_do_not_show_that_they_are() -> None:
-    ledger = Ledger(Memory(), SIGNER)
+    ledger = Ledger(MemoryStorage(), SIGNER)
     store = OpeningFile(":memory:")
     seal_decisions(ledger, [a_decision(), a_decision()], store, at=1, salts=_counted())
     first, second = ledger.entry(0), ledger.entry(1)
@@ -97,9 +97,9 @@ def test_each_kind_has_a_body_of_its_own_and_hides_what_names_a_person() -> None
 def test_a_body_of_another_kind_or_a_field_that_is_not_hidden_is_refused() -> None:
     body = LabelEntry("abusive", "analyst")
     with pytest.raises(EvidenceError, match="entry_kind"):
-        entry("decision", body, {}, at=0, salts=bytes)
+        make_entry("decision", body, {}, at=0, salts=bytes)
     with pytest.raises(EvidenceError, match="entry_hidden"):
-        entry("label", body, {"url": "x"}, at=0, salts=bytes)
+        make_entry("label", body, {"url": "x"}, at=0, salts=bytes)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_body_of_another_kind_or_a_field_that_is_not_hidden_is_refused() -> No
     ],
 )
 def test_an_entry_that_is_not_well_formed_is_named(change: dict[str, Any], name: str) -> None:
-    made, _ = entry("label", LabelEntry("abusive", "analyst"), {}, at=0, salts=bytes)
+    made, _ = make_entry("label", LabelEntry("abusive", "analyst"), {}, at=0, salts=bytes)
     told = json.loads(made.line()) | change
     with pytest.raises(EvidenceError, match=name) as refused:
         read_entry(canonical(told).encode())

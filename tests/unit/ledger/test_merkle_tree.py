@@ -12,12 +12,12 @@ from wavebreak.ledger import merkle_tree
 from wavebreak.ledger.verifier import (
     LEAF,
     Checkpoint,
-    Doubt,
+    VerifierError,
+    add_leaf,
     check_consistency,
     check_inclusion,
-    fold,
-    grow,
-    hashed,
+    hash_node,
+    root_hash,
 )
 
 KNOWN = [
@@ -49,10 +49,10 @@ def grown(leaves: list[bytes]) -> tuple[list[bytes], list[bytes]]:
     """All nodes in post-order, and the root at each size."""
     peaks: list[bytes] = []
     nodes: list[bytes] = []
-    roots = [fold(peaks)]
+    roots = [root_hash(peaks)]
     for size, leaf in enumerate(leaves):
-        nodes += grow(peaks, size, hashed(LEAF, leaf))
-        roots.append(fold(peaks))
+        nodes += add_leaf(peaks, size, hash_node(LEAF, leaf))
+        roots.append(root_hash(peaks))
     return nodes, roots
 
 
@@ -99,7 +99,7 @@ def test_the_known_proofs_are_met() -> None:
 def test_the_root_of_every_size_is_that_of_the_definition() -> None:
     assert [oracle(LEAVES[:size]) for size in range(MOST + 1)] == TREE_ROOTS
     for size in range(MOST + 1):
-        assert fold(merkle_tree.peaks(node, size)) == TREE_ROOTS[size]
+        assert root_hash(merkle_tree.peaks(node, size)) == TREE_ROOTS[size]
         assert merkle_tree.subtree(node, 0, size) == TREE_ROOTS[size]
 
 
@@ -107,7 +107,7 @@ def test_every_entry_of_every_tree_is_proved() -> None:
     for size in range(1, MOST + 1, 7):
         for at in range(size):
             path = merkle_tree.inclusion_proof(node, at, size)
-            check_inclusion(hashed(LEAF, LEAVES[at]), at, path, size, TREE_ROOTS[size])
+            check_inclusion(hash_node(LEAF, LEAVES[at]), at, path, size, TREE_ROOTS[size])
     assert len(merkle_tree.inclusion_proof(node, 0, MOST)) == 9
 
 
@@ -127,15 +127,15 @@ def test_a_proof_holds_for_no_other_entry_size_or_root(source: st.DataObject) ->
     path = merkle_tree.inclusion_proof(node, at, size)
     other = source.draw(st.integers(0, MOST - 1).filter(lambda k: k != at))
     larger = source.draw(st.integers(1, MOST).filter(lambda k: k != size))
-    leaf = hashed(LEAF, LEAVES[at])
+    leaf = hash_node(LEAF, LEAVES[at])
     for wrong in (
-        (hashed(LEAF, LEAVES[other]), at, path, size, TREE_ROOTS[size]),
+        (hash_node(LEAF, LEAVES[other]), at, path, size, TREE_ROOTS[size]),
         (leaf, other, path, size, TREE_ROOTS[size]),
         (leaf, at, path, size, TREE_ROOTS[larger]),
         (leaf, at, path[:-1], size, TREE_ROOTS[size]),
         (leaf, at, [*path, leaf], size, TREE_ROOTS[size]),
     ):
-        with pytest.raises(Doubt):
+        with pytest.raises(VerifierError):
             check_inclusion(*wrong)
 
 
@@ -144,8 +144,8 @@ def test_a_proof_of_consistency_holds_for_no_other_history(source: st.DataObject
     new = source.draw(st.integers(3, MOST))
     old = source.draw(st.integers(1, new - 1))
     path = merkle_tree.consistency_proof(node, old, new)
-    other = Checkpoint("log", old, hashed(LEAF, b"other"), "", ())
-    forked = Checkpoint("log", new, hashed(LEAF, b"other"), "", ())
+    other = Checkpoint("log", old, hash_node(LEAF, b"other"), "", ())
+    forked = Checkpoint("log", new, hash_node(LEAF, b"other"), "", ())
     for wrong in (
         (other, note(new), path),
         (note(old), forked, path),
@@ -153,7 +153,7 @@ def test_a_proof_of_consistency_holds_for_no_other_history(source: st.DataObject
         (note(old), note(new), [*path, path[0]]),
         (note(new), note(old), path),
     ):
-        with pytest.raises(Doubt):
+        with pytest.raises(VerifierError):
             check_consistency(*wrong)
 
 
@@ -164,7 +164,7 @@ def test_a_proof_in_a_large_tree_has_as_many_hashes_as_it_should(
     at = source.draw(st.integers(0, size - 1))
 
     def empty(index: int) -> bytes:
-        return hashed(LEAF, index.to_bytes(8))
+        return hash_node(LEAF, index.to_bytes(8))
 
     path = merkle_tree.inclusion_proof(empty, at, size)
     inner = (at ^ (size - 1)).bit_length()

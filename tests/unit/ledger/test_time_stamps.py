@@ -10,10 +10,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from support.ledger_fixtures import SIGNER
 from support.rfc3161_authority import Authority
 from wavebreak.errors import EvidenceError
-from wavebreak.ledger.checkpoints import check_stamp, checkpoint_note, roots_of, stamped
+from wavebreak.ledger.checkpoints import (
+    check_time_stamp,
+    load_certificates,
+    request_time_stamp,
+    sign_checkpoint,
+)
 
 NOW = datetime(2026, 5, 1, 12, 30, tzinfo=UTC)
-NOTE = checkpoint_note(SIGNER, 9, bytes(32))
+NOTE = sign_checkpoint(SIGNER, 9, bytes(32))
 
 
 @pytest.fixture(scope="module")
@@ -22,19 +27,19 @@ def authority() -> Authority:
 
 
 def test_a_checkpoint_is_stamped_and_the_stamp_says_when(authority: Authority) -> None:
-    roots = roots_of(authority.certificate.public_bytes(Encoding.PEM))
-    answer = stamped(NOTE, authority.answer, roots)
-    assert check_stamp(NOTE, answer, roots) == NOW
+    roots = load_certificates(authority.certificate.public_bytes(Encoding.PEM))
+    answer = request_time_stamp(NOTE, authority.answer, roots)
+    assert check_time_stamp(NOTE, answer, roots) == NOW
 
 
 def refused(note: bytes, answer: bytes, authority: Authority) -> str:
     with pytest.raises(EvidenceError) as wrong:
-        check_stamp(note, answer, [authority.certificate])
+        check_time_stamp(note, answer, [authority.certificate])
     return wrong.value.name
 
 
 def test_what_is_no_stamp_of_it_is_refused_by_name(authority: Authority) -> None:
-    answer = stamped(NOTE, authority.answer, [authority.certificate])
+    answer = request_time_stamp(NOTE, authority.answer, [authority.certificate])
     assert refused(NOTE + b"x", answer, authority) == "stamp_other_digest"
     assert refused(NOTE, answer[:-1], authority) == "stamp_malformed"
     assert refused(NOTE, answer + b"\0", authority) == "stamp_malformed"
@@ -46,16 +51,16 @@ def test_what_is_no_stamp_of_it_is_refused_by_name(authority: Authority) -> None
 
 def test_an_answer_that_is_not_to_the_request_is_refused(authority: Authority) -> None:
     roots = [authority.certificate]
-    older = stamped(NOTE, authority.answer, roots)
+    older = request_time_stamp(NOTE, authority.answer, roots)
     with pytest.raises(EvidenceError, match="stamp_nonce"):
-        stamped(NOTE, lambda _: older, roots)
+        request_time_stamp(NOTE, lambda _: older, roots)
     with pytest.raises(EvidenceError, match="stamp_refused"):
-        stamped(NOTE, lambda asked: authority.answer(asked, status=2), roots)
+        request_time_stamp(NOTE, lambda asked: authority.answer(asked, status=2), roots)
 
 
 def test_a_certificate_for_another_purpose_stamps_nothing() -> None:
     other = Authority(NOW, purpose=False)
     with pytest.raises(EvidenceError, match="stamp_untrusted"):
-        stamped(NOTE, other.answer, [other.certificate])
+        request_time_stamp(NOTE, other.answer, [other.certificate])
     with pytest.raises(EvidenceError, match="stamp_roots"):
-        roots_of(b"none")
+        load_certificates(b"none")

@@ -44,7 +44,7 @@ def run_dir(path: Path, rows: Sequence[Row], scores: dict[str, float], events: i
             "account": account,
             "ts": at,
             "outcome": worst,
-            "rules": ["cold_blast"],
+            "rules": ["cold_outreach_hour"],
             "reasons": [{"feature": "age_s", "value": 60.0}],
             "score": scores.get(account),
         }
@@ -107,9 +107,9 @@ def test_account_has_one_kind_of_difference(tmp_path: Path) -> None:
 
 
 def test_false_actions_come_from_labels_and_scores(tmp_path: Path) -> None:
-    told = compare(*made(tmp_path)).false_actions()
-    assert (told["labelled"], told["labelled_benign"]) == (1, 1)
-    assert (told["expected"], told["scored"], told["unscored"]) == (0.25, 1, 0)
+    counts = compare(*made(tmp_path)).false_actions()
+    assert (counts["labelled"], counts["labelled_benign"]) == (1, 1)
+    assert (counts["expected"], counts["scored"], counts["unscored"]) == (0.25, 1, 0)
 
 
 def test_explaining_decision_is_of_the_harsher_run(
@@ -131,9 +131,9 @@ def test_differences_are_described_and_page_is_deterministic(
     tmp_path: Path,
 ) -> None:
     found = compare(*made(tmp_path))
-    told = io.StringIO()
-    print_differences(found, Console(file=told, width=140))
-    assert "2 newly actioned, 1 newly spared, 1 earlier, 1 later" in told.getvalue()
+    counts = io.StringIO()
+    print_differences(found, Console(file=counts, width=140))
+    assert "2 newly actioned, 1 newly spared, 1 earlier, 1 later" in counts.getvalue()
     write_html(found, tmp_path / "1.html")
     write_html(found, tmp_path / "2.html")
     assert (tmp_path / "1.html").read_bytes() == (tmp_path / "2.html").read_bytes()
@@ -158,7 +158,7 @@ def run_of(world: Path, out: Path, edge: Edge) -> Path:
 
 def test_replay_of_a_missing_log_is_refused(tmp_path: Path) -> None:
     gone = {"path": str(tmp_path / "gone.parquet"), "sha256": "0"}
-    told = {"source": gone, "profile": "none", "mode": "shadow"}
-    (tmp_path / "summary.json").write_text(json.dumps(told))
+    counts = {"source": gone, "profile": "none", "mode": "shadow"}
+    (tmp_path / "summary.json").write_text(json.dumps(counts))
     with pytest.raises(FileError, match="of a log that is no longer there"):
         replay(tmp_path, tmp_path / "out", load(), Edge(b"a key long enough for a test"))

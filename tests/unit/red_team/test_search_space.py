@@ -1,4 +1,4 @@
-"""Dials: what a search may turn, in numbers from 0 to 1 and back."""
+"""Parameters of a sender as numbers from 0 to 1 and back, configuration, feedback."""
 
 from __future__ import annotations
 
@@ -7,80 +7,107 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from wavebreak import config
 from wavebreak.errors import PolicyError, UsageError
-from wavebreak.red_team.config import Silence, load_terms
-from wavebreak.red_team.feedback import Desk
-from wavebreak.red_team.search_space import at, dials_of, moves, places, read
-from wavebreak.red_team.tournament import chosen
+from wavebreak.red_team.config import MissingReceipts, load_config
+from wavebreak.red_team.feedback import FeedbackQueue
+from wavebreak.red_team.search_space import (
+    decode,
+    describe_changes,
+    encode,
+    parameter_value,
+    search_parameters,
+)
+from wavebreak.red_team.tournament import resolve_families
 from wavebreak.rules import Feedback
 from wavebreak.simulation.attackers import PRESETS
 
-TERMS = load_terms()
+SETTINGS = load_config()
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_every_sender_can_be_turned_and_stays_what_it_is(name: str) -> None:
+def test_decode_keeps_tactic_and_bounds(name: str) -> None:
     sender = PRESETS[name].sender
-    dials = dials_of(sender, TERMS)
-    assert len(dials) >= 5
-    for where in (np.zeros(len(dials)), np.full(len(dials), 0.5), np.ones(len(dials))):
-        other = at(sender, dials, where)
+    parameters = search_parameters(sender, SETTINGS)
+    assert len(parameters) >= 5
+    size = len(parameters)
+    for vector in (np.zeros(size), np.full(size, 0.5), np.ones(size)):
+        other = decode(sender, parameters, vector)
         assert (other.work, other.hijack, other.staging) == (
             sender.work,
             sender.hijack,
             sender.staging,
         )
-        for dial, spec in dials.items():
-            assert 0.4 * spec.low <= read(other, dial) <= 1.6 * spec.high + 1
+        for parameter, spec in parameters.items():
+            assert 0.4 * spec.low <= parameter_value(other, parameter) <= 1.6 * spec.high + 1
 
 
-def test_a_sender_at_its_own_places_is_nearly_itself() -> None:
+def test_decode_of_encoded_sender_restores_it() -> None:
     sender = PRESETS["jitter"].sender
-    dials = dials_of(sender, TERMS)
-    same = at(sender, dials, places(sender, dials))
+    parameters = search_parameters(sender, SETTINGS)
+    same = decode(sender, parameters, encode(sender, parameters))
     assert same.gap == pytest.approx(sender.gap)
     assert same.per_hour == pytest.approx(sender.per_hour)
-    assert moves(sender, sender, dials) == "stays as it was"
+    assert describe_changes(sender, sender, parameters) == "unchanged"
 
 
-def test_no_search_turns_what_does_nothing() -> None:
-    assert not {"lurk_h", "ring_chats", "again"} & dials_of(PRESETS["jitter"].sender, TERMS).keys()
-    assert "lurk_h" in dials_of(PRESETS["contact-staging"].sender, TERMS)
-    assert "again" in dials_of(PRESETS["sharding"].sender, TERMS)
-    assert "gap" not in dials_of(PRESETS["typing"].sender, TERMS)
+def test_search_parameters_without_effect_are_left_out() -> None:
+    jitter = search_parameters(PRESETS["jitter"].sender, SETTINGS)
+    assert not {"lurk_h", "ring_chats", "again"} & jitter.keys()
+    assert "lurk_h" in search_parameters(PRESETS["contact-staging"].sender, SETTINGS)
+    assert "again" in search_parameters(PRESETS["sharding"].sender, SETTINGS)
+    assert "gap" not in search_parameters(PRESETS["typing"].sender, SETTINGS)
 
 
-def test_moves_are_told_in_words_from_where_to_where() -> None:
+def test_describe_changes_names_old_and_new_values() -> None:
     sender = PRESETS["jitter"].sender
-    dials = {"gap": TERMS.dials.write["gap"]}
-    slower = at(sender, dials, np.ones(1))
-    assert moves(sender, slower, dials) == "45 → 3,600 s between messages"
+    parameters = {"gap": SETTINGS.parameters.write["gap"]}
+    slower = decode(sender, parameters, np.ones(1))
+    assert describe_changes(sender, slower, parameters) == "45 → 3,600 s between messages"
 
 
-def test_local_terms_take_the_place_of_the_shipped_ones(tmp_path: Path) -> None:
-    assert load_terms(tmp_path) == TERMS
+def test_local_config_replaces_the_shipped_one(tmp_path: Path) -> None:
+    assert load_config(tmp_path) == SETTINGS
+    (tmp_path / "red_team.toml").write_text("[prices]\nnumber = 1\n")
+    with pytest.raises(PolicyError, match=r"red_team\.toml"):
+        load_config(tmp_path)
+
+
+def test_arena_toml_of_0_1_is_read_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = (config.SHIPPED / "red_team.toml").read_text()
+    for new, old in (
+        ("prices", "price"),
+        ("challenges", "people"),
+        ("missing_receipts", "silence"),
+    ):
+        text = text.replace(f"[{new}]", f"[{old}]")
+    old = text.replace("[parameters.", "[dials.").replace("number = 0.50", "number = 0.75", 1)
+    (tmp_path / "arena.toml").write_text(old)
+    assert load_config(tmp_path).prices.number == 0.75
+    assert "rename" in caplog.text
     (tmp_path / "arena.toml").write_text("[price]\nnumber = 1\n")
     with pytest.raises(PolicyError, match=r"arena\.toml"):
-        load_terms(tmp_path)
+        load_config(tmp_path)
 
 
-def test_a_family_that_is_not_known_is_named_an_error() -> None:
-    assert chosen([]) == tuple(PRESETS)
-    assert chosen(["blast", "blast"]) == ("blast",)
+def test_resolve_families_refuses_unknown_names() -> None:
+    assert resolve_families([]) == tuple(PRESETS)
+    assert resolve_families(["blast", "blast"]) == ("blast",)
     with pytest.raises(UsageError):
-        chosen(["nobody"])
+        resolve_families(["nobody"])
 
 
-def test_a_refusal_is_an_error_once_told_and_silence_before() -> None:
-    desk = Desk("delayed", Feedback(), Silence(8, 1200))
+def test_refusals_before_feedback_count_as_missing_receipts() -> None:
+    queue = FeedbackQueue("delayed", Feedback(), MissingReceipts(8, 1200))
     for minute in range(30):
-        desk.refused(7, 1, minute * 60_000)
-    told = desk.told(30 * 60_000)
-    assert [answer.kind for answer in told] == ["silence"]
-    assert desk.told(30 * 60_000) == []
+        queue.add_refusals(7, 1, minute * 60_000)
+    assert [one.kind for one in queue.pop_due(30 * 60_000)] == ["silence"]
+    assert queue.pop_due(30 * 60_000) == []
 
 
-def test_nobody_is_told_anything_where_nothing_is_told() -> None:
-    desk = Desk("never", Feedback(), Silence(8, 1200))
-    desk.refused(7, 3, 60_000)
-    assert desk.told(1 << 60) == []
+def test_feedback_mode_never_returns_nothing() -> None:
+    queue = FeedbackQueue("never", Feedback(), MissingReceipts(8, 1200))
+    queue.add_refusals(7, 3, 60_000)
+    assert queue.pop_due(1 << 60) == []

@@ -26,8 +26,8 @@ fires_on = [{ sends_1h = 11 }]
 stays_quiet_on = [{ sends_1h = 10 }]
 """
 
-STANDING = """
-[standing]
+ENFORCEMENT = """
+[enforcement]
 new_chats_1d = 5
 suspend_after = 3
 double_at_most = 2
@@ -36,7 +36,7 @@ grace = "1h"
 benign_grace = "7d"
 """
 
-ACTIONS = STANDING + "".join(
+ACTIONS = ENFORCEMENT + "".join(
     f'[[action]]\nid = "{outcome}"\noutcome = "{outcome}"\nabout = "What is done."\n'
     'revert = "How it is undone."\n'
     for outcome in OUTCOMES
@@ -166,15 +166,18 @@ def test_an_outcome_without_an_action_of_its_name_is_refused(directory: Policies
     ("actions", "what"),
     [
         ("", "actions.toml: no action `allow`"),
-        (ACTIONS.replace("grace = ", "grce = ", 1), "actions.toml, standing: unknown key `grce`"),
-        (ACTIONS.replace('"1h"', '"an hour"'), "actions.toml, standing, grace: "),
-        (ACTIONS.replace(STANDING, ""), "actions.toml, standing, Object missing"),
-        ("standing = 3\n" + ACTIONS.replace(STANDING, ""), "`standing` is not a table"),
-        (ACTIONS + ACTIONS.replace(STANDING, ""), "two actions of one id"),
+        (
+            ACTIONS.replace("grace = ", "grce = ", 1),
+            "actions.toml, enforcement: unknown key `grce`",
+        ),
+        (ACTIONS.replace('"1h"', '"an hour"'), "actions.toml, enforcement, grace: "),
+        (ACTIONS.replace(ENFORCEMENT, ""), "actions.toml, enforcement, Object missing"),
+        ("enforcement = 3\n" + ACTIONS.replace(ENFORCEMENT, ""), "`enforcement` is not a table"),
+        (ACTIONS + ACTIONS.replace(ENFORCEMENT, ""), "two actions of one id"),
         (ACTIONS + 'refuses = ["sent"]', "actions.toml, ban: unknown key `refuses`"),
     ],
 )
-def test_actions_and_standing_are_checked_as_rules_are(
+def test_wrong_actions_and_terms_are_refused_with_their_place(
     actions: str, what: str, directory: Policies
 ) -> None:
     with pytest.raises(PolicyError) as refused:
@@ -182,10 +185,25 @@ def test_actions_and_standing_are_checked_as_rules_are(
     assert what in refused.value.what
 
 
-def test_the_numbers_of_standing_are_the_policys(directory: Policies) -> None:
-    standing = load(shipped=directory(bulk=RULE)).standing
-    assert (standing.new_chats_1d, standing.suspend_after, standing.double_at_most) == (5, 3, 2)
-    assert (standing.observe, standing.grace, standing.benign_grace) == ("24h", "1h", "7d")
+def test_enforcement_terms_are_read_from_the_policy(directory: Policies) -> None:
+    terms = load(shipped=directory(bulk=RULE)).enforcement
+    assert (terms.new_chats_1d, terms.suspend_after, terms.double_at_most) == (5, 3, 2)
+    assert (terms.observe, terms.grace, terms.benign_grace) == ("24h", "1h", "7d")
+
+
+def test_table_standing_of_0_1_loads_with_a_warning(
+    directory: Policies, caplog: pytest.LogCaptureFixture
+) -> None:
+    earlier = ACTIONS.replace("[enforcement]", "[standing]")
+    terms = load(shipped=directory("one", bulk=RULE, actions=earlier)).enforcement
+    assert terms == load(shipped=directory("two", bulk=RULE)).enforcement
+    assert [record.getMessage() for record in caplog.records if "[enforcement]" in record.msg]
+
+
+def test_tables_of_both_names_are_refused(directory: Policies) -> None:
+    both = ENFORCEMENT.replace("[enforcement]", "[standing]") + ACTIONS
+    with pytest.raises(PolicyError, match="earlier name of"):
+        load(shipped=directory(bulk=RULE, actions=both))
 
 
 def test_a_file_of_the_same_name_takes_the_place_of_the_shipped_one(directory: Policies) -> None:
@@ -201,6 +219,43 @@ def test_a_rule_of_the_same_id_takes_the_place_of_the_shipped_one(directory: Pol
     policy = load(local, shipped=shipped)
     assert [(r.id, r.hold) for r in policy.rules] == [("a_rule", "7d"), ("b_rule", "24h")]
     assert policy.version.startswith("mine-")
+
+
+ALIASED = changed('id = "a_rule"', 'id = "a_rule"\naliases = ["old_rule"]')
+
+
+def test_rule_is_found_by_its_earlier_id(directory: Policies) -> None:
+    policy = load(shipped=directory(bulk=ALIASED))
+    assert policy.rule("old_rule") == policy.rule("a_rule") == policy.rules[0]
+    assert why(policy, "old_rule") == why(policy, "a_rule")
+
+
+def test_local_rule_of_an_earlier_id_replaces_the_rule(directory: Policies) -> None:
+    local = directory(
+        "mine", actions=None, own=changed('"24h"', '"7d"').replace("a_rule", "old_rule")
+    )
+    policy = load(local, shipped=directory(bulk=ALIASED))
+    assert [(r.id, r.aliases, r.hold) for r in policy.rules] == [("a_rule", ("old_rule",), "7d")]
+
+
+def test_aliases_do_not_change_the_version(directory: Policies) -> None:
+    aliased, plain = (
+        load(shipped=directory("a", bulk=ALIASED)),
+        load(shipped=directory("b", bulk=RULE)),
+    )
+    assert aliased.version == plain.version
+
+
+def test_local_rules_of_both_ids_are_refused(directory: Policies) -> None:
+    local = directory("mine", actions=None, own=RULE + RULE.replace("a_rule", "old_rule"))
+    with pytest.raises(PolicyError, match="an earlier id of `a_rule`"):
+        load(local, shipped=directory(bulk=ALIASED))
+
+
+def test_alias_of_another_rule_is_refused(directory: Policies) -> None:
+    taken = RULE.replace("a_rule", "old_rule")
+    with pytest.raises(PolicyError, match="aliases: `old_rule` is the rule `old_rule`"):
+        load(shipped=directory(bulk=ALIASED + taken))
 
 
 def test_local_actions_take_the_place_of_the_shipped_ones(directory: Policies) -> None:

@@ -90,7 +90,7 @@ def test_dashboard_queries_only_existing_metrics() -> None:
         made.labels(*["x"] * len(made._labelnames)).inc()
     metrics.seconds.labels("x").observe(1)
     there = set(re.findall(r"^(wavebreak_\w+)", metrics.text().decode(), re.MULTILINE))
-    board = json.loads((ROOT / "docs" / "grafana.json").read_text("utf-8"))
+    board = json.loads((ROOT / "deploy" / "grafana.json").read_text("utf-8"))
     queries = [t["expr"] for panel in board["panels"] for t in panel["targets"]]
     asked_for = {name for query in queries for name in re.findall(r"wavebreak_\w+", query)}
     assert len(asked_for) >= 18

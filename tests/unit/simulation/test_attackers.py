@@ -27,8 +27,8 @@ STEADY = Sender(gap=(60.0, 60.0), quiet=(1.0, 1.0), register=(0.0, 0.0), per_hou
 
 def stage(days: float = 3.0) -> SimulationContext:
     world = simulate(people=300, days=days, seed=5)
-    assert world.days is not None
-    return world.days.sim
+    assert world.timeline is not None
+    return world.timeline.sim
 
 
 def lived(team: Operator, sim: SimulationContext, low: int, high: int) -> Any:
@@ -58,9 +58,7 @@ def one(sender: Sender, accounts: int = 1, **more: Any) -> tuple[Operator, Simul
         ("high-volume", 1500, 8000),
     ],
 )
-def test_a_tools_preset_keeps_its_caps_of_an_hour_and_of_the_first_day(
-    name: str, hour: int, day: int
-) -> None:
+def test_tool_preset_keeps_hourly_and_first_day_caps(name: str, hour: int, day: int) -> None:
     sender = TOOL_PRESETS[name].sender
     plan = plan_day(np.random.default_rng(1), sender, 0, 0, pace=1, sharing=1, zone=0, pick=0)
     assert 0 < len(plan) <= day
@@ -70,14 +68,14 @@ def test_a_tools_preset_keeps_its_caps_of_an_hour_and_of_the_first_day(
     assert minutes.max() <= 2 * sender.per_minute
 
 
-def test_a_day_curve_leaves_the_night_quiet() -> None:
+def test_day_curve_sends_little_at_night() -> None:
     sender = PRESETS["day-curve"].sender
     plan = plan_day(np.random.default_rng(1), sender, 0, 0, pace=1, sharing=1, zone=0, pick=0)
     hours = np.bincount(plan.ts // HOUR, minlength=24)
     assert hours[1:5].sum() < 0.5 * hours[13:17].sum()
 
 
-def test_a_sender_that_listens_pauses_and_goes_on_slower() -> None:
+def test_sender_slows_down_after_a_refusal() -> None:
     probing = replace(STEADY, resume=(0.1, 0.1), pause_h=(2.0, 2.0))
     team, sim, now = one(probing)
     account = team.lines[0].account
@@ -89,7 +87,7 @@ def test_a_sender_that_listens_pauses_and_goes_on_slower() -> None:
     assert 0 < len(later) < 0.25 * 22 * 60
 
 
-def test_software_that_does_not_listen_tries_again_each_hour() -> None:
+def test_sender_without_feedback_retries_every_hour() -> None:
     team, sim, now = one(STEADY)
     account = team.lines[0].account
     done = team.step(sim, now, now + HOUR, [OperatorFeedback(account, "refused", now)])
@@ -97,7 +95,7 @@ def test_software_that_does_not_listen_tries_again_each_hour() -> None:
     assert len(lived(team, sim, now + HOUR, now + 2 * HOUR)) >= 55
 
 
-def test_a_warning_makes_it_change_its_address() -> None:
+def test_sender_changes_address_after_a_warning() -> None:
     team, sim, now = one(replace(STEADY, rotate=True, enrolment=Enrolment(residential=True)))
     line = team.lines[0]
     before, paid = line.ip, team.spent["addresses"]
@@ -106,7 +104,7 @@ def test_a_warning_makes_it_change_its_address() -> None:
     assert team.spent["addresses"] == paid + 1
 
 
-def test_a_banned_account_is_replaced_and_its_successor_writes_to_the_same_targets() -> None:
+def test_banned_account_successor_takes_over_its_targets() -> None:
     team, sim, now = one(replace(STEADY, replace=True, again=1.0), accounts=2)
     assert len(team.lines) == 1
     first = team.lines[0]
@@ -119,7 +117,7 @@ def test_a_banned_account_is_replaced_and_its_successor_writes_to_the_same_targe
     assert first.ended == now
 
 
-def test_silence_is_a_refusal_only_to_who_watches_receipts() -> None:
+def test_missing_receipts_matter_only_to_watching_senders() -> None:
     for watches, rests in ((True, True), (False, False)):
         team, sim, now = one(replace(STEADY, watches=watches, resume=(0.2, 0.2)))
         account = team.lines[0].account
@@ -127,7 +125,7 @@ def test_silence_is_a_refusal_only_to_who_watches_receipts() -> None:
         assert (len(done) == 0) == rests
 
 
-def test_a_challenge_is_tried_by_who_can_and_in_batches_by_who_farms_appeals() -> None:
+def test_challenge_attempts_follow_the_sender_settings() -> None:
     team, sim, now = one(replace(STEADY, solve=1.0, solve_s=60.0))
     team.step(sim, now, now + HOUR, [OperatorFeedback(team.lines[0].account, "challenge", now)])
     assert team.spent["challenges"] == 1
@@ -140,7 +138,7 @@ def test_a_challenge_is_tried_by_who_can_and_in_batches_by_who_farms_appeals() -
     assert team.spent["challenges"] >= 3
 
 
-def test_an_account_that_hardly_anyone_answers_rests_for_a_day() -> None:
+def test_reply_shaping_pauses_after_few_replies() -> None:
     sim = stage()
     team = Operator(sim, "op", "family", replace(STEADY, shape=0.5, per_day=60), 1)
     first = lived(team, sim, sim.start, sim.start + DAY)
@@ -149,18 +147,18 @@ def test_an_account_that_hardly_anyone_answers_rests_for_a_day() -> None:
     assert len(second) <= 5
 
 
-def test_nobody_answers_what_did_not_go_through() -> None:
+def test_undelivered_acts_get_no_reply() -> None:
     sim = stage()
     team = Operator(sim, "op", "family", STEADY, 1)
     done = team.step(sim, sim.start, sim.start + 8 * HOUR)
     sim.log.flush()
-    none = done.of(np.zeros(len(done), bool))
+    none = done.select(np.zeros(len(done), bool))
     answered, when = add_consequences(sim, none, team.reading)
     assert len(answered) == len(when) == 0
     assert sim.log.flush() == []
 
 
-def test_the_same_seed_steps_alike() -> None:
+def test_operator_steps_are_determined_by_the_seed() -> None:
     def times() -> Any:
         sim = stage()
         team = Operator(sim, "op", "family", PRESETS["combination"].sender, 4, listens=True)

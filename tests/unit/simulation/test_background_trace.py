@@ -44,7 +44,7 @@ def planted(trace: Path) -> tuple[World, pa.Table]:
     return world, pa.Table.from_batches(world.batches(), schema=WIRE_SCHEMA)
 
 
-def test_every_event_of_the_trace_is_still_there(trace: Path) -> None:
+def test_trace_events_are_kept_unchanged(trace: Path) -> None:
     _, events = planted(trace)
     kept = events.filter(pc.starts_with(events["id"], "t")).select(["id", "ts", "account", "peer"])
     logs = pa.Table.from_batches([batch.log for batch in io.read(trace, EDGE)])
@@ -54,7 +54,7 @@ def test_every_event_of_the_trace_is_still_there(trace: Path) -> None:
     assert len(events) > 2 * len(before)
 
 
-def test_the_profile_stays_that_of_the_trace(trace: Path, tmp_path: Path) -> None:
+def test_profile_of_the_trace_is_unchanged(trace: Path, tmp_path: Path) -> None:
     world, events = planted(trace)
     assert events["type"].unique().to_pylist() == ["message.sent"]
     assert events["size"].null_count == events["group"].null_count == len(events)
@@ -65,14 +65,14 @@ def test_the_profile_stays_that_of_the_trace(trace: Path, tmp_path: Path) -> Non
     assert not kept.covers("message.sent.size")
 
 
-def test_campaigns_start_after_a_tenth_of_the_span_and_last_the_days_asked(trace: Path) -> None:
+def test_campaigns_keep_to_the_requested_time_span(trace: Path) -> None:
     _, events = planted(trace)
     ours = events.filter(pc.invert(pc.starts_with(events["id"], "t")))["ts"].to_numpy()
     assert 47 * HOUR < ours.min() < 60 * HOUR
     assert ours.max() < 97 * HOUR
 
 
-def test_the_accounts_of_the_trace_are_benign_background_unless_hijacked(trace: Path) -> None:
+def test_trace_accounts_are_benign_unless_hijacked(trace: Path) -> None:
     world, events = planted(trace)
     of = {account: (label, family) for account, label, family, _ in world.labels}
     theirs = {of[f"u{n}"] for n in range(ACCOUNTS)}
@@ -85,11 +85,11 @@ def test_the_accounts_of_the_trace_are_benign_background_unless_hijacked(trace: 
     assert set(events["account"].unique().to_pylist()) <= set(of)
 
 
-def test_the_same_seed_plants_the_same(trace: Path) -> None:
+def test_campaigns_on_a_trace_are_determined_by_the_seed(trace: Path) -> None:
     assert planted(trace)[1].equals(planted(trace)[1])
 
 
-def test_a_simulated_background_shares_no_id_and_no_account(tmp_path: Path) -> None:
+def test_simulated_background_shares_no_id_or_account(tmp_path: Path) -> None:
     write(simulate(people=60, days=1, seed=4), tmp_path)
     world = simulate(people=1, days=1, campaigns=[("blast", 5)], background=tmp_path, seed=4)
     events = pa.Table.from_batches(world.batches(), schema=WIRE_SCHEMA)

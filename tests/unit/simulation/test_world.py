@@ -39,23 +39,19 @@ def events(world: World) -> pa.Table:
     return table(world)
 
 
-def test_the_same_seed_gives_the_same_events_and_another_seed_others(
-    world: World, events: pa.Table
-) -> None:
+def test_world_events_are_determined_by_the_seed(world: World, events: pa.Table) -> None:
     again = small()
     assert table(again).equals(events)
     assert again.labels == world.labels
     assert not table(small(seed=6)).equals(events)
 
 
-def test_a_world_read_twice_or_in_other_batches_gives_the_same_events(
-    world: World, events: pa.Table
-) -> None:
+def test_world_events_do_not_depend_on_batch_size(world: World, events: pa.Table) -> None:
     assert table(world, size=777).equals(events)
     assert max(batch.num_rows for batch in world.batches(777)) <= 777
 
 
-def test_events_are_sorted_by_time_and_id_and_no_id_comes_twice(events: pa.Table) -> None:
+def test_events_are_sorted_and_ids_are_unique(events: pa.Table) -> None:
     order = pc.sort_indices(events, [("ts", "ascending"), ("id", "ascending")])
     assert order.equals(pa.array(np.arange(len(events)), pa.uint64()))
     assert pc.count_distinct(events["id"]).as_py() == len(events)
@@ -63,7 +59,7 @@ def test_events_are_sorted_by_time_and_id_and_no_id_comes_twice(events: pa.Table
     assert pc.max(events["ts"]).as_py() < START_MS + DAY // 2 < TS_END
 
 
-def test_every_event_is_accepted(tmp_path: Path, world: World) -> None:
+def test_every_simulated_event_is_valid(tmp_path: Path, world: World) -> None:
     for form in ("parquet", "jsonl"):
         written = write(world, tmp_path / form, form=form)
         read = list(io.read(tmp_path / form, EDGE))
@@ -71,7 +67,7 @@ def test_every_event_is_accepted(tmp_path: Path, world: World) -> None:
         assert sum(len(batch.refused) for batch in read) == 0
 
 
-def test_what_is_written_beside_the_events_fits_them(tmp_path: Path, world: World) -> None:
+def test_written_sidecar_files_match_the_events(tmp_path: Path, world: World) -> None:
     written = write(world, tmp_path)
     learned = coverage.learn(batch.log for batch in io.read(tmp_path, EDGE))
     kept = coverage.load(tmp_path / "events.profile.json")
@@ -83,7 +79,7 @@ def test_what_is_written_beside_the_events_fits_them(tmp_path: Path, world: Worl
     assert (about["events"], about["people"]) == (written, 300)
 
 
-def test_every_account_that_acts_is_labelled_once(world: World, events: pa.Table) -> None:
+def test_every_acting_account_has_one_label(world: World, events: pa.Table) -> None:
     named = [account for account, _, _, _ in world.labels]
     assert len(named) == len(set(named))
     assert set(events["account"].unique().to_pylist()) <= set(named)
@@ -91,7 +87,7 @@ def test_every_account_that_acts_is_labelled_once(world: World, events: pa.Table
     assert all(operator for _, label, _, operator in world.labels if label == "abusive")
 
 
-def test_nobody_acts_before_registering_or_is_registered_twice(events: pa.Table) -> None:
+def test_accounts_register_once_and_before_they_act(events: pa.Table) -> None:
     registered_at = events.filter(pc.equal(events["type"], "account.registered"))
     assert pc.count_distinct(registered_at["account"]).as_py() == len(registered_at)
     when = dict(
@@ -102,7 +98,7 @@ def test_nobody_acts_before_registering_or_is_registered_twice(events: pa.Table)
     assert all(ts >= when[account] for account, ts in pairs)
 
 
-def test_receipts_name_a_message_that_was_sent_to_their_account(events: pa.Table) -> None:
+def test_receipts_reference_a_message_to_their_account(events: pa.Table) -> None:
     sent = events.filter(pc.equal(events["type"], "message.sent")).select(["id", "account", "peer"])
     kinds = pa.array(["message.delivered", "message.read"])
     got = events.filter(pc.is_in(events["type"], kinds)).select(["message", "account", "peer"])
@@ -111,7 +107,7 @@ def test_receipts_name_a_message_that_was_sent_to_their_account(events: pa.Table
     assert joined["peer"].equals(joined["account_sent"])
 
 
-def test_numbers_are_valid_and_virtual_ones_are_virtual() -> None:
+def test_phone_numbers_are_valid_for_their_range() -> None:
     rng = np.random.default_rng(1)
     for place in COUNTRIES:
         drawn = [
@@ -137,7 +133,7 @@ def test_numbers_are_valid_and_virtual_ones_are_virtual() -> None:
         {"personas": ["all"], "background": Path("trace.parquet")},
     ],
 )
-def test_arguments_that_make_no_world_are_refused_with_the_fix(wrong: dict[str, object]) -> None:
+def test_simulate_invalid_arguments_raise_with_fix(wrong: dict[str, object]) -> None:
     given: dict[str, object] = {"people": 10, "days": 0.1} | wrong
     with pytest.raises(UsageError, match="fix: "):
         simulate(**given)  # type: ignore[arg-type]

@@ -14,19 +14,19 @@ LABELS = (np.nan_to_num(VALUES[:, 0]) + RNG.normal(size=3000) > 0.5).astype(np.u
 NAMES = ["a", "b", "c", "d"]
 
 
-def test_the_same_input_gives_the_same_trees() -> None:
+def test_same_input_gives_the_same_trees() -> None:
     made = [fit_booster(VALUES, LABELS, names=NAMES, seed=3, rounds=20, rows=0.7) for _ in range(2)]
     assert made[0].model_to_string() == made[1].model_to_string()
 
 
-def test_another_seed_draws_other_columns() -> None:
+def test_other_seed_samples_other_columns() -> None:
     made = [
         fit_booster(VALUES, LABELS, names=NAMES, seed=s, rounds=20, columns=0.5) for s in (1, 2)
     ]
     assert made[0].model_to_string() != made[1].model_to_string()
 
 
-def test_a_monotone_feature_never_moves_the_score_the_other_way() -> None:
+def test_monotone_feature_never_moves_against_its_sign() -> None:
     trees = fit_booster(VALUES, LABELS, names=NAMES, monotone={"a": -1, "b": 1}, rounds=30)
     steps = np.linspace(-3.0, 3.0, 200)
     for column, sign in ((0, -1), (1, 1)):
@@ -43,7 +43,7 @@ def test_weights_are_relative() -> None:
     assert np.allclose(predict_margins(made[0], VALUES), predict_margins(made[1], VALUES))
 
 
-def test_shapes_and_names_that_do_not_agree_are_refused() -> None:
+def test_mismatched_shapes_and_names_are_refused() -> None:
     with pytest.raises(ValueError, match="go together"):
         fit_booster(VALUES, LABELS, names=NAMES[:3])
     with pytest.raises(ValueError, match="go together"):

@@ -9,33 +9,40 @@ import pytest
 
 from wavebreak import rules
 from wavebreak.errors import FileError
-from wavebreak.training.config import load
-from wavebreak.training.default_model import Source, gather, imported, sources
+from wavebreak.training.config import load_settings
+from wavebreak.training.default_model import (
+    PlatformSource,
+    import_traces,
+    platform_sources,
+    replay_platform,
+)
 
-SETTINGS = load()
+SETTINGS = load_settings()
 HELD = SETTINGS.default.held_from
 
 
-def test_held_worlds_are_others_than_those_of_the_fit_and_a_trace_keeps_its_people() -> None:
-    named = sources(3, 2, 1000, [Path("bg/collegemsg/events.parquet")], SETTINGS.default)
+def test_platform_sources_keep_held_out_seeds_apart() -> None:
+    named = platform_sources(3, 2, 1000, [Path("bg/collegemsg/events.parquet")], SETTINGS.default)
     fit = {source.seed for source in named if not source.held}
     assert [source.seed for source in named if source.held] == [HELD, HELD + 1]
     assert max(fit) < HELD
     assert {source.world for source in named if source.trace} == {"collegemsg"}
 
 
-def test_a_directory_without_traces_is_refused_with_what_to_do(tmp_path: Path) -> None:
+def test_import_traces_empty_directory_raises_with_fix(tmp_path: Path) -> None:
     with pytest.raises(FileError) as failed:
-        imported(tmp_path, tmp_path / "out")
+        import_traces(tmp_path, tmp_path / "out")
     assert "collegemsg" in str(failed.value.fix)
 
 
-def test_a_world_is_gathered_alike_each_time_and_thinned_only_for_the_fit() -> None:
+def test_replay_platform_samples_points_only_for_the_fit() -> None:
     policy = rules.load()
-    fit, again, held = (gather(Source(101, held=h), policy, SETTINGS) for h in (False, False, True))
+    fit, again, held = (
+        replay_platform(PlatformSource(101, held=h), policy, SETTINGS) for h in (False, False, True)
+    )
     assert np.array_equal(fit.points.values, again.points.values, equal_nan=True)
-    assert fit.claims == again.claims
+    assert fit.votes == again.votes
     assert 1000 < len(fit.points) < len(held.points)
-    labelled = {claim.account: claim.family for claim in held.claims}
+    labelled = {vote.account: vote.family for vote in held.votes}
     assert all(name in labelled for _, name in held.points.accounts)
-    assert len({claim.operator for claim in held.claims if claim.label == "abusive"}) >= 3
+    assert len({vote.operator for vote in held.votes if vote.label == "abusive"}) >= 3

@@ -12,23 +12,26 @@ from wavebreak import model, training
 from wavebreak.errors import TrainingError
 from wavebreak.model import baseline
 from wavebreak.training import model_card, trainer
-from wavebreak.training.trainer import Learned, with_unlabelled
+from wavebreak.training.trainer import TrainingResult, with_unlabelled
 
 
 @cache
-def learned() -> Learned:
-    return training.learn(
+def learned() -> TrainingResult:
+    return training.fit_model(
         scoring_points.points(), scoring_points.labels(), scoring_points.small(), name="m", seed=3
     )
 
 
-def test_the_same_inputs_give_the_same_directory_to_the_byte(tmp_path: Path) -> None:
+def test_same_inputs_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        made = training.learn(
-            scoring_points.points(), scoring_points.labels(), scoring_points.small(), name="m",
+        made = training.fit_model(
+            scoring_points.points(),
+            scoring_points.labels(),
+            scoring_points.small(),
+            name="m",
             seed=3,
-        )  # fmt: skip
-        training.write(made, training.tested(made), tmp_path / name)
+        )
+        training.write_model_directory(made, training.evaluate_model(made), tmp_path / name)
     files = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert files == ["baseline.json", "booster.txt", "card.html", "model.json", "training.json"]
     for name in files:
@@ -37,78 +40,90 @@ def test_the_same_inputs_give_the_same_directory_to_the_byte(tmp_path: Path) -> 
     assert set(baseline.load(tmp_path / "a")) == {*scoring_points.NAMES, "score"}
 
 
-def test_another_label_or_seed_gives_another_digest_or_version() -> None:
+def test_label_or_seed_changes_digest_or_version() -> None:
     labels = scoring_points.labels()
-    truths = dict(list(labels.truths.items())[:-1])
-    fewer = training.Labels(truths, labels.claims)
+    resolved = dict(list(labels.resolved.items())[:-1])
+    fewer = training.Labels(resolved, labels.votes)
     small, points = scoring_points.small(), scoring_points.points()
-    other = training.learn(points, fewer, small, name="m", seed=3)
-    seeded = training.learn(points, labels, small, name="m", seed=4)
+    other = training.fit_model(points, fewer, small, name="m", seed=3)
+    seeded = training.fit_model(points, labels, small, name="m", seed=4)
     assert other.model.training_digest != learned().model.training_digest
     assert seeded.model.version != learned().model.version
 
 
-def test_the_model_tells_operators_apart_that_it_never_saw() -> None:
-    tested = training.tested(learned())
+def test_model_separates_held_out_operators() -> None:
+    tested = training.evaluate_model(learned())
     best = tested.measured["other operators, any time"]
     assert best.auc > 0.95
-    assert all(m.auc < best.auc for m in tested.simple.values())
+    assert all(m.auc < best.auc for m in tested.baselines.values())
     assert [g.name for g in tested.families] == ["blast", "jitter"]
-    assert sum(g.accounts for g in tested.personas) == tested.sides["test"]["benign accounts"]
+    assert sum(g.accounts for g in tested.personas) == tested.splits["test"]["benign accounts"]
 
 
-def test_the_card_says_that_a_tolerance_could_not_be_shown() -> None:
-    said = model_card.short_of(learned())
+def test_card_names_unmet_tolerances() -> None:
+    said = model_card.unmet_tolerances(learned())
     assert len(said) == 1
     assert "299,572" in said[0]
-    assert any("Too few" in line for line in training.lead(learned(), training.tested(learned())))
+    assert any(
+        "Too few" in line
+        for line in training.summary(learned(), training.evaluate_model(learned()))
+    )
 
 
-def test_the_card_holds_curves_tables_and_digests(tmp_path: Path) -> None:
-    training.write(learned(), training.tested(learned()), tmp_path)
+def test_card_contains_curves_tables_and_digests(tmp_path: Path) -> None:
+    training.write_model_directory(learned(), training.evaluate_model(learned()), tmp_path)
     page = (tmp_path / "card.html").read_text(encoding="utf-8")
     wanted = [
-        "Precision against recall", "What was said and what was", "Thresholds", "Splits",
-        "counting alone (sends_1d)", "Features by gain", "Never read", "Directions that are kept",
-        "Benign personas", "Labels", learned().model.training_digest, learned().model.version,
-    ]  # fmt: skip
+        "Precision against recall",
+        "What was said and what was",
+        "Thresholds",
+        "Splits",
+        "counting alone (sends_1d)",
+        "Features by gain",
+        "Never read",
+        "Directions that are kept",
+        "Benign personas",
+        "Labels",
+        learned().model.training_digest,
+        learned().model.version,
+    ]
     assert [words for words in wanted if words not in page] == []
     assert "http://" not in page.replace("http://www.w3.org/", "")
 
 
-def test_what_our_own_answers_say_is_no_input() -> None:
+def test_own_decisions_are_no_model_input() -> None:
     names = {name for name, _ in learned().model.features}
     assert not names & {"standing", "strikes", "label_abusive", "score", "registration_score"}
 
 
-def test_a_side_without_abusive_accounts_is_an_error_with_its_fix() -> None:
+def test_split_without_abusive_accounts_raises_with_fix() -> None:
     points = scoring_points.points()
-    truths = {
+    resolved = {
         key: truth
-        for key, truth in scoring_points.labels().truths.items()
+        for key, truth in scoring_points.labels().resolved.items()
         if not truth.abusive or truth.operator == "op0"
     }
     with pytest.raises(TrainingError, match="calibrate") as refused:
-        training.learn(
-            points, training.Labels(truths), scoring_points.small(), name="m", seed=1
-        )  # fmt: skip
+        training.fit_model(
+            points, training.Labels(resolved), scoring_points.small(), name="m", seed=1
+        )
     assert "three operators" in refused.value.fix
 
 
-def test_accounts_without_a_label_are_left_out_or_taken_for_benign() -> None:
+def test_unlabelled_accounts_are_excluded_or_benign() -> None:
     points, labels = scoring_points.points(), scoring_points.labels()
-    known = {key: truth for key, truth in labels.truths.items() if not key[1].startswith("good1")}
+    known = {key: truth for key, truth in labels.resolved.items() if not key[1].startswith("good1")}
     some = training.Labels(known)
-    out = training.learn(points, some, scoring_points.small(), name="m", seed=3)
+    out = training.fit_model(points, some, scoring_points.small(), name="m", seed=3)
     assert out.left_out["of accounts without a label"] == 6 * 111
     taken = with_unlabelled(some, points)
-    assert sum(t.family == trainer.UNLABELLED for t in taken.truths.values()) == 111
+    assert sum(t.family == trainer.UNLABELLED for t in taken.resolved.values()) == 111
 
 
-def test_the_thresholds_of_the_model_are_those_of_the_card() -> None:
+def test_card_shows_the_model_thresholds() -> None:
     made = learned()
     assert made.model.thresholds == {o: t.at for o, t in made.thresholds.items()}
-    scores = made.model.scores(trainer.wide(made.points))
+    scores = made.model.scores(trainer.to_catalog_columns(made.points))
     let_go = scores <= model.REJECTED
     assert (scores[~let_go] == model.fixed(made.margins)[~let_go]).all()
     assert 0.1 < let_go.mean() < 0.9

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from ninja import Path, Router
 
 from wavebreak.ledger import merkle_tree
-from wavebreak.ledger.proofs import hashes, shown
+from wavebreak.ledger.proofs import encode_hashes, encode_proof
 from wavebreak.service.api import schemas
 from wavebreak.service.api.accounts import numbered_decision
 from wavebreak.service.api.openapi import STREAM, TEXT, media, problems
@@ -131,7 +131,7 @@ async def sealed_decision(
         positions = [p for p in positions if ledger.entry(p).kind == "decision"]
         if not positions:
             raise ApiError(404, "no decision with this id is sealed, or it was erased")
-        proof = shown(ledger, positions[0], openings.of(positions[0]))
+        proof = encode_proof(ledger, positions[0], openings.of(positions[0]))
         return schemas.SealedDecision(
             checkpoint=ledger.note.decode(), proof=schemas.InclusionProof.model_validate(proof)
         )
@@ -161,7 +161,7 @@ async def consistency(
             raise ApiError(404, "the sizes are not in order, or beyond the ledger's size")
         path = merkle_tree.consistency_proof(ledger.storage.node, old, new)
         return schemas.ConsistencyProof(
-            old=old, new=new, path=list(hashes(path)), checkpoint=ledger.note.decode()
+            old=old, new=new, path=list(encode_hashes(path)), checkpoint=ledger.note.decode()
         )
 
     return await run_query(load)

@@ -1,10 +1,7 @@
-"""Bulk senders: one composable set of parameters, stepped through time, that hears our answers.
+"""Attackers: bulk senders with one set of parameters, stepped through time, that react to feedback.
 
-A sender as a campaign: it plays without answers, as if nobody defended.
-
-Campaigns: what bulk senders do, one a tactic of adversaries.md, as if nobody answered them.
-
-To add one: give it parameters in `senders/presets.py`.
+A campaign plays a sender without feedback, as if no platform defended itself. To add a campaign,
+give its parameters in `presets.py`.
 """
 
 from __future__ import annotations

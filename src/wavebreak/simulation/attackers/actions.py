@@ -1,12 +1,7 @@
-"""What an operator's accounts did to people, and what people do about it.
+"""Acts of an operator's accounts: daily plans, messages, scripts, and how people respond.
 
-Only what went through has consequences: whoever never got a message does not answer it.
-
-What is planned ahead for an account beside its messages: groups, reports, floods, warm-up.
-
-The events of an operator's messages: look-ups, contacts, typing, the message, its correction.
-
-When an operator's account writes: the plan of one day, from gaps, caps and the day curve.
+A script is planned ahead for an account beside its messages: groups, reports, floods, warm-up.
+Only delivered acts have consequences: nobody replies to a message that was refused.
 """
 
 from __future__ import annotations
@@ -55,7 +50,7 @@ class Acts:
     def __len__(self) -> int:
         return len(self.id)
 
-    def of(self, chosen: Bools | Ints) -> Acts:
+    def select(self, chosen: Bools | Ints) -> Acts:
         """Return some of the acts."""
         return Acts(*(getattr(self, name)[chosen] for name in Acts.__slots__))
 
@@ -109,10 +104,10 @@ def add_consequences(
     if not len(done):
         return done, done.ts
     if (done.kind == ADD).any():
-        _add_group_responses(sim, done.of(done.kind == ADD), after)
+        _add_group_responses(sim, done.select(done.kind == ADD), after)
     if (done.kind == CHAT).any():
-        _add_message_responses(sim, done.of(done.kind == CHAT), OWN_ACCOUNTS, reading, after)
-    dead = done.of((done.kind == MESSAGE) & done.dead)
+        _add_message_responses(sim, done.select(done.kind == CHAT), OWN_ACCOUNTS, reading, after)
+    dead = done.select((done.kind == MESSAGE) & done.dead)
     sim.log.add(
         "message.undeliverable",
         np.maximum(dead.ts + SECOND, after),
@@ -120,7 +115,7 @@ def add_consequences(
         peer=dead.peer,
         reason=sim.pool.code("not_registered"),
     )
-    alive = done.of((done.kind == MESSAGE) & ~done.dead)
+    alive = done.select((done.kind == MESSAGE) & ~done.dead)
     return _add_message_responses(sim, alive, sim.behaviour, reading, after)
 
 
@@ -143,7 +138,7 @@ def _add_message_responses(
         reply=done.reply,
         reading=reading,
     )
-    return done.of(rows), when
+    return done.select(rows), when
 
 
 def _add_group_responses(sim: SimulationContext, done: Acts, after: int) -> None:
@@ -154,7 +149,7 @@ def _add_group_responses(sim: SimulationContext, done: Acts, after: int) -> None
     def some(share: float) -> tuple[Acts, Ints]:
         chosen = np.flatnonzero(rng.random(len(done)) < share)
         wait = rng.lognormal(np.log(20 * MINUTE), 1.5, len(chosen)).astype(np.int64)
-        return done.of(chosen), start[chosen] + 5 * SECOND + wait
+        return done.select(chosen), start[chosen] + 5 * SECOND + wait
 
     who, ts = some(GROUP_RESPONSES["left"])
     log.add("group.left", ts, who.peer, group=who.group, peer=who.account)
@@ -478,7 +473,7 @@ NO_PLAN = DayPlan(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64))
 def daily_quota(sender: Sender, day: int) -> float:
     """Return how many messages an account sends on its n-th day (0 is the first).
 
-    >>> [round(allowance(Sender(first_day=20, growth=1.8, per_day=680), d)) for d in (0, 1, 6, 9)]
+    >>> [round(daily_quota(Sender(first_day=20, growth=1.8, per_day=680), d)) for d in (0, 1, 6, 9)]
     [20, 36, 680, 680]
     """
     if not sender.first_day:
@@ -489,7 +484,7 @@ def daily_quota(sender: Sender, day: int) -> float:
 def min_mean_gap(sender: Sender, sharing: float) -> float:
     """Return the least mean gap in seconds that the caps allow, with `sharing` accounts a network.
 
-    >>> slowest(Sender(per_minute=5, per_10min=3, pooled=20), sharing=4)
+    >>> min_mean_gap(Sender(per_minute=5, per_10min=3, pooled=20), sharing=4)
     200.0
     """
     caps = (

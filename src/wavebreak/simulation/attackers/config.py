@@ -1,4 +1,4 @@
-"""What a bulk sender is made of: one frozen set of switches and numbers, and what it is told."""
+"""Parameters of a bulk sender, and the feedback that its operator gets."""
 
 from __future__ import annotations
 

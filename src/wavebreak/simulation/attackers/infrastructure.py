@@ -1,4 +1,4 @@
-"""Operators: how one registers its accounts, and how it spaces its sends."""
+"""An operator's infrastructure: phone numbers, addresses, devices, registrations."""
 
 from __future__ import annotations
 
@@ -139,9 +139,9 @@ def register_accounts(
 def apply_hourly_cap(start: int, gaps: Floats, per_hour: int) -> Ints:
     """Space sends by gaps (milliseconds), waiting for the next hour at a cap.
 
-    >>> paced(0, np.full(5, 1000.0), per_hour=2).tolist()
+    >>> apply_hourly_cap(0, np.full(5, 1000.0), per_hour=2).tolist()
     [1000, 2000, 3601000, 3602000, 7201000]
-    >>> paced(0, np.full(3, 2e6), per_hour=2).tolist()
+    >>> apply_hourly_cap(0, np.full(3, 2e6), per_hour=2).tolist()
     [2000000, 4000000, 6000000]
     """
     if not len(gaps):

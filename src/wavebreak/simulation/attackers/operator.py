@@ -1,6 +1,6 @@
-"""One account in an operator's hands: what it has planned, how it fares, when it acts next.
+"""An operator: its accounts, their plans step by step, and its reactions to feedback.
 
-An operator: its accounts, step by step, and what it makes of our answers.
+`SenderAccount` is one account: what it has planned, its counts, and when it acts next.
 """
 
 from __future__ import annotations
@@ -213,7 +213,7 @@ class Operator:
         """Plan what the accounts do in [low, high) milliseconds; return their acts on people.
 
         `answers` are what the operator has learned since the last step. What people do about the
-        acts is planned by `following.follow`, for those that went through.
+        acts is planned by `add_consequences`, for those that went through.
         """
         for answer in answers:
             self._hear(sim, answer)
@@ -261,7 +261,7 @@ class Operator:
                 if account in self._by_account:
                     self._by_account[account].answered += 1
             if not come.all():
-                later.append((acts.of(~come), when[~come]))
+                later.append((acts.select(~come), when[~come]))
         self._pending_replies = later
 
     def _hear(self, sim: SimulationContext, answer: OperatorFeedback) -> None:

@@ -1,4 +1,4 @@
-"""Every tactic of adversaries.md as a set of parameters; combinations are unions of such sets."""
+"""Presets: every tactic of adversaries.md as parameters; a combination is their union."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ _NAMES = (
     ("protocol-parity", "attests, types and reads as the official client does"),
     ("hijack", "a companion session on a real person's account"),
     ("appeal-farming", "tries its accounts' challenges in batches, in one rhythm"),
-    ("mass-reports", "many report one innocent"),
+    ("mass-reports", "many report one benign account"),
     ("many-to-one-flood", "many accounts write to one victim and invite it"),
     ("group-adder", "adds strangers to groups by the hundred"),
 )

@@ -1,7 +1,7 @@
-"""Innocents: people and firms that look like bulk senders and are not.
+"""Benign personas: people and businesses whose legitimate messaging resembles bulk sending.
 
-Each is a hard negative: those of adversaries.md, and more. To add one: write a frozen dataclass
-with `name`, `in_population` and `play`, and put it in `INNOCENTS`.
+Each one is a hard negative for detection. To add one, write a frozen dataclass with `name`,
+`in_population` and `play`, and list it in `PERSONAS`.
 """
 
 from __future__ import annotations
@@ -61,4 +61,4 @@ PERSONAS: dict[str, type[Persona]] = {
 }  # fmt: skip
 """Every persona by name, in the order of adversaries.md; then those most like attackers."""
 
-__all__ = ["INNOCENTS", "Persona"]
+__all__ = ["PERSONAS", "Persona"]

@@ -1,4 +1,4 @@
-"""Innocent firms: support desk, shop, newsletter, radio station."""
+"""Benign businesses: support account, shop, newsletter, radio station."""
 
 from __future__ import annotations
 
@@ -99,17 +99,20 @@ class SupportDesk(BusinessPersona):
     def play(self, sim: SimulationContext, accounts: Ints) -> None:
         """Plan the persona."""
         style = adjust_style(sim.style, answer_gap=50.0 * SECOND, length=5.0)
-        for desk in accounts.tolist():
-            ts, peer = draw_customers(sim, desk, self.chats_a_day)
-            asked = draw_conversations(sim, style, ts, peer, np.array(desk), known=0.05, back=0.3)
+        for account in accounts.tolist():
+            ts, peer = draw_customers(sim, account, self.chats_a_day)
+            asked = draw_conversations(
+                sim, style, ts, peer, np.array(account), known=0.05, back=0.3
+            )
             add_conversations(sim, asked, style)
 
 
 @dataclass(frozen=True, slots=True)
 class Shop(BusinessPersona):
-    """A shop on the business app: answers `orders` a day, and later says that goods are ready.
+    """A shop on the business app: replies to `orders` a day, and notifies customers later.
 
-    `notified`: the share of customers told; few answer (`silent`), half have the shop in contacts.
+    `notified`: the share of customers notified; `silent` do not reply; half have the shop in
+    contacts.
     """
 
     name: ClassVar[str] = "shop"
@@ -128,15 +131,15 @@ class Shop(BusinessPersona):
                 sim, sim.style, ts, peer, np.array(shop), known=0.3, back=known
             )
             add_conversations(sim, asked, sim.style)
-            told = rng.random(len(ts)) < self.notified
-            later = ts[told] + rng.integers(HOUR, 8 * HOUR, int(told.sum()))
+            notified = rng.random(len(ts)) < self.notified
+            later = ts[notified] + rng.integers(HOUR, 8 * HOUR, int(notified.sum()))
             news = draw_conversations(
                 sim,
                 short,
                 later,
                 np.array(shop),
-                peer[told],
-                known=known[told],
+                peer[notified],
+                known=known[notified],
                 silent=self.silent,
                 typing=0.4,
             )

@@ -1,4 +1,4 @@
-"""Innocents who stand near the attackers: at work, on the move, on cheap phones, at one desk."""
+"""Benign personas closest to attackers: at work, on the move, on shared or cheap phones."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Salesperson(PersonPersona):
                 count = int(sim.rng.integers(*self.customers))
                 peer = sim.people.draw_acquaintances(sim.rng, who, count, self.reach)
                 start = _draw_sequence(sim, span, len(peer), self.gap)
-                told = draw_conversations(
+                opened = draw_conversations(
                     sim,
                     style,
                     start,
@@ -76,7 +76,7 @@ class Salesperson(PersonPersona):
                     silent=self.silent,
                     typing=self.typing,
                 )
-                add_conversations(sim, told, style)
+                add_conversations(sim, opened, style)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ class Greeter(PersonPersona):
             )
             ts = int(sim.draw_times(0.1, 0.8, 1)[0])
             start = _draw_sequence(sim, (ts, ts + HOUR), len(peer), self.gap)
-            told = draw_conversations(
+            opened = draw_conversations(
                 sim,
                 style,
                 start,
@@ -156,7 +156,7 @@ class Greeter(PersonPersona):
                 silent=self.silent,
                 typing=0.1,
             )
-            add_conversations(sim, told, style)
+            add_conversations(sim, opened, style)
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,10 +309,10 @@ class OfficeNat(PersonPersona):
                 ready = np.maximum(registered_at[peer], registered_at[who]) + 10 * MINUTE
                 start = ready + (rng.random(len(peer)) * 8 * HOUR).astype(np.int64)
                 real = peer != who
-                told = draw_conversations(
+                opened = draw_conversations(
                     sim, sim.style, start[real], np.array(who), peer[real], known=0.6, back=0.6
                 )
-                add_conversations(sim, told, sim.style)
+                add_conversations(sim, opened, sim.style)
 
     def _offices(self, who: Ints) -> list[Ints]:
         return [who[first : first + self.size] for first in range(0, len(who), self.size)]

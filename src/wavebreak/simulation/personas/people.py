@@ -1,4 +1,4 @@
-"""Innocent people: much sending, many new peers, little typing, for good reasons."""
+"""Benign people who send much, meet many new peers or type little, for good reasons."""
 
 from __future__ import annotations
 

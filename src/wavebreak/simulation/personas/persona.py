@@ -1,4 +1,4 @@
-"""What all personas share: who plays them."""
+"""Base class of personas whose accounts belong to simulated people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Innocents who are wronged: by false reports, by a flood, by a hijack that is over."""
+"""Benign personas who are victims: of false reports, of a flood, of a past hijack."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class HijackOwner(PersonPersona):
                 peer = people.draw_acquaintances(rng, account, int(most))
                 gaps = rng.lognormal(np.log(2 * MINUTE), 1.2, len(peer))
                 start = back + 5 * MINUTE + np.cumsum(gaps).astype(np.int64)
-                told = draw_conversations(
+                opened = draw_conversations(
                     sim, sim.style, start, np.array(account), peer, known=known, silent=0.15
                 )
-                add_conversations(sim, told, sim.style)
+                add_conversations(sim, opened, sim.style)

@@ -1,0 +1,1 @@
+"""Labelled claim pages: evaluate the reader on them, and learn its weights from them."""

@@ -1,0 +1,210 @@
+"""The documentation shows what the code does: outputs, commands, links, reference, site."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Union
+
+import msgspec
+import pytest
+import typer
+
+from wavebreak.cli.app import app
+from wavebreak.features.fact_kinds import KINDS
+from wavebreak.rules import OUTCOMES, load
+from wavebreak.schema.events import EVENTS, TYPES
+
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+DOCS = ROOT / "docs"
+PLACEHOLDER = "TB" + "M"
+WITH_OUTPUTS = (
+    "README.md", "docs/tutorial.md", "docs/how-to/write-a-rule.md",
+    "docs/how-to/seal-and-verify.md", "docs/how-to/build-a-case.md",
+)  # fmt: skip
+
+
+def documents() -> list[Path]:
+    found = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
+    assert len(found) >= 40
+    return found
+
+
+def blocks(document: Path, *languages: str) -> list[str]:
+    """Return the fenced blocks of some languages in a document."""
+    text = document.read_text(encoding="utf-8")
+    named = "|".join(languages)
+    return re.findall(rf"^ *```(?:{named})\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
+
+
+def command_lines(document: Path) -> Iterator[list[str]]:
+    """Return the words of each `wavebreak` command in a document's shell blocks."""
+    for language, prompt in (("sh", ""), ("console", "$ ")):
+        for block in blocks(document, language):
+            for line in block.replace("\\\n", " ").splitlines():
+                line = line.strip().partition(" #")[0].partition(" |")[0].removesuffix("&")
+                if line.startswith(f"{prompt}wavebreak "):
+                    yield shlex.split(line.removeprefix(prompt))[1:]
+
+
+def problem(words: list[str]) -> str:
+    """Return what the command line does not know of a command, or nothing."""
+    command: Any = typer.main.get_command(app)
+    if hasattr(command, "load"):
+        command.load()
+    while hasattr(command, "commands"):
+        if not words or words[0] not in command.commands:
+            return f"no command {words[:1]}"
+        command, words = command.commands[words[0]], words[1:]
+    known = {name for p in command.params for name in (*p.opts, *p.secondary_opts)}
+    options = [word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)]
+    return ", ".join(f"no option {word}" for word in options if word not in known)
+
+
+def run_script(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(DOCS / name), *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("name", WITH_OUTPUTS)
+def test_document_shows_the_real_output_of_its_commands(name: str) -> None:
+    result = run_script("run_examples.py", "--check", name)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_example_runner_reports_and_rewrites_another_output(tmp_path: Path) -> None:
+    document = tmp_path / "page.md"
+    stale = "```console\n$ wavebreak --version\nwavebreak is here\n```\n"
+    document.write_text(stale, encoding="utf-8")
+    result = run_script("run_examples.py", "--check", str(document))
+    assert result.returncode == 1
+    assert "wavebreak --version" in result.stdout
+    assert document.read_text(encoding="utf-8") == stale
+    assert run_script("run_examples.py", str(document)).returncode == 0
+    assert run_script("run_examples.py", "--check", str(document)).returncode == 0
+
+
+def test_documented_commands_and_options_exist() -> None:
+    problems, seen = [], 0
+    for document in documents():
+        if document.name == "CHANGELOG.md" or document.parent.name == "reference":
+            continue
+        for words in command_lines(document):
+            seen += 1
+            if words[0] != "--version" and (what := problem(words)):
+                problems.append(f"{document.relative_to(ROOT)}: {' '.join(words)}: {what}")
+    assert seen > 40
+    assert problems == []
+
+
+def test_documented_modules_can_be_run() -> None:
+    pattern = re.compile(r"python -m ((?:experiments|benchmarks|support|wavebreak)[\w.]*)")
+    named = {name for path in documents() for name in pattern.findall(path.read_text("utf-8"))}
+    named -= {"support.output_digests", "support.withdrawn_words"}
+    assert len(named) >= 3
+    for name in named:
+        spec = importlib.util.find_spec(name)
+        assert spec is not None, name
+
+
+def test_generated_reference_is_up_to_date() -> None:
+    result = run_script("generate_reference.py", "--check")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_no_document_leaves_a_number_to_be_measured() -> None:
+    unmeasured = [str(p) for p in documents() if PLACEHOLDER in p.read_text(encoding="utf-8")]
+    assert unmeasured == []
+
+
+def test_events_that_documents_show_are_accepted() -> None:
+    decoder = msgspec.json.Decoder(Union[EVENTS])  # noqa: UP007 - a tuple known at run time
+    for document in (README, DOCS / "tutorial.md"):
+        lines = [line for block in blocks(document, "jsonl") for line in block.splitlines()]
+        assert len(lines) >= 3
+        assert all(decoder.decode(line).account for line in lines)
+
+
+def test_rule_that_the_readme_shows_is_the_shipped_one() -> None:
+    shown = tomllib.loads(blocks(README, "toml")[0])["rule"]
+    rule = load().rule("instant_ban")
+    assert rule is not None
+    shipped = msgspec.json.decode(msgspec.json.encode(rule))
+    assert {"id", "on", "when", "outcome", "fires_on"} <= set(shown[0])
+    assert {key: shipped[key] for key in shown[0]} == shown[0]
+
+
+def test_reference_names_every_event_type_kind_and_outcome() -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in (DOCS / "reference").glob("*.md"))
+    assert [name for name in (*TYPES, *KINDS, *OUTCOMES) if f"`{name}`" not in text] == []
+
+
+def test_linked_files_exist() -> None:
+    checked, missing = 0, []
+    for document in documents():
+        text = document.read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+            if re.match(r"[a-z]+:", target):
+                continue
+            checked += 1
+            if not (document.parent / target).exists():
+                missing.append(f"{document.relative_to(ROOT)} → {target}")
+    assert checked > 100
+    assert missing == []
+
+
+def test_documented_source_files_exist() -> None:
+    places = [ROOT, ROOT / "src", ROOT / "src/wavebreak", ROOT / "src/wavebreak/policy"]
+    checked, missing = 0, []
+    for document in documents():
+        if document.name == "CHANGELOG.md" or document.parent.name == "adr":
+            continue
+        text = re.sub(r"^```.*?^```$", "", document.read_text("utf-8"), flags=re.M | re.S)
+        for path in re.findall(r"`([\w.-]+/[\w./-]+\.(?:py|toml|json|service))`", text):
+            if path.startswith(("out/", "proof/", "my-policy/")):
+                continue
+            checked += 1
+            if not any((place / path).exists() for place in places):
+                missing.append(f"{document.relative_to(ROOT)}: {path}")
+    assert checked > 50
+    assert missing == []
+
+
+def test_readme_is_short_and_names_the_two_commands() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 150
+    assert "make demo" in text
+    assert "make test" in text
+
+
+def test_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(site)]
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    result = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "WARNING" not in result.stderr
+    pages = list(site.rglob("*.html"))
+    assert len(pages) >= 40
+    loaded = re.compile(
+        r"""(?:<(?:script|img|iframe|source)\b[^>]*\bsrc|<link\b[^>]*\bhref)=["']?(?:https?:)?//"""
+    )
+    remote = [p.name for p in pages if loaded.search(p.read_text(encoding="utf-8"))]
+    assert remote == []
+    styles = [
+        p
+        for p in site.rglob("*.css")
+        if re.search(r"url\([\"']?(https?:)?//", p.read_text("utf-8"))
+    ]
+    assert styles == []
+    assert (site / "search" / "search_index.js").exists()
