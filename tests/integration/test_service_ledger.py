@@ -24,7 +24,7 @@ from support.service_harness import SIGNER, Running, abuser
 from wavebreak import rules
 from wavebreak.ledger import Entry, new_signer, read_entry
 from wavebreak.ledger.audit import audit_directory
-from wavebreak.ledger.checkpoints import encode_verifier_key
+from wavebreak.ledger.checkpoints import encode_signer, encode_verifier_key
 from wavebreak.ledger.entries import (
     AppealEntry,
     DecisionEntry,
