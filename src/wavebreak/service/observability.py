@@ -248,5 +248,5 @@ class ScoreDriftMonitor:
         while True:
             scores = await service.ask(sample_scores)
             if len(scores) >= MIN_SCORED_ACCOUNTS:
-                self._metrics.shift.set(baseline.psi(self._baseline, scores))
+                self._metrics.shift.set(baseline.population_stability_index(self._baseline, scores))
             await asyncio.sleep(self._every_s)

@@ -225,7 +225,7 @@ class SnapshotScheduler:
         self._applied, self.position = applied, position
         self._at, self._retry_at = time.monotonic(), 0.0
         self._thread: threading.Thread | None = None
-        self._room: snapshot.Room | None = None
+        self._room: snapshot.CopyBuffer | None = None
 
     def between_batches(self, engine: Engine, decisions: int) -> None:
         """Take a snapshot if one is due; called by the engine thread between batches."""
@@ -236,15 +236,15 @@ class SnapshotScheduler:
         if self._room is not None:
             self.take(engine, decisions)
         elif moved and (late or moved >= self.events) and time.monotonic() >= self._retry_at:
-            self._begin(self._prepare, snapshot.room_for(engine))
+            self._begin(self._prepare, snapshot.copy_size(engine))
 
     def take(self, engine: Engine, decisions: int) -> None:
         """Copy the state now and write it in a thread; waits for the previous one."""
         self.wait()
-        room = self._room or snapshot.Room(snapshot.room_for(engine))
+        room = self._room or snapshot.CopyBuffer(snapshot.copy_size(engine))
         self.position, self._at, self._room = engine.fanout.position, time.monotonic(), None
         path = snapshot_path(self.home, self.position, decisions)
-        self._begin(self._write, snapshot.taken(engine, room), path, self.position)
+        self._begin(self._write, snapshot.copy_state(engine, room), path, self.position)
 
     def wait(self) -> None:
         """Wait until a snapshot in progress is written."""
@@ -257,14 +257,14 @@ class SnapshotScheduler:
 
     def _prepare(self, size: int) -> None:
         try:
-            self._room = snapshot.Room(size)
+            self._room = snapshot.CopyBuffer(size)
         except (OSError, MemoryError):
             self._report(
                 "not enough memory for a snapshot: the next start will replay more of the log"
             )
             self._retry_at = time.monotonic() + RETRY_MEMORY_S
 
-    def _write(self, state: snapshot.Taken, path: Path, position: int) -> None:
+    def _write(self, state: snapshot.EngineState, path: Path, position: int) -> None:
         waited = 0.0
         while self._applied() < position:
             time.sleep(0.05)
