@@ -12,7 +12,7 @@ from benchmarks.load_streams import RATE, START_MS, STRANGERS, Traffic, everyone
 from wavebreak import rules
 from wavebreak.engine import Engine
 from wavebreak.features.facts import Segment
-from wavebreak.features.shards import RESERVE, Core
+from wavebreak.features.shards import RESERVED_ACCOUNTS, ShardedKernel
 from wavebreak.model import Model
 
 BATCH = 50_000
@@ -47,12 +47,14 @@ class Cost:
         return self.events / (self.fanout_s + self.kernel_s)
 
 
-def engine(*, workers: int = 1, accounts: int = RESERVE, model: Model | None = None) -> Engine:
+def engine(
+    *, workers: int = 1, accounts: int = RESERVED_ACCOUNTS, model: Model | None = None
+) -> Engine:
     """An engine with the shipped policy, everything covered, in shadow; no model unless given."""
     return Engine(rules.load(), workers=workers, accounts=accounts, model=model)
 
 
-def advance(core: Core, segment: Segment) -> int:
+def advance(core: ShardedKernel, segment: Segment) -> int:
     """Take one segment, closing the open epoch first where it is another; gives the hits."""
     hits = 0
     if core.epoch < 0:
@@ -93,7 +95,7 @@ def segments_of(by: Engine, log: pa.RecordBatch, *, batch: int = BATCH) -> list[
     ]
 
 
-def timed(core: Core, segments: Sequence[Segment]) -> float:
+def timed(core: ShardedKernel, segments: Sequence[Segment]) -> float:
     """Seconds that a core takes for facts that are already made."""
     began = time.perf_counter()
     for segment in segments:

@@ -52,9 +52,9 @@ def _rate(what: str, values: Sequence[float], **more: Any) -> Figure:
 
 def _asleep(to: Engine, clock: Clockwork, each: int) -> list[Cost]:
     core = to.core
-    core.judgement = replace(core.judgement, wake=0)
+    core.policy = replace(core.policy, wake=0)
     for worker in core.workers:
-        core.judgement.into(worker.record)
+        core.policy.into(worker.record)
     return [feed(to, log_batch(clock.next(each))) for _ in range(3)]
 
 

@@ -14,7 +14,7 @@ from benchmarks.figures import Figure, figure
 from benchmarks.load_streams import log_batch
 from wavebreak import model
 from wavebreak.engine import Engine
-from wavebreak.features.catalog import INPUTS, NAMES
+from wavebreak.features.catalog import MODEL_INPUTS, NAMES
 from wavebreak.training.thresholds import cascade_trace
 
 NAME = "model"
@@ -30,7 +30,7 @@ def bench(quick: bool) -> list[Figure]:
     values, booster = _trained(6_000 if quick else 20_000)
     values = values[:rows]
     trees = model.from_booster(booster, name="speed")
-    least = int(model.fixed([2.0])[0])
+    least = int(model.to_fixed_point([2.0])[0])
     cut = cascade_trace(trees.partials(values), np.arange(rows), least, 1 / rows)
     letting_go = model.from_booster(booster, name="speed", cascade=cut)
     ways: dict[str, tuple[Callable[[], Any], int]] = {
@@ -41,7 +41,7 @@ def bench(quick: bool) -> list[Figure]:
         "lightgbm": (lambda: _predict(booster, values[: rows // 4]), rows // 4),
         "lightgbm one": (lambda: [_predict(booster, values[k : k + 1]) for k in range(200)], 200),
         "lightgbm reasons": (
-            lambda: booster.predict(values[:100, : len(INPUTS)], pred_contrib=True),
+            lambda: booster.predict(values[:100, : len(MODEL_INPUTS)], pred_contrib=True),
             100,
         ),
     }
@@ -64,18 +64,18 @@ def _trained(rows: int) -> tuple[Any, Any]:
     values = rng.lognormal(0, 2, (max(rows, 40_000), len(NAMES)))
     values[rng.random(values.shape) < 0.2] = np.nan
     values[rng.random(values.shape) < 0.3] = 0.0
-    values[:, len(INPUTS) :] = np.nan
+    values[:, len(MODEL_INPUTS) :] = np.nan
     target = np.log1p(np.nan_to_num(values)) @ rng.normal(size=values.shape[1])
     labels = target + rng.normal(0, target.std(), target.size) > np.quantile(target, 0.9)
     inputs = lightgbm.Dataset(
-        values[:rows, : len(INPUTS)], labels[:rows], feature_name=list(INPUTS)
+        values[:rows, : len(MODEL_INPUTS)], labels[:rows], feature_name=list(MODEL_INPUTS)
     )
     settings = {"objective": "binary", "num_leaves": LEAVES, "num_threads": 1, "verbose": -1}
     return values, lightgbm.train(settings, inputs, TREES)
 
 
 def _predict(booster: Any, values: Any) -> Any:
-    return booster.predict(values[:, : len(INPUTS)], raw_score=True, num_threads=1)
+    return booster.predict(values[:, : len(MODEL_INPUTS)], raw_score=True, num_threads=1)
 
 
 def _figures(seconds: dict[str, list[float]], exact: bool, gone: float) -> list[Figure]:
@@ -107,7 +107,7 @@ def _figures(seconds: dict[str, list[float]], exact: bool, gone: float) -> list[
 
 def _in_the_path(quick: bool) -> list[Figure]:
     """The kernel with the shipped model asked at scoring points, and without, in turns."""
-    shipped, what = model.chosen(None), "kernel, rules, all features, the shipped model"
+    shipped, what = model.load_selected(None), "kernel, rules, all features, the shipped model"
     if shipped is None:
         return [Figure(NAME, what, "events/s", None, target=1.5e6, note="no model is shipped")]
     accounts, each, rounds = (50_000, 200_000, 3) if quick else (1_000_000, 1_000_000, 7)

@@ -11,7 +11,7 @@ from benchmarks.engine_stages import Clockwork, advance, engine, warmed
 from benchmarks.figures import Figure
 from benchmarks.load_streams import Traffic, log_batch
 from wavebreak.engine import Engine
-from wavebreak.features.shards import RESERVE
+from wavebreak.features.shards import RESERVED_ACCOUNTS
 
 NAME = "pauses"
 BATCH = 500
@@ -24,7 +24,7 @@ LONGEST_MS = 50.0
 
 def bench(quick: bool) -> list[Figure]:
     """Longest wait for a batch, in the fan-out and the kernel, within and past the reserve."""
-    reserve, events = (60_000, 100_000) if quick else (RESERVE, 1_000_000)
+    reserve, events = (60_000, 100_000) if quick else (RESERVED_ACCOUNTS, 1_000_000)
     to = engine(accounts=reserve)
     # The first measured stretch ends short of the reserve, the second passes it.
     growth = (NEW + REGISTERED) * events

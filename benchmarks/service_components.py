@@ -134,9 +134,9 @@ def _snapshot(of: Engine) -> Figure:
     """How long the engine pauses; another thread allocates the memory for the copy beforehand."""
     spent = []
     for _ in range(5):
-        room = snapshot.Room(snapshot.room_for(of))
+        room = snapshot.CopyBuffer(snapshot.copy_size(of))
         began = time.perf_counter()
-        snapshot.taken(of, room)
+        snapshot.copy_state(of, room)
         spent.append((time.perf_counter() - began) * 1000)
     note = f"{len(of.fanout.accounts):,} accounts; the first {spent[0]:.0f}"
     return figure(NAME, "copying for a snapshot", "ms", spent, better="less", note=note)

@@ -21,7 +21,7 @@ from experiments.benchmarks.results import Bar, Result, Row, bar, published
 from wavebreak import rules
 from wavebreak.engine import Engine
 from wavebreak.errors import UsageError
-from wavebreak.features.catalog import INPUTS
+from wavebreak.features.catalog import MODEL_INPUTS
 from wavebreak.io import csv_import
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema import coverage
@@ -86,13 +86,13 @@ def _catalog(engine: Engine, slots: Any) -> Floats:
     count = np.bincount(points["account"], minlength=engine.core.accounts)
     found = []
     for slot in slots.tolist():
-        last = np.array(engine.core.values_of(slot), np.float64)[: len(INPUTS)]
+        last = np.array(engine.core.values_of(slot), np.float64)[: len(MODEL_INPUTS)]
         if count[slot]:
-            seen = points["values"][points["account"] == slot][:, : len(INPUTS)]
+            seen = points["values"][points["account"] == slot][:, : len(MODEL_INPUTS)]
             there = np.maximum((~np.isnan(seen)).sum(axis=0), 1)
             mean = np.where(np.isnan(seen).all(axis=0), np.nan, np.nansum(seen, axis=0) / there)
         else:
-            mean = np.full(len(INPUTS), np.nan)
+            mean = np.full(len(MODEL_INPUTS), np.nan)
         found.append(np.r_[last, mean])
     return np.array(found)
 

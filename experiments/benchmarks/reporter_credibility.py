@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.benchmarks.metrics import Floats
-from wavebreak.features.shared_state import WEIGHT_ONE, odds, weight
+from wavebreak.features.shared_state import WEIGHT_ONE, credibility_log_odds, report_weight
 
 ROUNDS = 6
 RIGHT, WRONG = 3.0, 1.5
@@ -71,7 +71,9 @@ def _odds(right: Floats, wrong: Floats) -> Floats:
     trusted, incorrect = (np.rint(2 * reports).astype(np.int64) for reports in (right, wrong))
     width = int(incorrect.max(initial=0)) + 1
     records, place = np.unique(trusted * width + incorrect, return_inverse=True)
-    found: Floats = np.array([odds(*divmod(record, width)) for record in records.tolist()])
+    found: Floats = np.array(
+        [credibility_log_odds(*divmod(record, width)) for record in records.tolist()]
+    )
     return found[place] / WEIGHT_ONE
 
 
@@ -107,7 +109,8 @@ def live(reports: Reports, known: NDArray[np.int64]) -> Floats:
     wrong = reports.per(reports.by, known[reports.of] == 0)
     each = np.zeros(reports.accounts)
     for who in np.unique(reports.by).tolist():
-        each[who] = weight(int(2 * right[who]), int(2 * wrong[who]), True, False, False, 0)
+        record = int(2 * right[who]), int(2 * wrong[who])
+        each[who] = report_weight(*record, True, False, False, 0)
     return reports.per(reports.of, each[reports.by]) / WEIGHT_ONE
 
 

@@ -224,7 +224,7 @@ def packed(bag: Path, out: Path, *, rebag: bool) -> Path:
     return out
 
 
-def test_the_table_has_more_than_forty_ways() -> None:
+def test_tampering_table_has_more_than_forty_cases() -> None:
     assert len(TAMPERED) >= 43
     assert len({doubt for _, _, doubt in TAMPERED.values()}) >= 25
 
@@ -239,15 +239,13 @@ def test_tampered(name: str, original: Original, tmp_path: Path) -> None:
     assert doubt in [finding.name for finding in found if finding.holds is False], found
 
 
-def test_the_untouched_bundle_packed_again_holds(original: Original, tmp_path: Path) -> None:
+def test_untouched_bundle_packed_again_verifies(original: Original, tmp_path: Path) -> None:
     bag = copytree(original.bag, tmp_path / "C-7")
     found = verify_bundle(packed(bag, tmp_path / "t.zip", rebag=True), original.keys)
     assert [(f.what, f.said) for f in found if not f.holds] == []
 
 
-def test_what_was_made_with_other_versions_is_not_checked_and_says_so(
-    original: Original, tmp_path: Path
-) -> None:
+def test_bundle_of_other_versions_is_reported_unchecked(original: Original, tmp_path: Path) -> None:
     bag = copytree(original.bag, tmp_path / "C-7")
     value("data/made.json", lambda v: v.update(typst="0.1"))(bag)
     found = verify_bundle(packed(bag, tmp_path / "t.zip", rebag=True), original.keys)
@@ -308,9 +306,7 @@ ZIPS: dict[str, tuple[Callable[[zipfile.ZipFile], None], str]] = {
 
 
 @pytest.mark.parametrize("name", ZIPS)
-def test_a_zip_file_that_is_up_to_something_is_refused_and_leaves_nothing(
-    name: str, tmp_path: Path
-) -> None:
+def test_hostile_zip_file_is_refused_and_leaves_nothing(name: str, tmp_path: Path) -> None:
     make, doubt = ZIPS[name]
     source = tmp_path / "in" / "t.zip"
     source.parent.mkdir()
@@ -322,7 +318,7 @@ def test_a_zip_file_that_is_up_to_something_is_refused_and_leaves_nothing(
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["in", "t.zip"]
 
 
-def test_what_is_no_zip_file_is_refused(original: Original, tmp_path: Path) -> None:
+def test_file_that_is_no_zip_is_refused(original: Original, tmp_path: Path) -> None:
     raw = original.file.read_bytes()
     for content, doubt in (
         (b"hello", "bundle_damaged"),

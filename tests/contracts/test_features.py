@@ -27,14 +27,14 @@ def is_real(source: str) -> bool:
     return source in TYPES or field in FIELDS.get(kind, set())
 
 
-def test_there_are_103_features_and_each_has_one_place_and_one_oracle() -> None:
+def test_features_are_103_each_with_index_and_oracle_formula() -> None:
     assert len(FEATURES) == 103
     assert len(set(NAMES)) == len(FEATURES) >= 60
     assert [INDEX[name] for name in NAMES] == list(range(len(FEATURES)))
     assert set(oracle.FORMULAS) == set(NAMES)
 
 
-def test_every_feature_says_what_it_is_and_where_it_fails() -> None:
+def test_feature_declarations_are_complete() -> None:
     for feature in FEATURES:
         assert all(text.strip() == text != "" for text in feature if isinstance(text, str))
         assert feature.name.isidentifier()
@@ -44,7 +44,7 @@ def test_every_feature_says_what_it_is_and_where_it_fails() -> None:
         assert 1 <= feature.resolution_ms <= 86_400_000
 
 
-def test_every_window_of_a_name_is_the_window_declared() -> None:
+def test_feature_name_window_equals_declared_window() -> None:
     for feature in FEATURES:
         end = feature.name.rpartition("_")[2]
         if end in WINDOWS:
@@ -53,7 +53,7 @@ def test_every_window_of_a_name_is_the_window_declared() -> None:
             assert feature.window.startswith("last 32"), feature.name
 
 
-def test_every_source_is_a_type_or_a_field_of_the_contract() -> None:
+def test_feature_sources_are_types_or_fields_of_the_schema() -> None:
     assert not is_real("message.sent.text")
     for feature in FEATURES:
         assert feature.sources, feature.name
@@ -61,7 +61,7 @@ def test_every_source_is_a_type_or_a_field_of_the_contract() -> None:
             assert all(map(is_real, source.split("|"))), (feature.name, source)
 
 
-def test_at_least_the_families_of_the_design_are_there() -> None:
+def test_feature_families_are_complete() -> None:
     families: dict[str, list[Feature]] = defaultdict(list)
     for feature in FEATURES:
         families[feature.family].append(feature)
@@ -73,7 +73,7 @@ def test_at_least_the_families_of_the_design_are_there() -> None:
     }  # fmt: skip
 
 
-def test_every_feature_takes_two_values_in_made_streams_and_the_oracle_gives_the_same() -> None:
+def test_features_vary_in_streams_and_equal_the_oracle() -> None:
     values: dict[str, set[float]] = defaultdict(set)
     for seed in range(20):
         rng = random.Random(seed)

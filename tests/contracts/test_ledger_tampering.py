@@ -275,7 +275,7 @@ def scene(sealed: Scene, tmp_path: Path) -> Scene:
     return Scene(log, shown, [*sealed.keys], [*sealed.kept], [*sealed.roots])
 
 
-def test_what_nobody_tampered_with_holds(scene: Scene) -> None:
+def test_untampered_ledger_verifies(scene: Scene) -> None:
     found = audit_directory(scene.log, scene.keys, scene.kept, scene.roots)
     assert found.last.size == 12
     assert any("2026-05-01 12:30:00 UTC" in line for line in found.checked)
@@ -283,7 +283,7 @@ def test_what_nobody_tampered_with_holds(scene: Scene) -> None:
     assert verify(scene.log, scene.keys, scene.kept)[-1].size == 12
 
 
-def test_the_table_has_at_least_forty_cases_each_with_a_name_of_its_own() -> None:
+def test_tampering_table_has_forty_distinct_errors() -> None:
     told = [name for name, _, _, _ in CASES]
     assert len(set(told)) == len(told) >= 100
     assert len({code for _, code, _, _ in CASES}) >= 50
@@ -292,7 +292,9 @@ def test_the_table_has_at_least_forty_cases_each_with_a_name_of_its_own() -> Non
 @pytest.mark.parametrize(
     ("code", "change", "of"), [pytest.param(*case[1:], id=case[0]) for case in CASES]
 )
-def test_it_is_caught_by_its_own_error(scene: Scene, code: str, change: Change, of: str) -> None:
+def test_tampering_is_caught_by_its_own_error(
+    scene: Scene, code: str, change: Change, of: str
+) -> None:
     def act() -> None:
         change(scene)
         audit_directory(getattr(scene, of), scene.keys, scene.kept, scene.roots)
@@ -307,7 +309,7 @@ def test_it_is_caught_by_its_own_error(scene: Scene, code: str, change: Change, 
     ("code", "change", "of"),
     [pytest.param(*c[1:], id=c[0]) for c in CASES if c[1] not in OURS],
 )
-def test_the_verifier_alone_catches_it_too(
+def test_tampering_is_caught_by_verifier_alone(
     scene: Scene, code: str, change: Change, of: str
 ) -> None:
     def act() -> None:

@@ -10,9 +10,9 @@ from wavebreak.model.storage import SHIPPED
 
 
 def test_the_shipped_model_loads_by_itself_and_none_is_a_choice() -> None:
-    found = model.chosen(None)
+    found = model.load_selected(None)
     assert (found is not None) == SHIPPED.is_dir()
-    assert model.chosen("none") is None
+    assert model.load_selected("none") is None
     if found is not None:
         assert found.version == model.load(SHIPPED).version
         assert {"restrict", "ban"} <= set(found.thresholds)

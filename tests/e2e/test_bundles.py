@@ -53,7 +53,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return Made(tmp_path_factory.mktemp("bundle"))
 
 
-def test_everything_in_it_holds_by_the_maker_s_keys(made: Made) -> None:
+def test_bundle_verifies_with_its_makers_keys(made: Made) -> None:
     found = verify_bundle(made.file, made.keys)
     assert [(f.what, f.said) for f in found if not f.holds] == []
     assert (len(found), exit_code(found)) == (12, 0)
@@ -61,7 +61,7 @@ def test_everything_in_it_holds_by_the_maker_s_keys(made: Made) -> None:
     assert "decisions and features the same again, 4 of them sealed before" in again
 
 
-def test_whose_it_is_is_not_known_without_a_key_nor_by_another_s(made: Made) -> None:
+def test_bundle_origin_is_unchecked_without_the_right_key(made: Made) -> None:
     without = verify_bundle(made.file, [])
     assert exit_code(without) == 3
     assert [f.what for f in without if f.holds is None] == ["sealed entries", "recomputation"]
@@ -84,7 +84,7 @@ def manifest(bag: Path, name: str) -> dict[str, str]:
     return {path: digest for digest, path in (line.split(maxsplit=1) for line in lines)}
 
 
-def test_it_is_a_valid_bag_to_bagit_and_to_a_reader_of_ten_lines(made: Made) -> None:
+def test_bundle_is_valid_bag_for_two_readers(made: Made) -> None:
     assert bagit.Bag(str(made.bag)).is_valid()
     there = {p.relative_to(made.bag).as_posix() for p in made.bag.rglob("*") if p.is_file()}
     for algorithm in ("sha256", "sha512"):
@@ -130,7 +130,7 @@ def pages(path: Path) -> list[str]:
     return [page.extract_text() for page in pypdf.PdfReader(path).pages]
 
 
-def test_the_report_says_what_the_case_says(made: Made) -> None:
+def test_report_contains_facts_of_the_case(made: Made) -> None:
     text = " ".join(" ".join(pages(made.bag / "data" / "report.pdf")).split())
     for words in (
         "Case C-7, determined", "Rapid Messages Ltd", "Eligible", "Signed by Adv. Levi, counsel",
@@ -148,7 +148,7 @@ def test_the_report_says_what_the_case_says(made: Made) -> None:
     assert all(identity in text.replace(" ", "") for identity in about.relied)
 
 
-def test_every_page_has_ink_and_the_forms_are_left_to_sign(made: Made) -> None:
+def test_every_page_is_printed_and_forms_are_unsigned(made: Made) -> None:
     for name, least in (("report.pdf", 5), ("certificate.pdf", 1)):
         document = pypdfium2.PdfDocument(made.bag / "data" / name)
         assert len(document) >= least
@@ -161,7 +161,7 @@ def test_every_page_has_ink_and_the_forms_are_left_to_sign(made: Made) -> None:
     assert text.count("_____") >= 8
 
 
-def test_hebrew_stands_in_real_glyphs_from_right_to_left(made: Made) -> None:
+def test_hebrew_is_set_in_glyphs_right_to_left(made: Made) -> None:
     document = pypdfium2.PdfDocument(made.bag / "data" / "report.pdf")
     looked_at = 0
     for page in document:
@@ -183,7 +183,7 @@ def test_hebrew_stands_in_real_glyphs_from_right_to_left(made: Made) -> None:
     assert looked_at > 300
 
 
-def test_a_screenshot_is_seen_in_the_report_whole_and_upright(made: Made) -> None:
+def test_screenshot_in_report_is_whole_and_upright(made: Made) -> None:
     path = made.bag / "data" / "report.pdf"
     with_one = [n for n, page in enumerate(pypdf.PdfReader(path).pages) if len(page.images)]
     (image,) = pypdf.PdfReader(path).pages[with_one[0]].images
@@ -201,7 +201,7 @@ def test_a_screenshot_is_seen_in_the_report_whole_and_upright(made: Made) -> Non
     assert len(above) > 0.95 * wide * high / 2 < 1.05 * len(below)
 
 
-def test_a_letter_in_hebrew_begins_at_the_right(made: Made) -> None:
+def test_hebrew_notice_is_aligned_right(made: Made) -> None:
     document = pypdfium2.PdfDocument(made.bag / "data" / "report.pdf")
     edges = [edge for page in document for edge in _hebrew_lines(page)]
     starts, ends = [right for _, right in edges], [left for left, _ in edges]
@@ -228,9 +228,7 @@ def _hebrew_lines(page: Any) -> list[tuple[float, float]]:
     return found
 
 
-def test_wavebreak_run_over_the_events_writes_the_same_decisions(
-    made: Made, tmp_path: Path
-) -> None:
+def test_run_over_exhibit_log_writes_same_decisions(made: Made, tmp_path: Path) -> None:
     command = [str(Path(sys.executable).with_name("wavebreak")), "run", "log.arrow", "--policy",
                "policy/shipped", "--model", "none", "--profile", "profile.json", "-o",
                str(tmp_path / "again"), "--key", str(tmp_path / "key")]  # fmt: skip
@@ -239,7 +237,7 @@ def test_wavebreak_run_over_the_events_writes_the_same_decisions(
     assert again == (made.exhibit / "decisions.jsonl").read_bytes()
 
 
-def test_the_decisions_are_the_run_s_own_under_other_names(made: Made) -> None:
+def test_exhibit_decisions_equal_run_under_pseudonyms(made: Made) -> None:
     own = lines_of(made.run / "decisions.jsonl")
     here = lines_of(made.exhibit / "decisions.jsonl")
     about = json.loads((made.exhibit / "rerun.json").read_text())
@@ -252,7 +250,7 @@ def test_the_decisions_are_the_run_s_own_under_other_names(made: Made) -> None:
         assert one["account"] != other["account"]
 
 
-def test_no_name_of_the_run_is_in_the_bundle(made: Made) -> None:
+def test_bundle_contains_no_original_names(made: Made) -> None:
     files = [p for p in made.bag.rglob("*") if p.is_file()]
     planted = [SENDER, OTHER, "4155550100", "203.0.113.7", f"d-{SENDER}", "e-93"]
     content = b"\0".join(path.read_bytes() for path in files)
@@ -269,7 +267,7 @@ def test_no_name_of_the_run_is_in_the_bundle(made: Made) -> None:
     assert set(log.column("network").to_pylist()) - {None} == {"203.0.113.0/24"}
 
 
-def test_the_standalone_verifier_that_lies_in_it_checks_the_ledger(made: Made) -> None:
+def test_bundled_verifier_checks_the_ledger(made: Made) -> None:
     data = made.bag / "data"
     key = (data / "ledger" / "key.pub").read_text().strip()
     command = [sys.executable, "-I", str(data / "verifier.py"), str(data / "ledger"), "--key", key]
@@ -277,7 +275,7 @@ def test_the_standalone_verifier_that_lies_in_it_checks_the_ledger(made: Made) -
     assert (done.returncode, done.stdout.split(":")[0]) == (0, "holds")
 
 
-def test_a_bundle_of_the_accounts_own_events_says_what_cannot_be_decided_again(
+def test_bundle_of_own_events_reports_what_is_unchecked(
     tmp_path: Path,
 ) -> None:
     bench = Bench(tmp_path)
@@ -298,7 +296,7 @@ def test_a_bundle_of_the_accounts_own_events_says_what_cannot_be_decided_again(
     assert [d["id"] for d in lines_of(place / "decisions.jsonl")] == about["relied"]
 
 
-def test_a_run_that_was_enforced_is_decided_again_too(tmp_path: Path) -> None:
+def test_enforced_run_is_reproduced(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     run = small_run(tmp_path, enforce=True)
     bench.whole(run)

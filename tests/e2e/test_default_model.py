@@ -16,7 +16,7 @@ MOST_BYTES = 1_500_000
 
 
 def test_default_model_matches_the_catalog_and_is_small() -> None:
-    chosen = model.chosen(None)
+    chosen = model.load_selected(None)
     assert chosen is not None
     assert chosen.version.startswith("default-")
     assert sum(file.stat().st_size for file in SHIPPED.iterdir()) <= MOST_BYTES
@@ -27,7 +27,9 @@ def test_default_model_on_random_platform_bans_no_one_benign(seed: int) -> None:
     world = simulation.random_platform(seed, coverage=FULL_COVERAGE)
     edge = Edge(b"a key for tests only")
     logs = [edge.apply(batch) for batch in world.batches()]
-    engine = Engine(rules.load(), coverage.learn(logs), enforce=True, model=model.chosen(None))
+    engine = Engine(
+        rules.load(), coverage.learn(logs), enforce=True, model=model.load_selected(None)
+    )
     made = [d for log in logs for d in engine.take(log)] + engine.finish()
     worst: dict[str, set[str]] = {}
     for decision in made:

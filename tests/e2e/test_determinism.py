@@ -108,7 +108,7 @@ SINGLY = 6_000
 
 
 @pytest.mark.parametrize("batch", [1, 64, 50_000])
-def test_the_size_of_batches_changes_no_byte(
+def test_decisions_do_not_depend_on_batch_size(
     log: pa.RecordBatch, stream: Profile, expected: bytes, batch: int
 ) -> None:
     engine, end = _engine(stream), SINGLY if batch == 1 else log.num_rows
@@ -117,14 +117,14 @@ def test_the_size_of_batches_changes_no_byte(
 
 
 @pytest.mark.parametrize("workers", [2, 7])
-def test_the_number_of_workers_changes_no_byte(
+def test_decisions_do_not_depend_on_workers(
     log: pa.RecordBatch, stream: Profile, expected: bytes, workers: int
 ) -> None:
     engine = _engine(stream, workers)
     assert _bytes(_decided(engine, log, 700) + engine.finish()) == expected
 
 
-def test_ten_restarts_in_the_middle_change_no_byte(
+def test_decisions_do_not_depend_on_restarts(
     log: pa.RecordBatch, stream: Profile, expected: bytes, tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(11)

@@ -28,7 +28,7 @@ def first_events(name: str) -> pa.RecordBatch:
 
 
 @pytest.mark.parametrize("name", ["collegemsg", "copenhagen", "email_eu_150d", "irc_ubuntu"])
-def test_kernel_and_oracle_agree_at_a_dozen_cuts_of_a_real_trace(name: str) -> None:
+def test_kernel_equals_oracle_at_twelve_cuts_of_a_real_trace(name: str) -> None:
     log = first_events(name)
     both, rng, compared = Both(accounts=4096), random.Random(name), 0
     step = log.num_rows // CUTS + 1

@@ -43,7 +43,7 @@ def run(world: Path, out: Path, *, enforce: bool, sealed: bool) -> DirectoryReco
 
 
 @pytest.mark.parametrize("enforce", [True, False])
-def test_each_decision_is_sealed_and_what_took_effect_has_a_receipt(
+def test_decisions_are_sealed_and_effects_have_receipts(
     world: Path, tmp_path: Path, enforce: bool
 ) -> None:
     sealer = run(world, tmp_path / "sealed", enforce=enforce, sealed=True)
@@ -71,9 +71,7 @@ def _of(kinds: list[str], wanted: str) -> list[int]:
     return [k for k, kind in enumerate(kinds) if kind == wanted]
 
 
-def test_the_summary_remembers_the_log_and_a_second_run_continues_it(
-    world: Path, tmp_path: Path
-) -> None:
+def test_second_run_continues_the_ledger(world: Path, tmp_path: Path) -> None:
     for size in (1, 2):
         sealer = run(world, tmp_path, enforce=True, sealed=True)
         assert sealer is not None
@@ -86,7 +84,7 @@ def test_the_summary_remembers_the_log_and_a_second_run_continues_it(
         assert found.last.size % size == 0
 
 
-def test_no_account_stands_in_the_log_itself(world: Path, tmp_path: Path) -> None:
+def test_ledger_contains_no_account(world: Path, tmp_path: Path) -> None:
     sealer = run(world, tmp_path, enforce=True, sealed=True)
     assert sealer is not None
     sealer.close()

@@ -21,7 +21,7 @@ from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
 from wavebreak.engine.snapshot import restore, save
 from wavebreak.errors import ModelError, SnapshotError
-from wavebreak.features.catalog import INDEX, INPUTS
+from wavebreak.features.catalog import INDEX, MODEL_INPUTS
 from wavebreak.io import read
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema import coverage
@@ -63,7 +63,7 @@ def trees(world: Path, log: pa.RecordBatch) -> model.Model:
     labels = np.array([name in bad for name in names])
     assert 20 < labels.sum() < len(labels) - 20
     values = np.ascontiguousarray(points["values"])
-    told = lightgbm.Dataset(values[:, : len(INPUTS)], labels, feature_name=list(INPUTS))
+    told = lightgbm.Dataset(values[:, : len(MODEL_INPUTS)], labels, feature_name=list(MODEL_INPUTS))
     settings = {"objective": "binary", "num_leaves": 7, "verbose": -1, "num_threads": 1}
     booster = lightgbm.train(settings, told, 24)
     never = model.from_booster(booster, name="test")
@@ -81,9 +81,7 @@ def decided(log: pa.RecordBatch, **more: Any) -> tuple[list[Decision], Any, list
     return made, points, engine.fanout.accounts.texts(points["account"]).to_pylist()
 
 
-def test_the_engine_is_told_at_every_point_what_the_model_says(
-    log: pa.RecordBatch, trees: model.Model
-) -> None:
+def test_engine_scores_equal_model_at_every_point(log: pa.RecordBatch, trees: model.Model) -> None:
     _, points, _ = decided(log, model=trees)
     said = trees.scores(points["values"])
     assert 0.3 < (said == model.REJECTED).mean() < 0.7
@@ -91,7 +89,7 @@ def test_the_engine_is_told_at_every_point_what_the_model_says(
     assert points["score"].tolist() == (kept / model.ONE).tolist()
 
 
-def test_a_decision_above_observe_has_a_calibrated_score_and_the_models_reasons(
+def test_decision_above_observe_has_score_and_reasons(
     log: pa.RecordBatch, trees: model.Model
 ) -> None:
     decisions, points, accounts = decided(log, model=trees)
@@ -112,27 +110,23 @@ def test_a_decision_above_observe_has_a_calibrated_score_and_the_models_reasons(
     assert any(d.rules and any(r.contribution for r in d.reasons) for d in decisions)
 
 
-def test_reasons_are_the_same_on_any_number_of_workers(
-    log: pa.RecordBatch, trees: model.Model
-) -> None:
+def test_reasons_do_not_depend_on_workers(log: pa.RecordBatch, trees: model.Model) -> None:
     assert decided(log, model=trees)[0] == decided(log, model=trees, workers=3)[0]
 
 
-def test_without_a_model_no_decision_has_a_score(log: pa.RecordBatch) -> None:
+def test_decision_without_model_has_no_score(log: pa.RecordBatch) -> None:
     decisions, points, _ = decided(log)
     assert {(d.score, d.model) for d in decisions} == {(None, None)}
     assert np.isnan(points["score"]).all()
 
 
-def test_what_a_stream_does_not_carry_is_missing_to_the_model_too(
-    log: pa.RecordBatch, trees: model.Model
-) -> None:
+def test_model_inputs_not_covered_are_missing(log: pa.RecordBatch, trees: model.Model) -> None:
     seen = coverage.learn([log])
     carried = {name: share for name, share in seen.types.items() if name != "typing.started"}
     stream = dataclasses.replace(seen, types=carried)
     engine = Engine(rules.load(), stream, model=trees, record=True)
     engine.take(log)
-    silent = [INDEX[name] for name in INPUTS if name not in engine.covered]
+    silent = [INDEX[name] for name in MODEL_INPUTS if name not in engine.covered]
     points = engine.points()
     assert len(silent) > 3
     assert np.isnan(points["values"][:, silent]).all()
@@ -140,7 +134,7 @@ def test_what_a_stream_does_not_carry_is_missing_to_the_model_too(
     assert (points["score"] * model.ONE).tolist() == np.where(said == 0, 1, said).tolist()
 
 
-def test_a_snapshot_made_under_another_model_is_refused(
+def test_snapshot_of_another_model_is_refused(
     log: pa.RecordBatch, trees: model.Model, tmp_path: Path
 ) -> None:
     engine = Engine(rules.load(), model=trees)
@@ -160,7 +154,7 @@ def told(*words: str) -> str:
     return done.output
 
 
-def test_a_run_asks_the_model_that_it_is_given_and_explain_says_why(
+def test_run_with_model_is_explained_by_its_reasons(
     world: Path, trees: model.Model, tmp_path: Path
 ) -> None:
     model.save(trees, tmp_path / "model")
@@ -175,7 +169,7 @@ def test_a_run_asks_the_model_that_it_is_given_and_explain_says_why(
     said = told("explain", str(tmp_path / "out"), decision.account)
     words = " ".join(said.split())
     assert "by the model (score 0." in words
-    assert f"{model.named(reason.feature)}: " in words
+    assert f"{model.feature_title(reason.feature)}: " in words
     assert "speaks for abuse" in words
     assert reason.feature in said
 
@@ -184,13 +178,13 @@ def test_a_run_asks_the_model_that_it_is_given_and_explain_says_why(
     assert (summary["versions"]["model"], summary["score"]) == (None, None)
 
 
-def test_a_model_that_is_not_there_is_said_in_one_line(world: Path, tmp_path: Path) -> None:
+def test_run_with_missing_model_fails_in_one_line(world: Path, tmp_path: Path) -> None:
     done = CLI.invoke(app, ["run", str(world), "-o", str(tmp_path), "--model", str(tmp_path)])
     assert isinstance(done.exception, ModelError)
     assert "booster.txt" in str(done.exception)
 
 
-def test_show_says_what_a_model_is(trees: model.Model, tmp_path: Path) -> None:
+def test_model_show_describes_the_model(trees: model.Model, tmp_path: Path) -> None:
     model.save(trees, tmp_path)
     said = told("model", "show", str(tmp_path), "--features", "3")
     assert trees.version in said

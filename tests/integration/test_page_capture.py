@@ -57,7 +57,7 @@ def records(warc: bytes) -> list[tuple[dict[str, str], bytes]]:
     return found
 
 
-def test_a_capture_keeps_redirects_requisites_and_what_style_sheets_ask_for(site: Web) -> None:
+def test_capture_has_redirects_requisites_and_stylesheets(site: Web) -> None:
     made = taken(site.url("/start"))
     assert [e.url.rpartition("/")[2] for e in made.exchanges] == [
         "start", "middle", "page", "style.css", "dot.png", "more.css", "ground.png",
@@ -67,7 +67,7 @@ def test_a_capture_keeps_redirects_requisites_and_what_style_sheets_ask_for(site
     assert {e.address for e in made.exchanges} == {"127.0.0.1"}
 
 
-def test_the_warc_reads_back_with_two_readers_and_every_digest_holds(site: Web) -> None:
+def test_warc_is_read_by_two_readers_with_valid_digests(site: Web) -> None:
     made = taken(site.url("/start"))
     warc = encode_warc(made.exchanges, {"software": "t", "operator": "O"}, AT)
     read = records(warc)
@@ -104,7 +104,7 @@ def test_the_same_exchanges_give_the_same_bytes(site: Web) -> None:
 
 
 @pytest.mark.parametrize("path", ["/packed", "/chunked"])
-def test_what_is_packed_or_chunked_is_kept_as_it_came_and_read(site: Web, path: str) -> None:
+def test_compressed_and_chunked_bodies_are_kept_and_decoded(site: Web, path: str) -> None:
     made = taken(site.url(path)).page()
     assert made.body == PAGE.encode()
     assert PAGE.encode() not in made.response
@@ -115,7 +115,7 @@ def test_what_is_packed_or_chunked_is_kept_as_it_came_and_read(site: Web, path: 
 @pytest.mark.parametrize(
     ("path", "cut"), [("/bomb", "length"), ("/huge", "length"), ("/short", "disconnect")]
 )
-def test_what_floods_or_breaks_off_is_cut_and_said(site: Web, path: str, cut: str) -> None:
+def test_flooding_or_broken_response_is_cut_and_reported(site: Web, path: str, cut: str) -> None:
     made = taken(site.url(path), page_bytes=200_000)
     assert made.page().cut == cut
     assert len(made.page().body) <= 200_000
@@ -125,7 +125,7 @@ def test_what_floods_or_breaks_off_is_cut_and_said(site: Web, path: str, cut: st
     assert fields["WARC-Truncated"] == cut
 
 
-def test_a_server_that_drips_is_left_when_the_time_is_over(site: Web) -> None:
+def test_slow_server_is_abandoned_at_deadline(site: Web) -> None:
     made = taken(site.url("/slow"), seconds_a_request=0.4)
     assert made.page().cut == "time"
     assert made.page().body.startswith(b"<p>drop")
@@ -163,7 +163,7 @@ def rebinding(host: str, port: int) -> list[str]:
     return ["127.0.0.1"]
 
 
-def test_a_redirect_inward_is_refused_and_an_image_inward_is_a_gap(site: Web) -> None:
+def test_private_redirect_is_refused_and_image_is_a_gap(site: Web) -> None:
     world = CaptureEnvironment(lambda: AT, rebinding, True)
     with pytest.raises(ReachError, match="public internet"):
         taken(site.url("/inward"), world)
@@ -172,7 +172,7 @@ def test_a_redirect_inward_is_refused_and_an_image_inward_is_a_gap(site: Web) ->
     assert made.exchanges[-1].body == DOT
 
 
-def test_a_name_that_answers_anew_cannot_move_the_connection(site: Web) -> None:
+def test_dns_rebinding_cannot_move_the_connection(site: Web) -> None:
     answers = iter([["1.1.1.1"], ["127.0.0.1"]])
     asked = []
 
@@ -189,7 +189,7 @@ def test_a_name_that_answers_anew_cannot_move_the_connection(site: Web) -> None:
     assert site.hits == []
 
 
-def test_a_budget_of_requisites_and_of_bytes_is_kept(site: Web) -> None:
+def test_capture_stays_within_budget(site: Web) -> None:
     made = taken(site.url("/many"), requisites=5)
     assert len(made.exchanges) == 6
     assert set(made.gaps.values()) == {"more than 5 requisites"}
@@ -198,7 +198,7 @@ def test_a_budget_of_requisites_and_of_bytes_is_kept(site: Web) -> None:
     assert "more than 10,000 bytes in all" in made.gaps.values()
 
 
-def test_without_a_browser_a_capture_says_so_and_is_whole_else(site: Web, tmp_path: Path) -> None:
+def test_capture_without_browser_is_complete_but_screenshot(site: Web, tmp_path: Path) -> None:
     exhibit = capture_page(site.url("/start"), tmp_path / "e", ACTOR, outside(), browser=None)
     assert [kept.path for kept in exhibit.files] == ["page.warc.gz"]
     assert exhibit.details["screenshot"] == "no browser is here: no screenshot was taken"
@@ -208,7 +208,7 @@ def test_without_a_browser_a_capture_says_so_and_is_whole_else(site: Web, tmp_pa
     assert check_exhibit(tmp_path / "e") == []
 
 
-def test_a_browser_that_fails_is_said(site: Web, tmp_path: Path) -> None:
+def test_failing_browser_is_reported(site: Web, tmp_path: Path) -> None:
     broken = tmp_path / "chromium"
     broken.write_text("#!/bin/sh\nexit 1\n")
     broken.chmod(0o755)
@@ -217,9 +217,7 @@ def test_a_browser_that_fails_is_said(site: Web, tmp_path: Path) -> None:
     assert drawn.note.startswith("the browser failed")
 
 
-def test_the_browser_draws_from_the_capture_and_what_it_missed_is_fetched(
-    site: Web, tmp_path: Path
-) -> None:
+def test_browser_renders_capture_and_missing_urls_are_fetched(site: Web, tmp_path: Path) -> None:
     exhibit = capture_page(site.url("/start"), tmp_path / "e", ACTOR, outside(), browser=chromium())
     assert [kept.role for kept in exhibit.files] == ["warc", "screenshot", "rendered"]
     assert (tmp_path / "e" / "screenshot.png").read_bytes().startswith(b"\x89PNG")
@@ -228,7 +226,7 @@ def test_the_browser_draws_from_the_capture_and_what_it_missed_is_fetched(
     assert site.hits.count("/late") == 1
 
 
-def test_the_browser_reaches_nothing_by_itself(site: Web) -> None:
+def test_browser_has_no_network_access(site: Web) -> None:
     captured = taken(site.url("/leaks"), requisites=1)
     before = list(site.hits)
     drawn = render(captured, chromium())
@@ -237,7 +235,7 @@ def test_the_browser_reaches_nothing_by_itself(site: Web) -> None:
     assert all("/leak" in url or ".png" in url for url in drawn.missing)
 
 
-def test_custody_is_a_chain_and_a_change_anywhere_is_told(site: Web, tmp_path: Path) -> None:
+def test_custody_chain_reports_any_change(site: Web, tmp_path: Path) -> None:
     made = tmp_path / "e"
     capture_page(site.url("/page"), made, ACTOR, outside())
     first = read_custody(made)[0]
@@ -261,7 +259,7 @@ def test_custody_is_a_chain_and_a_change_anywhere_is_told(site: Web, tmp_path: P
         load_exhibit(made)
 
 
-def test_a_capture_does_not_write_over_another(site: Web, tmp_path: Path) -> None:
+def test_capture_does_not_overwrite_another(site: Web, tmp_path: Path) -> None:
     capture_page(site.url("/page"), tmp_path / "e", ACTOR, outside())
     with pytest.raises(ClaimError, match="not empty"):
         capture_page(site.url("/page"), tmp_path / "e", ACTOR, outside())

@@ -1,7 +1,7 @@
-"""The slow, obvious oracle: every feature from the plain list of an account's facts.
+"""Reference implementation: every feature from the plain list of an account's events.
 
-No rings, no bits, nothing compiled: what a declaration in the catalog says, said once more in
-loops. The kernel is right where it gives the same numbers, exactly.
+No ring buffers, no bits, nothing compiled: each declaration of the catalog as a plain formula. The
+kernel is right where it returns exactly the same numbers.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any
 import pyarrow as pa
 
 from oracle import account_features, message_features
-from oracle.account_history import Fact, Story
+from oracle.account_history import AccountHistory, Fact
 from oracle.contributions import contributions
 from oracle.log_clock import LogTime
-from oracle.scoring_points import Scorer, looked_at, scores
+from oracle.scoring_points import Scorer, scores, with_re_evaluations
 from oracle.shared_state import Shared
-from wavebreak.features.catalog import FEATURES, INPUTS
+from wavebreak.features.catalog import FEATURES, MODEL_INPUTS
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.facts import EPOCH_MS, NO_FACT, fact_kinds
 
@@ -26,11 +26,11 @@ FORMULAS = (
     | account_features.FORMULAS
     | {"score": lambda s: s.scores[0], "registration_score": lambda s: s.scores[1]}
 )
-"""The obvious formula of each feature, by name."""
+"""Formula of each feature, by name."""
 
 
-class Naive:
-    """All accounts' facts as lists. It knows no rules: it answers for runs in which none fired.
+class Oracle:
+    """All accounts' events as lists. It has no rules: it is valid for runs in which none fired.
 
     `scorer` is a model as a Python function (None: no model).
     """
@@ -52,7 +52,7 @@ class Naive:
         return self._time.newest // EPOCH_MS
 
     def take(self, log: pa.RecordBatch) -> None:
-        """Append the facts of a batch of the log (LOG_SCHEMA)."""
+        """Append the account events of a batch of the log (LOG_SCHEMA)."""
         self._shared = None
         for row in log.to_pylist():
             for name in (row["account"], row["peer"]):
@@ -79,25 +79,27 @@ class Naive:
 
     @property
     def shared(self) -> Shared:
-        """What accounts share, from all facts so far."""
+        """Shared state, from all account events so far."""
         if self._shared is None:
             nothing = Shared()
-            gifts = [
-                gift
+            shared = [
+                contribution
                 for account, facts in self.facts.items()
-                for gift in contributions(account, Story(facts, nothing, self.epoch))
+                for contribution in contributions(
+                    account, AccountHistory(facts, nothing, self.epoch)
+                )
             ]
-            self._shared = Shared(gifts, self._named)
+            self._shared = Shared(shared, self._named)
         return self._shared
 
     def values(self, account: str) -> list[float]:
-        """Every feature of an account at its clock, over the open epoch; it has facts."""
-        story = Story(self.facts[account], self.shared, self.epoch)
+        """Return every feature of an account at its clock; the account has events."""
+        story = AccountHistory(self.facts[account], self.shared, self.epoch)
         if self.scorer:
-            story = looked_at(account, story, sorted(self.epochs))
+            story = with_re_evaluations(account, story, sorted(self.epochs))
             story.scores = scores(story, sorted(self.epochs), self.scorer, _inputs)
         return [float(FORMULAS[feature.name](story)) for feature in FEATURES]
 
 
-def _inputs(story: Story) -> list[float]:
-    return [float(FORMULAS[name](story)) for name in INPUTS]
+def _inputs(story: AccountHistory) -> list[float]:
+    return [float(FORMULAS[name](story)) for name in MODEL_INPUTS]

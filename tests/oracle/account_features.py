@@ -1,34 +1,34 @@
-"""The obvious formulas of the features that `features/standing.py` declares.
+"""Formulas of the features that `features/account_features.py` declares.
 
-Those of our own answers are what they are where no rule has fired.
+Those of enforcement are valid where no rule has fired.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from oracle.account_history import LARGE, NAN, SMALL, Fact, Story, share
+from oracle.account_history import LARGE, NAN, SMALL, AccountHistory, Fact, share
 from oracle.message_features import Formula
-from wavebreak.features.shared_state import CROWD
+from wavebreak.features.shared_state import UNPROVEN_COUNTED
 
 HOUR_S, WEEK_S = 3_600, 604_800
 
 
-def _accused_last(s: Story) -> float:
+def _accused_last(s: AccountHistory) -> float:
     return float(sum(min(s.shared.accused(f.peer or "", f.epoch), 255) for f in s.blind[-1:]))
 
 
-def _since(s: Story, facts: list[Fact]) -> float:
+def _since(s: AccountHistory, facts: list[Fact]) -> float:
     return s.clock - facts[-1].now if facts else NAN
 
 
-def _registered(s: Story, name: str) -> Any:
-    """Give a field of the last registration; None where it, or a registration, is absent."""
+def _registered(s: AccountHistory, name: str) -> Any:
+    """Return a field of the last registration; None where it, or a registration, is absent."""
     registrations = s.of("registered")
     return registrations[-1].fields.get(name) if registrations else None
 
 
-def _attempts(s: Story) -> float:
+def _attempts(s: AccountHistory) -> float:
     return min(_registered(s, "attempts") or 0, 255) or NAN
 
 
@@ -36,23 +36,23 @@ def _ever(truths: list[bool]) -> float:
     return float(any(truths)) if truths else NAN
 
 
-def _attested(s: Story) -> float:
+def _attested(s: AccountHistory) -> float:
     fields = [fact.fields for fact in s.of("registered")]
     return _ever([f["attested"] for f in fields if "attested" in f])
 
 
-def _country_mismatch(s: Story) -> float:
+def _country_mismatch(s: AccountHistory) -> float:
     of = ("number_country", "network_country")
     pairs = [[fact.fields.get(c) for c in of] for fact in s.of("registered")]
     return _ever([number != network for number, network in pairs if number and network])
 
 
-def _verification_weak(s: Story) -> float:
+def _verification_weak(s: AccountHistory) -> float:
     verification = _registered(s, "verification")
     return NAN if verification is None else float(verification != 0)
 
 
-def _channel(s: Story) -> float:
+def _channel(s: AccountHistory) -> float:
     given = [0]
     for fact in s.of("registered", "sent", "sent_group"):
         if fact.kind == "registered" and "channel" in fact.fields:
@@ -63,7 +63,7 @@ def _channel(s: Story) -> float:
 
 
 def _bad(entity: str) -> Formula:
-    def formula(s: Story) -> float:
+    def formula(s: AccountHistory) -> float:
         if entity not in s.places[-1]:
             return NAN
         at = (entity, s.places[-1][entity])
@@ -74,7 +74,7 @@ def _bad(entity: str) -> Formula:
 
 
 def _arrivals(entity: str) -> Formula:
-    def formula(s: Story) -> float:
+    def formula(s: AccountHistory) -> float:
         if entity not in s.places[-1]:
             return NAN
         return s.shared.weight("arrivals", (entity, s.places[-1][entity]), s.epoch)
@@ -91,7 +91,7 @@ def _cold(entity: str) -> Formula:
 
 
 def _answered(entity: str) -> Formula:
-    def formula(s: Story) -> float:
+    def formula(s: AccountHistory) -> float:
         at = (entity, s.places[-1][entity])
         opened, answered = (s.shared.weight(t, at, s.epoch) for t in ("opened", "answered"))
         return min((answered + 2.0) / (opened + 4.0), 1.0)
@@ -110,11 +110,11 @@ _CLUSTERS: dict[str, Formula] = {
 }
 
 
-def _linked(s: Story) -> list[Fact]:
+def _linked(s: AccountHistory) -> list[Fact]:
     return [fact for fact in s.of("session") if fact.fields.get("linked")]
 
 
-def _first_contacts_on_device(s: Story) -> float:
+def _first_contacts_on_device(s: AccountHistory) -> float:
     changes = [*map(id, s.moves("device")), *map(id, _linked(s))]
     first = set(map(id, s.first_sends()))
     count: int | None = None
@@ -126,11 +126,11 @@ def _first_contacts_on_device(s: Story) -> float:
     return NAN if count is None else count
 
 
-def _left(s: Story) -> int:
+def _left(s: AccountHistory) -> int:
     return s.count(s.of("member_left"), "7d")
 
 
-def _lurked(s: Story) -> float:
+def _lurked(s: AccountHistory) -> float:
     first = set(map(id, s.first_sends()))
     joined = wrote = -1
     found = []
@@ -144,38 +144,38 @@ def _lurked(s: Story) -> float:
     return s.count(found, "7d", SMALL)
 
 
-def _lookups(s: Story, field: str, default: int) -> int:
+def _lookups(s: AccountHistory, field: str, default: int) -> int:
     amounts = ((f.now, f.fields.get(field, default)) for f in s.of("looked_up"))
     return sum(s.buckets(amounts, "1d", LARGE))
 
 
-def _first(s: Story, window: str) -> int:
+def _first(s: AccountHistory, window: str) -> int:
     return s.count(s.first_sends(), window)
 
 
-def _undeliverable(s: Story) -> int:
+def _undeliverable(s: AccountHistory) -> int:
     return s.count(s.of("undeliverable"), "7d")
 
 
-def _complaints(s: Story, kind: str, *, unproven: bool = False) -> float:
+def _complaints(s: AccountHistory, kind: str, *, unproven: bool = False) -> float:
     proof = {"wrote", "added"}
     facts = [f for _, f, known in s.complaints(kind) if not (unproven and known & proof)]
     return s.count(facts, "7d", SMALL)
 
 
-def _crowd(s: Story) -> float:
+def _crowd(s: AccountHistory) -> float:
     return _complaints(s, "reported_by", unproven=True)
 
 
-def _weight(s: Story, kind: str) -> float:
-    """Complaints weighed in whole 1/256."""
+def _weight(s: AccountHistory, kind: str) -> float:
+    """Reports or blocks, weighted in whole 1/256."""
     before = s.reporters_before()
     weights = []
     for i, fact, known in s.complaints(kind):
         who = fact.peer or ""
         weight = s.shared.credibility(who, fact.epoch)
         if not known & {"wrote", "added"}:
-            crowd = kind == "blocked_by" or _crowd(s.until(i)) > CROWD
+            crowd = kind == "blocked_by" or _crowd(s.until(i)) > UNPROVEN_COUNTED
             weight = 0 if crowd else weight // 64
         else:
             weight //= 4 if "replied" in known else 1
@@ -184,12 +184,12 @@ def _weight(s: Story, kind: str) -> float:
     return sum(s.buckets(weights, "7d", LARGE)) / 256
 
 
-def _label(s: Story, code: int) -> float:
+def _label(s: AccountHistory, code: int) -> float:
     labels = [fact.fields["label"] for fact in s.of("labelled")]
     return float(bool(labels) and labels[-1] == code)
 
 
-def _without_rules(_: Story) -> float:
+def _without_rules(_: AccountHistory) -> float:
     return 0.0
 
 

@@ -1,4 +1,4 @@
-"""One account's facts in log order, and what the formulas ask of them: lists, sets, loops."""
+"""History of an account: its events in log order, and queries over them in plain loops."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from oracle.shared_state import Shared, log2
-from wavebreak.features.layout import BUCKETS, FORGET
+from wavebreak.features.layout import BUCKETS, FORGET_BUCKETS
 
 BUCKET_S = {"15s": 1, "5m": 20, "1h": 240, "1d": 5_760, "7d": 40_320}
 """Length of a bucket of each window in seconds: a fifteenth of the window."""
@@ -56,7 +56,7 @@ class Text(NamedTuple):
 
 
 def share(some: float, of: float) -> float:
-    """Divide; missing where there is nothing to share.
+    """Return a share; NaN where the whole is 0.
 
     >>> share(1, 4), share(1, 0)
     (0.25, nan)
@@ -65,7 +65,7 @@ def share(some: float, of: float) -> float:
 
 
 def recent_blocks(values: list[int]) -> list[list[int]]:
-    """Give the block of sixteen that is being filled and the full one before it, where not empty.
+    """Return the block of sixteen being filled and the full one before it, where not empty.
 
     >>> [len(block) for block in recent_blocks(list(range(37)))]
     [16, 5]
@@ -79,11 +79,11 @@ def size_of(fact: Fact) -> int:
     return int(fact.fields.get("size", 0))
 
 
-class Story:
-    """The facts of one account. `epoch` is the open one, `shared` what accounts share.
+class AccountHistory:
+    """Events of one account. `epoch` is the open one, `shared` the state shared by accounts.
 
-    `looks`: epochs at whose close it was looked at without a fact of its own, which moves its clock
-    to their end.
+    `looks`: epochs at whose close it was re-evaluated without an event of its own, which moves its
+    clock to their end.
     """
 
     def __init__(
@@ -95,16 +95,16 @@ class Story:
         self.scores = (NAN, NAN)
 
     def of(self, *kinds: str) -> list[Fact]:
-        """Give the facts of some kinds."""
+        """Return the events of some kinds."""
         return [fact for fact in self.facts if fact.kind in kinds]
 
-    def until(self, number: int) -> Story:
-        """Give the story as it stood right after fact `number`."""
+    def until(self, number: int) -> AccountHistory:
+        """Return the history right after event `number`."""
         return self.seen(number, self.facts[number].epoch)
 
-    def seen(self, number: int, epoch: int) -> Story:
-        """Give the story after fact `number` while an epoch is open."""
-        return Story(self.facts[: number + 1], self.shared, epoch, self.looks)
+    def seen(self, number: int, epoch: int) -> AccountHistory:
+        """Return the history after event `number` while an epoch is open."""
+        return AccountHistory(self.facts[: number + 1], self.shared, epoch, self.looks)
 
     def buckets(self, items: Iterable[tuple[int, int]], window: str, top: int) -> list[int]:
         """Amounts (time in seconds, amount) by bucket, oldest first, each counted up to `top`."""
@@ -158,7 +158,7 @@ class Story:
         for fact in self.facts:
             bucket = fact.now // BUCKET_S["7d"]
             touches = fact.kind in _LEAVES or fact.kind in _TAKES
-            if touches and bucket - touched.get(fact.peer, bucket) > FORGET:
+            if touches and bucket - touched.get(fact.peer, bucket) > FORGET_BUCKETS:
                 marks[fact.peer] = set()
             held = marks.setdefault(fact.peer, set())
             found.append((fact, frozenset(held)))
@@ -179,7 +179,7 @@ class Story:
         ]
 
     def first_sends(self) -> list[Fact]:
-        """Give the facts of `first_contacts`."""
+        """Return the events of `first_contacts`."""
         return [fact for fact, _ in self.first_contacts]
 
     @cached_property
@@ -196,7 +196,7 @@ class Story:
 
     @cached_property
     def blind(self) -> list[Fact]:
-        """Unfounded reports by an account that had met nobody and had stood in no group."""
+        """Unfounded reports by an account without chats or groups."""
         unfounded = set(map(id, self.unfounded))
         met = set(map(id, [*self.inbound, *self.mutual()]))
         found: list[Fact] = []
@@ -224,7 +224,7 @@ class Story:
         ]
 
     def mutual(self) -> list[Fact]:
-        """Give the facts by which messages with a peer went both ways for the first time."""
+        """Return the events by which messages with a peer went both ways for the first time."""
         return [
             fact
             for fact, known in self.met
@@ -233,7 +233,7 @@ class Story:
         ]
 
     def replies(self) -> list[Fact]:
-        """Give the messages received that were the first answer to a chat of one's own."""
+        """Return the messages received that were the first answer to a chat of one's own."""
         return [
             fact
             for fact, known in self.met
@@ -241,7 +241,7 @@ class Story:
         ]
 
     def answered(self) -> list[Fact]:
-        """Give the first contacts that were answered."""
+        """Return the first contacts that were answered."""
         opened: dict[str | None, Fact] = {}
         found = []
         for fact, known in self.met:
@@ -309,7 +309,7 @@ class Story:
 
     @property
     def places(self) -> list[dict[str, str]]:
-        """After each fact, the network, number block, device and client that it stands on."""
+        """After each fact, the account's network, number block, device and client."""
         return self._walk[0]
 
     def moves(self, entity: str) -> list[Fact]:
@@ -317,7 +317,7 @@ class Story:
         return [fact for fact, moved in self._walk[1] if moved == entity]
 
     def complaints(self, kind: str) -> list[tuple[int, Fact, Marks]]:
-        """Give reports or blocks, one an account in 180 days: number, fact, what was known."""
+        """Return reports or blocks, one an account in 180 days: number, fact, what was known."""
         mark = _LEAVES[kind]
         return [
             (i, fact, known)
@@ -326,7 +326,7 @@ class Story:
         ]
 
     def reporters_before(self) -> list[list[str]]:
-        """Give for each fact the last four who had reported with proof, and had no answer yet."""
+        """Return for each event the last four reporters with proof whose reports are open."""
         proven = {i for i, _, known in self.complaints("reported_by") if known & {"wrote", "added"}}
         before: list[list[str]] = []
         waiting: list[str] = []

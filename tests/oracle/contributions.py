@@ -1,17 +1,17 @@
-"""What one account's facts contribute to what accounts share."""
+"""Contributions of one account's events to the shared state."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from oracle.account_history import Fact, Marks, Story
-from oracle.shared_state import Gift
+from oracle.account_history import AccountHistory, Fact, Marks
+from oracle.shared_state import Contribution
 
 YOUNG_S = 604_800
 ESTABLISHED_S = 21_600
 ESTABLISHED_CONTACTS = 3
 ACCUSES_AT_MOST = 3
-"""Reports by which one account counts among the young strangers who come to somebody."""
+"""Reports of one account that count as approaches."""
 LAST = 4
 """Cold targets that are marked: the last four."""
 
@@ -25,7 +25,7 @@ def is_cold(fact: Fact, known: Marks) -> bool:
     return "contact" not in known and not fact.fields.get("in_contacts")
 
 
-def contributions(account: str, story: Story) -> list[Gift]:
+def contributions(account: str, story: AccountHistory) -> list[Contribution]:
     """Everything that an account contributes, in log order."""
     return sorted(
         [
@@ -40,39 +40,41 @@ def contributions(account: str, story: Story) -> list[Gift]:
     )
 
 
-def _everywhere(story: Story, number: int, table: str, amount: int) -> Iterator[Gift]:
+def _everywhere(
+    story: AccountHistory, number: int, table: str, amount: int
+) -> Iterator[Contribution]:
     for entity in story.places[number].items():
-        yield Gift(story.facts[number].epoch, table, entity, amount)
+        yield Contribution(story.facts[number].epoch, table, entity, amount)
 
 
-def _births(account: str, story: Story) -> Iterator[Gift]:
+def _births(account: str, story: AccountHistory) -> Iterator[Contribution]:
     for fact in story.of("registered"):
-        yield Gift(fact.epoch, "born", account, fact.now)
+        yield Contribution(fact.epoch, "born", account, fact.now)
 
 
-def _arrivals(story: Story) -> Iterator[Gift]:
+def _arrivals(story: AccountHistory) -> Iterator[Contribution]:
     for i, fact in enumerate(story.facts):
         if fact.kind == "registered":
             yield from _everywhere(story, i, "arrivals", 1)
     for entity in ("network", "device"):
         for fact in story.moves(entity):
-            yield Gift(fact.epoch, "arrivals", (entity, fact.fields[entity]), 1)
+            yield Contribution(fact.epoch, "arrivals", (entity, fact.fields[entity]), 1)
 
 
-def _around(story: Story, number: int, table: str) -> Iterator[Gift]:
+def _around(story: AccountHistory, number: int, table: str) -> Iterator[Contribution]:
     for gift in _everywhere(story, number, table, 1):
         if gift.key[0] != "client":
             yield gift
 
 
-def _clusters(account: str, story: Story) -> Iterator[Gift]:
-    """What a young account adds to its network, block and device, and whom it courts."""
+def _clusters(account: str, story: AccountHistory) -> Iterator[Contribution]:
+    """Contributions of a young account to its network, block and device, and its approaches."""
     first = {id(fact): is_cold(fact, known) for fact, known in story.first_contacts}
     replies = {id(fact) for fact in story.replies()}
     others = {*map(id, story.strangers_added), *map(id, story.unfounded[:ACCUSES_AT_MOST])}
     clock, born = -1, None
     for fact in story.blind[:ACCUSES_AT_MOST]:
-        yield Gift(fact.epoch, "accused", fact.peer or "", 1)
+        yield Contribution(fact.epoch, "accused", fact.peer or "", 1)
     for i, fact in enumerate(story.facts):
         clock = max(clock, fact.now)
         if fact.kind == "registered":
@@ -85,23 +87,23 @@ def _clusters(account: str, story: Story) -> Iterator[Gift]:
             yield from _around(story, i, "opened")
             if first[id(fact)]:
                 yield from _around(story, i, "cold")
-                yield Gift(fact.epoch, "courted", fact.peer or "", 1)
+                yield Contribution(fact.epoch, "courted", fact.peer or "", 1)
         elif id(fact) in replies:
             yield from _around(story, i, "answered")
         elif id(fact) in others:
-            yield Gift(fact.epoch, "courted", fact.peer or "", 1)
+            yield Contribution(fact.epoch, "courted", fact.peer or "", 1)
 
 
-def _places(account: str, story: Story) -> Iterator[Gift]:
+def _places(account: str, story: AccountHistory) -> Iterator[Contribution]:
     for i, fact in enumerate(story.facts):
         if fact.kind in ("registered", "session"):
             for entity in ("network", "block", "device"):
                 name = story.places[i].get(entity)
-                yield Gift(fact.epoch, f"on_{entity}", account, 0, name)
+                yield Contribution(fact.epoch, f"on_{entity}", account, 0, name)
 
 
-def _established(story: Story) -> Iterator[Gift]:
-    """Once, at the first message received by which people write with the account."""
+def _established(story: AccountHistory) -> Iterator[Contribution]:
+    """Once, at the message received that makes the account established."""
     mutual = set(map(id, story.mutual()))
     clock = count = 0
     for i, fact in enumerate(story.facts):
@@ -113,35 +115,41 @@ def _established(story: Story) -> Iterator[Gift]:
             return
 
 
-def _feedback(story: Story) -> Iterator[Gift]:
-    """Labels, and what they and reports say of reporters and targets."""
-    reports = {i: known for i, _, known in story.complaints("reported_by")}
-    first = {id(fact): known for fact, known in story.first_contacts}
-    blamed: list[Gift] | None = None
-    abusive = False
+def _feedback(story: AccountHistory) -> Iterator[Contribution]:
+    """Credibility of reporters, and reputation and cold targets at labels."""
+    yield from _unproven_and_confirmed_reports(story)
+    blamed: list[Contribution] | None = None
     waiting = story.reporters_before()
-    targets: list[str] = []
     for i, fact in enumerate(story.facts):
-        peer = fact.peer or ""
-        if id(fact) in first and is_cold(fact, first[id(fact)]):
-            targets = [*targets, peer][-LAST:]
-        if i in reports:
-            if not reports[i] & {"wrote", "added"}:
-                past = story.until(i)
-                if past.count(past.group_sends, "1d") == 0:
-                    yield Gift(fact.epoch, "doubted", peer, 1)
-            elif abusive:
-                yield Gift(fact.epoch, "trusted", peer, 2)
-        if fact.kind == "labelled":
-            abusive = fact.fields["label"] == 0
-            for reporter in waiting[i]:
-                yield Gift(fact.epoch, "trusted" if abusive else "doubted", reporter, 2)
-            if abusive and blamed is None:
-                blamed = list(_everywhere(story, i, "bad", 1))
-                yield from blamed
-                for target in targets:
-                    yield Gift(fact.epoch, "hunted", target, 1)
-            if not abusive:
-                for gift in blamed or ():
-                    yield gift._replace(epoch=fact.epoch, amount=-1)
-                blamed = None
+        if fact.kind != "labelled":
+            continue
+        abusive = fact.fields["label"] == 0
+        for reporter in waiting[i]:
+            yield Contribution(fact.epoch, "trusted" if abusive else "doubted", reporter, 2)
+        if abusive and blamed is None:
+            blamed = list(_everywhere(story, i, "bad", 1))
+            yield from blamed
+            for target in _last_cold_targets(story, i):
+                yield Contribution(fact.epoch, "hunted", target, 1)
+        if not abusive:
+            for contribution in blamed or ():
+                yield contribution._replace(epoch=fact.epoch, amount=-1)
+            blamed = None
+
+
+def _unproven_and_confirmed_reports(story: AccountHistory) -> Iterator[Contribution]:
+    """Reports without proof, and reports of an account with a label `abusive`."""
+    for i, fact, known in story.complaints("reported_by"):
+        past = story.until(i)
+        labels = past.of("labelled")
+        if not known & {"wrote", "added"}:
+            if past.count(past.group_sends, "1d") == 0:
+                yield Contribution(fact.epoch, "doubted", fact.peer or "", 1)
+        elif labels and labels[-1].fields["label"] == 0:
+            yield Contribution(fact.epoch, "trusted", fact.peer or "", 2)
+
+
+def _last_cold_targets(story: AccountHistory, number: int) -> list[str]:
+    """Recipients of the last cold first contacts up to an event."""
+    first = story.until(number).first_contacts
+    return [fact.peer or "" for fact, known in first if is_cold(fact, known)][-LAST:]

@@ -1,14 +1,20 @@
-"""The time of a log, said in lists: its newest believed date, and what is dated far ahead of it."""
+"""Clock of a log, in lists: its newest accepted date, and events dated far ahead of it."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-from wavebreak.features.facts import BELIEVED_AT, BELIEVED_AT_MOST, BUSY, LEAP_MS, SPELL_MS
+from wavebreak.features.facts import (
+    BUSY,
+    FAR_AHEAD_ACCEPTED_AFTER,
+    FAR_AHEAD_ACCEPTED_MAX,
+    LEAP_MS,
+    SPELL_MS,
+)
 
 
 class LogTime:
-    """The newest date that the log has been believed to hold (-1: none yet).
+    """The newest date accepted in the log (-1: none yet).
 
     >>> time = LogTime(60_000)
     >>> [time.date(ts) for ts in (5, 10**12, 6)], [time.date(10**12) for _ in range(8)][6:]
@@ -30,7 +36,9 @@ class LogTime:
         leap = self._lateness_ms // 2 if spell >= BUSY else max(self._lateness_ms, LEAP_MS)
         if ts > self.newest + leap:
             self._ahead.append(ts)
-            if len(self._ahead) >= min(BELIEVED_AT + spell // 80, BELIEVED_AT_MOST):
+            if len(self._ahead) >= min(
+                FAR_AHEAD_ACCEPTED_AFTER + spell // 80, FAR_AHEAD_ACCEPTED_MAX
+            ):
                 self.newest = min(self._ahead)
                 self._ahead = []
         if ts > self.newest + leap:

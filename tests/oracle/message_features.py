@@ -1,4 +1,4 @@
-"""The obvious formulas of the features that `features/messaging.py` declares."""
+"""Formulas of the features that `features/message_features.py` declares."""
 
 from __future__ import annotations
 
@@ -6,16 +6,25 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import chain, pairwise
 
-from oracle.account_history import NAN, SMALL, Fact, Story, is_media, recent_blocks, share, size_of
+from oracle.account_history import (
+    NAN,
+    SMALL,
+    AccountHistory,
+    Fact,
+    is_media,
+    recent_blocks,
+    share,
+    size_of,
+)
 from oracle.contributions import YOUNG_S, is_cold
 from oracle.shared_state import log2
 from wavebreak.features.windows import COUNT_LOG2
 
-Formula = Callable[[Story], float]
+Formula = Callable[[AccountHistory], float]
 
 
 def last_share(truths: Sequence[bool], least: int = 1) -> float:
-    """Share of the true ones among the last 32, missing below `least`.
+    """Return the share of true values among the last 32, missing below `least`.
 
     >>> last_share([False, True]), last_share([])
     (0.5, nan)
@@ -38,7 +47,7 @@ def _moments(values: list[int]) -> tuple[float, float]:
     return mean / 256, math.sqrt(variance) / 256
 
 
-def _gap_autocorr(s: Story) -> float:
+def _gap_autocorr(s: AccountHistory) -> float:
     blocks = recent_blocks(s.gaps)
     recent = [*chain(*blocks)]
     products = [a * b for block in blocks for a, b in pairwise(block)]
@@ -51,20 +60,20 @@ def _gap_autocorr(s: Story) -> float:
     return (sum(products) / len(products) - mean * mean) / variance
 
 
-def _gap_range(s: Story) -> float:
+def _gap_range(s: AccountHistory) -> float:
     recent = [*chain(*recent_blocks(s.gaps))]
     return (max(recent) - min(recent)) / 256 if len(recent) >= 8 else NAN
 
 
-def _gap_equal_share(s: Story) -> float:
+def _gap_equal_share(s: AccountHistory) -> float:
     return last_share([abs(b - a) < 256 // 16 for a, b in pairwise(s.gaps)], 8)
 
 
-def _rates(s: Story) -> list[int]:
+def _rates(s: AccountHistory) -> list[int]:
     return [log2(max(t.lead * 256 // t.size, 1)) for t in s.texts if t.typed and t.size > 0]
 
 
-def _one_way_run(s: Story) -> float:
+def _one_way_run(s: AccountHistory) -> float:
     run = 0
     for i, fact in enumerate(s.facts):
         if fact.kind == "received":
@@ -74,14 +83,14 @@ def _one_way_run(s: Story) -> float:
     return run
 
 
-def _untyped_run(s: Story) -> float:
+def _untyped_run(s: AccountHistory) -> float:
     run = 0
     for text in s.texts:
         run = 0 if text.typed else min(run + 1, 65_535)
     return run
 
 
-def _peers_1d(s: Story) -> float:
+def _peers_1d(s: AccountHistory) -> float:
     last: dict[str | None, Fact] = {}
     for fact in s.of("sent"):
         if fact.peer not in last or fact.now >= last[fact.peer].now:
@@ -89,31 +98,31 @@ def _peers_1d(s: Story) -> float:
     return s.count(last.values(), "1d")
 
 
-def _size_repeat_share_32(s: Story) -> float:
+def _size_repeat_share_32(s: AccountHistory) -> float:
     sizes = [min(size_of(fact), 65_535) for fact in s.sends if size_of(fact) > 0]
     return last_share([size in sizes[max(i - 4, 0) : i] for i, size in enumerate(sizes)])
 
 
-def _hour_entropy(s: Story) -> float:
+def _hour_entropy(s: AccountHistory) -> float:
     n = sum(s.hours)
     return (log2(n) - sum(int(COUNT_LOG2[c]) for c in s.hours) / n) / 256 if n >= 32 else NAN
 
 
-def _quiet_hours(s: Story) -> float:
+def _quiet_hours(s: AccountHistory) -> float:
     if sum(s.hours) < 32:
         return NAN
     quiet = "".join("-" if c else "." for c in s.hours) * 2
     return min(max(map(len, quiet.split("-"))), 24)
 
 
-def _growth_7d(s: Story) -> float:
+def _growth_7d(s: AccountHistory) -> float:
     if s.clock - s.facts[0].now < 3 * 86_400:
         return NAN
     buckets = s.buckets(((fact.now, 1) for fact in s.sends), "7d", 65_535)
     return (sum(buckets[8:]) + 1) / (sum(buckets[:8]) + 1)
 
 
-def _young_peer_share_32(s: Story) -> float:
+def _young_peer_share_32(s: AccountHistory) -> float:
     young = []
     for fact, known in s.met:
         if fact.kind in ("sent", "received") and not known & {"wrote", "replied"}:
@@ -122,7 +131,7 @@ def _young_peer_share_32(s: Story) -> float:
     return last_share(young)
 
 
-def _kin_share_32(s: Story) -> float:
+def _kin_share_32(s: AccountHistory) -> float:
     kin = []
     for i, (fact, known) in enumerate(s.met):
         if fact.kind in ("sent", "received") and not known & {"wrote", "replied"}:
@@ -136,19 +145,19 @@ def _kin_share_32(s: Story) -> float:
     return last_share(kin)
 
 
-def _first_contacts(s: Story, window: str) -> int:
+def _first_contacts(s: AccountHistory, window: str) -> int:
     return s.count(s.first_sends(), window, SMALL if window == "1h" else 65_535)
 
 
-def _replied(s: Story) -> int:
+def _replied(s: AccountHistory) -> int:
     return s.count(s.answered(), "7d")
 
 
-def _received(s: Story) -> int:
+def _received(s: AccountHistory) -> int:
     return len(s.of("received"))
 
 
-def _courted_last(s: Story) -> float:
+def _courted_last(s: AccountHistory) -> float:
     approaches = set(map(id, [*s.first_sends(), *s.strangers_added, *s.unfounded]))
     last = [fact for fact in s.facts if id(fact) in approaches][-1:]
     return float(sum(min(s.shared.courted(f.peer or "", f.epoch), 255) for f in last))

@@ -1,4 +1,4 @@
-"""Where a model looks at an account, and what it says there, the obvious way."""
+"""Scoring points and scores of an account, by plain formulas."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from oracle.account_history import NAN, Story
+from oracle.account_history import NAN, AccountHistory
 from oracle.shared_state import REPUTATION
 
 WEEK_S = 604_800
@@ -24,7 +24,7 @@ class Scorer:
     chances: Sequence[float]
 
     def chance(self, margin: int) -> float:
-        """Probability of a margin; margin zero is kept as one."""
+        """Return the probability of a margin; margin zero is stored as one."""
         return self.chances[bisect_right(self.margins, margin or 1)]
 
 
@@ -35,7 +35,7 @@ def _is_step(count: int) -> bool:
     return a == count
 
 
-def _is_point(s: Story, number: int) -> bool:
+def _is_point(s: AccountHistory, number: int) -> bool:
     fact = s.facts[number]
     past = s.until(number)
     if fact.kind in ("registered", "reported_by", "blocked_by"):
@@ -53,12 +53,12 @@ def _is_point(s: Story, number: int) -> bool:
     return number in past.counted and len(past.sends) >= 8 and _is_step(len(past.sends))
 
 
-def _is_young(s: Story) -> bool:
+def _is_young(s: AccountHistory) -> bool:
     return any(s.clock - fact.now <= WEEK_S for fact in s.of("registered")[-1:])
 
 
-def _closes(s: Story, epochs: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Epochs at whose close a young account's surroundings moved: last fact, next epoch."""
+def _closes(s: AccountHistory, epochs: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Epochs at whose close a young account is re-evaluated: last event, next epoch."""
     last = {fact.epoch: i for i, fact in enumerate(s.facts)}
     for epoch, number in last.items():
         later, past = [e for e in epochs if e > epoch], s.until(number)
@@ -71,33 +71,33 @@ def _closes(s: Story, epochs: Sequence[int]) -> Iterator[tuple[int, int]]:
             yield number, min(later)
 
 
-def looked_at(account: str, s: Story, epochs: Sequence[int]) -> Story:
-    """Give the story with the looks it got as a newcomer beside one that was acted on."""
+def with_re_evaluations(account: str, s: AccountHistory, epochs: Sequence[int]) -> AccountHistory:
+    """Return the history with its re-evaluations beside a restricted account."""
     registered = {at for i, fact in enumerate(s.facts) if fact.kind == "registered"
                   for at in s.places[i].items()}  # fmt: skip
     blamed = {g.epoch: 0 for at in registered for g in s.shared.gifts.get(at, ())
               if g.table == "bad" and g.amount > 0
               and account in s.shared.newcomers(at, g.epoch)}  # fmt: skip
     mine = {fact.epoch for fact in s.facts}
-    return Story(s.facts, s.shared, s.epoch, tuple(
+    return AccountHistory(s.facts, s.shared, s.epoch, tuple(
         epoch for epoch in sorted(blamed)
         if epoch < max(epochs) and epoch not in mine and _was_young(s, epoch)
     ))  # fmt: skip
 
 
-def _was_young(s: Story, epoch: int) -> bool:
+def _was_young(s: AccountHistory, epoch: int) -> bool:
     born = [fact.now for fact in s.of("registered") if fact.epoch < epoch]
     return any(epoch * 60 + 59 - now <= WEEK_S for now in born[-1:])
 
 
-def _beside(s: Story, epochs: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """The looks that `looked_at` found: last fact, next epoch."""
+def _beside(s: AccountHistory, epochs: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Re-evaluations that `with_re_evaluations` found: last event, next epoch."""
     for epoch in s.looks:
         before = sum(fact.epoch < epoch for fact in s.facts)
         yield before - 1, min(e for e in epochs if e > epoch)
 
 
-def looks(s: Story, epochs: Sequence[int]) -> list[tuple[int, int, bool]]:
+def looks(s: AccountHistory, epochs: Sequence[int]) -> list[tuple[int, int, bool]]:
     """Scoring points in order: number of the fact, epoch as of which, whether at its close.
 
     `epochs` are those that the log has opened.
@@ -108,9 +108,12 @@ def looks(s: Story, epochs: Sequence[int]) -> list[tuple[int, int, bool]]:
 
 
 def scores(
-    s: Story, epochs: Sequence[int], scorer: Scorer, inputs: Callable[[Story], Sequence[float]]
+    s: AccountHistory,
+    epochs: Sequence[int],
+    scorer: Scorer,
+    inputs: Callable[[AccountHistory], Sequence[float]],
 ) -> tuple[float, float]:
-    """Give the probability at the last scoring point and that at the last registration."""
+    """Return the probability at the last scoring point and that at the last registration."""
     points = looks(s, epochs)
     registered = [p for p in points if s.facts[p[0]].kind == "registered" and not p[2]]
 

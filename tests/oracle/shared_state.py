@@ -1,4 +1,4 @@
-"""What accounts share, by the obvious sums: each account's contributions, read epoch by epoch."""
+"""Shared state as plain sums of each account's contributions, read epoch by epoch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REPUTATION = ("good", "bad", "arrivals")
 CLUSTER = ("joined", "cold", "opened", "answered")
 
 
-class Gift(NamedTuple):
+class Contribution(NamedTuple):
     """A contribution in an epoch, to an account or an entity (column, name), of one table.
 
     `name` is where an account says that it stands, or who it is that registers.
@@ -46,7 +46,7 @@ def decayed(value: int, epochs: int, half_life: int) -> int:
 
 
 def log2(x: int) -> int:
-    """Take 256 times the binary logarithm of x ≥ 1, cut to the step of the table.
+    """Return 256 times the binary logarithm of x ≥ 1, cut to the step of the table.
 
     >>> log2(1), log2(3), log2(1024)
     (0, 406, 2560)
@@ -56,19 +56,21 @@ def log2(x: int) -> int:
 
 
 class Shared:
-    """All contributions. What is asked "as of" an epoch sums those of the epochs before it.
+    """All contributions. A value "as of" an epoch sums those of the epochs before it.
 
     `named` is each account's place among the names of the log.
     """
 
-    def __init__(self, gifts: Iterable[Gift] = (), named: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self, gifts: Iterable[Contribution] = (), named: Mapping[str, int] | None = None
+    ) -> None:
         self.named = named or {}
-        self.gifts: dict[str | tuple[str, str], list[Gift]] = defaultdict(list)
+        self.gifts: dict[str | tuple[str, str], list[Contribution]] = defaultdict(list)
         for gift in gifts:
             self.gifts[gift.key].append(gift)
 
     def newcomers(self, entity: tuple[str, str], epoch: int) -> list[str]:
-        """Who registered on an entity up to an epoch: the eight that the log named last."""
+        """The eight newest accounts registered on an entity up to an epoch."""
         joined = {g.name or "" for g in self.gifts.get(entity, ())
                   if g.table == "joined" and g.epoch <= epoch}  # fmt: skip
         return sorted(joined, key=lambda who: self.named[who])[-8:]
@@ -78,12 +80,12 @@ class Shared:
         return [g.amount for g in gifts if g.table == table and g.epoch < epoch]
 
     def born(self, who: str, epoch: int) -> int | None:
-        """When an account registered last (s), as others know it."""
+        """Time of an account's last registration (s), as others read it."""
         times = self._amounts("born", who, epoch)
         return times[-1] if times else None
 
     def hunted(self, who: str, epoch: int) -> bool:
-        """Whether an account was a cold target of one that was acted on."""
+        """Whether an account was a cold target of a restricted one."""
         return bool(self._amounts("hunted", who, epoch))
 
     def credibility(self, who: str, epoch: int) -> int:
@@ -100,7 +102,7 @@ class Shared:
         return born is not None and any(t is not None and abs(t - born) <= 3600 for t in times)
 
     def place(self, who: str, entity: str, epoch: int) -> str | None:
-        """On which network, block or device an account stood, as others know it."""
+        """An account's network, block or device, as others read it."""
         gifts = self.gifts.get(who, [])
         names = [g.name for g in gifts if g.table == f"on_{entity}" and g.epoch < epoch]
         return names[-1] if names else None

@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from oracle import Naive
+from oracle import Oracle
 from oracle.scoring_points import Scorer
 from wavebreak.features.catalog import FEATURES, NAMES
 from wavebreak.features.facts import Fanout
-from wavebreak.features.shards import Core, Judgement, no_rules
+from wavebreak.features.shards import KernelPolicy, ShardedKernel, policy_without_rules
 from wavebreak.schema.events import LOG_SCHEMA, TYPES
 
 START = 1_772_366_400_000  # 1 March 2026, 12:00:00 UTC
@@ -203,11 +203,13 @@ class Both:
     """The kernel and the oracle, fed the same log."""
 
     def __init__(
-        self, *, accounts: int = 64, model: Judgement | None = None, scorer: Scorer | None = None
+        self, *, accounts: int = 64, model: KernelPolicy | None = None, scorer: Scorer | None = None
     ) -> None:  # fmt: skip
         covered = np.zeros(len(FEATURES))
-        self.core = Core(model or no_rules(), covered, enforce=False, accounts=accounts)
-        self.fanout, self.naive = Fanout(), Naive(scorer=scorer)
+        self.core = ShardedKernel(
+            model or policy_without_rules(), covered, enforce=False, accounts=accounts
+        )
+        self.fanout, self.naive = Fanout(), Oracle(scorer=scorer)
         self.slots: dict[str, int] = {}
 
     def take(self, batch: pa.RecordBatch) -> None:

@@ -67,6 +67,15 @@ ALLOWED = {
 ALLOWED["arena"] = ("src/wavebreak/red_team/config.py",)
 ALLOWED["dials?"] = ("src/wavebreak/red_team/config.py",)
 ALLOWED["parcels?"] = ("src/wavebreak/simulation/",)
+ALLOWED["couriers?"] += ("src/wavebreak/cli/cases.py",)
+ALLOWED["desks?"] = ("experiments/claims_corpus/corpus.py",)
+# Stored formats of version 1: a column of the openings, and a label of exhibits.
+ALLOWED["told"] = ("src/wavebreak/ledger/storage.py",)
+ALLOWED["innocents?"] = (
+    "src/wavebreak/claims/evaluation.py",
+    "src/wavebreak/claims/review.py",
+    "src/wavebreak/cli/claims.py",
+)
 
 
 class Occurrence(NamedTuple):

@@ -40,7 +40,7 @@ _CUSTODY_HEAD = [
     "when (UTC)",
     "what",
     "who, where",
-    "why, by what authority",
+    "purpose, authority",
     "unavoidable changes",
 ]
 
@@ -61,7 +61,7 @@ def render_report(directory: Path, case: Case) -> bytes:
         f"{format_time(last)} UTC.",
         "header": f"Case {case.id}: {case.title}",
         "stamp": f"step {len(case.steps)}",
-        "footer": f"Wavebreak {__version__}. Advice from rules and dates; no legal opinion.",
+        "footer": f"Wavebreak {__version__}. Advice from rules and dates; not a legal opinion.",
         "lead": [text(case.about)] if case.about else [],
         "sections": list(_sections(directory, case, figures)),
     }
@@ -103,7 +103,7 @@ def _run_blocks(place: Path, exhibit: Exhibit, figures: dict[str, bytes]) -> Ite
     yield note("Every number below is recounted from the log of this exhibit by")
     yield code("wavebreak verify BUNDLE")
     if about.whole:
-        yield note("and its decisions, alone, by")
+        yield note("and its decisions are reproduced by")
         yield code(_rerun_command(exhibit, about))
     else:
         yield note(
@@ -155,7 +155,7 @@ def _conduct_tables(counts: reproduction.Conduct, own: list[Decision]) -> Iterat
         ["when (UTC)", "outcome", "rules", "what they read", "decision"],
         listed,
         [0, 0, 1.7, 2.2, 0],
-        none="Nothing was decided on it.",
+        none="No decision on this account.",
     )
     if len(own) > DECISIONS_SHOWN:
         yield note(f"{len(own) - DECISIONS_SHOWN:,} later ones stand in {reproduction.DECISIONS}.")
@@ -206,7 +206,7 @@ def _custody_tables(directory: Path, case: Case) -> Iterator[Block]:
                 for t in touches
             ],
             [0.9, 1.4, 1.2, 1.4, 2],
-            none="No line of custody.",
+            none="No custody record.",
         )
 
 

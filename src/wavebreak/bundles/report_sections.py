@@ -126,14 +126,14 @@ def parties(case: Case) -> Block:
                 [_party(case, party) for party in case.parties.values()],
                 [0, 0, 1, 1],
             ),
-            heading("How they hang together"),
+            heading("Relationships"),
             table(
                 ["party", "is", "of", "strength", "exhibit"],
                 [(r.party, r.kind, r.other, r.strength, r.exhibit) for r in case.relations],
                 [1, 1, 1, 1, 1],
-                none="No ties between parties are claimed.",
+                none="No relationship between parties is recorded.",
             ),
-            heading("Accounts tied to them"),
+            heading("Linked accounts"),
             table(
                 ["party", "account (pseudonym of this case)", "by", "strength", "exhibit"],
                 [
@@ -141,7 +141,7 @@ def parties(case: Case) -> Block:
                     for k in case.links
                 ],
                 [0, 2, 1.2, 0, 0],
-                none="No account is tied to a party.",
+                none="No account is linked to a party.",
             ),
         ],
     )
@@ -171,7 +171,7 @@ def evidence(case: Case) -> Block:
         )
         for e in case.evidence.values()
     ]
-    head = ["id", "exhibit", "party", "seen, conduct", "dates (UTC)", "tied by", "confirmed"]
+    head = ["id", "exhibit", "party", "seen, conduct", "dates (UTC)", "linked by", "confirmed"]
     return section(
         "Evidence of conduct",
         [
@@ -179,7 +179,7 @@ def evidence(case: Case) -> Block:
                 "An interval is what a date may mean; an open end is not known. What nobody has "
                 "confirmed weighs as not known."
             ),
-            table(head, rows, [0, 0, 0, 1, 2.2, 1, 1], none="No evidence was drawn yet."),
+            table(head, rows, [0, 0, 0, 1, 2.2, 1, 1], none="No evidence yet."),
         ],
     )
 
@@ -228,17 +228,17 @@ def _determination(case: Case, made: PreparedDetermination) -> Iterator[Block]:
         none="Nothing was disregarded.",
     )
     yield table(
-        ["supposing this alone", "it would be"],
+        ["if only this changed", "the result would be"],
         [(c.supposing, to_words(c.result)) for c in value.changes],
         [3, 1],
-        none="Nothing supposed alone would change it.",
+        none="No single change would change the result.",
     )
     yield note(value.beside)
     yield table(
-        ["account", "technical enforcement, beside", "until (UTC)"],
+        ["account", "technical enforcement (independent)", "until (UTC)"],
         [(e.account, e.outcome, format_time(e.until)) for e in value.enforcement],
         [2, 1, 1],
-        none="No account of the party is known to be acted on.",
+        none="No enforcement against an account of the party is known.",
     )
 
 
@@ -346,7 +346,7 @@ def pages(directory: Path, case: Case, figures: dict[str, bytes]) -> Block:
                 *_page(place, exhibit.id, figures),
             ]
     lead = note(
-        "Read by a machine for a person to look at; a reading is no finding. Sentences are "
+        "Read automatically, for review by a person; a reading is not a finding. Sentences are "
         "as they stand on the page."
     )
     return section("What the pages claim", [lead, *blocks] if blocks else [note("No page.")])
@@ -363,7 +363,8 @@ def _page(place: Path, name: str, figures: dict[str, bytes]) -> Iterator[Block]:
         made = claims.highest_scoring(found)
         yield from _reading(made, about.published or made.published)
     for label in claims.read_labels(place):
-        yield text(f"{label.label} in the judgement of {label.by}, {label.at}: {label.reason}")
+        finding = "claim" if label.label == "claim" else "no claim"
+        yield text(f"{finding}, reviewed by {label.by}, {label.at}: {label.reason}")
     picture = about.file("screenshot")
     if picture is not None and picture.size <= MAX_PICTURE_BYTES:
         figures[f"{name}.png"] = (place / picture.path).read_bytes()
@@ -372,7 +373,7 @@ def _page(place: Path, name: str, figures: dict[str, bytes]) -> Iterator[Block]:
 
 def _reading(made: claims.Reading, public: claims.Published | None) -> Iterator[Block]:
     sentences = [
-        (" ".join(r.text.split())[:400], ", ".join(map(to_words, r.offers)) or "by its words")
+        (" ".join(r.text.split())[:400], ", ".join(map(to_words, r.offers)) or "by wording")
         for r in made.relied_on[:MAX_ITEMS]
     ]
     yield table(["sentence", "offers"], sentences, [3, 1], none="No sentence offers anything.")

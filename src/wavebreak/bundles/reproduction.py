@@ -33,7 +33,7 @@ from wavebreak import __version__, model, rules
 from wavebreak.bundles.archive_reader import bundle_error
 from wavebreak.bundles.pseudonyms import Renamer, rename_decision, rename_log
 from wavebreak.engine import Engine
-from wavebreak.engine.batch_run import profile_of
+from wavebreak.engine.batch_run import stream_profile
 from wavebreak.engine.decision import Decision
 from wavebreak.errors import CaseError, EvidenceError, WavebreakError
 from wavebreak.explain import Timeline
@@ -183,7 +183,7 @@ def _extract(
     source = _source(run, summary)
     origin = str(summary.get("profile") or "")
     profile = Path(origin) if origin and Path(origin).is_file() else None
-    stream, _ = profile_of(source, profile, given.edge)
+    stream, _ = stream_profile(source, profile, given.edge)
     _write_inputs(out, stream, given)
     enforce = summary.get("mode") == "enforce"
     engine = Engine(

@@ -74,7 +74,7 @@ class Reading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `verdict` is triage and no finding: `claim` and `unsure` are for a person to look at.
     """
 
-    verdict: Literal["claim", "unsure", "innocent"]
+    verdict: Literal["claim", "unsure", "benign"]
     score: float
     reasons: tuple[Reason, ...]
     offers: dict[str, float]
@@ -102,12 +102,12 @@ def read(document: Document, at: str) -> Reading:
     folded = fold(document.text)
     reached = find_contacts(document.text, document.links)
     judged = classify(document.text, folded, bool(reached))
-    verdict: Literal["claim", "unsure", "innocent"] = (
+    verdict: Literal["claim", "unsure", "benign"] = (
         "claim"
         if judged.score >= by.verdict.claim
         else "unsure"
         if judged.score >= by.verdict.unsure
-        else "innocent"
+        else "benign"
     )
 
     return Reading(

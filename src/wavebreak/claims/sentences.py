@@ -65,7 +65,7 @@ class Sentence:
 
 
 class _Negation(NamedTuple):
-    """A negating word: its position, and whether its language puts it after the verb."""
+    """A negating word: its position, and whether it may follow what it negates."""
 
     start: int
     end: int

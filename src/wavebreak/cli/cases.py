@@ -1,7 +1,4 @@
-"""Verbs of a case, from its opening to a determination that a person signs.
-
-Verbs of bundles: bundle, verify.
-"""
+"""Command group `case`, from opening to a signed determination; commands `bundle` and `verify`."""
 
 from __future__ import annotations
 
@@ -60,7 +57,7 @@ from wavebreak.cases.parties import (
 from wavebreak.claims.exhibits import EXHIBIT, Actor
 from wavebreak.cli.app import app, cases
 from wavebreak.cli.console import out, print_next_steps
-from wavebreak.cli.options import Key, Lateness, ModelDir, PolicyDir
+from wavebreak.cli.options import Json, Key, Lateness, ModelDir, PolicyDir, Wide
 from wavebreak.errors import UsageError
 from wavebreak.ledger.checkpoints import (
     encode_verifier_key,
@@ -133,9 +130,10 @@ def open_case(
 @cases.command(epilog="Example: `wavebreak case show cases/C-7`")
 def show(
     place: Place,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the case's file.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the case file as JSON.")] = False,
+    wide: Wide = False,
 ) -> None:
-    """Show where a case stands: parties, evidence, notices, determinations, tasks, what is late."""
+    """Show a case: parties, evidence, notices, determinations, tasks, what is overdue."""
     written, case = load_case(place / CASE)
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(written)).decode())
@@ -160,7 +158,7 @@ def party(
     note: Annotated[str, typer.Option(help="A remark.")] = "",
     role: Role = "investigator", seal_key: SealKey = None,
 ) -> None:  # fmt: skip
-    """Name a party: a person or company, with aliases, domains, business numbers, apps, sites."""
+    """Add a party: a person or company, with aliases, domains, business numbers, apps, sites."""
     with _at(place, seal_key) as at:
         known = at.case.parties.get(number_of)
         lists = (tuple(given or ()) for given in (alias, domain, number, app, site))
@@ -179,7 +177,7 @@ def relate(
     exhibit: Exhibited, strength: StrengthOf = Strength.MODERATE, role: Role = "investigator",
     seal_key: SealKey = None,
 ) -> None:  # fmt: skip
-    """Say that two parties hang together, by an exhibit."""
+    """Record a relation between two parties, with the exhibit that shows it."""
     with _at(place, seal_key) as at:
         made = Relation(one, other, tie.value, strength, exhibit)  # type: ignore[arg-type]
         _said(at.take(PartiesRelated(made), by=by, role=role))
@@ -195,7 +193,7 @@ def merge(
     by: By = "", why: Why = "", policy: PolicyDir = None, role: Role = "investigator",
     seal_key: SealKey = None,
 ) -> None:  # fmt: skip
-    """Propose parties that may be one, with reasons; or merge two, which only a person does."""
+    """Propose parties that may be the same, with reasons; or merge two, as a person decides."""
     if not keep:
         found = propose_merges(
             tuple(load_case(place / CASE)[1].parties.values()), load_name_weights(policy)
@@ -205,7 +203,7 @@ def merge(
         out.print(f"{len(found)} proposals; nothing was merged")
         return
     if not by or not drop:
-        raise UsageError("a person merges two parties", fix="give both parties, and --by")
+        raise UsageError("a person merges two parties", fix="give KEEP, DROP and --by NAME")
     with _at(place, seal_key) as at:
         _said(at.take(PartiesMerged(keep, drop), by=by, role=role, why=why))
 
@@ -220,7 +218,7 @@ def link(
     basis: BasisOf, strength: StrengthOf, exhibit: Exhibited, by: By, why: Why = "",
     key: Key = None, role: Role = "investigator", seal_key: SealKey = None,
 ) -> None:  # fmt: skip
-    """Tie an account to a party, by an exhibit; the case keeps the account's pseudonym alone."""
+    """Link an account to a party, with the exhibit that shows it; only its pseudonym is stored."""
     with _at(place, seal_key) as at:
         hidden = make_renamer(case_key(load_key(key), at.case.id))("a", account)
         made = Link(party, hidden, basis, strength, exhibit)
@@ -238,7 +236,7 @@ def exhibit(
     title: Annotated[str, typer.Option(help="What it is called.")] = "", why: Why = "not stated",
     authority: Authority = "not stated", role: Role = "investigator", seal_key: SealKey = None,
 ) -> None:  # fmt: skip
-    """Take in an exhibit: a captured claim with its custody, or a file."""
+    """Add an exhibit: a captured claim with its custody, or a file."""
     with _at(place, seal_key) as at:
         actor = Actor(by, socket.gethostname(), why, authority)
         if (source / EXHIBIT).exists():
@@ -274,7 +272,7 @@ def evidence(
     why: Why = "not stated", authority: Authority = "not stated", role: Role = "investigator",
     seal_key: SealKey = None,
 ) -> None:  # fmt: skip
-    """Draw evidence of conduct from an exhibit, or from a run with all that decides it again.
+    """Add evidence of conduct from an exhibit, or from a run with all inputs to reproduce it.
 
     Without dates the conduct is as old as the exhibit: a captured page stood there at the capture,
     accounts acted when the log says. Conduct after a notice reopens the case.
@@ -285,7 +283,7 @@ def evidence(
         if account or source not in at.case.exhibits:
             secret = load_key(key)
             sealed = (ledger, load_or_create_signer(seal_key)) if ledger else None
-            engine_model = model.chosen(model_dir)
+            engine_model = model.load_selected(model_dir)
             given = RunInputs(policy, engine_model, Edge(secret), lateness, sealed, not own)
             actor = Actor(by, socket.gethostname(), why, authority)
             taken, about = evidence_intake.add_run_exhibit(
@@ -319,10 +317,10 @@ def watch(
     why: Why = "watching after a notice", authority: Authority = "not stated",
     seal_key: SealKey = None,
 ) -> None:  # fmt: skip
-    """Look in a later run for accounts of parties that had a notice; conduct reopens the case."""
+    """Search a later run for conduct of parties that had a notice; if found, reopen the case."""
     with _at(place, seal_key) as at:
         secret = load_key(key)
-        given = RunInputs(policy, model.chosen(model_dir), Edge(secret), lateness)
+        given = RunInputs(policy, model.load_selected(model_dir), Edge(secret), lateness)
         actor = Actor(by, socket.gethostname(), why, authority)
         found = evidence_intake.add_post_notice_evidence(
             at, run, given, secret, actor, "investigator"
@@ -336,7 +334,7 @@ def confirm(
     rejects: Annotated[bool, typer.Option("--reject", help="It does not show this.")] = False,
     why: Why = "", role: Role = "investigator", seal_key: SealKey = None,
 ) -> None:  # fmt: skip
-    """Say, as a person who has looked, that an exhibit shows what the evidence says, or not."""
+    """Confirm, after a person's review, that an exhibit shows the evidence, or reject it."""
     with _at(place, seal_key) as at:
         _said(at.take(EvidenceReviewed(item, not rejects), by=by, role=role, why=why))
 
@@ -356,7 +354,7 @@ def notice(
     draft: Annotated[bool, typer.Option("--draft", help="Print it only.")] = False,
     policy: PolicyDir = None, role: Role = "investigator", seal_key: SealKey = None,
 ) -> None:  # fmt: skip
-    """Write a notice to a party from a template, and note that it was sent."""
+    """Print a notice to a party from a template, and record that it was sent."""
     with _at(place, seal_key) as at:
         made = evidence_intake.draft_notice(at, party, template, language.value, operator=operator,  # type: ignore[arg-type]
                              contact=contact, days=days, policy=policy, about=about)  # fmt: skip
@@ -376,7 +374,7 @@ def delivery(
     at_time: Annotated[str, typer.Option("--at", help="When: 2026-03-02T09:00:00Z.")] = "",
     role: Role = "investigator", seal_key: SealKey = None,
 ) -> None:  # fmt: skip
-    """Note with its proof that a notice arrived, or that it was answered."""
+    """Record that a notice arrived, or was answered, with the exhibit that proves it."""
     with _at(place, seal_key) as at:
         moment = parse_instant(at_time) if at_time else time.time_ns() // 10**6
         made: Any = (item, moment, how, exhibit)
@@ -390,7 +388,7 @@ def determine(
     as_of: Annotated[str, typer.Option(help="As of: 2026-03-02T09:00:00Z (default: now).")] = "",
     policy: PolicyDir = None, role: Role = "investigator", seal_key: SealKey = None,
 ) -> None:  # fmt: skip
-    """Prepare a determination: may legal action be taken, on what, and what would change it."""
+    """Prepare a determination: eligibility for legal action, its grounds, what would change it."""
     with _at(place, seal_key) as at:
         when_ = parse_instant(as_of) if as_of else None
         name, made = evidence_intake.prepare_determination(
@@ -404,7 +402,7 @@ def sign(
     place: Place, item: Annotated[str, typer.Argument(help="The determination: D1.")], by: By,
     role: Role, why: Why = "", seal_key: SealKey = None,
 ) -> None:  # fmt: skip
-    """Sign a determination, as another person than who prepared it."""
+    """Sign a determination; the signer may not be the person who prepared it."""
     with _at(place, seal_key) as at:
         _said(at.take(DeterminationSigned(item), by=by, role=role, why=why))
 
@@ -419,7 +417,7 @@ def task(
     done: Annotated[bool, typer.Option("--done", help="That task is done.")] = False,
     role: Role = "investigator", seal_key: SealKey = None,
 ) -> None:  # fmt: skip
-    """Note something that is to be done, or that it is done."""
+    """Add a task, or mark one as done."""
     with _at(place, seal_key) as at:
         made = Task(at.case.fresh("T"), what, parse_instant(due) if due else None)
         _said(at.take(TaskFinished(what) if done else TaskAdded(made), by=by, role=role))
@@ -430,7 +428,7 @@ def advance(
     place: Place, to: Annotated[Goes, typer.Argument(help="The state to go to.")], by: By,
     why: Why = "", role: Role = "investigator", seal_key: SealKey = None,
 ) -> None:  # fmt: skip
-    """Let a case go on: investigating, noticed, determined, referred, closed, reopened."""
+    """Change the state: investigating, noticed, determined, referred, closed, reopened."""
     with _at(place, seal_key) as at:
         _said(at.take(StateChanged(to.value), by=by, role=role, why=why))  # type: ignore[arg-type]
 
@@ -453,8 +451,8 @@ def bundle(
 
 
 @app.command(
-    epilog="Example: `wavebreak verify C-7.zip --key example.org/log+1a2b3c4d+AQ...`. Ends with 0 "
-    "where everything was checked and holds, 1 where something does not, 3 where not all could be."
+    epilog="Example: `wavebreak verify C-7.zip --key example.org/log+1a2b3c4d+AQ...`. Exits with "
+    "0 where every check passes, 1 where one fails, 3 where not all could be made."
 )
 def verify(
     source: Annotated[Path, typer.Argument(help="A bundle.")],
@@ -462,10 +460,11 @@ def verify(
         list[str] | None,
         typer.Option(help="Verifier key of its maker, or of a witness, or a file with it."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: Json = False,
+    wide: Wide = False,
 ) -> None:
     """Check a bundle: files, seals, custody, and every decision and number computed again."""
-    found = checked(source, [load_verifier_key(told) for told in key or []])
+    found = checked(source, [load_verifier_key(given) for given in key or []])
     if as_json:
         typer.echo(json.dumps([finding._asdict() for finding in found], indent=1))
     else:

@@ -19,6 +19,7 @@ from wavebreak import claims, evaluation
 from wavebreak.claims.evaluation import SPLITS, Interval
 from wavebreak.cli.app import claim
 from wavebreak.cli.console import out, print_next_steps, progress_bar
+from wavebreak.cli.options import Wide
 from wavebreak.errors import ClaimError, FileError, UsageError
 
 New = Annotated[Path, typer.Option("--out", "-o", help="New directory of the exhibit.")]
@@ -28,7 +29,7 @@ Authority = Annotated[str, typer.Option(help="By what right: mandate, order, tic
 Purpose = Annotated[str, typer.Option(help="Why it is done.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
-_TOLD = 0.05
+_MIN_REASON = 0.05
 """Reasons that add less are left to --json."""
 
 
@@ -58,7 +59,7 @@ def capture(
         bool, typer.Option("--allow-private", help="Also addresses that are not public.")
     ] = False,
 ) -> None:
-    """Capture a page: WARC with its redirects and requisites, screenshot, custody."""
+    """Capture a page: WARC with redirects and requisites, screenshot, custody."""
     made = claims.capture_page(
         url,
         out_path,
@@ -91,11 +92,11 @@ def add(
     authority: Authority = "not stated",
     purpose: Purpose = "not stated",
 ) -> None:
-    """Take in a file as it is: an upload, a test purchase, a partner's notice."""
+    """Add a file unchanged: an upload, a test purchase, a partner's notice."""
     published = None
     if published_from or published_to:
         first, last = _time(published_from), _time(published_to)
-        published = claims.Published(first, last, "told by who added it")
+        published = claims.Published(first, last, "stated by the person who added it")
     made = claims.add_file(
         _bytes(file),
         out_path,
@@ -115,7 +116,7 @@ def read_claims(
     as_json: AsJson = False,
     html: Annotated[Path | None, typer.Option(help="Write the text with marked sentences.")] = None,
 ) -> None:
-    """Read what a page offers, how much, for what price, and say why it looks like a claim."""
+    """Read what a page offers, how much and for what price, with the reasons for its score."""
     made = _read(path)
     if html:
         html.write_text(claims.render_html(made), encoding="utf-8")
@@ -123,14 +124,14 @@ def read_claims(
         typer.echo(msgspec.json.format(msgspec.json.encode(made), indent=1).decode())
         return
     out.print(f"[bold]{made.verdict}[/], {made.score:.2f} (triage: a person decides)")
-    told = [(name, Text(value)) for name, value in claims.describe_reading(made) if value]
-    _listed("", told)
+    facts = [(name, Text(value)) for name, value in claims.describe_reading(made) if value]
+    _listed("", facts)
     sentences = [
-        (", ".join(r.offers) or "by its words", Text(f"“{r.text}”", style="reverse"))
+        (", ".join(r.offers) or "by wording", Text(f"“{r.text}”", style="reverse"))
         for r in made.relied_on
     ]
     _listed("sentences relied on", sentences)
-    why = [r for r in made.reasons if abs(r.adds) >= _TOLD]
+    why = [r for r in made.reasons if abs(r.adds) >= _MIN_REASON]
     _listed("why, in log odds", [(f"{r.adds:+.2f}", Text(r.name)) for r in why])
 
 
@@ -154,7 +155,7 @@ def confirm(
     by: By = "",
     authority: Authority = "not stated",
 ) -> None:
-    """Say, as a person, that an exhibit makes a claim: a label and a line of custody."""
+    """Label an exhibit as a claim, after a person's review; recorded in its custody."""
     _labelled(directory, "claim", _actor(by, reason, authority), reason)
 
 
@@ -165,13 +166,13 @@ def reject(
     by: By = "",
     authority: Authority = "not stated",
 ) -> None:
-    """Say, as a person, that an exhibit makes no claim: a label and a line of custody."""
+    """Label an exhibit as no claim, after a person's review; recorded in its custody."""
     _labelled(directory, "innocent", _actor(by, reason, authority), reason)
 
 
 @claim.command(epilog="Example: `wavebreak claim check ex-1`")
 def check(directory: Of) -> None:
-    """Check an exhibit's files, and show its custody and labels; exit with 1 on any doubt."""
+    """Check an exhibit's files, and print its custody and labels; exit with 1 on any error."""
     wrong = claims.check_exhibit(directory)
     _shown(claims.load_exhibit(directory), directory)
     if not wrong:
@@ -179,8 +180,8 @@ def check(directory: Of) -> None:
             out.print(f"{line.at} {line.who} @ {line.where}: {line.what}", markup=False)
         for label in claims.read_labels(directory):
             out.print(f"{label.at} {label.label} by {label.by}: {label.reason}", markup=False)
-    for doubt in wrong:
-        out.print(f"doubt: {doubt}", style="bold red", markup=False)
+    for error in wrong:
+        out.print(f"error: {error}", style="bold red", markup=False)
     if wrong:
         raise typer.Exit(1)
 
@@ -194,6 +195,7 @@ def evaluate(
     split: Annotated[str, typer.Option(help="Only pages of this split.")] = "",
     half: Annotated[str, typer.Option(hidden=True)] = "",
     as_json: AsJson = False,
+    wide: Wide = False,
 ) -> None:
     """Measure the reader on your own labelled pages: precision, recall, intervals, errors.
 
@@ -312,8 +314,8 @@ def _shown(made: claims.Exhibit, directory: Path) -> None:
         out.print(f"  {kept.path}  {kept.size:,} bytes", markup=False)
         out.print(f"    sha256 {kept.sha256}", markup=False)
     for name in ("screenshot", "gaps"):
-        if (told := made.details.get(name)) and told not in ("complete", "none"):
-            out.print(f"  {name}: {told}", markup=False, style="yellow")
+        if (note := made.details.get(name)) and note not in ("complete", "none"):
+            out.print(f"  {name}: {note}", markup=False, style="yellow")
 
 
 def _read(path: Path) -> claims.Reading:
@@ -339,7 +341,9 @@ def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError:
-        raise FileError(f"{path} cannot be read", fix="give a file that is there") from None
+        raise FileError(
+            f"{path} cannot be read", fix="give a file that exists and is readable"
+        ) from None
 
 
 def _details(given: list[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Verbs of the ledger: keygen, verify, prove, checkpoint, erase."""
+"""Command group `ledger`: keygen, verify, prove, show, checkpoint, stamp, witness, erase."""
 
 from __future__ import annotations
 
@@ -84,7 +84,10 @@ def _storage(place: Path, url: str) -> tuple[Storage, Callable[[], OpeningFile |
 def _openings(place: Path) -> OpeningFile:
     path = place / "private" / "openings.sqlite3"
     if not path.exists():
-        raise FileError(f"{path} is not there", fix="only who sealed has the openings")
+        raise FileError(
+            f"{path} is not there",
+            fix="run this where the ledger was written: openings are kept there only",
+        )
     return OpeningFile(path)
 
 
@@ -101,11 +104,11 @@ def keygen(
 
 
 @ledgers.command(
-    epilog="Example: `wavebreak ledger verify log --key example.org/log+1a2b3c4d+AQ...`. Ends with "
-    "0 where all holds under a key you gave, 3 where the key came with the ledger, 2 where not."
+    epilog="Example: `wavebreak ledger verify log --key example.org/log+1a2b3c4d+AQ...`. Exits "
+    "with 0 where every check passes under your key, 3 where the key came with the ledger, else 2."
 )
 def verify(
-    place: Annotated[Path, typer.Argument(help="A ledger, or a parcel of `ledger prove`.")],
+    place: Annotated[Path, typer.Argument(help="A ledger, or a proof bundle of `ledger prove`.")],
     key: Annotated[
         list[str] | None,
         typer.Option(help="Verifier key, or its file: of the log, and of each witness."),
@@ -118,17 +121,20 @@ def verify(
     ] = None,
     database_url: DatabaseUrl = "",
 ) -> None:
-    """Check every entry, signature and proof; says what was checked, and what could not be."""
+    """Check every entry, signature and proof; print what was checked and what could not be."""
     roots = load_certificates(_bytes(authority)) if authority else []
     with _directory(place, database_url) as files:
         beside = "key.pub" if files == place else LEDGER_KEY
-        keys = [load_verifier_key(told) for told in key or [str(place / beside)]]
+        keys = [load_verifier_key(given) for given in key or [str(place / beside)]]
         found = audit_directory(
             files, keys, [_checkpoint(path) for path in remembered or []], roots
         )
     for line in found.checked:
         out.print(f"[green]holds[/]        {line}", soft_wrap=True)
-    for line in [*([] if key else ["whose key it is: it came along"]), *found.unchecked]:
+    for line in [
+        *([] if key else ["whose key it is: it came with the ledger; give --key"]),
+        *found.unchecked,
+    ]:
         out.print(f"[yellow]not checked[/]  {line}", soft_wrap=True)
     if not key:
         raise typer.Exit(3)
@@ -149,7 +155,7 @@ def prove(
     key: KeyFile = None,
     database_url: DatabaseUrl = "",
 ) -> None:
-    """Write entries with proofs, as a parcel that anybody can check with `verifier.py`."""
+    """Write a proof bundle of entries, which anyone can check with `verifier.py`."""
     storage, opened = _storage(place, database_url)
     ledger = Ledger(storage, load_or_create_signer(key))
     chosen = set(position or [])
@@ -157,16 +163,16 @@ def prove(
     if kept and account:
         chosen |= set(kept.positions("account", account))
     if not chosen:
-        raise UsageError("no entry is asked for", fix="give --position, or --account")
+        raise UsageError("no entry was chosen", fix="give --position, or --account")
     openings = {at: kept.of(at) for at in chosen} if kept else {}
     shown = {
-        at: {field: hidden for field, hidden in told.items() if field in (show or [])}
-        for at, told in openings.items()
+        at: {field: hidden for field, hidden in fields.items() if field in (show or [])}
+        for at, fields in openings.items()
     }
     held = _checkpoint(since).size if since else None
     out_path.mkdir(parents=True, exist_ok=True)
-    for name, told in proof_bundle(ledger, chosen, shown, since=held).items():
-        (out_path / name).write_bytes(told)
+    for name, content in proof_bundle(ledger, chosen, shown, since=held).items():
+        (out_path / name).write_bytes(content)
     out.print(f"{len(chosen):,} entries with proofs under {ledger.sealed.size:,}, in {out_path}/")
     print_next_steps([f"wavebreak ledger verify {out_path}"])
 
@@ -177,14 +183,14 @@ def show(
     position: Annotated[int, typer.Argument(help="The entry's position.")],
     database_url: DatabaseUrl = "",
 ) -> None:
-    """Show an entry, with what its openings say where they are kept."""
+    """Print an entry as JSON, with its openings where they are stored."""
     files, openings = _storage(place, database_url)
     if not 0 <= position < files.size():
         raise UsageError(f"there is no entry {position}", fix=f"there are {files.size()}")
-    told: dict[str, Any] = json.loads(files.line(position))
+    entry: dict[str, Any] = json.loads(files.line(position))
     if isinstance(files, Rows) or (place / "private" / "openings.sqlite3").exists():
-        told["opened"] = {name: value for name, (_, value) in openings().of(position).items()}
-    typer.echo(msgspec.json.format(msgspec.json.encode(told)).decode())
+        entry["opened"] = {name: value for name, (_, value) in openings().of(position).items()}
+    typer.echo(msgspec.json.format(msgspec.json.encode(entry)).decode())
 
 
 @ledgers.command(epilog="Example: `wavebreak ledger checkpoint log > remembered.txt`")
@@ -196,10 +202,13 @@ def checkpoint(
     key: KeyFile = None,
     database_url: DatabaseUrl = "",
 ) -> None:
-    """Print the last checkpoint, the few lines to remember a whole log by."""
+    """Print the last checkpoint: keep it, to detect a later change of the log."""
     storage, _ = _storage(place, database_url)
     if witnessed and isinstance(storage, Rows):
-        raise UsageError("a service's log goes on while a witness signs", fix="keep what it signed")
+        raise UsageError(
+            "a service's log goes on while a witness signs",
+            fix="keep the note that the witness signed as a file",
+        )
     if witnessed:
         files = DirectoryStorage(place, write=True)
         Ledger(files, load_or_create_signer(key)).witnessed(_bytes(witnessed))
@@ -219,14 +228,16 @@ def stamp(
     """Have the last checkpoint stamped with the time, and keep the stamp in `stamps/`."""
     latest = DirectoryStorage(place).latest()
     if latest is None:
-        raise UsageError("the ledger has no checkpoint", fix="seal something first")
+        raise UsageError("the ledger has no checkpoint", fix="run with --ledger first")
 
     def ask(request: bytes) -> bytes:
         kind = {"content-type": "application/timestamp-query"}
         try:
             return httpx.post(url, content=request, headers=kind, timeout=30).content
         except httpx.HTTPError:
-            raise FileError("the authority did not answer", fix="try again, or another") from None
+            raise FileError(
+                "the authority did not answer", fix="try again, or give another --url"
+            ) from None
 
     answer = request_time_stamp(latest, ask, load_certificates(_bytes(authority)))
     with convert_verifier_errors():
@@ -238,11 +249,11 @@ def stamp(
 
 
 @ledgers.command(
-    epilog="Example: `wavebreak ledger witness parcel --key witness.key --log-key KEY "
+    epilog="Example: `wavebreak ledger witness proof --key witness.key --log-key KEY "
     "--remembered last.txt > signed.txt`"
 )
 def witness(
-    place: Annotated[Path, typer.Argument(help="A parcel, or a ledger.")],
+    place: Annotated[Path, typer.Argument(help="A proof bundle, or a ledger.")],
     key: Annotated[Path, typer.Option(help="The witness's key file.")],
     log_key: Annotated[str, typer.Option(help="Verifier key of the log, or its file.")],
     at: Annotated[int, typer.Option(help="When: seconds since 1970.")],
@@ -250,7 +261,7 @@ def witness(
         Path | None, typer.Option(help="The checkpoint that this witness signed last.")
     ] = None,
 ) -> None:
-    """Check a log as far as it goes on from the last time, and print its checkpoint signed."""
+    """Check that a log continues the checkpoint signed last, and print its newest one signed."""
     kept = [_checkpoint(remembered)] if remembered else []
     audit_directory(place, [load_verifier_key(log_key)], kept)
     latest = json.loads((place / "checkpoints.jsonl").read_text("utf-8").splitlines()[-1])
@@ -259,9 +270,9 @@ def witness(
 
 @ledgers.command(epilog="Example: `wavebreak ledger erase log --account +972501234567`")
 def erase(place: Place, account: Account) -> None:
-    """Erase what the ledger's entries hide about an account; the log still verifies."""
+    """Erase the openings of an account's entries; the ledger still verifies."""
     if (place / database.FILE).exists():
         fix = "DELETE /v1/accounts/ACCOUNT/personal, which cuts the service's log too"
         raise UsageError("this is a service's ledger", fix=fix)
     count = _openings(place).erase("account", account)
-    out.print(f"{count:,} entries can no longer be opened; the log is as it was")
+    out.print(f"{count:,} entries can no longer be opened; the ledger is unchanged")

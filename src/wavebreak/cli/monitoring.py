@@ -58,7 +58,7 @@ def replay(
             labels=labels,
             progress=lambda p: show(p.share, run_progress_text(p)),
             workers=shards,
-            model=model.chosen(model_dir),
+            model=model.load_selected(model_dir),
         )
     text = json.dumps(differences.as_json(), indent=1, ensure_ascii=False)
     (out_path / "replay.json").write_text(text + "\n", encoding="utf-8")

@@ -113,7 +113,7 @@ def show_feature(name: FeatureName) -> None:
 
     from wavebreak.features import catalog
 
-    feature = catalog.feature(name)
+    feature = catalog.get_feature(name)
     lines = [
         f"## {feature.name}",
         "",

@@ -71,7 +71,7 @@ def run_red_team(
             Edge(load_key(key)),
             red_team.load_config(policy),
             out_path,
-            model=model.chosen(model_dir),
+            model=model.load_selected(model_dir),
             progress=show,
         )
     red_team.write_json(tournament, out_path)

@@ -134,7 +134,7 @@ def run(
         lateness_s=lateness,
         resume=resume,
         keep=snapshot,
-        model=model.chosen(model_dir),
+        model=model.load_selected(model_dir),
         sealer=_sealer(ledger, ledger_key),
     )
     measured = None
@@ -265,7 +265,7 @@ def demo(
         policy=rules.load(),
         edge=Edge(DEMO_KEY),
         enforce=True,
-        model=model.chosen(None),
+        model=model.load_selected(None),
     )
     measured = evaluation.evaluate(run_dir, world_dir / "labels.csv")
     evaluation.write_html(measured, out_path / "evaluation.html")

@@ -144,7 +144,7 @@ def serve(
     )
     sources = brokers.sources(nats, redis, stream, durable, group)
     _prepare(settings)
-    chosen, loaded, secret = rules.load(policy), model.chosen(model_dir), load_key(key)
+    chosen, loaded, secret = rules.load(policy), model.load_selected(model_dir), load_key(key)
     carried = coverage.load(profile_file) if profile_file else None
     if carried is None:
         err.print("[yellow]no --profile:[/] assuming that the stream has every event and field")

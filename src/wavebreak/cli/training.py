@@ -170,7 +170,7 @@ def show(
     wide: Wide = False,
 ) -> None:
     """Show a model: version, size, thresholds, and the features with the highest gain."""
-    loaded = model.chosen(str(directory) if directory else None)
+    loaded = model.load_selected(str(directory) if directory else None)
     if loaded is None:
         raise UsageError("this installation has no shipped model", fix="give a model directory")
     fields = _model_fields(loaded, features)
@@ -225,7 +225,7 @@ def _model_fields(loaded: model.Model, most: int) -> dict[str, Any]:
             {
                 "feature": name,
                 "share": gains[name] / whole,
-                "meaning": catalog.feature(name).meaning,
+                "meaning": catalog.get_feature(name).meaning,
             }
             for name in list(gains)[:most]
         ],

@@ -1,7 +1,7 @@
-"""Directories of machine code: made, marked as in use, and removed when they have grown old.
+"""Cache of machine code: directories created, locked while in use, and removed when old.
 
-Each version of the sources, and each policy, has a directory of its own. A process holds a shared
-lock in those that it uses for as long as it lives, so that no other removes them meanwhile.
+Each version of the sources, and each policy, has its own directory. A process holds a shared lock
+on those that it uses for as long as it lives, so that no other process removes them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 
 KEPT = 4
-"""Directories of each sort that stay, however old."""
+"""Directories of each kind that are kept, however old."""
 DAY_S = 86_400.0
 """Time since its last use after which a directory may go."""
 _LOCK = ".in-use"
@@ -25,7 +25,7 @@ _OURS = re.compile(r"(numba-|rules-|)[0-9a-f]{12}")
 
 
 def cache_root() -> Path:
-    """Directory of everything that may be made again: `WAVEBREAK_CACHE`, else the user's cache."""
+    """Return the cache directory: `WAVEBREAK_CACHE`, else `wavebreak` in the user's cache."""
     own = os.environ.get("WAVEBREAK_CACHE")
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(own) if own else Path(base) / "wavebreak"
@@ -33,7 +33,7 @@ def cache_root() -> Path:
 
 @cache
 def writable(directory: Path) -> bool:
-    """Whether `directory` exists, or can be made, and takes a file."""
+    """Whether `directory` exists, or can be created, and is writable."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=directory).close()
@@ -43,21 +43,21 @@ def writable(directory: Path) -> bool:
 
 
 @cache
-def held(directory: Path) -> Path:
-    """Make a cache directory and hold it until this process ends; older ones beside it may go.
+def hold_directory(directory: Path) -> Path:
+    """Create a cache directory and lock it until this process ends; remove old ones beside it.
 
-    Where it cannot be made or locked nothing is done: `writable` tells.
+    Does nothing if the directory cannot be created or locked; see `writable`.
     """
     with suppress(OSError):
         directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        while not _locked(directory):
+        while not _lock_shared(directory):
             pass
         remove_old(directory.parent, now=time.time())
     return directory
 
 
-def _locked(directory: Path) -> bool:
-    """Lock a directory, shared; False when it was removed before the lock was there."""
+def _lock_shared(directory: Path) -> bool:
+    """Take a shared lock on a directory; False if it was removed in between."""
     directory.mkdir(mode=0o700, exist_ok=True)
     path = directory / _LOCK
     try:
@@ -73,24 +73,24 @@ def _locked(directory: Path) -> bool:
 
 
 def remove_old(root: Path, *, now: float) -> list[Path]:
-    """Remove cache directories that nobody uses, nor has for a day; the newest of each sort stay.
+    """Remove cache directories that have not been used for a day; the newest of each kind stay.
 
-    `now` is in seconds since the epoch. Gives those that were removed.
+    `now` is in seconds since the epoch. Returns those that were removed.
     """
     sorts: dict[str, list[tuple[float, Path]]] = {}
     for path in root.iterdir():
         if found := _OURS.fullmatch(path.name):
-            sorts.setdefault(found[1], []).append((_used(path), path))
+            sorts.setdefault(found[1], []).append((_last_used(path), path))
     removed = []
     for directories in sorts.values():
         for used, path in sorted(directories, reverse=True)[KEPT:]:
-            if now - used > DAY_S and _removed(path):
+            if now - used > DAY_S and _remove_unused(path):
                 removed.append(path)
     return removed
 
 
-def _used(directory: Path) -> float:
-    """When a directory was last taken into use (an older version left no mark)."""
+def _last_used(directory: Path) -> float:
+    """Time at which a directory was last used (an older version left no lock file)."""
     with suppress(OSError):
         return (directory / _LOCK).stat().st_mtime
     with suppress(OSError):
@@ -98,14 +98,14 @@ def _used(directory: Path) -> float:
     return 0.0
 
 
-def _removed(directory: Path) -> bool:
+def _remove_unused(directory: Path) -> bool:
     try:
         lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError:
         return False
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # The mark goes first: who waits for the lock sees that it is gone, and begins anew.
+        # The lock file goes first: a waiting process sees that it is gone, and starts over.
         (directory / _LOCK).unlink()
         shutil.rmtree(directory, ignore_errors=True)
     except OSError:

@@ -1,8 +1,8 @@
-"""How Wavebreak compiles: one decorator, one kind of C callback, and four things LLVM can do.
+"""Numba runtime: the decorator for compiled functions, C callbacks, and LLVM intrinsics.
 
 Numba's own cache looks at the file of the compiled function only; a change in an imported jitted
-function goes unnoticed. Here everything compiled is stored under a digest of all the sources that
-may be compiled together, so a changed source never meets old machine code.
+function goes unnoticed. Here everything compiled is stored under a digest of all sources that may
+be compiled together, so that changed sources never meet old machine code.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.numpy_support import carray as numba_carray
 
-from wavebreak.compiled.code_cache import cache_root, held, writable
+from wavebreak.compiled.code_cache import cache_root, hold_directory, writable
 
 Result = TypeVar("Result")
 
-# What LLVM and Numba say of their own types is too little for a strict checker.
+# The types that LLVM and Numba declare are too weak for a strict checker.
 _llvm: Any = ir
 _settings: Any = numba.config
 _njit: Any = numba.njit
@@ -46,14 +46,14 @@ SOURCES = (
     "engine/enforcement.py",
     "schema/events.py",
 )
-"""What is compiled into each other, in the package: a folder (all its modules), or a module."""
+"""Sources that are compiled together: packages (all their modules) and modules."""
 
 
 def source_files(root: Path, names: Sequence[str]) -> list[Path]:
-    """Return the Python files that `names` stand for below `root`, in a fixed order.
+    """Return the Python files of `names` below `root`, in a fixed order.
 
-    Raises FileNotFoundError for a name without a file: a digest that silently leaves out a
-    renamed source would meet stale machine code.
+    Raises FileNotFoundError for a name without a file: with a digest that leaves out a renamed
+    source, stale machine code would be reused.
 
     >>> [path.name for path in source_files(PACKAGE, ["schema/events.py"])]
     ['events.py']
@@ -70,7 +70,7 @@ def source_files(root: Path, names: Sequence[str]) -> list[Path]:
 
 @cache
 def sources_digest() -> str:
-    """First 12 hex digits of the SHA-256 of all the sources that are compiled into each other."""
+    """Return the first 12 hex digits of the SHA-256 of all sources that are compiled together."""
     digest = hashlib.sha256(f"numba {numba.__version__}".encode())
     for source in source_files(PACKAGE, SOURCES):
         digest.update(f"\0{source.relative_to(PACKAGE)}\0".encode() + source.read_bytes())
@@ -78,8 +78,8 @@ def sources_digest() -> str:
 
 
 @contextmanager
-def cached_under(directory: Path) -> Iterator[bool]:
-    """Have Numba keep what is decorated inside the block in `directory`; False: it cannot."""
+def numba_cache_in(directory: Path) -> Iterator[bool]:
+    """Make Numba cache what the block decorates in `directory`; False: it is not writable."""
     before = _settings.CACHE_DIR
     _settings.CACHE_DIR = str(directory)
     try:
@@ -89,7 +89,7 @@ def cached_under(directory: Path) -> Iterator[bool]:
 
 
 def _kernel_cache() -> Path:
-    return held(cache_root() / f"numba-{sources_digest()}")
+    return hold_directory(cache_root() / f"numba-{sources_digest()}")
 
 
 def compiled(
@@ -99,8 +99,8 @@ def compiled(
 
     `signature` (a Numba signature, such as `"i8(i8, f8[::1])"`, or a list of them) compiles at
     import; without one the first call with new types compiles. `inline="always"` copies the
-    body into callers. To a checker of types the result takes anything: what a function takes is
-    settled when it is compiled, and numbers of NumPy and of Python are the same there.
+    body into callers. To a type checker the result takes any arguments: their types are settled at
+    compilation, and numbers of NumPy and of Python are the same there.
 
     >>> @compiled("f8(f8, f8)")
     ... def ratio(part, whole):
@@ -110,9 +110,9 @@ def compiled(
     """
 
     def decorate(function: Callable[..., Result]) -> Callable[..., Result]:
-        with cached_under(_kernel_cache()) as keep:
+        with numba_cache_in(_kernel_cache()) as keep:
             options = {"nogil": True, "error_model": "numpy", "inline": inline}
-            # A function that lives in no file (typed at a prompt, a doctest) cannot be cached.
+            # A function without a file (typed at a prompt, a doctest) cannot be cached.
             keep = keep and Path(function.__code__.co_filename).exists()
             dispatcher: Callable[..., Result] = _njit(signature, cache=keep, **options)(function)
         return dispatcher
@@ -122,7 +122,7 @@ def compiled(
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """A C function `int64 f(int64, …)`: its address, and what must live as long as it is used."""
+    """A C function `int64 f(int64, …)`: its address, and the object that owns it."""
 
     address: int
     n_args: int
@@ -135,12 +135,12 @@ def callback(
     """Compile `function` of `n_args` int64 arguments with an int64 result as a C callback.
 
     It is called from compiled code by `call_int(address, *arguments)`. `directory` is where the
-    machine code is kept; by default beside that of `compiled`.
+    machine code is cached; by default beside that of `compiled`.
 
     >>> callback(lambda a, b: a + b, 2).n_args
     2
     """
-    with cached_under(directory or _kernel_cache()) as keep:
+    with numba_cache_in(directory or _kernel_cache()) as keep:
         keep = keep and Path(function.__code__.co_filename).exists()
         signature = types.int64(*[types.int64] * n_args)
         made = _cfunc(signature, cache=keep, nopython=True, error_model="numpy")(function)
@@ -240,38 +240,36 @@ def _sum_of_sixteen(bits: int) -> Any:
 
 
 int64: Callable[[Any], int] = _int64
-"""NumPy's int64, which is what an `int` is in compiled code, and what comes out of it as an int."""
+"""NumPy's int64: the type of an `int` in compiled code, typed as an int for checkers."""
 
-ones: Callable[[int], int] = _intrinsic(_ones)
+count_ones: Callable[[int], int] = _intrinsic(_ones)
 """In compiled code: the number of set bits of an int64."""
 
-zeros_ahead: Callable[[int], int] = _intrinsic(_zeros_ahead)
+leading_zeros: Callable[[int], int] = _intrinsic(_zeros_ahead)
 """In compiled code: the number of zero bits above the highest set bit of an int64 (64 for 0)."""
 
 sum_of_sixteen_u1: Callable[[int], int] = _intrinsic(_sum_of_sixteen(8))
 sum_of_sixteen_u2: Callable[[int], int] = _intrinsic(_sum_of_sixteen(16))
 """In compiled code: the sum of sixteen unsigned numbers at an address, in a few instructions."""
 
-eight_bytes: Callable[[int], Any] = _intrinsic(_eight_bytes)
+load_u64: Callable[[int], Any] = _intrinsic(_eight_bytes)
 """In compiled code: the uint64 at an address, which need not be aligned."""
 
-put_eight_bytes: Callable[[int, Any], None] = _intrinsic(_put_eight_bytes)
+store_u64: Callable[[int, Any], None] = _intrinsic(_put_eight_bytes)
 """In compiled code: write a uint64 at an address, which need not be aligned."""
 
 address_as_void_pointer: Callable[[int], Any] = _intrinsic(_void_pointer)
 """In compiled code: an int64 address as a `void *`, for `carray(pointer, shape, dtype)`."""
 
-call_int: Callable[..., int] = _intrinsic(_call_int)
-"""In compiled code: `call_int(address, *int64s)` calls the C function there and gives its int64.
-
-The number of arguments must be that of the callback: nothing checks it."""
+call_int64: Callable[..., int] = _intrinsic(_call_int)
+"""In compiled code: `call_int(address, *int64s)` calls the C function there and returns its
+int64. The number of arguments must be the callback's: nothing checks it."""
 
 prefetch: Callable[[int], None] = _intrinsic(_prefetch)
-"""In compiled code: ask for the cache line at an address, for reading; a hint, never a fault."""
+"""In compiled code: prefetch the cache line at an address for reading; never faults."""
 
-next_of: Callable[[int], int] = _intrinsic(_next_of)
-"""In compiled code: take a number from the int64 at an address and leave the next; no two threads
-get the same."""
+fetch_and_increment: Callable[[int], int] = _intrinsic(_next_of)
+"""In compiled code: atomically return the int64 at an address and increment it."""
 
 carray: Callable[..., Any] = numba_carray
-"""In compiled code: a C-ordered array over memory that another owns."""
+"""In compiled code: a C-ordered array over foreign memory."""

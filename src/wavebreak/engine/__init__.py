@@ -1,7 +1,20 @@
-"""The only wiring: events in, decisions out. `Engine` for a stream, `run` for files."""
+"""Engine: events in, decisions out. `Engine` decides on a stream, `run` on a file.
 
-from wavebreak.engine.batch_run import Progress, run
-from wavebreak.engine.engine import Engine
-from wavebreak.engine.warmup import precompile, warm
+The kernel's libraries take most of a second to import: each name is imported on first use.
+"""
+
+from typing import TYPE_CHECKING
+
+from wavebreak.lazily import lazily
+
+if TYPE_CHECKING:
+    from wavebreak.engine.batch_run import Progress, run
+    from wavebreak.engine.engine import Engine
+    from wavebreak.engine.warmup import precompile, warm
+else:
+    __getattr__ = lazily(
+        __name__,
+        {"batch_run": "Progress run", "engine": "Engine", "warmup": "precompile warm"},
+    )
 
 __all__ = ["Engine", "Progress", "precompile", "run", "warm"]

@@ -1,6 +1,19 @@
-"""The table of accounts that a run ends with: what each did, and what was decided.
+"""Batch run: a file of events in, decisions out.
 
-A run over a file: read, fan out and decide, each in a thread; write what came of it.
+`run` is the main flow from file to decisions, one stage after another. Three threads and the
+engine's workers share the work; bounded queues between them keep memory bounded:
+
+    thread wavebreak-read      thread wavebreak-fan-out      main thread
+    +--------------------+     +---------------------+     +-----------------------------------+
+    | read, validate,    |  q  | fan out into account|  q  | features, rules, model -> decide  |
+    | pseudonymize       |====>| events by shard     |====>| record in the ledger -> write     |
+    | (io.read)          |     | (features.facts)    |     |    |                              |
+    +--------------------+     +---------------------+     |    +-> workers (--shards threads):|
+                                                           |        64 shards, one kernel pass |
+      q: queue of QUEUE_SIZE batches                       +-----------------------------------+
+
+The kernel releases the GIL, so the stages overlap. The decisions are the same for every number of
+workers and every batch size (docs/determinism).
 """
 
 from __future__ import annotations
@@ -12,117 +25,46 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Protocol, TypeVar
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
 
 import msgspec
-import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wavebreak import __version__
 from wavebreak.engine import snapshot
+from wavebreak.engine.accounts_table import accounts_table
 from wavebreak.engine.decision import Decision
 from wavebreak.engine.engine import Engine
 from wavebreak.errors import UsageError
 from wavebreak.features.facts import Segment
-from wavebreak.features.layout import MET_CHALLENGE, MET_LIMIT, OUTCOMES, RARE, SHARDS, STAGES
-from wavebreak.io import events_file, read
+from wavebreak.features.layout import OUTCOMES
+from wavebreak.io import Batch, events_file, read
 from wavebreak.model import Model
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import Policy
 from wavebreak.schema import coverage
 from wavebreak.schema.coverage import Profile
-from wavebreak.schema.events import CHANNELS, Refusal
-
-
-def accounts_table(engine: Engine) -> pa.Table:
-    """One row an account that had a fact, in order of first appearance in the log."""
-    parts = [_shard_accounts(engine, s) for s in range(SHARDS)]
-    slots = np.concatenate([slot for slot, _ in parts])
-    order = np.argsort(slots, kind="stable")
-    columns = {
-        name: pa.concat_arrays([part[name] for _, part in parts]).take(pa.array(order))
-        for name in parts[0][1]
-    }
-    names = engine.fanout.accounts.texts(slots[order])
-    return pa.table({"account": names} | columns)
-
-
-def _shard_accounts(engine: Engine, s: int) -> tuple[Any, dict[str, pa.Array]]:
-    core = engine.core
-    used = len(range(s, core.accounts, SHARDS))
-    rows = core.rows[s].records[:used]
-    locals_ = np.flatnonzero(rows["first_seen"] > 0)
-    rows = rows[locals_]
-    rares = np.zeros(rows.size, RARE)
-    there = np.flatnonzero(rows["rare"] > 0)
-    rares[there] = core.rares[s].records[rows["rare"][there].astype(np.int64) - 1]
-    return locals_ * SHARDS + s, _account_columns(rows, rares)
-
-
-def _account_columns(rows: Any, rares: Any) -> dict[str, pa.Array]:
-    acted = rares["action_at"] > 0
-    stage = np.array((*STAGES, "review"))[np.minimum(rares["action_stage"], 3)]
-    reported = acted & (rares["reported_before"] > 0)
-    timed = (rows["until"] > 0) & (rows["standing"] > 0)
-    return {
-        "channel": _words(CHANNELS, rows["channel"]),
-        "first_seen_ms": _times(rows["first_seen"]),
-        "registered_ms": _times(rows["registered"], rows["registered"] > 0),
-        "last_seen_ms": pa.array(rows["clock"].astype(np.int64) * 1000),
-        "sends": _count(rows["sends"]),
-        "first_contacts": _count(rows["started"]),
-        "replied_contacts": _count(rows["mutual"]),
-        "received": _count(rows["received"]),
-        "groups_created": _count(rares["created"]),
-        "members_added": _count(rares["added"]),
-        "reports": _count(rares["reports"]),
-        "strangers_before_action": _count(rows["to_strangers"]),
-        "unwanted": _count(rows["unwanted"]),
-        "refused": _count(rares["refused"]),
-        "worst": _words(OUTCOMES, rows["worst"]),
-        "outcome": _words(OUTCOMES, rows["standing"]),
-        "until_ms": pa.array(rows["until"].astype(np.int64) * 1000, mask=~timed),
-        "challenged": pa.array((rares["met"] & MET_CHALLENGE) > 0),
-        "limited": pa.array((rares["met"] & MET_LIMIT) > 0),
-        "first_action_ms": pa.array(rares["action_at"] - 1, mask=~acted),
-        "first_action_stage": pa.array(stage.tolist(), pa.string(), mask=~acted),
-        "first_action_position": pa.array(rares["action_position"], mask=~acted),
-        "reports_before_action": _count(rares["reports_before"]),
-        "last_report_before_action_ms": _times(rares["reported_before"], reported),
-    }
-
-
-def _count(values: Any) -> pa.Array:
-    return pa.array(values.astype(np.int64))
-
-
-def _times(seconds_plus_one: Any, there: Any = None) -> pa.Array:
-    """Milliseconds from the kernel's seconds plus one."""
-    mask = None if there is None else ~there
-    return pa.array((seconds_plus_one.astype(np.int64) - 1) * 1000, mask=mask)
-
-
-def _words(words: tuple[str, ...], codes: Any) -> pa.Array:
-    at = pa.array(np.minimum(codes, len(words) - 1).astype(np.int32))
-    return pa.DictionaryArray.from_arrays(at, pa.array(words)).cast(pa.string())
-
+from wavebreak.schema.events import Refusal
 
 Item = TypeVar("Item")
 
 REFUSED_KEPT = 1_000
-AHEAD = 4
-"""Batches that one stage may be ahead of the next: memory stays bounded."""
-LEARN_BATCHES = 4
+"""Most refused events that are written to refused.jsonl; all are counted."""
+QUEUE_SIZE = 4
+"""Batches that one stage may be ahead of the next."""
+PROFILED_BATCHES = 4
+"""Batches at a file's beginning from which its field coverage is learned."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: share of the file, events seen, decisions made, seconds."""
+    """Progress of a run: share of the file read, events read, decisions made, seconds passed."""
 
     share: float
     events: int
@@ -131,10 +73,10 @@ class Progress:
 
 
 class DecisionRecorder(Protocol):
-    """What a run asks of a ledger; `wavebreak.ledger.Sealer` is one."""
+    """Records decisions in a ledger; `wavebreak.ledger.Sealer` implements it."""
 
     def versions(self, engine: Engine) -> None:
-        """Record which policy and model decide from here on."""
+        """Record the policy and the model that decide from here on."""
 
     def decisions(self, made: Sequence[Decision]) -> Sequence[int]:
         """Record decisions before they take effect; return their positions."""
@@ -146,32 +88,98 @@ class DecisionRecorder(Protocol):
         """Return the newest checkpoint: origin, size and root (hexadecimal)."""
 
 
-@dataclass
-class _Tally:
-    events: int = 0
-    accepted: int = 0
-    decisions: int = 0
-    outcomes: Counter[str] = field(default_factory=Counter)
-    stages: Counter[str] = field(default_factory=Counter)
-    causes: Counter[str] = field(default_factory=Counter)
+def run(
+    source: Path | str, out: Path, policy: Policy, edge: Edge, *, profile_path: Path | None = None,
+    enforce: bool = False, workers: int = 1, batch: int = 50_000, lateness_s: int = 60,
+    resume: Path | None = None, keep: Path | None = None, model: Model | None = None,
+    sealer: DecisionRecorder | None = None, progress: Callable[[Progress], None] = lambda _: None,
+) -> dict[str, Any]:  # fmt: skip
+    """Decide on a file of events.
 
+    Args:
+        source: An events file, a directory with one, or "-" for JSON Lines on standard input.
+        out: Directory for decisions.jsonl, refused.jsonl, accounts.parquet and summary.json.
+        policy: Rules and enforcement settings.
+        edge: Pseudonymizes phone numbers, addresses and devices of raw events.
+        profile_path: Field coverage of the stream; by default the file beside the events, else
+            learned from their beginning.
+        enforce: Drop the events that a decision refuses; without, decisions change nothing.
+        workers: Threads that share the shards. The decisions do not depend on it.
+        batch: Events per batch. The decisions do not depend on it.
+        lateness_s: Seconds that an event may be older than the newest one before it.
+        resume: Snapshot with the engine's state to begin with.
+        keep: Where to write a snapshot at the end; the last epoch then stays open.
+        model: Scores accounts at scoring points (None: rules only).
+        sealer: Records each batch's decisions in a ledger before they are written, and with
+            `enforce` a receipt for each (None: no ledger).
+        progress: Called after each batch.
 
-@dataclass(frozen=True)
-class _Piece:
-    segments: list[Segment]
-    refused: list[Refusal]
-    read: int
-    accepted: int
-    share: float
+    Returns:
+        The summary, as written to summary.json.
 
+    Raises:
+        FileError: The source cannot be read.
+        UsageError: Standard input without a profile, or a batch size below 1.
+        SnapshotError: The snapshot is damaged, or of another policy, model, profile or mode.
 
-def profile_of(source: Path | str, given: Path | None, edge: Edge) -> tuple[Profile, str]:
-    """Find the stream's profile: given, beside the events, or learned from the file's beginning.
-
-    Returns it and where it is from. Raises UsageError for standard input without a profile.
     """
-    if given:
-        return coverage.load(given), str(given)
+    profile, origin = stream_profile(source, profile_path, edge)
+    engine = Engine(policy, profile, enforce=enforce, workers=workers, lateness_s=lateness_s,
+                    model=model)  # fmt: skip
+    if resume:
+        snapshot.restore(engine, resume)
+    if sealer:
+        sealer.versions(engine)
+    start = time.perf_counter()
+    with _RunOutput(out) as output:
+        # Read, validate, pseudonymize: a thread of its own.
+        batches = _in_thread("wavebreak-read", read(source, edge, batch=batch))
+        # Fan out into account events: a thread of its own.
+        routed = _in_thread("wavebreak-fan-out", _fan_out(batches, engine))
+        with closing(routed):
+            for item in routed:
+                # Features, rules, model, decide: the engine's workers.
+                decisions = _decide(engine, item.segments)
+                # Record in the ledger before any decision takes effect.
+                positions = sealer.decisions(decisions) if sealer else ()
+                # Write.
+                output.write_refused(item.batch)
+                output.write_decisions(decisions)
+                if sealer and enforce:
+                    sealer.receipts(positions, decisions)
+                progress(output.progress(item.batch.progress, time.perf_counter() - start))
+        if keep:
+            snapshot.save(engine, keep)
+        else:
+            _close_last_epoch(engine, output, sealer)
+    seconds = time.perf_counter() - start
+    table = accounts_table(engine)
+    pq.write_table(table, out / "accounts.parquet", compression="zstd")
+    summary = _summary(engine, output.counts, seconds, table.num_rows)
+    summary |= {"source": _source_digest(source), "profile": origin}
+    if sealer:
+        summary |= {"ledger": sealer.head()}
+    _write_json(summary, out / "summary.json")
+    return summary
+
+
+def stream_profile(source: Path | str, path: Path | None, edge: Edge) -> tuple[Profile, str]:
+    """Load the field coverage of a stream, or learn it from the file's beginning.
+
+    Args:
+        source: As for `run`.
+        path: A profile to load; by default the one beside the events, if there is one.
+        edge: Pseudonymizes the events from which a profile is learned.
+
+    Returns:
+        The profile, and where it comes from.
+
+    Raises:
+        UsageError: Standard input without a profile.
+
+    """
+    if path:
+        return coverage.load(path), str(path)
     if str(source) == "-":
         raise UsageError(
             "standard input has no profile of what it carries",
@@ -180,135 +188,124 @@ def profile_of(source: Path | str, given: Path | None, edge: Edge) -> tuple[Prof
     beside = coverage.beside(events_file(Path(source)))
     if beside.exists():
         return coverage.load(beside), str(beside)
-    learned = coverage.learn(b.log for b in islice(read(source, edge), LEARN_BATCHES))
+    learned = coverage.learn(b.log for b in islice(read(source, edge), PROFILED_BATCHES))
     return learned, "learned from the file's beginning"
 
 
-def run(
-    source: Path | str, out: Path, policy: Policy, edge: Edge, *, profile_path: Path | None = None,
-    enforce: bool = False, workers: int = 1, batch: int = 50_000, lateness_s: int = 60,
-    resume: Path | None = None, keep: Path | None = None, model: Model | None = None,
-    sealer: DecisionRecorder | None = None, progress: Callable[[Progress], None] = lambda _: None,
-) -> dict[str, Any]:  # fmt: skip
-    """Decide on a file of events; writes decisions, accounts, refusals and a summary into `out`.
+@dataclass(frozen=True)
+class _RoutedBatch:
+    """A batch, and its account events by shard."""
 
-    `resume` begins with the state of a snapshot; `keep` writes one at the end and leaves the last
-    epoch open for what follows. `model` is asked at scoring points. `sealer` seals each batch's
-    decisions before they are written, and with `enforce` a receipt for each. Returns the summary.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    stream, origin = profile_of(source, profile_path, edge)
-    engine = Engine(policy, stream, enforce=enforce, workers=workers, lateness_s=lateness_s,
-                    model=model)  # fmt: skip
-    if resume:
-        snapshot.restore(engine, resume)
-    tally, start = _Tally(), time.perf_counter()
-    with (
-        (out / "decisions.jsonl").open("wb") as decisions,
-        (out / "refused.jsonl").open("wb") as refused,
-    ):
-        if sealer:
-            sealer.versions(engine)
-        for piece in _ahead(_pieces(source, edge, batch, engine)):
-            _refuse(piece, tally, refused)
-            made = chain.from_iterable(map(engine.advance, piece.segments))
-            _write(made, tally, decisions, engine, sealer)
-            seconds = time.perf_counter() - start
-            progress(Progress(piece.share, tally.events, tally.decisions, seconds))
-        if keep:
-            snapshot.save(engine, keep)
-        else:
-            _write(engine.finish(), tally, decisions, engine, sealer)
-    seconds = time.perf_counter() - start
-    told = {"source": _source(source), "profile": origin} | (
-        {"ledger": sealer.head()} if sealer else {}
-    )
-    return _tell(engine, tally, seconds, out, told)
+    batch: Batch
+    segments: list[Segment]
 
 
-def _tell(
-    engine: Engine, tally: _Tally, seconds: float, out: Path, more: dict[str, Any]
-) -> dict[str, Any]:
-    """Write accounts and summary."""
-    table = accounts_table(engine)
-    pq.write_table(table, out / "accounts.parquet", compression="zstd")
-    summary = _summary(engine, tally, seconds, table.num_rows) | more
-    text = json.dumps(summary, indent=1, ensure_ascii=False) + "\n"
-    (out / "summary.json").write_text(text, encoding="utf-8")
-    return summary
+def _fan_out(batches: Iterator[Batch], engine: Engine) -> Iterator[_RoutedBatch]:
+    for batch in batches:
+        yield _RoutedBatch(batch, list(engine.fanout.segments(batch.log)))
 
 
-def _source(source: Path | str) -> dict[str, str | None]:
-    """Which log this was: its path and SHA-256, so that it can be found and known again."""
-    if str(source) == "-":
-        return {"path": "-", "sha256": None}
-    path = events_file(Path(source)).resolve()
-    with path.open("rb") as file:
-        return {"path": str(path), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+def _decide(engine: Engine, segments: list[Segment]) -> list[Decision]:
+    return [decision for segment in segments for decision in engine.advance(segment)]
 
 
-def _refuse(piece: _Piece, tally: _Tally, refused: IO[bytes]) -> None:
-    tally.events += piece.read
-    tally.accepted += piece.accepted
-    for refusal in piece.refused:
-        if tally.causes.total() < REFUSED_KEPT:
-            refused.write(msgspec.json.encode(refusal) + b"\n")
-        tally.causes[refusal.cause] += 1
-
-
-def _write(
-    made: Iterable[Decision],
-    tally: _Tally,
-    file: IO[bytes],
-    engine: Engine,
-    sealer: DecisionRecorder | None,
-) -> None:
-    if sealer:
-        made = list(made)
-        positions = sealer.decisions(made)
-    for decision in made:
-        file.write(msgspec.json.encode(decision) + b"\n")
-        tally.decisions += 1
-        tally.outcomes[decision.outcome] += 1
-        tally.stages[decision.stage] += 1
+def _close_last_epoch(
+    engine: Engine, output: _RunOutput, sealer: DecisionRecorder | None
+) -> None:  # fmt: skip
+    decisions = engine.finish()
+    positions = sealer.decisions(decisions) if sealer else ()
+    output.write_decisions(decisions)
     if sealer and engine.enforce:
-        sealer.receipts(positions, list(made))
+        sealer.receipts(positions, decisions)
 
 
-def _pieces(source: Path | str, edge: Edge, batch: int, engine: Engine) -> Iterator[_Piece]:
-    """Batches of the file, fanned out."""
-    for b in _ahead(read(source, edge, batch=batch)):
-        segments = list(engine.fanout.segments(b.log))
-        yield _Piece(segments, b.refused, b.read, b.log.num_rows, b.progress)
+@dataclass
+class _Counts:
+    events: int = 0
+    accepted: int = 0
+    decisions: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    stages: Counter[str] = field(default_factory=Counter)
+    refusal_causes: Counter[str] = field(default_factory=Counter)
 
 
-def _ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """Run an iterator in a thread of its own, at most AHEAD items ahead of who takes them."""
-    made: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(AHEAD)
+class _RunOutput:
+    """Writes decisions.jsonl and refused.jsonl, and counts what it writes."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.counts = _Counts()
+        self._decisions = (directory / "decisions.jsonl").open("wb")
+        self._refused = (directory / "refused.jsonl").open("wb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self._decisions.close()
+        self._refused.close()
+
+    def write_refused(self, batch: Batch) -> None:
+        """Count a batch's events and write those that were refused, up to REFUSED_KEPT."""
+        self.counts.events += batch.read
+        self.counts.accepted += batch.log.num_rows
+        for refusal in batch.refused:
+            self._write_refusal(refusal)
+
+    def _write_refusal(self, refusal: Refusal) -> None:
+        if self.counts.refusal_causes.total() < REFUSED_KEPT:
+            self._refused.write(msgspec.json.encode(refusal) + b"\n")
+        self.counts.refusal_causes[refusal.cause] += 1
+
+    def write_decisions(self, decisions: Sequence[Decision]) -> None:
+        """Write decisions, one JSON object a line."""
+        for decision in decisions:
+            self._decisions.write(msgspec.json.encode(decision) + b"\n")
+            self.counts.outcomes[decision.outcome] += 1
+            self.counts.stages[decision.stage] += 1
+        self.counts.decisions += len(decisions)
+
+    def progress(self, share: float, seconds: float) -> Progress:
+        """Return the run's progress."""
+        return Progress(share, self.counts.events, self.counts.decisions, seconds)
+
+
+_Queue = queue.Queue[tuple[Any, BaseException | None]]
+"""Items, then (None, None); or (None, the error) where the producer failed."""
+
+
+def _put(ready: _Queue, entry: tuple[Any, BaseException | None], stop: threading.Event) -> None:
+    """Put an entry into a queue, as soon as there is room, unless the consumer has stopped."""
+    while not stop.is_set():
+        try:
+            return ready.put(entry, timeout=0.1)
+        except queue.Full:
+            continue
+
+
+def _in_thread(name: str, items: Iterator[Item]) -> Generator[Item, None, None]:
+    """Run an iterator in a thread, at most QUEUE_SIZE items ahead of its consumer."""
+    ready: _Queue = queue.Queue(QUEUE_SIZE)
     stop = threading.Event()
-
-    def put(item: Item | None, error: BaseException | None) -> None:
-        while not stop.is_set():
-            try:
-                return made.put((item, error), timeout=0.1)
-            except queue.Full:
-                continue
 
     def work() -> None:
         try:
             for item in items:
-                put(item, None)
+                _put(ready, (item, None), stop)
                 if stop.is_set():
                     return
-            put(None, None)
+            _put(ready, (None, None), stop)
         except BaseException as error:
-            put(None, error)
+            _put(ready, (None, error), stop)
 
-    thread = threading.Thread(target=work, name="wavebreak-ahead", daemon=True)
+    thread = threading.Thread(target=work, name=name, daemon=True)
     thread.start()
     try:
         while True:
-            item, error = made.get()
+            item, error = ready.get()
             if error is not None:
                 raise error
             if item is None:
@@ -319,22 +316,36 @@ def _ahead(items: Iterator[Item]) -> Iterator[Item]:
         thread.join()
 
 
-def _summary(engine: Engine, tally: _Tally, seconds: float, count: int) -> dict[str, Any]:
+def _write_json(value: dict[str, Any], path: Path) -> None:
+    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    path.write_text(text, encoding="utf-8")
+
+
+def _source_digest(source: Path | str) -> dict[str, str | None]:
+    """Path and SHA-256 of the log, so that it can be found and recognized again."""
+    if str(source) == "-":
+        return {"path": "-", "sha256": None}
+    path = events_file(Path(source)).resolve()
+    with path.open("rb") as file:
+        return {"path": str(path), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def _summary(engine: Engine, counts: _Counts, seconds: float, accounts: int) -> dict[str, Any]:
     policy, hits = engine.policy, engine.rule_hits()
     return {
-        "events": tally.events,
-        "accepted": tally.accepted - engine.fanout.duplicates - engine.fanout.late,
-        "refused": tally.causes.total(),
+        "events": counts.events,
+        "accepted": counts.accepted - engine.fanout.duplicates - engine.fanout.late,
+        "refused": counts.refusal_causes.total(),
         "late": engine.fanout.late,
         "ahead": engine.fanout.ahead,
         "duplicates": engine.fanout.duplicates,
-        "accounts": count,
+        "accounts": accounts,
         "decisions": {
-            "outcome": dict(sorted(tally.outcomes.items())),
-            "stage": dict(sorted(tally.stages.items())),
+            "outcome": dict(sorted(counts.outcomes.items())),
+            "stage": dict(sorted(counts.stages.items())),
         },
         "seconds": round(seconds, 3),
-        "events_per_s": round(tally.events / seconds) if seconds else 0,
+        "events_per_s": round(counts.events / seconds) if seconds else 0,
         "versions": {
             "wavebreak": __version__,
             "policy": policy.version,
@@ -343,8 +354,8 @@ def _summary(engine: Engine, tally: _Tally, seconds: float, count: int) -> dict[
             "python": platform.python_version(),
         },
         "mode": "enforce" if engine.enforce else "shadow",
-        "score": _asked(engine),
-        "refused_by_cause": dict(sorted(tally.causes.items())),
+        "score": _score_requests(engine),
+        "refused_by_cause": dict(sorted(counts.refusal_causes.items())),
         "rules_not_covered": list(engine.program.not_covered),
         "features_not_covered": [f for f in policy.features if f not in engine.covered],
         "rules": {
@@ -357,8 +368,8 @@ def _summary(engine: Engine, tally: _Tally, seconds: float, count: int) -> dict[
     }  # fmt: skip
 
 
-def _asked(engine: Engine) -> dict[str, Any] | None:
-    """How often the score newly asked for each outcome, and whether it may decide."""
+def _score_requests(engine: Engine) -> dict[str, Any] | None:
+    """Number of times that the score newly asked for each outcome, and whether it may decide."""
     if engine.model is None:
         return None
     asked = zip(OUTCOMES, engine.asked.tolist(), strict=True)

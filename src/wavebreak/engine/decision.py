@@ -1,7 +1,7 @@
-"""From the rules that hit to an outcome and a written decision: pure, live and in replay alike.
+"""Decisions: from the rules that newly fired and the score to an outcome, and its record.
 
-`step` is plain Python over integers. The kernel runs it as machine code in the middle of a batch,
-since a refusal binds the account at its very next event.
+`decide` is plain Python over integers. The kernel runs it as machine code within a batch, since
+enforcement applies to the account's next event.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ ALLOW, OBSERVE, CHALLENGE, LIMIT, RESTRICT, SUSPEND, BAN = range(7)
 """Outcomes, least to most severe."""
 UNCHANGED: Final = -1
 PENDING: Final = 64
-"""In place of a rule's index: a takeover whose owner is being asked."""
+"""In place of a rule's index: a takeover whose challenge is pending."""
 
-# Layout of the policy's numbers (int64), shared with `enforcement`.
+# Layout of the packed policy (int64), shared with `enforcement`.
 SUSPEND_AFTER, DOUBLE_AT_MOST, QUOTA, SCORE_DECIDES, FAMILIES, OTHERWISE, SILENT = range(7)
 THRESHOLDS, SCORE_HOLDS = 8, 16
 RULES, FIELDS = 24, 4
@@ -34,18 +34,19 @@ SIZE: Final = RULES + FIELDS * 64
 NEVER: Final = 2**62
 
 
-def weigh(policy: Any, margin: int, fired: int, silent: int) -> int:
-    """Give the outcome that a score asks for (0: none), given the rules that have fired.
+def score_outcome(policy: Any, margin: int, fired: int, silent: int) -> int:
+    """Return the outcome that a score asks for (0: none), given the rules that have fired.
 
     `margin` is in 1/65,536 of log-odds, `fired` a bit mask over the rules, `silent` 1 for an
     account that has started no chat. The most severe outcome whose threshold is reached; of a
     silent account no more than policy and model let it; a ban only where the fired rules are of
-    enough families of evidence, and a challenge at most where one of them speaks of a takeover.
+    enough families of evidence, and a challenge at most where one of them finds a takeover.
 
-    >>> policy = numbers([(LIMIT, 60), (LIMIT, 60)], suspend_after=3, double_at_most=4, quota=5,
+    >>> policy = pack_policy([(LIMIT, 60), (LIMIT, 60)], suspend_after=3, double_at_most=4, quota=5,
     ...     score=ScoreNumbers({BAN: 900, CHALLENGE: 100}, {}, families=2, otherwise=SUSPEND),
     ...     families=[1, 2])
-    >>> [int(weigh(policy, m, fired, 0)) for m, fired in ((99, 3), (100, 3), (900, 1), (900, 3))]
+    >>> cases = ((99, 3), (100, 3), (900, 1), (900, 3))
+    >>> [int(score_outcome(policy, margin, fired, 0)) for margin, fired in cases]
     [0, 2, 5, 6]
     """
     level = 0
@@ -70,40 +71,43 @@ def weigh(policy: Any, margin: int, fired: int, silent: int) -> int:
     return level if count >= policy[FAMILIES] else policy[OTHERWISE]
 
 
-def takeover(policy: Any, hits: int, fired: int, standing: int) -> int:
-    """Say what is known of a takeover: the rule that newly speaks of one, PENDING, or NO_RULE.
+def takeover_rule(policy: Any, hits: int, fired: int, current: int) -> int:
+    """Return the rule that newly found a takeover, PENDING, or NO_RULE.
 
-    `hits` are the rules that newly hit, `fired` all that have fired, or 0 for an account without a
-    past that another could take over. PENDING is one whose owner is being asked.
+    `hits` are the rules that newly fired, `fired` all that have fired, or 0 for an account without
+    a history that a takeover could abuse. PENDING: the owner has been challenged.
 
-    >>> policy = numbers([(CHALLENGE, 60), (RESTRICT, 60)], suspend_after=3, double_at_most=4,
+    >>> policy = pack_policy([(CHALLENGE, 60), (RESTRICT, 60)], suspend_after=3, double_at_most=4,
     ...     quota=5, recovers=[True, False])
-    >>> takeover(policy, 0b11, 0b11, ALLOW), takeover(policy, 0b10, 0b11, CHALLENGE) == PENDING
-    (0, True)
+    >>> takeover_rule(policy, 0b11, 0b11, ALLOW)
+    0
+    >>> takeover_rule(policy, 0b10, 0b11, CHALLENGE) == PENDING
+    True
     """
     found = NO_RULE
     for k in range(64):
         if (fired >> k) & 1 and policy[RULES + FIELDS * k + RECOVERS] == 1:
             if (hits >> k) & 1:
                 found = k
-            elif found == NO_RULE and standing == CHALLENGE:
+            elif found == NO_RULE and current == CHALLENGE:
                 found = PENDING
     return found
 
 
-def step(
-    policy: Any, hits: int, level: int, taken: int, standing: int, until: int, strikes: int,
+def decide(
+    policy: Any, hits: int, level: int, taken: int, current: int, until: int, strikes: int,
     now: int,
 ) -> int:  # fmt: skip
-    """Decide on an account for which rules newly hit, or a score newly asks for something.
+    """Return the decision on an account for which rules newly fired or a score newly asks.
 
-    `policy` is what `numbers` makes, `hits` a mask over its rules, `level` what `weigh` gave where
-    new (0: nothing), `taken` what `takeover` gave, `standing` the outcome in force with its end
-    `until` (s, 0: none), `strikes` the restrictions or worse so far, `now` the account's clock (s).
+    `policy` is the packed policy, `hits` a mask over its rules, `level` the new `score_outcome` (0:
+    nothing), `taken` the `takeover_rule`, `current` the outcome in force with its end `until` (s,
+    0: none), `strikes` the restrictions or worse so far, `now` the account's clock (s).
 
-    The most severe outcome wins and softens no standing; each restriction is twice as long, from
-    `SUSPEND_AFTER` strikes a suspension. A takeover comes first (docs/adr/0014): its challenge is
-    decided for less than a ban, and in place of a limit; while it is in force, nothing new.
+    The most severe outcome wins; a decision never lowers the outcome in force. Each restriction is
+    twice as long as the one before, from `SUSPEND_AFTER` strikes a suspension. A takeover has
+    precedence (docs/adr/0014): its challenge is decided for less than a ban, and in place of a
+    limit; while it is in force, nothing new.
 
     Returns `UNCHANGED`, or outcome | rule << 8 | end << 16 (end 0: none; rule BY_SCORE: no rule
     asked for as much as the score).
@@ -118,21 +122,21 @@ def step(
             best, rule, hold = outcome, k, max(lasting, hold) if outcome == best else lasting
     if taken < PENDING and CHALLENGE <= best < BAN:
         best, rule, hold = CHALLENGE, taken, policy[RULES + FIELDS * taken + HOLD_S]
-        standing = ALLOW if standing == LIMIT else standing
-    if best == 0 or best < standing or (taken == PENDING and best < BAN):
+        current = ALLOW if current == LIMIT else current
+    if best == 0 or best < current or (taken == PENDING and best < BAN):
         return UNCHANGED
     if best >= RESTRICT:
         hold = hold << min(strikes, policy[DOUBLE_AT_MOST])
         best = SUSPEND if best == RESTRICT and strikes + 1 >= policy[SUSPEND_AFTER] else best
     end = 0 if best == BAN or hold == 0 else min(now + hold, 0xFFFFFFFF)
-    unmoved = best == standing and (until == 0 or (end != 0 and end <= until))
+    unmoved = best == current and (until == 0 or (end != 0 and end <= until))
     return UNCHANGED if unmoved else best | rule << 8 | end << 16
 
 
 class ScoreNumbers(NamedTuple):
-    """What a score may do: thresholds (margins) and holds (seconds) by code of outcome.
+    """Effects of a score: thresholds (margins) and holds (seconds) by code of outcome.
 
-    Without `decides` a score is noted and decides nothing. A ban needs rules of `families`
+    Without `decides` a score is recorded and decides nothing. A ban needs rules of `families`
     families, else it is `otherwise`. `silent` is the most it asks of an account that has started
     no chat.
     """
@@ -148,7 +152,7 @@ class ScoreNumbers(NamedTuple):
 NO_SCORE: Final = ScoreNumbers({}, {}, 0, 0, decides=False)
 
 
-def numbers(
+def pack_policy(
     rules: list[tuple[int, int]], *, suspend_after: int, double_at_most: int, quota: int,
     score: ScoreNumbers = NO_SCORE, families: Sequence[int] = (), recovers: Sequence[bool] = (),
 ) -> Any:  # fmt: skip
@@ -156,7 +160,7 @@ def numbers(
 
     `rules` are (outcome, hold in seconds) in order; a shadow rule or a label has outcome 0.
     `families` are a bit each for the rule's family of evidence (0: none); `recovers` says which
-    rules speak of a takeover.
+    rules are evidence of a takeover.
     """
     policy = np.zeros(SIZE, np.int64)
     policy[SUSPEND_AFTER], policy[DOUBLE_AT_MOST], policy[QUOTA] = (
@@ -207,15 +211,15 @@ class Decision(msgspec.Struct, frozen=True):
     features: str
 
 
-def written(
+def build_decision(
     hit: Any, program: Program, account: str, trigger: str, features: str,
     model: str | None = None,
 ) -> Decision:  # fmt: skip
-    """Write down what the kernel decided at one fact.
+    """Return the decision that the kernel made at one account event.
 
     `hit` is a record of dtype HIT with an outcome; `features` is the version of the catalog,
-    `model` that of the model (None: no model). The deciding rule stands first. A decision by the
-    score alone has no rules; one without either ends a standing (stage review).
+    `model` that of the model (None: no model). The deciding rule comes first. A decision by
+    the score alone has no rules; one without either ends enforcement (stage review).
     """
     ids = [
         k for k in range(len(program.ids)) if int(hit["hits"]) >> k & 1 and not program.shadow[k]
@@ -226,12 +230,12 @@ def written(
     values = {name: float(hit["values"][NAMES.index(name)]) for name in read}
     outcome = OUTCOMES[int(hit["outcome"])]
     until = int(hit["until"]) * 1000
-    told = f"{int(hit['position'])}\0{int(hit['role'])}\0{int(hit['kind'])}\0{account}\0{outcome}"
+    key = f"{int(hit['position'])}\0{int(hit['role'])}\0{int(hit['kind'])}\0{account}\0{outcome}"
     by = program.policy.version + (f"\0{model}" if lead == BY_SCORE else "")
-    # Where a standing is ended no features were read.
+    # The end of enforcement reads no features.
     score = math.nan if lead == NO_RULE else float(hit["values"][NAMES.index("score")])
     return Decision(
-        id=hashlib.sha256(f"{told}\0{by}".encode()).hexdigest()[:32],
+        id=hashlib.sha256(f"{key}\0{by}".encode()).hexdigest()[:32],
         ts=int(hit["ts"]),
         account=account,
         stage=STAGES[int(hit["stage"] if lead >= BY_SCORE else program.stage[lead])],
@@ -249,6 +253,6 @@ def written(
 
 
 def _action(program: Program, lead: int, outcome: str) -> str:
-    """The rule's own action, unless the ladder raised its outcome."""
+    """Return the rule's own action, unless repetition raised its outcome."""
     rule = program.policy.rules[lead]
     return program.actions[lead] if rule.outcome == outcome else outcome

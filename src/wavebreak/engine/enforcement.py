@@ -1,7 +1,7 @@
-"""What each outcome refuses, how it ends, and its twin in a file.
+"""Enforcement: what each outcome refuses, when it ends, and when a sender is notified.
 
-Live, the platform asks and is told; in a replay or a simulation the same `refuses` says which later
-events would not have happened. One function, so that a twin cannot drift from the real thing.
+Live, the platform asks the service; in a replay or a simulation the same `refuses` decides which
+later events would not have happened. One function, so that the two cannot differ.
 """
 
 from __future__ import annotations
@@ -21,52 +21,53 @@ GROUP_CREATED, MEMBER_ADDED, RECEIVED, ADDED_TO_GROUP = (
 )
 
 
-def refuses(policy: Any, standing: int, kind: int, opens: int, linked: int, opened: int) -> int:
-    """Whether a standing refuses an act: 1 or 0.
+def refuses(policy: Any, outcome: int, kind: int, opens: int, linked: int, opened: int) -> int:
+    """Return 1 if the outcome in force refuses an account event, else 0.
 
-    `kind` is the kind of fact, `opens` 1 when it would open a chat, `linked` 1 when it would link
-    a companion device, `opened` the chats opened in 24 hours. Receiving, reading, leaving, blocking
-    and reporting are never refused.
+    `kind` is the kind of account event, `opens` 1 when it would open a chat, `linked` 1 when it
+    would link a companion device, `opened` the chats opened in 24 hours. Receiving, reading,
+    leaving, blocking and reporting are never refused.
 
-    Ban and suspension refuse every act. A restriction refuses new chats, groups, member adds and
-    companions only; a challenge holds the same until it is passed. A limit refuses new chats above
-    the quota.
+    Ban and suspension refuse every event of the account. A restriction refuses new chats, groups,
+    member adds and companions only; a challenge the same until it is passed. A limit refuses new
+    chats above the quota.
 
-    >>> from wavebreak.engine.decision import numbers
-    >>> policy = numbers([], suspend_after=3, double_at_most=4, quota=5)
+    >>> from wavebreak.engine.decision import pack_policy
+    >>> policy = pack_policy([], suspend_after=3, double_at_most=4, quota=5)
     >>> refuses(policy, RESTRICT, SENT, 1, 0, 0), refuses(policy, RESTRICT, SENT, 0, 0, 0)
     (1, 0)
     >>> refuses(policy, LIMIT, SENT, 1, 0, 4), refuses(policy, LIMIT, SENT, 1, 0, 5)
     (0, 1)
     """
-    if standing <= OBSERVE:
+    if outcome <= OBSERVE:
         return 0
     reaches = kind in (SENT, RECEIVED)
     grows = kind in (GROUP_CREATED, MEMBER_ADDED, ADDED_TO_GROUP)
-    if standing in (SUSPEND, BAN):
+    if outcome in (SUSPEND, BAN):
         acts = kind in (SENT_GROUP, SESSION, TYPING, LOOKED_UP)
         return 1 if reaches or grows or acts else 0
-    if standing in (CHALLENGE, RESTRICT):
+    if outcome in (CHALLENGE, RESTRICT):
         return 1 if (reaches and opens == 1) or grows or (kind == SESSION and linked == 1) else 0
-    return 1 if standing == LIMIT and kind == SENT and opens == 1 and opened >= policy[QUOTA] else 0
+    return 1 if outcome == LIMIT and kind == SENT and opens == 1 and opened >= policy[QUOTA] else 0
 
 
-def told_at(feedback: Feedback, decision_id: str, ts: int, outcome: str) -> int:
-    """When a sender may be told of a decision: event time in milliseconds.
+def notification_time(feedback: Feedback, decision_id: str, ts: int, outcome: str) -> int:
+    """Return when a sender is notified of a decision: event time in milliseconds.
 
-    Uniform between the policy's two delays, drawn from the decision's id: the same decision is
-    told at the same time live, in a replay and in the arena, and a sender cannot foresee it.
+    Uniform between the policy's two delays, derived from the decision's id: the same live, in a
+    replay and in red-team runs, and not predictable for the sender.
 
     >>> from wavebreak.rules import Feedback
     >>> some = Feedback(delay={"restrict": ("20m", "4h")})
-    >>> 1_200_000 <= told_at(some, "abc", 0, "restrict") <= 14_400_000
+    >>> 1_200_000 <= notification_time(some, "abc", 0, "restrict") <= 14_400_000
     True
-    >>> told_at(some, "abc", 7, "challenge")
+    >>> notification_time(some, "abc", 7, "challenge")
     7
     """
     if outcome not in feedback.delay:
         return ts
     least, most = (seconds(delay) * 1000 for delay in feedback.delay[outcome])
+    # The prefix is part of 0.1's output: changing it would move every notification.
     drawn = int.from_bytes(hashlib.sha256(f"told\0{decision_id}".encode()).digest()[:8])
     return ts + least + drawn % (most - least + 1)
 
@@ -91,4 +92,4 @@ MEANING: dict[str, tuple[str, str]] = {
     ),
     "ban": ("every act is refused", "does not end by itself; ends on appeal or override"),
 }
-"""Each outcome in words: what it refuses, how it ends (its revert)."""
+"""Each outcome in words: what it refuses, and how it ends."""

@@ -1,7 +1,4 @@
-"""A model's reasons, beside what the rules of a decision read.
-
-The engine: a log in, decisions out, state that can be saved and taken up again.
-"""
+"""Engine: batches of the log in, decisions out; its state can be saved and restored."""
 
 from __future__ import annotations
 
@@ -15,26 +12,28 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wavebreak.engine.decision import OBSERVE, Decision, Reason, written
-from wavebreak.engine.kernel_policy import Model, judgement
+from wavebreak.engine.decision import OBSERVE, Decision, Reason, build_decision
+from wavebreak.engine.kernel_policy import Model, build_kernel_policy
 from wavebreak.features import layout
-from wavebreak.features.catalog import FEATURES, INDEX, covered, mask
-from wavebreak.features.dry_run import Tried, trial
+from wavebreak.features.catalog import FEATURES, INDEX, coverage_mask, covered_features
+from wavebreak.features.dry_run import DryRunResult, dry_run
 from wavebreak.features.facts import Fanout, Segment
 from wavebreak.features.kernel import NO_CHANGE
 from wavebreak.features.layout import OUTCOMES
-from wavebreak.features.shards import RESERVE, Core
+from wavebreak.features.shards import RESERVED_ACCOUNTS, ShardedKernel
 from wavebreak.rules import Policy, compile_rules
 from wavebreak.schema.coverage import Profile
 
 
-def asks_for_reasons(decision: Decision) -> bool:
-    """Whether a model's reasons belong to a decision: it was scored, and is above observe."""
+def needs_model_reasons(decision: Decision) -> bool:
+    """Whether a decision gets the model's reasons: it has a score and is above observe."""
     return decision.score is not None and OUTCOMES.index(decision.outcome) > OBSERVE
 
 
-def reasoned(decision: Decision, contributions: Mapping[str, float], values: Any) -> Decision:
-    """Give a decision a model's reasons; what a rule read and a model weighed is said once.
+def with_model_reasons(
+    decision: Decision, contributions: Mapping[str, float], values: Any
+) -> Decision:
+    """Return a decision with the model's reasons merged into those of its rules.
 
     `contributions` is in log-odds by feature, largest first; `values` float64[catalog].
     """
@@ -46,51 +45,61 @@ def reasoned(decision: Decision, contributions: Mapping[str, float], values: Any
 
 
 def features_version() -> str:
-    """Version of the catalog: a name and the first 12 hex digits of the SHA-256 of its content.
+    """Return the version of catalog and layout: the first 12 hex digits of their SHA-256.
 
     >>> features_version().startswith("catalog-")
     True
     """
-    told = repr(FEATURES) + layout.digest()
-    return f"catalog-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+    content = repr(FEATURES) + layout.layout_digest()
+    return f"catalog-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
 
 
 class Engine:
-    """Features, rules, decisions and standings over one log.
+    """Computes features and decides over one log.
 
-    `profile` says what the stream carries (None: everything). With `enforce` the events that a
-    decision would have refused are dropped, so that later ones see a protected network; without,
-    nothing changes (shadow). `workers` threads share the shards; the decisions are the same.
-    `model` is asked at scoring points (None: no model); with `record` they are noted for `points`.
+    Args:
+        policy: Rules and enforcement settings.
+        profile: Field coverage of the stream (None: everything).
+        enforce: Drop the events that a decision refuses, so that later events see a protected
+            network; without, decisions change nothing (shadow mode).
+        workers: Threads that share the shards; the decisions do not depend on it.
+        lateness_s: Seconds that an event may be older than the newest one before it.
+        accounts: Accounts for which address space is reserved; more is reserved in steps.
+        model: Scores accounts at scoring points (None: rules only).
+        record: Whether scoring points are recorded for `points`.
+
     """
 
     def __init__(
         self, policy: Policy, profile: Profile | None = None, *, enforce: bool = False,
-        workers: int = 1, lateness_s: int = 60, accounts: int = RESERVE,
+        workers: int = 1, lateness_s: int = 60, accounts: int = RESERVED_ACCOUNTS,
         model: Model | None = None, record: bool = False,
     ) -> None:  # fmt: skip
         self.policy, self.enforce = policy, enforce
         self.model = model
         self._model = model.version if model else None
-        self.covered = covered(profile, scored=model is not None)
+        self.covered = covered_features(profile, scored=model is not None)
         self.program = compile_rules(policy, self.covered)
         self.fanout = Fanout(lateness_s=lateness_s)
-        self.core = Core(
-            judgement(self.program, model, self.covered), mask(self.covered), enforce=enforce,
+        self.core = ShardedKernel(
+            build_kernel_policy(self.program, model, self.covered),
+            coverage_mask(self.covered),
+            enforce=enforce,
             workers=workers,
-            accounts=accounts, record=record,
-        )  # fmt: skip
+            accounts=accounts,
+            record=record,
+        )
         self.version = features_version()
         self.fired = np.zeros(len(policy.rules), np.int64)
         self.asked = np.zeros(len(layout.OUTCOMES), np.int64)
         self._ids: deque[tuple[int, pa.Array]] = deque()
 
     def take(self, log: pa.RecordBatch) -> list[Decision]:
-        """Take a batch of the log (LOG_SCHEMA, perhaps narrow); returns its decisions in order."""
+        """Process a batch of the log (LOG_SCHEMA, or some of its columns); return its decisions."""
         return [d for segment in self.fanout.segments(log) for d in self.advance(segment)]
 
     def advance(self, segment: Segment) -> Iterator[Decision]:
-        """Take one segment of the fan-out (already made, perhaps by another thread)."""
+        """Process one segment of the fan-out, which another thread may have made."""
         core = self.core
         if core.epoch < 0:
             core.open(segment.epoch)
@@ -99,19 +108,19 @@ class Engine:
         self._ids.append((segment.base, segment.ids))
         yield from self._decisions(core.advance(segment))
 
-    def trial(self, log: pa.RecordBatch) -> Tried:
-        """Say what one event would lead to; nothing is remembered of it.
+    def trial(self, log: pa.RecordBatch) -> DryRunResult:
+        """Return the result that one event would have, without changing state.
 
-        `log` is a row of LOG_SCHEMA, or of those of its columns in which something is given.
+        `log` is a row of LOG_SCHEMA, or of its columns that are not null.
         """
-        return trial(self.core, self.fanout, log)
+        return dry_run(self.core, self.fanout, log)
 
     def points(self) -> Any:
-        """Scoring points since the last call (dtype `state.POINT`), in log order."""
+        """Return the scoring points since the last call (dtype `layout.POINT`), in log order."""
         return self.core.points()
 
     def finish(self) -> list[Decision]:
-        """Close the open epoch: the end of a file, not of a live stream."""
+        """Close the open epoch, at the end of a file, and return its decisions."""
         return list(self._close(self.core.epoch + 1)) if self.core.epoch >= 0 else []
 
     def _close(self, following: int) -> Iterator[Decision]:
@@ -125,9 +134,13 @@ class Engine:
             if hit["outcome"] != NO_CHANGE:
                 account = self.fanout.accounts.texts([int(hit["account"])])[0].as_py()
                 trigger = self._trigger(int(hit["position"]))
-                made = written(hit, self.program, account, trigger, self.version, self._model)
-                if self.model is not None and asks_for_reasons(made):
-                    made = reasoned(made, self.model.reasons(hit["values"]), hit["values"])
+                made = build_decision(
+                    hit, self.program, account, trigger, self.version, self._model
+                )
+                if self.model is not None and needs_model_reasons(made):
+                    made = with_model_reasons(
+                        made, self.model.reasons(hit["values"]), hit["values"]
+                    )
                 yield made
 
     def _count(self, hits: int) -> None:
@@ -141,11 +154,11 @@ class Engine:
         raise AssertionError("a decision names an event of the open epoch")
 
     def rule_hits(self) -> dict[str, int]:
-        """How often each rule has newly hit an account, shadow rules and labels included."""
+        """Return how often each rule newly fired, shadow rules and labels included."""
         return dict(zip(self.program.ids, self.fired.tolist(), strict=True))
 
     def dump(self) -> dict[str, Any]:
-        """Everything, as named arrays, in the middle of an epoch too."""
+        """Return the state as named arrays, also within an epoch."""
         arrays = {f"core.{name}": array for name, array in self.core.dump().items()}
         arrays |= {f"fanout.{name}": array for name, array in self.fanout.dump().items()}
         bases = [base for base, _ in self._ids]
@@ -159,7 +172,7 @@ class Engine:
         return arrays
 
     def load(self, arrays: dict[str, Any]) -> None:
-        """Take the place of a dump made under the same policy and profile."""
+        """Restore the state from a dump made with the same policy and profile."""
         self.core.load(_under("core.", arrays))
         self.fanout.load(_under("fanout.", arrays))
         self.fired, self.asked = arrays["fired"].copy(), arrays["asked"].copy()

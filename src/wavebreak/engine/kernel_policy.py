@@ -1,4 +1,4 @@
-"""From a policy to what the kernel is told: compiled callbacks, numbers and bit masks."""
+"""Kernel policy: a compiled policy and a model as C functions, packed numbers and bit masks."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from wavebreak.compiled.numba_runtime import (
 from wavebreak.engine import decision, enforcement
 from wavebreak.features.catalog import NAMES
 from wavebreak.features.layout import OUTCOMES
-from wavebreak.features.shards import Judgement
+from wavebreak.features.shards import KernelPolicy
 from wavebreak.model.calibration import Steps
 from wavebreak.rules import EnforcementTerms, Program, Score, features_of, guard_of, seconds
 from wavebreak.schema.events import CHANNELS
 
-_step: Any = compiled()(decision.step)
-_takeover: Any = compiled()(decision.takeover)
-_weighs: Any = compiled()(decision.weigh)
-_refuses: Any = compiled()(enforcement.refuses)
+_decide_compiled: Any = compiled()(decision.decide)
+_takeover_compiled: Any = compiled()(decision.takeover_rule)
+_score_outcome_compiled: Any = compiled()(decision.score_outcome)
+_refuses_compiled: Any = compiled()(enforcement.refuses)
 _SCORES = {"score", "registration_score"}
 _SIZE = decision.SIZE
 
@@ -37,20 +37,20 @@ def _decide(
     now: int,
 ) -> int:  # fmt: skip
     numbers = carray(address_as_void_pointer(policy), (_SIZE,), np.int64)
-    taken = _takeover(numbers, hits, fired, standing)
-    answer: int = _step(numbers, hits, level, taken, standing, until, strikes, now)
+    taken = _takeover_compiled(numbers, hits, fired, standing)
+    answer: int = _decide_compiled(numbers, hits, level, taken, standing, until, strikes, now)
     return answer
 
 
 def _weigh(policy: int, margin: int, fired: int, silent: int) -> int:
     numbers = carray(address_as_void_pointer(policy), (_SIZE,), np.int64)
-    answer: int = _weighs(numbers, margin, fired, silent)
+    answer: int = _score_outcome_compiled(numbers, margin, fired, silent)
     return answer
 
 
 def _refuse(policy: int, standing: int, kind: int, opens: int, linked: int, opened: int) -> int:
     numbers = carray(address_as_void_pointer(policy), (_SIZE,), np.int64)
-    answer: int = _refuses(numbers, standing, kind, opens, linked, opened)
+    answer: int = _refuses_compiled(numbers, standing, kind, opens, linked, opened)
     return answer
 
 
@@ -60,15 +60,15 @@ def _callbacks() -> tuple[Callback, Callback, Callback]:
 
 
 def _signed(bits: int) -> int:
-    """Bits as an int64: bit 63 is the sign."""
+    """Return bits as an int64: bit 63 is the sign."""
     return bits - (1 << 64) if bits >> 63 else bits
 
 
 class Model(Protocol):
-    """What a trained model gives: the address of its C function, its numbers, how it is read.
+    """What the kernel needs of a trained model: C function, packed numbers, calibration.
 
-    `address` is of `int64 score(int64 model, int64 values)`, which gives a margin (log-odds) in
-    1/65,536; `thresholds` are the margins at or above which an outcome follows, `silent` the most
+    `address` is of `int64 score(int64 model, int64 values)`, which returns a margin (log-odds)
+    in 1/65,536; `thresholds` are the margins from which an outcome follows, `silent` the most
     for an account that has started no chat (None: as for others). `keepalive` owns the addresses.
     `reasons` are the largest contributions to the margin of float64[catalog].
     """
@@ -92,24 +92,24 @@ class Model(Protocol):
     def reasons(self, values: Any) -> Mapping[str, float]: ...  # noqa: D102
 
 
-def judgement(
+def build_kernel_policy(
     program: Program, model: Model | None = None, covered: frozenset[str] = frozenset(NAMES)
-) -> Judgement:
-    """Tell the kernel of a compiled policy, and of a model, for a stream that covers `covered`.
+) -> KernelPolicy:
+    """Return a compiled policy and a model as the kernel reads them.
 
-    Rules that only label, and suspicions raised at registration, stay with the account for good;
-    the others may fire again when the standing that they led to has ended.
+    Rules that only label, and rules at registration, fire once per account; the others may fire
+    again when the enforcement that they led to has ended. `covered` are the stream's features.
     """
     rules, standing = program.policy.rules, program.policy.enforcement
     decide, weigh, refuse = _callbacks()
     guard = guard_of(program.policy)
     labels = sum(1 << k for k, rule in enumerate(rules) if rule.label is not None)
-    told = Judgement(
+    kernel = KernelPolicy(
         guard=guard.address,
         rules=program.address,
         decide=decide.address,
         refuse=refuse.address,
-        policy=_numbers(program, model, covered),
+        policy=_pack_policy(program, model, covered),
         wake=program.wake,
         keep=program.of_stage("registration") | _signed(labels),
         registration=program.of_stage("registration"),
@@ -120,13 +120,13 @@ def judgement(
         benign_grace_s=seconds(standing.benign_grace),
         keepalive=(program, guard, decide, weigh, refuse, model and model.keepalive),
     )
-    return told if model is None else _scored(told, model, program.policy.score.spares)
+    return kernel if model is None else _with_model(kernel, model, program.policy.score.spares)
 
 
-def _scored(told: Judgement, model: Model, spares: tuple[str, ...]) -> Judgement:
-    """Add a model to what the kernel is told."""
+def _with_model(kernel: KernelPolicy, model: Model, spares: tuple[str, ...]) -> KernelPolicy:
+    """Add a model to the kernel's policy."""
     return replace(
-        told,
+        kernel,
         score=model.address,
         model=model.numbers_address,
         weigh=_callbacks()[1].address,
@@ -136,21 +136,21 @@ def _scored(told: Judgement, model: Model, spares: tuple[str, ...]) -> Judgement
     )
 
 
-def _numbers(program: Program, model: Model | None, covered: frozenset[str]) -> Any:
+def _pack_policy(program: Program, model: Model | None, covered: frozenset[str]) -> Any:
     rules, standing = program.policy.rules, program.policy.enforcement
     score = program.policy.score
-    return decision.numbers(
+    return decision.pack_policy(
         [_rule(program, k) for k in range(len(rules))],
         suspend_after=standing.suspend_after,
         double_at_most=standing.double_at_most,
         quota=standing.new_chats_1d,
-        score=_score(score, standing, model, covered) if model else decision.NO_SCORE,
+        score=_score_settings(score, standing, model, covered) if model else decision.NO_SCORE,
         families=[_family(program, k) for k in range(len(rules))],
         recovers=[rule.abuse in score.recover for rule in rules],
     )
 
 
-def _score(
+def _score_settings(
     score: Score, standing: EnforcementTerms, model: Model, covered: frozenset[str]
 ) -> decision.ScoreNumbers:
     holds = {"observe": standing.observe} | score.hold
@@ -168,9 +168,9 @@ def _score(
 
 
 def _family(program: Program, k: int) -> int:
-    """Bit of a rule's family of evidence; 0 for one that is in none, or decides nothing.
+    """Return the bit of a rule's family of evidence; 0 if it is in none, or decides nothing.
 
-    A rule that reads the score is no evidence beside it: it would bear itself out.
+    A rule that reads the score is no independent evidence for it.
     """
     if not program.enforced >> k & 1 or _SCORES & set(features_of(program.policy.rules[k])):
         return 0
@@ -180,7 +180,7 @@ def _family(program: Program, k: int) -> int:
 
 
 def _rule(program: Program, k: int) -> tuple[int, int]:
-    """Outcome and hold in seconds of one rule; a shadow rule and a label decide nothing."""
+    """Return outcome and hold (s) of one rule; shadow rules and labels decide nothing."""
     if not program.enforced >> k & 1:
         return decision.ALLOW, 0
     observes = int(program.outcome[k]) == decision.OBSERVE

@@ -1,4 +1,4 @@
-"""Snapshots of an engine: one file, checksummed, of one layout, policy and profile."""
+"""Snapshots of an engine: one checksummed file, valid for one layout, policy, model and profile."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ import numpy as np
 from wavebreak.engine.engine import Engine
 from wavebreak.errors import SnapshotError
 from wavebreak.features import layout
-from wavebreak.features.memory import Extent
+from wavebreak.features.memory import GrowableArray
 
 VERSION = 3
 _MANIFEST = "manifest.json"
 _ALIGNED = 64
-# For ids of events, and for what comes while the memory is found.
+# For ids of events, and for growth while the memory is allocated.
 _SPARE, _LEAST = 1.2, 1 << 20
 
 
-def _about(engine: Engine) -> dict[str, Any]:
+def _manifest(engine: Engine) -> dict[str, Any]:
     return {
         "version": VERSION,
-        "layout": layout.digest(),
+        "layout": layout.layout_digest(),
         "policy": engine.policy.version,
         "features": engine.version,
         "model": engine.model.version if engine.model else None,
@@ -39,32 +39,32 @@ def _about(engine: Engine) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Taken:
-    """An engine's state at one position of its log, apart from the engine that goes on."""
+class EngineState:
+    """Copy of an engine's state at one position of its log."""
 
     about: dict[str, Any]
     arrays: dict[str, Any]
 
 
-class Room:
-    """Memory that a copy of an engine's state goes into, there before it is needed.
+class CopyBuffer:
+    """Memory for a copy of an engine's state, allocated before it is needed.
 
-    Copying goes ten times as fast as finding memory for the copy does. What has no place in the
-    `size` bytes gets memory of its own.
+    Copying is ten times as fast as allocating. An array that does not fit into the `size` bytes
+    gets memory of its own.
 
-    >>> room, whole = Room(4096), np.arange(6).reshape(2, 3)
-    >>> copy = room.copied(whole)
+    >>> room, whole = CopyBuffer(4096), np.arange(6).reshape(2, 3)
+    >>> copy = room.copy(whole)
     >>> whole[0] = 9
-    >>> copy.tolist(), room.copied(np.zeros(4096)).nbytes
+    >>> copy.tolist(), room.copy(np.zeros(4096)).nbytes
     ([[0, 1, 2], [3, 4, 5]], 32768)
     """
 
     def __init__(self, size: int) -> None:
-        self._held, self._used = Extent(np.dtype(np.uint8), size), 0
+        self._held, self._used = GrowableArray(np.dtype(np.uint8), size), 0
         self._held.touch(size)
 
-    def copied(self, array: Any) -> Any:
-        """Copy an array, as bytes: NumPy copies records field by field, ten times slower."""
+    def copy(self, array: Any) -> Any:
+        """Return a copy of an array, made as bytes: ten times as fast as by record fields."""
         content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         begin, self._used = self._used, self._used + -(-content.size // _ALIGNED) * _ALIGNED
         place = self._held.records[begin : begin + content.size]
@@ -74,26 +74,26 @@ class Room:
         return place.view(array.dtype).reshape(array.shape)
 
 
-def room_for(engine: Engine) -> int:
-    """Bytes that a copy of an engine's state will need, and some more: it grows."""
+def copy_size(engine: Engine) -> int:
+    """Return the bytes that a copy of an engine's state needs, with reserve for growth."""
     held, fanout = engine.core.nbytes(), engine.fanout
     named = sum(part.nbytes() for part in (fanout.accounts, fanout.entities, fanout.seen))
     return _LEAST + int(_SPARE * (sum(held.values()) - held["pairs_known"] + named))
 
 
-def taken(engine: Engine, room: Room) -> Taken:
-    """Copy an engine's state, so that another thread may write it while the engine goes on."""
-    copies = {name: room.copied(array) for name, array in engine.dump().items()}
-    return Taken(_about(engine), copies)
+def copy_state(engine: Engine, room: CopyBuffer) -> EngineState:
+    """Copy an engine's state, so that another thread can write it while the engine goes on."""
+    copies = {name: room.copy(array) for name, array in engine.dump().items()}
+    return EngineState(_manifest(engine), copies)
 
 
 def save(engine: Engine, path: Path) -> None:
     """Write a snapshot; the file appears whole or not at all."""
-    write(Taken(_about(engine), engine.dump()), path)
+    write(EngineState(_manifest(engine), engine.dump()), path)
 
 
-def write(state: Taken, path: Path) -> None:
-    """Write what was taken of an engine; the file appears whole or not at all."""
+def write(state: EngineState, path: Path) -> None:
+    """Write an engine's copied state; the file appears whole or not at all."""
     fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
     sums: dict[str, str] = {}
     with zipfile.ZipFile(fresh, "w", zipfile.ZIP_STORED) as archive:
@@ -109,15 +109,17 @@ def write(state: Taken, path: Path) -> None:
 
 
 def restore(engine: Engine, path: Path) -> None:
-    """Have an engine take the place of a snapshot.
+    """Restore an engine's state from a snapshot.
 
-    Raises `SnapshotError` where the file is damaged (it names the part), or was made under another
-    layout, policy, model, catalog, coverage or mode.
+    Raises:
+        SnapshotError: The file is damaged (the error names the part), or was made with another
+            layout, policy, model, catalog, coverage or mode.
+
     """
     try:
         with zipfile.ZipFile(path) as archive:
             manifest = json.loads(archive.read(_MANIFEST))
-            _same(manifest, _about(engine))
+            _check_manifest(manifest, _manifest(engine))
             engine.load({n: _part(archive, n, sum_) for n, sum_ in manifest["sums"].items()})
     except (
         OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, KeyError,
@@ -129,11 +131,11 @@ def restore(engine: Engine, path: Path) -> None:
         ) from error
 
 
-def _same(manifest: dict[str, Any], own: dict[str, Any]) -> None:
+def _check_manifest(manifest: dict[str, Any], own: dict[str, Any]) -> None:
     for name, value in own.items():
         if manifest.get(name) != value:
             raise SnapshotError(
-                f"the snapshot was made under another {name}",
+                f"the snapshot was made with another {name}",
                 fix="run with the same policy, model, profile and mode, or again from the log",
             )
 

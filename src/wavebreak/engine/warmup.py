@@ -1,8 +1,8 @@
-"""Compile ahead of time: a handful of events through every path of the engine.
+"""Compilation ahead of time: a few events through every path of the engine.
 
-Compiling is most of a first start, and nearly all of it is Python's work, which one process does
-on one core. `precompile` does it in several: the kernel, the shipped rules and what reads events
-are compiled apart, into one cache.
+Most of a first start is compilation, and that is Python's work on one core. `precompile` spreads it
+over processes: the kernel, the shipped rules and the event reader are compiled apart, into one
+cache.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from wavebreak.engine.engine import Engine
 from wavebreak.features import catalog
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.io import jsonl
-from wavebreak.model import smallest
+from wavebreak.model import smallest_model
 from wavebreak.rules import EnforcementTerms, Policy, guard_of, load
 from wavebreak.schema.events import LOG_SCHEMA, TYPES
 
 
 def warm() -> None:
-    """Run a few events through the engine and read one, so that machine code is made and kept."""
+    """Run a few events through the engine and the reader, so that all is compiled and cached."""
     _run_engine(load())
     jsonl.warm()
 
@@ -33,11 +33,11 @@ def warm() -> None:
 def precompile(
     report: Callable[[str, float], None] = lambda part, seconds: None, processes: int = 0
 ) -> None:
-    """Compile, in several processes at once, all that `warm` does; then `warm` from their cache.
+    """Compile in parallel processes all that `warm` needs; then run `warm` from their cache.
 
     Args:
         report: Called as each part is ready, with its name and the seconds it took.
-        processes: How many at once (0: one a core that this process may use).
+        processes: Number of processes (0: one per core that this process may use).
 
     """
     # Not every system tells which cores a process may use.
@@ -45,7 +45,7 @@ def precompile(
     cores = processes or allowed or 1
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(cores, len(PARTS)), mp_context=spawn) as pool:
-        # The longest first: the others share what is left.
+        # The longest first.
         for done in as_completed([pool.submit(_timed, part) for part in PARTS]):
             report(*done.result())
     begin = time.perf_counter()
@@ -70,7 +70,7 @@ def _log() -> pa.RecordBatch:
 
 
 def _run_engine(policy: Policy) -> None:
-    tiny, log = smallest(), _log()
+    tiny, log = smallest_model(), _log()
     engine = Engine(policy, enforce=True, accounts=1024, model=tiny)
     engine.take(log)
     engine.trial(log.slice(0, 1))
@@ -79,7 +79,7 @@ def _run_engine(policy: Policy) -> None:
 
 
 def _run_kernel() -> None:
-    """Run the engine without a rule: its code does not depend on them."""
+    """Run the engine without rules: its code does not depend on them."""
     standing = EnforcementTerms(
         new_chats_1d=0, suspend_after=1, double_at_most=0, observe="1d", grace="1d",
         benign_grace="1d",

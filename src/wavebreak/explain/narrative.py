@@ -12,7 +12,7 @@ import numpy as np
 
 from wavebreak.explain.collect import ACTIONS, Explanation, Timeline, Times
 from wavebreak.features.catalog import FEATURES
-from wavebreak.model import in_words, speaks
+from wavebreak.model import describe_contribution, describe_direction
 from wavebreak.reports.tables import Table, count_of, moment, number, span, stamp
 
 _FEATURES = {feature.name: feature for feature in FEATURES}
@@ -42,7 +42,9 @@ def by_model(decision: dict[str, Any]) -> str:
         return ""
     weighed = [r for r in decision.get("reasons") or [] if r.get("contribution") is not None]
     said = [
-        in_words(r["feature"], value_in_words(r["feature"], r["value"]), r["contribution"])
+        describe_contribution(
+            r["feature"], value_in_words(r["feature"], r["value"]), r["contribution"]
+        )
         for r in weighed[:_SAID]
     ]
     told = [f"score {number(decision['score'], 3)}", *said]
@@ -103,7 +105,7 @@ def _weight(contribution: float | None) -> str:
     """Say what a model made of a value, in log-odds; nothing where only a rule read it."""
     if contribution is None:
         return ""
-    return f"{speaks(contribution)} ({contribution:+.2f})"
+    return f"{describe_direction(contribution)} ({contribution:+.2f})"
 
 
 _MINUTE_MS = 60_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wavebreak.features.feature import Feature as F  # noqa: N817 - a table reads better so
+from wavebreak.features.feature import WindowedCount as W
 
 _REG = ("account.registered",)
 _GROUP = ("group.created",)
@@ -48,7 +49,7 @@ def _arrivals(entity: str, sources: tuple[str, ...], innocent: str) -> F:
     )  # fmt: skip
 
 
-STANDING: tuple[F, ...] = (
+ACCOUNT_FEATURES: tuple[F | W, ...] = (
     F("age_s", "seconds", "account age", "all",
       "Time since the registration; missing when the stream did not show it.", _REG,
       "new people", "aged and bought accounts"),
@@ -104,66 +105,67 @@ STANDING: tuple[F, ...] = (
       "First contacts since the last move to another device, or companion link, whichever is "
       "later (at most 255); missing if there was neither.", ("session.started",),
       "a new phone and a new job", "slow takeovers", 2),
-    F("groups_created_1h", "groups", "groups", "1h", "Groups created in the window.", _GROUP,
-      "organisers, teachers", "few, large groups"),
-    F("groups_created_1d", "groups", "groups", "1d", "Groups created in the window.", _GROUP,
-      "organisers, teachers", "few, large groups"),
-    F("members_added_1h", "members", "groups", "1h", "Members added to groups in the window.",
-      _ADD, "organisers, teachers", "threshold hugging"),
-    F("members_added_1d", "members", "groups", "1d", "Members added to groups in the window.",
-      _ADD, "organisers, teachers", "threshold hugging"),
-    F("strangers_added_1d", "members", "groups", "1d",
+    W(F("groups_created_1h", "groups", "groups", "1h", "Groups created in the window.", _GROUP,
+      "organisers, teachers", "few, large groups"), "group_created", "created_1h", 255),
+    W(F("groups_created_1d", "groups", "groups", "1d", "Groups created in the window.", _GROUP,
+      "organisers, teachers", "few, large groups"), "group_created", "created_1d", 255),
+    W(F("members_added_1h", "members", "groups", "1h", "Members added to groups in the window.",
+      _ADD, "organisers, teachers", "threshold hugging"), "member_added", "added_1h"),
+    W(F("members_added_1d", "members", "groups", "1d", "Members added to groups in the window.",
+      _ADD, "organisers, teachers", "threshold hugging"), "member_added", "added_1d"),
+    W(F("strangers_added_1d", "members", "groups", "1d",
       "Members added in the window with whom no message was exchanged and who are not known to "
       "have the account in contacts, each once until forgotten.",
       _ADD, "teachers at the start of term", "contacts made first", 2),
-    F("left_after_add_7d", "members", "groups", "7d",
+      "stranger_added", "strangers_1d"),
+    W(F("left_after_add_7d", "members", "groups", "7d",
       "Members who left, in the window, a group to which this account had added them.",
-      ("group.left.peer",), "a group that is over", "sticky groups"),
+      ("group.left.peer",), "a group that is over", "sticky groups"), "member_left", "left_7d"),
     F("left_share_7d", "share", "groups", "7d",
       "left_after_add_7d over members added in 7 days, at most 1; missing without adds.",
       ("group.left.peer",), "a group that is over", "sticky groups"),
-    F("group_joins_1d", "groups", "lurking", "1d", "Groups joined in the window.",
-      ("group.joined",), "IRC regulars", "one large group"),
-    F("lurked_7d", "accounts", "lurking", "7d",
+    W(F("group_joins_1d", "groups", "lurking", "1d", "Groups joined in the window.",
+      ("group.joined",), "IRC regulars", "one large group"), "group_joined", "joins_1d", 255),
+    W(F("lurked_7d", "accounts", "lurking", "7d",
       "First contacts made in the window between 1 hour and 7 days after the last joining of a "
       "group in which, and in any other, the account has not written since.", ("group.joined",),
-      "shy people", "lurkers who also chat"),
-    F("lookups_1d", "numbers", "lookups", "1d",
+      "shy people", "lurkers who also chat"), "contact_after_lurking", bucket_max=255),
+    W(F("lookups_1d", "numbers", "lookups", "1d",
       "Numbers looked up in the window; a bucket (96 min) counts up to 65,535.", _LOOK,
-      "address-book sync at registration", "lists checked elsewhere"),
+      "address-book sync at registration", "lists checked elsewhere"), "lookup"),
     F("lookup_hit_share_1d", "share", "lookups", "1d",
       "Numbers found over numbers looked up; missing without lookups.",
       ("contact.looked_up.hits",), "old address books", "clean lists"),
     F("lookups_per_first_contact_1d", "ratio", "lookups", "1d",
       "lookups_1d over first_contacts_1d; missing without first contacts.", _LOOK,
       "address-book sync at registration", "lists checked elsewhere"),
-    F("undeliverable_7d", "messages", "lookups", "7d", "Sends that could not be delivered.",
-      ("message.undeliverable",), "old address books", "clean lists"),
+    W(F("undeliverable_7d", "messages", "lookups", "7d", "Sends that could not be delivered.",
+      ("message.undeliverable",), "old address books", "clean lists"), "undeliverable"),
     F("undeliverable_share_7d", "share", "lookups", "7d",
       "undeliverable_7d over itself plus first_contacts_7d; missing when both are none.",
       ("message.undeliverable",), "old address books", "clean lists"),
-    F("reports_7d", "reports", "reports", "7d",
+    W(F("reports_7d", "reports", "reports", "7d",
       "Reports received in the window, one a reporter until forgotten (180 days).",
       ("user.reported",),
-      "victims of mass reports", "silent victims"),
-    F("report_weight_7d", "reports", "reports", "7d",
+      "victims of mass reports", "silent victims"), "report", bucket_max=255),
+    W(F("report_weight_7d", "reports", "reports", "7d",
       "The same, each weighed in 1/256 by the reporter's record as of the last epoch (0.75 for a "
       "stranger, 0 to 2), times 1 for a first contact not answered or a group add, 1/4 where the "
       "reporter had written to the reported, 1/64 where the reported neither wrote to the reporter "
       "nor added it (the first sixteen such reports in a week: more add nothing); 1/4 of it where "
       "the reporter registered within an hour of one of the last four who reported with proof "
       "and had no answer yet.",
-      ("user.reported",), "quarrels", "silent victims", version=2),
-    F("unproven_reports_7d", "reports", "reports", "7d",
+      ("user.reported",), "quarrels", "silent victims", version=2), "report_weight", per=256),
+    W(F("unproven_reports_7d", "reports", "reports", "7d",
       "Reports in the window by accounts the reported never wrote to nor added.",
-      ("user.reported",), "group senders", "none"),
-    F("blocks_7d", "blocks", "reports", "7d",
+      ("user.reported",), "group senders", "none"), "unproven_report", "unproven_7d", 255),
+    W(F("blocks_7d", "blocks", "reports", "7d",
       "Blocks received in the window, one a blocker until unblocked or forgotten (180 days).",
       ("user.blocked",),
-      "quarrels", "silent victims"),
-    F("block_weight_7d", "blocks", "reports", "7d",
+      "quarrels", "silent victims"), "block", bucket_max=255),
+    W(F("block_weight_7d", "blocks", "reports", "7d",
       "The same, weighed like reports; nothing without proof.",
-      ("user.blocked",), "quarrels", "silent victims", version=2),
+      ("user.blocked",), "quarrels", "silent victims", version=2), "block_weight", per=256),
     F("blind_reports", "reports", "reports", "all",
       "Reports made of accounts that had not opened a chat with the reporter, by one that had no "
       "chat which another began or answered, and had stood in no group (created, joined, added to, "

@@ -1,4 +1,4 @@
-"""What all but a message does to a row: registration, sessions, groups, lookups, feedback."""
+"""State updates for registrations, sessions, groups, lookups and feedback."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from wavebreak.features.layout import (
     BAD,
     BLAMED,
     BLOCKED,
+    CONFIRMED,
     CONTACT,
     COUNTRY_KNOWN,
     COUNTRY_MISMATCH,
-    DOUBTED,
     GROUPED,
     HUNTED,
     JOINED,
@@ -31,56 +31,57 @@ from wavebreak.features.layout import (
     MISMATCH,
     MISMATCH_KNOWN,
     PLACED,
+    REFUTED,
     REGISTERED_HERE,
     REPLIED,
     REPORTED,
     STARTED,
-    TRUSTED,
     WROTE,
 )
-from wavebreak.features.memory import emit, pairs_of, people_of, rares_of
-from wavebreak.features.message_updates import hopped, pair
-from wavebreak.features.pair_table import first_of, flags_of, last_of, last_touch_of, packed
+from wavebreak.features.memory import contribute, pairs_of, people_of, rares_of
+from wavebreak.features.message_updates import advance_windows, touch_pair
+from wavebreak.features.pair_table import flags_of, with_flags
 from wavebreak.features.shared_state import (
-    CROWD,
-    accused,
-    approach,
-    around,
-    birth,
-    everywhere,
-    related,
-    settled,
-    weight,
+    UNPROVEN_COUNTED,
+    contribute_to_entities,
+    contribute_to_places,
+    publish_places,
+    publish_registration,
+    recent_blind_reports,
+    record_approach,
+    registered_near,
+    report_weight,
 )
-from wavebreak.features.windows import bump, hop, small_bump, total
+from wavebreak.features.window_counters import advance_rare_counters, count_event
+from wavebreak.features.windows import add_to_nibble_ring, ring_total
 
 ANSWER_S = 86_400
 ACCUSES_AT_MOST = 3
 LURK_LEAST_S, LURK_MOST_S = 3_600, 604_800
 
+_count_member_added = count_event("member_added")
+_count_stranger_added = count_event("stranger_added")
+_count_contact_after_lurking = count_event("contact_after_lurking")
+_count_report = count_event("report")
+_count_report_weight = count_event("report_weight")
+_count_unproven_report = count_event("unproven_report")
+_count_block = count_event("block")
+_count_block_weight = count_event("block_weight")
+
 
 @compiled()
-def rare_tick(r: Any, now: int) -> None:
-    """Move a rare row's clock to `now` (seconds)."""
+def advance_rare_windows(r: Any, now: int) -> None:
+    """Advance a rare row's clock and windows to `now` (seconds)."""
     old = np.int64(r.clock)
     if now <= old:
         return
     r.clock = now
-    hop(r.created_1h, old // 240, now // 240)
-    hop(r.added_1h, old // 240, now // 240)
-    for ring in (r.added_1d, r.strangers_1d, r.group_sends_1d, r.lookups_1d, r.hits_1d):
-        hop(ring, old // 5760, now // 5760)
-    hop(r.created_1d, old // 5760, now // 5760)
-    hop(r.joins_1d, old // 5760, now // 5760)
-    for ring in (r.added_7d, r.left_7d, r.undeliverable_7d, r.report_weight_7d, r.block_weight_7d):
-        hop(ring, old // 40320, now // 40320)
-    for small in (r.lurked_7d, r.reports_7d, r.unproven_7d, r.blocks_7d):
-        hop(small, old // 40320, now // 40320)
+    advance_rare_counters(r, old, now)
 
 
 @compiled()
-def rare_of(sh: Any, row: Any) -> Any:
-    """The account's rare row, made if absent, at the account's clock."""
+def rare_row(sh: Any, row: Any) -> Any:
+    """Return the account's rare row, created if absent, with its windows at the account's clock."""
     now = np.int64(row.clock)
     rares = rares_of(sh)
     if row.rare == 0:
@@ -88,13 +89,13 @@ def rare_of(sh: Any, row: Any) -> Any:
         row.rare = sh.rare_n
         rares[sh.rare_n - 1].clock = now
     r = rares[np.int64(row.rare) - 1]
-    rare_tick(r, now)
+    advance_rare_windows(r, now)
     return r
 
 
 @compiled()
-def registered(w: Any, row: Any, ev: Any, now: int) -> None:
-    """The account's registration: what is known of number, network, device and client."""
+def _update_registration(w: Any, row: Any, ev: Any, now: int) -> None:
+    """Update the row with a registration: number block, network, device, client, attestation."""
     row.registered = now + 1
     row.attempts = min(np.int64(ev.attempts), 255)
     row.verification = ev.verification
@@ -110,21 +111,23 @@ def registered(w: Any, row: Any, ev: Any, now: int) -> None:
     row.network = ev.network if ev.network > 0 else row.network
     row.device = ev.device if ev.device > 0 else row.device
     row.client = ev.client if ev.client > 0 else row.client
-    everywhere(w, row, ARRIVALS, 1)
-    around(w, row, JOINED, np.int64(ev.account) + 1)
+    contribute_to_entities(w, row, ARRIVALS, 1)
+    contribute_to_places(w, row, JOINED, np.int64(ev.account) + 1)
 
 
 @compiled()
-def session(w: Any, sh: Any, row: Any, ev: Any, now: int) -> None:
-    """A connection: moves to another network or device, companions."""
+def update_session(w: Any, sh: Any, row: Any, ev: Any, now: int) -> None:
+    """Update the row with a connection: a new network, device or linked companion."""
     moved, was = False, (np.int64(row.network) << 32) | np.int64(row.device)
     if ev.network > 0 and ev.network != row.network:
         if row.network > 0:
             moved = True
-            hopped(row)
+            advance_windows(row)
             clock = np.int64(row.clock)
-            row.network_changes = small_bump(row.network_changes, now // 40320, clock // 40320)
-            emit(w, ARRIVALS, ev.network - 1, 1)
+            row.network_changes = add_to_nibble_ring(
+                row.network_changes, now // 40320, clock // 40320
+            )
+            contribute(w, ARRIVALS, ev.network - 1, 1)
         row.network = ev.network
     if ev.flags & LINKED:
         row.linked = now + 1
@@ -135,179 +138,175 @@ def session(w: Any, sh: Any, row: Any, ev: Any, now: int) -> None:
             row.device_changes = min(np.int64(row.device_changes) + 1, 255)
             row.device_changed = now + 1
             row.firsts_on_device = 0
-            emit(w, ARRIVALS, ev.device - 1, 1)
+            contribute(w, ARRIVALS, ev.device - 1, 1)
         row.device = ev.device
     if ev.client > 0:
         row.client = ev.client
     row.flags = np.int64(row.flags) | PLACED
     if was != (np.int64(row.network) << 32) | np.int64(row.device):
-        settled(w, row, ev.account)
+        publish_places(w, row, ev.account)
     if moved and row.rare > 0:
-        r = rare_of(sh, row)
+        r = rare_row(sh, row)
         if r.answered > 0 and now - (np.int64(r.answered) - 1) <= ANSWER_S:
             r.changes_after_answer = min(np.int64(r.changes_after_answer) + 1, 255)
 
 
 @compiled()
-def tie(sh: Any, local: int, peer: int, now: int, there: bool) -> None:
-    """An address-book tie between two accounts comes or goes."""
+def set_contact_tie(sh: Any, local: int, peer: int, now: int, there: bool) -> None:
+    """Set or clear the flag of an address-book tie between two accounts."""
     pairs = pairs_of(sh)
-    at = pair(sh, local, peer, now)
+    at = touch_pair(sh, local, peer, now)
     value = pairs[at].value
     flags = flags_of(value) | CONTACT if there else flags_of(value) & ~CONTACT
-    pairs[at].value = packed(flags, first_of(value), last_of(value), last_touch_of(value))
+    pairs[at].value = with_flags(value, flags)
 
 
 @compiled()
-def member_added(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> None:
-    """The account adds a member to a group."""
+def update_member_added(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> None:
+    """Update the row with a member that the account added to a group."""
     row.flags = np.int64(row.flags) | GROUPED
-    r = rare_of(sh, row)
-    clock = np.int64(r.clock)
+    r = rare_row(sh, row)
     r.added += 1
-    bump(r.added_1h, now // 240, clock // 240, 1, 65535)
-    bump(r.added_1d, now // 5760, clock // 5760, 1, 65535)
-    bump(r.added_7d, now // 40320, clock // 40320, 1, 65535)
+    _count_member_added(r, now, 1)
     pairs = pairs_of(sh)
-    at = pair(sh, local, ev.peer, now)
+    at = touch_pair(sh, local, ev.peer, now)
     value = pairs[at].value
     flags = flags_of(value)
     if (flags & (WROTE | REPLIED | CONTACT | ADDED)) == 0:
-        bump(r.strangers_1d, now // 5760, clock // 5760, 1, 65535)
-        approach(w, row, ev.peer, True)
-    pairs[at].value = packed(flags | ADDED, first_of(value), last_of(value), last_touch_of(value))
+        _count_stranger_added(r, now, 1)
+        record_approach(w, row, ev.peer, True)
+    pairs[at].value = with_flags(value, flags | ADDED)
 
 
 @compiled()
-def lurked(r: Any, now: int) -> None:
-    """A first contact: does it follow a silent stay in a group?"""
+def update_lurking(r: Any, now: int) -> None:
+    """Count a first contact that follows a silent stay in a group."""
     joined = np.int64(r.joined)
     silent = joined > 0 and r.wrote_group < joined
     if silent and LURK_LEAST_S <= now - (joined - 1) <= LURK_MOST_S:
-        bump(r.lurked_7d, now // 40320, np.int64(r.clock) // 40320, 1, 255)
+        _count_contact_after_lurking(r, now, 1)
 
 
 @compiled()
-def complaint(
+def update_complaint(
     w: Any, sh: Any, row: Any, r: Any, ev: Any, local: int, now: int, block: bool
 ) -> None:  # fmt: skip
-    """A report or a block against the account, weighed by proof, record, kinship."""
+    """Count a report or block of the account, weighted by proof, credibility and independence."""
     mark = BLOCKED if block else REPORTED
-    clock = np.int64(r.clock)
-    who = np.int64(ev.account)
+    reporter = np.int64(ev.account)
     pairs = pairs_of(sh)
-    at = pair(sh, local, who, now)
+    at = touch_pair(sh, local, reporter, now)
     value = pairs[at].value
     flags = flags_of(value)
-    pairs[at].value = packed(flags | mark, first_of(value), last_of(value), last_touch_of(value))
+    pairs[at].value = with_flags(value, flags | mark)
     if not block:
         r.reports += 1
         r.reported = now + 1
     if flags & mark:
         return
     people = people_of(w)
-    by = people[who]
+    by = people[reporter]
     proven = (flags & (WROTE | ADDED)) != 0
-    crowd = int64(CROWD) if block else total(r.unproven_7d)
-    kin = related(by.born, r.reporters, people)
-    amount = weight(by.trusted, by.doubted, proven, (flags & REPLIED) != 0, kin, crowd)
+    crowd = int64(UNPROVEN_COUNTED) if block else ring_total(r.unproven_7d)
+    kin = registered_near(by.born, r.reporters, people)
+    amount = report_weight(by.trusted, by.doubted, proven, (flags & REPLIED) != 0, kin, crowd)
     if block:
-        bump(r.blocks_7d, now // 40320, clock // 40320, 1, 255)
-        bump(r.block_weight_7d, now // 40320, clock // 40320, amount, 65535)
+        _count_block(r, now, 1)
+        _count_block_weight(r, now, amount)
         return
-    bump(r.reports_7d, now // 40320, clock // 40320, 1, 255)
-    bump(r.report_weight_7d, now // 40320, clock // 40320, amount, 65535)
+    _count_report(r, now, 1)
+    _count_report_weight(r, now, amount)
     if not proven:
-        bump(r.unproven_7d, now // 40320, clock // 40320, 1, 255)
-        if total(r.group_sends_1d) == 0:
-            emit(w, DOUBTED, who, 1)
+        _count_unproven_report(r, now, 1)
+        if ring_total(r.group_sends_1d) == 0:
+            contribute(w, REFUTED, reporter, 1)
     elif row.standing >= 4 or row.flags & LABEL_ABUSIVE:
-        emit(w, TRUSTED, who, 2)
+        contribute(w, CONFIRMED, reporter, 2)
     else:
-        r.reporters[np.int64(r.reporter_n) & 3] = who + 1
+        r.reporters[np.int64(r.reporter_n) & 3] = reporter + 1
         r.reporter_n += 1
 
 
 @compiled()
-def _blindly(w: Any, r: Any, peer: int) -> None:
-    """A report by an account that has met nobody; two of the same in a row are one."""
+def _count_blind_report(w: Any, r: Any, peer: int) -> None:
+    """Count a report by an account without contacts; repeated reports of one account count once."""
     if r.blind_peer == peer + 1:
         return
     r.blind_peer = peer + 1
     r.blind = min(np.int64(r.blind) + 1, 255)
-    r.accused = accused(w, peer)
+    r.accused = recent_blind_reports(w, peer)
     if r.blind <= ACCUSES_AT_MOST:
-        emit(w, ACCUSED, int64(peer), 1)
+        contribute(w, ACCUSED, int64(peer), 1)
 
 
 @compiled()
-def accuses(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> None:
-    """The account reports somebody: unfounded unless the reported has opened a chat with it."""
-    flags = flags_of(pairs_of(sh)[pair(sh, local, ev.peer, now)].value)
+def update_report_made(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> None:
+    """Count a report that the account made: unfounded unless the other opened the chat."""
+    flags = flags_of(pairs_of(sh)[touch_pair(sh, local, ev.peer, now)].value)
     if (flags & REPLIED) == 0 or (flags & STARTED) != 0:
         row.unfounded = min(np.int64(row.unfounded) + 1, 255)
-        # One account can report without end: it counts among the young strangers a few times.
-        approach(w, row, ev.peer, row.unfounded <= ACCUSES_AT_MOST)
-        # What an account sends while it is refused reaches nobody, but a log may hold its reports.
+        # One account can report without limit: only its first few reports count as approaches.
+        record_approach(w, row, ev.peer, row.unfounded <= ACCUSES_AT_MOST)
+        # Refused messages are not delivered, but a log may still hold reports of their sender.
         met = row.mutual > 0 or row.inbound > 0 or (row.flags & GROUPED) != 0
         if not met and people_of(w)[ev.peer].standing < 2:
-            _blindly(w, rare_of(sh, row), ev.peer)
+            _count_blind_report(w, rare_row(sh, row), ev.peer)
 
 
 @compiled()
-def answer_reporters(w: Any, r: Any, table: int) -> None:
-    """Credit (TRUSTED) or doubt (DOUBTED) the last four who reported with proof, once."""
+def settle_reporters(w: Any, r: Any, table: int) -> None:
+    """Credit (CONFIRMED) or debit (REFUTED) the last four reporters with proof, once each."""
     for j in range(4):
         if r.reporters[j] > 0:
-            emit(w, table, np.int64(r.reporters[j]) - 1, 2)
+            contribute(w, table, np.int64(r.reporters[j]) - 1, 2)
             r.reporters[j] = 0
     r.reporter_n = 0
 
 
 @compiled()
-def blame(w: Any, row: Any, r: Any) -> None:
-    """Hold the abuse against the account's entities and mark its last cold targets, once."""
+def blame_entities(w: Any, row: Any, r: Any) -> None:
+    """Lower the reputation of the account's entities and mark its last cold targets, once."""
     if row.flags & BLAMED:
         return
     row.flags = np.int64(row.flags) | BLAMED
     r.blamed[0], r.blamed[1], r.blamed[2], r.blamed[3] = (
         row.network, row.block, row.device, row.client,
     )  # fmt: skip
-    everywhere(w, row, BAD, 1)
+    contribute_to_entities(w, row, BAD, 1)
     for j in range(4):
         if row.targets[j] > 0:
-            emit(w, HUNTED, np.int64(row.targets[j]) - 1, 1)
+            contribute(w, HUNTED, np.int64(row.targets[j]) - 1, 1)
 
 
 @compiled()
-def unblame(w: Any, row: Any, r: Any) -> None:
-    """Take the blame off the entities that it was laid on."""
+def withdraw_blame(w: Any, row: Any, r: Any) -> None:
+    """Restore the reputation of the entities that `blame_entities` lowered."""
     if row.flags & BLAMED:
         for j in range(4):
             if r.blamed[j] > 0:
-                emit(w, BAD, np.int64(r.blamed[j]) - 1, -1)
+                contribute(w, BAD, np.int64(r.blamed[j]) - 1, -1)
         row.flags = np.int64(row.flags) & ~BLAMED
 
 
 @compiled()
-def labelled(w: Any, row: Any, r: Any, ev: Any) -> bool:
-    """A label from a person or a trap. True when it clears the account (label `benign`)."""
+def apply_label(w: Any, row: Any, r: Any, ev: Any) -> bool:
+    """Apply a label. True for `benign`, which ends enforcement."""
     if ev.label == 0:
         row.flags = (np.int64(row.flags) | LABEL_ABUSIVE) & ~LABEL_BENIGN
-        blame(w, row, r)
-        answer_reporters(w, r, TRUSTED)
+        blame_entities(w, row, r)
+        settle_reporters(w, r, CONFIRMED)
         return False
     if ev.label != 1:
         return False
-    unblame(w, row, r)
+    withdraw_blame(w, row, r)
     row.flags = (np.int64(row.flags) | LABEL_BENIGN) & ~LABEL_ABUSIVE
-    answer_reporters(w, r, DOUBTED)
+    settle_reporters(w, r, REFUTED)
     return True
 
 
 @compiled()
-def register(w: Any, row: Any, ev: Any, now: int) -> None:
-    """Registration and its announcement to others."""
-    registered(w, row, ev, now)
-    birth(w, ev.account, now)
-    settled(w, row, ev.account)
+def update_registration(w: Any, row: Any, ev: Any, now: int) -> None:
+    """Update the row with a registration and publish it to the shared state."""
+    _update_registration(w, row, ev, now)
+    publish_registration(w, ev.account, now)
+    publish_places(w, row, ev.account)

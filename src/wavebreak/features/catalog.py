@@ -1,16 +1,14 @@
-"""Features of what a model says: for rules, never for a model.
+"""Catalog of features: what rules and models may read about an account, and its limits.
 
-The catalog of features: what a rule or a model may read about an account, and its limits.
+A feature is one declaration, in `message_features` or `account_features`; its value is a float64,
+NaN where it is missing. `values` computes it in compiled code; `tests/oracle` holds the obvious
+formula, and tests compare the two.
 
-A feature is one declaration, in `messaging.py` or `standing.py`; its value is a float64, NaN where
-it is missing. `naive.py` holds the obvious formula of each and `reading.py` the fast one; a
-contract test holds the two together.
+Windows hop. A window of length W has sixteen buckets of W/15: the one at the account's clock and
+the fifteen before it, so that at least W and at most 16/15 W is counted, exactly. An account's
+clock is the newest event time among its own account events.
 
-Windows hop. A window of length W has sixteen buckets of W/15: the one that holds the account's
-clock and the fifteen before it, so that at least W and at most 16/15 W is counted, exactly. An
-account's clock is the newest event time among its own facts.
-
-Which features a stream can carry: what its sources do not show is missing, never zero.
+A stream that lacks a feature's sources does not cover it: the feature is then missing, never zero.
 """
 
 from __future__ import annotations
@@ -22,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from wavebreak.errors import PolicyError
-from wavebreak.features.account_features import STANDING
-from wavebreak.features.feature import Feature
+from wavebreak.features.account_features import ACCOUNT_FEATURES
+from wavebreak.features.feature import Feature, WindowedCount
 from wavebreak.features.feature import Feature as F  # noqa: N817 - a table reads better so
-from wavebreak.features.message_features import MESSAGING
+from wavebreak.features.message_features import MESSAGE_FEATURES
 from wavebreak.schema.coverage import Profile
 
 SCORES: tuple[F, ...] = (
@@ -38,25 +36,34 @@ SCORES: tuple[F, ...] = (
       "messaging.",
       ("account.registered",), "see the model card", "clean registrations"),
 )  # fmt: skip
-"""They stand last in the catalog, so that a model's inputs are a prefix of it."""
+"""Last in the catalog, so that a model's inputs are a prefix of it."""
 
-FEATURES: tuple[Feature, ...] = MESSAGING + STANDING + SCORES
+_DECLARED: tuple[Feature | WindowedCount, ...] = MESSAGE_FEATURES + ACCOUNT_FEATURES + SCORES
+FEATURES: tuple[Feature, ...] = tuple(
+    declared.feature if isinstance(declared, WindowedCount) else declared for declared in _DECLARED
+)
 """Every feature, in the order of the array that the kernel fills (shape `(len(FEATURES),)`)."""
+WINDOWED: tuple[WindowedCount, ...] = tuple(
+    declared for declared in _DECLARED if isinstance(declared, WindowedCount)
+)
+"""Features that count one event over a window: `window_counters` makes code of them."""
 
 NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
-INPUTS: tuple[str, ...] = NAMES[: -len(SCORES)]
-"""What a model may read: every feature but its own scores, which stand last."""
+MODEL_INPUTS: tuple[str, ...] = NAMES[: -len(SCORES)]
+"""Features that a model may read: all but the scores, which are last."""
 INDEX: dict[str, int] = {name: index for index, name in enumerate(NAMES)}
 
 
 @cache
-def feature(name: str) -> Feature:
+def get_feature(name: str) -> Feature:
     """Return the declaration of one feature.
 
-    Raises `PolicyError` with the nearest names when there is none.
+    Raises:
+        PolicyError: There is none; its fix names the nearest ones.
 
-    >>> feature("sends_15s").unit
+    >>> get_feature("sends_15s").unit
     'messages'
+
     """
     if name not in INDEX:
         near = ", ".join(difflib.get_close_matches(name, NAMES, 3))
@@ -67,17 +74,20 @@ def feature(name: str) -> Feature:
     return FEATURES[INDEX[name]]
 
 
-def covered(profile: Profile | None, *, scored: bool = True) -> frozenset[str]:
-    """Names of the features whose sources a stream carries, on a clock fine enough for them.
+def covered_features(profile: Profile | None, *, scored: bool = True) -> frozenset[str]:
+    """Return the names of the features that a stream covers.
 
-    A source "a|b" is covered by either; a stream without a profile carries everything. Scores are
-    covered only where there is a model (`scored`).
+    Args:
+        profile: Event types, fields and clock resolution of the stream (None: everything). A
+            source "a|b" is covered by either.
+        scored: Whether there is a model; without, scores are not covered.
+
     """
-    names = frozenset(NAMES if profile is None else _carried(profile))
-    return names if scored else names & frozenset(INPUTS)
+    names = frozenset(NAMES if profile is None else _covered_names(profile))
+    return names if scored else names & frozenset(MODEL_INPUTS)
 
 
-def _carried(profile: Profile) -> frozenset[str]:
+def _covered_names(profile: Profile) -> frozenset[str]:
     return frozenset(
         feature.name
         for feature in FEATURES
@@ -86,6 +96,6 @@ def _carried(profile: Profile) -> frozenset[str]:
     )
 
 
-def mask(names: frozenset[str]) -> Any:
-    """0.0 for a covered feature and NaN for one that is not: float64, one a feature."""
+def coverage_mask(names: frozenset[str]) -> Any:
+    """Return 0.0 for each covered feature and NaN for the others (float64, in catalog order)."""
     return np.array([0.0 if feature.name in names else np.nan for feature in FEATURES])

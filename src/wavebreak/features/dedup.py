@@ -1,4 +1,4 @@
-"""Which event ids have been seen: 128-bit hashes in two generations, each of a span of log time."""
+"""Duplicate filter: 128-bit hashes of event ids in two generations, each of a span of log time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wavebreak.compiled.numba_runtime import (
     int64,
     prefetch,
 )
-from wavebreak.features.interner import BLOCK, FULL, SUBS, Placed, mixed
+from wavebreak.features.interner import BLOCK, FULL, SUBTABLES, NameSpans, hash_bytes
 
 _SEEN = np.dtype([("low", "u8"), ("high", "u8")])
 
@@ -25,7 +25,7 @@ def _cell(high: Any, size: int) -> int:
 
 @compiled()
 def _put(table: Any, low: Any, high: Any) -> int:
-    """0 when the hash was there, 1 when it is new and put."""
+    """Insert a hash; return 1 if it is new, 0 if it was there."""
     at = _cell(high, table.size)
     while table[at].low != np.uint64(0):
         if table[at].low == low and table[at].high == high:
@@ -37,7 +37,7 @@ def _put(table: Any, low: Any, high: Any) -> int:
 
 
 @compiled()
-def _has(table: Any, low: Any, high: Any) -> bool:
+def _contains(table: Any, low: Any, high: Any) -> bool:
     at = _cell(high, table.size)
     while table[at].low != np.uint64(0):
         if table[at].low == low and table[at].high == high:
@@ -56,20 +56,20 @@ def _repeated(
         end = min(block + BLOCK, out.size)
         for i in range(block, end):
             length = max(lengths[i], 0)
-            low = mixed(names[i], length, 11) | np.uint64(1)
-            high = mixed(names[i], length, 0x5851F42D4C957F2D)
+            low = hash_bytes(names[i], length, 11) | np.uint64(1)
+            high = hash_bytes(names[i], length, 0x5851F42D4C957F2D)
             lows[i - block], highs[i - block] = low, high
-            s = np.int64((low >> np.uint64(1)) & np.uint64(SUBS - 1))
+            s = np.int64((low >> np.uint64(1)) & np.uint64(SUBTABLES - 1))
             prefetch(tables[s] + 16 * _cell(high, sizes[s]))
             prefetch(older[s] + 16 * _cell(high, older_sizes[s]))
         for i in range(block, end):
             low, high = lows[i - block], highs[i - block]
-            s = np.int64((low >> np.uint64(1)) & np.uint64(SUBS - 1))
+            s = np.int64((low >> np.uint64(1)) & np.uint64(SUBTABLES - 1))
             if filled[s] + 1 > sizes[s] * FULL:
                 return int64(i)
             table = carray(address_as_void_pointer(tables[s]), (sizes[s],), _SEEN)
             old = carray(address_as_void_pointer(older[s]), (older_sizes[s],), _SEEN)
-            if older_sizes[s] > 1 and _has(old, low, high):
+            if older_sizes[s] > 1 and _contains(old, low, high):
                 out[i] = True
             else:
                 new = _put(table, low, high)
@@ -85,9 +85,9 @@ def _rehash(old: Any, new: Any) -> None:
             _put(new, old[i].low, old[i].high)
 
 
-def _fresh() -> list[Any]:
-    """Tables of different sizes, which fill up at different times: no two grow in one breath."""
-    return [np.zeros(64 + s, _SEEN) for s in range(SUBS)]
+def _empty_tables() -> list[Any]:
+    """Tables of different sizes, which fill up at different times, so that no two grow at once."""
+    return [np.zeros(64 + s, _SEEN) for s in range(SUBTABLES)]
 
 
 def _addresses(tables: list[Any]) -> Any:
@@ -98,18 +98,18 @@ def _lengths(tables: list[Any]) -> Any:
     return np.array([table.size for table in tables], np.int64)
 
 
-class Seen:
-    """Which event ids have been seen, by a 128-bit hash, in two generations.
+class DuplicateFilter:
+    """Recognizes event ids that occurred before, by a 128-bit hash, in two generations.
 
     A generation ends when it holds `least` ids and the log's time has moved by `span_ms` in it, or
     when it holds `most`. An id is remembered for one generation more: for `least` ids and, below
     `most` of them in `span_ms`, for as long as its event would not be late. Memory is bounded by
     the rate of the log, not by its length.
 
-    >>> from wavebreak.features.interner import placed
+    >>> from wavebreak.features.interner import name_spans
     >>> import pyarrow as pa
-    >>> seen, out = Seen(), np.zeros(3, np.bool_)
-    >>> seen.note(placed(pa.array(["a", "b", "a"])), out, 0), out.tolist()
+    >>> seen, out = DuplicateFilter(), np.zeros(3, np.bool_)
+    >>> seen.note(name_spans(pa.array(["a", "b", "a"])), out, 0), out.tolist()
     (3, [False, False, True])
     """
 
@@ -118,9 +118,9 @@ class Seen:
     ) -> None:  # fmt: skip
         self.span_ms, self.least, self.most = span_ms, least, most
         self.born = np.full(1, -1, np.int64)
-        self.filled = np.zeros(SUBS, np.int64)
-        self.tables = _fresh()
-        self.older = [np.zeros(1, _SEEN) for _ in range(SUBS)]
+        self.filled = np.zeros(SUBTABLES, np.int64)
+        self.tables = _empty_tables()
+        self.older = [np.zeros(1, _SEEN) for _ in range(SUBTABLES)]
         self._point()
 
     def _point(self) -> None:
@@ -128,13 +128,13 @@ class Seen:
         self._sizes = [_lengths(self.tables), _lengths(self.older)]
 
     def grow(self, now_ms: int) -> None:
-        """Give room to what is full, at the log's time: a larger table, or a new generation."""
+        """Grow full tables, or begin a new generation, at the log's time."""
         held = int(self.filled.sum())
         if self.born[0] < 0:
             self.born[0] = now_ms
         if held >= self.most or (held >= self.least and now_ms > self.born[0] + self.span_ms):
             self.older = self.tables
-            self.tables = _fresh()
+            self.tables = _empty_tables()
             self.filled[:] = 0
             self.born[0] = now_ms
             self._point()
@@ -144,10 +144,10 @@ class Seen:
             self.tables[s] = table
             self._at[0][s], self._sizes[0][s] = table.ctypes.data, table.size
 
-    def note(self, ids: Placed, out: Any, begin: int) -> int:
-        """Mark in `out` (bool) which ids from `begin` on were seen before, remembering all.
+    def note(self, ids: NameSpans, out: Any, begin: int) -> int:
+        """Mark duplicates among the ids from `begin` in `out` (bool), and remember all.
 
-        Returns where it stopped: before the end it is to `grow`, and to be called again from there.
+        Returns where it stopped; before the end, call `grow` and then again from there.
         """
         return int(
             _repeated(
@@ -157,11 +157,11 @@ class Seen:
         )  # fmt: skip
 
     def nbytes(self) -> int:
-        """Bytes held by both generations."""
+        """Return the bytes of both generations."""
         return sum(table.nbytes for table in (*self.tables, *self.older))
 
     def dump(self) -> dict[str, Any]:
-        """Everything, as arrays."""
+        """Return the state as named arrays."""
         return {
             "born": self.born.copy(),
             "filled": self.filled.copy(),
@@ -172,7 +172,7 @@ class Seen:
         }
 
     def load(self, dumped: dict[str, Any]) -> None:
-        """Take the place of a dump."""
+        """Restore the state from a dump."""
         self.born, self.filled = dumped["born"].copy(), dumped["filled"].copy()
         for name, sizes in (("tables", "sizes"), ("older", "older_sizes")):
             ends = np.cumsum(dumped[sizes])

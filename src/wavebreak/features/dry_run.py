@@ -1,8 +1,8 @@
-"""What an act would lead to, without its having happened: tried on the real state, and undone.
+"""Dry run of one event: processed on the real state, which is then restored.
 
-The actor's fact goes through the kernel as it would from the log; what it touched (the actor's row
-and rare row, one pair, the worker's buffers) is then put back. No name is given a slot. What others
-read of the actor, and what is counted at an epoch's close, an act moves only in the log.
+The actor's account event goes through the kernel as it would from the log. What it changes (the
+actor's row and rare row, one pair, the worker's buffers) is then restored. No name gets a slot.
+What others read of the actor, and what an epoch's close counts, is not part of a dry run.
 """
 
 from __future__ import annotations
@@ -17,38 +17,38 @@ import numpy as np
 import pyarrow as pa
 
 from wavebreak.features import kernel
-from wavebreak.features.facts import NO_FACT, Fanout, columns_of, events_of
-from wavebreak.features.interner import Names, Placed
+from wavebreak.features.facts import NO_FACT, Fanout, decode_events, locate_columns
+from wavebreak.features.interner import Interner, NameSpans
 from wavebreak.features.layout import NONE, SHARD_BITS, SHARDS
 from wavebreak.features.pair_table import FULL, find
-from wavebreak.features.shards import Core
+from wavebreak.features.shards import ShardedKernel
 
 _COUNTED = ("hits_n", "points_n", "deltas_n", "touched_n")
 
 
 @dataclass(frozen=True)
-class Tried:
-    """What came of it: the standing in force after (a code of OUTCOMES) and its end (s, 0: none).
+class DryRunResult:
+    """Result of a dry run: the outcome in force (code of OUTCOMES) and its end (s, 0: none).
 
-    `refused`: that standing refuses the act. `hits` (dtype HIT) are what rules and score newly
-    asked for. `late`: the log would not have counted the act.
+    `refused`: that outcome refuses the event. `hits` (dtype HIT) are the rules that newly fired and
+    the outcome that the score newly asks for. `late`: the log would not have counted the event.
     """
 
-    standing: int
+    outcome: int
     until: int
     refused: bool
     hits: Any
     late: bool = False
 
 
-class _Passing:
-    """Slots for names that are to be forgotten: a new one has the next, and nobody is told."""
+class _TemporarySlots:
+    """Temporary slots for new names, which the interner does not keep."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Interner) -> None:
         self._names, self._new = names, dict[bytes, int]()
 
-    def slots_of(self, names: Placed) -> Any:
-        """Slot of each name (uint32)."""
+    def slots_of(self, names: NameSpans) -> Any:
+        """Return the slot of each name (uint32)."""
         found = self._names.find_of(names).tolist()
         for k, slot in enumerate(found):
             if slot < 0:
@@ -60,42 +60,42 @@ class _Passing:
         return NONE if size < 0 else self._new.setdefault(string_at(at, size), following)
 
 
-def trial(core: Core, fanout: Fanout, log: pa.RecordBatch) -> Tried:
-    """Try one event (a row of LOG_SCHEMA, or narrow) that has not happened; the state is as before.
+def dry_run(core: ShardedKernel, fanout: Fanout, log: pa.RecordBatch) -> DryRunResult:
+    """Process one event (a row of LOG_SCHEMA or some of its columns) without changing state.
 
-    Not to be called while the core advances. What accounts share is read as of the last closed
-    epoch, though the act itself might be the first of a new one.
+    Not to be called while the kernel processes a segment. Shared state is read as of the last
+    closed epoch, though the event might open a new one.
     """
     at = fanout.dated(int(log.column("ts")[0].as_py()))
     late = np.array([max(at, 0)])
-    event = events_of(
-        columns_of(log),
+    event = decode_events(
+        locate_columns(log),
         late,
         np.zeros(1, np.uint8),
-        _Passing(fanout.accounts),
-        _Passing(fanout.entities),
+        _TemporarySlots(fanout.accounts),
+        _TemporarySlots(fanout.entities),
     )
     slot = int(event["account"][0])
-    # Two names more than are known, and four surroundings: none of it is kept.
+    # Room for two new accounts and four new entities; none of it is kept.
     core.fit(max(core.accounts, len(fanout.accounts)) + 2, len(fanout.entities) + 4)
     if at < 0 or core.kinds[event["type"][0], 0] == NO_FACT:
         row = core.row_of(slot)
-        return Tried(int(row["standing"]), int(row["until"]), False, core.no_hits(), at < 0)
-    with _undone(core, event) as touched:
+        return DryRunResult(int(row["standing"]), int(row["until"]), False, core.no_hits(), at < 0)
+    with _restoring(core, event) as saved:
         hits = _advance(core, event)
-        after = touched.standing()
-        refused = touched.refused()
-    if after[0] != touched.before[0] and not refused:
-        # Would the standing that the act leads to have let it pass?
-        with _undone(core, event) as touched:
-            touched.stand(*after)
+        after = saved.enforcement()
+        refused = saved.refused()
+    if after[0] != saved.before[0] and not refused:
+        # Would the outcome that the event leads to have refused it?
+        with _restoring(core, event) as saved:
+            saved.set_enforcement(*after)
             _advance(core, event)
-            refused = touched.refused()
-    return Tried(after[0], after[1], refused, hits)
+            refused = saved.refused()
+    return DryRunResult(after[0], after[1], refused, hits)
 
 
-def _advance(core: Core, event: Any) -> Any:
-    """Take the actor's fact of one event; gives the hits."""
+def _advance(core: ShardedKernel, event: Any) -> Any:
+    """Process the actor's account event; return the hits."""
     s = int(event["account"][0]) % SHARDS
     offsets = np.zeros(SHARDS + 1, np.int64)
     offsets[s + 1 :] = 1
@@ -103,17 +103,17 @@ def _advance(core: Core, event: Any) -> Any:
     w = worker.begin()
     kept = int(w["hits_n"])
     turns, taken, codes = np.array([s]), np.zeros(1, np.int64), np.zeros(1, np.uint32)
-    while not kernel.advance(
+    while not kernel.process_segment(
         core.shards, w, turns, taken, event, 0, core.kinds, codes, offsets
     ):  # fmt: skip
         core.grow(int(w["at_shard"]), worker)
     return worker.hits[kept : w["hits_n"]].copy()
 
 
-class _Touched:
-    """Where the actor's fact leaves its marks, and how they looked before."""
+class _SavedState:
+    """Records that the actor's account event may change, with a copy of their contents."""
 
-    def __init__(self, core: Core, event: Any) -> None:
+    def __init__(self, core: ShardedKernel, event: Any) -> None:
         slot, peer = int(event["account"][0]), int(event["peer"][0])
         self.core, self.s, self.local = core, slot % SHARDS, slot >> SHARD_BITS
         if core.rares[self.s].fit(int(core.shards[self.s]["rare_n"]) + 2):
@@ -128,32 +128,31 @@ class _Touched:
             at = int(find(pairs, pairs.size, self.local, peer))
             self.pair_at = at if at >= 0 else -1 - at
             kept.append(pairs[self.pair_at : self.pair_at + 1])
-        # Room for one more entry is there even where a table is due to grow: growing is left to
-        # what happens.
+        # There is room for one more entry even in a table due to grow: a dry run grows none.
         full = self.was["pair_n"][0] + 1 >= self.was["pair_capacity"][0] * FULL
         self.shard["pair_n"] -= int(full)
         self.worker = {name: int(core.workers[0].record[name]) for name in _COUNTED}
-        # As bytes: a record's padding is copied too.
+        # As bytes, so that a record's padding is copied too.
         self.kept = [(records, records.tobytes()) for records in kept]
-        self.before, self.refusals = self.standing(), int(self._rare()["refused"][0])
+        self.before, self.refusals = self.enforcement(), int(self._rare()["refused"][0])
 
     def _rare(self) -> Any:
         return self.core.rares[self.s].records[self.rare_at : self.rare_at + 1]
 
-    def standing(self) -> tuple[int, int]:
-        """The actor's standing and its end, as they are now."""
+    def enforcement(self) -> tuple[int, int]:
+        """Return the actor's outcome in force and its end."""
         return int(self.row["standing"][0]), int(self.row["until"][0])
 
-    def stand(self, standing: int, until: int) -> None:
-        """Put the actor under another standing."""
-        self.row["standing"], self.row["until"] = standing, until
+    def set_enforcement(self, outcome: int, until: int) -> None:
+        """Put the actor under another outcome."""
+        self.row["standing"], self.row["until"] = outcome, until
 
     def refused(self) -> bool:
-        """Whether the act was counted as refused."""
+        """Whether the event was counted as refused."""
         return int(self._rare()["refused"][0]) > self.refusals
 
     def undo(self) -> None:
-        """Put everything back."""
+        """Restore everything."""
         core = self.core
         for records, content in self.kept:
             records.view(np.uint8)[:] = np.frombuffer(content, np.uint8)
@@ -163,11 +162,11 @@ class _Touched:
 
 
 @contextmanager
-def _undone(core: Core, event: Any) -> Iterator[_Touched]:
+def _restoring(core: ShardedKernel, event: Any) -> Iterator[_SavedState]:
     kept = event.copy()
-    touched = _Touched(core, event)
+    saved = _SavedState(core, event)
     try:
-        yield touched
+        yield saved
     finally:
-        touched.undo()
+        saved.undo()
         event[:] = kept

@@ -1,4 +1,4 @@
-"""The close of an epoch: who is looked at once more, over what accounts share by then."""
+"""Re-evaluation at an epoch's close, over the merged shared state."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled
 from wavebreak.features.fact_kinds import EPOCH
-from wavebreak.features.kernel import expire, judge, room
+from wavebreak.features.kernel import evaluate_account, expire_enforcement, has_room
 from wavebreak.features.layout import SHARD_BITS
-from wavebreak.features.memory import entities_of, fetch_touched, rows_of, touched_accounts_of
-from wavebreak.features.message_updates import tick
+from wavebreak.features.memory import entities_of, prefetch_touched, rows_of, touched_accounts_of
+from wavebreak.features.message_updates import advance_clock
 from wavebreak.features.shared_state import is_young, was_young
 
 
 @compiled()
-def _moved(w: Any, row: Any, closed: int) -> bool:
-    """Whether a reputation that the account stands on moved in the closed epoch."""
+def _reputation_moved(w: Any, row: Any, closed: int) -> bool:
+    """Whether the reputation of one of the account's entities changed in the closed epoch."""
     entities = entities_of(w)
     for entity in (row.network, row.block, row.device, row.client):
         if entity > 0 and entities[np.int64(entity) - 1].epoch == closed:
@@ -26,54 +26,54 @@ def _moved(w: Any, row: Any, closed: int) -> bool:
 
 
 @compiled(inline="always")
-def _looks_again(w: Any, row: Any) -> bool:
-    """Whether a rule, or a model, wants to see the account at an epoch's close at all."""
+def _is_re_evaluated(w: Any, row: Any) -> bool:
+    """Whether a rule or the model evaluates the account at an epoch's close."""
     return bool((w.wake >> EPOCH) & 1 or (w.scoring > 0 and is_young(row)))
 
 
 @compiled()
-def close(shards: Any, w: Any, closed: int) -> bool:
-    """Look again at the accounts that a worker touched, where their surroundings moved.
+def re_evaluate_touched(shards: Any, w: Any, closed: int) -> bool:
+    """Re-evaluate the accounts that a worker touched whose entities' reputation changed.
 
-    The contributions of the epoch `closed` are merged by now. `w.at_fact` says where the work
-    stands. Returns False when a buffer must be made larger first, like `advance`.
+    The contributions of the epoch `closed` are merged by now. `w.at_fact` is the position of the
+    pass. Returns False when a buffer must grow first, like `kernel.process_segment`.
     """
     while w.at_fact < w.touched_n:
-        fetch_touched(shards, w)
+        prefetch_touched(shards, w)
         account = np.int64(touched_accounts_of(w)[w.at_fact])
         w.at_shard = account & (shards.size - 1)
         sh = shards[w.at_shard]
-        if not room(w, sh):
+        if not has_room(w, sh):
             return False
         row = rows_of(sh)[account >> SHARD_BITS]
-        if _looks_again(w, row) and _moved(w, row, closed):
+        if _is_re_evaluated(w, row) and _reputation_moved(w, row, closed):
             at, newest = np.int64(row.clock) * 1000, np.int64(row.newest)
             position = w.first + (newest >> 1)
             point = w.scoring > 0 and is_young(row)
-            judge(w, sh, row, position, at, account, newest & 1, EPOCH, point)
+            evaluate_account(w, sh, row, position, at, account, newest & 1, EPOCH, point)
         w.at_fact += 1
     return True
 
 
 @compiled()
-def seek(shards: Any, w: Any, slots: Any, closed: int, position: int) -> bool:
-    """Look again at young accounts beside one that was acted on in the epoch `closed`.
+def re_evaluate_newcomers(shards: Any, w: Any, slots: Any, closed: int, position: int) -> bool:
+    """Re-evaluate young accounts on an entity whose other account was restricted in `closed`.
 
-    Those touched in it have been looked at by `close`; the others' clocks move to its end, and
-    `position`, its last event, stands for what led to the look. `w.at_fact` says where the work
-    stands. Returns False when a buffer must be made larger first, like `advance`.
+    `re_evaluate_touched` has done those touched in it; the clocks of the others move to its end,
+    and `position`, its last event, is their trigger. `w.at_fact` is the position of the pass.
+    Returns False when a buffer must grow first, like `kernel.process_segment`.
     """
     now = np.int64(closed) * 60 + 59
     while w.at_fact < slots.size:
         account = np.int64(slots[w.at_fact])
         w.at_shard = account & (shards.size - 1)
         sh = shards[w.at_shard]
-        if not room(w, sh):
+        if not has_room(w, sh):
             return False
         row = rows_of(sh)[account >> SHARD_BITS]
         if row.touched != closed + 1 and was_young(row, now):
-            tick(row, now)
-            expire(w, sh, row)
-            judge(w, sh, row, position, now * 1000, account, 0, EPOCH, w.scoring > 0)
+            advance_clock(row, now)
+            expire_enforcement(w, sh, row)
+            evaluate_account(w, sh, row, position, now * 1000, account, 0, EPOCH, w.scoring > 0)
         w.at_fact += 1
     return True

@@ -9,8 +9,8 @@ KINDS: tuple[str, ...] = (
     "reported_by", "blocked", "blocked_by", "challenge_passed", "challenge_failed", "deleted",
     "labelled", "read", "epoch", "contact_removed", "removed_as_contact", "unblocked_by", "refused",
 )  # fmt: skip
-"""Kinds of fact, in code order. `epoch` is the touch at an epoch's close, `refused` an own act
-that a standing refused."""
+"""Kinds, in code order. `epoch` is the evaluation at an epoch's close, `refused` an own event that
+enforcement refused."""
 
 (
     REGISTERED, SESSION, TYPING, SENT, SENT_GROUP, RECEIVED, DELIVERED, READ_BY, UNDELIVERABLE,

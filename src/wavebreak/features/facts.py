@@ -1,14 +1,12 @@
-"""A batch of the log as numbers: read out of Arrow's own memory, a row at a time, by machine code.
+"""Fan-out: from a batch of the log to account events with epochs, grouped by shard.
 
-Small batches come often while somebody asks; a call for each column costs them more than their
-rows do.
+One ordered writer reads the log and assigns slots, positions and epochs. An event makes at most two
+account events (internally: facts), the actor's and the counterpart's. A late event (more than
+`lateness_s` behind the newest) and a duplicate make none. An event dated far ahead is taken at the
+log's own time, and moves it only with others that follow (docs/adr/0008-far-dates.md).
 
-The fan-out: from a batch of the log to facts, each keyed by one account, with their epochs.
-
-One ordered writer reads the log: it gives slots, positions and epoch numbers. An event makes at
-most two facts, the actor's and the counterpart's. A late event (more than `lateness_s` behind the
-newest) and one seen before make none. An event dated far ahead is taken at the log's own time, and
-moves it only with others that follow (docs/adr/0008-far-dates.md).
+Compiled code reads a batch's columns out of Arrow's own memory: in small batches, a Python call for
+each column would cost more than its rows.
 """
 
 from __future__ import annotations
@@ -25,16 +23,16 @@ from wavebreak.compiled.arrow_cdata import (
     LENGTH,
     NULLS,
     OFFSET,
+    array_at,
     children,
+    export_addresses,
     is_given,
-    lent,
-    members,
-    numbers,
+    struct_members,
 )
 from wavebreak.compiled.numba_runtime import compiled, int64
-from wavebreak.features.dedup import Seen
+from wavebreak.features.dedup import DuplicateFilter
 from wavebreak.features.fact_kinds import KINDS
-from wavebreak.features.interner import Names, Placed, alike
+from wavebreak.features.interner import Interner, NameSpans, equal_bytes
 from wavebreak.features.layout import (
     ATTEST_KNOWN,
     ATTEST_TRUE,
@@ -53,8 +51,8 @@ from wavebreak.features.layout import (
 from wavebreak.schema.events import CHANNELS, LOG_SCHEMA, TYPES
 
 _COLUMN = np.dtype([("valid", "i8"), ("values", "i8"), ("text", "i8"), ("offset", "i8")])
-"""Where a column lies: addresses of its validity (0: all is given), of its values or offsets (0:
-nothing is given) and of its text, and how many rows of others come before its own."""
+"""A column's addresses: validity bits (0: all valid), values or offsets (0: all null), text; and
+its offset in rows."""
 _READ = (
     "id", "account", "peer", "network", "block", "device", "client", "type", "size", "count",
     "hits", "attempts", "media", "verification", "channel", "label", "in_contacts", "broadcast",
@@ -72,18 +70,18 @@ _PLATFORM = CHANNELS.index("business_platform")
 _U1, _U2, _U4 = 255, 65535, 0xFFFFFFFF
 
 
-class Slots(Protocol):
-    """What gives the slots of names."""
+class SlotAssigner(Protocol):
+    """Assigns slots to names."""
 
-    def slots_of(self, names: Placed, /) -> Any:
-        """Slot of each name (uint32); one that is not given has slot NONE."""
+    def slots_of(self, names: NameSpans, /) -> Any:
+        """Return the slot of each name (uint32); NONE for a null."""
         ...
 
 
 class Columns(NamedTuple):
-    """Where the columns of a batch lie: `at` (dtype _COLUMN, in the order of `_READ`).
+    """Addresses of a batch's columns: `at` (dtype _COLUMN, in the order of `_READ`).
 
-    They lie there as long as `kept` lives. `placed`: surroundings of an account are among them.
+    Valid as long as `kept` lives. `placed`: some network, block, device or client is given.
     """
 
     at: Any
@@ -93,19 +91,19 @@ class Columns(NamedTuple):
 
 
 @compiled()
-def _found(batch: int, where: Any, texts: Any, columns: Any) -> bool:
-    """Find the columns of `_READ`: column k is the batch's `where[k]`-th (-1: it has none).
+def _locate(batch: int, where: Any, texts: Any, columns: Any) -> bool:
+    """Locate the columns of `_READ`: column k is the batch's `where[k]`-th (-1: absent).
 
-    Returns whether one of the surroundings is given.
+    Returns whether some network, block, device or client is given.
     """
-    held, placed = children(members(batch)), False
+    held, placed = children(struct_members(batch)), False
     for k in range(columns.size):
         if where[k] < 0:
             continue
-        column = members(held[where[k]])
+        column = struct_members(held[where[k]])
         if column[NULLS] == column[LENGTH]:
             continue
-        buffers, found = numbers(column[BUFFERS], 2 + texts[k], np.int64), columns[k]
+        buffers, found = array_at(column[BUFFERS], 2 + texts[k], np.int64), columns[k]
         found.valid = buffers[0] if column[NULLS] != 0 else 0
         found.values, found.offset = buffers[1], column[OFFSET]
         found.text = buffers[2] if texts[k] else 0
@@ -113,101 +111,101 @@ def _found(batch: int, where: Any, texts: Any, columns: Any) -> bool:
     return placed
 
 
-def columns_of(log: pa.RecordBatch) -> Columns:
-    """Find the columns of a batch; one that it lacks is one in which nothing is given."""
+def locate_columns(log: pa.RecordBatch) -> Columns:
+    """Locate the columns of a batch; an absent column reads as all null."""
     columns = np.zeros(len(_READ), _COLUMN)
     index = log.schema.get_field_index
-    (batch,), kept = lent([log])
-    placed = _found(batch, np.array([index(name) for name in _READ]), _TEXTS, columns)
+    (batch,), kept = export_addresses([log])
+    placed = _locate(batch, np.array([index(name) for name in _READ]), _TEXTS, columns)
     return Columns(columns, log.num_rows, placed, kept)
 
 
 @compiled()
-def _there(column: Any, row: int) -> bool:
-    """Whether a column gives something in a row."""
+def _is_given(column: Any, row: int) -> bool:
+    """Whether a column is not null in a row."""
     return bool(column.values != 0 and is_given(column.valid, column.offset + row))
 
 
 @compiled()
-def _whole(column: Any, row: int, width: int, absent: int, top: int) -> int:
-    """A number of `width` bytes, at most `top`."""
-    if not _there(column, row):
+def _integer(column: Any, row: int, width: int, absent: int, top: int) -> int:
+    """Read an integer of `width` bytes, at most `top`; `absent` for a null."""
+    if not _is_given(column, row):
         return absent
     at = column.offset + row
     if width == 8:
-        value = int64(numbers(column.values, at + 1, np.int64)[at])
+        value = int64(array_at(column.values, at + 1, np.int64)[at])
     elif width == 4:
-        value = int64(numbers(column.values, at + 1, np.int32)[at])
+        value = int64(array_at(column.values, at + 1, np.int32)[at])
     else:
-        value = int64(numbers(column.values, at + 1, np.uint8)[at])
+        value = int64(array_at(column.values, at + 1, np.uint8)[at])
     return min(value, top)
 
 
 @compiled()
 def _flag(column: Any, row: int, known: int, true: int) -> int:
-    if not _there(column, row):
+    if not _is_given(column, row):
         return 0
     return known | (true if is_given(column.values, column.offset + row) else 0)
 
 
 @compiled(inline="always")
-def _text_of(column: Any, row: int) -> tuple[int, int]:
-    """Where the text of a row lies, and how many bytes it has."""
+def _text_span(column: Any, row: int) -> tuple[int, int]:
+    """Address and length in bytes of a row's text."""
     at = column.offset + row
-    ends = numbers(column.values, at + 2, np.int32)
+    ends = array_at(column.values, at + 2, np.int32)
     return column.text + int64(ends[at]), int64(ends[at + 1]) - int64(ends[at])
 
 
 @compiled()
-def _elsewhere(number: Any, network: Any, row: int) -> int:
-    """Whether number and network are known to be of different countries."""
-    if not (_there(number, row) and _there(network, row)):
+def _country_mismatch(number: Any, network: Any, row: int) -> int:
+    """Flags: whether the countries of number and network are known, and differ."""
+    if not (_is_given(number, row) and _is_given(network, row)):
         return 0
-    (one, size), (other, others) = _text_of(number, row), _text_of(network, row)
-    same = size == others and alike(one, other, size)
+    (one, size), (other, others) = _text_span(number, row), _text_span(network, row)
+    same = size == others and equal_bytes(one, other, size)
     return MISMATCH_KNOWN if same else MISMATCH_KNOWN | MISMATCH
 
 
 @compiled()
-def _fill(columns: Any, ts: Any, drop: Any, events: Any) -> None:
-    """Fill in all but names."""
+def _fill_events(columns: Any, ts: Any, drop: Any, events: Any) -> None:
+    """Fill in all fields but the slots of names."""
     for i in range(events.size):
         ev = events[i]
         ev.ts, ev.drop = ts[i], drop[i]
-        ev.type = _whole(columns[_TYPE], i, 1, 0, _U1)
-        ev.size = _whole(columns[_SIZE], i, 8, 0, _U4)
-        ev.count = _whole(columns[_COUNT], i, 4, 1, _U4)
-        ev.hits = _whole(columns[_HITS], i, 4, 0, _U4)
-        ev.attempts = _whole(columns[_ATTEMPTS], i, 4, 0, _U2)
-        ev.media = _whole(columns[_MEDIA], i, 1, UNKNOWN, _U1)
-        ev.verification = _whole(columns[_VERIFICATION], i, 1, UNKNOWN, _U1)
-        ev.label = _whole(columns[_LABEL], i, 1, UNKNOWN, _U1)
-        ev.channel = _whole(columns[_CHANNEL], i, 1, UNKNOWN, _U1)
-        if _there(columns[_TEMPLATE], i):
-            # Only the business platform sends templates: who does is there, whatever is left out.
+        ev.type = _integer(columns[_TYPE], i, 1, 0, _U1)
+        ev.size = _integer(columns[_SIZE], i, 8, 0, _U4)
+        ev.count = _integer(columns[_COUNT], i, 4, 1, _U4)
+        ev.hits = _integer(columns[_HITS], i, 4, 0, _U4)
+        ev.attempts = _integer(columns[_ATTEMPTS], i, 4, 0, _U2)
+        ev.media = _integer(columns[_MEDIA], i, 1, UNKNOWN, _U1)
+        ev.verification = _integer(columns[_VERIFICATION], i, 1, UNKNOWN, _U1)
+        ev.label = _integer(columns[_LABEL], i, 1, UNKNOWN, _U1)
+        ev.channel = _integer(columns[_CHANNEL], i, 1, UNKNOWN, _U1)
+        if _is_given(columns[_TEMPLATE], i):
+            # Only the business platform sends templates, whether or not the channel is given.
             ev.channel = _PLATFORM
         flags = _flag(columns[_CONTACTS], i, CONTACT_KNOWN, IN_CONTACTS)
         flags |= _flag(columns[_BROADCAST], i, 0, BROADCAST)
         flags |= _flag(columns[_LINKED], i, 0, LINKED)
         flags |= _flag(columns[_ATTESTED], i, ATTEST_KNOWN, ATTEST_TRUE)
-        flags |= TO_GROUP if _there(columns[_GROUP], i) else 0
-        ev.flags = flags | _elsewhere(columns[_NUMBERS], columns[_NETWORKS], i)
+        flags |= TO_GROUP if _is_given(columns[_GROUP], i) else 0
+        ev.flags = flags | _country_mismatch(columns[_NUMBERS], columns[_NETWORKS], i)
 
 
 @compiled()
-def _names(columns: Any, at: Any, sizes: Any) -> None:
-    """Where the names of columns lie, row by row."""
+def _name_spans(columns: Any, at: Any, sizes: Any) -> None:
+    """Addresses and lengths of the names in some columns, row by row."""
     for k in range(columns.size):
         column = columns[k]
         for row in range(sizes.shape[0]):
             sizes[row, k] = -1
-            if _there(column, row):
-                at[row, k], sizes[row, k] = _text_of(column, row)
+            if _is_given(column, row):
+                at[row, k], sizes[row, k] = _text_span(column, row)
 
 
 @compiled()
-def _laid(columns: Any, prefixes: Any, at: Any, sizes: Any) -> Any:
-    """Lay names one behind the other, each behind its `prefix:`, and say so; gives their bytes."""
+def _prefix_names(columns: Any, prefixes: Any, at: Any, sizes: Any) -> Any:
+    """Copy names with their `prefix:`, update addresses and lengths, and return the bytes."""
     room = 0
     for k in range(columns.size):
         for row in range(sizes.shape[0]):
@@ -218,7 +216,7 @@ def _laid(columns: Any, prefixes: Any, at: Any, sizes: Any) -> Any:
             if sizes[row, k] < 0:
                 continue
             data[end], data[end + 1] = prefixes[k], 58  # a colon
-            text = numbers(at[row, k], sizes[row, k], np.uint8)
+            text = array_at(at[row, k], sizes[row, k], np.uint8)
             for j in range(text.size):
                 data[end + 2 + j] = text[j]
             at[row, k], sizes[row, k] = data.ctypes.data + end, text.size + 2
@@ -226,28 +224,32 @@ def _laid(columns: Any, prefixes: Any, at: Any, sizes: Any) -> Any:
     return data
 
 
-def names_of(columns: Columns, first: int = _ID, many: int = 1) -> Placed:
-    """Names of so many columns one beside the other in `_READ`, by default the ids, row by row."""
+def column_names(columns: Columns, first: int = _ID, many: int = 1) -> NameSpans:
+    """Return the names of `many` adjacent columns of `_READ`, by default the ids, row by row."""
     at, sizes = np.zeros((columns.rows, many), np.int64), np.zeros((columns.rows, many), np.int64)
-    _names(columns.at[first : first + many], at, sizes)
-    return Placed(at.reshape(-1), sizes.reshape(-1), columns)
+    _name_spans(columns.at[first : first + many], at, sizes)
+    return NameSpans(at.reshape(-1), sizes.reshape(-1), columns)
 
 
-def events_of(columns: Columns, ts: Any, drop: Any, accounts: Slots, entities: Slots) -> Any:
-    """A batch of the log as numbers (dtype EVENT), its names replaced by their slots.
+def decode_events(
+    columns: Columns, ts: Any, drop: Any, accounts: SlotAssigner, entities: SlotAssigner
+) -> Any:
+    """Decode a batch of the log into records (dtype EVENT), with names replaced by slots.
 
-    Slots are given in log order, whatever the batch size.
+    Slots are assigned in log order, whatever the batch size.
     """
     events = np.zeros(columns.rows, EVENT)
-    _fill(columns.at, ts, drop, events)
-    slots = accounts.slots_of(names_of(columns, _ACCOUNT, 2))
+    _fill_events(columns.at, ts, drop, events)
+    slots = accounts.slots_of(column_names(columns, _ACCOUNT, 2))
     events["account"], events["peer"] = slots[0::2], slots[1::2]
     if columns.placed:
         around = columns.at[_NETWORK : _CLIENT + 1]
-        named = names_of(columns, _NETWORK, len(_AROUND))
+        named = column_names(columns, _NETWORK, len(_AROUND))
         shaped = columns.rows, len(_AROUND)
-        data = _laid(around, _PREFIXES, named.at.reshape(shaped), named.sizes.reshape(shaped))
-        # Plus one: what is not given, the highest of all slots, comes round to 0.
+        data = _prefix_names(
+            around, _PREFIXES, named.at.reshape(shaped), named.sizes.reshape(shaped)
+        )
+        # Plus one: the slot of a null, the highest of all, wraps around to 0.
         slots = entities.slots_of(named._replace(kept=data)) + np.uint32(1)
         for k, name in enumerate(_AROUND):
             events[name] = slots[k :: len(_AROUND)]
@@ -256,16 +258,16 @@ def events_of(columns: Columns, ts: Any, drop: Any, accounts: Slots, entities: S
 
 EPOCH_MS = 60_000
 LEAP_MS = 86_400_000
-"""How far ahead of a quiet log's time an event may be dated and believed: what it may make late."""
+"""How far ahead of a quiet log's time an event may be dated and accepted."""
 SPELL_MS = 600_000
 BUSY = 300
 """Steps of a log's time in a spell from which on it is busy, and never silent for half of
-`lateness_s`: nothing farther ahead is believed, so that one false date makes nothing in fair
-order late. (Events of one date are one step: a log may tell time in minutes.)"""
-BELIEVED_AT = 8
-"""Events in a row, all too far ahead, that move the log's time; an eighth of a busy minute more."""
-BELIEVED_AT_MOST = 1_000
-"""So many are believed in any log: more than one machine with a wrong clock sends in one batch."""
+`lateness_s`: nothing farther ahead is accepted, so that one false date makes no ordered event
+late. (Events of one date are one step: a log's clock may have a resolution of minutes.)"""
+FAR_AHEAD_ACCEPTED_AFTER = 8
+"""Events in a row, all far ahead, that move the log's time; an eighth of a busy minute more."""
+FAR_AHEAD_ACCEPTED_MAX = 1_000
+"""So many move any log's time: more than one machine with a wrong clock sends in one batch."""
 NO_FACT = 255
 _ROLES: dict[str, tuple[str, str]] = {
     "account.registered": ("registered", ""),
@@ -292,11 +294,11 @@ _ROLES: dict[str, tuple[str, str]] = {
     "account.deleted": ("deleted", ""),
     "label.assigned": ("labelled", ""),
 }
-"""For each event type the kinds of its actor's and its counterpart's fact ("": no fact)."""
+"""For each event type the kinds of the actor's and the counterpart's account event ("": none)."""
 
 
 def fact_kinds() -> Any:
-    """Kind of fact by event type and role: uint8, shape (256, 2); 255 where there is none."""
+    """Return the kind of account event by event type and role: uint8 (256, 2); 255 for none."""
     kinds = np.full((256, 2), NO_FACT, np.uint8)
     for code, name in enumerate(TYPES):
         for role, kind in enumerate(_ROLES[name]):
@@ -307,10 +309,10 @@ def fact_kinds() -> Any:
 
 @dataclass(frozen=True)
 class Segment:
-    """Facts of one stretch of the log within one epoch.
+    """Account events of one stretch of the log within one epoch.
 
     `codes` are event index · 2 + role, grouped by shard at `offsets`; `base` is the position of
-    `events[0]` in the log; `accounts` and `entities` are how many have been named by then.
+    `events[0]` in the log; `accounts` and `entities` count those that have slots by then.
     """
 
     epoch: int
@@ -327,13 +329,13 @@ CLOCK = np.dtype(
     [("newest", "i8"), ("spell", "i8"), ("steps", "i8"), ("former", "i8"), ("ahead", "i8"),
      ("earliest", "i8")]
 )  # fmt: skip
-"""The log's time: its newest believed date (-1: none yet); the open spell, the steps of time in it
-and in the last before it that held any; events in a row that are too far ahead, their earliest."""
+"""The log's time: its newest accepted date (-1: none yet); the open spell, the steps of time in it
+and in the last spell before it; consecutive events that are far ahead, and their earliest date."""
 
 
 @compiled()
-def _believed(clock: Any, ts: int) -> None:
-    """Move the log's time to an event that is believed."""
+def _advance_clock(clock: Any, ts: int) -> None:
+    """Advance the log's time to an event that is accepted."""
     if ts > clock.newest:
         clock.newest = ts
         if ts // SPELL_MS != clock.spell:
@@ -344,24 +346,24 @@ def _believed(clock: Any, ts: int) -> None:
 
 
 @compiled()
-def _too_far(clock: Any, ts: int, lateness: int) -> bool:
-    """Whether an event is too far ahead; with enough of them in a row the log's time moves."""
+def _is_far_ahead(clock: Any, ts: int, lateness: int) -> bool:
+    """Whether an event is dated far ahead; with enough of them in a row the log's time moves."""
     spell = max(clock.steps, clock.former)
     leap = lateness // 2 if spell >= BUSY else max(lateness, LEAP_MS)
     if ts <= clock.newest + leap:
         return False
     clock.earliest = ts if clock.ahead == 0 else min(clock.earliest, ts)
     clock.ahead += 1
-    if clock.ahead >= min(BELIEVED_AT + spell // 80, BELIEVED_AT_MOST):
+    if clock.ahead >= min(FAR_AHEAD_ACCEPTED_AFTER + spell // 80, FAR_AHEAD_ACCEPTED_MAX):
         clock.newest, clock.ahead = clock.earliest, 0
     return bool(ts > clock.newest + leap)
 
 
 @compiled()
-def _stamp(
+def _assign_epochs(
     clock: Any, ts: Any, repeated: Any, lateness: int, drop: Any, epochs: Any, begin: int, end: int
 ) -> int:
-    """Mark what makes no facts (1 repeated, 2 late), date what is far ahead; returns how many."""
+    """Mark duplicates (1) and late events (2), re-date those far ahead; count the latter."""
     time, moved = clock[0], 0
     for i in range(begin, end):
         if time.newest < 0:
@@ -370,18 +372,18 @@ def _stamp(
             drop[i] = 1
         elif ts[i] < time.newest - lateness:
             drop[i] = 2
-        elif _too_far(time, ts[i], lateness):
+        elif _is_far_ahead(time, ts[i], lateness):
             ts[i] = time.newest
             moved += 1
         else:
-            _believed(time, ts[i])
+            _advance_clock(time, ts[i])
         epochs[i] = time.newest // EPOCH_MS
     return int64(moved)
 
 
 @compiled()
-def _scatter(events: Any, kinds: Any, codes: Any, offsets: Any) -> None:
-    """Group facts by shard, in log order within each (a counting sort)."""
+def _group_by_shard(events: Any, kinds: Any, codes: Any, offsets: Any) -> None:
+    """Group account events by shard, in log order within each (a counting sort)."""
     fill = np.zeros(SHARDS + 1, np.int64)
     for step in range(2):
         for i in range(events.size):
@@ -416,56 +418,56 @@ class Fanout:
 
     def __init__(self, *, lateness_s: int = 60) -> None:
         self.lateness_ms = lateness_s * 1000
-        self.accounts, self.entities = Names(seed=1), Names(seed=2)
-        self.seen = Seen(span_ms=self.lateness_ms)
+        self.accounts, self.entities = Interner(seed=1), Interner(seed=2)
+        self.seen = DuplicateFilter(span_ms=self.lateness_ms)
         self.kinds = fact_kinds()
         self.clock = np.zeros(1, CLOCK)
         self.clock["newest"] = -1
         self.position, self.duplicates, self.late, self.ahead = 0, 0, 0, 0
 
     def segments(self, log: pa.RecordBatch) -> Iterator[Segment]:
-        """Facts of a batch of the log, a segment for each epoch that it reaches into."""
+        """Return the account events of a batch of the log, one segment per epoch."""
         if not log.num_rows:
             return
-        columns, ids = columns_of(log), log.column("id")
+        columns, ids = locate_columns(log), log.column("id")
         ts = log.column("ts").to_numpy().copy()
         drop, epochs = np.zeros(ts.size, np.uint8), np.zeros(ts.size, np.int64)
-        self._dates(names_of(columns), ts, drop, epochs)
+        self._dates(column_names(columns), ts, drop, epochs)
         self.duplicates += int((drop == 1).sum())
         self.late += int((drop == 2).sum())
-        events = events_of(columns, ts, drop, self.accounts, self.entities)
+        events = decode_events(columns, ts, drop, self.accounts, self.entities)
         base, self.position = self.position, self.position + ts.size
         cuts = np.flatnonzero(np.diff(epochs)) + 1
         for begin, end in zip([0, *cuts], [*cuts, ts.size], strict=True):
             part = events[begin:end]
             codes, offsets = np.zeros(2 * part.size, np.uint32), np.zeros(SHARDS + 1, np.int64)
-            _scatter(part, self.kinds, codes, offsets)
+            _group_by_shard(part, self.kinds, codes, offsets)
             yield Segment(
                 int(epochs[begin]), base + int(begin), part, codes[: offsets[-1]], offsets,
                 ids.slice(begin, end - begin), len(self.accounts), len(self.entities),
             )  # fmt: skip
 
-    def _dates(self, ids: Placed, ts: Any, drop: Any, epochs: Any) -> None:
-        """Find what was seen and what is late, and date the rest (arrays of a row each)."""
+    def _dates(self, ids: NameSpans, ts: Any, drop: Any, epochs: Any) -> None:
+        """Mark duplicates and late events, and date the rest (arrays with one value per row)."""
         repeated, done = np.zeros(ts.size, np.bool_), 0
         while done < ts.size:
             begin, done = done, self.seen.note(ids, repeated, done)
-            self.ahead += _stamp(
+            self.ahead += _assign_epochs(
                 self.clock, ts, repeated, self.lateness_ms, drop, epochs, begin, done
             )
-            # At this very event, whatever batch it came in: replays forget the same ids.
+            # At this event, whatever its batch: a replay forgets the same ids.
             if done < ts.size:
                 self.seen.grow(int(self.clock["newest"][0]))
 
     def dated(self, ts: int) -> int:
-        """At what time an event would be taken if it came now (ms); -1: too late, or too far."""
+        """Return the time (ms) at which an event would be taken now; -1: late."""
         clock, times, drop = self.clock.copy(), np.array([ts]), np.zeros(1, np.uint8)
         new = np.zeros(1, np.bool_)
-        _stamp(clock, times, new, self.lateness_ms, drop, np.zeros(1, np.int64), 0, 1)
+        _assign_epochs(clock, times, new, self.lateness_ms, drop, np.zeros(1, np.int64), 0, 1)
         return -1 if drop[0] else int(times[0])
 
     def dump(self) -> dict[str, Any]:
-        """Everything, as named arrays."""
+        """Return the state as named arrays."""
         counts = [self.position, self.duplicates, self.late, self.ahead]
         arrays: dict[str, Any] = {"counts": np.array(counts, np.int64), "clock": self.clock.copy()}
         for name in ("accounts", "entities", "seen"):
@@ -473,7 +475,7 @@ class Fanout:
         return arrays
 
     def load(self, arrays: dict[str, Any]) -> None:
-        """Take the place of a dump."""
+        """Restore the state from a dump."""
         self.position, self.duplicates, self.late, self.ahead = (int(n) for n in arrays["counts"])
         self.clock = arrays["clock"].copy()
         for name in ("accounts", "entities", "seen"):

@@ -1,4 +1,4 @@
-"""What a declaration of a feature says."""
+"""Declarations of features, and of windowed counts with their counters."""
 
 from __future__ import annotations
 
@@ -22,3 +22,18 @@ class Feature(NamedTuple):
     blind_spots: str
     version: int = 1
     resolution_ms: int = 86_400_000
+
+
+class WindowedCount(NamedTuple):
+    """A feature that counts one event over its window.
+
+    `counts` is a counted event (`window_counters.COUNTED`); `field` is the ring buffer's field in
+    the account's record (None: the feature's name). A bucket holds at most `bucket_max`, 255 or
+    65,535; the feature's value is the window's total over `per`.
+    """
+
+    feature: Feature
+    counts: str
+    field: str | None = None
+    bucket_max: int = 65_535
+    per: int = 1

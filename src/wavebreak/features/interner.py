@@ -1,8 +1,8 @@
-"""From strings to slots: exact, in order of first appearance, at about thirty bytes a name.
+"""String interner: exact, slots in order of first appearance, about thirty bytes per name.
 
-A Python dict from id to slot costs 127 bytes an id. Here names lie in arenas, and sixty-four small
-tables hold (hash tag, slot); a tag that matches is checked against the bytes. Small tables grow one
-at a time, so that no growth is felt.
+A Python dict from id to slot costs 127 bytes per id. Here names lie in arenas, and sixty-four small
+hash tables hold (tag, slot); a tag that matches is compared with the bytes. Small tables grow one
+at a time, so that no growth is noticeable.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from wavebreak.compiled.numba_runtime import (
     address_as_void_pointer,
     carray,
     compiled,
-    eight_bytes,
     int64,
+    load_u64,
     prefetch,
 )
-from wavebreak.features.memory import Extent
+from wavebreak.features.memory import GrowableArray
 
-SUBS = 64
+SUBTABLES = 64
 _TABLE = np.dtype(
     [("table", "i8"), ("capacity", "i8"), ("n", "i8"), ("arena", "i8"), ("arena_size", "i8"),
      ("arena_n", "i8")]
@@ -35,12 +35,12 @@ BLOCK = 32
 
 
 @compiled(inline="always")
-def mixed(at: int, size: int, seed: int) -> Any:
-    """A 64-bit hash of the bytes at an address: multiply and fold, eight at a time."""
+def hash_bytes(at: int, size: int, seed: int) -> Any:
+    """Return a 64-bit hash of the bytes at an address: multiply and fold, eight at a time."""
     h = np.uint64(seed) ^ (np.uint64(size) * np.uint64(0x9E3779B97F4A7C15))
     whole = size & ~7
     for k in range(0, whole, 8):
-        h = (h ^ eight_bytes(at + k)) * np.uint64(0xFF51AFD7ED558CCD)
+        h = (h ^ load_u64(at + k)) * np.uint64(0xFF51AFD7ED558CCD)
         h ^= h >> np.uint64(32)
     if whole < size:
         h = (h ^ _rest(at, size)) * np.uint64(0xFF51AFD7ED558CCD)
@@ -51,9 +51,9 @@ def mixed(at: int, size: int, seed: int) -> Any:
 
 @compiled(inline="always")
 def _rest(at: int, size: int) -> Any:
-    """The last bytes of a text, fewer than eight, as a number; nothing outside it is read."""
+    """Return the last bytes of a text, fewer than eight, as a number; reads nothing outside it."""
     if size >= 8:
-        return eight_bytes(at + size - 8) >> np.uint64(64 - 8 * (size & 7))
+        return load_u64(at + size - 8) >> np.uint64(64 - 8 * (size & 7))
     word, text = np.uint64(0), carray(address_as_void_pointer(at), (size,), np.uint8)
     for k in range(size):
         word |= np.uint64(text[k]) << np.uint64(8 * k)
@@ -61,24 +61,24 @@ def _rest(at: int, size: int) -> Any:
 
 
 @compiled(inline="always")
-def alike(one: int, other: int, size: int) -> bool:
-    """Whether as many bytes at two addresses are the same."""
+def equal_bytes(one: int, other: int, size: int) -> bool:
+    """Whether `size` bytes at two addresses are equal."""
     for k in range(0, size & ~7, 8):
-        if eight_bytes(one + k) != eight_bytes(other + k):
+        if load_u64(one + k) != load_u64(other + k):
             return False
     return bool(size & 7 == 0 or _rest(one, size) == _rest(other, size))
 
 
 @compiled(inline="always")
 def _home(h: Any, capacity: int) -> int:
-    """Where the search for a name of hash `h` begins: by its top 30 bits, as its tag."""
+    """Index at which the search for a hash begins: by its top 30 bits, as its tag."""
     return (int64(h >> np.uint64(34)) * capacity) >> 30
 
 
 @compiled()
 def _sought(subs: Any, where: Any, name: int, size: int, h: Any) -> tuple[int, int]:
-    """A name's slot (-1: it has none) and where in its table the search ended."""
-    sub = subs[np.int64(h & np.uint64(SUBS - 1))]
+    """Return a name's slot (-1: none) and the index at which the search ended."""
+    sub = subs[np.int64(h & np.uint64(SUBTABLES - 1))]
     tag = np.int64(h >> np.uint64(34)) + 1
     table = carray(address_as_void_pointer(sub.table), (sub.capacity,), np.int64)
     at = _home(h, sub.capacity)
@@ -86,7 +86,7 @@ def _sought(subs: Any, where: Any, name: int, size: int, h: Any) -> tuple[int, i
         if table[at] >> 32 == tag:
             slot = int64(table[at] & 0xFFFFFFFF)
             place = where[slot]
-            if (place >> 48) & 255 == size and alike(
+            if (place >> 48) & 255 == size and equal_bytes(
                 name, sub.arena + (place & 0xFFFFFFFFFFFF), size
             ):
                 return slot, at
@@ -96,8 +96,8 @@ def _sought(subs: Any, where: Any, name: int, size: int, h: Any) -> tuple[int, i
 
 @compiled()
 def _slot(subs: Any, where: Any, name: int, size: int, counts: Any, h: Any) -> int:
-    """The slot of one name, given if new; -1 when a table, an arena or `where` is full."""
-    number = np.int64(h & np.uint64(SUBS - 1))
+    """Return a name's slot, assigned if new; -1 when a table, an arena or `where` is full."""
+    number = np.int64(h & np.uint64(SUBTABLES - 1))
     sub = subs[number]
     slot, at = _sought(subs, where, name, size, h)
     if slot >= 0:
@@ -133,15 +133,15 @@ def _fetch(
     """
     for i in range(begin, end):
         if sizes[i] >= 0:
-            h = mixed(names[i], sizes[i], seed)
+            h = hash_bytes(names[i], sizes[i], seed)
             hashes[i - begin] = h
-            sub = subs[np.int64(h & np.uint64(SUBS - 1))]
+            sub = subs[np.int64(h & np.uint64(SUBTABLES - 1))]
             prefetch(sub.table + 8 * _home(h, sub.capacity))
     for i in range(begin, end):
         entries[i - begin] = 0
         if sizes[i] >= 0:
             h = hashes[i - begin]
-            sub = subs[np.int64(h & np.uint64(SUBS - 1))]
+            sub = subs[np.int64(h & np.uint64(SUBTABLES - 1))]
             table = carray(address_as_void_pointer(sub.table), (sub.capacity,), np.int64)
             entry = table[_home(h, sub.capacity)]
             entries[i - begin] = entry
@@ -157,7 +157,7 @@ def _fetch(
 def _intern(
     subs: Any, where: Any, names: Any, sizes: Any, out: Any, counts: Any, seed: int, begin: int
 ) -> int:
-    """Slots of names from index `begin`; returns where it stopped (the length: all done)."""
+    """Assign slots to names from index `begin`; return where it stopped (the length: all done)."""
     hashes, entries = np.zeros(BLOCK, np.uint64), np.zeros(BLOCK, np.int64)
     for block in range(begin, out.size, BLOCK):
         end = min(block + BLOCK, out.size)
@@ -174,11 +174,11 @@ def _intern(
 
 @compiled()
 def _find(subs: Any, where: Any, names: Any, sizes: Any, out: Any, seed: int) -> None:
-    """Slots of names, -1 where there is none; gives none."""
+    """Look up slots of names, -1 for a name without; assigns none."""
     for i in range(out.size):
         out[i] = -1
         if sizes[i] >= 0:
-            h = mixed(names[i], sizes[i], seed)
+            h = hash_bytes(names[i], sizes[i], seed)
             out[i], _ = _sought(subs, where, names[i], sizes[i], h)
 
 
@@ -193,10 +193,10 @@ def _move(old: Any, new: Any) -> None:
             new[at] = entry
 
 
-class Placed(NamedTuple):
-    """Names where they lie: name i is `sizes[i]` bytes (-1: none is given) at the address `at[i]`.
+class NameSpans(NamedTuple):
+    """Names by address: name i is `sizes[i]` bytes (-1: null) at the address `at[i]`.
 
-    Both int64 (n,). They lie there as long as `kept` lives.
+    Both int64 (n,). Valid as long as `kept` lives.
     """
 
     at: Any
@@ -204,8 +204,8 @@ class Placed(NamedTuple):
     kept: Any
 
 
-def placed(column: pa.Array) -> Placed:
-    """Where the names of a string column lie; the bytes are not copied."""
+def name_spans(column: pa.Array) -> NameSpans:
+    """Return addresses and lengths of a string column's names, without copying."""
     wide = pa.types.is_large_string(column.type)
     width = np.int64 if wide else np.int32
     _, where, text = column.buffers()
@@ -214,13 +214,13 @@ def placed(column: pa.Array) -> Placed:
     sizes = np.diff(offsets)
     if column.null_count:
         sizes[~column.is_valid().to_numpy(zero_copy_only=False)] = -1
-    return Placed(offsets[:-1] + (text.address if text is not None else 0), sizes, column)
+    return NameSpans(offsets[:-1] + (text.address if text is not None else 0), sizes, column)
 
 
-class Names:
-    """A growing set of names, each with its slot.
+class Interner:
+    """Names with slots, numbered in order of first appearance.
 
-    >>> names = Names()
+    >>> names = Interner()
     >>> names.slots(pa.array(["ann", "ben", "ann", None])).tolist()
     [0, 1, 0, 4294967295]
     >>> names.texts([1]).to_pylist()
@@ -230,20 +230,24 @@ class Names:
     def __init__(self, *, seed: int = 1) -> None:
         self.seed = seed
         self.counts = np.zeros(1, np.int64)
-        # The reader of a log names accounts while who decides asks for their names.
+        # One thread assigns slots while another looks names up.
         self._moving = Lock()
-        self._where = Extent(np.dtype(np.int64), 4096)
-        # Tables of different sizes fill up at different times: no two grow in one breath.
-        self.tables = [np.zeros(int(64 * GROWTH ** (s / SUBS)), np.int64) for s in range(SUBS)]
-        self.arenas = [np.zeros(int(1024 * GROWTH ** (s / SUBS)), np.uint8) for s in range(SUBS)]
-        self.subs = np.zeros(SUBS, _TABLE)
+        self._where = GrowableArray(np.dtype(np.int64), 4096)
+        # Tables of different sizes fill up at different times, so that no two grow at once.
+        self.tables = [
+            np.zeros(int(64 * GROWTH ** (s / SUBTABLES)), np.int64) for s in range(SUBTABLES)
+        ]
+        self.arenas = [
+            np.zeros(int(1024 * GROWTH ** (s / SUBTABLES)), np.uint8) for s in range(SUBTABLES)
+        ]
+        self.subs = np.zeros(SUBTABLES, _TABLE)
         self._point()
 
     def __len__(self) -> int:
         return int(self.counts[0])
 
     def _point(self, some: Any = None) -> None:
-        for s in range(SUBS) if some is None else some.tolist():
+        for s in range(SUBTABLES) if some is None else some.tolist():
             self.subs[s]["table"] = self.tables[s].ctypes.data
             self.subs[s]["capacity"] = self.tables[s].size
             self.subs[s]["arena"] = self.arenas[s].ctypes.data
@@ -251,11 +255,11 @@ class Names:
 
     @property
     def where(self) -> Any:
-        """Where each slot's name lies, as it is packed in `_slot`."""
+        """Packed address of each slot's name, as `_slot` packs it."""
         return self._where.records
 
     def _grow(self) -> None:
-        """Give room to what is near its limit; each step moves one small table."""
+        """Grow what is near its limit; each step moves one small table."""
         if self.counts[0] >= self.where.size:
             with self._moving:
                 self._where.fit(len(self._where) + 1)
@@ -273,11 +277,11 @@ class Names:
         self._point(np.flatnonzero(full | long))
 
     def slots(self, column: pa.Array) -> Any:
-        """Slot of each name (uint32), new names in order; a null has slot 0xFFFFFFFF."""
-        return self.slots_of(placed(column))
+        """Return the slot of each name (uint32), assigned if new; 0xFFFFFFFF for a null."""
+        return self.slots_of(name_spans(column))
 
-    def slots_of(self, names: Placed) -> Any:
-        """Slot of each name, wherever they lie."""
+    def slots_of(self, names: NameSpans) -> Any:
+        """Return the slot of each name, as `slots`, by address."""
         out = np.zeros(names.sizes.size, np.uint32)
         done = 0
         while done < out.size:
@@ -289,17 +293,17 @@ class Names:
         return out
 
     def find(self, column: pa.Array) -> Any:
-        """Slot of each name (int64), -1 for a null and for a name that has none; gives none."""
-        return self.find_of(placed(column))
+        """Return the slot of each name (int64), -1 for a null or a name without; assigns none."""
+        return self.find_of(name_spans(column))
 
-    def find_of(self, names: Placed) -> Any:
-        """Slot of each name, wherever they lie, if it has one."""
+    def find_of(self, names: NameSpans) -> Any:
+        """Return the slot of each name, as `find`, by address."""
         out = np.zeros(names.sizes.size, np.int64)
         _find(self.subs, self.where, names.at, names.sizes, out, self.seed)
         return out
 
     def texts(self, slots: Any) -> pa.Array:
-        """The names of slots; another thread may name more meanwhile."""
+        """Return the names of slots; another thread may assign more meanwhile."""
         with self._moving:
             places = self.where[np.asarray(slots, np.int64)].tolist()
         found = []
@@ -309,15 +313,15 @@ class Names:
         return pa.array(found, pa.string())
 
     def nbytes(self) -> int:
-        """Bytes held by names in use (not by room kept for more)."""
+        """Return the bytes in use (without reserve)."""
         tables = sum(table.nbytes for table in self.tables)
         return int(tables + self.subs["arena_n"].sum() + 8 * len(self))
 
     def dump(self) -> dict[str, Any]:
-        """Everything, as arrays."""
+        """Return the state as named arrays."""
         n = len(self)
         lengths = [int(sub["arena_n"]) for sub in self.subs]
-        arenas = [self.arenas[s][: lengths[s]] for s in range(SUBS)]
+        arenas = [self.arenas[s][: lengths[s]] for s in range(SUBTABLES)]
         return {
             "where": self.where[:n],
             "arenas": np.concatenate(arenas),
@@ -328,14 +332,14 @@ class Names:
         }
 
     def load(self, dumped: dict[str, Any]) -> None:
-        """Take the place of a dump."""
+        """Restore the state from a dump."""
         n = dumped["where"].size
         self.counts[0] = n
         self._where.hold(dumped["where"])
         self.subs["n"] = dumped["filled"]
         self.subs["arena_n"] = dumped["lengths"]
         ends, tops = np.cumsum(dumped["lengths"]), np.cumsum(dumped["capacities"])
-        for s in range(SUBS):
+        for s in range(SUBTABLES):
             length, size = int(dumped["lengths"][s]), int(dumped["capacities"][s])
             self.arenas[s] = np.zeros(length + _LONGEST * 4, np.uint8)
             self.arenas[s][:length] = dumped["arenas"][ends[s] - length : ends[s]]

@@ -1,9 +1,8 @@
-"""What one fact does to an account: refused or not, and which rows it changes.
+"""The kernel: account events in, state updated, rules and model evaluated, decisions enforced.
 
-The hot path: facts in, rows updated, rules asked, decisions made, one in-order pass a shard.
-
-Everything here is a function of the facts in log order. Callbacks (the rules, the decision, what
-an outcome refuses) are C functions at addresses, so that this layer knows none of them.
+One in-order pass per shard; everything is a function of the account events in log order. Policy
+and model are C functions at addresses (prefilter, rules, decision, enforcement), so that the
+kernel is compiled once for all policies.
 """
 
 from __future__ import annotations
@@ -12,19 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.compiled.numba_runtime import call_int, compiled, int64, next_of
+from wavebreak.compiled.numba_runtime import call_int64, compiled, fetch_and_increment, int64
 from wavebreak.features.account_updates import (
-    accuses,
-    answer_reporters,
-    blame,
-    complaint,
-    labelled,
-    lurked,
-    member_added,
-    rare_of,
-    register,
-    session,
-    tie,
+    apply_label,
+    blame_entities,
+    rare_row,
+    set_contact_tie,
+    settle_reporters,
+    update_complaint,
+    update_lurking,
+    update_member_added,
+    update_registration,
+    update_report_made,
+    update_session,
 )
 from wavebreak.features.fact_kinds import (
     ADDED_AS_CONTACT,
@@ -60,7 +59,9 @@ from wavebreak.features.layout import (
     BARRED,
     BLOCKED,
     BY_SCORE,
+    CONFIRMED,
     DELETED,
+    ENFORCEMENT,
     GROUPED,
     LINKED,
     MET_CHALLENGE,
@@ -72,139 +73,142 @@ from wavebreak.features.layout import (
     SCORED,
     SCORED_AT,
     SHARD_BITS,
-    STANDING,
     TO_GROUP,
-    TRUSTED,
     UNTIL,
     WROTE,
 )
 from wavebreak.features.memory import (
-    AHEAD,
+    PREFETCH_DISTANCE,
     RARE_BYTES,
     ROW_BYTES,
-    emit,
-    fetch_facts,
+    contribute,
     hits_of,
     pairs_of,
     people_of,
+    prefetch_facts,
     rares_of,
     rows_of,
     touched_accounts_of,
     values_of,
 )
 from wavebreak.features.message_updates import (
-    establish,
-    hopped,
-    known,
-    received,
-    sent,
-    templated,
-    tick,
-    volume,
+    advance_clock,
+    advance_windows,
+    credit_entities,
+    pair_flags,
+    update_channel,
+    update_received,
+    update_send_statistics,
+    update_sent,
 )
-from wavebreak.features.pair_table import (
-    FULL,
-    find,
-    first_of,
-    flags_of,
-    last_of,
-    last_touch_of,
-    packed,
+from wavebreak.features.pair_table import FULL, find, flags_of, with_flags
+from wavebreak.features.scoring_points import (
+    is_scoring_point,
+    last_margin,
+    progress,
+    record_point,
+    score_account,
 )
-from wavebreak.features.scoring_points import before, is_point, margin_of, note_point, score
 from wavebreak.features.shared_state import is_young
-from wavebreak.features.values import SIZE, read
-from wavebreak.features.windows import bump, total
+from wavebreak.features.values import SIZE, compute_features
+from wavebreak.features.window_counters import count_event
+from wavebreak.features.windows import ring_total
+
+_count_group_send = count_event("group_send")
+_count_group_created = count_event("group_created")
+_count_group_joined = count_event("group_joined")
+_count_member_left = count_event("member_left")
+_count_lookup = count_event("lookup")
+_count_lookup_hit = count_event("lookup_hit")
+_count_undeliverable = count_event("undeliverable")
 
 
 @compiled()
-def refused(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> bool:
-    """Whether the account's own standing refuses this act; counted when it does."""
+def is_refused(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> bool:
+    """Whether enforcement on the actor refuses this event; counted when it does."""
     opens = np.int64(0)
     if kind == SENT:
-        opens = np.int64((known(sh, local, ev.peer, now) & (WROTE | REPLIED)) == 0)
-    hopped(row)
-    answer = call_int(
+        opens = np.int64((pair_flags(sh, local, ev.peer, now) & (WROTE | REPLIED)) == 0)
+    advance_windows(row)
+    answer = call_int64(
         w.refuse, w.policy, np.int64(row.standing), np.int64(kind), opens,
-        np.int64((ev.flags & LINKED) != 0), total(row.first_1d),
+        np.int64((ev.flags & LINKED) != 0), ring_total(row.first_1d),
     )  # fmt: skip
     if answer == 0:
         return False
-    r = rare_of(sh, row)
+    r = rare_row(sh, row)
     r.refused += 1
     r.answered = now + 1
     return True
 
 
 @compiled()
-def undelivered(w: Any, sh: Any, ev: Any, kind: int, local: int, now: int) -> bool:
-    """Whether an act of another reaches this account, by the other's standing at the last epoch."""
+def is_undelivered(w: Any, sh: Any, ev: Any, kind: int, local: int, now: int) -> bool:
+    """Whether enforcement on the actor, as of the last epoch, keeps its event from this account."""
     person = people_of(w)[ev.account]
     if person.standing < 2 or (person.until > 0 and now >= person.until):
         return False
-    opens = np.int64((known(sh, local, ev.account, now) & (WROTE | REPLIED)) == 0)
+    opens = np.int64((pair_flags(sh, local, ev.account, now) & (WROTE | REPLIED)) == 0)
     zero = np.int64(0)
     standing = np.int64(person.standing)
-    return call_int(w.refuse, w.policy, standing, np.int64(kind), opens, zero, zero) > 0
+    return call_int64(w.refuse, w.policy, standing, np.int64(kind), opens, zero, zero) > 0
 
 
 @compiled()
-def _send(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int, barred: bool) -> None:
-    templated(row, ev)
-    opens, stranger = sent(w, sh, row, ev, local, now)
+def _apply_send(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int, barred: bool) -> None:
+    update_channel(row, ev)
+    opens, stranger = update_sent(w, sh, row, ev, local, now)
     if stranger:
         if row.worst < RESTRICT:
             row.to_strangers = min(np.int64(row.to_strangers) + 1, 65535)
         if not barred:
             row.unwanted = min(np.int64(row.unwanted) + 1, 65535)
     if opens and row.rare > 0:
-        lurked(rare_of(sh, row), now)
+        update_lurking(rare_row(sh, row), now)
 
 
 @compiled()
-def _counted(sh: Any, row: Any, ev: Any, kind: int, now: int) -> None:
-    """Facts that count in a rare row."""
-    r = rare_of(sh, row)
-    clock = np.int64(r.clock)
+def _apply_rare(sh: Any, row: Any, ev: Any, kind: int, now: int) -> None:
+    """Apply account events that update the rare row."""
+    r = rare_row(sh, row)
     if kind == SENT_GROUP:
         row.flags = np.int64(row.flags) | GROUPED
-        templated(row, ev)
-        if volume(row, ev, now):
-            bump(r.group_sends_1d, now // 5760, clock // 5760, 1, 65535)
+        update_channel(row, ev)
+        if update_send_statistics(row, ev, now):
+            _count_group_send(r, now, 1)
         r.wrote_group = max(np.int64(r.wrote_group), now + 1)
     elif kind == UNDELIVERABLE:
-        bump(r.undeliverable_7d, now // 40320, clock // 40320, 1, 65535)
+        _count_undeliverable(r, now, 1)
     elif kind == LOOKED_UP:
-        bump(r.lookups_1d, now // 5760, clock // 5760, np.int64(ev.count), 65535)
-        bump(r.hits_1d, now // 5760, clock // 5760, np.int64(ev.hits), 65535)
+        _count_lookup(r, now, np.int64(ev.count))
+        _count_lookup_hit(r, now, np.int64(ev.hits))
     elif kind == GROUP_CREATED:
         row.flags = np.int64(row.flags) | GROUPED
         r.created += 1
-        bump(r.created_1h, now // 240, clock // 240, 1, 255)
-        bump(r.created_1d, now // 5760, clock // 5760, 1, 255)
+        _count_group_created(r, now, 1)
     elif kind == GROUP_JOINED:
         row.flags = np.int64(row.flags) | GROUPED
         r.joined = max(np.int64(r.joined), now + 1)
-        bump(r.joins_1d, now // 5760, clock // 5760, 1, 255)
+        _count_group_joined(r, now, 1)
     elif kind == MEMBER_LEFT:
-        bump(r.left_7d, now // 40320, clock // 40320, 1, 65535)
+        _count_member_left(r, now, 1)
     elif kind == CHALLENGE_FAILED:
         r.challenges_failed = min(np.int64(r.challenges_failed) + 1, 255)
 
 
 @compiled()
-def _unblocked(sh: Any, local: int, peer: int) -> None:
+def _apply_unblock(sh: Any, local: int, peer: int) -> None:
     pairs = pairs_of(sh)
     at = find(pairs, sh.pair_capacity, local, peer)
     if at >= 0:
         value = pairs[at].value
         flags = flags_of(value) & ~BLOCKED
-        pairs[at].value = packed(flags, first_of(value), last_of(value), last_touch_of(value))
+        pairs[at].value = with_flags(value, flags)
 
 
 @compiled()
-def _plain(sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> None:
-    """Facts that count in the row or the pair alone."""
+def _apply_plain(sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> None:
+    """Apply account events that update only the row or the pair."""
     if kind == TYPING:
         row.typing_at = ev.ts + 1
         row.typing_peer = ev.peer
@@ -215,9 +219,9 @@ def _plain(sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> None:
     elif kind == READ:
         row.reads += 1
     elif kind in (ADDED_AS_CONTACT, REMOVED_AS_CONTACT):
-        tie(sh, local, ev.account, now, kind == ADDED_AS_CONTACT)
+        set_contact_tie(sh, local, ev.account, now, kind == ADDED_AS_CONTACT)
     elif kind == UNBLOCKED_BY:
-        _unblocked(sh, local, ev.account)
+        _apply_unblock(sh, local, ev.account)
     elif kind == ADDED_TO_GROUP:
         row.flags = np.int64(row.flags) | GROUPED
     elif kind == DELETE:
@@ -225,50 +229,55 @@ def _plain(sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> None:
 
 
 @compiled()
-def apply(
+def apply_event(
     w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: int, barred: bool
 ) -> bool:
-    """Update an account's state by one fact. True when the fact clears the account's standing."""
+    """Update an account's state. True when the event ends enforcement on the account."""
     if kind == SENT:
-        _send(w, sh, row, ev, local, now, barred)
+        _apply_send(w, sh, row, ev, local, now, barred)
     elif kind == RECEIVED:
-        if received(w, sh, row, ev, local, now):
-            establish(w, row)
-    elif kind in (TYPING, DELIVERED, READ_BY, READ):
-        _plain(sh, row, ev, kind, local, now)
-    elif kind == REGISTERED:
-        register(w, row, ev, now)
-    elif kind == SESSION:
-        session(w, sh, row, ev, now)
-    elif kind == MEMBER_ADDED:
-        member_added(w, sh, row, ev, local, now)
-    elif kind == REPORTED:
-        accuses(w, sh, row, ev, local, now)
-    elif kind in (REPORTED_BY, BLOCKED_BY):
-        complaint(w, sh, row, rare_of(sh, row), ev, local, now, kind == BLOCKED_BY)
+        if update_received(w, sh, row, ev, local, now):
+            credit_entities(w, row)
     elif kind == LABELLED:
-        return labelled(w, row, rare_of(sh, row), ev)
+        return apply_label(w, row, rare_row(sh, row), ev)
     elif kind == CHALLENGE_PASSED:
         return bool(row.standing == 2)
+    elif kind in (REGISTERED, SESSION, MEMBER_ADDED, REPORTED, REPORTED_BY, BLOCKED_BY):
+        _apply_shared(w, sh, row, ev, kind, local, now)
     elif kind in (
         SENT_GROUP, UNDELIVERABLE, LOOKED_UP, GROUP_CREATED, GROUP_JOINED, MEMBER_LEFT,
         CHALLENGE_FAILED,
     ):  # fmt: skip
-        _counted(sh, row, ev, kind, now)
+        _apply_rare(sh, row, ev, kind, now)
     else:
-        _plain(sh, row, ev, kind, local, now)
+        _apply_plain(sh, row, ev, kind, local, now)
     return False
 
 
+@compiled()
+def _apply_shared(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> None:
+    """Apply account events other than messages that contribute to the shared state."""
+    if kind == REGISTERED:
+        update_registration(w, row, ev, now)
+    elif kind == SESSION:
+        update_session(w, sh, row, ev, now)
+    elif kind == MEMBER_ADDED:
+        update_member_added(w, sh, row, ev, local, now)
+    elif kind == REPORTED:
+        update_report_made(w, sh, row, ev, local, now)
+    else:
+        update_complaint(w, sh, row, rare_row(sh, row), ev, local, now, kind == BLOCKED_BY)
+
+
 DELTAS_A_FACT = 40
-"""Most contributions that one fact can make (a label makes 4 + 4 + 4, a decision as many and two, a
-registration 12, a first contact 7)."""
+"""Most contributions of one account event (label 4 + 4 + 4, decision two more, registration 12,
+first contact 7)."""
 NO_CHANGE = 255
 
 
 @compiled()
-def expire(w: Any, sh: Any, row: Any) -> None:
-    """End a standing whose time is over at the account's clock."""
+def expire_enforcement(w: Any, sh: Any, row: Any) -> None:
+    """End enforcement that has expired at the account's clock."""
     if row.until > 0 and row.clock >= row.until:
         if row.standing == 2 and row.rare > 0:
             r = rares_of(sh)[np.int64(row.rare) - 1]
@@ -280,7 +289,7 @@ def expire(w: Any, sh: Any, row: Any) -> None:
 
 
 @compiled()
-def _note(
+def _record_hit(
     w: Any, row: Any, position: int, at: int, account: int, role: int, kind: int, mask: int,
     outcome: int, rule: int, level: int,
 ) -> None:  # fmt: skip
@@ -295,38 +304,38 @@ def _note(
     h.kind = kind
     h.outcome = outcome
     h.rule = rule
-    h.stage = _stage(w, row, rule, kind)
+    h.stage = _decision_stage(w, row, rule, kind)
     h.level = level
-    h.score = margin_of(row)
+    h.score = last_margin(row)
     values = values_of(w, SIZE)
     for j in range(SIZE):
         h.values[j] = values[j]
 
 
 @compiled()
-def _publish(w: Any, row: Any, account: int) -> None:
-    emit(w, STANDING, account, np.int64(row.standing))
-    emit(w, UNTIL, account, np.int64(row.until))
+def _publish_enforcement(w: Any, row: Any, account: int) -> None:
+    contribute(w, ENFORCEMENT, account, np.int64(row.standing))
+    contribute(w, UNTIL, account, np.int64(row.until))
 
 
 @compiled()
-def _clear(w: Any, row: Any, account: int, kind: int) -> None:
-    """A passed challenge or a label `benign` ends the standing, with a time of grace."""
+def _clear_enforcement(w: Any, row: Any, account: int, kind: int) -> None:
+    """End enforcement after a passed challenge or a label `benign`, with a grace period."""
     now = np.int64(row.clock)
     row.standing = 0
     if kind == LABELLED:
-        # Everything but the suspicions of the registration, which are a count of their own.
+        # All but the registration rules, which `registration_suspicions` counts.
         row.fired = ~w.registration
         row.flags = np.int64(row.flags) | SCORED << SCORED_AT
         row.until = now + w.benign_grace_s
     else:
         row.until = now + w.grace_s
-    _publish(w, row, account)
+    _publish_enforcement(w, row, account)
 
 
 @compiled()
-def _stage(w: Any, row: Any, rule: int, kind: int) -> int:
-    """Stage of a decision (code in STAGES): its rule's; of a score by what has happened so far."""
+def _decision_stage(w: Any, row: Any, rule: int, kind: int) -> int:
+    """Stage of a decision (code in STAGES): its rule's, or for a score by the account's history."""
     if rule == BY_SCORE:
         if kind in (REPORTED_BY, BLOCKED_BY):
             return 2
@@ -337,8 +346,8 @@ def _stage(w: Any, row: Any, rule: int, kind: int) -> int:
 
 
 @compiled()
-def _struck(w: Any, row: Any, r: Any, stage: int, position: int, at: int) -> None:
-    """A restriction or worse: a strike, and what it says of the account's surroundings."""
+def _count_strike(w: Any, row: Any, r: Any, stage: int, position: int, at: int) -> None:
+    """Count a restriction or worse as a strike, and lower its entities' reputation."""
     row.strikes = min(np.int64(row.strikes) + 1, 255)
     if r.action_at == 0:
         r.action_at = at + 1
@@ -346,47 +355,49 @@ def _struck(w: Any, row: Any, r: Any, stage: int, position: int, at: int) -> Non
         r.action_stage = stage
         r.reports_before = r.reports
         r.reported_before = r.reported
-    # What a registration looks like must not feed the reputation it was judged by.
+    # A decision at registration must not feed the reputation that it was based on.
     if stage > 0:
-        blame(w, row, r)
-        answer_reporters(w, r, TRUSTED)
+        blame_entities(w, row, r)
+        settle_reporters(w, r, CONFIRMED)
 
 
 @compiled()
-def _act(
+def _enforce(
     w: Any, sh: Any, row: Any, answer: int, kind: int, position: int, at: int, account: int
 ) -> None:
-    """Put a decision into force: standing, end, what it says of others."""
+    """Put a decision into force: outcome, end, effect on shared state."""
     outcome = answer & 255
     row.standing = outcome
     row.until = answer >> 16
     row.worst = max(np.int64(row.worst), outcome)
     if outcome >= 2:
-        r = rare_of(sh, row)
+        r = rare_row(sh, row)
         r.answered = np.int64(row.clock) + 1
         r.met |= MET_CHALLENGE if outcome == 2 else (MET_LIMIT if outcome == 3 else 0)
         if outcome >= RESTRICT:
-            _struck(w, row, r, _stage(w, row, (answer >> 8) & 255, kind), position, at)
-    _publish(w, row, account)
+            _count_strike(
+                w, row, r, _decision_stage(w, row, (answer >> 8) & 255, kind), position, at
+            )
+    _publish_enforcement(w, row, account)
 
 
 @compiled(inline="always")
-def _suspected(w: Any, sh: Any, row: Any, account: int, kind: int) -> bool:
-    """Whether a rule may hit that has not: nearly always not, and then nothing more is read."""
-    hopped(row)
+def _may_fire(w: Any, sh: Any, row: Any, account: int, kind: int) -> bool:
+    """Whether a rule may newly fire, by the prefilter; if not, no feature is computed."""
+    advance_windows(row)
     at = sh.rows + (account >> SHARD_BITS) * ROW_BYTES
     rare_at = sh.rares + (np.int64(row.rare) - 1) * RARE_BYTES
-    may = call_int(w.guard, at, rare_at, np.int64(1) << kind)
+    may = call_int64(w.guard, at, rare_at, np.int64(1) << kind)
     return bool((may & w.enabled & ~row.fired) != 0)
 
 
 @compiled()
-def _level(w: Any, row: Any, fired: int) -> int:
-    """The outcome that the account's score asks for, once; 0 where it asks for nothing new."""
+def _score_outcome(w: Any, row: Any, fired: int) -> int:
+    """Outcome that the account's score newly asks for; 0 where it asks for nothing new."""
     if (w.spared >> np.int64(row.channel)) & 1:
         return int64(0)
     silent = int64(row.started == 0)
-    level = call_int(w.weigh, w.policy, np.int64(row.score), fired, silent)
+    level = call_int64(w.weigh, w.policy, np.int64(row.score), fired, silent)
     flags = np.int64(row.flags)
     if level <= (flags >> SCORED_AT) & SCORED:
         return int64(0)
@@ -395,86 +406,83 @@ def _level(w: Any, row: Any, fired: int) -> int:
 
 
 @compiled()
-def judge(
+def evaluate_account(
     w: Any, sh: Any, row: Any, position: int, at: int, account: int, role: int, kind: int,
     point: bool,
 ) -> None:  # fmt: skip
-    """Ask the rules about an account, and the model at a scoring point.
-
-    Where either asks for something new, decide, and put the decision into force.
-    """
-    if not point and not _suspected(w, sh, row, account, kind):
+    """Evaluate the rules, and the model at a scoring point; decide and enforce if either asks."""
+    if not point and not _may_fire(w, sh, row, account, kind):
         return
-    read(w, sh, row)
+    compute_features(w, sh, row)
     if point:
         if w.score > 0:
-            score(w, row, kind)
+            score_account(w, row, kind)
         if w.record:
-            note_point(w, row, position, at, account, role, kind)
-    mask = call_int(w.rules, w.values, np.int64(1) << kind)
+            record_point(w, row, position, at, account, role, kind)
+    mask = call_int64(w.rules, w.values, np.int64(1) << kind)
     new = mask & w.enabled & ~row.fired
-    level = _level(w, row, row.fired | new) if point and w.weigh > 0 else np.int64(0)
+    level = _score_outcome(w, row, row.fired | new) if point and w.weigh > 0 else np.int64(0)
     if new == 0 and level == 0:
         return
     row.fired |= new
     outcome, rule = NO_CHANGE, NO_RULE
     if new & w.enforced or level > 0:
-        # Who has only just registered has no past that another could take over.
+        # An account that has just registered has no history that a takeover could abuse.
         past = np.int64(0) if is_young(row) else row.fired & w.enforced
-        answer = call_int(
+        answer = call_int64(
             w.decide, w.policy, new & w.enforced, level, past, np.int64(row.standing),
             np.int64(row.until), np.int64(row.strikes), np.int64(row.clock),
         )  # fmt: skip
         if answer >= 0:
             outcome, rule = answer & 255, (answer >> 8) & 255
-            _act(w, sh, row, answer, kind, position, at, account)
-    _note(w, row, position, at, account, role, kind, new, outcome, rule, level)
+            _enforce(w, sh, row, answer, kind, position, at, account)
+    _record_hit(w, row, position, at, account, role, kind, new, outcome, rule, level)
 
 
 @compiled()
-def _touch(w: Any, row: Any, account: int, position: int, role: int, kind: int) -> None:
-    """Note an account whose surroundings may move: one that stands nowhere need not be visited."""
+def _mark_touched(w: Any, row: Any, account: int, position: int, role: int, kind: int) -> None:
+    """Mark an account for the epoch's close, if it may have a network, block or device."""
     row.newest = (position - w.first) * 2 + role
-    stands = (row.flags & PLACED) != 0 or kind in (REGISTERED, SESSION)
-    if stands and row.touched != w.epoch + 1:
+    placed = (row.flags & PLACED) != 0 or kind in (REGISTERED, SESSION)
+    if placed and row.touched != w.epoch + 1:
         row.touched = w.epoch + 1
         touched_accounts_of(w)[w.touched_n] = account
         w.touched_n += 1
 
 
 @compiled()
-def _fact(w: Any, sh: Any, ev: Any, role: int, kind: int, position: int) -> None:
+def _process_event(w: Any, sh: Any, ev: Any, role: int, kind: int, position: int) -> None:
     account = np.int64(ev.account) if role == 0 else np.int64(ev.peer)
     local = account >> SHARD_BITS
     now = ev.ts // 1000
     reaching = kind in (RECEIVED, ADDED_TO_GROUP)
-    if w.enforce and reaching and undelivered(w, sh, ev, kind, local, now):
+    if w.enforce and reaching and is_undelivered(w, sh, ev, kind, local, now):
         return
     row = rows_of(sh)[local]
-    tick(row, now)
-    expire(w, sh, row)
-    _touch(w, row, account, position, role, kind)
+    advance_clock(row, now)
+    expire_enforcement(w, sh, row)
+    _mark_touched(w, row, account, position, role, kind)
     barred = False
     if role == 0 and row.standing >= 2:
-        barred = refused(w, sh, row, ev, kind, local, now)
+        barred = is_refused(w, sh, row, ev, kind, local, now)
         if barred and w.enforce:
             ev.drop = BARRED
             if (w.wake >> REFUSED) & 1:
-                judge(w, sh, row, position, ev.ts, account, role, REFUSED, False)
+                evaluate_account(w, sh, row, position, ev.ts, account, role, REFUSED, False)
             return
-    was = before(row, role, kind)
-    if apply(w, sh, row, ev, kind, local, now, barred):
-        _clear(w, row, account, kind)
-        _note(w, row, position, ev.ts, account, role, kind, 0, 0, NO_RULE, 0)
+    was = progress(row, role, kind)
+    if apply_event(w, sh, row, ev, kind, local, now, barred):
+        _clear_enforcement(w, row, account, kind)
+        _record_hit(w, row, position, ev.ts, account, role, kind, 0, 0, NO_RULE, 0)
         return
-    point = w.scoring > 0 and is_point(sh, row, ev, role, kind, was)
+    point = w.scoring > 0 and is_scoring_point(sh, row, ev, role, kind, was)
     if point or (w.wake >> kind) & 1:
-        judge(w, sh, row, position, ev.ts, account, role, kind, point)
+        evaluate_account(w, sh, row, position, ev.ts, account, role, kind, point)
 
 
 @compiled(inline="always")
-def room(w: Any, sh: Any) -> bool:
-    """Whether every buffer and table has room for one more fact."""
+def has_room(w: Any, sh: Any) -> bool:
+    """Whether every buffer and table has room for one more account event."""
     return bool(
         sh.pair_n + 1 < sh.pair_capacity * FULL
         and sh.rare_n + 1 < sh.rare_capacity
@@ -485,10 +493,10 @@ def room(w: Any, sh: Any) -> bool:
 
 
 @compiled()
-def _turn(w: Any, turns: Any, taken: Any, offsets: Any) -> bool:
-    """Whether the worker has a shard to work on: the one it stopped in, or the next free one."""
+def _next_shard(w: Any, turns: Any, taken: Any, offsets: Any) -> bool:
+    """Whether the worker has a shard to process: the one it stopped in, or the next free one."""
     if w.at_shard < 0:
-        turn = next_of(taken.ctypes.data)
+        turn = fetch_and_increment(taken.ctypes.data)
         if turn >= turns.size:
             return False
         w.at_shard = turns[turn]
@@ -497,39 +505,39 @@ def _turn(w: Any, turns: Any, taken: Any, offsets: Any) -> bool:
 
 
 @compiled()
-def advance(
+def process_segment(
     shards: Any, w: Any, turns: Any, taken: Any, events: Any, base: int, kinds: Any, codes: Any,
     offsets: Any,
 ) -> bool:  # fmt: skip
-    """Take the facts of one segment in the order of each shard; workers take shards as `turns` go.
+    """Process a segment's account events shard by shard; workers take shards in order of `turns`.
 
     `taken` (int64, one) counts the turns taken by all workers. `codes` are event index · 2 + role,
-    grouped by shard at `offsets`; `kinds` (256, 2) gives a fact's kind by event type and role.
+    grouped by shard at `offsets`; `kinds` (256, 2) gives the kind by event type and role.
     Returns True when no turn is left; False when a buffer or a table must be made larger first:
-    call again, `w.at_shard` and `w.at_fact` say where it stands.
+    call again, it goes on at `w.at_shard` and `w.at_fact`.
     """
-    while _turn(w, turns, taken, offsets):
+    while _next_shard(w, turns, taken, offsets):
         sh = shards[w.at_shard]
         end = np.int64(offsets[w.at_shard + 1])
         i = np.int64(w.at_fact)
         while i < end:
-            if not room(w, sh):
+            if not has_room(w, sh):
                 w.at_fact = i
                 return False
-            if i + 2 * AHEAD < codes.size:
-                fetch_facts(shards, w, events, codes, i)
+            if i + 2 * PREFETCH_DISTANCE < codes.size:
+                prefetch_facts(shards, w, events, codes, i)
             code = np.int64(codes[i])
             ev = events[code >> 1]
             kind = np.int64(kinds[ev.type, code & 1])
             if kind == SENT and (ev.flags & TO_GROUP) != 0:
                 kind = np.int64(SENT_GROUP)
-            _fact(w, sh, ev, code & 1, kind, base + (code >> 1))
+            _process_event(w, sh, ev, code & 1, kind, base + (code >> 1))
             i += 1
         w.at_shard = -1
     return True
 
 
 @compiled()
-def look(w: Any, sh: Any, local: int) -> None:
-    """Fill the worker's values for one account (scoring points, tests, explanations)."""
-    read(w, sh, rows_of(sh)[local])
+def compute_values(w: Any, sh: Any, local: int) -> None:
+    """Compute the features of one account into the worker's values."""
+    compute_features(w, sh, rows_of(sh)[local])

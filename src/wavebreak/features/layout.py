@@ -1,47 +1,62 @@
-"""Layout of everything the kernel remembers, declared once. Zero always means "none yet".
+"""Layout of the kernel's memory: records of accounts, pairs, shared state, events and workers.
 
-`ROW` is what every account has, side by side in one record, since one account's fields are read
-together; `RARE` is made when an account first creates a group, adds, looks up, is reported or is
-answered. Times are seconds since the epoch plus one, entities and indexes plus one, so that fresh
-memory (zeros) is a valid empty row. Shards are logical: account slot modulo `SHARDS`.
+Zero always means "none yet", so that fresh memory is a valid empty record: times are seconds since
+the epoch plus one, entities and indexes plus one. `ROW` is the record of every account: its fields
+are read together, so they lie together. `RARE` is created when an account first creates a group,
+adds members, looks up numbers, is reported or is challenged. Shards are logical: account slot
+modulo `SHARDS`.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from wavebreak.features.catalog import FEATURES
+from wavebreak.features.window_counters import COUNTERS, RARE_COUNTERS, ROW_COUNTERS, Counter
 
 SHARDS: Final = 64
-"""Logical shards: fixed, so that a log decides alike on any number of workers."""
+"""Logical shards: a fixed number, so that decisions do not depend on the number of workers."""
 SHARD_BITS: Final = 6
 BUCKETS: Final = 16
-"""Buckets a window: the current one and fifteen full ones."""
+"""Buckets of a window: the current one and fifteen full ones."""
 NO_RULE: Final = 255
 BY_SCORE: Final = 254
-"""In place of a rule's index: what no rule decided, and what a score decided."""
+"""In place of a rule's index: decided by no rule, and decided by the score."""
 NONE: Final = 0xFFFFFFFF
 """Slot of "no account"."""
-FORGET: Final = 386
-"""Buckets of 40,320 s after which a pair that did not write is unknown again: 180 days."""
+FORGET_BUCKETS: Final = 386
+"""Buckets of 40,320 s (180 days) after which a pair without messages expires."""
 OUTCOMES: Final = ("allow", "observe", "challenge", "limit", "restrict", "suspend", "ban")
 """Outcomes, least to most severe; a code is an index."""
 RESTRICT: Final = OUTCOMES.index("restrict")
 STAGES: Final = ("registration", "messaging", "feedback", "review")
 
-_U1 = ("u1", (BUCKETS,))
-_U2 = ("u2", (BUCKETS,))
+_RINGS = {
+    counter.field: ("u1" if counter.bucket_max <= 255 else "u2", (BUCKETS,)) for counter in COUNTERS
+}
 
 
-def _layout(*fields: tuple[Any, ...]) -> np.dtype[np.void]:
+def _rings(*names: str) -> list[tuple[Any, ...]]:
+    """Fields of windowed counters."""
+    return [(name, _RINGS[name]) for name in names]
+
+
+def _layout(
+    counters: Sequence[Counter], *fields: tuple[Any, ...]
+) -> np.dtype[np.void]:  # fmt: skip
+    """Lay out a record: what `fields` place, then the counters that they do not place."""
+    placed = {field[0] for field in fields}
+    fields += tuple(_rings(*(c.field for c in counters if c.field not in placed)))
     return np.dtype([(f[0], *f[1]) if isinstance(f[1], tuple) else f for f in fields], align=True)
 
 
 ROW = _layout(
-    # What every fact touches, within the first cache line: when, standing, totals, chats met.
+    ROW_COUNTERS,
+    # What every account event touches, in the first cache line: times, enforcement, totals.
     ("fired", "i8"), ("clock", "u4"), ("first_seen", "u4"), ("until", "u4"), ("touched", "u4"),
     ("received", "u4"), ("inbound", "u4"), ("mutual", "u4"),
     ("young_bits", "u4"), ("kin_bits", "u4"), ("rare", "u4"), ("read_by", "u4"),
@@ -55,33 +70,31 @@ ROW = _layout(
     ("untyped_run", "u2"), ("sizes", ("u2", (4,))),
     ("gap_n", "u1"), ("gap_full", "u1"), ("equal_n", "u1"), ("rate_n", "u1"), ("rate_full", "u1"),
     ("typed_n", "u1"), ("repeat_n", "u1"), ("media_n", "u1"),
-    # Recent facts as bits, newest lowest; totals of a life; the last cold targets.
+    # Recent events as bits, newest lowest; lifetime totals; the last cold targets.
     ("typed_bits", "u4"), ("repeat_bits", "u4"), ("media_bits", "u4"), ("cold_bits", "u4"),
     ("hunted_bits", "u4"), ("courted", "u1"), ("unfounded", "u1"), ("sends", "u4"),
     ("direct", "u4"), ("started", "u4"), ("delivered", "u4"), ("reads", "u4"),
     ("targets", ("u4", (4,))), ("to_strangers", "u2"), ("unwanted", "u2"),
-    # Who and where.
+    # Registration, and current network, number block, device and client.
     ("registered", "u4"), ("network", "u4"), ("block", "u4"), ("device", "u4"), ("client", "u4"),
     ("device_changed", "u4"), ("linked", "u4"), ("score", "i4"), ("registration_score", "i2"),
     ("cold_n", "u1"), ("device_changes", "u1"), ("attempts", "u1"),
     ("verification", "u1"), ("channel", "u1"), ("quiet", "u1"), ("network_changes", "u8"),
-    # The day; volume, first contacts, distinct peers, replies by the bucket of first contact.
+    # Hours of the day; windowed counters (replies by the bucket of the first contact).
     ("hour_s", "u4"), ("hour_n", "u2"), ("week", "u2"), ("hours", ("u1", (24,))),
-    ("sends_15s", _U1), ("sends_5m", _U1), ("first_1h", _U1),
-    ("sends_1h", _U2), ("sends_1d", _U2), ("sends_7d", _U2), ("first_1d", _U2), ("first_7d", _U2),
-    ("peers_1d", _U2), ("replied_7d", _U2),
+    *_rings("sends_15s", "sends_5m", "first_1h", "sends_1h", "sends_1d", "sends_7d", "first_1d",
+            "first_7d", "peers_1d", "replied_7d"),
 )  # fmt: skip
-"""One account. See `bytes_an_account`."""
+"""One account. See `bytes_per_account`."""
 
 RARE = _layout(
-    # What the guard of the rules asks at every send, within one cache line.
-    ("clock", "u4"), ("refused", "u4"), ("joined", "u4"), ("wrote_group", "u4"), ("lurked_7d", _U1),
-    ("undeliverable_7d", _U2),
-    ("created_1h", _U1), ("created_1d", _U1), ("added_1h", _U2), ("added_1d", _U2),
-    ("added_7d", _U2), ("strangers_1d", _U2), ("left_7d", _U2), ("joins_1d", _U1),
-    ("group_sends_1d", _U2), ("lookups_1d", _U2), ("hits_1d", _U2),
-    ("reports_7d", _U1), ("report_weight_7d", _U2),
-    ("unproven_7d", _U1), ("blocks_7d", _U1), ("block_weight_7d", _U2),
+    RARE_COUNTERS,
+    # What the prefilter of the rules reads at every send, within one cache line.
+    ("clock", "u4"), ("refused", "u4"), ("joined", "u4"), ("wrote_group", "u4"),
+    *_rings("lurked_7d", "undeliverable_7d", "created_1h", "created_1d", "added_1h", "added_1d",
+            "added_7d", "strangers_1d", "left_7d", "joins_1d", "group_sends_1d", "lookups_1d",
+            "hits_1d", "reports_7d", "report_weight_7d", "unproven_7d", "blocks_7d",
+            "block_weight_7d"),
     ("answered", "u4"), ("created", "u4"), ("added", "u4"), ("reports", "u4"), ("reported", "u4"),
     ("reports_before", "u4"), ("reported_before", "u4"), ("reporters", ("u4", (4,))),
     ("blamed", ("u4", (4,))),
@@ -90,19 +103,19 @@ RARE = _layout(
     ("challenges_lapsed", "u1"), ("blind", "u1"), ("accused", "u1"), ("spare", "u1"),
     ("blind_peer", "u4"),
 )  # fmt: skip
-"""What few accounts have: groups, lookups, feedback, our answers."""
+"""State that few accounts need: groups, lookups, feedback, our decisions."""
 
 # ROW.flags
 ATTESTED_KNOWN, ATTESTED, COUNTRY_KNOWN, COUNTRY_MISMATCH = 1, 2, 4, 8
 DELETED, CREDITED, BLAMED, LABEL_ABUSIVE, LABEL_BENIGN = 16, 32, 64, 128, 256
 REGISTERED_HERE = 512
 PLACED = 1 << 13
-"""It registered or connected in this log, so that it may stand on a network, block or device."""
+"""It registered or connected in this log, so that it may have a network, block or device."""
 GROUPED = 1 << 14
-"""It has stood in a group, as far as its own facts say."""
+"""It has been in a group, by its own account events."""
 SCORED_AT, SCORED = 10, 7
 """Three bits from bit 10: the most severe outcome that a score has led to, until it ends."""
-# RARE.met: outcomes short of a restriction that the account has met
+# RARE.met: outcomes below a restriction that the account has had
 MET_CHALLENGE, MET_LIMIT = 1, 2
 
 PAIR = np.dtype([("key", "u8"), ("value", "u8")])
@@ -114,28 +127,28 @@ SHARD = np.dtype(
     [("rows", "i8"), ("row_capacity", "i8"), ("rares", "i8"), ("rare_capacity", "i8"),
      ("rare_n", "i8"), ("pairs", "i8"), ("pair_capacity", "i8"), ("pair_n", "i8")]
 )  # fmt: skip
-"""Where a shard's arrays lie in memory, and how full they are."""
+"""Addresses and fill levels of a shard's arrays."""
 
 PERSON = np.dtype(
     [("born", "u4"), ("until", "u4"), ("trusted", "u2"), ("doubted", "u2"), ("hunted", "u1"),
      ("standing", "u1"), ("courted_day", "u2"), ("courted", "u1"), ("courted_before", "u1"),
      ("places", "u2", (3,)), ("accused_day", "u2"), ("accused", "u1"), ("accused_before", "u1")]
 )  # fmt: skip
-"""What others read of an account, as of the last closed epoch. `courted` are young strangers who
-approached it on `courted_day` (UTC days since the epoch, plus one) and on the day before; so count
-`accused` blind reports of it. `places` mark its network, block and device: the low sixteen bits,
-near enough to tell kin by."""
+"""What other accounts read of an account, as of the last closed epoch. `courted` counts young
+strangers who approached it on `courted_day` (UTC days since the epoch, plus one) and on the day
+before; `accused` counts blind reports of it alike. `places` are its network, block and device
+modulo 65,535: enough to recognize a shared one."""
 
 ENTITY = np.dtype(
     [("good", "i8"), ("bad", "i8"), ("arrivals", "i8"), ("joined", "i8"), ("cold", "i8"),
      ("opened", "i8"), ("answered", "i8"), ("epoch", "i4"), ("stirred", "i4")]
 )  # fmt: skip
 """A network, number block, device or client: decayed weights in 1/65,536, the first three as of
-`epoch`, what young accounts do there as of `stirred`."""
+`epoch`, activity of young accounts there as of `stirred`."""
 
 NEWCOMERS = np.dtype([("slots", "u4", (8,))])
-"""Of the accounts that registered on an entity the eight that the log named last (slots plus one,
-in no order): when one of them is acted on, the others are looked at again."""
+"""The eight newest accounts registered on an entity (slots plus one, in no order): when one of them
+is restricted, the others are re-evaluated."""
 
 EVENT = np.dtype(
     [("ts", "i8"), ("account", "u4"), ("peer", "u4"), ("network", "u4"), ("block", "u4"),
@@ -157,9 +170,9 @@ HIT = np.dtype(
      ("level", "u1"), ("spare", "u1", (6,)), ("score", "f8"),
      ("values", "f8", (len(FEATURES),))], align=True
 )  # fmt: skip
-"""Rules that newly hit one account at one fact, and what was decided (outcome 255: nothing) by
-`rule` (an index, or BY_SCORE). `level` is the outcome that a score newly asks for (0: none),
-`score` is the account's last score (margin: log-odds; NaN without one)."""
+"""Rules that newly fired for one account at one account event, and the decision (outcome 255: none)
+by `rule` (an index, or BY_SCORE). `level` is the outcome that a score newly asks for (0: none),
+`score` the account's last score (margin: log-odds; NaN without one)."""
 
 POINT = np.dtype(
     [("position", "i8"), ("ts", "i8"), ("account", "u4"), ("role", "u1"), ("kind", "u1"),
@@ -170,50 +183,50 @@ POINT = np.dtype(
 any decision there, `score` the margin (log-odds; NaN without a model)."""
 
 DELTA = np.dtype([("key", "u4"), ("amount", "i4"), ("table", "u1"), ("spare", "u1", (3,))])
-"""A contribution to what accounts share: a sum, or for BORN, STANDING, UNTIL the owner's word; for
-JOINED the slot of who registers, plus one."""
+"""A contribution to what accounts share: a sum, or for BORN, STANDING, UNTIL the owner's own value;
+for JOINED the slot of the account that registers, plus one."""
 GOOD, BAD, ARRIVALS, JOINED, COLD, OPENED, ANSWERED = range(7)
-TRUSTED, DOUBTED, HUNTED, COURTED, BORN, STANDING, UNTIL = range(7, 14)
+CONFIRMED, REFUTED, HUNTED, COURTED, BORN, ENFORCEMENT, UNTIL = range(7, 14)
 ON_NETWORK, ON_BLOCK, ON_DEVICE, ACCUSED = range(14, 18)
 
 WORKER = np.dtype(
     [(name, "i8") for name in (
-        # Shared state, read; values of features, and 0 or NaN by coverage; arrays by address.
+        # Shared state (read only); feature values, and 0 or NaN by coverage; arrays by address.
         "people", "people_n", "entities", "entities_n", "covered", "values",
         # Output buffers: address, size, how far filled.
         "hits", "hits_size", "hits_n", "points", "points_size", "points_n",
         "deltas", "deltas_size", "deltas_n", "touched", "touched_size", "touched_n",
-        # The policy: addresses of C functions and of its numbers, bit masks over rules or kinds.
+        # The policy: addresses of C functions and packed numbers, bit masks over rules or kinds.
         "guard", "rules", "decide", "refuse", "policy", "wake", "keep", "registration", "messaging",
         "enabled", "enforced", "grace_s", "benign_grace_s", "enforce",
-        # The model: addresses of its C function, of what its score asks for, of its numbers and
-        # calibration; whether scoring points are looked at, and noted.
+        # The model: addresses of its C functions, packed numbers and calibration; whether scoring
+        # points are evaluated, and recorded.
         "score", "weigh", "model", "margins", "chances", "steps", "scoring", "record", "spared",
-        # The open epoch; where the work stands.
+        # The open epoch; position of the pass.
         "epoch", "first", "at_shard", "at_fact",
     )]
 )  # fmt: skip
-"""What one worker holds: where things lie, how full they are, and the policy in force."""
+"""State of one worker: addresses, fill levels, and the policy in force."""
 
 TOUCH = np.dtype("u4")
-"""The slot of an account touched in the open epoch; ROW.touched holds that epoch plus one, and
-ROW.newest its newest fact: position in the log less the epoch's first, times two, plus the role."""
+"""The slot of an account touched in the open epoch. ROW.touched holds that epoch plus one, and
+ROW.newest its newest account event: (position in the log - the epoch's first) * 2 + role."""
 
 
-def digest() -> str:
-    """First 12 hex digits of the SHA-256 of the layout: snapshots of another are refused.
+def layout_digest() -> str:
+    """Return the first 12 hex digits of the layout's SHA-256; snapshots of another are refused.
 
-    >>> len(digest())
+    >>> len(layout_digest())
     12
     """
     layouts = (ROW, RARE, PAIR, PERSON, ENTITY, NEWCOMERS, TOUCH)
     return hashlib.sha256(repr([d.descr for d in layouts]).encode()).hexdigest()[:12]
 
 
-def bytes_an_account() -> dict[str, int]:
-    """Bytes that an account takes: its row and what others read of it; a rare row when it has one.
+def bytes_per_account() -> dict[str, int]:
+    """Return bytes per account: row, shared record, and rare row where it has one.
 
-    >>> sorted(bytes_an_account())
+    >>> sorted(bytes_per_account())
     ['person', 'rare', 'row']
     """
     return {"row": ROW.itemsize, "rare": RARE.itemsize, "person": PERSON.itemsize}

@@ -1,16 +1,10 @@
-"""Arrays at addresses: how compiled code reaches the memory of a shard and of a worker.
+"""Memory of the kernel: arrays at addresses, arrays that grow in place, and prefetching.
 
-Records go by address, since an array passed from function to function costs seven words each time.
-
-Arrays that grow where they stand: address space is taken ahead, memory as it is first used.
-
-The system moves a mapping's page tables, not what is in the pages, so that growing costs
-microseconds to a few milliseconds whatever the size. Where it cannot (another system than Linux,
-or somebody still looks at the old array), the records are copied.
-
-Memory asked for ahead: what the kernel waits for most is rows, pairs and entities to arrive.
-
-Nothing here changes anything: a hint that comes too late, or for the wrong place, costs time only.
+Compiled code reaches the memory of a shard and of a worker by address, since an array passed from
+function to function costs seven words each time. `GrowableArray` reserves address space ahead and
+uses memory as it is first written: growing moves page tables, not contents, and costs microseconds
+to a few milliseconds whatever the size. Prefetching asks for the rows, pairs and entities that the
+kernel is going to wait for; it changes no result.
 """
 
 from __future__ import annotations
@@ -35,7 +29,7 @@ from wavebreak.features.layout import (
     SHARD_BITS,
     TOUCH,
 )
-from wavebreak.features.pair_table import home
+from wavebreak.features.pair_table import start_index
 
 
 @compiled(inline="always")
@@ -58,7 +52,7 @@ def pairs_of(sh: Any) -> Any:
 
 @compiled(inline="always")
 def people_of(w: Any) -> Any:
-    """What others read of accounts, by slot (dtype PERSON)."""
+    """Shared records of accounts, by slot (dtype PERSON)."""
     return carray(address_as_void_pointer(w.people), (w.people_n,), PERSON)
 
 
@@ -99,8 +93,8 @@ def touched_accounts_of(w: Any) -> Any:
 
 
 @compiled()
-def emit(w: Any, table: int, key: int, amount: int) -> None:
-    """Note a contribution to what accounts share."""
+def contribute(w: Any, table: int, key: int, amount: int) -> None:
+    """Record a contribution to the shared state."""
     deltas = carray(address_as_void_pointer(w.deltas), (w.deltas_size,), DELTA)
     d = deltas[w.deltas_n]
     d.table = table
@@ -115,12 +109,12 @@ _PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE"
 _HUGE = getattr(mmap, "MADV_HUGEPAGE", None)
 
 
-class Extent:
-    """Records of one dtype, zero until written. `records` is the array as it stands now.
+class GrowableArray:
+    """Records of one dtype, zero until written. `records` is valid until the next growth.
 
     Raises OSError where there is no address space for `size` records, nor for a 4,096th of it.
 
-    >>> extent = Extent(np.dtype("u4"), 10)
+    >>> extent = GrowableArray(np.dtype("u4"), 10)
     >>> extent.records[9] = 7
     >>> extent.fit(5_000)
     True
@@ -154,7 +148,7 @@ class Extent:
         return np.frombuffer(self._map, self.dtype, len(self._map) // self.dtype.itemsize)
 
     def fit(self, size: int) -> bool:
-        """Make room for `size` records; True where the array is another one now."""
+        """Grow to at least `size` records; True if `records` is another array now."""
         held = self.records
         if size <= held.size:
             return False
@@ -173,19 +167,19 @@ class Extent:
         return True
 
     def hold(self, records: Any) -> None:
-        """Take records in the place of those at the beginning."""
+        """Overwrite the first records, growing as needed."""
         self.fit(records.size)
         self.records[: records.size] = records
 
     def touch(self, records: int) -> None:
-        """Have the memory of the first `records` in place, which hold what they held."""
+        """Allocate the memory of the first `records` now; their contents stay."""
         self.records[:records].view(np.uint8)[:: mmap.PAGESIZE] |= 0
 
 
-AHEAD: Final = 6
-"""Facts (or accounts, at an epoch's close) ahead of the one at work."""
-SOON: Final = 2
-"""The same, for what lies where a row says, by when the row has come."""
+PREFETCH_DISTANCE: Final = 6
+"""How many account events (or accounts, at an epoch's close) ahead to prefetch."""
+PREFETCH_NEAR: Final = 2
+"""The same for a rare row, whose address is in the row that was prefetched before."""
 ROW_BYTES, RARE_BYTES, PAIR_BYTES = ROW.itemsize, RARE.itemsize, PAIR.itemsize
 PERSON_BYTES: Final = PERSON.itemsize
 EVENT_BYTES, ENTITY_BYTES = EVENT.itemsize, ENTITY.itemsize
@@ -194,24 +188,24 @@ _SURROUNDINGS = _FIELDS["network"][1]
 
 
 @compiled()
-def _row_and_pair(shards: Any, w: Any, ev: Any, role: int) -> None:
+def _prefetch_row_and_pair(shards: Any, w: Any, ev: Any, role: int) -> None:
     account, other = np.int64(ev.account), np.int64(ev.peer)
     if role == 1:
         account, other = other, account
     sh = shards[account & (shards.size - 1)]
     local = account >> SHARD_BITS
     address = sh.rows + local * ROW_BYTES
-    # A counterpart's fact needs the head of the row, an actor's all of it.
+    # The counterpart's account event needs the head of the row, the actor's all of it.
     for line in range(0, 64 if role == 1 else ROW_BYTES, 64):
         prefetch(address + line)
     if other != NONE:
-        at = home(pairs_of(sh), sh.pair_capacity, local, other)
+        at = start_index(pairs_of(sh), sh.pair_capacity, local, other)
         prefetch(sh.pairs + at * PAIR_BYTES)
         prefetch(w.people + other * PERSON_BYTES)
 
 
 @compiled()
-def _rare(shards: Any, ev: Any) -> None:
+def _prefetch_rare(shards: Any, ev: Any) -> None:
     sh = shards[np.int64(ev.account) & (shards.size - 1)]
     rare = np.int64(rows_of(sh)[np.int64(ev.account) >> SHARD_BITS].rare)
     if rare > 0:
@@ -219,32 +213,32 @@ def _rare(shards: Any, ev: Any) -> None:
 
 
 @compiled()
-def fetch_facts(shards: Any, w: Any, events: Any, codes: Any, i: int) -> None:
-    """Ask for what the facts after the `i`-th need; there are 2 · AHEAD of them at least.
+def prefetch_facts(shards: Any, w: Any, events: Any, codes: Any, i: int) -> None:
+    """Prefetch for the account events after the `i`-th; at least 2 · PREFETCH_DISTANCE follow.
 
-    They may be of the next shard: a small batch has few facts in each.
+    They may be of the next shard: a small batch has few in each.
     """
-    code = np.int64(codes[i + 2 * AHEAD])
+    code = np.int64(codes[i + 2 * PREFETCH_DISTANCE])
     prefetch(events.ctypes.data + (code >> 1) * EVENT_BYTES)
-    code = np.int64(codes[i + AHEAD])
-    _row_and_pair(shards, w, events[code >> 1], code & 1)
-    code = np.int64(codes[i + SOON])
+    code = np.int64(codes[i + PREFETCH_DISTANCE])
+    _prefetch_row_and_pair(shards, w, events[code >> 1], code & 1)
+    code = np.int64(codes[i + PREFETCH_NEAR])
     if code & 1 == 0:
-        _rare(shards, events[code >> 1])
+        _prefetch_rare(shards, events[code >> 1])
 
 
 @compiled()
-def fetch_touched(shards: Any, w: Any) -> None:
-    """Ask for where the accounts stand that an epoch's close comes to after this one."""
+def prefetch_touched(shards: Any, w: Any) -> None:
+    """Prefetch rows and entities of the accounts that an epoch's close evaluates next."""
     touched = touched_accounts_of(w)
-    if w.at_fact + 2 * AHEAD >= w.touched_n:
+    if w.at_fact + 2 * PREFETCH_DISTANCE >= w.touched_n:
         return
-    account = np.int64(touched[w.at_fact + 2 * AHEAD])
+    account = np.int64(touched[w.at_fact + 2 * PREFETCH_DISTANCE])
     rows = shards[account & (shards.size - 1)].rows
     address = rows + (account >> SHARD_BITS) * ROW_BYTES
     prefetch(address)
     prefetch(address + _SURROUNDINGS)
-    account = np.int64(touched[w.at_fact + AHEAD])
+    account = np.int64(touched[w.at_fact + PREFETCH_DISTANCE])
     row = rows_of(shards[account & (shards.size - 1)])[account >> SHARD_BITS]
     for entity in (row.network, row.block, row.device, row.client):
         if entity > 0:

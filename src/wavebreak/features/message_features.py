@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wavebreak.features.feature import Feature as F  # noqa: N817 - a table reads better so
+from wavebreak.features.feature import WindowedCount as W
 
 _SENT = ("message.sent",)
 _TYPED = ("message.sent", "typing.started")
@@ -13,30 +14,30 @@ _SHARD = "an operator that spreads its volume over many accounts"
 _STAGED = "senders that write to few strangers a day"
 
 _VOLUME = tuple(
-    F(f"sends_{w}", "messages", "volume", w,
+    W(F(f"sends_{w}", "messages", "volume", w,
       f"Messages sent in the window {w}, one-to-one and group; a broadcast send with the ts of the "
       "newest send before it is that same send."
       + {"15s": " A bucket (1 s) counts up to 255.", "5m": " A bucket (20 s) counts up to 255."}
-      .get(w, ""), _SENT, _BUSY, _SHARD)
+      .get(w, ""), _SENT, _BUSY, _SHARD), "send", bucket_max=255 if w in ("15s", "5m") else 65_535)
     for w in ("15s", "5m", "1h", "1d", "7d")
 )  # fmt: skip
 
 _FIRST = tuple(
-    F(f"first_contacts_{w}", "accounts", "first contacts", w,
+    W(F(f"first_contacts_{w}", "accounts", "first contacts", w,
       "Accounts written to in the window with whom no message was exchanged before, either way; "
       "what was known of an account is forgotten after 180 days (386 buckets of the 7-day window) "
       "without a message, address-book tie, add, report or block between the two.",
-      _SENT, _NEW, _STAGED)
+      _SENT, _NEW, _STAGED), "first_contact", f"first_{w}", 255 if w == "1h" else 65_535)
     for w in ("1h", "1d", "7d")
 )  # fmt: skip
 
-MESSAGING: tuple[F, ...] = (
+MESSAGE_FEATURES: tuple[F | W, ...] = (
     *_VOLUME,
-    F("peers_1d", "accounts", "volume", "1d",
+    W(F("peers_1d", "accounts", "volume", "1d",
       "Distinct accounts written to one-to-one in the window; an account counts in the bucket of "
-      "the last send to it.", _SENT, _BUSY, _SHARD),
-    F("group_sends_1d", "messages", "volume", "1d", "Messages sent to groups in the window.",
-      _SENT, "teachers, IRC helpers", "one-to-one senders"),
+      "the last send to it.", _SENT, _BUSY, _SHARD), "distinct_peer"),
+    W(F("group_sends_1d", "messages", "volume", "1d", "Messages sent to groups in the window.",
+      _SENT, "teachers, IRC helpers", "one-to-one senders"), "group_send"),
     *_FIRST,
     F("first_contact_share_1d", "share", "first contacts", "1d",
       "first_contacts_1d over sends_1d; missing without sends.", _SENT, _NEW,
@@ -50,9 +51,9 @@ MESSAGING: tuple[F, ...] = (
     F("started_share", "share", "reciprocity", "all",
       "Chats started by the account over all chats (started by it or by the peer); missing before "
       "the first.", _SENT, _NEW, "senders lured into answering"),
-    F("replied_7d", "accounts", "replies", "7d",
+    W(F("replied_7d", "accounts", "replies", "7d",
       "Of the accounts first contacted in the window, those that have answered since.", _SENT,
-      "none: answers speak for the account", "rings that answer each other"),
+      "none: answers speak for the account", "rings that answer each other"), "reply"),
     F("reply_share_7d", "share", "replies", "7d",
       "replied_7d over first_contacts_7d; missing without first contacts.", _SENT,
       "couriers, announcements that need no answer", "reply-ratio shaping, rings"),

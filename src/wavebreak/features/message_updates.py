@@ -1,4 +1,4 @@
-"""What a message does to the rows of its two accounts: volume, first contacts, replies, rhythm."""
+"""State updates for messages: volume, first contacts, replies, rhythm, typing, hours of the day."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wavebreak.features.layout import (
     CONTACT,
     CONTACT_KNOWN,
     CREDITED,
-    FORGET,
+    FORGET_BUCKETS,
     GOOD,
     IN_CONTACTS,
     OPENED,
@@ -26,25 +26,38 @@ from wavebreak.features.layout import (
 from wavebreak.features.memory import pairs_of, people_of
 from wavebreak.features.pair_table import (
     find,
-    first_of,
+    first_bucket,
     flags_of,
-    last_of,
-    last_touch_of,
-    packed,
-    put,
+    insert,
+    last_bucket,
+    pack,
+    touch_bucket,
+    with_flags,
 )
-from wavebreak.features.shared_state import approach, around, everywhere, is_young, meet
-from wavebreak.features.windows import COUNT_LOG2, bump, hop, log2, push, small_hop
+from wavebreak.features.shared_state import (
+    contribute_to_entities,
+    contribute_to_places,
+    is_young,
+    record_approach,
+    record_new_chat,
+)
+from wavebreak.features.window_counters import advance_row_counters, count_event
+from wavebreak.features.windows import COUNT_LOG2, advance_nibble_ring, log2, push_bit
 
 TYPING_MS = 600_000
 ESTABLISHED_S = 21_600
 ESTABLISHED_CONTACTS = 3
 EQUAL_GAP = 16
 
+_count_send = count_event("send")
+_count_first_contact = count_event("first_contact")
+_count_distinct_peer = count_event("distinct_peer")
+_count_reply = count_event("reply")
+
 
 @compiled()
-def tick(row: Any, now: int) -> None:
-    """Move an account's clock to `now` (seconds)."""
+def advance_clock(row: Any, now: int) -> None:
+    """Advance an account's clock to `now` (seconds)."""
     if row.first_seen == 0:
         row.first_seen = now + 1
         row.clock = now
@@ -54,67 +67,51 @@ def tick(row: Any, now: int) -> None:
 
 
 @compiled()
-def hopped(row: Any) -> None:
-    """Bring the windows to the account's clock; done only when they are counted in or read."""
+def advance_windows(row: Any) -> None:
+    """Advance the windows to the account's clock; needed before they are updated or read."""
     old, now = np.int64(row.hopped), np.int64(row.clock)
     if now == old:
         return
     row.hopped = now
-    hop(row.sends_15s, old, now)
-    if now // 20 == old // 20:
-        return
-    hop(row.sends_5m, old // 20, now // 20)
-    if now // 240 == old // 240:
-        return
-    hop(row.sends_1h, old // 240, now // 240)
-    hop(row.first_1h, old // 240, now // 240)
-    if now // 5760 == old // 5760:
-        return
-    hop(row.sends_1d, old // 5760, now // 5760)
-    hop(row.first_1d, old // 5760, now // 5760)
-    hop(row.peers_1d, old // 5760, now // 5760)
-    if now // 40320 == old // 40320:
-        return
-    hop(row.sends_7d, old // 40320, now // 40320)
-    hop(row.first_7d, old // 40320, now // 40320)
-    hop(row.replied_7d, old // 40320, now // 40320)
-    row.network_changes = small_hop(row.network_changes, old // 40320, now // 40320)
+    advance_row_counters(row, old, now)
+    if now // 40320 != old // 40320:
+        row.network_changes = advance_nibble_ring(row.network_changes, old // 40320, now // 40320)
 
 
 @compiled()
-def pair(sh: Any, owner: int, peer: int, now: int) -> int:
-    """Index of a pair's entry, made if absent, emptied if forgotten, and touched."""
+def touch_pair(sh: Any, owner: int, peer: int, now: int) -> int:
+    """Return the index of a pair's entry: created if absent, cleared if expired, and touched."""
     pairs = pairs_of(sh)
     touched = now // 40320
     at = find(pairs, sh.pair_capacity, owner, peer)
     if at < 0:
-        at = put(pairs, -1 - at, owner, peer)
+        at = insert(pairs, -1 - at, owner, peer)
         sh.pair_n += 1
-        pairs[at].value = packed(0, 0, 0, touched)
+        pairs[at].value = pack(0, 0, 0, touched)
         return at
     value = pairs[at].value
-    old = last_touch_of(value)
-    if touched - old > FORGET:
-        pairs[at].value = packed(0, 0, 0, touched)
+    old = touch_bucket(value)
+    if touched - old > FORGET_BUCKETS:
+        pairs[at].value = pack(0, 0, 0, touched)
     elif touched > old:
-        pairs[at].value = packed(flags_of(value), first_of(value), last_of(value), touched)
+        pairs[at].value = pack(flags_of(value), first_bucket(value), last_bucket(value), touched)
     return at
 
 
 @compiled()
-def known(sh: Any, owner: int, peer: int, now: int) -> int:
-    """Flags of a pair as they stand, without touching it; 0 when unknown or forgotten."""
+def pair_flags(sh: Any, owner: int, peer: int, now: int) -> int:
+    """Return the flags of a pair without touching it; 0 when unknown or expired."""
     pairs = pairs_of(sh)
     at = find(pairs, sh.pair_capacity, owner, peer)
-    if at < 0 or now // 40320 - last_touch_of(pairs[at].value) > FORGET:
+    if at < 0 or now // 40320 - touch_bucket(pairs[at].value) > FORGET_BUCKETS:
         return 0
     return flags_of(pairs[at].value)
 
 
 @compiled()
-def _gap(row: Any, gap: int) -> None:
+def _update_gaps(row: Any, gap: int) -> None:
     if row.gap_full > 0 or row.gap_n > 0:
-        row.equal_bits = push(row.equal_bits, abs(gap - np.int64(row.gap_last)) < EQUAL_GAP)
+        row.equal_bits = push_bit(row.equal_bits, abs(gap - np.int64(row.gap_last)) < EQUAL_GAP)
         row.equal_n = min(np.int64(row.equal_n) + 1, 32)
     if row.gap_n == 0:
         row.gap_sum[0] = 0
@@ -141,7 +138,7 @@ def _gap(row: Any, gap: int) -> None:
 
 
 @compiled()
-def _quiet(row: Any) -> None:
+def _update_quiet_hours(row: Any) -> None:
     run, longest = np.int64(0), np.int64(0)
     for j in range(48):
         run = run + 1 if row.hours[j % 24] == 0 else np.int64(0)
@@ -150,7 +147,7 @@ def _quiet(row: Any) -> None:
 
 
 @compiled()
-def _hour(row: Any, now: int) -> None:
+def _update_hours(row: Any, now: int) -> None:
     # Plus one, so that zero still means "none yet".
     week = now // 604_800 + 1
     old = int64(row.week)
@@ -172,50 +169,45 @@ def _hour(row: Any, now: int) -> None:
     row.hour_n += 1
     row.hour_s += COUNT_LOG2[held + 1] - COUNT_LOG2[held]
     if halved or held == 0:
-        _quiet(row)
+        _update_quiet_hours(row)
 
 
 @compiled()
-def volume(row: Any, ev: Any, now: int) -> bool:
-    """Count a send in the windows, the rhythm and the day.
+def update_send_statistics(row: Any, ev: Any, now: int) -> bool:
+    """Update windows, gaps, sizes and hours with a send.
 
-    False when it is the same send to one more recipient.
+    Returns False for one more recipient of the same broadcast.
     """
-    clock = np.int64(row.clock)
     if (ev.flags & BROADCAST) != 0 and row.last_sent == ev.ts + 1:
         return False
-    hopped(row)
+    advance_windows(row)
     row.sends += 1
-    bump(row.sends_15s, now, clock, 1, 255)
-    bump(row.sends_5m, now // 20, clock // 20, 1, 255)
-    bump(row.sends_1h, now // 240, clock // 240, 1, 65535)
-    bump(row.sends_1d, now // 5760, clock // 5760, 1, 65535)
-    bump(row.sends_7d, now // 40320, clock // 40320, 1, 65535)
+    _count_send(row, now, 1)
     if row.last_sent > 0 and ev.ts + 1 > row.last_sent:
-        _gap(row, log2(ev.ts + 1 - row.last_sent))
+        _update_gaps(row, log2(ev.ts + 1 - row.last_sent))
     row.last_sent = max(row.last_sent, ev.ts + 1)
     if ev.size > 0:
         size = min(int64(ev.size), 65535)
         seen = False
         for j in range(4):
             seen |= np.int64(row.sizes[j]) == size
-        row.repeat_bits = push(row.repeat_bits, seen)
+        row.repeat_bits = push_bit(row.repeat_bits, seen)
         row.repeat_n = min(np.int64(row.repeat_n) + 1, 32)
         for j in range(3, 0, -1):
             row.sizes[j] = row.sizes[j - 1]
         row.sizes[0] = size
     if ev.media != UNKNOWN:
-        row.media_bits = push(row.media_bits, ev.media != 0)
+        row.media_bits = push_bit(row.media_bits, ev.media != 0)
         row.media_n = min(np.int64(row.media_n) + 1, 32)
-    _hour(row, now)
+    _update_hours(row, now)
     return True
 
 
 @compiled()
-def _typed(row: Any, ev: Any) -> None:
+def _update_typing(row: Any, ev: Any) -> None:
     lead = ev.ts - (row.typing_at - 1)
     typed = row.typing_at > 0 and row.typing_peer == ev.peer and 0 <= lead <= TYPING_MS
-    row.typed_bits = push(row.typed_bits, typed)
+    row.typed_bits = push_bit(row.typed_bits, typed)
     row.typed_n = min(np.int64(row.typed_n) + 1, 32)
     if not typed:
         row.untyped_run = min(np.int64(row.untyped_run) + 1, 65535)
@@ -239,32 +231,29 @@ def _typed(row: Any, ev: Any) -> None:
 
 
 @compiled()
-def _peer_of_the_day(row: Any, value: Any, flags: int, now: int) -> int:
+def _update_peers_1d(row: Any, value: Any, flags: int, now: int) -> int:
     bucket = now // 5760
     clock = np.int64(row.clock) // 5760
-    last = last_of(value)
+    last = last_bucket(value)
     if flags & WROTE:
         if bucket <= last:
             return last
         if last > clock - 16 and row.peers_1d[last & 15] > 0:
             row.peers_1d[last & 15] -= 1
-    bump(row.peers_1d, bucket, clock, 1, 65535)
+    _count_distinct_peer(row, now, 1)
     return bucket
 
 
 @compiled()
-def _first_contact(w: Any, row: Any, ev: Any, flags: int, now: int) -> None:
-    clock = np.int64(row.clock)
+def _update_first_contact(w: Any, row: Any, ev: Any, flags: int, now: int) -> None:
     row.started += 1
-    bump(row.first_1h, now // 240, clock // 240, 1, 255)
-    bump(row.first_1d, now // 5760, clock // 5760, 1, 65535)
-    bump(row.first_7d, now // 40320, clock // 40320, 1, 65535)
+    _count_first_contact(row, now, 1)
     stranger = (flags & CONTACT) == 0 and (ev.flags & IN_CONTACTS) == 0
     if ev.flags & CONTACT_KNOWN:
-        row.cold_bits = push(row.cold_bits, stranger)
+        row.cold_bits = push_bit(row.cold_bits, stranger)
         row.cold_n = min(np.int64(row.cold_n) + 1, 32)
-    row.hunted_bits = push(row.hunted_bits, people_of(w)[ev.peer].hunted > 0)
-    approach(w, row, ev.peer, stranger)
+    row.hunted_bits = push_bit(row.hunted_bits, people_of(w)[ev.peer].hunted > 0)
+    record_approach(w, row, ev.peer, stranger)
     if row.device_changed > 0 or row.linked > 0:
         row.firsts_on_device = min(np.int64(row.firsts_on_device) + 1, 255)
     if stranger:
@@ -272,71 +261,72 @@ def _first_contact(w: Any, row: Any, ev: Any, flags: int, now: int) -> None:
             row.targets[j] = row.targets[j - 1]
         row.targets[0] = ev.peer + 1
     if is_young(row):
-        around(w, row, OPENED, 1)
+        contribute_to_places(w, row, OPENED, 1)
         if stranger:
-            around(w, row, COLD, 1)
-    meet(w, row, ev.peer, now)
+            contribute_to_places(w, row, COLD, 1)
+    record_new_chat(w, row, ev.peer, now)
 
 
 @compiled(inline="always")
-def templated(row: Any, ev: Any) -> None:
-    """A send by a template shows that the account is on the business platform."""
+def update_channel(row: Any, ev: Any) -> None:
+    """Set the account's channel: a send by template comes from the business platform."""
     if ev.channel != UNKNOWN:
         row.channel = ev.channel
 
 
 @compiled()
-def sent(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> tuple[bool, bool]:
-    """A one-to-one send. Returns (it opened a chat, it went to a stranger).
+def update_sent(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> tuple[bool, bool]:
+    """Update the sender with a one-to-one send; return (opens a chat, recipient is a stranger).
 
     A stranger never wrote to the account, has no address-book tie and does not have it in contacts.
     """
     pairs = pairs_of(sh)
-    at = pair(sh, local, ev.peer, now)
+    at = touch_pair(sh, local, ev.peer, now)
     value = pairs[at].value
     flags = flags_of(value)
     opens = (flags & (WROTE | REPLIED)) == 0
-    first = first_of(value)
-    if volume(row, ev, now):
+    first = first_bucket(value)
+    if update_send_statistics(row, ev, now):
         row.one_way_run = min(np.int64(row.one_way_run) + 1, 65535)
         row.direct += 1
         if ev.media == 0 or ev.media == UNKNOWN:
-            _typed(row, ev)
-    hopped(row)
-    last = _peer_of_the_day(row, value, flags, now)
+            _update_typing(row, ev)
+    advance_windows(row)
+    last = _update_peers_1d(row, value, flags, now)
     if opens:
-        _first_contact(w, row, ev, flags, now)
+        _update_first_contact(w, row, ev, flags, now)
         first = now // 5760
         flags |= STARTED
     elif (flags & (WROTE | REPLIED)) == REPLIED:
         row.mutual += 1
-    pairs[at].value = packed(flags | WROTE, first, last, last_touch_of(value))
+    pairs[at].value = pack(flags | WROTE, first, last, touch_bucket(value))
     return opens, (flags & (REPLIED | CONTACT)) == 0 and (ev.flags & IN_CONTACTS) == 0
 
 
 @compiled()
-def received(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> bool:
-    """A message from a peer. Never counts against the receiver.
+def update_received(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> bool:
+    """Update the recipient with a message; nothing here counts against the recipient.
 
-    True when the account has become established by it (then its networks are credited).
+    Returns True when the account becomes established by it, and its entities are to be credited.
     """
     pairs = pairs_of(sh)
-    at = pair(sh, local, ev.account, now)
+    at = touch_pair(sh, local, ev.account, now)
     value = pairs[at].value
     flags = flags_of(value)
     row.received += 1
     row.one_way_run = 0
     if (flags & (WROTE | REPLIED)) == 0:
         row.inbound += 1
-        meet(w, row, ev.account, now)
+        record_new_chat(w, row, ev.account, now)
     elif (flags & (WROTE | REPLIED)) == WROTE:
         row.mutual += 1
         if flags & STARTED:
-            hopped(row)
+            advance_windows(row)
             if is_young(row):
-                around(w, row, ANSWERED, 1)
-            bump(row.replied_7d, first_of(value) // 7, np.int64(row.clock) // 40320, 1, 65535)
-    pairs[at].value = packed(flags | REPLIED, first_of(value), last_of(value), last_touch_of(value))
+                contribute_to_places(w, row, ANSWERED, 1)
+            # An answer counts in the bucket of the first contact, which the pair keeps by 5,760 s.
+            _count_reply(row, int64(first_bucket(value)) * 5760, 1)
+    pairs[at].value = with_flags(value, flags | REPLIED)
     return bool(
         row.mutual >= ESTABLISHED_CONTACTS
         and (row.flags & CREDITED) == 0
@@ -345,7 +335,7 @@ def received(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> bool:
 
 
 @compiled()
-def establish(w: Any, row: Any) -> None:
-    """Credit the entities of an account that people write with."""
+def credit_entities(w: Any, row: Any) -> None:
+    """Raise the reputation of the entities of an account that became established."""
     row.flags = np.int64(row.flags) | CREDITED
-    everywhere(w, row, GOOD, 1)
+    contribute_to_entities(w, row, GOOD, 1)

@@ -1,8 +1,8 @@
-"""The exact table of known pairs: who wrote to whom, first and last, in sixteen bytes.
+"""Hash table of known pairs: who wrote to whom, first and last, in sixteen bytes.
 
 Open addressing over any capacity (a multiply instead of a mask), so that a table grows by a
-quarter at a time. A pair that has not written for 180 days is unknown again, by rule and not by
-the table's fullness; growing drops such pairs for good.
+quarter at a time. A pair without messages for 180 days expires by rule, not by the table's fill
+level; growing drops expired pairs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64
-from wavebreak.features.layout import FORGET, PAIR
+from wavebreak.features.layout import FORGET_BUCKETS, PAIR
 
 FULL = 0.85
 """Load at which a table grows."""
@@ -29,7 +29,7 @@ def _home(key: Any, capacity: int) -> int:
 
 @compiled()
 def find(pairs: Any, capacity: int, owner: int, peer: int) -> int:
-    """Index of the pair's entry; where it is absent, minus one minus the index to put it at."""
+    """Return the index of a pair's entry; if absent, minus one minus the index to insert it at."""
     key = (np.uint64(owner) << np.uint64(32)) + np.uint64(peer) + np.uint64(1)
     at = _home(key, capacity)
     while True:
@@ -44,15 +44,15 @@ def find(pairs: Any, capacity: int, owner: int, peer: int) -> int:
 
 
 @compiled()
-def home(pairs: Any, capacity: int, owner: int, peer: int) -> int:
-    """Where the search for a pair begins (to fetch the memory ahead)."""
+def start_index(pairs: Any, capacity: int, owner: int, peer: int) -> int:
+    """Return the index at which the search for a pair begins (for prefetching)."""
     key = (np.uint64(owner) << np.uint64(32)) + np.uint64(peer) + np.uint64(1)
     return _home(key, capacity)
 
 
 @compiled()
-def put(pairs: Any, at: int, owner: int, peer: int) -> int:
-    """Make an entry at the index that `find` gave for an absent pair."""
+def insert(pairs: Any, at: int, owner: int, peer: int) -> int:
+    """Insert an entry at the index that `find` returned for an absent pair."""
     pairs[at].key = (np.uint64(owner) << np.uint64(32)) + np.uint64(peer) + np.uint64(1)
     pairs[at].value = np.uint64(0)
     return at
@@ -65,25 +65,25 @@ def flags_of(value: Any) -> int:
 
 
 @compiled(inline="always")
-def first_of(value: Any) -> int:
+def first_bucket(value: Any) -> int:
     """Bucket (5,760 s) of the first send that opened the chat."""
     return int64((value >> np.uint64(7)) & np.uint64(0xFFFFF))
 
 
 @compiled(inline="always")
-def last_of(value: Any) -> int:
+def last_bucket(value: Any) -> int:
     """Bucket (5,760 s) of the last send."""
     return int64((value >> np.uint64(27)) & np.uint64(0xFFFFF))
 
 
 @compiled(inline="always")
-def last_touch_of(value: Any) -> int:
+def touch_bucket(value: Any) -> int:
     """Bucket (40,320 s) of the last touch."""
     return int64(value >> np.uint64(47))
 
 
 @compiled(inline="always")
-def packed(flags: int, first: int, last: int, touched: int) -> Any:
+def pack(flags: int, first: int, last: int, touched: int) -> Any:
     """An entry's value from its parts."""
     return (
         np.uint64(flags)
@@ -93,6 +93,12 @@ def packed(flags: int, first: int, last: int, touched: int) -> Any:
     )
 
 
+@compiled(inline="always")
+def with_flags(value: Any, flags: int) -> Any:
+    """An entry's value with other flags."""
+    return pack(flags, first_bucket(value), last_bucket(value), touch_bucket(value))
+
+
 @compiled()
 def rehash(old: Any, old_capacity: int, new: Any, oldest: int) -> int:
     """Move entries touched at or after bucket `oldest` into an empty table; return how many."""
@@ -100,7 +106,7 @@ def rehash(old: Any, old_capacity: int, new: Any, oldest: int) -> int:
     capacity = new.size
     for i in range(old_capacity):
         key = old[i].key
-        if key == np.uint64(0) or last_touch_of(old[i].value) < oldest:
+        if key == np.uint64(0) or touch_bucket(old[i].value) < oldest:
             continue
         at = _home(key, capacity)
         while new[at].key != np.uint64(0):
@@ -113,20 +119,20 @@ def rehash(old: Any, old_capacity: int, new: Any, oldest: int) -> int:
     return kept
 
 
-def of_owner(pairs: Any, owner: int) -> tuple[Any, Any]:
-    """Flags (int64) of an owner's entries, and buckets (int64) of the first sends that opened them.
+def pairs_of_owner(pairs: Any, owner: int) -> tuple[Any, Any]:
+    """Return flags (int64) of an owner's entries and buckets (int64) of the sends that opened them.
 
-    Looks through the whole table; for what is asked seldom.
+    Scans the whole table: for rare requests.
     """
     held = pairs[(pairs["key"] > 0) & ((pairs["key"] - np.uint64(1)) >> np.uint64(32) == owner)]
     value = held["value"].astype(np.int64)
     return value & 127, (value >> 7) & 0xFFFFF
 
 
-def grown(old: Any, now: int) -> tuple[Any, int]:
-    """Give a table a quarter larger with the pairs still known, and their number.
+def grow_table(old: Any, now: int) -> tuple[Any, int]:
+    """Return a table a quarter larger with the pairs that have not expired, and their number.
 
-    `now` is in seconds; one bucket more is kept, for the facts that come late.
+    `now` is in seconds; one bucket more is kept, for late events.
     """
     new = np.zeros(max(64, int(old.size * GROWTH) + 1), PAIR)
-    return new, rehash(old, old.size, new, now // 40320 - FORGET - 1)
+    return new, rehash(old, old.size, new, now // 40320 - FORGET_BUCKETS - 1)

@@ -1,7 +1,7 @@
-"""What accounts share: reputations and credibility, read as of the last closed epoch.
+"""Merge of an epoch's contributions into the shared state: reputations, credibility, enforcement.
 
-Written as sums of integers at an epoch's close, so that the order of shards does not matter; an
-account's own standing and birth come from its shard alone and in its order.
+Contributions are sums of integers, so that the order of shards does not matter; an account's own
+enforcement state, registration and places come from its shard alone and in its order.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from wavebreak.features.layout import (
     BAD,
     BORN,
     COLD,
+    CONFIRMED,
     COURTED,
-    DOUBTED,
+    ENFORCEMENT,
     GOOD,
     HUNTED,
     JOINED,
     ON_NETWORK,
     OPENED,
-    STANDING,
-    TRUSTED,
+    REFUTED,
     UNTIL,
 )
 from wavebreak.features.shared_state import EPOCHS_A_DAY
 from wavebreak.features.values import ARRIVALS_HALF_LIFE, ONE, REPUTATION_HALF_LIFE, WEEK_HALF_LIFE
-from wavebreak.features.windows import decayed
+from wavebreak.features.windows import decay
 
 
 @compiled()
-def _joins(newcomers: Any, slot: int) -> None:
+def _add_newcomer(newcomers: Any, slot: int) -> None:
     """Keep the largest slots: a set, so that the order of contributions does not matter."""
     low = 0
     for j in range(newcomers.slots.size):
@@ -48,14 +48,14 @@ def _joins(newcomers: Any, slot: int) -> None:
 
 
 @compiled()
-def _cluster(e: Any, table: int, amount: int, epoch: int) -> None:
-    """What young accounts do on an entity; it moves no reputation, so nobody is looked at again."""
+def _merge_cluster(e: Any, table: int, amount: int, epoch: int) -> None:
+    """Merge activity of young accounts on an entity; no reputation changes, so no re-evaluation."""
     age = epoch - e.stirred
     if age > 0:
-        e.joined = decayed(e.joined, age, WEEK_HALF_LIFE)
-        e.cold = decayed(e.cold, age, ARRIVALS_HALF_LIFE)
-        e.opened = decayed(e.opened, age, WEEK_HALF_LIFE)
-        e.answered = decayed(e.answered, age, WEEK_HALF_LIFE)
+        e.joined = decay(e.joined, age, WEEK_HALF_LIFE)
+        e.cold = decay(e.cold, age, ARRIVALS_HALF_LIFE)
+        e.opened = decay(e.opened, age, WEEK_HALF_LIFE)
+        e.answered = decay(e.answered, age, WEEK_HALF_LIFE)
         e.stirred = epoch
     if table == JOINED:
         e.joined += amount * ONE
@@ -68,7 +68,7 @@ def _cluster(e: Any, table: int, amount: int, epoch: int) -> None:
 
 
 @compiled(inline="always")
-def _of_two_days(many: int, before: int, newest: int, amount: int, epoch: int) -> Any:
+def _add_to_day(many: int, before: int, newest: int, amount: int, epoch: int) -> Any:
     """Count on the newest day and the one before: `many`, `before` and `newest` with `amount`."""
     day = epoch // EPOCHS_A_DAY + 1
     if day != newest:
@@ -78,31 +78,31 @@ def _of_two_days(many: int, before: int, newest: int, amount: int, epoch: int) -
 
 
 @compiled()
-def _courted(p: Any, amount: int, epoch: int) -> None:
-    """Young strangers who approached an account."""
-    p.courted, p.courted_before, p.courted_day = _of_two_days(
+def _merge_approaches(p: Any, amount: int, epoch: int) -> None:
+    """Merge approaches of an account by young strangers."""
+    p.courted, p.courted_before, p.courted_day = _add_to_day(
         int64(p.courted), int64(p.courted_before), int64(p.courted_day), amount, epoch
     )
 
 
 @compiled()
-def _accused(p: Any, amount: int, epoch: int) -> None:
-    """Blind reports of an account."""
-    p.accused, p.accused_before, p.accused_day = _of_two_days(
+def _merge_blind_reports(p: Any, amount: int, epoch: int) -> None:
+    """Merge blind reports of an account."""
+    p.accused, p.accused_before, p.accused_day = _add_to_day(
         int64(p.accused), int64(p.accused_before), int64(p.accused_day), amount, epoch
     )
 
 
 @compiled()
-def _entity(e: Any, table: int, amount: int, epoch: int) -> None:
+def _merge_entity(e: Any, table: int, amount: int, epoch: int) -> None:
     if table > ARRIVALS:
-        _cluster(e, table, amount, epoch)
+        _merge_cluster(e, table, amount, epoch)
         return
     age = epoch - e.epoch
     if age > 0:
-        e.good = decayed(e.good, age, REPUTATION_HALF_LIFE)
-        e.bad = decayed(e.bad, age, REPUTATION_HALF_LIFE)
-        e.arrivals = decayed(e.arrivals, age, ARRIVALS_HALF_LIFE)
+        e.good = decay(e.good, age, REPUTATION_HALF_LIFE)
+        e.bad = decay(e.bad, age, REPUTATION_HALF_LIFE)
+        e.arrivals = decay(e.arrivals, age, ARRIVALS_HALF_LIFE)
         e.epoch = epoch
     if table == GOOD:
         e.good += amount * ONE
@@ -113,10 +113,10 @@ def _entity(e: Any, table: int, amount: int, epoch: int) -> None:
 
 
 @compiled()
-def merge(
+def merge_contributions(
     deltas: Any, n: int, entities: Any, newcomers: Any, people: Any, epoch: int
 ) -> None:  # fmt: skip
-    """Add the contributions of a closed epoch to what accounts share.
+    """Add the contributions of a closed epoch to the shared state.
 
     Sums do not depend on their order; BORN, STANDING, UNTIL and places have one writer each, whose
     order is kept.
@@ -124,32 +124,38 @@ def merge(
     for i in range(n):
         table, key, amount = deltas[i].table, deltas[i].key, np.int64(deltas[i].amount)
         if table == JOINED:
-            _joins(newcomers[key], amount)
+            _add_newcomer(newcomers[key], amount)
             amount = np.int64(1)
         if table <= ANSWERED:
-            _entity(entities[key], table, amount, epoch)
-        elif table == TRUSTED:
-            people[key].trusted = min(np.int64(people[key].trusted) + amount, 65535)
-        elif table == DOUBTED:
-            people[key].doubted = min(np.int64(people[key].doubted) + amount, 65535)
-        elif table == HUNTED:
-            people[key].hunted = min(np.int64(people[key].hunted) + amount, 255)
-        elif table == COURTED:
-            _courted(people[key], amount, epoch)
-        elif table == ACCUSED:
-            _accused(people[key], amount, epoch)
-        elif table >= ON_NETWORK:
-            people[key].places[table - ON_NETWORK] = amount
-        elif table == BORN:
-            people[key].born = amount & 0xFFFFFFFF
-        elif table == STANDING:
-            people[key].standing = amount
-        elif table == UNTIL:
-            people[key].until = amount & 0xFFFFFFFF
+            _merge_entity(entities[key], table, amount, epoch)
+        else:
+            _merge_person(people[key], table, amount, epoch)
 
 
-def beside(partials: Sequence[Any], newcomers: Any) -> Any:
-    """Slots of the newcomers of entities on which somebody was acted on (int64, rising).
+@compiled()
+def _merge_person(person: Any, table: int, amount: int, epoch: int) -> None:
+    if table == CONFIRMED:
+        person.trusted = min(np.int64(person.trusted) + amount, 65535)
+    elif table == REFUTED:
+        person.doubted = min(np.int64(person.doubted) + amount, 65535)
+    elif table == HUNTED:
+        person.hunted = min(np.int64(person.hunted) + amount, 255)
+    elif table == COURTED:
+        _merge_approaches(person, amount, epoch)
+    elif table == ACCUSED:
+        _merge_blind_reports(person, amount, epoch)
+    elif table >= ON_NETWORK:
+        person.places[table - ON_NETWORK] = amount
+    elif table == BORN:
+        person.born = amount & 0xFFFFFFFF
+    elif table == ENFORCEMENT:
+        person.standing = amount
+    elif table == UNTIL:
+        person.until = amount & 0xFFFFFFFF
+
+
+def newcomers_beside(partials: Sequence[Any], newcomers: Any) -> Any:
+    """Return slots of newcomers on entities where an account was restricted (int64, rising).
 
     `partials` are contributions (dtype DELTA) that are merged by now.
     """

@@ -1,21 +1,18 @@
 # ruff: noqa: D103 - the catalog says what each feature is
-"""Features that an account's own row gives, one function each, for the reading and the guard.
+"""Feature values that one record gives: one function per feature, for values and the prefilter.
 
-A function bears the name of its feature, takes a row (dtype ROW) whose windows stand at its clock
-(`writing.hopped`), and gives a number that a float64 holds exactly, or NaN where it is missing.
-What reads another row (rare facts, shared reputation) or divides blocks is in `reading`.
-
-Features that an account's rare row gives, one function each, for the reading and the guard.
-
-Like `at_hand`, of a record of dtype RARE. Until the rare row is brought to the account's clock
-(`living.rare_tick`) a window may hold more than it should, never less.
+A function has the name of its feature, takes a row (dtype ROW) whose windows are at its clock
+(`message_updates.advance_windows`) and returns a number that a float64 holds exactly, or NaN where
+the feature is missing. Those in `RARE_ROW_FEATURES` take a rare row (dtype RARE); until it is at
+the account's clock (`account_updates.advance_rare_windows`) a window may hold more than it should,
+never less. Features that read shared state or divide blocks are in `values`.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from wavebreak.compiled.numba_runtime import compiled, int64, ones
+from wavebreak.compiled.numba_runtime import compiled, count_ones, int64
 from wavebreak.features.layout import (
     ATTESTED,
     ATTESTED_KNOWN,
@@ -25,8 +22,8 @@ from wavebreak.features.layout import (
     LABEL_BENIGN,
     UNKNOWN,
 )
-from wavebreak.features.shared_state import WEIGHT_ONE
-from wavebreak.features.windows import part, small_total, total
+from wavebreak.features.window_counters import RARE_FEATURES, READERS
+from wavebreak.features.windows import nibble_ring_total, ring_part, ring_total
 
 NAN = float("nan")
 KNOWN_FOR_GROWTH_S = 259_200
@@ -39,107 +36,57 @@ def share(some: int, of: int) -> float:
 
 
 @compiled()
-def bits_set(bits: int, n: int) -> float:
+def share_of_bits(bits: int, n: int) -> float:
     """Share of set bits among the last `n`; missing where there are none."""
-    return ones(int64(bits)) / n if n > 0 else NAN
-
-
-@compiled()
-def sends_15s(row: Any) -> int:
-    return total(row.sends_15s)
-
-
-@compiled()
-def sends_5m(row: Any) -> int:
-    return total(row.sends_5m)
-
-
-@compiled()
-def sends_1h(row: Any) -> int:
-    return total(row.sends_1h)
-
-
-@compiled()
-def sends_1d(row: Any) -> int:
-    return total(row.sends_1d)
-
-
-@compiled()
-def sends_7d(row: Any) -> int:
-    return total(row.sends_7d)
-
-
-@compiled()
-def peers_1d(row: Any) -> int:
-    return total(row.peers_1d)
-
-
-@compiled()
-def first_contacts_1h(row: Any) -> int:
-    return total(row.first_1h)
-
-
-@compiled()
-def first_contacts_1d(row: Any) -> int:
-    return total(row.first_1d)
-
-
-@compiled()
-def first_contacts_7d(row: Any) -> int:
-    return total(row.first_7d)
+    return count_ones(int64(bits)) / n if n > 0 else NAN
 
 
 @compiled()
 def first_contact_share_1d(row: Any) -> float:
-    return share(total(row.first_1d), total(row.sends_1d))
-
-
-@compiled()
-def replied_7d(row: Any) -> int:
-    return total(row.replied_7d)
+    return share(ring_total(row.first_1d), ring_total(row.sends_1d))
 
 
 @compiled()
 def reply_share_7d(row: Any) -> float:
-    return share(total(row.replied_7d), total(row.first_7d))
+    return share(ring_total(row.replied_7d), ring_total(row.first_7d))
 
 
 @compiled()
 def unanswered_7d(row: Any) -> int:
-    return total(row.first_7d) - total(row.replied_7d)
+    return ring_total(row.first_7d) - ring_total(row.replied_7d)
 
 
 @compiled()
 def network_changes_7d(row: Any) -> int:
-    return small_total(row.network_changes)
+    return nibble_ring_total(row.network_changes)
 
 
 @compiled()
 def growth_7d(row: Any) -> float:
     if known_s(row) < KNOWN_FOR_GROWTH_S:
         return NAN
-    newer = part(row.sends_7d, int64(row.clock) // 40320, 8)
-    return (newer + 1) / (total(row.sends_7d) - newer + 1)
+    newer = ring_part(row.sends_7d, int64(row.clock) // 40320, 8)
+    return (newer + 1) / (ring_total(row.sends_7d) - newer + 1)
 
 
 @compiled()
 def cold_share_32(row: Any) -> float:
-    return bits_set(row.cold_bits, row.cold_n)
+    return share_of_bits(row.cold_bits, row.cold_n)
 
 
 @compiled()
 def hunted_share_32(row: Any) -> float:
-    return bits_set(row.hunted_bits, min(int64(row.started), 32))
+    return share_of_bits(row.hunted_bits, min(int64(row.started), 32))
 
 
 @compiled()
 def young_peer_share_32(row: Any) -> float:
-    return bits_set(row.young_bits, min(int64(row.started) + int64(row.inbound), 32))
+    return share_of_bits(row.young_bits, min(int64(row.started) + int64(row.inbound), 32))
 
 
 @compiled()
 def kin_share_32(row: Any) -> float:
-    return bits_set(row.kin_bits, min(int64(row.started) + int64(row.inbound), 32))
+    return share_of_bits(row.kin_bits, min(int64(row.started) + int64(row.inbound), 32))
 
 
 @compiled()
@@ -154,22 +101,22 @@ def unfounded_reports(row: Any) -> int:
 
 @compiled()
 def typed_share_32(row: Any) -> float:
-    return bits_set(row.typed_bits, row.typed_n)
+    return share_of_bits(row.typed_bits, row.typed_n)
 
 
 @compiled()
 def size_repeat_share_32(row: Any) -> float:
-    return bits_set(row.repeat_bits, row.repeat_n)
+    return share_of_bits(row.repeat_bits, row.repeat_n)
 
 
 @compiled()
 def media_share_32(row: Any) -> float:
-    return bits_set(row.media_bits, row.media_n)
+    return share_of_bits(row.media_bits, row.media_n)
 
 
 @compiled()
 def gap_equal_share(row: Any) -> float:
-    return bits_set(row.equal_bits, row.equal_n) if row.equal_n >= 8 else NAN
+    return share_of_bits(row.equal_bits, row.equal_n) if row.equal_n >= 8 else NAN
 
 
 @compiled()
@@ -315,84 +262,11 @@ def label_benign(row: Any) -> float:
     return 1.0 if int64(row.flags) & LABEL_BENIGN else 0.0
 
 
-RARELY: Final = (
-    "group_sends_1d", "groups_created_1h", "groups_created_1d", "members_added_1h",
-    "members_added_1d", "strangers_added_1d", "left_after_add_7d", "group_joins_1d", "lurked_7d",
-    "lookups_1d", "undeliverable_7d", "reports_7d", "unproven_reports_7d", "blocks_7d",
-    "changes_after_answer", "refused", "challenges_failed", "challenges_lapsed", "report_weight_7d",
-    "block_weight_7d", "blind_reports", "accused_last",
+RARE_ROW_FEATURES: Final = (
+    *RARE_FEATURES, "changes_after_answer", "refused", "challenges_failed", "challenges_lapsed",
+    "blind_reports", "accused_last",
 )  # fmt: skip
-"""Names of the features here: all are 0 for an account without a rare row."""
-
-
-@compiled()
-def group_sends_1d(r: Any) -> int:
-    return total(r.group_sends_1d)
-
-
-@compiled()
-def groups_created_1h(r: Any) -> int:
-    return total(r.created_1h)
-
-
-@compiled()
-def groups_created_1d(r: Any) -> int:
-    return total(r.created_1d)
-
-
-@compiled()
-def members_added_1h(r: Any) -> int:
-    return total(r.added_1h)
-
-
-@compiled()
-def members_added_1d(r: Any) -> int:
-    return total(r.added_1d)
-
-
-@compiled()
-def strangers_added_1d(r: Any) -> int:
-    return total(r.strangers_1d)
-
-
-@compiled()
-def left_after_add_7d(r: Any) -> int:
-    return total(r.left_7d)
-
-
-@compiled()
-def group_joins_1d(r: Any) -> int:
-    return total(r.joins_1d)
-
-
-@compiled()
-def lurked_7d(r: Any) -> int:
-    return total(r.lurked_7d)
-
-
-@compiled()
-def lookups_1d(r: Any) -> int:
-    return total(r.lookups_1d)
-
-
-@compiled()
-def undeliverable_7d(r: Any) -> int:
-    return total(r.undeliverable_7d)
-
-
-@compiled()
-def reports_7d(r: Any) -> int:
-    return total(r.reports_7d)
-
-
-@compiled()
-def unproven_reports_7d(r: Any) -> int:
-    return total(r.unproven_7d)
-
-
-@compiled()
-def blocks_7d(r: Any) -> int:
-    return total(r.blocks_7d)
+"""Names of the features that a rare row gives: all are 0 for an account without one."""
 
 
 @compiled()
@@ -425,11 +299,5 @@ def accused_last(r: Any) -> int:
     return int64(r.accused)
 
 
-@compiled()
-def report_weight_7d(r: Any) -> float:
-    return total(r.report_weight_7d) / WEIGHT_ONE
-
-
-@compiled()
-def block_weight_7d(r: Any) -> float:
-    return total(r.block_weight_7d) / WEIGHT_ONE
+# A windowed feature is read by the function that its declaration makes, under its own name.
+globals().update(READERS)

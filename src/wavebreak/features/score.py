@@ -1,7 +1,7 @@
-"""What a model says of an account, as it is kept: margins in whole numbers, probabilities by steps.
+"""Stored scores: margins in fixed point, and their calibrated probabilities.
 
 A margin (log-odds) is a whole number of 1/65,536. In a row zero means "none yet", so the margin
-zero is kept as one; the registration's is kept in 1/1,024, from -32 to 32.
+zero is stored as one; that at registration is stored in 1/1,024, from -32 to 32.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import numpy as np
 
 from wavebreak.compiled.numba_runtime import address_as_void_pointer, carray, compiled, int64
 
-MOST = 2**31 - 1
-COARSE_BITS, COARSE_MOST = 6, 2**15 - 1
+MARGIN_MAX = 2**31 - 1
+COARSE_BITS, COARSE_MAX = 6, 2**15 - 1
 ONE_MARGIN = 65_536.0
 NAN = float("nan")
 
 
 @compiled(inline="always")
-def kept(margin: int, most: int) -> int:
-    """A margin as a row keeps it: within bounds, and never zero.
+def bounded_margin(margin: int, most: int) -> int:
+    """Return a margin as a row stores it: within bounds, and never zero.
 
-    >>> kept(0, 99), kept(-1000, 99)
+    >>> bounded_margin(0, 99), bounded_margin(-1000, 99)
     (1, -99)
     """
     bounded = min(max(int64(margin), -most), most)
@@ -30,10 +30,10 @@ def kept(margin: int, most: int) -> int:
 
 
 @compiled()
-def chance(w: Any, margin: int) -> float:
-    """Probability of a margin by the calibration's steps; missing for "none yet".
+def probability(w: Any, margin: int) -> float:
+    """Return the calibrated probability of a margin; NaN for "none yet".
 
-    There is one level more than edges: the first holds below them all.
+    There is one level more than edges: the first applies below all edges.
     """
     if margin == 0 or w.score == 0:
         return NAN

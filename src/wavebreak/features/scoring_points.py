@@ -1,9 +1,9 @@
-"""Scoring points: where a model looks at an account, and what is noted there for training.
+"""Scoring points: when a model scores an account, and the record of it for training.
 
-A point is a registration; a session that brings a new network, device or companion; a first
-contact, a member added or a send by which their count comes to a step (1, 2, 3, 5, 8, 13, …; of
-sends from 8 on, of an old account's first contacts from 5 on); a report or block received; for a
-young account an epoch's close where its surroundings moved.
+A point is a registration; a session with a new network, device or companion; a first contact, an
+added member or a send by which their count comes to a step (1, 2, 3, 5, 8, 13, …; of sends from 8
+on, of an old account's first contacts from 5 on); a report or block received; for a young account
+an epoch's close at which the reputation of one of its entities changed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.compiled.numba_runtime import call_int, compiled, int64
+from wavebreak.compiled.numba_runtime import call_int64, compiled, int64
 from wavebreak.features.fact_kinds import (
     BLOCKED_BY,
     MEMBER_ADDED,
@@ -24,10 +24,18 @@ from wavebreak.features.fact_kinds import (
 )
 from wavebreak.features.layout import LINKED
 from wavebreak.features.memory import points_of, rares_of, values_of
-from wavebreak.features.score import COARSE_BITS, COARSE_MOST, MOST, NAN, ONE_MARGIN, chance, kept
+from wavebreak.features.score import (
+    COARSE_BITS,
+    COARSE_MAX,
+    MARGIN_MAX,
+    NAN,
+    ONE_MARGIN,
+    bounded_margin,
+    probability,
+)
 from wavebreak.features.shared_state import is_young
 from wavebreak.features.values import SIZE, At
-from wavebreak.features.windows import total
+from wavebreak.features.windows import ring_total
 
 
 def _steps(most: int) -> Any:
@@ -41,23 +49,23 @@ def _steps(most: int) -> Any:
 
 STEPS = _steps(65_536)
 FIRST_SENDS, FIRST_OPENED = 8, 5
-"""The first of one's sends are first contacts, nearly all, and are looked at as such. A few new
-chats a day are nothing to look at in an account that is not young."""
+"""The first sends are nearly all first contacts, which are points of their own. A few new chats a
+day are no reason to score an account that is not young."""
 
 
 @compiled(inline="always")
-def stepped(count: int) -> bool:
+def is_step(count: int) -> bool:
     """Whether a count is a step: 1, 2, 3, 5, 8, 13, and so on, each the sum of the two before.
 
-    >>> [n for n in range(100) if stepped(n)]
+    >>> [n for n in range(100) if is_step(n)]
     [1, 2, 3, 5, 8, 13, 21, 34, 55, 89]
     """
     return bool(0 < count < STEPS.size and STEPS[count] == 1)
 
 
 @compiled(inline="always")
-def before(row: Any, role: int, kind: int) -> int:
-    """What a fact of one's own may move: chats started and sends, or network and device."""
+def progress(row: Any, role: int, kind: int) -> int:
+    """Counts that an actor's event may change: chats started and sends, or network and device."""
     if role == 1:
         return int64(0)
     if kind == SESSION:
@@ -66,43 +74,43 @@ def before(row: Any, role: int, kind: int) -> int:
 
 
 @compiled()
-def is_point(sh: Any, row: Any, ev: Any, role: int, kind: int, was: int) -> bool:
-    """Whether an account is looked at after a fact; `was` is what `before` gave."""
+def is_scoring_point(sh: Any, row: Any, ev: Any, role: int, kind: int, was: int) -> bool:
+    """Whether an account is scored after an account event; `was` is `progress` before it."""
     if kind in (REGISTERED, REPORTED_BY, BLOCKED_BY):
         return True
     if role == 1:
         return False
-    is_now = before(row, role, kind)
+    is_now = progress(row, role, kind)
     if kind == SESSION:
         return bool(is_now != was or (ev.flags & LINKED) != 0)
     if kind in (SENT, SENT_GROUP):
         if (is_now >> 32) != (was >> 32):
-            opened = total(row.first_1d)
-            if stepped(opened) and (opened >= FIRST_OPENED or is_young(row)):
+            opened = ring_total(row.first_1d)
+            if is_step(opened) and (opened >= FIRST_OPENED or is_young(row)):
                 return True
-        return is_now != was and row.sends >= FIRST_SENDS and stepped(int64(row.sends))
+        return is_now != was and row.sends >= FIRST_SENDS and is_step(int64(row.sends))
     if kind == MEMBER_ADDED:
-        return stepped(total(rares_of(sh)[int64(row.rare) - 1].added_1d))
+        return is_step(ring_total(rares_of(sh)[int64(row.rare) - 1].added_1d))
     return False
 
 
 @compiled()
-def score(w: Any, row: Any, kind: int) -> None:
-    """Ask the model about the values that were just read, and keep what it says."""
-    margin = int64(call_int(w.score, w.model, w.values))
-    row.score = kept(margin, MOST)
+def score_account(w: Any, row: Any, kind: int) -> None:
+    """Score the current feature values and store the score in the row."""
+    margin = int64(call_int64(w.score, w.model, w.values))
+    row.score = bounded_margin(margin, MARGIN_MAX)
     if kind == REGISTERED:
-        row.registration_score = kept(margin >> COARSE_BITS, COARSE_MOST)
+        row.registration_score = bounded_margin(margin >> COARSE_BITS, COARSE_MAX)
     out = values_of(w, SIZE)
-    out[At.score] = chance(w, int64(row.score))
-    out[At.registration_score] = chance(w, int64(row.registration_score) << COARSE_BITS)
+    out[At.score] = probability(w, int64(row.score))
+    out[At.registration_score] = probability(w, int64(row.registration_score) << COARSE_BITS)
 
 
 @compiled()
-def note_point(
+def record_point(
     w: Any, row: Any, position: int, at: int, account: int, role: int, kind: int
 ) -> None:
-    """Note a scoring point for training."""
+    """Record a scoring point for training."""
     p = points_of(w)[w.points_n]
     w.points_n += 1
     p.position = position
@@ -111,13 +119,13 @@ def note_point(
     p.role = role
     p.kind = kind
     p.standing = row.standing
-    p.score = margin_of(row)
+    p.score = last_margin(row)
     values = values_of(w, SIZE)
     for j in range(SIZE):
         p.values[j] = values[j]
 
 
 @compiled(inline="always")
-def margin_of(row: Any) -> float:
-    """The account's last score (log-odds); missing before the first."""
+def last_margin(row: Any) -> float:
+    """Return the account's last score (log-odds); NaN before the first."""
     return int64(row.score) / ONE_MARGIN if row.score != 0 else NAN

@@ -1,9 +1,7 @@
-"""What a thread of the core is told of the policy, and its buffers.
+"""Sharded executor: sixty-four logical shards, processed by threads, merged at each epoch's close.
 
-The core: sixty-four logical shards, advanced by facts, closed and opened by epochs.
-
-`advance` and `close` are functions of the log: the number of workers, the size of batches and a
-restart in the middle change nothing. Workers are threads; the kernel runs without the GIL.
+Results are functions of the log: the number of workers, the size of batches and a restart from a
+snapshot change nothing. Workers are threads; the kernel runs without the GIL.
 """
 
 from __future__ import annotations
@@ -35,21 +33,21 @@ from wavebreak.features.layout import (
     TOUCH,
     WORKER,
 )
-from wavebreak.features.memory import Extent
-from wavebreak.features.pair_table import FULL, GROWTH, grown
-from wavebreak.features.reputation import beside, merge
+from wavebreak.features.memory import GrowableArray
+from wavebreak.features.pair_table import FULL, GROWTH, grow_table
+from wavebreak.features.reputation import merge_contributions, newcomers_beside
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What the kernel is told of the policy: addresses of C functions and bit masks over rules.
+class KernelPolicy:
+    """A policy as the kernel reads it: addresses of C functions and bit masks over rules.
 
-    `keepalive` holds whatever owns the addresses. `score` is that of a C function `int64
-    score(int64 model, int64 values)`, which gives a margin in 1/65,536, and `model` that of its
-    numbers (0: no model). `weigh` is that of `int64 weigh(int64 policy, int64 margin, int64 fired,
-    int64 silent)`, which gives the outcome that a score asks for; `margins` (int64, rising) and
-    `chances` (float64, one more) are the calibration. `spared` are the channels (bits) on which it
-    asks for nothing.
+    `keepalive` owns the memory at the addresses. `score` is the address of a C function `int64
+    score(int64 model, int64 values)`, which returns a margin in 1/65,536, and `model` that of its
+    packed numbers (0: no model). `weigh` is the address of `int64 weigh(int64 policy, int64 margin,
+    int64 fired, int64 silent)`, which returns the outcome that a score asks for; `margins` (int64,
+    rising) and `chances` (float64, one more) are the calibration. `spared` are the channels (bits)
+    on which the score asks for nothing.
     """
 
     guard: int
@@ -74,7 +72,7 @@ class Judgement:
     spared: int = 0
 
     def into(self, w: Any) -> None:
-        """Write it into a worker's record (dtype WORKER)."""
+        """Write the policy into a worker's record (dtype WORKER)."""
         w["guard"], w["rules"] = self.guard, self.rules
         w["decide"], w["refuse"] = self.decide, self.refuse
         w["policy"] = self.policy.ctypes.data
@@ -87,11 +85,11 @@ class Judgement:
         w["steps"], w["spared"] = self.margins.size, self.spared
 
 
-def no_rules() -> Judgement:
-    """A judgement that never hits: for reading features alone."""
+def policy_without_rules() -> KernelPolicy:
+    """Return a policy whose rules never fire: for feature values alone."""
     never = callback(_never, 2)
     at = never.address
-    return Judgement(at, at, at, at, np.zeros(1, np.int64), 0, 0, 0, 0, 0, 0, 0, 0, never)
+    return KernelPolicy(at, at, at, at, np.zeros(1, np.int64), 0, 0, 0, 0, 0, 0, 0, 0, never)
 
 
 def _never(_features: int, _kind: int) -> int:
@@ -99,10 +97,10 @@ def _never(_features: int, _kind: int) -> int:
 
 
 class Worker:
-    """One thread's record and buffers; buffers grow, and keep their size."""
+    """Record and buffers of one worker thread; buffers only grow."""
 
     def __init__(
-        self, judgement: Judgement, covered: Any, *, enforce: bool, record: bool
+        self, policy: KernelPolicy, covered: Any, *, enforce: bool, record: bool
     ) -> None:  # fmt: skip
         self.records = np.zeros(1, WORKER)
         self.covered = covered
@@ -111,9 +109,9 @@ class Worker:
         self.points = np.zeros(1024 if record else 2, POINT)
         self.deltas = np.zeros(8192, DELTA)
         self.touched = np.zeros(4096, TOUCH)
-        judgement.into(self.record)
+        policy.into(self.record)
         self.record["enforce"], self.record["record"] = int(enforce), int(record)
-        self.record["scoring"] = int(record or judgement.score > 0)
+        self.record["scoring"] = int(record or policy.score > 0)
         self.point()
 
     @property
@@ -122,7 +120,7 @@ class Worker:
         return self.records[0]
 
     def point(self) -> None:
-        """Tell compiled code where the buffers lie."""
+        """Write the buffers' addresses into the record."""
         w = self.record
         w["covered"], w["values"] = self.covered.ctypes.data, self.values.ctypes.data
         for name in ("hits", "points", "deltas", "touched"):
@@ -130,7 +128,7 @@ class Worker:
             w[name], w[f"{name}_size"] = buffer.ctypes.data, buffer.size
 
     def grow(self) -> None:
-        """Room for more hits, scoring points and contributions."""
+        """Grow the buffers of hits, scoring points and contributions that are full."""
         w = self.record
         if w["hits_n"] + 1 >= self.hits.size:
             self.hits = np.concatenate([self.hits, np.zeros(self.hits.size, HIT)])
@@ -141,7 +139,7 @@ class Worker:
         self.point()
 
     def make_room(self, facts: int) -> None:
-        """Room for so many more touched accounts."""
+        """Make room for so many more touched accounts."""
         need = int(self.record["touched_n"]) + facts
         if need > self.touched.size:
             more = np.zeros(max(need, 2 * self.touched.size) - self.touched.size, TOUCH)
@@ -149,13 +147,13 @@ class Worker:
             self.point()
 
     def take(self, name: str) -> Any:
-        """The hits (or points, or deltas) so far; they are taken once."""
+        """Return and clear the hits, points or deltas so far."""
         n = int(self.record[f"{name}_n"])
         self.record[f"{name}_n"] = 0
         return getattr(self, name)[:n].copy()
 
     def touches(self) -> Any:
-        """Slots of the accounts touched in the open epoch (dtype TOUCH)."""
+        """Return the slots of the accounts touched in the open epoch (dtype TOUCH)."""
         return self.touched[: self.record["touched_n"]]
 
     def begin(self) -> Any:
@@ -164,34 +162,40 @@ class Worker:
         return self.record
 
 
-RESERVE = 1 << 24
-"""Accounts for which address space is taken at the start (memory is used as accounts appear)."""
+RESERVED_ACCOUNTS = 1 << 24
+"""Accounts for which address space is reserved at the start (memory is used as accounts appear)."""
 
 
-class Core:
-    """All state of all accounts.
+class ShardedKernel:
+    """State of all accounts, and the workers that process their account events.
 
-    `covered` is float64, one a feature: 0.0 for a covered feature, NaN for one that is not.
-    `accounts` is how many accounts address space is taken for; more are taken in steps.
+    Args:
+        policy: The policy, with its model.
+        covered: 0.0 for each covered feature, NaN for the others (float64, in catalog order).
+        enforce: Whether refused events are dropped.
+        workers: Threads that share the shards.
+        accounts: Accounts for which address space is reserved; more is reserved in steps.
+        record: Whether scoring points are recorded.
+
     """
 
     def __init__(
-        self, judgement: Judgement, covered: Any, *, enforce: bool, workers: int = 1,
-        accounts: int = RESERVE, record: bool = False,
+        self, policy: KernelPolicy, covered: Any, *, enforce: bool, workers: int = 1,
+        accounts: int = RESERVED_ACCOUNTS, record: bool = False,
     ) -> None:  # fmt: skip
-        self.judgement, self.covered = judgement, covered
+        self.policy, self.covered = policy, covered
         self.kinds = fact_kinds()
         self.shards = np.zeros(SHARDS, SHARD)
-        # Different sizes fill up at different times: no two shards grow in one breath.
+        # Different sizes fill up at different times, so that no two shards grow at once.
         reserve = accounts // SHARDS + 1
-        self.rows = [Extent(ROW, int(reserve * (1 + s / SHARDS / 2))) for s in range(SHARDS)]
-        self.rares = [Extent(RARE, 64 + s) for s in range(SHARDS)]
+        self.rows = [GrowableArray(ROW, int(reserve * (1 + s / SHARDS / 2))) for s in range(SHARDS)]
+        self.rares = [GrowableArray(RARE, 64 + s) for s in range(SHARDS)]
         self.pairs = [np.zeros(int(64 * GROWTH ** (s / SHARDS)), PAIR) for s in range(SHARDS)]
-        self.people, self.entities = Extent(PERSON, accounts), Extent(ENTITY, 1024)
-        self.newcomers = Extent(NEWCOMERS, 1024)
+        self.people, self.entities = GrowableArray(PERSON, accounts), GrowableArray(ENTITY, 1024)
+        self.newcomers = GrowableArray(NEWCOMERS, 1024)
         self.epoch, self.first, self.last, self.accounts = -1, -1, -1, 0
         self.workers = [
-            Worker(judgement, covered, enforce=enforce, record=record) for _ in range(workers)
+            Worker(policy, covered, enforce=enforce, record=record) for _ in range(workers)
         ]
         self._points: list[Any] = []
         self._partials: list[Any] = []
@@ -208,23 +212,23 @@ class Core:
             w["entities"], w["entities_n"] = self.entities.records.ctypes.data, len(self.entities)
 
     def point_at(self, s: int) -> None:
-        """Tell compiled code where a shard's arrays lie."""
+        """Write the addresses of a shard's arrays into its record."""
         sh = self.shards[s]
         sh["rows"], sh["row_capacity"] = self.rows[s].records.ctypes.data, len(self.rows[s])
         sh["rares"], sh["rare_capacity"] = self.rares[s].records.ctypes.data, len(self.rares[s])
         sh["pairs"], sh["pair_capacity"] = self.pairs[s].ctypes.data, self.pairs[s].size
 
     def touch(self) -> None:
-        """Have the first memory of each shard in place.
+        """Allocate the first memory of each shard.
 
-        The system finds it as it is first used, two megabytes for each: a quarter of a second for
-        the first events otherwise.
+        The system allocates on first use, two megabytes per array: otherwise the first events wait
+        a quarter of a second.
         """
         for held in (*self.rows, self.people, self.entities, self.newcomers):
             held.touch(1)
 
     def fit(self, accounts: int, entities: int) -> None:
-        """Room for every account and entity named so far."""
+        """Make room for every account and entity with a slot."""
         moved = self.people.fit(accounts) | self.entities.fit(entities)
         self.newcomers.fit(len(self.entities))
         need = accounts // SHARDS + 1
@@ -234,11 +238,11 @@ class Core:
             self._point()
 
     def grow(self, s: int, worker: Worker) -> None:
-        """Room in the shard where a worker stopped, and in its buffers."""
+        """Make room in the shard where a worker stopped, and in the worker's buffers."""
         worker.grow()
         sh = self.shards[s]
         if sh["pair_n"] + 1 >= sh["pair_capacity"] * FULL:
-            self.pairs[s], sh["pair_n"] = grown(self.pairs[s], self.epoch * 60)
+            self.pairs[s], sh["pair_n"] = grow_table(self.pairs[s], self.epoch * 60)
         self.rares[s].fit(int(sh["rare_n"]) + 2)
         self.point_at(s)
 
@@ -248,7 +252,7 @@ class Core:
         list(others)
 
     def _take(self, name: str) -> Any:
-        """What the workers noted since the last time, in log order."""
+        """Return and clear the workers' records, in log order."""
         taken = [worker.take(name) for worker in self.workers]
         notes = taken[0] if len(taken) == 1 else np.concatenate(taken)
         if notes.size > 1:
@@ -262,25 +266,25 @@ class Core:
         return self._take("hits")
 
     def no_hits(self) -> Any:
-        """An empty array of hits."""
+        """Return an empty array of hits."""
         return np.zeros(0, HIT)
 
     def points(self) -> Any:
-        """Scoring points since the last call (dtype POINT), in log order.
+        """Return the scoring points since the last call (dtype POINT), in log order.
 
-        Those of an epoch's close stand behind the facts of the epoch, as they came to be.
+        Those of an epoch's close come after those of the epoch's events.
         """
         points = [np.zeros(0, POINT), *self._points]
         self._points.clear()
         return np.concatenate(points)
 
     def advance(self, segment: Segment) -> Any:
-        """Take the facts of a segment of the open epoch; returns hits (dtype HIT) in log order."""
+        """Process a segment of the open epoch; return hits (dtype HIT) in log order."""
         self.accounts = max(self.accounts, segment.accounts)
         self.fit(segment.accounts, segment.entities)
         if self.first < 0:
             self._begin(segment.base)
-        # The largest first, each to whoever is free, so that all are done at about the same time.
+        # The largest shards first, so that all workers finish at about the same time.
         turns = np.argsort(np.diff(segment.offsets), kind="stable")[::-1].astype(np.int64)
         taken = np.zeros(1, np.int64)
 
@@ -288,7 +292,7 @@ class Core:
             worker = self.workers[number]
             worker.make_room(segment.codes.size)
             w = worker.begin()
-            while not kernel.advance(
+            while not kernel.process_segment(
                 self.shards, w, turns, taken, segment.events, segment.base, self.kinds,
                 segment.codes, segment.offsets,
             ):  # fmt: skip
@@ -300,71 +304,71 @@ class Core:
         return self._take_hits()
 
     def open(self, epoch: int) -> None:
-        """Open an epoch: what is shared is read as it stands now."""
+        """Open an epoch: shared state is read as of now until it closes."""
         self.epoch = epoch
         for worker in self.workers:
             worker.record["epoch"] = epoch
 
     def _begin(self, first: int) -> None:
-        """Remember the position of the open epoch's first event (-1: it has none yet)."""
+        """Set the position of the open epoch's first event (-1: none yet)."""
         self.first = first
         for worker in self.workers:
             worker.record["first"] = first
 
     def partials(self) -> list[Any]:
-        """What the open epoch's facts contribute to what accounts share (dtype DELTA).
+        """Return the open epoch's contributions to shared state (dtype DELTA).
 
-        In log order for each account: a shard's come segment by segment, whoever worked on it.
+        In log order for each account: a shard's come segment by segment, whichever worker did it.
         """
         return self._partials
 
     def close(self, following: int) -> Any:
-        """Close the open epoch and open `following`; returns hits of accounts looked at again.
+        """Close the open epoch and open `following`; return hits of accounts re-evaluated.
 
-        Contributions are merged first; the accounts touched in the epoch whose network, block,
-        device or client moved are then looked at over the merged sums, and so are the newcomers
-        beside one that was acted on. An epoch without facts merges nothing, so it need not be
-        visited.
+        Contributions are merged first. Then the accounts touched in the epoch are re-evaluated
+        where the reputation of their network, block, device or client changed, and so are the
+        newcomers on an entity of a restricted account. An epoch without account events merges
+        nothing, so it can be skipped.
         """
         closed, partials = self.epoch, self.partials()
         for partial in partials:
-            merge(
+            merge_contributions(
                 partial, partial.size, self.entities.records, self.newcomers.records,
                 self.people.records, closed,
             )  # fmt: skip
         self._partials = []
         self.open(following)
-        if (self.judgement.wake >> EPOCH) & 1 or self.workers[0].record["scoring"]:
-            self._each(lambda number: self._look_again(self.workers[number], closed))
-            self._seek(beside(partials, self.newcomers.records), closed)
+        if (self.policy.wake >> EPOCH) & 1 or self.workers[0].record["scoring"]:
+            self._each(lambda number: self._re_evaluate_touched(self.workers[number], closed))
+            self._re_evaluate_newcomers(newcomers_beside(partials, self.newcomers.records), closed)
         for worker in self.workers:
             worker.record["touched_n"] = 0
         self._begin(-1)
         self._partials = [worker.take("deltas") for worker in self.workers]
         return self._take_hits()
 
-    def _look_again(self, worker: Worker, closed: int) -> None:
+    def _re_evaluate_touched(self, worker: Worker, closed: int) -> None:
         w = worker.begin()
-        while not epoch_close.close(self.shards, w, closed):
+        while not epoch_close.re_evaluate_touched(self.shards, w, closed):
             self.grow(int(w["at_shard"]), worker)
 
-    def _seek(self, slots: Any, closed: int) -> None:
+    def _re_evaluate_newcomers(self, slots: Any, closed: int) -> None:
         w = self.workers[0].begin()
-        while not epoch_close.seek(self.shards, w, slots, closed, self.last):
+        while not epoch_close.re_evaluate_newcomers(self.shards, w, slots, closed, self.last):
             self.grow(int(w["at_shard"]), self.workers[0])
 
     def row_of(self, slot: int) -> Any:
-        """The row of one account (dtype ROW), as it stands; it is not to be written to."""
+        """Return the row of one account (dtype ROW); not to be written to."""
         return self.rows[slot % SHARDS].records[slot // SHARDS]
 
     def values_of(self, slot: int) -> Any:
-        """Features of one account at its clock, over the open epoch: float64, one a feature."""
+        """Return the features of one account at its clock (float64, in catalog order)."""
         worker = self.workers[0]
-        kernel.look(worker.record, self.shards[slot % SHARDS], slot // SHARDS)
+        kernel.compute_values(worker.record, self.shards[slot % SHARDS], slot // SHARDS)
         return worker.values.copy()
 
     def nbytes(self) -> dict[str, int]:
-        """Bytes in use by rows, rare rows, pairs (whole tables) and shared state."""
+        """Return the bytes in use by rows, rare rows, pairs (whole tables) and shared state."""
         rares = int(self.shards["rare_n"].sum()) * RARE.itemsize
         return {
             "rows": self.accounts * ROW.itemsize,
@@ -375,7 +379,7 @@ class Core:
         }
 
     def dump(self) -> dict[str, Any]:
-        """Everything, as arrays; the open epoch included."""
+        """Return the state as named arrays, the open epoch included."""
         arrays: dict[str, Any] = {
             "numbers": np.array([self.epoch, self.accounts, self.first, self.last]),
             "people": self.people.records[: self.accounts],
@@ -393,7 +397,7 @@ class Core:
         return arrays
 
     def load(self, arrays: dict[str, Any]) -> None:
-        """Take the place of a dump, on any number of workers."""
+        """Restore the state from a dump, on any number of workers."""
         self.epoch, self.accounts, first, self.last = (int(n) for n in arrays["numbers"])
         self.fit(self.accounts, arrays["entities"].size)
         self.people.hold(arrays["people"])
@@ -413,7 +417,7 @@ class Core:
         self._begin(first)
 
     def _share_out(self, touched: Any) -> None:
-        """Give the open epoch's touched accounts to the workers of their shards."""
+        """Distribute the open epoch's touched accounts over the workers."""
         n = len(self.workers)
         for number, worker in enumerate(self.workers):
             mine = touched[(touched % SHARDS) % n == number]

@@ -1,4 +1,4 @@
-"""The fast formulas: every feature of the catalog, read from an account's rows at its clock."""
+"""Feature values: every feature of the catalog, computed from an account's records at its clock."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.compiled.numba_runtime import compiled, int64, ones
+from wavebreak.compiled.numba_runtime import compiled, count_ones, int64
 from wavebreak.features import row_values
 from wavebreak.features import row_values as hand
-from wavebreak.features.account_updates import rare_tick
+from wavebreak.features.account_updates import advance_rare_windows
 from wavebreak.features.catalog import INDEX
 from wavebreak.features.memory import covered_of, entities_of, rares_of, values_of
-from wavebreak.features.message_updates import hopped
+from wavebreak.features.message_updates import advance_windows
 from wavebreak.features.row_values import NAN
-from wavebreak.features.score import COARSE_BITS, chance
-from wavebreak.features.windows import decayed, log2, total
+from wavebreak.features.score import COARSE_BITS, probability
+from wavebreak.features.window_counters import read_rare_counters, read_row_counters
+from wavebreak.features.windows import decay, log2, ring_total
 
-# A checker looks for names in an enumeration's text; these come from the catalog.
+# A type checker reads the members in an enumeration's source; these come from the catalog.
 _enumeration: Any = IntEnum
 At = _enumeration("At", INDEX)
-"""Where a feature stands in the array."""
+"""Index of each feature in the array of values."""
 
 REPUTATION_HALF_LIFE = 43_200
 ARRIVALS_HALF_LIFE = 1_440
@@ -34,21 +35,12 @@ SIZE = len(INDEX)
 
 
 @compiled()
-def _volume(row: Any, out: Any) -> None:
-    out[At.sends_15s] = hand.sends_15s(row)
-    out[At.sends_5m] = hand.sends_5m(row)
-    out[At.sends_1h] = hand.sends_1h(row)
-    out[At.sends_1d] = hand.sends_1d(row)
-    out[At.sends_7d] = hand.sends_7d(row)
-    out[At.peers_1d] = hand.peers_1d(row)
-    out[At.first_contacts_1h] = hand.first_contacts_1h(row)
-    out[At.first_contacts_1d] = hand.first_contacts_1d(row)
-    out[At.first_contacts_7d] = hand.first_contacts_7d(row)
+def _message_values(row: Any, out: Any) -> None:
+    read_row_counters(row, out)
     out[At.first_contact_share_1d] = hand.first_contact_share_1d(row)
     out[At.cold_share_32] = hand.cold_share_32(row)
     out[At.started_chats] = hand.started_chats(row)
     out[At.started_share] = hand.started_share(row)
-    out[At.replied_7d] = hand.replied_7d(row)
     out[At.reply_share_7d] = hand.reply_share_7d(row)
     out[At.unanswered_7d] = hand.unanswered_7d(row)
     out[At.one_way_run] = hand.one_way_run(row)
@@ -64,7 +56,7 @@ def _volume(row: Any, out: Any) -> None:
 
 
 @compiled()
-def _rhythm(row: Any, out: Any) -> None:
+def _gap_values(row: Any, out: Any) -> None:
     now = int64(row.gap_n)
     n = now + 16 * int64(row.gap_full)
     for at in (At.gap_mean, At.gap_sd, At.gap_autocorr, At.gap_range):
@@ -91,7 +83,7 @@ def _rhythm(row: Any, out: Any) -> None:
 
 
 @compiled()
-def _habits(row: Any, out: Any) -> None:
+def _typing_values(row: Any, out: Any) -> None:
     out[At.typed_share_32] = hand.typed_share_32(row)
     out[At.untyped_run] = hand.untyped_run(row)
     now = np.int64(row.rate_n)
@@ -117,7 +109,7 @@ def _habits(row: Any, out: Any) -> None:
 
 
 @compiled()
-def _day(row: Any, out: Any) -> None:
+def _day_values(row: Any, out: Any) -> None:
     out[At.hour_entropy] = NAN
     out[At.quiet_hours] = hand.quiet_hours(row)
     if row.hour_n >= 32:
@@ -125,13 +117,13 @@ def _day(row: Any, out: Any) -> None:
 
 
 @compiled()
-def _bad(entities: Any, entity: int, epoch: int) -> float:
+def _reputation(entities: Any, entity: int, epoch: int) -> float:
     if entity == 0 or entity > entities.size:
         return NAN if entity == 0 else PRIOR_BAD / PRIOR_ALL
     e = entities[entity - 1]
     age = epoch - e.epoch
-    good = max(decayed(e.good, age, REPUTATION_HALF_LIFE), 0) / ONE
-    bad = max(decayed(e.bad, age, REPUTATION_HALF_LIFE), 0) / ONE
+    good = max(decay(e.good, age, REPUTATION_HALF_LIFE), 0) / ONE
+    bad = max(decay(e.bad, age, REPUTATION_HALF_LIFE), 0) / ONE
     return (bad + PRIOR_BAD) / (good + bad + PRIOR_ALL)
 
 
@@ -140,12 +132,12 @@ def _arrivals(entities: Any, entity: int, epoch: int) -> float:
     if entity == 0 or entity > entities.size:
         return NAN if entity == 0 else 0.0
     e = entities[entity - 1]
-    return decayed(e.arrivals, epoch - e.epoch, ARRIVALS_HALF_LIFE) / ONE
+    return decay(e.arrivals, epoch - e.epoch, ARRIVALS_HALF_LIFE) / ONE
 
 
 @compiled()
-def _cluster(entities: Any, entity: int, epoch: int, out: Any, at: int) -> None:
-    """What young accounts do on an entity: how many, to strangers in a day, share answered."""
+def _cluster_values(entities: Any, entity: int, epoch: int, out: Any, at: int) -> None:
+    """Activity of young accounts on an entity: registrations, cold contacts, share answered."""
     for j in range(3):
         out[at + j] = NAN if entity == 0 else 0.0
     if entity == 0:
@@ -154,22 +146,22 @@ def _cluster(entities: Any, entity: int, epoch: int, out: Any, at: int) -> None:
     if entity <= entities.size:
         e = entities[entity - 1]
         age = epoch - e.stirred
-        out[at] = decayed(e.joined, age, WEEK_HALF_LIFE) / ONE
-        out[at + 1] = decayed(e.cold, age, ARRIVALS_HALF_LIFE) / ONE
-        opened = decayed(e.opened, age, WEEK_HALF_LIFE) / ONE
-        answered = decayed(e.answered, age, WEEK_HALF_LIFE) / ONE
+        out[at] = decay(e.joined, age, WEEK_HALF_LIFE) / ONE
+        out[at + 1] = decay(e.cold, age, ARRIVALS_HALF_LIFE) / ONE
+        opened = decay(e.opened, age, WEEK_HALF_LIFE) / ONE
+        answered = decay(e.answered, age, WEEK_HALF_LIFE) / ONE
     out[at + 2] = min((answered + PRIOR_ANSWERED) / (opened + PRIOR_OPENED), 1.0)
 
 
 @compiled()
-def _clusters(entities: Any, row: Any, epoch: int, out: Any) -> None:
-    _cluster(entities, row.network, epoch, out, At.network_young)
-    _cluster(entities, row.block, epoch, out, At.block_young)
-    _cluster(entities, row.device, epoch, out, At.device_young)
+def _all_cluster_values(entities: Any, row: Any, epoch: int, out: Any) -> None:
+    _cluster_values(entities, row.network, epoch, out, At.network_young)
+    _cluster_values(entities, row.block, epoch, out, At.block_young)
+    _cluster_values(entities, row.device, epoch, out, At.device_young)
 
 
 @compiled()
-def _identity(w: Any, row: Any, out: Any) -> None:
+def _account_values(w: Any, row: Any, out: Any) -> None:
     entities, epoch = entities_of(w), w.epoch
     out[At.age_s] = hand.age_s(row)
     out[At.known_s] = hand.known_s(row)
@@ -178,15 +170,15 @@ def _identity(w: Any, row: Any, out: Any) -> None:
     out[At.country_mismatch] = hand.country_mismatch(row)
     out[At.verification_weak] = hand.verification_weak(row)
     out[At.channel] = hand.channel(row)
-    out[At.registration_suspicions] = ones(row.fired & w.registration)
-    out[At.network_bad] = _bad(entities, row.network, epoch)
-    out[At.block_bad] = _bad(entities, row.block, epoch)
-    out[At.device_bad] = _bad(entities, row.device, epoch)
-    out[At.client_bad] = _bad(entities, row.client, epoch)
+    out[At.registration_suspicions] = count_ones(row.fired & w.registration)
+    out[At.network_bad] = _reputation(entities, row.network, epoch)
+    out[At.block_bad] = _reputation(entities, row.block, epoch)
+    out[At.device_bad] = _reputation(entities, row.device, epoch)
+    out[At.client_bad] = _reputation(entities, row.client, epoch)
     out[At.network_arrivals] = _arrivals(entities, row.network, epoch)
     out[At.block_arrivals] = _arrivals(entities, row.block, epoch)
     out[At.device_arrivals] = _arrivals(entities, row.device, epoch)
-    _clusters(entities, row, epoch, out)
+    _all_cluster_values(entities, row, epoch, out)
     out[At.device_age_s] = hand.device_age_s(row)
     out[At.linked_age_s] = hand.linked_age_s(row)
     out[At.first_contacts_on_device] = hand.first_contacts_on_device(row)
@@ -196,45 +188,30 @@ def _identity(w: Any, row: Any, out: Any) -> None:
     out[At.strikes] = hand.strikes(row)
     out[At.label_abusive] = hand.label_abusive(row)
     out[At.label_benign] = hand.label_benign(row)
-    out[At.score] = chance(w, int64(row.score))
-    out[At.registration_score] = chance(w, int64(row.registration_score) << COARSE_BITS)
+    out[At.score] = probability(w, int64(row.score))
+    out[At.registration_score] = probability(w, int64(row.registration_score) << COARSE_BITS)
 
 
-_RARELY = np.array([INDEX[name] for name in row_values.RARELY])
+_RARELY = np.array([INDEX[name] for name in row_values.RARE_ROW_FEATURES])
 
 
 @compiled()
-def _no_rare(out: Any) -> None:
+def _clear_rare_values(out: Any) -> None:
     for j in range(_RARELY.size):
         out[_RARELY[j]] = 0.0
 
 
 @compiled()
-def _rare(r: Any, out: Any) -> None:
-    out[At.group_sends_1d] = row_values.group_sends_1d(r)
+def _rare_values(r: Any, out: Any) -> None:
+    read_rare_counters(r, out)
     out[At.changes_after_answer] = row_values.changes_after_answer(r)
-    out[At.groups_created_1h] = row_values.groups_created_1h(r)
-    out[At.groups_created_1d] = row_values.groups_created_1d(r)
-    out[At.members_added_1h] = row_values.members_added_1h(r)
-    out[At.members_added_1d] = row_values.members_added_1d(r)
-    out[At.strangers_added_1d] = row_values.strangers_added_1d(r)
-    out[At.left_after_add_7d] = row_values.left_after_add_7d(r)
-    out[At.left_share_7d] = min(hand.share(total(r.left_7d), total(r.added_7d)), 1.0)
-    out[At.group_joins_1d] = row_values.group_joins_1d(r)
-    out[At.lurked_7d] = row_values.lurked_7d(r)
-    lookups = row_values.lookups_1d(r)
-    out[At.lookups_1d] = lookups
-    out[At.lookup_hit_share_1d] = hand.share(total(r.hits_1d), lookups)
-    failed = row_values.undeliverable_7d(r)
-    out[At.undeliverable_7d] = failed
+    out[At.left_share_7d] = min(hand.share(ring_total(r.left_7d), ring_total(r.added_7d)), 1.0)
+    lookups = ring_total(r.lookups_1d)
+    out[At.lookup_hit_share_1d] = hand.share(ring_total(r.hits_1d), lookups)
+    failed = ring_total(r.undeliverable_7d)
     first_7d, first_1d = np.int64(out[At.first_contacts_7d]), np.int64(out[At.first_contacts_1d])
     out[At.undeliverable_share_7d] = hand.share(failed, failed + first_7d)
     out[At.lookups_per_first_contact_1d] = hand.share(lookups, first_1d)
-    out[At.reports_7d] = row_values.reports_7d(r)
-    out[At.report_weight_7d] = row_values.report_weight_7d(r)
-    out[At.unproven_reports_7d] = row_values.unproven_reports_7d(r)
-    out[At.blocks_7d] = row_values.blocks_7d(r)
-    out[At.block_weight_7d] = row_values.block_weight_7d(r)
     out[At.blind_reports] = row_values.blind_reports(r)
     out[At.accused_last] = row_values.accused_last(r)
     out[At.refused] = row_values.refused(r)
@@ -243,24 +220,24 @@ def _rare(r: Any, out: Any) -> None:
 
 
 @compiled()
-def read(w: Any, sh: Any, row: Any) -> None:
+def compute_features(w: Any, sh: Any, row: Any) -> None:
     """Fill the worker's values (float64, one a feature) for an account, at its clock.
 
     Shared state is read as of the last closed epoch; what the stream does not cover is NaN.
     """
     out = values_of(w, SIZE)
-    hopped(row)
-    _volume(row, out)
-    _rhythm(row, out)
-    _habits(row, out)
-    _day(row, out)
-    _identity(w, row, out)
+    advance_windows(row)
+    _message_values(row, out)
+    _gap_values(row, out)
+    _typing_values(row, out)
+    _day_values(row, out)
+    _account_values(w, row, out)
     if row.rare > 0:
         r = rares_of(sh)[np.int64(row.rare) - 1]
-        rare_tick(r, np.int64(row.clock))
-        _rare(r, out)
+        advance_rare_windows(r, np.int64(row.clock))
+        _rare_values(r, out)
     else:
-        _no_rare(out)
+        _clear_rare_values(out)
         out[At.left_share_7d] = NAN
         out[At.lookup_hit_share_1d] = NAN
         out[At.lookups_per_first_contact_1d] = hand.share(0, np.int64(out[At.first_contacts_1d]))

@@ -1,7 +1,8 @@
-"""Arithmetic that decides alike on every processor: hopping rings, blocks, bits, fixed-point logs.
+"""Hopping-window ring buffers, bit histories, fixed-point logarithms and decay in integers.
 
-No logarithm or power of a C library is on the way to a decision (they differ between processors):
-logarithms come from a table made by decimal arithmetic, in 1/256.
+Everything on the way to a decision must give the same result on every processor. Logarithms and
+powers of C libraries differ between processors, so they come from tables made by decimal
+arithmetic, in 1/256.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import numpy as np
 from wavebreak.compiled.numba_runtime import (
     compiled,
     int64,
+    leading_zeros,
     sum_of_sixteen_u1,
     sum_of_sixteen_u2,
-    zeros_ahead,
 )
 
 
@@ -40,8 +41,8 @@ LOG2, COUNT_LOG2, HALVES = _tables()
 
 
 @compiled(inline="always")
-def hop(ring: Any, old: int, new: int) -> None:
-    """Move a ring's clock from bucket `old` to `new`: the buckets entered are emptied."""
+def advance_ring(ring: Any, old: int, new: int) -> None:
+    """Advance a ring from bucket `old` to `new`; buckets entered are emptied."""
     if new - old >= 16:
         for j in range(16):
             ring[j] = 0
@@ -51,7 +52,7 @@ def hop(ring: Any, old: int, new: int) -> None:
 
 
 @compiled(inline="always")
-def bump(ring: Any, bucket: int, clock: int, amount: int, top: int) -> None:
+def add_to_bucket(ring: Any, bucket: int, clock: int, amount: int, top: int) -> None:
     """Add to the bucket of an item, up to `top`; an item older than the ring changes nothing."""
     if bucket > clock - 16:
         value = np.int64(ring[bucket & 15]) + amount
@@ -59,7 +60,7 @@ def bump(ring: Any, bucket: int, clock: int, amount: int, top: int) -> None:
 
 
 @compiled(inline="always")
-def total(ring: Any) -> int:
+def ring_total(ring: Any) -> int:
     """Sum of a ring's sixteen buckets."""
     if ring.itemsize == 1:
         return sum_of_sixteen_u1(ring.ctypes.data)
@@ -67,7 +68,7 @@ def total(ring: Any) -> int:
 
 
 @compiled(inline="always")
-def part(ring: Any, newest: int, count: int) -> int:
+def ring_part(ring: Any, newest: int, count: int) -> int:
     """Sum of the `count` buckets that end with bucket `newest`."""
     s = int64(0)
     for j in range(count):
@@ -76,14 +77,14 @@ def part(ring: Any, newest: int, count: int) -> int:
 
 
 @compiled(inline="always")
-def small_hop(ring: Any, old: int, new: int) -> Any:
-    """Move a ring of sixteen buckets of four bits, newest lowest, from one clock to another."""
+def advance_nibble_ring(ring: Any, old: int, new: int) -> Any:
+    """Advance a ring of sixteen four-bit buckets, newest lowest, from one bucket to another."""
     steps = new - old
     return np.uint64(0) if steps >= 16 else np.uint64(ring) << np.uint64(4 * steps)
 
 
 @compiled(inline="always")
-def small_bump(ring: Any, bucket: int, clock: int) -> Any:
+def add_to_nibble_ring(ring: Any, bucket: int, clock: int) -> Any:
     """Add one to the bucket of an item in a ring of four-bit buckets, up to 15."""
     if bucket <= clock - 16:
         return np.uint64(ring)
@@ -93,7 +94,7 @@ def small_bump(ring: Any, bucket: int, clock: int) -> Any:
 
 
 @compiled(inline="always")
-def small_total(ring: Any) -> int:
+def nibble_ring_total(ring: Any) -> int:
     """Sum of a ring's sixteen four-bit buckets."""
     bits = np.uint64(ring)
     pairs = (bits & np.uint64(0x0F0F0F0F0F0F0F0F)) + (
@@ -109,22 +110,22 @@ def log2(x: int) -> int:
     >>> [log2(x) for x in (1, 2, 3, 1024)]
     [0, 256, 406, 2560]
     """
-    whole = int64(63) - zeros_ahead(int64(x))
+    whole = int64(63) - leading_zeros(int64(x))
     at = ((x << 8) >> whole) & 255 if whole < 54 else (x >> (whole - 8)) & 255
     return whole * 256 + int64(LOG2[at])
 
 
 @compiled(inline="always")
-def push(bits: int, bit: bool) -> int:
-    """Shift a fact into the lowest of 32 bits."""
+def push_bit(bits: int, bit: bool) -> int:
+    """Shift a bit into the lowest of 32 bits."""
     return ((int64(bits) << 1) | int64(bit)) & 0xFFFFFFFF
 
 
 @compiled()
-def decayed(value: int, epochs: int, half_life: int) -> int:
+def decay(value: int, epochs: int, half_life: int) -> int:
     """`value` after `epochs` epochs of decay with a half-life in epochs, in integers.
 
-    >>> decayed(65536, 60, 60), decayed(65536, 0, 60), decayed(-65536, 6000, 60)
+    >>> decay(65536, 60, 60), decay(65536, 0, 60), decay(-65536, 6000, 60)
     (32768, 65536, 0)
     """
     if epochs <= 0 or value == 0:

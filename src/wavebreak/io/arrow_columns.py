@@ -32,11 +32,11 @@ from wavebreak.compiled.arrow_cdata import (
     N_CHILDREN,
     NULLS,
     OFFSET,
+    array_at,
     children,
+    export_addresses,
     is_given,
-    lent,
-    members,
-    numbers,
+    struct_members,
 )
 from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.io.enum_table import Words, word_at, words_of
@@ -391,7 +391,7 @@ def gathered(batches: Sequence[pa.RecordBatch]) -> Laid | None:
             batch.validate()
     except pa.ArrowInvalid:
         return None
-    parts, _kept = lent(batches)
+    parts, _kept = export_addresses(batches)
     room = np.full(len(NAMES), -1, np.int64)
     room[_FIELD_INDEX["type"]] = 0
     rows = _sized(parts, forms, room)
@@ -458,12 +458,12 @@ def _sized(parts: Any, forms: Any, room: Any) -> Any:
     """
     rows = int64(0)
     for part in range(len(parts)):
-        batch = members(parts[part])
+        batch = struct_members(parts[part])
         if batch[OFFSET] != 0 or batch[N_CHILDREN] > forms.shape[2]:
             return int64(-1)
         columns = children(batch)
         for child in range(batch[N_CHILDREN]):
-            column = members(columns[child])
+            column = struct_members(columns[child])
             field, holds = forms[part, 0, child], forms[part, 1, child]
             size = _text_size(column) if holds == TEXT else _alignment(column, holds)
             plain = column[LENGTH] == batch[LENGTH] and column[DICTIONARY] == 0
@@ -481,11 +481,11 @@ def _text_size(column: Any) -> Any:
         return int64(-1)
     if column[LENGTH] == 0:
         return int64(0)
-    buffers = numbers(column[BUFFERS], 3, np.int64)
+    buffers = array_at(column[BUFFERS], 3, np.int64)
     where = buffers[1]
     if where == 0 or where & 3:
         return int64(-1)
-    offsets = numbers(where + 4 * column[OFFSET], column[LENGTH] + 1, np.int32)
+    offsets = array_at(where + 4 * column[OFFSET], column[LENGTH] + 1, np.int32)
     first, last = int64(offsets[0]), int64(offsets[column[LENGTH]])
     if not 0 <= first <= last or (buffers[2] == 0 and last > 0):
         return int64(-1)
@@ -499,7 +499,7 @@ def _alignment(column: Any, holds: Any) -> Any:
         return int64(-1)
     if column[LENGTH] == 0:
         return int64(0)
-    where = numbers(column[BUFFERS], 2, np.int64)[1]
+    where = array_at(column[BUFFERS], 2, np.int64)[1]
     mask = 7 if holds == LONG else 3 if holds == SHORT else 0
     return int64(-1) if where == 0 or where & mask else int64(0)
 
@@ -508,8 +508,8 @@ def _alignment(column: Any, holds: Any) -> Any:
 def _span(column: Any) -> Any:
     """Buffers of a column of texts, where in the third each begins, first and last of these."""
     rows = column[LENGTH]
-    buffers = numbers(column[BUFFERS], 3, np.int64)
-    starts = numbers(buffers[1] + 4 * column[OFFSET], rows + 1, np.int32)
+    buffers = array_at(column[BUFFERS], 3, np.int64)
+    starts = array_at(buffers[1] + 4 * column[OFFSET], rows + 1, np.int32)
     return buffers, starts, int64(starts[0]), int64(starts[rows])
 
 
@@ -522,7 +522,7 @@ def _texts(column: Any, row: Any, field: Any, to: Any, bounds: Any, sheet: Any) 
     rows, begin = column[LENGTH], column[OFFSET]
     buffers, starts, before, last = _span(column)
     at = sheet.where[field, 2] + to
-    sheet.memory[at : at + last - before] = numbers(buffers[2] + before, last - before, np.uint8)
+    sheet.memory[at : at + last - before] = array_at(buffers[2] + before, last - before, np.uint8)
     offsets = offsets_of(sheet, field)
     many, shift = int64(0), to - before
     low, high = bounds[field]
@@ -554,7 +554,7 @@ def _words(column: Any, row: Any, field: Any, known: Any, sheet: Any) -> Any:
     """
     rows, begin = column[LENGTH], column[OFFSET]
     buffers, starts, before, last = _span(column)
-    text, made = numbers(buffers[2], last, np.uint8), sheet.memory[sheet.where[field, 1] :]
+    text, made = array_at(buffers[2], last, np.uint8), sheet.memory[sheet.where[field, 1] :]
     many = int64(0)
     for k in range(rows):
         after = int64(starts[k + 1])
@@ -575,9 +575,9 @@ def _words(column: Any, row: Any, field: Any, known: Any, sheet: Any) -> Any:
 def _integers(column: Any, holds: Any, row: Any, field: Any, bounds: Any, sheet: Any) -> Any:
     """Write a column of whole numbers, of either width; gives how many there are."""
     rows, begin, wide = column[LENGTH], column[OFFSET], holds == LONG
-    buffers = numbers(column[BUFFERS], 2, np.int64)
-    longs = numbers(buffers[1] + 8 * begin, rows, np.int64)
-    shorts = numbers(buffers[1] + 4 * begin, rows, np.int32)
+    buffers = array_at(column[BUFFERS], 2, np.int64)
+    longs = array_at(buffers[1] + 8 * begin, rows, np.int64)
+    shorts = array_at(buffers[1] + 4 * begin, rows, np.int32)
     many, (low, high) = int64(0), bounds[field]
     for k in range(rows):
         if is_given(buffers[0], begin + k):
@@ -593,7 +593,7 @@ def _integers(column: Any, holds: Any, row: Any, field: Any, bounds: Any, sheet:
 def _flags(column: Any, row: Any, field: Any, sheet: Any) -> Any:
     """Write a column of flags; gives how many there are."""
     begin = column[OFFSET]
-    buffers = numbers(column[BUFFERS], 2, np.int64)
+    buffers = array_at(column[BUFFERS], 2, np.int64)
     many = int64(0)
     for k in range(column[LENGTH]):
         if is_given(buffers[0], begin + k):
@@ -608,11 +608,11 @@ def _gathered(parts: Any, forms: Any, bounds: Any, known: Any, sheet: Any) -> bo
     """Write what `_sized` measured, batch by batch; False where a buffer is damaged after all."""
     row, to = int64(0), np.zeros(len(bounds), np.int64)
     for part in range(len(parts)):
-        batch = members(parts[part])
+        batch = struct_members(parts[part])
         rows, seen = batch[LENGTH], int64(0)
         columns = children(batch)
         for child in range(batch[N_CHILDREN] if rows else 0):
-            column = members(columns[child])
+            column = struct_members(columns[child])
             field, holds = int64(forms[part, 0, child]), forms[part, 1, child]
             seen |= int64(1) << field
             if known.kinds[field] == WORD:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wavebreak.compiled.numba_runtime import compiled, eight_bytes, int64, put_eight_bytes
+from wavebreak.compiled.numba_runtime import compiled, int64, load_u64, store_u64
 from wavebreak.io.arrow_columns import (
     BOUNDS,
     FLAG,
@@ -66,7 +66,7 @@ def _end_of_text(text: Any, at: Any) -> Any:
     """Where the text that begins at `at` ends; -1 where something else comes first."""
     base = text.ctypes.data
     while at + 8 <= len(text):
-        word = eight_bytes(base + at)
+        word = load_u64(base + at)
         bits = equal_bytes(word, _QUOTE) | equal_bytes(word, _ESCAPE) | control_bytes(word)
         if bits != 0:
             at += lowest(bits)
@@ -168,7 +168,7 @@ def _copied(text: Any, at: Any, size: Any, column: Any, to: Any) -> None:
     if at + size + 8 <= len(text):
         source, target = text.ctypes.data + at, column.ctypes.data + to
         for k in range(0, size, 8):
-            put_eight_bytes(target + k, eight_bytes(source + k))
+            store_u64(target + k, load_u64(source + k))
     else:
         for k in range(size):
             column[to + k] = text[at + k]

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from wavebreak.compiled.numba_runtime import compiled, eight_bytes, int64, zeros_ahead
+from wavebreak.compiled.numba_runtime import compiled, int64, leading_zeros, load_u64
 from wavebreak.schema.events import WIRE_SCHEMA, blanks
 
 MAX_LINE = 1 << 16
@@ -117,7 +117,7 @@ def control_bytes(word: Any) -> Any:
 @compiled(inline="always")
 def lowest(bits: Any) -> Any:
     """In compiled code: which of eight bytes has the lowest bit that is set."""
-    return (63 - zeros_ahead(int64(bits & (~bits + np.uint64(1))))) >> 3
+    return (63 - leading_zeros(int64(bits & (~bits + np.uint64(1))))) >> 3
 
 
 @compiled(inline="always")
@@ -142,7 +142,7 @@ def _cut(text: Any, begins: Any, arrays: Any, ends: Any, counts: Any) -> Any:
         before, stop, array = many, begins[k + 1], arrays[k]
         sought = _CLOSE if array else _LINE_FEED
         for at in range(begins[k], stop, 8):
-            bits = equal_bytes(eight_bytes(base + at), sought)
+            bits = equal_bytes(load_u64(base + at), sought)
             while bits != _ZERO:
                 place = at + lowest(bits)
                 bits &= bits - np.uint64(1)

@@ -1,10 +1,29 @@
-"""A trained model: walked exactly, calibrated, explained, kept in a directory."""
+"""Models: LightGBM trees with exact inference, calibration, explanations and storage.
 
-from wavebreak.model.calibration import Steps, fixed
-from wavebreak.model.inference import ONE, REJECTED
-from wavebreak.model.model import NEVER_INPUTS, Model, from_booster, smallest
-from wavebreak.model.shap import in_words, named, speaks
-from wavebreak.model.storage import chosen, load, save
+Inference is compiled by Numba: each name is imported on first use.
+"""
+
+from typing import TYPE_CHECKING
+
+from wavebreak.lazily import lazily
+
+if TYPE_CHECKING:
+    from wavebreak.model.calibration import Steps, to_fixed_point
+    from wavebreak.model.inference import ONE, REJECTED
+    from wavebreak.model.model import NEVER_INPUTS, Model, from_booster, smallest_model
+    from wavebreak.model.shap import describe_contribution, describe_direction, feature_title
+    from wavebreak.model.storage import load, load_selected, save
+else:
+    __getattr__ = lazily(
+        __name__,
+        {
+            "calibration": "Steps to_fixed_point",
+            "inference": "ONE REJECTED",
+            "model": "NEVER_INPUTS Model from_booster smallest_model",
+            "shap": "describe_contribution describe_direction feature_title",
+            "storage": "load load_selected save",
+        },
+    )
 
 __all__ = [
     "NEVER_INPUTS",
@@ -12,13 +31,13 @@ __all__ = [
     "REJECTED",
     "Model",
     "Steps",
-    "chosen",
-    "fixed",
+    "describe_contribution",
+    "describe_direction",
+    "feature_title",
     "from_booster",
-    "in_words",
     "load",
-    "named",
+    "load_selected",
     "save",
-    "smallest",
-    "speaks",
-]  # fmt: skip
+    "smallest_model",
+    "to_fixed_point",
+]

@@ -1,4 +1,4 @@
-"""What the training set looked like, feature by feature, to tell later how far a stream has moved.
+"""Baseline of a model: distribution of each feature in training, against which drift is measured.
 
 Population stability index: Siddiqi, Credit Risk Scorecards (2006): 0.1 is a shift, 0.25 a large
 one.
@@ -24,66 +24,69 @@ _LEAST = 1e-4
 
 
 @dataclass(frozen=True)
-class Spread:
-    """How a feature was spread: `shares` of the bins between `edges`, and last of missing."""
+class Distribution:
+    """Distribution of a feature: `shares` of the bins between `edges`, then of missing values."""
 
     edges: tuple[float, ...]
     shares: tuple[float, ...]
 
 
-def spread(values: Floats, bins: int) -> Spread:
-    """Quantile bins of values, and the share of each; equal edges become one.
+def distribution(values: Floats, bins: int) -> Distribution:
+    """Return quantile bins of values with their shares; equal edges become one.
 
-    >>> spread(np.array([1.0, 2.0, 3.0, np.nan]), 2)
-    Spread(edges=(2.0,), shares=(0.25, 0.5, 0.25))
+    >>> distribution(np.array([1.0, 2.0, 3.0, np.nan]), 2)
+    Distribution(edges=(2.0,), shares=(0.25, 0.5, 0.25))
     """
     there = values[~np.isnan(values)]
     levels = np.linspace(0, 1, bins + 1)[1:-1]
     cuts = np.unique(np.quantile(there, levels)).tolist() if len(there) else []
     edges = tuple(float(edge) for edge in cuts)
-    return Spread(edges, tuple(round(float(s), 9) for s in shares(values, edges)))
+    return Distribution(edges, tuple(round(float(s), 9) for s in bin_shares(values, edges)))
 
 
-def shares(values: Floats, edges: tuple[float, ...]) -> Floats:
-    """Share of values in each bin, and last of those that are missing."""
+def bin_shares(values: Floats, edges: tuple[float, ...]) -> Floats:
+    """Return the share of values in each bin, last that of missing values."""
     where = np.searchsorted(np.asarray(edges, np.float64), values, side="right")
     where = np.where(np.isnan(values), len(edges) + 1, where)
     counted = np.bincount(where, minlength=len(edges) + 2)
     return np.asarray(counted / max(1, len(values)), np.float64)
 
 
-def psi(then: Spread, values: Floats) -> float:
-    """Population stability index of values against a spread: 0 where nothing moved.
+def population_stability_index(then: Distribution, values: Floats) -> float:
+    """Return the population stability index of values against a distribution: 0 for no drift.
 
-    >>> before = spread(np.arange(1000.0), 10)
-    >>> round(psi(before, np.arange(1000.0)), 6), psi(before, np.arange(1000.0) + 500) > 0.25
-    (0.0, True)
+    >>> before = distribution(np.arange(1000.0), 10)
+    >>> round(population_stability_index(before, np.arange(1000.0)), 6)
+    0.0
+    >>> population_stability_index(before, np.arange(1000.0) + 500) > 0.25
+    True
     """
     old = np.maximum(np.asarray(then.shares), _LEAST)
-    new = np.maximum(shares(values, then.edges), _LEAST)
+    new = np.maximum(bin_shares(values, then.edges), _LEAST)
     return float(((new - old) * np.log(new / old)).sum())
 
 
-def baseline(
+def feature_baseline(
     names: tuple[str, ...], values: Floats, margins: Floats, bins: int
-) -> dict[str, Spread]:
-    """Spread of every feature, and of the margin under the name `score`."""
-    made = {name: spread(values[:, column], bins) for column, name in enumerate(names)}
-    return made | {"score": spread(margins, bins)}
+) -> dict[str, Distribution]:
+    """Return the distribution of every feature, and of the margin as `score`."""
+    made = {name: distribution(values[:, column], bins) for column, name in enumerate(names)}
+    return made | {"score": distribution(margins, bins)}
 
 
-def save(spreads: Mapping[str, Spread], directory: Path) -> None:
+def save(spreads: Mapping[str, Distribution], directory: Path) -> None:
     """Write a baseline into a model's directory."""
-    told = {name: {"edges": s.edges, "shares": s.shares} for name, s in spreads.items()}
-    (directory / FILE).write_text(json.dumps(told, indent=0, sort_keys=True) + "\n", "utf-8")
+    document = {name: {"edges": s.edges, "shares": s.shares} for name, s in spreads.items()}
+    (directory / FILE).write_text(json.dumps(document, indent=0, sort_keys=True) + "\n", "utf-8")
 
 
-def load(directory: Path) -> dict[str, Spread]:
-    """Read the baseline of a model; raises `FileError` where there is none."""
+def load(directory: Path) -> dict[str, Distribution]:
+    """Load the baseline from a model's directory; raises `FileError` where there is none."""
     try:
-        told = json.loads((directory / FILE).read_text("utf-8"))
-        return {n: Spread(tuple(s["edges"]), tuple(s["shares"])) for n, s in told.items()}
+        document = json.loads((directory / FILE).read_text("utf-8"))
+        return {n: Distribution(tuple(s["edges"]), tuple(s["shares"])) for n, s in document.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise FileError(
-            f"{directory} has no readable {FILE}", fix="train the model again: `wavebreak train`"
+            f"{directory / FILE} is missing or unreadable",
+            fix="train the model again: `wavebreak train`",
         ) from None

@@ -1,4 +1,4 @@
-"""From a margin to a probability: a table of steps, so that every processor says the same."""
+"""Calibration: from a margin to a probability by a table of steps, equal on every processor."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from wavebreak.errors import ModelError
 ONE = 1 << 16
 
 
-def fixed(margins: Any) -> npt.NDArray[np.int64]:
-    """Margins in fixed point of 1/65,536: half to even, held to ±(2**31 - 1).
+def to_fixed_point(margins: Any) -> npt.NDArray[np.int64]:
+    """Return margins in fixed point of 1/65,536: half to even, clipped to ±(2**31 - 1).
 
-    >>> fixed([0.5, -1e9]).tolist()
+    >>> to_fixed_point([0.5, -1e9]).tolist()
     [32768, -2147483647]
     """
     bound = float((1 << 31) - 1)
@@ -41,12 +41,12 @@ class Steps:
         good = levels.size == edges.size + 1 and (np.diff(edges) > 0).all()
         if not (good and (np.diff(levels) >= 0).all() and levels[0] >= 0 and levels[-1] <= 1):
             raise ModelError(
-                "the calibration's steps do not rise from 0 towards 1",
-                fix="give rising edges and one more level than edges",
+                "the calibration's edges or levels do not rise between 0 and 1",
+                fix="give rising edges, and one more level than edges, rising within 0 and 1",
             )
 
     def probability(self, scores: Any) -> npt.NDArray[np.float64]:
-        """Probabilities of margins in fixed point.
+        """Return the probabilities of margins in fixed point.
 
         >>> halves = Steps.of([0.0], [0.25, 0.75])
         >>> halves.probability([-1, 0, 1]).tolist()
@@ -57,14 +57,14 @@ class Steps:
 
     @classmethod
     def of(cls, margins: Sequence[float], levels: Sequence[float]) -> Steps:
-        """Steps at margins in log-odds; edges that fall together in fixed point become one."""
-        edges, first = np.unique(fixed(margins)[::-1], return_index=True)
+        """Return steps at margins in log-odds; edges equal in fixed point become one."""
+        edges, first = np.unique(to_fixed_point(margins)[::-1], return_index=True)
         above = np.asarray(levels, np.float64)[1:][::-1][first]
         return cls(edges, np.concatenate([[float(levels[0])], above]))
 
     @classmethod
     def logistic(cls) -> Steps:
-        """Quarter steps of the logistic curve: what a margin says before anything calibrated it."""
+        """Return quarter steps of the logistic curve, for a model without calibration."""
         edges = [k / 4 for k in range(-40, 41)]
         levels = [round(1 / (1 + math.exp(-(m - 0.125))), 6) for m in [*edges, 10.25]]
         return cls.of(edges, levels)

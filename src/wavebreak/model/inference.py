@@ -1,7 +1,7 @@
-"""The walk: from the values of a row to its margin, to the last bit what LightGBM gives.
+"""Tree inference: from the values of a row to its margin, bit-identical with LightGBM.
 
-Eight trees (or, in a batch, eight rows) are walked at once, since a step waits for memory and not
-for arithmetic; a step has no branch. Leaves are added in the order of the trees.
+Eight trees (or, in a batch, eight rows) are evaluated at once, since a step waits for memory and
+not for arithmetic; a step has no branch. Leaves are added in the order of the trees.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from wavebreak.model.trees import BLOCK, NODE, Forest
 
 ONE: Final = 1 << 16
 """A margin of 1 in fixed point."""
-GREATEST: Final = (1 << 31) - 1
+FIXED_MAX: Final = (1 << 31) - 1
 REJECTED: Final = -(1 << 31)
 """The margin in fixed point of a row that the cascade rejected: below every other."""
 
-# The model's numbers for the callback: int64 each; of arrays the address.
+# The packed model for the callback: int64 each; of arrays the address.
 NODES, NODE_N, ROOTS, LEAF_BIT, CASCADE, BLOCKS, COLUMNS = range(7)
 NUMBERS: Final = 8
 
 ROWS: Final = 16
-"""Rows that a batch takes at once: twice eight, and their values stay in the nearest cache."""
+"""Rows evaluated at once in a batch: their values fit into the first-level cache."""
 
-# Unsigned, since a signed index is asked each time whether it counts from the end.
+# Unsigned, since a signed index is checked each time for counting from the end.
 _unsigned: Any = np.uint64
 _NUMBER, _SIXTEEN, _COLUMN = _unsigned(0xFFFF), _unsigned(16), _unsigned(32)
 _NO, _ONE = _unsigned(0), _unsigned(1)
@@ -52,8 +52,8 @@ def _next(nodes: Any, at: Any, row: Any) -> Any:
 
 
 @compiled()
-def _spread(values: Any, row: Any) -> None:
-    """Write the values of a row, and again with -inf for missing."""
+def _expand_missing(values: Any, row: Any) -> None:
+    """Write the values of a row twice, the second time with -inf for missing."""
     columns = values.size
     for column in range(columns):
         value = values[column]
@@ -63,7 +63,7 @@ def _spread(values: Any, row: Any) -> None:
 
 @compiled()
 def _block(nodes: Any, roots: Any, leaf_bit: Any, block: int, row: Any, total: float) -> float:
-    """Add the leaves of eight trees that one row falls into."""
+    """Add the leaves of eight trees for one row."""
     k = _unsigned(block * BLOCK)
     n0, n1, n2, n3 = roots[k], roots[k + _ONE], roots[k + _unsigned(2)], roots[k + _unsigned(3)]
     k += _unsigned(4)
@@ -86,7 +86,7 @@ def _block(nodes: Any, roots: Any, leaf_bit: Any, block: int, row: Any, total: f
 
 @compiled()
 def _tree(nodes: Any, root: Any, leaf_bit: Any, rows: Any, sums: Any, first: int) -> None:
-    """Add the leaves of one tree that eight rows fall into."""
+    """Add the leaves of one tree for eight rows."""
     k = _unsigned(first)
     r0, r1, r2, r3 = rows[k], rows[k + _ONE], rows[k + _unsigned(2)], rows[k + _unsigned(3)]
     k += _unsigned(4)
@@ -113,7 +113,7 @@ def _batch(nodes: Any, roots: Any, leaf_bit: Any, values: Any, made: Any) -> Non
     for start in range(0, values.shape[0], ROWS):
         n = min(ROWS, values.shape[0] - start)
         for k in range(n):
-            _spread(values[start + k], rows[k])
+            _expand_missing(values[start + k], rows[k])
         sums[:] = 0.0
         for root in roots:
             for first in range(0, n, 8):
@@ -124,7 +124,7 @@ def _batch(nodes: Any, roots: Any, leaf_bit: Any, values: Any, made: Any) -> Non
 @compiled()
 def _one(nodes: Any, roots: Any, leaf_bit: Any, values: Any) -> float:
     row, total = np.empty(2 * values.size), 0.0
-    _spread(values, row)
+    _expand_missing(values, row)
     for block in range(roots.size // BLOCK):
         total = _block(nodes, roots, leaf_bit, block, row, total)
     return total
@@ -134,7 +134,7 @@ def _one(nodes: Any, roots: Any, leaf_bit: Any, values: Any) -> float:
 def _partials(nodes: Any, roots: Any, leaf_bit: Any, values: Any, sums: Any) -> None:
     row = np.empty(2 * values.shape[1])
     for k in range(values.shape[0]):
-        _spread(values[k], row)
+        _expand_missing(values[k], row)
         total = 0.0
         for block in range(roots.size // BLOCK):
             total = _block(nodes, roots, leaf_bit, block, row, total)
@@ -142,21 +142,21 @@ def _partials(nodes: Any, roots: Any, leaf_bit: Any, values: Any, sums: Any) -> 
 
 
 @compiled()
-def _fixed(margin: float) -> int:
+def _to_fixed_point(margin: float) -> int:
     scaled = np.rint(margin * ONE)
-    return int64(min(max(scaled, float(-GREATEST)), float(GREATEST)))
+    return int64(min(max(scaled, float(-FIXED_MAX)), float(FIXED_MAX)))
 
 
 @compiled()
 def _cascaded(nodes: Any, roots: Any, leaf_bit: Any, cascade: Any, values: Any) -> int:
-    """The margin of one row in fixed point; REJECTED as soon as the cascade lets go of it."""
+    """Return the margin of one row in fixed point; REJECTED as soon as the cascade rejects it."""
     row, total = np.empty(2 * values.size), 0.0
-    _spread(values, row)
+    _expand_missing(values, row)
     for block in range(roots.size // BLOCK):
         total = _block(nodes, roots, leaf_bit, block, row, total)
         if total < cascade[block]:
             return REJECTED
-    return _fixed(total)
+    return _to_fixed_point(total)
 
 
 @compiled()
@@ -177,8 +177,8 @@ def _score(model: int, values: int) -> int:
     return answer
 
 
-def numbers(forest: Forest, cascade: Any) -> npt.NDArray[np.int64]:
-    """The model as the C function reads it: int64; the arrays must live as long as it is used."""
+def pack_model(forest: Forest, cascade: Any) -> npt.NDArray[np.int64]:
+    """Pack a model for the C function (int64); its arrays must live as long as it is used."""
     made = np.zeros(NUMBERS, np.int64)
     made[NODES], made[NODE_N] = forest.nodes.ctypes.data, forest.nodes.size
     made[ROOTS], made[LEAF_BIT] = forest.roots.ctypes.data, forest.leaf_bit
@@ -189,32 +189,32 @@ def numbers(forest: Forest, cascade: Any) -> npt.NDArray[np.int64]:
 
 @cache
 def scorer() -> Callback:
-    """The C function `int64 score(int64 model, int64 values)`."""
+    """Return the C function `int64 score(int64 model, int64 values)`."""
     return callback(_score, 2)
 
 
 def margins(forest: Forest, values: Any) -> npt.NDArray[np.float64]:
-    """Margins of rows: float64[n] of float64[n, columns]."""
+    """Return margins of rows: float64[n] of float64[n, columns]."""
     rows, made = _rows(forest, values), np.zeros(len(values))
     _batch(forest.nodes, forest.roots, _unsigned(forest.leaf_bit), rows, made)
     return made
 
 
 def margin(forest: Forest, values: Any) -> float:
-    """The margin of one row, float64[columns]: eight trees at once, the same to the last bit."""
+    """Return the margin of one row, float64[columns]: bit-identical with `margins`."""
     row = _rows(forest, values[None, :])[0]
     return float(_one(forest.nodes, forest.roots, _unsigned(forest.leaf_bit), row))
 
 
 def partials(forest: Forest, values: Any) -> npt.NDArray[np.float64]:
-    """Sums after each block of eight trees: float64[n, blocks]."""
+    """Return sums after each block of eight trees: float64[n, blocks]."""
     rows, sums = _rows(forest, values), np.zeros((len(values), forest.blocks))
     _partials(forest.nodes, forest.roots, _unsigned(forest.leaf_bit), rows, sums)
     return sums
 
 
 def scores(forest: Forest, cascade: Any, values: Any) -> npt.NDArray[np.int64]:
-    """Margins in fixed point through a cascade: int64[n]."""
+    """Return margins in fixed point through a cascade: int64[n]."""
     rows, made = _rows(forest, values), np.zeros(len(values), np.int64)
     _scores(forest.nodes, forest.roots, _unsigned(forest.leaf_bit), cascade, rows, made)
     return made
@@ -224,7 +224,7 @@ def _rows(forest: Forest, values: Any) -> npt.NDArray[np.float64]:
     rows = np.ascontiguousarray(values, np.float64)
     if rows.ndim != 2 or rows.shape[1] != len(forest.names):
         raise ModelError(
-            f"rows of {rows.shape[-1]} values were given to a model over {len(forest.names)}",
-            fix="give one column a feature, in the model's order",
+            f"the rows have {rows.shape[-1]} values, the model reads {len(forest.names)}",
+            fix="give one column per feature of the catalog, in its order",
         )
     return rows

@@ -1,6 +1,6 @@
-"""What a model is: trees, what their margin means, where it acts, and what it was trained on.
+"""A model: trees, calibration, thresholds, and the features that it was trained on.
 
-The smallest model: one split. For compiling what scores, where no model is shipped.
+`smallest_model` returns a model of one split, for compilation where no model is shipped.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from wavebreak.features.layout import OUTCOMES
 from wavebreak.model import inference
 from wavebreak.model.calibration import Steps
 from wavebreak.model.shap import Paths, contributions, paths_of
-from wavebreak.model.trees import Forest, parse
+from wavebreak.model.trees import Forest, parse_trees
 
 NEVER_INPUTS = ("score", "registration_score")
-"""What a model said itself is for rules: no model reads it."""
+"""A model's own scores: features for rules that no model reads."""
 REASONS: Final = 5
-"""Features that are given as reasons of one decision."""
+"""Features given as reasons of one decision."""
 _AGAIN = "train again: `wavebreak train`; or run with --model none"
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """Trees over the catalog's features, and what follows from their margin.
+    """Trees over the catalog's features, and the outcomes that follow from their margin.
 
     - `text`: the trees as LightGBM writes them; `features`: name and version of each input, in
       the order of training.
     - `calibration`: margin to probability. `thresholds`: outcome to the margin (fixed point of
       1/65,536, at or above) from which it follows.
     - `silent`: the most severe outcome for an account that has started no chat; None: any. Set
-      where too few such people were seen.
+      where too few such accounts were in training.
     - `cascade`: float64, one a block of eight trees: a row whose sum after the block is below it
-      is let go with the lowest score; -inf never lets go. Source: Bourdev & Brandt, "Robust
+      is rejected with the lowest score; -inf never rejects. Source: Bourdev & Brandt, "Robust
       object detection via soft cascade", CVPR 2005.
-    - `training`: whatever training wants kept that is small (plain JSON values).
+    - `training`: small facts about the training (plain JSON values).
     """
 
     name: str
@@ -59,13 +59,16 @@ class Model:
 
     def __post_init__(self) -> None:
         for name, version in self.features:
-            _known(name, version)
+            _check_input(name, version)
         if unknown := {*self.thresholds, self.silent or "ban"} - set(OUTCOMES[1:]):
             raise ModelError(
-                f"there is no outcome {min(unknown)!r}", fix=f"one of: {', '.join(OUTCOMES[1:])}"
+                f"thresholds name an unknown outcome {min(unknown)!r}",
+                fix=f"use one of: {', '.join(OUTCOMES[1:])}",
             )
         if self.forest.inputs != tuple(name for name, _ in self.features):
-            raise ModelError("the trees read other features than the model says", fix=_AGAIN)
+            raise ModelError(
+                "the trees' feature_names differ from the model's list of features", fix=_AGAIN
+            )
         blocks = self.forest.blocks
         if self.cascade.shape != (blocks,):
             raise ModelError(
@@ -76,22 +79,22 @@ class Model:
     @cached_property
     def forest(self) -> Forest:
         """The trees, over columns in the catalog's order."""
-        return parse(self.text, INDEX)
+        return parse_trees(self.text, INDEX)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) of all that the model is."""
-        return hashlib.sha256(self.text.encode() + b"\0" + self.told().encode()).hexdigest()
+        """SHA-256 (hex) of trees and metadata."""
+        return hashlib.sha256(self.text.encode() + b"\0" + self.metadata().encode()).hexdigest()
 
     @property
     def version(self) -> str:
-        """Name and the first 12 hex digits of the digest."""
+        """The model's name and the first 12 hex digits of its digest."""
         return f"{self.name}-{self.digest[:12]}"
 
-    def told(self) -> str:
-        """Everything but the trees, as JSON: the same model, the same bytes."""
-        never = [None if np.isneginf(step) else float(step) for step in self.cascade]
-        told = {
+    def metadata(self) -> str:
+        """Return everything but the trees as JSON; the same model gives the same bytes."""
+        cascade = [None if np.isneginf(step) else float(step) for step in self.cascade]
+        metadata = {
             "name": self.name,
             "features": [[name, version] for name, version in self.features],
             "calibration": {
@@ -99,12 +102,12 @@ class Model:
                 "levels": self.calibration.levels.tolist(),
             },
             "thresholds": {o: int(self.thresholds[o]) for o in OUTCOMES if o in self.thresholds},
-            "cascade": never,
+            "cascade": cascade,
             "seed": self.seed,
             "training_digest": self.training_digest,
             "training": dict(self.training),
         } | ({"silent": self.silent} if self.silent else {})
-        return json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        return json.dumps(metadata, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
     @property
     def address(self) -> int:
@@ -113,24 +116,24 @@ class Model:
 
     @cached_property
     def _numbers(self) -> npt.NDArray[np.int64]:
-        return inference.numbers(self.forest, self.cascade)
+        return inference.pack_model(self.forest, self.cascade)
 
     @property
     def numbers_address(self) -> int:
-        """Address of the model's numbers, the first argument of the C function."""
+        """Address of the packed model, the first argument of the C function."""
         return int(self._numbers.ctypes.data)
 
     @property
     def keepalive(self) -> Any:
-        """What must live as long as the addresses are used, and what reasons are made from."""
+        """Owners of the memory at the addresses, and the paths that reasons need."""
         return self, self._numbers, inference.scorer(), self._paths
 
     def margins(self, values: Any) -> npt.NDArray[np.float64]:
-        """Margins (raw log-odds), exactly LightGBM's; float64[n] of float64[n, catalog]."""
+        """Return margins (raw log-odds), exactly LightGBM's: float64[n] of float64[n, catalog]."""
         return inference.margins(self.forest, values)
 
     def margin(self, values: Any) -> float:
-        """The margin of one row, float64[catalog]: the same to the last bit."""
+        """Return the margin of one row, float64[catalog]: the same to the last bit."""
         return inference.margin(self.forest, values)
 
     @cached_property
@@ -138,24 +141,24 @@ class Model:
         return paths_of(self.forest)
 
     def contributions(self, values: Any) -> npt.NDArray[np.float64]:
-        """What each feature contributed to the margin of one row (TreeSHAP): float64[catalog]."""
+        """Return each feature's contribution to one row's margin (TreeSHAP): float64[catalog]."""
         return contributions(self._paths, values, len(self.forest.names))
 
     def reasons(self, values: Any, most: int = REASONS) -> Mapping[str, float]:
-        """The features that contributed most to a row's margin, either way, largest first.
+        """Return the features that contributed most to a row's margin, largest first.
 
-        In log-odds, above 0 for abuse; to four places, and what is 0 there is left out.
+        In log-odds, above 0 for abuse, rounded to four places; zeros are left out.
         """
         made = np.round(self.contributions(values), 4)
         order = np.argsort(-np.abs(made), kind="stable")[:most]
         return {self.forest.names[f]: float(made[f]) for f in order if made[f] != 0}
 
     def partials(self, values: Any) -> npt.NDArray[np.float64]:
-        """Sums after each block of eight trees: float64[n, blocks] of float64[n, catalog]."""
+        """Return sums after each block of eight trees: float64[n, blocks]."""
         return inference.partials(self.forest, values)
 
     def scores(self, values: Any) -> npt.NDArray[np.int64]:
-        """What the kernel is given: margins in fixed point through the cascade, int64[n]."""
+        """Return what the kernel gets: margins in fixed point through the cascade, int64[n]."""
         return inference.scores(self.forest, self.cascade, values)
 
 
@@ -166,14 +169,17 @@ def from_booster(
 ) -> Model:  # fmt: skip
     """Make a model of a `lightgbm.Booster` whose feature names are the catalog's.
 
-    What is not given does nothing: logistic calibration, no thresholds, a cascade that never lets
-    go. Raises `ModelError` for a feature that the catalog does not have.
+    Defaults: logistic calibration, no thresholds, a cascade that never rejects.
+
+    Raises:
+        ModelError: The booster reads a feature that the catalog does not have.
+
     """
     text: str = booster.model_to_string()
     names: Sequence[str] = booster.feature_name()
     for feature in names:
-        _known(feature, None)
-    blocks = parse(text, INDEX).blocks
+        _check_input(feature, None)
+    blocks = parse_trees(text, INDEX).blocks
     steps = np.full(blocks, -np.inf) if cascade is None else np.array(cascade, np.float64)
     return Model(
         name=name,
@@ -188,11 +194,11 @@ def from_booster(
     )
 
 
-def _known(name: str, version: int | None) -> None:
+def _check_input(name: str, version: int | None) -> None:
     if name in NEVER_INPUTS:
-        raise ModelError(f"the model reads its own word, the feature {name!r}", fix=_AGAIN)
+        raise ModelError(f"the model reads {name!r}, which is a model's own score", fix=_AGAIN)
     if name not in INDEX:
-        raise ModelError(f"the model reads a feature that there is not: {name[:64]!r}", fix=_AGAIN)
+        raise ModelError(f"the model reads an unknown feature: {name[:64]!r}", fix=_AGAIN)
     if version not in (None, FEATURES[INDEX[name]].version):
         raise ModelError(f"the model was trained on another version of {name!r}", fix=_AGAIN)
 
@@ -219,10 +225,10 @@ end of trees
 """
 
 
-def smallest() -> Model:
-    """Make a model of one split over the catalog's first feature; it acts nowhere.
+def smallest_model() -> Model:
+    """Return a model of one split over the catalog's first feature, without thresholds.
 
-    >>> smallest().margin(np.full(len(FEATURES), 5.0))
+    >>> smallest_model().margin(np.full(len(FEATURES), 5.0))
     1.0
     """
     first = FEATURES[0]

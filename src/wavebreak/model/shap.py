@@ -1,11 +1,9 @@
-"""What each feature contributed to a margin: TreeSHAP, as LightGBM's `pred_contrib` gives it.
+"""TreeSHAP: contributions of features to a margin, as LightGBM's `pred_contrib`, and in words.
 
 Source: Lundberg et al., "From local explanations to global understanding with explainable AI for
-trees", 2020. A leaf is a game among the features on its path: the share of training rows that a
-feature's splits would let through stands for its absence. Here each leaf is played by itself, and
-the features whose splits the row fails, which all get the same, are played once.
-
-A model's reasons in words.
+trees", 2020. A leaf is a game among the features on its path: a feature's absence is modelled by
+the share of training rows that its splits would let through. Each leaf is computed by itself; the
+features whose splits the row fails all get the same and are computed once.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ import numpy.typing as npt
 from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.model.trees import ZERO, Forest, Tree
 
-# Unsigned, since a signed index is asked each time whether it counts from the end.
+# Unsigned, since a signed index is checked each time for counting from the end.
 _unsigned: Any = np.uint64
 _ONE = _unsigned(1)
 
@@ -57,7 +55,7 @@ class _Player:
 
 
 def paths_of(forest: Forest) -> Paths:
-    """Gather the paths of a forest."""
+    """Return the paths of a forest."""
     leaves = [leaf for tree in forest.trees for leaf in _leaves(tree)]
     offsets = np.cumsum([0] + [tree.cut.size for tree in forest.trees])
     of_tree = np.repeat(offsets[:-1], [tree.leaf.size for tree in forest.trees]).tolist()
@@ -87,7 +85,7 @@ def paths_of(forest: Forest) -> Paths:
 
 
 def _leaves(tree: Tree) -> list[tuple[float, dict[int, _Player]]]:
-    """Value and players of each leaf of a tree."""
+    """Return value and players of each leaf of a tree."""
     found: list[tuple[float, dict[int, _Player]]] = []
     ahead: list[tuple[int, dict[int, _Player]]] = [(0 if tree.cut.size else -1, {})]
     while ahead:
@@ -145,9 +143,10 @@ def _product(shares: Any, a: int, sums: Any) -> None:
 def _play(
     absent: float, a: int, d: int, weight: Any, shares: Any, sums: Any, passed: Any, made: Any
 ) -> float:
-    """Play a leaf of `d` players of which `a` let the row through; returns the worth of others.
+    """Add contributions of a leaf with `d` players of which `a` let the row through.
 
-    `absent` is the leaf's value times the shares of the others.
+    `absent` is the leaf's value times the shares of the others. Returns the contribution of each
+    of those.
     """
     _product(shares, a, sums)
     for j in range(a):
@@ -179,7 +178,7 @@ def _contributions(
             while step < ends[j]:
                 through &= _unsigned(left[split[step]] == goes_left[step])
                 step += _ONE
-            # Written in either place, and kept in one: a guess of the branch would often fail.
+            # Written in both places, kept in one: a branch would often be mispredicted.
             shares[a], passed[a], failed[u] = share[j], player[j], player[j]
             a += int64(through)
             u += 1 - int64(through)
@@ -197,9 +196,9 @@ def _ways(feature: Any, cut: Any, kind: Any, row: Any, left: Any) -> None:
 
 
 def contributions(paths: Paths, row: Any, columns: int) -> npt.NDArray[np.float64]:
-    """What each column contributed to the margin of a row, float64[columns], in log-odds.
+    """Return each column's contribution to the margin of a row, float64[columns], in log-odds.
 
-    They and the paths' `base` sum to the margin, but for rounding. The same row, the same bits.
+    With the paths' `base` they sum to the margin up to rounding. Deterministic.
     """
     p, made = paths, np.zeros(columns)
     left = np.zeros(p.cut.size, np.bool_)
@@ -215,10 +214,10 @@ _WINDOW = re.compile(r"_(\d+)(s|m|h|d)$")
 _UNITS = {"s": "s", "m": "min", "h": "h", "d": "d"}
 
 
-def named(feature: str) -> str:
-    """Name a feature in words, with its window; its unit is the value's.
+def feature_title(feature: str) -> str:
+    """Return a feature's name in words, with its window.
 
-    >>> named("first_contacts_1h"), named("gap_sd"), named("age_s")
+    >>> feature_title("first_contacts_1h"), feature_title("gap_sd"), feature_title("age_s")
     ('first contacts in 1 h', 'gap sd', 'age')
     """
     window = _WINDOW.search(feature)
@@ -226,19 +225,19 @@ def named(feature: str) -> str:
     return f"{name} in {window[1]} {_UNITS[window[2]]}" if window else name
 
 
-def speaks(contribution: float) -> str:
-    """Say for what a contribution speaks.
+def describe_direction(contribution: float) -> str:
+    """Return in words whether a contribution is evidence for or against abuse.
 
-    >>> speaks(1.5), speaks(-0.2)
+    >>> describe_direction(1.5), describe_direction(-0.2)
     ('speaks for abuse', 'speaks against abuse')
     """
     return f"speaks {'for' if contribution > 0 else 'against'} abuse"
 
 
-def in_words(feature: str, value: str, contribution: float) -> str:
-    """Say what a feature's value contributed; `value` is already in words.
+def describe_contribution(feature: str, value: str, contribution: float) -> str:
+    """Return a feature's contribution in words; `value` is formatted already.
 
-    >>> in_words("first_contacts_1h", "31", 1.5)
+    >>> describe_contribution("first_contacts_1h", "31", 1.5)
     'first contacts in 1 h: 31 (speaks for abuse)'
     """
-    return f"{named(feature)}: {value} ({speaks(contribution)})"
+    return f"{feature_title(feature)}: {value} ({describe_direction(contribution)})"

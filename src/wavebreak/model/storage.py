@@ -1,4 +1,4 @@
-"""A model in a directory: the trees as LightGBM writes them, and everything else as JSON."""
+"""Storage of models: a directory with the trees as LightGBM writes them, and metadata as JSON."""
 
 from __future__ import annotations
 
@@ -13,57 +13,61 @@ from wavebreak.errors import ModelError
 from wavebreak.model.calibration import Steps
 from wavebreak.model.model import Model
 
-TREES, TOLD = "booster.txt", "model.json"
+TREES, METADATA = "booster.txt", "model.json"
 LAYOUT = 1
 SHIPPED = Path(__file__).resolve().parents[1] / "policy" / "model"
-"""Where the default model is, if this copy of Wavebreak has one."""
+"""Directory of the default model, if this installation has one."""
 NONE = "none"
-"""The name by which a run is told to ask no model."""
+"""Name that selects no model."""
 
 
 def save(model: Model, directory: Path) -> None:
-    """Write a model's two files into `directory`: the same model, the same bytes."""
+    """Write a model's two files into `directory`; the same model gives the same bytes."""
     directory.mkdir(parents=True, exist_ok=True)
-    told = json.loads(model.told())
-    sealed = {"layout": LAYOUT, "version": model.version, "model": told}
-    sealed["sums"] = {TREES: _sum(model.text), "model": _sum(model.told())}
-    text = json.dumps(sealed, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    for name, content in ((TREES, model.text), (TOLD, text + "\n")):
+    content = json.loads(model.metadata())
+    document = {"layout": LAYOUT, "version": model.version, "model": content}
+    document["sums"] = {TREES: _digest(model.text), "model": _digest(model.metadata())}
+    text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    for name, content in ((TREES, model.text), (METADATA, text + "\n")):
         fresh = directory / f"{name}.new"
         fresh.write_bytes(content.encode())
         fresh.replace(directory / name)
 
 
 def load(directory: Path) -> Model:
-    """Read a model.
+    """Load a model from a directory.
 
-    Raises `ModelError` where the directory holds none, a file of it is damaged (it names which),
-    or the catalog has other features than the model was trained on.
+    Raises:
+        ModelError: The directory has no model, a file is damaged (the error names it), or the
+            catalog has other features than the model was trained on.
+
     """
-    text, sealed = _read(directory / TREES), _sealed(directory)
-    if _sum(text) != sealed["sums"].get(TREES):
-        raise _damaged(directory / TREES)
+    text, document = _read(directory / TREES), _read_metadata(directory)
+    if _digest(text) != document["sums"].get(TREES):
+        raise _damaged_error(directory / TREES)
     try:
-        model = _model(text, sealed["model"])
-        own, told = model.version, _sum(model.told())
+        model = _decode_model(text, document["model"])
+        own, digest = model.version, _digest(model.metadata())
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(directory / TOLD) from error
-    if own != sealed["version"] or told != sealed["sums"].get("model"):
-        raise _damaged(directory / TOLD)
+        raise _damaged_error(directory / METADATA) from error
+    if own != document["version"] or digest != document["sums"].get("model"):
+        raise _damaged_error(directory / METADATA)
     return model
 
 
-def chosen(given: str | None) -> Model | None:
-    """Read the model in the directory `given`; "none": no model; None: the shipped one, if any.
+def load_selected(directory: str | None) -> Model | None:
+    """Load the model in a directory; "none": no model; None: the shipped one, if any.
 
-    Raises `ModelError` as `load` does.
+    Raises:
+        ModelError: As for `load`.
+
     """
-    if given == NONE or (given is None and not SHIPPED.is_dir()):
+    if directory == NONE or (directory is None and not SHIPPED.is_dir()):
         return None
-    return load(SHIPPED if given is None else Path(given))
+    return load(SHIPPED if directory is None else Path(directory))
 
 
-def _sum(text: str) -> str:
+def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -71,52 +75,52 @@ def _read(path: Path) -> str:
     try:
         return path.read_bytes().decode()
     except UnicodeDecodeError as error:
-        raise _damaged(path) from error
+        raise _damaged_error(path) from error
     except OSError as error:
         raise ModelError(
-            f"{path.parent} is not a model: there is no readable {path.name}",
+            f"{path.parent} is not a model directory: {path.name} is missing or unreadable",
             fix="give the directory that `wavebreak train -o` wrote, or --model none",
         ) from error
 
 
-def _sealed(directory: Path) -> dict[str, Any]:
+def _read_metadata(directory: Path) -> dict[str, Any]:
     try:
-        sealed = json.loads(_read(directory / TOLD))
-        there = isinstance(sealed["sums"], dict) and isinstance(sealed["model"], dict)
-        layout = sealed["layout"]
-        sealed["version"]
+        document = json.loads(_read(directory / METADATA))
+        complete = isinstance(document["sums"], dict) and isinstance(document["model"], dict)
+        layout = document["layout"]
+        document["version"]
     except (ValueError, KeyError, TypeError) as error:
-        raise _damaged(directory / TOLD) from error
+        raise _damaged_error(directory / METADATA) from error
     if layout != LAYOUT:
         raise ModelError(
             f"the model in {directory} is of another layout than this Wavebreak's",
             fix="train again: `wavebreak train`; or run with --model none",
         )
-    if not there:
-        raise _damaged(directory / TOLD)
-    return dict(sealed)
+    if not complete:
+        raise _damaged_error(directory / METADATA)
+    return dict(document)
 
 
-def _model(text: str, told: dict[str, Any]) -> Model:
-    calibration = told["calibration"]
-    cascade = [-np.inf if step is None else float(step) for step in told["cascade"]]
+def _decode_model(text: str, metadata: dict[str, Any]) -> Model:
+    calibration = metadata["calibration"]
+    cascade = [-np.inf if step is None else float(step) for step in metadata["cascade"]]
     return Model(
-        name=str(told["name"]),
+        name=str(metadata["name"]),
         text=text,
-        features=tuple((str(name), int(version)) for name, version in told["features"]),
+        features=tuple((str(name), int(version)) for name, version in metadata["features"]),
         calibration=Steps(
             np.array(calibration["edges"], np.int64), np.array(calibration["levels"], np.float64)
         ),
-        thresholds={str(outcome): int(at) for outcome, at in told["thresholds"].items()},
+        thresholds={str(outcome): int(at) for outcome, at in metadata["thresholds"].items()},
         cascade=np.array(cascade, np.float64),
-        seed=int(told["seed"]),
-        training_digest=str(told["training_digest"]),
-        training=dict(told["training"]),
-        silent=told.get("silent"),
+        seed=int(metadata["seed"]),
+        training_digest=str(metadata["training_digest"]),
+        training=dict(metadata["training"]),
+        silent=metadata.get("silent"),
     )
 
 
-def _damaged(path: Path) -> ModelError:
+def _damaged_error(path: Path) -> ModelError:
     return ModelError(
         f"the model's file {path} is damaged", fix="copy the model again, or train it again"
     )

@@ -1,4 +1,4 @@
-"""The trees of a model as numbers: read from LightGBM's own text, walked without LightGBM."""
+"""Trees of a model as flat arrays, parsed from LightGBM's model text."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numpy.typing as npt
 from wavebreak.errors import ModelError
 
 BLOCK: Final = 8
-"""Trees walked together; a forest is filled up to whole blocks with trees that add 0."""
+"""Trees evaluated together; a forest is padded to whole blocks with trees that add 0."""
 ZERO: Final = float(np.float32(1e-35))
-"""LightGBM takes a value of this size or less for 0."""
-MOST: Final = 1 << 15
+"""LightGBM treats a value of this magnitude or less as 0."""
+MAX_LEAVES: Final = 1 << 15
 """Leaves, and splits, that a forest may have: a node's number has sixteen bits."""
 _CATEGORICAL, _DEFAULT_LEFT = 1, 2
 _AS_ZERO, _ZERO_IS_MISSING, _NAN_IS_MISSING = 0, 1, 2
@@ -24,7 +24,7 @@ NODE = np.dtype([("cut", "f8"), ("word", "u8")])
 """A split or a leaf. `word` is left | right << 16 | column << 32 with the children's numbers; a
 missing value fails every comparison and so goes right, and where it should go left the column is
 of the second half of the row, in which missing is -inf. A leaf is its own child, and its `cut` is
-its value. Splits stand first; a leaf's number has the forest's `leaf_bit`, no split's has."""
+its value. Splits come first; a leaf's number has the forest's `leaf_bit`, no split's has."""
 
 
 @dataclass(frozen=True)
@@ -70,52 +70,57 @@ class Forest:
         return {self.names[f]: float(total[f]) for f in order}
 
 
-def parse(text: str, columns: Mapping[str, int] | None = None) -> Forest:
-    """Read a model text of LightGBM: binary or regression, numeric splits, constant leaves.
+def parse_trees(text: str, columns: Mapping[str, int] | None = None) -> Forest:
+    """Parse a model text of LightGBM: binary or regression, numeric splits, constant leaves.
 
-    `columns` says in which column of the values each feature stands, in the order of the columns
-    (None: as it was trained).
-    Raises `ModelError` for what is not such a text.
+    Args:
+        text: The model text.
+        columns: Column of the values for each feature, in the order of the columns (None: the
+            order of training).
+
+    Raises:
+        ModelError: The text is no such model.
+
     """
     try:
         head, *parts = text.split("\n\nTree=")
-        told = _fields(head)
-        names = tuple(told["feature_names"].split())
-        _refuse(told, head)
+        fields = _fields(head)
+        names = tuple(fields["feature_names"].split())
+        _check_supported(fields, head)
         at = [columns[n] for n in names] if columns is not None else list(range(len(names)))
         trees = tuple(_tree(_fields(part.partition("\n\n")[0]), at) for part in parts)
     except (KeyError, ValueError, IndexError) as error:
         raise ModelError(
-            "the trees cannot be read as a model text of LightGBM",
-            fix="take the file from `wavebreak train`, whole",
+            "booster.txt cannot be parsed as a model text of LightGBM",
+            fix="copy the whole file that `wavebreak train` wrote",
         ) from error
     columns_of = columns if columns is not None else names
-    return _flat(tuple(columns_of), names, trees)
+    return _flatten(tuple(columns_of), names, trees)
 
 
 def _fields(text: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
 
-def _refuse(told: Mapping[str, str], head: str) -> None:
-    if told["num_class"] != "1" or told["num_tree_per_iteration"] != "1":
+def _check_supported(fields: Mapping[str, str], head: str) -> None:
+    if fields["num_class"] != "1" or fields["num_tree_per_iteration"] != "1":
         raise ModelError("the model has more than two classes", fix="train on two: benign, abusive")
     if "average_output" in head.splitlines():
         raise ModelError("the model is a random forest", fix='train with "boosting": "gbdt"')
 
 
-def _tree(told: Mapping[str, str], at: Sequence[int]) -> Tree:
-    if int(told["num_cat"]):
+def _tree(fields: Mapping[str, str], at: Sequence[int]) -> Tree:
+    if int(fields["num_cat"]):
         raise ModelError("the model has categorical splits", fix="train on numeric features")
-    if told.get("is_linear", "0") != "0":
+    if fields.get("is_linear", "0") != "0":
         raise ModelError("the model has linear leaves", fix="train with linear_tree=False")
-    leaf = np.array(told["leaf_value"].split(), np.float64)
-    if leaf.size != int(told["num_leaves"]):
-        raise ValueError(told["num_leaves"])
+    leaf = np.array(fields["leaf_value"].split(), np.float64)
+    if leaf.size != int(fields["num_leaves"]):
+        raise ValueError(fields["num_leaves"])
     inner = leaf.size - 1
 
     def row(name: str, kind: Any, size: int = inner) -> Any:
-        values = np.array(told[name].split() if inner else [], kind)
+        values = np.array(fields[name].split() if inner else [], kind)
         if values.size != (size if inner else 0):
             raise ValueError(name)
         return values
@@ -133,7 +138,7 @@ def _tree(told: Mapping[str, str], at: Sequence[int]) -> Tree:
     )
     if (tree.kind & _CATEGORICAL).any():
         raise ModelError("the model has categorical splits", fix="train on numeric features")
-    # The walk trusts its nodes: each must have one parent, so that it ends and stays inside.
+    # Inference trusts its nodes: with one parent each, it ends and stays inside the array.
     children = np.sort(np.concatenate([tree.left, tree.right]))
     expected = [*range(-leaf.size, 0), *range(1, inner)] if inner else []
     if not np.array_equal(children, expected):
@@ -151,7 +156,7 @@ def _detour(cut: float, kind: int) -> bool:
 
 
 def _about_zero(cut: float) -> float:
-    """A cut so near to 0 that LightGBM, which makes such values 0, sees them all on one side."""
+    """Return a cut near 0 moved so that all values that LightGBM treats as 0 are on one side."""
     if abs(cut) > ZERO:
         return cut
     return ZERO if cut >= 0 else _BELOW_ZERO
@@ -167,7 +172,7 @@ class _Split:
 
 
 def _splits(tree: Tree, first: int, first_leaf: int) -> list[_Split]:
-    """The splits of a tree, numbered from `first`; one may be written as up to three."""
+    """Return the splits of a tree, numbered from `first`; one may become up to three."""
     wide = [3 if _detour(c, k) else 1 for c, k in zip(tree.cut, tree.kind, strict=True)]
     at = first + np.cumsum([0, *wide])
     if not wide:
@@ -179,13 +184,13 @@ def _splits(tree: Tree, first: int, first_leaf: int) -> list[_Split]:
     return [
         split
         for k in range(len(wide))
-        for split in _written(
+        for split in _encode_split(
             tree, k, int(at[k]), number(int(tree.left[k])), number(int(tree.right[k]))
         )
     ]
 
 
-def _written(tree: Tree, k: int, at: int, left: int, right: int) -> list[_Split]:
+def _encode_split(tree: Tree, k: int, at: int, left: int, right: int) -> list[_Split]:
     cut, kind, f = float(tree.cut[k]), int(tree.kind[k]), int(tree.feature[k])
     default_left, missing = bool(kind & _DEFAULT_LEFT), kind >> 2 & 3
     edge = _about_zero(cut)
@@ -205,16 +210,16 @@ def _written(tree: Tree, k: int, at: int, left: int, right: int) -> list[_Split]
     ]
 
 
-def _nothing() -> Tree:
-    """A tree that adds 0."""
+def _zero_tree() -> Tree:
+    """Return a tree that adds 0."""
     none, nought = np.zeros(0, np.int64), np.zeros(0)
     return Tree(none, nought, none, none, none, nought, nought, np.zeros(1), np.zeros(1))
 
 
-def _flat(names: tuple[str, ...], inputs: tuple[str, ...], trees: tuple[Tree, ...]) -> Forest:
+def _flatten(names: tuple[str, ...], inputs: tuple[str, ...], trees: tuple[Tree, ...]) -> Forest:
     if not trees:
         raise ModelError("the model has no trees", fix="train with more rounds")
-    filled = [*trees, *[_nothing()] * (-len(trees) % BLOCK)]
+    filled = [*trees, *[_zero_tree()] * (-len(trees) % BLOCK)]
     leaves = np.concatenate([tree.leaf for tree in filled])
     splits: list[_Split] = []
     roots, first_leaf = [], 0
@@ -223,25 +228,25 @@ def _flat(names: tuple[str, ...], inputs: tuple[str, ...], trees: tuple[Tree, ..
         splits += _splits(tree, len(splits), first_leaf + _LEAVES)
         first_leaf += tree.leaf.size
     leaf_bit = 1 << (max(len(splits), leaves.size) - 1).bit_length()
-    if leaf_bit > MOST:
+    if leaf_bit > MAX_LEAVES:
         raise ModelError(
-            f"the model has {leaves.size} leaves, more than {MOST} can be walked",
+            f"the model has {leaves.size} leaves, more than the {MAX_LEAVES} supported",
             fix="train with fewer trees or leaves",
         )
     nodes = np.zeros(leaf_bit + leaves.size, NODE)
     nodes["cut"][: len(splits)] = [split.cut for split in splits]
     nodes["cut"][leaf_bit:] = leaves
-    nodes["word"][: len(splits)] = [_word(split, leaf_bit, len(names)) for split in splits]
+    nodes["word"][: len(splits)] = [_pack_node(split, leaf_bit, len(names)) for split in splits]
     own = np.arange(leaf_bit, leaf_bit + leaves.size, dtype=np.uint64)
     nodes["word"][leaf_bit:] = own | own << np.uint64(16)
     return Forest(names, inputs, trees, nodes, np.array(roots, np.uint64), leaf_bit)
 
 
 _LEAVES: Final = 1 << 20
-"""Added to a leaf's number until it is known how many splits stand before the leaves."""
+"""Added to a leaf's number until the number of splits before the leaves is known."""
 
 
-def _word(split: _Split, leaf_bit: int, columns: int) -> int:
+def _pack_node(split: _Split, leaf_bit: int, columns: int) -> int:
     left, right = (
         child if child < _LEAVES else child - _LEAVES + leaf_bit
         for child in (split.left, split.right)

@@ -123,7 +123,7 @@ def measure_drift(
 
     def drift(name: str, values: Floats) -> FeatureDrift:
         then = spreads[name]
-        index = baseline.psi(then, values)
+        index = baseline.population_stability_index(then, values)
         verdict = int(index >= shifted) + int(index >= moved)
         return FeatureDrift(
             name,
@@ -142,10 +142,10 @@ def measure_drift(
     bins = {
         "edges": list(score.edges),
         "then": list(score.shares),
-        "now": [float(s) for s in baseline.shares(margins, score.edges)],
+        "now": [float(s) for s in baseline.bin_shares(margins, score.edges)],
     }
     known = _label_codes(opened, points)
-    chances = model.calibration.probability(models.fixed(margins))
+    chances = model.calibration.probability(models.to_fixed_point(margins))
     calibration = [] if known is None else _calibration_over_time(points, chances, known)
     return DriftReport(
         model.version,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from wavebreak.engine.decision import Decision
-from wavebreak.engine.enforcement import told_at
+from wavebreak.engine.enforcement import notification_time
 from wavebreak.red_team.config import MissingReceipts
 from wavebreak.rules import Feedback
 from wavebreak.simulation.attackers import OperatorFeedback
@@ -47,7 +47,9 @@ class FeedbackQueue:
         state = self._accounts.setdefault(account, _AccountFeedback())
         state.known_at = decision.ts
         if self._mode == "delayed":
-            state.known_at = told_at(self._policy, decision.id, decision.ts, decision.outcome)
+            state.known_at = notification_time(
+                self._policy, decision.id, decision.ts, decision.outcome
+            )
         heapq.heappush(self._queue, (state.known_at, account, decision.outcome))
 
     def add_refusals(self, account: int, count: int, now: int) -> None:

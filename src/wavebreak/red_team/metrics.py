@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from wavebreak.engine import Engine
-from wavebreak.engine.batch_run import accounts_table
+from wavebreak.engine.accounts_table import accounts_table
 from wavebreak.evaluation import Evaluation, evaluate
 from wavebreak.red_team.config import Prices
 from wavebreak.red_team.round import OperatorResult, RoundResult

@@ -22,7 +22,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from wavebreak.compiled.code_cache import cache_root, held, writable
+from wavebreak.compiled.code_cache import cache_root, hold_directory, writable
 from wavebreak.compiled.numba_runtime import Callback, callback, sources_digest
 from wavebreak.errors import PolicyError
 from wavebreak.features import catalog
@@ -61,7 +61,7 @@ def compiled_from(source: str, name: str, n_args: int, features: tuple[str, ...]
     """
     told = "\0".join([source, numba.__version__, np.__version__, sources_digest(), *features])
     digest = hashlib.sha256(told.encode()).hexdigest()[:12]
-    kept = held(cache_root() / f"rules-{digest}")
+    kept = hold_directory(cache_root() / f"rules-{digest}")
     if writable(kept):
         return callback(_imported(kept, digest, source, name), n_args, directory=kept)
     with tempfile.TemporaryDirectory(prefix="wavebreak-") as passing:

@@ -66,7 +66,7 @@ def why(policy: Policy, rule_id: str) -> str:
     lines = [describe(rule), "", "### What it reads", ""]
     for name in features_of(rule, policy.features):
         if name in catalog.INDEX:
-            feature = catalog.feature(name)
+            feature = catalog.get_feature(name)
             lines += [
                 f"- **{name}** ({feature.unit}; window: {feature.window}): {feature.meaning}",
                 f"  False positives: {feature.false_positives}. "

@@ -158,7 +158,7 @@ def _relaxed(node: ast.expr) -> ast.expr | None:
     reads = _reads(node)
     if not all(hasattr(row_values, name) for name in reads):
         return None
-    if not any(name in row_values.RARELY for name in reads):
+    if not any(name in row_values.RARE_ROW_FEATURES for name in reads):
         return node
     return _unless_rare(node)
 
@@ -175,7 +175,7 @@ def _unless_rare(node: ast.expr) -> ast.expr | None:
 
     class Without(ast.NodeTransformer):
         def visit_Name(self, name: ast.Name) -> ast.expr:
-            return ast.Constant(0.0) if name.id in row_values.RARELY else name
+            return ast.Constant(0.0) if name.id in row_values.RARE_ROW_FEATURES else name
 
     there = ast.parse(f"{RARE} >= 1.0", mode="eval").body
     without = Without().visit(ast.parse(ast.unparse(node), mode="eval")).body
@@ -308,6 +308,6 @@ def _read(names: Iterable[str], known: frozenset[str], pad: str) -> list[str]:
 
 
 def _value(name: str) -> str:
-    if name in row_values.RARELY:
+    if name in row_values.RARE_ROW_FEATURES:
         return f"float(row_values.{name}(r)) if {RARE} >= 1.0 else 0.0"
     return f"float(row_values.{name}(row))"

@@ -22,12 +22,12 @@ from msgspec import Meta, Struct
 from wavebreak import config
 from wavebreak.engine import Engine
 from wavebreak.errors import EventError
-from wavebreak.features.dry_run import Tried
+from wavebreak.features.dry_run import DryRunResult
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.facts import NO_FACT, fact_kinds
 from wavebreak.features.layout import BUCKETS, BY_SCORE, NO_RULE, OUTCOMES, REPLIED, SHARDS, STARTED
-from wavebreak.features.pair_table import of_owner
-from wavebreak.features.shards import Core
+from wavebreak.features.pair_table import pairs_of_owner
+from wavebreak.features.shards import ShardedKernel
 from wavebreak.io.arrow_columns import wire_of_one
 from wavebreak.io.jsonl import take_one
 from wavebreak.privacy.pseudonymizer import Edge
@@ -86,9 +86,9 @@ def load_terms(local: Path | None = None) -> Terms:
     return config.read(config.chosen("quota.toml", local), _Sheet).quota
 
 
-def chats(core: Core, slot: int, now_s: int) -> Chats:
+def chats(core: ShardedKernel, slot: int, now_s: int) -> Chats:
     """Count the chats that account `slot` opened in the cycle that ends at `now_s` (event time)."""
-    flags, first = of_owner(core.pairs[slot % SHARDS], slot // SHARDS)
+    flags, first = pairs_of_owner(core.pairs[slot % SHARDS], slot // SHARDS)
     opened = ((flags & STARTED) > 0) & (first > now_s // BUCKET_S - BUCKETS)
     waits = opened & ((flags & REPLIED) == 0)
     oldest = int(first[waits].min()) * BUCKET_S if waits.any() else None
@@ -205,13 +205,13 @@ class Answering:
         known = lead < len(program.ids)
         until = tried.until * 1000 or None
         refused = _refused(event, tried) and not self._spared(engine, log, tried)
-        challenged = tried.standing == _CHALLENGE
+        challenged = tried.outcome == _CHALLENGE
         action = program.actions[lead] if known else "challenge"
         return Answer(
             event.account,
-            OUTCOMES[tried.standing],
+            OUTCOMES[tried.outcome],
             allowed=not refused,
-            until=until if tried.standing else None,
+            until=until if tried.outcome else None,
             challenge=self.manners.challenge.get(action, "captcha") if challenged else None,
             retry_after_ms=self._wait(log, until) if refused else None,
             rules=_names(program, fired),
@@ -219,12 +219,12 @@ class Answering:
             mode=mode,
         )
 
-    def _spared(self, engine: Engine, log: pa.RecordBatch, tried: Tried) -> bool:
+    def _spared(self, engine: Engine, log: pa.RecordBatch, tried: DryRunResult) -> bool:
         """Whether a chat that a limit refuses has a place all the same: an answer frees one.
 
         The kernel counts answered chats too; where it enforces, its word stands.
         """
-        if tried.standing != _LIMIT or engine.enforce:
+        if tried.outcome != _LIMIT or engine.enforce:
             return False
         slot = int(engine.fanout.accounts.find(log.column("account"))[0])
         now_s = int(engine.fanout.clock[0]["newest"]) // 1000
@@ -264,10 +264,10 @@ def _names(program: Program, fired: int) -> tuple[str, ...]:
     return tuple(name for k, name in some if fired >> k & 1 and not program.shadow[k])
 
 
-def _refused(event: Event, tried: Tried) -> bool:
+def _refused(event: Event, tried: DryRunResult) -> bool:
     # A registration is no act that a standing refuses: it is an account that must not come to be.
     registers = isinstance(event, AccountRegistered)
-    return tried.standing >= _SUSPEND if registers else tried.refused
+    return tried.outcome >= _SUSPEND if registers else tried.refused
 
 
 def closes(rule: Rule, manners: Manners) -> bool:

@@ -188,5 +188,5 @@ class Drifting:
         while True:
             found = await service.ask(scores)
             if len(found) >= LEAST:
-                self._metrics.shift.set(baseline.psi(self._then, found))
+                self._metrics.shift.set(baseline.population_stability_index(self._then, found))
             await asyncio.sleep(self._every_s)

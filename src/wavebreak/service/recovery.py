@@ -205,7 +205,7 @@ class Snapshots:
         self._applied, self.position = applied, position
         self._at, self._again = time.monotonic(), 0.0
         self._thread: threading.Thread | None = None
-        self._room: snapshot.Room | None = None
+        self._room: snapshot.CopyBuffer | None = None
 
     def between(self, engine: Engine, decisions: int) -> None:
         """Take a snapshot if it is time; called by the engine's thread between batches."""
@@ -216,15 +216,15 @@ class Snapshots:
         if self._room is not None:
             self.take(engine, decisions)
         elif moved and (late or moved >= self.events) and time.monotonic() >= self._again:
-            self._begin(self._prepare, snapshot.room_for(engine))
+            self._begin(self._prepare, snapshot.copy_size(engine))
 
     def take(self, engine: Engine, decisions: int) -> None:
         """Copy the state now, and have it written; waits for the one before."""
         self.wait()
-        room = self._room or snapshot.Room(snapshot.room_for(engine))
+        room = self._room or snapshot.CopyBuffer(snapshot.copy_size(engine))
         self.position, self._at, self._room = engine.fanout.position, time.monotonic(), None
         path = snapshot_path(self.home, self.position, decisions)
-        self._begin(self._write, snapshot.taken(engine, room), path, self.position)
+        self._begin(self._write, snapshot.copy_state(engine, room), path, self.position)
 
     def wait(self) -> None:
         """Wait until the one that is being written is there."""
@@ -237,12 +237,12 @@ class Snapshots:
 
     def _prepare(self, size: int) -> None:
         try:
-            self._room = snapshot.Room(size)
+            self._room = snapshot.CopyBuffer(size)
         except (OSError, MemoryError):
             self._said("there is no memory for a snapshot: a start will read more of the log")
             self._again = time.monotonic() + AGAIN_S
 
-    def _write(self, state: snapshot.Taken, path: Path, position: int) -> None:
+    def _write(self, state: snapshot.EngineState, path: Path, position: int) -> None:
         waited = 0.0
         while self._applied() < position:
             time.sleep(0.05)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from wavebreak.training.evaluation import ModelEvaluation, evaluate_model
     from wavebreak.training.labels import Key, Labels, LabelVote, read_votes, resolve_votes
     from wavebreak.training.model_card import summary, terminal_tables
-    from wavebreak.training.pipeline import TrainingData, collect, train, write_model_directory
+    from wavebreak.training.pipeline import TrainingSet, collect, train, write_model_directory
     from wavebreak.training.trainer import TrainingResult, fit_model
 else:
     __getattr__ = lazily(__name__, {
@@ -19,7 +19,7 @@ else:
         "evaluation": "ModelEvaluation evaluate_model",
         "labels": "Key LabelVote Labels read_votes resolve_votes",
         "model_card": "summary terminal_tables",
-        "pipeline": "TrainingData collect train write_model_directory",
+        "pipeline": "TrainingSet collect train write_model_directory",
         "trainer": "TrainingResult fit_model",
     })  # fmt: skip
 
@@ -29,8 +29,8 @@ __all__ = [
     "Labels",
     "ModelEvaluation",
     "Settings",
-    "TrainingData",
     "TrainingResult",
+    "TrainingSet",
     "collect",
     "evaluate_model",
     "fit_model",

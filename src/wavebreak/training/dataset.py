@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from wavebreak.engine import Engine
-from wavebreak.engine.batch_run import profile_of
+from wavebreak.engine.batch_run import stream_profile
 from wavebreak.errors import FileError, TrainingError
 from wavebreak.features.catalog import INDEX, NAMES
 from wavebreak.features.layout import RESTRICT
@@ -275,7 +275,7 @@ def replay(
     Raises `TrainingError` where the log has no scoring point.
     """
     edge = Edge(KEY)
-    profile, _ = profile_of(run.events, None, edge)
+    profile, _ = stream_profile(run.events, None, edge)
     engine = Engine(policy, profile, enforce=enforce, model=model, record=True)
 
     def batches() -> Iterator[Any]:

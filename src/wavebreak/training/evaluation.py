@@ -20,7 +20,7 @@ from sklearn.metrics import (
 
 from wavebreak.features.catalog import INDEX
 from wavebreak.features.fact_kinds import KINDS
-from wavebreak.model import fixed
+from wavebreak.model import to_fixed_point
 from wavebreak.training import leakage, sample_weights, thresholds
 from wavebreak.training.dataset import Bools, Floats, Ints, Points
 from wavebreak.training.splits import FIT, OUT, SPLITS
@@ -250,7 +250,7 @@ def evaluate_model(learned: TrainingResult) -> ModelEvaluation:
     lines = {"model": own} | scores
     part = points.select(held)
     weight = thresholds.prevalence_weights(part, bad[held], prevalence)
-    said = learned.model.calibration.probability(fixed(margins[held]))
+    said = learned.model.calibration.probability(to_fixed_point(margins[held]))
     return ModelEvaluation(
         measured,
         simple,
@@ -327,7 +327,7 @@ def _with_missing_fields(learned: TrainingResult, held: Bools) -> dict[str, Scor
 
 def _actions(learned: TrainingResult, held: Bools) -> dict[str, dict[str, int]]:
     points, bad = learned.points, learned.subjects.abusive[learned.points.account]
-    scores, made = fixed(learned.margins), {}
+    scores, made = to_fixed_point(learned.margins), {}
     for outcome, threshold in learned.thresholds.items():
         above = held & (scores >= threshold.at)
         made[outcome] = {

@@ -59,7 +59,7 @@ Review = Callable[[Sequence[Key]], Iterable[LabelVote]]
 
 
 @dataclass(frozen=True)
-class TrainingData:
+class TrainingSet:
     """Runs, replayed: their points together, their labels, and the digests of what was read.
 
     `votes` are what the labels follow from, `until` and `unlabelled_benign` as in `collect`.
@@ -74,7 +74,7 @@ class TrainingData:
     until: int | None
     unlabelled_benign: bool
 
-    def with_votes(self, votes: Iterable[LabelVote], settings: Settings) -> TrainingData:
+    def with_votes(self, votes: Iterable[LabelVote], settings: Settings) -> TrainingSet:
         """Return the same runs with further votes on their accounts."""
         heard = (*self.votes, *votes)
         labels = _resolve_labels(heard, self.points, settings, self.until, self.unlabelled_benign)
@@ -100,7 +100,7 @@ def collect(
     until: int | None = None,
     unlabelled_benign: bool = False,
     progress: Progress = lambda *_: None,
-) -> TrainingData:
+) -> TrainingSet:
     """Replay runs and resolve their labels, and check that no row knows its future.
 
     `labels` is a file for all runs (None: each has labels.csv beside it); runs in `calibrate` are
@@ -128,7 +128,7 @@ def collect(
         "events": sum(one.events for one in replays),
     }
     only = frozenset(range(len(paths), len(runs)))
-    return TrainingData(
+    return TrainingSet(
         points, found, tuple(replays), only, notes, tuple(votes), until, unlabelled_benign
     )
 
@@ -202,7 +202,7 @@ def train(
         paths, policy, settings, seed=seed, progress=lambda s, w: progress(0.6 * s, w), **collecting
     )
 
-    def made(known: TrainingData) -> TrainingResult:
+    def made(known: TrainingSet) -> TrainingResult:
         return fit_model(
             known.points,
             known.labels,

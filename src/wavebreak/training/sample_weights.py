@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from wavebreak.features.catalog import FEATURES, INDEX, covered
+from wavebreak.features.catalog import FEATURES, INDEX, covered_features
 from wavebreak.schema.coverage import Profile
 from wavebreak.training.config import Coverage, Weights
 from wavebreak.training.dataset import Bools, Floats, Ints, Points
@@ -75,7 +75,7 @@ def missing_features(names: tuple[str, ...], carried: set[str], step_ms: int = 1
     """
     types = {s: 1.0 for s in carried if s.count(".") == 1}
     fields = {s: 1.0 for s in carried if s.count(".") == 2}
-    there = covered(Profile(types, fields, step_ms, 1))
+    there = covered_features(Profile(types, fields, step_ms, 1))
     return np.array([FEATURES[INDEX[name]].name not in there for name in names])
 
 

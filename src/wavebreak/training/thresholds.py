@@ -15,7 +15,7 @@ from sklearn.isotonic import isotonic_regression
 
 from wavebreak.engine.decision import NEVER
 from wavebreak.evaluation import exact_interval
-from wavebreak.model import Steps, fixed
+from wavebreak.model import Steps, to_fixed_point
 from wavebreak.rules import OUTCOMES
 from wavebreak.training.config import Tolerance
 from wavebreak.training.dataset import Bools, Floats, Ints, Points
@@ -103,8 +103,8 @@ def find_thresholds(
     Whatever refuses anything then counts accounts, each at its highest of the other points: points
     of one account are not independent, and those of few accounts less than they are many.
     """
-    scores = fixed(margins)
-    views = [scores] if masked is None else [scores, fixed(masked)]
+    scores = to_fixed_point(margins)
+    views = [scores] if masked is None else [scores, to_fixed_point(masked)]
     spoken = None if silent is None or silent.all() else ~silent
     found: dict[str, Threshold] = {}
     least = -NEVER
@@ -162,7 +162,7 @@ def cascade_trace(partials: Floats, account: Ints, least: int, lost: float) -> N
     blocks = partials.shape[1]
     order = np.lexsort((partials[:, -1], account))
     best = order[np.append(np.diff(account[order]) != 0, True)] if len(order) else order
-    best = best[fixed(partials[best, -1]) >= least]
+    best = best[to_fixed_point(partials[best, -1]) >= least]
     if not len(best) or not lost:
         return np.full(blocks, -np.inf)
     sums = partials[best]
@@ -188,7 +188,7 @@ def _drop_lowest_row(sums: Floats) -> Floats:
 
 def reaches(margins: Floats, at: int) -> Bools:
     """Which margins reach a threshold."""
-    return np.asarray(fixed(margins) >= at)
+    return np.asarray(to_fixed_point(margins) >= at)
 
 
 def prevalence_weights(points: Points, bad: Bools, prevalence: float) -> Floats:

@@ -233,7 +233,7 @@ class TrainingResult:
 
     model: Model
     settings: Settings
-    spreads: dict[str, baseline.Spread]
+    spreads: dict[str, baseline.Distribution]
     thresholds: dict[str, Threshold]
     points: Points
     margins: Floats
@@ -321,7 +321,9 @@ def fit_model(
         training=training,
         training_digest=training_digest(points, labels, settings, notes or {}),
     )
-    spreads = baseline.baseline(points.names, points.values, margins, settings.baseline.bins)
+    spreads = baseline.feature_baseline(
+        points.names, points.values, margins, settings.baseline.bins
+    )
     return TrainingResult(
         model,
         settings,

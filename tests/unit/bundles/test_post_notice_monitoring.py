@@ -45,9 +45,7 @@ def watched(bench: Bench, out: Path) -> tuple[list[str], str]:
         return found, at.case.state
 
 
-def test_an_account_that_goes_on_after_a_notice_reopens_the_case_once(
-    bench: Bench, tmp_path: Path
-) -> None:
+def test_account_active_after_notice_reopens_case_once(bench: Bench, tmp_path: Path) -> None:
     # Another's conduct, and what lies before the notice, change nothing.
     assert watched(bench, later(tmp_path / "other", OTHER)) == ([], "closed")
     assert watched(bench, bench.root / "run") == ([], "closed")

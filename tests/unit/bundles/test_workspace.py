@@ -50,7 +50,7 @@ def test_every_step_is_sealed_in_order_and_names_nobody(bench: Bench) -> None:
     assert [word for word in ("Noa", "Rapid", "972501234567", "הודעות") if word in sealed] == []
 
 
-def test_a_crash_after_sealing_and_before_writing_is_mended(
+def test_crash_between_sealing_and_writing_is_repaired(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def crash(self: Path, target: Path) -> Path:
@@ -65,7 +65,7 @@ def test_a_crash_after_sealing_and_before_writing_is_mended(
     assert load_case(bench.case / "case.json")[1].state == "investigating"
 
 
-def test_a_crash_before_sealing_leaves_the_step_untaken(
+def test_crash_before_sealing_discards_the_step(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def crash(self: Ledger, entries: Any) -> range:
@@ -80,7 +80,7 @@ def test_a_crash_before_sealing_leaves_the_step_untaken(
     assert not (bench.case / "case.json.new").exists()
 
 
-def test_a_case_is_open_to_one_command_and_made_once(bench: Bench, tmp_path: Path) -> None:
+def test_case_is_locked_and_created_once(bench: Bench, tmp_path: Path) -> None:
     with bench.desk(), pytest.raises(CaseError, match="another command"), bench.desk():
         pass
     with pytest.raises(CaseError, match="not empty"), bench.desk("C-7"):
@@ -101,13 +101,13 @@ def test_a_case_is_open_to_one_command_and_made_once(bench: Bench, tmp_path: Pat
         (b'{"id": "C-7","salt":"' + b"0" * 64 + b'","steps":[],"version":1}\n', "canonical"),
     ],
 )
-def test_a_case_file_that_was_edited_is_refused(bench: Bench, content: bytes, why: str) -> None:
+def test_edited_case_file_is_refused(bench: Bench, content: bytes, why: str) -> None:
     (bench.case / "case.json").write_bytes(content)
     with pytest.raises(CaseError, match=why):
         load_case(bench.case / "case.json")
 
 
-def test_what_is_too_long_is_refused_and_leaves_the_case_as_it_was(bench: Bench) -> None:
+def test_too_long_value_is_refused_and_case_unchanged(bench: Bench) -> None:
     before = (bench.case / "case.json").read_bytes()
     with bench.desk() as at, pytest.raises(CaseError, match="not well formed"):
         at.take(StateChanged("investigating"), by="x" * 301, role="investigator")
@@ -115,7 +115,7 @@ def test_what_is_too_long_is_refused_and_leaves_the_case_as_it_was(bench: Bench)
     assert len(steps_of(bench)) == 2
 
 
-def test_a_claim_that_was_touched_is_not_taken_in(bench: Bench) -> None:
+def test_changed_claim_exhibit_is_refused(bench: Bench) -> None:
     claim = bench.claim()
     (claim / "rendered.html").write_text("other words")
     with bench.desk() as at:
@@ -129,7 +129,7 @@ def test_a_claim_that_was_touched_is_not_taken_in(bench: Bench) -> None:
     assert list((bench.case / "exhibits").iterdir()) == []
 
 
-def test_custody_goes_on_in_the_case(bench: Bench) -> None:
+def test_custody_continues_in_the_case(bench: Bench) -> None:
     with bench.desk() as at:
         evidence_intake.add_claim_exhibit(at, bench.claim(), bench.actor, "investigator")
     lines = (bench.case / "exhibits" / "E1" / "custody.jsonl").read_text().splitlines()
@@ -139,7 +139,7 @@ def test_custody_goes_on_in_the_case(bench: Bench) -> None:
     assert len((bench.root / "claim" / "custody.jsonl").read_text().splitlines()) == 1
 
 
-def test_a_run_that_does_not_decide_again_is_not_taken(bench: Bench, tmp_path: Path) -> None:
+def test_run_that_does_not_reproduce_is_refused(bench: Bench, tmp_path: Path) -> None:
     run = small_run(tmp_path)
     rename = make_renamer(case_key(KEY, "C-7"))
     out = tmp_path / "E1"
@@ -168,13 +168,13 @@ def test_a_run_that_does_not_decide_again_is_not_taken(bench: Bench, tmp_path: P
     assert not out.exists()
 
 
-def test_two_cases_have_other_names_for_one_account() -> None:
+def test_two_cases_have_different_pseudonyms() -> None:
     names = {make_renamer(case_key(KEY, case))("a", OTHER) for case in ("C-7", "C-8")}
     assert len(names) == 2
     assert make_renamer(case_key(KEY, "C-7"))("g", OTHER)[2:] not in {name[2:] for name in names}
 
 
-def test_conduct_after_a_notice_reopens_the_case_by_itself(tmp_path: Path) -> None:
+def test_run_with_conduct_after_notice_reopens_case(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.whole(small_run(tmp_path))
     after = parse_date("2026-04-01", "UTC")
@@ -188,7 +188,7 @@ def test_conduct_after_a_notice_reopens_the_case_by_itself(tmp_path: Path) -> No
     assert (case.steps[-1].by, case.steps[-2].why[:3]) == ("watch", "E1 ")
 
 
-def test_an_exhibit_may_not_lie_outside_its_place(bench: Bench) -> None:
+def test_exhibit_path_outside_case_is_refused(bench: Bench) -> None:
     with bench.desk() as at:
         for path, name in (("exhibits/../x", "a"), ("/etc", "a"), ("exhibits/E1", "../a")):
             exhibit: Any = {"id": "E1", "kind": "claim", "title": "t", "path": path,

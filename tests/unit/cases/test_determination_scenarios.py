@@ -167,7 +167,7 @@ def test_scenario(name: str) -> None:
     assert scenario.says in words(found)
 
 
-def test_the_firm_that_stopped_is_told_what_would_change_it() -> None:
+def test_party_that_stopped_gets_counterfactuals() -> None:
     scenario = SCENARIOS["a reseller that stopped in November 2019"]
     found = determine("P1", scenario.evidence, REFERENCE, parse_instant(TODAY))
     supposing = [change.supposing for change in found.changes if change.result == "eligible"]
@@ -181,7 +181,7 @@ def test_the_firm_that_stopped_is_told_what_would_change_it() -> None:
     ]
 
 
-def test_an_operator_sets_a_notice_date_of_its_own(tmp_path: Any) -> None:
+def test_local_policy_sets_own_notice_date(tmp_path: Any) -> None:
     (tmp_path / "cases").mkdir()
     shipped = (config.chosen("cases/determination.toml")).read_text("utf-8")
     moved = shipped.replace("2019-12-08T00", "2019-12-07T00").replace("reference", "own", 1)
@@ -194,7 +194,7 @@ def test_an_operator_sets_a_notice_date_of_its_own(tmp_path: Any) -> None:
     assert own.version.split("-")[1] != REFERENCE.version.split("-")[1]
 
 
-def test_a_boundary_of_an_instant_is_exact_to_the_millisecond() -> None:
+def test_boundary_is_exact_to_the_millisecond() -> None:
     edge = parse_instant("2019-12-08T00:00:00Z")
     for at, result in ((edge - 1, "not_eligible"), (edge, "eligible")):
         item = msgspec.structs.replace(OLD_SITE, lasted=DateRange(at, at))

@@ -64,7 +64,7 @@ def expected(row: tuple[str, ...]) -> str:
     return RESULTS[min(ranks + ([went_on] if kind == "off_platform" else []))]
 
 
-def test_the_truth_table_of_one_item_is_as_told_in_words() -> None:
+def test_truth_table_of_one_item_matches_oracle() -> None:
     table = rows()
     assert len(table) == 2 * 8 * 7 * 4 * 3
     found = {row: determine("P1", [item(row)], ONE, 6).result for row in table}
@@ -72,7 +72,7 @@ def test_the_truth_table_of_one_item_is_as_told_in_words() -> None:
     assert {RESULTS[0], RESULTS[1], RESULTS[2]} == set(found.values())
 
 
-def test_the_truth_table_of_two_items_is_what_every_possible_world_says() -> None:
+def test_truth_table_of_two_items_matches_enumeration() -> None:
     on = [row for row in rows() if row[0] == "on_platform" and row[2].startswith("affiliate")]
     off = [r for r in rows() if r[0] == "off_platform" and r[4] != "assisted" and r[5] != "no"]
     pairs = list(product(on, off))[::211]
@@ -122,7 +122,7 @@ instants = st.integers(0, 6)
 
 @settings(max_examples=300)
 @given(items, grounds, instants)
-def test_a_determination_is_what_every_possible_world_says(
+def test_determination_matches_enumeration_of_unknowns(
     some: list[Evidence], under: Any, as_of: int
 ) -> None:
     assert determine("P1", some, under, as_of).result == slow(some, under, as_of, TIMES)
@@ -141,7 +141,7 @@ def test_more_evidence_never_makes_action_less_eligible(
 
 
 @given(many, grounds, instants, st.data())
-def test_a_stronger_tie_a_confirmation_or_a_further_notice_never_makes_it_less(
+def test_stronger_link_or_confirmation_never_lowers_result(
     some: list[Evidence], under: Any, as_of: int, drawn: st.DataObject
 ) -> None:
     assume(some)
@@ -170,7 +170,7 @@ def test_neither_order_nor_enforcement_decides(
 
 
 @given(many, grounds, instants)
-def test_every_item_is_either_relied_on_or_disregarded_with_a_reason(
+def test_every_item_is_relied_on_or_disregarded(
     some: list[Evidence], under: Any, as_of: int
 ) -> None:
     told = determine("P1", some, under, as_of)
@@ -185,7 +185,7 @@ def test_every_item_is_either_relied_on_or_disregarded_with_a_reason(
 
 
 @given(many, grounds, instants)
-def test_what_is_relied_on_is_enough_alone(some: list[Evidence], under: Any, as_of: int) -> None:
+def test_evidence_relied_on_suffices_alone(some: list[Evidence], under: Any, as_of: int) -> None:
     told = determine("P1", some, under, as_of)
     for ground in told.grounds:
         alone = [i for i in some if i.id in ground.evidence]
@@ -193,7 +193,7 @@ def test_what_is_relied_on_is_enough_alone(some: list[Evidence], under: Any, as_
 
 
 @given(many, grounds, instants)
-def test_what_would_change_it_always_leads_elsewhere(
+def test_every_counterfactual_changes_the_result(
     some: list[Evidence], under: Any, as_of: int
 ) -> None:
     told = determine("P1", some, under, as_of)

@@ -98,7 +98,7 @@ def ready() -> Case:
     return do(case, DeterminationSigned("D1"), by="Adv. Levi", role="counsel")
 
 
-def test_a_case_goes_from_opened_to_referred_and_closed_and_is_the_fold_of_its_steps() -> None:
+def test_case_from_opened_to_closed_is_fold_of_its_steps() -> None:
     case = do(ready(), StateChanged("determined"), StateChanged("referred"), StateChanged("closed"))
     assert case.state == "closed"
     assert case.determinations["D1"].signed_by == "Adv. Levi"
@@ -178,7 +178,7 @@ def test_refused_with_a_reason_and_a_fix(name: str) -> None:
     assert refused.value.fix
 
 
-def test_a_determination_is_signed_by_another_person_with_the_role_and_once() -> None:
+def test_signature_needs_other_person_role_and_is_once() -> None:
     case = determined(
         do(opened(), StateChanged("investigating"), EvidenceReviewed("V1", True)), by="Adv. Levi"
     )
@@ -195,7 +195,7 @@ def test_a_determination_is_signed_by_another_person_with_the_role_and_once() ->
         do(case, DeterminationSigned("D1"), by="Adv. Katz", role="counsel")
 
 
-def test_a_signature_ends_with_the_evidence_that_it_was_given_for() -> None:
+def test_new_evidence_makes_signature_stale() -> None:
     case = do(ready(), StateChanged("determined"))
     case = do(case, exhibit("E2"), found("V2", shows="E2"))
     with pytest.raises(CaseError, match="other evidence than now"):
@@ -207,7 +207,7 @@ def test_a_signature_ends_with_the_evidence_that_it_was_given_for() -> None:
     assert do(case, StateChanged("referred")).state == "referred"
 
 
-def test_a_case_in_which_nobody_is_eligible_is_not_referred() -> None:
+def test_case_without_eligible_party_is_not_referred() -> None:
     case = determined(do(opened(), StateChanged("investigating"), EvidenceReviewed("V1", False)))
     case = do(case, DeterminationSigned("D1"), by="Adv. Levi", role="counsel")
     case = do(case, StateChanged("determined"))
@@ -224,7 +224,7 @@ def test_steps_out_of_order_or_back_in_time_are_refused() -> None:
         replay(twice)
 
 
-def test_a_merge_joins_what_is_known_and_moves_the_evidence_with_it() -> None:
+def test_merge_joins_parties_and_their_evidence() -> None:
     case = do(
         opened(), named("P2", "Bulk Company Ltd", domains=("bulk.example",), aliases=("BC",)),
         exhibit("E2"), found("V2", "P2", "E2"), PartiesMerged("P1", "P2"),
@@ -242,7 +242,7 @@ def test_a_merge_joins_what_is_known_and_moves_the_evidence_with_it() -> None:
     [("strong", "moderate", "moderate"), ("weak", "strong", "weak"), ("unknown", "none", "none"),
      ("unknown", "strong", "unknown")],
 )  # fmt: skip
-def test_what_an_affiliate_did_on_the_platform_bears_on_a_party_as_strongly_as_the_weaker_tie(
+def test_affiliate_evidence_has_strength_of_weaker_link(
     own: str, relation: str, together: str
 ) -> None:
     case = do(
@@ -274,7 +274,7 @@ def noticed() -> Case:
     ],
 )
 @pytest.mark.parametrize("kind", ["on_platform", "off_platform"])
-def test_conduct_after_a_notice_reopens_the_case_and_a_doubtful_date_asks_for_it(
+def test_conduct_after_notice_reopens_case_or_adds_task(
     kind: str, began: str, lasted: str, kinds: list[str]
 ) -> None:
     case = noticed()
@@ -288,7 +288,7 @@ def test_conduct_after_a_notice_reopens_the_case_and_a_doubtful_date_asks_for_it
     assert case.state == ("reopened" if "advanced" in kinds else "noticed")
 
 
-def test_new_evidence_reopens_a_closed_case_but_not_for_another_party_or_no_conduct() -> None:
+def test_evidence_of_other_party_does_not_reopen_closed_case() -> None:
     case = do(noticed(), named("P2", "Other"), StateChanged("closed"))
     case = do(case, exhibit("E2"))
     late = found(
@@ -304,7 +304,7 @@ def test_new_evidence_reopens_a_closed_case_but_not_for_another_party_or_no_cond
     assert follow_up_actions(opened(), late.evidence) == ()
 
 
-def test_what_is_overdue_is_told() -> None:
+def test_overdue_items_are_listed() -> None:
     case = do(noticed(), TaskAdded(Task("T1", "call the registrar", NOW)))
     assert overdue_items(case, NOW) == ()
     late = overdue_items(case, NOW + 15 * DAY)
@@ -313,7 +313,7 @@ def test_what_is_overdue_is_told() -> None:
     assert overdue_items(case, NOW + 15 * DAY) == ()
 
 
-def test_every_notice_is_there_in_english_and_hebrew_with_the_same_facts() -> None:
+def test_every_template_is_in_english_and_hebrew() -> None:
     letters = load_templates()
     languages = {(words.id, words.language) for words in letters.template}
     assert languages == {
@@ -359,7 +359,7 @@ def test_spellings_of_one_name_are_proposed_as_one_party(one: str, other: str) -
     assert "names alike" in found[0].reasons[0]
 
 
-def test_what_two_parties_share_is_proposed_with_reasons_and_never_merged() -> None:
+def test_shared_features_are_proposed_and_never_merged() -> None:
     terms = load_name_weights()
     some = [
         party("P1", "Alpha", domains=("www.alpha.example",), numbers=("+972501234567",)),
@@ -382,7 +382,7 @@ def test_different_firms_are_not_proposed() -> None:
     assert normalize_name("Ltd", load_name_weights().legal["suffixes"]) == "ltd"
 
 
-def test_a_number_of_a_party_is_e164_and_conduct_does_not_end_before_it_begins() -> None:
+def test_party_number_and_conduct_dates_are_validated() -> None:
     with pytest.raises(CaseError, match=r"E\.164"):
         party("P1", "A", numbers=("050-1234567",))
     with pytest.raises(CaseError, match="ends before it begins"):

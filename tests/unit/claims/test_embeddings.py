@@ -33,7 +33,7 @@ SAID = {
 HOSTILE = ("\ufdfa" * 400, "\x00" * 9, "\ud800", "\U0010ffff" * 300, "a\u0301" * 999, "\u200b", "")
 
 
-def test_the_model_is_the_one_that_was_learned_with() -> None:
+def test_installed_model_matches_learned_digest() -> None:
     pinned = config.read(config.chosen("claims/meaning.toml"), embeddings.Meaning).model
     assert hashlib.sha256(embeddings.model_path().read_bytes()).hexdigest() == pinned
 
@@ -46,7 +46,7 @@ def test_another_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         embeddings._model.__wrapped__()
 
 
-def test_what_was_learned_has_a_number_for_each_place_and_a_mean_for_each_language() -> None:
+def test_learned_meaning_has_every_dimension_and_language() -> None:
     known = embeddings.load_learned()
     assert set(known.means) == {"", *LANGUAGES}
     assert {made.shape for made in known.means.values()} == {(embeddings.DIMENSIONS,)}
@@ -57,7 +57,7 @@ def test_what_was_learned_has_a_number_for_each_place_and_a_mean_for_each_langua
     assert known.spread.min() > 0
 
 
-def test_the_same_said_in_six_languages_lies_nearer_than_something_else_in_one() -> None:
+def test_translations_are_nearer_than_other_sentences() -> None:
     known = embeddings.load_learned()
     made = {
         name: embeddings.sentence_features([text], name, known)[0] for name, text in SAID.items()
@@ -69,7 +69,7 @@ def test_the_same_said_in_six_languages_lies_nearer_than_something_else_in_one()
         assert waves @ made["en"] > other @ made["en"], name
 
 
-def test_waves_are_nearly_the_gaussian_of_the_distance() -> None:
+def test_random_features_approximate_gaussian_kernel() -> None:
     chance = np.random.default_rng(1)
     one, two = chance.standard_normal((2, 1, embeddings.DIMENSIONS)).astype(np.float32) / 2
     near = (
@@ -81,7 +81,7 @@ def test_waves_are_nearly_the_gaussian_of_the_distance() -> None:
 
 
 @given(st.text(max_size=400))
-def test_cleaned_text_holds_nothing_that_the_model_widens(text: str) -> None:
+def test_cleaned_text_has_no_expanding_characters(text: str) -> None:
     made = embeddings.clean_text(text)
     assert made == embeddings.clean_text(made)
     assert len(made) <= load_limits().reading.meant_of_one
@@ -92,7 +92,7 @@ def test_cleaned_text_holds_nothing_that_the_model_widens(text: str) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.text(max_size=80))
-def test_whatever_is_said_the_vector_has_length_one(text: str) -> None:
+def test_embedding_of_any_text_has_length_one(text: str) -> None:
     assert np.linalg.norm(embeddings.embed([embeddings.clean_text(text)])) == pytest.approx(
         1, abs=1e-3
     )
@@ -108,14 +108,14 @@ def test_hostile_text_leaves_the_process_alive() -> None:
     )
 
 
-def test_of_a_long_page_only_the_first_sentences_are_weighed() -> None:
+def test_long_page_scores_only_its_first_sentences() -> None:
     bounds = load_limits().reading
     _, each = embeddings.score_meaning(["word " * bounds.characters] * 50, "en")
     assert len(each) == -(-bounds.meant // (bounds.meant_of_one - 1))
     assert len(embeddings.score_meaning([" "] * 10_000, "en")[1]) == bounds.meant
 
 
-def test_the_meaning_is_a_reason_of_a_reading_and_the_threads_of_others_are_left_alone() -> None:
+def test_meaning_is_a_reason_and_thread_setting_is_kept() -> None:
     before = os.environ.get("OMP_NUM_THREADS")
     made = read(parse_text(SAID["es"]), AT)
     assert "meaning of sentences" in {reason.name for reason in made.reasons}
@@ -123,7 +123,7 @@ def test_the_meaning_is_a_reason_of_a_reading_and_the_threads_of_others_are_left
     assert made == read(parse_text(SAID["es"]), AT)
 
 
-def test_what_reads_no_claim_does_not_load_the_model() -> None:
+def test_commands_without_reading_do_not_load_model() -> None:
     code = (
         "import wavebreak.cli, wavebreak.claims.embeddings as m;"
         "print(m._model.cache_info().currsize)"

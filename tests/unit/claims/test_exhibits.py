@@ -78,7 +78,7 @@ TAKEN = {
 
 
 @pytest.mark.parametrize("name", TAKEN)
-def test_a_file_is_kept_as_it_is_whatever_it_is_called(name: str, tmp_path: Path) -> None:
+def test_added_file_is_stored_unchanged_under_any_name(name: str, tmp_path: Path) -> None:
     made = add_file(TAKEN[name], tmp_path / "e", ACTOR, AT, source="handed over")
     kept = made.file("original")
     assert kept is not None
@@ -112,19 +112,19 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_unsound_is_refused_before_anything_is_kept(name: str) -> None:
+def test_damaged_file_is_refused_before_storing(name: str) -> None:
     raw, said = REFUSED[name]
     with pytest.raises(ClaimError, match=said):
         validate_file(raw, SMALL)
 
 
-def test_nothing_is_written_for_what_is_refused(tmp_path: Path) -> None:
+def test_refused_file_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(ClaimError):
         add_file(b"\0", tmp_path / "e", ACTOR, AT)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_purchase_is_kept_with_what_was_done(tmp_path: Path) -> None:
+def test_test_purchase_is_stored_with_details(tmp_path: Path) -> None:
     done = {"when": AT, "by": "B", "ordered": "1,000 sends", "price": "20 EUR", "account": "p-1"}
     made = add_file(TAKEN["png"], tmp_path / "e", ACTOR, AT, kind="test_purchase", details=done)
     assert load_exhibit(tmp_path / "e").kind == "test_purchase"
@@ -136,7 +136,7 @@ def test_a_purchase_is_kept_with_what_was_done(tmp_path: Path) -> None:
     assert second.authority == "not stated"
 
 
-def test_a_file_that_is_exchanged_for_a_link_is_told(tmp_path: Path) -> None:
+def test_file_replaced_by_link_is_reported(tmp_path: Path) -> None:
     add_file(b"text", tmp_path / "e", ACTOR, AT)
     kept = tmp_path / "e" / "original.txt"
     kept.rename(tmp_path / "elsewhere.txt")
@@ -144,6 +144,6 @@ def test_a_file_that_is_exchanged_for_a_link_is_told(tmp_path: Path) -> None:
     assert check_exhibit(tmp_path / "e") == ["original.txt does not lie in the directory"]
 
 
-def test_a_form_is_told_by_content() -> None:
+def test_file_type_is_detected_by_content() -> None:
     assert detect_type(TAKEN["warc, gzipped"]).ending == ".warc.gz"
     assert detect_type(TAKEN["html"]).media == "text/html"

@@ -56,20 +56,20 @@ def test_an_outright_claim_is_read_in_each_language(language: str) -> None:
 
 
 @pytest.mark.parametrize("language", DENIALS)
-def test_what_is_denied_or_forbidden_is_no_claim(language: str) -> None:
+def test_denied_or_forbidden_offer_is_no_claim(language: str) -> None:
     made = reading(DENIALS[language])
-    assert made.verdict == "innocent"
+    assert made.verdict == "benign"
     assert made.offers == {}
 
 
-def test_what_is_told_of_others_counts_little() -> None:
+def test_reported_offer_has_low_weight() -> None:
     told = "Police said on Monday that the gang sold bulk WhatsApp messages, no bans, to anyone."
-    assert reading(told).verdict == "innocent"
+    assert reading(told).verdict == "benign"
     quoted = 'A shop had written: "bulk WhatsApp sender, anti-ban, 80,000 messages a day, $40".'
     assert reading(quoted).score < reading(quoted.replace('"', "")).score
 
 
-def test_sentences_relied_on_stand_where_their_offsets_say() -> None:
+def test_cited_sentences_match_their_offsets() -> None:
     text = "\u200bIntro.\nWe sell ｂｕｌｋ WhatsApp messages. $5 each.\nAnti-ban!"
     made = reading(text)
     assert made.relied_on
@@ -103,7 +103,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_a_page_made_to_hurt_the_reader_is_read_to_its_bound(kind: str) -> None:
+def test_hostile_page_is_read_within_limits(kind: str) -> None:
     assert len(reading(HOSTILE[kind]).text) <= load_limits().reading.characters
 
 
@@ -113,18 +113,18 @@ def test_digits_of_other_scripts_are_numbers() -> None:
     assert [(p.amount, p.currency) for p in made.prices] == [(499, "INR")]
 
 
-def test_channels_have_one_name_however_they_are_written() -> None:
+def test_channel_spellings_map_to_one_name() -> None:
     assert reading("disparo no zap, wpp e tele: tg").channels == ("whatsapp", "telegram")
 
 
-def test_that_nobody_has_to_agree_is_no_consent_and_not_consent() -> None:
+def test_offer_without_consent_is_not_read_as_consent() -> None:
     made = reading("WhatsApp campaigns to cold leads, nobody has to opt in. 5,000 a day, $40.")
     assert "no_consent" in made.offers
     assert "consent" not in {reason.name for reason in made.reasons}
 
 
 @given(st.text(max_size=300))
-def test_folded_text_knows_where_each_character_came_from(text: str) -> None:
+def test_folded_text_maps_characters_to_original(text: str) -> None:
     folded = fold(text)
     assert len(folded.text) == len(folded.origins)
     assert list(folded.origins) == sorted(folded.origins)
@@ -148,7 +148,7 @@ NUMBERS = {
 
 
 @pytest.mark.parametrize("text", NUMBERS)
-def test_numbers_are_read_as_each_country_writes_them(text: str) -> None:
+def test_numbers_in_national_notations_are_parsed(text: str) -> None:
     assert parse_number(text) == NUMBERS[text]
 
 
@@ -186,17 +186,17 @@ def test_capacities_are_read_with_their_time(text: str) -> None:
     ["we ship 5,000 kilos a day", "WhatsApp India $0.35 a day", "open since 2020 | 143 posts",
      "12 paise per msg", "1-99 $1.20, 100-499 $0.95", "✅ 45 | $190"],
 )  # fmt: skip
-def test_a_number_of_something_else_is_no_capacity(text: str) -> None:
+def test_unrelated_number_is_no_capacity(text: str) -> None:
     assert find_capacities(fold(text).text, load_vocabulary()) == []
 
 
-def test_a_count_and_a_price_said_twice_are_shown_once() -> None:
+def test_repeated_count_and_price_are_listed_once() -> None:
     made = reading("80,000 messages a day for $40. Yes, 80k messages per day, 40 USD!")
     assert [(c.count, c.period) for c in made.capacities] == [(80_000, "day")]
     assert [p.amount for p in made.prices] == [40]
 
 
-def test_a_brand_is_a_word_that_is_also_the_name_of_the_page_s_domain() -> None:
+def test_word_equal_to_domain_name_is_a_brand() -> None:
     assert reading("Turbo WA sends for you. turbowa.example").brands == ("Turbo WA",)
     assert reading("We send for you. sales@turbowa.example").brands == ()
     assert reading("# TurboWA 7.2\nGet it at www.turbowa.example/get").brands == ("TurboWA",)
@@ -241,17 +241,17 @@ DATED = {
 
 
 @pytest.mark.parametrize("html", DATED)
-def test_a_page_s_own_date_is_an_interval(html: str) -> None:
+def test_publication_date_is_an_interval(html: str) -> None:
     found = read(parse_html(html), AT).published
     assert found is not None
     assert (found.earliest, found.latest) == DATED[html]
 
 
-def test_a_date_after_the_capture_is_not_believed() -> None:
+def test_date_after_capture_is_ignored() -> None:
     assert read(parse_html('<meta name="date" content="2031-01-01"><p>x'), AT).published is None
 
 
-def test_markup_that_hides_text_hides_it_here_too() -> None:
+def test_text_hidden_by_markup_is_left_out() -> None:
     html = (
         "<p>seen</p><p hidden>a</p><p style='display: none'>b</p><script>c</script><style>d</style>"
         "<template>e</template><noscript>f</noscript><!-- g --><div>also <b>seen</b></div>"
@@ -259,11 +259,11 @@ def test_markup_that_hides_text_hides_it_here_too() -> None:
     assert parse_html(html).text == "seen\nalso seen"
 
 
-def test_a_page_that_nests_without_end_is_read() -> None:
+def test_deeply_nested_page_is_read() -> None:
     assert parse_html("<div>" * 20_000 + "bulk").text in ("bulk", "")
 
 
-def test_the_page_of_a_reading_escapes_what_strangers_wrote() -> None:
+def test_reading_html_escapes_page_text() -> None:
     text = 'We sell bulk WhatsApp messages <script>alert(1)</script> & "more" $5 each, no opt-in.'
     page = render_html(reading(text))
     assert "<script>" not in page
@@ -272,19 +272,19 @@ def test_the_page_of_a_reading_escapes_what_strangers_wrote() -> None:
     assert "<mark>" in page
 
 
-def test_a_file_of_text_and_of_html_are_read_alike() -> None:
+def test_text_and_html_files_give_equal_readings() -> None:
     plain = parse_file(CLAIMS["en"].encode())[0]
     html = parse_file(f"<html><body><p>{CLAIMS['en']}</p>".encode())[0]
     assert plain.text == html.text
     assert json.loads(json.dumps(reading(plain.text).offers)) == reading(html.text).offers
 
 
-def test_a_page_whose_words_alone_speak_for_a_claim_shows_which_sentences_do() -> None:
+def test_claim_by_wording_cites_its_sentences() -> None:
     said = (
         "I look after 260 WhatsApp numbers in a garage. 7,000 texts a day is normal. @ops_example"
     )
     made = reading(f"The weather was fine today.\n{said}")
-    assert made.verdict != "innocent"
+    assert made.verdict != "benign"
     assert made.relied_on
     assert not any("weather" in relied.text for relied in made.relied_on)
     assert all(made.text[r.start : r.end].strip() == r.text for r in made.relied_on)

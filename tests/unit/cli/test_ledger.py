@@ -83,7 +83,7 @@ def test_proof_bundle_verifies_and_opens_only_what_was_chosen(log: Path, tmp_pat
     assert '"account-2"' in result
     assert "event-9" not in result
     assert "1 entries" in say("verify", out, "--key", log / "key.pub", "--remembered", held)
-    with pytest.raises(UsageError, match="no entry is asked for"):
+    with pytest.raises(UsageError, match="no entry was chosen"):
         say("prove", log, "-o", out, *own)
 
 

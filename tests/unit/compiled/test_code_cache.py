@@ -1,4 +1,4 @@
-"""Old machine code is removed: never the newest, never what another process uses."""
+"""Code cache: old directories are removed, never the newest or one in use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from wavebreak.compiled.code_cache import DAY_S, KEPT, held, remove_old
+from wavebreak.compiled.code_cache import DAY_S, KEPT, hold_directory, remove_old
 
 NOW = 1_800_000_000.0
 
@@ -21,7 +21,7 @@ def _made(root: Path, name: str, days_ago: float) -> Path:
     return directory
 
 
-def test_the_newest_and_what_was_used_within_a_day_stay(tmp_path: Path) -> None:
+def test_remove_old_keeps_newest_and_recently_used(tmp_path: Path) -> None:
     old = [_made(tmp_path, f"numba-{k:012x}", 10 + k) for k in range(KEPT + 3)]
     of_today = [_made(tmp_path, f"rules-{k:012x}", 0.5) for k in range(KEPT + 3)]
     unlike = _made(tmp_path, "models", 99)
@@ -29,13 +29,14 @@ def test_the_newest_and_what_was_used_within_a_day_stay(tmp_path: Path) -> None:
     assert all(path.exists() for path in (*old[:KEPT], *of_today, unlike))
 
 
-def test_what_another_process_holds_stays_until_it_ends(tmp_path: Path) -> None:
+def test_directory_held_by_another_process_stays(tmp_path: Path) -> None:
     for k in range(KEPT):
         _made(tmp_path, f"numba-{k:012x}", 0)
     oldest = tmp_path / "numba-aaaaaaaaaaaa"
     code = (
-        "import sys; from pathlib import Path; from wavebreak.compiled.code_cache import held;"
-        "held(Path(sys.argv[1])); print('held', flush=True); sys.stdin.readline()"
+        "import sys; from pathlib import Path;"
+        "from wavebreak.compiled.code_cache import hold_directory;"
+        "hold_directory(Path(sys.argv[1])); print('held', flush=True); sys.stdin.readline()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code, str(oldest)],
@@ -49,7 +50,7 @@ def test_what_another_process_holds_stays_until_it_ends(tmp_path: Path) -> None:
     assert remove_old(tmp_path, now=NOW) == [oldest]
 
 
-def test_a_directory_of_an_older_version_without_a_mark_goes_too(tmp_path: Path) -> None:
+def test_remove_old_without_lock_file_is_removed(tmp_path: Path) -> None:
     for k in range(KEPT):
         _made(tmp_path, f"{k:012x}", 0)
     bare = tmp_path / "aaaaaaaaaaaa"
@@ -58,10 +59,10 @@ def test_a_directory_of_an_older_version_without_a_mark_goes_too(tmp_path: Path)
     assert remove_old(tmp_path, now=NOW) == [bare]
 
 
-def test_holding_a_directory_makes_it_and_a_place_that_cannot_be_made_is_let_be(
+def test_hold_directory_creates_it_or_does_nothing(
     tmp_path: Path,
 ) -> None:
-    assert held(tmp_path / "a" / "numba-bbbbbbbbbbbb").is_dir()
+    assert hold_directory(tmp_path / "a" / "numba-bbbbbbbbbbbb").is_dir()
     blocked = tmp_path / "file"
     blocked.write_text("not a directory")
-    assert not held(blocked / "numba-bbbbbbbbbbbb").exists()
+    assert not hold_directory(blocked / "numba-bbbbbbbbbbbb").exists()

@@ -1,4 +1,4 @@
-"""The compiler's few primitives do what the kernel relies on."""
+"""Numba runtime: the primitives that the kernel relies on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from wavebreak.compiled.numba_runtime import (
     PACKAGE,
     SOURCES,
     address_as_void_pointer,
-    call_int,
+    call_int64,
     callback,
     carray,
     compiled,
@@ -25,7 +25,7 @@ from wavebreak.compiled.numba_runtime import (
     source_files,
     sources_digest,
 )
-from wavebreak.features.windows import total as ring_total
+from wavebreak.features.windows import ring_total
 
 settings: Any = numba.config
 
@@ -44,17 +44,17 @@ def seven() -> int:
 
 @compiled("i8(i8, i8, i8, i8)")
 def through_pointer(address: int, a: int, b: int, c: int) -> int:
-    return int(call_int(address, a, b, c))
+    return int(call_int64(address, a, b, c))
 
 
 @compiled()
 def with_one(address: int, a: int) -> int:
-    return int(call_int(address, a))
+    return int(call_int64(address, a))
 
 
 @compiled()
 def with_none(address: int) -> int:
-    return int(call_int(address))
+    return int(call_int64(address))
 
 
 @compiled("f8(f8, f8)")
@@ -74,34 +74,34 @@ def both_sums(row: Any) -> tuple[int, int]:
     return ring_total(row.small), ring_total(row.large)
 
 
-def test_a_callback_is_called_through_its_address_with_any_number_of_arguments() -> None:
+def test_callback_by_address_takes_any_number_of_arguments() -> None:
     three, none = callback(total, 3), callback(seven, 0)
     assert through_pointer(three.address, 1, 2, 3) == 321
     assert with_none(none.address) == 7
 
 
-def test_an_array_is_read_at_its_address() -> None:
+def test_carray_reads_array_at_address() -> None:
     values = np.array([5.0, 1.0, 2.0, 3.0])
     assert sum_at(values.ctypes.data, 4) == 11.0
     assert with_one(callback(first_of, 1).address, values.ctypes.data) == 5
 
 
-def test_prefetching_an_address_that_is_not_ours_is_no_fault() -> None:
+def test_prefetch_of_foreign_address_does_not_fault() -> None:
     assert sum_at(8, 0) == 0.0
 
 
-def test_division_by_zero_gives_infinity_or_missing_and_never_raises() -> None:
+def test_division_by_zero_returns_infinity_or_nan() -> None:
     assert ratio(1.0, 0.0) == np.inf
     assert np.isnan(ratio(0.0, 0.0))
 
 
-def test_numbas_own_cache_directory_is_left_as_it_was() -> None:
+def test_numba_cache_dir_setting_is_restored() -> None:
     before = settings.CACHE_DIR
     compiled("f8(f8, f8)")(lambda a, b: a - b)
     assert before == settings.CACHE_DIR
 
 
-def test_the_cache_stands_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_root_follows_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAVEBREAK_CACHE", "/somewhere")
     assert cache_root() == Path("/somewhere")
     assert len(sources_digest()) == 12
@@ -127,18 +127,18 @@ def run_module(folder: Path, cache: Path) -> str:
     return done.stdout.strip()
 
 
-def test_a_second_process_finds_the_machine_code_of_the_first(tmp_path: Path) -> None:
+def test_machine_code_is_reused_by_a_second_process(tmp_path: Path) -> None:
     assert run_module(tmp_path, tmp_path / "cache") == "42 0 0"
     assert run_module(tmp_path, tmp_path / "cache") == "42 1 1"
 
 
-def test_where_nothing_can_be_written_it_compiles_without_a_cache(tmp_path: Path) -> None:
+def test_compiled_without_writable_cache_compiles_anyway(tmp_path: Path) -> None:
     blocked = tmp_path / "a_file"
     blocked.write_text("")
     assert run_module(tmp_path, blocked / "cache") == "42 0 0"
 
 
-def test_sixteen_numbers_are_summed_wherever_they_lie() -> None:
+def test_sum_of_sixteen_at_any_address() -> None:
     row = np.zeros(1, np.dtype([("odd", "u1"), ("small", "u1", (16,)), ("large", "u2", (16,))]))
     row["small"], row["large"] = 255, 65_535
     assert both_sums(row[0]) == (16 * 255, 16 * 65_535)

@@ -1,4 +1,4 @@
-"""What a score may do beside rules: thresholds, corroboration, once until its standing ends."""
+"""Decisions by score: thresholds, corroboration by rules, once per enforcement."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from support.parity_streams import DAY, HOUR, log
 from wavebreak import rules
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
-from wavebreak.engine.enforcement import told_at
+from wavebreak.engine.enforcement import notification_time
 from wavebreak.errors import PolicyError
 from wavebreak.features.catalog import INDEX
 from wavebreak.rules.loader import SHIPPED
@@ -70,7 +70,7 @@ def decided(
     return engine.take(log(events)) + engine.finish(), engine
 
 
-def test_the_most_severe_outcome_whose_threshold_is_reached_is_asked_for_once() -> None:
+def test_score_asks_once_for_the_most_severe_outcome_reached() -> None:
     made, engine = decided(policy(), {"challenge": ALWAYS, "restrict": -160_000})
     assert [(d.outcome, d.stage, d.trigger, d.rules) for d in made] == [
         ("challenge", "registration", "r", ()),
@@ -80,7 +80,7 @@ def test_the_most_severe_outcome_whose_threshold_is_reached_is_asked_for_once() 
     assert engine.asked.tolist() == [0, 0, 1, 0, 1, 0, 0]
 
 
-def test_it_asks_again_when_the_standing_that_it_led_to_has_ended() -> None:
+def test_score_asks_again_after_enforcement_ended() -> None:
     made, _ = decided(policy(), {"challenge": ALWAYS}, sends=5, gap=20 * HOUR)
     assert [(d.outcome, d.trigger) for d in made] == [("challenge", "r"), ("challenge", "e2"),
                                                       ("challenge", "e4")]  # fmt: skip
@@ -99,7 +99,7 @@ THREE = (("first", "bulk"), ("second", "feedback"), ("third", "operator"))
         (THREE, "ban"),
     ],
 )
-def test_a_ban_needs_rules_of_three_families_of_evidence(
+def test_score_ban_needs_three_evidence_families(
     fired: list[tuple[str, str]], outcome: str
 ) -> None:
     made, _ = decided(policy(*fired), {"ban": -180_000})
@@ -107,7 +107,7 @@ def test_a_ban_needs_rules_of_three_families_of_evidence(
     assert made[-1].stage == "messaging"
 
 
-def test_a_rule_that_reads_the_score_is_no_evidence_beside_it() -> None:
+def test_rule_reading_score_is_no_evidence_for_ban() -> None:
     plain = policy(*THREE)
     for name in ("score", "registration_score"):
         reads = msgspec.structs.replace(plain.rules[1], when=f"sends_1d >= 1 or {name} >= 0")
@@ -116,7 +116,7 @@ def test_a_rule_that_reads_the_score_is_no_evidence_beside_it() -> None:
         assert made[-1].outcome == "suspend"
 
 
-def test_a_suspension_becomes_a_ban_when_a_third_family_speaks() -> None:
+def test_suspension_with_third_evidence_family_becomes_ban() -> None:
     late = policy(*THREE)
     slower = msgspec.structs.replace(late.rules[2], when="sends_1d >= 4")
     which = dataclasses.replace(late, rules=(*late.rules[:2], slower))
@@ -124,26 +124,26 @@ def test_a_suspension_becomes_a_ban_when_a_third_family_speaks() -> None:
     assert [d.outcome for d in made if d.outcome != "observe"] == ["suspend", "ban"]
 
 
-def test_where_a_takeover_is_suspected_a_score_challenges_at_most() -> None:
+def test_score_with_takeover_is_capped_at_challenge() -> None:
     fired = policy(("first", "bulk"), ("second", "takeover"), recover="takeover")
     made, _ = decided(fired, {"restrict": -160_000})
     assert [d.outcome for d in made] == ["observe", "challenge"]
 
 
-def test_a_letter_to_many_that_some_report_is_held_and_not_banned_on_the_scores_word() -> None:
+def test_score_reported_broadcast_is_not_banned() -> None:
     said = {"bulk", "automation", "feedback"}
     families = [name for name, abuses in POLICY.score.evidence.items() if said & {*abuses}]
     assert families == ["sending", "feedback"]
     assert POLICY.score.families > len(families)
 
 
-def test_a_model_in_shadow_decides_nothing_and_is_noted() -> None:
+def test_score_in_shadow_mode_is_recorded_only() -> None:
     made, engine = decided(policy(mode="shadow"), {"restrict": -160_000})
     assert made == []
     assert engine.asked.tolist() == [0, 0, 0, 0, 1, 0, 0]
 
 
-def test_a_rule_that_asks_for_as_much_leads_and_the_score_is_written_with_it() -> None:
+def test_decision_rule_with_equal_outcome_precedes_score() -> None:
     which = policy(("first", "bulk"))
     hard = msgspec.structs.replace(which.rules[0], outcome="restrict", hold="1h")
     made, _ = decided(dataclasses.replace(which, rules=(hard,)), {"restrict": -174_000})
@@ -152,7 +152,7 @@ def test_a_rule_that_asks_for_as_much_leads_and_the_score_is_written_with_it() -
     assert made[0].until == made[0].ts + 72 * HOUR
 
 
-def test_a_rule_may_read_the_score_and_is_silent_without_a_model() -> None:
+def test_rule_reading_score_without_model_is_silent() -> None:
     which = policy(("first", "bulk"))
     reading = msgspec.structs.replace(which.rules[0], when="score > 0 and registration_score > 0")
     which = dataclasses.replace(which, rules=(reading,))
@@ -161,13 +161,15 @@ def test_a_rule_may_read_the_score_and_is_silent_without_a_model() -> None:
     assert Engine(which, accounts=64).program.not_covered == ("first",)
 
 
-def test_senders_are_told_later_than_they_are_refused_and_a_challenge_at_once() -> None:
+def test_notification_time_is_delayed_but_for_challenges() -> None:
     feedback = POLICY.feedback
-    told = {told_at(feedback, f"d{i}", START, "restrict") - START for i in range(200)}
+    told = {notification_time(feedback, f"d{i}", START, "restrict") - START for i in range(200)}
     assert len(told) > 190
     assert 20 * 60_000 <= min(told) < HOUR < 3 * HOUR < max(told) <= 4 * HOUR
-    assert told_at(feedback, "d", START, "challenge") == START
-    assert told_at(feedback, "d", START, "ban") == told_at(feedback, "d", START, "ban")
+    assert notification_time(feedback, "d", START, "challenge") == START
+    assert notification_time(feedback, "d", START, "ban") == notification_time(
+        feedback, "d", START, "ban"
+    )
 
 
 @pytest.mark.parametrize(
@@ -179,7 +181,7 @@ def test_senders_are_told_later_than_they_are_refused_and_a_challenge_at_once() 
         ("[score]\nmodel = 1", "unknown key `model`"),
     ],
 )
-def test_what_a_score_does_is_checked_like_the_rest(table: str, what: str, tmp_path: Any) -> None:
+def test_score_policy_is_validated(table: str, what: str, tmp_path: Any) -> None:
     text = (rules.loader.SHIPPED / "actions.toml").read_text()
     begin, end = text.index("[score]"), text.index("[[action]]")
     (tmp_path / "actions.toml").write_text(text[:begin] + table + "\n\n" + text[end:])
@@ -190,7 +192,7 @@ def test_what_a_score_does_is_checked_like_the_rest(table: str, what: str, tmp_p
 @pytest.mark.parametrize(
     ("told", "most"), [({"in_contacts": False}, "limit"), ({}, "observe")], ids=["books", "bare"]
 )
-def test_where_ages_are_not_known_a_score_slows_or_watches_at_most(
+def test_score_without_ages_is_capped_at_limit(
     told: dict[str, Any], most: str
 ) -> None:  # fmt: skip
     sends: list[dict[str, Any]] = [
@@ -204,7 +206,7 @@ def test_where_ages_are_not_known_a_score_slows_or_watches_at_most(
     assert [d.outcome for d in engine.take(log(sends))][-1] == most
 
 
-def test_of_who_has_started_no_chat_a_score_asks_for_no_more_than_the_policy_lets_it() -> None:
+def test_score_silent_account_is_capped_by_policy() -> None:
     made, _ = decided(policy(silent="limit"), {"restrict": ALWAYS}, sends=2)
     assert [(d.outcome, d.stage) for d in made] == [
         ("limit", "registration"), ("restrict", "messaging")
@@ -212,7 +214,7 @@ def test_of_who_has_started_no_chat_a_score_asks_for_no_more_than_the_policy_let
 
 
 @pytest.mark.parametrize(("passed", "lapsed"), [(False, 1), (True, 0)])
-def test_a_challenge_that_ends_by_its_time_has_lapsed_and_a_passed_one_has_not(
+def test_challenges_lapsed_counts_expired_not_passed(
     passed: bool, lapsed: int
 ) -> None:  # fmt: skip
     _, engine = decided(policy(), {"challenge": ALWAYS}, sends=2)
@@ -228,14 +230,14 @@ def test_a_challenge_that_ends_by_its_time_has_lapsed_and_a_passed_one_has_not(
     assert engine.core.values_of(0)[INDEX["challenges_lapsed"]] == lapsed
 
 
-def test_on_a_channel_with_rules_of_its_own_a_score_asks_for_nothing() -> None:
+def test_score_on_spared_channel_asks_for_nothing() -> None:
     asked = {c: decided(policy(), {"restrict": ALWAYS}, channel=c)[0] for c in CHANNELS}
     assert {c: [d.outcome for d in made] for c, made in asked.items()} == {
         "personal": ["restrict"], "business_app": ["restrict"], "business_platform": []
     }  # fmt: skip
 
 
-def test_a_score_that_is_bounded_by_an_unknown_feature_is_refused(tmp_path: Path) -> None:
+def test_score_policy_unknown_bounding_feature_is_refused(tmp_path: Path) -> None:
     shipped = (SHIPPED / "actions.toml").read_text(encoding="utf-8")
     (tmp_path / "actions.toml").write_text(shipped.replace('carries = "age_s"', 'carries = "agee"'))
     with pytest.raises(PolicyError, match="most: there is no feature"):

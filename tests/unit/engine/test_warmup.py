@@ -1,4 +1,4 @@
-"""Compiling ahead in several processes leaves nothing to compile."""
+"""Precompilation: after it nothing is left to compile."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numba.core.event
 from wavebreak.engine import precompile, warm
 
 
-def test_precompile_reports_each_part_and_leaves_nothing() -> None:
+def test_precompile_reports_each_part() -> None:
     reported: list[tuple[str, float]] = []
     precompile(lambda part, seconds: reported.append((part, seconds)), processes=2)
     parts = ["all of it, once through", "reading JSON Lines", "the kernel", "the shipped rules"]

@@ -21,6 +21,7 @@ from experiments.benchmarks import (
     tagged_reports,
     tolokers,
 )
+from experiments.benchmarks.__main__ import app
 from experiments.benchmarks.learners import (
     BLENDED,
     Blend,
@@ -31,7 +32,6 @@ from experiments.benchmarks.learners import (
     out_of_fold,
 )
 from experiments.benchmarks.metrics import figures, precision_at
-from wavebreak.cli import app
 from wavebreak.errors import FileError, UsageError
 
 SMALL = Blend({"rounds": 10, "leaves": 4}, fits=1, trees={"n_estimators": 10}, machine={"C": 1.0})
@@ -314,7 +314,7 @@ def test_benchmark_errors_name_absent_and_invalid_files(tmp_path: Path) -> None:
         tolokers.run(tmp_path, test_labels=tmp_path)
     with pytest.raises(UsageError, match="its trace and its labels"):
         benchmarks.run("botornot", tmp_path, test_labels=tmp_path)
-    with pytest.raises(UsageError, match="not known"):
+    with pytest.raises(UsageError, match="unknown benchmark"):
         benchmarks.run("other", tmp_path)
 
 
@@ -327,12 +327,12 @@ def test_neighbour_features_ignore_labels_and_isolation() -> None:
 def test_command_prints_tables_or_json_and_writes_a_file(tmp_path: Path) -> None:
     _folds(tmp_path)
     out = tmp_path / "figures.json"
-    said = CliRunner().invoke(app, ["bench", "tagged", str(tmp_path), "--json", "-o", str(out)])
+    said = CliRunner().invoke(app, ["tagged", str(tmp_path), "--json", "-o", str(out)])
     assert said.exit_code == 0, said.output
     told = json.loads(out.read_text())
     assert json.loads(said.stdout) == told
     assert told["bars"][0]["met"] is True
     assert told["rows"][2]["figures"]["auc"].keys() == {"value", "low", "high"}
-    tables = CliRunner().invoke(app, ["bench", "tagged", str(tmp_path)], env={"COLUMNS": "160"})
+    tables = CliRunner().invoke(app, ["tagged", str(tmp_path)], env={"COLUMNS": "160"})
     assert "reached" in tables.stdout
     assert tables.stdout.count("1 % FPR") == 4

@@ -1,4 +1,4 @@
-"""Ids that were seen: remembered while their events are not late, in memory that a rate bounds."""
+"""Duplicate filter: ids are remembered while their events are not late, in bounded memory."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def held(fanout: Fanout) -> int:
 
 
 @pytest.mark.parametrize("every_ms", [10, 100, 2_000])
-def test_a_copy_that_is_not_late_is_never_taken_however_many_ids_came_between(
+def test_duplicate_not_late_is_recognized_after_many_ids(
     every_ms: int,
 ) -> None:
     events, known, copies = stream(12_000, every_ms), set[str](), list[int]()
@@ -60,7 +60,7 @@ def test_a_copy_that_is_not_late_is_never_taken_however_many_ids_came_between(
 
 
 @pytest.mark.parametrize("batch", [1, 7, 333, 4_096])
-def test_the_same_ids_are_forgotten_whatever_the_batches(batch: int) -> None:
+def test_duplicate_filter_does_not_depend_on_batches(batch: int) -> None:
     # A copy of any age under the newest date is not late: whether it is taken shows what is known.
     events, rng = stream(12_000, 200), random.Random(4)
     for at in range(500, 12_000, 3):
@@ -71,7 +71,7 @@ def test_the_same_ids_are_forgotten_whatever_the_batches(batch: int) -> None:
     assert len(taken) > len(set(taken)), "nothing was forgotten: the test shows nothing"
 
 
-def test_a_loaded_dump_forgets_the_same_ids_as_who_went_on() -> None:
+def test_duplicate_filter_restored_forgets_the_same_ids() -> None:
     events = stream(12_000, 200)
     late_copies = [event | {"ts": events[-1]["ts"]} for event in events[::5]]
     went_on = small(Fanout())
@@ -82,7 +82,7 @@ def test_a_loaded_dump_forgets_the_same_ids_as_who_went_on() -> None:
     assert dropped(loaded, rest) == dropped(went_on, rest)
 
 
-def test_what_is_held_hangs_on_the_rate_and_not_on_the_length() -> None:
+def test_duplicate_filter_memory_depends_on_rate_not_length() -> None:
     fanout, sizes = small(Fanout()), list[int]()
     events = stream(40_000, 100)
     for begin in range(0, len(events), 4_000):
@@ -91,7 +91,7 @@ def test_what_is_held_hangs_on_the_rate_and_not_on_the_length() -> None:
     assert max(sizes[2:]) <= 2 * min(sizes[2:])
 
 
-def test_a_sender_of_many_ids_at_one_time_cannot_fill_memory() -> None:
+def test_duplicate_filter_burst_of_ids_is_bounded() -> None:
     fanout = small(Fanout())
     fanout.seen.most = 2_000
     flood = [event | {"ts": START} for event in stream(20_000, 1)]

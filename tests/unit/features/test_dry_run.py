@@ -1,4 +1,4 @@
-"""A trial says what an act would lead to, and leaves no trace."""
+"""Dry run: it predicts an event's result and leaves the state unchanged."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def strangers(many: int) -> list[Row]:
 
 @settings(max_examples=40)
 @given(st.lists(STEP, min_size=1, max_size=25), st.booleans(), st.booleans())
-def test_a_trial_leaves_everything_as_it_was(steps: Steps, enforce: bool, scored: bool) -> None:
+def test_dry_run_leaves_state_unchanged(steps: Steps, enforce: bool, scored: bool) -> None:
     of = engine(enforce=enforce, model=MODEL if scored else None)
     events = rows(steps)
     of.take(log(events[: len(events) // 2]))
@@ -72,7 +72,7 @@ def test_a_trial_leaves_everything_as_it_was(steps: Steps, enforce: bool, scored
         assert same(before, state(of)) == []
 
 
-def test_a_log_with_trials_between_decides_as_one_without() -> None:
+def test_dry_runs_between_events_change_no_decision() -> None:
     rng = random.Random(3)
     events = rows(some_steps(rng, 150))
     asked, plain = engine(model=MODEL), engine(model=MODEL)
@@ -88,7 +88,7 @@ def test_a_log_with_trials_between_decides_as_one_without() -> None:
     assert same(state(asked), state(plain)) == []
 
 
-def test_what_is_foretold_comes_true() -> None:
+def test_dry_run_predicts_the_outcome() -> None:
     """Within an epoch: one that the act itself closes is read as it stood."""
     of, foretold, moved = engine(model=MODEL), 0, 0
     for row in rows(some_steps(random.Random(5), 400)):
@@ -99,7 +99,7 @@ def test_what_is_foretold_comes_true() -> None:
             of.take(batch)
             has_fact = of.core.kinds[row["type"], 0] != NO_FACT
             if has_fact and not told.late and row["account"] != row.get("peer"):
-                assert (told.standing, told.until) == standing(of, row["account"])
+                assert (told.outcome, told.until) == standing(of, row["account"])
                 foretold += 1
                 moved += before != standing(of, row["account"])
         else:
@@ -108,23 +108,23 @@ def test_what_is_foretold_comes_true() -> None:
     assert moved > 5
 
 
-def test_the_act_that_goes_too_far_is_refused_before_it_happens() -> None:
+def test_dry_run_refuses_the_event_that_exceeds_a_limit() -> None:
     of = engine()
     told = []
     for row in strangers(60):
         told.append(of.trial(log([row])))
         of.take(log([row]))
-    outcomes = [OUTCOMES[t.standing] for t in told]
+    outcomes = [OUTCOMES[t.outcome] for t in told]
     first = next(i for i, outcome in enumerate(outcomes) if outcome in ("restrict", "ban"))
-    assert not any(t.refused for t in told[:first] if t.standing < OUTCOMES.index("challenge"))
+    assert not any(t.refused for t in told[:first] if t.outcome < OUTCOMES.index("challenge"))
     assert told[first].refused
     assert told[first].hits.size == 1
 
 
-def test_somebody_nobody_has_heard_of_may_be_asked_about() -> None:
+def test_dry_run_of_unknown_account_is_answered() -> None:
     of = engine()
     told = of.trial(log(strangers(1)[1:]))
-    assert OUTCOMES[told.standing] == "allow"
+    assert OUTCOMES[told.outcome] == "allow"
     assert not told.refused
     assert len(of.fanout.accounts) == 0
     assert of.core.accounts == 0

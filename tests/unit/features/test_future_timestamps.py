@@ -1,4 +1,4 @@
-"""One event dated far ahead moves nobody's time: only a log that follows it does (ADR 8)."""
+"""Far dates: one event dated far ahead does not move a log's time (ADR 8)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.parity_streams import DAY, HOUR, START, Both, Row, log
-from wavebreak.features.facts import BELIEVED_AT, BELIEVED_AT_MOST, BUSY, EPOCH_MS, LEAP_MS, Fanout
+from wavebreak.features.facts import (
+    BUSY,
+    EPOCH_MS,
+    FAR_AHEAD_ACCEPTED_AFTER,
+    FAR_AHEAD_ACCEPTED_MAX,
+    LEAP_MS,
+    Fanout,
+)
 from wavebreak.schema.events import TYPES
 
 FAR = START + 9_000 * DAY
@@ -39,7 +46,7 @@ def busy(minutes: int, a_minute: int) -> list[int]:
     return [START + n * step for n in range(minutes * a_minute)]
 
 
-def test_after_one_far_date_nothing_is_late_and_it_is_taken_at_the_time_of_the_log() -> None:
+def test_far_date_single_is_taken_at_log_time() -> None:
     dates = [START, START + 10, FAR, *range(START + 20, START + 70)]
     fanout, told = taken(stream(dates))
     assert (fanout.late, fanout.ahead) == (0, 1)
@@ -47,7 +54,7 @@ def test_after_one_far_date_nothing_is_late_and_it_is_taken_at_the_time_of_the_l
     assert [date for _, date, _ in told[3:]] == dates[3:]
 
 
-def test_whom_a_far_date_concerns_keeps_all_that_follows() -> None:
+def test_account_with_far_date_keeps_later_events() -> None:
     calm = [sent(START + n * 1_000, n, peer=f"p{n % 5}") for n in range(40)]
     wild = sent(FAR, 100, account="c", peer="a")
     plain, far = Both(), Both()
@@ -57,23 +64,25 @@ def test_whom_a_far_date_concerns_keeps_all_that_follows() -> None:
     assert str(list(far.compared())) == str(list(plain.compared()))
 
 
-def test_a_leap_of_a_day_is_believed_at_once_and_a_longer_one_when_the_log_follows() -> None:
+def test_far_date_is_accepted_when_the_log_follows() -> None:
     fanout, told = taken(stream([START, START + LEAP_MS]))
     assert (fanout.ahead, told[1][1]) == (0, START + LEAP_MS)
-    after = [START + 3 * DAY + n * HOUR for n in range(BELIEVED_AT + 3)]
+    after = [START + 3 * DAY + n * HOUR for n in range(FAR_AHEAD_ACCEPTED_AFTER + 3)]
     fanout, told = taken(stream([START, *after]))
-    assert [date for _, date, _ in told] == [START] * BELIEVED_AT + after[BELIEVED_AT - 1 :]
-    assert (fanout.late, fanout.ahead) == (0, BELIEVED_AT - 1)
+    assert [date for _, date, _ in told] == [START] * FAR_AHEAD_ACCEPTED_AFTER + after[
+        FAR_AHEAD_ACCEPTED_AFTER - 1 :
+    ]
+    assert (fanout.late, fanout.ahead) == (0, FAR_AHEAD_ACCEPTED_AFTER - 1)
 
 
-def test_a_log_that_leaps_to_several_dates_follows_the_earliest() -> None:
-    after = [START + 2 * DAY + n for n in range(BELIEVED_AT)]
+def test_far_dates_several_move_time_to_the_earliest() -> None:
+    after = [START + 2 * DAY + n for n in range(FAR_AHEAD_ACCEPTED_AFTER)]
     fanout, told = taken(stream([START, FAR, *after]))
     assert fanout.late == 0
     assert [date for _, date, _ in told][-2:] == after[-2:]
 
 
-def test_a_machine_with_a_wrong_clock_does_not_move_the_time_of_a_busy_log() -> None:
+def test_wrong_clock_does_not_move_time_of_busy_log() -> None:
     right = busy(12, 2_000)
     for at in (23_000, 22_000, 20_003):
         right[at:at] = [FAR + n for n in range(250)]
@@ -83,7 +92,7 @@ def test_a_machine_with_a_wrong_clock_does_not_move_the_time_of_a_busy_log() -> 
 
 
 @pytest.mark.parametrize("ahead", [28_000, 30_001, 10 * EPOCH_MS, 23 * HOUR, 9_000 * DAY])
-def test_in_a_busy_log_no_single_date_makes_another_event_late(ahead: int) -> None:
+def test_far_date_in_busy_log_makes_no_event_late(ahead: int) -> None:
     right = [ts - 30_000 * (n % 2) for n, ts in enumerate(busy(12, 100))]
     false = set(range(2 * BUSY + 6, len(right), 38))
     fanout, told = taken(stream([ts + ahead * (n in false) for n, ts in enumerate(right)]))
@@ -92,19 +101,19 @@ def test_in_a_busy_log_no_single_date_makes_another_event_late(ahead: int) -> No
                if n not in false)  # fmt: skip
 
 
-def test_a_log_that_tells_time_in_minutes_is_not_in_doubt() -> None:
+def test_log_with_minute_resolution_is_accepted() -> None:
     dates = [START + n // 500 * EPOCH_MS for n in range(20_000)]
     fanout, told = taken(stream(dates))
     assert (fanout.late, fanout.ahead) == (0, 0)
     assert [date for _, date, _ in told] == dates
 
 
-def test_a_busy_log_that_was_silent_is_followed_after_a_batch() -> None:
+def test_busy_log_after_silence_is_followed_after_a_batch() -> None:
     before = busy(1, 20_000)
     for silence in (2 * EPOCH_MS, 5 * DAY):
-        after = [START + silence + n for n in range(BELIEVED_AT_MOST + 500)]
+        after = [START + silence + n for n in range(FAR_AHEAD_ACCEPTED_MAX + 500)]
         fanout, told = taken(stream(before + after))
-        needed = BELIEVED_AT + (len(before) - 1) // 80
+        needed = FAR_AHEAD_ACCEPTED_AFTER + (len(before) - 1) // 80
         assert (fanout.late, fanout.ahead) == (0, needed - 1)
         assert told[-1][1] == after[-1]
 
@@ -130,9 +139,7 @@ DATES = st.lists(
 
 
 @given(DATES, st.integers(1, 9))
-def test_dates_and_epochs_are_the_same_for_every_batch_and_restart(
-    offsets: list[int], batch: int
-) -> None:
+def test_epochs_do_not_depend_on_batches_or_restarts(offsets: list[int], batch: int) -> None:
     events = stream([START + DAY + offset for offset in offsets])
     whole, told = taken(events)
     assert taken(events, batch)[1] == told

@@ -1,4 +1,4 @@
-"""Arrays that grow where they stand keep what they hold, whoever looks at them meanwhile."""
+"""Growable arrays: growth keeps contents, also while another thread reads them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pytest
 
 from wavebreak.features.catalog import NAMES
 from wavebreak.features.layout import ROW, SHARDS
-from wavebreak.features.memory import Extent
-from wavebreak.features.shards import Core, no_rules
+from wavebreak.features.memory import GrowableArray
+from wavebreak.features.shards import ShardedKernel, policy_without_rules
 
 PLAIN = np.dtype([("key", "u8"), ("value", "u4")])
 
 
-def test_an_extent_keeps_its_records_as_it_grows_and_is_zero_beyond() -> None:
-    extent = Extent(PLAIN, 3)
+def test_growable_array_growth_keeps_records_and_adds_zeros() -> None:
+    extent = GrowableArray(PLAIN, 3)
     for n in (3, 4, 5_000, 300_000):
         extent.fit(n)
         extent.records["key"][n - 1] = n
@@ -29,8 +29,8 @@ def test_an_extent_keeps_its_records_as_it_grows_and_is_zero_beyond() -> None:
     assert extent.fit(10) is False
 
 
-def test_an_extent_that_is_looked_at_is_copied_and_the_onlooker_keeps_the_old_records() -> None:
-    extent = Extent(PLAIN, 8)
+def test_growable_array_with_view_is_copied_on_growth() -> None:
+    extent = GrowableArray(PLAIN, 8)
     extent.records["key"] = 7
     old = extent.records
     assert extent.fit(9)
@@ -38,8 +38,8 @@ def test_an_extent_that_is_looked_at_is_copied_and_the_onlooker_keeps_the_old_re
     assert old["key"].tolist() == [7] * 8
 
 
-def test_growing_does_not_take_longer_the_more_there_is() -> None:
-    extent = Extent(PLAIN, 8_000_000)
+def test_growable_array_growth_time_does_not_depend_on_size() -> None:
+    extent = GrowableArray(PLAIN, 8_000_000)
     extent.records["key"] = 7
     began = time.process_time()
     extent.fit(8_000_001)
@@ -48,7 +48,9 @@ def test_growing_does_not_take_longer_the_more_there_is() -> None:
     assert int(extent.records["key"].sum()) == 7 * 8_000_000
 
 
-def test_where_address_space_is_scarce_less_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_growable_array_with_little_address_space_reserves_less(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     real = mmap.mmap
 
     def scarce(fd: int, length: int, **more: Any) -> mmap.mmap:
@@ -57,13 +59,15 @@ def test_where_address_space_is_scarce_less_is_taken(monkeypatch: pytest.MonkeyP
         return real(fd, length, **more)
 
     monkeypatch.setattr(mmap, "mmap", scarce)
-    assert 40_000 < len(Extent(PLAIN, 1 << 24)) < 90_000
+    assert 40_000 < len(GrowableArray(PLAIN, 1 << 24)) < 90_000
     with pytest.raises(OSError, match="no room"):
-        Extent(np.dtype([("big", "u1", (1 << 21,))]), 1)
+        GrowableArray(np.dtype([("big", "u1", (1 << 21,))]), 1)
 
 
-def test_shards_do_not_all_grow_at_once() -> None:
-    core = Core(no_rules(), np.zeros(len(NAMES)), enforce=False, accounts=64_000)
+def test_shards_grow_at_different_times() -> None:
+    core = ShardedKernel(
+        policy_without_rules(), np.zeros(len(NAMES)), enforce=False, accounts=64_000
+    )
     grew = []
     for accounts in range(64_000, 96_000, 500):
         before = [len(rows) for rows in core.rows]
@@ -74,8 +78,10 @@ def test_shards_do_not_all_grow_at_once() -> None:
     assert max(grew) <= 3
 
 
-def test_the_first_memory_of_each_shard_can_be_had_ahead_and_holds_what_it_held() -> None:
-    core = Core(no_rules(), np.zeros(len(NAMES)), enforce=False, accounts=1 << 20)
+def test_first_memory_of_shards_preallocated_keeps_contents() -> None:
+    core = ShardedKernel(
+        policy_without_rules(), np.zeros(len(NAMES)), enforce=False, accounts=1 << 20
+    )
     core.rows[3].records[0] = np.frombuffer(bytes(range(64)) * 9, np.uint8).view(ROW)[0]
     held = core.rows[3].records[0].tobytes()
     before = resident()

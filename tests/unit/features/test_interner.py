@@ -1,4 +1,4 @@
-"""Names and their slots, asked for by one thread while another gives more."""
+"""Interner: lookups in one thread while another assigns slots."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 
-from wavebreak.features.interner import Names
+from wavebreak.features.interner import Interner
 
 
-def test_names_are_told_to_one_thread_while_another_gives_more() -> None:
-    names, before = Names(), sys.getswitchinterval()
+def test_interner_lookup_during_assignment_in_another_thread() -> None:
+    names, before = Interner(), sys.getswitchinterval()
     names.slots(pa.array(["n0"]))
     done: list[bool] = []
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wavebreak.features import layout
-from wavebreak.features.facts import columns_of, events_of
-from wavebreak.features.interner import Names
+from wavebreak.features.facts import decode_events, locate_columns
+from wavebreak.features.interner import Interner
 from wavebreak.schema.events import CHANNELS, LOG_SCHEMA
 
 NEVER_NULL = {"id", "ts", "type", "account"}
@@ -68,14 +68,14 @@ def plain(row: dict[str, Any]) -> dict[str, int]:
     }  # fmt: skip
 
 
-def numbers(log: pa.RecordBatch, accounts: Names, entities: Names) -> Any:
+def numbers(log: pa.RecordBatch, accounts: Interner, entities: Interner) -> Any:
     ts = log.column("ts").to_numpy().copy()
-    return events_of(columns_of(log), ts, np.zeros(ts.size, np.uint8), accounts, entities)
+    return decode_events(locate_columns(log), ts, np.zeros(ts.size, np.uint8), accounts, entities)
 
 
 @given(logs())
-def test_every_row_comes_to_what_plain_python_says(log: pa.RecordBatch) -> None:
-    accounts, entities = Names(seed=1), Names(seed=2)
+def test_decoded_events_equal_plain_python(log: pa.RecordBatch) -> None:
+    accounts, entities = Interner(seed=1), Interner(seed=2)
     events = numbers(log, accounts, entities)
     for row, event in zip(log.to_pylist(), events, strict=True):
         for name, value in plain(row).items():
@@ -92,8 +92,8 @@ def test_every_row_comes_to_what_plain_python_says(log: pa.RecordBatch) -> None:
 
 
 @given(logs())
-def test_slots_are_the_same_whatever_the_batch_size(log: pa.RecordBatch) -> None:
-    whole = numbers(log, Names(seed=1), Names(seed=2))
-    accounts, entities = Names(seed=1), Names(seed=2)
+def test_slots_do_not_depend_on_batch_size(log: pa.RecordBatch) -> None:
+    whole = numbers(log, Interner(seed=1), Interner(seed=2))
+    accounts, entities = Interner(seed=1), Interner(seed=2)
     alone = [numbers(log.slice(row, 1), accounts, entities) for row in range(log.num_rows)]
     assert np.concatenate(alone).tobytes() == whole.tobytes()

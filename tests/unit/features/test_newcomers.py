@@ -1,4 +1,4 @@
-"""Newcomers beside an account that was acted on are looked at again, though they have not moved."""
+"""Newcomers beside a restricted account: they are re-evaluated without events of their own."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from oracle.account_history import Story
-from oracle.scoring_points import looked_at, looks
+from oracle.account_history import AccountHistory
+from oracle.scoring_points import looks, with_re_evaluations
 from support.parity_streams import DAY, HOUR, MINUTE, START, Both, Row, crowded, log
 from wavebreak import rules
 from wavebreak.engine import Engine
 from wavebreak.features.catalog import INDEX
 from wavebreak.features.fact_kinds import KINDS
-from wavebreak.features.shards import Core, no_rules
+from wavebreak.features.shards import ShardedKernel, policy_without_rules
 from wavebreak.schema.events import TYPES
 
 EPOCH = KINDS.index("epoch")
@@ -52,19 +52,19 @@ def looked(events: list[Row], **settings: Any) -> list[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("place", ["network", "block", "device"])
-def test_those_who_registered_beside_it_are_looked_at_as_the_epoch_ends(place: str) -> None:
+def test_newcomers_on_same_entity_are_re_evaluated_at_close(place: str) -> None:
     events = registrations(4, **{place: "p"}) + labelled("y1", 5 * HOUR)
     end = (START + 5 * HOUR) // MINUTE * MINUTE + 59_000
     assert dict(looked(events)) == {"y0": end, "y1": START + 5 * HOUR, "y2": end, "y3": end}
 
 
-def test_a_client_that_many_use_is_no_place_and_a_label_benign_no_reason() -> None:
+def test_newcomers_shared_client_or_benign_label_is_no_trigger() -> None:
     assert {who for who, _ in looked(registrations(4, client="c") + labelled("y1", HOUR))} == {"y1"}
     benign = registrations(4, network="p") + labelled("y1", HOUR, label=1)
     assert looked(benign) == []
 
 
-def test_the_eight_that_the_log_named_last_are_kept_and_only_while_they_are_young() -> None:
+def test_newcomers_last_eight_are_kept_while_young() -> None:
     many = registrations(12, network="p")
     assert {who for who, _ in looked(many + labelled("y11", HOUR))} == {
         f"y{n}" for n in range(4, 12)
@@ -72,7 +72,7 @@ def test_the_eight_that_the_log_named_last_are_kept_and_only_while_they_are_youn
     assert looked(many + labelled("y11", 8 * DAY)) == []
 
 
-def test_age_counts_up_to_the_look() -> None:
+def test_age_counts_up_to_the_re_evaluation() -> None:
     engine = Engine(rules.load(), record=True, accounts=64)
     engine.take(log(registrations(2, device="d") + labelled("y0", 6 * HOUR)))
     point = engine.points()[-1]
@@ -81,7 +81,7 @@ def test_age_counts_up_to_the_look() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_oracle_finds_the_same_looks_in_a_crowd(seed: int) -> None:
+def test_re_evaluations_in_a_crowd_equal_the_oracle(seed: int) -> None:
     rng = random.Random(seed)
     events = crowded(rng, 60)
     for n in range(6):
@@ -92,13 +92,15 @@ def test_the_oracle_finds_the_same_looks_in_a_crowd(seed: int) -> None:
         )  # fmt: skip
     events.sort(key=lambda row: row["ts"])
     both = Both()
-    both.core = Core(no_rules(), np.zeros(len(INDEX)), enforce=False, accounts=64, record=True)
+    both.core = ShardedKernel(
+        policy_without_rules(), np.zeros(len(INDEX)), enforce=False, accounts=64, record=True
+    )
     both.take(log(events))
     points, found, epochs = both.core.points(), 0, sorted(both.naive.epochs)
     for account, slot in both.slots.items():
         if account in both.naive.facts:
-            story = Story(both.naive.facts[account], both.naive.shared, both.naive.epoch)
-            story = looked_at(account, story, epochs)
+            story = AccountHistory(both.naive.facts[account], both.naive.shared, both.naive.epoch)
+            story = with_re_evaluations(account, story, epochs)
             found += len(story.looks)
             assert len(looks(story, epochs)) == int((points["account"] == slot).sum())
     assert found > 3

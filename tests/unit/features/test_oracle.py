@@ -1,4 +1,4 @@
-"""The kernel and the slow oracle agree to the last bit, over made streams and known hard ones."""
+"""Parity of kernel and oracle, to the last bit, over random streams and hard cases."""
 
 from __future__ import annotations
 
@@ -51,26 +51,24 @@ def agree_at_cuts(steps: Steps, cuts: int) -> None:
     max_examples=25,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-def test_kernel_and_oracle_agree_on_small_streams_whatever_is_in_them(
-    steps: Steps, cuts: int
-) -> None:
+def test_kernel_equals_oracle_on_small_random_streams(steps: Steps, cuts: int) -> None:
     agree_at_cuts(steps, cuts)
 
 
 @pytest.mark.parametrize("seed", range(16))
-def test_kernel_and_oracle_agree_on_long_streams(seed: int) -> None:
+def test_kernel_equals_oracle_on_long_streams(seed: int) -> None:
     agree_at_cuts(some_steps(random.Random(seed), 100), 3)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_kernel_and_oracle_agree_on_young_crowds(seed: int) -> None:
+def test_kernel_equals_oracle_on_young_crowds(seed: int) -> None:
     events, both = crowded(random.Random(seed)), Both(accounts=128)
     for part in range(5):
         both.take(log(events[len(events) * part // 5 : len(events) * (part + 1) // 5]))
         assert both.differences() == []
 
 
-def test_young_strangers_who_write_to_one_are_counted_by_those_who_come_after() -> None:
+def test_approaches_to_one_account_are_counted_by_later_senders() -> None:
     events = [event("account.registered", i, WEEK_100, f"y{i}") for i in range(10)]
     events += [
         event("message.sent", 10 + i, WEEK_100 + (i + 1) * 60_000, f"y{i}", peer="v")
@@ -80,7 +78,7 @@ def test_young_strangers_who_write_to_one_are_counted_by_those_who_come_after() 
     assert counts == list(range(10))
 
 
-def test_blind_reports_of_one_are_counted_by_those_who_report_it_later() -> None:
+def test_blind_reports_of_one_are_counted_by_later_reporters() -> None:
     events = [event("user.reported", i, WEEK_100 + i * 60_000, f"r{i}", peer="v") for i in range(8)]
     seen = [values_after(events, f"r{i}") for i in range(8)]
     assert [values["accused_last"] for values in seen] == list(range(8))
@@ -96,14 +94,14 @@ def test_blind_reports_of_one_are_counted_by_those_who_report_it_later() -> None
         event("message.sent", 0, WEEK_100, "v", peer="r"),
     ],
 )
-def test_who_has_met_somebody_or_stood_in_a_group_reports_nobody_blindly(
+def test_blind_reports_after_chat_or_group_are_not_counted(
     before: dict[str, object],
 ) -> None:
     events = [before, event("user.reported", 1, WEEK_100 + 1, "r", peer="v")]
     assert values_after(events, "r")["blind_reports"] == 0
 
 
-def test_reports_of_one_account_one_after_the_other_count_once() -> None:
+def test_blind_reports_consecutive_of_one_account_count_once() -> None:
     events = [
         event("user.reported", i, WEEK_100 + i * 60_000, "r", peer=peer)
         for i, peer in enumerate(("v", "v", "v", "w"))
@@ -112,7 +110,7 @@ def test_reports_of_one_account_one_after_the_other_count_once() -> None:
     assert (values["blind_reports"], values["accused_last"]) == (2, 0)
 
 
-def test_what_young_accounts_do_on_a_device_is_summed_over_them() -> None:
+def test_device_cluster_features_sum_over_young_accounts() -> None:
     events = [
         event("account.registered", i, WEEK_100, f"y{i}", device="d", network=f"n{i}")
         for i in range(4)
@@ -130,7 +128,7 @@ def test_what_young_accounts_do_on_a_device_is_summed_over_them() -> None:
     assert 2.9 < values["network_cold"] <= 3
 
 
-def test_the_hours_of_the_first_week_of_1970_are_halved_like_any_other() -> None:
+def test_hours_of_first_week_of_1970_are_halved() -> None:
     week = 7 * DAY
     events = sends(0, HOUR, ["b"] * 40) + sends(40, week + HOUR, ["b"] * 40)
     events += sends(80, week + 3 * HOUR, ["b"] * 40)
@@ -138,7 +136,7 @@ def test_the_hours_of_the_first_week_of_1970_are_halved_like_any_other() -> None
     assert values_after(events)["hour_entropy"] == values_after(later)["hour_entropy"]
 
 
-def test_a_far_time_of_a_repeated_id_makes_nobody_forget() -> None:
+def test_far_date_of_duplicate_expires_no_pair() -> None:
     ours, more = [f"p{i}" for i in range(40)], [f"q{i}" for i in range(40)]
     events = sends(0, WEEK_100, ours)
     events += [events[-1] | {"ts": WEEK_100 + 200 * DAY}]
@@ -146,7 +144,7 @@ def test_a_far_time_of_a_repeated_id_makes_nobody_forget() -> None:
     assert values_after(events)["started_chats"] == 80
 
 
-def test_a_late_event_at_the_end_of_180_days_finds_its_pair_however_full_the_table_is() -> None:
+def test_pair_late_event_after_180_days_is_found() -> None:
     ours, more = [f"p{i}" for i in range(45)], [f"q{i}" for i in range(20)]
     end = WEEK_100 + 387 * BUCKET
     events = sends(0, WEEK_100, ours)
@@ -156,26 +154,26 @@ def test_a_late_event_at_the_end_of_180_days_finds_its_pair_however_full_the_tab
 
 
 @pytest.mark.parametrize(("days", "chats"), [(1, 1), (179, 1), (182, 2)])
-def test_a_pair_is_forgotten_after_180_days_without_touch(days: int, chats: int) -> None:
+def test_pair_expires_after_180_days_without_touch(days: int, chats: int) -> None:
     later = WEEK_100 + days * DAY
     others = [event("challenge.passed", 9 + i, later, "c") for i in range(8)]
     events = sends(0, WEEK_100, ["b"]) + others + sends(1, later, ["b"])
     assert values_after(events)["started_chats"] == chats
 
 
-def test_more_than_a_bucket_holds_is_counted_as_what_it_holds() -> None:
+def test_bucket_overflow_saturates() -> None:
     events = sends(0, WEEK_100, ["b"] * 700)
     values = values_after(events)
     assert (values["sends_15s"], values["sends_5m"], values["sends_1h"]) == (255, 255, 700)
 
 
-def test_a_broadcast_is_one_send_and_as_many_first_contacts_as_it_has_new_recipients() -> None:
+def test_broadcast_is_one_send_and_a_contact_per_recipient() -> None:
     events = [row | {"ts": WEEK_100, "broadcast": True} for row in sends(0, 0, ["b", "c", "d"])]
     values = values_after(events)
     assert (values["sends_1d"], values["first_contacts_1d"], values["one_way_run"]) == (1, 3, 1)
 
 
-def test_a_label_benign_takes_blame_off_where_it_was_laid_not_where_the_account_stands() -> None:
+def test_label_benign_restores_entities_that_were_blamed() -> None:
     def at(hour: int, account: str, kind: str, **fields: object) -> Row:
         return event(kind, len(events), WEEK_100 + hour * HOUR, account, **fields)
 
@@ -195,14 +193,14 @@ def test_a_label_benign_takes_blame_off_where_it_was_laid_not_where_the_account_
     assert 1.39 / 21 < second <= 1.4 / 21
 
 
-def test_receiving_changes_no_count_that_speaks_against_an_account() -> None:
+def test_receiving_raises_no_count_against_the_receiver() -> None:
     events = sends(0, WEEK_100, ["b"] * 30)
     values = values_after(events, "b")
     assert (values["inbound_chats"], values["one_way_run"]) == (1, 0)
     assert (values["sends_7d"], values["first_contacts_7d"], values["started_chats"]) == (0, 0, 0)
 
 
-def test_reports_without_proof_weigh_next_to_nothing_and_cost_the_reporter_credibility() -> None:
+def test_report_weight_without_proof_is_near_zero() -> None:
     events = [event("user.reported", 0, WEEK_100, "r", peer="v")]
     events += sends(1, WEEK_100 + HOUR, ["r"])
     events += [event("user.reported", 2, WEEK_100 + 2 * HOUR, "r", peer="a")]
@@ -214,7 +212,7 @@ def test_reports_without_proof_weigh_next_to_nothing_and_cost_the_reporter_credi
     assert values["report_weight_7d"] == 112 / 256 + 192 / 256
 
 
-def test_two_reporters_who_registered_together_are_not_two_witnesses() -> None:
+def test_report_weight_reporters_registered_together_is_reduced() -> None:
     events = [
         event("account.registered", 0, WEEK_100, "r"),
         event("account.registered", 1, WEEK_100 + 600, "s"),
@@ -228,7 +226,7 @@ def test_two_reporters_who_registered_together_are_not_two_witnesses() -> None:
     assert values_after(events)["report_weight_7d"] == (192 + 192 // 4 + 192) / 256
 
 
-def test_who_sends_a_template_is_on_the_business_platform_until_a_registration_says_else() -> None:
+def test_channel_template_send_sets_business_platform() -> None:
     letter = event("message.sent", 1, DAY, "a", peer="b", template="t1")
     plain = event("message.sent", 0, DAY - HOUR, "a", peer="c", category=0)
     again = event("account.registered", 2, DAY + HOUR, "a", channel=1)

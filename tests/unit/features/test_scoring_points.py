@@ -1,4 +1,4 @@
-"""Where a model looks, what it says there, and what is noted, held to the slow oracle."""
+"""Scoring points and scores: parity with the oracle."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from oracle.account_history import Story
-from oracle.scoring_points import Scorer, looked_at, looks
+from oracle.account_history import AccountHistory
+from oracle.scoring_points import Scorer, looks, with_re_evaluations
 from support.parity_streams import DAY, HOUR, Both, log, rows, some_steps
 from wavebreak import rules
 from wavebreak.compiled.numba_runtime import address_as_void_pointer, callback, carray
 from wavebreak.engine import Engine
-from wavebreak.features.catalog import FEATURES, INDEX, INPUTS, NAMES
+from wavebreak.features.catalog import FEATURES, INDEX, MODEL_INPUTS, NAMES
 from wavebreak.features.fact_kinds import KINDS
-from wavebreak.features.shards import Core, Judgement, no_rules
+from wavebreak.features.shards import KernelPolicy, ShardedKernel, policy_without_rules
 from wavebreak.schema.events import TYPES
 
 SIZE = len(NAMES)
@@ -38,17 +38,17 @@ def _slowly(values: Sequence[float]) -> int:
 SCORER = Scorer(_slowly, MARGINS, CHANCES)
 
 
-def model() -> Judgement:
+def model() -> KernelPolicy:
     """No rules, and a model that likes neither sends nor first contacts."""
     made = callback(_margin, 2)
     return dataclasses.replace(
-        no_rules(), score=made.address, keepalive=(made, no_rules()),
+        policy_without_rules(), score=made.address, keepalive=(made, policy_without_rules()),
         margins=np.array(MARGINS), chances=np.array(CHANCES),
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_scores_are_those_of_the_last_point_and_the_last_registration(seed: int) -> None:
+def test_scores_are_of_last_point_and_last_registration(seed: int) -> None:
     events, both = rows(some_steps(random.Random(seed), 80)), Both(model=model(), scorer=SCORER)
     for part in range(3):
         both.take(log(events[len(events) * part // 3 : len(events) * (part + 1) // 3]))
@@ -69,24 +69,26 @@ def _recorded(events: list[dict[str, object]], workers: int = 1, batch: int = 10
     return points.tobytes()
 
 
-def test_points_are_noted_alike_over_batches_and_workers() -> None:
+def test_scoring_points_do_not_depend_on_batches_or_workers() -> None:
     events = rows(some_steps(random.Random(3), 80))
     assert _recorded(events) == _recorded(events, batch=37) == _recorded(events, workers=3)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_point_is_noted_where_the_oracle_says_and_nowhere_else(seed: int) -> None:
+def test_scoring_points_equal_the_oracle(seed: int) -> None:
     events = rows(some_steps(random.Random(seed), 80))
     both = Both()
-    both.core = Core(no_rules(), np.zeros(SIZE), enforce=False, accounts=64, record=True)
+    both.core = ShardedKernel(
+        policy_without_rules(), np.zeros(SIZE), enforce=False, accounts=64, record=True
+    )
     both.take(log(events))
     points = both.core.points()
     for account, slot in both.slots.items():
         if account not in both.naive.facts:
             continue
         epochs = sorted(both.naive.epochs)
-        story = Story(both.naive.facts[account], both.naive.shared, both.naive.epoch)
-        story = looked_at(account, story, epochs)
+        story = AccountHistory(both.naive.facts[account], both.naive.shared, both.naive.epoch)
+        story = with_re_evaluations(account, story, epochs)
         expected = looks(story, epochs)
         mine = points[points["account"] == slot]
         closes = [KINDS[kind] == "epoch" for kind in mine["kind"]]
@@ -96,7 +98,7 @@ def test_a_point_is_noted_where_the_oracle_says_and_nowhere_else(seed: int) -> N
                 assert point["ts"] == story.facts[number].ts
 
 
-def test_values_of_a_point_are_those_of_its_moment_and_scores_are_missing_without_a_model() -> None:
+def test_point_values_without_model_have_no_scores() -> None:
     kind = TYPES.index("message.sent")
     events = [
         {"id": f"e{i}", "ts": 100 * DAY + i * HOUR, "type": kind, "account": "a", "peer": f"p{i}"}
@@ -106,7 +108,7 @@ def test_values_of_a_point_are_those_of_its_moment_and_scores_are_missing_withou
     engine.take(log(events))
     points = engine.points()
     assert points["values"][:, FIRST].tolist() == [5, 8]
-    assert np.isnan(points["values"][:, len(INPUTS) :]).all()
+    assert np.isnan(points["values"][:, len(MODEL_INPUTS) :]).all()
     assert np.isnan(points["score"]).all()
     assert engine.points().size == 0
-    assert len(FEATURES) == len(INPUTS) + 2
+    assert len(FEATURES) == len(MODEL_INPUTS) + 2

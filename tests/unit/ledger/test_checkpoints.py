@@ -31,7 +31,7 @@ SIGNED = (
 )
 
 
-def test_the_known_key_has_the_known_id_and_made_the_known_signature() -> None:
+def test_known_key_has_known_id_and_signature() -> None:
     key = read_key(VERIFIER)
     signature = base64.b64decode(SIGNED)
     assert signature[:4] == key.id
@@ -58,7 +58,7 @@ def test_a_checkpoint_says_origin_size_and_root() -> None:
     assert check_signature(read, signer.key) == 0
 
 
-def test_a_witness_signs_beside_the_log_and_says_when() -> None:
+def test_witness_cosignature_has_its_time() -> None:
     signer = new_signer("example.org/log")
     witness = new_signer("witness.example", WITNESS)
     note = checkpoints.add_cosignature(
@@ -73,12 +73,12 @@ def test_a_witness_signs_beside_the_log_and_says_when() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "two words", "a+b", "tab\there", "line\n"])
-def test_a_name_that_a_note_cannot_hold_is_refused(name: str) -> None:
+def test_signer_with_invalid_name_is_refused(name: str) -> None:
     with pytest.raises(EvidenceError, match="spaces or a plus sign"):
         new_signer(name)
 
 
-def test_a_secret_is_not_shown_and_a_key_that_is_none_is_refused() -> None:
+def test_signer_repr_hides_secret_and_bad_key_is_refused() -> None:
     signer = new_signer("example.org/log")
     assert signer.secret.hex() not in repr(signer)
     assert checkpoints.decode_signer(checkpoints.encode_signer(signer)) == signer
@@ -103,7 +103,7 @@ def test_keys_are_read_from_files(tmp_path_factory: pytest.TempPathFactory) -> N
         checkpoints.load_verifier_key(str(place / "absent.pub"))
 
 
-def test_the_environment_may_hold_the_log_s_key_or_its_place(
+def test_signer_is_read_from_environment_or_its_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WAVEBREAK_LEDGER_KEY", SECRET)

@@ -22,7 +22,7 @@ FILES = ("entries.jsonl", "nodes", "ends", "checkpoints.jsonl")
 
 @settings(max_examples=60)
 @given(st.integers(0, 9), st.integers(1, 9), st.tuples(*[st.floats(0, 1)] * 4))
-def test_a_batch_cut_at_any_byte_leaves_what_was_sealed(
+def test_batch_cut_at_any_byte_keeps_sealed_entries(
     sealed: int, more: int, cuts: tuple[float, ...]
 ) -> None:
     with tempfile.TemporaryDirectory() as scratch:
@@ -50,7 +50,7 @@ def test_a_batch_cut_at_any_byte_leaves_what_was_sealed(
 
 
 @pytest.mark.parametrize("spared", range(3))
-def test_a_full_disk_leaves_the_ledger_as_it_was(
+def test_full_disk_leaves_ledger_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spared: int
 ) -> None:
     ledger = Ledger(DirectoryStorage(tmp_path, write=True), SIGNER)

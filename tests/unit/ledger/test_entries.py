@@ -29,7 +29,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 
 
 @given(VALUES)
-def test_canonical_json_is_that_of_an_independent_encoder(value: Any) -> None:
+def test_canonical_json_equals_independent_encoder(value: Any) -> None:
     assert canonical(value).encode() == rfc8785.dumps(value)
     assert read_json(canonical(value).encode(), "it") == json.loads(canonical(value))
 
@@ -42,12 +42,12 @@ def test_numbers_come_back_as_they_were(value: float) -> None:
 @pytest.mark.parametrize(
     "value", [math.nan, math.inf, -math.inf, 2**53, 1e21, {"é": 1}, {1: 2}, {1, 2}, b"bytes"]
 )
-def test_what_has_no_canonical_form_is_refused(value: Any) -> None:
+def test_value_without_canonical_form_is_refused(value: Any) -> None:
     with pytest.raises((VerifierError, TypeError)):
         canonical(value)
 
 
-def test_a_decision_says_nothing_of_who_it_is_about() -> None:
+def test_decision_entry_hides_account() -> None:
     made, openings = decision_entry(a_decision("+972501234567"), at=5, salts=_salts)
     line = made.line()
     assert b"972501234567" not in line
@@ -62,7 +62,7 @@ def _salts(count: int) -> bytes:
     return bytes(k % 251 for k in range(count))
 
 
-def test_a_commitment_binds_kind_field_salt_and_value() -> None:
+def test_commitment_binds_kind_field_salt_and_value() -> None:
     told = commitment("label", "account", bytes(32), "a1")
     others = [
         commitment("decision", "account", bytes(32), "a1"),
@@ -74,7 +74,7 @@ def test_a_commitment_binds_kind_field_salt_and_value() -> None:
     assert len({told, *others}) == 6
 
 
-def test_two_entries_of_one_account_do_not_show_that_they_are() -> None:
+def test_entries_of_one_account_are_unlinkable() -> None:
     ledger = Ledger(MemoryStorage(), SIGNER)
     store = OpeningFile(":memory:")
     seal_decisions(ledger, [a_decision(), a_decision()], store, at=1, salts=_counted())
@@ -87,14 +87,14 @@ def _counted() -> Any:
     return lambda count: b"".join(next(drawn).to_bytes(32) for _ in range(count // 32))
 
 
-def test_each_kind_has_a_body_of_its_own_and_hides_what_names_a_person() -> None:
+def test_every_kind_hides_fields_that_identify_persons() -> None:
     assert len(KINDS) == 14
     for kind, body in KINDS.items():
         assert not {"account", "by", "party", "url"} & set(body.__struct_fields__), kind
         assert not set(body.hidden) & set(body.__struct_fields__), kind
 
 
-def test_a_body_of_another_kind_or_a_field_that_is_not_hidden_is_refused() -> None:
+def test_entry_with_wrong_body_or_hidden_field_is_refused() -> None:
     body = LabelEntry("abusive", "analyst")
     with pytest.raises(EvidenceError, match="entry_kind"):
         make_entry("decision", body, {}, at=0, salts=bytes)
@@ -113,7 +113,7 @@ def test_a_body_of_another_kind_or_a_field_that_is_not_hidden_is_refused() -> No
         ({"v": 2}, "entry_version"),
     ],
 )
-def test_an_entry_that_is_not_well_formed_is_named(change: dict[str, Any], name: str) -> None:
+def test_malformed_entry_is_refused_with_error_name(change: dict[str, Any], name: str) -> None:
     made, _ = make_entry("label", LabelEntry("abusive", "analyst"), {}, at=0, salts=bytes)
     told = json.loads(made.line()) | change
     with pytest.raises(EvidenceError, match=name) as refused:

@@ -51,7 +51,7 @@ def test_entries_are_sealed_and_each_is_proved(storage: Storage) -> None:
         ledger.prove(38)
 
 
-def test_a_ledger_is_taken_up_where_it_was_left(storage: Storage) -> None:
+def test_reopened_ledger_continues(storage: Storage) -> None:
     whole = Ledger(MemoryStorage(), SIGNER)
     whole.seal(some(0, 23))
     for first in range(0, 23, 4):
@@ -59,7 +59,7 @@ def test_a_ledger_is_taken_up_where_it_was_left(storage: Storage) -> None:
     assert Ledger(storage, SIGNER).sealed == whole.sealed
 
 
-def test_what_is_appended_is_sealed_by_the_next_checkpoint(storage: Storage) -> None:
+def test_appended_entries_are_sealed_by_next_checkpoint(storage: Storage) -> None:
     ledger = Ledger(storage, SIGNER)
     with pytest.raises(EvidenceError, match="checkpoint_missing"):
         _ = ledger.sealed
@@ -71,7 +71,7 @@ def test_what_is_appended_is_sealed_by_the_next_checkpoint(storage: Storage) -> 
         ledger.append([b'{"v":1 ,"kind":"step","commits":{},"body":{},"at":1}'])
 
 
-def test_another_signer_may_not_go_on(storage: Storage) -> None:
+def test_ledger_with_other_signer_is_refused(storage: Storage) -> None:
     Ledger(storage, SIGNER).seal(some(0, 3))
     with pytest.raises(EvidenceError, match="signature_missing"):
         Ledger(storage, new_signer("example.org/log"))
@@ -79,7 +79,7 @@ def test_another_signer_may_not_go_on(storage: Storage) -> None:
         Ledger(storage, new_signer("example.org/other"))
 
 
-def test_a_witness_is_kept_beside_the_log(storage: Storage) -> None:
+def test_witness_signature_is_stored_with_checkpoint(storage: Storage) -> None:
     ledger = Ledger(storage, SIGNER)
     ledger.seal(some(0, 3))
     witness = new_signer("witness.example", WITNESS)
@@ -91,7 +91,7 @@ def test_a_witness_is_kept_beside_the_log(storage: Storage) -> None:
         ledger.witnessed(older)
 
 
-def test_erasure_takes_the_opening_and_leaves_the_log(tmp_path: Path) -> None:
+def test_erasure_removes_openings_and_log_still_verifies(tmp_path: Path) -> None:
     files = DirectoryStorage(tmp_path / "log", write=True)
     store = OpeningFile(tmp_path / "private" / "openings.sqlite3")
     ledger = Ledger(files, SIGNER)
@@ -110,7 +110,7 @@ def test_erasure_takes_the_opening_and_leaves_the_log(tmp_path: Path) -> None:
     assert [ledger.entry(at).kind for at in range(4)] == ["decision"] * 2 + ["receipt"] * 2
 
 
-def test_only_one_process_may_write(tmp_path: Path) -> None:
+def test_second_writer_is_refused(tmp_path: Path) -> None:
     Ledger(DirectoryStorage(tmp_path, write=True), SIGNER).seal(some(0, 1))
     with pytest.raises(FileError, match="another process"):
         DirectoryStorage(tmp_path, write=True)
@@ -130,7 +130,7 @@ def filled(place: Path) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["entries.jsonl", "checkpoints.jsonl"])
-def test_a_tail_that_was_written_half_is_named_and_cut_off(tmp_path: Path, name: str) -> None:
+def test_incomplete_tail_is_reported_and_cut_off(tmp_path: Path, name: str) -> None:
     note = filled(tmp_path)
     whole = (tmp_path / name).read_bytes()
     for torn in (b"x", b'{"at":20,"body"', b'"example.org/log\\n2'):
@@ -142,7 +142,7 @@ def test_a_tail_that_was_written_half_is_named_and_cut_off(tmp_path: Path, name:
         assert (tmp_path / name).read_bytes() == whole
 
 
-def test_entries_after_the_last_checkpoint_stay_and_are_sealed_next(tmp_path: Path) -> None:
+def test_entries_after_last_checkpoint_are_kept_and_sealed(tmp_path: Path) -> None:
     filled(tmp_path)
     with (tmp_path / "entries.jsonl").open("ab") as file:
         file.write(b"\n".join(some(20, 3)) + b'\n{"at":')
@@ -154,7 +154,7 @@ def test_entries_after_the_last_checkpoint_stay_and_are_sealed_next(tmp_path: Pa
 
 @pytest.mark.parametrize("kept", [0, 5, 31, 40, 333])
 @pytest.mark.parametrize("name", ["nodes", "ends"])
-def test_what_follows_from_the_entries_is_made_anew(tmp_path: Path, name: str, kept: int) -> None:
+def test_tree_and_index_are_rebuilt_from_entries(tmp_path: Path, name: str, kept: int) -> None:
     note = filled(tmp_path)
     whole = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(whole[:kept])
@@ -164,7 +164,7 @@ def test_what_follows_from_the_entries_is_made_anew(tmp_path: Path, name: str, k
 
 
 @pytest.mark.parametrize("lost", [1, 60, 500])
-def test_what_a_checkpoint_covers_is_never_cut_off(tmp_path: Path, lost: int) -> None:
+def test_sealed_entries_are_never_cut_off(tmp_path: Path, lost: int) -> None:
     filled(tmp_path)
     whole = (tmp_path / "entries.jsonl").read_bytes()
     (tmp_path / "entries.jsonl").write_bytes(whole[:-lost])
@@ -173,7 +173,7 @@ def test_what_a_checkpoint_covers_is_never_cut_off(tmp_path: Path, lost: int) ->
     assert (tmp_path / "entries.jsonl").read_bytes() == whole[:-lost]
 
 
-def test_a_stored_tree_that_was_changed_is_refused(tmp_path: Path) -> None:
+def test_changed_stored_tree_is_refused(tmp_path: Path) -> None:
     filled(tmp_path)
     nodes = bytearray((tmp_path / "nodes").read_bytes())
     nodes[32 * 30] ^= 1
@@ -182,7 +182,7 @@ def test_a_stored_tree_that_was_changed_is_refused(tmp_path: Path) -> None:
         Ledger(DirectoryStorage(tmp_path, write=True), SIGNER)
 
 
-def test_the_verifier_needs_nothing_of_the_package(tmp_path: Path) -> None:
+def test_verifier_imports_nothing_of_the_package(tmp_path: Path) -> None:
     filled(tmp_path / "log")
     source = Path(alone.__file__)
     assert len(source.read_text(encoding="utf-8").splitlines()) <= 350
@@ -210,7 +210,7 @@ def notes_of(place: Path) -> list[bytes]:
     return [str(alone.read_json(line, "it")).encode() for line in lines]
 
 
-def test_a_log_behind_or_beside_what_was_remembered_is_refused(tmp_path: Path) -> None:
+def test_log_behind_or_forked_from_kept_checkpoint_is_refused(tmp_path: Path) -> None:
     filled(tmp_path)
     other = Ledger(MemoryStorage(), SIGNER)
     other.seal(some(1, 7))

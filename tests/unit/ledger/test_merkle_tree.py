@@ -79,12 +79,12 @@ def note(size: int) -> Checkpoint:
     return Checkpoint("log", size, TREE_ROOTS[size], "", ())
 
 
-def test_the_known_roots_are_met() -> None:
+def test_known_roots_are_reproduced() -> None:
     _, roots = grown([bytes.fromhex(leaf) for leaf in KNOWN])
     assert [root.hex() for root in roots] == ROOTS
 
 
-def test_the_known_proofs_are_met() -> None:
+def test_known_proofs_are_reproduced() -> None:
     nodes, roots = grown([bytes.fromhex(leaf) for leaf in KNOWN])
     path = merkle_tree.inclusion_proof(nodes.__getitem__, 0, 8)
     assert [each.hex() for each in path] == [
@@ -111,7 +111,7 @@ def test_every_entry_of_every_tree_is_proved() -> None:
     assert len(merkle_tree.inclusion_proof(node, 0, MOST)) == 9
 
 
-def test_every_tree_is_proved_to_continue_every_smaller_one() -> None:
+def test_consistency_proof_holds_for_every_smaller_tree() -> None:
     counted = 0
     for old in range(MOST + 1):
         for new in range(old, MOST + 1, 11):
@@ -121,7 +121,7 @@ def test_every_tree_is_proved_to_continue_every_smaller_one() -> None:
 
 
 @given(st.data())
-def test_a_proof_holds_for_no_other_entry_size_or_root(source: st.DataObject) -> None:
+def test_inclusion_proof_fails_for_other_entry_size_or_root(source: st.DataObject) -> None:
     size = source.draw(st.integers(2, MOST))
     at = source.draw(st.integers(0, size - 1))
     path = merkle_tree.inclusion_proof(node, at, size)
@@ -140,7 +140,7 @@ def test_a_proof_holds_for_no_other_entry_size_or_root(source: st.DataObject) ->
 
 
 @given(st.data())
-def test_a_proof_of_consistency_holds_for_no_other_history(source: st.DataObject) -> None:
+def test_consistency_proof_fails_for_other_history(source: st.DataObject) -> None:
     new = source.draw(st.integers(3, MOST))
     old = source.draw(st.integers(1, new - 1))
     path = merkle_tree.consistency_proof(node, old, new)
@@ -158,9 +158,7 @@ def test_a_proof_of_consistency_holds_for_no_other_history(source: st.DataObject
 
 
 @given(st.integers(1, 1 << 40), st.data())
-def test_a_proof_in_a_large_tree_has_as_many_hashes_as_it_should(
-    size: int, source: st.DataObject
-) -> None:
+def test_proof_in_large_tree_has_expected_length(size: int, source: st.DataObject) -> None:
     at = source.draw(st.integers(0, size - 1))
 
     def empty(index: int) -> bytes:

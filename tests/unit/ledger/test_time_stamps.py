@@ -26,7 +26,7 @@ def authority() -> Authority:
     return Authority(NOW)
 
 
-def test_a_checkpoint_is_stamped_and_the_stamp_says_when(authority: Authority) -> None:
+def test_time_stamp_returns_its_time(authority: Authority) -> None:
     roots = load_certificates(authority.certificate.public_bytes(Encoding.PEM))
     answer = request_time_stamp(NOTE, authority.answer, roots)
     assert check_time_stamp(NOTE, answer, roots) == NOW
@@ -38,7 +38,7 @@ def refused(note: bytes, answer: bytes, authority: Authority) -> str:
     return wrong.value.name
 
 
-def test_what_is_no_stamp_of_it_is_refused_by_name(authority: Authority) -> None:
+def test_invalid_time_stamp_is_refused_with_error_name(authority: Authority) -> None:
     answer = request_time_stamp(NOTE, authority.answer, [authority.certificate])
     assert refused(NOTE + b"x", answer, authority) == "stamp_other_digest"
     assert refused(NOTE, answer[:-1], authority) == "stamp_malformed"
@@ -49,7 +49,7 @@ def test_what_is_no_stamp_of_it_is_refused_by_name(authority: Authority) -> None
     assert refused(NOTE, edited, authority) == "stamp_untrusted"
 
 
-def test_an_answer_that_is_not_to_the_request_is_refused(authority: Authority) -> None:
+def test_response_to_other_request_is_refused(authority: Authority) -> None:
     roots = [authority.certificate]
     older = request_time_stamp(NOTE, authority.answer, roots)
     with pytest.raises(EvidenceError, match="stamp_nonce"):
@@ -58,7 +58,7 @@ def test_an_answer_that_is_not_to_the_request_is_refused(authority: Authority) -
         request_time_stamp(NOTE, lambda asked: authority.answer(asked, status=2), roots)
 
 
-def test_a_certificate_for_another_purpose_stamps_nothing() -> None:
+def test_certificate_for_other_purpose_is_refused() -> None:
     other = Authority(NOW, purpose=False)
     with pytest.raises(EvidenceError, match="stamp_untrusted"):
         request_time_stamp(NOTE, other.answer, [other.certificate])

@@ -1,4 +1,4 @@
-"""A model is kept whole, says what it is, and refuses what it was not trained on."""
+"""Models: storage, versions, and refusal of features that they were not trained on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from wavebreak import model
 from wavebreak.errors import ModelError
 from wavebreak.features.catalog import NAMES
-from wavebreak.model.storage import TOLD, TREES
+from wavebreak.model.storage import METADATA, TREES
 
 INPUTS = NAMES[:12]
 
@@ -42,7 +42,7 @@ def made(**more: Any) -> model.Model:
     return model.from_booster(booster(), **(given | more))
 
 
-def test_a_model_that_was_saved_is_read_again_and_scores_alike(tmp_path: Path) -> None:
+def test_model_saved_and_loaded_scores_alike(tmp_path: Path) -> None:
     before = made()
     model.save(before, tmp_path / "model")
     after = model.load(tmp_path / "model")
@@ -56,14 +56,14 @@ def test_a_model_that_was_saved_is_read_again_and_scores_alike(tmp_path: Path) -
     assert dict(after.training) == {"rounds": 11}
 
 
-def test_the_same_model_is_the_same_bytes(tmp_path: Path) -> None:
+def test_model_saved_twice_has_equal_bytes(tmp_path: Path) -> None:
     for name in "ab":
         model.save(made(), tmp_path / name)
-    for file in (TREES, TOLD):
+    for file in (TREES, METADATA):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
-def test_the_version_is_of_all_that_a_model_is() -> None:
+def test_model_version_covers_trees_and_metadata() -> None:
     changes: tuple[dict[str, Any], ...] = (
             {}, {"seed": 8}, {"thresholds": {"ban": 1}}, {"cascade": None}, {"training": {}},
             {"calibration": model.Steps.of([0.0], [0.1, 0.9])}, {"training_digest": "1"},
@@ -71,7 +71,7 @@ def test_the_version_is_of_all_that_a_model_is() -> None:
     assert len({made(**more).version for more in changes}) == len(changes)
 
 
-def test_a_model_is_loaded_without_the_library_that_trained_it(tmp_path: Path) -> None:
+def test_model_load_does_not_import_lightgbm(tmp_path: Path) -> None:
     model.save(made(), tmp_path)
     told = (
         "import sys; from pathlib import Path; from wavebreak import model;"
@@ -83,9 +83,9 @@ def test_a_model_is_loaded_without_the_library_that_trained_it(tmp_path: Path) -
 
 def edited(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
     def edit(directory: Path) -> None:
-        told = json.loads((directory / TOLD).read_text(encoding="utf-8"))
+        told = json.loads((directory / METADATA).read_text(encoding="utf-8"))
         change(told)
-        (directory / TOLD).write_text(json.dumps(told), encoding="utf-8")
+        (directory / METADATA).write_text(json.dumps(told), encoding="utf-8")
 
     return edit
 
@@ -109,11 +109,11 @@ def flipped(directory: Path) -> None:
     [
         (flipped, "booster.txt is damaged"),
         (cut_short(TREES), "booster.txt is damaged"),
-        (cut_short(TOLD), "model.json is damaged"),
-        (lambda d: (d / TOLD).write_bytes(b"\xff\xfe"), "model.json is damaged"),
-        (lambda d: (d / TOLD).write_bytes(b"[]"), "model.json is damaged"),
-        (lambda d: (d / TREES).unlink(), "no readable booster.txt"),
-        (lambda d: (d / TOLD).unlink(), "no readable model.json"),
+        (cut_short(METADATA), "model.json is damaged"),
+        (lambda d: (d / METADATA).write_bytes(b"\xff\xfe"), "model.json is damaged"),
+        (lambda d: (d / METADATA).write_bytes(b"[]"), "model.json is damaged"),
+        (lambda d: (d / TREES).unlink(), "booster.txt is missing or unreadable"),
+        (lambda d: (d / METADATA).unlink(), "model.json is missing or unreadable"),
         (edited(lambda told: told.pop("sums")), "model.json is damaged"),
         (edited(lambda told: told.update(layout=2)), "another layout"),
         (edited(lambda told: told["model"].pop("seed")), "model.json is damaged"),
@@ -122,7 +122,7 @@ def flipped(directory: Path) -> None:
         (edited(lambda told: told["model"].update(thresholds={"ban": "x"})), "is damaged"),
     ],
 )
-def test_a_damaged_model_is_refused_and_the_file_is_named(
+def test_model_damaged_file_is_named_in_the_error(
     tmp_path: Path, damage: Callable[[Path], object], said: str
 ) -> None:
     model.save(made(), tmp_path)
@@ -132,46 +132,46 @@ def test_a_damaged_model_is_refused_and_the_file_is_named(
     assert refused.value.fix
 
 
-def test_a_model_of_other_features_is_refused() -> None:
-    with pytest.raises(ModelError, match="feature that there is not: 'shoe_size'"):
+def test_model_of_other_features_is_refused() -> None:
+    with pytest.raises(ModelError, match="unknown feature: 'shoe_size'"):
         model.from_booster(booster((*NAMES[:11], "shoe_size")), name="test")
     older = ((INPUTS[0], 99), *made().features[1:])
     with pytest.raises(ModelError, match=f"another version of '{INPUTS[0]}'"):
         replace(made(), features=older)
-    with pytest.raises(ModelError, match="other features"):
+    with pytest.raises(ModelError, match="feature_names differ"):
         replace(made(), features=made().features[::-1])
 
 
 @pytest.mark.parametrize("name", model.NEVER_INPUTS)
-def test_no_model_reads_what_a_model_said(name: str) -> None:
-    with pytest.raises(ModelError, match="its own word"):
+def test_model_reading_scores_is_refused(name: str) -> None:
+    with pytest.raises(ModelError, match="a model's own score"):
         model.from_booster(booster((*NAMES[:11], name)), name="test")
 
 
-def test_thresholds_are_of_outcomes() -> None:
-    with pytest.raises(ModelError, match="no outcome 'smite'"):
+def test_model_threshold_of_unknown_outcome_is_refused() -> None:
+    with pytest.raises(ModelError, match="unknown outcome 'smite'"):
         made(thresholds={"smite": 1})
 
 
-def test_margins_in_fixed_point_are_rounded_half_to_even_and_held() -> None:
+def test_to_fixed_point_rounds_half_to_even_and_clips() -> None:
     half = 0.5 / model.ONE
     exact = [0.0, half, 3 * half, -half, -3 * half, 1e9, -1e9, np.inf, -np.inf]
     bound = 2**31 - 1
-    assert model.fixed(exact).tolist() == [0, 0, 2, 0, -2, bound, -bound, bound, -bound]
-    assert model.fixed([-1e9])[0] > model.REJECTED
+    assert model.to_fixed_point(exact).tolist() == [0, 0, 2, 0, -2, bound, -bound, bound, -bound]
+    assert model.to_fixed_point([-1e9])[0] > model.REJECTED
 
 
-def test_a_calibration_rises_and_has_its_step_at_the_edge() -> None:
+def test_calibration_rises_and_steps_at_its_edges() -> None:
     steps = model.Steps.of([-1.0, 0.0, 2.5], [0.0, 0.2, 0.2, 0.9])
-    at = model.fixed([-9.0, -1.0, -1e-9, 0.0, 2.49, 2.5, 99.0])
+    at = model.to_fixed_point([-9.0, -1.0, -1e-9, 0.0, 2.49, 2.5, 99.0])
     assert steps.probability(at).tolist() == [0.0, 0.2, 0.2, 0.2, 0.2, 0.9, 0.9]
     assert steps.probability([model.REJECTED]).tolist() == [0.0]
     together = model.Steps.of([0.0, 1e-9, 1.0], [0.1, 0.2, 0.3, 0.4])
     assert together.probability([-1, 0, model.ONE]).tolist() == [0.1, 0.3, 0.4]
     logistic = model.Steps.logistic()
     margins = np.linspace(-9.9, 9.9, 101)
-    error = logistic.probability(model.fixed(margins)) - 1 / (1 + np.exp(-margins))
+    error = logistic.probability(model.to_fixed_point(margins)) - 1 / (1 + np.exp(-margins))
     assert np.abs(error).max() < 0.05
     for edges, levels in (([1.0, 0.0], [0, 0.5, 1]), ([0.0], [0.5, 0.4]), ([0.0], [0.5, 1.1])):
         with pytest.raises(ModelError, match="do not rise"):
-            model.Steps(model.fixed(edges), np.array(levels))
+            model.Steps(model.to_fixed_point(edges), np.array(levels))

@@ -1,4 +1,4 @@
-"""Reasons are TreeSHAP's, to the rounding of sums, and are said in words with their sign."""
+"""TreeSHAP: contributions equal LightGBM's up to rounding, and their wording."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from support.lightgbm_models import COLUMNS, fit, of_catalog, on_the_cuts, rows, values
 from wavebreak.features.catalog import NAMES
 from wavebreak.model.shap import contributions, paths_of
-from wavebreak.model.trees import parse
+from wavebreak.model.trees import parse_trees
 
 
 @pytest.mark.parametrize(
@@ -20,9 +20,9 @@ from wavebreak.model.trees import parse
      {"bagging_fraction": 0.3, "bagging_freq": 1}],
     ids=str,
 )  # fmt: skip
-def test_contributions_are_lightgbms(more: dict[str, Any]) -> None:
+def test_contributions_equal_lightgbm(more: dict[str, Any]) -> None:
     booster = fit(21, rounds=40, **more)
-    forest = parse(booster.model_to_string())
+    forest = parse_trees(booster.model_to_string())
     paths = paths_of(forest)
     x = np.concatenate([values(22, 150), on_the_cuts(forest, 23, 150)[:, :COLUMNS]]) if any(
         tree.cut.size for tree in forest.trees
@@ -33,7 +33,7 @@ def test_contributions_are_lightgbms(more: dict[str, Any]) -> None:
     np.testing.assert_allclose(paths.base, expected[0, -1], rtol=0, atol=1e-9)
 
 
-def test_contributions_and_the_mean_sum_to_the_margin() -> None:
+def test_contributions_and_base_sum_to_the_margin() -> None:
     trees = of_catalog(24)
     x = rows(25, 200)
     base = paths_of(trees.forest).base
@@ -41,7 +41,7 @@ def test_contributions_and_the_mean_sum_to_the_margin() -> None:
     np.testing.assert_allclose(sums, trees.margins(x), rtol=0, atol=1e-9)
 
 
-def test_reasons_are_the_largest_contributions_either_way_and_the_same_each_time() -> None:
+def test_reasons_are_the_largest_contributions() -> None:
     trees, again = of_catalog(26), of_catalog(26)
     signs = set()
     for row in rows(27, 50):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from support.rule_factories import FEATURES, KINDS, policy, rule
-from wavebreak.compiled.numba_runtime import call_int, compiled
+from wavebreak.compiled.numba_runtime import call_int64, compiled
 from wavebreak.errors import PolicyError
 from wavebreak.rules import Program, compile_rules, features_of, hits
 
@@ -23,7 +23,7 @@ def sixty_four() -> Program:
 
 @compiled("i8(i8, i8, i8)")
 def called(address: int, features: int, kind_bit: int) -> int:
-    return call_int(address, features, kind_bit)
+    return call_int64(address, features, kind_bit)
 
 
 def test_each_of_sixty_four_rules_has_its_own_bit() -> None:

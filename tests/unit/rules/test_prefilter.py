@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from support.rule_factories import policy, rule
 from wavebreak import rules, simulation
-from wavebreak.compiled.numba_runtime import call_int, callback, compiled
+from wavebreak.compiled.numba_runtime import call_int64, callback, compiled
 from wavebreak.engine import Engine
 from wavebreak.features import row_values
 from wavebreak.features.catalog import NAMES
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.layout import RARE, ROW
-from wavebreak.features.shards import Core, no_rules
+from wavebreak.features.shards import ShardedKernel, policy_without_rules
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules.expressions import parse
 from wavebreak.rules.prefilter import RARE as HAS_RARE
@@ -34,12 +34,12 @@ FEATURES_HERE = ("sends_1d", "cold_share_32", "age_s", "lookups_1d", "lookup_hit
 
 @compiled()
 def guarded(address: int, row: int, rare: int, kind_bit: int) -> int:
-    return call_int(address, row, rare, kind_bit)
+    return call_int64(address, row, rare, kind_bit)
 
 
 @compiled()
 def ruled(address: int, values: int, kind_bit: int) -> int:
-    return call_int(address, values, kind_bit)
+    return call_int64(address, values, kind_bit)
 
 
 def _all(_row: int, _rare: int, _kind: int) -> int:
@@ -76,7 +76,7 @@ def _random_rows(n: int) -> tuple[Any, Any]:
 def test_a_rule_that_hits_is_never_ruled_out_on_random_rows() -> None:
     program = rules.compile_rules(rules.load())
     guard = rules.guard_of(program.policy)
-    core = Core(no_rules(), np.zeros(len(NAMES)), enforce=False, accounts=64)
+    core = ShardedKernel(policy_without_rules(), np.zeros(len(NAMES)), enforce=False, accounts=64)
     n = 4_000
     rows, rares = _random_rows(n)
     core.rows[0].hold(rows)
@@ -102,15 +102,19 @@ def test_a_rule_that_hits_is_never_ruled_out_on_random_rows() -> None:
 
 def test_what_the_row_gives_at_hand_is_what_is_read() -> None:
     rows, _ = _random_rows(500)
-    core = Core(no_rules(), np.zeros(len(NAMES)), enforce=False, accounts=64)
+    core = ShardedKernel(policy_without_rules(), np.zeros(len(NAMES)), enforce=False, accounts=64)
     rows["rare"] = 0
     core.rows[0].hold(rows)
     core._point()
-    there = [name for name in NAMES if hasattr(row_values, name) and name not in row_values.RARELY]
+    there = [
+        name
+        for name in NAMES
+        if hasattr(row_values, name) and name not in row_values.RARE_ROW_FEATURES
+    ]
     assert len(there) > 35
     for local in range(rows.size):
         values = dict(zip(NAMES, core.values_of(local * 64), strict=True))
-        assert all(values[name] == 0 for name in row_values.RARELY)
+        assert all(values[name] == 0 for name in row_values.RARE_ROW_FEATURES)
         for name in there:
             here = float(getattr(row_values, name)(rows[local]))
             assert here == values[name] or (math.isnan(here) and math.isnan(values[name]))
@@ -197,8 +201,8 @@ def test_a_stream_is_decided_alike_with_the_guard_and_without() -> None:
     for guarded_too in (True, False):
         to = Engine(rules.load(), accounts=4096)
         if not guarded_too:
-            to.core.judgement = replace(to.core.judgement, guard=always.address)
-            to.core.judgement.into(to.core.workers[0].record)
+            to.core.policy = replace(to.core.policy, guard=always.address)
+            to.core.policy.into(to.core.workers[0].record)
         found.append([hit for batch in batches for hit in _hits(to, batch)])
     assert len(found[0]) > 20
     assert found[0] == found[1]

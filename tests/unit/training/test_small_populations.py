@@ -12,8 +12,8 @@ import pytest
 
 from support import scoring_points
 from wavebreak import model, training
-from wavebreak.engine.decision import CHALLENGE, SUSPEND, ScoreNumbers, numbers, weigh
-from wavebreak.model import ONE, fixed
+from wavebreak.engine.decision import CHALLENGE, SUSPEND, ScoreNumbers, pack_policy, score_outcome
+from wavebreak.model import ONE, to_fixed_point
 from wavebreak.training import config, model_card, thresholds, trainer
 from wavebreak.training.dataset import Bools, Floats, Points
 from wavebreak.training.default_model import default_settings
@@ -42,7 +42,7 @@ def test_folds_keep_operators_together_and_exclude_test() -> None:
     for key, number in zip(points.accounts, part.tolist(), strict=True):
         if resolved[key].operator:
             by_operator.setdefault(resolved[key].operator, set()).add(number)
-    assert all(len(numbers) == 1 for numbers in by_operator.values())
+    assert all(len(pack_policy) == 1 for pack_policy in by_operator.values())
 
 
 def test_cross_fit_scores_only_unseen_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,14 +125,20 @@ def test_small_population_thresholds_count_accounts() -> None:
     whose = np.concatenate([np.arange(20_000) % 3, account])
     alone = np.concatenate([np.zeros(20_000, bool), silent])
     made = thresholds.find_thresholds(many, whose, TOLERANCE, silent=alone)
-    assert made["observe"].at < made["challenge"].at == made["ban"].at == int(fixed(2.5)) + 1
+    assert (
+        made["observe"].at < made["challenge"].at == made["ban"].at == int(to_fixed_point(2.5)) + 1
+    )
 
 
 def test_silent_account_outcome_is_capped_by_the_model() -> None:
     score = ScoreNumbers({CHALLENGE: 100, SUSPEND: 200}, {}, 1, SUSPEND, silent=CHALLENGE)
-    policy = numbers([], suspend_after=3, double_at_most=4, quota=5, score=score)
-    assert [int(weigh(policy, m, 0, 1)) for m in (99, 100, 200)] == [0, CHALLENGE, CHALLENGE]
-    assert int(weigh(policy, 200, 0, 0)) == SUSPEND
+    policy = pack_policy([], suspend_after=3, double_at_most=4, quota=5, score=score)
+    assert [int(score_outcome(policy, m, 0, 1)) for m in (99, 100, 200)] == [
+        0,
+        CHALLENGE,
+        CHALLENGE,
+    ]
+    assert int(score_outcome(policy, 200, 0, 0)) == SUSPEND
 
 
 def test_silent_cap_is_saved_and_part_of_the_version(tmp_path: Path) -> None:
@@ -141,7 +147,7 @@ def test_silent_cap_is_saved_and_part_of_the_version(tmp_path: Path) -> None:
     assert model.load(tmp_path).silent == "observe"
     free = replace(made, silent=None)
     assert free.version != made.version
-    assert '"silent"' not in free.told()
+    assert '"silent"' not in free.metadata()
 
 
 def test_suspected_unlabelled_accounts_are_listed_by_score(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from wavebreak.errors import FileError
-from wavebreak.model import ONE, baseline, fixed
+from wavebreak.model import ONE, baseline, to_fixed_point
 from wavebreak.training import config, evaluation, thresholds
 
 
@@ -28,7 +28,7 @@ def test_threshold_bounds_keep_to_the_tolerance(rng: np.random.Generator) -> Non
         found = made[outcome]
         assert not found.short
         assert found.bound <= found.tolerance
-        assert found.false == (fixed(margins) >= found.at).sum()
+        assert found.false == (to_fixed_point(margins) >= found.at).sum()
         assert thresholds.upper_bound(found.false + 1, 50_000, 0.95) > found.tolerance
     assert made["observe"].false_accounts <= made["observe"].false
 
@@ -40,7 +40,7 @@ def test_too_few_points_give_the_extreme_threshold(
     ban = thresholds.find_thresholds(margins, np.arange(1_000), TOLERANCE)["ban"]
     assert ban.short
     assert ban.false == 0
-    assert ban.at == fixed(margins).max() + 1
+    assert ban.at == to_fixed_point(margins).max() + 1
     assert ban.needed == 299_572
     assert ban.bound == pytest.approx(0.003, rel=0.01)
 
@@ -70,7 +70,7 @@ def test_cascade_loses_no_more_accounts_than_allowed(rng: np.random.Generator) -
         trace = thresholds.cascade_trace(partials, account, 0, lost)
         order = np.lexsort((partials[:, -1], account))
         best = order[1::2]
-        best = best[fixed(partials[best, -1]) >= 0]
+        best = best[to_fixed_point(partials[best, -1]) >= 0]
         let_go = (partials[best] < trace).any(axis=1)
         assert let_go.mean() <= lost
     assert (trace[:-1] > -np.inf).all()
@@ -78,7 +78,7 @@ def test_cascade_loses_no_more_accounts_than_allowed(rng: np.random.Generator) -
 
 def test_cascade_from_few_accounts_generalizes(rng: np.random.Generator) -> None:
     partials = np.cumsum(rng.normal(0.3, 1.0, (4_000, 10)), axis=1)
-    partials = partials[fixed(partials[:, -1]) >= 0]
+    partials = partials[to_fixed_point(partials[:, -1]) >= 0]
     trace = thresholds.cascade_trace(partials[:60], np.arange(60), 0, 0.001)
     assert (partials[60:] < trace).any(axis=1).mean() < 0.01
 
@@ -98,7 +98,7 @@ def test_calibration_is_monotone_and_matches_prevalence(
     assert (np.diff(steps.levels) > 0).all()
     assert steps.levels[0] > 0
     assert steps.levels[-1] < 1
-    said = steps.probability(fixed(margins))
+    said = steps.probability(to_fixed_point(margins))
     assert float((weight * said).sum()) == pytest.approx(0.001, rel=0.02)
     for low, was, _ in evaluation.reliability(said, bad, weight):
         assert low == pytest.approx(was, rel=0.25, abs=1e-7)
@@ -116,12 +116,12 @@ def test_recall_keeps_to_the_false_positive_rate() -> None:
 def test_drift_index_names_the_feature_that_moved(tmp_path: Path, rng: np.random.Generator) -> None:
     values = rng.normal(size=(5_000, 2))
     values[:1_000, 1] = np.nan
-    made = baseline.baseline(("a", "b"), values, values[:, 0], 10)
+    made = baseline.feature_baseline(("a", "b"), values, values[:, 0], 10)
     baseline.save(made, tmp_path)
     back = baseline.load(tmp_path)
     assert back == made
-    assert baseline.psi(back["a"], values[:, 0]) < 1e-6
-    assert baseline.psi(back["a"], values[:, 0] + 1.0) > 0.25
-    assert baseline.psi(back["b"], np.full(100, np.nan)) > 0.25
+    assert baseline.population_stability_index(back["a"], values[:, 0]) < 1e-6
+    assert baseline.population_stability_index(back["a"], values[:, 0] + 1.0) > 0.25
+    assert baseline.population_stability_index(back["b"], np.full(100, np.nan)) > 0.25
     with pytest.raises(FileError, match=r"baseline\.json"):
         baseline.load(tmp_path / "elsewhere")

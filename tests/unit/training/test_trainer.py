@@ -125,7 +125,7 @@ def test_card_shows_the_model_thresholds() -> None:
     assert made.model.thresholds == {o: t.at for o, t in made.thresholds.items()}
     scores = made.model.scores(trainer.to_catalog_columns(made.points))
     let_go = scores <= model.REJECTED
-    assert (scores[~let_go] == model.fixed(made.margins)[~let_go]).all()
+    assert (scores[~let_go] == model.to_fixed_point(made.margins)[~let_go]).all()
     assert 0.1 < let_go.mean() < 0.9
-    reach = model.fixed(made.margins) >= made.thresholds["observe"].at
+    reach = model.to_fixed_point(made.margins) >= made.thresholds["observe"].at
     assert (let_go & reach).sum() < 0.02 * reach.sum()
