@@ -81,7 +81,11 @@ WRONG = {
         "bulk.toml, 3, id: Expected `str`",
         "docs/how-to/write-a-rule.md",
     ),
-    "bad id": (changed('"a_rule"', '"A rule"'), "bulk.toml, A rule, id: ", "docs/how-to/write-a-rule.md"),
+    "bad id": (
+        changed('"a_rule"', '"A rule"'),
+        "bulk.toml, A rule, id: ",
+        "docs/how-to/write-a-rule.md",
+    ),
     "bad stage": (
         changed('"messaging"', '"sometime"'),
         "a_rule, stage: Invalid",
