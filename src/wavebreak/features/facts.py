@@ -3,7 +3,7 @@
 One ordered writer reads the log and assigns slots, positions and epochs. An event makes at most two
 account events (internally: facts), the actor's and the counterpart's. A late event (more than
 `lateness_s` behind the newest) and a duplicate make none. An event dated far ahead is taken at the
-log's own time, and moves it only with others that follow (docs/adr/0008-far-dates.md).
+log's own time, and moves it only with others that follow (ADR 8).
 
 Compiled code reads a batch's columns out of Arrow's own memory: in small batches, a Python call for
 each column would cost more than its rows.

@@ -236,7 +236,8 @@ def _row(where: str, row: dict[str, Any], kind: type[Row]) -> Row:
         what, _, field = str(error).partition(" - at `$.")
         field = field.rstrip("`")
         what = f"{field}: {what}" if field else what
-        fix = f"see docs/concepts.md, {'Rule' if kind is Rule else 'Outcome'}"
+        page = "how-to/write-a-rule.md" if kind is Rule else "reference/configuration.md"
+        fix = f"see docs/{page}"
         if field.startswith("when"):
             fix = (
                 'write it as when = ["age_s < 600", { any_of = ["refused >= 5", "score >= 0.9"] }]'

@@ -74,20 +74,24 @@ WRONG = {
     "missing key": (
         changed('stage = "messaging"\n', ""),
         "a_rule, Object missing",
-        "concepts.md, Rule",
+        "docs/how-to/write-a-rule.md",
     ),
     "wrong type": (
         changed('"a_rule"', "3"),
         "bulk.toml, 3, id: Expected `str`",
-        "concepts.md, Rule",
+        "docs/how-to/write-a-rule.md",
     ),
-    "bad id": (changed('"a_rule"', '"A rule"'), "bulk.toml, A rule, id: ", "concepts.md, Rule"),
+    "bad id": (
+        changed('"a_rule"', '"A rule"'),
+        "bulk.toml, A rule, id: ",
+        "docs/how-to/write-a-rule.md",
+    ),
     "bad stage": (
         changed('"messaging"', '"sometime"'),
         "a_rule, stage: Invalid",
-        "concepts.md, Rule",
+        "docs/how-to/write-a-rule.md",
     ),
-    "bad duration": (changed('"24h"', '"a day"'), "a_rule, for: ", "concepts.md, Rule"),
+    "bad duration": (changed('"24h"', '"a day"'), "a_rule, for: ", "docs/how-to/write-a-rule.md"),
     "no duration": (changed('for = "24h"\n', ""), "restrict without for", '"24h"'),
     "endless": (changed('"restrict"', '"ban"'), "for: ban does not end", "leave `for` out"),
     "no outcome": (changed('outcome = "restrict"\n', ""), "outcome and label", "exactly one"),
@@ -96,7 +100,7 @@ WRONG = {
     "wrong action": (RULE + 'action = "ban"', "no action `ban` of the outcome restrict", "rest"),
     "no such kind": (changed('["sent"]', '["send"]'), "on: there is no kind of fact", "sent"),
     "kind twice": (changed('["sent"]', '["sent", "sent"]'), "on: `sent` twice", "once"),
-    "no kind": (changed('["sent"]', "[]"), "a_rule, on: ", "concepts.md, Rule"),
+    "no kind": (changed('["sent"]', "[]"), "a_rule, on: ", "docs/how-to/write-a-rule.md"),
     "bad feature": (
         changed('"sends_1h > 10"', '"sends_1hr > 10"'),
         "a_rule, when, column 1: there is no feature `sends_1hr`",
@@ -115,7 +119,7 @@ WRONG = {
     "no examples": (
         changed("[{ sends_1h = 11 }]", "[]"),
         "a_rule, fires_on: ",
-        "concepts.md, Rule",
+        "docs/how-to/write-a-rule.md",
     ),
     "quiet example": (
         changed("[{ sends_1h = 11 }]", "[{ sends_1h = 12 }, { sends_1h = 9 }]"),
