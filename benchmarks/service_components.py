@@ -21,8 +21,8 @@ from wavebreak.engine import Engine, snapshot
 from wavebreak.io import jsonl
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.service import decide
-from wavebreak.service.decoder_pool import answered
-from wavebreak.service.request_decoder import Body, Decoder, joined
+from wavebreak.service.decoder_pool import decode_and_pack
+from wavebreak.service.request_decoder import Body, RequestDecoder, concat_batches
 from wavebreak.service.settings import Limits
 
 NAME = "parts"
@@ -57,12 +57,12 @@ def _timed(work: Callable[[], object]) -> float:
 
 def _reading(form: str, rounds: int) -> list[Figure]:
     made, figures = _bodies(form, 100_000), []
-    decoder = Decoder(Edge(b"parts, no secret"), Limits())
+    decoder = RequestDecoder(Edge(b"parts, no secret"), Limits())
     jsonl.warm()
     for many in TOGETHER:
         parts = [made[at : at + many] for at in range(0, len(made) - many + 1, many)]
         some = [parts[k % len(parts)] for k in range(rounds)]
-        spent = [_timed(partial(answered, decoder, part)) for part in [*some[:20], *some]]
+        spent = [_timed(partial(decode_and_pack, decoder, part)) for part in [*some[:20], *some]]
         costs = [s / many / EACH * 1e6 for s in spent[20:]]
         what = f"reading {form}, {many} bod{'ies' if many > 1 else 'y'} together"
         figures.append(_middle(what, "µs/event", costs, "cut, checked, over the edge, packed"))
@@ -86,11 +86,11 @@ def _middle(what: str, unit: str, costs: Sequence[float], note: str) -> Figure:
 
 
 def _engine(to: Engine, made: list[Body], many: int) -> list[Figure]:
-    decoder, fanout, kernel = Decoder(Edge(b"parts, no secret"), Limits()), [], []
+    decoder, fanout, kernel = RequestDecoder(Edge(b"parts, no secret"), Limits()), [], []
     logs = [decoder.decode([body], narrow=True).log for body in made]
     first = to.fanout.position
     for at in range(0, len(logs) - many + 1, many):
-        log = _named(joined(logs[at : at + many]), first)
+        log = _named(concat_batches(logs[at : at + many]), first)
         began = time.thread_time()
         segments = list(to.fanout.segments(log))
         read = time.thread_time()
@@ -114,15 +114,15 @@ def _named(log: pa.RecordBatch, first: int) -> pa.RecordBatch:
 
 def _deciding(of: Engine, rounds: int) -> list[Figure]:
     edge = Edge(b"parts, no secret")
-    asks = decide.Answering(rules.load(), decide.load(None), edge)
+    asks = decide.DecideResponder(rules.load(), decide.load_decide_policy(None), edge)
     spent: dict[str, list[float]] = {"read": [], "over the edge": [], "tried": []}
     for content in load.questions(4 * rounds, ACCOUNTS):
         began = time.perf_counter()
-        event = decide.event_of(content)
+        event = decide.parse_event(content)
         read = time.perf_counter()
-        log = decide.log_of(event, edge)
+        log = decide.pseudonymize_event(event, edge)
         over = time.perf_counter()
-        asks.tried(of, event, log, "ask")
+        asks.respond(of, event, log, "ask")
         for name, seconds in zip(
             spent, (read - began, over - read, time.perf_counter() - over), strict=True
         ):

@@ -15,9 +15,9 @@ from wavebreak.features.facts import NO_FACT, fact_kinds
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import Policy, Rule
 from wavebreak.schema.events import EVENTS, TYPES, Event
-from wavebreak.service.decide import Answering, load
+from wavebreak.service.decide import DecideResponder, load_decide_policy
 
-POLICY, MANNERS, EDGE = rules.load(), load(None), Edge(bytes(32))
+POLICY, MANNERS, EDGE = rules.load(), load_decide_policy(None), Edge(bytes(32))
 IDS = [rule.id for rule in POLICY.rules]
 MEMBERS = {"peer": "b", "business": "b", "group": "g", "reason": "spam", "label": "benign",
            "source": "analyst", "looked_up": 1, "found": 0, "kind": "captcha"}  # fmt: skip
@@ -54,8 +54,8 @@ def alone(rule: Rule, **change: str | None) -> Policy:
 
 
 def closed_under(policy: Policy) -> set[str]:
-    answering = Answering(policy, MANNERS, EDGE)
-    answers = {name: answering.failing(event) for name, event in events().items()}
+    answering = DecideResponder(policy, MANNERS, EDGE)
+    answers = {name: answering.fallback(event) for name, event in events().items()}
     assert all(a.mode == "on_failure" and a.outcome == "allow" for a in answers.values())
     assert all((a.retry_after_ms is None) == a.allowed for a in answers.values())
     return {name for name, answer in answers.items() if not answer.allowed}

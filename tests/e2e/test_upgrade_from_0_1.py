@@ -61,8 +61,10 @@ def test_decisions_of_0_1_are_told_as_they_were(service: Service) -> None:
 def test_webhook_and_audit_of_0_1_are_there(service: Service) -> None:
     for held in EXPECTED["webhooks"]:
         (told,) = service.get("/v1/webhooks")["webhooks"]
-        assert {k: told[k] for k in ("id", "url", "least")} == {
-            k: held[k] for k in ("id", "url", "least")
+        assert {k: told[k] for k in ("id", "url", "min_outcome")} == {
+            "id": held["id"],
+            "url": held["url"],
+            "min_outcome": held["least"],
         }
     assert service.get("/v1/audit") == EXPECTED["audit"]
 

@@ -60,7 +60,7 @@ async def _stopped(task: asyncio.Task[None]) -> None:
         await task
 
 
-def test_a_consumer_killed_in_the_middle_loses_and_doubles_nothing(broker: Broker) -> None:
+def test_killed_consumer_loses_and_doubles_nothing(broker: Broker) -> None:
     _, source, publish = broker
     log, wanted = Log(), _bodies(0, COUNT)
 
@@ -78,7 +78,7 @@ def test_a_consumer_killed_in_the_middle_loses_and_doubles_nothing(broker: Broke
     assert sorted(log.bodies.values()) == sorted(wanted)
 
 
-def test_a_broker_that_restarts_loses_and_doubles_nothing(broker: Broker) -> None:
+def test_broker_restart_loses_and_doubles_nothing(broker: Broker) -> None:
     server, source, publish = broker
     log, wanted = Log(), _bodies(0, COUNT)
 
@@ -97,7 +97,7 @@ def test_a_broker_that_restarts_loses_and_doubles_nothing(broker: Broker) -> Non
     assert sorted(log.bodies.values()) == sorted(wanted)
 
 
-def test_a_message_that_is_never_taken_is_counted_and_does_not_come_again(broker: Broker) -> None:
+def test_rejected_message_is_counted_and_not_redelivered(broker: Broker) -> None:
     _, source, publish = broker
     log, metrics = Log(), Metrics()
 

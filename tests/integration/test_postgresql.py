@@ -39,7 +39,7 @@ def cut(database: str) -> None:
     )
 
 
-def test_connections_that_break_off_lose_and_double_nothing(server: Server, database: str) -> None:
+def test_lost_connections_lose_and_double_nothing(server: Server, database: str) -> None:
     events = crash_test.world(10)[:15_000]
     load = crash_test.Load(server, events, seed=3)
     load.thread.start()
@@ -57,7 +57,7 @@ def test_connections_that_break_off_lose_and_double_nothing(server: Server, data
     assert len(decided) > 10
 
 
-def test_a_database_that_is_away_is_waited_for(server: Server, database: str) -> None:
+def test_service_waits_for_an_unreachable_database(server: Server, database: str) -> None:
     events = crash_test.world(10)[:3_000]
     one = b"[" + events[0] + b"]"
     assert server.post(one).status == 202
@@ -69,9 +69,7 @@ def test_a_database_that_is_away_is_waited_for(server: Server, database: str) ->
     assert all(int(a.headers["retry-after"]) >= 1 for a in answers)
     # What needs no log goes on.
     assert server.post(events[0], "/v1/decide").json()["mode"] == "ask"
-    back = threading.Timer(
-        1.0, administer, [f"ALTER DATABASE {database} ALLOW_CONNECTIONS true"]
-    )  # fmt: skip
+    back = threading.Timer(1.0, administer, [f"ALTER DATABASE {database} ALLOW_CONNECTIONS true"])
     back.start()
     while server.post(body, idempotency_key="k").status != 202:
         time.sleep(0.1)

@@ -19,7 +19,7 @@ def where(server: Server, seconds: float = 300) -> int:
     raise AssertionError(server.said())
 
 
-def test_it_takes_events_from_the_moment_it_says_so_at_the_port_it_says(tmp_path: Path) -> None:
+def test_service_accepts_events_once_it_reports_its_port(tmp_path: Path) -> None:
     server = Server(tmp_path / "home", port=0)
     server.start(wait=False)
     try:
@@ -30,7 +30,7 @@ def test_it_takes_events_from_the_moment_it_says_so_at_the_port_it_says(tmp_path
         server.stop()
 
 
-def test_a_port_that_is_taken_is_named_and_nothing_is_said_to_serve(tmp_path: Path) -> None:
+def test_port_in_use_is_named_and_not_served(tmp_path: Path) -> None:
     with Server(tmp_path / "one").started() as first:
         second = Server(tmp_path / "two", port=first.port)
         second.start(wait=False)

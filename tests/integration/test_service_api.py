@@ -32,7 +32,7 @@ def live(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Live]:
         yield run
 
 
-def test_an_account_is_told_with_its_restriction_and_decisions(live: Live) -> None:
+def test_account_shows_restriction_and_decisions(live: Live) -> None:
     async def test(made: Running) -> None:
         assert (await made.ask("GET", "/v1/accounts/ann")).status_code == 404
         await made.send(abuser())
@@ -48,39 +48,40 @@ def test_an_account_is_told_with_its_restriction_and_decisions(live: Live) -> No
     live(test)
 
 
-def test_an_override_enters_the_log_and_ends_what_was_in_force(live: Live) -> None:
+def test_override_enters_the_log_and_lifts_restriction(live: Live) -> None:
     async def test(made: Running) -> None:
         await made.send(abuser())
         body = {"verdict": "benign", "reason": BECAUSE, "by": "appeal"}
         told = (await made.ask("POST", "/v1/accounts/ann/override", json=body)).json()
         assert told["outcome"] == "allow"
-        await made.settled()
+        await made.wait_until_applied()
         assert (await made.ask("GET", "/v1/accounts/ann")).json()["outcome"] == "allow"
         last = (await made.ask("GET", "/v1/decisions")).json()["decisions"][-1]["decision"]
         assert (last["outcome"], last["stage"], last["trigger"]) == (
-            "allow", "review", told["event"],
-        )  # fmt: skip
+            "allow",
+            "review",
+            told["event"],
+        )
         body = {"verdict": "abusive", "reason": BECAUSE}
         told = (await made.ask("POST", "/v1/accounts/ben/override", json=body)).json()
         assert told["outcome"] != "allow"
         audit = (await made.ask("GET", "/v1/audit")).json()["entries"]
         assert [(a["action"], a["object"], a["outcome"]) for a in audit[-2:]] == [
-            ("override", "ann", "done"), ("override", "ben", "done"),
-        ]  # fmt: skip
+            ("override", "ann", "done"),
+            ("override", "ben", "done"),
+        ]
         assert audit[-1]["key"] == made.key.split("_")[1]
         assert audit[-1]["reason"] == f"abusive, analyst: {BECAUSE}"
 
     live(test)
 
 
-def test_a_replay_of_the_log_comes_to_the_same_after_an_override(
-    tmp_path: Path, live: Live
-) -> None:
+def test_replay_after_override_yields_identical_decisions(tmp_path: Path, live: Live) -> None:
     async def test(made: Running) -> None:
         await made.send(abuser())
         body = {"verdict": "benign", "reason": BECAUSE}
         await made.ask("POST", "/v1/accounts/ann/override", json=body)
-        await made.settled()
+        await made.wait_until_applied()
         before = (await made.ask("GET", "/v1/decisions")).json()
         for snapshot in tmp_path.glob("*.snapshot"):
             snapshot.unlink()
@@ -101,13 +102,13 @@ def test_labels_enter_the_log_with_their_source(live: Live) -> None:
         answer = await made.ask("POST", "/v1/labels", json={"labels": labels, "reason": BECAUSE})
         assert answer.status_code == 202, answer.text
         assert len(answer.json()["events"]) == 1
-        await made.settled()
+        await made.wait_until_applied()
         assert (await made.ask("GET", "/v1/accounts/ann")).json()["outcome"] != "allow"
 
     live(test)
 
 
-def test_decisions_come_page_by_page_and_as_a_stream_from_where_one_left(live: Live) -> None:
+def test_decisions_are_paged_and_streamed_from_a_number(live: Live) -> None:
     async def test(made: Running) -> None:
         await made.send(abuser())
         await made.send(abuser(account="bob", ts=1_767_222_060_000))
@@ -146,9 +147,18 @@ async def _streamed(made: Running, count: int, since: str) -> list[Any]:
         (b"authorization", f"Bearer {made.key}".encode()),
         (b"last-event-id", since.encode()),
     ]
-    scope = {"type": "http", "method": "GET", "path": "/v1/decisions/stream", "headers": headers,
-             "query_string": b"", "asgi": {"version": "3.0"}, "http_version": "1.1",
-             "scheme": "http", "server": ("service", 80), "client": ("127.0.0.1", 1)}  # fmt: skip
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/v1/decisions/stream",
+        "headers": headers,
+        "query_string": b"",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "scheme": "http",
+        "server": ("service", 80),
+        "client": ("127.0.0.1", 1),
+    }
     task = asyncio.ensure_future(app.app(scope, receive, send))
     async with asyncio.timeout(20):
         await done.wait()
@@ -160,13 +170,18 @@ async def _streamed(made: Running, count: int, since: str) -> list[Any]:
 def _chats(count: int) -> list[dict[str, Any]]:
     """A known account opens so many chats."""
     return [
-        {"id": f"c{n}", "ts": 1_767_222_000_000 + 60_000 * n, "type": "message.sent",
-         "account": "eve", "peer": f"q{n}"}
+        {
+            "id": f"c{n}",
+            "ts": 1_767_222_000_000 + 60_000 * n,
+            "type": "message.sent",
+            "account": "eve",
+            "peer": f"q{n}",
+        }
         for n in range(count)
-    ]  # fmt: skip
+    ]
 
 
-def test_a_limited_account_has_a_quota_that_an_answer_frees_and_one_extension(live: Live) -> None:
+def test_quota_is_freed_by_reply_and_extended_once(live: Live) -> None:
     async def test(made: Running) -> None:
         await made.send(_chats(4))
         path, more = "/v1/accounts/eve", {"reason": BECAUSE}
@@ -174,24 +189,29 @@ def test_a_limited_account_has_a_quota_that_an_answer_frees_and_one_extension(li
         assert (await made.ask("POST", f"{path}/extension", json=more)).status_code == 409
         await made.service.ask(lambda engine: _limit(engine, "eve"))
         quota = (await made.ask("GET", path)).json()["quota"]
-        limit = made.desk.quota
+        limit = made.context.new_chats_limit
         assert (quota["used"], quota["limit"], quota["left"]) == (4, limit, limit - 4)
-        reply = {"id": "a1", "ts": 1_767_222_400_000, "type": "message.sent", "account": "q1",
-                 "peer": "eve"}  # fmt: skip
+        reply = {
+            "id": "a1",
+            "ts": 1_767_222_400_000,
+            "type": "message.sent",
+            "account": "q1",
+            "peer": "eve",
+        }
         await made.send([reply])
         quota = (await made.ask("GET", path)).json()["quota"]
         assert (quota["used"], quota["left"], quota["extension"]) == (3, limit - 3, "available")
         given = await made.ask("POST", f"{path}/extension", json=more)
-        assert given.json()["left"] == limit - 3 + made.desk.terms.extension
+        assert given.json()["left"] == limit - 3 + made.context.quota_config.extension
         assert (await made.ask("POST", f"{path}/extension", json=more)).status_code == 409
         assert (await made.ask("GET", path)).json()["quota"]["extension"] == "used"
 
     live(test)
 
 
-def test_decide_lets_a_limited_account_open_a_chat_for_each_that_was_answered(live: Live) -> None:
+def test_decide_allows_a_new_chat_for_each_reply(live: Live) -> None:
     async def test(made: Running) -> None:
-        quota, ts = made.desk.quota, 1_767_222_900_000
+        quota, ts = made.context.new_chats_limit, 1_767_222_900_000
         await made.send(_chats(quota))
         await made.service.ask(lambda engine: _limit(engine, "eve"))
 
@@ -203,8 +223,9 @@ def test_decide_lets_a_limited_account_open_a_chat_for_each_that_was_answered(li
         reply = {"id": "a1", "ts": ts, "type": "message.sent", "account": "q1", "peer": "eve"}
         await made.send([reply])
         assert await may() is True
-        await made.send([{"id": "c99", "ts": ts, "type": "message.sent", "account": "eve",
-                          "peer": "q99"}])  # fmt: skip
+        await made.send(
+            [{"id": "c99", "ts": ts, "type": "message.sent", "account": "eve", "peer": "q99"}]
+        )
         assert await may() is False
         await made.ask("POST", "/v1/accounts/eve/extension", json={"reason": BECAUSE})
         assert await may() is True
@@ -219,9 +240,7 @@ def _limit(engine: Any, account: str) -> None:
     row["standing"], row["until"] = 3, int(row["clock"]) + 86_400
 
 
-def test_an_erased_account_has_no_pseudonyms_left_and_counts_as_before(
-    tmp_path: Path, live: Live
-) -> None:
+def test_erasure_removes_pseudonyms_and_keeps_decisions(tmp_path: Path, live: Live) -> None:
     async def test(made: Running) -> None:
         await made.send([*abuser(), *abuser(3, "bob", 1_767_222_100_000)])
         before = (await made.ask("GET", "/v1/decisions")).json()
@@ -244,7 +263,7 @@ def test_an_erased_account_has_no_pseudonyms_left_and_counts_as_before(
     live(test)
 
 
-def test_a_key_is_made_shown_once_rotated_with_grace_and_ended(live: Live) -> None:
+def test_key_is_created_rotated_and_revoked(live: Live) -> None:
     async def test(made: Running) -> None:
         asked = {"name": "reader", "scopes": ["read"], "reason": BECAUSE}
         first = (await made.ask("POST", "/v1/keys", json=asked)).json()
@@ -265,10 +284,15 @@ def test_a_key_is_made_shown_once_rotated_with_grace_and_ended(live: Live) -> No
     live(test)
 
 
-def test_a_key_that_asks_too_often_is_told_when_to_come_again(live: Live) -> None:
+def test_key_over_its_rate_gets_retry_after(live: Live) -> None:
     async def test(made: Running) -> None:
-        asked = {"name": "slow", "scopes": ["read", "ingest"], "rate": 0.05, "burst": 1,
-                 "reason": BECAUSE}  # fmt: skip
+        asked = {
+            "name": "slow",
+            "scopes": ["read", "ingest"],
+            "rate": 0.05,
+            "burst": 1,
+            "reason": BECAUSE,
+        }
         key = (await made.ask("POST", "/v1/keys", json=asked)).json()["text"]
         assert (await made.ask("GET", "/v1/decisions", key)).status_code == 200
         for method, path in (("GET", "/v1/decisions"), ("POST", "/v1/events")):
@@ -279,7 +303,7 @@ def test_a_key_that_asks_too_often_is_told_when_to_come_again(live: Live) -> Non
     live(test)
 
 
-def test_every_refusal_is_a_problem_that_repeats_nothing(live: Live) -> None:
+def test_every_error_is_a_problem_without_request_values(live: Live) -> None:
     async def test(made: Running) -> None:
         planted = "+972501234567"
         for method, path, more in (
@@ -305,7 +329,7 @@ def test_every_refusal_is_a_problem_that_repeats_nothing(live: Live) -> None:
     live(test)
 
 
-def test_every_answer_has_the_headers_that_keep_browsers_in_line(live: Live) -> None:
+def test_every_response_has_security_headers(live: Live) -> None:
     async def test(made: Running) -> None:
         for path in ("/api/docs", "/api/openapi.json", "/v1/decisions", "/nowhere", "/v1/events"):
             answer = await made.ask("GET", path)
@@ -320,11 +344,14 @@ def test_every_answer_has_the_headers_that_keep_browsers_in_line(live: Live) -> 
     live(test)
 
 
-def test_metrics_tell_what_happened_without_naming_anybody(live: Live) -> None:
+def test_metrics_count_events_without_account_names(live: Live) -> None:
     async def test(made: Running) -> None:
         await made.send(abuser())
-        await made.ask("POST", "/v1/events", json=[{"ts": 1, "type": "message.sent",
-                                                    "account": "ann", "body": "x"}])  # fmt: skip
+        await made.ask(
+            "POST",
+            "/v1/events",
+            json=[{"ts": 1, "type": "message.sent", "account": "ann", "body": "x"}],
+        )
         text = (await made.ask("GET", "/metrics")).text
         assert "wavebreak_events_total 121.0" in text
         assert 'wavebreak_requests_total{method="POST",route="/v1/events",status="202"} 1.0' in text

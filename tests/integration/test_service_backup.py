@@ -41,7 +41,7 @@ def decisions(server: Server) -> list[tuple[int, bytes]]:
 
 
 @pytest.mark.parametrize(("source", "target"), [KINDS, KINDS[::-1]])
-def test_what_is_restored_goes_on_where_the_backup_was(
+def test_restored_service_continues_from_the_backup(
     tmp_path: Path, source: str, target: str
 ) -> None:
     events, file = crash_test.world(10)[:16_000], tmp_path / "monday.wavebreak"
@@ -89,7 +89,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("part", ["state-", "tables/log_batch", "tables/decision", "manifest"])
-def test_a_damaged_backup_is_named_and_restores_nothing(
+def test_damaged_backup_names_the_part_and_restores_nothing(
     tmp_path: Path, part: str, kind: str, good: bytes
 ) -> None:
     content, file = bytearray(good), tmp_path / "backup"

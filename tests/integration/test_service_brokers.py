@@ -17,7 +17,7 @@ from wavebreak import rules
 from wavebreak.engine import Engine
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema.events import WIRE_SCHEMA
-from wavebreak.service.bootstrap import Wishes, background
+from wavebreak.service.bootstrap import ServeOptions, background_tasks
 
 
 @pytest.fixture(params=brokers.KINDS)
@@ -34,7 +34,7 @@ def _wanted(events: list[Any]) -> list[bytes]:
 
 
 @pytest.mark.parametrize("kind", service_harness.DATABASES)
-def test_events_of_a_broker_are_in_the_log_once_whatever_restarts(
+def test_broker_events_are_logged_once_across_restarts(
     broker: Broker, tmp_path: Path, kind: str
 ) -> None:
     server, source, publish = broker
@@ -46,14 +46,14 @@ def test_events_of_a_broker_are_in_the_log_once_whatever_restarts(
 
     async def life(until: int) -> None:
         """A service lives until so many events are in the log; its consumer ends where it is."""
-        held = service_harness.desk()
-        wishes = Wishes(sources=[source()])
-        work = background(held, wishes)
+        held = service_harness.context()
+        options = ServeOptions(sources=[source()])
+        work = background_tasks(held, options)
         async with service_harness.running(tmp_path, held=held, background=work) as made:
             async with asyncio.timeout(40):
                 while made.service.progress().logged < until:
                     await asyncio.sleep(0.005)
-            await made.settled()
+            await made.wait_until_applied()
 
     async def lives() -> None:
         await publish(bodies[:20])

@@ -26,8 +26,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def sent(n: int, **more: Any) -> dict[str, Any]:
-    return {"id": f"e{n}", "ts": NOON + n, "type": "message.sent", "account": "a", "peer": f"p{n}",
-            "in_contacts": False} | more  # fmt: skip
+    return {
+        "id": f"e{n}",
+        "ts": NOON + n,
+        "type": "message.sent",
+        "account": "a",
+        "peer": f"p{n}",
+        "in_contacts": False,
+    } | more
 
 
 @pytest.mark.parametrize(
@@ -48,7 +54,7 @@ def sent(n: int, **more: Any) -> dict[str, Any]:
         ({}, b"[1]", 422),
     ],
 )
-def test_bodies_are_answered_with_the_status_that_says_why(
+def test_events_response_has_the_expected_status(
     server: Server, headers: dict[str, Any], body: bytes, status: int
 ) -> None:
     answer = server.post(body, **headers)
@@ -60,7 +66,7 @@ def test_bodies_are_answered_with_the_status_that_says_why(
         assert answer.json()["status"] == status
 
 
-def test_only_post_is_answered(server: Server) -> None:
+def test_hot_path_allows_only_post(server: Server) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", server.port)
     connection.request("GET", "/v1/events")
     answer = connection.getresponse()
@@ -68,7 +74,7 @@ def test_only_post_is_answered(server: Server) -> None:
     connection.close()
 
 
-def test_refused_events_are_told_by_index_field_and_reason_and_never_by_value(
+def test_rejected_events_show_index_and_field_but_no_value(
     server: Server,
 ) -> None:
     events = [sent(1), sent(2, text="secret words"), sent(3, size=-1), sent(4)]
@@ -80,11 +86,15 @@ def test_refused_events_are_told_by_index_field_and_reason_and_never_by_value(
     assert b"secret" not in answer.body
 
 
-def test_a_binary_cloudevent_is_an_event(server: Server) -> None:
+def test_binary_cloudevent_is_an_event(server: Server) -> None:
     answer = server.post(
-        json.dumps({"ts": NOON, "peer": "p"}).encode(), ce_specversion="1.0", ce_id="c1",
-        ce_source="/x", ce_type="wavebreak.message.sent", ce_subject="a",
-    )  # fmt: skip
+        json.dumps({"ts": NOON, "peer": "p"}).encode(),
+        ce_specversion="1.0",
+        ce_id="c1",
+        ce_source="/x",
+        ce_type="wavebreak.message.sent",
+        ce_subject="a",
+    )
     assert answer.json() == {"accepted": 1, "refused": []}
 
 
@@ -95,7 +105,7 @@ def decide(server: Server, event: dict[str, Any], mode: str = "ask") -> dict[str
     return told
 
 
-def test_asking_changes_nothing_and_recording_does(server: Server) -> None:
+def test_decide_records_only_in_record_mode(server: Server) -> None:
     """A new account that writes to strangers without end: refused the sooner, the more it did."""
     flood = [sent(n, id=f"f{n}", account="flooder", ts=NOON + 60_000 + 150 * n) for n in range(150)]
     joined = {"id": "j", "ts": NOON + 60_000, "type": "account.registered", "account": "flooder"}
@@ -123,7 +133,7 @@ def test_asking_changes_nothing_and_recording_does(server: Server) -> None:
         ("/v1/decide", json.dumps(sent(1, body="x")).encode(), 400),
     ],
 )
-def test_a_question_that_is_none_is_refused(
+def test_invalid_decide_request_is_refused(
     server: Server, path: str, body: bytes, status: int
 ) -> None:
     answer = server.post(body, path)
@@ -131,7 +141,7 @@ def test_a_question_that_is_none_is_refused(
     assert answer.json()["detail"]
 
 
-def test_where_nobody_can_be_asked_the_answer_is_the_policys(tmp_path: Path) -> None:
+def test_decide_without_engine_follows_on_failure(tmp_path: Path) -> None:
     """A service without an engine yet: a message may pass, a registration waits."""
     made = service(tmp_path)
     joined = {"id": "j", "ts": NOON, "type": "account.registered", "account": "n"}

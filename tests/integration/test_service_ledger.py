@@ -1,4 +1,4 @@
-"""A service seals what it decides before anybody is told, on both databases, and proves it."""
+"""The service seals decisions before it shows them, on both databases, and proves them."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ from wavebreak.ledger.verifier import (
     read_checkpoint,
     read_lines,
 )
-from wavebreak.service.ledger_store import Opened, Owed, Seals, copied
-from wavebreak.service.webhooks import Courier, Patience
+from wavebreak.service.ledger_store import LedgerStore, OpeningRows, PendingReceipt, export_ledger
+from wavebreak.service.webhooks import RetryPolicy, WebhookDispatcher
 
 BECAUSE = "because a test asks for it"
 
@@ -67,7 +67,7 @@ def ledger(tmp_path: Path, name: str = "copy") -> list[Entry]:
     place = tmp_path / name
     place.mkdir()
     try:
-        copied(place)
+        export_ledger(place)
     finally:
         connection.close()
     audit_directory(place, [SIGNER.key], [])
@@ -83,19 +83,19 @@ def receipts(entries: Sequence[Entry], effect: str = "applied") -> list[int]:
 async def receipted(made: Running) -> None:
     """Wait until each decision has its receipt."""
     async with asyncio.timeout(20):
-        while await asyncio.to_thread(_owing, made.service.seals):
+        while await asyncio.to_thread(_owing, made.service.ledger_store):
             await asyncio.sleep(0.01)
 
 
-def _owing(seals: Seals) -> int:
+def _owing(ledger_store: LedgerStore) -> int:
     try:
-        return len(seals.owed())
+        return len(ledger_store.pending_receipts())
     finally:
         connection.close()
 
 
 @pytest.mark.usefixtures("kind")
-def test_each_decision_is_sealed_with_its_row_and_has_one_receipt_after(tmp_path: Path) -> None:
+def test_decision_is_sealed_with_its_row_and_one_receipt(tmp_path: Path) -> None:
     async def test(made: Running) -> None:
         for n in range(3):
             await made.send(abuser(account=f"a{n}", ts=1_767_222_000_000 + n * 60_000))
@@ -111,32 +111,38 @@ def test_each_decision_is_sealed_with_its_row_and_has_one_receipt_after(tmp_path
         (d["ts"], d["outcome"], d["until"]) for d in decided
     ]
     try:
-        opened = [Opened().of(k) for k in at]
+        opened = [OpeningRows().of(k) for k in at]
     finally:
         connection.close()
     assert [told["id"][1] for told in opened] == [d["id"] for d in decided]
     assert receipts(entries) == at
-    answering = [k for k, e in enumerate(entries) if isinstance(e.body, ReceiptEntry)]
-    assert all(decision < k for decision, k in zip(at, answering, strict=True))
+    responder = [k for k, e in enumerate(entries) if isinstance(e.body, ReceiptEntry)]
+    assert all(decision < k for decision, k in zip(at, responder, strict=True))
 
 
-class Hesitant(Seals):
+class Hesitant(LedgerStore):
     """Cannot seal a decision until it is let."""
 
     let = threading.Event()
 
-    def decided(self, made: Any, drafts: Any, owed: Any) -> list[Owed]:
+    def decided(self, made: Any, drafts: Any, pending_receipts: Any) -> list[PendingReceipt]:
         if made and not self.let.is_set():
             raise DatabaseError
-        return super().decided(made, drafts, owed)
+        return super().decided(made, drafts, pending_receipts)
 
 
 @pytest.mark.usefixtures("kind")
-def test_nobody_is_told_of_a_decision_that_is_not_sealed(tmp_path: Path) -> None:
-    seals = Hesitant(SIGNER, service_harness.now_ms)
-    seals.let.clear()
-    send = {"id": "later", "ts": 1_767_222_060_000, "type": "message.sent", "account": "ann",
-            "peer": "ann-p1", "in_contacts": False}  # fmt: skip
+def test_unsealed_decision_is_not_shown(tmp_path: Path) -> None:
+    ledger_store = Hesitant(SIGNER, service_harness.now_ms)
+    ledger_store.let.clear()
+    send = {
+        "id": "later",
+        "ts": 1_767_222_060_000,
+        "type": "message.sent",
+        "account": "ann",
+        "peer": "ann-p1",
+        "in_contacts": False,
+    }
 
     async def test(made: Running) -> None:
         answer = await made.ask("POST", "/v1/events", json=abuser())
@@ -152,13 +158,13 @@ def test_nobody_is_told_of_a_decision_that_is_not_sealed(tmp_path: Path) -> None
         assert (await made.ask("GET", "/v1/decisions")).json()["decisions"] == []
         await asyncio.sleep(0.3)
         assert not waits.done()
-        seals.let.set()
+        ledger_store.let.set()
         assert (await waits).json()["outcome"] == "ban"
-        await made.settled()
+        await made.wait_until_applied()
         assert (await made.ask("POST", "/v1/decide", json=send)).json()["outcome"] == "ban"
         await receipted(made)
 
-    live(tmp_path, test, seals=seals)
+    live(tmp_path, test, ledger_store=ledger_store)
     entries = ledger(tmp_path)
     at = [k for k, each in enumerate(entries) if each.kind == "decision"]
     assert len(at) == len(service_harness.decided()) > 1
@@ -166,7 +172,7 @@ def test_nobody_is_told_of_a_decision_that_is_not_sealed(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("kind")
-def test_a_reader_proves_a_decision_and_that_the_log_only_grew(tmp_path: Path) -> None:
+def test_inclusion_and_consistency_proofs_verify(tmp_path: Path) -> None:
     async def test(made: Running) -> None:
         await made.send(abuser(account="ann"))
         note = await made.ask("GET", "/v1/ledger/checkpoint", made.keys["read"])
@@ -201,16 +207,18 @@ async def _said(made: Running) -> None:
     verdict = {"verdict": "benign", "reason": BECAUSE, "by": "appeal"}
     answer = await made.ask("POST", "/v1/accounts/ann/override", json=verdict)
     assert answer.json()["outcome"] == "allow", answer.text
-    labels = {"labels": [{"account": "ben", "label": "abusive", "source": "partner"}],
-              "reason": BECAUSE}  # fmt: skip
+    labels = {
+        "labels": [{"account": "ben", "label": "abusive", "source": "partner"}],
+        "reason": BECAUSE,
+    }
     assert (await made.ask("POST", "/v1/labels", json=labels)).status_code == 202
-    await made.settled()
+    await made.wait_until_applied()
 
 
 @pytest.mark.usefixtures("kind")
-def test_what_people_say_and_what_became_of_a_webhook_is_sealed(tmp_path: Path) -> None:
-    held = service_harness.desk()
-    courier = Courier(held, Random(1), Patience(attempts=1, answer_s=0.2))
+def test_overrides_and_deliveries_are_sealed(tmp_path: Path) -> None:
+    held = service_harness.context()
+    dispatcher = WebhookDispatcher(held, Random(1), RetryPolicy(attempts=1, answer_s=0.2))
 
     async def test(made: Running) -> None:
         hook = {"url": "http://127.0.0.1:9/hook", "reason": BECAUSE}
@@ -219,10 +227,10 @@ def test_what_people_say_and_what_became_of_a_webhook_is_sealed(tmp_path: Path) 
         await made.send(abuser(account="ben", ts=1_767_222_100_000))
         await _said(made)
         async with asyncio.timeout(20):
-            while b'webhook_deliveries_total{result="dead"}' not in held.metrics.text():
+            while b'webhook_deliveries_total{result="dead_lettered"}' not in held.metrics.text():
                 await asyncio.sleep(0.05)
 
-    live(tmp_path, test, held=held, background=[courier])
+    live(tmp_path, test, held=held, background=[dispatcher])
     entries = ledger(tmp_path)
     (override,) = [e.body for e in entries if isinstance(e.body, OverrideEntry)]
     assert (override.outcome, override.until) == ("allow", None)
@@ -238,7 +246,7 @@ def test_what_people_say_and_what_became_of_a_webhook_is_sealed(tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("kind")
-def test_what_is_erased_can_be_opened_no_more_and_the_log_still_verifies(tmp_path: Path) -> None:
+def test_erased_entries_cannot_be_opened_but_still_verify(tmp_path: Path) -> None:
     kept: list[bytes] = []
 
     async def test(made: Running) -> None:
@@ -260,14 +268,14 @@ def test_what_is_erased_can_be_opened_no_more_and_the_log_still_verifies(tmp_pat
     assert audit_directory(tmp_path / "copy", [SIGNER.key], [read_checkpoint(kept[0])]).checked
     assert erasure.events == 1
     try:
-        still = [Opened().of(k) for k in range(100)]
+        still = [OpeningRows().of(k) for k in range(100)]
     finally:
         connection.close()
     assert {told["account"][1] for told in still if "account" in told} == {"ben"}
 
 
 @pytest.mark.usefixtures("kind")
-def test_a_changed_policy_says_how_many_earlier_decisions_it_would_not_have_made(
+def test_changed_policy_reports_differing_decisions(
     tmp_path: Path,
 ) -> None:
     shipped = rules.load()
@@ -307,16 +315,16 @@ def test_a_changed_policy_says_how_many_earlier_decisions_it_would_not_have_made
 
 
 @pytest.mark.usefixtures("kind")
-def test_a_service_with_another_key_does_not_go_on_with_a_ledger(tmp_path: Path) -> None:
+def test_service_with_another_signing_key_is_refused(tmp_path: Path) -> None:
     live(tmp_path, _sends)
     before = len(ledger(tmp_path))
-    stranger = Seals(new_signer("example.org/service"), service_harness.now_ms)
+    stranger = LedgerStore(new_signer("example.org/service"), service_harness.now_ms)
     with pytest.raises(AssertionError, match="signature_missing"):
-        live(tmp_path, _sends, seals=stranger)
+        live(tmp_path, _sends, ledger_store=stranger)
     assert len(ledger(tmp_path, "again")) == before
 
 
-def test_the_verbs_of_the_ledger_read_a_service(tmp_path: Path) -> None:
+def test_ledger_commands_read_a_service(tmp_path: Path) -> None:
     with service_harness.migrated("sqlite", tmp_path):
         live(tmp_path, _sends)
     (tmp_path / "ledger.pub").write_text(encode_verifier_key(SIGNER.key))
@@ -351,6 +359,9 @@ async def _sends(made: Running) -> None:
 def wavebreak(*arguments: str) -> subprocess.CompletedProcess[str]:
     program = "from wavebreak.cli import main; main()"
     return subprocess.run(
-        [sys.executable, "-c", program, "ledger", *arguments], capture_output=True, text=True,
-        check=False, env=os.environ | {"WAVEBREAK_LEDGER_KEY": encode_signer(SIGNER)},
-    )  # fmt: skip
+        [sys.executable, "-c", program, "ledger", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"WAVEBREAK_LEDGER_KEY": encode_signer(SIGNER)},
+    )

@@ -20,8 +20,8 @@ from wavebreak.engine.decision import Decision
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak.service import database, event_log
-from wavebreak.service.engine_thread import row
-from wavebreak.service.recovery import made_by
+from wavebreak.service.engine_thread import decision_row
+from wavebreak.service.recovery import engine_versions
 
 FIRST = [("service", "0001_initial")]
 DECISION = (
@@ -49,14 +49,14 @@ def _filled() -> list[Decision]:
     events = Edge(service_harness.SECRET).apply(service_harness.wire(abuser(), WIRE_SCHEMA))
     made = engine.take(events)
     with connection.cursor() as cursor:
-        event_log.append(cursor, 0, events.num_rows, 1, event_log.packed(events))
+        event_log.append(cursor, 0, events.num_rows, 1, event_log.encode_row(events))
         reached = events.num_rows
         cursor.executemany(
-            DECISION, [(*row(n, one), reached) for n, one in enumerate(made, 1)]
-        )  # fmt: skip
+            DECISION, [(*decision_row(n, one), reached) for n, one in enumerate(made, 1)]
+        )
         cursor.execute(
             "INSERT INTO log_applied (id, position, decisions, made_by) VALUES (1, %s, %s, %s)",
-            (reached, len(made), made_by(engine, 60)),
+            (reached, len(made), engine_versions(engine, 60)),
         )
     return made
 
@@ -67,12 +67,11 @@ def tables() -> set[str]:
         return set(connection.introspection.table_names(cursor))
 
 
-def test_the_first_version_s_log_and_decisions_go_on_after_migration(
-    tmp_path: Path, first: list[Decision]
-) -> None:
+def test_first_version_continues_after_migration(tmp_path: Path, first: list[Decision]) -> None:
     assert tables() & {"log_batch", "decision", "webhook", "ledger_entry"} == {
-        "log_batch", "decision",
-    }  # fmt: skip
+        "log_batch",
+        "decision",
+    }
     database.migrate()
 
     async def test(made: Running) -> None:
@@ -98,7 +97,7 @@ def test_the_first_version_s_log_and_decisions_go_on_after_migration(
     ] == (first)
 
 
-def test_every_table_is_as_the_migrations_leave_it(tmp_path: Path) -> None:
+def test_models_match_the_migrations(tmp_path: Path) -> None:
     with service_harness.migrated("sqlite", tmp_path):
         # Ends with an error where a model has changed without a migration.
         call_command("makemigrations", "service", check=True, dry_run=True, verbosity=0)

@@ -14,7 +14,7 @@ import pytest
 from support import service_harness
 from support.service_harness import abuser
 from wavebreak.service import observability
-from wavebreak.service.webhooks import Courier, Patience
+from wavebreak.service.webhooks import RetryPolicy, WebhookDispatcher
 
 PHONE, IP, DEVICE = "+972541234567", "203.0.113.77", "planted-fingerprint"
 CONTENT = "planted-words-of-a-message"
@@ -39,10 +39,10 @@ def _bodies() -> list[bytes]:
 
 
 @pytest.mark.parametrize("kind", service_harness.DATABASES)
-def test_no_log_file_answer_or_metric_holds_what_was_planted(tmp_path: Path, kind: str) -> None:
+def test_planted_personal_data_appears_nowhere(tmp_path: Path, kind: str) -> None:
     root = logging.getLogger()
     handlers, level, stream = root.handlers[:], root.level, io.StringIO()
-    observability.set_up(stream, logging.DEBUG)
+    observability.configure_logging(stream, logging.DEBUG)
     try:
         with service_harness.migrated(kind, tmp_path):
             told = asyncio.run(_lived(tmp_path))
@@ -68,25 +68,31 @@ def test_no_log_file_answer_or_metric_holds_what_was_planted(tmp_path: Path, kin
 
 async def _lived(home: Path) -> str:
     """Everything that a service answered while it was asked all kinds of things."""
-    held = service_harness.desk()
-    courier = Courier(held, Random(1), Patience(attempts=1, answer_s=0.2))
+    held = service_harness.context()
+    dispatcher = WebhookDispatcher(held, Random(1), RetryPolicy(attempts=1, answer_s=0.2))
     answers: list[str] = []
-    async with service_harness.running(home, held=held, background=[courier]) as made:
+    async with service_harness.running(home, held=held, background=[dispatcher]) as made:
         hook = {"url": "http://127.0.0.1:9/hook", "reason": BECAUSE}
         assert (await made.ask("POST", "/v1/webhooks", json=hook)).status_code == 201
         for body in _bodies():
             kind = {"Content-Type": "application/json"}
             answer = await made.ask("POST", "/v1/events", content=body, headers=kind)
             answers.append(answer.text)
-        await made.settled()
-        for path in (f"/v1/accounts/{ACCOUNT}", f"/v1/accounts/{PHONE}", f"/v1/{IP}",
-                     "/v1/decisions", f"/v1/decisions?{CONTENT}=1", "/v1/audit"):  # fmt: skip
+        await made.wait_until_applied()
+        for path in (
+            f"/v1/accounts/{ACCOUNT}",
+            f"/v1/accounts/{PHONE}",
+            f"/v1/{IP}",
+            "/v1/decisions",
+            f"/v1/decisions?{CONTENT}=1",
+            "/v1/audit",
+        ):
             answers.append((await made.ask("GET", path)).text)
         for path in (f"/v1/accounts/{ACCOUNT}/override", "/v1/labels"):
             answer = await made.ask("POST", path, json={"reason": CONTENT, "x": PHONE})
             answers.append(answer.text)
         async with asyncio.timeout(20):
-            while b'webhook_deliveries_total{result="dead"}' not in held.metrics.text():
+            while b'webhook_deliveries_total{result="dead_lettered"}' not in held.metrics.text():
                 await asyncio.sleep(0.05)
         answers.append((await made.ask("GET", "/metrics")).text)
     return "\n".join(answers)

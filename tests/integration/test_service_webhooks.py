@@ -15,10 +15,10 @@ from standardwebhooks.webhooks import Webhook
 from support import service_harness
 from support.service_harness import DATABASES, Running, abuser
 from support.webhook_receiver import Receiver, listening
-from wavebreak.service.webhooks import Courier, Patience
+from wavebreak.service.webhooks import RetryPolicy, WebhookDispatcher
 
 BECAUSE = "because a test asks for it"
-QUICK = Patience(attempts=3, first_s=0.05, factor=1.0, answer_s=0.5, whole_s=1.0)
+QUICK = RetryPolicy(attempts=3, first_s=0.05, factor=1.0, answer_s=0.5, whole_s=1.0)
 
 
 @pytest.fixture(params=DATABASES)
@@ -39,72 +39,72 @@ async def _hook(made: Running, url: str, **more: Any) -> Any:
     return answer.json()
 
 
-def test_decisions_above_observe_are_delivered_signed_and_once(bound: Path) -> None:
+def test_decisions_above_observe_are_delivered_signed_once(bound: Path) -> None:
     async def live() -> None:
-        held = service_harness.desk()
-        courier = Courier(held, Random(1), QUICK)
+        held = service_harness.context()
+        dispatcher = WebhookDispatcher(held, Random(1), QUICK)
         with listening(Receiver()) as heard:
-            async with service_harness.running(bound, held=held, background=[courier]) as made:
+            async with service_harness.running(bound, held=held, background=[dispatcher]) as made:
                 hook = await _hook(made, heard.url)
                 await made.send(abuser())
                 every = (await made.ask("GET", "/v1/decisions")).json()["decisions"]
                 wanted = [d for d in every if d["decision"]["outcome"] not in ("allow", "observe")]
-                await _until(lambda: len(heard.letters) >= len(wanted))
-                await _until(lambda: not courier._flying)
+                await _until(lambda: len(heard.requests) >= len(wanted))
+                await _until(lambda: not dispatcher.in_flight)
                 listed = (await made.ask("GET", "/v1/webhooks")).json()["webhooks"]
-                assert (listed[0]["waiting"], listed[0]["dead"]) == (0, 0)
+                assert (listed[0]["pending"], listed[0]["dead_lettered"]) == (0, 0)
                 assert "secret" not in listed[0]
-            assert len(heard.letters) == len(wanted) > 0
-            bodies = [Webhook(hook["secret"]).verify(b.decode(), h) for h, b in heard.letters]
+            assert len(heard.requests) == len(wanted) > 0
+            bodies = [Webhook(hook["secret"]).verify(b.decode(), h) for h, b in heard.requests]
             told = {body["number"]: body["data"] for body in bodies}
             assert told == {one["number"]: one["decision"] for one in wanted}
-            assert {h["webhook-id"] for h, _ in heard.letters} == {
+            assert {h["webhook-id"] for h, _ in heard.requests} == {
                 f"dec_{one['decision']['id']}" for one in wanted
             }
 
     asyncio.run(live())
 
 
-def test_what_fails_comes_again_with_the_same_id_then_is_dead_and_can_be_revived(
+def test_failed_delivery_is_retried_dead_lettered_and_replayed(
     bound: Path,
 ) -> None:
     async def live() -> None:
-        held = service_harness.desk()
+        held = service_harness.context()
         with listening(Receiver()) as heard:
             heard.answers = [500, 302, 500]
-            courier = Courier(held, Random(1), QUICK)
-            async with service_harness.running(bound, held=held, background=[courier]) as made:
-                hook = await _hook(made, heard.url, least="ban")
+            dispatcher = WebhookDispatcher(held, Random(1), QUICK)
+            async with service_harness.running(bound, held=held, background=[dispatcher]) as made:
+                hook = await _hook(made, heard.url, min_outcome="ban")
                 await made.send(abuser())
                 dead: list[Any] = []
 
                 async def look() -> bool:
                     path = f"/v1/webhooks/{hook['id']}/dead"
-                    dead[:] = (await made.ask("GET", path)).json()["dead"]
+                    dead[:] = (await made.ask("GET", path)).json()["deliveries"]
                     return bool(dead)
 
                 async with asyncio.timeout(20):
                     while not await look():
                         await asyncio.sleep(0.05)
-                assert len(heard.letters) == 3
-                assert len({h["webhook-id"] for h, _ in heard.letters}) == 1
-                assert len({b for _, b in heard.letters}) == 1
+                assert len(heard.requests) == 3
+                assert len({h["webhook-id"] for h, _ in heard.requests}) == 1
+                assert len({b for _, b in heard.requests}) == 1
                 assert (dead[0]["attempts"], dead[0]["last_status"]) == (3, 500)
                 path = f"/v1/webhooks/{hook['id']}/replay"
                 answer = await made.ask("POST", path, json={"reason": BECAUSE})
-                assert answer.json()["revived"] == 1
-                await _until(lambda: len(heard.letters) == 4)
-                await _until(lambda: not courier._flying)
+                assert answer.json()["replayed"] == 1
+                await _until(lambda: len(heard.requests) == 4)
+                await _until(lambda: not dispatcher.in_flight)
                 assert not await look()
                 answer = await made.ask("POST", path, json={"reason": BECAUSE, "since": 0})
                 assert answer.json()["cursor"] == 0
-                await _until(lambda: len(heard.letters) == 5)
-            assert len({h["webhook-id"] for h, _ in heard.letters}) == 1
+                await _until(lambda: len(heard.requests) == 5)
+            assert len({h["webhook-id"] for h, _ in heard.requests}) == 1
 
     asyncio.run(live())
 
 
-def test_letters_that_wait_when_the_service_ends_are_delivered_after_its_start(
+def test_pending_deliveries_survive_a_restart(
     bound: Path,
 ) -> None:
     async def live() -> None:
@@ -112,37 +112,39 @@ def test_letters_that_wait_when_the_service_ends_are_delivered_after_its_start(
             async with service_harness.running(bound) as made:
                 hook = await _hook(made, heard.url)
                 await made.send(abuser())
-            assert heard.letters == []
-            held = service_harness.desk()
-            courier = Courier(held, Random(1), QUICK)
-            async with service_harness.running(bound, held=held, background=[courier]):
-                await _until(lambda: heard.letters)
-                await _until(lambda: not courier._flying)
-            assert Webhook(hook["secret"]).verify(heard.letters[0][1].decode(), heard.letters[0][0])
+            assert heard.requests == []
+            held = service_harness.context()
+            dispatcher = WebhookDispatcher(held, Random(1), QUICK)
+            async with service_harness.running(bound, held=held, background=[dispatcher]):
+                await _until(lambda: heard.requests)
+                await _until(lambda: not dispatcher.in_flight)
+            assert Webhook(hook["secret"]).verify(
+                heard.requests[0][1].decode(), heard.requests[0][0]
+            )
 
     asyncio.run(live())
 
 
-def test_while_a_secret_is_rotated_both_sign_and_afterwards_the_new_one_alone(
+def test_rotated_secrets_both_sign_during_grace(
     bound: Path,
 ) -> None:
     async def live() -> None:
-        held = service_harness.desk()
-        courier = Courier(held, Random(1), QUICK)
+        held = service_harness.context()
+        dispatcher = WebhookDispatcher(held, Random(1), QUICK)
         with listening(Receiver()) as heard:
-            async with service_harness.running(bound, held=held, background=[courier]) as made:
-                first = await _hook(made, heard.url, least="ban")
+            async with service_harness.running(bound, held=held, background=[dispatcher]) as made:
+                first = await _hook(made, heard.url, min_outcome="ban")
                 path = f"/v1/webhooks/{first['id']}/rotate"
                 body = {"reason": BECAUSE, "grace_s": 3600}
                 second = (await made.ask("POST", path, json=body)).json()
                 await made.send(abuser())
-                await _until(lambda: len(heard.letters) == 1)
+                await _until(lambda: len(heard.requests) == 1)
                 third = (await made.ask("POST", path, json=body | {"grace_s": 0})).json()
                 await made.send(abuser(account="bob", ts=1_767_222_060_000))
-                await _until(lambda: len(heard.letters) == 2)
+                await _until(lambda: len(heard.requests) == 2)
         secrets = [one["secret"] for one in (first, second, third)]
         assert len(set(secrets)) == 3
-        verified = [[_verifies(s, *one) for s in secrets] for one in heard.letters]
+        verified = [[_verifies(s, *one) for s in secrets] for one in heard.requests]
         assert verified == [[True, True, False], [False, False, True]]
 
     asyncio.run(live())
@@ -156,18 +158,20 @@ def _verifies(secret: str, headers: dict[str, str], body: bytes) -> bool:
     return True
 
 
-def test_a_receiver_that_never_comes_to_an_end_is_cut_off(bound: Path) -> None:
+def test_endless_response_is_cut_off(bound: Path) -> None:
     async def live() -> None:
-        held = service_harness.desk()
-        courier = Courier(held, Random(1), QUICK)
+        held = service_harness.context()
+        dispatcher = WebhookDispatcher(held, Random(1), QUICK)
         with listening(Receiver()) as heard:
             heard.slow = True
-            async with service_harness.running(bound, held=held, background=[courier]) as made:
-                hook = await _hook(made, heard.url, least="ban")
+            async with service_harness.running(bound, held=held, background=[dispatcher]) as made:
+                hook = await _hook(made, heard.url, min_outcome="ban")
                 await made.send(abuser())
-                await _until(lambda: len(heard.letters) == QUICK.attempts)
-                await _until(lambda: not courier._flying)
-                dead = (await made.ask("GET", f"/v1/webhooks/{hook['id']}/dead")).json()["dead"]
+                await _until(lambda: len(heard.requests) == QUICK.attempts)
+                await _until(lambda: not dispatcher.in_flight)
+                dead = (await made.ask("GET", f"/v1/webhooks/{hook['id']}/dead")).json()[
+                    "deliveries"
+                ]
                 assert dead[0]["last_status"] is None
                 assert dead[0]["last_error"]
 
@@ -176,13 +180,20 @@ def test_a_receiver_that_never_comes_to_an_end_is_cut_off(bound: Path) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["http://127.0.0.1/x", "http://169.254.169.254/latest", "http://[::1]/", "http://10.0.0.8/",
-     "http://localhost/", "http://0x7f.1/", "https://user:secret@127.0.0.1/"],
-)  # fmt: skip
-def test_no_webhook_goes_to_a_machine_of_our_own(url: str, tmp_path: Path) -> None:
+    [
+        "http://127.0.0.1/x",
+        "http://169.254.169.254/latest",
+        "http://[::1]/",
+        "http://10.0.0.8/",
+        "http://localhost/",
+        "http://0x7f.1/",
+        "https://user:secret@127.0.0.1/",
+    ],
+)
+def test_webhook_to_private_address_is_refused(url: str, tmp_path: Path) -> None:
     async def live() -> None:
-        held = service_harness.desk()
-        held.private = False
+        held = service_harness.context()
+        held.allow_private_webhooks = False
         async with service_harness.running(tmp_path, held=held) as made:
             body = {"url": url, "reason": BECAUSE}
             answer = await made.ask("POST", "/v1/webhooks", json=body)
@@ -193,12 +204,12 @@ def test_no_webhook_goes_to_a_machine_of_our_own(url: str, tmp_path: Path) -> No
         asyncio.run(live())
 
 
-def test_a_removed_webhook_gets_nothing_more(bound: Path) -> None:
+def test_removed_webhook_gets_no_deliveries(bound: Path) -> None:
     async def live() -> None:
-        held = service_harness.desk()
-        courier = Courier(held, Random(1), QUICK)
+        held = service_harness.context()
+        dispatcher = WebhookDispatcher(held, Random(1), QUICK)
         with listening(Receiver()) as heard:
-            async with service_harness.running(bound, held=held, background=[courier]) as made:
+            async with service_harness.running(bound, held=held, background=[dispatcher]) as made:
                 hook = await _hook(made, heard.url)
                 path = f"/v1/webhooks/{hook['id']}"
                 answer = await made.ask("DELETE", f"{path}?reason={BECAUSE}")
@@ -206,7 +217,7 @@ def test_a_removed_webhook_gets_nothing_more(bound: Path) -> None:
                 assert (await made.ask("GET", f"{path}/dead")).status_code == 404
                 await made.send(abuser())
                 await asyncio.sleep(0.3)
-            assert heard.letters == []
+            assert heard.requests == []
             assert json.loads(answer.text or "null") is None
 
     asyncio.run(live())

@@ -10,12 +10,14 @@ import nats
 import redis
 
 from support import external_servers
-from wavebreak.service.brokers import Entries, Source, Subjects
+from wavebreak.service.brokers import BrokerSource, NatsSource, RedisSource
 
 STREAM = "events"
 KINDS = ("subjects", "entries")
 Broker = tuple[
-    external_servers.Server, Callable[[], Source], Callable[[Sequence[bytes]], Awaitable[None]]
+    external_servers.Server,
+    Callable[[], BrokerSource],
+    Callable[[Sequence[bytes]], Awaitable[None]],
 ]
 
 
@@ -43,7 +45,7 @@ def _subjects(home: Path) -> Broker:
             await stream.publish("events.live", body)
         await client.close()
 
-    return server, lambda: Subjects(url, STREAM, "wavebreak", redeliver_s=1), publish
+    return server, lambda: NatsSource(url, STREAM, "wavebreak", redeliver_s=1), publish
 
 
 def _entries(home: Path, fields: dict[str, str]) -> Broker:
@@ -55,4 +57,4 @@ def _entries(home: Path, fields: dict[str, str]) -> Broker:
             for body in bodies:
                 client.xadd(STREAM, {"body": body} | fields)
 
-    return server, lambda: Entries(url, STREAM, "wavebreak"), publish
+    return server, lambda: RedisSource(url, STREAM, "wavebreak"), publish

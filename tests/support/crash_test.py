@@ -32,7 +32,7 @@ from wavebreak.ledger.entries import DecisionEntry, ReceiptEntry
 from wavebreak.ledger.verifier import read_lines
 from wavebreak.schema.events import json_rows
 from wavebreak.service import database, event_log
-from wavebreak.service.ledger_store import Opened, copied
+from wavebreak.service.ledger_store import OpeningRows, export_ledger
 
 POLICY = rules.load()
 
@@ -41,9 +41,12 @@ POLICY = rules.load()
 def world(people: int = 40) -> list[bytes]:
     """Events, an object each, in which much is decided."""
     made = simulation.simulate(
-        people=people, days=1, campaigns=[(name, 1) for name in simulation.CAMPAIGNS],
-        personas=["teacher"], seed=5,
-    )  # fmt: skip
+        people=people,
+        days=1,
+        campaigns=[(name, 1) for name in simulation.CAMPAIGNS],
+        personas=["teacher"],
+        seed=5,
+    )
     wire = pa.Table.from_batches(made.batches()).combine_chunks().to_batches()[0]
     return [row.encode() for row in json_rows(wire).to_pylist()]
 
@@ -89,9 +92,9 @@ def events_in_log(server: Server) -> list[str]:
         "SELECT first, count, sha256, blob FROM log_batch ORDER BY first"
     ):
         assert first == len(found)
-        events = event_log.unpacked(blob)
+        events = event_log.decode_row(blob)
         assert events.num_rows == count
-        assert event_log.digest(blob) == bytes(sha256)
+        assert event_log.row_digest(blob) == bytes(sha256)
         found += events.column("id").to_pylist()
     return found
 
@@ -100,7 +103,7 @@ def uninterrupted(server: Server) -> list[bytes]:
     """What one engine decides on the log, in one go."""
     engine, made = Engine(POLICY, accounts=4096), []
     for (blob,) in server.rows("SELECT blob FROM log_batch ORDER BY first"):
-        made += engine.take(event_log.unpacked(blob))
+        made += engine.take(event_log.decode_row(blob))
     return [msgspec.json.encode(one) for one in made]
 
 
@@ -116,9 +119,13 @@ def check(server: Server, acknowledged: list[bytes]) -> None:
 
 
 def run(
-    home: Path, kills: int, seed: int, *options: str, events: list[bytes] | None = None,
+    home: Path,
+    kills: int,
+    seed: int,
+    *options: str,
+    events: list[bytes] | None = None,
     said: Any = lambda _: None,
-) -> dict[str, int]:  # fmt: skip
+) -> dict[str, int]:
     """Kill so many times, and check; gives what was counted."""
     chosen, events = random.Random(seed), events or world()
     home.mkdir(parents=True, exist_ok=True)
@@ -127,9 +134,14 @@ def run(
 
 
 def _killed(
-    home: Path, kills: int, chosen: random.Random, events: list[bytes], receiver: Receiver,
-    said: Any, options: tuple[str, ...],
-) -> dict[str, int]:  # fmt: skip
+    home: Path,
+    kills: int,
+    chosen: random.Random,
+    events: list[bytes],
+    receiver: Receiver,
+    said: Any,
+    options: tuple[str, ...],
+) -> dict[str, int]:
     started = ("--snapshot-seconds", "1", "--private-webhooks", *options)
     server = Server(home, started).start()
     receiver.known_to(server)
@@ -165,15 +177,13 @@ def _killed(
 
 
 def _again(receiver: Receiver) -> dict[str, int]:
-    times = Counter(headers["webhook-id"] for headers, _ in receiver.letters)
+    times = Counter(headers["webhook-id"] for headers, _ in receiver.requests)
     return {"told_again": sum(count > 1 for count in times.values())}
 
 
 def heard(server: Server, receiver: Receiver, seconds: float = 120) -> int:
     """Wait until each decision above observe was heard of, under its one id; how many they are."""
-    rows = server.rows(
-        "SELECT number, id FROM decision WHERE outcome NOT IN ('allow', 'observe')"
-    )  # fmt: skip
+    rows = server.rows("SELECT number, id FROM decision WHERE outcome NOT IN ('allow', 'observe')")
     wanted = {number: {f"dec_{made}"} for number, made in rows}
     end = time.monotonic() + seconds
     while len(receiver.heard) < len(wanted) and time.monotonic() < end:
@@ -186,7 +196,7 @@ def sealed(server: Server) -> int:
     """Check a stopped server's ledger: each decision sealed once, in order, then its receipt."""
     with tempfile.TemporaryDirectory() as directory:
         database.connect(server.database, server.home, reading=True)
-        copied(Path(directory))
+        export_ledger(Path(directory))
         assert check_ledger(Path(directory), [SIGNER.key], []).checked
         lines = list(read_lines(Path(directory) / "entries.jsonl"))
     entries = [read_entry(line) for line in lines]
@@ -195,14 +205,15 @@ def sealed(server: Server) -> int:
         msgspec.json.decode(b) for (b,) in server.rows("SELECT body FROM decision ORDER BY number")
     ]
     bodies = [each.body for each in entries if isinstance(each.body, DecisionEntry)]
-    assert [Opened().of(k)["id"][1] for k in at] == [each["id"] for each in rows]
+    assert [OpeningRows().of(k)["id"][1] for k in at] == [each["id"] for each in rows]
     assert [(b.ts, b.outcome, b.until, list(b.rules)) for b in bodies] == [
         (each["ts"], each["outcome"], each["until"], each["rules"]) for each in rows
-    ]  # fmt: skip
+    ]
     answers = [
-        (k, each.body.decision) for k, each in enumerate(entries)
+        (k, each.body.decision)
+        for k, each in enumerate(entries)
         if isinstance(each.body, ReceiptEntry) and each.body.effect == "applied"
-    ]  # fmt: skip
+    ]
     assert [decision for _, decision in answers] == at, "a receipt is missing, or there twice"
     assert all(decision < k for k, decision in answers)
     return len(at)

@@ -24,16 +24,15 @@ from wavebreak.ledger import new_signer
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.rules import Policy
 from wavebreak.service import database, decide, event_log
-from wavebreak.service.api.admin import add
-from wavebreak.service.api.system import causes, gauges
-from wavebreak.service.app_context import Desk
-from wavebreak.service.auth import SCOPES, Ring
-from wavebreak.service.decide import load_terms
-from wavebreak.service.ingest_app import Ingest
-from wavebreak.service.ledger_store import Seals
-from wavebreak.service.middleware import Front
+from wavebreak.service.api_keys import create_key
+from wavebreak.service.app_context import AppContext
+from wavebreak.service.auth import SCOPES, KeyRing
+from wavebreak.service.decide import load_quota_config
+from wavebreak.service.ingest_app import IngestApp
+from wavebreak.service.ledger_store import LedgerStore
+from wavebreak.service.middleware import RequestMiddleware
 from wavebreak.service.models import Decision
-from wavebreak.service.observability import Metrics
+from wavebreak.service.observability import Metrics, rejected_by_cause, service_gauges
 from wavebreak.service.service import Background, Service
 from wavebreak.service.settings import Settings
 
@@ -75,14 +74,19 @@ def administer(statement: str) -> None:
         held.execute(statement.encode())
 
 
-def desk() -> Desk:
-    """A desk whose webhooks may go to this machine."""
+def context() -> AppContext:
+    """A context whose webhooks may go to this machine."""
     policy = rules.load()
-    ring = Ring(time.time, time.monotonic)
-    return Desk(
-        ring, Metrics(), load_terms(), policy.enforcement.new_chats_1d, SECRET, private=True,
+    ring = KeyRing(time.time, time.monotonic)
+    return AppContext(
+        ring,
+        Metrics(),
+        load_quota_config(),
+        policy.enforcement.new_chats_1d,
+        SECRET,
+        allow_private_webhooks=True,
         resolver=lambda host, port: ["127.0.0.1"],
-    )  # fmt: skip
+    )
 
 
 def now_ms() -> int:
@@ -90,9 +94,12 @@ def now_ms() -> int:
 
 
 def service(
-    home: Path, background: Iterable[Background] = (), held: Desk | None = None,
-    seals: Seals | None = None, policy: Policy | None = None,
-) -> Service:  # fmt: skip
+    home: Path,
+    background: Iterable[Background] = (),
+    held: AppContext | None = None,
+    ledger_store: LedgerStore | None = None,
+    policy: Policy | None = None,
+) -> Service:
     """A service over the bound database, with the shipped rules and without a model."""
 
     policy, edge = policy or rules.load(), Edge(SECRET)
@@ -101,19 +108,23 @@ def service(
         return engine.Engine(policy, accounts=1024)
 
     return Service(
-        Settings(home), make, edge, clock=now_ms, seals=seals or Seals(SIGNER, now_ms),
-        answering=decide.Answering(
-            policy, decide.load(None), edge, held.quota_of if held else None
+        Settings(home),
+        make,
+        edge,
+        clock=now_ms,
+        ledger_store=ledger_store or LedgerStore(SIGNER, now_ms),
+        responder=decide.DecideResponder(
+            policy, decide.load_decide_policy(None), edge, held.quota_of if held else None
         ),
         background=tuple(background),
-    )  # fmt: skip
+    )
 
 
 class Running:
     """A service that runs: `client` asks it, `keys` have each scope alone, `key` has all."""
 
-    def __init__(self, made: Service, held: Desk, client: httpx.AsyncClient) -> None:
-        self.service, self.desk, self.client = made, held, client
+    def __init__(self, made: Service, held: AppContext, client: httpx.AsyncClient) -> None:
+        self.service, self.context, self.client = made, held, client
         self.key, self.keys = "", dict[str, str]()
 
     async def ask(self, method: str, path: str, key: str | None = None, **more: Any) -> Any:
@@ -129,9 +140,9 @@ class Running:
         answer = await self.ask("POST", "/v1/events", json=list(events))
         assert answer.status_code == 202, answer.text
         assert answer.json()["refused"] == []
-        await self.settled()
+        await self.wait_until_applied()
 
-    async def settled(self) -> None:
+    async def wait_until_applied(self) -> None:
         """Wait until all that is in the log is decided and written."""
         async with asyncio.timeout(20):
             while (now := self.service.progress()).applied < now.logged or not now.ready:
@@ -140,16 +151,23 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    home: Path, *, held: Desk | None = None, background: Iterable[Background] = (),
-    tracer: Tracer | None = None, seals: Seals | None = None, policy: Policy | None = None,
-) -> AsyncIterator[Running]:  # fmt: skip
+    home: Path,
+    *,
+    held: AppContext | None = None,
+    background: Iterable[Background] = (),
+    tracer: Tracer | None = None,
+    ledger_store: LedgerStore | None = None,
+    policy: Policy | None = None,
+) -> AsyncIterator[Running]:
     """Run a service over the bound database until the block ends."""
-    held = held or desk()
-    made = service(home, background, held, seals, policy)
-    app: Any = Front(
-        Ingest(made, held.ring.guard, ASGIHandler(), lambda: None), held, tracer or NoOpTracer()
+    held = held or context()
+    made = service(home, background, held, ledger_store, policy)
+    app: Any = RequestMiddleware(
+        IngestApp(made, held.key_ring.authorize, ASGIHandler(), lambda: None),
+        held,
+        tracer or NoOpTracer(),
     )
-    held.metrics.watch(lambda: gauges(made), lambda: causes(made))
+    held.metrics.watch(lambda: service_gauges(made), lambda: rejected_by_cause(made))
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
         one = Running(made, held, client)
@@ -171,10 +189,10 @@ def _keys() -> dict[str, str]:
     try:
         wanted = {scope: [scope] for scope in SCOPES} | {"all": list(SCOPES)}
         made = {
-            name: add(name, scopes, 0, "test", "made for a test", rate=1e6, burst=1e6)
+            name: create_key(name, scopes, 0, "test", "made for a test", rate=1e6, burst=1e6)
             for name, scopes in wanted.items()
         }
-        return {name: str(key.text) for name, key in made.items()}
+        return {name: text for name, (_, text) in made.items()}
     finally:
         connection.close()
 
@@ -182,13 +200,26 @@ def _keys() -> dict[str, str]:
 def abuser(count: int = 120, account: str = "ann", ts: int = 1_767_222_000_000) -> list[Any]:
     """Events of an account that registers and writes to so many strangers within fifteen seconds:
     the published instant ban."""
-    begin = {"id": f"{account}-r", "ts": ts, "type": "account.registered", "account": account,
-             "phone": "+972541234567", "ip": "203.0.113.77", "device": "planted"}  # fmt: skip
+    begin = {
+        "id": f"{account}-r",
+        "ts": ts,
+        "type": "account.registered",
+        "account": account,
+        "phone": "+972541234567",
+        "ip": "203.0.113.77",
+        "device": "planted",
+    }
     sends = [
-        {"id": f"{account}-{n}", "ts": ts + 1000 + 100 * n, "type": "message.sent",
-         "account": account, "peer": f"{account}-p{n}", "in_contacts": False}
+        {
+            "id": f"{account}-{n}",
+            "ts": ts + 1000 + 100 * n,
+            "type": "message.sent",
+            "account": account,
+            "peer": f"{account}-p{n}",
+            "in_contacts": False,
+        }
         for n in range(count)
-    ]  # fmt: skip
+    ]
     return [begin, *sends]
 
 
@@ -213,7 +244,7 @@ def held() -> bytes:
 def logged() -> list[dict[str, Any]]:
     """Every event in the log."""
     try:
-        found = [s.events.to_pylist() for s in event_log.stretches(0) if s.events is not None]
+        found = [s.events.to_pylist() for s in event_log.read_log(0) if s.events is not None]
         return [event for some in found for event in some]
     finally:
         connection.close()

@@ -60,16 +60,31 @@ class Server:
     def start(self, *more: str, wait: bool = True) -> Server:
         """Start it, and wait until it takes events."""
         program = "from wavebreak.cli import main; main()"
-        command = [sys.executable, "-c", program, "serve", str(self.home), "--port", str(self.port),
-                   "--model", "none", "--no-keys", *self.options, *more]  # fmt: skip
+        command = [
+            sys.executable,
+            "-c",
+            program,
+            "serve",
+            str(self.home),
+            "--port",
+            str(self.port),
+            "--model",
+            "none",
+            "--no-keys",
+            *self.options,
+            *more,
+        ]
         if self.database:
             command += ["--database", self.database]
         log = self.home.parent / f"{self.home.name}.out"
         with log.open("ab") as out:
             self._process = subprocess.Popen(
-                command, stdout=out, stderr=out, preexec_fn=self.limits,
+                command,
+                stdout=out,
+                stderr=out,
+                preexec_fn=self.limits,
                 env=os.environ | {"WAVEBREAK_KEY": KEY, "WAVEBREAK_LEDGER_KEY": LEDGER_KEY},
-            )  # fmt: skip
+            )
         if wait:
             self.wait()
         return self

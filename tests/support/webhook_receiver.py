@@ -63,12 +63,12 @@ class Answer(BaseHTTPRequestHandler):
 class Receiver(ThreadingHTTPServer):
     """Keeps what it was sent; answers the statuses of `answers` in order, then 200.
 
-    `letters` are headers and bodies; `heard` has the ids of messages by a decision's number.
+    `requests` are headers and bodies; `heard` has the ids of messages by a decision's number.
     """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Received)
-        self.letters: list[tuple[dict[str, str], bytes]] = []
+        self.requests: list[tuple[dict[str, str], bytes]] = []
         self.heard: dict[int, set[str]] = {}
         self.answers: list[int] = []
         self.slow = False
@@ -95,7 +95,7 @@ class _Received(Answer):
         headers, body = {k.lower(): v for k, v in self.headers.items()}, self.body()
         number = json.loads(body)["number"]
         self.server.heard.setdefault(number, set()).add(headers["webhook-id"])
-        self.server.letters.append((headers, body))
+        self.server.requests.append((headers, body))
         if self.server.slow:
             self._drip()
         else:

@@ -33,7 +33,7 @@ from wavebreak.ledger.checkpoints import (
 from wavebreak.ledger.errors import convert_verifier_errors
 from wavebreak.ledger.verifier import LOG, WITNESS, Checkpoint, read_checkpoint
 from wavebreak.service import database
-from wavebreak.service.ledger_store import LEDGER_KEY, Opened, Rows, copied
+from wavebreak.service.ledger_store import LEDGER_KEY, LedgerRows, OpeningRows, export_ledger
 
 Place = Annotated[
     Path, typer.Argument(help="The ledger's directory, or a service's that `serve` was given.")
@@ -71,13 +71,13 @@ def _directory(place: Path, url: str) -> Iterator[Path]:
         yield place
         return
     with TemporaryDirectory(prefix="wavebreak-ledger-") as made:
-        copied(Path(made))
+        export_ledger(Path(made))
         yield Path(made)
 
 
-def _storage(place: Path, url: str) -> tuple[Storage, Callable[[], OpeningFile | Opened]]:
+def _storage(place: Path, url: str) -> tuple[Storage, Callable[[], OpeningFile | OpeningRows]]:
     if _of_service(place, url):
-        return Rows(lambda: 0), Opened
+        return LedgerRows(lambda: 0), OpeningRows
     return DirectoryStorage(place), lambda: _openings(place)
 
 
@@ -188,7 +188,7 @@ def show(
     if not 0 <= position < files.size():
         raise UsageError(f"there is no entry {position}", fix=f"there are {files.size()}")
     entry: dict[str, Any] = json.loads(files.line(position))
-    if isinstance(files, Rows) or (place / "private" / "openings.sqlite3").exists():
+    if isinstance(files, LedgerRows) or (place / "private" / "openings.sqlite3").exists():
         entry["opened"] = {name: value for name, (_, value) in openings().of(position).items()}
     typer.echo(msgspec.json.format(msgspec.json.encode(entry)).decode())
 
@@ -204,7 +204,7 @@ def checkpoint(
 ) -> None:
     """Print the last checkpoint: keep it, to detect a later change of the log."""
     storage, _ = _storage(place, database_url)
-    if witnessed and isinstance(storage, Rows):
+    if witnessed and isinstance(storage, LedgerRows):
         raise UsageError(
             "a service's log goes on while a witness signs",
             fix="keep the note that the witness signed as a file",

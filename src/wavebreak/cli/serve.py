@@ -36,6 +36,7 @@ from wavebreak.privacy.pseudonymizer import Edge, load_key
 from wavebreak.reports.tables import Table, print_table, stamp
 from wavebreak.schema import coverage
 from wavebreak.service import (
+    api_keys,
     app_context,
     bootstrap,
     brokers,
@@ -45,11 +46,10 @@ from wavebreak.service import (
     observability,
 )
 from wavebreak.service import backup as backups
-from wavebreak.service.api import admin, schemas
-from wavebreak.service.auth import SCOPES
-from wavebreak.service.errors import RefusedError
-from wavebreak.service.ingest_app import anybody
-from wavebreak.service.ledger_store import LEDGER_KEY, Seals
+from wavebreak.service.auth import SCOPES, allow_all
+from wavebreak.service.errors import ApiError
+from wavebreak.service.ledger_store import LEDGER_KEY, LedgerStore
+from wavebreak.service.models import ApiKey
 from wavebreak.service.server import serve as serving
 from wavebreak.service.service import Service
 from wavebreak.service.settings import Settings
@@ -142,20 +142,20 @@ def serve(
         accept_loss=accept_loss,
         snapshot_s=snapshot_seconds,
     )
-    sources = brokers.sources(nats, redis, stream, durable, group)
+    sources = brokers.configured_sources(nats, redis, stream, durable, group)
     _prepare(settings)
     chosen, loaded, secret = rules.load(policy), model.load_selected(model_dir), load_key(key)
     carried = coverage.load(profile_file) if profile_file else None
     if carried is None:
         err.print("[yellow]no --profile:[/] assuming that the stream has every event and field")
     edge = Edge(secret, ip_database)
-    wishes = bootstrap.Wishes(
+    options = bootstrap.ServeOptions(
         traces,
         private_webhooks,
         sources,
         Path(model_dir or SHIPPED) if loaded else None,
     )
-    desk = bootstrap.desk_of(chosen, policy, secret, wishes)
+    context = bootstrap.create_context(chosen, policy, secret, options)
     service = Service(
         settings,
         partial(
@@ -169,15 +169,21 @@ def serve(
         ),
         edge,
         lateness_s=lateness,
-        answering=decide.Answering(chosen, decide.load(policy), edge, desk.quota_of),
+        responder=decide.DecideResponder(
+            chosen, decide.load_decide_policy(policy), edge, context.quota_of
+        ),
         clock=_now_ms,
-        said=err.print,
+        report=err.print,
         progress=_recovery_progress(),
-        seals=_seals(home, ledger_key),
-        background=[*bootstrap.background(desk, wishes), *[_demo_traffic] * demo],
+        ledger_store=_ledger_store(home, ledger_key),
+        background=[*bootstrap.background_tasks(context, options), *[_demo_traffic] * demo],
     )
-    guard, front = anybody if no_keys else desk.ring.guard, bootstrap.front(service, desk, wishes)
-    serving(service, guard, ready=partial(_show_addresses, settings), front=front)
+    serving(
+        service,
+        allow_all if no_keys else context.key_ring.authorize,
+        ready=partial(_show_addresses, settings),
+        middleware=bootstrap.request_middleware(service, context, options),
+    )
 
 
 async def _demo_traffic(service: Service) -> None:
@@ -196,13 +202,13 @@ def _simulated_day() -> pa.RecordBatch:
     return pa.Table.from_batches(world.batches()).combine_chunks().to_batches()[0]
 
 
-def _seals(home: Path, key: Path | None) -> Seals:
+def _ledger_store(home: Path, key: Path | None) -> LedgerStore:
     """Return the service's signer; print its verifier key and store it in the service directory."""
     signer = load_or_create_signer(key)
     public = encode_verifier_key(signer.key)
     (home / LEDGER_KEY).write_text(f"{public}\n", "utf-8")
     out.print(f"verifier key of the ledger: [bold]{public}[/]", soft_wrap=True)
-    return Seals(signer, _now_ms)
+    return LedgerStore(signer, _now_ms)
 
 
 def _recovery_progress() -> Callable[[int, int], None]:
@@ -225,10 +231,10 @@ def _now_ms() -> int:
 def _prepare(settings: Settings) -> None:
     """Set up directory, tables, logs and machine code; print the first API key."""
     settings.home.mkdir(parents=True, exist_ok=True)
-    observability.set_up(sys.stderr)
+    observability.configure_logging(sys.stderr)
     database.connect(settings.database, settings.home)
     database.migrate()
-    if first := bootstrap.first_key(_now_ms()):
+    if first := bootstrap.create_first_key(_now_ms()):
         out.print(f"the first API key, with every scope (shown only now): [bold]{first}[/]")
     # The first body must not wait for a compiler.
     err.print("starting (up to two minutes more when the engine is not compiled yet)")
@@ -292,14 +298,15 @@ def _in_database(url: str, home: Path, work: Callable[[int], T]) -> T:
     database.migrate()
     now = time.time_ns() // 1_000_000
     try:
-        return app_context.alone(lambda: work(now))
-    except RefusedError as error:
+        return app_context.run_in_transaction(lambda: work(now))
+    except ApiError as error:
         raise UsageError(error.what, fix=error.fix or "see `wavebreak key list`") from None
 
 
-def _show_new_key(key: schemas.Key) -> None:
-    out.print(f"API key for {', '.join(key.scopes)} (shown only now):")
-    typer.echo(key.text)
+def _show_new_key(created: tuple[ApiKey, str]) -> None:
+    key, text = created
+    out.print(f"API key for {', '.join(key.scopes.split())} (shown only now):")
+    typer.echo(text)
 
 
 @keys.command("create", epilog="Example: `wavebreak key create var gateway --scope ingest`")
@@ -323,7 +330,7 @@ def create(
         _in_database(
             database_url,
             home,
-            lambda now: admin.add(name, scope, now, BY, reason, rate=rate, burst=burst),
+            lambda now: api_keys.create_key(name, scope, now, BY, reason, rate=rate, burst=burst),
         )
     )
 
@@ -333,17 +340,18 @@ def list_(
     home: KeysHome, database_url: DatabaseUrl = "", as_json: Json = False, wide: Wide = False
 ) -> None:
     """List API keys: prefix, name, scopes, rate, creation, expiry."""
-    listed = _in_database(database_url, home, lambda _: admin.listed())
+    listed = _in_database(database_url, home, lambda _: api_keys.list_keys())
     if as_json:
         names = ("prefix", "name", "scopes", "rate", "burst", "created_ms", "ends_ms")
-        print_json([{name: getattr(key, name) for name in names} for key in listed])
+        rows_by_name = [{name: getattr(key, name) for name in names} for key in listed]
+        print_json([row | {"scopes": row["scopes"].split()} for row in rows_by_name])
         return
     headings = ("prefix", "name", "scopes", "per second", "created (UTC)", "expires (UTC)")
     rows = [
         (
             key.prefix,
             key.name,
-            " ".join(key.scopes),
+            key.scopes,
             f"{key.rate:g}",
             stamp(key.created_ms),
             stamp(key.ends_ms),
@@ -365,7 +373,7 @@ def rotate(
 ) -> None:
     """Create a key's successor; the old key stays valid for a grace period."""
     made = _in_database(
-        database_url, home, lambda now: admin.rotate(prefix, grace, now, BY, reason)
+        database_url, home, lambda now: api_keys.rotate_key(prefix, grace, now, BY, reason)
     )
     _show_new_key(made)
 
@@ -378,5 +386,5 @@ def revoke(
     database_url: DatabaseUrl = "",
 ) -> None:
     """Revoke a key; a running service refuses it within two seconds."""
-    _in_database(database_url, home, lambda now: admin.revoke(prefix, now, BY, reason))
+    _in_database(database_url, home, lambda now: api_keys.revoke_key(prefix, now, BY, reason))
     out.print(f"{prefix} is revoked")

@@ -1,4 +1,4 @@
-"""What answers of the API need beside the service itself, made once at the start."""
+"""Application context: what API operations need beside the service, and database helpers."""
 
 from __future__ import annotations
 
@@ -10,108 +10,120 @@ from typing import TypeVar
 from asgiref.sync import sync_to_async
 from django.db import connection, transaction
 
-from wavebreak.service.auth import Entry, Ring
-from wavebreak.service.decide import CYCLE_S, Terms
-from wavebreak.service.models import ApiKey, Change, Extension
+from wavebreak.service.auth import KeyEntry, KeyRing
+from wavebreak.service.decide import CYCLE_S, QuotaConfig
+from wavebreak.service.models import ApiKey, AuditEntry, QuotaExtension
 from wavebreak.service.observability import Metrics
 from wavebreak.ssrf_guard import Resolver, resolve
 
 T = TypeVar("T")
 
 CYCLE_MS = CYCLE_S * 1000
-EXTENSIONS = 10_000
-"""So many extensions are remembered by `decide`."""
+MAX_EXTENSIONS = 10_000
+"""Quota extensions that are held in memory for `decide`."""
 
 
 @dataclass
-class Desk:
-    """What every view is given.
+class AppContext:
+    """The application context, created once at the start.
 
-    `secret` signs webhooks; `private` lets them go to addresses that are not public, `resolver`
-    finds their addresses. `quota` is how many new chats a limited account has; `given`
-    says when an account was last given more (ms). `streams` counts those that are open; `due`
-    is set when letters are due anew.
+    Attributes:
+        key_ring: All API keys.
+        metrics: The Prometheus registry.
+        quota_config: Warning thresholds and the size of an extension.
+        new_chats_limit: New chats that a limited account has in a quota cycle.
+        webhook_key: Key that webhook secrets are derived from.
+        allow_private_webhooks: Whether webhooks may go to private addresses.
+        resolver: Resolves the host names of webhooks.
+        quota_extensions: When accounts were last granted an extension (ms).
+        open_streams: Server-sent event streams that are open.
+        deliveries_due: Set when a delivery becomes due, to wake the dispatcher.
     """
 
-    ring: Ring
+    key_ring: KeyRing
     metrics: Metrics
-    terms: Terms
-    quota: int
-    secret: bytes
-    private: bool = False
+    quota_config: QuotaConfig
+    new_chats_limit: int
+    webhook_key: bytes
+    allow_private_webhooks: bool = False
     resolver: Resolver = resolve
-    given: dict[str, int] = field(default_factory=dict)
-    streams: int = 0
-    due: asyncio.Event = field(default_factory=asyncio.Event)
+    quota_extensions: dict[str, int] = field(default_factory=dict)
+    open_streams: int = 0
+    deliveries_due: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def refresh(self) -> None:
-        """Read the keys again, and who was given more chats."""
-        self.ring.replace(await asyncio.to_thread(closing(entries)))
-        self.given = await asyncio.to_thread(closing(given))
+        """Reload keys and quota extensions from the database."""
+        self.key_ring.replace(await asyncio.to_thread(closing_connection(load_key_entries)))
+        self.quota_extensions = await asyncio.to_thread(closing_connection(load_quota_extensions))
 
     def quota_of(self, account: str, now_ms: int) -> int:
-        """New chats that a limited account has in the cycle that ends now."""
-        extended = self.given.get(account, 0) > now_ms - CYCLE_MS
-        return self.quota + self.terms.extension * extended
+        """Return the new chats that a limited account has in the cycle that ends now."""
+        extended = self.quota_extensions.get(account, 0) > now_ms - CYCLE_MS
+        return self.new_chats_limit + self.quota_config.extension * extended
 
 
-def closing(work: Callable[[], T]) -> Callable[[], T]:
-    """Work for a thread of a pool, which is to keep no connection."""
+def closing_connection(work: Callable[[], T]) -> Callable[[], T]:
+    """Wrap work for a pool thread, so that the thread keeps no database connection."""
 
-    def whole() -> T:
+    def wrapped() -> T:
         try:
             return work()
         finally:
             connection.close()
 
-    return whole
+    return wrapped
 
 
-async def read(work: Callable[[], T]) -> T:
-    """Read from the database, in a thread."""
+async def run_query(work: Callable[[], T]) -> T:
+    """Run a database query in a thread."""
     return await sync_to_async(work)()
 
 
-async def write(work: Callable[[], T]) -> T:
-    """Change the database, in a thread and one short transaction."""
-    return await sync_to_async(_whole(work))()
+async def run_write(work: Callable[[], T]) -> T:
+    """Run a database change in a thread, in one short transaction."""
+    return await sync_to_async(_in_transaction(work))()
 
 
-def alone(work: Callable[[], T]) -> T:
-    """Change the database in one transaction, by a command that then leaves it."""
-    return closing(_whole(work))()
+def run_in_transaction(work: Callable[[], T]) -> T:
+    """Run a database change in one transaction and close the connection; for commands."""
+    return closing_connection(_in_transaction(work))()
 
 
-def _whole(work: Callable[[], T]) -> Callable[[], T]:
-    def whole() -> T:
+def _in_transaction(work: Callable[[], T]) -> Callable[[], T]:
+    def wrapped() -> T:
         with transaction.atomic():
             return work()
 
-    return whole
+    return wrapped
 
 
-def entries() -> list[Entry]:
-    """Every key that is kept."""
+def load_key_entries() -> list[KeyEntry]:
+    """Load every stored key."""
     return [
-        Entry(
-            k.prefix, bytes(k.digest), k.name, frozenset(k.scopes.split()), k.rate, k.burst,
-            None if k.ends_ms is None else k.ends_ms / 1000,
+        KeyEntry(
+            key.prefix,
+            bytes(key.digest),
+            key.name,
+            frozenset(key.scopes.split()),
+            key.rate,
+            key.burst,
+            None if key.ends_ms is None else key.ends_ms / 1000,
         )
-        for k in ApiKey.objects.all()
-    ]  # fmt: skip
+        for key in ApiKey.objects.all()
+    ]
 
 
-def given() -> dict[str, int]:
-    """When accounts were last given more chats, for the newest of them."""
-    newest = Extension.objects.order_by("-id").values_list("account", "at_ms")[:EXTENSIONS]
-    return dict(reversed(newest))
+def load_quota_extensions() -> dict[str, int]:
+    """Load when accounts were last granted a quota extension, for the newest extensions."""
+    newest = QuotaExtension.objects.order_by("-id").values_list("account", "at_ms")
+    return dict(reversed(newest[:MAX_EXTENSIONS]))
 
 
-def changed(
-    now_ms: int, key: str, action: str, what: str, reason: str, outcome: str = "done"
+def write_audit_entry(
+    now_ms: int, key: str, action: str, target: str, reason: str, outcome: str = "done"
 ) -> int:
-    """Write a line of the audit, in the transaction of what it tells; gives its number."""
-    made = Change.objects.create(
-        at_ms=now_ms, key=key, action=action, object=what, reason=reason, outcome=outcome
+    """Write an audit entry in the transaction of the change; return its number."""
+    entry = AuditEntry.objects.create(
+        at_ms=now_ms, key=key, action=action, object=target, reason=reason, outcome=outcome
     )
-    return int(made.number)
+    return int(entry.number)

@@ -1,8 +1,8 @@
-"""Keys of the API: random, shown once, kept as a hash, with scopes and a rate.
+"""API keys and their authorization: scopes, rate limits, and the key ring in memory.
 
-A key reads `wb_PREFIX_SECRET`: the prefix finds it and may be shown, the secret is 32 random bytes,
-so that one SHA-256 is hash enough. `Ring` holds all keys in memory: no request waits for a
-database. A rotated key goes on for a time of grace beside its successor.
+A key reads `wb_PREFIX_SECRET`. The prefix identifies it and is not secret; the secret is 32 random
+bytes, so that one SHA-256 suffices as its hash. `KeyRing` holds all keys in memory, so that no
+request waits for the database. A rotated key stays valid for a grace period beside its successor.
 """
 
 from __future__ import annotations
@@ -11,26 +11,52 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
-from wavebreak.service.ingest_app import Allowed, Denied
-from wavebreak.service.rate_limit import Bucket
+from wavebreak.service.rate_limit import TokenBucket
 
 Scope = Literal["ingest", "decide", "read", "override", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
-_LONGEST = 200
+_MAX_LENGTH = 200
 
 
-class Fresh(NamedTuple):
-    """A key as it is made: `text` is shown once, `prefix` and `digest` are kept."""
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """An authorized caller, by the prefix of its key (empty: no keys are required)."""
+
+    key_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """A refused caller: status 401, 403 or 429, the reason and how to fix it."""
+
+    status: int
+    detail: str
+    fix: str = ""
+    retry_after_s: float = 0.0
+
+
+Authorize = Callable[[bytes | None, str], Allowed | Denied]
+"""Takes the value of the Authorization header and the scope that is needed."""
+
+
+def allow_all(_authorization: bytes | None, _scope: str) -> Allowed | Denied:
+    """Allow every caller: for a service that only its own machine can reach."""
+    return Allowed()
+
+
+class GeneratedKey(NamedTuple):
+    """A new key: `text` is shown once; `prefix` and `digest` are stored."""
 
     text: str
     prefix: str
     digest: bytes
 
 
-class Entry(NamedTuple):
-    """A key as it is kept. `ends_s` is when it stops (Unix seconds; None: it does not)."""
+class KeyEntry(NamedTuple):
+    """A stored key. `ends_s` is when it expires (Unix seconds; None: never)."""
 
     prefix: str
     digest: bytes
@@ -41,62 +67,75 @@ class Entry(NamedTuple):
     ends_s: float | None = None
 
 
-def make(random: Callable[[int], bytes] = secrets.token_bytes) -> Fresh:
-    """Make a key from 36 random bytes.
+def generate_key(random: Callable[[int], bytes] = secrets.token_bytes) -> GeneratedKey:
+    """Generate a key from 36 random bytes.
 
-    >>> made = make(lambda n: bytes(n))
-    >>> made.text[:12], made.prefix, len(made.digest)
+    >>> key = generate_key(lambda n: bytes(n))
+    >>> key.text[:12], key.prefix, len(key.digest)
     ('wb_00000000_', '00000000', 32)
     """
     prefix = random(4).hex()
     text = f"wb_{prefix}_{random(32).hex()}"
-    return Fresh(text, prefix, hashlib.sha256(text.encode()).digest())
+    return GeneratedKey(text, prefix, hashlib.sha256(text.encode()).digest())
 
 
-class Ring:
-    """All keys, and how much each has asked. `now` gives Unix seconds, `clock` rises only."""
+class KeyRing:
+    """All keys with their token buckets.
+
+    Args:
+        now: Returns Unix seconds.
+        clock: Returns monotonic seconds, for the rate limits.
+    """
 
     def __init__(self, now: Callable[[], float], clock: Callable[[], float]) -> None:
         self._now, self._clock = now, clock
-        self._held: dict[str, tuple[Entry, Bucket]] = {}
+        self._keys: dict[str, tuple[KeyEntry, TokenBucket]] = {}
 
-    def replace(self, entries: Iterable[Entry]) -> None:
-        """Hold these keys and no others; a key that stays goes on with its bucket."""
-        held = self._held
-        self._held = {e.prefix: (e, self._bucket(e, held.get(e.prefix))) for e in entries}
+    def replace(self, entries: Iterable[KeyEntry]) -> None:
+        """Replace all keys; a key that stays keeps its token bucket."""
+        former = self._keys
+        self._keys = {e.prefix: (e, self._bucket(e, former.get(e.prefix))) for e in entries}
 
-    def _bucket(self, entry: Entry, held: tuple[Entry, Bucket] | None) -> Bucket:
-        if held and (held[0].rate, held[0].burst) == (entry.rate, entry.burst):
-            return held[1]
-        return Bucket(entry.rate, entry.burst, self._clock)
+    def _bucket(self, entry: KeyEntry, former: tuple[KeyEntry, TokenBucket] | None) -> TokenBucket:
+        if former and (former[0].rate, former[0].burst) == (entry.rate, entry.burst):
+            return former[1]
+        return TokenBucket(entry.rate, entry.burst, self._clock)
 
-    def guard(self, authorization: bytes | None, scope: str, cost: float = 1.0) -> Allowed | Denied:
-        """Say who asks, or why it may not.
+    def authorize(
+        self, authorization: bytes | None, scope: str, cost: float = 1.0
+    ) -> Allowed | Denied:
+        """Authorize a request.
 
-        `authorization` is the header's value (`Bearer wb_…`), `scope` what is asked,
-        `cost` how many tokens it takes. Which part of a key was wrong is not told.
+        Args:
+            authorization: Value of the Authorization header (`Bearer wb_…`).
+            scope: The scope that the request needs.
+            cost: Tokens that the request takes from the key's bucket.
+
+        Returns:
+            `Allowed`, or `Denied`; the reason does not say which part of the key is wrong.
         """
         found = self._find(authorization)
         if found is None:
-            fix = "send `Authorization: Bearer wb_…` (`wavebreak key create` makes a key)"
-            return Denied(401, f"no key, or one that is not known or has ended: {fix}")
+            fix = "send `Authorization: Bearer wb_…` (`wavebreak key create` creates a key)"
+            return Denied(401, "the API key is missing, unknown or expired", fix)
         entry, bucket = found
         wait = bucket.take(cost)
         if wait > 0:
-            return Denied(429, "this key asks too often", wait)
+            return Denied(429, "rate limit exceeded", retry_after_s=wait)
         if scope not in entry.scopes:
-            return Denied(403, f"this key lacks the scope {scope}")
+            return Denied(403, f"this key lacks the scope {scope}", "use a key with this scope")
         return Allowed(entry.prefix)
 
-    def _find(self, authorization: bytes | None) -> tuple[Entry, Bucket] | None:
+    def _find(self, authorization: bytes | None) -> tuple[KeyEntry, TokenBucket] | None:
         kind, _, text = (authorization or b"").partition(b" ")
-        text = text.strip() if kind.lower() == b"bearer" and len(text) <= _LONGEST else b""
+        text = text.strip() if kind.lower() == b"bearer" and len(text) <= _MAX_LENGTH else b""
         parts = text.split(b"_", 2)
         prefix = parts[1].decode("ascii", "replace") if len(parts) == 3 else ""
-        found = self._held.get(prefix)
+        found = self._keys.get(prefix)
         digest = found[0].digest if found else bytes(32)
-        known = hmac.compare_digest(digest, hashlib.sha256(text).digest())
-        if found is None or not known:
+        # Always compared, so that an unknown prefix takes as long as a wrong secret.
+        matches = hmac.compare_digest(digest, hashlib.sha256(text).digest())
+        if found is None or not matches:
             return None
         ends_s = found[0].ends_s
         return None if ends_s is not None and self._now() >= ends_s else found

@@ -1,8 +1,8 @@
-"""A backup in one file, taken while the service runs; restored into either kind of database.
+"""Backup and restore: one file, written while the service runs, for SQLite and PostgreSQL.
 
-A zip archive: each table as chunks of rows (MessagePack behind eight bytes of length), read in one
-transaction and so of one moment; the newest snapshot that does not run ahead of it; a manifest with
-the SHA-256 of each part. The key of the privacy edge is not in it.
+The file is a zip archive: each table as chunks of rows (MessagePack after eight bytes of length),
+read in one transaction and so consistent; the newest snapshot that is not ahead of them; a manifest
+with the SHA-256 of each part. The pseudonymization key is not in it.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from django.db.migrations.recorder import MigrationRecorder
 from wavebreak import __version__
 from wavebreak.errors import FileError, ServiceError, WavebreakError
 from wavebreak.service import database
-from wavebreak.service.models import Applied, Batch
-from wavebreak.service.recovery import snapshots
+from wavebreak.service.models import AppliedPosition, LogBatch
+from wavebreak.service.recovery import list_snapshots
 
 VERSION = 1
 _MANIFEST = "manifest.json"
 _ROWS = 500
 _CHUNK_AT_MOST = 1 << 30
-_DAMAGED = "take another backup: this one is cut off or was changed"
+_DAMAGED = "use another backup: this one is truncated or was changed"
 
 
 def _tables() -> list[Any]:
@@ -39,19 +39,22 @@ def _tables() -> list[Any]:
 
 
 def save(home: Path, file: Path) -> dict[str, int]:
-    """Write a backup of the bound database and of `home`; gives the rows of each table.
+    """Write a backup of the bound database and of `home`; return the row count of each table.
 
-    The file appears whole or not at all. Raises ServiceError where the database cannot be read.
+    The file appears complete or not at all. Raises ServiceError if the database cannot be read.
     """
-    fresh = file.with_name(f"{file.name}.new")
+    partial = file.with_name(f"{file.name}.new")
     try:
-        with zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
             counts = _save(home, archive)
     except Error as error:
-        fresh.unlink(missing_ok=True)
-        told = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ServiceError(f"the database cannot be read: {told}", fix="check it") from None
-    fresh.replace(file)
+        partial.unlink(missing_ok=True)
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ServiceError(
+            f"the database cannot be read: {reason}",
+            fix="check that the database is reachable and of this version",
+        ) from None
+    partial.replace(file)
     return counts
 
 
@@ -59,34 +62,41 @@ def _save(home: Path, archive: zipfile.ZipFile) -> dict[str, int]:
     counts: dict[str, int] = {}
     sums: dict[str, str] = {}
     with transaction.atomic():
-        database.read_one_moment()
+        database.use_consistent_snapshot()
         migrations = sorted(
-            name for app, name in MigrationRecorder(connection).applied_migrations()
+            name
+            for app, name in MigrationRecorder(connection).applied_migrations()
             if app == "service"
-        )  # fmt: skip
-        position = Applied.objects.values_list("position", flat=True).first() or 0
+        )
+        position = AppliedPosition.objects.values_list("position", flat=True).first() or 0
         for table in _tables():
             name = table._meta.db_table
             with archive.open(f"tables/{name}", "w", force_zip64=True) as part:
                 counts[name], sums[f"tables/{name}"] = _write(part, table)
-    for at, _, path in snapshots(home):
+    for at, _, path in list_snapshots(home):
         if at <= position:
             archive.write(path, path.name, zipfile.ZIP_STORED)
             with path.open("rb") as held:
                 sums[path.name] = hashlib.file_digest(held, "sha256").hexdigest()
             break
     about = {
-        "version": VERSION, "wavebreak": __version__, "migrations": migrations, "rows": counts,
-        "position": position, "sums": sums,
-    }  # fmt: skip
+        "version": VERSION,
+        "wavebreak": __version__,
+        "migrations": migrations,
+        "rows": counts,
+        "position": position,
+        "sums": sums,
+    }
     archive.writestr(_MANIFEST, json.dumps(about, indent=1, sort_keys=True))
     return counts
 
 
 def _write(part: IO[bytes], table: Any) -> tuple[int, str]:
     digest, count = hashlib.sha256(), 0
-    names = [field.attname for field in table._meta.concrete_fields]
-    rows: list[Any] = [names]
+    fields = {field.column: field.attname for field in table._meta.concrete_fields}
+    names = list(fields.values())
+    # Column names: those of models may change between versions.
+    rows: list[Any] = [list(fields)]
     for row in table.objects.order_by("pk").values_list(*names).iterator(chunk_size=_ROWS):
         rows.append([bytes(v) if isinstance(v, memoryview) else v for v in row])
         count += 1
@@ -105,21 +115,24 @@ def _chunk(part: IO[bytes], digest: Any, rows: list[Any]) -> None:
 
 
 def restore(file: Path, home: Path) -> dict[str, int]:
-    """Fill the bound database, which must be empty, and `home` from a backup; gives the rows.
+    """Restore a backup into the bound, empty database and `home`; return the row counts.
 
-    Raises FileError where the backup is damaged (it names the part, and nothing is restored), and
-    ServiceError where the database already holds a log.
+    Raises:
+        FileError: The backup is damaged; the error names the part, and nothing is restored.
+        ServiceError: The database already holds a log.
     """
     home.mkdir(parents=True, exist_ok=True)
     database.migrate()
-    if Batch.objects.exists() or snapshots(home):
-        raise ServiceError("there is a log already", fix="restore into an empty directory")
+    if LogBatch.objects.exists() or list_snapshots(home):
+        raise ServiceError(
+            "the database already holds a log", fix="restore into an empty directory"
+        )
     try:
         with zipfile.ZipFile(file) as archive, transaction.atomic():
             about = json.loads(archive.read(_MANIFEST))
             if about["version"] != VERSION:
-                what = f"{file} is of another version"
-                raise FileError(what, fix=f"it was made by Wavebreak {about['wavebreak']}")
+                what = f"{file} has an unknown backup format"
+                raise FileError(what, fix=f"restore it with Wavebreak {about['wavebreak']}")
             for name, expected in about["sums"].items():
                 if name.startswith("tables/"):
                     _fill(archive, name, expected)
@@ -128,19 +141,26 @@ def restore(file: Path, home: Path) -> dict[str, int]:
             _reset_sequences()
             return dict(about["rows"])
     except (
-        OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError,
-        KeyError, ValueError, TypeError,
-    ) as error:  # fmt: skip
+        OSError,
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        KeyError,
+        ValueError,
+        TypeError,
+    ) as error:
         _remove_snapshots(home)
-        told = f"{file} cannot be read as a backup ({type(error).__name__})"
-        raise FileError(told, fix=_DAMAGED) from None
+        what = f"{file} cannot be read as a backup ({type(error).__name__})"
+        raise FileError(what, fix=_DAMAGED) from None
     except WavebreakError:
         _remove_snapshots(home)
         raise
 
 
 def _remove_snapshots(home: Path) -> None:
-    for _, _, path in snapshots(home):
+    for _, _, path in list_snapshots(home):
         path.unlink()
 
 
@@ -148,7 +168,7 @@ def _fill(archive: zipfile.ZipFile, name: str, expected: str) -> None:
     found = {table._meta.db_table: table for table in _tables()}
     table = found.get(name.removeprefix("tables/"))
     if table is None:
-        raise FileError(f"the backup's part {name} is not known", fix="use a newer version")
+        raise FileError(f"unknown part {name} in the backup", fix="use a newer version")
     digest, columns = hashlib.sha256(), list[str]()
     table.objects.all().delete()
     with archive.open(name) as part:
@@ -172,7 +192,9 @@ def _chunks(part: IO[bytes], digest: Any) -> Iterator[list[Any]]:
 
 
 def _insert(table: Any, names: list[str], rows: list[Any]) -> None:
-    table.objects.bulk_create(table(**dict(zip(names, row, strict=True))) for row in rows)
+    attributes = {field.column: field.attname for field in table._meta.concrete_fields}
+    columns = [attributes[name] for name in names]
+    table.objects.bulk_create(table(**dict(zip(columns, row, strict=True))) for row in rows)
 
 
 def _copy(archive: zipfile.ZipFile, name: str, expected: str, home: Path) -> None:
@@ -187,7 +209,7 @@ def _copy(archive: zipfile.ZipFile, name: str, expected: str, home: Path) -> Non
 
 
 def _reset_sequences() -> None:
-    """Numbers that the database gives itself go on behind those that were restored."""
+    """Continue the database's own sequences after the restored rows."""
     with connection.cursor() as cursor:
         for statement in connection.ops.sequence_reset_sql(no_style(), _tables()):
             cursor.execute(statement)

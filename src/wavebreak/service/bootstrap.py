@@ -1,14 +1,12 @@
-"""Traces after OpenTelemetry, by setting: without an endpoint nothing is recorded or sent.
+"""Composition root: builds the application context, background tasks and middleware of a service.
 
-A span names a route and a status, never an account, a key or an address.
-
-From a service to a served one: keys, metrics, webhooks, brokers, traces put around it.
+Traces go to an OpenTelemetry endpoint if one is set. A span names a route and a status, never an
+account, a key or an address.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,136 +14,150 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from opentelemetry.trace import NoOpTracer, Tracer
 
 from wavebreak import extras
 from wavebreak.rules import Policy
-from wavebreak.service import brokers, decide
-from wavebreak.service.api.admin import add
-from wavebreak.service.api.system import causes, gauges
-from wavebreak.service.app_context import Desk, alone, entries
-from wavebreak.service.auth import SCOPES, Ring
-from wavebreak.service.middleware import Front
+from wavebreak.service import api_keys, brokers, decide
+from wavebreak.service.app_context import AppContext, load_key_entries, run_in_transaction
+from wavebreak.service.auth import SCOPES, KeyRing
+from wavebreak.service.middleware import RequestMiddleware
 from wavebreak.service.models import ApiKey
-from wavebreak.service.observability import Drifting, Metrics
+from wavebreak.service.observability import (
+    Metrics,
+    ScoreDriftMonitor,
+    rejected_by_cause,
+    service_gauges,
+)
 from wavebreak.service.request_decoder import Body
 from wavebreak.service.service import Background, Service
-from wavebreak.service.webhooks import Courier
+from wavebreak.service.webhooks import WebhookDispatcher
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
 
-NAME = "wavebreak"
+logger = structlog.stdlib.get_logger("wavebreak.background")
 
-
-def make_tracer(endpoint: str, exporter: SpanExporter | None = None) -> Tracer:
-    """Make a tracer that sends to an OTLP/HTTP `endpoint` ("": none); tests give an `exporter`.
-
-    Raises MissingExtraError where the extra `otel` is not installed.
-    """
-    if not endpoint and exporter is None:
-        return NoOpTracer()
-    named = extras.load("opentelemetry.sdk.resources").Resource.create({"service.name": NAME})
-    provider: TracerProvider = extras.load("opentelemetry.sdk.trace").TracerProvider(resource=named)
-    export = extras.load("opentelemetry.sdk.trace.export")
-    if exporter is None:
-        otlp = extras.load("opentelemetry.exporter.otlp.proto.http.trace_exporter")
-        sent = otlp.OTLPSpanExporter(endpoint=endpoint)
-        provider.add_span_processor(export.BatchSpanProcessor(sent))
-    else:
-        provider.add_span_processor(export.SimpleSpanProcessor(exporter))
-    return provider.get_tracer(NAME)
-
-
-logger = logging.getLogger("wavebreak.background")
-
-AGAIN_S = 5.0
+TRACED_SERVICE_NAME = "wavebreak"
+RESTART_PAUSE_S = 5.0
 REFRESH_S = 2.0
-"""A key that the command line made or ended counts after so many seconds."""
+"""How often keys are reloaded: a change by the command line takes effect within this time."""
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What the one who serves asks for.
+class ServeOptions:
+    """Options of `serve` beside the service's own settings.
 
-    `traces` is an OTLP endpoint ("": none); `private` lets webhooks go to private addresses;
-    `sources` are brokers' streams to be read; `model` is the model's directory (None: no model).
+    Attributes:
+        traces: OTLP endpoint of traces (empty: none).
+        allow_private_webhooks: Whether webhooks may go to private addresses.
+        sources: Broker streams to consume.
+        model: Directory of the model (None: no model).
     """
 
     traces: str = ""
-    private: bool = False
-    sources: Sequence[brokers.Source] = field(default_factory=tuple)
+    allow_private_webhooks: bool = False
+    sources: Sequence[brokers.BrokerSource] = field(default_factory=tuple)
     model: Path | None = None
 
 
-def desk_of(policy: Policy, local: Path | None, secret: bytes, wishes: Wishes) -> Desk:
-    """Lay out what answers need, with the keys that there are."""
-    ring = Ring(time.time, time.monotonic)
-    ring.replace(entries())
-    return Desk(
-        ring, Metrics(), decide.load_terms(local), policy.enforcement.new_chats_1d, secret,
-        private=wishes.private,
-    )  # fmt: skip
+def make_tracer(endpoint: str, exporter: SpanExporter | None = None) -> Tracer:
+    """Return a tracer for an OTLP/HTTP `endpoint` (empty: none); tests pass an `exporter`.
+
+    Raises MissingExtraError if the extra `otel` is not installed.
+    """
+    if not endpoint and exporter is None:
+        return NoOpTracer()
+    resources = extras.load("opentelemetry.sdk.resources")
+    resource = resources.Resource.create({"service.name": TRACED_SERVICE_NAME})
+    trace = extras.load("opentelemetry.sdk.trace")
+    provider: TracerProvider = trace.TracerProvider(resource=resource)
+    export = extras.load("opentelemetry.sdk.trace.export")
+    if exporter is None:
+        otlp = extras.load("opentelemetry.exporter.otlp.proto.http.trace_exporter")
+        otlp_exporter = otlp.OTLPSpanExporter(endpoint=endpoint)
+        provider.add_span_processor(export.BatchSpanProcessor(otlp_exporter))
+    else:
+        provider.add_span_processor(export.SimpleSpanProcessor(exporter))
+    return provider.get_tracer(TRACED_SERVICE_NAME)
 
 
-def first_key(now_ms: int) -> str:
-    """Make a key with all scopes where there is none at all; gives its text ("": there are)."""
+def create_context(
+    policy: Policy, local: Path | None, secret: bytes, options: ServeOptions
+) -> AppContext:
+    """Create the application context, with the stored keys."""
+    key_ring = KeyRing(time.time, time.monotonic)
+    key_ring.replace(load_key_entries())
+    return AppContext(
+        key_ring,
+        Metrics(),
+        decide.load_quota_config(local),
+        policy.enforcement.new_chats_1d,
+        secret,
+        allow_private_webhooks=options.allow_private_webhooks,
+    )
 
-    def first() -> str:
+
+def create_first_key(now_ms: int) -> str:
+    """Create a key with all scopes if there is no key; return its text, else an empty string."""
+
+    def create() -> str:
         if ApiKey.objects.exists():
             return ""
-        return str(add("first", SCOPES, now_ms, "start", "made at the first start").text)
+        _, text = api_keys.create_key("first", SCOPES, now_ms, "start", "created at first start")
+        return text
 
-    return alone(first)
-
-
-def background(desk: Desk, wishes: Wishes) -> list[Background]:
-    """What runs beside the service."""
-    made: list[Background] = [_refreshing(desk), Courier(desk, Random())]
-    if wishes.model is not None:
-        made.append(Drifting(desk.metrics, wishes.model))
-    made += [_consuming(desk, source) for source in wishes.sources]
-    return [_lasting(work) for work in made]
+    return run_in_transaction(create)
 
 
-def _lasting(work: Background) -> Background:
-    """Work that is begun again where it fails."""
+def background_tasks(context: AppContext, options: ServeOptions) -> list[Background]:
+    """Return the coroutines that run beside the service; each restarts when it fails."""
+    tasks: list[Background] = [_key_refresher(context), WebhookDispatcher(context, Random())]
+    if options.model is not None:
+        tasks.append(ScoreDriftMonitor(context.metrics, options.model))
+    tasks += [_broker_consumer(context, source) for source in options.sources]
+    return [_restarting(task) for task in tasks]
 
-    async def lasting(service: Service) -> None:
+
+def _restarting(task: Background) -> Background:
+    async def run(service: Service) -> None:
         while True:
             try:
-                await work(service)
+                await task(service)
             except Exception:
-                logger.exception("background work failed; it begins again")
-            await asyncio.sleep(AGAIN_S)
+                logger.exception("background task failed; it restarts")
+            await asyncio.sleep(RESTART_PAUSE_S)
 
-    return lasting
+    return run
 
 
-def _refreshing(desk: Desk) -> Background:
-    async def work(_service: Service) -> None:
+def _key_refresher(context: AppContext) -> Background:
+    async def run(_service: Service) -> None:
         while True:
-            await desk.refresh()
+            await context.refresh()
             await asyncio.sleep(REFRESH_S)
 
-    return work
+    return run
 
 
-def _consuming(desk: Desk, source: brokers.Source) -> Background:
-    async def work(service: Service) -> None:
+def _broker_consumer(context: AppContext, source: brokers.BrokerSource) -> Background:
+    async def run(service: Service) -> None:
         async def accept(body: bytes, form: str, key: str) -> int:
             sender = f"stream {source.name}"
-            made = await service.accept(Body(body, form), sender=sender, key=key)
-            return int(made.count)
+            accepted = await service.accept(Body(body, form), sender=sender, key=key)
+            return int(accepted.count)
 
-        await brokers.consume(source, accept, desk.metrics)
+        await brokers.consume(source, accept, context.metrics)
 
-    return work
+    return run
 
 
-def front(service: Service, desk: Desk, wishes: Wishes) -> Callable[[Any], Front]:
-    """What wraps the app; the metrics read the service from now on."""
-    desk.metrics.watch(lambda: gauges(service), lambda: causes(service))
-    tracer = make_tracer(wishes.traces)
-    return lambda app: Front(app, desk, tracer)
+def request_middleware(
+    service: Service, context: AppContext, options: ServeOptions
+) -> Callable[[Any], RequestMiddleware]:
+    """Return what wraps the ASGI app, and register the service's metrics."""
+    context.metrics.watch(lambda: service_gauges(service), lambda: rejected_by_cause(service))
+    tracer = make_tracer(options.traces)
+    return lambda app: RequestMiddleware(app, context, tracer)

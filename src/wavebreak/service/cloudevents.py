@@ -1,8 +1,7 @@
-"""CloudEvents 1.0 to lines of events: structured, batched and binary.
+"""CloudEvents 1.0 as JSON Lines of events: structured, batched and binary.
 
-`type` is `wavebreak.` and the event's type, `subject` the account, `data` the rest. The time is
-that of `data.ts`, else the attribute `time`. Attributes that are not of the contract are left out
-and stored nowhere.
+`type` is `wavebreak.` followed by the event's type, `subject` the account, `data` the other fields.
+The time is `data.ts`, else the attribute `time`. Attributes outside the event schema are dropped.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ _FIX = "see CloudEvents 1.0: id, source, specversion, type, and data as a JSON o
 
 
 class Envelope(msgspec.Struct, gc=False):
-    """The attributes of a CloudEvent that the contract has a place for, and its data as JSON."""
+    """The attributes of a CloudEvent that the event schema knows, and its data as JSON."""
 
     id: str
     source: str
@@ -36,11 +35,10 @@ _ONE = msgspec.json.Decoder(Envelope)
 _MANY = msgspec.json.Decoder(list[Envelope])
 
 
-def lines(content: bytes, *, batch: bool) -> bytes:
-    """Give structured CloudEvents (one, or a JSON array of them) as one event a line.
+def structured_to_lines(content: bytes, *, batch: bool) -> bytes:
+    """Convert structured CloudEvents (one, or a JSON array) to one event per line.
 
-    Raises EventError where the body is not what it says it is. What an event holds is for the
-    reader of lines to judge.
+    Raises EventError if the body is not CloudEvents; the events are validated later.
     """
     try:
         envelopes = _MANY.decode(content) if batch else [_ONE.decode(content)]
@@ -49,20 +47,20 @@ def lines(content: bytes, *, batch: bool) -> bytes:
     return b"".join(map(_line, envelopes))
 
 
-def of_headers(headers: Mapping[bytes, bytes], content: bytes) -> bytes:
-    """Give a binary CloudEvent (attributes as `ce-` headers) as one event a line."""
+def binary_to_line(headers: Mapping[bytes, bytes], content: bytes) -> bytes:
+    """Convert a binary CloudEvent (attributes as `ce-` headers) to a line."""
     given = {
         name: headers.get(f"ce-{name}".encode(), b"").decode("utf-8", "replace")
         for name in ("id", "source", "specversion", "type", "subject", "time")
     }
     if not all(given[name] for name in ("id", "source", "specversion", "type")):
-        raise EventError("a binary CloudEvent lacks a header", fix=_FIX)
+        raise EventError("a binary CloudEvent lacks a required header", fix=_FIX)
     return _line(Envelope(**given, data=msgspec.Raw(content.strip() or b"{}")))
 
 
 def _line(one: Envelope) -> bytes:
     if one.specversion != "1.0" or one.data_base64 or not one.type.startswith(PREFIX):
-        # A line that is no event: it is refused by its number, with the others taken.
+        # An invalid line: it is rejected by its number while the others are accepted.
         return b"{}\n" if one.specversion == "1.0" else b"[]\n"
     data = bytes(one.data).strip()
     if not data.startswith(b"{") or not data.endswith(b"}"):
@@ -72,6 +70,6 @@ def _line(one: Envelope) -> bytes:
         attributes["ts"] = one.time
     head = msgspec.json.encode({name: value for name, value in attributes.items() if value})
     rest = data[1:-1].strip()
-    # A field that is given twice, as an attribute and in `data`, is refused as such.
+    # A field that is both an attribute and in `data` is rejected as a duplicate.
     line = head[:-1] + (b"," + rest if rest else b"") + b"}\n"
     return line[:-1].replace(b"\n", b" ") + b"\n"

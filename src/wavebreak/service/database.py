@@ -1,4 +1,4 @@
-"""The one SQL database: SQLite in a file, or PostgreSQL by URL. Durable, or not acknowledged."""
+"""The SQL database: SQLite in a file, or PostgreSQL by URL, with durable commits."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from wavebreak import extras
 from wavebreak.errors import ServiceError
 
 FILE = "wavebreak.sqlite3"
-_FIX = "give postgresql://USER:PASSWORD@HOST:PORT/NAME, or leave it out for SQLite"
-# FULL: a commit is on disk before it returns. No commit carries the WAL over (see checkpoints.py);
-# the last connection that is closed does.
+_FIX = "use postgresql://USER:PASSWORD@HOST:PORT/NAME, or omit it for SQLite"
+# FULL: a commit is on disk before it returns. No commit checkpoints the WAL (see log_writer);
+# closing the last connection does.
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=30000; "
     "PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=67108864; "
@@ -23,15 +23,15 @@ _PRAGMAS = (
 )
 
 
-def described(url: str, home: Path, *, reading: bool = False) -> dict[str, Any]:
-    """Django's description of a database: `url`, or the SQLite file of `home` where it is empty.
+def database_settings(url: str, home: Path, *, reading: bool = False) -> dict[str, Any]:
+    """Return Django's settings of a database: `url`, or the SQLite file in `home` if it is empty.
 
-    With `reading` a transaction does not keep the one writer out. Raises ServiceError for a URL
-    that is not of PostgreSQL, and MissingExtraError where its client is not installed.
+    With `reading`, transactions do not block the writer. Raises ServiceError for a URL that is not
+    a PostgreSQL URL, and MissingExtraError if its client is not installed.
 
-    >>> described("", Path("/srv/w"))["NAME"]
+    >>> database_settings("", Path("/srv/w"))["NAME"]
     '/srv/w/wavebreak.sqlite3'
-    >>> found = described("postgresql://me@db:5433/abuse", Path("."))
+    >>> found = database_settings("postgresql://me@db:5433/abuse", Path("."))
     >>> found["HOST"], found["PORT"], found["NAME"], found["USER"]
     ('db', 5433, 'abuse', 'me')
     """
@@ -40,17 +40,18 @@ def described(url: str, home: Path, *, reading: bool = False) -> dict[str, Any]:
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": str(home / FILE),
             "OPTIONS": {
-                "init_command": _PRAGMAS, "timeout": 30,
+                "init_command": _PRAGMAS,
+                "timeout": 30,
                 "transaction_mode": "DEFERRED" if reading else "IMMEDIATE",
             },
-        }  # fmt: skip
+        }
     try:
         parts = urlsplit(url)
         port = parts.port or 5432
     except ValueError:
-        raise ServiceError("the database URL cannot be read", fix=_FIX) from None
+        raise ServiceError("the database URL is malformed", fix=_FIX) from None
     if parts.scheme not in ("postgresql", "postgres") or len(parts.path) < 2:
-        raise ServiceError("the database is not a PostgreSQL database", fix=_FIX)
+        raise ServiceError("the database URL is not a PostgreSQL URL", fix=_FIX)
     extras.load("psycopg")
     return {
         "ENGINE": "django.db.backends.postgresql",
@@ -59,35 +60,35 @@ def described(url: str, home: Path, *, reading: bool = False) -> dict[str, Any]:
         "PORT": port,
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
-        # On: a commit is on disk before it returns, whatever the server's own default is.
+        # On: a commit is on disk before it returns, whatever the server's default.
         "OPTIONS": {"options": "-c synchronous_commit=on", "connect_timeout": 5},
     }
 
 
 def connect(url: str, home: Path, *, reading: bool = False) -> None:
-    """Bind the database as Django's default, in place of any before; opens nothing yet."""
+    """Bind the database as Django's default, replacing any other; opens no connection yet."""
     connections.close_all()
     for alias in list(connections.settings):
         if hasattr(connections._connections, alias):
             delattr(connections._connections, alias)
     connections.settings = connections.configure_settings(
-        {"default": described(url, home, reading=reading)}
+        {"default": database_settings(url, home, reading=reading)}
     )
 
 
-def read_one_moment() -> None:
-    """Have the open transaction, which has read nothing yet, see the database as of one moment."""
+def use_consistent_snapshot() -> None:
+    """Make the open transaction, which must not have read yet, see one consistent state."""
     if connections["default"].vendor == "postgresql":
         with connections["default"].cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
 
 def migrate() -> None:
-    """Bring the database's tables to this version; raises ServiceError where it cannot be."""
+    """Migrate the tables to this version; raises ServiceError if that fails."""
     try:
         call_command("migrate", verbosity=0, interactive=False)
     except DatabaseError as error:
         raise ServiceError(
             f"the database cannot be used: {str(error).splitlines()[0]}",
-            fix="check the URL, the server, and that the directory can be written",
+            fix="check the URL, the server, and that the directory is writable",
         ) from None

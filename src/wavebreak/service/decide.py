@@ -1,12 +1,11 @@
-"""Quota of new chats: NONE, FIRST_WARNING, SECOND_WARNING, CAPPED.
+"""The `decide` operation: the outcome of one event, and the quota of new chats.
 
-Counted from the engine's exact table of known pairs: chats that the account opened in the last
-sixteen buckets of 96 minutes and that were not answered. An answer frees the chat's place.
+A response is meant for the platform: it names rules. What an account holder may see is for the
+platform to decide, and must include neither rules nor thresholds.
 
-What `decide` answers: one event in, what it would lead to or has led to out.
-
-An answer is for the platform: it names rules. What an account holder may be told is the platform's
-to say, and holds neither rules nor thresholds.
+The quota counts, from the engine's exact table of known pairs, the chats that an account opened in
+the last sixteen buckets of 96 minutes and that got no reply; a reply frees a place. Its states are
+NONE, FIRST_WARNING, SECOND_WARNING and CAPPED.
 """
 
 from __future__ import annotations
@@ -41,107 +40,117 @@ CYCLE_S = BUCKETS * BUCKET_S
 State = Literal["NONE", "FIRST_WARNING", "SECOND_WARNING", "CAPPED"]
 
 
-class Terms(Struct, frozen=True, forbid_unknown_fields=True):
-    """What `quota.toml` says: shares at which an account is warned, chats given once a cycle."""
+class QuotaConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Warning thresholds (shares of the quota), and the size of an extension."""
 
     first_warning: Annotated[float, Meta(gt=0, le=1)]
     second_warning: Annotated[float, Meta(gt=0, le=1)]
     extension: Annotated[int, Meta(ge=0, le=100_000)]
 
 
-class _Sheet(Struct, frozen=True, forbid_unknown_fields=True):
-    """All of `quota.toml`."""
+class _QuotaFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """The file `quota.toml`."""
 
-    quota: Terms
+    quota: QuotaConfig
 
 
 class Quota(Struct, frozen=True, kw_only=True):
-    """How an account stands to its quota: chats of the cycle that are not answered yet."""
+    """An account's quota: new chats of the cycle that got no reply yet."""
 
     state: State
     used: int | None
-    limit: Annotated[int, Meta(description="the quota, with an extension")] | None
+    limit: Annotated[int, Meta(description="the quota, with any extension")] | None
     left: int | None
     cycle_s: int = CYCLE_S
     next_free_ms: Annotated[int, Meta(description="when the oldest chat leaves the cycle")] | None
     extension: Literal["none", "available", "used"]
 
 
-class Chats(NamedTuple):
-    """Chats that an account opened in its cycle: how many, how many answered, the oldest open."""
+class ChatCounts(NamedTuple):
+    """Chats that an account opened in its cycle: all, those with a reply, the oldest without."""
 
     opened: int
     answered: int
     oldest_s: int | None
 
 
-def load_terms(local: Path | None = None) -> Terms:
-    """Load the shipped terms, or those of a local policy that has its own `quota.toml`.
+def load_quota_config(local: Path | None = None) -> QuotaConfig:
+    """Load `quota.toml` of a local policy, or the shipped one; raises PolicyError if invalid.
 
-    Raises PolicyError for a file that cannot be read or does not hold what it must.
-
-    >>> load_terms().first_warning
+    >>> load_quota_config().first_warning
     0.5
     """
-    return config.read(config.chosen("quota.toml", local), _Sheet).quota
+    return config.read(config.chosen("quota.toml", local), _QuotaFile).quota
 
 
-def chats(core: ShardedKernel, slot: int, now_s: int) -> Chats:
+def count_chats(core: ShardedKernel, slot: int, now_s: int) -> ChatCounts:
     """Count the chats that account `slot` opened in the cycle that ends at `now_s` (event time)."""
     flags, first = pairs_of_owner(core.pairs[slot % SHARDS], slot // SHARDS)
     opened = ((flags & STARTED) > 0) & (first > now_s // BUCKET_S - BUCKETS)
     waits = opened & ((flags & REPLIED) == 0)
     oldest = int(first[waits].min()) * BUCKET_S if waits.any() else None
-    return Chats(int(opened.sum()), int((opened & ~waits).sum()), oldest)
+    return ChatCounts(int(opened.sum()), int((opened & ~waits).sum()), oldest)
 
 
-def quota(terms: Terms, limit: int | None, found: Chats | None, extended: bool) -> Quota:
-    """Say how an account stands: `limit` is its quota (None, as `found`: it is not limited).
+def quota_status(
+    terms: QuotaConfig, limit: int | None, found: ChatCounts | None, extended: bool
+) -> Quota:
+    """Return an account's quota; `limit` and `found` are None if the account is not limited.
 
-    >>> terms = Terms(0.5, 0.8, 5)
-    >>> [quota(terms, 10, Chats(n, 0, 0), False).state for n in (4, 5, 8, 10)]
+    >>> terms = QuotaConfig(0.5, 0.8, 5)
+    >>> [quota_status(terms, 10, ChatCounts(n, 0, 0), False).state for n in (4, 5, 8, 10)]
     ['NONE', 'FIRST_WARNING', 'SECOND_WARNING', 'CAPPED']
-    >>> quota(terms, 10, Chats(10, 4, 0), False).left, quota(terms, 10, Chats(10, 0, 0), True).left
-    (4, 5)
+    >>> quota_status(terms, 10, ChatCounts(10, 4, 0), False).left
+    4
+    >>> quota_status(terms, 10, ChatCounts(10, 0, 0), True).left
+    5
     """
     if limit is None or found is None:
-        return Quota(state="NONE", used=None, limit=None, left=None, next_free_ms=None,
-                     extension="none")  # fmt: skip
+        return Quota(
+            state="NONE", used=None, limit=None, left=None, next_free_ms=None, extension="none"
+        )
     used = found.opened - found.answered
     frees = None if found.oldest_s is None else (found.oldest_s + CYCLE_S) * 1000
     whole = limit + terms.extension * extended
     steps: tuple[tuple[State, float], ...] = (
-        ("CAPPED", whole), ("SECOND_WARNING", terms.second_warning * whole),
+        ("CAPPED", whole),
+        ("SECOND_WARNING", terms.second_warning * whole),
         ("FIRST_WARNING", terms.first_warning * whole),
-    )  # fmt: skip
+    )
     state: State = next((name for name, at in steps if used >= at), "NONE")
-    return Quota(state=state, used=used, limit=whole, left=max(0, whole - used),
-                 next_free_ms=frees, extension="used" if extended else "available")  # fmt: skip
+    return Quota(
+        state=state,
+        used=used,
+        limit=whole,
+        left=max(0, whole - used),
+        next_free_ms=frees,
+        extension="used" if extended else "available",
+    )
 
 
 _CHALLENGE, _LIMIT, _SUSPEND = map(OUTCOMES.index, ("challenge", "limit", "suspend"))
 
 
-class Retry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """After how long to ask again."""
+class RetryAfter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long to wait before the action is tried again."""
 
     closed: Duration
     at_most: Duration
 
 
-class Manners(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the service answers; see policy/service.toml."""
+class DecidePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How `decide` responds; see policy/service.toml."""
 
     on_failure: dict[Stage, Literal["open", "closed"]]
     challenge: dict[str, Literal["captcha", "code", "push"]]
-    retry_after: Retry
+    retry_after: RetryAfter
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """The answer: `outcome` is the standing in force with the act, `until` its end (ms).
+class DecideResponse(msgspec.Struct, frozen=True):
+    """The response: `outcome` is the outcome in force with the action, `until` its end (ms).
 
-    `allowed` says whether the act may pass. `mode` is ask, record or on_failure, `rules` are those
-    that newly fired, `by_score` that the score decided.
+    `allowed` says whether the action may proceed. `mode` is ask, record or on_failure, `rules` are
+    those that newly fired, and `by_score` says that the model's score decided.
     """
 
     account: str
@@ -155,23 +164,23 @@ class Answer(msgspec.Struct, frozen=True):
     mode: str = "ask"
 
 
-def load(directory: Path | None) -> Manners:
-    """Read service.toml of a policy directory, or the shipped one; raises PolicyError."""
-    return config.read(config.chosen("service.toml", directory), Manners)
+def load_decide_policy(directory: Path | None) -> DecidePolicy:
+    """Load `service.toml` of a policy directory, or the shipped one; raises PolicyError."""
+    return config.read(config.chosen("service.toml", directory), DecidePolicy)
 
 
-def event_of(content: bytes) -> Event:
-    """Read one event; raises EventError with the refusal's words."""
+def parse_event(content: bytes) -> Event:
+    """Parse one event; raises EventError if it is invalid."""
     found = take_one(content)
     if isinstance(found, Event):
         return found
     raise EventError(found.message.removeprefix("line 1: "))
 
 
-def log_of(event: Event, edge: Edge) -> pa.RecordBatch:
-    """Take one event over the privacy edge: a narrow batch of one row, as a trial reads it.
+def pseudonymize_event(event: Event, edge: Edge) -> pa.RecordBatch:
+    """Pseudonymize one event: a narrow batch of one row for a dry run.
 
-    An id that it lacks is not made, as it would be in the log.
+    A missing id is not generated, as it would be in the log.
     """
     named = event if event.id else msgspec.structs.replace(event, id="asked")
     log, refused = edge.split(wire_of_one(named), narrow=True)
@@ -180,22 +189,31 @@ def log_of(event: Event, edge: Edge) -> pa.RecordBatch:
     return log
 
 
-class Answering:
-    """Answers under one policy.
+class DecideResponder:
+    """Responds to `decide` under one policy.
 
-    `quota` gives the new chats that a limited account has at a time (ms; default: the policy's).
+    Args:
+        policy: The rules.
+        decide_policy: How to respond.
+        edge: Pseudonymizes events.
+        quota: Returns the new chats of a limited account at a time (ms; default: the policy's).
     """
 
     def __init__(
-        self, policy: Policy, manners: Manners, edge: Edge,
+        self,
+        policy: Policy,
+        decide_policy: DecidePolicy,
+        edge: Edge,
         quota: Callable[[str, int], int] | None = None,
-    ) -> None:  # fmt: skip
-        self.policy, self.manners, self.edge = policy, manners, edge
+    ) -> None:
+        self.policy, self.decide_policy, self.edge = policy, decide_policy, edge
         self._quota = quota or (lambda _account, _now_ms: policy.enforcement.new_chats_1d)
-        self._closed = _closed(policy, manners)
+        self._closed = _fail_closed_types(policy, decide_policy)
 
-    def tried(self, engine: Engine, event: Event, log: pa.RecordBatch, mode: str) -> Answer:
-        """Answer by a trial of the event, and of what `log_of` made of it."""
+    def respond(
+        self, engine: Engine, event: Event, log: pa.RecordBatch, mode: str
+    ) -> DecideResponse:
+        """Respond by a dry run of the event; `log` is its pseudonymized batch."""
         tried = engine.trial(log)
         fired, lead = 0, NO_RULE
         for hit in tried.hits:
@@ -204,53 +222,53 @@ class Answering:
         program = engine.program
         known = lead < len(program.ids)
         until = tried.until * 1000 or None
-        refused = _refused(event, tried) and not self._spared(engine, log, tried)
+        refused = _refused(event, tried) and not self._fits_quota(engine, log, tried)
         challenged = tried.outcome == _CHALLENGE
         action = program.actions[lead] if known else "challenge"
-        return Answer(
+        return DecideResponse(
             event.account,
             OUTCOMES[tried.outcome],
             allowed=not refused,
             until=until if tried.outcome else None,
-            challenge=self.manners.challenge.get(action, "captcha") if challenged else None,
+            challenge=self.decide_policy.challenge.get(action, "captcha") if challenged else None,
             retry_after_ms=self._wait(log, until) if refused else None,
-            rules=_names(program, fired),
+            rules=_enforced_rules(program, fired),
             by_score=lead == BY_SCORE,
             mode=mode,
         )
 
-    def _spared(self, engine: Engine, log: pa.RecordBatch, tried: DryRunResult) -> bool:
-        """Whether a chat that a limit refuses has a place all the same: an answer frees one.
+    def _fits_quota(self, engine: Engine, log: pa.RecordBatch, tried: DryRunResult) -> bool:
+        """Whether a chat that a limit refuses fits the quota, because replies free places.
 
-        The kernel counts answered chats too; where it enforces, its word stands.
+        The kernel also counts chats with a reply; if it enforces, its decision holds.
         """
         if tried.outcome != _LIMIT or engine.enforce:
             return False
         slot = int(engine.fanout.accounts.find(log.column("account"))[0])
         now_s = int(engine.fanout.clock[0]["newest"]) // 1000
-        found = chats(engine.core, slot, now_s)
+        found = count_chats(engine.core, slot, now_s)
         quota = self._quota(log.column("account")[0].as_py(), now_s * 1000)
         return found.opened - found.answered < quota
 
     def _wait(self, log: pa.RecordBatch, until: int | None) -> int | None:
-        """Milliseconds until it is worth asking again; None where no time changes anything."""
+        """Return the milliseconds until another try may succeed; None if waiting never helps."""
         if until is None:
             return None
         left = until - int(log.column("ts")[0].as_py())
-        return max(0, min(left, seconds(self.manners.retry_after.at_most) * 1000))
+        return max(0, min(left, seconds(self.decide_policy.retry_after.at_most) * 1000))
 
-    def failing(self, event: Event) -> Answer:
-        """Answer without the engine, as the rules that would have judged the act say."""
+    def fallback(self, event: Event) -> DecideResponse:
+        """Respond without the engine, as the `on_failure` of the rules for this event says."""
         code = EVENTS.index(type(event))
         closed = code in self._closed
-        wait = seconds(self.manners.retry_after.closed) * 1000 if closed else None
-        return Answer(
+        wait = seconds(self.decide_policy.retry_after.closed) * 1000 if closed else None
+        return DecideResponse(
             event.account, "allow", allowed=not closed, retry_after_ms=wait, mode="on_failure"
         )
 
 
-def standing_of(engine: Engine, account: str) -> tuple[str, int | None]:
-    """Give the outcome in force for an account, and its end (ms); call on the engine's thread."""
+def enforcement_state(engine: Engine, account: str) -> tuple[str, int | None]:
+    """Return an account's outcome in force and its end (ms); call on the engine thread."""
     slot = int(engine.fanout.accounts.find(pa.array([account], pa.string()))[0])
     if slot < 0 or slot >= engine.core.accounts:
         return "allow", None
@@ -258,32 +276,32 @@ def standing_of(engine: Engine, account: str) -> tuple[str, int | None]:
     return OUTCOMES[int(row["standing"])], int(row["until"]) * 1000 or None
 
 
-def _names(program: Program, fired: int) -> tuple[str, ...]:
-    """The enforced rules among those that fired (a bit each)."""
+def _enforced_rules(program: Program, fired: int) -> tuple[str, ...]:
+    """Return the enforced rules among those that fired (one bit each)."""
     some = enumerate(program.ids) if fired else ()
     return tuple(name for k, name in some if fired >> k & 1 and not program.shadow[k])
 
 
 def _refused(event: Event, tried: DryRunResult) -> bool:
-    # A registration is no act that a standing refuses: it is an account that must not come to be.
+    # No earlier outcome refuses a registration; its own decision can refuse the account.
     registers = isinstance(event, AccountRegistered)
     return tried.outcome >= _SUSPEND if registers else tried.refused
 
 
-def closes(rule: Rule, manners: Manners) -> bool:
-    """Whether what an enforced rule would have judged may not pass unjudged."""
-    says = rule.on_failure or manners.on_failure.get(rule.stage, "open")
-    return rule.mode == "enforce" and says == "closed"
+def fails_closed(rule: Rule, decide_policy: DecidePolicy) -> bool:
+    """Whether a rule is enforced and fails closed."""
+    on_failure = rule.on_failure or decide_policy.on_failure.get(rule.stage, "open")
+    return rule.mode == "enforce" and on_failure == "closed"
 
 
-def _closed(policy: Policy, manners: Manners) -> frozenset[int]:
-    """Codes of the types of event that a rule which closes would have judged."""
+def _fail_closed_types(policy: Policy, decide_policy: DecidePolicy) -> frozenset[int]:
+    """Return the codes of event types that have a rule which fails closed."""
     kinds = fact_kinds()
     found = set()
     for code, name in enumerate(TYPES):
         kind = int(kinds[code, 0])
         names = {"sent", "sent_group"} if name == "message.sent" else set()
         names |= {KINDS[kind]} if kind != NO_FACT else set()
-        if any(closes(rule, manners) and names & set(rule.on) for rule in policy.rules):
+        if any(fails_closed(rule, decide_policy) and names & set(rule.on) for rule in policy.rules):
             found.add(code)
     return frozenset(found)

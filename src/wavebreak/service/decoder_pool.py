@@ -1,9 +1,8 @@
-"""Bodies read in a process of their own: reading holds Python's lock, and who decides waits for it.
+"""Decoder pool: request bodies decoded in worker processes, several bodies at once.
 
-What a body can do to its reader (a library that aborts on damaged columns) it does to that process
-alone, which is then begun anew. It ends with the one that began it: its pipe has no other end then.
-
-Bodies that wait, read as many as there are at once; each thread has a reader of its own.
+Decoding holds Python's lock, which the engine needs, hence the processes. A body that crashes a
+library (damaged columns can) crashes only its process, which is restarted. A process ends when its
+pipe closes, so it never outlives the service. Each thread of the pool has a process of its own.
 """
 
 from __future__ import annotations
@@ -27,193 +26,207 @@ from wavebreak.errors import EventError, ServiceError
 from wavebreak.io import jsonl
 from wavebreak.privacy.pseudonymizer import Edge
 from wavebreak.service import event_log
-from wavebreak.service.idempotency import known
+from wavebreak.service.idempotency import find_response
 from wavebreak.service.pending_requests import (
     Accepted,
     BusyError,
     PendingAnswer,
-    Waiting,
+    PendingRequest,
     error_location,
     resolve_futures,
 )
-from wavebreak.service.request_decoder import Body, Decoded, Decoder, joined
+from wavebreak.service.request_decoder import Body, DecodedBatch, RequestDecoder, concat_batches
 from wavebreak.service.settings import Limits
 
-_DEADLY = EventError("the body cannot be read", fix="write it again")
+_CRASHED = EventError("the body cannot be decoded", fix="encode the body again")
 
 
-class Reader:
-    """Reads bodies over the edge as a `Decoder` does, and packs them for the log. For one thread.
+class DecoderProcess:
+    """A process that decodes and pseudonymizes bodies, and encodes them for the log.
 
-    A body over which the process dies twice is refused; the others are read.
+    For one thread. A body that crashes the process twice is rejected; the others are decoded.
     """
 
     def __init__(self, edge: Edge, limits: Limits) -> None:
         self._edge, self._limits = edge, limits
-        self._begin()
+        self._spawn()
 
-    def _begin(self) -> None:
+    def _spawn(self) -> None:
         here, there = socketpair()
         with there:
             self._process = subprocess.Popen(  # noqa: S603 - our own module, by number
-                [sys.executable, "-m", __name__, str(there.fileno())], pass_fds=[there.fileno()],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
+                [sys.executable, "-m", __name__, str(there.fileno())],
+                pass_fds=[there.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
         self._pipe = Connection(here.detach())
         self._pipe.send((self._edge, self._limits))
 
     def close(self) -> None:
-        """End the process."""
+        """Stop the process."""
         self._pipe.close()
         self._process.wait()
 
-    def decode(self, bodies: Sequence[Body]) -> Decoded:
-        """Read bodies, together; raises ServiceError where reading failed for a fault of ours."""
+    def decode(self, bodies: Sequence[Body]) -> DecodedBatch:
+        """Decode bodies together; raises ServiceError if decoding fails through a bug."""
         made = self._read(bodies)
         if made is not None:
             return made
-        alone = [self._read([body]) or _nothing() for body in bodies]
-        events = joined([one.log for one in alone])
-        reads = tuple(read for one in alone for read in one.reads)
-        return Decoded(events, reads, bytes(event_log.packed(events)))
+        single = [self._read([body]) or _rejected() for body in bodies]
+        events = concat_batches([one.log for one in single])
+        reads = tuple(read for one in single for read in one.reads)
+        return DecodedBatch(events, reads, bytes(event_log.encode_row(events)))
 
-    def _read(self, bodies: Sequence[Body]) -> Decoded | None:
-        """What the process made of them; None where it died over them, and is another one now."""
+    def _read(self, bodies: Sequence[Body]) -> DecodedBatch | None:
+        """Return what the process decoded; None if it crashed and was restarted."""
         try:
             self._pipe.send(bodies)
             made = self._pipe.recv()
         except (EOFError, OSError):
             self.close()
-            self._begin()
+            self._spawn()
             return None
         if isinstance(made, ServiceError):
             raise made
-        laid, blob, reads = made
-        return Decoded(event_log.opened(laid), reads, blob)
+        stream, blob, reads = made
+        return DecodedBatch(event_log.decode_stream(stream), reads, blob)
 
 
-def _nothing() -> Decoded:
-    return Decoded(joined([]), (_DEADLY,))
+def _rejected() -> DecodedBatch:
+    return DecodedBatch(concat_batches([]), (_CRASHED,))
 
 
-def answered(decoder: Decoder, bodies: Sequence[Body]) -> object:
-    """Give what the process answers: the events laid out and packed, and what each body came to."""
+def decode_and_pack(decoder: RequestDecoder, bodies: Sequence[Body]) -> object:
+    """Return the process's result: the events as a stream and as a row, and each body's result."""
     try:
         made = decoder.decode(bodies, narrow=True)
-        laid = event_log.laid(made.log)
+        stream = event_log.encode_stream(made.log)
     except MemoryError:
-        # To die of it has the bodies read one by one.
+        # A crash makes the pool decode the bodies one by one.
         raise
     except Exception as error:
-        return ServiceError(f"reading failed: {error_location(error)}")
-    return bytes(laid), bytes(event_log.compressed(laid)), made.reads
+        return ServiceError(f"decoding failed: {error_location(error)}")
+    return bytes(stream), bytes(event_log.compress_stream(stream)), made.reads
 
 
-def _bound(memory: int) -> None:
-    """Let this process take so much at most, or less where less is allowed already."""
+def _limit_memory(memory: int) -> None:
+    """Limit this process's memory, unless a lower limit is set already."""
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if soft == resource.RLIM_INFINITY or soft > memory:
         resource.setrlimit(resource.RLIMIT_DATA, (memory, hard))
 
 
 def main() -> None:
-    """Read what comes through the pipe whose number is the first argument, until it ends."""
+    """Decode what arrives through the pipe with the descriptor in argv, until it closes."""
     for ends in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ends, signal.SIG_IGN)
     pipe = Connection(int(sys.argv[1]))
     with suppress(EOFError, OSError):
         edge, limits = pipe.recv()
-        _bound(limits.reader)
-        decoder = Decoder(edge, limits)
+        _limit_memory(limits.reader)
+        decoder = RequestDecoder(edge, limits)
         jsonl.warm()
         while True:
-            pipe.send(answered(decoder, pipe.recv()))
+            pipe.send(decode_and_pack(decoder, pipe.recv()))
 
 
 if __name__ == "__main__":
     main()
 
 PACE_S = 0.003
-"""From the beginning of one decoding to the next at least: bodies that come meanwhile are read
-together, which costs a fraction of reading each alone. Who comes after a pause does not wait."""
-AT_ONCE = 1 << 20
-"""Bytes of bodies from which on no further one is read together with them: bounds the delay."""
+"""Minimum time between two decodings: bodies that arrive meanwhile are decoded together, at a
+fraction of the cost. The first after a pause is decoded at once."""
+MAX_BATCH_BYTES = 1 << 20
+"""Bodies of this many bytes take no further one into their batch, which bounds the delay."""
 
 
-class Intake:
-    """A thread for each reader, between the event loop and the writer: `onward` is given what came.
+class DecoderPool:
+    """A thread for each process, between the event loop and the log writer.
 
-    Whatever was read first, bodies go onward in the order in which they came. While `behind` says
-    that the engine is, none are read: who sends waits, before anybody has to be refused. Ends the
-    readers with itself.
+    Bodies are passed on in the order in which they arrived, whichever is decoded first.
+
+    Args:
+        decoders: The processes; the pool closes them when it stops.
+        on_decoded: Called with the requests that have events, and their decoded batch.
+        retry_after_s: For BusyError while the database cannot be read.
+        pause: Whether decoding should wait for the engine.
     """
 
     def __init__(
-        self, readers: Sequence[Reader],
-        onward: Callable[[list[Waiting], Decoded], None], *, retry_after_s: float,
-        behind: Callable[[], bool] = lambda: False,
-    ) -> None:  # fmt: skip
-        self._behind, self._stopping = behind, False
+        self,
+        decoders: Sequence[DecoderProcess],
+        on_decoded: Callable[[list[PendingRequest], DecodedBatch], None],
+        *,
+        retry_after_s: float,
+        pause: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._pause, self._stopping = pause, False
         self._retry_after_s = retry_after_s
-        self._queue: SimpleQueue[Waiting | None] = SimpleQueue()
-        self._onward = onward
-        self._gathering, self._began = threading.Lock(), 0.0
-        self._turns, self._given, self._turn = threading.Condition(), 0, 0
+        self._queue: SimpleQueue[PendingRequest | None] = SimpleQueue()
+        self._on_decoded = on_decoded
+        self._collecting, self._began = threading.Lock(), 0.0
+        self._turns, self._next_turn, self._turn = threading.Condition(), 0, 0
         self._threads = [
             threading.Thread(
-                target=self._work, args=(reader,), name="wavebreak-decode", daemon=True
+                target=self._work, args=(decoder,), name="wavebreak-decode", daemon=True
             )
-            for reader in readers
+            for decoder in decoders
         ]
         for thread in self._threads:
             thread.start()
 
-    def put(self, waiting: Waiting) -> None:
-        """Queue a body; who calls keeps what waits within bounds."""
+    def put(self, waiting: PendingRequest) -> None:
+        """Queue a body; the caller bounds what is queued."""
         self._queue.put(waiting)
 
     def stop(self) -> None:
-        """Let the threads finish what waits, and end them."""
+        """Let the threads finish what is queued, and stop them."""
         self._stopping = True
         for _ in self._threads:
             self._queue.put(None)
         for thread in self._threads:
             thread.join()
 
-    def _work(self, reader: Reader) -> None:
+    def _work(self, decoder: DecoderProcess) -> None:
         while True:
-            with self._gathering:
+            with self._collecting:
                 if (first := self._queue.get()) is None:
                     break
                 time.sleep(max(0.0, self._began + PACE_S - time.monotonic()))
-                while self._behind() and not self._stopping:
+                while self._pause() and not self._stopping:
                     time.sleep(PACE_S)
                 self._began = time.monotonic()
-                waiting = [first, *self._more(len(first.body.content))]
-                turn, self._given = self._given, self._given + 1
+                waiting = [first, *self._more_requests(len(first.body.content))]
+                turn, self._next_turn = self._next_turn, self._next_turn + 1
             try:
-                read = self._read(reader, waiting)
+                read = self._decode(decoder, waiting)
             except BaseException as error:
-                # Whatever it was, who waits is told, and the thread goes on.
+                # The requests fail with any error, and the thread goes on.
                 read = [], None, [(w, error) for w in waiting]
             self._pass_on(turn, *read)
-        reader.close()
+        decoder.close()
         connection.close()
 
     def _pass_on(
-        self, turn: int, on: list[Waiting], decoded: Decoded | None, answers: list[PendingAnswer]
-    ) -> None:  # fmt: skip
+        self,
+        turn: int,
+        on: list[PendingRequest],
+        decoded: DecodedBatch | None,
+        answers: list[PendingAnswer],
+    ) -> None:
         with self._turns:
             self._turns.wait_for(lambda: self._turn == turn)
             if on and decoded is not None:
-                self._onward(on, decoded)
+                self._on_decoded(on, decoded)
             self._turn += 1
             self._turns.notify_all()
         resolve_futures(answers)
 
-    def _more(self, size: int) -> list[Waiting]:
+    def _more_requests(self, size: int) -> list[PendingRequest]:
         found = []
-        while size < AT_ONCE:
+        while size < MAX_BATCH_BYTES:
             try:
                 waiting = self._queue.get_nowait()
             except Empty:
@@ -225,27 +238,27 @@ class Intake:
             size += len(waiting.body.content)
         return found
 
-    def _known(self, one: Waiting) -> Accepted | ServiceError | None:
-        """What a request that may come again was answered with, or why that cannot be said."""
+    def _stored_response(self, one: PendingRequest) -> Accepted | ServiceError | None:
+        """Return the stored response to a request with an Idempotency-Key, or an error."""
         try:
-            return known(one.repeat) if one.repeat else None
+            return find_response(one.repeat) if one.repeat else None
         except Error:
-            # The next look opens a connection anew.
+            # The next query opens a new connection.
             connection.close()
-            return BusyError("the log cannot be read just now", retry_after_s=self._retry_after_s)
+            return BusyError("the log cannot be read", retry_after_s=self._retry_after_s)
 
-    def _read(
-        self, reader: Reader, waiting: list[Waiting]
-    ) -> tuple[list[Waiting], Decoded | None, list[PendingAnswer]]:
-        """Bodies with something for the log, what is for it, and answers to the others."""
+    def _decode(
+        self, decoder: DecoderProcess, waiting: list[PendingRequest]
+    ) -> tuple[list[PendingRequest], DecodedBatch | None, list[PendingAnswer]]:
+        """Return requests with events for the log, their batch, and results of the others."""
         fresh, answers = [], list[PendingAnswer]()
         for one in waiting:
-            earlier = self._known(one) if one.repeat else None
+            earlier = self._stored_response(one) if one.repeat else None
             if earlier is None:
                 fresh.append(one)
             else:
                 answers.append((one, earlier))
-        decoded = reader.decode([one.body for one in fresh])
+        decoded = decoder.decode([one.body for one in fresh])
         on = []
         for one, read in zip(fresh, decoded.reads, strict=True):
             if isinstance(read, EventError):

@@ -24,21 +24,19 @@ async def replay(service: Service, make_events: Callable[[], pa.RecordBatch]) ->
     wire = await asyncio.to_thread(make_events)
     times = wire.column("ts").to_numpy()
     begins, now = int(times[0]), service.clock()
-    moved = wire.set_column(
-        wire.schema.get_field_index("ts"), "ts", pa.array(times - begins + now)
-    )  # fmt: skip
+    moved = wire.set_column(wire.schema.get_field_index("ts"), "ts", pa.array(times - begins + now))
     sent, step = 0, 0
     while sent < len(times):
         step += 1
         end = int((times <= begins + step * STEP_S * SPEED * 1000).sum())
         for start in range(sent, end, 5_000):
             rows = json_rows(moved.slice(start, min(5_000, end - start))).to_pylist()
-            await _sent(service, "\n".join(rows).encode(), f"{now}-{start}")
+            await _send_batch(service, "\n".join(rows).encode(), f"{now}-{start}")
         sent = end
         await asyncio.sleep(STEP_S)
 
 
-async def _sent(service: Service, lines: bytes, key: str) -> None:
+async def _send_batch(service: Service, lines: bytes, key: str) -> None:
     while True:
         try:
             await service.accept(Body(lines, "lines"), sender="demo", key=key)

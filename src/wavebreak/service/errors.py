@@ -1,57 +1,92 @@
-"""Errors as problem details (RFC 9457): one shape for every refusal of the API."""
+"""Problem details (RFC 9457): the one error format of the service.
+
+`describe_error` maps an exception to an `ErrorResponse`; the ASGI apps and the Django API only
+differ in how they send it.
+"""
 
 from __future__ import annotations
 
+import math
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
+import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from wavebreak.errors import WavebreakError
+from wavebreak.errors import EventError, WavebreakError
 
 MEDIA_TYPE = "application/problem+json"
 
-TITLES = {
-    400: "The request is not well formed",
-    401: "A key is needed",
-    403: "The key may not do this",
-    404: "There is no such thing",
-    405: "This method is not offered here",
-    409: "This is in conflict with what is there",
-    413: "The body is too large",
-    415: "The format is not taken",
-    422: "What was sent is not valid",
-    429: "Too many requests",
-    503: "Not now",
+DESCRIPTIONS = {
+    400: "Malformed request",
+    401: "Missing or unknown API key",
+    403: "API key lacks the scope",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    413: "Request body too large",
+    415: "Unsupported media type",
+    422: "Invalid value",
+    429: "Rate limit exceeded",
+    503: "Service unavailable",
 }
-"""The statuses in which the API refuses, in words."""
+"""What each status of a problem means, for the OpenAPI document."""
 
 
 class Problem(Struct, frozen=True, kw_only=True):
-    """Why a request was refused. No value that was sent is repeated here."""
+    """Problem details (RFC 9457). They never repeat a value of the request."""
 
-    type: Annotated[str, Meta(description="about:blank: the status says it")]
+    type: Annotated[str, Meta(description="about:blank: see `status`")]
     title: str
     status: int
     detail: str
-    fix: str | UnsetType = UNSET
+    fix: Annotated[str, Meta(description="how to change the request")] | UnsetType = UNSET
 
 
-class RefusedError(WavebreakError):
-    """A request that is answered by a problem of `status`."""
+class ApiError(WavebreakError):
+    """An error with an HTTP status; `retry_after_s` becomes a Retry-After header."""
 
     def __init__(self, status: int, what: str, *, fix: str = "", retry_after_s: float = 0) -> None:
         super().__init__(what, fix=fix)
         self.status, self.retry_after_s = status, retry_after_s
 
 
-def problem(status: int, detail: str, fix: str = "") -> Problem:
-    """Make the problem of a status.
+class ErrorResponse(NamedTuple):
+    """An error as it is sent: status, headers beside Content-Type, and the JSON body."""
 
-    >>> problem(404, "no such account").title
-    'Not Found'
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def encode_problem(status: int, detail: str, fix: str = "", **members: Any) -> bytes:
+    """Encode the problem details of a status; `members` are extension members.
+
+    >>> encode_problem(404, "no such path")
+    b'{"type":"about:blank","title":"Not Found","status":404,"detail":"no such path"}'
     """
-    return Problem(
-        type="about:blank", title=HTTPStatus(status).phrase, status=status,
-        detail=detail, fix=fix or UNSET,
-    )  # fmt: skip
+    title = HTTPStatus(status).phrase
+    problem = Problem(type="about:blank", title=title, status=status, detail=detail,
+                      fix=fix or UNSET)  # fmt: skip
+    return msgspec.json.encode(msgspec.to_builtins(problem) | members if members else problem)
+
+
+def error_status(error: WavebreakError) -> int:
+    """Return the HTTP status of an error: its own `status`, 400 for a bad event, else 500."""
+    status: int = getattr(error, "status", 400 if isinstance(error, EventError) else 500)
+    return status
+
+
+def describe_error(error: WavebreakError) -> ErrorResponse:
+    """Return the response to an error.
+
+    >>> describe_error(ApiError(429, "rate limit exceeded", retry_after_s=0.2)).headers
+    {'Retry-After': '1'}
+    """
+    status = error_status(error)
+    headers = {}
+    if retry_after_s := getattr(error, "retry_after_s", 0.0):
+        headers["Retry-After"] = str(math.ceil(retry_after_s))
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return ErrorResponse(status, headers, encode_problem(status, error.what, error.fix))

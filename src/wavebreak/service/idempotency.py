@@ -1,4 +1,7 @@
-"""Requests that come again: the same key and body have the same answer, another body has none."""
+"""Idempotent ingestion: the stored response to a request with an Idempotency-Key.
+
+The same key with the same body gets the stored response; with another body it is an error.
+"""
 
 from __future__ import annotations
 
@@ -8,41 +11,59 @@ from typing import Any
 import msgspec
 
 from wavebreak.service.models import Idempotency
-from wavebreak.service.pending_requests import Accepted, Repeat, RepeatedKeyError
+from wavebreak.service.pending_requests import Accepted, IdempotencyConflictError, IdempotencyKey
 
-_KEEP = "INSERT INTO idempotency (key, body, answer, at_ms) VALUES (%s,%s,%s,%s)"
-_OUT = "DELETE FROM idempotency WHERE at_ms < %s"
+_INSERT = "INSERT INTO idempotency (key, body, answer, at_ms) VALUES (%s,%s,%s,%s)"
+_DELETE = "DELETE FROM idempotency WHERE at_ms < %s"
 
 
-def told(accepted: Accepted) -> bytes:
-    """Give the answer to a body, as JSON: how many events are in the log, which are not and why."""
+class RejectedEvent(msgspec.Struct, frozen=True):
+    """An event that was rejected: its index in the body, the cause, the field, the reason."""
+
+    index: int
+    cause: str
+    field: str
+    reason: str
+
+
+class IngestResponse(msgspec.Struct, frozen=True):
+    """How many events are durably in the log, and which were rejected."""
+
+    accepted: int
+    refused: tuple[RejectedEvent, ...]
+
+
+def encode_response(accepted: Accepted) -> bytes:
+    """Encode the response to an ingested body as JSON."""
     if accepted.answer:
         return accepted.answer
-    refused = [
-        {"index": r.line - 1, "cause": r.cause, "field": r.field, "reason": r.message}
-        for r in accepted.refused
-    ]
-    return msgspec.json.encode({"accepted": accepted.count, "refused": refused})
+    rejected = tuple(
+        RejectedEvent(r.line - 1, r.cause, r.field, r.message) for r in accepted.refused
+    )
+    return msgspec.json.encode(IngestResponse(accepted.count, rejected))
 
 
-def known(repeat: Repeat) -> Accepted | RepeatedKeyError | None:
-    """What is to be said to a request whose key was seen; None where it is new."""
-    found = Idempotency.objects.filter(key=repeat.key).values_list("body", "answer").first()
-    if found is None:
+def find_response(key: IdempotencyKey) -> Accepted | IdempotencyConflictError | None:
+    """Return the stored response to a key, an error for another body, or None for a new key."""
+    row = Idempotency.objects.filter(key=key.key).values_list("body", "answer").first()
+    if row is None:
         return None
-    if bytes(found[0]) != repeat.body:
-        return RepeatedKeyError(
-            "this Idempotency-Key came with another body before", 422, fix="use a new key"
+    if bytes(row[0]) != key.body:
+        return IdempotencyConflictError(
+            "this Idempotency-Key was used with another body", 422, fix="use a new key"
         )
-    answer = bytes(found[1])
+    answer = bytes(row[1])
     return Accepted(msgspec.json.decode(answer)["accepted"], answer=answer)
 
 
-def keep(cursor: Any, answers: Sequence[tuple[Repeat, Accepted]], now_ms: int) -> None:
-    """Keep answers, in the transaction that makes them true."""
-    cursor.executemany(_KEEP, [(r.key, r.body, told(a), now_ms) for r, a in answers])
+def store_responses(
+    cursor: Any, responses: Sequence[tuple[IdempotencyKey, Accepted]], now_ms: int
+) -> None:
+    """Store responses in the transaction that stores their events."""
+    rows = [(key.key, key.body, encode_response(a), now_ms) for key, a in responses]
+    cursor.executemany(_INSERT, rows)
 
 
-def forget(cursor: Any, before_ms: int) -> None:
-    """Forget answers older than a time."""
-    cursor.execute(_OUT, (before_ms,))
+def delete_expired(cursor: Any, before_ms: int) -> None:
+    """Delete responses stored before a time."""
+    cursor.execute(_DELETE, (before_ms,))

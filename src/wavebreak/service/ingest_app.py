@@ -1,27 +1,38 @@
-"""The hot path's front: a bare ASGI app for /v1/events and /v1/decide; all else goes to Django."""
+"""ASGI app of the hot path: /v1/events and /v1/decide; every other path goes to Django.
+
+The two operations are declared in `api.hot_path` for the OpenAPI document.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
 
-from wavebreak.errors import EventError, WavebreakError
+from wavebreak.errors import WavebreakError
 from wavebreak.io.line_splitter import MAX_LINE
 from wavebreak.service import cloudevents
-from wavebreak.service.idempotency import told
-from wavebreak.service.pending_requests import Accepted, BusyError, RepeatedKeyError, error_location
-from wavebreak.service.request_decoder import Body, TooLargeError
+from wavebreak.service.auth import Allowed, Authorize
+from wavebreak.service.errors import (
+    MEDIA_TYPE,
+    ApiError,
+    describe_error,
+    encode_problem,
+    error_status,
+)
+from wavebreak.service.idempotency import encode_response
+from wavebreak.service.pending_requests import Accepted, error_location
+from wavebreak.service.request_decoder import Body
 from wavebreak.service.service import Service
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+EVENTS_PATH, DECIDE_PATH = "/v1/events", "/v1/decide"
+HOT_PATHS = frozenset({EVENTS_PATH, DECIDE_PATH})
 
 _FORMS = {
     b"application/json": "json",
@@ -33,89 +44,52 @@ _FORMS = {
     b"application/vnd.apache.arrow.stream": "arrow",
 }
 _ENCODINGS = {b"": "", b"identity": "", b"gzip": "gzip", b"zstd": "zstd"}
-_KEY_BYTES = 255
-_SAFE = (
+_MODES = {b"": "ask", b"mode=ask": "ask", b"mode=record": "record"}
+_MAX_KEY_BYTES = 255
+_SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Allowed:
-    """A caller that may: the id of its key."""
+class IngestApp:
+    """The ASGI app of the hot path.
 
-    key_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Denied:
-    """A caller that may not: 401, 403 or 429, and why."""
-
-    status: int
-    detail: str
-    retry_after_s: float = 0.0
-
-
-Guard = Callable[[bytes | None, str], Allowed | Denied]
-
-
-def anybody(_authorization: bytes | None, _scope: str) -> Allowed | Denied:
-    """Let everybody in: for a service that only its own machine reaches."""
-    return Allowed()
-
-
-class _RefusedError(WavebreakError):
-    """A request that is answered with an error before it reaches the service."""
-
-    def __init__(self, status: int, what: str, *, fix: str = "", retry_after_s: float = 0) -> None:
-        super().__init__(what, fix=fix)
-        self.status, self.retry_after_s = status, retry_after_s
-
-
-def problem(status: int, detail: str, **more: Any) -> bytes:
-    """Give a problem document (RFC 9457).
-
-    >>> problem(404, "no such path")
-    b'{"type":"about:blank","title":"Not Found","status":404,"detail":"no such path"}'
-    """
-    title = HTTPStatus(status).phrase
-    told = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    return msgspec.json.encode(told | more)
-
-
-class Ingest:
-    """The ASGI app. `guard` decides who may, `rest` answers what is not of the hot path.
-
-    `failed` is called when the service cannot start.
+    Args:
+        service: The service that takes the events.
+        authorize: Authorizes a caller for a scope.
+        fallback: The app that answers all other paths.
+        failed: Called when the service cannot start.
     """
 
     def __init__(
-        self, service: Service, guard: Guard, rest: App, failed: Callable[[], None]
+        self, service: Service, authorize: Authorize, fallback: App, failed: Callable[[], None]
     ) -> None:
-        self.service, self.guard, self.rest, self.failed = service, guard, rest, failed
-        self._paths = {"/v1/events": self._events, "/v1/decide": self._decide}
+        self.service, self.authorize = service, authorize
+        self.fallback, self.failed = fallback, failed
+        self._handlers = {EVENTS_PATH: self._events, DECIDE_PATH: self._decide}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or the server's start and end."""
+        """Handle a request, or the server's start and stop."""
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
             return
-        answer = self._paths.get(scope["path"]) if scope["type"] == "http" else None
-        if answer is None:
+        handler = self._handlers.get(scope["path"]) if scope["type"] == "http" else None
+        if handler is None:
             scope["wavebreak"] = self.service
-            await self.rest(scope, receive, send)
+            await self.fallback(scope, receive, send)
             return
         try:
             if scope["method"] != "POST":
-                raise _RefusedError(405, "only POST is answered here")
-            status, body = await answer(scope, receive)
+                raise ApiError(405, "only POST is allowed here", fix="use POST")
+            status, body = await handler(scope, receive)
             await _send(send, status, body)
         except WavebreakError as error:
-            await self._refuse(error, send)
+            await self._send_error(error, send)
         except Exception as error:
             self.service.counts["errors"] += 1
-            self.service.said(f"failed: {error_location(error)}")
-            await _send(send, 500, problem(500, "the service failed"), problem_document=True)
+            self.service.report(f"request failed: {error_location(error)}")
+            await _send(send, 500, encode_problem(500, "internal error"))
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -128,74 +102,82 @@ class Ingest:
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
-    def _allowed(self, headers: dict[bytes, bytes], scope: str) -> Allowed:
-        verdict = self.guard(headers.get(b"authorization"), scope)
+    def _authorized(self, headers: dict[bytes, bytes], scope: str) -> Allowed:
+        verdict = self.authorize(headers.get(b"authorization"), scope)
         if isinstance(verdict, Allowed):
             return verdict
-        raise _RefusedError(verdict.status, verdict.detail, retry_after_s=verdict.retry_after_s)
+        raise ApiError(
+            verdict.status, verdict.detail, fix=verdict.fix, retry_after_s=verdict.retry_after_s
+        )
 
     async def _events(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
+        """Ingest events; the response is sent when they are durable."""
         headers = dict(scope["headers"])
-        caller = self._allowed(headers, "ingest")
-        body = await self._body(headers, receive)
+        caller = self._authorized(headers, "ingest")
+        body = await self._read_body(headers, receive)
         key = headers.get(b"idempotency-key", b"")
-        if len(key) > _KEY_BYTES:
-            raise _RefusedError(400, f"Idempotency-Key is longer than {_KEY_BYTES} bytes")
+        if len(key) > _MAX_KEY_BYTES:
+            raise ApiError(
+                400, f"Idempotency-Key is longer than {_MAX_KEY_BYTES} bytes", fix="shorten it"
+            )
         name = key.decode("latin-1")
         accepted: Accepted = await self.service.accept(body, sender=caller.key_id, key=name)
         if not accepted.count and accepted.refused:
-            answer = msgspec.json.decode(told(accepted))
-            return 422, problem(422, "no event was taken", **answer)
-        return 202, told(accepted)
+            members = msgspec.json.decode(encode_response(accepted))
+            return 422, encode_problem(422, "no event was accepted", **members)
+        return 202, encode_response(accepted)
 
     async def _decide(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
-        """Answer one event: what it would lead to, or with `mode=record` what it has led to."""
+        """Decide one event: its outcome if it happened, or with `mode=record` since it did."""
         headers = dict(scope["headers"])
-        caller = self._allowed(headers, "decide")
-        modes = {b"": "ask", b"mode=ask": "ask", b"mode=record": "record"}
-        mode = modes.get(scope["query_string"])
+        caller = self._authorized(headers, "decide")
+        mode = _MODES.get(scope["query_string"])
         if mode is None:
-            raise _RefusedError(400, "the query is not understood", fix="mode=ask or mode=record")
+            raise ApiError(400, "unknown query parameter or mode", fix="mode=ask or mode=record")
         media = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
         if media != b"application/json" or headers.get(b"content-encoding"):
-            raise _RefusedError(415, "one event in JSON is read here", fix="application/json")
-        content = await self._content(headers, receive, at_most=MAX_LINE)
-        answer = await self.service.decide(content, mode, sender=caller.key_id)
-        return 200, msgspec.json.encode(answer)
+            raise ApiError(
+                415, "the body must be one event in JSON", fix="send Content-Type application/json"
+            )
+        content = await self._read_content(headers, receive, at_most=MAX_LINE)
+        response = await self.service.decide(content, mode, sender=caller.key_id)
+        return 200, msgspec.json.encode(response)
 
-    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> Body:
-        """Read a request's body, within limits, and what it says that it is."""
+    async def _read_body(self, headers: dict[bytes, bytes], receive: Receive) -> Body:
+        """Read a request's body, within limits, with its media type and encoding."""
         media = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
         encoding = headers.get(b"content-encoding", b"").strip().lower()
         binary = b"ce-specversion" in headers and media in (b"", b"application/json")
         if media not in _FORMS and not binary:
             known = ", ".join(m.decode() for m in _FORMS)
-            raise _RefusedError(415, "this Content-Type is not read", fix=f"send one of {known}")
+            raise ApiError(415, "unsupported Content-Type", fix=f"send one of {known}")
         if encoding not in _ENCODINGS:
-            raise _RefusedError(415, "this Content-Encoding is not read", fix="gzip, zstd or none")
-        content = await self._content(headers, receive)
+            raise ApiError(415, "unsupported Content-Encoding", fix="send gzip, zstd or none")
+        content = await self._read_content(headers, receive)
         if binary:
             if encoding:
-                raise _RefusedError(415, "a binary CloudEvent is not compressed")
-            return Body(cloudevents.of_headers(headers, content), "lines")
+                raise ApiError(
+                    415, "a binary CloudEvent must not be compressed", fix="send it uncompressed"
+                )
+            return Body(cloudevents.binary_to_line(headers, content), "lines")
         return Body(content, _FORMS[media], _ENCODINGS[encoding])
 
-    async def _content(
+    async def _read_content(
         self, headers: dict[bytes, bytes], receive: Receive, *, at_most: int = 0
     ) -> bytes:
         limit = at_most or self.service.settings.limits.body
-        too_large = _RefusedError(413, f"the body is larger than {limit} bytes", fix="send parts")
+        too_large = ApiError(413, f"the body exceeds {limit} bytes", fix="split the batch")
         length = headers.get(b"content-length", b"0")
         declared = int(length) if length.isdigit() else 0
         if declared > limit:
             raise too_large
         if not at_most:
-            self.service.room_for(declared)
+            self.service.check_capacity(declared)
         parts, size, more = [], 0, True
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise _RefusedError(400, "the body broke off")
+                raise ApiError(400, "the client disconnected before the body was complete")
             part = message.get("body", b"")
             size += len(part)
             if size > limit:
@@ -204,39 +186,24 @@ class Ingest:
             more = message.get("more_body", False)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    async def _refuse(self, error: WavebreakError, send: Send) -> None:
-        status, retry_after_s = 400, 0.0
-        if isinstance(error, BusyError):
-            status, retry_after_s = 503, error.retry_after_s
-        elif isinstance(error, RepeatedKeyError):
-            status = error.status
-        elif isinstance(error, TooLargeError):
-            status = 413
-        elif isinstance(error, _RefusedError):
-            status, retry_after_s = error.status, error.retry_after_s
-        elif not isinstance(error, EventError):
-            status = 500
-        self.service.counts[f"answers.{status}"] += 1
-        more = {"fix": error.fix} if error.fix else {}
-        headers = [(b"retry-after", str(math.ceil(retry_after_s)).encode())] * (retry_after_s > 0)
-        if status == 405:
+    async def _send_error(self, error: WavebreakError, send: Send) -> None:
+        response = describe_error(error)
+        self.service.counts[f"answers.{error_status(error)}"] += 1
+        headers = [(k.lower().encode(), v.encode()) for k, v in response.headers.items()]
+        if response.status == 405:
             headers.append((b"allow", b"POST"))
-        if status == 401:
-            headers.append((b"www-authenticate", b"Bearer"))
-        await _send(
-            send, status, problem(status, error.what, **more), headers, problem_document=True
-        )
+        await _send(send, response.status, response.body, headers)
 
 
 async def _send(
-    send: Send, status: int, body: bytes, more: list[tuple[bytes, bytes]] | None = None, *,
-    problem_document: bool = False,
-) -> None:  # fmt: skip
-    bad = problem_document or status >= 400
-    media = b"application/problem+json" if bad else b"application/json"
-    headers = [
-        (b"content-type", media), (b"content-length", str(len(body)).encode()), *_SAFE,
-        *(more or []),
-    ]  # fmt: skip
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+    send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]] | None = None
+) -> None:
+    media = MEDIA_TYPE.encode() if status >= 400 else b"application/json"
+    all_headers = [
+        (b"content-type", media),
+        (b"content-length", str(len(body)).encode()),
+        *_SECURITY_HEADERS,
+        *(headers or []),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": all_headers})
     await send({"type": "http.response.body", "body": body})

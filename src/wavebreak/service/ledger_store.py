@@ -1,10 +1,10 @@
-"""The ledger in the service's database: sealed in the transaction of what an entry tells.
+"""The ledger in the service's database: entries are sealed in the transaction that they describe.
 
-Whoever seals locks the ledger's head until the transaction ends, so that entries are in one order;
-what a failed transaction had sealed is gone with it. Decisions are sealed by the writer together
-with their rows, their standings and the outbox. A receipt `applied` follows in the writer's next
-transaction: from then on all who ask are answered by that standing. `delivered` (or `failed`) is
-sealed with the letter's end, one for each webhook.
+A transaction that seals locks the ledger's head until it ends, so that entries have one order; a
+failed transaction leaves no entry. The log writer seals decisions together with their rows and
+enforcement states. An `applied` receipt follows in its next transaction: from then on every
+response shows the decision. A `delivered` or `failed` receipt is sealed when a webhook delivery
+ends.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from wavebreak.ledger.verifier import canonical, read_checkpoint
 from wavebreak.service import database
 from wavebreak.service.models import LedgerCheckpoint, LedgerEntry, LedgerHead, LedgerOpening
 
-Owed = tuple[int, Decision | DecisionEntry]
-"""A sealed decision that has no receipt yet, by its position."""
+PendingReceipt = tuple[int, Decision | DecisionEntry]
+"""A sealed decision without a receipt, with its position."""
 
 _ENTRY = "INSERT INTO ledger_entry (position, line, nodes) VALUES (%s,%s,%s)"
 _OPENING = "INSERT INTO ledger_opening (position, account, subject, told) VALUES (%s,%s,%s,%s)"
@@ -41,15 +41,15 @@ _CHECKPOINT = (
     "ON CONFLICT (minute) DO UPDATE SET size = excluded.size, note = excluded.note"
 )
 LEDGER_KEY = "ledger.pub"
-"""File of the service's directory with the key that checkpoints are verified by."""
+"""File in the service's directory with the public key of the checkpoints."""
 _MINUTE_MS = 60_000
-_AT_ONCE = 1_000
+_CHUNK = 1_000
 
 
-class Rows:
-    """Storage of a ledger in the bound database; `clock` gives milliseconds.
+class LedgerRows:
+    """Ledger storage in the bound database; `clock` returns milliseconds.
 
-    What is appended counts once a checkpoint over it is kept, in the same transaction.
+    Appended entries count once a checkpoint covers them, in the same transaction.
     """
 
     def __init__(self, clock: Callable[[], int]) -> None:
@@ -57,27 +57,25 @@ class Rows:
         self._size = -1
 
     def size(self) -> int:
-        """How many entries there are."""
+        """Return the number of entries."""
         self._size = int(LedgerHead.objects.values_list("size", flat=True).get(id=1))
         return self._size
 
     def append(self, lines: Sequence[bytes], nodes: bytes) -> None:
-        """Keep entries, each with its nodes, in the open transaction."""
+        """Append entries with their tree nodes in the open transaction."""
         first = self._size if self._size >= 0 else self.size()
         ends = [32 * (leaf_index(first + k) - leaf_index(first)) for k in range(len(lines) + 1)]
-        rows = [
-            (first + k, line, nodes[ends[k] : ends[k + 1]]) for k, line in enumerate(lines)
-        ]  # fmt: skip
+        rows = [(first + k, line, nodes[ends[k] : ends[k + 1]]) for k, line in enumerate(lines)]
         with connection.cursor() as cursor:
             cursor.executemany(_ENTRY, rows)
         self._size = first + len(lines)
 
     def line(self, position: int) -> bytes:
-        """One entry."""
+        """Return an entry."""
         return bytes(LedgerEntry.objects.values_list("line", flat=True).get(position=position))
 
     def node(self, index: int) -> bytes:
-        """One node of the tree: it stands with the entry that it was made by."""
+        """Return a node of the tree, which is stored with the entry that added it."""
         near = range(index // 2, index // 2 + 64)
         position = near[bisect_right(near, index, key=leaf_index) - 1]
         found = LedgerEntry.objects.values_list("nodes", flat=True).get(position=position)
@@ -85,60 +83,60 @@ class Rows:
         return bytes(found)[at : at + 32]
 
     def keep(self, note: bytes) -> None:
-        """Keep a signed checkpoint: as the last, and as the last of this minute."""
+        """Store a signed checkpoint as the last one, and as the last of this minute."""
         size, minute = read_checkpoint(note).size, self._clock() // _MINUTE_MS
         with connection.cursor() as cursor:
             cursor.execute(_NOTE, (size, note))
             cursor.execute(_CHECKPOINT, (minute, size, note))
 
     def latest(self) -> bytes | None:
-        """The checkpoint kept last."""
+        """Return the last checkpoint."""
         note = LedgerHead.objects.values_list("note", flat=True).get(id=1)
         return bytes(note) or None
 
 
-class Opened:
-    """Openings in the bound database."""
+class OpeningRows:
+    """Openings of commitments in the bound database."""
 
     def keep(self, first: int, openings: Iterable[Openings]) -> None:
-        """Keep the openings of entries from position `first` on, in the open transaction."""
+        """Store the openings of entries from position `first` on, in the open transaction."""
         rows = [
-            (position, _of(told, "account"), _of(told, "id"), msgspec.json.encode(told))
-            for position, told in enumerate(openings, first)
-            if told
-        ]  # fmt: skip
+            (position, _value(each, "account"), _value(each, "id"), msgspec.json.encode(each))
+            for position, each in enumerate(openings, first)
+            if each
+        ]
         with connection.cursor() as cursor:
             cursor.executemany(_OPENING, rows)
 
     def of(self, position: int) -> Openings:
-        """Openings of one entry; empty where none are, or they were erased."""
-        found = LedgerOpening.objects.filter(position=position).values_list("told", flat=True)
-        told = found.first()
-        return msgspec.json.decode(bytes(told), type=Openings) if told is not None else {}
+        """Return the openings of an entry; empty if there are none or they were erased."""
+        rows = LedgerOpening.objects.filter(position=position)
+        encoded = rows.values_list("openings", flat=True).first()
+        return msgspec.json.decode(bytes(encoded), type=Openings) if encoded is not None else {}
 
     def positions(self, field: str, value: str) -> list[int]:
-        """Entries that hide this value in this field, `account` or `id`."""
+        """Return the positions of entries with this value in a field, `account` or `id`."""
         column = {"account": "account", "id": "subject"}[field]
         found = LedgerOpening.objects.filter(**{column: value}).order_by("position")
         return list(found.values_list("position", flat=True))
 
     def erase(self, account: str) -> int:
-        """Erase all openings of the entries about an account; how many entries they were."""
+        """Erase all openings of an account's entries; return the number of entries."""
         with connection.cursor() as cursor:
             if connection.vendor == "sqlite":
                 cursor.execute("PRAGMA secure_delete = ON")
         return int(LedgerOpening.objects.filter(account=account).delete()[0])
 
 
-def _of(told: Openings, field: str) -> str:
-    return str(told[field][1]) if field in told else ""
+def _value(openings: Openings, field: str) -> str:
+    return str(openings[field][1]) if field in openings else ""
 
 
-class Seals:
-    """Seals for one service, from whatever thread holds a transaction.
+class LedgerStore:
+    """Seals entries for one service, on any thread that holds a transaction.
 
-    `signer` signs checkpoints; `clock` gives milliseconds. Raises EvidenceError where the ledger is
-    another signer's, or not as it was sealed.
+    `signer` signs checkpoints; `clock` returns milliseconds. Raises EvidenceError if the ledger has
+    another signer or does not verify.
     """
 
     def __init__(self, signer: Signer, clock: Callable[[], int]) -> None:
@@ -146,107 +144,116 @@ class Seals:
         self._sealing: LedgerRecorder | None = None
 
     def ledger(self) -> Ledger:
-        """The ledger as it is now, to be read."""
-        return Ledger(Rows(self._clock), self.signer)
+        """Return the ledger as it is now, for reading."""
+        return Ledger(LedgerRows(self._clock), self.signer)
 
     @contextlib.contextmanager
     def sealing(self) -> Iterator[LedgerRecorder]:
-        """What seals, in the open transaction, as the block ends: nobody else does until then."""
-        sealing = self._opened()
+        """Lock the ledger in the open transaction, and checkpoint it when the block ends."""
+        sealing = self._locked()
         yield sealing
         sealing.ledger.checkpoint()
 
-    def _opened(self) -> LedgerRecorder:
+    def _locked(self) -> LedgerRecorder:
         with connection.cursor() as cursor:
             cursor.execute(_HEAD + " FOR UPDATE" * (connection.vendor == "postgresql"))
             size, note = cursor.fetchone()
         made = self._sealing
         if made is None or not note or not _ends_there(made.ledger, size, bytes(note)):
             made = LedgerRecorder(
-                self.ledger(), Opened(), clock=self._clock, salts=secrets.token_bytes,
+                self.ledger(),
+                OpeningRows(),
+                clock=self._clock,
+                salts=secrets.token_bytes,
                 at_once=False,
-            )  # fmt: skip
+            )
             self._sealing = made
         return made
 
     def decided(
-        self, made: Sequence[Decision], drafts: Sequence[Draft], owed: Sequence[Owed]
-    ) -> list[Owed]:
-        """Seal what a transaction of the writer makes true; gives what now has no receipt yet.
+        self,
+        made: Sequence[Decision],
+        drafts: Sequence[Draft],
+        pending_receipts: Sequence[PendingReceipt],
+    ) -> list[PendingReceipt]:
+        """Seal decisions and drafts of a transaction; return the decisions without a receipt.
 
-        `owed` are decisions of transactions before, which get their receipts.
+        `pending_receipts` are decisions of earlier transactions, which get their receipts now.
         """
-        if not (made or drafts or owed):
+        if not (made or drafts or pending_receipts):
             return []
         with self.sealing() as sealing:
             if drafts:
                 sealing.add(drafts)
-            if owed:
-                sealing.receipts([at for at, _ in owed], [each for _, each in owed])
+            if pending_receipts:
+                sealing.receipts(
+                    [at for at, _ in pending_receipts], [each for _, each in pending_receipts]
+                )
                 with connection.cursor() as cursor:
-                    cursor.execute(_RECEIPTED, (owed[-1][0] + 1,))
+                    cursor.execute(_RECEIPTED, (pending_receipts[-1][0] + 1,))
             return list(zip(sealing.decisions(made), made, strict=True))
 
-    def owed(self) -> list[Owed]:
-        """Sealed decisions that have no receipt yet."""
+    def pending_receipts(self) -> list[PendingReceipt]:
+        """Return sealed decisions without a receipt."""
         since = LedgerHead.objects.values_list("receipted", flat=True).get(id=1)
         rows = LedgerEntry.objects.filter(position__gte=since).order_by("position")
         read = [(at, read_entry(bytes(line))) for at, line in rows.values_list("position", "line")]
         return [(at, cast(DecisionEntry, e.body)) for at, e in read if e.kind == "decision"]
 
     def newest(self, account: str) -> int | None:
-        """Position of the newest decision on an account that can be opened."""
-        rows = Rows(self._clock)
-        found = reversed(Opened().positions("account", account))
+        """Return the position of an account's newest decision that can be opened."""
+        rows = LedgerRows(self._clock)
+        found = reversed(OpeningRows().positions("account", account))
         return next((at for at in found if read_entry(rows.line(at)).kind == "decision"), None)
 
-    def delivered(self, decision: str, hook: str, effect: str) -> None:
-        """Seal, in the open transaction, that a webhook was told of a decision, or could not be.
+    def add_delivery_receipt(self, decision: str, webhook: str, effect: str) -> None:
+        """Seal, in the open transaction, that a delivery succeeded or failed.
 
-        Of a decision that was never sealed, or whose openings were erased, nothing is said.
+        A decision that was never sealed, or whose openings were erased, gets no receipt.
         """
-        for at in Opened().positions("id", decision)[:1]:
-            told = read_entry(Rows(self._clock).line(at)).body
-            if isinstance(told, DecisionEntry):
+        for at in OpeningRows().positions("id", decision)[:1]:
+            body = read_entry(LedgerRows(self._clock).line(at)).body
+            if isinstance(body, DecisionEntry):
                 with self.sealing() as sealing:
-                    sealing.receipts([at], [told], effect=effect, detail=hook)
+                    sealing.receipts([at], [body], effect=effect, detail=webhook)
 
-    def versions(self, engine: Engine, told: str, earlier: int, differ: int) -> None:
-        """Seal what decides from now on, where it is not what was sealed last.
+    def versions(self, engine: Engine, versions: str, earlier: int, differ: int) -> None:
+        """Seal the versions that decide from now on, unless they were sealed last.
 
-        `earlier` decisions stand, of which `differ` would come out otherwise.
+        `earlier` decisions by other versions remain in force; `differ` of them would not be
+        reproduced.
         """
         with transaction.atomic(), self.sealing() as sealing:
-            if LedgerHead.objects.values_list("versions", flat=True).get(id=1) == told:
+            if LedgerHead.objects.values_list("versions", flat=True).get(id=1) == versions:
                 return
-            told_of = {"earlier": earlier, "differ": differ} if earlier else {}
-            sealing.versions(engine, **told_of)
-            LedgerHead.objects.filter(id=1).update(versions=told, differ=differ)
+            counts = {"earlier": earlier, "differ": differ} if earlier else {}
+            sealing.versions(engine, **counts)
+            LedgerHead.objects.filter(id=1).update(versions=versions, differ=differ)
 
 
 def _ends_there(ledger: Ledger, size: int, note: bytes) -> bool:
-    """Whether a ledger that was opened before is as long, and under the same root, as the head."""
+    """Whether a ledger opened earlier has the size and root of the head."""
     sealed = ledger.sealed
     return note.startswith(sealed.text.encode()) and ledger.size == sealed.size == size
 
 
-def copied(place: Path) -> None:
-    """Write the ledger, as of one moment, into an empty directory, as `evidence.checking` reads it.
+def export_ledger(place: Path) -> None:
+    """Write a consistent copy of the ledger into an empty directory, as `ledger.audit` reads it.
 
     Openings are not copied.
     """
     with transaction.atomic():
-        database.read_one_moment()
-        _copied(place)
+        database.use_consistent_snapshot()
+        _write_ledger(place)
 
 
-def _copied(place: Path) -> None:
+def _write_ledger(place: Path) -> None:
     rows = LedgerEntry.objects.order_by("position").values_list("line", "nodes")
     names = ("entries.jsonl", "nodes", "ends")
     end = 0
     with contextlib.ExitStack() as held:
         entries, nodes, ends = (held.enter_context((place / n).open("wb")) for n in names)
-        for line, made in rows.iterator(chunk_size=_AT_ONCE):
+        for line, made in rows.iterator(chunk_size=_CHUNK):
             end += len(line) + 1
             entries.write(bytes(line) + b"\n")
             nodes.write(made)
@@ -254,10 +261,10 @@ def _copied(place: Path) -> None:
     last = bytes(LedgerHead.objects.get(id=1).note)
     kept = map(bytes, LedgerCheckpoint.objects.order_by("size").values_list("note", flat=True))
     notes = [*(note for note in kept if note != last), last]
-    told = (canonical(note.decode()).encode() + b"\n" for note in notes if note)
-    (place / "checkpoints.jsonl").write_bytes(b"".join(told))
+    lines = (canonical(note.decode()).encode() + b"\n" for note in notes if note)
+    (place / "checkpoints.jsonl").write_bytes(b"".join(lines))
 
 
-def differing() -> int:
-    """How many decisions made under former versions would come out otherwise now."""
+def count_differing_decisions() -> int:
+    """Return how many decisions by earlier versions the current ones would not reproduce."""
     return int(LedgerHead.objects.values_list("differ", flat=True).get(id=1))

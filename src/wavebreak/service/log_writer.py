@@ -1,12 +1,12 @@
-"""SQLite's write-ahead log, carried into the database beside the commits rather than in one.
+"""Log writer: the one thread that commits events and decisions, and the WAL checkpointer.
 
-Left to itself SQLite carries it over within the commit that finds it long: whoever waits for that
-commit waits for tens of megabytes to be on disk.
+All that is queued goes into one transaction and is acknowledged after its commit: rows of the log,
+responses to requests with an Idempotency-Key, and the engine's decisions on earlier rows with their
+ledger entries, enforcement states and applied position.
 
-The one writer: whatever waits goes into one transaction, and is acknowledged after its commit.
-
-A transaction holds rows of the log, the answers to repeatable requests, and what the engine made
-of earlier rows: decisions, each sealed, standings and the position up to which they are complete.
+Left to itself, SQLite checkpoints its write-ahead log within the commit that finds it long, and
+that commit then waits for tens of megabytes to reach the disk. `WalCheckpointer` does it beside the
+commits.
 """
 
 from __future__ import annotations
@@ -25,75 +25,74 @@ from django.db import Error, connection, transaction
 
 from wavebreak.engine.decision import Decision
 from wavebreak.service import event_log, idempotency
-from wavebreak.service.ledger_store import Owed, Seals
+from wavebreak.service.ledger_store import LedgerStore, PendingReceipt
 from wavebreak.service.pending_requests import (
     Accepted,
     BusyError,
-    Decided,
-    Logged,
-    Repeat,
-    Waiting,
+    DecidedBatch,
+    IdempotencyKey,
+    LoggedBatch,
+    PendingRequest,
     resolve_futures,
 )
-from wavebreak.service.request_decoder import Decoded, Read
+from wavebreak.service.request_decoder import DecodedBatch, DecodeResult
 
-EVERY_S = 2.0
-"""From one carrying over to the next."""
+CHECKPOINT_INTERVAL_S = 2.0
+"""Seconds between two checkpoints."""
 
 
-class Checkpoints:
-    """A thread that carries over most of the log; the one writer the rest, so that it begins anew.
+class WalCheckpointer:
+    """A thread that checkpoints most of the write-ahead log; the log writer does the rest.
 
-    SQLite begins its log anew only where all of it is carried over when a transaction begins: what
-    is written while the thread works is left to `finish`. Another database than SQLite looks after
-    itself.
+    SQLite restarts its log only if all of it is checkpointed when a transaction begins: `finish`
+    checkpoints what was written while the thread worked. PostgreSQL needs none of this.
     """
 
     def __init__(self) -> None:
-        self._carried, self._stopping = threading.Event(), threading.Event()
+        self._checkpointed, self._stopping = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="wavebreak-checkpoint", daemon=True)
 
     def start(self) -> None:
-        """Begin, where there is a log to carry over."""
+        """Start, if the database is SQLite."""
         if connection.vendor == "sqlite":
             self._thread.start()
 
     def finish(self) -> None:
-        """Carry over what was written meanwhile; called by the writer, between transactions."""
-        if self._carried.is_set():
-            self._carried.clear()
-            _carry()
+        """Checkpoint the rest; called by the log writer between transactions."""
+        if self._checkpointed.is_set():
+            self._checkpointed.clear()
+            _checkpoint()
 
     def stop(self) -> None:
-        """End; the last connection that is closed carries over the rest."""
+        """Stop; the last connection that is closed checkpoints the rest."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
 
     def _work(self) -> None:
-        while not self._stopping.wait(EVERY_S):
-            # Twice: the first takes long, and what is written meanwhile is most of what is left.
-            _carry()
-            _carry()
-            self._carried.set()
+        while not self._stopping.wait(CHECKPOINT_INTERVAL_S):
+            # Twice: the first takes long, and what is written meanwhile is most of the rest.
+            _checkpoint()
+            _checkpoint()
+            self._checkpointed.set()
         connection.close()
 
 
-def _carry() -> None:
-    # A disk that is full, or a database that is away, is the next commit's to tell of.
+def _checkpoint() -> None:
+    # The next commit reports a full disk or an unreachable database.
     with suppress(Error), connection.cursor() as cursor:
         cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
 
-EVENTS_AT_ONCE = 50_000
-"""Events from which on no further body joins a transaction."""
+MAX_EVENTS_PER_COMMIT = 50_000
+"""A transaction with this many events takes no further body."""
 DECISIONS_WAIT_S = 0.01
-"""How long decisions wait for events with which they may share a commit."""
+"""How long decisions wait for events to share a commit with."""
 _DECISION = (
     "INSERT INTO decision (number, id, account, ts, stage, outcome, until, body, reached) "
     "VALUES (%s,%s,%s,%s,%s,%s,%s,%s,%s)"
 )
-_STANDING = (
+_ENFORCEMENT_STATE = (
     "INSERT INTO standing (account, outcome, until, ts, decision) VALUES (%s,%s,%s,%s,%s) "
     "ON CONFLICT (account) DO UPDATE SET outcome = excluded.outcome, until = excluded.until, "
     "ts = excluded.ts, decision = excluded.decision"
@@ -101,67 +100,91 @@ _STANDING = (
 _APPLIED = "UPDATE log_applied SET position = %s, decisions = %s, made_by = %s WHERE id = 1"
 _RETRY_S = (0.1, 5.0)
 
-Group = tuple[list[Waiting], Decoded]
-Row = tuple[Logged, bytes]
-"""Events under their position, and the bytes that they are in the log."""
+Group = tuple[list[PendingRequest], DecodedBatch]
+Row = tuple[LoggedBatch, bytes]
+"""Events with their position, and their encoding in the log."""
 
 
-class Writer:
-    """Owns the end of the log. `onward` is given what has been committed, in order.
+class LogWriter:
+    """Owns the end of the log.
 
-    `failing` says why nothing can be written just now, or is empty. `clock` gives milliseconds.
+    Args:
+        end: Position after the newest event.
+        applied: Position up to which decisions are stored.
+        decisions: How many decisions are stored.
+        made_by: Versions of policy, model and features, stored with the decisions.
+        on_logged: Called with each committed batch, in order.
+        on_stored: Called with the number of the newest stored decision.
+        clock: Returns milliseconds.
+        retry_after_s: For BusyError while the database fails.
+        keep_s: How long responses to requests with an Idempotency-Key are kept.
+        ledger_store: Seals decisions in the same transaction.
+
+    Attributes:
+        failing: Why the database cannot be written; empty while it can.
+        commits: How many transactions were committed.
     """
 
     def __init__(
-        self, *, end: int, applied: int, decisions: int, made_by: str,
-        onward: Callable[[Logged], None], news: Callable[[int], None], clock: Callable[[], int],
-        retry_after_s: float, keep_s: float, seals: Seals,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        end: int,
+        applied: int,
+        decisions: int,
+        made_by: str,
+        on_logged: Callable[[LoggedBatch], None],
+        on_stored: Callable[[int], None],
+        clock: Callable[[], int],
+        retry_after_s: float,
+        keep_s: float,
+        ledger_store: LedgerStore,
+    ) -> None:
         self.end, self.applied, self.decisions = end, applied, decisions
         self.failing = ""
         self.commits = 0
         self._made_by, self._clock, self._keep_ms = made_by, clock, int(keep_s * 1000)
-        self._onward, self._news, self._retry_after_s = onward, news, retry_after_s
-        self._queue: SimpleQueue[Group | Decided | threading.Event | None] = SimpleQueue()
+        self._on_logged, self._on_stored = on_logged, on_stored
+        self._retry_after_s = retry_after_s
+        self._queue: SimpleQueue[Group | DecidedBatch | threading.Event | None] = SimpleQueue()
         self._groups: deque[Group] = deque()
-        self._decided: list[Decided] = []
-        self._seals, self._owed = seals, seals.owed()
+        self._decided: list[DecidedBatch] = []
+        self._ledger_store, self._pending_receipts = ledger_store, ledger_store.pending_receipts()
         self._doubtful: list[Row] = []
-        self._checkpoints = Checkpoints()
-        self._forgot_ms = 0
+        self._checkpoints = WalCheckpointer()
+        self._expired_ms = 0
         self._flushed: list[threading.Event] = []
         self._stopping = False
         self._thread = threading.Thread(target=self._work, name="wavebreak-write", daemon=True)
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start to write."""
         self._checkpoints.start()
         self._thread.start()
 
-    def put(self, waiting: list[Waiting], decoded: Decoded) -> None:
-        """Queue bodies for the log."""
+    def put_decoded(self, waiting: list[PendingRequest], decoded: DecodedBatch) -> None:
+        """Queue decoded bodies for the log."""
         self._queue.put((waiting, decoded))
 
-    def decided(self, made: Decided) -> None:
-        """Queue what the engine made of the log."""
+    def put_decided(self, made: DecidedBatch) -> None:
+        """Queue the engine's decisions."""
         self._queue.put(made)
 
     def flush(self) -> None:
-        """Return when all that was queued has been written (or refused)."""
+        """Return when all that was queued is written or refused."""
         done = threading.Event()
         self._queue.put(done)
         done.wait()
 
     def stop(self) -> None:
-        """Write what waits, and end."""
+        """Write what is queued, and stop."""
         self._queue.put(None)
         self._thread.join()
         self._checkpoints.stop()
         connection.close()
 
     def _work(self) -> None:
-        while not self._stopping or self._groups or self._decided or self._owed:
-            self._gather()
+        while not self._stopping or self._groups or self._decided or self._pending_receipts:
+            self._collect()
             if self.failing and not self._recovered():
                 if self._stopping:
                     break
@@ -171,27 +194,27 @@ class Writer:
             self._release()
         connection.close()
 
-    def _gather(self) -> None:
-        """Take what waits; where nothing does, wait for it."""
-        pressing = self._groups or self._stopping or self.failing or self._flushed
+    def _collect(self) -> None:
+        """Collect what is queued; if nothing is, wait for the first item."""
+        urgent = self._groups or self._stopping or self.failing or self._flushed
         try:
-            self._sort(self._queue.get(not (pressing or self._decided or self._owed)))
+            self._enqueue(self._queue.get(not (urgent or self._decided or self._pending_receipts)))
             while True:
-                self._sort(self._queue.get_nowait())
+                self._enqueue(self._queue.get_nowait())
         except Empty:
             pass
-        # Decisions and receipts alone wait a moment: events that come meanwhile share their commit.
+        # Decisions and receipts alone wait a moment for events to share a commit with.
         end = time.monotonic() + DECISIONS_WAIT_S
         while not (self._groups or self._stopping or self.failing or self._flushed):
             try:
-                self._sort(self._queue.get(timeout=max(0.0, end - time.monotonic())))
+                self._enqueue(self._queue.get(timeout=max(0.0, end - time.monotonic())))
             except Empty:
                 return
 
-    def _sort(self, item: Group | Decided | threading.Event | None) -> None:
+    def _enqueue(self, item: Group | DecidedBatch | threading.Event | None) -> None:
         if item is None:
             self._stopping = True
-        elif isinstance(item, Decided):
+        elif isinstance(item, DecidedBatch):
             self._decided.append(item)
         elif isinstance(item, threading.Event):
             self._flushed.append(item)
@@ -199,34 +222,34 @@ class Writer:
             self._groups.append(item)
 
     def _release(self) -> None:
-        """Tell who waits for a flush, once nothing waits for the log."""
+        """Wake callers of `flush` once no body is queued."""
         if not self._groups:
             for flushed in self._flushed:
                 flushed.set()
             self._flushed.clear()
 
-    def _taken(self) -> list[Group]:
+    def _next_groups(self) -> list[Group]:
         groups, events = [], 0
-        while self._groups and events < EVENTS_AT_ONCE:
+        while self._groups and events < MAX_EVENTS_PER_COMMIT:
             groups.append(self._groups.popleft())
             events += groups[-1][1].log.num_rows
         return groups
 
     def _write(self) -> None:
-        """One transaction; raises Django's Error where it could not be made."""
-        groups, made = self._taken(), list(self._decided)
+        """Commit one transaction; raises Django's Error if it fails."""
+        groups, made = self._next_groups(), list(self._decided)
         waiting = [w for some, _ in groups for w in some]
-        answers = [_accepted(read) for _, decoded in groups for read in decoded.reads]
+        answers = [_to_accepted(read) for _, decoded in groups for read in decoded.reads]
         rows = self._rows(groups)
         try:
             with transaction.atomic(), connection.cursor() as cursor:
                 self._statements(cursor, rows, made, waiting, answers)
-                owed = self._sealed(made, waiting)
+                pending_receipts = self._seal(made, waiting)
         except Error as error:
             self._failed(error, rows, waiting)
             raise
         self.commits += 1
-        self._owed = owed
+        self._pending_receipts = pending_receipts
         del self._decided[: len(made)]
         self._committed(rows, made)
         resolve_futures((w, a) for w, a in zip(waiting, answers, strict=True) if not w.ask)
@@ -236,64 +259,72 @@ class Writer:
         rows, first = list[Row](), self.end
         for waiting, decoded in groups:
             asked = tuple(w for w in waiting if w.ask)
-            rows.append((Logged(first, decoded.log, asked), decoded.blob))
+            rows.append((LoggedBatch(first, decoded.log, asked), decoded.blob))
             first += decoded.log.num_rows
         return rows
 
     def _statements(
-        self, cursor: Any, rows: list[Row], made: list[Decided],
-        waiting: list[Waiting], answers: list[Accepted],
-    ) -> None:  # fmt: skip
+        self,
+        cursor: Any,
+        rows: list[Row],
+        made: list[DecidedBatch],
+        waiting: list[PendingRequest],
+        answers: list[Accepted],
+    ) -> None:
         now = self._clock()
         for logged, blob in rows:
             event_log.append(cursor, logged.first, logged.events.num_rows, now, blob)
-        repeats: list[tuple[Repeat, Accepted]] = [
+        repeats: list[tuple[IdempotencyKey, Accepted]] = [
             (w.repeat, a) for w, a in zip(waiting, answers, strict=True) if w.repeat
         ]
         if repeats:
-            idempotency.keep(cursor, repeats, now)
-        if repeats and now - self._forgot_ms > 60_000:
-            self._forgot_ms = now
-            idempotency.forget(cursor, now - self._keep_ms)
+            idempotency.store_responses(cursor, repeats, now)
+        if repeats and now - self._expired_ms > 60_000:
+            self._expired_ms = now
+            idempotency.delete_expired(cursor, now - self._keep_ms)
         if made:
             decided = [(*row, d.reached) for d in made for row in d.rows]
             if decided:
                 cursor.executemany(_DECISION, decided)
                 newest = {row[2]: (row[2], row[5], row[6], row[3], row[0]) for row in decided}
-                cursor.executemany(_STANDING, list(newest.values()))
+                cursor.executemany(_ENFORCEMENT_STATE, list(newest.values()))
             decisions = decided[-1][0] if decided else self.decisions
             cursor.execute(_APPLIED, (made[-1].reached, decisions, self._made_by))
 
-    def _sealed(self, made: list[Decided], waiting: list[Waiting]) -> list[Owed]:
+    def _seal(
+        self, made: list[DecidedBatch], waiting: list[PendingRequest]
+    ) -> list[PendingReceipt]:
         bodies = [row[7] for d in made for row in d.rows]
         decisions = [msgspec.json.decode(body, type=Decision) for body in bodies]
-        return self._seals.decided(decisions, [d for w in waiting for d in w.drafts], self._owed)
+        return self._ledger_store.decided(
+            decisions, [d for w in waiting for d in w.drafts], self._pending_receipts
+        )
 
-    def _committed(self, rows: list[Row], made: list[Decided]) -> None:
+    def _committed(self, rows: list[Row], made: list[DecidedBatch]) -> None:
         if made:
             self.applied = made[-1].reached
             decided = [row for d in made for row in d.rows]
             if decided:
                 self.decisions = decided[-1][0]
-                self._news(self.decisions)
+                self._on_stored(self.decisions)
         for logged, _ in rows:
             self.end = logged.first + logged.events.num_rows
-            self._onward(logged)
+            self._on_logged(logged)
 
-    def _failed(self, error: Error, rows: list[Row], waiting: list[Waiting]) -> None:
-        """Tell who waits that nothing is promised; whether it was committed is looked up later."""
+    def _failed(self, error: Error, rows: list[Row], waiting: list[PendingRequest]) -> None:
+        """Refuse the waiting requests; `_resolve_doubtful_commit` checks the commit later."""
         self.failing = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         connection.close()
-        # Nobody waits for the engine any more, should the events turn out to be in the log.
+        # No request waits for the engine any more, should the events be in the log after all.
         self._doubtful = [(replace(logged, asked=()), blob) for logged, blob in rows]
         self._refuse(waiting)
 
-    def _refuse(self, waiting: list[Waiting]) -> None:
-        busy = BusyError("the log cannot be written just now", retry_after_s=self._retry_after_s)
+    def _refuse(self, waiting: list[PendingRequest]) -> None:
+        busy = BusyError("the log cannot be written", retry_after_s=self._retry_after_s)
         resolve_futures((w, busy) for w in waiting)
 
     def _recovered(self) -> bool:
-        """Whether the database answers again; until then what comes is refused at once."""
+        """Wait until the database answers again, refusing new requests; False when stopping."""
         delay = _RETRY_S[0]
         while not self._stopping:
             for waiting, _ in self._groups:
@@ -302,29 +333,29 @@ class Writer:
             self._release()
             time.sleep(delay)
             try:
-                self._settle()
+                self._resolve_doubtful_commit()
             except Error:
                 connection.close()
                 delay = min(2 * delay, _RETRY_S[1])
-                self._gather()
+                self._collect()
                 continue
             self.failing = ""
             return True
         return False
 
-    def _settle(self) -> None:
-        """Find out what came of the transaction that broke off."""
+    def _resolve_doubtful_commit(self) -> None:
+        """Find out whether the failed transaction was committed, and reload positions."""
         if self._doubtful:
             logged, blob = self._doubtful[-1]
-            if event_log.holds(logged.first, blob):
+            if event_log.contains_row(logged.first, blob):
                 self._committed(self._doubtful, [])
             self._doubtful = []
         with connection.cursor() as cursor:
             cursor.execute("SELECT position, decisions FROM log_applied WHERE id = 1")
             self.applied, self.decisions = cursor.fetchone()
         self._decided = [d for d in self._decided if d.reached > self.applied]
-        self._owed = self._seals.owed()
+        self._pending_receipts = self._ledger_store.pending_receipts()
 
 
-def _accepted(read: Any) -> Accepted:
-    return Accepted(read.taken, read.refused) if isinstance(read, Read) else Accepted(0)
+def _to_accepted(read: Any) -> Accepted:
+    return Accepted(read.taken, read.refused) if isinstance(read, DecodeResult) else Accepted(0)

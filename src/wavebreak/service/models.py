@@ -1,6 +1,7 @@
-"""Tables beside the hot path's: what people and platforms set up, and the ledger.
+"""ORM models of the service: event log, decisions, enforcement states, webhooks, keys, ledger.
 
-The tables of the service. The hot path fills the first five; what they hold is fixed here.
+Table names are those of version 0.1, so that its databases open unchanged. The hot path writes
+`LogBatch`, `AppliedPosition`, `Decision`, `EnforcementState` and `Idempotency` by SQL.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from django.db import models
 
 
 class ApiKey(models.Model):
-    """A key of the API: only a hash of it is kept. `ends_ms` is when it stops (null: never)."""
+    """An API key, stored as a hash. `ends_ms` is when it expires (null: never)."""
 
     prefix = models.CharField(max_length=8, primary_key=True)
     digest = models.BinaryField(max_length=32)
@@ -21,13 +22,11 @@ class ApiKey(models.Model):
     ends_ms = models.BigIntegerField(null=True)
 
     class Meta:
-        """A plain name."""
-
         db_table = "api_key"
 
 
-class Change(models.Model):
-    """The audit: who (a key's prefix) changed what, when and why, and what came of it."""
+class AuditEntry(models.Model):
+    """An administrative change: which key changed what, when, why, and with which outcome."""
 
     number = models.BigAutoField(primary_key=True)
     at_ms = models.BigIntegerField()
@@ -38,72 +37,62 @@ class Change(models.Model):
     outcome = models.CharField(max_length=16)
 
     class Meta:
-        """A plain name."""
-
         db_table = "change"
 
 
-class Hook(models.Model):
-    """A webhook: decisions after `cursor`, from outcome `least` on, are to be sent to `url`.
+class Webhook(models.Model):
+    """A webhook: receives decisions after number `cursor` whose outcome is `min_outcome` or above.
 
-    Its secret is derived (see `signing`) from `generation`; the former one signs too until
-    `former_ends_ms`.
+    Its secret is derived from `generation` (see `webhooks.webhook_secret`); the previous generation
+    also signs until `former_ends_ms`.
     """
 
     id = models.CharField(max_length=32, primary_key=True)
     url = models.CharField(max_length=2000)
-    least = models.CharField(max_length=16)
+    min_outcome = models.CharField(max_length=16, db_column="least")
     created_ms = models.BigIntegerField()
     cursor = models.BigIntegerField()
     generation = models.IntegerField(default=1)
     former_ends_ms = models.BigIntegerField(default=0)
 
     class Meta:
-        """A plain name."""
-
         db_table = "hook"
 
 
-class Letter(models.Model):
-    """A decision on its way to a webhook: kept until it is delivered, or given up (`dead`)."""
+class Delivery(models.Model):
+    """A decision that is due for a webhook: removed when delivered, kept when dead-lettered."""
 
-    hook = models.ForeignKey(Hook, on_delete=models.CASCADE)
+    webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, db_column="hook_id")
     number = models.BigIntegerField()
     attempts = models.IntegerField(default=0)
     next_ms = models.BigIntegerField()
-    dead = models.BooleanField(default=False)
+    dead_lettered = models.BooleanField(default=False, db_column="dead")
     last_status = models.IntegerField(null=True)
     last_error = models.CharField(max_length=64, default="")
 
     class Meta:
-        """One a decision and webhook; found by when it is due."""
-
         db_table = "letter"
-        constraints = (
-            models.UniqueConstraint(fields=["hook", "number"], name="letter_once"),
-        )  # fmt: skip
-        indexes = (models.Index(fields=["dead", "next_ms"], name="letter_due"),)
+        constraints = (models.UniqueConstraint(fields=["webhook", "number"], name="letter_once"),)
+        indexes = (models.Index(fields=["dead_lettered", "next_ms"], name="letter_due"),)
 
 
-class Extension(models.Model):
-    """New chats given to an account beyond its quota, in the cycle that began at `at_ms`."""
+class QuotaExtension(models.Model):
+    """Extra new chats granted to an account in the quota cycle that began at `at_ms`."""
 
     account = models.CharField(max_length=128)
     at_ms = models.BigIntegerField()
 
     class Meta:
-        """Found by account, newest first."""
-
         db_table = "extension"
         indexes = (models.Index(fields=["account", "at_ms"], name="extension_account"),)
 
 
 class LedgerHead(models.Model):
-    """Where the ledger ends: one row, `id` 1, which whoever seals locks first.
+    """The end of the ledger: one row with `id` 1; every writer locks it first.
 
-    `size` entries under the signed `note` (empty: none yet). Decisions among the first `receipted`
-    entries have their receipts. `versions` names what decided when it was last sealed, `differ` how
-    many decisions before that would not have come to the same.
+    `size` entries are covered by the signed `note` (empty: none yet). Decisions among the first
+    `receipted` entries have their receipts. `versions` names the policy, model and features sealed
+    last; `differ` counts earlier decisions that they would not reproduce.
     """
 
     size = models.BigIntegerField(default=0)
@@ -113,38 +102,32 @@ class LedgerHead(models.Model):
     differ = models.BigIntegerField(default=0)
 
     class Meta:
-        """One row, named as what it is."""
-
         db_table = "ledger_head"
 
 
 class LedgerEntry(models.Model):
-    """An entry of the ledger as it is hashed, and the nodes of the tree that it adds."""
+    """A ledger entry as it is hashed, and the tree nodes that it adds."""
 
     position = models.BigIntegerField(primary_key=True)
     line = models.BinaryField()
     nodes = models.BinaryField()
 
     class Meta:
-        """A plain name."""
-
         db_table = "ledger_entry"
 
 
 class LedgerOpening(models.Model):
-    """What an entry's commitments hide, until it is erased: salts and values.
+    """The openings (salts and values) of an entry's commitments, until they are erased.
 
-    `account` and `subject` (the id of a decision or event) are those among them, to be found by.
+    `account` and `subject` (the id of a decision or event) are copies to search by.
     """
 
     position = models.BigIntegerField(primary_key=True)
     account = models.CharField(max_length=128, default="")
     subject = models.CharField(max_length=64, default="")
-    told = models.BinaryField()
+    openings = models.BinaryField(db_column="told")
 
     class Meta:
-        """Found by account, and by what it is of."""
-
         db_table = "ledger_opening"
         indexes = (
             models.Index(fields=["account"], name="ledger_opening_account"),
@@ -153,30 +136,22 @@ class LedgerOpening(models.Model):
 
 
 class LedgerCheckpoint(models.Model):
-    """The last signed checkpoint of each minute (since 1970) in which something was sealed."""
+    """The last signed checkpoint of each minute (since 1970) in which entries were added."""
 
     minute = models.BigIntegerField(primary_key=True)
     size = models.BigIntegerField()
     note = models.BinaryField()
 
     class Meta:
-        """A plain name."""
-
         db_table = "ledger_checkpoint"
 
 
-__all__ = [
-    "ApiKey", "Applied", "Batch", "Change", "Decision", "Extension", "Hook", "Idempotency",
-    "LedgerCheckpoint", "LedgerEntry", "LedgerHead", "LedgerOpening", "Letter", "Standing",
-]  # fmt: skip
+class LogBatch(models.Model):
+    """Contiguous events of the log: positions `first` to `first + count - 1`.
 
-
-class Batch(models.Model):
-    """Some events of the log, contiguous: positions `first` to `first + count - 1`.
-
-    `blob` is an Arrow IPC stream under zstd: those columns of LOG_SCHEMA in which something is
-    given, after the privacy edge. `sha256` is of it.
-    `received_ms` is this machine's clock, and no part of any decision.
+    `blob` is an Arrow IPC stream compressed with zstd: the columns of LOG_SCHEMA that have values,
+    after pseudonymization. `sha256` is its digest. `received_ms` is this machine's clock; no
+    decision depends on it.
     """
 
     first = models.BigIntegerField(primary_key=True)
@@ -186,16 +161,14 @@ class Batch(models.Model):
     blob = models.BinaryField()
 
     class Meta:
-        """A short name, since the hot path writes SQL."""
-
         db_table = "log_batch"
 
 
-class Applied(models.Model):
-    """How far the engine's answers are written down: one row, `id` 1.
+class AppliedPosition(models.Model):
+    """The log position up to which all decisions are stored: one row with `id` 1.
 
-    `position` is the log's position up to which every decision is in `Decision`, `decisions` how
-    many there are; `made_by` are the versions of policy, model and features that made the newest.
+    `decisions` counts them; `made_by` holds the versions of policy, model and features that made
+    the newest.
     """
 
     position = models.BigIntegerField(default=0)
@@ -203,16 +176,14 @@ class Applied(models.Model):
     made_by = models.CharField(max_length=256, default="")
 
     class Meta:
-        """One row, named as what it is."""
-
         db_table = "log_applied"
 
 
 class Decision(models.Model):
-    """A decision, and so the outbox: `number` counts from 1 without gaps, in the log's order.
+    """A decision; the table is also the outbox of webhooks.
 
-    `body` is its JSON as `wavebreak run` writes it, `reached` the log's position that was applied
-    with it, in one transaction.
+    `number` counts from 1 without gaps, in the order of the log. `body` is the JSON that
+    `wavebreak run` writes, `reached` the log position committed in the same transaction.
     """
 
     number = models.BigIntegerField(primary_key=True)
@@ -226,14 +197,12 @@ class Decision(models.Model):
     body = models.BinaryField()
 
     class Meta:
-        """Found by account, newest first."""
-
         db_table = "decision"
         indexes = (models.Index(fields=["account", "number"], name="decision_account"),)
 
 
-class Standing(models.Model):
-    """The newest decision of each account that has one; `until` (ms) ends it, null never."""
+class EnforcementState(models.Model):
+    """The newest decision of each account that has one; `until` (ms) is its end (null: none)."""
 
     account = models.CharField(max_length=128, primary_key=True)
     outcome = models.CharField(max_length=16)
@@ -242,16 +211,15 @@ class Standing(models.Model):
     decision = models.BigIntegerField()
 
     class Meta:
-        """Found by what is in force."""
-
         db_table = "standing"
         indexes = (models.Index(fields=["outcome"], name="standing_outcome"),)
 
 
 class Idempotency(models.Model):
-    """The answer to a request that may come again: `key` is of the API key and the header.
+    """The stored response to a request with an Idempotency-Key.
 
-    `key` and `body` are SHA-256; a repeated request is answered with `answer` as it stands.
+    `key` is the SHA-256 of the sender and the header, `body` that of the request body. A repeated
+    request gets `answer` unchanged.
     """
 
     key = models.BinaryField(max_length=32, primary_key=True)
@@ -260,6 +228,4 @@ class Idempotency(models.Model):
     at_ms = models.BigIntegerField(db_index=True)
 
     class Meta:
-        """A short name, since the hot path writes SQL."""
-
         db_table = "idempotency"

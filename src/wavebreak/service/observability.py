@@ -1,29 +1,23 @@
-"""Numbers for Prometheus. No label holds an account, a key or an address.
+"""Observability: Prometheus metrics, JSON logs, and the drift of live scores.
 
-Logs as one JSON object a line, without personal data.
-
-What may be logged is a list: a message that is a constant, and fields by name. Of an exception only
-its kind and where it came from are told, since its text may repeat what somebody sent.
-
-How far the scores of a live stream have moved from what the model was trained on, for a metric.
-
-The last scores of accounts are held against the baseline's bins of scores at scoring points: not
-quite the same people, so that the index's change says more than its height. `wavebreak doctor` says
-it exactly.
+No metric label holds an account, a key or an address. Logs contain only constant messages and
+allow-listed fields; of an exception only its type and location, since its text may repeat input.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
+import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
 import msgspec
 import numpy as np
+import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -34,23 +28,22 @@ from wavebreak.features.layout import SHARDS
 from wavebreak.model import baseline
 from wavebreak.service.service import Service
 
-SECONDS = (
+LATENCY_BUCKETS_S = (
     0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
 )  # fmt: skip
-"""Bounds of latency histograms."""
 
 Gauges = Mapping[str, tuple[str, float]]
-"""Name (without prefix) to what it means and its value now."""
+"""Metric name (without prefix) to help text and current value."""
 
 
-class _Live(Collector):
-    """Asks for the values at the moment of a scrape."""
+class _ScrapeCollector(Collector):
+    """Reads values when Prometheus scrapes."""
 
     def __init__(self, read: Callable[[], Iterable[Metric]]) -> None:
         self._read = read
 
     def collect(self) -> Iterator[Metric]:
-        """Give the values as they are now."""
+        """Return the current values."""
         yield from self._read()
 
 
@@ -64,129 +57,196 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        held = self.registry
+        self.registry = registry = CollectorRegistry()
         self.requests = Counter(
-            "wavebreak_requests", "Requests answered.", ["route", "method", "status"], registry=held
+            "wavebreak_requests",
+            "HTTP requests.",
+            ["route", "method", "status"],
+            registry=registry,
         )
         self.seconds = Histogram(
-            "wavebreak_request_seconds", "Seconds from a request to its answer's first byte.",
-            ["route"], buckets=SECONDS, registry=held,
-        )  # fmt: skip
+            "wavebreak_request_seconds",
+            "Seconds from a request to the first byte of its response.",
+            ["route"],
+            buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
         self.decisions = Counter(
-            "wavebreak_decisions", "Decisions.", ["outcome", "stage"], registry=held
+            "wavebreak_decisions", "Decisions.", ["outcome", "stage"], registry=registry
         )
         self.deliveries = Counter(
             "wavebreak_webhook_deliveries",
-            "Attempts to deliver a decision.",
+            "Webhook delivery attempts.",
             ["result"],
-            registry=held,
+            registry=registry,
         )
-        self.waiting = Gauge(
-            "wavebreak_webhook_waiting", "Decisions that wait to be delivered.", registry=held
+        self.pending = Gauge(
+            "wavebreak_webhook_pending", "Webhook deliveries that are pending.", registry=registry
         )
-        self.dead = Gauge("wavebreak_webhook_dead", "Decisions that were given up.", registry=held)
+        self.dead_lettered = Gauge(
+            "wavebreak_webhook_dead_lettered",
+            "Webhook deliveries that were dead-lettered.",
+            registry=registry,
+        )
         self.consumed = Counter(
-            "wavebreak_stream_events", "Events taken from a broker.", ["result"], registry=held
-        )
+            "wavebreak_stream_events", "Events consumed from a broker.", ["result"],
+            registry=registry,
+        )  # fmt: skip
         self.shift = Gauge(
             "wavebreak_score_shift",
-            "Population stability index of the last scores of accounts against the model's "
-            "baseline (NaN: not known). Its change tells more than its height.", registry=held,
-        )  # fmt: skip
+            "Population stability index of the accounts' last scores against the model's "
+            "baseline (NaN: unknown). Watch its change rather than its value.",
+            registry=registry,
+        )
         self.shift.set(float("nan"))
 
     def watch(self, gauges: Callable[[], Gauges], causes: Callable[[], Mapping[str, int]]) -> None:
-        """Have `gauges` and refusals by cause read at each scrape."""
-        self.registry.register(_Live(lambda: _families(gauges(), causes())))
+        """Read `gauges`, and rejected events by cause, at each scrape."""
+        self.registry.register(_ScrapeCollector(lambda: _families(gauges(), causes())))
 
     def text(self) -> bytes:
-        """Everything in the text format."""
+        """Return all metrics in the Prometheus text format."""
         return generate_latest(self.registry)
 
 
 def _families(gauges: Gauges, causes: Mapping[str, int]) -> Iterator[Metric]:
-    for name, (meaning, value) in gauges.items():
+    for name, (help_text, value) in gauges.items():
         kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
-        yield kind(f"wavebreak_{name.removesuffix('_total')}", meaning, value=value)
-    refused = CounterMetricFamily(
-        "wavebreak_events_refused", "Events refused, by cause.", labels=["cause"]
+        yield kind(f"wavebreak_{name.removesuffix('_total')}", help_text, value=value)
+    rejected = CounterMetricFamily(
+        "wavebreak_events_refused", "Events rejected, by cause.", labels=["cause"]
     )
     for cause, count in causes.items():
-        refused.add_metric([cause], count)
-    yield refused
+        rejected.add_metric([cause], count)
+    yield rejected
 
 
-FIELDS = frozenset(
+def service_gauges(service: Service) -> Gauges:
+    """Return the service's own metrics, for `Metrics.watch`."""
+    progress = service.progress()
+    lag = progress.logged - progress.decided
+    return {
+        "ready": ("1 while events are accepted and decided.", float(progress.ready)),
+        "log_position": ("Position after the newest event in the log.", progress.logged),
+        "decided_position": ("Position up to which the engine has decided.", progress.decided),
+        "applied_position": ("Position up to which decisions are stored.", progress.applied),
+        "lag_events": ("Events in the log that are not decided yet.", lag),
+        "queue_bodies": ("Request bodies that wait for the log.", progress.waiting_bodies),
+        "queue_bytes": ("Bytes that wait for the log.", progress.waiting_bytes),
+        "earlier_decisions_differ": (
+            "Decisions by an earlier policy or model that the current one would not reproduce.",
+            service.differ,
+        ),
+        "snapshot_position": ("Log position of the newest snapshot.", progress.snapshot),
+        "events_total": ("Events accepted.", service.counts["events"]),
+        "bodies_total": ("Request bodies accepted.", service.counts["bodies"]),
+        "busy_total": ("Requests refused because of backpressure.", service.counts["busy"]),
+    }
+
+
+def rejected_by_cause(service: Service) -> dict[str, int]:
+    """Return how many events were rejected, by cause."""
+    prefix = "refused."
+    counts = dict(service.counts)
+    return {n.removeprefix(prefix): c for n, c in counts.items() if n.startswith(prefix)}
+
+
+ALLOWED_FIELDS = frozenset(
     {"route", "method", "status", "ms", "key", "cause", "count", "position", "events", "bytes",
      "webhook", "attempt", "stream", "seconds", "number", "host", "port", "version"}
 )  # fmt: skip
-"""Fields that a record may carry (`logger.info("…", extra={"told": {…}})`)."""
+"""Fields that a log entry may carry (`logger.info("…", webhook=…)`); all others are dropped."""
+
+EventDict = MutableMapping[str, Any]
 
 
-class Lines(logging.Formatter):
-    """Formats records as JSON lines; fields that are not listed are left out, arguments too."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """One record as one line: `ts` (RFC 3339), `level`, `logger`, `event`, then its fields."""
-        told = getattr(record, "told", {})
-        line = {
-            "ts": self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03d}Z",
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            # Not getMessage(): arguments are values.
-            "event": str(record.msg),
-        } | {name: value for name, value in told.items() if name in FIELDS}
-        if record.exc_info and record.exc_info[1] is not None:
-            line["error"] = type(record.exc_info[1]).__name__
-            frames = traceback.extract_tb(record.exc_info[2])[-6:]
-            line["at"] = [f"{f.filename.rsplit('/', 1)[-1]}:{f.lineno} {f.name}" for f in frames]
-        return msgspec.json.encode(line).decode()
+def _with_time(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Add `ts` (RFC 3339), `level` and `logger`."""
+    record: logging.LogRecord = event["_record"]
+    at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    ts = at.replace("+00:00", "Z")
+    event.update(ts=ts, level=record.levelname.lower(), logger=record.name)
+    return event
 
 
-def set_up(stream: IO[str], level: int = logging.INFO) -> logging.Handler:
-    """Have every logger of the process write JSON lines to `stream`; returns the handler."""
+def _with_exception_location(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Replace an exception by its type and the innermost frames."""
+    exc_info = event.pop("exc_info", None)
+    error = exc_info[1] if isinstance(exc_info, tuple) else sys.exception() if exc_info else None
+    if error is not None:
+        frames = traceback.extract_tb(error.__traceback__)[-6:]
+        event["error"] = type(error).__name__
+        event["at"] = [f"{f.filename.rsplit('/', 1)[-1]}:{f.lineno} {f.name}" for f in frames]
+    return event
+
+
+def _allow_listed(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Drop every field that is not allow-listed."""
+    head = {name: event[name] for name in ("ts", "level", "logger", "event")}
+    fields = {name: value for name, value in event.items() if name in ALLOWED_FIELDS}
+    tail = {name: event[name] for name in ("error", "at") if name in event}
+    return head | fields | tail
+
+
+def configure_logging(stream: IO[str], level: int = logging.INFO) -> logging.Handler:
+    """Make every logger of the process write JSON lines to `stream`; return the handler."""
     handler = logging.StreamHandler(stream)
-    made = Lines()
-    made.converter = time.gmtime
-    handler.setFormatter(made)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[
+                _with_time,
+                _with_exception_location,
+                _allow_listed,
+                structlog.processors.JSONRenderer(
+                    serializer=lambda event, **_: msgspec.json.encode(event).decode()
+                ),
+            ],
+            # The arguments of a message are values, which must not be logged.
+            use_get_message=False,
+        )
+    )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # Access lines hold addresses and paths; the metrics count requests.
+    # Access logs hold addresses and paths; the metrics count requests.
     logging.getLogger("uvicorn.access").disabled = True
     for name in ("httpx", "httpcore", "django.request"):
         logging.getLogger(name).setLevel(logging.ERROR)
     return handler
 
 
-EVERY_S = 60.0
-LEAST = 200
-"""Accounts with a score under which nothing is said."""
-ONE = 65_536.0
+DRIFT_INTERVAL_S = 60.0
+MIN_SCORED_ACCOUNTS = 200
+"""Minimum number of scored accounts for a drift value."""
+FIXED_POINT_ONE = 65_536.0
 
 
-def scores(engine: Engine, most: int = 20_000) -> Any:
-    """Last scores (log-odds) of accounts that have one: of every shard's newest accounts."""
-    found = []
+def sample_scores(engine: Engine, most: int = 20_000) -> Any:
+    """Return the last scores (log-odds) of accounts that have one, from each shard's newest."""
+    scores = []
     for s in range(SHARDS):
         used = len(range(s, engine.core.accounts, SHARDS))
         rows = engine.core.rows[s].records[max(0, used - most // SHARDS) : used]
-        found.append(rows["score"][rows["score"] != 0] / ONE)
-    return np.concatenate(found)
+        scores.append(rows["score"][rows["score"] != 0] / FIXED_POINT_ONE)
+    return np.concatenate(scores)
 
 
-class Drifting:
-    """Sets the metric once a minute; a coroutine of `Service(background=…)`."""
+class ScoreDriftMonitor:
+    """Sets the drift metric once a minute; a coroutine of `Service(background=…)`.
 
-    def __init__(self, metrics: Metrics, model: Path, every_s: float = EVERY_S) -> None:
+    It compares the last scores of accounts with the baseline's bins, which hold scores at scoring
+    points: the populations differ a little, so the metric's change says more than its value.
+    `wavebreak drift` compares like with like.
+    """
+
+    def __init__(self, metrics: Metrics, model: Path, every_s: float = DRIFT_INTERVAL_S) -> None:
         self._metrics, self._every_s = metrics, every_s
-        self._then = baseline.load(model)["score"]
+        self._baseline = baseline.load(model)["score"]
 
     async def __call__(self, service: Service) -> None:
-        """Work until cancelled."""
+        """Update until cancelled."""
         while True:
-            found = await service.ask(scores)
-            if len(found) >= LEAST:
-                self._metrics.shift.set(baseline.population_stability_index(self._then, found))
+            scores = await service.ask(sample_scores)
+            if len(scores) >= MIN_SCORED_ACCOUNTS:
+                self._metrics.shift.set(baseline.population_stability_index(self._baseline, scores))
             await asyncio.sleep(self._every_s)

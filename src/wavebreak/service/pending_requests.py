@@ -1,4 +1,4 @@
-"""Who waits for an answer: what was sent, and how the answer comes back to the event loop."""
+"""Requests in the pipeline: pending requests, batches between stages, and resolving futures."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ from wavebreak.service.request_decoder import Body
 
 
 class BusyError(ServiceError):
-    """Nothing was taken: come again after `retry_after_s`."""
+    """Nothing was accepted; the sender should retry after `retry_after_s`."""
+
+    status = 503
 
     def __init__(self, what: str, *, retry_after_s: float) -> None:
-        super().__init__(what, fix=f"send it again after {retry_after_s:g} s")
+        super().__init__(what, fix=f"retry after {retry_after_s:g} s")
         self.retry_after_s = retry_after_s
 
 
-class RepeatedKeyError(ServiceError):
-    """An Idempotency-Key came with another body, or while its first request is under way."""
+class IdempotencyConflictError(ServiceError):
+    """An Idempotency-Key was used with another body, or its first request is in progress."""
 
     def __init__(self, what: str, status: int, *, fix: str) -> None:
         super().__init__(what, fix=fix)
@@ -36,9 +38,9 @@ class RepeatedKeyError(ServiceError):
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What was taken of a body, durably: `count` events, of which `refused` were not taken.
+    """The durable result of a body: `count` events accepted, and the events rejected.
 
-    `answer` is what a repeated request was answered with the first time, else empty.
+    `answer` is the stored response to a repeated request, else empty.
     """
 
     count: int
@@ -47,83 +49,84 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class Repeat:
-    """A request that may come again: SHA-256 of who sends it and its key, and of its body."""
+class IdempotencyKey:
+    """A request with an Idempotency-Key: SHA-256 of the sender and key, and of the body."""
 
     key: bytes
     body: bytes
 
     @classmethod
-    def of(cls, sender: str, key: str, body: Body) -> Repeat:
-        """Digest a key and a body; the key is the sender's own."""
+    def of(cls, sender: str, key: str, body: Body) -> IdempotencyKey:
+        """Return the digests of a key, which belongs to its sender, and of a body."""
         named = hashlib.sha256(f"{sender}\0{key}".encode()).digest()
-        told = f"{body.form}\0{body.encoding}\0".encode()
-        return cls(named, hashlib.sha256(told + body.content).digest())
+        prefix = f"{body.form}\0{body.encoding}\0".encode()
+        return cls(named, hashlib.sha256(prefix + body.content).digest())
 
 
 @dataclass(slots=True, eq=False)
-class Waiting:
-    """A body on its way into the log. `ask` is wanted from the engine once it took the events.
+class PendingRequest:
+    """A body on its way into the log.
 
-    `drafts` are entries of the ledger, sealed with it.
+    `ask` is asked of the engine once it has taken the events; its result resolves the future.
+    `drafts` are ledger entries to seal with the events.
     """
 
     body: Body
     future: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
-    repeat: Repeat | None = None
+    repeat: IdempotencyKey | None = None
     ask: Callable[[Any], Any] | None = None
     drafts: tuple[Draft, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Logged:
-    """Events that are in the log, from position `first` on, and who waits for the engine.
+class LoggedBatch:
+    """Events in the log from position `first` on, and the requests that wait for the engine.
 
-    A batch of LOG_SCHEMA, or of those of its columns in which something is given.
+    The batch has LOG_SCHEMA, or only those of its columns that have values.
     """
 
     first: int
     events: pa.RecordBatch
-    asked: tuple[Waiting, ...] = ()
+    asked: tuple[PendingRequest, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
-    """What the engine made of the log up to `reached`: rows of the table of decisions."""
+class DecidedBatch:
+    """Decisions on the log up to position `reached`, as rows of the decision table."""
 
     reached: int
     rows: tuple[tuple[Any, ...], ...] = ()
 
 
-class Asker(Protocol):
-    """Who waits for an answer on an event loop."""
+class AwaitsAnswer(Protocol):
+    """Something that waits for a result on an event loop."""
 
     future: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
 
 
-PendingAnswer = tuple[Asker, Any]
+PendingAnswer = tuple[AwaitsAnswer, Any]
 
 
 def error_location(error: BaseException) -> str:
-    """Name an error by its type and where it was raised; its message may quote what was sent."""
+    """Return an error's type and where it was raised; its message may repeat input."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return type(error).__name__ + where
 
 
 def resolve_futures(answers: Iterable[PendingAnswer]) -> None:
-    """Give answers (values or exceptions) to who waits, in one step for each event loop."""
+    """Resolve futures with results or exceptions, in one callback for each event loop."""
     by_loop: dict[asyncio.AbstractEventLoop, list[PendingAnswer]] = {}
     for waiting, value in answers:
         by_loop.setdefault(waiting.loop, []).append((waiting, value))
     for loop, some in by_loop.items():
         if not loop.is_closed():
-            loop.call_soon_threadsafe(_settle, some)
+            loop.call_soon_threadsafe(_set_results, some)
 
 
-def _settle(answers: list[PendingAnswer]) -> None:
+def _set_results(answers: list[PendingAnswer]) -> None:
     for waiting, value in answers:
         if waiting.future.done():
             continue

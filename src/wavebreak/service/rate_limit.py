@@ -1,4 +1,4 @@
-"""A token bucket: how often a key may ask, told by a clock that is given."""
+"""Token bucket: the rate limit of an API key."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable
 from threading import Lock
 
 
-class Bucket:
-    """`rate` tokens a second, at most `burst` at once; `clock` gives seconds that only rise.
+class TokenBucket:
+    """`rate` tokens a second, at most `burst` at once; `clock` returns monotonic seconds.
 
     >>> now = [0.0]
-    >>> bucket = Bucket(2, 2, lambda: now[0])
+    >>> bucket = TokenBucket(2, 2, lambda: now[0])
     >>> [bucket.take() for _ in range(3)]
     [0.0, 0.0, 0.5]
     >>> now[0] = 0.5
@@ -24,16 +24,16 @@ class Bucket:
         self._tokens, self._at = burst, clock()
 
     def take(self, tokens: float = 1.0) -> float:
-        """Take tokens and return 0, or take none and return the seconds until they are there.
+        """Take tokens and return 0, or take none and return the seconds to wait.
 
-        What is more than the burst is taken when the bucket is full, and owed.
+        More tokens than the burst are taken from a full bucket, which then goes negative.
         """
         with self._lock:
             now = self._clock()
             self._tokens = min(self.burst, self._tokens + max(0.0, now - self._at) * self.rate)
             self._at = now
-            short = min(tokens, self.burst) - self._tokens
-            if short > 0:
-                return short / self.rate
+            missing = min(tokens, self.burst) - self._tokens
+            if missing > 0:
+                return missing / self.rate
             self._tokens -= tokens
             return 0.0

@@ -1,8 +1,7 @@
-"""Bodies of requests to events: unpacked, brought to lines or columns, decoded many at once.
+"""Request decoding: bodies decompressed, converted to lines or columns, and decoded together.
 
-Small bodies cost the readers more by their number than by their events, so bodies that wait are
-read together. Where one of them is in any doubt, each is read for itself: a broken body costs only
-its sender.
+Small bodies cost more by their number than by their events, so waiting bodies are decoded together.
+If one of them is doubtful, each is decoded by itself: a broken body affects only its sender.
 """
 
 from __future__ import annotations
@@ -27,13 +26,15 @@ from wavebreak.service import cloudevents
 from wavebreak.service.settings import Limits
 
 FORMS = ("json", "lines", "cloudevents", "cloudevents-batch", "arrow")
-TOGETHER = 16 << 20
-"""Bytes of unpacked bodies from which on no further one is read together with them."""
+MAX_JOINT_BYTES = 16 << 20
+"""Decompressed bodies of this many bytes take no further one into their batch."""
 _BLANK = b" \t\r\n"
 
 
 class TooLargeError(EventError):
-    """A body unpacks to more bytes, or holds more events, than is taken at once."""
+    """A body decompresses to more bytes, or holds more events, than the limits allow."""
+
+    status = 413
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,74 +47,76 @@ class Body:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
-    """What one body came to: events taken, and those refused (`line` counts from 1)."""
+class DecodeResult:
+    """The result of one body: events accepted, and those rejected (`line` counts from 1)."""
 
     taken: int
     refused: tuple[Refusal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
-    """Bodies read together: their events in one batch of the log, and what each came to.
+class DecodedBatch:
+    """Bodies decoded together: their events in one batch, and the result of each.
 
-    A body that could not be read at all has its error in the place of a `Read`. `blob` are the
-    events as a row of the log, where they have been packed.
+    A body that cannot be decoded at all has an error as its result. `blob` is the batch encoded as
+    a row of the log, if it has been encoded.
     """
 
     log: pa.RecordBatch
-    reads: tuple[Read | EventError, ...]
+    reads: tuple[DecodeResult | EventError, ...]
     blob: bytes = b""
 
 
-class Decoder:
-    """Reads bodies over the privacy edge, within limits. For one thread."""
+class RequestDecoder:
+    """Decodes and pseudonymizes bodies, within limits. For one thread."""
 
     def __init__(self, edge: Edge, limits: Limits) -> None:
         self.edge, self.limits = edge, limits
 
-    def decode(self, bodies: Sequence[Body], *, narrow: bool = False) -> Decoded:
-        """Read bodies, at best all at once; the events stand in the order of the bodies.
+    def decode(self, bodies: Sequence[Body], *, narrow: bool = False) -> DecodedBatch:
+        """Decode bodies, together if possible; the events keep the order of the bodies.
 
-        A `narrow` log may lack columns in which nothing is given.
+        A `narrow` log may lack columns without values.
         """
-        logs, reads = list[pa.RecordBatch](), list[Read | EventError]()
+        logs, reads = list[pa.RecordBatch](), list[DecodeResult | EventError]()
         for held in self._rounds(bodies):
             some, parts = self._together(held)
-            logs += _ordered(parts, some)
+            logs += _in_body_order(parts, some)
             reads += some
-        whole = joined(logs)
-        return Decoded(whole if narrow else widened(whole), tuple(reads))
+        whole = concat_batches(logs)
+        return DecodedBatch(whole if narrow else widened(whole), tuple(reads))
 
-    def _rounds(self, bodies: Sequence[Body]) -> Iterator[list[_Opened]]:
-        """Unpack bodies, so many at a time that what they unpack to stays within bounds."""
-        held, size = list[_Opened](), 0
+    def _rounds(self, bodies: Sequence[Body]) -> Iterator[list[_Unpacked]]:
+        """Decompress bodies in groups of bounded size."""
+        held, size = list[_Unpacked](), 0
         for body in bodies:
             try:
-                content = unpacked(body, self.limits.unpacked)
+                content = decompress(body, self.limits.unpacked)
                 size += len(content)
                 if body.form == "arrow":
-                    held.append(_batches(content, self.limits.events))
+                    held.append(_read_arrow(content, self.limits.events))
                 else:
-                    held.append(_text(content, body.form))
+                    held.append(_as_lines(content, body.form))
             except EventError as error:
                 held.append(error)
-            if size >= TOGETHER:
+            if size >= MAX_JOINT_BYTES:
                 yield held
                 held, size = [], 0
         yield held
 
-    def _together(self, held: list[_Opened]) -> tuple[list[Read | EventError], list[_Part]]:
-        """What each body came to, and their events, together where nothing speaks against it."""
-        reads = [one if isinstance(one, EventError) else Read(0) for one in held]
-        texts = {at: one for at, one in enumerate(held) if isinstance(one, _Text) and one.lines}
+    def _together(
+        self, held: list[_Unpacked]
+    ) -> tuple[list[DecodeResult | EventError], list[_Part]]:
+        """Return the result of each body, and the events, decoded together if possible."""
+        reads = [one if isinstance(one, EventError) else DecodeResult(0) for one in held]
+        texts = {at: one for at, one in enumerate(held) if isinstance(one, _TextBody) and one.lines}
         tables = {at: one for at, one in enumerate(held) if isinstance(one, list)}
         parts = [*self._texts(texts, reads), *self._tables(tables, reads)]
         return reads, parts
 
     def _texts(
-        self, texts: dict[int, _Text], reads: list[Read | EventError]
-    ) -> Iterator[_Part]:  # fmt: skip
+        self, texts: dict[int, _TextBody], reads: list[DecodeResult | EventError]
+    ) -> Iterator[_Part]:
         if not texts:
             return
         piece, counts = cut(
@@ -127,7 +130,11 @@ class Decoder:
             return
         scanned = take_scanned(piece)
         arrays = any(text.array for text in texts.values())
-        if scanned and scanned[1] == sum(counts) and not (arrays and _torn(scanned[0])):
+        if (
+            scanned
+            and scanned[1] == sum(counts)
+            and not (arrays and _may_be_cut_wrongly(scanned[0]))
+        ):
             yield self._shared(scanned[0], list(texts), counts, reads)
             return
         for at, text in texts.items():
@@ -139,13 +146,13 @@ class Decoder:
                 yield self._shared(taken, [at], [read], reads)
 
     def _tables(
-        self, tables: dict[int, list[pa.RecordBatch]], reads: list[Read | EventError]
+        self, tables: dict[int, list[pa.RecordBatch]], reads: list[DecodeResult | EventError]
     ) -> Iterator[_Part]:
         if not tables:
             return
         taken = take_plain([batch for some in tables.values() for batch in some], 1)
         if taken is None and len(tables) > 1:
-            # In one of them, perhaps, is what stands in the way.
+            # One of them may prevent joint decoding: try halves.
             ats = list(tables)
             for half in ats[: len(ats) // 2], ats[len(ats) // 2 :]:
                 yield from self._tables({at: tables[at] for at in half}, reads)
@@ -153,7 +160,7 @@ class Decoder:
         if taken is None:
             ((at, some),) = tables.items()
             try:
-                taken = take_columns(_whole(some), 1)
+                taken = take_columns(_combine_columns(some), 1)
             except FileError as error:
                 reads[at] = EventError(error.what, fix=error.fix)
                 return
@@ -164,30 +171,36 @@ class Decoder:
         yield self._shared(taken, list(tables), counts, reads)
 
     def _shared(
-        self, taken: Taken, ats: list[int], counts: list[int], reads: list[Read | EventError]
+        self,
+        taken: Taken,
+        ats: list[int],
+        counts: list[int],
+        reads: list[DecodeResult | EventError],
     ) -> _Part:
-        """Take events over the edge, and tell each body what of them was its own."""
+        """Pseudonymize events, and set the result of each body."""
         log, unparsed = self.edge.split(taken.wire, taken.lines, narrow=True)
         ends = np.cumsum(counts)
         of_body: dict[int, list[Refusal]] = {}
         for refusal in sorted(taken.refused + unparsed, key=lambda r: r.line):
             k = int(np.searchsorted(ends[:-1], refusal.line))
-            of_body.setdefault(k, []).append(_moved(refusal, int(ends[k]) - counts[k]))
+            of_body.setdefault(k, []).append(_renumbered(refusal, int(ends[k]) - counts[k]))
         for k, at in enumerate(ats):
             own = tuple(of_body.get(k, ()))
-            reads[at] = Read(counts[k] - len(own), own)
+            reads[at] = DecodeResult(counts[k] - len(own), own)
         return _Part(ats, log)
 
 
 class _Part(NamedTuple):
-    """Events that were read together: those of the bodies at `ats`, in that order."""
+    """Events that were decoded together: those of the bodies at `ats`, in that order."""
 
     ats: list[int]
     log: pa.RecordBatch
 
 
-def _ordered(parts: list[_Part], reads: Sequence[Read | EventError]) -> list[pa.RecordBatch]:
-    """Give the events in the order of their bodies, those of a body cut out where need be."""
+def _in_body_order(
+    parts: list[_Part], reads: Sequence[DecodeResult | EventError]
+) -> list[pa.RecordBatch]:
+    """Return the events in the order of their bodies, split by body if necessary."""
     parts = sorted((part for part in parts if part.log.num_rows), key=lambda part: part.ats[0])
     if all(part.ats[-1] < other.ats[0] for part, other in pairwise(parts)):
         return [part.log for part in parts]
@@ -196,25 +209,25 @@ def _ordered(parts: list[_Part], reads: Sequence[Read | EventError]) -> list[pa.
         begin = 0
         for at in ats:
             read = reads[at]
-            own[at] = log[begin : begin + (read.taken if isinstance(read, Read) else 0)]
+            own[at] = log[begin : begin + (read.taken if isinstance(read, DecodeResult) else 0)]
             begin += own[at].num_rows
     return [own[at] for at in sorted(own)]
 
 
-def _torn(taken: Taken) -> bool:
-    """Tell whether there are lines which may be halves of one."""
+def _may_be_cut_wrongly(taken: Taken) -> bool:
+    """Whether some lines may be two halves of one event."""
     return any(refusal.cause == "bad_json" for refusal in taken.refused)
 
 
-def _moved(refusal: Refusal, by: int) -> Refusal:
-    """A refusal with its line counted from its own body's first."""
+def _renumbered(refusal: Refusal, by: int) -> Refusal:
+    """Return a refusal with its line counted from the start of its body."""
     line = refusal.line - by
     message = refusal.message.replace(f"line {refusal.line}:", f"line {line}:", 1)
     return Refusal(line, refusal.cause, refusal.field, message)
 
 
-def joined(logs: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
-    """Put batches of the log together, in their order; narrow where all lack the same columns."""
+def concat_batches(logs: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    """Concatenate batches of the log; the result is narrow if all lack the same columns."""
     if not logs:
         return pa.RecordBatch.from_pylist([], schema=LOG_SCHEMA)
     if not all(log.schema.equals(logs[0].schema) for log in logs[1:]):
@@ -222,10 +235,10 @@ def joined(logs: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     return logs[0] if len(logs) == 1 else pa.concat_batches(logs)
 
 
-def unpacked(body: Body, at_most: int) -> bytes:
-    """Give the body's bytes uncompressed.
+def decompress(body: Body, at_most: int) -> bytes:
+    """Decompress a body.
 
-    Raises TooLargeError where they are more than `at_most`, EventError where they are damaged.
+    Raises TooLargeError if it exceeds `at_most` bytes, EventError if it is damaged.
     """
     if not body.encoding:
         return body.content
@@ -237,22 +250,23 @@ def unpacked(body: Body, at_most: int) -> bytes:
             size += len(block)
             if size > at_most:
                 raise TooLargeError(
-                    f"the body unpacks to more than {at_most} bytes", fix="send it in parts"
+                    f"the body decompresses to more than {at_most} bytes", fix="split the batch"
                 )
     except (OSError, EOFError, pa.ArrowException):
         raise EventError(
-            f"the body is not valid {body.encoding}", fix="compress it again, or send it plain"
+            f"the body is not valid {body.encoding}",
+            fix="compress it again, or not at all",
         ) from None
     return b"".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
-class _Text:
-    """A text body as lines, an event each; or an array that is `whole`, to be cut with others.
+class _TextBody:
+    """A text body as lines, one event each; or a `whole` array, to be split together with others.
 
-    Where `array` holds a JSON array, the lines are cut at what looks like the end of an object. An
-    event holds no object: what looks so within a text leaves two halves that are not JSON, and
-    `exact` is asked.
+    If `array` holds a JSON array, the lines are split at what looks like the end of an object.
+    Events hold no objects: if a string looks like one, the halves are not JSON, and `exact` is
+    used instead.
     """
 
     lines: bytes
@@ -260,53 +274,55 @@ class _Text:
     whole: bool = False
 
     def exact(self) -> bytes:
-        """Give the lines, an array cut into its items by strings and brackets."""
+        """Return the lines, an array split into its items by parsing strings and brackets."""
         if not self.array:
             return self.lines
         items, parts = ArrayItems(BytesIO(self.array)), []
         while part := items.read(1 << 22):
             parts.append(part)
-        return _ended(b"".join(parts).strip(_BLANK))
+        return _with_final_newline(b"".join(parts).strip(_BLANK))
 
 
-_Opened = _Text | list[pa.RecordBatch] | EventError
+_Unpacked = _TextBody | list[pa.RecordBatch] | EventError
 
 
-def _text(content: bytes, form: str) -> _Text:
-    """Bring a text body to one event a line."""
+def _as_lines(content: bytes, form: str) -> _TextBody:
+    """Convert a text body to one event per line."""
     content, array = content.removeprefix(b"\xef\xbb\xbf"), b""
     if form.startswith("cloudevents"):
-        content = cloudevents.lines(content, batch=form.endswith("batch"))
+        content = cloudevents.structured_to_lines(content, batch=form.endswith("batch"))
     elif form == "json":
         content = content.strip(_BLANK)
         if content.startswith(b"["):
             array = content
         if content.startswith(b"[{") and content.endswith(b"}]") and b"\n" not in content:
-            return _Text(content, array, whole=True)
+            return _TextBody(content, array, whole=True)
         content = content.replace(b"\n", b" ")
         if array.endswith(b"]"):
             content = content[1:-1].strip(_BLANK).replace(b"},{", b"}\n{")
             content = content.replace(b"}, {", b"}\n{")
-    return _Text(_ended(content), array)
+    return _TextBody(_with_final_newline(content), array)
 
 
 def _too_many(at_most: int) -> TooLargeError:
-    return TooLargeError(f"more than {at_most} events in one body", fix="send it in parts")
+    return TooLargeError(f"more than {at_most} events in one body", fix="split the batch")
 
 
-def _ended(lines: bytes) -> bytes:
+def _with_final_newline(lines: bytes) -> bytes:
     return lines + b"\n" if lines and not lines.endswith(b"\n") else lines
 
 
-def _batches(content: bytes, at_most: int) -> list[pa.RecordBatch]:
-    """Read an Arrow IPC stream, without a look at its values.
+def _read_arrow(content: bytes, at_most: int) -> list[pa.RecordBatch]:
+    """Read an Arrow IPC stream without validating its values.
 
-    Raises EventError where it is none, or is a log of ours.
+    Raises EventError if it is not one, or is a Wavebreak log.
     """
     try:
         reader = pa.ipc.open_stream(content)
         if is_log(reader.schema):
-            raise EventError("the columns are those of a log", fix="send events as they arrived")
+            raise EventError(
+                "the columns are those of a Wavebreak log", fix="send the original events"
+            )
         batches, rows = [], 0
         for batch in reader:
             rows += batch.num_rows
@@ -319,8 +335,8 @@ def _batches(content: bytes, at_most: int) -> list[pa.RecordBatch]:
         raise _unreadable() from None
 
 
-def _whole(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-    """Give a body's columns in one piece; raises EventError where they are damaged."""
+def _combine_columns(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    """Combine a body's batches into one; raises EventError if they are damaged."""
     try:
         for batch in batches:
             batch.validate(full=True)
@@ -334,6 +350,4 @@ _UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, FileError)
 
 
 def _unreadable() -> EventError:
-    return EventError(
-        "the body cannot be read as an Arrow IPC stream", fix="write the stream again"
-    )
+    return EventError("the body is not a valid Arrow IPC stream", fix="encode the stream again")

@@ -1,4 +1,4 @@
-"""The web server in this process: uvicorn over uvloop and httptools, one event loop."""
+"""Web server: uvicorn over uvloop and httptools, in this process, on one event loop."""
 
 from __future__ import annotations
 
@@ -11,90 +11,110 @@ import uvicorn
 from django.core.handlers.asgi import ASGIHandler
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from wavebreak.service.ingest_app import Guard, Ingest
+from wavebreak.service.auth import Authorize
+from wavebreak.service.ingest_app import IngestApp
 from wavebreak.service.service import Service
 
 
-class Corked:
-    """A transport that sends an answer's head with its body, by one call of the system, not two.
+class CoalescingTransport:
+    """A transport that sends a response's head and body in one system call instead of two.
 
-    What is written alone goes at the loop's next step.
+    A write that is not followed by another is sent at the event loop's next iteration.
     """
 
     def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
         self._transport, self._loop = transport, loop
-        self._held: bytes | None = None
+        self._pending: bytes | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Hold a head; write it with what follows."""
-        if self._held is None:
-            self._held = data
+        """Hold a first write; send it together with the second."""
+        if self._pending is None:
+            self._pending = data
             self._loop.call_soon(self._flush)
         else:
-            held, self._held = self._held, None
-            self._transport.write(held + data)
+            pending, self._pending = self._pending, None
+            self._transport.write(pending + data)
 
     def close(self) -> None:
-        """Write what is held, and close."""
+        """Send what is held, and close."""
         self._flush()
         self._transport.close()
 
     def _flush(self) -> None:
-        held, self._held = self._held, None
-        if held and not self._transport.is_closing():
-            self._transport.write(held)
+        pending, self._pending = self._pending, None
+        if pending and not self._transport.is_closing():
+            self._transport.write(pending)
 
 
 class _Protocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(Corked(transport, self.loop))  # type: ignore[arg-type]
+        super().connection_made(CoalescingTransport(transport, self.loop))  # type: ignore[arg-type]
 
 
 class _Server(uvicorn.Server):
-    """A server that says, with its port, when its service takes events."""
+    """A server that reports its port when its service accepts events."""
 
     def __init__(
         self, config: uvicorn.Config, service: Service, ready: Callable[[int], None]
     ) -> None:
         super().__init__(config)
         self._service, self._ready = service, ready
-        self._waiting: asyncio.Task[None] | None = None
+        self._reporting: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the app and listen; what is asked while the log is read is told to come again."""
+        """Start the app and listen; requests during recovery get 503."""
         await super().startup(sockets)
         if self.started:
             port = self.servers[0].sockets[0].getsockname()[1]
-            self._waiting = asyncio.ensure_future(self._tell(port))
+            self._reporting = asyncio.ensure_future(self._report_port(port))
 
-    async def _tell(self, port: int) -> None:
-        await self._service.begun.wait()
+    async def _report_port(self, port: int) -> None:
+        await self._service.started.wait()
         self._ready(port)
 
 
 def serve(
-    service: Service, guard: Guard, *, ready: Callable[[int], None] = lambda port: None,
-    front: Callable[[Any], Any] = lambda app: app,
-) -> None:  # fmt: skip
-    """Serve until a signal ends it; raises what kept the service from starting.
+    service: Service,
+    authorize: Authorize,
+    *,
+    ready: Callable[[int], None] = lambda port: None,
+    middleware: Callable[[Any], Any] = lambda app: app,
+) -> None:
+    """Serve until a signal stops the process; raises what kept the service from starting.
 
-    `ready` is called with the port once events are taken there; `front` wraps the app that answers.
+    Args:
+        service: The service.
+        authorize: Authorizes callers.
+        ready: Called with the port once events are accepted.
+        middleware: Wraps the ASGI app.
     """
 
     def failed() -> None:
         server.should_exit = True
 
-    app: Any = front(Ingest(service, guard, ASGIHandler(), failed))
+    app: Any = middleware(IngestApp(service, authorize, ASGIHandler(), failed))
     settings = service.settings
     config = uvicorn.Config(
-        app, host=settings.host, port=settings.port, loop="uvloop", http=_Protocol, ws="none",
-        lifespan="on", access_log=False, log_config=None, log_level="warning",
-        server_header=False, date_header=False, proxy_headers=False,
-        timeout_keep_alive=30, timeout_graceful_shutdown=10, backlog=1024,
-    )  # fmt: skip
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http=_Protocol,
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        log_level="warning",
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=10,
+        backlog=1024,
+    )
     server = _Server(config, service, ready)
     server.run()
     if service.failed is not None:

@@ -1,4 +1,27 @@
-"""The service as a whole: its threads, what it promises to the event loop, start and end."""
+"""The service facade: one process that owns a log, its lifecycle, and what callers may ask of it.
+
+The flow from HTTP to a webhook, with its threads (boxes) and queues (arrows):
+
+    event loop            decoder threads           writer thread           engine thread
+  +--------------+ put  +------------------+ put  +---------------+ put   +---------------+
+  | IngestApp    |----->| DecoderPool      |----->| LogWriter     |------>| EngineThread  |
+  |  -> accept() |      |  one process per |      |  one commit:  |       |  Engine.take  |
+  |              |      |  thread decodes  |      |  events,      |<------|               |
+  |              |      |  + pseudonymizes |      |  decisions,   |decided+---------------+
+  |              |      +------------------+      |  ledger       |            ^     |
+  |              |<-------------------------------|               |            |     v
+  |              |  future: Accepted, durable     +---------------+            |  snapshot
+  |              |                                        |                    |  thread
+  |              |<---------------------------------------+ on_stored          |
+  |              |  wait_for_decision()                                        |
+  |  ask()       |-------------------------------------------------------------+ EngineQuery
+  +--------------+
+         | deliveries_due, wait_for_decision()
+         v
+  WebhookDispatcher (coroutine): outbox -> attempt in a pool thread -> receiver
+
+The SQLite write-ahead log is checkpointed by one more thread (`log_writer.WalCheckpointer`).
+"""
 
 from __future__ import annotations
 
@@ -17,30 +40,35 @@ from wavebreak.engine import Engine
 from wavebreak.errors import ServiceError
 from wavebreak.ledger import Draft
 from wavebreak.privacy.pseudonymizer import Edge
-from wavebreak.service.decide import Answer, Answering, event_of, log_of, standing_of
-from wavebreak.service.decoder_pool import Intake, Reader
-from wavebreak.service.engine_thread import BUSY, Decider, Question
-from wavebreak.service.ledger_store import Seals, differing
-from wavebreak.service.log_writer import Writer
-from wavebreak.service.models import Applied
+from wavebreak.service.backpressure import Backpressure, should_pause_decoding
+from wavebreak.service.decide import (
+    DecideResponder,
+    DecideResponse,
+    enforcement_state,
+    parse_event,
+    pseudonymize_event,
+)
+from wavebreak.service.decoder_pool import DecoderProcess
+from wavebreak.service.engine_thread import ENGINE_BUSY, EngineQuery
+from wavebreak.service.ledger_store import LedgerStore, count_differing_decisions
 from wavebreak.service.pending_requests import (
     Accepted,
     BusyError,
-    Decided,
-    Repeat,
-    RepeatedKeyError,
-    Waiting,
+    IdempotencyKey,
+    PendingRequest,
 )
-from wavebreak.service.recovery import Snapshots, recover
+from wavebreak.service.pipeline import Pipeline, start_pipeline
 from wavebreak.service.request_decoder import Body
 from wavebreak.service.settings import Settings
+
+Background = Callable[["Service"], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the service is: positions of the log, decisions, and what waits.
+    """Positions of the log, decisions, and what waits.
 
-    `ready` is False while it recovers and while it cannot write; `why` says so in words.
+    `ready` is False during recovery and while the log cannot be written; `why` gives the reason.
     """
 
     ready: bool
@@ -54,207 +82,197 @@ class Progress:
     snapshot: int
 
 
-BEHIND = 4
-"""The part of the events at which bodies are refused from which on they wait: some half a second
-of a busy engine's work."""
-
-Background = Callable[["Service"], Awaitable[None]]
-
-
 class Service:
-    """One process that owns a log. `make` gives a fresh engine, `clock` milliseconds.
+    """One process that owns a log.
 
-    `counts` counts bodies, events, refusals by cause and busy answers. `background` are coroutines
-    that run beside it. `begun` is set once events are taken. `said` is told what a person should
-    read, `progress` how many positions of how many of the log are read. `differ` is how many
-    decisions of former versions would come out otherwise now.
+    Args:
+        settings: Where the service stores its files, and its limits.
+        make_engine: Returns an engine without state.
+        edge: Pseudonymizes events.
+        responder: Answers `decide`.
+        clock: Returns milliseconds.
+        ledger_store: Seals decisions.
+        lateness_s: Allowed lateness of events.
+        background: Coroutines that run beside the service.
+        report: Called with messages for the operator.
+        progress: Called during recovery with the position reached and the log's end.
+
+    Attributes:
+        counts: Bodies, events, rejections by cause, and refused requests.
+        started: Set once events are accepted.
+        differ: Earlier decisions that the current versions would not reproduce.
+        failed: What kept the service from starting.
     """
 
     def __init__(
-        self, settings: Settings, make: Callable[[], Engine], edge: Edge, *,
-        answering: Answering, clock: Callable[[], int], seals: Seals, lateness_s: int = 60,
+        self,
+        settings: Settings,
+        make_engine: Callable[[], Engine],
+        edge: Edge,
+        *,
+        responder: DecideResponder,
+        clock: Callable[[], int],
+        ledger_store: LedgerStore,
+        lateness_s: int = 60,
         background: Sequence[Background] = (),
-        said: Callable[[str], None] = lambda _: None,
+        report: Callable[[str], None] = lambda _: None,
         progress: Callable[[int, int], None] = lambda _at, _end: None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.settings, self.edge, self.clock = settings, edge, clock
-        self.answering, self.seals, self.differ = answering, seals, 0
+        self.responder, self.ledger_store, self.differ = responder, ledger_store, 0
+        self.report = report
         self.counts: Counter[str] = Counter()
         self.failed: BaseException | None = None
-        self.writer: Writer | None = None
-        self.decider: Decider | None = None
-        self.snapshots: Snapshots | None = None
-        self._make, self._lateness_s = make, lateness_s
-        self._background, self.said, self._progress = background, said, progress
-        self._intake: Intake | None = None
-        self._bodies, self._bytes = 0, 0
-        self._keys: set[bytes] = set()
+        self.started = asyncio.Event()
+        self._make_engine, self._lateness_s = make_engine, lateness_s
+        self._background, self._progress = background, progress
+        self._backpressure = Backpressure(settings.limits)
+        self._pipeline: Pipeline | None = None
+        self._stopped = False
         self._tasks: list[asyncio.Task[None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.begun, self._news = asyncio.Event(), asyncio.Event()
+        self._stored = asyncio.Event()
+
+    # Lifecycle
 
     def start(self, failed: Callable[[], None]) -> None:
-        """Recover in a thread and begin to serve; `failed` is called where that cannot be."""
+        """Recover in a thread and start to serve; `failed` is called if that is not possible."""
         self._loop = asyncio.get_running_loop()
         threading.Thread(target=self._start, args=(failed,), name="wavebreak-start").start()
 
     def _start(self, failed: Callable[[], None]) -> None:
-        limits = self.settings.limits
-        readers = [Reader(self.edge, limits) for _ in range(self.settings.decoders)]
+        settings, pipeline = self.settings, None
+        decoders = [DecoderProcess(self.edge, settings.limits) for _ in range(settings.decoders)]
         try:
-            self._recover(readers)
+            pipeline = start_pipeline(
+                settings,
+                self._make_engine,
+                decoders,
+                self.ledger_store,
+                lateness_s=self._lateness_s,
+                clock=self.clock,
+                on_stored=self._on_stored,
+                pause_decoding=self._should_pause_decoding,
+                report=self.report,
+                progress=self._progress,
+            )
+            self.differ = count_differing_decisions()
+            self._pipeline = pipeline
+            assert self._loop is not None  # noqa: S101
+            self._loop.call_soon_threadsafe(self._on_started)
         except Error as error:
-            told = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             fix = "check the database, or restore a backup"
-            self.failed = ServiceError(f"the log cannot be read: {told}", fix=fix)
+            self.failed = ServiceError(f"the log cannot be read: {reason}", fix=fix)
             failed()
         except BaseException as error:
             self.failed = error
             failed()
         finally:
-            if self._intake is None:
-                for reader in readers:
-                    reader.close()
+            if pipeline is None:
+                for decoder in decoders:
+                    decoder.close()
             connection.close()
 
-    def _recover(self, readers: list[Reader]) -> None:
-        settings = self.settings
-        missing: list[Decided] = []
-        engine, found = recover(
-            self._make, settings.home, self._lateness_s, accept_loss=settings.accept_loss,
-            write=missing.append, progress=self._progress,
-        )  # fmt: skip
-        engine.core.touch()
-        self.seals.versions(engine, found.made_by, found.earlier, found.differ)
-        self.differ = differing()
-        for line in found.said:
-            self.said(line)
-        applied = Applied.objects.get(id=1)
-        writer = Writer(
-            end=max(found.end, engine.fanout.position), applied=applied.position,
-            decisions=applied.decisions, made_by=found.made_by,
-            onward=lambda logged: decider.put(logged), news=self._newer, clock=self.clock,
-            retry_after_s=settings.limits.retry_after_s,
-            keep_s=settings.limits.idempotency_s, seals=self.seals,
-        )  # fmt: skip
-        self.snapshots = Snapshots(
-            settings.home, seconds=settings.snapshot_s, events=settings.snapshot_events,
-            keep=settings.snapshots, applied=lambda: writer.applied, position=applied.position,
-            said=self.said,
-        )  # fmt: skip
-        decider = Decider(engine, found.decisions, writer.decided, self.snapshots.between)
-        for made in missing:
-            writer.decided(made)
-        writer.start()
-        # What was decided before the last end is written and sealed before anybody is answered.
-        writer.flush()
-        decider.start()
-        self.writer, self.decider = writer, decider
-        self._intake = Intake(
-            readers, writer.put, retry_after_s=settings.limits.retry_after_s, behind=self._behind
-        )
-        assert self._loop is not None  # noqa: S101
-        self._loop.call_soon_threadsafe(self._begin)
-
-    def _behind(self) -> bool:
-        """Whether bodies had better wait until the engine has caught up."""
-        writer, decider = self.writer, self.decider
-        if writer is None or decider is None or decider.broken:
-            return False
-        return writer.end - decider.position > self.settings.limits.behind_events // BEHIND
-
-    def _begin(self) -> None:
-        # What is there now stays; to walk it at each collection took a tenth of a second.
+    def _on_started(self) -> None:
+        # The engine's objects stay: each collection would spend a tenth of a second on them.
         gc.collect()
         gc.freeze()
-        self._tasks = [asyncio.ensure_future(work(self)) for work in self._background]
-        self.begun.set()
+        self._tasks = [asyncio.ensure_future(run(self)) for run in self._background]
+        self.started.set()
 
     async def stop(self) -> None:
-        """Take no more, finish what was taken, write a snapshot."""
+        """Accept no more, finish what was accepted, write a snapshot."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.to_thread(self._stop)
-
-    def _stop(self) -> None:
-        intake, writer, decider, snapshots = (
-            self._intake, self.writer, self.decider, self.snapshots,
-        )  # fmt: skip
-        if intake is None or writer is None or decider is None or snapshots is None:
-            return
-        self._intake = None
-        intake.stop()
-        # The writer gives the engine its last batch, the engine the writer its last decisions.
-        writer.flush()
-        decider.stop()
-        writer.stop()
-        if not decider.broken and writer.applied == decider.position:
-            snapshots.take(decider.engine, decider.decisions)
-        snapshots.wait()
+        if self._pipeline is not None and not self._stopped:
+            self._stopped = True
+            await asyncio.to_thread(self._pipeline.stop)
 
     def progress(self) -> Progress:
-        """Give how far the service is."""
-        writer, decider = self.writer, self.decider
-        if self._intake is None or writer is None or decider is None:
-            why = str(self.failed) if self.failed else "the log is being read"
-            return Progress(False, why, 0, 0, 0, 0, self._bodies, self._bytes, 0)
-        why = writer.failing or decider.broken
+        """Return how far the service is."""
+        waiting, pipeline = self._backpressure, self._pipeline
+        if pipeline is None or self._stopped:
+            why = str(self.failed) if self.failed else "the log is being recovered"
+            return Progress(False, why, 0, 0, 0, 0, waiting.bodies, waiting.bytes, 0)
+        writer, engine_thread = pipeline.log_writer, pipeline.engine_thread
+        why = writer.failing or engine_thread.broken
         return Progress(
-            not why, why, writer.end, decider.position, writer.applied, writer.decisions,
-            self._bodies, self._bytes, self.snapshots.position if self.snapshots else 0,
-        )  # fmt: skip
+            ready=not why,
+            why=why,
+            logged=writer.end,
+            decided=engine_thread.position,
+            applied=writer.applied,
+            decisions=writer.decisions,
+            waiting_bodies=waiting.bodies,
+            waiting_bytes=waiting.bytes,
+            snapshot=pipeline.snapshots.position,
+        )
 
-    def room_for(self, size: int) -> None:
-        """Raise BusyError where a body of so many bytes cannot be held now."""
-        limits, writer, decider = self.settings.limits, self.writer, self.decider
-        why = ""
-        if self._intake is None or writer is None or decider is None:
-            why = "the log is being read"
-        elif writer.failing:
-            why = "the log cannot be written just now"
-        elif decider.broken:
-            why = "the engine has stopped"
-        elif self._bodies >= limits.bodies or self._bytes + size > limits.queue_bytes:
-            why = "too much waits for the log"
-        elif writer.end - decider.position > limits.behind_events:
-            why = "the engine is behind the log"
-        if why:
+    # Backpressure
+
+    def check_capacity(self, size: int) -> None:
+        """Raise BusyError if a body of this many bytes cannot be held now."""
+        pipeline = None if self._stopped else self._pipeline
+        if why := self._backpressure.reason_to_refuse(pipeline, size):
             self.counts["busy"] += 1
-            raise BusyError(why, retry_after_s=limits.retry_after_s)
+            raise BusyError(why, retry_after_s=self.settings.limits.retry_after_s)
+
+    def _should_pause_decoding(self) -> bool:
+        pipeline = self._pipeline
+        return pipeline is not None and should_pause_decoding(pipeline, self.settings.limits)
+
+    # Facade
 
     async def accept(
-        self, body: Body, *, sender: str = "", key: str = "",
-        ask: Callable[[Engine], Any] | None = None, drafts: tuple[Draft, ...] = (),
-    ) -> Any:  # fmt: skip
-        """Put a body's events into the log; returns once they are there for good: `Accepted`.
+        self,
+        body: Body,
+        *,
+        sender: str = "",
+        key: str = "",
+        ask: Callable[[Engine], Any] | None = None,
+        drafts: tuple[Draft, ...] = (),
+    ) -> Any:
+        """Add a body's events to the log; returns when they are durable.
 
-        `key` is an Idempotency-Key of `sender`. With `ask`, returns what it gives once the engine
-        took the events. `drafts` are sealed with them. Raises BusyError, RepeatedKeyError, or
-        EventError for a body unreadable.
+        Args:
+            body: The request body.
+            sender: Who sends it; an Idempotency-Key belongs to its sender.
+            key: The Idempotency-Key (empty: none).
+            ask: Asked of the engine once it has taken the events.
+            drafts: Ledger entries to seal with the events.
+
+        Returns:
+            `Accepted`, or the result of `ask`.
+
+        Raises:
+            BusyError: The body cannot be held now.
+            IdempotencyConflictError: The key is in progress, or was used with another body.
+            EventError: The body cannot be read.
         """
         size = len(body.content)
-        self.room_for(size)
-        assert self._intake is not None  # noqa: S101
+        self.check_capacity(size)
+        idempotency_key = IdempotencyKey.of(sender, key, body) if key else None
+        with self._backpressure.hold(size, idempotency_key):
+            result = await self._log(body, idempotency_key, ask, drafts)
+        if isinstance(result, Accepted):
+            self._count(result)
+        return result
+
+    async def _log(
+        self,
+        body: Body,
+        key: IdempotencyKey | None,
+        ask: Callable[[Engine], Any] | None,
+        drafts: tuple[Draft, ...],
+    ) -> Any:
+        """Send a body through the pipeline and wait for its result."""
+        assert self._pipeline is not None  # noqa: S101 - check_capacity has seen it
         loop = asyncio.get_running_loop()
-        repeat = Repeat.of(sender, key, body) if key else None
-        if repeat and repeat.key in self._keys:
-            what = "a request with this Idempotency-Key is under way"
-            raise RepeatedKeyError(what, 409, fix="wait for its answer")
-        self._bodies, self._bytes = self._bodies + 1, self._bytes + size
-        if repeat:
-            self._keys.add(repeat.key)
-        try:
-            waiting = Waiting(body, loop.create_future(), loop, repeat, ask, drafts)
-            self._intake.put(waiting)
-            answer = await waiting.future
-        finally:
-            self._bodies, self._bytes = self._bodies - 1, self._bytes - size
-            if repeat:
-                self._keys.discard(repeat.key)
-        if isinstance(answer, Accepted):
-            self._count(answer)
-        return answer
+        request = PendingRequest(body, loop.create_future(), loop, key, ask, drafts)
+        self._pipeline.decoder_pool.put(request)
+        return await request.future
 
     def _count(self, accepted: Accepted) -> None:
         self.counts["bodies"] += 1
@@ -263,70 +281,80 @@ class Service:
             self.counts[f"refused.{refusal.cause}"] += 1
 
     async def ask(self, ask: Callable[[Engine], Any], *, brief: bool = False) -> Any:
-        """Ask something of the engine between two stretches of the log.
+        """Run a query on the engine between two batches of the log.
 
-        What is `brief` is answered on this thread where the engine rests.
+        A `brief` query runs on this thread if the engine is idle. Raises BusyError if the engine
+        is not running.
         """
-        if self.decider is None or self.decider.broken:
-            why = "the engine is not there"
+        pipeline = self._pipeline
+        if pipeline is None or pipeline.engine_thread.broken:
+            why = "the engine is not running"
             raise BusyError(why, retry_after_s=self.settings.limits.retry_after_s)
-        if brief and (answer := self.decider.at_once(ask)) is not BUSY:
+        engine_thread = pipeline.engine_thread
+        if brief and (answer := engine_thread.try_ask_now(ask)) is not ENGINE_BUSY:
             return answer
         loop = asyncio.get_running_loop()
-        question = Question(ask, loop.create_future(), loop)
-        self.decider.put(question)
-        return await question.future
+        query = EngineQuery(ask, loop.create_future(), loop)
+        engine_thread.put(query)
+        return await query.future
 
-    async def decide(self, content: bytes, mode: str, *, sender: str = "") -> Answer:
-        """Answer one event in JSON: by a trial (`ask`), or by its entering the log (`record`).
+    async def decide(self, content: bytes, mode: str, *, sender: str = "") -> DecideResponse:
+        """Decide one event in JSON: by a dry run (`ask`), or by adding it to the log (`record`).
 
-        Where the engine does not answer in time, the answer is as the policy's `on_failure` says;
-        a record is then still made or refused as any event is. Raises EventError for an event that
-        breaks the contract, BusyError where it is to be recorded and cannot be.
+        If the engine does not answer in time, the policy's `on_failure` applies; an event to record
+        is still added to the log.
+
+        Raises:
+            EventError: The event is invalid.
+            BusyError: The event is to be recorded and cannot be held now.
         """
-        event = event_of(content)
-        log, account = log_of(event, self.edge), event.account
+        event = parse_event(content)
+        log, account = pseudonymize_event(event, self.edge), event.account
         self.counts["decide"] += 1
         try:
             async with asyncio.timeout(self.settings.limits.answer_s):
-                answer: Answer = await self.ask(
-                    lambda engine: self.answering.tried(engine, event, log, mode), brief=True
+                response: DecideResponse = await self.ask(
+                    lambda engine: self.responder.respond(engine, event, log, mode), brief=True
                 )
-                await self.sealed(account)
+                await self.wait_until_sealed(account)
         except (BusyError, TimeoutError):
             self.counts["on_failure"] += 1
-            answer = self.answering.failing(event)
+            response = self.responder.fallback(event)
         if mode != "record":
-            return answer
+            return response
         body = Body(content, "json")
-        now = await self.accept(body, sender=sender, ask=lambda e: standing_of(e, account))
-        if isinstance(now, Accepted) or answer.mode == "on_failure":
-            return answer
+        state = await self.accept(
+            body, sender=sender, ask=lambda engine: enforcement_state(engine, account)
+        )
+        if isinstance(state, Accepted) or response.mode == "on_failure":
+            return response
         try:
             async with asyncio.timeout(self.settings.limits.answer_s):
-                await self.sealed(account)
+                await self.wait_until_sealed(account)
         except TimeoutError:
             self.counts["on_failure"] += 1
-            return self.answering.failing(event)
-        return msgspec.structs.replace(answer, outcome=now[0], until=now[1])
+            return self.responder.fallback(event)
+        return msgspec.structs.replace(response, outcome=state[0], until=state[1])
 
-    async def sealed(self, account: str) -> None:
-        """Wait until the newest decision on an account is sealed, so that it may be told."""
-        if self.decider is not None and (number := self.decider.unsealed.get(account, 0)):
-            await self.news(number - 1)
+    async def wait_until_sealed(self, account: str) -> None:
+        """Wait until the newest decision on an account is sealed; no response shows it before."""
+        pipeline = self._pipeline
+        if pipeline and (number := pipeline.engine_thread.unsealed.get(account, 0)):
+            await self.wait_for_decision(number - 1)
 
-    def _newer(self, number: int) -> None:
-        if self.decider is not None:
-            self.decider.sealed = number
+    async def wait_for_decision(self, number: int) -> int:
+        """Wait until a decision beyond `number` is stored; return the newest one's number."""
+        while self._pipeline is None or self._pipeline.log_writer.decisions <= number:
+            await self._stored.wait()
+        return self._pipeline.log_writer.decisions
+
+    def _on_stored(self, number: int) -> None:
+        """Wake what waits for a decision; called by the writer thread."""
+        if self._pipeline is not None:
+            self._pipeline.engine_thread.sealed = number
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._tell)
+            self._loop.call_soon_threadsafe(self._wake)
 
-    def _tell(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
-
-    async def news(self, number: int) -> int:
-        """Wait until a decision beyond `number` is written; gives the newest one's number."""
-        while self.writer is None or self.writer.decisions <= number:
-            await self._news.wait()
-        return self.writer.decisions
+    def _wake(self) -> None:
+        self._stored.set()
+        self._stored = asyncio.Event()

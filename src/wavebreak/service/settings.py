@@ -1,4 +1,4 @@
-"""What a service is told when it starts: values, with their limits. Read no environment here."""
+"""Settings and limits of a service, as values; nothing here reads the environment."""
 
 from __future__ import annotations
 
@@ -8,12 +8,20 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Limits:
-    """What a stranger may ask for at most. Sizes in bytes, times in seconds.
+    """Limits of requests and queues. Sizes in bytes, times in seconds.
 
-    `body` is as sent, `unpacked` after decompression, `events` of one body; `queue_bytes` and
-    `queue_events` are what waits for the log, `bodies` how many are held at once, `reader` the
-    memory of a reading process (what is compressed within Arrow is not seen before). An answer to
-    `decide` that took longer than `answer_s` is given as the policy's `on_failure` says.
+    Attributes:
+        body: A request body as sent.
+        unpacked: A request body after decompression.
+        events: Events of one body.
+        queue_bytes: Bodies that wait for the log, together.
+        queue_events: Events that wait for the log.
+        bodies: Bodies that wait for the log.
+        reader: Memory of a decoder process (compression within Arrow is only seen there).
+        behind_events: Events in the log that the engine may lag behind.
+        answer_s: After this time, `decide` answers as the policy's `on_failure` says.
+        retry_after_s: For Retry-After when a request is refused.
+        idempotency_s: How long responses are kept for an Idempotency-Key.
     """
 
     body: int = 16 << 20
@@ -31,11 +39,20 @@ class Limits:
 
 @dataclass(frozen=True)
 class Settings:
-    """Where a service keeps its things, where it listens, and how often it takes snapshots.
+    """Settings of a service.
 
-    `home` holds the snapshots and, without `database` (a `postgresql://` URL), the SQLite file.
-    A snapshot is taken after `snapshot_s` seconds or `snapshot_events` events, whichever is first;
-    `snapshots` of them are kept.
+    Attributes:
+        home: Directory of the snapshots and, without `database`, of the SQLite file.
+        database: A `postgresql://` URL (empty: SQLite).
+        host: Address to listen on.
+        port: Port to listen on.
+        decoders: Decoder processes.
+        workers: Worker threads of the engine.
+        enforce: Whether the engine enforces its decisions.
+        accept_loss: Whether damaged rows of the log are skipped.
+        snapshot_s: Seconds between snapshots.
+        snapshot_events: Events between snapshots.
+        snapshots: How many snapshots are kept.
     """
 
     home: Path

@@ -1,12 +1,13 @@
-"""Signatures of webhooks, after the Standard Webhooks convention (HMAC-SHA-256).
+"""Webhook dispatcher: decisions delivered at least once, signed, with exponential backoff.
 
-Secrets are not stored: each is derived from the deployment's key, the webhook's id and a generation
-number, so that a copy of the database signs nothing.
+`enqueue_deliveries` inserts a delivery for each webhook and decision, in the transaction that moves
+the webhook's cursor. The delivery is deleted when the receiver returns 2xx and dead-lettered when
+its attempts are used up. The message id is derived from the decision's, so that receivers can
+ignore duplicates.
 
-Decisions on their way to webhooks: at least once, signed, tried again ever later.
-
-A decision's letter is written in the transaction that moves the webhook's cursor, and goes when the
-receiver has taken it; its message id is the decision's, so that who gets it twice can tell.
+Signatures follow the Standard Webhooks convention (HMAC-SHA-256). Secrets are not stored: each is
+derived from the deployment's key, the webhook's id and a generation number, so that a copy of the
+database cannot sign.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import asyncio
 import base64
 import hashlib
 import hmac
-import logging
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -25,44 +25,54 @@ from random import Random
 from typing import NamedTuple
 
 import httpx
+import structlog
 from django.db import transaction
 
 from wavebreak.errors import WavebreakError
-from wavebreak.service.api.accounts import OUTCOMES
-from wavebreak.service.app_context import Desk, closing
-from wavebreak.service.ledger_store import Seals
-from wavebreak.service.models import Decision, Hook, Letter
+from wavebreak.features.layout import OUTCOMES
+from wavebreak.service.app_context import AppContext, closing_connection
+from wavebreak.service.ledger_store import LedgerStore
+from wavebreak.service.models import Decision, Delivery, Webhook
 from wavebreak.service.service import Service
 from wavebreak.ssrf_guard import PinnedTransport
 
+logger = structlog.stdlib.get_logger("wavebreak.webhooks")
+
 PREFIX = "whsec_"
+BATCH_SIZE = 500
+MAX_IN_FLIGHT, MAX_IN_FLIGHT_PER_WEBHOOK = 16, 4
+PACE_S = 0.1
+"""Minimum time between two queries for new decisions; the first after a pause is immediate."""
+IDLE_S = 1.0
+"""Maximum time between two queries for due deliveries."""
+GONE = 410
 
 
 def webhook_secret(key: bytes, webhook: str, generation: int) -> str:
     """Derive a webhook's secret of a generation: `whsec_` and 32 bytes in base64.
 
-    >>> secret(b"0" * 16, "hook", 1).startswith("whsec_")
+    >>> webhook_secret(b"0" * 16, "hook", 1).startswith("whsec_")
     True
-    >>> secret(b"0" * 16, "hook", 1) == secret(b"0" * 16, "hook", 2)
+    >>> webhook_secret(b"0" * 16, "hook", 1) == webhook_secret(b"0" * 16, "hook", 2)
     False
     """
-    told = f"wavebreak webhook\0{webhook}\0{generation}".encode()
-    return PREFIX + base64.b64encode(hmac.digest(key, told, hashlib.sha256)).decode()
+    message = f"wavebreak webhook\0{webhook}\0{generation}".encode()
+    return PREFIX + base64.b64encode(hmac.digest(key, message, hashlib.sha256)).decode()
 
 
 def signature_headers(
     secrets: Sequence[str], message: str, at_s: int, body: bytes
 ) -> dict[str, str]:
-    """Headers that sign `body` as `message` at `at_s` (seconds), once with each secret.
+    """Return headers that sign `body` as `message` at `at_s` (seconds), once per secret.
 
-    While a secret is rotated both sign, and a receiver that knows either is content.
+    During a rotation both secrets sign, so that a receiver may know either.
 
-    >>> sorted(headers(["whsec_MDAwMA=="], "msg_1", 0, b"{}"))
+    >>> sorted(signature_headers(["whsec_MDAwMA=="], "msg_1", 0, b"{}"))
     ['webhook-id', 'webhook-signature', 'webhook-timestamp']
     """
-    told = f"{message}.{at_s}.".encode() + body
+    content = f"{message}.{at_s}.".encode() + body
     keys = [base64.b64decode(s.removeprefix(PREFIX)) for s in secrets]
-    signed = (base64.b64encode(hmac.digest(k, told, hashlib.sha256)).decode() for k in keys)
+    signed = (base64.b64encode(hmac.digest(k, content, hashlib.sha256)).decode() for k in keys)
     return {
         "webhook-id": message,
         "webhook-timestamp": str(at_s),
@@ -70,22 +80,13 @@ def signature_headers(
     }
 
 
-logger = logging.getLogger("wavebreak.webhooks")
-
-AT_ONCE = 500
-IN_FLIGHT, IN_FLIGHT_EACH = 16, 4
-PACE_S = 0.1
-"""From one look for new decisions to the next at least; who comes after a pause does not wait."""
-GONE = 410
-
-
 @dataclass(frozen=True)
-class Patience:
-    """How often and how long a letter is tried. Times in seconds.
+class RetryPolicy:
+    """The retry schedule of deliveries. Times in seconds.
 
-    The wait after the n-th attempt is `first_s · factor^(n-1)`, at most `longest_s`, times a draw
-    between 0.5 and 1.5; after `attempts` it is dead. `answer_s` bounds each step of an exchange,
-    `whole_s` all of it.
+    The wait after the n-th attempt is `first_s * factor**(n-1)`, at most `longest_s`, times a
+    random factor between 0.5 and 1.5; after `attempts` the delivery is dead-lettered. `answer_s`
+    bounds each network operation of an attempt, `whole_s` the whole attempt.
     """
 
     attempts: int = 12
@@ -96,20 +97,20 @@ class Patience:
     whole_s: float = 30.0
 
     def wait_s(self, attempts: int, draw: float) -> float:
-        """Seconds to wait after so many attempts; `draw` is from 0 to 1.
+        """Return the seconds to wait after this many attempts; `draw` is from 0 to 1.
 
-        >>> [round(Patience().wait_s(n, 0.5)) for n in (1, 2, 3, 10)]
+        >>> [round(RetryPolicy().wait_s(n, 0.5)) for n in (1, 2, 3, 10)]
         [2, 6, 18, 21600]
         """
         wait = min(self.longest_s, self.first_s * self.factor ** (attempts - 1))
         return wait * (0.5 + draw)
 
 
-class Due(NamedTuple):
-    """A letter that is due, with all that sending it needs."""
+class DueDelivery(NamedTuple):
+    """A delivery that is due, with everything that an attempt needs."""
 
-    letter: int
-    hook: str
+    delivery: int
+    webhook: str
     number: int
     attempts: int
     url: str
@@ -118,47 +119,47 @@ class Due(NamedTuple):
     body: bytes
 
 
-class Sent(NamedTuple):
-    """What came of an attempt: the status (None: no answer), a word, and a wait asked for."""
+class AttemptResult(NamedTuple):
+    """The result of an attempt: status (None: no response), error name, and requested wait."""
 
     status: int | None
     error: str = ""
     wait_s: float = 0.0
 
     @property
-    def good(self) -> bool:
-        """Whether the receiver has taken it."""
+    def delivered(self) -> bool:
+        """Whether the receiver returned 2xx."""
         return self.status is not None and 200 <= self.status < 300
 
 
-def spread(now_ms: int) -> int:
-    """Write letters for decisions that webhooks have not seen; gives how many decisions were read.
+def enqueue_deliveries(now_ms: int) -> int:
+    """Insert deliveries of decisions behind each webhook's cursor; return how many were read.
 
-    Each webhook's cursor moves with its letters.
+    The cursor moves in the same transaction.
     """
     read = 0
     with transaction.atomic():
-        for hook in Hook.objects.select_for_update():
-            found = Decision.objects.filter(number__gt=hook.cursor).order_by("number")
-            numbers = list(found.values_list("number", "outcome")[:AT_ONCE])
+        for webhook in Webhook.objects.select_for_update():
+            newer = Decision.objects.filter(number__gt=webhook.cursor).order_by("number")
+            numbers = list(newer.values_list("number", "outcome")[:BATCH_SIZE])
             if not numbers:
                 continue
-            least = OUTCOMES.index(hook.least)
-            letters = [
-                Letter(hook=hook, number=n, next_ms=now_ms)
-                for n, outcome in numbers
-                if OUTCOMES.index(outcome) >= least
+            minimum = OUTCOMES.index(webhook.min_outcome)
+            deliveries = [
+                Delivery(webhook=webhook, number=number, next_ms=now_ms)
+                for number, outcome in numbers
+                if OUTCOMES.index(outcome) >= minimum
             ]
-            Letter.objects.bulk_create(letters, ignore_conflicts=True)
-            Hook.objects.filter(id=hook.id).update(cursor=numbers[-1][0])
+            Delivery.objects.bulk_create(deliveries, ignore_conflicts=True)
+            Webhook.objects.filter(id=webhook.id).update(cursor=numbers[-1][0])
             read += len(numbers)
     return read
 
 
-def body_of(number: int, ts: int, decision: bytes) -> bytes:
-    """The body of a message: its type, time, and the decision as it was written.
+def webhook_body(number: int, ts: int, decision: bytes) -> bytes:
+    """Return a message's body: its type, time, and the decision as it is stored.
 
-    >>> body_of(7, 0, b"{}")
+    >>> webhook_body(7, 0, b"{}")
     b'{"type":"decision.made","timestamp":"1970-01-01T00:00:00.000Z","number":7,"data":{}}'
     """
     at = datetime.fromtimestamp(ts / 1000, UTC).isoformat(timespec="milliseconds")
@@ -166,160 +167,199 @@ def body_of(number: int, ts: int, decision: bytes) -> bytes:
     return head.encode() + decision + b"}"
 
 
-def due(now_ms: int, secret: bytes, flying: Counter[str], letters: set[int]) -> list[Due]:
-    """Letters to be sent now, beside those that are under way."""
-    found = Letter.objects.filter(dead=False, next_ms__lte=now_ms).select_related("hook")
-    made: list[Due] = []
-    each = Counter(flying)
-    for letter in found.exclude(id__in=letters).order_by("next_ms", "number")[:AT_ONCE]:
-        hook = letter.hook
-        if len(made) + len(letters) >= IN_FLIGHT or each[hook.id] >= IN_FLIGHT_EACH:
+def load_due_deliveries(
+    now_ms: int, key: bytes, in_flight: Counter[str], excluded: set[int]
+) -> list[DueDelivery]:
+    """Return deliveries to attempt now, within the limits that the running ones leave."""
+    due = Delivery.objects.filter(dead_lettered=False, next_ms__lte=now_ms)
+    due = due.select_related("webhook").exclude(id__in=excluded).order_by("next_ms", "number")
+    loaded: list[DueDelivery] = []
+    per_webhook = Counter(in_flight)
+    for delivery in due[:BATCH_SIZE]:
+        webhook = delivery.webhook
+        full = len(loaded) + len(excluded) >= MAX_IN_FLIGHT
+        if full or per_webhook[webhook.id] >= MAX_IN_FLIGHT_PER_WEBHOOK:
             continue
-        row = Decision.objects.filter(number=letter.number).values_list("id", "ts", "body").first()
+        decision = Decision.objects.filter(number=delivery.number)
+        row = decision.values_list("id", "ts", "body").first()
         if row is None:
             continue
-        each[hook.id] += 1
-        generations = [hook.generation]
-        if now_ms < hook.former_ends_ms:
-            generations.append(hook.generation - 1)
-        made.append(
-            Due(letter.id, hook.id, letter.number, letter.attempts, hook.url,
-                tuple(webhook_secret(secret, hook.id, g) for g in generations),
-                f"dec_{row[0]}", body_of(letter.number, row[1], bytes(row[2])))
-        )  # fmt: skip
-    return made
+        per_webhook[webhook.id] += 1
+        generations = [webhook.generation]
+        if now_ms < webhook.former_ends_ms:
+            generations.append(webhook.generation - 1)
+        loaded.append(
+            DueDelivery(
+                delivery=delivery.id,
+                webhook=webhook.id,
+                number=delivery.number,
+                attempts=delivery.attempts,
+                url=webhook.url,
+                secrets=tuple(webhook_secret(key, webhook.id, g) for g in generations),
+                message=f"dec_{row[0]}",
+                body=webhook_body(delivery.number, row[1], bytes(row[2])),
+            )
+        )
+    return loaded
 
 
-def send(letter: Due, now_s: int, patience: Patience, transport: PinnedTransport) -> Sent:
-    """Make one attempt; raises nothing. Redirects are not followed, the answer is not read."""
-    headers = signature_headers(letter.secrets, letter.message, now_s, letter.body)
+def attempt_delivery(
+    due: DueDelivery, now_s: int, retry_policy: RetryPolicy, transport: PinnedTransport
+) -> AttemptResult:
+    """Make one attempt; raises nothing. Redirects are not followed; the response is not read."""
+    headers = signature_headers(due.secrets, due.message, now_s, due.body)
     headers |= {"content-type": "application/json", "user-agent": "wavebreak"}
-    with httpx.Client(transport=transport, timeout=patience.answer_s, trust_env=False) as client:
-        # A receiver that answers a byte at a time is cut off as well.
-        watch = threading.Timer(patience.whole_s, client.close)
-        watch.start()
+    timeout = retry_policy.answer_s
+    with httpx.Client(transport=transport, timeout=timeout, trust_env=False) as client:
+        # Also cuts off a receiver that sends one byte at a time.
+        watchdog = threading.Timer(retry_policy.whole_s, client.close)
+        watchdog.start()
         try:
-            with client.stream("POST", letter.url, content=letter.body, headers=headers) as got:
-                asked = got.headers.get("retry-after", "")
+            with client.stream("POST", due.url, content=due.body, headers=headers) as response:
+                asked = response.headers.get("retry-after", "")
                 wait = min(float(asked), 3600.0) if asked.isdecimal() and len(asked) < 9 else 0.0
-                return Sent(got.status_code, "", wait)
+                return AttemptResult(response.status_code, "", wait)
         except WavebreakError:
-            return Sent(None, "not a public address")
+            return AttemptResult(None, "not a public address")
         except Exception as error:
-            return Sent(None, type(error).__name__)
+            return AttemptResult(None, type(error).__name__)
         finally:
-            watch.cancel()
+            watchdog.cancel()
 
 
-def settle(
-    letter: Due, sent: Sent, now_ms: int, patience: Patience, draw: float, seals: Seals
+def record_attempt(
+    due: DueDelivery,
+    result: AttemptResult,
+    now_ms: int,
+    retry_policy: RetryPolicy,
+    draw: float,
+    ledger_store: LedgerStore,
 ) -> str:
-    """Write down what came of an attempt, and seal the letter's end; gives it in a word."""
-    attempts = letter.attempts + 1
-    dead = not sent.good and (attempts >= patience.attempts or sent.status == GONE)
+    """Store the result of an attempt, and a receipt in the ledger if it was the last one.
+
+    Returns "delivered", "failed" or "dead_lettered".
+    """
+    attempts = due.attempts + 1
+    last = attempts >= retry_policy.attempts or result.status == GONE
+    dead_lettered = not result.delivered and last
     with transaction.atomic():
-        if sent.good or dead:
-            effect = "delivered" if sent.good else "failed"
-            seals.delivered(letter.message.removeprefix("dec_"), letter.hook, effect)
-        return _settled(letter, sent, now_ms, patience, draw, dead=dead)
+        if result.delivered or dead_lettered:
+            effect = "delivered" if result.delivered else "failed"
+            ledger_store.add_delivery_receipt(due.message.removeprefix("dec_"), due.webhook, effect)
+        delivery = Delivery.objects.filter(id=due.delivery)
+        if result.delivered:
+            delivery.delete()
+            return "delivered"
+        wait_s = max(retry_policy.wait_s(attempts, draw), result.wait_s)
+        delivery.update(
+            attempts=attempts,
+            dead_lettered=dead_lettered,
+            next_ms=now_ms + int(wait_s * 1000),
+            last_status=result.status,
+            last_error=result.error,
+        )
+    return "dead_lettered" if dead_lettered else "failed"
 
 
-def _settled(
-    letter: Due, sent: Sent, now_ms: int, patience: Patience, draw: float, *, dead: bool
-) -> str:
-    mine, attempts = Letter.objects.filter(id=letter.letter), letter.attempts + 1
-    if sent.good:
-        mine.delete()
-        return "delivered"
-    wait_s = max(patience.wait_s(attempts, draw), sent.wait_s)
-    mine.update(
-        attempts=attempts, dead=dead, next_ms=now_ms + int(wait_s * 1000),
-        last_status=sent.status, last_error=sent.error,
-    )  # fmt: skip
-    return "dead" if dead else "failed"
+class WebhookDispatcher:
+    """Makes deliveries while the service runs; a coroutine of `Service(background=…)`."""
 
-
-class Courier:
-    """Sends letters while the service runs; a coroutine of `Service(background=…)`."""
-
-    def __init__(self, desk: Desk, random: Random, patience: Patience | None = None) -> None:
-        self.desk, self.random = desk, random
-        self.patience = patience or Patience()
-        self._flying: dict[asyncio.Task[None], Due] = {}
+    def __init__(
+        self, context: AppContext, random: Random, retry_policy: RetryPolicy | None = None
+    ) -> None:
+        self.context, self.random = context, random
+        self.retry_policy = retry_policy or RetryPolicy()
+        self._in_flight: dict[asyncio.Task[None], DueDelivery] = {}
         self._counted = -1
 
+    @property
+    def in_flight(self) -> int:
+        """How many attempts are running."""
+        return len(self._in_flight)
+
     async def __call__(self, service: Service) -> None:
-        """Work until cancelled."""
+        """Dispatch until cancelled: enqueue new decisions, start due attempts, wait."""
         self._counted = service.progress().decisions
         while True:
             began = asyncio.get_running_loop().time()
             try:
-                read = await asyncio.to_thread(closing(lambda: self._turn(service.clock())))
-                for letter in read:
-                    self._fly(service, letter)
+                due = await asyncio.to_thread(
+                    closing_connection(lambda: self._poll(service.clock()))
+                )
+                for delivery in due:
+                    self._start(service, delivery)
             except Exception as error:
-                told = {"cause": type(error).__name__}
-                logger.exception("webhooks pause", extra={"told": told})
+                logger.exception("webhook dispatch failed", cause=type(error).__name__)
                 await asyncio.sleep(1.0)
-            await self._wait(service, began + PACE_S)
+            await self._wait_for_work(service, began + PACE_S)
 
-    def _fly(self, service: Service, letter: Due) -> None:
-        task = asyncio.ensure_future(self._deliver(service, letter))
-        self._flying[task] = letter
-        task.add_done_callback(self._landed)
+    def _start(self, service: Service, due: DueDelivery) -> None:
+        task = asyncio.ensure_future(self._deliver(service, due))
+        self._in_flight[task] = due
+        task.add_done_callback(self._on_done)
 
-    def _landed(self, task: asyncio.Task[None]) -> None:
-        self._flying.pop(task, None)
-        self.desk.due.set()
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        self._in_flight.pop(task, None)
+        self.context.deliveries_due.set()
         if not task.cancelled() and task.exception() is not None:
-            logger.warning("a letter was not settled")
+            logger.warning("a delivery attempt was not recorded")
 
-    def _turn(self, now_ms: int) -> list[Due]:
-        """Count new decisions, write letters, and find those that are due."""
-        self._count()
-        while spread(now_ms) >= AT_ONCE:
+    def _poll(self, now_ms: int) -> list[DueDelivery]:
+        """Count new decisions, enqueue their deliveries, and return those that are due."""
+        self._count_decisions()
+        while enqueue_deliveries(now_ms) >= BATCH_SIZE:
             pass
-        flying = Counter(letter.hook for letter in self._flying.values())
-        letters = {letter.letter for letter in self._flying.values()}
-        self.desk.metrics.waiting.set(Letter.objects.filter(dead=False).count())
-        self.desk.metrics.dead.set(Letter.objects.filter(dead=True).count())
-        return due(now_ms, self.desk.secret, flying, letters)
+        per_webhook = Counter(due.webhook for due in self._in_flight.values())
+        running = {due.delivery for due in self._in_flight.values()}
+        metrics = self.context.metrics
+        metrics.pending.set(Delivery.objects.filter(dead_lettered=False).count())
+        metrics.dead_lettered.set(Delivery.objects.filter(dead_lettered=True).count())
+        return load_due_deliveries(now_ms, self.context.webhook_key, per_webhook, running)
 
-    def _count(self) -> None:
-        found = Decision.objects.filter(number__gt=self._counted).order_by("number")
-        for number, outcome, stage in found.values_list("number", "outcome", "stage").iterator():
-            self.desk.metrics.decisions.labels(outcome, stage).inc()
+    def _count_decisions(self) -> None:
+        newer = Decision.objects.filter(number__gt=self._counted).order_by("number")
+        for number, outcome, stage in newer.values_list("number", "outcome", "stage").iterator():
+            self.context.metrics.decisions.labels(outcome, stage).inc()
             self._counted = number
 
-    async def _deliver(self, service: Service, letter: Due) -> None:
-        desk, now_s = self.desk, service.clock() // 1000
-        pinned = PinnedTransport(resolver=desk.resolver, allow_private=desk.private)
-        sent = await asyncio.to_thread(send, letter, now_s, self.patience, pinned)
+    async def _deliver(self, service: Service, due: DueDelivery) -> None:
+        context, now_s = self.context, service.clock() // 1000
+        transport = PinnedTransport(
+            resolver=context.resolver, allow_private=context.allow_private_webhooks
+        )
+        result = await asyncio.to_thread(attempt_delivery, due, now_s, self.retry_policy, transport)
         draw = self.random.random()
-        settled = await asyncio.to_thread(
-            closing(
-                lambda: settle(letter, sent, service.clock(), self.patience, draw, service.seals)
+        state = await asyncio.to_thread(
+            closing_connection(
+                lambda: record_attempt(
+                    due, result, service.clock(), self.retry_policy, draw, service.ledger_store
+                )
             )
         )
-        self.desk.metrics.deliveries.labels(settled).inc()
-        told = {"webhook": letter.hook, "status": sent.status, "attempt": letter.attempts + 1}
-        logger.info("a letter was sent", extra={"told": told | {"cause": settled}})
+        context.metrics.deliveries.labels(state).inc()
+        logger.info(
+            "delivery attempted",
+            webhook=due.webhook,
+            status=result.status,
+            attempt=due.attempts + 1,
+            cause=state,
+        )
 
-    async def _news(self, service: Service, earliest: float) -> None:
+    async def _wait_for_decision(self, service: Service, earliest: float) -> None:
         await asyncio.sleep(earliest - asyncio.get_running_loop().time())
-        await service.news(self._counted)
+        await service.wait_for_decision(self._counted)
 
-    async def _wait(self, service: Service, earliest: float) -> None:
-        """Until a decision is made, a letter has landed or was revived, or a second is over.
+    async def _wait_for_work(self, service: Service, earliest: float) -> None:
+        """Wait for a new decision, a finished attempt or a replay, at most IDLE_S.
 
-        Decisions are waited for from `earliest` on (the event loop's time), letters at once: the
-        next of a webhook goes when one has landed.
+        New decisions count from `earliest` (the event loop's time); a finished attempt counts at
+        once, because it frees a place for the webhook's next delivery.
         """
-        news = asyncio.ensure_future(self._news(service, earliest))
-        landed = asyncio.ensure_future(self.desk.due.wait())
+        decision = asyncio.ensure_future(self._wait_for_decision(service, earliest))
+        due = asyncio.ensure_future(self.context.deliveries_due.wait())
         try:
-            await asyncio.wait({news, landed}, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({decision, due}, timeout=IDLE_S, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            news.cancel()
-            landed.cancel()
-            self.desk.due.clear()
+            decision.cancel()
+            due.cancel()
+            self.context.deliveries_due.clear()

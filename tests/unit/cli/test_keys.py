@@ -10,7 +10,7 @@ from wavebreak.cli import serve
 from wavebreak.cli.app import keys as app
 from wavebreak.errors import UsageError
 from wavebreak.service import database
-from wavebreak.service.app_context import alone, entries
+from wavebreak.service.app_context import load_key_entries, run_in_transaction
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_key_is_printed_once_and_can_be_rotated_and_revoked(home: Path) -> None:
     assert text.split("_")[2] not in listed
     second = said("rotate", str(home), prefix, "--grace", "60").split()[-1]
     said("revoke", str(home), second.split("_")[1])
-    kept = {e.prefix: e for e in alone(entries)}
+    kept = {e.prefix: e for e in run_in_transaction(load_key_entries)}
     assert len(kept) == 2
     assert all(e.ends_s is not None and e.scopes == {"ingest"} for e in kept.values())
 

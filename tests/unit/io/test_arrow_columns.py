@@ -17,7 +17,7 @@ from wavebreak.io.arrow_columns import gathered
 from wavebreak.io.field_limits import judge
 from wavebreak.io.validation import take_columns, take_plain, taken_events
 from wavebreak.schema.events import Refusal
-from wavebreak.service.request_decoder import Body, Decoder, Read
+from wavebreak.service.request_decoder import Body, DecodeResult, RequestDecoder
 from wavebreak.service.settings import Limits
 
 Told = tuple[list[Item], list[int], list[Refusal]]
@@ -141,7 +141,7 @@ def test_bodies_read_together_come_to_what_each_comes_to_alone(
         if damage is not spoil_offsets:
             batch = SHAPES[shape](batch)
         contents.append(damage(streamed(batch), draw) if damage else streamed(batch))
-    decoder = Decoder(edge(), Limits())
+    decoder = RequestDecoder(edge(), Limits())
     together = decoder.decode([Body(content, "arrow") for content in contents])
     alone = [decoder.decode([Body(content, "arrow")]) for content in contents]
     assert list(map(str, together.reads)) == [str(one.reads[0]) for one in alone]
@@ -154,7 +154,7 @@ def test_bodies_read_together_come_to_what_each_comes_to_alone(
 
 @pytest.mark.parametrize("damage", [spoil_letters, spoil_offsets])
 def test_no_damage_to_texts_is_overlooked(damage: Any) -> None:
-    draw, decoder = random.Random(5), Decoder(edge(), Limits())
+    draw, decoder = random.Random(5), RequestDecoder(edge(), Limits())
     items = [sent(account=f"ann{n}", peer="b" * n) for n in range(1, 40)]
     good = streamed(plain(items))
     for _ in range(60):
@@ -162,7 +162,7 @@ def test_no_damage_to_texts_is_overlooked(damage: Any) -> None:
         made = decoder.decode([Body(body, "arrow") for body in (good, bad, good)])
         if bad == good:
             continue
-        assert made.reads[0] == made.reads[2] == Read(39)
+        assert made.reads[0] == made.reads[2] == DecodeResult(39)
         assert isinstance(made.reads[1], EventError)
         assert made.log.num_rows == 78
 
@@ -174,7 +174,7 @@ def test_a_count_of_nulls_that_is_not_so_is_damage() -> None:
     lied = pa.Array.from_buffers(pa.int64(), 8, column.buffers(), 3)
     at = batch.schema.get_field_index("size")
     body = streamed(batch.set_column(at, "size", lied))
-    (read,) = Decoder(edge(), Limits()).decode([Body(body, "arrow")]).reads
+    (read,) = RequestDecoder(edge(), Limits()).decode([Body(body, "arrow")]).reads
     assert isinstance(read, EventError)
 
 

@@ -3,95 +3,105 @@ from __future__ import annotations
 import pytest
 
 from wavebreak.service import auth
-from wavebreak.service.auth import Entry, Ring
-from wavebreak.service.ingest_app import Allowed, Denied
+from wavebreak.service.auth import Allowed, Denied, KeyEntry, KeyRing
 
 CLOCK = [0.0]
 
 
-def ring(*entries: Entry) -> Ring:
+def ring(*entries: KeyEntry) -> KeyRing:
     CLOCK[0] = 0.0
-    made = Ring(lambda: 1_000.0 + CLOCK[0], lambda: CLOCK[0])
+    made = KeyRing(lambda: 1_000.0 + CLOCK[0], lambda: CLOCK[0])
     made.replace(entries)
     return made
 
 
-def entry(fresh: auth.Fresh, scopes: str = "read", rate: float = 10.0, **more: float) -> Entry:
+def entry(
+    fresh: auth.GeneratedKey, scopes: str = "read", rate: float = 10.0, **more: float
+) -> KeyEntry:
     scoped = frozenset(scopes.split())
-    return Entry(fresh.prefix, fresh.digest, "test", scoped, rate, 2.0, **more)
+    return KeyEntry(fresh.prefix, fresh.digest, "test", scoped, rate, 2.0, **more)
 
 
 def bearer(text: str) -> bytes:
     return f"Bearer {text}".encode()
 
 
-def test_a_key_that_is_known_is_let_in_for_what_it_may_do() -> None:
-    made = auth.make()
+def test_known_key_is_allowed_within_its_scopes() -> None:
+    made = auth.generate_key()
     held = ring(entry(made, "read ingest"))
-    assert held.guard(bearer(made.text), "ingest") == Allowed(made.prefix)
-    denied = held.guard(bearer(made.text), "admin")
+    assert held.authorize(bearer(made.text), "ingest") == Allowed(made.prefix)
+    denied = held.authorize(bearer(made.text), "admin")
     assert isinstance(denied, Denied)
     assert (denied.status, denied.detail) == (403, "this key lacks the scope admin")
 
 
 @pytest.mark.parametrize(
     "header",
-    [None, b"", b"Bearer", b"Bearer wb", b"Basic wb_00000000_x", b"Bearer wb_00000000_x",
-     b"Bearer wb_\xff\xff_\xff", b"Bearer " + b"w" * 10_000, b"Bearer wb__"],
-)  # fmt: skip
-def test_what_is_no_known_key_is_not_let_in(header: bytes | None) -> None:
-    denied = ring(entry(auth.make(lambda n: bytes(n)))).guard(header, "read")
+    [
+        None,
+        b"",
+        b"Bearer",
+        b"Bearer wb",
+        b"Basic wb_00000000_x",
+        b"Bearer wb_00000000_x",
+        b"Bearer wb_\xff\xff_\xff",
+        b"Bearer " + b"w" * 10_000,
+        b"Bearer wb__",
+    ],
+)
+def test_unknown_key_is_denied(header: bytes | None) -> None:
+    denied = ring(entry(auth.generate_key(lambda n: bytes(n)))).authorize(header, "read")
     assert isinstance(denied, Denied)
     assert denied.status == 401
 
 
-def test_every_part_of_a_key_counts() -> None:
-    made, other = auth.make(), auth.make()
+def test_key_with_any_changed_part_is_denied() -> None:
+    made, other = auth.generate_key(), auth.generate_key()
     held = ring(entry(made), entry(other))
     crossed = f"wb_{made.prefix}_{other.text.split('_')[2]}"
     for wrong in (crossed, made.text[:-1], made.text + "0", made.text.replace("wb_", "xx_", 1)):
-        assert isinstance(held.guard(bearer(wrong), "read"), Denied)
+        assert isinstance(held.authorize(bearer(wrong), "read"), Denied)
 
 
-def test_the_text_of_a_key_is_kept_nowhere() -> None:
-    made = auth.make()
+def test_key_text_is_stored_nowhere() -> None:
+    made = auth.generate_key()
     assert made.text.split("_")[2] not in repr(entry(made))
-    assert made.text != auth.make().text
+    assert made.text != auth.generate_key().text
 
 
-def test_a_rotated_key_goes_on_until_its_grace_is_over() -> None:
-    old, new = auth.make(), auth.make()
+def test_rotated_key_is_valid_until_grace_ends() -> None:
+    old, new = auth.generate_key(), auth.generate_key()
     held = ring(entry(old, ends_s=1_060.0), entry(new))
     CLOCK[0] = 59.0
-    assert isinstance(held.guard(bearer(old.text), "read"), Allowed)
+    assert isinstance(held.authorize(bearer(old.text), "read"), Allowed)
     CLOCK[0] = 60.0
-    denied = held.guard(bearer(old.text), "read")
+    denied = held.authorize(bearer(old.text), "read")
     assert isinstance(denied, Denied)
     assert denied.status == 401
-    assert isinstance(held.guard(bearer(new.text), "read"), Allowed)
+    assert isinstance(held.authorize(bearer(new.text), "read"), Allowed)
 
 
-def test_a_key_that_asks_too_often_is_told_when_to_come_again() -> None:
-    made = auth.make()
+def test_key_over_its_rate_gets_retry_after() -> None:
+    made = auth.generate_key()
     held = ring(entry(made, rate=10.0))
-    answers = [held.guard(bearer(made.text), "read") for _ in range(3)]
+    answers = [held.authorize(bearer(made.text), "read") for _ in range(3)]
     assert [type(a) for a in answers] == [Allowed, Allowed, Denied]
     denied = answers[2]
     assert isinstance(denied, Denied)
     assert denied.status == 429
     assert denied.retry_after_s == pytest.approx(0.1)
     CLOCK[0] = 0.1
-    assert isinstance(held.guard(bearer(made.text), "read"), Allowed)
+    assert isinstance(held.authorize(bearer(made.text), "read"), Allowed)
 
 
-def test_a_key_that_stays_goes_on_with_its_bucket_and_a_revoked_one_ends() -> None:
-    made = auth.make()
+def test_replacing_keys_keeps_buckets_and_drops_revoked_keys() -> None:
+    made = auth.generate_key()
     held = ring(entry(made))
     for _ in range(2):
-        held.guard(bearer(made.text), "read")
+        held.authorize(bearer(made.text), "read")
     held.replace([entry(made)])
-    assert isinstance(held.guard(bearer(made.text), "read"), Denied)
+    assert isinstance(held.authorize(bearer(made.text), "read"), Denied)
     held.replace([])
-    denied = held.guard(bearer(made.text), "read")
+    denied = held.authorize(bearer(made.text), "read")
     assert isinstance(denied, Denied)
     assert denied.status == 401

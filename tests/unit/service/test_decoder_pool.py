@@ -18,9 +18,9 @@ import pytest
 from wavebreak.errors import EventError
 from wavebreak.privacy.pseudonymizer import Edge, widened
 from wavebreak.service import event_log
-from wavebreak.service.decoder_pool import Intake, Reader
-from wavebreak.service.pending_requests import Waiting
-from wavebreak.service.request_decoder import Body, Decoded, Decoder, Read
+from wavebreak.service.decoder_pool import DecoderPool, DecoderProcess
+from wavebreak.service.pending_requests import PendingRequest
+from wavebreak.service.request_decoder import Body, DecodedBatch, DecodeResult, RequestDecoder
 from wavebreak.service.settings import Limits
 
 EDGE = Edge(b"a key for tests only")
@@ -28,15 +28,21 @@ POISON = Body(b"poison", "lines")
 
 
 def body(name: str) -> Body:
-    event = {"id": name, "ts": 1_772_366_400_000, "type": "message.sent", "account": name,
-             "peer": "p", "size": 1}  # fmt: skip
+    event = {
+        "id": name,
+        "ts": 1_772_366_400_000,
+        "type": "message.sent",
+        "account": name,
+        "peer": "p",
+        "size": 1,
+    }
     return Body(json.dumps([event]).encode(), "json")
 
 
-class _Dying(Reader):
+class _Dying(DecoderProcess):
     """A reader whose process dies over POISON."""
 
-    def _read(self, bodies: Sequence[Body]) -> Decoded | None:
+    def _read(self, bodies: Sequence[Body]) -> DecodedBatch | None:
         if POISON in bodies:
             os.kill(self._process.pid, signal.SIGKILL)
             self._process.wait()
@@ -50,15 +56,17 @@ def reader() -> Iterator[_Dying]:
     made.close()
 
 
-def test_a_process_reads_what_is_read_here_and_packs_it_for_the_log(reader: Reader) -> None:
+def test_process_decodes_like_a_local_decoder_and_encodes_rows(reader: DecoderProcess) -> None:
     bodies = [body("a"), Body(b"junk", "lines"), body("b")]
-    made, here = reader.decode(bodies), Decoder(EDGE, Limits()).decode(bodies)
+    made, here = reader.decode(bodies), RequestDecoder(EDGE, Limits()).decode(bodies)
     assert widened(made.log).equals(here.log)
-    assert [read.taken for read in made.reads if isinstance(read, Read)] == [1, 0, 1]
-    assert bytes(made.blob) == bytes(event_log.packed(here.log))
+    assert [read.taken for read in made.reads if isinstance(read, DecodeResult)] == [1, 0, 1]
+    assert bytes(made.blob) == bytes(event_log.encode_row(here.log))
 
 
-def test_a_process_that_was_killed_is_begun_anew_and_nothing_is_lost(reader: Reader) -> None:
+def test_killed_process_restarts_without_loss(
+    reader: DecoderProcess,
+) -> None:
     first = reader._process.pid
     os.kill(first, signal.SIGKILL)
     reader._process.wait()
@@ -67,16 +75,16 @@ def test_a_process_that_was_killed_is_begun_anew_and_nothing_is_lost(reader: Rea
     assert reader._process.pid != first
 
 
-def test_a_body_that_kills_its_reader_twice_is_refused_and_the_others_are_read(
-    reader: Reader,
+def test_body_that_crashes_a_process_twice_is_rejected_alone(
+    reader: DecoderProcess,
 ) -> None:
     made = reader.decode([body("a"), POISON, body("b")])
     assert made.log.column("account").to_pylist() == ["a", "b"]
     assert isinstance(made.reads[1], EventError)
-    assert [isinstance(read, Read) for read in made.reads] == [True, False, True]
+    assert [isinstance(read, DecodeResult) for read in made.reads] == [True, False, True]
 
 
-def test_what_unpacks_within_arrow_beyond_the_memory_of_a_reader_is_refused_alone() -> None:
+def test_body_beyond_a_process_memory_is_rejected_alone() -> None:
     wide = pa.RecordBatch.from_arrays([pa.array(np.zeros(450_000_000, np.int64))], ["ts"])
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(
@@ -85,24 +93,24 @@ def test_what_unpacks_within_arrow_beyond_the_memory_of_a_reader_is_refused_alon
         writer.write_batch(wide)
     bomb = Body(sink.getvalue().to_pybytes(), "arrow")
     assert len(bomb.content) < Limits().body
-    reader = Reader(EDGE, Limits(reader=3 << 30, events=1 << 30))
+    reader = DecoderProcess(EDGE, Limits(reader=3 << 30, events=1 << 30))
     try:
         made = reader.decode([body("a"), bomb, body("b")])
     finally:
         reader.close()
     assert made.log.column("account").to_pylist() == ["a", "b"]
     assert isinstance(made.reads[1], EventError)
-    assert "cannot be read" in made.reads[1].what
-    assert made.reads[0] == made.reads[2] == Read(1)
+    assert "not a valid Arrow IPC stream" in made.reads[1].what
+    assert made.reads[0] == made.reads[2] == DecodeResult(1)
 
 
 class _Slow:
     """Reads here, and is slow over the first body of all."""
 
     def __init__(self, begun: threading.Event, let: threading.Event) -> None:
-        self._decoder, self._begun, self._let = Decoder(EDGE, Limits()), begun, let
+        self._decoder, self._begun, self._let = RequestDecoder(EDGE, Limits()), begun, let
 
-    def decode(self, bodies: Sequence[Body]) -> Decoded:
+    def decode(self, bodies: Sequence[Body]) -> DecodedBatch:
         if bodies == [body("0")]:
             self._begun.set()
             assert self._let.wait(10)
@@ -112,20 +120,20 @@ class _Slow:
         pass
 
 
-def test_bodies_go_on_in_the_order_in_which_they_came_whoever_reads_them() -> None:
+def test_bodies_keep_their_order_across_processes() -> None:
     begun, let, reached = threading.Event(), threading.Event(), list[str]()
     readers: Any = [_Slow(begun, let), _Slow(begun, let)]
 
-    def onward(waiting: list[Waiting], decoded: Decoded) -> None:
+    def onward(waiting: list[PendingRequest], decoded: DecodedBatch) -> None:
         assert len(waiting) == len(decoded.reads)
         reached.extend(decoded.log.column("account").to_pylist())
 
     loop = asyncio.new_event_loop()
-    intake = Intake(readers, onward, retry_after_s=1)
-    intake.put(Waiting(body("0"), loop.create_future(), loop))
+    intake = DecoderPool(readers, onward, retry_after_s=1)
+    intake.put(PendingRequest(body("0"), loop.create_future(), loop))
     assert begun.wait(10)
     for n in range(1, 50):
-        intake.put(Waiting(body(str(n)), loop.create_future(), loop))
+        intake.put(PendingRequest(body(str(n)), loop.create_future(), loop))
     time.sleep(0.05)
     assert reached == []
     let.set()
@@ -135,19 +143,20 @@ def test_bodies_go_on_in_the_order_in_which_they_came_whoever_reads_them() -> No
 
 
 @pytest.mark.parametrize("ends", ["the engine catches up", "the service ends"])
-def test_bodies_wait_while_the_engine_is_behind_and_none_is_lost(ends: str) -> None:
+def test_paused_pool_keeps_bodies_until_it_resumes(ends: str) -> None:
     behind, reached = threading.Event(), list[int]()
     behind.set()
     started = threading.Event()
     started.set()
     loop = asyncio.new_event_loop()
-    intake = Intake(
+    intake = DecoderPool(
         [_Slow(threading.Event(), started)],  # type: ignore[list-item]
         lambda waiting, _: reached.append(len(waiting)),
-        retry_after_s=1, behind=behind.is_set,
-    )  # fmt: skip
+        retry_after_s=1,
+        pause=behind.is_set,
+    )
     for n in range(5):
-        intake.put(Waiting(body(str(n)), loop.create_future(), loop))
+        intake.put(PendingRequest(body(str(n)), loop.create_future(), loop))
     time.sleep(0.05)
     assert reached == []
     if ends == "the engine catches up":
@@ -157,8 +166,8 @@ def test_bodies_wait_while_the_engine_is_behind_and_none_is_lost(ends: str) -> N
     assert sum(reached) == 5
 
 
-def test_a_process_ends_with_its_reader(reader: Reader) -> None:
+def test_process_ends_when_its_pipe_closes(reader: DecoderProcess) -> None:
     process = reader._process
     reader.close()
     assert process.returncode == 0
-    reader._begin()
+    reader._spawn()

@@ -9,7 +9,7 @@ import numpy as np
 
 from wavebreak.model import baseline
 from wavebreak.model.storage import SHIPPED
-from wavebreak.service.observability import LEAST, Drifting, Metrics
+from wavebreak.service.observability import MIN_SCORED_ACCOUNTS, Metrics, ScoreDriftMonitor
 
 
 class Asked:
@@ -29,13 +29,13 @@ def shift(scores: Any) -> float:
         made: Any = Asked(scores)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.05):
-                await Drifting(metrics, SHIPPED)(made)
+                await ScoreDriftMonitor(metrics, SHIPPED)(made)
 
     asyncio.run(live())
     return float(metrics.shift._value.get())
 
 
-def test_scores_like_those_of_training_have_not_moved_and_others_have() -> None:
+def test_drift_is_low_for_training_scores_and_high_for_shifted() -> None:
     edges = np.asarray(baseline.load(SHIPPED)["score"].edges)
     shares = np.asarray(baseline.load(SHIPPED)["score"].shares)[:-1]
     middles = np.concatenate([[edges[0] - 1], (edges[:-1] + edges[1:]) / 2, [edges[-1] + 1]])
@@ -44,5 +44,5 @@ def test_scores_like_those_of_training_have_not_moved_and_others_have() -> None:
     assert shift(alike + 5.0) > 0.25
 
 
-def test_of_a_few_accounts_nothing_is_said() -> None:
-    assert math.isnan(shift(np.zeros(LEAST - 1)))
+def test_drift_of_few_accounts_is_unknown() -> None:
+    assert math.isnan(shift(np.zeros(MIN_SCORED_ACCOUNTS - 1)))

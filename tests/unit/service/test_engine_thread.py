@@ -10,8 +10,8 @@ from unittest.mock import patch
 import pyarrow as pa
 import pytest
 
-from wavebreak.service.engine_thread import BUSY, Decider
-from wavebreak.service.pending_requests import Decided, Logged, Waiting
+from wavebreak.service.engine_thread import ENGINE_BUSY, EngineThread
+from wavebreak.service.pending_requests import DecidedBatch, LoggedBatch, PendingRequest
 
 
 class SlowEngine:
@@ -19,17 +19,17 @@ class SlowEngine:
 
     def __init__(self) -> None:
         self.fanout = SimpleNamespace(position=0)
-        self.begun, self.let = threading.Event(), threading.Event()
+        self.started, self.let = threading.Event(), threading.Event()
 
     def take(self, log: pa.RecordBatch) -> list[Any]:
-        self.begun.set()
+        self.started.set()
         assert self.let.wait(10)
         self.fanout.position += log.num_rows
         return []
 
 
 @pytest.fixture
-def decided() -> list[Decided]:
+def decided() -> list[DecidedBatch]:
     return []
 
 
@@ -39,9 +39,9 @@ def engine() -> SlowEngine:
 
 
 @pytest.fixture
-def decider(engine: SlowEngine, decided: list[Decided]) -> Iterator[Decider]:
+def decider(engine: SlowEngine, decided: list[DecidedBatch]) -> Iterator[EngineThread]:
     made: Any = engine
-    decider = Decider(made, 0, decided.append, lambda _engine, _decisions: None)
+    decider = EngineThread(made, 0, decided.append, lambda _engine, _decisions: None)
     decider.start()
     yield decider
     if not decider.broken:
@@ -49,50 +49,50 @@ def decider(engine: SlowEngine, decided: list[Decided]) -> Iterator[Decider]:
     decider.stop()
 
 
-def batch(first: int) -> Logged:
-    return Logged(first, pa.RecordBatch.from_pydict({"id": ["a", "b"]}))
+def batch(first: int) -> LoggedBatch:
+    return LoggedBatch(first, pa.RecordBatch.from_pydict({"id": ["a", "b"]}))
 
 
 def position(engine: Any) -> tuple[int, int]:
     return threading.get_ident(), engine.fanout.position
 
 
-def test_an_engine_at_rest_answers_on_the_thread_of_who_asks(decider: Decider) -> None:
-    assert decider.at_once(position) == (threading.get_ident(), 0)
+def test_idle_engine_answers_on_the_callers_thread(decider: EngineThread) -> None:
+    assert decider.try_ask_now(position) == (threading.get_ident(), 0)
 
 
-def test_an_engine_at_work_has_no_answer_at_once(decider: Decider, engine: SlowEngine) -> None:
+def test_busy_engine_returns_engine_busy(decider: EngineThread, engine: SlowEngine) -> None:
     decider.put(batch(0))
-    assert decider.at_once(position) is BUSY
-    assert engine.begun.wait(10)
-    assert decider.at_once(position) is BUSY
+    assert decider.try_ask_now(position) is ENGINE_BUSY
+    assert engine.started.wait(10)
+    assert decider.try_ask_now(position) is ENGINE_BUSY
 
 
-def test_who_asks_after_a_batch_sees_it(
-    decider: Decider, engine: SlowEngine, decided: list[Decided]
+def test_query_after_a_batch_sees_the_batch(
+    decider: EngineThread, engine: SlowEngine, decided: list[DecidedBatch]
 ) -> None:
     engine.let.set()
     for first in range(0, 200, 2):
         decider.put(batch(first))
-        while (found := decider.at_once(position)) is BUSY:
+        while (found := decider.try_ask_now(position)) is ENGINE_BUSY:
             pass
         assert found == (threading.get_ident(), first + 2)
     assert [d.reached for d in decided] == list(range(2, 202, 2))
 
 
-def test_an_engine_that_broke_has_no_answer_at_once(decider: Decider, engine: SlowEngine) -> None:
+def test_broken_engine_returns_engine_busy(decider: EngineThread, engine: SlowEngine) -> None:
     engine.let = cast(Any, None)
     decider.put(batch(0))
     while not decider.broken:
         pass
-    assert decider.at_once(position) is BUSY
+    assert decider.try_ask_now(position) is ENGINE_BUSY
 
 
-def test_what_waits_is_taken_together_and_told_once(
-    decider: Decider, engine: SlowEngine, decided: list[Decided]
+def test_queued_batches_are_decided_together_once(
+    decider: EngineThread, engine: SlowEngine, decided: list[DecidedBatch]
 ) -> None:
     decider.put(batch(0))
-    assert engine.begun.wait(10)
+    assert engine.started.wait(10)
     for first in range(2, 100, 2):
         decider.put(batch(first))
     engine.let.set()
@@ -100,10 +100,10 @@ def test_what_waits_is_taken_together_and_told_once(
     assert [d.reached for d in decided] == [2, 100]
 
 
-def test_who_waits_for_a_batch_is_told_before_the_next_is_taken(
-    decider: Decider, engine: SlowEngine, decided: list[Decided]
+def test_query_of_a_batch_runs_before_the_next_batch(
+    decider: EngineThread, engine: SlowEngine, decided: list[DecidedBatch]
 ) -> None:
-    asked, told = Waiting(None, None, None, ask=position), list[Any]()  # type: ignore[arg-type]
+    asked, told = PendingRequest(None, None, None, ask=position), list[Any]()  # type: ignore[arg-type]
     engine.let.set()
     with patch("wavebreak.service.engine_thread.resolve_futures", told.extend):
         for first in (0, 2, 4, 6):

@@ -12,9 +12,8 @@ from opentelemetry.trace import NoOpTracer
 
 from support import service_harness
 from wavebreak.service import bootstrap
-from wavebreak.service.api.system import gauges
-from wavebreak.service.middleware import MAX_BODY, Front
-from wavebreak.service.observability import Metrics
+from wavebreak.service.middleware import MAX_BODY, RequestMiddleware
+from wavebreak.service.observability import Metrics, service_gauges
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -30,8 +29,8 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 
 
 def asked(path: str, content: Any = b"", tracer: Any = None) -> tuple[httpx.Response, Metrics]:
-    held = service_harness.desk()
-    app: Any = Front(echo, held, tracer or NoOpTracer())
+    held = service_harness.context()
+    app: Any = RequestMiddleware(echo, held, tracer or NoOpTracer())
 
     async def ask() -> httpx.Response:
         transport = httpx.ASGITransport(app=app)
@@ -46,22 +45,22 @@ async def parts(size: int) -> Any:
         yield b"x" * 65_536
 
 
-def test_a_small_body_is_passed_on_whole() -> None:
+def test_small_body_is_passed_on() -> None:
     assert asked("/v1/labels", b"abc" * 1000)[0].content == b"abc" * 1000
 
 
-def test_a_large_body_is_refused_before_anything_reads_it() -> None:
+def test_large_body_is_refused_before_the_app() -> None:
     answer, metrics = asked("/v1/labels", parts(2 * MAX_BODY))
     assert answer.status_code == 413
     assert answer.json()["status"] == 413
     assert b'route="/v1/labels",status="413"} 1.0' in metrics.text()
 
 
-def test_the_hot_path_reads_its_own_bodies() -> None:
+def test_hot_path_body_is_not_limited_by_middleware() -> None:
     assert len(asked("/v1/events", parts(2 * MAX_BODY))[0].content) == 2 * MAX_BODY
 
 
-def test_a_trace_names_a_route_and_a_status_and_nothing_else() -> None:
+def test_trace_holds_only_route_and_status() -> None:
     exporter = InMemorySpanExporter()
     asked("/v1/accounts/+972501234567/override", b"x", bootstrap.make_tracer("", exporter))
     (span,) = exporter.get_finished_spans()
@@ -72,18 +71,18 @@ def test_a_trace_names_a_route_and_a_status_and_nothing_else() -> None:
     }
 
 
-def test_without_an_endpoint_nothing_is_traced() -> None:
+def test_tracer_without_endpoint_is_noop() -> None:
     assert isinstance(bootstrap.make_tracer(""), NoOpTracer)
 
 
-def test_paths_that_are_not_declared_are_counted_together() -> None:
+def test_undeclared_paths_share_one_metric() -> None:
     _, metrics = asked("/admin/+972501234567")
     text = metrics.text().decode()
     assert 'route="other"' in text
     assert "+972" not in text
 
 
-def test_every_metric_that_the_dashboard_asks_for_exists() -> None:
+def test_dashboard_queries_only_existing_metrics() -> None:
     metrics = Metrics()
     metrics.watch(lambda: dict.fromkeys(GAUGES, ("", 1.0)), lambda: {"content": 1})
     for name in ("requests", "decisions", "deliveries", "consumed"):
@@ -99,12 +98,21 @@ def test_every_metric_that_the_dashboard_asks_for_exists() -> None:
 
 
 GAUGES = (
-    "ready", "log_position", "decided_position", "applied_position", "lag_events",
-    "queue_bodies", "queue_bytes", "snapshot_position", "events_total", "bodies_total",
-    "busy_total", "earlier_decisions_differ",
-)  # fmt: skip
+    "ready",
+    "log_position",
+    "decided_position",
+    "applied_position",
+    "lag_events",
+    "queue_bodies",
+    "queue_bytes",
+    "snapshot_position",
+    "events_total",
+    "bodies_total",
+    "busy_total",
+    "earlier_decisions_differ",
+)
 
 
-def test_the_service_tells_exactly_these_numbers(tmp_path: Path) -> None:
+def test_service_gauges_have_the_expected_names(tmp_path: Path) -> None:
     with service_harness.migrated("sqlite", tmp_path):
-        assert set(gauges(service_harness.service(tmp_path))) == set(GAUGES)
+        assert set(service_gauges(service_harness.service(tmp_path))) == set(GAUGES)

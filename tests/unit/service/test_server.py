@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from wavebreak.service.server import Corked
+from wavebreak.service.server import CoalescingTransport
 
 
 class Wire:
@@ -33,7 +33,7 @@ def after(*steps: Any) -> list[bytes]:
     wire = Wire()
 
     async def live() -> None:
-        corked = Corked(wire, asyncio.get_running_loop())
+        corked = CoalescingTransport(wire, asyncio.get_running_loop())
         for step in steps:
             step(corked)
             await asyncio.sleep(0)
@@ -42,27 +42,27 @@ def after(*steps: Any) -> list[bytes]:
     return wire.written
 
 
-def test_a_head_and_its_body_are_written_as_one() -> None:
+def test_head_and_body_are_written_together() -> None:
     assert after(lambda to: (to.write(b"head "), to.write(b"body"))) == [b"head body"]
 
 
-def test_what_is_written_alone_goes_at_the_next_turn() -> None:
+def test_single_write_is_sent_at_the_next_iteration() -> None:
     alone = after(lambda to: to.write(b"head"), lambda to: to.write(b"later"), lambda _: None)
     assert alone == [b"head", b"later"]
 
 
-def test_nothing_is_lost_between_two_answers_in_one_turn() -> None:
+def test_two_responses_in_one_iteration_are_both_sent() -> None:
     parts = [b"1", b"2", b"3"]
     assert b"".join(after(lambda to: [to.write(part) for part in parts])) == b"123"
 
 
-def test_what_is_held_is_written_before_the_end_and_nothing_after_it() -> None:
+def test_close_flushes_pending_data() -> None:
     assert after(lambda to: (to.write(b"head"), to.close())) == [b"head"]
     assert after(lambda to: to.close(), lambda to: to.write(b"head")) == []
 
 
-def test_all_else_is_asked_of_the_transport_itself() -> None:
+def test_other_calls_reach_the_transport() -> None:
     async def live() -> str:
-        return str(Corked(Wire(), asyncio.get_running_loop()).get_protocol())
+        return str(CoalescingTransport(Wire(), asyncio.get_running_loop()).get_protocol())
 
     assert asyncio.run(live()) == "http"

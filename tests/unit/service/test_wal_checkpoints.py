@@ -8,7 +8,7 @@ import pytest
 from django.db import Error, connection, transaction
 
 from wavebreak.service import database, event_log, log_writer
-from wavebreak.service.log_writer import Checkpoints
+from wavebreak.service.log_writer import WalCheckpointer
 
 BLOB = bytes(200_000)
 
@@ -27,16 +27,14 @@ def _commits(many: int, first: int = 0) -> None:
             event_log.append(cursor, n, 1, 0, BLOB)
 
 
-def test_no_commit_carries_the_log_over_by_itself(wal: Path) -> None:
+def test_commits_do_not_checkpoint_the_wal(wal: Path) -> None:
     _commits(300)
     assert wal.stat().st_size > 300 * len(BLOB)
 
 
-def test_the_log_begins_anew_while_the_writer_goes_on(
-    wal: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(log_writer, "EVERY_S", 0.05)
-    made = Checkpoints()
+def test_wal_restarts_while_the_writer_writes(wal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_writer, "CHECKPOINT_INTERVAL_S", 0.05)
+    made = WalCheckpointer()
     made.start()
     try:
         written = 0
@@ -47,14 +45,16 @@ def test_the_log_begins_anew_while_the_writer_goes_on(
             time.sleep(0.02)
     finally:
         made.stop()
-    assert event_log.end() == written == 200
+    assert event_log.log_end() == written == 200
     # Without, every blob would stand in it.
     assert wal.stat().st_size < 100 * len(BLOB)
 
 
-def test_a_database_that_is_away_stops_nothing(wal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_writer, "EVERY_S", 0.01)
-    made = Checkpoints()
+def test_checkpointer_survives_an_unreachable_database(
+    wal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_writer, "CHECKPOINT_INTERVAL_S", 0.01)
+    made = WalCheckpointer()
     made.start()
     for each in wal.parent.iterdir():
         each.write_bytes(b"no database")

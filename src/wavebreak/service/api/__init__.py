@@ -1,1 +1,1 @@
-"""The control-plane API: routes, schemas and views."""
+"""The control-plane API."""

@@ -1,14 +1,17 @@
-"""Answers about one account: how it stands, overrides and labels, more quota, erasure."""
+"""Operations on accounts: enforcement state and quota, overrides, labels, extensions, erasure."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from typing import Any, NamedTuple, get_args
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple, get_args
 
 import msgspec
 import pyarrow as pa
 from asgiref.sync import sync_to_async
+from django.http import HttpRequest
+from ninja import Path, Router
 
 from wavebreak.engine import Engine
 from wavebreak.engine.enforcement import MEANING
@@ -16,210 +19,279 @@ from wavebreak.ledger import Draft
 from wavebreak.ledger.entries import AppealEntry, ErasureEntry, LabelEntry, OverrideEntry
 from wavebreak.rules.model import Outcome
 from wavebreak.service.api import schemas
-from wavebreak.service.api.requests import Call
-from wavebreak.service.app_context import CYCLE_MS, changed, read, write
-from wavebreak.service.decide import Chats, Quota, chats, quota
-from wavebreak.service.errors import RefusedError
-from wavebreak.service.event_log import Cut, erase
-from wavebreak.service.ledger_store import Opened
-from wavebreak.service.models import Change, Decision, Extension
+from wavebreak.service.api.openapi import problems
+from wavebreak.service.api.requests import ApiKeyAuth, RequestContext, StrictQuery
+from wavebreak.service.app_context import CYCLE_MS, run_query, run_write, write_audit_entry
+from wavebreak.service.decide import ChatCounts, Quota, count_chats, quota_status
+from wavebreak.service.errors import ApiError
+from wavebreak.service.event_log import Erasure, erase_pseudonyms
+from wavebreak.service.ledger_store import OpeningRows
+from wavebreak.service.models import AuditEntry, Decision, QuotaExtension
 from wavebreak.service.pending_requests import Accepted
 from wavebreak.service.request_decoder import Body
 
+router = Router()
+
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 LIMIT = OUTCOMES.index("limit")
-NEWEST = 20
+SHOWN_DECISIONS = 20
 SEALED_S = 5.0
-"""How long an answer waits for the seal of a decision that it would tell."""
-_UNKNOWN = "the log has no such account"
+"""How long a request waits for a decision to be sealed before it shows it."""
 
 
-class Looked(NamedTuple):
-    """An account in the engine: standing, its end (ms), the log's time (ms), chats if limited."""
+class AccountState(NamedTuple):
+    """An account in the engine: outcome (index), its end, the log's time (both ms), chats."""
 
-    standing: int
+    outcome: int
     until_ms: int | None
     now_ms: int
-    chats: Chats | None
+    chats: ChatCounts | None
 
 
-def look(engine: Engine, account: str) -> Looked | None:
-    """Look at an account, by the engine's own thread; None where the log has not named it."""
+def read_account_state(engine: Engine, account: str) -> AccountState | None:
+    """Read an account's state on the engine's thread; None if the log does not contain it."""
     slot = int(engine.fanout.accounts.find(pa.array([account]))[0])
     if not 0 <= slot < engine.core.accounts:
         return None
     row = engine.core.row_of(slot)
     now_s = max(int(engine.fanout.clock[0]["newest"]) // 1000, int(row["clock"]))
-    standing, until = int(row["standing"]), int(row["until"])
-    if standing == 0 or 0 < until <= now_s:
-        return Looked(0, None, now_s * 1000, None)
-    found = chats(engine.core, slot, now_s) if standing == LIMIT else None
-    return Looked(standing, until * 1000 if until else None, now_s * 1000, found)
+    outcome, until = int(row["standing"]), int(row["until"])
+    if outcome == 0 or 0 < until <= now_s:
+        return AccountState(0, None, now_s * 1000, None)
+    chats = count_chats(engine.core, slot, now_s) if outcome == LIMIT else None
+    return AccountState(outcome, until * 1000 if until else None, now_s * 1000, chats)
 
 
-async def _looked(call: Call) -> Looked:
-    name = call.path["account"]
-    looked: Looked | None = await call.service.ask(lambda engine: look(engine, name))
-    await _sealed(call, name)
-    if looked is None:
-        raise RefusedError(404, _UNKNOWN)
-    return looked
+async def _sealed_state(context: RequestContext, account: str) -> AccountState:
+    state: AccountState | None = await context.service.ask(
+        lambda engine: read_account_state(engine, account)
+    )
+    await _wait_until_sealed(context, account)
+    if state is None:
+        raise ApiError(404, "the log has no such account")
+    return state
 
 
-async def _sealed(call: Call, name: str) -> None:
-    """Wait until what was decided on an account may be told; raises RefusedError (503)."""
+async def _wait_until_sealed(context: RequestContext, account: str) -> None:
+    """Wait until the newest decision on an account is sealed; raises ApiError (503)."""
     try:
-        await asyncio.wait_for(call.service.sealed(name), SEALED_S)
+        await asyncio.wait_for(context.service.wait_until_sealed(account), SEALED_S)
     except TimeoutError:
-        raise RefusedError(503, "a decision is not sealed yet", retry_after_s=1) from None
+        raise ApiError(
+            503, "a decision is not sealed yet", fix="try again later", retry_after_s=1
+        ) from None
 
 
-def _extended(account: str, now_ms: int) -> bool:
-    """Whether the account was given more in the cycle that ends now."""
-    return bool(Extension.objects.filter(account=account, at_ms__gt=now_ms - CYCLE_MS).exists())
+def _is_extended(account: str, now_ms: int) -> bool:
+    """Whether the account was granted an extension in the cycle that ends now."""
+    since = now_ms - CYCLE_MS
+    return bool(QuotaExtension.objects.filter(account=account, at_ms__gt=since).exists())
 
 
-def _quota(call: Call, looked: Looked, extended: bool) -> Quota:
-    limit = call.desk.quota if looked.standing == LIMIT else None
-    return quota(call.desk.terms, limit, looked.chats, extended)
+def _quota(context: RequestContext, state: AccountState, extended: bool) -> Quota:
+    limit = context.app.new_chats_limit if state.outcome == LIMIT else None
+    return quota_status(context.app.quota_config, limit, state.chats, extended)
 
 
-async def account(call: Call) -> schemas.Account:
-    """Tell how an account stands."""
-    looked, name = await _looked(call), call.path["account"]
+def numbered_decision(number: int, body: Any) -> schemas.NumberedDecision:
+    """Return a stored decision with its number; its JSON is passed through unchanged."""
+    return schemas.NumberedDecision(number=number, decision=msgspec.Raw(bytes(body)))
 
-    def rows() -> tuple[list[Any], bool]:
-        newest = Decision.objects.filter(account=name).order_by("-number")[:NEWEST]
-        found = list(newest.values_list("number", "outcome", "ts", "body"))
-        return found, _extended(name, looked.now_ms)
 
-    found, extended = await read(rows)
-    outcome = OUTCOMES[looked.standing]
-    since = next((ts for _, made, ts, _ in found if made == outcome), None)
+@router.post(
+    "/v1/accounts/{path:account}/override",
+    auth=ApiKeyAuth("override"),
+    response=schemas.OverrideResult,
+    operation_id="override",
+    summary="Override an account's enforcement state by a label in the log, which a replay "
+    "reproduces.",
+    openapi_extra=problems(503),
+)
+async def override(
+    request: HttpRequest, account: Path[schemas.AccountId], change: schemas.Override
+) -> schemas.OverrideResult:
+    """Add a reviewer's verdict to the log, and return the resulting enforcement state."""
+    context = RequestContext.of(request)
+    reason = f"{change.verdict}, {change.by}: {change.reason}"
+    entry = await _begin_audit(context, "override", account, reason)
+    overridden: int | None = await run_query(lambda: context.service.ledger_store.newest(account))
+    event = f"override-{secrets.token_hex(12)}"
+    label = {"id": event, "account": account, "label": change.verdict, "source": change.by}
+    state: AccountState = await _add_labels(
+        context, [label], lambda engine: read_account_state(engine, account)
+    )
+    await _wait_until_sealed(context, account)
+    outcome = OUTCOMES[state.outcome]
+    body = OverrideEntry(overridden, outcome, state.until_ms, f"{change.by}: {change.verdict}")
+    hidden = {"account": account, "by": context.key, "id": event}
+    drafts = [Draft("override", body, hidden)]
+    if change.by == "appeal" and overridden is not None:
+        result = "unchanged" if state.outcome else "reversed"
+        drafts.append(Draft("appeal", AppealEntry(overridden, result), hidden))
+    await _finish_audit(context, entry, *drafts)
+    return schemas.OverrideResult(event=event, outcome=outcome, until_ms=state.until_ms)
+
+
+@router.post(
+    "/v1/accounts/{path:account}/extension",
+    auth=ApiKeyAuth("override"),
+    response=schemas.QuotaJson,
+    operation_id="extend_quota",
+    summary="Grant a limited account more new chats, once per quota cycle.",
+    openapi_extra=problems(404, 409, 503),
+)
+async def extend_quota(
+    request: HttpRequest, account: Path[schemas.AccountId], change: schemas.Justification
+) -> Quota:
+    """Grant a quota extension, and return the quota."""
+    context = RequestContext.of(request)
+    state = await _sealed_state(context, account)
+    if state.outcome != LIMIT:
+        raise ApiError(409, "the account is not limited, so it has no quota")
+
+    def grant() -> None:
+        if _is_extended(account, state.now_ms):
+            raise ApiError(409, "the account already has an extension in this cycle")
+        QuotaExtension.objects.create(account=account, at_ms=state.now_ms)
+        write_audit_entry(context.now_ms, context.key, "extend_quota", account, change.reason)
+
+    await run_write(grant)
+    context.app.quota_extensions[account] = state.now_ms
+    return _quota(context, state, True)
+
+
+@router.delete(
+    "/v1/accounts/{path:account}/personal",
+    auth=ApiKeyAuth("admin"),
+    response=schemas.ErasureResult,
+    operation_id="erase_personal",
+    summary="Erase the pseudonyms of an account's number and addresses, and the openings of its "
+    "ledger entries. Counts that other accounts rely on remain, and its devices' too.",
+    openapi_extra=problems(503),
+)
+async def erase_personal(
+    request: HttpRequest,
+    account: Path[schemas.AccountId],
+    query: Annotated[schemas.JustificationQuery, StrictQuery(...)],
+) -> schemas.ErasureResult:
+    """Erase an account's pseudonyms from the log, and the openings of its ledger entries."""
+    context = RequestContext.of(request)
+    entry = await _begin_audit(context, "erase_personal", account, query.reason)
+    erasure: Erasure = await sync_to_async(erase_pseudonyms)(account)
+
+    def erase_openings() -> int:
+        openings = OpeningRows().erase(account)
+        body = ErasureEntry(openings, erasure.events)
+        with context.service.ledger_store.sealing() as sealing:
+            sealing.add([Draft("erasure", body, {"by": context.key})])
+        _mark_done(entry)
+        return openings
+
+    openings = await run_write(erase_openings)
+    return schemas.ErasureResult(
+        account=account, events=erasure.events, batches=erasure.batches, openings=openings
+    )
+
+
+@router.post(
+    "/v1/labels",
+    auth=ApiKeyAuth("override"),
+    response={202: schemas.LabeledEvents},
+    operation_id="label",
+    summary="Add labels of accounts to the log.",
+    openapi_extra=problems(503),
+)
+async def label(request: HttpRequest, change: schemas.Labels) -> schemas.LabeledEvents:
+    """Add labels to the log; returns when they are durable."""
+    context = RequestContext.of(request)
+    labels = [{"id": f"label-{secrets.token_hex(12)}"} | one.model_dump() for one in change.labels]
+    entry = await _begin_audit(context, "label", f"{len(labels)} labels", change.reason)
+    await _add_labels(context, labels)
+    await _finish_audit(context, entry)
+    return schemas.LabeledEvents(events=[one["id"] for one in labels])
+
+
+# Last, since its path matches those above too.
+@router.get(
+    "/v1/accounts/{path:account}",
+    auth=ApiKeyAuth("read"),
+    response=schemas.Account,
+    operation_id="account",
+    summary="An account's enforcement state: outcome, quota, restrictions and their ends, "
+    "decisions.",
+    openapi_extra=problems(404, 503),
+)
+async def account(request: HttpRequest, account: Path[schemas.AccountId]) -> schemas.Account:
+    """Return an account's enforcement state and its newest decisions."""
+    context = RequestContext.of(request)
+    state = await _sealed_state(context, account)
+
+    def load() -> tuple[list[Any], bool]:
+        newest = Decision.objects.filter(account=account).order_by("-number")[:SHOWN_DECISIONS]
+        rows = list(newest.values_list("number", "outcome", "ts", "body"))
+        return rows, _is_extended(account, state.now_ms)
+
+    rows, extended = await run_query(load)
+    outcome = OUTCOMES[state.outcome]
+    since = next((ts for _, decided, ts, _ in rows if decided == outcome), None)
     refuses, ends = MEANING[outcome]
-    force = schemas.Restriction(
-        outcome=outcome, since_ms=since, until_ms=looked.until_ms, refuses=refuses, ends=ends
+    restriction = schemas.Restriction(
+        outcome=outcome, since_ms=since, until_ms=state.until_ms, refuses=refuses, ends=ends
     )
     return schemas.Account(
-        account=name, outcome=outcome, until_ms=looked.until_ms,
-        quota=_quota(call, looked, extended), restrictions=(force,) if looked.standing else (),
-        decisions=tuple(numbered(number, body) for number, _, _, body in found),
-    )  # fmt: skip
+        account=account,
+        outcome=outcome,
+        until_ms=state.until_ms,
+        quota=_quota(context, state, extended),
+        restrictions=[restriction] if state.outcome else [],
+        decisions=[numbered_decision(number, body) for number, _, _, body in rows],
+    )
 
 
-def numbered(number: int, body: Any) -> schemas.Numbered:
-    """A decision as it was written, with its number; its bytes are passed on as they are."""
-    raw: Any = msgspec.Raw(bytes(body))
-    return schemas.Numbered(number, raw)
-
-
-async def _labelled(call: Call, labels: list[dict[str, Any]], ask: Any = None) -> Any:
-    """Put labels into the log, under ids of their own, and seal them with it.
-
-    Gives what `ask` is told, or `Accepted`.
-    """
-    newest: int = await call.service.ask(lambda engine: int(engine.fanout.clock[0]["newest"]))
-    # A log may run ahead of this clock: a label that is late would change nothing.
-    now = max(call.now_ms, newest)
+async def _add_labels(
+    context: RequestContext,
+    labels: list[dict[str, Any]],
+    ask: Callable[[Engine], Any] | None = None,
+) -> Any:
+    """Add labels to the log, sealed with it; return the result of `ask`, or `Accepted`."""
+    newest: int = await context.service.ask(lambda engine: int(engine.fanout.clock[0]["newest"]))
+    # The log may be ahead of this clock, and a late label would have no effect.
+    now = max(context.now_ms, newest)
     lines = [{"type": "label.assigned", "ts": now} | label for label in labels]
     content = b"\n".join(map(msgspec.json.encode, lines))
     drafts = tuple(
-        Draft("label", LabelEntry(each["label"], each["source"]),
-              {"account": each["account"], "by": call.key})
-        for each in labels
-    )  # fmt: skip
-    made = await call.service.accept(
-        Body(content, "lines"), sender=call.key, ask=ask, drafts=drafts
+        Draft(
+            "label",
+            LabelEntry(label["label"], label["source"]),
+            {"account": label["account"], "by": context.key},
+        )
+        for label in labels
     )
-    if isinstance(made, Accepted) and made.refused:
-        raise RefusedError(422, "a label was refused: no account has such a name")
-    return made
+    result = await context.service.accept(
+        Body(content, "lines"), sender=context.key, ask=ask, drafts=drafts
+    )
+    if isinstance(result, Accepted) and result.refused:
+        raise ApiError(422, "a label was refused: its account name is invalid")
+    return result
 
 
-async def override(call: Call) -> schemas.Overridden:
-    """Put a person's verdict into the log, and tell what came of it."""
-    name, asked = call.path["account"], call.body
-    number = await _begun(call, "override", name, f"{asked.verdict}, {asked.by}: {asked.reason}")
-    over: int | None = await read(lambda: call.service.seals.newest(name))
-    event = f"override-{secrets.token_hex(12)}"
-    label = {"id": event, "account": name, "label": asked.verdict, "source": asked.by}
-    looked: Looked = await _labelled(call, [label], lambda engine: look(engine, name))
-    await _sealed(call, name)
-    outcome = OUTCOMES[looked.standing]
-    told = OverrideEntry(over, outcome, looked.until_ms, f"{asked.by}: {asked.verdict}")
-    hidden = {"account": name, "by": call.key, "id": event}
-    drafts = [Draft("override", told, hidden)]
-    if asked.by == "appeal" and over is not None:
-        state = "unchanged" if looked.standing else "reversed"
-        drafts.append(Draft("appeal", AppealEntry(over, state), hidden))
-    await _done(call, number, *drafts)
-    return schemas.Overridden(event=event, outcome=outcome, until_ms=looked.until_ms)
+async def _begin_audit(context: RequestContext, action: str, target: str, reason: str) -> int:
+    """Write an audit entry with the outcome `asked`, before the change; return its number."""
+    arguments = (context.now_ms, context.key, action, target, reason, "asked")
+    return await run_write(lambda: write_audit_entry(*arguments))
 
 
-async def label(call: Call) -> schemas.Taken:
-    """Put labels into the log."""
-    given = [msgspec.to_builtins(one) for one in call.body.labels]
-    named = [{"id": f"label-{secrets.token_hex(12)}"} | one for one in given]
-    number = await _begun(call, "label", f"{len(named)} labels", call.body.reason)
-    await _labelled(call, named)
-    await _done(call, number)
-    return schemas.Taken(events=tuple(one["id"] for one in named))
+async def _finish_audit(context: RequestContext, number: int, *drafts: Draft) -> None:
+    """Set an audit entry's outcome to `done`, and seal drafts in the same transaction."""
 
-
-async def extend_quota(call: Call) -> Quota:
-    """Give a limited account more new chats, once a cycle."""
-    looked, name = await _looked(call), call.path["account"]
-    if looked.standing != LIMIT:
-        raise RefusedError(409, "the account is not limited, so that it has no quota")
-
-    def give() -> None:
-        if _extended(name, looked.now_ms):
-            raise RefusedError(409, "the account was given more in this cycle already")
-        Extension.objects.create(account=name, at_ms=looked.now_ms)
-        changed(call.now_ms, call.key, "extend_quota", name, call.body.reason)
-
-    await write(give)
-    call.desk.given[name] = looked.now_ms
-    return _quota(call, looked, True)
-
-
-async def erase_personal(call: Call) -> schemas.Erased:
-    """Cut an account's pseudonyms out of the log, and erase what opens its entries."""
-    name = call.path["account"]
-    number = await _begun(call, "erase_personal", name, call.query.reason)
-    cut: Cut = await sync_to_async(erase)(name)
-
-    def forget() -> int:
-        openings = Opened().erase(name)
-        told = ErasureEntry(openings, cut.events)
-        with call.service.seals.sealing() as sealing:
-            sealing.add([Draft("erasure", told, {"by": call.key})])
-        _settle(number)
-        return openings
-
-    openings = await write(forget)
-    return schemas.Erased(
-        account=name, events=cut.events, batches=cut.batches, openings=openings
-    )  # fmt: skip
-
-
-async def _begun(call: Call, action: str, what: str, reason: str) -> int:
-    """Note in the audit what is about to be done."""
-    told = (call.now_ms, call.key, action, what, reason, "asked")
-    return await write(lambda: changed(*told))
-
-
-async def _done(call: Call, number: int, *drafts: Draft) -> None:
-    """Note that it is done, and seal what came of it with that."""
-
-    def done() -> None:
+    def finish() -> None:
         if drafts:
-            with call.service.seals.sealing() as sealing:
+            with context.service.ledger_store.sealing() as sealing:
                 sealing.add(drafts)
-        _settle(number)
+        _mark_done(number)
 
-    await write(done)
+    await run_write(finish)
 
 
-def _settle(number: int) -> None:
-    Change.objects.filter(number=number).update(outcome="done")
+def _mark_done(number: int) -> None:
+    AuditEntry.objects.filter(number=number).update(outcome="done")

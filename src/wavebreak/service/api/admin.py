@@ -1,233 +1,309 @@
-"""Keys as they are kept: made, listed, rotated with grace, ended.
-
-Webhooks: set up, rotated, looked into, played again, removed.
-"""
+"""Operations of administrators: webhooks, API keys and the audit log."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
 from functools import partial
+from typing import Annotated, Any
 
-from msgspec import UNSET
+from django.http import HttpRequest
+from ninja import Path, Router
 
 from wavebreak.errors import WavebreakError
-from wavebreak.service import auth
-from wavebreak.service import webhooks as signing
+from wavebreak.service import api_keys
 from wavebreak.service.api import schemas
-from wavebreak.service.api.requests import Call
-from wavebreak.service.app_context import changed, read, write
-from wavebreak.service.errors import RefusedError
-from wavebreak.service.models import ApiKey, Decision, Hook, Letter
+from wavebreak.service.api.openapi import problems
+from wavebreak.service.api.requests import ApiKeyAuth, RequestContext, StrictQuery
+from wavebreak.service.app_context import run_query, run_write, write_audit_entry
+from wavebreak.service.auth import SCOPES
+from wavebreak.service.errors import ApiError
+from wavebreak.service.models import ApiKey, AuditEntry, Decision, Delivery, Webhook
+from wavebreak.service.webhooks import webhook_secret
 from wavebreak.ssrf_guard import reach
 
-_UNKNOWN = "there is no such key, or it has ended"
+router = Router(auth=ApiKeyAuth("admin"), exclude_unset=True)
+
+MAX_WEBHOOKS = 100
+MAX_DEAD_LETTERS = 1000
 
 
-def shown(key: ApiKey, text: str = "") -> schemas.Key:
-    """A key as it may be shown; with its `text` when it is made."""
-    scopes = key.scopes.split()
-    return schemas.Key(
-        prefix=key.prefix, name=key.name, scopes=tuple(s for s in auth.SCOPES if s in scopes),
-        rate=key.rate, burst=key.burst, created_ms=key.created_ms, ends_ms=key.ends_ms,
-        text=text or UNSET,
-    )  # fmt: skip
+def _webhook_response(webhook: Webhook, key: bytes | None = None) -> schemas.Webhook:
+    deliveries = Delivery.objects.filter(webhook=webhook)
+    fields: dict[str, Any] = {
+        "id": webhook.id,
+        "url": webhook.url,
+        "min_outcome": webhook.min_outcome,
+        "created_ms": webhook.created_ms,
+        "cursor": webhook.cursor,
+        "pending": deliveries.filter(dead_lettered=False).count(),
+        "dead_lettered": deliveries.filter(dead_lettered=True).count(),
+    }
+    if key is not None:
+        fields["secret"] = webhook_secret(key, webhook.id, webhook.generation)
+    return schemas.Webhook(**fields)
 
 
-def add(
-    name: str, scopes: Iterable[str], now_ms: int, by: str, reason: str, *, rate: float = 1000.0,
-    burst: float = 2000.0,
-) -> schemas.Key:  # fmt: skip
-    """Make a key and keep its hash; its text is in what is returned and nowhere else."""
-    fresh = auth.make()
-    made = ApiKey.objects.create(
-        prefix=fresh.prefix, digest=fresh.digest, name=name, rate=rate, burst=burst,
-        scopes=" ".join(s for s in auth.SCOPES if s in set(scopes)), created_ms=now_ms,
-    )  # fmt: skip
-    changed(now_ms, by, "add_key", fresh.prefix, reason)
-    return shown(made, fresh.text)
+def _load_webhook(webhook_id: str, *, lock: bool = True) -> Webhook:
+    rows = Webhook.objects.select_for_update() if lock else Webhook.objects
+    webhook: Webhook | None = rows.filter(id=webhook_id).first()
+    if webhook is None:
+        raise ApiError(404, "the webhook does not exist", fix="list the webhooks")
+    return webhook
 
 
-def _living(prefix: str, now_ms: int) -> ApiKey:
-    found: ApiKey | None = ApiKey.objects.filter(prefix=prefix).first()
-    if found is None or (found.ends_ms is not None and found.ends_ms <= now_ms):
-        raise RefusedError(404, _UNKNOWN)
-    return found
+@router.get(
+    "/v1/webhooks", response=schemas.Webhooks, operation_id="webhooks", summary="All webhooks."
+)
+async def webhooks(request: HttpRequest) -> schemas.Webhooks:
+    """Return every webhook."""
+    ordered = Webhook.objects.order_by("created_ms", "id")
+    listed = await run_query(lambda: [_webhook_response(webhook) for webhook in ordered])
+    return schemas.Webhooks(webhooks=listed)
 
 
-def rotate(prefix: str, grace_s: int, now_ms: int, by: str, reason: str) -> schemas.Key:
-    """Make a key's successor with the same scopes and rate; the former ends after the grace.
+@router.post(
+    "/v1/webhooks",
+    response={201: schemas.Webhook},
+    operation_id="add_webhook",
+    summary="Create a webhook: decisions are sent to its URL, signed. The secret is shown once.",
+    openapi_extra=problems(409),
+)
+async def add_webhook(request: HttpRequest, new: schemas.NewWebhook) -> schemas.Webhook:
+    """Create a webhook, which receives decisions made from now on."""
+    context = RequestContext.of(request)
+    app = context.app
 
-    Raises RefusedError for a key that has ended (404) or is being rotated already (409).
-    """
-    former = _living(prefix, now_ms)
-    if former.ends_ms is not None:
-        raise RefusedError(409, "the key has a successor already")
-    former.ends_ms = now_ms + grace_s * 1000
-    former.save()
-    changed(now_ms, by, "rotate_key", prefix, reason)
-    return add(
-        former.name, former.scopes.split(), now_ms, by, f"successor of {prefix}",
-        rate=former.rate, burst=former.burst,
-    )  # fmt: skip
-
-
-def revoke(prefix: str, now_ms: int, by: str, reason: str) -> None:
-    """End a key at once; raises RefusedError (404) where there is none that lives."""
-    former = _living(prefix, now_ms)
-    former.ends_ms = now_ms
-    former.save()
-    changed(now_ms, by, "revoke_key", prefix, reason)
-
-
-def listed() -> list[schemas.Key]:
-    """Every key, oldest first."""
-    return [shown(key) for key in ApiKey.objects.order_by("created_ms", "prefix")]
-
-
-async def all_keys(_call: Call) -> schemas.Keys:
-    """Answer with every key."""
-    return schemas.Keys(tuple(await read(listed)))
-
-
-async def add_key(call: Call) -> schemas.Key:
-    """Answer with a new key."""
-    asked = call.body
-    made = await write(
-        lambda: add(asked.name, asked.scopes, call.now_ms, call.key, asked.reason,
-                    rate=asked.rate, burst=asked.burst)
-    )  # fmt: skip
-    await call.desk.refresh()
-    return made
-
-
-async def rotate_key(call: Call) -> schemas.Key:
-    """Answer with a key's successor."""
-    prefix, asked = call.path["prefix"], call.body
-    made = await write(lambda: rotate(prefix, asked.grace_s, call.now_ms, call.key, asked.reason))
-    await call.desk.refresh()
-    return made
-
-
-async def revoke_key(call: Call) -> None:
-    """End a key."""
-    prefix, reason = call.path["prefix"], call.query.reason
-    await write(lambda: revoke(prefix, call.now_ms, call.key, reason))
-    await call.desk.refresh()
-
-
-MOST = 100
-SHOWN = 1000
-
-
-def _shown(hook: Hook, secret: bytes | None = None) -> schemas.Webhook:
-    letters = Letter.objects.filter(hook=hook)
-    return schemas.Webhook(
-        id=hook.id, url=hook.url, least=hook.least, created_ms=hook.created_ms,
-        cursor=hook.cursor, waiting=letters.filter(dead=False).count(),
-        dead=letters.filter(dead=True).count(),
-        secret=UNSET if secret is None
-        else signing.webhook_secret(secret, hook.id, hook.generation),
-    )  # fmt: skip
-
-
-def _hook(call: Call, *, lock: bool = True) -> Hook:
-    held = Hook.objects.select_for_update() if lock else Hook.objects
-    found: Hook | None = held.filter(id=call.path["webhook"]).first()
-    if found is None:
-        raise RefusedError(404, "there is no such webhook")
-    return found
-
-
-async def webhooks(_call: Call) -> schemas.Webhooks:
-    """Answer with every webhook."""
-    made = await read(lambda: [_shown(hook) for hook in Hook.objects.order_by("created_ms", "id")])
-    return schemas.Webhooks(tuple(made))
-
-
-async def add_webhook(call: Call) -> schemas.Webhook:
-    """Set a webhook up; it gets decisions that are made from now on."""
-    asked, desk = call.body, call.desk
-
-    def add() -> schemas.Webhook:
-        if Hook.objects.count() >= MOST:
-            raise RefusedError(409, f"there are {MOST} webhooks already", fix="remove one")
+    def create() -> schemas.Webhook:
+        if Webhook.objects.count() >= MAX_WEBHOOKS:
+            raise ApiError(409, f"there are already {MAX_WEBHOOKS} webhooks", fix="remove one")
         newest = Decision.objects.order_by("-number").values_list("number", flat=True).first()
-        hook = Hook.objects.create(
-            id=f"hook_{secrets.token_hex(8)}", url=asked.url, least=asked.least,
-            created_ms=call.now_ms, cursor=newest or 0,
-        )  # fmt: skip
-        changed(call.now_ms, call.key, "add_webhook", hook.id, asked.reason)
-        return _shown(hook, call.desk.secret)
+        webhook = Webhook.objects.create(
+            id=f"hook_{secrets.token_hex(8)}",
+            url=new.url,
+            min_outcome=new.min_outcome,
+            created_ms=context.now_ms,
+            cursor=newest or 0,
+        )
+        write_audit_entry(context.now_ms, context.key, "add_webhook", webhook.id, new.reason)
+        return _webhook_response(webhook, app.webhook_key)
 
+    check = partial(reach, new.url, resolver=app.resolver, allow_private=app.allow_private_webhooks)
     try:
-        await read(partial(reach, asked.url, resolver=desk.resolver, allow_private=desk.private))
+        await run_query(check)
     except WavebreakError as error:
-        raise RefusedError(422, error.what, fix=error.fix) from None
-    return await write(add)
+        raise ApiError(422, error.what, fix=error.fix) from None
+    return await run_write(create)
 
 
-async def remove_webhook(call: Call) -> None:
-    """Remove a webhook and its letters."""
+@router.delete(
+    "/v1/webhooks/{webhook}",
+    response={204: None},
+    operation_id="remove_webhook",
+    summary="Remove a webhook; nothing is sent to it any more.",
+    openapi_extra=problems(404),
+)
+async def remove_webhook(
+    request: HttpRequest,
+    webhook: Path[schemas.WebhookId],
+    query: Annotated[schemas.JustificationQuery, StrictQuery(...)],
+) -> None:
+    """Remove a webhook and its deliveries."""
+    context = RequestContext.of(request)
 
     def remove() -> None:
-        hook = _hook(call)
-        changed(call.now_ms, call.key, "remove_webhook", hook.id, call.query.reason)
-        hook.delete()
+        found = _load_webhook(webhook)
+        write_audit_entry(context.now_ms, context.key, "remove_webhook", found.id, query.reason)
+        found.delete()
 
-    await write(remove)
+    await run_write(remove)
 
 
-async def rotate_webhook(call: Call) -> schemas.Webhook:
-    """Give a webhook a new secret; the former signs too for the grace that is asked."""
+@router.post(
+    "/v1/webhooks/{webhook}/rotate",
+    response=schemas.Webhook,
+    operation_id="rotate_webhook",
+    summary="Rotate a webhook's secret; both secrets sign during the grace period.",
+    openapi_extra=problems(404),
+)
+async def rotate_webhook(
+    request: HttpRequest, webhook: Path[schemas.WebhookId], change: schemas.Rotation
+) -> schemas.Webhook:
+    """Rotate a webhook's secret."""
+    context = RequestContext.of(request)
 
     def rotate() -> schemas.Webhook:
-        hook = _hook(call)
-        hook.generation += 1
-        hook.former_ends_ms = call.now_ms + call.body.grace_s * 1000
-        hook.save(update_fields=["generation", "former_ends_ms"])
-        changed(call.now_ms, call.key, "rotate_webhook", hook.id, call.body.reason)
-        return _shown(hook, call.desk.secret)
+        found = _load_webhook(webhook)
+        found.generation += 1
+        found.former_ends_ms = context.now_ms + change.grace_s * 1000
+        found.save(update_fields=["generation", "former_ends_ms"])
+        write_audit_entry(context.now_ms, context.key, "rotate_webhook", found.id, change.reason)
+        return _webhook_response(found, context.app.webhook_key)
 
-    return await write(rotate)
+    return await run_write(rotate)
 
 
-async def dead_letters(call: Call) -> schemas.Deliveries:
-    """Answer with what could not be delivered."""
+@router.get(
+    "/v1/webhooks/{webhook}/dead",
+    response=schemas.DeadLetters,
+    operation_id="dead_letters",
+    summary="A webhook's dead-lettered deliveries.",
+    openapi_extra=problems(404),
+)
+async def dead_letters(
+    request: HttpRequest, webhook: Path[schemas.WebhookId]
+) -> schemas.DeadLetters:
+    """Return the deliveries that used up their attempts."""
 
-    def find() -> list[schemas.Delivery]:
-        letters = Letter.objects.filter(hook=_hook(call, lock=False), dead=True).order_by("number")[
-            :SHOWN
-        ]
-        ids = dict(
-            Decision.objects.filter(number__in=[one.number for one in letters])
-            .values_list("number", "id")
-        )  # fmt: skip
+    def load() -> list[schemas.DeadLetter]:
+        found = _load_webhook(webhook, lock=False)
+        rows = Delivery.objects.filter(webhook=found, dead_lettered=True).order_by("number")
+        deliveries = rows[:MAX_DEAD_LETTERS]
+        decisions = Decision.objects.filter(number__in=[one.number for one in deliveries])
+        ids = dict(decisions.values_list("number", "id"))
         return [
-            schemas.Delivery(
-                number=one.number, message=f"dec_{ids[one.number]}", attempts=one.attempts,
-                last_status=one.last_status, last_error=one.last_error,
+            schemas.DeadLetter(
+                number=one.number,
+                message=f"dec_{ids[one.number]}",
+                attempts=one.attempts,
+                last_status=one.last_status,
+                last_error=one.last_error,
             )
-            for one in letters
-        ]  # fmt: skip
+            for one in deliveries
+        ]
 
-    return schemas.Deliveries(tuple(await read(find)))
+    return schemas.DeadLetters(deliveries=await run_query(load))
 
 
-async def replay_webhook(call: Call) -> schemas.Replayed:
-    """Have dead letters, or all decisions after a number, sent again."""
-    since = call.body.since
+@router.post(
+    "/v1/webhooks/{webhook}/replay",
+    response=schemas.ReplayResult,
+    operation_id="replay_webhook",
+    summary="Deliver dead letters again, or every decision after a number.",
+    openapi_extra=problems(404),
+)
+async def replay_webhook(
+    request: HttpRequest, webhook: Path[schemas.WebhookId], change: schemas.Replay
+) -> schemas.ReplayResult:
+    """Make dead letters pending again, and move the cursor back if asked."""
+    context = RequestContext.of(request)
 
-    def revive() -> schemas.Replayed:
-        hook = _hook(call)
-        if isinstance(since, int):
-            hook.cursor = min(since, hook.cursor)
-            hook.save(update_fields=["cursor"])
-        dead = Letter.objects.filter(hook=hook, dead=True)
-        revived = dead.update(dead=False, attempts=0, next_ms=call.now_ms)
-        changed(call.now_ms, call.key, "replay_webhook", hook.id, call.body.reason)
-        return schemas.Replayed(revived=revived, cursor=hook.cursor)
+    def replay() -> schemas.ReplayResult:
+        found = _load_webhook(webhook)
+        if change.since is not None:
+            found.cursor = min(change.since, found.cursor)
+            found.save(update_fields=["cursor"])
+        dead = Delivery.objects.filter(webhook=found, dead_lettered=True)
+        replayed = dead.update(dead_lettered=False, attempts=0, next_ms=context.now_ms)
+        write_audit_entry(context.now_ms, context.key, "replay_webhook", found.id, change.reason)
+        return schemas.ReplayResult(replayed=replayed, cursor=found.cursor)
 
-    made = await write(revive)
-    call.desk.due.set()
-    return made
+    result = await run_write(replay)
+    context.app.deliveries_due.set()
+    return result
+
+
+def key_response(key: ApiKey, text: str = "") -> schemas.Key:
+    """Return a key without its secret, or with its `text` when it is created."""
+    scopes = key.scopes.split()
+    fields: dict[str, Any] = {"text": text} if text else {}
+    return schemas.Key(
+        prefix=key.prefix,
+        name=key.name,
+        scopes=[scope for scope in SCOPES if scope in scopes],
+        rate=key.rate,
+        burst=key.burst,
+        created_ms=key.created_ms,
+        ends_ms=key.ends_ms,
+        **fields,
+    )
+
+
+@router.get(
+    "/v1/keys",
+    response=schemas.Keys,
+    operation_id="keys",
+    summary="All API keys, without their secrets.",
+)
+async def keys(request: HttpRequest) -> schemas.Keys:
+    """Return every key."""
+    return schemas.Keys(keys=[key_response(key) for key in await run_query(api_keys.list_keys)])
+
+
+@router.post(
+    "/v1/keys",
+    response={201: schemas.Key},
+    operation_id="add_key",
+    summary="Create an API key. Its text is shown once.",
+)
+async def add_key(request: HttpRequest, new: schemas.NewKey) -> schemas.Key:
+    """Create a key."""
+    context = RequestContext.of(request)
+    created = await run_write(
+        lambda: api_keys.create_key(
+            new.name,
+            new.scopes,
+            context.now_ms,
+            context.key,
+            new.reason,
+            rate=new.rate,
+            burst=new.burst,
+        )
+    )
+    await context.app.refresh()
+    return key_response(*created)
+
+
+@router.post(
+    "/v1/keys/{prefix}/rotate",
+    response={201: schemas.Key},
+    operation_id="rotate_key",
+    summary="Create a key's successor; the old key stays valid for a grace period.",
+    openapi_extra=problems(404, 409),
+)
+async def rotate_key(
+    request: HttpRequest, prefix: Path[schemas.KeyPrefix], change: schemas.Rotation
+) -> schemas.Key:
+    """Create a key's successor."""
+    context = RequestContext.of(request)
+    arguments = (prefix, change.grace_s, context.now_ms, context.key, change.reason)
+    created = await run_write(lambda: api_keys.rotate_key(*arguments))
+    await context.app.refresh()
+    return key_response(*created)
+
+
+@router.delete(
+    "/v1/keys/{prefix}",
+    response={204: None},
+    operation_id="revoke_key",
+    summary="Revoke a key at once.",
+    openapi_extra=problems(404),
+)
+async def revoke_key(
+    request: HttpRequest,
+    prefix: Path[schemas.KeyPrefix],
+    query: Annotated[schemas.JustificationQuery, StrictQuery(...)],
+) -> None:
+    """Revoke a key."""
+    context = RequestContext.of(request)
+    arguments = (prefix, context.now_ms, context.key, query.reason)
+    await run_write(lambda: api_keys.revoke_key(*arguments))
+    await context.app.refresh()
+
+
+@router.get(
+    "/v1/audit",
+    response=schemas.AuditLog,
+    operation_id="audit",
+    summary="The audit log: who changed what, when and why.",
+)
+async def audit(
+    request: HttpRequest, query: Annotated[schemas.PageQuery, StrictQuery(...)]
+) -> schemas.AuditLog:
+    """Return a page of the audit log."""
+
+    def load() -> list[AuditEntry]:
+        newer = AuditEntry.objects.filter(number__gt=query.since).order_by("number")
+        return list(newer[: query.limit])
+
+    entries = [schemas.AuditLogEntry.model_validate(entry) for entry in await run_query(load)]
+    return schemas.AuditLog(entries=entries, next=entries[-1].number if entries else query.since)

@@ -1,115 +1,167 @@
-"""Decisions in the log's order: page by page, or as they are made.
-
-Answers from the ledger: its last checkpoint, a decision's entry with proof, how it went on.
-"""
+"""Operations on decisions, by page or as a stream, and on the ledger: checkpoint and proofs."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
-import msgspec
-from django.http import HttpResponse, StreamingHttpResponse
-from msgspec import UNSET
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from ninja import Path, Router
 
 from wavebreak.ledger import merkle_tree
 from wavebreak.ledger.proofs import encode_hashes, encode_proof
 from wavebreak.service.api import schemas
-from wavebreak.service.api.accounts import numbered
-from wavebreak.service.api.openapi import STREAM
-from wavebreak.service.api.requests import Call
-from wavebreak.service.app_context import closing, read
-from wavebreak.service.errors import RefusedError
-from wavebreak.service.ledger_store import Opened
+from wavebreak.service.api.accounts import numbered_decision
+from wavebreak.service.api.openapi import STREAM, TEXT, media, problems
+from wavebreak.service.api.requests import ApiKeyAuth, RequestContext, StrictQuery
+from wavebreak.service.app_context import closing_connection, run_query
+from wavebreak.service.errors import ApiError
+from wavebreak.service.ledger_store import OpeningRows
 from wavebreak.service.models import Decision
 
-AT_ONCE = 500
-QUIET_S = 15.0
-STREAMS = 200
-"""Streams that are open at once at most."""
+router = Router()
+
+STREAM_BATCH = 500
+KEEP_ALIVE_S = 15.0
+MAX_STREAMS = 200
 
 
-def after(number: int, limit: int) -> list[tuple[int, Any]]:
-    """Decisions beyond a number, as (number, body)."""
-    found = Decision.objects.filter(number__gt=number).order_by("number")
-    return list(found.values_list("number", "body")[:limit])
+def load_decisions(after: int, limit: int) -> list[tuple[int, Any]]:
+    """Load decisions with a number above `after`, as (number, JSON)."""
+    newer = Decision.objects.filter(number__gt=after).order_by("number")
+    return list(newer.values_list("number", "body")[:limit])
 
 
-async def decisions(call: Call) -> schemas.Decisions:
-    """Decisions after a number."""
-    since = call.query.since
-    found = await read(lambda: after(since, call.query.limit))
+@router.get(
+    "/v1/decisions",
+    auth=ApiKeyAuth("read"),
+    response=schemas.Decisions,
+    operation_id="decisions",
+    summary="Decisions after a number, in the order of the log.",
+)
+async def decisions(
+    request: HttpRequest, query: Annotated[schemas.PageQuery, StrictQuery(...)]
+) -> schemas.Decisions:
+    """Return a page of decisions."""
+    rows = await run_query(lambda: load_decisions(query.since, query.limit))
     return schemas.Decisions(
-        decisions=tuple(numbered(*one) for one in found), next=found[-1][0] if found else since
+        decisions=[numbered_decision(*row) for row in rows],
+        next=rows[-1][0] if rows else query.since,
     )
 
 
-async def follow_decisions(call: Call) -> StreamingHttpResponse:
-    """Decisions as they are made, from a number on."""
-    last = call.headers.get("Last-Event-ID", "")
+@router.get(
+    "/v1/decisions/stream",
+    auth=ApiKeyAuth("read"),
+    operation_id="follow_decisions",
+    summary="Decisions as they are made, as server-sent events; the event id is the number.",
+    openapi_extra=media(STREAM),
+)
+async def follow_decisions(
+    request: HttpRequest, query: Annotated[schemas.StreamQuery, StrictQuery(...)]
+) -> StreamingHttpResponse:
+    """Stream decisions from a number on."""
+    context = RequestContext.of(request)
+    last = request.headers.get("Last-Event-ID", "")
     if last and not (last.isdecimal() and len(last) <= 16):
-        raise RefusedError(422, "Last-Event-ID is not a decision's number")
-    if call.desk.streams >= STREAMS:
-        raise RefusedError(503, "too many streams are open", retry_after_s=5)
-    made = StreamingHttpResponse(_stream(call, int(last or call.query.since)), content_type=STREAM)
-    made["Cache-Control"], made["X-Accel-Buffering"] = "no-store", "no"
-    return made
+        raise ApiError(422, "Last-Event-ID is not a decision's number", fix="send a number")
+    if context.app.open_streams >= MAX_STREAMS:
+        raise ApiError(503, "too many open streams", fix="close one", retry_after_s=5)
+    response = StreamingHttpResponse(
+        _stream(context, int(last or query.since)), content_type=STREAM
+    )
+    response["Cache-Control"], response["X-Accel-Buffering"] = "no-store", "no"
+    return response
 
 
-async def _stream(call: Call, since: int) -> AsyncIterator[bytes]:
-    call.desk.streams += 1
+async def _stream(context: RequestContext, since: int) -> AsyncIterator[bytes]:
+    context.app.open_streams += 1
     try:
         yield b"retry: 2000\n\n"
         while True:
-            # A stream holds no connection while it waits.
-            found = await asyncio.to_thread(closing(partial(after, since, AT_ONCE)))
-            for number, body in found:
+            # A waiting stream holds no database connection.
+            load = closing_connection(partial(load_decisions, since, STREAM_BATCH))
+            for number, body in await asyncio.to_thread(load):
                 yield b"id: %d\nevent: decision\ndata: %s\n\n" % (number, bytes(body))
                 since = number
             try:
-                await asyncio.wait_for(call.service.news(since), QUIET_S)
+                await asyncio.wait_for(context.service.wait_for_decision(since), KEEP_ALIVE_S)
             except TimeoutError:
                 yield b": quiet\n\n"
     finally:
-        call.desk.streams -= 1
+        context.app.open_streams -= 1
 
 
-async def checkpoint(call: Call) -> HttpResponse:
-    """Give the last checkpoint as the signed note that it is."""
-    note = await read(lambda: call.service.seals.ledger().note)
+@router.get(
+    "/v1/ledger/checkpoint",
+    auth=ApiKeyAuth("read"),
+    operation_id="checkpoint",
+    summary="The ledger's last checkpoint, a signed note: whoever keeps it detects any later "
+    "change of the entries before it.",
+    openapi_extra=media(TEXT),
+)
+async def checkpoint(request: HttpRequest) -> HttpResponse:
+    """Return the last checkpoint as a signed note."""
+    context = RequestContext.of(request)
+    note = await run_query(lambda: context.service.ledger_store.ledger().note)
     return HttpResponse(note, content_type="text/plain; charset=utf-8")
 
 
-async def sealed_decision(call: Call) -> schemas.Sealed:
-    """Give a decision's entry with its openings and proof."""
+@router.get(
+    "/v1/ledger/decisions/{decision}",
+    auth=ApiKeyAuth("read"),
+    response=schemas.SealedDecision,
+    operation_id="sealed_decision",
+    summary="A decision's ledger entry with its openings and its inclusion proof under the last "
+    "checkpoint.",
+    openapi_extra=problems(404),
+)
+async def sealed_decision(
+    request: HttpRequest, decision: Path[schemas.DecisionId]
+) -> schemas.SealedDecision:
+    """Return a decision's ledger entry with its inclusion proof."""
+    context = RequestContext.of(request)
 
-    def find() -> schemas.Sealed:
-        opened, name = Opened(), call.path["decision"]
-        ledger = call.service.seals.ledger()
-        found = [p for p in opened.positions("id", name) if ledger.entry(p).kind == "decision"]
-        if not found:
-            raise RefusedError(404, "no decision of this id was sealed, or it was erased")
-        told = encode_proof(ledger, found[0], opened.of(found[0]))
-        return schemas.Sealed(
-            checkpoint=ledger.note.decode(), proof=msgspec.convert(told, schemas.Shown)
+    def load() -> schemas.SealedDecision:
+        openings = OpeningRows()
+        ledger = context.service.ledger_store.ledger()
+        positions = openings.positions("id", decision)
+        positions = [p for p in positions if ledger.entry(p).kind == "decision"]
+        if not positions:
+            raise ApiError(404, "no decision with this id is sealed, or it was erased")
+        proof = encode_proof(ledger, positions[0], openings.of(positions[0]))
+        return schemas.SealedDecision(
+            checkpoint=ledger.note.decode(), proof=schemas.InclusionProof.model_validate(proof)
         )
 
-    return await read(find)
+    return await run_query(load)
 
 
-async def continued(call: Call) -> schemas.Continued:
-    """Give the proof that the ledger goes on from an older size."""
+@router.get(
+    "/v1/ledger/consistency",
+    auth=ApiKeyAuth("read"),
+    response=schemas.ConsistencyProof,
+    operation_id="continued",
+    summary="The proof that the ledger extends its state of an earlier size.",
+    openapi_extra=problems(404),
+)
+async def consistency(
+    request: HttpRequest, query: Annotated[schemas.ConsistencyQuery, StrictQuery(...)]
+) -> schemas.ConsistencyProof:
+    """Return the consistency proof between two sizes of the ledger."""
+    context = RequestContext.of(request)
 
-    def find() -> schemas.Continued:
-        ledger, old = call.service.seals.ledger(), call.query.old
-        new = ledger.sealed.size if call.query.new is UNSET else call.query.new
-        if not old <= new <= ledger.sealed.size:
-            raise RefusedError(404, "the ledger has not so many entries, or fewer than before")
+    def load() -> schemas.ConsistencyProof:
+        ledger, old = context.service.ledger_store.ledger(), query.old
+        size = ledger.sealed.size
+        new = size if query.new is None else query.new
+        if not old <= new <= size:
+            raise ApiError(404, "the sizes are not in order, or beyond the ledger's size")
         path = merkle_tree.consistency_proof(ledger.storage.node, old, new)
-        return schemas.Continued(
-            old=old, new=new, path=tuple(encode_hashes(path)), checkpoint=ledger.note.decode()
+        return schemas.ConsistencyProof(
+            old=old, new=new, path=list(encode_hashes(path)), checkpoint=ledger.note.decode()
         )
 
-    return await read(find)
+    return await run_query(load)

@@ -1,47 +1,36 @@
-"""From a request to an answer: the same way for every declared endpoint.
-
-The key is asked for first, then path, query and body are read as their types say, then the view is
-asked. Whatever fails becomes a problem that repeats nothing of what was sent.
-"""
+"""Request handling shared by all API operations: authentication, parsing, and what views need."""
 
 from __future__ import annotations
 
-import logging
-import math
-import re
-from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from django.db import DatabaseError
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest
+from ninja import params
+from ninja.params.models import QueryModel
+from ninja.parser import Parser
+from ninja.security.base import AuthBase
 
-from wavebreak.errors import EventError, WavebreakError
-from wavebreak.service.api.openapi import ENDPOINTS, JSON, Endpoint
-from wavebreak.service.api.schemas import AccountId, DecisionId
-from wavebreak.service.app_context import Desk
-from wavebreak.service.errors import MEDIA_TYPE, RefusedError, problem
-from wavebreak.service.ingest_app import Denied
-from wavebreak.service.pending_requests import BusyError
+from wavebreak.service.app_context import AppContext
+from wavebreak.service.auth import Denied, Scope
+from wavebreak.service.errors import ApiError
 from wavebreak.service.service import Service
-
-logger = logging.getLogger("wavebreak.api")
-
-_WHERE = re.compile(r" - at `(\$[A-Za-z0-9_.\[\]…-]{0,80})`$")
 
 
 @dataclass(frozen=True)
-class Call:
-    """One request, read: what is asked, by which key, and what it is asked of."""
+class RequestContext:
+    """What a view needs of a request: the service, the application context, the caller's key."""
 
     service: Service
-    desk: Desk
+    app: AppContext
     key: str
-    path: Mapping[str, str]
-    query: Any
-    body: Any
-    headers: Mapping[str, str]
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> RequestContext:
+        """Return the context of a request, which the ASGI apps have put into its scope."""
+        scope: Any = getattr(request, "scope")  # noqa: B009 - not in Django's type
+        return cls(scope["wavebreak"], scope["wavebreak.context"], getattr(request, "auth", ""))
 
     @property
     def now_ms(self) -> int:
@@ -49,103 +38,80 @@ class Call:
         return self.service.clock()
 
 
-View = Callable[[Call], Awaitable[Any]]
+class ApiKeyAuth(AuthBase):
+    """Authenticates a request by its API key, which must have a scope."""
 
+    openapi_type = "http"
+    openapi_scheme = "bearer"
+    openapi_description = "An API key: `wb_PREFIX_SECRET`. The roles of an operation are its scope."
 
-async def answer(request: HttpRequest, views: Mapping[str, View], **path: str) -> HttpResponseBase:
-    """Answer a request to a path with these parameters."""
-    offered: dict[str, Endpoint] = {e.method: e for e in ENDPOINTS if e.name in views}
-    endpoint = offered.get(str(request.method))
-    if endpoint is None:
-        refused = told(RefusedError(405, "this method is not offered here"))
-        refused["Allow"] = ", ".join(sorted(offered))
-        return refused
-    try:
-        made = await views[endpoint.name](_call(request, endpoint, path))
-    except (BusyError, RefusedError, EventError) as error:
-        return told(error)
-    except DatabaseError as error:
-        logger.warning("the database failed", extra={"told": {"cause": type(error).__name__}})
-        return told(RefusedError(503, "the database does not answer just now", retry_after_s=1))
-    except Exception:
-        logger.exception("an answer failed", extra={"told": {"route": endpoint.path}})
-        return told(RefusedError(500, "the service failed"))
-    if isinstance(made, HttpResponseBase):
-        return made
-    if endpoint.status == 204:
-        return HttpResponse(status=204)
-    return HttpResponse(msgspec.json.encode(made), content_type=JSON, status=endpoint.status)
+    def __init__(self, scope: Scope) -> None:
+        super().__init__()
+        self.scope = scope
 
-
-def told(error: WavebreakError) -> HttpResponse:
-    """An error as a problem."""
-    status = getattr(error, "status", 503 if isinstance(error, BusyError) else 422)
-    body = msgspec.json.encode(problem(status, error.what, error.fix))
-    made = HttpResponse(body, content_type=MEDIA_TYPE, status=status)
-    wait = getattr(error, "retry_after_s", 0.0)
-    if wait:
-        made["Retry-After"] = str(math.ceil(wait))
-    if status == 401:
-        made["WWW-Authenticate"] = "Bearer"
-    return made
-
-
-def _call(request: HttpRequest, endpoint: Endpoint, path: Mapping[str, str]) -> Call:
-    scope: Any = getattr(request, "scope")  # noqa: B009 - Django's type has none
-    desk: Desk = scope["wavebreak.desk"]
-    key = ""
-    if endpoint.scope is not None:
-        given = request.headers.get("Authorization")
-        verdict = desk.ring.guard(given.encode() if given else None, endpoint.scope)
+    async def __call__(self, request: HttpRequest) -> str:
+        """Return the key's prefix; raises ApiError (401, 403 or 429)."""
+        header = request.headers.get("Authorization")
+        key_ring = RequestContext.of(request).app.key_ring
+        verdict = key_ring.authorize(header.encode() if header else None, self.scope)
         if isinstance(verdict, Denied):
-            raise RefusedError(verdict.status, verdict.detail, retry_after_s=verdict.retry_after_s)
-        key = verdict.key_id
-    if "account" in path:
-        _read("the account", lambda: msgspec.convert(path["account"], AccountId))
-    if "decision" in path:
-        _read("the decision", lambda: msgspec.convert(path["decision"], DecisionId))
-    query = None
-    if endpoint.query is not None:
-        query = _query(request, endpoint.query)
-    body = _body(request, endpoint) if endpoint.body is not None else None
-    return Call(scope["wavebreak"], desk, key, path, query, body, request.headers)
+            raise ApiError(
+                verdict.status, verdict.detail, fix=verdict.fix, retry_after_s=verdict.retry_after_s
+            )
+        return verdict.key_id
 
 
-def _query(request: HttpRequest, kind: Any) -> Any:
-    given = dict(request.GET.lists())
-    if any(len(values) > 1 for values in given.values()):
-        raise RefusedError(422, "a parameter of the query is given twice", fix="give it once")
-    one = {name: values[0] for name, values in given.items()}
-    return _read("the query", lambda: msgspec.convert(one, kind, strict=False))
+class ApiParser(Parser):
+    """Parses JSON bodies and queries more strictly than ninja: no duplicates, no other media."""
+
+    def parse_body(self, request: HttpRequest) -> Any:
+        """Parse a JSON body. Raises ApiError (415 or 400), which ninja wraps in its HttpError."""
+        if request.content_type != "application/json":
+            raise ApiError(415, "unsupported Content-Type", fix="send application/json")
+        try:
+            return _with_integers(msgspec.json.decode(request.body))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise ApiError(400, "the body is not JSON", fix="send JSON in UTF-8") from None
+
+    def parse_querydict(
+        self, data: Any, list_fields: list[str], request: HttpRequest
+    ) -> dict[str, Any]:
+        """Parse a query string; raises ApiError (422) if it repeats a parameter."""
+        if any(len(values) > 1 for _, values in data.lists()):
+            raise ApiError(422, "a query parameter is repeated", fix="send each parameter once")
+        return super().parse_querydict(data, list_fields, request)
 
 
-def _body(request: HttpRequest, endpoint: Endpoint) -> Any:
-    if request.content_type not in endpoint.bodies:
-        fix = f"send {' or '.join(endpoint.bodies)}"
-        raise RefusedError(415, "this Content-Type is not read here", fix=fix)
-    return _read(
-        "the body",
-        lambda: msgspec.convert(_whole(msgspec.json.decode(request.body)), endpoint.body),
-    )
-
-
-def _whole(value: Any) -> Any:
-    """A JSON value whose whole numbers are integers: 1.0 is one, by JSON Schema."""
+def _with_integers(value: Any) -> Any:
+    """Return a JSON value with whole numbers as integers: JSON Schema takes 1.0 for one."""
     if isinstance(value, dict):
-        return {name: _whole(one) for name, one in value.items()}
+        return {name: _with_integers(each) for name, each in value.items()}
     if isinstance(value, list):
-        return [_whole(one) for one in value]
+        return [_with_integers(each) for each in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _read(what: str, read: Callable[[], Any]) -> Any:
-    try:
-        return read()
-    except msgspec.ValidationError as error:
-        # The rest of the message may quote what was sent.
-        where = _WHERE.search(str(error))
-        at = f" at {where[1]}" if where else ""
-        fix = "see /api/docs for what is taken"
-        raise RefusedError(422, f"{what} is not as declared{at}", fix=fix) from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise RefusedError(400, f"{what} is not JSON", fix="send JSON in UTF-8") from None
+class _StrictQueryModel(QueryModel):
+    """Query parameters; unknown ones are refused, which ninja would drop."""
+
+    @classmethod
+    def resolve(cls, request: HttpRequest, api: Any, path_params: dict[str, Any]) -> Any:
+        """Validate a query string; raises ApiError (422) if it has an unknown parameter."""
+        known = getattr(cls, "__ninja_flatten_map__", {})
+        if set(request.GET) - set(known):
+            fix = f"use {', '.join(known)}"
+            raise ApiError(422, "unknown query parameter", fix=fix)
+        return super().resolve(request, api, path_params)
+
+
+class StrictQuery(params.models.Query):  # type: ignore[misc]
+    """Marks a view's parameter as the model of its query string: `Annotated[M, StrictQuery(...)]`.
+
+    Unknown and repeated parameters are refused.
+    """
+
+    _model = _StrictQueryModel
+
+    @classmethod
+    def _param_source(cls) -> str:
+        return "query"

@@ -1,80 +1,209 @@
-"""Paths that Django answers, from the declared endpoints; the hot ones never come here."""
+"""The control-plane API on django-ninja: routers, documentation, error handlers, URL patterns.
+
+Requests to the hot path (`ingest_app`) do not come here, although their operations are declared in
+the same OpenAPI document.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Any
 
+import msgspec
+import structlog
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.urls import re_path
+from django.utils.decorators import async_only_middleware
+from ninja import NinjaAPI
+from ninja.errors import HttpError, ValidationError
+from ninja.renderers import BaseRenderer
 
-from wavebreak.service.api import accounts, admin, decisions, system
-from wavebreak.service.api import decisions as proving
-from wavebreak.service.api.openapi import ENDPOINTS, PATHS
-from wavebreak.service.api.requests import View, answer, told
-from wavebreak.service.errors import RefusedError
+from wavebreak import __version__
+from wavebreak.errors import WavebreakError
+from wavebreak.service.api import accounts, admin, decisions, hot_path, system
+from wavebreak.service.api.openapi import (
+    INTRODUCTION,
+    JSON,
+    PAGE,
+    build_document,
+    media,
+    render_docs_page,
+)
+from wavebreak.service.api.requests import ApiParser
+from wavebreak.service.errors import MEDIA_TYPE, ApiError, describe_error
 
-VIEWS: Mapping[str, View] = {
-    "account": accounts.account,
-    "override": accounts.override,
-    "extend_quota": accounts.extend_quota,
-    "erase_personal": accounts.erase_personal,
-    "label": accounts.label,
-    "decisions": decisions.decisions,
-    "follow_decisions": decisions.follow_decisions,
-    "checkpoint": proving.checkpoint,
-    "sealed_decision": proving.sealed_decision,
-    "continued": proving.continued,
-    "webhooks": admin.webhooks,
-    "add_webhook": admin.add_webhook,
-    "remove_webhook": admin.remove_webhook,
-    "rotate_webhook": admin.rotate_webhook,
-    "dead_letters": admin.dead_letters,
-    "replay_webhook": admin.replay_webhook,
-    "keys": admin.all_keys,
-    "add_key": admin.add_key,
-    "rotate_key": admin.rotate_key,
-    "revoke_key": admin.revoke_key,
-    "audit": system.audit,
-    "metrics": system.metrics,
-    "healthz": system.healthz,
-    "readyz": system.readyz,
-    "openapi": system.openapi,
-    "docs": system.docs,
-}
-"""The view of each endpoint that is not hot, by its name."""
+logger = structlog.stdlib.get_logger("wavebreak.api")
 
-DjangoView = Callable[..., Awaitable[HttpResponseBase]]
+_DOCS = "see /api/docs"
 
 
-def _at(path: str) -> DjangoView:
-    views = {e.name: VIEWS[e.name] for e in ENDPOINTS if e.path == path and e.name in VIEWS}
+class JsonRenderer(BaseRenderer):
+    """Encodes responses with msgspec, so that stored JSON passes through unchanged."""
 
-    async def asked(request: HttpRequest, **given: str) -> HttpResponseBase:
-        return await answer(request, views, **given)
+    media_type = "application/json"
 
-    return asked
-
-
-def not_found(_request: HttpRequest, **_given: Any) -> HttpResponse:
-    """Answer to a path that is not declared."""
-    return told(RefusedError(404, "there is nothing at this path", fix="see /api/docs"))
+    def render(self, request: HttpRequest, data: Any, *, response_status: int) -> bytes:
+        """Encode a response."""
+        return msgspec.json.encode(data)
 
 
-def failed(_request: HttpRequest, **_given: Any) -> HttpResponse:
-    """Answer where a request could not be read."""
-    return told(RefusedError(400, "the request cannot be read"))
+class Api(NinjaAPI):
+    """The API, whose content type has no charset: JSON is UTF-8."""
+
+    def get_content_type(self) -> str:
+        """Return the content type of JSON responses."""
+        return str(self.renderer.media_type)
 
 
-def _pattern(path: str) -> str:
-    """A path as a regular expression; an account's name may hold any character."""
-    return "^" + re.sub(r"{(\w+)}", r"(?P<\1>.+)", path.removeprefix("/")) + r"\Z"
+api = Api(
+    title="Wavebreak",
+    version=__version__,
+    description=INTRODUCTION,
+    openapi_url=None,
+    docs_url=None,
+    openapi_extra={"info": {"license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}}},
+    renderer=JsonRenderer(),
+    parser=ApiParser(),
+)
+for _router in (hot_path.router, accounts.router, decisions.router, admin.router, system.router):
+    api.add_router("", _router)
 
 
-# What ends in a word of its own goes before what takes any name.
-urlpatterns: list[Any] = [
-    re_path(_pattern(path), _at(path)) for path in sorted(PATHS, key=lambda p: -p.count("/"))
-]
-handler400 = handler404 = handler403 = "wavebreak.service.api.routes.not_found"
-handler500 = "wavebreak.service.api.routes.failed"
+@cache
+def document() -> dict[str, Any]:
+    """Return the OpenAPI document as a JSON value.
+
+    >>> document()["openapi"], "/v1/events" in document()["paths"]
+    ('3.1.0', True)
+    """
+    return build_document(api)
+
+
+@api.get(
+    "/api/openapi.json",
+    operation_id="openapi",
+    summary="The OpenAPI document of this API.",
+    openapi_extra=media(JSON),
+)
+async def openapi(request: HttpRequest) -> HttpResponse:
+    """Return the OpenAPI document."""
+    return HttpResponse(_encoded_document(), content_type=JSON)
+
+
+@api.get(
+    "/api/docs",
+    operation_id="docs",
+    summary="The OpenAPI document as a page.",
+    openapi_extra=media(PAGE),
+)
+async def docs(request: HttpRequest) -> HttpResponse:
+    """Return the documentation page, which loads nothing from elsewhere."""
+    page, policy = _page()
+    response = HttpResponse(page, content_type=f"{PAGE}; charset=utf-8")
+    response["Content-Security-Policy"] = policy
+    return response
+
+
+@cache
+def _encoded_document() -> bytes:
+    return msgspec.json.encode(document())
+
+
+@cache
+def _page() -> tuple[str, str]:
+    """The page, and the Content-Security-Policy that allows its inline style."""
+    page = render_docs_page(document())
+    style = re.search(r"<style>(.*?)</style>", page, re.DOTALL)
+    digest = hashlib.sha256((style[1] if style else "").encode()).digest()
+    style_source = f"style-src 'sha256-{base64.b64encode(digest).decode()}'"
+    return page, f"default-src 'none'; {style_source}; base-uri 'none'; frame-ancestors 'none'"
+
+
+def problem_response(error: WavebreakError) -> HttpResponse:
+    """Return an error as problem details."""
+    found = describe_error(error)
+    return HttpResponse(
+        found.body, content_type=MEDIA_TYPE, status=found.status, headers=found.headers
+    )
+
+
+@api.exception_handler(WavebreakError)
+def _on_error(_request: HttpRequest, error: WavebreakError) -> HttpResponse:
+    return problem_response(error)
+
+
+@api.exception_handler(HttpError)
+def _on_http_error(_request: HttpRequest, error: HttpError) -> HttpResponse:
+    # ninja wraps whatever its parser raises.
+    cause = error.__cause__
+    if isinstance(cause, ApiError):
+        return problem_response(cause)
+    return problem_response(ApiError(error.status_code, "the request is malformed", fix=_DOCS))
+
+
+@api.exception_handler(ValidationError)
+def _on_validation_error(_request: HttpRequest, error: ValidationError) -> HttpResponse:
+    first = error.errors[0]
+    source, *names = first["loc"]
+    if source == "body":
+        names = names[1:]
+    if first["type"] == "extra_forbidden":
+        # The name of an unknown field is a value of the request.
+        names = names[:-1]
+    where = "".join(f"[{n}]" if isinstance(n, int) else f".{n}" for n in names).lstrip(".")
+    what = f"{source} {where}".strip() + f": {first['msg']}"
+    return problem_response(ApiError(422, what, fix=_DOCS))
+
+
+@api.exception_handler(DatabaseError)
+def _on_database_error(_request: HttpRequest, error: DatabaseError) -> HttpResponse:
+    logger.warning("database error", cause=type(error).__name__)
+    what = "the database is unavailable"
+    return problem_response(ApiError(503, what, fix="try again later", retry_after_s=1))
+
+
+@api.exception_handler(Exception)
+def _on_exception(request: HttpRequest, _error: Exception) -> HttpResponse:
+    match = request.resolver_match
+    logger.exception("request failed", route=match.route if match else "")
+    return problem_response(ApiError(500, "internal error"))
+
+
+def not_found(_request: HttpRequest, **_details: Any) -> HttpResponse:
+    """Answer a request to an unknown path."""
+    return problem_response(ApiError(404, "no operation at this path", fix=_DOCS))
+
+
+def malformed(_request: HttpRequest, **_details: Any) -> HttpResponse:
+    """Answer a request that Django could not read."""
+    return problem_response(ApiError(400, "the request is malformed", fix=_DOCS))
+
+
+@async_only_middleware
+def method_not_allowed(
+    get_response: Callable[[HttpRequest], Awaitable[HttpResponseBase]],
+) -> Callable[[HttpRequest], Awaitable[HttpResponseBase]]:
+    """Return Django middleware that turns ninja's 405 response into a problem."""
+
+    async def middleware(request: HttpRequest) -> HttpResponseBase:
+        response = await get_response(request)
+        if response.status_code != 405:
+            return response
+        allowed = response["Allow"]
+        problem = problem_response(
+            ApiError(405, "this method is not allowed here", fix=f"use {allowed}")
+        )
+        problem["Allow"] = allowed
+        return problem
+
+    return middleware
+
+
+urlpatterns: list[Any] = api.urls[0]
+handler400 = "wavebreak.service.api.routes.malformed"
+handler403 = handler404 = "wavebreak.service.api.routes.not_found"
+handler500 = "wavebreak.service.api.routes.malformed"

@@ -1,10 +1,14 @@
-"""What the API takes and gives, as types: the OpenAPI document is made from them."""
+"""Request and response schemas of the control-plane API, as pydantic models.
+
+Types of the domain that the hot path encodes with msgspec (`Decision`, `Quota`) stay msgspec
+structs; `struct_schema` refers to them in the OpenAPI document.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from wavebreak.engine.decision import Decision
 from wavebreak.rules.model import Outcome
@@ -12,64 +16,82 @@ from wavebreak.schema.events import Label
 from wavebreak.service.auth import Scope
 from wavebreak.service.decide import Quota
 
-# PostgreSQL holds no NUL in a text; nobody needs other control characters either.
-_PLAIN = r"^[^\x00-\x1f\x7f]*$"
-AccountId = Annotated[str, Meta(min_length=1, max_length=128, pattern=_PLAIN)]
-Reason = Annotated[
-    str, Meta(min_length=8, max_length=1000, pattern=_PLAIN, description="why, for the audit")
+STRUCT_KEY = "x-msgspec-struct"
+"""Key of a schema that `openapi.ApiDocument` replaces by a reference to a msgspec struct."""
+
+
+def struct_schema(struct: type) -> WithJsonSchema:
+    """Return the annotation of a value that is a msgspec struct, or its encoded JSON."""
+    return WithJsonSchema({STRUCT_KEY: struct.__name__})
+
+
+# PostgreSQL text cannot hold NUL; other control characters have no use here either.
+_NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
+AccountId = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=128,
+        pattern=_NO_CONTROL,
+        description="the account, as the platform names it",
+    ),
 ]
-Title = Annotated[str, Meta(min_length=1, max_length=100, pattern=_PLAIN)]
-Number = Annotated[int, Meta(ge=0, le=2**53 - 1, description="a decision's number, from 1")]
-Size = Annotated[int, Meta(ge=0, le=2**53 - 1, description="how many entries a ledger has")]
-DecisionId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
-By = Literal["analyst", "appeal"]
+Reason = Annotated[
+    str, Field(min_length=8, max_length=1000, pattern=_NO_CONTROL, description="for the audit log")
+]
+KeyName = Annotated[str, Field(min_length=1, max_length=100, pattern=_NO_CONTROL)]
+DecisionNumber = Annotated[
+    int, Field(ge=0, le=2**53 - 1, description="a decision's number, from 1")
+]
+LedgerSize = Annotated[int, Field(ge=0, le=2**53 - 1, description="number of ledger entries")]
+DecisionId = Annotated[str, Field(pattern="^[0-9a-f]{32}$", description="the decision's id")]
+WebhookId = Annotated[str, Field(description="the webhook's id")]
+KeyPrefix = Annotated[str, Field(description="the key's prefix")]
+DecisionJson = Annotated[Any, struct_schema(Decision)]
+QuotaJson = Annotated[Any, struct_schema(Quota)]
 
 
-class NotTaken(Struct, frozen=True):
-    """Why an event of a body was not taken: its index, the cause, the field, words."""
+class RequestModel(BaseModel):
+    """A request body: strict types, no unknown fields."""
 
-    index: int
-    cause: str
-    field: str
-    reason: str
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Accepted(Struct, frozen=True):
-    """How many events are in the log for good, and those that are not."""
+class QueryModel(BaseModel):
+    """The parameters of a query string."""
 
-    accepted: int
-    refused: tuple[NotTaken, ...]
-
-
-class Asking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whether the event has happened (record) or is only asked about (ask)."""
-
-    mode: Literal["ask", "record"] = "ask"
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Taken(Struct, frozen=True, kw_only=True):
-    """Labels that are in the log for good: the ids of their events."""
+class ResponseModel(BaseModel):
+    """A response body."""
 
-    events: tuple[str, ...]
+    model_config = ConfigDict(frozen=True)
 
 
-class Overridden(Struct, frozen=True, kw_only=True):
-    """What an account's standing is after an override; `event` is the id of its label."""
+class LabeledEvents(ResponseModel):
+    """The ids of label events that are durably in the log."""
+
+    events: list[str]
+
+
+class OverrideResult(ResponseModel):
+    """An account's enforcement state after an override; `event` is the id of its label event."""
 
     event: str
     outcome: Outcome
     until_ms: int | None
 
 
-class Numbered(Struct, frozen=True):
-    """A decision with its number in the log's order."""
+class NumberedDecision(ResponseModel):
+    """A decision with its number in the order of the log."""
 
     number: int
-    decision: Decision
+    decision: DecisionJson
 
 
-class Restriction(Struct, frozen=True, kw_only=True):
-    """An outcome in force: what it refuses, since when, until when (null: it does not end)."""
+class Restriction(ResponseModel):
+    """An outcome in force: what it refuses, its start, its end (null: none)."""
 
     outcome: Outcome
     since_ms: int | None
@@ -78,70 +100,76 @@ class Restriction(Struct, frozen=True, kw_only=True):
     ends: str
 
 
-class Account(Struct, frozen=True, kw_only=True):
-    """How an account stands now, its quota, what is in force, and its newest decisions."""
+class Account(ResponseModel):
+    """An account's enforcement state, quota, restrictions, and newest decisions."""
 
     account: str
     outcome: Outcome
     until_ms: int | None
-    quota: Quota
-    restrictions: tuple[Restriction, ...]
-    decisions: tuple[Numbered, ...]
+    quota: QuotaJson
+    restrictions: list[Restriction]
+    decisions: list[NumberedDecision]
 
 
-class Override(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A person's verdict on an account: benign ends what is in force, abusive asks the policy."""
+class Override(RequestModel):
+    """A reviewer's verdict: `benign` lifts what is in force, `abusive` applies the policy."""
 
     verdict: Label
     reason: Reason
-    by: By = "analyst"
+    by: Literal["analyst", "appeal"] = "analyst"
 
 
-class Labelled(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A label of one account. It counts from now on, since a late event changes nothing."""
+class AccountLabel(RequestModel):
+    """A label of one account. It takes effect now; a label never changes past decisions."""
 
     account: AccountId
     label: Label
     source: Literal["analyst", "honeypot", "appeal", "partner"]
 
 
-class Labels(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Labels to be put into the log, with the reason that the audit keeps."""
+class Labels(RequestModel):
+    """Labels to add to the log."""
 
-    labels: Annotated[tuple[Labelled, ...], Meta(min_length=1, max_length=1000)]
+    labels: Annotated[list[AccountLabel], Field(min_length=1, max_length=1000)]
     reason: Reason
 
 
-class Because(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Why something is done; the audit keeps it."""
+class Justification(RequestModel):
+    """The reason of a change, for the audit log."""
 
     reason: Reason
 
 
-class Since(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which decisions: those with a number above `since`, at most `limit`."""
+class JustificationQuery(QueryModel):
+    """The reason of a change, for the audit log."""
 
-    since: Number = 0
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
-
-
-class Following(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a stream of decisions begins; the header Last-Event-ID goes before it."""
-
-    since: Number = 0
+    reason: Reason
 
 
-class Decisions(Struct, frozen=True, kw_only=True):
-    """Decisions in the log's order; ask again with `since` = `next`."""
+class PageQuery(QueryModel):
+    """A page: items with a number above `since`, at most `limit`."""
 
-    decisions: tuple[Numbered, ...]
-    next: Number
+    since: DecisionNumber = 0
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
 
 
-class Erased(Struct, frozen=True, kw_only=True):
-    """What was cut: events of the account that held a pseudonym, and the batches rewritten.
+class StreamQuery(QueryModel):
+    """Where a stream of decisions starts; the header Last-Event-ID takes precedence."""
 
-    `openings` is how many entries of the ledger can be opened no more; it verifies as before.
+    since: DecisionNumber = 0
+
+
+class Decisions(ResponseModel):
+    """Decisions in the order of the log; the next page starts at `since` = `next`."""
+
+    decisions: list[NumberedDecision]
+    next: DecisionNumber
+
+
+class ErasureResult(ResponseModel):
+    """What was erased: events that held a pseudonym, rewritten batches, ledger openings.
+
+    The ledger still verifies; its erased entries can no longer be opened.
     """
 
     account: str
@@ -150,81 +178,83 @@ class Erased(Struct, frozen=True, kw_only=True):
     openings: int
 
 
-class Shown(Struct, frozen=True, kw_only=True):
-    """An entry of the ledger with its proof: a line of a parcel's `proofs.jsonl`.
+class InclusionProof(ResponseModel):
+    """A ledger entry with its inclusion proof: a line of a proof bundle's `proofs.jsonl`.
 
-    `leaf` and `path` are hashes in base64, `openings` by field a salt (hex) and a value.
+    `leaf` and `path` are hashes in base64; `openings` holds a salt (hex) and a value per field.
     """
 
     entry: dict[str, Any]
     leaf: str
     openings: dict[str, tuple[str, Any]]
-    path: tuple[str, ...]
+    path: list[str]
     position: int
 
 
-class Sealed(Struct, frozen=True, kw_only=True):
-    """A decision's entry, with the checkpoint (a signed note) that it is proved under."""
+class SealedDecision(ResponseModel):
+    """A decision's ledger entry, proved under a checkpoint (a signed note)."""
 
     checkpoint: str
-    proof: Shown
+    proof: InclusionProof
 
 
-class Sizes(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """From how many entries on to how many (default: all that are sealed)."""
+class ConsistencyQuery(QueryModel):
+    """The two ledger sizes to compare; `new` defaults to the current size."""
 
-    old: Size
-    new: Size | UnsetType = UNSET
+    old: LedgerSize
+    new: LedgerSize | None = None
 
 
-class Continued(Struct, frozen=True, kw_only=True):
-    """The hashes (base64, RFC 9162 2.1.4) that prove the log of `new` entries to go on from `old`.
+class ConsistencyProof(ResponseModel):
+    """Hashes (base64, RFC 9162 2.1.4) that prove the `new` ledger to extend the `old` one.
 
-    `checkpoint` is the last one; with `new` equal to its size they lead to its root.
+    `checkpoint` is the last one; if `new` is its size, the hashes lead to its root.
     """
 
     old: int
     new: int
-    path: tuple[str, ...]
+    path: list[str]
     checkpoint: str
 
 
-class NewWebhook(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where decisions are to be sent, from which outcome on."""
+class NewWebhook(RequestModel):
+    """A webhook to create: its URL, and the least severe outcome that it receives."""
 
-    url: Annotated[str, Meta(min_length=10, max_length=2000, pattern=r"^https?://[^\s\x00-\x1f]+$")]
+    url: Annotated[
+        str, Field(min_length=10, max_length=2000, pattern=r"^https?://[^\s\x00-\x1f]+$")
+    ]
     reason: Reason
-    least: Literal["challenge", "limit", "restrict", "suspend", "ban"] = "challenge"
+    min_outcome: Literal["challenge", "limit", "restrict", "suspend", "ban"] = "challenge"
 
 
-class Webhook(Struct, frozen=True, kw_only=True):
-    """A webhook; `secret` is told only when it is made or rotated."""
+class Webhook(ResponseModel):
+    """A webhook; `secret` is present only when it is created or rotated."""
 
     id: str
     url: str
-    least: str
+    min_outcome: str
     created_ms: int
     cursor: int
-    waiting: int
-    dead: int
-    secret: str | UnsetType = UNSET
+    pending: int
+    dead_lettered: int
+    secret: str | None = None
 
 
-class Webhooks(Struct, frozen=True):
+class Webhooks(ResponseModel):
     """All webhooks."""
 
-    webhooks: tuple[Webhook, ...]
+    webhooks: list[Webhook]
 
 
-class Rotation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How long the former secret or key goes on beside its successor, in seconds."""
+class Rotation(RequestModel):
+    """How long the old secret or key stays valid beside its successor, in seconds."""
 
     reason: Reason
-    grace_s: Annotated[int, Meta(ge=0, le=2_592_000)] = 86_400
+    grace_s: Annotated[int, Field(ge=0, le=2_592_000)] = 86_400
 
 
-class Delivery(Struct, frozen=True, kw_only=True):
-    """A decision that could not be delivered: how often it was tried, and what came of it."""
+class DeadLetter(ResponseModel):
+    """A delivery that used up its attempts, with the result of the last one."""
 
     number: int
     message: str
@@ -233,57 +263,59 @@ class Delivery(Struct, frozen=True, kw_only=True):
     last_error: str
 
 
-class Deliveries(Struct, frozen=True):
-    """Dead letters of a webhook, oldest first."""
+class DeadLetters(ResponseModel):
+    """Dead-lettered deliveries of a webhook, oldest first."""
 
-    dead: tuple[Delivery, ...]
+    deliveries: list[DeadLetter]
 
 
-class Replay(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to send again: all dead letters, or, with `since`, every decision after that number."""
+class Replay(RequestModel):
+    """What to deliver again: all dead letters and, with `since`, all decisions after a number."""
 
     reason: Reason
-    since: Number | UnsetType = UNSET
+    since: DecisionNumber | None = None
 
 
-class Replayed(Struct, frozen=True, kw_only=True):
-    """How many dead letters wait again, and where the webhook stands."""
+class ReplayResult(ResponseModel):
+    """How many dead letters are pending again, and the webhook's cursor."""
 
-    revived: int
+    replayed: int
     cursor: int
 
 
-class NewKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A key to be made: what it may do, requests a second and at once."""
+class NewKey(RequestModel):
+    """An API key to create: its scopes, requests per second and burst."""
 
-    name: Title
-    scopes: Annotated[tuple[Scope, ...], Meta(min_length=1, max_length=5)]
+    name: KeyName
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=5)]
     reason: Reason
-    rate: Annotated[float, Meta(gt=0, le=1_000_000)] = 1000.0
-    burst: Annotated[float, Meta(ge=1, le=1_000_000)] = 2000.0
+    rate: Annotated[float, Field(gt=0, le=1_000_000)] = 1000.0
+    burst: Annotated[float, Field(ge=1, le=1_000_000)] = 2000.0
 
 
-class Key(Struct, frozen=True, kw_only=True):
-    """A key as it may be shown; `text` is told once, when it is made."""
+class Key(ResponseModel):
+    """An API key; `text` is present only when it is created."""
 
     prefix: str
     name: str
-    scopes: tuple[Scope, ...]
+    scopes: list[Scope]
     rate: float
     burst: float
     created_ms: int
     ends_ms: int | None
-    text: str | UnsetType = UNSET
+    text: str | None = None
 
 
-class Keys(Struct, frozen=True):
-    """All keys."""
+class Keys(ResponseModel):
+    """All API keys."""
 
-    keys: tuple[Key, ...]
+    keys: list[Key]
 
 
-class AuditEntry(Struct, frozen=True, kw_only=True):
-    """One thing that was changed: when, by which key, what, to what, and why."""
+class AuditLogEntry(ResponseModel):
+    """One administrative change."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
 
     number: int
     at_ms: int
@@ -294,8 +326,8 @@ class AuditEntry(Struct, frozen=True, kw_only=True):
     outcome: str
 
 
-class Audit(Struct, frozen=True, kw_only=True):
-    """What was changed, oldest first; ask again with `since` = `next`."""
+class AuditLog(ResponseModel):
+    """Administrative changes, oldest first; the next page starts at `since` = `next`."""
 
-    entries: tuple[AuditEntry, ...]
-    next: Number
+    entries: list[AuditLogEntry]
+    next: DecisionNumber

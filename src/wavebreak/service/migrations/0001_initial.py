@@ -16,8 +16,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Applied",
             fields=[
-                ("id", models.BigAutoField(
-                    auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("position", models.BigIntegerField(default=0)),
                 ("decisions", models.BigIntegerField(default=0)),
                 ("made_by", models.CharField(default="", max_length=256)),
@@ -79,4 +83,4 @@ class Migration(migrations.Migration):
                 "indexes": [models.Index(fields=["outcome"], name="standing_outcome")],
             },
         ),
-    )  # fmt: skip
+    )

@@ -83,8 +83,12 @@ class Migration(migrations.Migration):
                 ("dead", models.BooleanField(default=False)),
                 ("last_status", models.IntegerField(null=True)),
                 ("last_error", models.CharField(default="", max_length=64)),
-                ("hook", models.ForeignKey(
-                    on_delete=django.db.models.deletion.CASCADE, to="service.hook")),
+                (
+                    "hook",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, to="service.hook"
+                    ),
+                ),
             ],
             options={
                 "db_table": "letter",
@@ -94,4 +98,4 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
-    )  # fmt: skip
+    )

@@ -19,8 +19,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="LedgerHead",
             fields=[
-                ("id", models.BigAutoField(
-                    auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("size", models.BigIntegerField(default=0)),
                 ("note", models.BinaryField(default=b"")),
                 ("receipted", models.BigIntegerField(default=0)),
@@ -64,4 +68,4 @@ class Migration(migrations.Migration):
             options={"db_table": "ledger_checkpoint"},
         ),
         migrations.RunPython(_head, migrations.RunPython.noop),
-    )  # fmt: skip
+    )

@@ -1,0 +1,43 @@
+"""Declarations of the hot path's operations, for the OpenAPI document.
+
+`ingest_app.IngestApp` answers them before Django is asked; these views are never called.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from ninja import Router
+
+from wavebreak.service.api.openapi import hot_path_operation
+from wavebreak.service.api.requests import ApiKeyAuth
+from wavebreak.service.errors import ApiError
+from wavebreak.service.ingest_app import DECIDE_PATH, EVENTS_PATH
+
+router = Router()
+
+
+@router.post(
+    EVENTS_PATH,
+    auth=ApiKeyAuth("ingest"),
+    response={202: None},
+    operation_id="take_events",
+    summary="Ingest events. The response is sent when they are durable in the log.",
+    openapi_extra=hot_path_operation("events"),
+)
+async def take_events(request: HttpRequest) -> Any:
+    """Fail: the hot path has not answered."""
+    raise ApiError(500, "the hot path is not installed")
+
+
+@router.post(
+    DECIDE_PATH,
+    auth=ApiKeyAuth("decide"),
+    operation_id="decide",
+    summary="Decide one event before it happens (`mode=ask`) or as it happens (`mode=record`).",
+    openapi_extra=hot_path_operation("decide"),
+)
+async def decide(request: HttpRequest) -> Any:
+    """Fail: the hot path has not answered."""
+    raise ApiError(500, "the hot path is not installed")

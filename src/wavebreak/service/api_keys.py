@@ -1,0 +1,79 @@
+"""API key management: create, list, rotate and revoke keys, each with an audit entry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from wavebreak.service import auth
+from wavebreak.service.app_context import write_audit_entry
+from wavebreak.service.errors import ApiError
+from wavebreak.service.models import ApiKey
+
+
+def create_key(
+    name: str,
+    scopes: Iterable[str],
+    now_ms: int,
+    by: str,
+    reason: str,
+    *,
+    rate: float = 1000.0,
+    burst: float = 2000.0,
+) -> tuple[ApiKey, str]:
+    """Create a key; return its record and its text, which is stored nowhere."""
+    generated = auth.generate_key()
+    wanted = set(scopes)
+    key = ApiKey.objects.create(
+        prefix=generated.prefix,
+        digest=generated.digest,
+        name=name,
+        rate=rate,
+        burst=burst,
+        scopes=" ".join(scope for scope in auth.SCOPES if scope in wanted),
+        created_ms=now_ms,
+    )
+    write_audit_entry(now_ms, by, "add_key", generated.prefix, reason)
+    return key, generated.text
+
+
+def rotate_key(prefix: str, grace_s: int, now_ms: int, by: str, reason: str) -> tuple[ApiKey, str]:
+    """Create a key's successor with its scopes and rate; the old key expires after the grace.
+
+    Raises:
+        ApiError: The key is unknown or expired (404), or already has a successor (409).
+    """
+    former = _active_key(prefix, now_ms)
+    if former.ends_ms is not None:
+        raise ApiError(409, "the key already has a successor", fix="rotate the successor")
+    former.ends_ms = now_ms + grace_s * 1000
+    former.save()
+    write_audit_entry(now_ms, by, "rotate_key", prefix, reason)
+    return create_key(
+        former.name,
+        former.scopes.split(),
+        now_ms,
+        by,
+        f"successor of {prefix}",
+        rate=former.rate,
+        burst=former.burst,
+    )
+
+
+def revoke_key(prefix: str, now_ms: int, by: str, reason: str) -> None:
+    """Expire a key now; raises ApiError (404) if it is unknown or already expired."""
+    key = _active_key(prefix, now_ms)
+    key.ends_ms = now_ms
+    key.save()
+    write_audit_entry(now_ms, by, "revoke_key", prefix, reason)
+
+
+def list_keys() -> list[ApiKey]:
+    """Return every key, oldest first."""
+    return list(ApiKey.objects.order_by("created_ms", "prefix"))
+
+
+def _active_key(prefix: str, now_ms: int) -> ApiKey:
+    key: ApiKey | None = ApiKey.objects.filter(prefix=prefix).first()
+    if key is None or (key.ends_ms is not None and key.ends_ms <= now_ms):
+        raise ApiError(404, "the key is unknown or expired")
+    return key

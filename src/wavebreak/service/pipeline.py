@@ -1,0 +1,136 @@
+"""The service's pipeline: recovery, then the threads between the event loop and the webhooks.
+
+`start_pipeline` connects the stages in the order of the flow; see the diagram in `service.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from wavebreak.engine import Engine
+from wavebreak.service.decoder_pool import DecoderPool, DecoderProcess
+from wavebreak.service.engine_thread import EngineThread
+from wavebreak.service.ledger_store import LedgerStore
+from wavebreak.service.log_writer import LogWriter
+from wavebreak.service.models import AppliedPosition
+from wavebreak.service.pending_requests import DecidedBatch
+from wavebreak.service.recovery import SnapshotScheduler, recover
+from wavebreak.service.settings import Settings
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The running stages."""
+
+    decoder_pool: DecoderPool
+    log_writer: LogWriter
+    engine_thread: EngineThread
+    snapshots: SnapshotScheduler
+
+    @property
+    def lag(self) -> int:
+        """Events in the log that the engine has not decided."""
+        return self.log_writer.end - self.engine_thread.position
+
+    def stop(self) -> None:
+        """Finish what was accepted, stage by stage, and write a snapshot."""
+        self.decoder_pool.stop()
+        # The writer hands its last batch to the engine, then stores the engine's last decisions.
+        self.log_writer.flush()
+        self.engine_thread.stop()
+        self.log_writer.stop()
+        engine_thread = self.engine_thread
+        if not engine_thread.broken and self.log_writer.applied == engine_thread.position:
+            self.snapshots.take(engine_thread.engine, engine_thread.decisions)
+        self.snapshots.wait()
+
+
+def start_pipeline(
+    settings: Settings,
+    make_engine: Callable[[], Engine],
+    decoders: Sequence[DecoderProcess],
+    ledger_store: LedgerStore,
+    *,
+    lateness_s: int,
+    clock: Callable[[], int],
+    on_stored: Callable[[int], None],
+    pause_decoding: Callable[[], bool],
+    report: Callable[[str], None],
+    progress: Callable[[int, int], None],
+) -> Pipeline:
+    """Recover the engine from disk, then start the stages of the flow.
+
+    Args:
+        settings: The service's settings.
+        make_engine: Returns an engine without state.
+        decoders: The decoder processes, one for each decoding thread.
+        ledger_store: Seals what the log writer commits.
+        lateness_s: Allowed lateness of events, which is part of the engine's version.
+        clock: Returns milliseconds.
+        on_stored: Called with the number of the newest decision that is stored and sealed.
+        pause_decoding: Whether decoding should wait for the engine.
+        report: Called with messages for the operator.
+        progress: Called with the position that recovery has reached and the log's end.
+
+    Raises:
+        ServiceError: The log is damaged, or a stored decision is not reproduced.
+    """
+    # 1. Recovery: newest snapshot, then the rest of the log.
+    unstored: list[DecidedBatch] = []
+    engine, recovered = recover(
+        make_engine,
+        settings.home,
+        lateness_s,
+        accept_loss=settings.accept_loss,
+        write=unstored.append,
+        progress=progress,
+    )
+    engine.core.touch()
+    ledger_store.versions(engine, recovered.made_by, recovered.earlier, recovered.differ)
+    for message in recovered.messages:
+        report(message)
+
+    # 2. Log: a batch is committed, then handed to the engine.
+    stored = AppliedPosition.objects.get(id=1)
+    log_writer = LogWriter(
+        end=max(recovered.end, engine.fanout.position),
+        applied=stored.position,
+        decisions=stored.decisions,
+        made_by=recovered.made_by,
+        on_logged=lambda logged: engine_thread.put(logged),
+        on_stored=on_stored,
+        clock=clock,
+        retry_after_s=settings.limits.retry_after_s,
+        keep_s=settings.limits.idempotency_s,
+        ledger_store=ledger_store,
+    )
+
+    # 3. Decision: what the engine decides goes back to the log writer, which stores and seals it.
+    snapshots = SnapshotScheduler(
+        settings.home,
+        seconds=settings.snapshot_s,
+        events=settings.snapshot_events,
+        keep=settings.snapshots,
+        applied=lambda: log_writer.applied,
+        position=stored.position,
+        report=report,
+    )
+    engine_thread = EngineThread(
+        engine, recovered.decisions, log_writer.put_decided, snapshots.between_batches
+    )
+    for decided in unstored:
+        log_writer.put_decided(decided)
+    log_writer.start()
+    # Decisions from before the restart are stored and sealed before any request is answered.
+    log_writer.flush()
+    engine_thread.start()
+
+    # 4. Requests: decoded in processes, then handed to the log writer.
+    decoder_pool = DecoderPool(
+        decoders,
+        log_writer.put_decoded,
+        retry_after_s=settings.limits.retry_after_s,
+        pause=pause_decoding,
+    )
+    return Pipeline(decoder_pool, log_writer, engine_thread, snapshots)
