@@ -27,7 +27,7 @@ from wavebreak.features.catalog import FEATURES
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.rules import OUTCOMES, STAGES, describe, load
 from wavebreak.schema.events import EVENTS
-from wavebreak.service.api.openapi import document
+from wavebreak.service.api.routes import document
 from wavebreak.service.settings import Limits, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,7 +42,7 @@ def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     >>> print(table(["a", "b"], [["1", "x|y"]]))
     | a | b |
     |---|---|
-    | 1 | x\\|y |
+    | 1 | x\|y |
     """
     lines = [list(heads)]
     lines.append(["---"] * len(lines[0]))
@@ -481,9 +481,9 @@ repeat a value that was sent. Starting a service: [Deploy](../how-to/deploy.md).
 def configuration_page() -> str:
     """Return the page of settings, environment variables and policy files."""
     parts = [NOTICE, CONFIGURATION_INTRODUCTION + ENVIRONMENT + "\n"]
-    parts.append("## Settings of the service\n\n" + docstring_block(Settings))
+    parts.append(f"## Settings of the service\n\n{summary_of(Settings)}\n")
     parts.append(settings_table(Settings, leave_out={"limits"}))
-    parts.append("## Limits of the service\n\n" + docstring_block(Limits))
+    parts.append(f"## Limits of the service\n\n{summary_of(Limits)}\n")
     parts.append(settings_table(Limits))
     parts.append("## Policy files\n\n" + POLICY_INTRODUCTION)
     for path in policy_files():
@@ -492,20 +492,27 @@ def configuration_page() -> str:
     return "\n".join(parts)
 
 
-def docstring_block(thing: Any) -> str:
-    """Return a docstring as paragraphs."""
-    return paragraphs(inspect.getdoc(thing) or "") + "\n"
-
-
 def settings_table(kind: Any, leave_out: set[str] | None = None) -> str:
-    """Return the table of a dataclass's fields and defaults."""
+    """Return the table of a dataclass's fields: default, and meaning from its docstring."""
+    meanings = attributes(inspect.getdoc(kind) or "")
     rows = []
     for field in dataclasses.fields(kind):
         if field.name in (leave_out or set()):
             continue
         default = "required" if field.default is dataclasses.MISSING else f"`{field.default!r}`"
-        rows.append((f"`{field.name}`", default))
-    return table(["field", "default"], rows) + "\n"
+        rows.append((f"`{field.name}`", meanings.get(field.name, ""), default))
+    return table(["field", "meaning", "default"], rows) + "\n"
+
+
+def attributes(docstring: str) -> dict[str, str]:
+    r"""Return the meanings that the section `Attributes:` of a docstring gives.
+
+    >>> attributes("A.\n\nAttributes:\n    host: Address to\n        listen on.")
+    {'host': 'Address to listen on.'}
+    """
+    section = docstring.partition("Attributes:\n")[2]
+    found = re.findall(r"^    (\w+): (.*(?:\n {8,}.*)*)", section, re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in found}
 
 
 def policy_files() -> list[Path]:

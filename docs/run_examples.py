@@ -34,7 +34,7 @@ LEFT_OUT = "..."
 PORT = "8480"
 KEY = "00" * 32
 COLOURS = {"FORCE_COLOR", "PY_COLORS", "CLICOLOR_FORCE", "GITHUB_ACTIONS"}
-WAIT_S = 300.0
+WAIT_S = 900.0
 MASKS = (
     (re.compile(r"wb_[0-9a-f]+_[0-9a-f]+"), "wb_KEY"),
     (re.compile(r"\b[\w.]+/[0-9a-f]{8}\+[0-9a-f]{8}\+\S+"), "VERIFIER-KEY"),
