@@ -51,7 +51,7 @@ def engine(
     *, workers: int = 1, accounts: int = RESERVED_ACCOUNTS, model: Model | None = None
 ) -> Engine:
     """An engine with the shipped policy, everything covered, in shadow; no model unless given."""
-    return Engine(rules.load(), workers=workers, accounts=accounts, model=model)
+    return Engine(rules.load_policy(), workers=workers, accounts=accounts, model=model)
 
 
 def advance(core: ShardedKernel, segment: Segment) -> int:

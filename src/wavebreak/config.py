@@ -16,10 +16,10 @@ from wavebreak.errors import PolicyError
 
 SHIPPED = Path(__file__).resolve().parent / "policy"
 
-Sheet = TypeVar("Sheet")
+Config = TypeVar("Sheet")
 
 
-def chosen(name: str, directory: Path | None = None) -> Path:
+def resolve_path(name: str, directory: Path | None = None) -> Path:
     """Name a sheet's file: that of a local policy where it has one, else the shipped one.
 
     >>> chosen("cases/names.toml") == SHIPPED / "cases" / "names.toml"
@@ -29,7 +29,7 @@ def chosen(name: str, directory: Path | None = None) -> Path:
     return own if own and own.exists() else SHIPPED / name
 
 
-def table(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; raises `PolicyError` where it cannot be read or is none."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -39,14 +39,14 @@ def table(path: Path) -> dict[str, Any]:
         raise PolicyError(f"{path.name}: {error}", fix="mend the TOML there") from None
 
 
-def read(path: Path, kind: type[Sheet]) -> Sheet:
+def load_config(path: Path, kind: type[Config]) -> Config:
     """Read a sheet as a value of `kind`; raises `PolicyError` that names file, field and fix.
 
     >>> read(chosen("quota.toml"), dict[str, dict[str, float]])["quota"]["first_warning"]
     0.5
     """
     try:
-        return msgspec.convert(table(path), kind)
+        return msgspec.convert(read_toml(path), kind)
     except msgspec.ValidationError as error:
         fix = f"compare with the shipped {path.name}"
         raise PolicyError(f"{path.name}: {error}", fix=fix) from None

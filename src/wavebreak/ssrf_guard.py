@@ -44,7 +44,7 @@ _NEVER = tuple(
 )  # fmt: skip
 
 
-class ReachError(WavebreakError):
+class ForbiddenAddressError(WavebreakError):
     """An address that our own requests must not go to."""
 
 
@@ -58,12 +58,14 @@ class Target:
     address: str
 
 
-def resolve(host: str, port: int) -> list[str]:
+def resolve_host(host: str, port: int) -> list[str]:
     """Ask the system for a host's addresses; raises ReachError where there is none."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise ReachError("the host has no address", fix="check the name in the URL") from None
+        raise ForbiddenAddressError(
+            "the host has no address", fix="check the name in the URL"
+        ) from None
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
@@ -102,10 +104,10 @@ def _judged(address: IPv4Address | IPv6Address) -> bool:
     )
 
 
-def reach(
+def resolve_target(
     url: str,
     *,
-    resolver: Resolver = resolve,
+    resolver: Resolver = resolve_host,
     allow_private: bool = False,
     ports: frozenset[int] | None = None,
 ) -> Target:
@@ -127,13 +129,15 @@ def reach(
     scheme, host, port = _parts(url)
     if ports is not None and port not in ports:
         listed = ", ".join(map(str, sorted(ports)))
-        raise ReachError(f"port {port} is not one that may be reached", fix=f"use {listed}")
+        raise ForbiddenAddressError(
+            f"port {port} is not one that may be reached", fix=f"use {listed}"
+        )
     literal = _literal(host)
     found = [literal] if literal else list(resolver(host, port))[:_MAX_ADDRESSES]
     if not found:
-        raise ReachError("the host has no address", fix="check the name in the URL")
+        raise ForbiddenAddressError("the host has no address", fix="check the name in the URL")
     if not allow_private and not all(map(is_public, found)):
-        raise ReachError(
+        raise ForbiddenAddressError(
             "the host is not on the public internet",
             fix="give a public address, or allow private ones where that is meant",
         )
@@ -143,20 +147,28 @@ def reach(
 def _parts(url: str) -> tuple[str, str, int]:
     # Line ends and blanks inside a URL are read differently by different readers of it.
     if len(url) > MAX_URL or any(c.isspace() or not c.isprintable() or c == "\\" for c in url):
-        raise ReachError("the URL is too long, or has characters that none has", fix="shorten it")
+        raise ForbiddenAddressError(
+            "the URL is too long, or has characters that none has", fix="shorten it"
+        )
     try:
         parts = urlsplit(url)
         scheme, host = parts.scheme.lower(), (parts.hostname or "").rstrip(".")
         port = parts.port or PORTS.get(scheme, 0)
         named = host if _literal(host) else host.encode("idna").decode("ascii")
     except ValueError:
-        raise ReachError("the URL cannot be read", fix="write it as https://host/path") from None
+        raise ForbiddenAddressError(
+            "the URL cannot be read", fix="write it as https://host/path"
+        ) from None
     if scheme not in PORTS:
-        raise ReachError("only http and https can be reached", fix="write it as https://host/path")
+        raise ForbiddenAddressError(
+            "only http and https can be reached", fix="write it as https://host/path"
+        )
     if parts.username is not None or parts.password is not None:
-        raise ReachError("the URL holds credentials", fix="leave out what stands before the @")
+        raise ForbiddenAddressError(
+            "the URL holds credentials", fix="leave out what stands before the @"
+        )
     if not host:
-        raise ReachError("the URL names no host", fix="write it as https://host/path")
+        raise ForbiddenAddressError("the URL names no host", fix="write it as https://host/path")
     return scheme, named, port
 
 
@@ -189,7 +201,7 @@ class PinnedTransport(httpx.BaseTransport):
     def __init__(
         self,
         *,
-        resolver: Resolver = resolve,
+        resolver: Resolver = resolve_host,
         allow_private: bool = False,
         ports: frozenset[int] | None = None,
     ) -> None:
@@ -202,7 +214,7 @@ class PinnedTransport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request; raises ReachError before anything is sent."""
-        target = reach(
+        target = resolve_target(
             str(request.url),
             resolver=self._resolver,
             allow_private=self._allow_private,

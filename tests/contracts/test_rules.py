@@ -10,7 +10,15 @@ import pytest
 
 from wavebreak.features import catalog
 from wavebreak.features.fact_kinds import KINDS
-from wavebreak.rules import Policy, Program, Rule, compile_rules, features_of, hits, load
+from wavebreak.rules import (
+    Policy,
+    Program,
+    Rule,
+    compile_rules,
+    features_read,
+    load_policy,
+    matching_rules,
+)
 from wavebreak.rules.loader import SHIPPED
 
 FILES = sorted((SHIPPED / "rules").glob("*.toml"))
@@ -24,7 +32,7 @@ RECEIVING = {"received", "delivered", "read_by", "added_to_group", "added_as_con
 
 @cache
 def policy() -> Policy:
-    return load()
+    return load_policy()
 
 
 @cache
@@ -55,9 +63,9 @@ def test_its_examples_hold_on_each_kind_of_fact_it_looks_at(rule_id: str) -> Non
     for kind in KINDS:
         looked_at = kind in rule(rule_id).on
         for example in rule(rule_id).fires_on:
-            assert (rule_id in hits(program(), kind, example)) == looked_at
+            assert (rule_id in matching_rules(program(), kind, example)) == looked_at
         for example in rule(rule_id).stays_quiet_on:
-            assert rule_id not in hits(program(), kind, example)
+            assert rule_id not in matching_rules(program(), kind, example)
 
 
 @pytest.mark.parametrize("rule_id", IDS)
@@ -65,7 +73,7 @@ def test_it_leaves_the_business_platform_alone(rule_id: str) -> None:
     if rule_id not in ABOUT_THE_REPORTERS:
         for example in rule(rule_id).fires_on:
             platform = {**example, "channel": 2.0}
-            assert rule_id not in hits(program(), rule(rule_id).on[0], platform)
+            assert rule_id not in matching_rules(program(), rule(rule_id).on[0], platform)
 
 
 @pytest.mark.parametrize("rule_id", IDS)
@@ -75,10 +83,10 @@ def test_it_needs_every_feature_that_its_example_names(rule_id: str) -> None:
     alternatives = any(isinstance(node, ast.Or) for node in ast.walk(tree))
     if not alternatives:
         for example in rule(rule_id).fires_on:
-            assert set(example) == set(features_of(rule(rule_id)))
+            assert set(example) == set(features_read(rule(rule_id)))
             for name in example:
                 less = {other: value for other, value in example.items() if other != name}
-                assert rule_id not in hits(program(), rule(rule_id).on[0], less)
+                assert rule_id not in matching_rules(program(), rule(rule_id).on[0], less)
 
 
 @pytest.mark.parametrize("rule_id", IDS)
@@ -98,7 +106,7 @@ def test_only_young_accounts_burnt_registrations_and_labels_are_banned() -> None
     bans = [each for each in policy().rules if each.outcome == "ban"]
     assert len(bans) >= 3
     for each in bans:
-        known = each.stage == "registration" or "age_s" in features_of(each)
+        known = each.stage == "registration" or "age_s" in features_read(each)
         assert known or each.id == "confirmed_abusive"
 
 

@@ -12,12 +12,12 @@ from wavebreak import rules
 from wavebreak.errors import PolicyError
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.facts import NO_FACT, fact_kinds
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy, Rule
 from wavebreak.schema.events import EVENTS, TYPES, Event
 from wavebreak.service.decide import DecideResponder, load_decide_policy
 
-POLICY, MANNERS, EDGE = rules.load(), load_decide_policy(None), Edge(bytes(32))
+POLICY, MANNERS, EDGE = rules.load_policy(), load_decide_policy(None), Pseudonymizer(bytes(32))
 IDS = [rule.id for rule in POLICY.rules]
 MEMBERS = {"peer": "b", "business": "b", "group": "g", "reason": "spam", "label": "benign",
            "source": "analyst", "looked_up": 1, "found": 0, "kind": "captcha"}  # fmt: skip
@@ -92,12 +92,12 @@ def test_a_rule_says_it_in_its_table(tmp_path: Path) -> None:
     shipped = (rules.loader.SHIPPED / "rules" / "bulk.toml").read_text("utf-8")
     told = shipped.replace('id = "instant_ban"', 'id = "instant_ban"\non_failure = "closed"')
     (tmp_path / "rules" / "bulk.toml").write_text(told, "utf-8")
-    found = rules.load(tmp_path).rule("instant_ban")
+    found = rules.load_policy(tmp_path).rule("instant_ban")
     assert found is not None
     assert found.on_failure == "closed"
-    assert "message.sent" in closed_under(rules.load(tmp_path))
+    assert "message.sent" in closed_under(rules.load_policy(tmp_path))
     assert "message.sent" not in closed_under(POLICY)
     wrong = told.replace('"closed"', '"ajar"')
     (tmp_path / "rules" / "bulk.toml").write_text(wrong, "utf-8")
     with pytest.raises(PolicyError):
-        rules.load(tmp_path)
+        rules.load_policy(tmp_path)

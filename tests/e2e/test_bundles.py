@@ -26,7 +26,7 @@ from wavebreak.bundles.reproduction import RerunManifest
 from wavebreak.bundles.verify import exit_code, verify_bundle
 from wavebreak.io import read
 from wavebreak.ledger import DirectoryRecorder, new_signer
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 
 
 class Made:
@@ -256,7 +256,7 @@ def test_bundle_contains_no_original_names(made: Made) -> None:
     content = b"\0".join(path.read_bytes() for path in files)
     assert [word for word in planted if word.encode() in content] == []
     log = pa.Table.from_batches(
-        [b.log for b in read(made.exhibit / "log.arrow", Edge(bytes(32), None))]
+        [b.log for b in read(made.exhibit / "log.arrow", Pseudonymizer(bytes(32), None))]
     )
     original = {event["account"] for event in lines_of(made.run.parent / "events.jsonl")}
     for name in ("account", "peer", "id", "device", "number", "address"):
@@ -288,7 +288,7 @@ def test_bundle_of_own_events_reports_what_is_unchecked(
     assert "others' events, on which they rest, are not here" in found["recomputation"].said
     place = tmp_path / "C-7" / "exhibits" / "E2"
     about = json.loads((place / "rerun.json").read_text())
-    batches = [b.log for b in read(place / "log.arrow", Edge(bytes(32), None))]
+    batches = [b.log for b in read(place / "log.arrow", Pseudonymizer(bytes(32), None))]
     log = pa.Table.from_batches(batches).select(["account", "peer"]).to_pylist()
     assert all(about["accounts"][0] in (row["account"], row["peer"]) for row in log)
     assert len(log) == about["events"] == 1 + 130 + 3

@@ -15,11 +15,11 @@ from wavebreak.engine import Engine, run
 from wavebreak.engine.decision import Decision
 from wavebreak.evaluation import evaluate
 from wavebreak.io import csv_import
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import WIRE_SCHEMA
 
 TRACES = Path(__file__).resolve().parents[3] / "shared" / "data" / "traces"
-EDGE = Edge(b"a key for tests only")
+EDGE = Pseudonymizer(b"a key for tests only")
 HOUR = 3_600_000
 WORST = ("restrict", "suspend", "ban")
 
@@ -35,7 +35,7 @@ def test_real_people_are_left_alone(preset: str, file: str, most: float, tmp_pat
         pytest.skip("../shared/data is absent")
     known = csv_import.PRESETS[preset]
     csv_import.convert(path, tmp_path, types=known.types, unit=known.unit, several=known.several)
-    run(tmp_path, tmp_path / "out", rules.load(), EDGE)
+    run(tmp_path, tmp_path / "out", rules.load_policy(), EDGE)
     worst = pq.read_table(tmp_path / "out" / "accounts.parquet")["worst"].to_pylist()
     assert len(worst) > 500
     assert worst.count("ban") == 0
@@ -57,7 +57,7 @@ def day(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 @pytest.mark.parametrize("enforce", [False, True])
 def test_a_simulated_day_is_cleaned_and_its_innocents_spared(day: Path, enforce: bool) -> None:
     out = day / f"out-{enforce}"
-    run(day, out, rules.load(), EDGE, enforce=enforce)
+    run(day, out, rules.load_policy(), EDGE, enforce=enforce)
     found = evaluate(out, day / "labels.csv").as_json()
     families, personas = found["families"], found["personas"]
     assert families["blast"]["actioned"] == families["blast"]["accounts"] == 10
@@ -75,7 +75,7 @@ def _decide(events: Sequence[dict[str, Any]], *, enforce: bool = False) -> list[
     rows = [{"id": f"e{i}"} | event for i, event in enumerate(events)]
     columns = {f.name: pa.array([r.get(f.name) for r in rows], f.type) for f in WIRE_SCHEMA}
     wire = pa.RecordBatch.from_pydict(columns, schema=WIRE_SCHEMA)
-    engine = Engine(rules.load(), enforce=enforce, accounts=4096)
+    engine = Engine(rules.load_policy(), enforce=enforce, accounts=4096)
     return engine.take(EDGE.apply(wire)) + engine.finish()
 
 

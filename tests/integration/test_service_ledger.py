@@ -278,7 +278,7 @@ def test_erased_entries_cannot_be_opened_but_still_verify(tmp_path: Path) -> Non
 def test_changed_policy_reports_differing_decisions(
     tmp_path: Path,
 ) -> None:
-    shipped = rules.load()
+    shipped = rules.load_policy()
     lenient = replace(
         shipped,
         rules=tuple(

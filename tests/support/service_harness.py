@@ -21,7 +21,7 @@ from opentelemetry.trace import NoOpTracer, Tracer
 from support.external_servers import postgresql
 from wavebreak import engine, rules
 from wavebreak.ledger import new_signer
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
 from wavebreak.service import database, decide, event_log
 from wavebreak.service.api_keys import create_key
@@ -76,7 +76,7 @@ def administer(statement: str) -> None:
 
 def context() -> AppContext:
     """A context whose webhooks may go to this machine."""
-    policy = rules.load()
+    policy = rules.load_policy()
     ring = KeyRing(time.time, time.monotonic)
     return AppContext(
         ring,
@@ -102,7 +102,7 @@ def service(
 ) -> Service:
     """A service over the bound database, with the shipped rules and without a model."""
 
-    policy, edge = policy or rules.load(), Edge(SECRET)
+    policy, edge = policy or rules.load_policy(), Pseudonymizer(SECRET)
 
     def make() -> engine.Engine:
         return engine.Engine(policy, accounts=1024)

@@ -123,8 +123,8 @@ def profile_coverage(
                 show(batch.progress, "")
                 yield batch.log
 
-        profile = coverage.learn(logs())
-    target = out_path or coverage.beside(path)
+        profile = coverage.measure(logs())
+    target = out_path or coverage.sidecar_path(path)
     coverage.save(profile, target)
     if as_json:
         print_json(asdict(profile))

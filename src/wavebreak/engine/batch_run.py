@@ -46,7 +46,7 @@ from wavebreak.features.facts import Segment
 from wavebreak.features.layout import OUTCOMES
 from wavebreak.io import Batch, events_file, read
 from wavebreak.model import Model
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
 from wavebreak.schema import coverage
 from wavebreak.schema.coverage import Profile
@@ -89,7 +89,7 @@ class DecisionRecorder(Protocol):
 
 
 def run(
-    source: Path | str, out: Path, policy: Policy, edge: Edge, *, profile_path: Path | None = None,
+    source: Path | str, out: Path, policy: Policy, edge: Pseudonymizer, *, profile_path: Path | None = None,
     enforce: bool = False, workers: int = 1, batch: int = 50_000, lateness_s: int = 60,
     resume: Path | None = None, keep: Path | None = None, model: Model | None = None,
     sealer: DecisionRecorder | None = None, progress: Callable[[Progress], None] = lambda _: None,
@@ -163,7 +163,9 @@ def run(
     return summary
 
 
-def stream_profile(source: Path | str, path: Path | None, edge: Edge) -> tuple[Profile, str]:
+def stream_profile(
+    source: Path | str, path: Path | None, edge: Pseudonymizer
+) -> tuple[Profile, str]:
     """Load the field coverage of a stream, or learn it from the file's beginning.
 
     Args:
@@ -185,10 +187,10 @@ def stream_profile(source: Path | str, path: Path | None, edge: Edge) -> tuple[P
             "standard input has no profile of what it carries",
             fix="give one with --profile; `wavebreak profile` learns it from a file",
         )
-    beside = coverage.beside(events_file(Path(source)))
+    beside = coverage.sidecar_path(events_file(Path(source)))
     if beside.exists():
         return coverage.load(beside), str(beside)
-    learned = coverage.learn(b.log for b in islice(read(source, edge), PROFILED_BATCHES))
+    learned = coverage.measure(b.log for b in islice(read(source, edge), PROFILED_BATCHES))
     return learned, "learned from the file's beginning"
 
 

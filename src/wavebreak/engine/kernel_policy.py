@@ -21,7 +21,14 @@ from wavebreak.features.catalog import NAMES
 from wavebreak.features.layout import OUTCOMES
 from wavebreak.features.shards import KernelPolicy
 from wavebreak.model.calibration import Steps
-from wavebreak.rules import EnforcementTerms, Program, Score, features_of, guard_of, seconds
+from wavebreak.rules import (
+    EnforcementTerms,
+    Program,
+    Score,
+    compile_prefilter,
+    duration_seconds,
+    features_read,
+)
 from wavebreak.schema.events import CHANNELS
 
 _decide_compiled: Any = compiled()(decision.decide)
@@ -102,7 +109,7 @@ def build_kernel_policy(
     """
     rules, terms = program.policy.rules, program.policy.enforcement
     decide, weigh, refuse = _callbacks()
-    guard = guard_of(program.policy)
+    guard = compile_prefilter(program.policy)
     labels = sum(1 << k for k, rule in enumerate(rules) if rule.label is not None)
     kernel = KernelPolicy(
         guard=guard.address,
@@ -116,8 +123,8 @@ def build_kernel_policy(
         messaging=program.of_stage("messaging"),
         enabled=program.enabled,
         enforced=program.enforced,
-        grace_s=seconds(terms.grace),
-        benign_grace_s=seconds(terms.benign_grace),
+        grace_s=duration_seconds(terms.grace),
+        benign_grace_s=duration_seconds(terms.benign_grace),
         keepalive=(program, guard, decide, weigh, refuse, model and model.keepalive),
     )
     return kernel if model is None else _with_model(kernel, model, program.policy.score.spares)
@@ -159,7 +166,7 @@ def _score_settings(
     margins = {OUTCOMES.index(o): margin for o, margin in model.thresholds.items()}
     return decision.ScoreNumbers(
         thresholds={outcome: at for outcome, at in margins.items() if outcome <= most},
-        holds={OUTCOMES.index(o): seconds(hold) for o, hold in holds.items()},
+        holds={OUTCOMES.index(o): duration_seconds(hold) for o, hold in holds.items()},
         families=score.families,
         otherwise=OUTCOMES.index(score.otherwise),
         decides=score.mode == "enforce",
@@ -172,7 +179,7 @@ def _family(program: Program, k: int) -> int:
 
     A rule that reads the score is no independent evidence for it.
     """
-    if not program.enforced >> k & 1 or _SCORES & set(features_of(program.policy.rules[k])):
+    if not program.enforced >> k & 1 or _SCORES & set(features_read(program.policy.rules[k])):
         return 0
     families = program.policy.score.evidence.values()
     abuse = program.policy.rules[k].abuse
@@ -184,5 +191,7 @@ def _rule(program: Program, k: int) -> tuple[int, int]:
     if not program.enforced >> k & 1:
         return decision.ALLOW, 0
     observes = int(program.outcome[k]) == decision.OBSERVE
-    hold = seconds(program.policy.enforcement.observe) if observes else int(program.hold_s[k])
+    hold = (
+        duration_seconds(program.policy.enforcement.observe) if observes else int(program.hold_s[k])
+    )
     return int(program.outcome[k]), hold

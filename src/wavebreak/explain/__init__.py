@@ -6,7 +6,7 @@ from wavebreak.lazily import lazily
 
 if TYPE_CHECKING:
     from wavebreak.explain.collect import Explanation, Timeline, explain
-    from wavebreak.explain.report import as_json, print_story, render, write_html
+    from wavebreak.explain.report import as_json, print_explanation, print_summary, write_html
 else:
     __getattr__ = lazily(__name__, {
         "collect": "Explanation Timeline explain",

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from wavebreak.errors import FileError, UsageError, WavebreakError
 from wavebreak.io import read
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import TYPES
 
 Times = NDArray[np.int64]
@@ -95,18 +95,18 @@ class Timeline:
 
 def read_timeline(source: Path, account: str) -> Timeline:
     """Read the events in which an account acts or is acted on; memory holds those alone."""
-    return of_events(_own(source, account), account)
+    return timeline_of_events(_own(source, account), account)
 
 
 def _own(source: Path, account: str) -> Iterator[dict[str, Any]]:
-    for batch in read(source, Edge(_KEY, None)):
+    for batch in read(source, Pseudonymizer(_KEY, None)):
         log = batch.log
         mine = pc.equal(log.column("account"), account)
         theirs = pc.fill_null(pc.equal(log.column("peer"), account), False)
         yield from log.filter(pc.or_(mine, theirs)).select(list(_FIELDS)).to_pylist()
 
 
-def of_events(events: Iterable[dict[str, Any]], account: str) -> Timeline:
+def timeline_of_events(events: Iterable[dict[str, Any]], account: str) -> Timeline:
     """Sort events (columns of the log, `type` a code) into the instants of each kind."""
     found: dict[str, list[int]] = {kind: [] for kind in KINDS}
     seen: set[str] = set()
@@ -145,7 +145,7 @@ def of_events(events: Iterable[dict[str, Any]], account: str) -> Timeline:
     return Timeline(times, looked_up)
 
 
-ACTIONS = ("restrict", "suspend", "ban")
+SEVERE_OUTCOMES = ("restrict", "suspend", "ban")
 _NEAR = 20_000  # names compared for a close match; more would take seconds
 
 
@@ -218,7 +218,7 @@ def _row(run_dir: Path, account: str) -> dict[str, Any]:
         return dict(rows[0])
     near = _near(table["account"].to_pylist(), account)
     meant = f"did you mean {', '.join(near)}? " if near else ""
-    listing = "|".join(ACTIONS)
+    listing = "|".join(SEVERE_OUTCOMES)
     raise UsageError(
         f"the run saw no account of that name among {table.num_rows:,}",
         fix=f"{meant}accounts that were actioned: "

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.explain.collect import ACTIONS, Explanation, Timeline, Times
+from wavebreak.explain.collect import SEVERE_OUTCOMES, Explanation, Timeline, Times
 from wavebreak.features.catalog import FEATURES
 from wavebreak.model import describe_contribution, describe_direction
 from wavebreak.reports.tables import Table, count_of, moment, number, span, stamp
@@ -19,7 +19,7 @@ _FEATURES = {feature.name: feature for feature in FEATURES}
 _SAID = 3
 
 
-def decided_by(decision: dict[str, Any]) -> list[str]:
+def deciders(decision: dict[str, Any]) -> list[str]:
     """Name what decided: its rules, else the model, else nothing of either.
 
     >>> decided_by({"rules": ["blast"], "score": 0.9}), decided_by({"rules": [], "score": 0.987})
@@ -31,7 +31,7 @@ def decided_by(decision: dict[str, Any]) -> list[str]:
     return ["–"] if score is None else [f"the model ({number(score, 3)})"]
 
 
-def by_model(decision: dict[str, Any]) -> str:
+def describe_score(decision: dict[str, Any]) -> str:
     """Say what a model made of a decision that no rule made: its score, its weightiest reasons.
 
     >>> by_model({"score": 0.987, "reasons": [
@@ -43,7 +43,7 @@ def by_model(decision: dict[str, Any]) -> str:
     weighed = [r for r in decision.get("reasons") or [] if r.get("contribution") is not None]
     said = [
         describe_contribution(
-            r["feature"], value_in_words(r["feature"], r["value"]), r["contribution"]
+            r["feature"], format_value(r["feature"], r["value"]), r["contribution"]
         )
         for r in weighed[:_SAID]
     ]
@@ -51,7 +51,7 @@ def by_model(decision: dict[str, Any]) -> str:
     return f" by the model ({'; '.join(told)})"
 
 
-def value_in_words(name: str, value: float | None) -> str:
+def format_value(name: str, value: float | None) -> str:
     """Write a feature's value with its unit.
 
     >>> value_in_words("sends_15s", 112.0), value_in_words("first_contact_share_1d", 0.954)
@@ -85,7 +85,7 @@ def reasons_table(
         rows.append(
             (
                 name,
-                value_in_words(name, reason.get("value")),
+                format_value(name, reason.get("value")),
                 _weight(reason.get("contribution")),
                 *meaning,
             )
@@ -121,7 +121,7 @@ _DONE = {
 _CHANNELS = {"business_app": "a business-app", "business_platform": "a business-platform"}
 
 
-def status(explanation: Explanation) -> str:
+def status_sentence(explanation: Explanation) -> str:
     """Say in a sentence where the account stands now."""
     outcome = str(explanation.row["outcome"])
     done = _DONE.get(outcome, outcome)
@@ -136,7 +136,7 @@ def status(explanation: Explanation) -> str:
     return f"It stands {done}{ends}."
 
 
-def story(explanation: Explanation) -> list[str]:
+def story_paragraphs(explanation: Explanation) -> list[str]:
     """Tell what happened, one paragraph a stage: start, what it did, decisions, afterwards."""
     early, later = _verdicts(explanation)
     paragraphs = [_beginning(explanation), *early, *_deeds(explanation), *later]
@@ -256,7 +256,7 @@ def _verdicts(explanation: Explanation) -> tuple[list[str], list[str]]:
         first_send = int(explanation.timeline["sends"][0])
     early: list[str] = []
     later: list[str] = []
-    told = firsts(decisions)
+    told = first_decisions(decisions)
     for decision in told:
         where = early if int(decision["ts"]) < first_send else later
         where.append(_verdict(explanation, decision))
@@ -266,7 +266,7 @@ def _verdicts(explanation: Explanation) -> tuple[list[str], list[str]]:
     return early, later
 
 
-def firsts(decisions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def first_decisions(decisions: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Choose the first decision of each outcome, in their order."""
     found: dict[str, dict[str, Any]] = {}
     for decision in decisions:
@@ -274,7 +274,7 @@ def firsts(decisions: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def chosen(decisions: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
+def select_decisions(decisions: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
     """Choose the decisions worth a line: the last and the most severe, earliest first, in order.
 
     >>> each = [{"outcome": o} for o in ("limit", "limit", "ban", "limit", "observe")]
@@ -305,7 +305,7 @@ def _verdict(explanation: Explanation, decision: dict[str, Any]) -> str:
             str(explanation.rules.get(rule, {}).get("about", "")).rstrip(".") for rule in rules
         ]
         line += f" ({'; '.join(a for a in abouts if a)})" if any(abouts) else ""
-    return f"{line}{by_model(decision)}."
+    return f"{line}{describe_score(decision)}."
 
 
 def _began(explanation: Explanation) -> str:
@@ -329,7 +329,7 @@ def _afterwards(explanation: Explanation) -> str:
 
 def decisions_table(explanation: Explanation, limit: int) -> Table:
     """List at most `limit` decisions, the severe ones before others, oldest first."""
-    shown = chosen(explanation.decisions, limit)
+    shown = select_decisions(explanation.decisions, limit)
     left = len(explanation.decisions) - len(shown)
     rows = [
         (
@@ -337,7 +337,7 @@ def decisions_table(explanation: Explanation, limit: int) -> Table:
             str(d["stage"]),
             str(d["outcome"]),
             stamp(d.get("until")),
-            "\n".join(decided_by(d)),
+            "\n".join(deciders(d)),
         )
         for d in shown
     ]
@@ -367,14 +367,14 @@ def rules_table(explanation: Explanation) -> Table:
     return Table("Rules that fired", ("rule", "about", "source"), rows, words=frozenset({0, 1, 2}))
 
 
-def weightiest(explanation: Explanation) -> list[dict[str, Any]]:
+def decisions_to_explain(explanation: Explanation) -> list[dict[str, Any]]:
     """Choose the decisions whose reasons are shown: the first of each outcome, worst first."""
     order = list(_DONE)
     reasoned = [d for d in explanation.decisions if d.get("reasons")]
-    return sorted(firsts(reasoned), key=lambda d: -order.index(str(d["outcome"])))
+    return sorted(first_decisions(reasoned), key=lambda d: -order.index(str(d["outcome"])))
 
 
-def consequences(explanation: Explanation) -> list[str]:
+def outcome_meanings(explanation: Explanation) -> list[str]:
     """Say what each outcome it had means: what is refused, how it ends, how to appeal."""
     lines = []
     had = dict.fromkeys(
@@ -387,7 +387,7 @@ def consequences(explanation: Explanation) -> list[str]:
         lines.append(f"{name.capitalize()}: {about or 'not described by the policy.'}")
     severe = [d for d in explanation.decisions if d["outcome"] != "allow"]
     if severe:
-        last = next((d for d in reversed(severe) if d["outcome"] in ACTIONS), severe[-1])
+        last = next((d for d in reversed(severe) if d["outcome"] in SEVERE_OUTCOMES), severe[-1])
         lines.append(
             "Appeal: every outcome above allow can be appealed. An appeal names the decision, "
             f"{last['id']}; if it is upheld, a later decision overrides it and what it refused is "

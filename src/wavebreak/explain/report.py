@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.explain.collect import ACTIONS, Explanation, Timeline, Times
+from wavebreak.explain.collect import SEVERE_OUTCOMES, Explanation, Timeline, Times
 from wavebreak.explain.narrative import (
-    consequences,
     decisions_table,
+    decisions_to_explain,
+    outcome_meanings,
     reasons_table,
     rules_table,
-    status,
-    story,
+    status_sentence,
+    story_paragraphs,
     totals_table,
-    weightiest,
 )
 from wavebreak.reports.charts import timeline as draw
 from wavebreak.reports.html import html_figure, html_table, join_html, page, paragraphs
@@ -77,13 +77,13 @@ def _close_up(explanation: Explanation, whole: tuple[int, int]) -> tuple[int, in
     return (low, high) if (high - low) * _FAR < whole[1] - whole[0] else None
 
 
-def print_story(explanation: Explanation, console: Console) -> None:
+def print_summary(explanation: Explanation, console: Console) -> None:
     """Print the explanation in short: the account's state, and what led to it."""
-    print_lines([f"Account {explanation.account}", status(explanation)], console, "bold")
-    print_lines(story(explanation), console)
+    print_lines([f"Account {explanation.account}", status_sentence(explanation)], console, "bold")
+    print_lines(story_paragraphs(explanation), console)
 
 
-def render(explanation: Explanation, console: Console, *, full: bool = False) -> None:
+def print_explanation(explanation: Explanation, console: Console, *, full: bool = False) -> None:
     """Print the explanation: state, story, decisions, and what the worst decision rests on.
 
     Args:
@@ -93,7 +93,7 @@ def render(explanation: Explanation, console: Console, *, full: bool = False) ->
             outcome means, and all totals.
 
     """
-    print_story(explanation, console)
+    print_summary(explanation, console)
     if full and explanation.timeline is not None:
         whole = _window(explanation, explanation.timeline)
         for window in (whole, _close_up(explanation, whole)):
@@ -101,13 +101,13 @@ def render(explanation: Explanation, console: Console, *, full: bool = False) ->
                 print_lines(_sparks(explanation, explanation.timeline, window), console)
     if explanation.decisions:
         print_table(decisions_table(explanation, _LISTED if full else _LISTED_SHORT), console)
-        for decision in weightiest(explanation)[: 2 if full else 1]:
+        for decision in decisions_to_explain(explanation)[: 2 if full else 1]:
             print_table(reasons_table(explanation, decision, meanings=full), console)
     if not full:
         return
     if explanation.decisions:
         print_table(rules_table(explanation), console)
-        print_lines(consequences(explanation), console)
+        print_lines(outcome_meanings(explanation), console)
     print_table(totals_table(explanation), console)
 
 
@@ -116,8 +116,8 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
     return {
         "account": explanation.account,
         "mode": explanation.mode,
-        "status": status(explanation),
-        "story": story(explanation),
+        "status": status_sentence(explanation),
+        "story": story_paragraphs(explanation),
         "decisions": explanation.decisions,
         "rules": explanation.rules,
         "actions": explanation.actions,
@@ -170,20 +170,20 @@ def _pictures(explanation: Explanation) -> str:
 def write_html(explanation: Explanation, path: Path) -> None:
     """Write the explanation as one self-contained page; the same run gives the same bytes."""
     worst = str(explanation.row["worst"])
-    kind = "act" if worst in ACTIONS else "mild" if worst in ("challenge", "limit") else ""
-    stands = paragraphs([status(explanation)], f"status {kind}".strip())
+    kind = "act" if worst in SEVERE_OUTCOMES else "mild" if worst in ("challenge", "limit") else ""
+    stands = paragraphs([status_sentence(explanation)], f"status {kind}".strip())
     sections = [
-        ("What happened", stands + paragraphs(story(explanation))),
+        ("What happened", stands + paragraphs(story_paragraphs(explanation))),
         ("Timeline", _pictures(explanation)),
     ]
     if explanation.decisions:
         reasons = join_html(
-            html_table(reasons_table(explanation, d)) for d in weightiest(explanation)
+            html_table(reasons_table(explanation, d)) for d in decisions_to_explain(explanation)
         )
         sections += [
             ("Decisions", html_table(decisions_table(explanation, 5 * _LISTED))),
             ("Why", html_table(rules_table(explanation)) + reasons),
-            ("What it means", paragraphs(consequences(explanation))),
+            ("What it means", paragraphs(outcome_meanings(explanation))),
         ]
         last = explanation.decisions[-1]
         made = [f"{n} {last[n]}" for n in ("policy", "model", "features") if last.get(n)]

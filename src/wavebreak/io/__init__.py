@@ -9,21 +9,21 @@ from pathlib import Path
 import pyarrow as pa
 
 from wavebreak.errors import UsageError
-from wavebreak.io.jsonl import take_lines
+from wavebreak.io.jsonl import decode_lines
 from wavebreak.io.readers import (
-    Opened,
+    InputFile,
     StandardInput,
-    checked_log,
+    check_log,
+    columnar_batches,
     events_file,
+    file_format,
     is_log,
-    items_or_lines,
-    kind_of,
-    parts,
-    pieces,
+    json_items,
+    line_blocks,
 )
-from wavebreak.io.validation import Taken, take_columns
+from wavebreak.io.validation import ValidatedBatch, validate_columns
 from wavebreak.io.writers import write
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import Refusal
 
 __all__ = ["Batch", "events_file", "read", "write"]
@@ -43,7 +43,7 @@ class Batch:
     progress: float = 0.0
 
 
-def read(source: Path | str, edge: Edge, *, batch: int = 50_000) -> Iterator[Batch]:
+def read(source: Path | str, edge: Pseudonymizer, *, batch: int = 50_000) -> Iterator[Batch]:
     """Read events and take them over the privacy edge, at most `batch` at a time.
 
     `source` is a file whose name tells its format, a directory that holds one `events.*`, or `-`
@@ -56,33 +56,33 @@ def read(source: Path | str, edge: Edge, *, batch: int = 50_000) -> Iterator[Bat
         yield from _read_lines(StandardInput(), "lines", edge, batch)
         return
     path = events_file(Path(source))
-    kind = kind_of(path)
+    kind = file_format(path)
     if kind.format in ("lines", "json"):
-        yield from _read_lines(Opened(path, kind.codec), kind.format, edge, batch)
+        yield from _read_lines(InputFile(path, kind.codec), kind.format, edge, batch)
         return
     first = 1
-    for table, progress in parts(path, kind, batch):
+    for table, progress in columnar_batches(path, kind, batch):
         if is_log(table.schema):
-            yield Batch(checked_log(table), [], table.num_rows, progress)
+            yield Batch(check_log(table), [], table.num_rows, progress)
         else:
-            yield _over_edge(take_columns(table, first), edge, table.num_rows, progress)
+            yield _over_edge(validate_columns(table, first), edge, table.num_rows, progress)
         first += table.num_rows
 
 
 def _read_lines(
-    source: Opened | StandardInput, form: str, edge: Edge, limit: int
+    source: InputFile | StandardInput, form: str, edge: Pseudonymizer, limit: int
 ) -> Iterator[Batch]:
     try:
-        stream = items_or_lines(source) if form == "json" else source
-        for piece in pieces(stream, limit):
-            taken, count = take_lines(piece)
+        stream = json_items(source) if form == "json" else source
+        for piece in line_blocks(stream, limit):
+            taken, count = decode_lines(piece)
             if count:
                 yield _over_edge(taken, edge, count, source.progress())
     finally:
         source.close()
 
 
-def _over_edge(taken: Taken, edge: Edge, count: int, progress: float) -> Batch:
+def _over_edge(taken: ValidatedBatch, edge: Pseudonymizer, count: int, progress: float) -> Batch:
     log, unparsed = edge.split(taken.wire, taken.lines)
     refused = taken.refused
     if unparsed:

@@ -39,7 +39,7 @@ from wavebreak.compiled.arrow_cdata import (
     struct_members,
 )
 from wavebreak.compiled.numba_runtime import compiled, int64
-from wavebreak.io.enum_table import Words, word_at, words_of
+from wavebreak.io.enum_table import EnumTable, build_enum_table, find_word
 from wavebreak.io.field_limits import EITHER, LIMITS, Limit, milliseconds
 from wavebreak.schema.events import (
     CODES,
@@ -49,8 +49,8 @@ from wavebreak.schema.events import (
     TYPES,
     WIRE_SCHEMA,
     Event,
-    absent,
-    blanks,
+    null_column,
+    null_columns,
 )
 
 _GET = {name: attrgetter(name) for name in WIRE_SCHEMA.names}
@@ -71,7 +71,7 @@ _SCHEMA = WIRE_SCHEMA.set(
 )
 
 
-def wire_of(events: list[Event], members: int = -1) -> pa.RecordBatch:
+def wire_batch(events: list[Event], members: int = -1) -> pa.RecordBatch:
     """Make a wire batch (its `type` dictionary-encoded) of events in their order.
 
     `members` is how many fields are
@@ -87,11 +87,11 @@ def wire_of(events: list[Event], members: int = -1) -> pa.RecordBatch:
     else:
         columns = _mixed(events, codes, sorted(map(_CODE.__getitem__, kinds)), sought)
     columns["type"] = pa.DictionaryArray.from_arrays(pa.array(codes), _WORDS)
-    filled = blanks(log=False, rows=len(events)) | columns
+    filled = null_columns(log=False, rows=len(events)) | columns
     return pa.RecordBatch.from_arrays(list(filled.values()), schema=_SCHEMA)
 
 
-def wire_of_one(event: Event) -> pa.RecordBatch:
+def wire_batch_of_one(event: Event) -> pa.RecordBatch:
     """Make a wire batch of one event: what `wire_of` makes of it, without what is not given."""
     kind = type(event)
     given = {name: value for name in _FIELDS[kind] if (value := _GET[name](event)) is not None}
@@ -135,7 +135,7 @@ def _mixed(
     for name in {name for part in parts for name in part}:
         kind = WIRE_SCHEMA.field(name).type
         pieces = [
-            part[name] if name in part else absent(size, kind)
+            part[name] if name in part else null_column(size, kind)
             for part, size in zip(parts, sizes, strict=True)
         ]
         columns[name] = pa.concat_arrays(pieces).take(back)
@@ -172,7 +172,7 @@ TEXT, WORD, LONG, SHORT, FLAG = range(5)
 _REASONS = tuple(dict.fromkeys(word for words in REASONS.values() for word in words))
 _OF_FIELD = {"type": TYPES, "reason": _REASONS, **CODES}
 _ALL = sorted({word for words in _OF_FIELD.values() for word in words})
-NONE = 255
+NO_CODE = 255
 """The code of a word that an enumeration does not have."""
 
 
@@ -187,20 +187,23 @@ KINDS = np.array([_kind(field) for field in WIRE_SCHEMA], np.uint8)
 _KIND_OF: list[int] = KINDS.tolist()
 _SIZE_OF = (4, 1, 8, 4, 1)
 _CODES = np.array(
-    [[_OF_FIELD[n].index(w) if w in _OF_FIELD.get(n, ()) else NONE for w in _ALL] for n in NAMES],
+    [
+        [_OF_FIELD[n].index(w) if w in _OF_FIELD.get(n, ()) else NO_CODE for w in _ALL]
+        for n in NAMES
+    ],
     np.uint8,
 )
 
 
-class Known(NamedTuple):
+class FieldTables(NamedTuple):
     """What machine code knows of fields: what each holds, all words, each field's code of each."""
 
     kinds: NDArray[np.uint8]
-    words: Words
+    words: EnumTable
     codes: NDArray[np.uint8]
 
 
-KNOWN = Known(KINDS, words_of(_ALL), _CODES)
+FIELD_TABLES = FieldTables(KINDS, build_enum_table(_ALL), _CODES)
 _LIMIT: dict[str, Limit] = {name: limit for f in LIMITS.values() for name, limit in f.items()}
 
 
@@ -217,7 +220,7 @@ BOUNDS = np.array([_bounds(name) for name in NAMES], np.int64)
 
 def _per_type(test: Any, kind: type) -> NDArray[Any]:
     # An entry a code; the last is that of a type that is not known.
-    return np.array([test(t) for t in TYPES] + [0] * (1 + NONE - len(TYPES))).astype(kind)
+    return np.array([test(t) for t in TYPES] + [0] * (1 + NO_CODE - len(TYPES))).astype(kind)
 
 
 _BIT = {name: 1 << k for k, name in enumerate(NAMES)}
@@ -235,7 +238,7 @@ _TYPES = {
 _DICTIONARIES = {n: pa.array(words, pa.string()) for n, words in _OF_FIELD.items()}
 
 
-class Sheet(NamedTuple):
+class ColumnBuffers(NamedTuple):
     """Room for the columns of some rows, which machine code fills.
 
     `where` tells of each field where in `memory` its bits of validity, its offsets or values, and
@@ -251,7 +254,7 @@ class Sheet(NamedTuple):
     many: NDArray[np.int64]
 
 
-class Laid(NamedTuple):
+class DecodedColumns(NamedTuple):
     """Columns of the wire's types, enumerations as codes: the type, and what else is given.
 
     A value beyond its bounds is not given, and its row in doubt.
@@ -262,7 +265,7 @@ class Laid(NamedTuple):
     doubt: Mask
 
 
-def sheet(rows: int, room: list[int]) -> Sheet:
+def allocate_buffers(rows: int, room: list[int]) -> ColumnBuffers:
     """Make a sheet; `room` gives the bytes of text of each field, -1 for those not to be laid."""
     where, end = [], 0
     for kind, text in zip(_KIND_OF, room, strict=True):
@@ -276,7 +279,7 @@ def sheet(rows: int, room: list[int]) -> Sheet:
         end = begin + _whole(text + 8)
     memory = np.zeros(end, np.uint8)
     given, doubt = np.zeros(rows, np.uint32), np.zeros(rows, np.bool_)
-    return Sheet(np.array(where), memory, given, doubt, np.zeros(len(NAMES), np.int64))
+    return ColumnBuffers(np.array(where), memory, given, doubt, np.zeros(len(NAMES), np.int64))
 
 
 def _whole(size: int) -> int:
@@ -284,20 +287,20 @@ def _whole(size: int) -> int:
 
 
 @compiled(inline="always")
-def offsets_of(sheet: Any, field: Any) -> Any:
+def text_offsets(sheet: Any, field: Any) -> Any:
     """In compiled code: where the texts of a field begin and end, one more than rows."""
     return sheet.memory[sheet.where[field, 1] :][: 4 * len(sheet.given) + 4].view(np.int32)
 
 
 @compiled(inline="always")
-def code_at(text: Any, at: Any, size: Any, field: Any, known: Any) -> Any:
+def enum_code(text: Any, at: Any, size: Any, field: Any, known: Any) -> Any:
     """In compiled code: a field's code of the word at `at`, or NONE."""
-    word = word_at(text, at, size, known.words)
-    return known.codes[field, word] if word >= 0 else np.uint8(NONE)
+    word = find_word(text, at, size, known.words)
+    return known.codes[field, word] if word >= 0 else np.uint8(NO_CODE)
 
 
 @compiled(inline="always")
-def keep(good: Any, row: Any, field: Any, sheet: Any) -> None:
+def mark_field(good: Any, row: Any, field: Any, sheet: Any) -> None:
     """In compiled code: a row gives a field, or is in doubt."""
     if good:
         sheet.given[row] |= int64(1) << field
@@ -331,10 +334,10 @@ def _settled(sheet: Any, rules: Any) -> None:
     reasons = sheet.memory[max(sheet.where[_REASON, 1], 0) :][:rows]
     for row in range(rows):
         fields = int64(sheet.given[row])
-        code = types[row] if fields >> _TYPE & 1 else NONE
+        code = types[row] if fields >> _TYPE & 1 else NO_CODE
         wrong = fields & ~int64(may[code]) != 0 or int64(must[code]) & ~fields != 0
         wrong |= either[code] and (fields >> _PEER & 1) == (fields >> _GROUP & 1)
-        wrong |= code == NONE
+        wrong |= code == NO_CODE
         if fields >> _REASON & 1:
             wrong |= why[code] >> reasons[row] & 1 == 0
         sheet.doubt[row] |= wrong
@@ -345,7 +348,7 @@ def _settled(sheet: Any, rules: Any) -> None:
                 bits[row >> 3] |= (sheet.given[row] >> field & 1) << (row & 7)
 
 
-def laid(sheet: Sheet) -> Laid:
+def finish_columns(sheet: ColumnBuffers) -> DecodedColumns:
     """Give the columns that were laid out; rows are held against what their type may give."""
     _settled(sheet, _RULES)
     memory, rows = pa.py_buffer(sheet.memory), len(sheet.given)
@@ -364,7 +367,7 @@ def laid(sheet: Sheet) -> Laid:
         if kind == TEXT:
             parts.append(memory.slice(text, room))
         columns[name] = pa.Array.from_buffers(_TYPES[kind], rows, parts, nulls)
-    return Laid(columns, rows, sheet.doubt)
+    return DecodedColumns(columns, rows, sheet.doubt)
 
 
 _MOST = (1 << 31) - 1
@@ -377,7 +380,7 @@ _HOLDS = {
 }  # fmt: skip
 
 
-def gathered(batches: Sequence[pa.RecordBatch]) -> Laid | None:
+def gather_batches(batches: Sequence[pa.RecordBatch]) -> DecodedColumns | None:
     """Put batches together and check them; None where that is not for machine code.
 
     A field that a batch lacks is absent in its rows. None comes of columns of other names or types,
@@ -397,13 +400,13 @@ def gathered(batches: Sequence[pa.RecordBatch]) -> Laid | None:
     rows = _sized(parts, forms, room)
     if rows < 0 or room.max() > _MOST:
         return None
-    made = sheet(rows, room.tolist())
-    if not _gathered(parts, forms, BOUNDS, KNOWN, made) or not _in_order(made):
+    made = allocate_buffers(rows, room.tolist())
+    if not _gathered(parts, forms, BOUNDS, FIELD_TABLES, made) or not _in_order(made):
         return None
-    return laid(made)
+    return finish_columns(made)
 
 
-def _in_order(made: Sheet) -> bool:
+def _in_order(made: ColumnBuffers) -> bool:
     """Mark texts with a NUL; tell whether all are UTF-8."""
     for field in np.flatnonzero(made.many).tolist():
         if KINDS[field] == TEXT and (letters := _looked_at(made, field)):
@@ -523,7 +526,7 @@ def _texts(column: Any, row: Any, field: Any, to: Any, bounds: Any, sheet: Any) 
     buffers, starts, before, last = _span(column)
     at = sheet.where[field, 2] + to
     sheet.memory[at : at + last - before] = array_at(buffers[2] + before, last - before, np.uint8)
-    offsets = offsets_of(sheet, field)
+    offsets = text_offsets(sheet, field)
     many, shift = int64(0), to - before
     low, high = bounds[field]
     for k in range(rows):
@@ -532,7 +535,7 @@ def _texts(column: Any, row: Any, field: Any, to: Any, bounds: Any, sheet: Any) 
             return int64(-1)
         if is_given(buffers[0], begin + k):
             many += 1
-            keep(low <= after - before <= high, row + k, field, sheet)
+            mark_field(low <= after - before <= high, row + k, field, sheet)
         offsets[row + k + 1] = after + shift
         before = after
     return many
@@ -562,11 +565,11 @@ def _words(column: Any, row: Any, field: Any, known: Any, sheet: Any) -> Any:
             return int64(-1)
         if is_given(buffers[0], begin + k):
             many += 1
-            code = code_at(text, before, after - before, field, known)
-            if code == NONE and not _is_ascii(text, before, after):
+            code = enum_code(text, before, after - before, field, known)
+            if code == NO_CODE and not _is_ascii(text, before, after):
                 return int64(-1)
-            keep(code != NONE, row + k, field, sheet)
-            made[row + k] = code if code != NONE else 0
+            mark_field(code != NO_CODE, row + k, field, sheet)
+            made[row + k] = code if code != NO_CODE else 0
         before = after
     return many
 
@@ -584,7 +587,7 @@ def _integers(column: Any, holds: Any, row: Any, field: Any, bounds: Any, sheet:
             many += 1
             value = longs[k] if wide else int64(shorts[k])
             good = low <= value <= high
-            keep(good, row + k, field, sheet)
+            mark_field(good, row + k, field, sheet)
             write_number(value if good else 0, row + k, field, sheet)
     return many
 
@@ -598,7 +601,7 @@ def _flags(column: Any, row: Any, field: Any, sheet: Any) -> Any:
     for k in range(column[LENGTH]):
         if is_given(buffers[0], begin + k):
             many += 1
-            keep(True, row + k, field, sheet)
+            mark_field(True, row + k, field, sheet)
             write_flag(is_given(buffers[1], begin + k), row + k, field, sheet)
     return many
 
@@ -628,7 +631,7 @@ def _gathered(parts: Any, forms: Any, bounds: Any, known: Any, sheet: Any) -> bo
                 return False
         for field in range(len(bounds)):
             if known.kinds[field] == TEXT and sheet.where[field, 0] >= 0 and not seen >> field & 1:
-                offsets_of(sheet, field)[row + 1 : row + rows + 1] = to[field]
+                text_offsets(sheet, field)[row + 1 : row + rows + 1] = to[field]
         row += rows
     return True
 
@@ -646,7 +649,7 @@ def _looked_at(sheet: Any, field: Any) -> Any:
     for at in range(size & ~7, size):
         high |= text[at] > 127
         nul |= text[at] == 0
-    offsets = offsets_of(sheet, field)
+    offsets = text_offsets(sheet, field)
     if nul:
         for row in range(rows):
             for at in range(offsets[row], offsets[row + 1]):

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from wavebreak import io
 from wavebreak.errors import FileError, UsageError
 from wavebreak.io.field_limits import EITHER, LIMITS
-from wavebreak.io.validation import take_columns, widened
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.io.validation import validate_columns, with_all_columns
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema import coverage
 from wavebreak.schema.events import TYPES, WIRE_SCHEMA
 
@@ -83,7 +83,7 @@ class Counts:
             self.dropped[cause] = self.dropped.get(cause, 0) + rows
 
 
-def read_foreign(
+def read_csv(
     path: Path,
     *,
     types: Mapping[str, str],
@@ -109,12 +109,12 @@ def read_foreign(
     table = _events(texts, rows, dict(types), UNITS[unit], path, counts)
     if several:
         table = _sent_to_several(table, counts)
-    taken = take_columns(table.combine_chunks().to_batches()[0], 1) if table.num_rows else None
+    taken = validate_columns(table.combine_chunks().to_batches()[0], 1) if table.num_rows else None
     if taken is None:
         return
     for refused in taken.refused:
         counts.drop(f"{refused.cause}: {refused.field}" if refused.field else refused.cause)
-    wire = widened(taken.wire)
+    wire = with_all_columns(taken.wire)
     order = pc.sort_indices(wire, sort_keys=[("ts", "ascending"), ("id", "ascending")])
     wire = wire.take(order)
     for start in range(0, wire.num_rows, ROWS):
@@ -142,12 +142,12 @@ def convert(
         out = out / "events.parquet"
     counts = Counts()
     batches = list(
-        read_foreign(path, types=types, columns=columns, unit=unit, several=several, counts=counts)
+        read_csv(path, types=types, columns=columns, unit=unit, several=several, counts=counts)
     )
     io.write(out, batches)
     # A profile counts what is there: under which key it is counted does not matter.
-    edge = Edge(secrets.token_bytes(32))
-    coverage.save(coverage.learn(map(edge.apply, batches)), coverage.beside(out))
+    edge = Pseudonymizer(secrets.token_bytes(32))
+    coverage.save(coverage.measure(map(edge.apply, batches)), coverage.sidecar_path(out))
     return counts
 
 

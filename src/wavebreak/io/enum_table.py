@@ -13,7 +13,7 @@ from wavebreak.compiled.numba_runtime import compiled, int64
 _PLACES = 1024
 
 
-class Words(NamedTuple):
+class EnumTable(NamedTuple):
     """Words by a place of their own each, which follows from their size and four letters."""
 
     factors: NDArray[np.int64]
@@ -22,7 +22,7 @@ class Words(NamedTuple):
     sizes: NDArray[np.int64]
 
 
-def words_of(words: Sequence[str]) -> Words:
+def build_enum_table(words: Sequence[str]) -> EnumTable:
     """Lay out different words of ASCII, for `word_at` to find.
 
     Raises ValueError for words that the letters looked at do not tell apart.
@@ -43,11 +43,11 @@ def words_of(words: Sequence[str]) -> Words:
     at[places] = np.arange(len(words))
     longest = max(map(len, letters))
     spelt = np.array([list(w.ljust(longest, b"\0")) for w in letters], np.uint8)
-    return Words(factors, at, spelt, np.array(list(map(len, letters)), np.int64))
+    return EnumTable(factors, at, spelt, np.array(list(map(len, letters)), np.int64))
 
 
 @compiled(inline="always")
-def word_at(text: Any, at: Any, size: Any, words: Any) -> Any:
+def find_word(text: Any, at: Any, size: Any, words: Any) -> Any:
     """In compiled code: which word the `size` letters from `at` on are, or -1."""
     if size < 1 or size > words.spelt.shape[1]:
         return int64(-1)

@@ -22,7 +22,7 @@ from wavebreak.schema.events import (
     AnyEvent,
     Event,
     Refusal,
-    shown,
+    safe_field_name,
 )
 
 _CONTENT = """body text content contents caption captions url urls uri href link links file files
@@ -96,7 +96,7 @@ EITHER: frozenset[str] = frozenset(
 """The types that name exactly one of peer and group."""
 
 
-def judge(line: int, item: Any) -> Event | Refusal:
+def validate_event(line: int, item: Any) -> Event | Refusal:
     """Decide one decoded event alone: the event, or why it is refused.
 
     `item` is a decoded JSON value, or a row's fields that are not null. An Arrow value that no
@@ -142,11 +142,11 @@ def _fault(item: Any) -> _Fault | None:
     names = sorted(item)
     for name in names:
         if name not in _NAMES and is_content(name):
-            return _Fault("content", shown(name), *_NEVER)
+            return _Fault("content", safe_field_name(name), *_NEVER)
     for name in names:
         if name not in _NAMES:
             fix = "leave it out; the contract has no such field"
-            return _Fault("unknown_field", shown(name), "unknown field", fix)
+            return _Fault("unknown_field", safe_field_name(name), "unknown field", fix)
     kind = item.get("type")
     if kind is None:
         fix = "say which event it is, for example message.sent"

@@ -15,24 +15,24 @@ from numpy.typing import NDArray
 from wavebreak.compiled.numba_runtime import compiled, int64, load_u64, store_u64
 from wavebreak.io.arrow_columns import (
     BOUNDS,
+    FIELD_TABLES,
     FLAG,
     KINDS,
-    KNOWN,
     NAMES,
-    NONE,
+    NO_CODE,
     TEXT,
     WORD,
-    Laid,
+    DecodedColumns,
     Mask,
-    code_at,
-    keep,
-    laid,
-    offsets_of,
-    sheet,
+    allocate_buffers,
+    enum_code,
+    finish_columns,
+    mark_field,
+    text_offsets,
     write_flag,
     write_number,
 )
-from wavebreak.io.enum_table import word_at, words_of
+from wavebreak.io.enum_table import build_enum_table, find_word
 from wavebreak.io.line_splitter import control_bytes, equal_bytes, lowest
 
 _OPEN, _CLOSE, _QUOTE, _COLON, _COMMA, _ESCAPE = map(ord, '{}":,\\')
@@ -44,13 +44,13 @@ MOST = (1 << 31) - 1
 """Bytes that are scanned at a time at most: places in a text are 32 bits wide."""
 
 
-_NAMES = words_of(NAMES)
+_NAMES = build_enum_table(NAMES)
 
 
 class Scanned(NamedTuple):
     """What lines give, a row each, and which of them are odd."""
 
-    laid: Laid
+    laid: DecodedColumns
     odd: Mask
 
 
@@ -121,7 +121,7 @@ def _scan_line(
     while text[at] == separator:
         at = _past_blanks(text, at + 1)
         end = _end_of_text(text, at + 1) if text[at] == _QUOTE else int64(-1)
-        field = word_at(text, at + 1, end - at - 1, names) if end >= 0 else int64(-1)
+        field = find_word(text, at + 1, end - at - 1, names) if end >= 0 else int64(-1)
         if field < 0 or (given >> field) & 1:
             return int64(0), at
         at = _past_blanks(text, end + 1)
@@ -180,7 +180,7 @@ def _laid_out(
 ) -> None:
     """Write the column of a field."""
     kind, to, (low, high) = known.kinds[field], int64(0), bounds[field]
-    offsets, column = offsets_of(sheet, field), sheet.memory[max(sheet.where[field, 2], 0) :]
+    offsets, column = text_offsets(sheet, field), sheet.memory[max(sheet.where[field, 2], 0) :]
     codes = sheet.memory[sheet.where[field, 1] :]
     for row in range(len(given)):
         if given[row] >> field & 1:
@@ -190,15 +190,15 @@ def _laid_out(
                 _copied(text, at, value, column, to)
                 to += value
             elif kind == WORD:
-                code = code_at(text, at, value, field, known)
-                good = code != NONE
+                code = enum_code(text, at, value, field, known)
+                good = code != NO_CODE
                 codes[row] = code if good else 0
             elif kind == FLAG:
                 good = True
                 write_flag(value, row, field, sheet)
             elif good:
                 write_number(value, row, field, sheet)
-            keep(good, row, field, sheet)
+            mark_field(good, row, field, sheet)
         if kind == TEXT:
             offsets[row + 1] = to
 
@@ -232,6 +232,8 @@ def scan(text: memoryview, ends: NDArray[np.int64], longest: int) -> Scanned:
     room = np.zeros(len(NAMES), np.int64)
     found = _scan(letters, ends, longest, given, values, begins, KINDS, _NAMES, room)
     found |= 1 << NAMES.index("type")
-    made = sheet(rows, [n if found >> k & 1 else -1 for k, n in enumerate(room.tolist())])
-    _laid(letters, given, values, begins, BOUNDS, KNOWN, made)
-    return Scanned(laid(made), given == 0)
+    made = allocate_buffers(
+        rows, [n if found >> k & 1 else -1 for k, n in enumerate(room.tolist())]
+    )
+    _laid(letters, given, values, begins, BOUNDS, FIELD_TABLES, made)
+    return Scanned(finish_columns(made), given == 0)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from wavebreak.compiled.numba_runtime import compiled, int64, leading_zeros, load_u64
-from wavebreak.schema.events import WIRE_SCHEMA, blanks
+from wavebreak.schema.events import WIRE_SCHEMA, null_columns
 
 MAX_LINE = 1 << 16
 """Longest line (or array item) in bytes; a longer one is refused without being kept."""
@@ -22,7 +22,7 @@ _NEWLINE, _BRACE, _QUOTE, _COLON, _SPACE = map(ord, '\n{": ')
 _COUNTED = 1 << 18
 
 
-class Piece(NamedTuple):
+class LineBlock(NamedTuple):
     """Whole lines of a file: `text` ends in a newline, `first` is its first line's number."""
 
     first: int
@@ -30,7 +30,7 @@ class Piece(NamedTuple):
     ends: NDArray[np.int64]
 
     @classmethod
-    def of(cls, text: bytes | memoryview, first: int = 1) -> Piece:
+    def of(cls, text: bytes | memoryview, first: int = 1) -> LineBlock:
         r"""Find the lines of a text that ends in a newline; `first` is the first one's number.
 
         >>> Piece.of(b"{}\n{}\n").ends.tolist()
@@ -39,24 +39,24 @@ class Piece(NamedTuple):
         whole = memoryview(text)
         return cls(first, whole, np.flatnonzero(np.frombuffer(whole, np.uint8) == _NEWLINE))
 
-    def part(self, start: int, stop: int) -> Piece:
+    def part(self, start: int, stop: int) -> LineBlock:
         """Cut out lines, counted from 0 within the piece."""
         begin = int(self.ends[start - 1]) + 1 if start else 0
         text = self.text[begin : int(self.ends[stop - 1]) + 1]
-        return Piece(self.first + start, text, self.ends[start:stop] - begin)
+        return LineBlock(self.first + start, text, self.ends[start:stop] - begin)
 
     def starts(self) -> NDArray[np.int64]:
         """Give where each line begins."""
         return np.concatenate(([0], self.ends[:-1] + 1))
 
 
-def wire_of_columns(columns: dict[str, pa.Array], rows: int) -> pa.RecordBatch:
+def wire_batch_of_columns(columns: dict[str, pa.Array], rows: int) -> pa.RecordBatch:
     """Give columns of the wire's types as a wire batch; what is absent is null."""
-    filled = blanks(log=False, rows=rows) | columns
+    filled = null_columns(log=False, rows=rows) | columns
     return pa.RecordBatch.from_arrays([filled[n] for n in WIRE_SCHEMA.names], schema=WIRE_SCHEMA)
 
 
-def one_event_a_line(piece: Piece) -> bool:
+def has_one_event_per_line(piece: LineBlock) -> bool:
     """Tell whether lines, if they hold as many events as they are, hold one each.
 
     Every line opens with a brace, and events hold no second one: as many events as lines means that
@@ -67,7 +67,7 @@ def one_event_a_line(piece: Piece) -> bool:
     return bool((opens == _BRACE).all() and (piece.ends - starts).max(initial=0) <= MAX_LINE)
 
 
-def members(text: memoryview) -> int:
+def count_members(text: memoryview) -> int:
     """Count the members of all objects; -1 where blanks or escapes hide them.
 
     A repeated name, or one that is given as null, shows as one member more than there are values.
@@ -164,7 +164,7 @@ def _cut(text: Any, begins: Any, arrays: Any, ends: Any, counts: Any) -> Any:
     return many
 
 
-def cut(texts: Sequence[bytes], arrays: Sequence[bool]) -> tuple[Piece, list[int]]:
+def split_bodies(texts: Sequence[bytes], arrays: Sequence[bool]) -> tuple[LineBlock, list[int]]:
     r"""Put texts together, and tell how many lines each has.
 
     A text is lines, the last of which ends; or, where `arrays` says so, one array on one line from
@@ -178,7 +178,7 @@ def cut(texts: Sequence[bytes], arrays: Sequence[bool]) -> tuple[Piece, list[int
     begins = np.cumsum([0, *map(len, texts)])
     size, counts = int(begins[-1]), np.zeros(len(texts), np.int64)
     ends = _ends(whole, begins, np.array(arrays, np.bool_), counts, size // 32 + 2)
-    return Piece(1, whole[:size].data.toreadonly(), ends), counts.tolist()
+    return LineBlock(1, whole[:size].data.toreadonly(), ends), counts.tolist()
 
 
 def _ends(

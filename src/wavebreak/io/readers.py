@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from wavebreak.errors import FileError
-from wavebreak.io.line_splitter import MAX_LINE, Piece
-from wavebreak.io.validation import LONG_WORD, sound
+from wavebreak.io.line_splitter import MAX_LINE, LineBlock
+from wavebreak.io.validation import LONG_WORD, check_buffers
 from wavebreak.schema.events import LOG_SCHEMA, SCHEMA_KEY, TYPES, WIRE_SCHEMA
 
 BLOCK = 4 << 20
@@ -44,7 +44,7 @@ _STEP[[ord("]"), ord("}")]] = -1
 _ESCAPE = re.compile(rb"\\.", re.DOTALL)
 
 
-class Kind(NamedTuple):
+class FileFormat(NamedTuple):
     """A file's format (lines, json, parquet, arrow, stream) and codec (gzip, zstd or none)."""
 
     format: str
@@ -59,7 +59,7 @@ class Readable(Protocol):
         ...
 
 
-def kind_of(path: Path) -> Kind:
+def file_format(path: Path) -> FileFormat:
     """Tell a file's format by its name, or raise FileError.
 
     >>> kind_of(Path("events.jsonl.zst"))
@@ -71,7 +71,7 @@ def kind_of(path: Path) -> Kind:
         name = name.rpartition(".")[0]
     for suffix, known in _FORMATS.items():
         if name.endswith(suffix):
-            return Kind(known, codec)
+            return FileFormat(known, codec)
     known = ", ".join(_FORMATS)
     fix = f"use one of {known}, each also with .gz or .zst"
     raise FileError(f"{path}: the format cannot be told from the name", fix=fix)
@@ -91,7 +91,7 @@ def events_file(path: Path) -> Path:
     return found[0]
 
 
-class Opened:
+class InputFile:
     """A file's bytes, uncompressed, and how far into it they come from (0 to 1)."""
 
     def __init__(self, path: Path, codec: str | None) -> None:
@@ -144,7 +144,7 @@ class StandardInput:
         """Leave standard input as it is."""
 
 
-class Pushed:
+class PrefixedStream:
     """A stream with bytes put back in front of it."""
 
     def __init__(self, front: bytes, rest: Readable) -> None:
@@ -156,7 +156,7 @@ class Pushed:
         return front or self._rest.read(size)
 
 
-def pieces(stream: Readable, limit: int) -> Iterator[Piece]:
+def line_blocks(stream: Readable, limit: int) -> Iterator[LineBlock]:
     """Cut a stream into pieces of at most `limit` whole lines; holds one block and one line."""
     pending, line = b"", 1
     while block := stream.read(min(BLOCK, max(limit * 256, MAX_LINE))):
@@ -168,19 +168,19 @@ def pieces(stream: Readable, limit: int) -> Iterator[Piece]:
         # Enough of a line without end is kept to see that it is too long.
         pending = pending[: MAX_LINE + 1]
         if cut:
-            whole = Piece.of(memoryview(text)[:cut], line)
+            whole = LineBlock.of(memoryview(text)[:cut], line)
             yield from _cut(whole, limit)
             line += len(whole.ends)
     if pending:
-        yield Piece.of(pending + b"\n", line)
+        yield LineBlock.of(pending + b"\n", line)
 
 
-def _cut(whole: Piece, limit: int) -> Iterator[Piece]:
+def _cut(whole: LineBlock, limit: int) -> Iterator[LineBlock]:
     for start in range(0, len(whole.ends), limit):
         yield whole.part(start, min(start + limit, len(whole.ends)))
 
 
-def items_or_lines(stream: Readable) -> Readable:
+def json_items(stream: Readable) -> Readable:
     """Give lines of a JSON array or of JSON Lines; the first character tells which it is."""
     front = b""
     while not front.strip(_BLANK):
@@ -189,7 +189,7 @@ def items_or_lines(stream: Readable) -> Readable:
             break
         front = (front.strip(_BLANK) + block)[: len(block) + 8]
         front = front.removeprefix(b"\xef\xbb\xbf")
-    pushed = Pushed(front, stream)
+    pushed = PrefixedStream(front, stream)
     return ArrayItems(pushed) if front.lstrip(_BLANK).startswith(b"[") else pushed
 
 
@@ -258,7 +258,7 @@ _MAGIC = b"ARROW1\0\0"
 # Read as dictionaries: quick where they are empty or few words, and no long word is spread out.
 _SPREAD = ("id", "account", "peer")
 _REPEATED = [f.name for f in WIRE_SCHEMA if pa.types.is_string(f.type) and f.name not in _SPREAD]
-UNPACKED_AT_MOST = 64 << 30
+MAX_UNPACKED_BYTES = 64 << 30
 """Bytes to which a Parquet file compressed once more may unpack: it is laid out on disk."""
 _GROUP_AT_MOST = 64 << 20
 _LONG_ROW = 4 * LONG_WORD
@@ -266,7 +266,9 @@ _LONG_ROW = 4 * LONG_WORD
 Part = tuple[pa.RecordBatch, float]
 
 
-def parts(path: Path, kind: Kind, rows: int, *, unpacked: int = UNPACKED_AT_MOST) -> Iterator[Part]:
+def columnar_batches(
+    path: Path, kind: FileFormat, rows: int, *, unpacked: int = MAX_UNPACKED_BYTES
+) -> Iterator[Part]:
     """Give a columnar file's rows in batches of at most `rows`.
 
     Raises FileError where the file is damaged, holds far longer words than events do, or, as
@@ -286,14 +288,14 @@ def parts(path: Path, kind: Kind, rows: int, *, unpacked: int = UNPACKED_AT_MOST
         raise FileError(f"{path} cannot be read as {what}", fix=fix) from None
 
 
-def _parquet(path: Path, kind: Kind, rows: int, unpacked: int) -> Iterator[Part]:
+def _parquet(path: Path, kind: FileFormat, rows: int, unpacked: int) -> Iterator[Part]:
     if not kind.codec:
         with pa.memory_map(str(path)) as source:
             yield from _row_groups(source, rows)
         return
     # Parquet is read from its end: compressed once more, it has to be laid out first.
     with tempfile.TemporaryFile() as laid_out:
-        opened = Opened(path, kind.codec)
+        opened = InputFile(path, kind.codec)
         while block := opened.read(BLOCK):
             if laid_out.tell() + len(block) > unpacked:
                 opened.close()
@@ -362,8 +364,8 @@ def _longest(column: pa.Array) -> int:
     return int(pc.max(pc.binary_length(words)).as_py() or 0)
 
 
-def _ipc(path: Path, kind: Kind, rows: int) -> Iterator[Part]:
-    opened = Opened(path, kind.codec)
+def _ipc(path: Path, kind: FileFormat, rows: int) -> Iterator[Part]:
+    opened = InputFile(path, kind.codec)
     is_file = opened.read(len(_MAGIC)) == _MAGIC
     opened.close()
     if is_file and not kind.codec:
@@ -374,7 +376,7 @@ def _ipc(path: Path, kind: Kind, rows: int) -> Iterator[Part]:
                     reader.get_batch(i), rows, lambda i=i: (i + 1) / reader.num_record_batches
                 )
         return
-    opened = Opened(path, kind.codec)
+    opened = InputFile(path, kind.codec)
     if is_file:
         # The file format is the stream format between a magic word and a footer.
         opened.read(len(_MAGIC))
@@ -399,9 +401,9 @@ def is_log(schema: pa.Schema) -> bool:
     return True
 
 
-def checked_log(batch: pa.RecordBatch) -> pa.RecordBatch:
+def check_log(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Give a log batch back, or raise FileError where it cannot be one."""
-    sound(batch)
+    check_buffers(batch)
     needed = [batch.column(f.name) for f in LOG_SCHEMA if not f.nullable]
     top = pc.max(batch.column("type")).as_py()
     if any(c.null_count for c in needed) or (top or 0) >= len(TYPES):

@@ -32,9 +32,9 @@ from wavebreak.schema.events import (
     REASONS,
     TYPES,
     Refusal,
-    absent,
-    blanks,
     json_rows,
+    null_column,
+    null_columns,
 )
 
 KEY_BYTES = 16
@@ -99,7 +99,7 @@ def _key(text: str, where: str) -> bytes:
     return key
 
 
-class Edge:
+class Pseudonymizer:
     """Turns wire batches into log batches under one key.
 
     `key` is secret and at least 16 bytes; equal keys give equal pseudonyms. `ip_database` is an
@@ -121,9 +121,9 @@ class Edge:
         }
         self._place = lru_cache(_CACHED)(self._locate)
 
-    def __reduce__(self) -> tuple[type[Edge], tuple[bytes, Path | None]]:
+    def __reduce__(self) -> tuple[type[Pseudonymizer], tuple[bytes, Path | None]]:
         """What makes the same edge in another process: its key goes there, and nowhere else."""
-        return Edge, (self._secret, self._database)
+        return Pseudonymizer, (self._secret, self._database)
 
     def apply(self, wire: pa.RecordBatch) -> pa.RecordBatch:
         """Turn a valid wire batch into a log batch of the same rows.
@@ -161,10 +161,10 @@ class Edge:
         made: dict[str, pa.Array] = {}
         for one in known.values():
             made |= one.columns()
-        none = absent(wire.num_rows, pa.string())
-        made["type"] = codes_of(given.get("type", none), TYPES)
+        none = null_column(wire.num_rows, pa.string())
+        made["type"] = enum_codes(given.get("type", none), TYPES)
         for name in CODES.keys() & given:
-            made[name] = codes_of(given[name], CODES[name])
+            made[name] = enum_codes(given[name], CODES[name])
         if "reason" in given:
             made["reason"] = _reason_codes(given["reason"], made["type"])
         made["id"] = _ids(given.get("id", none), given, made)
@@ -187,7 +187,7 @@ class Edge:
         return {"number": self._number(phone), "block": known[0], "number_country": known[1]}
 
     def _describe_ip(self, ip: str) -> dict[str, Any] | None:
-        known = network_of(ip)
+        known = network_prefix(ip)
         if known is None:
             return None
         address, network = known
@@ -217,7 +217,7 @@ class Edge:
         )
 
 
-def widened(log: pa.RecordBatch) -> pa.RecordBatch:
+def with_all_columns(log: pa.RecordBatch) -> pa.RecordBatch:
     """Give a narrow batch of the log all columns of LOG_SCHEMA."""
     if log.num_columns == len(_KINDS):
         return log
@@ -225,7 +225,7 @@ def widened(log: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _wide(columns: dict[str, pa.Array], rows: int) -> pa.RecordBatch:
-    every = blanks(log=True, rows=rows) | columns
+    every = null_columns(log=True, rows=rows) | columns
     return pa.RecordBatch.from_arrays([every[name] for name in _KINDS], schema=LOG_SCHEMA)
 
 
@@ -257,7 +257,7 @@ def _parsed_prefix(prefix: str, length: int) -> tuple[str, str | None] | None:
     return f"+{code}-{digits[: max(national - _BLOCK_TAIL, 2)]}", known
 
 
-def network_of(ip: str) -> tuple[str, str] | None:
+def network_prefix(ip: str) -> tuple[str, str] | None:
     """Give an address in its one spelling and its network (/24 or /48), or None if unparsable.
 
     An IPv4 address inside IPv6 counts as IPv4.
@@ -349,28 +349,28 @@ def _words(values: tuple[str, ...]) -> pa.Array:
     return pa.array(values, pa.string())
 
 
-def coded(column: pa.Array, values: tuple[str, ...]) -> pa.DictionaryArray:
+def encode_words(column: pa.Array, values: tuple[str, ...]) -> pa.DictionaryArray:
     """Give a column as codes of `values`, whose `codes_of` cost nothing."""
-    return pa.DictionaryArray.from_arrays(codes_of(column, values), _words(values))
+    return pa.DictionaryArray.from_arrays(enum_codes(column, values), _words(values))
 
 
-def codes_of(column: pa.Array, values: tuple[str, ...]) -> pa.Array:
+def enum_codes(column: pa.Array, values: tuple[str, ...]) -> pa.Array:
     """Give each text's index in `values` as uint8; null where it is null or not among them."""
     if not _given(column):
-        return absent(len(column), pa.uint8())
+        return null_column(len(column), pa.uint8())
     if pa.types.is_dictionary(column.type):
         if column.dictionary.equals(_words(values)) and column.indices.type == pa.uint8():
             return column.indices
-        return codes_of(column.dictionary.cast(pa.string()), values).take(column.indices)
+        return enum_codes(column.dictionary.cast(pa.string()), values).take(column.indices)
     return pc.index_in(column, value_set=_words(values)).cast(pa.uint8())
 
 
 def _reason_codes(reason: pa.Array, types: pa.Array) -> pa.Array:
-    codes = absent(len(reason), pa.uint8())
+    codes = null_column(len(reason), pa.uint8())
     if reason.null_count < len(reason):
         for kind, values in REASONS.items():
             of_kind = pc.equal(types, pa.scalar(TYPES.index(kind), pa.uint8()))
-            codes = pc.if_else(of_kind, codes_of(reason, values), codes)
+            codes = pc.if_else(of_kind, enum_codes(reason, values), codes)
     return codes
 
 

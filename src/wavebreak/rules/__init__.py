@@ -4,10 +4,10 @@
 engine; `hits` asks the same compiled function about one row of features.
 """
 
-from wavebreak.rules.compiler import Program, compile_rules, features_of, hits
+from wavebreak.rules.compiler import Program, compile_rules, features_read, matching_rules
 from wavebreak.rules.conditions import AnyOf
-from wavebreak.rules.describe import check, describe, why
-from wavebreak.rules.loader import load
+from wavebreak.rules.describe import describe_rule, explain_rule, policy_summary
+from wavebreak.rules.loader import load_policy
 from wavebreak.rules.model import (
     OUTCOMES,
     STAGES,
@@ -17,9 +17,9 @@ from wavebreak.rules.model import (
     Policy,
     Rule,
     Score,
-    seconds,
+    duration_seconds,
 )
-from wavebreak.rules.prefilter import guard_of
+from wavebreak.rules.prefilter import compile_prefilter
 
 __all__ = [
     "OUTCOMES",

@@ -27,7 +27,7 @@ from wavebreak.compiled.numba_runtime import Callback, callback, sources_digest
 from wavebreak.errors import PolicyError
 from wavebreak.features import catalog
 from wavebreak.rules.expressions import Expression, can_hold, parse
-from wavebreak.rules.model import MAX_RULES, OUTCOMES, STAGES, Policy, Rule, seconds
+from wavebreak.rules.model import MAX_RULES, OUTCOMES, STAGES, Policy, Rule, duration_seconds
 
 PREAMBLE = '''\
 """Written by Wavebreak from the rules of a policy. Not to be edited."""
@@ -54,7 +54,7 @@ def differs(a, b):
 
 
 @cache
-def compiled_from(source: str, name: str, n_args: int, features: tuple[str, ...]) -> Callback:
+def compile_source(source: str, name: str, n_args: int, features: tuple[str, ...]) -> Callback:
     """Machine code of the function `name` of a source, which takes `n_args` int64 and gives one.
 
     It comes from the user's cache where one like it was compiled before.
@@ -140,12 +140,12 @@ def _parsed(expression: str, features: tuple[str, ...]) -> Expression:
     return parse(expression, features)
 
 
-def features_of(rule: Rule, features: tuple[str, ...] = catalog.NAMES) -> tuple[str, ...]:
+def features_read(rule: Rule, features: tuple[str, ...] = catalog.NAMES) -> tuple[str, ...]:
     """Features that a rule reads, of the vocabulary `features`, in order of mention."""
     return _parsed(rule.expression, features).features
 
 
-def source_of(policy: Policy) -> str:
+def program_source(policy: Policy) -> str:
     """Python source of the function of all rules; rules that look at the same facts share an if."""
     masks = [sum(1 << policy.kinds.index(kind) for kind in set(rule.on)) for rule in policy.rules]
     lines = [
@@ -171,8 +171,8 @@ def compile_rules(policy: Policy, covered: frozenset[str] | None = None) -> Prog
         rule.id for rule in rules if covered is not None and not can_hold(rule.expression, covered)
     )
     enabled = sum(1 << k for k, rule in enumerate(rules) if rule.id not in silent)
-    made = compiled_from(source_of(policy), "rules", 2, policy.features)
-    holds = [seconds(rule.hold) if rule.hold else 0 for rule in rules]
+    made = compile_source(program_source(policy), "rules", 2, policy.features)
+    holds = [duration_seconds(rule.hold) if rule.hold else 0 for rule in rules]
     return Program(
         policy=policy,
         address=made.address,
@@ -188,7 +188,7 @@ def compile_rules(policy: Policy, covered: frozenset[str] | None = None) -> Prog
     )
 
 
-def hits(program: Program, kind: str, values: Mapping[str, float]) -> tuple[str, ...]:
+def matching_rules(program: Program, kind: str, values: Mapping[str, float]) -> tuple[str, ...]:
     """Ids of the enabled rules that hit on a fact of `kind`; features not in `values` are missing.
 
     This is the very function that the engine calls. Raises `PolicyError` for a feature or kind

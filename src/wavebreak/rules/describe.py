@@ -7,12 +7,12 @@ from collections import Counter
 
 from wavebreak.errors import PolicyError
 from wavebreak.features import catalog
-from wavebreak.rules.compiler import features_of
+from wavebreak.rules.compiler import features_read
 from wavebreak.rules.conditions import condition_count, condition_lines
 from wavebreak.rules.model import STAGES, Example, Policy, Rule
 
 
-def check(policy: Policy) -> list[str]:
+def policy_summary(policy: Policy) -> list[str]:
     """One line a rule, with how many examples were run, then what the policy holds in all."""
     width = max((len(rule.id) for rule in policy.rules), default=0)
     lines = [
@@ -31,7 +31,7 @@ def check(policy: Policy) -> list[str]:
     return lines
 
 
-def describe(rule: Rule) -> str:
+def describe_rule(rule: Rule) -> str:
     """Describe a rule in a few lines of Markdown.
 
     Every field but the examples, which `why` adds.
@@ -52,7 +52,7 @@ def describe(rule: Rule) -> str:
     return "\n".join(lines)
 
 
-def why(policy: Policy, rule_id: str) -> str:
+def explain_rule(policy: Policy, rule_id: str) -> str:
     """Say why a rule is there, what it reads and where that errs, and its examples (Markdown).
 
     Raises `PolicyError` with the nearest ids when there is no such rule.
@@ -63,8 +63,8 @@ def why(policy: Policy, rule_id: str) -> str:
         near = difflib.get_close_matches(rule_id, known, 3)
         fix = f"did you mean {', '.join(near)}?" if near else "see `wavebreak rules list`"
         raise PolicyError(f"there is no rule `{rule_id[:64]}`", fix=fix)
-    lines = [describe(rule), "", "### What it reads", ""]
-    for name in features_of(rule, policy.features):
+    lines = [describe_rule(rule), "", "### What it reads", ""]
+    for name in features_read(rule, policy.features):
         if name in catalog.INDEX:
             feature = catalog.get_feature(name)
             lines += [

@@ -22,7 +22,7 @@ from wavebreak import config
 from wavebreak.errors import PolicyError
 from wavebreak.features import catalog
 from wavebreak.features.fact_kinds import KINDS
-from wavebreak.rules.compiler import Program, compile_rules, features_of, hits
+from wavebreak.rules.compiler import Program, compile_rules, features_read, matching_rules
 from wavebreak.rules.conditions import check_conditions
 from wavebreak.rules.model import (
     MAX_RULES,
@@ -34,7 +34,7 @@ from wavebreak.rules.model import (
     Policy,
     Rule,
     Score,
-    seconds,
+    duration_seconds,
 )
 
 SHIPPED = config.SHIPPED
@@ -48,7 +48,7 @@ Tables = tuple[EnforcementTerms, Score, Feedback]
 Found = dict[str, tuple[Rule, Path]]
 
 
-def load(
+def load_policy(
     directory: Path | None = None,
     *,
     shipped: Path = SHIPPED,
@@ -122,7 +122,7 @@ def _check_aliases(found: Found) -> None:
 
 
 def _actions(path: Path) -> tuple[dict[str, Action], Tables]:
-    content = config.table(path)
+    content = config.read_toml(path)
     _rename_standing(path, content)
     tables = {name: content.pop(name, {}) for name in ("enforcement", "score", "feedback")}
     for name, table in tables.items():
@@ -171,7 +171,7 @@ def _checked_tables(where: str, score: Score, feedback: Feedback) -> None:
             what = f"{where}, score, evidence: `{abuse}` is in {n} families"
             raise PolicyError(what, fix="put each abuse into one family: families are independent")
     for outcome, (least, most) in feedback.delay.items():
-        if seconds(least) > seconds(most):
+        if duration_seconds(least) > duration_seconds(most):
             what = f"{where}, feedback, {outcome}: {least} is longer than {most}"
             raise PolicyError(what, fix="give the shorter delay first")
 
@@ -185,7 +185,7 @@ def _rule_files(directory: Path) -> list[Path]:
 def _rules(paths: Iterable[Path]) -> Found:
     found: Found = {}
     for path in paths:
-        for rule in _rows(path, "rule", Rule, config.table(path)):
+        for rule in _rows(path, "rule", Rule, config.read_toml(path)):
             if rule.id in found:
                 raise PolicyError(
                     f"{_place(path, rule.id)}: {found[rule.id][1].name} has a rule of that id too",
@@ -265,7 +265,7 @@ def _checked(
     _check_effect(rule, where, actions)
     try:
         check_conditions(rule.when, features, needs_split=rule.needs_split)
-        read = features_of(rule, features)
+        read = features_read(rule, features)
     except PolicyError as error:
         raise PolicyError(f"{where}, when, {error.what}", fix=error.fix) from None
     for field in ("fires_on", "stays_quiet_on"):
@@ -300,7 +300,7 @@ def _run_examples(policy: Policy, program: Program, paths: dict[str, Path]) -> N
         ]
         cases += [("stays_quiet_on", 0, {})]
         for field, n, example in cases:
-            fired = rule.id in hits(program, rule.on[0], example)
+            fired = rule.id in matching_rules(program, rule.on[0], example)
             if fired != (field == "fires_on"):
                 values = ", ".join(f"{name} = {value:g}" for name, value in example.items())
                 raise PolicyError(

@@ -31,7 +31,7 @@ Examples = Annotated[tuple[Example, ...], Meta(min_length=1)]
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
-def seconds(duration: str) -> int:
+def duration_seconds(duration: str) -> int:
     """Length of a duration such as `15m`, in seconds.
 
     >>> seconds("15m"), seconds("7d")

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from wavebreak.compiled.numba_runtime import Callback
 from wavebreak.features import row_values
-from wavebreak.rules.compiler import PREAMBLE, compiled_from
+from wavebreak.rules.compiler import PREAMBLE, compile_source
 from wavebreak.rules.expressions import parse
 from wavebreak.rules.model import Policy
 
@@ -64,17 +64,17 @@ class _Suspect(NamedTuple):
     parts: tuple[Part, ...]
 
 
-def guard_of(policy: Policy) -> Callback:
+def compile_prefilter(policy: Policy) -> Callback:
     """Compile a policy's guard: `int64 guard(int64 row, int64 rare, int64 kind_bit)`.
 
     `row` is the address of an account's row with its windows at its clock, `rare` that of its rare
     row, which is looked at only where there is one. The result has bit k set where rule k may hit
     on that kind of fact, and 0 where it cannot.
     """
-    return compiled_from(guard_source(policy), "guard", 3, policy.features)
+    return compile_source(prefilter_source(policy), "guard", 3, policy.features)
 
 
-def guard_source(policy: Policy) -> str:
+def prefilter_source(policy: Policy) -> str:
     """Python source of the guard; kinds of fact on which the same rules are asked share an if."""
     lines = [
         "def guard(address, rare_address, kind_bit):",
@@ -99,10 +99,10 @@ def _suspect(policy: Policy, k: int) -> _Suspect:
     # Bit 63 is the sign: only its complement is a literal of int64.
     bit = f"{1 << k:#x}" if k < 63 else "~0x7fffffffffffffff"
     rule = policy.rules[k]
-    return _Suspect(bit, rule.id, necessary(rule.expression, policy.features))
+    return _Suspect(bit, rule.id, necessary_conditions(rule.expression, policy.features))
 
 
-def necessary(when: str, features: Sequence[str]) -> tuple[Part, ...]:
+def necessary_conditions(when: str, features: Sequence[str]) -> tuple[Part, ...]:
     """Conditions on an account's own row that hold wherever a rule's expression does.
 
     >>> [part.code for part in necessary("sends_1h >= 60 and device_bad > 1", ("sends_1h",

@@ -60,7 +60,7 @@ class Profile:
         return kind in TYPES and self.covers(kind) and self.fields.get(source, 0.0) >= COVERED
 
 
-def learn(batches: Iterable[pa.RecordBatch]) -> Profile:
+def measure(batches: Iterable[pa.RecordBatch]) -> Profile:
     """Learn a profile from log batches, all of which are read."""
     events, step = 0, 0
     of_type = np.zeros(len(TYPES), np.int64)
@@ -91,7 +91,7 @@ def _count(log: pa.RecordBatch, rows: np.ndarray, given: dict[str, int]) -> None
             given[name] += int(np.count_nonzero(valid & rows))
 
 
-def beside(events: Path) -> Path:
+def sidecar_path(events: Path) -> Path:
     """Give the path of the profile that belongs to an events file.
 
     >>> beside(Path("day/events.jsonl.gz")).name

@@ -298,7 +298,7 @@ def _nothing(kind: pa.DataType) -> pa.Array:
     return pa.nulls(_MANY, kind)
 
 
-def absent(rows: int, kind: pa.DataType) -> pa.Array:
+def null_column(rows: int, kind: pa.DataType) -> pa.Array:
     """Give a column in which nothing is given; those of a kind share their memory.
 
     >>> absent(2, pa.string()).to_pylist()
@@ -308,13 +308,13 @@ def absent(rows: int, kind: pa.DataType) -> pa.Array:
 
 
 @lru_cache(maxsize=64)
-def blanks(*, log: bool, rows: int) -> dict[str, pa.Array]:
+def null_columns(*, log: bool, rows: int) -> dict[str, pa.Array]:
     """Give for each field of LOG_SCHEMA, or of WIRE_SCHEMA, a column in which nothing is given.
 
     >>> blanks(log=False, rows=2)["peer"].to_pylist()
     [None, None]
     """
-    return {f.name: absent(rows, f.type) for f in (LOG_SCHEMA if log else WIRE_SCHEMA)}
+    return {f.name: null_column(rows, f.type) for f in (LOG_SCHEMA if log else WIRE_SCHEMA)}
 
 
 class Refusal(Struct, frozen=True, gc=False):
@@ -335,7 +335,7 @@ _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _MANY_DIGITS = re.compile(r"[0-9]{4}|(?:[0-9]+\.){2}")
 
 
-def shown(name: str) -> str:
+def safe_field_name(name: str) -> str:
     """Give a field's name as a message may show it: names are written by whoever sends events.
 
     A plain word is shown; what could carry a text, a number or an address is withheld.

@@ -14,7 +14,7 @@ from wavebreak.service.auth import KeyEntry, KeyRing
 from wavebreak.service.decide import CYCLE_S, QuotaConfig
 from wavebreak.service.models import ApiKey, AuditEntry, QuotaExtension
 from wavebreak.service.observability import Metrics
-from wavebreak.ssrf_guard import Resolver, resolve
+from wavebreak.ssrf_guard import Resolver, resolve_host
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ class AppContext:
     new_chats_limit: int
     webhook_key: bytes
     allow_private_webhooks: bool = False
-    resolver: Resolver = resolve
+    resolver: Resolver = resolve_host
     quota_extensions: dict[str, int] = field(default_factory=dict)
     open_streams: int = 0
     deliveries_due: asyncio.Event = field(default_factory=asyncio.Event)

@@ -27,10 +27,10 @@ from wavebreak.features.facts import NO_FACT, fact_kinds
 from wavebreak.features.layout import BUCKETS, BY_SCORE, NO_RULE, OUTCOMES, REPLIED, SHARDS, STARTED
 from wavebreak.features.pair_table import pairs_of_owner
 from wavebreak.features.shards import ShardedKernel
-from wavebreak.io.arrow_columns import wire_of_one
-from wavebreak.io.jsonl import take_one
-from wavebreak.privacy.pseudonymizer import Edge
-from wavebreak.rules import Policy, Program, Rule, seconds
+from wavebreak.io.arrow_columns import wire_batch_of_one
+from wavebreak.io.jsonl import decode_event
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.rules import Policy, Program, Rule, duration_seconds
 from wavebreak.rules.model import Duration, Stage
 from wavebreak.schema.events import EVENTS, TYPES, AccountRegistered, Event
 
@@ -80,7 +80,7 @@ def load_quota_config(local: Path | None = None) -> QuotaConfig:
     >>> load_quota_config().first_warning
     0.5
     """
-    return config.read(config.chosen("quota.toml", local), _QuotaFile).quota
+    return config.load_config(config.resolve_path("quota.toml", local), _QuotaFile).quota
 
 
 def count_chats(core: ShardedKernel, slot: int, now_s: int) -> ChatCounts:
@@ -166,24 +166,24 @@ class DecideResponse(msgspec.Struct, frozen=True):
 
 def load_decide_policy(directory: Path | None) -> DecidePolicy:
     """Load `service.toml` of a policy directory, or the shipped one; raises PolicyError."""
-    return config.read(config.chosen("service.toml", directory), DecidePolicy)
+    return config.load_config(config.resolve_path("service.toml", directory), DecidePolicy)
 
 
 def parse_event(content: bytes) -> Event:
     """Parse one event; raises EventError if it is invalid."""
-    found = take_one(content)
+    found = decode_event(content)
     if isinstance(found, Event):
         return found
     raise EventError(found.message.removeprefix("line 1: "))
 
 
-def pseudonymize_event(event: Event, edge: Edge) -> pa.RecordBatch:
+def pseudonymize_event(event: Event, edge: Pseudonymizer) -> pa.RecordBatch:
     """Pseudonymize one event: a narrow batch of one row for a dry run.
 
     A missing id is not generated, as it would be in the log.
     """
     named = event if event.id else msgspec.structs.replace(event, id="asked")
-    log, refused = edge.split(wire_of_one(named), narrow=True)
+    log, refused = edge.split(wire_batch_of_one(named), narrow=True)
     if refused:
         raise EventError(refused[0].message.removeprefix("line 1: "))
     return log
@@ -203,7 +203,7 @@ class DecideResponder:
         self,
         policy: Policy,
         decide_policy: DecidePolicy,
-        edge: Edge,
+        edge: Pseudonymizer,
         quota: Callable[[str, int], int] | None = None,
     ) -> None:
         self.policy, self.decide_policy, self.edge = policy, decide_policy, edge
@@ -255,13 +255,13 @@ class DecideResponder:
         if until is None:
             return None
         left = until - int(log.column("ts")[0].as_py())
-        return max(0, min(left, seconds(self.decide_policy.retry_after.at_most) * 1000))
+        return max(0, min(left, duration_seconds(self.decide_policy.retry_after.at_most) * 1000))
 
     def fallback(self, event: Event) -> DecideResponse:
         """Respond without the engine, as the `on_failure` of the rules for this event says."""
         code = EVENTS.index(type(event))
         closed = code in self._closed
-        wait = seconds(self.decide_policy.retry_after.closed) * 1000 if closed else None
+        wait = duration_seconds(self.decide_policy.retry_after.closed) * 1000 if closed else None
         return DecideResponse(
             event.account, "allow", allowed=not closed, retry_after_ms=wait, mode="on_failure"
         )

@@ -24,7 +24,7 @@ from django.db import Error, connection
 
 from wavebreak.errors import EventError, ServiceError
 from wavebreak.io import jsonl
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.service import event_log
 from wavebreak.service.idempotency import find_response
 from wavebreak.service.pending_requests import (
@@ -47,7 +47,7 @@ class DecoderProcess:
     For one thread. A body that crashes the process twice is rejected; the others are decoded.
     """
 
-    def __init__(self, edge: Edge, limits: Limits) -> None:
+    def __init__(self, edge: Pseudonymizer, limits: Limits) -> None:
         self._edge, self._limits = edge, limits
         self._spawn()
 

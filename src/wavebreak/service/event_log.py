@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 from django.db import connection
 
 from wavebreak.errors import FileError, ServiceError
-from wavebreak.io.readers import checked_log
-from wavebreak.privacy.pseudonymizer import widened
+from wavebreak.io.readers import check_log
+from wavebreak.privacy.pseudonymizer import with_all_columns
 from wavebreak.service.models import LogBatch
 
 _ZSTD = pa.Codec("zstd", 1)
@@ -66,10 +66,10 @@ def decode_row(blob: bytes) -> pa.RecordBatch:
     """Decode a row; raises FileError if it is damaged."""
     try:
         stream = pa.CompressedInputStream(pa.BufferReader(blob), "zstd")
-        read = widened(decode_stream(stream.read(_AT_MOST)))
+        read = with_all_columns(decode_stream(stream.read(_AT_MOST)))
     except (pa.ArrowException, OSError, StopIteration, TypeError):
         raise FileError("a row of the log is damaged", fix="restore a backup") from None
-    return checked_log(read)
+    return check_log(read)
 
 
 def decode_stream(stream: bytes) -> pa.RecordBatch:

@@ -16,11 +16,11 @@ import numpy as np
 import pyarrow as pa
 
 from wavebreak.errors import EventError, FileError
-from wavebreak.io.jsonl import take_lines, take_scanned
-from wavebreak.io.line_splitter import Piece, cut
+from wavebreak.io.jsonl import decode_lines, decode_scanned
+from wavebreak.io.line_splitter import LineBlock, split_bodies
 from wavebreak.io.readers import ArrayItems, is_log
-from wavebreak.io.validation import Taken, take_columns, take_plain
-from wavebreak.privacy.pseudonymizer import Edge, widened
+from wavebreak.io.validation import ValidatedBatch, validate_columns, validate_plain_batches
+from wavebreak.privacy.pseudonymizer import Pseudonymizer, with_all_columns
 from wavebreak.schema.events import LOG_SCHEMA, Refusal
 from wavebreak.service import cloudevents
 from wavebreak.service.settings import Limits
@@ -70,7 +70,7 @@ class DecodedBatch:
 class RequestDecoder:
     """Decodes and pseudonymizes bodies, within limits. For one thread."""
 
-    def __init__(self, edge: Edge, limits: Limits) -> None:
+    def __init__(self, edge: Pseudonymizer, limits: Limits) -> None:
         self.edge, self.limits = edge, limits
 
     def decode(self, bodies: Sequence[Body], *, narrow: bool = False) -> DecodedBatch:
@@ -84,7 +84,7 @@ class RequestDecoder:
             logs += _in_body_order(parts, some)
             reads += some
         whole = concat_batches(logs)
-        return DecodedBatch(whole if narrow else widened(whole), tuple(reads))
+        return DecodedBatch(whole if narrow else with_all_columns(whole), tuple(reads))
 
     def _rounds(self, bodies: Sequence[Body]) -> Iterator[list[_Unpacked]]:
         """Decompress bodies in groups of bounded size."""
@@ -119,7 +119,7 @@ class RequestDecoder:
     ) -> Iterator[_Part]:
         if not texts:
             return
-        piece, counts = cut(
+        piece, counts = split_bodies(
             [text.lines for text in texts.values()], [text.whole for text in texts.values()]
         )
         many = [at for at, count in zip(texts, counts, strict=True) if count > self.limits.events]
@@ -128,7 +128,7 @@ class RequestDecoder:
                 reads[at] = _too_many(self.limits.events)
             yield from self._texts({at: texts[at] for at in texts if at not in many}, reads)
             return
-        scanned = take_scanned(piece)
+        scanned = decode_scanned(piece)
         arrays = any(text.array for text in texts.values())
         if (
             scanned
@@ -142,7 +142,7 @@ class RequestDecoder:
             if lines.count(b"\n") > self.limits.events:
                 reads[at] = _too_many(self.limits.events)
             elif lines:
-                taken, read = take_lines(Piece.of(lines))
+                taken, read = decode_lines(LineBlock.of(lines))
                 yield self._shared(taken, [at], [read], reads)
 
     def _tables(
@@ -150,7 +150,7 @@ class RequestDecoder:
     ) -> Iterator[_Part]:
         if not tables:
             return
-        taken = take_plain([batch for some in tables.values() for batch in some], 1)
+        taken = validate_plain_batches([batch for some in tables.values() for batch in some], 1)
         if taken is None and len(tables) > 1:
             # One of them may prevent joint decoding: try halves.
             ats = list(tables)
@@ -160,7 +160,7 @@ class RequestDecoder:
         if taken is None:
             ((at, some),) = tables.items()
             try:
-                taken = take_columns(_combine_columns(some), 1)
+                taken = validate_columns(_combine_columns(some), 1)
             except FileError as error:
                 reads[at] = EventError(error.what, fix=error.fix)
                 return
@@ -172,7 +172,7 @@ class RequestDecoder:
 
     def _shared(
         self,
-        taken: Taken,
+        taken: ValidatedBatch,
         ats: list[int],
         counts: list[int],
         reads: list[DecodeResult | EventError],
@@ -214,7 +214,7 @@ def _in_body_order(
     return [own[at] for at in sorted(own)]
 
 
-def _may_be_cut_wrongly(taken: Taken) -> bool:
+def _may_be_cut_wrongly(taken: ValidatedBatch) -> bool:
     """Whether some lines may be two halves of one event."""
     return any(refusal.cause == "bad_json" for refusal in taken.refused)
 
@@ -231,7 +231,7 @@ def concat_batches(logs: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     if not logs:
         return pa.RecordBatch.from_pylist([], schema=LOG_SCHEMA)
     if not all(log.schema.equals(logs[0].schema) for log in logs[1:]):
-        logs = [widened(log) for log in logs]
+        logs = [with_all_columns(log) for log in logs]
     return logs[0] if len(logs) == 1 else pa.concat_batches(logs)
 
 

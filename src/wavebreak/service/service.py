@@ -39,7 +39,7 @@ from django.db import Error, connection
 from wavebreak.engine import Engine
 from wavebreak.errors import ServiceError
 from wavebreak.ledger import Draft
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.service.backpressure import Backpressure, should_pause_decoding
 from wavebreak.service.decide import (
     DecideResponder,
@@ -108,7 +108,7 @@ class Service:
         self,
         settings: Settings,
         make_engine: Callable[[], Engine],
-        edge: Edge,
+        edge: Pseudonymizer,
         *,
         responder: DecideResponder,
         clock: Callable[[], int],

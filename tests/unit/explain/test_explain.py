@@ -23,8 +23,14 @@ from support.factories import (
     run_directory,
 )
 from wavebreak.errors import FileError, UsageError
-from wavebreak.explain import Explanation, as_json, explain, render, write_html
-from wavebreak.explain.narrative import decisions_table, reasons_table, status, story, weightiest
+from wavebreak.explain import Explanation, as_json, explain, print_explanation, write_html
+from wavebreak.explain.narrative import (
+    decisions_table,
+    decisions_to_explain,
+    reasons_table,
+    status_sentence,
+    story_paragraphs,
+)
 from wavebreak.reports.tables import Console
 
 RULES = {
@@ -79,12 +85,12 @@ def blast(tmp_path: Path) -> Explanation:
 
 def _printed(explanation: Explanation) -> str:
     console = Console(width=100, record=True, file=io.StringIO())
-    render(explanation, console, full=True)
+    print_explanation(explanation, console, full=True)
     return console.export_text()
 
 
 def test_the_story_of_a_blast_is_told_in_words_and_numbers(blast: Explanation) -> None:
-    assert story(blast) == [
+    assert story_paragraphs(blast) == [
         "Registered on 1 March 2026, 12:00:00 UTC.",
         "3 min later it sent 113 messages in 14 s, to 113 people it had never exchanged a message "
         "with; none replied.",
@@ -123,7 +129,7 @@ def test_writing_back_to_someone_who_wrote_first_is_no_first_contact(tmp_path: P
     found = explain(_run(tmp_path, source=str(log)), "b2")
     assert found.timeline is not None
     assert len(found.timeline["first_contacts"]) == len(found.timeline["replies"]) == 0
-    assert story(found)[1] == (
+    assert story_paragraphs(found)[1] == (
         "1 s later it sent 2 messages in 1 s, all to people it already knew; 1 went to groups."
     )
 
@@ -131,14 +137,16 @@ def test_writing_back_to_someone_who_wrote_first_is_no_first_contact(tmp_path: P
 def test_an_enforced_run_says_what_was_done_and_not_what_would_be(tmp_path: Path) -> None:
     events = events_file(tmp_path / "events.jsonl", _blast())
     found = explain(_run(tmp_path, source=str(events), mode="enforce"), "b")
-    assert status(found) == "It stands banned."
-    assert "it was banned by blast-at-birth" in story(found)[3]
-    assert story(found)[4].startswith("After that it tried to send 1 more message; 1 of its events")
+    assert status_sentence(found) == "It stands banned."
+    assert "it was banned by blast-at-birth" in story_paragraphs(found)[3]
+    assert story_paragraphs(found)[4].startswith(
+        "After that it tried to send 1 more message; 1 of its events"
+    )
 
 
 def test_a_log_that_is_gone_is_said_and_the_totals_are_told_instead(tmp_path: Path) -> None:
     found = explain(_run(tmp_path, source=str(tmp_path / "gone.jsonl")), "b")
-    told = story(found)
+    told = story_paragraphs(found)
     assert found.timeline is None
     assert "it sent 114 messages and wrote first to 113 people, of whom 1 replied" in told[1]
     assert "is no longer there" in told[-1]
@@ -147,13 +155,13 @@ def test_a_log_that_is_gone_is_said_and_the_totals_are_told_instead(tmp_path: Pa
 
 
 def test_a_run_from_a_pipe_explains_that_the_events_are_gone(tmp_path: Path) -> None:
-    assert "from a pipe" in story(explain(_run(tmp_path, source="-"), "b"))[-1]
+    assert "from a pipe" in story_paragraphs(explain(_run(tmp_path, source="-"), "b"))[-1]
 
 
 def test_an_account_without_decisions_is_told_so(tmp_path: Path) -> None:
     found = explain(_run(tmp_path), "b2")
-    assert status(found) == "Nothing was decided about this account: it may do everything."
-    assert "No rule fired: no decision was made about it." in story(found)
+    assert status_sentence(found) == "Nothing was decided about this account: it may do everything."
+    assert "No rule fired: no decision was made about it." in story_paragraphs(found)
 
 
 def test_an_account_first_seen_without_registration_is_told_so(tmp_path: Path) -> None:
@@ -163,9 +171,9 @@ def test_an_account_first_seen_without_registration_is_told_so(tmp_path: Path) -
         [decision("a", NOON + DAY, "restrict", until=NOON + 2 * DAY)],
     )
     found = explain(run, "a")
-    assert story(found)[0].endswith("the log does not hold its registration.")
-    assert "would have been restricted for 1 d" in " ".join(story(found))
-    assert "until 3 March 2026, 12:00:00 UTC" in status(found)
+    assert story_paragraphs(found)[0].endswith("the log does not hold its registration.")
+    assert "would have been restricted for 1 d" in " ".join(story_paragraphs(found))
+    assert "until 3 March 2026, 12:00:00 UTC" in status_sentence(found)
 
 
 def test_an_outcome_that_has_ended_is_told_with_the_worst_there_was(tmp_path: Path) -> None:
@@ -175,7 +183,7 @@ def test_an_outcome_that_has_ended_is_told_with_the_worst_there_was(tmp_path: Pa
         [decision("a", NOON, "limit", until=NOON + DAY)],
         mode="enforce",
     )
-    assert status(explain(run, "a")) == (
+    assert status_sentence(explain(run, "a")) == (
         "It stands allowed everything again; its worst outcome was limit."
     )
 
@@ -198,7 +206,7 @@ def test_a_directory_that_is_no_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_reasons_are_shown_with_units_and_meaning(blast: Explanation) -> None:
-    (ban,) = weightiest(blast)
+    (ban,) = decisions_to_explain(blast)
     rows = {row[0]: row for row in reasons_table(blast, ban).rows}
     assert rows["sends_15s"][1] == "113 messages"
     assert rows["first_contact_share_1d"][1] == "100 %"
@@ -220,7 +228,7 @@ def test_the_decision_that_acted_is_told_and_listed_among_many_mild_ones(tmp_pat
         [*mild[:21], ban, *mild[21:]],
     )
     found = explain(run, "a")
-    told = story(found)
+    told = story_paragraphs(found)
     assert "it would have been limited" in told[-4]
     assert "it would have been banned by r" in told[-3]
     assert told[-2] == "Further decisions of the same outcomes: 29, listed below."
@@ -270,7 +278,7 @@ def test_an_account_name_cannot_break_the_page(tmp_path: Path) -> None:
 
 def test_short_explanation_leaves_out_timeline_and_meanings(blast: Explanation) -> None:
     console = Console(width=100, record=True, file=io.StringIO())
-    render(blast, console)
+    print_explanation(blast, console)
     text = console.export_text()
     assert "3 min later it sent 113 messages" in text
     assert "sends │" not in text

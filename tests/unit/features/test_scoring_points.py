@@ -58,7 +58,7 @@ def test_scores_are_of_last_point_and_last_registration(seed: int) -> None:
 
 
 def _recorded(events: list[dict[str, object]], workers: int = 1, batch: int = 10_000) -> bytes:
-    engine = Engine(rules.load(), record=True, accounts=64, workers=workers)
+    engine = Engine(rules.load_policy(), record=True, accounts=64, workers=workers)
     found = []
     for begin in range(0, len(events), batch):
         engine.take(log(events[begin : begin + batch]))
@@ -104,7 +104,7 @@ def test_point_values_without_model_have_no_scores() -> None:
         {"id": f"e{i}", "ts": 100 * DAY + i * HOUR, "type": kind, "account": "a", "peer": f"p{i}"}
         for i in range(9)
     ]
-    engine = Engine(rules.load(), record=True, accounts=64)
+    engine = Engine(rules.load_policy(), record=True, accounts=64)
     engine.take(log(events))
     points = engine.points()
     assert points["values"][:, FIRST].tolist() == [5, 8]

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from support.events import Item, edge, sent, spoilt, streams, table, valid
 from wavebreak.errors import EventError
-from wavebreak.io.arrow_columns import gathered
-from wavebreak.io.field_limits import judge
-from wavebreak.io.validation import take_columns, take_plain, taken_events
+from wavebreak.io.arrow_columns import gather_batches
+from wavebreak.io.field_limits import validate_event
+from wavebreak.io.validation import batch_of_events, validate_columns, validate_plain_batches
 from wavebreak.schema.events import Refusal
 from wavebreak.service.request_decoder import Body, DecodeResult, RequestDecoder
 from wavebreak.service.settings import Limits
@@ -29,9 +29,9 @@ def told(wire: pa.RecordBatch, lines: Any, refused: list[Refusal]) -> Told:
 
 
 def one_by_one(items: list[Item]) -> Told:
-    verdicts = [judge(line, item) for line, item in enumerate(items, 1)]
+    verdicts = [validate_event(line, item) for line, item in enumerate(items, 1)]
     good = [(v, n) for n, v in enumerate(verdicts, 1) if not isinstance(v, Refusal)]
-    taken = taken_events([event for event, _ in good], [line for _, line in good])
+    taken = batch_of_events([event for event, _ in good], [line for _, line in good])
     return told(taken.wire, taken.lines, [v for v in verdicts if isinstance(v, Refusal)])
 
 
@@ -85,8 +85,8 @@ def test_batches_read_together_are_taken_as_each_alone_and_row_by_row(
 ) -> None:
     batches = [SHAPES[shape](plain(items)) for items, shape in parts]
     for batch, (items, _) in zip(batches, parts, strict=True):
-        assert told(*take_columns(batch, 1)) == one_by_one(items)
-    together = take_plain(batches, 1)
+        assert told(*validate_columns(batch, 1)) == one_by_one(items)
+    together = validate_plain_batches(batches, 1)
     if together is not None:
         assert told(*together) == one_by_one([item for items, _ in parts for item in items])
 
@@ -97,7 +97,7 @@ def test_columns_of_the_wires_types_are_read_by_machine_code(items: list[Item]) 
         {n: v for n, v in item.items() if n not in ("body", "url", "colour")} for item in items
     ]
     filled = [item for item in known if item] or [sent()]
-    assert gathered([plain(filled), cut_out(plain(filled))]) is not None
+    assert gather_batches([plain(filled), cut_out(plain(filled))]) is not None
 
 
 def streamed(batch: pa.RecordBatch) -> bytes:
@@ -182,8 +182,8 @@ def test_numbers_of_either_width_are_taken_and_those_beyond_are_refused() -> Non
     kinds = {"size": pa.int32(), "recipients": pa.int64()}
     items = [sent(size=7, recipients=2), sent(size=7, recipients=2**31), sent(size=-1)]
     (batch,) = table(items, **kinds).combine_chunks().to_batches()
-    assert gathered([batch]) is not None
-    assert told(*take_columns(batch, 1)) == one_by_one(items)
+    assert gather_batches([batch]) is not None
+    assert told(*validate_columns(batch, 1)) == one_by_one(items)
 
 
 def test_numbers_that_lie_askew_are_taken() -> None:
@@ -195,5 +195,5 @@ def test_numbers_that_lie_askew_are_taken() -> None:
         ]
         askew.append(pa.Array.from_buffers(column.type, 5, parts))
     moved = pa.RecordBatch.from_arrays(askew, batch.schema.names)
-    assert gathered([moved]) is None
-    assert told(*take_columns(moved, 1)) == told(*take_columns(batch, 1))
+    assert gather_batches([moved]) is None
+    assert told(*validate_columns(moved, 1)) == told(*validate_columns(batch, 1))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from support.events import Item, Seen
 from wavebreak.errors import FileError, UsageError
-from wavebreak.io.csv_import import PRESETS, Counts, convert, read_foreign
+from wavebreak.io.csv_import import PRESETS, Counts, convert, read_csv
 from wavebreak.schema import coverage
 
 TRACES = Path(__file__).resolve().parents[4] / "shared" / "data" / "traces"
@@ -25,7 +25,7 @@ def csv(directory: Path, text: str, name: str = "trace.csv") -> Path:
 
 
 def rows(path: Path, counts: Counts | None = None, **options: Any) -> list[Item]:
-    batches = read_foreign(path, counts=counts, **{"types": MAIL, **options})
+    batches = read_csv(path, counts=counts, **{"types": MAIL, **options})
     return [
         {name: value for name, value in row.items() if value is not None}
         for batch in batches

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from support.events import NOON, UNKNOWN_PHONE, Item, Seen, edge, lines, see, sent, streams, valid
 from wavebreak import io as formats
 from wavebreak.errors import FileError, UsageError
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import LOG_SCHEMA, WIRE_SCHEMA
 
 SUFFIXES = [
@@ -174,7 +174,7 @@ def test_a_log_of_ours_is_taken_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "events.arrow"
     with pa.OSFile(str(path), "wb") as f, pa.ipc.new_file(f, LOG_SCHEMA) as writer:
         writer.write_batch(log)
-    other = list(formats.read(path, Edge(b"another key in truth"), batch=1))
+    other = list(formats.read(path, Pseudonymizer(b"another key in truth"), batch=1))
     assert [b.log.to_pylist() for b in other] == [[row] for row in log.to_pylist()]
 
 

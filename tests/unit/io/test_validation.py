@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from support.events import NOON, Item, Seen, lines, see, sent, streams, table
 from support.hostile_lines import PLANTED, hostile
 from wavebreak.errors import FileError
-from wavebreak.io.field_limits import LIMITS, is_content, judge
+from wavebreak.io.field_limits import LIMITS, is_content, validate_event
 from wavebreak.io.line_splitter import MAX_LINE
-from wavebreak.io.readers import kind_of, parts
+from wavebreak.io.readers import columnar_batches, file_format
 from wavebreak.schema.events import TYPES, WIRE_SCHEMA, Refusal
 
 in_one_directory = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -349,9 +349,9 @@ def test_a_parquet_file_compressed_once_more_unpacks_to_a_limit(tmp_path: Path) 
     plain = pa.BufferOutputStream()
     pq.write_table(table([sent(id=str(n)) for n in range(1000)]), plain)
     path.write_bytes(gzip.compress(plain.getvalue()))
-    assert sum(b.num_rows for b, _ in parts(path, kind_of(path), 100)) == 1000
+    assert sum(b.num_rows for b, _ in columnar_batches(path, file_format(path), 100)) == 1000
     with pytest.raises(FileError, match="unpacks to more than"):
-        list(parts(path, kind_of(path), 100, unpacked=1000))
+        list(columnar_batches(path, file_format(path), 100, unpacked=1000))
 
 
 def test_columns_without_a_type_are_refused(tmp_path: Path) -> None:
@@ -380,9 +380,9 @@ def test_a_name_that_says_content_is_known_in_any_spelling(name: str) -> None:
     st.sampled_from(TYPES),
 )
 def test_judging_any_value_gives_an_event_or_a_refusal(value: Any, kind: str) -> None:
-    assert isinstance(judge(1, value), Refusal)
+    assert isinstance(validate_event(1, value), Refusal)
     item = {"type": kind, **dict.fromkeys(LIMITS[kind], value)}
-    assert judge(1, item) is not None
+    assert validate_event(1, item) is not None
 
 
 def test_hostile_lines_leak_nothing_and_hide_no_valid_event(tmp_path: Path) -> None:

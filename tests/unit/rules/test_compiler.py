@@ -13,7 +13,7 @@ import pytest
 from support.rule_factories import FEATURES, KINDS, policy, rule
 from wavebreak.compiled.numba_runtime import call_int64, compiled
 from wavebreak.errors import PolicyError
-from wavebreak.rules import Program, compile_rules, features_of, hits
+from wavebreak.rules import Program, compile_rules, features_read, matching_rules
 
 
 def sixty_four() -> Program:
@@ -29,13 +29,13 @@ def called(address: int, features: int, kind_bit: int) -> int:
 def test_each_of_sixty_four_rules_has_its_own_bit() -> None:
     program = sixty_four()
     for k in range(64):
-        assert hits(program, KINDS[k % 3], {"a": k}) == (f"rule_{k}",)
+        assert matching_rules(program, KINDS[k % 3], {"a": k}) == (f"rule_{k}",)
     assert program.enabled == -1
 
 
 def test_a_rule_is_looked_at_on_its_own_kinds_of_fact_only() -> None:
     program = compile_rules(policy([rule(on=("sent", "epoch"))]))
-    found = [kind for kind in KINDS if hits(program, kind, {"a": 2})]
+    found = [kind for kind in KINDS if matching_rules(program, kind, {"a": 2})]
     assert found == ["sent", "epoch"]
 
 
@@ -73,8 +73,8 @@ def test_a_rule_that_cannot_hold_without_a_feature_that_is_not_covered_is_silent
     ]
     program = compile_rules(policy(rules), frozenset({"a"}))
     assert program.not_covered == ("on_both",)
-    assert hits(program, "sent", {"a": 2}) == ("on_a", "on_either")
-    assert features_of(rules[1], FEATURES) == ("b", "a")
+    assert matching_rules(program, "sent", {"a": 2}) == ("on_a", "on_either")
+    assert features_read(rules[1], FEATURES) == ("b", "a")
 
 
 def test_masks_say_which_kinds_wake_the_rules_and_which_rules_decide() -> None:
@@ -93,7 +93,7 @@ def test_masks_say_which_kinds_wake_the_rules_and_which_rules_decide() -> None:
 
 
 def test_a_policy_without_rules_compiles_and_never_hits() -> None:
-    assert hits(compile_rules(policy([])), "sent", {"a": 1}) == ()
+    assert matching_rules(compile_rules(policy([])), "sent", {"a": 1}) == ()
 
 
 @pytest.mark.parametrize(("kind", "values"), [("sent", {"d": 1.0}), ("heard", {"a": 1.0})])
@@ -101,7 +101,7 @@ def test_asking_for_what_is_not_in_the_vocabulary_is_an_error(
     kind: str, values: dict[str, float]
 ) -> None:
     with pytest.raises(PolicyError, match="there is no"):
-        hits(sixty_four(), kind, values)
+        matching_rules(sixty_four(), kind, values)
 
 
 MODULE = """

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from support.rule_factories import fires, policy, rule
 from wavebreak.errors import PolicyError
-from wavebreak.rules import compile_rules, hits
+from wavebreak.rules import compile_rules, matching_rules
 from wavebreak.rules.expressions import MAX_DEPTH, MAX_LENGTH, parse
 
 NAMES = ("a", "b", "c", "sends_1h")
@@ -220,7 +220,7 @@ def test_random_expressions_are_worth_what_python_says(
     program = compile_rules(policy(rules))
     for values in examples:
         expected = tuple(f"rule_{k}" for k, (_, worth) in enumerate(short) if worth(values))
-        assert hits(program, "sent", values) == expected
+        assert matching_rules(program, "sent", values) == expected
 
 
 @settings(max_examples=300)

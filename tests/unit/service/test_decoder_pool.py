@@ -16,14 +16,14 @@ import pyarrow as pa
 import pytest
 
 from wavebreak.errors import EventError
-from wavebreak.privacy.pseudonymizer import Edge, widened
+from wavebreak.privacy.pseudonymizer import Pseudonymizer, with_all_columns
 from wavebreak.service import event_log
 from wavebreak.service.decoder_pool import DecoderPool, DecoderProcess
 from wavebreak.service.pending_requests import PendingRequest
 from wavebreak.service.request_decoder import Body, DecodedBatch, DecodeResult, RequestDecoder
 from wavebreak.service.settings import Limits
 
-EDGE = Edge(b"a key for tests only")
+EDGE = Pseudonymizer(b"a key for tests only")
 POISON = Body(b"poison", "lines")
 
 
@@ -59,7 +59,7 @@ def reader() -> Iterator[_Dying]:
 def test_process_decodes_like_a_local_decoder_and_encodes_rows(reader: DecoderProcess) -> None:
     bodies = [body("a"), Body(b"junk", "lines"), body("b")]
     made, here = reader.decode(bodies), RequestDecoder(EDGE, Limits()).decode(bodies)
-    assert widened(made.log).equals(here.log)
+    assert with_all_columns(made.log).equals(here.log)
     assert [read.taken for read in made.reads if isinstance(read, DecodeResult)] == [1, 0, 1]
     assert bytes(made.blob) == bytes(event_log.encode_row(here.log))
 

@@ -19,7 +19,7 @@ from wavebreak.service.auth import SCOPES
 from wavebreak.service.errors import ApiError
 from wavebreak.service.models import ApiKey, AuditEntry, Decision, Delivery, Webhook
 from wavebreak.service.webhooks import webhook_secret
-from wavebreak.ssrf_guard import reach
+from wavebreak.ssrf_guard import resolve_target
 
 router = Router(auth=ApiKeyAuth("admin"), exclude_unset=True)
 
@@ -87,7 +87,9 @@ async def add_webhook(request: HttpRequest, new: schemas.NewWebhook) -> schemas.
         write_audit_entry(context.now_ms, context.key, "add_webhook", webhook.id, new.reason)
         return _webhook_response(webhook, app.webhook_key)
 
-    check = partial(reach, new.url, resolver=app.resolver, allow_private=app.allow_private_webhooks)
+    check = partial(
+        resolve_target, new.url, resolver=app.resolver, allow_private=app.allow_private_webhooks
+    )
     try:
         await run_query(check)
     except WavebreakError as error:
