@@ -49,7 +49,7 @@ class Cost:
 
 def engine(*, workers: int = 1, accounts: int = RESERVE, model: Model | None = None) -> Engine:
     """An engine with the shipped policy, everything covered, in shadow; no model unless given."""
-    return Engine(rules.load(), workers=workers, accounts=accounts, model=model)
+    return Engine(rules.load_policy(), workers=workers, accounts=accounts, model=model)
 
 
 def advance(core: Core, segment: Segment) -> int:

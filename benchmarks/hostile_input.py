@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from support.hostile_lines import BEGIN, JITTER_MS, PLANTED, STEP_MS, hostile
 from wavebreak import engine, io, rules
 from wavebreak.features.facts import Fanout
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 
 
 def _written(path: Path, count: int, seed: int) -> set[int]:
@@ -58,7 +58,7 @@ class _Facts:
 def _decided(path: Path, taken: int) -> str:
     """Run the whole engine over the same lines; every line that was taken is accounted for."""
     out = path.parent / "out"
-    summary = engine.run(path, out, rules.load(), Edge(bytes(range(32))))
+    summary = engine.run(path, out, rules.load_policy(), Pseudonymizer(bytes(range(32))))
     assert summary["accepted"] + summary["late"] + summary["duplicates"] == taken
     assert summary["accounts"] > 0
     for file in out.iterdir():
@@ -79,7 +79,7 @@ def main(count: int = 1_000_000, seed: int = 1) -> None:
         read = taken = 0
         started = time.perf_counter()
         seconds = 0.0
-        for batch in io.read(path, Edge(bytes(range(32)))):
+        for batch in io.read(path, Pseudonymizer(bytes(range(32)))):
             seconds += time.perf_counter() - started
             text = str(batch.log.to_pylist()) + str(batch.refused)
             leaked = [planted for planted in PLANTED if planted in text]

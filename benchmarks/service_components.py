@@ -19,7 +19,7 @@ from benchmarks.figures import Figure, figure
 from wavebreak import rules
 from wavebreak.engine import Engine, snapshot
 from wavebreak.io import jsonl
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.service import decide
 from wavebreak.service.decoder_pool import answered
 from wavebreak.service.request_decoder import Body, Decoder, joined
@@ -57,7 +57,7 @@ def _timed(work: Callable[[], object]) -> float:
 
 def _reading(form: str, rounds: int) -> list[Figure]:
     made, figures = _bodies(form, 100_000), []
-    decoder = Decoder(Edge(b"parts, no secret"), Limits())
+    decoder = Decoder(Pseudonymizer(b"parts, no secret"), Limits())
     jsonl.warm()
     for many in TOGETHER:
         parts = [made[at : at + many] for at in range(0, len(made) - many + 1, many)]
@@ -86,7 +86,7 @@ def _middle(what: str, unit: str, costs: Sequence[float], note: str) -> Figure:
 
 
 def _engine(to: Engine, made: list[Body], many: int) -> list[Figure]:
-    decoder, fanout, kernel = Decoder(Edge(b"parts, no secret"), Limits()), [], []
+    decoder, fanout, kernel = Decoder(Pseudonymizer(b"parts, no secret"), Limits()), [], []
     logs = [decoder.decode([body], narrow=True).log for body in made]
     first = to.fanout.position
     for at in range(0, len(logs) - many + 1, many):
@@ -113,8 +113,8 @@ def _named(log: pa.RecordBatch, first: int) -> pa.RecordBatch:
 
 
 def _deciding(of: Engine, rounds: int) -> list[Figure]:
-    edge = Edge(b"parts, no secret")
-    asks = decide.Answering(rules.load(), decide.load(None), edge)
+    edge = Pseudonymizer(b"parts, no secret")
+    asks = decide.Answering(rules.load_policy(), decide.load(None), edge)
     spent: dict[str, list[float]] = {"read": [], "over the edge": [], "tried": []}
     for content in load.questions(4 * rounds, ACCOUNTS):
         began = time.perf_counter()

@@ -25,7 +25,7 @@ import typer
 from wavebreak.cli.app import app
 from wavebreak.features.catalog import FEATURES
 from wavebreak.features.fact_kinds import KINDS
-from wavebreak.rules import OUTCOMES, STAGES, describe, load
+from wavebreak.rules import OUTCOMES, STAGES, describe_rule, load_policy
 from wavebreak.schema.events import EVENTS
 from wavebreak.service.api.openapi import document
 from wavebreak.service.settings import Limits, Settings
@@ -219,7 +219,7 @@ one: [Add a feature](../how-to/add-a-feature.md).
 
 def rules_page() -> str:
     """Return the page of the shipped rules."""
-    policy = load()
+    policy = load_policy()
     parts = [NOTICE, RULES_INTRODUCTION.format(count=len(policy.rules))]
     for stage in STAGES:
         rows = [
@@ -230,7 +230,7 @@ def rules_page() -> str:
         if rows:
             parts.append(f"## Stage {stage}\n\n{table(['rule', 'outcome', 'meaning'], rows)}\n")
     parts.append("## Each rule\n")
-    parts += [describe(rule).replace("## ", "### ", 1) + "\n" for rule in policy.rules]
+    parts += [describe_rule(rule).replace("## ", "### ", 1) + "\n" for rule in policy.rules]
     return "\n".join(parts)
 
 

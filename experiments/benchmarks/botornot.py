@@ -23,14 +23,14 @@ from wavebreak.engine import Engine
 from wavebreak.errors import UsageError
 from wavebreak.features.catalog import INPUTS
 from wavebreak.io import csv_import
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema import coverage
 
 RECIPE: Recipe = {
     "rounds": 150, "rate": 0.04, "leaves": 6, "columns": 0.3, "least": 8, "rows": 0.7,
 }  # fmt: skip
 SETS = (30, 31)
-_NO_SECRET = Edge(b"wavebreak bench, no secret")
+_NO_SECRET = Pseudonymizer(b"wavebreak bench, no secret")
 
 
 class Accounts(NamedTuple):
@@ -54,9 +54,9 @@ def follow(events: Path, labels: Path) -> Accounts:
     points before. Raises FileError for a trace or labels that cannot be read.
     """
     known = csv_import.PRESETS["botornot"]
-    batches = list(csv_import.read_foreign(events, types=known.types, unit=known.unit))
+    batches = list(csv_import.read_csv(events, types=known.types, unit=known.unit))
     logs = [_NO_SECRET.apply(batch) for batch in batches]
-    engine = Engine(rules.load(), coverage.learn(logs), record=True)
+    engine = Engine(rules.load_policy(), coverage.measure(logs), record=True)
     for log in logs:
         engine.take(log)
     engine.finish()

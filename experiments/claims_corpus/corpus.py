@@ -106,7 +106,9 @@ class CorpusPage(msgspec.Struct, frozen=True):
 
 def read_files() -> dict[str, CorpusFile]:
     """Read the corpus: its files by name, in the order of the names."""
-    return {path.stem: config.read(path, CorpusFile) for path in sorted(PAGES.glob("*.toml"))}
+    return {
+        path.stem: config.load_config(path, CorpusFile) for path in sorted(PAGES.glob("*.toml"))
+    }
 
 
 def generate_pages(variants: int = VARIANTS) -> Iterator[CorpusPage]:

@@ -46,7 +46,11 @@ def retrain(
     )  # fmt: skip
     with progress_bar("retrain") as show:
         weeks = retraining.simulate_weeks(
-            out_path, rules.load(policy), training.load_settings(policy), setting, progress=show
+            out_path,
+            rules.load_policy(policy),
+            training.load_settings(policy),
+            setting,
+            progress=show,
         )
     text = json.dumps(retraining.as_json(weeks), indent=1, ensure_ascii=False)
     (out_path / "weeks.json").write_text(text + "\n", encoding="utf-8")

@@ -24,7 +24,7 @@ from wavebreak import model as models
 from wavebreak.errors import UsageError
 from wavebreak.evaluation import Evaluation, Label, evaluate, read_labels
 from wavebreak.features.catalog import NAMES
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import OUTCOMES, Policy
 from wavebreak.simulation import CAMPAIGNS, START_MS, simulate, write
 
@@ -175,7 +175,7 @@ def _decided(
 ) -> Evaluation:  # fmt: skip
     """Run a week's log under a model, enforced, and hold it against the truth."""
     engine.run(
-        place, place / name, policy, Edge(b"weeks of retraining, no secret"), enforce=True,
+        place, place / name, policy, Pseudonymizer(b"weeks of retraining, no secret"), enforce=True,
         model=models.load(latest) if latest else None,
         progress=lambda p: progress(0.1 + 0.3 * p.share, f"{place.name}, {p.events:,} events"),
     )  # fmt: skip

@@ -19,7 +19,7 @@ import typer
 
 from wavebreak.cli.app import app
 from wavebreak.features.fact_kinds import KINDS
-from wavebreak.rules import OUTCOMES, load
+from wavebreak.rules import OUTCOMES, load_policy
 from wavebreak.schema.events import EVENTS, TYPES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -135,7 +135,7 @@ def test_events_that_documents_show_are_accepted() -> None:
 
 def test_rule_that_the_readme_shows_is_the_shipped_one() -> None:
     shown = tomllib.loads(blocks(README, "toml")[0])["rule"]
-    rule = load().rule("instant_ban")
+    rule = load_policy().rule("instant_ban")
     assert rule is not None
     shipped = msgspec.json.decode(msgspec.json.encode(rule))
     assert {"id", "on", "when", "outcome", "fires_on"} <= set(shown[0])

@@ -12,12 +12,12 @@ from wavebreak import rules
 from wavebreak.errors import PolicyError
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.facts import NO_FACT, fact_kinds
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy, Rule
 from wavebreak.schema.events import EVENTS, TYPES, Event
 from wavebreak.service.decide import Answering, load
 
-POLICY, MANNERS, EDGE = rules.load(), load(None), Edge(bytes(32))
+POLICY, MANNERS, EDGE = rules.load_policy(), load(None), Pseudonymizer(bytes(32))
 IDS = [rule.id for rule in POLICY.rules]
 MEMBERS = {"peer": "b", "business": "b", "group": "g", "reason": "spam", "label": "benign",
            "source": "analyst", "looked_up": 1, "found": 0, "kind": "captcha"}  # fmt: skip
@@ -61,13 +61,13 @@ def closed_under(policy: Policy) -> set[str]:
     return {name for name, answer in answers.items() if not answer.allowed}
 
 
-def test_each_rule_is_looked_at() -> None:
+def test_every_rule_is_covered() -> None:
     assert len(IDS) == len(POLICY.rules) >= 60
     assert sum(bool(judged(rule)) for rule in POLICY.rules) >= 40
 
 
 @pytest.mark.parametrize("name", IDS)
-def test_an_act_that_a_rule_judges_fails_as_the_rule_says(name: str) -> None:
+def test_act_fails_open_or_closed_as_its_rule_states(name: str) -> None:
     rule = POLICY.rule(name)
     assert rule is not None
     by_stage = MANNERS.on_failure[rule.stage]
@@ -79,7 +79,7 @@ def test_an_act_that_a_rule_judges_fails_as_the_rule_says(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", IDS)
-def test_what_a_rule_says_of_failures_is_no_part_of_the_policys_version(name: str) -> None:
+def test_on_failure_does_not_change_the_version(name: str) -> None:
     rule = POLICY.rule(name)
     assert rule is not None
     versions = {alone(rule, on_failure=said).version for said in (None, "open", "closed")}
@@ -87,17 +87,17 @@ def test_what_a_rule_says_of_failures_is_no_part_of_the_policys_version(name: st
     assert alone(rule, about="Something else is said of it.").version not in versions
 
 
-def test_a_rule_says_it_in_its_table(tmp_path: Path) -> None:
+def test_on_failure_is_read_from_the_rule(tmp_path: Path) -> None:
     (tmp_path / "rules").mkdir()
     shipped = (rules.loader.SHIPPED / "rules" / "bulk.toml").read_text("utf-8")
     told = shipped.replace('id = "instant_ban"', 'id = "instant_ban"\non_failure = "closed"')
     (tmp_path / "rules" / "bulk.toml").write_text(told, "utf-8")
-    found = rules.load(tmp_path).rule("instant_ban")
+    found = rules.load_policy(tmp_path).rule("instant_ban")
     assert found is not None
     assert found.on_failure == "closed"
-    assert "message.sent" in closed_under(rules.load(tmp_path))
+    assert "message.sent" in closed_under(rules.load_policy(tmp_path))
     assert "message.sent" not in closed_under(POLICY)
     wrong = told.replace('"closed"', '"ajar"')
     (tmp_path / "rules" / "bulk.toml").write_text(wrong, "utf-8")
     with pytest.raises(PolicyError):
-        rules.load(tmp_path)
+        rules.load_policy(tmp_path)

@@ -26,7 +26,7 @@ from wavebreak.bundles.reproduction import RerunManifest
 from wavebreak.bundles.verify import exit_code, verify_bundle
 from wavebreak.io import read
 from wavebreak.ledger import DirectoryRecorder, new_signer
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 
 
 class Made:
@@ -258,7 +258,7 @@ def test_no_name_of_the_run_is_in_the_bundle(made: Made) -> None:
     content = b"\0".join(path.read_bytes() for path in files)
     assert [word for word in planted if word.encode() in content] == []
     log = pa.Table.from_batches(
-        [b.log for b in read(made.exhibit / "log.arrow", Edge(bytes(32), None))]
+        [b.log for b in read(made.exhibit / "log.arrow", Pseudonymizer(bytes(32), None))]
     )
     original = {event["account"] for event in lines_of(made.run.parent / "events.jsonl")}
     for name in ("account", "peer", "id", "device", "number", "address"):
@@ -290,7 +290,7 @@ def test_a_bundle_of_the_accounts_own_events_says_what_cannot_be_decided_again(
     assert "others' events, on which they rest, are not here" in found["recomputation"].said
     place = tmp_path / "C-7" / "exhibits" / "E2"
     about = json.loads((place / "rerun.json").read_text())
-    batches = [b.log for b in read(place / "log.arrow", Edge(bytes(32), None))]
+    batches = [b.log for b in read(place / "log.arrow", Pseudonymizer(bytes(32), None))]
     log = pa.Table.from_batches(batches).select(["account", "peer"]).to_pylist()
     assert all(about["accounts"][0] in (row["account"], row["peer"]) for row in log)
     assert len(log) == about["events"] == 1 + 130 + 3

@@ -7,7 +7,7 @@ import pytest
 from wavebreak import model, rules, simulation
 from wavebreak.engine import Engine
 from wavebreak.model.storage import SHIPPED
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema import coverage
 from wavebreak.simulation.world import FULL_COVERAGE
 
@@ -25,9 +25,11 @@ def test_default_model_matches_the_catalog_and_is_small() -> None:
 @pytest.mark.parametrize("seed", [103])
 def test_default_model_on_random_platform_bans_no_one_benign(seed: int) -> None:
     world = simulation.random_platform(seed, coverage=FULL_COVERAGE)
-    edge = Edge(b"a key for tests only")
+    edge = Pseudonymizer(b"a key for tests only")
     logs = [edge.apply(batch) for batch in world.batches()]
-    engine = Engine(rules.load(), coverage.learn(logs), enforce=True, model=model.chosen(None))
+    engine = Engine(
+        rules.load_policy(), coverage.measure(logs), enforce=True, model=model.chosen(None)
+    )
     made = [d for log in logs for d in engine.take(log)] + engine.finish()
     worst: dict[str, set[str]] = {}
     for decision in made:

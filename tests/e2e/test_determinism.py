@@ -17,14 +17,14 @@ from wavebreak import rules, simulation
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
 from wavebreak.engine.snapshot import restore, save
-from wavebreak.io.csv_import import PRESETS, read_foreign
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.io.csv_import import PRESETS, read_csv
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema import coverage
 from wavebreak.schema.coverage import Profile
 from wavebreak.schema.events import LOG_SCHEMA
 
 TRACES = Path(__file__).resolve().parents[3] / "shared" / "data" / "traces"
-EDGE = Edge(b"a key for tests only")
+EDGE = Pseudonymizer(b"a key for tests only")
 
 
 def _one(batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch:
@@ -44,7 +44,7 @@ def _trace() -> pa.RecordBatch:
     path = TRACES / "collegemsg.csv.gz"
     if not path.exists():
         pytest.skip("../shared/data is absent")
-    return _one(read_foreign(path, types=PRESETS["collegemsg"].types)).slice(0, 6_000)
+    return _one(read_csv(path, types=PRESETS["collegemsg"].types)).slice(0, 6_000)
 
 
 @pytest.fixture(scope="module", params=["a simulated day", "a real trace"])
@@ -60,12 +60,12 @@ def log(request: pytest.FixtureRequest) -> pa.RecordBatch:
 @pytest.fixture(scope="module")
 def stream(log: pa.RecordBatch) -> Profile:
     """What the log carries."""
-    return coverage.learn([log])
+    return coverage.measure([log])
 
 
 def _strict() -> rules.Policy:
     """The shipped policy, one of its rules made to fire often, so that a calm trace decides too."""
-    policy = rules.load()
+    policy = rules.load_policy()
     often = msgspec.structs.replace(
         policy.rules[0], id="often", stage="messaging", on=("sent", "received"),
         when="sends_1h >= 6 and peers_1d >= 2", outcome="restrict", label=None, hold="1h",

@@ -13,7 +13,7 @@ from experiments.weekly_retraining import report, retraining
 from support import scoring_points
 from wavebreak import cli, model, monitoring, rules, simulation, training
 
-SMALL, POLICY = scoring_points.small(), rules.load()
+SMALL, POLICY = scoring_points.small(), rules.load_policy()
 
 
 def world(out: Path, seed: int) -> Path:

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from wavebreak import red_team, rules
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.simulation.attackers import PRESETS
 
-EDGE = Edge(b"a key for tests only")
+EDGE = Pseudonymizer(b"a key for tests only")
 FILES = ("red_team.json", "events.parquet", "decisions.jsonl", "labels.csv", "accounts.parquet")
 
 
@@ -24,7 +24,9 @@ SMALL = red_team.TournamentConfig(
 
 
 def run(out: Path, config: red_team.TournamentConfig) -> red_team.Tournament:
-    tournament = red_team.run_tournament(config, rules.load(), EDGE, red_team.load_config(), out)
+    tournament = red_team.run_tournament(
+        config, rules.load_policy(), EDGE, red_team.load_config(), out
+    )
     red_team.write_json(tournament, out)
     return tournament
 

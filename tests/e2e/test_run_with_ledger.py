@@ -18,10 +18,10 @@ from wavebreak.ledger import (
 )
 from wavebreak.ledger.audit import audit_directory
 from wavebreak.ledger.verifier import read_lines
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 
 SIGNER = new_signer("example.org/run", secret=bytes(range(32)))
-EDGE = Edge(b"a key that is long enough")
+EDGE = Pseudonymizer(b"a key that is long enough")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def run(world: Path, out: Path, *, enforce: bool, sealed: bool) -> DirectoryReco
         if sealed
         else None
     )
-    engine.run(world, out, rules.load(), EDGE, enforce=enforce, batch=2_000, sealer=sealer)
+    engine.run(world, out, rules.load_policy(), EDGE, enforce=enforce, batch=2_000, sealer=sealer)
     return sealer
 
 

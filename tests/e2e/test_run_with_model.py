@@ -23,11 +23,11 @@ from wavebreak.engine.snapshot import restore, save
 from wavebreak.errors import ModelError, SnapshotError
 from wavebreak.features.catalog import INDEX, INPUTS
 from wavebreak.io import read
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema import coverage
 from wavebreak.schema.events import LOG_SCHEMA
 
-KEY = Edge(b"a key for tests only")
+KEY = Pseudonymizer(b"a key for tests only")
 CLI = CliRunner()
 
 
@@ -53,7 +53,7 @@ def log(world: Path) -> pa.RecordBatch:
 @pytest.fixture(scope="module")
 def trees(world: Path, log: pa.RecordBatch) -> model.Model:
     """A model of that very day, quick to ask for something; half of the points are let go early."""
-    engine = Engine(rules.load(), record=True)
+    engine = Engine(rules.load_policy(), record=True)
     engine.take(log)
     engine.finish()
     points = engine.points()
@@ -75,7 +75,7 @@ def trees(world: Path, log: pa.RecordBatch) -> model.Model:
 
 def decided(log: pa.RecordBatch, **more: Any) -> tuple[list[Decision], Any, list[str]]:
     """Decisions and scoring points of a log, and the accounts of the points."""
-    engine = Engine(rules.load(), record=True, **more)
+    engine = Engine(rules.load_policy(), record=True, **more)
     made = [*engine.take(log), *engine.finish()]
     points = engine.points()
     return made, points, engine.fanout.accounts.texts(points["account"]).to_pylist()
@@ -127,10 +127,10 @@ def test_without_a_model_no_decision_has_a_score(log: pa.RecordBatch) -> None:
 def test_what_a_stream_does_not_carry_is_missing_to_the_model_too(
     log: pa.RecordBatch, trees: model.Model
 ) -> None:
-    seen = coverage.learn([log])
+    seen = coverage.measure([log])
     carried = {name: share for name, share in seen.types.items() if name != "typing.started"}
     stream = dataclasses.replace(seen, types=carried)
-    engine = Engine(rules.load(), stream, model=trees, record=True)
+    engine = Engine(rules.load_policy(), stream, model=trees, record=True)
     engine.take(log)
     silent = [INDEX[name] for name in INPUTS if name not in engine.covered]
     points = engine.points()
@@ -143,14 +143,14 @@ def test_what_a_stream_does_not_carry_is_missing_to_the_model_too(
 def test_a_snapshot_made_under_another_model_is_refused(
     log: pa.RecordBatch, trees: model.Model, tmp_path: Path
 ) -> None:
-    engine = Engine(rules.load(), model=trees)
+    engine = Engine(rules.load_policy(), model=trees)
     engine.take(log.slice(0, 2_000))
     save(engine, tmp_path / "state")
-    restore(Engine(rules.load(), model=trees), tmp_path / "state")
+    restore(Engine(rules.load_policy(), model=trees), tmp_path / "state")
     other = dataclasses.replace(trees, seed=99)
     for wrong in (other, None):
         with pytest.raises(SnapshotError, match="another model"):
-            restore(Engine(rules.load(), model=wrong), tmp_path / "state")
+            restore(Engine(rules.load_policy(), model=wrong), tmp_path / "state")
 
 
 def told(*words: str) -> str:

@@ -17,10 +17,10 @@ from support import scoring_points
 from wavebreak import cli, engine, model, rules, simulation, training
 from wavebreak.errors import FileError, TrainingError, UsageError
 from wavebreak.features.fact_kinds import KINDS
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.training import dataset, leakage, pipeline
 
-SMALL, POLICY = scoring_points.small(), rules.load()
+SMALL, POLICY = scoring_points.small(), rules.load_policy()
 SEEN = simulation.simulate(people=120, days=0.2, campaigns=[("blast", 4)] * 3, seed=1_007)
 
 
@@ -43,7 +43,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def decided(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `wavebreak run` wrote about it."""
     out = tmp_path_factory.mktemp("run")
-    engine.run(world, out, POLICY, Edge(b"another key, long enough"))
+    engine.run(world, out, POLICY, Pseudonymizer(b"another key, long enough"))
     return out
 
 

@@ -28,7 +28,7 @@ from wavebreak.claims.exhibits import (
 from wavebreak.claims.screenshot import render
 from wavebreak.claims.warc import encode_warc, read_warc
 from wavebreak.errors import ClaimError
-from wavebreak.ssrf_guard import ReachError
+from wavebreak.ssrf_guard import ForbiddenAddressError
 
 
 @pytest.fixture
@@ -149,23 +149,23 @@ def test_nonsense_and_silence_are_refused(site: Web) -> None:
 
 
 def test_private_addresses_are_refused_at_every_hop(site: Web) -> None:
-    with pytest.raises(ReachError, match="public internet"):
+    with pytest.raises(ForbiddenAddressError, match="public internet"):
         taken(site.url("/page"), outside(allow_private=False))
     assert site.hits == []
-    with pytest.raises(ReachError, match="only http"):
+    with pytest.raises(ForbiddenAddressError, match="only http"):
         taken(site.url("/to_a_file"))
 
 
 def rebinding(host: str, port: int) -> list[str]:
     """The shop is on the loopback, by test; what its pages lead to has no address."""
     if host == "private.example":
-        raise ReachError("the host is not on the public internet")
+        raise ForbiddenAddressError("the host is not on the public internet")
     return ["127.0.0.1"]
 
 
 def test_a_redirect_inward_is_refused_and_an_image_inward_is_a_gap(site: Web) -> None:
     world = CaptureEnvironment(lambda: AT, rebinding, True)
-    with pytest.raises(ReachError, match="public internet"):
+    with pytest.raises(ForbiddenAddressError, match="public internet"):
         taken(site.url("/inward"), world)
     made = taken(site.url("/inside"), world)
     assert list(made.gaps) == ["http://private.example/secret.png"]
@@ -184,7 +184,7 @@ def test_a_name_that_answers_anew_cannot_move_the_connection(site: Web) -> None:
         taken(site.url("/page"), CaptureEnvironment(lambda: AT, resolver), seconds_a_request=0.2)
     assert asked == ["shop.example"]
     assert site.hits == []
-    with pytest.raises(ReachError, match="public internet"):
+    with pytest.raises(ForbiddenAddressError, match="public internet"):
         taken(site.url("/page"), CaptureEnvironment(lambda: AT, resolver))
     assert site.hits == []
 

@@ -15,7 +15,7 @@ from support.brokers import Broker
 from support.service_harness import abuser
 from wavebreak import rules
 from wavebreak.engine import Engine
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak.service.bootstrap import Wishes, background
 
@@ -28,8 +28,8 @@ def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
 
 def _wanted(events: list[Any]) -> list[bytes]:
     """Decisions of an engine that takes the events in the order of the log."""
-    engine = Engine(rules.load(), accounts=1024)
-    log = Edge(service_harness.SECRET).apply(service_harness.wire(events, WIRE_SCHEMA))
+    engine = Engine(rules.load_policy(), accounts=1024)
+    log = Pseudonymizer(service_harness.SECRET).apply(service_harness.wire(events, WIRE_SCHEMA))
     return [msgspec.json.encode(made) for made in engine.take(log)]
 
 

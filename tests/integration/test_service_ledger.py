@@ -270,7 +270,7 @@ def test_what_is_erased_can_be_opened_no_more_and_the_log_still_verifies(tmp_pat
 def test_a_changed_policy_says_how_many_earlier_decisions_it_would_not_have_made(
     tmp_path: Path,
 ) -> None:
-    shipped = rules.load()
+    shipped = rules.load_policy()
     lenient = replace(
         shipped,
         rules=tuple(

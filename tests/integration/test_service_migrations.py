@@ -17,7 +17,7 @@ from support.service_harness import Running, abuser
 from wavebreak import rules
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak.service import database, event_log
 from wavebreak.service.engine_thread import row
@@ -45,8 +45,10 @@ def first(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[Decis
 
 
 def _filled() -> list[Decision]:
-    engine = Engine(rules.load(), accounts=1024)
-    events = Edge(service_harness.SECRET).apply(service_harness.wire(abuser(), WIRE_SCHEMA))
+    engine = Engine(rules.load_policy(), accounts=1024)
+    events = Pseudonymizer(service_harness.SECRET).apply(
+        service_harness.wire(abuser(), WIRE_SCHEMA)
+    )
     made = engine.take(events)
     with connection.cursor() as cursor:
         event_log.append(cursor, 0, events.num_rows, 1, event_log.packed(events))

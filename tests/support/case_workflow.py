@@ -33,7 +33,7 @@ from wavebreak.claims.exhibits import Exhibit as ClaimExhibit
 from wavebreak.claims.warc import Exchange, encode_warc
 from wavebreak.engine import run
 from wavebreak.ledger import new_signer
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 
 KEY = bytes(range(32))
 PAGE = (
@@ -86,7 +86,7 @@ def small_run(directory: Path, **options: Any) -> Path:
         *sending(OTHER, NOON + HOUR, 120, "203.0.113.9"),
     ]
     source = events_file(directory / "events.jsonl", sorted(events, key=lambda e: int(e["ts"])))
-    run(source, directory / "run", rules.load(), Edge(KEY, None), **options)
+    run(source, directory / "run", rules.load_policy(), Pseudonymizer(KEY, None), **options)
     return directory / "run"
 
 
@@ -151,7 +151,7 @@ class Bench:
                 at, self.claim(), self.actor, "investigator", title="Price page"
             )
             self.found(at, "E1", "off_platform", Basis.STATEMENT, Strength.STRONG)
-            edge = Edge(KEY, None)
+            edge = Pseudonymizer(KEY, None)
             taken, about = evidence_intake.add_run_exhibit(
                 at,
                 run,

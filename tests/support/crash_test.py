@@ -34,7 +34,7 @@ from wavebreak.schema.events import json_rows
 from wavebreak.service import database, event_log
 from wavebreak.service.ledger_store import Opened, copied
 
-POLICY = rules.load()
+POLICY = rules.load_policy()
 
 
 @cache

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from wavebreak import io
 from wavebreak.io.field_limits import EITHER, LIMITS, Limit
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import TYPES, WIRE_SCHEMA, Refusal
 
 KEY = bytes(range(32))
@@ -25,9 +25,9 @@ IPS = ("203.0.113.77", "198.51.100.4", "2001:db8:1:2::3", "::ffff:203.0.113.77")
 Item = dict[str, Any]
 
 
-def edge() -> Edge:
+def edge() -> Pseudonymizer:
     """Give an edge with a key that is always the same."""
-    return Edge(KEY)
+    return Pseudonymizer(KEY)
 
 
 def sent(**fields: Any) -> Item:

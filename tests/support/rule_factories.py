@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from wavebreak.rules import EnforcementTerms, Policy, Rule, compile_rules, hits
+from wavebreak.rules import EnforcementTerms, Policy, Rule, compile_rules, matching_rules
 from wavebreak.rules.conditions import When
 
 FEATURES = ("a", "b", "c")
@@ -38,4 +38,4 @@ def policy(rules: Iterable[Rule]) -> Policy:
 
 def fires(when: str, values: Mapping[str, float]) -> bool:
     """Whether a rule of that expression hits, through the compiled function."""
-    return hits(compile_rules(policy([rule(when)])), "sent", values) == ("a_rule",)
+    return matching_rules(compile_rules(policy([rule(when)])), "sent", values) == ("a_rule",)

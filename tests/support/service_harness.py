@@ -21,7 +21,7 @@ from opentelemetry.trace import NoOpTracer, Tracer
 from support.external_servers import postgresql
 from wavebreak import engine, rules
 from wavebreak.ledger import new_signer
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
 from wavebreak.service import database, decide, event_log
 from wavebreak.service.api.admin import add
@@ -77,7 +77,7 @@ def administer(statement: str) -> None:
 
 def desk() -> Desk:
     """A desk whose webhooks may go to this machine."""
-    policy = rules.load()
+    policy = rules.load_policy()
     ring = Ring(time.time, time.monotonic)
     return Desk(
         ring, Metrics(), load_terms(), policy.enforcement.new_chats_1d, SECRET, private=True,
@@ -95,7 +95,7 @@ def service(
 ) -> Service:  # fmt: skip
     """A service over the bound database, with the shipped rules and without a model."""
 
-    policy, edge = policy or rules.load(), Edge(SECRET)
+    policy, edge = policy or rules.load_policy(), Pseudonymizer(SECRET)
 
     def make() -> engine.Engine:
         return engine.Engine(policy, accounts=1024)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.webhook_receiver import Answer, listening
-from wavebreak.ssrf_guard import PinnedTransport, ReachError, is_public, reach
+from wavebreak.ssrf_guard import ForbiddenAddressError, PinnedTransport, is_public, resolve_target
 
 NOT_PUBLIC = [
     "0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.255.255.254",
@@ -28,14 +28,17 @@ PUBLIC = ["1.1.1.1", "8.8.8.8", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::1
 @pytest.mark.parametrize("address", NOT_PUBLIC)
 def test_what_is_not_public_is_refused_as_name_and_as_literal(address: str) -> None:
     assert not is_public(address)
-    with pytest.raises(ReachError, match="public internet"):
-        reach("http://shop.example/", resolver=lambda host, port: ["1.1.1.1", address])
+    with pytest.raises(ForbiddenAddressError, match="public internet"):
+        resolve_target("http://shop.example/", resolver=lambda host, port: ["1.1.1.1", address])
 
 
 @pytest.mark.parametrize("address", PUBLIC)
 def test_what_is_public_is_reached(address: str) -> None:
     assert is_public(address)
-    assert reach("https://a.example", resolver=lambda host, port: [address]).address == address
+    assert (
+        resolve_target("https://a.example", resolver=lambda host, port: [address]).address
+        == address
+    )
 
 
 @given(st.ip_addresses(v=4).map(IPv4Address))
@@ -62,19 +65,19 @@ def test_a_wrapped_address_is_judged_as_what_it_wraps(address: IPv4Address) -> N
     ],
 )  # fmt: skip
 def test_a_url_that_must_not_be_followed_is_refused_with_its_reason(url: str, said: str) -> None:
-    with pytest.raises(ReachError, match=said):
-        reach(url, resolver=lambda host, port: ["127.0.0.1"])
+    with pytest.raises(ForbiddenAddressError, match=said):
+        resolve_target(url, resolver=lambda host, port: ["127.0.0.1"])
 
 
 def test_a_port_that_is_not_listed_is_refused() -> None:
-    with pytest.raises(ReachError, match="port 22"):
-        reach("http://1.1.1.1:22/", ports=frozenset({80, 443}))
-    assert reach("http://1.1.1.1:8080/").port == 8080
+    with pytest.raises(ForbiddenAddressError, match="port 22"):
+        resolve_target("http://1.1.1.1:22/", ports=frozenset({80, 443}))
+    assert resolve_target("http://1.1.1.1:8080/").port == 8080
 
 
 def test_a_host_without_address_is_refused() -> None:
-    with pytest.raises(ReachError, match="no address"):
-        reach("http://a.example/", resolver=lambda host, port: [])
+    with pytest.raises(ForbiddenAddressError, match="no address"):
+        resolve_target("http://a.example/", resolver=lambda host, port: [])
 
 
 class Told(Answer):
@@ -108,12 +111,12 @@ def test_the_transport_connects_to_the_judged_address_under_the_name(port: int) 
 def test_a_redirect_to_a_private_name_is_refused(port: int) -> None:
     def resolver(host: str, port: int) -> list[str]:
         if host == "metadata.example":
-            raise ReachError("asked again")
+            raise ForbiddenAddressError("asked again")
         return ["127.0.0.1"]
 
     transport = PinnedTransport(resolver=resolver, allow_private=True)
     with (
         httpx.Client(transport=transport, follow_redirects=True) as client,
-        pytest.raises(ReachError, match="asked again"),
+        pytest.raises(ForbiddenAddressError, match="asked again"),
     ):
         client.get(f"http://hook.example:{port}/away")

@@ -229,7 +229,7 @@ def render_certificate_forms(case: Case) -> bytes:
 
 
 def _load_texts() -> dict[str, Any]:
-    return config.table(config.chosen("cases/report.toml"))
+    return config.read_toml(config.resolve_path("cases/report.toml"))
 
 
 def _typeset(about: dict[str, Any], figures: dict[str, bytes], at: int) -> bytes:

@@ -43,7 +43,7 @@ from wavebreak.features.catalog import NAMES
 from wavebreak.io import read
 from wavebreak.ledger import DirectoryStorage, Ledger, OpeningFile, Signer, proof_bundle, verifier
 from wavebreak.ledger.verifier import LOG, Key, canonical, read_json, read_key, read_lines
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.reports import charts
 from wavebreak.rules.loader import SHIPPED
 from wavebreak.schema import coverage
@@ -153,7 +153,7 @@ class RunInputs(msgspec.Struct, frozen=True):
 
     policy: Path | None
     model: model.Model | None
-    edge: Edge
+    edge: Pseudonymizer
     lateness_s: int = 60
     ledger: tuple[Path, Signer] | None = None
     whole: bool = True
@@ -187,7 +187,7 @@ def _extract(
     _write_inputs(out, stream, given)
     enforce = summary.get("mode") == "enforce"
     engine = Engine(
-        rules.load(given.policy),
+        rules.load_policy(given.policy),
         stream,
         enforce=enforce,
         model=given.model,
@@ -242,7 +242,7 @@ def _keep_own_events(out: Path, about: RerunManifest, decisions: int) -> RerunMa
     """Leave out what is not the accounts' own: others' events, and what is drawn from them."""
     names = pa.array(about.accounts)
     kept = []
-    for batch in read(out / LOG_FILE, Edge(bytes(32), None)):
+    for batch in read(out / LOG_FILE, Pseudonymizer(bytes(32), None)):
         own = [pc.is_in(batch.log.column(name), names) for name in ("account", "peer")]
         kept.append(batch.log.filter(pc.or_(*own)))
     events, _ = _write_log(out / LOG_FILE, kept)
@@ -288,7 +288,9 @@ def reproduce(directory: Path, about: RerunManifest) -> tuple[list[Decision], di
     Raises `EvidenceError` where policy, model, features or counts are other than `about` says.
     """
     try:
-        policy = rules.load(directory / POLICY / about.policy_name, shipped=_shipped(directory))
+        policy = rules.load_policy(
+            directory / POLICY / about.policy_name, shipped=_shipped(directory)
+        )
         asked = model.load(directory / MODEL) if about.model else None
         stream = coverage.load(directory / PROFILE)
     except WavebreakError as error:
@@ -307,7 +309,7 @@ def reproduce(directory: Path, about: RerunManifest) -> tuple[list[Decision], di
             )
     found: list[Decision] = []
     events = 0
-    for batch in read(directory / LOG_FILE, Edge(bytes(32), None), batch=50_000):
+    for batch in read(directory / LOG_FILE, Pseudonymizer(bytes(32), None), batch=50_000):
         events += batch.log.num_rows
         if events > about.events:
             break
@@ -332,7 +334,7 @@ def _shipped(directory: Path) -> Path:
 
 def _write_inputs(out: Path, stream: Profile, given: RunInputs) -> None:
     """Write policy, model and profile as they are read again."""
-    own = rules.load(given.policy).name
+    own = rules.load_policy(given.policy).name
     for name, place in (("shipped", SHIPPED), (own, given.policy or SHIPPED)):
         target = out / POLICY / name
         (target / "rules").mkdir(parents=True, exist_ok=True)

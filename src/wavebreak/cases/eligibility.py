@@ -91,8 +91,8 @@ def load_grounds(directory: Path | None = None) -> Grounds:
     >>> load_grounds().notice[0].beyond
     '2019-12-08T00:00:00Z'
     """
-    path = config.chosen("cases/determination.toml", directory)
-    found = config.read(path, Grounds)
+    path = config.resolve_path("cases/determination.toml", directory)
+    found = config.load_config(path, Grounds)
     for notice in found.notice:
         if notice.beyond_ms < notice.effective_ms:
             raise PolicyError(

@@ -68,7 +68,7 @@ class Reply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def load_templates(directory: Path | None = None) -> NoticeTemplates:
     """Read the templates: the shipped ones, or `cases/notices.toml` of a local policy."""
-    return config.read(config.chosen("cases/notices.toml", directory), NoticeTemplates)
+    return config.load_config(config.resolve_path("cases/notices.toml", directory), NoticeTemplates)
 
 
 def render_notice(

@@ -155,7 +155,7 @@ class MergeProposal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def load_name_weights(directory: Path | None = None) -> NameWeights:
     """Read the terms: the shipped ones, or `cases/names.toml` of a local policy."""
-    return config.read(config.chosen("cases/names.toml", directory), NameWeights)
+    return config.load_config(config.resolve_path("cases/names.toml", directory), NameWeights)
 
 
 def normalize_name(name: str, suffixes: Iterable[str]) -> str:

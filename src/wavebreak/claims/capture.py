@@ -18,7 +18,7 @@ from bs4 import BeautifulSoup, Tag
 from wavebreak.claims.config import CaptureLimits, load_limits
 from wavebreak.claims.warc import Exchange, fetch_exchange, normalize_url
 from wavebreak.errors import ClaimError
-from wavebreak.ssrf_guard import ReachError, Resolver, reach, resolve
+from wavebreak.ssrf_guard import ForbiddenAddressError, Resolver, resolve_host, resolve_target
 
 _CSS = re.compile(
     r"""url\(\s*['"]?([^'")\s]{1,2048})|@import\s+['"]([^'"]{1,2048})""", re.IGNORECASE
@@ -120,7 +120,7 @@ class CaptureEnvironment:
     """
 
     now: Callable[[], str]
-    resolver: Resolver = resolve
+    resolver: Resolver = resolve_host
     allow_private: bool = False
     context: Callable[[], ssl.SSLContext] = ssl.create_default_context
 
@@ -166,7 +166,7 @@ class PageCapture:
             self._requisites += 1
             try:
                 self._follow(url, self._bounds.requisite_bytes)
-            except (ReachError, ClaimError) as error:
+            except (ForbiddenAddressError, ClaimError) as error:
                 self.captured.gaps[url] = error.what
                 continue
             made = self.captured.follow(url)
@@ -200,7 +200,7 @@ class PageCapture:
         raise ClaimError(f"more than {self._bounds.redirects} redirects, or a redirect loop")
 
     def _one(self, url: str, most: int) -> Exchange:
-        target = reach(
+        target = resolve_target(
             url, resolver=self._outside.resolver, allow_private=self._outside.allow_private
         )
         until = min(self._until, time.monotonic() + self._bounds.seconds_a_request)

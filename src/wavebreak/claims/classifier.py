@@ -118,7 +118,7 @@ def text_features(text: str) -> dict[str, set[str]]:
 @cache
 def load_lexicon() -> Lexicon:
     """Read the shipped weights."""
-    read = config.read(config.chosen("claims/learned.toml"), LearnedWeights)
+    read = config.load_config(config.resolve_path("claims/learned.toml"), LearnedWeights)
     return Lexicon(
         read.base,
         read.manner,
@@ -232,7 +232,7 @@ def load_settings() -> ReaderSettings:
     >>> 0 < load_settings().verdict.unsure < load_settings().verdict.claim < 1
     True
     """
-    return config.read(config.chosen("claims/reading.toml"), ReaderSettings)
+    return config.load_config(config.resolve_path("claims/reading.toml"), ReaderSettings)
 
 
 def classify(

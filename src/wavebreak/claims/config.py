@@ -70,4 +70,4 @@ def load_limits() -> Limits:
     >>> load_limits().capture.redirects
     10
     """
-    return config.read(config.chosen("claims/capture.toml"), Limits)
+    return config.load_config(config.resolve_path("claims/capture.toml"), Limits)

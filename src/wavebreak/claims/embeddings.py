@@ -182,7 +182,7 @@ def _model() -> Any:
 
 @cache
 def _read_meaning() -> Meaning:
-    return config.read(config.chosen("claims/meaning.toml"), Meaning)
+    return config.load_config(config.resolve_path("claims/meaning.toml"), Meaning)
 
 
 def _parse_numbers(row: str) -> Floats:

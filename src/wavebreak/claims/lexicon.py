@@ -118,7 +118,7 @@ def _compile_groups(words: Words) -> dict[str, re.Pattern[str]]:
 
 
 def _read_language(language: str) -> Words:
-    words = config.read(config.chosen(f"claims/{language}.toml"), Words)
+    words = config.load_config(config.resolve_path(f"claims/{language}.toml"), Words)
     if set(words.offers) != set(OFFERS) or set(words.stance) != set(STANCES):
         raise PolicyError(
             f"{language}.toml of the claims' vocabulary lacks a group, or has another",
@@ -178,7 +178,7 @@ class Concepts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @cache
 def _load_concepts() -> tuple[dict[str, set[str]], frozenset[str]]:
     """Beginnings (whole words end in a full stop) with their concepts, and the concepts sold."""
-    read = config.read(config.chosen("claims/concepts.toml"), Concepts)
+    read = config.load_config(config.resolve_path("claims/concepts.toml"), Concepts)
     starts: dict[str, set[str]] = {}
     for name, words in (read.sold | read.around).items():
         for word in words.split():

@@ -67,7 +67,7 @@ from wavebreak.ledger.checkpoints import (
     load_or_create_signer,
     load_verifier_key,
 )
-from wavebreak.privacy.pseudonymizer import Edge, load_key
+from wavebreak.privacy.pseudonymizer import Pseudonymizer, load_key
 from wavebreak.reports.tables import print_lines, print_table
 
 Place = Annotated[Path, typer.Argument(help="The case's directory.")]
@@ -286,7 +286,9 @@ def evidence(
             secret = load_key(key)
             sealed = (ledger, load_or_create_signer(seal_key)) if ledger else None
             engine_model = model.chosen(model_dir)
-            given = RunInputs(policy, engine_model, Edge(secret), lateness, sealed, not own)
+            given = RunInputs(
+                policy, engine_model, Pseudonymizer(secret), lateness, sealed, not own
+            )
             actor = Actor(by, socket.gethostname(), why, authority)
             taken, about = evidence_intake.add_run_exhibit(
                 at, Path(source), account or [], given, secret, actor, role
@@ -322,7 +324,7 @@ def watch(
     """Look in a later run for accounts of parties that had a notice; conduct reopens the case."""
     with _at(place, seal_key) as at:
         secret = load_key(key)
-        given = RunInputs(policy, model.chosen(model_dir), Edge(secret), lateness)
+        given = RunInputs(policy, model.chosen(model_dir), Pseudonymizer(secret), lateness)
         actor = Actor(by, socket.gethostname(), why, authority)
         found = evidence_intake.add_post_notice_evidence(
             at, run, given, secret, actor, "investigator"

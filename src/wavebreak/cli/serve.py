@@ -32,7 +32,7 @@ from wavebreak.cli.options import (
 from wavebreak.errors import UsageError
 from wavebreak.ledger.checkpoints import encode_verifier_key, load_or_create_signer
 from wavebreak.model.storage import SHIPPED
-from wavebreak.privacy.pseudonymizer import Edge, load_key
+from wavebreak.privacy.pseudonymizer import Pseudonymizer, load_key
 from wavebreak.reports.tables import Table, print_table, stamp
 from wavebreak.schema import coverage
 from wavebreak.service import (
@@ -144,11 +144,11 @@ def serve(
     )
     sources = brokers.sources(nats, redis, stream, durable, group)
     _prepare(settings)
-    chosen, loaded, secret = rules.load(policy), model.chosen(model_dir), load_key(key)
+    chosen, loaded, secret = rules.load_policy(policy), model.chosen(model_dir), load_key(key)
     carried = coverage.load(profile_file) if profile_file else None
     if carried is None:
         err.print("[yellow]no --profile:[/] assuming that the stream has every event and field")
-    edge = Edge(secret, ip_database)
+    edge = Pseudonymizer(secret, ip_database)
     wishes = bootstrap.Wishes(
         traces,
         private_webhooks,

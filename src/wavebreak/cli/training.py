@@ -87,7 +87,7 @@ def train(
         learned, tested = training.train(
             runs,
             out_path,
-            rules.load(policy),
+            rules.load_policy(policy),
             settings,
             name=name,
             seed=seed,

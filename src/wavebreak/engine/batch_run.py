@@ -32,7 +32,7 @@ from wavebreak.features.facts import Segment
 from wavebreak.features.layout import MET_CHALLENGE, MET_LIMIT, OUTCOMES, RARE, SHARDS, STAGES
 from wavebreak.io import events_file, read
 from wavebreak.model import Model
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
 from wavebreak.schema import coverage
 from wavebreak.schema.coverage import Profile
@@ -165,7 +165,7 @@ class _Piece:
     share: float
 
 
-def profile_of(source: Path | str, given: Path | None, edge: Edge) -> tuple[Profile, str]:
+def profile_of(source: Path | str, given: Path | None, edge: Pseudonymizer) -> tuple[Profile, str]:
     """Find the stream's profile: given, beside the events, or learned from the file's beginning.
 
     Returns it and where it is from. Raises UsageError for standard input without a profile.
@@ -177,15 +177,16 @@ def profile_of(source: Path | str, given: Path | None, edge: Edge) -> tuple[Prof
             "standard input has no profile of what it carries",
             fix="give one with --profile; `wavebreak profile` learns it from a file",
         )
-    beside = coverage.beside(events_file(Path(source)))
+    beside = coverage.sidecar_path(events_file(Path(source)))
     if beside.exists():
         return coverage.load(beside), str(beside)
-    learned = coverage.learn(b.log for b in islice(read(source, edge), LEARN_BATCHES))
+    learned = coverage.measure(b.log for b in islice(read(source, edge), LEARN_BATCHES))
     return learned, "learned from the file's beginning"
 
 
 def run(
-    source: Path | str, out: Path, policy: Policy, edge: Edge, *, profile_path: Path | None = None,
+    source: Path | str, out: Path, policy: Policy, edge: Pseudonymizer, *,
+    profile_path: Path | None = None,
     enforce: bool = False, workers: int = 1, batch: int = 50_000, lateness_s: int = 60,
     resume: Path | None = None, keep: Path | None = None, model: Model | None = None,
     sealer: DecisionRecorder | None = None, progress: Callable[[Progress], None] = lambda _: None,
@@ -275,7 +276,9 @@ def _write(
         sealer.receipts(positions, list(made))
 
 
-def _pieces(source: Path | str, edge: Edge, batch: int, engine: Engine) -> Iterator[_Piece]:
+def _pieces(
+    source: Path | str, edge: Pseudonymizer, batch: int, engine: Engine
+) -> Iterator[_Piece]:
     """Batches of the file, fanned out."""
     for b in _ahead(read(source, edge, batch=batch)):
         segments = list(engine.fanout.segments(b.log))

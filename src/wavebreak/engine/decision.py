@@ -17,7 +17,7 @@ import numpy as np
 
 from wavebreak.features.catalog import NAMES
 from wavebreak.features.layout import BY_SCORE, NO_RULE, OUTCOMES
-from wavebreak.rules import STAGES, Program, features_of
+from wavebreak.rules import STAGES, Program, features_read
 
 ALLOW, OBSERVE, CHALLENGE, LIMIT, RESTRICT, SUSPEND, BAN = range(7)
 """Outcomes, least to most severe."""
@@ -222,7 +222,7 @@ def written(
     ]
     lead = int(hit["rule"])
     ids.sort(key=lambda k: (k != lead, k))
-    read = dict.fromkeys(name for k in ids for name in features_of(program.policy.rules[k]))
+    read = dict.fromkeys(name for k in ids for name in features_read(program.policy.rules[k]))
     values = {name: float(hit["values"][NAMES.index(name)]) for name in read}
     outcome = OUTCOMES[int(hit["outcome"])]
     until = int(hit["until"]) * 1000

@@ -11,7 +11,7 @@ from typing import Any
 
 from wavebreak.engine.decision import BAN, CHALLENGE, LIMIT, OBSERVE, QUOTA, RESTRICT, SUSPEND
 from wavebreak.features.fact_kinds import KINDS
-from wavebreak.rules import Feedback, seconds
+from wavebreak.rules import Feedback, duration_seconds
 
 SENT, SENT_GROUP, SESSION, TYPING, LOOKED_UP = (
     KINDS.index(kind) for kind in ("sent", "sent_group", "session", "typing", "looked_up")
@@ -66,7 +66,7 @@ def told_at(feedback: Feedback, decision_id: str, ts: int, outcome: str) -> int:
     """
     if outcome not in feedback.delay:
         return ts
-    least, most = (seconds(delay) * 1000 for delay in feedback.delay[outcome])
+    least, most = (duration_seconds(delay) * 1000 for delay in feedback.delay[outcome])
     drawn = int.from_bytes(hashlib.sha256(f"told\0{decision_id}".encode()).digest()[:8])
     return ts + least + drawn % (most - least + 1)
 

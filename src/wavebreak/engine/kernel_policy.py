@@ -21,7 +21,14 @@ from wavebreak.features.catalog import NAMES
 from wavebreak.features.layout import OUTCOMES
 from wavebreak.features.shards import Judgement
 from wavebreak.model.calibration import Steps
-from wavebreak.rules import EnforcementTerms, Program, Score, features_of, guard_of, seconds
+from wavebreak.rules import (
+    EnforcementTerms,
+    Program,
+    Score,
+    compile_prefilter,
+    duration_seconds,
+    features_read,
+)
 from wavebreak.schema.events import CHANNELS
 
 _step: Any = compiled()(decision.step)
@@ -102,7 +109,7 @@ def judgement(
     """
     rules, standing = program.policy.rules, program.policy.enforcement
     decide, weigh, refuse = _callbacks()
-    guard = guard_of(program.policy)
+    guard = compile_prefilter(program.policy)
     labels = sum(1 << k for k, rule in enumerate(rules) if rule.label is not None)
     told = Judgement(
         guard=guard.address,
@@ -116,8 +123,8 @@ def judgement(
         messaging=program.of_stage("messaging"),
         enabled=program.enabled,
         enforced=program.enforced,
-        grace_s=seconds(standing.grace),
-        benign_grace_s=seconds(standing.benign_grace),
+        grace_s=duration_seconds(standing.grace),
+        benign_grace_s=duration_seconds(standing.benign_grace),
         keepalive=(program, guard, decide, weigh, refuse, model and model.keepalive),
     )
     return told if model is None else _scored(told, model, program.policy.score.spares)
@@ -159,7 +166,7 @@ def _score(
     margins = {OUTCOMES.index(o): margin for o, margin in model.thresholds.items()}
     return decision.ScoreNumbers(
         thresholds={outcome: at for outcome, at in margins.items() if outcome <= most},
-        holds={OUTCOMES.index(o): seconds(hold) for o, hold in holds.items()},
+        holds={OUTCOMES.index(o): duration_seconds(hold) for o, hold in holds.items()},
         families=score.families,
         otherwise=OUTCOMES.index(score.otherwise),
         decides=score.mode == "enforce",
@@ -172,7 +179,7 @@ def _family(program: Program, k: int) -> int:
 
     A rule that reads the score is no evidence beside it: it would bear itself out.
     """
-    if not program.enforced >> k & 1 or _SCORES & set(features_of(program.policy.rules[k])):
+    if not program.enforced >> k & 1 or _SCORES & set(features_read(program.policy.rules[k])):
         return 0
     families = program.policy.score.evidence.values()
     abuse = program.policy.rules[k].abuse
@@ -184,5 +191,7 @@ def _rule(program: Program, k: int) -> tuple[int, int]:
     if not program.enforced >> k & 1:
         return decision.ALLOW, 0
     observes = int(program.outcome[k]) == decision.OBSERVE
-    hold = seconds(program.policy.enforcement.observe) if observes else int(program.hold_s[k])
+    hold = (
+        duration_seconds(program.policy.enforcement.observe) if observes else int(program.hold_s[k])
+    )
     return int(program.outcome[k]), hold

@@ -20,13 +20,13 @@ from wavebreak.features import catalog
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.io import jsonl
 from wavebreak.model import smallest
-from wavebreak.rules import EnforcementTerms, Policy, guard_of, load
+from wavebreak.rules import EnforcementTerms, Policy, compile_prefilter, load_policy
 from wavebreak.schema.events import LOG_SCHEMA, TYPES
 
 
 def warm() -> None:
     """Run a few events through the engine and read one, so that machine code is made and kept."""
-    _run_engine(load())
+    _run_engine(load_policy())
     jsonl.warm()
 
 
@@ -88,7 +88,7 @@ def _run_kernel() -> None:
 
 
 def _run_rules() -> None:
-    guard_of(load())
+    compile_prefilter(load_policy())
 
 
 PARTS: dict[str, Callable[[], None]] = {

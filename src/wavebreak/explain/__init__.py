@@ -1,4 +1,4 @@
-"""What happened to one account, and why: in words, numbers and a picture."""
+"""Explanation of the decisions on one account: text, tables and timeline."""
 
 from typing import TYPE_CHECKING
 
@@ -6,11 +6,11 @@ from wavebreak.lazily import lazily
 
 if TYPE_CHECKING:
     from wavebreak.explain.collect import Explanation, Timeline, explain
-    from wavebreak.explain.report import as_json, print_story, render, write_html
+    from wavebreak.explain.report import as_json, print_explanation, print_summary, write_html
 else:
     __getattr__ = lazily(__name__, {
         "collect": "Explanation Timeline explain",
-        "report": "as_json print_story render write_html",
+        "report": "as_json print_summary print_explanation write_html",
     })  # fmt: skip
 
 __all__ = [
@@ -18,7 +18,7 @@ __all__ = [
     "Timeline",
     "as_json",
     "explain",
-    "print_story",
-    "render",
+    "print_explanation",
+    "print_summary",
     "write_html",
 ]

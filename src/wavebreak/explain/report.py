@@ -1,4 +1,4 @@
-"""An explanation on a terminal and as a page."""
+"""Output of an explanation: terminal, JSON and HTML."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.explain.collect import ACTIONS, Explanation, Timeline, Times
+from wavebreak.explain.collect import SEVERE_OUTCOMES, Explanation, Timeline, Times
 from wavebreak.explain.narrative import (
-    consequences,
     decisions_table,
+    decisions_to_explain,
+    outcome_meanings,
     reasons_table,
     rules_table,
-    status,
-    story,
+    status_sentence,
+    story_paragraphs,
     totals_table,
-    weightiest,
 )
 from wavebreak.reports.charts import timeline as draw
 from wavebreak.reports.html import html_figure, html_table, join_html, page, paragraphs
@@ -44,7 +44,7 @@ _FAR = 8  # a close-up is drawn when it is at least this much narrower than the 
 
 
 def _lanes(timeline: Timeline) -> dict[str, Times]:
-    """Gather the lanes worth drawing: the four that tell most, and others that hold something."""
+    """Return the lanes to draw: four main ones, and others with events."""
     lanes = {
         label: np.sort(np.concatenate([timeline[kind] for kind in kinds.split()]))
         for label, kinds in _LANES.items()
@@ -65,7 +65,7 @@ def _window(explanation: Explanation, timeline: Timeline) -> tuple[int, int]:
 
 
 def _close_up(explanation: Explanation, whole: tuple[int, int]) -> tuple[int, int] | None:
-    """Choose minutes round the first action, else decision, where the whole would hide them."""
+    """Return the minutes around the first severe outcome, where the whole range would hide them."""
     marks = _marks(explanation)
     at = explanation.action_ms
     if at is None:
@@ -77,23 +77,23 @@ def _close_up(explanation: Explanation, whole: tuple[int, int]) -> tuple[int, in
     return (low, high) if (high - low) * _FAR < whole[1] - whole[0] else None
 
 
-def print_story(explanation: Explanation, console: Console) -> None:
-    """Print the explanation in short: the account's state, and what led to it."""
-    print_lines([f"Account {explanation.account}", status(explanation)], console, "bold")
-    print_lines(story(explanation), console)
+def print_summary(explanation: Explanation, console: Console) -> None:
+    """Print the account's enforcement state and what led to it."""
+    print_lines([f"Account {explanation.account}", status_sentence(explanation)], console, "bold")
+    print_lines(story_paragraphs(explanation), console)
 
 
-def render(explanation: Explanation, console: Console, *, full: bool = False) -> None:
-    """Print the explanation: state, story, decisions, and what the worst decision rests on.
+def print_explanation(explanation: Explanation, console: Console, *, full: bool = False) -> None:
+    """Print the explanation: state, activity, decisions, and reasons of the most severe decision.
 
     Args:
-        explanation: What is known of the account.
+        explanation: Data of the account.
         console: Where to print.
         full: Also print the timeline, the meaning of each feature, the rules' sources, what each
             outcome means, and all totals.
 
     """
-    print_story(explanation, console)
+    print_summary(explanation, console)
     if full and explanation.timeline is not None:
         whole = _window(explanation, explanation.timeline)
         for window in (whole, _close_up(explanation, whole)):
@@ -101,23 +101,23 @@ def render(explanation: Explanation, console: Console, *, full: bool = False) ->
                 print_lines(_sparks(explanation, explanation.timeline, window), console)
     if explanation.decisions:
         print_table(decisions_table(explanation, _LISTED if full else _LISTED_SHORT), console)
-        for decision in weightiest(explanation)[: 2 if full else 1]:
+        for decision in decisions_to_explain(explanation)[: 2 if full else 1]:
             print_table(reasons_table(explanation, decision, meanings=full), console)
     if not full:
         return
     if explanation.decisions:
         print_table(rules_table(explanation), console)
-        print_lines(consequences(explanation), console)
+        print_lines(outcome_meanings(explanation), console)
     print_table(totals_table(explanation), console)
 
 
 def as_json(explanation: Explanation) -> dict[str, Any]:
-    """Return the explanation as plain JSON values."""
+    """Return the explanation as JSON values."""
     return {
         "account": explanation.account,
         "mode": explanation.mode,
-        "status": status(explanation),
-        "story": story(explanation),
+        "status": status_sentence(explanation),
+        "story": story_paragraphs(explanation),
         "decisions": explanation.decisions,
         "rules": explanation.rules,
         "actions": explanation.actions,
@@ -126,7 +126,7 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
 
 
 def _sparks(explanation: Explanation, timeline: Timeline, window: tuple[int, int]) -> list[str]:
-    """Draw the lanes as rows of bars, each scaled to its own fullest column."""
+    """Draw the lanes as rows of bars, each scaled to its own maximum."""
     low, high = window
     lines = [f"From {moment(low)} to {moment(high)}:"]
     for label, times in _lanes(timeline).items():
@@ -145,50 +145,50 @@ def _sparks(explanation: Explanation, timeline: Timeline, window: tuple[int, int
 def _pictures(explanation: Explanation) -> str:
     timeline = explanation.timeline
     if timeline is None:
-        return paragraphs([explanation.gap or "There is no log to draw from."], "note")
+        return paragraphs([explanation.gap or "The log is not available."], "note")
     whole = _window(explanation, timeline)
     lines = {label: timeline[kind] for label, kind in _LINES.items()}
     lanes = _lanes(timeline)
     close = _close_up(explanation, whole)
     shown = []
     if close is not None:
-        svg = draw("closeup", "Round the first decision that mattered", lines, lanes,
+        svg = draw("closeup", "Around the first severe outcome", lines, lanes,
                    _marks(explanation), close)  # fmt: skip
         shown.append(
             html_figure(
                 svg, f"Close-up, {moment(close[0])} to {moment(close[1])}. Dashed: decisions."
             )
         )
-    svg = draw("whole", "Everything in the log", lines, lanes, _marks(explanation), whole)
+    svg = draw("whole", "The whole log", lines, lanes, _marks(explanation), whole)
     shown.append(
-        html_figure(svg, "Everything in the log. Above: how many since it begins; below: one tick "
-                    "an event; dashed lines: the first decision of each outcome. Times in UTC.")
+        html_figure(svg, "The whole log. Above: cumulative counts; below: one tick per event; "
+                    "dashed lines: the first decision of each outcome. Times in UTC.")
     )  # fmt: skip
     return join_html(shown)
 
 
 def write_html(explanation: Explanation, path: Path) -> None:
-    """Write the explanation as one self-contained page; the same run gives the same bytes."""
+    """Write the explanation as one self-contained page; equal runs give equal bytes."""
     worst = str(explanation.row["worst"])
-    kind = "act" if worst in ACTIONS else "mild" if worst in ("challenge", "limit") else ""
-    stands = paragraphs([status(explanation)], f"status {kind}".strip())
+    kind = "act" if worst in SEVERE_OUTCOMES else "mild" if worst in ("challenge", "limit") else ""
+    state = paragraphs([status_sentence(explanation)], f"status {kind}".strip())
     sections = [
-        ("What happened", stands + paragraphs(story(explanation))),
+        ("Summary", state + paragraphs(story_paragraphs(explanation))),
         ("Timeline", _pictures(explanation)),
     ]
     if explanation.decisions:
         reasons = join_html(
-            html_table(reasons_table(explanation, d)) for d in weightiest(explanation)
+            html_table(reasons_table(explanation, d)) for d in decisions_to_explain(explanation)
         )
         sections += [
             ("Decisions", html_table(decisions_table(explanation, 5 * _LISTED))),
-            ("Why", html_table(rules_table(explanation)) + reasons),
-            ("What it means", paragraphs(consequences(explanation))),
+            ("Reasons", html_table(rules_table(explanation)) + reasons),
+            ("Outcomes", paragraphs(outcome_meanings(explanation))),
         ]
         last = explanation.decisions[-1]
         made = [f"{n} {last[n]}" for n in ("policy", "model", "features") if last.get(n)]
         if made:
-            sections.append(("Decided with", paragraphs([", ".join(made)], "note")))
-    sections.insert(-1, ("In numbers", html_table(totals_table(explanation))))
+            sections.append(("Versions", paragraphs([", ".join(made)], "note")))
+    sections.insert(-1, ("Totals", html_table(totals_table(explanation))))
     text = page(f"Account {explanation.account}", [], sections)
     path.write_text(text, encoding="utf-8")

@@ -1,15 +1,11 @@
-"""Decoded events to columns: grouped by type, one column at a time.
+"""Arrow columns built from events, and the buffers that compiled code fills.
 
-Columns of the wire as machine code lays them out, and what of the contract it looks at.
-
-Whatever events came in, their columns are written into one piece of memory, and each value is held
-against its limits as it is written. What is in doubt is marked and decided elsewhere, alone.
-
-Batches of columns gathered into one, straight from their memory, by machine code.
-
-It takes columns of the wire's own types, as most senders write them; of any other the caller makes
-such first. Nothing is read that a batch does not own: that its buffers are as large as its rows
-need is checked by Arrow, which is quick, that its texts lie within them is checked here.
+`wire_batch` builds the columns of decoded events, grouped by type. `allocate_buffers` and
+`finish_columns` hold one block of memory for all columns of some rows; each value is checked
+against its limits as it is written, and a row with a value out of bounds is marked as doubtful, for
+`field_limits.validate_event` to decide. `gather_batches` copies Arrow batches of the wire's own
+types into such buffers, directly from their memory: Arrow checks that buffers are as large as the
+rows need, and the compiled code checks that texts lie within them.
 """
 
 from __future__ import annotations
@@ -39,7 +35,7 @@ from wavebreak.compiled.arrow_cdata import (
     numbers,
 )
 from wavebreak.compiled.numba_runtime import compiled, int64
-from wavebreak.io.enum_table import Words, word_at, words_of
+from wavebreak.io.enum_table import EnumTable, build_enum_table, find_word
 from wavebreak.io.field_limits import EITHER, LIMITS, Limit, milliseconds
 from wavebreak.schema.events import (
     CODES,
@@ -49,8 +45,8 @@ from wavebreak.schema.events import (
     TYPES,
     WIRE_SCHEMA,
     Event,
-    absent,
-    blanks,
+    null_column,
+    null_columns,
 )
 
 _GET = {name: attrgetter(name) for name in WIRE_SCHEMA.names}
@@ -71,28 +67,27 @@ _SCHEMA = WIRE_SCHEMA.set(
 )
 
 
-def wire_of(events: list[Event], members: int = -1) -> pa.RecordBatch:
-    """Make a wire batch (its `type` dictionary-encoded) of events in their order.
+def wire_batch(events: list[Event], members: int = -1) -> pa.RecordBatch:
+    """Build a wire batch of events in their order; `type` is dictionary-encoded.
 
-    `members` is how many fields are
-    given in all, if that is known: once so many are found, the columns that are left are taken as
-    empty without a look.
+    `members` is the total number of fields given, if known: once that many are found, all remaining
+    columns are empty.
     """
-    sought = _Sought(members - len(events))
+    fields_left = _FieldsLeft(members - len(events))
     codes = np.fromiter(map(_CODE.__getitem__, map(type, events)), np.uint8, len(events))
     columns: dict[str, pa.Array]
     kinds = set(map(type, events))
     if len(kinds) == 1:
-        columns = _columns(kinds.pop(), events, sought)
+        columns = _columns(kinds.pop(), events, fields_left)
     else:
-        columns = _mixed(events, codes, sorted(map(_CODE.__getitem__, kinds)), sought)
+        columns = _mixed(events, codes, sorted(map(_CODE.__getitem__, kinds)), fields_left)
     columns["type"] = pa.DictionaryArray.from_arrays(pa.array(codes), _WORDS)
-    filled = blanks(log=False, rows=len(events)) | columns
+    filled = null_columns(log=False, rows=len(events)) | columns
     return pa.RecordBatch.from_arrays(list(filled.values()), schema=_SCHEMA)
 
 
-def wire_of_one(event: Event) -> pa.RecordBatch:
-    """Make a wire batch of one event: what `wire_of` makes of it, without what is not given."""
+def wire_batch_of_one(event: Event) -> pa.RecordBatch:
+    """Build a wire batch of one event, with only the columns that it gives."""
     kind = type(event)
     given = {name: value for name in _FIELDS[kind] if (value := _GET[name](event)) is not None}
     if isinstance(event.ts, datetime):
@@ -112,15 +107,15 @@ def _narrow(names: tuple[str, ...]) -> pa.Schema:
     return pa.schema([*_struct(names), _SCHEMA.field("type")])
 
 
-class _Sought:
-    """How many given fields are still to be found; negative if that is not known."""
+class _FieldsLeft:
+    """Number of given fields not found yet; negative if unknown."""
 
     def __init__(self, left: int) -> None:
         self.left = left
 
 
 def _mixed(
-    events: list[Event], codes: Any, kinds: list[int], sought: _Sought
+    events: list[Event], codes: Any, kinds: list[int], fields_left: _FieldsLeft
 ) -> dict[str, pa.Array]:
     order = np.argsort(codes, kind="stable")
     place = np.empty(len(events), np.int64)
@@ -128,29 +123,31 @@ def _mixed(
     parts, sizes = [], []
     for code in kinds:
         rows = [events[i] for i in np.flatnonzero(codes == code).tolist()]
-        parts.append(_columns(EVENTS[code], rows, sought))
+        parts.append(_columns(EVENTS[code], rows, fields_left))
         sizes.append(len(rows))
     back = pa.array(place)
     columns = {}
     for name in {name for part in parts for name in part}:
         kind = WIRE_SCHEMA.field(name).type
         pieces = [
-            part[name] if name in part else absent(size, kind)
+            part[name] if name in part else null_column(size, kind)
             for part, size in zip(parts, sizes, strict=True)
         ]
         columns[name] = pa.concat_arrays(pieces).take(back)
     return columns
 
 
-def _columns(kind: type[Event], events: list[Event], sought: _Sought) -> dict[str, pa.Array]:
+def _columns(
+    kind: type[Event], events: list[Event], fields_left: _FieldsLeft
+) -> dict[str, pa.Array]:
     columns = {}
     for name in _FIELDS[kind]:
-        if sought.left == 0:
+        if fields_left.left == 0:
             break
         values = list(map(_GET[name], events))
         if values[0] is not None or values.count(None) < len(values):
             column = _column(values, WIRE_SCHEMA.field(name).type)
-            sought.left -= len(column) - column.null_count
+            fields_left.left -= len(column) - column.null_count
             columns[name] = column
     return columns
 
@@ -167,13 +164,13 @@ Mask = NDArray[np.bool_]
 
 NAMES: list[str] = WIRE_SCHEMA.names
 TEXT, WORD, LONG, SHORT, FLAG = range(5)
-"""What a field holds: any text, a word of an enumeration, 64 or 32 bits, true or false."""
+"""Kinds of fields: any text, a word of an enumeration, 64 or 32 bits, true or false."""
 
 _REASONS = tuple(dict.fromkeys(word for words in REASONS.values() for word in words))
 _OF_FIELD = {"type": TYPES, "reason": _REASONS, **CODES}
 _ALL = sorted({word for words in _OF_FIELD.values() for word in words})
-NONE = 255
-"""The code of a word that an enumeration does not have."""
+NO_CODE = 255
+"""The code of a word that is not in the enumeration."""
 
 
 def _kind(field: pa.Field) -> int:
@@ -187,20 +184,23 @@ KINDS = np.array([_kind(field) for field in WIRE_SCHEMA], np.uint8)
 _KIND_OF: list[int] = KINDS.tolist()
 _SIZE_OF = (4, 1, 8, 4, 1)
 _CODES = np.array(
-    [[_OF_FIELD[n].index(w) if w in _OF_FIELD.get(n, ()) else NONE for w in _ALL] for n in NAMES],
+    [
+        [_OF_FIELD[n].index(w) if w in _OF_FIELD.get(n, ()) else NO_CODE for w in _ALL]
+        for n in NAMES
+    ],
     np.uint8,
 )
 
 
-class Known(NamedTuple):
-    """What machine code knows of fields: what each holds, all words, each field's code of each."""
+class FieldTables(NamedTuple):
+    """Field tables for compiled code: each field's kind, all words, each field's code of a word."""
 
     kinds: NDArray[np.uint8]
-    words: Words
+    words: EnumTable
     codes: NDArray[np.uint8]
 
 
-KNOWN = Known(KINDS, words_of(_ALL), _CODES)
+FIELD_TABLES = FieldTables(KINDS, build_enum_table(_ALL), _CODES)
 _LIMIT: dict[str, Limit] = {name: limit for f in LIMITS.values() for name, limit in f.items()}
 
 
@@ -212,12 +212,12 @@ def _bounds(name: str) -> tuple[int, int]:
 
 
 BOUNDS = np.array([_bounds(name) for name in NAMES], np.int64)
-"""Of each field the least and the most: of a number itself, of a text its bytes."""
+"""Inclusive bounds of each field: of a number's value, of a text's length in bytes."""
 
 
 def _per_type(test: Any, kind: type) -> NDArray[Any]:
     # An entry a code; the last is that of a type that is not known.
-    return np.array([test(t) for t in TYPES] + [0] * (1 + NONE - len(TYPES))).astype(kind)
+    return np.array([test(t) for t in TYPES] + [0] * (1 + NO_CODE - len(TYPES))).astype(kind)
 
 
 _BIT = {name: 1 << k for k, name in enumerate(NAMES)}
@@ -235,13 +235,13 @@ _TYPES = {
 _DICTIONARIES = {n: pa.array(words, pa.string()) for n, words in _OF_FIELD.items()}
 
 
-class Sheet(NamedTuple):
-    """Room for the columns of some rows, which machine code fills.
+class ColumnBuffers(NamedTuple):
+    """Buffers for the columns of some rows, which compiled code fills.
 
-    `where` tells of each field where in `memory` its bits of validity, its offsets or values, and
-    its text begin, and how many bytes of text there are; -1 for a field without room. `given` has
-    a bit for each field that a row gives, `many` how many rows give a field, `doubt` the rows that
-    may break the contract.
+    `where` has for each field the positions in `memory` of its validity bits, its offsets or
+    values, and its text, and the bytes of text; -1 for a field without a buffer. `given` has a
+    bit for each field that a row gives, `many` the number of rows that give a field, `doubt` marks
+    rows that may be invalid.
     """
 
     where: NDArray[np.int64]
@@ -251,10 +251,10 @@ class Sheet(NamedTuple):
     many: NDArray[np.int64]
 
 
-class Laid(NamedTuple):
-    """Columns of the wire's types, enumerations as codes: the type, and what else is given.
+class DecodedColumns(NamedTuple):
+    """Decoded columns of the wire's types, enumerations as codes; empty columns are omitted.
 
-    A value beyond its bounds is not given, and its row in doubt.
+    A value out of bounds counts as missing, and its row as doubtful.
     """
 
     columns: dict[str, pa.Array]
@@ -262,8 +262,8 @@ class Laid(NamedTuple):
     doubt: Mask
 
 
-def sheet(rows: int, room: list[int]) -> Sheet:
-    """Make a sheet; `room` gives the bytes of text of each field, -1 for those not to be laid."""
+def allocate_buffers(rows: int, room: list[int]) -> ColumnBuffers:
+    """Allocate buffers; `room` gives the bytes of text of each field, -1 for an omitted field."""
     where, end = [], 0
     for kind, text in zip(_KIND_OF, room, strict=True):
         if text < 0:
@@ -276,7 +276,7 @@ def sheet(rows: int, room: list[int]) -> Sheet:
         end = begin + _whole(text + 8)
     memory = np.zeros(end, np.uint8)
     given, doubt = np.zeros(rows, np.uint32), np.zeros(rows, np.bool_)
-    return Sheet(np.array(where), memory, given, doubt, np.zeros(len(NAMES), np.int64))
+    return ColumnBuffers(np.array(where), memory, given, doubt, np.zeros(len(NAMES), np.int64))
 
 
 def _whole(size: int) -> int:
@@ -284,21 +284,21 @@ def _whole(size: int) -> int:
 
 
 @compiled(inline="always")
-def offsets_of(sheet: Any, field: Any) -> Any:
-    """In compiled code: where the texts of a field begin and end, one more than rows."""
+def text_offsets(sheet: Any, field: Any) -> Any:
+    """In compiled code: the text offsets of a field, one more than rows."""
     return sheet.memory[sheet.where[field, 1] :][: 4 * len(sheet.given) + 4].view(np.int32)
 
 
 @compiled(inline="always")
-def code_at(text: Any, at: Any, size: Any, field: Any, known: Any) -> Any:
-    """In compiled code: a field's code of the word at `at`, or NONE."""
-    word = word_at(text, at, size, known.words)
-    return known.codes[field, word] if word >= 0 else np.uint8(NONE)
+def enum_code(text: Any, at: Any, size: Any, field: Any, known: Any) -> Any:
+    """In compiled code: a field's code of the word at `at`, or NO_CODE."""
+    word = find_word(text, at, size, known.words)
+    return known.codes[field, word] if word >= 0 else np.uint8(NO_CODE)
 
 
 @compiled(inline="always")
-def keep(good: Any, row: Any, field: Any, sheet: Any) -> None:
-    """In compiled code: a row gives a field, or is in doubt."""
+def mark_field(good: Any, row: Any, field: Any, sheet: Any) -> None:
+    """In compiled code: mark a field as given in a row, or the row as doubtful."""
     if good:
         sheet.given[row] |= int64(1) << field
         sheet.many[field] += 1
@@ -318,23 +318,23 @@ def write_number(value: Any, row: Any, field: Any, sheet: Any) -> None:
 
 @compiled(inline="always")
 def write_flag(value: Any, row: Any, field: Any, sheet: Any) -> None:
-    """In compiled code: write true or false, where false stands already."""
+    """In compiled code: write true or false over an initial false."""
     sheet.memory[sheet.where[field, 1] + (row >> 3)] |= int64(value) << (row & 7)
 
 
 @compiled()
-def _settled(sheet: Any, rules: Any) -> None:
-    """Mark rows of no type, or with a field too many or too few; write the bits of validity."""
+def _check_rows(sheet: Any, rules: Any) -> None:
+    """Mark rows without a type or with wrong fields as doubtful; write the validity bits."""
     may, must, either, why = rules
     rows = len(sheet.given)
     types = sheet.memory[sheet.where[_TYPE, 1] :][:rows]
     reasons = sheet.memory[max(sheet.where[_REASON, 1], 0) :][:rows]
     for row in range(rows):
         fields = int64(sheet.given[row])
-        code = types[row] if fields >> _TYPE & 1 else NONE
+        code = types[row] if fields >> _TYPE & 1 else NO_CODE
         wrong = fields & ~int64(may[code]) != 0 or int64(must[code]) & ~fields != 0
         wrong |= either[code] and (fields >> _PEER & 1) == (fields >> _GROUP & 1)
-        wrong |= code == NONE
+        wrong |= code == NO_CODE
         if fields >> _REASON & 1:
             wrong |= why[code] >> reasons[row] & 1 == 0
         sheet.doubt[row] |= wrong
@@ -345,9 +345,9 @@ def _settled(sheet: Any, rules: Any) -> None:
                 bits[row >> 3] |= (sheet.given[row] >> field & 1) << (row & 7)
 
 
-def laid(sheet: Sheet) -> Laid:
-    """Give the columns that were laid out; rows are held against what their type may give."""
-    _settled(sheet, _RULES)
+def finish_columns(sheet: ColumnBuffers) -> DecodedColumns:
+    """Return the columns in the buffers, and check the fields of each row against its type."""
+    _check_rows(sheet, _RULES)
     memory, rows = pa.py_buffer(sheet.memory), len(sheet.given)
     columns, counts = {}, sheet.many.tolist()
     for field, (bits, values, text, room) in enumerate(sheet.where.tolist()):
@@ -364,7 +364,7 @@ def laid(sheet: Sheet) -> Laid:
         if kind == TEXT:
             parts.append(memory.slice(text, room))
         columns[name] = pa.Array.from_buffers(_TYPES[kind], rows, parts, nulls)
-    return Laid(columns, rows, sheet.doubt)
+    return DecodedColumns(columns, rows, sheet.doubt)
 
 
 _MOST = (1 << 31) - 1
@@ -377,11 +377,11 @@ _HOLDS = {
 }  # fmt: skip
 
 
-def gathered(batches: Sequence[pa.RecordBatch]) -> Laid | None:
-    """Put batches together and check them; None where that is not for machine code.
+def gather_batches(batches: Sequence[pa.RecordBatch]) -> DecodedColumns | None:
+    """Concatenate and check batches in compiled code; None where that is not possible.
 
-    A field that a batch lacks is absent in its rows. None comes of columns of other names or types,
-    of texts that are not UTF-8 and of damaged buffers.
+    A field that a batch lacks is null in its rows. Columns of other names or types, texts that are
+    not UTF-8, and damaged buffers give None.
     """
     forms = _forms(batches)
     if forms is None:
@@ -394,19 +394,19 @@ def gathered(batches: Sequence[pa.RecordBatch]) -> Laid | None:
     parts, _kept = lent(batches)
     room = np.full(len(NAMES), -1, np.int64)
     room[_FIELD_INDEX["type"]] = 0
-    rows = _sized(parts, forms, room)
+    rows = _measure(parts, forms, room)
     if rows < 0 or room.max() > _MOST:
         return None
-    made = sheet(rows, room.tolist())
-    if not _gathered(parts, forms, BOUNDS, KNOWN, made) or not _in_order(made):
+    made = allocate_buffers(rows, room.tolist())
+    if not _copy_batches(parts, forms, BOUNDS, FIELD_TABLES, made) or not _check_texts(made):
         return None
-    return laid(made)
+    return finish_columns(made)
 
 
-def _in_order(made: Sheet) -> bool:
-    """Mark texts with a NUL; tell whether all are UTF-8."""
+def _check_texts(made: ColumnBuffers) -> bool:
+    """Mark texts with a NUL as doubtful; return whether all texts are UTF-8."""
     for field in np.flatnonzero(made.many).tolist():
-        if KINDS[field] == TEXT and (letters := _looked_at(made, field)):
+        if KINDS[field] == TEXT and (letters := _scan_text(made, field)):
             begin, size = made.where[field, 2:].tolist()
             try:
                 str(made.memory[begin : begin + size].data, "utf-8")
@@ -418,7 +418,7 @@ def _in_order(made: Sheet) -> bool:
 
 
 def _forms(batches: Sequence[pa.RecordBatch]) -> NDArray[np.int8] | None:
-    """Of each batch which field each column is, and what it holds; None if some are not for us."""
+    """Return field and kind of each column of each batch; None where one is not supported."""
     forms: list[NDArray[np.int8]] = []
     for at, batch in enumerate(batches):
         if at and batch.schema.equals(batches[at - 1].schema):
@@ -451,10 +451,10 @@ def _fits(field: int, holds: int) -> bool:
 
 
 @compiled()
-def _sized(parts: Any, forms: Any, room: Any) -> Any:
-    """Add up rows and, by field, bytes of text; gives the rows, or -1 where a batch is not plain.
+def _measure(parts: Any, forms: Any, room: Any) -> Any:
+    """Sum rows and, by field, bytes of text; returns the rows, or -1 for an unsupported batch.
 
-    Batches were held against Arrow's quick checks: first and last offset of a text are within it.
+    The batches passed Arrow's quick checks: first and last offset of a text are within it.
     """
     rows = int64(0)
     for part in range(len(parts)):
@@ -476,7 +476,7 @@ def _sized(parts: Any, forms: Any, room: Any) -> Any:
 
 @compiled()
 def _text_size(column: Any) -> Any:
-    """Bytes that a column's texts span; -1 where its buffers are not as they ought to be."""
+    """Return the bytes of a column's texts; -1 where its buffers are invalid."""
     if column[N_BUFFERS] != 3:
         return int64(-1)
     if column[LENGTH] == 0:
@@ -494,7 +494,7 @@ def _text_size(column: Any) -> Any:
 
 @compiled()
 def _alignment(column: Any, holds: Any) -> Any:
-    """0 where a column's values lie as a processor reads them, else -1."""
+    """Return 0 where a column's values are aligned, else -1."""
     if column[N_BUFFERS] != 2:
         return int64(-1)
     if column[LENGTH] == 0:
@@ -506,7 +506,7 @@ def _alignment(column: Any, holds: Any) -> Any:
 
 @compiled(inline="always")
 def _span(column: Any) -> Any:
-    """Buffers of a column of texts, where in the third each begins, first and last of these."""
+    """Return buffers and offsets of a text column, and its first and last offset."""
     rows = column[LENGTH]
     buffers = numbers(column[BUFFERS], 3, np.int64)
     starts = numbers(buffers[1] + 4 * column[OFFSET], rows + 1, np.int32)
@@ -515,15 +515,15 @@ def _span(column: Any) -> Any:
 
 @compiled()
 def _texts(column: Any, row: Any, field: Any, to: Any, bounds: Any, sheet: Any) -> Any:
-    """Write a column of texts behind the `to` bytes of those before; gives how many there are.
+    """Append a column of texts after `to` bytes; returns the number of texts.
 
-    -1 where an offset goes back or beyond the last.
+    -1 where an offset decreases or exceeds the last.
     """
     rows, begin = column[LENGTH], column[OFFSET]
     buffers, starts, before, last = _span(column)
     at = sheet.where[field, 2] + to
     sheet.memory[at : at + last - before] = numbers(buffers[2] + before, last - before, np.uint8)
-    offsets = offsets_of(sheet, field)
+    offsets = text_offsets(sheet, field)
     many, shift = int64(0), to - before
     low, high = bounds[field]
     for k in range(rows):
@@ -532,7 +532,7 @@ def _texts(column: Any, row: Any, field: Any, to: Any, bounds: Any, sheet: Any) 
             return int64(-1)
         if is_given(buffers[0], begin + k):
             many += 1
-            keep(low <= after - before <= high, row + k, field, sheet)
+            mark_field(low <= after - before <= high, row + k, field, sheet)
         offsets[row + k + 1] = after + shift
         before = after
     return many
@@ -548,9 +548,9 @@ def _is_ascii(text: Any, at: Any, end: Any) -> Any:
 
 @compiled()
 def _words(column: Any, row: Any, field: Any, known: Any, sheet: Any) -> Any:
-    """Write a column of words as codes; gives how many there are, -1 as `_texts` does.
+    """Write a column of words as codes; returns the number of words, -1 as `_texts` does.
 
-    A word that is none of those known is ASCII, or it comes to -1 too.
+    An unknown word must be ASCII, else the result is -1.
     """
     rows, begin = column[LENGTH], column[OFFSET]
     buffers, starts, before, last = _span(column)
@@ -562,18 +562,18 @@ def _words(column: Any, row: Any, field: Any, known: Any, sheet: Any) -> Any:
             return int64(-1)
         if is_given(buffers[0], begin + k):
             many += 1
-            code = code_at(text, before, after - before, field, known)
-            if code == NONE and not _is_ascii(text, before, after):
+            code = enum_code(text, before, after - before, field, known)
+            if code == NO_CODE and not _is_ascii(text, before, after):
                 return int64(-1)
-            keep(code != NONE, row + k, field, sheet)
-            made[row + k] = code if code != NONE else 0
+            mark_field(code != NO_CODE, row + k, field, sheet)
+            made[row + k] = code if code != NO_CODE else 0
         before = after
     return many
 
 
 @compiled()
 def _integers(column: Any, holds: Any, row: Any, field: Any, bounds: Any, sheet: Any) -> Any:
-    """Write a column of whole numbers, of either width; gives how many there are."""
+    """Write a column of whole numbers, 32 or 64 bits; returns the number of values."""
     rows, begin, wide = column[LENGTH], column[OFFSET], holds == LONG
     buffers = numbers(column[BUFFERS], 2, np.int64)
     longs = numbers(buffers[1] + 8 * begin, rows, np.int64)
@@ -584,28 +584,28 @@ def _integers(column: Any, holds: Any, row: Any, field: Any, bounds: Any, sheet:
             many += 1
             value = longs[k] if wide else int64(shorts[k])
             good = low <= value <= high
-            keep(good, row + k, field, sheet)
+            mark_field(good, row + k, field, sheet)
             write_number(value if good else 0, row + k, field, sheet)
     return many
 
 
 @compiled()
 def _flags(column: Any, row: Any, field: Any, sheet: Any) -> Any:
-    """Write a column of flags; gives how many there are."""
+    """Write a column of flags; returns the number of values."""
     begin = column[OFFSET]
     buffers = numbers(column[BUFFERS], 2, np.int64)
     many = int64(0)
     for k in range(column[LENGTH]):
         if is_given(buffers[0], begin + k):
             many += 1
-            keep(True, row + k, field, sheet)
+            mark_field(True, row + k, field, sheet)
             write_flag(is_given(buffers[1], begin + k), row + k, field, sheet)
     return many
 
 
 @compiled()
-def _gathered(parts: Any, forms: Any, bounds: Any, known: Any, sheet: Any) -> bool:
-    """Write what `_sized` measured, batch by batch; False where a buffer is damaged after all."""
+def _copy_batches(parts: Any, forms: Any, bounds: Any, known: Any, sheet: Any) -> bool:
+    """Copy the batches that `_measure` measured; False where a buffer is damaged."""
     row, to = int64(0), np.zeros(len(bounds), np.int64)
     for part in range(len(parts)):
         batch = members(parts[part])
@@ -628,14 +628,14 @@ def _gathered(parts: Any, forms: Any, bounds: Any, known: Any, sheet: Any) -> bo
                 return False
         for field in range(len(bounds)):
             if known.kinds[field] == TEXT and sheet.where[field, 0] >= 0 and not seen >> field & 1:
-                offsets_of(sheet, field)[row + 1 : row + rows + 1] = to[field]
+                text_offsets(sheet, field)[row + 1 : row + rows + 1] = to[field]
         row += rows
     return True
 
 
 @compiled()
-def _looked_at(sheet: Any, field: Any) -> Any:
-    """Mark rows with a NUL in a text; gives 0 for ASCII, 1 for other letters, -1 for torn ones."""
+def _scan_text(sheet: Any, field: Any) -> Any:
+    """Mark rows with a NUL; returns 0 for ASCII, 1 for other letters, -1 for split characters."""
     begin, size = sheet.where[field, 2], sheet.where[field, 3]
     text, rows = sheet.memory[begin : begin + size], len(sheet.given)
     letters, nuls = _ZERO, _ZERO
@@ -646,7 +646,7 @@ def _looked_at(sheet: Any, field: Any) -> Any:
     for at in range(size & ~7, size):
         high |= text[at] > 127
         nul |= text[at] == 0
-    offsets = offsets_of(sheet, field)
+    offsets = text_offsets(sheet, field)
     if nul:
         for row in range(rows):
             for at in range(offsets[row], offsets[row + 1]):

@@ -1,4 +1,4 @@
-"""JSON Lines to columns: scanned in whole pieces, by a JSON library only where a line is odd."""
+"""JSON Lines decoder: scanned in whole blocks, and by a JSON library where a line is unusual."""
 
 from __future__ import annotations
 
@@ -11,11 +11,24 @@ import numpy as np
 import pyarrow as pa
 
 from wavebreak.io import jsonl_scanner
-from wavebreak.io.arrow_columns import wire_of
-from wavebreak.io.field_limits import judge, refusal
-from wavebreak.io.line_splitter import MAX_LINE, Piece, is_utf8, members, one_event_a_line
-from wavebreak.io.validation import Taken, checked, merged, of_wire, settle, taken_events
-from wavebreak.schema.events import AnyEvent, Event, Refusal, shown
+from wavebreak.io.arrow_columns import wire_batch
+from wavebreak.io.field_limits import refusal, validate_event
+from wavebreak.io.line_splitter import (
+    MAX_LINE,
+    LineBlock,
+    count_members,
+    has_one_event_per_line,
+    is_utf8,
+)
+from wavebreak.io.validation import (
+    ValidatedBatch,
+    batch_of_events,
+    check_columns,
+    decode_wire_batch,
+    merge_batches,
+    validate_doubtful_rows,
+)
+from wavebreak.schema.events import AnyEvent, Event, Refusal, safe_field_name
 
 # Decoded events of so many lines stay in a processor's cache until they are columns.
 _CACHED = 4096
@@ -24,44 +37,44 @@ _SOME, _SHARE = 8, 64
 _DECODER = msgspec.json.Decoder(AnyEvent)
 
 
-def take_lines(piece: Piece) -> tuple[Taken, int]:
-    """Decode and check a piece; also gives how many events it held, refused ones included."""
-    scanned = take_scanned(piece)
+def decode_lines(piece: LineBlock) -> tuple[ValidatedBatch, int]:
+    """Decode and validate a block; also returns its number of events, including refused ones."""
+    scanned = decode_scanned(piece)
     if scanned is not None:
         return scanned
     if len(piece.ends) <= _CACHED:
-        taken = _take_at_once(piece)
-        return _take_one_by_one(piece) if taken is None else (taken, len(piece.ends))
+        taken = _decode_together(piece)
+        return _decode_one_by_one(piece) if taken is None else (taken, len(piece.ends))
     starts = range(0, len(piece.ends), _CACHED)
-    parts = [take_lines(piece.part(s, min(s + _CACHED, len(piece.ends)))) for s in starts]
-    return merged([taken for taken, _ in parts]), sum(read for _, read in parts)
+    parts = [decode_lines(piece.part(s, min(s + _CACHED, len(piece.ends)))) for s in starts]
+    return merge_batches([taken for taken, _ in parts]), sum(read for _, read in parts)
 
 
 def warm() -> None:
-    """Read a line, and it as columns, so that the machine code that reads is made and kept."""
-    taken, _ = take_lines(Piece.of(b'{"type":"account.deleted","ts":0,"account":"a"}\n'))
-    of_wire(taken.wire)
+    """Read one line, so that the compiled code of the reader is compiled and cached."""
+    taken, _ = decode_lines(LineBlock.of(b'{"type":"account.deleted","ts":0,"account":"a"}\n'))
+    decode_wire_batch(taken.wire)
 
 
-def take_scanned(piece: Piece) -> tuple[Taken, int] | None:
-    """Take a piece of plain lines, what is odd or in doubt line by line; None if that is much."""
+def decode_scanned(piece: LineBlock) -> tuple[ValidatedBatch, int] | None:
+    """Decode a block of plain lines, odd ones line by line; None where many are odd."""
     if len(piece.text) > jsonl_scanner.MOST or not is_utf8(piece.text):
         return None
     scanned, rows = jsonl_scanner.scan(piece.text, piece.ends, MAX_LINE), len(piece.ends)
     if np.count_nonzero(scanned.odd) > _SOME + rows // _SHARE:
         return None
-    wire, doubt = checked(scanned.laid)
+    wire, doubt = check_columns(scanned.laid)
     lines = np.arange(piece.first, piece.first + rows)
     if not doubt.any():
-        return Taken(wire, lines, []), rows
-    kept = Taken(wire.filter(pa.array(~doubt)), lines[~doubt], [])
-    others, read = _take_one_by_one(piece, np.flatnonzero(doubt).tolist())
-    return merged([kept, others]), len(kept.lines) + read
+        return ValidatedBatch(wire, lines, []), rows
+    kept = ValidatedBatch(wire.filter(pa.array(~doubt)), lines[~doubt], [])
+    others, read = _decode_one_by_one(piece, np.flatnonzero(doubt).tolist())
+    return merge_batches([kept, others]), len(kept.lines) + read
 
 
-def _take_at_once(piece: Piece) -> Taken | None:
-    """Take a piece whose every line is one event, its times perhaps in RFC 3339; else None."""
-    if not one_event_a_line(piece):
+def _decode_together(piece: LineBlock) -> ValidatedBatch | None:
+    """Decode a block with one event per line, also with times in RFC 3339; else None."""
+    if not has_one_event_per_line(piece):
         return None
     count = len(piece.ends)
     try:
@@ -70,15 +83,17 @@ def _take_at_once(piece: Piece) -> Taken | None:
         return None
     if len(events) != count:
         return None
-    given = members(piece.text)
-    wire = wire_of(events, given)
+    given = count_members(piece.text)
+    wire = wire_batch(events, given)
     if sum(count - column.null_count for column in wire.columns) != given:
         return None
     lines = np.arange(piece.first, piece.first + count)
-    wire, doubt = checked(of_wire(wire))
+    wire, doubt = check_columns(decode_wire_batch(wire))
     if not doubt.any():
-        return Taken(wire, lines, [])
-    return settle(wire, lines, doubt, [_item(events[i]) for i in np.flatnonzero(doubt)])
+        return ValidatedBatch(wire, lines, [])
+    return validate_doubtful_rows(
+        wire, lines, doubt, [_item(events[i]) for i in np.flatnonzero(doubt)]
+    )
 
 
 def _item(event: Event) -> dict[str, Any]:
@@ -89,8 +104,10 @@ def _item(event: Event) -> dict[str, Any]:
     }
 
 
-def _take_one_by_one(piece: Piece, rows: Iterable[int] | None = None) -> tuple[Taken, int]:
-    """Take the lines of a piece, or some of them, each for itself."""
+def _decode_one_by_one(
+    piece: LineBlock, rows: Iterable[int] | None = None
+) -> tuple[ValidatedBatch, int]:
+    """Decode the lines of a block, or some of them, one by one."""
     good: list[Event] = []
     lines: list[int] = []
     refused: list[Refusal] = []
@@ -101,43 +118,43 @@ def _take_one_by_one(piece: Piece, rows: Iterable[int] | None = None) -> tuple[T
         if len(text) <= MAX_LINE and (not text or text.isspace()):
             continue
         read += 1
-        verdict = _take_line(line, text)
+        verdict = _decode_line(line, text)
         if isinstance(verdict, Refusal):
             refused.append(verdict)
         else:
             good.append(verdict)
             lines.append(line)
-    return _checked(taken_events(good, lines), good, refused), read
+    return _checked(batch_of_events(good, lines), good, refused), read
 
 
-def _checked(taken: Taken, events: list[Event], refused: list[Refusal]) -> Taken:
-    wire, doubt = checked(of_wire(taken.wire))
+def _checked(taken: ValidatedBatch, events: list[Event], refused: list[Refusal]) -> ValidatedBatch:
+    wire, doubt = check_columns(decode_wire_batch(taken.wire))
     settled = taken
     if doubt.any():
         items = [_item(events[i]) for i in np.flatnonzero(doubt)]
-        settled = settle(wire, taken.lines, doubt, items)
-    return merged([settled._replace(refused=settled.refused + refused)])
+        settled = validate_doubtful_rows(wire, taken.lines, doubt, items)
+    return merge_batches([settled._replace(refused=settled.refused + refused)])
 
 
-def take_one(text: bytes) -> Event | Refusal:
-    """Read one event in JSON, or say why it is refused (as line 1)."""
+def decode_event(text: bytes) -> Event | Refusal:
+    """Decode one event in JSON; returns the event or its refusal (as line 1)."""
     item = _item_of(1, text)
-    return item if isinstance(item, Refusal) else judge(1, item)
+    return item if isinstance(item, Refusal) else validate_event(1, item)
 
 
-def _take_line(line: int, text: bytes) -> Event | Refusal:
+def _decode_line(line: int, text: bytes) -> Event | Refusal:
     item = _item_of(line, text)
     if isinstance(item, Refusal):
         return item
     try:
         event: Event = _DECODER.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
-        return judge(line, item)
+        return validate_event(line, item)
     return event
 
 
 def _item_of(line: int, text: bytes) -> Any:
-    """Decode a line as strictly as JSON is meant; the value, or why there is none."""
+    """Decode a line as strict JSON; returns the value or a refusal."""
     if len(text) > MAX_LINE:
         what = f"longer than {MAX_LINE} bytes"
         return refusal(
@@ -148,14 +165,14 @@ def _item_of(line: int, text: bytes) -> Any:
         return json.loads(text.decode(), **_STRICT)
     except _RepeatedError as e:
         what, fix = "the field is given twice", "give it once"
-        return refusal(line, "duplicate_field", shown(e.args[0]), what, fix)
+        return refusal(line, "duplicate_field", safe_field_name(e.args[0]), what, fix)
     except (ValueError, RecursionError):
         what, fix = "not valid JSON in UTF-8", "write one JSON object a line"
         return refusal(line, "bad_json", "", what, fix)
 
 
 class _RepeatedError(Exception):
-    """A name stands twice in one object."""
+    """An object has two members of one name."""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

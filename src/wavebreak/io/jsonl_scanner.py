@@ -1,8 +1,8 @@
-"""Lines of flat JSON to columns: machine code over the bytes, a row a line.
+"""JSON Lines scanner: compiled code that reads flat JSON objects into columns.
 
-It takes less than JSON allows: one object a line, names of the contract, each once and without
-escapes, texts without escapes, whole numbers without a sign. A line that is otherwise is `odd`,
-whether it is good or not; who calls has it read by a JSON library.
+It accepts less than JSON allows: one object per line, the schema's field names, each once and
+without escapes, texts without escapes, whole numbers without a sign. Any other line, valid or not,
+is marked `odd`, and the caller has a JSON library read it.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from numpy.typing import NDArray
 from wavebreak.compiled.numba_runtime import compiled, eight_bytes, int64, put_eight_bytes
 from wavebreak.io.arrow_columns import (
     BOUNDS,
+    FIELD_TABLES,
     FLAG,
     KINDS,
-    KNOWN,
     NAMES,
-    NONE,
+    NO_CODE,
     TEXT,
     WORD,
-    Laid,
+    DecodedColumns,
     Mask,
-    code_at,
-    keep,
-    laid,
-    offsets_of,
-    sheet,
+    allocate_buffers,
+    enum_code,
+    finish_columns,
+    mark_field,
+    text_offsets,
     write_flag,
     write_number,
 )
-from wavebreak.io.enum_table import word_at, words_of
+from wavebreak.io.enum_table import build_enum_table, find_word
 from wavebreak.io.line_splitter import control_bytes, equal_bytes, lowest
 
 _OPEN, _CLOSE, _QUOTE, _COLON, _COMMA, _ESCAPE = map(ord, '{}":,\\')
@@ -41,16 +41,16 @@ _T, _R, _U, _E, _F, _A, _L, _S = map(ord, "truefals")
 _DIGITS = 18
 """Digits that always fit into 64 bits."""
 MOST = (1 << 31) - 1
-"""Bytes that are scanned at a time at most: places in a text are 32 bits wide."""
+"""Maximum bytes per scan: positions in a text have 32 bits."""
 
 
-_NAMES = words_of(NAMES)
+_NAMES = build_enum_table(NAMES)
 
 
 class Scanned(NamedTuple):
-    """What lines give, a row each, and which of them are odd."""
+    """Decoded columns, one row per line, and a mask of odd lines."""
 
-    laid: Laid
+    laid: DecodedColumns
     odd: Mask
 
 
@@ -63,7 +63,7 @@ def _past_blanks(text: Any, at: Any) -> Any:
 
 @compiled(inline="always")
 def _end_of_text(text: Any, at: Any) -> Any:
-    """Where the text that begins at `at` ends; -1 where something else comes first."""
+    """Return the end of the text at `at`; -1 where an escape or control character comes first."""
     base = text.ctypes.data
     while at + 8 <= len(text):
         word = eight_bytes(base + at)
@@ -81,7 +81,7 @@ def _end_of_text(text: Any, at: Any) -> Any:
 
 @compiled(inline="always")
 def _flag_at(text: Any, at: Any) -> Any:
-    """The size of the word `true` or `false` that stands at `at`, or 0."""
+    """Return the length of `true` or `false` at `at`, or 0."""
     if text[at] == _T and text[at + 1] == _R and text[at + 2] == _U and text[at + 3] == _E:
         return 4
     if text[at] == _F and text[at + 1] == _A and text[at + 2] == _L and text[at + 3] == _S:
@@ -91,7 +91,7 @@ def _flag_at(text: Any, at: Any) -> Any:
 
 @compiled(inline="always")
 def _value_at(text: Any, at: Any, kind: Any) -> Any:
-    """Where the value at `at` goes on behind its end (-1: it is none of the kind), and itself."""
+    """Return the position after the value at `at` (-1: of another kind), and the value."""
     if kind in (TEXT, WORD):
         end = _end_of_text(text, at + 1) if text[at] == _QUOTE else int64(-1)
         return (end + 1, end - at - 1) if end >= 0 else (int64(-1), int64(0))
@@ -111,9 +111,9 @@ def _scan_line(
     text: Any, at: Any, row: Any, values: Any, begins: Any, kinds: Any, names: Any,
     room: Any,
 ) -> Any:  # fmt: skip
-    """Read a line that begins at `at`; gives its fields as bits, and where it was left.
+    """Scan the line at `at`; returns its fields as bits, and the position reached.
 
-    Every step stops at a newline at the latest, which ends the line: nothing is read behind it.
+    Every step stops at a newline at the latest: nothing is read beyond the line.
     """
     given = int64(0)
     at = _past_blanks(text, at)
@@ -121,7 +121,7 @@ def _scan_line(
     while text[at] == separator:
         at = _past_blanks(text, at + 1)
         end = _end_of_text(text, at + 1) if text[at] == _QUOTE else int64(-1)
-        field = word_at(text, at + 1, end - at - 1, names) if end >= 0 else int64(-1)
+        field = find_word(text, at + 1, end - at - 1, names) if end >= 0 else int64(-1)
         if field < 0 or (given >> field) & 1:
             return int64(0), at
         at = _past_blanks(text, end + 1)
@@ -147,9 +147,9 @@ def _scan(
     text: Any, ends: Any, longest: Any, given: Any, values: Any, begins: Any, kinds: Any,
     names: Any, room: Any,
 ) -> Any:  # fmt: skip
-    """Find what each line gives (0 for odd ones), and what any of them does.
+    """Find the fields of each line (0 for odd ones); returns the fields of any line.
 
-    To `room` goes by field how many bytes of text there may be.
+    `room` receives the possible bytes of text by field.
     """
     start, somewhere = int64(0), int64(0)
     for row in range(len(ends)):
@@ -164,7 +164,7 @@ def _scan(
 
 @compiled(inline="always")
 def _copied(text: Any, at: Any, size: Any, column: Any, to: Any) -> None:
-    """Copy letters eight at a time where the text goes on; behind them the column has room."""
+    """Copy letters eight at a time where the text is long enough; the column has spare room."""
     if at + size + 8 <= len(text):
         source, target = text.ctypes.data + at, column.ctypes.data + to
         for k in range(0, size, 8):
@@ -180,7 +180,7 @@ def _laid_out(
 ) -> None:
     """Write the column of a field."""
     kind, to, (low, high) = known.kinds[field], int64(0), bounds[field]
-    offsets, column = offsets_of(sheet, field), sheet.memory[max(sheet.where[field, 2], 0) :]
+    offsets, column = text_offsets(sheet, field), sheet.memory[max(sheet.where[field, 2], 0) :]
     codes = sheet.memory[sheet.where[field, 1] :]
     for row in range(len(given)):
         if given[row] >> field & 1:
@@ -190,15 +190,15 @@ def _laid_out(
                 _copied(text, at, value, column, to)
                 to += value
             elif kind == WORD:
-                code = code_at(text, at, value, field, known)
-                good = code != NONE
+                code = enum_code(text, at, value, field, known)
+                good = code != NO_CODE
                 codes[row] = code if good else 0
             elif kind == FLAG:
                 good = True
                 write_flag(value, row, field, sheet)
             elif good:
                 write_number(value, row, field, sheet)
-            keep(good, row, field, sheet)
+            mark_field(good, row, field, sheet)
         if kind == TEXT:
             offsets[row + 1] = to
 
@@ -215,9 +215,9 @@ def _laid(
 
 
 def scan(text: memoryview, ends: NDArray[np.int64], longest: int) -> Scanned:
-    r"""Read lines that end at `ends`, the last where `text` ends; one above `longest` bytes is odd.
+    r"""Scan lines that end at `ends`; a line longer than `longest` bytes is odd.
 
-    The text is taken to be UTF-8, and of `MOST` bytes at most.
+    The text must be UTF-8 and at most `MOST` bytes long.
 
     >>> line = b'{"type":"account.deleted","ts":7,"account":"ann"}'
     >>> found = scan(memoryview(line + b"\n{}\n"), np.array([len(line), len(line) + 3]), 99)
@@ -232,6 +232,8 @@ def scan(text: memoryview, ends: NDArray[np.int64], longest: int) -> Scanned:
     room = np.zeros(len(NAMES), np.int64)
     found = _scan(letters, ends, longest, given, values, begins, KINDS, _NAMES, room)
     found |= 1 << NAMES.index("type")
-    made = sheet(rows, [n if found >> k & 1 else -1 for k, n in enumerate(room.tolist())])
-    _laid(letters, given, values, begins, BOUNDS, KNOWN, made)
-    return Scanned(laid(made), given == 0)
+    made = allocate_buffers(
+        rows, [n if found >> k & 1 else -1 for k, n in enumerate(room.tolist())]
+    )
+    _laid(letters, given, values, begins, BOUNDS, FIELD_TABLES, made)
+    return Scanned(finish_columns(made), given == 0)

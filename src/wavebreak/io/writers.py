@@ -1,4 +1,4 @@
-"""Wire batches to files: JSON Lines, a JSON array, Parquet or Arrow IPC, by the file's name."""
+"""File writers: JSON Lines, a JSON array, Parquet or Arrow IPC, chosen by the file name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wavebreak.errors import FileError
-from wavebreak.io.readers import Kind, kind_of
+from wavebreak.io.readers import FileFormat, file_format
 from wavebreak.schema.events import WIRE_SCHEMA, json_rows
 
 
@@ -24,13 +24,13 @@ class _Writer(Protocol):
 
 
 def write(path: Path, batches: Iterable[pa.RecordBatch]) -> int:
-    """Write wire batches to a file whose format its name tells; gives the events written.
+    """Write wire batches to a file whose name gives the format; returns the number of events.
 
     Formats: .jsonl, .ndjson, .json (an array), .parquet, .arrow (file), .ipc (stream), each also
     with .gz or .zst. Columns that a batch lacks are null. The file appears whole or not at all;
     raises FileError where it cannot be written.
     """
-    kind = kind_of(path)
+    kind = file_format(path)
     fresh = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         written = _write(fresh, kind, batches)
@@ -43,7 +43,7 @@ def write(path: Path, batches: Iterable[pa.RecordBatch]) -> int:
     return written
 
 
-def _write(path: Path, kind: Kind, batches: Iterable[pa.RecordBatch]) -> int:
+def _write(path: Path, kind: FileFormat, batches: Iterable[pa.RecordBatch]) -> int:
     written = 0
     with pa.OSFile(str(path), "wb") as file:
         sink = pa.CompressedOutputStream(file, kind.codec) if kind.codec else file

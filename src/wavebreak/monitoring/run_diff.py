@@ -17,7 +17,7 @@ from typing import Any
 from wavebreak import engine
 from wavebreak.errors import FileError, UsageError
 from wavebreak.evaluation import exact_interval, read_accounts, read_labels
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.reports.charts import Interval, shares
 from wavebreak.reports.html import html_figure, html_table, page, paragraphs
 from wavebreak.reports.tables import (
@@ -266,7 +266,7 @@ def replay(
     run_dir: Path,
     out: Path,
     policy: Policy,
-    edge: Edge,
+    edge: Pseudonymizer,
     *,
     labels: Path | None = None,
     progress: Callable[[engine.Progress], None] = lambda _: None,

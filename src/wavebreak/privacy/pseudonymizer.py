@@ -1,8 +1,8 @@
-"""The privacy edge: personal fields become keyed pseudonyms and what the features need.
+"""Pseudonymization of personal fields: keyed pseudonyms, number blocks, networks, countries.
 
 A phone number becomes `number` (pseudonym), `block` and `number_country`; an IP address becomes
 `address`, `network`, and with a local database `asn` and `network_country`; a device fingerprint
-becomes a pseudonym. Raw values leave this module in no column and no message.
+becomes a pseudonym. No column and no message of this module contains a raw value.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from wavebreak.schema.events import (
     REASONS,
     TYPES,
     Refusal,
-    absent,
-    blanks,
     json_rows,
+    null_column,
+    null_columns,
 )
 
 KEY_BYTES = 16
-"""Shortest key that is taken; a fresh one has twice as many bytes."""
+"""Minimum length of a key; a generated key has twice as many bytes."""
 
 _PSEUDONYM_DIGITS = 32
 _CACHED = 1 << 16
@@ -53,16 +53,20 @@ Country = tuple[str | None, str | None]
 
 
 def load_key(path: Path | None) -> bytes:
-    """Read the deployment's key, and make it at first use.
+    """Read the deployment's secret key; generate it at first use.
 
-    Without `path` the environment's WAVEBREAK_KEY decides (hex digits, or the path of a key file),
-    else ~/.config/wavebreak/key. A key file holds hex digits and is made with mode 0600; raises
-    UsageError for a key that is not hex or shorter than 16 bytes, FileError for one not readable.
+    Without `path`, the environment variable WAVEBREAK_KEY is used (hex digits, or the path of a key
+    file), else ~/.config/wavebreak/key. A key file contains hex digits and has mode 0600.
+
+    Raises:
+        UsageError: The key is not hexadecimal or shorter than 16 bytes.
+        FileError: The key file cannot be read.
+
     """
     if path is None:
         given = os.environ.get("WAVEBREAK_KEY", "").strip()
         if given and not ("/" in given or os.path.exists(given)):
-            return _key(given, "the environment's WAVEBREAK_KEY")
+            return _key(given, "the environment variable WAVEBREAK_KEY")
         path = Path(given) if given else Path.home() / ".config" / "wavebreak" / "key"
     try:
         if not path.exists():
@@ -89,26 +93,31 @@ def _make_key(path: Path) -> None:
 
 
 def _key(text: str, where: str) -> bytes:
-    fix = "make one with: python -c 'import secrets; print(secrets.token_hex(32))'"
+    fix = "generate one: python3 -c 'import secrets; print(secrets.token_hex(32))'"
     try:
         key = bytes.fromhex(text)
     except ValueError:
-        raise UsageError(f"{where} does not hold hex digits", fix=fix) from None
+        raise UsageError(f"{where} is not hexadecimal", fix=fix) from None
     if len(key) < KEY_BYTES:
         raise UsageError(f"{where} is too short: {len(key)} of {KEY_BYTES} bytes", fix=fix)
     return key
 
 
-class Edge:
-    """Turns wire batches into log batches under one key.
+class Pseudonymizer:
+    """Converts wire batches to log batches with one secret key.
 
-    `key` is secret and at least 16 bytes; equal keys give equal pseudonyms. `ip_database` is an
-    optional local file in MaxMind's format that knows AS numbers, countries or both.
+    Args:
+        key: At least 16 bytes; equal keys give equal pseudonyms.
+        ip_database: A local file in MaxMind's format with AS numbers, countries or both.
+
     """
 
     def __init__(self, key: bytes, ip_database: Path | None = None) -> None:
         if len(key) < KEY_BYTES:
-            raise UsageError(f"the key is too short: {len(key)} of {KEY_BYTES} bytes")
+            raise UsageError(
+                f"the key is too short: {len(key)} of {KEY_BYTES} bytes",
+                fix=f"give at least {KEY_BYTES} bytes",
+            )
         self._secret, self._database = key, ip_database
         self._places = _open_places(ip_database) if ip_database else None
         self._number = lru_cache(_CACHED)(self._pseudonym("number"))
@@ -121,12 +130,12 @@ class Edge:
         }
         self._place = lru_cache(_CACHED)(self._locate)
 
-    def __reduce__(self) -> tuple[type[Edge], tuple[bytes, Path | None]]:
-        """What makes the same edge in another process: its key goes there, and nowhere else."""
-        return Edge, (self._secret, self._database)
+    def __reduce__(self) -> tuple[type[Pseudonymizer], tuple[bytes, Path | None]]:
+        """Pickle the arguments: the secret key goes to worker processes and nowhere else."""
+        return Pseudonymizer, (self._secret, self._database)
 
     def apply(self, wire: pa.RecordBatch) -> pa.RecordBatch:
-        """Turn a valid wire batch into a log batch of the same rows.
+        """Convert a valid wire batch to a log batch of the same rows.
 
         Raises EventError for a phone number or an IP address that cannot be parsed.
         """
@@ -139,10 +148,13 @@ class Edge:
         self, wire: pa.RecordBatch, lines: NDArray[np.int64] | None = None, *,
         narrow: bool = False,
     ) -> tuple[pa.RecordBatch, list[Refusal]]:  # fmt: skip
-        """Turn the rows that can be parsed into a log batch, and refuse the others.
+        """Convert the rows that can be parsed to a log batch, and refuse the others.
 
-        A `narrow` batch lacks the columns in which nothing is given.
-        `lines` gives each row's line number for the refusals (the row, from 1, if absent).
+        Args:
+            wire: Valid events.
+            lines: Line number of each row, for refusals; by default the row number from 1.
+            narrow: Omit columns without a value.
+
         """
         given = {n: c for n, c in zip(wire.schema.names, wire.columns, strict=True) if _given(c)}
         known = {n: _described(given[n], self._describe[n]) for n in PERSONAL if n in given}
@@ -161,10 +173,10 @@ class Edge:
         made: dict[str, pa.Array] = {}
         for one in known.values():
             made |= one.columns()
-        none = absent(wire.num_rows, pa.string())
-        made["type"] = codes_of(given.get("type", none), TYPES)
+        none = null_column(wire.num_rows, pa.string())
+        made["type"] = enum_codes(given.get("type", none), TYPES)
         for name in CODES.keys() & given:
-            made[name] = codes_of(given[name], CODES[name])
+            made[name] = enum_codes(given[name], CODES[name])
         if "reason" in given:
             made["reason"] = _reason_codes(given["reason"], made["type"])
         made["id"] = _ids(given.get("id", none), given, made)
@@ -187,7 +199,7 @@ class Edge:
         return {"number": self._number(phone), "block": known[0], "number_country": known[1]}
 
     def _describe_ip(self, ip: str) -> dict[str, Any] | None:
-        known = network_of(ip)
+        known = network_prefix(ip)
         if known is None:
             return None
         address, network = known
@@ -217,23 +229,23 @@ class Edge:
         )
 
 
-def widened(log: pa.RecordBatch) -> pa.RecordBatch:
-    """Give a narrow batch of the log all columns of LOG_SCHEMA."""
+def with_all_columns(log: pa.RecordBatch) -> pa.RecordBatch:
+    """Return a log batch with all columns of LOG_SCHEMA."""
     if log.num_columns == len(_KINDS):
         return log
     return _wide(dict(zip(log.schema.names, log.columns, strict=True)), log.num_rows)
 
 
 def _wide(columns: dict[str, pa.Array], rows: int) -> pa.RecordBatch:
-    every = blanks(log=True, rows=rows) | columns
+    every = null_columns(log=True, rows=rows) | columns
     return pa.RecordBatch.from_arrays([every[name] for name in _KINDS], schema=LOG_SCHEMA)
 
 
 def number_block(phone: str) -> tuple[str, str | None] | None:
-    """Give an E.164 number's block and country, or None for one that cannot be parsed.
+    """Return an E.164 number's block and country, or None where it cannot be parsed.
 
     A block is the country code and the national digits without the last five (at least two): a
-    hundred thousand neighbouring numbers.
+    range of a hundred thousand numbers.
 
     >>> number_block("+972541234567"), number_block("+999123456")
     (('+972-5412', 'IL'), None)
@@ -257,14 +269,14 @@ def _parsed_prefix(prefix: str, length: int) -> tuple[str, str | None] | None:
     return f"+{code}-{digits[: max(national - _BLOCK_TAIL, 2)]}", known
 
 
-def network_of(ip: str) -> tuple[str, str] | None:
-    """Give an address in its one spelling and its network (/24 or /48), or None if unparsable.
+def network_prefix(ip: str) -> tuple[str, str] | None:
+    """Return an address in canonical form and its network (/24 or /48); None if not parsable.
 
     An IPv4 address inside IPv6 counts as IPv4.
 
-    >>> network_of("203.0.113.9"), network_of("::ffff:203.0.113.9")[1]
+    >>> network_prefix("203.0.113.9"), network_prefix("::ffff:203.0.113.9")[1]
     (('203.0.113.9', '203.0.113.0/24'), '203.0.113.0/24')
-    >>> network_of("2001:DB8:1::7"), network_of("1.2.3")
+    >>> network_prefix("2001:DB8:1::7"), network_prefix("1.2.3")
     (('2001:db8:1::7', '2001:db8:1::/48'), None)
     """
     try:
@@ -294,14 +306,14 @@ def _given(column: pa.Array) -> bool:
 
 
 class _Described(NamedTuple):
-    """A personal column as indices of its words, and of each word what the edge makes of it."""
+    """A personal column as dictionary indices, with the pseudonymized fields of each value."""
 
     indices: pa.Array
     rows: list[dict[str, Any] | None]
     lost: NDArray[np.bool_] | None
 
     def columns(self) -> dict[str, pa.Array]:
-        """Give what is known, by name."""
+        """Return the pseudonymized columns by name."""
         made = {}
         for name in next(filter(None, self.rows), {}):
             known = [row and row[name] for row in self.rows]
@@ -327,7 +339,7 @@ def _described(
 def _unparsed(
     described: dict[str, _Described], lines: NDArray[np.int64]
 ) -> tuple[NDArray[np.bool_], list[Refusal]]:
-    """Mark the rows of which something cannot be parsed, and refuse them."""
+    """Return a mask of rows that cannot be parsed, and their refusals."""
     bad, refused = np.zeros(len(lines), np.bool_), dict[int, Refusal]()
     for field, known in described.items():
         if known.lost is not None:
@@ -349,28 +361,28 @@ def _words(values: tuple[str, ...]) -> pa.Array:
     return pa.array(values, pa.string())
 
 
-def coded(column: pa.Array, values: tuple[str, ...]) -> pa.DictionaryArray:
-    """Give a column as codes of `values`, whose `codes_of` cost nothing."""
-    return pa.DictionaryArray.from_arrays(codes_of(column, values), _words(values))
+def encode_words(column: pa.Array, values: tuple[str, ...]) -> pa.DictionaryArray:
+    """Encode a column as a dictionary over `values`, whose `enum_codes` are free."""
+    return pa.DictionaryArray.from_arrays(enum_codes(column, values), _words(values))
 
 
-def codes_of(column: pa.Array, values: tuple[str, ...]) -> pa.Array:
-    """Give each text's index in `values` as uint8; null where it is null or not among them."""
+def enum_codes(column: pa.Array, values: tuple[str, ...]) -> pa.Array:
+    """Return each text's index in `values` as uint8; null for null and unknown texts."""
     if not _given(column):
-        return absent(len(column), pa.uint8())
+        return null_column(len(column), pa.uint8())
     if pa.types.is_dictionary(column.type):
         if column.dictionary.equals(_words(values)) and column.indices.type == pa.uint8():
             return column.indices
-        return codes_of(column.dictionary.cast(pa.string()), values).take(column.indices)
+        return enum_codes(column.dictionary.cast(pa.string()), values).take(column.indices)
     return pc.index_in(column, value_set=_words(values)).cast(pa.uint8())
 
 
 def _reason_codes(reason: pa.Array, types: pa.Array) -> pa.Array:
-    codes = absent(len(reason), pa.uint8())
+    codes = null_column(len(reason), pa.uint8())
     if reason.null_count < len(reason):
         for kind, values in REASONS.items():
             of_kind = pc.equal(types, pa.scalar(TYPES.index(kind), pa.uint8()))
-            codes = pc.if_else(of_kind, codes_of(reason, values), codes)
+            codes = pc.if_else(of_kind, enum_codes(reason, values), codes)
     return codes
 
 
@@ -390,6 +402,6 @@ def _ids(ids: pa.Array, given: dict[str, pa.Array], made: dict[str, pa.Array]) -
         for name in sorted(given)
         if name != "id"
     }
-    told = json_rows(pa.RecordBatch.from_pydict(canonical).filter(missing))
-    digests = (hashlib.sha256(row.encode()).hexdigest()[:32] for row in told.to_pylist())
+    rows = json_rows(pa.RecordBatch.from_pydict(canonical).filter(missing))
+    digests = (hashlib.sha256(row.encode()).hexdigest()[:32] for row in rows.to_pylist())
     return pc.replace_with_mask(ids, missing, pa.array([f"sha256:{d}" for d in digests]))

@@ -101,8 +101,8 @@ def load_config(local: Path | None = None) -> RedTeamConfig:
     """
     if local and (local / OLD_FILE).exists() and not (local / FILE).exists():
         _log.warning("%s is read as %s; rename the file and its tables", OLD_FILE, FILE)
-        return _convert_old(config.table(local / OLD_FILE))
-    return config.read(config.chosen(FILE, local), RedTeamConfig)
+        return _convert_old(config.read_toml(local / OLD_FILE))
+    return config.load_config(config.resolve_path(FILE, local), RedTeamConfig)
 
 
 def _convert_old(table: dict[str, Any]) -> RedTeamConfig:

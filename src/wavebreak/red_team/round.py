@@ -17,7 +17,7 @@ from wavebreak import simulation
 from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
 from wavebreak.features.layout import BARRED
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.red_team.config import RedTeamConfig
 from wavebreak.red_team.feedback import NEVER, FeedbackMode, FeedbackQueue
 from wavebreak.simulation.attackers import (
@@ -227,7 +227,7 @@ class _Round:
         environment: Environment,
         entries: Sequence[OperatorEntry],
         engine: Engine,
-        edge: Edge,
+        edge: Pseudonymizer,
         settings: RedTeamConfig,
         mode: FeedbackMode,
         seed: tuple[int, ...],
@@ -368,7 +368,7 @@ def play_round(
     environment: Environment,
     entries: Sequence[OperatorEntry],
     engine: Engine,
-    edge: Edge,
+    edge: Pseudonymizer,
     settings: RedTeamConfig,
     *,
     feedback: FeedbackMode,

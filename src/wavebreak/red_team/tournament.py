@@ -17,7 +17,7 @@ from wavebreak.engine import Engine
 from wavebreak.errors import UsageError
 from wavebreak.evaluation import Evaluation
 from wavebreak.model import Model
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.red_team.config import RedTeamConfig
 from wavebreak.red_team.feedback import FeedbackMode
 from wavebreak.red_team.metrics import (
@@ -175,7 +175,7 @@ class _TournamentRun:
         self,
         config: TournamentConfig,
         policy: Policy,
-        edge: Edge,
+        edge: Pseudonymizer,
         settings: RedTeamConfig,
         model: Model | None,
         out: Path,
@@ -237,7 +237,7 @@ class _TournamentRun:
 def run_tournament(
     config: TournamentConfig,
     policy: Policy,
-    edge: Edge,
+    edge: Pseudonymizer,
     settings: RedTeamConfig,
     out: Path,
     *,

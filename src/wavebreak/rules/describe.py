@@ -1,4 +1,4 @@
-"""A policy in words, for people: the list of its rules, one rule, and why there is one."""
+"""Rule descriptions: the summary of a policy, one rule, and the reasons for it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections import Counter
 
 from wavebreak.errors import PolicyError
 from wavebreak.features import catalog
-from wavebreak.rules.compiler import features_of
+from wavebreak.rules.compiler import features_read
 from wavebreak.rules.conditions import condition_count, condition_lines
 from wavebreak.rules.model import STAGES, Example, Policy, Rule
 
 
-def check(policy: Policy) -> list[str]:
-    """One line a rule, with how many examples were run, then what the policy holds in all."""
+def policy_summary(policy: Policy) -> list[str]:
+    """Return one line per rule with the number of its examples, then the totals."""
     width = max((len(rule.id) for rule in policy.rules), default=0)
     lines = [
         f"ok  {rule.id:<{width}}  {_effect(rule)}  "
@@ -31,11 +31,8 @@ def check(policy: Policy) -> list[str]:
     return lines
 
 
-def describe(rule: Rule) -> str:
-    """Describe a rule in a few lines of Markdown.
-
-    Every field but the examples, which `why` adds.
-    """
+def describe_rule(rule: Rule) -> str:
+    """Describe a rule in Markdown, without its examples."""
     lines = [
         f"## {rule.id}",
         "",
@@ -52,10 +49,12 @@ def describe(rule: Rule) -> str:
     return "\n".join(lines)
 
 
-def why(policy: Policy, rule_id: str) -> str:
-    """Say why a rule is there, what it reads and where that errs, and its examples (Markdown).
+def explain_rule(policy: Policy, rule_id: str) -> str:
+    """Describe a rule with its features, their errors, and its examples, in Markdown.
 
-    Raises `PolicyError` with the nearest ids when there is no such rule.
+    Raises:
+        PolicyError: There is no such rule; suggests similar ids.
+
     """
     rule = policy.rule(rule_id)
     if rule is None:
@@ -63,8 +62,8 @@ def why(policy: Policy, rule_id: str) -> str:
         near = difflib.get_close_matches(rule_id, known, 3)
         fix = f"did you mean {', '.join(near)}?" if near else "see `wavebreak rules list`"
         raise PolicyError(f"there is no rule `{rule_id[:64]}`", fix=fix)
-    lines = [describe(rule), "", "### What it reads", ""]
-    for name in features_of(rule, policy.features):
+    lines = [describe_rule(rule), "", "### What it reads", ""]
+    for name in features_read(rule, policy.features):
         if name in catalog.INDEX:
             feature = catalog.feature(name)
             lines += [
@@ -73,8 +72,8 @@ def why(policy: Policy, rule_id: str) -> str:
                 f"Blind spots: {feature.blind_spots}.",
             ]
     lines += ["", "### Examples", ""]
-    lines += [f"- fires on {_shown(example)}" for example in rule.fires_on]
-    lines += [f"- stays quiet on {_shown(example)}" for example in rule.stays_quiet_on]
+    lines += [f"- fires on {_example_text(example)}" for example in rule.fires_on]
+    lines += [f"- stays quiet on {_example_text(example)}" for example in rule.stays_quiet_on]
     return "\n".join(lines)
 
 
@@ -89,5 +88,5 @@ def _effect(rule: Rule) -> str:
     return effect + (" (shadow)" if rule.mode == "shadow" else "")
 
 
-def _shown(example: Example) -> str:
-    return ", ".join(f"{name} = {value:g}" for name, value in example.items()) or "nothing known"
+def _example_text(example: Example) -> str:
+    return ", ".join(f"{name} = {value:g}" for name, value in example.items()) or "no known feature"

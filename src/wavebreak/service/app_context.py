@@ -14,7 +14,7 @@ from wavebreak.service.auth import Entry, Ring
 from wavebreak.service.decide import CYCLE_S, Terms
 from wavebreak.service.models import ApiKey, Change, Extension
 from wavebreak.service.observability import Metrics
-from wavebreak.ssrf_guard import Resolver, resolve
+from wavebreak.ssrf_guard import Resolver, resolve_host
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ class Desk:
     quota: int
     secret: bytes
     private: bool = False
-    resolver: Resolver = resolve
+    resolver: Resolver = resolve_host
     given: dict[str, int] = field(default_factory=dict)
     streams: int = 0
     due: asyncio.Event = field(default_factory=asyncio.Event)

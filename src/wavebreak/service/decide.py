@@ -28,10 +28,10 @@ from wavebreak.features.facts import NO_FACT, fact_kinds
 from wavebreak.features.layout import BUCKETS, BY_SCORE, NO_RULE, OUTCOMES, REPLIED, SHARDS, STARTED
 from wavebreak.features.pair_table import of_owner
 from wavebreak.features.shards import Core
-from wavebreak.io.arrow_columns import wire_of_one
-from wavebreak.io.jsonl import take_one
-from wavebreak.privacy.pseudonymizer import Edge
-from wavebreak.rules import Policy, Program, Rule, seconds
+from wavebreak.io.arrow_columns import wire_batch_of_one
+from wavebreak.io.jsonl import decode_event
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.rules import Policy, Program, Rule, duration_seconds
 from wavebreak.rules.model import Duration, Stage
 from wavebreak.schema.events import EVENTS, TYPES, AccountRegistered, Event
 
@@ -83,7 +83,7 @@ def load_terms(local: Path | None = None) -> Terms:
     >>> load_terms().first_warning
     0.5
     """
-    return config.read(config.chosen("quota.toml", local), _Sheet).quota
+    return config.load_config(config.resolve_path("quota.toml", local), _Sheet).quota
 
 
 def chats(core: Core, slot: int, now_s: int) -> Chats:
@@ -157,24 +157,24 @@ class Answer(msgspec.Struct, frozen=True):
 
 def load(directory: Path | None) -> Manners:
     """Read service.toml of a policy directory, or the shipped one; raises PolicyError."""
-    return config.read(config.chosen("service.toml", directory), Manners)
+    return config.load_config(config.resolve_path("service.toml", directory), Manners)
 
 
 def event_of(content: bytes) -> Event:
     """Read one event; raises EventError with the refusal's words."""
-    found = take_one(content)
+    found = decode_event(content)
     if isinstance(found, Event):
         return found
     raise EventError(found.message.removeprefix("line 1: "))
 
 
-def log_of(event: Event, edge: Edge) -> pa.RecordBatch:
+def log_of(event: Event, edge: Pseudonymizer) -> pa.RecordBatch:
     """Take one event over the privacy edge: a narrow batch of one row, as a trial reads it.
 
     An id that it lacks is not made, as it would be in the log.
     """
     named = event if event.id else msgspec.structs.replace(event, id="asked")
-    log, refused = edge.split(wire_of_one(named), narrow=True)
+    log, refused = edge.split(wire_batch_of_one(named), narrow=True)
     if refused:
         raise EventError(refused[0].message.removeprefix("line 1: "))
     return log
@@ -187,7 +187,7 @@ class Answering:
     """
 
     def __init__(
-        self, policy: Policy, manners: Manners, edge: Edge,
+        self, policy: Policy, manners: Manners, edge: Pseudonymizer,
         quota: Callable[[str, int], int] | None = None,
     ) -> None:  # fmt: skip
         self.policy, self.manners, self.edge = policy, manners, edge
@@ -237,13 +237,13 @@ class Answering:
         if until is None:
             return None
         left = until - int(log.column("ts")[0].as_py())
-        return max(0, min(left, seconds(self.manners.retry_after.at_most) * 1000))
+        return max(0, min(left, duration_seconds(self.manners.retry_after.at_most) * 1000))
 
     def failing(self, event: Event) -> Answer:
         """Answer without the engine, as the rules that would have judged the act say."""
         code = EVENTS.index(type(event))
         closed = code in self._closed
-        wait = seconds(self.manners.retry_after.closed) * 1000 if closed else None
+        wait = duration_seconds(self.manners.retry_after.closed) * 1000 if closed else None
         return Answer(
             event.account, "allow", allowed=not closed, retry_after_ms=wait, mode="on_failure"
         )

@@ -25,7 +25,7 @@ from django.db import Error, connection
 
 from wavebreak.errors import EventError, ServiceError
 from wavebreak.io import jsonl
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.service import event_log
 from wavebreak.service.idempotency import known
 from wavebreak.service.pending_requests import (
@@ -48,7 +48,7 @@ class Reader:
     A body over which the process dies twice is refused; the others are read.
     """
 
-    def __init__(self, edge: Edge, limits: Limits) -> None:
+    def __init__(self, edge: Pseudonymizer, limits: Limits) -> None:
         self._edge, self._limits = edge, limits
         self._begin()
 

@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 from django.db import connection
 
 from wavebreak.errors import FileError, ServiceError
-from wavebreak.io.readers import checked_log
-from wavebreak.privacy.pseudonymizer import widened
+from wavebreak.io.readers import check_log
+from wavebreak.privacy.pseudonymizer import with_all_columns
 from wavebreak.service.models import Batch
 
 _ZSTD = pa.Codec("zstd", 1)
@@ -67,10 +67,10 @@ def unpacked(blob: bytes) -> pa.RecordBatch:
     """Give the batch back; raises FileError where the bytes are not one."""
     try:
         stream = pa.CompressedInputStream(pa.BufferReader(blob), "zstd")
-        read = widened(opened(stream.read(_AT_MOST)))
+        read = with_all_columns(opened(stream.read(_AT_MOST)))
     except (pa.ArrowException, OSError, StopIteration, TypeError):
         raise FileError("a row of the log is damaged", fix="restore a backup") from None
-    return checked_log(read)
+    return check_log(read)
 
 
 def opened(stream: bytes) -> pa.RecordBatch:

@@ -17,11 +17,11 @@ import numpy as np
 import pyarrow as pa
 
 from wavebreak.errors import EventError, FileError
-from wavebreak.io.jsonl import take_lines, take_scanned
-from wavebreak.io.line_splitter import Piece, cut
+from wavebreak.io.jsonl import decode_lines, decode_scanned
+from wavebreak.io.line_splitter import LineBlock, split_bodies
 from wavebreak.io.readers import ArrayItems, is_log
-from wavebreak.io.validation import Taken, take_columns, take_plain
-from wavebreak.privacy.pseudonymizer import Edge, widened
+from wavebreak.io.validation import ValidatedBatch, validate_columns, validate_plain_batches
+from wavebreak.privacy.pseudonymizer import Pseudonymizer, with_all_columns
 from wavebreak.schema.events import LOG_SCHEMA, Refusal
 from wavebreak.service import cloudevents
 from wavebreak.service.settings import Limits
@@ -69,7 +69,7 @@ class Decoded:
 class Decoder:
     """Reads bodies over the privacy edge, within limits. For one thread."""
 
-    def __init__(self, edge: Edge, limits: Limits) -> None:
+    def __init__(self, edge: Pseudonymizer, limits: Limits) -> None:
         self.edge, self.limits = edge, limits
 
     def decode(self, bodies: Sequence[Body], *, narrow: bool = False) -> Decoded:
@@ -83,7 +83,7 @@ class Decoder:
             logs += _ordered(parts, some)
             reads += some
         whole = joined(logs)
-        return Decoded(whole if narrow else widened(whole), tuple(reads))
+        return Decoded(whole if narrow else with_all_columns(whole), tuple(reads))
 
     def _rounds(self, bodies: Sequence[Body]) -> Iterator[list[_Opened]]:
         """Unpack bodies, so many at a time that what they unpack to stays within bounds."""
@@ -116,7 +116,7 @@ class Decoder:
     ) -> Iterator[_Part]:  # fmt: skip
         if not texts:
             return
-        piece, counts = cut(
+        piece, counts = split_bodies(
             [text.lines for text in texts.values()], [text.whole for text in texts.values()]
         )
         many = [at for at, count in zip(texts, counts, strict=True) if count > self.limits.events]
@@ -125,7 +125,7 @@ class Decoder:
                 reads[at] = _too_many(self.limits.events)
             yield from self._texts({at: texts[at] for at in texts if at not in many}, reads)
             return
-        scanned = take_scanned(piece)
+        scanned = decode_scanned(piece)
         arrays = any(text.array for text in texts.values())
         if scanned and scanned[1] == sum(counts) and not (arrays and _torn(scanned[0])):
             yield self._shared(scanned[0], list(texts), counts, reads)
@@ -135,7 +135,7 @@ class Decoder:
             if lines.count(b"\n") > self.limits.events:
                 reads[at] = _too_many(self.limits.events)
             elif lines:
-                taken, read = take_lines(Piece.of(lines))
+                taken, read = decode_lines(LineBlock.of(lines))
                 yield self._shared(taken, [at], [read], reads)
 
     def _tables(
@@ -143,7 +143,7 @@ class Decoder:
     ) -> Iterator[_Part]:
         if not tables:
             return
-        taken = take_plain([batch for some in tables.values() for batch in some], 1)
+        taken = validate_plain_batches([batch for some in tables.values() for batch in some], 1)
         if taken is None and len(tables) > 1:
             # In one of them, perhaps, is what stands in the way.
             ats = list(tables)
@@ -153,7 +153,7 @@ class Decoder:
         if taken is None:
             ((at, some),) = tables.items()
             try:
-                taken = take_columns(_whole(some), 1)
+                taken = validate_columns(_whole(some), 1)
             except FileError as error:
                 reads[at] = EventError(error.what, fix=error.fix)
                 return
@@ -164,7 +164,11 @@ class Decoder:
         yield self._shared(taken, list(tables), counts, reads)
 
     def _shared(
-        self, taken: Taken, ats: list[int], counts: list[int], reads: list[Read | EventError]
+        self,
+        taken: ValidatedBatch,
+        ats: list[int],
+        counts: list[int],
+        reads: list[Read | EventError],
     ) -> _Part:
         """Take events over the edge, and tell each body what of them was its own."""
         log, unparsed = self.edge.split(taken.wire, taken.lines, narrow=True)
@@ -201,7 +205,7 @@ def _ordered(parts: list[_Part], reads: Sequence[Read | EventError]) -> list[pa.
     return [own[at] for at in sorted(own)]
 
 
-def _torn(taken: Taken) -> bool:
+def _torn(taken: ValidatedBatch) -> bool:
     """Tell whether there are lines which may be halves of one."""
     return any(refusal.cause == "bad_json" for refusal in taken.refused)
 
@@ -218,7 +222,7 @@ def joined(logs: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     if not logs:
         return pa.RecordBatch.from_pylist([], schema=LOG_SCHEMA)
     if not all(log.schema.equals(logs[0].schema) for log in logs[1:]):
-        logs = [widened(log) for log in logs]
+        logs = [with_all_columns(log) for log in logs]
     return logs[0] if len(logs) == 1 else pa.concat_batches(logs)
 
 

@@ -16,7 +16,7 @@ from django.db import Error, connection
 from wavebreak.engine import Engine
 from wavebreak.errors import ServiceError
 from wavebreak.ledger import Draft
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.service.decide import Answer, Answering, event_of, log_of, standing_of
 from wavebreak.service.decoder_pool import Intake, Reader
 from wavebreak.service.engine_thread import BUSY, Decider, Question
@@ -71,7 +71,7 @@ class Service:
     """
 
     def __init__(
-        self, settings: Settings, make: Callable[[], Engine], edge: Edge, *,
+        self, settings: Settings, make: Callable[[], Engine], edge: Pseudonymizer, *,
         answering: Answering, clock: Callable[[], int], seals: Seals, lateness_s: int = 60,
         background: Sequence[Background] = (),
         said: Callable[[str], None] = lambda _: None,

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from wavebreak import io
 from wavebreak.errors import UsageError
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import CODES, PERSONAL, REASONS, TYPES, WIRE_SCHEMA
 from wavebreak.simulation.context import Label
 
@@ -61,7 +61,7 @@ def load_trace(path: Path) -> Background:
 
     Reading goes over the privacy edge, with a key that is thrown away.
     """
-    edge = Edge(secrets.token_bytes(32))
+    edge = Pseudonymizer(secrets.token_bytes(32))
     batches = [_to_wire(batch.log) for batch in io.read(path, edge) if batch.log.num_rows]
     if not batches:
         raise UsageError("the background holds no event", fix="give a file with events")

@@ -149,7 +149,7 @@ def write(world: World, out: Path, *, form: str = "parquet") -> int:
         out.mkdir(parents=True, exist_ok=True)
         seen: list[coverage.Profile] = []
         written = io.write(events, _collect_profiles(world.batches(), seen))
-        coverage.save(seen[0], coverage.beside(events))
+        coverage.save(seen[0], coverage.sidecar_path(events))
         with (out / "labels.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("account", "label", "family", "operator"))
@@ -169,7 +169,7 @@ def _collect_profiles(
     """Pass batches on; at their end, put the profile of all of them into `seen`."""
     parts = []
     for batch in batches:
-        parts.append(coverage.learn([_profile_columns(batch)]))
+        parts.append(coverage.measure([_profile_columns(batch)]))
         yield batch
     seen.append(_sum_profiles(parts))
 

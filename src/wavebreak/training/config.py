@@ -14,7 +14,7 @@ from wavebreak.errors import PolicyError
 from wavebreak.rules import OUTCOMES
 from wavebreak.rules.model import Duration
 
-SHIPPED = config.chosen("training.toml")
+SHIPPED = config.resolve_path("training.toml")
 
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Part = Annotated[float, Meta(gt=0.0, lt=1.0)]
@@ -182,7 +182,7 @@ def load_settings(directory: Path | None = None, **tolerance: float | None) -> S
     >>> load_settings(ban=0.001, restrict=0.001, suspend=0.001).tolerance.ban
     0.001
     """
-    written = config.table(config.chosen("training.toml", directory))
+    written = config.read_toml(config.resolve_path("training.toml", directory))
     try:
         given = {name: value for name, value in tolerance.items() if value is not None}
         written["tolerance"] = _raise_mild_tolerances(written.get("tolerance", {}) | given, given)

@@ -23,7 +23,7 @@ from wavebreak.errors import FileError, TrainingError
 from wavebreak.features.catalog import INDEX, NAMES
 from wavebreak.features.layout import RESTRICT
 from wavebreak.io import events_file, read
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
 from wavebreak.schema.events import LABELS, SOURCES, TYPES
 from wavebreak.training.labels import Key, LabelVote
@@ -274,7 +274,7 @@ def replay(
     With `stop` only so many events are taken and the open epoch stays open: what is known then.
     Raises `TrainingError` where the log has no scoring point.
     """
-    edge = Edge(KEY)
+    edge = Pseudonymizer(KEY)
     profile, _ = profile_of(run.events, None, edge)
     engine = Engine(policy, profile, enforce=enforce, model=model, record=True)
 
@@ -308,7 +308,7 @@ def record_points(
     return ReplayResult(_concat_parts(parts, engine, world), tuple(votes), end, seen)
 
 
-def _read_logs(events: Path, edge: Edge, stop: int | None) -> Iterator[tuple[Any, float]]:
+def _read_logs(events: Path, edge: Pseudonymizer, stop: int | None) -> Iterator[tuple[Any, float]]:
     left = stop
     for batch in read(events, edge):
         log = batch.log if left is None else batch.log.slice(0, left)

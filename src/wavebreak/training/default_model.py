@@ -23,7 +23,7 @@ from wavebreak.engine.engine import features_version
 from wavebreak.errors import FileError
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.io import csv_import
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema import coverage as profiles
 from wavebreak.training import sample_weights
 from wavebreak.training.config import Default, Settings
@@ -98,9 +98,9 @@ def replay_platform(
         world = simulation.random_platform(source.seed)
     else:
         world = simulation.random_platform_on_trace(source.trace, source.seed)
-    edge = Edge(KEY)
+    edge = Pseudonymizer(KEY)
     logs = [edge.apply(batch) for batch in world.batches()]
-    engine = Engine(policy, profiles.learn(logs), record=True)
+    engine = Engine(policy, profiles.measure(logs), record=True)
     got = record_points(engine, logs, source.world)
     votes = tuple(
         LabelVote(
@@ -139,7 +139,7 @@ def _sample_points(
 
 def _job(job: tuple[PlatformSource, Path | None, Settings]) -> ReplayResult:
     source, policy, settings = job
-    return replay_platform(source, rules.load(policy), settings)
+    return replay_platform(source, rules.load_policy(policy), settings)
 
 
 def replay_platforms(
@@ -220,7 +220,7 @@ def _notes(
         "worlds": f"{worlds} drawn from seed {seed}, {held} held from seed {numbers.held_from}",
         "traces": " ".join(trace.parent.name for trace in traces),
         "logs": [file_digest(trace) for trace in traces],
-        "policy": rules.load(policy).version,
+        "policy": rules.load_policy(policy).version,
         "features": features_version(),
         "mode": "shadow",
         "events": events,

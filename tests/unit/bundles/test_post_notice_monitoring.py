@@ -13,9 +13,9 @@ from wavebreak.bundles.evidence_intake import add_post_notice_evidence
 from wavebreak.bundles.reproduction import RunInputs
 from wavebreak.cases.case import StateChanged
 from wavebreak.engine import run
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 
-GIVEN = RunInputs(None, None, Edge(KEY, None))
+GIVEN = RunInputs(None, None, Pseudonymizer(KEY, None))
 LATER = NOON + 20 * DAY
 
 
@@ -35,7 +35,7 @@ def later(root: Path, account: str) -> Path:
     root.mkdir()
     events = [*chatting(LATER, 40), *sending(account, LATER + 600_000, 130, "203.0.113.7")]
     source = events_file(root / "events.jsonl", sorted(events, key=lambda e: int(e["ts"])))
-    run(source, root / "out", rules.load(), Edge(KEY, None))
+    run(source, root / "out", rules.load_policy(), Pseudonymizer(KEY, None))
     return root / "out"
 
 

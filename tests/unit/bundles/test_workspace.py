@@ -22,9 +22,9 @@ from wavebreak.cli import app
 from wavebreak.errors import CaseError, ClaimError
 from wavebreak.ledger import Ledger
 from wavebreak.ledger.entries import StepEntry
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 
-GIVEN = RunInputs(None, None, Edge(KEY, None))
+GIVEN = RunInputs(None, None, Pseudonymizer(KEY, None))
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_a_run_that_does_not_decide_again_is_not_taken(bench: Bench, tmp_path: P
     with pytest.raises(CaseError, match="not what its log, policy and model give"):
         extract_run(run, [SENDER], GIVEN, rename, out)
     summary = (run / "summary.json").read_text()
-    version = rules.load().version
+    version = rules.load_policy().version
     (run / "summary.json").write_text(summary.replace(version, "other-000000000000"))
     with pytest.raises(CaseError, match="the run had policy other"):
         extract_run(run, [SENDER], GIVEN, rename, out)

@@ -183,7 +183,7 @@ def test_the_firm_that_stopped_is_told_what_would_change_it() -> None:
 
 def test_an_operator_sets_a_notice_date_of_its_own(tmp_path: Any) -> None:
     (tmp_path / "cases").mkdir()
-    shipped = (config.chosen("cases/determination.toml")).read_text("utf-8")
+    shipped = (config.resolve_path("cases/determination.toml")).read_text("utf-8")
     moved = shipped.replace("2019-12-08T00", "2019-12-07T00").replace("reference", "own", 1)
     (tmp_path / "cases" / "determination.toml").write_text(moved, "utf-8")
     own = load_grounds(tmp_path)

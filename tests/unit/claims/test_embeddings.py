@@ -34,12 +34,14 @@ HOSTILE = ("\ufdfa" * 400, "\x00" * 9, "\ud800", "\U0010ffff" * 300, "a\u0301" *
 
 
 def test_the_model_is_the_one_that_was_learned_with() -> None:
-    pinned = config.read(config.chosen("claims/meaning.toml"), embeddings.Meaning).model
+    pinned = config.load_config(
+        config.resolve_path("claims/meaning.toml"), embeddings.Meaning
+    ).model
     assert hashlib.sha256(embeddings.model_path().read_bytes()).hexdigest() == pinned
 
 
 def test_another_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = config.read(config.chosen("claims/meaning.toml"), embeddings.Meaning)
+    made = config.load_config(config.resolve_path("claims/meaning.toml"), embeddings.Meaning)
     other = embeddings.Meaning("0" * 64, made.step, made.means, made.spread, made.weights)
     monkeypatch.setattr(embeddings, "_read", lambda: other)
     with pytest.raises(ClaimError, match="not the one"):

@@ -18,12 +18,12 @@ from wavebreak.engine.enforcement import told_at
 from wavebreak.errors import PolicyError
 from wavebreak.features.catalog import INDEX
 from wavebreak.rules.loader import SHIPPED
-from wavebreak.schema.coverage import learn
+from wavebreak.schema.coverage import measure
 from wavebreak.schema.events import CHANNELS, TYPES
 
 START = 20_000 * DAY
 ALWAYS, NEVER = -(10**6), 10**9
-POLICY = rules.load()
+POLICY = rules.load_policy()
 
 
 def policy(
@@ -184,7 +184,7 @@ def test_what_a_score_does_is_checked_like_the_rest(table: str, what: str, tmp_p
     begin, end = text.index("[score]"), text.index("[[action]]")
     (tmp_path / "actions.toml").write_text(text[:begin] + table + "\n\n" + text[end:])
     with pytest.raises(PolicyError, match=what):
-        rules.load(tmp_path)
+        rules.load_policy(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_where_ages_are_not_known_a_score_slows_or_watches_at_most(
         for i in range(1, 6)
     ]  # fmt: skip
     model = Synthetic({"observe": -180_000, "limit": -174_000, "restrict": -160_000})
-    engine = Engine(policy(), learn([log(sends)]), model=model, accounts=64)
+    engine = Engine(policy(), measure([log(sends)]), model=model, accounts=64)
     assert "age_s" not in engine.covered
     assert [d.outcome for d in engine.take(log(sends))][-1] == most
 
@@ -239,4 +239,4 @@ def test_a_score_that_is_bounded_by_an_unknown_feature_is_refused(tmp_path: Path
     shipped = (SHIPPED / "actions.toml").read_text(encoding="utf-8")
     (tmp_path / "actions.toml").write_text(shipped.replace('carries = "age_s"', 'carries = "agee"'))
     with pytest.raises(PolicyError, match="most: there is no feature"):
-        rules.load(tmp_path)
+        rules.load_policy(tmp_path)

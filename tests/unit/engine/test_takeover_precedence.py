@@ -27,7 +27,7 @@ from wavebreak.features.layout import NO_RULE
 from wavebreak.schema.events import TYPES
 
 START = 20_000 * DAY
-POLICY = rules.load()
+POLICY = rules.load_policy()
 TAKEOVER, HARD, LAST, SLOW = 0b0001, 0b0010, 0b0100, 0b1000
 NUMBERS = decision.numbers(
     [(CHALLENGE, 3_600), (RESTRICT, 7_200), (BAN, 0), (LIMIT, 7_200)],

@@ -17,7 +17,7 @@ from wavebreak.features.facts import EPOCH_MS, NO_FACT
 from wavebreak.features.layout import OUTCOMES, SHARD_BITS, SHARDS
 from wavebreak.schema.events import TYPES
 
-POLICY = rules.load()
+POLICY = rules.load_policy()
 MODEL = Synthetic({"challenge": -190_000, "limit": -150_000, "restrict": -90_000, "ban": 0})
 
 

@@ -43,7 +43,7 @@ def labelled(who: str, after: int, label: int = 0) -> list[Row]:
 
 def looked(events: list[Row], **settings: Any) -> list[tuple[str, int]]:
     """Who was looked at by the close of an epoch after the registrations, and when (ms)."""
-    engine = Engine(rules.load(), record=True, accounts=64, **settings)
+    engine = Engine(rules.load_policy(), record=True, accounts=64, **settings)
     engine.take(log(events))
     points = engine.points()
     points = points[(points["kind"] == EPOCH) & (points["ts"] > START + 30 * MINUTE)]
@@ -73,7 +73,7 @@ def test_the_eight_that_the_log_named_last_are_kept_and_only_while_they_are_youn
 
 
 def test_age_counts_up_to_the_look() -> None:
-    engine = Engine(rules.load(), record=True, accounts=64)
+    engine = Engine(rules.load_policy(), record=True, accounts=64)
     engine.take(log(registrations(2, device="d") + labelled("y0", 6 * HOUR)))
     point = engine.points()[-1]
     assert KINDS[point["kind"]] == "epoch"

@@ -58,7 +58,7 @@ def test_scores_are_those_of_the_last_point_and_the_last_registration(seed: int)
 
 
 def _recorded(events: list[dict[str, object]], workers: int = 1, batch: int = 10_000) -> bytes:
-    engine = Engine(rules.load(), record=True, accounts=64, workers=workers)
+    engine = Engine(rules.load_policy(), record=True, accounts=64, workers=workers)
     found = []
     for begin in range(0, len(events), batch):
         engine.take(log(events[begin : begin + batch]))
@@ -102,7 +102,7 @@ def test_values_of_a_point_are_those_of_its_moment_and_scores_are_missing_withou
         {"id": f"e{i}", "ts": 100 * DAY + i * HOUR, "type": kind, "account": "a", "peer": f"p{i}"}
         for i in range(9)
     ]
-    engine = Engine(rules.load(), record=True, accounts=64)
+    engine = Engine(rules.load_policy(), record=True, accounts=64)
     engine.take(log(events))
     points = engine.points()
     assert points["values"][:, FIRST].tolist() == [5, 8]

@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 from support.events import Item, lines, sent, streams
 from support.hostile_lines import hostile
 from wavebreak.io import jsonl_scanner
-from wavebreak.io.jsonl import _take_one_by_one, take_lines, take_scanned
+from wavebreak.io.jsonl import _decode_one_by_one, decode_lines, decode_scanned
 from wavebreak.io.jsonl_scanner import scan
-from wavebreak.io.line_splitter import MAX_LINE, Piece, cut
-from wavebreak.io.validation import Taken
+from wavebreak.io.line_splitter import MAX_LINE, LineBlock, split_bodies
+from wavebreak.io.validation import ValidatedBatch
 
 
-def piece(text: bytes) -> Piece:
-    return Piece.of(text, 7)
+def piece(text: bytes) -> LineBlock:
+    return LineBlock.of(text, 7)
 
 
-def told(taken: Taken) -> tuple[Any, ...]:
+def result(taken: ValidatedBatch) -> tuple[Any, ...]:
     rows = [
         {name: value for name, value in row.items() if value is not None}
         for row in taken.wire.to_pylist()
@@ -34,11 +34,11 @@ def told(taken: Taken) -> tuple[Any, ...]:
 def scanned_as_one_by_one(text: bytes) -> int:
     """How many lines a scan takes as plain; the same comes of all of them as one by one."""
     whole = piece(text)
-    taken = take_scanned(whole)
+    taken = decode_scanned(whole)
     if taken is None:
         return 0
-    expected, read = _take_one_by_one(whole)
-    assert told(taken[0]) == told(expected)
+    expected, read = _decode_one_by_one(whole)
+    assert result(taken[0]) == result(expected)
     assert taken[1] == read
     return len(whole.ends) - int(scan(whole.text, whole.ends, MAX_LINE).odd.sum())
 
@@ -126,21 +126,21 @@ def test_a_long_line_and_a_text_of_many_bytes_are_odd_or_refused() -> None:
     assert scanned_as_one_by_one(text.encode()) == 1
 
 
-def test_a_text_beyond_what_is_scanned_at_a_time_is_read_otherwise(
+def test_text_beyond_the_scan_limit_is_read_by_json(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     text = lines([sent()] * 3)
     monkeypatch.setattr(jsonl_scanner, "MOST", len(text) - 1)
-    assert take_scanned(piece(text)) is None
-    assert take_lines(piece(text))[0].wire.num_rows == 3
+    assert decode_scanned(piece(text)) is None
+    assert decode_lines(piece(text))[0].wire.num_rows == 3
     monkeypatch.setattr(jsonl_scanner, "MOST", len(text))
-    assert take_scanned(piece(text)) is not None
+    assert decode_scanned(piece(text)) is not None
 
 
 def test_where_many_lines_are_odd_a_json_library_reads_all() -> None:
     escaped = {**sent(), "account": 'a"b'}
-    assert take_scanned(piece(lines([escaped] * 9))) is None
-    taken, read = take_lines(piece(lines([escaped] * 9)))
+    assert decode_scanned(piece(lines([escaped] * 9))) is None
+    taken, read = decode_lines(piece(lines([escaped] * 9)))
     assert read == taken.wire.num_rows == 9
 
 
@@ -159,9 +159,9 @@ def test_texts_are_cut_where_an_item_seems_to_end(given: list[tuple[list[str], b
         expected.append(lines.replace(b"},{", b"}\n{").split(b"\n"))
         if not array:
             expected[-1] = texts[-1][:-1].split(b"\n")
-    piece, counts = cut(texts, [array for _, array in given])
+    piece, counts = split_bodies(texts, [array for _, array in given])
     assert counts == list(map(len, expected))
     assert [line.strip() for line in bytes(piece.text).split(b"\n")[:-1]] == [
         line.strip() for lines in expected for line in lines
     ]
-    assert piece.ends.tolist() == Piece.of(piece.text).ends.tolist()
+    assert piece.ends.tolist() == LineBlock.of(piece.text).ends.tolist()

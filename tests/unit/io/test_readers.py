@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from support.events import NOON, UNKNOWN_PHONE, Item, Seen, edge, lines, see, sent, streams, valid
 from wavebreak import io as formats
 from wavebreak.errors import FileError, UsageError
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import LOG_SCHEMA, WIRE_SCHEMA
 
 SUFFIXES = [
@@ -71,7 +71,7 @@ def test_every_batch_has_the_log_schema(tmp_path: Path) -> None:
         assert batch.log.schema.equals(LOG_SCHEMA, check_metadata=True)
 
 
-def test_a_directory_stands_for_the_events_file_in_it(tmp_path: Path) -> None:
+def test_directory_resolves_to_its_events_file(tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").write_bytes(lines([sent()]))
     (tmp_path / "events.profile.json").write_text("{}")
     assert Seen(tmp_path).read == 1
@@ -155,7 +155,7 @@ def test_an_empty_file_of_lines_holds_no_events(tmp_path: Path) -> None:
     assert see(tmp_path, b" [ ] ", "events.json").read == 0
 
 
-def test_a_file_that_cannot_be_written_is_a_file_error_and_leaves_nothing(tmp_path: Path) -> None:
+def test_failed_write_is_a_file_error_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="fix:"):
         formats.write(tmp_path / "absent" / "events.jsonl", [wire([sent()])])
 
@@ -174,7 +174,7 @@ def test_a_log_of_ours_is_taken_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "events.arrow"
     with pa.OSFile(str(path), "wb") as f, pa.ipc.new_file(f, LOG_SCHEMA) as writer:
         writer.write_batch(log)
-    other = list(formats.read(path, Edge(b"another key in truth"), batch=1))
+    other = list(formats.read(path, Pseudonymizer(b"another key in truth"), batch=1))
     assert [b.log.to_pylist() for b in other] == [[row] for row in log.to_pylist()]
 
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from support.events import NOON, Item, Seen, lines, see, sent, streams, table
 from support.hostile_lines import PLANTED, hostile
 from wavebreak.errors import FileError
-from wavebreak.io.field_limits import LIMITS, is_content, judge
+from wavebreak.io.field_limits import LIMITS, is_content, validate_event
 from wavebreak.io.line_splitter import MAX_LINE
-from wavebreak.io.readers import kind_of, parts
+from wavebreak.io.readers import columnar_batches, file_format
 from wavebreak.schema.events import TYPES, WIRE_SCHEMA, Refusal
 
 in_one_directory = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -147,7 +147,7 @@ def test_a_null_for_a_field_of_the_type_is_as_if_absent(tmp_path: Path) -> None:
     assert seen.rows == see(tmp_path, lines([sent()])).rows
 
 
-def test_a_line_over_64_kib_is_refused_even_if_it_is_blank_or_padded(tmp_path: Path) -> None:
+def test_line_over_64_kib_is_refused_even_if_blank(tmp_path: Path) -> None:
     event = lines([sent()])
     fits = b" " * (MAX_LINE - len(event) + 1) + event
     seen = see(tmp_path, b" " + fits + fits + b" " * (MAX_LINE + 1) + b"\n" + event)
@@ -162,7 +162,7 @@ def test_two_events_on_a_line_or_one_on_two_are_refused(tmp_path: Path) -> None:
     assert len(seen.rows) == 1
 
 
-def test_lines_may_end_in_carriage_returns_and_the_file_without_a_newline(tmp_path: Path) -> None:
+def test_line_ends_may_be_crlf_or_missing_at_the_end(tmp_path: Path) -> None:
     one = lines([sent()])[:-1]
     assert len(see(tmp_path, b"\xef\xbb\xbf" + one + b"\r\n\r\n" + one).rows) == 2
 
@@ -308,7 +308,7 @@ def test_two_columns_of_one_name_are_a_file_error(tmp_path: Path) -> None:
         Seen(path)
 
 
-def test_a_long_word_many_times_is_refused_without_being_spread_out(tmp_path: Path) -> None:
+def test_repeated_long_word_is_refused_unexpanded(tmp_path: Path) -> None:
     n = 20_000
     word = pa.DictionaryArray.from_arrays(pa.array([0] * n, pa.int32()), pa.array(["x" * 10**6]))
     made = pa.table(
@@ -349,9 +349,9 @@ def test_a_parquet_file_compressed_once_more_unpacks_to_a_limit(tmp_path: Path) 
     plain = pa.BufferOutputStream()
     pq.write_table(table([sent(id=str(n)) for n in range(1000)]), plain)
     path.write_bytes(gzip.compress(plain.getvalue()))
-    assert sum(b.num_rows for b, _ in parts(path, kind_of(path), 100)) == 1000
+    assert sum(b.num_rows for b, _ in columnar_batches(path, file_format(path), 100)) == 1000
     with pytest.raises(FileError, match="unpacks to more than"):
-        list(parts(path, kind_of(path), 100, unpacked=1000))
+        list(columnar_batches(path, file_format(path), 100, unpacked=1000))
 
 
 def test_columns_without_a_type_are_refused(tmp_path: Path) -> None:
@@ -380,9 +380,9 @@ def test_a_name_that_says_content_is_known_in_any_spelling(name: str) -> None:
     st.sampled_from(TYPES),
 )
 def test_judging_any_value_gives_an_event_or_a_refusal(value: Any, kind: str) -> None:
-    assert isinstance(judge(1, value), Refusal)
+    assert isinstance(validate_event(1, value), Refusal)
     item = {"type": kind, **dict.fromkeys(LIMITS[kind], value)}
-    assert judge(1, item) is not None
+    assert validate_event(1, item) is not None
 
 
 def test_hostile_lines_leak_nothing_and_hide_no_valid_event(tmp_path: Path) -> None:

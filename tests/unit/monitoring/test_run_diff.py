@@ -14,8 +14,8 @@ from rich.console import Console
 from wavebreak import engine
 from wavebreak.errors import FileError, UsageError
 from wavebreak.monitoring import compare, print_differences, replay, write_html
-from wavebreak.privacy.pseudonymizer import Edge
-from wavebreak.rules import load
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.rules import load_policy
 from wavebreak.simulation import simulate, write
 
 Row = tuple[str, str, int | None, int]
@@ -142,17 +142,17 @@ def test_differences_are_described_and_page_is_deterministic(
 def test_replay_under_same_policy_changes_nothing(tmp_path: Path) -> None:
     world = simulate(people=120, days=0.3, campaigns=[("blast", 3)], seed=102)
     write(world, tmp_path / "world")
-    edge = Edge(b"0123456789abcdef0123456789abcdef")
+    edge = Pseudonymizer(b"0123456789abcdef0123456789abcdef")
     from_events = run_of(tmp_path / "world", tmp_path / "out", edge)
-    found = replay(from_events, tmp_path / "again", load(), edge)
+    found = replay(from_events, tmp_path / "again", load_policy(), edge)
     assert found.changes == []
     assert sum(found.actioned[0].values()) >= 3
     with pytest.raises(UsageError, match="overwrite"):
-        replay(from_events, from_events, load(), edge)
+        replay(from_events, from_events, load_policy(), edge)
 
 
-def run_of(world: Path, out: Path, edge: Edge) -> Path:
-    engine.run(world, out, load(), edge)
+def run_of(world: Path, out: Path, edge: Pseudonymizer) -> Path:
+    engine.run(world, out, load_policy(), edge)
     return out
 
 
@@ -161,4 +161,9 @@ def test_replay_of_a_missing_log_is_refused(tmp_path: Path) -> None:
     counts = {"source": gone, "profile": "none", "mode": "shadow"}
     (tmp_path / "summary.json").write_text(json.dumps(counts))
     with pytest.raises(FileError, match="of a log that is no longer there"):
-        replay(tmp_path, tmp_path / "out", load(), Edge(b"a key long enough for a test"))
+        replay(
+            tmp_path,
+            tmp_path / "out",
+            load_policy(),
+            Pseudonymizer(b"a key long enough for a test"),
+        )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from support.events import IPS, KEY, NOON, PHONES, UNKNOWN_PHONE, Item, edge, sent, valid
 from wavebreak.errors import EventError, FileError, UsageError
-from wavebreak.privacy.pseudonymizer import Edge, load_key, network_of, number_block
+from wavebreak.privacy.pseudonymizer import Pseudonymizer, load_key, network_prefix, number_block
 from wavebreak.schema.events import LOG_SCHEMA, TYPES, WIRE_SCHEMA
 
 REGISTERED: Item = {"type": "account.registered", "ts": NOON, "account": "ann"}
@@ -58,7 +58,7 @@ def test_one_address_in_two_spellings_has_one_pseudonym() -> None:
 
 @pytest.mark.parametrize("ip", ["1.2.3", "fe80::1%eth0", "1.2.3.4/24", "01.2.3.4", "", ":::"])
 def test_what_is_no_address_has_no_network(ip: str) -> None:
-    assert network_of(ip) is None
+    assert network_prefix(ip) is None
 
 
 def test_equal_texts_of_two_kinds_have_different_pseudonyms() -> None:
@@ -68,7 +68,7 @@ def test_equal_texts_of_two_kinds_have_different_pseudonyms() -> None:
 
 def test_another_key_gives_other_pseudonyms() -> None:
     batch = wire({**REGISTERED, "phone": PHONES[0], "ip": IPS[0], "device": "d"})
-    ours, theirs = edge().apply(batch), Edge(b"x" * 16).apply(batch)
+    ours, theirs = edge().apply(batch), Pseudonymizer(b"x" * 16).apply(batch)
     for name in ("number", "address", "device"):
         assert ours.column(name) != theirs.column(name)
     assert ours.column("block") == theirs.column("block")
@@ -114,14 +114,14 @@ def test_an_absent_id_is_derived_and_a_given_one_kept() -> None:
     assert given_["id"] == "mine"
 
 
-def test_a_derived_id_rests_on_the_pseudonym_and_not_on_what_else_the_batch_holds() -> None:
+def test_derived_id_depends_on_its_row_alone() -> None:
     item: Item = {**REGISTERED, "phone": PHONES[0], "ip": IPS[0]}
     alone, among = log(item)[0], log(sent(broadcast=True), item)[1]
     assert alone["id"] == among["id"]
-    assert Edge(b"y" * 32).apply(wire(item)).column("id")[0].as_py() != alone["id"]
+    assert Pseudonymizer(b"y" * 32).apply(wire(item)).column("id")[0].as_py() != alone["id"]
 
 
-def test_a_number_that_cannot_be_parsed_is_refused_without_being_quoted() -> None:
+def test_invalid_number_is_refused_without_quoting_it() -> None:
     log_, refused = edge().split(wire(sent(), {**REGISTERED, "phone": UNKNOWN_PHONE}, sent()))
     assert log_.num_rows == 2
     (only,) = refused
@@ -132,7 +132,7 @@ def test_a_number_that_cannot_be_parsed_is_refused_without_being_quoted() -> Non
 
 
 @given(st.text(alphabet="0123456789", min_size=1, max_size=15))
-def test_no_run_of_digits_crashes_the_edge(digits: str) -> None:
+def test_no_run_of_digits_crashes_the_pseudonymizer(digits: str) -> None:
     log_, refused = edge().split(wire({**REGISTERED, "phone": "+" + digits}))
     assert log_.num_rows + len(refused) == 1
 
@@ -164,14 +164,18 @@ def test_a_local_database_gives_network_and_country(
     answer: Any, asn: int | None, country: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(maxminddb, "open_database", lambda _: _Places(answer))
-    row = Edge(KEY, Path("places.mmdb")).apply(wire({**REGISTERED, "ip": IPS[0]})).to_pylist()[0]
+    row = (
+        Pseudonymizer(KEY, Path("places.mmdb"))
+        .apply(wire({**REGISTERED, "ip": IPS[0]}))
+        .to_pylist()[0]
+    )
     assert (row["asn"], row["network_country"]) == (asn, country)
 
 
 def test_a_database_that_is_none_is_a_file_error(tmp_path: Path) -> None:
     (tmp_path / "x.mmdb").write_bytes(b"nothing of the kind")
     with pytest.raises(FileError, match=r"x\.mmdb"):
-        Edge(KEY, tmp_path / "x.mmdb")
+        Pseudonymizer(KEY, tmp_path / "x.mmdb")
 
 
 def test_a_key_is_made_once_for_its_owner_alone(
@@ -213,6 +217,6 @@ def test_a_key_file_that_cannot_be_read_is_a_file_error(tmp_path: Path) -> None:
         load_key(tmp_path / "key")
 
 
-def test_a_short_key_makes_no_edge() -> None:
+def test_short_key_is_refused() -> None:
     with pytest.raises(UsageError, match="too short"):
-        Edge(b"short")
+        Pseudonymizer(b"short")

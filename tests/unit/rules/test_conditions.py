@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support.rule_factories import policy, rule
 from wavebreak.errors import PolicyError
 from wavebreak.rules import AnyOf
-from wavebreak.rules.compiler import source_of
+from wavebreak.rules.compiler import program_source
 from wavebreak.rules.conditions import (
     When,
     check_conditions,
@@ -56,7 +56,7 @@ def test_list_of_conditions_becomes_one_expression(toml: str, expression: str) -
 def test_list_and_string_compile_to_the_same_program() -> None:
     listed = rule(("a > 1", AnyOf(("b > 2", ("c > 3", "a < 9")))))
     plain = rule("a > 1 and (b > 2 or c > 3 and a < 9)")
-    assert source_of(policy([listed])) == source_of(policy([plain]))
+    assert program_source(policy([listed])) == program_source(policy([plain]))
     assert policy([listed]).version == policy([plain]).version
 
 

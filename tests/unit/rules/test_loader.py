@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from wavebreak.errors import PolicyError
-from wavebreak.rules import OUTCOMES, check, describe, features_of, hits, load, seconds, why
+from wavebreak.rules import (
+    OUTCOMES,
+    describe_rule,
+    duration_seconds,
+    explain_rule,
+    features_read,
+    load_policy,
+    matching_rules,
+    policy_summary,
+)
 from wavebreak.rules.compiler import compile_rules
 
 RULE = """
@@ -70,33 +79,37 @@ WRONG = {
     "unknown key": (RULE + "wen = 1", "bulk.toml, a_rule: unknown key `wen`", "mean `when`"),
     "unknown table": ("[rules]", "bulk.toml: unknown key `rules`", "[[rule]]"),
     "one table": ("[rule]", "bulk.toml: `rule` is not a list", "[[rule]]"),
-    "no toml": ("[[rule", "bulk.toml: ", "mend the TOML"),
+    "no toml": ("[[rule", "bulk.toml: ", "correct the TOML"),
     "missing key": (
         changed('stage = "messaging"\n', ""),
         "a_rule, Object missing",
-        "concepts.md, Rule",
+        "add stage: one of",
     ),
     "wrong type": (
         changed('"a_rule"', "3"),
         "bulk.toml, 3, id: Expected `str`",
-        "concepts.md, Rule",
+        "write lower-case letters",
     ),
-    "bad id": (changed('"a_rule"', '"A rule"'), "bulk.toml, A rule, id: ", "concepts.md, Rule"),
+    "bad id": (
+        changed('"a_rule"', '"A rule"'),
+        "bulk.toml, A rule, id: ",
+        "write lower-case letters",
+    ),
     "bad stage": (
         changed('"messaging"', '"sometime"'),
         "a_rule, stage: Invalid",
-        "concepts.md, Rule",
+        "write one of registration",
     ),
-    "bad duration": (changed('"24h"', '"a day"'), "a_rule, for: ", "concepts.md, Rule"),
+    "bad duration": (changed('"24h"', '"a day"'), "a_rule, for: ", 'for = "24h"'),
     "no duration": (changed('for = "24h"\n', ""), "restrict without for", '"24h"'),
-    "endless": (changed('"restrict"', '"ban"'), "for: ban does not end", "leave `for` out"),
+    "endless": (changed('"restrict"', '"ban"'), "for: ban does not end", "remove `for`"),
     "no outcome": (changed('outcome = "restrict"\n', ""), "outcome and label", "exactly one"),
     "both": (RULE + 'label = "seeded"', "outcome and label", "exactly one"),
     "no such action": (RULE + 'action = "recover"', "no action `recover`", "restrict"),
     "wrong action": (RULE + 'action = "ban"', "no action `ban` of the outcome restrict", "rest"),
     "no such kind": (changed('["sent"]', '["send"]'), "on: there is no kind of fact", "sent"),
     "kind twice": (changed('["sent"]', '["sent", "sent"]'), "on: `sent` twice", "once"),
-    "no kind": (changed('["sent"]', "[]"), "a_rule, on: ", "concepts.md, Rule"),
+    "no kind": (changed('["sent"]', "[]"), "a_rule, on: ", 'on = ["sent"]'),
     "bad feature": (
         changed('"sends_1h > 10"', '"sends_1hr > 10"'),
         "a_rule, when, column 1: there is no feature `sends_1hr`",
@@ -115,7 +128,7 @@ WRONG = {
     "no examples": (
         changed("[{ sends_1h = 11 }]", "[]"),
         "a_rule, fires_on: ",
-        "concepts.md, Rule",
+        "fires_on = [{",
     ),
     "quiet example": (
         changed("[{ sends_1h = 11 }]", "[{ sends_1h = 12 }, { sends_1h = 9 }]"),
@@ -135,31 +148,31 @@ WRONG = {
     "fires on nothing": (
         changed('"sends_1h > 10"', '"sends_1h > 10 or 2 > 1"'),
         "stays_quiet_on, example",
-        "mend",
+        "correct",
     ),
-    "same id": (RULE + RULE, "bulk.toml has a rule of that id too", "an id of its own"),
+    "same id": (RULE + RULE, "bulk.toml also has a rule of that id", "its own id"),
     "too many": (
         "".join(RULE.replace("a_rule", f"rule_{n}") for n in range(65)),
         "there are 65 rules",
-        "keep to 64",
+        "at most 64",
     ),
 }
 
 
 @pytest.mark.parametrize("fault", WRONG)
-def test_each_way_to_be_wrong_is_named_with_its_place_and_fix(
-    fault: str, directory: Policies
-) -> None:
+def test_invalid_rule_is_refused_with_place_and_fix(fault: str, directory: Policies) -> None:
     text, what, fix = WRONG[fault]
     with pytest.raises(PolicyError) as refused:
-        load(shipped=directory(bulk=text))
+        load_policy(shipped=directory(bulk=text))
     assert what in refused.value.what
     assert fix in refused.value.fix
 
 
-def test_an_outcome_without_an_action_of_its_name_is_refused(directory: Policies) -> None:
+def test_outcome_without_its_action_is_refused(directory: Policies) -> None:
     with pytest.raises(PolicyError, match="no action `ban` of the outcome ban"):
-        load(shipped=directory(bulk=RULE, actions=ACTIONS.replace('id = "ban"', 'id = "off"')))
+        load_policy(
+            shipped=directory(bulk=RULE, actions=ACTIONS.replace('id = "ban"', 'id = "off"'))
+        )
 
 
 @pytest.mark.parametrize(
@@ -173,7 +186,7 @@ def test_an_outcome_without_an_action_of_its_name_is_refused(directory: Policies
         (ACTIONS.replace('"1h"', '"an hour"'), "actions.toml, enforcement, grace: "),
         (ACTIONS.replace(ENFORCEMENT, ""), "actions.toml, enforcement, Object missing"),
         ("enforcement = 3\n" + ACTIONS.replace(ENFORCEMENT, ""), "`enforcement` is not a table"),
-        (ACTIONS + ACTIONS.replace(ENFORCEMENT, ""), "two actions of one id"),
+        (ACTIONS + ACTIONS.replace(ENFORCEMENT, ""), "two actions have one id"),
         (ACTIONS + 'refuses = ["sent"]', "actions.toml, ban: unknown key `refuses`"),
     ],
 )
@@ -181,12 +194,12 @@ def test_wrong_actions_and_terms_are_refused_with_their_place(
     actions: str, what: str, directory: Policies
 ) -> None:
     with pytest.raises(PolicyError) as refused:
-        load(shipped=directory(bulk=RULE, actions=actions))
+        load_policy(shipped=directory(bulk=RULE, actions=actions))
     assert what in refused.value.what
 
 
 def test_enforcement_terms_are_read_from_the_policy(directory: Policies) -> None:
-    terms = load(shipped=directory(bulk=RULE)).enforcement
+    terms = load_policy(shipped=directory(bulk=RULE)).enforcement
     assert (terms.new_chats_1d, terms.suspend_after, terms.double_at_most) == (5, 3, 2)
     assert (terms.observe, terms.grace, terms.benign_grace) == ("24h", "1h", "7d")
 
@@ -195,28 +208,28 @@ def test_table_standing_of_0_1_loads_with_a_warning(
     directory: Policies, caplog: pytest.LogCaptureFixture
 ) -> None:
     earlier = ACTIONS.replace("[enforcement]", "[standing]")
-    terms = load(shipped=directory("one", bulk=RULE, actions=earlier)).enforcement
-    assert terms == load(shipped=directory("two", bulk=RULE)).enforcement
+    terms = load_policy(shipped=directory("one", bulk=RULE, actions=earlier)).enforcement
+    assert terms == load_policy(shipped=directory("two", bulk=RULE)).enforcement
     assert [record.getMessage() for record in caplog.records if "[enforcement]" in record.msg]
 
 
 def test_tables_of_both_names_are_refused(directory: Policies) -> None:
     both = ENFORCEMENT.replace("[enforcement]", "[standing]") + ACTIONS
     with pytest.raises(PolicyError, match="earlier name of"):
-        load(shipped=directory(bulk=RULE, actions=both))
+        load_policy(shipped=directory(bulk=RULE, actions=both))
 
 
-def test_a_file_of_the_same_name_takes_the_place_of_the_shipped_one(directory: Policies) -> None:
+def test_local_file_replaces_shipped_file_of_its_name(directory: Policies) -> None:
     other = RULE.replace("a_rule", "b_rule")
     shipped = directory(bulk=RULE + other, norms=RULE.replace("a_rule", "c_rule"))
     local = directory("mine", actions=None, bulk=RULE.replace("a_rule", "d_rule"))
-    assert [r.id for r in load(local, shipped=shipped).rules] == ["c_rule", "d_rule"]
+    assert [r.id for r in load_policy(local, shipped=shipped).rules] == ["c_rule", "d_rule"]
 
 
-def test_a_rule_of_the_same_id_takes_the_place_of_the_shipped_one(directory: Policies) -> None:
+def test_local_rule_replaces_shipped_rule_of_its_id(directory: Policies) -> None:
     shipped = directory(bulk=RULE + RULE.replace("a_rule", "b_rule"))
     local = directory("mine", actions=None, own=changed('"24h"', '"7d"'))
-    policy = load(local, shipped=shipped)
+    policy = load_policy(local, shipped=shipped)
     assert [(r.id, r.hold) for r in policy.rules] == [("a_rule", "7d"), ("b_rule", "24h")]
     assert policy.version.startswith("mine-")
 
@@ -225,23 +238,23 @@ ALIASED = changed('id = "a_rule"', 'id = "a_rule"\naliases = ["old_rule"]')
 
 
 def test_rule_is_found_by_its_earlier_id(directory: Policies) -> None:
-    policy = load(shipped=directory(bulk=ALIASED))
+    policy = load_policy(shipped=directory(bulk=ALIASED))
     assert policy.rule("old_rule") == policy.rule("a_rule") == policy.rules[0]
-    assert why(policy, "old_rule") == why(policy, "a_rule")
+    assert explain_rule(policy, "old_rule") == explain_rule(policy, "a_rule")
 
 
 def test_local_rule_of_an_earlier_id_replaces_the_rule(directory: Policies) -> None:
     local = directory(
         "mine", actions=None, own=changed('"24h"', '"7d"').replace("a_rule", "old_rule")
     )
-    policy = load(local, shipped=directory(bulk=ALIASED))
+    policy = load_policy(local, shipped=directory(bulk=ALIASED))
     assert [(r.id, r.aliases, r.hold) for r in policy.rules] == [("a_rule", ("old_rule",), "7d")]
 
 
 def test_aliases_do_not_change_the_version(directory: Policies) -> None:
     aliased, plain = (
-        load(shipped=directory("a", bulk=ALIASED)),
-        load(shipped=directory("b", bulk=RULE)),
+        load_policy(shipped=directory("a", bulk=ALIASED)),
+        load_policy(shipped=directory("b", bulk=RULE)),
     )
     assert aliased.version == plain.version
 
@@ -249,70 +262,75 @@ def test_aliases_do_not_change_the_version(directory: Policies) -> None:
 def test_local_rules_of_both_ids_are_refused(directory: Policies) -> None:
     local = directory("mine", actions=None, own=RULE + RULE.replace("a_rule", "old_rule"))
     with pytest.raises(PolicyError, match="an earlier id of `a_rule`"):
-        load(local, shipped=directory(bulk=ALIASED))
+        load_policy(local, shipped=directory(bulk=ALIASED))
 
 
 def test_alias_of_another_rule_is_refused(directory: Policies) -> None:
     taken = RULE.replace("a_rule", "old_rule")
     with pytest.raises(PolicyError, match="aliases: `old_rule` is the rule `old_rule`"):
-        load(shipped=directory(bulk=ALIASED + taken))
+        load_policy(shipped=directory(bulk=ALIASED + taken))
 
 
-def test_local_actions_take_the_place_of_the_shipped_ones(directory: Policies) -> None:
+def test_local_actions_replace_shipped_actions(directory: Policies) -> None:
     shipped = directory(bulk=RULE)
     local = directory("mine", actions=ACTIONS.replace("What is done.", "Done otherwise."))
-    assert load(local, shipped=shipped).actions["ban"].about == "Done otherwise."
+    assert load_policy(local, shipped=shipped).actions["ban"].about == "Done otherwise."
 
 
 def test_a_directory_without_a_policy_is_refused(directory: Policies, tmp_path: Path) -> None:
     shipped = directory(bulk=RULE)
-    with pytest.raises(PolicyError, match="holds no policy"):
-        load(directory("empty", actions=None), shipped=shipped)
+    with pytest.raises(PolicyError, match="has no policy"):
+        load_policy(directory("empty", actions=None), shipped=shipped)
     with pytest.raises(PolicyError, match="is not a directory"):
-        load(tmp_path / "nowhere", shipped=shipped)
+        load_policy(tmp_path / "nowhere", shipped=shipped)
 
 
-def test_a_directory_of_a_sheet_alone_leaves_rules_and_actions_as_shipped(tmp_path: Path) -> None:
+def test_directory_of_one_other_file_keeps_the_rules(tmp_path: Path) -> None:
     (tmp_path / "training.toml").write_text("# how a model is learned here")
-    assert load(tmp_path).rules == load().rules
+    assert load_policy(tmp_path).rules == load_policy().rules
 
 
-def test_the_version_is_of_the_content_and_not_of_its_layout(directory: Policies) -> None:
-    first = load(shipped=directory("one", bulk=RULE)).version
-    again = load(shipped=directory("two", bulk="# a comment\n" + RULE)).version
-    other = load(shipped=directory("three", bulk=changed("it is about", "it is"))).version
+def test_version_depends_on_content_not_on_layout(directory: Policies) -> None:
+    first = load_policy(shipped=directory("one", bulk=RULE)).version
+    again = load_policy(shipped=directory("two", bulk="# a comment\n" + RULE)).version
+    other = load_policy(shipped=directory("three", bulk=changed("it is about", "it is"))).version
     assert first == again != other
     assert first.startswith("shipped-")
     assert len(first) == len("shipped-") + 12
 
 
 def test_a_new_rule_starts_in_shadow(directory: Policies) -> None:
-    assert load(shipped=directory(bulk=RULE)).rules[0].mode == "shadow"
+    assert load_policy(shipped=directory(bulk=RULE)).rules[0].mode == "shadow"
 
 
-def test_the_shipped_policy_is_whole_and_says_so_in_words() -> None:
-    policy = load()
-    lines = check(policy)
+def test_shipped_policy_is_valid_and_described() -> None:
+    policy = load_policy()
+    lines = policy_summary(policy)
     assert len(lines) == len(policy.rules) + 1
     assert lines[-1].startswith(policy.version)
     for rule in policy.rules:
-        assert rule.about in describe(rule)
-        text = why(policy, rule.id)
-        assert all(f"**{name}**" in text for name in features_of(rule))
+        assert rule.about in describe_rule(rule)
+        text = explain_rule(policy, rule.id)
+        assert all(f"**{name}**" in text for name in features_read(rule))
         assert "- fires on" in text
         assert "- stays quiet on" in text
 
 
-def test_asking_why_of_a_rule_that_is_not_there_names_the_nearest() -> None:
+def test_unknown_rule_suggests_the_nearest() -> None:
     with pytest.raises(PolicyError, match="did you mean instant_ban"):
-        why(load(), "instant_bann")
+        explain_rule(load_policy(), "instant_bann")
 
 
 def test_the_published_instant_ban_is_a_ban() -> None:
-    program = compile_rules(load())
-    found = hits(program, "sent", {"age_s": 300, "sends_15s": 100, "channel": 0})
+    program = compile_rules(load_policy())
+    found = matching_rules(program, "sent", {"age_s": 300, "sends_15s": 100, "channel": 0})
     assert "instant_ban" in found
 
 
 def test_durations_are_seconds() -> None:
-    assert [seconds(text) for text in ("30s", "15m", "24h", "7d")] == [30, 900, 86_400, 604_800]
+    assert [duration_seconds(text) for text in ("30s", "15m", "24h", "7d")] == [
+        30,
+        900,
+        86_400,
+        604_800,
+    ]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from support.events import Item, edge, sent, valid
 from wavebreak.errors import FileError
-from wavebreak.schema.coverage import Profile, beside, learn, load, save
+from wavebreak.schema.coverage import Profile, load, measure, save, sidecar_path
 from wavebreak.schema.events import TYPES, WIRE_SCHEMA
 
 
@@ -22,16 +22,16 @@ def typing(ts: int) -> Item:
 
 
 def test_a_profile_holds_shares_of_types_and_of_their_fields() -> None:
-    profile = learn([log([sent(size=1), sent()]), log([sent(), typing(5000)]), log([])])
+    profile = measure([log([sent(size=1), sent()]), log([sent(), typing(5000)]), log([])])
     assert profile.events == 4
     assert profile.types == {"typing.started": 0.25, "message.sent": 0.75}
     assert profile.fields["message.sent.size"] == pytest.approx(1 / 3)
     assert "message.sent.media" not in profile.fields
 
 
-def test_a_phone_and_an_address_are_counted_under_the_names_of_the_contract() -> None:
+def test_phone_and_address_count_under_schema_names() -> None:
     item: Item = {"type": "account.registered", "ts": 1, "account": "a"}
-    profile = learn([log([{**item, "phone": "+972541234567", "ip": "203.0.113.7"}])])
+    profile = measure([log([{**item, "phone": "+972541234567", "ip": "203.0.113.7"}])])
     assert profile.covers("account.registered.phone")
     assert profile.covers("account.registered.ip")
     assert not profile.covers("account.registered.device")
@@ -49,7 +49,7 @@ def test_a_phone_and_an_address_are_counted_under_the_names_of_the_contract() ->
 )
 def test_the_resolution_is_the_step_of_all_times_up_to_a_day(times: list[int], step: int) -> None:
     halves = [log([sent(ts=t) for t in times[:1]]), log([sent(ts=t) for t in times[1:]])]
-    assert learn(halves).resolution_ms == step
+    assert measure(halves).resolution_ms == step
 
 
 def test_a_field_is_covered_from_one_in_a_hundred_of_its_type() -> None:
@@ -60,7 +60,7 @@ def test_a_field_is_covered_from_one_in_a_hundred_of_its_type() -> None:
     )
 
 
-def test_a_rare_type_is_covered_but_a_few_typing_events_do_not_cover_typing() -> None:
+def test_few_typing_events_do_not_cover_typing() -> None:
     profile = Profile(
         {"message.sent": 0.99, "user.reported": 0.0001, "typing.started": 0.005}, {}, 1, 10_000
     )
@@ -71,27 +71,27 @@ def test_a_rare_type_is_covered_but_a_few_typing_events_do_not_cover_typing() ->
 
 
 def test_nothing_that_the_contract_does_not_have_is_covered() -> None:
-    profile = learn([log([sent()])])
+    profile = measure([log([sent()])])
     assert not profile.covers("message.eaten")
     assert not profile.covers("")
     assert not profile.covers("message.sent.body")
 
 
 def test_no_events_give_a_profile_that_covers_nothing() -> None:
-    profile = learn([])
+    profile = measure([])
     assert profile == Profile({}, {}, 1, 0)
     assert not any(map(profile.covers, TYPES))
 
 
 @given(st.lists(valid(), max_size=20), st.integers(0, 20))
 def test_a_profile_does_not_depend_on_the_batches(items: list[Item], cut: int) -> None:
-    assert learn([log(items)]) == learn([log(items[:cut]), log(items[cut:])])
+    assert measure([log(items)]) == measure([log(items[:cut]), log(items[cut:])])
 
 
 def test_a_profile_is_read_as_it_was_written(tmp_path: Path) -> None:
-    path = beside(tmp_path / "events.parquet")
+    path = sidecar_path(tmp_path / "events.parquet")
     assert path == tmp_path / "events.profile.json"
-    profile = learn([log([sent(size=3), typing(7)])])
+    profile = measure([log([sent(size=3), typing(7)])])
     save(profile, path)
     assert load(path) == profile
 

@@ -16,14 +16,14 @@ import pyarrow as pa
 import pytest
 
 from wavebreak.errors import EventError
-from wavebreak.privacy.pseudonymizer import Edge, widened
+from wavebreak.privacy.pseudonymizer import Pseudonymizer, with_all_columns
 from wavebreak.service import event_log
 from wavebreak.service.decoder_pool import Intake, Reader
 from wavebreak.service.pending_requests import Waiting
 from wavebreak.service.request_decoder import Body, Decoded, Decoder, Read
 from wavebreak.service.settings import Limits
 
-EDGE = Edge(b"a key for tests only")
+EDGE = Pseudonymizer(b"a key for tests only")
 POISON = Body(b"poison", "lines")
 
 
@@ -53,7 +53,7 @@ def reader() -> Iterator[_Dying]:
 def test_a_process_reads_what_is_read_here_and_packs_it_for_the_log(reader: Reader) -> None:
     bodies = [body("a"), Body(b"junk", "lines"), body("b")]
     made, here = reader.decode(bodies), Decoder(EDGE, Limits()).decode(bodies)
-    assert widened(made.log).equals(here.log)
+    assert with_all_columns(made.log).equals(here.log)
     assert [read.taken for read in made.reads if isinstance(read, Read)] == [1, 0, 1]
     assert bytes(made.blob) == bytes(event_log.packed(here.log))
 

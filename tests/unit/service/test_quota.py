@@ -17,7 +17,7 @@ DAY = 20_000 * 86_400_000
 
 
 def engine(items: list[dict[str, object]]) -> pipeline.Engine:
-    made = pipeline.Engine(rules.load(), accounts=64)
+    made = pipeline.Engine(rules.load_policy(), accounts=64)
     made.take(edge().apply(pa.RecordBatch.from_pylist(items, WIRE_SCHEMA)))
     return made
 

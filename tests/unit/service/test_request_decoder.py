@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wavebreak.errors import EventError
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import LOG_SCHEMA, WIRE_SCHEMA
 from wavebreak.service.request_decoder import Body, Decoded, Decoder, Read, TooLargeError, unpacked
 from wavebreak.service.settings import Limits
 
-EDGE = Edge(b"a key for tests only")
+EDGE = Pseudonymizer(b"a key for tests only")
 NOON = 1_772_366_400_000
 
 

@@ -20,7 +20,7 @@ PARTS = [WHOLE[:80], WHOLE[80:160], WHOLE[160:]]
 
 @pytest.fixture
 def engine() -> Engine:
-    return Engine(rules.load())
+    return Engine(rules.load_policy())
 
 
 def of(engine: Engine, home: Path, said: list[str]) -> Snapshots:
@@ -44,7 +44,7 @@ def test_a_snapshot_holds_what_the_engine_knew_between_two_batches(
     engine.take(PARTS[2])
     taking.wait()
     ((position, _, path),) = snapshots(tmp_path)
-    again = Engine(rules.load())
+    again = Engine(rules.load_policy())
     snapshot.restore(again, path)
     assert position == 160
     assert all(np.array_equal(array, known[name]) for name, array in again.dump().items())

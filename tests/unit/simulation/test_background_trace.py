@@ -8,14 +8,14 @@ import pyarrow.compute as pc
 import pytest
 
 from wavebreak import io
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema import coverage
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak.simulation import CAMPAIGNS, World, simulate, write
 
 HOUR = 3_600_000
 ROWS, ACCOUNTS = 2_000, 60
-EDGE = Edge(b"k" * 32)
+EDGE = Pseudonymizer(b"k" * 32)
 
 
 @pytest.fixture

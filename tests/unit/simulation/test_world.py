@@ -11,13 +11,13 @@ import pytest
 
 from wavebreak import io
 from wavebreak.errors import UsageError
-from wavebreak.privacy.pseudonymizer import Edge
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema import coverage
 from wavebreak.schema.events import TS_END, WIRE_SCHEMA
 from wavebreak.simulation import CAMPAIGNS, START_MS, World, simulate, write
 from wavebreak.simulation.geography import COUNTRIES, DAY, VIRTUAL, draw_phone_numbers
 
-EDGE = Edge(b"k" * 32)
+EDGE = Pseudonymizer(b"k" * 32)
 EVERY = [(name, 4) for name in CAMPAIGNS]
 
 
@@ -69,7 +69,7 @@ def test_every_simulated_event_is_valid(tmp_path: Path, world: World) -> None:
 
 def test_written_sidecar_files_match_the_events(tmp_path: Path, world: World) -> None:
     written = write(world, tmp_path)
-    learned = coverage.learn(batch.log for batch in io.read(tmp_path, EDGE))
+    learned = coverage.measure(batch.log for batch in io.read(tmp_path, EDGE))
     kept = coverage.load(tmp_path / "events.profile.json")
     assert (kept.events, kept.resolution_ms) == (learned.events, learned.resolution_ms)
     assert kept.types == pytest.approx(learned.types)

@@ -36,7 +36,7 @@ def test_import_traces_empty_directory_raises_with_fix(tmp_path: Path) -> None:
 
 
 def test_replay_platform_samples_points_only_for_the_fit() -> None:
-    policy = rules.load()
+    policy = rules.load_policy()
     fit, again, held = (
         replay_platform(PlatformSource(101, held=h), policy, SETTINGS) for h in (False, False, True)
     )

@@ -19,7 +19,7 @@ from wavebreak.service.api.requests import Call
 from wavebreak.service.app_context import changed, read, write
 from wavebreak.service.errors import RefusedError
 from wavebreak.service.models import ApiKey, Decision, Hook, Letter
-from wavebreak.ssrf_guard import reach
+from wavebreak.ssrf_guard import resolve_target
 
 _UNKNOWN = "there is no such key, or it has ended"
 
@@ -161,7 +161,9 @@ async def add_webhook(call: Call) -> schemas.Webhook:
         return _shown(hook, call.desk.secret)
 
     try:
-        await read(partial(reach, asked.url, resolver=desk.resolver, allow_private=desk.private))
+        await read(
+            partial(resolve_target, asked.url, resolver=desk.resolver, allow_private=desk.private)
+        )
     except WavebreakError as error:
         raise RefusedError(422, error.what, fix=error.fix) from None
     return await write(add)
