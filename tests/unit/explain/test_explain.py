@@ -137,7 +137,7 @@ def test_reply_is_not_a_first_contact(tmp_path: Path) -> None:
 def test_enforced_run_states_what_was_done(tmp_path: Path) -> None:
     events = events_file(tmp_path / "events.jsonl", _blast())
     found = explain(_run(tmp_path, source=str(events), mode="enforce"), "b")
-    assert status_sentence(found) == "It stands banned."
+    assert status_sentence(found) == "It is banned."
     assert "it was banned by blast-at-birth" in story_paragraphs(found)[3]
     assert story_paragraphs(found)[4].startswith(
         "After that it tried to send 1 more message; 1 of its events"
@@ -151,7 +151,7 @@ def test_missing_log_is_reported_with_totals(tmp_path: Path) -> None:
     assert "it sent 114 messages and wrote first to 113 people, of whom 1 replied" in result[1]
     assert "does not exist any more" in result[-1]
     write_html(found, tmp_path / "b.html")
-    assert "no longer there" in (tmp_path / "b.html").read_text()
+    assert "does not exist any more" in (tmp_path / "b.html").read_text()
 
 
 def test_run_from_a_pipe_reports_missing_events(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_run_from_a_pipe_reports_missing_events(tmp_path: Path) -> None:
 
 def test_account_without_decisions_is_reported(tmp_path: Path) -> None:
     found = explain(_run(tmp_path), "b2")
-    assert status_sentence(found) == "Nothing was decided about this account: it may do everything."
+    assert status_sentence(found) == "No decision was made about this account: nothing is refused."
     assert "No rule fired: no decision was made about it." in story_paragraphs(found)
 
 
@@ -171,7 +171,7 @@ def test_account_without_registration_is_reported(tmp_path: Path) -> None:
         [decision("a", NOON + DAY, "restrict", until=NOON + 2 * DAY)],
     )
     found = explain(run, "a")
-    assert story_paragraphs(found)[0].endswith("the log does not hold its registration.")
+    assert story_paragraphs(found)[0].endswith("the log does not contain its registration.")
     assert "would have been restricted for 1 d" in " ".join(story_paragraphs(found))
     assert "until 3 March 2026, 12:00:00 UTC" in status_sentence(found)
 
@@ -184,12 +184,12 @@ def test_ended_outcome_is_reported_with_the_worst(tmp_path: Path) -> None:
         mode="enforce",
     )
     assert status_sentence(explain(run, "a")) == (
-        "It stands allowed everything again; its worst outcome was limit."
+        "It is allowed everything again; its most severe outcome was limit."
     )
 
 
 def test_unknown_account_suggests_similar_names(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"among 3 .*did you mean b2.*grep .*decisions\.jsonl"):
+    with pytest.raises(UsageError, match=r"among its 3 .*did you mean b2.*grep .*decisions\.jsonl"):
         explain(_run(tmp_path), "b22")
 
 
@@ -201,7 +201,7 @@ def test_command_of_the_error_finds_actioned_accounts(tmp_path: Path) -> None:
 
 
 def test_directory_without_a_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match=r"holds no accounts\.parquet"):
+    with pytest.raises(FileError, match=r"has no accounts\.parquet"):
         explain(tmp_path, "b")
 
 
@@ -234,7 +234,7 @@ def test_severe_decision_is_listed_among_mild_ones(tmp_path: Path) -> None:
     assert result[-2] == "Further decisions of the same outcomes: 29, listed below."
     table = decisions_table(found, 5)
     assert [row[2] for row in table.rows] == ["limit", "limit", "limit", "ban", "limit"]
-    assert "26 milder or later ones are in" in table.note
+    assert "26 less severe ones are in" in table.note
 
 
 def test_decisions_of_similar_names_are_separate(tmp_path: Path) -> None:
