@@ -1,7 +1,7 @@
-"""Sheets of a policy: TOML files, shipped under `policy/` or of a local directory, as values.
+"""Configuration loader: TOML files of a policy, shipped or of a local directory.
 
-Rules and actions have a loader of their own, since they are merged rule by rule; a sheet is taken
-whole.
+Rules and actions have a loader of their own, which merges rule by rule; any other file of a local
+directory replaces the shipped one as a whole.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from wavebreak.errors import PolicyError
 
 SHIPPED = Path(__file__).resolve().parent / "policy"
 
-Config = TypeVar("Sheet")
+Config = TypeVar("Config")
 
 
 def resolve_path(name: str, directory: Path | None = None) -> Path:
-    """Name a sheet's file: that of a local policy where it has one, else the shipped one.
+    """Return a configuration file's path: the local policy's if it exists, else the shipped one.
 
-    >>> chosen("cases/names.toml") == SHIPPED / "cases" / "names.toml"
+    >>> resolve_path("cases/names.toml") == SHIPPED / "cases" / "names.toml"
     True
     """
     own = directory / name if directory else None
@@ -30,20 +30,30 @@ def resolve_path(name: str, directory: Path | None = None) -> Path:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file; raises `PolicyError` where it cannot be read or is none."""
+    """Read a TOML file; raises `PolicyError` where it cannot be read or is not TOML."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
-        raise PolicyError(f"{path} cannot be read", fix="make it a readable UTF-8 file") from None
+        raise PolicyError(
+            f"{path} cannot be read", fix="make it a readable file in UTF-8"
+        ) from None
     except tomllib.TOMLDecodeError as error:
-        raise PolicyError(f"{path.name}: {error}", fix="mend the TOML there") from None
+        raise PolicyError(
+            f"{path.name}: {error}", fix="correct the TOML syntax at that line"
+        ) from None
 
 
 def load_config(path: Path, kind: type[Config]) -> Config:
-    """Read a sheet as a value of `kind`; raises `PolicyError` that names file, field and fix.
+    """Read a configuration file as a value of `kind`.
 
-    >>> read(chosen("quota.toml"), dict[str, dict[str, float]])["quota"]["first_warning"]
+    Raises:
+        PolicyError: A field is missing, unknown or of another type; names file and field.
+
+
+    >>> quota = load_config(resolve_path("quota.toml"), dict[str, dict[str, float]])
+    >>> quota["quota"]["first_warning"]
     0.5
+
     """
     try:
         return msgspec.convert(read_toml(path), kind)

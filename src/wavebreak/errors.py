@@ -1,16 +1,18 @@
-"""The one tree of errors. Each says what is wrong and, where there is one, the fix."""
+"""Exceptions. Each message states the problem, and `fix` what the reader can do about it."""
 
 from __future__ import annotations
 
 
 class WavebreakError(Exception):
-    """Root of every error that Wavebreak raises on purpose.
+    """Base class of all errors that Wavebreak raises deliberately.
 
-    `what` is the fault in plain words (never an offending value that may be personal), `fix`
-    what the reader can do about it.
+    Attributes:
+        what: The problem in plain words, without a value that may be personal.
+        fix: What the reader can do about it.
 
     >>> str(WavebreakError("the file is empty", fix="give a file with events"))
     'the file is empty — fix: give a file with events'
+
     """
 
     def __init__(self, what: str, *, fix: str = "") -> None:
@@ -23,23 +25,23 @@ class WavebreakError(Exception):
 
 
 class EventError(WavebreakError):
-    """An event breaks the contract of events.md."""
+    """An event does not match the event schema."""
 
 
 class PolicyError(WavebreakError):
-    """A rule, an action or a threshold of a policy is not well formed."""
+    """A rule, action or other configuration of a policy is invalid."""
 
 
 class SnapshotError(WavebreakError):
-    """A snapshot is damaged, or was made by another layout or version."""
+    """A snapshot is damaged, or of another layout or version."""
 
 
 class FileError(WavebreakError):
-    """A file is absent, unreadable, or of a format that is not known."""
+    """A file is missing, unreadable, or of an unknown format."""
 
 
 class UsageError(WavebreakError):
-    """A command was called with options that do not go together."""
+    """A command or function was called with invalid or conflicting options."""
 
 
 class MissingExtraError(UsageError):
@@ -47,15 +49,15 @@ class MissingExtraError(UsageError):
 
 
 class ModelError(WavebreakError):
-    """A model is damaged, foreign, or was trained on other features than there are."""
+    """A model is damaged, of another format, or was trained on other features."""
 
 
 class TrainingError(WavebreakError):
-    """Points, labels or settings from which no honest model can be learned."""
+    """Training data, labels or settings do not allow a valid model."""
 
 
 class EvidenceError(WavebreakError):
-    """A ledger, proof, checkpoint, time stamp or bundle does not hold; `name` says how."""
+    """A ledger, proof, checkpoint, time stamp or bundle fails verification; `name` is the check."""
 
     def __init__(self, what: str, *, fix: str = "", name: str = "") -> None:
         super().__init__(what, fix=fix)
@@ -67,8 +69,8 @@ class ClaimError(WavebreakError):
 
 
 class CaseError(WavebreakError):
-    """A case, party, exhibit or determination is not well formed, or a step is not allowed."""
+    """A case, party, exhibit or determination is invalid, or a step is not allowed."""
 
 
 class ServiceError(WavebreakError):
-    """The service is set up wrongly, or what it stands on is not there."""
+    """The service is misconfigured, or a dependency is unavailable."""

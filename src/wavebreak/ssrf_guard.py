@@ -1,9 +1,9 @@
-"""Where our outgoing requests may go: public addresses only, resolved once and then held to.
+"""SSRF guard: outgoing requests reach public addresses only, resolved once and pinned.
 
-A URL that a stranger wrote must not make us speak to machines of our own (server-side request
-forgery). A name is resolved once, every address that it has is judged, and the connection is made
-to the address that was judged: a name server that answers anew cannot move it. Redirects are new
-requests, and each is judged again.
+A URL from outside must not make this process contact internal machines (server-side request
+forgery). The guard resolves a host once, checks every address that it has, and connects to the
+checked address, so that a changed DNS answer has no effect. A redirect is a new request and is
+checked again.
 
 Sources: the IANA special-purpose address registries, RFC 6890; RFC 6598 (shared addresses of
 carriers), RFC 6052 and 8215 (NAT64), RFC 3056 (6to4), RFC 4380 (Teredo), RFC 4291 (mapped).
@@ -22,19 +22,19 @@ import httpx
 from wavebreak.errors import WavebreakError
 
 Resolver = Callable[[str, int], Sequence[str]]
-"""Gives the addresses of a host and port, as text."""
+"""Returns the addresses of a host and port, as text."""
 
 PORTS = {"http": 80, "https": 443}
-"""The schemes that may be asked for, with their ports."""
+"""Allowed schemes with their default ports."""
 
 MAX_URL = 4096
-"""Characters of a URL; longer ones are no address of a page."""
+"""Maximum length of a URL in characters."""
 
 _MAX_ADDRESSES = 32
 _NAT64 = ip_network("64:ff9b::/96")
 # Special by the registries, yet called global by some versions of `ipaddress`; Teredo (in
 # 2001::/23) and NAT64 of local use wrap addresses that cannot be told, and are refused whole.
-_NEVER = tuple(
+_SPECIAL_NETWORKS = tuple(
     ip_network(net)
     for net in (
         "0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15",
@@ -45,12 +45,12 @@ _NEVER = tuple(
 
 
 class ForbiddenAddressError(WavebreakError):
-    """An address that our own requests must not go to."""
+    """A URL or address to which outgoing requests are not allowed."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a request goes: the URL's parts, and the one address to connect to."""
+    """Target of a request: the parts of the URL, and the address to connect to."""
 
     scheme: str
     host: str
@@ -59,7 +59,7 @@ class Target:
 
 
 def resolve_host(host: str, port: int) -> list[str]:
-    """Ask the system for a host's addresses; raises ReachError where there is none."""
+    """Return a host's addresses; raises ForbiddenAddressError where there is none."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -70,7 +70,7 @@ def resolve_host(host: str, port: int) -> list[str]:
 
 
 def is_public(address: str) -> bool:
-    """Say whether an address belongs to the public internet, looking into what wraps IPv4.
+    """Return whether an address is on the public internet; unwraps IPv4 within IPv6.
 
     >>> is_public("198.51.100.7"), is_public("1.1.1.1"), is_public("100.64.0.1")
     (False, True, False)
@@ -81,18 +81,18 @@ def is_public(address: str) -> bool:
         found = ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    return _judged(_wrapped(found) or found if isinstance(found, IPv6Address) else found)
+    return _is_allowed(_embedded_ipv4(found) or found if isinstance(found, IPv6Address) else found)
 
 
-def _wrapped(address: IPv6Address) -> IPv4Address | None:
-    """The IPv4 address that an IPv6 address stands for, if it does."""
+def _embedded_ipv4(address: IPv6Address) -> IPv4Address | None:
+    """Return the IPv4 address that an IPv6 address embeds, if any."""
     if address in _NAT64:
         return IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour
 
 
-def _judged(address: IPv4Address | IPv6Address) -> bool:
-    if any(address in net for net in _NEVER if net.version == address.version):
+def _is_allowed(address: IPv4Address | IPv6Address) -> bool:
+    if any(address in net for net in _SPECIAL_NETWORKS if net.version == address.version):
         return False
     return address.is_global and not (
         address.is_private
@@ -111,27 +111,34 @@ def resolve_target(
     allow_private: bool = False,
     ports: frozenset[int] | None = None,
 ) -> Target:
-    """Judge a URL and give the one address to connect to.
+    """Check a URL and return the address to connect to.
 
-    Every address that the host has must be public, so that a name with one public and one
-    private address is refused. `ports` are those allowed (default: any); `allow_private` lifts
-    the judgement of addresses alone. Raises ReachError for another scheme, credentials in the
-    URL, a host without address, or one that must not be reached.
+    Every address of the host must be public: a name with one public and one private address is
+    refused.
 
-    >>> reach("https://shop.example/x", resolver=lambda host, port: ["1.1.1.1"])
+    Args:
+        url: The URL to request.
+        resolver: Resolves a host and port.
+        allow_private: Skip the check of addresses, but not of scheme, credentials and port.
+        ports: Allowed ports; all by default.
+
+    Raises:
+        ForbiddenAddressError: Another scheme, credentials in the URL, a port that is not allowed,
+            or a host without a public address.
+
+    >>> resolve_target("https://shop.example/x", resolver=lambda host, port: ["1.1.1.1"])
     Target(scheme='https', host='shop.example', port=443, address='1.1.1.1')
     >>> try:
-    ...     reach("http://shop.example/x", resolver=lambda host, port: ["10.0.0.8"])
-    ... except ReachError as error:
+    ...     resolve_target("http://shop.example/x", resolver=lambda host, port: ["10.0.0.8"])
+    ... except ForbiddenAddressError as error:
     ...     print(error.what)
     the host is not on the public internet
+
     """
     scheme, host, port = _parts(url)
     if ports is not None and port not in ports:
         listed = ", ".join(map(str, sorted(ports)))
-        raise ForbiddenAddressError(
-            f"port {port} is not one that may be reached", fix=f"use {listed}"
-        )
+        raise ForbiddenAddressError(f"port {port} is not allowed", fix=f"use one of {listed}")
     literal = _literal(host)
     found = [literal] if literal else list(resolver(host, port))[:_MAX_ADDRESSES]
     if not found:
@@ -139,7 +146,7 @@ def resolve_target(
     if not allow_private and not all(map(is_public, found)):
         raise ForbiddenAddressError(
             "the host is not on the public internet",
-            fix="give a public address, or allow private ones where that is meant",
+            fix="use a host with public addresses only",
         )
     return Target(scheme, host, port, found[0])
 
@@ -148,7 +155,8 @@ def _parts(url: str) -> tuple[str, str, int]:
     # Line ends and blanks inside a URL are read differently by different readers of it.
     if len(url) > MAX_URL or any(c.isspace() or not c.isprintable() or c == "\\" for c in url):
         raise ForbiddenAddressError(
-            "the URL is too long, or has characters that none has", fix="shorten it"
+            "the URL is too long or contains blanks, control characters or backslashes",
+            fix=f"use at most {MAX_URL} characters and percent-encode special ones",
         )
     try:
         parts = urlsplit(url)
@@ -161,19 +169,19 @@ def _parts(url: str) -> tuple[str, str, int]:
         ) from None
     if scheme not in PORTS:
         raise ForbiddenAddressError(
-            "only http and https can be reached", fix="write it as https://host/path"
+            "the scheme is not http or https", fix="write it as https://host/path"
         )
     if parts.username is not None or parts.password is not None:
         raise ForbiddenAddressError(
-            "the URL holds credentials", fix="leave out what stands before the @"
+            "the URL contains credentials", fix="remove the part before the @"
         )
     if not host:
-        raise ForbiddenAddressError("the URL names no host", fix="write it as https://host/path")
+        raise ForbiddenAddressError("the URL has no host", fix="write it as https://host/path")
     return scheme, named, port
 
 
 def _literal(host: str) -> str | None:
-    """An address written as a host; numbers that only some resolvers read as one (0x7f.1) too."""
+    """Return the address that a host is; also of forms that only some resolvers accept (0x7f.1)."""
     try:
         return str(ip_address(host.partition("%")[0]))
     except ValueError:
@@ -185,15 +193,15 @@ def _literal(host: str) -> str | None:
 
 
 class PinnedTransport(httpx.BaseTransport):
-    """Sends httpx's requests only where `reach` lets them, to the address that it judged.
+    """HTTPX transport that connects only to addresses that `resolve_target` accepts.
 
-    Certificates are checked against the name in the URL. Connections are not kept: one that was
-    opened for a host must not serve another host at the same address.
+    Certificates are checked against the name in the URL. Connections are not reused: a connection
+    to one host must not serve another host at the same address.
 
     >>> transport = PinnedTransport(resolver=lambda host, port: ["127.0.0.1"])
     >>> try:
     ...     httpx.Client(transport=transport).post("http://hook.example/")
-    ... except ReachError as error:
+    ... except ForbiddenAddressError as error:
     ...     print(error.what)
     the host is not on the public internet
     """
@@ -213,7 +221,7 @@ class PinnedTransport(httpx.BaseTransport):
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request; raises ReachError before anything is sent."""
+        """Send one request; raises ForbiddenAddressError before anything is sent."""
         target = resolve_target(
             str(request.url),
             resolver=self._resolver,
@@ -231,5 +239,5 @@ class PinnedTransport(httpx.BaseTransport):
         return self._inner.handle_request(pinned)
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close the connections."""
         self._inner.close()

@@ -53,13 +53,13 @@ def test_there_are_rules_of_every_file_and_stage() -> None:
 
 
 @pytest.mark.parametrize("rule_id", IDS)
-def test_it_stands_in_the_file_of_its_abuse(rule_id: str) -> None:
+def test_rule_is_in_the_file_of_its_abuse(rule_id: str) -> None:
     file = next(path for path in FILES if f'id = "{rule_id}"' in path.read_text())
     assert rule(rule_id).abuse == file.stem
 
 
 @pytest.mark.parametrize("rule_id", IDS)
-def test_its_examples_hold_on_each_kind_of_fact_it_looks_at(rule_id: str) -> None:
+def test_examples_hold_on_each_kind_of_fact_of_the_rule(rule_id: str) -> None:
     for kind in KINDS:
         looked_at = kind in rule(rule_id).on
         for example in rule(rule_id).fires_on:
@@ -69,7 +69,7 @@ def test_its_examples_hold_on_each_kind_of_fact_it_looks_at(rule_id: str) -> Non
 
 
 @pytest.mark.parametrize("rule_id", IDS)
-def test_it_leaves_the_business_platform_alone(rule_id: str) -> None:
+def test_rule_exempts_the_business_platform(rule_id: str) -> None:
     if rule_id not in ABOUT_THE_REPORTERS:
         for example in rule(rule_id).fires_on:
             platform = {**example, "channel": 2.0}
@@ -77,7 +77,7 @@ def test_it_leaves_the_business_platform_alone(rule_id: str) -> None:
 
 
 @pytest.mark.parametrize("rule_id", IDS)
-def test_it_needs_every_feature_that_its_example_names(rule_id: str) -> None:
+def test_rule_needs_every_feature_of_its_example(rule_id: str) -> None:
     """A missing feature never fires a rule, so no example holds more than what is needed."""
     tree = ast.parse(rule(rule_id).expression, mode="eval")
     alternatives = any(isinstance(node, ast.Or) for node in ast.walk(tree))
@@ -90,11 +90,11 @@ def test_it_needs_every_feature_that_its_example_names(rule_id: str) -> None:
 
 
 @pytest.mark.parametrize("rule_id", IDS)
-def test_it_never_acts_on_receiving(rule_id: str) -> None:
+def test_rule_never_matches_received_messages(rule_id: str) -> None:
     assert not RECEIVING & set(rule(rule_id).on)
 
 
-def test_norms_are_watched_or_slowed_and_takeovers_are_recovered() -> None:
+def test_norms_are_mild_and_takeovers_recover() -> None:
     for each in policy().rules:
         if each.abuse == "norms":
             assert each.outcome in {"observe", "limit"}
@@ -102,7 +102,7 @@ def test_norms_are_watched_or_slowed_and_takeovers_are_recovered() -> None:
             assert (each.outcome, each.action) == ("challenge", "recover")
 
 
-def test_only_young_accounts_burnt_registrations_and_labels_are_banned() -> None:
+def test_only_young_or_labelled_accounts_are_banned() -> None:
     bans = [each for each in policy().rules if each.outcome == "ban"]
     assert len(bans) >= 3
     for each in bans:
@@ -110,7 +110,7 @@ def test_only_young_accounts_burnt_registrations_and_labels_are_banned() -> None
         assert known or each.id == "confirmed_abusive"
 
 
-def test_on_a_stream_of_messages_alone_rules_that_need_more_are_silent() -> None:
+def test_stream_of_messages_disables_rules_that_need_more() -> None:
     covered = frozenset(each.name for each in catalog.FEATURES if each.sources == ("message.sent",))
     silent = compile_rules(policy(), covered).not_covered
     assert {"instant_ban", "never_typing", "emulator", "mass_group_creation"} <= set(silent)

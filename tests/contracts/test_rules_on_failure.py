@@ -61,13 +61,13 @@ def closed_under(policy: Policy) -> set[str]:
     return {name for name, answer in answers.items() if not answer.allowed}
 
 
-def test_each_rule_is_looked_at() -> None:
+def test_every_rule_is_covered() -> None:
     assert len(IDS) == len(POLICY.rules) >= 60
     assert sum(bool(judged(rule)) for rule in POLICY.rules) >= 40
 
 
 @pytest.mark.parametrize("name", IDS)
-def test_an_act_that_a_rule_judges_fails_as_the_rule_says(name: str) -> None:
+def test_act_fails_open_or_closed_as_its_rule_states(name: str) -> None:
     rule = POLICY.rule(name)
     assert rule is not None
     by_stage = MANNERS.on_failure[rule.stage]
@@ -79,7 +79,7 @@ def test_an_act_that_a_rule_judges_fails_as_the_rule_says(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", IDS)
-def test_what_a_rule_says_of_failures_is_no_part_of_the_policys_version(name: str) -> None:
+def test_on_failure_does_not_change_the_version(name: str) -> None:
     rule = POLICY.rule(name)
     assert rule is not None
     versions = {alone(rule, on_failure=said).version for said in (None, "open", "closed")}
@@ -87,7 +87,7 @@ def test_what_a_rule_says_of_failures_is_no_part_of_the_policys_version(name: st
     assert alone(rule, about="Something else is said of it.").version not in versions
 
 
-def test_a_rule_says_it_in_its_table(tmp_path: Path) -> None:
+def test_on_failure_is_read_from_the_rule(tmp_path: Path) -> None:
     (tmp_path / "rules").mkdir()
     shipped = (rules.loader.SHIPPED / "rules" / "bulk.toml").read_text("utf-8")
     told = shipped.replace('id = "instant_ban"', 'id = "instant_ban"\non_failure = "closed"')

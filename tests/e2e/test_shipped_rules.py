@@ -29,7 +29,9 @@ WORST = ("restrict", "suspend", "ban")
     [("collegemsg", "collegemsg", 0.005), ("copenhagen", "copenhagen", 0.0),
      ("email_eu", "email_eu_150d", 0.005), ("irc_ubuntu", "irc_ubuntu", 0.001)],
 )  # fmt: skip
-def test_real_people_are_left_alone(preset: str, file: str, most: float, tmp_path: Path) -> None:
+def test_real_traces_have_no_false_restrictions(
+    preset: str, file: str, most: float, tmp_path: Path
+) -> None:
     path = TRACES / f"{file}.csv.gz"
     if not path.exists():
         pytest.skip("../shared/data is absent")
@@ -83,7 +85,7 @@ def _sent(ts: int, account: str, peer: str, **more: Any) -> dict[str, Any]:
     return {"ts": ts, "type": "message.sent", "account": account, "peer": peer} | more
 
 
-def test_the_published_instant_ban_is_banned_within_its_hundredth_message() -> None:
+def test_instant_ban_at_the_hundredth_message() -> None:
     start = {"ts": 0, "type": "account.registered", "account": "new"}
     blast = [_sent(60_000 + 140 * i, "new", f"p{i}", in_contacts=False) for i in range(101)]
     made = _decide([start, *blast])
@@ -105,7 +107,7 @@ def _history(account: str) -> list[dict[str, Any]]:
     ]
 
 
-def test_a_hijacked_account_is_challenged_for_recovery_and_never_banned() -> None:
+def test_hijacked_account_is_challenged_not_banned() -> None:
     link = {"ts": 13 * HOUR, "type": "session.started", "account": "owner", "linked": True}
     strangers = [
         _sent(13 * HOUR + 30_000 * i, "owner", f"s{i}", in_contacts=False) for i in range(1, 30)
@@ -136,7 +138,7 @@ def _reports(count: int, ts: int, who: str) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def test_reports_by_people_never_written_to_weigh_next_to_nothing() -> None:
+def test_reports_by_uncontacted_people_have_no_effect() -> None:
     born = {"ts": 0, "type": "account.registered", "account": "p"}
     # Gaps that no machine draws, to people of the address book: nothing speaks against them.
     chats = [_sent(7_919 * i**3, "p", f"c{i}", in_contacts=True) for i in range(1, 14)]
@@ -147,7 +149,7 @@ def test_reports_by_people_never_written_to_weigh_next_to_nothing() -> None:
     assert [d for d in proven if d.account == "p" and d.outcome in WORST]
 
 
-def test_a_label_benign_ends_a_standing_and_gives_a_time_of_grace() -> None:
+def test_benign_label_ends_outcome_and_gives_grace() -> None:
     start = {"ts": 0, "type": "account.registered", "account": "new"}
     blast = [_sent(60_000 + 140 * i, "new", f"p{i}", in_contacts=False) for i in range(101)]
     label = {"ts": 90_000, "type": "label.assigned", "account": "new", "label": "benign",

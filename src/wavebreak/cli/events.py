@@ -113,13 +113,13 @@ def profile_coverage(
     wide: Wide = False,
 ) -> None:
     """Record which event types and fields a stream has; fields that it lacks count as missing."""
-    from wavebreak.privacy.pseudonymizer import Edge, load_key
+    from wavebreak.privacy.pseudonymizer import Pseudonymizer, load_key
 
     path = events_file(events)
     with progress_bar("profile") as show:
 
         def logs() -> Iterator[pa.RecordBatch]:
-            for batch in read(path, Edge(load_key(key))):
+            for batch in read(path, Pseudonymizer(load_key(key))):
                 show(batch.progress, "")
                 yield batch.log
 

@@ -47,14 +47,14 @@ def replay(
 ) -> None:
     """Run a log again under another policy or model, and list the accounts that change."""
     from wavebreak import model, monitoring, rules
-    from wavebreak.privacy.pseudonymizer import Edge, load_key
+    from wavebreak.privacy.pseudonymizer import Pseudonymizer, load_key
 
     with progress_bar("replay") as show:
         differences = monitoring.replay(
             run,
             out_path,
-            rules.load(policy),
-            Edge(load_key(key)),
+            rules.load_policy(policy),
+            Pseudonymizer(load_key(key)),
             labels=labels,
             progress=lambda p: show(p.share, run_progress_text(p)),
             workers=shards,
@@ -98,7 +98,7 @@ def drift(
         report = monitoring.measure_drift(
             model,
             run,
-            rules.load(policy),
+            rules.load_policy(policy),
             shifted=shifted,
             moved=moved,
             progress=lambda share, events: show(share, f"{events:,} events"),

@@ -25,7 +25,7 @@ def check(policy: PolicyDir = None) -> None:
     """Check types, features and outcomes of all rules, and run their examples."""
     from wavebreak import rules
 
-    for line in rules.check(rules.load(policy)):
+    for line in rules.policy_summary(rules.load_policy(policy)):
         typer.echo(line)
 
 
@@ -36,7 +36,7 @@ def list_rules(policy: PolicyDir = None, as_json: Json = False, wide: Wide = Fal
     """List the rules of a policy: stage, outcome, duration, mode and purpose."""
     from wavebreak import rules
 
-    loaded = rules.load(policy)
+    loaded = rules.load_policy(policy)
     if as_json:
         print_json([_rule_fields(rule) for rule in loaded.rules])
         return
@@ -75,9 +75,9 @@ def show_rule(rule: RuleId, policy: PolicyDir = None) -> None:
 
     from wavebreak import rules
 
-    loaded = rules.load(policy)
+    loaded = rules.load_policy(policy)
     known = loaded.rule(rule)
-    out.print(Markdown(rules.describe(known) if known else rules.why(loaded, rule)))
+    out.print(Markdown(rules.describe_rule(known) if known else rules.explain_rule(loaded, rule)))
 
 
 @rules_app.command("why", epilog="Example: `wavebreak rules why instant_blast`")
@@ -87,7 +87,7 @@ def why(rule: RuleId, policy: PolicyDir = None) -> None:
 
     from wavebreak import rules
 
-    out.print(Markdown(rules.why(rules.load(policy), rule)))
+    out.print(Markdown(rules.explain_rule(rules.load_policy(policy), rule)))
 
 
 @features.command("list", epilog="Example: `wavebreak features list`")

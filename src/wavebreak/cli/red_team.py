@@ -53,7 +53,7 @@ def run_red_team(
 ) -> None:
     """Let attackers adapt to the policy round by round, and count what evasion costs them."""
     from wavebreak import model, red_team, rules
-    from wavebreak.privacy.pseudonymizer import Edge, load_key
+    from wavebreak.privacy.pseudonymizer import Pseudonymizer, load_key
 
     config = red_team.TournamentConfig(
         red_team.resolve_families(family or []),
@@ -67,8 +67,8 @@ def run_red_team(
     with progress_bar("red-team") as show:
         tournament = red_team.run_tournament(
             config,
-            rules.load(policy),
-            Edge(load_key(key)),
+            rules.load_policy(policy),
+            Pseudonymizer(load_key(key)),
             red_team.load_config(policy),
             out_path,
             model=model.load_selected(model_dir),

@@ -119,14 +119,14 @@ def run(
 ) -> None:
     """Decide on the events of a file; write decisions, accounts, refusals and a summary."""
     from wavebreak import model, rules
-    from wavebreak.privacy.pseudonymizer import Edge, load_key
+    from wavebreak.privacy.pseudonymizer import Pseudonymizer, load_key
 
     counts = _run(
         "run",
         Path(events) if events != "-" else events,
         out_path,
-        policy=rules.load(policy),
-        edge=Edge(load_key(key), ip_database),
+        policy=rules.load_policy(policy),
+        edge=Pseudonymizer(load_key(key), ip_database),
         profile_path=profile,
         enforce=enforce,
         workers=shards,
@@ -238,7 +238,7 @@ def explain_account(
     if as_json:
         print_json(explain.as_json(explanation))
         return
-    explain.render(explanation, out, full=full)
+    explain.print_explanation(explanation, out, full=full)
     print_next_steps([f"timeline: {page}", *([] if full else ["meanings and totals: add --full"])])
 
 
@@ -252,7 +252,7 @@ def demo(
 ) -> None:
     """Simulate a day with attack campaigns and benign personas; run, evaluate and explain it."""
     from wavebreak import evaluation, explain, model, rules
-    from wavebreak.privacy.pseudonymizer import Edge
+    from wavebreak.privacy.pseudonymizer import Pseudonymizer
 
     if out_path.is_file():
         raise UsageError(f"{out_path} is a file", fix="give a directory with -o")
@@ -262,8 +262,8 @@ def demo(
         "run",
         world_dir,
         run_dir,
-        policy=rules.load(),
-        edge=Edge(DEMO_KEY),
+        policy=rules.load_policy(),
+        edge=Pseudonymizer(DEMO_KEY),
         enforce=True,
         model=model.load_selected(None),
     )
@@ -281,7 +281,7 @@ def demo(
     if account:
         out.print("[bold]4. The explanation of one account[/]")
         explanation = explain.explain(run_dir, account)
-        explain.print_story(explanation, out)
+        explain.print_summary(explanation, out)
         explain.write_html(explanation, out_path / "explain.html")
     print_next_steps(
         [

@@ -1,4 +1,4 @@
-"""What happened to one account, and why: in words, numbers and a picture."""
+"""Explanation of the decisions on one account: text, tables and timeline."""
 
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 else:
     __getattr__ = lazily(__name__, {
         "collect": "Explanation Timeline explain",
-        "report": "as_json print_story render write_html",
+        "report": "as_json print_summary print_explanation write_html",
     })  # fmt: skip
 
 __all__ = [
@@ -18,7 +18,7 @@ __all__ = [
     "Timeline",
     "as_json",
     "explain",
-    "print_story",
-    "render",
+    "print_explanation",
+    "print_summary",
     "write_html",
 ]

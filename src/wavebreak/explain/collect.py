@@ -1,7 +1,4 @@
-"""An account's own events, read again from the log: instants of each kind of thing it did.
-
-Everything a run knows of one account: its row, its decisions, its rules, its events.
-"""
+"""Data of an explanation: an account's row, decisions, rules and events of a run."""
 
 from __future__ import annotations
 
@@ -45,7 +42,7 @@ KINDS = (
     "challenges",
 )
 _FIELDS = ("id", "ts", "type", "account", "peer", "group", "count")
-_PLAIN = {
+_KIND_OF_TYPE = {
     "contact.looked_up": "lookups",
     "group.created": "groups_created",
     "group.member_added": "members_added",
@@ -55,7 +52,7 @@ _PLAIN = {
     "challenge.passed": "challenges",
     "challenge.failed": "challenges",
 }
-_SUFFERED = {"user.reported": "reports", "user.blocked": "blocks"}
+_COMPLAINTS = {"user.reported": "reports", "user.blocked": "blocks"}
 
 # Account ids are not pseudonymised, so any key finds the account; nothing keyed is shown.
 _KEY = b"explain" * 4
@@ -63,12 +60,12 @@ _KEY = b"explain" * 4
 
 @dataclass(frozen=True)
 class Timeline:
-    """Instants (milliseconds, UTC, rising) of every kind in `KINDS`, recounted from the log.
+    """Times (milliseconds, UTC, ascending) of every kind of act in `KINDS`, from the log.
 
-    A first contact is a message to someone with whom no message was exchanged before, either
-    way; a stranger send goes to someone who has not written to the account so far; a reply is
-    the first answer of someone it wrote to first. Events are counted once by id, in log order,
-    whether or not the platform would have refused them. `looked_up` are numbers looked up.
+    A first contact is a message to an account with which no message was exchanged before; a
+    stranger send goes to an account that has not written to this one; a reply is the first message
+    from an account that this one contacted first. Each event id counts once, in log order, whether
+    or not the platform would have refused it. `looked_up` counts numbers looked up.
     """
 
     times: dict[str, Times]
@@ -78,7 +75,7 @@ class Timeline:
         return self.times[kind]
 
     def between(self, kind: str, start: int | None, end: int | None) -> Times:
-        """Give the instants of a kind from `start` to `end`, both included."""
+        """Return the times of a kind from `start` to `end`, both included."""
         times = self.times[kind]
         low = 0 if start is None else int(np.searchsorted(times, start, side="left"))
         high = len(times) if end is None else int(np.searchsorted(times, end, side="right"))
@@ -86,7 +83,7 @@ class Timeline:
 
     @property
     def window(self) -> tuple[int, int] | None:
-        """First and last instant of any event, or none."""
+        """First and last time of any event, or None."""
         some = [times for times in self.times.values() if len(times)]
         if not some:
             return None
@@ -94,7 +91,7 @@ class Timeline:
 
 
 def read_timeline(source: Path, account: str) -> Timeline:
-    """Read the events in which an account acts or is acted on; memory holds those alone."""
+    """Read the events in which an account acts or is the peer."""
     return timeline_of_events(_own(source, account), account)
 
 
@@ -107,42 +104,64 @@ def _own(source: Path, account: str) -> Iterator[dict[str, Any]]:
 
 
 def timeline_of_events(events: Iterable[dict[str, Any]], account: str) -> Timeline:
-    """Sort events (columns of the log, `type` a code) into the instants of each kind."""
-    found: dict[str, list[int]] = {kind: [] for kind in KINDS}
+    """Return the times of each kind of act; `events` have the log's columns, `type` as a code."""
+    builder = _TimelineBuilder()
     seen: set[str] = set()
-    wrote_to: set[str] = set()
-    wrote_back: set[str] = set()
-    looked_up = 0
     for event in events:
         if event["id"] in seen:
             continue
         seen.add(event["id"])
+        if event["account"] == account:
+            builder.add_own(event)
+        else:
+            builder.add_other(event)
+    return builder.timeline()
+
+
+class _TimelineBuilder:
+    """Counts an account's events in log order."""
+
+    def __init__(self) -> None:
+        self._times: dict[str, list[int]] = {kind: [] for kind in KINDS}
+        self._contacted: set[str] = set()
+        self._senders: set[str] = set()
+        self._looked_up = 0
+
+    def add_other(self, event: dict[str, Any]) -> None:
+        """Add an event of another account towards this one."""
+        kind, ts, other = TYPES[event["type"]], event["ts"], event["account"]
+        if kind == "message.sent":
+            self._times["received"].append(ts)
+            if other in self._contacted and other not in self._senders:
+                self._times["replies"].append(ts)
+            self._senders.add(other)
+        elif kind in _COMPLAINTS:
+            self._times[_COMPLAINTS[kind]].append(ts)
+
+    def add_own(self, event: dict[str, Any]) -> None:
+        """Add an event of this account."""
         kind, ts = TYPES[event["type"]], event["ts"]
-        if event["account"] != account:
-            peer = event["account"]
-            if kind == "message.sent":
-                found["received"].append(ts)
-                if peer in wrote_to and peer not in wrote_back:
-                    found["replies"].append(ts)
-                wrote_back.add(peer)
-            elif kind in _SUFFERED:
-                found[_SUFFERED[kind]].append(ts)
-        elif kind == "message.sent":
-            found["sends"].append(ts)
-            peer = event["peer"]
-            if peer is None:
-                found["group_sends"].append(ts)
-                continue
-            if peer not in wrote_back:
-                found["stranger_sends"].append(ts)
-                if peer not in wrote_to:
-                    found["first_contacts"].append(ts)
-            wrote_to.add(peer)
-        elif kind in _PLAIN:
-            found[_PLAIN[kind]].append(ts)
-            looked_up += (event["count"] or 1) if kind == "contact.looked_up" else 0
-    times = {kind: np.sort(np.array(at, dtype=np.int64)) for kind, at in found.items()}
-    return Timeline(times, looked_up)
+        if kind == "message.sent":
+            self._add_send(ts, event["peer"])
+        elif kind in _KIND_OF_TYPE:
+            self._times[_KIND_OF_TYPE[kind]].append(ts)
+            self._looked_up += (event["count"] or 1) if kind == "contact.looked_up" else 0
+
+    def _add_send(self, ts: int, peer: str | None) -> None:
+        self._times["sends"].append(ts)
+        if peer is None:
+            self._times["group_sends"].append(ts)
+            return
+        if peer not in self._senders:
+            self._times["stranger_sends"].append(ts)
+            if peer not in self._contacted:
+                self._times["first_contacts"].append(ts)
+        self._contacted.add(peer)
+
+    def timeline(self) -> Timeline:
+        """Return what was counted."""
+        times = {kind: np.sort(np.array(at, dtype=np.int64)) for kind, at in self._times.items()}
+        return Timeline(times, self._looked_up)
 
 
 SEVERE_OUTCOMES = ("restrict", "suspend", "ban")
@@ -151,12 +170,19 @@ _NEAR = 20_000  # names compared for a close match; more would take seconds
 
 @dataclass(frozen=True)
 class Explanation:
-    """What is known of one account.
+    """Data of one account in a run.
 
-    `row` is its line of accounts.parquet; `decisions` its lines of decisions.jsonl in order;
-    `rules` are those of the policy by id (about, stage, outcome, source); `actions` say by id
-    what is refused and how it is undone; `timeline` are its events, absent where the log
-    cannot be read any more, in which case `gap` says why.
+    Attributes:
+        run_dir: Directory of the run.
+        account: The account's id.
+        row: Its row of accounts.parquet.
+        decisions: Its lines of decisions.jsonl, in order.
+        rules: The policy's rules by id (about, stage, outcome, source).
+        actions: The policy's actions by id: what is refused and how it is undone.
+        mode: Mode of the run, enforce or shadow.
+        timeline: Its events; None where the log cannot be read.
+        gap: Why there is no timeline.
+
     """
 
     run_dir: Path
@@ -171,19 +197,19 @@ class Explanation:
 
     @property
     def start_ms(self) -> int:
-        """When it registered, else when it was first seen."""
+        """Time of registration, else of its first event."""
         registered = self.row.get("registered_ms")
         return int(self.row["first_seen_ms"] if registered is None else registered)
 
     @property
     def action_ms(self) -> int | None:
-        """When it was first restricted, suspended or banned."""
+        """Time of the first restriction, suspension or ban."""
         at = self.row.get("first_action_ms")
         return None if at is None else int(at)
 
     @property
     def shadow(self) -> bool:
-        """Whether the run only wrote its decisions down."""
+        """Whether the run enforced nothing."""
         return self.mode != "enforce"
 
 
@@ -191,14 +217,14 @@ def _file(run_dir: Path, name: str) -> Path:
     path = run_dir / name
     if not path.is_file():
         raise FileError(
-            f"{run_dir} holds no {name}",
+            f"{run_dir} has no {name}",
             fix="give the directory that `wavebreak run … -o DIR` wrote",
         )
     return path
 
 
 def _near(names: list[str], account: str) -> list[str]:
-    """Give up to three names that look like the wanted one, best first."""
+    """Return up to three similar account names, best first."""
     if len(names) > _NEAR:
         half = account[: max(1, len(account) // 2)]
         names = [name for name in names if name.startswith(half)][:_NEAR]
@@ -206,7 +232,7 @@ def _near(names: list[str], account: str) -> list[str]:
 
 
 def _row(run_dir: Path, account: str) -> dict[str, Any]:
-    """Find the account's row, or refuse with the nearest names."""
+    """Return the account's row; raises UsageError that suggests similar names."""
     path = _file(run_dir, "accounts.parquet")
     try:
         table = pq.read_table(path)
@@ -220,14 +246,14 @@ def _row(run_dir: Path, account: str) -> dict[str, Any]:
     meant = f"did you mean {', '.join(near)}? " if near else ""
     listing = "|".join(SEVERE_OUTCOMES)
     raise UsageError(
-        f"the run saw no account of that name among {table.num_rows:,}",
-        fix=f"{meant}accounts that were actioned: "
+        f"the run has no account of that name among its {table.num_rows:,}",
+        fix=f"{meant}list actioned accounts with: "
         f'grep -E \'"outcome": ?"({listing})"\' {run_dir / "decisions.jsonl"}',
     )
 
 
 def _decisions(run_dir: Path, account: str) -> list[dict[str, Any]]:
-    """Read the account's decisions; a line is parsed only if it can be about the account."""
+    """Read the account's decisions; only lines that contain its name are parsed."""
     wanted = json.dumps(account, ensure_ascii=False)[1:-1].encode()
     escaped = json.dumps(account)[1:-1].encode()
     found = []
@@ -256,7 +282,7 @@ def _shipped_actions() -> dict[str, dict[str, Any]]:
 
 
 def _events(run_dir: Path, source: str, account: str) -> tuple[Timeline | None, str]:
-    """Read the account's events from the run's log, or say why that cannot be done."""
+    """Read the account's events from the run's log; else return why that is not possible."""
     if source in ("", "-"):
         return None, "The run read its events from a pipe, so they cannot be read again."
     for path in (Path(source), run_dir / source):
@@ -264,14 +290,17 @@ def _events(run_dir: Path, source: str, account: str) -> tuple[Timeline | None, 
             try:
                 return read_timeline(path, account), ""
             except WavebreakError as error:
-                return None, f"The log {path} cannot be read any more: {error.what}."
-    return None, f"The log {source} is no longer there."
+                return None, f"The log {path} cannot be read: {error.what}."
+    return None, f"The log {source} does not exist any more."
 
 
 def explain(run_dir: Path, account: str) -> Explanation:
-    """Gather what a run knows of an account.
+    """Collect the data of an account in a run.
 
-    Raises `UsageError` for an account the run never saw, naming close matches.
+    Raises:
+        UsageError: The run has no such account; suggests similar names.
+        FileError: The directory is not the output of a run.
+
     """
     row = _row(run_dir, account)
     summary = _summary(run_dir)

@@ -1,7 +1,4 @@
-"""Why a decision was made: what its rules read, and what a model made of it.
-
-An explanation in sentences and tables.
-"""
+"""Text and tables of an explanation: what the account did, and why it was actioned."""
 
 from __future__ import annotations
 
@@ -20,9 +17,9 @@ _SAID = 3
 
 
 def deciders(decision: dict[str, Any]) -> list[str]:
-    """Name what decided: its rules, else the model, else nothing of either.
+    """Return what made a decision: its rules, else the model.
 
-    >>> decided_by({"rules": ["blast"], "score": 0.9}), decided_by({"rules": [], "score": 0.987})
+    >>> deciders({"rules": ["blast"], "score": 0.9}), deciders({"rules": [], "score": 0.987})
     (['blast'], ['the model (0.987)'])
     """
     if decision.get("rules"):
@@ -32,9 +29,9 @@ def deciders(decision: dict[str, Any]) -> list[str]:
 
 
 def describe_score(decision: dict[str, Any]) -> str:
-    """Say what a model made of a decision that no rule made: its score, its weightiest reasons.
+    """Describe a decision by the model: its score and its largest contributions.
 
-    >>> by_model({"score": 0.987, "reasons": [
+    >>> describe_score({"score": 0.987, "reasons": [
     ...     {"feature": "first_contacts_1h", "value": 31.0, "contribution": 1.5}]})
     ' by the model (score 0.987; first contacts in 1 h: 31 accounts (speaks for abuse))'
     """
@@ -47,16 +44,16 @@ def describe_score(decision: dict[str, Any]) -> str:
         )
         for r in weighed[:_SAID]
     ]
-    told = [f"score {number(decision['score'], 3)}", *said]
-    return f" by the model ({'; '.join(told)})"
+    parts = [f"score {number(decision['score'], 3)}", *said]
+    return f" by the model ({'; '.join(parts)})"
 
 
 def format_value(name: str, value: float | None) -> str:
-    """Write a feature's value with its unit.
+    """Format a feature's value with its unit.
 
-    >>> value_in_words("sends_15s", 112.0), value_in_words("first_contact_share_1d", 0.954)
+    >>> format_value("sends_15s", 112.0), format_value("first_contact_share_1d", 0.954)
     ('112 messages', '95.4 %')
-    >>> value_in_words("account_age", None), value_in_words("not_a_feature", 0.12345)
+    >>> format_value("account_age", None), format_value("not_a_feature", 0.12345)
     ('missing', '0.123')
     """
     if value is None or value != value:
@@ -77,7 +74,7 @@ def format_value(name: str, value: float | None) -> str:
 def reasons_table(
     explanation: Explanation, decision: dict[str, Any], *, meanings: bool = True
 ) -> Table:
-    """List the feature values that one decision rests on, with or without their meanings."""
+    """Tabulate the feature values behind one decision, optionally with their meanings."""
     rows = []
     for reason in decision.get("reasons") or []:
         name = str(reason["feature"])
@@ -91,7 +88,7 @@ def reasons_table(
             )
         )
     at = moment(int(decision["ts"]), since=explanation.start_ms)
-    what = "What fired" if decision.get("rules") else "What the model saw"
+    what = "Values behind the rules" if decision.get("rules") else "Values that the model used"
     return Table(
         f"{what}: {decision['outcome']}, {at}",
         ("feature", "value", "model", "meaning")[: 3 + meanings],
@@ -122,46 +119,45 @@ _CHANNELS = {"business_app": "a business-app", "business_platform": "a business-
 
 
 def status_sentence(explanation: Explanation) -> str:
-    """Say in a sentence where the account stands now."""
+    """Return the current enforcement state in one sentence."""
     outcome = str(explanation.row["outcome"])
     done = _DONE.get(outcome, outcome)
     until = explanation.row.get("until_ms")
     ends = f" until {moment(int(until))}" if until is not None else ""
     if outcome == "allow" and not explanation.decisions:
-        return "Nothing was decided about this account: it may do everything."
+        return "No decision was made about this account: nothing is refused."
     if outcome == "allow":
-        done = f"allowed everything again; its worst outcome was {explanation.row['worst']}"
+        done = f"allowed everything again; its most severe outcome was {explanation.row['worst']}"
     if explanation.shadow:
-        return f"It would stand {done}{ends}. The run was in shadow: nothing was enforced."
-    return f"It stands {done}{ends}."
+        return f"It would be {done}{ends}. The run was in shadow mode: nothing was enforced."
+    return f"It is {done}{ends}."
 
 
 def story_paragraphs(explanation: Explanation) -> list[str]:
-    """Tell what happened, one paragraph a stage: start, what it did, decisions, afterwards."""
-    early, later = _verdicts(explanation)
-    paragraphs = [_beginning(explanation), *early, *_deeds(explanation), *later]
+    """Return paragraphs on the account's start, activity, decisions, and what followed."""
+    early, later = _decision_sentences(explanation)
+    paragraphs = [_start_sentence(explanation), *early, *_activity(explanation), *later]
     after = _afterwards(explanation)
     if after:
         paragraphs.append(after)
     if explanation.gap:
         paragraphs.append(
-            explanation.gap
-            + " What is told here comes from the decisions and the account's totals."
+            explanation.gap + " This summary uses the decisions and the account's totals."
         )
     return paragraphs
 
 
-def _beginning(explanation: Explanation) -> str:
+def _start_sentence(explanation: Explanation) -> str:
     start = explanation.start_ms
     kind = _CHANNELS.get(str(explanation.row.get("channel")))
     as_kind = f" as {kind} account" if kind else ""
     if explanation.row.get("registered_ms") is None:
-        return f"First seen on {moment(start)}; the log does not hold its registration."
+        return f"First seen on {moment(start)}; the log does not contain its registration."
     return f"Registered on {moment(start)}{as_kind}."
 
 
-def _deeds(explanation: Explanation) -> list[str]:
-    """Say what it did and what others did, up to its first action."""
+def _activity(explanation: Explanation) -> list[str]:
+    """Describe its activity, and that of others towards it, until the first severe outcome."""
     timeline, end = explanation.timeline, explanation.action_ms
     if timeline is None:
         return [_totals(explanation.row)]
@@ -172,11 +168,11 @@ def _deeds(explanation: Explanation) -> list[str]:
 def _sending(explanation: Explanation, timeline: Timeline, end: int | None) -> str:
     sends = timeline.between("sends", None, end)
     if not len(sends):
-        return "It had sent nothing before that." if end is not None else "It sent nothing."
+        return "Until then it had sent nothing." if end is not None else "It sent nothing."
     first, lasted = int(sends[0]), int(sends[-1] - sends[0])
     wait = first - explanation.start_ms
-    told_between = any(int(d["ts"]) < first for d in explanation.decisions)
-    after = f"after it {_began(explanation)}, it" if told_between else "later it"
+    decided_before = any(int(d["ts"]) < first for d in explanation.decisions)
+    after = f"after it {_start_event(explanation)}, it" if decided_before else "later it"
     when = f"{span(wait)} {after}" if wait >= 1_000 else "At once it"
     line = f"{when} sent {count_of(len(sends), 'message')}"
     line += f" in {span(lasted)}" if lasted else ""
@@ -192,12 +188,12 @@ def _sending(explanation: Explanation, timeline: Timeline, end: int | None) -> s
     line += f"; {number(groups)} went to groups" if groups else ""
     peak = busiest_minute(sends)
     if lasted > 5 * _MINUTE_MS and peak > 1:
-        line += f". Its busiest minute held {number(peak)}"
+        line += f". At its peak it sent {number(peak)} within one minute"
     return line + "."
 
 
 def busiest_minute(times: Times) -> int:
-    """Count the most instants (rising, in milliseconds) within any 60 s.
+    """Return the largest number of times (ascending, in milliseconds) within any 60 s.
 
     >>> busiest_minute(np.array([0, 1_000, 59_999, 60_000, 200_000]))
     3
@@ -230,7 +226,7 @@ def _reception(timeline: Timeline, end: int | None) -> str:
         return len(timeline.between(kind, None, end))
 
     reports, blocks = count("reports"), count("blocks")
-    upto = " up to then" if end is not None else ""
+    upto = " until then" if end is not None else ""
     heard = f"It received {count_of(count('received'), 'message')}{upto}"
     if not reports and not blocks:
         return f"{heard}; no one had reported or blocked it."
@@ -246,28 +242,28 @@ def _totals(row: dict[str, Any]) -> str:
     )
 
 
-def _verdicts(explanation: Explanation) -> tuple[list[str], list[str]]:
-    """Tell the first decision of each outcome: those before it sent anything, those after."""
+def _decision_sentences(explanation: Explanation) -> tuple[list[str], list[str]]:
+    """Describe the first decision of each outcome: those before its first message, those after."""
     decisions = explanation.decisions
     if not decisions:
-        return [], ["No rule fired: no decision was made about it."]
+        return [], ["No rule matched, and no decision was made about it."]
     first_send = 0
     if explanation.timeline is not None and len(explanation.timeline["sends"]):
         first_send = int(explanation.timeline["sends"][0])
     early: list[str] = []
     later: list[str] = []
-    told = first_decisions(decisions)
-    for decision in told:
+    first = first_decisions(decisions)
+    for decision in first:
         where = early if int(decision["ts"]) < first_send else later
-        where.append(_verdict(explanation, decision))
-    if len(decisions) > len(told):
-        again = number(len(decisions) - len(told))
+        where.append(_decision_sentence(explanation, decision))
+    if len(decisions) > len(first):
+        again = number(len(decisions) - len(first))
         later.append(f"Further decisions of the same outcomes: {again}, listed below.")
     return early, later
 
 
 def first_decisions(decisions: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Choose the first decision of each outcome, in their order."""
+    """Return the first decision of each outcome, in order."""
     found: dict[str, dict[str, Any]] = {}
     for decision in decisions:
         found.setdefault(str(decision["outcome"]), decision)
@@ -275,10 +271,10 @@ def first_decisions(decisions: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def select_decisions(decisions: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
-    """Choose the decisions worth a line: the last and the most severe, earliest first, in order.
+    """Return at most `limit` decisions: the last one and the most severe, in order.
 
     >>> each = [{"outcome": o} for o in ("limit", "limit", "ban", "limit", "observe")]
-    >>> [d["outcome"] for d in chosen(each, 3)]
+    >>> [d["outcome"] for d in select_decisions(each, 3)]
     ['limit', 'ban', 'observe']
     """
     order = list(_DONE)
@@ -287,11 +283,11 @@ def select_decisions(decisions: list[dict[str, Any]], limit: int) -> list[dict[s
     return [decisions[n] for n in sorted(kept)]
 
 
-def _verdict(explanation: Explanation, decision: dict[str, Any]) -> str:
+def _decision_sentence(explanation: Explanation, decision: dict[str, Any]) -> str:
     at, outcome = int(decision["ts"]), str(decision["outcome"])
     since = explanation.start_ms
     would = "would have been" if explanation.shadow else "was"
-    age = f", {span(at - since)} after it {_began(explanation)}," if at > since else ""
+    age = f", {span(at - since)} after it {_start_event(explanation)}," if at > since else ""
     when = moment(at, since=since)
     line = (
         f"{'At' if len(when) == 8 else 'On'} {when}{age} it {would} {_DONE.get(outcome, outcome)}"
@@ -308,7 +304,7 @@ def _verdict(explanation: Explanation, decision: dict[str, Any]) -> str:
     return f"{line}{describe_score(decision)}."
 
 
-def _began(explanation: Explanation) -> str:
+def _start_event(explanation: Explanation) -> str:
     return "was first seen" if explanation.row.get("registered_ms") is None else "registered"
 
 
@@ -316,7 +312,7 @@ def _afterwards(explanation: Explanation) -> str:
     timeline, at = explanation.timeline, explanation.action_ms
     refused = int(explanation.row.get("refused") or 0)
     if at is None or timeline is None:
-        return f"{count_of(refused, 'event')} of it would be refused." if refused else ""
+        return f"{count_of(refused, 'event')} of this account would be refused." if refused else ""
     sends = len(timeline.between("sends", at + 1, None))
     verb = "sent" if explanation.shadow else "tried to send"
     line = f"After that it {verb} {count_of(sends, 'more message', 'more messages')}"
@@ -324,11 +320,11 @@ def _afterwards(explanation: Explanation) -> str:
         would = "would have been" if explanation.shadow else "were"
         line += f"; {number(refused)} of its events {would} refused"
     reports = len(timeline.between("reports", at + 1, None))
-    return line + (f"; {count_of(reports, 'report')} came in" if reports else "") + "."
+    return line + (f"; {count_of(reports, 'report')} followed" if reports else "") + "."
 
 
 def decisions_table(explanation: Explanation, limit: int) -> Table:
-    """List at most `limit` decisions, the severe ones before others, oldest first."""
+    """Tabulate at most `limit` decisions, oldest first; severe ones are kept before others."""
     shown = select_decisions(explanation.decisions, limit)
     left = len(explanation.decisions) - len(shown)
     rows = [
@@ -342,7 +338,7 @@ def decisions_table(explanation: Explanation, limit: int) -> Table:
         for d in shown
     ]
     more = (
-        f" {left:,} milder or later ones are in {explanation.run_dir / 'decisions.jsonl'}."
+        f" {left:,} less severe ones are in {explanation.run_dir / 'decisions.jsonl'}."
         if left
         else ""
     )
@@ -356,7 +352,7 @@ def decisions_table(explanation: Explanation, limit: int) -> Table:
 
 
 def rules_table(explanation: Explanation) -> Table:
-    """List every rule that fired, with what it says and why it stands."""
+    """Tabulate the rules that matched, with their description and source."""
     fired = dict.fromkeys(r for d in explanation.decisions for r in d.get("rules") or [])
     rows = []
     for rule in fired:
@@ -364,18 +360,20 @@ def rules_table(explanation: Explanation) -> Table:
         rows.append(
             (rule, str(known.get("about", "not in summary.json")), str(known.get("source", "")))
         )
-    return Table("Rules that fired", ("rule", "about", "source"), rows, words=frozenset({0, 1, 2}))
+    return Table(
+        "Rules that matched", ("rule", "about", "source"), rows, words=frozenset({0, 1, 2})
+    )
 
 
 def decisions_to_explain(explanation: Explanation) -> list[dict[str, Any]]:
-    """Choose the decisions whose reasons are shown: the first of each outcome, worst first."""
+    """Return the first decision of each outcome with reasons, most severe first."""
     order = list(_DONE)
     reasoned = [d for d in explanation.decisions if d.get("reasons")]
     return sorted(first_decisions(reasoned), key=lambda d: -order.index(str(d["outcome"])))
 
 
 def outcome_meanings(explanation: Explanation) -> list[str]:
-    """Say what each outcome it had means: what is refused, how it ends, how to appeal."""
+    """Describe each outcome it had: what is refused, how it ends, how to appeal."""
     lines = []
     had = dict.fromkeys(
         (str(d["outcome"]), str(d.get("action") or "")) for d in explanation.decisions
@@ -384,20 +382,20 @@ def outcome_meanings(explanation: Explanation) -> list[str]:
         known = explanation.actions.get(action) or explanation.actions.get(outcome, {})
         name = outcome if action in ("", outcome) else f"{outcome} ({action})"
         about = f"{known.get('about', '')} {known.get('revert', '')}".strip()
-        lines.append(f"{name.capitalize()}: {about or 'not described by the policy.'}")
+        lines.append(f"{name.capitalize()}: {about or 'the policy does not describe it.'}")
     severe = [d for d in explanation.decisions if d["outcome"] != "allow"]
     if severe:
         last = next((d for d in reversed(severe) if d["outcome"] in SEVERE_OUTCOMES), severe[-1])
         lines.append(
-            "Appeal: every outcome above allow can be appealed. An appeal names the decision, "
-            f"{last['id']}; if it is upheld, a later decision overrides it and what it refused is "
-            "allowed again."
+            "Appeal: every outcome above allow can be appealed. An appeal cites the decision, "
+            f"{last['id']}; if it is upheld, a later decision overrides this one and lifts its "
+            "restrictions."
         )
     return lines
 
 
 def totals_table(explanation: Explanation) -> Table:
-    """List the account's totals over the whole run."""
+    """Tabulate the account's totals over the whole run."""
     row = explanation.row
     names = (
         ("messages sent", "sends"),
@@ -412,7 +410,7 @@ def totals_table(explanation: Explanation) -> Table:
         ("events refused", "refused"),
     )
     return Table(
-        "In numbers, over the whole run",
+        "Totals over the whole run",
         ("what", "count"),
         [(words, number(row.get(column))) for words, column in names],
     )

@@ -1,4 +1,4 @@
-"""An explanation on a terminal and as a page."""
+"""Output of an explanation: terminal, JSON and HTML."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _FAR = 8  # a close-up is drawn when it is at least this much narrower than the 
 
 
 def _lanes(timeline: Timeline) -> dict[str, Times]:
-    """Gather the lanes worth drawing: the four that tell most, and others that hold something."""
+    """Return the lanes to draw: four main ones, and others with events."""
     lanes = {
         label: np.sort(np.concatenate([timeline[kind] for kind in kinds.split()]))
         for label, kinds in _LANES.items()
@@ -65,7 +65,7 @@ def _window(explanation: Explanation, timeline: Timeline) -> tuple[int, int]:
 
 
 def _close_up(explanation: Explanation, whole: tuple[int, int]) -> tuple[int, int] | None:
-    """Choose minutes round the first action, else decision, where the whole would hide them."""
+    """Return the minutes around the first severe outcome, where the whole range would hide them."""
     marks = _marks(explanation)
     at = explanation.action_ms
     if at is None:
@@ -78,16 +78,16 @@ def _close_up(explanation: Explanation, whole: tuple[int, int]) -> tuple[int, in
 
 
 def print_summary(explanation: Explanation, console: Console) -> None:
-    """Print the explanation in short: the account's state, and what led to it."""
+    """Print the account's enforcement state and what led to it."""
     print_lines([f"Account {explanation.account}", status_sentence(explanation)], console, "bold")
     print_lines(story_paragraphs(explanation), console)
 
 
 def print_explanation(explanation: Explanation, console: Console, *, full: bool = False) -> None:
-    """Print the explanation: state, story, decisions, and what the worst decision rests on.
+    """Print the explanation: state, activity, decisions, and reasons of the most severe decision.
 
     Args:
-        explanation: What is known of the account.
+        explanation: Data of the account.
         console: Where to print.
         full: Also print the timeline, the meaning of each feature, the rules' sources, what each
             outcome means, and all totals.
@@ -112,7 +112,7 @@ def print_explanation(explanation: Explanation, console: Console, *, full: bool 
 
 
 def as_json(explanation: Explanation) -> dict[str, Any]:
-    """Return the explanation as plain JSON values."""
+    """Return the explanation as JSON values."""
     return {
         "account": explanation.account,
         "mode": explanation.mode,
@@ -126,7 +126,7 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
 
 
 def _sparks(explanation: Explanation, timeline: Timeline, window: tuple[int, int]) -> list[str]:
-    """Draw the lanes as rows of bars, each scaled to its own fullest column."""
+    """Draw the lanes as rows of bars, each scaled to its own maximum."""
     low, high = window
     lines = [f"From {moment(low)} to {moment(high)}:"]
     for label, times in _lanes(timeline).items():
@@ -145,35 +145,35 @@ def _sparks(explanation: Explanation, timeline: Timeline, window: tuple[int, int
 def _pictures(explanation: Explanation) -> str:
     timeline = explanation.timeline
     if timeline is None:
-        return paragraphs([explanation.gap or "There is no log to draw from."], "note")
+        return paragraphs([explanation.gap or "The log is not available."], "note")
     whole = _window(explanation, timeline)
     lines = {label: timeline[kind] for label, kind in _LINES.items()}
     lanes = _lanes(timeline)
     close = _close_up(explanation, whole)
     shown = []
     if close is not None:
-        svg = draw("closeup", "Round the first decision that mattered", lines, lanes,
+        svg = draw("closeup", "Around the first severe outcome", lines, lanes,
                    _marks(explanation), close)  # fmt: skip
         shown.append(
             html_figure(
                 svg, f"Close-up, {moment(close[0])} to {moment(close[1])}. Dashed: decisions."
             )
         )
-    svg = draw("whole", "Everything in the log", lines, lanes, _marks(explanation), whole)
+    svg = draw("whole", "The whole log", lines, lanes, _marks(explanation), whole)
     shown.append(
-        html_figure(svg, "Everything in the log. Above: how many since it begins; below: one tick "
-                    "an event; dashed lines: the first decision of each outcome. Times in UTC.")
+        html_figure(svg, "The whole log. Above: cumulative counts; below: one tick per event; "
+                    "dashed lines: the first decision of each outcome. Times in UTC.")
     )  # fmt: skip
     return join_html(shown)
 
 
 def write_html(explanation: Explanation, path: Path) -> None:
-    """Write the explanation as one self-contained page; the same run gives the same bytes."""
+    """Write the explanation as one self-contained page; equal runs give equal bytes."""
     worst = str(explanation.row["worst"])
     kind = "act" if worst in SEVERE_OUTCOMES else "mild" if worst in ("challenge", "limit") else ""
-    stands = paragraphs([status_sentence(explanation)], f"status {kind}".strip())
+    state = paragraphs([status_sentence(explanation)], f"status {kind}".strip())
     sections = [
-        ("What happened", stands + paragraphs(story_paragraphs(explanation))),
+        ("Summary", state + paragraphs(story_paragraphs(explanation))),
         ("Timeline", _pictures(explanation)),
     ]
     if explanation.decisions:
@@ -182,13 +182,13 @@ def write_html(explanation: Explanation, path: Path) -> None:
         )
         sections += [
             ("Decisions", html_table(decisions_table(explanation, 5 * _LISTED))),
-            ("Why", html_table(rules_table(explanation)) + reasons),
-            ("What it means", paragraphs(outcome_meanings(explanation))),
+            ("Reasons", html_table(rules_table(explanation)) + reasons),
+            ("Outcomes", paragraphs(outcome_meanings(explanation))),
         ]
         last = explanation.decisions[-1]
         made = [f"{n} {last[n]}" for n in ("policy", "model", "features") if last.get(n)]
         if made:
-            sections.append(("Decided with", paragraphs([", ".join(made)], "note")))
-    sections.insert(-1, ("In numbers", html_table(totals_table(explanation))))
+            sections.append(("Versions", paragraphs([", ".join(made)], "note")))
+    sections.insert(-1, ("Totals", html_table(totals_table(explanation))))
     text = page(f"Account {explanation.account}", [], sections)
     path.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Events in and out of files: JSON Lines, JSON arrays, Parquet and Arrow IPC, compressed or not."""
+"""Readers and writers of event files: JSON Lines, JSON arrays, Parquet, Arrow IPC, CSV import."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ __all__ = ["Batch", "events_file", "read", "write"]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some events of a file, in its order.
+    """A batch of events of a file, in order.
 
-    `log` holds those that were taken (LOG_SCHEMA), `refused` why the others were not; `read` counts
-    both, `progress` is the share of the file behind us (0 to 1; 0 for standard input).
+    `log` contains the accepted events (LOG_SCHEMA), `refused` the reasons for the others; `read`
+    counts both, `progress` is the share of the file that was read (0 to 1; 0 for standard input).
     """
 
     log: pa.RecordBatch
@@ -44,14 +44,24 @@ class Batch:
 
 
 def read(source: Path | str, edge: Pseudonymizer, *, batch: int = 50_000) -> Iterator[Batch]:
-    """Read events and take them over the privacy edge, at most `batch` at a time.
+    """Read, validate and pseudonymize events.
 
-    `source` is a file whose name tells its format, a directory that holds one `events.*`, or `-`
-    for JSON Lines on standard input. A broken event is refused and reading goes on; raises
-    FileError where the file itself cannot be read on, UsageError for a batch under 1.
+    Args:
+        source: A file whose name gives its format, a directory with one `events.*`, or `-` for JSON
+            Lines on standard input.
+        edge: Pseudonymizes the events.
+        batch: Events per batch at most.
+
+    Yields:
+        Batches in file order. An invalid event is refused and reading continues.
+
+    Raises:
+        FileError: The file cannot be read further.
+        UsageError: `batch` is less than 1.
+
     """
     if batch < 1:
-        raise UsageError("a batch holds at least one event", fix="give 1 or more")
+        raise UsageError("the batch size is less than 1", fix="give 1 or more")
     if str(source) == "-":
         yield from _read_lines(StandardInput(), "lines", edge, batch)
         return
@@ -65,7 +75,7 @@ def read(source: Path | str, edge: Pseudonymizer, *, batch: int = 50_000) -> Ite
         if is_log(table.schema):
             yield Batch(check_log(table), [], table.num_rows, progress)
         else:
-            yield _over_edge(validate_columns(table, first), edge, table.num_rows, progress)
+            yield _pseudonymize(validate_columns(table, first), edge, table.num_rows, progress)
         first += table.num_rows
 
 
@@ -77,12 +87,12 @@ def _read_lines(
         for piece in line_blocks(stream, limit):
             taken, count = decode_lines(piece)
             if count:
-                yield _over_edge(taken, edge, count, source.progress())
+                yield _pseudonymize(taken, edge, count, source.progress())
     finally:
         source.close()
 
 
-def _over_edge(taken: ValidatedBatch, edge: Pseudonymizer, count: int, progress: float) -> Batch:
+def _pseudonymize(taken: ValidatedBatch, edge: Pseudonymizer, count: int, progress: float) -> Batch:
     log, unparsed = edge.split(taken.wire, taken.lines)
     refused = taken.refused
     if unparsed:

@@ -1,15 +1,11 @@
-"""Decoded events to columns: grouped by type, one column at a time.
+"""Arrow columns built from events, and the buffers that compiled code fills.
 
-Columns of the wire as machine code lays them out, and what of the contract it looks at.
-
-Whatever events came in, their columns are written into one piece of memory, and each value is held
-against its limits as it is written. What is in doubt is marked and decided elsewhere, alone.
-
-Batches of columns gathered into one, straight from their memory, by machine code.
-
-It takes columns of the wire's own types, as most senders write them; of any other the caller makes
-such first. Nothing is read that a batch does not own: that its buffers are as large as its rows
-need is checked by Arrow, which is quick, that its texts lie within them is checked here.
+`wire_batch` builds the columns of decoded events, grouped by type. `allocate_buffers` and
+`finish_columns` hold one block of memory for all columns of some rows; each value is checked
+against its limits as it is written, and a row with a value out of bounds is marked as doubtful, for
+`field_limits.validate_event` to decide. `gather_batches` copies Arrow batches of the wire's own
+types into such buffers, directly from their memory: Arrow checks that buffers are as large as the
+rows need, and the compiled code checks that texts lie within them.
 """
 
 from __future__ import annotations
@@ -72,27 +68,26 @@ _SCHEMA = WIRE_SCHEMA.set(
 
 
 def wire_batch(events: list[Event], members: int = -1) -> pa.RecordBatch:
-    """Make a wire batch (its `type` dictionary-encoded) of events in their order.
+    """Build a wire batch of events in their order; `type` is dictionary-encoded.
 
-    `members` is how many fields are
-    given in all, if that is known: once so many are found, the columns that are left are taken as
-    empty without a look.
+    `members` is the total number of fields given, if known: once that many are found, all remaining
+    columns are empty.
     """
-    sought = _Sought(members - len(events))
+    fields_left = _FieldsLeft(members - len(events))
     codes = np.fromiter(map(_CODE.__getitem__, map(type, events)), np.uint8, len(events))
     columns: dict[str, pa.Array]
     kinds = set(map(type, events))
     if len(kinds) == 1:
-        columns = _columns(kinds.pop(), events, sought)
+        columns = _columns(kinds.pop(), events, fields_left)
     else:
-        columns = _mixed(events, codes, sorted(map(_CODE.__getitem__, kinds)), sought)
+        columns = _mixed(events, codes, sorted(map(_CODE.__getitem__, kinds)), fields_left)
     columns["type"] = pa.DictionaryArray.from_arrays(pa.array(codes), _WORDS)
     filled = null_columns(log=False, rows=len(events)) | columns
     return pa.RecordBatch.from_arrays(list(filled.values()), schema=_SCHEMA)
 
 
 def wire_batch_of_one(event: Event) -> pa.RecordBatch:
-    """Make a wire batch of one event: what `wire_of` makes of it, without what is not given."""
+    """Build a wire batch of one event, with only the columns that it gives."""
     kind = type(event)
     given = {name: value for name in _FIELDS[kind] if (value := _GET[name](event)) is not None}
     if isinstance(event.ts, datetime):
@@ -112,15 +107,15 @@ def _narrow(names: tuple[str, ...]) -> pa.Schema:
     return pa.schema([*_struct(names), _SCHEMA.field("type")])
 
 
-class _Sought:
-    """How many given fields are still to be found; negative if that is not known."""
+class _FieldsLeft:
+    """Number of given fields not found yet; negative if unknown."""
 
     def __init__(self, left: int) -> None:
         self.left = left
 
 
 def _mixed(
-    events: list[Event], codes: Any, kinds: list[int], sought: _Sought
+    events: list[Event], codes: Any, kinds: list[int], fields_left: _FieldsLeft
 ) -> dict[str, pa.Array]:
     order = np.argsort(codes, kind="stable")
     place = np.empty(len(events), np.int64)
@@ -128,7 +123,7 @@ def _mixed(
     parts, sizes = [], []
     for code in kinds:
         rows = [events[i] for i in np.flatnonzero(codes == code).tolist()]
-        parts.append(_columns(EVENTS[code], rows, sought))
+        parts.append(_columns(EVENTS[code], rows, fields_left))
         sizes.append(len(rows))
     back = pa.array(place)
     columns = {}
@@ -142,15 +137,17 @@ def _mixed(
     return columns
 
 
-def _columns(kind: type[Event], events: list[Event], sought: _Sought) -> dict[str, pa.Array]:
+def _columns(
+    kind: type[Event], events: list[Event], fields_left: _FieldsLeft
+) -> dict[str, pa.Array]:
     columns = {}
     for name in _FIELDS[kind]:
-        if sought.left == 0:
+        if fields_left.left == 0:
             break
         values = list(map(_GET[name], events))
         if values[0] is not None or values.count(None) < len(values):
             column = _column(values, WIRE_SCHEMA.field(name).type)
-            sought.left -= len(column) - column.null_count
+            fields_left.left -= len(column) - column.null_count
             columns[name] = column
     return columns
 
@@ -167,13 +164,13 @@ Mask = NDArray[np.bool_]
 
 NAMES: list[str] = WIRE_SCHEMA.names
 TEXT, WORD, LONG, SHORT, FLAG = range(5)
-"""What a field holds: any text, a word of an enumeration, 64 or 32 bits, true or false."""
+"""Kinds of fields: any text, a word of an enumeration, 64 or 32 bits, true or false."""
 
 _REASONS = tuple(dict.fromkeys(word for words in REASONS.values() for word in words))
 _OF_FIELD = {"type": TYPES, "reason": _REASONS, **CODES}
 _ALL = sorted({word for words in _OF_FIELD.values() for word in words})
 NO_CODE = 255
-"""The code of a word that an enumeration does not have."""
+"""The code of a word that is not in the enumeration."""
 
 
 def _kind(field: pa.Field) -> int:
@@ -196,7 +193,7 @@ _CODES = np.array(
 
 
 class FieldTables(NamedTuple):
-    """What machine code knows of fields: what each holds, all words, each field's code of each."""
+    """Field tables for compiled code: each field's kind, all words, each field's code of a word."""
 
     kinds: NDArray[np.uint8]
     words: EnumTable
@@ -215,7 +212,7 @@ def _bounds(name: str) -> tuple[int, int]:
 
 
 BOUNDS = np.array([_bounds(name) for name in NAMES], np.int64)
-"""Of each field the least and the most: of a number itself, of a text its bytes."""
+"""Inclusive bounds of each field: of a number's value, of a text's length in bytes."""
 
 
 def _per_type(test: Any, kind: type) -> NDArray[Any]:
@@ -239,12 +236,12 @@ _DICTIONARIES = {n: pa.array(words, pa.string()) for n, words in _OF_FIELD.items
 
 
 class ColumnBuffers(NamedTuple):
-    """Room for the columns of some rows, which machine code fills.
+    """Buffers for the columns of some rows, which compiled code fills.
 
-    `where` tells of each field where in `memory` its bits of validity, its offsets or values, and
-    its text begin, and how many bytes of text there are; -1 for a field without room. `given` has
-    a bit for each field that a row gives, `many` how many rows give a field, `doubt` the rows that
-    may break the contract.
+    `where` has for each field the positions in `memory` of its validity bits, its offsets or
+    values, and its text, and the bytes of text; -1 for a field without a buffer. `given` has a
+    bit for each field that a row gives, `many` the number of rows that give a field, `doubt` marks
+    rows that may be invalid.
     """
 
     where: NDArray[np.int64]
@@ -255,9 +252,9 @@ class ColumnBuffers(NamedTuple):
 
 
 class DecodedColumns(NamedTuple):
-    """Columns of the wire's types, enumerations as codes: the type, and what else is given.
+    """Decoded columns of the wire's types, enumerations as codes; empty columns are omitted.
 
-    A value beyond its bounds is not given, and its row in doubt.
+    A value out of bounds counts as missing, and its row as doubtful.
     """
 
     columns: dict[str, pa.Array]
@@ -266,7 +263,7 @@ class DecodedColumns(NamedTuple):
 
 
 def allocate_buffers(rows: int, room: list[int]) -> ColumnBuffers:
-    """Make a sheet; `room` gives the bytes of text of each field, -1 for those not to be laid."""
+    """Allocate buffers; `room` gives the bytes of text of each field, -1 for an omitted field."""
     where, end = [], 0
     for kind, text in zip(_KIND_OF, room, strict=True):
         if text < 0:
@@ -288,20 +285,20 @@ def _whole(size: int) -> int:
 
 @compiled(inline="always")
 def text_offsets(sheet: Any, field: Any) -> Any:
-    """In compiled code: where the texts of a field begin and end, one more than rows."""
+    """In compiled code: the text offsets of a field, one more than rows."""
     return sheet.memory[sheet.where[field, 1] :][: 4 * len(sheet.given) + 4].view(np.int32)
 
 
 @compiled(inline="always")
 def enum_code(text: Any, at: Any, size: Any, field: Any, known: Any) -> Any:
-    """In compiled code: a field's code of the word at `at`, or NONE."""
+    """In compiled code: a field's code of the word at `at`, or NO_CODE."""
     word = find_word(text, at, size, known.words)
     return known.codes[field, word] if word >= 0 else np.uint8(NO_CODE)
 
 
 @compiled(inline="always")
 def mark_field(good: Any, row: Any, field: Any, sheet: Any) -> None:
-    """In compiled code: a row gives a field, or is in doubt."""
+    """In compiled code: mark a field as given in a row, or the row as doubtful."""
     if good:
         sheet.given[row] |= int64(1) << field
         sheet.many[field] += 1
@@ -321,13 +318,13 @@ def write_number(value: Any, row: Any, field: Any, sheet: Any) -> None:
 
 @compiled(inline="always")
 def write_flag(value: Any, row: Any, field: Any, sheet: Any) -> None:
-    """In compiled code: write true or false, where false stands already."""
+    """In compiled code: write true or false over an initial false."""
     sheet.memory[sheet.where[field, 1] + (row >> 3)] |= int64(value) << (row & 7)
 
 
 @compiled()
-def _settled(sheet: Any, rules: Any) -> None:
-    """Mark rows of no type, or with a field too many or too few; write the bits of validity."""
+def _check_rows(sheet: Any, rules: Any) -> None:
+    """Mark rows without a type or with wrong fields as doubtful; write the validity bits."""
     may, must, either, why = rules
     rows = len(sheet.given)
     types = sheet.memory[sheet.where[_TYPE, 1] :][:rows]
@@ -349,8 +346,8 @@ def _settled(sheet: Any, rules: Any) -> None:
 
 
 def finish_columns(sheet: ColumnBuffers) -> DecodedColumns:
-    """Give the columns that were laid out; rows are held against what their type may give."""
-    _settled(sheet, _RULES)
+    """Return the columns in the buffers, and check the fields of each row against its type."""
+    _check_rows(sheet, _RULES)
     memory, rows = pa.py_buffer(sheet.memory), len(sheet.given)
     columns, counts = {}, sheet.many.tolist()
     for field, (bits, values, text, room) in enumerate(sheet.where.tolist()):
@@ -381,10 +378,10 @@ _HOLDS = {
 
 
 def gather_batches(batches: Sequence[pa.RecordBatch]) -> DecodedColumns | None:
-    """Put batches together and check them; None where that is not for machine code.
+    """Concatenate and check batches in compiled code; None where that is not possible.
 
-    A field that a batch lacks is absent in its rows. None comes of columns of other names or types,
-    of texts that are not UTF-8 and of damaged buffers.
+    A field that a batch lacks is null in its rows. Columns of other names or types, texts that are
+    not UTF-8, and damaged buffers give None.
     """
     forms = _forms(batches)
     if forms is None:
@@ -397,19 +394,19 @@ def gather_batches(batches: Sequence[pa.RecordBatch]) -> DecodedColumns | None:
     parts, _kept = export_addresses(batches)
     room = np.full(len(NAMES), -1, np.int64)
     room[_FIELD_INDEX["type"]] = 0
-    rows = _sized(parts, forms, room)
+    rows = _measure(parts, forms, room)
     if rows < 0 or room.max() > _MOST:
         return None
     made = allocate_buffers(rows, room.tolist())
-    if not _gathered(parts, forms, BOUNDS, FIELD_TABLES, made) or not _in_order(made):
+    if not _copy_batches(parts, forms, BOUNDS, FIELD_TABLES, made) or not _check_texts(made):
         return None
     return finish_columns(made)
 
 
-def _in_order(made: ColumnBuffers) -> bool:
-    """Mark texts with a NUL; tell whether all are UTF-8."""
+def _check_texts(made: ColumnBuffers) -> bool:
+    """Mark texts with a NUL as doubtful; return whether all texts are UTF-8."""
     for field in np.flatnonzero(made.many).tolist():
-        if KINDS[field] == TEXT and (letters := _looked_at(made, field)):
+        if KINDS[field] == TEXT and (letters := _scan_text(made, field)):
             begin, size = made.where[field, 2:].tolist()
             try:
                 str(made.memory[begin : begin + size].data, "utf-8")
@@ -421,7 +418,7 @@ def _in_order(made: ColumnBuffers) -> bool:
 
 
 def _forms(batches: Sequence[pa.RecordBatch]) -> NDArray[np.int8] | None:
-    """Of each batch which field each column is, and what it holds; None if some are not for us."""
+    """Return field and kind of each column of each batch; None where one is not supported."""
     forms: list[NDArray[np.int8]] = []
     for at, batch in enumerate(batches):
         if at and batch.schema.equals(batches[at - 1].schema):
@@ -454,10 +451,10 @@ def _fits(field: int, holds: int) -> bool:
 
 
 @compiled()
-def _sized(parts: Any, forms: Any, room: Any) -> Any:
-    """Add up rows and, by field, bytes of text; gives the rows, or -1 where a batch is not plain.
+def _measure(parts: Any, forms: Any, room: Any) -> Any:
+    """Sum rows and, by field, bytes of text; returns the rows, or -1 for an unsupported batch.
 
-    Batches were held against Arrow's quick checks: first and last offset of a text are within it.
+    The batches passed Arrow's quick checks: first and last offset of a text are within it.
     """
     rows = int64(0)
     for part in range(len(parts)):
@@ -479,7 +476,7 @@ def _sized(parts: Any, forms: Any, room: Any) -> Any:
 
 @compiled()
 def _text_size(column: Any) -> Any:
-    """Bytes that a column's texts span; -1 where its buffers are not as they ought to be."""
+    """Return the bytes of a column's texts; -1 where its buffers are invalid."""
     if column[N_BUFFERS] != 3:
         return int64(-1)
     if column[LENGTH] == 0:
@@ -497,7 +494,7 @@ def _text_size(column: Any) -> Any:
 
 @compiled()
 def _alignment(column: Any, holds: Any) -> Any:
-    """0 where a column's values lie as a processor reads them, else -1."""
+    """Return 0 where a column's values are aligned, else -1."""
     if column[N_BUFFERS] != 2:
         return int64(-1)
     if column[LENGTH] == 0:
@@ -509,7 +506,7 @@ def _alignment(column: Any, holds: Any) -> Any:
 
 @compiled(inline="always")
 def _span(column: Any) -> Any:
-    """Buffers of a column of texts, where in the third each begins, first and last of these."""
+    """Return buffers and offsets of a text column, and its first and last offset."""
     rows = column[LENGTH]
     buffers = array_at(column[BUFFERS], 3, np.int64)
     starts = array_at(buffers[1] + 4 * column[OFFSET], rows + 1, np.int32)
@@ -518,9 +515,9 @@ def _span(column: Any) -> Any:
 
 @compiled()
 def _texts(column: Any, row: Any, field: Any, to: Any, bounds: Any, sheet: Any) -> Any:
-    """Write a column of texts behind the `to` bytes of those before; gives how many there are.
+    """Append a column of texts after `to` bytes; returns the number of texts.
 
-    -1 where an offset goes back or beyond the last.
+    -1 where an offset decreases or exceeds the last.
     """
     rows, begin = column[LENGTH], column[OFFSET]
     buffers, starts, before, last = _span(column)
@@ -551,9 +548,9 @@ def _is_ascii(text: Any, at: Any, end: Any) -> Any:
 
 @compiled()
 def _words(column: Any, row: Any, field: Any, known: Any, sheet: Any) -> Any:
-    """Write a column of words as codes; gives how many there are, -1 as `_texts` does.
+    """Write a column of words as codes; returns the number of words, -1 as `_texts` does.
 
-    A word that is none of those known is ASCII, or it comes to -1 too.
+    An unknown word must be ASCII, else the result is -1.
     """
     rows, begin = column[LENGTH], column[OFFSET]
     buffers, starts, before, last = _span(column)
@@ -576,7 +573,7 @@ def _words(column: Any, row: Any, field: Any, known: Any, sheet: Any) -> Any:
 
 @compiled()
 def _integers(column: Any, holds: Any, row: Any, field: Any, bounds: Any, sheet: Any) -> Any:
-    """Write a column of whole numbers, of either width; gives how many there are."""
+    """Write a column of whole numbers, 32 or 64 bits; returns the number of values."""
     rows, begin, wide = column[LENGTH], column[OFFSET], holds == LONG
     buffers = array_at(column[BUFFERS], 2, np.int64)
     longs = array_at(buffers[1] + 8 * begin, rows, np.int64)
@@ -594,7 +591,7 @@ def _integers(column: Any, holds: Any, row: Any, field: Any, bounds: Any, sheet:
 
 @compiled()
 def _flags(column: Any, row: Any, field: Any, sheet: Any) -> Any:
-    """Write a column of flags; gives how many there are."""
+    """Write a column of flags; returns the number of values."""
     begin = column[OFFSET]
     buffers = array_at(column[BUFFERS], 2, np.int64)
     many = int64(0)
@@ -607,8 +604,8 @@ def _flags(column: Any, row: Any, field: Any, sheet: Any) -> Any:
 
 
 @compiled()
-def _gathered(parts: Any, forms: Any, bounds: Any, known: Any, sheet: Any) -> bool:
-    """Write what `_sized` measured, batch by batch; False where a buffer is damaged after all."""
+def _copy_batches(parts: Any, forms: Any, bounds: Any, known: Any, sheet: Any) -> bool:
+    """Copy the batches that `_measure` measured; False where a buffer is damaged."""
     row, to = int64(0), np.zeros(len(bounds), np.int64)
     for part in range(len(parts)):
         batch = struct_members(parts[part])
@@ -637,8 +634,8 @@ def _gathered(parts: Any, forms: Any, bounds: Any, known: Any, sheet: Any) -> bo
 
 
 @compiled()
-def _looked_at(sheet: Any, field: Any) -> Any:
-    """Mark rows with a NUL in a text; gives 0 for ASCII, 1 for other letters, -1 for torn ones."""
+def _scan_text(sheet: Any, field: Any) -> Any:
+    """Mark rows with a NUL; returns 0 for ASCII, 1 for other letters, -1 for split characters."""
     begin, size = sheet.where[field, 2], sheet.where[field, 3]
     text, rows = sheet.memory[begin : begin + size], len(sheet.given)
     letters, nuls = _ZERO, _ZERO

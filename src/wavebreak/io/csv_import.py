@@ -1,7 +1,7 @@
-"""Foreign traces (CSV, also .gz or .zst) to events.
+"""CSV import: traces of other systems (also .gz or .zst) converted to events.
 
-A trace is read whole, since events are written in the order of (`ts`, `id`): count on about 200
-bytes of memory a row.
+A trace is read whole, since events are written in the order of (`ts`, `id`): about 200 bytes of
+memory per row.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from wavebreak.schema import coverage
 from wavebreak.schema.events import TYPES, WIRE_SCHEMA
 
 ROWS = 50_000
-"""Events in a batch that is given out."""
+"""Events per batch."""
 
 COLUMNS = ("ts", "type", "account", "peer", "group", "size")
-"""Our fields that a foreign column may stand for."""
+"""Event fields that a CSV column may provide."""
 
 PUBLIC = "public"
-"""The group that a `post` without peer and group goes to."""
+"""Group of a `post` without peer and group."""
 
 UNITS = {"s": 1000, "ms": 1}
 
@@ -46,10 +46,10 @@ _NUMBER = r"^\s*-?[0-9]{1,15}(\.[0-9]{1,9})?\s*$"
 
 
 class Preset(NamedTuple):
-    """How a known trace is read: foreign types to ours, the unit of its times.
+    """Settings of a known trace: its types mapped to event types, and the unit of its times.
 
-    `several`: sends of one account at one time are one send to several (mail). Types that are not
-    named (calls) are no messages and are left out, counted as `type_not_taken`.
+    `several`: sends of one account at one time are one send to several recipients (mail). Other
+    types (calls) are not messages; they are omitted and counted as `type_not_taken`.
     """
 
     types: Mapping[str, str]
@@ -71,14 +71,14 @@ PRESETS: dict[str, Preset] = {
 
 @dataclass
 class Counts:
-    """What became of a trace: `rows` read, `events` made, rows `dropped` by cause."""
+    """Counts of an import: `rows` read, `events` written, rows `dropped` by cause."""
 
     rows: int = 0
     events: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
 
     def drop(self, cause: str, rows: int = 1) -> None:
-        """Count rows that were left out."""
+        """Count omitted rows."""
         if rows:
             self.dropped[cause] = self.dropped.get(cause, 0) + rows
 
@@ -94,13 +94,23 @@ def read_csv(
 ) -> Iterator[pa.RecordBatch]:
     """Read a CSV trace as wire batches in the order of (`ts`, `id`).
 
-    `types` maps the trace's types to ours, `columns` our fields (COLUMNS) to its headings (equal if
-    absent; without a type column every row is a message.sent), `unit` is s or ms. Ids are the
-    file's name and the row, so they are the same every time. A message.sent with peer and group
-    goes to the group; what a type has no field for is left out. With `several`, sends of one
-    account at one time become one to several: each with `broadcast` and the number of `recipients`.
-    `counts` is filled; bad rows are counted there by cause and field. Raises UsageError for options
-    that do not fit the file, FileError for a file that cannot be read.
+    Ids consist of the file name and the row number. A message.sent with peer and group goes to the
+    group; values for which a type has no field are omitted.
+
+    Args:
+        path: The CSV file.
+        types: The trace's types mapped to event types; without a type column every row is a
+            message.sent.
+        columns: Event fields (COLUMNS) mapped to headings; equal by default.
+        unit: Unit of times, s or ms.
+        several: Sends of one account at one time become one send to several: each with `broadcast`
+            and the number of `recipients`.
+        counts: Receives the counts; invalid rows by cause and field.
+
+    Raises:
+        UsageError: The options do not match the file.
+        FileError: The file cannot be read.
+
     """
     counts = Counts() if counts is None else counts
     headings = _headings(columns, types, unit)
@@ -132,10 +142,10 @@ def convert(
     unit: str = "s",
     several: bool = False,
 ) -> Counts:
-    """Turn a CSV trace into an events file and its profile beside it.
+    """Convert a CSV trace to an events file with a coverage profile.
 
-    `out` is the file (its name tells the format) or a directory, which gets events.parquet. Options
-    and errors are those of `read_foreign`.
+    `out` is the file (its name gives the format) or a directory for events.parquet. Options and
+    errors are those of `read_csv`.
     """
     if out.is_dir() or not out.suffix:
         out.mkdir(parents=True, exist_ok=True)
@@ -145,7 +155,7 @@ def convert(
         read_csv(path, types=types, columns=columns, unit=unit, several=several, counts=counts)
     )
     io.write(out, batches)
-    # A profile counts what is there: under which key it is counted does not matter.
+    # A profile counts fields: the key does not matter.
     edge = Pseudonymizer(secrets.token_bytes(32))
     coverage.save(coverage.measure(map(edge.apply, batches)), coverage.sidecar_path(out))
     return counts
@@ -157,20 +167,20 @@ def _headings(
     headings = dict(columns) if columns else {name: name for name in COLUMNS}
     known = ", ".join(COLUMNS)
     if unknown := sorted(set(headings) - set(COLUMNS)):
-        raise UsageError(f"no such columns: {', '.join(unknown)}", fix=f"use {known}")
+        raise UsageError(f"unknown fields: {', '.join(unknown)}", fix=f"use {known}")
     if not {"ts", "account"} <= set(headings):
-        raise UsageError("the columns ts and account are needed", fix="name them, ts=HEADING,…")
+        raise UsageError("the columns ts and account are missing", fix="name them, ts=HEADING,…")
     if unit not in UNITS:
-        raise UsageError(f"no such unit: {unit}", fix="use s or ms")
+        raise UsageError(f"unknown unit: {unit}", fix="use s or ms")
     if wrong := sorted(set(types.values()) - set(TYPES)):
-        raise UsageError(f"no such types: {', '.join(wrong)}", fix="use " + ", ".join(TYPES))
+        raise UsageError(f"unknown event types: {', '.join(wrong)}", fix="use " + ", ".join(TYPES))
     return headings
 
 
 def _table(
     path: Path, headings: Mapping[str, str], needed: set[str], counts: Counts
 ) -> tuple[dict[str, pa.Array], int]:
-    """Read the columns that are wanted as text; rows that are no CSV or no UTF-8 are dropped."""
+    """Read the requested columns as text; rows that are not CSV or UTF-8 are dropped."""
 
     def skip(_: Any) -> str:
         counts.rows += 1
@@ -212,7 +222,7 @@ def _as_read(heading: str) -> str:
 
 
 def _decoded(column: pa.Array) -> tuple[pa.Array, NDArray[np.bool_]]:
-    """Decode text that was read byte by byte; also marks what is UTF-8 (the rest becomes null)."""
+    """Decode text that was read as bytes; also returns which rows are UTF-8 (others: null)."""
     if pc.all(pc.string_is_ascii(column)).as_py() is not False:
         return column, np.ones(len(column), np.bool_)
     texts = [v if v is None or v.isascii() else _text(v.encode(_ANY)) for v in column.to_pylist()]
@@ -259,7 +269,7 @@ def _events(
 
 
 def _address(columns: dict[str, pa.Array], foreign: pa.Array) -> None:
-    """Leave each event the counterpart and the fields that its type has, and no more."""
+    """Remove peer, group and size where the event type has no such field."""
     either = pc.is_in(columns["type"], value_set=pa.array(sorted(EITHER)))
     public = pc.and_(
         pc.fill_null(pc.equal(foreign, _POST), False),
@@ -277,7 +287,7 @@ def _address(columns: dict[str, pa.Array], foreign: pa.Array) -> None:
 
 
 def _numbers(texts: pa.Array, scale: int) -> tuple[pa.Array, NDArray[np.bool_]]:
-    """Read decimal texts as integers of `scale` to one; also marks those that are no numbers."""
+    """Parse decimal texts as integers times `scale`; also returns which are not numbers."""
     numeric = pc.fill_null(pc.match_substring_regex(texts, _NUMBER), False)
     bad = pc.and_(texts.is_valid(), pc.invert(numeric)).to_numpy(zero_copy_only=False)
     trimmed = pc.utf8_trim_whitespace(pc.if_else(numeric, texts, None))
@@ -286,7 +296,7 @@ def _numbers(texts: pa.Array, scale: int) -> tuple[pa.Array, NDArray[np.bool_]]:
 
 
 def _sent_to_several(table: pa.Table, counts: Counts) -> pa.Table:
-    """Make sends of one account at one time one send to several; repeated ones are dropped."""
+    """Merge sends of one account at one time into one send to several; duplicates are dropped."""
     keys = [table.column(n).combine_chunks() for n in ("type", "account", "ts", "peer")]
     codes = [pc.fill_null(pc.rank(k, tiebreaker="dense"), 0).to_numpy() for k in keys]
     single = pc.and_(pc.equal(keys[0], _SENT), keys[3].is_valid()).to_numpy(zero_copy_only=False)

@@ -1,4 +1,4 @@
-"""Words that machine code knows: the names of fields, and what enumerations may say."""
+"""Perfect-hash tables of enumeration words and field names, for compiled code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PLACES = 1024
 
 
 class EnumTable(NamedTuple):
-    """Words by a place of their own each, which follows from their size and four letters."""
+    """Perfect-hash table: the slot of a word follows from its length and four letters."""
 
     factors: NDArray[np.int64]
     at: NDArray[np.int16]
@@ -23,20 +23,20 @@ class EnumTable(NamedTuple):
 
 
 def build_enum_table(words: Sequence[str]) -> EnumTable:
-    """Lay out different words of ASCII, for `word_at` to find.
+    """Build the table of distinct ASCII words for `find_word`.
 
-    Raises ValueError for words that the letters looked at do not tell apart.
+    Raises ValueError for words that the hashed letters do not distinguish.
     """
     letters = [word.encode() for word in words]
-    told = np.array(
+    hashed = np.array(
         [[len(w), w[0], w[len(w) // 3], w[2 * len(w) // 3], w[-1]] for w in letters], np.int64
     )
-    if len(np.unique(told, axis=0)) < len(words):
-        raise ValueError("two words look alike")
+    if len(np.unique(hashed, axis=0)) < len(words):
+        raise ValueError("two words have equal length and hashed letters")
     draw = np.random.default_rng(0)
     while True:
-        factors = draw.integers(1, _PLACES, told.shape[1:])
-        places = (told @ factors) % _PLACES
+        factors = draw.integers(1, _PLACES, hashed.shape[1:])
+        places = (hashed @ factors) % _PLACES
         if len(np.unique(places)) == len(words):
             break
     at = np.full(_PLACES, -1, np.int16)
@@ -48,13 +48,13 @@ def build_enum_table(words: Sequence[str]) -> EnumTable:
 
 @compiled(inline="always")
 def find_word(text: Any, at: Any, size: Any, words: Any) -> Any:
-    """In compiled code: which word the `size` letters from `at` on are, or -1."""
+    """In compiled code: return the index of the word of `size` letters at `at`, or -1."""
     if size < 1 or size > words.spelt.shape[1]:
         return int64(-1)
-    told = words.factors[0] * size + words.factors[1] * text[at]
-    told += words.factors[2] * text[at + size // 3]
-    told += words.factors[3] * text[at + 2 * size // 3] + words.factors[4] * text[at + size - 1]
-    word = int64(words.at[told % _PLACES])
+    hashed = words.factors[0] * size + words.factors[1] * text[at]
+    hashed += words.factors[2] * text[at + size // 3]
+    hashed += words.factors[3] * text[at + 2 * size // 3] + words.factors[4] * text[at + size - 1]
+    word = int64(words.at[hashed % _PLACES])
     if word < 0 or words.sizes[word] != size:
         return int64(-1)
     for k in range(size):

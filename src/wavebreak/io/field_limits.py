@@ -1,7 +1,7 @@
-"""What is wrong with one event, in words: the contract's limits, read off the types.
+"""Limits of each event field, and the validation of a single event.
 
-The readers take good events by the thousand; whatever they do not take comes here alone. So a
-fault has one cause and one message whatever format it came in.
+The limits are read from the event types. The readers accept valid events in bulk; only what they
+cannot accept is validated here, so a fault has one cause and one message in every file format.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ fulltext bodytext textbody messagebody messagetext messagecontent messages quote
 transcript msg raw"""
 
 CONTENT = frozenset(_CONTENT.split())
-"""Words that name content: a field with one of them in its name is never accepted."""
+"""Words that denote content: a field with one of them in its name is never accepted."""
 
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -93,14 +93,14 @@ EITHER: frozenset[str] = frozenset(
     for t, fields in LIMITS.items()
     if all(c in fields and not fields[c].required for c in COUNTERPARTS)
 )
-"""The types that name exactly one of peer and group."""
+"""Types that need exactly one of peer and group."""
 
 
 def validate_event(line: int, item: Any) -> Event | Refusal:
-    """Decide one decoded event alone: the event, or why it is refused.
+    """Validate one decoded event; returns the event, or its refusal.
 
-    `item` is a decoded JSON value, or a row's fields that are not null. An Arrow value that no
-    JSON value stands for is given as bytes and has the wrong type wherever it is.
+    `item` is a decoded JSON value, or a row's non-null fields. An Arrow value without a JSON
+    equivalent is passed as bytes, which have the wrong type for every field.
     """
     fault = _fault(item)
     if fault is None:
@@ -108,12 +108,17 @@ def validate_event(line: int, item: Any) -> Event | Refusal:
             event: Event = msgspec.convert(item, AnyEvent)
             return event
         except (msgspec.ValidationError, OverflowError, RecursionError):
-            fault = _Fault("bad_value", "type", "the event breaks the contract", "see the schema")
+            fault = _Fault(
+                "bad_value",
+                "type",
+                "the event does not match the schema",
+                "see policy/event.schema.json",
+            )
     return refusal(line, *fault)
 
 
 def is_content(name: str) -> bool:
-    """Tell whether a field's name says that it holds content.
+    """Return whether a field's name indicates message content.
 
     >>> [is_content(n) for n in ("body", "Body-Text", "mediaUrl", "context", "colour")]
     [True, True, True, False, False]
@@ -122,13 +127,13 @@ def is_content(name: str) -> bool:
 
 
 def refusal(line: int, cause: str, field: str, what: str, fix: str) -> Refusal:
-    """Word a refusal; `what` and `fix` must not quote the event."""
+    """Build a refusal; `what` and `fix` must not quote the event."""
     where = f"line {line}: field `{field}`" if field else f"line {line}"
     return Refusal(line, cause, field, f"{where}: {what} — fix: {fix}")
 
 
 def milliseconds(when: datetime) -> int:
-    """Give a time with an offset as whole milliseconds since the epoch, rounded down.
+    """Convert a time with an offset to milliseconds since the epoch, rounded down.
 
     >>> milliseconds(datetime.fromisoformat("1970-01-01T02:00:00+01:00"))
     3600000

@@ -1,4 +1,4 @@
-"""JSON Lines to columns: scanned in whole pieces, by a JSON library only where a line is odd."""
+"""JSON Lines decoder: scanned in whole blocks, and by a JSON library where a line is unusual."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ _DECODER = msgspec.json.Decoder(AnyEvent)
 
 
 def decode_lines(piece: LineBlock) -> tuple[ValidatedBatch, int]:
-    """Decode and check a piece; also gives how many events it held, refused ones included."""
+    """Decode and validate a block; also returns its number of events, including refused ones."""
     scanned = decode_scanned(piece)
     if scanned is not None:
         return scanned
     if len(piece.ends) <= _CACHED:
-        taken = _take_at_once(piece)
-        return _take_one_by_one(piece) if taken is None else (taken, len(piece.ends))
+        taken = _decode_together(piece)
+        return _decode_one_by_one(piece) if taken is None else (taken, len(piece.ends))
     starts = range(0, len(piece.ends), _CACHED)
     parts = [decode_lines(piece.part(s, min(s + _CACHED, len(piece.ends)))) for s in starts]
     return merge_batches([taken for taken, _ in parts]), sum(read for _, read in parts)
 
 
 def warm() -> None:
-    """Read a line, and it as columns, so that the machine code that reads is made and kept."""
+    """Read one line, so that the compiled code of the reader is compiled and cached."""
     taken, _ = decode_lines(LineBlock.of(b'{"type":"account.deleted","ts":0,"account":"a"}\n'))
     decode_wire_batch(taken.wire)
 
 
 def decode_scanned(piece: LineBlock) -> tuple[ValidatedBatch, int] | None:
-    """Take a piece of plain lines, what is odd or in doubt line by line; None if that is much."""
+    """Decode a block of plain lines, odd ones line by line; None where many are odd."""
     if len(piece.text) > jsonl_scanner.MOST or not is_utf8(piece.text):
         return None
     scanned, rows = jsonl_scanner.scan(piece.text, piece.ends, MAX_LINE), len(piece.ends)
@@ -68,12 +68,12 @@ def decode_scanned(piece: LineBlock) -> tuple[ValidatedBatch, int] | None:
     if not doubt.any():
         return ValidatedBatch(wire, lines, []), rows
     kept = ValidatedBatch(wire.filter(pa.array(~doubt)), lines[~doubt], [])
-    others, read = _take_one_by_one(piece, np.flatnonzero(doubt).tolist())
+    others, read = _decode_one_by_one(piece, np.flatnonzero(doubt).tolist())
     return merge_batches([kept, others]), len(kept.lines) + read
 
 
-def _take_at_once(piece: LineBlock) -> ValidatedBatch | None:
-    """Take a piece whose every line is one event, its times perhaps in RFC 3339; else None."""
+def _decode_together(piece: LineBlock) -> ValidatedBatch | None:
+    """Decode a block with one event per line, also with times in RFC 3339; else None."""
     if not has_one_event_per_line(piece):
         return None
     count = len(piece.ends)
@@ -104,10 +104,10 @@ def _item(event: Event) -> dict[str, Any]:
     }
 
 
-def _take_one_by_one(
+def _decode_one_by_one(
     piece: LineBlock, rows: Iterable[int] | None = None
 ) -> tuple[ValidatedBatch, int]:
-    """Take the lines of a piece, or some of them, each for itself."""
+    """Decode the lines of a block, or some of them, one by one."""
     good: list[Event] = []
     lines: list[int] = []
     refused: list[Refusal] = []
@@ -118,7 +118,7 @@ def _take_one_by_one(
         if len(text) <= MAX_LINE and (not text or text.isspace()):
             continue
         read += 1
-        verdict = _take_line(line, text)
+        verdict = _decode_line(line, text)
         if isinstance(verdict, Refusal):
             refused.append(verdict)
         else:
@@ -137,12 +137,12 @@ def _checked(taken: ValidatedBatch, events: list[Event], refused: list[Refusal])
 
 
 def decode_event(text: bytes) -> Event | Refusal:
-    """Read one event in JSON, or say why it is refused (as line 1)."""
+    """Decode one event in JSON; returns the event or its refusal (as line 1)."""
     item = _item_of(1, text)
     return item if isinstance(item, Refusal) else validate_event(1, item)
 
 
-def _take_line(line: int, text: bytes) -> Event | Refusal:
+def _decode_line(line: int, text: bytes) -> Event | Refusal:
     item = _item_of(line, text)
     if isinstance(item, Refusal):
         return item
@@ -154,7 +154,7 @@ def _take_line(line: int, text: bytes) -> Event | Refusal:
 
 
 def _item_of(line: int, text: bytes) -> Any:
-    """Decode a line as strictly as JSON is meant; the value, or why there is none."""
+    """Decode a line as strict JSON; returns the value or a refusal."""
     if len(text) > MAX_LINE:
         what = f"longer than {MAX_LINE} bytes"
         return refusal(
@@ -172,7 +172,7 @@ def _item_of(line: int, text: bytes) -> Any:
 
 
 class _RepeatedError(Exception):
-    """A name stands twice in one object."""
+    """An object has two members of one name."""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""Lines of flat JSON to columns: machine code over the bytes, a row a line.
+"""JSON Lines scanner: compiled code that reads flat JSON objects into columns.
 
-It takes less than JSON allows: one object a line, names of the contract, each once and without
-escapes, texts without escapes, whole numbers without a sign. A line that is otherwise is `odd`,
-whether it is good or not; who calls has it read by a JSON library.
+It accepts less than JSON allows: one object per line, the schema's field names, each once and
+without escapes, texts without escapes, whole numbers without a sign. Any other line, valid or not,
+is marked `odd`, and the caller has a JSON library read it.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ _T, _R, _U, _E, _F, _A, _L, _S = map(ord, "truefals")
 _DIGITS = 18
 """Digits that always fit into 64 bits."""
 MOST = (1 << 31) - 1
-"""Bytes that are scanned at a time at most: places in a text are 32 bits wide."""
+"""Maximum bytes per scan: positions in a text have 32 bits."""
 
 
 _NAMES = build_enum_table(NAMES)
 
 
 class Scanned(NamedTuple):
-    """What lines give, a row each, and which of them are odd."""
+    """Decoded columns, one row per line, and a mask of odd lines."""
 
     laid: DecodedColumns
     odd: Mask
@@ -63,7 +63,7 @@ def _past_blanks(text: Any, at: Any) -> Any:
 
 @compiled(inline="always")
 def _end_of_text(text: Any, at: Any) -> Any:
-    """Where the text that begins at `at` ends; -1 where something else comes first."""
+    """Return the end of the text at `at`; -1 where an escape or control character comes first."""
     base = text.ctypes.data
     while at + 8 <= len(text):
         word = load_u64(base + at)
@@ -81,7 +81,7 @@ def _end_of_text(text: Any, at: Any) -> Any:
 
 @compiled(inline="always")
 def _flag_at(text: Any, at: Any) -> Any:
-    """The size of the word `true` or `false` that stands at `at`, or 0."""
+    """Return the length of `true` or `false` at `at`, or 0."""
     if text[at] == _T and text[at + 1] == _R and text[at + 2] == _U and text[at + 3] == _E:
         return 4
     if text[at] == _F and text[at + 1] == _A and text[at + 2] == _L and text[at + 3] == _S:
@@ -91,7 +91,7 @@ def _flag_at(text: Any, at: Any) -> Any:
 
 @compiled(inline="always")
 def _value_at(text: Any, at: Any, kind: Any) -> Any:
-    """Where the value at `at` goes on behind its end (-1: it is none of the kind), and itself."""
+    """Return the position after the value at `at` (-1: of another kind), and the value."""
     if kind in (TEXT, WORD):
         end = _end_of_text(text, at + 1) if text[at] == _QUOTE else int64(-1)
         return (end + 1, end - at - 1) if end >= 0 else (int64(-1), int64(0))
@@ -111,9 +111,9 @@ def _scan_line(
     text: Any, at: Any, row: Any, values: Any, begins: Any, kinds: Any, names: Any,
     room: Any,
 ) -> Any:  # fmt: skip
-    """Read a line that begins at `at`; gives its fields as bits, and where it was left.
+    """Scan the line at `at`; returns its fields as bits, and the position reached.
 
-    Every step stops at a newline at the latest, which ends the line: nothing is read behind it.
+    Every step stops at a newline at the latest: nothing is read beyond the line.
     """
     given = int64(0)
     at = _past_blanks(text, at)
@@ -147,9 +147,9 @@ def _scan(
     text: Any, ends: Any, longest: Any, given: Any, values: Any, begins: Any, kinds: Any,
     names: Any, room: Any,
 ) -> Any:  # fmt: skip
-    """Find what each line gives (0 for odd ones), and what any of them does.
+    """Find the fields of each line (0 for odd ones); returns the fields of any line.
 
-    To `room` goes by field how many bytes of text there may be.
+    `room` receives the possible bytes of text by field.
     """
     start, somewhere = int64(0), int64(0)
     for row in range(len(ends)):
@@ -164,7 +164,7 @@ def _scan(
 
 @compiled(inline="always")
 def _copied(text: Any, at: Any, size: Any, column: Any, to: Any) -> None:
-    """Copy letters eight at a time where the text goes on; behind them the column has room."""
+    """Copy letters eight at a time where the text is long enough; the column has spare room."""
     if at + size + 8 <= len(text):
         source, target = text.ctypes.data + at, column.ctypes.data + to
         for k in range(0, size, 8):
@@ -215,9 +215,9 @@ def _laid(
 
 
 def scan(text: memoryview, ends: NDArray[np.int64], longest: int) -> Scanned:
-    r"""Read lines that end at `ends`, the last where `text` ends; one above `longest` bytes is odd.
+    r"""Scan lines that end at `ends`; a line longer than `longest` bytes is odd.
 
-    The text is taken to be UTF-8, and of `MOST` bytes at most.
+    The text must be UTF-8 and at most `MOST` bytes long.
 
     >>> line = b'{"type":"account.deleted","ts":7,"account":"ann"}'
     >>> found = scan(memoryview(line + b"\n{}\n"), np.array([len(line), len(line) + 3]), 99)

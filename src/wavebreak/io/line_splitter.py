@@ -1,7 +1,4 @@
-"""Lines of JSON in pieces, and what can be told of them without reading them.
-
-Texts to lines in one pass: many bodies of JSON become one piece, an event a line.
-"""
+"""Blocks of JSON lines: line boundaries, cheap checks, and splitting of request bodies."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ _COUNTED = 1 << 18
 
 
 class LineBlock(NamedTuple):
-    """Whole lines of a file: `text` ends in a newline, `first` is its first line's number."""
+    """A block of whole lines: `text` ends in a newline, `first` is the first line's number."""
 
     first: int
     text: memoryview
@@ -31,33 +28,33 @@ class LineBlock(NamedTuple):
 
     @classmethod
     def of(cls, text: bytes | memoryview, first: int = 1) -> LineBlock:
-        r"""Find the lines of a text that ends in a newline; `first` is the first one's number.
+        r"""Build a block of a text that ends in a newline; `first` is the first line's number.
 
-        >>> Piece.of(b"{}\n{}\n").ends.tolist()
+        >>> LineBlock.of(b"{}\n{}\n").ends.tolist()
         [2, 5]
         """
         whole = memoryview(text)
         return cls(first, whole, np.flatnonzero(np.frombuffer(whole, np.uint8) == _NEWLINE))
 
     def part(self, start: int, stop: int) -> LineBlock:
-        """Cut out lines, counted from 0 within the piece."""
+        """Return a block of some lines, counted from 0."""
         begin = int(self.ends[start - 1]) + 1 if start else 0
         text = self.text[begin : int(self.ends[stop - 1]) + 1]
         return LineBlock(self.first + start, text, self.ends[start:stop] - begin)
 
     def starts(self) -> NDArray[np.int64]:
-        """Give where each line begins."""
+        """Return the start of each line."""
         return np.concatenate(([0], self.ends[:-1] + 1))
 
 
 def wire_batch_of_columns(columns: dict[str, pa.Array], rows: int) -> pa.RecordBatch:
-    """Give columns of the wire's types as a wire batch; what is absent is null."""
+    """Build a wire batch of columns; missing columns are null."""
     filled = null_columns(log=False, rows=rows) | columns
     return pa.RecordBatch.from_arrays([filled[n] for n in WIRE_SCHEMA.names], schema=WIRE_SCHEMA)
 
 
 def has_one_event_per_line(piece: LineBlock) -> bool:
-    """Tell whether lines, if they hold as many events as they are, hold one each.
+    """Return whether each line contains one event, given as many events as lines.
 
     Every line opens with a brace, and events hold no second one: as many events as lines means that
     none spans two lines and no line holds two.
@@ -68,9 +65,9 @@ def has_one_event_per_line(piece: LineBlock) -> bool:
 
 
 def count_members(text: memoryview) -> int:
-    """Count the members of all objects; -1 where blanks or escapes hide them.
+    """Count the members of all objects; -1 where blanks or escapes prevent that.
 
-    A repeated name, or one that is given as null, shows as one member more than there are values.
+    A repeated name, or a null value, makes the count exceed the number of values.
     """
     letters, found = np.frombuffer(text, np.uint8), 0
     for at in range(0, len(letters), _COUNTED):
@@ -84,7 +81,7 @@ def count_members(text: memoryview) -> int:
 
 
 def is_utf8(text: memoryview) -> bool:
-    """Tell whether a piece is UTF-8."""
+    """Return whether a block is UTF-8."""
     if np.frombuffer(text, np.uint8).max(initial=0) < 128:
         return True
     try:
@@ -100,9 +97,9 @@ _ONES, _HIGHS, _ZERO = map(np.uint64, (0x0101010101010101, 0x8080808080808080, 0
 
 @compiled(inline="always")
 def equal_bytes(word: Any, letter: Any) -> Any:
-    """In compiled code: a high bit for each of eight bytes that is `letter`.
+    """In compiled code: set the high bit of each of eight bytes that equals `letter`.
 
-    Above the lowest that is set others may be too, though their bytes are others.
+    Only the lowest set bit is reliable.
     """
     differ = word ^ (_ONES * np.uint64(letter))
     return (differ - _ONES) & ~differ & _HIGHS
@@ -110,19 +107,19 @@ def equal_bytes(word: Any, letter: Any) -> Any:
 
 @compiled(inline="always")
 def control_bytes(word: Any) -> Any:
-    """In compiled code: as `equal_bytes`, for each that is below a space."""
+    """In compiled code: as `equal_bytes`, for bytes below a space."""
     return (word - _ONES * np.uint64(_BLANK)) & ~word & _HIGHS
 
 
 @compiled(inline="always")
 def lowest(bits: Any) -> Any:
-    """In compiled code: which of eight bytes has the lowest bit that is set."""
+    """In compiled code: return the index of the byte with the lowest set bit."""
     return (63 - leading_zeros(int64(bits & (~bits + np.uint64(1))))) >> 3
 
 
 @compiled(inline="always")
 def _ends_here(text: Any, at: Any, stop: Any, array: Any) -> Any:
-    """Where the line ends that a brace (of an array's item) or a newline at `at` may end, or -1."""
+    """Return the end of the line at a closing brace or newline at `at`, or -1."""
     if not array:
         return at if text[at] == _LINE_FEED else int64(-1)
     if text[at] != _CLOSE or at + 3 >= stop:
@@ -136,7 +133,7 @@ def _ends_here(text: Any, at: Any, stop: Any, array: Any) -> Any:
 
 @compiled()
 def _cut(text: Any, begins: Any, arrays: Any, ends: Any, counts: Any) -> Any:
-    """Cut texts into lines; gives how many there are, -1 where `ends` has no room for them."""
+    """Split texts into lines; returns their number, -1 where `ends` is too small."""
     base, many = text.ctypes.data, int64(0)
     for k in range(len(counts)):
         before, stop, array = many, begins[k + 1], arrays[k]
@@ -165,12 +162,12 @@ def _cut(text: Any, begins: Any, arrays: Any, ends: Any, counts: Any) -> Any:
 
 
 def split_bodies(texts: Sequence[bytes], arrays: Sequence[bool]) -> tuple[LineBlock, list[int]]:
-    r"""Put texts together, and tell how many lines each has.
+    r"""Concatenate request bodies into one block; also returns the lines of each body.
 
-    A text is lines, the last of which ends; or, where `arrays` says so, one array on one line from
-    its first bracket to its last. It is cut at what looks like the end of an item before another.
+    A body consists of terminated lines or, where `arrays` is true, of one JSON array on a line,
+    which is split where an item seems to end before another.
 
-    >>> piece, counts = cut([b"[{},{}, {}]", b"{}\n"], [True, False])
+    >>> piece, counts = split_bodies([b"[{},{}, {}]", b"{}\n"], [True, False])
     >>> bytes(piece.text), counts
     (b' {}\n{}\n {}\n{}\n', [3, 1])
     """

@@ -1,7 +1,4 @@
-"""Files as streams: suffixes, compression, lines of bounded length, arrays cut into lines.
-
-Parquet and Arrow IPC as batches of bounded size, each with how far into the file it is.
-"""
+"""File readers: formats, compression, bounded blocks of lines, batches of columnar files."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ from wavebreak.io.validation import LONG_WORD, check_buffers
 from wavebreak.schema.events import LOG_SCHEMA, SCHEMA_KEY, TYPES, WIRE_SCHEMA
 
 BLOCK = 4 << 20
-"""Bytes taken from a stream at a time."""
+"""Bytes read from a stream at a time."""
 
 _FORMATS = {
     ".jsonl": "lines",
@@ -52,18 +49,18 @@ class FileFormat(NamedTuple):
 
 
 class Readable(Protocol):
-    """What gives bytes until it gives none."""
+    """A stream of bytes."""
 
     def read(self, size: int, /) -> bytes:
-        """Give up to `size` bytes, none at the end."""
+        """Return up to `size` bytes, none at the end."""
         ...
 
 
 def file_format(path: Path) -> FileFormat:
-    """Tell a file's format by its name, or raise FileError.
+    """Return a file's format by its name; raises FileError for an unknown one.
 
-    >>> kind_of(Path("events.jsonl.zst"))
-    Kind(format='lines', codec='zstd')
+    >>> file_format(Path("events.jsonl.zst"))
+    FileFormat(format='lines', codec='zstd')
     """
     name = path.name.lower()
     codec = next((c for suffix, c in _CODECS.items() if name.endswith(suffix)), None)
@@ -74,11 +71,11 @@ def file_format(path: Path) -> FileFormat:
             return FileFormat(known, codec)
     known = ", ".join(_FORMATS)
     fix = f"use one of {known}, each also with .gz or .zst"
-    raise FileError(f"{path}: the format cannot be told from the name", fix=fix)
+    raise FileError(f"{path}: unknown file name extension", fix=fix)
 
 
 def events_file(path: Path) -> Path:
-    """Give the file itself, or the one file `events.*` of a directory; raises FileError."""
+    """Return the file, or the one file `events.*` of a directory; raises FileError."""
     if not path.is_dir():
         if not path.exists():
             raise FileError(f"{path}: no such file", fix="give a file with events, or - for stdin")
@@ -87,12 +84,12 @@ def events_file(path: Path) -> Path:
     found = sorted(p for p in path.iterdir() if p.name in names)
     if len(found) != 1:
         fix = "name the file itself"
-        raise FileError(f"{path}: holds {len(found)} event files, not one", fix=fix)
+        raise FileError(f"{path}: the directory has {len(found)} event files, not one", fix=fix)
     return found[0]
 
 
 class InputFile:
-    """A file's bytes, uncompressed, and how far into it they come from (0 to 1)."""
+    """A file that is decompressed while it is read."""
 
     def __init__(self, path: Path, codec: str | None) -> None:
         self._raw = pa.OSFile(str(path))
@@ -100,18 +97,18 @@ class InputFile:
         self.stream: Any = pa.CompressedInputStream(self._raw, codec) if codec else self._raw
 
     def read(self, size: int, /) -> bytes:
-        """Give the next bytes; raises FileError where the compression is damaged."""
+        """Return the next bytes; raises FileError where the compressed data is damaged."""
         try:
             block: bytes = self.stream.read(size)
         except (OSError, EOFError) as e:
-            fix = "write the file again; it seems cut off or damaged"
+            fix = "write the file again; it is truncated or damaged"
             raise FileError(
-                f"the compressed file cannot be read on: {_cause(e)}", fix=fix
+                f"the compressed file cannot be decompressed: {_cause(e)}", fix=fix
             ) from None
         return block
 
     def progress(self) -> float:
-        """Give the share of the file that has been read."""
+        """Return the share of the file that has been read."""
         at: int = self._raw.tell()
         return min(at / self._size, 1.0)
 
@@ -126,38 +123,38 @@ def _cause(e: BaseException) -> str:
 
 
 class StandardInput:
-    """Standard input, given as soon as there is some; its length is not known."""
+    """Standard input, returned as it arrives; its length is unknown."""
 
     def __init__(self) -> None:
         self._stdin: Any = sys.stdin.buffer
 
     def read(self, size: int, /) -> bytes:
-        """Give what has arrived, at least one byte until the end."""
+        """Return what has arrived, at least one byte until the end."""
         block: bytes = self._stdin.read1(size)
         return block
 
     def progress(self) -> float:
-        """Give 0: the end is not in sight."""
+        """Return 0: the length is unknown."""
         return 0.0
 
     def close(self) -> None:
-        """Leave standard input as it is."""
+        """Do nothing: standard input stays open."""
 
 
 class PrefixedStream:
-    """A stream with bytes put back in front of it."""
+    """A stream with bytes put before it."""
 
     def __init__(self, front: bytes, rest: Readable) -> None:
         self._front, self._rest = front, rest
 
     def read(self, size: int, /) -> bytes:
-        """Give the bytes in front first."""
+        """Return the bytes put before the stream first."""
         front, self._front = self._front, b""
         return front or self._rest.read(size)
 
 
 def line_blocks(stream: Readable, limit: int) -> Iterator[LineBlock]:
-    """Cut a stream into pieces of at most `limit` whole lines; holds one block and one line."""
+    """Split a stream into blocks of at most `limit` lines; buffers one block and one line."""
     pending, line = b"", 1
     while block := stream.read(min(BLOCK, max(limit * 256, MAX_LINE))):
         if line == 1 and not pending:
@@ -181,7 +178,7 @@ def _cut(whole: LineBlock, limit: int) -> Iterator[LineBlock]:
 
 
 def json_items(stream: Readable) -> Readable:
-    """Give lines of a JSON array or of JSON Lines; the first character tells which it is."""
+    """Return a stream of lines of a JSON array or of JSON Lines, by the first character."""
     front = b""
     while not front.strip(_BLANK):
         block = stream.read(MAX_LINE)
@@ -194,10 +191,10 @@ def json_items(stream: Readable) -> Readable:
 
 
 class ArrayItems:
-    """Turns a JSON array into lines, one an item, holding one block at a time.
+    """Converts a JSON array to lines, one per item, one block at a time.
 
-    Only strings and brackets are followed; what an item holds is for the decoder to judge. An array
-    that does not end, or anything after its end, shows as one more line that is not an event.
+    Only strings and brackets are parsed; the decoder validates the items. An unterminated array, or
+    anything after its end, gives one more line, which is not an event.
     """
 
     def __init__(self, stream: Readable) -> None:
@@ -209,7 +206,7 @@ class ArrayItems:
         self._over = False
 
     def read(self, size: int, /) -> bytes:
-        """Give the next items as lines."""
+        """Return the next items as lines."""
         while not self._over:
             block = self._stream.read(size)
             if not block:
@@ -259,7 +256,7 @@ _MAGIC = b"ARROW1\0\0"
 _SPREAD = ("id", "account", "peer")
 _REPEATED = [f.name for f in WIRE_SCHEMA if pa.types.is_string(f.type) and f.name not in _SPREAD]
 MAX_UNPACKED_BYTES = 64 << 30
-"""Bytes to which a Parquet file compressed once more may unpack: it is laid out on disk."""
+"""Maximum unpacked size of a compressed Parquet file, which is unpacked to disk."""
 _GROUP_AT_MOST = 64 << 20
 _LONG_ROW = 4 * LONG_WORD
 
@@ -269,10 +266,10 @@ Part = tuple[pa.RecordBatch, float]
 def columnar_batches(
     path: Path, kind: FileFormat, rows: int, *, unpacked: int = MAX_UNPACKED_BYTES
 ) -> Iterator[Part]:
-    """Give a columnar file's rows in batches of at most `rows`.
+    """Yield a columnar file's rows in batches of at most `rows`, with the progress.
 
-    Raises FileError where the file is damaged, holds far longer words than events do, or, as
-    Parquet compressed once more, unpacks to more than `unpacked` bytes.
+    Raises FileError where the file is damaged, has far longer words than events do, or, as
+    compressed Parquet, unpacks to more than `unpacked` bytes.
     """
     try:
         parquet = kind.format == "parquet"
@@ -283,7 +280,7 @@ def columnar_batches(
     except (pa.ArrowException, OSError, ValueError, KeyError, EOFError) as e:
         if isinstance(e, FileError):
             raise
-        fix = "write the file again; it is cut off, damaged or of another format"
+        fix = "write the file again; it is truncated, damaged or of another format"
         what = "Parquet" if kind.format == "parquet" else "Arrow IPC"
         raise FileError(f"{path} cannot be read as {what}", fix=fix) from None
 
@@ -300,7 +297,7 @@ def _parquet(path: Path, kind: FileFormat, rows: int, unpacked: int) -> Iterator
             if laid_out.tell() + len(block) > unpacked:
                 opened.close()
                 what = f"{path} unpacks to more than {unpacked / 1e9:.1f} GB"
-                raise FileError(what, fix="unpack it yourself, and give the .parquet")
+                raise FileError(what, fix="unpack it and give the .parquet file")
             laid_out.write(block)
         opened.close()
         yield from _row_groups(laid_out, rows)
@@ -321,7 +318,7 @@ def _row_groups(source: Any, rows: int) -> Iterator[Part]:
 def _runs(
     source: Any, metadata: pq.FileMetaData, rows: int
 ) -> Iterator[tuple[list[int], list[str]]]:
-    """Row groups to be read together, and which of their columns hold a long word many times."""
+    """Yield row groups to read together, and their columns with repeated long words."""
     leaves = {metadata.schema.column(i).path for i in range(metadata.num_columns)}
     names = [name for name in _SPREAD if name in leaves]
     groups: list[int] = []
@@ -338,14 +335,14 @@ def _runs(
 
 
 def _long_words(source: Any, metadata: pq.FileMetaData, names: list[str], number: int) -> list[str]:
-    """Look at the words of a row group, each of which may stand for many rows.
+    """Return the columns of a row group with long words, each of which may occur in many rows.
 
-    What the footer says of a column is not asked for: in a damaged one it ends the process.
+    Column statistics of the footer are not read: a damaged footer would end the process.
     """
     group = metadata.row_group(number)
     if group.total_byte_size > _GROUP_AT_MOST + _LONG_ROW * group.num_rows:
-        what = "a column of the file holds words of more than a thousand bytes"
-        raise FileError(what, fix="leave that column out, or shorten its words by a hash")
+        what = "a column of the file has values of more than a thousand bytes"
+        raise FileError(what, fix="omit that column, or replace its values by hashes")
     long = []
     for name in names:
         file = pq.ParquetFile(source, metadata=metadata, read_dictionary=[name])
@@ -357,7 +354,7 @@ def _long_words(source: Any, metadata: pq.FileMetaData, names: list[str], number
 
 
 def _longest(column: pa.Array) -> int:
-    """Bytes of the longest word of a dictionary; 0 where it holds no text."""
+    """Return the bytes of the longest word of a dictionary; 0 where it is not text."""
     words = column.dictionary if pa.types.is_dictionary(column.type) else None
     if words is None or not (pa.types.is_string(words.type) or pa.types.is_binary(words.type)):
         return 0
@@ -391,21 +388,21 @@ def _slices(batch: pa.RecordBatch, rows: int, progress: Any) -> Iterator[Part]:
 
 
 def is_log(schema: pa.Schema) -> bool:
-    """Tell whether a table is a log of ours; raises FileError for one of another version."""
+    """Return whether a table is a Wavebreak log; raises FileError for another version."""
     version = (schema.metadata or {}).get(SCHEMA_KEY)
     if version is None:
         return False
     if version != LOG_SCHEMA.metadata[SCHEMA_KEY] or not schema.equals(LOG_SCHEMA):
-        fix = "make it again with this version of Wavebreak"
-        raise FileError("a log of another version of Wavebreak", fix=fix)
+        fix = "recreate it from its events with this version"
+        raise FileError("the log is of another version of Wavebreak", fix=fix)
     return True
 
 
 def check_log(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Give a log batch back, or raise FileError where it cannot be one."""
+    """Return a log batch; raises FileError where it is invalid."""
     check_buffers(batch)
     needed = [batch.column(f.name) for f in LOG_SCHEMA if not f.nullable]
     top = pc.max(batch.column("type")).as_py()
     if any(c.null_count for c in needed) or (top or 0) >= len(TYPES):
-        raise FileError("the log is damaged", fix="make it again from its events")
+        raise FileError("the log is damaged", fix="recreate it from its events")
     return batch

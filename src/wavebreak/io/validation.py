@@ -1,6 +1,7 @@
-"""Columns of events against the contract: whole batches at once, rows alone only in doubt.
+"""Schema validation of event batches: all rows at once, doubtful rows one by one.
 
-A good row may be doubted, a bad one is never trusted; doubted rows are decided by `limits.judge`.
+A valid row may be marked as doubtful, an invalid one is never accepted; doubtful rows are decided
+by `field_limits.validate_event`.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ _RFC3339 = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$"
 _UNITS = {"s": (1000, 1), "ms": (1, 1), "us": (1, 1000), "ns": (1, 1_000_000)}
 
 LONG_WORD = 1024
-"""Bytes of a word from which on a column is not spread out; the contract refuses it anyway."""
+"""Longer words are not expanded from a dictionary; the schema refuses them anyway."""
 
 
 class ValidatedBatch(NamedTuple):
-    """Events that passed, with the line of each, and those that were refused.
+    """Valid events with their line numbers, and the refusals of the others.
 
-    Of `wire`, columns in which nothing is given may be absent, and enumerations be dictionaries.
+    In `wire`, empty columns may be missing, and enumerations may be dictionaries.
     """
 
     wire: pa.RecordBatch
@@ -43,21 +44,21 @@ _PATTERNS = {name: x.pattern for f in LIMITS.values() for name, x in f.items() i
 
 
 def validate_columns(batch: pa.RecordBatch, first: int) -> ValidatedBatch:
-    """Check a batch of columns; `first` is the number of its first row, from 1.
+    """Validate a batch of columns; `first` is the number of its first row, from 1.
 
-    Raises FileError for columns that are damaged, or of one name.
+    Raises FileError for damaged columns or two columns of one name.
     """
     plain = validate_plain_batches([batch], first)
-    return _taken([batch], *_normal(batch), first) if plain is None else plain
+    return _validate([batch], *_normal(batch), first) if plain is None else plain
 
 
 def validate_plain_batches(batches: Sequence[pa.RecordBatch], first: int) -> ValidatedBatch | None:
-    """Check batches together where all their columns are of the wire's types and sound."""
+    """Validate batches together; None unless all columns are of the wire's types and undamaged."""
     made = gather_batches(batches)
-    return None if made is None else _taken(batches, made, False, first)
+    return None if made is None else _validate(batches, made, False, first)
 
 
-def _taken(
+def _validate(
     batches: Sequence[pa.RecordBatch], made: DecodedColumns, lost: Mask | bool, first: int
 ) -> ValidatedBatch:  # fmt: skip
     wire, doubt = check_columns(made)
@@ -69,9 +70,9 @@ def _taken(
 
 
 def check_columns(made: DecodedColumns) -> tuple[pa.RecordBatch, Mask]:
-    """Give columns as a batch, and the rows that may break the contract.
+    """Return columns as a batch, and a mask of doubtful rows.
 
-    What has to be of a pattern is given as words that differ: each is looked at once.
+    Fields with a pattern are dictionary-encoded, so that each distinct value is matched once.
     """
     columns, doubt = made.columns, made.doubt
     for name in _PATTERNS.keys() & columns.keys():
@@ -84,7 +85,7 @@ def check_columns(made: DecodedColumns) -> tuple[pa.RecordBatch, Mask]:
 
 
 def decode_wire_batch(wire: pa.RecordBatch) -> DecodedColumns:
-    """Lay out a batch of the wire's types; raises FileError where its buffers are damaged."""
+    """Decode a batch of the wire's types; raises FileError where its buffers are damaged."""
     kinds = zip(wire.schema.names, wire.columns, strict=True)
     plain = pa.RecordBatch.from_pydict({n: c.cast(WIRE_SCHEMA.field(n).type) for n, c in kinds})
     made = gather_batches([plain])
@@ -99,7 +100,7 @@ def decode_wire_batch(wire: pa.RecordBatch) -> DecodedColumns:
 def validate_doubtful_rows(
     wire: pa.RecordBatch, lines: NDArray[np.int64], doubt: Mask, items: list[Any]
 ) -> ValidatedBatch:
-    """Decide the doubted rows one by one; `items` holds each as a dict, in order."""
+    """Validate the doubtful rows one by one; `items` contains each as a dict, in order."""
     refused: list[Refusal] = []
     good: list[Event] = []
     good_lines: list[int] = []
@@ -117,12 +118,12 @@ def validate_doubtful_rows(
 
 
 def batch_of_events(events: list[Event], lines: list[int]) -> ValidatedBatch:
-    """Wrap events that are known to be good."""
+    """Build a batch of valid events."""
     return ValidatedBatch(wire_batch(events), np.array(lines, np.int64), [])
 
 
 def merge_batches(parts: list[ValidatedBatch]) -> ValidatedBatch:
-    """Put parts together in the order of their lines."""
+    """Merge batches in the order of their lines."""
     refused = sorted((r for p in parts for r in p.refused), key=lambda r: r.line)
     filled = [p for p in parts if p.wire.num_rows]
     if len(filled) <= 1:
@@ -137,23 +138,23 @@ def merge_batches(parts: list[ValidatedBatch]) -> ValidatedBatch:
 
 
 def with_all_columns(wire: pa.RecordBatch) -> pa.RecordBatch:
-    """Give a batch with every column of WIRE_SCHEMA, and of its types."""
+    """Return a batch with all columns of WIRE_SCHEMA, of its types."""
     columns = dict(zip(wire.schema.names, wire.columns, strict=True))
     cast = {name: column.cast(WIRE_SCHEMA.field(name).type) for name, column in columns.items()}
     return wire_batch_of_columns(cast, wire.num_rows)
 
 
 def _normal(batch: pa.RecordBatch) -> tuple[DecodedColumns, Mask]:
-    """Bring columns to the wire's types; doubt the rows that cannot be brought."""
+    """Convert columns to the wire's types; rows that cannot be converted are doubtful."""
     columns = {"type": null_column(batch.num_rows, pa.string())}
     doubt = np.zeros(batch.num_rows, np.bool_)
     if len(set(batch.schema.names)) < len(batch.schema.names):
-        raise FileError("two columns have one name", fix="give each column a name of its own")
+        raise FileError("two columns have the same name", fix="rename one of them")
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        in_utf8 = _is_sound(column)
+        in_utf8 = _is_utf8(column)
         if column.null_count == len(column):
             continue
-        made = _brought(name, column) if name in WIRE_SCHEMA.names and in_utf8 else None
+        made = _converted(name, column) if name in WIRE_SCHEMA.names and in_utf8 else None
         if made is not None:
             columns[name] = made
         if made is None or made.null_count > column.null_count:
@@ -163,7 +164,7 @@ def _normal(batch: pa.RecordBatch) -> tuple[DecodedColumns, Mask]:
     return decode_wire_batch(pa.RecordBatch.from_pydict(columns)), doubt
 
 
-def _brought(name: str, column: pa.Array) -> pa.Array | None:
+def _converted(name: str, column: pa.Array) -> pa.Array | None:
     want, have = WIRE_SCHEMA.field(name).type, column.type
     try:
         if pa.types.is_dictionary(have):
@@ -185,21 +186,21 @@ def _is_text(kind: pa.DataType) -> bool:
     )
 
 
-def _is_sound(column: pa.Array) -> bool:
-    """Tell whether a column's text is UTF-8; raises FileError where its buffers are damaged."""
+def _is_utf8(column: pa.Array) -> bool:
+    """Return whether a column's text is UTF-8; raises FileError where its buffers are damaged."""
     try:
         column.validate(full=True)
     except (pa.ArrowInvalid, pa.ArrowIndexError):
-        _sound_but_for_utf8(column)
+        _check_buffers_without_utf8(column)
         return False
     return True
 
 
-def _sound_but_for_utf8(column: pa.Array) -> None:
+def _check_buffers_without_utf8(column: pa.Array) -> None:
     kind = column.type
     if pa.types.is_dictionary(kind):
         check_buffers(column.indices)
-        _sound_but_for_utf8(column.dictionary)
+        _check_buffers_without_utf8(column.dictionary)
         ends = pc.min_max(column.indices).as_py()
         if ends["min"] is None or (ends["min"] >= 0 and ends["max"] < len(column.dictionary)):
             return
@@ -212,7 +213,7 @@ def _sound_but_for_utf8(column: pa.Array) -> None:
 
 
 def check_buffers(column: pa.Array | pa.RecordBatch) -> None:
-    """Raise FileError where a column's buffers do not fit together."""
+    """Raise FileError where a column's buffers are inconsistent."""
     try:
         column.validate(full=True)
     except (pa.ArrowInvalid, pa.ArrowIndexError):
@@ -224,7 +225,7 @@ def _damaged() -> FileError:
 
 
 def _from_dictionary(name: str, column: pa.Array) -> pa.Array | None:
-    words = _brought(name, column.dictionary)
+    words = _converted(name, column.dictionary)
     if words is None or not pa.types.is_string(words.type):
         return None
     # A long word many times would grow past memory: it is refused, so it is not spread out; nor
@@ -251,7 +252,7 @@ def _times(column: pa.Array) -> pa.Array | None:
 
 
 def _items(batches: Sequence[pa.RecordBatch], wire: pa.RecordBatch, rows: Any) -> list[Any]:
-    """Give doubted rows as `judge` wants them: contract values where brought, else as they are."""
+    """Return doubtful rows for `validate_event`: converted values, else the original ones."""
     items, begin = [], 0
     for batch in batches:
         end = begin + batch.num_rows
@@ -267,12 +268,12 @@ def _items_of(batch: pa.RecordBatch, wire: pa.RecordBatch, rows: Any) -> list[di
     at = pa.array(rows)
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         valid = column.is_valid().to_numpy(zero_copy_only=False)[rows]
-        brought: list[Any] = [None if name in WIRE_SCHEMA.names else b""] * len(rows)
+        converted: list[Any] = [None if name in WIRE_SCHEMA.names else b""] * len(rows)
         if name in wire.schema.names:
-            brought = wire.column(name).take(at).to_pylist()
+            converted = wire.column(name).take(at).to_pylist()
         cell = _cells(column)
         for i in np.flatnonzero(valid).tolist():
-            items[i][name] = cell(int(rows[i])) if brought[i] is None else brought[i]
+            items[i][name] = cell(int(rows[i])) if converted[i] is None else converted[i]
     return items
 
 

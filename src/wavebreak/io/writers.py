@@ -1,4 +1,4 @@
-"""Wire batches to files: JSON Lines, a JSON array, Parquet or Arrow IPC, by the file's name."""
+"""File writers: JSON Lines, a JSON array, Parquet or Arrow IPC, chosen by the file name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _Writer(Protocol):
 
 
 def write(path: Path, batches: Iterable[pa.RecordBatch]) -> int:
-    """Write wire batches to a file whose format its name tells; gives the events written.
+    """Write wire batches to a file whose name gives the format; returns the number of events.
 
     Formats: .jsonl, .ndjson, .json (an array), .parquet, .arrow (file), .ipc (stream), each also
     with .gz or .zst. Columns that a batch lacks are null. The file appears whole or not at all;

@@ -1,8 +1,8 @@
-"""The privacy edge: personal fields become keyed pseudonyms and what the features need.
+"""Pseudonymization of personal fields: keyed pseudonyms, number blocks, networks, countries.
 
 A phone number becomes `number` (pseudonym), `block` and `number_country`; an IP address becomes
 `address`, `network`, and with a local database `asn` and `network_country`; a device fingerprint
-becomes a pseudonym. Raw values leave this module in no column and no message.
+becomes a pseudonym. No column and no message of this module contains a raw value.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from wavebreak.schema.events import (
 )
 
 KEY_BYTES = 16
-"""Shortest key that is taken; a fresh one has twice as many bytes."""
+"""Minimum length of a key; a generated key has twice as many bytes."""
 
 _PSEUDONYM_DIGITS = 32
 _CACHED = 1 << 16
@@ -53,16 +53,20 @@ Country = tuple[str | None, str | None]
 
 
 def load_key(path: Path | None) -> bytes:
-    """Read the deployment's key, and make it at first use.
+    """Read the deployment's secret key; generate it at first use.
 
-    Without `path` the environment's WAVEBREAK_KEY decides (hex digits, or the path of a key file),
-    else ~/.config/wavebreak/key. A key file holds hex digits and is made with mode 0600; raises
-    UsageError for a key that is not hex or shorter than 16 bytes, FileError for one not readable.
+    Without `path`, the environment variable WAVEBREAK_KEY is used (hex digits, or the path of a key
+    file), else ~/.config/wavebreak/key. A key file contains hex digits and has mode 0600.
+
+    Raises:
+        UsageError: The key is not hexadecimal or shorter than 16 bytes.
+        FileError: The key file cannot be read.
+
     """
     if path is None:
         given = os.environ.get("WAVEBREAK_KEY", "").strip()
         if given and not ("/" in given or os.path.exists(given)):
-            return _key(given, "the environment's WAVEBREAK_KEY")
+            return _key(given, "the environment variable WAVEBREAK_KEY")
         path = Path(given) if given else Path.home() / ".config" / "wavebreak" / "key"
     try:
         if not path.exists():
@@ -89,26 +93,31 @@ def _make_key(path: Path) -> None:
 
 
 def _key(text: str, where: str) -> bytes:
-    fix = "make one with: python -c 'import secrets; print(secrets.token_hex(32))'"
+    fix = "generate one: python3 -c 'import secrets; print(secrets.token_hex(32))'"
     try:
         key = bytes.fromhex(text)
     except ValueError:
-        raise UsageError(f"{where} does not hold hex digits", fix=fix) from None
+        raise UsageError(f"{where} is not hexadecimal", fix=fix) from None
     if len(key) < KEY_BYTES:
         raise UsageError(f"{where} is too short: {len(key)} of {KEY_BYTES} bytes", fix=fix)
     return key
 
 
 class Pseudonymizer:
-    """Turns wire batches into log batches under one key.
+    """Converts wire batches to log batches with one secret key.
 
-    `key` is secret and at least 16 bytes; equal keys give equal pseudonyms. `ip_database` is an
-    optional local file in MaxMind's format that knows AS numbers, countries or both.
+    Args:
+        key: At least 16 bytes; equal keys give equal pseudonyms.
+        ip_database: A local file in MaxMind's format with AS numbers, countries or both.
+
     """
 
     def __init__(self, key: bytes, ip_database: Path | None = None) -> None:
         if len(key) < KEY_BYTES:
-            raise UsageError(f"the key is too short: {len(key)} of {KEY_BYTES} bytes")
+            raise UsageError(
+                f"the key is too short: {len(key)} of {KEY_BYTES} bytes",
+                fix=f"give at least {KEY_BYTES} bytes",
+            )
         self._secret, self._database = key, ip_database
         self._places = _open_places(ip_database) if ip_database else None
         self._number = lru_cache(_CACHED)(self._pseudonym("number"))
@@ -122,11 +131,11 @@ class Pseudonymizer:
         self._place = lru_cache(_CACHED)(self._locate)
 
     def __reduce__(self) -> tuple[type[Pseudonymizer], tuple[bytes, Path | None]]:
-        """What makes the same edge in another process: its key goes there, and nowhere else."""
+        """Pickle the arguments: the secret key goes to worker processes and nowhere else."""
         return Pseudonymizer, (self._secret, self._database)
 
     def apply(self, wire: pa.RecordBatch) -> pa.RecordBatch:
-        """Turn a valid wire batch into a log batch of the same rows.
+        """Convert a valid wire batch to a log batch of the same rows.
 
         Raises EventError for a phone number or an IP address that cannot be parsed.
         """
@@ -139,10 +148,13 @@ class Pseudonymizer:
         self, wire: pa.RecordBatch, lines: NDArray[np.int64] | None = None, *,
         narrow: bool = False,
     ) -> tuple[pa.RecordBatch, list[Refusal]]:  # fmt: skip
-        """Turn the rows that can be parsed into a log batch, and refuse the others.
+        """Convert the rows that can be parsed to a log batch, and refuse the others.
 
-        A `narrow` batch lacks the columns in which nothing is given.
-        `lines` gives each row's line number for the refusals (the row, from 1, if absent).
+        Args:
+            wire: Valid events.
+            lines: Line number of each row, for refusals; by default the row number from 1.
+            narrow: Omit columns without a value.
+
         """
         given = {n: c for n, c in zip(wire.schema.names, wire.columns, strict=True) if _given(c)}
         known = {n: _described(given[n], self._describe[n]) for n in PERSONAL if n in given}
@@ -218,7 +230,7 @@ class Pseudonymizer:
 
 
 def with_all_columns(log: pa.RecordBatch) -> pa.RecordBatch:
-    """Give a narrow batch of the log all columns of LOG_SCHEMA."""
+    """Return a log batch with all columns of LOG_SCHEMA."""
     if log.num_columns == len(_KINDS):
         return log
     return _wide(dict(zip(log.schema.names, log.columns, strict=True)), log.num_rows)
@@ -230,10 +242,10 @@ def _wide(columns: dict[str, pa.Array], rows: int) -> pa.RecordBatch:
 
 
 def number_block(phone: str) -> tuple[str, str | None] | None:
-    """Give an E.164 number's block and country, or None for one that cannot be parsed.
+    """Return an E.164 number's block and country, or None where it cannot be parsed.
 
     A block is the country code and the national digits without the last five (at least two): a
-    hundred thousand neighbouring numbers.
+    range of a hundred thousand numbers.
 
     >>> number_block("+972541234567"), number_block("+999123456")
     (('+972-5412', 'IL'), None)
@@ -258,13 +270,13 @@ def _parsed_prefix(prefix: str, length: int) -> tuple[str, str | None] | None:
 
 
 def network_prefix(ip: str) -> tuple[str, str] | None:
-    """Give an address in its one spelling and its network (/24 or /48), or None if unparsable.
+    """Return an address in canonical form and its network (/24 or /48); None if not parsable.
 
     An IPv4 address inside IPv6 counts as IPv4.
 
-    >>> network_of("203.0.113.9"), network_of("::ffff:203.0.113.9")[1]
+    >>> network_prefix("203.0.113.9"), network_prefix("::ffff:203.0.113.9")[1]
     (('203.0.113.9', '203.0.113.0/24'), '203.0.113.0/24')
-    >>> network_of("2001:DB8:1::7"), network_of("1.2.3")
+    >>> network_prefix("2001:DB8:1::7"), network_prefix("1.2.3")
     (('2001:db8:1::7', '2001:db8:1::/48'), None)
     """
     try:
@@ -294,14 +306,14 @@ def _given(column: pa.Array) -> bool:
 
 
 class _Described(NamedTuple):
-    """A personal column as indices of its words, and of each word what the edge makes of it."""
+    """A personal column as dictionary indices, with the pseudonymized fields of each value."""
 
     indices: pa.Array
     rows: list[dict[str, Any] | None]
     lost: NDArray[np.bool_] | None
 
     def columns(self) -> dict[str, pa.Array]:
-        """Give what is known, by name."""
+        """Return the pseudonymized columns by name."""
         made = {}
         for name in next(filter(None, self.rows), {}):
             known = [row and row[name] for row in self.rows]
@@ -327,7 +339,7 @@ def _described(
 def _unparsed(
     described: dict[str, _Described], lines: NDArray[np.int64]
 ) -> tuple[NDArray[np.bool_], list[Refusal]]:
-    """Mark the rows of which something cannot be parsed, and refuse them."""
+    """Return a mask of rows that cannot be parsed, and their refusals."""
     bad, refused = np.zeros(len(lines), np.bool_), dict[int, Refusal]()
     for field, known in described.items():
         if known.lost is not None:
@@ -350,12 +362,12 @@ def _words(values: tuple[str, ...]) -> pa.Array:
 
 
 def encode_words(column: pa.Array, values: tuple[str, ...]) -> pa.DictionaryArray:
-    """Give a column as codes of `values`, whose `codes_of` cost nothing."""
+    """Encode a column as a dictionary over `values`, whose `enum_codes` are free."""
     return pa.DictionaryArray.from_arrays(enum_codes(column, values), _words(values))
 
 
 def enum_codes(column: pa.Array, values: tuple[str, ...]) -> pa.Array:
-    """Give each text's index in `values` as uint8; null where it is null or not among them."""
+    """Return each text's index in `values` as uint8; null for null and unknown texts."""
     if not _given(column):
         return null_column(len(column), pa.uint8())
     if pa.types.is_dictionary(column.type):
@@ -390,6 +402,6 @@ def _ids(ids: pa.Array, given: dict[str, pa.Array], made: dict[str, pa.Array]) -
         for name in sorted(given)
         if name != "id"
     }
-    told = json_rows(pa.RecordBatch.from_pydict(canonical).filter(missing))
-    digests = (hashlib.sha256(row.encode()).hexdigest()[:32] for row in told.to_pylist())
+    rows = json_rows(pa.RecordBatch.from_pydict(canonical).filter(missing))
+    digests = (hashlib.sha256(row.encode()).hexdigest()[:32] for row in rows.to_pylist())
     return pc.replace_with_mask(ids, missing, pa.array([f"sha256:{d}" for d in digests]))

@@ -1,7 +1,11 @@
-"""Rules as text: read, checked, compiled together, and run over the features of an account.
+"""Rules: loading, checking, compilation, and evaluation over the features of an account.
 
-`load` a policy, `compile_rules` it for a stream's coverage, and pass the program's address to the
-engine; `hits` asks the same compiled function about one row of features.
+Example:
+    >>> from wavebreak import rules
+    >>> program = rules.compile_rules(rules.load_policy())
+    >>> rules.matching_rules(program, "sent", {"age_s": 290, "sends_15s": 100, "channel": 0})
+    ('instant_ban',)
+
 """
 
 from wavebreak.rules.compiler import Program, compile_rules, features_read, matching_rules
@@ -32,13 +36,13 @@ __all__ = [
     "Program",
     "Rule",
     "Score",
-    "check",
+    "compile_prefilter",
     "compile_rules",
-    "describe",
-    "features_of",
-    "guard_of",
-    "hits",
-    "load",
-    "seconds",
-    "why",
+    "describe_rule",
+    "duration_seconds",
+    "explain_rule",
+    "features_read",
+    "load_policy",
+    "matching_rules",
+    "policy_summary",
 ]

@@ -1,6 +1,7 @@
-"""Functions that are written from the rules of a policy: their source, compiled and kept.
+"""Rule compiler: the rules of a policy as one compiled function.
 
-All rules of a policy as one compiled C callback: features and a kind of fact in, a mask out.
+`compile_rules` generates Python source for all rules of a policy and compiles it to a C callback:
+features and a kind of fact in, a mask of matching rules out. Machine code is cached by the source.
 """
 
 from __future__ import annotations
@@ -50,23 +51,23 @@ def differs(a, b):
     return a < b or a > b
 
 '''
-"""What a generated function stands on: a missing operand stays missing, and never differs."""
+"""Imports and helpers of the generated code: missing operands stay missing and never differ."""
 
 
 @cache
 def compile_source(source: str, name: str, n_args: int, features: tuple[str, ...]) -> Callback:
-    """Machine code of the function `name` of a source, which takes `n_args` int64 and gives one.
+    """Compile the function `name` of a source; it takes `n_args` int64 and returns one.
 
-    It comes from the user's cache where one like it was compiled before.
+    The machine code is cached in the user's cache directory.
     """
-    told = "\0".join([source, numba.__version__, np.__version__, sources_digest(), *features])
-    digest = hashlib.sha256(told.encode()).hexdigest()[:12]
+    key = "\0".join([source, numba.__version__, np.__version__, sources_digest(), *features])
+    digest = hashlib.sha256(key.encode()).hexdigest()[:12]
     kept = hold_directory(cache_root() / f"rules-{digest}")
     if writable(kept):
         return callback(_imported(kept, digest, source, name), n_args, directory=kept)
-    with tempfile.TemporaryDirectory(prefix="wavebreak-") as passing:
-        made = _imported(Path(passing), digest, source, name)
-        return callback(made, n_args, directory=Path(passing))
+    with tempfile.TemporaryDirectory(prefix="wavebreak-") as temporary:
+        made = _imported(Path(temporary), digest, source, name)
+        return callback(made, n_args, directory=Path(temporary))
 
 
 def _imported(directory: Path, digest: str, source: str, name: str) -> Callable[..., int]:
@@ -77,7 +78,9 @@ def _imported(directory: Path, digest: str, source: str, name: str) -> Callable[
         fresh.replace(path)
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
-        raise PolicyError(f"{path} cannot be imported", fix="set WAVEBREAK_CACHE to another place")
+        raise PolicyError(
+            f"{path} cannot be imported", fix="set WAVEBREAK_CACHE to a writable directory"
+        )
     module: ModuleType = importlib.util.module_from_spec(spec)
     # Numba finds the globals of cached code by importing the module by its name.
     sys.modules[path.stem] = module
@@ -91,13 +94,13 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Compiled rules. `address` is of `int64 rules(int64 features, int64 kind_bit)`.
+    """Compiled rules; `address` is that of `int64 rules(int64 features, int64 kind_bit)`.
 
     `features` there is the address of a float64 array in the catalog's order, `kind_bit` is
-    `1 << kind`, the result has bit k set where rule k hit. Arrays have shape `(64,)`: `outcome`
+    `1 << kind`, the result has bit k set where rule k matched. Arrays have shape `(64,)`: `outcome`
     and `stage` codes, `hold_s` in seconds (0: it does not end), `shadow` 0 or 1. A rule with a
-    label has outcome 0. Bits outside `enabled` are to be ignored: rules that cannot hold without a
-    feature that the stream does not cover, whose ids are `not_covered`.
+    label has outcome 0. Ignore bits outside `enabled`: the rules `not_covered`, which cannot match
+    without a feature that the stream does not carry.
     """
 
     policy: Policy
@@ -114,17 +117,17 @@ class Program:
 
     @property
     def wake(self) -> int:
-        """Mask over kinds of fact: those on which an enabled rule is to be asked."""
+        """Mask of the kinds of fact on which an enabled rule is evaluated."""
         kinds = {k for rule in self._enabled_rules() for k in rule.on}
         return sum(1 << self.policy.kinds.index(kind) for kind in kinds)
 
     @property
     def enforced(self) -> int:
-        """Mask over enabled rules that decide: neither in shadow nor a mere label."""
+        """Mask of enabled rules that decide: neither in shadow nor with a label."""
         return self._mask(lambda rule: rule.mode == "enforce" and rule.outcome is not None)
 
     def of_stage(self, stage: str) -> int:
-        """Mask over enabled rules of a stage."""
+        """Mask of the enabled rules of a stage."""
         return self._mask(lambda rule: rule.stage == stage)
 
     def _enabled_rules(self) -> list[Rule]:
@@ -141,12 +144,12 @@ def _parsed(expression: str, features: tuple[str, ...]) -> Expression:
 
 
 def features_read(rule: Rule, features: tuple[str, ...] = catalog.NAMES) -> tuple[str, ...]:
-    """Features that a rule reads, of the vocabulary `features`, in order of mention."""
+    """Return the features that a rule reads, in order of mention."""
     return _parsed(rule.expression, features).features
 
 
 def program_source(policy: Policy) -> str:
-    """Python source of the function of all rules; rules that look at the same facts share an if."""
+    """Return the Python source of all rules; rules on the same kinds of fact share an `if`."""
     masks = [sum(1 << policy.kinds.index(kind) for kind in set(rule.on)) for rule in policy.rules]
     lines = [
         "def rules(address, kind_bit):",
@@ -165,7 +168,7 @@ def program_source(policy: Policy) -> str:
 
 
 def compile_rules(policy: Policy, covered: frozenset[str] | None = None) -> Program:
-    """Compile a policy for a stream that covers the features `covered` (None: all of them)."""
+    """Compile a policy for a stream that covers the features `covered` (None: all)."""
     rules = policy.rules
     silent = frozenset(
         rule.id for rule in rules if covered is not None and not can_hold(rule.expression, covered)
@@ -189,10 +192,13 @@ def compile_rules(policy: Policy, covered: frozenset[str] | None = None) -> Prog
 
 
 def matching_rules(program: Program, kind: str, values: Mapping[str, float]) -> tuple[str, ...]:
-    """Ids of the enabled rules that hit on a fact of `kind`; features not in `values` are missing.
+    """Return the ids of enabled rules that match a fact of `kind`; other features are missing.
 
-    This is the very function that the engine calls. Raises `PolicyError` for a feature or kind
-    that is not in the policy's vocabulary.
+    Calls the same compiled function as the engine.
+
+    Raises:
+        PolicyError: The policy's vocabulary has no such feature or kind of fact.
+
     """
     policy = program.policy
     unknown = [name for name in values if name not in policy.features]

@@ -1,4 +1,4 @@
-"""A policy in words, for people: the list of its rules, one rule, and why there is one."""
+"""Rule descriptions: the summary of a policy, one rule, and the reasons for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wavebreak.rules.model import STAGES, Example, Policy, Rule
 
 
 def policy_summary(policy: Policy) -> list[str]:
-    """One line a rule, with how many examples were run, then what the policy holds in all."""
+    """Return one line per rule with the number of its examples, then the totals."""
     width = max((len(rule.id) for rule in policy.rules), default=0)
     lines = [
         f"ok  {rule.id:<{width}}  {_effect(rule)}  "
@@ -32,10 +32,7 @@ def policy_summary(policy: Policy) -> list[str]:
 
 
 def describe_rule(rule: Rule) -> str:
-    """Describe a rule in a few lines of Markdown.
-
-    Every field but the examples, which `why` adds.
-    """
+    """Describe a rule in Markdown, without its examples."""
     lines = [
         f"## {rule.id}",
         "",
@@ -53,9 +50,11 @@ def describe_rule(rule: Rule) -> str:
 
 
 def explain_rule(policy: Policy, rule_id: str) -> str:
-    """Say why a rule is there, what it reads and where that errs, and its examples (Markdown).
+    """Describe a rule with its features, their errors, and its examples, in Markdown.
 
-    Raises `PolicyError` with the nearest ids when there is no such rule.
+    Raises:
+        PolicyError: There is no such rule; suggests similar ids.
+
     """
     rule = policy.rule(rule_id)
     if rule is None:
@@ -73,8 +72,8 @@ def explain_rule(policy: Policy, rule_id: str) -> str:
                 f"Blind spots: {feature.blind_spots}.",
             ]
     lines += ["", "### Examples", ""]
-    lines += [f"- fires on {_shown(example)}" for example in rule.fires_on]
-    lines += [f"- stays quiet on {_shown(example)}" for example in rule.stays_quiet_on]
+    lines += [f"- fires on {_example_text(example)}" for example in rule.fires_on]
+    lines += [f"- stays quiet on {_example_text(example)}" for example in rule.stays_quiet_on]
     return "\n".join(lines)
 
 
@@ -89,5 +88,5 @@ def _effect(rule: Rule) -> str:
     return effect + (" (shadow)" if rule.mode == "shadow" else "")
 
 
-def _shown(example: Example) -> str:
-    return ", ".join(f"{name} = {value:g}" for name, value in example.items()) or "nothing known"
+def _example_text(example: Example) -> str:
+    return ", ".join(f"{name} = {value:g}" for name, value in example.items()) or "no known feature"

@@ -1,8 +1,8 @@
-"""The language of `when`: a typed subset of Python's expressions over features.
+"""Condition language of rules: a typed subset of Python expressions over features.
 
-There are numbers (features, literals, `+ - * /`, unary minus, `min`, `max`, `abs`) and truths
-(comparisons, `and`, `or`); the whole is a truth. A comparison with a missing feature is false, of
-`!=` too, so there is no `not`: a missing feature never fires a rule.
+There are numbers (features, literals, `+ - * /`, unary minus, `min`, `max`, `abs`) and truth values
+(comparisons, `and`, `or`); the whole expression is a truth value. A comparison with a missing
+feature is false, also `!=`, so there is no `not`: a missing feature never fires a rule.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_LENGTH = 1000
 MAX_DEPTH = 24
 
 CALLS = {"min": "least", "max": "greatest", "abs": "abs"}
-"""Callable names, and what the compiled function calls for them."""
+"""Functions of the language, and those of the generated code."""
 
 _ARITHMETIC = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 _COMPARISONS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "=="}
@@ -28,7 +28,7 @@ _ALLOWED = "use features, numbers, + - * /, comparisons, and, or, min(), max(), 
 
 
 class Expression(NamedTuple):
-    """A checked expression: its text, the Python that computes it from `f`, the features it reads.
+    """A checked expression: its text, its Python code over `f`, the features that it reads.
 
     `features` are in the order of their first mention.
     """
@@ -39,9 +39,9 @@ class Expression(NamedTuple):
 
 
 def can_hold(text: str, covered: Set[str]) -> bool:
-    """Whether an expression can hold where only the features `covered` are ever known.
+    """Return whether an expression can be true where only the features `covered` are known.
 
-    A comparison with a missing feature is false, so that an `or` may do without one of its sides.
+    A comparison with a missing feature is false, so an `or` needs only one of its sides.
 
     >>> can_hold("a > 1 and (b > 2 or c > 3)", {"a", "c"}), can_hold("a > 1 and b > 2", {"a"})
     (True, False)
@@ -62,16 +62,21 @@ def parse(text: str, names: Sequence[str]) -> Expression:
     """Check `text` against the language and the feature `names`, and translate it.
 
     In the code, `f[i]` is the feature `names[i]`; `least`, `greatest` and `differs` are the
-    functions of `program.PREAMBLE`. Raises `PolicyError` with the column and the fix.
+    functions of `compiler.PREAMBLE`. Raises `PolicyError` with the column and the fix.
 
     >>> parse("sends_1h >= 60 and age_s < 3_600", ["age_s", "sends_1h"]).code
     '((f[1] >= 60.0) and (f[0] < 3600.0))'
     """
     flat = " ".join(text.split())
     if len(flat) > MAX_LENGTH:
-        raise PolicyError(f"the expression is longer than {MAX_LENGTH} characters", fix="split it")
+        raise PolicyError(
+            f"the expression is longer than {MAX_LENGTH} characters",
+            fix="split it into several conditions or rules",
+        )
     if not flat.isascii() or "#" in flat:
-        raise PolicyError("the expression has a character that is not code", fix=_ALLOWED)
+        raise PolicyError(
+            "the expression has a character that the language does not allow", fix=_ALLOWED
+        )
     translation = _Translation(flat, names)
     code = translation.truth(_tree(flat), 0)
     return Expression(flat, code, tuple(translation.read))
@@ -90,7 +95,7 @@ def _tree(flat: str) -> ast.expr:
 
 
 class _Translation:
-    """One pass over a tree; `truth` and `number` say which type is wanted."""
+    """Translates a syntax tree; `truth` and `number` expect a node of that type."""
 
     def __init__(self, flat: str, names: Sequence[str]) -> None:
         self.flat = flat
@@ -113,8 +118,10 @@ class _Translation:
                 self._refuse(node, "`not` is not allowed", fix)
             case ast.Constant() | ast.Name() | ast.BinOp() | ast.UnaryOp() | ast.Call():
                 self.number(node, depth)
-                fix = f"compare it with something, as in `{self._text(node)} == 1`"
-                self._refuse(node, f"`{self._text(node)}` is a number where a truth is wanted", fix)
+                fix = f"compare it with a number, as in `{self._text(node)} == 1`"
+                self._refuse(
+                    node, f"`{self._text(node)}` is a number, but a condition is needed", fix
+                )
             case _:
                 self._refuse(node, f"`{self._text(node)}` is not allowed", _ALLOWED)
 
@@ -133,8 +140,8 @@ class _Translation:
             case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in CALLS:
                 return self._call(node, name, [self.number(arg, depth + 1) for arg in args])
             case ast.Compare() | ast.BoolOp():
-                what = f"`{self._text(node)}` is a truth where a number is wanted"
-                self._refuse(node, what, "join truths by `and` and `or` only")
+                what = f"`{self._text(node)}` is a condition, but a number is needed"
+                self._refuse(node, what, "join conditions by `and` and `or` only")
             case _:
                 self._refuse(node, f"`{self._text(node)}` is not allowed", _ALLOWED)
 
@@ -178,7 +185,7 @@ class _Translation:
 
     def _limit(self, node: ast.expr, depth: int) -> None:
         if depth > MAX_DEPTH:
-            self._refuse(node, f"nested more than {MAX_DEPTH} deep", "split the rule")
+            self._refuse(node, f"nested more than {MAX_DEPTH} deep", "split the rule in two")
 
     def _text(self, node: ast.expr) -> str:
         text = self.flat[node.col_offset : node.end_col_offset]

@@ -1,9 +1,9 @@
-"""From TOML files to a checked policy: the shipped one, with what a directory puts in its place.
+"""Policy loader: rules, actions and enforcement terms from TOML, checked.
 
-A directory is laid out as the shipped policy is: `rules/*.toml`, one file an abuse type,
-`actions.toml` and the sheets beside it, of which each may be there or not. A file of the same name
-takes the place of the shipped file, a rule of the same id that of the shipped rule; all else is
-added.
+A directory is laid out as the shipped policy: `rules/*.toml`, one file per abuse type,
+`actions.toml` and other configuration files, all optional. A file of the same name replaces the
+shipped file, a rule of the same id (or of an earlier id) replaces the shipped rule; everything else
+is added.
 """
 
 from __future__ import annotations
@@ -41,7 +41,20 @@ SHIPPED = config.SHIPPED
 
 _log = logging.getLogger(__name__)
 
-_WHEN_FORM = 'when = ["age_s < 600", { any_of = ["refused >= 5", "score >= 0.9"] }]'
+_FORMS = {
+    "id": 'lower-case letters, digits and _, as in id = "mass_group_creation"',
+    "abuse": 'lower-case letters, digits and _, as in abuse = "bulk"',
+    "stage": "one of registration, messaging, feedback, review",
+    "on": 'a list of kinds of fact, as in on = ["sent"]',
+    "when": 'when = ["age_s < 600", { any_of = ["refused >= 5", "score >= 0.9"] }]',
+    "outcome": f"one of {', '.join(OUTCOMES)}",
+    "for": 'a number and s, m, h or d, as in for = "24h"',
+    "mode": "enforce or shadow",
+    "on_failure": "open or closed",
+    "fires_on": "at least one example, as in fires_on = [{ sends_1h = 11 }]",
+    "stays_quiet_on": "at least one example, as in stays_quiet_on = [{ sends_1h = 9 }]",
+}
+"""What a field of a rule has to be, for errors."""
 
 Row = TypeVar("Row", Rule, Action, EnforcementTerms, Score, Feedback)
 Tables = tuple[EnforcementTerms, Score, Feedback]
@@ -55,14 +68,22 @@ def load_policy(
     features: tuple[str, ...] = catalog.NAMES,
     kinds: tuple[str, ...] = KINDS,
 ) -> Policy:
-    """Load and check a policy, and run the examples of its rules through the compiled function.
+    """Load and check a policy, and evaluate the examples of its rules.
 
-    Raises `PolicyError` that names the file, the rule, the field and the fix.
+    Args:
+        directory: A local policy, which overrides and extends the shipped one.
+        shipped: The shipped policy.
+        features: Names of known features.
+        kinds: Known kinds of fact.
+
+    Raises:
+        PolicyError: The policy is invalid; names file, rule, field and fix.
+
     """
     found, actions, tables = _merged(shipped, directory)
     _check_aliases(found)
     if len(found) > MAX_RULES:
-        raise PolicyError(f"there are {len(found)} rules", fix=f"keep to {MAX_RULES}")
+        raise PolicyError(f"there are {len(found)} rules", fix=f"keep at most {MAX_RULES}")
     for rule, path in found.values():
         _checked(rule, _place(path, rule.id), actions, features, kinds)
     name = directory.resolve().name if directory else "shipped"
@@ -75,7 +96,7 @@ def load_policy(
 
 
 def _merged(shipped: Path, local: Path | None) -> tuple[Found, dict[str, Action], Tables]:
-    """Rules by id, each with its file; actions by id; tables: the shipped under the local."""
+    """Return rules by id with their files, actions by id, and tables; local ones come first."""
     actions, rules = shipped / "actions.toml", _rule_files(shipped)
     own = _rule_files(local) if local else []
     if local and (local / "actions.toml").exists():
@@ -83,8 +104,8 @@ def _merged(shipped: Path, local: Path | None) -> tuple[Found, dict[str, Action]
     elif local and not own:
         sheet = sorted(path.name for path in shipped.glob("*.toml"))
         if not any((local / name).is_file() for name in sheet):
-            fix = f"put rules into rules/*.toml there, or one of {', '.join(sheet)}"
-            raise PolicyError(f"{local} holds no policy", fix=fix)
+            fix = f"add rules/*.toml to it, or one of {', '.join(sheet)}"
+            raise PolicyError(f"{local} has no policy", fix=fix)
     replaced = {path.name for path in own}
     found = _overridden(_rules(path for path in rules if path.name not in replaced), _rules(own))
     named, tables = _actions(actions)
@@ -131,7 +152,7 @@ def _actions(path: Path) -> tuple[dict[str, Action], Tables]:
     rows = _rows(path, "action", Action, content)
     named = {action.id: action for action in rows}
     if len(named) < len(rows):
-        raise PolicyError(f"{path.name}: two actions of one id", fix="give each an id of its own")
+        raise PolicyError(f"{path.name}: two actions have one id", fix="give each its own id")
     for outcome in OUTCOMES:
         if outcome not in named or named[outcome].outcome != outcome:
             what = f"{path.name}: no action `{outcome}` of the outcome {outcome}"
@@ -156,7 +177,7 @@ def _rename_standing(path: Path, content: dict[str, Any]) -> None:
 
 
 def _checked_tables(where: str, score: Score, feedback: Feedback) -> None:
-    """Raise `PolicyError` where what a score does, or what senders are told, does not add up."""
+    """Raise `PolicyError` where the tables [score] or [feedback] are inconsistent."""
     for within in score.most:
         if within.carries not in catalog.INDEX:
             raise PolicyError(
@@ -178,7 +199,10 @@ def _checked_tables(where: str, score: Score, feedback: Feedback) -> None:
 
 def _rule_files(directory: Path) -> list[Path]:
     if not directory.is_dir():
-        raise PolicyError(f"{directory} is not a directory", fix="name a directory with rules/")
+        raise PolicyError(
+            f"{directory} is not a directory",
+            fix="give a directory with rules/*.toml or actions.toml",
+        )
     return sorted((directory / "rules").glob("*.toml"))
 
 
@@ -188,8 +212,8 @@ def _rules(paths: Iterable[Path]) -> Found:
         for rule in _rows(path, "rule", Rule, config.read_toml(path)):
             if rule.id in found:
                 raise PolicyError(
-                    f"{_place(path, rule.id)}: {found[rule.id][1].name} has a rule of that id too",
-                    fix="give each rule an id of its own",
+                    f"{_place(path, rule.id)}: {found[rule.id][1].name} also has a rule of that id",
+                    fix="give each rule its own id",
                 )
             found[rule.id] = (rule, path)
     return found
@@ -235,14 +259,19 @@ def _row(where: str, row: dict[str, Any], kind: type[Row]) -> Row:
     except msgspec.ValidationError as error:
         what, _, field = str(error).partition(" - at `$.")
         field = field.rstrip("`")
+        fix = _field_fix(field, str(error))
         what = f"{field}: {what}" if field else what
-        page = "how-to/write-a-rule.md" if kind is Rule else "reference/configuration.md"
-        fix = f"see docs/{page}"
-        if field.startswith("when"):
-            fix = (
-                'write it as when = ["age_s < 600", { any_of = ["refused >= 5", "score >= 0.9"] }]'
-            )
         raise PolicyError(f"{where}, {what}", fix=fix) from None
+
+
+def _field_fix(field: str, problem: str) -> str:
+    """Return how to correct a field that has another type or form than it must have."""
+    missing = re.search(r"missing required field `(\w+)`", problem)
+    if missing:
+        form = _FORMS.get(missing[1])
+        return f"add {missing[1]}" + (f": {form}" if form else "")
+    name = re.split(r"[.\[]", field)[0]
+    return f"write {_FORMS[name]}" if name in _FORMS else f"correct `{name}`; see actions.toml"
 
 
 def _place(path: Path, rule_id: str) -> str:
@@ -256,7 +285,7 @@ def _checked(
     features: tuple[str, ...],
     kinds: tuple[str, ...],
 ) -> None:
-    """Raise `PolicyError` where the fields of a rule do not go together."""
+    """Raise `PolicyError` where the fields of a rule are inconsistent."""
     for kind, n in Counter(rule.on).items():
         if kind not in kinds or n > 1:
             near = ", ".join(difflib.get_close_matches(kind, kinds, 3) or kinds)
@@ -283,7 +312,7 @@ def _check_effect(rule: Rule, where: str, actions: dict[str, Action]) -> None:
     if rule.outcome not in TIMED and rule.hold is not None:
         raise PolicyError(
             f"{where}, for: {rule.outcome or 'a label'} does not end by itself",
-            fix=f"leave `for` out, or choose one of {', '.join(sorted(TIMED))}",
+            fix=f"remove `for`, or choose one of {', '.join(sorted(TIMED))}",
         )
     action = rule.action or rule.outcome
     if action and (action not in actions or actions[action].outcome != rule.outcome):
@@ -305,6 +334,6 @@ def _run_examples(policy: Policy, program: Program, paths: dict[str, Path]) -> N
                 values = ", ".join(f"{name} = {value:g}" for name, value in example.items())
                 raise PolicyError(
                     f"{_place(paths[rule.id], rule.id)}, {field}, example {n}: the rule "
-                    f"{'fires' if fired else 'stays quiet'} on {values or 'nothing at all'}",
-                    fix=f"mend the example, or `when`: {' '.join(rule.expression.split())}",
+                    f"{'fires' if fired else 'stays quiet'} on {values or 'no known feature'}",
+                    fix=f"correct the example, or `when`: {' '.join(rule.expression.split())}",
                 )

@@ -1,4 +1,4 @@
-"""What a policy says: rules, actions, and the scales they are written on. Values only."""
+"""Data model of a policy: rules, actions, enforcement terms, and their units."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from wavebreak.rules.conditions import When, expression_of
 from wavebreak.schema.events import Channel
 
 TIMED = frozenset({"challenge", "limit", "restrict", "suspend"})
-"""Outcomes that end by themselves, and so need `for`."""
+"""Outcomes that end by themselves and therefore need `for`."""
 
 MAX_RULES = 64
 
@@ -32,21 +32,21 @@ _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 def duration_seconds(duration: str) -> int:
-    """Length of a duration such as `15m`, in seconds.
+    """Convert a duration such as `15m` to seconds.
 
-    >>> seconds("15m"), seconds("7d")
+    >>> duration_seconds("15m"), duration_seconds("7d")
     (900, 604800)
     """
     return int(duration[:-1]) * _SECONDS[duration[-1]]
 
 
 class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One rule of a policy. `when` is read on the kinds of fact in `on`; see `conditions`.
+    """One rule of a policy; `when` is evaluated on the kinds of fact in `on`.
 
-    Exactly one of `outcome` and `label` is given. `hold` (`for` in TOML) is how long a timed
-    outcome lasts. `fires_on` and `stays_quiet_on` are examples; a feature that an example does not
-    name is missing. `on_failure` says whether an act that it would have judged may pass (open) or
-    not (closed) where no engine answers; without it the service's own sheet says so by stage.
+    Exactly one of `outcome` and `label` is given. `hold` (`for` in TOML) is the duration of a timed
+    outcome. `fires_on` and `stays_quiet_on` are examples; features that an example does not name
+    are missing. `on_failure` decides whether an act may pass (open) or not (closed) where the
+    engine does not answer; without it service.toml decides by stage.
     `needs_split` marks a rule with more conditions than a reader can follow. `aliases` are ids that
     the rule had in earlier versions: it is found by them too.
     """
@@ -76,7 +76,7 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Action(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What the platform does for an outcome, and how it is undone.
+    """What the platform does for an outcome, and how to undo it.
 
     Each outcome has the action of its own name; a rule may name another of the same outcome.
     """
@@ -88,13 +88,16 @@ class Action(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class EnforcementTerms(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The numbers of enforcement that no rule holds.
+    """Enforcement terms that apply to all rules.
 
-    `new_chats_1d` is the quota of `limit`; from the `suspend_after`-th on a restriction is a
-    suspension, and each is twice as long as the one before, doubled `double_at_most` times;
-    `observe` is how long an account is watched; for
-    `grace` after a passed challenge, `benign_grace` after a label benign, rules that had fired stay
-    quiet.
+    Attributes:
+        new_chats_1d: Daily quota of new chats under `limit`.
+        suspend_after: From this restriction on, a restriction is a suspension.
+        double_at_most: How often the duration doubles from one restriction to the next.
+        observe: Duration of `observe`.
+        grace: After a passed challenge, rules that had matched do not match for so long.
+        benign_grace: The same after a label `benign`.
+
     """
 
     new_chats_1d: Annotated[int, Meta(ge=0, le=100_000)]
@@ -109,22 +112,28 @@ Evidence = Annotated[tuple[Word, ...], Meta(min_length=1)]
 
 
 class Within(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The most that a score may ask for on a stream that carries a feature."""
+    """The most severe outcome of a score on a stream that carries a feature."""
 
     carries: Word
     outcome: Outcome
 
 
 class Score(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a model's score may do. Its thresholds are the model's own.
+    """Outcomes that a model's score may request; the thresholds are the model's own.
 
-    `hold` is how long each timed outcome lasts. A score bans only an account on which rules of
-    `families` families of `evidence` (family: abuses of the rules) have fired; else what it asks
-    for is `otherwise`. Where a rule of an abuse in `recover` has fired, the account is taken for a
-    victim's and a score asks for a challenge at most. The first of `most` whose feature the stream
-    carries bounds what it may ask for, else `without` does; of who has started no chat it asks for
-    `silent` at most. On the channels in `spares` it asks for nothing. In `shadow` it is noted and
-    decides nothing.
+    Attributes:
+        mode: In `shadow` the score is recorded and decides nothing.
+        families: A score bans only where rules of so many families of `evidence` have matched.
+        otherwise: The outcome instead of a ban.
+        hold: Duration of each timed outcome.
+        evidence: Families of evidence, each with the abuse types of its rules.
+        recover: Where a rule of these abuse types has matched, the account is a victim's: the score
+            requests a challenge at most.
+        most: The first entry whose feature the stream carries limits the outcome.
+        without: The limit where no entry of `most` applies.
+        silent: The limit for an account that has started no chat.
+        spares: Channels on which a score requests nothing.
+
     """
 
     mode: Literal["enforce", "shadow"] = "shadow"
@@ -140,9 +149,9 @@ class Score(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Feedback(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """When a sender is told of an outcome: at once, or between two delays after the decision.
+    """When a sender is notified of an outcome: at once, or between two delays after the decision.
 
-    Until then a refusal looks like silence, so that a sender who probes learns little.
+    Until then a refused act has no visible effect, so that a probing sender learns little.
     """
 
     delay: dict[Outcome, tuple[Duration, Duration]] = {}

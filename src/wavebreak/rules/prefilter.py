@@ -1,10 +1,10 @@
-"""The guard: which rules may hit, from an account's own row, before features are read in full.
+"""Rule prefilter: which rules can match, decided from an account's own row alone.
 
-Nearly every fact hits nothing. The guard is written from the rules themselves: each is kept with
-the comparisons that the row answers at once (`features.row_values`), the others taken for true. The
-language has no `not`, so that makes a rule true more often, never less: a rule that the guard
-rules out does not hit. Rules that ask alike for "at least" or "at most" so much of a feature stand
-together behind the weakest of their bounds, so that one comparison rules out many of them.
+Almost every fact matches no rule. The prefilter is generated from the rules: it keeps of each rule
+the comparisons that the row answers (`features.row_values`) and takes all others for true. The
+language has no `not`, so this makes a rule match more often, never less: a rule that the prefilter
+excludes does not match. Rules that compare the same feature with "at least" or "at most" share an
+`if` with the weakest of their bounds, so that one comparison excludes many rules.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from wavebreak.rules.expressions import parse
 from wavebreak.rules.model import Policy
 
 RARE = "rare"
-"""Whether the account has a rare row, as a feature of that name: 0 or 1."""
+"""Name of the flag for a rare row: 0 or 1."""
 _SIGNS: dict[type[ast.cmpop], str] = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<="}
 _MIRRORED = str.maketrans("<>", "><")
 
@@ -46,36 +46,36 @@ class Bound(NamedTuple):
 
     @property
     def ease(self) -> tuple[float, bool]:
-        """How weak it is among the bounds of its side."""
+        """Sort key: weaker bounds of a side are greater."""
         return -self.number if self.sign[0] == ">" else self.number, len(self.sign) > 1
 
 
 class Part(NamedTuple):
-    """A condition that a rule cannot hit without: code, the features it reads, its bound if any."""
+    """A necessary condition of a rule: code, features that it reads, its bound if any."""
 
     code: str
     reads: tuple[str, ...]
     bound: Bound | None
 
 
-class _Suspect(NamedTuple):
+class _Candidate(NamedTuple):
     bit: str
     rule: str
     parts: tuple[Part, ...]
 
 
 def compile_prefilter(policy: Policy) -> Callback:
-    """Compile a policy's guard: `int64 guard(int64 row, int64 rare, int64 kind_bit)`.
+    """Compile a policy's prefilter: `int64 guard(int64 row, int64 rare, int64 kind_bit)`.
 
     `row` is the address of an account's row with its windows at its clock, `rare` that of its rare
-    row, which is looked at only where there is one. The result has bit k set where rule k may hit
-    on that kind of fact, and 0 where it cannot.
+    row, which is read only where there is one. The result has bit k set where rule k may match that
+    kind of fact.
     """
     return compile_source(prefilter_source(policy), "guard", 3, policy.features)
 
 
 def prefilter_source(policy: Policy) -> str:
-    """Python source of the guard; kinds of fact on which the same rules are asked share an if."""
+    """Return the prefilter's Python source; kinds of fact with the same rules share an `if`."""
     lines = [
         "def guard(address, rare_address, kind_bit):",
         "    row = carray(address_as_void_pointer(address), (1,), ROW)[0]",
@@ -83,7 +83,7 @@ def prefilter_source(policy: Policy) -> str:
         f"    {RARE} = 1.0 if row.rare > 0 else 0.0",
         "    may = 0",
     ]
-    suspects = [_suspect(policy, k) for k in range(len(policy.rules))]
+    candidates = [_candidate(policy, k) for k in range(len(policy.rules))]
     asked: dict[tuple[int, ...], int] = {}
     for at, kind in enumerate(policy.kinds):
         on = tuple(k for k, rule in enumerate(policy.rules) if kind in rule.on)
@@ -91,22 +91,22 @@ def prefilter_source(policy: Policy) -> str:
     for on, mask in asked.items():
         if on:
             lines.append(f"    if kind_bit & {mask:#x}:")
-            lines += _tree([suspects[k] for k in on], frozenset({RARE}), frozenset(), 2)
+            lines += _tree([candidates[k] for k in on], frozenset({RARE}), frozenset(), 2)
     return PREAMBLE + "\n".join([*lines, "    return may", ""])
 
 
-def _suspect(policy: Policy, k: int) -> _Suspect:
+def _candidate(policy: Policy, k: int) -> _Candidate:
     # Bit 63 is the sign: only its complement is a literal of int64.
     bit = f"{1 << k:#x}" if k < 63 else "~0x7fffffffffffffff"
     rule = policy.rules[k]
-    return _Suspect(bit, rule.id, necessary_conditions(rule.expression, policy.features))
+    return _Candidate(bit, rule.id, necessary_conditions(rule.expression, policy.features))
 
 
 def necessary_conditions(when: str, features: Sequence[str]) -> tuple[Part, ...]:
-    """Conditions on an account's own row that hold wherever a rule's expression does.
+    """Return conditions on an account's own row that hold wherever a rule's expression does.
 
-    >>> [part.code for part in necessary("sends_1h >= 60 and device_bad > 1", ("sends_1h",
-    ...                                                                        "device_bad"))]
+    >>> names = ("sends_1h", "device_bad")
+    >>> [part.code for part in necessary_conditions("sends_1h >= 60 and device_bad > 1", names)]
     ['sends_1h >= 60.0']
     """
     tree = _named(parse(when, features).code, features)
@@ -115,7 +115,7 @@ def necessary_conditions(when: str, features: Sequence[str]) -> tuple[Part, ...]
 
 
 def _named(code: str, features: Sequence[str]) -> ast.expr:
-    """Code of an expression, with a name in the place of each `f[i]`."""
+    """Parse the code of an expression, with feature names instead of `f[i]`."""
 
     class Naming(ast.NodeTransformer):
         def visit_Subscript(self, node: ast.Subscript) -> ast.Name:
@@ -148,7 +148,7 @@ def _part(node: ast.expr) -> Part | None:
 
 
 def _relaxed(node: ast.expr) -> ast.expr | None:
-    """A truth that the row answers and that holds wherever `node` does; None: there is none."""
+    """Return a condition on the row that holds wherever `node` does, or None."""
     if isinstance(node, ast.BoolOp):
         values = [_relaxed(value) for value in node.values]
         kept = [value for value in values if value is not None]
@@ -164,10 +164,10 @@ def _relaxed(node: ast.expr) -> ast.expr | None:
 
 
 def _unless_rare(node: ast.expr) -> ast.expr | None:
-    """What a comparison that reads a rare row comes to.
+    """Relax a comparison that reads a rare row.
 
-    A rare row whose windows have not been moved on may tell too much, never too little: "at
-    least" is asked of it; all else holds where there is one, or must hold of zeros.
+    A rare row whose windows were not advanced may hold too much, never too little: "at least" is
+    compared; any other comparison counts as true where there is a rare row, else it reads zeros.
     """
     bound = _bound(node)
     if bound and bound.sign[0] == ">":
@@ -186,7 +186,7 @@ def _unless_rare(node: ast.expr) -> ast.expr | None:
 
 
 def _constant(node: ast.expr) -> float | None:
-    """Value of arithmetic over literals; None for any other expression."""
+    """Return the value of arithmetic over literals; None for any other expression."""
     match node:
         case ast.Constant(value=float(value)):
             return value
@@ -209,7 +209,7 @@ _COMPARED: dict[type[ast.cmpop], Any] = {
 
 
 def _holds(node: ast.expr) -> bool | None:
-    """Whether a comparison of constants holds; None where it is none."""
+    """Return whether a comparison of constants holds; None for any other expression."""
     match node:
         case ast.Compare(left=left, ops=[op], comparators=[right]):
             a, b = _constant(left), _constant(right)
@@ -230,17 +230,17 @@ def _bound(node: ast.expr) -> Bound | None:
 
 
 def _tree(
-    rules: list[_Suspect], known: frozenset[str], used: frozenset[tuple[str, str]], depth: int
+    rules: list[_Candidate], known: frozenset[str], used: frozenset[tuple[str, str]], depth: int
 ) -> list[str]:
-    """Lines that set the bits of those among `rules` that may hit.
+    """Return code lines that set the bits of those `rules` that may match.
 
-    `known` are the features that have been read, `used` the sides of bounds that lead here.
+    `known` are the features already read, `used` the sides of bounds already tested.
     """
     if not rules:
         return []
     shared = _most_shared(rules, used)
     if shared is None:
-        return [line for rule in rules for line in _alone(rule, known, depth)]
+        return [line for rule in rules for line in _single_rule(rule, known, depth)]
     pad = "    " * depth
     behind = [_less(rule, shared) for rule in rules if shared.side in _bounds(rule)]
     others = [rule for rule in rules if shared.side not in _bounds(rule)]
@@ -250,21 +250,21 @@ def _tree(
     return [*read, f"{pad}if {shared.code}:", *inside, *_tree(others, known, used, depth)]
 
 
-def _bounds(rule: _Suspect) -> dict[tuple[str, str], Bound]:
-    """The rule's bounds by side; of two on one side the weaker, which is as necessary."""
+def _bounds(rule: _Candidate) -> dict[tuple[str, str], Bound]:
+    """Return the rule's bounds by side; of two on one side the weaker."""
     found = sorted((p.bound for p in rule.parts if p.bound), key=lambda bound: bound.ease)
     return {bound.side: bound for bound in found}
 
 
-def _less(rule: _Suspect, shared: Bound) -> _Suspect:
-    """The rule without the part that says no more than the shared bound."""
+def _less(rule: _Candidate, shared: Bound) -> _Candidate:
+    """Return the rule without the part that equals the shared bound."""
     return rule._replace(parts=tuple(p for p in rule.parts if p.bound != shared))
 
 
-def _most_shared(rules: list[_Suspect], used: frozenset[tuple[str, str]]) -> Bound | None:
-    """The weakest bound of the side that most rules have, if two do.
+def _most_shared(rules: list[_Candidate], used: frozenset[tuple[str, str]]) -> Bound | None:
+    """Return the weakest bound of the side that most rules share, if two do.
 
-    "At least" counts twice: most accounts have little of anything.
+    "At least" counts twice: most features of most accounts are small.
     """
     sides: dict[tuple[str, str], list[Bound]] = {}
     for rule in rules:
@@ -278,8 +278,8 @@ def _most_shared(rules: list[_Suspect], used: frozenset[tuple[str, str]]) -> Bou
     return max(most, key=lambda bound: bound.ease)
 
 
-def _alone(rule: _Suspect, known: frozenset[str], depth: int) -> list[str]:
-    """Nested ifs of one rule's parts, what is most often false first."""
+def _single_rule(rule: _Candidate, known: frozenset[str], depth: int) -> list[str]:
+    """Return nested `if` lines of one rule's parts, those most often false first."""
     lines: list[str] = []
     joined: list[str] = []
     for part in sorted(rule.parts, key=_likelihood):
@@ -299,7 +299,7 @@ def _alone(rule: _Suspect, known: frozenset[str], depth: int) -> list[str]:
 
 
 def _likelihood(part: Part) -> int:
-    """Order of a rule's parts: "at least", what is no bound, "at most"."""
+    """Return the order of a rule's part: "at least", not a bound, "at most"."""
     return 1 if part.bound is None else 0 if part.bound.sign[0] == ">" else 2
 
 

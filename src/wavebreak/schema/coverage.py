@@ -1,4 +1,4 @@
-"""Coverage: which event types and fields a stream carries, so that absence is not read as zero."""
+"""Field coverage: which event types and fields a stream carries, so that absence is not zero."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from wavebreak.errors import FileError
 from wavebreak.schema.events import EVENTS, TYPES
 
 COVERED = 0.01
-"""Smallest share of a type's events that carry a field for the field to count as covered."""
+"""A field is covered if at least this share of its type's events carry it."""
 
 DENSE = ("typing.started", "message.delivered", "message.read")
-"""Types that go with messages: covered only where there is at least one to a hundred sends."""
+"""Types that accompany messages: covered if there is at least one per hundred sends."""
 
 MAX_RESOLUTION_MS = 86_400_000
 
@@ -30,11 +30,16 @@ _FIELDS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Profile:
-    """What a stream carries.
+    """Event types and fields that a stream carries.
 
-    `types`: each type's share of all events; `fields`: for "type.field" the share of the type's
-    events that have the field; `resolution_ms`: the step in which times come; `events`: how many
-    events this was learned from. Types and fields that never occur are left out.
+    Attributes:
+        types: Each type's share of all events.
+        fields: For "type.field" the share of the type's events that have the field.
+        resolution_ms: The greatest common step of event times.
+        events: Number of events that were measured.
+
+    Types and fields that never occur are omitted.
+
     """
 
     types: dict[str, float]
@@ -43,10 +48,10 @@ class Profile:
     events: int
 
     def covers(self, source: str) -> bool:
-        """Tell whether a type ("message.sent") or a field of it ("message.sent.size") is carried.
+        """Return whether the stream carries a type ("message.sent") or field ("message.sent.size").
 
-        A type is covered where it occurs, one that goes with messages (DENSE) where there is at
-        least one to a hundred sends; a field where at least one in a hundred of its type has it.
+        A type is covered where it occurs, a type that accompanies messages (DENSE) where there is
+        at least one per hundred sends; a field where at least 1 % of its type's events have it.
 
         >>> seen = Profile({"message.sent": 1.0}, {"message.sent.size": 0.4}, 1000, 10)
         >>> seen.covers("message.sent.size"), seen.covers("typing.started")
@@ -61,7 +66,7 @@ class Profile:
 
 
 def measure(batches: Iterable[pa.RecordBatch]) -> Profile:
-    """Learn a profile from log batches, all of which are read."""
+    """Measure the profile of log batches; reads all of them."""
     events, step = 0, 0
     of_type = np.zeros(len(TYPES), np.int64)
     given = {t: dict.fromkeys(_FIELDS[t], 0) for t in TYPES}
@@ -92,9 +97,9 @@ def _count(log: pa.RecordBatch, rows: np.ndarray, given: dict[str, int]) -> None
 
 
 def sidecar_path(events: Path) -> Path:
-    """Give the path of the profile that belongs to an events file.
+    """Return the path of the profile of an events file.
 
-    >>> beside(Path("day/events.jsonl.gz")).name
+    >>> sidecar_path(Path("day/events.jsonl.gz")).name
     'events.profile.json'
     """
     return events.with_name(events.name.partition(".")[0] + ".profile.json")
@@ -107,7 +112,7 @@ def save(profile: Profile, path: Path) -> None:
 
 def load(path: Path) -> Profile:
     """Read a profile; raises FileError where it is absent or not well formed."""
-    fix = "make one with: wavebreak profile EVENTS"
+    fix = "create it: wavebreak profile EVENTS"
     try:
         read = json.loads(path.read_text("utf-8"))
         profile = Profile(
@@ -122,5 +127,7 @@ def load(path: Path) -> Profile:
         raise FileError(f"the profile {path} is not well formed", fix=fix) from None
     unknown = sorted(set(profile.types) - set(TYPES))
     if unknown or profile.resolution_ms < 1:
-        raise FileError(f"the profile {path} names types or a step that cannot be", fix=fix)
+        raise FileError(
+            f"the profile {path} has an unknown event type or a resolution below 1 ms", fix=fix
+        )
     return profile

@@ -1,8 +1,8 @@
-"""The event contract: every type, field, limit and unit, declared once.
+"""Event schema: every type, field, limit and unit, declared once.
 
-The Structs below are the contract of docs (events, version 1). JSON is decoded straight into them;
-the columnar readers, the shipped JSON Schema and the two Arrow schemas are made from them.
-`WIRE_SCHEMA` is an event as it arrives, `LOG_SCHEMA` as the engine reads it after the edge.
+The structs below are the schema, version 1. JSON is decoded directly into them; the columnar
+readers, the shipped JSON Schema and the two Arrow schemas are derived from them. `WIRE_SCHEMA` is
+an event as it arrives, `LOG_SCHEMA` as the engine reads it after pseudonymization.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ SOURCES: tuple[str, ...] = get_args(Source)
 
 
 class Event(Struct, tag_field="type", forbid_unknown_fields=True, kw_only=True, gc=False):
-    """What every event has: `ts` event time, `account` who acts, `id` unique in the stream."""
+    """Fields of every event: `ts` event time, `account` who acts, `id` unique in the stream."""
 
     ts: Ts
     account: Name
@@ -233,7 +233,7 @@ class LabelAssigned(Event, tag="label.assigned"):
 
 
 EVENTS: tuple[type[Event], ...] = tuple(Event.__subclasses__())
-"""The Structs in the order of the contract's table."""
+"""The event structs in the order of the schema's table."""
 
 TYPES: tuple[str, ...] = tuple(str(e.__struct_config__.tag) for e in EVENTS)
 """The event types in the same order; a type's code in the log is its index here."""
@@ -242,7 +242,7 @@ AnyEvent: Any = reduce(or_, EVENTS)
 """The tagged union of all types, for msgspec."""
 
 PERSONAL = ("phone", "ip", "device")
-"""Wire fields that the edge replaces by keyed pseudonyms."""
+"""Wire fields that pseudonymization replaces."""
 
 CODES: dict[str, tuple[str, ...]] = {
     "media": MEDIA,
@@ -299,9 +299,9 @@ def _nothing(kind: pa.DataType) -> pa.Array:
 
 
 def null_column(rows: int, kind: pa.DataType) -> pa.Array:
-    """Give a column in which nothing is given; those of a kind share their memory.
+    """Return a column of nulls; columns of one type share their memory.
 
-    >>> absent(2, pa.string()).to_pylist()
+    >>> null_column(2, pa.string()).to_pylist()
     [None, None]
     """
     return _nothing(kind)[:rows] if rows <= _MANY else pa.nulls(rows, kind)
@@ -309,20 +309,20 @@ def null_column(rows: int, kind: pa.DataType) -> pa.Array:
 
 @lru_cache(maxsize=64)
 def null_columns(*, log: bool, rows: int) -> dict[str, pa.Array]:
-    """Give for each field of LOG_SCHEMA, or of WIRE_SCHEMA, a column in which nothing is given.
+    """Return a column of nulls for each field of LOG_SCHEMA or WIRE_SCHEMA.
 
-    >>> blanks(log=False, rows=2)["peer"].to_pylist()
+    >>> null_columns(log=False, rows=2)["peer"].to_pylist()
     [None, None]
     """
     return {f.name: null_column(rows, f.type) for f in (LOG_SCHEMA if log else WIRE_SCHEMA)}
 
 
 class Refusal(Struct, frozen=True, gc=False):
-    """Why one event was not taken. `line` counts lines, array items or rows from 1.
+    """Why one event was refused. `line` counts lines, array items or rows from 1.
 
     `cause` is one of: bad_json, too_long, content, unknown_field, misplaced_field, duplicate_field,
     missing_field, wrong_type, out_of_range_time, bad_value, missing_counterpart. `message` names
-    line, field and fix. The offending value is in none of them.
+    line, field and fix. No field contains the offending value.
     """
 
     line: int
@@ -336,12 +336,13 @@ _MANY_DIGITS = re.compile(r"[0-9]{4}|(?:[0-9]+\.){2}")
 
 
 def safe_field_name(name: str) -> str:
-    """Give a field's name as a message may show it: names are written by whoever sends events.
+    """Return a field name that a message may contain; senders of events choose the names.
 
-    A plain word is shown; what could carry a text, a number or an address is withheld.
+    A plain word is returned; a name that may hold text, a number or an address is withheld.
 
-    >>> shown("colour"), shown("+972541234567"), shown("meet me at nine")
-    ('colour', '(name withheld)', '(name withheld)')
+    >>> names = ("colour", "+972541234567", "meet me at nine")
+    >>> [safe_field_name(name) for name in names]
+    ['colour', '(name withheld)', '(name withheld)']
     """
     words = len(re.split(r"[_.-]+", name))
     plain = _FIELD_NAME.fullmatch(name) and not _MANY_DIGITS.search(name) and words <= 4
@@ -349,7 +350,7 @@ def safe_field_name(name: str) -> str:
 
 
 def json_rows(batch: pa.RecordBatch) -> pa.Array:
-    """Each row as one compact JSON object: keys in the batch's column order, nulls left out.
+    """Encode each row as a compact JSON object: keys in column order, nulls omitted.
 
     >>> rows = pa.RecordBatch.from_pylist([{"account": "a", "ts": 1}, {"account": "b", "ts": None}])
     >>> json_rows(rows).to_pylist()
@@ -378,7 +379,7 @@ def _json_member(name: str, column: pa.Array) -> pa.Array:
 
 
 def json_schema() -> dict[str, Any]:
-    """Make a JSON Schema (2020-12) of one event from the types above.
+    """Return the JSON Schema (2020-12) of one event, derived from the types above.
 
     The shipped policy/event.schema.json is exactly this.
     """

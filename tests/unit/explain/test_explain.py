@@ -1,4 +1,4 @@
-"""Explanations of accounts, against stories told by hand."""
+"""Explanations of accounts, against hand-written texts."""
 
 from __future__ import annotations
 
@@ -89,20 +89,20 @@ def _printed(explanation: Explanation) -> str:
     return console.export_text()
 
 
-def test_the_story_of_a_blast_is_told_in_words_and_numbers(blast: Explanation) -> None:
+def test_summary_of_a_blast_states_acts_and_counts(blast: Explanation) -> None:
     assert story_paragraphs(blast) == [
         "Registered on 1 March 2026, 12:00:00 UTC.",
         "3 min later it sent 113 messages in 14 s, to 113 people it had never exchanged a message "
         "with; none replied.",
-        "It received no messages up to then; no one had reported or blocked it.",
+        "It received no messages until then; no one had reported or blocked it.",
         "At 12:03:14, 3 min 14 s after it registered, it would have been banned by "
         "blast-at-birth (A hundred messages within 15 s, minutes after registering).",
         "After that it sent 1 more message; 1 of its events would have been refused; 1 report "
-        "came in.",
+        "followed.",
     ]
 
 
-def test_the_events_are_recounted_from_the_log(blast: Explanation) -> None:
+def test_timeline_counts_events_of_the_log(blast: Explanation) -> None:
     assert blast.timeline is not None
     counts = {kind: len(times) for kind, times in blast.timeline.times.items() if len(times)}
     assert counts == {
@@ -111,7 +111,7 @@ def test_the_events_are_recounted_from_the_log(blast: Explanation) -> None:
     }  # fmt: skip
 
 
-def test_an_event_that_stands_twice_in_the_log_is_counted_once(tmp_path: Path) -> None:
+def test_repeated_event_counts_once(tmp_path: Path) -> None:
     event = {"id": "same", "ts": NOON, "type": "message.sent", "account": "b", "peer": "v"}
     events = events_file(tmp_path / "events.jsonl", [event, event])
     found = explain(_run(tmp_path, source=str(events)), "b")
@@ -119,7 +119,7 @@ def test_an_event_that_stands_twice_in_the_log_is_counted_once(tmp_path: Path) -
     assert len(found.timeline["sends"]) == 1
 
 
-def test_writing_back_to_someone_who_wrote_first_is_no_first_contact(tmp_path: Path) -> None:
+def test_reply_is_not_a_first_contact(tmp_path: Path) -> None:
     events = [
         {"ts": NOON, "type": "message.sent", "account": "friend", "peer": "b2"},
         {"ts": NOON + SECOND, "type": "message.sent", "account": "b2", "peer": "friend"},
@@ -134,49 +134,49 @@ def test_writing_back_to_someone_who_wrote_first_is_no_first_contact(tmp_path: P
     )
 
 
-def test_an_enforced_run_says_what_was_done_and_not_what_would_be(tmp_path: Path) -> None:
+def test_enforced_run_states_what_was_done(tmp_path: Path) -> None:
     events = events_file(tmp_path / "events.jsonl", _blast())
     found = explain(_run(tmp_path, source=str(events), mode="enforce"), "b")
-    assert status_sentence(found) == "It stands banned."
+    assert status_sentence(found) == "It is banned."
     assert "it was banned by blast-at-birth" in story_paragraphs(found)[3]
     assert story_paragraphs(found)[4].startswith(
         "After that it tried to send 1 more message; 1 of its events"
     )
 
 
-def test_a_log_that_is_gone_is_said_and_the_totals_are_told_instead(tmp_path: Path) -> None:
+def test_missing_log_is_reported_with_totals(tmp_path: Path) -> None:
     found = explain(_run(tmp_path, source=str(tmp_path / "gone.jsonl")), "b")
-    told = story_paragraphs(found)
+    result = story_paragraphs(found)
     assert found.timeline is None
-    assert "it sent 114 messages and wrote first to 113 people, of whom 1 replied" in told[1]
-    assert "is no longer there" in told[-1]
+    assert "it sent 114 messages and wrote first to 113 people, of whom 1 replied" in result[1]
+    assert "does not exist any more" in result[-1]
     write_html(found, tmp_path / "b.html")
-    assert "no longer there" in (tmp_path / "b.html").read_text()
+    assert "does not exist any more" in (tmp_path / "b.html").read_text()
 
 
-def test_a_run_from_a_pipe_explains_that_the_events_are_gone(tmp_path: Path) -> None:
+def test_run_from_a_pipe_reports_missing_events(tmp_path: Path) -> None:
     assert "from a pipe" in story_paragraphs(explain(_run(tmp_path, source="-"), "b"))[-1]
 
 
-def test_an_account_without_decisions_is_told_so(tmp_path: Path) -> None:
+def test_account_without_decisions_is_reported(tmp_path: Path) -> None:
     found = explain(_run(tmp_path), "b2")
-    assert status_sentence(found) == "Nothing was decided about this account: it may do everything."
+    assert status_sentence(found) == "No decision was made about this account: nothing is refused."
     assert "No rule fired: no decision was made about it." in story_paragraphs(found)
 
 
-def test_an_account_first_seen_without_registration_is_told_so(tmp_path: Path) -> None:
+def test_account_without_registration_is_reported(tmp_path: Path) -> None:
     run = run_directory(
         tmp_path / "run",
         [account_row("a", registered_ms=None, worst="restrict", until_ms=NOON + 2 * DAY)],
         [decision("a", NOON + DAY, "restrict", until=NOON + 2 * DAY)],
     )
     found = explain(run, "a")
-    assert story_paragraphs(found)[0].endswith("the log does not hold its registration.")
+    assert story_paragraphs(found)[0].endswith("the log does not contain its registration.")
     assert "would have been restricted for 1 d" in " ".join(story_paragraphs(found))
     assert "until 3 March 2026, 12:00:00 UTC" in status_sentence(found)
 
 
-def test_an_outcome_that_has_ended_is_told_with_the_worst_there_was(tmp_path: Path) -> None:
+def test_ended_outcome_is_reported_with_the_worst(tmp_path: Path) -> None:
     run = run_directory(
         tmp_path / "run",
         [account_row("a", worst="limit", outcome="allow")],
@@ -184,28 +184,28 @@ def test_an_outcome_that_has_ended_is_told_with_the_worst_there_was(tmp_path: Pa
         mode="enforce",
     )
     assert status_sentence(explain(run, "a")) == (
-        "It stands allowed everything again; its worst outcome was limit."
+        "It is allowed everything again; its most severe outcome was limit."
     )
 
 
-def test_an_unknown_account_is_answered_with_close_ones_and_a_way_to_list(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"among 3 .*did you mean b2.*grep .*decisions\.jsonl"):
+def test_unknown_account_suggests_similar_names(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"among its 3 .*did you mean b2.*grep .*decisions\.jsonl"):
         explain(_run(tmp_path), "b22")
 
 
-def test_the_listing_command_of_the_error_finds_the_actioned_lines(tmp_path: Path) -> None:
+def test_command_of_the_error_finds_actioned_accounts(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as error:
         explain(_run(tmp_path), "nobody")
     pattern = error.value.fix.split("'")[1]
     assert re.search(pattern, (tmp_path / "run" / "decisions.jsonl").read_text())
 
 
-def test_a_directory_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match=r"holds no accounts\.parquet"):
+def test_directory_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"has no accounts\.parquet"):
         explain(tmp_path, "b")
 
 
-def test_reasons_are_shown_with_units_and_meaning(blast: Explanation) -> None:
+def test_reasons_have_units_and_meanings(blast: Explanation) -> None:
     (ban,) = decisions_to_explain(blast)
     rows = {row[0]: row for row in reasons_table(blast, ban).rows}
     assert rows["sends_15s"][1] == "113 messages"
@@ -219,7 +219,7 @@ def test_the_decisions_table_names_stage_outcome_and_rule(blast: Explanation) ->
     ]
 
 
-def test_the_decision_that_acted_is_told_and_listed_among_many_mild_ones(tmp_path: Path) -> None:
+def test_severe_decision_is_listed_among_mild_ones(tmp_path: Path) -> None:
     mild = [decision("a", NOON + n * HOUR, "limit") for n in range(30)]
     ban = decision("a", NOON + 20 * HOUR + 1, "ban", rules=["r"])
     run = run_directory(
@@ -228,16 +228,16 @@ def test_the_decision_that_acted_is_told_and_listed_among_many_mild_ones(tmp_pat
         [*mild[:21], ban, *mild[21:]],
     )
     found = explain(run, "a")
-    told = story_paragraphs(found)
-    assert "it would have been limited" in told[-4]
-    assert "it would have been banned by r" in told[-3]
-    assert told[-2] == "Further decisions of the same outcomes: 29, listed below."
+    result = story_paragraphs(found)
+    assert "it would have been limited" in result[-4]
+    assert "it would have been banned by r" in result[-3]
+    assert result[-2] == "Further decisions of the same outcomes: 29, listed below."
     table = decisions_table(found, 5)
     assert [row[2] for row in table.rows] == ["limit", "limit", "limit", "ban", "limit"]
-    assert "26 milder or later ones are in" in table.note
+    assert "26 less severe ones are in" in table.note
 
 
-def test_decisions_of_an_account_whose_name_holds_the_other_are_kept_apart(tmp_path: Path) -> None:
+def test_decisions_of_similar_names_are_separate(tmp_path: Path) -> None:
     assert explain(_run(tmp_path), "b2").decisions == []
 
 
@@ -248,13 +248,11 @@ def test_the_terminal_shows_story_timeline_rule_and_appeal(blast: Explanation) -
     assert f"d-b-{BANNED_AT}" in text
 
 
-def test_an_account_name_is_never_read_as_markup(tmp_path: Path) -> None:
+def test_account_name_is_not_read_as_markup(tmp_path: Path) -> None:
     assert "Account y[bold]" in _printed(explain(_run(tmp_path), "y[bold]"))
 
 
-def test_the_page_is_self_contained_accessible_and_the_same_each_time(
-    blast: Explanation, tmp_path: Path
-) -> None:
+def test_page_is_self_contained_and_reproducible(blast: Explanation, tmp_path: Path) -> None:
     write_html(blast, tmp_path / "one.html")
     write_html(blast, tmp_path / "two.html")
     text = (tmp_path / "one.html").read_text()

@@ -20,19 +20,19 @@ from wavebreak.schema.events import Refusal
 from wavebreak.service.request_decoder import Body, DecodeResult, RequestDecoder
 from wavebreak.service.settings import Limits
 
-Told = tuple[list[Item], list[int], list[Refusal]]
+Result = tuple[list[Item], list[int], list[Refusal]]
 
 
-def told(wire: pa.RecordBatch, lines: Any, refused: list[Refusal]) -> Told:
+def result(wire: pa.RecordBatch, lines: Any, refused: list[Refusal]) -> Result:
     rows = [{n: v for n, v in row.items() if v is not None} for row in wire.to_pylist()]
     return rows, lines.tolist(), refused
 
 
-def one_by_one(items: list[Item]) -> Told:
+def one_by_one(items: list[Item]) -> Result:
     verdicts = [validate_event(line, item) for line, item in enumerate(items, 1)]
     good = [(v, n) for n, v in enumerate(verdicts, 1) if not isinstance(v, Refusal)]
     taken = batch_of_events([event for event, _ in good], [line for _, line in good])
-    return told(taken.wire, taken.lines, [v for v in verdicts if isinstance(v, Refusal)])
+    return result(taken.wire, taken.lines, [v for v in verdicts if isinstance(v, Refusal)])
 
 
 def plain(items: list[Item]) -> pa.RecordBatch:
@@ -80,15 +80,15 @@ SHAPES: dict[str, Any] = {
 
 
 @given(st.lists(st.tuples(streams(), st.sampled_from(sorted(SHAPES))), min_size=1, max_size=4))
-def test_batches_read_together_are_taken_as_each_alone_and_row_by_row(
+def test_batches_decode_alike_together_and_alone(
     parts: list[tuple[list[Item], str]],
 ) -> None:
     batches = [SHAPES[shape](plain(items)) for items, shape in parts]
     for batch, (items, _) in zip(batches, parts, strict=True):
-        assert told(*validate_columns(batch, 1)) == one_by_one(items)
+        assert result(*validate_columns(batch, 1)) == one_by_one(items)
     together = validate_plain_batches(batches, 1)
     if together is not None:
-        assert told(*together) == one_by_one([item for items, _ in parts for item in items])
+        assert result(*together) == one_by_one([item for items, _ in parts for item in items])
 
 
 @given(st.lists(st.one_of(valid(), spoilt()), min_size=1, max_size=9))
@@ -130,7 +130,7 @@ def cut_off(body: bytes, draw: random.Random) -> bytes:
 
 
 @given(st.lists(streams(), min_size=1, max_size=4), st.integers(0, 2**32), st.data())
-def test_bodies_read_together_come_to_what_each_comes_to_alone(
+def test_bodies_decode_alike_together_and_alone(
     parts: list[list[Item]], seed: int, data: st.DataObject
 ) -> None:
     draw, contents = random.Random(seed), list[bytes]()
@@ -178,12 +178,12 @@ def test_a_count_of_nulls_that_is_not_so_is_damage() -> None:
     assert isinstance(read, EventError)
 
 
-def test_numbers_of_either_width_are_taken_and_those_beyond_are_refused() -> None:
+def test_numbers_of_32_and_64_bits_are_accepted() -> None:
     kinds = {"size": pa.int32(), "recipients": pa.int64()}
     items = [sent(size=7, recipients=2), sent(size=7, recipients=2**31), sent(size=-1)]
     (batch,) = table(items, **kinds).combine_chunks().to_batches()
     assert gather_batches([batch]) is not None
-    assert told(*validate_columns(batch, 1)) == one_by_one(items)
+    assert result(*validate_columns(batch, 1)) == one_by_one(items)
 
 
 def test_numbers_that_lie_askew_are_taken() -> None:
@@ -196,4 +196,4 @@ def test_numbers_that_lie_askew_are_taken() -> None:
         askew.append(pa.Array.from_buffers(column.type, 5, parts))
     moved = pa.RecordBatch.from_arrays(askew, batch.schema.names)
     assert gather_batches([moved]) is None
-    assert told(*validate_columns(moved, 1)) == told(*validate_columns(batch, 1))
+    assert result(*validate_columns(moved, 1)) == result(*validate_columns(batch, 1))

@@ -40,7 +40,7 @@ def test_a_row_becomes_an_event_with_a_lasting_id(tmp_path: Path, name: str) -> 
     assert rows(path) == [{**event, "peer": "bob", "size": 30}] == rows(path)
 
 
-def test_columns_may_have_other_headings_and_times_may_be_milliseconds(tmp_path: Path) -> None:
+def test_headings_and_time_unit_are_configurable(tmp_path: Path) -> None:
     path = csv(tmp_path, "when;x,from,to\n7,a,b\n".replace(";x", ""))
     found = rows(path, columns={"ts": "when", "account": "from", "peer": "to"}, unit="ms")
     assert [(r["ts"], r["type"], r["account"], r["peer"]) for r in found] == [
@@ -58,13 +58,13 @@ def test_events_are_sorted_by_time_and_then_by_row(tmp_path: Path) -> None:
     assert [r["peer"] for r in rows(path)] == ["b1", "b3", "b2", "b0"]
 
 
-def test_a_message_to_a_group_that_addresses_somebody_is_kept_to_the_group(tmp_path: Path) -> None:
+def test_message_with_group_and_peer_goes_to_the_group(tmp_path: Path) -> None:
     (row,) = rows(csv(tmp_path, HEAD + "1,message,a,b,g,,\n"))
     assert row["group"] == "g"
     assert "peer" not in row
 
 
-def test_a_post_goes_to_the_public_group_and_a_message_to_nobody_is_dropped(tmp_path: Path) -> None:
+def test_post_goes_to_the_public_group(tmp_path: Path) -> None:
     path = csv(tmp_path, HEAD + "1,post,a,,,9,\n2,message,a,,,,\n")
     counts = Counts()
     types = {**MAIL, "post": "message.sent"}
@@ -111,7 +111,7 @@ def test_bad_rows_are_counted_by_cause_and_the_others_taken(tmp_path: Path) -> N
     }
 
 
-def test_sends_of_one_account_at_one_time_become_one_send_to_several(tmp_path: Path) -> None:
+def test_simultaneous_sends_become_one_to_several(tmp_path: Path) -> None:
     text = (
         "1,message,a,b,,,\n1,message,a,c,,,\n1,message,a,b,,,\n1,message,x,b,,,\n2,message,a,b,,,\n"
     )

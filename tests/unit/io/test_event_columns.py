@@ -13,7 +13,7 @@ from wavebreak.schema.events import Event
 
 
 @given(valid())
-def test_one_event_comes_to_the_columns_that_it_has_among_others(item: Item) -> None:
+def test_single_event_gives_the_same_columns(item: Item) -> None:
     event = decode_event(json.dumps(item).encode())
     assert isinstance(event, Event)
     alone, wide = wire_batch_of_one(event), wire_batch([event])

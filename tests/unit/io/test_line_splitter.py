@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support.events import Item, lines, sent, streams
 from support.hostile_lines import hostile
 from wavebreak.io import jsonl_scanner
-from wavebreak.io.jsonl import _take_one_by_one, decode_lines, decode_scanned
+from wavebreak.io.jsonl import _decode_one_by_one, decode_lines, decode_scanned
 from wavebreak.io.jsonl_scanner import scan
 from wavebreak.io.line_splitter import MAX_LINE, LineBlock, split_bodies
 from wavebreak.io.validation import ValidatedBatch
@@ -23,7 +23,7 @@ def piece(text: bytes) -> LineBlock:
     return LineBlock.of(text, 7)
 
 
-def told(taken: ValidatedBatch) -> tuple[Any, ...]:
+def result(taken: ValidatedBatch) -> tuple[Any, ...]:
     rows = [
         {name: value for name, value in row.items() if value is not None}
         for row in taken.wire.to_pylist()
@@ -37,8 +37,8 @@ def scanned_as_one_by_one(text: bytes) -> int:
     taken = decode_scanned(whole)
     if taken is None:
         return 0
-    expected, read = _take_one_by_one(whole)
-    assert told(taken[0]) == told(expected)
+    expected, read = _decode_one_by_one(whole)
+    assert result(taken[0]) == result(expected)
     assert taken[1] == read
     return len(whole.ends) - int(scan(whole.text, whole.ends, MAX_LINE).odd.sum())
 
@@ -126,7 +126,7 @@ def test_a_long_line_and_a_text_of_many_bytes_are_odd_or_refused() -> None:
     assert scanned_as_one_by_one(text.encode()) == 1
 
 
-def test_a_text_beyond_what_is_scanned_at_a_time_is_read_otherwise(
+def test_text_beyond_the_scan_limit_is_read_by_json(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     text = lines([sent()] * 3)

@@ -71,7 +71,7 @@ def test_every_batch_has_the_log_schema(tmp_path: Path) -> None:
         assert batch.log.schema.equals(LOG_SCHEMA, check_metadata=True)
 
 
-def test_a_directory_stands_for_the_events_file_in_it(tmp_path: Path) -> None:
+def test_directory_resolves_to_its_events_file(tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").write_bytes(lines([sent()]))
     (tmp_path / "events.profile.json").write_text("{}")
     assert Seen(tmp_path).read == 1
@@ -155,7 +155,7 @@ def test_an_empty_file_of_lines_holds_no_events(tmp_path: Path) -> None:
     assert see(tmp_path, b" [ ] ", "events.json").read == 0
 
 
-def test_a_file_that_cannot_be_written_is_a_file_error_and_leaves_nothing(tmp_path: Path) -> None:
+def test_failed_write_is_a_file_error_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="fix:"):
         formats.write(tmp_path / "absent" / "events.jsonl", [wire([sent()])])
 

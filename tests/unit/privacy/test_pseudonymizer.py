@@ -114,14 +114,14 @@ def test_an_absent_id_is_derived_and_a_given_one_kept() -> None:
     assert given_["id"] == "mine"
 
 
-def test_a_derived_id_rests_on_the_pseudonym_and_not_on_what_else_the_batch_holds() -> None:
+def test_derived_id_depends_on_its_row_alone() -> None:
     item: Item = {**REGISTERED, "phone": PHONES[0], "ip": IPS[0]}
     alone, among = log(item)[0], log(sent(broadcast=True), item)[1]
     assert alone["id"] == among["id"]
     assert Pseudonymizer(b"y" * 32).apply(wire(item)).column("id")[0].as_py() != alone["id"]
 
 
-def test_a_number_that_cannot_be_parsed_is_refused_without_being_quoted() -> None:
+def test_invalid_number_is_refused_without_quoting_it() -> None:
     log_, refused = edge().split(wire(sent(), {**REGISTERED, "phone": UNKNOWN_PHONE}, sent()))
     assert log_.num_rows == 2
     (only,) = refused
@@ -132,7 +132,7 @@ def test_a_number_that_cannot_be_parsed_is_refused_without_being_quoted() -> Non
 
 
 @given(st.text(alphabet="0123456789", min_size=1, max_size=15))
-def test_no_run_of_digits_crashes_the_edge(digits: str) -> None:
+def test_no_run_of_digits_crashes_the_pseudonymizer(digits: str) -> None:
     log_, refused = edge().split(wire({**REGISTERED, "phone": "+" + digits}))
     assert log_.num_rows + len(refused) == 1
 
@@ -217,6 +217,6 @@ def test_a_key_file_that_cannot_be_read_is_a_file_error(tmp_path: Path) -> None:
         load_key(tmp_path / "key")
 
 
-def test_a_short_key_makes_no_edge() -> None:
+def test_short_key_is_refused() -> None:
     with pytest.raises(UsageError, match="too short"):
         Pseudonymizer(b"short")

@@ -33,7 +33,7 @@ def test_each_of_sixty_four_rules_has_its_own_bit() -> None:
     assert program.enabled == -1
 
 
-def test_a_rule_is_looked_at_on_its_own_kinds_of_fact_only() -> None:
+def test_rule_matches_only_its_kinds_of_fact() -> None:
     program = compile_rules(policy([rule(on=("sent", "epoch"))]))
     found = [kind for kind in KINDS if matching_rules(program, kind, {"a": 2})]
     assert found == ["sent", "epoch"]
@@ -46,7 +46,7 @@ def test_compiled_code_calls_the_rules_at_their_address() -> None:
     assert called(program.address, row.ctypes.data, 1 << 1) == 0
 
 
-def test_codes_of_outcome_stage_hold_and_mode_stand_at_the_rules_bit() -> None:
+def test_program_arrays_are_indexed_by_rule_bit() -> None:
     rules = [
         rule(id="first"),
         rule(id="second", outcome="restrict", hold="48h", mode="enforce", stage="feedback"),
@@ -63,9 +63,7 @@ def test_codes_of_outcome_stage_hold_and_mode_stand_at_the_rules_bit() -> None:
     assert [row.dtype for row in (program.outcome, program.hold_s)] == [np.uint8, np.uint32]
 
 
-def test_a_rule_that_cannot_hold_without_a_feature_that_is_not_covered_is_silent_and_named() -> (
-    None
-):
+def test_rule_of_uncovered_features_is_disabled() -> None:
     rules = [
         rule(id="on_a"),
         rule("b > 1 and a > 1", id="on_both"),
@@ -77,7 +75,7 @@ def test_a_rule_that_cannot_hold_without_a_feature_that_is_not_covered_is_silent
     assert features_read(rules[1], FEATURES) == ("b", "a")
 
 
-def test_masks_say_which_kinds_wake_the_rules_and_which_rules_decide() -> None:
+def test_masks_of_kinds_and_enforced_rules() -> None:
     rules = [
         rule(id="first", mode="enforce", on=("sent", "epoch")),
         rule(id="second", on=("sent",), stage="review"),
@@ -97,18 +95,16 @@ def test_a_policy_without_rules_compiles_and_never_hits() -> None:
 
 
 @pytest.mark.parametrize(("kind", "values"), [("sent", {"d": 1.0}), ("heard", {"a": 1.0})])
-def test_asking_for_what_is_not_in_the_vocabulary_is_an_error(
-    kind: str, values: dict[str, float]
-) -> None:
+def test_unknown_feature_or_kind_is_refused(kind: str, values: dict[str, float]) -> None:
     with pytest.raises(PolicyError, match="there is no"):
         matching_rules(sixty_four(), kind, values)
 
 
 MODULE = """
 from support.rule_factories import policy, rule
-from wavebreak.rules import compile_rules, hits
+from wavebreak.rules import compile_rules, matching_rules
 made = compile_rules(policy([rule("min(a, b) > 1 and a != 3")]))
-print(hits(made, "sent", {"a": 2, "b": 2}), made.keepalive.keepalive.cache_hits)
+print(matching_rules(made, "sent", {"a": 2, "b": 2}), made.keepalive.keepalive.cache_hits)
 """
 
 
@@ -122,12 +118,12 @@ def run(cache: Path) -> str:
     return done.stdout.strip()
 
 
-def test_a_second_process_takes_the_compiled_rules_from_the_cache(tmp_path: Path) -> None:
+def test_second_process_uses_the_code_cache(tmp_path: Path) -> None:
     assert run(tmp_path) == "('a_rule',) 0"
     assert run(tmp_path) == "('a_rule',) 1"
 
 
-def test_a_generated_source_that_was_tampered_with_is_written_anew(tmp_path: Path) -> None:
+def test_tampered_generated_source_is_rewritten(tmp_path: Path) -> None:
     run(tmp_path)
     (source,) = tmp_path.glob("*/rules_*.py")
     before = source.read_text()
@@ -136,7 +132,7 @@ def test_a_generated_source_that_was_tampered_with_is_written_anew(tmp_path: Pat
     assert source.read_text() == before
 
 
-def test_where_no_cache_can_be_written_rules_compile_all_the_same(tmp_path: Path) -> None:
+def test_rules_compile_without_a_writable_cache(tmp_path: Path) -> None:
     blocked = tmp_path / "a_file"
     blocked.write_text("")
     assert run(blocked / "cache") == "('a_rule',) 0"

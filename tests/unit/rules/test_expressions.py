@@ -27,13 +27,13 @@ def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 
 
 REFUSED = {
-    "a": "`a` is a number where a truth is wanted",
-    "a and b > 1": "`a` is a number where a truth is wanted",
-    "1": "is a number where a truth is wanted",
+    "a": "`a` is a number, but a condition is needed",
+    "a and b > 1": "`a` is a number, but a condition is needed",
+    "1": "is a number, but a condition is needed",
     "not a > 1": "`not` is not allowed",
-    "(a > 1) + 1 > 2": "`a > 1` is a truth where a number is wanted",
-    "(a > 1) == (b > 1)": "is a truth where a number is wanted",
-    "(a > 1 or b > 1) > 0": "is a truth where a number is wanted",
+    "(a > 1) + 1 > 2": "`a > 1` is a condition, but a number is needed",
+    "(a > 1) == (b > 1)": "is a condition, but a number is needed",
+    "(a > 1 or b > 1) > 0": "is a condition, but a number is needed",
     "sends_1 > 3": "there is no feature `sends_1`",
     "a > True": "`True` is not a number",
     "a > 'x'": "`'x'` is not a number",
@@ -66,34 +66,34 @@ REFUSED = {
     "": "not an expression",
     "(" * 300 + "a": "not an expression",
     "a > 1and b > 2": "invalid decimal literal",
-    "a > 1 # and b > 2": "a character that is not code",
-    "a > ２": "a character that is not code",
+    "a > 1 # and b > 2": "a character that the language does not allow",
+    "a > ２": "a character that the language does not allow",
     "a > 1 or " * 200 + "a > 1": f"longer than {MAX_LENGTH} characters",
     "-" * 60 + "a > 1": f"nested more than {MAX_DEPTH} deep",
 }
 
 
 @pytest.mark.parametrize("text", REFUSED, ids=lambda text: text[:24] or "nothing")
-def test_what_is_not_of_the_language_is_refused_with_a_fix(text: str) -> None:
+def test_invalid_expression_is_refused_with_a_fix(text: str) -> None:
     with pytest.raises(PolicyError) as refused:
         parse(text, NAMES)
     assert REFUSED[text] in refused.value.what
     assert refused.value.fix
 
 
-def test_a_misspelt_feature_is_named_with_its_column_and_the_nearest_one() -> None:
+def test_misspelt_feature_suggests_the_nearest() -> None:
     with pytest.raises(PolicyError) as refused:
         parse("a > 1 and send_1h > 2", NAMES)
     assert refused.value.what == "column 11: there is no feature `send_1h`"
     assert refused.value.fix == "did you mean `sends_1h`?"
 
 
-def test_not_is_answered_with_what_to_write_instead() -> None:
+def test_not_is_refused_with_an_alternative() -> None:
     with pytest.raises(PolicyError, match="write the opposite comparison"):
         parse("a > 1 and not b > 1", NAMES)
 
 
-def test_an_expression_may_span_lines_and_names_its_features_once() -> None:
+def test_expression_of_several_lines_is_joined() -> None:
     made = parse("b > 1\n  and a > 2\n  and b < 9", NAMES)
     assert made.text == "b > 1 and a > 2 and b < 9"
     assert made.features == ("b", "a")
@@ -212,7 +212,7 @@ rows = st.dictionaries(
 # Few examples of many expressions each: it is the compilation that takes time.
 @settings(max_examples=8)
 @given(st.lists(truths, min_size=6, max_size=12), st.lists(rows, min_size=4, max_size=8))
-def test_random_expressions_are_worth_what_python_says(
+def test_random_expressions_agree_with_python(
     nodes: list[Node], examples: list[dict[str, float]]
 ) -> None:
     short = [node for node in nodes if len(node[0]) <= MAX_LENGTH]

@@ -73,7 +73,7 @@ def _random_rows(n: int) -> tuple[Any, Any]:
     return rows, rares
 
 
-def test_a_rule_that_hits_is_never_ruled_out_on_random_rows() -> None:
+def test_matching_rule_passes_the_prefilter() -> None:
     program = rules.compile_rules(rules.load_policy())
     guard = rules.compile_prefilter(program.policy)
     core = ShardedKernel(policy_without_rules(), np.zeros(len(NAMES)), enforce=False, accounts=64)
@@ -100,7 +100,7 @@ def test_a_rule_that_hits_is_never_ruled_out_on_random_rows() -> None:
     assert ruled_out > n
 
 
-def test_what_the_row_gives_at_hand_is_what_is_read() -> None:
+def test_row_values_equal_feature_values() -> None:
     rows, _ = _random_rows(500)
     core = ShardedKernel(policy_without_rules(), np.zeros(len(NAMES)), enforce=False, accounts=64)
     rows["rare"] = 0
@@ -161,27 +161,27 @@ def _value_of(code: str, names: dict[str, Any]) -> bool:
 
 @settings(max_examples=500)
 @given(truths, st.lists(value, min_size=7, max_size=7), st.booleans(), st.integers(0, 3))
-def test_what_is_necessary_holds_wherever_the_rule_does(
+def test_necessary_conditions_hold_where_the_rule_does(
     when: str, values: list[float], rare: bool, stale: int
 ) -> None:
     given_values = dict(zip(FEATURES_HERE, map(np.float64, values), strict=True))
     if not rare:
         given_values |= {"lookups_1d": np.float64(0), "lookup_hit_share_1d": np.float64(NAN)}
-    told = given_values | {HAS_RARE: float(rare)}
+    result = given_values | {HAS_RARE: float(rare)}
     # A rare row that has not been moved on holds as much or more; it never lacks a number.
-    told["lookups_1d"] = np.nan_to_num(told["lookups_1d"]) + stale * rare
+    result["lookups_1d"] = np.nan_to_num(result["lookups_1d"]) + stale * rare
     if math.isnan(given_values["lookups_1d"]) or given_values["lookups_1d"] < 0:
         given_values["lookups_1d"] = np.float64(0)
-        told["lookups_1d"] = np.float64(stale * rare)
+        result["lookups_1d"] = np.float64(stale * rare)
     parts = necessary_conditions(when, FEATURES_HERE)
     holds = _value_of(parse(when, FEATURES_HERE).code, {"f": list(given_values.values())})
     if holds:
-        assert all(_value_of(part.code, told) for part in parts)
+        assert all(_value_of(part.code, result) for part in parts)
     read = {name for part in parts for name in part.reads}
     assert not read & {"gap_sd", "network_bad", "lookup_hit_share_1d"}
 
 
-def test_rules_of_one_bound_stand_behind_the_weakest() -> None:
+def test_rules_of_one_bound_share_the_weakest() -> None:
     asked = [rule(f"sends_1d >= {n} and gap_sd < 1", id=f"rule_{n}") for n in (30, 10, 20)]
     source = prefilter_source(replace(policy(asked), features=NAMES))
     assert source.count("sends_1d(row)") == 1
@@ -189,7 +189,7 @@ def test_rules_of_one_bound_stand_behind_the_weakest() -> None:
     assert source.index(">= 10.0") < source.index(">= 30.0")
 
 
-def test_a_stream_is_decided_alike_with_the_guard_and_without() -> None:
+def test_stream_is_decided_alike_without_prefilter() -> None:
     world = simulation.simulate(
         people=30, days=1, campaigns=[(name, 1) for name in simulation.CAMPAIGNS],
         personas=["teacher", "courier"], seed=101,

@@ -29,7 +29,7 @@ def test_a_profile_holds_shares_of_types_and_of_their_fields() -> None:
     assert "message.sent.media" not in profile.fields
 
 
-def test_a_phone_and_an_address_are_counted_under_the_names_of_the_contract() -> None:
+def test_phone_and_address_count_under_schema_names() -> None:
     item: Item = {"type": "account.registered", "ts": 1, "account": "a"}
     profile = measure([log([{**item, "phone": "+972541234567", "ip": "203.0.113.7"}])])
     assert profile.covers("account.registered.phone")
@@ -60,7 +60,7 @@ def test_a_field_is_covered_from_one_in_a_hundred_of_its_type() -> None:
     )
 
 
-def test_a_rare_type_is_covered_but_a_few_typing_events_do_not_cover_typing() -> None:
+def test_few_typing_events_do_not_cover_typing() -> None:
     profile = Profile(
         {"message.sent": 0.99, "user.reported": 0.0001, "typing.started": 0.005}, {}, 1, 10_000
     )
