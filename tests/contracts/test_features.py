@@ -14,7 +14,7 @@ from wavebreak.schema.events import EVENTS, TYPES
 
 WINDOWS = ("15s", "5m", "1h", "1d", "7d", "all", "now")
 OF_ANSWERS = {
-    "registration_suspicions", "changes_after_answer", "standing", "strikes", "refused",
+    "registration_suspicions", "changes_after_answer", "enforcement_level", "strikes", "refused",
     "challenges_lapsed",
 }  # fmt: skip
 """Features of our own answers: zero in streams without rules."""

@@ -237,7 +237,7 @@ def _limit(engine: Any, account: str) -> None:
     """Put an account under a limit, as the kernel would."""
     slot = int(engine.fanout.accounts.slots(service_harness.names(account))[0])
     row = engine.core.rows[slot % 64].records[slot // 64]
-    row["standing"], row["until"] = 3, int(row["clock"]) + 86_400
+    row["enforcement"], row["until"] = 3, int(row["clock"]) + 86_400
 
 
 def test_erasure_removes_pseudonyms_and_keeps_decisions(tmp_path: Path, live: Live) -> None:

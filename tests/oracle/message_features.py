@@ -206,10 +206,10 @@ FORMULAS: dict[str, Formula] = {
     "read_share": lambda s: min(share(len(s.of("read_by")), len(s.direct)), 1.0),
     "delivered_share": lambda s: min(share(len(s.of("delivered")), len(s.direct)), 1.0),
     "read_back_share": lambda s: min(share(len(s.of("read")), _received(s)), 1.0),
-    "hunted_share_32": lambda s: last_share(
+    "abuse_target_share_32": lambda s: last_share(
         [s.shared.hunted(fact.peer or "", fact.epoch) for fact in s.first_sends()]
     ),
     "young_peer_share_32": _young_peer_share_32,
-    "kin_share_32": _kin_share_32,
-    "courted_last": _courted_last,
+    "colocated_young_peer_share_32": _kin_share_32,
+    "young_approaches_last_target": _courted_last,
 }

@@ -60,7 +60,13 @@ WITHDRAWN = {
 """A word (a regular expression, whole words) and what to write in its place."""
 
 ALLOWED = {
-    "couriers?": ("src/wavebreak/simulation/", "src/wavebreak/training/", "docs/", "README.md"),
+    "couriers?": (
+        "src/wavebreak/simulation/",
+        "src/wavebreak/training/",
+        "src/wavebreak/features/",
+        "docs/",
+        "README.md",
+    ),
     "hooks?": (),
 }
 """Where a withdrawn word has its plain meaning: a courier who delivers parcels is a persona."""
@@ -70,11 +76,21 @@ ALLOWED["parcels?"] = ("src/wavebreak/simulation/",)
 ALLOWED["couriers?"] += ("src/wavebreak/cli/cases.py",)
 ALLOWED["desks?"] = ("experiments/claims_corpus/corpus.py",)
 # Stored formats of version 1: a column of the openings, and a label of exhibits.
-ALLOWED["told"] = ("src/wavebreak/ledger/storage.py",)
+ALLOWED["told"] = (
+    "src/wavebreak/ledger/storage.py",
+    "src/wavebreak/engine/enforcement.py",
+)
 ALLOWED["innocents?"] = (
     "src/wavebreak/claims/evaluation.py",
     "src/wavebreak/claims/review.py",
     "src/wavebreak/cli/claims.py",
+)
+# Memory arenas of the interner.
+ALLOWED["arena"] = ("src/wavebreak/features/interner.py",)
+# Names of features in version 0.1, and a prefix that is hashed into 0.1's output.
+ALLOWED["standings?"] = ("src/wavebreak/features/catalog.py",)
+ALLOWED[next(word for word in WITHDRAWN if "courted_last" in word)] = (
+    "src/wavebreak/features/catalog.py",
 )
 
 

@@ -41,7 +41,7 @@ def _account_columns(rows: Any, rares: Any) -> dict[str, pa.Array]:
     acted = rares["action_at"] > 0
     stage = np.array((*STAGES, "review"))[np.minimum(rares["action_stage"], 3)]
     reported = acted & (rares["reported_before"] > 0)
-    timed = (rows["until"] > 0) & (rows["standing"] > 0)
+    timed = (rows["until"] > 0) & (rows["enforcement"] > 0)
     return {
         "channel": _decode_enum(CHANNELS, rows["channel"]),
         "first_seen_ms": _milliseconds(rows["first_seen"]),
@@ -58,7 +58,7 @@ def _account_columns(rows: Any, rares: Any) -> dict[str, pa.Array]:
         "unwanted": _int64_array(rows["unwanted"]),
         "refused": _int64_array(rares["refused"]),
         "worst": _decode_enum(OUTCOMES, rows["worst"]),
-        "outcome": _decode_enum(OUTCOMES, rows["standing"]),
+        "outcome": _decode_enum(OUTCOMES, rows["enforcement"]),
         "until_ms": pa.array(rows["until"].astype(np.int64) * 1000, mask=~timed),
         "challenged": pa.array((rares["met"] & MET_CHALLENGE) > 0),
         "limited": pa.array((rares["met"] & MET_LIMIT) > 0),

@@ -33,12 +33,12 @@ _SIZE = decision.SIZE
 
 
 def _decide(
-    policy: int, hits: int, level: int, fired: int, standing: int, until: int, strikes: int,
+    policy: int, hits: int, level: int, fired: int, current: int, until: int, strikes: int,
     now: int,
 ) -> int:  # fmt: skip
     numbers = carray(address_as_void_pointer(policy), (_SIZE,), np.int64)
-    taken = _takeover_compiled(numbers, hits, fired, standing)
-    answer: int = _decide_compiled(numbers, hits, level, taken, standing, until, strikes, now)
+    taken = _takeover_compiled(numbers, hits, fired, current)
+    answer: int = _decide_compiled(numbers, hits, level, taken, current, until, strikes, now)
     return answer
 
 
@@ -48,9 +48,9 @@ def _weigh(policy: int, margin: int, fired: int, silent: int) -> int:
     return answer
 
 
-def _refuse(policy: int, standing: int, kind: int, opens: int, linked: int, opened: int) -> int:
+def _refuse(policy: int, outcome: int, kind: int, opens: int, linked: int, opened: int) -> int:
     numbers = carray(address_as_void_pointer(policy), (_SIZE,), np.int64)
-    answer: int = _refuses_compiled(numbers, standing, kind, opens, linked, opened)
+    answer: int = _refuses_compiled(numbers, outcome, kind, opens, linked, opened)
     return answer
 
 
@@ -100,7 +100,7 @@ def build_kernel_policy(
     Rules that only label, and rules at registration, fire once per account; the others may fire
     again when the enforcement that they led to has ended. `covered` are the stream's features.
     """
-    rules, standing = program.policy.rules, program.policy.enforcement
+    rules, terms = program.policy.rules, program.policy.enforcement
     decide, weigh, refuse = _callbacks()
     guard = guard_of(program.policy)
     labels = sum(1 << k for k, rule in enumerate(rules) if rule.label is not None)
@@ -116,8 +116,8 @@ def build_kernel_policy(
         messaging=program.of_stage("messaging"),
         enabled=program.enabled,
         enforced=program.enforced,
-        grace_s=seconds(standing.grace),
-        benign_grace_s=seconds(standing.benign_grace),
+        grace_s=seconds(terms.grace),
+        benign_grace_s=seconds(terms.benign_grace),
         keepalive=(program, guard, decide, weigh, refuse, model and model.keepalive),
     )
     return kernel if model is None else _with_model(kernel, model, program.policy.score.spares)
@@ -137,23 +137,23 @@ def _with_model(kernel: KernelPolicy, model: Model, spares: tuple[str, ...]) -> 
 
 
 def _pack_policy(program: Program, model: Model | None, covered: frozenset[str]) -> Any:
-    rules, standing = program.policy.rules, program.policy.enforcement
+    rules, terms = program.policy.rules, program.policy.enforcement
     score = program.policy.score
     return decision.pack_policy(
         [_rule(program, k) for k in range(len(rules))],
-        suspend_after=standing.suspend_after,
-        double_at_most=standing.double_at_most,
-        quota=standing.new_chats_1d,
-        score=_score_settings(score, standing, model, covered) if model else decision.NO_SCORE,
+        suspend_after=terms.suspend_after,
+        double_at_most=terms.double_at_most,
+        quota=terms.new_chats_1d,
+        score=_score_settings(score, terms, model, covered) if model else decision.NO_SCORE,
         families=[_family(program, k) for k in range(len(rules))],
         recovers=[rule.abuse in score.recover for rule in rules],
     )
 
 
 def _score_settings(
-    score: Score, standing: EnforcementTerms, model: Model, covered: frozenset[str]
+    score: Score, terms: EnforcementTerms, model: Model, covered: frozenset[str]
 ) -> decision.ScoreNumbers:
-    holds = {"observe": standing.observe} | score.hold
+    holds = {"observe": terms.observe} | score.hold
     bounds = [within.outcome for within in score.most if within.carries in covered]
     most = OUTCOMES.index([*bounds, score.without][0])
     margins = {OUTCOMES.index(o): margin for o, margin in model.thresholds.items()}

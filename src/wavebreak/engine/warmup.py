@@ -80,11 +80,11 @@ def _run_engine(policy: Policy) -> None:
 
 def _run_kernel() -> None:
     """Run the engine without rules: its code does not depend on them."""
-    standing = EnforcementTerms(
+    terms = EnforcementTerms(
         new_chats_1d=0, suspend_after=1, double_at_most=0, observe="1d", grace="1d",
         benign_grace="1d",
     )  # fmt: skip
-    _run_engine(Policy("none", (), {}, standing, catalog.NAMES, KINDS))
+    _run_engine(Policy("none", (), {}, terms, catalog.NAMES, KINDS))
 
 
 def _run_rules() -> None:

@@ -12,40 +12,40 @@ _LOOK = ("contact.looked_up",)
 _NAT = "families and villages behind one carrier address"
 
 
-def _bad(entity: str, sources: tuple[str, ...], innocent: str) -> F:
+def _bad(entity: str, sources: tuple[str, ...], benign: str) -> F:
     return F(
         f"{entity}_bad", "share", "reputation", "half-life 30 d",
         f"Of the accounts established on this {entity} (three mutual contacts, known for six "
         "hours) or acted on there (while messaging, on feedback, by review, by a label `abusive`), "
         "the share of the latter, as of the last epoch, drawn to 0.02 by a prior of twenty: "
-        "(bad + 0.4) / (good + bad + 20). A label `benign` takes one off where the account "
-        "stood when it was acted on, wherever it stands now.",
-        sources, innocent, f"a fresh {entity} for every account",
+        "(bad + 0.4) / (good + bad + 20). A label `benign` takes one off on the entities that the "
+        "account had when it was acted on, wherever it is now.",
+        sources, benign, f"a fresh {entity} for every account",
     )  # fmt: skip
 
 
-def _cluster(entity: str, sources: tuple[str, ...], innocent: str) -> tuple[F, ...]:
+def _cluster(entity: str, sources: tuple[str, ...], benign: str) -> tuple[F, ...]:
     both = ("account.registered", "message.sent", *sources)
     blind = f"a fresh {entity} for every account, aged accounts"
     return (
         F(f"{entity}_young", "accounts", "clusters", "half-life 7 d",
-          f"Registrations on this {entity}, as of the last epoch, decayed.", sources, innocent,
+          f"Registrations on this {entity}, as of the last epoch, decayed.", sources, benign,
           blind),
         F(f"{entity}_cold", "accounts", "clusters", "half-life 1 d",
           f"First contacts to strangers that accounts made on this {entity} within 7 days of their "
-          "registration, all together, as of the last epoch, decayed.", both, innocent, blind, 2),
+          "registration, all together, as of the last epoch, decayed.", both, benign, blind, 2),
         F(f"{entity}_answered", "share", "clusters", "half-life 7 d",
           "Of all first contacts made like that, to strangers or not, the share answered while "
           "the account was still as young, drawn to a half by a prior of four, at most 1: "
-          "(answered + 2) / (opened + 4).", both, innocent, f"{blind}; rings that answer"),
+          "(answered + 2) / (opened + 4).", both, benign, f"{blind}; rings that answer"),
     )  # fmt: skip
 
 
-def _arrivals(entity: str, sources: tuple[str, ...], innocent: str) -> F:
+def _arrivals(entity: str, sources: tuple[str, ...], benign: str) -> F:
     return F(
         f"{entity}_arrivals", "accounts", "reputation", "half-life 1 d",
         f"Registrations on this {entity} and moves to it, as of the last epoch, decayed.",
-        sources, innocent, f"a fresh {entity} for every account",
+        sources, benign, f"a fresh {entity} for every account",
     )  # fmt: skip
 
 
@@ -96,7 +96,7 @@ ACCOUNT_FEATURES: tuple[F | W, ...] = (
       "Moves to another network in the window; a bucket (11.2 h) counts up to 15.",
       ("session.started.ip",), "commuters", "one address a number", 2),
     F("changes_after_answer", "changes", "changes", "all",
-      "Moves to another network or device within a day of an answer of ours (at most 255).",
+      "Moves to another network or device within a day of a decision on the account (at most 255).",
       ("session.started",), "a new phone at a bad time", "patient senders"),
     F("linked_age_s", "seconds", "changes", "all",
       "Time since a companion device was linked; missing if none was.",
@@ -126,10 +126,11 @@ ACCOUNT_FEATURES: tuple[F | W, ...] = (
       ("group.left.peer",), "a group that is over", "sticky groups"),
     W(F("group_joins_1d", "groups", "lurking", "1d", "Groups joined in the window.",
       ("group.joined",), "IRC regulars", "one large group"), "group_joined", "joins_1d", 255),
-    W(F("lurked_7d", "accounts", "lurking", "7d",
+    W(F("contacts_after_silent_join_7d", "accounts", "lurking", "7d",
       "First contacts made in the window between 1 hour and 7 days after the last joining of a "
       "group in which, and in any other, the account has not written since.", ("group.joined",),
-      "shy people", "lurkers who also chat"), "contact_after_lurking", bucket_max=255),
+      "shy people", "lurkers who also chat", 2),
+      "contact_after_silent_join", "after_silent_join_7d", 255),
     W(F("lookups_1d", "numbers", "lookups", "1d",
       "Numbers looked up in the window; a bucket (96 min) counts up to 65,535.", _LOOK,
       "address-book sync at registration", "lists checked elsewhere"), "lookup"),
@@ -168,7 +169,7 @@ ACCOUNT_FEATURES: tuple[F | W, ...] = (
       ("user.blocked",), "quarrels", "silent victims", version=2), "block_weight", per=256),
     F("blind_reports", "reports", "reports", "all",
       "Reports made of accounts that had not opened a chat with the reporter, by one that had no "
-      "chat which another began or answered, and had stood in no group (created, joined, added to, "
+      "chat which another began or answered, and had been in no group (created, joined, added to, "
       "added others or written in); reports of one account, one after the other, once (at most "
       "255); none of an account that was challenged or worse as of the last epoch, whose messages "
       "may have been refused.", ("user.reported", "group.member_added|group.joined"),
@@ -178,18 +179,18 @@ ACCOUNT_FEATURES: tuple[F | W, ...] = (
       "Of the account that it reported last as counted in blind_reports: such reports of it, that "
       "day (UTC) and the day before, as of the last epoch (at most 255; of one account's reports "
       "the first three).", ("user.reported", "group.member_added|group.joined"),
-      "people who report somebody whom a newspaper named", "few reporters, far apart"),
-    F("standing", "code", "standing", "now",
+      "people who report an account named in the news", "few reporters, far apart"),
+    F("enforcement_level", "code", "enforcement", "now",
       "Outcome in force: 0 allow, 1 observe, 2 challenge, 3 limit, 4 restrict, 5 suspend, 6 ban.",
-      ("message.sent",), "none", "none"),
-    F("strikes", "decisions", "standing", "all", "Restrictions or worse so far (at most 255).",
+      ("message.sent",), "none", "none", 2),
+    F("strikes", "decisions", "enforcement", "all", "Restrictions or worse so far (at most 255).",
       ("message.sent",), "none", "fresh accounts"),
-    F("refused", "events", "standing", "all",
-      "Events that our answers refused, or would have refused in shadow.", ("message.sent",),
+    F("refused", "events", "enforcement", "all",
+      "Events that enforcement refused, or would have refused in shadow mode.", ("message.sent",),
       "people who try again", "probers who stop at once"),
-    F("challenges_failed", "challenges", "standing", "all", "Challenges failed (at most 255).",
-      ("challenge.failed",), "people who cannot see the picture", "solving services"),
-    F("challenges_lapsed", "challenges", "standing", "all",
+    F("challenges_failed", "challenges", "enforcement", "all", "Challenges failed (at most 255).",
+      ("challenge.failed",), "people who cannot see the image", "solving services"),
+    F("challenges_lapsed", "challenges", "enforcement", "all",
       "Challenges that ended by their time, not passed nor followed by a harder outcome (at most "
       "255).", ("message.sent",), "people who were away, logs in which nobody can pass",
       "solving services"),

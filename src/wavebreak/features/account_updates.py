@@ -61,7 +61,7 @@ LURK_LEAST_S, LURK_MOST_S = 3_600, 604_800
 
 _count_member_added = count_event("member_added")
 _count_stranger_added = count_event("stranger_added")
-_count_contact_after_lurking = count_event("contact_after_lurking")
+_count_contact_after_silent_join = count_event("contact_after_silent_join")
 _count_report = count_event("report")
 _count_report_weight = count_event("report_weight")
 _count_unproven_report = count_event("unproven_report")
@@ -184,7 +184,7 @@ def update_lurking(r: Any, now: int) -> None:
     joined = np.int64(r.joined)
     silent = joined > 0 and r.wrote_group < joined
     if silent and LURK_LEAST_S <= now - (joined - 1) <= LURK_MOST_S:
-        _count_contact_after_lurking(r, now, 1)
+        _count_contact_after_silent_join(r, now, 1)
 
 
 @compiled()
@@ -209,7 +209,7 @@ def update_complaint(
     proven = (flags & (WROTE | ADDED)) != 0
     crowd = int64(UNPROVEN_COUNTED) if block else ring_total(r.unproven_7d)
     kin = registered_near(by.born, r.reporters, people)
-    amount = report_weight(by.trusted, by.doubted, proven, (flags & REPLIED) != 0, kin, crowd)
+    amount = report_weight(by.confirmed, by.refuted, proven, (flags & REPLIED) != 0, kin, crowd)
     if block:
         _count_block(r, now, 1)
         _count_block_weight(r, now, amount)
@@ -220,7 +220,7 @@ def update_complaint(
         _count_unproven_report(r, now, 1)
         if ring_total(r.group_sends_1d) == 0:
             contribute(w, REFUTED, reporter, 1)
-    elif row.standing >= 4 or row.flags & LABEL_ABUSIVE:
+    elif row.enforcement >= 4 or row.flags & LABEL_ABUSIVE:
         contribute(w, CONFIRMED, reporter, 2)
     else:
         r.reporters[np.int64(r.reporter_n) & 3] = reporter + 1
@@ -249,7 +249,7 @@ def update_report_made(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int)
         record_approach(w, row, ev.peer, row.unfounded <= ACCUSES_AT_MOST)
         # Refused messages are not delivered, but a log may still hold reports of their sender.
         met = row.mutual > 0 or row.inbound > 0 or (row.flags & GROUPED) != 0
-        if not met and people_of(w)[ev.peer].standing < 2:
+        if not met and people_of(w)[ev.peer].enforcement < 2:
             _count_blind_report(w, rare_row(sh, row), ev.peer)
 
 

@@ -14,6 +14,7 @@ A stream that lacks a feature's sources does not cover it: the feature is then m
 from __future__ import annotations
 
 import difflib
+import re
 from functools import cache
 from typing import Any
 
@@ -51,12 +52,41 @@ WINDOWED: tuple[WindowedCount, ...] = tuple(
 NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
 MODEL_INPUTS: tuple[str, ...] = NAMES[: -len(SCORES)]
 """Features that a model may read: all but the scores, which are last."""
+FORMER_NAMES: dict[str, str] = {
+    "courted_last": "young_approaches_last_target",
+    "hunted_share_32": "abuse_target_share_32",
+    "kin_share_32": "colocated_young_peer_share_32",
+    "lurked_7d": "contacts_after_silent_join_7d",
+    "standing": "enforcement_level",
+    "unfounded_reports": "reports_without_inbound_chat",
+}
+"""Names of features in version 0.1, with today's: policies and models may still use them. A renamed
+feature has one version more and the same meaning."""
+_FORMER = re.compile(rf"\b(?:{'|'.join(FORMER_NAMES)})\b")
 INDEX: dict[str, int] = {name: index for index, name in enumerate(NAMES)}
+
+
+def current_name(name: str) -> str:
+    """Return today's name of a feature: its own, or that of a former name.
+
+    >>> current_name("standing"), current_name("sends_1h")
+    ('enforcement_level', 'sends_1h')
+    """
+    return FORMER_NAMES.get(name, name)
+
+
+def with_current_names(text: str) -> str:
+    """Replace former names of features in an expression by today's.
+
+    >>> with_current_names("standing >= 2 and lurked_7d > 1")
+    'enforcement_level >= 2 and contacts_after_silent_join_7d > 1'
+    """
+    return _FORMER.sub(lambda found: FORMER_NAMES[found[0]], text)
 
 
 @cache
 def get_feature(name: str) -> Feature:
-    """Return the declaration of one feature.
+    """Return the declaration of one feature, by its name or a former one.
 
     Raises:
         PolicyError: There is none; its fix names the nearest ones.
@@ -65,6 +95,7 @@ def get_feature(name: str) -> Feature:
     'messages'
 
     """
+    name = current_name(name)
     if name not in INDEX:
         near = ", ".join(difflib.get_close_matches(name, NAMES, 3))
         raise PolicyError(

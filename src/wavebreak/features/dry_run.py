@@ -80,7 +80,9 @@ def dry_run(core: ShardedKernel, fanout: Fanout, log: pa.RecordBatch) -> DryRunR
     core.fit(max(core.accounts, len(fanout.accounts)) + 2, len(fanout.entities) + 4)
     if at < 0 or core.kinds[event["type"][0], 0] == NO_FACT:
         row = core.row_of(slot)
-        return DryRunResult(int(row["standing"]), int(row["until"]), False, core.no_hits(), at < 0)
+        return DryRunResult(
+            int(row["enforcement"]), int(row["until"]), False, core.no_hits(), at < 0
+        )
     with _restoring(core, event) as saved:
         hits = _advance(core, event)
         after = saved.enforcement()
@@ -141,11 +143,11 @@ class _SavedState:
 
     def enforcement(self) -> tuple[int, int]:
         """Return the actor's outcome in force and its end."""
-        return int(self.row["standing"][0]), int(self.row["until"][0])
+        return int(self.row["enforcement"][0]), int(self.row["until"][0])
 
     def set_enforcement(self, outcome: int, until: int) -> None:
         """Put the actor under another outcome."""
-        self.row["standing"], self.row["until"] = outcome, until
+        self.row["enforcement"], self.row["until"] = outcome, until
 
     def refused(self) -> bool:
         """Whether the event was counted as refused."""

@@ -131,7 +131,7 @@ def is_refused(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: i
         opens = np.int64((pair_flags(sh, local, ev.peer, now) & (WROTE | REPLIED)) == 0)
     advance_windows(row)
     answer = call_int64(
-        w.refuse, w.policy, np.int64(row.standing), np.int64(kind), opens,
+        w.refuse, w.policy, np.int64(row.enforcement), np.int64(kind), opens,
         np.int64((ev.flags & LINKED) != 0), ring_total(row.first_1d),
     )  # fmt: skip
     if answer == 0:
@@ -146,12 +146,12 @@ def is_refused(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: i
 def is_undelivered(w: Any, sh: Any, ev: Any, kind: int, local: int, now: int) -> bool:
     """Whether enforcement on the actor, as of the last epoch, keeps its event from this account."""
     person = people_of(w)[ev.account]
-    if person.standing < 2 or (person.until > 0 and now >= person.until):
+    if person.enforcement < 2 or (person.until > 0 and now >= person.until):
         return False
     opens = np.int64((pair_flags(sh, local, ev.account, now) & (WROTE | REPLIED)) == 0)
     zero = np.int64(0)
-    standing = np.int64(person.standing)
-    return call_int64(w.refuse, w.policy, standing, np.int64(kind), opens, zero, zero) > 0
+    enforcement = np.int64(person.enforcement)
+    return call_int64(w.refuse, w.policy, enforcement, np.int64(kind), opens, zero, zero) > 0
 
 
 @compiled()
@@ -241,7 +241,7 @@ def apply_event(
     elif kind == LABELLED:
         return apply_label(w, row, rare_row(sh, row), ev)
     elif kind == CHALLENGE_PASSED:
-        return bool(row.standing == 2)
+        return bool(row.enforcement == 2)
     elif kind in (REGISTERED, SESSION, MEMBER_ADDED, REPORTED, REPORTED_BY, BLOCKED_BY):
         _apply_shared(w, sh, row, ev, kind, local, now)
     elif kind in (
@@ -279,11 +279,11 @@ NO_CHANGE = 255
 def expire_enforcement(w: Any, sh: Any, row: Any) -> None:
     """End enforcement that has expired at the account's clock."""
     if row.until > 0 and row.clock >= row.until:
-        if row.standing == 2 and row.rare > 0:
+        if row.enforcement == 2 and row.rare > 0:
             r = rares_of(sh)[np.int64(row.rare) - 1]
             r.challenges_lapsed = min(np.int64(r.challenges_lapsed) + 1, 255)
         row.until = 0
-        row.standing = 0
+        row.enforcement = 0
         row.fired &= w.keep
         row.flags = np.int64(row.flags) & ~(SCORED << SCORED_AT)
 
@@ -314,7 +314,7 @@ def _record_hit(
 
 @compiled()
 def _publish_enforcement(w: Any, row: Any, account: int) -> None:
-    contribute(w, ENFORCEMENT, account, np.int64(row.standing))
+    contribute(w, ENFORCEMENT, account, np.int64(row.enforcement))
     contribute(w, UNTIL, account, np.int64(row.until))
 
 
@@ -322,7 +322,7 @@ def _publish_enforcement(w: Any, row: Any, account: int) -> None:
 def _clear_enforcement(w: Any, row: Any, account: int, kind: int) -> None:
     """End enforcement after a passed challenge or a label `benign`, with a grace period."""
     now = np.int64(row.clock)
-    row.standing = 0
+    row.enforcement = 0
     if kind == LABELLED:
         # All but the registration rules, which `registration_suspicions` counts.
         row.fired = ~w.registration
@@ -367,7 +367,7 @@ def _enforce(
 ) -> None:
     """Put a decision into force: outcome, end, effect on shared state."""
     outcome = answer & 255
-    row.standing = outcome
+    row.enforcement = outcome
     row.until = answer >> 16
     row.worst = max(np.int64(row.worst), outcome)
     if outcome >= 2:
@@ -430,7 +430,7 @@ def evaluate_account(
         # An account that has just registered has no history that a takeover could abuse.
         past = np.int64(0) if is_young(row) else row.fired & w.enforced
         answer = call_int64(
-            w.decide, w.policy, new & w.enforced, level, past, np.int64(row.standing),
+            w.decide, w.policy, new & w.enforced, level, past, np.int64(row.enforcement),
             np.int64(row.until), np.int64(row.strikes), np.int64(row.clock),
         )  # fmt: skip
         if answer >= 0:
@@ -463,7 +463,7 @@ def _process_event(w: Any, sh: Any, ev: Any, role: int, kind: int, position: int
     expire_enforcement(w, sh, row)
     _mark_touched(w, row, account, position, role, kind)
     barred = False
-    if role == 0 and row.standing >= 2:
+    if role == 0 and row.enforcement >= 2:
         barred = is_refused(w, sh, row, ev, kind, local, now)
         if barred and w.enforce:
             ev.drop = BARRED

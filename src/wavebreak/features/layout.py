@@ -59,9 +59,9 @@ ROW = _layout(
     # What every account event touches, in the first cache line: times, enforcement, totals.
     ("fired", "i8"), ("clock", "u4"), ("first_seen", "u4"), ("until", "u4"), ("touched", "u4"),
     ("received", "u4"), ("inbound", "u4"), ("mutual", "u4"),
-    ("young_bits", "u4"), ("kin_bits", "u4"), ("rare", "u4"), ("read_by", "u4"),
+    ("young_bits", "u4"), ("colocated_bits", "u4"), ("rare", "u4"), ("read_by", "u4"),
     ("newest", "u4"), ("one_way_run", "u2"), ("flags", "u2"),
-    ("standing", "u1"), ("firsts_on_device", "u1"), ("strikes", "u1"), ("worst", "u1"),
+    ("enforcement", "u1"), ("firsts_on_device", "u1"), ("strikes", "u1"), ("worst", "u1"),
     # Rhythm: blocks of sixteen log gaps (1/256 log2 ms), the one being filled and the one before.
     ("last_sent", "i8"), ("typing_at", "i8"), ("typing_peer", "u4"), ("hopped", "u4"),
     ("gap_sum", ("u4", (2,))), ("gap_square", ("u4", (2,))), ("gap_lag", ("u4", (2,))),
@@ -72,7 +72,7 @@ ROW = _layout(
     ("typed_n", "u1"), ("repeat_n", "u1"), ("media_n", "u1"),
     # Recent events as bits, newest lowest; lifetime totals; the last cold targets.
     ("typed_bits", "u4"), ("repeat_bits", "u4"), ("media_bits", "u4"), ("cold_bits", "u4"),
-    ("hunted_bits", "u4"), ("courted", "u1"), ("unfounded", "u1"), ("sends", "u4"),
+    ("targeted_bits", "u4"), ("approached", "u1"), ("unfounded", "u1"), ("sends", "u4"),
     ("direct", "u4"), ("started", "u4"), ("delivered", "u4"), ("reads", "u4"),
     ("targets", ("u4", (4,))), ("to_strangers", "u2"), ("unwanted", "u2"),
     # Registration, and current network, number block, device and client.
@@ -91,9 +91,9 @@ RARE = _layout(
     RARE_COUNTERS,
     # What the prefilter of the rules reads at every send, within one cache line.
     ("clock", "u4"), ("refused", "u4"), ("joined", "u4"), ("wrote_group", "u4"),
-    *_rings("lurked_7d", "undeliverable_7d", "created_1h", "created_1d", "added_1h", "added_1d",
-            "added_7d", "strangers_1d", "left_7d", "joins_1d", "group_sends_1d", "lookups_1d",
-            "hits_1d", "reports_7d", "report_weight_7d", "unproven_7d", "blocks_7d",
+    *_rings("after_silent_join_7d", "undeliverable_7d", "created_1h", "created_1d", "added_1h",
+            "added_1d", "added_7d", "strangers_1d", "left_7d", "joins_1d", "group_sends_1d",
+            "lookups_1d", "hits_1d", "reports_7d", "report_weight_7d", "unproven_7d", "blocks_7d",
             "block_weight_7d"),
     ("answered", "u4"), ("created", "u4"), ("added", "u4"), ("reports", "u4"), ("reported", "u4"),
     ("reports_before", "u4"), ("reported_before", "u4"), ("reporters", ("u4", (4,))),
@@ -130,12 +130,13 @@ SHARD = np.dtype(
 """Addresses and fill levels of a shard's arrays."""
 
 PERSON = np.dtype(
-    [("born", "u4"), ("until", "u4"), ("trusted", "u2"), ("doubted", "u2"), ("hunted", "u1"),
-     ("standing", "u1"), ("courted_day", "u2"), ("courted", "u1"), ("courted_before", "u1"),
+    [("born", "u4"), ("until", "u4"), ("confirmed", "u2"), ("refuted", "u2"), ("targeted", "u1"),
+     ("enforcement", "u1"), ("approached_day", "u2"), ("approached", "u1"),
+     ("approached_before", "u1"),
      ("places", "u2", (3,)), ("accused_day", "u2"), ("accused", "u1"), ("accused_before", "u1")]
 )  # fmt: skip
-"""What other accounts read of an account, as of the last closed epoch. `courted` counts young
-strangers who approached it on `courted_day` (UTC days since the epoch, plus one) and on the day
+"""What other accounts read of an account, as of the last closed epoch. `approached` counts young
+strangers who approached it on `approached_day` (UTC days since the epoch, plus one) and on the day
 before; `accused` counts blind reports of it alike. `places` are its network, block and device
 modulo 65,535: enough to recognize a shared one."""
 
@@ -158,7 +159,7 @@ EVENT = np.dtype(
 )  # fmt: skip
 """One event as the fan-out passes it on: numbers only. Entities plus one; 0 is "not given"."""
 BARRED = 3
-"""EVENT.drop of an act that its own standing refused; 1: a repeated event, 2: a late one."""
+"""EVENT.drop of an act that its own enforcement refused; 1: a repeated event, 2: a late one."""
 CONTACT_KNOWN, IN_CONTACTS, BROADCAST, LINKED = 1, 2, 4, 8
 ATTEST_KNOWN, ATTEST_TRUE, TO_GROUP, MISMATCH_KNOWN, MISMATCH = 16, 32, 64, 128, 256
 UNKNOWN = 255
@@ -176,14 +177,14 @@ by `rule` (an index, or BY_SCORE). `level` is the outcome that a score newly ask
 
 POINT = np.dtype(
     [("position", "i8"), ("ts", "i8"), ("account", "u4"), ("role", "u1"), ("kind", "u1"),
-     ("standing", "u1"), ("spare", "u1"), ("score", "f8"), ("values", "f8", (len(FEATURES),))],
+     ("enforcement", "u1"), ("spare", "u1"), ("score", "f8"), ("values", "f8", (len(FEATURES),))],
     align=True,
 )  # fmt: skip
-"""An account at a scoring point: `ts` is event time in ms, `standing` the outcome in force before
-any decision there, `score` the margin (log-odds; NaN without a model)."""
+"""An account at a scoring point: `ts` is event time in ms, `enforcement` the outcome in force
+before any decision there, `score` the margin (log-odds; NaN without a model)."""
 
 DELTA = np.dtype([("key", "u4"), ("amount", "i4"), ("table", "u1"), ("spare", "u1", (3,))])
-"""A contribution to what accounts share: a sum, or for BORN, STANDING, UNTIL the owner's own value;
+"""A contribution to shared state: a sum, or for BORN, ENFORCEMENT, UNTIL the owner's own value;
 for JOINED the slot of the account that registers, plus one."""
 GOOD, BAD, ARRIVALS, JOINED, COLD, OPENED, ANSWERED = range(7)
 CONFIRMED, REFUTED, HUNTED, COURTED, BORN, ENFORCEMENT, UNTIL = range(7, 14)

@@ -128,28 +128,28 @@ MESSAGE_FEATURES: tuple[F | W, ...] = (
       "Messages that the account has read over messages it received, at most 1: senders that "
       "never read are not people.", ("message.read",), "people with receipts off",
       "receipt variance"),
-    F("hunted_share_32", "share", "successors", "last 32 first contacts",
+    F("abuse_target_share_32", "share", "successors", "last 32 first contacts",
       "Share of the last 32 first contacts who had been among the last four cold contacts of an "
       "account restricted, suspended, banned or labelled abusive (as of the last epoch).",
-      _SENT, "friends of a victim", "fresh lists", 2),
+      _SENT, "friends of a victim", "fresh lists", 3),
     F("young_peer_share_32", "share", "rings", "last 32 new chats",
       "Share of the last 32 new chats, either way, whose peer had registered within 7 days "
       "(as of the last epoch).", ("account.registered",), "a class that joins together",
       "aged accounts"),
-    F("kin_share_32", "share", "rings", "last 32 new chats",
+    F("colocated_young_peer_share_32", "share", "rings", "last 32 new chats",
       "Share of the last 32 new chats, either way, whose peer had registered within 7 days and "
-      "stood on the account's own network, number block or device (as of the last epoch; told by "
-      "nearly the low sixteen bits of each).", ("account.registered",),
-      "a class, a family or an office that joins together", "rings without anything shared"),
-    F("courted_last", "approaches", "rings", "the account's last approach",
-      "An approach is a first contact, a stranger added to a group, or a report of somebody who "
-      "had not opened a chat with the reporter. Of the person approached last: approaches by "
+      "is on the account's own network, number block or device (as of the last epoch; compared "
+      "modulo 65,535).", ("account.registered",),
+      "a class, a family or an office that joins together", "rings without anything shared", 2),
+    F("young_approaches_last_target", "approaches", "rings", "the account's last approach",
+      "An approach is a first contact, a stranger added to a group, or a report of an account "
+      "that had not opened a chat with the reporter. Of the account approached last: approaches by "
       "strangers within 7 days of their registration, that day (UTC) and the day before, as of the "
       "last epoch (at most 255; of one account's reports the first three): many come to one, or "
       "share a list.", ("account.registered", "message.sent"),
-      "people who write to someone much sought, friends of a flood's victim", "lists used once"),
-    F("unfounded_reports", "reports", "reports", "all",
+      "people who write to a popular account, friends of a flood's victim", "lists used once", 2),
+    F("reports_without_inbound_chat", "reports", "reports", "all",
       "Reports made of accounts that had not opened a chat with the reporter (at most 255).",
       ("user.reported",), "people who report what they saw in a group",
-      "reporters who have the victim write first"),
+      "reporters who have the victim write first", 2),
 )  # fmt: skip

@@ -252,7 +252,7 @@ def _update_first_contact(w: Any, row: Any, ev: Any, flags: int, now: int) -> No
     if ev.flags & CONTACT_KNOWN:
         row.cold_bits = push_bit(row.cold_bits, stranger)
         row.cold_n = min(np.int64(row.cold_n) + 1, 32)
-    row.hunted_bits = push_bit(row.hunted_bits, people_of(w)[ev.peer].hunted > 0)
+    row.targeted_bits = push_bit(row.targeted_bits, people_of(w)[ev.peer].targeted > 0)
     record_approach(w, row, ev.peer, stranger)
     if row.device_changed > 0 or row.linked > 0:
         row.firsts_on_device = min(np.int64(row.firsts_on_device) + 1, 255)

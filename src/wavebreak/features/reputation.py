@@ -80,8 +80,8 @@ def _add_to_day(many: int, before: int, newest: int, amount: int, epoch: int) ->
 @compiled()
 def _merge_approaches(p: Any, amount: int, epoch: int) -> None:
     """Merge approaches of an account by young strangers."""
-    p.courted, p.courted_before, p.courted_day = _add_to_day(
-        int64(p.courted), int64(p.courted_before), int64(p.courted_day), amount, epoch
+    p.approached, p.approached_before, p.approached_day = _add_to_day(
+        int64(p.approached), int64(p.approached_before), int64(p.approached_day), amount, epoch
     )
 
 
@@ -118,8 +118,8 @@ def merge_contributions(
 ) -> None:  # fmt: skip
     """Add the contributions of a closed epoch to the shared state.
 
-    Sums do not depend on their order; BORN, STANDING, UNTIL and places have one writer each, whose
-    order is kept.
+    Sums do not depend on their order; BORN, ENFORCEMENT, UNTIL and places have one writer each,
+    whose order is kept.
     """
     for i in range(n):
         table, key, amount = deltas[i].table, deltas[i].key, np.int64(deltas[i].amount)
@@ -135,11 +135,11 @@ def merge_contributions(
 @compiled()
 def _merge_person(person: Any, table: int, amount: int, epoch: int) -> None:
     if table == CONFIRMED:
-        person.trusted = min(np.int64(person.trusted) + amount, 65535)
+        person.confirmed = min(np.int64(person.confirmed) + amount, 65535)
     elif table == REFUTED:
-        person.doubted = min(np.int64(person.doubted) + amount, 65535)
+        person.refuted = min(np.int64(person.refuted) + amount, 65535)
     elif table == HUNTED:
-        person.hunted = min(np.int64(person.hunted) + amount, 255)
+        person.targeted = min(np.int64(person.targeted) + amount, 255)
     elif table == COURTED:
         _merge_approaches(person, amount, epoch)
     elif table == ACCUSED:
@@ -149,7 +149,7 @@ def _merge_person(person: Any, table: int, amount: int, epoch: int) -> None:
     elif table == BORN:
         person.born = amount & 0xFFFFFFFF
     elif table == ENFORCEMENT:
-        person.standing = amount
+        person.enforcement = amount
     elif table == UNTIL:
         person.until = amount & 0xFFFFFFFF
 

@@ -75,8 +75,8 @@ def cold_share_32(row: Any) -> float:
 
 
 @compiled()
-def hunted_share_32(row: Any) -> float:
-    return share_of_bits(row.hunted_bits, min(int64(row.started), 32))
+def abuse_target_share_32(row: Any) -> float:
+    return share_of_bits(row.targeted_bits, min(int64(row.started), 32))
 
 
 @compiled()
@@ -85,17 +85,17 @@ def young_peer_share_32(row: Any) -> float:
 
 
 @compiled()
-def kin_share_32(row: Any) -> float:
-    return share_of_bits(row.kin_bits, min(int64(row.started) + int64(row.inbound), 32))
+def colocated_young_peer_share_32(row: Any) -> float:
+    return share_of_bits(row.colocated_bits, min(int64(row.started) + int64(row.inbound), 32))
 
 
 @compiled()
-def courted_last(row: Any) -> int:
-    return int64(row.courted)
+def young_approaches_last_target(row: Any) -> int:
+    return int64(row.approached)
 
 
 @compiled()
-def unfounded_reports(row: Any) -> int:
+def reports_without_inbound_chat(row: Any) -> int:
     return int64(row.unfounded)
 
 
@@ -243,8 +243,8 @@ def channel(row: Any) -> int:
 
 
 @compiled()
-def standing(row: Any) -> int:
-    return int64(row.standing)
+def enforcement_level(row: Any) -> int:
+    return int64(row.enforcement)
 
 
 @compiled()

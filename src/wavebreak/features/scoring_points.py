@@ -118,7 +118,7 @@ def record_point(
     p.account = account
     p.role = role
     p.kind = kind
-    p.standing = row.standing
+    p.enforcement = row.enforcement
     p.score = last_margin(row)
     values = values_of(w, SIZE)
     for j in range(SIZE):

@@ -59,7 +59,7 @@ def record_new_chat(w: Any, row: Any, peer: int, now: int) -> None:
     born = np.int64(person.born)
     young = born > 0 and now - (born - 1) <= YOUNG_S
     row.young_bits = push_bit(row.young_bits, young)
-    row.kin_bits = push_bit(row.kin_bits, young and _shares_place(row, person.places))
+    row.colocated_bits = push_bit(row.colocated_bits, young and _shares_place(row, person.places))
 
 
 @compiled(inline="always")
@@ -75,7 +75,9 @@ def _count_two_days(w: Any, many: Any, before: Any, newest: Any) -> int:
 def record_approach(w: Any, row: Any, peer: int, stranger: bool) -> None:
     """Record an approach (first contact, added stranger, report) of a peer."""
     person = people_of(w)[peer]
-    row.courted = _count_two_days(w, person.courted, person.courted_before, person.courted_day)
+    row.approached = _count_two_days(
+        w, person.approached, person.approached_before, person.approached_day
+    )
     if stranger and is_young(row):
         contribute(w, COURTED, int64(peer), 1)
 

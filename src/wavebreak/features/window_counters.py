@@ -23,7 +23,7 @@ ROW_EVENTS: Final = ("send", "first_contact", "distinct_peer", "reply")
 """Events counted in the row that every account has."""
 RARE_EVENTS: Final = (
     "group_send", "group_created", "member_added", "stranger_added", "member_left", "group_joined",
-    "contact_after_lurking", "lookup", "lookup_hit", "undeliverable", "report", "report_weight",
+    "contact_after_silent_join", "lookup", "lookup_hit", "undeliverable", "report", "report_weight",
     "unproven_report", "block", "block_weight",
 )  # fmt: skip
 """Events counted in the rare row, which is made at the first of them. `report_weight` and

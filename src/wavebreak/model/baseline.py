@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavebreak.errors import FileError
+from wavebreak.features.catalog import current_name
 
 Floats = NDArray[np.float64]
 
@@ -84,7 +85,10 @@ def load(directory: Path) -> dict[str, Distribution]:
     """Load the baseline from a model's directory; raises `FileError` where there is none."""
     try:
         document = json.loads((directory / FILE).read_text("utf-8"))
-        return {n: Distribution(tuple(s["edges"]), tuple(s["shares"])) for n, s in document.items()}
+        return {
+            current_name(name): Distribution(tuple(s["edges"]), tuple(s["shares"]))
+            for name, s in document.items()
+        }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise FileError(
             f"{directory / FILE} is missing or unreadable",

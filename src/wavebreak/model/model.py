@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wavebreak.errors import ModelError
-from wavebreak.features.catalog import FEATURES, INDEX
+from wavebreak.features.catalog import FEATURES, FORMER_NAMES, INDEX
 from wavebreak.features.layout import OUTCOMES
 from wavebreak.model import inference
 from wavebreak.model.calibration import Steps
@@ -27,6 +27,10 @@ NEVER_INPUTS = ("score", "registration_score")
 """A model's own scores: features for rules that no model reads."""
 REASONS: Final = 5
 """Features given as reasons of one decision."""
+COLUMNS: Final[dict[str, int]] = INDEX | {
+    former: INDEX[name] for former, name in FORMER_NAMES.items()
+}
+"""Column of the values by name of a feature; a model trained with 0.1 uses former names."""
 _AGAIN = "train again: `wavebreak train`; or run with --model none"
 
 
@@ -79,7 +83,7 @@ class Model:
     @cached_property
     def forest(self) -> Forest:
         """The trees, over columns in the catalog's order."""
-        return parse_trees(self.text, INDEX)
+        return parse_trees(self.text, COLUMNS)
 
     @cached_property
     def digest(self) -> str:
@@ -179,7 +183,7 @@ def from_booster(
     names: Sequence[str] = booster.feature_name()
     for feature in names:
         _check_input(feature, None)
-    blocks = parse_trees(text, INDEX).blocks
+    blocks = parse_trees(text, COLUMNS).blocks
     steps = np.full(blocks, -np.inf) if cascade is None else np.array(cascade, np.float64)
     return Model(
         name=name,
@@ -197,9 +201,10 @@ def from_booster(
 def _check_input(name: str, version: int | None) -> None:
     if name in NEVER_INPUTS:
         raise ModelError(f"the model reads {name!r}, which is a model's own score", fix=_AGAIN)
-    if name not in INDEX:
+    if name not in COLUMNS:
         raise ModelError(f"the model reads an unknown feature: {name[:64]!r}", fix=_AGAIN)
-    if version not in (None, FEATURES[INDEX[name]].version):
+    renamed = int(name in FORMER_NAMES)
+    if version not in (None, FEATURES[COLUMNS[name]].version - renamed):
         raise ModelError(f"the model was trained on another version of {name!r}", fix=_AGAIN)
 
 

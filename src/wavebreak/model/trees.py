@@ -94,8 +94,12 @@ def parse_trees(text: str, columns: Mapping[str, int] | None = None) -> Forest:
             "booster.txt cannot be parsed as a model text of LightGBM",
             fix="copy the whole file that `wavebreak train` wrote",
         ) from error
-    columns_of = columns if columns is not None else names
-    return _flatten(tuple(columns_of), names, trees)
+    # Two names may have one column, a feature's own and a former one: the first is the column's.
+    by_column: dict[int, str] = {}
+    for name, column in (columns or {n: k for k, n in enumerate(names)}).items():
+        by_column.setdefault(column, name)
+    ordered = tuple(by_column[column] for column in sorted(by_column))
+    return _flatten(ordered, names, trees)
 
 
 def _fields(text: str) -> dict[str, str]:

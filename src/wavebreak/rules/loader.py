@@ -195,6 +195,21 @@ def _rules(paths: Iterable[Path]) -> Found:
     return found
 
 
+_READING = ("when", "fires_on", "stays_quiet_on")
+"""Fields of a rule that name features."""
+
+
+def _with_current_names(content: Any) -> Any:
+    """Replace former names of features, in conditions and as keys of examples."""
+    if isinstance(content, dict):
+        return {
+            catalog.current_name(key): _with_current_names(value) for key, value in content.items()
+        }
+    if isinstance(content, list):
+        return [_with_current_names(value) for value in content]
+    return catalog.with_current_names(content) if isinstance(content, str) else content
+
+
 def _rows(path: Path, table: str, kind: type[Row], content: dict[str, Any]) -> list[Row]:
     rows = content.pop(table, [])
     if content or not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -207,6 +222,8 @@ def _rows(path: Path, table: str, kind: type[Row], content: dict[str, Any]) -> l
 
 
 def _row(where: str, row: dict[str, Any], kind: type[Row]) -> Row:
+    if kind is Rule:
+        row |= {name: _with_current_names(row[name]) for name in _READING if name in row}
     known = kind.__struct_encode_fields__
     for key in row:
         if key not in known:

@@ -273,7 +273,7 @@ def enforcement_state(engine: Engine, account: str) -> tuple[str, int | None]:
     if slot < 0 or slot >= engine.core.accounts:
         return "allow", None
     row = engine.core.row_of(slot)
-    return OUTCOMES[int(row["standing"])], int(row["until"]) * 1000 or None
+    return OUTCOMES[int(row["enforcement"])], int(row["until"]) * 1000 or None
 
 
 def _enforced_rules(program: Program, fired: int) -> tuple[str, ...]:

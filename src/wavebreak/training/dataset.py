@@ -31,7 +31,7 @@ from wavebreak.training.labels import Key, LabelVote
 NOT_INPUTS: dict[str, str] = {
     "label_abusive": "the label itself",
     "label_benign": "the label itself",
-    "standing": "our own answer in force",
+    "enforcement_level": "our own decision in force",
     "strikes": "our own answers so far",
     "refused": "what our own answers refused, or would have",
     "challenges_failed": "follows from a challenge that we chose to send",
@@ -41,7 +41,7 @@ NOT_INPUTS: dict[str, str] = {
     "score": "what a model said before",
     "registration_score": "what a model said before",
 }
-"""Features that no model reads, and why. Families `standing`, `labels`, `score` hold no other."""
+"""Features that no model reads, and why: all of the families `enforcement`, `labels`, `score`."""
 
 _REPLIES = "replies of recipients count for the account"
 _STRANGERS = "more strangers written to is never a sign of innocence"
@@ -59,7 +59,7 @@ SIGNS: dict[str, tuple[int, str]] = {
     "mutual_contacts": (-1, "chats that go both ways speak for the account"),
     "inbound_chats": (-1, "receiving never counts against the receiver"),
     "unanswered_7d": (1, "silence of those written to never speaks for the account"),
-    "hunted_share_32": (1, "targets taken over from accounts that were acted on"),
+    "abuse_target_share_32": (1, "targets taken over from accounts that were acted on"),
     "network_bad": (1, _BAD),
     "block_bad": (1, _BAD),
     "device_bad": (1, _BAD),
@@ -82,7 +82,7 @@ counts of reports have none (reports are bought), nor has age (aged accounts are
 def model_inputs(names: tuple[str, ...] = NAMES) -> tuple[str, ...]:
     """Names of the features that a model reads, in catalog order.
 
-    >>> "standing" in model_inputs(), "first_contacts_1h" in model_inputs()
+    >>> "enforcement_level" in model_inputs(), "first_contacts_1h" in model_inputs()
     (False, True)
     """
     return tuple(name for name in names if name not in NOT_INPUTS)
@@ -323,12 +323,9 @@ def _read_logs(events: Path, edge: Edge, stop: int | None) -> Iterator[tuple[Any
 def _copy_points(points: Any, columns: Any) -> tuple[Any, ...]:
     whole = np.ascontiguousarray(points["values"][:, columns])
     return (
-        whole,
-        points["account"].astype(np.int64),
-        points["ts"].copy(),
-        points["kind"].copy(),
-        points["standing"].copy(),
-    )
+        whole, points["account"].astype(np.int64), points["ts"].copy(), points["kind"].copy(),
+        points["enforcement"].copy(),
+    )  # fmt: skip
 
 
 def _concat_parts(parts: list[Any], engine: Engine, world: str) -> Points:

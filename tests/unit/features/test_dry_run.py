@@ -40,7 +40,7 @@ def standing(of: Engine, account: str) -> tuple[int, int]:
     slot = int(of.fanout.accounts.find(log([{"id": "x", "ts": 0, "type": 0, "account": account}])
                                        .column("account"))[0])  # fmt: skip
     row = of.core.rows[slot % SHARDS].records[slot >> SHARD_BITS]
-    return int(row["standing"]), int(row["until"])
+    return int(row["enforcement"]), int(row["until"])
 
 
 def strangers(many: int) -> list[Row]:

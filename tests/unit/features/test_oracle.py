@@ -74,7 +74,7 @@ def test_approaches_to_one_account_are_counted_by_later_senders() -> None:
         event("message.sent", 10 + i, WEEK_100 + (i + 1) * 60_000, f"y{i}", peer="v")
         for i in range(10)
     ]
-    counts = [values_after(events, f"y{i}")["courted_last"] for i in range(10)]
+    counts = [values_after(events, f"y{i}")["young_approaches_last_target"] for i in range(10)]
     assert counts == list(range(10))
 
 

@@ -93,7 +93,13 @@ def test_card_contains_curves_tables_and_digests(tmp_path: Path) -> None:
 
 def test_own_decisions_are_no_model_input() -> None:
     names = {name for name, _ in learned().model.features}
-    assert not names & {"standing", "strikes", "label_abusive", "score", "registration_score"}
+    assert not names & {
+        "enforcement_level",
+        "strikes",
+        "label_abusive",
+        "score",
+        "registration_score",
+    }
 
 
 def test_split_without_abusive_accounts_raises_with_fix() -> None:

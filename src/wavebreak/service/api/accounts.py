@@ -55,7 +55,7 @@ def read_account_state(engine: Engine, account: str) -> AccountState | None:
         return None
     row = engine.core.row_of(slot)
     now_s = max(int(engine.fanout.clock[0]["newest"]) // 1000, int(row["clock"]))
-    outcome, until = int(row["standing"]), int(row["until"])
+    outcome, until = int(row["enforcement"]), int(row["until"])
     if outcome == 0 or 0 < until <= now_s:
         return AccountState(0, None, now_s * 1000, None)
     chats = count_chats(engine.core, slot, now_s) if outcome == LIMIT else None
