@@ -89,7 +89,8 @@ class DecisionRecorder(Protocol):
 
 
 def run(
-    source: Path | str, out: Path, policy: Policy, edge: Pseudonymizer, *, profile_path: Path | None = None,
+    source: Path | str, out: Path, policy: Policy, edge: Pseudonymizer, *,
+    profile_path: Path | None = None,
     enforce: bool = False, workers: int = 1, batch: int = 50_000, lateness_s: int = 60,
     resume: Path | None = None, keep: Path | None = None, model: Model | None = None,
     sealer: DecisionRecorder | None = None, progress: Callable[[Progress], None] = lambda _: None,
