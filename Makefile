@@ -37,7 +37,7 @@ help: ## list the targets (this text)
 	@echo "Options: PYTHON=/path/to/python3.11 (to make .venv with), WORKERS=2 (of the tests),"
 	@echo "TESTS=tests/integration (only these, of make test)."
 
-demo: $(CORE_READY) ## a simulated day with campaigns and innocents: run, evaluate, explain
+demo: $(CORE_READY) ## a simulated day of campaigns and benign personas: run, evaluate, explain
 	@$(BIN)/wavebreak demo
 
 serve: $(CORE_READY) ## the service on a simulated live stream, and where to click; Ctrl-C ends it
@@ -51,7 +51,7 @@ test: $(READY) ## every test but speed
 check: $(READY) ## format, lint, types, layers, doctests, rules: all but the tests
 	@echo "Format and lint (ruff)"
 	@$(BIN)/ruff format --quiet --check . || { echo "Next: make fix"; exit 1; }
-	@$(BIN)/ruff check --quiet . || { echo "Next: make fix, then mend by hand what is left"; exit 1; }
+	@$(BIN)/ruff check --quiet . || { echo "Next: make fix, then fix by hand what is left"; exit 1; }
 	@echo "Types (mypy)"
 	@$(BIN)/mypy --no-error-summary
 	@echo "Layers (import-linter)"
@@ -62,7 +62,7 @@ check: $(READY) ## format, lint, types, layers, doctests, rules: all but the tes
 	@$(BIN)/wavebreak rules check
 	@echo "All checks passed. Next: make test"
 
-fix: $(READY) ## mend format and lint in place
+fix: $(READY) ## fix format and lint in place
 	@$(BIN)/ruff check --quiet --fix . || true
 	@$(BIN)/ruff format --quiet .
 	@echo "Done. Next: make check"
