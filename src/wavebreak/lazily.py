@@ -1,6 +1,6 @@
 """Names of a package whose modules are imported when a name is first wanted.
 
-A verb imports the packages that it may need; what only another verb of them needs (SciPy,
+A command imports the packages that it may need; what only another command needs (SciPy,
 scikit-learn, Matplotlib, readers of pages) would cost each start up to two seconds.
 """
 

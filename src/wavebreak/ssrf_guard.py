@@ -33,7 +33,7 @@ MAX_URL = 4096
 _MAX_ADDRESSES = 32
 _NAT64 = ip_network("64:ff9b::/96")
 # Special by the registries, yet called global by some versions of `ipaddress`; Teredo (in
-# 2001::/23) and NAT64 of local use wrap addresses that cannot be told, and are refused whole.
+# 2001::/23) and NAT64 of local use wrap addresses that cannot be extracted, and are refused whole.
 _SPECIAL_NETWORKS = tuple(
     ip_network(net)
     for net in (
@@ -200,7 +200,7 @@ class PinnedTransport(httpx.BaseTransport):
 
     >>> transport = PinnedTransport(resolver=lambda host, port: ["127.0.0.1"])
     >>> try:
-    ...     httpx.Client(transport=transport).post("http://hook.example/")
+    ...     httpx.Client(transport=transport).post("http://webhook.example/")
     ... except ForbiddenAddressError as error:
     ...     print(error.what)
     the host is not on the public internet

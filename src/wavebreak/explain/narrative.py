@@ -314,8 +314,8 @@ def _afterwards(explanation: Explanation) -> str:
     if at is None or timeline is None:
         return f"{count_of(refused, 'event')} of this account would be refused." if refused else ""
     sends = len(timeline.between("sends", at + 1, None))
-    verb = "sent" if explanation.shadow else "tried to send"
-    line = f"After that it {verb} {count_of(sends, 'more message', 'more messages')}"
+    action = "sent" if explanation.shadow else "tried to send"
+    line = f"After that it {action} {count_of(sends, 'more message', 'more messages')}"
     if refused:
         would = "would have been" if explanation.shadow else "were"
         line += f"; {number(refused)} of its events {would} refused"

@@ -280,7 +280,7 @@ def _items_of(batch: pa.RecordBatch, wire: pa.RecordBatch, rows: Any) -> list[di
 def _cells(column: pa.Array) -> Callable[[int], Any]:
     if not pa.types.is_dictionary(column.type):
         return lambda row: _value(column[row])
-    # A word is looked at once, however often it stands in the column.
+    # Each word is checked once, however often it occurs in the column.
     word = lru_cache(1024)(lambda index: _value(column.dictionary[index]))
     return lambda row: word(column.indices[row].as_py())
 

@@ -68,7 +68,7 @@ def paragraphs(lines: Iterable[str], kind: str = "") -> Markup:
         lines: One paragraph a line.
         kind: The CSS classes of the paragraphs.
 
-    >>> paragraphs(["1 < 2"])
+    >>> paragraphs(["1 < 2"]).strip()
     Markup('<p>1 &lt; 2</p>')
 
     """

@@ -1,4 +1,4 @@
-"""Conditions of a rule: the list form of `when`, and the expression that it stands for.
+"""Conditions of a rule: the list form of `when`, and the expression that it means.
 
 All conditions of a list must hold. An entry with `any_of` holds where at least one of its
 alternatives does; an alternative is one condition, or a list of conditions that must all hold. A
@@ -35,7 +35,7 @@ When = str | Conditions
 
 
 def expression_of(when: When) -> str:
-    """Return the expression that a rule's `when` stands for; a plain string as it is.
+    """Return the expression that a rule's `when` means; a plain string as it is.
 
     >>> expression_of(("age_s <= 300", AnyOf(("sends_15s >= 100", ("score > 0.5", "refused > 9")))))
     'age_s <= 300 and (sends_15s >= 100 or score > 0.5 and refused > 9)'

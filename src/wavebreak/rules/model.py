@@ -71,7 +71,7 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def expression(self) -> str:
-        """The expression that `when` stands for."""
+        """The expression that `when` means."""
         return expression_of(self.when)
 
 

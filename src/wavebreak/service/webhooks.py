@@ -51,9 +51,9 @@ GONE = 410
 def webhook_secret(key: bytes, webhook: str, generation: int) -> str:
     """Derive a webhook's secret of a generation: `whsec_` and 32 bytes in base64.
 
-    >>> webhook_secret(b"0" * 16, "hook", 1).startswith("whsec_")
+    >>> webhook_secret(b"0" * 16, "webhook", 1).startswith("whsec_")
     True
-    >>> webhook_secret(b"0" * 16, "hook", 1) == webhook_secret(b"0" * 16, "hook", 2)
+    >>> webhook_secret(b"0" * 16, "webhook", 1) == webhook_secret(b"0" * 16, "webhook", 2)
     False
     """
     message = f"wavebreak webhook\0{webhook}\0{generation}".encode()

@@ -334,7 +334,7 @@ def _concat_parts(parts: list[Any], engine: Engine, world: str) -> Points:
             "the log has no scoring point",
             fix="give a log with registrations, sends, reports or blocks",
         )
-    values, slots, ts, kind, standing = (np.concatenate(column) for column in zip(*parts))  # noqa: B905
+    values, slots, ts, kind, enforcement = (np.concatenate(column) for column in zip(*parts))  # noqa: B905
     known, account = np.unique(slots, return_inverse=True)
     names = engine.fanout.accounts.texts(known).to_pylist()
     return Points(
@@ -343,7 +343,7 @@ def _concat_parts(parts: list[Any], engine: Engine, world: str) -> Points:
         account.astype(np.int64),
         ts,
         kind,
-        standing,
+        enforcement,
         np.zeros(len(ts), np.int64),
         tuple((world, name) for name in names),
     )

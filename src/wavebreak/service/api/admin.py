@@ -180,13 +180,13 @@ async def dead_letters(
     "/v1/webhooks/{webhook}/replay",
     response=schemas.ReplayResult,
     operation_id="replay_webhook",
-    summary="Deliver dead letters again, or every decision after a number.",
+    summary="Replay dead-lettered deliveries, or every decision after a number.",
     openapi_extra=problems(404),
 )
 async def replay_webhook(
     request: HttpRequest, webhook: Path[schemas.WebhookId], change: schemas.Replay
 ) -> schemas.ReplayResult:
-    """Make dead letters pending again, and move the cursor back if asked."""
+    """Make dead-lettered deliveries pending again, and move the cursor back if asked."""
     context = RequestContext.of(request)
 
     def replay() -> schemas.ReplayResult:

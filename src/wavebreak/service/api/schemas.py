@@ -270,14 +270,14 @@ class DeadLetters(ResponseModel):
 
 
 class Replay(RequestModel):
-    """What to deliver again: all dead letters and, with `since`, all decisions after a number."""
+    """What to replay: dead-lettered deliveries and, with `since`, all decisions after a number."""
 
     reason: Reason
     since: DecisionNumber | None = None
 
 
 class ReplayResult(ResponseModel):
-    """How many dead letters are pending again, and the webhook's cursor."""
+    """How many dead-lettered deliveries are pending again, and the webhook's cursor."""
 
     replayed: int
     cursor: int
