@@ -37,7 +37,7 @@ COLOURS = {"FORCE_COLOR", "PY_COLORS", "CLICOLOR_FORCE", "GITHUB_ACTIONS"}
 WAIT_S = 900.0
 MASKS = (
     (re.compile(r"wb_[0-9a-f]+_[0-9a-f]+"), "wb_KEY"),
-    (re.compile(r"\b[\w.]+/[0-9a-f]{8}\+[0-9a-f]{8}\+\S+"), "VERIFIER-KEY"),
+    (re.compile(r"\b[\w.]+/[\w.-]+\+[0-9a-f]{8}\+\S+"), "VERIFIER-KEY"),
     (re.compile(r"127\.0\.0\.1:\d+"), f"127.0.0.1:{PORT}"),
     (re.compile(r"in \d+(\.\d+)? s\b"), "in N s"),
     (re.compile(r"[\d,]+ events/s"), "N events/s"),
