@@ -152,7 +152,7 @@ def test_private_addresses_are_refused_at_every_hop(site: Web) -> None:
     with pytest.raises(ForbiddenAddressError, match="public internet"):
         taken(site.url("/page"), outside(allow_private=False))
     assert site.hits == []
-    with pytest.raises(ForbiddenAddressError, match="only http"):
+    with pytest.raises(ForbiddenAddressError, match="not http or https"):
         taken(site.url("/to_a_file"))
 
 
@@ -201,7 +201,7 @@ def test_capture_stays_within_budget(site: Web) -> None:
 def test_capture_without_browser_is_complete_but_screenshot(site: Web, tmp_path: Path) -> None:
     exhibit = capture_page(site.url("/start"), tmp_path / "e", ACTOR, outside(), browser=None)
     assert [kept.path for kept in exhibit.files] == ["page.warc.gz"]
-    assert exhibit.details["screenshot"] == "no browser is here: no screenshot was taken"
+    assert exhibit.details["screenshot"] == "no browser was found: no screenshot was taken"
     assert exhibit.source == site.url("/start")
     assert exhibit.details["led_to"] == site.url("/page")
     assert load_exhibit(tmp_path / "e") == exhibit

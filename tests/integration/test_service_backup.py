@@ -71,7 +71,7 @@ def test_restored_service_continues_from_the_backup(
         assert crash_test.sealed(second) == len(whole)
         again = wavebreak("restore", str(file), *of(second))
         assert again.returncode == 2
-        assert "there is a log already" in again.stderr
+        assert "the database already holds a log" in again.stderr
 
 
 @pytest.fixture(scope="module")

@@ -50,8 +50,8 @@ def test_a_wrapped_address_is_judged_as_what_it_wraps(address: IPv4Address) -> N
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("ftp://a.example/", "only http"), ("file:///etc/passwd", "only http"),
-        ("gopher://a.example", "only http"), ("a.example/x", "only http"),
+        ("ftp://a.example/", "not http or https"), ("file:///etc/passwd", "not http or https"),
+        ("gopher://a.example", "not http or https"), ("a.example/x", "not http or https"),
         ("http://user@a.example/", "credentials"), ("http://u:p@a.example/", "credentials"),
         ("http://@a.example/", "credentials"), ("http:///x", "no host"),
         ("http://a.example:99999/", "cannot be read"), ("http://[::1", "cannot be read"),

@@ -12,13 +12,15 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-
-from playwright.sync_api import Browser, Playwright, Route, sync_playwright
-from playwright.sync_api import Error as BrowserError
+from typing import TYPE_CHECKING, Any
 
 from wavebreak.claims.capture import CaptureResult
 from wavebreak.claims.config import RenderLimits, load_limits
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Playwright, Route
 
 _DROPPED_HEADERS = {
     "content-encoding", "content-length", "transfer-encoding", "connection", "keep-alive", "link",
@@ -34,6 +36,11 @@ _ISOLATION_FLAGS = (
     "--no-pings",
 )
 _DEAD_PROXY = "http://127.0.0.1:9"
+
+
+def _playwright() -> Any:
+    """Import Playwright when a page is rendered: no other command should pay for it."""
+    return import_module("playwright.sync_api")
 
 
 @dataclass(frozen=True)
@@ -91,13 +98,13 @@ def render(
         return Rendering(note="no browser was found: no screenshot was taken")
     bounds = bounds or load_limits().render
     try:
-        with sync_playwright() as driver:
+        with _playwright().sync_playwright() as driver:
             made = _launch(driver, executable)
             try:
                 return _render_page(captured, made, bounds)
             finally:
                 made.close()
-    except (BrowserError, OSError) as error:
+    except (_playwright().Error, OSError) as error:
         return Rendering(note=f"the browser failed: {str(error).splitlines()[0][:200]}")
 
 
@@ -126,7 +133,7 @@ def _render_page(captured: CaptureResult, made: Browser, bounds: RenderLimits) -
     try:
         page.goto(captured.page().url, wait_until="load")
         page.wait_for_load_state("networkidle", timeout=bounds.seconds * 200)
-    except BrowserError as error:
+    except _playwright().Error as error:
         note = f"the page was not rendered completely: {str(error).splitlines()[0][:200]}"
     tall = int(page.evaluate("document.documentElement.scrollHeight") or bounds.height)
     if tall > bounds.tallest:

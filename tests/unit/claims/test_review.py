@@ -51,5 +51,5 @@ def test_claim_commands_add_read_label_and_check(tmp_path: Path) -> None:
     assert "claim by A. Rao" in claim("check", made)
     (tmp_path / "e" / "original.html").write_text("changed", "utf-8")
     assert "SHA-256 differs" in claim("check", made, code=1)
-    assert "private ones" in claim("capture", "http://127.0.0.1/", "-o", made + "2", code=2)
+    assert "public addresses" in claim("capture", "http://127.0.0.1/", "-o", made + "2", code=2)
     assert "not well formed" in claim("add", str(page), "-o", made + "3", "--detail", "x", code=2)

@@ -161,7 +161,7 @@ def test_run_from_a_pipe_reports_missing_events(tmp_path: Path) -> None:
 def test_account_without_decisions_is_reported(tmp_path: Path) -> None:
     found = explain(_run(tmp_path), "b2")
     assert status_sentence(found) == "No decision was made about this account: nothing is refused."
-    assert "No rule fired: no decision was made about it." in story_paragraphs(found)
+    assert "No rule matched, and no decision was made about it." in story_paragraphs(found)
 
 
 def test_account_without_registration_is_reported(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_directory_resolves_to_its_events_file(tmp_path: Path) -> None:
     (tmp_path / "events.profile.json").write_text("{}")
     assert Seen(tmp_path).read == 1
     (tmp_path / "events.parquet").write_bytes(b"")
-    with pytest.raises(FileError, match="holds 2 event files"):
+    with pytest.raises(FileError, match="has 2 event files"):
         Seen(tmp_path)
 
 

@@ -57,7 +57,7 @@ def test_failed_allocation_is_reported_and_retried_later(engine: Engine, tmp_pat
     said: list[str] = []
     taking = of(engine, tmp_path, said)
     engine.take(PARTS[0])
-    with patch.object(snapshot, "Room", side_effect=MemoryError) as asked:
+    with patch.object(snapshot, "CopyBuffer", side_effect=MemoryError) as asked:
         for _ in range(3):
             taking.between_batches(engine, 0)
             taking.wait()
