@@ -81,15 +81,19 @@ class Oracle:
     def shared(self) -> Shared:
         """Shared state, from all account events so far."""
         if self._shared is None:
-            nothing = Shared()
-            shared = [
-                contribution
-                for account, facts in self.facts.items()
-                for contribution in contributions(
-                    account, AccountHistory(facts, nothing, self.epoch)
-                )
-            ]
-            self._shared = Shared(shared, self._named)
+            # Complaints that lower a reputation weigh by when their makers registered, and by their
+            # record, which do not depend on reputations: a second pass knows both.
+            shared = Shared()
+            for _ in range(2):
+                contributed = [
+                    contribution
+                    for account, facts in self.facts.items()
+                    for contribution in contributions(
+                        account, AccountHistory(facts, shared, self.epoch)
+                    )
+                ]
+                shared = Shared(contributed, self._named)
+            self._shared = shared
         return self._shared
 
     def values(self, account: str) -> list[float]:

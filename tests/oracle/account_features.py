@@ -5,9 +5,11 @@ Those of enforcement are valid where no rule has fired.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from oracle.account_history import LARGE, NAN, SMALL, AccountHistory, Fact, share
+from oracle.evidence import Evidence
 from oracle.message_features import Formula
 from wavebreak.features.shared_state import UNPROVEN_COUNTED
 
@@ -68,9 +70,39 @@ def _bad(entity: str) -> Formula:
             return NAN
         at = (entity, s.places[-1][entity])
         good, bad = (s.shared.weight(table, at, s.epoch) for table in ("good", "bad"))
+        bad = max(bad - (at in blamed_places(s)), 0.0)
         return (bad + 0.4) / (good + bad + 20.0)
 
     return formula
+
+
+def blamed_places(s: AccountHistory) -> list[tuple[str, str]]:
+    """Places that the account itself lowered, which its own reputation leaves out."""
+    blames = set(Evidence(s).blames)
+    places: list[tuple[str, str]] = []
+    for i, fact in enumerate(s.facts):
+        labelled = fact.fields["label"] if fact.kind == "labelled" else None
+        if (i in blames or labelled == 0) and not places:
+            places = list(s.places[i].items())
+        elif labelled == 1:
+            places = []
+    return places
+
+
+def _recipients_on_device(s: AccountHistory) -> float:
+    changes = {*map(id, s.moves("device")), *map(id, _linked(s))}
+    last: dict[str | None, int] = {}
+    moved: int | None = None
+    count = 0
+    for fact, known in s.met:
+        if id(fact) in changes:
+            moved, count = max(moved or 0, fact.now), 0
+        elif fact.kind == "sent":
+            # The pair keeps its last send by 5,760 s, and forgets it with the rest.
+            before = last.get(fact.peer, 0) if known & {"wrote"} else 0
+            count = min(count + (moved is not None and before < moved // 5760), SMALL)
+            last[fact.peer] = max(before, fact.now // 5760)
+    return NAN if moved is None else count
 
 
 def _arrivals(entity: str) -> Formula:
@@ -184,6 +216,10 @@ def _weight(s: AccountHistory, kind: str) -> float:
     return sum(s.buckets(weights, "7d", LARGE)) / 256
 
 
+def _evidence(read: Callable[[Evidence], float]) -> Formula:
+    return lambda s: read(Evidence(s))
+
+
 def _label(s: AccountHistory, code: int) -> float:
     labels = [fact.fields["label"] for fact in s.of("labelled")]
     return float(bool(labels) and labels[-1] == code)
@@ -244,6 +280,16 @@ FORMULAS: dict[str, Formula] = _CLUSTERS | {
     "refused": _without_rules,
     "challenges_failed": lambda s: min(len(s.of("challenge_failed")), 255),
     "challenges_lapsed": _without_rules,
+    "challenges_passed": _without_rules,
+    "unanswered_evidence": _evidence(lambda e: e.reply),
+    "complaint_evidence": _evidence(lambda e: e.complaint),
+    "leave_evidence": _evidence(lambda e: e.leave),
+    "undeliverable_evidence": _evidence(lambda e: e.failure),
+    "stranger_contacts": _evidence(lambda e: e.contacted),
+    "stranger_answers": _evidence(lambda e: e.answers),
+    "stranger_complaints": _evidence(lambda e: e.complaints),
+    "unanswered_strangers_1d": _evidence(Evidence.taken),
+    "recipients_on_device": _recipients_on_device,
     "label_abusive": lambda s: _label(s, 0),
     "label_benign": lambda s: _label(s, 1),
 }

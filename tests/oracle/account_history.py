@@ -15,6 +15,7 @@ BUCKET_S = {"15s": 1, "5m": 20, "1h": 240, "1d": 5_760, "7d": 40_320}
 SMALL, LARGE = 255, 65_535
 """What a bucket counts up to."""
 NAN = float("nan")
+YOUNG_S = 604_800
 TYPING_MS = 600_000
 ENTITIES = ("network", "block", "device", "client")
 
@@ -53,6 +54,15 @@ class Text(NamedTuple):
     typed: bool
     lead: int
     size: int
+
+
+def is_cold(fact: Fact, known: Marks) -> bool:
+    """Whether a first contact went to a stranger, who is not known to have the account in contacts.
+
+    >>> is_cold(Fact("sent", 0, 0, "b", {"in_contacts": True}), frozenset())
+    False
+    """
+    return "contact" not in known and not fact.fields.get("in_contacts")
 
 
 def share(some: float, of: float) -> float:

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from oracle.account_history import AccountHistory, Fact, Marks
+from oracle.account_history import YOUNG_S, AccountHistory, is_cold
+from oracle.evidence import Evidence
 from oracle.shared_state import Contribution
 
-YOUNG_S = 604_800
 ESTABLISHED_S = 21_600
 ESTABLISHED_CONTACTS = 3
 ACCUSES_AT_MOST = 3
 """Reports of one account that count as approaches."""
 LAST = 4
 """Cold targets that are marked: the last four."""
-
-
-def is_cold(fact: Fact, known: Marks) -> bool:
-    """Whether a first contact went to a stranger, who is not known to have the account in contacts.
-
-    >>> is_cold(Fact("sent", 0, 0, "b", {"in_contacts": True}), frozenset())
-    False
-    """
-    return "contact" not in known and not fact.fields.get("in_contacts")
 
 
 def contributions(account: str, story: AccountHistory) -> list[Contribution]:
@@ -120,7 +111,12 @@ def _feedback(story: AccountHistory) -> Iterator[Contribution]:
     yield from _unproven_and_confirmed_reports(story)
     blamed: list[Contribution] | None = None
     waiting = story.reporters_before()
+    complained = set(Evidence(story).blames)
     for i, fact in enumerate(story.facts):
+        if i in complained and blamed is None:
+            blamed = list(_everywhere(story, i, "bad", 1))
+            yield from blamed
+            yield from _mark_targets(story, i)
         if fact.kind != "labelled":
             continue
         abusive = fact.fields["label"] == 0
@@ -129,12 +125,17 @@ def _feedback(story: AccountHistory) -> Iterator[Contribution]:
         if abusive and blamed is None:
             blamed = list(_everywhere(story, i, "bad", 1))
             yield from blamed
-            for target in _last_cold_targets(story, i):
-                yield Contribution(fact.epoch, "hunted", target, 1)
+            yield from _mark_targets(story, i)
         if not abusive:
             for contribution in blamed or ():
                 yield contribution._replace(epoch=fact.epoch, amount=-1)
             blamed = None
+
+
+def _mark_targets(story: AccountHistory, number: int) -> Iterator[Contribution]:
+    """Mark the last cold targets of an account found abusive."""
+    for target in _last_cold_targets(story, number):
+        yield Contribution(story.facts[number].epoch, "hunted", target, 1)
 
 
 def _unproven_and_confirmed_reports(story: AccountHistory) -> Iterator[Contribution]:

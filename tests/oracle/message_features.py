@@ -9,14 +9,15 @@ from itertools import chain, pairwise
 from oracle.account_history import (
     NAN,
     SMALL,
+    YOUNG_S,
     AccountHistory,
     Fact,
+    is_cold,
     is_media,
     recent_blocks,
     share,
     size_of,
 )
-from oracle.contributions import YOUNG_S, is_cold
 from oracle.shared_state import log2
 from wavebreak.features.windows import COUNT_LOG2
 

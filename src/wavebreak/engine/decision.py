@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from itertools import zip_longest
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -26,49 +25,42 @@ PENDING: Final = 64
 """In place of a rule's index: a takeover whose challenge is pending."""
 
 # Layout of the packed policy (int64), shared with `enforcement`.
-SUSPEND_AFTER, DOUBLE_AT_MOST, QUOTA, SCORE_DECIDES, FAMILIES, OTHERWISE, SILENT = range(7)
+SUSPEND_AFTER, DOUBLE_AT_MOST, SCORE_NEW_CHATS, SCORE_DECIDES, SILENT = range(5)
 THRESHOLDS, SCORE_HOLDS = 8, 16
-RULES, FIELDS = 24, 4
-OUTCOME, HOLD_S, FAMILY, RECOVERS = 0, 1, 2, 3
+RULES, FIELDS = 24, 5
+OUTCOME, HOLD_S, NEW_CHATS, RECOVERS, DOUBTS = range(FIELDS)
 SIZE: Final = RULES + FIELDS * 64
 NEVER: Final = 2**62
+MOST_NEW_CHATS: Final = 254
+"""New chats a day that a limit may leave at most."""
 
 
 def score_outcome(policy: Any, margin: int, fired: int, silent: int) -> int:
     """Return the outcome that a score asks for (0: none), given the rules that have fired.
 
     `margin` is in 1/65,536 of log-odds, `fired` a bit mask over the rules, `silent` 1 for an
-    account that has started no chat. The most severe outcome whose threshold is reached; of a
-    silent account no more than policy and model let it; a ban only where the fired rules are of
-    enough families of evidence, and a challenge at most where one of them finds a takeover.
+    account that has started no chat. The most severe outcome whose threshold is reached, at most a
+    limit, since a score is doubt; of a silent account no more than policy and model let it; a
+    challenge at most where one of the fired rules finds a takeover.
 
-    >>> policy = pack_policy([(LIMIT, 60), (LIMIT, 60)], suspend_after=3, double_at_most=4, quota=5,
-    ...     score=ScoreNumbers({BAN: 900, CHALLENGE: 100}, {}, families=2, otherwise=SUSPEND),
-    ...     families=[1, 2])
-    >>> cases = ((99, 3), (100, 3), (900, 1), (900, 3))
+    >>> policy = pack_policy([Terms(LIMIT, 60), Terms(LIMIT, 60, recovers=True)], suspend_after=3,
+    ...     double_at_most=4, score=ScoreNumbers({LIMIT: 900, CHALLENGE: 100}, {}))
+    >>> cases = ((99, 1), (100, 1), (900, 1), (900, 3))
     >>> [int(score_outcome(policy, margin, fired, 0)) for margin, fired in cases]
-    [0, 2, 5, 6]
+    [0, 2, 3, 2]
     """
     level = 0
-    for outcome in range(1, 7):
+    for outcome in range(1, LIMIT + 1):
         if margin >= policy[THRESHOLDS + outcome]:
             level = outcome
     if silent == 1 and level > policy[SILENT]:
         level = policy[SILENT]
     if level <= CHALLENGE:
         return level
-    families = 0
     for k in range(64):
-        if (fired >> k) & 1:
-            if policy[RULES + FIELDS * k + RECOVERS] == 1:
-                return CHALLENGE
-            families |= policy[RULES + FIELDS * k + FAMILY]
-    if level < BAN:
-        return level
-    count = 0
-    for bit in range(8):
-        count += (families >> bit) & 1
-    return level if count >= policy[FAMILIES] else policy[OTHERWISE]
+        if (fired >> k) & 1 and policy[RULES + FIELDS * k + RECOVERS] == 1:
+            return CHALLENGE
+    return level
 
 
 def takeover_rule(policy: Any, hits: int, fired: int, current: int) -> int:
@@ -77,8 +69,8 @@ def takeover_rule(policy: Any, hits: int, fired: int, current: int) -> int:
     `hits` are the rules that newly fired, `fired` all that have fired, or 0 for an account without
     a history that a takeover could abuse. PENDING: the owner has been challenged.
 
-    >>> policy = pack_policy([(CHALLENGE, 60), (RESTRICT, 60)], suspend_after=3, double_at_most=4,
-    ...     quota=5, recovers=[True, False])
+    >>> policy = pack_policy([Terms(CHALLENGE, 60, recovers=True), Terms(RESTRICT, 60)],
+    ...     suspend_after=3, double_at_most=4)
     >>> takeover_rule(policy, 0b11, 0b11, ALLOW)
     0
     >>> takeover_rule(policy, 0b10, 0b11, CHALLENGE) == PENDING
@@ -96,84 +88,101 @@ def takeover_rule(policy: Any, hits: int, fired: int, current: int) -> int:
 
 def decide(
     policy: Any, hits: int, level: int, taken: int, current: int, until: int, strikes: int,
-    now: int,
+    now: int, quota: int,
 ) -> int:  # fmt: skip
     """Return the decision on an account for which rules newly fired or a score newly asks.
 
     `policy` is the packed policy, `hits` a mask over its rules, `level` the new `score_outcome` (0:
     nothing), `taken` the `takeover_rule`, `current` the outcome in force with its end `until` (s,
-    0: none), `strikes` the restrictions or worse so far, `now` the account's clock (s).
+    0: none), `strikes` the restrictions or worse so far, `now` the account's clock (s), `quota` the
+    new chats a day that a limit in force leaves.
 
-    The most severe outcome wins; a decision never lowers the outcome in force. Each restriction is
-    twice as long as the one before, from `SUSPEND_AFTER` strikes a suspension. A takeover has
-    precedence (docs/adr/0014): its challenge is decided for less than a ban, and in place of a
-    limit; while it is in force, nothing new.
+    The most severe outcome wins, of limits the one that leaves fewer new chats; a decision never
+    lowers the outcome in force. Each restriction is twice as long as the one before, from
+    `SUSPEND_AFTER` strikes a suspension. A takeover has precedence (docs/adr/0014): its challenge
+    is decided for less than a ban, and in place of a limit; while it is in force, nothing new.
 
-    Returns `UNCHANGED`, or outcome | rule << 8 | end << 16 (end 0: none; rule BY_SCORE: no rule
-    asked for as much as the score).
+    Returns `UNCHANGED`, or outcome | rule << 8 | end << 16 | quota << 48 | doubt << 56 (end 0:
+    none; rule BY_SCORE: no rule asked for as much as the score; doubt 1: a passed challenge ends
+    it).
     """
-    best, rule, hold = 0, NO_RULE, 0
+    best, rule, hold, left, doubt = 0, NO_RULE, 0, 0, 0
     if policy[SCORE_DECIDES] == 1 and level > 0:
-        best, rule, hold = level, BY_SCORE, policy[SCORE_HOLDS + level]
+        best, rule, hold, doubt = level, BY_SCORE, policy[SCORE_HOLDS + level], 1
+        left = policy[SCORE_NEW_CHATS] if level == LIMIT else 0
     for k in range(64):
         outcome = policy[RULES + FIELDS * k + OUTCOME] if (hits >> k) & 1 else 0
-        lasting = policy[RULES + FIELDS * k + HOLD_S]
-        if outcome > best or (outcome == best > 0 and (lasting > hold or rule == BY_SCORE)):
-            best, rule, hold = outcome, k, max(lasting, hold) if outcome == best else lasting
+        if outcome < max(best, 1):
+            continue
+        lasting, chats = policy[RULES + FIELDS * k + HOLD_S], policy[RULES + FIELDS * k + NEW_CHATS]
+        if (
+            outcome > best
+            or chats < left
+            or (chats == left and (lasting > hold or rule == BY_SCORE))
+        ):
+            same = outcome == best and chats == left
+            best, rule, hold, left = outcome, k, max(lasting, hold) if same else lasting, chats
+            doubt = policy[RULES + FIELDS * k + DOUBTS]
     if taken < PENDING and CHALLENGE <= best < BAN:
-        best, rule, hold = CHALLENGE, taken, policy[RULES + FIELDS * taken + HOLD_S]
+        best, rule, hold, left = CHALLENGE, taken, policy[RULES + FIELDS * taken + HOLD_S], 0
         current = ALLOW if current == LIMIT else current
     if best == 0 or best < current or (taken == PENDING and best < BAN):
+        return UNCHANGED
+    if best == current == LIMIT and left > quota:
         return UNCHANGED
     if best >= RESTRICT:
         hold = hold << min(strikes, policy[DOUBLE_AT_MOST])
         best = SUSPEND if best == RESTRICT and strikes + 1 >= policy[SUSPEND_AFTER] else best
     end = 0 if best == BAN or hold == 0 else min(now + hold, 0xFFFFFFFF)
-    unmoved = best == current and (until == 0 or (end != 0 and end <= until))
-    return UNCHANGED if unmoved else best | rule << 8 | end << 16
+    narrower = best == LIMIT and left < quota
+    unmoved = best == current and not narrower and (until == 0 or (end != 0 and end <= until))
+    return UNCHANGED if unmoved else best | rule << 8 | end << 16 | left << 48 | doubt << 56
+
+
+class Terms(NamedTuple):
+    """What one rule decides: outcome, its hold in seconds, new chats a day that a limit leaves.
+
+    `recovers`: the rule is evidence of a takeover; `doubts`: a passed challenge ends its limit.
+    """
+
+    outcome: int
+    hold_s: int
+    new_chats_1d: int = 0
+    recovers: bool = False
+    doubts: bool = False
 
 
 class ScoreNumbers(NamedTuple):
     """Effects of a score: thresholds (margins) and holds (seconds) by code of outcome.
 
-    Without `decides` a score is recorded and decides nothing. A ban needs rules of `families`
-    families, else it is `otherwise`. `silent` is the most it asks of an account that has started
-    no chat.
+    Without `decides` a score is recorded and decides nothing. `silent` is the most it asks of an
+    account that has started no chat, `new_chats_1d` what its limit leaves.
     """
 
     thresholds: Mapping[int, int]
     holds: Mapping[int, int]
-    families: int
-    otherwise: int
     decides: bool = True
-    silent: int = BAN
+    silent: int = LIMIT
+    new_chats_1d: int = 0
 
 
-NO_SCORE: Final = ScoreNumbers({}, {}, 0, 0, decides=False)
+NO_SCORE: Final = ScoreNumbers({}, {}, decides=False)
 
 
 def pack_policy(
-    rules: list[tuple[int, int]], *, suspend_after: int, double_at_most: int, quota: int,
-    score: ScoreNumbers = NO_SCORE, families: Sequence[int] = (), recovers: Sequence[bool] = (),
+    rules: Sequence[Terms], *, suspend_after: int, double_at_most: int,
+    score: ScoreNumbers = NO_SCORE,
 ) -> Any:  # fmt: skip
-    """The policy as `step`, `weigh` and `enforcement.refuses` read it: int64, shape `(SIZE,)`.
+    """The policy as `decide`, `score_outcome` and `enforcement` read it: int64, shape `(SIZE,)`.
 
-    `rules` are (outcome, hold in seconds) in order; a shadow rule or a label has outcome 0.
-    `families` are a bit each for the rule's family of evidence (0: none); `recovers` says which
-    rules are evidence of a takeover.
+    `rules` are in order; a shadow rule or a label has outcome 0.
     """
     policy = np.zeros(SIZE, np.int64)
-    policy[SUSPEND_AFTER], policy[DOUBLE_AT_MOST], policy[QUOTA] = (
-        suspend_after, double_at_most, quota,
-    )  # fmt: skip
-    for k, (outcome, hold_s) in enumerate(rules):
-        at = RULES + FIELDS * k
-        policy[at + OUTCOME], policy[at + HOLD_S] = outcome, hold_s
-    for k, (family, recovering) in enumerate(zip_longest(families, recovers, fillvalue=0)):
-        at = RULES + FIELDS * k
-        policy[at + FAMILY], policy[at + RECOVERS] = family, recovering
-    policy[SCORE_DECIDES], policy[FAMILIES], policy[OTHERWISE], policy[SILENT] = (
-        score.decides, score.families, score.otherwise, score.silent,
+    policy[SUSPEND_AFTER], policy[DOUBLE_AT_MOST] = suspend_after, double_at_most
+    for k, terms in enumerate(rules):
+        policy[RULES + FIELDS * k : RULES + FIELDS * (k + 1)] = terms
+    policy[SCORE_DECIDES], policy[SILENT], policy[SCORE_NEW_CHATS] = (
+        score.decides, score.silent, score.new_chats_1d,
     )  # fmt: skip
     for outcome in range(len(OUTCOMES)):
         policy[THRESHOLDS + outcome] = score.thresholds.get(outcome, NEVER)

@@ -7,9 +7,8 @@ later events would not have happened. One function, so that the two cannot diffe
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
-from wavebreak.engine.decision import BAN, CHALLENGE, LIMIT, OBSERVE, QUOTA, RESTRICT, SUSPEND
+from wavebreak.engine.decision import BAN, CHALLENGE, LIMIT, OBSERVE, RESTRICT, SUSPEND
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.rules import Feedback, duration_seconds
 
@@ -21,22 +20,22 @@ GROUP_CREATED, MEMBER_ADDED, RECEIVED, ADDED_TO_GROUP = (
 )
 
 
-def refuses(policy: Any, outcome: int, kind: int, opens: int, linked: int, opened: int) -> int:
+def refuses(outcome: int, kind: int, opens: int, linked: int, taken: int, quota: int) -> int:
     """Return 1 if the outcome in force refuses an account event, else 0.
 
-    `kind` is the kind of account event, `opens` 1 when it would open a chat, `linked` 1 when it
-    would link a companion device, `opened` the chats opened in 24 hours. Receiving, reading,
-    leaving, blocking and reporting are never refused.
+    `kind` is the kind of account event, `opens` 1 when it would open a chat with a stranger or add
+    one to a group, `linked` 1 when it would link a companion device, `taken` the strangers of 24
+    hours who have not answered (with an add also those added), `quota` how many a limit leaves.
+    Receiving, reading, leaving, blocking and reporting are never refused, nor is writing to who has
+    the account in contacts.
 
     Ban and suspension refuse every event of the account. A restriction refuses new chats, groups,
     member adds and companions only; a challenge the same until it is passed. A limit refuses new
-    chats above the quota.
+    chats and adds of strangers above the quota.
 
-    >>> from wavebreak.engine.decision import pack_policy
-    >>> policy = pack_policy([], suspend_after=3, double_at_most=4, quota=5)
-    >>> refuses(policy, RESTRICT, SENT, 1, 0, 0), refuses(policy, RESTRICT, SENT, 0, 0, 0)
+    >>> refuses(RESTRICT, SENT, 1, 0, 0, 0), refuses(RESTRICT, SENT, 0, 0, 0, 0)
     (1, 0)
-    >>> refuses(policy, LIMIT, SENT, 1, 0, 4), refuses(policy, LIMIT, SENT, 1, 0, 5)
+    >>> refuses(LIMIT, SENT, 1, 0, 4, 5), refuses(LIMIT, SENT, 1, 0, 5, 5)
     (0, 1)
     """
     if outcome <= OBSERVE:
@@ -48,7 +47,8 @@ def refuses(policy: Any, outcome: int, kind: int, opens: int, linked: int, opene
         return 1 if reaches or grows or acts else 0
     if outcome in (CHALLENGE, RESTRICT):
         return 1 if (reaches and opens == 1) or grows or (kind == SESSION and linked == 1) else 0
-    return 1 if outcome == LIMIT and kind == SENT and opens == 1 and opened >= policy[QUOTA] else 0
+    slowed = outcome == LIMIT and kind in (SENT, MEMBER_ADDED) and opens == 1
+    return 1 if slowed and taken >= quota else 0
 
 
 def notification_time(feedback: Feedback, decision_id: str, ts: int, outcome: str) -> int:
@@ -80,7 +80,11 @@ MEANING: dict[str, tuple[str, str]] = {
         "challenge is passed",
         "ends when the challenge is passed, or by itself",
     ),
-    "limit": ("new chats above a daily quota are refused", "ends by itself, or on appeal"),
+    "limit": (
+        "new chats with strangers above a daily allowance wait; answers free places, and contacts "
+        "and existing chats go on",
+        "ends by itself, by a passed challenge where it rests on doubt, or on appeal",
+    ),
     "restrict": (
         "new chats, new groups, adding members and linking companion devices are refused; "
         "existing chats go on",

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any, Protocol
 
+import msgspec
 import numpy as np
 
 from wavebreak.compiled.numba_runtime import (
@@ -19,6 +20,7 @@ from wavebreak.compiled.numba_runtime import (
 from wavebreak.engine import decision, enforcement
 from wavebreak.features.catalog import NAMES
 from wavebreak.features.layout import OUTCOMES
+from wavebreak.features.sequential_tests import pack_terms
 from wavebreak.features.shards import KernelPolicy
 from wavebreak.model.calibration import Steps
 from wavebreak.rules import (
@@ -27,7 +29,6 @@ from wavebreak.rules import (
     Score,
     compile_prefilter,
     duration_seconds,
-    features_read,
 )
 from wavebreak.schema.events import CHANNELS
 
@@ -35,17 +36,16 @@ _decide_compiled: Any = compiled()(decision.decide)
 _takeover_compiled: Any = compiled()(decision.takeover_rule)
 _score_outcome_compiled: Any = compiled()(decision.score_outcome)
 _refuses_compiled: Any = compiled()(enforcement.refuses)
-_SCORES = {"score", "registration_score"}
 _SIZE = decision.SIZE
 
 
 def _decide(
     policy: int, hits: int, level: int, fired: int, current: int, until: int, strikes: int,
-    now: int,
+    now: int, quota: int,
 ) -> int:  # fmt: skip
     numbers = carray(address_as_void_pointer(policy), (_SIZE,), np.int64)
     taken = _takeover_compiled(numbers, hits, fired, current)
-    answer: int = _decide_compiled(numbers, hits, level, taken, current, until, strikes, now)
+    answer: int = _decide_compiled(numbers, hits, level, taken, current, until, strikes, now, quota)
     return answer
 
 
@@ -55,15 +55,14 @@ def _weigh(policy: int, margin: int, fired: int, silent: int) -> int:
     return answer
 
 
-def _refuse(policy: int, outcome: int, kind: int, opens: int, linked: int, opened: int) -> int:
-    numbers = carray(address_as_void_pointer(policy), (_SIZE,), np.int64)
-    answer: int = _refuses_compiled(numbers, outcome, kind, opens, linked, opened)
+def _refuse(outcome: int, kind: int, opens: int, linked: int, taken: int, quota: int) -> int:
+    answer: int = _refuses_compiled(outcome, kind, opens, linked, taken, quota)
     return answer
 
 
 @cache
 def _callbacks() -> tuple[Callback, Callback, Callback]:
-    return callback(_decide, 8), callback(_weigh, 4), callback(_refuse, 6)
+    return callback(_decide, 9), callback(_weigh, 4), callback(_refuse, 6)
 
 
 def _signed(bits: int) -> int:
@@ -125,6 +124,7 @@ def build_kernel_policy(
         enforced=program.enforced,
         grace_s=duration_seconds(terms.grace),
         benign_grace_s=duration_seconds(terms.benign_grace),
+        tests=pack_terms(**msgspec.structs.asdict(program.policy.evidence)),
         keepalive=(program, guard, decide, weigh, refuse, model and model.keepalive),
     )
     return kernel if model is None else _with_model(kernel, model, program.policy.score.spares)
@@ -150,10 +150,7 @@ def _pack_policy(program: Program, model: Model | None, covered: frozenset[str])
         [_rule(program, k) for k in range(len(rules))],
         suspend_after=terms.suspend_after,
         double_at_most=terms.double_at_most,
-        quota=terms.new_chats_1d,
         score=_score_settings(score, terms, model, covered) if model else decision.NO_SCORE,
-        families=[_family(program, k) for k in range(len(rules))],
-        recovers=[rule.abuse in score.recover for rule in rules],
     )
 
 
@@ -167,31 +164,22 @@ def _score_settings(
     return decision.ScoreNumbers(
         thresholds={outcome: at for outcome, at in margins.items() if outcome <= most},
         holds={OUTCOMES.index(o): duration_seconds(hold) for o, hold in holds.items()},
-        families=score.families,
-        otherwise=OUTCOMES.index(score.otherwise),
         decides=score.mode == "enforce",
-        silent=min(OUTCOMES.index(o) for o in (score.silent, model.silent or "ban")),
+        silent=min(OUTCOMES.index(o) for o in (score.silent, model.silent or "limit")),
+        new_chats_1d=score.new_chats_1d,
     )
 
 
-def _family(program: Program, k: int) -> int:
-    """Return the bit of a rule's family of evidence; 0 if it is in none, or decides nothing.
-
-    A rule that reads the score is no independent evidence for it.
-    """
-    if not program.enforced >> k & 1 or _SCORES & set(features_read(program.policy.rules[k])):
-        return 0
-    families = program.policy.score.evidence.values()
-    abuse = program.policy.rules[k].abuse
-    return sum(1 << n for n, abuses in enumerate(families) if abuse in abuses)
-
-
-def _rule(program: Program, k: int) -> tuple[int, int]:
-    """Return outcome and hold (s) of one rule; shadow rules and labels decide nothing."""
+def _rule(program: Program, k: int) -> decision.Terms:
+    """Return what one rule decides; shadow rules and labels decide nothing."""
+    rule = program.policy.rules[k]
+    recovers = rule.basis == "takeover"
     if not program.enforced >> k & 1:
-        return decision.ALLOW, 0
-    observes = int(program.outcome[k]) == decision.OBSERVE
-    hold = (
-        duration_seconds(program.policy.enforcement.observe) if observes else int(program.hold_s[k])
-    )
-    return int(program.outcome[k]), hold
+        return decision.Terms(decision.ALLOW, 0, recovers=recovers)
+    terms = program.policy.enforcement
+    outcome, hold_s = int(program.outcome[k]), int(program.hold_s[k])
+    if outcome == decision.OBSERVE:
+        hold_s = duration_seconds(terms.observe)
+    chats = terms.new_chats_1d if rule.new_chats_1d is None else rule.new_chats_1d
+    left = chats if outcome == decision.LIMIT else 0
+    return decision.Terms(outcome, hold_s, left, recovers, rule.basis == "doubt")

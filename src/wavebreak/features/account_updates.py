@@ -36,15 +36,29 @@ from wavebreak.features.layout import (
     REPLIED,
     REPORTED,
     STARTED,
+    TRIAL,
     WROTE,
 )
 from wavebreak.features.memory import contribute, pairs_of, people_of, rares_of
-from wavebreak.features.message_updates import advance_windows, touch_pair
-from wavebreak.features.pair_table import flags_of, with_flags
+from wavebreak.features.message_updates import (
+    advance_windows,
+    is_expired,
+    restart_due,
+    touch_pair,
+)
+from wavebreak.features.pair_table import find, first_bucket, flags_of, with_flags
+from wavebreak.features.sequential_tests import (
+    COMPLAINT_AT,
+    WEIGHTS,
+    clear_tests,
+    complaint_value,
+    terms_of,
+)
 from wavebreak.features.shared_state import (
     UNPROVEN_COUNTED,
     contribute_to_entities,
     contribute_to_places,
+    is_newcomer,
     publish_places,
     publish_registration,
     recent_blind_reports,
@@ -132,12 +146,14 @@ def update_session(w: Any, sh: Any, row: Any, ev: Any, now: int) -> None:
     if ev.flags & LINKED:
         row.linked = now + 1
         row.firsts_on_device = 0
+        row.recipients_on_device = 0
     elif ev.device > 0 and ev.device != row.device:
         if row.device > 0:
             moved = True
             row.device_changes = min(np.int64(row.device_changes) + 1, 255)
             row.device_changed = now + 1
             row.firsts_on_device = 0
+            row.recipients_on_device = 0
             contribute(w, ARRIVALS, ev.device - 1, 1)
         row.device = ev.device
     if ev.client > 0:
@@ -175,7 +191,46 @@ def update_member_added(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int
     if (flags & (WROTE | REPLIED | CONTACT | ADDED)) == 0:
         _count_stranger_added(r, now, 1)
         record_approach(w, row, ev.peer, True)
+        full = row.trials == 65535 or r.add_trials == 65535
+        if not full and not is_newcomer(people_of(w)[ev.peer], now):
+            advance_windows(row)
+            restart_due(w, sh, row)
+            r.add_trials += 1
+            row.trials += 1
+            flags |= TRIAL
     pairs[at].value = with_flags(value, flags | ADDED)
+
+
+@compiled()
+def count_leaving(sh: Any, r: Any, local: int, member: int, now: int) -> None:
+    """Count a stranger who left the group to which the account had added it, once."""
+    pairs = pairs_of(sh)
+    at = find(pairs, sh.pair_capacity, local, member)
+    if at < 0 or is_expired(pairs[at].value, now):
+        return
+    flags = flags_of(pairs[at].value)
+    if (flags & (ADDED | TRIAL)) == (ADDED | TRIAL) and (flags & STARTED) == 0:
+        r.add_leaves = min(int64(r.add_leaves) + 1, int64(r.add_trials))
+        pairs[at].value = with_flags(pairs[at].value, flags & ~TRIAL)
+
+
+@compiled()
+def count_failure(sh: Any, row: Any, r: Any, local: int, peer: int, now: int) -> None:
+    """Count a first contact that reached nobody, and take it out of the reply test."""
+    pairs = pairs_of(sh)
+    at = find(pairs, sh.pair_capacity, local, peer)
+    if at < 0 or is_expired(pairs[at].value, now):
+        return
+    value = pairs[at].value
+    flags = flags_of(value)
+    if (flags & (STARTED | TRIAL | REPLIED)) != (STARTED | TRIAL):
+        return
+    r.failures = min(int64(r.failures) + 1, int64(row.contacted))
+    bucket = int64(first_bucket(value))
+    # One whose time was up as early is counted as unanswered there.
+    if bucket > int64(row.clock) // 5760 - 2 and row.tried_1d[bucket & 15] > 0:
+        row.tried_1d[bucket & 15] -= 1
+    pairs[at].value = with_flags(value, flags & ~TRIAL)
 
 
 @compiled()
@@ -199,6 +254,7 @@ def update_complaint(
     value = pairs[at].value
     flags = flags_of(value)
     pairs[at].value = with_flags(value, flags | mark)
+    counted = (flags & TRIAL) != 0 and (flags & (REPORTED | BLOCKED)) == 0
     if not block:
         r.reports += 1
         r.reported = now + 1
@@ -210,6 +266,8 @@ def update_complaint(
     crowd = int64(UNPROVEN_COUNTED) if block else ring_total(r.unproven_7d)
     kin = registered_near(by.born, r.reporters, people)
     amount = report_weight(by.confirmed, by.refuted, proven, (flags & REPLIED) != 0, kin, crowd)
+    if counted:
+        _count_trial_complaint(w, row, r, amount)
     if block:
         _count_block(r, now, 1)
         _count_block_weight(r, now, amount)
@@ -220,11 +278,43 @@ def update_complaint(
         _count_unproven_report(r, now, 1)
         if ring_total(r.group_sends_1d) == 0:
             contribute(w, REFUTED, reporter, 1)
-    elif row.enforcement >= 4 or row.flags & LABEL_ABUSIVE:
+    elif row.flags & LABEL_ABUSIVE:
         contribute(w, CONFIRMED, reporter, 2)
     else:
         r.reporters[np.int64(r.reporter_n) & 3] = reporter + 1
         r.reporter_n += 1
+
+
+@compiled()
+def blame_entities(w: Any, row: Any, r: Any) -> None:
+    """Lower the reputation of the account's entities and mark its last cold targets, once."""
+    if row.flags & BLAMED:
+        return
+    row.flags = np.int64(row.flags) | BLAMED
+    r.blamed[0], r.blamed[1], r.blamed[2], r.blamed[3] = (
+        row.network, row.block, row.device, row.client,
+    )  # fmt: skip
+    contribute_to_entities(w, row, BAD, 1)
+    for j in range(4):
+        if row.targets[j] > 0:
+            contribute(w, HUNTED, np.int64(row.targets[j]) - 1, 1)
+
+
+BLAME_FROM = 20.0
+"""From this complaint evidence on an account counts against its network, block, device and client:
+outside evidence alone, never an action of ours."""
+
+
+@compiled()
+def _count_trial_complaint(w: Any, row: Any, r: Any, weight: int) -> None:
+    """Count a complaint of a stranger written to or added, by its weight in 1/256 (1 at most)."""
+    terms = terms_of(w)
+    row.complaints = min(int64(row.complaints) + 1, 65535)
+    at = min(weight, 256) * WEIGHTS // 256
+    for j in range(3):
+        row.complaint_bits[j] += terms[COMPLAINT_AT + (WEIGHTS + 1) * j + at]
+    if complaint_value(terms, row) >= BLAME_FROM:
+        blame_entities(w, row, r)
 
 
 @compiled()
@@ -264,21 +354,6 @@ def settle_reporters(w: Any, r: Any, table: int) -> None:
 
 
 @compiled()
-def blame_entities(w: Any, row: Any, r: Any) -> None:
-    """Lower the reputation of the account's entities and mark its last cold targets, once."""
-    if row.flags & BLAMED:
-        return
-    row.flags = np.int64(row.flags) | BLAMED
-    r.blamed[0], r.blamed[1], r.blamed[2], r.blamed[3] = (
-        row.network, row.block, row.device, row.client,
-    )  # fmt: skip
-    contribute_to_entities(w, row, BAD, 1)
-    for j in range(4):
-        if row.targets[j] > 0:
-            contribute(w, HUNTED, np.int64(row.targets[j]) - 1, 1)
-
-
-@compiled()
 def withdraw_blame(w: Any, row: Any, r: Any) -> None:
     """Restore the reputation of the entities that `blame_entities` lowered."""
     if row.flags & BLAMED:
@@ -299,6 +374,8 @@ def apply_label(w: Any, row: Any, r: Any, ev: Any) -> bool:
     if ev.label != 1:
         return False
     withdraw_blame(w, row, r)
+    advance_windows(row)
+    clear_tests(row, r)
     row.flags = (np.int64(row.flags) | LABEL_BENIGN) & ~LABEL_ABUSIVE
     settle_reporters(w, r, REFUTED)
     return True

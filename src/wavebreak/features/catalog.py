@@ -22,6 +22,7 @@ import numpy as np
 
 from wavebreak.errors import PolicyError
 from wavebreak.features.account_features import ACCOUNT_FEATURES
+from wavebreak.features.evidence_features import EVIDENCE_FEATURES
 from wavebreak.features.feature import Feature, WindowedCount
 from wavebreak.features.feature import Feature as F  # noqa: N817 - a table reads better so
 from wavebreak.features.message_features import MESSAGE_FEATURES
@@ -37,9 +38,11 @@ SCORES: tuple[F, ...] = (
       "messaging.",
       ("account.registered",), "see the model card", "clean registrations"),
 )  # fmt: skip
-"""Last in the catalog, so that a model's inputs are a prefix of it."""
+"""Last in the catalog, after the evidence, so that a model's inputs are a prefix of it."""
 
-_DECLARED: tuple[Feature | WindowedCount, ...] = MESSAGE_FEATURES + ACCOUNT_FEATURES + SCORES
+_DECLARED: tuple[Feature | WindowedCount, ...] = (
+    MESSAGE_FEATURES + ACCOUNT_FEATURES + EVIDENCE_FEATURES + SCORES
+)
 FEATURES: tuple[Feature, ...] = tuple(
     declared.feature if isinstance(declared, WindowedCount) else declared for declared in _DECLARED
 )
@@ -50,8 +53,9 @@ WINDOWED: tuple[WindowedCount, ...] = tuple(
 """Features that count one event over a window: `window_counters` makes code of them."""
 
 NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
-MODEL_INPUTS: tuple[str, ...] = NAMES[: -len(SCORES)]
-"""Features that a model may read: all but the scores, which are last."""
+MODEL_INPUTS: tuple[str, ...] = NAMES[: -len(SCORES) - len(EVIDENCE_FEATURES)]
+"""Features that a model may read: all but the evidence, which must stay independent of doubt, and
+the scores."""
 FORMER_NAMES: dict[str, str] = {
     "courted_last": "young_approaches_last_target",
     "hunted_share_32": "abuse_target_share_32",
@@ -115,7 +119,7 @@ def covered_features(profile: Profile | None, *, scored: bool = True) -> frozens
 
     """
     names = frozenset(NAMES if profile is None else _covered_names(profile))
-    return names if scored else names & frozenset(MODEL_INPUTS)
+    return names if scored else names - {score.name for score in SCORES}
 
 
 def _covered_names(profile: Profile) -> frozenset[str]:

@@ -14,10 +14,10 @@ import numpy as np
 from wavebreak.compiled.numba_runtime import call_int64, compiled, fetch_and_increment, int64
 from wavebreak.features.account_updates import (
     apply_label,
-    blame_entities,
+    count_failure,
+    count_leaving,
     rare_row,
     set_contact_tie,
-    settle_reporters,
     update_complaint,
     update_lurking,
     update_member_added,
@@ -56,13 +56,16 @@ from wavebreak.features.fact_kinds import (
     UNDELIVERABLE,
 )
 from wavebreak.features.layout import (
+    ADDED,
     BARRED,
     BLOCKED,
     BY_SCORE,
-    CONFIRMED,
+    CONTACT,
     DELETED,
+    DOUBTED,
     ENFORCEMENT,
     GROUPED,
+    IN_CONTACTS,
     LINKED,
     MET_CHALLENGE,
     MET_LIMIT,
@@ -128,11 +131,19 @@ def is_refused(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: i
     """Whether enforcement on the actor refuses this event; counted when it does."""
     opens = np.int64(0)
     if kind == SENT:
-        opens = np.int64((pair_flags(sh, local, ev.peer, now) & (WROTE | REPLIED)) == 0)
+        flags = pair_flags(sh, local, ev.peer, now)
+        friend = (flags & CONTACT) != 0 or (ev.flags & IN_CONTACTS) != 0
+        opens = np.int64((flags & (WROTE | REPLIED)) == 0 and not friend)
+    elif kind == MEMBER_ADDED:
+        flags = pair_flags(sh, local, ev.peer, now)
+        opens = np.int64((flags & (WROTE | REPLIED | CONTACT | ADDED)) == 0)
     advance_windows(row)
+    taken = ring_total(row.unanswered_strangers_1d)
+    if kind == MEMBER_ADDED and row.rare > 0:
+        taken += ring_total(rare_row(sh, row).strangers_1d)
     answer = call_int64(
-        w.refuse, w.policy, np.int64(row.enforcement), np.int64(kind), opens,
-        np.int64((ev.flags & LINKED) != 0), ring_total(row.first_1d),
+        w.refuse, np.int64(row.enforcement), np.int64(kind), opens,
+        np.int64((ev.flags & LINKED) != 0), taken, np.int64(row.quota),
     )  # fmt: skip
     if answer == 0:
         return False
@@ -148,10 +159,11 @@ def is_undelivered(w: Any, sh: Any, ev: Any, kind: int, local: int, now: int) ->
     person = people_of(w)[ev.account]
     if person.enforcement < 2 or (person.until > 0 and now >= person.until):
         return False
-    opens = np.int64((pair_flags(sh, local, ev.account, now) & (WROTE | REPLIED)) == 0)
-    zero = np.int64(0)
+    known = (pair_flags(sh, local, ev.account, now) & (WROTE | REPLIED)) != 0
+    opens = np.int64(not known and (ev.flags & IN_CONTACTS) == 0)
+    zero, one = np.int64(0), np.int64(1)
     enforcement = np.int64(person.enforcement)
-    return call_int64(w.refuse, w.policy, enforcement, np.int64(kind), opens, zero, zero) > 0
+    return call_int64(w.refuse, enforcement, np.int64(kind), opens, zero, zero, one) > 0
 
 
 @compiled()
@@ -168,7 +180,7 @@ def _apply_send(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int, barred
 
 
 @compiled()
-def _apply_rare(sh: Any, row: Any, ev: Any, kind: int, now: int) -> None:
+def _apply_rare(sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) -> None:
     """Apply account events that update the rare row."""
     r = rare_row(sh, row)
     if kind == SENT_GROUP:
@@ -179,6 +191,8 @@ def _apply_rare(sh: Any, row: Any, ev: Any, kind: int, now: int) -> None:
         r.wrote_group = max(np.int64(r.wrote_group), now + 1)
     elif kind == UNDELIVERABLE:
         _count_undeliverable(r, now, 1)
+        advance_windows(row)
+        count_failure(sh, row, r, local, ev.peer, now)
     elif kind == LOOKED_UP:
         _count_lookup(r, now, np.int64(ev.count))
         _count_lookup_hit(r, now, np.int64(ev.hits))
@@ -192,6 +206,7 @@ def _apply_rare(sh: Any, row: Any, ev: Any, kind: int, now: int) -> None:
         _count_group_joined(r, now, 1)
     elif kind == MEMBER_LEFT:
         _count_member_left(r, now, 1)
+        count_leaving(sh, r, local, ev.account, now)
     elif kind == CHALLENGE_FAILED:
         r.challenges_failed = min(np.int64(r.challenges_failed) + 1, 255)
 
@@ -241,14 +256,18 @@ def apply_event(
     elif kind == LABELLED:
         return apply_label(w, row, rare_row(sh, row), ev)
     elif kind == CHALLENGE_PASSED:
-        return bool(row.enforcement == 2)
+        if row.enforcement == 2 or (row.enforcement == 3 and row.flags & DOUBTED):
+            r = rare_row(sh, row)
+            r.challenges_passed = min(np.int64(r.challenges_passed) + 1, 255)
+            return True
+        return False
     elif kind in (REGISTERED, SESSION, MEMBER_ADDED, REPORTED, REPORTED_BY, BLOCKED_BY):
         _apply_shared(w, sh, row, ev, kind, local, now)
     elif kind in (
         SENT_GROUP, UNDELIVERABLE, LOOKED_UP, GROUP_CREATED, GROUP_JOINED, MEMBER_LEFT,
         CHALLENGE_FAILED,
     ):  # fmt: skip
-        _apply_rare(sh, row, ev, kind, now)
+        _apply_rare(sh, row, ev, kind, local, now)
     else:
         _apply_plain(sh, row, ev, kind, local, now)
     return False
@@ -284,6 +303,7 @@ def expire_enforcement(w: Any, sh: Any, row: Any) -> None:
             r.challenges_lapsed = min(np.int64(r.challenges_lapsed) + 1, 255)
         row.until = 0
         row.enforcement = 0
+        row.quota = 0
         row.fired &= w.keep
         row.flags = np.int64(row.flags) & ~(SCORED << SCORED_AT)
 
@@ -323,6 +343,7 @@ def _clear_enforcement(w: Any, row: Any, account: int, kind: int) -> None:
     """End enforcement after a passed challenge or a label `benign`, with a grace period."""
     now = np.int64(row.clock)
     row.enforcement = 0
+    row.quota = 0
     if kind == LABELLED:
         # All but the registration rules, which `registration_suspicions` counts.
         row.fired = ~w.registration
@@ -346,8 +367,12 @@ def _decision_stage(w: Any, row: Any, rule: int, kind: int) -> int:
 
 
 @compiled()
-def _count_strike(w: Any, row: Any, r: Any, stage: int, position: int, at: int) -> None:
-    """Count a restriction or worse as a strike, and lower its entities' reputation."""
+def _count_strike(row: Any, r: Any, stage: int, position: int, at: int) -> None:
+    """Count a restriction or worse as a strike.
+
+    It says nothing of the account's network, block or device, nor of those who reported it: what we
+    did is no evidence, or one false restriction would lead to the next.
+    """
     row.strikes = min(np.int64(row.strikes) + 1, 255)
     if r.action_at == 0:
         r.action_at = at + 1
@@ -355,10 +380,6 @@ def _count_strike(w: Any, row: Any, r: Any, stage: int, position: int, at: int) 
         r.action_stage = stage
         r.reports_before = r.reports
         r.reported_before = r.reported
-    # A decision at registration must not feed the reputation that it was based on.
-    if stage > 0:
-        blame_entities(w, row, r)
-        settle_reporters(w, r, CONFIRMED)
 
 
 @compiled()
@@ -368,16 +389,17 @@ def _enforce(
     """Put a decision into force: outcome, end, effect on shared state."""
     outcome = answer & 255
     row.enforcement = outcome
-    row.until = answer >> 16
+    row.quota = (answer >> 48) & 255
+    doubted = DOUBTED if (answer >> 56) & 1 else np.int64(0)
+    row.flags = (np.int64(row.flags) & ~DOUBTED) | doubted
+    row.until = (answer >> 16) & 0xFFFFFFFF
     row.worst = max(np.int64(row.worst), outcome)
     if outcome >= 2:
         r = rare_row(sh, row)
         r.answered = np.int64(row.clock) + 1
         r.met |= MET_CHALLENGE if outcome == 2 else (MET_LIMIT if outcome == 3 else 0)
         if outcome >= RESTRICT:
-            _count_strike(
-                w, row, r, _decision_stage(w, row, (answer >> 8) & 255, kind), position, at
-            )
+            _count_strike(row, r, _decision_stage(w, row, (answer >> 8) & 255, kind), position, at)
     _publish_enforcement(w, row, account)
 
 
@@ -431,7 +453,7 @@ def evaluate_account(
         past = np.int64(0) if is_young(row) else row.fired & w.enforced
         answer = call_int64(
             w.decide, w.policy, new & w.enforced, level, past, np.int64(row.enforcement),
-            np.int64(row.until), np.int64(row.strikes), np.int64(row.clock),
+            np.int64(row.until), np.int64(row.strikes), np.int64(row.clock), np.int64(row.quota),
         )  # fmt: skip
         if answer >= 0:
             outcome, rule = answer & 255, (answer >> 8) & 255

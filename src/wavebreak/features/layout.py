@@ -82,6 +82,13 @@ ROW = _layout(
     ("verification", "u1"), ("channel", "u1"), ("quiet", "u1"), ("network_changes", "u8"),
     # Hours of the day; windowed counters (replies by the bucket of the first contact).
     ("hour_s", "u4"), ("hour_n", "u2"), ("week", "u2"), ("hours", ("u1", (24,))),
+    # Sequential tests: trials that await their time, matured ones (early, in a day), complaints,
+    # restarts; new recipients since a move to another device; the allowance of a limit.
+    ("tried_1d", ("u1", (BUCKETS,))), ("tried_answered_1d", ("u1", (BUCKETS,))),
+    ("unanswered_strangers_1d", ("u1", (BUCKETS,))), ("matured", ("u2", (2,))),
+    ("answered", ("u2", (2,))), ("trials", "u2"), ("trials_answered", "u2"), ("contacted", "u2"),
+    ("complaints", "u2"), ("complaint_bits", ("u4", (3,))), ("debts", ("u1", (4,))),
+    ("restarts", "u1"), ("recipients_on_device", "u1"), ("quota", "u1"),
     *_rings("sends_15s", "sends_5m", "first_1h", "sends_1h", "sends_1d", "sends_7d", "first_1d",
             "first_7d", "peers_1d", "replied_7d"),
 )  # fmt: skip
@@ -101,7 +108,8 @@ RARE = _layout(
     ("reporter_n", "u4"), ("action_at", "i8"), ("action_position", "i8"), ("action_stage", "u1"),
     ("changes_after_answer", "u1"), ("challenges_failed", "u1"), ("met", "u1"),
     ("challenges_lapsed", "u1"), ("blind", "u1"), ("accused", "u1"), ("spare", "u1"),
-    ("blind_peer", "u4"),
+    ("blind_peer", "u4"), ("add_trials", "u2"), ("add_leaves", "u2"), ("failures", "u2"),
+    ("challenges_passed", "u1"),
 )  # fmt: skip
 """State that few accounts need: groups, lookups, feedback, our decisions."""
 
@@ -113,15 +121,20 @@ PLACED = 1 << 13
 """It registered or connected in this log, so that it may have a network, block or device."""
 GROUPED = 1 << 14
 """It has been in a group, by its own account events."""
+DOUBTED = 1 << 15
+"""Its limit rests on doubt: a passed challenge ends it."""
 SCORED_AT, SCORED = 10, 7
 """Three bits from bit 10: the most severe outcome that a score has led to, until it ends."""
 # RARE.met: outcomes below a restriction that the account has had
 MET_CHALLENGE, MET_LIMIT = 1, 2
 
 PAIR = np.dtype([("key", "u8"), ("value", "u8")])
-"""A known pair. key: owner's local slot << 32 | peer's slot, plus one. value: flags (7 bits), the
-bucket of the first send and of the last (5,760 s; 20 bits each), of the last touch (40,320 s)."""
+"""A known pair. key: owner's local slot << 32 | peer's slot, plus one. value: flags (9 bits), the
+bucket of the first send and of the last (5,760 s; 19 bits each, up to 2065), of the last touch
+(40,320 s)."""
 STARTED, REPLIED, WROTE, CONTACT, REPORTED, BLOCKED, ADDED = 1, 2, 4, 8, 16, 32, 64
+STRANGER, TRIAL = 128, 256
+"""The first contact took a place of the allowance; and is a trial of the sequential tests."""
 
 SHARD = np.dtype(
     [("rows", "i8"), ("row_capacity", "i8"), ("rares", "i8"), ("rare_capacity", "i8"),
@@ -203,6 +216,8 @@ WORKER = np.dtype(
         # The model: addresses of its C functions, packed numbers and calibration; whether scoring
         # points are evaluated, and recorded.
         "score", "weigh", "model", "margins", "chances", "steps", "scoring", "record", "spared",
+        # Increments of the sequential tests.
+        "tests",
         # The open epoch; position of the pass.
         "epoch", "first", "at_shard", "at_fact",
     )]

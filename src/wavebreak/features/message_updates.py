@@ -20,10 +20,12 @@ from wavebreak.features.layout import (
     OPENED,
     REPLIED,
     STARTED,
+    STRANGER,
+    TRIAL,
     UNKNOWN,
     WROTE,
 )
-from wavebreak.features.memory import pairs_of, people_of
+from wavebreak.features.memory import pairs_of, people_of, rares_of
 from wavebreak.features.pair_table import (
     find,
     first_bucket,
@@ -34,9 +36,11 @@ from wavebreak.features.pair_table import (
     touch_bucket,
     with_flags,
 )
+from wavebreak.features.sequential_tests import mature, restart_tests, terms_of
 from wavebreak.features.shared_state import (
     contribute_to_entities,
     contribute_to_places,
+    is_newcomer,
     is_young,
     record_approach,
     record_new_chat,
@@ -53,6 +57,9 @@ _count_send = count_event("send")
 _count_first_contact = count_event("first_contact")
 _count_distinct_peer = count_event("distinct_peer")
 _count_reply = count_event("reply")
+_count_stranger_contact = count_event("stranger_contact")
+_count_trial = count_event("trial")
+_count_trial_answer = count_event("trial_answer")
 
 
 @compiled()
@@ -73,6 +80,7 @@ def advance_windows(row: Any) -> None:
     if now == old:
         return
     row.hopped = now
+    mature(row, old, now)
     advance_row_counters(row, old, now)
     if now // 40320 != old // 40320:
         row.network_changes = advance_nibble_ring(row.network_changes, old // 40320, now // 40320)
@@ -98,12 +106,18 @@ def touch_pair(sh: Any, owner: int, peer: int, now: int) -> int:
     return at
 
 
+@compiled(inline="always")
+def is_expired(value: Any, now: int) -> bool:
+    """Whether a pair's entry is so old that it counts no more."""
+    return bool(now // 40320 - touch_bucket(value) > FORGET_BUCKETS)
+
+
 @compiled()
 def pair_flags(sh: Any, owner: int, peer: int, now: int) -> int:
     """Return the flags of a pair without touching it; 0 when unknown or expired."""
     pairs = pairs_of(sh)
     at = find(pairs, sh.pair_capacity, owner, peer)
-    if at < 0 or now // 40320 - touch_bucket(pairs[at].value) > FORGET_BUCKETS:
+    if at < 0 or is_expired(pairs[at].value, now):
         return 0
     return flags_of(pairs[at].value)
 
@@ -245,7 +259,8 @@ def _update_peers_1d(row: Any, value: Any, flags: int, now: int) -> int:
 
 
 @compiled()
-def _update_first_contact(w: Any, row: Any, ev: Any, flags: int, now: int) -> None:
+def _update_first_contact(w: Any, sh: Any, row: Any, ev: Any, flags: int, now: int) -> int:
+    """Update the sender with a first contact; return the marks that it leaves on the pair."""
     row.started += 1
     _count_first_contact(row, now, 1)
     stranger = (flags & CONTACT) == 0 and (ev.flags & IN_CONTACTS) == 0
@@ -265,6 +280,54 @@ def _update_first_contact(w: Any, row: Any, ev: Any, flags: int, now: int) -> No
         if stranger:
             contribute_to_places(w, row, COLD, 1)
     record_new_chat(w, row, ev.peer, now)
+    return _begin_trial(w, sh, row, ev, flags, now) if stranger else flags
+
+
+@compiled()
+def _begin_trial(w: Any, sh: Any, row: Any, ev: Any, flags: int, now: int) -> int:
+    """Count a stranger written to first: a place of the allowance, and a trial of the tests."""
+    _count_stranger_contact(row, now, 1)
+    flags |= STRANGER
+    full = row.tried_1d[(now // 5760) & 15] == 255 or row.contacted == 65535
+    if full or row.trials == 65535 or is_newcomer(people_of(w)[ev.peer], now):
+        return flags
+    restart_due(w, sh, row)
+    _count_trial(row, now, 1)
+    row.contacted += 1
+    if (flags & TRIAL) == 0:
+        row.trials += 1
+    return flags | TRIAL
+
+
+@compiled()
+def restart_due(w: Any, sh: Any, row: Any) -> None:
+    """Restart the sequential tests of an account, where that is due."""
+    adds, leaves, failures = int64(0), int64(0), int64(0)
+    if row.rare > 0:
+        r = rares_of(sh)[int64(row.rare) - 1]
+        adds, leaves, failures = int64(r.add_trials), int64(r.add_leaves), int64(r.failures)
+    fallen = restart_tests(terms_of(w), row, adds, leaves, failures)
+    if row.rare > 0 and fallen > 0:
+        r = rares_of(sh)[int64(row.rare) - 1]
+        if fallen & 1:
+            r.add_trials = 0
+            r.add_leaves = 0
+        if fallen & 2:
+            r.failures = 0
+
+
+@compiled()
+def _answer_trial(row: Any, flags: int, first: int) -> None:
+    """Count the first answer of a stranger written to, by the bucket of the first contact."""
+    at = first * 5760
+    if flags & STRANGER:
+        bucket = first & 15
+        if first > int64(row.clock) // 5760 - 16 and row.unanswered_strangers_1d[bucket] > 0:
+            row.unanswered_strangers_1d[bucket] -= 1
+    if flags & TRIAL:
+        if row.trials_answered < row.trials:
+            row.trials_answered += 1
+        _count_trial_answer(row, at, 1)
 
 
 @compiled(inline="always")
@@ -293,10 +356,12 @@ def update_sent(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) -> tup
             _update_typing(row, ev)
     advance_windows(row)
     last = _update_peers_1d(row, value, flags, now)
+    moved = max(int64(row.device_changed), int64(row.linked))
+    if moved > 0 and last_bucket(value) < (moved - 1) // 5760:
+        row.recipients_on_device = min(np.int64(row.recipients_on_device) + 1, 255)
     if opens:
-        _update_first_contact(w, row, ev, flags, now)
+        flags = _update_first_contact(w, sh, row, ev, flags, now) | STARTED
         first = now // 5760
-        flags |= STARTED
     elif (flags & (WROTE | REPLIED)) == REPLIED:
         row.mutual += 1
     pairs[at].value = pack(flags | WROTE, first, last, touch_bucket(value))
@@ -326,6 +391,7 @@ def update_received(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int) ->
                 contribute_to_places(w, row, ANSWERED, 1)
             # An answer counts in the bucket of the first contact, which the pair keeps by 5,760 s.
             _count_reply(row, int64(first_bucket(value)) * 5760, 1)
+            _answer_trial(row, flags, int64(first_bucket(value)))
     pairs[at].value = with_flags(value, flags | REPLIED)
     return bool(
         row.mutual >= ESTABLISHED_CONTACTS

@@ -17,6 +17,9 @@ from wavebreak.features.layout import FORGET_BUCKETS, PAIR
 FULL = 0.85
 """Load at which a table grows."""
 GROWTH = 1.25
+FLAGS = 511
+LAST_BUCKET = (1 << 19) - 1
+"""Greatest bucket of 5,760 s that an entry holds; later ones, from 2065 on, are taken for it."""
 
 
 @compiled(inline="always")
@@ -60,20 +63,20 @@ def insert(pairs: Any, at: int, owner: int, peer: int) -> int:
 
 @compiled(inline="always")
 def flags_of(value: Any) -> int:
-    """The seven flags of an entry's value."""
-    return int64(value & np.uint64(127))
+    """The nine flags of an entry's value."""
+    return int64(value & np.uint64(FLAGS))
 
 
 @compiled(inline="always")
 def first_bucket(value: Any) -> int:
     """Bucket (5,760 s) of the first send that opened the chat."""
-    return int64((value >> np.uint64(7)) & np.uint64(0xFFFFF))
+    return int64((value >> np.uint64(9)) & np.uint64(LAST_BUCKET))
 
 
 @compiled(inline="always")
 def last_bucket(value: Any) -> int:
     """Bucket (5,760 s) of the last send."""
-    return int64((value >> np.uint64(27)) & np.uint64(0xFFFFF))
+    return int64((value >> np.uint64(28)) & np.uint64(LAST_BUCKET))
 
 
 @compiled(inline="always")
@@ -87,8 +90,8 @@ def pack(flags: int, first: int, last: int, touched: int) -> Any:
     """An entry's value from its parts."""
     return (
         np.uint64(flags)
-        | (np.uint64(first) << np.uint64(7))
-        | (np.uint64(last) << np.uint64(27))
+        | (np.uint64(min(int64(first), LAST_BUCKET)) << np.uint64(9))
+        | (np.uint64(min(int64(last), LAST_BUCKET)) << np.uint64(28))
         | (np.uint64(touched) << np.uint64(47))
     )
 
@@ -126,7 +129,7 @@ def pairs_of_owner(pairs: Any, owner: int) -> tuple[Any, Any]:
     """
     held = pairs[(pairs["key"] > 0) & ((pairs["key"] - np.uint64(1)) >> np.uint64(32) == owner)]
     value = held["value"].astype(np.int64)
-    return value & 127, (value >> 7) & 0xFFFFF
+    return value & FLAGS, (value >> 9) & LAST_BUCKET
 
 
 def grow_table(old: Any, now: int) -> tuple[Any, int]:

@@ -262,9 +262,30 @@ def label_benign(row: Any) -> float:
     return 1.0 if int64(row.flags) & LABEL_BENIGN else 0.0
 
 
+@compiled()
+def stranger_contacts(row: Any) -> int:
+    return int64(row.contacted)
+
+
+@compiled()
+def stranger_answers(row: Any) -> int:
+    return int64(row.trials_answered)
+
+
+@compiled()
+def stranger_complaints(row: Any) -> int:
+    return int64(row.complaints)
+
+
+@compiled()
+def recipients_on_device(row: Any) -> float:
+    there = row.device_changed > 0 or row.linked > 0
+    return float(row.recipients_on_device) if there else NAN
+
+
 RARE_ROW_FEATURES: Final = (
     *RARE_FEATURES, "changes_after_answer", "refused", "challenges_failed", "challenges_lapsed",
-    "blind_reports", "accused_last",
+    "blind_reports", "accused_last", "challenges_passed",
 )  # fmt: skip
 """Names of the features that a rare row gives: all are 0 for an account without one."""
 
@@ -287,6 +308,11 @@ def challenges_failed(r: Any) -> int:
 @compiled(inline="always")
 def challenges_lapsed(r: Any) -> int:
     return int64(r.challenges_lapsed)
+
+
+@compiled()
+def challenges_passed(r: Any) -> int:
+    return int64(r.challenges_passed)
 
 
 @compiled()

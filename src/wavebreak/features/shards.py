@@ -36,6 +36,7 @@ from wavebreak.features.layout import (
 from wavebreak.features.memory import GrowableArray
 from wavebreak.features.pair_table import FULL, GROWTH, grow_table
 from wavebreak.features.reputation import merge_contributions, newcomers_beside
+from wavebreak.features.sequential_tests import pack_terms
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class KernelPolicy:
     packed numbers (0: no model). `weigh` is the address of `int64 weigh(int64 policy, int64 margin,
     int64 fired, int64 silent)`, which returns the outcome that a score asks for; `margins` (int64,
     rising) and `chances` (float64, one more) are the calibration. `spared` are the channels (bits)
-    on which the score asks for nothing.
+    on which the score asks for nothing. `tests` are the increments of the sequential tests.
     """
 
     guard: int
@@ -63,6 +64,7 @@ class KernelPolicy:
     enforced: int
     grace_s: int
     benign_grace_s: int
+    tests: Any
     keepalive: Any = field(repr=False)
     score: int = 0
     model: int = 0
@@ -75,7 +77,7 @@ class KernelPolicy:
         """Write the policy into a worker's record (dtype WORKER)."""
         w["guard"], w["rules"] = self.guard, self.rules
         w["decide"], w["refuse"] = self.decide, self.refuse
-        w["policy"] = self.policy.ctypes.data
+        w["policy"], w["tests"] = self.policy.ctypes.data, self.tests.ctypes.data
         w["wake"], w["keep"], w["enabled"] = self.wake, self.keep, self.enabled
         w["registration"], w["messaging"] = self.registration, self.messaging
         w["enforced"] = self.enforced
@@ -89,7 +91,9 @@ def policy_without_rules() -> KernelPolicy:
     """Return a policy whose rules never fire: for feature values alone."""
     never = callback(_never, 2)
     at = never.address
-    return KernelPolicy(at, at, at, at, np.zeros(1, np.int64), 0, 0, 0, 0, 0, 0, 0, 0, never)
+    numbers = np.zeros(1, np.int64)
+    tests = pack_terms()
+    return KernelPolicy(at, at, at, at, numbers, 0, 0, 0, 0, 0, 0, 0, 0, tests, never)
 
 
 def _never(_features: int, _kind: int) -> int:

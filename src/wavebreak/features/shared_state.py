@@ -52,12 +52,18 @@ def _shares_place(row: Any, places: Any) -> bool:
     )
 
 
+@compiled(inline="always")
+def is_newcomer(person: Any, now: int) -> bool:
+    """Whether an account is known to have registered within a week, as of the last epoch."""
+    born = int64(person.born)
+    return bool(born > 0 and now - (born - 1) <= YOUNG_S)
+
+
 @compiled()
 def record_new_chat(w: Any, row: Any, peer: int, now: int) -> None:
     """Record a new chat, either way: whether the peer is young, and on a shared entity."""
     person = people_of(w)[peer]
-    born = np.int64(person.born)
-    young = born > 0 and now - (born - 1) <= YOUNG_S
+    young = is_newcomer(person, now)
     row.young_bits = push_bit(row.young_bits, young)
     row.colocated_bits = push_bit(row.colocated_bits, young and _shares_place(row, person.places))
 

@@ -9,13 +9,20 @@ import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, count_ones, int64
 from wavebreak.features import row_values
-from wavebreak.features import row_values as hand
 from wavebreak.features.account_updates import advance_rare_windows
 from wavebreak.features.catalog import INDEX
+from wavebreak.features.layout import BLAMED
 from wavebreak.features.memory import covered_of, entities_of, rares_of, values_of
 from wavebreak.features.message_updates import advance_windows
 from wavebreak.features.row_values import NAN
 from wavebreak.features.score import COARSE_BITS, probability
+from wavebreak.features.sequential_tests import (
+    complaint_value,
+    failure_value,
+    leave_value,
+    reply_value,
+    terms_of,
+)
 from wavebreak.features.window_counters import read_rare_counters, read_row_counters
 from wavebreak.features.windows import decay, log2, ring_total
 
@@ -37,22 +44,22 @@ SIZE = len(INDEX)
 @compiled()
 def _message_values(row: Any, out: Any) -> None:
     read_row_counters(row, out)
-    out[At.first_contact_share_1d] = hand.first_contact_share_1d(row)
-    out[At.cold_share_32] = hand.cold_share_32(row)
-    out[At.started_chats] = hand.started_chats(row)
-    out[At.started_share] = hand.started_share(row)
-    out[At.reply_share_7d] = hand.reply_share_7d(row)
-    out[At.unanswered_7d] = hand.unanswered_7d(row)
-    out[At.one_way_run] = hand.one_way_run(row)
-    out[At.mutual_contacts] = hand.mutual_contacts(row)
-    out[At.inbound_chats] = hand.inbound_chats(row)
-    out[At.reciprocity] = hand.reciprocity(row)
-    out[At.abuse_target_share_32] = hand.abuse_target_share_32(row)
-    out[At.young_peer_share_32] = hand.young_peer_share_32(row)
-    out[At.colocated_young_peer_share_32] = hand.colocated_young_peer_share_32(row)
-    out[At.young_approaches_last_target] = hand.young_approaches_last_target(row)
-    out[At.reports_without_inbound_chat] = hand.reports_without_inbound_chat(row)
-    out[At.growth_7d] = hand.growth_7d(row)
+    out[At.first_contact_share_1d] = row_values.first_contact_share_1d(row)
+    out[At.cold_share_32] = row_values.cold_share_32(row)
+    out[At.started_chats] = row_values.started_chats(row)
+    out[At.started_share] = row_values.started_share(row)
+    out[At.reply_share_7d] = row_values.reply_share_7d(row)
+    out[At.unanswered_7d] = row_values.unanswered_7d(row)
+    out[At.one_way_run] = row_values.one_way_run(row)
+    out[At.mutual_contacts] = row_values.mutual_contacts(row)
+    out[At.inbound_chats] = row_values.inbound_chats(row)
+    out[At.reciprocity] = row_values.reciprocity(row)
+    out[At.abuse_target_share_32] = row_values.abuse_target_share_32(row)
+    out[At.young_peer_share_32] = row_values.young_peer_share_32(row)
+    out[At.colocated_young_peer_share_32] = row_values.colocated_young_peer_share_32(row)
+    out[At.young_approaches_last_target] = row_values.young_approaches_last_target(row)
+    out[At.reports_without_inbound_chat] = row_values.reports_without_inbound_chat(row)
+    out[At.growth_7d] = row_values.growth_7d(row)
 
 
 @compiled()
@@ -79,13 +86,13 @@ def _gap_values(row: Any, out: Any) -> None:
         out[At.gap_range] = (high - low) / 256.0
         if variance >= 1.0 and pairs > 0:
             out[At.gap_autocorr] = (lag / pairs - mean * mean) / variance
-    out[At.gap_equal_share] = hand.gap_equal_share(row)
+    out[At.gap_equal_share] = row_values.gap_equal_share(row)
 
 
 @compiled()
 def _typing_values(row: Any, out: Any) -> None:
-    out[At.typed_share_32] = hand.typed_share_32(row)
-    out[At.untyped_run] = hand.untyped_run(row)
+    out[At.typed_share_32] = row_values.typed_share_32(row)
+    out[At.untyped_run] = row_values.untyped_run(row)
     now = np.int64(row.rate_n)
     n = now + 16 * np.int64(row.rate_full)
     out[At.typing_rate_mean] = NAN
@@ -101,29 +108,30 @@ def _typing_values(row: Any, out: Any) -> None:
         mean = s / n
         out[At.typing_rate_mean] = mean / 256.0
         out[At.typing_rate_sd] = np.sqrt(max(q / n - mean * mean, 0.0)) / 256.0
-    out[At.size_repeat_share_32] = hand.size_repeat_share_32(row)
-    out[At.media_share_32] = hand.media_share_32(row)
-    out[At.read_share] = hand.read_share(row)
-    out[At.delivered_share] = hand.delivered_share(row)
-    out[At.read_back_share] = hand.read_back_share(row)
+    out[At.size_repeat_share_32] = row_values.size_repeat_share_32(row)
+    out[At.media_share_32] = row_values.media_share_32(row)
+    out[At.read_share] = row_values.read_share(row)
+    out[At.delivered_share] = row_values.delivered_share(row)
+    out[At.read_back_share] = row_values.read_back_share(row)
 
 
 @compiled()
 def _day_values(row: Any, out: Any) -> None:
     out[At.hour_entropy] = NAN
-    out[At.quiet_hours] = hand.quiet_hours(row)
+    out[At.quiet_hours] = row_values.quiet_hours(row)
     if row.hour_n >= 32:
         out[At.hour_entropy] = (log2(np.int64(row.hour_n)) - row.hour_s / row.hour_n) / 256.0
 
 
 @compiled()
-def _reputation(entities: Any, entity: int, epoch: int) -> float:
+def _reputation(entities: Any, entity: int, epoch: int, own: int) -> float:
+    """Share of bad accounts on an entity, less `own` (1: the account itself is one of them)."""
     if entity == 0 or entity > entities.size:
         return NAN if entity == 0 else PRIOR_BAD / PRIOR_ALL
     e = entities[entity - 1]
     age = epoch - e.epoch
     good = max(decay(e.good, age, REPUTATION_HALF_LIFE), 0) / ONE
-    bad = max(decay(e.bad, age, REPUTATION_HALF_LIFE), 0) / ONE
+    bad = max(decay(e.bad, age, REPUTATION_HALF_LIFE) - own * ONE, 0) / ONE
     return (bad + PRIOR_BAD) / (good + bad + PRIOR_ALL)
 
 
@@ -161,35 +169,59 @@ def _all_cluster_values(entities: Any, row: Any, epoch: int, out: Any) -> None:
 
 
 @compiled()
+def _reputation_values(w: Any, sh: Any, row: Any, out: Any) -> None:
+    """Reputation of the account's entities: what others did there, the account itself left out."""
+    entities, epoch = entities_of(w), w.epoch
+    own = (0, 0, 0, 0)
+    if row.flags & BLAMED and row.rare > 0:
+        blamed = rares_of(sh)[np.int64(row.rare) - 1].blamed
+        own = (
+            int64(blamed[0] == row.network), int64(blamed[1] == row.block),
+            int64(blamed[2] == row.device), int64(blamed[3] == row.client),
+        )  # fmt: skip
+    out[At.network_bad] = _reputation(entities, row.network, epoch, own[0])
+    out[At.block_bad] = _reputation(entities, row.block, epoch, own[1])
+    out[At.device_bad] = _reputation(entities, row.device, epoch, own[2])
+    out[At.client_bad] = _reputation(entities, row.client, epoch, own[3])
+
+
+@compiled()
 def _account_values(w: Any, row: Any, out: Any) -> None:
     entities, epoch = entities_of(w), w.epoch
-    out[At.age_s] = hand.age_s(row)
-    out[At.known_s] = hand.known_s(row)
-    out[At.attempts] = hand.attempts(row)
-    out[At.attested] = hand.attested(row)
-    out[At.country_mismatch] = hand.country_mismatch(row)
-    out[At.verification_weak] = hand.verification_weak(row)
-    out[At.channel] = hand.channel(row)
+    out[At.age_s] = row_values.age_s(row)
+    out[At.known_s] = row_values.known_s(row)
+    out[At.attempts] = row_values.attempts(row)
+    out[At.attested] = row_values.attested(row)
+    out[At.country_mismatch] = row_values.country_mismatch(row)
+    out[At.verification_weak] = row_values.verification_weak(row)
+    out[At.channel] = row_values.channel(row)
     out[At.registration_suspicions] = count_ones(row.fired & w.registration)
-    out[At.network_bad] = _reputation(entities, row.network, epoch)
-    out[At.block_bad] = _reputation(entities, row.block, epoch)
-    out[At.device_bad] = _reputation(entities, row.device, epoch)
-    out[At.client_bad] = _reputation(entities, row.client, epoch)
     out[At.network_arrivals] = _arrivals(entities, row.network, epoch)
     out[At.block_arrivals] = _arrivals(entities, row.block, epoch)
     out[At.device_arrivals] = _arrivals(entities, row.device, epoch)
     _all_cluster_values(entities, row, epoch, out)
-    out[At.device_age_s] = hand.device_age_s(row)
-    out[At.linked_age_s] = hand.linked_age_s(row)
-    out[At.first_contacts_on_device] = hand.first_contacts_on_device(row)
-    out[At.device_changes] = hand.device_changes(row)
-    out[At.network_changes_7d] = hand.network_changes_7d(row)
-    out[At.enforcement_level] = hand.enforcement_level(row)
-    out[At.strikes] = hand.strikes(row)
-    out[At.label_abusive] = hand.label_abusive(row)
-    out[At.label_benign] = hand.label_benign(row)
+    out[At.device_age_s] = row_values.device_age_s(row)
+    out[At.linked_age_s] = row_values.linked_age_s(row)
+    out[At.first_contacts_on_device] = row_values.first_contacts_on_device(row)
+    out[At.device_changes] = row_values.device_changes(row)
+    out[At.network_changes_7d] = row_values.network_changes_7d(row)
+    out[At.enforcement_level] = row_values.enforcement_level(row)
+    out[At.strikes] = row_values.strikes(row)
+    out[At.label_abusive] = row_values.label_abusive(row)
+    out[At.label_benign] = row_values.label_benign(row)
     out[At.score] = probability(w, int64(row.score))
     out[At.registration_score] = probability(w, int64(row.registration_score) << COARSE_BITS)
+
+
+@compiled()
+def _evidence_values(w: Any, row: Any, out: Any) -> None:
+    terms = terms_of(w)
+    out[At.unanswered_evidence] = reply_value(terms, row)
+    out[At.complaint_evidence] = complaint_value(terms, row)
+    out[At.stranger_contacts] = row_values.stranger_contacts(row)
+    out[At.stranger_answers] = row_values.stranger_answers(row)
+    out[At.stranger_complaints] = row_values.stranger_complaints(row)
+    out[At.recipients_on_device] = row_values.recipients_on_device(row)
 
 
 _RARELY = np.array([INDEX[name] for name in row_values.RARE_ROW_FEATURES])
@@ -205,18 +237,21 @@ def _clear_rare_values(out: Any) -> None:
 def _rare_values(r: Any, out: Any) -> None:
     read_rare_counters(r, out)
     out[At.changes_after_answer] = row_values.changes_after_answer(r)
-    out[At.left_share_7d] = min(hand.share(ring_total(r.left_7d), ring_total(r.added_7d)), 1.0)
+    out[At.left_share_7d] = min(
+        row_values.share(ring_total(r.left_7d), ring_total(r.added_7d)), 1.0
+    )
     lookups = ring_total(r.lookups_1d)
-    out[At.lookup_hit_share_1d] = hand.share(ring_total(r.hits_1d), lookups)
+    out[At.lookup_hit_share_1d] = row_values.share(ring_total(r.hits_1d), lookups)
     failed = ring_total(r.undeliverable_7d)
     first_7d, first_1d = np.int64(out[At.first_contacts_7d]), np.int64(out[At.first_contacts_1d])
-    out[At.undeliverable_share_7d] = hand.share(failed, failed + first_7d)
-    out[At.lookups_per_first_contact_1d] = hand.share(lookups, first_1d)
+    out[At.undeliverable_share_7d] = row_values.share(failed, failed + first_7d)
+    out[At.lookups_per_first_contact_1d] = row_values.share(lookups, first_1d)
     out[At.blind_reports] = row_values.blind_reports(r)
     out[At.accused_last] = row_values.accused_last(r)
     out[At.refused] = row_values.refused(r)
     out[At.challenges_failed] = row_values.challenges_failed(r)
     out[At.challenges_lapsed] = row_values.challenges_lapsed(r)
+    out[At.challenges_passed] = row_values.challenges_passed(r)
 
 
 @compiled()
@@ -232,16 +267,25 @@ def compute_features(w: Any, sh: Any, row: Any) -> None:
     _typing_values(row, out)
     _day_values(row, out)
     _account_values(w, row, out)
+    _reputation_values(w, sh, row, out)
+    _evidence_values(w, row, out)
     if row.rare > 0:
         r = rares_of(sh)[np.int64(row.rare) - 1]
         advance_rare_windows(r, np.int64(row.clock))
         _rare_values(r, out)
+        adds, leaves = int64(r.add_trials), int64(r.add_leaves)
+        out[At.leave_evidence] = leave_value(terms_of(w), row, adds, leaves)
+        out[At.undeliverable_evidence] = failure_value(terms_of(w), row, int64(r.failures))
     else:
         _clear_rare_values(out)
+        out[At.leave_evidence] = leave_value(terms_of(w), row, 0, 0)
+        out[At.undeliverable_evidence] = failure_value(terms_of(w), row, 0)
         out[At.left_share_7d] = NAN
         out[At.lookup_hit_share_1d] = NAN
-        out[At.lookups_per_first_contact_1d] = hand.share(0, np.int64(out[At.first_contacts_1d]))
-        out[At.undeliverable_share_7d] = hand.share(0, np.int64(out[At.first_contacts_7d]))
+        out[At.lookups_per_first_contact_1d] = row_values.share(
+            0, np.int64(out[At.first_contacts_1d])
+        )
+        out[At.undeliverable_share_7d] = row_values.share(0, np.int64(out[At.first_contacts_7d]))
     covered = covered_of(w, SIZE)
     for j in range(SIZE):
         out[j] += covered[j]

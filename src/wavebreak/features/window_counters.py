@@ -19,7 +19,9 @@ from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.features.catalog import INDEX, WINDOWED
 from wavebreak.features.windows import add_to_bucket, advance_ring, ring_total
 
-ROW_EVENTS: Final = ("send", "first_contact", "distinct_peer", "reply")
+ROW_EVENTS: Final = (
+    "send", "first_contact", "distinct_peer", "reply", "stranger_contact", "trial", "trial_answer",
+)  # fmt: skip
 """Events counted in the row that every account has."""
 RARE_EVENTS: Final = (
     "group_send", "group_created", "member_added", "stranger_added", "member_left", "group_joined",
@@ -61,8 +63,11 @@ class Counter(NamedTuple):
 _PARTS: Final = (
     Counter("added_7d", "member_added", "7d", 65_535),
     Counter("hits_1d", "lookup_hit", "1d", 65_535),
+    Counter("tried_1d", "trial", "1d", 255),
+    Counter("tried_answered_1d", "trial_answer", "1d", 255),
 )
-"""Counters without a feature: parts of `left_share_7d` and `lookup_hit_share_1d`."""
+"""Counters without a feature: parts of `left_share_7d`, `lookup_hit_share_1d` and of the sequential
+tests."""
 
 COUNTERS: Final = _PARTS + tuple(
     Counter(

@@ -22,6 +22,7 @@ from wavebreak import config
 from wavebreak.errors import PolicyError
 from wavebreak.features import catalog
 from wavebreak.features.fact_kinds import KINDS
+from wavebreak.rules.basis import check_basis
 from wavebreak.rules.compiler import Program, compile_rules, features_read, matching_rules
 from wavebreak.rules.conditions import check_conditions
 from wavebreak.rules.model import (
@@ -30,6 +31,7 @@ from wavebreak.rules.model import (
     TIMED,
     Action,
     EnforcementTerms,
+    EvidenceTerms,
     Feedback,
     Policy,
     Rule,
@@ -56,8 +58,8 @@ _FORMS = {
 }
 """What a field of a rule has to be, for errors."""
 
-Row = TypeVar("Row", Rule, Action, EnforcementTerms, Score, Feedback)
-Tables = tuple[EnforcementTerms, Score, Feedback]
+Row = TypeVar("Row", Rule, Action, EnforcementTerms, EvidenceTerms, Score, Feedback)
+Tables = tuple[EnforcementTerms, Score, Feedback, EvidenceTerms]
 Found = dict[str, tuple[Rule, Path]]
 
 
@@ -89,8 +91,8 @@ def load_policy(
     name = directory.resolve().name if directory else "shipped"
     rules = tuple(rule for rule, _ in found.values())
     name = re.sub(r"[^\w.]", "_", name, flags=re.ASCII)
-    enforcement, score, feedback = tables
-    policy = Policy(name, rules, actions, enforcement, features, kinds, score, feedback)
+    enforcement, score, feedback, evidence = tables
+    policy = Policy(name, rules, actions, enforcement, features, kinds, score, feedback, evidence)
     _run_examples(policy, compile_rules(policy), {key: path for key, (_, path) in found.items()})
     return policy
 
@@ -108,8 +110,23 @@ def _merged(shipped: Path, local: Path | None) -> tuple[Found, dict[str, Action]
             raise PolicyError(f"{local} has no policy", fix=fix)
     replaced = {path.name for path in own}
     found = _overridden(_rules(path for path in rules if path.name not in replaced), _rules(own))
-    named, tables = _actions(actions)
-    return found, named, tables
+    of_evidence = shipped / "evidence.toml"
+    if local and (local / "evidence.toml").exists():
+        of_evidence = local / "evidence.toml"
+    named, (enforcement, score, feedback) = _actions(actions)
+    return found, named, (enforcement, score, feedback, _evidence(of_evidence))
+
+
+def _evidence(path: Path) -> EvidenceTerms:
+    """Read the floors and ceilings of the sequential tests; those of the code where absent."""
+    if not path.exists():
+        return EvidenceTerms()
+    content = config.read_toml(path)
+    table = content.pop("evidence", {})
+    if content or not isinstance(table, dict):
+        what = f"unknown key `{next(iter(content))}`" if content else "`evidence` is not a table"
+        raise PolicyError(f"{path.name}: {what}", fix="write the shares below [evidence]")
+    return _row(f"{path.name}, evidence", table, EvidenceTerms)
 
 
 def _overridden(shipped: Found, local: Found) -> Found:
@@ -142,7 +159,7 @@ def _check_aliases(found: Found) -> None:
                 )
 
 
-def _actions(path: Path) -> tuple[dict[str, Action], Tables]:
+def _actions(path: Path) -> tuple[dict[str, Action], tuple[EnforcementTerms, Score, Feedback]]:
     content = config.read_toml(path)
     _rename_standing(path, content)
     tables = {name: content.pop(name, {}) for name in ("enforcement", "score", "feedback")}
@@ -184,13 +201,20 @@ def _checked_tables(where: str, score: Score, feedback: Feedback) -> None:
                 f"{where}, score, most: there is no feature `{within.carries}`",
                 fix="see `wavebreak features list`",
             )
-    if (missing := sorted(TIMED - set(score.hold))) and score.mode == "enforce":
+    slowing = {"challenge", "limit"}
+    if (missing := sorted(slowing - set(score.hold))) and score.mode == "enforce":
         what = f"{where}, score: no hold for {missing[0]}"
         raise PolicyError(what, fix=f'say how long: hold = {{ {missing[0]} = "24h" }}')
-    for abuse, n in Counter(a for names in score.evidence.values() for a in names).items():
-        if n > 1:
-            what = f"{where}, score, evidence: `{abuse}` is in {n} families"
-            raise PolicyError(what, fix="put each abuse into one family: families are independent")
+    for name, outcome in (
+        *(("most", within.outcome) for within in score.most),
+        ("without", score.without),
+        ("silent", score.silent),
+    ):
+        if OUTCOMES.index(outcome) > OUTCOMES.index("limit"):
+            raise PolicyError(
+                f"{where}, score, {name}: a score asks for {outcome}",
+                fix="give limit or less: a score is doubt, and doubt slows",
+            )
     for outcome, (least, most) in feedback.delay.items():
         if duration_seconds(least) > duration_seconds(most):
             what = f"{where}, feedback, {outcome}: {least} is longer than {most}"
@@ -292,6 +316,7 @@ def _checked(
             what = f"`{kind}` twice" if kind in kinds else f"there is no kind of fact `{kind}`"
             raise PolicyError(f"{where}, on: {what}", fix=f"use of these each once: {near}")
     _check_effect(rule, where, actions)
+    check_basis(rule, where)
     try:
         check_conditions(rule.when, features, needs_split=rule.needs_split)
         read = features_read(rule, features)
@@ -314,6 +339,8 @@ def _check_effect(rule: Rule, where: str, actions: dict[str, Action]) -> None:
             f"{where}, for: {rule.outcome or 'a label'} does not end by itself",
             fix=f"remove `for`, or choose one of {', '.join(sorted(TIMED))}",
         )
+    if rule.new_chats_1d is not None and rule.outcome != "limit":
+        raise PolicyError(f"{where}, new_chats_1d: only a limit leaves some", fix="remove it")
     action = rule.action or rule.outcome
     if action and (action not in actions or actions[action].outcome != rule.outcome):
         near = ", ".join(a.id for a in actions.values() if a.outcome == rule.outcome)

@@ -20,11 +20,26 @@ TIMED = frozenset({"challenge", "limit", "restrict", "suspend"})
 
 MAX_RULES = 64
 
+BASES: dict[str, Outcome] = {
+    "doubt": "limit",
+    "takeover": "challenge",
+    "evidence": "ban",
+    "impossible": "ban",
+    "tie": "ban",
+    "person": "ban",
+}
+"""What a rule may rest on, and the most severe outcome that it then decides: doubt slows, evidence
+silences. `evidence`: what recipients did, by a test with a stated bound; `impossible`: acts that no
+person can do; `takeover`: marks of a hijacked account, whose owner is asked; `tie`: ties to
+accounts found abusive, beside evidence of the account's own; `person`: somebody has judged it."""
+
 Outcome = Literal["allow", "observe", "challenge", "limit", "restrict", "suspend", "ban"]
+Basis = Literal["doubt", "takeover", "evidence", "impossible", "tie", "person"]
 Stage = Literal["registration", "messaging", "feedback", "review"]
 Word = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{1,47}$")]
 Sentence = Annotated[str, Meta(min_length=8, max_length=1000)]
 Duration = Annotated[str, Meta(pattern="^[1-9][0-9]{0,5}[smhd]$")]
+Day = Annotated[str, Meta(pattern="^20[0-9]{2}-[01][0-9]-[0-3][0-9]$")]
 Example = dict[str, float]
 Examples = Annotated[tuple[Example, ...], Meta(min_length=1)]
 
@@ -48,7 +63,9 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     are missing. `on_failure` decides whether an act may pass (open) or not (closed) where the
     engine does not answer; without it service.toml decides by stage.
     `needs_split` marks a rule with more conditions than a reader can follow. `aliases` are ids that
-    the rule had in earlier versions: it is found by them too.
+    the rule had in earlier versions: it is found by them too. `basis` says what it rests on (see
+    `BASES`), `new_chats_1d` what its limit leaves, `false_actions` whom it will wrongly meet and
+    how often, `review_by` when somebody looks at it again.
     """
 
     id: Word
@@ -62,6 +79,10 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     needs_split: bool = False
     outcome: Outcome | None = None
     label: Word | None = None
+    basis: Basis = "doubt"
+    new_chats_1d: Annotated[int, Meta(ge=0, le=254)] | None = None
+    false_actions: Sentence | None = None
+    review_by: Day | None = None
     hold: Duration | None = msgspec.field(name="for", default=None)
     action: Word | None = None
     mode: Literal["enforce", "shadow"] = "shadow"
@@ -91,7 +112,8 @@ class EnforcementTerms(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Enforcement terms that apply to all rules.
 
     Attributes:
-        new_chats_1d: Daily quota of new chats under `limit`.
+        new_chats_1d: New chats with strangers a day that a `limit` leaves, where its rule does not
+            say; who has answered takes no place.
         suspend_after: From this restriction on, a restriction is a suspension.
         double_at_most: How often the duration doubles from one restriction to the next.
         observe: Duration of `observe`.
@@ -100,7 +122,7 @@ class EnforcementTerms(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     """
 
-    new_chats_1d: Annotated[int, Meta(ge=0, le=100_000)]
+    new_chats_1d: Annotated[int, Meta(ge=0, le=254)]
     suspend_after: Annotated[int, Meta(ge=1, le=255)]
     double_at_most: Annotated[int, Meta(ge=0, le=8)]
     observe: Duration
@@ -108,7 +130,25 @@ class EnforcementTerms(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     benign_grace: Duration
 
 
-Evidence = Annotated[tuple[Word, ...], Meta(min_length=1)]
+class EvidenceTerms(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Floors and ceilings that honest accounts meet: what the sequential tests bet against.
+
+    Attributes:
+        early_reply: At least this share of their strangers answers within 1.6 hours.
+        reply: The same within 24 hours.
+        complaint: At most this share of their strangers blocks or reports them.
+        complaint_after_answer: What an answer adds to that ceiling.
+        leave: At most this share of strangers leaves a group that they were added to.
+        undeliverable: At most this share of their first messages to strangers reaches nobody.
+
+    """
+
+    early_reply: Annotated[float, Meta(gt=0, lt=1)] = 0.09
+    reply: Annotated[float, Meta(gt=0, lt=1)] = 0.2
+    complaint: Annotated[float, Meta(gt=0, lt=0.16)] = 0.012
+    complaint_after_answer: Annotated[float, Meta(gt=0, lt=0.16)] = 0.08
+    leave: Annotated[float, Meta(gt=0, lt=0.16)] = 0.12
+    undeliverable: Annotated[float, Meta(gt=0, lt=0.16)] = 0.15
 
 
 class Within(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -121,14 +161,12 @@ class Within(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Score(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Outcomes that a model's score may request; the thresholds are the model's own.
 
+    A score is doubt: a limit at most, which a passed challenge ends.
+
     Attributes:
         mode: In `shadow` the score is recorded and decides nothing.
-        families: A score bans only where rules of so many families of `evidence` have matched.
-        otherwise: The outcome instead of a ban.
+        new_chats_1d: New chats with strangers a day that its limit leaves.
         hold: Duration of each timed outcome.
-        evidence: Families of evidence, each with the abuse types of its rules.
-        recover: Where a rule of these abuse types has matched, the account is a victim's: the score
-            requests a challenge at most.
         most: The first entry whose feature the stream carries limits the outcome.
         without: The limit where no entry of `most` applies.
         silent: The limit for an account that has started no chat.
@@ -137,14 +175,11 @@ class Score(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
 
     mode: Literal["enforce", "shadow"] = "shadow"
-    families: Annotated[int, Meta(ge=0, le=8)] = 2
-    otherwise: Literal["restrict", "suspend"] = "suspend"
+    new_chats_1d: Annotated[int, Meta(ge=0, le=254)] = 10
     hold: dict[Outcome, Duration] = {}
-    evidence: Annotated[dict[Word, Evidence], Meta(max_length=8)] = {}
-    recover: tuple[Word, ...] = ()
     most: tuple[Within, ...] = ()
-    without: Outcome = "ban"
-    silent: Outcome = "ban"
+    without: Outcome = "limit"
+    silent: Outcome = "limit"
     spares: tuple[Channel, ...] = ()
 
 
@@ -172,19 +207,23 @@ class Policy:
     kinds: tuple[str, ...]
     score: Score = field(default_factory=Score)
     feedback: Feedback = field(default_factory=Feedback)
+    evidence: EvidenceTerms = field(default_factory=EvidenceTerms)
 
     @cached_property
     def version(self) -> str:
         """Name and first 12 hex digits of the SHA-256 of the canonical content.
 
         Fields of a rule that decide nothing in a log are not part of it (`on_failure`,
-        `needs_split`, `aliases`), nor is the form in which its conditions are written.
+        `needs_split`, `aliases`, `false_actions`, `review_by`), nor is the form in which its
+        conditions are written.
         """
         actions = sorted(self.actions.items())
-        content: Any = (self.rules, actions, self.enforcement, self.score, self.feedback)
+        tables = (self.enforcement, self.score, self.feedback, self.evidence)
+        content: Any = (self.rules, actions, *tables)
         content = msgspec.to_builtins(content, order="deterministic")
         for rule, fields in zip(self.rules, content[0], strict=True):
-            del fields["on_failure"], fields["needs_split"], fields["aliases"]
+            for name in ("on_failure", "needs_split", "aliases", "false_actions", "review_by"):
+                del fields[name]
             fields["when"] = rule.expression
         canonical = msgspec.json.encode(content)
         return f"{self.name}-{hashlib.sha256(canonical).hexdigest()[:12]}"

@@ -187,9 +187,11 @@ def test_label_benign_restores_entities_that_were_blamed() -> None:
     events += [at(4, "b", "label.assigned", label=0)]
     events += [at(5, "a", "label.assigned", label=1)]
     events += [at(6, "c", "session.started", network="n1")]
-    first, second = (values_after(events, account)["network_bad"] for account in "cb")
+    events += [at(6, "d", "account.registered", network="n2")]
+    first, own, second = (values_after(events, account)["network_bad"] for account in "cbd")
     assert 1.39 / 21 < blamed <= 1.4 / 21
     assert first == 0.02
+    assert own == 0.02, "an account is not its own bad neighbour"
     assert 1.39 / 21 < second <= 1.4 / 21
 
 

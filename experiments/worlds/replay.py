@@ -1,0 +1,319 @@
+"""Replay a world by another hand through the engine, and count what it does to whom.
+
+    python -m experiments.worlds.replay WORLD... [--policy DIR] [--model NAME] [--json FILE]
+
+A world is a directory with events.jsonl, labels.csv, truth.csv and passes.csv (experiments/worlds/
+README.md). The engine enforces. Three things that a static log cannot show are added: an event that
+only exists because of a refused one is left out (its `because` in truth.csv); who is challenged, or
+is refused under a limit, passes a challenge where passes.csv says so, after that delay; and nothing
+else adapts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import heapq
+import json
+import sys
+from collections import Counter, defaultdict
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.console import Console
+from rich.table import Table
+
+from wavebreak.engine import Engine
+from wavebreak.engine.decision import Decision
+from wavebreak.features.layout import BARRED, OUTCOMES
+from wavebreak.io import read
+from wavebreak.model.storage import load_selected
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.rules import load_policy
+from wavebreak.schema import coverage
+from wavebreak.schema.events import LOG_SCHEMA, TYPES
+
+SLICE_MS = 600_000
+"""The log is given to the engine in slices of ten minutes, so that a pass takes effect in time."""
+SENT, ADDED = TYPES.index("message.sent"), TYPES.index("group.member_added")
+LIMIT, RESTRICT, BAN = (OUTCOMES.index(o) for o in ("limit", "restrict", "ban"))
+CHALLENGE = OUTCOMES.index("challenge")
+
+
+@dataclass
+class Group:
+    """Counts of one persona or family; accounts unless said."""
+
+    accounts: int = 0
+    restricted: int = 0
+    banned: int = 0
+    challenged: int = 0
+    limited: int = 0
+    any: int = 0
+    first_messages: int = 0
+    refused_first: int = 0
+    unwanted: int = 0
+    delivered: int = 0
+
+
+@dataclass
+class Result:
+    """What a replay did."""
+
+    world: str
+    policy: str
+    model: str | None
+    events: int
+    benign: dict[str, Group] = field(default_factory=dict)
+    abusive: dict[str, Group] = field(default_factory=dict)
+    rules: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
+@dataclass
+class World:
+    """The files of a world."""
+
+    log: pa.Table
+    label: dict[str, tuple[bool, str]]
+    unwanted: set[str]
+    because: dict[str, str]
+    passes: dict[str, int]
+
+
+def load_world(directory: Path) -> World:
+    """Read a world; events cross the privacy edge with a fixed key."""
+    edge = Pseudonymizer(b"a key of the experiment alone")
+    log = pa.Table.from_batches([b.log for b in read(directory, edge, batch=100_000)])
+    with (directory / "labels.csv").open(encoding="utf-8", newline="") as lines:
+        label = {r["account"]: (r["label"] == "abusive", r["family"]) for r in csv.DictReader(lines)}
+    unwanted, because = set[str](), dict[str, str]()
+    with (directory / "truth.csv").open(encoding="utf-8", newline="") as lines:
+        for row in csv.DictReader(lines):
+            if row["unwanted"] == "1":
+                unwanted.add(row["id"])
+            if row["because"]:
+                because[row["id"]] = row["because"]
+    with (directory / "passes.csv").open(encoding="utf-8", newline="") as lines:
+        passes = {r["account"]: int(float(r["delay_s"])) for r in csv.DictReader(lines)
+                  if r["passes"] == "1"}  # fmt: skip
+    return World(log, label, unwanted, because, passes)
+
+
+class Replay:
+    """One replay: state of what was refused, who passes when, and what was decided."""
+
+    def __init__(self, world: World, engine: Engine) -> None:
+        self.world, self.engine = world, engine
+        self.gone: set[str] = set()
+        self.refused: set[str] = set()
+        self.due: list[tuple[int, int, str]] = []
+        self.asked: set[str] = set()
+        self.limited: set[str] = set()
+        self.outcomes: dict[str, set[str]] = defaultdict(set)
+        self.rules: dict[str, Counter[str]] = defaultdict(Counter)
+        self.passed = 0
+
+    def run(self, profile: coverage.Profile) -> None:
+        """Give the whole log to the engine."""
+        del profile
+        log = self.world.log
+        ts = log.column("ts").to_numpy()
+        edges = [*range(int(ts[0]), int(ts[-1]) + SLICE_MS, SLICE_MS), int(ts[-1]) + SLICE_MS]
+        cuts = np.searchsorted(ts, edges)
+        for number, (low, high) in enumerate(zip(cuts[:-1], cuts[1:], strict=True)):
+            if high > low or self.due:
+                self._slice(log.slice(low, high - low), edges[number + 1])
+        for decision in self.engine.finish():
+            self._decided(decision)
+
+    def _slice(self, part: pa.Table, end: int) -> None:
+        ids = part.column("id").to_pylist()
+        keep = [self._happens(i) for i in ids]
+        rows = part.filter(pa.array(keep)) if not all(keep) else part
+        passed = self._passes(end)
+        if passed is not None:
+            rows = pa.concat_tables([rows, passed]).sort_by("ts")
+        if not rows.num_rows:
+            return
+        for batch in rows.combine_chunks().to_batches():
+            for segment in self.engine.fanout.segments(batch):
+                for decision in self.engine.advance(segment):
+                    self._decided(decision)
+                for at in np.flatnonzero(segment.events["drop"] == BARRED).tolist():
+                    self._refused(str(segment.ids[at]), int(segment.events["ts"][at]))
+
+    def _happens(self, event: str) -> bool:
+        because = self.world.because.get(event)
+        if because is not None and (because in self.refused or because in self.gone):
+            self.gone.add(event)
+            return False
+        return True
+
+    def _refused(self, event: str, ts: int) -> None:
+        self.refused.add(event)
+        account = self.account_of[event]
+        if account in self.limited and account not in self.asked:
+            self.asked.add(account)
+            self._ask(account, ts)
+
+    def _ask(self, account: str, ts: int) -> None:
+        if account in self.world.passes:
+            at = ts + 1000 * self.world.passes[account]
+            heapq.heappush(self.due, (at, len(self.due), account))
+
+    def _passes(self, end: int) -> pa.Table | None:
+        rows = []
+        while self.due and self.due[0][0] < end:
+            at, _, account = heapq.heappop(self.due)
+            self.asked.discard(account)
+            self.passed += 1
+            rows.append({"id": f"pass-{self.passed}", "ts": at, "account": account,
+                         "type": TYPES.index("challenge.passed")})  # fmt: skip
+        return pa.Table.from_pylist(rows, schema=self.world.log.schema) if rows else None
+
+    def _decided(self, decision: Decision) -> None:
+        account, outcome = decision.account, decision.outcome
+        self.outcomes[account].add(outcome)
+        abusive, family = self.world.label.get(account, (False, "unlabelled"))
+        cause = decision.rules[0] if decision.rules else ("score" if outcome != "allow" else "end")
+        self.rules[f"{outcome} {cause}"][f"abusive {family}" if abusive else family] += 1
+        if outcome == "limit":
+            self.limited.add(account)
+        else:
+            self.limited.discard(account)
+        if outcome == "challenge":
+            self._ask(account, decision.ts)
+
+    @property
+    def account_of(self) -> dict[str, str]:
+        """Account of each event."""
+        if not hasattr(self, "_account_of"):
+            log = self.world.log
+            self._account_of = dict(
+                zip(log.column("id").to_pylist(), log.column("account").to_pylist(), strict=True)
+            )
+        return self._account_of
+
+
+def measure(replay: Replay, name: str) -> Result:
+    """Count by persona and family."""
+    world, engine = replay.world, replay.engine
+    model = engine.model.version if engine.model else None
+    result = Result(name, engine.policy.version, model, world.log.num_rows)
+    groups: dict[str, Group] = {}
+    for account, (abusive, family) in world.label.items():
+        into = result.abusive if abusive else result.benign
+        group = groups[account] = into.setdefault(family, Group())
+        outcomes = replay.outcomes.get(account, set())
+        group.accounts += 1
+        group.restricted += bool(outcomes & {"restrict", "suspend", "ban"})
+        group.banned += "ban" in outcomes
+        group.challenged += "challenge" in outcomes
+        group.limited += "limit" in outcomes
+        group.any += bool(outcomes & {"challenge", "limit", "restrict", "suspend", "ban"})
+    _count_first_messages(replay, groups)
+    for event in world.unwanted:
+        group = groups.get(replay.account_of.get(event, ""))
+        if group is not None:
+            group.unwanted += 1
+            group.delivered += event not in replay.refused and event not in replay.gone
+    result.rules = {
+        rule: dict(counts.most_common(6)) for rule, counts in sorted(replay.rules.items())
+    }
+    return result
+
+
+def _count_first_messages(replay: Replay, groups: dict[str, Group]) -> None:
+    """Count pairs whose first message an account sends, and those refused at least once."""
+    log = replay.world.log
+    sent = log.filter(pc.and_(pc.equal(log.column("type"), SENT), log.column("peer").is_valid()))
+    known: set[tuple[str, str]] = set()
+    refused: set[tuple[str, str]] = set()
+    columns = (sent.column(c).to_pylist() for c in ("id", "account", "peer"))
+    for event, account, peer in zip(*columns, strict=True):
+        if event in replay.gone:
+            continue
+        pair = (account, peer)
+        if event in replay.refused:
+            if pair not in refused and pair not in known:
+                refused.add(pair)
+                if account in groups:
+                    groups[account].refused_first += 1
+                    groups[account].first_messages += 1
+        elif pair not in known:
+            if pair not in refused and account in groups and (peer, account) not in known:
+                groups[account].first_messages += 1
+            known.add(pair)
+
+
+def total(groups: dict[str, Group]) -> Group:
+    """Sum groups."""
+    sums = Group()
+    for group in groups.values():
+        for name, value in asdict(group).items():
+            setattr(sums, name, getattr(sums, name) + value)
+    return sums
+
+
+def show(result: Result, console: Console) -> None:
+    """Print a result as two tables and one line."""
+    for title, groups, abusive in (
+        ("Benign", result.benign, False), ("Abusive", result.abusive, True),
+    ):  # fmt: skip
+        table = Table("persona" if not abusive else "family", title=f"{title}: {result.world}")
+        names = ["accounts", "restr.", "ban", "chall.", "limit", "any %"]
+        names += ["stopped %"] if abusive else ["refused first %"]
+        for name in names:
+            table.add_column(name, justify="right")
+        for family, g in [*sorted(groups.items()), ("all", total(groups))]:
+            share = (1 - g.delivered / max(g.unwanted, 1)) if abusive else (
+                g.refused_first / max(g.first_messages, 1)
+            )  # fmt: skip
+            table.add_row(family, str(g.accounts), str(g.restricted), str(g.banned),
+                          str(g.challenged), str(g.limited), f"{100 * g.any / g.accounts:.1f}",
+                          f"{100 * share:.1f}")  # fmt: skip
+        console.print(table)
+    shares = [1 - g.delivered / g.unwanted for g in result.abusive.values() if g.unwanted]
+    slowed = [g.any / g.accounts for g in result.abusive.values()]
+    console.print(
+        f"families equal: unwanted stopped {100 * sum(shares) / max(len(shares), 1):.1f} %, "
+        f"accounts met {100 * sum(slowed) / max(len(slowed), 1):.1f} %"
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Replay the worlds that are named."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.worlds.replay", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("world", nargs="+", type=Path)
+    parser.add_argument("--policy", type=Path, help="a local policy beside the shipped one")
+    parser.add_argument("--model", default="default", help="default, none, or a directory")
+    parser.add_argument("--json", type=Path, help="write the results as JSON Lines")
+    parser.add_argument("--rules", action="store_true", help="print which rule met whom")
+    chosen = parser.parse_args(arguments)
+    console = Console(width=100)
+    results = []
+    for directory in chosen.world:
+        world = load_world(directory)
+        profile = coverage.measure(b for b in world.log.to_batches())
+        engine = Engine(load_policy(chosen.policy), profile, enforce=True,
+                        model=load_selected(chosen.model))  # fmt: skip
+        replay = Replay(world, engine)
+        replay.run(profile)
+        results.append(measure(replay, directory.name))
+        show(results[-1], console)
+        if chosen.rules:
+            for rule, met in results[-1].rules.items():
+                console.print(f"{rule}: {met}")
+    if chosen.json:
+        lines = (json.dumps(asdict(result), sort_keys=True) for result in results)
+        chosen.json.write_text("\n".join(lines) + "\n", "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

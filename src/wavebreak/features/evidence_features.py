@@ -1,0 +1,54 @@
+"""Declarations of features that carry evidence: what recipients did, and what an allowance counts.
+
+The values of the four tests are e-values (`sequential_tests`): of honest accounts, those that meet
+the policy's floors and ceilings (evidence.toml), at most one in x ever reaches x.
+"""
+
+from __future__ import annotations
+
+from wavebreak.features.feature import Feature as F  # noqa: N817 - a table reads better so
+from wavebreak.features.feature import WindowedCount as W
+
+_SENT = ("message.sent",)
+_COMPLAINTS = ("message.sent", "user.reported|user.blocked")
+_TRIAL = (
+    "strangers it wrote to first: no earlier chat, no address-book tie, not known to have "
+    "registered within a week (as of the last epoch)"
+)
+
+EVIDENCE_FEATURES: tuple[F | W, ...] = (
+    F("unanswered_evidence", "times", "evidence", "all, with restarts",
+      "E-value of the reply test: how many times likelier it is that so few of the " + _TRIAL +
+      " answered, at a half or a quarter of the floor than at the floor; half the greater of an "
+      "early test (1.6 to 3.2 hours) and one of a day. Only contacts whose time is up count.",
+      _SENT, "couriers and others whose strangers need not answer: give them a lane",
+      "senders who are answered"),
+    F("complaint_evidence", "times", "evidence", "all, with restarts",
+      "E-value of the complaint test: how many times likelier it is that so many of the " + _TRIAL
+      + ", or added to groups, blocked or reported it than at the ceiling. A complaint weighs by "
+      "the credibility and independence of who makes it; an answer speaks for the account.",
+      _COMPLAINTS, "people many quarrel with", "senders whom nobody reports"),
+    F("leave_evidence", "times", "evidence", "all, with restarts",
+      "E-value of the leave test: strangers added to groups who left them, against the ceiling.",
+      ("group.left.peer",), "a group that is over", "sticky groups"),
+    F("undeliverable_evidence", "times", "evidence", "all, with restarts",
+      "E-value of the undeliverable test: first messages to strangers that reached nobody, against "
+      "the ceiling.", ("message.undeliverable",), "old address books", "clean lists"),
+    F("stranger_contacts", "accounts", "evidence", "all, with restarts",
+      "The " + _TRIAL + ".", _SENT, "none", "rings of newcomers"),
+    F("stranger_answers", "accounts", "evidence", "all, with restarts",
+      "Of them, and of strangers added to groups, those who have answered.", _SENT, "none", "none"),
+    F("stranger_complaints", "accounts", "evidence", "all, with restarts",
+      "Of them, and of strangers added to groups, those who blocked or reported it.",
+      _COMPLAINTS, "none", "none"),
+    W(F("unanswered_strangers_1d", "accounts", "evidence", "1d",
+        "Strangers written to first in the window, newcomers too, who have not answered: what an "
+        "allowance counts. An answer gives the place back; a bucket (96 min) counts up to 255.",
+        _SENT, "none", "contacts made first"), "stranger_contact", bucket_max=255),
+    F("recipients_on_device", "accounts", "changes", "since the last device change or link",
+      "Accounts written to since the last move to another device, or companion link, each once, "
+      "whoever they are (at most 255); missing if there was neither.", ("session.started",),
+      "a new phone and much to tell", "slow takeovers"),
+    F("challenges_passed", "challenges", "enforcement", "all", "Challenges passed (at most 255).",
+      ("challenge.passed",), "none", "click farms"),
+)  # fmt: skip

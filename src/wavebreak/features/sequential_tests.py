@@ -1,0 +1,276 @@
+"""Sequential tests: what recipients did, as evidence whose error rate holds at any stopping time.
+
+Each test bets against a floor or a ceiling that honest accounts meet: at least `reply` of their
+strangers answer, at most `complaint` of them block or report, and so on. The value is an e-value:
+under any behaviour that meets the floor its expectation never exceeds 1, so that by Ville's
+inequality of honest accounts at most one in x ever reaches x, whenever one looks and whatever the
+mix of people (Ville 1939; Ramdas, Grünwald, Vovk and Shafer 2023, "Game-theoretic statistics and
+safe anytime-valid inference").
+
+A trial is a first contact with a stranger: no earlier chat, no address-book tie, and not known to
+have registered within a week, since newcomers may answer each other to look liked. Everything is
+counts and integers in 1/65,536 of log2, each increment rounded down, so that the bound survives the
+rounding and every processor gives the same bits.
+
+Three quarters of the bet are made at the start. The rest goes to restarts, at the first trial after
+two weeks, four, eight, and so on: a restart begins at 2^-3, 2^-4, …, which sum to a quarter, and
+replaces a test that has fallen below it. So an account that was honest for a year and is sold or
+taken over does not live on its credit.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_FLOOR, Decimal, localcontext
+from typing import Any, Final
+
+import numpy as np
+
+from wavebreak.compiled.numba_runtime import (
+    address_as_void_pointer,
+    carray,
+    compiled,
+    int64,
+)
+from wavebreak.features.layout import BUCKETS
+
+ONE_BIT: Final = 65_536
+BUCKET_S: Final = 5_760
+"""Answers are counted by the bucket of the first contact."""
+SHORT_BUCKETS: Final = 2
+"""An early answer comes in the bucket of the first contact or the next: 1.6 to 3.2 hours."""
+ALTERNATIVES: Final = (2, 4)
+"""Reply rates bet on: the floor divided by these."""
+STAKES: Final = (1, 3, 6)
+"""Stakes of the bets on complaints, leaves and undeliverable messages."""
+WEIGHTS: Final = 16
+"""A complaint weighs up to this: the reporter's credibility and independence."""
+FIRST_RESTART_S: Final = 1_209_600
+START: Final = -27_202
+"""log2(3/4) in 1/65,536, rounded down."""
+MOST_LOG: Final = 60 * ONE_BIT
+
+# Layout of the packed increments (int64): of the reply test by horizon and alternative, then by
+# stake those of the others; `COMPLAINT_AT` has a row of WEIGHTS + 1 for each stake.
+REPLY_ANSWER, REPLY_NONE = 0, 4
+COMPLAINT_TRIAL, COMPLAINT_ANSWER, COMPLAINT_AT = 8, 11, 14
+LEAVE_TRIAL, LEAVE_AT = COMPLAINT_AT + 3 * (WEIGHTS + 1), COMPLAINT_AT + 3 * (WEIGHTS + 1) + 3
+FAILURE_TRIAL, FAILURE_AT = LEAVE_AT + 3, LEAVE_AT + 6
+TERMS: Final = FAILURE_AT + 3
+
+
+def _log2_floor(x: Decimal) -> int:
+    """log2(x) in 1/65,536, rounded down."""
+    with localcontext() as context:
+        context.prec = 40
+        bits = x.ln() / Decimal(2).ln() * ONE_BIT
+        return int(bits.to_integral_value(rounding=ROUND_FLOOR))
+
+
+def pack_terms(
+    *, early_reply: float = 0.09, reply: float = 0.2, complaint: float = 0.012,
+    complaint_after_answer: float = 0.08, leave: float = 0.12, undeliverable: float = 0.15,
+) -> Any:  # fmt: skip
+    """Return the increments of the tests (int64, shape `(TERMS,)`).
+
+    Args:
+        early_reply: Floor of the share of honest accounts' strangers who answer within 1.6 hours.
+        reply: The same within 24 hours.
+        complaint: Ceiling of the share of honest accounts' strangers who block or report.
+        complaint_after_answer: What an answer adds to that ceiling: who answers may still quarrel.
+        leave: Ceiling of the share of strangers added to a group who leave it.
+        undeliverable: Ceiling of the share of strangers whom the first message does not reach.
+
+    Raises:
+        ValueError: A rate is not in (0, 1), or a ceiling not below 1/6.
+
+    >>> terms = pack_terms(reply=0.3)
+    >>> terms.size == TERMS, bool(terms[REPLY_ANSWER] < 0 < terms[REPLY_NONE])
+    (True, True)
+    """
+    most = Decimal(1) / max(STAKES)
+    for name, rate in (("complaint", complaint), ("complaint_after_answer", complaint_after_answer),
+                       ("leave", leave), ("undeliverable", undeliverable)):  # fmt: skip
+        if not 0 < rate < most:
+            raise ValueError(f"{name} is {rate}: give a share above 0 and below 1/6")
+    terms = np.zeros(TERMS, np.int64)
+    for h, floor in enumerate((early_reply, reply)):
+        if not 0 < floor < 1:
+            raise ValueError(f"a floor of replies is {floor}: give a share between 0 and 1")
+        p = Decimal(str(floor))
+        for j, part in enumerate(ALTERNATIVES):
+            q = p / part
+            terms[REPLY_ANSWER + 2 * h + j] = _log2_floor(q / p)
+            terms[REPLY_NONE + 2 * h + j] = _log2_floor((1 - q) / (1 - p))
+    for j, stake in enumerate(STAKES):
+        for at, rate in ((COMPLAINT_TRIAL, complaint), (COMPLAINT_ANSWER, complaint_after_answer),
+                         (LEAVE_TRIAL, leave), (FAILURE_TRIAL, undeliverable)):  # fmt: skip
+            terms[at + j] = _log2_floor(1 - stake * Decimal(str(rate)))
+        for weight in range(WEIGHTS + 1):
+            at = COMPLAINT_AT + (WEIGHTS + 1) * j + weight
+            terms[at] = _log2_floor(1 + stake * Decimal(weight) / WEIGHTS)
+        terms[LEAVE_AT + j] = terms[FAILURE_AT + j] = _log2_floor(Decimal(1 + stake))
+    return terms
+
+
+def _powers() -> Any:
+    with localcontext() as context:
+        context.prec = 40
+        return np.array([float(Decimal(2) ** (Decimal(i) / 256)) for i in range(256)])
+
+
+_POWERS = _powers()
+_TWOS = np.array([2.0**i for i in range(-60, 62)])
+
+
+@compiled(inline="always")
+def terms_of(w: Any) -> Any:
+    """The increments of the policy in force (int64)."""
+    return carray(address_as_void_pointer(w.tests), (TERMS,), np.int64)
+
+
+@compiled()
+def _power(bits: int) -> float:
+    """2 to `bits` / 65,536, rounded down to a step of 1/256 and at most 2^60."""
+    bits = min(bits, int64(MOST_LOG))
+    if bits < -MOST_LOG:
+        return 0.0
+    return _POWERS[(bits >> 8) & 255] * _TWOS[(bits >> 16) + 60]
+
+
+@compiled(inline="always")
+def _base(debt: int) -> int:
+    """Where a test begins: at three quarters, or after a restart at 2^-debt."""
+    return int64(START) if debt == 0 else -int64(debt) * ONE_BIT
+
+
+@compiled()
+def reply_value(terms: Any, row: Any) -> float:
+    """E-value of the reply test: too few of the strangers written to have answered in time.
+
+    Half the greater of the two horizons' values: early outcomes are known while a day's are open,
+    so that the mean of both would not be bounded.
+    """
+    greatest = 0.0
+    for h in range(2):
+        n, k = int64(row.matured[h]), int64(row.answered[h])
+        total = 0.0
+        for j in range(2):
+            at = 2 * h + j
+            bits = k * terms[REPLY_ANSWER + at] + (n - k) * terms[REPLY_NONE + at]
+            total += _power(_base(row.debts[0]) + bits)
+        greatest = max(greatest, total / 2.0)
+    return greatest / 2.0
+
+
+@compiled()
+def complaint_value(terms: Any, row: Any) -> float:
+    """E-value of the complaint test: too many of the strangers blocked or reported the account."""
+    total = 0.0
+    trials, answers = int64(row.trials), int64(row.trials_answered)
+    for j in range(3):
+        total += _power(
+            _base(row.debts[1])
+            + trials * terms[COMPLAINT_TRIAL + j]
+            + answers * terms[COMPLAINT_ANSWER + j]
+            + int64(row.complaint_bits[j])
+        )
+    return total / 3.0
+
+
+@compiled(inline="always")
+def _counted_value(terms: Any, n: int, k: int, debt: int, trial: int, at: int) -> float:
+    total = 0.0
+    for j in range(3):
+        total += _power(_base(debt) + n * terms[trial + j] + k * terms[at + j])
+    return total / 3.0
+
+
+@compiled()
+def leave_value(terms: Any, row: Any, adds: int, leaves: int) -> float:
+    """E-value of the leave test: too many strangers left the groups they were added to."""
+    return _counted_value(terms, adds, leaves, int64(row.debts[2]), LEAVE_TRIAL, LEAVE_AT)
+
+
+@compiled()
+def failure_value(terms: Any, row: Any, failures: int) -> float:
+    """E-value of the undeliverable test: too many first messages reach nobody."""
+    n, debt = int64(row.contacted), int64(row.debts[3])
+    return _counted_value(terms, n, failures, debt, FAILURE_TRIAL, FAILURE_AT)
+
+
+@compiled()
+def mature(row: Any, old: int, now: int) -> None:
+    """Count the trials whose time to be answered ends between two times, before windows advance."""
+    was, newest = old // BUCKET_S, now // BUCKET_S
+    if was == newest:
+        return
+    for bucket in range(was - BUCKETS + 1, was + 1):
+        n = int64(row.tried_1d[bucket & 15])
+        if n == 0:
+            continue
+        k = int64(row.tried_answered_1d[bucket & 15])
+        if was < bucket + SHORT_BUCKETS <= newest:
+            _add_matured(row, 0, n, k)
+        if newest - bucket >= BUCKETS:
+            _add_matured(row, 1, n, k)
+
+
+@compiled(inline="always")
+def _add_matured(row: Any, horizon: int, n: int, k: int) -> None:
+    if row.matured[horizon] + n <= 65535:
+        row.matured[horizon] += n
+        row.answered[horizon] += k
+
+
+@compiled()
+def clear_tests(row: Any, r: Any) -> None:
+    """Forget all evidence: a person has found the account benign."""
+    for h in range(2):
+        row.matured[h] = 0
+        row.answered[h] = 0
+    row.trials = 0
+    row.trials_answered = 0
+    row.contacted = 0
+    row.complaints = 0
+    for j in range(3):
+        row.complaint_bits[j] = 0
+    r.add_trials = 0
+    r.add_leaves = 0
+    r.failures = 0
+
+
+@compiled()
+def restart_tests(terms: Any, row: Any, adds: int, leaves: int, failures: int) -> int:
+    """At a trial, restart the tests that have fallen below what a restart is worth, if it is due.
+
+    Returns which counts of the rare row to forget: 1 for those of the leave test, 2 for failures.
+    """
+    if row.restarts >= 24:
+        return int64(0)
+    known = int64(row.clock) - (int64(row.first_seen) - 1)
+    if known < int64(FIRST_RESTART_S) << int64(row.restarts):
+        return int64(0)
+    row.restarts += 1
+    debt = int64(row.restarts) + 2
+    least = _power(_base(debt))
+    forget = int64(0)
+    if reply_value(terms, row) < least:
+        for h in range(2):
+            row.matured[h] = 0
+            row.answered[h] = 0
+        row.debts[0] = debt
+    if complaint_value(terms, row) < least:
+        row.trials = 0
+        row.trials_answered = 0
+        row.complaints = 0
+        for j in range(3):
+            row.complaint_bits[j] = 0
+        row.debts[1] = debt
+    if leave_value(terms, row, adds, leaves) < least:
+        forget |= 1
+        row.debts[2] = debt
+    if failure_value(terms, row, failures) < least:
+        forget |= 2
+        row.contacted = 0
+        row.debts[3] = debt
+    return forget

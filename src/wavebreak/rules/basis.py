@@ -1,0 +1,90 @@
+"""Basis of a rule: what an outcome may rest on. Doubt slows, evidence silences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from wavebreak.errors import PolicyError
+from wavebreak.features.layout import OUTCOMES
+from wavebreak.rules.conditions import AnyOf, When
+from wavebreak.rules.model import BASES, Rule
+
+LEAST_EVIDENCE = 20
+"""Least e-value that counts as evidence: at most one honest account in twenty ever reaches it."""
+EVIDENCE = (
+    "unanswered_evidence", "complaint_evidence", "leave_evidence", "undeliverable_evidence",
+)  # fmt: skip
+RATES = (
+    "sends_15s", "sends_5m", "groups_created_1h", "groups_created_1d", "members_added_1h",
+    "members_added_1d", "strangers_added_1d",
+)  # fmt: skip
+"""Features of which a great number is an act that no person can do."""
+
+_FIXES = {
+    "doubt": 'choose limit or less, or rest it on evidence: basis = "evidence"',
+    "takeover": "choose challenge or less: the owner is a victim",
+    "evidence": f"compare one of {', '.join(EVIDENCE)} with at least {LEAST_EVIDENCE} in every "
+    "alternative",
+    "tie": f"compare one of {', '.join(EVIDENCE)} with at least {LEAST_EVIDENCE} in every "
+    "alternative: a tie silences only beside evidence of the account's own",
+    "impossible": f"compare one of {', '.join(RATES)} in every alternative",
+    "person": "read label_abusive",
+}
+
+
+def check_basis(rule: Rule, where: str) -> None:
+    """Check that a rule's outcome may rest on its basis, and that its conditions hold that basis.
+
+    Raises:
+        PolicyError: A rule restricts on doubt, or says that it rests on evidence and can fire
+            without any.
+
+    """
+    if rule.outcome is None:
+        return
+    most = BASES[rule.basis]
+    if OUTCOMES.index(rule.outcome) > OUTCOMES.index(most):
+        raise PolicyError(
+            f"{where}: {rule.outcome} rests on {rule.basis}, which leads to {most} at most",
+            fix=_FIXES[rule.basis],
+        )
+    if rule.basis in _HOLDS and not in_every_case(rule.when, _HOLDS[rule.basis]):
+        raise PolicyError(
+            f"{where}, basis: it can fire without {rule.basis}", fix=_FIXES[rule.basis]
+        )
+
+
+def in_every_case(when: When, holds: Callable[[str], bool]) -> bool:
+    """Whether every way in which a rule's conditions can hold needs a condition that `holds`.
+
+    >>> in_every_case(("a > 1", AnyOf(("b > 1", ("c > 1", "b > 2")))), lambda c: c.startswith("b"))
+    True
+    >>> in_every_case((AnyOf(("b > 1", "c > 1")),), lambda c: c.startswith("b"))
+    False
+    """
+    conditions: Sequence[str | AnyOf] = (when,) if isinstance(when, str) else when
+    if isinstance(when, str) and (" or " in when or " and " in when):
+        return False
+    return any(
+        holds(entry)
+        if isinstance(entry, str)
+        else all(in_every_case(alternative, holds) for alternative in entry.any_of)
+        for entry in conditions
+    )
+
+
+def _at_least(condition: str, names: Sequence[str], least: float) -> bool:
+    """Whether a condition says that one of `names` is at least `least` or more."""
+    name, _, number = condition.partition(">")
+    try:
+        return name.strip() in names and float(number.lstrip("= ").replace("_", "")) >= least
+    except ValueError:
+        return False
+
+
+_HOLDS: dict[str, Callable[[str], bool]] = {
+    "evidence": lambda condition: _at_least(condition, EVIDENCE, LEAST_EVIDENCE),
+    "tie": lambda condition: _at_least(condition, EVIDENCE, LEAST_EVIDENCE),
+    "impossible": lambda condition: _at_least(condition, RATES, 20),
+    "person": lambda condition: condition.replace(" ", "") == "label_abusive==1",
+}

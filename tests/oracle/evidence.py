@@ -1,0 +1,279 @@
+"""The sequential tests from the plain list of an account's events."""
+
+from __future__ import annotations
+
+from collections import Counter
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+from oracle.account_history import BUCKET_S, SMALL, YOUNG_S, AccountHistory, Fact, is_cold
+from wavebreak.features.layout import FORGET_BUCKETS
+from wavebreak.features.sequential_tests import pack_terms
+
+RATES = {
+    "early_reply": 0.09, "reply": 0.2, "complaint": 0.012, "complaint_after_answer": 0.08,
+    "leave": 0.12, "undeliverable": 0.15,
+}  # fmt: skip
+TWO_WEEKS = 14 * 86_400
+BLAME_FROM = 20
+
+
+@cache
+def _terms() -> list[int]:
+    return [int(term) for term in pack_terms(**RATES)]
+
+
+@cache
+def _power(bits: int) -> float:
+    """2 to bits / 65,536, cut to a 256th of a doubling and at 2^60."""
+    bits = min(bits, 60 * 65_536)
+    if bits < -60 * 65_536:
+        return 0.0
+    return float(Decimal(2) ** (Decimal((bits >> 8) & 255) / 256)) * 2.0 ** (bits >> 16)
+
+
+def _mean(bits: list[int]) -> float:
+    total = 0.0
+    for b in bits:
+        total += _power(b)
+    return total / len(bits)
+
+
+class _Trial:
+    """A first contact: bucket, the clock's bucket then and when it was answered, if it was."""
+
+    def __init__(self, bucket: int, begun: int) -> None:
+        self.bucket, self.begun = bucket, begun
+        self.answered: int | None = None
+        self.reached = True
+
+    def outcome(self, clock: int, buckets: int) -> tuple[int, int]:
+        """Whether it is counted by the bucket of the clock, and as answered."""
+        if not self.reached or not self.begun < self.bucket + buckets <= clock:
+            return 0, 0
+        in_time = self.answered is not None and self.answered < self.bucket + buckets
+        return 1, int(in_time)
+
+
+class Evidence:
+    """The tests of one account after all its events; `blames` are events that blamed its places."""
+
+    def __init__(self, s: AccountHistory) -> None:
+        self.s = s
+        self.trials: list[_Trial] = []
+        self.places: Counter[int] = Counter()
+        self.debts = [0, 0, 0, 0]
+        self.restarts = 0
+        self.blames: list[int] = []
+        self._open: dict[str, _Trial] = {}
+        self._marks: dict[str, set[str]] = {}
+        self._touched: dict[str, int] = {}
+        self._first: dict[str, int] = {}
+        self.clock = self.born = s.facts[0].now
+        self._forget()
+        self._walk()
+        self.clock = s.clock
+
+    def _forget(self, tests: str = "rclf") -> None:
+        """Set the counts of some tests to none: reply, complaint, leave, failure."""
+        if "r" in tests:
+            self.settled = self._matured()
+        if "c" in tests:
+            self.tried = self.answers = self.complaints = 0
+            self.bits = [0, 0, 0]
+        if "l" in tests:
+            self.adds = self.leaves = 0
+        if "f" in tests:
+            self.contacted = self.failures = 0
+
+    def _matured(self) -> tuple[int, ...]:
+        clock = self.clock // BUCKET_S["1d"]
+        sums = [0, 0, 0, 0]
+        for trial in self.trials:
+            for h, buckets in enumerate((2, 16)):
+                n, k = trial.outcome(clock, buckets)
+                sums[2 * h] += n
+                sums[2 * h + 1] += k
+        return tuple(sums)
+
+    def _walk(self) -> None:
+        weights = self._weights()
+        for i, (fact, known) in enumerate(self.s.met):
+            self.clock = max(self.clock, fact.now)
+            peer = fact.peer or ""
+            marks = self._fresh_marks(fact, peer)
+            if fact.kind in ("reported_by", "blocked_by"):
+                if "trial" in marks and not known & {"reported", "blocked"}:
+                    self._complaint(i, weights[i])
+            else:
+                self._step(fact, known, peer, marks)
+
+    def _step(self, fact: Fact, known: Any, peer: str, marks: set[str]) -> None:
+        if fact.kind == "sent":
+            self._sent(fact, known, peer, marks)
+        elif fact.kind == "received" and "wrote" in known and "replied" not in known:
+            self._answer(peer, marks)
+        elif fact.kind == "member_added":
+            self._added(fact, known, peer, marks)
+        elif fact.kind == "member_left" and self._live(peer, fact):
+            if {"added", "trial"} <= marks | known and "started" not in marks:
+                self.leaves = min(self.leaves + 1, self.adds)
+                marks.discard("trial")
+        elif fact.kind == "undeliverable" and self._live(peer, fact):
+            self._failure(known, peer, marks)
+        elif fact.kind == "labelled" and fact.fields["label"] == 1:
+            self._forget()
+
+    def _fresh_marks(self, fact: Fact, peer: str) -> set[str]:
+        """Marks of a peer, forgotten like those of `AccountHistory.met`."""
+        touches = fact.kind in (
+            "sent", "received", "added_as_contact", "removed_as_contact", "member_added",
+            "reported_by", "reported", "blocked_by",
+        )  # fmt: skip
+        bucket = fact.now // BUCKET_S["7d"]
+        if touches:
+            if bucket - self._touched.get(peer, bucket) > FORGET_BUCKETS:
+                self._marks[peer] = set()
+            self._touched[peer] = max(bucket, self._touched.get(peer, bucket))
+        return self._marks.setdefault(peer, set())
+
+    def _live(self, peer: str, fact: Fact) -> bool:
+        bucket = fact.now // BUCKET_S["7d"]
+        return peer in self._touched and bucket - self._touched[peer] <= FORGET_BUCKETS
+
+    def _newcomer(self, peer: str, fact: Fact) -> bool:
+        born = self.s.shared.born(peer, fact.epoch)
+        return born is not None and fact.now - born <= YOUNG_S
+
+    def _sent(self, fact: Fact, known: Any, peer: str, marks: set[str]) -> None:
+        if known & {"wrote", "replied"}:
+            return
+        bucket, clock = fact.now // BUCKET_S["1d"], self.clock // BUCKET_S["1d"]
+        marks.add("started")
+        self._first[peer] = bucket
+        if not is_cold(fact, known):
+            return
+        if bucket > clock - 16:
+            self.places[bucket] = min(self.places[bucket] + 1, SMALL)
+        marks.add("stranger")
+        waiting = sum(t.bucket == bucket and t.reached for t in self.trials)
+        if waiting >= SMALL or self._newcomer(peer, fact):
+            return
+        self._restart()
+        self.trials.append(_Trial(bucket, clock))
+        self._open[peer] = self.trials[-1]
+        self.contacted += 1
+        self.tried += "trial" not in marks
+        marks.add("trial")
+
+    def _answer(self, peer: str, marks: set[str]) -> None:
+        bucket, clock = self._first[peer], self.clock // BUCKET_S["1d"]
+        if "stranger" in marks and bucket > clock - 16 and self.places[bucket] > 0:
+            self.places[bucket] -= 1
+        if "trial" in marks:
+            self.answers = min(self.answers + 1, self.tried)
+            self._open[peer].answered = clock
+
+    def _added(self, fact: Fact, known: Any, peer: str, marks: set[str]) -> None:
+        if known & {"wrote", "replied", "contact", "added"} or self._newcomer(peer, fact):
+            return
+        self._restart()
+        self.adds += 1
+        self.tried += 1
+        marks.add("trial")
+
+    def _failure(self, known: Any, peer: str, marks: set[str]) -> None:
+        if not {"started", "trial"} <= marks or "replied" in known:
+            return
+        self.failures = min(self.failures + 1, self.contacted)
+        marks.discard("trial")
+        trial = self._open[peer]
+        if trial.bucket > self.clock // BUCKET_S["1d"] - 2:
+            trial.reached = False
+
+    def _weights(self) -> dict[int, int]:
+        """Weight of each report or block, in whole 1/256."""
+        before = self.s.reporters_before()
+        weights = {}
+        for kind in ("reported_by", "blocked_by"):
+            for i, fact, known in self.s.complaints(kind):
+                weight = self.s.shared.credibility(fact.peer or "", fact.epoch)
+                weight //= 4 if "replied" in known else 1
+                weight //= 4 if self.s.shared.kin(fact.peer or "", before[i], fact.epoch) else 1
+                weights[i] = weight
+        return weights
+
+    def _complaint(self, number: int, weight: int) -> None:
+        self.complaints += 1
+        for j in range(3):
+            self.bits[j] += _terms()[14 + 17 * j + min(weight, 256) * 16 // 256]
+        if self.complaint >= BLAME_FROM:
+            self.blames.append(number)
+
+    def _base(self, test: int) -> int:
+        return -self.debts[test] * 65_536 if self.debts[test] else -27_202
+
+    @property
+    def reply(self) -> float:
+        """E-value of the reply test."""
+        counts = [now - then for now, then in zip(self._matured(), self.settled, strict=True)]
+        values = []
+        for h in range(2):
+            n, k = counts[2 * h], counts[2 * h + 1]
+            values.append(
+                _mean(
+                    [
+                        self._base(0) + k * _terms()[2 * h + j] + (n - k) * _terms()[4 + 2 * h + j]
+                        for j in range(2)
+                    ]
+                )
+            )
+        return max(values) / 2
+
+    @property
+    def complaint(self) -> float:
+        """E-value of the complaint test."""
+        terms = _terms()
+        return _mean(
+            [
+                self._base(1) + self.tried * terms[8 + j] + self.answers * terms[11 + j] + bits
+                for j, bits in enumerate(self.bits)
+            ]
+        )
+
+    @property
+    def leave(self) -> float:
+        """E-value of the leave test."""
+        terms = _terms()
+        return _mean(
+            [self._base(2) + self.adds * terms[65 + j] + self.leaves * terms[68 + j]
+             for j in range(3)]
+        )  # fmt: skip
+
+    @property
+    def failure(self) -> float:
+        """E-value of the undeliverable test."""
+        terms = _terms()
+        return _mean(
+            [self._base(3) + self.contacted * terms[71 + j] + self.failures * terms[74 + j]
+             for j in range(3)]
+        )  # fmt: skip
+
+    def _restart(self) -> None:
+        if self.restarts >= 24 or self.clock - self.born < TWO_WEEKS << self.restarts:
+            return
+        self.restarts += 1
+        debt = self.restarts + 2
+        least = _power(-debt * 65_536)
+        fallen = [self.reply < least, self.complaint < least, self.leave < least,
+                  self.failure < least]  # fmt: skip
+        for test, name in enumerate("rclf"):
+            if fallen[test]:
+                self._forget(name)
+                self.debts[test] = debt
+
+    def taken(self) -> int:
+        """Places of the allowance taken in the last day."""
+        newest = self.clock // BUCKET_S["1d"]
+        return sum(self.places[b] for b in range(newest - 15, newest + 1))
