@@ -19,7 +19,6 @@ import sys
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -35,7 +34,7 @@ from wavebreak.model.storage import load_selected
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import load_policy
 from wavebreak.schema import coverage
-from wavebreak.schema.events import LOG_SCHEMA, TYPES
+from wavebreak.schema.events import TYPES
 
 SLICE_MS = 600_000
 """The log is given to the engine in slices of ten minutes, so that a pass takes effect in time."""
@@ -89,7 +88,9 @@ def load_world(directory: Path) -> World:
     edge = Pseudonymizer(b"a key of the experiment alone")
     log = pa.Table.from_batches([b.log for b in read(directory, edge, batch=100_000)])
     with (directory / "labels.csv").open(encoding="utf-8", newline="") as lines:
-        label = {r["account"]: (r["label"] == "abusive", r["family"]) for r in csv.DictReader(lines)}
+        label = {
+            r["account"]: (r["label"] == "abusive", r["family"]) for r in csv.DictReader(lines)
+        }
     unwanted, because = set[str](), dict[str, str]()
     with (directory / "truth.csv").open(encoding="utf-8", newline="") as lines:
         for row in csv.DictReader(lines):
@@ -116,6 +117,8 @@ class Replay:
         self.outcomes: dict[str, set[str]] = defaultdict(set)
         self.rules: dict[str, Counter[str]] = defaultdict(Counter)
         self.passed = 0
+        self.state: dict[str, str] = {}
+        self.delivered_in: dict[str, Counter[str]] = defaultdict(Counter)
 
     def run(self, profile: coverage.Profile) -> None:
         """Give the whole log to the engine."""
@@ -145,6 +148,13 @@ class Replay:
                     self._decided(decision)
                 for at in np.flatnonzero(segment.events["drop"] == BARRED).tolist():
                     self._refused(str(segment.ids[at]), int(segment.events["ts"][at]))
+        for event in rows.column("id").to_pylist():
+            if event in self.world.unwanted and event not in self.refused:
+                account = self.account_of[event]
+                kind = "later" if event in self.world.because else "first"
+                self.delivered_in[self.world.label[account][1]][
+                    f"{kind} {self.state.get(account, 'never met')}"
+                ] += 1
 
     def _happens(self, event: str) -> bool:
         because = self.world.because.get(event)
@@ -181,6 +191,9 @@ class Replay:
         abusive, family = self.world.label.get(account, (False, "unlabelled"))
         cause = decision.rules[0] if decision.rules else ("score" if outcome != "allow" else "end")
         self.rules[f"{outcome} {cause}"][f"abusive {family}" if abusive else family] += 1
+        self.state[account] = f"{outcome} {cause}" if decision.rules or outcome != "limit" else (
+            "limit score" if decision.score is not None else "limit, passed"
+        )
         if outcome == "limit":
             self.limited.add(account)
         else:
@@ -266,7 +279,7 @@ def show(result: Result, console: Console) -> None:
     ):  # fmt: skip
         table = Table("persona" if not abusive else "family", title=f"{title}: {result.world}")
         names = ["accounts", "restr.", "ban", "chall.", "limit", "any %"]
-        names += ["stopped %"] if abusive else ["refused first %"]
+        names += ["stopped %", "delivered"] if abusive else ["refused first %", "refused"]
         for name in names:
             table.add_column(name, justify="right")
         for family, g in [*sorted(groups.items()), ("all", total(groups))]:
@@ -275,7 +288,8 @@ def show(result: Result, console: Console) -> None:
             )  # fmt: skip
             table.add_row(family, str(g.accounts), str(g.restricted), str(g.banned),
                           str(g.challenged), str(g.limited), f"{100 * g.any / g.accounts:.1f}",
-                          f"{100 * share:.1f}")  # fmt: skip
+                          f"{100 * share:.1f}",
+                          str(g.delivered if abusive else g.refused_first))  # fmt: skip
         console.print(table)
     shares = [1 - g.delivered / g.unwanted for g in result.abusive.values() if g.unwanted]
     slowed = [g.any / g.accounts for g in result.abusive.values()]
@@ -291,7 +305,9 @@ def main(arguments: list[str] | None = None) -> int:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("world", nargs="+", type=Path)
     parser.add_argument("--policy", type=Path, help="a local policy beside the shipped one")
-    parser.add_argument("--model", default="default", help="default, none, or a directory")
+    parser.add_argument(
+        "--model", default=None, help="none, or a directory (default: the shipped one)"
+    )
     parser.add_argument("--json", type=Path, help="write the results as JSON Lines")
     parser.add_argument("--rules", action="store_true", help="print which rule met whom")
     chosen = parser.parse_args(arguments)
@@ -309,6 +325,8 @@ def main(arguments: list[str] | None = None) -> int:
         if chosen.rules:
             for rule, met in results[-1].rules.items():
                 console.print(f"{rule}: {met}")
+            for family, states in sorted(replay.delivered_in.items()):
+                console.print(f"delivered by {family}: {dict(states.most_common(7))}")
     if chosen.json:
         lines = (json.dumps(asdict(result), sort_keys=True) for result in results)
         chosen.json.write_text("\n".join(lines) + "\n", "utf-8")

@@ -143,7 +143,16 @@ _CLUSTERS: dict[str, Formula] = {
 
 
 def _linked(s: AccountHistory) -> list[Fact]:
-    return [fact for fact in s.of("session") if fact.fields.get("linked")]
+    """Sessions of companions that are new: the first, and those of another device than the last."""
+    found: list[Fact] = []
+    companion: str | None = None
+    for fact in s.of("session"):
+        if fact.fields.get("linked"):
+            device = fact.fields.get("device")
+            if not found or (device is not None and device != companion):
+                found.append(fact)
+            companion = device or companion
+    return found
 
 
 def _first_contacts_on_device(s: AccountHistory) -> float:

@@ -15,17 +15,21 @@ import msgspec
 import numpy as np
 
 from wavebreak.features.catalog import NAMES
-from wavebreak.features.layout import BY_SCORE, NO_RULE, OUTCOMES
+from wavebreak.features.layout import BY_SCORE, HELD, NO_RULE, OUTCOMES
 from wavebreak.rules import STAGES, Program, features_read
 
 ALLOW, OBSERVE, CHALLENGE, LIMIT, RESTRICT, SUSPEND, BAN = range(7)
 """Outcomes, least to most severe."""
+STRONG: Final = 4
+"""Level of a score that is strong doubt: a limit that leaves fewer new chats."""
 UNCHANGED: Final = -1
 PENDING: Final = 64
 """In place of a rule's index: a takeover whose challenge is pending."""
 
 # Layout of the packed policy (int64), shared with `enforcement`.
-SUSPEND_AFTER, DOUBLE_AT_MOST, SCORE_NEW_CHATS, SCORE_DECIDES, SILENT = range(5)
+(
+    SUSPEND_AFTER, DOUBLE_AT_MOST, SCORE_NEW_CHATS, SCORE_FEW_CHATS, SCORE_DECIDES, SILENT,
+) = range(6)  # fmt: skip
 THRESHOLDS, SCORE_HOLDS = 8, 16
 RULES, FIELDS = 24, 5
 OUTCOME, HOLD_S, NEW_CHATS, RECOVERS, DOUBTS = range(FIELDS)
@@ -40,17 +44,17 @@ def score_outcome(policy: Any, margin: int, fired: int, silent: int) -> int:
 
     `margin` is in 1/65,536 of log-odds, `fired` a bit mask over the rules, `silent` 1 for an
     account that has started no chat. The most severe outcome whose threshold is reached, at most a
-    limit, since a score is doubt; of a silent account no more than policy and model let it; a
-    challenge at most where one of the fired rules finds a takeover.
+    limit, since a score is doubt (STRONG: a limit that leaves less); of a silent account no more
+    than policy and model let it; a challenge at most where one of the fired rules finds a takeover.
 
     >>> policy = pack_policy([Terms(LIMIT, 60), Terms(LIMIT, 60, recovers=True)], suspend_after=3,
-    ...     double_at_most=4, score=ScoreNumbers({LIMIT: 900, CHALLENGE: 100}, {}))
+    ...     double_at_most=4, score=ScoreNumbers({STRONG: 900, LIMIT: 100}, {}, silent=STRONG))
     >>> cases = ((99, 1), (100, 1), (900, 1), (900, 3))
     >>> [int(score_outcome(policy, margin, fired, 0)) for margin, fired in cases]
-    [0, 2, 3, 2]
+    [0, 3, 4, 2]
     """
     level = 0
-    for outcome in range(1, LIMIT + 1):
+    for outcome in (OBSERVE, LIMIT, STRONG):
         if margin >= policy[THRESHOLDS + outcome]:
             level = outcome
     if silent == 1 and level > policy[SILENT]:
@@ -108,8 +112,10 @@ def decide(
     """
     best, rule, hold, left, doubt = 0, NO_RULE, 0, 0, 0
     if policy[SCORE_DECIDES] == 1 and level > 0:
-        best, rule, hold, doubt = level, BY_SCORE, policy[SCORE_HOLDS + level], 1
-        left = policy[SCORE_NEW_CHATS] if level == LIMIT else 0
+        best, rule, doubt = min(level, LIMIT), BY_SCORE, 1
+        hold = policy[SCORE_HOLDS + best]
+        if best == LIMIT:
+            left = policy[SCORE_NEW_CHATS if level == LIMIT else SCORE_FEW_CHATS]
     for k in range(64):
         outcome = policy[RULES + FIELDS * k + OUTCOME] if (hits >> k) & 1 else 0
         if outcome < max(best, 1):
@@ -124,7 +130,7 @@ def decide(
             best, rule, hold, left = outcome, k, max(lasting, hold) if same else lasting, chats
             doubt = policy[RULES + FIELDS * k + DOUBTS]
     if taken < PENDING and CHALLENGE <= best < BAN:
-        best, rule, hold, left = CHALLENGE, taken, policy[RULES + FIELDS * taken + HOLD_S], 0
+        best, rule, hold, left = CHALLENGE, taken, policy[RULES + FIELDS * taken + HOLD_S], HELD
         current = ALLOW if current == LIMIT else current
     if best == 0 or best < current or (taken == PENDING and best < BAN):
         return UNCHANGED
@@ -156,14 +162,16 @@ class ScoreNumbers(NamedTuple):
     """Effects of a score: thresholds (margins) and holds (seconds) by code of outcome.
 
     Without `decides` a score is recorded and decides nothing. `silent` is the most it asks of an
-    account that has started no chat, `new_chats_1d` what its limit leaves.
+    account that has started no chat, `new_chats_1d` what its limit leaves, `few_chats_1d` what it
+    leaves on strong doubt (threshold and level STRONG).
     """
 
     thresholds: Mapping[int, int]
     holds: Mapping[int, int]
     decides: bool = True
-    silent: int = LIMIT
+    silent: int = STRONG
     new_chats_1d: int = 0
+    few_chats_1d: int = 0
 
 
 NO_SCORE: Final = ScoreNumbers({}, {}, decides=False)
@@ -181,9 +189,8 @@ def pack_policy(
     policy[SUSPEND_AFTER], policy[DOUBLE_AT_MOST] = suspend_after, double_at_most
     for k, terms in enumerate(rules):
         policy[RULES + FIELDS * k : RULES + FIELDS * (k + 1)] = terms
-    policy[SCORE_DECIDES], policy[SILENT], policy[SCORE_NEW_CHATS] = (
-        score.decides, score.silent, score.new_chats_1d,
-    )  # fmt: skip
+    policy[SCORE_DECIDES], policy[SILENT] = score.decides, score.silent
+    policy[SCORE_NEW_CHATS], policy[SCORE_FEW_CHATS] = score.new_chats_1d, score.few_chats_1d
     for outcome in range(len(OUTCOMES)):
         policy[THRESHOLDS + outcome] = score.thresholds.get(outcome, NEVER)
         policy[SCORE_HOLDS + outcome] = score.holds.get(outcome, 0)

@@ -10,6 +10,7 @@ import hashlib
 
 from wavebreak.engine.decision import BAN, CHALLENGE, LIMIT, OBSERVE, RESTRICT, SUSPEND
 from wavebreak.features.fact_kinds import KINDS
+from wavebreak.features.layout import HELD
 from wavebreak.rules import Feedback, duration_seconds
 
 SENT, SENT_GROUP, SESSION, TYPING, LOOKED_UP = (
@@ -30,8 +31,9 @@ def refuses(outcome: int, kind: int, opens: int, linked: int, taken: int, quota:
     the account in contacts.
 
     Ban and suspension refuse every event of the account. A restriction refuses new chats, groups,
-    member adds and companions only; a challenge the same until it is passed. A limit refuses new
-    chats and adds of strangers above the quota.
+    member adds and companions only; a challenge the same until it is passed, and where a takeover
+    is suspected (`quota` HELD) every send. A limit refuses new chats and adds of strangers above the
+    quota.
 
     >>> refuses(RESTRICT, SENT, 1, 0, 0, 0), refuses(RESTRICT, SENT, 0, 0, 0, 0)
     (1, 0)
@@ -45,6 +47,8 @@ def refuses(outcome: int, kind: int, opens: int, linked: int, taken: int, quota:
     if outcome in (SUSPEND, BAN):
         acts = kind in (SENT_GROUP, SESSION, TYPING, LOOKED_UP)
         return 1 if reaches or grows or acts else 0
+    if outcome == CHALLENGE and quota == HELD and kind in (SENT, SENT_GROUP):
+        return 1
     if outcome in (CHALLENGE, RESTRICT):
         return 1 if (reaches and opens == 1) or grows or (kind == SESSION and linked == 1) else 0
     slowed = outcome == LIMIT and kind in (SENT, MEMBER_ADDED) and opens == 1

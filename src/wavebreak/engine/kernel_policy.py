@@ -160,13 +160,19 @@ def _score_settings(
     holds = {"observe": terms.observe} | score.hold
     bounds = [within.outcome for within in score.most if within.carries in covered]
     most = OUTCOMES.index([*bounds, score.without][0])
-    margins = {OUTCOMES.index(o): margin for o, margin in model.thresholds.items()}
+    # Where a model asked for a challenge is doubt, where it asked for a restriction strong doubt.
+    levels = {"observe": decision.OBSERVE, "challenge": decision.LIMIT,
+              "restrict": decision.STRONG}  # fmt: skip
+    margins = {levels[o]: margin for o, margin in model.thresholds.items() if o in levels}
+    if most < decision.LIMIT:
+        margins = {level: at for level, at in margins.items() if level <= most}
     return decision.ScoreNumbers(
-        thresholds={outcome: at for outcome, at in margins.items() if outcome <= most},
+        thresholds=margins,
         holds={OUTCOMES.index(o): duration_seconds(hold) for o, hold in holds.items()},
         decides=score.mode == "enforce",
         silent=min(OUTCOMES.index(o) for o in (score.silent, model.silent or "limit")),
         new_chats_1d=score.new_chats_1d,
+        few_chats_1d=score.few_chats_1d,
     )
 
 

@@ -144,9 +144,13 @@ def update_session(w: Any, sh: Any, row: Any, ev: Any, now: int) -> None:
             contribute(w, ARRIVALS, ev.network - 1, 1)
         row.network = ev.network
     if ev.flags & LINKED:
-        row.linked = now + 1
-        row.firsts_on_device = 0
-        row.recipients_on_device = 0
+        # A companion connects again and again; it is new where its device is.
+        if row.linked == 0 or (ev.device > 0 and ev.device != row.companion):
+            row.linked = now + 1
+            row.firsts_on_device = 0
+            row.recipients_on_device = 0
+        if ev.device > 0:
+            row.companion = ev.device
     elif ev.device > 0 and ev.device != row.device:
         if row.device > 0:
             moved = True

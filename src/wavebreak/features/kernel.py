@@ -65,6 +65,7 @@ from wavebreak.features.layout import (
     DOUBTED,
     ENFORCEMENT,
     GROUPED,
+    HELD,
     IN_CONTACTS,
     LINKED,
     MET_CHALLENGE,
@@ -256,11 +257,7 @@ def apply_event(
     elif kind == LABELLED:
         return apply_label(w, row, rare_row(sh, row), ev)
     elif kind == CHALLENGE_PASSED:
-        if row.enforcement == 2 or (row.enforcement == 3 and row.flags & DOUBTED):
-            r = rare_row(sh, row)
-            r.challenges_passed = min(np.int64(r.challenges_passed) + 1, 255)
-            return True
-        return False
+        return _pass_challenge(sh, row)
     elif kind in (REGISTERED, SESSION, MEMBER_ADDED, REPORTED, REPORTED_BY, BLOCKED_BY):
         _apply_shared(w, sh, row, ev, kind, local, now)
     elif kind in (
@@ -271,6 +268,16 @@ def apply_event(
     else:
         _apply_plain(sh, row, ev, kind, local, now)
     return False
+
+
+@compiled()
+def _pass_challenge(sh: Any, row: Any) -> bool:
+    """Apply a passed challenge: it ends a challenge, and raises what a limit on doubt leaves."""
+    if row.enforcement != 2 and (row.enforcement != LIMIT or not row.flags & DOUBTED):
+        return False
+    r = rare_row(sh, row)
+    r.challenges_passed = min(np.int64(r.challenges_passed) + 1, 255)
+    return True
 
 
 @compiled()
@@ -288,6 +295,10 @@ def _apply_shared(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now
         update_complaint(w, sh, row, rare_row(sh, row), ev, local, now, kind == BLOCKED_BY)
 
 
+LIMIT = 3
+RAISE = 8
+"""New chats a day that the first challenge passed under a limit on doubt adds to its allowance; each
+further one adds half of that, at least two."""
 DELTAS_A_FACT = 40
 """Most contributions of one account event (label 4 + 4 + 4, decision two more, registration 12,
 first contact 7)."""
@@ -339,9 +350,19 @@ def _publish_enforcement(w: Any, row: Any, account: int) -> None:
 
 
 @compiled()
-def _clear_enforcement(w: Any, row: Any, account: int, kind: int) -> None:
-    """End enforcement after a passed challenge or a label `benign`, with a grace period."""
+def _ease_enforcement(w: Any, sh: Any, row: Any, account: int, kind: int) -> int:
+    """Ease enforcement after a passed challenge or a label `benign`; return the outcome in force.
+
+    A label and a passed challenge end it, with a grace period; a challenge that is passed under a
+    limit raises the allowance until the limit ends.
+    """
     now = np.int64(row.clock)
+    passes = np.int64(rare_row(sh, row).challenges_passed) - 1
+    if kind != LABELLED and row.enforcement == LIMIT:
+        raised = max(RAISE >> min(passes, 3), 2)
+        row.quota = min(np.int64(row.quota) + raised, HELD - 1)
+        row.flags = np.int64(row.flags) & ~DOUBTED
+        return LIMIT
     row.enforcement = 0
     row.quota = 0
     if kind == LABELLED:
@@ -352,6 +373,7 @@ def _clear_enforcement(w: Any, row: Any, account: int, kind: int) -> None:
     else:
         row.until = now + w.grace_s
     _publish_enforcement(w, row, account)
+    return np.int64(0)
 
 
 @compiled()
@@ -494,8 +516,8 @@ def _process_event(w: Any, sh: Any, ev: Any, role: int, kind: int, position: int
             return
     was = progress(row, role, kind)
     if apply_event(w, sh, row, ev, kind, local, now, barred):
-        _clear_enforcement(w, row, account, kind)
-        _record_hit(w, row, position, ev.ts, account, role, kind, 0, 0, NO_RULE, 0)
+        outcome = _ease_enforcement(w, sh, row, account, kind)
+        _record_hit(w, row, position, ev.ts, account, role, kind, 0, outcome, NO_RULE, 0)
         return
     point = w.scoring > 0 and is_scoring_point(sh, row, ev, role, kind, was)
     if point or (w.wake >> kind) & 1:

@@ -88,7 +88,7 @@ ROW = _layout(
     ("unanswered_strangers_1d", ("u1", (BUCKETS,))), ("matured", ("u2", (2,))),
     ("answered", ("u2", (2,))), ("trials", "u2"), ("trials_answered", "u2"), ("contacted", "u2"),
     ("complaints", "u2"), ("complaint_bits", ("u4", (3,))), ("debts", ("u1", (4,))),
-    ("restarts", "u1"), ("recipients_on_device", "u1"), ("quota", "u1"),
+    ("restarts", "u1"), ("recipients_on_device", "u1"), ("quota", "u1"), ("companion", "u4"),
     *_rings("sends_15s", "sends_5m", "first_1h", "sends_1h", "sends_1d", "sends_7d", "first_1d",
             "first_7d", "peers_1d", "replied_7d"),
 )  # fmt: skip
@@ -122,7 +122,9 @@ PLACED = 1 << 13
 GROUPED = 1 << 14
 """It has been in a group, by its own account events."""
 DOUBTED = 1 << 15
-"""Its limit rests on doubt: a passed challenge ends it."""
+"""Its limit rests on doubt: a passed challenge raises the allowance."""
+HELD = 255
+"""ROW.quota of a takeover's challenge: every send is held until the owner answers."""
 SCORED_AT, SCORED = 10, 7
 """Three bits from bit 10: the most severe outcome that a score has led to, until it ends."""
 # RARE.met: outcomes below a restriction that the account has had

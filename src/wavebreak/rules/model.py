@@ -166,6 +166,7 @@ class Score(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     Attributes:
         mode: In `shadow` the score is recorded and decides nothing.
         new_chats_1d: New chats with strangers a day that its limit leaves.
+        few_chats_1d: The same on strong doubt.
         hold: Duration of each timed outcome.
         most: The first entry whose feature the stream carries limits the outcome.
         without: The limit where no entry of `most` applies.
@@ -176,6 +177,7 @@ class Score(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     mode: Literal["enforce", "shadow"] = "shadow"
     new_chats_1d: Annotated[int, Meta(ge=0, le=254)] = 10
+    few_chats_1d: Annotated[int, Meta(ge=0, le=254)] = 4
     hold: dict[Outcome, Duration] = {}
     most: tuple[Within, ...] = ()
     without: Outcome = "limit"
