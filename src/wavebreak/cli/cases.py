@@ -64,7 +64,8 @@ from wavebreak.ledger.checkpoints import (
     load_or_create_signer,
     load_verifier_key,
 )
-from wavebreak.privacy.pseudonymizer import Pseudonymizer, load_key
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.privacy.secret_key import load_key
 from wavebreak.reports.tables import print_lines, print_table
 
 Place = Annotated[Path, typer.Argument(help="The case's directory.")]

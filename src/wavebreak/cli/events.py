@@ -113,7 +113,8 @@ def profile_coverage(
     wide: Wide = False,
 ) -> None:
     """Record which event types and fields a stream has; fields that it lacks count as missing."""
-    from wavebreak.privacy.pseudonymizer import Pseudonymizer, load_key
+    from wavebreak.privacy.pseudonymizer import Pseudonymizer
+    from wavebreak.privacy.secret_key import load_key
 
     path = events_file(events)
     with progress_bar("profile") as show:

@@ -119,7 +119,8 @@ def run(
 ) -> None:
     """Decide on the events of a file; write decisions, accounts, refusals and a summary."""
     from wavebreak import model, rules
-    from wavebreak.privacy.pseudonymizer import Pseudonymizer, load_key
+    from wavebreak.privacy.pseudonymizer import Pseudonymizer
+    from wavebreak.privacy.secret_key import load_key
 
     counts = _run(
         "run",

@@ -32,7 +32,8 @@ from wavebreak.cli.options import (
 from wavebreak.errors import UsageError
 from wavebreak.ledger.checkpoints import encode_verifier_key, load_or_create_signer
 from wavebreak.model.storage import SHIPPED
-from wavebreak.privacy.pseudonymizer import Pseudonymizer, load_key
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.privacy.secret_key import load_key
 from wavebreak.reports.tables import Table, print_table, stamp
 from wavebreak.schema import coverage
 from wavebreak.service import (

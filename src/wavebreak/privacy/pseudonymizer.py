@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-import os
-import secrets
 from collections.abc import Callable
 from functools import cache, lru_cache
 from pathlib import Path
@@ -25,6 +23,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from wavebreak.errors import EventError, FileError, UsageError
+from wavebreak.privacy.secret_key import KEY_BYTES
 from wavebreak.schema.events import (
     CODES,
     LOG_SCHEMA,
@@ -37,9 +36,6 @@ from wavebreak.schema.events import (
     null_columns,
 )
 
-KEY_BYTES = 16
-"""Minimum length of a key; a generated key has twice as many bytes."""
-
 _PSEUDONYM_DIGITS = 32
 _CACHED = 1 << 16
 _BLOCK_TAIL = 5
@@ -50,57 +46,6 @@ _FORMATS = {
 }
 
 Country = tuple[str | None, str | None]
-
-
-def load_key(path: Path | None) -> bytes:
-    """Read the deployment's secret key; generate it at first use.
-
-    Without `path`, the environment variable WAVEBREAK_KEY is used (hex digits, or the path of a key
-    file), else ~/.config/wavebreak/key. A key file contains hex digits and has mode 0600.
-
-    Raises:
-        UsageError: The key is not hexadecimal or shorter than 16 bytes.
-        FileError: The key file cannot be read.
-
-    """
-    if path is None:
-        given = os.environ.get("WAVEBREAK_KEY", "").strip()
-        if given and not ("/" in given or os.path.exists(given)):
-            return _key(given, "the environment variable WAVEBREAK_KEY")
-        path = Path(given) if given else Path.home() / ".config" / "wavebreak" / "key"
-    try:
-        if not path.exists():
-            _make_key(path)
-        return _key(path.read_text("ascii").strip(), f"the key file {path}")
-    except (OSError, UnicodeDecodeError) as e:
-        why = e.strerror if isinstance(e, OSError) else "it is not text"
-        fix = "give a readable key file, or set WAVEBREAK_KEY to hex digits"
-        raise FileError(f"the key file {path} cannot be read: {why}", fix=fix) from None
-
-
-def _make_key(path: Path) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(secrets.token_hex(2 * KEY_BYTES) + "\n")
-    try:
-        # A link fails where a name exists: of two first runs, one key wins for both.
-        os.link(fresh, path)
-    except FileExistsError:
-        pass
-    finally:
-        fresh.unlink()
-
-
-def _key(text: str, where: str) -> bytes:
-    fix = "generate one: python3 -c 'import secrets; print(secrets.token_hex(32))'"
-    try:
-        key = bytes.fromhex(text)
-    except ValueError:
-        raise UsageError(f"{where} is not hexadecimal", fix=fix) from None
-    if len(key) < KEY_BYTES:
-        raise UsageError(f"{where} is too short: {len(key)} of {KEY_BYTES} bytes", fix=fix)
-    return key
 
 
 class Pseudonymizer:
