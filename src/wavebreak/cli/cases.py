@@ -56,7 +56,7 @@ from wavebreak.cases.parties import (
 )
 from wavebreak.claims.exhibits import EXHIBIT, Actor
 from wavebreak.cli.app import app, cases
-from wavebreak.cli.console import out, print_next_steps
+from wavebreak.cli.console import out, print_json, print_next_steps
 from wavebreak.cli.options import Json, Key, Lateness, ModelDir, PolicyDir, Wide
 from wavebreak.errors import UsageError
 from wavebreak.ledger.checkpoints import (
@@ -192,21 +192,28 @@ def merge(
     place: Place, keep: Annotated[str, typer.Argument(help="The party that stays.")] = "",
     drop: Annotated[str, typer.Argument(help="The party that is the same.")] = "",
     by: By = "", why: Why = "", policy: PolicyDir = None, role: Role = "investigator",
-    seal_key: SealKey = None,
+    seal_key: SealKey = None, as_json: Json = False, wide: Wide = False,
 ) -> None:  # fmt: skip
     """Propose parties that may be the same, with reasons; or merge two, as a person decides."""
     if not keep:
-        found = propose_merges(
+        proposals = propose_merges(
             tuple(load_case(place / CASE)[1].parties.values()), load_name_weights(policy)
         )
-        for table in report_sections.proposal_tables(found):
+        if as_json:
+            print_json(msgspec.to_builtins(proposals))
+            return
+        for table in report_sections.proposal_tables(proposals):
             print_table(table, out)
-        out.print(f"{len(found)} proposals; nothing was merged")
+        out.print(f"{len(proposals)} proposals; nothing was merged")
         return
     if not by or not drop:
         raise UsageError("a person merges two parties", fix="give KEEP, DROP and --by NAME")
     with _at(place, seal_key) as at:
-        _said(at.take(PartiesMerged(keep, drop), by=by, role=role, why=why))
+        case = at.take(PartiesMerged(keep, drop), by=by, role=role, why=why)
+        if as_json:
+            print_json(msgspec.to_builtins(case.steps[-1]))
+        else:
+            _said(case)
 
 
 @cases.command(

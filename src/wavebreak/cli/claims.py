@@ -115,6 +115,7 @@ def read_claims(
     path: Annotated[Path, typer.Argument(help="Directory of an exhibit, or a file.")],
     as_json: AsJson = False,
     html: Annotated[Path | None, typer.Option(help="Write the text with marked sentences.")] = None,
+    wide: Wide = False,
 ) -> None:
     """Read what a page offers, how much and for what price, with the reasons for its score."""
     made = _read(path)
@@ -125,17 +126,17 @@ def read_claims(
         return
     out.print(f"[bold]{made.verdict}[/], {made.score:.2f} (triage: a person decides)")
     facts = [(name, Text(value)) for name, value in claims.describe_reading(made) if value]
-    _listed("", facts)
+    _print_grid("", facts)
     sentences = [
         (", ".join(r.offers) or "by wording", Text(f"“{r.text}”", style="reverse"))
         for r in made.relied_on
     ]
-    _listed("sentences relied on", sentences)
+    _print_grid("sentences relied on", sentences)
     why = [r for r in made.reasons if abs(r.adds) >= _MIN_REASON]
-    _listed("why, in log odds", [(f"{r.adds:+.2f}", Text(r.name)) for r in why])
+    _print_grid("why, in log odds", [(f"{r.adds:+.2f}", Text(r.name)) for r in why])
 
 
-def _listed(title: str, rows: list[tuple[str, Text]]) -> None:
+def _print_grid(title: str, rows: list[tuple[str, Text]]) -> None:
     """Print names with values beside them, which wrap within their own column."""
     if not rows:
         return

@@ -14,8 +14,8 @@ import msgspec
 import typer
 
 from wavebreak.cli.app import ledgers
-from wavebreak.cli.console import out, print_next_steps
-from wavebreak.cli.options import DatabaseUrl
+from wavebreak.cli.console import out, print_json, print_next_steps
+from wavebreak.cli.options import DatabaseUrl, Json
 from wavebreak.errors import FileError, UsageError
 from wavebreak.ledger import DirectoryStorage, Ledger, OpeningFile, Storage, proof_bundle
 from wavebreak.ledger.audit import STAMPS, audit_directory
@@ -120,22 +120,25 @@ def verify(
         Path | None, typer.Option(help="Certificates (PEM) of time-stamping authorities.")
     ] = None,
     database_url: DatabaseUrl = "",
+    as_json: Json = False,
 ) -> None:
     """Check every entry, signature and proof; print what was checked and what could not be."""
     roots = load_certificates(_bytes(authority)) if authority else []
     with _directory(place, database_url) as files:
         beside = "key.pub" if files == place else LEDGER_KEY
         keys = [load_verifier_key(given) for given in key or [str(place / beside)]]
-        found = audit_directory(
+        audit = audit_directory(
             files, keys, [_checkpoint(path) for path in remembered or []], roots
         )
-    for line in found.checked:
-        out.print(f"[green]holds[/]        {line}", soft_wrap=True)
-    for line in [
-        *([] if key else ["whose key it is: it came with the ledger; give --key"]),
-        *found.unchecked,
-    ]:
-        out.print(f"[yellow]not checked[/]  {line}", soft_wrap=True)
+    key_origin = [] if key else ["whose key it is: it came with the ledger; give --key"]
+    not_checked = [*key_origin, *audit.unchecked]
+    if as_json:
+        print_json({"entries": audit.last.size, "holds": audit.checked, "not_checked": not_checked})
+    else:
+        for line in audit.checked:
+            out.print(f"[green]holds[/]        {line}", soft_wrap=True)
+        for line in not_checked:
+            out.print(f"[yellow]not checked[/]  {line}", soft_wrap=True)
     if not key:
         raise typer.Exit(3)
 
