@@ -19,7 +19,7 @@ from wavebreak import claims, evaluation
 from wavebreak.claims.evaluation import SPLITS, Interval
 from wavebreak.cli.app import claim
 from wavebreak.cli.console import out, print_next_steps, progress_bar
-from wavebreak.cli.options import Wide
+from wavebreak.cli.options import Json, Wide
 from wavebreak.errors import ClaimError, FileError, UsageError
 
 New = Annotated[Path, typer.Option("--out", "-o", help="New directory of the exhibit.")]
@@ -27,7 +27,6 @@ Of = Annotated[Path, typer.Argument(help="Directory of an exhibit.")]
 By = Annotated[str, typer.Option("--by", help="Who does it (default: your login).")]
 Authority = Annotated[str, typer.Option(help="By what right: mandate, order, ticket.")]
 Purpose = Annotated[str, typer.Option(help="Why it is done.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 _MIN_REASON = 0.05
 """Reasons that add less are left to --json."""
@@ -113,7 +112,7 @@ def add(
 @claim.command("read", epilog="Example: `wavebreak claim read ex-1 --html ex-1-read.html`")
 def read_claims(
     path: Annotated[Path, typer.Argument(help="Directory of an exhibit, or a file.")],
-    as_json: AsJson = False,
+    as_json: Json = False,
     html: Annotated[Path | None, typer.Option(help="Write the text with marked sentences.")] = None,
     wide: Wide = False,
 ) -> None:
@@ -195,7 +194,7 @@ def evaluate(
     ] = None,
     split: Annotated[str, typer.Option(help="Only pages of this split.")] = "",
     half: Annotated[str, typer.Option(hidden=True)] = "",
-    as_json: AsJson = False,
+    as_json: Json = False,
     wide: Wide = False,
 ) -> None:
     """Measure the reader on your own labelled pages: precision, recall, intervals, errors.

@@ -34,8 +34,10 @@ from wavebreak.cli.options import (
     LedgerKey,
     ModelDir,
     OutDir,
+    People,
     PolicyDir,
     RunDir,
+    RunLabels,
     Seed,
     Shards,
     Wide,
@@ -181,13 +183,7 @@ def evaluate(
         list[Path],
         typer.Argument(help="Directories that `wavebreak run -o` wrote, counted together."),
     ],
-    labels: Annotated[
-        Path | None,
-        typer.Option(
-            help="CSV: account,label,family,operator (default: labels.csv beside each run's "
-            "events)."
-        ),
-    ] = None,
+    labels: RunLabels = None,
     exclude_family: Annotated[
         list[str] | None,
         typer.Option(help="A family to exclude from all counts; repeat for more."),
@@ -246,7 +242,7 @@ def explain_account(
 @app.command(epilog="Example: `wavebreak demo -o demo-out`")
 def demo(
     out_path: OutDir = Path("demo-out"),
-    people: Annotated[int, typer.Option(help="Ordinary people.")] = 2000,
+    people: People = 2000,
     seed: Seed = 1,
     as_json: Json = False,
     wide: Wide = False,

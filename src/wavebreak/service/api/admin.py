@@ -51,9 +51,7 @@ def _load_webhook(webhook_id: str, *, lock: bool = True) -> Webhook:
     return webhook
 
 
-@router.get(
-    "/v1/webhooks", response=schemas.Webhooks, operation_id="webhooks", summary="All webhooks."
-)
+@router.get("/v1/webhooks", response=schemas.Webhooks, summary="All webhooks.")
 async def webhooks(request: HttpRequest) -> schemas.Webhooks:
     """Return every webhook."""
     ordered = Webhook.objects.order_by("created_ms", "id")
@@ -64,7 +62,6 @@ async def webhooks(request: HttpRequest) -> schemas.Webhooks:
 @router.post(
     "/v1/webhooks",
     response={201: schemas.Webhook},
-    operation_id="add_webhook",
     summary="Create a webhook: decisions are sent to its URL, signed. The secret is shown once.",
     openapi_extra=problems(409),
 )
@@ -100,7 +97,6 @@ async def add_webhook(request: HttpRequest, new: schemas.NewWebhook) -> schemas.
 @router.delete(
     "/v1/webhooks/{webhook}",
     response={204: None},
-    operation_id="remove_webhook",
     summary="Remove a webhook; nothing is sent to it any more.",
     openapi_extra=problems(404),
 )
@@ -123,7 +119,6 @@ async def remove_webhook(
 @router.post(
     "/v1/webhooks/{webhook}/rotate",
     response=schemas.Webhook,
-    operation_id="rotate_webhook",
     summary="Rotate a webhook's secret; both secrets sign during the grace period.",
     openapi_extra=problems(404),
 )
@@ -147,7 +142,6 @@ async def rotate_webhook(
 @router.get(
     "/v1/webhooks/{webhook}/dead",
     response=schemas.DeadLetters,
-    operation_id="dead_letters",
     summary="A webhook's dead-lettered deliveries.",
     openapi_extra=problems(404),
 )
@@ -179,7 +173,6 @@ async def dead_letters(
 @router.post(
     "/v1/webhooks/{webhook}/replay",
     response=schemas.ReplayResult,
-    operation_id="replay_webhook",
     summary="Replay dead-lettered deliveries, or every decision after a number.",
     openapi_extra=problems(404),
 )
@@ -223,7 +216,6 @@ def key_response(key: ApiKey, text: str = "") -> schemas.Key:
 @router.get(
     "/v1/keys",
     response=schemas.Keys,
-    operation_id="keys",
     summary="All API keys, without their secrets.",
 )
 async def keys(request: HttpRequest) -> schemas.Keys:
@@ -234,7 +226,6 @@ async def keys(request: HttpRequest) -> schemas.Keys:
 @router.post(
     "/v1/keys",
     response={201: schemas.Key},
-    operation_id="add_key",
     summary="Create an API key. Its text is shown once.",
 )
 async def add_key(request: HttpRequest, new: schemas.NewKey) -> schemas.Key:
@@ -258,7 +249,6 @@ async def add_key(request: HttpRequest, new: schemas.NewKey) -> schemas.Key:
 @router.post(
     "/v1/keys/{prefix}/rotate",
     response={201: schemas.Key},
-    operation_id="rotate_key",
     summary="Create a key's successor; the old key stays valid for a grace period.",
     openapi_extra=problems(404, 409),
 )
@@ -276,7 +266,6 @@ async def rotate_key(
 @router.delete(
     "/v1/keys/{prefix}",
     response={204: None},
-    operation_id="revoke_key",
     summary="Revoke a key at once.",
     openapi_extra=problems(404),
 )
@@ -295,17 +284,14 @@ async def revoke_key(
 @router.get(
     "/v1/audit",
     response=schemas.AuditLog,
-    operation_id="audit",
     summary="The audit log: who changed what, when and why.",
 )
 async def audit(
     request: HttpRequest, query: Annotated[schemas.PageQuery, StrictQuery(...)]
 ) -> schemas.AuditLog:
     """Return a page of the audit log."""
-
-    def load() -> list[AuditEntry]:
-        newer = AuditEntry.objects.filter(number__gt=query.since).order_by("number")
-        return list(newer[: query.limit])
-
-    entries = [schemas.AuditLogEntry.model_validate(entry) for entry in await run_query(load)]
-    return schemas.AuditLog(entries=entries, next=entries[-1].number if entries else query.since)
+    rows = await run_query(lambda: list(AuditEntry.objects.after(query.since)[: query.limit]))
+    return schemas.AuditLog(
+        entries=[schemas.AuditLogEntry.model_validate(row) for row in rows],
+        next=query.next_page(row.number for row in rows),
+    )
