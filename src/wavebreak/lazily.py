@@ -26,7 +26,7 @@ def lazily(package: str, modules: Mapping[str, str]) -> Callable[[str], object]:
             theirs, _, ours = name.partition(":")
             where[ours or theirs] = (f"{package}.{module}", theirs)
 
-    def found(name: str) -> object:
+    def load_name(name: str) -> object:
         if name not in where:
             raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name)
         module, theirs = where[name]
@@ -34,4 +34,4 @@ def lazily(package: str, modules: Mapping[str, str]) -> Callable[[str], object]:
         setattr(sys.modules[package], name, value)
         return value
 
-    return found
+    return load_name

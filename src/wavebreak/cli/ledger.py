@@ -70,9 +70,9 @@ def _directory(place: Path, url: str) -> Iterator[Path]:
     if not _of_service(place, url):
         yield place
         return
-    with TemporaryDirectory(prefix="wavebreak-ledger-") as made:
-        export_ledger(Path(made))
-        yield Path(made)
+    with TemporaryDirectory(prefix="wavebreak-ledger-") as copy:
+        export_ledger(Path(copy))
+        yield Path(copy)
 
 
 def _storage(place: Path, url: str) -> tuple[Storage, Callable[[], OpeningFile | OpeningRows]]:
@@ -126,7 +126,7 @@ def verify(
     roots = load_certificates(_bytes(authority)) if authority else []
     with _directory(place, database_url) as files:
         beside = "key.pub" if files == place else LEDGER_KEY
-        keys = [load_verifier_key(given) for given in key or [str(place / beside)]]
+        keys = [load_verifier_key(text) for text in key or [str(place / beside)]]
         audit = audit_directory(
             files, keys, [_checkpoint(path) for path in remembered or []], roots
         )
@@ -172,9 +172,9 @@ def prove(
         at: {field: hidden for field, hidden in fields.items() if field in (show or [])}
         for at, fields in openings.items()
     }
-    held = _checkpoint(since).size if since else None
+    since_size = _checkpoint(since).size if since else None
     out_path.mkdir(parents=True, exist_ok=True)
-    for name, content in proof_bundle(ledger, chosen, shown, since=held).items():
+    for name, content in proof_bundle(ledger, chosen, shown, since=since_size).items():
         (out_path / name).write_bytes(content)
     out.print(f"{len(chosen):,} entries with proofs under {ledger.sealed.size:,}, in {out_path}/")
     print_next_steps([f"wavebreak ledger verify {out_path}"])

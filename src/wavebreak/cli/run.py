@@ -67,22 +67,22 @@ WORST_FIRST = ("ban", "suspend", "restrict", "limit", "challenge")
 DEMO_KEY = b"wavebreak demo, no secret"
 
 
-def _sealer(ledger: Path | None, key: Path | None) -> DirectoryRecorder | None:
+def _open_recorder(ledger: Path | None, key: Path | None) -> DirectoryRecorder | None:
     """Open the ledger for sealing, and report what was repaired."""
     if ledger is None:
         return None
     from wavebreak.ledger import DirectoryRecorder
     from wavebreak.ledger.checkpoints import load_or_create_signer
 
-    sealer = DirectoryRecorder(
+    recorder = DirectoryRecorder(
         ledger,
         load_or_create_signer(key),
         clock=lambda: time.time_ns() // 10**6,
         salts=secrets.token_bytes,
     )
-    for line in sealer.repaired:
+    for line in recorder.repaired:
         out.print(f"{ledger}: {line}", style="yellow")
-    return sealer
+    return recorder
 
 
 def _run(title: str, source: Path | str, directory: Path, **options: Any) -> dict[str, Any]:
@@ -138,7 +138,7 @@ def run(
         resume=resume,
         keep=snapshot,
         model=model.load_selected(model_dir),
-        sealer=_sealer(ledger, ledger_key),
+        sealer=_open_recorder(ledger, ledger_key),
     )
     measured = None
     if labels:

@@ -153,7 +153,7 @@ def serve(
     carried = coverage.load(profile_file) if profile_file else None
     if carried is None:
         err.print("[yellow]no --profile:[/] assuming that the stream has every event and field")
-    edge = Pseudonymizer(secret, ip_database)
+    pseudonymizer = Pseudonymizer(secret, ip_database)
     options = bootstrap.ServeOptions(
         traces,
         private_webhooks,
@@ -172,10 +172,10 @@ def serve(
             lateness_s=lateness,
             model=loaded,
         ),
-        edge,
+        pseudonymizer,
         lateness_s=lateness,
         responder=decide.DecideResponder(
-            chosen, decide.load_decide_policy(policy), edge, context.quota_of
+            chosen, decide.load_decide_policy(policy), pseudonymizer, context.quota_of
         ),
         clock=_now_ms,
         report=err.print,
@@ -377,10 +377,10 @@ def rotate(
     database_url: DatabaseUrl = "",
 ) -> None:
     """Create a key's successor; the old key stays valid for a grace period."""
-    made = _in_database(
+    created = _in_database(
         database_url, home, lambda now: api_keys.rotate_key(prefix, grace, now, BY, reason)
     )
-    _show_new_key(made)
+    _show_new_key(created)
 
 
 @keys.command("revoke", epilog="Example: `wavebreak key revoke var 1a2b3c4d`")

@@ -101,32 +101,36 @@ class Pseudonymizer:
             narrow: Omit columns without a value.
 
         """
-        given = {n: c for n, c in zip(wire.schema.names, wire.columns, strict=True) if _given(c)}
-        known = {n: _described(given[n], self._describe[n]) for n in PERSONAL if n in given}
+        present = {
+            n: c for n, c in zip(wire.schema.names, wire.columns, strict=True) if _has_values(c)
+        }
+        known = {n: _described(present[n], self._describe[n]) for n in PERSONAL if n in present}
         if any(one.lost is not None and one.lost.any() for one in known.values()):
             lines = np.arange(1, wire.num_rows + 1) if lines is None else lines
             bad, refused = _unparsed(known, lines)
             return self.split(wire.filter(pa.array(~bad)), narrow=narrow)[0], refused
-        made = self._made(given, known, wire)
+        columns = self._log_columns(present, known, wire)
         if narrow:
-            return pa.RecordBatch.from_arrays([*made.values()], schema=_narrow(tuple(made))), []
-        return _wide(made, wire.num_rows), []
+            return pa.RecordBatch.from_arrays(
+                [*columns.values()], schema=_narrow(tuple(columns))
+            ), []
+        return _wide(columns, wire.num_rows), []
 
-    def _made(
-        self, given: dict[str, pa.Array], known: dict[str, _Described], wire: pa.RecordBatch
+    def _log_columns(
+        self, present: dict[str, pa.Array], known: dict[str, _Described], wire: pa.RecordBatch
     ) -> dict[str, pa.Array]:
-        made: dict[str, pa.Array] = {}
+        columns: dict[str, pa.Array] = {}
         for one in known.values():
-            made |= one.columns()
+            columns |= one.columns()
         none = null_column(wire.num_rows, pa.string())
-        made["type"] = enum_codes(given.get("type", none), TYPES)
-        for name in CODES.keys() & given:
-            made[name] = enum_codes(given[name], CODES[name])
-        if "reason" in given:
-            made["reason"] = _reason_codes(given["reason"], made["type"])
-        made["id"] = _ids(given.get("id", none), given, made)
-        made = {n: c for n, c in given.items() if n not in PERSONAL} | made
-        return {n: _plain(made[n], kind) for n, kind in _KINDS.items() if n in made}
+        columns["type"] = enum_codes(present.get("type", none), TYPES)
+        for name in CODES.keys() & present:
+            columns[name] = enum_codes(present[name], CODES[name])
+        if "reason" in present:
+            columns["reason"] = _reason_codes(present["reason"], columns["type"])
+        columns["id"] = _ids(present.get("id", none), present, columns)
+        columns = {n: c for n, c in present.items() if n not in PERSONAL} | columns
+        return {n: _plain(columns[n], kind) for n, kind in _KINDS.items() if n in columns}
 
     def _pseudonym(self, kind: str) -> Callable[[str], str]:
         # A key of its own for each kind: equal texts of two kinds never look alike.
@@ -158,15 +162,15 @@ class Pseudonymizer:
 
     def _locate(self, address: str) -> tuple[int | None, str | None]:
         try:
-            found: Any = self._places.get(address) if self._places else None
+            record: Any = self._places.get(address) if self._places else None
         except ValueError:  # IPv6 asked of a database of IPv4 alone
             return None, None
-        if not isinstance(found, dict):
+        if not isinstance(record, dict):
             return None, None
-        asn = found.get("autonomous_system_number", found.get("asn"))
+        asn = record.get("autonomous_system_number", record.get("asn"))
         if isinstance(asn, str):
             asn = int(asn[2:]) if asn[:2].upper() == "AS" and asn[2:].isdecimal() else None
-        country = found.get("country", found.get("registered_country"))
+        country = record.get("country", record.get("registered_country"))
         country = country.get("iso_code") if isinstance(country, dict) else country
         return (
             asn if isinstance(asn, int) and 0 <= asn < 2**32 else None,
@@ -246,7 +250,7 @@ def _open_places(path: Path) -> maxminddb.Reader:
         raise FileError(f"the IP database {path} cannot be read", fix=fix) from None
 
 
-def _given(column: pa.Array) -> bool:
+def _has_values(column: pa.Array) -> bool:
     return bool(column.null_count < len(column))
 
 
@@ -259,12 +263,12 @@ class _Described(NamedTuple):
 
     def columns(self) -> dict[str, pa.Array]:
         """Return the pseudonymized columns by name."""
-        made = {}
+        columns = {}
         for name in next(filter(None, self.rows), {}):
             known = [row and row[name] for row in self.rows]
             if known.count(None) < len(known):
-                made[name] = pa.array(known, _KINDS[name]).take(self.indices)
-        return made
+                columns[name] = pa.array(known, _KINDS[name]).take(self.indices)
+        return columns
 
 
 def _described(
@@ -313,7 +317,7 @@ def encode_words(column: pa.Array, values: tuple[str, ...]) -> pa.DictionaryArra
 
 def enum_codes(column: pa.Array, values: tuple[str, ...]) -> pa.Array:
     """Return each text's index in `values` as uint8; null for null and unknown texts."""
-    if not _given(column):
+    if not _has_values(column):
         return null_column(len(column), pa.uint8())
     if pa.types.is_dictionary(column.type):
         if column.dictionary.equals(_words(values)) and column.indices.type == pa.uint8():
@@ -335,7 +339,7 @@ def _plain(column: pa.Array, kind: pa.DataType) -> pa.Array:
     return column if column.type.equals(kind) else column.cast(kind)
 
 
-def _ids(ids: pa.Array, given: dict[str, pa.Array], made: dict[str, pa.Array]) -> pa.Array:
+def _ids(ids: pa.Array, present: dict[str, pa.Array], columns: dict[str, pa.Array]) -> pa.Array:
     """Fill absent ids with the SHA-256 of the event as it is after pseudonymisation."""
     ids = _plain(ids, pa.string())
     if ids.null_count == 0:
@@ -343,8 +347,8 @@ def _ids(ids: pa.Array, given: dict[str, pa.Array], made: dict[str, pa.Array]) -
     missing = ids.is_null()
     pseudonyms = {"phone": "number", "ip": "address", "device": "device"}
     canonical = {
-        name: made[pseudonyms[name]] if name in pseudonyms else given[name]
-        for name in sorted(given)
+        name: columns[pseudonyms[name]] if name in pseudonyms else present[name]
+        for name in sorted(present)
         if name != "id"
     }
     rows = json_rows(pa.RecordBatch.from_pydict(canonical).filter(missing))

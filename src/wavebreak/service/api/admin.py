@@ -109,9 +109,9 @@ async def remove_webhook(
     context = RequestContext.of(request)
 
     def remove() -> None:
-        found = _load_webhook(webhook)
-        write_audit_entry(context.now_ms, context.key, "remove_webhook", found.id, query.reason)
-        found.delete()
+        row = _load_webhook(webhook)
+        write_audit_entry(context.now_ms, context.key, "remove_webhook", row.id, query.reason)
+        row.delete()
 
     await run_write(remove)
 
@@ -129,12 +129,12 @@ async def rotate_webhook(
     context = RequestContext.of(request)
 
     def rotate() -> schemas.Webhook:
-        found = _load_webhook(webhook)
-        found.generation += 1
-        found.former_ends_ms = context.now_ms + change.grace_s * 1000
-        found.save(update_fields=["generation", "former_ends_ms"])
-        write_audit_entry(context.now_ms, context.key, "rotate_webhook", found.id, change.reason)
-        return _webhook_response(found, context.app.webhook_key)
+        row = _load_webhook(webhook)
+        row.generation += 1
+        row.former_ends_ms = context.now_ms + change.grace_s * 1000
+        row.save(update_fields=["generation", "former_ends_ms"])
+        write_audit_entry(context.now_ms, context.key, "rotate_webhook", row.id, change.reason)
+        return _webhook_response(row, context.app.webhook_key)
 
     return await run_write(rotate)
 
@@ -151,8 +151,8 @@ async def dead_letters(
     """Return the deliveries that used up their attempts."""
 
     def load() -> list[schemas.DeadLetter]:
-        found = _load_webhook(webhook, lock=False)
-        rows = Delivery.objects.filter(webhook=found, dead_lettered=True).order_by("number")
+        row = _load_webhook(webhook, lock=False)
+        rows = Delivery.objects.filter(webhook=row, dead_lettered=True).order_by("number")
         deliveries = rows[:MAX_DEAD_LETTERS]
         decisions = Decision.objects.filter(number__in=[one.number for one in deliveries])
         ids = dict(decisions.values_list("number", "id"))
@@ -183,14 +183,14 @@ async def replay_webhook(
     context = RequestContext.of(request)
 
     def replay() -> schemas.ReplayResult:
-        found = _load_webhook(webhook)
+        row = _load_webhook(webhook)
         if change.since is not None:
-            found.cursor = min(change.since, found.cursor)
-            found.save(update_fields=["cursor"])
-        dead = Delivery.objects.filter(webhook=found, dead_lettered=True)
+            row.cursor = min(change.since, row.cursor)
+            row.save(update_fields=["cursor"])
+        dead = Delivery.objects.filter(webhook=row, dead_lettered=True)
         replayed = dead.update(dead_lettered=False, attempts=0, next_ms=context.now_ms)
-        write_audit_entry(context.now_ms, context.key, "replay_webhook", found.id, change.reason)
-        return schemas.ReplayResult(replayed=replayed, cursor=found.cursor)
+        write_audit_entry(context.now_ms, context.key, "replay_webhook", row.id, change.reason)
+        return schemas.ReplayResult(replayed=replayed, cursor=row.cursor)
 
     result = await run_write(replay)
     context.app.deliveries_due.set()

@@ -128,9 +128,9 @@ def _page() -> tuple[str, str]:
 
 def problem_response(error: WavebreakError) -> HttpResponse:
     """Return an error as problem details."""
-    found = describe_error(error)
+    problem = describe_error(error)
     return HttpResponse(
-        found.body, content_type=MEDIA_TYPE, status=found.status, headers=found.headers
+        problem.body, content_type=MEDIA_TYPE, status=problem.status, headers=problem.headers
     )
 
 
