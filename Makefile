@@ -114,7 +114,7 @@ $(CORE_READY): requirements-core.lock pyproject.toml
 	@$(PIP_INSTALL) --require-hashes -r .venv/uv.lock
 	$(call install_lock,requirements-core.lock)
 	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
-	@echo "3 of 3: compiling the kernel on $$(nproc 2>/dev/null || echo all) cores (once; kept in ~/.cache/wavebreak)"
+	@echo "3 of 3: compiling the kernel on $$(nproc 2>/dev/null || echo all) cores (once; kept in the user cache directory)"
 	@$(BIN)/wavebreak precompile
 	@touch $@
 

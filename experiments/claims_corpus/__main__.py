@@ -10,8 +10,9 @@ import typer
 
 from experiments.claims_corpus import corpus, learn_weights
 from wavebreak.cli import run_app
-from wavebreak.cli.claims import AsJson, print_evaluation
+from wavebreak.cli.claims import print_evaluation
 from wavebreak.cli.console import out, progress_bar
+from wavebreak.cli.options import Json
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="markdown")
 
@@ -21,7 +22,7 @@ Split = StrEnum("Split", ["development", "heldout"])
 @app.command(epilog="Example: `python -m experiments.claims_corpus evaluate --split heldout`")
 def evaluate(
     split: Annotated[Split | None, typer.Option(help="Only pages of this split.")] = None,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Measure the shipped reader on the corpus: precision and recall with intervals, and errors."""
     pages = [page for page in corpus.generate_pages() if split in (None, page.split)]
@@ -56,7 +57,7 @@ def learn(
     out_path: Annotated[
         Path, typer.Option("--out", "-o", help="Directory of learned.toml and meaning.toml.")
     ] = learn_weights.OUT,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Learn the weights of the reader from the development split; takes minutes."""
     if not cross_validate and not without:

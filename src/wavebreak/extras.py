@@ -90,6 +90,6 @@ class Optional:
         self._name = module
 
     def __getattr__(self, attribute: str) -> Any:
-        found = getattr(load(self._name), attribute)
-        setattr(self, attribute, found)
-        return found
+        value = getattr(load(self._name), attribute)
+        setattr(self, attribute, value)
+        return value

@@ -12,26 +12,20 @@ from importlib import import_module
 
 
 def lazily(package: str, modules: Mapping[str, str]) -> Callable[[str], object]:
-    """Give a package's `__getattr__`: `modules` maps a module of it to its names, by spaces.
+    """Return a package's `__getattr__`: `modules` maps a module of it to its names, by spaces.
 
-    A name whose module calls it otherwise reads `theirs:ours`. Each is looked up once, then
-    kept in the package.
+    Each name is looked up once, then kept in the package.
 
-    >>> lazily("json", {"decoder": "JSONDecoder:Decoder"})("Decoder")
+    >>> lazily("json", {"decoder": "JSONDecoder"})("JSONDecoder")
     <class 'json.decoder.JSONDecoder'>
     """
-    where = {}
-    for module, names in modules.items():
-        for name in names.split():
-            theirs, _, ours = name.partition(":")
-            where[ours or theirs] = (f"{package}.{module}", theirs)
+    module_of = {name: module for module, names in modules.items() for name in names.split()}
 
-    def found(name: str) -> object:
-        if name not in where:
+    def load_name(name: str) -> object:
+        if name not in module_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name)
-        module, theirs = where[name]
-        value: object = getattr(import_module(module), theirs)
+        value: object = getattr(import_module(f"{package}.{module_of[name]}"), name)
         setattr(sys.modules[package], name, value)
         return value
 
-    return found
+    return load_name

@@ -61,12 +61,12 @@ class Target:
 def resolve_host(host: str, port: int) -> list[str]:
     """Return a host's addresses; raises ForbiddenAddressError where there is none."""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         raise ForbiddenAddressError(
             "the host has no address", fix="check the name in the URL"
         ) from None
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    return list(dict.fromkeys(str(entry[4][0]) for entry in infos))
 
 
 def is_public(address: str) -> bool:
@@ -78,10 +78,12 @@ def is_public(address: str) -> bool:
     (False, False, False)
     """
     try:
-        found = ip_address(address.partition("%")[0])
+        parsed = ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    return _is_allowed(_embedded_ipv4(found) or found if isinstance(found, IPv6Address) else found)
+    return _is_allowed(
+        _embedded_ipv4(parsed) or parsed if isinstance(parsed, IPv6Address) else parsed
+    )
 
 
 def _embedded_ipv4(address: IPv6Address) -> IPv4Address | None:
@@ -140,15 +142,15 @@ def resolve_target(
         listed = ", ".join(map(str, sorted(ports)))
         raise ForbiddenAddressError(f"port {port} is not allowed", fix=f"use one of {listed}")
     literal = _literal(host)
-    found = [literal] if literal else list(resolver(host, port))[:_MAX_ADDRESSES]
-    if not found:
+    addresses = [literal] if literal else list(resolver(host, port))[:_MAX_ADDRESSES]
+    if not addresses:
         raise ForbiddenAddressError("the host has no address", fix="check the name in the URL")
-    if not allow_private and not all(map(is_public, found)):
+    if not allow_private and not all(map(is_public, addresses)):
         raise ForbiddenAddressError(
             "the host is not on the public internet",
             fix="use a host with public addresses only",
         )
-    return Target(scheme, host, port, found[0])
+    return Target(scheme, host, port, addresses[0])
 
 
 def _parts(url: str) -> tuple[str, str, int]:

@@ -117,7 +117,7 @@ def add_run_exhibit(
     workspace: CaseWorkspace,
     run: Path,
     accounts: Sequence[str],
-    given: RunInputs,
+    inputs: RunInputs,
     key: bytes,
     actor: claims.Actor,
     role: str,
@@ -128,11 +128,11 @@ def add_run_exhibit(
     now = workspace.clock()
     with _new_exhibit_directory(workspace) as (name, place):
         about = extract_run(
-            run, accounts, given, make_renamer(case_key(key, workspace.case.id)), place
+            run, accounts, inputs, make_renamer(case_key(key, workspace.case.id)), place
         )
         timelines = reproduction.exhibit_timelines(place, about.accounts)
         numbers = {
-            account: reproduction.count_conduct(found) for account, found in timelines.items()
+            account: reproduction.count_conduct(timeline) for account, timeline in timelines.items()
         }
         content = msgspec.json.format(msgspec.json.encode(numbers), indent=1)
         (place / reproduction.NUMBERS).write_bytes(content + b"\n")
@@ -247,8 +247,8 @@ def link_accounts(
 ) -> None:
     """Tie accounts, by pseudonym, to a party."""
     for account in accounts:
-        made = Link(party, account, basis, strength, exhibit)
-        workspace.take(AccountLinked(made), by=by, role=role)
+        link = Link(party, account, basis, strength, exhibit)
+        workspace.take(AccountLinked(link), by=by, role=role)
 
 
 def draft_notice(
@@ -281,8 +281,8 @@ def draft_notice(
         "conduct": "; ".join(letters.conduct[language][c] for c in did),
         "exhibits": ", ".join(dict.fromkeys(e.exhibit for e in bearing)),
     }
-    given = {name: value for name, value in facts.items() if value}
-    subject, paragraphs = render_notice(letters, template, language, given)
+    stated = {name: value for name, value in facts.items() if value}
+    subject, paragraphs = render_notice(letters, template, language, stated)
     return Notice(case.fresh("N"), party, template, language, subject, paragraphs, now, deadline)
 
 
@@ -293,10 +293,12 @@ def enforcement_states(workspace: CaseWorkspace, party: str) -> tuple[Enforcemen
     last: dict[str, Decision] = {}
     for exhibit in workspace.case.exhibits.values():
         if exhibit.kind == "platform_run":
-            for made in _run_decisions(workspace.path / exhibit.path):
-                if made.account in own:
-                    last[made.account] = made
-    return tuple(EnforcementState(name, made.outcome, made.until) for name, made in last.items())
+            for decision in _run_decisions(workspace.path / exhibit.path):
+                if decision.account in own:
+                    last[decision.account] = decision
+    return tuple(
+        EnforcementState(name, decision.outcome, decision.until) for name, decision in last.items()
+    )
 
 
 def _run_decisions(place: Path) -> Iterator[Decision]:
@@ -322,7 +324,7 @@ def prepare_determination(
     party = workspace.case.root(party)
     grounds, name = load_grounds(policy), workspace.case.fresh("D")
     at = workspace.clock() if as_of is None else as_of
-    made = determine(
+    determination = determine(
         party,
         evidence_for_party(workspace.case, party),
         grounds,
@@ -330,15 +332,15 @@ def prepare_determination(
         enforcement_states(workspace, party),
     )
     workspace.keep_grounds(grounds)
-    workspace.take(DeterminationPrepared(name, made), by=by, role=role)
-    return name, made
+    workspace.take(DeterminationPrepared(name, determination), by=by, role=role)
+    return name, determination
 
 
 NO_ACTION = ("allow", "observe")
 
 
 def add_post_notice_evidence(
-    workspace: CaseWorkspace, run: Path, given: RunInputs, key: bytes, actor: Actor, role: str
+    workspace: CaseWorkspace, run: Path, inputs: RunInputs, key: bytes, actor: Actor, role: str
 ) -> list[str]:
     """Take in, as evidence, what a run shows of accounts of noticed parties; the evidence's ids.
 
@@ -349,7 +351,7 @@ def add_post_notice_evidence(
     rename = make_renamer(case_key(key, workspace.case.id))
     last = {d.account: d.ts for d in read_decisions(run) if d.outcome not in NO_ACTION}
     hidden = {rename("a", account): account for account in last}
-    made = []
+    added = []
     for party, since in monitoring_starts(workspace.case).items():
         tied = {
             link.account
@@ -359,10 +361,10 @@ def add_post_notice_evidence(
         accounts = [hidden[name] for name in sorted(tied & hidden.keys())]
         accounts = [account for account in accounts if last[account] > since]
         if accounts:
-            made.append(
-                _add_account_evidence(workspace, run, party, accounts, given, key, actor, role)
+            added.append(
+                _add_account_evidence(workspace, run, party, accounts, inputs, key, actor, role)
             )
-    return made
+    return added
 
 
 def _add_account_evidence(
@@ -370,12 +372,12 @@ def _add_account_evidence(
     run: Path,
     party: str,
     accounts: list[str],
-    given: RunInputs,
+    inputs: RunInputs,
     key: bytes,
     actor: Actor,
     role: str,
 ) -> str:
-    exhibit, about = add_run_exhibit(workspace, run, accounts, given, key, actor, role)
+    exhibit, about = add_run_exhibit(workspace, run, accounts, inputs, key, actor, role)
     ties: Any = strongest_link(workspace, party, about.accounts)
     name, dates = workspace.case.fresh("V"), conduct_dates(workspace, exhibit)
     fields: Any = (name, party, exhibit.id, "on_platform", "engaged", *dates, *ties)

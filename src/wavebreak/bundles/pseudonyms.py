@@ -61,8 +61,11 @@ def rename_log(log: pa.RecordBatch, rename: Renamer) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=LOG_SCHEMA)
 
 
-def rename_decision(made: Decision, rename: Renamer, identity: str) -> Decision:
+def rename_decision(decision: Decision, rename: Renamer, identity: str) -> Decision:
     """Rename what a decision names; its id, which is drawn from names, becomes `identity`."""
     return msgspec.structs.replace(
-        made, id=identity, account=rename("a", made.account), trigger=rename("e", made.trigger)
+        decision,
+        id=identity,
+        account=rename("a", decision.account),
+        trigger=rename("e", decision.trigger),
     )

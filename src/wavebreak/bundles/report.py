@@ -91,7 +91,7 @@ def _run_blocks(place: Path, exhibit: Exhibit, figures: dict[str, bytes]) -> Ite
         (place / reproduction.ABOUT).read_bytes(), type=reproduction.RerunManifest
     )
     lines = (place / reproduction.DECISIONS).read_bytes().splitlines()
-    made = [msgspec.json.decode(line, type=Decision) for line in lines[: about.as_run]]
+    decisions = [msgspec.json.decode(line, type=Decision) for line in lines[: about.as_run]]
     yield heading(f"{exhibit.id}: {exhibit.title}")
     yield text(
         f"{about.events:,} events{'' if about.whole else ' of the accounts'} up to the last "
@@ -114,7 +114,7 @@ def _run_blocks(place: Path, exhibit: Exhibit, figures: dict[str, bytes]) -> Ite
     for n, (account, timeline) in enumerate(
         reproduction.exhibit_timelines(place, about.accounts).items()
     ):
-        own = [decision for decision in made if decision.account == account]
+        own = [decision for decision in decisions if decision.account == account]
         name = f"{exhibit.id}-{n + 1}.svg"
         yield heading(f"Account {account}")
         drawn = reproduction.draw_timeline(name.removesuffix(".svg"), account, timeline, own)
@@ -161,9 +161,9 @@ def _conduct_tables(counts: reproduction.Conduct, own: list[Decision]) -> Iterat
         yield note(f"{len(own) - DECISIONS_SHOWN:,} later ones stand in {reproduction.DECISIONS}.")
 
 
-def _reasons(made: Decision) -> str:
+def _reasons(decision: Decision) -> str:
     reasons = [
-        f"{r.feature} {'missing' if r.value is None else f'{r.value:g}'}" for r in made.reasons
+        f"{r.feature} {'missing' if r.value is None else f'{r.value:g}'}" for r in decision.reasons
     ]
     return ", ".join(reasons[:8]) + (f" and {len(reasons) - 8} more" if len(reasons) > 8 else "")
 
@@ -242,7 +242,7 @@ def _typeset(about: dict[str, Any], figures: dict[str, bytes], at: int) -> bytes
         compiler = typst.Compiler(
             root / "report.typ", root=root, font_paths=[charts.fonts()], ignore_system_fonts=True
         )
-        made = compiler.compile(format="pdf", timestamp=at // 1000)
-    if not isinstance(made, bytes):  # pragma: no cover
+        pdf = compiler.compile(format="pdf", timestamp=at // 1000)
+    if not isinstance(pdf, bytes):  # pragma: no cover
         raise AssertionError("typst gives one file")
-    return made
+    return pdf

@@ -187,25 +187,27 @@ def evidence(case: Case) -> Block:
 def determinations(case: Case) -> Block:
     """Each determination with its grounds, what was left out and why, what would change it."""
     blocks: list[Block] = []
-    for made in case.determinations.values():
-        blocks += _determination(case, made)
+    for prepared in case.determinations.values():
+        blocks += _determination(case, prepared)
     return section("Determination", [note(_RULES), *blocks] if blocks else [note("None yet.")])
 
 
-def _determination(case: Case, made: PreparedDetermination) -> Iterator[Block]:
-    value = made.value
+def _determination(case: Case, prepared: PreparedDetermination) -> Iterator[Block]:
+    value = prepared.value
     party = case.parties[value.party]
-    yield heading(f"{made.id}: {party.name} ({party.id})")
-    signed = f"Signed by {made.signed_by}, {value.signs}, on {format_time(made.signed_at)} UTC."
+    yield heading(f"{prepared.id}: {party.name} ({party.id})")
+    signed = (
+        f"Signed by {prepared.signed_by}, {value.signs}, on {format_time(prepared.signed_at)} UTC."
+    )
     yield {
         "kind": "verdict",
         "text": to_words(value.result).capitalize(),
         "tint": _TINTS[value.result],
         "lines": [
             f"As of {format_time(value.as_of)} UTC, under {value.policy}.",
-            f"Prepared by {made.by} on {format_time(made.at)} UTC.",
+            f"Prepared by {prepared.by} on {format_time(prepared.at)} UTC.",
             signed
-            if made.signed_by
+            if prepared.signed_by
             else f"Not signed. A person with the role {value.signs}, "
             "who did not prepare it, may sign.",
         ],
@@ -356,12 +358,14 @@ def _page(place: Path, name: str, figures: dict[str, bytes]) -> Iterator[Block]:
     about = claims.load_exhibit(place)
     yield text(f"{about.source}, captured {about.captured_at} by {about.actor.who}.")
     try:
-        found = [claims.read(page, about.captured_at) for page in claims.exhibit_documents(place)]
+        readings = [
+            claims.read(page, about.captured_at) for page in claims.exhibit_documents(place)
+        ]
     except ClaimError as error:
         yield note(f"Not read: {error.what}.")
     else:
-        made = claims.highest_scoring(found)
-        yield from _reading(made, about.published or made.published)
+        reading = claims.highest_scoring(readings)
+        yield from _reading(reading, about.published or reading.published)
     for label in claims.read_labels(place):
         finding = "claim" if label.label == "claim" else "no claim"
         yield text(f"{finding}, reviewed by {label.by}, {label.at}: {label.reason}")
@@ -371,18 +375,18 @@ def _page(place: Path, name: str, figures: dict[str, bytes]) -> Iterator[Block]:
         yield {"kind": "picture", "file": f"{name}.png", "alt": f"Screenshot of {about.source}"}
 
 
-def _reading(made: claims.Reading, public: claims.Published | None) -> Iterator[Block]:
+def _reading(reading: claims.Reading, public: claims.Published | None) -> Iterator[Block]:
     sentences = [
         (" ".join(r.text.split())[:400], ", ".join(map(to_words, r.offers)) or "by wording")
-        for r in made.relied_on[:MAX_ITEMS]
+        for r in reading.relied_on[:MAX_ITEMS]
     ]
     yield table(["sentence", "offers"], sentences, [3, 1], none="No sentence offers anything.")
     numbers = [
         f"{c.count:,} {c.what}{f' a {c.period}' if c.period else ''}"
-        for c in made.capacities[:MAX_ITEMS]
+        for c in reading.capacities[:MAX_ITEMS]
     ]
-    prices = [f"{m.amount:g} {m.currency}" for m in made.prices[:MAX_ITEMS]]
-    contacts = [value for values in made.contacts.values() for value in values][:MAX_ITEMS]
+    prices = [f"{m.amount:g} {m.currency}" for m in reading.prices[:MAX_ITEMS]]
+    contacts = [value for values in reading.contacts.values() for value in values][:MAX_ITEMS]
     ends = [at or "not known" for at in (public.earliest, public.latest)] if public else []
     since = [f"{' to '.join(ends)}, by {public.basis}"] if public else []
     rows = [
@@ -390,12 +394,12 @@ def _reading(made: claims.Reading, public: claims.Published | None) -> Iterator[
         ("capacity claimed", numbers),
         ("prices", prices),
         ("contacts", contacts),
-        ("brands", list(made.brands[:MAX_ITEMS])),
-        ("language", [made.language]),
+        ("brands", list(reading.brands[:MAX_ITEMS])),
+        ("language", [reading.language]),
     ]
     known = [(n, ", ".join(dict.fromkeys(v))) for n, v in rows if any(v)]
     yield table(["read on the page", ""], known, [1, 3])
-    yield note(f"Triage: {made.verdict}, {made.score:.2f}.")
+    yield note(f"Triage: {reading.verdict}, {reading.score:.2f}.")
 
 
 def _table(title: str, head: Sequence[str], rows: list[Any]) -> Iterator[Table]:
@@ -465,24 +469,24 @@ def summary_lines(case: Case, now: int) -> list[str]:
     return [f"{case.id}: {case.title}; {case.state}, {len(case.steps)} steps", *late]
 
 
-def proposal_tables(found: Sequence[MergeProposal]) -> Iterator[Table]:
+def proposal_tables(proposals: Sequence[MergeProposal]) -> Iterator[Table]:
     """Pairs of parties that may be one, with reasons."""
-    rows = [(p.party, p.other, f"{p.score:.2f}", "\n".join(p.reasons)) for p in found]
+    rows = [(p.party, p.other, f"{p.score:.2f}", "\n".join(p.reasons)) for p in proposals]
     yield from _table("may be one", ["party", "other", "score", "reasons"], rows)
 
 
-def determination_lines(name: str, made: Determination) -> Iterator[str]:
+def determination_lines(name: str, determination: Determination) -> Iterator[str]:
     """A determination line by line: result, grounds, what was left out, what would change it."""
-    result, as_of = to_words(made.result), format_time(made.as_of)
-    yield f"{name}: {result}, as of {as_of} UTC, under {made.policy}"
-    for ground in made.grounds:
+    result, as_of = to_words(determination.result), format_time(determination.as_of)
+    yield f"{name}: {result}, as of {as_of} UTC, under {determination.policy}"
+    for ground in determination.grounds:
         yield f"  {ground.rule} {ground.notice} rests on {', '.join(ground.evidence)}"
-    for item in made.disregarded:
+    for item in determination.disregarded:
         yield f"  {item.evidence} ({item.exhibit}) disregarded: {item.why}"
-    for need in made.needs:
+    for need in determination.needs:
         yield f"  needs to be known: {need}"
-    for change in made.changes:
+    for change in determination.changes:
         yield f"  {to_words(change.result)}, if: {change.supposing}"
-    for beside in made.enforcement:
+    for beside in determination.enforcement:
         yield f"  beside, technical enforcement: {beside.account} {beside.outcome}"
-    yield made.advice
+    yield determination.advice

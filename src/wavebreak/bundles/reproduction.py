@@ -109,8 +109,8 @@ def check_sealed_decisions(place: Path, relied: Sequence[Decision], keys: Sequen
         read_json(line, "proof")["entry"]["body"] for line in read_lines(place / "proofs.jsonl")
     ]
     expected = [
-        {name: value for name, value in msgspec.to_builtins(made).items() if name not in _NAMES}
-        for made in relied
+        {name: value for name, value in msgspec.to_builtins(decision).items() if name not in _NAMES}
+        for decision in relied
     ]
     if canonical(bodies) != canonical(expected):
         raise bundle_error("sealed_other", "what was sealed is not what is relied on")
@@ -153,14 +153,14 @@ class RunInputs(msgspec.Struct, frozen=True):
 
     policy: Path | None
     model: model.Model | None
-    edge: Pseudonymizer
+    pseudonymizer: Pseudonymizer
     lateness_s: int = 60
     ledger: tuple[Path, Signer] | None = None
     whole: bool = True
 
 
 def extract_run(
-    run: Path, accounts: Sequence[str], given: RunInputs, rename: Renamer, out: Path
+    run: Path, accounts: Sequence[str], inputs: RunInputs, rename: Renamer, out: Path
 ) -> RerunManifest:
     """Take from a run what decides again on `accounts`; writes it into the new directory `out`.
 
@@ -169,32 +169,32 @@ def extract_run(
     """
     out.mkdir(parents=True)
     try:
-        return _extract(run, accounts, given, rename, out)
+        return _extract(run, accounts, inputs, rename, out)
     except BaseException:
         shutil.rmtree(out)
         raise
 
 
 def _extract(
-    run: Path, accounts: Sequence[str], given: RunInputs, rename: Renamer, out: Path
+    run: Path, accounts: Sequence[str], inputs: RunInputs, rename: Renamer, out: Path
 ) -> RerunManifest:
-    summary, made = _summary(run), list(read_decisions(run))
-    wanted = [n for n, decision in enumerate(made) if decision.account in set(accounts)]
+    summary, decisions = _summary(run), list(read_decisions(run))
+    wanted = [n for n, decision in enumerate(decisions) if decision.account in set(accounts)]
     source = _source(run, summary)
     origin = str(summary.get("profile") or "")
     profile = Path(origin) if origin and Path(origin).is_file() else None
-    stream, _ = stream_profile(source, profile, given.edge)
-    _write_inputs(out, stream, given)
+    stream, _ = stream_profile(source, profile, inputs.pseudonymizer)
+    _write_inputs(out, stream, inputs)
     enforce = summary.get("mode") == "enforce"
     engine = Engine(
-        rules.load_policy(given.policy),
+        rules.load_policy(inputs.policy),
         stream,
         enforce=enforce,
-        model=given.model,
-        lateness_s=given.lateness_s,
+        model=inputs.model,
+        lateness_s=inputs.lateness_s,
     )
     _require_same_versions(summary, engine)
-    log = _compared_log(read(source, given.edge, batch=STEP), engine, made, wanted)
+    log = _compared_log(read(source, inputs.pseudonymizer, batch=STEP), engine, decisions, wanted)
     events, names = _write_log(out / LOG_FILE, (rename_log(batch, rename) for batch in log))
     hidden = tuple(rename("a", account) for account in accounts)
     if absent := [a for a, name in zip(accounts, hidden, strict=True) if name not in names]:
@@ -205,26 +205,26 @@ def _extract(
         (),
         events,
         0,
-        len(made[: wanted[-1] + 1]) if wanted else 0,
+        len(decisions[: wanted[-1] + 1]) if wanted else 0,
         enforce,
-        given.lateness_s,
+        inputs.lateness_s,
         engine.policy.name,
         engine.policy.version,
         engine.model.version if engine.model else None,
         engine.version,
         __version__,
     )
-    if given.ledger and wanted:
-        write_sealed_decisions(*given.ledger, [made[n] for n in wanted], out / SEALED)
-    return _write_reproduction(out, about, made, given.whole, rename)
+    if inputs.ledger and wanted:
+        write_sealed_decisions(*inputs.ledger, [decisions[n] for n in wanted], out / SEALED)
+    return _write_reproduction(out, about, decisions, inputs.whole, rename)
 
 
 def _write_reproduction(
-    out: Path, about: RerunManifest, made: Sequence[Decision], whole: bool, rename: Renamer
+    out: Path, about: RerunManifest, decisions: Sequence[Decision], whole: bool, rename: Renamer
 ) -> RerunManifest:
     """Decide again under the new names, compare with the run, and write what came of it."""
     again, values = reproduce(out, about)
-    for n, (one, other) in enumerate(zip(made[: about.as_run], again, strict=False)):
+    for n, (one, other) in enumerate(zip(decisions[: about.as_run], again, strict=False)):
         if rename_decision(one, rename, other.id) != other:
             raise CaseError(f"decision {n + 1} depends on names", fix="report this as a fault")
     relied = tuple(d.id for d in again[: about.as_run] if d.account in about.accounts)
@@ -253,10 +253,10 @@ def _keep_own_events(out: Path, about: RerunManifest, decisions: int) -> RerunMa
 
 
 def _compared_log(
-    batches: Iterable[Any], engine: Engine, made: Sequence[Decision], wanted: Sequence[int]
+    batches: Iterable[Any], engine: Engine, decisions: Sequence[Decision], wanted: Sequence[int]
 ) -> Iterator[pa.RecordBatch]:
     """The log up to the last decision wanted (all of it, without one), each decision compared."""
-    last, done, events = wanted[-1] if wanted else len(made), 0, 0
+    last, done, events = wanted[-1] if wanted else len(decisions), 0, 0
     for batch in batches:
         events += batch.log.num_rows
         if events > MAX_EVENTS:
@@ -264,16 +264,18 @@ def _compared_log(
                 f"the log up to the last decision is over {MAX_EVENTS:,} events",
                 fix="rely on earlier decisions, or run on a shorter stretch of the log",
             )
-        done = _compare_decisions(engine.take(batch.log), made, done)
+        done = _compare_decisions(engine.take(batch.log), decisions, done)
         yield batch.log
         if done > last:
             return
-    _compare_decisions(engine.finish(), made, done)
+    _compare_decisions(engine.finish(), decisions, done)
 
 
-def _compare_decisions(found: Iterable[Decision], made: Sequence[Decision], done: int) -> int:
-    for decision in found:
-        if done >= len(made) or decision != made[done]:
+def _compare_decisions(
+    reproduced: Iterable[Decision], decisions: Sequence[Decision], done: int
+) -> int:
+    for decision in reproduced:
+        if done >= len(decisions) or decision != decisions[done]:
             raise CaseError(
                 f"decision {done + 1} of the run is not what its log, policy and model give",
                 fix="give --policy, --model, --key and --lateness as the run had them",
@@ -307,17 +309,17 @@ def reproduce(directory: Path, about: RerunManifest) -> tuple[list[Decision], di
                 name=f"rerun_{name}",
                 fix=f"run Wavebreak {about.wavebreak}, if that is what differs",
             )
-    found: list[Decision] = []
+    decisions: list[Decision] = []
     events = 0
     for batch in read(directory / LOG_FILE, Pseudonymizer(bytes(32), None), batch=50_000):
         events += batch.log.num_rows
         if events > about.events:
             break
-        found += engine.take(batch.log)
+        decisions += engine.take(batch.log)
     if events != about.events:
         raise EvidenceError(f"{events} events, not {about.events}", name="rerun_events", fix="")
-    found += engine.finish()
-    return found, {name: _values(engine, name) for name in about.accounts}
+    decisions += engine.finish()
+    return decisions, {name: _values(engine, name) for name in about.accounts}
 
 
 def _values(engine: Engine, account: str) -> dict[str, float | None] | None:
@@ -332,17 +334,17 @@ def _shipped(directory: Path) -> Path:
     return directory / POLICY / "shipped"
 
 
-def _write_inputs(out: Path, stream: Profile, given: RunInputs) -> None:
+def _write_inputs(out: Path, stream: Profile, inputs: RunInputs) -> None:
     """Write policy, model and profile as they are read again."""
-    own = rules.load_policy(given.policy).name
-    for name, place in (("shipped", SHIPPED), (own, given.policy or SHIPPED)):
+    own = rules.load_policy(inputs.policy).name
+    for name, place in (("shipped", SHIPPED), (own, inputs.policy or SHIPPED)):
         target = out / POLICY / name
         (target / "rules").mkdir(parents=True, exist_ok=True)
         for path in [*sorted((place / "rules").glob("*.toml")), place / "actions.toml"]:
             if path.is_file():
                 (target / path.relative_to(place)).write_bytes(path.read_bytes())
-    if given.model:
-        model.save(given.model, out / MODEL)
+    if inputs.model:
+        model.save(inputs.model, out / MODEL)
     coverage.save(stream, out / PROFILE)
 
 
@@ -400,8 +402,8 @@ def _require_same_versions(summary: dict[str, Any], engine: Engine) -> None:
             )
 
 
-def _line(made: Decision) -> bytes:
-    return msgspec.json.encode(made) + b"\n"
+def _line(decision: Decision) -> bytes:
+    return msgspec.json.encode(decision) + b"\n"
 
 
 def _json(value: Any) -> bytes:
@@ -470,9 +472,9 @@ def draw_timeline(
     names = {kind: kind.replace("_", " ") for kind in KINDS}
     shown: dict[str, Any] = {names[k]: timeline[k] for k in ("sends", "first_contacts", "replies")}
     lanes = {names[kind]: timeline[kind] for kind in KINDS if len(timeline[kind])}
-    marks = [(made.ts, made.outcome) for made in decisions]
+    marks = [(decision.ts, decision.outcome) for decision in decisions]
     start, end = window
-    edge = max(1_000, (end - start) // 50)
+    margin = max(1_000, (end - start) // 50)
     return charts.timeline(
-        name, f"Account {account}", shown, lanes, marks, (start - edge, end + edge)
+        name, f"Account {account}", shown, lanes, marks, (start - margin, end + margin)
     )

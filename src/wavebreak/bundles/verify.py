@@ -87,10 +87,10 @@ def _read_manifest(root: Path, name: str) -> dict[str, str]:
         lines = (root / name).read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         raise bundle_error("bag_manifest", f"there is no readable {name}") from None
-    found = [match for line in lines if (match := _LINE.fullmatch(line))]
-    if len(found) < len(lines) or len({m[2] for m in found}) < len(lines):
+    matches = [match for line in lines if (match := _LINE.fullmatch(line))]
+    if len(matches) < len(lines) or len({m[2] for m in matches}) < len(lines):
         raise bundle_error("bag_manifest", f"{name} has a line that is not well formed, or twice")
-    return {match[2]: match[1] for match in found}
+    return {match[2]: match[1] for match in matches}
 
 
 def check_case(data: Path) -> tuple[CaseFile, Case]:
@@ -128,24 +128,24 @@ def check_steps(data: Path, written: CaseFile) -> str:
     return f"{len(own):,} steps as they were sealed"
 
 
-def check_exhibits(data: Path, found: Case) -> str:
+def check_exhibits(data: Path, case: Case) -> str:
     """Every exhibit's files are as they were taken in, and nothing else lies beside them."""
-    for exhibit in found.exhibits.values():
+    for exhibit in case.exhibits.values():
         if not re.fullmatch(rf"{EXHIBITS}/E\d+", exhibit.path):
             raise bundle_error("exhibit_path", f"{exhibit.id} lies elsewhere")
         if wrong := check_exhibit_files(data, exhibit):
             raise bundle_error("exhibit_files", wrong[0])
-    known = {exhibit.path for exhibit in found.exhibits.values()}
+    known = {exhibit.path for exhibit in case.exhibits.values()}
     lying = (data / EXHIBITS).glob("*") if (data / EXHIBITS).exists() else []
     if more := sorted(p.name for p in lying if p.relative_to(data).as_posix() not in known):
         raise bundle_error("exhibit_surplus", f"{more[0][:40]} is no exhibit of the case")
     return f"{len(known):,} exhibits as they were taken in"
 
 
-def check_custody(data: Path, found: Case) -> str:
+def check_custody(data: Path, case: Case) -> str:
     """Each exhibit from a claim is what its id names, and its custody is an unbroken chain."""
     count = 0
-    for exhibit in found.exhibits.values():
+    for exhibit in case.exhibits.values():
         place = data / exhibit.path
         if (place / claims.EXHIBIT).exists():
             if wrong := claims.check_exhibit(place):
@@ -158,10 +158,10 @@ def check_custody(data: Path, found: Case) -> str:
     return f"{count:,} lines of custody"
 
 
-def check_warcs(data: Path, found: Case) -> str:
+def check_warcs(data: Path, case: Case) -> str:
     """Every WARC can be read through, and its digests hold."""
     count = 0
-    for exhibit in found.exhibits.values():
+    for exhibit in case.exhibits.values():
         for name in exhibit.sha256:
             path = data / exhibit.path / name
             if name.endswith((".warc", ".warc.gz", ".wacz")):
@@ -172,10 +172,10 @@ def check_warcs(data: Path, found: Case) -> str:
     return f"{count:,} WARC files, every digest"
 
 
-def check_reruns(data: Path, found: Case, keys: Sequence[Key]) -> str:
+def check_reruns(data: Path, case: Case, keys: Sequence[Key]) -> str:
     """The engine, over the events that are here, gives the same decisions, features and counts."""
     results, open_ = [], list[str]()
-    for exhibit in found.exhibits.values():
+    for exhibit in case.exhibits.values():
         if exhibit.kind == "platform_run":
             place = data / exhibit.path
             about = _read_json(place / reproduction.ABOUT, reproduction.RerunManifest)
@@ -194,16 +194,16 @@ def check_reruns(data: Path, found: Case, keys: Sequence[Key]) -> str:
 
 def _check_rerun(place: Path, about: reproduction.RerunManifest, keys: Sequence[Key]) -> str:
     lines = (place / reproduction.DECISIONS).read_bytes().splitlines(keepends=True)
-    made = [msgspec.json.decode(line, type=Decision) for line in lines]
+    decisions = [msgspec.json.decode(line, type=Decision) for line in lines]
     if about.whole:
         again, values = reproduction.reproduce(place, about)
         if [msgspec.json.encode(decision) + b"\n" for decision in again] != lines:
             raise bundle_error("rerun_decisions", "the events give other decisions")
         if _read_json(place / reproduction.VALUES, dict[str, Any]) != values:
             raise bundle_error("rerun_features", "the events give other features")
-    if len(made) != about.decisions:
+    if len(decisions) != about.decisions:
         raise bundle_error("rerun_decisions", "there are more or fewer decisions than it says")
-    own = [d for d in made[: about.as_run] if d.account in about.accounts]
+    own = [d for d in decisions[: about.as_run] if d.account in about.accounts]
     if tuple(d.id for d in own) != about.relied:
         raise bundle_error("rerun_relied", "the decisions relied on are others")
     timelines = reproduction.exhibit_timelines(place, about.accounts)
@@ -218,43 +218,43 @@ def _check_rerun(place: Path, about: reproduction.RerunManifest, keys: Sequence[
         if there
         else ""
     )
-    what = f"{len(made):,} decisions and features" if about.whole else "counts of conduct"
+    what = f"{len(decisions):,} decisions and features" if about.whole else "counts of conduct"
     return f"{about.events:,} events: {what} the same again{before}"
 
 
 def check_determinations(data: Path, written: CaseFile) -> str:
     """Each determination follows from the evidence that the case had then, and its policy."""
-    found, count = Case(written.id), 0
+    case, count = Case(written.id), 0
     for step in written.steps:
         if isinstance(step.did, DeterminationPrepared):
             said = step.did.determination
-            if _determine_again(data, found, said) != said:
+            if _determine_again(data, case, said) != said:
                 raise bundle_error(
                     "determination", f"{step.did.id} does not follow from its evidence"
                 )
             count += 1
-        found = apply_step(found, step)
+        case = apply_step(case, step)
     return f"{count:,} determinations follow from their evidence"
 
 
-def _determine_again(data: Path, found: Case, said: Determination) -> Determination:
+def _determine_again(data: Path, case: Case, said: Determination) -> Determination:
     grounds = _read_json(data / GROUNDS / f"{Path(said.policy).name}.json", Grounds)
     if grounds.version != said.policy:
         raise bundle_error("determination_policy", f"the policy {said.policy[:60]} is another")
-    evidence = evidence_for_party(found, said.party)
+    evidence = evidence_for_party(case, said.party)
     return determine(said.party, evidence, grounds, said.as_of, said.enforcement)
 
 
-def check_report_pages(data: Path, found: Case) -> str:
+def check_report_pages(data: Path, case: Case) -> str:
     """The report and the forms are those that the bundle's values give."""
-    made = _read_json(data / MADE, dict[str, str])
+    recorded = _read_json(data / MADE, dict[str, str])
     here = report.versions()
-    if made != here:
-        differ = ", ".join(f"{n} {made.get(n)}" for n in here if made.get(n) != here[n])
+    if recorded != here:
+        differ = ", ".join(f"{n} {recorded.get(n)}" for n in here if recorded.get(n) != here[n])
         raise NotChecked(f"made with {differ or 'more'}: to compare them needs that")
-    if (data / REPORT).read_bytes() != report.render_report(data, found):
+    if (data / REPORT).read_bytes() != report.render_report(data, case):
         raise bundle_error("report", f"{REPORT} is not what the case says")
-    if (data / CERTIFICATE).read_bytes() != report.render_certificate_forms(found):
+    if (data / CERTIFICATE).read_bytes() != report.render_certificate_forms(case):
         raise bundle_error("certificate", f"{CERTIFICATE} is not the form")
     return "report and forms are those of the case, to the byte"
 
@@ -265,8 +265,8 @@ def check_verifier(data: Path) -> str:
     if more := sorted(path.name for path in data.iterdir() if path.name not in known):
         raise bundle_error("payload_surplus", f"{more[0][:60]} does not belong in a bundle")
     if (data / VERIFIER).read_bytes() != Path(verifier.__file__).read_bytes():
-        made = _read_json(data / MADE, dict[str, str])
-        if made.get("wavebreak") == report.versions()["wavebreak"]:
+        recorded = _read_json(data / MADE, dict[str, str])
+        if recorded.get("wavebreak") == report.versions()["wavebreak"]:
             raise bundle_error("verifier_program", f"{VERIFIER} is not this version's")
         raise NotChecked(f"{VERIFIER} is of another version; do not run it unread")
     return f"{VERIFIER} is ours"
@@ -311,18 +311,18 @@ def verify_bundle(source: Path, keys: Sequence[Key], bounds: Bounds | None = Non
             root.append(unpack(source, Path(place), bounds))
             return f"{sum(p.is_file() for p in root[0].rglob('*')):,} files, unpacked with care"
 
-        found = [_run_check("zip file", opened)]
-        return found + _verify_folder(root[0], keys) if root else found
+        findings = [_run_check("zip file", opened)]
+        return findings + _verify_folder(root[0], keys) if root else findings
 
 
 def _verify_folder(root: Path, keys: Sequence[Key]) -> list[Finding]:
     data = root / "data"
-    found = [_run_check("bag", partial(check_bag, root))]
+    findings = [_run_check("bag", partial(check_bag, root))]
     try:
         written, case = check_case(data)
     except WavebreakError as error:
-        return [*found, Finding("case", False, error.what, "case")]
-    found.append(Finding("case", True, f"case {case.id}, {case.state}, {len(case.steps)} steps"))
+        return [*findings, Finding("case", False, error.what, "case")]
+    findings.append(Finding("case", True, f"case {case.id}, {case.state}, {len(case.steps)} steps"))
     checks: dict[str, Callable[[], str]] = {
         "sealed entries": partial(check_ledger, data, keys),
         "steps": partial(check_steps, data, written),
@@ -334,7 +334,7 @@ def _verify_folder(root: Path, keys: Sequence[Key]) -> list[Finding]:
         "report": partial(check_report_pages, data, case),
         "verifier": partial(check_verifier, data),
     }
-    return found + [_run_check(what, check) for what, check in checks.items()]
+    return findings + [_run_check(what, check) for what, check in checks.items()]
 
 
 def _run_check(what: str, check: Callable[[], str]) -> Finding:

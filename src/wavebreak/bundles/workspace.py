@@ -109,11 +109,11 @@ def _notice_entry(case: Case, notice: str, state: str, seal: str, by: dict[str, 
 
 
 def _determination_entry(case: Case, name: str, salt: str, by: dict[str, Any]) -> EntryDraft:
-    made = case.determinations[name]
-    value = made.value
+    prepared = case.determinations[name]
+    value = prepared.value
     rule = ", ".join(ground.rule for ground in value.grounds) or None
     body = DeterminationEntry(case.id, value.result, rule, value.policy, salted_digest(salt, value))
-    hidden = {"party": value.party, "prepared_by": made.by} | (by if made.signed_by else {})
+    hidden = {"party": value.party, "prepared_by": prepared.by} | (by if prepared.signed_by else {})
     return "determination", body, hidden
 
 
@@ -179,9 +179,9 @@ class CaseWorkspace:
             raise CaseError(f"the case is over {MAX_CASE:,} bytes", fix="open another case")
         fresh = self.path / f"{CASE}.new"
         _write_durably(fresh, content)
-        made = step_entries(self.case, after, self.written.salt, self.salts)
-        self.openings.keep(self.ledger.size, [openings for _, openings in made])
-        self.ledger.seal([each for each, _ in made])
+        entries = step_entries(self.case, after, self.written.salt, self.salts)
+        self.openings.keep(self.ledger.size, [openings for _, openings in entries])
+        self.ledger.seal([each for each, _ in entries])
         fresh.replace(self.path / CASE)
         self.written, self.case = written, after
         return after
@@ -260,7 +260,7 @@ def hash_files(directory: Path) -> dict[str, str]:
 
     Raises `CaseError` for links, for names that are not plain, and above `MAX_FILES`.
     """
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for path in sorted(directory.rglob("*")):
         name = path.relative_to(directory).as_posix()
         if path.is_symlink() or not (path.is_dir() or path.is_file()):
@@ -269,10 +269,10 @@ def hash_files(directory: Path) -> dict[str, str]:
             raise CaseError("a file's name is not plain ASCII", fix="rename it")
         if path.is_file():
             with path.open("rb") as file:
-                found[name] = file_digest(file, "sha256").hexdigest()
-    if not 0 < len(found) <= MAX_FILES:
-        raise CaseError(f"{len(found):,} files in an exhibit", fix=f"give 1 to {MAX_FILES:,}")
-    return found
+                digests[name] = file_digest(file, "sha256").hexdigest()
+    if not 0 < len(digests) <= MAX_FILES:
+        raise CaseError(f"{len(digests):,} files in an exhibit", fix=f"give 1 to {MAX_FILES:,}")
+    return digests
 
 
 def check_exhibit_files(directory: Path, exhibit: Exhibit) -> list[str]:

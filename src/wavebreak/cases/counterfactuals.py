@@ -43,26 +43,26 @@ def find_counterfactuals(
     width = 1 + 3 * len(notices_in_force(grounds, as_of))
     whole = max_ranks(said, width)
     now = outcome(whole)
-    found: dict[str, int] = {}
+    results: dict[str, int] = {}
     for k, item in enumerate(evidence):
         rest = max_ranks((s for n, s in enumerate(said) if n != k), width)
         for words, other in _item_variants(item, grounds, as_of):
             own = rule_ranks(evaluate_item(other, grounds, as_of), grounds, as_of)
-            found[f"{item.exhibit} ({item.id}): {words}"] = outcome(max_ranks((rest, own), width))
+            results[f"{item.exhibit} ({item.id}): {words}"] = outcome(max_ranks((rest, own), width))
     for words, more in _additional_items(grounds, as_of):
         own = rule_ranks(evaluate_item(more, grounds, as_of), grounds, as_of)
-        found[words] = outcome(max_ranks((whole, own), width))
+        results[words] = outcome(max_ranks((whole, own), width))
     for notice in grounds.notice:
         if notice.effective_ms > as_of:
             then = max(notice.effective_ms, notice.beyond_ms)
             later = combined_ranks(
                 [evaluate_item(i, grounds, then) for i in evidence], grounds, then
             )
-            found[f"as of {format_instant(then)}, when notice {notice.id} is in force"] = outcome(
+            results[f"as of {format_instant(then)}, when notice {notice.id} is in force"] = outcome(
                 later
             )
     changed = [
-        Counterfactual(words, RESULTS[result]) for words, result in found.items() if result != now
+        Counterfactual(words, RESULTS[result]) for words, result in results.items() if result != now
     ]
     return tuple(
         sorted(changed, key=lambda change: -abs(RESULTS.index(change.result) - now))[

@@ -268,14 +268,14 @@ def _matching_days(year: int, rest: list[str]) -> list[date]:
 
 def _parse_year_month_day(said: str) -> tuple[int, int, int]:
     """Year, month and day, 0 where not given."""
-    if found := re.fullmatch(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?", said):
-        year, month, day = found.groups()
+    if match := re.fullmatch(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?", said):
+        year, month, day = match.groups()
         return int(year), int(month or 0), int(day or 0)
-    if found := re.fullmatch(r"(?:(\d{1,2}) )?([a-z]+)\.?,? (\d{4})", said):
-        day, name, year = found.groups()
-    elif found := re.fullmatch(r"([a-z]+)\.? (\d{1,2}),? (\d{4})", said):
-        name, day, year = found.groups()
-    if not found or name not in _MONTHS:
+    if match := re.fullmatch(r"(?:(\d{1,2}) )?([a-z]+)\.?,? (\d{4})", said):
+        day, name, year = match.groups()
+    elif match := re.fullmatch(r"([a-z]+)\.? (\d{1,2}),? (\d{4})", said):
+        name, day, year = match.groups()
+    if not match or name not in _MONTHS:
         raise CaseError(f"`{said[:40]}` is not a date that is understood", fix=_FIX)
     return int(year), _MONTHS[name], int(day or 0)
 

@@ -96,13 +96,13 @@ def determine(
     """
     weighed = [evaluate_item(item, grounds, as_of) for item in evidence]
     result = RESULTS[outcome(combined_ranks(weighed, grounds, as_of))]
-    held = _satisfied_grounds(weighed, grounds, as_of)
-    relied = dict.fromkeys(name for ground in held for name in ground.evidence)
+    satisfied = _satisfied_grounds(weighed, grounds, as_of)
+    relied = dict.fromkeys(name for ground in satisfied for name in ground.evidence)
     return Determination(
         party=party,
         as_of=as_of,
         result=result,
-        grounds=held,
+        grounds=satisfied,
         exhibits=tuple(dict.fromkeys(i.exhibit for i in evidence if i.id in relied)),
         disregarded=tuple(
             _explain_disregarded(w, as_of) for w in weighed if w.item.id not in relied
@@ -124,24 +124,24 @@ def evidence_digest(evidence: Sequence[Evidence], policy: str) -> str:
 
 def _rule_conjunctions(grounds: Grounds, as_of: int) -> list[tuple[str, str, tuple[str, ...]]]:
     """Rule, notice, and the conjunctions that must each have an item."""
-    found: list[tuple[str, str, tuple[str, ...]]] = [("R1", "", ("R1",))]
+    conjunctions: list[tuple[str, str, tuple[str, ...]]] = [("R1", "", ("R1",))]
     for notice in notices_in_force(grounds, as_of):
         outside, continued, linked = rule_names(notice)
-        found += [("R3 continued", notice.id, (continued,))]
-        found += [("R3 linked", notice.id, (outside, linked))]
-    return found
+        conjunctions += [("R3 continued", notice.id, (continued,))]
+        conjunctions += [("R3 linked", notice.id, (outside, linked))]
+    return conjunctions
 
 
 def _satisfied_grounds(
     weighed: Sequence[EvaluatedItem], grounds: Grounds, as_of: int
 ) -> tuple[Ground, ...]:
-    held = []
+    satisfied = []
     for rule, notice, parts in _rule_conjunctions(grounds, as_of):
         items = [[w.item.id for w in weighed if w.answer(p) is Ternary.YES] for p in parts]
         if all(items):
             both = tuple(dict.fromkeys(name for part in items for name in part))
-            held.append(Ground("R1" if rule == "R1" else f"R2 with {rule}", notice, both))
-    return tuple(held)
+            satisfied.append(Ground("R1" if rule == "R1" else f"R2 with {rule}", notice, both))
+    return tuple(satisfied)
 
 
 def _missing_facts(

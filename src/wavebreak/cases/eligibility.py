@@ -92,16 +92,16 @@ def load_grounds(directory: Path | None = None) -> Grounds:
     '2019-12-08T00:00:00Z'
     """
     path = config.resolve_path("cases/determination.toml", directory)
-    found = config.load_config(path, Grounds)
-    for notice in found.notice:
+    loaded = config.load_config(path, Grounds)
+    for notice in loaded.notice:
         if notice.beyond_ms < notice.effective_ms:
             raise PolicyError(
                 f"{path.name}, notice {notice.id}: `beyond` lies before `effective`",
                 fix="nobody can continue beyond a notice that is not yet in effect",
             )
-    if len({notice.id for notice in found.notice}) < len(found.notice):
+    if len({notice.id for notice in loaded.notice}) < len(loaded.notice):
         raise PolicyError(f"{path.name}: two notices of one id", fix="give each its own")
-    return found
+    return loaded
 
 
 RANK = {Ternary.NO: 0, Ternary.UNKNOWN: 1, Ternary.YES: 2}

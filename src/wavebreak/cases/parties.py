@@ -200,7 +200,7 @@ def propose_merges(parties: Sequence[Party], terms: NameWeights) -> tuple[MergeP
     Pairs come from what they have in common, and, among the first `PARTIES`, from their names.
     """
     live = [party for party in parties if not party.same_as]
-    found: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    reasons_by_pair: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     for kind, of in _shared_features(terms).items():
         owners: dict[str, list[str]] = defaultdict(list)
         for party in live:
@@ -208,13 +208,13 @@ def propose_merges(parties: Sequence[Party], terms: NameWeights) -> tuple[MergeP
                 owners[mark].append(party.id)
         for mark, ids in owners.items():
             for pair in combinations(ids[:100], 2):
-                found[pair][f"the same {kind}: {mark}"] = terms.weight[kind]
+                reasons_by_pair[pair][f"the same {kind}: {mark}"] = terms.weight[kind]
     for one, other in combinations(live[:MAX_COMPARED], 2):
         likeness, reason = _name_similarity(one, other, terms)
         if likeness > 0:
-            found[one.id, other.id][reason] = likeness
-    made = (_combine_reasons(pair, reasons) for pair, reasons in found.items())
-    kept = [proposal for proposal in made if proposal.score >= terms.propose]
+            reasons_by_pair[one.id, other.id][reason] = likeness
+    proposals = (_combine_reasons(pair, reasons) for pair, reasons in reasons_by_pair.items())
+    kept = [proposal for proposal in proposals if proposal.score >= terms.propose]
     return tuple(sorted(kept, key=lambda p: (-p.score, p.party, p.other)))
 
 
@@ -231,8 +231,8 @@ def _shared_features(terms: NameWeights) -> dict[str, Callable[[Party], Iterable
     shared = set(terms.shared["hosts"])
 
     def hosts(addresses: Iterable[str]) -> list[str]:
-        found = [parse_host(address) for address in addresses]
-        return [h for h in found if h and not any(h == s or h.endswith(f".{s}") for s in shared)]
+        parsed = [parse_host(address) for address in addresses]
+        return [h for h in parsed if h and not any(h == s or h.endswith(f".{s}") for s in shared)]
 
     return {
         "domain": lambda p: hosts((*p.domains, *p.sites)),

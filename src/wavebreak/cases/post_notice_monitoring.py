@@ -37,15 +37,15 @@ def follow_up_actions(case: Case, evidence: Evidence) -> tuple[tuple[Action, str
 
 def monitoring_starts(case: Case) -> dict[str, int]:
     """From when on (ms) conduct of a party is new: its notice arrived, and no evidence is later."""
-    found: dict[str, int] = {}
+    starts: dict[str, int] = {}
     for notice in case.notices.values():
         root, at = case.root(notice.party), _arrival(case, notice)
-        found[root] = min(found.get(root, at), at)
+        starts[root] = min(starts.get(root, at), at)
     for evidence in case.evidence.values():
         root, last = case.root(evidence.party), evidence.lasted.latest
-        if root in found and evidence.kind == "on_platform" and last is not None:
-            found[root] = max(found[root], last)
-    return found
+        if root in starts and evidence.kind == "on_platform" and last is not None:
+            starts[root] = max(starts[root], last)
+    return starts
 
 
 def _arrival(case: Case, notice: Notice) -> int:

@@ -175,24 +175,24 @@ def is_current(case: Case, party: str, policy: str, of: str) -> bool:
 
 
 def _validate_signature(case: Case, step: Step, did: DeterminationSigned) -> None:
-    made = case.determinations[did.determination]
-    if step.role != made.value.signs:
+    prepared = case.determinations[did.determination]
+    if step.role != prepared.value.signs:
         raise CaseError(
-            f"{made.id} is signed by {made.value.signs}, not {step.role[:40]}",
-            fix=f"let a person with the role {made.value.signs} sign",
+            f"{prepared.id} is signed by {prepared.value.signs}, not {step.role[:40]}",
+            fix=f"let a person with the role {prepared.value.signs} sign",
         )
-    if made.signed_by:
+    if prepared.signed_by:
         raise CaseError(
-            f"{made.id} is signed already",
+            f"{prepared.id} is signed already",
             fix="determine again: `wavebreak case determine CASE PARTY`",
         )
-    if _same_person(step.by, made.by):
+    if _same_person(step.by, prepared.by):
         raise CaseError(
-            f"who prepared {made.id} cannot sign it", fix="let another person sign: four eyes"
+            f"who prepared {prepared.id} cannot sign it", fix="let another person sign: four eyes"
         )
-    if not _is_up_to_date(case, made):
+    if not _is_up_to_date(case, prepared):
         raise CaseError(
-            f"{made.id} is not of the evidence as it is now",
+            f"{prepared.id} is not of the evidence as it is now",
             fix="determine again: `wavebreak case determine CASE PARTY`",
         )
 
@@ -205,8 +205,8 @@ def _same_person(one: str, other: str) -> bool:
     return len(set(plain)) == 1
 
 
-def _is_up_to_date(case: Case, made: PreparedDetermination) -> bool:
-    return is_current(case, made.value.party, made.value.policy, made.value.of)
+def _is_up_to_date(case: Case, prepared: PreparedDetermination) -> bool:
+    return is_current(case, prepared.value.party, prepared.value.policy, prepared.value.of)
 
 
 def _validate_transition(case: Case, to: State) -> None:
@@ -214,7 +214,11 @@ def _validate_transition(case: Case, to: State) -> None:
         ways = ", ".join(TRANSITIONS[case.state])
         raise CaseError(f"a case does not go from {case.state} to {to}", fix=f"it goes to: {ways}")
     latest = case.latest()
-    stale = [made.id for made in latest if not made.signed_by or not _is_up_to_date(case, made)]
+    stale = [
+        prepared.id
+        for prepared in latest
+        if not prepared.signed_by or not _is_up_to_date(case, prepared)
+    ]
     if to == "investigating" and not case.parties:
         raise CaseError(
             "a case without a party cannot be investigated",
@@ -230,7 +234,7 @@ def _validate_transition(case: Case, to: State) -> None:
             f"not signed, or of other evidence than now: {', '.join(stale) or 'no determination'}",
             fix="determine, and let it be signed",
         )
-    if to == "referred" and not any(made.value.result == "eligible" for made in latest):
+    if to == "referred" and not any(prepared.value.result == "eligible" for prepared in latest):
         raise CaseError("no party is eligible", fix="close the case, or bring further evidence")
     if to == "closed" and (open_ := case.open_tasks()):
         raise CaseError(
@@ -285,8 +289,10 @@ def _apply_action(case: Case, step: Step, did: Action) -> Case:
         case EvidenceAdded():
             return replace(case, evidence=case.evidence | {did.evidence.id: did.evidence})
         case EvidenceReviewed():
-            found = case.evidence[did.evidence]
-            new = msgspec.structs.replace(found, confirmed="yes" if did.shows else "no", by=step.by)
+            evidence = case.evidence[did.evidence]
+            new = msgspec.structs.replace(
+                evidence, confirmed="yes" if did.shows else "no", by=step.by
+            )
             return replace(case, evidence=case.evidence | {new.id: new})
         case StateChanged():
             return replace(case, state=did.to)
@@ -302,8 +308,8 @@ def _apply_correspondence(case: Case, step: Step, did: Action) -> Case:
         case ReplyReceived():
             return replace(case, replies=(*case.replies, did.reply))
         case DeterminationPrepared():
-            made = PreparedDetermination(did.id, did.determination, step.by, step.at)
-            return replace(case, determinations=case.determinations | {did.id: made})
+            prepared = PreparedDetermination(did.id, did.determination, step.by, step.at)
+            return replace(case, determinations=case.determinations | {did.id: prepared})
         case DeterminationSigned():
             old = case.determinations[did.determination]
             new = replace(old, signed_by=step.by, signed_at=step.at)

@@ -67,20 +67,20 @@ def _referenced_urls(soup: BeautifulSoup) -> Iterator[str]:
 
 
 def _css_urls(css: str) -> Iterator[str]:
-    for found in _CSS.finditer(css):
-        yield found[1] or found[2]
+    for match in _CSS.finditer(css):
+        yield match[1] or match[2]
 
 
 def _absolute_urls(asked: Iterator[str], base: str) -> list[str]:
-    found: dict[str, None] = {}
+    urls: dict[str, None] = {}
     for value in asked:
         try:
             url = urldefrag(urljoin(base, value.strip())).url
         except ValueError:
             continue
         if url.startswith(("http://", "https://")):
-            found[url] = None
-    return list(found)
+            urls[url] = None
+    return list(urls)
 
 
 _MIN_RESPONSE = 4096
@@ -97,19 +97,21 @@ class CaptureResult:
 
     def page(self) -> Exchange:
         """Return the exchange at the end of the redirects of the page's URL."""
-        found = self.follow(self.url)
-        if found is None:
+        exchange = self.follow(self.url)
+        if exchange is None:
             raise ClaimError("nothing was captured", fix="check that the page opens in a browser")
-        return found
+        return exchange
 
     def follow(self, url: str) -> Exchange | None:
         """Follow the redirects that were captured from a URL to what they ended at."""
-        by_url = {made.url: made for made in self.exchanges}
+        by_url = {exchange.url: exchange for exchange in self.exchanges}
         seen: set[str] = set()
-        while (made := by_url.get(normalize_url(url))) and made.location and url not in seen:
+        while (
+            (exchange := by_url.get(normalize_url(url))) and exchange.location and url not in seen
+        ):
             seen.add(url)
-            url = urljoin(made.url, made.location)
-        return made
+            url = urljoin(exchange.url, exchange.location)
+        return exchange
 
 
 @dataclass(frozen=True)
@@ -169,13 +171,13 @@ class PageCapture:
             except (ForbiddenAddressError, ClaimError) as error:
                 self.captured.gaps[url] = error.what
                 continue
-            made = self.captured.follow(url)
-            if made is not None and made.media == "text/css":
-                waiting += stylesheet_requisites(made.body, made.url)
+            exchange = self.captured.follow(url)
+            if exchange is not None and exchange.media == "text/css":
+                waiting += stylesheet_requisites(exchange.body, exchange.url)
         return len(self.captured.exchanges) - before
 
     def _known(self) -> set[str]:
-        return {made.url for made in self.captured.exchanges} | set(self.captured.gaps)
+        return {exchange.url for exchange in self.captured.exchanges} | set(self.captured.gaps)
 
     def _spent(self) -> str:
         if self._requisites >= self._bounds.requisites:
@@ -190,13 +192,13 @@ class PageCapture:
         """Fetch a URL and what it redirects to; what is there already is not fetched again."""
         for _ in range(self._bounds.redirects + 1):
             url = normalize_url(url)
-            made = next((e for e in self.captured.exchanges if e.url == url), None)
-            if made is None:
-                made = self._one(url, most)
-                self.captured.exchanges.append(made)
-            if made.location is None:
+            exchange = next((e for e in self.captured.exchanges if e.url == url), None)
+            if exchange is None:
+                exchange = self._one(url, most)
+                self.captured.exchanges.append(exchange)
+            if exchange.location is None:
                 return
-            url = urljoin(made.url, made.location)
+            url = urljoin(exchange.url, exchange.location)
         raise ClaimError(f"more than {self._bounds.redirects} redirects, or a redirect loop")
 
     def _one(self, url: str, most: int) -> Exchange:
@@ -205,7 +207,7 @@ class PageCapture:
         )
         until = min(self._until, time.monotonic() + self._bounds.seconds_a_request)
         most = max(1, min(most, self._bounds.total_bytes - self._bytes))
-        made = fetch_exchange(
+        exchange = fetch_exchange(
             url,
             target,
             at=self._outside.now(),
@@ -214,7 +216,7 @@ class PageCapture:
             agent=self._bounds.agent,
             context=self._outside.context,
         )
-        self._bytes += len(made.response)
-        if made.cut:
-            self.captured.gaps[url] = f"not whole: {made.cut}"
-        return made
+        self._bytes += len(exchange.response)
+        if exchange.cut:
+            self.captured.gaps[url] = f"not whole: {exchange.cut}"
+        return exchange

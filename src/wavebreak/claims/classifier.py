@@ -95,11 +95,11 @@ def grams(text: str) -> set[str]:
     ['_0_', '_men', 'ensa', 'mens', 'nsal', 'sal_']
     """
     words = dict.fromkeys(WORD.findall(_DIGITS.sub("00", text.replace("_", " "))))
-    found: set[str] = set()
+    pieces: set[str] = set()
     for word in list(words)[:_MAX_WORDS]:
         edged = f"_{word.replace('00', '0')}_"
-        found |= {edged[at : at + _GRAM] for at in range(max(1, len(edged) - _GRAM + 1))}
-    return found
+        pieces |= {edged[at : at + _GRAM] for at in range(max(1, len(edged) - _GRAM + 1))}
+    return pieces
 
 
 def text_features(text: str) -> dict[str, set[str]]:
@@ -242,42 +242,42 @@ def classify(
 
     `known` are other weights than those that are shipped.
     """
-    made = extract_features(folded, reachable)
-    words, reasons = score_text(folded.text, made.manner, known)
-    meant, made.meant = embeddings.score_meaning(
-        original_sentences(text, folded, made.sentences), made.language
+    classification = extract_features(folded, reachable)
+    words, reasons = score_text(folded.text, classification.manner, known)
+    meant, classification.meant = embeddings.score_meaning(
+        original_sentences(text, folded, classification.sentences), classification.language
     )
     reasons.append(Reason("meaning of sentences", meant, meant))
-    made.reasons = sorted(reasons, key=lambda reason: -abs(reason.adds))
-    made.score = 1 / (1 + math.exp(-max(-30.0, min(30.0, words + meant))))
-    return made
+    classification.reasons = sorted(reasons, key=lambda reason: -abs(reason.adds))
+    classification.score = 1 / (1 + math.exp(-max(-30.0, min(30.0, words + meant))))
+    return classification
 
 
 def extract_features(folded: Folded, reachable: bool) -> Classification:
     """Look at a folded text without weighing it: sentences, offers, manner, names, language."""
     words, by = load_vocabulary(), load_settings()
     spoken = detect_languages(folded.text, words)
-    found = find_sentences(folded.text, spoken, words, by.sentence)
-    offers = _offer_strengths(found, by.sentence)
+    sentences = find_sentences(folded.text, spoken, words, by.sentence)
+    offers = _offer_strengths(sentences, by.sentence)
     messengers, others = (
         _find_brands(folded.text, names) for names in (by.brands.messengers, by.brands.other)
     )
-    manner = _manner_features(folded.text, found, offers, reachable, words, by)
+    manner = _manner_features(folded.text, sentences, offers, reachable, words, by)
     manner["another_channel"] = float(bool(others) and not messengers)
     language = spoken[0] if len(spoken) < len(LANGUAGES) else ""
-    return Classification(found, offers, manner, messengers, others, language)
+    return Classification(sentences, offers, manner, messengers, others, language)
 
 
-def original_sentences(text: str, folded: Folded, found: Sequence[Sentence]) -> list[str]:
+def original_sentences(text: str, folded: Folded, sentences: Sequence[Sentence]) -> list[str]:
     """Give sentences of a folded text as they stand in the original."""
-    return [text[slice(*folded.origin(one.start, one.end))].strip() for one in found]
+    return [text[slice(*folded.origin(one.start, one.end))].strip() for one in sentences]
 
 
-def _offer_strengths(found: list[Sentence], keep: OfferWeights) -> dict[str, float]:
+def _offer_strengths(sentences: list[Sentence], keep: OfferWeights) -> dict[str, float]:
     """How strongly each group is offered: sentences add up, in a long page each weighs less."""
-    one = min(1.0, math.sqrt(keep.long / max(1, len(found))))
+    one = min(1.0, math.sqrt(keep.long / max(1, len(sentences))))
     offers = dict.fromkeys(OFFERS, 0.0)
-    for sentence in found:
+    for sentence in sentences:
         for group in OFFERS:
             keeps = max((o.keeps for o in sentence.offers if o.group == group), default=0.0)
             offers[group] += (1 - offers[group]) * keep.first * keeps * one
@@ -286,14 +286,14 @@ def _offer_strengths(found: list[Sentence], keep: OfferWeights) -> dict[str, flo
 
 def _manner_features(
     text: str,
-    found: list[Sentence],
+    sentences: list[Sentence],
     offers: dict[str, float],
     reachable: bool,
     words: Vocabulary,
     by: ReaderSettings,
 ) -> dict[str, float]:
     """The terms of the score, each from 0 to 1."""
-    manner = _manner(found, by.sentence)
+    manner = _manner(sentences, by.sentence)
     capacities, prices = (
         quantities.find_capacities(text, words),
         quantities.find_prices(text, words),
@@ -323,16 +323,16 @@ def _priced_by_volume(capacities: list[Capacity], prices: list[Price]) -> bool:
     )
 
 
-def _manner(found: list[Sentence], keep: OfferWeights) -> dict[str, float]:
+def _manner(sentences: list[Sentence], keep: OfferWeights) -> dict[str, float]:
     """How far a page sells, consents, denies, reports …, each from 0 to 1."""
-    count = max(1, len(found))
+    count = max(1, len(sentences))
     values = {}
     for name in (*SELLING, "consent", "sanctioned", *AGAINST):
-        having = sum(name in s.cues for s in found)
+        having = sum(name in s.cues for s in sentences)
         # Whoever sells says so once or twice; whoever reports or forbids does so throughout.
         full = 1.6 if name in SELLING else max(1.6, min(0.34 * count, keep.many))
         values[name] = min(1.0, having / full)
-    denied = sum(s.denies for s in found)
+    denied = sum(s.denies for s in sentences)
     values["denied"] = min(1.0, denied / max(1.0, 0.25 * count))
     return values
 
@@ -340,8 +340,8 @@ def _manner(found: list[Sentence], keep: OfferWeights) -> dict[str, float]:
 def _find_brands(text: str, names: dict[str, tuple[str, ...]]) -> list[str]:
     """The names of what is named, in the order of the text."""
     called = {fold(word).text: name for name, words in names.items() for word in words}
-    found = _brand_pattern(tuple(called)).findall(text)
-    return list(dict.fromkeys(called[word] for word in found))
+    mentions = _brand_pattern(tuple(called)).findall(text)
+    return list(dict.fromkeys(called[word] for word in mentions))
 
 
 @cache

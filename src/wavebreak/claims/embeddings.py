@@ -68,14 +68,14 @@ class MeaningModel:
 @cache
 def load_learned() -> MeaningModel:
     """Read what was learned."""
-    made = _read_meaning()
+    stored = _read_meaning()
     return MeaningModel(
         {
-            name: _parse_numbers(row) * np.float32(made.step["means"])
-            for name, row in made.means.items()
+            name: _parse_numbers(row) * np.float32(stored.step["means"])
+            for name, row in stored.means.items()
         },
-        _parse_numbers(made.spread) * np.float32(made.step["spread"]),
-        _parse_numbers(made.weights) * np.float32(made.step["weights"]),
+        _parse_numbers(stored.spread) * np.float32(stored.step["spread"]),
+        _parse_numbers(stored.weights) * np.float32(stored.step["weights"]),
     )
 
 
@@ -105,10 +105,10 @@ def embed(texts: Iterable[str]) -> Floats:
     return np.array([_embed_one(text) for text in texts], np.float32).reshape(-1, DIMENSIONS)
 
 
-def random_features(made: Floats) -> Floats:
+def random_features(vectors: Floats) -> Floats:
     """Give the waves (4096 numbers from -1 to 1 a row) of sentences' centred and scaled numbers."""
     turned, begun = _random_directions()
-    return np.asarray(np.cos(made @ turned + begun), np.float32)
+    return np.asarray(np.cos(vectors @ turned + begun), np.float32)
 
 
 def page_features(waved: Floats) -> tuple[Floats, float]:
@@ -145,9 +145,9 @@ def score_meaning(sentences: list[str], language: str) -> tuple[float, list[floa
     if not sentences:
         return 0.0, []
     known = load_learned()
-    found = sentence_features(sentences, language, known)
-    whole, length = page_features(found)
-    each = found @ known.weights / np.float32(length)
+    features = sentence_features(sentences, language, known)
+    whole, length = page_features(features)
+    each = features @ known.weights / np.float32(length)
     return round(float(whole @ known.weights), 3), [round(float(one), 3) for one in each]
 
 

@@ -177,7 +177,7 @@ def append_custody(
     at: str,
     what: str,
     changes: str = "none",
-    made: dict[str, str] | None = None,
+    derived: dict[str, str] | None = None,
 ) -> CustodyRecord:
     """Append a line of custody, chained to the last; several processes may do so at once."""
     exhibit = load_exhibit(directory).id
@@ -196,7 +196,7 @@ def append_custody(
             changes,
             exhibit,
             last,
-            made or {},
+            derived or {},
         )
         file.write(msgspec.json.encode(line, order="sorted") + b"\n")
         file.flush()
@@ -206,7 +206,7 @@ def append_custody(
 
 def read_custody(directory: Path) -> list[CustodyRecord]:
     """Read the lines of custody; raises ClaimError where the chain or a line is broken."""
-    exhibit, last, found = load_exhibit(directory).id, _FIRST, []
+    exhibit, last, records = load_exhibit(directory).id, _FIRST, []
     lines = (
         _read_bounded(directory / CUSTODY).splitlines() if (directory / CUSTODY).exists() else []
     )
@@ -219,9 +219,9 @@ def read_custody(directory: Path) -> list[CustodyRecord]:
             raise ClaimError(f"line {number} of {CUSTODY} is malformed") from None
         if read.previous != last or read.exhibit != exhibit:
             raise ClaimError(f"line {number} of {CUSTODY} does not follow the line before it")
-        found.append(read)
+        records.append(read)
         last = hashlib.sha256(line).hexdigest()
-    return found
+    return records
 
 
 def check_exhibit(directory: Path) -> list[str]:
@@ -332,16 +332,16 @@ def archive_pages(raw: bytes, sort: FileType, bounds: UploadLimits) -> Iterator[
     if sort.form == "warc":
         yield from read_warc(raw, bounds)
         return
-    found, left = False, bounds.unpacked
+    any_page, left = False, bounds.unpacked
     for name, content in _members(raw, bounds):
         if name.startswith("archive/") and name.endswith((".warc", ".warc.gz")):
-            found = True
+            any_page = True
             for page in read_warc(content, bounds):
                 left -= len(page.body)
                 if left < 0:
                     raise ClaimError("the WACZ unpacks to more than is read", fix="split it")
                 yield page
-    if not found:
+    if not any_page:
         raise ClaimError("a zip file that is no WACZ: it has no WARC in archive/", fix=_FIX)
 
 
@@ -521,7 +521,7 @@ def _last_modified(captured: CaptureResult) -> Published | None:
 
 def _details(captured: CaptureResult, rendering: Rendering) -> dict[str, str]:
     gaps = [f"{url[:200]}: {why}" for url, why in list(captured.gaps.items())[:50]]
-    found = {
+    details = {
         "software": SOFTWARE,
         "address": captured.page().address,
         "exchanges": str(len(captured.exchanges)),
@@ -529,4 +529,4 @@ def _details(captured: CaptureResult, rendering: Rendering) -> dict[str, str]:
         "screenshot": rendering.note or "complete",
     }
     missed = [url[:200] for url in rendering.missing][:20]
-    return found | ({"asked_for_and_refused": " ".join(missed)} if missed else {})
+    return details | ({"asked_for_and_refused": " ".join(missed)} if missed else {})

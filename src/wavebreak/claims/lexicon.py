@@ -110,11 +110,11 @@ def load_vocabulary() -> Vocabulary:
 
 
 def _compile_groups(words: Words) -> dict[str, re.Pattern[str]]:
-    made = {}
+    compiled = {}
     for name, patterns in (words.offers | words.stance).items():
         either = "|".join(_compile_pattern(pattern, name) for pattern in patterns)
-        made[name] = re.compile(rf"(?<!{_WORD})(?:{either})(?!{_WORD})")
-    return made
+        compiled[name] = re.compile(rf"(?<!{_WORD})(?:{either})(?!{_WORD})")
+    return compiled
 
 
 def _read_language(language: str) -> Words:
@@ -130,12 +130,12 @@ def _read_language(language: str) -> Words:
 def _compile_pattern(pattern: str, group: str) -> str:
     """Turn a pattern into a regular expression over folded text."""
     parts = re.split(r" (\+|~\d) ", pattern)
-    made = _compile_alternatives(parts[0], group)
+    expression = _compile_alternatives(parts[0], group)
     for joint, part in zip(parts[1::2], parts[2::2], strict=True):
         most = 0 if joint == "+" else int(joint[1:])
         gap = rf"(?:{_WORD}{{1,30}}(?:[.,]\d+){{0,3}}{_BETWEEN}){{0,{most}}}"
-        made += f"{_BETWEEN}{gap}{_compile_alternatives(part, group)}"
-    return made
+        expression += f"{_BETWEEN}{gap}{_compile_alternatives(part, group)}"
+    return expression
 
 
 def _compile_alternatives(part: str, group: str) -> str:
@@ -150,8 +150,8 @@ def _compile_phrase(phrase: str) -> str:
 
 
 def _compile_word(word: str) -> str:
-    made = "".join(rf"{_WORD}{{0,20}}" if c == "*" else re.escape(c) for c in word)
-    return rf"[והבכלמש]{{0,3}}{made}" if _HEBREW.match(word) else made
+    pattern = "".join(rf"{_WORD}{{0,20}}" if c == "*" else re.escape(c) for c in word)
+    return rf"[והבכלמש]{{0,3}}{pattern}" if _HEBREW.match(word) else pattern
 
 
 WORD = re.compile(rf"[{LETTERS}]{{2,}}")
@@ -191,11 +191,11 @@ def _word_concepts(word: str) -> frozenset[str]:
     """The concepts of a word, else of what is left without one to three Hebrew prefixes."""
     starts, _ = _load_concepts()
     for _ in range(1 + _PREFIXES):
-        found = set(starts.get(f"{word}.", ()))
+        concepts = set(starts.get(f"{word}.", ()))
         for end in range(2, min(len(word), _MAX_PREFIX) + 1):
-            found |= starts.get(word[:end], set())
-        if found or not _PREFIX.match(word):
-            return frozenset(found)
+            concepts |= starts.get(word[:end], set())
+        if concepts or not _PREFIX.match(word):
+            return frozenset(concepts)
         word = word[1:]
     return frozenset()
 
@@ -206,23 +206,23 @@ def find_concepts(sentence: str) -> frozenset[str]:
     >>> sorted(find_concepts("we send 500 messages, $40"))
     ['figure', 'message', 'ours', 'price', 'send']
     """
-    found = {name for word in WORD.findall(sentence) for name in _word_concepts(word)}
-    found |= {"contact"} if _CONTACT.search(sentence) else set()
-    found |= {"price"} if _MONEY.search(sentence) else set()
-    found |= {"figure"} if _FIGURE.search(_CONTACT.sub("", sentence)) else set()
-    if {"without", "consent"} <= found:
-        found = found - {"consent"} | {"no_consent"}
-    return frozenset(found)
+    concepts = {name for word in WORD.findall(sentence) for name in _word_concepts(word)}
+    concepts |= {"contact"} if _CONTACT.search(sentence) else set()
+    concepts |= {"price"} if _MONEY.search(sentence) else set()
+    concepts |= {"figure"} if _FIGURE.search(_CONTACT.sub("", sentence)) else set()
+    if {"without", "consent"} <= concepts:
+        concepts = concepts - {"consent"} | {"no_consent"}
+    return frozenset(concepts)
 
 
-def concept_pairs(found: frozenset[str]) -> set[str]:
+def concept_pairs(concepts: frozenset[str]) -> set[str]:
     """Name the pairs of a sentence's concepts of which one at least is sold.
 
     >>> sorted(concept_pairs(frozenset({"account", "price", "school", "police"})))
     ['account+police', 'account+price', 'account+school', 'police+price', 'price+school']
     """
     _, sold = _load_concepts()
-    ranked = sorted(found)
+    ranked = sorted(concepts)
     return {
         f"{one}+{other}"
         for place, one in enumerate(ranked)

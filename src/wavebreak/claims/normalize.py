@@ -55,8 +55,8 @@ def fold(text: str) -> Folded:
     letters: list[str] = []
     origins: list[int] = []
     for index, char in enumerate(text):
-        for made in _fold_character(char):
-            letters.append(made)
+        for letter in _fold_character(char):
+            letters.append(letter)
             origins.append(index)
     joined = "".join(letters)
     foreign, latin = len(_FOREIGN.findall(joined)), len(_LATIN.findall(joined))
@@ -71,11 +71,11 @@ def _join_spaced_words(text: str, origins: list[int]) -> Folded:
     out: list[str] = []
     kept: list[int] = []
     last = 0
-    for found in _SPACED_OUT.finditer(text):
-        inside = range(found.start(), found.end(), 2)
-        out += [text[last : found.start()], *(text[i] for i in inside)]
-        kept += [*origins[last : found.start()], *(origins[i] for i in inside)]
-        last = found.end()
+    for match in _SPACED_OUT.finditer(text):
+        inside = range(match.start(), match.end(), 2)
+        out += [text[last : match.start()], *(text[i] for i in inside)]
+        kept += [*origins[last : match.start()], *(origins[i] for i in inside)]
+        last = match.end()
     if not last:
         return Folded(text, origins)
     return Folded("".join([*out, text[last:]]), kept + origins[last:])

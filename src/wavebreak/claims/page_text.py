@@ -70,26 +70,26 @@ def parse_html(html: bytes | str) -> Document:
     """
     soup = BeautifulSoup(html, "lxml")
     title = soup.title.get_text(" ", strip=True)[:300] if soup.title else ""
-    found = Document("", title, str(soup.html.get("lang", "")) if soup.html else "")
+    document = Document("", title, str(soup.html.get("lang", "")) if soup.html else "")
     summary = ""
     for meta in soup.find_all("meta")[:200]:
         name = str(meta.get("property") or meta.get("name") or meta.get("itemprop") or "").lower()
         content = str(meta.get("content") or "")[:500]
         if name in _DATES:
-            found.dates.append((name, content))
+            document.dates.append((name, content))
         elif name in ("og:site_name", "author", "application-name"):
-            found.names.append(content)
+            document.names.append(content)
         elif name == "description":
             summary = content
     for time in soup.find_all("time", datetime=True)[:50]:
-        found.dates.append(("time", str(time["datetime"])[:64]))
+        document.dates.append(("time", str(time["datetime"])[:64]))
     for script in soup.find_all("script", type="application/ld+json")[:20]:
-        _read_json_ld(script.get_text()[:200_000], found)
-    found.links = [str(a["href"])[:2048] for a in soup.find_all("a", href=True)[:2000]]
+        _read_json_ld(script.get_text()[:200_000], document)
+    document.links = [str(a["href"])[:2048] for a in soup.find_all("a", href=True)[:2000]]
     lines = list(_blocks(soup.body or soup))
     lines = [line for line in (title, summary) if line and line not in lines] + lines
-    found.text = "\n".join(lines)[: load_limits().reading.characters]
-    return found
+    document.text = "\n".join(lines)[: load_limits().reading.characters]
+    return document
 
 
 def parse_pdf(raw: bytes) -> Document:
@@ -103,10 +103,10 @@ def parse_pdf(raw: bytes) -> Document:
             continue
     joined = _HYPHENATED.sub("", "\n".join(pages))
     text = "\n".join(_lines(joined))[: load_limits().reading.characters]
-    found = Document(text, (metadata.title or "")[:300] if metadata else "")
+    document = Document(text, (metadata.title or "")[:300] if metadata else "")
     if metadata and metadata.creation_date_raw:
-        found.dates.append(("pdf creation", metadata.creation_date_raw[:64]))
-    return found
+        document.dates.append(("pdf creation", metadata.creation_date_raw[:64]))
+    return document
 
 
 def parse_text(text: str) -> Document:
@@ -153,7 +153,7 @@ def _invisible(node: Tag) -> bool:
     return node.has_attr("hidden") or bool(_HIDDEN.search(str(node.get("style") or "")))
 
 
-def _read_json_ld(text: str, found: Document) -> None:
+def _read_json_ld(text: str, document: Document) -> None:
     """Take dates and names from JSON-LD, wherever they stand in it."""
     try:
         waiting = [msgspec.json.decode(text)]
@@ -169,9 +169,9 @@ def _read_json_ld(text: str, found: Document) -> None:
             waiting += [v for v in value.values() if isinstance(v, dict | list)]
             for key in ("datePublished", "dateModified", "dateCreated"):
                 if isinstance(value.get(key), str):
-                    found.dates.append((key, value[key][:64]))
+                    document.dates.append((key, value[key][:64]))
             if value.get("@type") in ("Organization", "LocalBusiness", "Product", "WebSite"):
-                found.names += [str(value["name"])[:200]] if value.get("name") else []
+                document.names += [str(value["name"])[:200]] if value.get("name") else []
 
 
 _PUBLISHED = re.compile(
@@ -221,9 +221,9 @@ def _markup_dates(document: Document) -> Iterator[datetime]:
 
 
 def _text_dates(text: str) -> Iterator[datetime]:
-    for found in list(_PUBLISHED.finditer(text))[:5]:
+    for match in list(_PUBLISHED.finditer(text))[:5]:
         read = dateparser.parse(
-            found[1].strip(" .,"),
+            match[1].strip(" .,"),
             languages=_LANGUAGES,
             settings={"TIMEZONE": "UTC", "RETURN_AS_TIMEZONE_AWARE": True, "DATE_ORDER": "DMY"},
         )
@@ -269,14 +269,14 @@ def find_contacts(text: str, links: Iterable[str] = ()) -> dict[str, tuple[str, 
         m[1].lower() for m in _SITE.finditer(text) if m[1].rpartition(".")[2].lower() in _ENDINGS
     ]
     sites = [site for site in sites if site not in _CHATS]
-    found = {
+    contacts = {
         "mails": mails,
         "phones": [p for p in phones if p],
         "handles": [m[0] for m in _HANDLE.finditer(text)],
         "sites": [s for s in sites if not any(m.endswith(f"@{s}") for m in mails)],
         "direct": direct,
     }
-    return {name: tuple(dict.fromkeys(v))[:_MAX_CONTACTS] for name, v in found.items() if v}
+    return {name: tuple(dict.fromkeys(v))[:_MAX_CONTACTS] for name, v in contacts.items() if v}
 
 
 def _phone(raw: str) -> str:

@@ -94,14 +94,14 @@ def parse_number(text: str) -> float | None:
 def find_numbers(text: str, words: Vocabulary) -> Iterator[Number]:
     """Find the numbers of a folded text, in digits or in words, with what multiplies them."""
     shape = _numbers(tuple(words.multipliers), tuple(words.numerals))
-    for found in shape.finditer(text):
-        value = parse_number(found["digits"]) if found["digits"] else words.numerals[found["word"]]
+    for match in shape.finditer(text):
+        value = parse_number(match["digits"]) if match["digits"] else words.numerals[match["word"]]
         if value is None:
             continue
-        for name in (found["first"], found["second"]):
+        for name in (match["first"], match["second"]):
             value *= words.multipliers.get(name, 1) if name else 1
-        if found["digits"] or value >= _MIN_BARE_COUNT:
-            yield Number(found.start(), found.end(), value)
+        if match["digits"] or value >= _MIN_BARE_COUNT:
+            yield Number(match.start(), match.end(), value)
 
 
 def find_capacities(text: str, words: Vocabulary) -> list[Capacity]:
@@ -110,7 +110,7 @@ def find_capacities(text: str, words: Vocabulary) -> list[Capacity]:
     A round count beside a price is one too, as in 10,000 – $48. What is money is none.
     """
     money = [(price.start, price.end) for price in find_prices(text, words)]
-    found = []
+    capacities = []
     for figure in find_numbers(text, words):
         start, end = figure.start, figure.end
         if not 1 <= figure.value < 1e12 or any(s < end and start < e for s, e in money):
@@ -130,8 +130,8 @@ def find_capacities(text: str, words: Vocabulary) -> list[Capacity]:
         if what or sold or (period in _SHORT and (when or figure.value >= _ROUND)):
             end = when.end() if when else end
             counted = (what.lastgroup if what else "") or "sends"
-            found.append(Capacity(start, end, round(figure.value), counted, period))
-    return found
+            capacities.append(Capacity(start, end, round(figure.value), counted, period))
+    return capacities
 
 
 def _next_to_price(text: str, figure: Number, money: list[tuple[int, int]]) -> bool:
@@ -150,12 +150,12 @@ def _period_before(text: str, start: int, words: Vocabulary) -> str:
     """The period before a count in its clause: every day we reach 500 people."""
     ahead = _RANGE.sub("", text[max(0, start - _MAX_DISTANCE_BEFORE) : start])
     head = re.split(r"[\n.!?;,:]", ahead)[-1]
-    found = [
+    periods = [
         (m.end(), name)
         for name in ("day", "hour")
         for m in _period_words(name, words).finditer(head)
     ]
-    return max(found, default=(0, ""))[1]
+    return max(periods, default=(0, ""))[1]
 
 
 def _period_words(name: str, words: Vocabulary) -> re.Pattern[str]:
@@ -185,21 +185,21 @@ def find_prices(text: str, words: Vocabulary) -> list[Price]:
 
     Indonesian prices often name none: 75rb, 1,4jt.
     """
-    found = []
+    prices = []
     for figure in find_numbers(text, words):
         start, end = figure.start, figure.end
         before = _BEFORE.search(text[max(0, start - 8) : start])
         behind = _BEHIND.match(text, end)
         if before:
-            found.append(Price(start - len(before[0]), end, figure.value, _SYMBOLS[before[1]]))
+            prices.append(Price(start - len(before[0]), end, figure.value, _SYMBOLS[before[1]]))
         elif behind and not (behind[1] in _PREFIX_SYMBOLS and _DIGIT.match(text, behind.end())):
-            found.append(Price(start, behind.end(), figure.value, _SYMBOLS[behind[1]]))
+            prices.append(Price(start, behind.end(), figure.value, _SYMBOLS[behind[1]]))
         elif _BARE.search(text[start:end]) and not _COUNTED.match(text, end):
             unit = _unit(("messages", "things"), words, 2).match(text, end)
             when = _adjacent_period(words).match(text, end)
             if not unit and not (when and when.lastgroup != "month"):
-                found.append(Price(start, end, figure.value, "IDR"))
-    return found
+                prices.append(Price(start, end, figure.value, "IDR"))
+    return prices
 
 
 def _either(words: Sequence[str]) -> str:

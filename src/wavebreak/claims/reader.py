@@ -157,18 +157,18 @@ def parse_file(raw: bytes, exhibit: Exhibit | None = None) -> list[Document]:
     if sort.form == "image":
         raise ClaimError("an image is kept and not read", fix="look at it, then confirm or reject")
     main = exhibit.details.get("led_to", "") if exhibit else ""
-    found = []
+    documents = []
     for page in exhibits.archive_pages(raw, sort, bounds):
         if page.media in ("text/html", "application/xhtml+xml") and 200 <= page.status < 300:
-            found.append((page.url != main, parse_html(page.body)))
-    if not found:
+            documents.append((page.url != main, parse_html(page.body)))
+    if not documents:
         raise ClaimError("the archive holds no page that can be read")
-    return [document for _, document in sorted(found, key=lambda pair: pair[0])]
+    return [document for _, document in sorted(documents, key=lambda pair: pair[0])]
 
 
 def highest_scoring(read_ones: list[Reading]) -> Reading:
     """Of an archive's pages the one with the highest score, the first of equals."""
-    return max(read_ones, key=lambda made: made.score)
+    return max(read_ones, key=lambda reading: reading.score)
 
 
 def _quantities(
@@ -202,7 +202,7 @@ def _brands(document: Document, reached: dict[str, tuple[str, ...]]) -> tuple[st
         if len(part) > _MIN_BRAND
     }
     text = f"{document.title}\n{document.text}"
-    found = [
+    brands = [
         match[0]
         for host in sorted(hosts)[:_MAX_ITEMS]
         for match in re.finditer(
@@ -210,7 +210,7 @@ def _brands(document: Document, reached: dict[str, tuple[str, ...]]) -> tuple[st
         )
         if match[0] != match[0].lower()
     ]
-    return tuple(dict.fromkeys([*filter(None, document.names), *found]))
+    return tuple(dict.fromkeys([*filter(None, document.names), *brands]))
 
 
 def _cited_sentences(
@@ -230,8 +230,8 @@ def _cited_sentences(
         }
         first = sorted(worth, key=lambda start: (-worth[start], start))[:_MAX_SUBJECTS]
         chosen = [(s, ()) for s in judged.sentences if s.start in first and worth[s.start] > 0]
-    found = []
+    cited = []
     for sentence, offers in chosen:
         start, end = folded.origin(sentence.start, sentence.end)
-        found.append(CitedSentence(start, end, text[start:end].strip(), offers))
-    return tuple(found)
+        cited.append(CitedSentence(start, end, text[start:end].strip(), offers))
+    return tuple(cited)

@@ -47,15 +47,15 @@ def add_label(
     """
     if not reason.strip() or not actor.who.strip():
         raise ClaimError("a label needs a person and a reason", fix="give --by and --reason")
-    made = Label(load_exhibit(directory).id, label, actor.who, at, reason.strip(), score)
-    line = msgspec.json.encode(made, order="sorted") + b"\n"
+    record = Label(load_exhibit(directory).id, label, actor.who, at, reason.strip(), score)
+    line = msgspec.json.encode(record, order="sorted") + b"\n"
     with (directory / LABELS).open("ab") as file:
         file.write(line)
         file.flush()
         os.fsync(file.fileno())
     word = "confirmed as a claim" if label == "claim" else "rejected: no claim"
-    append_custody(directory, actor, at, word, made={LABELS: hashlib.sha256(line).hexdigest()})
-    return made
+    append_custody(directory, actor, at, word, derived={LABELS: hashlib.sha256(line).hexdigest()})
+    return record
 
 
 def read_labels(directory: Path) -> list[Label]:
@@ -63,13 +63,13 @@ def read_labels(directory: Path) -> list[Label]:
     path = directory / LABELS
     try:
         lines = path.read_bytes().splitlines() if path.exists() else []
-        found = [msgspec.json.decode(line, type=Label) for line in lines]
+        labels = [msgspec.json.decode(line, type=Label) for line in lines]
     except msgspec.MsgspecError:
         raise ClaimError(f"{path} is malformed") from None
     exhibit = load_exhibit(directory).id
-    if any(label.exhibit != exhibit for label in found):
+    if any(label.exhibit != exhibit for label in labels):
         raise ClaimError(f"{path} labels another exhibit")
-    return found
+    return labels
 
 
 _HEAD = """<!doctype html>
@@ -88,45 +88,45 @@ td,th{text-align:left;padding:.2rem .8rem .2rem 0;vertical-align:top;overflow-wr
 """
 
 
-def describe_reading(made: Reading) -> list[tuple[str, str]]:
+def describe_reading(reading: Reading) -> list[tuple[str, str]]:
     """Return what a reading found as text, field by field; empty where there is nothing."""
     return [
-        ("title", made.title),
-        ("language", made.language),
-        ("offers", ", ".join(f"{n} {v:.2f}" for n, v in made.offers.items())),
-        ("capacity", "; ".join(map(_capacity, made.capacities))),
-        ("prices", "; ".join(map(_price, made.prices))),
-        ("contacts", "; ".join(f"{n}: {', '.join(v)}" for n, v in made.contacts.items())),
-        ("channels", ", ".join(made.channels)),
-        ("brands", ", ".join(made.brands)),
-        ("published", _publication(made)),
+        ("title", reading.title),
+        ("language", reading.language),
+        ("offers", ", ".join(f"{n} {v:.2f}" for n, v in reading.offers.items())),
+        ("capacity", "; ".join(map(_capacity, reading.capacities))),
+        ("prices", "; ".join(map(_price, reading.prices))),
+        ("contacts", "; ".join(f"{n}: {', '.join(v)}" for n, v in reading.contacts.items())),
+        ("channels", ", ".join(reading.channels)),
+        ("brands", ", ".join(reading.brands)),
+        ("published", _publication(reading)),
     ]
 
 
-def render_html(made: Reading) -> str:
+def render_html(reading: Reading) -> str:
     """Return a reading as a self-contained HTML page."""
     return "".join(
         [
             _HEAD,
-            f"<h1>{escape(made.verdict)}, {made.score:.2f}</h1>",
+            f"<h1>{escape(reading.verdict)}, {reading.score:.2f}</h1>",
             '<p class="note">Triage and no finding: a person confirms or rejects.</p>',
-            _table((name, value or "–") for name, value in describe_reading(made)),
+            _table((name, value or "–") for name, value in describe_reading(reading)),
             "<h2>Why</h2>",
-            _table((r.name, f"{r.value:.2f} → {r.adds:+.2f}") for r in made.reasons),
-            f'<h2>What was read</h2><pre dir="auto">{_highlight(made)}</pre></body></html>\n',
+            _table((r.name, f"{r.value:.2f} → {r.adds:+.2f}") for r in reading.reasons),
+            f'<h2>What was read</h2><pre dir="auto">{_highlight(reading)}</pre></body></html>\n',
         ]
     )
 
 
-def _highlight(made: Reading) -> str:
+def _highlight(reading: Reading) -> str:
     pieces, last = [], 0
-    for relied in made.relied_on:
-        pieces.append(escape(made.text[last : relied.start]))
+    for relied in reading.relied_on:
+        pieces.append(escape(reading.text[last : relied.start]))
         offers = escape(", ".join(relied.offers) or "by its words")
-        inside = escape(made.text[relied.start : relied.end])
+        inside = escape(reading.text[relied.start : relied.end])
         pieces.append(f"<mark>{inside}<small>{offers}</small></mark>")
         last = relied.end
-    return "".join([*pieces, escape(made.text[last:])])
+    return "".join([*pieces, escape(reading.text[last:])])
 
 
 def _table(rows: Iterable[tuple[str, str]]) -> str:
@@ -149,8 +149,8 @@ def _price(asked: ClaimedPrice) -> str:
     return f"{amount} {asked.currency} (“{asked.text}”)"
 
 
-def _publication(made: Reading) -> str:
-    known = made.published
+def _publication(reading: Reading) -> str:
+    known = reading.published
     if not known:
         return ""
     first, last = (known.earliest or "")[:10], (known.latest or "")[:10]

@@ -71,12 +71,12 @@ def find_browser(named: Path | None = None, bounds: RenderLimits | None = None) 
     if named:
         return _executable(str(named))
     looked_for = [*(bounds or load_limits().render).browsers, *_playwright_browsers()]
-    return next((found for name in looked_for if (found := _executable(name))), None)
+    return next((executable for name in looked_for if (executable := _executable(name))), None)
 
 
 def _executable(name: str) -> Path | None:
-    found = shutil.which(name)
-    return Path(found) if found else None
+    path = shutil.which(name)
+    return Path(path) if path else None
 
 
 def _playwright_browsers() -> list[str]:
@@ -84,10 +84,10 @@ def _playwright_browsers() -> list[str]:
     own = os.environ.get("PLAYWRIGHT_BROWSERS_PATH")
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     root = Path(own) if own else Path(cache) / "ms-playwright"
-    found = {
+    browsers = {
         int(p.parts[-3].rpartition("-")[2]): p for p in root.glob("chromium-*/chrome-linux*/chrome")
     }
-    return [str(found[build]) for build in sorted(found, reverse=True)]
+    return [str(browsers[build]) for build in sorted(browsers, reverse=True)]
 
 
 def render(
@@ -99,11 +99,11 @@ def render(
     bounds = bounds or load_limits().render
     try:
         with _playwright().sync_playwright() as driver:
-            made = _launch(driver, executable)
+            browser = _launch(driver, executable)
             try:
-                return _render_page(captured, made, bounds)
+                return _render_page(captured, browser, bounds)
             finally:
-                made.close()
+                browser.close()
     except (_playwright().Error, OSError) as error:
         return Rendering(note=f"the browser failed: {str(error).splitlines()[0][:200]}")
 
@@ -118,9 +118,9 @@ def _launch(driver: Playwright, executable: Path) -> Browser:
     )
 
 
-def _render_page(captured: CaptureResult, made: Browser, bounds: RenderLimits) -> Rendering:
+def _render_page(captured: CaptureResult, browser: Browser, bounds: RenderLimits) -> Rendering:
     missing: dict[str, None] = {}
-    context = made.new_context(
+    context = browser.new_context(
         viewport={"width": bounds.width, "height": bounds.height},
         service_workers="block",
         accept_downloads=False,
@@ -146,13 +146,13 @@ def _render_page(captured: CaptureResult, made: Browser, bounds: RenderLimits) -
 def _serve_captured(captured: CaptureResult, missing: dict[str, None]) -> Callable[[Route], None]:
     def answer(route: Route) -> None:
         request = route.request
-        found = captured.follow(request.url) if request.method == "GET" else None
-        if found is None or found.location:
+        exchange = captured.follow(request.url) if request.method == "GET" else None
+        if exchange is None or exchange.location:
             if request.method == "GET" and request.url.startswith("http"):
                 missing[request.url] = None
             route.abort()
             return
-        headers = {k: v for k, v in found.headers.items() if k.lower() not in _DROPPED_HEADERS}
-        route.fulfill(status=found.status, headers=headers, body=found.body)
+        headers = {k: v for k, v in exchange.headers.items() if k.lower() not in _DROPPED_HEADERS}
+        route.fulfill(status=exchange.status, headers=headers, body=exchange.body)
 
     return answer

@@ -77,7 +77,7 @@ def find_sentences(
 ) -> list[Sentence]:
     """Read the sentences of a folded text, in the languages it is written in and in English."""
     quoted = [match.span() for match in _QUOTED.finditer(text)]
-    found = []
+    sentences = []
     for span in split_sentences(text):
         part = text[span[0] : span[1]]
         hits = [
@@ -92,8 +92,8 @@ def find_sentences(
             for group, start, end, left in _weigh_offers(part, hits, cues, spoken, words, keep)
         ]
         offers = tuple(_weigh_quotation(offer, quoted, keep) for offer in kept)
-        found.append(Sentence(*span, cues, offers))
-    return found
+        sentences.append(Sentence(*span, cues, offers))
+    return sentences
 
 
 def _weigh_quotation(offer: Offer, quoted: list[Span], keep: OfferWeights) -> Offer:
@@ -109,16 +109,16 @@ def split_sentences(text: str) -> list[tuple[int, int]]:
     >>> split_sentences("one. two"), split_sentences("1.5 a day\nthree")
     ([(0, 4), (4, 8)], [(0, 10), (10, 15)])
     """
-    found: list[Span] = []
+    spans: list[Span] = []
     most = load_limits().reading.sentences
     for match in _ENDS.finditer(text):
         for start in range(match.start(), match.end(), _MAX_SENTENCE):
             end = min(start + _MAX_SENTENCE, match.end())
             if text[start:end].strip():
-                found.append((start, end))
-        if len(found) >= most:
+                spans.append((start, end))
+        if len(spans) >= most:
             break
-    return found
+    return spans
 
 
 def _cues(part: str, spoken: list[str], words: Vocabulary, within: list[Span]) -> frozenset[str]:
@@ -146,15 +146,15 @@ def _weigh_offers(
         for language in spoken
         for match in words.groups[language]["negation"].finditer(part)
     ]
-    denied, made, whole = False, [], _cue_weight(cues, keep)
+    denied, offers, whole = False, [], _cue_weight(cues, keep)
     for group, start, end in sorted(hits, key=lambda hit: hit[1:]):
         others = [(s, e) for _, s, e in hits if (s, e) != (start, end)]
         free = [n for n in negations if not _within(n[:2], others, touching=False)]
         denied = denied or any(
             _governs(part, n, start, end, group not in _NEGATIVE_OFFERS) for n in free
         )
-        made.append((group, start, end, keep.denied if denied else whole))
-    return made
+        offers.append((group, start, end, keep.denied if denied else whole))
+    return offers
 
 
 def _within(cue: Span, within: list[Span], touching: bool) -> bool:

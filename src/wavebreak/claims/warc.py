@@ -249,31 +249,31 @@ def encode_warc(exchanges: Sequence[Exchange], about: dict[str, str], at: str) -
     block = "".join(f"{name}: {_single_line(value)}\r\n" for name, value in lines.items()).encode()
     named = _record_id("warcinfo", at, block)
     records = [_record("warcinfo", named, at, block, _FIELDS)]
-    for number, made in enumerate(exchanges):
-        name = f"{number} {made.url}"
-        response = _record_id("response", name, made.response)
-        uri = {"WARC-Target-URI": made.url, "WARC-Warcinfo-ID": named}
-        there = uri | {"WARC-IP-Address": made.address}
-        came = there | {"WARC-Payload-Digest": _digest(_payload(made.response))}
-        if made.cut:
-            came["WARC-Truncated"] = made.cut
+    for number, exchange in enumerate(exchanges):
+        name = f"{number} {exchange.url}"
+        response = _record_id("response", name, exchange.response)
+        uri = {"WARC-Target-URI": exchange.url, "WARC-Warcinfo-ID": named}
+        there = uri | {"WARC-IP-Address": exchange.address}
+        came = there | {"WARC-Payload-Digest": _digest(_payload(exchange.response))}
+        if exchange.cut:
+            came["WARC-Truncated"] = exchange.cut
         beside = there | {"WARC-Concurrent-To": response}
         records += [
-            _record("response", response, made.at, made.response, _HTTP + "response", came),
+            _record("response", response, exchange.at, exchange.response, _HTTP + "response", came),
             _record(
                 "request",
-                _record_id("request", name, made.request),
-                made.at,
-                made.request,
+                _record_id("request", name, exchange.request),
+                exchange.at,
+                exchange.request,
                 _HTTP + "request",
                 beside,
             ),
         ]
-        if made.tls:
-            tls = f"tls: {made.tls}\r\n".encode()
+        if exchange.tls:
+            tls = f"tls: {exchange.tls}\r\n".encode()
             beside = uri | {"WARC-Concurrent-To": response}
             identity = _record_id("metadata", name, tls)
-            records.append(_record("metadata", identity, made.at, tls, _FIELDS, beside))
+            records.append(_record("metadata", identity, exchange.at, tls, _FIELDS, beside))
     return b"".join(gzip.compress(record, mtime=0) for record in records)
 
 

@@ -56,7 +56,7 @@ from wavebreak.cases.parties import (
 )
 from wavebreak.claims.exhibits import EXHIBIT, Actor
 from wavebreak.cli.app import app, cases
-from wavebreak.cli.console import out, print_next_steps
+from wavebreak.cli.console import out, print_json, print_next_steps
 from wavebreak.cli.options import Json, Key, Lateness, ModelDir, PolicyDir, Wide
 from wavebreak.errors import UsageError
 from wavebreak.ledger.checkpoints import (
@@ -64,13 +64,12 @@ from wavebreak.ledger.checkpoints import (
     load_or_create_signer,
     load_verifier_key,
 )
-from wavebreak.privacy.pseudonymizer import Pseudonymizer, load_key
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.privacy.secret_key import load_key
 from wavebreak.reports.tables import print_lines, print_table
 
 Place = Annotated[Path, typer.Argument(help="The case's directory.")]
-By = Annotated[
-    str, typer.Option(envvar="WAVEBREAK_BY", help="Who does this: a person's name.")
-]  # fmt: skip
+By = Annotated[str, typer.Option(envvar="WAVEBREAK_BY", help="Who does this: a person's name.")]
 Role = Annotated[str, typer.Option(help="In which role; who signs is counsel.")]
 Why = Annotated[str, typer.Option(help="Why, in a line.")]
 Authority = Annotated[str, typer.Option(help="By what authority.")]
@@ -106,7 +105,7 @@ def _at(place: Path, key: Path | None, new: str = "") -> Iterator[CaseWorkspace]
         yield opened
 
 
-def _said(case: Case) -> None:
+def _print_step(case: Case) -> None:
     last = case.steps[-1]
     out.print(
         f"{case.id}, step {last.n}: {describe_action(last.did)}; the case is {case.state}",
@@ -118,13 +117,14 @@ def _said(case: Case) -> None:
 def open_case(
     place: Annotated[Path, typer.Argument(help="A new directory; its name is the case's id.")],
     title: Annotated[str, typer.Option(help="What it is called.")],
-    by: By, role: Role = "investigator",
+    by: By,
+    role: Role = "investigator",
     about: Annotated[str, typer.Option(help="What it is about, in a paragraph.")] = "",
     seal_key: SealKey = None,
-) -> None:  # fmt: skip
+) -> None:
     """Open a case in a new directory."""
     with _at(place, seal_key, place.resolve().name) as at:
-        _said(at.take(CaseOpened(title, about), by=by, role=role))
+        _print_step(at.take(CaseOpened(title, about), by=by, role=role))
 
 
 @cases.command(epilog="Example: `wavebreak case show cases/C-7`")
@@ -147,7 +147,9 @@ def show(
     epilog="Example: `wavebreak case party cases/C-7 'Bulk Co Ltd' --domain bulk.example --by Noa`"
 )
 def party(
-    place: Place, name: Annotated[str, typer.Argument(help="Its name.")], by: By,
+    place: Place,
+    name: Annotated[str, typer.Argument(help="Its name.")],
+    by: By,
     kind: Annotated[PartyKind, typer.Option(help="What it is.")] = PartyKind.company,
     number_of: Annotated[str, typer.Option("--id", help="P1: name that party anew.")] = "",
     alias: Annotated[Many, typer.Option(help="Another name.")] = None,
@@ -156,31 +158,36 @@ def party(
     app: Annotated[Many, typer.Option(help="An application it offers.")] = None,
     site: Annotated[Many, typer.Option(help="A page's address.")] = None,
     note: Annotated[str, typer.Option(help="A remark.")] = "",
-    role: Role = "investigator", seal_key: SealKey = None,
-) -> None:  # fmt: skip
+    role: Role = "investigator",
+    seal_key: SealKey = None,
+) -> None:
     """Add a party: a person or company, with aliases, domains, business numbers, apps, sites."""
     with _at(place, seal_key) as at:
         known = at.case.parties.get(number_of)
-        lists = (tuple(given or ()) for given in (alias, domain, number, app, site))
+        lists = (tuple(values or ()) for values in (alias, domain, number, app, site))
         what: Any = (kind.value, name, *lists, note, known.same_as if known else "")
-        made = Party(number_of or at.case.fresh("P"), *what)
-        _said(at.take(PartyNamed(made), by=by, role=role))
+        new_party = Party(number_of or at.case.fresh("P"), *what)
+        _print_step(at.take(PartyNamed(new_party), by=by, role=role))
 
 
 @cases.command(
     epilog="Example: `wavebreak case relate cases/C-7 P2 P1 --is affiliate --exhibit E1 --by Noa`"
 )
 def relate(
-    place: Place, one: Annotated[str, typer.Argument(help="A party.")],
-    other: Annotated[str, typer.Argument(help="Of which it is …")], by: By,
+    place: Place,
+    one: Annotated[str, typer.Argument(help="A party.")],
+    other: Annotated[str, typer.Argument(help="Of which it is …")],
+    by: By,
     tie: Annotated[Tie, typer.Option("--is", help="What it is of the other.")],
-    exhibit: Exhibited, strength: StrengthOf = Strength.MODERATE, role: Role = "investigator",
+    exhibit: Exhibited,
+    strength: StrengthOf = Strength.MODERATE,
+    role: Role = "investigator",
     seal_key: SealKey = None,
-) -> None:  # fmt: skip
+) -> None:
     """Record a relation between two parties, with the exhibit that shows it."""
     with _at(place, seal_key) as at:
-        made = Relation(one, other, tie.value, strength, exhibit)  # type: ignore[arg-type]
-        _said(at.take(PartiesRelated(made), by=by, role=role))
+        relation = Relation(one, other, tie.value, strength, exhibit)  # type: ignore[arg-type]
+        _print_step(at.take(PartiesRelated(relation), by=by, role=role))
 
 
 @cases.command(
@@ -188,24 +195,37 @@ def relate(
     "P1 P2 --by Noa --why 'one register entry'` merges P2 into P1"
 )
 def merge(
-    place: Place, keep: Annotated[str, typer.Argument(help="The party that stays.")] = "",
+    place: Place,
+    keep: Annotated[str, typer.Argument(help="The party that stays.")] = "",
     drop: Annotated[str, typer.Argument(help="The party that is the same.")] = "",
-    by: By = "", why: Why = "", policy: PolicyDir = None, role: Role = "investigator",
+    by: By = "",
+    why: Why = "",
+    policy: PolicyDir = None,
+    role: Role = "investigator",
     seal_key: SealKey = None,
-) -> None:  # fmt: skip
+    as_json: Json = False,
+    wide: Wide = False,
+) -> None:
     """Propose parties that may be the same, with reasons; or merge two, as a person decides."""
     if not keep:
-        found = propose_merges(
+        proposals = propose_merges(
             tuple(load_case(place / CASE)[1].parties.values()), load_name_weights(policy)
         )
-        for table in report_sections.proposal_tables(found):
+        if as_json:
+            print_json(msgspec.to_builtins(proposals))
+            return
+        for table in report_sections.proposal_tables(proposals):
             print_table(table, out)
-        out.print(f"{len(found)} proposals; nothing was merged")
+        out.print(f"{len(proposals)} proposals; nothing was merged")
         return
     if not by or not drop:
         raise UsageError("a person merges two parties", fix="give KEEP, DROP and --by NAME")
     with _at(place, seal_key) as at:
-        _said(at.take(PartiesMerged(keep, drop), by=by, role=role, why=why))
+        case = at.take(PartiesMerged(keep, drop), by=by, role=role, why=why)
+        if as_json:
+            print_json(msgspec.to_builtins(case.steps[-1]))
+        else:
+            _print_step(case)
 
 
 @cases.command(
@@ -213,16 +233,23 @@ def merge(
     "--strength moderate --exhibit E1 --by Noa`"
 )
 def link(
-    place: Place, party: Annotated[str, typer.Argument(help="The party.")],
+    place: Place,
+    party: Annotated[str, typer.Argument(help="The party.")],
     account: Annotated[str, typer.Argument(help="The account's id, as in the events.")],
-    basis: BasisOf, strength: StrengthOf, exhibit: Exhibited, by: By, why: Why = "",
-    key: Key = None, role: Role = "investigator", seal_key: SealKey = None,
-) -> None:  # fmt: skip
+    basis: BasisOf,
+    strength: StrengthOf,
+    exhibit: Exhibited,
+    by: By,
+    why: Why = "",
+    key: Key = None,
+    role: Role = "investigator",
+    seal_key: SealKey = None,
+) -> None:
     """Link an account to a party, with the exhibit that shows it; only its pseudonym is stored."""
     with _at(place, seal_key) as at:
         hidden = make_renamer(case_key(load_key(key), at.case.id))("a", account)
-        made = Link(party, hidden, basis, strength, exhibit)
-        _said(at.take(AccountLinked(made), by=by, role=role, why=why))
+        new_link = Link(party, hidden, basis, strength, exhibit)
+        _print_step(at.take(AccountLinked(new_link), by=by, role=role, why=why))
 
 
 @cases.command(
@@ -232,10 +259,14 @@ def link(
 def exhibit(
     place: Place,
     source: Annotated[Path, typer.Argument(help="What `wavebreak claim` wrote, or a file.")],
-    by: By, kind: Annotated[Kept | None, typer.Option(help="What it is.")] = None,
-    title: Annotated[str, typer.Option(help="What it is called.")] = "", why: Why = "not stated",
-    authority: Authority = "not stated", role: Role = "investigator", seal_key: SealKey = None,
-) -> None:  # fmt: skip
+    by: By,
+    kind: Annotated[Kept | None, typer.Option(help="What it is.")] = None,
+    title: Annotated[str, typer.Option(help="What it is called.")] = "",
+    why: Why = "not stated",
+    authority: Authority = "not stated",
+    role: Role = "investigator",
+    seal_key: SealKey = None,
+) -> None:
     """Add an exhibit: a captured claim with its custody, or a file."""
     with _at(place, seal_key) as at:
         actor = Actor(by, socket.gethostname(), why, authority)
@@ -246,7 +277,7 @@ def exhibit(
         else:
             what = kind.value if kind else "document"
             evidence_intake.add_file_exhibit(at, source, actor, role, title=title, kind=what)
-        _said(at.case)
+        _print_step(at.case)
 
 
 @cases.command(
@@ -257,7 +288,8 @@ def exhibit(
 def evidence(
     place: Place,
     source: Annotated[str, typer.Argument(help="An exhibit (E1), or what `run -o` wrote.")],
-    party: Annotated[str, typer.Option(help="Whose conduct it shows: P1.")], by: By,
+    party: Annotated[str, typer.Option(help="Whose conduct it shows: P1.")],
+    by: By,
     conduct: Annotated[Doing, typer.Option(help="What the party did.")] = Doing.engaged,
     seen: Annotated[Seen, typer.Option(help="Where it was seen.")] = Seen.off_platform,
     began: Annotated[str, typer.Option(help="When it began: about 2019-11, before 2020.")] = "",
@@ -268,10 +300,15 @@ def evidence(
     account: Annotated[Many, typer.Option(help="Of a run: an account, again for more.")] = None,
     own: Annotated[bool, typer.Option("--own", help="Of a run: their own events only.")] = False,
     ledger: Annotated[Path | None, typer.Option(help="Of a run: the ledger of it.")] = None,
-    policy: PolicyDir = None, model_dir: ModelDir = None, lateness: Lateness = 60, key: Key = None,
-    why: Why = "not stated", authority: Authority = "not stated", role: Role = "investigator",
+    policy: PolicyDir = None,
+    model_dir: ModelDir = None,
+    lateness: Lateness = 60,
+    key: Key = None,
+    why: Why = "not stated",
+    authority: Authority = "not stated",
+    role: Role = "investigator",
     seal_key: SealKey = None,
-) -> None:  # fmt: skip
+) -> None:
     """Add evidence of conduct from an exhibit, or from a run with all inputs to reproduce it.
 
     Without dates the conduct is as old as the exhibit: a captured page stood there at the capture,
@@ -284,12 +321,12 @@ def evidence(
             secret = load_key(key)
             sealed = (ledger, load_or_create_signer(seal_key)) if ledger else None
             engine_model = model.load_selected(model_dir)
-            given = RunInputs(
+            inputs = RunInputs(
                 policy, engine_model, Pseudonymizer(secret), lateness, sealed, not own
             )
             actor = Actor(by, socket.gethostname(), why, authority)
             taken, about = evidence_intake.add_run_exhibit(
-                at, Path(source), account or [], given, secret, actor, role
+                at, Path(source), account or [], inputs, secret, actor, role
             )
             known = evidence_intake.strongest_link(at, party, about.accounts)
             where, name, ties = "on_platform", taken.id, known or ties
@@ -298,47 +335,65 @@ def evidence(
             parse_date(began, zone) if began else first,
             parse_date(until, zone) if until else last,
         ]
-        _found(at, name, party, where, conduct.value, spans, ties, by, role, why)
+        _add_evidence(at, name, party, where, conduct.value, spans, ties, by, role, why)
 
 
-def _found(
-    at: CaseWorkspace, exhibit: str, party: str, seen: str, conduct: str, spans: list[DateRange],
-    ties: tuple[Basis, Strength], by: str, role: str, why: str,
-) -> None:  # fmt: skip
-    made: Any = (at.case.fresh("V"), party, exhibit, seen, conduct, *spans, *ties)
+def _add_evidence(
+    at: CaseWorkspace,
+    exhibit: str,
+    party: str,
+    seen: str,
+    conduct: str,
+    spans: list[DateRange],
+    ties: tuple[Basis, Strength],
+    by: str,
+    role: str,
+    why: str,
+) -> None:
+    fields: Any = (at.case.fresh("V"), party, exhibit, seen, conduct, *spans, *ties)
     before = len(at.case.steps)
-    case = evidence_intake.add_evidence(at, Evidence(*made), by=by, role=role, why=why)
+    case = evidence_intake.add_evidence(at, Evidence(*fields), by=by, role=role, why=why)
     for step in case.steps[before:]:
         out.print(f"step {step.n}: {describe_action(step.did)} {step.why}", markup=False)
 
 
 @cases.command(epilog="Example: `wavebreak case watch cases/C-7 out --by 'the nightly job'`")
 def watch(
-    place: Place, run: Annotated[Path, typer.Argument(help="What `run -o` wrote.")], by: By,
-    policy: PolicyDir = None, model_dir: ModelDir = None, lateness: Lateness = 60, key: Key = None,
-    why: Why = "watching after a notice", authority: Authority = "not stated",
+    place: Place,
+    run: Annotated[Path, typer.Argument(help="What `run -o` wrote.")],
+    by: By,
+    policy: PolicyDir = None,
+    model_dir: ModelDir = None,
+    lateness: Lateness = 60,
+    key: Key = None,
+    why: Why = "watching after a notice",
+    authority: Authority = "not stated",
     seal_key: SealKey = None,
-) -> None:  # fmt: skip
+) -> None:
     """Search a later run for conduct of parties that had a notice; if found, reopen the case."""
     with _at(place, seal_key) as at:
         secret = load_key(key)
-        given = RunInputs(policy, model.load_selected(model_dir), Pseudonymizer(secret), lateness)
+        inputs = RunInputs(policy, model.load_selected(model_dir), Pseudonymizer(secret), lateness)
         actor = Actor(by, socket.gethostname(), why, authority)
-        found = evidence_intake.add_post_notice_evidence(
-            at, run, given, secret, actor, "investigator"
+        added = evidence_intake.add_post_notice_evidence(
+            at, run, inputs, secret, actor, "investigator"
         )
-        out.print(f"new evidence: {', '.join(found) or 'none'}; the case is {at.case.state}")
+        out.print(f"new evidence: {', '.join(added) or 'none'}; the case is {at.case.state}")
 
 
 @cases.command(epilog="Example: `wavebreak case confirm cases/C-7 V1 --by Noa`")
 def confirm(
-    place: Place, item: Annotated[str, typer.Argument(help="The evidence: V1.")], by: By,
+    place: Place,
+    item: Annotated[str, typer.Argument(help="The evidence: V1.")],
+    by: By,
     rejects: Annotated[bool, typer.Option("--reject", help="It does not show this.")] = False,
-    why: Why = "", role: Role = "investigator", seal_key: SealKey = None,
-) -> None:  # fmt: skip
+    why: Why = "",
+    role: Role = "investigator",
+    seal_key: SealKey = None,
+) -> None:
     """Confirm, after a person's review, that an exhibit shows the evidence, or reject it."""
     with _at(place, seal_key) as at:
-        _said(at.take(EvidenceReviewed(item, not rejects), by=by, role=role, why=why))
+        _print_step(at.take(EvidenceReviewed(item, not rejects), by=by, role=role, why=why))
 
 
 @cases.command(
@@ -346,7 +401,9 @@ def confirm(
     "--contact legal@example.org --by Noa`"
 )
 def notice(
-    place: Place, party: Annotated[str, typer.Argument(help="To whom: P1.")], by: By,
+    place: Place,
+    party: Annotated[str, typer.Argument(help="To whom: P1.")],
+    by: By,
     operator: Annotated[str, typer.Option(help="Who writes: the operator's name.")],
     contact: Annotated[str, typer.Option(help="Where answers reach the operator.")],
     template: Annotated[str, typer.Option(help="Which one.")] = "cease_and_desist",
@@ -354,59 +411,81 @@ def notice(
     days: Annotated[int | None, typer.Option(min=1, max=365, help="Days to answer.")] = None,
     about: Annotated[str, typer.Option(help="Of a reminder: the notice, N1.")] = "",
     draft: Annotated[bool, typer.Option("--draft", help="Print it only.")] = False,
-    policy: PolicyDir = None, role: Role = "investigator", seal_key: SealKey = None,
-) -> None:  # fmt: skip
+    policy: PolicyDir = None,
+    role: Role = "investigator",
+    seal_key: SealKey = None,
+) -> None:
     """Print a notice to a party from a template, and record that it was sent."""
     with _at(place, seal_key) as at:
-        made = evidence_intake.draft_notice(at, party, template, language.value, operator=operator,  # type: ignore[arg-type]
-                             contact=contact, days=days, policy=policy, about=about)  # fmt: skip
-        typer.echo("\n\n".join([made.subject, *made.paragraphs]))
+        drafted = evidence_intake.draft_notice(
+            at,
+            party,
+            template,
+            language.value,  # type: ignore[arg-type]
+            operator=operator,
+            contact=contact,
+            days=days,
+            policy=policy,
+            about=about,
+        )
+        typer.echo("\n\n".join([drafted.subject, *drafted.paragraphs]))
         if not draft:
-            _said(at.take(NoticeSent(made), by=by, role=role))
+            _print_step(at.take(NoticeSent(drafted), by=by, role=role))
 
 
 @cases.command(
     epilog="Example: `wavebreak case delivery cases/C-7 N1 --exhibit E3 --how courier --by Noa`"
 )
 def delivery(
-    place: Place, item: Annotated[str, typer.Argument(help="The notice: N1.")], by: By,
+    place: Place,
+    item: Annotated[str, typer.Argument(help="The notice: N1.")],
+    by: By,
     exhibit: Exhibited,
     how: Annotated[str, typer.Option(help="How it arrived; of an answer: what it says.")],
     answer: Annotated[bool, typer.Option("--answer", help="This is the party's answer.")] = False,
     at_time: Annotated[str, typer.Option("--at", help="When: 2026-03-02T09:00:00Z.")] = "",
-    role: Role = "investigator", seal_key: SealKey = None,
-) -> None:  # fmt: skip
+    role: Role = "investigator",
+    seal_key: SealKey = None,
+) -> None:
     """Record that a notice arrived, or was answered, with the exhibit that proves it."""
     with _at(place, seal_key) as at:
         moment = parse_instant(at_time) if at_time else time.time_ns() // 10**6
-        made: Any = (item, moment, how, exhibit)
-        what = ReplyReceived(Reply(*made)) if answer else NoticeDelivered(Delivery(*made))
-        _said(at.take(what, by=by, role=role))
+        fields: Any = (item, moment, how, exhibit)
+        what = ReplyReceived(Reply(*fields)) if answer else NoticeDelivered(Delivery(*fields))
+        _print_step(at.take(what, by=by, role=role))
 
 
 @cases.command(epilog="Example: `wavebreak case determine cases/C-7 P1 --by Noa`")
 def determine(
-    place: Place, party: Annotated[str, typer.Argument(help="On whom: P1.")], by: By,
+    place: Place,
+    party: Annotated[str, typer.Argument(help="On whom: P1.")],
+    by: By,
     as_of: Annotated[str, typer.Option(help="As of: 2026-03-02T09:00:00Z (default: now).")] = "",
-    policy: PolicyDir = None, role: Role = "investigator", seal_key: SealKey = None,
-) -> None:  # fmt: skip
+    policy: PolicyDir = None,
+    role: Role = "investigator",
+    seal_key: SealKey = None,
+) -> None:
     """Prepare a determination: eligibility for legal action, its grounds, what would change it."""
     with _at(place, seal_key) as at:
         when_ = parse_instant(as_of) if as_of else None
-        name, made = evidence_intake.prepare_determination(
+        name, determination = evidence_intake.prepare_determination(
             at, party, when_, policy, by=by, role=role
         )
-        print_lines(report_sections.determination_lines(name, made), out)
+        print_lines(report_sections.determination_lines(name, determination), out)
 
 
 @cases.command(epilog="Example: `wavebreak case sign cases/C-7 D1 --role counsel --by 'Adv. Levi'`")
 def sign(
-    place: Place, item: Annotated[str, typer.Argument(help="The determination: D1.")], by: By,
-    role: Role, why: Why = "", seal_key: SealKey = None,
-) -> None:  # fmt: skip
+    place: Place,
+    item: Annotated[str, typer.Argument(help="The determination: D1.")],
+    by: By,
+    role: Role,
+    why: Why = "",
+    seal_key: SealKey = None,
+) -> None:
     """Sign a determination; the signer may not be the person who prepared it."""
     with _at(place, seal_key) as at:
-        _said(at.take(DeterminationSigned(item), by=by, role=role, why=why))
+        _print_step(at.take(DeterminationSigned(item), by=by, role=role, why=why))
 
 
 @cases.command(
@@ -414,25 +493,32 @@ def sign(
     "--by Noa`; `wavebreak case task cases/C-7 T1 --done --by Noa`"
 )
 def task(
-    place: Place, what: Annotated[str, typer.Argument(help="What is to be done; or T1.")], by: By,
+    place: Place,
+    what: Annotated[str, typer.Argument(help="What is to be done; or T1.")],
+    by: By,
     due: Annotated[str, typer.Option(help="Until when: 2026-03-09T00:00:00Z.")] = "",
     done: Annotated[bool, typer.Option("--done", help="That task is done.")] = False,
-    role: Role = "investigator", seal_key: SealKey = None,
-) -> None:  # fmt: skip
+    role: Role = "investigator",
+    seal_key: SealKey = None,
+) -> None:
     """Add a task, or mark one as done."""
     with _at(place, seal_key) as at:
-        made = Task(at.case.fresh("T"), what, parse_instant(due) if due else None)
-        _said(at.take(TaskFinished(what) if done else TaskAdded(made), by=by, role=role))
+        new_task = Task(at.case.fresh("T"), what, parse_instant(due) if due else None)
+        _print_step(at.take(TaskFinished(what) if done else TaskAdded(new_task), by=by, role=role))
 
 
 @cases.command(epilog="Example: `wavebreak case advance cases/C-7 investigating --by Noa`")
 def advance(
-    place: Place, to: Annotated[Goes, typer.Argument(help="The state to go to.")], by: By,
-    why: Why = "", role: Role = "investigator", seal_key: SealKey = None,
-) -> None:  # fmt: skip
+    place: Place,
+    to: Annotated[Goes, typer.Argument(help="The state to go to.")],
+    by: By,
+    why: Why = "",
+    role: Role = "investigator",
+    seal_key: SealKey = None,
+) -> None:
     """Change the state: investigating, noticed, determined, referred, closed, reopened."""
     with _at(place, seal_key) as at:
-        _said(at.take(StateChanged(to.value), by=by, role=role, why=why))  # type: ignore[arg-type]
+        _print_step(at.take(StateChanged(to.value), by=by, role=role, why=why))  # type: ignore[arg-type]
 
 
 @app.command(epilog="Example: `wavebreak bundle cases/C-7 -o C-7.zip`")
@@ -466,9 +552,9 @@ def verify(
     wide: Wide = False,
 ) -> None:
     """Check a bundle: files, seals, custody, and every decision and number computed again."""
-    found = checked(source, [load_verifier_key(given) for given in key or []])
+    findings = checked(source, [load_verifier_key(text) for text in key or []])
     if as_json:
-        typer.echo(json.dumps([finding._asdict() for finding in found], indent=1))
+        typer.echo(json.dumps([finding._asdict() for finding in findings], indent=1))
     else:
         table = Table(title=str(source), title_justify="left", title_style="bold")
         for name in ("what", "", "found"):
@@ -478,7 +564,7 @@ def verify(
             False: "[red]does not hold[/]",
             None: "[yellow]not checked[/]",
         }
-        for finding in found:
+        for finding in findings:
             table.add_row(finding.what, marks[finding.holds], finding.said.replace("[", r"\["))
         out.print(table)
-    raise typer.Exit(exit_code(found))
+    raise typer.Exit(exit_code(findings))

@@ -19,7 +19,7 @@ from wavebreak import claims, evaluation
 from wavebreak.claims.evaluation import SPLITS, Interval
 from wavebreak.cli.app import claim
 from wavebreak.cli.console import out, print_next_steps, progress_bar
-from wavebreak.cli.options import Wide
+from wavebreak.cli.options import Json, Wide
 from wavebreak.errors import ClaimError, FileError, UsageError
 
 New = Annotated[Path, typer.Option("--out", "-o", help="New directory of the exhibit.")]
@@ -27,7 +27,6 @@ Of = Annotated[Path, typer.Argument(help="Directory of an exhibit.")]
 By = Annotated[str, typer.Option("--by", help="Who does it (default: your login).")]
 Authority = Annotated[str, typer.Option(help="By what right: mandate, order, ticket.")]
 Purpose = Annotated[str, typer.Option(help="Why it is done.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 _MIN_REASON = 0.05
 """Reasons that add less are left to --json."""
@@ -60,14 +59,14 @@ def capture(
     ] = False,
 ) -> None:
     """Capture a page: WARC with redirects and requisites, screenshot, custody."""
-    made = claims.capture_page(
+    exhibit = claims.capture_page(
         url,
         out_path,
         _actor(by, purpose, authority),
         claims.CaptureEnvironment(_now, allow_private=allow_private),
         browser=None if no_browser else claims.find_browser(browser),
     )
-    _shown(made, out_path)
+    _print_exhibit(exhibit, out_path)
     print_next_steps([f"wavebreak claim read {out_path}"])
 
 
@@ -97,7 +96,7 @@ def add(
     if published_from or published_to:
         first, last = _time(published_from), _time(published_to)
         published = claims.Published(first, last, "stated by the person who added it")
-    made = claims.add_file(
+    exhibit = claims.add_file(
         _bytes(file),
         out_path,
         _actor(by, purpose, authority),
@@ -107,35 +106,36 @@ def add(
         published=published,
         details=_details(detail or []),
     )
-    _shown(made, out_path)
+    _print_exhibit(exhibit, out_path)
 
 
 @claim.command("read", epilog="Example: `wavebreak claim read ex-1 --html ex-1-read.html`")
 def read_claims(
     path: Annotated[Path, typer.Argument(help="Directory of an exhibit, or a file.")],
-    as_json: AsJson = False,
+    as_json: Json = False,
     html: Annotated[Path | None, typer.Option(help="Write the text with marked sentences.")] = None,
+    wide: Wide = False,
 ) -> None:
     """Read what a page offers, how much and for what price, with the reasons for its score."""
-    made = _read(path)
+    reading = _read(path)
     if html:
-        html.write_text(claims.render_html(made), encoding="utf-8")
+        html.write_text(claims.render_html(reading), encoding="utf-8")
     if as_json:
-        typer.echo(msgspec.json.format(msgspec.json.encode(made), indent=1).decode())
+        typer.echo(msgspec.json.format(msgspec.json.encode(reading), indent=1).decode())
         return
-    out.print(f"[bold]{made.verdict}[/], {made.score:.2f} (triage: a person decides)")
-    facts = [(name, Text(value)) for name, value in claims.describe_reading(made) if value]
-    _listed("", facts)
+    out.print(f"[bold]{reading.verdict}[/], {reading.score:.2f} (triage: a person decides)")
+    facts = [(name, Text(value)) for name, value in claims.describe_reading(reading) if value]
+    _print_grid("", facts)
     sentences = [
         (", ".join(r.offers) or "by wording", Text(f"“{r.text}”", style="reverse"))
-        for r in made.relied_on
+        for r in reading.relied_on
     ]
-    _listed("sentences relied on", sentences)
-    why = [r for r in made.reasons if abs(r.adds) >= _MIN_REASON]
-    _listed("why, in log odds", [(f"{r.adds:+.2f}", Text(r.name)) for r in why])
+    _print_grid("sentences relied on", sentences)
+    why = [r for r in reading.reasons if abs(r.adds) >= _MIN_REASON]
+    _print_grid("why, in log odds", [(f"{r.adds:+.2f}", Text(r.name)) for r in why])
 
 
-def _listed(title: str, rows: list[tuple[str, Text]]) -> None:
+def _print_grid(title: str, rows: list[tuple[str, Text]]) -> None:
     """Print names with values beside them, which wrap within their own column."""
     if not rows:
         return
@@ -156,7 +156,7 @@ def confirm(
     authority: Authority = "not stated",
 ) -> None:
     """Label an exhibit as a claim, after a person's review; recorded in its custody."""
-    _labelled(directory, "claim", _actor(by, reason, authority), reason)
+    _add_label(directory, "claim", _actor(by, reason, authority), reason)
 
 
 @claim.command(epilog="Example: `wavebreak claim reject ex-1 --by 'A. Rao' --reason 'a news page'`")
@@ -167,14 +167,14 @@ def reject(
     authority: Authority = "not stated",
 ) -> None:
     """Label an exhibit as no claim, after a person's review; recorded in its custody."""
-    _labelled(directory, "innocent", _actor(by, reason, authority), reason)
+    _add_label(directory, "innocent", _actor(by, reason, authority), reason)
 
 
 @claim.command(epilog="Example: `wavebreak claim check ex-1`")
 def check(directory: Of) -> None:
     """Check an exhibit's files, and print its custody and labels; exit with 1 on any error."""
     wrong = claims.check_exhibit(directory)
-    _shown(claims.load_exhibit(directory), directory)
+    _print_exhibit(claims.load_exhibit(directory), directory)
     if not wrong:
         for line in claims.read_custody(directory):
             out.print(f"{line.at} {line.who} @ {line.where}: {line.what}", markup=False)
@@ -194,7 +194,7 @@ def evaluate(
     ] = None,
     split: Annotated[str, typer.Option(help="Only pages of this split.")] = "",
     half: Annotated[str, typer.Option(hidden=True)] = "",
-    as_json: AsJson = False,
+    as_json: Json = False,
     wide: Wide = False,
 ) -> None:
     """Measure the reader on your own labelled pages: precision, recall, intervals, errors.
@@ -308,33 +308,35 @@ def _print_fields(results: list[claims.PageResult]) -> None:
     out.print(table)
 
 
-def _shown(made: claims.Exhibit, directory: Path) -> None:
-    out.print(f"{made.kind} {made.id[:12]}, {made.captured_at}, {directory}/", markup=False)
-    for kept in made.files:
+def _print_exhibit(exhibit: claims.Exhibit, directory: Path) -> None:
+    out.print(
+        f"{exhibit.kind} {exhibit.id[:12]}, {exhibit.captured_at}, {directory}/", markup=False
+    )
+    for kept in exhibit.files:
         out.print(f"  {kept.path}  {kept.size:,} bytes", markup=False)
         out.print(f"    sha256 {kept.sha256}", markup=False)
     for name in ("screenshot", "gaps"):
-        if (note := made.details.get(name)) and note not in ("complete", "none"):
+        if (note := exhibit.details.get(name)) and note not in ("complete", "none"):
             out.print(f"  {name}: {note}", markup=False, style="yellow")
 
 
 def _read(path: Path) -> claims.Reading:
     if path.is_dir():
-        at, found = claims.load_exhibit(path).captured_at, claims.exhibit_documents(path)
+        at, documents = claims.load_exhibit(path).captured_at, claims.exhibit_documents(path)
     else:
-        at, found = _now(), claims.parse_file(_bytes(path))
-    return claims.highest_scoring([claims.read(document, at) for document in found])
+        at, documents = _now(), claims.parse_file(_bytes(path))
+    return claims.highest_scoring([claims.read(document, at) for document in documents])
 
 
-def _labelled(
+def _add_label(
     directory: Path, label: Literal["claim", "innocent"], actor: claims.Actor, reason: str
 ) -> None:
     try:
         score = _read(directory).score
     except ClaimError:  # an image is labelled by who looked at it
         score = None
-    made = claims.add_label(directory, label, actor, _now(), reason, score)
-    out.print(f"{made.label} by {made.by}, {made.at}", markup=False)
+    entry = claims.add_label(directory, label, actor, _now(), reason, score)
+    out.print(f"{entry.label} by {entry.by}, {entry.at}", markup=False)
 
 
 def _bytes(path: Path) -> bytes:
@@ -346,11 +348,11 @@ def _bytes(path: Path) -> bytes:
         ) from None
 
 
-def _details(given: list[str]) -> dict[str, str]:
-    found = dict(part.split("=", 1) for part in given if "=" in part)
-    if len(found) < len(given):
+def _details(parts: list[str]) -> dict[str, str]:
+    details = dict(part.split("=", 1) for part in parts if "=" in part)
+    if len(details) < len(parts):
         raise UsageError("--detail is not well formed", fix="write it as --detail name=value")
-    return found
+    return details
 
 
 def _time(text: str) -> str | None:

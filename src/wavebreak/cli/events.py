@@ -13,7 +13,7 @@ import typer
 from wavebreak import simulation
 from wavebreak.cli.app import app, imports
 from wavebreak.cli.console import out, print_json, print_next_steps, progress_bar
-from wavebreak.cli.options import Json, Key, OutDir, Seed, Wide
+from wavebreak.cli.options import Json, Key, OutDir, People, Seed, Wide
 from wavebreak.errors import UsageError
 from wavebreak.io import csv_import, events_file, read
 from wavebreak.reports.tables import Table, count_of, print_table
@@ -113,7 +113,8 @@ def profile_coverage(
     wide: Wide = False,
 ) -> None:
     """Record which event types and fields a stream has; fields that it lacks count as missing."""
-    from wavebreak.privacy.pseudonymizer import Pseudonymizer, load_key
+    from wavebreak.privacy.pseudonymizer import Pseudonymizer
+    from wavebreak.privacy.secret_key import load_key
 
     path = events_file(events)
     with progress_bar("profile") as show:
@@ -166,7 +167,7 @@ def _campaigns(options: list[str]) -> list[tuple[str, int | None]]:
 )
 def simulate(
     out_path: OutDir,
-    people: Annotated[int, typer.Option(help="Ordinary people.")] = 1000,
+    people: People = 1000,
     days: Annotated[float, typer.Option(help="Length in days.")] = 1.0,
     campaign: Annotated[
         list[str] | None,

@@ -14,8 +14,8 @@ import msgspec
 import typer
 
 from wavebreak.cli.app import ledgers
-from wavebreak.cli.console import out, print_next_steps
-from wavebreak.cli.options import DatabaseUrl
+from wavebreak.cli.console import out, print_json, print_next_steps
+from wavebreak.cli.options import DatabaseUrl, Json
 from wavebreak.errors import FileError, UsageError
 from wavebreak.ledger import DirectoryStorage, Ledger, OpeningFile, Storage, proof_bundle
 from wavebreak.ledger.audit import STAMPS, audit_directory
@@ -70,9 +70,9 @@ def _directory(place: Path, url: str) -> Iterator[Path]:
     if not _of_service(place, url):
         yield place
         return
-    with TemporaryDirectory(prefix="wavebreak-ledger-") as made:
-        export_ledger(Path(made))
-        yield Path(made)
+    with TemporaryDirectory(prefix="wavebreak-ledger-") as copy:
+        export_ledger(Path(copy))
+        yield Path(copy)
 
 
 def _storage(place: Path, url: str) -> tuple[Storage, Callable[[], OpeningFile | OpeningRows]]:
@@ -120,22 +120,25 @@ def verify(
         Path | None, typer.Option(help="Certificates (PEM) of time-stamping authorities.")
     ] = None,
     database_url: DatabaseUrl = "",
+    as_json: Json = False,
 ) -> None:
     """Check every entry, signature and proof; print what was checked and what could not be."""
     roots = load_certificates(_bytes(authority)) if authority else []
     with _directory(place, database_url) as files:
         beside = "key.pub" if files == place else LEDGER_KEY
-        keys = [load_verifier_key(given) for given in key or [str(place / beside)]]
-        found = audit_directory(
+        keys = [load_verifier_key(text) for text in key or [str(place / beside)]]
+        audit = audit_directory(
             files, keys, [_checkpoint(path) for path in remembered or []], roots
         )
-    for line in found.checked:
-        out.print(f"[green]holds[/]        {line}", soft_wrap=True)
-    for line in [
-        *([] if key else ["whose key it is: it came with the ledger; give --key"]),
-        *found.unchecked,
-    ]:
-        out.print(f"[yellow]not checked[/]  {line}", soft_wrap=True)
+    key_origin = [] if key else ["whose key it is: it came with the ledger; give --key"]
+    not_checked = [*key_origin, *audit.unchecked]
+    if as_json:
+        print_json({"entries": audit.last.size, "holds": audit.checked, "not_checked": not_checked})
+    else:
+        for line in audit.checked:
+            out.print(f"[green]holds[/]        {line}", soft_wrap=True)
+        for line in not_checked:
+            out.print(f"[yellow]not checked[/]  {line}", soft_wrap=True)
     if not key:
         raise typer.Exit(3)
 
@@ -169,9 +172,9 @@ def prove(
         at: {field: hidden for field, hidden in fields.items() if field in (show or [])}
         for at, fields in openings.items()
     }
-    held = _checkpoint(since).size if since else None
+    since_size = _checkpoint(since).size if since else None
     out_path.mkdir(parents=True, exist_ok=True)
-    for name, content in proof_bundle(ledger, chosen, shown, since=held).items():
+    for name, content in proof_bundle(ledger, chosen, shown, since=since_size).items():
         (out_path / name).write_bytes(content)
     out.print(f"{len(chosen):,} entries with proofs under {ledger.sealed.size:,}, in {out_path}/")
     print_next_steps([f"wavebreak ledger verify {out_path}"])

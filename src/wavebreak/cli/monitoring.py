@@ -47,7 +47,8 @@ def replay(
 ) -> None:
     """Run a log again under another policy or model, and list the accounts that change."""
     from wavebreak import model, monitoring, rules
-    from wavebreak.privacy.pseudonymizer import Pseudonymizer, load_key
+    from wavebreak.privacy.pseudonymizer import Pseudonymizer
+    from wavebreak.privacy.secret_key import load_key
 
     with progress_bar("replay") as show:
         differences = monitoring.replay(

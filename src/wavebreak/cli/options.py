@@ -20,6 +20,13 @@ RunDir = Annotated[Path, typer.Argument(help="Directory that `wavebreak run -o` 
 OutDir = Annotated[Path, typer.Option("--out", "-o", help="Directory to write.")]
 OutFile = Annotated[Path, typer.Option("--out", "-o", help="File to write.")]
 Labels = Annotated[Path | None, typer.Option(help="CSV: account,label,family,operator.")]
+RunLabels = Annotated[
+    Path | None,
+    typer.Option(
+        help="CSV: account,label,family,operator[,source,ts] (default: labels.csv beside each "
+        "run's events)."
+    ),
+]
 PolicyDir = Annotated[
     Path | None,
     typer.Option("--policy", help="Directory of local rules and actions that extend the shipped."),
@@ -49,7 +56,8 @@ Enforce = Annotated[
 ]
 Shards = Annotated[int, typer.Option(min=1, max=64, help="Worker threads.")]
 Lateness = Annotated[int, typer.Option(min=0, help="Seconds that an event may be late.")]
-Seed = Annotated[int, typer.Option(help="Seed; the same seed gives the same bytes.")]
+Seed = Annotated[int, typer.Option(help="Seed; the same inputs and seed give the same bytes.")]
+People = Annotated[int, typer.Option(help="Ordinary people.")]
 DatabaseUrl = Annotated[
     str,
     typer.Option(

@@ -53,7 +53,8 @@ def run_red_team(
 ) -> None:
     """Let attackers adapt to the policy round by round, and count what evasion costs them."""
     from wavebreak import model, red_team, rules
-    from wavebreak.privacy.pseudonymizer import Pseudonymizer, load_key
+    from wavebreak.privacy.pseudonymizer import Pseudonymizer
+    from wavebreak.privacy.secret_key import load_key
 
     config = red_team.TournamentConfig(
         red_team.resolve_families(family or []),

@@ -34,8 +34,10 @@ from wavebreak.cli.options import (
     LedgerKey,
     ModelDir,
     OutDir,
+    People,
     PolicyDir,
     RunDir,
+    RunLabels,
     Seed,
     Shards,
     Wide,
@@ -65,22 +67,22 @@ WORST_FIRST = ("ban", "suspend", "restrict", "limit", "challenge")
 DEMO_KEY = b"wavebreak demo, no secret"
 
 
-def _sealer(ledger: Path | None, key: Path | None) -> DirectoryRecorder | None:
+def _open_recorder(ledger: Path | None, key: Path | None) -> DirectoryRecorder | None:
     """Open the ledger for sealing, and report what was repaired."""
     if ledger is None:
         return None
     from wavebreak.ledger import DirectoryRecorder
     from wavebreak.ledger.checkpoints import load_or_create_signer
 
-    sealer = DirectoryRecorder(
+    recorder = DirectoryRecorder(
         ledger,
         load_or_create_signer(key),
         clock=lambda: time.time_ns() // 10**6,
         salts=secrets.token_bytes,
     )
-    for line in sealer.repaired:
+    for line in recorder.repaired:
         out.print(f"{ledger}: {line}", style="yellow")
-    return sealer
+    return recorder
 
 
 def _run(title: str, source: Path | str, directory: Path, **options: Any) -> dict[str, Any]:
@@ -119,7 +121,8 @@ def run(
 ) -> None:
     """Decide on the events of a file; write decisions, accounts, refusals and a summary."""
     from wavebreak import model, rules
-    from wavebreak.privacy.pseudonymizer import Pseudonymizer, load_key
+    from wavebreak.privacy.pseudonymizer import Pseudonymizer
+    from wavebreak.privacy.secret_key import load_key
 
     counts = _run(
         "run",
@@ -135,7 +138,7 @@ def run(
         resume=resume,
         keep=snapshot,
         model=model.load_selected(model_dir),
-        sealer=_sealer(ledger, ledger_key),
+        sealer=_open_recorder(ledger, ledger_key),
     )
     measured = None
     if labels:
@@ -180,13 +183,7 @@ def evaluate(
         list[Path],
         typer.Argument(help="Directories that `wavebreak run -o` wrote, counted together."),
     ],
-    labels: Annotated[
-        Path | None,
-        typer.Option(
-            help="CSV: account,label,family,operator (default: labels.csv beside each run's "
-            "events)."
-        ),
-    ] = None,
+    labels: RunLabels = None,
     exclude_family: Annotated[
         list[str] | None,
         typer.Option(help="A family to exclude from all counts; repeat for more."),
@@ -245,7 +242,7 @@ def explain_account(
 @app.command(epilog="Example: `wavebreak demo -o demo-out`")
 def demo(
     out_path: OutDir = Path("demo-out"),
-    people: Annotated[int, typer.Option(help="Ordinary people.")] = 2000,
+    people: People = 2000,
     seed: Seed = 1,
     as_json: Json = False,
     wide: Wide = False,

@@ -32,7 +32,8 @@ from wavebreak.cli.options import (
 from wavebreak.errors import UsageError
 from wavebreak.ledger.checkpoints import encode_verifier_key, load_or_create_signer
 from wavebreak.model.storage import SHIPPED
-from wavebreak.privacy.pseudonymizer import Pseudonymizer, load_key
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.privacy.secret_key import load_key
 from wavebreak.reports.tables import Table, print_table, stamp
 from wavebreak.schema import coverage
 from wavebreak.service import (
@@ -152,7 +153,7 @@ def serve(
     carried = coverage.load(profile_file) if profile_file else None
     if carried is None:
         err.print("[yellow]no --profile:[/] assuming that the stream has every event and field")
-    edge = Pseudonymizer(secret, ip_database)
+    pseudonymizer = Pseudonymizer(secret, ip_database)
     options = bootstrap.ServeOptions(
         traces,
         private_webhooks,
@@ -171,10 +172,10 @@ def serve(
             lateness_s=lateness,
             model=loaded,
         ),
-        edge,
+        pseudonymizer,
         lateness_s=lateness,
         responder=decide.DecideResponder(
-            chosen, decide.load_decide_policy(policy), edge, context.quota_of
+            chosen, decide.load_decide_policy(policy), pseudonymizer, context.quota_of
         ),
         clock=_now_ms,
         report=err.print,
@@ -376,10 +377,10 @@ def rotate(
     database_url: DatabaseUrl = "",
 ) -> None:
     """Create a key's successor; the old key stays valid for a grace period."""
-    made = _in_database(
+    created = _in_database(
         database_url, home, lambda now: api_keys.rotate_key(prefix, grace, now, BY, reason)
     )
-    _show_new_key(made)
+    _show_new_key(created)
 
 
 @keys.command("revoke", epilog="Example: `wavebreak key revoke var 1a2b3c4d`")

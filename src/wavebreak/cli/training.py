@@ -12,7 +12,7 @@ import typer
 from wavebreak import model, rules, training
 from wavebreak.cli.app import app, models
 from wavebreak.cli.console import out, print_json, print_next_steps, progress_bar
-from wavebreak.cli.options import Json, OutDir, PolicyDir, Wide
+from wavebreak.cli.options import Enforce, Json, OutDir, PolicyDir, RunLabels, Seed, Wide
 from wavebreak.errors import UsageError
 from wavebreak.features import catalog
 from wavebreak.features.layout import OUTCOMES
@@ -26,13 +26,6 @@ if TYPE_CHECKING:
 Runs = Annotated[
     list[Path], typer.Argument(help="What `simulate -o` or `run -o` wrote, or files of events.")
 ]
-Labels = Annotated[
-    Path | None,
-    typer.Option(
-        help="CSV: account,label,family,operator[,source,ts] (default: labels.csv beside each "
-        "run's events)."
-    ),
-]
 Calibrate = Annotated[
     list[Path] | None,
     typer.Option(help="A run used for calibration and thresholds alone; repeat for more."),
@@ -40,9 +33,6 @@ Calibrate = Annotated[
 Tolerated = Annotated[
     float | None,
     typer.Option(help="Highest rate of false actions for each benign scoring point."),
-]
-Enforce = Annotated[
-    bool, typer.Option("--enforce/--shadow", help="Replay as if the rules had been enforced.")
 ]
 Unlabelled = Annotated[bool, typer.Option(help="Treat accounts without a label as benign.")]
 Allow = Annotated[
@@ -52,9 +42,6 @@ Allow = Annotated[
     ),
 ]
 ModelName = Annotated[str, typer.Option(help="The model's name.")]
-TrainingSeed = Annotated[
-    int, typer.Option(help="Seed; the same inputs and seed give the same bytes.")
-]
 
 
 @app.command(
@@ -65,10 +52,10 @@ TrainingSeed = Annotated[
 def train(
     runs: Runs,
     out_path: OutDir,
-    labels: Labels = None,
+    labels: RunLabels = None,
     calibrate: Calibrate = None,
     name: ModelName = "model",
-    seed: TrainingSeed = 0,
+    seed: Seed = 0,
     policy: PolicyDir = None,
     tolerance_ban: Tolerated = None,
     tolerance_suspend: Tolerated = None,

@@ -16,6 +16,8 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 KEPT = 4
 """Directories of each kind that are kept, however old."""
 DAY_S = 86_400.0
@@ -26,9 +28,8 @@ _OURS = re.compile(r"(numba-|rules-|)[0-9a-f]{12}")
 
 def cache_root() -> Path:
     """Return the cache directory: `WAVEBREAK_CACHE`, else `wavebreak` in the user's cache."""
-    own = os.environ.get("WAVEBREAK_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(own) if own else Path(base) / "wavebreak"
+    override = os.environ.get("WAVEBREAK_CACHE")
+    return Path(override) if override else user_cache_path("wavebreak")
 
 
 @cache

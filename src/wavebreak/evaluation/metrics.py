@@ -253,10 +253,10 @@ class _Columns:
 def _object(path: Path) -> dict[str, Any]:
     """Read a JSON object; return an empty one where the file is absent or is not one."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 @dataclass(frozen=True)
@@ -284,18 +284,18 @@ def _grouped(
     runs: Sequence[tuple[Path, list[str]]],
 ) -> tuple[dict[str, dict[str, _Group]], NDArray[np.int64]]:
     """Match labels with accounts; return groups by label and name, and the other rows."""
-    found: dict[tuple[str, str], list[int | None]] = {}
+    rows_by_family: dict[tuple[str, str], list[int | None]] = {}
     rest: list[int] = []
     before = 0
     for labels, accounts in runs:
         row_of = {account: row for row, account in enumerate(accounts, before)}
         for label in read_labels(labels):
             row = row_of.pop(label.account, None)
-            found.setdefault((label.label, label.family), []).append(row)
+            rows_by_family.setdefault((label.label, label.family), []).append(row)
         rest += row_of.values()
         before += len(accounts)
     groups: dict[str, dict[str, _Group]] = {label: {} for label in LABELS}
-    for (kind, name), rows in sorted(found.items()):
+    for (kind, name), rows in sorted(rows_by_family.items()):
         seen = [row for row in rows if row is not None]
         groups[kind][name] = _Group(np.array(seen, dtype=np.int64), len(rows) - len(seen))
     return groups, np.array(sorted(rest), dtype=np.int64)

@@ -166,8 +166,8 @@ def _background(value: Any) -> str:
 
 def _versions(run: dict[str, Any]) -> str:
     """Return the versions that a run records, as text."""
-    made = run.get("versions")
-    named = sorted(made.items()) if isinstance(made, dict) else []
+    versions = run.get("versions")
+    named = sorted(versions.items()) if isinstance(versions, dict) else []
     return ", ".join(f"{name} {value}" for name, value in named if value)
 
 
@@ -385,7 +385,7 @@ def write_html(evaluation: Evaluation, path: Path) -> None:
             "of restricted or worse.",
         )
         sections.append(("False actions", spared + html_table(_false_actions_table(evaluation))))
-    made = dict.fromkeys(_versions(run) for run in evaluation.runs)
-    if any(made):
-        sections.append(("Versions", paragraphs(filter(None, made), "note")))
+    versions = dict.fromkeys(_versions(run) for run in evaluation.runs)
+    if any(versions):
+        sections.append(("Versions", paragraphs(filter(None, versions), "note")))
     path.write_text(page("Evaluation", headline(evaluation), sections), encoding="utf-8")

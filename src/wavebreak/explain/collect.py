@@ -256,24 +256,24 @@ def _decisions(run_dir: Path, account: str) -> list[dict[str, Any]]:
     """Read the account's decisions; only lines that contain its name are parsed."""
     wanted = json.dumps(account, ensure_ascii=False)[1:-1].encode()
     escaped = json.dumps(account)[1:-1].encode()
-    found = []
+    decisions = []
     with _file(run_dir, "decisions.jsonl").open("rb") as lines:
         for line in lines:
             if wanted in line or escaped in line:
                 decision = json.loads(line)
                 if decision["account"] == account:
-                    found.append(decision)
-    return found
+                    decisions.append(decision)
+    return decisions
 
 
 def _summary(run_dir: Path) -> dict[str, Any]:
     try:
-        found = json.loads(_file(run_dir, "summary.json").read_text(encoding="utf-8"))
+        summary = json.loads(_file(run_dir, "summary.json").read_text(encoding="utf-8"))
     except ValueError as error:
         raise FileError(
             f"{run_dir / 'summary.json'} is not JSON", fix="run `wavebreak run` again"
         ) from error
-    return found if isinstance(found, dict) else {}
+    return summary if isinstance(summary, dict) else {}
 
 
 def _shipped_actions() -> dict[str, dict[str, Any]]:

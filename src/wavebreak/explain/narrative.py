@@ -264,10 +264,10 @@ def _decision_sentences(explanation: Explanation) -> tuple[list[str], list[str]]
 
 def first_decisions(decisions: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the first decision of each outcome, in order."""
-    found: dict[str, dict[str, Any]] = {}
+    first: dict[str, dict[str, Any]] = {}
     for decision in decisions:
-        found.setdefault(str(decision["outcome"]), decision)
-    return list(found.values())
+        first.setdefault(str(decision["outcome"]), decision)
+    return list(first.values())
 
 
 def select_decisions(decisions: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:

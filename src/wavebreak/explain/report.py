@@ -186,9 +186,9 @@ def write_html(explanation: Explanation, path: Path) -> None:
             ("Outcomes", paragraphs(outcome_meanings(explanation))),
         ]
         last = explanation.decisions[-1]
-        made = [f"{n} {last[n]}" for n in ("policy", "model", "features") if last.get(n)]
-        if made:
-            sections.append(("Versions", paragraphs([", ".join(made)], "note")))
+        versions = [f"{n} {last[n]}" for n in ("policy", "model", "features") if last.get(n)]
+        if versions:
+            sections.append(("Versions", paragraphs([", ".join(versions)], "note")))
     sections.insert(-1, ("Totals", html_table(totals_table(explanation))))
     text = page(f"Account {explanation.account}", [], sections)
     path.write_text(text, encoding="utf-8")

@@ -43,13 +43,15 @@ class Batch:
     progress: float = 0.0
 
 
-def read(source: Path | str, edge: Pseudonymizer, *, batch: int = 50_000) -> Iterator[Batch]:
+def read(
+    source: Path | str, pseudonymizer: Pseudonymizer, *, batch: int = 50_000
+) -> Iterator[Batch]:
     """Read, validate and pseudonymize events.
 
     Args:
         source: A file whose name gives its format, a directory with one `events.*`, or `-` for JSON
             Lines on standard input.
-        edge: Pseudonymizes the events.
+        pseudonymizer: Pseudonymizes the events.
         batch: Events per batch at most.
 
     Yields:
@@ -63,37 +65,41 @@ def read(source: Path | str, edge: Pseudonymizer, *, batch: int = 50_000) -> Ite
     if batch < 1:
         raise UsageError("the batch size is less than 1", fix="give 1 or more")
     if str(source) == "-":
-        yield from _read_lines(StandardInput(), "lines", edge, batch)
+        yield from _read_lines(StandardInput(), "lines", pseudonymizer, batch)
         return
     path = events_file(Path(source))
     kind = file_format(path)
     if kind.format in ("lines", "json"):
-        yield from _read_lines(InputFile(path, kind.codec), kind.format, edge, batch)
+        yield from _read_lines(InputFile(path, kind.codec), kind.format, pseudonymizer, batch)
         return
     first = 1
     for table, progress in columnar_batches(path, kind, batch):
         if is_log(table.schema):
             yield Batch(check_log(table), [], table.num_rows, progress)
         else:
-            yield _pseudonymize(validate_columns(table, first), edge, table.num_rows, progress)
+            yield _pseudonymize(
+                validate_columns(table, first), pseudonymizer, table.num_rows, progress
+            )
         first += table.num_rows
 
 
 def _read_lines(
-    source: InputFile | StandardInput, form: str, edge: Pseudonymizer, limit: int
+    source: InputFile | StandardInput, form: str, pseudonymizer: Pseudonymizer, limit: int
 ) -> Iterator[Batch]:
     try:
         stream = json_items(source) if form == "json" else source
         for piece in line_blocks(stream, limit):
             taken, count = decode_lines(piece)
             if count:
-                yield _pseudonymize(taken, edge, count, source.progress())
+                yield _pseudonymize(taken, pseudonymizer, count, source.progress())
     finally:
         source.close()
 
 
-def _pseudonymize(taken: ValidatedBatch, edge: Pseudonymizer, count: int, progress: float) -> Batch:
-    log, unparsed = edge.split(taken.wire, taken.lines)
+def _pseudonymize(
+    taken: ValidatedBatch, pseudonymizer: Pseudonymizer, count: int, progress: float
+) -> Batch:
+    log, unparsed = pseudonymizer.split(taken.wire, taken.lines)
     refused = taken.refused
     if unparsed:
         refused = sorted(refused + unparsed, key=lambda r: r.line)

@@ -89,11 +89,11 @@ def wire_batch(events: list[Event], members: int = -1) -> pa.RecordBatch:
 def wire_batch_of_one(event: Event) -> pa.RecordBatch:
     """Build a wire batch of one event, with only the columns that it gives."""
     kind = type(event)
-    given = {name: value for name in _FIELDS[kind] if (value := _GET[name](event)) is not None}
+    present = {name: value for name in _FIELDS[kind] if (value := _GET[name](event)) is not None}
     if isinstance(event.ts, datetime):
-        given["ts"] = milliseconds(event.ts)
-    names = tuple(given)
-    row = pa.array([given], _struct(names))
+        present["ts"] = milliseconds(event.ts)
+    names = tuple(present)
+    row = pa.array([present], _struct(names))
     return pa.RecordBatch.from_arrays([*row.flatten(), _TYPED[_CODE[kind]]], schema=_narrow(names))
 
 
@@ -239,14 +239,14 @@ class ColumnBuffers(NamedTuple):
     """Buffers for the columns of some rows, which compiled code fills.
 
     `where` has for each field the positions in `memory` of its validity bits, its offsets or
-    values, and its text, and the bytes of text; -1 for a field without a buffer. `given` has a
+    values, and its text, and the bytes of text; -1 for a field without a buffer. `present` has a
     bit for each field that a row gives, `many` the number of rows that give a field, `doubt` marks
     rows that may be invalid.
     """
 
     where: NDArray[np.int64]
     memory: NDArray[np.uint8]
-    given: NDArray[np.uint32]
+    present: NDArray[np.uint32]
     doubt: NDArray[np.bool_]
     many: NDArray[np.int64]
 
@@ -275,8 +275,8 @@ def allocate_buffers(rows: int, room: list[int]) -> ColumnBuffers:
         # Text is written and looked at eight bytes at a time.
         end = begin + _whole(text + 8)
     memory = np.zeros(end, np.uint8)
-    given, doubt = np.zeros(rows, np.uint32), np.zeros(rows, np.bool_)
-    return ColumnBuffers(np.array(where), memory, given, doubt, np.zeros(len(NAMES), np.int64))
+    present, doubt = np.zeros(rows, np.uint32), np.zeros(rows, np.bool_)
+    return ColumnBuffers(np.array(where), memory, present, doubt, np.zeros(len(NAMES), np.int64))
 
 
 def _whole(size: int) -> int:
@@ -286,7 +286,7 @@ def _whole(size: int) -> int:
 @compiled(inline="always")
 def text_offsets(sheet: Any, field: Any) -> Any:
     """In compiled code: the text offsets of a field, one more than rows."""
-    return sheet.memory[sheet.where[field, 1] :][: 4 * len(sheet.given) + 4].view(np.int32)
+    return sheet.memory[sheet.where[field, 1] :][: 4 * len(sheet.present) + 4].view(np.int32)
 
 
 @compiled(inline="always")
@@ -300,7 +300,7 @@ def enum_code(text: Any, at: Any, size: Any, field: Any, known: Any) -> Any:
 def mark_field(good: Any, row: Any, field: Any, sheet: Any) -> None:
     """In compiled code: mark a field as given in a row, or the row as doubtful."""
     if good:
-        sheet.given[row] |= int64(1) << field
+        sheet.present[row] |= int64(1) << field
         sheet.many[field] += 1
     else:
         sheet.doubt[row] = True
@@ -309,7 +309,7 @@ def mark_field(good: Any, row: Any, field: Any, sheet: Any) -> None:
 @compiled(inline="always")
 def write_number(value: Any, row: Any, field: Any, sheet: Any) -> None:
     """In compiled code: write a whole number that is within a field's bounds."""
-    begin, rows = sheet.where[field, 1], len(sheet.given)
+    begin, rows = sheet.where[field, 1], len(sheet.present)
     if KINDS[field] == LONG:
         sheet.memory[begin:][: 8 * rows].view(np.int64)[row] = value
     else:
@@ -326,11 +326,11 @@ def write_flag(value: Any, row: Any, field: Any, sheet: Any) -> None:
 def _check_rows(sheet: Any, rules: Any) -> None:
     """Mark rows without a type or with wrong fields as doubtful; write the validity bits."""
     may, must, either, why = rules
-    rows = len(sheet.given)
+    rows = len(sheet.present)
     types = sheet.memory[sheet.where[_TYPE, 1] :][:rows]
     reasons = sheet.memory[max(sheet.where[_REASON, 1], 0) :][:rows]
     for row in range(rows):
-        fields = int64(sheet.given[row])
+        fields = int64(sheet.present[row])
         code = types[row] if fields >> _TYPE & 1 else NO_CODE
         wrong = fields & ~int64(may[code]) != 0 or int64(must[code]) & ~fields != 0
         wrong |= either[code] and (fields >> _PEER & 1) == (fields >> _GROUP & 1)
@@ -342,13 +342,13 @@ def _check_rows(sheet: Any, rules: Any) -> None:
         if 0 < sheet.many[field] < rows:
             bits = sheet.memory[sheet.where[field, 0] :]
             for row in range(rows):
-                bits[row >> 3] |= (sheet.given[row] >> field & 1) << (row & 7)
+                bits[row >> 3] |= (sheet.present[row] >> field & 1) << (row & 7)
 
 
 def finish_columns(sheet: ColumnBuffers) -> DecodedColumns:
     """Return the columns in the buffers, and check the fields of each row against its type."""
     _check_rows(sheet, _RULES)
-    memory, rows = pa.py_buffer(sheet.memory), len(sheet.given)
+    memory, rows = pa.py_buffer(sheet.memory), len(sheet.present)
     columns, counts = {}, sheet.many.tolist()
     for field, (bits, values, text, room) in enumerate(sheet.where.tolist()):
         if not counts[field] and field != _TYPE:
@@ -397,19 +397,19 @@ def gather_batches(batches: Sequence[pa.RecordBatch]) -> DecodedColumns | None:
     rows = _measure(parts, forms, room)
     if rows < 0 or room.max() > _MOST:
         return None
-    made = allocate_buffers(rows, room.tolist())
-    if not _copy_batches(parts, forms, BOUNDS, FIELD_TABLES, made) or not _check_texts(made):
+    buffers = allocate_buffers(rows, room.tolist())
+    if not _copy_batches(parts, forms, BOUNDS, FIELD_TABLES, buffers) or not _check_texts(buffers):
         return None
-    return finish_columns(made)
+    return finish_columns(buffers)
 
 
-def _check_texts(made: ColumnBuffers) -> bool:
+def _check_texts(buffers: ColumnBuffers) -> bool:
     """Mark texts with a NUL as doubtful; return whether all texts are UTF-8."""
-    for field in np.flatnonzero(made.many).tolist():
-        if KINDS[field] == TEXT and (letters := _scan_text(made, field)):
-            begin, size = made.where[field, 2:].tolist()
+    for field in np.flatnonzero(buffers.many).tolist():
+        if KINDS[field] == TEXT and (letters := _scan_text(buffers, field)):
+            begin, size = buffers.where[field, 2:].tolist()
             try:
-                str(made.memory[begin : begin + size].data, "utf-8")
+                str(buffers.memory[begin : begin + size].data, "utf-8")
             except UnicodeDecodeError:
                 return False
             if letters < 0:
@@ -554,7 +554,7 @@ def _words(column: Any, row: Any, field: Any, known: Any, sheet: Any) -> Any:
     """
     rows, begin = column[LENGTH], column[OFFSET]
     buffers, starts, before, last = _span(column)
-    text, made = array_at(buffers[2], last, np.uint8), sheet.memory[sheet.where[field, 1] :]
+    text, codes = array_at(buffers[2], last, np.uint8), sheet.memory[sheet.where[field, 1] :]
     many = int64(0)
     for k in range(rows):
         after = int64(starts[k + 1])
@@ -566,7 +566,7 @@ def _words(column: Any, row: Any, field: Any, known: Any, sheet: Any) -> Any:
             if code == NO_CODE and not _is_ascii(text, before, after):
                 return int64(-1)
             mark_field(code != NO_CODE, row + k, field, sheet)
-            made[row + k] = code if code != NO_CODE else 0
+            codes[row + k] = code if code != NO_CODE else 0
         before = after
     return many
 
@@ -637,7 +637,7 @@ def _copy_batches(parts: Any, forms: Any, bounds: Any, known: Any, sheet: Any) -
 def _scan_text(sheet: Any, field: Any) -> Any:
     """Mark rows with a NUL; returns 0 for ASCII, 1 for other letters, -1 for split characters."""
     begin, size = sheet.where[field, 2], sheet.where[field, 3]
-    text, rows = sheet.memory[begin : begin + size], len(sheet.given)
+    text, rows = sheet.memory[begin : begin + size], len(sheet.present)
     letters, nuls = _ZERO, _ZERO
     for word in text[: size & ~7].view(np.uint64):
         letters |= word

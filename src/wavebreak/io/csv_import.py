@@ -156,8 +156,8 @@ def convert(
     )
     io.write(out, batches)
     # A profile counts fields: the key does not matter.
-    edge = Pseudonymizer(secrets.token_bytes(32))
-    coverage.save(coverage.measure(map(edge.apply, batches)), coverage.sidecar_path(out))
+    pseudonymizer = Pseudonymizer(secrets.token_bytes(32))
+    coverage.save(coverage.measure(map(pseudonymizer.apply, batches)), coverage.sidecar_path(out))
     return counts
 
 
@@ -226,9 +226,9 @@ def _decoded(column: pa.Array) -> tuple[pa.Array, NDArray[np.bool_]]:
     if pc.all(pc.string_is_ascii(column)).as_py() is not False:
         return column, np.ones(len(column), np.bool_)
     texts = [v if v is None or v.isascii() else _text(v.encode(_ANY)) for v in column.to_pylist()]
-    made = pa.array(texts, pa.string())
-    lost = pc.and_(column.is_valid(), made.is_null())
-    return made, ~lost.to_numpy(zero_copy_only=False)
+    decoded = pa.array(texts, pa.string())
+    lost = pc.and_(column.is_valid(), decoded.is_null())
+    return decoded, ~lost.to_numpy(zero_copy_only=False)
 
 
 def _text(raw: bytes) -> str | None:

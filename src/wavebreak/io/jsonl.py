@@ -83,9 +83,9 @@ def _decode_together(piece: LineBlock) -> ValidatedBatch | None:
         return None
     if len(events) != count:
         return None
-    given = count_members(piece.text)
-    wire = wire_batch(events, given)
-    if sum(count - column.null_count for column in wire.columns) != given:
+    members = count_members(piece.text)
+    wire = wire_batch(events, members)
+    if sum(count - column.null_count for column in wire.columns) != members:
         return None
     lines = np.arange(piece.first, piece.first + count)
     wire, doubt = check_columns(decode_wire_batch(wire))
@@ -176,11 +176,11 @@ class _RepeatedError(Exception):
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
+    members = dict(pairs)
+    if len(members) < len(pairs):
         seen: set[str] = set()
         raise _RepeatedError(next(n for n, _ in pairs if n in seen or seen.add(n)))  # type: ignore[func-returns-value]
-    return made
+    return members
 
 
 def _whole(digits: str) -> int:

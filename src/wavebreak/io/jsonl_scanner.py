@@ -115,14 +115,14 @@ def _scan_line(
 
     Every step stops at a newline at the latest: nothing is read beyond the line.
     """
-    given = int64(0)
+    present = int64(0)
     at = _past_blanks(text, at)
     separator = _OPEN
     while text[at] == separator:
         at = _past_blanks(text, at + 1)
         end = _end_of_text(text, at + 1) if text[at] == _QUOTE else int64(-1)
         field = find_word(text, at + 1, end - at - 1, names) if end >= 0 else int64(-1)
-        if field < 0 or (given >> field) & 1:
+        if field < 0 or (present >> field) & 1:
             return int64(0), at
         at = _past_blanks(text, end + 1)
         if text[at] != _COLON:
@@ -134,17 +134,17 @@ def _scan_line(
             return int64(0), at
         values[field, row] = value
         room[field] += value if kinds[field] == TEXT else 0
-        given |= int64(1) << field
+        present |= int64(1) << field
         at = _past_blanks(text, end)
         separator = _COMMA
     if text[at] != _CLOSE:
         return int64(0), at
-    return given, _past_blanks(text, at + 1)
+    return present, _past_blanks(text, at + 1)
 
 
 @compiled()
 def _scan(
-    text: Any, ends: Any, longest: Any, given: Any, values: Any, begins: Any, kinds: Any,
+    text: Any, ends: Any, longest: Any, present: Any, values: Any, begins: Any, kinds: Any,
     names: Any, room: Any,
 ) -> Any:  # fmt: skip
     """Find the fields of each line (0 for odd ones); returns the fields of any line.
@@ -153,11 +153,11 @@ def _scan(
     """
     start, somewhere = int64(0), int64(0)
     for row in range(len(ends)):
-        found, at = int64(0), int64(0)
+        fields, at = int64(0), int64(0)
         if ends[row] - start <= longest:
-            found, at = _scan_line(text, start, row, values, begins, kinds, names, room)
-        given[row] = found if at == ends[row] else 0
-        somewhere |= int64(given[row])
+            fields, at = _scan_line(text, start, row, values, begins, kinds, names, room)
+        present[row] = fields if at == ends[row] else 0
+        somewhere |= int64(present[row])
         start = ends[row] + 1
     return somewhere
 
@@ -176,14 +176,21 @@ def _copied(text: Any, at: Any, size: Any, column: Any, to: Any) -> None:
 
 @compiled()
 def _laid_out(
-    text: Any, given: Any, values: Any, begins: Any, field: Any, bounds: Any, known: Any, sheet: Any
+    text: Any,
+    present: Any,
+    values: Any,
+    begins: Any,
+    field: Any,
+    bounds: Any,
+    known: Any,
+    sheet: Any,
 ) -> None:
     """Write the column of a field."""
     kind, to, (low, high) = known.kinds[field], int64(0), bounds[field]
     offsets, column = text_offsets(sheet, field), sheet.memory[max(sheet.where[field, 2], 0) :]
     codes = sheet.memory[sheet.where[field, 1] :]
-    for row in range(len(given)):
-        if given[row] >> field & 1:
+    for row in range(len(present)):
+        if present[row] >> field & 1:
             value, at = values[field, row], int64(begins[field, row])
             good = low <= value <= high
             if kind == TEXT:
@@ -205,13 +212,13 @@ def _laid_out(
 
 @compiled()
 def _laid(
-    text: Any, given: Any, values: Any, begins: Any, bounds: Any, known: Any, sheet: Any
+    text: Any, present: Any, values: Any, begins: Any, bounds: Any, known: Any, sheet: Any
 ) -> None:
-    for row in range(len(given)):
-        sheet.doubt[row] = given[row] == 0
+    for row in range(len(present)):
+        sheet.doubt[row] = present[row] == 0
     for field in range(len(bounds)):
         if sheet.where[field, 0] >= 0:
-            _laid_out(text, given, values, begins, field, bounds, known, sheet)
+            _laid_out(text, present, values, begins, field, bounds, known, sheet)
 
 
 def scan(text: memoryview, ends: NDArray[np.int64], longest: int) -> Scanned:
@@ -226,14 +233,14 @@ def scan(text: memoryview, ends: NDArray[np.int64], longest: int) -> Scanned:
     """
     letters, rows = np.frombuffer(text, np.uint8), len(ends)
     letters.flags.writeable = False
-    given = np.empty(rows, np.uint32)
+    present = np.empty(rows, np.uint32)
     values = np.empty((len(NAMES), rows), np.int64)
     begins = np.empty((len(NAMES), rows), np.int32)
     room = np.zeros(len(NAMES), np.int64)
-    found = _scan(letters, ends, longest, given, values, begins, KINDS, _NAMES, room)
-    found |= 1 << NAMES.index("type")
-    made = allocate_buffers(
-        rows, [n if found >> k & 1 else -1 for k, n in enumerate(room.tolist())]
+    fields = _scan(letters, ends, longest, present, values, begins, KINDS, _NAMES, room)
+    fields |= 1 << NAMES.index("type")
+    buffers = allocate_buffers(
+        rows, [n if fields >> k & 1 else -1 for k, n in enumerate(room.tolist())]
     )
-    _laid(letters, given, values, begins, BOUNDS, FIELD_TABLES, made)
-    return Scanned(finish_columns(made), given == 0)
+    _laid(letters, present, values, begins, BOUNDS, FIELD_TABLES, buffers)
+    return Scanned(finish_columns(buffers), present == 0)

@@ -69,15 +69,15 @@ def count_members(text: memoryview) -> int:
 
     A repeated name, or a null value, makes the count exceed the number of values.
     """
-    letters, found = np.frombuffer(text, np.uint8), 0
+    letters, members = np.frombuffer(text, np.uint8), 0
     for at in range(0, len(letters), _COUNTED):
         quotes = letters[at : at + _COUNTED] == _QUOTE
         following = letters[at + 1 : at + 1 + _COUNTED]
         quotes = quotes[: len(following)]
         if (quotes & (following <= _SPACE)).any():
             return -1
-        found += int(np.count_nonzero(quotes & (following == _COLON)))
-    return found
+        members += int(np.count_nonzero(quotes & (following == _COLON)))
+    return members
 
 
 def is_utf8(text: memoryview) -> bool:

@@ -81,11 +81,11 @@ def events_file(path: Path) -> Path:
             raise FileError(f"{path}: no such file", fix="give a file with events, or - for stdin")
         return path
     names = {f"events{s}{c}" for s in _FORMATS for c in ("", *_CODECS)}
-    found = sorted(p for p in path.iterdir() if p.name in names)
-    if len(found) != 1:
+    files = sorted(p for p in path.iterdir() if p.name in names)
+    if len(files) != 1:
         fix = "name the file itself"
-        raise FileError(f"{path}: the directory has {len(found)} event files, not one", fix=fix)
-    return found[0]
+        raise FileError(f"{path}: the directory has {len(files)} event files, not one", fix=fix)
+    return files[0]
 
 
 class InputFile:
@@ -322,14 +322,14 @@ def _runs(
     leaves = {metadata.schema.column(i).path for i in range(metadata.num_columns)}
     names = [name for name in _SPREAD if name in leaves]
     groups: list[int] = []
-    held, before = 0, list[str]()
+    gathered, before = 0, list[str]()
     for number in range(metadata.num_row_groups):
         long = _long_words(source, metadata, names, number)
-        if groups and (long != before or held >= 8 * rows):
+        if groups and (long != before or gathered >= 8 * rows):
             yield groups, before
-            groups, held = [], 0
+            groups, gathered = [], 0
         groups.append(number)
-        held, before = held + metadata.row_group(number).num_rows, long
+        gathered, before = gathered + metadata.row_group(number).num_rows, long
     if groups:
         yield groups, before
 

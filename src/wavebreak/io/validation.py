@@ -54,27 +54,27 @@ def validate_columns(batch: pa.RecordBatch, first: int) -> ValidatedBatch:
 
 def validate_plain_batches(batches: Sequence[pa.RecordBatch], first: int) -> ValidatedBatch | None:
     """Validate batches together; None unless all columns are of the wire's types and undamaged."""
-    made = gather_batches(batches)
-    return None if made is None else _validate(batches, made, False, first)
+    decoded = gather_batches(batches)
+    return None if decoded is None else _validate(batches, decoded, False, first)
 
 
 def _validate(
-    batches: Sequence[pa.RecordBatch], made: DecodedColumns, lost: Mask | bool, first: int
+    batches: Sequence[pa.RecordBatch], decoded: DecodedColumns, lost: Mask | bool, first: int
 ) -> ValidatedBatch:  # fmt: skip
-    wire, doubt = check_columns(made)
+    wire, doubt = check_columns(decoded)
     doubt |= lost
-    lines = np.arange(first, first + made.rows)
+    lines = np.arange(first, first + decoded.rows)
     if not doubt.any():
         return ValidatedBatch(wire, lines, [])
     return validate_doubtful_rows(wire, lines, doubt, _items(batches, wire, np.flatnonzero(doubt)))
 
 
-def check_columns(made: DecodedColumns) -> tuple[pa.RecordBatch, Mask]:
+def check_columns(decoded: DecodedColumns) -> tuple[pa.RecordBatch, Mask]:
     """Return columns as a batch, and a mask of doubtful rows.
 
     Fields with a pattern are dictionary-encoded, so that each distinct value is matched once.
     """
-    columns, doubt = made.columns, made.doubt
+    columns, doubt = decoded.columns, decoded.doubt
     for name in _PATTERNS.keys() & columns.keys():
         column = columns[name] = columns[name].dictionary_encode()
         fits = [bool(re.fullmatch(_PATTERNS[name], w)) for w in column.dictionary.to_pylist()]
@@ -88,13 +88,13 @@ def decode_wire_batch(wire: pa.RecordBatch) -> DecodedColumns:
     """Decode a batch of the wire's types; raises FileError where its buffers are damaged."""
     kinds = zip(wire.schema.names, wire.columns, strict=True)
     plain = pa.RecordBatch.from_pydict({n: c.cast(WIRE_SCHEMA.field(n).type) for n, c in kinds})
-    made = gather_batches([plain])
-    if made is None:
+    decoded = gather_batches([plain])
+    if decoded is None:
         # Numbers may lie where no processor likes to read them, letters under what is null.
-        made = gather_batches([plain.take(pa.array(range(plain.num_rows)))])
-    if made is None:
+        decoded = gather_batches([plain.take(pa.array(range(plain.num_rows)))])
+    if decoded is None:
         raise _damaged()
-    return made
+    return decoded
 
 
 def validate_doubtful_rows(
@@ -154,12 +154,12 @@ def _normal(batch: pa.RecordBatch) -> tuple[DecodedColumns, Mask]:
         in_utf8 = _is_utf8(column)
         if column.null_count == len(column):
             continue
-        made = _converted(name, column) if name in WIRE_SCHEMA.names and in_utf8 else None
-        if made is not None:
-            columns[name] = made
-        if made is None or made.null_count > column.null_count:
+        converted = _converted(name, column) if name in WIRE_SCHEMA.names and in_utf8 else None
+        if converted is not None:
+            columns[name] = converted
+        if converted is None or converted.null_count > column.null_count:
             valid = column.is_valid()
-            lost = valid if made is None else pc.and_(valid, made.is_null())
+            lost = valid if converted is None else pc.and_(valid, converted.is_null())
             doubt |= lost.to_numpy(zero_copy_only=False)
     return decode_wire_batch(pa.RecordBatch.from_pydict(columns)), doubt
 

@@ -127,8 +127,8 @@ def _entries(place: Path) -> int:
     with (place / "nodes").open("rb") as nodes, (place / "ends").open("rb") as ends:
         for line in read_lines(place / "entries.jsonl"):
             parse_entry(json.loads(line))
-            made = b"".join(add_leaf(peaks, size, hash_node(LEAF, line)))
-            if nodes.read(len(made)) != made:
+            expected = b"".join(add_leaf(peaks, size, hash_node(LEAF, line)))
+            if nodes.read(len(expected)) != expected:
                 raise ledger_error("nodes_wrong", f"the stored tree differs at entry {size}")
             end += len(line) + 1
             if ends.read(8) != end.to_bytes(8):
@@ -152,11 +152,11 @@ def _explain(place: Path) -> None:
     files = DirectoryStorage(place)
     try:
         stored = files.size()
-        found = _first_change(read_lines(place / "entries.jsonl"), files.node, stored)
+        change = _first_change(read_lines(place / "entries.jsonl"), files.node, stored)
     finally:
         files.close()
-    if found:
-        raise ledger_error(*found)
+    if change:
+        raise ledger_error(*change)
 
 
 def _first_change(

@@ -84,8 +84,8 @@ def encode_verifier_key(key: Key) -> str:
     return f"{key.name}+{key.id.hex()}+{_encode_base64(bytes([key.kind]) + key.public)}"
 
 
-def _encode_base64(made: bytes) -> str:
-    return base64.b64encode(made).decode()
+def _encode_base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
 
 
 def encode_signer(signer: Signer) -> str:
@@ -100,9 +100,9 @@ def decode_signer(text: str) -> Signer:
     name, _, tail = rest.partition("+")
     number, _, kept = tail.partition("+")
     with convert_verifier_errors("give the file that `wavebreak ledger keygen` wrote"):
-        made = base64.b64decode(kept, validate=True)
-        signer = Signer(name, made[0] if made else 0, made[1:])
-        if private or len(made) != 33 or made[0] not in (LOG, WITNESS):
+        raw = base64.b64decode(kept, validate=True)
+        signer = Signer(name, raw[0] if raw else 0, raw[1:])
+        if private or len(raw) != 33 or raw[0] not in (LOG, WITNESS):
             raise ValueError
         if signer.key.id.hex() != number:
             raise ValueError
@@ -127,10 +127,10 @@ def load_or_create_signer(path: Path | None) -> Signer:
     the path of it), else ~/.config/wavebreak/ledger.key.
     """
     if path is None:
-        given = os.environ.get("WAVEBREAK_LEDGER_KEY", "").strip()
-        if given.startswith(PRIVATE):
-            return decode_signer(given)
-        path = Path(given) if given else None
+        value = os.environ.get("WAVEBREAK_LEDGER_KEY", "").strip()
+        if value.startswith(PRIVATE):
+            return decode_signer(value)
+        path = Path(value) if value else None
     path = path or Path.home() / ".config" / "wavebreak" / "ledger.key"
     if not path.exists():
         save_signer(new_signer(f"wavebreak.local/{secrets.token_hex(4)}"), path)
@@ -150,16 +150,16 @@ def save_signer(signer: Signer, path: Path) -> None:
         ) from None
 
 
-def load_verifier_key(given: str) -> Key:
+def load_verifier_key(text: str) -> Key:
     """Read a verifier key, given as itself or as a file that holds it.
 
     Raises FileError where that cannot be read, EvidenceError where it holds none.
     """
     fix = "give name+id+base64, or a file with it: `wavebreak ledger keygen` writes one"
     try:
-        key = given if "+" in given else Path(given).read_text("utf-8").strip()
+        key = text if "+" in text else Path(text).read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError):
-        raise FileError(f"the key file {given} cannot be read", fix=fix) from None
+        raise FileError(f"the key file {text} cannot be read", fix=fix) from None
     with convert_verifier_errors(fix):
         return read_key(key)
 

@@ -227,13 +227,13 @@ def make_entry(
         raise ledger_error(
             "entry_kind", f"{type(body).__name__} is no entry of kind {kind}", "see KINDS"
         )
-    given = {field: value for field, value in hidden.items() if value is not None}
-    if wrong := [field for field in given if field not in body.hidden]:
+    present = {field: value for field, value in hidden.items() if value is not None}
+    if wrong := [field for field in present if field not in body.hidden]:
         raise ledger_error("entry_hidden", f"{kind} does not hide {wrong[0]}", "see KINDS")
-    drawn = salts(SALT_BYTES * len(given))
+    drawn = salts(SALT_BYTES * len(present))
     openings: Openings = {
         field: (drawn[k * SALT_BYTES : (k + 1) * SALT_BYTES], value)
-        for k, (field, value) in enumerate(given.items())
+        for k, (field, value) in enumerate(present.items())
     }
     try:
         commits = {f: commitment(kind, f, salt, v) for f, (salt, v) in openings.items()}

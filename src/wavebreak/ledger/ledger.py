@@ -119,7 +119,7 @@ class Ledger:
 
     def append(self, entries: Iterable[Entry | bytes]) -> range:
         """Append entries; their positions. They are durable, and sealed by the next checkpoint."""
-        lines = [_line(made) for made in entries]
+        lines = [_line(entry) for entry in entries]
         peaks, nodes, size = self._peaks.copy(), [], self.size
         for line in lines:
             nodes += add_leaf(peaks, size, hash_node(LEAF, line))
@@ -146,14 +146,14 @@ class Ledger:
     def witnessed(self, note: bytes) -> None:
         """Store the last checkpoint with the signatures that witnesses added."""
         with convert_verifier_errors():
-            made = read_checkpoint(note)
-            check_signature(made, self.signer.key)
-        if made.text != self.sealed.text:
+            checkpoint = read_checkpoint(note)
+            check_signature(checkpoint, self.signer.key)
+        if checkpoint.text != self.sealed.text:
             raise ledger_error(
                 "checkpoint_other", "the witness signed another checkpoint than the last"
             )
         self.storage.keep(note)
-        self._last = made
+        self._last = checkpoint
 
     def entry(self, position: int) -> Entry:
         """Read an entry."""
@@ -175,12 +175,12 @@ class Ledger:
         return merkle_tree.consistency_proof(self.storage.node, old, self.sealed.size)
 
 
-def _line(made: Entry | bytes) -> bytes:
-    if isinstance(made, Entry):
-        return made.line()
+def _line(entry: Entry | bytes) -> bytes:
+    if isinstance(entry, Entry):
+        return entry.line()
     with convert_verifier_errors():
-        check_entry(made)
-    return made
+        check_entry(entry)
+    return entry
 
 
 def check_last_checkpoint(storage: Storage, signer: Signer) -> Checkpoint | None:

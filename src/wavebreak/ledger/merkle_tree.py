@@ -25,12 +25,12 @@ def leaf_index(position: int) -> int:
 
 def peaks(node: Node, size: int) -> list[bytes]:
     """Hashes of the full subtrees of a tree of `size` entries, largest first."""
-    found, low = [], 0
+    nodes, low = [], 0
     for level in reversed(range(size.bit_length())):
         if size >> level & 1:
             low += 1 << level
-            found.append(node(leaf_index(low - 1) + level))
-    return found
+            nodes.append(node(leaf_index(low - 1) + level))
+    return nodes
 
 
 def subtree(node: Node, low: int, high: int) -> bytes:

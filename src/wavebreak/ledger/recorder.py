@@ -41,22 +41,22 @@ class Draft(NamedTuple):
     hidden: Mapping[str, Any]
 
 
-def decision_entry(made: Decision, *, at: int, salts: Salts) -> tuple[Entry, Openings]:
+def decision_entry(decision: Decision, *, at: int, salts: Salts) -> tuple[Entry, Openings]:
     """Make a decision's entry: account, id and trigger are hidden, all else is open."""
     body = DecisionEntry(
-        ts=made.ts,
-        stage=made.stage,
-        outcome=made.outcome,
-        action=made.action,
-        until=made.until,
-        score=made.score,
-        rules=made.rules,
-        reasons=made.reasons,
-        policy=made.policy,
-        model=made.model,
-        features=made.features,
+        ts=decision.ts,
+        stage=decision.stage,
+        outcome=decision.outcome,
+        action=decision.action,
+        until=decision.until,
+        score=decision.score,
+        rules=decision.rules,
+        reasons=decision.reasons,
+        policy=decision.policy,
+        model=decision.model,
+        features=decision.features,
     )
-    hidden = {"account": made.account, "id": made.id, "trigger": made.trigger}
+    hidden = {"account": decision.account, "id": decision.id, "trigger": decision.trigger}
     return make_entry("decision", body, hidden, at=at, salts=salts)
 
 
@@ -74,9 +74,9 @@ def seal_decisions(
     The openings are kept first: whatever fails, no entry is sealed that cannot be opened.
     `put` appends entries, and by default seals them at once.
     """
-    made = [decision_entry(each, at=at, salts=salts) for each in decisions]
-    openings.keep(ledger.size, [opening for _, opening in made])
-    return (put or ledger.seal)([each for each, _ in made])
+    sealed = [decision_entry(each, at=at, salts=salts) for each in decisions]
+    openings.keep(ledger.size, [opening for _, opening in sealed])
+    return (put or ledger.seal)([each for each, _ in sealed])
 
 
 def seal_receipts(
@@ -91,7 +91,9 @@ def seal_receipts(
 ) -> range:
     """Seal what became of sealed decisions, one receipt each."""
     pairs = zip(positions, decisions, strict=True)
-    receipts = [ReceiptEntry(position, made.outcome, effect, detail) for position, made in pairs]
+    receipts = [
+        ReceiptEntry(position, decision.outcome, effect, detail) for position, decision in pairs
+    ]
     return (put or ledger.seal)([Entry("receipt", at, receipt, {}) for receipt in receipts])
 
 
@@ -133,38 +135,49 @@ class LedgerRecorder:
         last = self.ledger.sealed
         return {"origin": last.origin, "size": last.size, "root": last.root.hex()}
 
-    def decisions(self, made: Sequence[Decision]) -> range:
+    def decisions(self, decisions: Sequence[Decision]) -> range:
         """Seal decisions, before anybody is notified of them; return their positions."""
-        if not made:
+        if not decisions:
             return range(0)
         return seal_decisions(
-            self.ledger, made, self.openings, at=self._clock(), salts=self._salts, put=self._put
+            self.ledger,
+            decisions,
+            self.openings,
+            at=self._clock(),
+            salts=self._salts,
+            put=self._put,
         )
 
     def receipts(
         self,
         positions: Sequence[int],
-        made: Sequence[Sealable],
+        decisions: Sequence[Sealable],
         *,
         effect: str = "applied",
         detail: str = "",
     ) -> None:
         """Seal what became of decisions: by default that they took effect."""
-        if made:
+        if decisions:
             at = self._clock()
             seal_receipts(
-                self.ledger, positions, made, at=at, effect=effect, detail=detail, put=self._put
+                self.ledger,
+                positions,
+                decisions,
+                at=at,
+                effect=effect,
+                detail=detail,
+                put=self._put,
             )
 
     def add(self, drafts: Sequence[Draft]) -> range:
         """Seal what people said and did; the positions."""
         at = self._clock()
-        made = [
+        sealed = [
             make_entry(each.kind, each.body, each.hidden, at=at, salts=self._salts)
             for each in drafts
         ]
-        self.openings.keep(self.ledger.size, [openings for _, openings in made])
-        return self._put([each for each, _ in made])
+        self.openings.keep(self.ledger.size, [openings for _, openings in sealed])
+        return self._put([each for each, _ in sealed])
 
 
 class DirectoryRecorder(LedgerRecorder):

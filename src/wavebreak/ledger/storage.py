@@ -159,21 +159,21 @@ class DirectoryStorage:
         with convert_verifier_errors():
             sealed = read_checkpoint(self._last).size if self._last else 0
         nodes = self._length("nodes") // 32
-        held = min(sealed, self._size, bisect_right(range(nodes + 1), nodes, key=leaf_index) - 1)
-        os.ftruncate(self._files["ends"], 8 * held)
-        os.ftruncate(self._files["nodes"], 32 * leaf_index(held))
-        self._size, begin = held, self.end(held)
+        intact = min(sealed, self._size, bisect_right(range(nodes + 1), nodes, key=leaf_index) - 1)
+        os.ftruncate(self._files["ends"], 8 * intact)
+        os.ftruncate(self._files["nodes"], 32 * leaf_index(intact))
+        self._size, begin = intact, self.end(intact)
         length = self._length("entries.jsonl")
-        made, tops = list[bytes](), peaks(self.node, held)
+        added, tops = list[bytes](), peaks(self.node, intact)
         lines: list[bytes] = []
         with os.fdopen(os.dup(self._files["entries.jsonl"]), "rb") as file:
             file.seek(begin)
             for line in iter(lambda: file.readline(MAX_LINE), b""):
                 if not line.endswith(b"\n"):
                     break
-                made += add_leaf(tops, held + len(lines), hash_node(LEAF, line[:-1]))
+                added += add_leaf(tops, intact + len(lines), hash_node(LEAF, line[:-1]))
                 lines.append(line)
-        if held + len(lines) < sealed or length < begin:
+        if intact + len(lines) < sealed or length < begin:
             raise ledger_error("log_cut", f"fewer entries are left than the {sealed} sealed")
         ends, end = [], begin
         for line in lines:
@@ -181,9 +181,9 @@ class DirectoryStorage:
             ends.append(end.to_bytes(8))
         if end < length:
             self._cut("entries.jsonl", end, "an entry")
-        self._write("nodes", b"".join(made))
+        self._write("nodes", b"".join(added))
         self._write("ends", b"".join(ends))
-        self._size = held + len(lines)
+        self._size = intact + len(lines)
 
 
 class OpeningStore(Protocol):
@@ -247,8 +247,8 @@ class OpeningFile:
     def positions(self, field: str, value: Any) -> Sequence[int]:
         """Entries that hide this value in this field."""
         key = (field, canonical(value).encode())
-        found = self._db.execute("SELECT position FROM named WHERE field = ? AND value = ?", key)
-        return [position for (position,) in found]
+        rows = self._db.execute("SELECT position FROM named WHERE field = ? AND value = ?", key)
+        return [position for (position,) in rows]
 
     def erase(self, field: str, value: Any) -> int:
         """Erase all openings of the entries that hide this value; how many entries they were.

@@ -164,8 +164,8 @@ def _label_codes(run: dataset.Run, points: Points) -> Ints | None:
         return None
     abusive = {label.account: label.label == "abusive" for label in read_labels(run.labels)}
     known = [abusive.get(name, -1) for _, name in points.accounts]
-    found = np.array(known, np.int64)
-    return found if {0, 1} <= set(found.tolist()) else None
+    codes = np.array(known, np.int64)
+    return codes if {0, 1} <= set(codes.tolist()) else None
 
 
 def _calibration_over_time(
@@ -203,8 +203,8 @@ def _highest_chances(
 
 def _shift_log_odds(chances: Floats, shift: float) -> Floats:
     """Return chances with their log-odds shifted."""
-    held = np.clip(chances, 1e-9, 1 - 1e-9)
-    return np.asarray(1 / (1 + (1 - held) / held * np.exp(-shift)), np.float64)
+    clipped = np.clip(chances, 1e-9, 1 - 1e-9)
+    return np.asarray(1 / (1 + (1 - clipped) / clipped * np.exp(-shift)), np.float64)
 
 
 def _prevalence_shift(chances: Floats, share: float) -> float:

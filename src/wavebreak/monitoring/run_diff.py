@@ -120,14 +120,14 @@ class Differences:
         known = [change for change in new if change.label]
         benign = sum(change.label == "benign" for change in known)
         scores = [change.score for change in new if not change.label]
-        given = [score for score in scores if score is not None]
+        scored = [score for score in scores if score is not None]
         return {
             "labelled": len(known),
             "labelled_benign": benign,
             "interval": list(exact_interval(benign, len(known))) if known else None,
-            "expected": round(sum(1 - score for score in given), 3) if given else None,
-            "scored": len(given),
-            "unscored": len(scores) - len(given),
+            "expected": round(sum(1 - score for score in scored), 3) if scored else None,
+            "scored": len(scored),
+            "unscored": len(scores) - len(scored),
         }
 
     def as_json(self) -> dict[str, Any]:
@@ -266,7 +266,7 @@ def replay(
     run_dir: Path,
     out: Path,
     policy: Policy,
-    edge: Pseudonymizer,
+    pseudonymizer: Pseudonymizer,
     *,
     labels: Path | None = None,
     progress: Callable[[engine.Progress], None] = lambda _: None,
@@ -280,7 +280,7 @@ def replay(
         run_dir: The directory of the run, the champion.
         out: The directory for the challenger's files.
         policy: The challenger's policy.
-        edge: Pseudonymizer with the key of the run.
+        pseudonymizer: Pseudonymizer with the key of the run.
         labels: Labels file, where there is one.
         progress: Called with the progress of the run.
         **options: Options of `engine.run` (model, workers, batch).
@@ -302,7 +302,7 @@ def replay(
         source,
         out,
         policy,
-        edge,
+        pseudonymizer,
         profile_path=profile,
         enforce=champion["mode"] == "enforce",
         progress=progress,
@@ -458,13 +458,13 @@ def _chart(differences: Differences) -> str:
         return ""
 
     def series(of: dict[str, int]) -> list[Interval]:
-        made = []
+        intervals = []
         for label in labels:
             count, total = of.get(label, 0), differences.labelled[label]
             low, high = exact_interval(count, total)
             words = f"{number(count)} of {number(total)}"
-            made.append(Interval(count / total, low, high, words))
-        return made
+            intervals.append(Interval(count / total, low, high, words))
+        return intervals
 
     champion, challenger = (series(of) for of in differences.actioned)
     return shares(

@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-import os
-import secrets
 from collections.abc import Callable
 from functools import cache, lru_cache
 from pathlib import Path
@@ -25,6 +23,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from wavebreak.errors import EventError, FileError, UsageError
+from wavebreak.privacy.secret_key import KEY_BYTES
 from wavebreak.schema.events import (
     CODES,
     LOG_SCHEMA,
@@ -37,9 +36,6 @@ from wavebreak.schema.events import (
     null_columns,
 )
 
-KEY_BYTES = 16
-"""Minimum length of a key; a generated key has twice as many bytes."""
-
 _PSEUDONYM_DIGITS = 32
 _CACHED = 1 << 16
 _BLOCK_TAIL = 5
@@ -50,57 +46,6 @@ _FORMATS = {
 }
 
 Country = tuple[str | None, str | None]
-
-
-def load_key(path: Path | None) -> bytes:
-    """Read the deployment's secret key; generate it at first use.
-
-    Without `path`, the environment variable WAVEBREAK_KEY is used (hex digits, or the path of a key
-    file), else ~/.config/wavebreak/key. A key file contains hex digits and has mode 0600.
-
-    Raises:
-        UsageError: The key is not hexadecimal or shorter than 16 bytes.
-        FileError: The key file cannot be read.
-
-    """
-    if path is None:
-        given = os.environ.get("WAVEBREAK_KEY", "").strip()
-        if given and not ("/" in given or os.path.exists(given)):
-            return _key(given, "the environment variable WAVEBREAK_KEY")
-        path = Path(given) if given else Path.home() / ".config" / "wavebreak" / "key"
-    try:
-        if not path.exists():
-            _make_key(path)
-        return _key(path.read_text("ascii").strip(), f"the key file {path}")
-    except (OSError, UnicodeDecodeError) as e:
-        why = e.strerror if isinstance(e, OSError) else "it is not text"
-        fix = "give a readable key file, or set WAVEBREAK_KEY to hex digits"
-        raise FileError(f"the key file {path} cannot be read: {why}", fix=fix) from None
-
-
-def _make_key(path: Path) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(secrets.token_hex(2 * KEY_BYTES) + "\n")
-    try:
-        # A link fails where a name exists: of two first runs, one key wins for both.
-        os.link(fresh, path)
-    except FileExistsError:
-        pass
-    finally:
-        fresh.unlink()
-
-
-def _key(text: str, where: str) -> bytes:
-    fix = "generate one: python3 -c 'import secrets; print(secrets.token_hex(32))'"
-    try:
-        key = bytes.fromhex(text)
-    except ValueError:
-        raise UsageError(f"{where} is not hexadecimal", fix=fix) from None
-    if len(key) < KEY_BYTES:
-        raise UsageError(f"{where} is too short: {len(key)} of {KEY_BYTES} bytes", fix=fix)
-    return key
 
 
 class Pseudonymizer:
@@ -156,32 +101,36 @@ class Pseudonymizer:
             narrow: Omit columns without a value.
 
         """
-        given = {n: c for n, c in zip(wire.schema.names, wire.columns, strict=True) if _given(c)}
-        known = {n: _described(given[n], self._describe[n]) for n in PERSONAL if n in given}
+        present = {
+            n: c for n, c in zip(wire.schema.names, wire.columns, strict=True) if _has_values(c)
+        }
+        known = {n: _described(present[n], self._describe[n]) for n in PERSONAL if n in present}
         if any(one.lost is not None and one.lost.any() for one in known.values()):
             lines = np.arange(1, wire.num_rows + 1) if lines is None else lines
             bad, refused = _unparsed(known, lines)
             return self.split(wire.filter(pa.array(~bad)), narrow=narrow)[0], refused
-        made = self._made(given, known, wire)
+        columns = self._log_columns(present, known, wire)
         if narrow:
-            return pa.RecordBatch.from_arrays([*made.values()], schema=_narrow(tuple(made))), []
-        return _wide(made, wire.num_rows), []
+            return pa.RecordBatch.from_arrays(
+                [*columns.values()], schema=_narrow(tuple(columns))
+            ), []
+        return _wide(columns, wire.num_rows), []
 
-    def _made(
-        self, given: dict[str, pa.Array], known: dict[str, _Described], wire: pa.RecordBatch
+    def _log_columns(
+        self, present: dict[str, pa.Array], known: dict[str, _Described], wire: pa.RecordBatch
     ) -> dict[str, pa.Array]:
-        made: dict[str, pa.Array] = {}
+        columns: dict[str, pa.Array] = {}
         for one in known.values():
-            made |= one.columns()
+            columns |= one.columns()
         none = null_column(wire.num_rows, pa.string())
-        made["type"] = enum_codes(given.get("type", none), TYPES)
-        for name in CODES.keys() & given:
-            made[name] = enum_codes(given[name], CODES[name])
-        if "reason" in given:
-            made["reason"] = _reason_codes(given["reason"], made["type"])
-        made["id"] = _ids(given.get("id", none), given, made)
-        made = {n: c for n, c in given.items() if n not in PERSONAL} | made
-        return {n: _plain(made[n], kind) for n, kind in _KINDS.items() if n in made}
+        columns["type"] = enum_codes(present.get("type", none), TYPES)
+        for name in CODES.keys() & present:
+            columns[name] = enum_codes(present[name], CODES[name])
+        if "reason" in present:
+            columns["reason"] = _reason_codes(present["reason"], columns["type"])
+        columns["id"] = _ids(present.get("id", none), present, columns)
+        columns = {n: c for n, c in present.items() if n not in PERSONAL} | columns
+        return {n: _plain(columns[n], kind) for n, kind in _KINDS.items() if n in columns}
 
     def _pseudonym(self, kind: str) -> Callable[[str], str]:
         # A key of its own for each kind: equal texts of two kinds never look alike.
@@ -213,15 +162,15 @@ class Pseudonymizer:
 
     def _locate(self, address: str) -> tuple[int | None, str | None]:
         try:
-            found: Any = self._places.get(address) if self._places else None
+            record: Any = self._places.get(address) if self._places else None
         except ValueError:  # IPv6 asked of a database of IPv4 alone
             return None, None
-        if not isinstance(found, dict):
+        if not isinstance(record, dict):
             return None, None
-        asn = found.get("autonomous_system_number", found.get("asn"))
+        asn = record.get("autonomous_system_number", record.get("asn"))
         if isinstance(asn, str):
             asn = int(asn[2:]) if asn[:2].upper() == "AS" and asn[2:].isdecimal() else None
-        country = found.get("country", found.get("registered_country"))
+        country = record.get("country", record.get("registered_country"))
         country = country.get("iso_code") if isinstance(country, dict) else country
         return (
             asn if isinstance(asn, int) and 0 <= asn < 2**32 else None,
@@ -301,7 +250,7 @@ def _open_places(path: Path) -> maxminddb.Reader:
         raise FileError(f"the IP database {path} cannot be read", fix=fix) from None
 
 
-def _given(column: pa.Array) -> bool:
+def _has_values(column: pa.Array) -> bool:
     return bool(column.null_count < len(column))
 
 
@@ -314,12 +263,12 @@ class _Described(NamedTuple):
 
     def columns(self) -> dict[str, pa.Array]:
         """Return the pseudonymized columns by name."""
-        made = {}
+        columns = {}
         for name in next(filter(None, self.rows), {}):
             known = [row and row[name] for row in self.rows]
             if known.count(None) < len(known):
-                made[name] = pa.array(known, _KINDS[name]).take(self.indices)
-        return made
+                columns[name] = pa.array(known, _KINDS[name]).take(self.indices)
+        return columns
 
 
 def _described(
@@ -368,7 +317,7 @@ def encode_words(column: pa.Array, values: tuple[str, ...]) -> pa.DictionaryArra
 
 def enum_codes(column: pa.Array, values: tuple[str, ...]) -> pa.Array:
     """Return each text's index in `values` as uint8; null for null and unknown texts."""
-    if not _given(column):
+    if not _has_values(column):
         return null_column(len(column), pa.uint8())
     if pa.types.is_dictionary(column.type):
         if column.dictionary.equals(_words(values)) and column.indices.type == pa.uint8():
@@ -390,7 +339,7 @@ def _plain(column: pa.Array, kind: pa.DataType) -> pa.Array:
     return column if column.type.equals(kind) else column.cast(kind)
 
 
-def _ids(ids: pa.Array, given: dict[str, pa.Array], made: dict[str, pa.Array]) -> pa.Array:
+def _ids(ids: pa.Array, present: dict[str, pa.Array], columns: dict[str, pa.Array]) -> pa.Array:
     """Fill absent ids with the SHA-256 of the event as it is after pseudonymisation."""
     ids = _plain(ids, pa.string())
     if ids.null_count == 0:
@@ -398,8 +347,8 @@ def _ids(ids: pa.Array, given: dict[str, pa.Array], made: dict[str, pa.Array]) -
     missing = ids.is_null()
     pseudonyms = {"phone": "number", "ip": "address", "device": "device"}
     canonical = {
-        name: made[pseudonyms[name]] if name in pseudonyms else given[name]
-        for name in sorted(given)
+        name: columns[pseudonyms[name]] if name in pseudonyms else present[name]
+        for name in sorted(present)
         if name != "id"
     }
     rows = json_rows(pa.RecordBatch.from_pydict(canonical).filter(missing))

@@ -114,17 +114,17 @@ def _count_family(
     within_a_week: dict[str, bool],
 ) -> FamilyCounts:
     delivered = np.array([n for one in operators for n in one.delivered.values()] or [0])
-    found = evaluation.families[family]
+    counts = evaluation.families[family]
     accounts = {name for one in operators for name in one.delivered}
     recovered = {name for one in operators for name in one.recovered}
     actioned = {name for name in accounts if name in within_a_week}
     return FamilyCounts(
-        accounts=found.accounts,
-        challenged=found.challenged,
-        actioned=found.actioned,
+        accounts=counts.accounts,
+        challenged=counts.challenged,
+        actioned=counts.actioned,
         correctly_handled=len(actioned | recovered),
-        at_registration=found.at_registration,
-        without_report=found.no_report_ever,
+        at_registration=counts.at_registration,
+        without_report=counts.no_report_ever,
         within_a_week=sum(within_a_week[name] for name in actioned),
         delivered=int(delivered.sum()),
         delivered_median=float(np.median(delivered)),

@@ -227,12 +227,12 @@ class _Round:
         environment: Environment,
         entries: Sequence[OperatorEntry],
         engine: Engine,
-        edge: Pseudonymizer,
+        pseudonymizer: Pseudonymizer,
         settings: RedTeamConfig,
         mode: FeedbackMode,
         seed: tuple[int, ...],
     ) -> None:
-        self.environment, self.engine, self.edge = environment, engine, edge
+        self.environment, self.engine, self.pseudonymizer = environment, engine, pseudonymizer
         self.settings = settings
         self.state, self.replayer = RoundState(environment), EventReplayer(environment)
         self.queue = EventQueue()
@@ -293,7 +293,7 @@ class _Round:
             self.events += batch.num_rows
             if self.batches is not None:
                 self.batches.append(batch)
-            for segment in self.engine.fanout.segments(self.edge.apply(batch)):
+            for segment in self.engine.fanout.segments(self.pseudonymizer.apply(batch)):
                 for decision in self.engine.advance(segment):
                     self.handle_decision(decision)
                 rows = np.flatnonzero(segment.events["drop"] == BARRED)
@@ -368,7 +368,7 @@ def play_round(
     environment: Environment,
     entries: Sequence[OperatorEntry],
     engine: Engine,
-    edge: Pseudonymizer,
+    pseudonymizer: Pseudonymizer,
     settings: RedTeamConfig,
     *,
     feedback: FeedbackMode,
@@ -384,7 +384,7 @@ def play_round(
         environment: People and personas, from `simulate_environment`.
         entries: The operators that take part.
         engine: A fresh engine that enforces; it holds the accounts' state afterwards.
-        edge: Pseudonymizes the events.
+        pseudonymizer: Pseudonymizes the events.
         settings: Challenge behaviour and the limit of missing receipts.
         feedback: When operators learn of decisions.
         seed: Seeds of the operators' and people's random draws.
@@ -395,7 +395,7 @@ def play_round(
         What each operator spent and delivered, labels, and the number of events.
 
     """
-    current = _Round(environment, entries, engine, edge, settings, feedback, seed)
+    current = _Round(environment, entries, engine, pseudonymizer, settings, feedback, seed)
     current.batches = [] if keep_events else None
     low, end = environment.sim.start, environment.sim.end
     while low < end:

@@ -15,15 +15,15 @@ from wavebreak.simulation.log import Floats
 
 def search_parameters(sender: Sender, settings: RedTeamConfig) -> dict[str, Parameter]:
     """Return the parameters that a sender may change: of its kind of work and of its tactic."""
-    found = dict(getattr(settings.parameters, sender.work))
+    parameters = dict(getattr(settings.parameters, sender.work))
     if sender.enrolment.residential or sender.hijack:
-        found.pop("enrolment.networks", None)
+        parameters.pop("enrolment.networks", None)
     if sender.hijack:
-        found = {name: parameter for name, parameter in found.items() if "." not in name}
+        parameters = {name: parameter for name, parameter in parameters.items() if "." not in name}
     extra = {n: d for n, d in settings.parameters.extra.items() if parameter_value(sender, n) > 0}
-    found |= extra if sender.work == "write" else {}
+    parameters |= extra if sender.work == "write" else {}
     unused = _unused_parameters(sender)
-    return {name: parameter for name, parameter in found.items() if name not in unused}
+    return {name: parameter for name, parameter in parameters.items() if name not in unused}
 
 
 def _unused_parameters(sender: Sender) -> set[str]:
@@ -112,14 +112,14 @@ def encode(sender: Sender, parameters: dict[str, Parameter]) -> Floats:
     A parameter that is off (0) is encoded as its lower bound, and a first day without a limit of
     its own as the limit of every day.
     """
-    found = [
+    encoded = [
         encode_value(parameter, parameter_value(sender, name))
         for name, parameter in parameters.items()
     ]
     names = list(parameters)
     if "first_day" in names and not sender.first_day:
-        found[names.index("first_day")] = encode_value(parameters["first_day"], sender.per_day)
-    return np.array(found)
+        encoded[names.index("first_day")] = encode_value(parameters["first_day"], sender.per_day)
+    return np.array(encoded)
 
 
 def decode(sender: Sender, parameters: dict[str, Parameter], vector: Floats) -> Sender:

@@ -175,13 +175,18 @@ class _TournamentRun:
         self,
         config: TournamentConfig,
         policy: Policy,
-        edge: Pseudonymizer,
+        pseudonymizer: Pseudonymizer,
         settings: RedTeamConfig,
         model: Model | None,
         out: Path,
         progress: Callable[[float, str], None],
     ) -> None:
-        self.config, self.policy, self.edge, self.settings = config, policy, edge, settings
+        self.config, self.policy, self.pseudonymizer, self.settings = (
+            config,
+            policy,
+            pseudonymizer,
+            settings,
+        )
         self.model, self.out, self.progress = model, out, progress
         self.rounds: list[RoundSummary] = []
         self.round_count = config.rounds + 3
@@ -196,14 +201,14 @@ class _TournamentRun:
 
     def entries(self, senders: dict[str, list[Sender]]) -> list[OperatorEntry]:
         """Split each family's accounts over its operators, one operator a candidate."""
-        found = []
+        entries = []
         for family, candidates in senders.items():
             shares = np.array_split(np.arange(self.config.accounts), len(candidates))
-            found += [
+            entries += [
                 OperatorEntry(family, f"{family}-{k + 1}", sender, max(1, len(share)))
                 for k, (sender, share) in enumerate(zip(candidates, shares, strict=True))
             ]
-        return found
+        return entries
 
     def play(
         self,
@@ -220,7 +225,7 @@ class _TournamentRun:
             self.environment,
             self.entries(senders),
             engine,
-            self.edge,
+            self.pseudonymizer,
             self.settings,
             feedback=feedback,
             seed=(self.config.seed, min(number, self.config.rounds + 1)),
@@ -237,7 +242,7 @@ class _TournamentRun:
 def run_tournament(
     config: TournamentConfig,
     policy: Policy,
-    edge: Pseudonymizer,
+    pseudonymizer: Pseudonymizer,
     settings: RedTeamConfig,
     out: Path,
     *,
@@ -253,7 +258,7 @@ def run_tournament(
     Args:
         config: Families, sizes, rounds, seed, feedback.
         policy: Rules and actions of the engine.
-        edge: Pseudonymizes the events.
+        pseudonymizer: Pseudonymizes the events.
         settings: Prices, challenge behaviour, parameters that senders may change.
         out: Directory for the adapted round: events, labels, decisions, accounts.
         model: A model that scores, or None for rules alone.
@@ -263,7 +268,7 @@ def run_tournament(
         The rounds, the adapted senders, and the evaluation of their round.
 
     """
-    run = _TournamentRun(config, policy, edge, settings, model, out, progress)
+    run = _TournamentRun(config, policy, pseudonymizer, settings, model, out, progress)
     presets = {name: FAMILIES[name].sender for name in config.families}
     searches = {n: FamilySearch(n, sender, config, settings) for n, sender in presets.items()}
     as_presets = {n: [sender] * searches[n].count for n, sender in presets.items()}
@@ -298,7 +303,7 @@ def _write_last_round(final: RoundResult, run: _TournamentRun, out: Path) -> Non
     world = simulation.World(labels, about, lambda size: iter(whole.to_batches(size or BATCH)))
     simulation.write(world, out)
     run.report_progress("running the adapted round from its file")
-    engine.run(out, out, run.policy, run.edge, enforce=True, model=run.model)
+    engine.run(out, out, run.policy, run.pseudonymizer, enforce=True, model=run.model)
 
 
 def write_json(tournament: Tournament, out: Path) -> None:

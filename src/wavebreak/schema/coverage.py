@@ -69,7 +69,7 @@ def measure(batches: Iterable[pa.RecordBatch]) -> Profile:
     """Measure the profile of log batches; reads all of them."""
     events, step = 0, 0
     of_type = np.zeros(len(TYPES), np.int64)
-    given = {t: dict.fromkeys(_FIELDS[t], 0) for t in TYPES}
+    counts = {t: dict.fromkeys(_FIELDS[t], 0) for t in TYPES}
     for log in batches:
         if not log.num_rows:
             continue
@@ -78,22 +78,22 @@ def measure(batches: Iterable[pa.RecordBatch]) -> Profile:
         of_type += np.bincount(codes, minlength=len(TYPES))
         step = int(np.gcd.reduce(log.column("ts").to_numpy(), initial=step))
         for code in np.unique(codes).tolist():
-            _count(log, codes == code, given[TYPES[code]])
+            _count(log, codes == code, counts[TYPES[code]])
     total = dict(zip(TYPES, of_type.tolist(), strict=True))
     return Profile(
         {t: n / events for t, n in total.items() if n},
-        {f"{t}.{f}": n / total[t] for t, f_ in given.items() for f, n in f_.items() if n},
+        {f"{t}.{f}": n / total[t] for t, f_ in counts.items() for f, n in f_.items() if n},
         min(step, MAX_RESOLUTION_MS) or 1,
         events,
     )
 
 
-def _count(log: pa.RecordBatch, rows: np.ndarray, given: dict[str, int]) -> None:
-    for name in given:
+def _count(log: pa.RecordBatch, rows: np.ndarray, counts: dict[str, int]) -> None:
+    for name in counts:
         column = log.column(_IN_LOG.get(name, name))
         if column.null_count < len(column):
             valid = column.is_valid().to_numpy(zero_copy_only=False)
-            given[name] += int(np.count_nonzero(valid & rows))
+            counts[name] += int(np.count_nonzero(valid & rows))
 
 
 def sidecar_path(events: Path) -> Path:

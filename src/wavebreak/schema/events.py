@@ -383,8 +383,8 @@ def json_schema() -> dict[str, Any]:
 
     The shipped policy/event.schema.json is exactly this.
     """
-    made = msgspec.json.schema(AnyEvent)
-    for definition in made["$defs"].values():
+    schema = msgspec.json.schema(AnyEvent)
+    for definition in schema["$defs"].values():
         fields, required = definition["properties"], definition["required"]
         if {"peer", "group"} <= set(fields) and not {"peer", "group"} & set(required):
             has = [{"required": [f], "properties": {f: {"type": "string"}}} for f in COUNTERPARTS]
@@ -393,7 +393,7 @@ def json_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Wavebreak event, version 1",
         "description": "What a messenger's server sees without reading a message.",
-        **made,
+        **schema,
     }
 
 

@@ -114,11 +114,11 @@ class KeyRing:
         Returns:
             `Allowed`, or `Denied`; the reason does not say which part of the key is wrong.
         """
-        found = self._find(authorization)
-        if found is None:
+        known = self._find(authorization)
+        if known is None:
             fix = "send `Authorization: Bearer wb_…` (`wavebreak key create` creates a key)"
             return Denied(401, "the API key is missing, unknown or expired", fix)
-        entry, bucket = found
+        entry, bucket = known
         wait = bucket.take(cost)
         if wait > 0:
             return Denied(429, "rate limit exceeded", retry_after_s=wait)
@@ -131,11 +131,11 @@ class KeyRing:
         text = text.strip() if kind.lower() == b"bearer" and len(text) <= _MAX_LENGTH else b""
         parts = text.split(b"_", 2)
         prefix = parts[1].decode("ascii", "replace") if len(parts) == 3 else ""
-        found = self._keys.get(prefix)
-        digest = found[0].digest if found else bytes(32)
+        entry = self._keys.get(prefix)
+        digest = entry[0].digest if entry else bytes(32)
         # Always compared, so that an unknown prefix takes as long as a wrong secret.
         matches = hmac.compare_digest(digest, hashlib.sha256(text).digest())
-        if found is None or not matches:
+        if entry is None or not matches:
             return None
-        ends_s = found[0].ends_s
-        return None if ends_s is not None and self._now() >= ends_s else found
+        ends_s = entry[0].ends_s
+        return None if ends_s is not None and self._now() >= ends_s else entry

@@ -76,8 +76,8 @@ def _save(home: Path, archive: zipfile.ZipFile) -> dict[str, int]:
     for at, _, path in list_snapshots(home):
         if at <= position:
             archive.write(path, path.name, zipfile.ZIP_STORED)
-            with path.open("rb") as held:
-                sums[path.name] = hashlib.file_digest(held, "sha256").hexdigest()
+            with path.open("rb") as file:
+                sums[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
             break
     about = {
         "version": VERSION,
@@ -165,8 +165,8 @@ def _remove_snapshots(home: Path) -> None:
 
 
 def _fill(archive: zipfile.ZipFile, name: str, expected: str) -> None:
-    found = {table._meta.db_table: table for table in _tables()}
-    table = found.get(name.removeprefix("tables/"))
+    tables = {table._meta.db_table: table for table in _tables()}
+    table = tables.get(name.removeprefix("tables/"))
     if table is None:
         raise FileError(f"unknown part {name} in the backup", fix="use a newer version")
     digest, columns = hashlib.sha256(), list[str]()
@@ -199,11 +199,11 @@ def _insert(table: Any, names: list[str], rows: list[Any]) -> None:
 
 def _copy(archive: zipfile.ZipFile, name: str, expected: str, home: Path) -> None:
     target = home / Path(name).name
-    with archive.open(name) as part, target.open("wb") as held:
+    with archive.open(name) as part, target.open("wb") as file:
         while block := part.read(1 << 20):
-            held.write(block)
-    with target.open("rb") as held:
-        if hashlib.file_digest(held, "sha256").hexdigest() != expected:
+            file.write(block)
+    with target.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != expected:
             target.unlink()
             raise FileError(f"the backup's part {name} is damaged", fix=_DAMAGED)
 

@@ -49,13 +49,13 @@ def structured_to_lines(content: bytes, *, batch: bool) -> bytes:
 
 def binary_to_line(headers: Mapping[bytes, bytes], content: bytes) -> bytes:
     """Convert a binary CloudEvent (attributes as `ce-` headers) to a line."""
-    given = {
+    attributes = {
         name: headers.get(f"ce-{name}".encode(), b"").decode("utf-8", "replace")
         for name in ("id", "source", "specversion", "type", "subject", "time")
     }
-    if not all(given[name] for name in ("id", "source", "specversion", "type")):
+    if not all(attributes[name] for name in ("id", "source", "specversion", "type")):
         raise EventError("a binary CloudEvent lacks a required header", fix=_FIX)
-    return _line(Envelope(**given, data=msgspec.Raw(content.strip() or b"{}")))
+    return _line(Envelope(**attributes, data=msgspec.Raw(content.strip() or b"{}")))
 
 
 def _line(one: Envelope) -> bytes:

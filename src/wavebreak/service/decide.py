@@ -93,9 +93,9 @@ def count_chats(core: ShardedKernel, slot: int, now_s: int) -> ChatCounts:
 
 
 def quota_status(
-    terms: QuotaConfig, limit: int | None, found: ChatCounts | None, extended: bool
+    terms: QuotaConfig, limit: int | None, chats: ChatCounts | None, extended: bool
 ) -> Quota:
-    """Return an account's quota; `limit` and `found` are None if the account is not limited.
+    """Return an account's quota; `limit` and `chats` are None if the account is not limited.
 
     >>> terms = QuotaConfig(0.5, 0.8, 5)
     >>> [quota_status(terms, 10, ChatCounts(n, 0, 0), False).state for n in (4, 5, 8, 10)]
@@ -105,12 +105,12 @@ def quota_status(
     >>> quota_status(terms, 10, ChatCounts(10, 0, 0), True).left
     5
     """
-    if limit is None or found is None:
+    if limit is None or chats is None:
         return Quota(
             state="NONE", used=None, limit=None, left=None, next_free_ms=None, extension="none"
         )
-    used = found.opened - found.answered
-    frees = None if found.oldest_s is None else (found.oldest_s + CYCLE_S) * 1000
+    used = chats.opened - chats.answered
+    frees = None if chats.oldest_s is None else (chats.oldest_s + CYCLE_S) * 1000
     whole = limit + terms.extension * extended
     steps: tuple[tuple[State, float], ...] = (
         ("CAPPED", whole),
@@ -171,19 +171,19 @@ def load_decide_policy(directory: Path | None) -> DecidePolicy:
 
 def parse_event(content: bytes) -> Event:
     """Parse one event; raises EventError if it is invalid."""
-    found = decode_event(content)
-    if isinstance(found, Event):
-        return found
-    raise EventError(found.message.removeprefix("line 1: "))
+    event = decode_event(content)
+    if isinstance(event, Event):
+        return event
+    raise EventError(event.message.removeprefix("line 1: "))
 
 
-def pseudonymize_event(event: Event, edge: Pseudonymizer) -> pa.RecordBatch:
+def pseudonymize_event(event: Event, pseudonymizer: Pseudonymizer) -> pa.RecordBatch:
     """Pseudonymize one event: a narrow batch of one row for a dry run.
 
     A missing id is not generated, as it would be in the log.
     """
     named = event if event.id else msgspec.structs.replace(event, id="asked")
-    log, refused = edge.split(wire_batch_of_one(named), narrow=True)
+    log, refused = pseudonymizer.split(wire_batch_of_one(named), narrow=True)
     if refused:
         raise EventError(refused[0].message.removeprefix("line 1: "))
     return log
@@ -195,7 +195,7 @@ class DecideResponder:
     Args:
         policy: The rules.
         decide_policy: How to respond.
-        edge: Pseudonymizes events.
+        pseudonymizer: Pseudonymizes the events.
         quota: Returns the new chats of a limited account at a time (ms; default: the policy's).
     """
 
@@ -203,10 +203,10 @@ class DecideResponder:
         self,
         policy: Policy,
         decide_policy: DecidePolicy,
-        edge: Pseudonymizer,
+        pseudonymizer: Pseudonymizer,
         quota: Callable[[str, int], int] | None = None,
     ) -> None:
-        self.policy, self.decide_policy, self.edge = policy, decide_policy, edge
+        self.policy, self.decide_policy, self.pseudonymizer = policy, decide_policy, pseudonymizer
         self._quota = quota or (lambda _account, _now_ms: policy.enforcement.new_chats_1d)
         self._closed = _fail_closed_types(policy, decide_policy)
 
@@ -246,9 +246,9 @@ class DecideResponder:
             return False
         slot = int(engine.fanout.accounts.find(log.column("account"))[0])
         now_s = int(engine.fanout.clock[0]["newest"]) // 1000
-        found = count_chats(engine.core, slot, now_s)
+        chats = count_chats(engine.core, slot, now_s)
         quota = self._quota(log.column("account")[0].as_py(), now_s * 1000)
-        return found.opened - found.answered < quota
+        return chats.opened - chats.answered < quota
 
     def _wait(self, log: pa.RecordBatch, until: int | None) -> int | None:
         """Return the milliseconds until another try may succeed; None if waiting never helps."""
@@ -297,11 +297,11 @@ def fails_closed(rule: Rule, decide_policy: DecidePolicy) -> bool:
 def _fail_closed_types(policy: Policy, decide_policy: DecidePolicy) -> frozenset[int]:
     """Return the codes of event types that have a rule which fails closed."""
     kinds = fact_kinds()
-    found = set()
+    types = set()
     for code, name in enumerate(TYPES):
         kind = int(kinds[code, 0])
         names = {"sent", "sent_group"} if name == "message.sent" else set()
         names |= {KINDS[kind]} if kind != NO_FACT else set()
         if any(fails_closed(rule, decide_policy) and names & set(rule.on) for rule in policy.rules):
-            found.add(code)
-    return frozenset(found)
+            types.add(code)
+    return frozenset(types)

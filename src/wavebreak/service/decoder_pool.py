@@ -47,8 +47,8 @@ class DecoderProcess:
     For one thread. A body that crashes the process twice is rejected; the others are decoded.
     """
 
-    def __init__(self, edge: Pseudonymizer, limits: Limits) -> None:
-        self._edge, self._limits = edge, limits
+    def __init__(self, pseudonymizer: Pseudonymizer, limits: Limits) -> None:
+        self._pseudonymizer, self._limits = pseudonymizer, limits
         self._spawn()
 
     def _spawn(self) -> None:
@@ -62,7 +62,7 @@ class DecoderProcess:
                 stderr=subprocess.DEVNULL,
             )
         self._pipe = Connection(here.detach())
-        self._pipe.send((self._edge, self._limits))
+        self._pipe.send((self._pseudonymizer, self._limits))
 
     def close(self) -> None:
         """Stop the process."""
@@ -71,9 +71,9 @@ class DecoderProcess:
 
     def decode(self, bodies: Sequence[Body]) -> DecodedBatch:
         """Decode bodies together; raises ServiceError if decoding fails through a bug."""
-        made = self._read(bodies)
-        if made is not None:
-            return made
+        decoded = self._read(bodies)
+        if decoded is not None:
+            return decoded
         single = [self._read([body]) or _rejected() for body in bodies]
         events = concat_batches([one.log for one in single])
         reads = tuple(read for one in single for read in one.reads)
@@ -83,14 +83,14 @@ class DecoderProcess:
         """Return what the process decoded; None if it crashed and was restarted."""
         try:
             self._pipe.send(bodies)
-            made = self._pipe.recv()
+            decoded = self._pipe.recv()
         except (EOFError, OSError):
             self.close()
             self._spawn()
             return None
-        if isinstance(made, ServiceError):
-            raise made
-        stream, blob, reads = made
+        if isinstance(decoded, ServiceError):
+            raise decoded
+        stream, blob, reads = decoded
         return DecodedBatch(event_log.decode_stream(stream), reads, blob)
 
 
@@ -101,14 +101,14 @@ def _rejected() -> DecodedBatch:
 def decode_and_pack(decoder: RequestDecoder, bodies: Sequence[Body]) -> object:
     """Return the process's result: the events as a stream and as a row, and each body's result."""
     try:
-        made = decoder.decode(bodies, narrow=True)
-        stream = event_log.encode_stream(made.log)
+        decoded = decoder.decode(bodies, narrow=True)
+        stream = event_log.encode_stream(decoded.log)
     except MemoryError:
         # A crash makes the pool decode the bodies one by one.
         raise
     except Exception as error:
         return ServiceError(f"decoding failed: {error_location(error)}")
-    return bytes(stream), bytes(event_log.compress_stream(stream)), made.reads
+    return bytes(stream), bytes(event_log.compress_stream(stream)), decoded.reads
 
 
 def _limit_memory(memory: int) -> None:
@@ -124,9 +124,9 @@ def main() -> None:
         signal.signal(ends, signal.SIG_IGN)
     pipe = Connection(int(sys.argv[1]))
     with suppress(EOFError, OSError):
-        edge, limits = pipe.recv()
+        pseudonymizer, limits = pipe.recv()
         _limit_memory(limits.reader)
-        decoder = RequestDecoder(edge, limits)
+        decoder = RequestDecoder(pseudonymizer, limits)
         jsonl.warm()
         while True:
             pipe.send(decode_and_pack(decoder, pipe.recv()))
@@ -225,7 +225,7 @@ class DecoderPool:
         resolve_futures(answers)
 
     def _more_requests(self, size: int) -> list[PendingRequest]:
-        found = []
+        requests = []
         while size < MAX_BATCH_BYTES:
             try:
                 waiting = self._queue.get_nowait()
@@ -234,9 +234,9 @@ class DecoderPool:
             if waiting is None:
                 self._queue.put(None)
                 break
-            found.append(waiting)
+            requests.append(waiting)
             size += len(waiting.body.content)
-        return found
+        return requests
 
     def _stored_response(self, one: PendingRequest) -> Accepted | ServiceError | None:
         """Return the stored response to a request with an Idempotency-Key, or an error."""

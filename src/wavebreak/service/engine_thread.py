@@ -52,17 +52,17 @@ class EngineQuery:
     loop: asyncio.AbstractEventLoop
 
 
-def decision_row(number: int, made: Decision) -> Row:
+def decision_row(number: int, decision: Decision) -> Row:
     """Return a decision as a row of its table, without the position that it is stored with."""
-    body = msgspec.json.encode(made)
+    body = msgspec.json.encode(decision)
     return (
         number,
-        made.id,
-        made.account,
-        made.ts,
-        made.stage,
-        made.outcome,
-        made.until,
+        decision.id,
+        decision.account,
+        decision.ts,
+        decision.stage,
+        decision.outcome,
+        decision.until,
         body,
     )
 
@@ -209,10 +209,10 @@ class EngineThread:
         start, end = 0, logged.events.num_rows
         while start < end:
             size = SHORT_BATCH_EVENTS if self._recently_queried() else BATCH_EVENTS
-            for made in self.engine.take(logged.events.slice(start, size)):
+            for decision in self.engine.take(logged.events.slice(start, size)):
                 self.decisions += 1
-                rows.append(decision_row(self.decisions, made))
-                self.unsealed[made.account] = self.decisions
+                rows.append(decision_row(self.decisions, decision))
+                self.unsealed[decision.account] = self.decisions
             start += size
             if start < end:
                 self._collect()

@@ -49,8 +49,8 @@ def encode_stream(events: pa.RecordBatch) -> pa.Buffer:
     Columns without values are left out: most streams fill a dozen of 35, and compressing each
     column costs ten times as much as compressing them together.
     """
-    given = zip(events.schema.names, events.columns, strict=True)
-    narrow = events.select([name for name, column in given if column.null_count < len(column)])
+    columns = zip(events.schema.names, events.columns, strict=True)
+    narrow = events.select([name for name, column in columns if column.null_count < len(column)])
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, narrow.schema, options=_OPTIONS) as writer:
         writer.write_batch(narrow)
@@ -97,8 +97,8 @@ def log_end() -> int:
 
 def contains_row(first: int, blob: bytes) -> bool:
     """Whether the row at `first` is this one, after a commit with unknown result."""
-    found = LogBatch.objects.filter(first=first).values_list("sha256", flat=True).first()
-    return found is not None and bytes(found) == row_digest(blob)
+    digest = LogBatch.objects.filter(first=first).values_list("sha256", flat=True).first()
+    return digest is not None and bytes(digest) == row_digest(blob)
 
 
 def read_log(since: int, *, rows: int = 16) -> Iterator[LogSegment]:
@@ -114,10 +114,10 @@ def read_log(since: int, *, rows: int = 16) -> Iterator[LogSegment]:
                 "AND first >= %s ORDER BY first LIMIT %s",
                 (at, _row_of(cursor, at), rows),
             )
-            found = cursor.fetchall()
-        if not found:
+            fetched = cursor.fetchall()
+        if not fetched:
             return
-        for first, count, sha256, blob in found:
+        for first, count, sha256, blob in fetched:
             if first > at:
                 yield LogSegment(at, first, None)
             yield _read_row(at, first, count, bytes(sha256), bytes(blob))
@@ -164,8 +164,8 @@ class Erasure(NamedTuple):
 def erase_from_batch(events: pa.RecordBatch, account: str) -> tuple[pa.RecordBatch, int]:
     """Return a batch without an account's pseudonyms, and how many events had one."""
     own = pc.equal(events.column("account"), account)
-    held = [pc.and_(own, events.column(name).is_valid()) for name in ERASED_COLUMNS]
-    count = pc.sum(pc.or_(*held)).as_py() or 0
+    masks = [pc.and_(own, events.column(name).is_valid()) for name in ERASED_COLUMNS]
+    count = pc.sum(pc.or_(*masks)).as_py() or 0
     if not count:
         return events, 0
     for name in ERASED_COLUMNS:
@@ -179,16 +179,16 @@ def erase_pseudonyms(account: str) -> Erasure:
     """Erase an account's pseudonyms from the whole log, row by row; damaged rows are skipped."""
     erased, batches, at = 0, 0, -1
     while True:
-        found = (
+        affected = (
             LogBatch.objects.filter(first__gt=at)
             .order_by("first")
             .values_list("first", "count", "sha256", "blob")
             .first()
         )
-        if found is None:
+        if affected is None:
             return Erasure(erased, batches)
-        at, blob = found[0], bytes(found[3])
-        if row_digest(blob) != bytes(found[2]):
+        at, blob = affected[0], bytes(affected[3])
+        if row_digest(blob) != bytes(affected[2]):
             continue
         events, count = erase_from_batch(decode_row(blob), account)
         if count:

@@ -78,9 +78,9 @@ class LedgerRows:
         """Return a node of the tree, which is stored with the entry that added it."""
         near = range(index // 2, index // 2 + 64)
         position = near[bisect_right(near, index, key=leaf_index) - 1]
-        found = LedgerEntry.objects.values_list("nodes", flat=True).get(position=position)
+        nodes = LedgerEntry.objects.values_list("nodes", flat=True).get(position=position)
         at = 32 * (index - leaf_index(position))
-        return bytes(found)[at : at + 32]
+        return bytes(nodes)[at : at + 32]
 
     def keep(self, note: bytes) -> None:
         """Store a signed checkpoint as the last one, and as the last of this minute."""
@@ -117,8 +117,8 @@ class OpeningRows:
     def positions(self, field: str, value: str) -> list[int]:
         """Return the positions of entries with this value in a field, `account` or `id`."""
         column = {"account": "account", "id": "subject"}[field]
-        found = LedgerOpening.objects.filter(**{column: value}).order_by("position")
-        return list(found.values_list("position", flat=True))
+        rows = LedgerOpening.objects.filter(**{column: value}).order_by("position")
+        return list(rows.values_list("position", flat=True))
 
     def erase(self, account: str) -> int:
         """Erase all openings of an account's entries; return the number of entries."""
@@ -158,21 +158,21 @@ class LedgerStore:
         with connection.cursor() as cursor:
             cursor.execute(_HEAD + " FOR UPDATE" * (connection.vendor == "postgresql"))
             size, note = cursor.fetchone()
-        made = self._sealing
-        if made is None or not note or not _ends_there(made.ledger, size, bytes(note)):
-            made = LedgerRecorder(
+        sealing = self._sealing
+        if sealing is None or not note or not _ends_there(sealing.ledger, size, bytes(note)):
+            sealing = LedgerRecorder(
                 self.ledger(),
                 OpeningRows(),
                 clock=self._clock,
                 salts=secrets.token_bytes,
                 at_once=False,
             )
-            self._sealing = made
-        return made
+            self._sealing = sealing
+        return sealing
 
     def decided(
         self,
-        made: Sequence[Decision],
+        decisions: Sequence[Decision],
         drafts: Sequence[Draft],
         pending_receipts: Sequence[PendingReceipt],
     ) -> list[PendingReceipt]:
@@ -180,7 +180,7 @@ class LedgerStore:
 
         `pending_receipts` are decisions of earlier transactions, which get their receipts now.
         """
-        if not (made or drafts or pending_receipts):
+        if not (decisions or drafts or pending_receipts):
             return []
         with self.sealing() as sealing:
             if drafts:
@@ -191,7 +191,7 @@ class LedgerStore:
                 )
                 with connection.cursor() as cursor:
                     cursor.execute(_RECEIPTED, (pending_receipts[-1][0] + 1,))
-            return list(zip(sealing.decisions(made), made, strict=True))
+            return list(zip(sealing.decisions(decisions), decisions, strict=True))
 
     def pending_receipts(self) -> list[PendingReceipt]:
         """Return sealed decisions without a receipt."""
@@ -203,8 +203,8 @@ class LedgerStore:
     def newest(self, account: str) -> int | None:
         """Return the position of an account's newest decision that can be opened."""
         rows = LedgerRows(self._clock)
-        found = reversed(OpeningRows().positions("account", account))
-        return next((at for at in found if read_entry(rows.line(at)).kind == "decision"), None)
+        positions = reversed(OpeningRows().positions("account", account))
+        return next((at for at in positions if read_entry(rows.line(at)).kind == "decision"), None)
 
     def add_delivery_receipt(self, decision: str, webhook: str, effect: str) -> None:
         """Seal, in the open transaction, that a delivery succeeded or failed.
@@ -251,12 +251,12 @@ def _write_ledger(place: Path) -> None:
     rows = LedgerEntry.objects.order_by("position").values_list("line", "nodes")
     names = ("entries.jsonl", "nodes", "ends")
     end = 0
-    with contextlib.ExitStack() as held:
-        entries, nodes, ends = (held.enter_context((place / n).open("wb")) for n in names)
-        for line, made in rows.iterator(chunk_size=_CHUNK):
+    with contextlib.ExitStack() as stack:
+        entries, nodes, ends = (stack.enter_context((place / n).open("wb")) for n in names)
+        for line, hashes in rows.iterator(chunk_size=_CHUNK):
             end += len(line) + 1
             entries.write(bytes(line) + b"\n")
-            nodes.write(made)
+            nodes.write(hashes)
             ends.write(end.to_bytes(8))
     last = bytes(LedgerHead.objects.get(id=1).note)
     kept = map(bytes, LedgerCheckpoint.objects.order_by("size").values_list("note", flat=True))

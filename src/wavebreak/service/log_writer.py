@@ -165,9 +165,9 @@ class LogWriter:
         """Queue decoded bodies for the log."""
         self._queue.put((waiting, decoded))
 
-    def put_decided(self, made: DecidedBatch) -> None:
+    def put_decided(self, batch: DecidedBatch) -> None:
         """Queue the engine's decisions."""
-        self._queue.put(made)
+        self._queue.put(batch)
 
     def flush(self) -> None:
         """Return when all that was queued is written or refused."""
@@ -237,21 +237,21 @@ class LogWriter:
 
     def _write(self) -> None:
         """Commit one transaction; raises Django's Error if it fails."""
-        groups, made = self._next_groups(), list(self._decided)
+        groups, batches = self._next_groups(), list(self._decided)
         waiting = [w for some, _ in groups for w in some]
         answers = [_to_accepted(read) for _, decoded in groups for read in decoded.reads]
         rows = self._rows(groups)
         try:
             with transaction.atomic(), connection.cursor() as cursor:
-                self._statements(cursor, rows, made, waiting, answers)
-                pending_receipts = self._seal(made, waiting)
+                self._statements(cursor, rows, batches, waiting, answers)
+                pending_receipts = self._seal(batches, waiting)
         except Error as error:
             self._failed(error, rows, waiting)
             raise
         self.commits += 1
         self._pending_receipts = pending_receipts
-        del self._decided[: len(made)]
-        self._committed(rows, made)
+        del self._decided[: len(batches)]
+        self._committed(rows, batches)
         resolve_futures((w, a) for w, a in zip(waiting, answers, strict=True) if not w.ask)
         self._checkpoints.finish()
 
@@ -267,7 +267,7 @@ class LogWriter:
         self,
         cursor: Any,
         rows: list[Row],
-        made: list[DecidedBatch],
+        batches: list[DecidedBatch],
         waiting: list[PendingRequest],
         answers: list[Accepted],
     ) -> None:
@@ -282,28 +282,28 @@ class LogWriter:
         if repeats and now - self._expired_ms > 60_000:
             self._expired_ms = now
             idempotency.delete_expired(cursor, now - self._keep_ms)
-        if made:
-            decided = [(*row, d.reached) for d in made for row in d.rows]
+        if batches:
+            decided = [(*row, d.reached) for d in batches for row in d.rows]
             if decided:
                 cursor.executemany(_DECISION, decided)
                 newest = {row[2]: (row[2], row[5], row[6], row[3], row[0]) for row in decided}
                 cursor.executemany(_ENFORCEMENT_STATE, list(newest.values()))
             decisions = decided[-1][0] if decided else self.decisions
-            cursor.execute(_APPLIED, (made[-1].reached, decisions, self._made_by))
+            cursor.execute(_APPLIED, (batches[-1].reached, decisions, self._made_by))
 
     def _seal(
-        self, made: list[DecidedBatch], waiting: list[PendingRequest]
+        self, batches: list[DecidedBatch], waiting: list[PendingRequest]
     ) -> list[PendingReceipt]:
-        bodies = [row[7] for d in made for row in d.rows]
+        bodies = [row[7] for d in batches for row in d.rows]
         decisions = [msgspec.json.decode(body, type=Decision) for body in bodies]
         return self._ledger_store.decided(
             decisions, [d for w in waiting for d in w.drafts], self._pending_receipts
         )
 
-    def _committed(self, rows: list[Row], made: list[DecidedBatch]) -> None:
-        if made:
-            self.applied = made[-1].reached
-            decided = [row for d in made for row in d.rows]
+    def _committed(self, rows: list[Row], batches: list[DecidedBatch]) -> None:
+        if batches:
+            self.applied = batches[-1].reached
+            decided = [row for d in batches for row in d.rows]
             if decided:
                 self.decisions = decided[-1][0]
                 self._on_stored(self.decisions)

@@ -9,6 +9,15 @@ from __future__ import annotations
 from django.db import models
 
 
+class NumberedQuerySet(models.QuerySet):
+    """Rows that are numbered in the order in which they were written."""
+
+    def after(self, number: int) -> NumberedQuerySet:
+        """Return the rows with a higher number, in order."""
+        newer: NumberedQuerySet = self.filter(number__gt=number).order_by("number")
+        return newer
+
+
 class ApiKey(models.Model):
     """An API key, stored as a hash. `ends_ms` is when it expires (null: never)."""
 
@@ -35,6 +44,8 @@ class AuditEntry(models.Model):
     object = models.CharField(max_length=128)
     reason = models.CharField(max_length=1100)
     outcome = models.CharField(max_length=16)
+
+    objects = NumberedQuerySet.as_manager()
 
     class Meta:
         db_table = "change"
@@ -195,6 +206,8 @@ class Decision(models.Model):
     until = models.BigIntegerField(null=True)
     reached = models.BigIntegerField()
     body = models.BinaryField()
+
+    objects = NumberedQuerySet.as_manager()
 
     class Meta:
         db_table = "decision"

@@ -66,8 +66,8 @@ def snapshot_path(home: Path, position: int, decisions: int) -> Path:
 
 def list_snapshots(home: Path) -> list[tuple[int, int, Path]]:
     """Return snapshots as (position, decisions, path), newest first."""
-    found = [(m, p) for p in home.iterdir() if (m := _NAME.fullmatch(p.name))]
-    return sorted(((int(m[1]), int(m[2]), p) for m, p in found), reverse=True)
+    matches = [(m, p) for p in home.iterdir() if (m := _NAME.fullmatch(p.name))]
+    return sorted(((int(m[1]), int(m[2]), p) for m, p in matches), reverse=True)
 
 
 def recover(
@@ -94,51 +94,51 @@ def recover(
     """
     applied, _ = AppliedPosition.objects.get_or_create(id=1)
     fresh = make()
-    found = RecoveryReport(engine_versions(fresh, lateness_s), end=event_log.log_end())
-    same = applied.made_by in ("", found.made_by)
+    report = RecoveryReport(engine_versions(fresh, lateness_s), end=event_log.log_end())
+    same = applied.made_by in ("", report.made_by)
     if not same:
-        found.messages.append(
-            f"replaying the whole log: versions were {applied.made_by}, are {found.made_by}"
+        report.messages.append(
+            f"replaying the whole log: versions were {applied.made_by}, are {report.made_by}"
         )
-    engine, found.decisions = _restored(fresh, make, home, applied, found)
-    replay = _Replay(engine, applied.position, applied.decisions, found.decisions, same=same)
+    engine, report.decisions = _restored(fresh, make, home, applied, report)
+    replay = _Replay(engine, applied.position, applied.decisions, report.decisions, same=same)
     for stretch in event_log.read_log(engine.fanout.position):
         if stretch.events is None:
             if not accept_loss:
                 raise event_log.damage_error(stretch)
             engine.fanout.position = stretch.end
-            found.messages.append(f"positions {stretch.first} to {stretch.end - 1} are lost")
+            report.messages.append(f"positions {stretch.first} to {stretch.end - 1} are lost")
         else:
-            for made in replay.take(stretch.events, stretch.end):
-                write(made)
-        progress(stretch.end, found.end)
-    found.decisions = replay.decisions
-    if not same and not found.snapshot:
-        found.earlier, found.differ = applied.decisions, replay.differing()
-        found.messages.append(
-            f"{found.differ:,} of {found.earlier:,} earlier decisions would not be reproduced; "
+            for batch in replay.take(stretch.events, stretch.end):
+                write(batch)
+        progress(stretch.end, report.end)
+    report.decisions = replay.decisions
+    if not same and not report.snapshot:
+        report.earlier, report.differ = applied.decisions, replay.differing()
+        report.messages.append(
+            f"{report.differ:,} of {report.earlier:,} earlier decisions would not be reproduced; "
             "they remain in force"
         )
-    return engine, found
+    return engine, report
 
 
 def _restored(
-    engine: Engine, make: Callable[[], Engine], home: Path, applied: Any, found: RecoveryReport
+    engine: Engine, make: Callable[[], Engine], home: Path, applied: Any, report: RecoveryReport
 ) -> tuple[Engine, int]:
     """Restore the newest valid snapshot, or return an engine without state."""
     for position, decisions, path in list_snapshots(home):
-        if position > applied.position or position > found.end:
+        if position > applied.position or position > report.end:
             continue
         try:
             snapshot.restore(engine, path)
         except SnapshotError as error:
-            found.messages.append(f"{path.name} is not used: {error.what}")
+            report.messages.append(f"{path.name} is not used: {error.what}")
             engine = make()
             continue
         if engine.fanout.position == position:
-            found.snapshot = path.name
+            report.snapshot = path.name
             return engine, decisions
-        found.messages.append(f"{path.name} is not used: its position is not that of its name")
+        report.messages.append(f"{path.name} is not used: its position is not that of its name")
         engine = make()
     return engine, 0
 
@@ -164,9 +164,9 @@ class _Replay:
             self._known(self.engine.take(events.slice(0, behind)))
         if behind < events.num_rows:
             rows = []
-            for made in self.engine.take(events.slice(behind)):
+            for decision in self.engine.take(events.slice(behind)):
                 self.decisions += 1
-                rows.append(decision_row(self.decisions, made))
+                rows.append(decision_row(self.decisions, decision))
             yield DecidedBatch(end, tuple(rows))
 
     def differing(self) -> int:
@@ -175,16 +175,16 @@ class _Replay:
         read = (msgspec.json.decode(bytes(body), type=Made) for body in kept.iterator())
         return sum(_outcome_hash(one) not in self._anew for one in read)
 
-    def _known(self, made: list[Made]) -> None:
+    def _known(self, decisions: list[Made]) -> None:
         if not self._same:
-            self._anew.update(map(_outcome_hash, made))
-        if not self._same or not made:
+            self._anew.update(map(_outcome_hash, decisions))
+        if not self._same or not decisions:
             return
         first = self.decisions + 1
-        self.decisions += len(made)
+        self.decisions += len(decisions)
         kept = Decision.objects.filter(number__gte=first, number__lte=self.decisions)
         bodies = dict(kept.values_list("number", "body"))
-        for number, one in enumerate(made, first):
+        for number, one in enumerate(decisions, first):
             if bytes(bodies.get(number, b"")) != msgspec.json.encode(one):
                 raise ServiceError(
                     f"stored decision {number} ({one.id}) differs from the one that the log yields",
@@ -193,9 +193,9 @@ class _Replay:
                 )
 
 
-def _outcome_hash(made: Made) -> int:
+def _outcome_hash(decision: Made) -> int:
     """Hash what two decisions must share to count as the same, whichever rule made them."""
-    return hash((made.account, made.trigger, made.ts, made.outcome, made.until))
+    return hash((decision.account, decision.trigger, decision.ts, decision.outcome, decision.until))
 
 
 RETRY_MEMORY_S = 60.0
@@ -251,8 +251,8 @@ class SnapshotScheduler:
         if self._thread is not None:
             self._thread.join()
 
-    def _begin(self, work: Callable[..., None], *given: Any) -> None:
-        self._thread = threading.Thread(target=work, args=given, name="wavebreak-snapshot")
+    def _begin(self, work: Callable[..., None], *arguments: Any) -> None:
+        self._thread = threading.Thread(target=work, args=arguments, name="wavebreak-snapshot")
         self._thread.start()
 
     def _prepare(self, size: int) -> None:

@@ -70,8 +70,8 @@ class DecodedBatch:
 class RequestDecoder:
     """Decodes and pseudonymizes bodies, within limits. For one thread."""
 
-    def __init__(self, edge: Pseudonymizer, limits: Limits) -> None:
-        self.edge, self.limits = edge, limits
+    def __init__(self, pseudonymizer: Pseudonymizer, limits: Limits) -> None:
+        self.pseudonymizer, self.limits = pseudonymizer, limits
 
     def decode(self, bodies: Sequence[Body], *, narrow: bool = False) -> DecodedBatch:
         """Decode bodies, together if possible; the events keep the order of the bodies.
@@ -79,8 +79,8 @@ class RequestDecoder:
         A `narrow` log may lack columns without values.
         """
         logs, reads = list[pa.RecordBatch](), list[DecodeResult | EventError]()
-        for held in self._rounds(bodies):
-            some, parts = self._together(held)
+        for unpacked in self._rounds(bodies):
+            some, parts = self._together(unpacked)
             logs += _in_body_order(parts, some)
             reads += some
         whole = concat_batches(logs)
@@ -88,29 +88,31 @@ class RequestDecoder:
 
     def _rounds(self, bodies: Sequence[Body]) -> Iterator[list[_Unpacked]]:
         """Decompress bodies in groups of bounded size."""
-        held, size = list[_Unpacked](), 0
+        unpacked, size = list[_Unpacked](), 0
         for body in bodies:
             try:
                 content = decompress(body, self.limits.unpacked)
                 size += len(content)
                 if body.form == "arrow":
-                    held.append(_read_arrow(content, self.limits.events))
+                    unpacked.append(_read_arrow(content, self.limits.events))
                 else:
-                    held.append(_as_lines(content, body.form))
+                    unpacked.append(_as_lines(content, body.form))
             except EventError as error:
-                held.append(error)
+                unpacked.append(error)
             if size >= MAX_JOINT_BYTES:
-                yield held
-                held, size = [], 0
-        yield held
+                yield unpacked
+                unpacked, size = [], 0
+        yield unpacked
 
     def _together(
-        self, held: list[_Unpacked]
+        self, unpacked: list[_Unpacked]
     ) -> tuple[list[DecodeResult | EventError], list[_Part]]:
         """Return the result of each body, and the events, decoded together if possible."""
-        reads = [one if isinstance(one, EventError) else DecodeResult(0) for one in held]
-        texts = {at: one for at, one in enumerate(held) if isinstance(one, _TextBody) and one.lines}
-        tables = {at: one for at, one in enumerate(held) if isinstance(one, list)}
+        reads = [one if isinstance(one, EventError) else DecodeResult(0) for one in unpacked]
+        texts = {
+            at: one for at, one in enumerate(unpacked) if isinstance(one, _TextBody) and one.lines
+        }
+        tables = {at: one for at, one in enumerate(unpacked) if isinstance(one, list)}
         parts = [*self._texts(texts, reads), *self._tables(tables, reads)]
         return reads, parts
 
@@ -178,7 +180,7 @@ class RequestDecoder:
         reads: list[DecodeResult | EventError],
     ) -> _Part:
         """Pseudonymize events, and set the result of each body."""
-        log, unparsed = self.edge.split(taken.wire, taken.lines, narrow=True)
+        log, unparsed = self.pseudonymizer.split(taken.wire, taken.lines, narrow=True)
         ends = np.cumsum(counts)
         of_body: dict[int, list[Refusal]] = {}
         for refusal in sorted(taken.refused + unparsed, key=lambda r: r.line):

@@ -88,7 +88,7 @@ class Service:
     Args:
         settings: Where the service stores its files, and its limits.
         make_engine: Returns an engine without state.
-        edge: Pseudonymizes events.
+        pseudonymizer: Pseudonymizes the events.
         responder: Answers `decide`.
         clock: Returns milliseconds.
         ledger_store: Seals decisions.
@@ -108,7 +108,7 @@ class Service:
         self,
         settings: Settings,
         make_engine: Callable[[], Engine],
-        edge: Pseudonymizer,
+        pseudonymizer: Pseudonymizer,
         *,
         responder: DecideResponder,
         clock: Callable[[], int],
@@ -118,7 +118,7 @@ class Service:
         report: Callable[[str], None] = lambda _: None,
         progress: Callable[[int, int], None] = lambda _at, _end: None,
     ) -> None:
-        self.settings, self.edge, self.clock = settings, edge, clock
+        self.settings, self.pseudonymizer, self.clock = settings, pseudonymizer, clock
         self.responder, self.ledger_store, self.differ = responder, ledger_store, 0
         self.report = report
         self.counts: Counter[str] = Counter()
@@ -142,7 +142,9 @@ class Service:
 
     def _start(self, failed: Callable[[], None]) -> None:
         settings, pipeline = self.settings, None
-        decoders = [DecoderProcess(self.edge, settings.limits) for _ in range(settings.decoders)]
+        decoders = [
+            DecoderProcess(self.pseudonymizer, settings.limits) for _ in range(settings.decoders)
+        ]
         try:
             pipeline = start_pipeline(
                 settings,
@@ -309,7 +311,7 @@ class Service:
             BusyError: The event is to be recorded and cannot be held now.
         """
         event = parse_event(content)
-        log, account = pseudonymize_event(event, self.edge), event.account
+        log, account = pseudonymize_event(event, self.pseudonymizer), event.account
         self.counts["decide"] += 1
         try:
             async with asyncio.timeout(self.settings.limits.answer_s):

@@ -140,8 +140,8 @@ def enqueue_deliveries(now_ms: int) -> int:
     read = 0
     with transaction.atomic():
         for webhook in Webhook.objects.select_for_update():
-            newer = Decision.objects.filter(number__gt=webhook.cursor).order_by("number")
-            numbers = list(newer.values_list("number", "outcome")[:BATCH_SIZE])
+            newer = Decision.objects.after(webhook.cursor).values_list("number", "outcome")
+            numbers = list(newer[:BATCH_SIZE])
             if not numbers:
                 continue
             minimum = OUTCOMES.index(webhook.min_outcome)
@@ -317,8 +317,8 @@ class WebhookDispatcher:
         return load_due_deliveries(now_ms, self.context.webhook_key, per_webhook, running)
 
     def _count_decisions(self) -> None:
-        newer = Decision.objects.filter(number__gt=self._counted).order_by("number")
-        for number, outcome, stage in newer.values_list("number", "outcome", "stage").iterator():
+        newer = Decision.objects.after(self._counted).values_list("number", "outcome", "stage")
+        for number, outcome, stage in newer.iterator():
             self.context.metrics.decisions.labels(outcome, stage).inc()
             self._counted = number
 

@@ -224,8 +224,12 @@ def test_a_case_from_opening_to_bundle_at_a_terminal(
     w("case", "open", "C-7", "--title", "Bulk Co")
     w("case", "party", "C-7", "Bulk Co Ltd", "--domain", "bulk.example")
     w("case", "party", "C-7", "Bulk Co", "--site", "https://www.bulk.example/prices")
-    assert "may be one" in w("case", "merge", "C-7")
-    w("case", "merge", "C-7", "P1", "P2", "--by", "Noa Bar", "--why", "one register entry")
+    assert "may be one" in w("case", "merge", "C-7", "--wide")
+    (proposal,) = json.loads(w("case", "merge", "C-7", "--json"))
+    assert {proposal["party"], proposal["other"]} == {"P1", "P2"}
+    why = ["--by", "Noa Bar", "--why", "one register entry", "--json"]
+    merged = json.loads(w("case", "merge", "C-7", "P1", "P2", *why))
+    assert merged["why"] == "one register entry"
     w("case", "exhibit", "C-7", "page.html", "--title", "Price page")
     w("case", "advance", "C-7", "investigating")
     dates = ["--began", "about November 2019", "--until", "unknown", "--zone", "UTC"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -59,6 +60,15 @@ def test_verify_reports_checks_and_the_source_of_the_key(log: Path) -> None:
     (log / "checkpoints.jsonl").write_bytes(b"")
     with pytest.raises(EvidenceError, match="checkpoint_missing"):
         say("verify", log)
+
+
+def test_verify_as_json_lists_checks_and_source_of_the_key(log: Path) -> None:
+    report = json.loads(say("verify", log, "--json", status=3))
+    assert report["entries"] == 8
+    assert any("8 entries" in line for line in report["holds"])
+    assert report["not_checked"][0].startswith("whose key it is")
+    report = json.loads(say("verify", log, "--key", log / "key.pub", "--json"))
+    assert not any("whose key" in line for line in report["not_checked"])
 
 
 def test_proof_bundle_verifies_and_opens_only_what_was_chosen(log: Path, tmp_path: Path) -> None:

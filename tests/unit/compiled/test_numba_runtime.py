@@ -107,6 +107,12 @@ def test_cache_root_follows_environment(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(sources_digest()) == 12
 
 
+def test_cache_root_without_override_is_in_user_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WAVEBREAK_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
+    assert cache_root() == Path("/elsewhere/wavebreak")
+
+
 MODULE = """
 from wavebreak.compiled.numba_runtime import callback, compiled
 @compiled("i8(i8)")

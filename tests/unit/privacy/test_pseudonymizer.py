@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from hypothesis import strategies as st
 
 from support.events import IPS, KEY, NOON, PHONES, UNKNOWN_PHONE, Item, edge, sent, valid
 from wavebreak.errors import EventError, FileError, UsageError
-from wavebreak.privacy.pseudonymizer import Pseudonymizer, load_key, network_prefix, number_block
+from wavebreak.privacy.pseudonymizer import Pseudonymizer, network_prefix, number_block
 from wavebreak.schema.events import LOG_SCHEMA, TYPES, WIRE_SCHEMA
 
 REGISTERED: Item = {"type": "account.registered", "ts": NOON, "account": "ann"}
@@ -176,45 +174,6 @@ def test_a_database_that_is_none_is_a_file_error(tmp_path: Path) -> None:
     (tmp_path / "x.mmdb").write_bytes(b"nothing of the kind")
     with pytest.raises(FileError, match=r"x\.mmdb"):
         Pseudonymizer(KEY, tmp_path / "x.mmdb")
-
-
-def test_a_key_is_made_once_for_its_owner_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("WAVEBREAK_KEY", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    key = load_key(None)
-    path = tmp_path / ".config/wavebreak/key"
-    assert len(key) == 32
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert load_key(None) == load_key(path) == key
-    assert os.listdir(path.parent) == ["key"]
-
-
-def test_the_environment_gives_a_key_or_the_path_of_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("WAVEBREAK_KEY", KEY.hex())
-    assert load_key(None) == KEY
-    monkeypatch.setenv("WAVEBREAK_KEY", str(tmp_path / "key"))
-    assert load_key(None) == load_key(tmp_path / "key")
-
-
-@pytest.mark.parametrize("text", ["abcd", "not hex at all", ""])
-def test_a_key_that_is_no_key_is_refused_and_not_quoted(tmp_path: Path, text: str) -> None:
-    (tmp_path / "key").write_text(text)
-    with pytest.raises(UsageError) as error:
-        load_key(tmp_path / "key")
-    assert "fix:" in str(error.value)
-    assert not text or text not in str(error.value)
-
-
-def test_a_key_file_that_cannot_be_read_is_a_file_error(tmp_path: Path) -> None:
-    with pytest.raises(FileError):
-        load_key(tmp_path)
-    (tmp_path / "key").write_bytes(b"\xff\xfe")
-    with pytest.raises(FileError):
-        load_key(tmp_path / "key")
 
 
 def test_short_key_is_refused() -> None:

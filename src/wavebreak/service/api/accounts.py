@@ -102,7 +102,6 @@ def numbered_decision(number: int, body: Any) -> schemas.NumberedDecision:
     "/v1/accounts/{path:account}/override",
     auth=ApiKeyAuth("override"),
     response=schemas.OverrideResult,
-    operation_id="override",
     summary="Override an account's enforcement state by a label in the log, which a replay "
     "reproduces.",
     openapi_extra=problems(503),
@@ -136,7 +135,6 @@ async def override(
     "/v1/accounts/{path:account}/extension",
     auth=ApiKeyAuth("override"),
     response=schemas.QuotaJson,
-    operation_id="extend_quota",
     summary="Grant a limited account more new chats, once per quota cycle.",
     openapi_extra=problems(404, 409, 503),
 )
@@ -164,7 +162,6 @@ async def extend_quota(
     "/v1/accounts/{path:account}/personal",
     auth=ApiKeyAuth("admin"),
     response=schemas.ErasureResult,
-    operation_id="erase_personal",
     summary="Erase the pseudonyms of an account's number and addresses, and the openings of its "
     "ledger entries. Counts that other accounts rely on remain, and its devices' too.",
     openapi_extra=problems(503),
@@ -197,7 +194,6 @@ async def erase_personal(
     "/v1/labels",
     auth=ApiKeyAuth("override"),
     response={202: schemas.LabeledEvents},
-    operation_id="label",
     summary="Add labels of accounts to the log.",
     openapi_extra=problems(503),
 )
@@ -216,7 +212,6 @@ async def label(request: HttpRequest, change: schemas.Labels) -> schemas.Labeled
     "/v1/accounts/{path:account}",
     auth=ApiKeyAuth("read"),
     response=schemas.Account,
-    operation_id="account",
     summary="An account's enforcement state: outcome, quota, restrictions and their ends, "
     "decisions.",
     openapi_extra=problems(404, 503),

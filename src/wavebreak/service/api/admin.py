@@ -51,9 +51,7 @@ def _load_webhook(webhook_id: str, *, lock: bool = True) -> Webhook:
     return webhook
 
 
-@router.get(
-    "/v1/webhooks", response=schemas.Webhooks, operation_id="webhooks", summary="All webhooks."
-)
+@router.get("/v1/webhooks", response=schemas.Webhooks, summary="All webhooks.")
 async def webhooks(request: HttpRequest) -> schemas.Webhooks:
     """Return every webhook."""
     ordered = Webhook.objects.order_by("created_ms", "id")
@@ -64,7 +62,6 @@ async def webhooks(request: HttpRequest) -> schemas.Webhooks:
 @router.post(
     "/v1/webhooks",
     response={201: schemas.Webhook},
-    operation_id="add_webhook",
     summary="Create a webhook: decisions are sent to its URL, signed. The secret is shown once.",
     openapi_extra=problems(409),
 )
@@ -100,7 +97,6 @@ async def add_webhook(request: HttpRequest, new: schemas.NewWebhook) -> schemas.
 @router.delete(
     "/v1/webhooks/{webhook}",
     response={204: None},
-    operation_id="remove_webhook",
     summary="Remove a webhook; nothing is sent to it any more.",
     openapi_extra=problems(404),
 )
@@ -113,9 +109,9 @@ async def remove_webhook(
     context = RequestContext.of(request)
 
     def remove() -> None:
-        found = _load_webhook(webhook)
-        write_audit_entry(context.now_ms, context.key, "remove_webhook", found.id, query.reason)
-        found.delete()
+        row = _load_webhook(webhook)
+        write_audit_entry(context.now_ms, context.key, "remove_webhook", row.id, query.reason)
+        row.delete()
 
     await run_write(remove)
 
@@ -123,7 +119,6 @@ async def remove_webhook(
 @router.post(
     "/v1/webhooks/{webhook}/rotate",
     response=schemas.Webhook,
-    operation_id="rotate_webhook",
     summary="Rotate a webhook's secret; both secrets sign during the grace period.",
     openapi_extra=problems(404),
 )
@@ -134,12 +129,12 @@ async def rotate_webhook(
     context = RequestContext.of(request)
 
     def rotate() -> schemas.Webhook:
-        found = _load_webhook(webhook)
-        found.generation += 1
-        found.former_ends_ms = context.now_ms + change.grace_s * 1000
-        found.save(update_fields=["generation", "former_ends_ms"])
-        write_audit_entry(context.now_ms, context.key, "rotate_webhook", found.id, change.reason)
-        return _webhook_response(found, context.app.webhook_key)
+        row = _load_webhook(webhook)
+        row.generation += 1
+        row.former_ends_ms = context.now_ms + change.grace_s * 1000
+        row.save(update_fields=["generation", "former_ends_ms"])
+        write_audit_entry(context.now_ms, context.key, "rotate_webhook", row.id, change.reason)
+        return _webhook_response(row, context.app.webhook_key)
 
     return await run_write(rotate)
 
@@ -147,7 +142,6 @@ async def rotate_webhook(
 @router.get(
     "/v1/webhooks/{webhook}/dead",
     response=schemas.DeadLetters,
-    operation_id="dead_letters",
     summary="A webhook's dead-lettered deliveries.",
     openapi_extra=problems(404),
 )
@@ -157,8 +151,8 @@ async def dead_letters(
     """Return the deliveries that used up their attempts."""
 
     def load() -> list[schemas.DeadLetter]:
-        found = _load_webhook(webhook, lock=False)
-        rows = Delivery.objects.filter(webhook=found, dead_lettered=True).order_by("number")
+        row = _load_webhook(webhook, lock=False)
+        rows = Delivery.objects.filter(webhook=row, dead_lettered=True).order_by("number")
         deliveries = rows[:MAX_DEAD_LETTERS]
         decisions = Decision.objects.filter(number__in=[one.number for one in deliveries])
         ids = dict(decisions.values_list("number", "id"))
@@ -179,7 +173,6 @@ async def dead_letters(
 @router.post(
     "/v1/webhooks/{webhook}/replay",
     response=schemas.ReplayResult,
-    operation_id="replay_webhook",
     summary="Replay dead-lettered deliveries, or every decision after a number.",
     openapi_extra=problems(404),
 )
@@ -190,14 +183,14 @@ async def replay_webhook(
     context = RequestContext.of(request)
 
     def replay() -> schemas.ReplayResult:
-        found = _load_webhook(webhook)
+        row = _load_webhook(webhook)
         if change.since is not None:
-            found.cursor = min(change.since, found.cursor)
-            found.save(update_fields=["cursor"])
-        dead = Delivery.objects.filter(webhook=found, dead_lettered=True)
+            row.cursor = min(change.since, row.cursor)
+            row.save(update_fields=["cursor"])
+        dead = Delivery.objects.filter(webhook=row, dead_lettered=True)
         replayed = dead.update(dead_lettered=False, attempts=0, next_ms=context.now_ms)
-        write_audit_entry(context.now_ms, context.key, "replay_webhook", found.id, change.reason)
-        return schemas.ReplayResult(replayed=replayed, cursor=found.cursor)
+        write_audit_entry(context.now_ms, context.key, "replay_webhook", row.id, change.reason)
+        return schemas.ReplayResult(replayed=replayed, cursor=row.cursor)
 
     result = await run_write(replay)
     context.app.deliveries_due.set()
@@ -223,7 +216,6 @@ def key_response(key: ApiKey, text: str = "") -> schemas.Key:
 @router.get(
     "/v1/keys",
     response=schemas.Keys,
-    operation_id="keys",
     summary="All API keys, without their secrets.",
 )
 async def keys(request: HttpRequest) -> schemas.Keys:
@@ -234,7 +226,6 @@ async def keys(request: HttpRequest) -> schemas.Keys:
 @router.post(
     "/v1/keys",
     response={201: schemas.Key},
-    operation_id="add_key",
     summary="Create an API key. Its text is shown once.",
 )
 async def add_key(request: HttpRequest, new: schemas.NewKey) -> schemas.Key:
@@ -258,7 +249,6 @@ async def add_key(request: HttpRequest, new: schemas.NewKey) -> schemas.Key:
 @router.post(
     "/v1/keys/{prefix}/rotate",
     response={201: schemas.Key},
-    operation_id="rotate_key",
     summary="Create a key's successor; the old key stays valid for a grace period.",
     openapi_extra=problems(404, 409),
 )
@@ -276,7 +266,6 @@ async def rotate_key(
 @router.delete(
     "/v1/keys/{prefix}",
     response={204: None},
-    operation_id="revoke_key",
     summary="Revoke a key at once.",
     openapi_extra=problems(404),
 )
@@ -295,17 +284,14 @@ async def revoke_key(
 @router.get(
     "/v1/audit",
     response=schemas.AuditLog,
-    operation_id="audit",
     summary="The audit log: who changed what, when and why.",
 )
 async def audit(
     request: HttpRequest, query: Annotated[schemas.PageQuery, StrictQuery(...)]
 ) -> schemas.AuditLog:
     """Return a page of the audit log."""
-
-    def load() -> list[AuditEntry]:
-        newer = AuditEntry.objects.filter(number__gt=query.since).order_by("number")
-        return list(newer[: query.limit])
-
-    entries = [schemas.AuditLogEntry.model_validate(entry) for entry in await run_query(load)]
-    return schemas.AuditLog(entries=entries, next=entries[-1].number if entries else query.since)
+    rows = await run_query(lambda: list(AuditEntry.objects.after(query.since)[: query.limit]))
+    return schemas.AuditLog(
+        entries=[schemas.AuditLogEntry.model_validate(row) for row in rows],
+        next=query.next_page(row.number for row in rows),
+    )

@@ -30,15 +30,13 @@ MAX_STREAMS = 200
 
 def load_decisions(after: int, limit: int) -> list[tuple[int, Any]]:
     """Load decisions with a number above `after`, as (number, JSON)."""
-    newer = Decision.objects.filter(number__gt=after).order_by("number")
-    return list(newer.values_list("number", "body")[:limit])
+    return list(Decision.objects.after(after).values_list("number", "body")[:limit])
 
 
 @router.get(
     "/v1/decisions",
     auth=ApiKeyAuth("read"),
     response=schemas.Decisions,
-    operation_id="decisions",
     summary="Decisions after a number, in the order of the log.",
 )
 async def decisions(
@@ -48,14 +46,13 @@ async def decisions(
     rows = await run_query(lambda: load_decisions(query.since, query.limit))
     return schemas.Decisions(
         decisions=[numbered_decision(*row) for row in rows],
-        next=rows[-1][0] if rows else query.since,
+        next=query.next_page(number for number, _ in rows),
     )
 
 
 @router.get(
     "/v1/decisions/stream",
     auth=ApiKeyAuth("read"),
-    operation_id="follow_decisions",
     summary="Decisions as they are made, as server-sent events; the event id is the number.",
     openapi_extra=media(STREAM),
 )
@@ -97,7 +94,6 @@ async def _stream(context: RequestContext, since: int) -> AsyncIterator[bytes]:
 @router.get(
     "/v1/ledger/checkpoint",
     auth=ApiKeyAuth("read"),
-    operation_id="checkpoint",
     summary="The ledger's last checkpoint, a signed note: whoever keeps it detects any later "
     "change of the entries before it.",
     openapi_extra=media(TEXT),
@@ -113,7 +109,6 @@ async def checkpoint(request: HttpRequest) -> HttpResponse:
     "/v1/ledger/decisions/{decision}",
     auth=ApiKeyAuth("read"),
     response=schemas.SealedDecision,
-    operation_id="sealed_decision",
     summary="A decision's ledger entry with its openings and its inclusion proof under the last "
     "checkpoint.",
     openapi_extra=problems(404),

@@ -22,7 +22,6 @@ router = Router()
     EVENTS_PATH,
     auth=ApiKeyAuth("ingest"),
     response={202: None},
-    operation_id="take_events",
     summary="Ingest events. The response is sent when they are durable in the log.",
     openapi_extra=hot_path_operation("events"),
 )
@@ -34,7 +33,6 @@ async def take_events(request: HttpRequest) -> Any:
 @router.post(
     DECIDE_PATH,
     auth=ApiKeyAuth("decide"),
-    operation_id="decide",
     summary="Decide one event before it happens (`mode=ask`) or as it happens (`mode=record`).",
     openapi_extra=hot_path_operation("decide"),
 )

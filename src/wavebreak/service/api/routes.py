@@ -20,6 +20,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.decorators import async_only_middleware
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
+from ninja.operation import Operation
 from ninja.renderers import BaseRenderer
 
 from wavebreak import __version__
@@ -58,6 +59,10 @@ class Api(NinjaAPI):
         """Return the content type of JSON responses."""
         return str(self.renderer.media_type)
 
+    def get_openapi_operation_id(self, operation: Operation) -> str:
+        """Return the id of an operation that declares none: the name of its function."""
+        return str(operation.view_func.__name__)
+
 
 api = Api(
     title="Wavebreak",
@@ -85,7 +90,6 @@ def document() -> dict[str, Any]:
 
 @api.get(
     "/api/openapi.json",
-    operation_id="openapi",
     summary="The OpenAPI document of this API.",
     openapi_extra=media(JSON),
 )
@@ -96,7 +100,6 @@ async def openapi(request: HttpRequest) -> HttpResponse:
 
 @api.get(
     "/api/docs",
-    operation_id="docs",
     summary="The OpenAPI document as a page.",
     openapi_extra=media(PAGE),
 )
@@ -125,9 +128,9 @@ def _page() -> tuple[str, str]:
 
 def problem_response(error: WavebreakError) -> HttpResponse:
     """Return an error as problem details."""
-    found = describe_error(error)
+    problem = describe_error(error)
     return HttpResponse(
-        found.body, content_type=MEDIA_TYPE, status=found.status, headers=found.headers
+        problem.body, content_type=MEDIA_TYPE, status=problem.status, headers=problem.headers
     )
 
 

@@ -6,6 +6,7 @@ structs; `struct_schema` refers to them in the OpenAPI document.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
@@ -151,6 +152,10 @@ class PageQuery(QueryModel):
 
     since: DecisionNumber = 0
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
+    def next_page(self, numbers: Iterable[int]) -> int:
+        """Return the `since` of the next page, from the numbers of the items on this one."""
+        return max(numbers, default=self.since)
 
 
 class StreamQuery(QueryModel):

@@ -17,7 +17,6 @@ METRICS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 @router.get(
     "/metrics",
     auth=ApiKeyAuth("read"),
-    operation_id="metrics",
     summary="Metrics in the Prometheus text format.",
     openapi_extra=media(TEXT),
 )
@@ -29,7 +28,6 @@ async def metrics(request: HttpRequest) -> HttpResponse:
 
 @router.get(
     "/healthz",
-    operation_id="healthz",
     summary="Liveness: whether the process responds.",
     openapi_extra=media(TEXT),
 )
@@ -40,7 +38,6 @@ async def healthz(request: HttpRequest) -> HttpResponse:
 
 @router.get(
     "/readyz",
-    operation_id="readyz",
     summary="Readiness: whether events are accepted and decided.",
     openapi_extra=media(TEXT, 503),
 )
