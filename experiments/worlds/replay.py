@@ -18,6 +18,7 @@ import json
 import sys
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -127,7 +128,7 @@ class Replay:
         ts = log.column("ts").to_numpy()
         edges = [*range(int(ts[0]), int(ts[-1]) + SLICE_MS, SLICE_MS), int(ts[-1]) + SLICE_MS]
         cuts = np.searchsorted(ts, edges)
-        for number, (low, high) in enumerate(zip(cuts[:-1], cuts[1:], strict=True)):
+        for number, (low, high) in enumerate(pairwise(cuts)):
             if high > low or self.due:
                 self._slice(log.slice(low, high - low), edges[number + 1])
         for decision in self.engine.finish():
@@ -191,8 +192,10 @@ class Replay:
         abusive, family = self.world.label.get(account, (False, "unlabelled"))
         cause = decision.rules[0] if decision.rules else ("score" if outcome != "allow" else "end")
         self.rules[f"{outcome} {cause}"][f"abusive {family}" if abusive else family] += 1
-        self.state[account] = f"{outcome} {cause}" if decision.rules or outcome != "limit" else (
-            "limit score" if decision.score is not None else "limit, passed"
+        self.state[account] = (
+            f"{outcome} {cause}"
+            if decision.rules or outcome != "limit"
+            else ("limit score" if decision.score is not None else "limit, passed")
         )
         if outcome == "limit":
             self.limited.add(account)
@@ -301,8 +304,10 @@ def show(result: Result, console: Console) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Replay the worlds that are named."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.worlds.replay", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.worlds.replay", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     parser.add_argument("world", nargs="+", type=Path)
     parser.add_argument("--policy", type=Path, help="a local policy beside the shipped one")
     parser.add_argument(

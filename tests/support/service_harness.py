@@ -76,13 +76,11 @@ def administer(statement: str) -> None:
 
 def context() -> AppContext:
     """A context whose webhooks may go to this machine."""
-    policy = rules.load_policy()
     ring = KeyRing(time.time, time.monotonic)
     return AppContext(
         ring,
         Metrics(),
         load_quota_config(),
-        policy.enforcement.new_chats_1d,
         SECRET,
         allow_private_webhooks=True,
         resolver=lambda host, port: ["127.0.0.1"],
@@ -114,7 +112,7 @@ def service(
         clock=now_ms,
         ledger_store=ledger_store or LedgerStore(SIGNER, now_ms),
         responder=decide.DecideResponder(
-            policy, decide.load_decide_policy(None), edge, held.quota_of if held else None
+            policy, decide.load_decide_policy(None), edge, held.quota_extension if held else None
         ),
         background=tuple(background),
     )

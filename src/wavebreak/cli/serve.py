@@ -175,7 +175,7 @@ def serve(
         pseudonymizer,
         lateness_s=lateness,
         responder=decide.DecideResponder(
-            chosen, decide.load_decide_policy(policy), pseudonymizer, context.quota_of
+            chosen, decide.load_decide_policy(policy), pseudonymizer, context.quota_extension
         ),
         clock=_now_ms,
         report=err.print,

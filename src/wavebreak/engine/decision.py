@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from wavebreak.features.catalog import NAMES
+from wavebreak.features.fact_kinds import LABELLED
 from wavebreak.features.layout import BY_SCORE, HELD, NO_RULE, OUTCOMES
 from wavebreak.rules import STAGES, Program, features_read
 
@@ -209,7 +210,11 @@ class Reason(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """The one output: see "Decisions" in the event contract. Times are milliseconds."""
+    """The one output: see "Decisions" in the event contract. Times are milliseconds.
+
+    `basis` is what it rests on (rules.model.BASES; "challenge": one was passed), `new_chats_1d` the
+    strangers a day that a limit leaves.
+    """
 
     id: str
     ts: int
@@ -225,6 +230,22 @@ class Decision(msgspec.Struct, frozen=True):
     policy: str
     model: str | None
     features: str
+    basis: str = "doubt"
+    new_chats_1d: int | None = None
+
+
+EVIDENCE_COUNTS: Final = ("stranger_contacts", "stranger_answers", "stranger_complaints")
+"""What a decision on evidence always names: strangers, and how many answered or complained."""
+_TESTS = frozenset({"unanswered_evidence", "complaint_evidence"})
+
+
+def _basis(program: Program, lead: int, kind: int) -> str:
+    """What a decision rests on: its rule's basis, doubt for a score, else who ended something."""
+    if lead == BY_SCORE:
+        return "doubt"
+    if lead == NO_RULE:
+        return "person" if kind == LABELLED else "challenge"
+    return program.policy.rules[lead].basis
 
 
 def build_decision(
@@ -243,6 +264,8 @@ def build_decision(
     lead = int(hit["rule"])
     ids.sort(key=lambda k: (k != lead, k))
     read = dict.fromkeys(name for k in ids for name in features_read(program.policy.rules[k]))
+    if _TESTS & read.keys():
+        read |= dict.fromkeys(EVIDENCE_COUNTS)
     values = {name: float(hit["values"][NAMES.index(name)]) for name in read}
     outcome = OUTCOMES[int(hit["outcome"])]
     until = int(hit["until"]) * 1000
@@ -265,6 +288,8 @@ def build_decision(
         policy=program.policy.version,
         model=model,
         features=features,
+        basis=_basis(program, lead, int(hit["kind"])),
+        new_chats_1d=int(hit["quota"]) if outcome == "limit" else None,
     )
 
 

@@ -32,8 +32,8 @@ def refuses(outcome: int, kind: int, opens: int, linked: int, taken: int, quota:
 
     Ban and suspension refuse every event of the account. A restriction refuses new chats, groups,
     member adds and companions only; a challenge the same until it is passed, and where a takeover
-    is suspected (`quota` HELD) every send. A limit refuses new chats and adds of strangers above the
-    quota.
+    is suspected (`quota` HELD) every send. A limit refuses new chats and adds of strangers above
+    the quota.
 
     >>> refuses(RESTRICT, SENT, 1, 0, 0, 0), refuses(RESTRICT, SENT, 0, 0, 0, 0)
     (1, 0)

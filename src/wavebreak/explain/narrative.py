@@ -12,6 +12,15 @@ from wavebreak.features.catalog import FEATURES
 from wavebreak.model import describe_contribution, describe_direction
 from wavebreak.reports.tables import Table, count_of, moment, number, span, stamp
 
+_BASES = {
+    "doubt": "this rests on doubt, which only slows; an answer or a passed challenge frees places",
+    "evidence": "this rests on what recipients did",
+    "impossible": "this rests on an act that no person can do",
+    "takeover": "this protects an owner whose account may be in other hands",
+    "tie": "this rests on ties to accounts found abusive and on what recipients did",
+    "person": "this rests on a person's judgement",
+    "challenge": "a challenge was passed",
+}
 _FEATURES = {feature.name: feature for feature in FEATURES}
 _SAID = 3
 
@@ -46,6 +55,32 @@ def describe_score(decision: dict[str, Any]) -> str:
     ]
     parts = [f"score {number(decision['score'], 3)}", *said]
     return f" by the model ({'; '.join(parts)})"
+
+
+def evidence_sentence(decision: dict[str, Any]) -> str:
+    """Say in words what recipients did, where a decision names it; else nothing.
+
+    >>> evidence_sentence({"reasons": [{"feature": "stranger_contacts", "value": 21.0},
+    ...     {"feature": "stranger_answers", "value": 2.0},
+    ...     {"feature": "stranger_complaints", "value": 3.0}]})
+    'Of 21 strangers that it wrote to first, 2 answered and 3 blocked or reported it.'
+    """
+    values = {r["feature"]: r.get("value") for r in decision.get("reasons") or []}
+    counts = [values.get(f"stranger_{n}") for n in ("contacts", "answers", "complaints")]
+    if any(count is None for count in counts) or not counts[0]:
+        return ""
+    contacts, answers, complaints = (int(count or 0) for count in counts)
+    people = count_of(contacts, "stranger", "strangers")
+    answered = "nobody" if not answers else number(answers)
+    return (
+        f"Of {people} that it wrote to first, {answered} answered and "
+        f"{number(complaints) if complaints else 'nobody'} blocked or reported it."
+    )
+
+
+def basis_clause(decision: dict[str, Any]) -> str:
+    """Say what a decision rests on; nothing for one of an earlier version, which does not say."""
+    return _BASES.get(str(decision.get("basis", "")), "")
 
 
 def format_value(name: str, value: float | None) -> str:
@@ -301,7 +336,10 @@ def _decision_sentence(explanation: Explanation, decision: dict[str, Any]) -> st
             str(explanation.rules.get(rule, {}).get("about", "")).rstrip(".") for rule in rules
         ]
         line += f" ({'; '.join(a for a in abouts if a)})" if any(abouts) else ""
-    return f"{line}{describe_score(decision)}."
+    basis = basis_clause(decision)
+    line = f"{line}{describe_score(decision)}{'; ' if basis else ''}{basis}."
+    evidence = evidence_sentence(decision)
+    return f"{line} {evidence}" if evidence else line
 
 
 def _start_event(explanation: Explanation) -> str:

@@ -130,36 +130,53 @@ def _update_registration(w: Any, row: Any, ev: Any, now: int) -> None:
 
 
 @compiled()
+def _link_companion(row: Any, ev: Any, now: int) -> None:
+    """Update the row with a companion's session: new where its device is, for it connects often."""
+    if row.linked == 0 or (ev.device > 0 and ev.device != row.companion):
+        row.linked = now + 1
+        row.firsts_on_device = 0
+        row.recipients_on_device = 0
+    if ev.device > 0:
+        row.companion = ev.device
+
+
+@compiled()
+def _move_network(w: Any, row: Any, ev: Any, now: int) -> bool:
+    """Update the row with the network of a session; whether it is another than before."""
+    moved = row.network > 0
+    if moved:
+        advance_windows(row)
+        clock = np.int64(row.clock)
+        row.network_changes = add_to_nibble_ring(row.network_changes, now // 40320, clock // 40320)
+        contribute(w, ARRIVALS, ev.network - 1, 1)
+    row.network = ev.network
+    return bool(moved)
+
+
+@compiled()
+def _move_device(w: Any, row: Any, ev: Any, now: int) -> bool:
+    """Update the row with the device of a session; whether it is another than before."""
+    moved = row.device > 0
+    if moved:
+        row.device_changes = min(np.int64(row.device_changes) + 1, 255)
+        row.device_changed = now + 1
+        row.firsts_on_device = 0
+        row.recipients_on_device = 0
+        contribute(w, ARRIVALS, ev.device - 1, 1)
+    row.device = ev.device
+    return bool(moved)
+
+
+@compiled()
 def update_session(w: Any, sh: Any, row: Any, ev: Any, now: int) -> None:
     """Update the row with a connection: a new network, device or linked companion."""
     moved, was = False, (np.int64(row.network) << 32) | np.int64(row.device)
     if ev.network > 0 and ev.network != row.network:
-        if row.network > 0:
-            moved = True
-            advance_windows(row)
-            clock = np.int64(row.clock)
-            row.network_changes = add_to_nibble_ring(
-                row.network_changes, now // 40320, clock // 40320
-            )
-            contribute(w, ARRIVALS, ev.network - 1, 1)
-        row.network = ev.network
+        moved = _move_network(w, row, ev, now)
     if ev.flags & LINKED:
-        # A companion connects again and again; it is new where its device is.
-        if row.linked == 0 or (ev.device > 0 and ev.device != row.companion):
-            row.linked = now + 1
-            row.firsts_on_device = 0
-            row.recipients_on_device = 0
-        if ev.device > 0:
-            row.companion = ev.device
+        _link_companion(row, ev, now)
     elif ev.device > 0 and ev.device != row.device:
-        if row.device > 0:
-            moved = True
-            row.device_changes = min(np.int64(row.device_changes) + 1, 255)
-            row.device_changed = now + 1
-            row.firsts_on_device = 0
-            row.recipients_on_device = 0
-            contribute(w, ARRIVALS, ev.device - 1, 1)
-        row.device = ev.device
+        moved = _move_device(w, row, ev, now) or moved
     if ev.client > 0:
         row.client = ev.client
     row.flags = np.int64(row.flags) | PLACED

@@ -32,6 +32,7 @@ class DryRunResult:
 
     `refused`: that outcome refuses the event. `hits` (dtype HIT) are the rules that newly fired and
     the outcome that the score newly asks for. `late`: the log would not have counted the event.
+    `quota`: new chats a day that a limit in force leaves.
     """
 
     outcome: int
@@ -39,6 +40,7 @@ class DryRunResult:
     refused: bool
     hits: Any
     late: bool = False
+    quota: int = 0
 
 
 class _TemporarySlots:
@@ -81,19 +83,20 @@ def dry_run(core: ShardedKernel, fanout: Fanout, log: pa.RecordBatch) -> DryRunR
     if at < 0 or core.kinds[event["type"][0], 0] == NO_FACT:
         row = core.row_of(slot)
         return DryRunResult(
-            int(row["enforcement"]), int(row["until"]), False, core.no_hits(), at < 0
-        )
+            int(row["enforcement"]), int(row["until"]), False, core.no_hits(), at < 0,
+            int(row["quota"]),
+        )  # fmt: skip
     with _restoring(core, event) as saved:
         hits = _advance(core, event)
         after = saved.enforcement()
         refused = saved.refused()
-    if after[0] != saved.before[0] and not refused:
+    if after[::2] != saved.before[::2] and not refused:
         # Would the outcome that the event leads to have refused it?
         with _restoring(core, event) as saved:
             saved.set_enforcement(*after)
             _advance(core, event)
             refused = saved.refused()
-    return DryRunResult(after[0], after[1], refused, hits)
+    return DryRunResult(after[0], after[1], refused, hits, quota=after[2])
 
 
 def _advance(core: ShardedKernel, event: Any) -> Any:
@@ -141,13 +144,13 @@ class _SavedState:
     def _rare(self) -> Any:
         return self.core.rares[self.s].records[self.rare_at : self.rare_at + 1]
 
-    def enforcement(self) -> tuple[int, int]:
-        """Return the actor's outcome in force and its end."""
-        return int(self.row["enforcement"][0]), int(self.row["until"][0])
+    def enforcement(self) -> tuple[int, int, int]:
+        """Return the actor's outcome in force, its end, and what a limit leaves."""
+        return tuple(int(self.row[name][0]) for name in ("enforcement", "until", "quota"))
 
-    def set_enforcement(self, outcome: int, until: int) -> None:
+    def set_enforcement(self, outcome: int, until: int, quota: int) -> None:
         """Put the actor under another outcome."""
-        self.row["enforcement"], self.row["until"] = outcome, until
+        self.row["enforcement"], self.row["until"], self.row["quota"] = outcome, until, quota
 
     def refused(self) -> bool:
         """Whether the event was counted as refused."""

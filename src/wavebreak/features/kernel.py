@@ -297,8 +297,8 @@ def _apply_shared(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now
 
 LIMIT = 3
 RAISE = 8
-"""New chats a day that the first challenge passed under a limit on doubt adds to its allowance; each
-further one adds half of that, at least two."""
+"""New chats a day that the first challenge passed under a limit on doubt adds to its allowance;
+each further one adds half of that, at least two."""
 DELTAS_A_FACT = 40
 """Most contributions of one account event (label 4 + 4 + 4, decision two more, registration 12,
 first contact 7)."""
@@ -337,6 +337,7 @@ def _record_hit(
     h.rule = rule
     h.stage = _decision_stage(w, row, rule, kind)
     h.level = level
+    h.quota = row.quota
     h.score = last_margin(row)
     values = values_of(w, SIZE)
     for j in range(SIZE):

@@ -183,12 +183,13 @@ UNKNOWN = 255
 HIT = np.dtype(
     [("position", "i8"), ("ts", "i8"), ("hits", "i8"), ("until", "i8"), ("account", "u4"),
      ("role", "u1"), ("kind", "u1"), ("outcome", "u1"), ("rule", "u1"), ("stage", "u1"),
-     ("level", "u1"), ("spare", "u1", (6,)), ("score", "f8"),
+     ("level", "u1"), ("quota", "u1"), ("spare", "u1", (5,)), ("score", "f8"),
      ("values", "f8", (len(FEATURES),))], align=True
 )  # fmt: skip
 """Rules that newly fired for one account at one account event, and the decision (outcome 255: none)
 by `rule` (an index, or BY_SCORE). `level` is the outcome that a score newly asks for (0: none),
-`score` the account's last score (margin: log-odds; NaN without one)."""
+`quota` what a limit in force leaves, `score` the account's last score (margin: log-odds; NaN
+without one)."""
 
 POINT = np.dtype(
     [("position", "i8"), ("ts", "i8"), ("account", "u4"), ("role", "u1"), ("kind", "u1"),

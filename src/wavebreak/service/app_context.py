@@ -31,7 +31,6 @@ class AppContext:
         key_ring: All API keys.
         metrics: The Prometheus registry.
         quota_config: Warning thresholds and the size of an extension.
-        new_chats_limit: New chats that a limited account has in a quota cycle.
         webhook_key: Key that webhook secrets are derived from.
         allow_private_webhooks: Whether webhooks may go to private addresses.
         resolver: Resolves the host names of webhooks.
@@ -43,7 +42,6 @@ class AppContext:
     key_ring: KeyRing
     metrics: Metrics
     quota_config: QuotaConfig
-    new_chats_limit: int
     webhook_key: bytes
     allow_private_webhooks: bool = False
     resolver: Resolver = resolve_host
@@ -56,10 +54,10 @@ class AppContext:
         self.key_ring.replace(await asyncio.to_thread(closing_connection(load_key_entries)))
         self.quota_extensions = await asyncio.to_thread(closing_connection(load_quota_extensions))
 
-    def quota_of(self, account: str, now_ms: int) -> int:
-        """Return the new chats that a limited account has in the cycle that ends now."""
+    def quota_extension(self, account: str, now_ms: int) -> int:
+        """Return the new chats that an account was given beyond its limit's in this cycle."""
         extended = self.quota_extensions.get(account, 0) > now_ms - CYCLE_MS
-        return self.new_chats_limit + self.quota_config.extension * extended
+        return self.quota_config.extension * extended
 
 
 def closing_connection(work: Callable[[], T]) -> Callable[[], T]:

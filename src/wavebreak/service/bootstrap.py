@@ -94,7 +94,6 @@ def create_context(
         key_ring,
         Metrics(),
         decide.load_quota_config(local),
-        policy.enforcement.new_chats_1d,
         secret,
         allow_private_webhooks=options.allow_private_webhooks,
     )

@@ -3,9 +3,10 @@
 A response is meant for the platform: it names rules. What an account holder may see is for the
 platform to decide, and must include neither rules nor thresholds.
 
-The quota counts, from the engine's exact table of known pairs, the chats that an account opened in
-the last sixteen buckets of 96 minutes and that got no reply; a reply frees a place. Its states are
-NONE, FIRST_WARNING, SECOND_WARNING and CAPPED.
+The quota counts, from the engine's exact table of known pairs, the strangers that an account wrote
+to first in the last sixteen buckets of 96 minutes and that have not answered; an answer frees a
+place. How many a limit leaves is the rule's that limited it. Its states are NONE, FIRST_WARNING,
+SECOND_WARNING and CAPPED.
 """
 
 from __future__ import annotations
@@ -24,7 +25,15 @@ from wavebreak.errors import EventError
 from wavebreak.features.dry_run import DryRunResult
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.facts import NO_FACT, fact_kinds
-from wavebreak.features.layout import BUCKETS, BY_SCORE, NO_RULE, OUTCOMES, REPLIED, SHARDS, STARTED
+from wavebreak.features.layout import (
+    BUCKETS,
+    BY_SCORE,
+    NO_RULE,
+    OUTCOMES,
+    REPLIED,
+    SHARDS,
+    STRANGER,
+)
 from wavebreak.features.pair_table import pairs_of_owner
 from wavebreak.features.shards import ShardedKernel
 from wavebreak.io.arrow_columns import wire_batch_of_one
@@ -67,7 +76,7 @@ class Quota(Struct, frozen=True, kw_only=True):
 
 
 class ChatCounts(NamedTuple):
-    """Chats that an account opened in its cycle: all, those with a reply, the oldest without."""
+    """Strangers written to first in a cycle: all, those who answered, the oldest who did not."""
 
     opened: int
     answered: int
@@ -84,9 +93,9 @@ def load_quota_config(local: Path | None = None) -> QuotaConfig:
 
 
 def count_chats(core: ShardedKernel, slot: int, now_s: int) -> ChatCounts:
-    """Count the chats that account `slot` opened in the cycle that ends at `now_s` (event time)."""
+    """Count strangers whom account `slot` wrote to in the cycle that ends at `now_s` (log time)."""
     flags, first = pairs_of_owner(core.pairs[slot % SHARDS], slot // SHARDS)
-    opened = ((flags & STARTED) > 0) & (first > now_s // BUCKET_S - BUCKETS)
+    opened = ((flags & STRANGER) > 0) & (first > now_s // BUCKET_S - BUCKETS)
     waits = opened & ((flags & REPLIED) == 0)
     oldest = int(first[waits].min()) * BUCKET_S if waits.any() else None
     return ChatCounts(int(opened.sum()), int((opened & ~waits).sum()), oldest)
@@ -196,7 +205,8 @@ class DecideResponder:
         policy: The rules.
         decide_policy: How to respond.
         pseudonymizer: Pseudonymizes the events.
-        quota: Returns the new chats of a limited account at a time (ms; default: the policy's).
+        extension: Returns the new chats that an account was given beyond its limit's, at a time
+            (ms; default: none).
     """
 
     def __init__(
@@ -204,10 +214,10 @@ class DecideResponder:
         policy: Policy,
         decide_policy: DecidePolicy,
         pseudonymizer: Pseudonymizer,
-        quota: Callable[[str, int], int] | None = None,
+        extension: Callable[[str, int], int] | None = None,
     ) -> None:
         self.policy, self.decide_policy, self.pseudonymizer = policy, decide_policy, pseudonymizer
-        self._quota = quota or (lambda _account, _now_ms: policy.enforcement.new_chats_1d)
+        self._extension = extension or (lambda _account, _now_ms: 0)
         self._closed = _fail_closed_types(policy, decide_policy)
 
     def respond(
@@ -231,30 +241,40 @@ class DecideResponder:
             allowed=not refused,
             until=until if tried.outcome else None,
             challenge=self.decide_policy.challenge.get(action, "captcha") if challenged else None,
-            retry_after_ms=self._wait(log, until) if refused else None,
+            retry_after_ms=self._wait(engine, log, tried) if refused else None,
             rules=_enforced_rules(program, fired),
             by_score=lead == BY_SCORE,
             mode=mode,
         )
 
     def _fits_quota(self, engine: Engine, log: pa.RecordBatch, tried: DryRunResult) -> bool:
-        """Whether a chat that a limit refuses fits the quota, because replies free places.
+        """Whether a chat that a limit refuses fits the quota with its extension.
 
-        The kernel also counts chats with a reply; if it enforces, its decision holds.
+        If the kernel enforces, its decision holds: it knows of no extension.
         """
         if tried.outcome != _LIMIT or engine.enforce:
             return False
         slot = int(engine.fanout.accounts.find(log.column("account"))[0])
         now_s = int(engine.fanout.clock[0]["newest"]) // 1000
         chats = count_chats(engine.core, slot, now_s)
-        quota = self._quota(log.column("account")[0].as_py(), now_s * 1000)
-        return chats.opened - chats.answered < quota
+        extension = self._extension(log.column("account")[0].as_py(), now_s * 1000)
+        return chats.opened - chats.answered < tried.quota + extension
 
-    def _wait(self, log: pa.RecordBatch, until: int | None) -> int | None:
-        """Return the milliseconds until another try may succeed; None if waiting never helps."""
-        if until is None:
+    def _wait(self, engine: Engine, log: pa.RecordBatch, tried: DryRunResult) -> int | None:
+        """Return the milliseconds until another try may succeed; None if waiting never helps.
+
+        Under a limit that is when the oldest stranger without an answer leaves the cycle, unless
+        the limit ends before; somebody's answer or a passed challenge may free a place earlier.
+        """
+        ends = [tried.until * 1000] if tried.until else []
+        slot = int(engine.fanout.accounts.find(log.column("account"))[0])
+        if tried.outcome == _LIMIT and tried.quota > 0 and 0 <= slot < engine.core.accounts:
+            now_s = int(engine.fanout.clock[0]["newest"]) // 1000
+            oldest = count_chats(engine.core, slot, now_s).oldest_s
+            ends += [(oldest + CYCLE_S) * 1000] if oldest is not None else []
+        if not ends:
             return None
-        left = until - int(log.column("ts")[0].as_py())
+        left = min(ends) - int(log.column("ts")[0].as_py())
         return max(0, min(left, duration_seconds(self.decide_policy.retry_after.at_most) * 1000))
 
     def fallback(self, event: Event) -> DecideResponse:

@@ -40,12 +40,16 @@ SEALED_S = 5.0
 
 
 class AccountState(NamedTuple):
-    """An account in the engine: outcome (index), its end, the log's time (both ms), chats."""
+    """An account in the engine: outcome (index), its end, the log's time (both ms), chats.
+
+    `new_chats_1d` is what a limit in force leaves a day.
+    """
 
     outcome: int
     until_ms: int | None
     now_ms: int
     chats: ChatCounts | None
+    new_chats_1d: int = 0
 
 
 def read_account_state(engine: Engine, account: str) -> AccountState | None:
@@ -59,7 +63,8 @@ def read_account_state(engine: Engine, account: str) -> AccountState | None:
     if outcome == 0 or 0 < until <= now_s:
         return AccountState(0, None, now_s * 1000, None)
     chats = count_chats(engine.core, slot, now_s) if outcome == LIMIT else None
-    return AccountState(outcome, until * 1000 if until else None, now_s * 1000, chats)
+    end_ms = until * 1000 if until else None
+    return AccountState(outcome, end_ms, now_s * 1000, chats, int(row["quota"]))
 
 
 async def _sealed_state(context: RequestContext, account: str) -> AccountState:
@@ -89,7 +94,7 @@ def _is_extended(account: str, now_ms: int) -> bool:
 
 
 def _quota(context: RequestContext, state: AccountState, extended: bool) -> Quota:
-    limit = context.app.new_chats_limit if state.outcome == LIMIT else None
+    limit = state.new_chats_1d if state.outcome == LIMIT else None
     return quota_status(context.app.quota_config, limit, state.chats, extended)
 
 
