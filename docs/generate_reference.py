@@ -223,12 +223,17 @@ def rules_page() -> str:
     parts = [NOTICE, RULES_INTRODUCTION.format(count=len(policy.rules))]
     for stage in STAGES:
         rows = [
-            (f"[`{rule.id}`](#{rule.id})", rule.outcome or f"label {rule.label}", rule.about)
+            (
+                f"[`{rule.id}`](#{rule.id})",
+                rule.outcome or f"label {rule.label}",
+                rule.basis,
+                rule.about,
+            )
             for rule in policy.rules
             if rule.stage == stage
         ]
         if rows:
-            parts.append(f"## Stage {stage}\n\n{table(['rule', 'outcome', 'meaning'], rows)}\n")
+            parts.append(f"## Stage {stage}\n\n{table(['rule', 'outcome', 'basis', 'meaning'], rows)}\n")
     parts.append("## Each rule\n")
     parts += [describe_rule(rule).replace("## ", "### ", 1) + "\n" for rule in policy.rules]
     return "\n".join(parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import tomllib
 from functools import cache
 
@@ -11,6 +12,7 @@ import pytest
 from wavebreak.features import catalog
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.rules import (
+    OUTCOMES,
     Policy,
     Program,
     Rule,
@@ -19,13 +21,14 @@ from wavebreak.rules import (
     load_policy,
     matching_rules,
 )
+from wavebreak.rules.conditions import MAX_CONDITIONS, condition_count
 from wavebreak.rules.loader import SHIPPED
 
 FILES = sorted((SHIPPED / "rules").glob("*.toml"))
 IDS = [row["id"] for path in FILES for row in tomllib.loads(path.read_text())["rule"]]
 
-ABOUT_THE_REPORTERS = {"confirmed_abusive", "reports_by_uncontacted_accounts"}
-"""Rules that speak of labels or of reporters, and so hold on every channel."""
+ABOUT_THE_REPORTERS = {"confirmed_abusive"}
+"""Rules that speak of labels, and so hold on every channel."""
 
 RECEIVING = {"received", "delivered", "read_by", "added_to_group", "added_as_contact"}
 
@@ -47,15 +50,32 @@ def rule(rule_id: str) -> Rule:
 
 
 def test_there_are_rules_of_every_file_and_stage() -> None:
-    assert 20 <= len(policy().rules) == len(IDS) <= 64
-    assert len(FILES) == 10
+    assert 20 <= len(policy().rules) == len(IDS) <= 30, "a policy that people can read"
+    assert len(FILES) == 6
     assert {r.stage for r in policy().rules} == {"registration", "messaging", "feedback", "review"}
 
 
 @pytest.mark.parametrize("rule_id", IDS)
-def test_rule_is_in_the_file_of_its_abuse(rule_id: str) -> None:
-    file = next(path for path in FILES if f'id = "{rule_id}"' in path.read_text())
-    assert rule(rule_id).abuse == file.stem
+def test_rule_is_short_reviewed_and_says_whom_it_will_wrongly_meet(rule_id: str) -> None:
+    each = rule(rule_id)
+    assert condition_count(each.when) <= MAX_CONDITIONS
+    assert not each.needs_split
+    assert each.false_actions
+    assert each.review_by
+    assert each.review_by > "2026-11-26"
+    numbers = re.findall(r"\d+\.(\d+)", each.expression)
+    assert all(len(decimals) <= 2 for decimals in numbers), "no threshold to three decimals"
+
+
+@pytest.mark.parametrize("rule_id", IDS)
+def test_rule_that_silences_names_what_it_rests_on(rule_id: str) -> None:
+    each = rule(rule_id)
+    assert each.outcome is not None
+    if OUTCOMES.index(each.outcome) >= OUTCOMES.index("restrict"):
+        assert each.basis in {"evidence", "tie", "impossible", "person"}
+        assert not {"score", "registration_score"} & set(features_read(each))
+    if each.stage == "registration":
+        assert each.outcome in {"limit", "challenge"}
 
 
 @pytest.mark.parametrize("rule_id", IDS)
@@ -98,24 +118,21 @@ def test_norms_are_mild_and_takeovers_recover() -> None:
     for each in policy().rules:
         if each.abuse == "norms":
             assert each.outcome in {"observe", "limit"}
-        if each.abuse == "takeover":
+        if each.basis == "takeover":
             assert (each.outcome, each.action) == ("challenge", "recover")
 
 
-def test_only_young_or_labelled_accounts_are_banned() -> None:
-    bans = [each for each in policy().rules if each.outcome == "ban"]
-    assert len(bans) >= 3
-    for each in bans:
-        known = each.stage == "registration" or "age_s" in features_read(each)
-        assert known or each.id == "confirmed_abusive"
+def test_bans_rest_on_impossible_acts_labels_or_lasting_evidence() -> None:
+    bans = {each.id: each.basis for each in policy().rules if each.outcome == "ban"}
+    assert bans == {
+        "instant_ban": "impossible",
+        "evidence_after_three_restrictions": "evidence",
+        "confirmed_abusive": "person",
+    }
 
 
 def test_stream_of_messages_disables_rules_that_need_more() -> None:
     covered = frozenset(each.name for each in catalog.FEATURES if each.sources == ("message.sent",))
     silent = compile_rules(policy(), covered).not_covered
-    assert {"instant_ban", "never_typing", "emulator", "mass_group_creation"} <= set(silent)
-    assert not {
-        "p2p_messages_per_day",
-        "one_way_messaging_unknown_age",
-        "random_interval_sending",
-    } & set(silent)
+    assert {"instant_ban", "weak_registration_proof", "many_strangers_complain"} <= set(silent)
+    assert not {"daily_allowance", "strangers_never_answer", "inhuman_sending_rate"} & set(silent)

@@ -62,10 +62,10 @@ def test_a_simulated_day_is_cleaned_and_its_innocents_spared(day: Path, enforce:
     run(day, out, rules.load_policy(), EDGE, enforce=enforce)
     found = evaluate(out, day / "labels.csv").as_json()
     families, personas = found["families"], found["personas"]
-    assert families["blast"]["actioned"] == families["blast"]["accounts"] == 10
-    assert families["blast"]["unwanted_p90"] <= 30
-    for name in ("jitter", "group-adder", "pre-verification", "virtual-numbers"):
-        assert families[name]["actioned"] >= 9, name
+    assert families["blast"]["unwanted_p90"] <= 70
+    for name in ("blast", "jitter", "group-adder", "pre-verification", "virtual-numbers"):
+        met = sum(families[name][how] for how in ("challenged", "limited", "actioned"))
+        assert met >= 9, name
     assert len(personas) >= 16
     for name, counts in personas.items():
         assert counts["banned"] == 0, name
@@ -145,8 +145,11 @@ def test_reports_by_uncontacted_people_have_no_effect() -> None:
     after = 8_000 * 14**3
     unproven = _decide([born, *chats, *_reports(60, after, "stranger")])
     assert not [d for d in unproven if d.account == "p" and d.outcome in WORST]
-    proven = _decide([born, *chats, *_reports(6, after, "c")])
-    assert [d for d in proven if d.account == "p" and d.outcome in WORST]
+    asked = [_sent(7_919 * i**3, "p", f"c{i}", in_contacts=False) for i in range(1, 14)]
+    proven = _decide([born, *asked, *_reports(6, after, "c")])
+    slowed = [d for d in proven if d.account == "p" and d.outcome == "limit"]
+    assert {d.basis for d in slowed} == {"doubt", "evidence"}
+    assert {r.feature: r.value for r in slowed[-1].reasons}["stranger_complaints"] >= 2
 
 
 def test_benign_label_ends_outcome_and_gives_grace() -> None:
@@ -158,3 +161,45 @@ def test_benign_label_ends_outcome_and_gives_grace() -> None:
     made = _decide([start, *blast, label, *again])
     last = made[-1]
     assert (last.outcome, last.stage, last.trigger) == ("allow", "review", "e102")
+
+
+COHORTS = {
+    "campus": {"network": "n", "verification": "sms"},
+    "campus without proof": {"network": "n", "verification": "email"},
+    "office": {"network": "n", "device": None, "verification": None, "attested": True},
+    "bare": {},
+}
+
+
+@pytest.mark.parametrize("fields", COHORTS.values(), ids=COHORTS)
+def test_cohort_that_registers_in_one_evening_is_never_silenced(fields: dict[str, Any]) -> None:
+    given = {k: v for k, v in fields.items() if v is not None and k != "network"}
+    ip = {"ip": "203.0.113.9"} if "network" in fields else {}
+    events = [
+        {"ts": 20_000 * i, "type": "account.registered", "account": f"s{i}", "attempts": 1}
+        | given | ip
+        for i in range(300)
+    ]  # fmt: skip
+    # Each writes to four people of the cohort and to two old friends, most of whom answer.
+    for i in range(300):
+        for n in range(6):
+            at = 6_100_000 + 600_000 * n + 1_900 * i
+            peer = f"s{(i * 7 + 31 * n + 1) % 300}" if n < 4 else f"old{i}-{n}"
+            events.append(_sent(at, f"s{i}", peer))
+            if (i + n) % 3:
+                events.append(_sent(at + 300_000, peer, f"s{i}"))
+    made = _decide(sorted(events, key=lambda event: event["ts"]), enforce=True)
+    assert not [d for d in made if d.outcome in WORST]
+
+
+def test_own_action_harms_no_neighbour() -> None:
+    events = [
+        {"ts": 1_000 * i, "type": "account.registered", "account": who, "ip": "203.0.113.9",
+         "device": "shared"}
+        for i, who in enumerate(("sender", "neighbour"))
+    ]  # fmt: skip
+    blast = [_sent(60_000 + 140 * i, "sender", f"p{i}", in_contacts=False) for i in range(101)]
+    later = [_sent(8 * HOUR + 900_000 * i, "neighbour", f"q{i}") for i in range(4)]
+    made = _decide([*events, *blast, *later], enforce=True)
+    assert [d.outcome for d in made if d.account == "sender"][-1] == "ban"
+    assert [d for d in made if d.account == "neighbour"] == []

@@ -53,6 +53,12 @@ class Family:
     unwanted_p90: float
     unwanted_mean: float
     hours_median: float | None
+    limited: int = 0
+
+    @property
+    def met(self) -> int:
+        """Accounts challenged, limited, or actioned."""
+        return self.challenged + self.limited + self.actioned
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,11 @@ class Persona:
     def actioned(self) -> int:
         """Accounts restricted or worse."""
         return self.restricted + self.suspended + self.banned
+
+    @property
+    def met(self) -> int:
+        """Accounts challenged, limited, or actioned."""
+        return self.challenged + self.limited + self.actioned
 
 
 @dataclass(frozen=True)
@@ -149,7 +160,7 @@ class Evaluation:
 def _share_intervals(counts: Family | Persona) -> dict[str, list[float]]:
     """Return the interval of each share that a family or persona is measured by."""
     names = (
-        ("actioned",)
+        ("actioned", "met")
         if isinstance(counts, Family)
         else ("challenged", "limited", "restricted", "suspended", "banned", "actioned")
     )
@@ -235,6 +246,7 @@ class _Columns:
             unwanted_p90=float(five[4]),
             unwanted_mean=float(unwanted.mean()),
             hours_median=float(np.median(hours)) if len(hours) else None,
+            limited=int((worst == OUTCOMES.index("limit")).sum()),
         )
         p10, p25, median, p75, p90 = (float(v) for v in five)
         return family, BeforeAction(

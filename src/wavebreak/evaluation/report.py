@@ -65,6 +65,7 @@ def _actions_table(evaluation: Evaluation) -> Table:
             "family",
             "count",
             "chal-\nlenged",
+            "limited",
             "actioned",
             "share, %\n95 %",
             "at regis-\ntration",
@@ -76,6 +77,7 @@ def _actions_table(evaluation: Evaluation) -> Table:
                 name,
                 number(f.accounts),
                 number(f.challenged),
+                number(f.limited),
                 number(f.actioned),
                 share_of(f.actioned, f.accounts),
                 number(f.at_registration),
@@ -238,55 +240,63 @@ def print_overview(evaluation: Evaluation, console: Console, limit: int = 8) -> 
     print_lines(headline(evaluation), console)
     if evaluation.families:
         print_table(_worst_families(evaluation, limit), console)
-    if any(persona.actioned for _, persona in _benign(evaluation)):
+    if any(persona.met for _, persona in _benign(evaluation)):
         print_table(_worst_personas(evaluation, limit), console)
 
 
 def _worst_families(evaluation: Evaluation, limit: int) -> Table:
-    """Return the families with the smallest share of actioned accounts, worst first."""
+    """Return the families that deliver most unwanted messages, worst first."""
     families = sorted(
-        evaluation.families.items(), key=lambda item: (item[1].actioned / item[1].accounts, item[0])
+        evaluation.families.items(), key=lambda item: (-item[1].unwanted_median, item[0])
     )
-    rows = [(name, f.accounts, f.actioned, number(f.unwanted_median)) for name, f in families]
+    rows = [(name, f, number(f.unwanted_median)) for name, f in families]
     return Table(
         "Abusive accounts by family, worst first",
-        ("family", "accounts", "actioned", "share, %", "unwanted messages\nmedian"),
+        ("family", "accounts", "slowed", "actioned", "met, %", "unwanted messages\nmedian"),
         [
             *(_share_row(*row) for row in rows[:limit]),
             *_other_rows([f for _, f in families[limit:]], "families"),
         ],
-        "Actioned: restricted, suspended or banned.",
+        "Slowed: limited or challenged. Actioned: restricted, suspended or banned.",
     )
 
 
 def _worst_personas(evaluation: Evaluation, limit: int) -> Table:
-    """Return the personas with false actions, the largest share first."""
+    """Return the personas with false actions, the largest share actioned, then slowed, first."""
     personas = sorted(
-        _benign(evaluation), key=lambda item: (-item[1].actioned / item[1].accounts, item[0])
-    )
-    shown = [(name, p) for name, p in personas if p.actioned][:limit]
+        _benign(evaluation),
+        key=lambda item: (
+            -item[1].actioned / item[1].accounts, -item[1].met / item[1].accounts, item[0],
+        ),
+    )  # fmt: skip
+    shown = [(name, p) for name, p in personas if p.met][:limit]
     rest = [p for name, p in personas if name not in dict(shown)]
     return Table(
         "Benign accounts by persona, worst first",
-        ("persona", "accounts", "actioned", "share, %", "banned"),
+        ("persona", "accounts", "slowed", "actioned", "met, %", "banned"),
         [
-            *(_share_row(name, p.accounts, p.actioned, number(p.banned)) for name, p in shown),
+            *(_share_row(name, p, number(p.banned)) for name, p in shown),
             *_other_rows(rest, "personas"),
         ],
     )
 
 
-def _share_row(name: str, accounts: int, actioned: int, last: str) -> tuple[str, ...]:
-    share = percent(actioned / accounts).removesuffix(" %")
-    return name, number(accounts), number(actioned), share, last
+def _share_row(name: str, counts: Family | Persona, last: str) -> tuple[str, ...]:
+    share = percent(counts.met / counts.accounts).removesuffix(" %")
+    slowed = counts.met - counts.actioned
+    return name, number(counts.accounts), number(slowed), number(counts.actioned), share, last
 
 
 def _other_rows(others: Sequence[Family | Persona], plural: str) -> list[tuple[str, ...]]:
     """Return one row that counts the others together, or none."""
     accounts = sum(other.accounts for other in others)
     actioned = sum(other.actioned for other in others)
+    met = sum(other.met for other in others)
+    if not accounts:
+        return []
+    share = percent(met / accounts).removesuffix(" %")
     name = f"{len(others)} other {plural}"
-    return [_share_row(name, accounts, actioned, "")] if accounts else []
+    return [(name, number(accounts), number(met - actioned), number(actioned), share, "")]
 
 
 def _interval(count: int, of: int) -> Interval:
@@ -342,17 +352,18 @@ def headline(evaluation: Evaluation) -> list[str]:
     everyone = evaluation.everyone
     if everyone.accounts:
         lines.append(
-            f"{number(everyone.actioned)} of {count_of(everyone.accounts, 'abusive account')} "
-            f"({percent(everyone.actioned / everyone.accounts)}) were restricted or worse; half of "
-            f"all abusive accounts delivered {number(everyone.unwanted_median)} unwanted messages "
-            "or fewer."
+            f"Of {count_of(everyone.accounts, 'abusive account')}, {number(everyone.actioned)} "
+            f"({percent(everyone.actioned / everyone.accounts)}) were restricted or worse and "
+            f"{number(everyone.met - everyone.actioned)} slowed; half of all delivered "
+            f"{number(everyone.unwanted_median)} unwanted messages or fewer."
         )
     benign = list(evaluation.personas.values())
     total = sum(p.accounts for p in benign)
     if total:
         lines.append(
             f"Of {count_of(total, 'benign account')}, {number(sum(p.actioned for p in benign))} "
-            f"were restricted or worse and {number(sum(p.banned for p in benign))} banned."
+            f"were restricted or worse, {number(sum(p.banned for p in benign))} banned and "
+            f"{number(sum(p.met - p.actioned for p in benign))} slowed."
         )
     return lines
 

@@ -27,9 +27,9 @@ class Feature(NamedTuple):
 class WindowedCount(NamedTuple):
     """A feature that counts one event over its window.
 
-    `counts` is a counted event (`window_counters.COUNTED`); `field` is the ring buffer's field in
-    the account's record (None: the feature's name). A bucket holds at most `bucket_max`, 255 or
-    65,535; the feature's value is the window's total over `per`.
+    `counts` is one of `window_counters.ROW_EVENTS` or `RARE_EVENTS`; `field` is the ring buffer's
+    field in the account's record (None: the feature's name). A bucket holds at most `bucket_max`,
+    255 or 65,535; the feature's value is the window's total over `per`.
     """
 
     feature: Feature

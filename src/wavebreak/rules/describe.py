@@ -44,6 +44,9 @@ def describe_rule(rule: Rule) -> str:
         "- when all of these hold:",
         *condition_lines(rule.when, "  "),
         f"- then: {_effect(rule)}",
+        f"- rests on: {rule.basis}",
+        *([f"- will wrongly meet: {rule.false_actions}"] if rule.false_actions else []),
+        *([f"- to be reviewed by {rule.review_by}"] if rule.review_by else []),
         f"- source: {rule.source}",
     ]
     return "\n".join(lines)
@@ -83,6 +86,7 @@ def _split_note(rule: Rule) -> str:
 
 def _effect(rule: Rule) -> str:
     effect = rule.outcome or f"label {rule.label}"
+    effect += f" to {rule.new_chats_1d} new chats a day" if rule.new_chats_1d is not None else ""
     effect += f" for {rule.hold}" if rule.hold else ""
     effect += f", action {rule.action}" if rule.action else ""
     return effect + (" (shadow)" if rule.mode == "shadow" else "")

@@ -20,24 +20,28 @@ from wavebreak.engine.decision import (
     SUSPEND,
     UNCHANGED,
     Decision,
+    Terms,
 )
 from wavebreak.engine.enforcement import MEMBER_ADDED, SENT, SESSION, refuses
 from wavebreak.features.catalog import INDEX
-from wavebreak.features.layout import NO_RULE
+from wavebreak.features.layout import HELD, NO_RULE
 from wavebreak.schema.events import TYPES
 
 START = 20_000 * DAY
 POLICY = rules.load_policy()
 TAKEOVER, HARD, LAST, SLOW = 0b0001, 0b0010, 0b0100, 0b1000
 NUMBERS = decision.pack_policy(
-    [(CHALLENGE, 3_600), (RESTRICT, 7_200), (BAN, 0), (LIMIT, 7_200)],
-    suspend_after=3, double_at_most=4, quota=5, recovers=[True, False, False, False],
+    [
+        Terms(CHALLENGE, 3_600, recovers=True), Terms(RESTRICT, 7_200), Terms(BAN, 0),
+        Terms(LIMIT, 7_200, new_chats_1d=5, doubts=True),
+    ],
+    suspend_after=3, double_at_most=4,
 )  # fmt: skip
 
 
 def decided(hits: int, fired: int, standing: int = ALLOW, until: int = 0) -> tuple[int, int] | None:
     taken = decision.takeover_rule(NUMBERS, hits, fired, standing)
-    answer = decision.decide(NUMBERS, hits, 0, taken, standing, until, 0, 1_000)
+    answer = decision.decide(NUMBERS, hits, 0, taken, standing, until, 0, 1_000, 0)
     return None if answer == UNCHANGED else (answer & 255, answer >> 8 & 255)
 
 
@@ -69,11 +73,26 @@ def test_takeover_challenge_replaces_limit_not_restriction() -> None:
         assert decided(TAKEOVER, TAKEOVER, standing, 9_000) is None
 
 
-def test_takeover_challenge_refuses_like_restriction() -> None:
+def test_challenge_refuses_like_restriction() -> None:
     acts = [(SENT, 1, 0), (SENT, 0, 0), (MEMBER_ADDED, 0, 0), (SESSION, 0, 1), (SESSION, 0, 0)]
     for kind, opens, linked in acts:
-        refused = [refuses(NUMBERS, s, kind, opens, linked, 0) for s in (CHALLENGE, RESTRICT)]
+        refused = [refuses(s, kind, opens, linked, 0, 0) for s in (CHALLENGE, RESTRICT)]
         assert refused[0] == refused[1]
+
+
+def test_takeover_challenge_holds_messages_to_friends_too() -> None:
+    assert refuses(CHALLENGE, SENT, 0, 0, 0, HELD) == 1
+    assert refuses(CHALLENGE, SENT, 0, 0, 0, 0) == 0
+    answer = decision.decide(NUMBERS, TAKEOVER, 0, 0, ALLOW, 0, 0, 1_000, 0)
+    assert answer >> 48 & 255 == HELD
+
+
+def test_narrower_limit_replaces_limit_and_wider_does_not() -> None:
+    for quota, moved in ((4, False), (5, False), (6, True)):
+        answer = decision.decide(NUMBERS, SLOW, 0, NO_RULE, LIMIT, 99_999, 0, 1_000, quota)
+        assert (answer != UNCHANGED) == moved
+    answer = decision.decide(NUMBERS, SLOW, 0, NO_RULE, ALLOW, 0, 0, 1_000, 0)
+    assert (answer >> 48 & 255, answer >> 56) == (5, 1)
 
 
 def _lived(*, born: int | None) -> tuple[list[Decision], Engine]:
@@ -114,7 +133,7 @@ def test_takeover_rule_on_new_account_restricts() -> None:
 
 
 def test_decide_hold_begins_now_and_ban_has_no_end() -> None:
-    restricted = decision.decide(NUMBERS, HARD, 0, NO_RULE, ALLOW, 0, 0, 1_000)
+    restricted = decision.decide(NUMBERS, HARD, 0, NO_RULE, ALLOW, 0, 0, 1_000, 0)
     assert restricted == RESTRICT | 1 << 8 | 8_200 << 16
-    assert decision.decide(NUMBERS, LAST, 0, NO_RULE, ALLOW, 0, 0, 1_000) >> 16 == 0
-    assert decision.decide(NUMBERS, HARD, 0, NO_RULE, BAN, 0, 1, 1_000) == UNCHANGED
+    assert decision.decide(NUMBERS, LAST, 0, NO_RULE, ALLOW, 0, 0, 1_000, 0) >> 16 == 0
+    assert decision.decide(NUMBERS, HARD, 0, NO_RULE, BAN, 0, 1, 1_000, 0) == UNCHANGED

@@ -126,8 +126,8 @@ def test_page_is_self_contained_accessible_and_deterministic(tmp_path: Path) -> 
 def test_page_states_the_result_first(tmp_path: Path) -> None:
     write_html(_evaluation(tmp_path), tmp_path / "one.html")
     text = (tmp_path / "one.html").read_text()
-    assert "1 of 2 abusive accounts (50.0 %) were restricted or worse" in text
-    assert "Of 2 benign accounts, 0 were restricted or worse and 0 banned." in text
+    assert "Of 2 abusive accounts, 1 (50.0 %) were restricted or worse" in text
+    assert "Of 2 benign accounts, 0 were restricted or worse, 0 banned and " in text
 
 
 def test_page_without_abusive_accounts_is_written(tmp_path: Path) -> None:
@@ -138,19 +138,22 @@ def test_page_without_abusive_accounts_is_written(tmp_path: Path) -> None:
 
 
 def test_overview_lists_worst_families_first_and_counts_others(tmp_path: Path) -> None:
-    families = {"a": "ban", "b": "allow", "c": "restrict", "d": "ban"}
-    rows = [account_row(f"{name}1", worst=worst) for name, worst in families.items()]
+    families = {"a": "ban", "b": "limit", "c": "restrict", "d": "ban"}
+    rows = [
+        account_row(f"{name}1", worst=worst, unwanted=9 if name == "b" else 0)
+        for name, worst in families.items()
+    ]
     run = run_directory(tmp_path / "run", rows)
     labels = labels_file(tmp_path / "l.csv", *(f"{name}1,abusive,{name}," for name in families))
     console = Console(width=80, record=True, file=io.StringIO())
     print_overview(evaluate(run, labels), console, limit=2)
     text = console.export_text()
-    assert "3 of 4 abusive accounts (75.0 %) were restricted or worse" in text
-    found = re.findall(r"^(a|b|c|d|2 other families) +(\d+) +(\d+) +(\d+)", text, re.MULTILINE)
-    assert found == [
-        ("b", "1", "0", "0"),
-        ("a", "1", "1", "100"),
-        ("2 other families", "2", "2", "100"),
+    assert "Of 4 abusive accounts, 3 (75.0 %) were restricted or worse and 1 slowed" in text
+    counts = r"^(a|b|c|d|2 other families) +(\d+) +(\d+) +(\d+) +(\d+)"
+    assert re.findall(counts, text, re.MULTILINE) == [
+        ("b", "1", "1", "0", "100"),
+        ("a", "1", "0", "1", "100"),
+        ("2 other families", "2", "0", "2", "100"),
     ]
 
 
@@ -160,5 +163,5 @@ def test_overview_without_false_actions_has_no_persona_table(tmp_path: Path) -> 
     labels = labels_file(tmp_path / "l.csv", "p,benign,shop,")
     print_overview(evaluate(run, labels), console)
     text = console.export_text()
-    assert "Of 1 benign account, 0 were restricted or worse and 0 banned." in text
+    assert "Of 1 benign account, 0 were restricted or worse, 0 banned and 0 slowed." in text
     assert "persona" not in text

@@ -12,7 +12,14 @@ import pytest
 
 from support import scoring_points
 from wavebreak import model, training
-from wavebreak.engine.decision import CHALLENGE, SUSPEND, ScoreNumbers, pack_policy, score_outcome
+from wavebreak.engine.decision import (
+    CHALLENGE,
+    LIMIT,
+    STRONG,
+    ScoreNumbers,
+    pack_policy,
+    score_outcome,
+)
 from wavebreak.model import ONE, to_fixed_point
 from wavebreak.training import config, model_card, thresholds, trainer
 from wavebreak.training.dataset import Bools, Floats, Points
@@ -131,14 +138,14 @@ def test_small_population_thresholds_count_accounts() -> None:
 
 
 def test_silent_account_outcome_is_capped_by_the_model() -> None:
-    score = ScoreNumbers({CHALLENGE: 100, SUSPEND: 200}, {}, 1, SUSPEND, silent=CHALLENGE)
-    policy = pack_policy([], suspend_after=3, double_at_most=4, quota=5, score=score)
+    score = ScoreNumbers({LIMIT: 100, STRONG: 200}, {}, silent=CHALLENGE)
+    policy = pack_policy([], suspend_after=3, double_at_most=4, score=score)
     assert [int(score_outcome(policy, m, 0, 1)) for m in (99, 100, 200)] == [
         0,
         CHALLENGE,
         CHALLENGE,
     ]
-    assert int(score_outcome(policy, 200, 0, 0)) == SUSPEND
+    assert int(score_outcome(policy, 200, 0, 0)) == STRONG
 
 
 def test_silent_cap_is_saved_and_part_of_the_version(tmp_path: Path) -> None:
