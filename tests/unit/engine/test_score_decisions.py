@@ -80,9 +80,9 @@ def test_score_is_doubt_and_slows_once_for_each_level() -> None:
 
 
 def test_score_asks_again_after_enforcement_ended() -> None:
-    made, _ = decided(policy(), {"challenge": ALWAYS}, sends=5, gap=40 * HOUR)
-    assert [(d.outcome, d.trigger) for d in made] == [("limit", "r"), ("limit", "e2"),
-                                                      ("limit", "e4")]  # fmt: skip
+    made, _ = decided(policy(), {"challenge": ALWAYS}, sends=8, gap=20 * HOUR)
+    assert [(d.outcome, d.trigger) for d in made] == [("limit", "r"), ("limit", "e3"),
+                                                      ("limit", "e6")]  # fmt: skip
 
 
 @pytest.mark.parametrize("asked", ["restrict", "suspend", "ban"])

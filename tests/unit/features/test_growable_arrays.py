@@ -82,7 +82,8 @@ def test_first_memory_of_shards_preallocated_keeps_contents() -> None:
     core = ShardedKernel(
         policy_without_rules(), np.zeros(len(NAMES)), enforce=False, accounts=1 << 20
     )
-    core.rows[3].records[0] = np.frombuffer(bytes(range(64)) * 9, np.uint8).view(ROW)[0]
+    some = np.arange(ROW.itemsize, dtype=np.uint8) % 64
+    core.rows[3].records[0] = some.view(ROW)[0]
     held = core.rows[3].records[0].tobytes()
     before = resident()
     core.touch()

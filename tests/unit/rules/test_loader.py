@@ -10,6 +10,7 @@ import pytest
 from wavebreak.errors import PolicyError
 from wavebreak.rules import (
     OUTCOMES,
+    EvidenceTerms,
     describe_rule,
     duration_seconds,
     explain_rule,
@@ -29,7 +30,7 @@ source = "Where it is from."
 stage = "messaging"
 on = ["sent"]
 when = "sends_1h > 10"
-outcome = "restrict"
+outcome = "limit"
 for = "24h"
 fires_on = [{ sends_1h = 11 }]
 stays_quiet_on = [{ sends_1h = 10 }]
@@ -101,12 +102,12 @@ WRONG = {
         "write one of registration",
     ),
     "bad duration": (changed('"24h"', '"a day"'), "a_rule, for: ", 'for = "24h"'),
-    "no duration": (changed('for = "24h"\n', ""), "restrict without for", '"24h"'),
-    "endless": (changed('"restrict"', '"ban"'), "for: ban does not end", "remove `for`"),
-    "no outcome": (changed('outcome = "restrict"\n', ""), "outcome and label", "exactly one"),
+    "no duration": (changed('for = "24h"\n', ""), "limit without for", '"24h"'),
+    "endless": (changed('"limit"', '"ban"'), "for: ban does not end", "remove `for`"),
+    "no outcome": (changed('outcome = "limit"\n', ""), "outcome and label", "exactly one"),
     "both": (RULE + 'label = "seeded"', "outcome and label", "exactly one"),
-    "no such action": (RULE + 'action = "recover"', "no action `recover`", "restrict"),
-    "wrong action": (RULE + 'action = "ban"', "no action `ban` of the outcome restrict", "rest"),
+    "no such action": (RULE + 'action = "recover"', "no action `recover`", "limit"),
+    "wrong action": (RULE + 'action = "ban"', "no action `ban` of the outcome limit", "limit"),
     "no such kind": (changed('["sent"]', '["send"]'), "on: there is no kind of fact", "sent"),
     "kind twice": (changed('["sent"]', '["sent", "sent"]'), "on: `sent` twice", "once"),
     "no kind": (changed('["sent"]', "[]"), "a_rule, on: ", 'on = ["sent"]'),
@@ -149,6 +150,21 @@ WRONG = {
         changed('"sends_1h > 10"', '"sends_1h > 10 or 2 > 1"'),
         "stays_quiet_on, example",
         "correct",
+    ),
+    "silences on doubt": (
+        changed('"limit"', '"restrict"'),
+        "restrict rests on doubt, which leads to limit at most",
+        'basis = "evidence"',
+    ),
+    "without its basis": (
+        changed('"limit"', '"restrict"\nbasis = "evidence"'),
+        "basis: it can fire without evidence",
+        "in every alternative",
+    ),
+    "new chats of no limit": (
+        changed('outcome = "limit"\nfor = "24h"', 'outcome = "observe"\nnew_chats_1d = 3'),
+        "new_chats_1d: only a limit leaves some",
+        "remove it",
     ),
     "same id": (RULE + RULE, "bulk.toml also has a rule of that id", "its own id"),
     "too many": (
@@ -297,6 +313,34 @@ def test_version_depends_on_content_not_on_layout(directory: Policies) -> None:
     assert first == again != other
     assert first.startswith("shipped-")
     assert len(first) == len("shipped-") + 12
+
+
+def test_local_evidence_terms_replace_the_shipped_ones(directory: Policies) -> None:
+    shipped = directory(bulk=RULE)
+    local = directory("mine", actions=None, own=changed("a_rule", "b_rule"))
+    assert load_policy(local, shipped=shipped).evidence == EvidenceTerms()
+    before = load_policy(local, shipped=shipped).version
+    (local / "evidence.toml").write_text("[evidence]\nreply = 0.3\n")
+    policy = load_policy(local, shipped=shipped)
+    assert (policy.evidence.reply, policy.evidence.complaint) == (0.3, 0.012)
+    assert policy.version != before
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("[evidence]\ncomplaint = 0.5", "evidence, complaint: "),
+        ("[evidence]\nreplies = 0.5", "evidence: unknown key `replies`"),
+        ("reply = 0.5", "unknown key `reply`"),
+        ("evidence = 3", "`evidence` is not a table"),
+    ],
+)
+def test_wrong_evidence_terms_are_refused(text: str, what: str, directory: Policies) -> None:
+    local = directory("mine", actions=None, own=changed("a_rule", "b_rule"))
+    (local / "evidence.toml").write_text(text)
+    with pytest.raises(PolicyError) as refused:
+        load_policy(local, shipped=directory(bulk=RULE))
+    assert what in refused.value.what
 
 
 def test_a_new_rule_starts_in_shadow(directory: Policies) -> None:
