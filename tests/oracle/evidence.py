@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from decimal import Decimal
 from functools import cache
@@ -261,10 +262,11 @@ class Evidence:
         )  # fmt: skip
 
     def _restart(self) -> None:
-        if self.restarts >= 24 or self.clock - self.born < TWO_WEEKS << self.restarts:
+        fortnight = min((self.clock - self.born) // TWO_WEEKS, 255)
+        if fortnight <= self.restarts:
             return
-        self.restarts += 1
-        debt = self.restarts + 2
+        self.restarts = fortnight
+        debt = 3 + math.ceil(math.log2(fortnight**2))
         least = _power(-debt * 65_536)
         fallen = [self.reply < least, self.complaint < least, self.leave < least,
                   self.failure < least]  # fmt: skip

@@ -62,7 +62,7 @@ from wavebreak.features.layout import (
     BY_SCORE,
     CONTACT,
     DELETED,
-    DOUBTED,
+    ON_DOUBT,
     ENFORCEMENT,
     GROUPED,
     HELD,
@@ -273,7 +273,7 @@ def apply_event(
 @compiled()
 def _pass_challenge(sh: Any, row: Any) -> bool:
     """Apply a passed challenge: it ends a challenge, and raises what a limit on doubt leaves."""
-    if row.enforcement != 2 and (row.enforcement != LIMIT or not row.flags & DOUBTED):
+    if row.enforcement != 2 and (row.enforcement != LIMIT or not row.flags & ON_DOUBT):
         return False
     r = rare_row(sh, row)
     r.challenges_passed = min(np.int64(r.challenges_passed) + 1, 255)
@@ -362,7 +362,7 @@ def _ease_enforcement(w: Any, sh: Any, row: Any, account: int, kind: int) -> int
     if kind != LABELLED and row.enforcement == LIMIT:
         raised = max(RAISE >> min(passes, 3), 2)
         row.quota = min(np.int64(row.quota) + raised, HELD - 1)
-        row.flags = np.int64(row.flags) & ~DOUBTED
+        row.flags = np.int64(row.flags) & ~ON_DOUBT
         return LIMIT
     row.enforcement = 0
     row.quota = 0
@@ -413,8 +413,8 @@ def _enforce(
     outcome = answer & 255
     row.enforcement = outcome
     row.quota = (answer >> 48) & 255
-    doubted = DOUBTED if (answer >> 56) & 1 else np.int64(0)
-    row.flags = (np.int64(row.flags) & ~DOUBTED) | doubted
+    on_doubt = ON_DOUBT if (answer >> 56) & 1 else np.int64(0)
+    row.flags = (np.int64(row.flags) & ~ON_DOUBT) | on_doubt
     row.until = (answer >> 16) & 0xFFFFFFFF
     row.worst = max(np.int64(row.worst), outcome)
     if outcome >= 2:

@@ -121,7 +121,7 @@ PLACED = 1 << 13
 """It registered or connected in this log, so that it may have a network, block or device."""
 GROUPED = 1 << 14
 """It has been in a group, by its own account events."""
-DOUBTED = 1 << 15
+ON_DOUBT = 1 << 15
 """Its limit rests on doubt: a passed challenge raises the allowance."""
 HELD = 255
 """ROW.quota of a takeover's challenge: every send is held until the owner answers."""

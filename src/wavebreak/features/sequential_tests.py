@@ -12,10 +12,10 @@ have registered within a week, since newcomers may answer each other to look lik
 counts and integers in 1/65,536 of log2, each increment rounded down, so that the bound survives the
 rounding and every processor gives the same bits.
 
-Three quarters of the bet are made at the start. The rest goes to restarts, at the first trial after
-two weeks, four, eight, and so on: a restart begins at 2^-3, 2^-4, …, which sum to a quarter, and
-replaces a test that has fallen below it. So an account that was honest for a year and is sold or
-taken over does not live on its credit.
+Three quarters of the bet are made at the start. The rest goes to restarts, one a fortnight at the
+first trial in it: the k-th stakes 1/8k² (rounded down to a power of two), which sum to less than a
+quarter, and replaces a test that has fallen below that. So an account that was honest for a year and
+is then sold or taken over does not live on its credit.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ STAKES: Final = (1, 3, 6)
 """Stakes of the bets on complaints, leaves and undeliverable messages."""
 WEIGHTS: Final = 16
 """A complaint weighs up to this: the reporter's credibility and independence."""
-FIRST_RESTART_S: Final = 1_209_600
+FORTNIGHT_S: Final = 1_209_600
+MOST_RESTARTS: Final = 255
+"""Fortnights in which a test may restart: ten years."""
 START: Final = -27_202
 """log2(3/4) in 1/65,536, rounded down."""
 MOST_LOG: Final = 60 * ONE_BIT
@@ -240,18 +242,30 @@ def clear_tests(row: Any, r: Any) -> None:
 
 
 @compiled()
+def restart_bits(fortnight: int) -> int:
+    """What a restart in the k-th fortnight stakes, as a power of a half: at most 1/8k².
+
+    >>> [restart_bits(k) for k in (1, 2, 3, 26)]
+    [3, 5, 7, 13]
+    """
+    bits = int64(3)
+    while int64(1) << (bits - 3) < fortnight * fortnight:
+        bits += 1
+    return bits
+
+
+@compiled()
 def restart_tests(terms: Any, row: Any, adds: int, leaves: int, failures: int) -> int:
     """At a trial, restart the tests that have fallen below what a restart is worth, if it is due.
 
     Returns which counts of the rare row to forget: 1 for those of the leave test, 2 for failures.
     """
-    if row.restarts >= 24:
-        return int64(0)
     known = int64(row.clock) - (int64(row.first_seen) - 1)
-    if known < int64(FIRST_RESTART_S) << int64(row.restarts):
+    fortnight = min(known // int64(FORTNIGHT_S), int64(MOST_RESTARTS))
+    if fortnight <= row.restarts:
         return int64(0)
-    row.restarts += 1
-    debt = int64(row.restarts) + 2
+    row.restarts = fortnight
+    debt = restart_bits(fortnight)
     least = _power(_base(debt))
     forget = int64(0)
     if reply_value(terms, row) < least:

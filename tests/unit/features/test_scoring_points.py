@@ -108,7 +108,9 @@ def test_point_values_without_model_have_no_scores() -> None:
     engine.take(log(events))
     points = engine.points()
     assert points["values"][:, FIRST].tolist() == [5, 8]
-    assert np.isnan(points["values"][:, len(MODEL_INPUTS) :]).all()
+    scores = [NAMES.index("score"), NAMES.index("registration_score")]
+    assert np.isnan(points["values"][:, scores]).all()
     assert np.isnan(points["score"]).all()
     assert engine.points().size == 0
-    assert len(FEATURES) == len(MODEL_INPUTS) + 2
+    assert scores == [len(FEATURES) - 2, len(FEATURES) - 1]
+    assert NAMES[: len(MODEL_INPUTS)] == MODEL_INPUTS
