@@ -52,6 +52,7 @@ from wavebreak.schema.events import LOG_SCHEMA
 
 SEALED = "sealed"
 _NAMES = {"account", "id", "trigger"}
+_LATER = {"basis", "new_chats_1d"}
 
 
 def write_sealed_decisions(
@@ -108,13 +109,16 @@ def check_sealed_decisions(place: Path, relied: Sequence[Decision], keys: Sequen
     bodies = [
         read_json(line, "proof")["entry"]["body"] for line in read_lines(place / "proofs.jsonl")
     ]
-    expected = [
-        {name: value for name, value in msgspec.to_builtins(decision).items() if name not in _NAMES}
-        for decision in relied
-    ]
+    expected = [_open_fields(decision) for decision in relied]
     if canonical(bodies) != canonical(expected):
         raise bundle_error("sealed_other", "what was sealed is not what is relied on")
     return f"{len(expected)} of them sealed before, among {last.size:,} entries of {last.origin}"
+
+
+def _open_fields(decision: Decision) -> dict[str, Any]:
+    """The fields of a decision that its sealed entry says openly; later fields only where given."""
+    fields = {k: v for k, v in msgspec.to_builtins(decision).items() if k not in _NAMES}
+    return {k: v for k, v in fields.items() if k not in _LATER or v not in ("", None)}
 
 
 MAX_EVENTS = 2_000_000

@@ -212,8 +212,8 @@ class Reason(msgspec.Struct, frozen=True):
 class Decision(msgspec.Struct, frozen=True):
     """The one output: see "Decisions" in the event contract. Times are milliseconds.
 
-    `basis` is what it rests on (rules.model.BASES; "challenge": one was passed), `new_chats_1d` the
-    strangers a day that a limit leaves.
+    `basis` is what it rests on (rules.model.BASES; "challenge": one was passed; "": made before
+    bases were named), `new_chats_1d` the strangers a day that a limit leaves.
     """
 
     id: str
@@ -230,7 +230,7 @@ class Decision(msgspec.Struct, frozen=True):
     policy: str
     model: str | None
     features: str
-    basis: str = "doubt"
+    basis: str = ""
     new_chats_1d: int | None = None
 
 

@@ -2,7 +2,8 @@
 
 A field that identifies a person (an account, an analyst, a party, an event) is `hidden`: the entry
 has a salted commitment to it. Its opening, salt and value, is kept elsewhere and can be erased.
-The kinds and field names are the stored format of version 1 and do not change.
+The kinds and field names are the stored format of version 1 and do not change; a field that came
+later is left out where it has its default, so that earlier entries keep their bytes.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hidden: ClassVar[tuple[str, ...]] = ()
 
 
-class DecisionEntry(Body, frozen=True):
+class DecisionEntry(Body, frozen=True, omit_defaults=True):
     """A decision, before it is enforced. Times are milliseconds, as in the event contract."""
 
     ts: int
@@ -44,6 +45,8 @@ class DecisionEntry(Body, frozen=True):
     policy: str
     model: str | None
     features: str
+    basis: str = ""
+    new_chats_1d: int | None = None
     hidden: ClassVar[tuple[str, ...]] = ("account", "id", "trigger")
 
 

@@ -55,6 +55,8 @@ def decision_entry(decision: Decision, *, at: int, salts: Salts) -> tuple[Entry,
         policy=decision.policy,
         model=decision.model,
         features=decision.features,
+        basis=decision.basis,
+        new_chats_1d=decision.new_chats_1d,
     )
     hidden = {"account": decision.account, "id": decision.id, "trigger": decision.trigger}
     return make_entry("decision", body, hidden, at=at, salts=salts)

@@ -30,6 +30,7 @@ FAMILY_KEYS = {
     "unwanted_p90",
     "unwanted_mean",
     "hours_median",
+    "limited",
 }
 PERSONA_KEYS = {"accounts", "challenged", "limited", "restricted", "suspended", "banned"}
 
@@ -114,6 +115,7 @@ def test_family_counts_match_a_hand_count(evaluation: Evaluation) -> None:
         "unwanted_p90": 36.0,
         "unwanted_mean": 20.0,
         "hours_median": 4.0,  # of 2, 4 and 240
+        "limited": 0,
     }
 
 
@@ -173,7 +175,7 @@ def test_every_share_has_an_interval(evaluation: Evaluation) -> None:
     low, high = intervals["families"]["blast"]["actioned"]
     expected = binomtest(3, 5).proportion_ci(method="exact")
     assert (low, high) == pytest.approx((expected.low, expected.high))
-    assert set(intervals["personas"]["shop"]) == PERSONA_KEYS - {"accounts"} | {"actioned"}
+    assert set(intervals["personas"]["shop"]) == PERSONA_KEYS - {"accounts"} | {"actioned", "met"}
 
 
 @pytest.mark.parametrize(("count", "of"), [(0, 7), (7, 7), (1, 200), (150, 1000)])

@@ -59,7 +59,7 @@ def _words(text: str) -> str:
 def test_tables_at_80_columns_cut_no_number(tmp_path: Path) -> None:
     text = _printed(_evaluation(tmp_path))
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
-    assert re.search(r"blast\s+1\s+0\s+1\s+100\s+0\s+1\s+1\s+2\.5–100", text)
+    assert re.search(r"blast\s+1\s+0\s+0\s+1\s+100\s+0\s+1\s+1\s+2\.5–100", text)
     assert re.search(r"blast\s+1\sh; 1\sh\s+9; 9\s+7; 7\s+7", text)
     assert "1,500" in text
 

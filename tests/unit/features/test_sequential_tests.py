@@ -200,7 +200,7 @@ def test_newcomers_are_no_trials_and_take_places() -> None:
     assert (values["stranger_contacts"], values["unanswered_strangers_1d"]) == (0, 5)
 
 
-def test_account_turned_bad_is_found_after_a_year_of_answers() -> None:
+def test_account_turned_bad_after_a_year_is_found_in_the_next_fortnight() -> None:
     events: list[Row] = []
     for day in range(360):
         peer = f"friend{day}"
@@ -209,7 +209,7 @@ def test_account_turned_bad_is_found_after_a_year_of_answers() -> None:
                            "type": TYPES.index("message.sent"), "account": who,
                            "peer": whom})  # fmt: skip
     honest = _of_a(events)
-    for day in range(4):
+    for day in range(12):
         events += _first_messages(40, START + (360 + day) * DAY, 40 * day)
     turned = _of_a(events)
     assert honest["unanswered_evidence"] < 0.1
