@@ -233,9 +233,8 @@ def rules_page() -> str:
             if rule.stage == stage
         ]
         if rows:
-            parts.append(
-                f"## Stage {stage}\n\n{table(['rule', 'outcome', 'basis', 'meaning'], rows)}\n"
-            )
+            head = ["rule", "outcome", "basis", "meaning"]
+            parts.append(f"## Stage {stage}\n\n{table(head, rows)}\n")
     parts.append("## Each rule\n")
     parts += [describe_rule(rule).replace("## ", "### ", 1) + "\n" for rule in policy.rules]
     return "\n".join(parts)

@@ -233,10 +233,10 @@ def measure(replay: Replay, name: str) -> Result:
         group.any += bool(outcomes & {"challenge", "limit", "restrict", "suspend", "ban"})
     _count_first_messages(replay, groups)
     for event in world.unwanted:
-        group = groups.get(replay.account_of.get(event, ""))
-        if group is not None:
-            group.unwanted += 1
-            group.delivered += event not in replay.refused and event not in replay.gone
+        sender = groups.get(replay.account_of.get(event, ""))
+        if sender is not None:
+            sender.unwanted += 1
+            sender.delivered += event not in replay.refused and event not in replay.gone
     result.rules = {
         rule: dict(counts.most_common(6)) for rule, counts in sorted(replay.rules.items())
     }

@@ -14,6 +14,8 @@ from support import service_harness
 from support.service_harness import DATABASES, Running, abuser
 
 BECAUSE = "because a test asks for it"
+NEW_CHATS = 10
+"""What the limit of a test leaves in a day."""
 Live = Callable[[Callable[[Running], Awaitable[None]]], None]
 
 
@@ -189,7 +191,7 @@ def test_quota_is_freed_by_reply_and_extended_once(live: Live) -> None:
         assert (await made.ask("POST", f"{path}/extension", json=more)).status_code == 409
         await made.service.ask(lambda engine: _limit(engine, "eve"))
         quota = (await made.ask("GET", path)).json()["quota"]
-        limit = made.context.new_chats_limit
+        limit = NEW_CHATS
         assert (quota["used"], quota["limit"], quota["left"]) == (4, limit, limit - 4)
         reply = {
             "id": "a1",
@@ -211,7 +213,7 @@ def test_quota_is_freed_by_reply_and_extended_once(live: Live) -> None:
 
 def test_decide_allows_a_new_chat_for_each_reply(live: Live) -> None:
     async def test(made: Running) -> None:
-        quota, ts = made.context.new_chats_limit, 1_767_222_900_000
+        quota, ts = NEW_CHATS, 1_767_222_900_000
         await made.send(_chats(quota))
         await made.service.ask(lambda engine: _limit(engine, "eve"))
 
@@ -238,6 +240,7 @@ def _limit(engine: Any, account: str) -> None:
     slot = int(engine.fanout.accounts.slots(service_harness.names(account))[0])
     row = engine.core.rows[slot % 64].records[slot // 64]
     row["enforcement"], row["until"] = 3, int(row["clock"]) + 86_400
+    row["quota"] = NEW_CHATS
 
 
 def test_erasure_removes_pseudonyms_and_keeps_decisions(tmp_path: Path, live: Live) -> None:

@@ -146,7 +146,8 @@ class _SavedState:
 
     def enforcement(self) -> tuple[int, int, int]:
         """Return the actor's outcome in force, its end, and what a limit leaves."""
-        return tuple(int(self.row[name][0]) for name in ("enforcement", "until", "quota"))
+        row = self.row[0]
+        return int(row["enforcement"]), int(row["until"]), int(row["quota"])
 
     def set_enforcement(self, outcome: int, until: int, quota: int) -> None:
         """Put the actor under another outcome."""

@@ -358,9 +358,9 @@ def _ease_enforcement(w: Any, sh: Any, row: Any, account: int, kind: int) -> int
     limit raises the allowance until the limit ends.
     """
     now = np.int64(row.clock)
-    passes = np.int64(rare_row(sh, row).challenges_passed) - 1
+    passes = int64(rare_row(sh, row).challenges_passed) - 1
     if kind != LABELLED and row.enforcement == LIMIT:
-        raised = max(RAISE >> min(passes, 3), 2)
+        raised = max(int64(RAISE) >> min(passes, int64(3)), 2)
         row.quota = min(np.int64(row.quota) + raised, HELD - 1)
         row.flags = np.int64(row.flags) & ~ON_DOUBT
         return LIMIT
@@ -374,7 +374,7 @@ def _ease_enforcement(w: Any, sh: Any, row: Any, account: int, kind: int) -> int
     else:
         row.until = now + w.grace_s
     _publish_enforcement(w, row, account)
-    return np.int64(0)
+    return int64(0)
 
 
 @compiled()

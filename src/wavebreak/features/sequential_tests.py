@@ -14,8 +14,8 @@ rounding and every processor gives the same bits.
 
 Three quarters of the bet are made at the start. The rest goes to restarts, one a fortnight at the
 first trial in it: the k-th stakes 1/8k² (rounded down to a power of two), which sum to less than a
-quarter, and replaces a test that has fallen below that. So an account that was honest for a year and
-is then sold or taken over does not live on its credit.
+quarter, and replaces a test that has fallen below that. So an account that was honest for a year
+and is then sold or taken over does not live on its credit.
 """
 
 from __future__ import annotations
@@ -136,7 +136,8 @@ def _power(bits: int) -> float:
     bits = min(bits, int64(MOST_LOG))
     if bits < -MOST_LOG:
         return 0.0
-    return _POWERS[(bits >> 8) & 255] * _TWOS[(bits >> 16) + 60]
+    power: float = _POWERS[(bits >> 8) & 255] * _TWOS[(bits >> 16) + 60]
+    return power
 
 
 @compiled(inline="always")
