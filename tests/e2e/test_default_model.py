@@ -12,6 +12,7 @@ from wavebreak.schema import coverage
 from wavebreak.simulation.world import FULL_COVERAGE
 
 WORST = ("restrict", "suspend", "ban")
+MET = ("challenge", "limit", *WORST)
 MOST_BYTES = 1_500_000
 
 
@@ -23,7 +24,9 @@ def test_default_model_matches_the_catalog_and_is_small() -> None:
 
 
 @pytest.mark.parametrize("seed", [103])
-def test_default_model_on_random_platform_bans_no_one_benign(seed: int) -> None:
+def test_default_model_on_random_platform_slows_abusers_and_restricts_no_one_benign(
+    seed: int,
+) -> None:
     world = simulation.random_platform(seed, coverage=FULL_COVERAGE)
     edge = Pseudonymizer(b"a key for tests only")
     logs = [edge.apply(batch) for batch in world.batches()]
@@ -36,6 +39,6 @@ def test_default_model_on_random_platform_bans_no_one_benign(seed: int) -> None:
         worst.setdefault(decision.account, set()).add(decision.outcome)
     abusive = [a for a, label, f, _ in world.labels if label == "abusive" and f != "hijack"]
     benign = [a for a, label, _, _ in world.labels if label == "benign"]
-    assert sum(bool(worst.get(a, set()) & set(WORST)) for a in abusive) >= 0.9 * len(abusive)
-    assert not any("ban" in worst.get(a, ()) for a in benign)
-    assert sum(bool(worst.get(a, set()) & set(WORST)) for a in benign) <= 0.005 * len(benign)
+    assert sum(bool(worst.get(a, set()) & set(MET)) for a in abusive) >= 0.9 * len(abusive)
+    assert not any(worst.get(a, set()) & set(WORST) for a in benign)
+    assert sum(bool(worst.get(a, set()) & set(MET)) for a in benign) <= 0.05 * len(benign)

@@ -101,16 +101,16 @@ def _history(account: str) -> list[dict[str, Any]]:
         event
         for i in range(12)
         for event in (
-            _sent(i * HOUR, account, f"friend{i}", in_contacts=True),
-            _sent(i * HOUR + 60_000, f"friend{i}", account, in_contacts=True),
+            _sent(6 * i * HOUR, account, f"friend{i}", in_contacts=True),
+            _sent(6 * i * HOUR + 60_000, f"friend{i}", account, in_contacts=True),
         )
     ]
 
 
 def test_hijacked_account_is_challenged_not_banned() -> None:
-    link = {"ts": 13 * HOUR, "type": "session.started", "account": "owner", "linked": True}
+    link = {"ts": 73 * HOUR, "type": "session.started", "account": "owner", "linked": True}
     strangers = [
-        _sent(13 * HOUR + 30_000 * i, "owner", f"s{i}", in_contacts=False) for i in range(1, 30)
+        _sent(73 * HOUR + 30_000 * i, "owner", f"s{i}", in_contacts=False) for i in range(1, 30)
     ]
     made = _decide([*_history("owner"), link, *strangers], enforce=True)
     assert made
@@ -195,12 +195,11 @@ def test_cohort_that_registers_in_one_evening_is_never_silenced(fields: dict[str
 
 def test_own_action_harms_no_neighbour() -> None:
     events = [
-        {"ts": 1_000 * i, "type": "account.registered", "account": who, "ip": "203.0.113.9",
-         "device": "shared"}
+        {"ts": 1_000 * i, "type": "account.registered", "account": who, "ip": "203.0.113.9"}
         for i, who in enumerate(("sender", "neighbour"))
-    ]  # fmt: skip
+    ]
     blast = [_sent(60_000 + 140 * i, "sender", f"p{i}", in_contacts=False) for i in range(101)]
     later = [_sent(8 * HOUR + 900_000 * i, "neighbour", f"q{i}") for i in range(4)]
-    made = _decide([*events, *blast, *later], enforce=True)
+    made = _decide([*events, *blast, *later])
     assert [d.outcome for d in made if d.account == "sender"][-1] == "ban"
     assert [d for d in made if d.account == "neighbour"] == []

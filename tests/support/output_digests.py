@@ -131,11 +131,15 @@ def sealed(world: Path, directory: Path) -> dict[str, Any]:
     }
 
 
+SEVERITY = ("allow", "observe", "challenge", "limit", "restrict", "suspend", "ban")
+
+
 def of_case(world: Path, directory: Path) -> dict[str, Any]:
     """Digests of a bundle of a case about one account of a sealed run, member by member."""
     sealed(world, directory)
     lines = (directory / "sealed" / "decisions.jsonl").read_bytes().splitlines()
-    account = next(d["account"] for d in map(json.loads, lines) if d["outcome"] == "suspend")
+    decided = list(map(json.loads, lines))
+    account = max(decided, key=lambda d: SEVERITY.index(d["outcome"]))["account"]
     case, out = directory / "C-7", directory / "C-7.zip"
     *said, _packed = settled(*steps(case, directory, account), ("bundle", case, "-o", out))
     with zipfile.ZipFile(out) as archive:
