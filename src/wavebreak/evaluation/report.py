@@ -201,7 +201,11 @@ def provenance(evaluation: Evaluation) -> list[str]:
         lines.append(f"Excluded: the families {', '.join(evaluation.excluded)}.")
     share = evaluation.equal_weight
     if len(evaluation.families) > 1 and share is not None:
-        lines.append(f"Restricted or worse, each family weighing the same: {percent(share)}.")
+        met = [f.met / f.accounts for f in evaluation.families.values()]
+        lines.append(
+            f"Each family weighing the same, {percent(sum(met) / len(met))} were slowed or worse, "
+            f"{percent(share)} restricted or worse."
+        )
     gone = [f"{count_of(n, f'{kind} account')}" for kind, n in evaluation.absent.items() if n]
     if gone:
         lines.append(

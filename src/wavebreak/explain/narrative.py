@@ -350,7 +350,9 @@ def _afterwards(explanation: Explanation) -> str:
     timeline, at = explanation.timeline, explanation.action_ms
     refused = int(explanation.row.get("refused") or 0)
     if at is None or timeline is None:
-        return f"{count_of(refused, 'event')} of this account would be refused." if refused else ""
+        were = "would have been" if explanation.shadow else "were"
+        events = count_of(refused, "of its events", "of its events")
+        return f"{events} {were} refused." if refused else ""
     sends = len(timeline.between("sends", at + 1, None))
     action = "sent" if explanation.shadow else "tried to send"
     line = f"After that it {action} {count_of(sends, 'more message', 'more messages')}"

@@ -105,7 +105,7 @@ def test_provenance_states_runs_and_excluded_families(tmp_path: Path) -> None:
     text = _words(_printed(evaluate_all(runs)))
     assert "into simulated people, collegemsg.parquet (2 accounts without a label)." in text
     assert "2 runs, counted together." in text
-    assert "Restricted or worse, each family weighing the same: 50.0 %." in text
+    assert "Each family weighing the same, 50.0 % were slowed or worse, 50.0 % restricted" in text
     assert "Excluded: the families slow." in _words(_printed(evaluate_all(runs, ["slow"])))
 
 
