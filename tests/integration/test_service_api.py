@@ -12,6 +12,7 @@ import pytest
 
 from support import service_harness
 from support.service_harness import DATABASES, Running, abuser
+from wavebreak.features.layout import ON_DOUBT
 
 BECAUSE = "because a test asks for it"
 NEW_CHATS = 10
@@ -219,16 +220,19 @@ def test_decide_allows_a_new_chat_for_each_reply(live: Live) -> None:
 
         async def may() -> Any:
             act = {"ts": ts, "type": "message.sent", "account": "eve", "peer": "somebody new"}
-            return (await made.ask("POST", "/v1/decide", json=act)).json()["allowed"]
+            return (await made.ask("POST", "/v1/decide", json=act)).json()
 
-        assert await may() is False
+        refused = await may()
+        assert (refused["allowed"], refused["challenge"]) == (False, "captcha")
+        assert 0 < refused["retry_after_ms"] <= 86_400_000
         reply = {"id": "a1", "ts": ts, "type": "message.sent", "account": "q1", "peer": "eve"}
         await made.send([reply])
-        assert await may() is True
+        allowed = await may()
+        assert (allowed["allowed"], allowed["challenge"]) == (True, None)
         await made.send(
             [{"id": "c99", "ts": ts, "type": "message.sent", "account": "eve", "peer": "q99"}]
         )
-        assert await may() is False
+        assert (await may())["allowed"] is False
         await made.ask("POST", "/v1/accounts/eve/extension", json={"reason": BECAUSE})
         assert await may() is True
 
@@ -236,11 +240,12 @@ def test_decide_allows_a_new_chat_for_each_reply(live: Live) -> None:
 
 
 def _limit(engine: Any, account: str) -> None:
-    """Put an account under a limit, as the kernel would."""
+    """Put an account under a limit on doubt, as the kernel would."""
     slot = int(engine.fanout.accounts.slots(service_harness.names(account))[0])
     row = engine.core.rows[slot % 64].records[slot // 64]
     row["enforcement"], row["until"] = 3, int(row["clock"]) + 86_400
     row["quota"] = NEW_CHATS
+    row["flags"] |= ON_DOUBT
 
 
 def test_erasure_removes_pseudonyms_and_keeps_decisions(tmp_path: Path, live: Live) -> None:

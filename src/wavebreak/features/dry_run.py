@@ -19,7 +19,7 @@ import pyarrow as pa
 from wavebreak.features import kernel
 from wavebreak.features.facts import NO_FACT, Fanout, decode_events, locate_columns
 from wavebreak.features.interner import Interner, NameSpans
-from wavebreak.features.layout import NONE, SHARD_BITS, SHARDS
+from wavebreak.features.layout import NONE, ON_DOUBT, SHARD_BITS, SHARDS
 from wavebreak.features.pair_table import FULL, find
 from wavebreak.features.shards import ShardedKernel
 
@@ -32,7 +32,8 @@ class DryRunResult:
 
     `refused`: that outcome refuses the event. `hits` (dtype HIT) are the rules that newly fired and
     the outcome that the score newly asks for. `late`: the log would not have counted the event.
-    `quota`: new chats a day that a limit in force leaves.
+    `quota`: new chats a day that a limit in force leaves. `on_doubt`: it rests on doubt, so that a
+    passed challenge raises it.
     """
 
     outcome: int
@@ -41,6 +42,7 @@ class DryRunResult:
     hits: Any
     late: bool = False
     quota: int = 0
+    on_doubt: bool = False
 
 
 class _TemporarySlots:
@@ -84,11 +86,11 @@ def dry_run(core: ShardedKernel, fanout: Fanout, log: pa.RecordBatch) -> DryRunR
         row = core.row_of(slot)
         return DryRunResult(
             int(row["enforcement"]), int(row["until"]), False, core.no_hits(), at < 0,
-            int(row["quota"]),
+            int(row["quota"]), bool(row["flags"] & ON_DOUBT),
         )  # fmt: skip
     with _restoring(core, event) as saved:
         hits = _advance(core, event)
-        after = saved.enforcement()
+        after, on_doubt = saved.enforcement(), saved.on_doubt()
         refused = saved.refused()
     if after[::2] != saved.before[::2] and not refused:
         # Would the outcome that the event leads to have refused it?
@@ -96,7 +98,7 @@ def dry_run(core: ShardedKernel, fanout: Fanout, log: pa.RecordBatch) -> DryRunR
             saved.set_enforcement(*after)
             _advance(core, event)
             refused = saved.refused()
-    return DryRunResult(after[0], after[1], refused, hits, quota=after[2])
+    return DryRunResult(after[0], after[1], refused, hits, quota=after[2], on_doubt=on_doubt)
 
 
 def _advance(core: ShardedKernel, event: Any) -> Any:
@@ -152,6 +154,10 @@ class _SavedState:
     def set_enforcement(self, outcome: int, until: int, quota: int) -> None:
         """Put the actor under another outcome."""
         self.row["enforcement"], self.row["until"], self.row["quota"] = outcome, until, quota
+
+    def on_doubt(self) -> bool:
+        """Whether the limit in force rests on doubt."""
+        return bool(self.row["flags"][0] & ON_DOUBT)
 
     def refused(self) -> bool:
         """Whether the event was counted as refused."""

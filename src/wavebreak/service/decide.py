@@ -158,7 +158,8 @@ class DecidePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class DecideResponse(msgspec.Struct, frozen=True):
     """The response: `outcome` is the outcome in force with the action, `until` its end (ms).
 
-    `allowed` says whether the action may proceed. `mode` is ask, record or on_failure, `rules` are
+    `allowed` says whether the action may proceed. `challenge` is one to offer: it ends a challenge,
+    and raises what a limit on doubt leaves. `mode` is ask, record or on_failure, `rules` are
     those that newly fired, and `by_score` says that the model's score decided.
     """
 
@@ -233,7 +234,8 @@ class DecideResponder:
         known = lead < len(program.ids)
         until = tried.until * 1000 or None
         refused = _refused(event, tried) and not self._fits_quota(engine, log, tried)
-        challenged = tried.outcome == _CHALLENGE
+        raises = refused and tried.outcome == _LIMIT and tried.on_doubt
+        challenged = tried.outcome == _CHALLENGE or raises
         action = program.actions[lead] if known else "challenge"
         return DecideResponse(
             event.account,
