@@ -117,8 +117,8 @@ def test_decide_records_only_in_record_mode(server: Server) -> None:
     assert refused
     first = refused[0]
     assert first["outcome"] in ("challenge", "limit", "restrict", "suspend", "ban")
-    assert first["rules"]
     assert first["mode"] == "record"
+    assert any(answer["rules"] for answer in told), "the act that led to it names its rule"
     assert decide(server, sent(999, account="flooder", ts=NOON + 90_000))["allowed"] is False
     assert decide(server, sent(999, account="somebody", ts=NOON + 90_000))["allowed"] is True
 

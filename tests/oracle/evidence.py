@@ -154,12 +154,14 @@ class Evidence:
         marks.add("started")
         self._first[peer] = bucket
         if not is_cold(fact, known):
+            marks.discard("trial")
             return
         if bucket > clock - 16:
             self.places[bucket] = min(self.places[bucket] + 1, SMALL)
         marks.add("stranger")
         waiting = sum(t.bucket == bucket and t.reached for t in self.trials)
         if waiting >= SMALL or self._newcomer(peer, fact):
+            marks.discard("trial")
             return
         self._restart()
         self.trials.append(_Trial(bucket, clock))

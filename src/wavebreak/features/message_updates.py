@@ -280,7 +280,8 @@ def _update_first_contact(w: Any, sh: Any, row: Any, ev: Any, flags: int, now: i
         if stranger:
             contribute_to_places(w, row, COLD, 1)
     record_new_chat(w, row, ev.peer, now)
-    return _begin_trial(w, sh, row, ev, flags, now) if stranger else flags
+    # What it was as an added stranger ends: a chat begins, whose answer is no trial's.
+    return _begin_trial(w, sh, row, ev, flags, now) if stranger else flags & ~TRIAL
 
 
 @compiled()
@@ -290,7 +291,7 @@ def _begin_trial(w: Any, sh: Any, row: Any, ev: Any, flags: int, now: int) -> in
     flags |= STRANGER
     full = row.tried_1d[(now // 5760) & 15] == 255 or row.contacted == 65535
     if full or row.trials == 65535 or is_newcomer(people_of(w)[ev.peer], now):
-        return flags
+        return flags & ~TRIAL
     restart_due(w, sh, row)
     _count_trial(row, now, 1)
     row.contacted += 1

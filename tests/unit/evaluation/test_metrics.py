@@ -175,7 +175,7 @@ def test_every_share_has_an_interval(evaluation: Evaluation) -> None:
     low, high = intervals["families"]["blast"]["actioned"]
     expected = binomtest(3, 5).proportion_ci(method="exact")
     assert (low, high) == pytest.approx((expected.low, expected.high))
-    assert set(intervals["personas"]["shop"]) == PERSONA_KEYS - {"accounts"} | {"actioned", "met"}
+    assert set(intervals["personas"]["shop"]) == PERSONA_KEYS - {"accounts"} | {"actioned"}
 
 
 @pytest.mark.parametrize(("count", "of"), [(0, 7), (7, 7), (1, 200), (150, 1000)])
