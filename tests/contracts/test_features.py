@@ -15,7 +15,7 @@ from wavebreak.schema.events import EVENTS, TYPES
 WINDOWS = ("15s", "5m", "1h", "1d", "7d", "all", "now")
 OF_ANSWERS = {
     "registration_suspicions", "changes_after_answer", "enforcement_level", "strikes", "refused",
-    "challenges_lapsed",
+    "challenges_passed", "challenges_lapsed",
 }  # fmt: skip
 """Features of our own answers: zero in streams without rules."""
 FIELDS = {name: set(kind.__struct_fields__) for name, kind in zip(TYPES, EVENTS, strict=True)}
