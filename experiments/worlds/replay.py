@@ -18,6 +18,7 @@ import json
 import sys
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
@@ -121,9 +122,8 @@ class Replay:
         self.state: dict[str, str] = {}
         self.delivered_in: dict[str, Counter[str]] = defaultdict(Counter)
 
-    def run(self, profile: coverage.Profile) -> None:
+    def run(self) -> None:
         """Give the whole log to the engine."""
-        del profile
         log = self.world.log
         ts = log.column("ts").to_numpy()
         edges = [*range(int(ts[0]), int(ts[-1]) + SLICE_MS, SLICE_MS), int(ts[-1]) + SLICE_MS]
@@ -204,15 +204,13 @@ class Replay:
         if outcome == "challenge":
             self._ask(account, decision.ts)
 
-    @property
+    @cached_property
     def account_of(self) -> dict[str, str]:
         """Account of each event."""
-        if not hasattr(self, "_account_of"):
-            log = self.world.log
-            self._account_of = dict(
-                zip(log.column("id").to_pylist(), log.column("account").to_pylist(), strict=True)
-            )
-        return self._account_of
+        log = self.world.log
+        return dict(
+            zip(log.column("id").to_pylist(), log.column("account").to_pylist(), strict=True)
+        )
 
 
 def measure(replay: Replay, name: str) -> Result:
@@ -324,7 +322,7 @@ def main(arguments: list[str] | None = None) -> int:
         engine = Engine(load_policy(chosen.policy), profile, enforce=True,
                         model=load_selected(chosen.model))  # fmt: skip
         replay = Replay(world, engine)
-        replay.run(profile)
+        replay.run()
         results.append(measure(replay, directory.name))
         show(results[-1], console)
         if chosen.rules:
