@@ -28,7 +28,7 @@ from benchmarks.figures import Figure, figure
 
 NAME = "service"
 RUNS = 3
-SERVERS = Path(__file__).parents[1] / "servers.py"
+SERVERS = Path(__file__).parents[1] / "tests" / "support" / "external_servers.py"
 PEERS = "a rules engine with a durable HTTP path: 54 requests/s; with windows of its own: 9"
 _PROGRAM = "from wavebreak.cli import main; main()"
 _MIB = 1 << 20

@@ -72,6 +72,21 @@ class Result:
     benign: dict[str, Group] = field(default_factory=dict)
     abusive: dict[str, Group] = field(default_factory=dict)
     rules: dict[str, dict[str, int]] = field(default_factory=dict)
+    linking: Linking | None = None
+
+
+@dataclass
+class Linking:
+    """Accounts that were linked at the end, against the operators of the labels."""
+
+    operators: int = 0
+    benign: int = 0
+    abusive: int = 0
+    mixed: int = 0
+    known_operators: int = 0
+    found_operators: int = 0
+    known_accounts: int = 0
+    found_accounts: int = 0
 
 
 @dataclass
@@ -80,6 +95,7 @@ class World:
 
     log: pa.Table
     label: dict[str, tuple[bool, str]]
+    operator: dict[str, str]
     unwanted: set[str]
     because: dict[str, str]
     passes: dict[str, int]
@@ -90,9 +106,9 @@ def load_world(directory: Path) -> World:
     edge = Pseudonymizer(b"a key of the experiment alone")
     log = pa.Table.from_batches([b.log for b in read(directory, edge, batch=100_000)])
     with (directory / "labels.csv").open(encoding="utf-8", newline="") as lines:
-        label = {
-            r["account"]: (r["label"] == "abusive", r["family"]) for r in csv.DictReader(lines)
-        }
+        rows = list(csv.DictReader(lines))
+    label = {r["account"]: (r["label"] == "abusive", r["family"]) for r in rows}
+    operator = {r["account"]: r["operator"] for r in rows if r["operator"]}
     unwanted, because = set[str](), dict[str, str]()
     with (directory / "truth.csv").open(encoding="utf-8", newline="") as lines:
         for row in csv.DictReader(lines):
@@ -103,7 +119,7 @@ def load_world(directory: Path) -> World:
     with (directory / "passes.csv").open(encoding="utf-8", newline="") as lines:
         passes = {r["account"]: int(float(r["delay_s"])) for r in csv.DictReader(lines)
                   if r["passes"] == "1"}  # fmt: skip
-    return World(log, label, unwanted, because, passes)
+    return World(log, label, operator, unwanted, because, passes)
 
 
 class Replay:
@@ -235,10 +251,39 @@ def measure(replay: Replay, name: str) -> Result:
         if sender is not None:
             sender.unwanted += 1
             sender.delivered += event not in replay.refused and event not in replay.gone
+    result.linking = measure_linking(replay)
     result.rules = {
         rule: dict(counts.most_common(6)) for rule, counts in sorted(replay.rules.items())
     }
     return result
+
+
+def measure_linking(replay: Replay) -> Linking:
+    """Compare the linked accounts with the operators that the labels name.
+
+    An operator of the labels with at least two accounts is found if two of them are linked.
+    """
+    world, found = replay.world, Linking()
+    members: dict[str, set[str]] = defaultdict(set)
+    for account, operator in world.operator.items():
+        members[operator].add(account)
+    linked: dict[str, set[str]] = defaultdict(set)
+    for operator in replay.engine.operators():
+        if operator.victims:
+            continue
+        found.operators += 1
+        bad = [a for a in operator.accounts if world.label.get(a, (False, ""))[0]]
+        found.abusive += len(bad)
+        found.benign += len(operator.accounts) - len(bad)
+        found.mixed += 0 < len(bad) < len(operator.accounts)
+        for name, count in Counter(world.operator.get(a, "") for a in bad).items():
+            if count > 1:
+                linked[name] |= {a for a in bad if world.operator.get(a) == name}
+    several = {name: accounts for name, accounts in members.items() if len(accounts) > 1}
+    found.known_operators, found.found_operators = len(several), len(linked.keys() & several)
+    found.known_accounts = sum(map(len, several.values()))
+    found.found_accounts = sum(len(linked[name]) for name in several)
+    return found
 
 
 def _count_first_messages(replay: Replay, groups: dict[str, Group]) -> None:
@@ -292,6 +337,13 @@ def show(result: Result, console: Console) -> None:
                           f"{100 * share:.1f}",
                           str(g.delivered if abusive else g.refused_first))  # fmt: skip
         console.print(table)
+    if result.linking is not None:
+        at = result.linking
+        console.print(
+            f"linking: {at.operators} operators of {at.abusive} abusive and {at.benign} benign "
+            f"accounts ({at.mixed} mixed); of {at.known_operators} operators with several accounts "
+            f"{at.found_operators} found, of their {at.known_accounts} accounts {at.found_accounts}"
+        )
     shares = [1 - g.delivered / g.unwanted for g in result.abusive.values() if g.unwanted]
     slowed = [g.any / g.accounts for g in result.abusive.values()]
     console.print(

@@ -238,6 +238,10 @@ def _without_rules(_: AccountHistory) -> float:
     return 0.0
 
 
+def _without_links(_: AccountHistory) -> float:
+    return 1.0
+
+
 FORMULAS: dict[str, Formula] = _CLUSTERS | {
     "age_s": lambda s: _since(s, s.of("registered")),
     "known_s": lambda s: s.clock - s.facts[0].now,
@@ -299,6 +303,10 @@ FORMULAS: dict[str, Formula] = _CLUSTERS | {
     "stranger_complaints": _evidence(lambda e: e.complaints),
     "unanswered_strangers_1d": _evidence(Evidence.taken),
     "recipients_on_device": _recipients_on_device,
+    "operator_accounts": _without_rules,
+    "operator_abusive_accounts": _without_rules,
+    "operator_unanswered_evidence": _without_links,
+    "operator_complaint_evidence": _without_links,
     "label_abusive": lambda s: _label(s, 0),
     "label_benign": lambda s: _label(s, 1),
 }

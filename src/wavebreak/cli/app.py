@@ -24,6 +24,7 @@ COMMANDS = {
     "simulate": "events", "import": "events", "profile": "events",
     "rules": "policy", "features": "policy",
     "train": "training", "model": "training",
+    "operators": "operators",
     "replay": "monitoring", "drift": "monitoring",
     "red-team": "red_team",
     "claim": "claims",
@@ -149,6 +150,9 @@ app = typer.Typer(
 imports = _group(app, "import", "Convert another system's trace into events.")
 rules = _group(app, "rules", "List, show and check the rules of a policy.")
 features = _group(app, "features", "List and show the features that rules and models read.")
+operators = _group(
+    app, "operators", "List and show accounts that seem to be of one operator, and why."
+)
 models = _group(app, "model", "Show what a model reads and from which score it acts.")
 ledgers = _group(
     app, "ledger", "Verify a ledger of sealed decisions, and show its entries with proofs."

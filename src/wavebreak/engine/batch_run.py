@@ -47,6 +47,7 @@ from wavebreak.features.layout import OUTCOMES
 from wavebreak.io import Batch, events_file, read
 from wavebreak.model import Model
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.linking import storage as operators_file
 from wavebreak.rules import Policy
 from wavebreak.schema import coverage
 from wavebreak.schema.coverage import Profile
@@ -99,7 +100,8 @@ def run(
 
     Args:
         source: An events file, a directory with one, or "-" for JSON Lines on standard input.
-        out: Directory for decisions.jsonl, refused.jsonl, accounts.parquet and summary.json.
+        out: Directory for decisions.jsonl, refused.jsonl, operators.jsonl,
+            accounts.parquet and summary.json.
         policy: Rules and enforcement settings.
         edge: Pseudonymizes phone numbers, addresses and devices of raw events.
         profile_path: Field coverage of the stream; by default the file beside the events, else
@@ -154,6 +156,7 @@ def run(
         else:
             _close_last_epoch(engine, output, sealer)
     seconds = time.perf_counter() - start
+    operators_file.save(engine.operators(), out)
     table = accounts_table(engine)
     pq.write_table(table, out / "accounts.parquet", compression="zstd")
     summary = _summary(engine, output.counts, seconds, table.num_rows)

@@ -21,6 +21,7 @@ from wavebreak.features.facts import Fanout, Segment
 from wavebreak.features.kernel import NO_CHANGE
 from wavebreak.features.layout import OUTCOMES
 from wavebreak.features.shards import RESERVED_ACCOUNTS, ShardedKernel
+from wavebreak.linking import Linker, Operator
 from wavebreak.rules import Policy, compile_rules
 from wavebreak.schema.coverage import Profile
 
@@ -81,8 +82,10 @@ class Engine:
         self.covered = covered_features(profile, scored=model is not None)
         self.program = compile_rules(policy, self.covered)
         self.fanout = Fanout(lateness_s=lateness_s)
+        kernel_policy = build_kernel_policy(self.program, model, self.covered)
+        self.linker = Linker(kernel_policy.tests, accounts=accounts)
         self.core = ShardedKernel(
-            build_kernel_policy(self.program, model, self.covered),
+            kernel_policy,
             coverage_mask(self.covered),
             enforce=enforce,
             workers=workers,
@@ -124,7 +127,8 @@ class Engine:
         return list(self._close(self.core.epoch + 1)) if self.core.epoch >= 0 else []
 
     def _close(self, following: int) -> Iterator[Decision]:
-        yield from self._decisions(self.core.close(following))
+        linked = self.linker.close(self.core.partials(), self.core, following)
+        yield from self._decisions(self.core.close(following, linked))
         self._ids.clear()
 
     def _decisions(self, hits: Any) -> Iterator[Decision]:
@@ -157,10 +161,16 @@ class Engine:
         """Return how often each rule newly fired, shadow rules and labels included."""
         return dict(zip(self.program.ids, self.fired.tolist(), strict=True))
 
+    def operators(self) -> list[Operator]:
+        """Return the operators that the accounts seem to have, those with most accounts first."""
+        names = self.fanout.accounts.texts
+        return self.linker.operators(self.core, lambda slots: names(slots).to_pylist())
+
     def dump(self) -> dict[str, Any]:
         """Return the state as named arrays, also within an epoch."""
         arrays = {f"core.{name}": array for name, array in self.core.dump().items()}
         arrays |= {f"fanout.{name}": array for name, array in self.fanout.dump().items()}
+        arrays |= {f"linker.{name}": array for name, array in self.linker.dump().items()}
         bases = [base for base, _ in self._ids]
         ids = pa.concat_arrays([pa.array([], pa.string()), *(ids for _, ids in self._ids)])
         sizes, text = pc.binary_length(ids).to_numpy().astype(np.int64), ids.buffers()[2]
@@ -175,6 +185,7 @@ class Engine:
         """Restore the state from a dump made with the same policy and profile."""
         self.core.load(_under("core.", arrays))
         self.fanout.load(_under("fanout.", arrays))
+        self.linker.load(_under("linker.", arrays))
         self.fired, self.asked = arrays["fired"].copy(), arrays["asked"].copy()
         ends = np.concatenate(([0], np.cumsum(arrays["ids.sizes"]))).astype(np.int32)
         parts = map(pa.py_buffer, (ends, arrays["ids.text"].copy()))

@@ -22,6 +22,7 @@ from wavebreak.features.layout import (
     CONTACT,
     COUNTRY_KNOWN,
     COUNTRY_MISMATCH,
+    FOUND,
     GROUPED,
     HUNTED,
     JOINED,
@@ -37,6 +38,7 @@ from wavebreak.features.layout import (
     REPORTED,
     STARTED,
     TRIAL,
+    TRIED,
     WROTE,
 )
 from wavebreak.features.memory import contribute, pairs_of, people_of, rares_of
@@ -212,6 +214,7 @@ def update_member_added(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int
     if (flags & (WROTE | REPLIED | CONTACT | ADDED)) == 0:
         _count_stranger_added(r, now, 1)
         record_approach(w, row, ev.peer, True)
+        contribute(w, TRIED, int64(ev.account), int64(ev.peer))
         full = row.trials == 65535 or r.add_trials == 65535
         if not full and not is_newcomer(people_of(w)[ev.peer], now):
             advance_windows(row)
@@ -288,7 +291,7 @@ def update_complaint(
     kin = registered_near(by.born, r.reporters, people)
     amount = report_weight(by.confirmed, by.refuted, proven, (flags & REPLIED) != 0, kin, crowd)
     if counted:
-        _count_trial_complaint(w, row, r, amount)
+        _count_trial_complaint(w, row, r, int64(ev.peer), amount)
     if block:
         _count_block(r, now, 1)
         _count_block_weight(r, now, amount)
@@ -307,10 +310,11 @@ def update_complaint(
 
 
 @compiled()
-def blame_entities(w: Any, row: Any, r: Any) -> None:
+def blame_entities(w: Any, row: Any, r: Any, account: int) -> None:
     """Lower the reputation of the account's entities and mark its last cold targets, once."""
     if row.flags & BLAMED:
         return
+    contribute(w, FOUND, account, 1)
     row.flags = np.int64(row.flags) | BLAMED
     r.blamed[0], r.blamed[1], r.blamed[2], r.blamed[3] = (
         row.network, row.block, row.device, row.client,
@@ -327,7 +331,7 @@ outside evidence alone, never an action of ours."""
 
 
 @compiled()
-def _count_trial_complaint(w: Any, row: Any, r: Any, weight: int) -> None:
+def _count_trial_complaint(w: Any, row: Any, r: Any, account: int, weight: int) -> None:
     """Count a complaint of a stranger written to or added, by its weight in 1/256 (1 at most)."""
     terms = terms_of(w)
     row.complaints = min(int64(row.complaints) + 1, 65535)
@@ -335,7 +339,7 @@ def _count_trial_complaint(w: Any, row: Any, r: Any, weight: int) -> None:
     for j in range(3):
         row.complaint_bits[j] += terms[COMPLAINT_AT + (WEIGHTS + 1) * j + at]
     if complaint_value(terms, row) >= BLAME_FROM:
-        blame_entities(w, row, r)
+        blame_entities(w, row, r, account)
 
 
 @compiled()
@@ -389,12 +393,13 @@ def apply_label(w: Any, row: Any, r: Any, ev: Any) -> bool:
     """Apply a label. True for `benign`, which ends enforcement."""
     if ev.label == 0:
         row.flags = (np.int64(row.flags) | LABEL_ABUSIVE) & ~LABEL_BENIGN
-        blame_entities(w, row, r)
+        blame_entities(w, row, r, int64(ev.account))
         settle_reporters(w, r, CONFIRMED)
         return False
     if ev.label != 1:
         return False
     withdraw_blame(w, row, r)
+    contribute(w, FOUND, int64(ev.account), -1)
     advance_windows(row)
     clear_tests(row, r)
     row.flags = (np.int64(row.flags) | LABEL_BENIGN) & ~LABEL_ABUSIVE

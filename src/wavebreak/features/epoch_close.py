@@ -56,6 +56,29 @@ def re_evaluate_touched(shards: Any, w: Any, closed: int) -> bool:
 
 
 @compiled()
+def re_evaluate_linked(shards: Any, w: Any, slots: Any, closed: int, position: int) -> bool:
+    """Re-evaluate accounts whose operator changed in `closed`, by the rules alone.
+
+    Their clocks move to its end, and `position`, its last event, is their trigger. `w.at_fact` is
+    the position of the pass. Returns False when a buffer must grow first, like
+    `kernel.process_segment`.
+    """
+    now = np.int64(closed) * 60 + 59
+    while w.at_fact < slots.size:
+        account = np.int64(slots[w.at_fact])
+        w.at_shard = account & (shards.size - 1)
+        sh = shards[w.at_shard]
+        if not has_room(w, sh):
+            return False
+        row = rows_of(sh)[account >> SHARD_BITS]
+        advance_clock(row, now)
+        expire_enforcement(w, sh, row)
+        evaluate_account(w, sh, row, position, now * 1000, account, 0, EPOCH, False)
+        w.at_fact += 1
+    return True
+
+
+@compiled()
 def re_evaluate_newcomers(shards: Any, w: Any, slots: Any, closed: int, position: int) -> bool:
     """Re-evaluate young accounts on an entity whose other account was restricted in `closed`.
 

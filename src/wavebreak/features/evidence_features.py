@@ -15,6 +15,8 @@ _TRIAL = (
     "strangers it wrote to first: no earlier chat, no address-book tie, not known to have "
     "registered within a week (as of the last epoch)"
 )
+_TIES = ("message.sent",)
+_OPERATOR = "that seem to be of the same operator (`linking`)"
 
 EVIDENCE_FEATURES: tuple[F | W, ...] = (
     F("unanswered_evidence", "times", "evidence", "all, with restarts",
@@ -51,4 +53,17 @@ EVIDENCE_FEATURES: tuple[F | W, ...] = (
       "a new phone and much to tell", "slow takeovers"),
     F("challenges_passed", "challenges", "enforcement", "all", "Challenges passed (at most 255).",
       ("challenge.passed",), "none", "click farms"),
+    F("operator_accounts", "accounts", "operators", "14d",
+      "Other accounts " + _OPERATOR + " (at most 255).", _TIES,
+      "people who share a device, or arrived together", "operators without overlap"),
+    F("operator_abusive_accounts", "accounts", "operators", "14d",
+      "Of them, those found abusive by outside evidence: complaints with proof, or a label.",
+      _TIES, "a sibling of an abuser on one device", "operators whom nobody reports"),
+    F("operator_unanswered_evidence", "times", "operators", "14d",
+      "E-value of the reply test over all accounts " + _OPERATOR + ", itself included, rounded "
+      "down to a quarter of a doubling. It bounds nothing for one account: friction alone may rest "
+      "on it.", _TIES, "a tie that is none", "operators without overlap"),
+    F("operator_complaint_evidence", "times", "operators", "14d",
+      "The same of the complaint test.", (*_TIES, "user.reported|user.blocked"),
+      "a tie that is none", "operators whom nobody reports"),
 )  # fmt: skip

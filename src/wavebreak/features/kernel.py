@@ -77,6 +77,7 @@ from wavebreak.features.layout import (
     SCORED,
     SCORED_AT,
     SHARD_BITS,
+    TAKEN,
     TO_GROUP,
     UNTIL,
     WROTE,
@@ -300,8 +301,8 @@ RAISE = 8
 """New chats a day that the first challenge passed under a limit on doubt adds to its allowance;
 each further one adds half of that, at least two."""
 DELTAS_A_FACT = 40
-"""Most contributions of one account event (label 4 + 4 + 4, decision two more, registration 12,
-first contact 7)."""
+"""Most contributions of one account event (label 4 + 4 + 5, decision three more, registration 12,
+first contact 8)."""
 NO_CHANGE = 255
 
 
@@ -421,6 +422,8 @@ def _enforce(
         r = rare_row(sh, row)
         r.answered = np.int64(row.clock) + 1
         r.met |= MET_CHALLENGE if outcome == 2 else (MET_LIMIT if outcome == 3 else 0)
+        if outcome == 2 and row.quota == HELD:
+            contribute(w, TAKEN, account, 1)
         if outcome >= RESTRICT:
             _count_strike(row, r, _decision_stage(w, row, (answer >> 8) & 255, kind), position, at)
     _publish_enforcement(w, row, account)

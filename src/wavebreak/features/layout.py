@@ -89,6 +89,9 @@ ROW = _layout(
     ("answered", ("u2", (2,))), ("trials", "u2"), ("trials_answered", "u2"), ("contacted", "u2"),
     ("complaints", "u2"), ("complaint_bits", ("u4", (3,))), ("debts", ("u1", (4,))),
     ("restarts", "u1"), ("recipients_on_device", "u1"), ("quota", "u1"), ("companion", "u4"),
+    # Its operator, a hypothesis (`linking`): other accounts, those of them found abusive, and the
+    # pooled evidence of all (four times log2).
+    ("tied", "u1"), ("tied_found", "u1"), ("tied_unanswered", "u1"), ("tied_complaints", "u1"),
     *_rings("sends_15s", "sends_5m", "first_1h", "sends_1h", "sends_1d", "sends_7d", "first_1d",
             "first_7d", "peers_1d", "replied_7d"),
 )  # fmt: skip
@@ -205,6 +208,9 @@ for JOINED the slot of the account that registers, plus one."""
 GOOD, BAD, ARRIVALS, JOINED, COLD, OPENED, ANSWERED = range(7)
 CONFIRMED, REFUTED, HUNTED, COURTED, BORN, ENFORCEMENT, UNTIL = range(7, 14)
 ON_NETWORK, ON_BLOCK, ON_DEVICE, ACCUSED = range(14, 18)
+TRIED, FOUND, TAKEN = range(18, 21)
+"""Facts for linking, which merge into nothing here: a stranger written to or added (amount: its
+slot); found abusive by outside evidence (1), or not so after all (-1); a takeover found."""
 
 WORKER = np.dtype(
     [(name, "i8") for name in (

@@ -22,10 +22,11 @@ from wavebreak.features.layout import (
     STARTED,
     STRANGER,
     TRIAL,
+    TRIED,
     UNKNOWN,
     WROTE,
 )
-from wavebreak.features.memory import pairs_of, people_of, rares_of
+from wavebreak.features.memory import contribute, pairs_of, people_of, rares_of
 from wavebreak.features.pair_table import (
     find,
     first_bucket,
@@ -275,6 +276,7 @@ def _update_first_contact(w: Any, sh: Any, row: Any, ev: Any, flags: int, now: i
         for j in range(3, 0, -1):
             row.targets[j] = row.targets[j - 1]
         row.targets[0] = ev.peer + 1
+        contribute(w, TRIED, int64(ev.account), int64(ev.peer))
     if is_young(row):
         contribute_to_places(w, row, OPENED, 1)
         if stranger:

@@ -28,6 +28,7 @@ from wavebreak.features.layout import (
     ON_NETWORK,
     OPENED,
     REFUTED,
+    TRIED,
     UNTIL,
 )
 from wavebreak.features.shared_state import EPOCHS_A_DAY
@@ -123,6 +124,8 @@ def merge_contributions(
     """
     for i in range(n):
         table, key, amount = deltas[i].table, deltas[i].key, np.int64(deltas[i].amount)
+        if table >= TRIED:
+            continue
         if table == JOINED:
             _add_newcomer(newcomers[key], amount)
             amount = np.int64(1)

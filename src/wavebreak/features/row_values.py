@@ -22,6 +22,7 @@ from wavebreak.features.layout import (
     LABEL_BENIGN,
     UNKNOWN,
 )
+from wavebreak.features.sequential_tests import quarter_power
 from wavebreak.features.window_counters import RARE_FEATURES, READERS
 from wavebreak.features.windows import nibble_ring_total, ring_part, ring_total
 
@@ -281,6 +282,26 @@ def stranger_complaints(row: Any) -> int:
 def recipients_on_device(row: Any) -> float:
     there = row.device_changed > 0 or row.linked > 0
     return float(row.recipients_on_device) if there else NAN
+
+
+@compiled()
+def operator_accounts(row: Any) -> int:
+    return int64(row.tied)
+
+
+@compiled()
+def operator_abusive_accounts(row: Any) -> int:
+    return int64(row.tied_found)
+
+
+@compiled()
+def operator_unanswered_evidence(row: Any) -> float:
+    return quarter_power(int64(row.tied_unanswered))
+
+
+@compiled()
+def operator_complaint_evidence(row: Any) -> float:
+    return quarter_power(int64(row.tied_complaints))
 
 
 RARE_ROW_FEATURES: Final = (

@@ -122,6 +122,28 @@ def _powers() -> Any:
 
 _POWERS = _powers()
 _TWOS = np.array([2.0**i for i in range(-60, 62)])
+_STEPS = np.arange(4 * MOST_LOG // ONE_BIT + 1)
+_QUARTERS = _POWERS[64 * (_STEPS & 3)] * _TWOS[60 + (_STEPS >> 2)]
+
+
+@compiled()
+def quarter_power(quarters: int) -> float:
+    """2 to `quarters` / 4, at most 2^60: an e-value as a row stores it.
+
+    >>> [quarter_power(q) for q in (0, 4, 40)]
+    [1.0, 2.0, 1024.0]
+    """
+    value: float = _QUARTERS[min(int64(quarters), 240)]
+    return value
+
+
+def quarters_of(value: float) -> int:
+    """The greatest number whose `quarter_power` is at most an e-value; from 0 to 240.
+
+    >>> [quarters_of(v) for v in (0.3, 1.0, 1.9, 1024.0, 1e30)]
+    [0, 0, 3, 40, 240]
+    """
+    return max(int(np.searchsorted(_QUARTERS, value, side="right")) - 1, 0)
 
 
 @compiled(inline="always")

@@ -166,6 +166,7 @@ class Worker:
         return self.record
 
 
+_NOBODY = np.zeros(0, np.int64)
 RESERVED_ACCOUNTS = 1 << 24
 """Accounts for which address space is reserved at the start (memory is used as accounts appear)."""
 
@@ -326,13 +327,14 @@ class ShardedKernel:
         """
         return self._partials
 
-    def close(self, following: int) -> Any:
+    def close(self, following: int, linked: Any = _NOBODY) -> Any:
         """Close the open epoch and open `following`; return hits of accounts re-evaluated.
 
         Contributions are merged first. Then the accounts touched in the epoch are re-evaluated
         where the reputation of their network, block, device or client changed, and so are the
-        newcomers on an entity of a restricted account. An epoch without account events merges
-        nothing, so it can be skipped.
+        newcomers on an entity of a restricted account, and `linked`, the accounts whose operator
+        changed (slots, int64). An epoch without account events merges nothing, so it can be
+        skipped.
         """
         closed, partials = self.epoch, self.partials()
         for partial in partials:
@@ -345,6 +347,8 @@ class ShardedKernel:
         if (self.policy.wake >> EPOCH) & 1 or self.workers[0].record["scoring"]:
             self._each(lambda number: self._re_evaluate_touched(self.workers[number], closed))
             self._re_evaluate_newcomers(newcomers_beside(partials, self.newcomers.records), closed)
+        if (self.policy.wake >> EPOCH) & 1 and linked.size:
+            self._re_evaluate_linked(linked, closed)
         for worker in self.workers:
             worker.record["touched_n"] = 0
         self._begin(-1)
@@ -359,6 +363,11 @@ class ShardedKernel:
     def _re_evaluate_newcomers(self, slots: Any, closed: int) -> None:
         w = self.workers[0].begin()
         while not epoch_close.re_evaluate_newcomers(self.shards, w, slots, closed, self.last):
+            self.grow(int(w["at_shard"]), self.workers[0])
+
+    def _re_evaluate_linked(self, slots: Any, closed: int) -> None:
+        w = self.workers[0].begin()
+        while not epoch_close.re_evaluate_linked(self.shards, w, slots, closed, self.last):
             self.grow(int(w["at_shard"]), self.workers[0])
 
     def row_of(self, slot: int) -> Any:

@@ -222,6 +222,10 @@ def _evidence_values(w: Any, row: Any, out: Any) -> None:
     out[At.stranger_answers] = row_values.stranger_answers(row)
     out[At.stranger_complaints] = row_values.stranger_complaints(row)
     out[At.recipients_on_device] = row_values.recipients_on_device(row)
+    out[At.operator_accounts] = row_values.operator_accounts(row)
+    out[At.operator_abusive_accounts] = row_values.operator_abusive_accounts(row)
+    out[At.operator_unanswered_evidence] = row_values.operator_unanswered_evidence(row)
+    out[At.operator_complaint_evidence] = row_values.operator_complaint_evidence(row)
 
 
 _RARELY = np.array([INDEX[name] for name in row_values.RARE_ROW_FEATURES])

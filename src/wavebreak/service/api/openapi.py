@@ -13,6 +13,7 @@ from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
 
 from wavebreak.engine.decision import Decision
+from wavebreak.linking import Operator
 from wavebreak.reports.html import html_table, join_html, page
 from wavebreak.reports.tables import Table
 from wavebreak.schema.events import AnyEvent
@@ -37,7 +38,9 @@ INTRODUCTION = (
     "problem details (RFC 9457) and repeat no value of the request."
 )
 _REF = "#/components/schemas/{name}"
-_STRUCTS: tuple[Any, ...] = (Problem, AnyEvent, IngestResponse, DecideResponse, Decision, Quota)
+_STRUCTS: tuple[Any, ...] = (
+    Problem, AnyEvent, IngestResponse, DecideResponse, Decision, Operator, Quota,
+)  # fmt: skip
 
 
 def _struct_components() -> tuple[list[dict[str, Any]], dict[str, Any]]:

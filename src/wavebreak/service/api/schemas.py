@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from wavebreak.engine.decision import Decision
+from wavebreak.linking import Operator
 from wavebreak.rules.model import Outcome
 from wavebreak.schema.events import Label
 from wavebreak.service.auth import Scope
@@ -49,6 +50,10 @@ DecisionId = Annotated[str, Field(pattern="^[0-9a-f]{32}$", description="the dec
 WebhookId = Annotated[str, Field(description="the webhook's id")]
 KeyPrefix = Annotated[str, Field(description="the key's prefix")]
 DecisionJson = Annotated[Any, struct_schema(Decision)]
+OperatorId = Annotated[
+    str, Field(pattern="^op-[0-9a-f]{12}$", description="the operator's id")
+]
+OperatorJson = Annotated[Any, struct_schema(Operator)]
 QuotaJson = Annotated[Any, struct_schema(Quota)]
 
 
@@ -156,6 +161,19 @@ class PageQuery(QueryModel):
     def next_page(self, numbers: Iterable[int]) -> int:
         """Return the `since` of the next page, from the numbers of the items on this one."""
         return max(numbers, default=self.since)
+
+
+class OperatorsQuery(QueryModel):
+    """How many operators are wanted, those with most accounts first."""
+
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
+
+class Operators(ResponseModel):
+    """Accounts that seem to be of one operator; `total` counts those that are not listed too."""
+
+    operators: list[OperatorJson]
+    total: int
 
 
 class StreamQuery(QueryModel):

@@ -1,0 +1,343 @@
+"""Linker: facts of each epoch in, edges and operators out, and their mark on the accounts' rows.
+
+Facts come as the kernel's contributions, so that live, replay and shards link alike. Every ten
+minutes of the log's time the edges are updated and the operators rebuilt from those that live: what
+only unites is cheap to keep, what also expires is cheaper to rebuild.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from wavebreak.compiled.numba_runtime import compiled, int64
+from wavebreak.features.layout import (
+    DELTA,
+    FOUND,
+    JOINED,
+    ON_DEVICE,
+    REPLIED,
+    SHARD_BITS,
+    TAKEN,
+    TRIED,
+    WROTE,
+)
+from wavebreak.features.memory import GrowableArray, rows_of
+from wavebreak.features.message_updates import pair_flags
+from wavebreak.features.sequential_tests import quarter_power
+from wavebreak.linking.components import components
+from wavebreak.linking.edges import EDGE, Kind, add_support, drop_expired, edge_keys, ends, weights
+from wavebreak.linking.meetings import ROOM, VISITORS, meet
+from wavebreak.linking.operators import Edge, Operator, edge_evidence, operator_id, pool
+from wavebreak.linking.registrations import EPOCHS_AN_HOUR, REGISTRATION, close_hours
+
+TURN: Final = 10
+"""Epochs between two updates."""
+TARGETS_LAST: Final = 20_160
+DEVICES_LAST: Final = 43_200
+"""Epochs for which a first contact and a device's user are remembered: 14 and 30 days."""
+CHAIN_LASTS: Final = 10_080
+MOST_TAKEN: Final = 64
+"""Hijacked accounts that a newly hijacked one is compared with."""
+HIJACKED = np.dtype([("slot", "u4"), ("epoch", "u4"), ("device", "u4"), ("network", "u4")])
+_STATE = np.dtype([("found", "u1"), ("reversals", "u1")])
+_MARK = np.dtype(
+    [("slot", "i8"), ("tied", "u1"), ("found", "u1"), ("unanswered", "u1"), ("complaints", "u1")]
+)  # fmt: skip
+_READ: Final = (JOINED, ON_DEVICE, TRIED, FOUND, TAKEN)
+
+
+@compiled()
+def _collect(deltas: Any, wanted: Any, kept: Any, n: int) -> int:
+    """Append the facts that linking reads; return how many there are."""
+    for i in range(deltas.size):
+        if wanted[deltas[i].table]:
+            kept[n] = deltas[i]
+            n += 1
+    return n
+
+
+@compiled()
+def _places(shards: Any, slots: Any, out: Any) -> None:
+    """Number block, network, device and registration (s, plus one) of accounts."""
+    for i in range(slots.size):
+        account = int64(slots[i])
+        row = rows_of(shards[account & (shards.size - 1)])[account >> SHARD_BITS]
+        out[i, 0], out[i, 1] = row.block, row.network
+        out[i, 2], out[i, 3] = row.device, row.registered
+
+
+@compiled()
+def _contacted(shards: Any, slots: Any, out: Any) -> None:
+    """Strangers that accounts wrote to."""
+    for i in range(slots.size):
+        account = int64(slots[i])
+        row = rows_of(shards[account & (shards.size - 1)])[account >> SHARD_BITS]
+        out[i] = row.contacted
+
+
+@compiled()
+def _mark(shards: Any, marks: Any) -> int:
+    """Write marks into the accounts' rows; those that change are moved to the front."""
+    changed = int64(0)
+    for i in range(marks.size):
+        m = marks[i]
+        row = rows_of(shards[m.slot & (shards.size - 1)])[m.slot >> SHARD_BITS]
+        if (
+            row.tied == m.tied
+            and row.tied_found == m.found
+            and row.tied_unanswered == m.unanswered
+            and row.tied_complaints == m.complaints
+        ):
+            continue
+        row.tied = m.tied
+        row.tied_found = m.found
+        row.tied_unanswered = m.unanswered
+        row.tied_complaints = m.complaints
+        marks[changed].slot = m.slot
+        changed += 1
+    return changed
+
+
+class Linker:
+    """Links accounts over one log.
+
+    Args:
+        terms: Increments of the sequential tests (`sequential_tests.pack_terms`).
+        accounts: Accounts for which address space is reserved; more is reserved in steps.
+
+    """
+
+    def __init__(self, terms: Any, *, accounts: int = 1 << 24) -> None:
+        self.terms = terms
+        self.edges = np.zeros(0, EDGE)
+        self._targets = GrowableArray(VISITORS, accounts)
+        self._devices = GrowableArray(VISITORS, 1024)
+        self._states = GrowableArray(_STATE, accounts)
+        self._hijacked = np.zeros(0, HIJACKED)
+        self._waiting = np.zeros(0, REGISTRATION)
+        self._used = {"targets": 0, "devices": 0, "states": 0}
+        self._facts, self._n = np.zeros(4096, DELTA), 0
+        self._marked = np.zeros(0, np.int64)
+        self._wanted = np.isin(np.arange(256), _READ)
+
+    def close(self, partials: Sequence[Any], core: Any, following: int) -> Any:
+        """Take the facts of the epoch that `core` closes; return the accounts to evaluate anew.
+
+        To be called before the contributions are merged. `core` is the sharded kernel, `following`
+        the epoch that it opens next. Returns slots (int64), most often none.
+        """
+        for partial in partials:
+            if self._n + partial.size > self._facts.size:
+                more = np.zeros(2 * (self._n + partial.size), DELTA)
+                more[: self._n] = self._facts[: self._n]
+                self._facts = more
+            self._n = _collect(partial, self._wanted, self._facts, self._n)
+        if following // TURN == core.epoch // TURN:
+            return np.zeros(0, np.int64)
+        return self._update(core, core.epoch)
+
+    def _update(self, core: Any, epoch: int) -> Any:
+        facts, self._n = self._facts[: self._n], 0
+        before = self.edges.size
+        self._targets.fit(core.accounts)
+        self._states.fit(core.accounts)
+        self._devices.fit(len(core.entities))
+        self._used = {"targets": core.accounts, "states": core.accounts,
+                      "devices": len(core.entities)}  # fmt: skip
+        by_table = {table: facts[facts["table"] == table] for table in _READ}
+        moved = self._judge(by_table[FOUND])
+        moved |= self._meet_targets(by_table[TRIED], epoch)
+        moved |= self._meet_devices(core.shards, by_table[ON_DEVICE]["key"], epoch)
+        moved |= self._register(core.shards, by_table[JOINED]["amount"] - 1, epoch)
+        moved |= self._chain(core.shards, by_table[TAKEN]["key"], epoch)
+        self.edges = drop_expired(self.edges, epoch)
+        # Pooled evidence moves with every answer, so components of the same edges are read anew.
+        if not (moved or self.edges.size or before or self._marked.size):
+            return np.zeros(0, np.int64)
+        return self._write_marks(core.shards)
+
+    def _judge(self, facts: Any) -> bool:
+        """Note who was found abusive by outside evidence, and whom a person found benign."""
+        for fact in facts:
+            state = self._states.records[fact["key"]]
+            if fact["amount"] > 0:
+                state["found"] = 1
+            else:
+                state["found"], state["reversals"] = 0, min(int(state["reversals"]) + 1, 255)
+        return bool(facts.size)
+
+    def _support(self, one: Any, other: Any, kinds: Any, epoch: int) -> bool:
+        self.edges = add_support(self.edges, edge_keys(one, other), kinds, epoch)
+        return bool(one.size)
+
+    def _meet_targets(self, facts: Any, epoch: int) -> bool:
+        if not facts.size:
+            return False
+        pairs = np.unique(facts["amount"].astype(np.int64) << 32 | facts["key"].astype(np.int64))
+        one, other = self._met(self._targets, pairs, epoch, TARGETS_LAST)
+        found = self._states.records["found"]
+        after = (found[one] != found[other]) if one.size else np.zeros(0, bool)
+        return self._support(one, other, np.where(after, Kind.SUCCESSION, Kind.TARGETS), epoch)
+
+    def _met(self, places: GrowableArray, pairs: Any, epoch: int, lasts: int) -> tuple[Any, Any]:
+        """Note visits (place << 32 | slot, rising) and return who met whom (int64)."""
+        room = ROOM * pairs.size
+        one, other = np.zeros(room, np.int64), np.zeros(room, np.int64)
+        at, who = pairs >> 32, pairs & 0xFFFFFFFF
+        n = meet(places.records, at, who, epoch, lasts, one, other)
+        return one[:n], other[:n]
+
+    def _meet_devices(self, shards: Any, keys: Any, epoch: int) -> bool:
+        slots = np.unique(keys.astype(np.int64))
+        places = np.zeros((slots.size, 4), np.int64)
+        _places(shards, slots, places)
+        known = places[:, 2] > 0
+        pairs = np.sort((places[known, 2] - 1) << 32 | slots[known])
+        one, other = self._met(self._devices, pairs, epoch, DEVICES_LAST)
+        return self._support(one, other, np.full(one.size, Kind.DEVICE), epoch)
+
+    def _register(self, shards: Any, slots: Any, epoch: int) -> bool:
+        """Let registrations wait for the end of their hour, and tie those whose hour is over."""
+        slots = np.unique(slots.astype(np.int64))
+        places = np.zeros((slots.size, 4), np.int64)
+        _places(shards, slots, places)
+        new = np.zeros(slots.size, REGISTRATION)
+        new["hour"] = np.maximum(places[:, 3] - 1, 0) // (60 * EPOCHS_AN_HOUR)
+        new["block"], new["network"], new["slot"] = places[:, 0], places[:, 1], slots
+        waiting = np.concatenate([self._waiting, new])
+        self._waiting, (one, other, kinds) = close_hours(waiting, epoch)
+        return self._support(one, other, kinds, epoch)
+
+    def _chain(self, shards: Any, keys: Any, epoch: int) -> bool:
+        """Tie a hijacked account to those hijacked before that led to it."""
+        recent = self._hijacked[self._hijacked["epoch"].astype(np.int64) > epoch - CHAIN_LASTS]
+        one: list[int] = []
+        other: list[int] = []
+        for slot in np.unique(keys.astype(np.int64)).tolist():
+            places = np.zeros((1, 4), np.int64)
+            _places(shards, np.array([slot]), places)
+            network, device = int(places[0, 1]), int(places[0, 2])
+            for earlier in recent:
+                led = int(earlier["slot"])
+                same = (0 < device == earlier["device"]) or (0 < network == earlier["network"])
+                if led != slot and (same or self._wrote(shards, slot, led, epoch)):
+                    one.append(led)
+                    other.append(slot)
+            own = np.array([(slot, epoch, device, network)], HIJACKED)
+            recent = np.concatenate([recent[recent["slot"] != slot], own])[-MOST_TAKEN:]
+        self._hijacked = recent
+        kinds = np.full(len(one), Kind.CHAIN)
+        return self._support(np.array(one, np.int64), np.array(other, np.int64), kinds, epoch)
+
+    def _wrote(self, shards: Any, slot: int, other: int, epoch: int) -> bool:
+        """Whether one of two accounts has written to the other."""
+        sh = shards[slot & (shards.size - 1)]
+        flags = pair_flags(sh, slot >> SHARD_BITS, other, epoch * 60)
+        return bool(flags & (WROTE | REPLIED))
+
+    def _weights(self, shards: Any, one: Any, other: Any) -> Any:
+        slots, index = np.unique(np.concatenate([one, other]), return_inverse=True)
+        strangers = np.zeros(slots.size, np.int64)
+        _contacted(shards, slots, strangers)
+        lesser = np.minimum(*(strangers[part] for part in np.split(index, 2)))
+        states = self._states.records["reversals"].astype(np.int64)
+        return weights(self.edges, lesser, states[one] + states[other])
+
+    def _write_marks(self, shards: Any) -> Any:
+        """Rebuild the operators; return the accounts whose marks changed (slots, rising)."""
+        one, other = ends(self.edges)
+        found = components(one, other, self._weights(shards, one, other))
+        parts = [np.zeros(0, _MARK)]
+        states = self._states.records["found"]
+        for members in found:
+            pooled = pool(shards, members, self.terms)
+            marks = np.zeros(members.size, _MARK)
+            bad = states[members].astype(np.int64)
+            marks["slot"], marks["tied"] = members, min(members.size - 1, 255)
+            marks["found"] = np.minimum(bad.sum() - bad, 255)
+            marks["unanswered"], marks["complaints"] = pooled.unanswered, pooled.complaints
+            parts.append(marks)
+        marks = np.concatenate(parts)
+        gone = np.setdiff1d(self._marked, marks["slot"])
+        self._marked = np.sort(marks["slot"])
+        freed = np.zeros(gone.size, _MARK)
+        freed["slot"] = gone
+        marks = np.concatenate([marks, freed])
+        return np.sort(marks["slot"][: _mark(shards, marks)].copy())
+
+    def operators(self, core: Any, names: Callable[[Any], list[str]]) -> list[Operator]:
+        """Return the operators and the chains of hijacked accounts, those with most accounts first.
+
+        `names` returns the accounts' names by slots.
+        """
+        one, other = ends(self.edges)
+        weight = self._weights(core.shards, one, other)
+        chain = self.edges["counts"][:, Kind.CHAIN].astype(np.int64)
+        # A hijacked account's chain is told whatever its weight.
+        chained = np.where(chain > 0, np.maximum(chain, 3), 0)
+        told = [self._told(core, members, weight, names, victims=False)
+                for members in components(one, other, weight)]  # fmt: skip
+        told += [self._told(core, members, chained, names, victims=True)
+                 for members in components(one, other, chained)]  # fmt: skip
+        return sorted(told, key=lambda operator: (-len(operator.accounts), operator.id))
+
+    def _told(
+        self, core: Any, members: Any, weight: Any, names: Callable[[Any], list[str]], *,
+        victims: bool,
+    ) -> Operator:  # fmt: skip
+        pooled = pool(core.shards, members, self.terms)
+        accounts = names(members)
+        name = dict(zip(members.tolist(), accounts, strict=True))
+        one, other = ends(self.edges)
+        inside = (weight > 0) & np.isin(one, members) & np.isin(other, members)
+        edges = [
+            Edge((name[int(a)], name[int(b)]), int(n), edge_evidence(edge["counts"].tolist()),
+                 int(edge["first"]) * 60_000, int(edge["last"]) * 60_000)
+            for a, b, n, edge in zip(one[inside], other[inside], weight[inside],
+                                     self.edges[inside], strict=True)
+        ]  # fmt: skip
+        states = self._states.records["found"]
+        return Operator(
+            id=operator_id(accounts[0]),
+            accounts=tuple(accounts),
+            abusive=tuple(name[slot] for slot in members.tolist() if states[slot]),
+            victims=victims,
+            strangers=int(pooled.row["contacted"]),
+            answers=int(pooled.row["trials_answered"]),
+            complaints=int(pooled.row["complaints"]),
+            unanswered_evidence=quarter_power(pooled.unanswered),
+            complaint_evidence=quarter_power(pooled.complaints),
+            edges=tuple(edges),
+        )
+
+    def dump(self) -> dict[str, Any]:
+        """Return the state as named arrays."""
+        arrays = {
+            "edges": self.edges.copy(), "hijacked": self._hijacked.copy(),
+            "waiting": self._waiting.copy(), "facts": self._facts[: self._n].copy(),
+            "marked": self._marked.copy(),
+        }  # fmt: skip
+        for name, held in self._held():
+            records = held.records[: self._used[name]]
+            bytes_of = records.view(np.uint8).reshape(records.size, held.dtype.itemsize)
+            at = np.flatnonzero(bytes_of.any(axis=1))
+            arrays[f"{name}.at"], arrays[name] = at, records[at]
+        return arrays
+
+    def load(self, arrays: dict[str, Any]) -> None:
+        """Restore the state from a dump."""
+        self.edges, self._hijacked = arrays["edges"].copy(), arrays["hijacked"].copy()
+        self._waiting, self._marked = arrays["waiting"].copy(), arrays["marked"].copy()
+        self._n = arrays["facts"].size
+        self._facts = np.concatenate([arrays["facts"], np.zeros(4096, DELTA)])
+        for name, held in self._held():
+            at = arrays[f"{name}.at"]
+            self._used[name] = int(at[-1]) + 1 if at.size else 0
+            held.fit(self._used[name])
+            held.records[at] = arrays[name]
+
+    def _held(self) -> tuple[tuple[str, GrowableArray], ...]:
+        return (("targets", self._targets), ("devices", self._devices), ("states", self._states))

@@ -1,0 +1,113 @@
+"""Operators: components of accounts with their pooled evidence, and how they are told."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from wavebreak.compiled.numba_runtime import compiled, int64
+from wavebreak.features.layout import ROW, SHARD_BITS
+from wavebreak.features.memory import rows_of
+from wavebreak.features.sequential_tests import complaint_value, quarters_of, reply_value
+from wavebreak.linking.edges import Kind
+
+_SUMMED: Final = 65_535
+SENTENCES: Final = {
+    Kind.TARGETS: "wrote first to {n} of the same strangers",
+    Kind.SUCCESSION: "wrote first to {n} strangers of the other, after that one was found abusive",
+    Kind.DEVICE: "used one device",
+    Kind.BLOCK: "registered within an hour on one number block and network",
+    Kind.NETWORK: "registered within an hour on one network",
+    Kind.CHAIN: "were hijacked one after the other",
+}
+"""What an edge rests on, in words."""
+
+
+class Edge(msgspec.Struct, frozen=True):
+    """A tie between two accounts: what supports it, and when it first and last was (ms)."""
+
+    accounts: tuple[str, str]
+    weight: int
+    evidence: tuple[str, ...]
+    first: int
+    last: int
+
+
+class Operator(msgspec.Struct, frozen=True):
+    """Accounts that seem to be of one operator; `victims`: a chain of hijacked accounts.
+
+    The e-values are those of the tests over all accounts together.
+    """
+
+    id: str
+    accounts: tuple[str, ...]
+    abusive: tuple[str, ...]
+    victims: bool
+    strangers: int
+    answers: int
+    complaints: int
+    unanswered_evidence: float
+    complaint_evidence: float
+    edges: tuple[Edge, ...]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Pooled evidence of one component: e-values in quarters of a doubling."""
+
+    unanswered: int
+    complaints: int
+    row: Any
+
+
+@compiled()
+def _add_rows(shards: Any, members: Any, total: Any) -> None:
+    """Add the counts of the tests of all members (slots), each at most 65,535 in the sum."""
+    for i in range(members.size):
+        account = int64(members[i])
+        row = rows_of(shards[account & (shards.size - 1)])[account >> SHARD_BITS]
+        for h in range(2):
+            total.matured[h] = min(int64(total.matured[h]) + int64(row.matured[h]), _SUMMED)
+            total.answered[h] = min(int64(total.answered[h]) + int64(row.answered[h]), _SUMMED)
+        total.trials = min(int64(total.trials) + int64(row.trials), _SUMMED)
+        answered = int64(total.trials_answered) + int64(row.trials_answered)
+        total.trials_answered = min(answered, _SUMMED)
+        total.contacted = min(int64(total.contacted) + int64(row.contacted), _SUMMED)
+        total.complaints = min(int64(total.complaints) + int64(row.complaints), _SUMMED)
+        for j in range(3):
+            bits = int64(total.complaint_bits[j]) + int64(row.complaint_bits[j])
+            total.complaint_bits[j] = min(bits, int64(0xFFFFFFFF))
+
+
+def pool(shards: Any, members: Any, terms: Any) -> Pool:
+    """Return the pooled evidence of a component (slots); `terms` are the tests' increments."""
+    total = np.zeros(1, ROW)
+    _add_rows(shards, members, total[0])
+    return Pool(
+        quarters_of(reply_value(terms, total[0])),
+        quarters_of(complaint_value(terms, total[0])),
+        total[0],
+    )
+
+
+def operator_id(account: str) -> str:
+    """Return the id of an operator by the account that was first seen of it.
+
+    >>> operator_id("a1")
+    'op-ef7b51a4bfb1'
+    """
+    return "op-" + hashlib.sha256(b"operator\0" + account.encode()).hexdigest()[:12]
+
+
+def edge_evidence(counts: Sequence[int]) -> tuple[str, ...]:
+    """Return what supports an edge, in words.
+
+    >>> edge_evidence([4, 0, 1, 0, 0, 0])
+    ('wrote first to 4 of the same strangers', 'used one device')
+    """
+    return tuple(SENTENCES[Kind(k)].format(n=n) for k, n in enumerate(counts) if n)

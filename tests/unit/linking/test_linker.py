@@ -1,0 +1,230 @@
+"""Linking: edges against the plain oracle, expiry, hubs, reversals, and a dump in between."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from oracle.linking import Facts, LinkingOracle, Places
+from wavebreak.features.layout import DELTA, FOUND, JOINED, ON_DEVICE, SHARDS, TAKEN, TRIED
+from wavebreak.features.sequential_tests import pack_terms
+from wavebreak.features.shards import ShardedKernel, policy_without_rules
+from wavebreak.linking import Kind, Linker
+from wavebreak.linking.edges import LASTS, ends
+
+NAMES = {
+    Kind.TARGETS: "targets", Kind.SUCCESSION: "after", Kind.DEVICE: "device",
+    Kind.BLOCK: "block", Kind.NETWORK: "network",
+}  # fmt: skip
+EPOCH = 29_000_010
+
+
+class World:
+    """A kernel whose rows a test fills in, and a linker beside it."""
+
+    def __init__(self, accounts: int) -> None:
+        self.core = ShardedKernel(
+            policy_without_rules(), np.zeros(256), enforce=True, accounts=accounts
+        )
+        self.core.fit(accounts, 64)
+        self.core.accounts = accounts
+        self.linker = Linker(pack_terms(), accounts=accounts)
+        self.epoch = EPOCH
+
+    def row(self, account: int) -> Any:
+        return self.core.rows[account % SHARDS].records[account // SHARDS]
+
+    def turn(self, *facts: tuple[int, int, int], epoch: int | None = None) -> list[int]:
+        """Close the epoch at the end of a turn with facts (table, key, amount)."""
+        self.epoch = self.epoch + 10 if epoch is None else epoch
+        self.core.open(self.epoch)
+        deltas = np.zeros(len(facts), DELTA)
+        for delta, (table, key, amount) in zip(deltas, facts, strict=True):
+            delta["table"], delta["key"], delta["amount"] = table, key, amount
+        # As from two workers.
+        parts = [deltas[: len(facts) // 2], deltas[len(facts) // 2 :]]
+        marked: list[int] = self.linker.close(parts, self.core, self.epoch + 10).tolist()
+        return marked
+
+    def edges(self) -> dict[tuple[int, int], dict[str, int]]:
+        one, other = ends(self.linker.edges)
+        return {
+            (int(a), int(b)): {NAMES[k]: int(e["counts"][k]) for k in NAMES if e["counts"][k]}
+            for a, b, e in zip(one, other, self.linker.edges, strict=True)
+        }
+
+    def sets(self) -> list[tuple[str, ...]]:
+        found = self.linker.operators(self.core, lambda slots: [f"a{s}" for s in slots.tolist()])
+        return [operator.accounts for operator in found]
+
+
+def _share_targets(first: int, *accounts: int, many: int = 4) -> list[tuple[int, int, int]]:
+    return [(TRIED, a, first + k) for k in range(many) for a in accounts]
+
+
+def test_the_edges_are_those_of_the_oracle() -> None:
+    for seed in range(8):
+        rng = random.Random(seed)
+        world = World(40)
+        oracle = LinkingOracle(lambda a, w=world: _places(w, a))
+        for facts, deltas in _random_turns(rng, world):
+            oracle.turn(facts)
+            rng.shuffle(deltas)
+            world.turn(*deltas, epoch=facts.epoch)
+            assert world.edges() == {pair: dict(e.kinds) for pair, e in oracle.edges.items()}
+        assert oracle.edges
+
+
+def _places(world: World, account: int) -> Places:
+    row = world.row(account)
+    registered = max(int(row["registered"]) - 1, 0)
+    return Places(int(row["block"]), int(row["network"]), int(row["device"]), registered)
+
+
+def _random_turns(
+    rng: random.Random, world: World
+) -> Iterator[tuple[Facts, list[tuple[int, int, int]]]]:
+    epoch = EPOCH
+    for _ in range(40):
+        epoch += 10 * rng.choice((1, 1, 3, 7, 200, 1500))
+        facts, deltas = Facts(epoch, [], [], [], []), []
+        for _ in range(rng.randrange(12)):
+            account, peer = rng.randrange(20), rng.randrange(20, 40 if rng.random() < 0.3 else 24)
+            facts.first_contacts.append((account, peer))
+            deltas.append((TRIED, account, peer))
+        for account in {rng.randrange(40) for _ in range(rng.randrange(5))}:
+            row = world.row(account)
+            row["device"], row["network"] = rng.randrange(4), rng.randrange(3)
+            row["block"], row["registered"] = rng.randrange(3), epoch * 60 - rng.randrange(500)
+            facts.moved.append(account)
+            facts.registered.append(account)
+            deltas += [(ON_DEVICE, account, 1), (JOINED, 1, account + 1)]
+        for account in {rng.randrange(20) for _ in range(rng.randrange(3))}:
+            abusive = rng.random() < 0.7
+            facts.judged.append((account, abusive))
+            deltas.append((FOUND, account, 1 if abusive else -1))
+        yield facts, deltas
+
+
+def test_accounts_with_shared_targets_are_one_operator_and_say_why() -> None:
+    world = World(60)
+    world.row(1)["contacted"] = world.row(2)["contacted"] = 9
+    assert world.turn(*_share_targets(30, 1, 2)) == [1, 2]
+    assert [world.row(a)["tied"] for a in (1, 2, 3)] == [1, 1, 0]
+    (operator,) = world.linker.operators(world.core, lambda s: [f"a{k}" for k in s.tolist()])
+    assert operator.edges[0].evidence == ("wrote first to 4 of the same strangers",)
+    assert not operator.victims
+
+
+def test_two_targets_or_a_small_share_of_them_tie_nobody() -> None:
+    world = World(60)
+    world.row(1)["contacted"] = world.row(2)["contacted"] = 50
+    world.turn(*_share_targets(30, 1, 2, many=4), *_share_targets(40, 3, 4, many=2))
+    assert world.sets() == []
+
+
+def test_a_target_of_many_senders_is_a_hub() -> None:
+    world = World(60)
+    world.turn(*_share_targets(40, *range(20), many=5))
+    one, _ = ends(world.linker.edges)
+    assert len(set(one.tolist())) <= 6, "only those who came before it was one"
+    world.turn(*_share_targets(40, *range(20, 40), many=5))
+    assert len(world.linker.edges) == 15
+
+
+def test_a_campus_evening_ties_nobody_and_a_small_block_does() -> None:
+    world = World(400)
+    for account in range(330):
+        row = world.row(account)
+        row["network"], row["registered"] = 1, EPOCH * 60
+        row["block"] = 1
+        if account >= 300:
+            row["network"], row["block"] = 2, 2 + (account - 300) // 15
+    world.turn(*((JOINED, 1, account + 1) for account in range(330)))
+    world.turn(epoch=EPOCH + 100)
+    assert [len(accounts) for accounts in world.sets()] == [15, 15]
+
+
+def test_an_edge_expires_and_its_marks_go() -> None:
+    world = World(60)
+    world.turn(*_share_targets(30, 1, 2))
+    assert world.turn(epoch=EPOCH + LASTS) == []
+    assert world.turn(epoch=EPOCH + LASTS + 20) == [1, 2]
+    assert world.row(1)["tied"] == 0
+    assert world.sets() == []
+
+
+def test_a_reversal_weakens_the_edges_of_an_account() -> None:
+    world = World(60)
+    world.turn(*_share_targets(30, 1, 2), *_share_targets(40, 2, 3, many=8))
+    world.turn((FOUND, 2, 1))
+    assert world.sets() == [("a1", "a2", "a3")]
+    assert world.row(1)["tied_found"] == 1
+    world.turn((FOUND, 2, -1))
+    assert world.sets() == [("a2", "a3")], "4 shared targets halved are too few, 8 are not"
+    world.turn((FOUND, 2, -1), (FOUND, 3, -1))
+    assert world.sets() == []
+    assert world.row(1)["tied_found"] == 0
+
+
+def test_a_successor_counts_double() -> None:
+    world = World(60)
+    world.turn(*((TRIED, 1, 30 + k) for k in range(3)), (FOUND, 1, 1))
+    world.turn(*((TRIED, 2, 30 + k) for k in range(3)))
+    assert world.edges() == {(1, 2): {"after": 3}}
+    (operator,) = world.linker.operators(world.core, lambda s: [f"a{k}" for k in s.tolist()])
+    assert operator.edges[0].weight == 6
+    assert operator.abusive == ("a1",)
+
+
+def test_hijacked_accounts_on_one_device_are_a_chain_of_victims() -> None:
+    world = World(60)
+    for account in (1, 2, 3):
+        world.row(account)["device"] = 7 if account < 3 else 9
+    world.turn((TAKEN, 1, 1))
+    assert world.turn((TAKEN, 2, 1), (TAKEN, 3, 1)) == []
+    (operator,) = world.linker.operators(world.core, lambda s: [f"a{k}" for k in s.tolist()])
+    assert operator.accounts == ("a1", "a2")
+    assert operator.victims
+    assert world.row(1)["tied"] == 0, "a victim is slowed by nobody's tie"
+
+
+def test_a_dump_in_between_changes_nothing() -> None:
+    whole, halves = World(40), World(40)
+    for number, (facts, deltas) in enumerate(_random_turns(random.Random(5), whole)):
+        for account in range(40):
+            rows = halves.core.rows[account % SHARDS].records
+            rows[account // SHARDS] = whole.row(account)
+        whole.turn(*deltas, epoch=facts.epoch)
+        halves.turn(*deltas, epoch=facts.epoch)
+        if number % 5 == 0:
+            fresh = Linker(pack_terms(), accounts=1)
+            fresh.load(halves.linker.dump())
+            halves.linker = fresh
+    assert np.array_equal(whole.linker.edges, halves.linker.edges)
+    assert whole.sets() == halves.sets()
+    for name, array in whole.linker.dump().items():
+        assert np.array_equal(array, halves.linker.dump()[name]), name
+
+
+def test_a_crowd_is_cut_at_its_weaker_edges() -> None:
+    from wavebreak.linking.components import MOST_MEMBERS, components
+
+    ring = np.arange(MOST_MEMBERS + 50)
+    weight = np.full(ring.size, 3)
+    weight[:10] = 5
+    found = components(ring, ring + 1, weight)
+    assert [len(members) for members in found] == [11]
+
+
+@pytest.mark.parametrize("facts", [(), ((TRIED, 1, 2),)])
+def test_an_epoch_within_a_turn_waits(facts: tuple[tuple[int, int, int], ...]) -> None:
+    world = World(10)
+    world.core.open(EPOCH)
+    deltas = np.array([(k, a, t, (0, 0, 0)) for t, k, a in facts], DELTA)
+    assert world.linker.close([deltas], world.core, EPOCH + 1).tolist() == []
+    assert not world.linker.edges.size
