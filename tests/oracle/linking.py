@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-TURN = 10
 TARGETS_LAST, DEVICES_LAST, EDGE_LASTS = 14 * 1440, 30 * 1440, 14 * 1440
 VISITORS, ON_BLOCK, ON_NETWORK = 6, 24, 8
 
@@ -24,10 +23,10 @@ class Facts(NamedTuple):
     """Facts of one turn that ends at `epoch`."""
 
     epoch: int
-    first_contacts: list[tuple[int, int]] = []
-    moved: list[int] = []
-    registered: list[int] = []
-    judged: list[tuple[int, bool]] = []
+    first_contacts: list[tuple[int, int]]
+    moved: list[int]
+    registered: list[int]
+    judged: list[tuple[int, bool]]
 
 
 class EdgeCounts:
@@ -49,6 +48,9 @@ class LinkingOracle:
         self.waiting: dict[tuple[int, ...], set[int]] = defaultdict(set)
 
     def turn(self, facts: Facts) -> None:
+        self.edges = {
+            pair: e for pair, e in self.edges.items() if e.last > facts.epoch - EDGE_LASTS
+        }
         for account, abusive in facts.judged:
             (self.found.add if abusive else self.found.discard)(account)
         for peer, account in sorted({(p, a) for a, p in facts.first_contacts}):
@@ -59,6 +61,9 @@ class LinkingOracle:
         for device, account in sorted(there):
             for other in self._visit(("device", device), account, facts.epoch, DEVICES_LAST):
                 self._support(account, other, "device", facts.epoch)
+        self._register(facts)
+
+    def _register(self, facts: Facts) -> None:
         for account in set(facts.registered):
             block, network, _, registered = self.places(account)
             hour = registered // 3600
@@ -73,9 +78,6 @@ class LinkingOracle:
                 for step in (1, 2):
                     for a, b in zip(together, together[step:], strict=False):
                         self._support(a, b, kind, facts.epoch)
-        self.edges = {
-            pair: e for pair, e in self.edges.items() if e.last > facts.epoch - EDGE_LASTS
-        }
 
     def _visit(self, place: tuple[str, int], account: int, epoch: int, lasts: int) -> Iterable[int]:
         """Those whom the account meets there; nobody where it is a hub, or was there before."""

@@ -45,9 +45,9 @@ from wavebreak.errors import UsageError
 from wavebreak.features.facts import Segment
 from wavebreak.features.layout import OUTCOMES
 from wavebreak.io import Batch, events_file, read
+from wavebreak.linking import storage as operators_file
 from wavebreak.model import Model
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak.linking import storage as operators_file
 from wavebreak.rules import Policy
 from wavebreak.schema import coverage
 from wavebreak.schema.coverage import Profile

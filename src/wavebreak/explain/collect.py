@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from wavebreak.errors import FileError, UsageError, WavebreakError
 from wavebreak.io import read
+from wavebreak.linking import Edge, storage
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import TYPES
 
@@ -182,6 +183,7 @@ class Explanation:
         mode: Mode of the run, enforce or shadow.
         timeline: Its events; None where the log cannot be read.
         gap: Why there is no timeline.
+        ties: Edges to accounts that seem to be of the same operator at the run's end.
 
     """
 
@@ -194,6 +196,7 @@ class Explanation:
     mode: str
     timeline: Timeline | None
     gap: str = ""
+    ties: tuple[Edge, ...] = ()
 
     @property
     def start_ms(self) -> int:
@@ -266,6 +269,19 @@ def _decisions(run_dir: Path, account: str) -> list[dict[str, Any]]:
     return decisions
 
 
+def _ties(run_dir: Path, account: str) -> tuple[Edge, ...]:
+    """Return the account's edges; none in a run of a version that did not link accounts."""
+    if not (run_dir / storage.FILE).is_file():
+        return ()
+    return tuple(
+        edge
+        for operator in storage.load(run_dir)
+        if account in operator.accounts
+        for edge in operator.edges
+        if account in edge.accounts
+    )
+
+
 def _summary(run_dir: Path) -> dict[str, Any]:
     try:
         summary = json.loads(_file(run_dir, "summary.json").read_text(encoding="utf-8"))
@@ -317,4 +333,5 @@ def explain(run_dir: Path, account: str) -> Explanation:
         mode=str(summary.get("mode") or "shadow"),
         timeline=timeline,
         gap=gap,
+        ties=_ties(run_dir, account),
     )

@@ -64,8 +64,26 @@ def evidence_sentence(decision: dict[str, Any]) -> str:
     ...     {"feature": "stranger_answers", "value": 2.0},
     ...     {"feature": "stranger_complaints", "value": 3.0}]})
     'Of 21 strangers that it wrote to first, 2 answered and 3 blocked or reported it.'
+    >>> evidence_sentence({"reasons": [{"feature": "operator_accounts", "value": 4.0},
+    ...     {"feature": "operator_abusive_accounts", "value": 1.0}]})
+    'It seems to be of one operator with 4 other accounts, of which 1 was found abusive.'
     """
     values = {r["feature"]: r.get("value") for r in decision.get("reasons") or []}
+    return " ".join(filter(None, (_strangers_sentence(values), _operator_sentence(values))))
+
+
+def _operator_sentence(values: dict[str, Any]) -> str:
+    others, abusive = (int(values.get(f"operator_{n}accounts") or 0) for n in ("", "abusive_"))
+    if not others:
+        return ""
+    found = f", of which {number(abusive)} {'was' if abusive == 1 else 'were'} found abusive"
+    return (
+        f"It seems to be of one operator with {count_of(others, 'other account')}"
+        f"{found if abusive else ''}."
+    )
+
+
+def _strangers_sentence(values: dict[str, Any]) -> str:
     counts = [values.get(f"stranger_{n}") for n in ("contacts", "answers", "complaints")]
     if any(count is None for count in counts) or not counts[0]:
         return ""
@@ -388,6 +406,32 @@ def decisions_table(explanation: Explanation, limit: int) -> Table:
         rows,
         f"An outcome without an end does not end by itself.{more}",
         frozenset({0, 1, 2, 3, 4}),
+    )
+
+
+def ties_table(explanation: Explanation, limit: int) -> Table:
+    """Tabulate at most `limit` edges to accounts that seem to be of the same operator."""
+    ties = sorted(explanation.ties, key=lambda edge: -edge.weight)
+    rows = [
+        (
+            next(a for a in edge.accounts if a != explanation.account),
+            "; ".join(edge.evidence),
+            stamp(edge.last),
+        )
+        for edge in ties[:limit]
+    ]
+    more = (
+        f" {number(len(ties) - limit)} more: wavebreak operators show."
+        if (len(ties) > limit)
+        else ""
+    )
+    return Table(
+        "Accounts that seem to be of the same operator",
+        ("account", "both", "last (UTC)"),
+        rows,
+        "A tie is a hypothesis: it may slow an account, and silences it only beside evidence of "
+        f"its own.{more}",
+        frozenset({0, 1, 2}),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from wavebreak.explain.collect import SEVERE_OUTCOMES, Explanation, Timeline, Times
@@ -16,6 +17,7 @@ from wavebreak.explain.narrative import (
     rules_table,
     status_sentence,
     story_paragraphs,
+    ties_table,
     totals_table,
 )
 from wavebreak.reports.charts import timeline as draw
@@ -103,6 +105,8 @@ def print_explanation(explanation: Explanation, console: Console, *, full: bool 
         print_table(decisions_table(explanation, _LISTED if full else _LISTED_SHORT), console)
         for decision in decisions_to_explain(explanation)[: 2 if full else 1]:
             print_table(reasons_table(explanation, decision, meanings=full), console)
+    if explanation.ties:
+        print_table(ties_table(explanation, _LISTED if full else _LISTED_SHORT), console)
     if not full:
         return
     if explanation.decisions:
@@ -120,6 +124,7 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
         "story": story_paragraphs(explanation),
         "decisions": explanation.decisions,
         "rules": explanation.rules,
+        "ties": [msgspec.to_builtins(edge) for edge in explanation.ties],
         "actions": explanation.actions,
         "totals": explanation.row,
     }
@@ -189,6 +194,8 @@ def write_html(explanation: Explanation, path: Path) -> None:
         versions = [f"{n} {last[n]}" for n in ("policy", "model", "features") if last.get(n)]
         if versions:
             sections.append(("Versions", paragraphs([", ".join(versions)], "note")))
+    if explanation.ties:
+        sections.append(("Ties", html_table(ties_table(explanation, 5 * _LISTED))))
     sections.insert(-1, ("Totals", html_table(totals_table(explanation))))
     text = page(f"Account {explanation.account}", [], sections)
     path.write_text(text, encoding="utf-8")

@@ -38,7 +38,6 @@ from wavebreak.features.layout import (
     REPORTED,
     STARTED,
     TRIAL,
-    TRIED,
     WROTE,
 )
 from wavebreak.features.memory import contribute, pairs_of, people_of, rares_of
@@ -214,7 +213,6 @@ def update_member_added(w: Any, sh: Any, row: Any, ev: Any, local: int, now: int
     if (flags & (WROTE | REPLIED | CONTACT | ADDED)) == 0:
         _count_stranger_added(r, now, 1)
         record_approach(w, row, ev.peer, True)
-        contribute(w, TRIED, int64(ev.account), int64(ev.peer))
         full = row.trials == 65535 or r.add_trials == 65535
         if not full and not is_newcomer(people_of(w)[ev.peer], now):
             advance_windows(row)

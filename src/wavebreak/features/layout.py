@@ -209,7 +209,7 @@ GOOD, BAD, ARRIVALS, JOINED, COLD, OPENED, ANSWERED = range(7)
 CONFIRMED, REFUTED, HUNTED, COURTED, BORN, ENFORCEMENT, UNTIL = range(7, 14)
 ON_NETWORK, ON_BLOCK, ON_DEVICE, ACCUSED = range(14, 18)
 TRIED, FOUND, TAKEN = range(18, 21)
-"""Facts for linking, which merge into nothing here: a stranger written to or added (amount: its
+"""Facts for linking, which merge into nothing here: a stranger written to first (amount: its
 slot); found abusive by outside evidence (1), or not so after all (-1); a takeover found."""
 
 WORKER = np.dtype(

@@ -137,13 +137,13 @@ def quarter_power(quarters: int) -> float:
     return value
 
 
-def quarters_of(value: float) -> int:
-    """The greatest number whose `quarter_power` is at most an e-value; from 0 to 240.
+def quarters_of(values: Any) -> Any:
+    """For e-values the greatest numbers whose `quarter_power` is at most those; from 0 to 240.
 
-    >>> [quarters_of(v) for v in (0.3, 1.0, 1.9, 1024.0, 1e30)]
+    >>> quarters_of(np.array([0.3, 1.0, 1.9, 1024.0, 1e30])).tolist()
     [0, 0, 3, 40, 240]
     """
-    return max(int(np.searchsorted(_QUARTERS, value, side="right")) - 1, 0)
+    return np.maximum(np.searchsorted(_QUARTERS, values, side="right") - 1, 0)
 
 
 @compiled(inline="always")

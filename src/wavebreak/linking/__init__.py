@@ -9,8 +9,8 @@ accounts are victims.
 
 from __future__ import annotations
 
-from wavebreak.linking.edges import EDGE, Kind
+from wavebreak.linking.edges import Kind
 from wavebreak.linking.linker import Linker
 from wavebreak.linking.operators import Edge, Operator
 
-__all__ = ["EDGE", "Edge", "Kind", "Linker", "Operator"]
+__all__ = ["Edge", "Kind", "Linker", "Operator"]

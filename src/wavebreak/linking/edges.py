@@ -7,6 +7,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from wavebreak.compiled.numba_runtime import compiled, int64
+from wavebreak.features.layout import PAIR
+from wavebreak.features.pair_table import find, insert
+
 LASTS: Final = 20_160
 """Epochs after which an edge expires that nothing supports anew: 14 days."""
 LEAST_WEIGHT: Final = 3
@@ -33,7 +37,8 @@ class Kind(IntEnum):
     """Both were hijacked: one wrote to the other, or both were moved to one device or network."""
 
 
-EDGE = np.dtype([("key", "u8"), ("first", "u4"), ("last", "u4"), ("counts", "u2", (len(Kind),))])
+KINDS: Final = len(Kind)
+EDGE = np.dtype([("key", "u8"), ("first", "u4"), ("last", "u4"), ("counts", "u2", (KINDS,))])
 """An edge: the lower slot << 32 | the higher one, epochs of its first and last support, and how
 often each kind (index: Kind) supported it."""
 
@@ -54,39 +59,117 @@ def ends(edges: Any) -> tuple[Any, Any]:
     return (key >> np.uint64(32)).astype(np.int64), (key & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
 
-def add_support(edges: Any, keys: Any, kinds: Any, epoch: int) -> Any:
-    """Return the edges, rising by key, with more support: one of `kinds` for each of `keys`.
+@compiled(inline="always")
+def _find(index: Any, key: Any) -> int:
+    return find(index, index.size, int64(key >> np.uint64(32)), int64(key & np.uint64(0xFFFFFFFF)))
 
-    The order of the support does not matter.
 
-    >>> edges = add_support(np.zeros(0, EDGE), edge_keys(np.array([1, 1]), np.array([2, 2])),
-    ...                     np.array([Kind.TARGETS, Kind.DEVICE]), 7)
-    >>> edges["counts"].tolist(), edges["last"].tolist()
-    ([[1, 0, 1, 0, 0, 0]], [7])
+@compiled()
+def _enter(index: Any, at: int, key: Any, position: int) -> None:
+    """Enter an edge's position where `_find` did not find its key."""
+    low, high = int64(key >> np.uint64(32)), int64(key & np.uint64(0xFFFFFFFF))
+    index[insert(index, -1 - at, low, high)].value = np.uint64(position)
+
+
+@compiled()
+def _index_edges(edges: Any, n: int, index: Any) -> None:
+    """Fill an empty index."""
+    for i in range(n):
+        _enter(index, _find(index, edges[i].key), edges[i].key, int64(i))
+
+
+@compiled()
+def _support(edges: Any, n: int, index: Any, keys: Any, kinds: Any, epoch: int) -> int:
+    """Add support to edges, and new ones after the first `n`; return how many there are."""
+    for i in range(keys.size):
+        at = _find(index, keys[i])
+        if at < 0:
+            _enter(index, at, keys[i], n)
+            edges[n].key, edges[n].last = keys[i], 0
+            position = n
+            n += 1
+        else:
+            position = int64(index[at].value)
+        edge = edges[position]
+        if int64(edge.last) <= epoch - LASTS:
+            edge.first = epoch
+            for kind in range(KINDS):
+                edge.counts[kind] = 0
+        edge.last = epoch
+        edge.counts[kinds[i]] = min(int64(edge.counts[kinds[i]]) + 1, 65535)
+    return n
+
+
+@compiled()
+def _joining(edges: Any, n: int, epoch: int, out: Any) -> int:
+    """Positions of the live edges that could have the weight to join two accounts."""
+    found = int64(0)
+    for i in range(n):
+        edge = edges[i]
+        if int64(edge.last) <= epoch - LASTS:
+            continue
+        shared = int64(edge.counts[0]) + int64(edge.counts[1])
+        place = edge.counts[2] > 0 or edge.counts[3] > 0 or edge.counts[4] > 0
+        if place or shared >= _LEAST_TARGETS:
+            out[found] = i
+            found += 1
+    return found
+
+
+class EdgeTable:
+    """Edges by the two accounts, with their support.
+
+    >>> table = EdgeTable()
+    >>> table.support(np.array([1, 2]), np.array([2, 1]), np.array([Kind.TARGETS, Kind.DEVICE]), 7)
+    >>> table.live(7)["counts"].tolist(), table.live(7 + LASTS).size
+    ([[1, 0, 1, 0, 0, 0]], 0)
     """
-    if not keys.size:
-        return edges
-    new = np.setdiff1d(keys, edges["key"], assume_unique=False)
-    if new.size:
-        fresh = np.zeros(new.size, EDGE)
-        fresh["key"], fresh["first"] = new, epoch
-        edges = np.concatenate([edges, fresh])
-        edges = edges[np.argsort(edges["key"], kind="stable")]
-    at = np.searchsorted(edges["key"], keys)
-    counts = edges["counts"].astype(np.int64)
-    np.add.at(counts, (at, kinds.astype(np.int64)), 1)
-    edges["counts"] = np.minimum(counts, 65_535)
-    edges["last"][at] = epoch
-    return edges
 
+    def __init__(self) -> None:
+        self._edges, self._n = np.zeros(1024, EDGE), 0
+        self._index = np.zeros(4096, PAIR)
 
-def drop_expired(edges: Any, epoch: int) -> Any:
-    """Return the edges without those that nothing has supported for `LASTS` epochs."""
-    kept = edges[edges["last"].astype(np.int64) > epoch - LASTS]
-    if kept.size > MOST_EDGES:
-        newest = np.argsort(kept["last"], kind="stable")[-MOST_EDGES:]
-        kept = kept[np.sort(newest)]
-    return kept
+    def support(self, one: Any, other: Any, kinds: Any, epoch: int) -> None:
+        """Support the edges between slots (int64), each by one kind; their order is kept."""
+        need = self._n + one.size
+        if need > self._edges.size:
+            self._hold(self._edges[: self._n], 2 * need)
+        keys = edge_keys(one, other)
+        self._n = _support(self._edges, self._n, self._index, keys, kinds, epoch)
+
+    def live(self, epoch: int) -> Any:
+        """Return the edges that have not expired (dtype EDGE), in the order they came in."""
+        edges = self._edges[: self._n]
+        return edges[edges["last"].astype(np.int64) > epoch - LASTS]
+
+    def joining(self, epoch: int) -> Any:
+        """Return the live edges that could have the weight to join two accounts (dtype EDGE)."""
+        out = np.zeros(self._n, np.int64)
+        return self._edges[out[: _joining(self._edges, self._n, epoch, out)]]
+
+    def compact(self, epoch: int) -> None:
+        """Forget the edges that have expired."""
+        kept = self.live(epoch)
+        if kept.size > MOST_EDGES:
+            newest = np.argsort(kept["last"], kind="stable")[-MOST_EDGES:]
+            kept = kept[np.sort(newest)]
+        self._hold(kept, max(1024, 2 * kept.size))
+
+    def _hold(self, edges: Any, room: int) -> None:
+        """Hold these edges, with room for more."""
+        held = np.zeros(room, EDGE)
+        held[: edges.size] = edges
+        self._edges, self._n = held, int(edges.size)
+        self._index = np.zeros(2 * room, PAIR)
+        _index_edges(self._edges, self._n, self._index)
+
+    def dump(self) -> Any:
+        """Return all edges (dtype EDGE)."""
+        return self._edges[: self._n].copy()
+
+    def load(self, edges: Any) -> None:
+        """Restore the edges of a dump."""
+        self._hold(edges, max(1024, 2 * edges.size))
 
 
 def weights(edges: Any, contacted: Any, reversals: Any) -> Any:

@@ -1,24 +1,26 @@
 """Linker: facts of each epoch in, edges and operators out, and their mark on the accounts' rows.
 
-Facts come as the kernel's contributions, so that live, replay and shards link alike. Every ten
-minutes of the log's time the edges are updated and the operators rebuilt from those that live: what
-only unites is cheap to keep, what also expires is cheaper to rebuild.
+Facts come as the kernel's contributions, so that live, replay and shards link alike. Every hour of
+the log's time the edges are updated and the operators rebuilt from those that live: what only
+unites is cheap to keep, what also expires is cheaper to rebuild.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64
+from wavebreak.features.facts import EPOCH_MS
 from wavebreak.features.layout import (
     DELTA,
     FOUND,
     JOINED,
     ON_DEVICE,
     REPLIED,
+    ROW,
     SHARD_BITS,
     TAKEN,
     TRIED,
@@ -26,14 +28,15 @@ from wavebreak.features.layout import (
 )
 from wavebreak.features.memory import GrowableArray, rows_of
 from wavebreak.features.message_updates import pair_flags
-from wavebreak.features.sequential_tests import quarter_power
+from wavebreak.features.sequential_tests import quarter_power, quarters_of
+from wavebreak.features.shared_state import EPOCHS_A_DAY
 from wavebreak.linking.components import components
-from wavebreak.linking.edges import EDGE, Kind, add_support, drop_expired, edge_keys, ends, weights
+from wavebreak.linking.edges import LEAST_WEIGHT, EdgeTable, Kind, ends, weights
 from wavebreak.linking.meetings import ROOM, VISITORS, meet
 from wavebreak.linking.operators import Edge, Operator, edge_evidence, operator_id, pool
 from wavebreak.linking.registrations import EPOCHS_AN_HOUR, REGISTRATION, close_hours
 
-TURN: Final = 10
+TURN: Final = 60
 """Epochs between two updates."""
 TARGETS_LAST: Final = 20_160
 DEVICES_LAST: Final = 43_200
@@ -101,6 +104,19 @@ def _mark(shards: Any, marks: Any) -> int:
     return changed
 
 
+class _Pools(NamedTuple):
+    """Components with their pooled evidence: see `operators.pool`."""
+
+    members: Any
+    begins: Any
+    totals: Any
+    values: Any
+
+    def spread(self, values: Any) -> Any:
+        """Repeat a component's value for each of its members."""
+        return np.repeat(values, np.diff(self.begins))
+
+
 class Linker:
     """Links accounts over one log.
 
@@ -112,7 +128,8 @@ class Linker:
 
     def __init__(self, terms: Any, *, accounts: int = 1 << 24) -> None:
         self.terms = terms
-        self.edges = np.zeros(0, EDGE)
+        self.edges = EdgeTable()
+        self.epoch = 0
         self._targets = GrowableArray(VISITORS, accounts)
         self._devices = GrowableArray(VISITORS, 1024)
         self._states = GrowableArray(_STATE, accounts)
@@ -141,25 +158,23 @@ class Linker:
 
     def _update(self, core: Any, epoch: int) -> Any:
         facts, self._n = self._facts[: self._n], 0
-        before = self.edges.size
+        if epoch // EPOCHS_A_DAY != self.epoch // EPOCHS_A_DAY:
+            self.edges.compact(epoch)
+        self.epoch = epoch
         self._targets.fit(core.accounts)
         self._states.fit(core.accounts)
         self._devices.fit(len(core.entities))
         self._used = {"targets": core.accounts, "states": core.accounts,
                       "devices": len(core.entities)}  # fmt: skip
         by_table = {table: facts[facts["table"] == table] for table in _READ}
-        moved = self._judge(by_table[FOUND])
-        moved |= self._meet_targets(by_table[TRIED], epoch)
-        moved |= self._meet_devices(core.shards, by_table[ON_DEVICE]["key"], epoch)
-        moved |= self._register(core.shards, by_table[JOINED]["amount"] - 1, epoch)
-        moved |= self._chain(core.shards, by_table[TAKEN]["key"], epoch)
-        self.edges = drop_expired(self.edges, epoch)
-        # Pooled evidence moves with every answer, so components of the same edges are read anew.
-        if not (moved or self.edges.size or before or self._marked.size):
-            return np.zeros(0, np.int64)
+        self._judge(by_table[FOUND])
+        self._meet_targets(by_table[TRIED], epoch)
+        self._meet_devices(core.shards, by_table[ON_DEVICE]["key"], epoch)
+        self._register(core.shards, by_table[JOINED]["amount"] - 1, epoch)
+        self._chain(core.shards, by_table[TAKEN]["key"], epoch)
         return self._write_marks(core.shards)
 
-    def _judge(self, facts: Any) -> bool:
+    def _judge(self, facts: Any) -> None:
         """Note who was found abusive by outside evidence, and whom a person found benign."""
         for fact in facts:
             state = self._states.records[fact["key"]]
@@ -167,20 +182,13 @@ class Linker:
                 state["found"] = 1
             else:
                 state["found"], state["reversals"] = 0, min(int(state["reversals"]) + 1, 255)
-        return bool(facts.size)
 
-    def _support(self, one: Any, other: Any, kinds: Any, epoch: int) -> bool:
-        self.edges = add_support(self.edges, edge_keys(one, other), kinds, epoch)
-        return bool(one.size)
-
-    def _meet_targets(self, facts: Any, epoch: int) -> bool:
-        if not facts.size:
-            return False
+    def _meet_targets(self, facts: Any, epoch: int) -> None:
         pairs = np.unique(facts["amount"].astype(np.int64) << 32 | facts["key"].astype(np.int64))
         one, other = self._met(self._targets, pairs, epoch, TARGETS_LAST)
         found = self._states.records["found"]
-        after = (found[one] != found[other]) if one.size else np.zeros(0, bool)
-        return self._support(one, other, np.where(after, Kind.SUCCESSION, Kind.TARGETS), epoch)
+        after = found[one] != found[other]
+        self.edges.support(one, other, np.where(after, Kind.SUCCESSION, Kind.TARGETS), epoch)
 
     def _met(self, places: GrowableArray, pairs: Any, epoch: int, lasts: int) -> tuple[Any, Any]:
         """Note visits (place << 32 | slot, rising) and return who met whom (int64)."""
@@ -190,16 +198,16 @@ class Linker:
         n = meet(places.records, at, who, epoch, lasts, one, other)
         return one[:n], other[:n]
 
-    def _meet_devices(self, shards: Any, keys: Any, epoch: int) -> bool:
+    def _meet_devices(self, shards: Any, keys: Any, epoch: int) -> None:
         slots = np.unique(keys.astype(np.int64))
         places = np.zeros((slots.size, 4), np.int64)
         _places(shards, slots, places)
         known = places[:, 2] > 0
         pairs = np.sort((places[known, 2] - 1) << 32 | slots[known])
         one, other = self._met(self._devices, pairs, epoch, DEVICES_LAST)
-        return self._support(one, other, np.full(one.size, Kind.DEVICE), epoch)
+        self.edges.support(one, other, np.full(one.size, Kind.DEVICE), epoch)
 
-    def _register(self, shards: Any, slots: Any, epoch: int) -> bool:
+    def _register(self, shards: Any, slots: Any, epoch: int) -> None:
         """Let registrations wait for the end of their hour, and tie those whose hour is over."""
         slots = np.unique(slots.astype(np.int64))
         places = np.zeros((slots.size, 4), np.int64)
@@ -209,9 +217,9 @@ class Linker:
         new["block"], new["network"], new["slot"] = places[:, 0], places[:, 1], slots
         waiting = np.concatenate([self._waiting, new])
         self._waiting, (one, other, kinds) = close_hours(waiting, epoch)
-        return self._support(one, other, kinds, epoch)
+        self.edges.support(one, other, kinds, epoch)
 
-    def _chain(self, shards: Any, keys: Any, epoch: int) -> bool:
+    def _chain(self, shards: Any, keys: Any, epoch: int) -> None:
         """Tie a hijacked account to those hijacked before that led to it."""
         recent = self._hijacked[self._hijacked["epoch"].astype(np.int64) > epoch - CHAIN_LASTS]
         one: list[int] = []
@@ -230,7 +238,7 @@ class Linker:
             recent = np.concatenate([recent[recent["slot"] != slot], own])[-MOST_TAKEN:]
         self._hijacked = recent
         kinds = np.full(len(one), Kind.CHAIN)
-        return self._support(np.array(one, np.int64), np.array(other, np.int64), kinds, epoch)
+        self.edges.support(np.array(one, np.int64), np.array(other, np.int64), kinds, epoch)
 
     def _wrote(self, shards: Any, slot: int, other: int, epoch: int) -> bool:
         """Whether one of two accounts has written to the other."""
@@ -238,87 +246,100 @@ class Linker:
         flags = pair_flags(sh, slot >> SHARD_BITS, other, epoch * 60)
         return bool(flags & (WROTE | REPLIED))
 
-    def _weights(self, shards: Any, one: Any, other: Any) -> Any:
+    def _weighed(self, shards: Any, edges: Any) -> tuple[Any, Any, Any]:
+        """Ends and weights of edges (int64)."""
+        one, other = ends(edges)
         slots, index = np.unique(np.concatenate([one, other]), return_inverse=True)
         strangers = np.zeros(slots.size, np.int64)
         _contacted(shards, slots, strangers)
         lesser = np.minimum(*(strangers[part] for part in np.split(index, 2)))
-        states = self._states.records["reversals"].astype(np.int64)
-        return weights(self.edges, lesser, states[one] + states[other])
+        reversals = self._states.records["reversals"]
+        judged = reversals[one].astype(np.int64) + reversals[other]
+        return one, other, weights(edges, lesser, judged)
 
     def _write_marks(self, shards: Any) -> Any:
         """Rebuild the operators; return the accounts whose marks changed (slots, rising)."""
-        one, other = ends(self.edges)
-        found = components(one, other, self._weights(shards, one, other))
-        parts = [np.zeros(0, _MARK)]
-        states = self._states.records["found"]
-        for members in found:
-            pooled = pool(shards, members, self.terms)
-            marks = np.zeros(members.size, _MARK)
-            bad = states[members].astype(np.int64)
-            marks["slot"], marks["tied"] = members, min(members.size - 1, 255)
-            marks["found"] = np.minimum(bad.sum() - bad, 255)
-            marks["unanswered"], marks["complaints"] = pooled.unanswered, pooled.complaints
-            parts.append(marks)
-        marks = np.concatenate(parts)
-        gone = np.setdiff1d(self._marked, marks["slot"])
-        self._marked = np.sort(marks["slot"])
-        freed = np.zeros(gone.size, _MARK)
-        freed["slot"] = gone
+        joining = self.edges.joining(self.epoch)
+        pools = self._pools(shards, components(*self._weighed(shards, joining)))
+        marks = np.zeros(pools.members.size, _MARK)
+        marks["slot"] = pools.members
+        marks["tied"] = np.minimum(pools.spread(np.diff(pools.begins)) - 1, 255)
+        bad = self._states.records["found"][pools.members].astype(np.int64)
+        sums = np.add.reduceat(bad, pools.begins[:-1]) if bad.size else bad
+        marks["found"] = np.minimum(pools.spread(sums) - bad, 255)
+        marks["unanswered"] = pools.spread(quarters_of(pools.values[:, 0]))
+        marks["complaints"] = pools.spread(quarters_of(pools.values[:, 1]))
+        freed = np.zeros(np.setdiff1d(self._marked, pools.members).size, _MARK)
+        freed["slot"] = np.setdiff1d(self._marked, pools.members)
+        self._marked = np.sort(pools.members)
         marks = np.concatenate([marks, freed])
-        return np.sort(marks["slot"][: _mark(shards, marks)].copy())
+        return np.sort(marks["slot"][: _mark(shards, marks)])
+
+    def _pools(self, shards: Any, found: list[Any]) -> _Pools:
+        members = np.concatenate([np.zeros(0, np.int64), *found])
+        begins = np.cumsum([0, *(len(some) for some in found)])
+        totals, values = np.zeros(len(found), ROW), np.zeros((len(found), 2))
+        pool(shards, members, begins, self.terms, totals, values)
+        return _Pools(members, begins, totals, values)
 
     def operators(self, core: Any, names: Callable[[Any], list[str]]) -> list[Operator]:
         """Return the operators and the chains of hijacked accounts, those with most accounts first.
 
         `names` returns the accounts' names by slots.
         """
-        one, other = ends(self.edges)
-        weight = self._weights(core.shards, one, other)
-        chain = self.edges["counts"][:, Kind.CHAIN].astype(np.int64)
+        joined = np.sort(self.edges.joining(self.epoch), order="key")
+        live = np.sort(self.edges.live(self.epoch), order="key")
+        chained = live[live["counts"][:, Kind.CHAIN] > 0]
+        told = self._told(core, joined, *self._weighed(core.shards, joined), names, victims=False)
+        one, other = ends(chained)
         # A hijacked account's chain is told whatever its weight.
-        chained = np.where(chain > 0, np.maximum(chain, 3), 0)
-        told = [self._told(core, members, weight, names, victims=False)
-                for members in components(one, other, weight)]  # fmt: skip
-        told += [self._told(core, members, chained, names, victims=True)
-                 for members in components(one, other, chained)]  # fmt: skip
+        weight = np.full(one.size, LEAST_WEIGHT)
+        told += self._told(core, chained, one, other, weight, names, victims=True)
         return sorted(told, key=lambda operator: (-len(operator.accounts), operator.id))
 
     def _told(
-        self, core: Any, members: Any, weight: Any, names: Callable[[Any], list[str]], *,
-        victims: bool,
-    ) -> Operator:  # fmt: skip
-        pooled = pool(core.shards, members, self.terms)
-        accounts = names(members)
-        name = dict(zip(members.tolist(), accounts, strict=True))
-        one, other = ends(self.edges)
-        inside = (weight > 0) & np.isin(one, members) & np.isin(other, members)
-        edges = [
-            Edge((name[int(a)], name[int(b)]), int(n), edge_evidence(edge["counts"].tolist()),
-                 int(edge["first"]) * 60_000, int(edge["last"]) * 60_000)
-            for a, b, n, edge in zip(one[inside], other[inside], weight[inside],
-                                     self.edges[inside], strict=True)
-        ]  # fmt: skip
-        states = self._states.records["found"]
-        return Operator(
-            id=operator_id(accounts[0]),
-            accounts=tuple(accounts),
-            abusive=tuple(name[slot] for slot in members.tolist() if states[slot]),
-            victims=victims,
-            strangers=int(pooled.row["contacted"]),
-            answers=int(pooled.row["trials_answered"]),
-            complaints=int(pooled.row["complaints"]),
-            unanswered_evidence=quarter_power(pooled.unanswered),
-            complaint_evidence=quarter_power(pooled.complaints),
-            edges=tuple(edges),
-        )
+        self, core: Any, edges: Any, one: Any, other: Any, weight: Any,
+        names: Callable[[Any], list[str]], *, victims: bool,
+    ) -> list[Operator]:  # fmt: skip
+        found = components(one, other, weight)
+        pools = self._pools(core.shards, found)
+        component = np.full(core.accounts + 1, -1)
+        component[pools.members] = pools.spread(np.arange(len(found)))
+        name = dict(zip(pools.members.tolist(), names(pools.members), strict=True))
+        tied: list[list[Edge]] = [[] for _ in found]
+        inside = (component[one] >= 0) & (component[one] == component[other]) & (weight > 0)
+        for a, b, n, edge in zip(
+            one[inside], other[inside], weight[inside], edges[inside], strict=True
+        ):
+            tied[component[a]].append(
+                Edge((name[int(a)], name[int(b)]), int(n), edge_evidence(edge["counts"].tolist()),
+                     int(edge["first"]) * EPOCH_MS, int(edge["last"]) * EPOCH_MS)
+            )  # fmt: skip
+        states, quarters = self._states.records["found"], quarters_of(pools.values)
+        return [
+            Operator(
+                id=operator_id(name[int(members[0])]),
+                accounts=tuple(name[slot] for slot in members.tolist()),
+                abusive=tuple(name[slot] for slot in members.tolist() if states[slot]),
+                victims=victims,
+                strangers=int(total["contacted"]),
+                answers=int(total["trials_answered"]),
+                complaints=int(total["complaints"]),
+                unanswered_evidence=quarter_power(int(quarter[0])),
+                complaint_evidence=quarter_power(int(quarter[1])),
+                edges=tuple(between),
+            )
+            for members, total, quarter, between in zip(
+                found, pools.totals, quarters, tied, strict=True
+            )
+        ]
 
     def dump(self) -> dict[str, Any]:
         """Return the state as named arrays."""
         arrays = {
-            "edges": self.edges.copy(), "hijacked": self._hijacked.copy(),
+            "edges": self.edges.dump(), "hijacked": self._hijacked.copy(),
             "waiting": self._waiting.copy(), "facts": self._facts[: self._n].copy(),
-            "marked": self._marked.copy(),
+            "marked": self._marked.copy(), "epoch": np.array([self.epoch]),
         }  # fmt: skip
         for name, held in self._held():
             records = held.records[: self._used[name]]
@@ -329,7 +350,8 @@ class Linker:
 
     def load(self, arrays: dict[str, Any]) -> None:
         """Restore the state from a dump."""
-        self.edges, self._hijacked = arrays["edges"].copy(), arrays["hijacked"].copy()
+        self.edges.load(arrays["edges"])
+        self.epoch, self._hijacked = int(arrays["epoch"][0]), arrays["hijacked"].copy()
         self._waiting, self._marked = arrays["waiting"].copy(), arrays["marked"].copy()
         self._n = arrays["facts"].size
         self._facts = np.concatenate([arrays["facts"], np.zeros(4096, DELTA)])

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 
 from wavebreak.compiled.numba_runtime import compiled, int64
-from wavebreak.features.layout import ROW, SHARD_BITS
+from wavebreak.features.layout import SHARD_BITS
 from wavebreak.features.memory import rows_of
-from wavebreak.features.sequential_tests import complaint_value, quarters_of, reply_value
+from wavebreak.features.sequential_tests import complaint_value, reply_value
 from wavebreak.linking.edges import Kind
 
 _SUMMED: Final = 65_535
@@ -56,43 +54,42 @@ class Operator(msgspec.Struct, frozen=True):
     edges: tuple[Edge, ...]
 
 
-@dataclass(frozen=True)
-class Pool:
-    """Pooled evidence of one component: e-values in quarters of a doubling."""
-
-    unanswered: int
-    complaints: int
-    row: Any
+@compiled()
+def _add_row(row: Any, total: Any) -> None:
+    """Add the counts of an account's tests, each at most 65,535 in the sum."""
+    for h in range(2):
+        total.matured[h] = min(int64(total.matured[h]) + int64(row.matured[h]), _SUMMED)
+        total.answered[h] = min(int64(total.answered[h]) + int64(row.answered[h]), _SUMMED)
+    total.trials = min(int64(total.trials) + int64(row.trials), _SUMMED)
+    answered = int64(total.trials_answered) + int64(row.trials_answered)
+    total.trials_answered = min(answered, _SUMMED)
+    total.contacted = min(int64(total.contacted) + int64(row.contacted), _SUMMED)
+    total.complaints = min(int64(total.complaints) + int64(row.complaints), _SUMMED)
+    for j in range(3):
+        bits = int64(total.complaint_bits[j]) + int64(row.complaint_bits[j])
+        total.complaint_bits[j] = min(bits, int64(0xFFFFFFFF))
 
 
 @compiled()
-def _add_rows(shards: Any, members: Any, total: Any) -> None:
-    """Add the counts of the tests of all members (slots), each at most 65,535 in the sum."""
-    for i in range(members.size):
-        account = int64(members[i])
-        row = rows_of(shards[account & (shards.size - 1)])[account >> SHARD_BITS]
-        for h in range(2):
-            total.matured[h] = min(int64(total.matured[h]) + int64(row.matured[h]), _SUMMED)
-            total.answered[h] = min(int64(total.answered[h]) + int64(row.answered[h]), _SUMMED)
-        total.trials = min(int64(total.trials) + int64(row.trials), _SUMMED)
-        answered = int64(total.trials_answered) + int64(row.trials_answered)
-        total.trials_answered = min(answered, _SUMMED)
-        total.contacted = min(int64(total.contacted) + int64(row.contacted), _SUMMED)
-        total.complaints = min(int64(total.complaints) + int64(row.complaints), _SUMMED)
-        for j in range(3):
-            bits = int64(total.complaint_bits[j]) + int64(row.complaint_bits[j])
-            total.complaint_bits[j] = min(bits, int64(0xFFFFFFFF))
+def pool(shards: Any, members: Any, begins: Any, terms: Any, totals: Any, values: Any) -> None:
+    """Pool the evidence of components.
 
+    Args:
+        shards: The kernel's shards (dtype SHARD).
+        members: Slots of all components, one after the other (int64).
+        begins: Where each begins, and the end (int64).
+        terms: Increments of the tests.
+        totals: Filled in: the sums, one row for each component (dtype ROW, zeros).
+        values: Filled in: e-values of the reply test and the complaint test (float64, two each).
 
-def pool(shards: Any, members: Any, terms: Any) -> Pool:
-    """Return the pooled evidence of a component (slots); `terms` are the tests' increments."""
-    total = np.zeros(1, ROW)
-    _add_rows(shards, members, total[0])
-    return Pool(
-        quarters_of(reply_value(terms, total[0])),
-        quarters_of(complaint_value(terms, total[0])),
-        total[0],
-    )
+    """
+    for c in range(begins.size - 1):
+        for i in range(begins[c], begins[c + 1]):
+            account = int64(members[i])
+            row = rows_of(shards[account & (shards.size - 1)])[account >> SHARD_BITS]
+            _add_row(row, totals[c])
+        values[c, 0] = reply_value(terms, totals[c])
+        values[c, 1] = complaint_value(terms, totals[c])
 
 
 def operator_id(account: str) -> str:

@@ -20,7 +20,7 @@ NAMES = {
     Kind.TARGETS: "targets", Kind.SUCCESSION: "after", Kind.DEVICE: "device",
     Kind.BLOCK: "block", Kind.NETWORK: "network",
 }  # fmt: skip
-EPOCH = 29_000_010
+EPOCH = 29_000_040
 
 
 class World:
@@ -40,21 +40,22 @@ class World:
 
     def turn(self, *facts: tuple[int, int, int], epoch: int | None = None) -> list[int]:
         """Close the epoch at the end of a turn with facts (table, key, amount)."""
-        self.epoch = self.epoch + 10 if epoch is None else epoch
+        self.epoch = self.epoch + 60 if epoch is None else epoch
         self.core.open(self.epoch)
         deltas = np.zeros(len(facts), DELTA)
         for delta, (table, key, amount) in zip(deltas, facts, strict=True):
             delta["table"], delta["key"], delta["amount"] = table, key, amount
         # As from two workers.
         parts = [deltas[: len(facts) // 2], deltas[len(facts) // 2 :]]
-        marked: list[int] = self.linker.close(parts, self.core, self.epoch + 10).tolist()
+        marked: list[int] = self.linker.close(parts, self.core, self.epoch + 60).tolist()
         return marked
 
     def edges(self) -> dict[tuple[int, int], dict[str, int]]:
-        one, other = ends(self.linker.edges)
+        live = self.linker.edges.live(self.epoch)
+        one, other = ends(live)
         return {
             (int(a), int(b)): {NAMES[k]: int(e["counts"][k]) for k in NAMES if e["counts"][k]}
-            for a, b, e in zip(one, other, self.linker.edges, strict=True)
+            for a, b, e in zip(one, other, live, strict=True)
         }
 
     def sets(self) -> list[tuple[str, ...]]:
@@ -67,6 +68,7 @@ def _share_targets(first: int, *accounts: int, many: int = 4) -> list[tuple[int,
 
 
 def test_the_edges_are_those_of_the_oracle() -> None:
+    compared = 0
     for seed in range(8):
         rng = random.Random(seed)
         world = World(40)
@@ -76,7 +78,8 @@ def test_the_edges_are_those_of_the_oracle() -> None:
             rng.shuffle(deltas)
             world.turn(*deltas, epoch=facts.epoch)
             assert world.edges() == {pair: dict(e.kinds) for pair, e in oracle.edges.items()}
-        assert oracle.edges
+            compared += len(oracle.edges)
+    assert compared > 1_000
 
 
 def _places(world: World, account: int) -> Places:
@@ -90,7 +93,7 @@ def _random_turns(
 ) -> Iterator[tuple[Facts, list[tuple[int, int, int]]]]:
     epoch = EPOCH
     for _ in range(40):
-        epoch += 10 * rng.choice((1, 1, 3, 7, 200, 1500))
+        epoch += 60 * rng.choice((1, 1, 3, 7, 200, 400))
         facts, deltas = Facts(epoch, [], [], [], []), []
         for _ in range(rng.randrange(12)):
             account, peer = rng.randrange(20), rng.randrange(20, 40 if rng.random() < 0.3 else 24)
@@ -130,10 +133,9 @@ def test_two_targets_or_a_small_share_of_them_tie_nobody() -> None:
 def test_a_target_of_many_senders_is_a_hub() -> None:
     world = World(60)
     world.turn(*_share_targets(40, *range(20), many=5))
-    one, _ = ends(world.linker.edges)
-    assert len(set(one.tolist())) <= 6, "only those who came before it was one"
+    assert len(world.edges()) == 15, "only of those who came before it was one"
     world.turn(*_share_targets(40, *range(20, 40), many=5))
-    assert len(world.linker.edges) == 15
+    assert len(world.edges()) == 15
 
 
 def test_a_campus_evening_ties_nobody_and_a_small_block_does() -> None:
@@ -152,8 +154,8 @@ def test_a_campus_evening_ties_nobody_and_a_small_block_does() -> None:
 def test_an_edge_expires_and_its_marks_go() -> None:
     world = World(60)
     world.turn(*_share_targets(30, 1, 2))
-    assert world.turn(epoch=EPOCH + LASTS) == []
-    assert world.turn(epoch=EPOCH + LASTS + 20) == [1, 2]
+    assert world.turn(epoch=EPOCH + 60 + LASTS - 1) == []
+    assert world.turn(epoch=EPOCH + 60 + LASTS) == [1, 2]
     assert world.row(1)["tied"] == 0
     assert world.sets() == []
 
@@ -205,7 +207,6 @@ def test_a_dump_in_between_changes_nothing() -> None:
             fresh = Linker(pack_terms(), accounts=1)
             fresh.load(halves.linker.dump())
             halves.linker = fresh
-    assert np.array_equal(whole.linker.edges, halves.linker.edges)
     assert whole.sets() == halves.sets()
     for name, array in whole.linker.dump().items():
         assert np.array_equal(array, halves.linker.dump()[name]), name
@@ -227,4 +228,4 @@ def test_an_epoch_within_a_turn_waits(facts: tuple[tuple[int, int, int], ...]) -
     world.core.open(EPOCH)
     deltas = np.array([(k, a, t, (0, 0, 0)) for t, k, a in facts], DELTA)
     assert world.linker.close([deltas], world.core, EPOCH + 1).tolist() == []
-    assert not world.linker.edges.size
+    assert not world.edges()

@@ -50,9 +50,7 @@ DecisionId = Annotated[str, Field(pattern="^[0-9a-f]{32}$", description="the dec
 WebhookId = Annotated[str, Field(description="the webhook's id")]
 KeyPrefix = Annotated[str, Field(description="the key's prefix")]
 DecisionJson = Annotated[Any, struct_schema(Decision)]
-OperatorId = Annotated[
-    str, Field(pattern="^op-[0-9a-f]{12}$", description="the operator's id")
-]
+OperatorId = Annotated[str, Field(pattern="^op-[0-9a-f]{12}$", description="the operator's id")]
 OperatorJson = Annotated[Any, struct_schema(Operator)]
 QuotaJson = Annotated[Any, struct_schema(Quota)]
 

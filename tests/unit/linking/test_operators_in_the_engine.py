@@ -1,0 +1,113 @@
+"""Operators in the engine: decisions that name them, any number of workers, a resumed run."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from support.factories import DAY, HOUR, MINUTE, NOON, account_row, decision, run_directory
+from wavebreak.engine import Engine
+from wavebreak.errors import UsageError
+from wavebreak.explain import as_json, explain, print_explanation
+from wavebreak.linking import Edge, Operator, storage
+from wavebreak.reports.tables import Console
+from wavebreak.rules import load_policy
+from wavebreak.schema.events import LOG_SCHEMA, TYPES
+
+TEAM = ("s1", "s2", "s3")
+
+
+def _log(team: tuple[str, ...] = TEAM) -> pa.RecordBatch:
+    """A team that shares a list of strangers, who do not answer; and two friends who are let be."""
+    rows: list[dict[str, Any]] = []
+
+    def add(ts: int, kind: str, account: str, peer: str | None = None) -> None:
+        rows.append({"id": f"e{len(rows)}", "ts": ts, "type": TYPES.index(kind),
+                     "account": account, "peer": peer})  # fmt: skip
+
+    for day in range(4):
+        for k in range(12):
+            at = NOON + day * DAY + k * 10 * MINUTE
+            for number, sender in enumerate(team):
+                # Each writes to two of three of the list.
+                if (k + number) % 3:
+                    add(at + number * MINUTE, "message.sent", sender, f"v{day}-{k}")
+        for friend, other in (("f1", "f2"), ("f2", "f1")):
+            add(NOON + day * DAY + 8 * HOUR, "message.sent", friend, other)
+    rows.sort(key=lambda row: (row["ts"], row["id"]))
+    return pa.RecordBatch.from_pylist(rows, schema=LOG_SCHEMA)
+
+
+def _run(log: pa.RecordBatch, *, workers: int = 1, step: int = 10_000, resume: bool = False) -> Any:
+    engine = Engine(load_policy(), workers=workers, accounts=64)
+    made = []
+    for start in range(0, log.num_rows, step):
+        made += engine.take(log.slice(start, step))
+        if resume:
+            dumped, engine = engine.dump(), Engine(load_policy(), workers=workers, accounts=64)
+            engine.load(dumped)
+    return made + engine.finish(), engine.operators()
+
+
+@pytest.fixture(scope="module")
+def decided() -> Any:
+    return _run(_log())
+
+
+def test_a_team_with_one_list_is_one_operator_and_slowed(decided: Any) -> None:
+    made, (operator,) = decided
+    assert set(operator.accounts) == set(TEAM)
+    assert operator.unanswered_evidence >= 100
+    assert len(operator.edges) == 3
+    slowed = [d for d in made if "unwelcome_operator" in d.rules]
+    assert {d.account for d in slowed} == set(TEAM)
+    for d in slowed:
+        values = {r.feature: r.value for r in d.reasons}
+        assert (d.outcome, d.basis, values["operator_accounts"]) == ("limit", "doubt", 2)
+        assert values["stranger_contacts"] > 0, "what recipients did is named too"
+    assert not [d for d in made if d.account.startswith("f")]
+
+
+def test_alone_each_of_them_would_not_be_slowed_by_ties() -> None:
+    made, operators = _run(_log(("s1",)))
+    assert operators == []
+    assert not [d for d in made if "unwelcome_operator" in d.rules]
+
+
+def test_workers_batches_and_resuming_change_nothing(decided: Any) -> None:
+    assert _run(_log(), workers=3, step=7) == decided
+    assert _run(_log(), step=20, resume=True) == decided
+
+
+def test_operators_are_read_back_and_found_by_account(tmp_path: Path, decided: Any) -> None:
+    storage.save(decided[1], tmp_path)
+    assert storage.load(tmp_path) == decided[1]
+    (operator,) = decided[1]
+    assert storage.find(decided[1], operator.id) == [operator]
+    assert storage.find(decided[1], "s2") == [operator]
+    with pytest.raises(UsageError, match="nobody"):
+        storage.find(decided[1], "nobody")
+
+
+def test_an_explanation_shows_the_accounts_that_it_is_tied_to(tmp_path: Path) -> None:
+    edge = Edge(("s1", "s2"), 4, ("wrote first to 4 of the same strangers",), NOON, NOON + DAY)
+    operator = Operator("op-1", ("s1", "s2"), (), False, 9, 0, 0, 100.0, 1.0, (edge,))
+    reasons = [{"feature": "operator_accounts", "value": 1.0}]
+    run = run_directory(
+        tmp_path,
+        [account_row("s1"), account_row("s2")],
+        [decision("s1", NOON, outcome="limit", rules=["unwelcome_operator"], reasons=reasons)],
+    )
+    storage.save([operator], run)
+    explanation = explain(run, "s1")
+    text = io.StringIO()
+    print_explanation(explanation, Console(file=text, width=80))
+    told = " ".join(text.getvalue().split())
+    assert "It seems to be of one operator with 1 other account." in told
+    assert "wrote first to 4 of the same strangers" in told
+    assert json.loads(json.dumps(as_json(explanation)["ties"]))[0]["accounts"] == ["s1", "s2"]
