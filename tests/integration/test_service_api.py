@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from support import service_harness
+from support.operator_events import TEAM, team_events
 from support.service_harness import DATABASES, Running, abuser
 from wavebreak.features.layout import ON_DOUBT
 
@@ -107,6 +108,21 @@ def test_labels_enter_the_log_with_their_source(live: Live) -> None:
         assert len(answer.json()["events"]) == 1
         await made.wait_until_applied()
         assert (await made.ask("GET", "/v1/accounts/ann")).json()["outcome"] != "allow"
+
+    live(test)
+
+
+def test_operators_are_listed_and_shown_with_their_edges(live: Live) -> None:
+    async def test(made: Running) -> None:
+        assert (await made.ask("GET", "/v1/operators")).json() == {"operators": [], "total": 0}
+        await made.send(team_events())
+        listed = (await made.ask("GET", "/v1/operators?limit=1")).json()
+        (operator,) = listed["operators"]
+        assert (set(operator["accounts"]), listed["total"]) == (set(TEAM), 1)
+        assert "same strangers" in operator["edges"][0]["evidence"][0]
+        shown = await made.ask("GET", f"/v1/operators/{operator['id']}")
+        assert shown.json() == operator
+        assert (await made.ask("GET", "/v1/operators/op-0123456789ab")).status_code == 404
 
     live(test)
 

@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from support.factories import DAY, HOUR, MINUTE, NOON, account_row, decision, run_directory
+from support.factories import DAY, NOON, account_row, decision, run_directory
+from support.operator_events import TEAM, team_events
 from wavebreak.engine import Engine
 from wavebreak.errors import UsageError
 from wavebreak.explain import as_json, explain, print_explanation
@@ -19,27 +20,8 @@ from wavebreak.reports.tables import Console
 from wavebreak.rules import load_policy
 from wavebreak.schema.events import LOG_SCHEMA, TYPES
 
-TEAM = ("s1", "s2", "s3")
-
-
 def _log(team: tuple[str, ...] = TEAM) -> pa.RecordBatch:
-    """A team that shares a list of strangers, who do not answer; and two friends who are let be."""
-    rows: list[dict[str, Any]] = []
-
-    def add(ts: int, kind: str, account: str, peer: str | None = None) -> None:
-        rows.append({"id": f"e{len(rows)}", "ts": ts, "type": TYPES.index(kind),
-                     "account": account, "peer": peer})  # fmt: skip
-
-    for day in range(4):
-        for k in range(12):
-            at = NOON + day * DAY + k * 10 * MINUTE
-            for number, sender in enumerate(team):
-                # Each writes to two of three of the list.
-                if (k + number) % 3:
-                    add(at + number * MINUTE, "message.sent", sender, f"v{day}-{k}")
-        for friend, other in (("f1", "f2"), ("f2", "f1")):
-            add(NOON + day * DAY + 8 * HOUR, "message.sent", friend, other)
-    rows.sort(key=lambda row: (row["ts"], row["id"]))
+    rows = [event | {"type": TYPES.index(event["type"])} for event in team_events(team)]
     return pa.RecordBatch.from_pylist(rows, schema=LOG_SCHEMA)
 
 
