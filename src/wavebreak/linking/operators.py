@@ -27,9 +27,9 @@ SENTENCES: Final = {
 
 
 class Edge(msgspec.Struct, frozen=True):
-    """A tie between two accounts: what supports it, and when it first and last was (ms)."""
+    """A tie between two `accounts`: what supports it, and when it first and last was (ms)."""
 
-    accounts: tuple[str, str]
+    accounts: tuple[str, ...]
     weight: int
     evidence: tuple[str, ...]
     first: int
