@@ -25,6 +25,7 @@ COMMANDS = {
     "rules": "policy", "features": "policy",
     "train": "training", "model": "training",
     "replay": "monitoring", "drift": "monitoring",
+    "calibrate": "calibration", "approve": "calibration",
     "red-team": "red_team",
     "claim": "claims",
     "serve": "serve", "key": "serve",
