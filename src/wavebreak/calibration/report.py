@@ -28,6 +28,8 @@ from wavebreak.rules import OUTCOMES
 
 _POINTS = 200
 """Most points of a curve."""
+_BELOW = 8.0
+"""How far below the thresholds the curve of scores begins (log-odds)."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +91,12 @@ def headline(calibration: Calibration) -> list[str]:
         f"{number(measured.events)} events of {count_of(measured.accounts, 'account')} over "
         f"{number(measured.days)} days, replayed in shadow. "
         f"{changed} of {len(calibration.proposal.settings)} numbers change.",
-        f"Assumed: at most {percent(settings.contamination)} of these accounts are abusive. So "
-        "many were left out, the worst first, before a floor or ceiling was taken. If there are "
-        "more, the floors come out too generous; if there are fewer, up to "
-        f"{percent(settings.contamination + settings.beyond)} of honest accounts lie beyond a "
-        "floor or ceiling, and the bound of one in a hundred holds for the others only.",
+        f"Assumed: at most {percent(settings.contamination)} of the accounts that a floor or "
+        "ceiling rests on are abusive. At most so many were left out of it, the worst first. Who "
+        "sends in bulk writes to many strangers: there the share is larger than on the platform. "
+        "If there are more, floors and ceilings come out too generous; if there are none, up to "
+        f"{percent(settings.contamination + settings.beyond)} of these accounts lie beyond one, "
+        "and the bound of one in a hundred holds for the others only.",
         f"No allowance and no score may slow more than {percent(settings.slowed)} of all accounts.",
     ]
 
@@ -233,8 +236,10 @@ def _allowances_figure(calibration: Calibration) -> str:
 
 def _score_figure(calibration: Calibration) -> str:
     thresholds = [s for s in calibration.proposal.settings if s.name.startswith("score.")]
-    margins = np.sort(calibration.measured.margins[np.isfinite(calibration.measured.margins)])
-    if not thresholds or not margins.size or not calibration.measured.accounts:
+    least = min((setting.now for setting in thresholds), default=0.0) - _BELOW
+    margins = np.sort(calibration.measured.margins)
+    margins = margins[margins >= least]
+    if not margins.size:
         return ""
     at = np.unique(np.linspace(0, margins.size - 1, _POINTS).astype(int))
     above = 100 * (margins.size - at) / calibration.measured.accounts

@@ -96,7 +96,7 @@ def test_abusive_accounts_are_left_out_of_the_floor() -> None:
 
 
 def test_both_complaint_ceilings_move_alike() -> None:
-    made = proposed(measured(0.1, complaints=0.025))
+    made = proposed(measured(0.1, complaints=0.02))
     assert made.evidence.complaint > POLICY.evidence.complaint
     ratio = made.evidence.complaint_after_answer / made.evidence.complaint
     usual = POLICY.evidence.complaint_after_answer / POLICY.evidence.complaint
