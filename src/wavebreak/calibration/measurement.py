@@ -50,6 +50,7 @@ class Measurement:
         reached: By rule of a daily allowance: allowance to the accounts that it would slow.
         margins: By account the highest score (log-odds); -inf without one.
         outcomes: Accounts by their most severe outcome under the policy in force.
+        covered: Features that the stream carries.
 
     """
 
@@ -61,6 +62,7 @@ class Measurement:
     reached: dict[str, dict[int, int]]
     margins: NDArray[np.float64]
     outcomes: dict[str, int]
+    covered: frozenset[str]
 
 
 def allowance_of(rule: Rule) -> int | None:
@@ -144,6 +146,7 @@ def measure(
             for n, probe in ladder.items()
         }
         for rule_id, ladder in probes.items()
+        if rule_id not in engine.program.not_covered
     }
     padded = np.concatenate(
         [margins, np.full(max(0, engine.core.accounts - margins.size), -np.inf)]
@@ -157,6 +160,7 @@ def measure(
         reached,
         padded[slots],
         _outcomes(engine),
+        engine.covered,
     )
 
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from wavebreak.calibration.config import Range, Settings
 from wavebreak.calibration.estimates import Estimate, estimate
 from wavebreak.calibration.measurement import Measurement, allowance_of
-from wavebreak.engine.kernel_policy import Model
+from wavebreak.engine.decision import LIMIT
+from wavebreak.engine.kernel_policy import Model, most_of_score
 from wavebreak.evaluation import exact_interval
 from wavebreak.features.sequential_tests import (
     complaint_value,
@@ -157,6 +158,9 @@ def _evidence_settings(
         enough = n >= settings.trials
         n, k = n[enough], np.minimum(k[enough], n[enough])
         names = COMPLAINTS if name == "complaint" else (name,)
+        if _FEATURES[name] not in measured.covered:
+            found |= dict.fromkeys(names, 0)
+            continue
         if n.size < settings.accounts:
             found |= dict.fromkeys(names, int(n.size))
             continue
@@ -215,6 +219,8 @@ def _test_setting(
     touched = _touched_by_test(name, measured, policy, policy.evidence)
     if isinstance(found, int):
         why = f"kept: {accounts:,} of {settings.accounts:,} accounts with {settings.trials} trials"
+        if _FEATURES[name] not in measured.covered:
+            why = "kept: the stream does not carry what it counts"
         return Setting(name, before, before, accounts, None, why, touched, touched)
     side = "lower" if name in settings.floors else "upper"
     why = (
@@ -322,6 +328,8 @@ def _score_settings(
         proposed = now
         if measured.accounts < settings.accounts:
             why = f"kept: {measured.accounts:,} of {settings.accounts:,} accounts"
+        elif policy.score.mode == "shadow" or most_of_score(policy.score, measured.covered) < LIMIT:
+            why, highest = "kept: on this stream a score slows nobody", highest[:0]
         elif np.count_nonzero(highest >= now) <= tolerated:
             why = f"kept: it slows at most {share:.2%} of the accounts"
         else:

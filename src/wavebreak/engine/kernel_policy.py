@@ -159,8 +159,7 @@ def _score_settings(
     score: Score, terms: EnforcementTerms, model: Model, covered: frozenset[str]
 ) -> decision.ScoreNumbers:
     holds = {"observe": terms.observe} | score.hold
-    bounds = [within.outcome for within in score.most if within.carries in covered]
-    most = OUTCOMES.index([*bounds, score.without][0])
+    most = most_of_score(score, covered)
     # Where a model asked for a challenge is doubt, where it asked for a restriction strong doubt.
     levels = {"observe": decision.OBSERVE, "challenge": decision.LIMIT,
               "restrict": decision.STRONG}  # fmt: skip
@@ -176,6 +175,12 @@ def _score_settings(
         new_chats_1d=score.new_chats_1d,
         few_chats_1d=score.few_chats_1d,
     )
+
+
+def most_of_score(score: Score, covered: frozenset[str]) -> int:
+    """Return the most severe outcome (code) that a score may ask for on a stream."""
+    bounds = [within.outcome for within in score.most if within.carries in covered]
+    return OUTCOMES.index([*bounds, score.without][0])
 
 
 def _own_thresholds(score: Score, model: Model) -> dict[str, int]:

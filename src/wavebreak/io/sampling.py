@@ -29,7 +29,7 @@ BEGINNING = 4
 """Batches at a file's beginning that are read whole, before the samples."""
 PARTS = 20
 """Samples of the rest; each ends where a twentieth of it does."""
-ROWS = 5_000
+ROWS = 2_000
 """Most events of a sample."""
 WINDOW = ROWS << 8
 """Most bytes of a sample of lines: 256 an event."""

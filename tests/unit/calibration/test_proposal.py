@@ -13,6 +13,7 @@ from wavebreak.calibration.config import Settings, load_settings
 from wavebreak.calibration.measurement import Measurement
 from wavebreak.calibration.proposal import Proposal, Setting, evidence_values, propose
 from wavebreak.errors import PolicyError
+from wavebreak.features.catalog import NAMES
 from wavebreak.features.layout import RARE, ROW
 from wavebreak.rules import load_policy
 
@@ -25,6 +26,7 @@ LADDER = {"daily_allowance": {30: 40, 60: 12, 90: 5, 120: 1, 200: 0}}
 def measured(
     replies: float = 0.6, complaints: float = 0.001, *, accounts: int = ACCOUNTS, bad: int = 0,
     trials: int = 40, reached: dict[str, dict[int, int]] | None = None, margins: Any = None,
+    covered: frozenset[str] = frozenset(NAMES),
 ) -> Measurement:  # fmt: skip
     """Accounts with so many strangers, `bad` of whom nobody answers."""
     random = np.random.default_rng(1)
@@ -38,7 +40,8 @@ def measured(
     rows["complaints"] = random.binomial(trials, complaints, accounts)
     found = np.full(accounts, -np.inf) if margins is None else margins
     ladder = LADDER if reached is None else reached
-    return Measurement(10**6, 7.0, accounts, rows, rares, ladder, found, {"allow": accounts})
+    outcomes = {"allow": accounts}
+    return Measurement(10**6, 7.0, accounts, rows, rares, ladder, found, outcomes, covered)
 
 
 def proposed(of: Measurement, settings: Settings = SETTINGS, model: Any = None) -> Proposal:
@@ -79,6 +82,13 @@ def test_few_accounts_keep_every_number() -> None:
     assert made.evidence == POLICY.evidence
     assert made.thresholds is None
     assert all(each.why.startswith("kept: ") for each in made.settings)
+
+
+def test_what_the_stream_does_not_carry_is_kept() -> None:
+    without = frozenset(NAMES) - {"complaint_evidence"}
+    made = proposed(measured(complaints=0.0, covered=without))
+    assert made.evidence.complaint == POLICY.evidence.complaint
+    assert "does not carry" in setting(made, "complaint_after_answer").why
 
 
 def test_few_trials_keep_the_tests() -> None:
