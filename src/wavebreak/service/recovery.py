@@ -163,7 +163,7 @@ def recover(
         report.earlier, report.differ = applied.decisions, replay.differing()
         report.messages.append(
             f"{report.differ:,} of {report.earlier:,} earlier decisions would not be reproduced; "
-            "they remain in force"
+            f"they remain {'in force' if make_before is make else 'on record'}"
         )
     return engine, report
 
