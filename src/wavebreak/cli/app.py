@@ -26,6 +26,7 @@ COMMANDS = {
     "train": "training", "model": "training",
     "operators": "operators",
     "replay": "monitoring", "drift": "monitoring",
+    "calibrate": "calibration", "approve": "calibration",
     "red-team": "red_team",
     "claim": "claims",
     "serve": "serve", "key": "serve",

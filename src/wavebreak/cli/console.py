@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.console import Console
 
-from wavebreak.reports.tables import Table, print_table
+from wavebreak.reports.tables import Table, count_of, print_table
 
 if TYPE_CHECKING:
     # The engine takes a second to import, and commands without a run do not need it.
@@ -92,9 +92,9 @@ def print_run_summary(counts: dict[str, Any], directory: Path) -> None:
         out.print(f"  refused, {cause.replace('_', ' ')}: {count:,}", style="yellow")
     if disabled := counts["rules_not_covered"]:
         out.print(
-            f"{len(disabled)} rules are disabled: the stream lacks fields that they read "
-            "(see rules_not_covered in summary.json).",
-            style="dim",
+            f"{count_of(len(disabled), 'rule')} off, because the stream lacks fields that they "
+            f"read: {', '.join(disabled)}.",
+            style="yellow",
         )
     mode = "enforce" if counts["mode"] == "enforce" else "shadow: nothing was refused"
     out.print(f"{counts['events_per_s']:,} events/s, mode {mode}, written to {directory}/")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -47,6 +48,7 @@ from wavebreak.service import (
     observability,
 )
 from wavebreak.service import backup as backups
+from wavebreak.service import calibration_schedule as schedule
 from wavebreak.service.auth import SCOPES, allow_all
 from wavebreak.service.errors import ApiError
 from wavebreak.service.ledger_store import LEDGER_KEY, LedgerStore
@@ -94,6 +96,16 @@ Keyless = Annotated[
     bool, typer.Option("--no-keys", help="Accept requests without an API key (for tests).")
 ]
 
+CalibrateAfter = Annotated[
+    str,
+    typer.Option(
+        "--calibrate-after",
+        metavar="DURATION",
+        help="Decide in shadow; after 7d (say) propose a calibrated policy in HOME/calibrated; "
+        "enforce it from the first start after `wavebreak approve`.",
+    ),
+]
+
 RECOVERY_NOTE_S = 5
 """Seconds between two progress lines while the log is replayed."""
 
@@ -130,8 +142,12 @@ def serve(
     ledger_key: LedgerKey = None,
     snapshot_seconds: SnapshotSeconds = 300,
     accept_loss: AcceptLoss = False,
+    calibrate_after: CalibrateAfter = "",
 ) -> None:
     """Serve decisions over HTTP; every acknowledged event is durable."""
+    approved = _approved_policy(home, calibrate_after, enforce=enforce)
+    if approved:
+        policy, enforce = approved, True
     settings = Settings(
         home,
         database_url,
@@ -161,6 +177,14 @@ def serve(
         Path(model_dir or SHIPPED) if loaded else None,
     )
     context = bootstrap.create_context(chosen, policy, secret, options)
+    calibration: list[schedule.CalibrationSchedule] = []
+    if calibrate_after and not approved:
+        given = {"--policy": policy, "--model": model_dir, "--profile": profile_file}
+        given |= {"--database": database_url or None}
+        command = _calibrate_command(home, given)
+        calibration.append(
+            schedule.CalibrationSchedule(home, rules.duration_seconds(calibrate_after), command)
+        )
     service = Service(
         settings,
         partial(
@@ -181,7 +205,11 @@ def serve(
         report=err.print,
         progress=_recovery_progress(),
         ledger_store=_ledger_store(home, ledger_key),
-        background=[*bootstrap.background_tasks(context, options), *[_demo_traffic] * demo],
+        background=[
+            *bootstrap.background_tasks(context, options),
+            *[_demo_traffic] * demo,
+            *calibration,
+        ],
     )
     serving(
         service,
@@ -189,6 +217,31 @@ def serve(
         ready=partial(_show_addresses, settings),
         middleware=bootstrap.request_middleware(service, context, options),
     )
+
+
+def _approved_policy(home: Path, calibrate_after: str, *, enforce: bool) -> Path | None:
+    """Return the directory of the approved policy, if the service is calibrated and has one."""
+    if not calibrate_after:
+        return None
+    if not re.fullmatch(r"[1-9]\d{0,5}[smhd]", calibrate_after):
+        raise UsageError("--calibrate-after is no duration", fix="write 7d, 48h or 90m")
+    if enforce:
+        raise UsageError(
+            "--calibrate-after begins in shadow, and --enforce does not", fix="give one of them"
+        )
+    approved = schedule.approved_policy(home)
+    if approved is None:
+        out.print(f"in shadow; a policy is proposed {calibrate_after} after the first event")
+        return None
+    out.print(f"enforcing the approved policy {approved[0].version}")
+    return approved[1]
+
+
+def _calibrate_command(home: Path, options: Mapping[str, object]) -> list[str]:
+    """Return the command that writes the service's proposal."""
+    given = [str(part) for option in options.items() if option[1] is not None for part in option]
+    target = str(schedule.proposal_directory(home))
+    return [sys.executable, "-m", "wavebreak", "calibrate", str(home), "-o", target, *given]
 
 
 async def _demo_traffic(service: Service) -> None:

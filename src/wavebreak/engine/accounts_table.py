@@ -26,6 +26,15 @@ def accounts_table(engine: Engine) -> pa.Table:
 
 
 def _shard_accounts(engine: Engine, s: int) -> tuple[Any, dict[str, pa.Array]]:
+    slots, rows, rares = shard_records(engine, s)
+    return slots, _account_columns(rows, rares)
+
+
+def shard_records(engine: Engine, s: int) -> tuple[Any, Any, Any]:
+    """Return slots, rows (ROW) and rare rows (RARE) of a shard's accounts that had an event.
+
+    Copies: an account without a rare row has an empty one.
+    """
     core = engine.core
     used = len(range(s, core.accounts, SHARDS))
     rows = core.rows[s].records[:used]
@@ -34,7 +43,7 @@ def _shard_accounts(engine: Engine, s: int) -> tuple[Any, dict[str, pa.Array]]:
     rares = np.zeros(rows.size, RARE)
     with_rare = np.flatnonzero(rows["rare"] > 0)
     rares[with_rare] = core.rares[s].records[rows["rare"][with_rare].astype(np.int64) - 1]
-    return locals_ * SHARDS + s, _account_columns(rows, rares)
+    return locals_ * SHARDS + s, rows, rares
 
 
 def _account_columns(rows: Any, rares: Any) -> dict[str, pa.Array]:

@@ -28,7 +28,6 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
@@ -44,7 +43,7 @@ from wavebreak.engine.engine import Engine
 from wavebreak.errors import UsageError
 from wavebreak.features.facts import Segment
 from wavebreak.features.layout import OUTCOMES
-from wavebreak.io import Batch, events_file, read
+from wavebreak.io import Batch, events_file, read, sample
 from wavebreak.linking import storage as operators_file
 from wavebreak.model import Model
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
@@ -59,8 +58,6 @@ REFUSED_KEPT = 1_000
 """Most refused events that are written to refused.jsonl; all are counted."""
 QUEUE_SIZE = 4
 """Batches that one stage may be ahead of the next."""
-PROFILED_BATCHES = 4
-"""Batches at a file's beginning from which its field coverage is learned."""
 
 
 @dataclass(frozen=True)
@@ -105,12 +102,13 @@ def run(
         policy: Rules and enforcement settings.
         edge: Pseudonymizes phone numbers, addresses and devices of raw events.
         profile_path: Field coverage of the stream; by default the file beside the events, else
-            learned from their beginning.
+            learned from samples of the whole file.
         enforce: Drop the events that a decision refuses; without, decisions change nothing.
         workers: Threads that share the shards. The decisions do not depend on it.
         batch: Events per batch. The decisions do not depend on it.
         lateness_s: Seconds that an event may be older than the newest one before it.
-        resume: Snapshot with the engine's state to begin with.
+        resume: Snapshot with the engine's state to begin with. One made in shadow may be resumed
+            with `enforce`: outcomes that nobody felt are cleared, evidence stays.
         keep: Where to write a snapshot at the end; the last epoch then stays open.
         model: Scores accounts at scoring points (None: rules only).
         sealer: Records each batch's decisions in a ledger before they are written, and with
@@ -123,7 +121,7 @@ def run(
     Raises:
         FileError: The source cannot be read.
         UsageError: Standard input without a profile, or a batch size below 1.
-        SnapshotError: The snapshot is damaged, or of another policy, model, profile or mode.
+        SnapshotError: The snapshot is damaged, or of another policy, model or profile.
 
     """
     profile, origin = stream_profile(source, profile_path, edge)
@@ -170,7 +168,10 @@ def run(
 def stream_profile(
     source: Path | str, path: Path | None, edge: Pseudonymizer
 ) -> tuple[Profile, str]:
-    """Load the field coverage of a stream, or learn it from the file's beginning.
+    """Load the field coverage of a stream, or learn it from the file.
+
+    It is learned from the file's beginning and from samples spread over the rest, so that what
+    begins later counts as well. It depends on the file alone.
 
     Args:
         source: As for `run`.
@@ -194,8 +195,7 @@ def stream_profile(
     beside = coverage.sidecar_path(events_file(Path(source)))
     if beside.exists():
         return coverage.load(beside), str(beside)
-    learned = coverage.measure(b.log for b in islice(read(source, edge), PROFILED_BATCHES))
-    return learned, "learned from the file's beginning"
+    return coverage.measure(sample(source, edge)), "learned from samples of the file"
 
 
 @dataclass(frozen=True)

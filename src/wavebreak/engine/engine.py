@@ -97,6 +97,12 @@ class Engine:
         self.asked = np.zeros(len(layout.OUTCOMES), np.int64)
         self._ids: deque[tuple[int, pa.Array]] = deque()
 
+    def set_mode(self, *, enforce: bool) -> None:
+        """Enforce decisions from now on, or only record them; see `mode_switch.switch_mode`."""
+        self.enforce = enforce
+        for worker in self.core.workers:
+            worker.record["enforce"] = int(enforce)
+
     def take(self, log: pa.RecordBatch) -> list[Decision]:
         """Process a batch of the log (LOG_SCHEMA, or some of its columns); return its decisions."""
         return [d for segment in self.fanout.segments(log) for d in self.advance(segment)]

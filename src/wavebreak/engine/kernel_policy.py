@@ -18,11 +18,12 @@ from wavebreak.compiled.numba_runtime import (
     compiled,
 )
 from wavebreak.engine import decision, enforcement
+from wavebreak.errors import PolicyError
 from wavebreak.features.catalog import NAMES
 from wavebreak.features.layout import OUTCOMES
 from wavebreak.features.sequential_tests import pack_terms
 from wavebreak.features.shards import KernelPolicy
-from wavebreak.model.calibration import Steps
+from wavebreak.model.calibration import Steps, to_fixed_point
 from wavebreak.rules import (
     EnforcementTerms,
     Program,
@@ -158,12 +159,12 @@ def _score_settings(
     score: Score, terms: EnforcementTerms, model: Model, covered: frozenset[str]
 ) -> decision.ScoreNumbers:
     holds = {"observe": terms.observe} | score.hold
-    bounds = [within.outcome for within in score.most if within.carries in covered]
-    most = OUTCOMES.index([*bounds, score.without][0])
+    most = most_of_score(score, covered)
     # Where a model asked for a challenge is doubt, where it asked for a restriction strong doubt.
     levels = {"observe": decision.OBSERVE, "challenge": decision.LIMIT,
               "restrict": decision.STRONG}  # fmt: skip
-    margins = {levels[o]: margin for o, margin in model.thresholds.items() if o in levels}
+    thresholds = {**model.thresholds, **_own_thresholds(score, model)}
+    margins = {levels[o]: margin for o, margin in thresholds.items() if o in levels}
     if most < decision.LIMIT:
         margins = {level: at for level, at in margins.items() if level <= most}
     return decision.ScoreNumbers(
@@ -174,6 +175,29 @@ def _score_settings(
         new_chats_1d=score.new_chats_1d,
         few_chats_1d=score.few_chats_1d,
     )
+
+
+def most_of_score(score: Score, covered: frozenset[str]) -> int:
+    """Return the most severe outcome (code) that a score may ask for on a stream."""
+    bounds = [within.outcome for within in score.most if within.carries in covered]
+    return OUTCOMES.index([*bounds, score.without][0])
+
+
+def _own_thresholds(score: Score, model: Model) -> dict[str, int]:
+    """Return the policy's thresholds by outcome, as margins in fixed point; raises PolicyError."""
+    own = score.thresholds
+    if own is None:
+        return {}
+    if own.model != model.version:
+        raise PolicyError(
+            f"actions.toml, score, thresholds: they are of the model {own.model}, and "
+            f"{model.version} scores",
+            fix="calibrate again with this model, or remove [score.thresholds]",
+        )
+    given = {"challenge": own.challenge, "restrict": own.restrict}
+    known = {outcome: margin for outcome, margin in given.items() if margin is not None}
+    margins = to_fixed_point(list(known.values())).tolist()
+    return dict(zip(known, margins, strict=True))
 
 
 def _rule(program: Program, k: int) -> decision.Terms:

@@ -1,4 +1,7 @@
-"""Snapshots of an engine: one checksummed file, valid for one layout, policy, model and profile."""
+"""Snapshots of an engine: one checksummed file, valid for one layout, policy, model and profile.
+
+A snapshot made in shadow can be resumed with enforcement, and the other way round.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,12 @@ from typing import Any
 import numpy as np
 
 from wavebreak.engine.engine import Engine
+from wavebreak.engine.mode_switch import switch_mode
 from wavebreak.errors import SnapshotError
 from wavebreak.features import layout
 from wavebreak.features.memory import GrowableArray
 
-VERSION = 3
+VERSION = 4
 _MANIFEST = "manifest.json"
 _ALIGNED = 64
 # For ids of events, and for growth while the memory is allocated.
@@ -108,19 +112,29 @@ def write(state: EngineState, path: Path) -> None:
     fresh.replace(path)
 
 
-def restore(engine: Engine, path: Path) -> None:
+def restore(engine: Engine, path: Path) -> bool:
     """Restore an engine's state from a snapshot.
+
+    Where it was made in the other mode, the engine switches at its position
+    (`mode_switch.switch_mode`): outcomes found in shadow are cleared before enforcement begins.
+
+    Returns:
+        Whether the snapshot was made with enforcement.
 
     Raises:
         SnapshotError: The file is damaged (the error names the part), or was made with another
-            layout, policy, model, catalog, coverage or mode.
+            layout, policy, model, catalog or coverage.
 
     """
+    enforce = engine.enforce
     try:
         with zipfile.ZipFile(path) as archive:
             manifest = json.loads(archive.read(_MANIFEST))
             _check_manifest(manifest, _manifest(engine))
             engine.load({n: _part(archive, n, sum_) for n, sum_ in manifest["sums"].items()})
+            engine.set_mode(enforce=manifest["enforce"])
+            switch_mode(engine, enforce=enforce)
+            return bool(manifest["enforce"])
     except (
         OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, KeyError,
         ValueError, EOFError,
@@ -133,11 +147,13 @@ def restore(engine: Engine, path: Path) -> None:
 
 def _check_manifest(manifest: dict[str, Any], own: dict[str, Any]) -> None:
     for name, value in own.items():
-        if manifest.get(name) != value:
+        if name != "enforce" and manifest.get(name) != value:
             raise SnapshotError(
                 f"the snapshot was made with another {name}",
-                fix="run with the same policy, model, profile and mode, or again from the log",
+                fix="run with the same policy, model and profile, or again from the log",
             )
+    if not isinstance(manifest.get("enforce"), bool):
+        raise SnapshotError("the snapshot names no mode", fix="run again from the log")
 
 
 def _part(archive: zipfile.ZipFile, name: str, expected: str) -> Any:

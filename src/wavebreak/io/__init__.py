@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
 
-from wavebreak.errors import UsageError
+from wavebreak.errors import FileError, UsageError
 from wavebreak.io.jsonl import decode_lines
 from wavebreak.io.readers import (
     InputFile,
@@ -21,12 +23,13 @@ from wavebreak.io.readers import (
     json_items,
     line_blocks,
 )
+from wavebreak.io.sampling import BEGINNING, spread_columns, spread_lines
 from wavebreak.io.validation import ValidatedBatch, validate_columns
 from wavebreak.io.writers import write
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import Refusal
 
-__all__ = ["Batch", "events_file", "read", "write"]
+__all__ = ["Batch", "events_file", "read", "sample", "write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,43 @@ def read(
                 validate_columns(table, first), pseudonymizer, table.num_rows, progress
             )
         first += table.num_rows
+
+
+def sample(source: Path | str, pseudonymizer: Pseudonymizer) -> Iterator[pa.RecordBatch]:
+    """Read a file's beginning and samples spread over the rest of it, a bounded number of events.
+
+    The samples depend on the file alone. See `io.sampling` for how many there are.
+
+    Args:
+        source: A file whose name gives its format, or a directory with one `events.*`.
+        pseudonymizer: Pseudonymizes the events.
+
+    Yields:
+        The accepted events of each sample (LOG_SCHEMA), in file order.
+
+    Raises:
+        FileError: The file cannot be read.
+
+    """
+    reached = 0.0
+    for batch in islice(read(source, pseudonymizer), BEGINNING):
+        reached = batch.progress
+        yield batch.log
+    path = events_file(Path(source))
+    kind = file_format(path)
+    # Where the file is damaged further on, whoever reads all of it reports it.
+    with suppress(FileError):
+        if kind.format in ("lines", "json"):
+            for piece in spread_lines(path, kind, reached):
+                taken, count = decode_lines(piece)
+                yield _pseudonymize(taken, pseudonymizer, count, 1.0).log
+            return
+        for table in spread_columns(path, kind, reached):
+            if is_log(table.schema):
+                yield check_log(table)
+            else:
+                taken = validate_columns(table, 1)
+                yield _pseudonymize(taken, pseudonymizer, table.num_rows, 1.0).log
 
 
 def _read_lines(

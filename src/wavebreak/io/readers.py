@@ -6,6 +6,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -271,12 +272,19 @@ def columnar_batches(
     Raises FileError where the file is damaged, has far longer words than events do, or, as
     compressed Parquet, unpacks to more than `unpacked` bytes.
     """
-    try:
+    with columnar_errors(path, kind):
         parquet = kind.format == "parquet"
         read = _parquet(path, kind, rows, unpacked) if parquet else _ipc(path, kind, rows)
         for batch, progress in read:
             _ = batch.schema.names  # a name that is not UTF-8 shows only when it is asked for
             yield batch, progress
+
+
+@contextmanager
+def columnar_errors(path: Path, kind: FileFormat) -> Iterator[None]:
+    """Raise FileError where a columnar file that is read in this context is damaged."""
+    try:
+        yield
     except (pa.ArrowException, OSError, ValueError, KeyError, EOFError) as e:
         if isinstance(e, FileError):
             raise
@@ -313,6 +321,17 @@ def _row_groups(source: Any, rows: int) -> Iterator[Part]:
         for batch in file.iter_batches(batch_size=rows, row_groups=groups):
             seen += batch.num_rows
             yield batch, min(seen / total, 1.0)
+
+
+def row_group_batches(
+    source: Any, metadata: pq.FileMetaData, group: int, rows: int
+) -> Iterator[pa.RecordBatch]:
+    """Yield one row group of a Parquet file in batches of at most `rows`."""
+    leaves = {metadata.schema.column(i).path for i in range(metadata.num_columns)}
+    long = _long_words(source, metadata, [n for n in _SPREAD if n in leaves], group)
+    repeated = [name for name in _REPEATED if name in leaves]
+    file = pq.ParquetFile(source, metadata=metadata, read_dictionary=[*repeated, *long])
+    yield from file.iter_batches(batch_size=rows, row_groups=[group])
 
 
 def _runs(

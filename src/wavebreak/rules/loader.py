@@ -215,6 +215,13 @@ def _checked_tables(where: str, score: Score, feedback: Feedback) -> None:
                 f"{where}, score, {name}: a score asks for {outcome}",
                 fix="give limit or less: a score is doubt, and doubt slows",
             )
+    own = score.thresholds
+    doubt, strong = (own.challenge, own.restrict) if own else (None, None)
+    if doubt is not None and strong is not None and strong < doubt:
+        raise PolicyError(
+            f"{where}, score, thresholds: restrict is below challenge",
+            fix="give strong doubt the higher margin",
+        )
     for outcome, (least, most) in feedback.delay.items():
         if duration_seconds(least) > duration_seconds(most):
             what = f"{where}, feedback, {outcome}: {least} is longer than {most}"

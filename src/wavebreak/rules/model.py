@@ -158,8 +158,25 @@ class Within(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     outcome: Outcome
 
 
+class ScoreThresholds(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """From which margin (log-odds) on one model's score asks for a limit.
+
+    Margins of another model mean something else, so it is named, and another one is refused.
+
+    Attributes:
+        model: Version of the model, as `summary.json` and `wavebreak model show` name it.
+        challenge: The margin of doubt, in place of the model's own (None: its own).
+        restrict: The margin of strong doubt, alike.
+
+    """
+
+    model: Annotated[str, Meta(min_length=1, max_length=128)]
+    challenge: Annotated[float, Meta(ge=-30, le=30)] | None = None
+    restrict: Annotated[float, Meta(ge=-30, le=30)] | None = None
+
+
 class Score(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Outcomes that a model's score may request; the thresholds are the model's own.
+    """Outcomes that a model's score may request; the thresholds are the model's own, or a policy's.
 
     A score is doubt: a limit at most, which a passed challenge ends.
 
@@ -172,6 +189,7 @@ class Score(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         without: The limit where no entry of `most` applies.
         silent: The limit for an account that has started no chat.
         spares: Channels on which a score requests nothing.
+        thresholds: In place of the model's thresholds, a platform's own.
 
     """
 
@@ -183,6 +201,7 @@ class Score(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     without: Outcome = "limit"
     silent: Outcome = "limit"
     spares: tuple[Channel, ...] = ()
+    thresholds: ScoreThresholds | None = None
 
 
 class Feedback(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -227,6 +246,9 @@ class Policy:
             for name in ("on_failure", "needs_split", "aliases", "false_actions", "review_by"):
                 del fields[name]
             fields["when"] = rule.expression
+        # A policy without thresholds of its own has the version that it had before there were any.
+        if self.score.thresholds is None:
+            del content[3]["thresholds"]
         canonical = msgspec.json.encode(content)
         return f"{self.name}-{hashlib.sha256(canonical).hexdigest()[:12]}"
 

@@ -19,6 +19,20 @@ COVERED = 0.01
 DENSE = ("typing.started", "message.delivered", "message.read")
 """Types that accompany messages: covered if there is at least one per hundred sends."""
 
+SELDOM: dict[str, str] = {
+    "session.started.linked": "marks a companion device; other sessions leave it out",
+    "group.left.peer": "names who had added the one who leaves; most join and leave by themselves",
+    "message.sent.broadcast": "marks a message to a list; other messages leave it out",
+}
+"""Optional fields that are rare by nature, and why: their absence means "no", not "unknown", so a
+share says nothing of whether the stream carries them. Fields that every event of their type could
+have (`attested`, `in_contacts`, `size`, `hits`) are not among them: where these are rare, the
+absent ones are unknown."""
+SELDOM_COUNT = 3
+SELDOM_SHARE = 0.0001
+"""A field of SELDOM is covered where it occurs so often, and in at least one of ten thousand events
+of its type: a test client's three events are not a stream's field."""
+
 MAX_RESOLUTION_MS = 86_400_000
 
 _IN_LOG = {"phone": "number", "ip": "address"}
@@ -51,10 +65,14 @@ class Profile:
         """Return whether the stream carries a type ("message.sent") or field ("message.sent.size").
 
         A type is covered where it occurs, a type that accompanies messages (DENSE) where there is
-        at least one per hundred sends; a field where at least 1 % of its type's events have it.
+        at least one per hundred sends; a field where at least 1 % of its type's events have it, or
+        where it is rare by nature (SELDOM) and occurs at least three times.
 
         >>> seen = Profile({"message.sent": 1.0}, {"message.sent.size": 0.4}, 1000, 10)
         >>> seen.covers("message.sent.size"), seen.covers("typing.started")
+        (True, False)
+        >>> rare = Profile({"session.started": 0.5}, {"session.started.linked": 0.006}, 1, 1000)
+        >>> rare.covers("session.started.linked"), rare.covers("session.started.ip")
         (True, False)
         """
         if source in TYPES:
@@ -62,7 +80,13 @@ class Profile:
             least = COVERED * self.types.get("message.sent", 0.0) if source in DENSE else 0.0
             return share > 0 and share >= least
         kind = source.rpartition(".")[0]
-        return kind in TYPES and self.covers(kind) and self.fields.get(source, 0.0) >= COVERED
+        if kind not in TYPES or not self.covers(kind):
+            return False
+        share = self.fields.get(source, 0.0)
+        if source in SELDOM and share >= SELDOM_SHARE:
+            count = round(share * self.types[kind] * self.events)
+            return share >= COVERED or count >= SELDOM_COUNT
+        return share >= COVERED
 
 
 def measure(batches: Iterable[pa.RecordBatch]) -> Profile:

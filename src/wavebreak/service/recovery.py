@@ -3,6 +3,10 @@
 Decisions are a function of the log: those after the applied position are stored once; those already
 stored are compared with the recomputed ones and must be equal.
 
+Where the service now enforces and did not before (or the other way round), the log up to the
+applied position is replayed in the mode that decided it. The engine switches there: outcomes found
+in shadow are cleared, and nobody is silenced without a new decision.
+
 Snapshots are copied between two batches and written by another thread, which allocates the memory
 beforehand: the engine pauses only for the copy, 45 to 75 ms for a million accounts (up to 320 ms
 the first time). A snapshot file appears only when every decision up to its position is stored, so
@@ -22,13 +26,15 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from django.db import transaction
 
 from wavebreak.engine import Engine, snapshot
 from wavebreak.engine.decision import Decision as Made
+from wavebreak.engine.mode_switch import switch_mode
 from wavebreak.errors import ServiceError, SnapshotError
 from wavebreak.service import event_log
 from wavebreak.service.engine_thread import decision_row
-from wavebreak.service.models import AppliedPosition, Decision
+from wavebreak.service.models import AppliedPosition, Decision, EnforcementState
 from wavebreak.service.pending_requests import DecidedBatch
 
 _NAME = re.compile(r"state-(\d+)-(\d+)\.snapshot")
@@ -53,10 +59,38 @@ class RecoveryReport:
 
 def engine_versions(engine: Engine, lateness_s: int) -> str:
     """Return the versions of policy, model and features; a change replays the whole log."""
-    options = json.dumps([sorted(engine.covered), engine.enforce, lateness_s])
     model = engine.model.version if engine.model else "none"
-    stream = hashlib.sha256(options.encode()).hexdigest()[:12]
-    return f"{engine.policy.version} {model} {engine.version} stream-{stream}"
+    stream = _stream_version(engine, lateness_s, enforce=engine.enforce)
+    return f"{engine.policy.version} {model} {engine.version} {stream}"
+
+
+def _stream_version(engine: Engine, lateness_s: int, *, enforce: bool) -> str:
+    options = json.dumps([sorted(engine.covered), enforce, lateness_s])
+    return f"stream-{hashlib.sha256(options.encode()).hexdigest()[:12]}"
+
+
+def _maker_before(
+    make: Callable[[], Engine],
+    fresh: Engine,
+    lateness_s: int,
+    applied: Any,
+    report: RecoveryReport,
+) -> Callable[[], Engine]:
+    """Return what makes engines in the mode that decided up to the applied position.
+
+    That is known where nothing else of the stream has changed; otherwise it is today's mode.
+    """
+    other = _stream_version(fresh, lateness_s, enforce=not fresh.enforce)
+    if applied.made_by.rpartition(" ")[2] != other:
+        return make
+    report.messages.append(_switch_message(applied.position, enforce=fresh.enforce))
+
+    def make_before() -> Engine:
+        engine = make()
+        engine.set_mode(enforce=not engine.enforce)
+        return engine
+
+    return make_before
 
 
 def snapshot_path(home: Path, position: int, decisions: int) -> Path:
@@ -94,14 +128,25 @@ def recover(
     """
     applied, _ = AppliedPosition.objects.get_or_create(id=1)
     fresh = make()
+    enforce = fresh.enforce
     report = RecoveryReport(engine_versions(fresh, lateness_s), end=event_log.log_end())
-    same = applied.made_by in ("", report.made_by)
+    make_before = _maker_before(make, fresh, lateness_s, applied, report)
+    fresh = fresh if make_before is make else make_before()
+    same = applied.made_by in ("", engine_versions(fresh, lateness_s))
     if not same:
         report.messages.append(
             f"replaying the whole log: versions were {applied.made_by}, are {report.made_by}"
         )
-    engine, report.decisions = _restored(fresh, make, home, applied, report)
-    replay = _Replay(engine, applied.position, applied.decisions, report.decisions, same=same)
+    engine, report.decisions = _restored(fresh, make_before, home, applied, report)
+
+    def at_applied(decisions: int) -> None:
+        if engine.enforce != enforce:
+            switch_mode(engine, enforce=enforce)
+            _store_switch(engine, home, decisions, report.made_by)
+
+    replay = _Replay(
+        engine, applied.position, applied.decisions, report.decisions, same=same, reached=at_applied
+    )
     for stretch in event_log.read_log(engine.fanout.position):
         if stretch.events is None:
             if not accept_loss:
@@ -112,14 +157,36 @@ def recover(
             for batch in replay.take(stretch.events, stretch.end):
                 write(batch)
         progress(stretch.end, report.end)
+    replay.reach_applied()
     report.decisions = replay.decisions
     if not same and not report.snapshot:
         report.earlier, report.differ = applied.decisions, replay.differing()
         report.messages.append(
             f"{report.differ:,} of {report.earlier:,} earlier decisions would not be reproduced; "
-            "they remain in force"
+            f"they remain {'in force' if make_before is make else 'on record'}"
         )
     return engine, report
+
+
+def _switch_message(position: int, *, enforce: bool) -> str:
+    if enforce:
+        return (
+            f"enforcement begins at position {position:,}: outcomes found in shadow are cleared, "
+            "evidence stays"
+        )
+    return f"shadow begins at position {position:,}: outcomes run on and refuse nothing"
+
+
+def _store_switch(engine: Engine, home: Path, decisions: int, made_by: str) -> None:
+    """Store where the mode switched: a snapshot from there, versions, and no outcome in force.
+
+    A restart goes on from that snapshot, so that the switch stays where it was.
+    """
+    snapshot.save(engine, snapshot_path(home, engine.fanout.position, decisions))
+    with transaction.atomic():
+        AppliedPosition.objects.filter(id=1).update(made_by=made_by)
+        if engine.enforce:
+            EnforcementState.objects.all().delete()
 
 
 def _restored(
@@ -130,15 +197,16 @@ def _restored(
         if position > applied.position or position > report.end:
             continue
         try:
-            snapshot.restore(engine, path)
+            if snapshot.restore(engine, path) != engine.enforce:
+                why = "it was made in the other mode"
+            elif engine.fanout.position != position:
+                why = "its position is not that of its name"
+            else:
+                report.snapshot = path.name
+                return engine, decisions
         except SnapshotError as error:
-            report.messages.append(f"{path.name} is not used: {error.what}")
-            engine = make()
-            continue
-        if engine.fanout.position == position:
-            report.snapshot = path.name
-            return engine, decisions
-        report.messages.append(f"{path.name} is not used: its position is not that of its name")
+            why = error.what
+        report.messages.append(f"{path.name} is not used: {why}")
         engine = make()
     return engine, 0
 
@@ -147,14 +215,29 @@ class _Replay:
     """Replays the rest of the log: compares stored decisions, yields missing ones.
 
     If other versions decided (not `same`), their decisions up to `position` remain in force.
+    `reached` is called once, with the number of decisions, when the replay is at `position`.
     """
 
     def __init__(
-        self, engine: Engine, position: int, written: int, decisions: int, *, same: bool
+        self,
+        engine: Engine,
+        position: int,
+        written: int,
+        decisions: int,
+        *,
+        same: bool,
+        reached: Callable[[int], None],
     ) -> None:
         self.engine, self.position, self.written = engine, position, written
         self.decisions = decisions if same else written
         self._same, self._anew = same, set[int]()
+        self._reached, self._at_applied = reached, False
+
+    def reach_applied(self) -> None:
+        """Note that everything up to the applied position has been replayed."""
+        if not self._at_applied:
+            self._at_applied = True
+            self._reached(self.decisions)
 
     def take(self, events: Any, end: int) -> Iterator[DecidedBatch]:
         """Replay a segment that ends at a position; yield the decisions to store."""
@@ -163,6 +246,7 @@ class _Replay:
         if behind:
             self._known(self.engine.take(events.slice(0, behind)))
         if behind < events.num_rows:
+            self.reach_applied()
             rows = []
             for decision in self.engine.take(events.slice(behind)):
                 self.decisions += 1

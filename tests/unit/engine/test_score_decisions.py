@@ -18,6 +18,7 @@ from wavebreak.engine.enforcement import notification_time
 from wavebreak.errors import PolicyError
 from wavebreak.features.catalog import INDEX
 from wavebreak.rules.loader import SHIPPED
+from wavebreak.rules.model import ScoreThresholds
 from wavebreak.schema.coverage import measure
 from wavebreak.schema.events import CHANNELS, TYPES
 
@@ -220,3 +221,27 @@ def test_score_policy_unknown_bounding_feature_is_refused(tmp_path: Path) -> Non
     )
     with pytest.raises(PolicyError, match="most: there is no feature"):
         rules.load_policy(tmp_path)
+
+
+def with_thresholds(**given: Any) -> rules.Policy:
+    own = ScoreThresholds(**{"model": Synthetic.version} | given)
+    plain = policy()
+    score = msgspec.structs.replace(plain.score, thresholds=own)
+    return dataclasses.replace(plain, score=score)
+
+
+def test_policy_threshold_replaces_the_models() -> None:
+    never, _ = decided(with_thresholds(challenge=30.0), {"challenge": ALWAYS})
+    assert never == []
+    always, _ = decided(with_thresholds(challenge=-30.0), {"challenge": NEVER})
+    assert [d.outcome for d in always] == ["limit"]
+
+
+def test_thresholds_of_another_model_are_refused() -> None:
+    with pytest.raises(PolicyError, match=r"another-1.*fix: calibrate again"):
+        decided(with_thresholds(model="another-1", challenge=1.0), {"challenge": ALWAYS})
+
+
+def test_thresholds_are_part_of_the_policy_version() -> None:
+    plain = policy()
+    assert with_thresholds(challenge=1.0).version != plain.version

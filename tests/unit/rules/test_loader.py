@@ -378,3 +378,27 @@ def test_durations_are_seconds() -> None:
         86_400,
         604_800,
     ]
+
+
+SCORE = (
+    ACTIONS
+    + """
+[score]
+[score.thresholds]
+model = "default-1"
+challenge = 1.5
+restrict = RESTRICT
+"""
+)
+
+
+def test_score_thresholds_are_read(directory: Policies) -> None:
+    local = directory(actions=SCORE.replace("RESTRICT", "2"))
+    score = load_policy(local, shipped=local).score
+    assert score.thresholds is not None
+    assert (score.thresholds.model, score.thresholds.restrict) == ("default-1", 2)
+
+
+def test_strong_doubt_below_doubt_is_refused(directory: Policies) -> None:
+    with pytest.raises(PolicyError, match="restrict is below challenge"):
+        load_policy(directory(actions=SCORE.replace("RESTRICT", "1")))

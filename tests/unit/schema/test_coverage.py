@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from support.events import Item, edge, sent, valid
 from wavebreak.errors import FileError
-from wavebreak.schema.coverage import Profile, load, measure, save, sidecar_path
-from wavebreak.schema.events import TYPES, WIRE_SCHEMA
+from wavebreak.schema.coverage import SELDOM, Profile, load, measure, save, sidecar_path
+from wavebreak.schema.events import EVENTS, TYPES, WIRE_SCHEMA
 
 
 def log(items: list[Item]) -> pa.RecordBatch:
@@ -58,6 +58,32 @@ def test_a_field_is_covered_from_one_in_a_hundred_of_its_type() -> None:
     assert not Profile({"message.sent": 1.0}, {"message.sent.size": 0.009}, 1, 1).covers(
         "message.sent.size"
     )
+
+
+def seldom(count: int, of: int = 2_000, field: str = "session.started.linked") -> Profile:
+    """A profile in which a field occurs so often, in half of all events."""
+    return Profile({"session.started": 0.5}, {field: count / of}, 1, 2 * of)
+
+
+def test_flag_that_is_rare_by_nature_is_covered_from_three() -> None:
+    assert seldom(3).covers("session.started.linked")
+    assert not seldom(2).covers("session.started.linked")
+    assert not seldom(0).covers("session.started.linked")
+
+
+def test_flag_below_one_in_ten_thousand_is_not_covered() -> None:
+    assert seldom(10, 100_000).covers("session.started.linked")
+    assert not seldom(9, 100_000).covers("session.started.linked")
+
+
+def test_rare_field_that_may_be_unknown_is_not_covered() -> None:
+    assert not seldom(15, field="session.started.ip").covers("session.started.ip")
+
+
+def test_fields_rare_by_nature_are_in_the_event_schema() -> None:
+    for source in SELDOM:
+        kind, _, field = source.rpartition(".")
+        assert field in EVENTS[TYPES.index(kind)].__struct_fields__
 
 
 def test_few_typing_events_do_not_cover_typing() -> None:

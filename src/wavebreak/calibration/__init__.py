@@ -1,0 +1,11 @@
+"""Calibration: a platform's own floors, ceilings, allowances and thresholds, from days in shadow.
+
+`calibrate` replays the days, derives a policy's numbers from them, and writes what a person
+approves.
+"""
+
+from wavebreak.calibration.calibrate import calibrate
+from wavebreak.calibration.config import Settings, load_settings
+from wavebreak.calibration.report import Calibration, print_calibration
+
+__all__ = ["Calibration", "Settings", "calibrate", "load_settings", "print_calibration"]

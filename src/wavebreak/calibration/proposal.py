@@ -1,0 +1,355 @@
+"""Proposal: which numbers a platform's own days in shadow support, and whom each would meet."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from msgspec.structs import asdict, replace
+from numpy.typing import NDArray
+
+from wavebreak.calibration.config import Range, Settings
+from wavebreak.calibration.estimates import Estimate, estimate
+from wavebreak.calibration.measurement import Measurement, allowance_of
+from wavebreak.engine.decision import LIMIT
+from wavebreak.engine.kernel_policy import Model, most_of_score
+from wavebreak.evaluation import exact_interval
+from wavebreak.features.sequential_tests import (
+    complaint_value,
+    failure_value,
+    leave_value,
+    pack_terms,
+    reply_value,
+)
+from wavebreak.model.calibration import ONE
+from wavebreak.rules import OUTCOMES, EvidenceTerms, Policy, features_read
+from wavebreak.rules.model import ScoreThresholds
+
+Ints = NDArray[np.int64]
+NEVER = math.inf
+LEAST_CONTACTS = 2
+"""Below so many strangers no test can speak against an account."""
+
+_FEATURES = {
+    "early_reply": "unanswered_evidence",
+    "reply": "unanswered_evidence",
+    "complaint": "complaint_evidence",
+    "complaint_after_answer": "complaint_evidence",
+    "leave": "leave_evidence",
+    "undeliverable": "undeliverable_evidence",
+}
+"""By setting the feature of its test."""
+COMPLAINTS = ("complaint", "complaint_after_answer")
+_BESIDE = (
+    "channel", "stranger_contacts", "stranger_complaints", "undeliverable_7d", "left_after_add_7d",
+)  # fmt: skip
+"""Features that a rule may read beside a test and still slow by that test alone."""
+
+
+@dataclass(frozen=True)
+class Touched:
+    """How many accounts a number meets: those that it slows, and those that it may silence.
+
+    Of a test's floor or ceiling, `restricted` are the accounts whose evidence reaches what a
+    restriction needs; it takes a second test besides.
+    """
+
+    limited: int
+    restricted: int
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One number of a policy: as it is, as proposed, and whom either would meet.
+
+    Attributes:
+        name: As the policy names it.
+        now: The number in force.
+        proposed: The number proposed; `now` where the data support no other.
+        accounts: Accounts that it rests on.
+        interval: The 95 % interval of what it was taken from, where there is one.
+        why: How it came about, in a sentence.
+        touched_now: Accounts that the number in force meets.
+        touched_proposed: Accounts that the proposed one meets.
+
+    """
+
+    name: str
+    now: float
+    proposed: float
+    accounts: int
+    interval: tuple[float, float] | None
+    why: str
+    touched_now: Touched
+    touched_proposed: Touched
+
+    @property
+    def changed(self) -> bool:
+        """Whether another number is proposed."""
+        return self.now != self.proposed
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """All settings, and the tables of a policy that they make.
+
+    `allowances` are the changed ones by the id of their rule; `thresholds` is None where the
+    model's own stay.
+    """
+
+    settings: tuple[Setting, ...]
+    evidence: EvidenceTerms
+    allowances: dict[str, int]
+    thresholds: ScoreThresholds | None
+
+
+def propose(
+    measured: Measurement, policy: Policy, model: Model | None, settings: Settings
+) -> Proposal:
+    """Derive a policy's numbers from what was measured.
+
+    Args:
+        measured: What the days in shadow showed.
+        policy: The policy in force.
+        model: The model in force (None: none).
+        settings: Assumptions and limits.
+
+    """
+    evidence, tests = _evidence_settings(measured, policy, settings)
+    allowances = [
+        _allowance_setting(rule_id, reached, measured, policy, settings)
+        for rule_id, reached in measured.reached.items()
+    ]
+    scores, thresholds = _score_settings(measured, policy, model, settings)
+    return Proposal(
+        (*tests, *allowances, *scores),
+        evidence,
+        {each.name: int(each.proposed) for each in allowances if each.changed},
+        thresholds,
+    )
+
+
+# Floors and ceilings of the sequential tests
+
+
+def _trials(measured: Measurement) -> dict[str, tuple[Ints, Ints]]:
+    """Return trials and what came of them, of each account, by the setting that bets on it."""
+    rows, rares = measured.rows, measured.rares
+    counts = {
+        "early_reply": (rows["matured"][:, 0], rows["answered"][:, 0]),
+        "reply": (rows["matured"][:, 1], rows["answered"][:, 1]),
+        "complaint": (rows["trials"], rows["complaints"]),
+        "leave": (rares["add_trials"], rares["add_leaves"]),
+        "undeliverable": (rows["contacted"], rares["failures"]),
+    }
+    return {name: (n.astype(np.int64), k.astype(np.int64)) for name, (n, k) in counts.items()}
+
+
+def _evidence_settings(
+    measured: Measurement, policy: Policy, settings: Settings
+) -> tuple[EvidenceTerms, list[Setting]]:
+    terms = policy.evidence
+    proposed: dict[str, float] = {}
+    found: dict[str, Estimate | int] = {}
+    for name, (n, k) in _trials(measured).items():
+        enough = n >= settings.trials
+        n, k = n[enough], np.minimum(k[enough], n[enough])
+        names = COMPLAINTS if name == "complaint" else (name,)
+        if _FEATURES[name] not in measured.covered:
+            found |= dict.fromkeys(names, 0)
+            continue
+        if n.size < settings.accounts:
+            found |= dict.fromkeys(names, int(n.size))
+            continue
+        floor = name in settings.floors
+        guess = estimate(
+            n, k, contamination=settings.contamination, beyond=settings.beyond, floor=floor,
+            resamples=settings.resamples,
+        )  # fmt: skip
+        found |= dict.fromkeys(names, guess)
+        if floor:
+            proposed[name] = _floor(guess, settings.floors[name], settings.headroom)
+        elif name == "complaint":
+            proposed |= _complaint_ceilings(guess, measured, terms, settings)
+        else:
+            proposed[name] = _ceiling(guess.high, guess.mean, settings.ceilings[name], settings)
+    if {"early_reply", "reply"} <= proposed.keys():
+        # Who answers within two hours has answered within a day.
+        proposed["early_reply"] = min(proposed["early_reply"], proposed["reply"])
+    after = replace(terms, **proposed)
+    return after, [
+        _test_setting(name, found[name], measured, policy, after, settings)
+        for name in asdict(terms)
+    ]
+
+
+def _floor(guess: Estimate, within: Range, headroom: float) -> float:
+    value = min(guess.low, guess.quantile, guess.mean / headroom)
+    return min(max(math.floor(value * 1000) / 1000, within[0]), within[1])
+
+
+def _ceiling(high: float, mean: float, within: Range, settings: Settings) -> float:
+    value = max(high, mean * settings.headroom)
+    return min(max(math.ceil(value * 10_000) / 10_000, within[0]), within[1])
+
+
+def _complaint_ceilings(
+    guess: Estimate, measured: Measurement, terms: EvidenceTerms, settings: Settings
+) -> dict[str, float]:
+    """Scale both ceilings alike: who complains after an answer is not counted apart."""
+    rows = measured.rows
+    answered = float(rows["trials_answered"].sum()) / max(float(rows["trials"].sum()), 1.0)
+    in_force = terms.complaint + terms.complaint_after_answer * answered
+    scale = max(guess.high, guess.quantile, guess.mean * settings.headroom) / in_force
+    return {
+        name: _ceiling(getattr(terms, name) * scale, 0.0, settings.ceilings[name], settings)
+        for name in COMPLAINTS
+    }
+
+
+def _test_setting(
+    name: str, found: Estimate | int, measured: Measurement, policy: Policy, after: EvidenceTerms,
+    settings: Settings,
+) -> Setting:  # fmt: skip
+    before, proposed = getattr(policy.evidence, name), getattr(after, name)
+    accounts = found if isinstance(found, int) else found.accounts
+    touched = _touched_by_test(name, measured, policy, policy.evidence)
+    if isinstance(found, int):
+        why = f"kept: {accounts:,} of {settings.accounts:,} accounts with {settings.trials} trials"
+        if _FEATURES[name] not in measured.covered:
+            why = "kept: the stream does not carry what it counts"
+        return Setting(name, before, before, accounts, None, why, touched, touched)
+    side = "lower" if name in settings.floors else "upper"
+    why = (
+        f"the {side} {settings.beyond:.0%} of {accounts:,} accounts begins at {found.quantile:.3g} "
+        f"(mean {found.mean:.3g}); {found.removed:,} were left out as possibly abusive"
+    )
+    changed = replace(policy.evidence, **{name: proposed})
+    moved = _touched_by_test(name, measured, policy, changed) if proposed != before else touched
+    return Setting(name, before, proposed, accounts, (found.low, found.high), why, touched, moved)
+
+
+def _touched_by_test(
+    name: str, measured: Measurement, policy: Policy, terms: EvidenceTerms
+) -> Touched:
+    """Count accounts whose evidence reaches what rules ask for, at the end of the days."""
+    feature = _FEATURES[name]
+    values = evidence_values(feature, measured, terms)
+    slows, silences = _asked(policy, feature)
+    return Touched(int((values >= slows).sum()), int((values >= silences).sum()))
+
+
+def evidence_values(
+    feature: str, measured: Measurement, terms: EvidenceTerms
+) -> NDArray[np.float64]:
+    """Return the value of one test for each account that it could speak against."""
+    packed = pack_terms(**asdict(terms))
+    rows, rares = measured.rows, measured.rares
+    tried = np.flatnonzero(np.maximum(rows["trials"], rows["contacted"]) >= LEAST_CONTACTS)
+    return np.array([_value(feature, packed, rows[i], rares[i]) for i in tried], np.float64)
+
+
+def _value(feature: str, packed: Any, row: Any, rare: Any) -> float:
+    match feature:
+        case "unanswered_evidence":
+            return reply_value(packed, row)
+        case "complaint_evidence":
+            return complaint_value(packed, row)
+        case "leave_evidence":
+            return leave_value(packed, row, int(rare["add_trials"]), int(rare["add_leaves"]))
+    return failure_value(packed, row, int(rare["failures"]))
+
+
+def _asked(policy: Policy, feature: str) -> tuple[float, float]:
+    """Return the least evidence at which a rule slows, and at which one silences."""
+    slows, silences = NEVER, NEVER
+    for rule in policy.rules:
+        asked = [float(x) for x in re.findall(rf"\b{feature} >= ([\d.]+)", rule.expression)]
+        if rule.mode == "shadow" or rule.outcome is None or not asked:
+            continue
+        if OUTCOMES.index(rule.outcome) >= OUTCOMES.index("restrict"):
+            silences = min(silences, *asked)
+        elif set(features_read(rule, policy.features)) <= {feature, *_BESIDE}:
+            slows = min(slows, *asked)
+    return slows, silences
+
+
+# Allowances
+
+
+def _allowance_setting(
+    rule_id: str, reached: dict[int, int], measured: Measurement, policy: Policy,
+    settings: Settings,
+) -> Setting:  # fmt: skip
+    rule = policy.rule(rule_id)
+    now = (allowance_of(rule) if rule else None) or max(reached)
+    low, high = settings.allowances[rule_id]
+    accounts = measured.accounts
+    if accounts < settings.accounts:
+        proposed, why = now, f"kept: {accounts:,} of {settings.accounts:,} accounts"
+    else:
+        bounds = {n: exact_interval(met, accounts)[1] for n, met in reached.items()}
+        tolerated = [n for n, b in bounds.items() if low <= n <= high and b <= settings.slowed]
+        proposed = min(tolerated, default=high)
+        why = (
+            f"the fewest strangers a day that slow at most {settings.slowed:.1%} of the accounts, "
+            f"by the upper end of the interval; from {low} to {high}"
+        )
+    return Setting(
+        rule_id, now, proposed, accounts, None, why, Touched(reached[now], 0),
+        Touched(reached.get(proposed, 0), 0),
+    )  # fmt: skip
+
+
+# Score
+
+
+def _score_settings(
+    measured: Measurement, policy: Policy, model: Model | None, settings: Settings
+) -> tuple[list[Setting], ScoreThresholds | None]:
+    """Raise the thresholds of the score until it slows no more accounts than are tolerated."""
+    if model is None:
+        return [], None
+    own = policy.score.thresholds
+    highest = np.sort(measured.margins)[::-1]
+    made, values = list[Setting](), dict[str, float]()
+    for outcome, share in (
+        ("challenge", settings.slowed),
+        ("restrict", settings.slowed * settings.strongly),
+    ):
+        if outcome not in model.thresholds:
+            continue
+        given = getattr(own, outcome) if own else None
+        now = model.thresholds[outcome] / ONE if given is None else given
+        tolerated = int(share * measured.accounts)
+        proposed = now
+        if measured.accounts < settings.accounts:
+            why = f"kept: {measured.accounts:,} of {settings.accounts:,} accounts"
+        elif policy.score.mode == "shadow" or most_of_score(policy.score, measured.covered) < LIMIT:
+            why, highest = "kept: on this stream a score slows nobody", highest[:0]
+        elif np.count_nonzero(highest >= now) <= tolerated:
+            why = f"kept: it slows at most {share:.2%} of the accounts"
+        else:
+            # Above the first account that is one too many.
+            proposed = math.floor(highest[tolerated] * 10_000 + 1) / 10_000
+            why = f"the least score (log-odds) that slows at most {share:.2%} of the accounts"
+        proposed = max(proposed, *values.values(), now)
+        values[outcome] = proposed
+        made.append(
+            Setting(
+                f"score.{outcome}",
+                now,
+                proposed,
+                measured.accounts,
+                None,
+                why,
+                Touched(int((highest >= now).sum()), 0),
+                Touched(int((highest >= proposed).sum()), 0),
+            )
+        )
+    if own is None and not any(setting.changed for setting in made):
+        return made, None
+    return made, ScoreThresholds(model=model.version, **values)

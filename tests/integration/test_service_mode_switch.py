@@ -1,0 +1,151 @@
+"""A service that begins to enforce: outcomes found in shadow are cleared, in every way to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from django.db import connection
+
+from support.events import Item, edge
+from support.service_harness import abuser, migrated
+from wavebreak import rules
+from wavebreak.engine import Engine
+from wavebreak.rules import Policy
+from wavebreak.schema.events import WIRE_SCHEMA
+from wavebreak.service import event_log
+from wavebreak.service.models import AppliedPosition, Decision, EnforcementState
+from wavebreak.service.pending_requests import DecidedBatch
+from wavebreak.service.recovery import engine_versions, list_snapshots, recover
+
+TS = 1_767_222_000_000
+HOUR = 3_600_000
+FIRST = abuser()
+AGAIN = [
+    event | {"id": f"{event['id']}-again", "peer": f"{event['peer']}-again"}
+    for event in abuser(ts=TS + 5 * HOUR)[1:]
+]
+"""An account that is found in shadow; and what it sends after the switch."""
+
+
+def store_events(items: list[Item], first: int) -> None:
+    """Append events to the log, as the log writer does."""
+    batch = edge().apply(pa.RecordBatch.from_pylist(items, WIRE_SCHEMA))
+    with connection.cursor() as cursor:
+        event_log.append(cursor, first, batch.num_rows, TS, event_log.encode_row(batch))
+
+
+def store_decisions(batches: list[DecidedBatch], made_by: str) -> None:
+    """Store decisions and the applied position, as the log writer does."""
+    for batch in batches:
+        for number, id_, account, ts, stage, outcome, until, body in batch.rows:
+            Decision.objects.create(
+                number=number, id=id_, account=account, ts=ts, stage=stage, outcome=outcome,
+                until=until, body=body, reached=batch.reached,
+            )  # fmt: skip
+            EnforcementState.objects.update_or_create(
+                account=account,
+                defaults={"outcome": outcome, "until": until, "ts": ts, "decision": number},
+            )
+        AppliedPosition.objects.filter(id=1).update(
+            position=batch.reached, decisions=Decision.objects.count(), made_by=made_by
+        )
+
+
+def started(home: Path, *, enforce: bool, policy: Policy | None = None) -> tuple[Engine, Any]:
+    """Recover an engine, and store what it decided on the way."""
+    chosen = policy or rules.load_policy()
+    unstored: list[DecidedBatch] = []
+    engine, report = recover(
+        lambda: Engine(chosen, enforce=enforce, accounts=1024),
+        home,
+        60,
+        accept_loss=False,
+        write=unstored.append,
+        progress=lambda _at, _end: None,
+    )
+    store_decisions(unstored, report.made_by)
+    return engine, report
+
+
+def outcome_of(engine: Engine, account: str = "ann") -> int:
+    slot = int(engine.fanout.accounts.find(pa.array([account]))[0])
+    return int(engine.core.row_of(slot)["enforcement"])
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A service's directory after days in shadow."""
+    with migrated("sqlite", tmp_path):
+        store_events(FIRST, 0)
+        engine, _ = started(tmp_path, enforce=False)
+        assert outcome_of(engine) > 0
+        assert EnforcementState.objects.count() == 1
+        yield tmp_path
+
+
+def test_outcome_found_in_shadow_is_not_enforced(home: Path) -> None:
+    engine, report = started(home, enforce=True)
+    assert engine.enforce
+    assert outcome_of(engine) == 0
+    assert EnforcementState.objects.count() == 0
+    assert Decision.objects.count() > 0, "decisions remain as they were made"
+    assert any("enforcement begins at position" in message for message in report.messages)
+
+
+def test_events_after_the_switch_are_decided_with_enforcement(home: Path) -> None:
+    shadow = Decision.objects.count()
+    store_events(AGAIN, len(FIRST))
+    engine, _ = started(home, enforce=True)
+    assert outcome_of(engine) > 0
+    assert Decision.objects.count() > shadow
+    assert engine.fanout.position == len(FIRST) + len(AGAIN)
+
+
+def test_restart_after_the_switch_reproduces_every_decision(home: Path) -> None:
+    store_events(AGAIN, len(FIRST))
+    started(home, enforce=True)
+    stored = Decision.objects.count()
+    engine, report = started(home, enforce=True)
+    assert Decision.objects.count() == report.decisions == stored
+    assert report.messages == []
+    assert outcome_of(engine) > 0
+
+
+def test_switch_without_a_snapshot_replays_in_shadow_first(home: Path) -> None:
+    assert list_snapshots(home) == []
+    engine, report = started(home, enforce=True)
+    assert outcome_of(engine) == 0
+    ((position, decisions, _),) = list_snapshots(home)
+    assert (position, decisions) == (len(FIRST), report.decisions)
+
+
+def test_switch_with_another_policy_clears_outcomes_too(home: Path, tmp_path: Path) -> None:
+    local = tmp_path / "local"
+    local.mkdir()
+    (local / "evidence.toml").write_text("[evidence]\nreply = 0.3\n", "utf-8")
+    engine, report = started(home, enforce=True, policy=rules.load_policy(local))
+    assert outcome_of(engine) == 0
+    assert report.made_by == engine_versions(engine, 60)
+    assert any("replaying the whole log" in message for message in report.messages)
+
+
+def test_interrupted_switch_is_done_again(home: Path) -> None:
+    made_by = AppliedPosition.objects.get(id=1).made_by
+    started(home, enforce=True)
+    AppliedPosition.objects.filter(id=1).update(made_by=made_by)
+    engine, _ = started(home, enforce=True)
+    assert outcome_of(engine) == 0
+    assert AppliedPosition.objects.get(id=1).made_by == engine_versions(engine, 60)
+
+
+def test_switch_back_to_shadow_keeps_outcomes(home: Path) -> None:
+    store_events(AGAIN, len(FIRST))
+    started(home, enforce=True)
+    engine, _ = started(home, enforce=False)
+    assert not engine.enforce
+    assert outcome_of(engine) > 0
+    assert EnforcementState.objects.count() == 1
