@@ -36,8 +36,6 @@ RULES, FIELDS = 24, 5
 OUTCOME, HOLD_S, NEW_CHATS, RECOVERS, DOUBTS = range(FIELDS)
 SIZE: Final = RULES + FIELDS * 64
 NEVER: Final = 2**62
-MOST_NEW_CHATS: Final = 254
-"""New chats a day that a limit may leave at most."""
 
 
 def score_outcome(policy: Any, margin: int, fired: int, silent: int) -> int:
@@ -103,13 +101,15 @@ def decide(
     new chats a day that a limit in force leaves.
 
     The most severe outcome wins, of limits the one that leaves fewer new chats; a decision never
-    lowers the outcome in force. Each restriction is twice as long as the one before, from
-    `SUSPEND_AFTER` strikes a suspension. A takeover has precedence (docs/adr/0014): its challenge
-    is decided for less than a ban, and in place of a limit; while it is in force, nothing new.
+    lowers the outcome in force. A narrower limit replaces a wider one with its own end, even an
+    earlier one: what leaves less must not last longer than its own grounds. Each restriction is
+    twice as long as the one before, from `SUSPEND_AFTER` strikes a suspension. A takeover has
+    precedence (docs/adr/0014): its challenge is decided for less than a ban, and in place of a
+    limit; while it is in force, nothing new.
 
     Returns `UNCHANGED`, or outcome | rule << 8 | end << 16 | quota << 48 | doubt << 56 (end 0:
-    none; rule BY_SCORE: no rule asked for as much as the score; doubt 1: a passed challenge ends
-    it).
+    none; rule BY_SCORE: no rule asked for as much as the score; doubt 1: a passed challenge
+    raises what it leaves).
     """
     best, rule, hold, left, doubt = 0, NO_RULE, 0, 0, 0
     if policy[SCORE_DECIDES] == 1 and level > 0:
@@ -149,7 +149,8 @@ def decide(
 class Terms(NamedTuple):
     """What one rule decides: outcome, its hold in seconds, new chats a day that a limit leaves.
 
-    `recovers`: the rule is evidence of a takeover; `doubts`: a passed challenge ends its limit.
+    `recovers`: the rule is evidence of a takeover; `doubts`: a passed challenge raises what
+    its limit leaves.
     """
 
     outcome: int

@@ -87,7 +87,8 @@ MEANING: dict[str, tuple[str, str]] = {
     "limit": (
         "new chats with strangers above a daily allowance wait; answers free places, and contacts "
         "and existing chats go on",
-        "ends by itself, by a passed challenge where it rests on doubt, or on appeal",
+        "ends by itself, or on appeal; where it rests on doubt, a passed challenge raises what it "
+        "leaves",
     ),
     "restrict": (
         "new chats, new groups, adding members and linking companion devices are refused; "

@@ -178,7 +178,7 @@ class ScoreThresholds(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 class Score(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Outcomes that a model's score may request; the thresholds are the model's own, or a policy's.
 
-    A score is doubt: a limit at most, which a passed challenge ends.
+    A score is doubt: a limit at most, and a passed challenge raises what it leaves.
 
     Attributes:
         mode: In `shadow` the score is recorded and decides nothing.

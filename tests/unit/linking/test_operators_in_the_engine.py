@@ -20,6 +20,7 @@ from wavebreak.reports.tables import Console
 from wavebreak.rules import load_policy
 from wavebreak.schema.events import LOG_SCHEMA, TYPES
 
+
 def _log(team: tuple[str, ...] = TEAM) -> pa.RecordBatch:
     rows = [event | {"type": TYPES.index(event["type"])} for event in team_events(team)]
     return pa.RecordBatch.from_pylist(rows, schema=LOG_SCHEMA)
