@@ -69,7 +69,7 @@ def _row(o: Operator) -> tuple[str, ...]:
 
 
 def _times(value: float) -> str:
-    return number(value) if value < 10_000 else "over 9,999"
+    return number(value) if value < 10_000 else ">9,999"
 
 
 @operators_app.command(
