@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import UNSET
 from msgspec.structs import asdict, replace
 from numpy.typing import NDArray
 
@@ -322,7 +323,7 @@ def _score_settings(
     ):
         if outcome not in model.thresholds:
             continue
-        given = getattr(own, outcome) if own else None
+        given = None if own is UNSET else getattr(own, outcome)
         now = model.thresholds[outcome] / ONE if given is None else given
         tolerated = int(share * measured.accounts)
         proposed = now
@@ -350,6 +351,6 @@ def _score_settings(
                 Touched(int((highest >= proposed).sum()), 0),
             )
         )
-    if own is None and not any(setting.changed for setting in made):
+    if own is UNSET and not any(setting.changed for setting in made):
         return made, None
     return made, ScoreThresholds(model=model.version, **values)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 import numpy as np
+from msgspec import UNSET
 
 from wavebreak.compiled.numba_runtime import (
     Callback,
@@ -186,7 +187,7 @@ def most_of_score(score: Score, covered: frozenset[str]) -> int:
 def _own_thresholds(score: Score, model: Model) -> dict[str, int]:
     """Return the policy's thresholds by outcome, as margins in fixed point; raises PolicyError."""
     own = score.thresholds
-    if own is None:
+    if own is UNSET:
         return {}
     if own.model != model.version:
         raise PolicyError(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import UNSET
 
 from wavebreak import config
 from wavebreak.errors import PolicyError
@@ -216,7 +217,7 @@ def _checked_tables(where: str, score: Score, feedback: Feedback) -> None:
                 fix="give limit or less: a score is doubt, and doubt slows",
             )
     own = score.thresholds
-    doubt, strong = (own.challenge, own.restrict) if own else (None, None)
+    doubt, strong = (own.challenge, own.restrict) if own is not UNSET else (None, None)
     if doubt is not None and strong is not None and strong < doubt:
         raise PolicyError(
             f"{where}, score, thresholds: restrict is below challenge",

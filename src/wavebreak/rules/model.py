@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from wavebreak.features.layout import OUTCOMES as OUTCOMES
 from wavebreak.features.layout import STAGES as STAGES
@@ -189,7 +189,8 @@ class Score(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         without: The limit where no entry of `most` applies.
         silent: The limit for an account that has started no chat.
         spares: Channels on which a score requests nothing.
-        thresholds: In place of the model's thresholds, a platform's own.
+        thresholds: In place of the model's thresholds, a platform's own. Without them nothing is
+            encoded, so that a policy has the version that it had before there were any.
 
     """
 
@@ -201,7 +202,7 @@ class Score(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     without: Outcome = "limit"
     silent: Outcome = "limit"
     spares: tuple[Channel, ...] = ()
-    thresholds: ScoreThresholds | None = None
+    thresholds: ScoreThresholds | UnsetType = UNSET
 
 
 class Feedback(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -246,9 +247,6 @@ class Policy:
             for name in ("on_failure", "needs_split", "aliases", "false_actions", "review_by"):
                 del fields[name]
             fields["when"] = rule.expression
-        # A policy without thresholds of its own has the version that it had before there were any.
-        if self.score.thresholds is None:
-            del content[3]["thresholds"]
         canonical = msgspec.json.encode(content)
         return f"{self.name}-{hashlib.sha256(canonical).hexdigest()[:12]}"
 

@@ -20,6 +20,7 @@ from wavebreak.rules import (
     policy_summary,
 )
 from wavebreak.rules.compiler import compile_rules
+from wavebreak.rules.model import ScoreThresholds
 
 RULE = """
 [[rule]]
@@ -395,7 +396,7 @@ restrict = RESTRICT
 def test_score_thresholds_are_read(directory: Policies) -> None:
     local = directory(actions=SCORE.replace("RESTRICT", "2"))
     score = load_policy(local, shipped=local).score
-    assert score.thresholds is not None
+    assert isinstance(score.thresholds, ScoreThresholds)
     assert (score.thresholds.model, score.thresholds.restrict) == ("default-1", 2)
 
 
