@@ -60,12 +60,14 @@ from wavebreak.features.layout import (
     BARRED,
     BLOCKED,
     BY_SCORE,
+    CHALLENGE,
     CONTACT,
     DELETED,
     ENFORCEMENT,
     GROUPED,
     HELD,
     IN_CONTACTS,
+    LIMIT,
     LINKED,
     MET_CHALLENGE,
     MET_LIMIT,
@@ -159,7 +161,7 @@ def is_refused(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: i
 def is_undelivered(w: Any, sh: Any, ev: Any, kind: int, local: int, now: int) -> bool:
     """Whether enforcement on the actor, as of the last epoch, keeps its event from this account."""
     person = people_of(w)[ev.account]
-    if person.enforcement < 2 or (person.until > 0 and now >= person.until):
+    if person.enforcement < CHALLENGE or (person.until > 0 and now >= person.until):
         return False
     known = (pair_flags(sh, local, ev.account, now) & (WROTE | REPLIED)) != 0
     opens = np.int64(not known and (ev.flags & IN_CONTACTS) == 0)
@@ -274,7 +276,7 @@ def apply_event(
 @compiled()
 def _pass_challenge(sh: Any, row: Any) -> bool:
     """Apply a passed challenge: it ends a challenge, and raises what a limit on doubt leaves."""
-    if row.enforcement != 2 and (row.enforcement != LIMIT or not row.flags & ON_DOUBT):
+    if row.enforcement != CHALLENGE and (row.enforcement != LIMIT or not row.flags & ON_DOUBT):
         return False
     r = rare_row(sh, row)
     r.challenges_passed = min(np.int64(r.challenges_passed) + 1, 255)
@@ -296,7 +298,6 @@ def _apply_shared(w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now
         update_complaint(w, sh, row, rare_row(sh, row), ev, local, now, kind == BLOCKED_BY)
 
 
-LIMIT = 3
 RAISE = 8
 """New chats a day that the first challenge passed under a limit on doubt adds to its allowance;
 each further one adds half of that, at least two."""
@@ -310,7 +311,7 @@ NO_CHANGE = 255
 def expire_enforcement(w: Any, sh: Any, row: Any) -> None:
     """End enforcement that has expired at the account's clock."""
     if row.until > 0 and row.clock >= row.until:
-        if row.enforcement == 2 and row.rare > 0:
+        if row.enforcement == CHALLENGE and row.rare > 0:
             r = rares_of(sh)[np.int64(row.rare) - 1]
             r.challenges_lapsed = min(np.int64(r.challenges_lapsed) + 1, 255)
         row.until = 0
@@ -418,11 +419,11 @@ def _enforce(
     row.flags = (np.int64(row.flags) & ~ON_DOUBT) | on_doubt
     row.until = (answer >> 16) & 0xFFFFFFFF
     row.worst = max(np.int64(row.worst), outcome)
-    if outcome >= 2:
+    if outcome >= CHALLENGE:
         r = rare_row(sh, row)
         r.answered = np.int64(row.clock) + 1
-        r.met |= MET_CHALLENGE if outcome == 2 else (MET_LIMIT if outcome == 3 else 0)
-        if outcome == 2 and row.quota == HELD:
+        r.met |= MET_CHALLENGE if outcome == CHALLENGE else (MET_LIMIT if outcome == LIMIT else 0)
+        if outcome == CHALLENGE and row.quota == HELD:
             contribute(w, TAKEN, account, 1)
         if outcome >= RESTRICT:
             _count_strike(row, r, _decision_stage(w, row, (answer >> 8) & 255, kind), position, at)
@@ -511,7 +512,7 @@ def _process_event(w: Any, sh: Any, ev: Any, role: int, kind: int, position: int
     expire_enforcement(w, sh, row)
     _mark_touched(w, row, account, position, role, kind)
     barred = False
-    if role == 0 and row.enforcement >= 2:
+    if role == 0 and row.enforcement >= CHALLENGE:
         barred = is_refused(w, sh, row, ev, kind, local, now)
         if barred and w.enforce:
             ev.drop = BARRED

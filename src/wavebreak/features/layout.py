@@ -32,7 +32,8 @@ FORGET_BUCKETS: Final = 386
 """Buckets of 40,320 s (180 days) after which a pair without messages expires."""
 OUTCOMES: Final = ("allow", "observe", "challenge", "limit", "restrict", "suspend", "ban")
 """Outcomes, least to most severe; a code is an index."""
-RESTRICT: Final = OUTCOMES.index("restrict")
+CHALLENGE, LIMIT, RESTRICT = range(2, 5)
+"""Codes of the outcomes that the kernel treats apart."""
 STAGES: Final = ("registration", "messaging", "feedback", "review")
 
 _RINGS = {

@@ -33,6 +33,9 @@ from wavebreak.compiled.numba_runtime import (
 )
 from wavebreak.features.layout import BUCKETS
 
+EARLY_REPLY, REPLY, COMPLAINT, COMPLAINT_AFTER_ANSWER = 0.09, 0.2, 0.012, 0.08
+LEAVE, UNDELIVERABLE = 0.12, 0.15
+"""Floors and ceilings where a policy gives none: see `pack_terms`."""
 ONE_BIT: Final = 65_536
 BUCKET_S: Final = 5_760
 """Answers are counted by the bucket of the first contact."""
@@ -69,8 +72,9 @@ def _log2_floor(x: Decimal) -> int:
 
 
 def pack_terms(
-    *, early_reply: float = 0.09, reply: float = 0.2, complaint: float = 0.012,
-    complaint_after_answer: float = 0.08, leave: float = 0.12, undeliverable: float = 0.15,
+    *, early_reply: float = EARLY_REPLY, reply: float = REPLY, complaint: float = COMPLAINT,
+    complaint_after_answer: float = COMPLAINT_AFTER_ANSWER, leave: float = LEAVE,
+    undeliverable: float = UNDELIVERABLE,
 ) -> Any:  # fmt: skip
     """Return the increments of the tests (int64, shape `(TERMS,)`).
 
@@ -248,17 +252,27 @@ def _add_matured(row: Any, horizon: int, n: int, k: int) -> None:
 
 
 @compiled()
-def clear_tests(row: Any, r: Any) -> None:
-    """Forget all evidence: a person has found the account benign."""
+def _forget_replies(row: Any) -> None:
     for h in range(2):
         row.matured[h] = 0
         row.answered[h] = 0
+
+
+@compiled()
+def _forget_complaints(row: Any) -> None:
     row.trials = 0
     row.trials_answered = 0
-    row.contacted = 0
     row.complaints = 0
     for j in range(3):
         row.complaint_bits[j] = 0
+
+
+@compiled()
+def clear_tests(row: Any, r: Any) -> None:
+    """Forget all evidence: a person has found the account benign."""
+    _forget_replies(row)
+    _forget_complaints(row)
+    row.contacted = 0
     r.add_trials = 0
     r.add_leaves = 0
     r.failures = 0
@@ -292,16 +306,10 @@ def restart_tests(terms: Any, row: Any, adds: int, leaves: int, failures: int) -
     least = _power(_base(debt))
     forget = int64(0)
     if reply_value(terms, row) < least:
-        for h in range(2):
-            row.matured[h] = 0
-            row.answered[h] = 0
+        _forget_replies(row)
         row.debts[0] = debt
     if complaint_value(terms, row) < least:
-        row.trials = 0
-        row.trials_answered = 0
-        row.complaints = 0
-        for j in range(3):
-            row.complaint_bits[j] = 0
+        _forget_complaints(row)
         row.debts[1] = debt
     if leave_value(terms, row, adds, leaves) < least:
         forget |= 1

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from wavebreak.features import sequential_tests
 from wavebreak.features.layout import OUTCOMES as OUTCOMES
 from wavebreak.features.layout import STAGES as STAGES
 from wavebreak.rules.conditions import When, expression_of
@@ -143,12 +144,14 @@ class EvidenceTerms(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     """
 
-    early_reply: Annotated[float, Meta(gt=0, lt=1)] = 0.09
-    reply: Annotated[float, Meta(gt=0, lt=1)] = 0.2
-    complaint: Annotated[float, Meta(gt=0, lt=0.16)] = 0.012
-    complaint_after_answer: Annotated[float, Meta(gt=0, lt=0.16)] = 0.08
-    leave: Annotated[float, Meta(gt=0, lt=0.16)] = 0.12
-    undeliverable: Annotated[float, Meta(gt=0, lt=0.16)] = 0.15
+    early_reply: Annotated[float, Meta(gt=0, lt=1)] = sequential_tests.EARLY_REPLY
+    reply: Annotated[float, Meta(gt=0, lt=1)] = sequential_tests.REPLY
+    complaint: Annotated[float, Meta(gt=0, lt=0.16)] = sequential_tests.COMPLAINT
+    complaint_after_answer: Annotated[float, Meta(gt=0, lt=0.16)] = (
+        sequential_tests.COMPLAINT_AFTER_ANSWER
+    )
+    leave: Annotated[float, Meta(gt=0, lt=0.16)] = sequential_tests.LEAVE
+    undeliverable: Annotated[float, Meta(gt=0, lt=0.16)] = sequential_tests.UNDELIVERABLE
 
 
 class Within(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
