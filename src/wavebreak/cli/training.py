@@ -135,7 +135,8 @@ def train_default(
         Path | None,
         typer.Option(
             "--leave-one-out",
-            help="What `model leave-one-out -o` wrote; its tables are put on the card.",
+            help="What `model leave-one-out -o` wrote: its tables are put on the card, and its "
+            "platforms are used where they are the same.",
         ),
     ] = None,
     policy: PolicyDir = None,
@@ -147,6 +148,13 @@ def train_default(
     settings = training.load_settings(policy)
     with progress_bar("train-default") as show, TemporaryDirectory() as scratch:
         traces = default_model.import_traces(background, Path(scratch)) if background else []
+        gathered = None
+        if left_out:
+            named = default_model.platform_sources(worlds, held, seed, traces, settings.default)
+            gathered = platform_store.load_platforms(
+                left_out / platform_store.PLATFORMS,
+                platform_store.platforms_key(named, policy, settings),
+            )
         learned, tested = default_model.train_default_model(
             out_path,
             settings,
@@ -158,6 +166,7 @@ def train_default(
             left_out=leave_one_out.result_tables(
                 leave_one_out.load_results(left_out) if left_out else ()
             ),
+            gathered=gathered,
             workers=workers,
             progress=show,
         )
@@ -203,7 +212,7 @@ def leave_one_out_command(
         traces = default_model.import_traces(background, Path(scratch)) if background else []
         named = default_model.platform_sources(worlds, held, seed, traces, settings.default)
         key = platform_store.platforms_key(named, policy, settings)
-        stored = out_path / "platforms.npz"
+        stored = out_path / platform_store.PLATFORMS
         gathered = platform_store.load_platforms(stored, key)
         if gathered is None:
             gathered = default_model.gather_platforms(

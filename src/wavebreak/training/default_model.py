@@ -180,18 +180,20 @@ def train_default_model(
     name: str = "default",
     workers: int = WORKERS,
     left_out: Sequence[Table] = (),
+    gathered: GatheredPlatforms | None = None,
     progress: Progress = lambda *_: None,
 ) -> tuple[TrainingResult, ModelEvaluation]:
     """Make the default model: gather, learn, test, write the model's directory.
 
     `worlds` drawn from `seed` on and `held` more to calibrate; `traces` are files of events that
-    people made; the tables `left_out` go on the
-    card. The same arguments give the same bytes.
+    people made. The tables `left_out` go on the card; `gathered` are these platforms, where they were
+    replayed before. The same arguments give the same bytes.
     """
     named = platform_sources(worlds, held, seed, traces, settings.default)
-    gathered = gather_platforms(
-        named, policy, settings, lambda s, w: progress(0.55 * s, w), workers
-    )
+    if gathered is None:
+        gathered = gather_platforms(
+            named, policy, settings, lambda s, w: progress(0.55 * s, w), workers
+        )
     learned = fit_model(
         gathered.points.without(settings.default.without),
         gathered.labels,

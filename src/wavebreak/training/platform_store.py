@@ -16,6 +16,9 @@ from wavebreak.training.dataset import Points, file_digest
 from wavebreak.training.default_model import GatheredPlatforms, PlatformSource
 from wavebreak.training.labels import Key, Labels, ResolvedLabel
 
+PLATFORMS = "platforms.npz"
+"""File of a directory that holds gathered platforms."""
+
 _ARRAYS = ("values", "account", "ts", "kind", "enforcement", "run")
 
 
