@@ -114,8 +114,8 @@ def _print_training(learned: TrainingResult, tested: ModelEvaluation) -> None:
 
 @app.command(
     "train-default",
-    epilog="The shipped model: `wavebreak train-default --worlds 84 --held 40 "
-    "--background ../shared/data/traces -o src/wavebreak/policy/model`",
+    epilog="The shipped model: `wavebreak train-default --worlds 40 --held 20 "
+    "--background ../shared/data/traces --leave-one-out left-out -o src/wavebreak/policy/model`",
 )
 def train_default(
     out_path: OutDir,

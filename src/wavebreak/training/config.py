@@ -128,9 +128,10 @@ class Abstention(_Table, frozen=True):
 
 
 class LeaveOneOut(_Table, frozen=True):
-    """Trees of each fit that leaves a persona or a family out."""
+    """Trees of each fit that leaves one out, and the share of ordinary people it takes."""
 
     rounds: Number
+    persons: Share
 
 
 class Cascade(_Table, frozen=True):

@@ -186,8 +186,8 @@ def train_default_model(
     """Make the default model: gather, learn, test, write the model's directory.
 
     `worlds` drawn from `seed` on and `held` more to calibrate; `traces` are files of events that
-    people made. The tables `left_out` go on the card; `gathered` are these platforms, where they were
-    replayed before. The same arguments give the same bytes.
+    people made. The tables `left_out` go on the card; `gathered` are these platforms, where they
+    were replayed before. The same arguments give the same bytes.
     """
     named = platform_sources(worlds, held, seed, traces, settings.default)
     if gathered is None:

@@ -40,6 +40,7 @@ LIMIT, STRONG = "challenge", "restrict"
 """Thresholds from which a score is doubt, and strong doubt: see `engine.kernel_policy`."""
 
 _CARRIES = "cold_share_32"
+_ORDINARY = "person"
 _REASONS = 4
 Group = tuple[bool, str]
 """Whether it is abusive, and its name: a family or a persona."""
@@ -96,8 +97,16 @@ class LeaveOneOut:
         )
         self.seed = seed
         whole = gathered.points.without(settings.default.without)
-        self.points = whole.select(~whole.after_action())
-        self.labelled: AccountLabels = account_labels(self.points, gathered.labels.resolved)
+        points = whole.select(~whole.after_action())
+        labelled = account_labels(points, gathered.labels.resolved)
+        ordinary = np.array(labelled.family_names(False)) == _ORDINARY
+        rng = np.random.default_rng([seed, 4])
+        taken = ~ordinary | (rng.random(len(ordinary)) < settings.leave_one_out.persons)
+        # Calibration keeps everybody: with fewer ordinary people among the others thresholds rise,
+        # and whoever is left out looks safer than the model would leave them.
+        held = np.isin(points.run, sorted(gathered.calibrates))
+        self.points = points.select(taken[points.account] | held)
+        self.labelled: AccountLabels = labelled
         self.splits: Splits = assign_splits(
             self.points, gathered.labels.resolved, seed, own.split, gathered.calibrates
         )
