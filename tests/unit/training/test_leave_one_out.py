@@ -17,14 +17,13 @@ from wavebreak.training.default_model import GatheredPlatforms
 from wavebreak.training.pipeline import TrainingSet
 from wavebreak.training.platform_store import load_platforms, save_platforms
 
-
 COURIERS = {f"good{n}" for n in range(100)}
 
 
 def small() -> Settings:
     settings = scoring_points.small()
     default = scoring_points.replace_struct(settings.default, leaves=8)
-    few = scoring_points.replace_struct(settings.leave_one_out, rounds=8)
+    few = scoring_points.replace_struct(settings.leave_one_out, rounds=24)
     made: Settings = scoring_points.replace_struct(settings, default=default, leave_one_out=few)
     return made
 
