@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from wavebreak import model, rules, simulation
@@ -23,6 +25,15 @@ def test_default_model_matches_the_catalog_and_is_small() -> None:
     assert sum(file.stat().st_size for file in SHIPPED.iterdir()) <= MOST_BYTES
 
 
+def decided(logs: list[Any], chosen: model.Model | None) -> dict[str, set[str]]:
+    """Outcomes by account, enforced."""
+    engine = Engine(rules.load_policy(), coverage.measure(logs), enforce=True, model=chosen)
+    worst: dict[str, set[str]] = {}
+    for decision in [d for log in logs for d in engine.take(log)] + engine.finish():
+        worst.setdefault(decision.account, set()).add(decision.outcome)
+    return worst
+
+
 @pytest.mark.parametrize("seed", [103])
 def test_default_model_on_random_platform_slows_abusers_and_restricts_no_one_benign(
     seed: int,
@@ -30,15 +41,13 @@ def test_default_model_on_random_platform_slows_abusers_and_restricts_no_one_ben
     world = simulation.random_platform(seed, coverage=FULL_COVERAGE)
     edge = Pseudonymizer(b"a key for tests only")
     logs = [edge.apply(batch) for batch in world.batches()]
-    engine = Engine(
-        rules.load_policy(), coverage.measure(logs), enforce=True, model=model.load_selected(None)
-    )
-    made = [d for log in logs for d in engine.take(log)] + engine.finish()
-    worst: dict[str, set[str]] = {}
-    for decision in made:
-        worst.setdefault(decision.account, set()).add(decision.outcome)
+    worst, by_rules = (decided(logs, model.load_selected(name)) for name in (None, "none"))
     abusive = [a for a, label, f, _ in world.labels if label == "abusive" and f != "hijack"]
     benign = [a for a, label, _, _ in world.labels if label == "benign"]
     assert sum(bool(worst.get(a, set()) & set(MET)) for a in abusive) >= 0.9 * len(abusive)
     assert not any(worst.get(a, set()) & set(WORST) for a in benign)
-    assert sum(bool(worst.get(a, set()) & set(MET)) for a in benign) <= 0.12 * len(benign)
+    # Rules alone slow one in eight here, in cohorts above all: the model may add hardly any.
+    met, met_by_rules = (
+        sum(bool(found.get(a, set()) & set(MET)) for a in benign) for found in (worst, by_rules)
+    )
+    assert met <= met_by_rules + 0.005 * len(benign)

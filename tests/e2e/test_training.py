@@ -60,6 +60,30 @@ def test_replay_records_registrations_without_future_leak(world: Path) -> None:
     assert len(leakage.check_future_leak(whole, prefix, 3, 7)) == 3
 
 
+def test_train_accepts_a_backlog_of_registrations(tmp_path: Path) -> None:
+    made = simulation.simulate(
+        people=150, days=0.3, campaigns=[("blast", 6), ("jitter", 6)] * 4, seed=1_005
+    )
+    simulation.write(made, tmp_path, form="jsonl")
+    (tmp_path / "events.profile.json").unlink()
+    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    known = {e["account"] for e in events if e["type"] == "account.registered"}
+    old = [account for account, _, _, _ in made.labels if account not in known]
+    first = events[0]["ts"] - 400 * 86_400_000
+    backlog = [
+        {"id": f"b{n}", "ts": first + 60_000 * n, "type": "account.registered", "account": account}
+        for n, account in enumerate(old)
+    ]
+    lines = [json.dumps(event) for event in [*backlog, *events]]
+    (tmp_path / "events.jsonl").write_text("\n".join(lines) + "\n")
+    learned, tested = training.train(
+        [tmp_path], tmp_path / "m", POLICY, SMALL, seed=2, allow=scoring_points.NAMES
+    )
+    assert len(learned.points) > len(backlog) > 100
+    assert tested.splits["fit"]["abusive accounts"] >= 12
+    assert model.load(tmp_path / "m").version == learned.model.version
+
+
 def test_train_twice_gives_the_same_bytes(world: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         learned, tested = training.train(

@@ -27,10 +27,11 @@ ONE: Final = 1 << 16
 """A margin of 1 in fixed point."""
 FIXED_MAX: Final = (1 << 31) - 1
 REJECTED: Final = -(1 << 31)
-"""The margin in fixed point of a row that the cascade rejected: below every other."""
+"""The margin in fixed point of a row that the cascade rejected, or that lies far from the training
+data: below every other."""
 
 # The packed model for the callback: int64 each; of arrays the address.
-NODES, NODE_N, ROOTS, LEAF_BIT, CASCADE, BLOCKS, COLUMNS = range(7)
+NODES, NODE_N, ROOTS, LEAF_BIT, CASCADE, BLOCKS, COLUMNS, SUPPORT = range(8)
 NUMBERS: Final = 8
 
 ROWS: Final = 16
@@ -148,8 +149,27 @@ def _to_fixed_point(margin: float) -> int:
 
 
 @compiled()
-def _cascaded(nodes: Any, roots: Any, leaf_bit: Any, cascade: Any, values: Any) -> int:
-    """Return the margin of one row in fixed point; REJECTED as soon as the cascade rejects it."""
+def _is_far(support: Any, values: Any) -> bool:
+    """Whether more features of a row lie outside their ranges in training than may (`Support`)."""
+    if support[0] < 0.0:
+        return False
+    columns, outside = values.size, 0
+    for column in range(columns):
+        value = values[column]
+        outside += int64(value < support[1 + column]) + int64(value > support[1 + columns + column])
+    return bool(outside > support[0])
+
+
+@compiled()
+def _cascaded(
+    nodes: Any, roots: Any, leaf_bit: Any, cascade: Any, support: Any, values: Any
+) -> int:
+    """Return the margin of one row in fixed point.
+
+    REJECTED where the row is far from the training data, or as soon as the cascade rejects it.
+    """
+    if _is_far(support, values):
+        return REJECTED
     row, total = np.empty(2 * values.size), 0.0
     _expand_missing(values, row)
     for block in range(roots.size // BLOCK):
@@ -160,9 +180,11 @@ def _cascaded(nodes: Any, roots: Any, leaf_bit: Any, cascade: Any, values: Any) 
 
 
 @compiled()
-def _scores(nodes: Any, roots: Any, leaf_bit: Any, cascade: Any, values: Any, made: Any) -> None:
+def _scores(
+    nodes: Any, roots: Any, leaf_bit: Any, cascade: Any, support: Any, values: Any, made: Any
+) -> None:
     for k in range(values.shape[0]):
-        made[k] = _cascaded(nodes, roots, leaf_bit, cascade, values[k])
+        made[k] = _cascaded(nodes, roots, leaf_bit, cascade, support, values[k])
 
 
 def _score(model: int, values: int) -> int:
@@ -172,18 +194,23 @@ def _score(model: int, values: int) -> int:
     nodes = carray(address_as_void_pointer(numbers[NODES]), (numbers[NODE_N],), NODE)
     roots = carray(address_as_void_pointer(numbers[ROOTS]), (trees,), np.uint64)
     cascade = carray(address_as_void_pointer(numbers[CASCADE]), (numbers[BLOCKS],), np.float64)
-    row = carray(address_as_void_pointer(values), (numbers[COLUMNS],), np.float64)
-    answer: int = _cascaded(nodes, roots, _unsigned(numbers[LEAF_BIT]), cascade, row)
+    columns = numbers[COLUMNS]
+    support = carray(address_as_void_pointer(numbers[SUPPORT]), (1 + 2 * columns,), np.float64)
+    row = carray(address_as_void_pointer(values), (columns,), np.float64)
+    answer: int = _cascaded(nodes, roots, _unsigned(numbers[LEAF_BIT]), cascade, support, row)
     return answer
 
 
-def pack_model(forest: Forest, cascade: Any) -> npt.NDArray[np.int64]:
-    """Pack a model for the C function (int64); its arrays must live as long as it is used."""
+def pack_model(forest: Forest, cascade: Any, support: Any) -> npt.NDArray[np.int64]:
+    """Pack a model for the C function (int64); its arrays must live as long as it is used.
+
+    `support` is packed (`Support.packed`, `no_support`).
+    """
     made = np.zeros(NUMBERS, np.int64)
     made[NODES], made[NODE_N] = forest.nodes.ctypes.data, forest.nodes.size
     made[ROOTS], made[LEAF_BIT] = forest.roots.ctypes.data, forest.leaf_bit
     made[CASCADE], made[BLOCKS] = cascade.ctypes.data, forest.blocks
-    made[COLUMNS] = len(forest.names)
+    made[COLUMNS], made[SUPPORT] = len(forest.names), support.ctypes.data
     return made
 
 
@@ -213,10 +240,10 @@ def partials(forest: Forest, values: Any) -> npt.NDArray[np.float64]:
     return sums
 
 
-def scores(forest: Forest, cascade: Any, values: Any) -> npt.NDArray[np.int64]:
-    """Return margins in fixed point through a cascade: int64[n]."""
+def scores(forest: Forest, cascade: Any, support: Any, values: Any) -> npt.NDArray[np.int64]:
+    """Return margins in fixed point through support and cascade: int64[n]."""
     rows, made = _rows(forest, values), np.zeros(len(values), np.int64)
-    _scores(forest.nodes, forest.roots, _unsigned(forest.leaf_bit), cascade, rows, made)
+    _scores(forest.nodes, forest.roots, _unsigned(forest.leaf_bit), cascade, support, rows, made)
     return made
 
 

@@ -16,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from wavebreak.errors import ModelError
-from wavebreak.features.catalog import FEATURES, FORMER_NAMES, INDEX
+from wavebreak.features.catalog import FEATURES, FORMER_NAMES, INDEX, NAMES
 from wavebreak.features.layout import OUTCOMES
 from wavebreak.model import inference
 from wavebreak.model.calibration import Steps
 from wavebreak.model.shap import Paths, contributions, paths_of
+from wavebreak.model.support import Support, no_support
 from wavebreak.model.trees import Forest, parse_trees
 
 NEVER_INPUTS = ("score", "registration_score")
@@ -48,6 +49,8 @@ class Model:
       is rejected with the lowest score; -inf never rejects. Source: Bourdev & Brandt, "Robust
       object detection via soft cascade", CVPR 2005.
     - `training`: small facts about the training (plain JSON values).
+    - `support`: where the training data lay; far from there a row gets the lowest score (None:
+      the model scores every row).
     """
 
     name: str
@@ -60,6 +63,7 @@ class Model:
     training_digest: str
     training: Mapping[str, Any] = field(default_factory=dict)
     silent: str | None = None
+    support: Support | None = None
 
     def __post_init__(self) -> None:
         for name, version in self.features:
@@ -72,6 +76,10 @@ class Model:
         if self.forest.inputs != tuple(name for name, _ in self.features):
             raise ModelError(
                 "the trees' feature_names differ from the model's list of features", fix=_AGAIN
+            )
+        if self.support and (unknown := set(self.support.ranges) - set(NAMES)):
+            raise ModelError(
+                f"the support names an unknown feature: {min(unknown)[:64]!r}", fix=_AGAIN
             )
         blocks = self.forest.blocks
         if self.cascade.shape != (blocks,):
@@ -111,6 +119,7 @@ class Model:
             "training_digest": self.training_digest,
             "training": dict(self.training),
         } | ({"silent": self.silent} if self.silent else {})
+        metadata |= {"support": self.support.as_json()} if self.support else {}
         return json.dumps(metadata, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
     @property
@@ -120,7 +129,11 @@ class Model:
 
     @cached_property
     def _numbers(self) -> npt.NDArray[np.int64]:
-        return inference.pack_model(self.forest, self.cascade)
+        return inference.pack_model(self.forest, self.cascade, self._packed_support)
+
+    @cached_property
+    def _packed_support(self) -> npt.NDArray[np.float64]:
+        return self.support.packed(NAMES) if self.support else no_support(len(NAMES))
 
     @property
     def numbers_address(self) -> int:
@@ -130,7 +143,7 @@ class Model:
     @property
     def keepalive(self) -> Any:
         """Owners of the memory at the addresses, and the paths that reasons need."""
-        return self, self._numbers, inference.scorer(), self._paths
+        return self, self._numbers, self._packed_support, inference.scorer(), self._paths
 
     def margins(self, values: Any) -> npt.NDArray[np.float64]:
         """Return margins (raw log-odds), exactly LightGBM's: float64[n] of float64[n, catalog]."""
@@ -162,8 +175,8 @@ class Model:
         return inference.partials(self.forest, values)
 
     def scores(self, values: Any) -> npt.NDArray[np.int64]:
-        """Return what the kernel gets: margins in fixed point through the cascade, int64[n]."""
-        return inference.scores(self.forest, self.cascade, values)
+        """Return what the kernel gets: margins in fixed point through support and cascade."""
+        return inference.scores(self.forest, self.cascade, self._packed_support, values)
 
 
 def from_booster(

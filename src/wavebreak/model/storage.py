@@ -12,6 +12,7 @@ import numpy as np
 from wavebreak.errors import ModelError
 from wavebreak.model.calibration import Steps
 from wavebreak.model.model import Model
+from wavebreak.model.support import Support
 
 TREES, METADATA = "booster.txt", "model.json"
 LAYOUT = 1
@@ -117,6 +118,7 @@ def _decode_model(text: str, metadata: dict[str, Any]) -> Model:
         training_digest=str(metadata["training_digest"]),
         training=dict(metadata["training"]),
         silent=metadata.get("silent"),
+        support=Support.from_json(metadata.get("support")),
     )
 
 

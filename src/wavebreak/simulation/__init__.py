@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from wavebreak.errors import UsageError
-from wavebreak.simulation.attackers import CAMPAIGNS, Campaign
+from wavebreak.simulation.attackers import CAMPAIGNS, EVERY_CAMPAIGN, Campaign
 from wavebreak.simulation.background_trace import load_trace
-from wavebreak.simulation.personas import PERSONAS
+from wavebreak.simulation.personas import EVERY_PERSONA, PERSONAS
 from wavebreak.simulation.random_platforms import random_platform, random_platform_on_trace
 from wavebreak.simulation.world import (
     Operation,
@@ -23,6 +23,8 @@ from wavebreak.simulation.world import (
 
 __all__ = [
     "CAMPAIGNS",
+    "EVERY_CAMPAIGN",
+    "EVERY_PERSONA",
     "PERSONAS",
     "World",
     "random_platform",
@@ -57,7 +59,7 @@ def simulate(
         people: Number of ordinary people.
         days: Length of the simulation in days.
         campaigns: Campaigns as (name, accounts); None for the campaign's default size.
-        personas: Benign personas by name; "all" for every one.
+        personas: Benign personas by name; "all" for every one but the cohorts.
         background: A file of events. The campaigns then run among its accounts, from a tenth of
             its time span on, and no people are simulated.
         seed: Seed of every random draw.
@@ -89,7 +91,7 @@ def simulate(
         return simulate_on_trace(
             load_trace(background), tuple(map(Operation, chosen)), days, seed, about
         )
-    chosen_personas = [PERSONAS[name]() for name in _resolve_personas(personas)]
+    chosen_personas = [EVERY_PERSONA[name]() for name in _resolve_personas(personas)]
     each = tuple(
         (p, max(MIN_PERSONA_ACCOUNTS, int(people * p.per_person))) for p in chosen_personas
     )
@@ -109,21 +111,21 @@ def _check_arguments(
 
 
 def _resolve_campaign(name: str, accounts: int | None) -> Campaign:
-    if name not in CAMPAIGNS:
-        raise UsageError("unknown campaign", fix=f"choose from {', '.join(CAMPAIGNS)}")
+    if name not in EVERY_CAMPAIGN:
+        raise UsageError("unknown campaign", fix=f"choose from {', '.join(EVERY_CAMPAIGN)}")
     if accounts is None:
-        return CAMPAIGNS[name]
+        return EVERY_CAMPAIGN[name]
     if accounts < 1:
         raise UsageError("a campaign needs at least one account", fix=f"give {name}:20")
-    return replace(CAMPAIGNS[name], accounts=accounts)
+    return replace(EVERY_CAMPAIGN[name], accounts=accounts)
 
 
 def _resolve_personas(names: Sequence[str]) -> list[str]:
     if "all" in names:
         return list(PERSONAS)
-    if unknown := [name for name in names if name not in PERSONAS]:
+    if unknown := [name for name in names if name not in EVERY_PERSONA]:
         raise UsageError(
             f"{len(unknown)} unknown personas",
-            fix=f"give all, or choose from {', '.join(PERSONAS)}",
+            fix=f"give all, or choose from {', '.join(EVERY_PERSONA)}",
         )
     return list(dict.fromkeys(names))

@@ -40,7 +40,8 @@ _LONGEST_STEP = 86_400_000
 class Background:
     """A trace: its events on the wire (without personal fields), and the accounts in them.
 
-    `step` is the greatest time that divides all of the trace's times (milliseconds).
+    `step` is the greatest time that divides all of the trace's times (milliseconds); `lead_in` the
+    share of the trace before the first campaign may start.
     """
 
     events: pa.Table
@@ -48,15 +49,16 @@ class Background:
     first: int
     last: int
     step: int
+    lead_in: float = LEAD_IN
 
     @property
     def start(self) -> int:
         """When campaigns may start."""
-        start = self.first + LEAD_IN * (self.last - self.first)
+        start = self.first + self.lead_in * (self.last - self.first)
         return int(start) // self.step * self.step
 
 
-def load_trace(path: Path) -> Background:
+def load_trace(path: Path, lead_in: float = LEAD_IN) -> Background:
     """Read a trace. Phone, address and device are left out; raises UsageError if nothing is there.
 
     Reading goes over the privacy edge, with a key that is thrown away.
@@ -72,7 +74,7 @@ def load_trace(path: Path) -> Background:
     ts = events["ts"].to_numpy()
     step = min(int(np.gcd.reduce(ts)) or 1, _LONGEST_STEP)
     accounts = sorted(pc.unique(names).to_pylist())
-    return Background(events, accounts, int(ts.min()), int(ts.max()), step)
+    return Background(events, accounts, int(ts.min()), int(ts.max()), step, lead_in)
 
 
 def _to_wire(log: pa.RecordBatch) -> pa.RecordBatch:

@@ -40,6 +40,7 @@ PRIORS: tuple[Prior, ...] = (
     Prior("World.start", "even", 0, 700, "days after 2025-01-01: any weekday, season and hour"),
     Prior("World.operators", "log", 3, 9, "several at once, none alike"),
     Prior("World.persona", "log", 4, 14, "accounts of each persona, in a world of 1,000"),
+    Prior("World.cohort", "log", 20, 160, "people of a cohort, or of a few small ones"),
     # People: how many write how much with whom.
     Prior("Society.messages", "log", 1.2, 40, "CollegeMsg 3 on active days, messengers 40"),
     Prior("Society.messages_spread", "even", 0.4, 1.2, "p99 to median: 2.5 to 16"),
@@ -119,13 +120,13 @@ PRIORS: tuple[Prior, ...] = (
     Prior("NewcomerBehaviour.by_other_means", "log", 0.005, 0.95, "voice, flash, mail"),
     # How strangers are met: per operator, and (tolerated) per world.
     Prior("RecipientBehaviour.read", "even", 0.15, 0.85, "curious or careful people"),
-    Prior("RecipientBehaviour.reply", "log", 0.003, 0.12, "no to good bait"),
-    Prior("RecipientBehaviour.block", "log", 0.005, 0.15, "a button, or three menus away"),
-    Prior("RecipientBehaviour.report", "log", 0.0015, 0.08, "the same"),
+    Prior("RecipientBehaviour.reply", "log", 0.003, 0.18, "no to good bait"),
+    Prior("RecipientBehaviour.block", "log", 0.004, 0.25, "a button, or three menus away"),
+    Prior("RecipientBehaviour.report", "log", 0.001, 0.1, "the same"),
     Prior("RecipientBehaviour.report_delay", "log", 4 * MINUTE, 4 * HOUR, "soon, or hours later"),
-    Prior("Tolerated.reply", "log", 0.02, 0.2, "customers"),
-    Prior("Tolerated.block", "log", 0.001, 0.008, "the same"),
-    Prior("Tolerated.report", "log", 0.0002, 0.002, "the same"),
+    Prior("Tolerated.reply", "log", 0.02, 0.35, "customers"),
+    Prior("Tolerated.block", "log", 0.001, 0.02, "the same"),
+    Prior("Tolerated.report", "log", 0.0002, 0.004, "the same"),
     # What operators write, and have.
     Prior("MessageContent.characters", "log", 20, 400, "a link, or an essay"),
     Prior("MessageContent.variation", "log", 1, 60, "templates to rewritten texts"),
@@ -187,6 +188,12 @@ PRIORS: tuple[Prior, ...] = (
     Prior("Roamer.hosted", "even", 0.0, 0.8, "sessions through a tunnel"),
     Prior("SharedPhone.size", "log", 2, 5, "people a phone"),
     Prior("SharedPhone.new", "even", 0.2, 0.9, "those who register"),
+    Prior("Cohort.size", "log", 15, 160, "a class, a camp, a campus"),
+    Prior("Cohort.within", "log", 0.4, 16, "hours until all have registered"),
+    Prior("Cohort.writes", "bounds", 2, 30, "others of it whom each writes to"),
+    Prior("Cohort.known", "even", 0.0, 0.7, "who saved the number before"),
+    Prior("Cohort.silent", "even", 0.08, 0.6, "whom everybody writes to, not all answer"),
+    Prior("Cohort.over", "log", 2, 48, "hours in which they do"),
     Prior("OfficeNat.size", "log", 8, 60, "people an office"),
     Prior("OfficeNat.within", "log", 1, 24, "hours until all have registered"),
 )
@@ -219,10 +226,32 @@ MISSING_FIELDS: dict[str, tuple[tuple[str, ...], float]] = {
 }
 """What real platforms lack: event types and fields, and how likely a random platform lacks them.
 
-A third of the worlds carry everything, and one in eight nothing but messages, as the traces do.
+A quarter of the worlds carry everything, one in ten is a federated server and one in ten a gateway,
+and one in ten carries nothing but messages, as the traces do.
 """
 
-COMPLETE_SHARE, MESSAGES_ONLY_SHARE = 0.34, 0.12
+COMPLETE_SHARE, FEDERATED_SHARE, GATEWAY_SHARE, MESSAGES_ONLY_SHARE = 0.26, 0.12, 0.12, 0.1
+
+FEDERATED = (
+    "contact.added", "contact.removed", "contact.looked_up", "message.sent.in_contacts", "phone",
+    "typing.started", "message.delivered", "message.read", "message.undeliverable", "device",
+    "account.registered.attested", "account.registered.attempts",
+)  # fmt: skip
+"""What a federated chat server mostly lacks; it verifies by mail, or not at all."""
+
+GATEWAY = (
+    "contact.added", "contact.removed", "contact.looked_up", "message.sent.in_contacts", "device",
+    "typing.started", "message.read", "group.created", "group.member_added", "group.joined",
+    "group.left", "session.started", "account.registered", "challenge.passed", "challenge.failed",
+    "user.blocked", "user.unblocked", "client", "message.sent.media",
+)  # fmt: skip
+"""What a gateway of text messages mostly lacks."""
+
+ONE_VERIFICATION = (("", 0.6), ("email", 0.18), ("none", 0.1), ("sms", 0.08), ("voice", 0.04))
+"""Platforms that verify everybody in one way, and how likely; "" is by several."""
+
+COHORT_SHARE = 0.45
+"""Chance that a platform has a cohort of one kind."""
 STEPS_MS = ((1, 0.75), (1_000, 0.2), (60_000, 0.05))
 """Steps in which a world's times come, and how likely."""
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from wavebreak.simulation.attackers import CAMPAIGNS, Campaign, Sender
+from wavebreak.schema.events import TYPES
+from wavebreak.simulation.attackers import EVERY_CAMPAIGN, Campaign, Sender
 from wavebreak.simulation.attackers.infrastructure import Enrolment
 from wavebreak.simulation.attackers.presets import TOOLS, TRAITS
 from wavebreak.simulation.background_trace import load_trace
@@ -21,12 +22,18 @@ from wavebreak.simulation.daily_life import Habits
 from wavebreak.simulation.geography import COUNTRIES, DAY, VIRTUAL
 from wavebreak.simulation.groups import GroupHabits
 from wavebreak.simulation.newcomers import NewcomerBehaviour
-from wavebreak.simulation.personas import PERSONAS, Persona
+from wavebreak.simulation.personas import COHORTS, PERSONAS, Persona
 from wavebreak.simulation.population import OTHER_CLIENTS, Society
 from wavebreak.simulation.priors import (
+    COHORT_SHARE,
     COMPLETE_SHARE,
+    FEDERATED,
+    FEDERATED_SHARE,
+    GATEWAY,
+    GATEWAY_SHARE,
     MESSAGES_ONLY_SHARE,
     MISSING_FIELDS,
+    ONE_VERIFICATION,
     STEPS_MS,
     draw_number,
     draw_recipe,
@@ -56,7 +63,7 @@ ADDS, TOOL_PACE, AS_IT_IS = 0.45, 0.3, 0.15
 """Chance that a sender takes on one more shaping tactic (again and again), that it is paced by a
 preset of a public tool, and that it is played as the design has it, infrastructure included."""
 
-SHARES = (0.35, 0.35, 0.3)
+SHARES = (0.25, 0.3, 0.45)
 """Operators who share a resource among all their accounts, among some, or not at all."""
 
 VIRTUALS, OWN_CLIENT, OTHER_CLIENT, SAME_LIST = 0.15, 0.25, 0.15, 0.4
@@ -161,7 +168,7 @@ def _draw_registration_window(rng: np.random.Generator, base: Sender) -> tuple[f
 
 def draw_campaign(rng: np.random.Generator, name: str, most: int, local: Ranges) -> Campaign:
     """Draw one campaign: its accounts (at most `most`), its enrolment, and all its numbers."""
-    known = CAMPAIGNS[name]
+    known = EVERY_CAMPAIGN[name]
     accounts = max(3, min(most, round(draw_number(rng, priors_of("Operation")["accounts"]))))
     return replace(
         known,
@@ -205,14 +212,14 @@ def random_platform(
 ) -> World:
     """Draw a world: people, habits, personas, operators and coverage. The seed decides all.
 
-    `families`: campaigns to choose operators from (all of CAMPAIGNS unless given); `coverage`:
+    `families`: campaigns to choose operators from (EVERY_CAMPAIGN unless given); `coverage`:
     instead of a drawn one.
 
     >>> world = random_platform(1_000)
     >>> sorted({label for _, label, _, _ in world.labels})
     ['abusive', 'benign']
     """
-    plan = draw_plan(seed, families or tuple(CAMPAIGNS))
+    plan = draw_plan(seed, families or tuple(EVERY_CAMPAIGN))
     if coverage is not None:
         plan = replace(plan, coverage=coverage)
     return simulate_plan(plan, seed, {"seed": seed} | plan_summary(plan), progress)
@@ -221,12 +228,17 @@ def random_platform(
 def random_platform_on_trace(path: Path, seed: int, operators: int = 8) -> World:
     """Draw operators and plant them among the people of a trace (a file of events).
 
-    What a trace of messages cannot show (groups filled, reports, companions) is left out. Raises
-    UsageError where the trace is empty.
+    Each seed takes another stretch of the trace, and other operators. What a trace of messages
+    cannot show (groups filled, reports, companions) is left out. Raises UsageError where the trace
+    is empty.
     """
     rng = np.random.default_rng([seed, len("planted")])
-    trace = load_trace(path)
-    shown = [n for n, c in CAMPAIGNS.items() if c.sender.work == "write" and not c.sender.hijack]
+    trace = load_trace(path, lead_in=float(rng.uniform(0.05, 0.75)))
+    shown = [
+        name
+        for name, campaign in EVERY_CAMPAIGN.items()
+        if campaign.sender.work == "write" and not campaign.sender.hijack
+    ]
     most = max(3, len(trace.accounts) // 12)
     chosen = draw_operations(rng, _draw_campaign_names(rng, shown, operators), most=most)
     days = draw_number(rng, priors_of("World")["days"])
@@ -284,14 +296,18 @@ def _draw_countries(rng: np.random.Generator) -> tuple[float, ...]:
 
 
 def _draw_personas(rng: np.random.Generator, people: int) -> tuple[tuple[Persona, int], ...]:
-    """Draw every persona: how many accounts it has, and its numbers."""
-    each = priors_of("World")["persona"]
+    """Draw every persona, and some cohorts: how many accounts each has, and its numbers."""
     size = (people / 1000) ** 0.5
+    by_other_means = draw_number(rng, priors_of("NewcomerBehaviour")["by_other_means"])
     drawn = []
-    for kind in PERSONAS.values():
-        persona: Any = draw_recipe(rng, kind())
+    for name, kind in (PERSONAS | COHORTS).items():
+        if name in COHORTS and rng.random() > COHORT_SHARE:
+            continue
+        persona: Any = draw_recipe(rng, kind(), "Cohort" if name in COHORTS else "")
         if hasattr(persona, "arrival"):
-            persona = replace(persona, arrival=perturb(rng, persona.arrival, frozenset()))
+            arrival = replace(persona.arrival, by_other_means=by_other_means)
+            persona = replace(persona, arrival=perturb(rng, arrival, frozenset()))
+        each = priors_of("World")["cohort" if name in COHORTS else "persona"]
         drawn.append((persona, max(2, round(size * draw_number(rng, each)))))
     return tuple(drawn)
 
@@ -315,8 +331,15 @@ def _draw_coverage(rng: np.random.Generator) -> Coverage:
     kind = rng.random()
     steps, shares = zip(*STEPS_MS, strict=True)
     step = int(rng.choice(steps, p=shares))
+    ways, chances = zip(*ONE_VERIFICATION, strict=True)
+    way = str(rng.choice(ways, p=chances))
     if kind < COMPLETE_SHARE:
-        return FULL_COVERAGE
+        return replace(FULL_COVERAGE, verification=way)
+    if kind < COMPLETE_SHARE + FEDERATED_SHARE:
+        way = str(rng.choice(("email", "none")))
+        return _coverage(rng, [what for what in FEDERATED if rng.random() < _TYPICAL], step, way)
+    if kind < COMPLETE_SHARE + FEDERATED_SHARE + GATEWAY_SHARE:
+        return _coverage(rng, [what for what in GATEWAY if rng.random() < _TYPICAL], step, way)
     bare = kind > 1 - MESSAGES_ONLY_SHARE
     lacking = [
         what
@@ -326,13 +349,21 @@ def _draw_coverage(rng: np.random.Generator) -> Coverage:
     ]
     if bare and rng.random() < 0.5:  # the traces have groups, or sizes, or neither
         lacking = [what for what in lacking if what not in _SOMETIMES_CARRIED[int(rng.integers(2))]]
-    types = frozenset(what for what in lacking if what in _TYPES)
-    return Coverage(types, frozenset(lacking) - types, step)
+    return _coverage(rng, lacking, step, way)
 
 
-_TYPES = frozenset(
-    what for whats, _ in MISSING_FIELDS.values() for what in whats if what.count(".") == 1
-)
+def _coverage(rng: np.random.Generator, lacking: list[str], step: int, way: str) -> Coverage:
+    """Return a coverage without some types and fields; who verifies by mail has few numbers."""
+    if way in ("email", "none") and rng.random() < _NUMBERLESS:
+        lacking = [*lacking, "phone"]
+    types = frozenset(what for what in lacking if what in TYPES)
+    return Coverage(types, frozenset(lacking) - types, step, way)
+
+
+_TYPICAL = 0.93
+"""Chance that a platform lacks what its kind lacks."""
+_NUMBERLESS = 0.8
+"""Share of platforms verified by mail, or not at all, that know no phone numbers."""
 _SOMETIMES_CARRIED: tuple[tuple[str, ...], ...] = (
     MISSING_FIELDS["groups"][0],
     ("message.sent.size", "message.sent.media"),

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from wavebreak import config
 from wavebreak.errors import PolicyError
+from wavebreak.features.catalog import MODEL_INPUTS
 from wavebreak.rules import OUTCOMES
 from wavebreak.rules.model import Duration
 
@@ -115,6 +116,24 @@ class SmallPopulation(_Table, frozen=True):
     parts: Annotated[int, Meta(ge=2, le=20)]
 
 
+class Abstention(_Table, frozen=True):
+    """When a score abstains; see `abstention`.
+
+    `tail` is the share of training points beyond either end of a feature's range, `share` the most
+    of the points of calibration on which the score may then abstain.
+    """
+
+    tail: Share
+    share: Share
+
+
+class LeaveOneOut(_Table, frozen=True):
+    """Trees of each fit that leaves one out, and the share of ordinary people it takes."""
+
+    rounds: Number
+    persons: Share
+
+
 class Cascade(_Table, frozen=True):
     """Share of abusive accounts that stopping early may lose."""
 
@@ -137,19 +156,23 @@ class Baseline(_Table, frozen=True):
 
 
 class Default(_Table, frozen=True):
-    """How the default model is made; see `worlds`."""
+    """How the default model is made; see `default_model`. It does not read the inputs `without`."""
 
     held_from: Annotated[int, Meta(ge=1)]
     persons: Share
     times: Number
     rounds: Number
     leaves: Annotated[int, Meta(ge=2, le=255)]
+    without: tuple[str, ...]
     split: Split
     tolerance: dict[str, Part]
 
 
 class Settings(_Table, frozen=True, omit_defaults=True):
-    """Everything that `training.toml` says; without `few` thresholds stand on counts alone."""
+    """Everything that `training.toml` says.
+
+    Without `few` thresholds stand on counts alone; without `abstention` every point is scored.
+    """
 
     sources: dict[str, LabelSource]
     decisions: Decisions
@@ -163,7 +186,9 @@ class Settings(_Table, frozen=True, omit_defaults=True):
     leaks: Leaks
     baseline: Baseline
     default: Default
+    leave_one_out: LeaveOneOut
     few: SmallPopulation | None = None
+    abstention: Abstention | None = None
 
     def digested(self) -> bytes:
         """Canonical bytes, for a digest."""
@@ -218,6 +243,11 @@ def _check(settings: Settings) -> None:
         raise PolicyError(
             f"training.toml, default.tolerance: there is no outcome `{min(unknown)}`",
             fix=f"choose from {', '.join(OUTCOMES[1:])}",
+        )
+    if unknown := set(settings.default.without) - set(MODEL_INPUTS):
+        raise PolicyError(
+            f"training.toml, default.without: no model reads a feature `{min(unknown)[:64]}`",
+            fix="name features of `wavebreak features list`",
         )
     if "file" not in settings.sources or "decision" not in settings.sources:
         raise PolicyError(

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from wavebreak.engine import Engine
-from wavebreak.engine.batch_run import stream_profile
 from wavebreak.errors import FileError, TrainingError
-from wavebreak.features.catalog import INDEX, NAMES
+from wavebreak.features.catalog import INDEX, MODEL_INPUTS
 from wavebreak.features.layout import RESTRICT
 from wavebreak.io import events_file, read
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy
+from wavebreak.schema import coverage
 from wavebreak.schema.events import LABELS, SOURCES, TYPES
 from wavebreak.training.labels import Key, LabelVote
 
@@ -74,16 +75,24 @@ SIGNS: dict[str, tuple[int, str]] = {
     "undeliverable_share_7d": (1, _DEAD_NUMBERS),
     "report_weight_7d": (1, "reports with proof, by reporters with a record"),
     "block_weight_7d": (1, "blocks with proof, by people with a record"),
+    "reports_7d": (1, "being reported never speaks for the account"),
+    "blocks_7d": (1, "being blocked never speaks for the account"),
+    "reciprocity": (-1, "being written to speaks for the account"),
+    "age_s": (-1, "to have been there for longer is never a sign of abuse"),
+    "known_s": (-1, "the same"),
 }
-"""By feature: the sign in which it may move the score, all else equal, and why. Few and certain:
-counts of reports have none (reports are bought), nor has age (aged accounts are bought too)."""
+"""By feature: the sign in which it may move the score, all else equal, and why. Few and certain."""
 
 
-def model_inputs(names: tuple[str, ...] = NAMES) -> tuple[str, ...]:
+def model_inputs(names: tuple[str, ...] = MODEL_INPUTS) -> tuple[str, ...]:
     """Names of the features that a model reads, in catalog order.
+
+    Evidence is none of them: the tests on what recipients did must stay independent of doubt.
 
     >>> "enforcement_level" in model_inputs(), "first_contacts_1h" in model_inputs()
     (False, True)
+    >>> "unanswered_evidence" in model_inputs()
+    False
     """
     return tuple(name for name in names if name not in NOT_INPUTS)
 
@@ -132,6 +141,15 @@ class Points:
             kind=self.kind[rows],
             enforcement=self.enforcement[rows],
             run=self.run[rows],
+        )
+
+    def without(self, names: Sequence[str]) -> Points:
+        """The same points without some features."""
+        kept = [column for column, name in enumerate(self.names) if name not in names]
+        return replace(
+            self,
+            names=tuple(self.names[column] for column in kept),
+            values=np.ascontiguousarray(self.values[:, kept]),
         )
 
     def ordinals(self) -> Ints:
@@ -275,7 +293,7 @@ def replay(
     Raises `TrainingError` where the log has no scoring point.
     """
     edge = Pseudonymizer(KEY)
-    profile, _ = stream_profile(run.events, None, edge)
+    profile = _whole_profile(run.events, run.digest)
     engine = Engine(policy, profile, enforce=enforce, model=model, record=True)
 
     def batches() -> Iterator[Any]:
@@ -286,6 +304,18 @@ def replay(
             progress(share, seen)
 
     return record_points(engine, batches(), run.world, closed=stop is None)
+
+
+@lru_cache(maxsize=8)
+def _whole_profile(events: Path, digest: str) -> coverage.Profile:
+    """Field coverage of a whole log: its beginning may be a backlog of registrations alone.
+
+    `digest` tells logs of one path apart.
+    """
+    beside = coverage.sidecar_path(events)
+    if beside.exists():
+        return coverage.load(beside)
+    return coverage.measure(batch.log for batch in read(events, Pseudonymizer(KEY)))
 
 
 def record_points(

@@ -8,7 +8,7 @@ and decide calibration and thresholds.
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from wavebreak.errors import FileError
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.io import csv_import
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.reports.tables import Table
 from wavebreak.schema import coverage as profiles
 from wavebreak.training import sample_weights
 from wavebreak.training.config import Default, Settings
@@ -36,14 +37,16 @@ from wavebreak.training.dataset import (
     record_points,
 )
 from wavebreak.training.evaluation import ModelEvaluation
-from wavebreak.training.labels import LabelVote, resolve_votes
+from wavebreak.training.labels import Labels, LabelVote, resolve_votes
 from wavebreak.training.pipeline import evaluate_and_write
 from wavebreak.training.trainer import Progress, TrainingResult, fit_model
 
 TRACES = ("collegemsg", "copenhagen", "email_eu", "fb_forum", "irc_ubuntu")
 """Traces of people (presets of `wavebreak import csv`); one of bots and people is kept out."""
 
-_PROCESSES = 2
+WORKERS = 2
+"""Processes that replay platforms."""
+
 _REGISTERED = KINDS.index("registered")
 
 
@@ -143,15 +146,26 @@ def _job(job: tuple[PlatformSource, Path | None, Settings]) -> ReplayResult:
 
 
 def replay_platforms(
-    named: Sequence[PlatformSource], policy: Path | None, settings: Settings, progress: Progress
+    named: Sequence[PlatformSource],
+    policy: Path | None,
+    settings: Settings,
+    progress: Progress,
+    workers: int = WORKERS,
 ) -> Iterator[ReplayResult]:
-    """Gather worlds in two processes; yields them in their order."""
+    """Gather worlds in several processes (one: in this one); yields them in their order."""
     jobs = [(source, policy, settings) for source in named]
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(_PROCESSES, mp_context=context) as pool:
-        for number, got in enumerate(pool.map(_job, jobs)):
+
+    def counted(made: Iterable[ReplayResult]) -> Iterator[ReplayResult]:
+        for number, got in enumerate(made):
             progress((number + 1) / len(jobs), f"world {number + 1} of {len(jobs)}")
             yield got
+
+    if workers == 1:
+        yield from counted(map(_job, jobs))
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        yield from counted(pool.map(_job, jobs))
 
 
 def train_default_model(
@@ -164,31 +178,61 @@ def train_default_model(
     traces: Sequence[Path] = (),
     policy: Path | None = None,
     name: str = "default",
+    workers: int = WORKERS,
+    left_out: Sequence[Table] = (),
+    gathered: GatheredPlatforms | None = None,
     progress: Progress = lambda *_: None,
 ) -> tuple[TrainingResult, ModelEvaluation]:
     """Make the default model: gather, learn, test, write the model's directory.
 
     `worlds` drawn from `seed` on and `held` more to calibrate; `traces` are files of events that
-    people made. The same arguments give the same bytes.
+    people made. The tables `left_out` go on the card; `gathered` are these platforms, where they
+    were replayed before. The same arguments give the same bytes.
     """
     named = platform_sources(worlds, held, seed, traces, settings.default)
+    if gathered is None:
+        gathered = gather_platforms(
+            named, policy, settings, lambda s, w: progress(0.55 * s, w), workers
+        )
+    learned = fit_model(
+        gathered.points.without(settings.default.without),
+        gathered.labels,
+        default_settings(settings),
+        name=name,
+        seed=seed,
+        calibrates=gathered.calibrates,
+        notes=_notes(worlds, held, seed, settings.default, traces, policy, gathered.events),
+        progress=lambda s, w: progress(0.55 + 0.4 * s, w),
+    )
+    return learned, evaluate_and_write(learned, out, progress, left_out)
+
+
+@dataclass(frozen=True)
+class GatheredPlatforms:
+    """Points and labels of all platforms; `calibrates` are the runs kept from the fit."""
+
+    points: Points
+    labels: Labels
+    calibrates: frozenset[int]
+    events: int
+
+
+def gather_platforms(
+    named: Sequence[PlatformSource],
+    policy: Path | None,
+    settings: Settings,
+    progress: Progress,
+    workers: int = WORKERS,
+) -> GatheredPlatforms:
+    """Replay platforms, and put their points and labels together."""
     points, votes, events = [], [], 0
-    for got in replay_platforms(named, policy, settings, lambda s, w: progress(0.55 * s, w)):
+    for got in replay_platforms(named, policy, settings, progress, workers):
         points.append(got.points)
         votes += list(got.votes)
         events += got.events
     calibrates = frozenset(k for k, source in enumerate(named) if source.held)
-    learned = fit_model(
-        concat_points(points),
-        resolve_votes(votes, settings.sources),
-        default_settings(settings),
-        name=name,
-        seed=seed,
-        calibrates=calibrates,
-        notes=_notes(worlds, held, seed, settings.default, traces, policy, events),
-        progress=lambda s, w: progress(0.55 + 0.4 * s, w),
-    )
-    return learned, evaluate_and_write(learned, out, progress)
+    labels = resolve_votes(votes, settings.sources)
+    return GatheredPlatforms(concat_points(points), labels, calibrates, events)
 
 
 def default_settings(settings: Settings) -> Settings:

@@ -6,7 +6,7 @@ After Mitchell et al., Model Cards for Model Reporting (FAT* 2019).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from wavebreak import __version__
@@ -365,8 +365,16 @@ def _log10(values: tuple[float, ...]) -> list[float]:
     return [math.log10(max(v, 1e-7)) for v in values]
 
 
-def write_html(learned: TrainingResult, tested: ModelEvaluation, path: Path) -> None:
-    """Write the card; the same model gives the same bytes."""
+def write_html(
+    learned: TrainingResult,
+    tested: ModelEvaluation,
+    path: Path,
+    left_out: Sequence[Table] = (),
+) -> None:
+    """Write the card; the same model and tables give the same bytes.
+
+    `left_out` are tables of personas and families left out (`leave_one_out.result_tables`).
+    """
     prevalence = learned.settings.calibration.prevalence
     drawn = charts(learned, tested)
     made: list[tuple[str, str]] = []
@@ -396,6 +404,8 @@ def write_html(learned: TrainingResult, tested: ModelEvaluation, path: Path) -> 
     if tested.masked:
         table = metrics_table("The same accounts", tested.masked, prevalence)
         made.append(("Where the stream carries less", html_table(table)))
+    if left_out:
+        made.append(("People and attackers it never saw", join_html(map(html_table, left_out))))
     made += [
         (
             "What it reads",
@@ -429,7 +439,15 @@ def summary(learned: TrainingResult, tested: ModelEvaluation) -> list[str]:
             f"accounts are reached, so are {percent(few.share)} of abusive ones "
             f"({number(few.caught)} of {number(few.abusive)}; 95 %: {ends})."
         )
-    lines.append("A score is one opinion: a ban needs other evidence beside it.")
+    lines.append(
+        "A score is doubt: it may slow an account (fewer new chats with strangers a day), never "
+        "restrict one."
+    )
+    if support := learned.model.support:
+        lines.append(
+            f"It abstains where more than {support.most} of {len(support.ranges)} features of an "
+            "account's surroundings lie outside its training data."
+        )
     return lines + small_population_notes(learned) + unmet_tolerances(learned)
 
 

@@ -19,6 +19,7 @@ from wavebreak import model
 from wavebreak.engine.engine import features_version
 from wavebreak.errors import UsageError
 from wavebreak.model import baseline
+from wavebreak.reports.tables import Table
 from wavebreak.rules import Policy
 from wavebreak.rules.model import duration_seconds
 from wavebreak.training import evaluation, leakage, model_card
@@ -222,20 +223,30 @@ def train(
     return learned, evaluate_and_write(learned, out, progress)
 
 
-def evaluate_and_write(learned: TrainingResult, out: Path, progress: Progress) -> ModelEvaluation:
-    """Test what was learned and write the model's directory; the last twentieth of the work."""
+def evaluate_and_write(
+    learned: TrainingResult, out: Path, progress: Progress, left_out: Sequence[Table] = ()
+) -> ModelEvaluation:
+    """Test what was learned and write the model's directory; the last twentieth of the work.
+
+    The tables `left_out` go on the card.
+    """
     progress(0.95, "test and card")
     measured = evaluation.evaluate_model(learned)
-    write_model_directory(learned, measured, out)
+    write_model_directory(learned, measured, out, left_out)
     progress(1.0, "")
     return measured
 
 
-def write_model_directory(learned: TrainingResult, measured: ModelEvaluation, out: Path) -> None:
+def write_model_directory(
+    learned: TrainingResult,
+    measured: ModelEvaluation,
+    out: Path,
+    left_out: Sequence[Table] = (),
+) -> None:
     """Write a model's directory."""
     model.save(learned.model, out)
     baseline.save(learned.spreads, out)
-    model_card.write_html(learned, measured, out / CARD)
+    model_card.write_html(learned, measured, out / CARD, left_out)
     report = evaluation.as_json(learned, measured)
     text = json.dumps(report, indent=1, sort_keys=True, ensure_ascii=False)
     (out / REPORT).write_text(text + "\n", encoding="utf-8")

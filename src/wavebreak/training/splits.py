@@ -8,19 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from wavebreak.features.fact_kinds import KINDS
 from wavebreak.training.config import Split
 from wavebreak.training.dataset import Bools, Points
 from wavebreak.training.labels import Key, ResolvedLabel
 
 FIT, CALIBRATE, TEST, OUT = 0, 1, 2, 3
 SPLITS = ("fit", "calibrate", "test", "left out")
+_REGISTERED = KINDS.index("registered")
 
 
 @dataclass(frozen=True)
 class Splits:
     """The split of each account and point.
 
-    `account` (accounts,) is a side; `late` (points,) marks the last share of each run's time;
+    `account` (accounts,) is a side; `late` (points,) marks the last share of each run's activity;
     `calibrates` (runs,) are runs that only calibrate.
     """
 
@@ -127,10 +129,16 @@ def assign_folds(
 
 
 def _late_points(points: Points, share: float) -> Bools:
-    """Points of the last share of their run's time."""
+    """Points of the last share of their run's time.
+
+    Time runs from when accounts act: a log may begin with a backlog of registrations, years older
+    than its first message.
+    """
     late = np.zeros(len(points), bool)
+    active = points.kind != _REGISTERED
     for run in np.unique(points.run):
         rows = points.run == run
-        first, last = int(points.ts[rows].min()), int(points.ts[rows].max())
-        late[rows] = points.ts[rows] > last - share * (last - first)
+        seen = points.ts[rows & active] if (rows & active).any() else points.ts[rows]
+        # A share of what was done, since old sessions may precede the messages as well.
+        late[rows] = points.ts[rows] > np.quantile(seen, 1.0 - share, method="lower")
     return late

@@ -26,6 +26,7 @@ from wavebreak.errors import TrainingError
 from wavebreak.features.catalog import FEATURES, INDEX
 from wavebreak.model import Model, baseline, from_booster
 from wavebreak.training import leakage, sample_weights, thresholds
+from wavebreak.training.abstention import fit_support
 from wavebreak.training.config import Settings
 from wavebreak.training.dataset import Bools, Floats, Ints, Points, monotone_signs
 from wavebreak.training.labels import Key, Labels, ResolvedLabel
@@ -313,6 +314,7 @@ def fit_model(
     progress(0.8, "calibration and thresholds")
     margins = predict_margins(booster, points.values)
     model, found = _calibrate(booster, points, held, labelled, few, settings)
+    fit, own = points.select(splits.fit(points)), points.select(held.rows)
     training = {"notes": notes or {}, "tolerance": {o: t.tolerance for o, t in found.items()}}
     model = replace(
         model,
@@ -320,6 +322,7 @@ def fit_model(
         seed=seed,
         training=training,
         training_digest=training_digest(points, labels, settings, notes or {}),
+        support=fit_support(fit, own, settings.abstention) if settings.abstention else None,
     )
     spreads = baseline.feature_baseline(
         points.names, points.values, margins, settings.baseline.bins
@@ -381,7 +384,7 @@ def _check_features(
     return aucs, tuple(passed)
 
 
-def _make_fit(
+def make_fit(
     points: Points,
     labelled: AccountLabels,
     settings: Settings,
@@ -452,12 +455,12 @@ def _fit_and_score(
     """The trees, and what calibrates: one side, or each of the parts (accounts,) if there are."""
     bad = labelled.abusive[points.account]
     if part is None:
-        booster = _make_fit(points, labelled, settings, seed, 1, progress)(splits.fit(points), 0)
+        booster = make_fit(points, labelled, settings, seed, 1, progress)(splits.fit(points), 0)
         rows = splits.calibrate(points)
         shown = _mask_rows(points, rows, settings, seed)
         return booster, score_holdout(booster, points, shown, rows, bad, to_catalog_columns)
     rows, count = np.asarray(part[points.account] >= 0), int(part.max()) + 1
-    fit = _make_fit(points, labelled, settings, seed, count + 1, progress)
+    fit = make_fit(points, labelled, settings, seed, count + 1, progress)
     booster = fit(rows & ~splits.late, count)
     return booster, cross_fit(
         fit,

@@ -18,6 +18,7 @@ from wavebreak import model
 from wavebreak.errors import ModelError
 from wavebreak.features.catalog import NAMES
 from wavebreak.model.storage import METADATA, TREES
+from wavebreak.model.support import Support
 
 INPUTS = NAMES[:12]
 
@@ -54,6 +55,23 @@ def test_model_saved_and_loaded_scores_alike(tmp_path: Path) -> None:
     assert after.thresholds == before.thresholds
     assert after.calibration.probability([0]) == before.calibration.probability([0])
     assert dict(after.training) == {"rounds": 11}
+
+
+def test_model_abstains_far_from_its_training_data(tmp_path: Path) -> None:
+    support = Support({INPUTS[0]: (-1.0, 1.0), INPUTS[1]: (0.0, 2.0)}, 1)
+    plain, bounded = made(cascade=None), replace(made(cascade=None), support=support)
+    rows = np.random.default_rng(3).normal(size=(400, len(NAMES)))
+    rows[:50, :2] = np.nan
+    outside = (np.abs(rows[:, 0]) > 1.0).astype(int)
+    outside += (rows[:, 1] < 0.0) | (rows[:, 1] > 2.0)
+    expected = np.where(outside > 1, model.REJECTED, plain.scores(rows))
+    assert bounded.scores(rows).tolist() == expected.tolist()
+    assert 20 < (outside > 1).sum() < 300
+    model.save(bounded, tmp_path)
+    after = model.load(tmp_path)
+    assert (after.version, after.support) == (bounded.version, support)
+    assert after.scores(rows).tolist() == expected.tolist()
+    assert bounded.version != plain.version
 
 
 def test_model_saved_twice_has_equal_bytes(tmp_path: Path) -> None:

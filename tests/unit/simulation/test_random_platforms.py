@@ -10,19 +10,20 @@ import pyarrow.compute as pc
 import pytest
 
 from support.message_envelope import envelope
-from wavebreak.simulation import CAMPAIGNS, PERSONAS, random_platform
+from wavebreak.simulation import EVERY_CAMPAIGN, EVERY_PERSONA, PERSONAS, random_platform
 from wavebreak.simulation.attackers.infrastructure import Enrolment
 from wavebreak.simulation.behaviour import ConversationStyle, MessageContent, RecipientBehaviour
 from wavebreak.simulation.daily_life import Habits
 from wavebreak.simulation.groups import GroupHabits
 from wavebreak.simulation.newcomers import NewcomerBehaviour
+from wavebreak.simulation.personas.cohorts import Cohort
 from wavebreak.simulation.population import Society
 from wavebreak.simulation.priors import PRIORS, Prior, draw_number
 from wavebreak.simulation.random_platforms import draw_plan
 from wavebreak.simulation.world import Coverage
 
 OWNERS = {
-    "World": {"people", "days", "start", "operators", "persona"},
+    "World": {"people", "days", "start", "operators", "persona", "cohort"},
     "Operation": {"accounts", "list_share", "total"},
     "Tolerated": {f.name for f in fields(RecipientBehaviour)},
 } | {
@@ -37,6 +38,7 @@ OWNERS = {
         MessageContent,
         Enrolment,
         *PERSONAS.values(),
+        Cohort,
     )
 }
 
@@ -67,10 +69,12 @@ def test_random_platform_is_determined_by_its_seed() -> None:
 
 
 def test_random_platforms_have_all_personas_and_families() -> None:
-    plans = [draw_plan(seed, tuple(CAMPAIGNS)) for seed in range(101, 131)]
-    for plan in plans:
-        assert [persona.name for persona, _ in plan.personas] == list(PERSONAS)
-    assert {o.campaign.name for plan in plans for o in plan.operations} == set(CAMPAIGNS)
+    plans = [draw_plan(seed, tuple(EVERY_CAMPAIGN)) for seed in range(101, 141)]
+    names = [[persona.name for persona, _ in plan.personas] for plan in plans]
+    assert all(drawn[: len(PERSONAS)] == list(PERSONAS) for drawn in names)
+    assert {name for drawn in names for name in drawn} == set(EVERY_PERSONA)
+    assert {o.campaign.name for plan in plans for o in plan.operations} == set(EVERY_CAMPAIGN)
+    assert {plan.coverage.verification for plan in plans} >= {"", "email", "none"}
     assert len({plan.coverage for plan in plans}) > 10
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from support import scoring_points
 from wavebreak.errors import FileError, PolicyError, TrainingError
+from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.layout import RESTRICT
 from wavebreak.training import config, sample_weights, splits
 from wavebreak.training.dataset import NOT_INPUTS, SIGNS, concat_points, model_inputs
@@ -79,6 +80,17 @@ def test_splits_keep_operators_together_with_all_families() -> None:
     assert len(of_operator) == scoring_points.OPERATORS
     assert all(len(found) == 1 for found in of_operator.values())
     assert all(found == {0, 1, 2} for found in of_family.values())
+
+
+def test_backlog_of_registrations_leaves_messages_to_the_fit() -> None:
+    points, labels = scoring_points.points(), scoring_points.labels()
+    registered = points.kind == KINDS.index("registered")
+    years = 3 * 365 * 86_400_000
+    later = replace(points, ts=np.where(registered, points.ts, points.ts + years))
+    made = splits.assign_splits(later, labels.resolved, 3, SHIPPED.split)
+    messages = ~registered
+    assert not made.late[registered].any()
+    assert 0.1 < made.late[messages].mean() < 0.2
 
 
 def test_fit_excludes_later_time_and_test_uses_only_it() -> None:

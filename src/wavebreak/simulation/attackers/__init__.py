@@ -18,8 +18,14 @@ from wavebreak.simulation.attackers.actions import (
     concat_acts,
 )
 from wavebreak.simulation.attackers.config import OperatorFeedback, Sender
+from wavebreak.simulation.attackers.dialogues import add_dialogues
 from wavebreak.simulation.attackers.operator import Operator
-from wavebreak.simulation.attackers.presets import PRESETS, TOOL_PRESETS, Preset
+from wavebreak.simulation.attackers.presets import (
+    PATIENT_PRESETS,
+    PRESETS,
+    TOOL_PRESETS,
+    Preset,
+)
 from wavebreak.simulation.context import SimulationContext
 from wavebreak.simulation.geography import HOUR
 from wavebreak.simulation.log import Ints
@@ -28,6 +34,7 @@ __all__ = [
     "ADD",
     "CAMPAIGNS",
     "CHAT",
+    "EVERY_CAMPAIGN",
     "MESSAGE",
     "PRESETS",
     "REPORT",
@@ -61,11 +68,19 @@ class Campaign:
         team = Operator(sim, operator, self.name, self.sender, self.accounts, victims=victims)
         for low in range(sim.start, sim.end, HOUR):
             done = team.step(sim, low, min(low + HOUR, sim.end))
-            team.record_replies(*add_consequences(sim, done, team.reading))
+            answered, when = add_consequences(sim, done, team.reading)
+            team.record_replies(answered, when)
+            add_dialogues(sim, self.sender, answered.account, answered.peer, when)
 
 
 CAMPAIGNS: dict[str, Campaign] = {
     name: Campaign(name, preset.tactic, preset.sender)
     for name, preset in (PRESETS | TOOL_PRESETS).items()
 }
-"""Every campaign by its name: tactics in their order, the combination, presets of a public tool."""
+"""Every campaign of a simulated day by its name: tactics in their order, the combination, presets
+of a public tool."""
+
+EVERY_CAMPAIGN: dict[str, Campaign] = CAMPAIGNS | {
+    name: Campaign(name, preset.tactic, preset.sender) for name, preset in PATIENT_PRESETS.items()
+}
+"""The same and those of patient senders, which only random platforms draw by themselves."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wavebreak.simulation.attackers.config import Sender
+from wavebreak.simulation.attackers.dialogues import APPROACHED_REPLY, add_approaches
 from wavebreak.simulation.attackers.infrastructure import apply_hourly_cap
 from wavebreak.simulation.behaviour import DEFAULT_CONTENT, MessageContent, RecipientBehaviour
 from wavebreak.simulation.context import SimulationContext
@@ -420,6 +421,10 @@ def add_stranger_messages(sim: SimulationContext, sender: Sender, draft: Outgoin
     if sender.saves:
         early = draft.ts - rng.integers(4 * SECOND, 40 * SECOND, count)
         log.add("contact.added", early, draft.account, peer=draft.peer)
+    reply = draft.reply
+    if sender.approached:
+        first = add_approaches(sim, sender, draft.ts, draft.account, draft.peer)
+        reply = np.where(first, APPROACHED_REPLY, reply)
     typed = draft.lead >= 0
     begun = draft.ts[typed] - draft.lead[typed]
     log.add("typing.started", begun, draft.account[typed], peer=draft.peer[typed])
@@ -442,7 +447,7 @@ def add_stranger_messages(sim: SimulationContext, sender: Sender, draft: Outgoin
         draft.peer,
         MESSAGE,
         lists=draft.lists,
-        reply=draft.reply,
+        reply=reply,
         dead=np.full(count, content.dead + sender.stale),
     )
     return concat_acts([done, _add_corrections(sim, sender, draft)]) if sender.errors else done

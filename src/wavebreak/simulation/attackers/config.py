@@ -54,6 +54,11 @@ class Sender:
     `few` groups of `crowd`, an add every `add_gap` seconds); "reports" (all report the victims
     within `within_h` hours, a share `bait` after writing to them); "flood" (all write to one
     victim, `insist` times, a share `invites` by adding it to a group).
+
+    Patience. `aged`: accounts were registered long before, and bought. `approached`: the share of
+    targets who write first, after an advertisement or a profile. Targets answer `charm` times as
+    often as the sim's. With those who answer it goes on for `dialogue` messages (bounds), a median
+    `dialogue_gap` seconds apart, and adds a share `funnel` of them to a group of its own.
     """
 
     enrolment: Enrolment = field(default=Enrolment(attested=0.7))
@@ -114,6 +119,12 @@ class Sender:
     bait: float = 0.3
     insist: int = 3
     invites: float = 0.5
+    aged: bool = False
+    approached: float = 0.0
+    charm: float = 1.0
+    dialogue: tuple[int, int] = (0, 0)
+    dialogue_gap: float = 60.0
+    funnel: float = 0.0
 
 
 REFUSALS = ("refused", "limit", "restrict", "silence")

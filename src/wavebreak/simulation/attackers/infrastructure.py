@@ -99,9 +99,18 @@ class Infrastructure:
         self.used = 0
 
     def enrol(
-        self, sim: SimulationContext, ts: Ints, family: str, operator: str
+        self,
+        sim: SimulationContext,
+        ts: Ints,
+        family: str,
+        operator: str,
+        *,
+        aged: bool = False,
     ) -> RegisteredAccounts:
-        """Plan the registration of accounts, one a time given; label them abusive."""
+        """Plan the registration of accounts, one a time given; label them abusive.
+
+        Those that are `aged` were registered long before: the log shows a session alone.
+        """
         rng, pool, count, how = sim.rng, sim.pool, len(ts), self.how
         mine = slice(self.used, self.used + count)
         self.used += count
@@ -111,6 +120,9 @@ class Infrastructure:
         client = (
             np.full(count, pool.code(how.client)) if how.client else draw_clients(rng, pool, count)
         )
+        if aged:
+            sim.add_sessions(ts, account, ip, device, client)
+            return RegisteredAccounts(account, np.asarray(ts), ip, device, client)
         verification = pool.codes(how.verification)[rng.integers(0, len(how.verification), count)]
         sim.log.add(
             "account.registered",

@@ -161,7 +161,9 @@ class Operator:
         self.spent: dict[str, float] = defaultdict(float)
         self.zone = COUNTRIES[int(rng.integers(len(COUNTRIES)))].zone
         spread = 0.8 if sender.shape else 0.0
-        self.reply_rates = np.minimum(sim.behaviour.reply * rng.lognormal(0, spread, LISTS), 0.3)
+        most = 0.3 if sender.charm <= 1 else 0.6
+        replies = sender.charm * sim.behaviour.reply
+        self.reply_rates = np.minimum(replies * rng.lognormal(0, spread, LISTS), most)
         self.tried, self.answered = np.ones(LISTS), np.full(LISTS, sim.behaviour.reply)
         self._by_account: dict[int, SenderAccount] = {}
         self._pending_replies: list[tuple[Acts, Ints]] = []
@@ -325,7 +327,7 @@ class Operator:
         if stock is None:
             rows = self._take_over(sim, ts)
         else:
-            made = stock.enrol(sim, ts, self.family, self.name)
+            made = stock.enrol(sim, ts, self.family, self.name, aged=self.sender.aged)
             rows = [made.account, made.registered, made.ip, made.device, made.client]
             self.spent["numbers"] += len(due)
             self.spent["addresses"] += len(due) if self.sender.enrolment.residential else 0

@@ -138,6 +138,44 @@ PRESETS: dict[str, Preset] = {
 }  # fmt: skip
 """Every tactic of the design and the listed combination, by name."""
 
+_REAL_PHONES = Enrolment(
+    attested=1.0, residential=True, devices=60, blocks=6, retries=0.1, spread=200_000
+)
+
+_PATIENT: dict[str, tuple[str, dict[str, Any]]] = {
+    "romance": ("few people, who often write first, and days of chat with each", {
+        "law": "spread", "per_day": 8.0, "total": (10, 60), "register": (0.0, 0.3),
+        "approached": 0.5, "charm": 4.0, "dialogue": (10, 80), "dialogue_gap": 240.0,
+        "typing": 0.9, "reads": 0.95, "enrolment": _REAL_PHONES}),
+    "task-funnel": ("offers of paid tasks; who answers is talked to, then added to a group", {
+        "gap": (40.0, 240.0), "per_hour": 30.0, "per_day": 120.0, "total": (60, 300),
+        "charm": 2.5, "dialogue": (4, 16), "funnel": 0.5, "typing": 0.4,
+        "enrolment": Enrolment(attested=0.8, residential=True, blocks=4)}),
+    "aged-accounts": ("accounts registered long before and bought", {
+        "aged": True, "law": "spread", "per_day": 40.0, "total": (30, 250),
+        "register": (0.0, 0.7), "quiet": (5.0, 600.0), "typing": 0.3,
+        "enrolment": Enrolment(residential=True, devices=40, blocks=6)}),
+    "ai-paced": ("a language model that types, pauses, reads and answers as people do", {
+        "law": "typed", "pause": (30.0, 400.0), "words": (50.0, 18.0), "typing": 0.95,
+        "curve": 0.8, "idle": 0.1, "reads": 0.97, "look": (4.0, 240.0), "per_day": 60.0,
+        "total": (40, 250), "charm": 2.5, "dialogue": (4, 24), "dialogue_gap": 45.0,
+        "enrolment": Enrolment(attested=0.9, residential=True, devices=40, blocks=4)}),
+    "click-farm": ("hands on real phones that warm up, type and pass challenges", {
+        "gap": (25.0, 180.0), "per_hour": 40.0, "per_day": 250.0, "total": (50, 300),
+        "typing": 0.9, "ring_h": 6.0, "ring_chats": 20.0, "solve": 0.95,
+        "register": (0.0, 0.2), "enrolment": _REAL_PHONES}),
+    "one-shot": ("a number for a few messages, then the next", {
+        "gap": (4.0, 60.0), "total": (3, 30), "quiet": (0.3, 8.0), "register": (0.0, 0.95),
+        "enrolment": Enrolment(
+            attested=0.7, residential=True, devices=60, blocks=8, spread=100_000)}),
+}  # fmt: skip
+
+PATIENT_PRESETS: dict[str, Preset] = {
+    name: Preset(-1, about, Sender(**(PLAIN | traits)))
+    for name, (about, traits) in _PATIENT.items()
+}
+"""Senders that follow public guides and take their time, by name."""
+
 TOOL_PRESETS: dict[str, Preset] = {
     name: Preset(-1, f"the {name} preset of a public tool", Sender(**(PLAIN | pace)))
     for name, pace in TOOLS.items()

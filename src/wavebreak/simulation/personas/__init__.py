@@ -1,7 +1,7 @@
 """Benign personas: people and businesses whose legitimate messaging resembles bulk sending.
 
 Each one is a hard negative for detection. To add one, write a frozen dataclass with `name`,
-`in_population` and `play`, and list it in `PERSONAS`.
+`in_population` and `play`, and list it in `PERSONAS` (a cohort in `COHORTS`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import ClassVar, Protocol
 from wavebreak.simulation.context import SimulationContext
 from wavebreak.simulation.log import Ints
 from wavebreak.simulation.personas.businesses import Newsletter, Radio, Shop, SupportDesk
+from wavebreak.simulation.personas.cohorts import COHORTS
 from wavebreak.simulation.personas.lookalikes import (
     BareNewcomer,
     Greeter,
@@ -61,4 +62,7 @@ PERSONAS: dict[str, type[Persona]] = {
 }  # fmt: skip
 """Every persona by name, in the order of adversaries.md; then those most like attackers."""
 
-__all__ = ["PERSONAS", "Persona"]
+EVERY_PERSONA: dict[str, type[Persona]] = PERSONAS | dict(COHORTS)
+"""Those of a simulated day, and the cohorts, which only random platforms draw by themselves."""
+
+__all__ = ["COHORTS", "EVERY_PERSONA", "PERSONAS", "Persona"]
