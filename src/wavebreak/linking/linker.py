@@ -290,14 +290,14 @@ class Linker:
         joined = np.sort(self.edges.joining(self.epoch), order="key")
         live = np.sort(self.edges.live(self.epoch), order="key")
         chained = live[live["counts"][:, Kind.CHAIN] > 0]
-        told = self._told(core, joined, *self._weighed(core.shards, joined), names, victims=False)
+        described = self._describe(core, joined, *self._weighed(core.shards, joined), names, victims=False)
         one, other = ends(chained)
-        # A hijacked account's chain is told whatever its weight.
+        # A hijacked account's chain is reported whatever its weight.
         weight = np.full(one.size, LEAST_WEIGHT)
-        told += self._told(core, chained, one, other, weight, names, victims=True)
-        return sorted(told, key=lambda operator: (-len(operator.accounts), operator.id))
+        described += self._describe(core, chained, one, other, weight, names, victims=True)
+        return sorted(described, key=lambda operator: (-len(operator.accounts), operator.id))
 
-    def _told(
+    def _describe(
         self, core: Any, edges: Any, one: Any, other: Any, weight: Any,
         names: Callable[[Any], list[str]], *, victims: bool,
     ) -> list[Operator]:  # fmt: skip

@@ -1,4 +1,4 @@
-"""Operators: components of accounts with their pooled evidence, and how they are told."""
+"""Operators: components of accounts with their pooled evidence, and their description."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from wavebreak.features.layout import DELTA, FOUND, JOINED, ON_DEVICE, SHARDS, T
 from wavebreak.features.sequential_tests import pack_terms
 from wavebreak.features.shards import ShardedKernel, policy_without_rules
 from wavebreak.linking import Kind, Linker
+from wavebreak.linking.components import MOST_MEMBERS, components
 from wavebreak.linking.edges import LASTS, ends
 
 NAMES = {
@@ -213,8 +214,6 @@ def test_a_dump_in_between_changes_nothing() -> None:
 
 
 def test_a_crowd_is_cut_at_its_weaker_edges() -> None:
-    from wavebreak.linking.components import MOST_MEMBERS, components
-
     ring = np.arange(MOST_MEMBERS + 50)
     weight = np.full(ring.size, 3)
     weight[:10] = 5

@@ -90,7 +90,7 @@ def test_an_explanation_shows_the_accounts_that_it_is_tied_to(tmp_path: Path) ->
     explanation = explain(run, "s1")
     text = io.StringIO()
     print_explanation(explanation, Console(file=text, width=80))
-    told = " ".join(text.getvalue().split())
-    assert "It seems to be of one operator with 1 other account." in told
-    assert "wrote first to 4 of the same strangers" in told
+    shown = " ".join(text.getvalue().split())
+    assert "It seems to be of one operator with 1 other account." in shown
+    assert "wrote first to 4 of the same strangers" in shown
     assert json.loads(json.dumps(as_json(explanation)["ties"]))[0]["accounts"] == ["s1", "s2"]
