@@ -331,7 +331,7 @@ def _draw_coverage(rng: np.random.Generator) -> Coverage:
     kind = rng.random()
     steps, shares = zip(*STEPS_MS, strict=True)
     step = int(rng.choice(steps, p=shares))
-    ways, chances = zip(*ONE_VERIFICATION, strict=True)
+    ways, chances = [w for w, _ in ONE_VERIFICATION], [c for _, c in ONE_VERIFICATION]
     way = str(rng.choice(ways, p=chances))
     if kind < COMPLETE_SHARE:
         return replace(FULL_COVERAGE, verification=way)

@@ -134,9 +134,9 @@ class LeaveOneOut:
         held = self.splits.calibrate(points) & kept
         booster = make_fit(points, labelled, settings, self.seed, 1, progress)(fit, 0)
         own = points.select(held)
-        support = settings.abstention and abstention.fit_support(
-            points.select(fit), own, settings.abstention
-        )
+        support = None
+        if settings.abstention:
+            support = abstention.fit_support(points.select(fit), own, settings.abstention)
         benign = own.select(~labelled.abusive[own.account])
         every = msgspec.structs.replace(settings.coverage, share=1.0)
         found = thresholds.find_thresholds(
