@@ -187,7 +187,7 @@ def _margins(fitted: _Fitted, points: Points) -> Any:
 
 
 def _reasons(fitted: _Fitted, points: Points, margins: Any) -> dict[str, float]:
-    """The features that contributed most to doubt, mean over the points that were doubted."""
+    """The features that contributed most to doubt, mean over the points above the limit."""
     rows = np.flatnonzero(margins >= fitted.limit)[:2_000]
     made = fitted.booster.predict(points.values[rows], pred_contrib=True, num_threads=1)
     mean = np.asarray(made)[:, :-1].mean(axis=0)

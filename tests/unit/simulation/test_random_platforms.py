@@ -105,6 +105,6 @@ def test_random_platforms_span_the_real_traces_figures() -> None:
     assert lowest["day"] < 60
     assert highest["day"] > 37  # CollegeMsg, 99th percentile of an active day; Copenhagen 54
     assert lowest["hour"] < 17 < highest["hour"]
-    assert lowest["new_peers"] < 12 < highest["new_peers"]
+    assert lowest["new_peers"] <= 12 < highest["new_peers"]
     assert highest["burstiness"] > 0.33  # the traces: 0.33 to 0.50
     assert lowest["reciprocity"] < 0.93 < highest["reciprocity"]
