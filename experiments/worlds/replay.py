@@ -265,8 +265,8 @@ def measure_linking(replay: Replay) -> Linking:
     """
     world, found = replay.world, Linking()
     members: dict[str, set[str]] = defaultdict(set)
-    for account, operator in world.operator.items():
-        members[operator].add(account)
+    for account, name in world.operator.items():
+        members[name].add(account)
     linked: dict[str, set[str]] = defaultdict(set)
     for operator in replay.engine.operators():
         if operator.victims:
@@ -276,9 +276,9 @@ def measure_linking(replay: Replay) -> Linking:
         found.abusive += len(bad)
         found.benign += len(operator.accounts) - len(bad)
         found.mixed += 0 < len(bad) < len(operator.accounts)
-        for name, count in Counter(world.operator.get(a, "") for a in bad).items():
+        for known, count in Counter(world.operator.get(a, "") for a in bad).items():
             if count > 1:
-                linked[name] |= {a for a in bad if world.operator.get(a) == name}
+                linked[known] |= {a for a in bad if world.operator.get(a) == known}
     several = {name: accounts for name, accounts in members.items() if len(accounts) > 1}
     found.known_operators, found.found_operators = len(several), len(linked.keys() & several)
     found.known_accounts = sum(map(len, several.values()))

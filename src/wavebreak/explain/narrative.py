@@ -13,7 +13,7 @@ from wavebreak.model import describe_contribution, describe_direction
 from wavebreak.reports.tables import Table, count_of, moment, number, span, stamp
 
 _BASES = {
-    "doubt": "this rests on doubt, which only slows; an answer or a passed challenge frees places",
+    "doubt": "this rests on doubt, which only slows",
     "evidence": "this rests on what recipients did",
     "impossible": "this rests on an act that no person can do",
     "takeover": "this protects an owner whose account may be in other hands",
@@ -98,7 +98,9 @@ def _strangers_sentence(values: dict[str, Any]) -> str:
 
 def basis_clause(decision: dict[str, Any]) -> str:
     """Say what a decision rests on; nothing for one of an earlier version, which does not say."""
-    return _BASES.get(str(decision.get("basis", "")), "")
+    clause = _BASES.get(str(decision.get("basis", "")), "")
+    slowed = decision.get("basis") == "doubt" and decision.get("outcome") == "limit"
+    return f"{clause}; an answer or a passed challenge frees places" if slowed else clause
 
 
 def format_value(name: str, value: float | None) -> str:

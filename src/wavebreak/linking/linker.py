@@ -290,7 +290,8 @@ class Linker:
         joined = np.sort(self.edges.joining(self.epoch), order="key")
         live = np.sort(self.edges.live(self.epoch), order="key")
         chained = live[live["counts"][:, Kind.CHAIN] > 0]
-        described = self._describe(core, joined, *self._weighed(core.shards, joined), names, victims=False)
+        tied = self._weighed(core.shards, joined)
+        described = self._describe(core, joined, *tied, names, victims=False)
         one, other = ends(chained)
         # A hijacked account's chain is reported whatever its weight.
         weight = np.full(one.size, LEAST_WEIGHT)
