@@ -109,7 +109,7 @@ def _show(o: Operator) -> None:
          stamp(e.last))
         for e in o.edges[:SHOWN_EDGES]
     ]  # fmt: skip
-    title = count_of(len(o.edges), "edge")
-    if len(rows) < len(o.edges):
-        title = f"{len(rows)} of {title} (--json shows all)"
+    title = count_of(o.edges_total, "edge")
+    if len(rows) < o.edges_total:
+        title = f"The heaviest {len(rows)} of {title} (--json shows {len(o.edges)})"
     print_table(Table(title, headings, rows, words=frozenset({0, 2})), out)

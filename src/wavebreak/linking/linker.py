@@ -33,7 +33,14 @@ from wavebreak.features.shared_state import EPOCHS_A_DAY
 from wavebreak.linking.components import components
 from wavebreak.linking.edges import LEAST_WEIGHT, EdgeTable, Kind, ends, weights
 from wavebreak.linking.meetings import ROOM, VISITORS, meet
-from wavebreak.linking.operators import Edge, Operator, edge_evidence, operator_id, pool
+from wavebreak.linking.operators import (
+    MOST_EDGES_SHOWN,
+    Edge,
+    Operator,
+    edge_evidence,
+    operator_id,
+    pool,
+)
 from wavebreak.linking.registrations import EPOCHS_AN_HOUR, REGISTRATION, close_hours
 
 TURN: Final = 60
@@ -102,6 +109,10 @@ def _mark(shards: Any, marks: Any) -> int:
         marks[changed].slot = m.slot
         changed += 1
     return changed
+
+
+def _heaviest_first(edge: Edge) -> tuple[int, tuple[str, ...]]:
+    return -edge.weight, edge.accounts
 
 
 class _Pools(NamedTuple):
@@ -328,7 +339,8 @@ class Linker:
                 complaints=int(total["complaints"]),
                 unanswered_evidence=quarter_power(int(quarter[0])),
                 complaint_evidence=quarter_power(int(quarter[1])),
-                edges=tuple(between),
+                edges=tuple(sorted(between, key=_heaviest_first)[:MOST_EDGES_SHOWN]),
+                edges_total=len(between),
             )
             for members, total, quarter, between in zip(
                 found, pools.totals, quarters, tied, strict=True

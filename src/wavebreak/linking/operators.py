@@ -15,6 +15,7 @@ from wavebreak.features.sequential_tests import complaint_value, reply_value
 from wavebreak.linking.edges import Kind
 
 _SUMMED: Final = 65_535
+MOST_EDGES_SHOWN: Final = 400
 SENTENCES: Final = {
     Kind.TARGETS: "wrote first to {n} of the same strangers",
     Kind.SUCCESSION: "wrote first to {n} strangers of the other, after that one was found abusive",
@@ -39,7 +40,8 @@ class Edge(msgspec.Struct, frozen=True):
 class Operator(msgspec.Struct, frozen=True):
     """Accounts that seem to be of one operator; `victims`: a chain of hijacked accounts.
 
-    The e-values are those of the tests over all accounts together.
+    The e-values are those of the tests over all accounts together. `edges` are the heaviest
+    `MOST_EDGES_SHOWN`, of `edges_total`.
     """
 
     id: str
@@ -52,6 +54,7 @@ class Operator(msgspec.Struct, frozen=True):
     unanswered_evidence: float
     complaint_evidence: float
     edges: tuple[Edge, ...]
+    edges_total: int
 
 
 @compiled()

@@ -46,7 +46,7 @@ def test_a_team_with_one_list_is_one_operator_and_slowed(decided: Any) -> None:
     made, (operator,) = decided
     assert set(operator.accounts) == set(TEAM)
     assert operator.unanswered_evidence >= 100
-    assert len(operator.edges) == 3
+    assert len(operator.edges) == operator.edges_total == 3
     slowed = [d for d in made if "unwelcome_operator" in d.rules]
     assert {d.account for d in slowed} == set(TEAM)
     for d in slowed:
@@ -79,7 +79,7 @@ def test_operators_are_read_back_and_found_by_account(tmp_path: Path, decided: A
 
 def test_an_explanation_shows_the_accounts_that_it_is_tied_to(tmp_path: Path) -> None:
     edge = Edge(("s1", "s2"), 4, ("wrote first to 4 of the same strangers",), NOON, NOON + DAY)
-    operator = Operator("op-1", ("s1", "s2"), (), False, 9, 0, 0, 100.0, 1.0, (edge,))
+    operator = Operator("op-1", ("s1", "s2"), (), False, 9, 0, 0, 100.0, 1.0, (edge,), 1)
     reasons = [{"feature": "operator_accounts", "value": 1.0}]
     run = run_directory(
         tmp_path,
