@@ -99,7 +99,7 @@ def operator_id(account: str) -> str:
     """Return the id of an operator by the account that was first seen of it.
 
     >>> operator_id("a1")
-    'op-ef7b51a4bfb1'
+    'op-5af495dddb40'
     """
     return "op-" + hashlib.sha256(b"operator\0" + account.encode()).hexdigest()[:12]
 

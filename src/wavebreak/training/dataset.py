@@ -100,7 +100,7 @@ def model_inputs(names: tuple[str, ...] = MODEL_INPUTS) -> tuple[str, ...]:
 def monotone_signs(names: tuple[str, ...]) -> dict[str, int]:
     """The signs of those of `names` that have one.
 
-    >>> monotone_signs(("attested", "age_s"))
+    >>> monotone_signs(("attested", "gap_sd"))
     {'attested': -1}
     """
     return {name: SIGNS[name][0] for name in names if name in SIGNS}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,7 @@ def test_the_edges_are_those_of_the_oracle() -> None:
     for seed in range(8):
         rng = random.Random(seed)
         world = World(40)
-        oracle = LinkingOracle(lambda a, w=world: _places(w, a))
+        oracle = LinkingOracle(partial(_places, world))
         for facts, deltas in _random_turns(rng, world):
             oracle.turn(facts)
             rng.shuffle(deltas)
