@@ -22,8 +22,9 @@ from wavebreak.service.ingest_app import HOT_PATHS
 
 SHAPED = HOT_PATHS | {"/v1/webhooks"}
 REASON = "because a test asks for it"
-OPERATION_COUNT = 28
-ARGUMENTS = {"account": "ann", "webhook": "hook_0", "prefix": "00000000", "decision": "0" * 32}
+OPERATION_COUNT = 30
+ARGUMENTS = {"account": "ann", "webhook": "hook_0", "prefix": "00000000", "decision": "0" * 32,
+             "operator": "op-000000000000"}  # fmt: skip
 
 
 class Operation(NamedTuple):

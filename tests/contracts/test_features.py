@@ -18,6 +18,11 @@ OF_ANSWERS = {
     "challenges_passed", "challenges_lapsed",
 }  # fmt: skip
 """Features of our own answers: zero in streams without rules."""
+OF_LINKING = {
+    "operator_accounts": 0.0, "operator_abusive_accounts": 0.0,
+    "operator_unanswered_evidence": 1.0, "operator_complaint_evidence": 1.0,
+}  # fmt: skip
+"""Features that the engine writes, and their value in a kernel alone."""
 FIELDS = {name: set(kind.__struct_fields__) for name, kind in zip(TYPES, EVENTS, strict=True)}
 
 
@@ -27,8 +32,8 @@ def is_real(source: str) -> bool:
     return source in TYPES or field in FIELDS.get(kind, set())
 
 
-def test_features_are_113_each_with_index_and_oracle_formula() -> None:
-    assert len(FEATURES) == 113
+def test_features_are_117_each_with_index_and_oracle_formula() -> None:
+    assert len(FEATURES) == 117
     assert len(set(NAMES)) == len(FEATURES) >= 60
     assert [INDEX[name] for name in NAMES] == list(range(len(FEATURES)))
     assert set(oracle.FORMULAS) == set(NAMES)
@@ -85,5 +90,6 @@ def test_features_vary_in_streams_and_equal_the_oracle() -> None:
                 assert same(fast, slow), (seed, account, name)
                 values[name] |= set() if math.isnan(fast) else {fast}
     fixed = {name for name in NAMES if len(values[name]) < 2}
-    assert fixed == OF_ANSWERS | {"score", "registration_score"}
+    assert fixed == OF_ANSWERS | OF_LINKING.keys() | {"score", "registration_score"}
     assert all(values[name] == {0.0} for name in OF_ANSWERS)
+    assert all(values[name] == {value} for name, value in OF_LINKING.items())
