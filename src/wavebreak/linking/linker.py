@@ -280,8 +280,9 @@ class Linker:
         marks["found"] = np.minimum(pools.spread(sums) - bad, 255)
         marks["unanswered"] = pools.spread(quarters_of(pools.values[:, 0]))
         marks["complaints"] = pools.spread(quarters_of(pools.values[:, 1]))
-        freed = np.zeros(np.setdiff1d(self._marked, pools.members).size, _MARK)
-        freed["slot"] = np.setdiff1d(self._marked, pools.members)
+        gone = np.setdiff1d(self._marked, pools.members)
+        freed = np.zeros(gone.size, _MARK)
+        freed["slot"] = gone
         self._marked = np.sort(pools.members)
         marks = np.concatenate([marks, freed])
         return np.sort(marks["slot"][: _mark(shards, marks)])
