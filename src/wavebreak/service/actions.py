@@ -1,0 +1,156 @@
+"""What a person does to accounts: overrides and labels, the same from the API and the console.
+
+Each act writes an audit entry before it begins, adds a label to the log that a replay reproduces,
+and is sealed in the ledger; the audit entry then says `done`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from typing import Any, NamedTuple, get_args
+
+import msgspec
+import pyarrow as pa
+
+from wavebreak.engine import Engine
+from wavebreak.ledger import Draft
+from wavebreak.ledger.entries import AppealEntry, LabelEntry, OverrideEntry
+from wavebreak.rules.model import Outcome
+from wavebreak.service.api import schemas
+from wavebreak.service.api.requests import RequestContext
+from wavebreak.service.app_context import run_query, run_write, write_audit_entry
+from wavebreak.service.decide import ChatCounts, count_chats
+from wavebreak.service.errors import ApiError
+from wavebreak.service.models import AuditEntry
+from wavebreak.service.pending_requests import Accepted
+from wavebreak.service.request_decoder import Body
+
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+LIMIT = OUTCOMES.index("limit")
+SEALED_S = 5.0
+"""How long a request waits for a decision to be sealed before it shows it."""
+
+
+class AccountState(NamedTuple):
+    """An account in the engine: outcome (index), its end, the log's time (both ms), chats.
+
+    `new_chats_1d` is what a limit in force leaves a day.
+    """
+
+    outcome: int
+    until_ms: int | None
+    now_ms: int
+    chats: ChatCounts | None
+    new_chats_1d: int = 0
+
+
+def read_account_state(engine: Engine, account: str) -> AccountState | None:
+    """Read an account's state on the engine's thread; None if the log does not contain it."""
+    slot = int(engine.fanout.accounts.find(pa.array([account]))[0])
+    if not 0 <= slot < engine.core.accounts:
+        return None
+    row = engine.core.row_of(slot)
+    now_s = max(int(engine.fanout.clock[0]["newest"]) // 1000, int(row["clock"]))
+    outcome, until = int(row["enforcement"]), int(row["until"])
+    if outcome == 0 or 0 < until <= now_s:
+        return AccountState(0, None, now_s * 1000, None)
+    chats = count_chats(engine.core, slot, now_s) if outcome == LIMIT else None
+    end_ms = until * 1000 if until else None
+    return AccountState(outcome, end_ms, now_s * 1000, chats, int(row["quota"]))
+
+
+async def sealed_state(context: RequestContext, account: str) -> AccountState:
+    """Return an account's state once its newest decision is sealed; raises ApiError (404, 503)."""
+    state: AccountState | None = await context.service.ask(
+        lambda engine: read_account_state(engine, account)
+    )
+    await wait_until_sealed(context, account)
+    if state is None:
+        raise ApiError(404, "the log has no such account")
+    return state
+
+
+async def wait_until_sealed(context: RequestContext, account: str) -> None:
+    """Wait until the newest decision on an account is sealed; raises ApiError (503)."""
+    try:
+        await asyncio.wait_for(context.service.wait_until_sealed(account), SEALED_S)
+    except TimeoutError:
+        raise ApiError(
+            503, "a decision is not sealed yet", fix="try again later", retry_after_s=1
+        ) from None
+
+
+async def override_account(
+    context: RequestContext, account: str, change: schemas.Override
+) -> schemas.OverrideResult:
+    """Add a person's verdict on an account to the log; return the resulting enforcement state."""
+    reason = f"{change.verdict}, {change.by}: {change.reason}"
+    entry = await begin_audit(context, "override", account, reason)
+    overridden: int | None = await run_query(lambda: context.service.ledger_store.newest(account))
+    event = f"override-{secrets.token_hex(12)}"
+    label = {"id": event, "account": account, "label": change.verdict, "source": change.by}
+    state: AccountState = await add_labels(
+        context, [label], lambda engine: read_account_state(engine, account)
+    )
+    await wait_until_sealed(context, account)
+    outcome = OUTCOMES[state.outcome]
+    body = OverrideEntry(overridden, outcome, state.until_ms, f"{change.by}: {change.verdict}")
+    hidden = {"account": account, "by": context.key, "id": event}
+    drafts = [Draft("override", body, hidden)]
+    if change.by == "appeal" and overridden is not None:
+        result = "unchanged" if state.outcome else "reversed"
+        drafts.append(Draft("appeal", AppealEntry(overridden, result), hidden))
+    await finish_audit(context, entry, *drafts)
+    return schemas.OverrideResult(event=event, outcome=outcome, until_ms=state.until_ms)
+
+
+async def add_labels(
+    context: RequestContext,
+    labels: list[dict[str, Any]],
+    ask: Callable[[Engine], Any] | None = None,
+) -> Any:
+    """Add labels to the log, sealed with it; return the result of `ask`, or `Accepted`."""
+    newest: int = await context.service.ask(lambda engine: int(engine.fanout.clock[0]["newest"]))
+    # The log may be ahead of this clock, and a late label would have no effect.
+    now = max(context.now_ms, newest)
+    lines = [{"type": "label.assigned", "ts": now} | label for label in labels]
+    content = b"\n".join(map(msgspec.json.encode, lines))
+    drafts = tuple(
+        Draft(
+            "label",
+            LabelEntry(label["label"], label["source"]),
+            {"account": label["account"], "by": context.key},
+        )
+        for label in labels
+    )
+    result = await context.service.accept(
+        Body(content, "lines"), sender=context.key, ask=ask, drafts=drafts
+    )
+    if isinstance(result, Accepted) and result.refused:
+        raise ApiError(422, "a label was refused: its account name is invalid")
+    return result
+
+
+async def begin_audit(context: RequestContext, action: str, target: str, reason: str) -> int:
+    """Write an audit entry with the outcome `asked`, before the change; return its number."""
+    arguments = (context.now_ms, context.key, action, target, reason, "asked")
+    return await run_write(lambda: write_audit_entry(*arguments))
+
+
+async def finish_audit(context: RequestContext, number: int, *drafts: Draft) -> None:
+    """Set an audit entry's outcome to `done`, and seal drafts in the same transaction."""
+
+    def finish() -> None:
+        if drafts:
+            with context.service.ledger_store.sealing() as sealing:
+                sealing.add(drafts)
+        mark_done(number)
+
+    await run_write(finish)
+
+
+def mark_done(number: int) -> None:
+    """Set an audit entry's outcome to `done`, in the open transaction."""
+    AuditEntry.objects.filter(number=number).update(outcome="done")
