@@ -1,0 +1,21 @@
+// Every page of the console: requests, keyboard and small behaviours.
+
+import { setUpChrome } from "./lib/chrome";
+import { setUpDialogs } from "./lib/dialogs";
+import { setUpLists } from "./lib/lists";
+import { setUpRequests } from "./lib/requests";
+import { setUpSelection } from "./lib/selection";
+import { setUpShortcuts } from "./lib/shortcuts";
+import { setUpStreams } from "./lib/stream";
+import { setUpTimes } from "./lib/times";
+import { setUpToasts } from "./lib/toasts";
+
+setUpRequests();
+setUpChrome();
+setUpDialogs();
+setUpShortcuts();
+setUpLists();
+setUpSelection();
+setUpTimes();
+setUpToasts();
+setUpStreams();
