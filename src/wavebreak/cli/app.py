@@ -29,7 +29,7 @@ COMMANDS = {
     "calibrate": "calibration", "approve": "calibration",
     "red-team": "red_team",
     "claim": "claims",
-    "serve": "serve", "key": "serve",
+    "serve": "serve", "key": "serve", "user": "users",
     "ledger": "ledger",
     "case": "cases", "bundle": "cases", "verify": "cases",
     "backup": "serve", "restore": "serve",
@@ -159,6 +159,7 @@ ledgers = _group(
     app, "ledger", "Verify a ledger of sealed decisions, and show its entries with proofs."
 )
 keys = _group(app, "key", "Create, list, rotate and revoke API keys of the service.")
+users = _group(app, "user", "Create and list the people who may sign in to the console.")
 claim = _group(
     app, "claim", "Capture, read and judge public claims about bulk and automated messaging."
 )

@@ -30,7 +30,7 @@ from wavebreak.cli.options import (
     Shards,
     Wide,
 )
-from wavebreak.errors import UsageError
+from wavebreak.errors import MissingExtraError, UsageError
 from wavebreak.ledger.checkpoints import encode_verifier_key, load_or_create_signer
 from wavebreak.model.storage import SHIPPED
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
@@ -45,16 +45,18 @@ from wavebreak.service import (
     database,
     decide,
     demo_stream,
+    django_settings,
     observability,
 )
 from wavebreak.service import backup as backups
 from wavebreak.service import calibration_schedule as schedule
 from wavebreak.service.auth import SCOPES, allow_all
 from wavebreak.service.errors import ApiError
+from wavebreak.service.ingest_app import App
 from wavebreak.service.ledger_store import LEDGER_KEY, LedgerStore
 from wavebreak.service.models import ApiKey
 from wavebreak.service.server import serve as serving
-from wavebreak.service.service import Service
+from wavebreak.service.service import Background, Service
 from wavebreak.service.settings import Settings
 
 Home = Annotated[Path, typer.Argument(help="Directory of the service: its database and snapshots.")]
@@ -106,6 +108,35 @@ CalibrateAfter = Annotated[
     ),
 ]
 
+ConsoleFlag = Annotated[
+    bool | None,
+    typer.Option(
+        "--console/--no-console",
+        help="Serve the console's pages (default: where the extra `console` is installed).",
+    ),
+]
+ConsoleUrl = Annotated[
+    str,
+    typer.Option(
+        metavar="URL",
+        help="Public address of the console, as people type it (default: this address).",
+    ),
+]
+Oidc = Annotated[
+    Path | None,
+    typer.Option(help="TOML file of an OpenID Connect provider (see the how-to on the console)."),
+]
+SecondFactor = Annotated[
+    bool | None,
+    typer.Option(
+        "--second-factor/--no-second-factor",
+        help="Whether everybody needs a second factor (default: unless on this machine only).",
+    ),
+]
+Proxies = Annotated[
+    int, typer.Option(min=0, max=8, help="Proxies in front that set X-Forwarded-For.")
+]
+
 RECOVERY_NOTE_S = 5
 """Seconds between two progress lines while the log is replayed."""
 
@@ -143,8 +174,14 @@ def serve(
     snapshot_seconds: SnapshotSeconds = 300,
     accept_loss: AcceptLoss = False,
     calibrate_after: CalibrateAfter = "",
+    console: ConsoleFlag = None,
+    console_url: ConsoleUrl = "",
+    oidc: Oidc = None,
+    second_factor: SecondFactor = None,
+    trusted_proxies: Proxies = 0,
 ) -> None:
-    """Serve decisions over HTTP; every acknowledged event is durable."""
+    """Serve decisions over HTTP, and the console; every acknowledged event is durable."""
+    with_console = _console_wanted(console)
     approved = _approved_policy(home, calibrate_after, enforce=enforce)
     if approved:
         policy, enforce = approved, True
@@ -185,6 +222,16 @@ def serve(
         calibration.append(
             schedule.CalibrationSchedule(home, rules.duration_seconds(calibrate_after), command)
         )
+    url = console_url or f"http://localhost:{port}"
+    pages: Callable[[App], App] = _api_alone
+    tasks: list[Background] = []
+    if with_console:
+        from wavebreak.console import startup
+
+        options_ = startup.options(url, second_factor, oidc, trusted_proxies)
+        pages, tasks = startup.start(options_, secret, policy, chosen)
+    else:
+        django_settings.without_console()
     service = Service(
         settings,
         partial(
@@ -209,12 +256,14 @@ def serve(
             *bootstrap.background_tasks(context, options),
             *[_demo_traffic] * demo,
             *calibration,
+            *tasks,
         ],
     )
     serving(
         service,
         allow_all if no_keys else context.key_ring.authorize,
-        ready=partial(_show_addresses, settings),
+        ready=partial(_show_addresses, settings, with_console, console_url),
+        pages=pages,
         middleware=bootstrap.request_middleware(service, context, options),
     )
 
@@ -299,11 +348,34 @@ def _prepare(settings: Settings) -> None:
     engine.warm()
 
 
-def _show_addresses(settings: Settings, port: int) -> None:
+def _api_alone(api: App) -> App:
+    return api
+
+
+def _console_wanted(asked: bool | None) -> bool:
+    """Whether to serve the console; raises MissingExtraError if it is asked for and missing."""
+    installed = django_settings.console_installed()
+    if asked and not installed:
+        raise MissingExtraError(
+            "the console's packages are not installed", fix="pip install 'wavebreak[console]'"
+        )
+    if asked is None and not installed:
+        err.print("no console: its packages are missing (pip install 'wavebreak\\[console]')")
+    return installed if asked is None else asked
+
+
+def _show_addresses(settings: Settings, console: bool, url: str, port: int) -> None:
     """Print the service's URLs."""
     at = f"http://{settings.host}:{port}"
     out.print(f"wavebreak serves [bold]{at}[/] from {settings.home}")
-    print_next_steps([f"events: POST {at}/v1/events", f"API:    {at}/api/docs", "stop:   Ctrl-C"])
+    steps = [f"events:  POST {at}/v1/events", f"API:     {at}/api/docs", "stop:    Ctrl-C"]
+    if console:
+        steps.insert(0, f"console: {url or f'http://localhost:{port}'}/console/")
+        from wavebreak.console.startup import people
+
+        if not people():
+            steps.insert(1, f"sign in: wavebreak user create {settings.home} NAME --role lead")
+    print_next_steps(steps)
 
 
 @app.command(epilog="Example: `wavebreak backup var -o monday.wavebreak`")
@@ -346,9 +418,14 @@ Reason = Annotated[str, typer.Option(help="Reason, for the audit log.")]
 BY = "command line"
 
 
-def _in_database(url: str, home: Path, work: Callable[[int], T]) -> T:
-    """Run `work` in a transaction on the service's database, with the time in milliseconds."""
-    if not url and not (home / database.FILE).exists():
+def in_database(url: str, home: Path, work: Callable[[int], T], *, create: bool = False) -> T:
+    """Run `work` in a transaction on the service's database, with the time in milliseconds.
+
+    With `create`, a database that is not there yet is made.
+    """
+    if create:
+        home.mkdir(parents=True, exist_ok=True)
+    elif not url and not (home / database.FILE).exists():
         raise UsageError(
             f"{home} holds no service database", fix="give the directory that `serve` uses"
         )
@@ -385,7 +462,7 @@ def create(
     if not 0 < len(name) <= 100:
         raise UsageError("the key's name must have 1 to 100 characters", fix="give such a name")
     _show_new_key(
-        _in_database(
+        in_database(
             database_url,
             home,
             lambda now: api_keys.create_key(name, scope, now, BY, reason, rate=rate, burst=burst),
@@ -398,7 +475,7 @@ def list_(
     home: KeysHome, database_url: DatabaseUrl = "", as_json: Json = False, wide: Wide = False
 ) -> None:
     """List API keys: prefix, name, scopes, rate, creation, expiry."""
-    listed = _in_database(database_url, home, lambda _: api_keys.list_keys())
+    listed = in_database(database_url, home, lambda _: api_keys.list_keys())
     if as_json:
         names = ("prefix", "name", "scopes", "rate", "burst", "created_ms", "ends_ms")
         rows_by_name = [{name: getattr(key, name) for name in names} for key in listed]
@@ -430,7 +507,7 @@ def rotate(
     database_url: DatabaseUrl = "",
 ) -> None:
     """Create a key's successor; the old key stays valid for a grace period."""
-    created = _in_database(
+    created = in_database(
         database_url, home, lambda now: api_keys.rotate_key(prefix, grace, now, BY, reason)
     )
     _show_new_key(created)
@@ -444,5 +521,5 @@ def revoke(
     database_url: DatabaseUrl = "",
 ) -> None:
     """Revoke a key; a running service refuses it within two seconds."""
-    _in_database(database_url, home, lambda now: api_keys.revoke_key(prefix, now, BY, reason))
+    in_database(database_url, home, lambda now: api_keys.revoke_key(prefix, now, BY, reason))
     out.print(f"{prefix} is revoked")

@@ -6,29 +6,11 @@ An acknowledged event is durable. Importing the package configures Django withou
 
 from __future__ import annotations
 
-import secrets
-
-import django
 import structlog
-from django.conf import settings as _django
 
-if not _django.configured:
-    _django.configure(
-        INSTALLED_APPS=["wavebreak.service"],
-        DATABASES={"default": {"ENGINE": "django.db.backends.dummy"}},
-        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
-        ROOT_URLCONF="wavebreak.service.api.routes",
-        # Nothing is signed across restarts, so each process has a key of its own.
-        SECRET_KEY=secrets.token_hex(32),
-        ALLOWED_HOSTS=["*"],
-        MIDDLEWARE=["wavebreak.service.api.routes.method_not_allowed"],
-        USE_TZ=True,
-        APPEND_SLASH=False,
-        DATA_UPLOAD_MAX_MEMORY_SIZE=1 << 20,
-        # `observability.configure_logging` configures logging.
-        LOGGING_CONFIG=None,
-    )
-    django.setup()
+from wavebreak.service import django_settings
+
+django_settings.set_up()
 
 structlog.configure(
     processors=[

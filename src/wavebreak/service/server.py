@@ -12,7 +12,7 @@ from django.core.handlers.asgi import ASGIHandler
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from wavebreak.service.auth import Authorize
-from wavebreak.service.ingest_app import IngestApp
+from wavebreak.service.ingest_app import App, IngestApp
 from wavebreak.service.service import Service
 
 
@@ -82,6 +82,7 @@ def serve(
     *,
     ready: Callable[[int], None] = lambda port: None,
     middleware: Callable[[Any], Any] = lambda app: app,
+    pages: Callable[[App], App] = lambda api: api,
 ) -> None:
     """Serve until a signal stops the process; raises what kept the service from starting.
 
@@ -90,12 +91,13 @@ def serve(
         authorize: Authorizes callers.
         ready: Called with the port once events are accepted.
         middleware: Wraps the ASGI app.
+        pages: Wraps the app of the API with one that also serves pages.
     """
 
     def failed() -> None:
         server.should_exit = True
 
-    app: Any = middleware(IngestApp(service, authorize, ASGIHandler(), failed))
+    app: Any = middleware(IngestApp(service, authorize, pages(ASGIHandler()), failed))
     settings = service.settings
     config = uvicorn.Config(
         app,

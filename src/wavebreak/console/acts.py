@@ -1,0 +1,207 @@
+"""What a person does to accounts from the console: one act, a batch, and their undo.
+
+Each act is `actions.override_account`, as from the API: a label in the log, an audit entry and a
+ledger entry. The state before it is kept beside it, and undo restores that state.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from asgiref.sync import async_to_sync
+from django.db import transaction
+
+from wavebreak.console.models import Batch, PersonAct, User
+from wavebreak.console.pages import Console
+from wavebreak.features.layout import OUTCOMES
+from wavebreak.rules import duration_seconds
+from wavebreak.service import actions
+from wavebreak.service.api import schemas
+from wavebreak.service.errors import ApiError
+
+HOLDS = ("1h", "24h", "3d", "7d", "30d", "90d")
+"""Durations that the forms offer."""
+CHOICES = {
+    "benign": "Benign: lift what is in force, and give the account a month's grace",
+    "abusive": "Abusive: apply the policy (a ban)",
+    "undetermined": "Neither: set another outcome, for a time",
+}
+SETTABLE = ("allow", "observe", "challenge", "limit", "restrict", "suspend", "ban")
+
+
+class Act(NamedTuple):
+    """What a person wants: a verdict, and where it is neither, an outcome and its duration."""
+
+    verdict: str
+    outcome: str = ""
+    hold: str = ""
+
+    @property
+    def hold_s(self) -> int | None:
+        """The duration in seconds; None: without an end, or as the policy says."""
+        return duration_seconds(self.hold) if self.hold else None
+
+    @property
+    def words(self) -> str:
+        """The act in a few words.
+
+        >>> Act("undetermined", "restrict", "3d").words, Act("benign").words
+        ('restrict for 3d', 'benign')
+        """
+        if self.verdict != "undetermined":
+            return self.verdict
+        return f"{self.outcome} for {self.hold}" if self.hold else self.outcome
+
+
+def act_of(form: dict[str, str]) -> Act:
+    """Return the act that a form asks for; raises ApiError (422) with the fix.
+
+    >>> act_of({"verdict": "undetermined", "outcome": "limit", "hold": "7d"})
+    Act(verdict='undetermined', outcome='limit', hold='7d')
+    """
+    verdict, outcome, hold = (form.get(name, "") for name in ("verdict", "outcome", "hold"))
+    if verdict not in CHOICES:
+        raise ApiError(422, "no verdict was chosen", fix=f"choose {', '.join(CHOICES)}")
+    if verdict != "undetermined":
+        return Act(verdict)
+    if outcome not in SETTABLE:
+        raise ApiError(422, "no outcome was chosen", fix=f"choose {', '.join(SETTABLE)}")
+    if hold and hold not in HOLDS:
+        raise ApiError(422, "the duration is unknown", fix=f"choose {', '.join(HOLDS)}")
+    if outcome in ("observe", "challenge", "limit", "restrict", "suspend") and not hold:
+        raise ApiError(422, f"{outcome} needs a duration", fix="choose until when it holds")
+    return Act(verdict, outcome, "" if outcome in ("allow", "ban") else hold)
+
+
+def apply(
+    console: Console,
+    account: str,
+    act: Act,
+    reason: str,
+    *,
+    by: str = "analyst",
+    batch: Batch | None = None,
+) -> PersonAct:
+    """Apply an act to an account, and store what was in force before it.
+
+    Raises ApiError where the account is unknown or the service cannot take the act now.
+    """
+    before = _state(console, account)
+    result = _override(console, account, act.verdict, act.outcome, act.hold_s, reason, by)
+    made: PersonAct = PersonAct.objects.create(
+        account=account,
+        by=console.user,
+        at_ms=console.now_ms,
+        verdict=act.verdict,
+        outcome=result.outcome,
+        until_ms=result.until_ms,
+        before=OUTCOMES[before.outcome],
+        before_until_ms=before.until_ms,
+        reason=reason,
+        event=result.event,
+        batch=batch,
+    )
+    return made
+
+
+def undo(console: Console, act: PersonAct, reason: str) -> str:
+    """Undo an act: restore the outcome before it, with its end; return a note where it cannot be.
+
+    An outcome that has ended meanwhile is not restored, and an account on which something else was
+    decided since is left alone: the note says so.
+    """
+    if act.undone_ms is not None:
+        return "undone before"
+    now = _state(console, act.account)
+    note = ""
+    if (OUTCOMES[now.outcome], now.until_ms) != (act.outcome, act.until_ms):
+        note = f"left alone: {OUTCOMES[now.outcome]} was decided since"
+    else:
+        outcome, hold_s = act.before, None
+        if act.before_until_ms is not None:
+            hold_s = (act.before_until_ms - now.now_ms) // 1000
+            if hold_s <= 0:
+                outcome, hold_s, note = "allow", None, f"{act.before} had ended meanwhile"
+        _override(console, act.account, "undetermined", outcome, hold_s, reason, "analyst")
+    act.undone_ms, act.undone_by, act.undone_note = console.now_ms, console.user, note
+    act.save(update_fields=["undone_ms", "undone_by", "undone_note"])
+    return note
+
+
+def start_batch(console: Console, act: Act, reason: str, source: str, count: int) -> Batch:
+    """Create a batch for acts on many accounts."""
+    made: Batch = Batch.objects.create(
+        id=f"batch_{secrets.token_hex(8)}",
+        by=console.user,
+        at_ms=console.now_ms,
+        what=act.words,
+        reason=reason,
+        source=source[:128],
+        count=count,
+    )
+    return made
+
+
+def run_batch(
+    console: Console,
+    batch: Batch,
+    accounts: Sequence[str],
+    act: Act,
+    progress: Callable[[PersonAct], None] = lambda _act: None,
+) -> list[str]:
+    """Act on each account, one decision an account; return the accounts that could not be."""
+    failed = []
+    for account in accounts:
+        try:
+            progress(apply(console, account, act, f"{batch.id}: {batch.reason}", batch=batch))
+        except ApiError:
+            failed.append(account)
+        else:
+            batch.done += 1
+    batch.save(update_fields=["done"])
+    return failed
+
+
+def undo_batch(console: Console, batch: Batch, reason: str) -> tuple[int, int]:
+    """Undo a batch, newest act first; return how many acts were undone, and how many left alone."""
+    undone = left = 0
+    for act in batch.acts.filter(undone_ms=None).order_by("-id"):
+        note = undo(console, act, f"undo {batch.id}: {reason}")
+        undone, left = undone + (not note.startswith("left")), left + note.startswith("left")
+    with transaction.atomic():
+        batch.undone_ms, batch.undone_by = console.now_ms, console.user
+        batch.save(update_fields=["undone_ms", "undone_by"])
+    return undone, left
+
+
+def _state(console: Console, account: str) -> actions.AccountState:
+    state: actions.AccountState = async_to_sync(actions.sealed_state)(console.context, account)
+    return state
+
+
+def _override(
+    console: Console,
+    account: str,
+    verdict: str,
+    outcome: str,
+    hold_s: int | None,
+    reason: str,
+    by: str,
+) -> schemas.OverrideResult:
+    fields: dict[str, object] = {"verdict": verdict, "reason": reason, "by": by}
+    if verdict == "undetermined":
+        fields["outcome"] = outcome
+        if hold_s is not None:
+            fields["hold_s"] = hold_s
+    change = schemas.Override.model_validate(fields)
+    result: schemas.OverrideResult = async_to_sync(actions.override_account)(
+        console.context, account, change
+    )
+    return result
+
+
+def reviewers_of(account: str) -> set[User]:
+    """Return who has acted on an account: an appeal is decided by somebody else."""
+    return {act.by for act in PersonAct.objects.filter(account=account).select_related("by")}

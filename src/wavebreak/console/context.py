@@ -1,0 +1,45 @@
+"""Template context of every page: navigation, permissions, assets."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from django.http import HttpRequest
+
+from wavebreak import __version__
+
+
+class NavigationItem(NamedTuple):
+    """A link of the navigation."""
+
+    name: str
+    label: str
+    icon: str
+    permission: str
+    key: str
+
+
+NAVIGATION = (
+    NavigationItem("overview", "Overview", "overview", "view_overview", "g o"),
+    NavigationItem("queue", "Queue", "queue", "view_queue", "g q"),
+    NavigationItem("accounts", "Accounts", "account", "view_accounts", "g a"),
+    NavigationItem("operators", "Operators", "operators", "view_accounts", "g p"),
+    NavigationItem("appeals", "Appeals", "appeals", "view_appeals", "g e"),
+    NavigationItem("cases", "Cases", "cases", "view_cases", "g c"),
+    NavigationItem("policy", "Policy", "policy", "view_policy", "g r"),
+    NavigationItem("reports", "Reports", "reports", "view_reports", "g t"),
+    NavigationItem("settings", "Settings", "settings", "view_settings", "g s"),
+)
+
+
+def page(request: HttpRequest) -> dict[str, Any]:
+    """Return what every template may read."""
+    user: Any = getattr(request, "user", None)
+    signed_in = user is not None and user.is_authenticated
+    section = request.path.removeprefix("/console").strip("/").partition("/")[0] or "overview"
+    return {
+        "navigation": [n for n in NAVIGATION if signed_in and user.may(n.permission)],
+        "section": section,
+        "version": __version__,
+        "session_began": getattr(request, "session", {}).get("began", 0) if signed_in else 0,
+    }

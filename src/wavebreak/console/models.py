@@ -1,0 +1,204 @@
+"""ORM models of the console: users, review cases and what was made of them, batches, notes."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import AbstractUser
+from django.core.validators import RegexValidator
+from django.db import models
+
+from wavebreak.console.permissions import ROLE_NAMES, may
+
+USERNAME = RegexValidator(r"^[a-z][a-z0-9._-]{1,23}$", "2 to 24 of a-z, 0-9, dot, dash")
+
+
+class User(AbstractUser):
+    """A person who signs in. `role` decides what they may see and do.
+
+    `key_map` remaps the keyboard shortcuts, `keys_off` switches single keys off.
+    """
+
+    username = models.CharField(max_length=24, unique=True, validators=[USERNAME])
+    role = models.CharField(max_length=16, choices=tuple(ROLE_NAMES.items()), default="auditor")
+    display_name = models.CharField(max_length=80, blank=True)
+    key_map = models.JSONField(default=dict, blank=True)
+    keys_off = models.BooleanField(default=False)
+
+    class Meta:
+        db_table = "console_user"
+
+    @property
+    def actor(self) -> str:
+        """The name under which acts are audited and sealed."""
+        return f"user:{self.username}"
+
+    @property
+    def shown_name(self) -> str:
+        """The name that others see."""
+        return self.display_name or self.username
+
+    def may(self, permission: str) -> bool:
+        """Whether the person has a permission."""
+        return bool(self.is_active) and may(self.role, permission)
+
+
+class IndexerState(models.Model):
+    """How far the indexer has read the decisions: one row with `id` 1."""
+
+    cursor = models.BigIntegerField(default=0)
+
+    class Meta:
+        db_table = "console_indexer"
+
+
+class DailyCount(models.Model):
+    """Decisions of a day (of the log's time, days since 1970) by outcome and stage."""
+
+    day = models.IntegerField()
+    outcome = models.CharField(max_length=16)
+    stage = models.CharField(max_length=16)
+    automated = models.BooleanField()
+    count = models.BigIntegerField(default=0)
+
+    class Meta:
+        db_table = "console_daily_count"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["day", "outcome", "stage", "automated"], name="console_daily_count_once"
+            ),
+        )
+
+
+class ReviewCase(models.Model):
+    """An account that a person should look at, one open case an account.
+
+    `harm` and `uncertainty` are from 0 to 1, `priority` their product; `why` says in sentences why
+    the case is where it is. `version` counts changes: a form for an earlier version is refused.
+    """
+
+    OPEN, CLOSED = "open", "closed"
+
+    account = models.CharField(max_length=128)
+    decision = models.BigIntegerField()
+    outcome = models.CharField(max_length=16)
+    rule = models.CharField(max_length=64, default="")
+    basis = models.CharField(max_length=16, default="")
+    score = models.FloatField(null=True)
+    decisions = models.IntegerField(default=1)
+    opened_ms = models.BigIntegerField()
+    changed_ms = models.BigIntegerField()
+    harm = models.FloatField()
+    uncertainty = models.FloatField()
+    priority = models.FloatField()
+    why = models.JSONField(default=list)
+    state = models.CharField(max_length=8, default=OPEN)
+    golden = models.CharField(max_length=16, default="")
+    blind = models.BooleanField(default=False)
+    claimed_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    lease_until_ms = models.BigIntegerField(default=0)
+    claimed_ms = models.BigIntegerField(default=0)
+    note = models.CharField(max_length=500, default="", blank=True)
+    note_by = models.CharField(max_length=32, default="", blank=True)
+    closed_ms = models.BigIntegerField(null=True)
+    verdict = models.CharField(max_length=16, default="")
+    version = models.IntegerField(default=0)
+
+    class Meta:
+        db_table = "console_review_case"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["account", "blind"],
+                condition=models.Q(state="open"),
+                name="console_one_open_case",
+            ),
+        )
+        indexes = (
+            models.Index(fields=["state", "-priority", "id"], name="console_case_priority"),
+            models.Index(fields=["state", "opened_ms"], name="console_case_age"),
+            models.Index(fields=["account"], name="console_case_account"),
+        )
+
+
+class Review(models.Model):
+    """A person's verdict on a case. `kind`: first, blind (a sampled second look) or golden."""
+
+    case = models.ForeignKey(ReviewCase, on_delete=models.CASCADE, related_name="reviews")
+    reviewer = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    kind = models.CharField(max_length=8)
+    verdict = models.CharField(max_length=16)
+    outcome = models.CharField(max_length=16, default="")
+    hold_s = models.BigIntegerField(null=True)
+    reason = models.CharField(max_length=500)
+    at_ms = models.BigIntegerField()
+    seconds = models.IntegerField(default=0)
+    batch = models.CharField(max_length=24, default="")
+
+    class Meta:
+        db_table = "console_review"
+        indexes = (models.Index(fields=["reviewer", "at_ms"], name="console_review_by"),)
+
+
+class CaseSkip(models.Model):
+    """A case that a reviewer does not want to be offered again today."""
+
+    case = models.ForeignKey(ReviewCase, on_delete=models.CASCADE, related_name="skips")
+    reviewer = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    until_ms = models.BigIntegerField()
+
+    class Meta:
+        db_table = "console_case_skip"
+
+
+class SecondOpinion(models.Model):
+    """A reviewer's question to a colleague about a case, and its answer."""
+
+    case = models.ForeignKey(ReviewCase, on_delete=models.CASCADE, related_name="opinions")
+    asked_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    question = models.CharField(max_length=500)
+    asked_ms = models.BigIntegerField()
+    answered_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
+    answer = models.CharField(max_length=500, default="")
+    answered_ms = models.BigIntegerField(null=True)
+
+    class Meta:
+        db_table = "console_second_opinion"
+
+
+class Batch(models.Model):
+    """Acts on many accounts under one id; `undone_ms` is when they were undone together."""
+
+    id = models.CharField(max_length=24, primary_key=True)
+    by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    at_ms = models.BigIntegerField()
+    what = models.CharField(max_length=64)
+    reason = models.CharField(max_length=500)
+    source = models.CharField(max_length=128)
+    count = models.IntegerField(default=0)
+    done = models.IntegerField(default=0)
+    undone_ms = models.BigIntegerField(null=True)
+    undone_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        db_table = "console_batch"
+
+
+class PersonAct(models.Model):
+    """What a person did to an account, with the state before it, so that it can be undone."""
+
+    account = models.CharField(max_length=128)
+    by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    at_ms = models.BigIntegerField()
+    verdict = models.CharField(max_length=16)
+    outcome = models.CharField(max_length=16)
+    until_ms = models.BigIntegerField(null=True)
+    before = models.CharField(max_length=16)
+    before_until_ms = models.BigIntegerField(null=True)
+    reason = models.CharField(max_length=500)
+    event = models.CharField(max_length=64)
+    batch = models.ForeignKey(Batch, null=True, on_delete=models.PROTECT, related_name="acts")
+    undone_ms = models.BigIntegerField(null=True)
+    undone_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
+    undone_note = models.CharField(max_length=200, default="")
+
+    class Meta:
+        db_table = "console_person_act"
+        indexes = (models.Index(fields=["account", "at_ms"], name="console_act_account"),)

@@ -1,0 +1,70 @@
+"""Roles and permissions: which role may see or do what, as one table.
+
+A view declares one permission (see `pages.page`); a test asks for every URL as every role. A person
+has one role. Nobody who judges accounts also manages users or keys, and an auditor changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, get_args
+
+Role = Literal["analyst", "lead", "policy_owner", "data_scientist", "counsel", "auditor", "admin"]
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
+ROLE_NAMES: Final[dict[str, str]] = {
+    "analyst": "Analyst",
+    "lead": "Lead analyst",
+    "policy_owner": "Policy owner",
+    "data_scientist": "Data scientist",
+    "counsel": "Counsel",
+    "auditor": "Auditor (read only)",
+    "admin": "Administrator",
+}
+ROLE_DUTIES: Final[dict[str, str]] = {
+    "analyst": "reviews cases, acts on accounts, decides appeals",
+    "lead": "as an analyst; acts on many accounts at once, approves policies",
+    "policy_owner": "writes rules, replays them on history, brings them live with an approval",
+    "data_scientist": "reads accounts, rules and models; compares models",
+    "counsel": "works on cases, notices and evidence",
+    "auditor": "reads everything and changes nothing",
+    "admin": "manages users, API keys and webhooks",
+}
+
+_ALL: Final = frozenset(ROLES)
+
+
+def _roles(*roles: Role) -> frozenset[str]:
+    return frozenset(roles)
+
+
+PERMISSIONS: Final[dict[str, frozenset[str]]] = {
+    "use_console": _ALL,
+    "view_overview": _ALL,
+    "view_queue": _roles("analyst", "lead", "auditor"),
+    "review": _roles("analyst", "lead"),
+    "act_on_many": _roles("lead"),
+    "view_accounts": _roles(
+        "analyst", "lead", "policy_owner", "data_scientist", "counsel", "auditor"
+    ),
+    "act_on_accounts": _roles("analyst", "lead"),
+    "view_policy": _roles("analyst", "lead", "policy_owner", "data_scientist", "auditor"),
+    "edit_policy": _roles("policy_owner"),
+    "approve_policy": _roles("policy_owner", "lead"),
+    "view_cases": _roles("counsel", "lead", "auditor"),
+    "work_on_cases": _roles("counsel"),
+    "view_appeals": _roles("analyst", "lead", "counsel", "auditor"),
+    "decide_appeals": _roles("analyst", "lead"),
+    "view_reports": _ALL,
+    "manage_users": _roles("admin"),
+    "manage_keys": _roles("admin"),
+    "view_settings": _roles("admin", "auditor"),
+}
+"""The roles that have each permission."""
+
+
+def may(role: str, permission: str) -> bool:
+    """Whether a role has a permission.
+
+    >>> may("analyst", "review"), may("auditor", "review"), may("admin", "act_on_accounts")
+    (True, False, False)
+    """
+    return role in PERMISSIONS[permission]

@@ -1,0 +1,233 @@
+"""Review queue: which decisions become cases, their order, claims, and verdicts.
+
+A case's priority is expected harm times uncertainty. Harm has two sides: to the holder if the
+outcome is wrong, and to the people whom an abusive account still reaches if it is too mild. A case
+that waits longer than the age floor comes before all others, so that none starves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from django.db.models import BooleanField, Case, Exists, F, OuterRef, Q, QuerySet, Value, When
+
+from wavebreak.console.config import Queue
+from wavebreak.console.models import CaseSkip, Review, ReviewCase, User
+from wavebreak.features.layout import OUTCOMES
+from wavebreak.reports.tables import number
+from wavebreak.rules import duration_seconds
+from wavebreak.service.errors import ApiError
+
+SILENCING = frozenset({"restrict", "suspend", "ban"})
+WIDE_REACH = 1_000
+"""Strangers written to first that count as the widest reach."""
+_REACH = ("stranger_contacts", "unanswered_strangers_1d", "first_contacts_1d", "first_contacts_7d")
+
+
+class Priority(NamedTuple):
+    """Expected harm (0 to 1), uncertainty (0 to 1), and why in sentences."""
+
+    harm: float
+    uncertainty: float
+    why: list[str]
+
+    @property
+    def value(self) -> float:
+        """Their product, by which cases are ordered."""
+        return self.harm * self.uncertainty
+
+
+def chance_of_abuse(settings: Queue, basis: str, score: float | None) -> float:
+    """Return the chance that an account is abusive, as far as a decision tells it.
+
+    >>> from wavebreak.console.config import load_config
+    >>> chance_of_abuse(load_config().queue, "doubt", 0.8)
+    0.8
+    """
+    if basis == "doubt" and score is not None:
+        return score
+    return float(getattr(settings.chance, basis, settings.chance.doubt))
+
+
+def priority_of(settings: Queue, decision: Mapping[str, Any]) -> Priority:
+    """Return the priority of a decision.
+
+    >>> from wavebreak.console.config import load_config
+    >>> p = priority_of(load_config().queue, {"outcome": "limit", "basis": "doubt", "score": 0.6,
+    ...     "reasons": [{"feature": "stranger_contacts", "value": 40}]})
+    >>> round(p.harm, 3), round(p.uncertainty, 2), p.why[0]
+    (0.338, 0.96, 'The chance of abuse is put at 60 %: both answers are possible.')
+    """
+    outcome = str(decision["outcome"])
+    chance = chance_of_abuse(settings, str(decision.get("basis", "")), decision.get("score"))
+    values = {r["feature"]: r.get("value") for r in decision.get("reasons") or ()}
+    reached = max((values[name] or 0.0 for name in _REACH if name in values), default=0.0)
+    reach = min(1.0, math.log1p(reached) / math.log1p(WIDE_REACH))
+    severity = OUTCOMES.index(outcome) / (len(OUTCOMES) - 1)
+    wrong = float(getattr(settings.harm, outcome, 0.0))
+    harm = (1 - chance) * wrong + chance * reach * (1 - severity)
+    uncertainty = 4 * chance * (1 - chance)
+    return Priority(harm, uncertainty, _why(outcome, chance, wrong, reached))
+
+
+def _why(outcome: str, chance: float, wrong: float, reached: float) -> list[str]:
+    share = f"{100 * chance:.0f} %"
+    close = 0.25 < chance < 0.75
+    sentences = [
+        f"The chance of abuse is put at {share}: "
+        + ("both answers are possible." if close else "one answer is likelier by far.")
+    ]
+    if outcome in SILENCING:
+        sentences.append(f"If it is wrong, {outcome} silences an honest person.")
+    elif wrong:
+        sentences.append(f"If it is wrong, {outcome} slows an honest person.")
+    if reached >= 1 and OUTCOMES.index(outcome) < OUTCOMES.index("suspend"):
+        sentences.append(f"It has written first to {number(reached)} strangers and can go on.")
+    return sentences
+
+
+def becomes_case(settings: Queue, decision: Mapping[str, Any], priority: Priority) -> bool:
+    """Whether a person should look at a decision: it silences, or its priority is high enough.
+
+    What a person decided, and what ended by a passed challenge, is no case.
+    """
+    if decision.get("basis") in ("person", "challenge") or decision["outcome"] == "allow":
+        return False
+    return decision["outcome"] in SILENCING or priority.value >= settings.least_priority
+
+
+def ordered(settings: Queue, now_ms: int) -> QuerySet:
+    """Return the open cases in the order of the queue."""
+    floor = now_ms - duration_seconds(settings.age_floor) * 1000
+    overdue = Case(
+        When(opened_ms__lt=floor, then=Value(True)),
+        default=Value(False),
+        output_field=BooleanField(),
+    )
+    return (
+        ReviewCase.objects.filter(state=ReviewCase.OPEN)
+        .annotate(overdue=overdue)
+        .order_by("-overdue", Case(When(overdue=True, then=F("opened_ms"))), "-priority", "id")
+    )
+
+
+def offered_to(cases: QuerySet, user: User, now_ms: int) -> QuerySet:
+    """Return the cases that a reviewer may take: free, not skipped, no second look at own work."""
+    skipped = CaseSkip.objects.filter(case=OuterRef("pk"), reviewer=user, until_ms__gt=now_ms)
+    own = Review.objects.filter(reviewer=user, case__account=OuterRef("account"))
+    free = Q(claimed_by=None) | Q(claimed_by=user) | Q(lease_until_ms__lte=now_ms)
+    return cases.filter(free).exclude(Exists(skipped)).exclude(Q(blind=True) & Exists(own))
+
+
+def claim(settings: Queue, case_id: int, user: User, now_ms: int) -> ReviewCase:
+    """Claim a case, in the open transaction; a claim of one's own is prolonged.
+
+    Raises ApiError (404, 409) where there is no such open case, or another person has it.
+    """
+    case: ReviewCase | None = (
+        ReviewCase.objects.select_for_update(of=("self",)).filter(id=case_id).first()
+    )
+    if case is None or case.state != ReviewCase.OPEN:
+        raise ApiError(404, "the case is closed or unknown", fix="take the next one")
+    taken = case.claimed_by_id not in (None, user.id) and case.lease_until_ms > now_ms
+    if taken:
+        name = case.claimed_by.shown_name
+        raise ApiError(409, f"{name} works on this case", fix="take the next one")
+    if case.claimed_by_id != user.id:
+        case.claimed_ms = now_ms
+    case.claimed_by = user
+    case.lease_until_ms = now_ms + duration_seconds(settings.lease) * 1000
+    case.save(update_fields=["claimed_by", "claimed_ms", "lease_until_ms"])
+    return case
+
+
+def release(case_id: int, user: User, note: str) -> None:
+    """Give a claim back, with a note for who takes the case next."""
+    ReviewCase.objects.filter(id=case_id, claimed_by=user).update(
+        claimed_by=None, lease_until_ms=0, note=note[:500], note_by=user.actor if note else ""
+    )
+
+
+def skip(settings: Queue, case_id: int, user: User, now_ms: int) -> None:
+    """Skip a case: it goes back to the queue, and is not offered to this person for a while."""
+    until = now_ms + duration_seconds(settings.skip) * 1000
+    release(case_id, user, "")
+    CaseSkip.objects.update_or_create(case_id=case_id, reviewer=user, defaults={"until_ms": until})
+
+
+def close(
+    settings: Queue, case: ReviewCase, user: User, review: Review, now_ms: int
+) -> ReviewCase | None:
+    """Close a case with a review, in the open transaction; return the blind second case, if any.
+
+    A share of the cases that were reviewed once is opened again for another person, who does not
+    see the first verdict. Which ones follows from the case's number, not from its verdict.
+    """
+    review.save()
+    case.state, case.closed_ms, case.verdict = ReviewCase.CLOSED, now_ms, review.verdict
+    case.claimed_by, case.lease_until_ms, case.version = None, 0, case.version + 1
+    case.save()
+    if case.blind or not sampled(case.id, settings.blind_share):
+        return None
+    return ReviewCase.objects.create(
+        account=case.account, decision=case.decision, outcome=case.outcome, rule=case.rule,
+        basis=case.basis, score=case.score, opened_ms=now_ms, changed_ms=now_ms, harm=case.harm,
+        uncertainty=case.uncertainty, priority=case.priority, why=case.why, blind=True,
+    )  # fmt: skip
+
+
+def sampled(case_id: int, share: float) -> bool:
+    """Whether a case is in a sample of this share.
+
+    >>> sum(sampled(k, 0.05) for k in range(10_000))
+    500
+    """
+    digest = hashlib.sha256(b"blind\0%d" % case_id).digest()
+    return int.from_bytes(digest[:8]) < share * 2**64
+
+
+class Agreement(NamedTuple):
+    """How two reviewers agree: pairs, share of equal verdicts, Cohen's kappa (None: undefined)."""
+
+    pairs: int
+    equal: float | None
+    kappa: float | None
+
+
+def agreement(pairs: list[tuple[str, str]]) -> Agreement:
+    """Return the agreement of pairs of verdicts beyond chance (Cohen 1960).
+
+    >>> agreement([("abusive", "abusive"), ("benign", "benign"), ("benign", "abusive")])
+    Agreement(pairs=3, equal=0.6666666666666666, kappa=0.3999999999999999)
+    """
+    if not pairs:
+        return Agreement(0, None, None)
+    n = len(pairs)
+    equal = sum(a == b for a, b in pairs) / n
+    names = {name for pair in pairs for name in pair}
+    chance = sum(
+        sum(a == name for a, _ in pairs) / n * sum(b == name for _, b in pairs) / n
+        for name in names
+    )
+    return Agreement(n, equal, None if chance >= 1 else (equal - chance) / (1 - chance))
+
+
+def blind_pairs() -> list[tuple[str, str]]:
+    """Return the first and the blind verdict of every decision that has both."""
+    seconds = Review.objects.filter(kind="blind").values_list(
+        "case__account", "case__decision", "verdict"
+    )
+    firsts = {
+        (account, decision): verdict
+        for account, decision, verdict in Review.objects.filter(
+            kind="first", case__decision__in=[decision for _, decision, _ in seconds]
+        ).values_list("case__account", "case__decision", "verdict")
+    }
+    return [
+        (firsts[account, decision], verdict)
+        for account, decision, verdict in seconds
+        if (account, decision) in firsts
+    ]

@@ -1,0 +1,55 @@
+"""Start of the console: its options, the app that routes to it, and its background tasks."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+from django.urls import clear_url_caches
+
+from wavebreak.console.config import load_config
+from wavebreak.console.indexer import Indexer
+from wavebreak.console.models import User
+from wavebreak.console.server import ConsoleOptions, ConsoleRouter, configure
+from wavebreak.errors import UsageError
+from wavebreak.rules import Policy
+from wavebreak.service.app_context import closing_connection
+from wavebreak.service.ingest_app import App
+from wavebreak.service.service import Background
+
+_OIDC_FIX = "give provider_id, name, client_id, secret and [settings] server_url"
+
+
+def options(
+    url: str, second_factor: bool | None, oidc: Path | None, trusted_proxies: int
+) -> ConsoleOptions:
+    """Return the console's options; raises UsageError for a file that is no provider."""
+    provider = _provider(oidc) if oidc else {}
+    return ConsoleOptions(url, second_factor, provider, trusted_proxies)
+
+
+def _provider(path: Path) -> dict[str, object]:
+    try:
+        provider = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        raise UsageError(f"--oidc: {path} cannot be read as TOML", fix=_OIDC_FIX) from None
+    missing = {"provider_id", "name", "client_id", "secret", "settings"} - provider.keys()
+    if missing or "server_url" not in provider["settings"]:
+        named = ", ".join(sorted(missing)) or "settings.server_url"
+        raise UsageError(f"--oidc: {path} lacks {named}", fix=_OIDC_FIX)
+    return provider
+
+
+def start(
+    chosen: ConsoleOptions, secret: bytes, local: Path | None, _policy: Policy
+) -> tuple[Callable[[App], App], list[Background]]:
+    """Configure the console; return what wraps the API's app, and the background tasks."""
+    configure(chosen, secret)
+    clear_url_caches()
+    return ConsoleRouter, [Indexer(load_config(local).queue)]
+
+
+def people() -> int:
+    """Return how many people may sign in."""
+    return closing_connection(lambda: int(User.objects.filter(is_active=True).count()))()

@@ -1,0 +1,55 @@
+"""URLs: the console's pages, people's own pages by allauth, and the API's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import include, path
+
+from wavebreak.console.views import accounts, operators, overview, queue, settings
+from wavebreak.service.api import routes
+
+CONSOLE: list[Any] = [
+    path("", overview.overview, name="overview"),
+    path("live", overview.live, name="live"),
+    path("queue", queue.queue, name="queue"),
+    path("queue/next", queue.take_next, name="queue_next"),
+    path("queue/preview", queue.preview, name="bulk_preview"),
+    path("queue/bulk", queue.bulk, name="bulk"),
+    path("queue/batches", queue.batches, name="batches"),
+    path("queue/batches/<str:batch_id>", queue.batch, name="batch"),
+    path("queue/batches/<str:batch_id>/undo", queue.undo_batch, name="undo_batch"),
+    path("queue/opinions/<int:opinion_id>", queue.answer_opinion, name="answer_opinion"),
+    path("queue/<int:case_id>", queue.case, name="queue_case"),
+    path("queue/<int:case_id>/claim", queue.claim, name="claim"),
+    path("queue/<int:case_id>/release", queue.release, name="release"),
+    path("queue/<int:case_id>/skip", queue.skip, name="skip"),
+    path("queue/<int:case_id>/decide", queue.decide, name="decide"),
+    path("queue/<int:case_id>/ask", queue.ask_opinion, name="ask_opinion"),
+    path("accounts", accounts.accounts, name="accounts"),
+    path("acts/<int:act_id>/undo", accounts.undo, name="undo_act"),
+    path("accounts/<path:account>/timeline", accounts.timeline, name="timeline"),
+    path("accounts/<path:account>/act", accounts.act, name="act"),
+    path("accounts/<path:account>", accounts.account, name="account"),
+    path("operators", operators.operators, name="operators"),
+    path("operators/<str:operator_id>", operators.operator, name="operator"),
+    path("operators/<str:operator_id>/graph", operators.graph, name="operator_graph"),
+    path("settings", settings.settings, name="settings"),
+    path("settings/users", settings.add_user, name="add_user"),
+    path("settings/users/<int:user_id>", settings.change_user, name="change_user"),
+    path("settings/users/<int:user_id>/reset", settings.reset_user, name="reset_user"),
+    path("settings/keys", settings.add_key, name="add_key"),
+    path("settings/keys/<str:prefix>/revoke", settings.revoke_key, name="revoke_key"),
+    path("settings/audit", settings.audit, name="audit"),
+    path("profile", settings.profile, name="profile"),
+]
+
+urlpatterns: list[Any] = [
+    path("console/user/", include("allauth.urls")),
+    path("console/", include(CONSOLE)),
+    *routes.urlpatterns,
+]
+handler400 = "wavebreak.service.api.routes.malformed"
+handler403 = "wavebreak.service.api.routes.not_found"
+handler404 = "wavebreak.console.views.errors.not_found"
+handler500 = "wavebreak.service.api.routes.malformed"

@@ -1,0 +1,24 @@
+"""Pages of errors that Django raises by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+
+from wavebreak.console.pages import error_page
+from wavebreak.service.api import routes
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Refuse a form that this console did not send."""
+    return error_page(
+        request, 403, "This form is out of date", "Go back, reload the page and send it again."
+    )
+
+
+def not_found(request: HttpRequest, **details: Any) -> HttpResponse:
+    """Return the page of an unknown address, or the API's problem."""
+    if request.path.startswith("/console") and request.user.is_authenticated:
+        return error_page(request, 404, "There is no such page", "Use the navigation.")
+    return routes.not_found(request, **details)

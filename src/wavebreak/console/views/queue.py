@@ -1,0 +1,341 @@
+"""Queue: cases for review, one at a time or many at once."""
+
+from __future__ import annotations
+
+import msgspec
+from django.db import transaction
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+
+from wavebreak.console import acts, review_queue
+from wavebreak.console.account_facts import account_page, decision_shown
+from wavebreak.console.config import load_config
+from wavebreak.console.models import Batch, PersonAct, Review, ReviewCase, SecondOpinion
+from wavebreak.console.pages import (
+    PAGE_SIZE,
+    Rows,
+    console_of,
+    csv_response,
+    number_of,
+    page,
+    reason_of,
+    say,
+    show,
+    warn,
+)
+from wavebreak.service.errors import ApiError
+from wavebreak.service.models import Decision
+
+MOST_PAGES = 200
+SESSION_MS = 8 * 3_600_000
+
+
+@page("view_queue")
+def queue(request: HttpRequest) -> HttpResponse:
+    """Show the open cases in their order."""
+    console, settings = console_of(request), load_config().queue
+    cases = _filtered(request, review_queue.ordered(settings, console.now_ms))
+    if request.GET.get("format") == "csv":
+        header = ("account", "outcome", "basis", "rule", "score", "priority", "opened_ms")
+        return csv_response("queue", header, cases.values_list(*header).iterator())
+    # The order changes while people work, so pages are numbered rather than keyed.
+    at = number_of(request.GET.get("page"), 1, MOST_PAGES, 1)
+    found = list(cases.select_related("claimed_by")[(at - 1) * PAGE_SIZE : at * PAGE_SIZE + 1])
+    rows = Rows(found[:PAGE_SIZE], f"?page={at + 1}" if len(found) > PAGE_SIZE else "")
+    return show(
+        request,
+        "console/queue.html",
+        rows=rows,
+        at=at,
+        total=cases.count(),
+        now=console.now_ms,
+        outcomes=_facet("outcome"),
+        bases=_facet("basis"),
+        chosen={name: request.GET.get(name, "") for name in ("outcome", "basis", "mine")},
+        session=_session(request),
+        choices=acts.CHOICES,
+        settable=acts.SETTABLE,
+        holds=acts.HOLDS,
+    )
+
+
+def _filtered(request: HttpRequest, cases: review_queue.QuerySet) -> review_queue.QuerySet:
+    for name in ("outcome", "basis"):
+        if value := request.GET.get(name):
+            cases = cases.filter(**{name: value[:16]})
+    if request.GET.get("mine"):
+        cases = cases.filter(claimed_by=console_of(request).user)
+    return cases
+
+
+def _facet(name: str) -> list[tuple[str, int]]:
+    opened = ReviewCase.objects.filter(state=ReviewCase.OPEN)
+    return list(opened.values_list(name).annotate(n=Count("id")).order_by("-n"))
+
+
+def _session(request: HttpRequest) -> dict[str, object]:
+    """Return what the reviewer did in this session: cases, verdicts, seconds a case."""
+    console = console_of(request)
+    since = request.session.get("began", 0) * 1000 or console.now_ms - SESSION_MS
+    mine = Review.objects.filter(reviewer=console.user, at_ms__gte=since)
+    mix = list(mine.values_list("verdict").annotate(n=Count("id")).order_by("-n"))
+    seconds = sorted(mine.values_list("seconds", flat=True))
+    return {
+        "since": since,
+        "count": len(seconds),
+        "mix": mix,
+        "median_s": seconds[len(seconds) // 2] if seconds else None,
+    }
+
+
+@page("review", "POST")
+def take_next(request: HttpRequest) -> HttpResponse:
+    """Claim the first case that is free for this person, and open it."""
+    console, settings = console_of(request), load_config().queue
+    ordered = review_queue.ordered(settings, console.now_ms)
+    with transaction.atomic():
+        offered = review_queue.offered_to(ordered, console.user, console.now_ms)
+        case_id = offered.values_list("id", flat=True).first()
+        if case_id is None:
+            say(request, "The queue is empty. Nothing waits for you.")
+            return redirect("queue")
+        review_queue.claim(settings, case_id, console.user, console.now_ms)
+    return redirect("queue_case", case_id)
+
+
+@page("view_queue")
+def case(request: HttpRequest, case_id: int) -> HttpResponse:
+    """Show a case: why it is here, the account, and what may be done."""
+    console, settings = console_of(request), load_config().queue
+    found = _case(case_id)
+    mine = found.claimed_by_id == console.user.id and found.lease_until_ms > console.now_ms
+    body = Decision.objects.filter(number=found.decision).values_list("body", flat=True).first()
+    decision = msgspec.json.decode(bytes(body)) if body is not None else {}
+    return show(
+        request,
+        "console/case.html",
+        case=found,
+        mine=mine,
+        decision=decision_shown(decision),
+        # A blind second look sees neither the first verdict nor what came of it.
+        account=account_page(console, found.account, blind=found.blind),
+        opinions=[] if found.blind else list(found.opinions.select_related("asked_by")),
+        reviews=[] if found.blind else list(found.reviews.select_related("reviewer")),
+        now=console.now_ms,
+        choices=acts.CHOICES,
+        settable=acts.SETTABLE,
+        holds=acts.HOLDS,
+        lease=settings.lease,
+        session=_session(request),
+    )
+
+
+def _case(case_id: int) -> ReviewCase:
+    found = ReviewCase.objects.select_related("claimed_by").filter(id=case_id).first()
+    if found is None:
+        raise ApiError(404, "there is no such case", fix="go back to the queue")
+    return found
+
+
+@page("review", "POST")
+def claim(request: HttpRequest, case_id: int) -> HttpResponse:
+    """Claim a case."""
+    console = console_of(request)
+    with transaction.atomic():
+        review_queue.claim(load_config().queue, case_id, console.user, console.now_ms)
+    return redirect("queue_case", case_id)
+
+
+@page("review", "POST")
+def release(request: HttpRequest, case_id: int) -> HttpResponse:
+    """Give a case back, with a note for the next person."""
+    note = " ".join(request.POST.get("note", "").split())
+    review_queue.release(case_id, console_of(request).user, note)
+    say(request, "The case is back in the queue.")
+    return redirect("queue")
+
+
+@page("review", "POST")
+def skip(request: HttpRequest, case_id: int) -> HttpResponse:
+    """Skip a case; it is not offered again for a while, and nobody counts it."""
+    console = console_of(request)
+    review_queue.skip(load_config().queue, case_id, console.user, console.now_ms)
+    return take_next(request)
+
+
+@page("review", "POST")
+def decide(request: HttpRequest, case_id: int) -> HttpResponse:
+    """Decide a case: act on the account, and close the case."""
+    console, settings = console_of(request), load_config().queue
+    act, reason, found = acts.act_of(request.POST.dict()), reason_of(request), _case(case_id)
+    if str(found.version) != request.POST.get("version"):
+        warn(request, "The case changed while you read it. Read what is new, then decide.")
+        return redirect("queue_case", case_id)
+    with transaction.atomic():
+        review_queue.claim(settings, case_id, console.user, console.now_ms)
+    review = Review(
+        case=found,
+        reviewer=console.user,
+        kind="blind" if found.blind else "first",
+        verdict=act.verdict,
+        outcome=act.outcome,
+        hold_s=act.hold_s,
+        reason=reason,
+        at_ms=console.now_ms,
+        seconds=min(86_400, max(0, (console.now_ms - found.claimed_ms) // 1000)),
+    )
+    if not found.blind:
+        made = acts.apply(console, found.account, act, reason)
+        said = f"{found.account}: {made.outcome}. Undo it on the account's page."
+    else:
+        said = f"{found.account}: noted as a second look; nothing was changed."
+    with transaction.atomic():
+        review_queue.close(settings, found, console.user, review, console.now_ms)
+    say(request, said)
+    return take_next(request) if request.POST.get("then") == "next" else redirect("queue")
+
+
+@page("review", "POST")
+def ask_opinion(request: HttpRequest, case_id: int) -> HttpResponse:
+    """Ask a colleague for a second opinion; the case is free for them meanwhile."""
+    console, found = console_of(request), _case(case_id)
+    question = reason_of(request)
+    SecondOpinion.objects.create(
+        case=found, asked_by=console.user, question=question, asked_ms=console.now_ms
+    )
+    review_queue.release(case_id, console.user, f"Second opinion asked: {question}")
+    say(request, "Asked. The case is free for a colleague.")
+    return redirect("queue")
+
+
+@page("review", "POST")
+def answer_opinion(request: HttpRequest, opinion_id: int) -> HttpResponse:
+    """Answer a question about a case."""
+    console = console_of(request)
+    found = SecondOpinion.objects.filter(id=opinion_id, answered_by=None).first()
+    if found is None or found.asked_by_id == console.user.id:
+        raise ApiError(404, "there is no such open question for you", fix="open the case anew")
+    found.answer, found.answered_by, found.answered_ms = (
+        reason_of(request), console.user, console.now_ms,
+    )  # fmt: skip
+    found.save()
+    return redirect("queue_case", found.case_id)
+
+
+@page("act_on_many", "POST")
+def preview(request: HttpRequest) -> HttpResponse:
+    """Show what an act on many accounts would do: the count, a sample, what is in force now."""
+    config = load_config().bulk
+    accounts = _accounts(request)
+    act, reason = acts.act_of(request.POST.dict()), reason_of(request)
+    return show(
+        request,
+        "console/bulk_preview.html",
+        accounts=accounts,
+        count=len(accounts),
+        act=act,
+        words=act.words,
+        reason=reason,
+        sample=_sample(accounts, config.sample),
+        typed=f"{act.words.upper()} {len(accounts)}" if len(accounts) >= config.typed_from else "",
+        source=request.POST.get("source", "selection")[:128],
+    )
+
+
+def _accounts(request: HttpRequest) -> list[str]:
+    """Return the accounts of a form: selected cases, named accounts, or the queue's query."""
+    most = load_config().bulk.most
+    if request.POST.get("query") == "queue":
+        cases = ReviewCase.objects.filter(state=ReviewCase.OPEN, blind=False)
+        for name in ("outcome_is", "basis_is"):
+            if value := request.POST.get(name):
+                cases = cases.filter(**{name.removesuffix("_is"): value[:16]})
+        found = list(cases.order_by("-priority").values_list("account", flat=True)[: most + 1])
+    else:
+        ids = [int(i) for i in request.POST.getlist("case") if i.isdigit()]
+        found = list(ReviewCase.objects.filter(id__in=ids).values_list("account", flat=True))
+        found += request.POST.getlist("account")
+    unique = list(dict.fromkeys(found))
+    if not unique:
+        raise ApiError(422, "no account was selected", fix="select some rows first")
+    if len(unique) > most:
+        raise ApiError(422, f"more than {most:,} accounts were selected", fix="select fewer")
+    return unique
+
+
+def _sample(accounts: list[str], size: int) -> list[dict[str, object]]:
+    """Return some of the accounts, spread evenly, with their newest decision."""
+    step = max(1, len(accounts) // size)
+    chosen = accounts[::step][:size]
+    cases = {c.account: c for c in ReviewCase.objects.filter(account__in=chosen).order_by("id")}
+    return [{"account": a, "case": cases.get(a)} for a in chosen]
+
+
+@page("act_on_many", "POST")
+def bulk(request: HttpRequest) -> HttpResponse:
+    """Act on many accounts under one batch: one decision an account."""
+    console, config = console_of(request), load_config().bulk
+    accounts, act, reason = _accounts(request), acts.act_of(request.POST.dict()), reason_of(request)
+    typed = f"{act.words.upper()} {len(accounts)}"
+    if len(accounts) >= config.typed_from and request.POST.get("typed") != typed:
+        raise ApiError(422, "the act was not confirmed", fix=f"type {typed}")
+    source = request.POST.get("source", "selection")
+    batch = acts.start_batch(console, act, reason, source, len(accounts))
+    failed = acts.run_batch(console, batch, accounts, act)
+    _close_cases(console.user, batch, act, reason, console.now_ms)
+    say(request, f"{act.words}: {batch.done} accounts.")
+    if failed:
+        warn(request, f"{len(failed)} could not be reached now: {', '.join(failed[:5])}")
+    return redirect("batch", batch.id)
+
+
+def _close_cases(user: object, batch: Batch, act: acts.Act, reason: str, now_ms: int) -> None:
+    done = PersonAct.objects.filter(batch=batch).values_list("account", flat=True)
+    with transaction.atomic():
+        for found in ReviewCase.objects.filter(
+            account__in=list(done), state=ReviewCase.OPEN, blind=False
+        ):
+            Review.objects.create(
+                case=found, reviewer=user, kind="first", verdict=act.verdict, outcome=act.outcome,
+                hold_s=act.hold_s, reason=reason, at_ms=now_ms, batch=batch.id,
+            )  # fmt: skip
+            found.state, found.closed_ms, found.verdict = ReviewCase.CLOSED, now_ms, act.verdict
+            found.save(update_fields=["state", "closed_ms", "verdict"])
+
+
+@page("view_queue")
+def batches(request: HttpRequest) -> HttpResponse:
+    """Show the batches, newest first."""
+    found = list(Batch.objects.select_related("by", "undone_by").order_by("-at_ms")[:200])
+    return show(request, "console/batches.html", batches=found)
+
+
+@page("view_queue")
+def batch(request: HttpRequest, batch_id: str) -> HttpResponse:
+    """Show a batch: its acts, and whether it was undone."""
+    found = Batch.objects.select_related("by", "undone_by").filter(id=batch_id).first()
+    if found is None:
+        raise ApiError(404, "there is no such batch", fix="see the list of batches")
+    return show(
+        request,
+        "console/batch.html",
+        batch=found,
+        made=list(found.acts.order_by("id")[:500]),
+        back=reverse("batches"),
+    )
+
+
+@page("act_on_many", "POST")
+def undo_batch(request: HttpRequest, batch_id: str) -> HttpResponse:
+    """Undo a batch in one act."""
+    console = console_of(request)
+    found = Batch.objects.filter(id=batch_id, undone_ms=None).first()
+    if found is None:
+        raise ApiError(404, "there is no such batch to undo", fix="see the list of batches")
+    undone, left = acts.undo_batch(console, found, reason_of(request))
+    say(request, f"Undone: {undone} accounts.")
+    if left:
+        warn(request, f"{left} were left alone, since something else was decided on them later.")
+    return redirect("batch", batch_id)
