@@ -1,0 +1,120 @@
+"""The texts to translate, collected from this package, and what a translation lacks.
+
+>>> print(untranslated("he"))
+[]
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from babel.messages import Catalog
+from babel.messages.extract import extract
+from babel.messages.pofile import read_po, write_po
+
+from wavebreak.notices.languages import CATALOGS, DOMAIN
+from wavebreak.notices.rule_texts import load_rule_texts
+
+PACKAGE = Path(__file__).resolve().parent
+_KEYWORDS = {
+    "_": None,
+    "gettext": None,
+    "msgid": None,
+    "ngettext": (1, 2),
+    "pgettext": ((1, "c"), 2),
+}
+_DATED = datetime(2026, 11, 27, tzinfo=UTC)
+_OWN = {"languages.py", "catalog.py"}
+"""Sources whose texts are examples."""
+
+
+def extract_catalog() -> Catalog:
+    """Return every text that a notice may use: of the code, and of the rules' texts.
+
+    >>> len(extract_catalog()) > 100
+    True
+    """
+    found = Catalog(domain=DOMAIN, fuzzy=False)
+    for path in sorted(PACKAGE.glob("*.py")):
+        if path.name not in _OWN:
+            with path.open("rb") as source:
+                for _, message, _, context in extract("python", source, _KEYWORDS):
+                    found.add(message, context=context)
+    for text in load_rule_texts().messages():
+        found.add(text)
+    return found
+
+
+def read_catalog(language: str) -> Catalog:
+    """Read the translations of one language."""
+    with (CATALOGS / language / "LC_MESSAGES" / f"{DOMAIN}.po").open("rb") as file:
+        return read_po(file, locale=language, domain=DOMAIN)
+
+
+def _is_translated(catalog: Catalog, text: Sequence[str], context: str | None) -> bool:
+    message = catalog.get(text if isinstance(text, str) else text[0], context)
+    if message is None or message.fuzzy:
+        return False
+    forms = message.string if isinstance(message.string, tuple) else (message.string,)
+    wanted = 1 if isinstance(text, str) else catalog.num_plurals
+    return len(forms) == wanted and all(forms)
+
+
+def untranslated(language: str) -> list[str]:
+    """Return the texts without a translation in a language; a fuzzy one is none."""
+    catalog = read_catalog(language)
+    return [
+        message.id if isinstance(message.id, str) else message.id[0]
+        for message in extract_catalog()
+        if message.id and not _is_translated(catalog, message.id, message.context)
+    ]
+
+
+def update_translation(language: str, directory: Path = CATALOGS) -> Path:
+    """Write a language's file with today's texts, and return its path.
+
+    Translations that exist are kept, new texts are empty, texts no longer used are dropped.
+    """
+    path = directory / language / "LC_MESSAGES" / f"{DOMAIN}.po"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    known: Catalog | None = None
+    if path.exists():
+        with path.open("rb") as file:
+            known = read_po(file, locale=language, domain=DOMAIN)
+    written = _empty(language)
+    for message in extract_catalog():
+        if message.id:
+            text = message.id if isinstance(message.id, str) else message.id[0]
+            old = known.get(text, message.context) if known is not None else None
+            string = old.string if old is not None and not old.fuzzy else None
+            written.add(message.id, string, context=message.context)
+    path.write_bytes(_encode(written))
+    return path
+
+
+def _empty(language: str) -> Catalog:
+    """A catalog whose header has fixed dates: the same texts give the same file."""
+    return Catalog(
+        locale=language,
+        domain=DOMAIN,
+        header_comment=f"# Wavebreak: notices and help pages, language {language}.",
+        project="wavebreak",
+        version="1",
+        msgid_bugs_address="SECURITY.md",
+        last_translator="the Wavebreak project",
+        language_team=language,
+        creation_date=_DATED,
+        revision_date=_DATED,
+        fuzzy=False,
+    )
+
+
+def _encode(catalog: Catalog) -> bytes:
+    """Encode a catalog, without the line that names the version of its writer."""
+    written = io.BytesIO()
+    write_po(written, catalog, width=100, sort_output=True, no_location=True)
+    lines = written.getvalue().splitlines(keepends=True)
+    return b"".join(line for line in lines if not line.startswith(b'"Generated-By'))
