@@ -1,0 +1,162 @@
+"""The operator as holders and the public read it: names, terms, links and dates."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, get_args
+
+import msgspec
+from msgspec import Meta
+
+from wavebreak import config
+from wavebreak.errors import PolicyError
+from wavebreak.notices.languages import LANGUAGES, SOURCE_LANGUAGE, Language
+from wavebreak.notices.rule_texts import Term
+
+FILE = "platform.toml"
+LEAST_APPEAL_DAYS = 180
+_ADDRESS = re.compile(r"(?:https://|mailto:|/(?!/))[^\s<>\"']*")
+
+Text = Annotated[str, Meta(max_length=2000)]
+Localized = dict[str, Text]
+
+
+class PlatformLinks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Addresses of the operator's pages; a link without one is not shown."""
+
+    terms: Text = ""
+    help: Text = ""
+    appeal: Text = ""
+    support: Text = ""
+    business_app: Text = ""
+    business_platform: Text = ""
+
+
+class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The settings of `platform.toml`.
+
+    Attributes:
+        languages: Languages in which pages are offered.
+        default_language: The one for who asks for none of them.
+        appeal_days: For how long a holder may appeal.
+        warn_contacts: Whether people whom a banned account wrote to first are warned.
+        notice_date: Day of the operator's public notice of legal action (None: there was none).
+        continues_from: First day that counts as after the notice (UTC).
+        name: The service's name, by language.
+        links: Addresses of its pages.
+        contact: Whom a holder can contact, by language.
+        terms: What the terms say, by kind of abuse and language.
+
+    """
+
+    languages: tuple[str, ...]
+    default_language: str
+    appeal_days: int = LEAST_APPEAL_DAYS
+    warn_contacts: bool = False
+    notice_date: date | None = None
+    continues_from: date | None = None
+    name: Localized
+    links: PlatformLinks = PlatformLinks()
+    contact: Localized
+    terms: dict[Term, Localized]
+
+    def name_in(self, language: Language) -> str:
+        """Return the service's name."""
+        return _in(self.name, language)
+
+    def contact_in(self, language: Language) -> str:
+        """Return whom a holder can contact."""
+        return _in(self.contact, language)
+
+    def clause(self, term: Term, language: Language) -> str:
+        """Return what the terms say about one kind of abuse.
+
+        >>> from wavebreak.notices.languages import get_language
+        >>> load_platform().clause("bulk", get_language("en"))[:24]
+        'Sending messages in bulk'
+        """
+        return _in(self.terms[term], language)
+
+    @property
+    def notice_ms(self) -> int | None:
+        """Start (UTC) of the day of the notice, in milliseconds."""
+        return None if self.notice_date is None else _day_ms(self.notice_date)
+
+    @property
+    def continues_from_ms(self) -> int | None:
+        """Start (UTC) of the first day that counts as after the notice, in milliseconds."""
+        return None if self.continues_from is None else _day_ms(self.continues_from)
+
+
+def _in(texts: Mapping[str, str], language: Language) -> str:
+    return texts.get(language.code) or texts[SOURCE_LANGUAGE]
+
+
+def _day_ms(day: date) -> int:
+    at = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return int(at.timestamp()) * 1000
+
+
+def load_platform(directory: Path | None = None) -> Platform:
+    """Read `platform.toml`: a local policy's, else the shipped one with neutral texts.
+
+    Raises:
+        PolicyError: A field is missing, unknown or wrong; names the field and the fix.
+
+    >>> load_platform().appeal_days
+    180
+
+    """
+    platform = config.load_config(config.resolve_path(FILE, directory), Platform)
+    _check(platform)
+    return platform
+
+
+def _check(platform: Platform) -> None:
+    _check_languages(platform)
+    if platform.appeal_days < LEAST_APPEAL_DAYS:
+        raise _error(
+            f"appeal_days: {platform.appeal_days} is less than {LEAST_APPEAL_DAYS}",
+            f"give at least {LEAST_APPEAL_DAYS}",
+        )
+    if (platform.notice_date is None) != (platform.continues_from is None):
+        raise _error("notice_date and continues_from go together", "give both or neither")
+    if (platform.continues_from or date.max) < (platform.notice_date or date.min):
+        raise _error("continues_from: is before notice_date", "give that day or a later one")
+    _check_texts(platform)
+
+
+def _check_languages(platform: Platform) -> None:
+    unknown = [code for code in platform.languages if code not in LANGUAGES]
+    if unknown or not platform.languages:
+        raise _error(
+            f"languages: {', '.join(unknown)[:64] or 'there is none'}",
+            f"give some of {', '.join(LANGUAGES)}, or add a directory under notices/locale",
+        )
+    if platform.default_language not in platform.languages:
+        raise _error(
+            f"default_language: {platform.default_language[:32]!r} is not in languages",
+            "give one of languages",
+        )
+
+
+def _check_texts(platform: Platform) -> None:
+    missing = [term for term in get_args(Term) if term not in platform.terms]
+    if missing:
+        raise _error(f"terms.{missing[0]}: is missing", "say what the terms say, by language")
+    texts = {"name": platform.name, "contact": platform.contact}
+    texts |= {f"terms.{term}": text for term, text in platform.terms.items()}
+    for field, text in texts.items():
+        if not text.get(SOURCE_LANGUAGE, "").strip():
+            raise _error(f"{field}: has no text in English", f'add {SOURCE_LANGUAGE} = "…"')
+    for field in platform.links.__struct_fields__:
+        address = getattr(platform.links, field)
+        if address and not _ADDRESS.fullmatch(address):
+            raise _error(f"links.{field}: is no address", "give one that begins with https:// or /")
+
+
+def _error(problem: str, fix: str) -> PolicyError:
+    return PolicyError(f"{FILE}: {problem}", fix=fix)
