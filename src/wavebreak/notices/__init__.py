@@ -1,0 +1,49 @@
+"""Notices for people: statements of reasons, help pages and warnings, in their own language.
+
+Nothing here decides or delivers anything: a decision comes in as it was stored, and text comes out.
+"""
+
+from wavebreak.notices.dsa import build_record, record_problems
+from wavebreak.notices.help import HelpPage, business_page, help_page
+from wavebreak.notices.languages import LANGUAGES, Language, get_language, negotiate
+from wavebreak.notices.page import Link, Section
+from wavebreak.notices.platform import Platform, load_platform
+from wavebreak.notices.statement import (
+    Appeal,
+    Circumstances,
+    Correction,
+    Links,
+    Statement,
+    appeal_deadline,
+    build_statement,
+    with_corrections,
+)
+from wavebreak.notices.timing import ContactWarning, contact_warning, is_due, notice_time
+
+__all__ = [
+    "LANGUAGES",
+    "Appeal",
+    "Circumstances",
+    "ContactWarning",
+    "Correction",
+    "HelpPage",
+    "Language",
+    "Link",
+    "Links",
+    "Platform",
+    "Section",
+    "Statement",
+    "appeal_deadline",
+    "build_record",
+    "build_statement",
+    "business_page",
+    "contact_warning",
+    "get_language",
+    "help_page",
+    "is_due",
+    "load_platform",
+    "negotiate",
+    "notice_time",
+    "record_problems",
+    "with_corrections",
+]

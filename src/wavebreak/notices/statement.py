@@ -1,0 +1,835 @@
+"""Statement of reasons: what a decision means for the account's holder, why, and the way out.
+
+A statement names facts, never the threshold that they met, and never another person or account.
+What is refused and what still works is asked of `engine.enforcement.refuses`, so that a statement
+cannot promise what enforcement refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from wavebreak.engine.decision import EVIDENCE_COUNTS, OBSERVE, Decision
+from wavebreak.engine.enforcement import (
+    GROUP_CREATED,
+    MEMBER_ADDED,
+    SENT,
+    SENT_GROUP,
+    SESSION,
+    refuses,
+)
+from wavebreak.errors import UsageError
+from wavebreak.features.layout import HELD, OUTCOMES
+from wavebreak.notices.languages import Language, get_language, msgid
+from wavebreak.notices.page import Link, Section, present_links
+from wavebreak.notices.platform import Platform
+from wavebreak.notices.rule_texts import RuleText, RuleTexts, Term, load_rule_texts
+from wavebreak.schema.events import Challenge, Channel, Source
+
+DAY_MS = 86_400_000
+VERSION = 1
+CROWD = 5
+"""At least so many who neither answered nor complained, or complaints are not counted in words: a
+holder must not be able to conclude who complained."""
+
+Status = Literal["in_force", "ended", "none"]
+Result = Literal["unchanged", "partially_reversed", "reversed"]
+GroundKind = Literal["breach", "precaution", "protection", "none"]
+AutomatedDecision = Literal["fully", "partially", "not_automated"]
+
+
+class Links(msgspec.Struct, frozen=True, kw_only=True):
+    """Where this statement's links lead: addresses of this decision, else the platform's own."""
+
+    appeal: str = ""
+    challenge: str = ""
+    statement: str = ""
+
+
+class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
+    """What a decision does not hold and its statement needs; each may be left out.
+
+    Attributes:
+        zone: The holder's time zone (IANA).
+        notified_ms: When the holder was notified.
+        challenge: The kind of challenge that is asked for, or would raise an allowance.
+        label_source: Who labelled the account, where a label decided.
+        automated_detection: Whether what a person decided on was found automatically.
+        channel: The account's channel.
+        abuse: Kind of abuse by rule, for rules of a local policy.
+
+    """
+
+    zone: str = "UTC"
+    notified_ms: int | None = None
+    challenge: Challenge | None = None
+    label_source: Source | None = None
+    automated_detection: bool | None = None
+    channel: Channel = "personal"
+    abuse: dict[str, str] = {}
+
+
+class Correction(msgspec.Struct, frozen=True, kw_only=True):
+    """What a review made of a decision.
+
+    Attributes:
+        at_ms: When.
+        result: What became of it.
+        reason: The reviewer's words, in the holder's language.
+        outcome: The outcome in force afterwards.
+        until_ms: Its end (None: none).
+
+    """
+
+    at_ms: int
+    result: Result
+    reason: str
+    outcome: str = "allow"
+    until_ms: int | None = None
+
+
+class Restriction(msgspec.Struct, frozen=True, kw_only=True):
+    """What is restricted; `refused` and `works` are names of acts that programs may rely on."""
+
+    refused: tuple[str, ...]
+    works: tuple[str, ...]
+    since_ms: int
+    until_ms: int | None
+    status: Status
+    new_chats_1d: int | None = None
+
+
+class Ground(msgspec.Struct, frozen=True, kw_only=True):
+    """Which term a decision rests on, and whether its breach is established (`breach`) or not."""
+
+    kind: GroundKind
+    basis: str
+    term: Term | None
+    clause: str
+    terms_url: str
+
+
+class Automation(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether conduct was found, and whether it was decided on, by automated means."""
+
+    detection: bool
+    decision: AutomatedDecision
+
+
+class Appeal(msgspec.Struct, frozen=True, kw_only=True):
+    """How to appeal; always free. `until_ms` is the last instant."""
+
+    url: str
+    until_ms: int
+    open: bool
+    free: bool = True
+
+
+class Statement(msgspec.Struct, frozen=True, kw_only=True):
+    """A statement of reasons, for programs and, as `sections`, for a page.
+
+    It holds neither the account's id nor any other person's: who receives it knows the account.
+    """
+
+    decision: str
+    outcome: str
+    language: str
+    direction: str
+    title: str
+    restriction: Restriction
+    facts: tuple[str, ...]
+    ground: Ground
+    automation: Automation
+    challenge: Challenge | None
+    appeal: Appeal | None
+    corrections: tuple[Correction, ...]
+    sections: tuple[Section, ...]
+    zone: str = "UTC"
+    version: int = VERSION
+
+    def text(self) -> str:
+        """Return the statement as plain text: title, sections, an empty line between them."""
+        parts = ["\n".join(section.lines()) for section in self.sections]
+        return "\n\n".join([self.title, *parts])
+
+
+class _Act(NamedTuple):
+    """Something that a holder does, and how `refuses` sees it."""
+
+    name: str
+    text: str
+    kind: int
+    opens: int = 0
+    linked: int = 0
+
+
+_ACTS = (
+    _Act("write_existing_chats", msgid("write in chats that you already have"), SENT),
+    _Act("answer", msgid("answer people who write to you first"), SENT),
+    _Act("write_contacts", msgid("write to people who have you in their contacts"), SENT),
+    _Act("write_groups", msgid("write in groups that you are in"), SENT_GROUP),
+    _Act("start_chats", msgid("start chats with people you have not been in touch with"), SENT, 1),
+    _Act("create_groups", msgid("create groups"), GROUP_CREATED),
+    _Act("add_contacts", msgid("add people you know to groups"), MEMBER_ADDED),
+    _Act(
+        "add_strangers",
+        msgid("add people you have not been in touch with to groups"),
+        MEMBER_ADDED,
+        1,
+    ),
+    _Act("link_devices", msgid("link another device"), SESSION, 0, 1),
+)
+_RECEIVING = (
+    ("receive", msgid("receive and read messages")),
+    ("protect", msgid("leave groups, and block or report others")),
+)
+"""Never refused (`refuses`); a ban ends the use of the account altogether."""
+
+_TITLES: dict[str, str] = {
+    "allow": msgid("Your account is no longer restricted"),
+    "observe": msgid("Nothing is restricted on your account"),
+    "challenge": msgid("Please confirm that a person is using your account"),
+    "limit": msgid("Starting new chats is limited on your account for now"),
+    "restrict": msgid("You cannot start new chats for now"),
+    "suspend": msgid("Your account is suspended for now"),
+    "ban": msgid("Your account is banned"),
+}
+_TITLE_HELD = msgid("Please confirm that it was you: sending is on hold until then")
+
+_RESTRICTED: dict[str, str] = {
+    "allow": msgid("All restrictions on your account have ended. You can use it as before."),
+    "observe": msgid("You can use your account as before. We only noted what we noticed."),
+    "challenge": msgid("Until a short check is passed, you cannot:"),
+    "limit": msgid("Beyond a daily allowance, you have to wait before you can:"),
+    "restrict": msgid("For now you cannot:"),
+    "suspend": msgid("For now nothing can be sent from your account. You cannot:"),
+    "ban": msgid("Your account can no longer be used: nothing can be sent from it."),
+}
+_HELD = msgid(
+    "To protect you and the people you know, nothing is sent from your account until you confirm "
+    "that it was you. You cannot:"
+)
+
+_CHALLENGES: dict[Challenge, str] = {
+    "captcha": msgid(
+        "Open the app and solve the short puzzle shown there. If you cannot see it or solve it, "
+        "contact us and we will find another way."
+    ),
+    "code": msgid(
+        "Open the app and ask for a code. We send it to you; enter it in the app only. Nobody who "
+        "writes or calls on our behalf will ask you for it."
+    ),
+    "push": msgid(
+        "On the device that you used before, open our question and confirm that it was you, or say "
+        "that it was not. If you no longer have that device, contact us."
+    ),
+}
+_ANY_CHALLENGE = msgid("Open the app and follow the check shown there.")
+
+_GROUNDS: dict[str, GroundKind] = {
+    "doubt": "precaution",
+    "takeover": "protection",
+    "evidence": "breach",
+    "impossible": "breach",
+    "tie": "breach",
+    "person": "breach",
+}
+_GROUND_TEXTS: dict[GroundKind, str] = {
+    "breach": msgid("Our terms do not allow this. They say:"),
+    "precaution": msgid(
+        "We have not established that you broke our terms. This is a precaution, because what we "
+        "noticed often goes with conduct that they do not allow:"
+    ),
+    "protection": msgid(
+        "You are not accused of anything. This protects you and the people you know, in case "
+        "somebody else is using your account."
+    ),
+}
+_GROUND_HEADING = msgid("The term in question")
+_GROUND_HEADINGS: dict[GroundKind, str] = {"protection": msgid("This is for your protection")}
+
+_TESTS = ("unanswered_evidence", "leave_evidence", "undeliverable_evidence")
+_BY_PERSON: frozenset[Source | None] = frozenset({None, "analyst", "appeal"})
+
+
+def read_decision(decision: Mapping[str, Any] | Decision) -> Decision:
+    """Return a stored decision as a struct.
+
+    Raises:
+        UsageError: It lacks a field of a decision, or one is of another type.
+
+    """
+    if isinstance(decision, Decision):
+        return decision
+    fix = "give a decision as `decisions.jsonl` holds it"
+    try:
+        made = msgspec.convert(dict(decision), Decision)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"this is no decision: {error}", fix=fix) from None
+    if made.outcome not in OUTCOMES:
+        raise UsageError(f"this is no decision: outcome {made.outcome[:32]!r}", fix=fix)
+    return made
+
+
+def is_held(decision: Decision) -> bool:
+    """Whether every send waits for the owner: a takeover is suspected."""
+    return decision.outcome == "challenge" and (
+        decision.action == "recover" or decision.basis == "takeover"
+    )
+
+
+def ground_kind(decision: Decision) -> GroundKind:
+    """Return whether a breach is established, suspected, or not in question."""
+    if decision.outcome == "allow":
+        return "none"
+    if decision.outcome == "observe":
+        return "precaution"
+    return _GROUNDS.get(decision.basis, "breach" if decision.outcome == "ban" else "precaution")
+
+
+def automation(
+    decision: Decision, source: Source | None = None, detection: bool | None = None
+) -> Automation:
+    """Return whether conduct was found and decided on automatically.
+
+    Args:
+        decision: The decision.
+        source: Who labelled the account, where a label decided; not known: a person.
+        detection: Whether what a person decided on was found automatically; not known: it was not.
+
+    """
+    if decision.basis != "person":
+        return Automation(detection=True, decision="fully")
+    if source in _BY_PERSON:
+        return Automation(detection=bool(detection), decision="not_automated")
+    return Automation(detection=source == "honeypot", decision="fully")
+
+
+def appeal_deadline(
+    decision: Mapping[str, Any] | Decision, platform: Platform, notified_ms: int | None = None
+) -> int:
+    """Return the last instant of an appeal (ms).
+
+    `appeal_days` after the decision, its end, or the notification, whichever is latest.
+
+    >>> from wavebreak.notices.platform import load_platform
+    >>> made = {"id": "d1", "ts": 0, "account": "a", "stage": "review", "outcome": "restrict",
+    ...     "action": "restrict", "until": 86_400_000, "score": None, "rules": [], "reasons": [],
+    ...     "trigger": "", "policy": "", "model": None, "features": ""}
+    >>> appeal_deadline(made, load_platform()) // 86_400_000
+    181
+
+    """
+    made = read_decision(decision)
+    latest = max(made.ts, made.until or 0, notified_ms or 0)
+    return latest + platform.appeal_days * DAY_MS
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """All that the sections of one statement read."""
+
+    decision: Decision
+    platform: Platform
+    language: Language
+    now_ms: int
+    links: Links
+    about: Circumstances
+    texts: RuleTexts
+
+    def _(self, text: str, **values: object) -> str:
+        return self.language.gettext(text, **values)
+
+    def instant(self, ms: int) -> str:
+        return self.language.format_instant(ms, self.about.zone)
+
+    @property
+    def outcome(self) -> str:
+        return self.decision.outcome
+
+    @property
+    def challenge(self) -> Challenge | None:
+        """The challenge that ends the outcome or raises what it leaves, where its kind is known."""
+        raises = self.outcome == "limit" and self.decision.basis == "doubt"
+        if self.outcome == "challenge" or raises:
+            return self.about.challenge or ("push" if is_held(self.decision) else None)
+        return None
+
+    @property
+    def status(self) -> Status:
+        if self.outcome in ("allow", "observe"):
+            return "none"
+        until = self.decision.until
+        return "in_force" if until is None or self.now_ms < until else "ended"
+
+    def rule_texts(self) -> list[RuleText]:
+        """The texts of the rules, the deciding one first; of a takeover only that one."""
+        made = self.decision
+        ids = made.rules[:1] if made.basis == "takeover" else made.rules
+        return [self.texts.find(i, self.about.abuse.get(i, ""), made.basis) for i in ids]
+
+    @property
+    def term(self) -> Term | None:
+        if ground_kind(self.decision) in ("none", "protection"):
+            return None
+        return next((text.term for text in self.rule_texts()), self.texts.score.term)
+
+    def acts(self, *, refused: bool) -> list[_Act]:
+        """The acts that the outcome refuses (of a limit: beyond its allowance), or the others."""
+        code = OUTCOMES.index(self.outcome)
+        quota = HELD if is_held(self.decision) else 0
+        return [
+            act
+            for act in _ACTS
+            if bool(refuses(code, act.kind, act.opens, act.linked, quota, quota)) == refused
+        ]
+
+
+def build_statement(
+    decision: Mapping[str, Any] | Decision,
+    *,
+    platform: Platform,
+    language: Language,
+    now_ms: int,
+    links: Links | None = None,
+    circumstances: Circumstances | None = None,
+    corrections: Sequence[Correction] = (),
+) -> Statement:
+    """Write the statement of reasons of one decision.
+
+    Args:
+        decision: The decision as it is stored.
+        platform: Names, terms and links of the operator.
+        language: The language to write in.
+        now_ms: The time of writing; what has ended by then is said to have ended.
+        links: Addresses for this decision; the platform's own where they are empty.
+        circumstances: What the decision does not hold.
+        corrections: What reviews made of it, oldest first.
+
+    Raises:
+        UsageError: The decision lacks a field.
+
+    >>> from wavebreak.notices.languages import get_language
+    >>> from wavebreak.notices.platform import load_platform
+    >>> made = {"id": "d1", "ts": 1_772_373_730_000, "account": "a", "stage": "messaging",
+    ...     "outcome": "restrict", "action": "restrict", "until": 1_772_546_530_000, "score": None,
+    ...     "rules": ["evidence_of_unwanted_messages"], "reasons": [
+    ...     {"feature": "unanswered_evidence", "value": 150.0},
+    ...     {"feature": "stranger_contacts", "value": 21.0},
+    ...     {"feature": "stranger_answers", "value": 2.0},
+    ...     {"feature": "stranger_complaints", "value": 3.0}], "trigger": "e", "policy": "p",
+    ...     "model": None, "features": "f", "basis": "evidence", "new_chats_1d": None}
+    >>> written = build_statement(made, platform=load_platform(), language=get_language("en"),
+    ...     now_ms=1_772_373_730_000)
+    >>> written.title, written.facts[1]
+    ('You cannot start new chats for now', 'Of 21 people you wrote to first, 2 answered and 3 \
+blocked or reported you.')
+    >>> build_statement(made, platform=load_platform(), language=get_language("he"),
+    ...     now_ms=0).facts[1]
+    'מתוך 21 אנשים שפניתם אליהם ביוזמתכם, שניים השיבו ו־3 חסמו אתכם או דיווחו עליכם.'
+
+    """
+    made = read_decision(decision)
+    writer = _Writer(
+        made,
+        platform,
+        language,
+        now_ms,
+        links or Links(),
+        circumstances or Circumstances(),
+        load_rule_texts(),
+    )
+    title = _TITLE_HELD if is_held(made) else _TITLES[made.outcome]
+    facts = tuple(_facts(writer))
+    ground, appeal = _ground(writer), _appeal(writer)
+    sections = (
+        _restriction_section(writer),
+        _works_section(writer),
+        Section(id="facts", heading=writer._("Why"), paragraphs=facts),
+        _ground_section(writer, ground),
+        _automation_section(writer),
+        _way_out_section(writer),
+        _appeal_section(writer, appeal),
+        _business_section(writer),
+        _contact_section(writer),
+    )
+    statement = Statement(
+        decision=made.id,
+        outcome=made.outcome,
+        language=language.code,
+        direction=language.direction,
+        title=writer._(title),
+        restriction=_restriction(writer),
+        facts=facts,
+        ground=ground,
+        automation=_automation(writer),
+        challenge=writer.challenge,
+        appeal=appeal,
+        corrections=(),
+        sections=tuple(section for section in sections if section is not None),
+        zone=writer.about.zone,
+    )
+    return with_corrections(statement, corrections)
+
+
+def with_corrections(statement: Statement, corrections: Sequence[Correction]) -> Statement:
+    """Return a statement that shows what reviews made of it, above its text as it was.
+
+    The old text stays: a notice that vanishes leaves its reader without the reason of what they
+    have lived with. A stored statement is corrected without writing it anew.
+    """
+    if not corrections:
+        return statement
+    language = get_language(statement.language)
+    corrected = tuple(
+        _correction_section(one, language, statement.zone, n) for n, one in enumerate(corrections)
+    )
+    kept = [s for s in statement.sections if not s.id.startswith("correction")]
+    return msgspec.structs.replace(
+        statement, corrections=tuple(corrections), sections=(*corrected, *kept)
+    )
+
+
+def _correction_section(one: Correction, language: Language, zone: str, n: int) -> Section:
+    _ = language.gettext
+    on = language.format_instant(one.at_ms, zone)
+    if one.result == "reversed":
+        said = [
+            _("On {instant} a person reviewed this decision and reversed it.", instant=on),
+            _("It was wrong, and we are sorry. The earlier state of your account is restored."),
+        ]
+    elif one.result == "partially_reversed":
+        said = [
+            _("On {instant} a person reviewed this decision and reversed it in part.", instant=on)
+        ]
+        said.append(_("What holds now: {state}.", state=_(_TITLES.get(one.outcome, ""))))
+        if one.until_ms is not None:
+            until = language.format_instant(one.until_ms, zone)
+            said.append(_("It ends by itself on {instant}.", instant=until))
+    else:
+        said = [
+            _("On {instant} a person reviewed this decision and left it unchanged.", instant=on)
+        ]
+    if one.reason.strip():
+        said.append(_("The reviewer's reasons: {reason}", reason=one.reason.strip()))
+    below = _("The notice as you received it is below. We leave it here so that nothing is hidden.")
+    return Section(
+        id=f"correction-{n + 1}",
+        heading=_("Correction and review"),
+        paragraphs=(*said, below),
+    )
+
+
+def _restriction(writer: _Writer) -> Restriction:
+    made = writer.decision
+    receiving = () if made.outcome == "ban" else tuple(name for name, _ in _RECEIVING)
+    return Restriction(
+        refused=tuple(act.name for act in writer.acts(refused=True)),
+        works=(*receiving, *(act.name for act in writer.acts(refused=False))),
+        since_ms=made.ts,
+        until_ms=made.until,
+        status=writer.status,
+        new_chats_1d=made.new_chats_1d,
+    )
+
+
+def _restriction_section(writer: _Writer) -> Section:
+    text = _HELD if is_held(writer.decision) else _RESTRICTED[writer.outcome]
+    listed = () if writer.outcome == "ban" else writer.acts(refused=True)
+    return Section(
+        id="restriction",
+        heading=writer._("What this means"),
+        paragraphs=(writer._(text),),
+        items=tuple(writer._(act.text) for act in listed),
+        closing=tuple(_allowance_and_times(writer)),
+    )
+
+
+def _allowance_and_times(writer: _Writer) -> list[str]:
+    made, said = writer.decision, []
+    if made.outcome == "limit" and made.new_chats_1d is not None:
+        said.append(_allowance(writer, made.new_chats_1d))
+    since = writer.instant(made.ts)
+    if writer.status == "none":
+        return [writer._("This was decided on {instant}.", instant=since)]
+    if made.until is None:
+        said.append(
+            writer._("It has applied since {since} and does not end by itself.", since=since)
+        )
+        return said
+    times = {"since": since, "until": writer.instant(made.until)}
+    if writer.status == "ended":
+        said.append(writer._("It applied from {since} until {until}, and has ended.", **times))
+    elif made.outcome == "challenge":
+        said.append(
+            writer._(
+                "It applies from {since} until the check is passed, at the latest until {until}.",
+                **times,
+            )
+        )
+    else:
+        said.append(writer._("It applies from {since} until {until}.", **times))
+    return said
+
+
+def _allowance(writer: _Writer, chats: int) -> str:
+    if chats == 0:
+        return writer._(
+            "At present the allowance is used up: new chats wait until somebody whom you wrote to "
+            "answers."
+        )
+    return writer.language.ngettext(
+        "The allowance: at any time within a day, {n} person you wrote to first may still be "
+        "unanswered.",
+        "The allowance: at any time within a day, up to {n} people you wrote to first may still be "
+        "unanswered.",
+        chats,
+    )
+
+
+def _works_section(writer: _Writer) -> Section | None:
+    if writer.outcome in ("allow", "observe"):
+        return None
+    heading = writer._("What still works")
+    if writer.outcome == "ban":
+        kept = writer._(
+            "You can appeal. If the appeal succeeds, your account returns to the state that it was "
+            "in before."
+        )
+        return Section(id="works", heading=heading, paragraphs=(kept,))
+    items = [text for _, text in _RECEIVING]
+    items += [act.text for act in writer.acts(refused=False)]
+    return Section(
+        id="works",
+        heading=heading,
+        paragraphs=(writer._("You can go on to:"),),
+        items=tuple(writer._(text) for text in items),
+        closing=(writer._("Your chats, groups and contacts stay as they are."),),
+    )
+
+
+def _facts(writer: _Writer) -> list[str]:
+    made = writer.decision
+    if made.outcome == "allow":
+        if made.basis == "person":
+            return [writer._("A person reviewed your account and ended the restriction.")]
+        if made.basis == "challenge":
+            return [writer._("The check was passed.")]
+        return [writer._("The reason for the restriction no longer applies.")]
+    values = {reason.feature: reason.value for reason in made.reasons}
+    silence = writer._(_silence(writer.texts, values))
+    facts = [writer._(text.fact, silence=silence) for text in writer.rule_texts()]
+    if not made.rules:
+        facts = [_score_fact(writer)]
+    counted = "" if made.basis == "takeover" else _people_sentence(writer.language, values)
+    return list(dict.fromkeys(filter(None, (*facts[:1], counted, *facts[1:]))))
+
+
+def _silence(texts: RuleTexts, values: Mapping[str, float | None]) -> str:
+    """Return the text of the test that spoke most clearly, besides complaints."""
+    strength = {name: values.get(name) or 0.0 for name in _TESTS}
+    clearest = max(strength, key=lambda name: strength[name])
+    return texts.silence[clearest if strength[clearest] > 0 else "unknown"]
+
+
+def _score_fact(writer: _Writer) -> str:
+    made, texts = writer.decision, writer.texts
+    if made.score is None:
+        return writer._(texts.find("", "", made.basis).fact)
+    weighed = {r.feature: r.contribution for r in made.reasons if r.contribution is not None}
+    aspects = [writer._(phrase) for phrase in texts.aspects(weighed)]
+    if not aspects:
+        return writer._(texts.score.fact_without_aspects)
+    return writer._(texts.score.fact, aspects="; ".join(aspects))
+
+
+def _people_sentence(language: Language, values: Mapping[str, float | None]) -> str:
+    """Say how many were written to first, answered and complained, where a decision names it."""
+    counts = [values.get(name) for name in EVIDENCE_COUNTS]
+    contacts, answers, complaints = (int(count or 0) for count in counts)
+    if any(count is None for count in counts) or not contacts:
+        return ""
+    people = language.ngettext(
+        "{n} person you wrote to first", "{n} people you wrote to first", contacts
+    )
+    answered = language.gettext("nobody answered")
+    if answers:
+        answered = language.ngettext("{n} answered", "{n} answered", answers)
+    complained = language.gettext("nobody blocked or reported you")
+    if complaints and contacts - answers - complaints < CROWD:
+        complained = language.gettext("some people blocked or reported you")
+    elif complaints:
+        complained = language.ngettext(
+            "{n} blocked or reported you", "{n} blocked or reported you", complaints
+        )
+    return language.gettext(
+        "Of {people}, {answered} and {complained}.",
+        people=people,
+        answered=answered,
+        complained=complained,
+    )
+
+
+def _ground(writer: _Writer) -> Ground:
+    term = writer.term
+    return Ground(
+        kind=ground_kind(writer.decision),
+        basis=writer.decision.basis,
+        term=term,
+        clause=writer.platform.clause(term, writer.language) if term else "",
+        terms_url=writer.platform.links.terms if term else "",
+    )
+
+
+def _ground_section(writer: _Writer, ground: Ground) -> Section | None:
+    if ground.kind == "none":
+        return None
+    return Section(
+        id="ground",
+        heading=writer._(_GROUND_HEADINGS.get(ground.kind, _GROUND_HEADING)),
+        paragraphs=tuple(filter(None, (writer._(_GROUND_TEXTS[ground.kind]), ground.clause))),
+        links=present_links(Link(writer._("Read the terms"), ground.terms_url)),
+    )
+
+
+def _automation(writer: _Writer) -> Automation:
+    about = writer.about
+    return automation(writer.decision, about.label_source, about.automated_detection)
+
+
+def _automation_section(writer: _Writer) -> Section:
+    how = _automation(writer)
+    unread = writer._(
+        "Only metadata was used: who writes to whom, when and how much. No message was read."
+    )
+    if how.decision == "not_automated" and how.detection:
+        said = [writer._("It was found automatically; a person decided.")]
+    elif how.decision == "not_automated":
+        said = [writer._("A person decided. Nothing was decided automatically.")]
+    elif how.detection:
+        said = [writer._("It was found and decided automatically, without a person."), unread]
+    else:
+        said = [
+            writer._("It was reported to us by a partner; the decision followed automatically.")
+        ]
+    return Section(id="automation", heading=writer._("How it was decided"), paragraphs=tuple(said))
+
+
+def _way_out_section(writer: _Writer) -> Section | None:
+    items = _ways_out(writer)
+    if not items or writer.status == "ended":
+        return None
+    challenge = Link(writer._("Go to the check"), writer.links.challenge)
+    return Section(
+        id="way_out",
+        heading=writer._("What you can do"),
+        items=tuple(items),
+        links=present_links(challenge) if writer.challenge or writer.outcome == "challenge" else (),
+    )
+
+
+def _ways_out(writer: _Writer) -> list[str]:
+    if OUTCOMES.index(writer.outcome) <= OBSERVE:
+        return []
+    check = writer._(_CHALLENGES[writer.challenge] if writer.challenge else _ANY_CHALLENGE)
+    ways = []
+    if is_held(writer.decision):
+        ways += [
+            check,
+            writer._(
+                "If it was not you, end the other session in the list of your linked devices."
+            ),
+        ]
+    elif writer.outcome == "challenge":
+        ways += [check, writer._("The restriction ends as soon as the check is passed.")]
+    elif writer.outcome == "limit":
+        ways.append(writer._("An answer frees a place at once: who answers you no longer counts."))
+        if writer.challenge:
+            ways.append(writer._("A passed check adds places. {check}", check=check))
+    if writer.decision.until is not None:
+        until = writer.instant(writer.decision.until)
+        ways.append(writer._("If you do nothing, it ends by itself on {instant}.", instant=until))
+    if writer.outcome in ("limit", "restrict", "suspend"):
+        ways.append(
+            writer._(
+                "Write first only to people who expect to hear from you. If the same happens "
+                "again, it may last longer."
+            )
+        )
+    ways.append(writer._("If you think that this is a mistake, appeal."))
+    return ways
+
+
+def _appeal(writer: _Writer) -> Appeal | None:
+    if writer.outcome == "allow":
+        return None
+    until = appeal_deadline(writer.decision, writer.platform, writer.about.notified_ms)
+    url = writer.links.appeal or writer.platform.links.appeal
+    return Appeal(url=url, until_ms=until, open=writer.now_ms <= until)
+
+
+def _appeal_section(writer: _Writer, appeal: Appeal | None) -> Section | None:
+    if appeal is None:
+        return None
+    until = writer.instant(appeal.until_ms)
+    heading = writer._("How to appeal")
+    if not appeal.open:
+        ended = writer._("The time for an appeal ended on {instant}.", instant=until)
+        return Section(id="appeal", heading=heading, paragraphs=(ended,))
+    said = [
+        writer._("You can appeal until {instant}. It is free.", instant=until),
+        writer._(
+            "A person who took no part in this decision reads your appeal and answers with "
+            "reasons. If we were wrong, the earlier state is restored at once."
+        ),
+        writer._("Reference of this decision: {reference}", reference=writer.decision.id),
+    ]
+    return Section(
+        id="appeal",
+        heading=heading,
+        paragraphs=tuple(said),
+        links=present_links(Link(writer._("Appeal against this decision"), appeal.url)),
+    )
+
+
+def _business_section(writer: _Writer) -> Section | None:
+    links = business_links(writer.platform, writer.language)
+    silenced = OUTCOMES.index(writer.outcome) >= OUTCOMES.index("limit")
+    if not links or not silenced or writer.decision.basis == "takeover":
+        return None
+    said = writer._(
+        "Bulk and automated messages are not allowed from an ordinary account. If you write to "
+        "customers, these are the ways that are meant for it:"
+    )
+    return Section(
+        id="business",
+        heading=writer._("If you write for a business"),
+        paragraphs=(said,),
+        links=links,
+    )
+
+
+def business_links(platform: Platform, language: Language) -> tuple[Link, ...]:
+    """Return links to the sanctioned tools for businesses, those that the operator has."""
+    return present_links(
+        Link(language.gettext("App for small businesses"), platform.links.business_app),
+        Link(language.gettext("Business platform"), platform.links.business_platform),
+    )
+
+
+def _contact_section(writer: _Writer) -> Section:
+    contact = writer.platform.contact_in(writer.language)
+    links = writer.platform.links
+    return Section(
+        id="contact",
+        heading=writer._("Questions"),
+        paragraphs=(writer._("You can reach us here: {contact}", contact=contact),),
+        links=present_links(
+            Link(writer._("Contact us"), links.support),
+            Link(writer._("About automated and bulk messaging"), links.help),
+        ),
+    )
