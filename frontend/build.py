@@ -18,6 +18,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -127,7 +128,7 @@ def run(command: Sequence[str], failed: str, fix: str) -> str:
     if "--use-system-ca" not in options:
         options = f"{options} --use-system-ca".strip()
     path = os.pathsep.join([str(Path(node).parent), os.environ.get("PATH", os.defpath)])
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603
         [node, *command],
         cwd=FRONTEND,
         env={**os.environ, "NODE_OPTIONS": options, "PATH": path},
@@ -138,8 +139,9 @@ def run(command: Sequence[str], failed: str, fix: str) -> str:
         check=False,
     )
     if done.returncode:
-        lines = [line for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()]
-        raise BuildError("\n  ".join([failed, *lines[-12:]]), fix=fix)
+        lines = [line.rstrip() for line in f"{done.stdout}\n{done.stderr}".splitlines()]
+        told = [line for line in lines if line and not re.match(r"(npm error)?\s+at ", line)]
+        raise BuildError("\n  ".join([failed, *told[:10]]), fix=fix)
     return done.stdout
 
 
@@ -268,7 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.tests:
             copy_test_assets()
     except BuildError as error:
-        print(error, file=sys.stderr)
+        print(error, file=sys.stderr)  # noqa: T201
         return 1
     return 0
 

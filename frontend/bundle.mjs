@@ -96,7 +96,9 @@ await mkdir(path.join(out, "fonts"), { recursive: true });
 for (const [file, name] of Object.entries(fonts)) {
   await copyFile(path.join(modules, file), path.join(out, "fonts", name));
 }
-await copyFile(path.join(here, "src/icons.svg"), path.join(out, "icons.svg"));
+for (const name of ["icons.svg", "favicon.svg"]) {
+  await copyFile(path.join(here, "src", name), path.join(out, name));
+}
 await writeFile(
   path.join(out, "third-party-licenses.txt"),
   await licences(Object.keys(result.metafile.inputs)),

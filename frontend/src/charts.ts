@@ -112,6 +112,10 @@ function fade(color: string, share: number): string {
   return `color-mix(in srgb, ${color} ${share * 100}%, transparent)`;
 }
 
+function mix(color: string, other: string, share: number): string {
+  return `color-mix(in srgb, ${color} ${share * 100}%, ${other})`;
+}
+
 function stack(values: (number | null)[][]): (number | null)[][] {
   const sums: number[] = [];
   return values.map((row) =>
@@ -124,6 +128,7 @@ function base(figure: HTMLElement, width: number, height: number): uPlot.Options
   const options: uPlot.Options = {
     width,
     height,
+    padding: [10, 12, 0, 0],
     series: [],
     cursor: { drag: { x: true, y: false }, points: { size: 7 } },
     legend: { show: false },
@@ -150,7 +155,8 @@ function lines(figure: HTMLElement, data: Lines, width: number): [uPlot.Options,
     } else {
       style.points = { size: 5 };
       if (!data.stacked) style.dash = one?.dash === false ? [] : DASHES[index % DASHES.length];
-      if (area) style.fill = data.stacked ? fade(color, 0.35) : fade(color, 0.12);
+      if (data.stacked) style.points = { show: false };
+      if (area) style.fill = data.stacked ? mix(color, tokenColor("surface"), 0.45) : fade(color, 0.12);
     }
     return style;
   };
@@ -165,7 +171,7 @@ function lines(figure: HTMLElement, data: Lines, width: number): [uPlot.Options,
   options.legend = { show: true, live: true };
   options.series = [
     {
-      label: "",
+      label: text("time"),
       value: (plot, at) => {
         const step = (plot.scales.x?.max ?? 0) - (plot.scales.x?.min ?? 0);
         if (at === null || at === undefined) return "–";

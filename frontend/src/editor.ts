@@ -87,14 +87,14 @@ const theme = EditorView.theme({
   },
   ".cm-changedLine": { backgroundColor: "color-mix(in srgb, var(--allow) 12%, transparent) !important" },
   ".cm-changedText": {
-    background: "color-mix(in srgb, var(--allow) 28%, transparent) !important",
+    background: "color-mix(in srgb, var(--allow) 20%, transparent) !important",
     borderRadius: "2px",
   },
   "&.cm-merge-a .cm-changedLine, .cm-deletedChunk": {
     backgroundColor: "color-mix(in srgb, var(--suspend) 12%, transparent) !important",
   },
   "&.cm-merge-a .cm-changedText, .cm-deletedChunk .cm-deletedText": {
-    background: "color-mix(in srgb, var(--suspend) 28%, transparent) !important",
+    background: "color-mix(in srgb, var(--suspend) 20%, transparent) !important",
     borderRadius: "2px",
   },
   ".cm-collapsedLines": {

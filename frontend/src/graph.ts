@@ -32,8 +32,11 @@ const SHAPES: Record<string, cytoscape.Css.NodeShape> = {
   limit: "triangle",
   restrict: "rectangle",
   suspend: "octagon",
-  ban: "star",
+  ban: "polygon",
 };
+
+const CROSS =
+  "-0.6 -1 0 -0.4 0.6 -1 1 -0.6 0.4 0 1 0.6 0.6 1 0 0.4 -0.6 1 -1 0.6 -0.4 0 -1 -0.6";
 
 /** Cytoscape would add a style element, which the page's policy forbids; the rule is in the CSS. */
 function preventStyleElement(): void {
@@ -50,6 +53,7 @@ function style(): cytoscape.StylesheetJson {
     selector: `node[outcome = "${outcome}"]`,
     style: {
       shape,
+      ...(shape === "polygon" ? { "shape-polygon-points": CROSS } : {}),
       "background-color": outcome === "observe" ? surface : tokenColor(outcome),
       "border-color": tokenColor(outcome),
       "border-width": outcome === "observe" ? 3 : 1,

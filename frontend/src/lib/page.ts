@@ -40,6 +40,7 @@ const english = {
   close: "Close",
   copied: "Copied",
   cannot_copy: "Copying is not allowed here",
+  time: "Time",
   no_data: "Nothing to show for this period",
   load_failed: "Could not be loaded. Reload the page to try again.",
   request_failed: "The server did not accept that. Nothing was changed.",

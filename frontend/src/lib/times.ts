@@ -14,7 +14,9 @@ const STEPS: [Intl.RelativeTimeFormatUnit, number][] = [
 export function relativeTime(seconds: number, locale: string): string {
   const format = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
   for (const [unit, length] of STEPS) {
-    if (Math.abs(seconds) >= length) return format.format(Math.trunc(seconds / length), unit);
+    if (Math.abs(seconds) < length) continue;
+    // Hebrew words for two are followed by the figure in brackets, which nobody would write.
+    return format.format(Math.trunc(seconds / length), unit).replace(/ \(\d+\)$/, "");
   }
   return format.format(0, "second");
 }
