@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from django.http import HttpRequest
+from django.urls import get_resolver
 
 from wavebreak import __version__
 
@@ -38,7 +39,11 @@ def page(request: HttpRequest) -> dict[str, Any]:
     signed_in = user is not None and user.is_authenticated
     section = request.path.removeprefix("/console").strip("/").partition("/")[0] or "overview"
     return {
-        "navigation": [n for n in NAVIGATION if signed_in and user.may(n.permission)],
+        "navigation": [
+            n
+            for n in NAVIGATION
+            if signed_in and user.may(n.permission) and n.name in get_resolver().reverse_dict
+        ],
         "section": section,
         "version": __version__,
         "session_began": getattr(request, "session", {}).get("began", 0) if signed_in else 0,

@@ -43,6 +43,8 @@ class SecurityMiddleware:
         response.headers.setdefault(
             "Permissions-Policy", "camera=(), microphone=(), geolocation=()"
         )
+        # With no-referrer, browsers send `Origin: null` with a form, which CSRF checks refuse.
+        response.headers.setdefault("Referrer-Policy", "same-origin")
         response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
         # Pages name accounts: no copy stays in a browser's cache. Static files say otherwise.
         response.headers.setdefault("Cache-Control", "no-store")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import wraps
+from itertools import islice
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, StreamingHttpResponse
@@ -29,6 +30,7 @@ T = TypeVar("T")
 View = Callable[..., HttpResponse]
 PAGE_SIZE = 50
 MAX_REASON = 500
+CSV_LINES = 500
 
 
 class Console:
@@ -185,7 +187,12 @@ def csv_response(name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]
             yield buffer.take()
         yield buffer.take()
 
-    response = StreamingHttpResponse(lines(), content_type="text/csv; charset=utf-8")
+    async def stream() -> AsyncIterator[str]:
+        chunks = lines()
+        while chunk := await sync_to_async(lambda: "".join(islice(chunks, CSV_LINES)))():
+            yield chunk
+
+    response = StreamingHttpResponse(stream(), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{name}.csv"'
     return response
 

@@ -47,9 +47,10 @@ CONSOLE: list[Any] = [
 urlpatterns: list[Any] = [
     path("console/user/", include("allauth.urls")),
     path("console/", include(CONSOLE)),
-    *routes.urlpatterns,
+    # Under a namespace: some operations are named as pages are.
+    path("", include((routes.urlpatterns, "api"))),
 ]
 handler400 = "wavebreak.service.api.routes.malformed"
 handler403 = "wavebreak.service.api.routes.not_found"
 handler404 = "wavebreak.console.views.errors.not_found"
-handler500 = "wavebreak.service.api.routes.malformed"
+handler500 = "wavebreak.console.views.errors.server_error"
