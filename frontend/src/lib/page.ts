@@ -113,8 +113,9 @@ export function tokenColor(name: string): string {
   return getComputedStyle(probe).color;
 }
 
-/** Call back whenever another theme is shown. */
+/** Call back whenever another theme is shown, as on paper. */
 export function onTheme(callback: () => void): void {
   document.addEventListener("themechange", callback);
+  matchMedia("print").addEventListener("change", callback);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", callback);
 }
