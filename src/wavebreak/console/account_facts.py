@@ -24,7 +24,7 @@ from wavebreak.engine.enforcement import MEANING
 from wavebreak.explain import narrative
 from wavebreak.features.catalog import FEATURES
 from wavebreak.features.layout import OUTCOMES, SHARDS
-from wavebreak.model import describe_direction
+from wavebreak.model import describe_direction, feature_title
 from wavebreak.rules import load_policy
 from wavebreak.schema.events import TYPES
 from wavebreak.service import actions
@@ -69,10 +69,16 @@ class Strip(NamedTuple):
     """A feature among the population: its value, and its percentile (None: missing)."""
 
     name: str
+    title: str
     meaning: str
     value: str
     percentile: int | None
     key: bool
+
+    @property
+    def at(self) -> float:
+        """Where the mark begins, so that it lies within the strip."""
+        return round(0.984 * (self.percentile or 0), 1)
 
 
 @dataclass
@@ -97,6 +103,7 @@ def decision_shown(decision: Mapping[str, Any]) -> dict[str, Any]:
     reasons = [
         {
             "feature": r["feature"],
+            "title": feature_title(r["feature"]),
             "meaning": _meanings().get(r["feature"], ""),
             "value": narrative.format_value(r["feature"], r.get("value")),
             "direction": "" if r.get("contribution") is None
@@ -190,6 +197,7 @@ def _strips(engine: Engine, slot: int) -> list[Strip]:
         strips.append(
             Strip(
                 feature.name,
+                feature_title(feature.name),
                 feature.meaning,
                 narrative.format_value(feature.name, None if missing else value),
                 share,
