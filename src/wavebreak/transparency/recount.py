@@ -122,11 +122,15 @@ def recount(published: Report, history: History, holdings: Holdings) -> Recount:
     exact = _merge(fresh, internal=True)
     public = _merge(fresh, internal=published.internal)
     numbers = published.numbers()
+    erased = holdings.opened and _erased_since(published, history)
     complete = all(each.withheld != UNKNOWN for each in exact.values())
     found = []
     for name in dict.fromkeys((*numbers, *exact)):
         as_published = public.get(name) if complete else None
-        found.append(_compare(numbers.get(name), exact.get(name), as_published, published.minimum))
+        one = _compare(numbers.get(name), exact.get(name), as_published, published.minimum)
+        if erased and one.verdict == NOT_RECOUNTED:
+            one = msgspec.structs.replace(one, why="openings were erased since")
+        found.append(one)
     if published.accounts_sha256 is not None:
         found.insert(0, _compare_list(published, history, holdings))
     return Recount(found)
@@ -143,19 +147,23 @@ def _count_again(published: Report, history: History, holdings: Holdings) -> _Co
     numbers = holdings.listed.numbers if holdings.listed else {}
     by_list = history.with_accounts(numbers)
     counted_by_list = Sources(accounts=holdings.listed is not None)
-    erased_since = published.unopened is None or history.unopened() > published.unopened
-    labels = holdings.opened and not erased_since
-    by_openings = Sources(holdings.opened, labels, holdings.reports if holdings.opened else None)
+    labels = holdings.opened and not _erased_since(published, history)
+    by_openings = Sources(holdings.opened, labels, holdings.reports if labels else None)
 
     def build(one: History, sources: Sources, internal: bool) -> Report:
         publication = Publication(published.provider, minimum=published.minimum, internal=internal)
         return build_report(one, published.period, published.ledger, publication, sources)
 
-    either = (True, published.internal)
+    either = {True, published.internal}
     return _Counts(
         {internal: build(by_list, counted_by_list, internal) for internal in either},
         {internal: build(history, by_openings, internal) for internal in either},
     )
+
+
+def _erased_since(published: Report, history: History) -> bool:
+    """Whether openings that the publisher had are no longer there."""
+    return published.unopened is None or history.unopened() > published.unopened
 
 
 def _merge(fresh: _Counts, *, internal: bool) -> dict[str, Number]:
@@ -205,7 +213,7 @@ def _agrees(published: Number, exact: Number, minimum: int) -> bool:
     if published.withheld == SMALL:
         return isinstance(value, int) and 1 <= value < minimum
     if published.withheld == BESIDE:
-        return isinstance(value, int) and value >= minimum
+        return isinstance(value, int) and value >= 1
     if published.withheld == FEW:
         return value is not None
     return published.withheld == exact.withheld == NOT_MEASURED

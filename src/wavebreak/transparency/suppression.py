@@ -41,7 +41,8 @@ def withheld_cells(
         unpublished: Counts that are in a sum and are not published in any case.
 
     Returns:
-        Why each withheld count is: SMALL, or BESIDE a small one.
+        Why each withheld count is: SMALL, or BESIDE a small one (of which a reader learns only that
+        it is not 0).
 
     >>> outcomes = {"all": 40, "limit": 30, "restrict": 7, "ban": 3}
     >>> withheld_cells(outcomes, [Sum("all", ("limit", "restrict", "ban"))], 5)
@@ -67,7 +68,7 @@ def withheld_cells(
         name: SMALL for name, v in values.items() if 1 <= v < minimum and name not in hidden
     }
     while exposed := _exposed(values, rules, minimum, hidden, withheld):
-        chosen = _beside(exposed, values, rules, hidden | withheld.keys())
+        chosen = _beside(exposed, values, rules, hidden, withheld)
         if chosen is None:
             break
         withheld[chosen] = BESIDE
@@ -87,8 +88,8 @@ def _exposed(
         if name in hidden:
             low[name], high[name] = 0, math.inf
         elif name in withheld:
-            small = withheld[name] == SMALL
-            low[name], high[name] = (1, minimum - 1) if small else (minimum, math.inf)
+            least = 1 if value < minimum else minimum
+            low[name], high[name] = least, minimum - 1 if withheld[name] == SMALL else math.inf
         else:
             low[name] = high[name] = value
     for _ in range(_ROUNDS):
@@ -133,15 +134,29 @@ def _narrow(one: Sum, low: dict[str, float], high: dict[str, float]) -> None:
 
 
 def _beside(
-    exposed: list[str], values: Mapping[str, int], rules: list[Sum], gone: set[str]
+    exposed: list[str],
+    values: Mapping[str, int],
+    rules: list[Sum],
+    hidden: set[str],
+    withheld: Mapping[str, str],
 ) -> str | None:
-    """Choose the next cell to withhold: the smallest of a sum with an exposed cell, parts first."""
-    names = set(exposed)
-    choices = [
-        (cell == one.total, values[cell], cell)
-        for one in rules
-        if names & {one.total, *one.parts}
-        for cell in (*one.parts, one.total)
-        if cell not in gone and values[cell]
-    ]
-    return min(choices)[2] if choices else None
+    """Choose the next cell to withhold: the smallest of a sum with an exposed cell, parts first.
+
+    Where all of these are withheld, one of a sum with one of these, and so on. Where that leaves
+    none, a small cell, of which no longer is said that it is small: a total first.
+    """
+    near, before = set(exposed), set[str]()
+    while near != before:
+        around = [one for one in rules if near & {one.total, *one.parts}]
+        choices = [
+            (cell == one.total, values[cell], cell)
+            for one in around
+            for cell in (*one.parts, one.total)
+            if cell not in hidden and cell not in withheld and values[cell]
+        ]
+        if choices:
+            return min(choices)[2]
+        before = set(near)
+        near |= {cell for one in around for cell in (*one.parts, one.total)}
+    small = [cell for cell in withheld if cell in near and withheld[cell] == SMALL]
+    return max(small, key=lambda cell: (values[cell], cell), default=None)
