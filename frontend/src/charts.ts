@@ -303,9 +303,12 @@ async function load(figure: HTMLElement): Promise<void> {
     const data = inline
       ? (JSON.parse(inline.textContent ?? "") as Data)
       : await fetchJson<Data>(figure.dataset.src ?? "");
+    all(".skeleton", figure).forEach((part) => part.remove());
     new Chart(figure, data);
   } catch {
-    const place = figure.querySelector(".chart-plot") ?? figure;
+    all(".skeleton", figure).forEach((part) => part.remove());
+    const place = figure.querySelector(".chart-plot") ?? element("div", "chart-plot");
+    if (!place.isConnected) figure.prepend(place);
     place.replaceChildren(element("p", "chart-empty", text("load_failed")));
   }
 }

@@ -43,9 +43,9 @@ async function copy(button: HTMLElement): Promise<void> {
 export function setUpChrome(): void {
   document.addEventListener("click", (event) => {
     if (closest(event, "[data-theme-toggle]")) toggleTheme();
-    if (closest(event, "[data-sidebar-toggle]")) {
-      setSidebar(document.documentElement.dataset.sidebar !== "open");
-    }
+    const open = document.documentElement.dataset.sidebar === "open";
+    if (closest(event, "[data-sidebar-toggle]")) setSidebar(!open);
+    else if (open && !closest(event, ".sidebar")) setSidebar(false);
     const button = closest(event, "[data-copy], [data-copy-from]");
     if (button) void copy(button);
   });

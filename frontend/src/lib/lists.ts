@@ -64,7 +64,7 @@ function open(): boolean {
   if (!row) return false;
   const target = row.matches("a, button")
     ? row
-    : row.querySelector<HTMLElement>("[data-row-open], a[href]");
+    : row.querySelector<HTMLElement>("[data-row-open], [data-open], a[href]");
   target?.click();
   return Boolean(target);
 }

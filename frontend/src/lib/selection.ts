@@ -1,6 +1,9 @@
-// Bulk selection: checkboxes with `data-select` in a `data-select-scope` (a form, or the page).
+// Bulk selection: the checkboxes of rows, and those with `data-select`, of a `data-select-scope`,
+// of a form, or of the page.
 
 import { all, language, onContent } from "./page";
+
+const BOX = "[data-row] input[type=checkbox], input[data-select]";
 
 let last: HTMLInputElement | null = null;
 
@@ -9,7 +12,7 @@ function scopeOf(part: Element): ParentNode {
 }
 
 function boxesOf(scope: ParentNode): HTMLInputElement[] {
-  return all<HTMLInputElement>("input[data-select]:not(:disabled)", scope);
+  return all<HTMLInputElement>(BOX, scope).filter((box) => !box.disabled);
 }
 
 function update(scope: ParentNode): void {
@@ -36,7 +39,7 @@ export function setUpSelection(): void {
     if (!(box instanceof HTMLInputElement)) return;
     if (box.matches("[data-select-all]")) {
       for (const one of boxesOf(scopeOf(box))) one.checked = box.checked;
-    } else if (!box.matches("[data-select]")) {
+    } else if (!box.matches(BOX)) {
       return;
     }
     update(scopeOf(box));
@@ -48,7 +51,7 @@ export function setUpSelection(): void {
       update(scope);
     }
     const box = event.target;
-    if (!(box instanceof HTMLInputElement) || !box.matches("[data-select]")) return;
+    if (!(box instanceof HTMLInputElement) || !box.matches(BOX)) return;
     const boxes = boxesOf(scopeOf(box));
     if (event.shiftKey && last && boxes.includes(last)) {
       const [from, to] = [boxes.indexOf(last), boxes.indexOf(box)].sort((a, b) => a - b);

@@ -9,6 +9,7 @@ interface Shortcut {
 }
 
 const WAIT = 1000;
+const HELP = '[data-shortcuts-help], [data-key-do="help"]';
 const MODIFIERS = new Set(["Shift", "Control", "Alt", "Meta", "AltGraph", "CapsLock"]);
 const codes: Record<string, string> = {
   Slash: "/",
@@ -111,11 +112,13 @@ function currentShortcuts(): Shortcut[] {
 }
 
 function onKey(event: KeyboardEvent): void {
-  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.isComposing || MODIFIERS.has(event.key) || isTyping(event)) return;
-  if (document.documentElement.dataset.keys === "off") return;
+  if (event.defaultPrevented || event.altKey || event.isComposing) return;
+  if (MODIFIERS.has(event.key) || document.documentElement.dataset.keys === "off") return;
+  // With Ctrl or Command a key is no text, so `mod+enter` works where something is written too.
+  const withModifier = event.ctrlKey || event.metaKey;
+  if (!withModifier && isTyping(event)) return;
   const before = event.timeStamp - typed.at < WAIT ? typed.candidates : [];
-  const signs = pressed(event);
+  const signs = withModifier ? [`mod+${event.key.toLowerCase()}`] : pressed(event);
   const sequences = before.flatMap((start) => signs.map((sign) => `${start} ${sign}`));
   const shortcuts = currentShortcuts();
   for (const keys of [...sequences, ...signs]) {
@@ -140,11 +143,15 @@ const names: Record<string, string> = {
   ArrowRight: "→",
   Enter: "↵",
   Escape: "Esc",
+  enter: "↵",
+  mod: /Mac|iPhone|iPad/.test(navigator.userAgent) ? "⌘" : "Ctrl",
 };
 
 /** Keys as they are printed on a keyboard, one part a key of a sequence. */
 function keyNames(keys: string): HTMLElement[] {
-  return keys.split(" ").map((key) => element("kbd", "kbd", names[key] ?? key));
+  return keys
+    .split(/[ +](?=.)/)
+    .map((key) => element("kbd", "kbd", names[key] ?? key));
 }
 
 function showShortcuts(): boolean {
@@ -182,7 +189,7 @@ export function setUpShortcuts(): void {
   addShortcut("?", text("show_shortcuts"), showShortcuts);
   document.addEventListener("keydown", onKey);
   document.addEventListener("click", (event) => {
-    if (event.target instanceof Element && event.target.closest("[data-shortcuts-help]")) {
+    if (event.target instanceof Element && event.target.closest(HELP)) {
       showShortcuts();
     }
   });
@@ -190,7 +197,9 @@ export function setUpShortcuts(): void {
     if (document.documentElement.dataset.keys === "off") return;
     for (const target of all("[data-key]", root)) {
       const keys = mappedKeys(target.dataset.key ?? "");
-      if (!keys.includes(" ")) target.setAttribute("aria-keyshortcuts", keys);
+      if (!/[ +]./.test(keys)) target.setAttribute("aria-keyshortcuts", keys);
+      const hint = target.querySelector(".kbd:not([data-kbd])");
+      if (hint) hint.textContent = keys;
     }
     for (const hint of all("[data-kbd]", root)) hint.textContent = mappedKeys(hint.dataset.kbd ?? "");
   });
