@@ -344,6 +344,10 @@ def _add_events(
             reports.append({"ts": int(event["ts"]), "by": event["account"], "what": name})
 
 
+_SAID = ("outcome", "label", "state", "effect", "source")
+"""Fields of a ledger entry that its line on the page shows."""
+
+
 def ledger_entries(account: str) -> Iterator[dict[str, Any]]:
     """Return the sealed entries about an account whose openings are kept, newest first."""
     positions = list(
@@ -354,11 +358,12 @@ def ledger_entries(account: str) -> Iterator[dict[str, Any]]:
     lines = dict(LedgerEntry.objects.filter(position__in=positions).values_list("position", "line"))
     for position in positions:
         entry = msgspec.json.decode(bytes(lines[position]))
+        said = (entry["body"].get(name) for name in _SAID)
         yield {
             "position": position,
             "kind": entry["kind"],
             "at": entry["at"],
-            "body": entry["body"],
+            "says": ", ".join(str(value) for value in said if value),
         }
 
 
