@@ -72,5 +72,9 @@ class CaseError(WavebreakError):
     """A case, party, exhibit or determination is invalid, or a step is not allowed."""
 
 
+class CaseBusyError(CaseError):
+    """Somebody else has the case open for writing; nothing was changed."""
+
+
 class ServiceError(WavebreakError):
     """The service is misconfigured, or a dependency is unavailable."""

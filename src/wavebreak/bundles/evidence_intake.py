@@ -317,6 +317,7 @@ def prepare_determination(
     *,
     by: str,
     role: str,
+    why: str = "",
 ) -> tuple[str, Determination]:
     """Prepare a determination on a party as of an instant (None: now); gives its number too."""
     if party not in workspace.case.parties:
@@ -332,7 +333,7 @@ def prepare_determination(
         enforcement_states(workspace, party),
     )
     workspace.keep_grounds(grounds)
-    workspace.take(DeterminationPrepared(name, determination), by=by, role=role)
+    workspace.take(DeterminationPrepared(name, determination), by=by, role=role, why=why)
     return name, determination
 
 

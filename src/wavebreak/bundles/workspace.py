@@ -39,7 +39,7 @@ from wavebreak.cases.case import (
 )
 from wavebreak.cases.eligibility import Grounds
 from wavebreak.cases.workflow import append_action, replay
-from wavebreak.errors import CaseError
+from wavebreak.errors import CaseBusyError, CaseError
 from wavebreak.ledger import (
     DirectoryStorage,
     Entry,
@@ -233,7 +233,8 @@ def open_workspace(
 ) -> Iterator[CaseWorkspace]:
     """Open a case directory for one command; a new case gets the id `new`.
 
-    Raises `CaseError` where there is no case, or already one, or another command has it open.
+    Raises `CaseError` where there is no case, or already one, `CaseBusyError` where another command
+    has it open.
     """
     if new and path.exists() and any(path.iterdir()):
         raise CaseError(f"{path} is not empty", fix="give a new directory")
@@ -245,7 +246,7 @@ def open_workspace(
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise CaseError(
+            raise CaseBusyError(
                 f"another command has {path} open", fix="run this again when that command has ended"
             ) from None
         opened = CaseWorkspace(path, signer, clock, salts, new=new)
