@@ -36,6 +36,20 @@ def sent(**fields: Any) -> Item:
     return {name: value for name, value in item.items() if value is not None}
 
 
+def labelled(label: str, **fields: Any) -> Item:
+    """Give a label.assigned, with fields added."""
+    return {
+        "type": "label.assigned", "ts": NOON, "account": "ann", "label": label, "source": "analyst",
+    } | fields  # fmt: skip
+
+
+def without_stray_outcome(item: Item) -> Item:
+    """Leave out an outcome that the label does not set, and a hold that no outcome has."""
+    stray = {"outcome", "hold_s"} if item.get("label") != "undetermined" else set()
+    stray |= {"hold_s"} if item.get("outcome", "allow") == "allow" else set()
+    return {name: value for name, value in item.items() if name not in stray}
+
+
 _NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=30)
 
 
@@ -67,7 +81,7 @@ def valid(draw: st.DrawFn) -> Item:
             item[name] = draw(_value(name, limit))
     if kind in EITHER:
         item[draw(st.sampled_from(["peer", "group"]))] = draw(_NAMES)
-    return item
+    return without_stray_outcome(item)
 
 
 _SPOILS: tuple[Item, ...] = (
@@ -94,6 +108,9 @@ _SPOILS: tuple[Item, ...] = (
     {"ip": "1.2.3"},
     {"ip": "1.2.3.4:80"},
     {"linked": True},
+    {"outcome": "ban"},
+    {"hold_s": 60},
+    {"label": "undetermined", "outcome": "limit", "hold_s": 60},
 )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from support.events import without_stray_outcome
 from wavebreak.io.field_limits import EITHER, LIMITS, Limit
 from wavebreak.schema.events import TYPES
 
@@ -54,7 +55,7 @@ def _valid(draw: random.Random, number: int) -> dict[str, Any]:
             item[name] = _PERSONAL.get(name) or _value(draw, limit, number)
     if kind in EITHER:
         item[draw.choice(("peer", "group"))] = f"p{draw.randrange(99)}"
-    return item
+    return without_stray_outcome(item)
 
 
 def _value(draw: random.Random, limit: Limit, number: int) -> Any:

@@ -36,7 +36,7 @@ from wavebreak.compiled.arrow_cdata import (
 )
 from wavebreak.compiled.numba_runtime import compiled, int64
 from wavebreak.io.enum_table import EnumTable, build_enum_table, find_word
-from wavebreak.io.field_limits import EITHER, LIMITS, Limit, milliseconds
+from wavebreak.io.field_limits import EITHER, LIMITS, PERSONS_OUTCOME, Limit, milliseconds
 from wavebreak.schema.events import (
     CODES,
     COUNTERPARTS,
@@ -163,6 +163,8 @@ def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
 Mask = NDArray[np.bool_]
 
 NAMES: list[str] = WIRE_SCHEMA.names
+if len(NAMES) > 32:
+    raise TypeError("the fields that a row gives are bits of 32: widen `ColumnBuffers.present`")
 TEXT, WORD, LONG, SHORT, FLAG = range(5)
 """Kinds of fields: any text, a word of an enumeration, 64 or 32 bits, true or false."""
 
@@ -227,6 +229,8 @@ _MUST = _per_type(lambda t: sum(_BIT[n] for n, x in LIMITS[t].items() if x.requi
 _EITHER = _per_type(lambda t: t in EITHER, np.bool_)
 _WHY = _per_type(lambda t: sum(1 << _REASONS.index(r) for r in REASONS.get(t, ())), np.int64)
 _RULES = (_MAY, _MUST, _EITHER, _WHY)
+# What fields of a label say of each other is decided row by row: few events have them.
+_ROW_BY_ROW = sum(_BIT[n] for n in PERSONS_OUTCOME)
 
 _TYPES = {
     TEXT: pa.string(), WORD: pa.dictionary(pa.uint8(), pa.string()), LONG: pa.int64(),
@@ -334,7 +338,7 @@ def _check_rows(sheet: Any, rules: Any) -> None:
         code = types[row] if fields >> _TYPE & 1 else NO_CODE
         wrong = fields & ~int64(may[code]) != 0 or int64(must[code]) & ~fields != 0
         wrong |= either[code] and (fields >> _PEER & 1) == (fields >> _GROUP & 1)
-        wrong |= code == NO_CODE
+        wrong |= code == NO_CODE or fields & _ROW_BY_ROW != 0
         if fields >> _REASON & 1:
             wrong |= why[code] >> reasons[row] & 1 == 0
         sheet.doubt[row] |= wrong

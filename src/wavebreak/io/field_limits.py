@@ -95,6 +95,9 @@ EITHER: frozenset[str] = frozenset(
 )
 """Types that need exactly one of peer and group."""
 
+PERSONS_OUTCOME: frozenset[str] = frozenset(("outcome", "hold_s"))
+"""Fields of label.assigned that depend on each other and on the label."""
+
 
 def validate_event(line: int, item: Any) -> Event | Refusal:
     """Validate one decoded event; returns the event, or its refusal.
@@ -181,6 +184,19 @@ def _fault_of_type(kind: str, item: dict[str, Any], names: list[str]) -> _Fault 
     if kind in EITHER and (item.get("peer") is None) == (item.get("group") is None):
         what = f"{kind} needs exactly one of peer and group"
         return _Fault("missing_counterpart", "peer", what, "give the one that was addressed")
+    return _fault_of_outcome(item) if PERSONS_OUTCOME & item.keys() else None
+
+
+def _fault_of_outcome(item: dict[str, Any]) -> _Fault | None:
+    """Return the fault of an outcome that a person sets with a label, or of its hold."""
+    outcome, hold_s = item.get("outcome"), item.get("hold_s")
+    if outcome is not None and item.get("label") != "undetermined":
+        what, fix = "only the label undetermined sets an outcome", "write undetermined, or leave it"
+        return _Fault("bad_value", "outcome", what, f"{fix} out")
+    if hold_s is not None and outcome is None:
+        return _Fault("bad_value", "hold_s", "a hold without an outcome", "give the outcome too")
+    if hold_s is not None and outcome == "allow":
+        return _Fault("bad_value", "hold_s", "allow has no end", "leave hold_s out")
     return None
 
 

@@ -19,7 +19,14 @@ from numpy.typing import NDArray
 from wavebreak.errors import FileError
 from wavebreak.io.line_splitter import MAX_LINE, LineBlock
 from wavebreak.io.validation import LONG_WORD, check_buffers
-from wavebreak.schema.events import LOG_SCHEMA, SCHEMA_KEY, TYPES, WIRE_SCHEMA
+from wavebreak.schema.events import (
+    LATER_COLUMNS,
+    LOG_SCHEMA,
+    SCHEMA_KEY,
+    TYPES,
+    WIRE_SCHEMA,
+    null_columns,
+)
 
 BLOCK = 4 << 20
 """Bytes read from a stream at a time."""
@@ -411,15 +418,21 @@ def is_log(schema: pa.Schema) -> bool:
     version = (schema.metadata or {}).get(SCHEMA_KEY)
     if version is None:
         return False
-    if version != LOG_SCHEMA.metadata[SCHEMA_KEY] or not schema.equals(LOG_SCHEMA):
+    lacking = [name for name in LATER_COLUMNS if name not in schema.names]
+    own = pa.schema([field for field in LOG_SCHEMA if field.name not in lacking])
+    if version != LOG_SCHEMA.metadata[SCHEMA_KEY] or not schema.equals(own):
         fix = "recreate it from its events with this version"
         raise FileError("the log is of another version of Wavebreak", fix=fix)
     return True
 
 
 def check_log(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return a log batch; raises FileError where it is invalid."""
+    """Return a log batch with all columns; raises FileError where it is invalid."""
     check_buffers(batch)
+    if batch.num_columns < len(LOG_SCHEMA):
+        own = dict(zip(batch.schema.names, batch.columns, strict=True))
+        every = null_columns(log=True, rows=batch.num_rows) | own
+        batch = pa.RecordBatch.from_arrays(list(every.values()), schema=LOG_SCHEMA)
     needed = [batch.column(f.name) for f in LOG_SCHEMA if not f.nullable]
     top = pc.max(batch.column("type")).as_py()
     if any(c.null_count for c in needed) or (top or 0) >= len(TYPES):

@@ -34,6 +34,7 @@ Ts = (
 Size = Annotated[int, Meta(ge=0, le=_JSON_INT_MAX)]
 Count = Annotated[int, Meta(ge=0, le=_INT32_MAX)]
 Phone = Annotated[str, Meta(max_length=16, pattern=r"^\+[1-9][0-9]{1,14}$", description="E.164")]
+HoldS = Annotated[int, Meta(ge=1, le=315_360_000, description="seconds, at most ten years")]
 Ip = Annotated[str, Meta(min_length=2, max_length=45, pattern=r"^[0-9A-Fa-f:.]+$")]
 
 Media = Literal["none", "image", "video", "audio", "document", "sticker", "other"]
@@ -43,7 +44,8 @@ Verification = Literal["sms", "voice", "flash", "email", "none"]
 Channel = Literal["personal", "business_app", "business_platform"]
 Category = Literal["marketing", "utility", "authentication"]
 Challenge = Literal["captcha", "code", "push"]
-Label = Literal["abusive", "benign"]
+Label = Literal["abusive", "benign", "undetermined"]
+Outcome = Literal["allow", "observe", "challenge", "limit", "restrict", "suspend", "ban"]
 Source = Literal["analyst", "honeypot", "appeal", "partner"]
 
 MEDIA: tuple[str, ...] = get_args(Media)
@@ -54,6 +56,10 @@ CHANNELS: tuple[str, ...] = get_args(Channel)
 CATEGORIES: tuple[str, ...] = get_args(Category)
 CHALLENGES: tuple[str, ...] = get_args(Challenge)
 LABELS: tuple[str, ...] = get_args(Label)
+UNDETERMINED = LABELS.index("undetermined")
+"""The label by which a person withdraws earlier ones."""
+OUTCOMES: tuple[str, ...] = get_args(Outcome)
+"""Outcomes, least to most severe; a code is an index."""
 SOURCES: tuple[str, ...] = get_args(Source)
 
 
@@ -226,10 +232,17 @@ class AccountDeleted(Event, tag="account.deleted"):
 
 
 class LabelAssigned(Event, tag="label.assigned"):
-    """Somebody judged the account."""
+    """Somebody judged the account; with `undetermined` a person may set an `outcome` for `hold_s`.
+
+    `undetermined` withdraws earlier labels. With it alone `outcome` is put in place of the one in
+    force, for `hold_s` seconds from the event's time (absent: until somebody ends it; `allow` has
+    none). See docs/adr/0022.
+    """
 
     label: Label
     source: Source
+    outcome: Outcome | None = None
+    hold_s: HoldS | None = None
 
 
 EVENTS: tuple[type[Event], ...] = tuple(Event.__subclasses__())
@@ -252,6 +265,7 @@ CODES: dict[str, tuple[str, ...]] = {
     "kind": CHALLENGES,
     "label": LABELS,
     "source": SOURCES,
+    "outcome": OUTCOMES,
 }
 """Enumerated columns of the log whose codes are indexes; `reason` depends on the type."""
 
@@ -265,13 +279,13 @@ _WIRE = """id:string ts:int64 type:string account:string peer:string group:strin
 size:int64 media:string recipients:int32 in_contacts:bool broadcast:bool template:string
 category:string phone:string ip:string device:string client:string attested:bool
 verification:string attempts:int32 channel:string business:string linked:bool reason:string
-count:int32 hits:int32 kind:string label:string source:string"""
+count:int32 hits:int32 kind:string label:string source:string outcome:string hold_s:int32"""
 _LOG = """id:string ts:int64 type:uint8 account:string peer:string group:string message:string
 size:int64 media:uint8 recipients:int32 in_contacts:bool broadcast:bool template:string
 category:uint8 client:string attested:bool verification:uint8 attempts:int32 channel:uint8
 business:string linked:bool reason:uint8 count:int32 hits:int32 kind:uint8 label:uint8
 source:uint8 number:string block:string number_country:string address:string network:string
-asn:uint32 network_country:string device:string"""
+asn:uint32 network_country:string device:string outcome:uint8 hold_s:int32"""
 
 
 def _schema(text: str, never_null: tuple[str, ...] = ()) -> pa.Schema:
@@ -288,6 +302,9 @@ LOG_SCHEMA: pa.Schema = _schema(_LOG, ("id", "ts", "type", "account")).with_meta
     {SCHEMA_KEY: b"1"}
 )
 """An event as the engine reads it: enumerations as codes, personal fields as pseudonyms."""
+
+LATER_COLUMNS = ("outcome", "hold_s")
+"""Columns of the log that a log of an earlier version may lack; they read as null."""
 
 
 _MANY = 1 << 16
@@ -389,6 +406,7 @@ def json_schema() -> dict[str, Any]:
         if {"peer", "group"} <= set(fields) and not {"peer", "group"} & set(required):
             has = [{"required": [f], "properties": {f: {"type": "string"}}} for f in COUNTERPARTS]
             definition["oneOf"] = has
+    schema["$defs"]["LabelAssigned"]["allOf"] = _OUTCOME_OF_A_PERSON
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Wavebreak event, version 1",
@@ -396,6 +414,18 @@ def json_schema() -> dict[str, Any]:
         **schema,
     }
 
+
+def _given(field: str, **fields: Any) -> dict[str, Any]:
+    """Return the JSON Schema of an object that gives a field, and others with given schemas."""
+    properties = {field: {"not": {"type": "null"}}, **fields}
+    return {"required": list(properties), "properties": properties}
+
+
+_OUTCOME_OF_A_PERSON = [
+    {"if": _given("outcome"), "then": _given("outcome", label={"const": "undetermined"})},
+    {"if": _given("hold_s"), "then": _given("hold_s", outcome={"enum": list(OUTCOMES[1:])})},
+]
+"""Outcomes come with the label `undetermined` alone, and a hold with an outcome above allow."""
 
 COUNTERPARTS = ("peer", "group")
 """Where both are optional, exactly one must be given."""

@@ -15,11 +15,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from support.events import NOON, UNKNOWN_PHONE, Item, Seen, edge, lines, see, sent, streams, valid
+from support.events import (
+    NOON,
+    UNKNOWN_PHONE,
+    Item,
+    Seen,
+    edge,
+    labelled,
+    lines,
+    see,
+    sent,
+    streams,
+    valid,
+)
 from wavebreak import io as formats
 from wavebreak.errors import FileError, UsageError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
-from wavebreak.schema.events import LOG_SCHEMA, WIRE_SCHEMA
+from wavebreak.schema.events import LATER_COLUMNS, LOG_SCHEMA, WIRE_SCHEMA
 
 SUFFIXES = [
     kind + codec
@@ -168,6 +180,19 @@ def test_failed_write_is_a_file_error_and_leaves_nothing(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".parquet", ".arrow"])
+def test_outcome_of_a_person_reads_alike_in_every_format(tmp_path: Path, suffix: str) -> None:
+    items = [sent(), labelled("undetermined", outcome="limit", hold_s=259_200), sent(peer="eve"),
+             labelled("undetermined", outcome="allow"), labelled("benign")]  # fmt: skip
+    path = tmp_path / f"events{suffix}"
+    formats.write(path, [wire(items)])
+    read = Seen(path)
+    assert read.refused == []
+    found = [(row["label"], row["outcome"], row["hold_s"]) for row in read.rows]
+    nothing = (None, None, None)
+    assert found == [nothing, (2, 3, 259_200), nothing, (2, 0, None), (1, None, None)]
+
+
 def test_a_log_of_ours_is_taken_as_it_is(tmp_path: Path) -> None:
     registered: Item = {"type": "account.registered", "ts": 1, "account": "a", "device": "d"}
     log = edge().apply(wire([sent(), registered]))
@@ -176,6 +201,19 @@ def test_a_log_of_ours_is_taken_as_it_is(tmp_path: Path) -> None:
         writer.write_batch(log)
     other = list(formats.read(path, Pseudonymizer(b"another key in truth"), batch=1))
     assert [b.log.to_pylist() for b in other] == [[row] for row in log.to_pylist()]
+
+
+@pytest.mark.parametrize("suffix", [".arrow", ".ipc"])
+def test_log_of_an_earlier_version_reads_as_null(tmp_path: Path, suffix: str) -> None:
+    log = edge().apply(wire([sent()]))
+    earlier = log.drop_columns(list(LATER_COLUMNS))
+    path = tmp_path / f"events{suffix}"
+    create = pa.ipc.new_file if suffix == ".arrow" else pa.ipc.new_stream
+    with pa.OSFile(str(path), "wb") as f, create(f, earlier.schema) as writer:
+        writer.write_batch(earlier)
+    (read,) = formats.read(path, edge())
+    assert read.log.equals(log)
+    assert read.log.schema.equals(LOG_SCHEMA)
 
 
 @pytest.mark.parametrize("change", ["version", "columns", "codes"])

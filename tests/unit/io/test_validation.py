@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from support.events import NOON, Item, Seen, lines, see, sent, streams, table
+from support.events import NOON, Item, Seen, labelled, lines, see, sent, streams, table
 from support.hostile_lines import PLANTED, hostile
 from wavebreak.errors import FileError
 from wavebreak.io.field_limits import LIMITS, is_content, validate_event
@@ -43,6 +43,13 @@ REFUSED: list[tuple[Item, str, str]] = [
         "missing_field",
         "source",
     ),
+    (labelled("benign", outcome="allow"), "bad_value", "outcome"),
+    (labelled("abusive", outcome="ban", hold_s=60), "bad_value", "outcome"),
+    (labelled("undetermined", hold_s=60), "bad_value", "hold_s"),
+    (labelled("undetermined", outcome="allow", hold_s=60), "bad_value", "hold_s"),
+    (labelled("undetermined", outcome="limit", hold_s=0), "bad_value", "hold_s"),
+    (labelled("undetermined", outcome="slow"), "bad_value", "outcome"),
+    (sent(outcome="ban"), "misplaced_field", "outcome"),
     (sent(type=7), "wrong_type", "type"),
     (sent(size="12"), "wrong_type", "size"),
     (sent(size=12.0), "wrong_type", "size"),

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 
-from support.events import Item, sent, valid
+from support.events import Item, labelled, sent, valid
 from wavebreak.schema.events import (
     CODES,
     EVENTS,
@@ -73,6 +73,10 @@ def test_a_valid_event_fits_the_json_schema_and_the_types(item: Item) -> None:
         sent(media="smell"),
         sent(type="message.eaten"),
         sent(verification="sms"),
+        labelled("benign", outcome="allow"),
+        labelled("undetermined", outcome="allow", hold_s=60),
+        labelled("undetermined", hold_s=60),
+        labelled("undetermined", outcome="limit", hold_s=0),
     ],
 )
 def test_the_json_schema_refuses_what_the_reader_refuses(item: Item) -> None:
