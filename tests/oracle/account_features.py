@@ -1,6 +1,6 @@
 """Formulas of the features that `features/account_features.py` declares.
 
-Those of enforcement are valid where no rule has fired.
+Those of enforcement are valid where no rule has fired: people alone set outcomes.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from oracle.account_history import LARGE, NAN, SMALL, AccountHistory, Fact, share
+from oracle.enforcement import Enforcement
 from oracle.evidence import Evidence
 from oracle.message_features import Formula
 from wavebreak.features.shared_state import UNPROVEN_COUNTED
+from wavebreak.schema.events import UNDETERMINED
 
 HOUR_S, WEEK_S = 3_600, 604_800
 
@@ -79,14 +81,19 @@ def _bad(entity: str) -> Formula:
 def blamed_places(s: AccountHistory) -> list[tuple[str, str]]:
     """Places that the account itself lowered, which its own reputation leaves out."""
     blames = set(Evidence(s).blames)
-    places: list[tuple[str, str]] = []
+    places: list[tuple[str, str]] | None = None
+    proven, label = False, None
     for i, fact in enumerate(s.facts):
-        labelled = fact.fields["label"] if fact.kind == "labelled" else None
-        if (i in blames or labelled == 0) and not places:
+        before = label
+        proven |= i in blames
+        given = fact.fields["label"] if fact.kind == "labelled" else None
+        label = label if given is None else given
+        if (i in blames or given == 0) and places is None:
             places = list(s.places[i].items())
-        elif labelled == 1:
-            places = []
-    return places
+        elif given == 1 or (given == UNDETERMINED and before == 0 and not proven):
+            places = None
+        proven &= given != 1
+    return places or []
 
 
 def _recipients_on_device(s: AccountHistory) -> float:
@@ -261,7 +268,7 @@ FORMULAS: dict[str, Formula] = _CLUSTERS | {
     "device_age_s": lambda s: _since(s, s.moves("device")),
     "device_changes": lambda s: min(len(s.moves("device")), 255),
     "network_changes_7d": lambda s: s.count(s.moves("network"), "7d", 15),
-    "changes_after_answer": _without_rules,
+    "changes_after_answer": lambda s: min(Enforcement(s).changes, 255),
     "linked_age_s": lambda s: _since(s, _linked(s)),
     "first_contacts_on_device": _first_contacts_on_device,
     "groups_created_1h": lambda s: s.count(s.of("group_created"), "1h", SMALL),
@@ -288,12 +295,12 @@ FORMULAS: dict[str, Formula] = _CLUSTERS | {
     "unproven_reports_7d": lambda s: _complaints(s, "reported_by", unproven=True),
     "blocks_7d": lambda s: _complaints(s, "blocked_by"),
     "block_weight_7d": lambda s: _weight(s, "blocked_by"),
-    "enforcement_level": _without_rules,
+    "enforcement_level": lambda s: Enforcement(s).outcome,
     "strikes": _without_rules,
     "refused": _without_rules,
     "challenges_failed": lambda s: min(len(s.of("challenge_failed")), 255),
-    "challenges_lapsed": _without_rules,
-    "challenges_passed": _without_rules,
+    "challenges_lapsed": lambda s: min(Enforcement(s).lapsed, 255),
+    "challenges_passed": lambda s: min(Enforcement(s).passed, 255),
     "unanswered_evidence": _evidence(lambda e: e.reply),
     "complaint_evidence": _evidence(lambda e: e.complaint),
     "leave_evidence": _evidence(lambda e: e.leave),

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from oracle.shared_state import Shared, log2
 from wavebreak.features.layout import BUCKETS, FORGET_BUCKETS
+from wavebreak.schema.events import UNDETERMINED
 
 BUCKET_S = {"15s": 1, "5m": 20, "1h": 240, "1d": 5_760, "7d": 40_320}
 """Length of a bucket of each window in seconds: a fifteenth of the window."""
@@ -346,7 +347,8 @@ class AccountHistory:
             if i in proven and not abusive:
                 waiting = [*waiting, fact.peer or ""][-4:]
             elif fact.kind == "labelled":
-                abusive, waiting = fact.fields["label"] == 0, []
+                abusive = fact.fields["label"] == 0
+                waiting = waiting if fact.fields["label"] == UNDETERMINED else []
         return before
 
 

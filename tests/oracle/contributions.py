@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from oracle.account_history import YOUNG_S, AccountHistory, is_cold
 from oracle.evidence import Evidence
 from oracle.shared_state import Contribution
+from wavebreak.schema.events import UNDETERMINED
 
 ESTABLISHED_S = 21_600
 ESTABLISHED_CONTACTS = 3
@@ -110,16 +111,26 @@ def _feedback(story: AccountHistory) -> Iterator[Contribution]:
     """Credibility of reporters, and reputation and cold targets at labels."""
     yield from _unproven_and_confirmed_reports(story)
     blamed: list[Contribution] | None = None
+    proven, label = False, None
     waiting = story.reporters_before()
     complained = set(Evidence(story).blames)
     for i, fact in enumerate(story.facts):
+        proven |= i in complained
         if i in complained and blamed is None:
             blamed = list(_everywhere(story, i, "bad", 1))
             yield from blamed
             yield from _mark_targets(story, i)
         if fact.kind != "labelled":
             continue
-        abusive = fact.fields["label"] == 0
+        before, label = label, fact.fields["label"]
+        if label == UNDETERMINED:
+            # What complaints have proven stays, whoever blamed the account first.
+            if before == 0 and not proven:
+                for contribution in blamed or ():
+                    yield contribution._replace(epoch=fact.epoch, amount=-1)
+                blamed = None
+            continue
+        abusive = label == 0
         for reporter in waiting[i]:
             yield Contribution(fact.epoch, "trusted" if abusive else "doubted", reporter, 2)
         if abusive and blamed is None:
@@ -129,7 +140,7 @@ def _feedback(story: AccountHistory) -> Iterator[Contribution]:
         if not abusive:
             for contribution in blamed or ():
                 yield contribution._replace(epoch=fact.epoch, amount=-1)
-            blamed = None
+            blamed, proven = None, False
 
 
 def _mark_targets(story: AccountHistory, number: int) -> Iterator[Contribution]:

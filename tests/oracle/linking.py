@@ -6,6 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from wavebreak.features.layout import WITHDRAWN_REVERSAL
+
 TARGETS_LAST, DEVICES_LAST, EDGE_LASTS = 14 * 1440, 30 * 1440, 14 * 1440
 VISITORS, ON_BLOCK, ON_NETWORK = 6, 24, 8
 
@@ -26,7 +28,7 @@ class Facts(NamedTuple):
     first_contacts: list[tuple[int, int]]
     moved: list[int]
     registered: list[int]
-    judged: list[tuple[int, bool]]
+    judged: list[tuple[int, int]]
 
 
 class EdgeCounts:
@@ -51,8 +53,9 @@ class LinkingOracle:
         self.edges = {
             pair: e for pair, e in self.edges.items() if e.last > facts.epoch - EDGE_LASTS
         }
-        for account, abusive in facts.judged:
-            (self.found.add if abusive else self.found.discard)(account)
+        for account, judgement in facts.judged:
+            if judgement != WITHDRAWN_REVERSAL:
+                (self.found.add if judgement == 1 else self.found.discard)(account)
         for peer, account in sorted({(p, a) for a, p in facts.first_contacts}):
             for other in self._visit(("target", peer), account, facts.epoch, TARGETS_LAST):
                 kind = "after" if (account in self.found) != (other in self.found) else "targets"

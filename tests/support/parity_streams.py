@@ -19,7 +19,7 @@ from oracle.scoring_points import Scorer
 from wavebreak.features.catalog import FEATURES, NAMES
 from wavebreak.features.facts import Fanout
 from wavebreak.features.shards import KernelPolicy, ShardedKernel, policy_without_rules
-from wavebreak.schema.events import LOG_SCHEMA, TYPES
+from wavebreak.schema.events import LOG_SCHEMA, OUTCOMES, TYPES, UNDETERMINED
 
 START = 1_772_366_400_000  # 1 March 2026, 12:00:00 UTC
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
@@ -104,8 +104,17 @@ def _fields(kind: str, pick: _Choices) -> Row:
     if kind == "contact.looked_up":
         return {"count": pick.of(None, 0, 3, 40_000), "hits": pick.of(None, 0, 1, 30_000)}
     if kind == "label.assigned":
-        return {"label": pick.of(0, 1), "source": 0}
+        return {"label": pick.of(0, 1), "source": 0} | _of_a_person(pick)
     return {"group": group} if kind.startswith("group.") else {}
+
+
+def _of_a_person(pick: _Choices) -> Row:
+    """An outcome that a person sets, or a label withdrawn; often neither."""
+    if pick.of(True, True, False):
+        return {}
+    outcome = pick.of(None, None, *range(len(OUTCOMES)))
+    hold_s = pick.of(None, 60, 5_000, 86_400, 30 * 86_400) if outcome else None
+    return {"label": UNDETERMINED, "outcome": outcome, "hold_s": hold_s}
 
 
 NO_PEER = (

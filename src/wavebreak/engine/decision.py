@@ -241,7 +241,7 @@ _TESTS = frozenset({"unanswered_evidence", "complaint_evidence"})
 
 
 def _basis(program: Program, lead: int, kind: int) -> str:
-    """What a decision rests on: its rule's basis, doubt for a score, else who ended something."""
+    """What a decision rests on: its rule's basis, doubt for a score, else who ended or set one."""
     if lead == BY_SCORE:
         return "doubt"
     if lead == NO_RULE:
@@ -257,7 +257,8 @@ def build_decision(
 
     `hit` is a record of dtype HIT with an outcome; `features` is the version of the catalog,
     `model` that of the model (None: no model). The deciding rule comes first. A decision by
-    the score alone has no rules; one without either ends enforcement (stage review).
+    the score alone has no rules; one without either ends enforcement, or is a person's (stage
+    review).
     """
     ids = [
         k for k in range(len(program.ids)) if int(hit["hits"]) >> k & 1 and not program.shadow[k]

@@ -128,6 +128,9 @@ def build_kernel_policy(
         benign_grace_s=duration_seconds(terms.benign_grace),
         tests=pack_terms(**msgspec.structs.asdict(program.policy.evidence)),
         keepalive=(program, guard, decide, weigh, refuse, model and model.keepalive),
+        person=program.of_basis("person"),
+        impossible=program.of_basis("impossible"),
+        new_chats_1d=terms.new_chats_1d,
     )
     return kernel if model is None else _with_model(kernel, model, program.policy.score.spares)
 

@@ -12,7 +12,16 @@ from typing import Any
 import numpy as np
 
 from wavebreak.engine.engine import Engine
-from wavebreak.features.layout import ENFORCEMENT, ON_DOUBT, SCORED, SCORED_AT, SHARDS, UNTIL
+from wavebreak.features.layout import (
+    EASED,
+    EASED_AT,
+    ENFORCEMENT,
+    ON_DOUBT,
+    SCORED,
+    SCORED_AT,
+    SHARDS,
+    UNTIL,
+)
 
 _OF_OUR_ACTIONS = (
     "refused", "answered", "changes_after_answer", "challenges_lapsed", "met", "action_at",
@@ -26,10 +35,10 @@ def switch_mode(engine: Engine, *, enforce: bool) -> None:
 
     From shadow to enforcement the outcomes in force are cleared, with what follows from them: rules
     that had fired may fire again (but those at registration, and labels, as after any outcome has
-    ended), strikes, refusals and first actions count from now. An outcome that a person's label
-    brought about is cleared too: label again. A grace period after a passed challenge or a label
-    `benign` goes on. From enforcement to shadow nothing is cleared: outcomes run on and refuse
-    nothing, until they end or enforcement begins again.
+    ended), strikes, refusals and first actions count from now. An outcome that a person set, or
+    that a label brought about, is cleared too: set it again. A grace period after a passed
+    challenge, a label `benign` or a person's `allow` goes on. From enforcement to shadow nothing is
+    cleared: outcomes run on and refuse nothing, until they end or enforcement begins again.
 
     Args:
         engine: An engine between two batches.
@@ -44,9 +53,11 @@ def switch_mode(engine: Engine, *, enforce: bool) -> None:
 def _clear_outcomes(engine: Engine) -> None:
     core = engine.core
     for s in range(SHARDS):
-        used = len(range(s, core.accounts, SHARDS))
-        _clear_rows(core.rows[s].records[:used], core.policy.keep)
+        rows = core.rows[s].records[: len(range(s, core.accounts, SHARDS))]
         rares = core.rares[s].records[: int(core.shards[s]["rare_n"])]
+        eased = rows["rare"][(rows["enforcement"] > 0) & (rows["rare"] > 0)].astype(np.int64) - 1
+        rares["spare"][eased] &= np.uint8(0xFF & ~(EASED << EASED_AT))
+        _clear_rows(rows, core.policy.keep)
         for name in _OF_OUR_ACTIONS:
             rares[name] = 0
     people = core.people.records[: core.accounts]

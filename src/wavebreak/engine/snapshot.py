@@ -23,14 +23,15 @@ from wavebreak.errors import SnapshotError
 from wavebreak.features import layout
 from wavebreak.features.memory import GrowableArray
 
-VERSION = 4
+VERSION = 5
 _MANIFEST = "manifest.json"
 _ALIGNED = 64
 # For ids of events, and for growth while the memory is allocated.
 _SPARE, _LEAST = 1.2, 1 << 20
 
 
-def _manifest(engine: Engine) -> dict[str, Any]:
+def manifest_of(engine: Engine) -> dict[str, Any]:
+    """Return what a snapshot says about the engine that it was made with."""
     return {
         "version": VERSION,
         "layout": layout.layout_digest(),
@@ -88,12 +89,12 @@ def copy_size(engine: Engine) -> int:
 def copy_state(engine: Engine, room: CopyBuffer) -> EngineState:
     """Copy an engine's state, so that another thread can write it while the engine goes on."""
     copies = {name: room.copy(array) for name, array in engine.dump().items()}
-    return EngineState(_manifest(engine), copies)
+    return EngineState(manifest_of(engine), copies)
 
 
 def save(engine: Engine, path: Path) -> None:
     """Write a snapshot; the file appears whole or not at all."""
-    write(EngineState(_manifest(engine), engine.dump()), path)
+    write(EngineState(manifest_of(engine), engine.dump()), path)
 
 
 def write(state: EngineState, path: Path) -> None:
@@ -130,7 +131,7 @@ def restore(engine: Engine, path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             manifest = json.loads(archive.read(_MANIFEST))
-            _check_manifest(manifest, _manifest(engine))
+            _check_manifest(manifest, manifest_of(engine))
             engine.load({n: _part(archive, n, sum_) for n, sum_ in manifest["sums"].items()})
             engine.set_mode(enforce=manifest["enforce"])
             switch_mode(engine, enforce=enforce)

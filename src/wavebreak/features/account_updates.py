@@ -17,11 +17,14 @@ from wavebreak.features.layout import (
     ATTESTED_KNOWN,
     BAD,
     BLAMED,
+    BLAMED_BY_EVIDENCE,
     BLOCKED,
     CONFIRMED,
     CONTACT,
     COUNTRY_KNOWN,
     COUNTRY_MISMATCH,
+    EASED,
+    EASED_AT,
     FOUND,
     GROUPED,
     HUNTED,
@@ -36,8 +39,12 @@ from wavebreak.features.layout import (
     REGISTERED_HERE,
     REPLIED,
     REPORTED,
+    SCORED,
+    SCORED_AT,
     STARTED,
     TRIAL,
+    WITHDRAWN_FINDING,
+    WITHDRAWN_REVERSAL,
     WROTE,
 )
 from wavebreak.features.memory import contribute, pairs_of, people_of, rares_of
@@ -69,7 +76,9 @@ from wavebreak.features.shared_state import (
 )
 from wavebreak.features.window_counters import advance_rare_counters, count_event
 from wavebreak.features.windows import add_to_nibble_ring, ring_total
+from wavebreak.schema.events import LABELS, UNDETERMINED
 
+ABUSIVE, BENIGN = LABELS.index("abusive"), LABELS.index("benign")
 ANSWER_S = 86_400
 ACCUSES_AT_MOST = 3
 LURK_LEAST_S, LURK_MOST_S = 3_600, 604_800
@@ -337,6 +346,7 @@ def _count_trial_complaint(w: Any, row: Any, r: Any, account: int, weight: int) 
     for j in range(3):
         row.complaint_bits[j] += terms[COMPLAINT_AT + (WEIGHTS + 1) * j + at]
     if complaint_value(terms, row) >= BLAME_FROM:
+        r.spare |= BLAMED_BY_EVIDENCE
         blame_entities(w, row, r, account)
 
 
@@ -387,15 +397,50 @@ def withdraw_blame(w: Any, row: Any, r: Any) -> None:
 
 
 @compiled()
+def _end_benign_grace(w: Any, row: Any) -> None:
+    """End the grace period of a label `benign`, in which every rule counts as fired."""
+    if row.fired | w.registration != -1:
+        return
+    row.fired &= w.keep
+    row.flags = np.int64(row.flags) & ~(SCORED << SCORED_AT)
+    if row.enforcement == 0:
+        row.until = 0
+
+
+@compiled()
+def _withdraw_label(w: Any, row: Any, r: Any, account: int) -> None:
+    """Withdraw earlier labels: blame that no complaint evidence shares, and what linking knows.
+
+    What a label `benign` made the account forget stays forgotten, and reporters whom a label
+    confirmed or refuted keep their record.
+    """
+    flags = np.int64(row.flags)
+    if flags & LABEL_ABUSIVE and not r.spare & BLAMED_BY_EVIDENCE:
+        withdraw_blame(w, row, r)
+        contribute(w, FOUND, account, WITHDRAWN_FINDING)
+    if flags & LABEL_BENIGN:
+        contribute(w, FOUND, account, WITHDRAWN_REVERSAL)
+        _end_benign_grace(w, row)
+    row.flags = np.int64(row.flags) & ~(LABEL_ABUSIVE | LABEL_BENIGN)
+
+
+@compiled()
 def apply_label(w: Any, row: Any, r: Any, ev: Any) -> bool:
-    """Apply a label. True for `benign`, which ends enforcement."""
-    if ev.label == 0:
+    """Apply a label. True for `benign` and `undetermined`, after which no rule is evaluated."""
+    if ev.label == ABUSIVE:
+        if not row.flags & LABEL_ABUSIVE:
+            # A person's word is new evidence, also in a grace period.
+            row.fired &= ~w.person
         row.flags = (np.int64(row.flags) | LABEL_ABUSIVE) & ~LABEL_BENIGN
         blame_entities(w, row, r, int64(ev.account))
         settle_reporters(w, r, CONFIRMED)
         return False
-    if ev.label != 1:
+    if ev.label == UNDETERMINED:
+        _withdraw_label(w, row, r, int64(ev.account))
+        return True
+    if ev.label != BENIGN:
         return False
+    r.spare = np.int64(r.spare) & ~(BLAMED_BY_EVIDENCE | EASED << EASED_AT)
     withdraw_blame(w, row, r)
     contribute(w, FOUND, int64(ev.account), -1)
     advance_windows(row)

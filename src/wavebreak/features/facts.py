@@ -56,14 +56,15 @@ its offset in rows."""
 _READ = (
     "id", "account", "peer", "network", "block", "device", "client", "type", "size", "count",
     "hits", "attempts", "media", "verification", "channel", "label", "in_contacts", "broadcast",
-    "linked", "attested", "group", "template", "number_country", "network_country",
+    "linked", "attested", "group", "template", "number_country", "network_country", "outcome",
+    "hold_s",
 )  # fmt: skip
 _TEXTS = np.array([LOG_SCHEMA.field(name).type == pa.string() for name in _READ], np.int64)
 _AROUND = ("network", "block", "device", "client")
 (
     _ID, _ACCOUNT, _, _NETWORK, _, _, _CLIENT, _TYPE, _SIZE, _COUNT, _HITS, _ATTEMPTS, _MEDIA,
     _VERIFICATION, _CHANNEL, _LABEL, _CONTACTS, _BROADCAST, _LINKED, _ATTESTED, _GROUP, _TEMPLATE,
-    _NUMBERS, _NETWORKS,
+    _NUMBERS, _NETWORKS, _OUTCOME, _HOLD_S,
 ) = range(len(_READ))  # fmt: skip
 _PREFIXES = np.frombuffer(b"nbdc", np.uint8)
 _PLATFORM = CHANNELS.index("business_platform")
@@ -181,6 +182,9 @@ def _fill_events(columns: Any, ts: Any, drop: Any, events: Any) -> None:
         ev.verification = _integer(columns[_VERIFICATION], i, 1, UNKNOWN, _U1)
         ev.label = _integer(columns[_LABEL], i, 1, UNKNOWN, _U1)
         ev.channel = _integer(columns[_CHANNEL], i, 1, UNKNOWN, _U1)
+        ev.outcome = _integer(columns[_OUTCOME], i, 1, UNKNOWN, _U1)
+        if ev.outcome != UNKNOWN:
+            ev.size = max(_integer(columns[_HOLD_S], i, 4, 0, _U4), 0)
         if _is_given(columns[_TEMPLATE], i):
             # Only the business platform sends templates, whether or not the channel is given.
             ev.channel = _PLATFORM

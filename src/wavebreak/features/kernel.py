@@ -59,10 +59,13 @@ from wavebreak.features.layout import (
     ADDED,
     BARRED,
     BLOCKED,
+    BY_PERSON,
     BY_SCORE,
     CHALLENGE,
     CONTACT,
     DELETED,
+    EASED,
+    EASED_AT,
     ENFORCEMENT,
     GROUPED,
     HELD,
@@ -73,12 +76,14 @@ from wavebreak.features.layout import (
     MET_LIMIT,
     NO_RULE,
     ON_DOUBT,
+    OUTCOMES,
     PLACED,
     REPLIED,
     RESTRICT,
     SCORED,
     SCORED_AT,
     SHARD_BITS,
+    STAGES,
     TAKEN,
     TO_GROUP,
     UNTIL,
@@ -120,6 +125,7 @@ from wavebreak.features.shared_state import is_young
 from wavebreak.features.values import SIZE, compute_features
 from wavebreak.features.window_counters import count_event
 from wavebreak.features.windows import ring_total
+from wavebreak.schema.events import UNDETERMINED
 
 _count_group_send = count_event("group_send")
 _count_group_created = count_event("group_created")
@@ -251,7 +257,7 @@ def _apply_plain(sh: Any, row: Any, ev: Any, kind: int, local: int, now: int) ->
 def apply_event(
     w: Any, sh: Any, row: Any, ev: Any, kind: int, local: int, now: int, barred: bool
 ) -> bool:
-    """Update an account's state. True when the event ends enforcement on the account."""
+    """Update an account's state. True when the event ends or sets enforcement on the account."""
     if kind == SENT:
         _apply_send(w, sh, row, ev, local, now, barred)
     elif kind == RECEIVED:
@@ -305,15 +311,39 @@ DELTAS_A_FACT = 40
 """Most contributions of one account event (label 4 + 4 + 5, decision three more, registration 12,
 first contact 8)."""
 NO_CHANGE = 255
+N_OUTCOMES, REVIEW = len(OUTCOMES), STAGES.index("review")
+LAST_SECOND = 0xFFFFFFFF
+"""The latest end of an outcome (s)."""
+
+
+@compiled()
+def _begin_grace(w: Any, sh: Any, row: Any) -> bool:
+    """Note what expired; whether a grace period begins, where a person had eased an outcome.
+
+    It is counted from the end of what was in force last. Rules on the impossible may fire.
+    """
+    if row.rare == 0:
+        return False
+    r = rares_of(sh)[np.int64(row.rare) - 1]
+    if row.enforcement == CHALLENGE:
+        r.challenges_lapsed = min(np.int64(r.challenges_lapsed) + 1, 255)
+    if not (np.int64(r.spare) >> EASED_AT) & EASED:
+        return False
+    ends = min(np.int64(row.until) + w.benign_grace_s, LAST_SECOND)
+    if row.enforcement == 0 or row.clock >= ends:
+        r.spare = np.int64(r.spare) & ~(EASED << EASED_AT)
+        return False
+    row.until = ends
+    row.enforcement = 0
+    row.quota = 0
+    row.fired &= ~w.impossible
+    return True
 
 
 @compiled()
 def expire_enforcement(w: Any, sh: Any, row: Any) -> None:
     """End enforcement that has expired at the account's clock."""
-    if row.until > 0 and row.clock >= row.until:
-        if row.enforcement == CHALLENGE and row.rare > 0:
-            r = rares_of(sh)[np.int64(row.rare) - 1]
-            r.challenges_lapsed = min(np.int64(r.challenges_lapsed) + 1, 255)
+    if row.until > 0 and row.clock >= row.until and not _begin_grace(w, sh, row):
         row.until = 0
         row.enforcement = 0
         row.quota = 0
@@ -357,10 +387,12 @@ def _ease_enforcement(w: Any, sh: Any, row: Any, account: int, kind: int) -> int
     """Ease enforcement after a passed challenge or a label `benign`; return the outcome in force.
 
     A label and a passed challenge end it, with a grace period; a challenge that is passed under a
-    limit raises the allowance until the limit ends.
+    limit raises the allowance until the limit ends. Where a person had eased what was in force,
+    the grace period after a passed challenge is that of a label.
     """
     now = np.int64(row.clock)
-    passes = int64(rare_row(sh, row).challenges_passed) - 1
+    r = rare_row(sh, row)
+    passes = int64(r.challenges_passed) - 1
     if kind != LABELLED and row.enforcement == LIMIT:
         raised = max(int64(RAISE) >> min(passes, int64(3)), 2)
         row.quota = min(np.int64(row.quota) + raised, HELD - 1)
@@ -373,10 +405,69 @@ def _ease_enforcement(w: Any, sh: Any, row: Any, account: int, kind: int) -> int
         row.fired = ~w.registration
         row.flags = np.int64(row.flags) | SCORED << SCORED_AT
         row.until = now + w.benign_grace_s
+    elif (np.int64(r.spare) >> EASED_AT) & EASED:
+        row.until = now + max(w.grace_s, w.benign_grace_s)
     else:
         row.until = now + w.grace_s
     _publish_enforcement(w, row, account)
     return int64(0)
+
+
+@compiled()
+def _rest_rules(w: Any, sh: Any, row: Any) -> None:
+    """Let the rules rest whose evidence a person has seen, who chose an outcome.
+
+    Those that had fired, and those whose conditions hold now on any kind of account event, though
+    none has come yet. Rules on the impossible may fire again: they judge new acts.
+    """
+    advance_windows(row)
+    compute_features(w, sh, row)
+    holding = call_int64(w.rules, w.values, int64(-1)) & w.enabled & w.enforced & ~w.registration
+    row.fired = (np.int64(row.fired) | holding) & ~w.impossible
+
+
+@compiled()
+def _note_outcome(row: Any, r: Any, outcome: int, position: int, at: int) -> None:
+    """Note an outcome that a person set: no strike, and no answer to acts unless it is severer."""
+    if outcome > row.enforcement and outcome >= CHALLENGE:
+        r.answered = np.int64(row.clock) + 1
+    r.met |= MET_CHALLENGE if outcome == CHALLENGE else (MET_LIMIT if outcome == LIMIT else 0)
+    row.worst = max(np.int64(row.worst), outcome)
+    if outcome >= RESTRICT:
+        _note_action(r, np.int64(REVIEW), position, at)
+
+
+@compiled()
+def _set_outcome(w: Any, sh: Any, row: Any, ev: Any, position: int, account: int) -> int:
+    """Put the outcome that a person chose in place of the one in force; return it.
+
+    It lasts for the hold given, counted from the event's time, or until somebody ends it, and the
+    rules whose evidence is there rest as long. Where it is milder than what was in force, they rest
+    until the grace period of a label `benign` has passed after its end (`allow`: from now); on
+    after a severer one too, unless it is as severe as what a person had eased: then that is
+    restored, with what may follow. `allow` where nothing is in force leaves all as it is. Later
+    decisions replace an outcome only by what is severer, with an end of its own.
+    """
+    r = rare_row(sh, row)
+    outcome, before = int64(ev.outcome), int64(row.enforcement)
+    eased = int64(max(before, (np.int64(r.spare) >> EASED_AT) & EASED))
+    if outcome > 0 or before > 0:
+        _rest_rules(w, sh, row)
+    if outcome >= eased:
+        eased = int64(0)
+    r.spare = (np.int64(r.spare) & ~(EASED << EASED_AT)) | eased << EASED_AT | BY_PERSON
+    if outcome == 0 and before == 0:
+        return outcome
+    _note_outcome(row, r, outcome, position, ev.ts)
+    row.enforcement = outcome
+    row.quota = w.new_chats_1d if outcome == LIMIT else 0
+    row.flags = np.int64(row.flags) & ~ON_DOUBT
+    if outcome == 0:
+        row.until = min(np.int64(row.clock) + w.benign_grace_s, LAST_SECOND)
+    else:
+        row.until = min(ev.ts // 1000 + np.int64(ev.size), LAST_SECOND) if ev.size > 0 else 0
+    _publish_enforcement(w, row, account)
+    return outcome
 
 
 @compiled()
@@ -399,6 +490,12 @@ def _count_strike(row: Any, r: Any, stage: int, position: int, at: int) -> None:
     did is no evidence, or one false restriction would lead to the next.
     """
     row.strikes = min(np.int64(row.strikes) + 1, 255)
+    _note_action(r, stage, position, at)
+
+
+@compiled()
+def _note_action(r: Any, stage: int, position: int, at: int) -> None:
+    """Note the first restriction or worse, and what was reported before it."""
     if r.action_at == 0:
         r.action_at = at + 1
         r.action_position = position
@@ -408,16 +505,28 @@ def _count_strike(row: Any, r: Any, stage: int, position: int, at: int) -> None:
 
 
 @compiled()
+def _end_beside_person(row: Any, r: Any, outcome: int, until: int) -> int:
+    """End of a decision: a narrower limit does not end before the limit that a person set."""
+    if outcome != LIMIT or row.enforcement != LIMIT or not r.spare & BY_PERSON:
+        r.spare = np.int64(r.spare) & ~BY_PERSON
+        return until
+    return int64(0) if row.until == 0 else max(until, int64(row.until))
+
+
+@compiled()
 def _enforce(
     w: Any, sh: Any, row: Any, answer: int, kind: int, position: int, at: int, account: int
 ) -> None:
     """Put a decision into force: outcome, end, effect on shared state."""
     outcome = answer & 255
+    until = (answer >> 16) & 0xFFFFFFFF
+    if outcome >= CHALLENGE:
+        until = _end_beside_person(row, rare_row(sh, row), outcome, until)
     row.enforcement = outcome
     row.quota = (answer >> 48) & 255
     on_doubt = ON_DOUBT if (answer >> 56) & 1 else np.int64(0)
     row.flags = (np.int64(row.flags) & ~ON_DOUBT) | on_doubt
-    row.until = (answer >> 16) & 0xFFFFFFFF
+    row.until = until
     row.worst = max(np.int64(row.worst), outcome)
     if outcome >= CHALLENGE:
         r = rare_row(sh, row)
@@ -521,7 +630,13 @@ def _process_event(w: Any, sh: Any, ev: Any, role: int, kind: int, position: int
             return
     was = progress(row, role, kind)
     if apply_event(w, sh, row, ev, kind, local, now, barred):
-        outcome = _ease_enforcement(w, sh, row, account, kind)
+        if kind == LABELLED and ev.label == UNDETERMINED:
+            if ev.outcome >= N_OUTCOMES:
+                # Labels alone are withdrawn: what is in force stays.
+                return
+            outcome = _set_outcome(w, sh, row, ev, position, account)
+        else:
+            outcome = _ease_enforcement(w, sh, row, account, kind)
         _record_hit(w, row, position, ev.ts, account, role, kind, 0, outcome, NO_RULE, 0)
         return
     point = w.scoring > 0 and is_scoring_point(sh, row, ev, role, kind, was)

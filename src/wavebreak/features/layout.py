@@ -17,6 +17,7 @@ import numpy as np
 
 from wavebreak.features.catalog import FEATURES
 from wavebreak.features.window_counters import COUNTERS, RARE_COUNTERS, ROW_COUNTERS, Counter
+from wavebreak.schema.events import OUTCOMES as OUTCOMES
 
 SHARDS: Final = 64
 """Logical shards: a fixed number, so that decisions do not depend on the number of workers."""
@@ -30,8 +31,6 @@ NONE: Final = 0xFFFFFFFF
 """Slot of "no account"."""
 FORGET_BUCKETS: Final = 386
 """Buckets of 40,320 s (180 days) after which a pair without messages expires."""
-OUTCOMES: Final = ("allow", "observe", "challenge", "limit", "restrict", "suspend", "ban")
-"""Outcomes, least to most severe; a code is an index."""
 CHALLENGE, LIMIT, RESTRICT = range(2, 5)
 """Codes of the outcomes that the kernel treats apart."""
 STAGES: Final = ("registration", "messaging", "feedback", "review")
@@ -133,6 +132,13 @@ SCORED_AT, SCORED = 10, 7
 """Three bits from bit 10: the most severe outcome that a score has led to, until it ends."""
 # RARE.met: outcomes below a restriction that the account has had
 MET_CHALLENGE, MET_LIMIT = 1, 2
+# RARE.spare (a new name would be another layout, and with it another version of the features):
+# whether complaint evidence has blamed the account, whoever else did; in three bits from EASED_AT
+# the most severe outcome that a person has eased, until the grace period has run out; and whether
+# a limit in force was set by a person.
+BLAMED_BY_EVIDENCE = 1
+EASED_AT, EASED = 1, 7
+BY_PERSON = 16
 
 PAIR = np.dtype([("key", "u8"), ("value", "u8")])
 """A known pair. key: owner's local slot << 32 | peer's slot, plus one. value: flags (9 bits), the
@@ -174,9 +180,11 @@ EVENT = np.dtype(
     [("ts", "i8"), ("account", "u4"), ("peer", "u4"), ("network", "u4"), ("block", "u4"),
      ("device", "u4"), ("client", "u4"), ("size", "u4"), ("count", "u4"), ("hits", "u4"),
      ("attempts", "u2"), ("flags", "u2"), ("type", "u1"), ("media", "u1"), ("verification", "u1"),
-     ("channel", "u1"), ("label", "u1"), ("drop", "u1"), ("spare", "u2")], align=True
+     ("channel", "u1"), ("label", "u1"), ("drop", "u1"), ("outcome", "u1"), ("spare", "u1")],
+    align=True,
 )  # fmt: skip
-"""One event as the fan-out passes it on: numbers only. Entities plus one; 0 is "not given"."""
+"""One event as the fan-out passes it on: numbers only. Entities plus one; 0 is "not given".
+`outcome` is the one that a label sets (UNKNOWN: none), and `size` then its hold in seconds."""
 BARRED = 3
 """EVENT.drop of an act that its own enforcement refused; 1: a repeated event, 2: a late one."""
 CONTACT_KNOWN, IN_CONTACTS, BROADCAST, LINKED = 1, 2, 4, 8
@@ -211,7 +219,9 @@ CONFIRMED, REFUTED, HUNTED, COURTED, BORN, ENFORCEMENT, UNTIL = range(7, 14)
 ON_NETWORK, ON_BLOCK, ON_DEVICE, ACCUSED = range(14, 18)
 TRIED, FOUND, TAKEN = range(18, 21)
 """Facts for linking, which merge into nothing here: a stranger written to first (amount: its
-slot); found abusive by outside evidence (1), or not so after all (-1); a takeover found."""
+slot); found abusive by outside evidence (1), not so after all (-1), or one of the two withdrawn
+(WITHDRAWN_FINDING, WITHDRAWN_REVERSAL); a takeover found."""
+WITHDRAWN_FINDING, WITHDRAWN_REVERSAL = 0, 2
 
 WORKER = np.dtype(
     [(name, "i8") for name in (
@@ -223,6 +233,8 @@ WORKER = np.dtype(
         # The policy: addresses of C functions and packed numbers, bit masks over rules or kinds.
         "guard", "rules", "decide", "refuse", "policy", "wake", "keep", "registration", "messaging",
         "enabled", "enforced", "grace_s", "benign_grace_s", "enforce",
+        # Rules on a person's word and on the impossible; new chats a day of a person's limit.
+        "person", "impossible", "new_chats_1d",
         # The model: addresses of its C functions, packed numbers and calibration; whether scoring
         # points are evaluated, and recorded.
         "score", "weigh", "model", "margins", "chances", "steps", "scoring", "record", "spared",

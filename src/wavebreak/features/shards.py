@@ -49,6 +49,8 @@ class KernelPolicy:
     int64 fired, int64 silent)`, which returns the outcome that a score asks for; `margins` (int64,
     rising) and `chances` (float64, one more) are the calibration. `spared` are the channels (bits)
     on which the score asks for nothing. `tests` are the increments of the sequential tests.
+    `person` and `impossible` are the rules of that basis, `new_chats_1d` what a limit that a person
+    sets leaves.
     """
 
     guard: int
@@ -72,6 +74,9 @@ class KernelPolicy:
     margins: Any = field(repr=False, default_factory=lambda: np.zeros(0, np.int64))
     chances: Any = field(repr=False, default_factory=lambda: np.zeros(1))
     spared: int = 0
+    person: int = 0
+    impossible: int = 0
+    new_chats_1d: int = 0
 
     def into(self, w: Any) -> None:
         """Write the policy into a worker's record (dtype WORKER)."""
@@ -85,6 +90,8 @@ class KernelPolicy:
         w["score"], w["model"], w["weigh"] = self.score, self.model, self.weigh
         w["margins"], w["chances"] = self.margins.ctypes.data, self.chances.ctypes.data
         w["steps"], w["spared"] = self.margins.size, self.spared
+        w["person"], w["impossible"] = self.person, self.impossible
+        w["new_chats_1d"] = self.new_chats_1d
 
 
 def policy_without_rules() -> KernelPolicy:

@@ -24,6 +24,7 @@ from wavebreak.features.layout import (
     SHARD_BITS,
     TAKEN,
     TRIED,
+    WITHDRAWN_REVERSAL,
     WROTE,
 )
 from wavebreak.features.memory import GrowableArray, rows_of
@@ -186,13 +187,17 @@ class Linker:
         return self._write_marks(core.shards)
 
     def _judge(self, facts: Any) -> None:
-        """Note who was found abusive by outside evidence, and whom a person found benign."""
+        """Note who was found abusive by outside evidence, whom a person found benign, and whom not.
+
+        A withdrawn label `benign` takes its reversal back; what it had made forgotten stays so.
+        """
         for fact in facts:
-            state = self._states.records[fact["key"]]
-            if fact["amount"] > 0:
-                state["found"] = 1
+            state, amount = self._states.records[fact["key"]], int(fact["amount"])
+            if amount == WITHDRAWN_REVERSAL:
+                state["reversals"] = max(int(state["reversals"]) - 1, 0)
             else:
-                state["found"], state["reversals"] = 0, min(int(state["reversals"]) + 1, 255)
+                state["found"] = amount > 0
+                state["reversals"] = min(int(state["reversals"]) + (amount < 0), 255)
 
     def _meet_targets(self, facts: Any, epoch: int) -> None:
         pairs = np.unique(facts["amount"].astype(np.int64) << 32 | facts["key"].astype(np.int64))

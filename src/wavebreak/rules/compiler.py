@@ -130,6 +130,10 @@ class Program:
         """Mask of the enabled rules of a stage."""
         return self._mask(lambda rule: rule.stage == stage)
 
+    def of_basis(self, basis: str) -> int:
+        """Mask of the enabled rules of a basis."""
+        return self._mask(lambda rule: rule.basis == basis)
+
     def _enabled_rules(self) -> list[Rule]:
         return [rule for rule in self.policy.rules if rule.id not in self.not_covered]
 

@@ -15,6 +15,7 @@ from wavebreak.features.layout import OUTCOMES as OUTCOMES
 from wavebreak.features.layout import STAGES as STAGES
 from wavebreak.rules.conditions import When, expression_of
 from wavebreak.schema.events import Channel
+from wavebreak.schema.events import Outcome as Outcome
 
 TIMED = frozenset({"challenge", "limit", "restrict", "suspend"})
 """Outcomes that end by themselves and therefore need `for`."""
@@ -34,7 +35,6 @@ silences. `evidence`: what recipients did, by a test with a stated bound; `impos
 person can do; `takeover`: marks of a hijacked account, whose owner is asked; `tie`: ties to
 accounts found abusive, beside evidence of the account's own; `person`: somebody has judged it."""
 
-Outcome = Literal["allow", "observe", "challenge", "limit", "restrict", "suspend", "ban"]
 Basis = Literal["doubt", "takeover", "evidence", "impossible", "tie", "person"]
 Stage = Literal["registration", "messaging", "feedback", "review"]
 Word = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{1,47}$")]

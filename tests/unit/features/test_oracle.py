@@ -195,6 +195,41 @@ def test_label_benign_restores_entities_that_were_blamed() -> None:
     assert 1.39 / 21 < second <= 1.4 / 21
 
 
+def _blame(*judged: tuple[str, int]) -> float:
+    """`network_bad` as a neighbour sees it after labels and complaints about `a`, in turn."""
+    events = [event("account.registered", 0, WEEK_100, "a", network="n1")]
+    events += sends(1, WEEK_100 + 1, [f"p{i}" for i in range(12)])
+    for kind, label in judged:
+        at = WEEK_100 + len(events) * 60_000
+        if kind == "complaints":
+            events += [
+                event("user.blocked", len(events) + i, at + i, f"p{i}", peer="a")
+                for i in range(label)
+            ]
+        else:
+            events += [event("label.assigned", len(events), at, "a", label=label)]
+    at = WEEK_100 + len(events) * 60_000
+    events += [event("account.registered", len(events), at, "c", network="n1")]
+    return round(values_after(events, "c")["network_bad"], 3)
+
+
+def test_undetermined_withdraws_the_blame_of_a_label() -> None:
+    clean, blamed = _blame(), _blame(("label", 0))
+    assert blamed > clean
+    assert _blame(("label", 0), ("label", 2)) == clean
+    assert _blame(("label", 0), ("label", 2), ("label", 0)) == blamed
+    assert _blame(("label", 0), ("label", 2), ("label", 2)) == clean
+
+
+@pytest.mark.parametrize("first", [("complaints", 9), ("label", 0)])
+def test_undetermined_keeps_the_blame_of_complaints(first: tuple[str, int]) -> None:
+    then = ("label", 0) if first[0] == "complaints" else ("complaints", 9)
+    blamed = _blame(("complaints", 9))
+    assert blamed > _blame()
+    assert _blame(first, then, ("label", 2)) == blamed
+    assert _blame(first, then, ("label", 1)) == _blame()
+
+
 def test_receiving_raises_no_count_against_the_receiver() -> None:
     events = sends(0, WEEK_100, ["b"] * 30)
     values = values_after(events, "b")

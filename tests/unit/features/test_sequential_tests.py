@@ -135,7 +135,7 @@ def _lives(seed: int) -> list[Row]:
         elif kind == "message.undeliverable":
             row |= {"account": sender, "peer": peer}
         elif kind == "label.assigned":
-            row |= {"account": sender, "label": chance.choice((0, 1)), "source": 0}
+            row |= {"account": sender, "label": chance.choice((0, 0, 1, 2)), "source": 0}
         elif kind == "session.started":
             row |= {"account": sender, "device": chance.choice(("d1", "d2")),
                     "linked": chance.choice((None, True))}  # fmt: skip

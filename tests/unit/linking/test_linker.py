@@ -11,7 +11,17 @@ import numpy as np
 import pytest
 
 from oracle.linking import Facts, LinkingOracle, Places
-from wavebreak.features.layout import DELTA, FOUND, JOINED, ON_DEVICE, SHARDS, TAKEN, TRIED
+from wavebreak.features.layout import (
+    DELTA,
+    FOUND,
+    JOINED,
+    ON_DEVICE,
+    SHARDS,
+    TAKEN,
+    TRIED,
+    WITHDRAWN_FINDING,
+    WITHDRAWN_REVERSAL,
+)
 from wavebreak.features.sequential_tests import pack_terms
 from wavebreak.features.shards import ShardedKernel, policy_without_rules
 from wavebreak.linking import Kind, Linker
@@ -109,9 +119,9 @@ def _random_turns(
             facts.registered.append(account)
             deltas += [(ON_DEVICE, account, 1), (JOINED, 1, account + 1)]
         for account in {rng.randrange(20) for _ in range(rng.randrange(3))}:
-            abusive = rng.random() < 0.7
-            facts.judged.append((account, abusive))
-            deltas.append((FOUND, account, 1 if abusive else -1))
+            judgement = rng.choice((1, 1, 1, -1, WITHDRAWN_FINDING, WITHDRAWN_REVERSAL))
+            facts.judged.append((account, judgement))
+            deltas.append((FOUND, account, judgement))
         yield facts, deltas
 
 
@@ -173,6 +183,26 @@ def test_a_reversal_weakens_the_edges_of_an_account() -> None:
     world.turn((FOUND, 2, -1), (FOUND, 3, -1))
     assert world.sets() == []
     assert world.row(1)["tied_found"] == 0
+
+
+def test_a_withdrawn_reversal_restores_the_edges() -> None:
+    world = World(60)
+    world.turn(*_share_targets(30, 1, 2))
+    world.turn((FOUND, 2, 1))
+    world.turn((FOUND, 2, -1))
+    assert world.sets() == []
+    world.turn((FOUND, 2, WITHDRAWN_REVERSAL))
+    assert world.sets() == [("a1", "a2")]
+    assert world.row(1)["tied_found"] == 0
+
+
+def test_a_withdrawn_finding_weakens_no_edge() -> None:
+    world = World(60)
+    world.turn(*_share_targets(30, 1, 2))
+    world.turn((FOUND, 2, 1))
+    assert world.row(1)["tied_found"] == 1
+    world.turn((FOUND, 2, WITHDRAWN_FINDING))
+    assert (world.sets(), world.row(1)["tied_found"]) == ([("a1", "a2")], 0)
 
 
 def test_a_successor_counts_double() -> None:
