@@ -10,6 +10,8 @@ from typing import Any
 from wavebreak.errors import FileError
 
 LABELS = ("abusive", "benign")
+WITHDRAWN = "undetermined"
+"""In place of a label: withdraws what was said of the account before."""
 UNNAMED = "unnamed"
 
 
@@ -26,11 +28,12 @@ class Label:
 def read_labels(path: Path) -> list[Label]:
     """Read a labels file: a CSV with the header `account,label,family,operator`.
 
-    A line may be repeated. The column `operator` is optional.
+    A line may be repeated. The column `operator` is optional. A line with the label `undetermined`
+    withdraws the lines about its account above it.
 
     Raises:
-        FileError: A column is missing, a label is neither abusive nor benign, or two lines
-            disagree about one account.
+        FileError: A column is missing, a label is neither abusive, benign nor undetermined, or two
+            lines disagree about one account.
 
     """
     try:
@@ -74,6 +77,9 @@ def _add_row(
             f"{path}: line {line}, field account is empty",
             fix="write the account's id, or delete the line",
         )
+    if label.label == WITHDRAWN:
+        labels.pop(label.account, None)
+        return
     if label.label not in LABELS:
         raise FileError(
             f"{path}: line {line}, field label must be abusive or benign",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from wavebreak.errors import FileError, TrainingError
-from wavebreak.evaluation.labels import LABELS, UNNAMED
+from wavebreak.evaluation.labels import LABELS, UNNAMED, WITHDRAWN
 from wavebreak.training.config import LabelSource
 
 Key = tuple[str, str]
@@ -25,7 +25,10 @@ UNDATED = -1
 
 @dataclass(frozen=True, slots=True)
 class LabelVote:
-    """What a source says of one account; `ts` is when it became known (ms), UNDATED if not said."""
+    """What a source says of one account; `ts` is when it became known (ms), UNDATED if not said.
+
+    `label` is abusive, benign, or undetermined, which withdraws earlier votes on the account.
+    """
 
     world: str
     account: str
@@ -67,6 +70,8 @@ def resolve_votes(
 ) -> Labels:
     """Take for each account the vote of the highest rank, and of one rank the latest.
 
+    A vote `undetermined` withdraws the votes on its account before it, whoever cast them: of dated
+    votes those up to its time, of undated ones those earlier in `votes`.
     Claims that became known after `until` (ms) are not heard. Family and operator come from the
     vote taken, or else from one that agrees with it. Raises `TrainingError` for a source that has
     no rank.
@@ -82,7 +87,10 @@ def resolve_votes(
         if until is None or vote.ts <= until:
             heard.setdefault((vote.world, vote.account), []).append(vote)
     undecided = 0
-    for key, said in heard.items():
+    for key, cast in heard.items():
+        said = _not_withdrawn(cast)
+        if not said:
+            continue
         said.sort(key=lambda c: (-sources[c.source].rank, -c.ts))
         made.votes.update((c.source, c.label) for c in said)
         taken = said[0]
@@ -94,6 +102,17 @@ def resolve_votes(
         else:
             made.resolved[key] = _resolved_label(taken, said, sources[taken.source].weight)
     return Labels(made.resolved, made.votes, made.contradictions, undecided)
+
+
+def _not_withdrawn(cast: list[LabelVote]) -> list[LabelVote]:
+    """Return the votes on one account that no later `undetermined` withdraws, by their time."""
+    said: list[LabelVote] = []
+    for vote in sorted(cast, key=lambda c: c.ts):
+        if vote.label == WITHDRAWN:
+            said = [c for c in said if (c.ts == UNDATED) != (vote.ts == UNDATED)]
+        else:
+            said.append(vote)
+    return said
 
 
 def _resolved_label(taken: LabelVote, said: list[LabelVote], weight: float) -> ResolvedLabel:
@@ -132,7 +151,7 @@ def _parse_vote(path: Path, line: int, row: dict[str, Any], world: str) -> Label
             fix="write one value a column; quote a value that holds a comma",
         )
     values = {name: str(value).strip() for name, value in row.items()}
-    if not values["account"] or values["label"] not in LABELS:
+    if not values["account"] or values["label"] not in (*LABELS, WITHDRAWN):
         raise FileError(
             f"{path}: line {line} names no account, or a label neither abusive nor benign",
             fix="write abusive or benign in small letters; leave accounts of unknown kind out",

@@ -43,6 +43,21 @@ def test_tied_votes_leave_the_account_undecided() -> None:
     assert made.resolved == {}
 
 
+def test_undetermined_withdraws_earlier_votes_of_all() -> None:
+    votes = [said("abusive", "appeal", 10), said("undetermined", "analyst", 20)]
+    assert resolve_votes(votes, SHIPPED.sources).resolved == {}
+    assert resolve_votes(votes, SHIPPED.sources, until=15).resolved["", "a"].abusive
+    again = [*votes, said("benign", "honeypot", 30)]
+    assert not resolve_votes(again, SHIPPED.sources).resolved["", "a"].abusive
+
+
+def test_undetermined_dated_leaves_undated_votes() -> None:
+    votes = [said("abusive", "file"), said("undetermined", "analyst", 20)]
+    assert resolve_votes(votes, SHIPPED.sources).resolved["", "a"].abusive
+    votes.append(said("undetermined", "file"))
+    assert resolve_votes(votes, SHIPPED.sources).resolved == {}
+
+
 def test_vote_of_unranked_source_is_refused() -> None:
     with pytest.raises(TrainingError, match="no rank"):
         resolve_votes([said("benign", "rumour")], SHIPPED.sources)
