@@ -30,9 +30,13 @@ def deciders(decision: dict[str, Any]) -> list[str]:
 
     >>> deciders({"rules": ["blast"], "score": 0.9}), deciders({"rules": [], "score": 0.987})
     (['blast'], ['the model (0.987)'])
+    >>> deciders({"rules": [], "basis": "person"})
+    ['a person']
     """
     if decision.get("rules"):
         return list(decision["rules"])
+    if is_set_by_person(decision):
+        return ["a person"]
     score = decision.get("score")
     return ["–"] if score is None else [f"the model ({number(score, 3)})"]
 
@@ -344,9 +348,10 @@ def _decision_sentence(explanation: Explanation, decision: dict[str, Any]) -> st
     would = "would have been" if explanation.shadow else "was"
     age = f", {span(at - since)} after it {_start_event(explanation)}," if at > since else ""
     when = moment(at, since=since)
-    line = (
-        f"{'At' if len(when) == 8 else 'On'} {when}{age} it {would} {_DONE.get(outcome, outcome)}"
-    )
+    begin = f"{'At' if len(when) == 8 else 'On'} {when}{age}"
+    if is_set_by_person(decision):
+        return f"{begin} {person_clause(decision, shadow=explanation.shadow)}."
+    line = f"{begin} it {would} {_DONE.get(outcome, outcome)}"
     if decision.get("until") is not None:
         line += f" for {span(int(decision['until']) - at)}"
     rules = decision.get("rules") or []
@@ -360,6 +365,27 @@ def _decision_sentence(explanation: Explanation, decision: dict[str, Any]) -> st
     line = f"{line}{describe_score(decision)}{'; ' if basis else ''}{basis}."
     evidence = evidence_sentence(decision)
     return f"{line} {evidence}" if evidence else line
+
+
+def is_set_by_person(decision: dict[str, Any]) -> bool:
+    """Whether a person chose the outcome itself, or ended the one in force; no rule decided."""
+    return decision.get("basis") == "person" and not decision.get("rules")
+
+
+def person_clause(decision: dict[str, Any], *, shadow: bool = False) -> str:
+    """Say in words which outcome a person set, and until when.
+
+    >>> person_clause({"outcome": "restrict", "until": 1_772_625_600_000})
+    'a person set restrict until 4 March 2026, 12:00:00 UTC'
+    >>> person_clause({"outcome": "ban"}), person_clause({"outcome": "allow"}, shadow=True)
+    ('a person set ban, without an end', 'a person would have ended what was in force')
+    """
+    if decision["outcome"] == "allow":
+        return f"a person {'would have ' if shadow else ''}ended what was in force"
+    done = "would have set" if shadow else "set"
+    until = decision.get("until")
+    ends = ", without an end" if until is None else f" until {moment(int(until))}"
+    return f"a person {done} {decision['outcome']}{ends}"
 
 
 def _start_event(explanation: Explanation) -> str:
