@@ -63,7 +63,7 @@ class Answer(BaseHTTPRequestHandler):
 class Receiver(ThreadingHTTPServer):
     """Keeps what it was sent; answers the statuses of `answers` in order, then 200.
 
-    `requests` are headers and bodies; `heard` has the ids of messages by a decision's number.
+    `requests` are headers and bodies; `heard` has the ids of messages by a decision's number (0: another message).
     """
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ class _Received(Answer):
 
     def answer(self) -> None:
         headers, body = {k.lower(): v for k, v in self.headers.items()}, self.body()
-        number = json.loads(body)["number"]
+        number = json.loads(body).get("number", 0)
         self.server.heard.setdefault(number, set()).add(headers["webhook-id"])
         self.server.requests.append((headers, body))
         if self.server.slow:

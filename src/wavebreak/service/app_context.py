@@ -7,11 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import msgspec
 from asgiref.sync import sync_to_async
 from django.db import connection, transaction
 
 from wavebreak.service.auth import KeyEntry, KeyRing
 from wavebreak.service.decide import CYCLE_S, QuotaConfig
+from wavebreak.service.holder_notices import HolderNotices, HolderPages, Notice
 from wavebreak.service.models import ApiKey, AuditEntry, QuotaExtension
 from wavebreak.service.observability import Metrics
 from wavebreak.ssrf_guard import Resolver, resolve_host
@@ -37,6 +39,8 @@ class AppContext:
         quota_extensions: When accounts were last granted an extension (ms).
         open_streams: Server-sent event streams that are open.
         deliveries_due: Set when a delivery becomes due, to wake the dispatcher.
+        holder_notices: What statements of reasons need beside a decision.
+        holder_pages: Pages for holders, where the console serves them.
     """
 
     key_ring: KeyRing
@@ -48,11 +52,19 @@ class AppContext:
     quota_extensions: dict[str, int] = field(default_factory=dict)
     open_streams: int = 0
     deliveries_due: asyncio.Event = field(default_factory=asyncio.Event)
+    holder_notices: HolderNotices = field(default_factory=HolderNotices)
+    holder_pages: HolderPages | None = None
 
     async def refresh(self) -> None:
         """Reload keys and quota extensions from the database."""
         self.key_ring.replace(await asyncio.to_thread(closing_connection(load_key_entries)))
         self.quota_extensions = await asyncio.to_thread(closing_connection(load_quota_extensions))
+
+    def notice_of(self, decision: bytes) -> Notice | None:
+        """Return where the holder reads a stored decision's statement, if pages are served."""
+        if self.holder_pages is None:
+            return None
+        return self.holder_pages.notice(msgspec.json.decode(decision))
 
     def quota_extension(self, account: str, now_ms: int) -> int:
         """Return the new chats that an account was given beyond its limit's in this cycle."""

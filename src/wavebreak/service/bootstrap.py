@@ -22,6 +22,7 @@ from wavebreak.rules import Policy
 from wavebreak.service import api_keys, brokers, decide
 from wavebreak.service.app_context import AppContext, load_key_entries, run_in_transaction
 from wavebreak.service.auth import SCOPES, KeyRing
+from wavebreak.service.holder_notices import HolderNotices
 from wavebreak.service.middleware import RequestMiddleware
 from wavebreak.service.models import ApiKey
 from wavebreak.service.observability import (
@@ -96,6 +97,7 @@ def create_context(
         decide.load_quota_config(local),
         secret,
         allow_private_webhooks=options.allow_private_webhooks,
+        holder_notices=HolderNotices.load(policy, local),
     )
 
 

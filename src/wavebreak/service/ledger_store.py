@@ -206,6 +206,12 @@ class LedgerStore:
         positions = reversed(OpeningRows().positions("account", account))
         return next((at for at in positions if read_entry(rows.line(at)).kind == "decision"), None)
 
+    def position(self, decision: str) -> int | None:
+        """Return the position of a decision by its id; None if it was not sealed, or erased."""
+        rows = LedgerRows(self._clock)
+        positions = OpeningRows().positions("id", decision)
+        return next((at for at in positions if read_entry(rows.line(at)).kind == "decision"), None)
+
     def add_delivery_receipt(self, decision: str, webhook: str, effect: str) -> None:
         """Seal, in the open transaction, that a delivery succeeded or failed.
 

@@ -70,11 +70,32 @@ class Webhook(models.Model):
         db_table = "hook"
 
 
+class PlatformMessage(models.Model):
+    """A message to the platform that is no decision (see `platform_messages`).
+
+    It is removed once every webhook has it. `data` is JSON; a one-time code is no part of it.
+    """
+
+    id = models.CharField(max_length=40, primary_key=True)
+    type = models.CharField(max_length=32)
+    data = models.BinaryField()
+    created_ms = models.BigIntegerField()
+
+    class Meta:
+        db_table = "platform_message"
+
+
 class Delivery(models.Model):
-    """A decision that is due for a webhook: removed when delivered, kept when dead-lettered."""
+    """A decision (`number`) or another message that is due for a webhook.
+
+    It is removed when delivered, and kept when dead-lettered.
+    """
 
     webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, db_column="hook_id")
-    number = models.BigIntegerField()
+    number = models.BigIntegerField(null=True)
+    message = models.ForeignKey(
+        PlatformMessage, on_delete=models.CASCADE, null=True, related_name="deliveries"
+    )
     attempts = models.IntegerField(default=0)
     next_ms = models.BigIntegerField()
     dead_lettered = models.BooleanField(default=False, db_column="dead")
@@ -83,7 +104,10 @@ class Delivery(models.Model):
 
     class Meta:
         db_table = "letter"
-        constraints = (models.UniqueConstraint(fields=["webhook", "number"], name="letter_once"),)
+        constraints = (
+            models.UniqueConstraint(fields=["webhook", "number"], name="letter_once"),
+            models.UniqueConstraint(fields=["webhook", "message"], name="letter_message_once"),
+        )
         indexes = (models.Index(fields=["dead_lettered", "next_ms"], name="letter_due"),)
 
 

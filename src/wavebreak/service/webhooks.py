@@ -8,6 +8,8 @@ ignore duplicates.
 Signatures follow the Standard Webhooks convention (HMAC-SHA-256). Secrets are not stored: each is
 derived from the deployment's key, the webhook's id and a generation number, so that a copy of the
 database cannot sign.
+
+Messages that are no decisions (`platform_messages`) are delivered in the same way.
 """
 
 from __future__ import annotations
@@ -18,21 +20,24 @@ import hashlib
 import hmac
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
 from typing import NamedTuple
 
 import httpx
+import msgspec
 import structlog
 from django.db import transaction
 
 from wavebreak.errors import WavebreakError
 from wavebreak.features.layout import OUTCOMES
 from wavebreak.service.app_context import AppContext, closing_connection
+from wavebreak.service.holder_notices import Notice
 from wavebreak.service.ledger_store import LedgerStore
 from wavebreak.service.models import Decision, Delivery, Webhook
+from wavebreak.service.platform_messages import message_body, remove_delivered
 from wavebreak.service.service import Service
 from wavebreak.ssrf_guard import PinnedTransport
 
@@ -111,7 +116,7 @@ class DueDelivery(NamedTuple):
 
     delivery: int
     webhook: str
-    number: int
+    number: int | None
     attempts: int
     url: str
     secrets: tuple[str, ...]
@@ -156,23 +161,35 @@ def enqueue_deliveries(now_ms: int) -> int:
     return read
 
 
-def webhook_body(number: int, ts: int, decision: bytes) -> bytes:
-    """Return a message's body: its type, time, and the decision as it is stored.
+def webhook_body(number: int, ts: int, decision: bytes, notice: Notice | None = None) -> bytes:
+    """Return a message's body: its type, time, the decision as it is stored, and its notice.
+
+    The notice is where the holder reads the statement of reasons, and from when.
 
     >>> webhook_body(7, 0, b"{}")
     b'{"type":"decision.made","timestamp":"1970-01-01T00:00:00.000Z","number":7,"data":{}}'
     """
     at = datetime.fromtimestamp(ts / 1000, UTC).isoformat(timespec="milliseconds")
     head = f'{{"type":"decision.made","timestamp":"{at[:-6]}Z","number":{number},"data":'
-    return head.encode() + decision + b"}"
+    if notice is None:
+        return head.encode() + decision + b"}"
+    return head.encode() + decision + b',"notice":' + msgspec.json.encode(notice) + b"}"
 
 
 def load_due_deliveries(
-    now_ms: int, key: bytes, in_flight: Counter[str], excluded: set[int]
+    now_ms: int,
+    key: bytes,
+    in_flight: Counter[str],
+    excluded: set[int],
+    notice_of: Callable[[bytes], Notice | None] = lambda _decision: None,
 ) -> list[DueDelivery]:
-    """Return deliveries to attempt now, within the limits that the running ones leave."""
+    """Return deliveries to attempt now, within the limits that the running ones leave.
+
+    `notice_of` returns where the holder of a decision's account reads its statement.
+    """
     due = Delivery.objects.filter(dead_lettered=False, next_ms__lte=now_ms)
-    due = due.select_related("webhook").exclude(id__in=excluded).order_by("next_ms", "number")
+    due = due.select_related("webhook", "message").exclude(id__in=excluded)
+    due = due.order_by("next_ms", "number", "id")
     loaded: list[DueDelivery] = []
     per_webhook = Counter(in_flight)
     for delivery in due[:BATCH_SIZE]:
@@ -180,9 +197,8 @@ def load_due_deliveries(
         full = len(loaded) + len(excluded) >= MAX_IN_FLIGHT
         if full or per_webhook[webhook.id] >= MAX_IN_FLIGHT_PER_WEBHOOK:
             continue
-        decision = Decision.objects.filter(number=delivery.number)
-        row = decision.values_list("id", "ts", "body").first()
-        if row is None:
+        content = _content(delivery, key, notice_of)
+        if content is None:
             continue
         per_webhook[webhook.id] += 1
         generations = [webhook.generation]
@@ -196,11 +212,25 @@ def load_due_deliveries(
                 attempts=delivery.attempts,
                 url=webhook.url,
                 secrets=tuple(webhook_secret(key, webhook.id, g) for g in generations),
-                message=f"dec_{row[0]}",
-                body=webhook_body(delivery.number, row[1], bytes(row[2])),
+                message=content[0],
+                body=content[1],
             )
         )
     return loaded
+
+
+def _content(
+    delivery: Delivery, key: bytes, notice_of: Callable[[bytes], Notice | None]
+) -> tuple[str, bytes] | None:
+    """Return the id and the body of a delivery's message; the same at each attempt."""
+    if delivery.message is not None:
+        return delivery.message.id, message_body(delivery.message, key)
+    decision = Decision.objects.filter(number=delivery.number)
+    row = decision.values_list("id", "ts", "body").first()
+    if row is None:
+        return None
+    body = bytes(row[2])
+    return f"dec_{row[0]}", webhook_body(delivery.number, row[1], body, notice_of(body))
 
 
 def attempt_delivery(
@@ -243,12 +273,15 @@ def record_attempt(
     last = attempts >= retry_policy.attempts or result.status == GONE
     dead_lettered = not result.delivered and last
     with transaction.atomic():
-        if result.delivered or dead_lettered:
+        is_decision = due.message.startswith("dec_")
+        if is_decision and (result.delivered or dead_lettered):
             effect = "delivered" if result.delivered else "failed"
             ledger_store.add_delivery_receipt(due.message.removeprefix("dec_"), due.webhook, effect)
         delivery = Delivery.objects.filter(id=due.delivery)
         if result.delivered:
             delivery.delete()
+            if not is_decision:
+                remove_delivered(due.message)
             return "delivered"
         wait_s = max(retry_policy.wait_s(attempts, draw), result.wait_s)
         delivery.update(
@@ -314,7 +347,9 @@ class WebhookDispatcher:
         metrics = self.context.metrics
         metrics.pending.set(Delivery.objects.filter(dead_lettered=False).count())
         metrics.dead_lettered.set(Delivery.objects.filter(dead_lettered=True).count())
-        return load_due_deliveries(now_ms, self.context.webhook_key, per_webhook, running)
+        return load_due_deliveries(
+            now_ms, self.context.webhook_key, per_webhook, running, self.context.notice_of
+        )
 
     def _count_decisions(self) -> None:
         newer = Decision.objects.after(self._counted).values_list("number", "outcome", "stage")

@@ -152,14 +152,14 @@ async def dead_letters(
 
     def load() -> list[schemas.DeadLetter]:
         row = _load_webhook(webhook, lock=False)
-        rows = Delivery.objects.filter(webhook=row, dead_lettered=True).order_by("number")
+        rows = Delivery.objects.filter(webhook=row, dead_lettered=True).order_by("number", "id")
         deliveries = rows[:MAX_DEAD_LETTERS]
         decisions = Decision.objects.filter(number__in=[one.number for one in deliveries])
         ids = dict(decisions.values_list("number", "id"))
         return [
             schemas.DeadLetter(
                 number=one.number,
-                message=f"dec_{ids[one.number]}",
+                message=one.message_id or f"dec_{ids[one.number]}",
                 attempts=one.attempts,
                 last_status=one.last_status,
                 last_error=one.last_error,

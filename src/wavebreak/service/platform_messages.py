@@ -1,0 +1,82 @@
+"""Messages to the platform that are no decisions: codes and answers of appeals, warnings.
+
+A message is stored with a delivery for each webhook, in the transaction of what it reports, and
+sent by the webhook dispatcher as decisions are: signed, at least once, with retries and dead
+letters. Every webhook gets every type of message. A one-time code is not stored: it is derived
+from the deployment's key and the message's id when the message is sent, so that a copy of the
+database holds no code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import msgspec
+
+from wavebreak.service.models import Delivery, PlatformMessage, Webhook
+
+MessageType = Literal["appeal.code", "appeal.decided", "contact.warning"]
+CODE_DIGITS = 6
+
+
+def enqueue_message(
+    kind: MessageType, data: Mapping[str, Any], now_ms: int, *, due_ms: int | None = None
+) -> str:
+    """Store a message for every webhook, in the open transaction.
+
+    Args:
+        kind: The type of the message.
+        data: What it says, as JSON values.
+        now_ms: The service's clock.
+        due_ms: When to send it first (None: now).
+
+    Returns:
+        The message's id; empty where there is no webhook, so that nobody would receive it.
+
+    """
+    webhooks = list(Webhook.objects.all())
+    if not webhooks:
+        return ""
+    message = PlatformMessage.objects.create(
+        id=f"msg_{secrets.token_hex(16)}",
+        type=kind,
+        data=msgspec.json.encode(data),
+        created_ms=now_ms,
+    )
+    next_ms = now_ms if due_ms is None else max(now_ms, due_ms)
+    Delivery.objects.bulk_create(
+        [Delivery(webhook=webhook, message=message, next_ms=next_ms) for webhook in webhooks]
+    )
+    return str(message.id)
+
+
+def one_time_code(key: bytes, message: str) -> str:
+    """Return the code that a message carries: six digits, by the deployment's key.
+
+    >>> one_time_code(b"0" * 32, "msg_1") == one_time_code(b"0" * 32, "msg_1")
+    True
+    >>> len(one_time_code(b"0" * 32, "msg_2")), one_time_code(b"0" * 32, "msg_2").isdigit()
+    (6, True)
+    """
+    digest = hmac.digest(key, f"wavebreak code\0{message}".encode(), hashlib.sha256)
+    return str(int.from_bytes(digest[:8]) % 10**CODE_DIGITS).zfill(CODE_DIGITS)
+
+
+def message_body(message: PlatformMessage, key: bytes) -> bytes:
+    """Return the body of a message: its type, time and data, with the code where it has one."""
+    data = msgspec.json.decode(bytes(message.data))
+    if message.type == "appeal.code":
+        data["code"] = one_time_code(key, message.id)
+    at = datetime.fromtimestamp(message.created_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    return msgspec.json.encode({"type": message.type, "timestamp": f"{at[:-6]}Z", "data": data})
+
+
+def remove_delivered(message: str) -> None:
+    """Remove a message that no webhook waits for, in the open transaction."""
+    if not Delivery.objects.filter(message_id=message).exists():
+        PlatformMessage.objects.filter(id=message).delete()
