@@ -28,7 +28,7 @@ endef
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo serve test check fix speed docs lock sbom clean
+.PHONY: help demo serve test check fix speed docs lock sbom clean assets
 
 help: ## list the targets (this text)
 	@echo "Wavebreak. Targets:"
@@ -37,14 +37,19 @@ help: ## list the targets (this text)
 	@echo "Options: PYTHON=/path/to/python3.11 (to make .venv with), WORKERS=2 (of the tests),"
 	@echo "TESTS=tests/integration (only these, of make test)."
 
-demo: $(CORE_READY) ## a simulated day of campaigns and benign personas: run, evaluate, explain
+# The console's scripts, styles and fonts: built by Node from a wheel, only where a source changed.
+assets: $(CORE_READY)
+	@$(BIN)/python frontend/build.py
+
+demo: assets ## a simulated day of campaigns and benign personas: run, evaluate, explain
 	@$(BIN)/wavebreak demo
 
-serve: $(CORE_READY) ## the service on a simulated live stream, and where to click; Ctrl-C ends it
+serve: assets ## the service on a simulated live stream, and where to click; Ctrl-C ends it
 	@$(BIN)/wavebreak serve demo-out/service --demo
 
 test: $(READY) ## every test but speed
 	@$(if $(filter file,$(origin TESTS)),$(BIN)/python tests/support/chromium.py)
+	@$(BIN)/python frontend/build.py --tests
 	@echo "Tests: $(TESTS)"
 	@$(BIN)/pytest $(TESTS) -n $(WORKERS) --dist worksteal -rs
 
@@ -54,6 +59,7 @@ check: $(READY) ## format, lint, types, layers, doctests, rules: all but the tes
 	@$(BIN)/ruff check --quiet . || { echo "Next: make fix, then fix by hand what is left"; exit 1; }
 	@echo "Types (mypy)"
 	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/python frontend/build.py --check
 	@echo "Layers (import-linter)"
 	@$(BIN)/lint-imports --no-logo
 	@echo "Examples in docstrings"
@@ -80,8 +86,9 @@ docs: $(READY) ## the documentation in site/, its reference anew (OUTPUTS=1: sho
 lock: $(READY) ## make the locks anew from pyproject.toml (UPGRADE=1 raises the pins)
 	@$(UV_COMPILE) --all-extras --group dev --output-file requirements.lock
 	@$(UV_COMPILE) --all-extras --group dev --group speed --output-file requirements-speed.lock
-	@$(UV_COMPILE) --extra charts --group build --constraint requirements.lock \
+	@$(UV_COMPILE) --extra charts --extra console --group build --constraint requirements.lock \
 	  --output-file requirements-core.lock
+	@$(BIN)/python frontend/build.py --lock
 	@echo "Wrote requirements.lock, requirements-speed.lock and requirements-core.lock."
 	@echo "Next: make test, then commit them"
 

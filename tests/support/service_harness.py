@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from wavebreak.service.api_keys import create_key
 from wavebreak.service.app_context import AppContext
 from wavebreak.service.auth import SCOPES, KeyRing
 from wavebreak.service.decide import load_quota_config
-from wavebreak.service.ingest_app import IngestApp
+from wavebreak.service.ingest_app import App, IngestApp
 from wavebreak.service.ledger_store import LedgerStore
 from wavebreak.service.middleware import RequestMiddleware
 from wavebreak.service.models import Decision
@@ -156,12 +156,13 @@ async def running(
     tracer: Tracer | None = None,
     ledger_store: LedgerStore | None = None,
     policy: Policy | None = None,
+    pages: Callable[[App], App] = lambda api: api,
 ) -> AsyncIterator[Running]:
     """Run a service over the bound database until the block ends."""
     held = held or context()
     made = service(home, background, held, ledger_store, policy)
     app: Any = RequestMiddleware(
-        IngestApp(made, held.key_ring.authorize, ASGIHandler(), lambda: None),
+        IngestApp(made, held.key_ring.authorize, pages(ASGIHandler()), lambda: None),
         held,
         tracer or NoOpTracer(),
     )

@@ -55,11 +55,20 @@ class Bulk(Struct, frozen=True, forbid_unknown_fields=True):
     sample: Annotated[int, Meta(ge=1, le=50)]
 
 
+class Appeals(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long appeals may take, and when they are grouped."""
+
+    review_days: Annotated[int, Meta(ge=1, le=90)]
+    open_per_operator: Annotated[int, Meta(ge=1, le=10_000)]
+    statement_days: Annotated[int, Meta(ge=1, le=365)]
+
+
 class ConsoleConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The file `console.toml`."""
 
     queue: Queue
     bulk: Bulk
+    appeals: Appeals
 
 
 @cache

@@ -61,7 +61,7 @@ class Console:
 
 def console_of(request: HttpRequest) -> Console:
     """Return the console of a request that a `page` has let through."""
-    made: Console = request.console  # type: ignore[attr-defined]
+    made: Console = request.console
     return made
 
 
@@ -83,7 +83,7 @@ def page(permission: str, *methods: str) -> Callable[[View], View]:
                 return redirect_to_login(request.get_full_path())
             if not request.user.may(permission):
                 return error_page(request, 403, "Your role does not include this", FORBIDDEN)
-            request.console = Console(request)  # type: ignore[attr-defined]
+            request.console = Console(request)
             try:
                 return view(request, *args, **kwargs)
             except WavebreakError as error:

@@ -172,11 +172,12 @@ def close(
     case.save()
     if case.blind or not sampled(case.id, settings.blind_share):
         return None
-    return ReviewCase.objects.create(
+    second: ReviewCase = ReviewCase.objects.create(
         account=case.account, decision=case.decision, outcome=case.outcome, rule=case.rule,
         basis=case.basis, score=case.score, opened_ms=now_ms, changed_ms=now_ms, harm=case.harm,
         uncertainty=case.uncertainty, priority=case.priority, why=case.why, blind=True,
     )  # fmt: skip
+    return second
 
 
 def sampled(case_id: int, share: float) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -61,7 +61,7 @@ def queue(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _filtered(request: HttpRequest, cases: review_queue.QuerySet) -> review_queue.QuerySet:
+def _filtered(request: HttpRequest, cases: QuerySet) -> QuerySet:
     for name in ("outcome", "basis"):
         if value := request.GET.get(name):
             cases = cases.filter(**{name: value[:16]})
@@ -133,7 +133,9 @@ def case(request: HttpRequest, case_id: int) -> HttpResponse:
 
 
 def _case(case_id: int) -> ReviewCase:
-    found = ReviewCase.objects.select_related("claimed_by").filter(id=case_id).first()
+    found: ReviewCase | None = (
+        ReviewCase.objects.select_related("claimed_by").filter(id=case_id).first()
+    )
     if found is None:
         raise ApiError(404, "there is no such case", fix="go back to the queue")
     return found

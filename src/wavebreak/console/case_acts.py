@@ -1,0 +1,282 @@
+"""Acts of a signed-in person on a case: each is the step of a command, sealed by the case itself.
+
+The order of an act: the case is opened under its lock, an audit entry is written, the step is
+sealed, and the transaction ends. A step that is refused leaves no audit entry. Who acts is the
+person who is signed in, never a name that was typed.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+
+from wavebreak.bundles import evidence_intake
+from wavebreak.bundles.pseudonyms import case_key, make_renamer
+from wavebreak.bundles.workspace import CASE, CaseWorkspace
+from wavebreak.cases.case import (
+    AccountLinked,
+    Action,
+    Case,
+    CaseOpened,
+    DeterminationSigned,
+    EvidenceReviewed,
+    NoticeDelivered,
+    NoticeSent,
+    PartiesMerged,
+    PartiesRelated,
+    PartyNamed,
+    ReplyReceived,
+    StateChanged,
+    Task,
+    TaskAdded,
+    TaskFinished,
+)
+from wavebreak.cases.date_ranges import DateRange, parse_date
+from wavebreak.cases.notices import Delivery, Notice, Reply
+from wavebreak.cases.parties import Evidence, Link, Party, Relation
+from wavebreak.claims.exhibits import Actor
+from wavebreak.console import case_files
+from wavebreak.console.case_store import CaseStore
+from wavebreak.console.models import User
+from wavebreak.service.app_context import write_audit_entry
+from wavebreak.service.errors import ApiError
+
+Clock = Callable[[], int]
+Values = Mapping[str, Any]
+
+
+class StaleFormError(ApiError):
+    """The case has more steps than the form knew of."""
+
+    def __init__(self, seen: int, case: Case) -> None:
+        super().__init__(
+            409,
+            "the case changed while you wrote",
+            fix="read what was done meanwhile; what you wrote is kept below",
+        )
+        self.seen, self.case = seen, case
+
+
+@dataclass(frozen=True)
+class Act:
+    """An act before it is done: by whom, why, with what, and in which state it was decided on.
+
+    `seen` is the number of steps that the form knew of; None where the order does not matter.
+    """
+
+    user: User
+    reason: str
+    values: Values
+    clock: Clock
+    store: CaseStore
+    seen: int | None = None
+
+    @property
+    def signed(self) -> dict[str, str]:
+        """Who acts in which role, and why, as a step says it."""
+        return {"by": self.user.actor, "role": self.user.role, "why": self.reason}
+
+    def actor(self, authority: str = "not stated") -> Actor:
+        """Who acts, as custody says it."""
+        return Actor(self.user.actor, f"console on {platform.node()}", self.reason, authority)
+
+    def past(self, name: str) -> int:
+        """Return an instant of the form; raises ApiError (422) where it is in the future."""
+        at: int = self.values[name]
+        if at > self.clock():
+            raise ApiError(422, "that instant is in the future", fix="give the one when it was")
+        return at
+
+
+def open_case(act: Act) -> str:
+    """Open a new case; return its id."""
+    case_id: str = act.values["id"]
+    try:
+        with (
+            case_files.open_for_act(act.store, case_id, act.clock, new=True) as workspace,
+            transaction.atomic(),
+        ):
+            write_audit_entry(act.clock(), act.user.actor, "open_case", case_id, act.reason)
+            opened = CaseOpened(act.values["title"], act.values["about"])
+            workspace.take(opened, **act.signed)
+    except BaseException:
+        _remove_unopened(act.store.directory / case_id)
+        raise
+    return case_id
+
+
+def _remove_unopened(path: Path) -> None:
+    """Remove the directory of a case that did not come to its first step."""
+    if case_files.CASE_ID.fullmatch(path.name) and path.is_dir() and not (path / CASE).exists():
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def perform(name: str, case_id: str, act: Act) -> Case:
+    """Do an act on a case; return the case after it.
+
+    Raises:
+        ApiError: Somebody else writes to the case, a value is wrong, or the form is stale.
+        CaseError: The case does not allow the step.
+
+    """
+    with case_files.open_for_act(act.store, case_id, act.clock) as workspace:
+        if act.seen is not None and len(workspace.case.steps) != act.seen:
+            raise StaleFormError(act.seen, workspace.case)
+        with transaction.atomic():
+            write_audit_entry(act.clock(), act.user.actor, name, case_id, act.reason)
+            ACTS[name](workspace, act)
+        return workspace.case
+
+
+def draft(case_id: str, act: Act) -> Notice:
+    """Return a notice as it would be recorded; nothing is written."""
+    with case_files.open_for_act(act.store, case_id, act.clock) as workspace:
+        return _draft(workspace, act)
+
+
+def _draft(workspace: CaseWorkspace, act: Act) -> Notice:
+    v = act.values
+    return evidence_intake.draft_notice(
+        workspace,
+        v["party"],
+        v["template"],
+        v["language"],
+        operator=v["operator"],
+        contact=v["contact"],
+        days=v["days"],
+        policy=act.store.policy,
+        about=v["about"],
+    )
+
+
+def _take(make: Callable[[CaseWorkspace, Act], Action]) -> Callable[[CaseWorkspace, Act], None]:
+    """Return an act that takes the one step that `make` returns."""
+
+    def done(workspace: CaseWorkspace, act: Act) -> None:
+        workspace.take(make(workspace, act), **act.signed)
+
+    return done
+
+
+def _party(v: Values, party_id: str, same_as: str) -> Party:
+    lists = (v[name] for name in ("aliases", "domains", "numbers", "apps", "sites"))
+    return Party(party_id, v["kind"], v["name"], *lists, v["note"], same_as)
+
+
+def _add_party(workspace: CaseWorkspace, act: Act) -> Action:
+    return PartyNamed(_party(act.values, workspace.case.fresh("P"), ""))
+
+
+def _change_party(workspace: CaseWorkspace, act: Act) -> Action:
+    known = workspace.case.parties[act.values["party"]]
+    return PartyNamed(_party(act.values, known.id, known.same_as))
+
+
+def _relate(_workspace: CaseWorkspace, act: Act) -> Action:
+    v = act.values
+    if v["party"] == v["other"]:
+        raise ApiError(422, "a party has no relation with itself", fix="choose another party")
+    return PartiesRelated(Relation(v["party"], v["other"], v["kind"], v["strength"], v["exhibit"]))
+
+
+def _link(workspace: CaseWorkspace, act: Act) -> Action:
+    v = act.values
+    hidden = make_renamer(case_key(act.store.secret, workspace.case.id))("a", v["account"])
+    return AccountLinked(Link(v["party"], hidden, v["basis"], v["strength"], v["exhibit"]))
+
+
+def _add_exhibit(workspace: CaseWorkspace, act: Act) -> None:
+    v = act.values
+    with tempfile.TemporaryDirectory(prefix="wavebreak-exhibit-") as place:
+        source = Path(place) / "upload"
+        with source.open("wb") as file:
+            file.writelines(v["file"].chunks())
+        evidence_intake.add_file_exhibit(
+            workspace,
+            source,
+            act.actor(v["authority"]),
+            act.user.role,
+            title=v["title"],
+            kind=v["kind"],
+        )
+
+
+def _add_evidence(workspace: CaseWorkspace, act: Act) -> None:
+    v = act.values
+    zone = v["zone"] or None
+    dates: tuple[DateRange, DateRange] = (parse_date(v["began"], zone), parse_date(v["until"], zone))
+    for said in dates:
+        if said.earliest is not None and said.earliest > act.clock():
+            raise ApiError(422, "that date is in the future", fix="give the one when it was")
+    evidence = Evidence(
+        workspace.case.fresh("V"),
+        v["party"],
+        v["exhibit"],
+        v["seen"],
+        v["conduct"],
+        *dates,
+        v["basis"],
+        v["strength"],
+    )
+    evidence_intake.add_evidence(workspace, evidence, **act.signed)
+
+
+def _review(_workspace: CaseWorkspace, act: Act) -> Action:
+    return EvidenceReviewed(act.values["item"], act.values["shows"] == "yes")
+
+
+def _delivery(_workspace: CaseWorkspace, act: Act) -> Action:
+    v = act.values
+    return NoticeDelivered(Delivery(v["notice"], act.past("at"), v["how"], v["exhibit"]))
+
+
+def _reply(_workspace: CaseWorkspace, act: Act) -> Action:
+    v = act.values
+    return ReplyReceived(Reply(v["notice"], act.past("at"), v["about"], v["exhibit"]))
+
+
+def _add_task(workspace: CaseWorkspace, act: Act) -> Action:
+    return TaskAdded(Task(workspace.case.fresh("T"), act.values["what"], act.values["due"]))
+
+
+def _prepare(workspace: CaseWorkspace, act: Act) -> None:
+    as_of = act.past("as_of") if act.values["as_of"] is not None else None
+    evidence_intake.prepare_determination(
+        workspace, act.values["party"], as_of, act.store.policy, **act.signed
+    )
+
+
+def _sign(workspace: CaseWorkspace, act: Act) -> Action:
+    prepared = workspace.case.determinations[act.values["determination"]]
+    for check in case_files.signing_checks(workspace.case, prepared, act.user):
+        if not check.holds:
+            raise ApiError(422, f"{prepared.id} cannot be signed by you now", fix=check.fix)
+    return DeterminationSigned(prepared.id)
+
+
+ACTS: Mapping[str, Callable[[CaseWorkspace, Act], None]] = {
+    "add_party": _take(_add_party),
+    "change_party": _take(_change_party),
+    "relate_parties": _take(_relate),
+    "merge_parties": _take(lambda _w, act: PartiesMerged(act.values["keep"], act.values["drop"])),
+    "link_account": _take(_link),
+    "add_exhibit": _add_exhibit,
+    "add_evidence": _add_evidence,
+    "review_evidence": _take(_review),
+    "send_notice": _take(lambda workspace, act: NoticeSent(_draft(workspace, act))),
+    "record_delivery": _take(_delivery),
+    "record_reply": _take(_reply),
+    "add_task": _take(_add_task),
+    "finish_task": _take(lambda _w, act: TaskFinished(act.values["task"])),
+    "change_state": _take(lambda _w, act: StateChanged(act.values["to"])),
+    "prepare_determination": _prepare,
+    "sign_determination": _take(_sign),
+}
+"""What each form does."""

@@ -1,0 +1,663 @@
+"""Case workspaces as the console shows them: the list, each tab of a case, what may be done next.
+
+A case is read without its lock: its file is replaced whole at each step. It is opened for writing
+by `open_for_act`, which waits a moment for the lock and then gives up. Nothing here changes a case.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from wavebreak.bundles.pseudonyms import case_key, make_renamer
+from wavebreak.bundles.report_sections import describe_action, format_range, to_words
+from wavebreak.bundles.workspace import CASE, CaseWorkspace, load_case, open_workspace
+from wavebreak.cases.case import (
+    Case,
+    EvidenceReviewed,
+    ExhibitAdded,
+    PreparedDetermination,
+    StateChanged,
+    Step,
+    evidence_for_party,
+)
+from wavebreak.cases.notices import Notice
+from wavebreak.cases.parties import Evidence, Link, load_name_weights, propose_merges
+from wavebreak.cases.workflow import TRANSITIONS, is_current, validate_step
+from wavebreak.console.case_store import CaseStore
+from wavebreak.console.models import User
+from wavebreak.errors import CaseBusyError, CaseError
+from wavebreak.service.errors import ApiError
+from wavebreak.service.models import EnforcementState
+
+CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+LOADED = 256
+"""Cases that are kept in memory as they were last read."""
+INDEX_S = 5.0
+"""Seconds for which the list of cases and links is not read anew, where no act changed it here."""
+NAMES_S = 60.0
+MAX_NAMES = 20_000
+"""Accounts with an outcome whose pseudonyms are compared with those of a case's links."""
+LOCK_WAIT_S = 1.5
+LOCK_TRY_S = 0.05
+_BUSY_FIX = "nothing was changed; try again in a few seconds"
+
+Clock = Callable[[], int]
+
+
+class LoadedCase(NamedTuple):
+    """A case as it was read: its directory and its state."""
+
+    path: Path
+    case: Case
+
+
+class CaseRow(NamedTuple):
+    """A case in the list; `error` says why it cannot be read, and then nothing else is known."""
+
+    id: str
+    title: str = ""
+    state: str = ""
+    parties: tuple[str, ...] = ()
+    open_tasks: int = 0
+    deadline: int | None = None
+    overdue: bool = False
+    results: tuple[tuple[str, bool], ...] = ()
+    steps: int = 0
+    newest: int = 0
+    newest_words: str = ""
+    error: str = ""
+
+
+class Deadline(NamedTuple):
+    """What is to be done or answered until when; `form` is the act that ends it."""
+
+    id: str
+    what: str
+    due: int | None
+    overdue: bool
+    form: str
+
+
+class Check(NamedTuple):
+    """A condition of an act: whether it holds, and what to do where it does not, on which tab."""
+
+    what: str
+    holds: bool
+    fix: str = ""
+    tab: str = ""
+
+
+class Transition(NamedTuple):
+    """A state that a case may go to, its conditions, and whether all of them hold."""
+
+    to: str
+    checks: tuple[Check, ...]
+    allowed: bool
+
+
+class LinkedCase(NamedTuple):
+    """A case that links an account, with how the account is tied to whom."""
+
+    id: str
+    title: str
+    state: str
+    account: str
+    party: str
+    basis: str
+    strength: str
+
+
+_cases: OrderedDict[Path, tuple[tuple[int, int, int], LoadedCase]] = OrderedDict()
+_index: dict[Path, tuple[float, list[LoadedCase], list[CaseRow]]] = {}
+_names: dict[Path, tuple[float, int, dict[str, str]]] = {}
+_lock = threading.Lock()
+
+
+def load(store: CaseStore, case_id: str) -> LoadedCase:
+    """Return a case by its id; raises ApiError (404) where there is none.
+
+    Raises CaseError where its file is damaged.
+    """
+    if not CASE_ID.fullmatch(case_id) or not (store.directory / case_id / CASE).is_file():
+        raise ApiError(404, "there is no such case", fix="see the list of cases")
+    return _load(store.directory / case_id)
+
+
+def _load(path: Path) -> LoadedCase:
+    about = (path / CASE).stat()
+    signature = (about.st_mtime_ns, about.st_size, about.st_ino)
+    with _lock:
+        known = _cases.get(path)
+        if known is not None and known[0] == signature:
+            _cases.move_to_end(path)
+            return known[1]
+    loaded = LoadedCase(path, load_case(path / CASE)[1])
+    with _lock:
+        _cases[path] = (signature, loaded)
+        while len(_cases) > LOADED:
+            _cases.popitem(last=False)
+    return loaded
+
+
+def _read_all(store: CaseStore, now: int) -> tuple[list[LoadedCase], list[CaseRow]]:
+    """Read every case of a store; those that were read lately are not read again."""
+    known = _index.get(store.directory)
+    if known is not None and time.monotonic() - known[0] < INDEX_S:
+        return known[1], known[2]
+    loaded, rows = [], []
+    for path in sorted(store.directory.iterdir()) if store.directory.is_dir() else ():
+        if not CASE_ID.fullmatch(path.name) or not (path / CASE).is_file():
+            continue
+        try:
+            read = _load(path)
+        except (CaseError, OSError) as error:
+            what = error.what if isinstance(error, CaseError) else "it cannot be read"
+            rows.append(CaseRow(path.name, error=what.replace(f"{path}/", "")))
+        else:
+            loaded.append(read)
+            rows.append(_row(read, now))
+    _index[store.directory] = (time.monotonic(), loaded, rows)
+    return loaded, rows
+
+
+def forget(store: CaseStore) -> None:
+    """Read the list anew at the next request, after an act."""
+    _index.pop(store.directory, None)
+
+
+def _row(loaded: LoadedCase, now: int) -> CaseRow:
+    case = loaded.case
+    due = [d for d in deadlines(case, now) if d.due is not None]
+    last = case.steps[-1]
+    return CaseRow(
+        loaded.path.name,
+        case.title,
+        case.state,
+        tuple(p.name for p in case.parties.values() if not p.same_as),
+        len(case.open_tasks()),
+        due[0].due if due else None,
+        any(d.overdue for d in due),
+        tuple((to_words(d.value.result), bool(d.signed_by)) for d in case.latest()),
+        len(case.steps),
+        last.at,
+        describe_action(last.did),
+    )
+
+
+def list_cases(store: CaseStore, now: int, state: str = "") -> tuple[list[CaseRow], dict[str, int]]:
+    """Return the cases, the newest step first, and how many there are in each state."""
+    rows = _read_all(store, now)[1]
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row.state] = counts.get(row.state, 0) + 1
+    chosen = [row for row in rows if state in ("", row.state)]
+    return sorted(chosen, key=lambda row: -row.newest), counts
+
+
+def cases_of_account(store: CaseStore, account: str) -> list[LinkedCase]:
+    """Return the cases that link an account; links hold its pseudonym of that case."""
+    return cases_of_accounts(store, [account])
+
+
+def cases_of_accounts(store: CaseStore, accounts: Sequence[str]) -> list[LinkedCase]:
+    """Return the cases that link any of some accounts, one entry a link."""
+    found = []
+    for loaded in _read_all(store, 0)[0]:
+        if not loaded.case.links:
+            continue
+        rename = make_renamer(case_key(store.secret, loaded.case.id))
+        hidden = {rename("a", account): account for account in accounts}
+        for link in loaded.case.links:
+            if link.account in hidden:
+                found.append(_linked(loaded, link, hidden[link.account]))
+    return found
+
+
+def _linked(loaded: LoadedCase, link: Link, account: str) -> LinkedCase:
+    case = loaded.case
+    party = case.parties[case.root(link.party)].name
+    return LinkedCase(
+        loaded.path.name,
+        case.title,
+        case.state,
+        account,
+        party,
+        to_words(link.basis),
+        str(link.strength),
+    )
+
+
+def account_names(store: CaseStore, loaded: LoadedCase) -> dict[str, str]:
+    """Return the accounts behind a case's links, by pseudonym, as far as they are known here.
+
+    Pseudonyms cannot be reversed: those of the accounts that have an outcome are compared.
+    """
+    case = loaded.case
+    known = _names.get(loaded.path)
+    if known and known[1] == len(case.links) and time.monotonic() - known[0] < NAMES_S:
+        return known[2]
+    wanted = {link.account for link in case.links}
+    names: dict[str, str] = {}
+    if wanted:
+        rename = make_renamer(case_key(store.secret, case.id))
+        rows = EnforcementState.objects.exclude(outcome="allow").order_by("-decision")
+        for account in rows.values_list("account", flat=True)[:MAX_NAMES]:
+            hidden = rename("a", account)
+            if hidden in wanted:
+                names[hidden] = account
+    with _lock:
+        while len(_names) >= LOADED:
+            _names.pop(next(iter(_names)))
+        _names[loaded.path] = (time.monotonic(), len(case.links), names)
+    return names
+
+
+@contextmanager
+def open_for_act(
+    store: CaseStore, case_id: str, clock: Clock, *, new: bool = False
+) -> Iterator[CaseWorkspace]:
+    """Open a case for one act; raises ApiError (409) where somebody else is writing to it.
+
+    The lock is tried for a moment only: who waits holds a thread of the service.
+    """
+    if not CASE_ID.fullmatch(case_id):
+        raise ApiError(
+            422, "the case's number is not well formed", fix="use letters, digits, dots and dashes"
+        )
+    path = store.directory / case_id
+    if not new and not (path / CASE).exists():
+        raise ApiError(404, "there is no such case", fix="see the list of cases")
+    if new and path.exists():
+        raise ApiError(422, f"there is a case {case_id} already", fix="choose another number")
+    until = time.monotonic() + LOCK_WAIT_S
+    while True:
+        opened = open_workspace(
+            path, store.signer, clock, secrets.token_bytes, new=case_id if new else ""
+        )
+        try:
+            workspace = opened.__enter__()
+            break
+        except CaseBusyError:
+            if time.monotonic() >= until:
+                raise ApiError(
+                    409, f"somebody else is writing to case {case_id}", fix=_BUSY_FIX
+                ) from None
+            time.sleep(LOCK_TRY_S)
+    try:
+        yield workspace
+    finally:
+        opened.__exit__(None, None, None)
+        forget(store)
+
+
+def next_case_id(store: CaseStore, year: int) -> str:
+    """Return a number that no case has yet: C-2026-1, and so on."""
+    there = {path.name for path in store.directory.iterdir()} if store.directory.is_dir() else set()
+    number = 1
+    while f"C-{year}-{number}" in there:
+        number += 1
+    return f"C-{year}-{number}"
+
+
+def deadlines(case: Case, now: int) -> list[Deadline]:
+    """Return what is open: answers to notices, and tasks; the earliest first."""
+    answered = {reply.notice for reply in case.replies}
+    open_ = [
+        Deadline(
+            n.id,
+            f"{case.parties[n.party].name} answers notice {n.id}",
+            n.deadline,
+            n.deadline < now,
+            "record_reply",
+        )
+        for n in case.notices.values()
+        if n.id not in answered
+    ]
+    open_ += [
+        Deadline(t.id, t.what, t.due, t.due is not None and t.due < now, "finish_task")
+        for t in case.open_tasks()
+    ]
+    return sorted(open_, key=lambda d: (d.due is None, d.due or 0))
+
+
+def shown_people(case: Case) -> dict[str, str]:
+    """Return the names to show for the actors of a case: `user:noa` is shown as Noa's name."""
+    actors = {step.by for step in case.steps}
+    usernames = {a.removeprefix("user:") for a in actors if a.startswith("user:")}
+    users = {u.actor: u.shown_name for u in User.objects.filter(username__in=usernames)}
+    return {actor: users.get(actor, actor.removeprefix("user:")) for actor in actors}
+
+
+class ShownStep(NamedTuple):
+    """A step as the timeline shows it."""
+
+    n: int
+    at: int
+    by: str
+    role: str
+    words: str
+    why: str
+    tone: str
+
+
+_TONES = {
+    "StateChanged": "accent",
+    "DeterminationSigned": "accent",
+    "DeterminationPrepared": "accent",
+    "NoticeSent": "observe",
+    "NoticeDelivered": "observe",
+    "ReplyReceived": "observe",
+}
+
+
+def timeline(case: Case, people: dict[str, str]) -> list[ShownStep]:
+    """Return the sealed steps, the newest first."""
+    return [shown_step(step, people) for step in reversed(case.steps)]
+
+
+def shown_step(step: Step, people: dict[str, str]) -> ShownStep:
+    """Return a step with the name of who took it."""
+    words = describe_action(step.did)
+    return ShownStep(
+        step.n,
+        step.at,
+        people.get(step.by, step.by),
+        step.role,
+        words[:1].upper() + words[1:],
+        step.why,
+        _TONES.get(type(step.did).__name__, ""),
+    )
+
+
+def transitions(case: Case, user: User, now: int) -> list[Transition]:
+    """Return the states that a case may go to, each with its conditions as a checklist."""
+    offered = []
+    for to in TRANSITIONS[case.state]:
+        step = Step(
+            len(case.steps) + 1,
+            max(now, case.steps[-1].at),
+            user.actor,
+            user.role,
+            "-",
+            StateChanged(to),
+        )
+        try:
+            validate_step(case, step)
+            allowed = True
+        except CaseError:
+            allowed = False
+        offered.append(Transition(to, tuple(_transition_checks(case, to)), allowed))
+    return offered
+
+
+def _transition_checks(case: Case, to: str) -> Iterator[Check]:
+    if to == "investigating":
+        yield Check("A party is named", bool(case.parties), "Name the party", "parties")
+    if to == "noticed":
+        yield Check(
+            "A notice is shown to have arrived",
+            bool(case.deliveries),
+            "Record its delivery, with the exhibit that proves it",
+            "notices",
+        )
+    if to in ("determined", "referred"):
+        latest = case.latest()
+        yield Check(
+            "A determination is prepared",
+            bool(latest),
+            "Prepare one on each party",
+            "determination",
+        )
+        yield Check(
+            "Each newest determination is signed",
+            bool(latest) and all(d.signed_by for d in latest),
+            "Let a second person sign",
+            "determination",
+        )
+        yield Check(
+            "Each is of the evidence as it is now",
+            bool(latest) and all(_fits(case, d) for d in latest),
+            "Prepare it again: the evidence changed",
+            "determination",
+        )
+    if to == "referred":
+        yield Check(
+            "A party is eligible",
+            any(d.value.result == "eligible" for d in case.latest()),
+            "Close the case, or bring further evidence",
+            "determination",
+        )
+    if to == "closed":
+        open_ = case.open_tasks()
+        listed = ", ".join(task.id for task in open_[:5])
+        yield Check("No task is open", not open_, f"Finish {listed}", "")
+
+
+def _fits(case: Case, prepared: PreparedDetermination) -> bool:
+    return is_current(case, prepared.value.party, prepared.value.policy, prepared.value.of)
+
+
+def same_person(user: User, name: str) -> bool:
+    """Whether a name in a case is the signed-in user, by account, user name or shown name.
+
+    Commands take names as they are typed: who prepared by a command cannot sign in the console.
+    """
+
+    def plain(text: str) -> str:
+        return " ".join(text.casefold().split())
+
+    return plain(name) in {plain(n) for n in (user.actor, user.username, user.shown_name)}
+
+
+def signing_checks(case: Case, prepared: PreparedDetermination, user: User) -> list[Check]:
+    """Return the conditions under which a person may sign a determination."""
+    signs = prepared.value.signs
+    return [
+        Check("It is not signed yet", not prepared.signed_by, "Prepare it again to sign anew"),
+        Check(
+            f"You have the role {signs}",
+            user.role == signs,
+            f"A person with the role {signs} signs",
+        ),
+        Check(
+            "Somebody else prepared it",
+            not same_person(user, prepared.by),
+            "You prepared it: let a colleague sign (four eyes)",
+        ),
+        Check(
+            "It is of the evidence as it is now",
+            _fits(case, prepared),
+            "Prepare it again: the evidence changed since",
+        ),
+        Check("The case is not closed", case.state != "closed", "Reopen the case"),
+    ]
+
+
+def preparing_checks(case: Case, party: str) -> list[Check]:
+    """Return what is known of a party before a determination: nothing here forbids one."""
+    items = evidence_for_party(case, party)
+    unknown = [e.id for e in items if e.confirmed == "unknown"]
+    open_dates = [e.id for e in items if e.lasted.latest is None and e.lasted.earliest is None]
+    return [
+        Check("There is evidence on the party", bool(items), "Draw evidence from an exhibit"),
+        Check(
+            "A person reviewed every item",
+            bool(items) and not unknown,
+            f"Review {', '.join(unknown[:8])}: until then it counts as not known"
+            if unknown
+            else "There is nothing to review yet",
+        ),
+        Check(
+            "Every item says until when it lasted",
+            bool(items) and not open_dates,
+            f"{', '.join(open_dates[:8])}: not known" if open_dates else "No dates yet",
+        ),
+    ]
+
+
+class ShownEvidence(NamedTuple):
+    """An item of evidence with who reviewed it, when and why."""
+
+    item: Evidence
+    party: str
+    exhibit_title: str
+    began: str
+    lasted: str
+    kind: str
+    basis: str
+    review: ShownStep | None
+
+
+def evidence_rows(case: Case, people: dict[str, str], exhibit: str = "") -> list[ShownEvidence]:
+    """Return the evidence of a case, or that of one exhibit."""
+    reviews = {
+        step.did.evidence: shown_step(step, people)
+        for step in case.steps
+        if isinstance(step.did, EvidenceReviewed)
+    }
+    return [
+        ShownEvidence(
+            e,
+            case.parties[case.root(e.party)].name,
+            case.exhibits[e.exhibit].title,
+            format_range(e.began),
+            format_range(e.lasted),
+            to_words(e.kind),
+            to_words(e.basis),
+            reviews.get(e.id),
+        )
+        for e in case.evidence.values()
+        if exhibit in ("", e.exhibit)
+    ]
+
+
+class ShownExhibit(NamedTuple):
+    """An exhibit in the list, with the evidence that was drawn from it."""
+
+    id: str
+    kind: str
+    title: str
+    captured: int
+    files: int
+    evidence: tuple[str, ...]
+    unreviewed: int
+    added: ShownStep | None
+
+
+def exhibit_rows(case: Case, people: dict[str, str]) -> list[ShownExhibit]:
+    """Return the exhibits of a case, in their order."""
+    added = {
+        step.did.exhibit.id: shown_step(step, people)
+        for step in case.steps
+        if isinstance(step.did, ExhibitAdded)
+    }
+    rows = []
+    for exhibit in case.exhibits.values():
+        items = [e for e in case.evidence.values() if e.exhibit == exhibit.id]
+        rows.append(
+            ShownExhibit(
+                exhibit.id,
+                to_words(exhibit.kind),
+                exhibit.title,
+                exhibit.captured,
+                len(exhibit.sha256),
+                tuple(e.id for e in items),
+                sum(e.confirmed == "unknown" for e in items),
+                added.get(exhibit.id),
+            )
+        )
+    return rows
+
+
+class ShownNotice(NamedTuple):
+    """A notice with its deliveries and answers."""
+
+    notice: Notice
+    party: str
+    deliveries: tuple[Any, ...]
+    replies: tuple[Any, ...]
+    overdue: bool
+
+    @property
+    def direction(self) -> str:
+        """The direction in which the notice is read."""
+        return "rtl" if self.notice.language == "he" else "ltr"
+
+
+def notice_rows(case: Case, now: int) -> list[ShownNotice]:
+    """Return the notices of a case, the newest first."""
+    rows = []
+    for notice in reversed(case.notices.values()):
+        replies = tuple(r for r in case.replies if r.notice == notice.id)
+        rows.append(
+            ShownNotice(
+                notice,
+                case.parties[case.root(notice.party)].name,
+                tuple(d for d in case.deliveries if d.notice == notice.id),
+                replies,
+                not replies and notice.deadline < now,
+            )
+        )
+    return rows
+
+
+class ShownDetermination(NamedTuple):
+    """A determination with names in place of numbers, and the conditions of its signature."""
+
+    prepared: PreparedDetermination
+    party: str
+    result: str
+    by: str
+    signed_by: str
+    exhibits: tuple[tuple[str, str], ...]
+    changes: tuple[tuple[str, str], ...]
+    current: bool
+    checks: list[Check]
+
+    @property
+    def may_sign(self) -> bool:
+        """Whether the signed-in person may sign now."""
+        return all(check.holds for check in self.checks)
+
+
+def determination_rows(
+    case: Case, user: User, people: dict[str, str]
+) -> list[ShownDetermination]:
+    """Return the determinations of a case, the newest first."""
+    latest = {d.id for d in case.latest()}
+    return [
+        ShownDetermination(
+            d,
+            case.parties[case.root(d.value.party)].name,
+            to_words(d.value.result),
+            people.get(d.by, d.by),
+            people.get(d.signed_by, d.signed_by),
+            tuple((e, case.exhibits[e].title) for e in d.value.exhibits),
+            tuple((c.supposing, to_words(c.result)) for c in d.value.changes),
+            d.id in latest and _fits(case, d),
+            signing_checks(case, d, user),
+        )
+        for d in reversed(case.determinations.values())
+    ]
+
+
+def merge_proposals(store: CaseStore, case: Case) -> list[dict[str, Any]]:
+    """Return the pairs of parties that may be one, each with its reasons."""
+    terms = load_name_weights(store.policy)
+    return [
+        {
+            "keep": case.parties[p.party],
+            "drop": case.parties[p.other],
+            "score": p.score,
+            "reasons": p.reasons,
+        }
+        for p in propose_merges(tuple(case.parties.values()), terms)
+    ]

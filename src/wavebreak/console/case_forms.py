@@ -1,0 +1,470 @@
+"""Forms of the acts on a case: their fields, what may be chosen, and how they are read.
+
+Each act has one form, on a page of its own. What was typed is shown again with an error, or where
+the case changed meanwhile, so that nothing is lost.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.files.uploadedfile import UploadedFile
+
+from wavebreak.bundles.report_sections import to_words
+from wavebreak.cases.case import Case
+from wavebreak.cases.date_ranges import parse_instant
+from wavebreak.cases.notices import load_templates
+from wavebreak.cases.parties import Basis, Strength
+from wavebreak.cases.workflow import TRANSITIONS
+from wavebreak.console.case_store import current
+from wavebreak.service.errors import ApiError
+
+MAX_UPLOAD = 1 << 20
+"""Bytes of a file that a form takes; larger ones go through the command line."""
+
+Choices = list[tuple[str, str]]
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?")
+_LIMITS = {"text": 300, "area": 4_000, "lines": 20_000, "moment": 19, "number": 3, "choice": 300}
+
+
+def _static(*names: str) -> Callable[[Case], Choices]:
+    return lambda _case: [(name, to_words(name)) for name in names]
+
+
+def parties(case: Case) -> Choices:
+    """The parties that are not merged into another."""
+    return [(p.id, f"{p.name} ({p.id})") for p in case.parties.values() if not p.same_as]
+
+
+def exhibits(case: Case) -> Choices:
+    """The exhibits."""
+    return [(e.id, f"{e.id}: {e.title}") for e in case.exhibits.values()]
+
+
+def notices(case: Case) -> Choices:
+    """The notices."""
+    return [
+        (n.id, f"{n.id} to {case.parties[case.root(n.party)].name}") for n in case.notices.values()
+    ]
+
+
+def evidence(case: Case) -> Choices:
+    """The items of evidence, those that nobody reviewed first."""
+    ordered = sorted(case.evidence.values(), key=lambda e: e.confirmed != "unknown")
+    return [(e.id, f"{e.id}: {e.conduct}, from {e.exhibit}") for e in ordered]
+
+
+def open_tasks(case: Case) -> Choices:
+    """The tasks that are not done."""
+    return [(t.id, f"{t.id}: {t.what[:120]}") for t in case.open_tasks()]
+
+
+def unsigned(case: Case) -> Choices:
+    """The determinations that nobody signed."""
+    return [
+        (d.id, f"{d.id}: {case.parties[d.value.party].name}, {to_words(d.value.result)}")
+        for d in case.determinations.values()
+        if not d.signed_by
+    ]
+
+
+def states(case: Case) -> Choices:
+    """The states that the case may go to."""
+    return [(state, state) for state in TRANSITIONS.get(case.state, ())]
+
+
+def templates(_case: Case) -> Choices:
+    """The templates of notices in the policy."""
+    known = load_templates(current().policy).template
+    return [(name, to_words(name)) for name in dict.fromkeys(t.id for t in known)]
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of a form.
+
+    Attributes:
+        name: Its name.
+        label: What it asks for.
+        kind: `text`, `area`, `lines` (one value a line), `choice`, `moment` (UTC), `number`, `file`.
+        needed: Whether it must be given.
+        hint: What a person should know to fill it in.
+        choices: What may be chosen.
+
+    """
+
+    name: str
+    label: str
+    kind: str = "text"
+    needed: bool = True
+    hint: str = ""
+    choices: Callable[[Case], Choices] | None = None
+
+
+@dataclass(frozen=True)
+class Form:
+    """The form of an act.
+
+    Attributes:
+        name: The act's name, also in the address and in the audit log.
+        title: What the act does.
+        button: What the button says.
+        tab: The tab that shows what came of it.
+        fields: Its fields.
+        about: A sentence on what follows from the act.
+        previewed: Whether the act is shown before it is done.
+        ordered: Whether it is refused where the case changed since the form was made.
+
+    """
+
+    name: str
+    title: str
+    button: str
+    tab: str
+    fields: tuple[Field, ...]
+    about: str = ""
+    previewed: bool = False
+    ordered: bool = True
+
+
+_STRENGTH = Field(
+    "strength",
+    "How strongly",
+    "choice",
+    choices=_static(*(str(s) for s in Strength)),
+    hint="A tie that nobody judged is “unknown”; it is never taken for one that is there.",
+)
+_BASIS = Field(
+    "basis", "What ties it to the party", "choice", choices=_static(*(str(b) for b in Basis))
+)
+_PARTY = Field("party", "Party", "choice", choices=parties)
+_EXHIBIT = Field("exhibit", "The exhibit that shows it", "choice", choices=exhibits)
+_NOTICE = Field("notice", "Notice", "choice", choices=notices)
+_AT = Field("at", "When (UTC)", "moment")
+_DATE = "In words or EDTF: 2019-11, about November 2019, before 2020-03, unknown."
+_LINES = "One a line."
+_PARTY_FIELDS = (
+    Field("kind", "What it is", "choice", choices=_static("company", "person")),
+    Field("name", "Name"),
+    Field("aliases", "Other names", "lines", needed=False, hint=_LINES),
+    Field("domains", "Domains", "lines", needed=False, hint=_LINES),
+    Field(
+        "numbers",
+        "Numbers that it publishes",
+        "lines",
+        needed=False,
+        hint="One a line, with the country: +97235550100.",
+    ),
+    Field("apps", "Applications that it offers", "lines", needed=False, hint=_LINES),
+    Field("sites", "Addresses of pages", "lines", needed=False, hint=_LINES),
+    Field("note", "Remark", "area", needed=False),
+)
+
+FORMS: Mapping[str, Form] = {
+    form.name: form
+    for form in (
+        Form(
+            "add_party",
+            "Name a party",
+            "Name the party",
+            "parties",
+            _PARTY_FIELDS,
+            ordered=False,
+        ),
+        Form(
+            "change_party",
+            "Correct a party",
+            "Save the party",
+            "parties",
+            (_PARTY, *_PARTY_FIELDS),
+            about="The earlier wording stays in the sealed steps.",
+        ),
+        Form(
+            "relate_parties",
+            "Relate two parties",
+            "Record the relation",
+            "parties",
+            (
+                Field("party", "Party", "choice", choices=parties),
+                Field(
+                    "kind",
+                    "is the",
+                    "choice",
+                    choices=_static("affiliate", "successor", "owner", "officer", "reseller"),
+                ),
+                Field("other", "of", "choice", choices=parties),
+                _STRENGTH,
+                _EXHIBIT,
+            ),
+            ordered=False,
+        ),
+        Form(
+            "merge_parties",
+            "Merge two parties",
+            "Merge them",
+            "parties",
+            (
+                Field("keep", "The party that stays", "choice", choices=parties),
+                Field("drop", "The party that is the same", "choice", choices=parties),
+            ),
+            about="Evidence, accounts and notices of both count as of one. It cannot be undone here.",
+        ),
+        Form(
+            "link_account",
+            "Link an account",
+            "Link the account",
+            "parties",
+            (
+                _PARTY,
+                Field("account", "Account", hint="As the console names it. Its pseudonym is kept."),
+                _BASIS,
+                _STRENGTH,
+                _EXHIBIT,
+            ),
+            ordered=False,
+        ),
+        Form(
+            "add_exhibit",
+            "Add an exhibit",
+            "Take it in",
+            "claims",
+            (
+                Field(
+                    "file",
+                    "File",
+                    "file",
+                    hint="HTML, PDF, image, text, WARC or WACZ, at most 1 MiB. It is kept as it is.",
+                ),
+                Field(
+                    "kind",
+                    "What it is",
+                    "choice",
+                    choices=_static(
+                        "claim", "document", "delivery", "reply", "test_purchase", "partner_notice"
+                    ),
+                ),
+                Field("title", "Title"),
+                Field("authority", "By what authority", hint="A mandate, an order, a ticket."),
+            ),
+            about="An upload is dated by nobody: what it shows, and since when, a person says.",
+            ordered=False,
+        ),
+        Form(
+            "add_evidence",
+            "Draw evidence from an exhibit",
+            "Draw the evidence",
+            "claims",
+            (
+                _EXHIBIT,
+                Field("party", "Whose conduct it shows", "choice", choices=parties),
+                Field(
+                    "conduct",
+                    "What the party did",
+                    "choice",
+                    choices=_static("engaged", "assisted", "neither", "unknown"),
+                    hint="Engaged in bulk, automated or non-personal messaging, or assisted others.",
+                ),
+                Field(
+                    "seen",
+                    "Where it was seen",
+                    "choice",
+                    choices=_static("on_platform", "off_platform"),
+                ),
+                Field("began", "When it began", hint=_DATE),
+                Field("until", "Until when it is shown to have lasted", hint=_DATE),
+                Field(
+                    "zone", "Time zone of the dates", needed=False, hint="Like Asia/Jerusalem."
+                ),
+                _BASIS,
+                _STRENGTH,
+            ),
+            about="It counts as not known until a person reviews it.",
+            ordered=False,
+        ),
+        Form(
+            "review_evidence",
+            "Review evidence",
+            "Seal the review",
+            "claims",
+            (
+                Field("item", "Evidence", "choice", choices=evidence),
+                Field(
+                    "shows",
+                    "Does the exhibit show this?",
+                    "choice",
+                    choices=lambda _case: [("yes", "Yes, it shows it"), ("no", "No, it does not")],
+                ),
+            ),
+        ),
+        Form(
+            "send_notice",
+            "Write a notice",
+            "Record as sent",
+            "notices",
+            (
+                _PARTY,
+                Field("template", "Template", "choice", choices=templates),
+                Field(
+                    "language",
+                    "Language",
+                    "choice",
+                    choices=lambda _case: [("en", "English"), ("he", "עברית")],
+                ),
+                Field("operator", "Who writes", hint="The operator's name."),
+                Field("contact", "Where answers reach the operator"),
+                Field("days", "Days to answer", "number", needed=False, hint="1 to 365."),
+                Field("about", "Of a reminder: the notice", "choice", needed=False, choices=notices),
+            ),
+            about="You see the letter first. Nothing is sent from here: send it, then record it.",
+            previewed=True,
+        ),
+        Form(
+            "record_delivery",
+            "Record a delivery",
+            "Record the delivery",
+            "notices",
+            (
+                _NOTICE,
+                _AT,
+                Field("how", "How it arrived", hint="Courier, registered mail, e-mail with receipt."),
+                _EXHIBIT,
+            ),
+            ordered=False,
+        ),
+        Form(
+            "record_reply",
+            "Record an answer",
+            "Record the answer",
+            "notices",
+            (_NOTICE, _AT, Field("about", "What it says, in a line", "area"), _EXHIBIT),
+            ordered=False,
+        ),
+        Form(
+            "add_task",
+            "Add a task",
+            "Add the task",
+            "",
+            (
+                Field("what", "What is to be done", "area"),
+                Field("due", "Until when (UTC)", "moment", needed=False),
+            ),
+            ordered=False,
+        ),
+        Form(
+            "finish_task",
+            "Finish a task",
+            "It is done",
+            "",
+            (Field("task", "Task", "choice", choices=open_tasks),),
+            ordered=False,
+        ),
+        Form(
+            "change_state",
+            "Change the state",
+            "Change the state",
+            "",
+            (Field("to", "To", "choice", choices=states),),
+        ),
+        Form(
+            "prepare_determination",
+            "Prepare a determination",
+            "Prepare it",
+            "determination",
+            (
+                _PARTY,
+                Field(
+                    "as_of", "As of (UTC)", "moment", needed=False, hint="Left empty: as of now."
+                ),
+            ),
+            about="It is advice from rules and dates. Another person reads the exhibits and signs.",
+        ),
+        Form(
+            "sign_determination",
+            "Sign a determination",
+            "Sign",
+            "determination",
+            (Field("determination", "Determination", "choice", choices=unsigned),),
+            about="You sign under the name that you are signed in with.",
+        ),
+    )
+}
+OPEN = Form(
+    "open_case",
+    "Open a case",
+    "Open the case",
+    "",
+    (
+        Field("id", "Number", hint="Letters, digits, dots and dashes; it is the case's name for good."),
+        Field("title", "Title"),
+        Field("about", "What it is about", "area", needed=False),
+    ),
+)
+
+
+class BoundField:
+    """A field with its value and what may be chosen, as a template shows it."""
+
+    def __init__(self, field: Field, case: Case, value: str) -> None:
+        self.field, self.value = field, value
+        self.choices = field.choices(case) if field.choices else []
+
+    @property
+    def most(self) -> int:
+        """The longest value in characters."""
+        return _LIMITS.get(self.field.kind, 300)
+
+
+def bind(form: Form, case: Case, values: Mapping[str, str]) -> list[BoundField]:
+    """Return the fields of a form with values."""
+    return [BoundField(field, case, values.get(field.name, "")) for field in form.fields]
+
+
+def read(
+    form: Form, case: Case, posted: Mapping[str, str], files: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the values of a form that was sent; raises ApiError (422) for the first wrong one."""
+    values: dict[str, Any] = {}
+    for field in form.fields:
+        if field.kind == "file":
+            values[field.name] = _file(files.get(field.name))
+            continue
+        text = posted.get(field.name, "").strip()
+        if field.needed and not text:
+            raise ApiError(422, f"“{field.label}” is missing", fix="fill it in")
+        if len(text) > _LIMITS[field.kind]:
+            raise ApiError(422, f"“{field.label}” is too long", fix="shorten it")
+        values[field.name] = _value(field, case, text)
+    return values
+
+
+def _value(field: Field, case: Case, text: str) -> Any:
+    if field.choices is not None and text and text not in dict(field.choices(case)):
+        raise ApiError(422, f"“{field.label}” is not one of those offered", fix="choose one")
+    if field.kind == "lines":
+        return tuple(line.strip() for line in text.splitlines() if line.strip())
+    if field.kind == "moment":
+        if not text:
+            return None
+        if not _MOMENT.fullmatch(text):
+            raise ApiError(422, f"“{field.label}” is no date with a time", fix="2026-03-02T09:00")
+        return parse_instant(f"{text}Z")
+    if field.kind == "number":
+        if text and not (text.isascii() and text.isdigit() and 1 <= int(text) <= 365):
+            raise ApiError(422, f"“{field.label}” is not a number from 1 to 365", fix="correct it")
+        return int(text) if text else None
+    return text
+
+
+def _file(given: Any) -> UploadedFile:
+    if given is None or not given.size:
+        raise ApiError(422, "no file was chosen, or it is empty", fix="choose a file")
+    if given.size > MAX_UPLOAD:
+        raise ApiError(
+            422,
+            f"the file is larger than {MAX_UPLOAD:,} bytes",
+            fix="take it in with the command that this page shows",
+        )
+    return given

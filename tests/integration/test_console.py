@@ -1,0 +1,334 @@
+"""Tests of the console's pages: who may open what, forms, claims, acts and their undo."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+from django.db import connection
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from support.console_harness import RunningConsole, console_test
+from support.service_harness import abuser
+from wavebreak.console.models import Batch, PersonAct, Review, ReviewCase
+from wavebreak.console.permissions import PERMISSIONS, ROLES, may
+from wavebreak.service.models import AuditEntry, LedgerEntry
+
+ARGUMENTS: dict[str, str] = {
+    "account": "ann", "case_id": "1", "batch_id": "none", "opinion_id": "1", "act_id": "1",
+    "operator_id": "op-0123456789ab", "user_id": "1", "prefix": "00000000", "appeal_id": "1",
+    "case_name": "none", "version_id": "none", "rule_id": "confirmed_abusive", "exhibit": "E1",
+}  # fmt: skip
+
+
+async def _with_abuser(console: RunningConsole) -> None:
+    await console.running.send(abuser())
+    await console.index()
+
+
+visits = console_test(_with_abuser)
+"""Runs a test against a console that has banned `ann`."""
+
+
+def queried(work: Any) -> Any:
+    async def run() -> Any:
+        def closed() -> Any:
+            try:
+                return work()
+            finally:
+                connection.close()
+
+        return await asyncio.to_thread(closed)
+
+    return run()
+
+
+def pages() -> list[tuple[str, str, tuple[str, ...], str]]:
+    """Name, path, methods and permission of every page of the console."""
+    found = []
+    resolver = next(
+        r for r in get_resolver("wavebreak.console.urls").url_patterns
+        if isinstance(r, URLResolver) and str(r.pattern) == "console/"
+    )  # fmt: skip
+    for pattern in resolver.url_patterns:
+        assert isinstance(pattern, URLPattern)
+        path = re.sub(r"<\w+:(\w+)>", lambda m: ARGUMENTS[m[1]], str(pattern.pattern))
+        view: Any = pattern.callback
+        found.append((pattern.name, f"/console/{path}", view.methods, view.permission))
+    return found
+
+
+@visits
+async def test_every_page_by_every_role_is_open_or_refused(console: RunningConsole) -> None:
+    asked = 0
+    for role in ROLES:
+        person = await console.person(role)
+        token = await person.token()
+        for name, path, methods, permission in pages():
+            if name == "live":
+                continue
+            if "GET" in methods:
+                answer = await person.get(path)
+            else:
+                answer = await person.client.post(path, data={"csrfmiddlewaretoken": token})
+            asked += 1
+            refused = answer.status_code == 403
+            assert refused != may(role, permission), (role, name, answer.status_code)
+            assert answer.status_code != 500, (role, name)
+    assert asked >= 31 * len(ROLES)
+
+
+@visits
+async def test_every_page_without_sign_in_leads_to_sign_in(console: RunningConsole) -> None:
+    visitor = console.anybody()
+    for name, path, methods, _permission in pages():
+        answer = await visitor.get(path)
+        if "GET" in methods:
+            assert answer.status_code == 302, name
+            assert answer.headers["location"].startswith("/console/user/login/?next="), name
+        else:
+            assert answer.status_code == 405, name
+
+
+def test_permissions_have_roles_and_auditor_changes_nothing() -> None:
+    used = {permission for *_, permission in pages()}
+    assert used <= PERMISSIONS.keys()
+    for _name, _path, methods, permission in pages():
+        if "POST" in methods and "GET" not in methods:
+            assert not may("auditor", permission), permission
+
+
+@visits
+async def test_form_without_token_is_refused(console: RunningConsole) -> None:
+    person = await console.person("lead")
+    answer = await person.client.post("/console/queue/next", data={})
+    assert answer.status_code == 403
+    assert "out of date" in answer.text
+
+
+@visits
+async def test_headers_allow_no_inline_script_and_no_framing(console: RunningConsole) -> None:
+    person = await console.person("lead")
+    answer = await person.get("/console/queue")
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert answer.headers["x-frame-options"] == "DENY"
+    assert answer.headers["cache-control"] == "no-store"
+    assert not re.search(r"<script(?![^>]*(src=|type=\"application/json\"))", answer.text)
+    assert not re.search(r"\s(style|onclick|onload)=", answer.text)
+
+
+@visits
+async def test_unknown_host_is_refused(console: RunningConsole) -> None:
+    visitor = console.anybody()
+    answer = await visitor.get("/console/", headers={"host": "evil.example"})
+    assert answer.status_code == 400
+
+
+@visits
+async def test_session_cookie_is_httponly_and_sign_in_works(console: RunningConsole) -> None:
+    await console.person("lead", "dana")
+    visitor = console.anybody()
+    answer = await visitor.post(
+        "/console/user/login/",
+        page="/console/user/login/",
+        login="dana",
+        password="correct horse battery staple",
+        next="https://evil.example/",
+    )
+    assert answer.status_code == 302
+    assert answer.headers["location"] == "/console/"
+    cookie = next(c for c in answer.headers.get_list("set-cookie") if "wavebreak_session" in c)
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+
+
+@visits
+async def test_wrong_passwords_are_limited(console: RunningConsole) -> None:
+    await console.person("lead", "eve")
+    visitor = console.anybody()
+    for _ in range(9):
+        answer = await visitor.post(
+            "/console/user/login/", page="/console/user/login/", login="eve", password="wrong"
+        )
+    assert "Too many failed login attempts" in answer.text
+
+
+@visits
+async def test_nobody_signs_up(console: RunningConsole) -> None:
+    answer = await console.anybody().get("/console/user/signup/")
+    assert "administrator creates accounts" in answer.text
+
+
+@visits
+async def test_case_is_claimed_decided_and_sealed(console: RunningConsole) -> None:
+    person = await console.person("analyst", "noa")
+    answer = await person.post("/console/queue/next")
+    case_path = answer.headers["location"]
+    assert re.fullmatch(r"/console/queue/\d+", case_path)
+    page = await person.get(case_path)
+    assert "Your verdict" in page.text
+    other = await console.person("analyst", "omer")
+    refused = await other.post(f"{case_path}/claim")
+    assert refused.status_code == 409
+    assert "works on this case" in refused.text
+    sealed = await queried(LedgerEntry.objects.count)
+    answer = await person.post(
+        f"{case_path}/decide", verdict="benign", reason="a wedding", version="0"
+    )
+    assert answer.status_code == 302
+    account = await person.get("/console/accounts/ann")
+    assert "a wedding" in account.text
+    case = await queried(lambda: ReviewCase.objects.get())
+    assert (case.state, case.verdict) == ("closed", "benign")
+    review = await queried(lambda: Review.objects.select_related("reviewer").get())
+    assert (review.reviewer.username, review.verdict) == ("noa", "benign")
+    assert await queried(LedgerEntry.objects.count) > sealed
+    audit = await queried(lambda: list(AuditEntry.objects.filter(key="user:noa")))
+    assert [(e.action, e.outcome) for e in audit] == [("override", "done")]
+
+
+@visits
+async def test_stale_form_is_refused_with_a_warning(console: RunningConsole) -> None:
+    person = await console.person("analyst")
+    path = (await person.post("/console/queue/next")).headers["location"]
+    answer = await person.post(f"{path}/decide", verdict="benign", reason="x", version="7")
+    assert answer.headers["location"] == path
+    assert "The case changed while you read it" in (await person.get(path)).text
+    assert await queried(Review.objects.count) == 0
+
+
+@visits
+async def test_act_without_reason_or_outcome_is_refused(console: RunningConsole) -> None:
+    person = await console.person("analyst")
+    for fields, said in (
+        ({"verdict": "benign"}, "reason is missing"),
+        ({"reason": "x"}, "no verdict was chosen"),
+        ({"reason": "x", "verdict": "undetermined"}, "no outcome was chosen"),
+        ({"reason": "x", "verdict": "undetermined", "outcome": "limit"}, "needs a duration"),
+    ):
+        answer = await person.post("/console/accounts/ann/act", **fields)
+        assert answer.status_code == 422
+        assert said in answer.text.lower()
+
+
+@visits
+async def test_act_with_end_is_applied_and_undone(console: RunningConsole) -> None:
+    person = await console.person("analyst")
+    answer = await person.post(
+        "/console/accounts/ann/act",
+        verdict="undetermined", outcome="limit", hold="7d", reason="milder", seen="ban",
+    )  # fmt: skip
+    assert answer.status_code == 302, answer.text
+    act = await queried(lambda: PersonAct.objects.get())
+    assert (act.before, act.outcome) == ("ban", "limit")
+    assert act.until_ms is not None
+    answer = await person.post(f"/console/acts/{act.id}/undo", reason="no, it was right")
+    assert answer.status_code == 302
+    page = (await person.get("/console/accounts/ann")).text
+    assert '<span class="pill pill-ban">ban</span>' in page
+    assert "undone by" in page
+
+
+@visits
+async def test_batch_is_previewed_typed_and_undone(console: RunningConsole) -> None:
+    for k in range(12):
+        await console.running.send(abuser(account=f"spam-{k}"))
+    await console.index()
+    person = await console.person("lead")
+    cases = await queried(lambda: list(ReviewCase.objects.values_list("id", flat=True)))
+    wanted = {"verdict": "benign", "reason": "a test of ours", "case": [str(c) for c in cases]}
+    preview = await person.post("/console/queue/preview", **wanted)
+    assert "BENIGN 13" in preview.text
+    accounts = re.findall(r'name="account" value="([^"]+)"', preview.text)
+    assert len(accounts) == 13
+    fields = {"verdict": "benign", "reason": "a test of ours", "account": accounts}
+    refused = await person.post("/console/queue/bulk", **fields)
+    assert refused.status_code == 422
+    done = await person.post("/console/queue/bulk", **fields, typed="BENIGN 13")
+    batch = await queried(lambda: Batch.objects.get())
+    assert done.headers["location"] == f"/console/queue/batches/{batch.id}"
+    assert batch.done == 13
+    outcomes = await queried(lambda: set(PersonAct.objects.values_list("outcome", flat=True)))
+    assert outcomes == {"allow"}
+    await person.post(f"/console/queue/batches/{batch.id}/undo", reason="not ours after all")
+    page = (await person.get("/console/accounts/spam-3")).text
+    assert '<span class="pill pill-ban">ban</span>' in page
+    undone = await queried(lambda: PersonAct.objects.exclude(undone_ms=None).count())
+    assert undone == 13
+
+
+@visits
+async def test_phone_number_search_stores_nothing(console: RunningConsole, tmp_path: Path) -> None:
+    registered = {
+        "type": "account.registered", "ts": 1_767_222_900_000, "account": "pho",
+        "phone": "+972541234567",
+    }  # fmt: skip
+    await console.running.send([registered])
+    person = await console.person("analyst")
+    answer = await person.post("/console/accounts", q="+972 54-123-4567")
+    assert answer.headers["location"] == "/console/accounts/pho"
+    for file in tmp_path.rglob("*"):
+        if file.is_file():
+            assert b"541234567" not in file.read_bytes(), file
+
+
+@visits
+async def test_account_name_is_escaped(console: RunningConsole) -> None:
+    name = "<b>x</b>"
+    sent = {"type": "message.sent", "ts": 1_767_222_900_000, "account": name, "peer": "p"}
+    await console.running.send([sent])
+    person = await console.person("analyst")
+    answer = await person.post("/console/accounts", q=name)
+    page = await person.get(answer.headers["location"])
+    assert page.status_code == 200
+    assert name not in page.text
+
+
+@visits
+async def test_timeline_lists_own_events_and_decisions(console: RunningConsole) -> None:
+    person = await console.person("auditor")
+    found = (await person.get("/console/accounts/ann/timeline")).json()
+    assert {lane["label"] for lane in found["lanes"]} == {"sent"}
+    assert found["marks"][0]["label"] == "ban"
+    assert found["complete"] is True
+
+
+@visits
+async def test_own_role_is_not_changed(console: RunningConsole) -> None:
+    person = await console.person("admin")
+    page = await person.get("/console/settings")
+    assert "Settings" in page.text
+    own = re.search(r"<td>admin", page.text) or page
+    answer = await person.post("/console/settings/users/1", role="lead", active="yes", reason="x")
+    assert own
+    assert answer.status_code == 409
+
+
+@visits
+async def test_new_user_signs_in_and_changed_role_ends_sessions(console: RunningConsole) -> None:
+    admin = await console.person("admin")
+    made = await admin.post("/console/settings/users", username="gal", role="analyst", reason="new")
+    password = re.search(r'id="secret">([^<]+)<', made.text)
+    assert password
+    gal = console.anybody()
+    login = {"page": "/console/user/login/", "login": "gal", "password": password[1]}
+    assert (await gal.post("/console/user/login/", **login)).status_code == 302
+    assert (await gal.get("/console/queue")).status_code == 200
+    answer = await admin.post("/console/settings/users/2", role="auditor", active="yes", reason="y")
+    assert answer.status_code == 302
+    assert (await gal.get("/console/queue")).status_code == 302
+
+
+@visits
+async def test_csv_cells_are_no_formulas(console: RunningConsole) -> None:
+    await console.running.send(abuser(account="=cmd|calc"))
+    await console.index()
+    person = await console.person("analyst")
+    text = (await person.get("/console/queue?format=csv")).text
+    assert "'=cmd|calc" in text
+    assert "\n=cmd" not in text
