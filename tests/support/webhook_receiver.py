@@ -63,7 +63,8 @@ class Answer(BaseHTTPRequestHandler):
 class Receiver(ThreadingHTTPServer):
     """Keeps what it was sent; answers the statuses of `answers` in order, then 200.
 
-    `requests` are headers and bodies; `heard` has the ids of messages by a decision's number (0: another message).
+    `requests` are headers and bodies; `heard` has the ids of messages by a decision's number (0:
+    another message).
     """
 
     def __init__(self) -> None:
