@@ -46,7 +46,9 @@ from wavebreak.service import (
     decide,
     demo_stream,
     django_settings,
+    live_policy,
     observability,
+    policy_switch,
 )
 from wavebreak.service import backup as backups
 from wavebreak.service import calibration_schedule as schedule
@@ -185,6 +187,7 @@ def serve(
     approved = _approved_policy(home, calibrate_after, enforce=enforce)
     if approved:
         policy, enforce = approved, True
+    base, policy = policy, _live_policy(home, policy, approved)
     settings = Settings(
         home,
         database_url,
@@ -232,22 +235,25 @@ def serve(
         pages, tasks = startup.start(options_, secret, policy, chosen)
     else:
         django_settings.without_console()
+
+    def make_engine(of: rules.Policy) -> engine.Engine:
+        return engine.Engine(
+            of, carried, enforce=enforce, workers=shards, lateness_s=lateness, model=loaded
+        )
+
+    def make_responder(of: rules.Policy, directory: Path | None) -> decide.DecideResponder:
+        terms = decide.load_decide_policy(directory)
+        return decide.DecideResponder(of, terms, pseudonymizer, context.quota_extension)
+
+    def switched(directory: Path | None) -> None:
+        context.quota_config = decide.load_quota_config(directory)
+
     service = Service(
         settings,
-        partial(
-            engine.Engine,
-            chosen,
-            carried,
-            enforce=enforce,
-            workers=shards,
-            lateness_s=lateness,
-            model=loaded,
-        ),
+        partial(make_engine, chosen),
         pseudonymizer,
         lateness_s=lateness,
-        responder=decide.DecideResponder(
-            chosen, decide.load_decide_policy(policy), pseudonymizer, context.quota_extension
-        ),
+        responder=make_responder(chosen, policy),
         clock=_now_ms,
         report=err.print,
         progress=_recovery_progress(),
@@ -258,6 +264,11 @@ def serve(
             *calibration,
             *tasks,
         ],
+    )
+    how = {"--model": model_dir, "--profile": profile_file, "--database": database_url or None}
+    replayed = [*_options(how), "--lateness", str(lateness), "--enforce" if enforce else "--shadow"]
+    service.switch = policy_switch.PolicySwitch(
+        home, base, make_engine, make_responder, switched, tuple(replayed)
     )
     serving(
         service,
@@ -286,11 +297,30 @@ def _approved_policy(home: Path, calibrate_after: str, *, enforce: bool) -> Path
     return approved[1]
 
 
+def _live_policy(home: Path, policy: Path | None, approved: Path | None) -> Path | None:
+    """Return the directory of the policy that went live last; else the given one.
+
+    A calibration that was approved after it counts as the later one.
+    """
+    live = live_policy.live_policy(home)
+    directory = live_policy.live_directory(home)
+    later = approved is not None and live is not None and schedule.approved_ms(home) > live.at_ms
+    if directory is None or later:
+        return policy
+    out.print(f"deciding by {directory.name}, which went live in the console, not by --policy")
+    return directory
+
+
 def _calibrate_command(home: Path, options: Mapping[str, object]) -> list[str]:
     """Return the command that writes the service's proposal."""
-    given = [str(part) for option in options.items() if option[1] is not None for part in option]
     target = str(schedule.proposal_directory(home))
-    return [sys.executable, "-m", "wavebreak", "calibrate", str(home), "-o", target, *given]
+    command = [sys.executable, "-m", "wavebreak", "calibrate", str(home), "-o", target]
+    return command + _options(options)
+
+
+def _options(given: Mapping[str, object]) -> list[str]:
+    """Return options of a command: those that have a value."""
+    return [str(part) for option in given.items() if option[1] is not None for part in option]
 
 
 async def _demo_traffic(service: Service) -> None:

@@ -86,6 +86,12 @@ def approved_policy(home: Path) -> tuple[Policy, Path] | None:
     return policy, directory
 
 
+def approved_ms(home: Path) -> int:
+    """Return when the proposal was approved, in milliseconds; 0 while it is not."""
+    path = proposal_directory(home) / _APPROVAL
+    return int(json.loads(path.read_text("utf-8"))["at_ms"]) if path.is_file() else 0
+
+
 class CalibrationSchedule:
     """A background task: once the log is old enough, it has a proposal written.
 

@@ -7,6 +7,10 @@ Where the service now enforces and did not before (or the other way round), the 
 applied position is replayed in the mode that decided it. The engine switches there: outcomes found
 in shadow are cleared, and nobody is silenced without a new decision.
 
+Where the policy was switched while the service ran (see `policy_switch`), a snapshot holds the
+state from which the live policy goes on. Older ones are not used, and what was decided before is
+not compared.
+
 Snapshots are copied between two batches and written by another thread, which allocates the memory
 beforehand: the engine pauses only for the copy, 45 to 75 ms for a million accounts (up to 320 ms
 the first time). A snapshot file appears only when every decision up to its position is stored, so
@@ -34,6 +38,7 @@ from wavebreak.engine.mode_switch import switch_mode
 from wavebreak.errors import ServiceError, SnapshotError
 from wavebreak.service import event_log
 from wavebreak.service.engine_thread import decision_row
+from wavebreak.service.live_policy import live_policy
 from wavebreak.service.models import AppliedPosition, Decision, EnforcementState
 from wavebreak.service.pending_requests import DecidedBatch
 
@@ -133,11 +138,16 @@ def recover(
     make_before = _maker_before(make, fresh, lateness_s, applied, report)
     fresh = fresh if make_before is make else make_before()
     same = applied.made_by in ("", engine_versions(fresh, lateness_s))
-    if not same:
+    live = live_policy(home)
+    since = live.position if live else 0
+    engine, report.decisions = _restored(fresh, make_before, home, applied, report, since)
+    if not report.snapshot and since:
+        # The state in which the policy was switched is lost: what was decided before it stays.
+        same = False
+    if not same and not report.snapshot:
         report.messages.append(
             f"replaying the whole log: versions were {applied.made_by}, are {report.made_by}"
         )
-    engine, report.decisions = _restored(fresh, make_before, home, applied, report)
 
     def at_applied(decisions: int) -> None:
         if engine.enforce != enforce:
@@ -190,11 +200,16 @@ def _store_switch(engine: Engine, home: Path, decisions: int, made_by: str) -> N
 
 
 def _restored(
-    engine: Engine, make: Callable[[], Engine], home: Path, applied: Any, report: RecoveryReport
+    engine: Engine,
+    make: Callable[[], Engine],
+    home: Path,
+    applied: Any,
+    report: RecoveryReport,
+    since: int,
 ) -> tuple[Engine, int]:
-    """Restore the newest valid snapshot, or return an engine without state."""
+    """Restore the newest valid snapshot from a position on, or return an engine without state."""
     for position, decisions, path in list_snapshots(home):
-        if position > applied.position or position > report.end:
+        if not since <= position <= min(applied.position, report.end):
             continue
         try:
             if snapshot.restore(engine, path) != engine.enforce:

@@ -28,6 +28,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -62,6 +63,25 @@ from wavebreak.service.request_decoder import Body
 from wavebreak.service.settings import Settings
 
 Background = Callable[["Service"], Awaitable[None]]
+Switch = Callable[["Service", str], Awaitable[float]]
+"""Lets a version of the policy decide; returns how many seconds requests were refused."""
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """What a running service goes on with after a switch.
+
+    Attributes:
+        make_engine: Returns an engine without state.
+        responder: Answers `decide`.
+        carry: Moves the state of the stopped pipeline; returns what undoes it.
+        done: Called once the new pipeline runs.
+    """
+
+    make_engine: Callable[[], Engine]
+    responder: DecideResponder
+    carry: Callable[[Pipeline], Callable[[], None]]
+    done: Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -98,6 +118,7 @@ class Service:
         progress: Called during recovery with the position reached and the log's end.
 
     Attributes:
+        switch: Switches to another policy (None: only a new start does).
         counts: Bodies, events, rejections by cause, and refused requests.
         started: Set once events are accepted.
         differ: Earlier decisions that the current versions would not reproduce.
@@ -121,6 +142,7 @@ class Service:
         self.settings, self.pseudonymizer, self.clock = settings, pseudonymizer, clock
         self.responder, self.ledger_store, self.differ = responder, ledger_store, 0
         self.report = report
+        self.switch: Switch | None = None
         self.counts: Counter[str] = Counter()
         self.failed: BaseException | None = None
         self.started = asyncio.Event()
@@ -128,7 +150,9 @@ class Service:
         self._background, self._progress = background, progress
         self._backpressure = Backpressure(settings.limits)
         self._pipeline: Pipeline | None = None
-        self._stopped = False
+        self._stopped, self._switching = False, ""
+        self._lifecycle = asyncio.Lock()
+        self._failed: Callable[[], None] = lambda: None
         self._tasks: list[asyncio.Task[None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stored = asyncio.Event()
@@ -137,29 +161,13 @@ class Service:
 
     def start(self, failed: Callable[[], None]) -> None:
         """Recover in a thread and start to serve; `failed` is called if that is not possible."""
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._failed = asyncio.get_running_loop(), failed
         threading.Thread(target=self._start, args=(failed,), name="wavebreak-start").start()
 
     def _start(self, failed: Callable[[], None]) -> None:
-        settings, pipeline = self.settings, None
-        decoders = [
-            DecoderProcess(self.pseudonymizer, settings.limits) for _ in range(settings.decoders)
-        ]
         try:
-            pipeline = start_pipeline(
-                settings,
-                self._make_engine,
-                decoders,
-                self.ledger_store,
-                lateness_s=self._lateness_s,
-                clock=self.clock,
-                on_stored=self._on_stored,
-                pause_decoding=self._should_pause_decoding,
-                report=self.report,
-                progress=self._progress,
-            )
+            self._pipeline = self._started(self._make_engine, self._new_decoders())
             self.differ = count_differing_decisions()
-            self._pipeline = pipeline
             assert self._loop is not None  # noqa: S101
             self._loop.call_soon_threadsafe(self._on_started)
         except Error as error:
@@ -171,15 +179,36 @@ class Service:
             self.failed = error
             failed()
         finally:
-            if pipeline is None:
-                for decoder in decoders:
-                    decoder.close()
             connection.close()
 
+    def _new_decoders(self) -> list[DecoderProcess]:
+        limits = self.settings.limits
+        return [DecoderProcess(self.pseudonymizer, limits) for _ in range(self.settings.decoders)]
+
+    def _started(
+        self, make_engine: Callable[[], Engine], decoders: list[DecoderProcess]
+    ) -> Pipeline:
+        """Recover, and start the pipeline; closes the decoders if that fails."""
+        try:
+            return start_pipeline(
+                self.settings,
+                make_engine,
+                decoders,
+                self.ledger_store,
+                lateness_s=self._lateness_s,
+                clock=self.clock,
+                on_stored=self._on_stored,
+                pause_decoding=self._should_pause_decoding,
+                report=self.report,
+                progress=self._progress,
+            )
+        except BaseException:
+            for decoder in decoders:
+                decoder.close()
+            raise
+
     def _on_started(self) -> None:
-        # The engine's objects stay: each collection would spend a tenth of a second on them.
-        gc.collect()
-        gc.freeze()
+        _freeze()
         self._tasks = [asyncio.ensure_future(run(self)) for run in self._background]
         self.started.set()
 
@@ -188,9 +217,76 @@ class Service:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._pipeline is not None and not self._stopped:
-            self._stopped = True
-            await asyncio.to_thread(self._pipeline.stop)
+        async with self._lifecycle:
+            if self._pipeline is not None and not self._stopped:
+                self._stopped = True
+                await asyncio.to_thread(self._pipeline.stop)
+
+    async def replace_engine(self, prepare: Callable[[], Replacement], why: str) -> float:
+        """Stop the pipeline in order, and start it with other engines; see `policy_switch`.
+
+        Meanwhile new requests are refused, as during a start. What was accepted is finished.
+
+        Args:
+            prepare: Returns what to go on with; called in a thread while the service goes on.
+            why: The reason that refused requests are given.
+
+        Returns:
+            How many seconds requests were refused.
+
+        Raises:
+            BusyError: The service is not running, or is being switched.
+            ServiceError: The other engines could not start; the former ones go on.
+        """
+        if self._lifecycle.locked() or not self.progress().ready:
+            raise BusyError(
+                self._switching or "the service is not ready",
+                retry_after_s=self.settings.limits.retry_after_s,
+            )
+        # The switch goes on if the request that asked for it is cancelled.
+        return await asyncio.shield(asyncio.ensure_future(self._replace_engine(prepare, why)))
+
+    async def _replace_engine(self, prepare: Callable[[], Replacement], why: str) -> float:
+        async with self._lifecycle:
+            wanted = await asyncio.to_thread(prepare)
+            decoders = await asyncio.to_thread(self._new_decoders)
+            began = time.monotonic()
+            self._switching = why
+            try:
+                await asyncio.to_thread(self._replace, wanted, decoders)
+            finally:
+                self._switching = ""
+                gc.unfreeze()
+                _freeze()
+                self._wake()
+            return time.monotonic() - began
+
+    def _replace(self, wanted: Replacement, decoders: list[DecoderProcess]) -> None:
+        """Replace the pipeline, in a thread; no request is put into it meanwhile."""
+        former = self._pipeline
+        assert former is not None  # noqa: S101 - replace_engine has seen it
+        undo: Callable[[], None] = _nothing
+        try:
+            former.stop()
+            try:
+                undo = wanted.carry(former)
+                self._pipeline = self._started(wanted.make_engine, decoders)
+            except BaseException as error:
+                self.report(f"the switch failed, the former policy decides on: {error}")
+                for decoder in decoders:
+                    decoder.close()
+                undo()
+                self._pipeline = self._started(self._make_engine, self._new_decoders())
+                raise
+            self._make_engine, self.responder = wanted.make_engine, wanted.responder
+            wanted.done()
+        except BaseException as error:
+            if self._pipeline is former:
+                self.failed = error
+                self._failed()
+            raise
+        finally:
+            connection.close()
 
     def progress(self) -> Progress:
         """Return how far the service is."""
@@ -199,7 +295,7 @@ class Service:
             why = str(self.failed) if self.failed else "the log is being recovered"
             return Progress(False, why, 0, 0, 0, 0, waiting.bodies, waiting.bytes, 0)
         writer, engine_thread = pipeline.log_writer, pipeline.engine_thread
-        why = writer.failing or engine_thread.broken
+        why = self._switching or writer.failing or engine_thread.broken
         return Progress(
             ready=not why,
             why=why,
@@ -217,7 +313,7 @@ class Service:
     def check_capacity(self, size: int) -> None:
         """Raise BusyError if a body of this many bytes cannot be held now."""
         pipeline = None if self._stopped else self._pipeline
-        if why := self._backpressure.reason_to_refuse(pipeline, size):
+        if why := self._switching or self._backpressure.reason_to_refuse(pipeline, size):
             self.counts["busy"] += 1
             raise BusyError(why, retry_after_s=self.settings.limits.retry_after_s)
 
@@ -289,8 +385,8 @@ class Service:
         is not running.
         """
         pipeline = self._pipeline
-        if pipeline is None or pipeline.engine_thread.broken:
-            why = "the engine is not running"
+        if pipeline is None or pipeline.engine_thread.broken or self._switching:
+            why = self._switching or "the engine is not running"
             raise BusyError(why, retry_after_s=self.settings.limits.retry_after_s)
         engine_thread = pipeline.engine_thread
         if brief and (answer := engine_thread.try_ask_now(ask)) is not ENGINE_BUSY:
@@ -360,3 +456,13 @@ class Service:
     def _wake(self) -> None:
         self._stored.set()
         self._stored = asyncio.Event()
+
+
+def _freeze() -> None:
+    # The engine's objects stay: each collection would spend a tenth of a second on them.
+    gc.collect()
+    gc.freeze()
+
+
+def _nothing() -> None:
+    """Undo nothing."""

@@ -1,0 +1,91 @@
+"""Change of an engine's policy, at one position of its log.
+
+What an engine has counted does not depend on its policy, and neither does what is in force: both go
+over to the engine of the other policy. Nobody is acted on, or freed, without a new decision. Only
+the note of which rules have fired for an account is by index, and is moved by the rules' ids.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from wavebreak.engine import snapshot
+from wavebreak.engine.engine import Engine
+from wavebreak.features.layout import SHARDS
+from wavebreak.rules import Policy, Rule
+from wavebreak.rules.model import MAX_RULES
+
+_TEXTS = ("about", "source", "false_actions", "review_by", "needs_split", "aliases", "abuse")
+"""Fields of a rule that decide nothing."""
+
+
+def carried_state(old: Engine, new: Engine) -> snapshot.EngineState:
+    """Return the state of an engine as one of another policy goes on from it.
+
+    A rule that decides as before stays fired where it had fired. One that was changed may fire
+    again, but not for an account under an outcome or in a period of grace: there it waits until
+    that has ended. Rules at registration and labels fire once an account, changed or not. A label
+    `benign` holds against new rules too.
+
+    Args:
+        old: The engine up to now, between two batches.
+        new: An engine of the other policy, without state.
+
+    """
+    arrays = dict(old.dump())
+    moves = _moves(old.policy, new.policy)
+    grace = [~np.int64(engine.core.policy.registration) for engine in (old, new)]
+    for s in range(SHARDS):
+        rows = arrays[f"core.rows{s}"].copy()
+        rows["fired"] = _moved(rows["fired"], rows["until"] > 0, rows["enforcement"], moves, grace)
+        arrays[f"core.rows{s}"] = rows
+    hits = dict(zip(old.program.ids, old.fired.tolist(), strict=True))
+    arrays["fired"] = np.array([hits.get(rule.id, 0) for rule in new.policy.rules], np.int64)
+    return snapshot.EngineState(snapshot.manifest_of(new), arrays)
+
+
+def _moves(old: Policy, new: Policy) -> list[tuple[int | None, bool]]:
+    """Return by bit of the new policy the bit of the old one, and whether it always goes over."""
+    at = {rule.id: k for k, rule in enumerate(old.rules)}
+    moves: list[tuple[int | None, bool]] = []
+    for rule in new.rules:
+        k = next((at[name] for name in (rule.id, *rule.aliases) if name in at), None)
+        once = rule.stage == "registration" or rule.label is not None
+        moves.append((k, k is not None and (once or same_effect(old.rules[k], rule))))
+    return moves + [(None, False)] * (MAX_RULES - len(moves))
+
+
+def same_effect(before: Rule, after: Rule) -> bool:
+    """Whether two rules decide alike, however they are described.
+
+    >>> from wavebreak.rules import load_policy
+    >>> rule = load_policy().rules[0]
+    >>> same_effect(rule, msgspec.structs.replace(rule, about="Said in other words."))
+    True
+    """
+    return _effect(before) == _effect(after)
+
+
+def _effect(rule: Rule) -> tuple[Any, ...]:
+    fields = msgspec.structs.asdict(rule)
+    left_out = {*_TEXTS, "id", "when", "fires_on", "stays_quiet_on", "on_failure"}
+    return (rule.expression, *(value for name, value in fields.items() if name not in left_out))
+
+
+def _moved(
+    fired: Any, timed: Any, enforcement: Any, moves: list[tuple[int | None, bool]], grace: list[Any]
+) -> Any:
+    """Return the bits of rules that have fired in their new places."""
+    held = timed | (enforcement > 0)
+    # In the period of grace of a label `benign`, every rule but those at registration has fired.
+    spared = (fired & grace[0]) == grace[0]
+    moved = np.zeros_like(fired)
+    for k, (before, always) in enumerate(moves):
+        bit = np.int64(1) << np.int64(k)
+        if before is not None:
+            had = (fired >> np.int64(before)) & 1 > 0
+            moved[had & (held | always)] |= bit
+    return np.where(spared, moved | grace[1], moved)

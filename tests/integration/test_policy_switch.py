@@ -1,0 +1,260 @@
+"""A running service that is switched to another policy: no event is lost, doubled or undecided."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from django.db import connection
+
+from support.service_harness import SECRET, Running, abuser, decided, logged, migrated, running
+from wavebreak.engine import Engine
+from wavebreak.errors import PolicyError, ServiceError
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.rules import Policy, load_policy
+from wavebreak.service import decide
+from wavebreak.service.live_policy import live_directory, live_policy, policies_directory
+from wavebreak.service.models import LedgerEntry
+from wavebreak.service.pending_requests import BusyError
+from wavebreak.service.policy_switch import PolicySwitch
+from wavebreak.service.recovery import list_snapshots
+
+TS = 1_767_222_000_000
+RULE = """
+[[rule]]
+id = "two_strangers"
+abuse = "norms"
+about = "An account has written to two strangers: a rule of a test."
+source = "A test of the switch of policies."
+stage = "messaging"
+on = ["sent"]
+when = ["unanswered_strangers_1d >= 2"]
+outcome = "limit"
+new_chats_1d = 2
+for = "24h"
+mode = "enforce"
+fires_on = [{ unanswered_strangers_1d = 2 }]
+stays_quiet_on = [{ unanswered_strangers_1d = 1 }]
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    with migrated("sqlite", tmp_path):
+        yield tmp_path
+
+
+def version(home: Path, name: str, rule: str = RULE) -> str:
+    """Store a version with one more rule."""
+    directory = policies_directory(home) / name / "rules"
+    directory.mkdir(parents=True)
+    (directory / "tested.toml").write_text(rule, "utf-8")
+    return name
+
+
+def switch(home: Path, engine: Any = None) -> PolicySwitch:
+    def responder(policy: Policy, directory: Path | None) -> decide.DecideResponder:
+        terms = decide.load_decide_policy(directory)
+        return decide.DecideResponder(policy, terms, Pseudonymizer(SECRET))
+
+    return PolicySwitch(home, None, engine or (lambda p: Engine(p, accounts=1024)), responder)
+
+
+def sends(account: str, count: int, at: int = 0) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": f"{account}-{at}-{n}", "ts": TS + 1000 * (at + n), "type": "message.sent",
+            "account": account, "peer": f"{account}-{at}-p{n}", "in_contacts": False,
+        }
+        for n in range(count)
+    ]  # fmt: skip
+
+
+def by_account() -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for body in decided():
+        decision = msgspec.json.decode(body)
+        found.setdefault(decision["account"], []).append(decision)
+    return found
+
+
+def entries() -> list[dict[str, Any]]:
+    try:
+        lines = LedgerEntry.objects.order_by("position").values_list("line", flat=True)
+        return [msgspec.json.decode(bytes(line)) for line in lines]
+    finally:
+        connection.close()
+
+
+async def policy_of(one: Running) -> str:
+    answer: str = await one.service.ask(lambda engine: engine.policy.version)
+    return answer
+
+
+def test_switch_keeps_state_and_decides_by_new_rules(home: Path) -> None:
+    async def run() -> None:
+        async with running(home) as one:
+            await one.send([*abuser(), *sends("bob", 1)])
+            before = await asyncio.to_thread(decided)
+            await switch(home)(one.service, version(home, "v1"))
+            assert (await policy_of(one)).startswith("v1-")
+            assert one.service.responder.policy.rule("two_strangers") is not None
+            state = (await one.ask("GET", "/v1/accounts/ann")).json()
+            assert state["outcome"] == "ban"
+            assert await asyncio.to_thread(decided) == before
+            await one.send([*sends("bob", 1, at=10), *sends("cat", 1, at=10)])
+        found = await asyncio.to_thread(by_account)
+        assert [d["rules"] for d in found["bob"]] == [["two_strangers"]]
+        assert "cat" not in found
+        live = live_policy(home)
+        assert live is not None
+        assert live.version == "v1"
+        assert live_directory(home) == policies_directory(home) / "v1"
+
+    asyncio.run(run())
+
+
+def test_switch_loses_and_doubles_no_event(home: Path) -> None:
+    async def run() -> None:
+        accepted: list[str] = []
+        refused: Counter[int] = Counter()
+
+        async def traffic(one: Running, stop: asyncio.Event) -> None:
+            n = 0
+            while not stop.is_set():
+                events = sends(f"s{n % 40}", 3, at=n)
+                n += 1
+                answer = await one.ask("POST", "/v1/events", json=events)
+                if answer.status_code == 202:
+                    accepted.extend(event["id"] for event in events)
+                else:
+                    refused[answer.status_code] += 1
+                    assert answer.headers["Retry-After"]
+                    await asyncio.sleep(0.02)
+
+        async def decides(one: Running, stop: asyncio.Event) -> None:
+            n = 0
+            while not stop.is_set():
+                event = sends(f"d{n % 20}", 1, at=n)[0]
+                n += 1
+                answer = await one.ask("POST", "/v1/decide", json=event)
+                assert answer.status_code == 200, answer.text
+                await asyncio.sleep(0.005)
+
+        async with running(home) as one:
+            stop = asyncio.Event()
+            tasks = [
+                asyncio.create_task(traffic(one, stop)),
+                asyncio.create_task(decides(one, stop)),
+            ]
+            make = switch(home)
+            three = RULE.replace("= 2 }", "= 3 }").replace("= 1 }", "= 2 }").replace(">= 2", ">= 3")
+            for name in (version(home, "v1"), version(home, "v2", three), ""):
+                await asyncio.sleep(0.4)
+                await make(one.service, name)
+            await asyncio.sleep(0.4)
+            stop.set()
+            await asyncio.gather(*tasks)
+            await one.wait_until_applied()
+            assert one.service.counts["on_failure"] > 0
+        assert set(refused) == {503}
+        ids = [event["id"] for event in await asyncio.to_thread(logged)]
+        assert sorted(ids) == sorted(accepted)
+        numbers = [msgspec.json.decode(body)["id"] for body in await asyncio.to_thread(decided)]
+        assert len(numbers) == len(set(numbers))
+        live = live_policy(home)
+        assert live is not None
+        assert live.version == ""
+
+    asyncio.run(run())
+
+
+def test_restart_goes_on_from_the_switch(home: Path) -> None:
+    async def run() -> None:
+        async with running(home) as one:
+            await one.send([*abuser(), *sends("bob", 2)])
+            await switch(home)(one.service, version(home, "v1"))
+            await one.send(sends("cat", 2, at=20))
+            before = await asyncio.to_thread(decided)
+        policy = load_policy(policies_directory(home) / "v1")
+        async with running(home, policy=policy) as again:
+            assert await asyncio.to_thread(decided) == before
+            await again.send(sends("cat", 1, at=40))
+            assert (await again.ask("GET", "/v1/accounts/ann")).json()["outcome"] == "ban"
+        # The snapshots of the switch are lost: the log is replayed, and what was decided stays.
+        for _, _, path in list_snapshots(home):
+            path.unlink()
+        kept = await asyncio.to_thread(decided)
+        async with running(home, policy=policy) as last:
+            assert await asyncio.to_thread(decided) == kept
+            await last.send(sends("dan", 3, at=60))
+        assert (await asyncio.to_thread(by_account))["dan"][0]["rules"] == ["two_strangers"]
+
+    asyncio.run(run())
+
+
+def test_switch_that_cannot_start_leaves_the_former_policy(home: Path) -> None:
+    async def run() -> None:
+        made: list[int] = []
+
+        def engine(policy: Policy) -> Engine:
+            made.append(1)
+            if len(made) > 1:
+                raise ServiceError("no memory", fix="give some")
+            return Engine(policy, accounts=1024)
+
+        async with running(home) as one:
+            await one.send([*abuser(), *sends("bob", 2)])
+            former = await policy_of(one)
+            with pytest.raises(ServiceError, match="no memory"):
+                await switch(home, engine)(one.service, version(home, "v1"))
+            assert await policy_of(one) == former
+            await one.send(sends("bob", 2, at=10))
+        assert "bob" not in await asyncio.to_thread(by_account)
+        live = live_policy(home)
+        assert live is not None
+        assert live.version == ""
+
+    asyncio.run(run())
+
+
+def test_switch_to_an_invalid_version_changes_nothing(home: Path) -> None:
+    async def run() -> None:
+        async with running(home) as one:
+            with pytest.raises(PolicyError, match="two_strangers"):
+                await switch(home)(
+                    one.service, version(home, "v1", RULE.replace('"limit"', '"ban"'))
+                )
+            await one.send(sends("bob", 3))
+        assert live_policy(home) is None
+
+    asyncio.run(run())
+
+
+def test_two_switches_at_once_are_refused(home: Path) -> None:
+    async def run() -> None:
+        async with running(home) as one:
+            make = switch(home)
+            first = asyncio.create_task(make(one.service, version(home, "v1")))
+            await asyncio.sleep(0.05)
+            with pytest.raises(BusyError):
+                await make(one.service, version(home, "v2"))
+            await first
+
+    asyncio.run(run())
+
+
+def test_switch_is_sealed(home: Path) -> None:
+    async def run() -> None:
+        async with running(home) as one:
+            await switch(home)(one.service, version(home, "v1"))
+        sealed = await asyncio.to_thread(entries)
+        versions = [e["body"]["version"] for e in sealed if e["kind"] == "policy"]
+        assert [v.partition("-")[0] for v in versions] == ["shipped", "v1"]
+
+    asyncio.run(run())
