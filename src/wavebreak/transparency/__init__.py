@@ -6,7 +6,7 @@ report again. `export_decisions` streams all decisions as CSV. Nothing here know
 """
 
 from wavebreak.transparency.accounts_list import AccountsList, list_accounts
-from wavebreak.transparency.counts import Sources, build_report
+from wavebreak.transparency.counts import build_report
 from wavebreak.transparency.decision_export import export_decisions
 from wavebreak.transparency.history import (
     Checkpoint,
@@ -20,7 +20,7 @@ from wavebreak.transparency.history import (
 from wavebreak.transparency.periods import Period, parse_day, split_period
 from wavebreak.transparency.publication import read_report, write_report
 from wavebreak.transparency.recount import Holdings, Recount, recount, recount_table
-from wavebreak.transparency.report import Number, Publication, Report, Section
+from wavebreak.transparency.report import Number, Publication, Report, Section, Sources
 
 __all__ = [
     "AccountsList",

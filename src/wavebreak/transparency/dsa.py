@@ -11,8 +11,8 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-from wavebreak.transparency.counts import CLASSIFIERS
 from wavebreak.transparency.report import Number, Report, shown
+from wavebreak.transparency.review_counts import CLASSIFIERS
 
 APPLICABILITY = "Voluntary"
 CATEGORY = "STATEMENT_CATEGORY_OTHER_VIOLATION_TC"

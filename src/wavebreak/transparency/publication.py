@@ -129,13 +129,16 @@ def full_tables(report: Report) -> list[tuple[Table, str]]:
             (*_row(each, report), each.unit, each.rests_on, each.definition)
             for each in section.numbers
         ]
-        table = Table(section.title, columns, rows, words=frozenset({0, 2, 3, 4}))
-        made.append((table, section.note))
+        caption = f"{section.title}: numbers and their definitions"
+        made.append((Table(caption, columns, rows, words=frozenset({0, 2, 3, 4})), section.note))
     return made
 
 
 def brief_tables(report: Report) -> list[Table]:
-    """Return the sections as tables of numbers that are not 0 and were measured, for a terminal."""
+    """Return the sections as tables of numbers that are not 0 and were measured, for a terminal.
+
+    A section that has none is left out.
+    """
     made = []
     for section in report.sections:
         rows = [
@@ -145,7 +148,8 @@ def brief_tables(report: Report) -> list[Table]:
         ]
         left = len(section.numbers) - len(rows)
         note = f"{count_of(left, 'more number')}: 0, or not measured" if left else ""
-        made.append(Table(section.title, ("number", "value"), rows, note))
+        if rows:
+            made.append(Table(section.title, ("number", "value"), rows, note))
     return made
 
 
@@ -157,8 +161,8 @@ def _row(number: Number, report: Report) -> tuple[str, str]:
 def html_page(report: Report) -> str:
     """Return a report as one HTML page, with each number's definition beside it."""
     sections = [
-        (table.title, join_html([paragraphs([note]), html_table(table)]))
-        for table, note in full_tables(report)
+        (section.title, join_html([paragraphs([note]), html_table(table)]))
+        for section, (table, note) in zip(report.sections, full_tables(report), strict=True)
     ]
     recount = [
         "Whoever has a copy of the ledger, which names no account, can count these numbers again: "

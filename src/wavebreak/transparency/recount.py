@@ -16,7 +16,7 @@ import msgspec
 from wavebreak.reports.tables import Table
 from wavebreak.transparency import accounts_list
 from wavebreak.transparency.accounts_list import AccountsList, counted_positions, list_faults
-from wavebreak.transparency.counts import Sources, build_report
+from wavebreak.transparency.counts import build_report
 from wavebreak.transparency.history import History
 from wavebreak.transparency.report import (
     EVENTS,
@@ -28,6 +28,7 @@ from wavebreak.transparency.report import (
     Number,
     Publication,
     Report,
+    Sources,
     shown,
 )
 from wavebreak.transparency.suppression import BESIDE, SMALL

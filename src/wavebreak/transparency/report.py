@@ -6,6 +6,7 @@ written. Counts that must be the same in each are therefore counted once.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import NamedTuple
 
@@ -116,6 +117,22 @@ class Publication(NamedTuple):
     previous: date | None = None
     minimum: int = MINIMUM
     internal: bool = False
+
+
+class Sources(NamedTuple):
+    """What numbers can be counted from, beside the entries.
+
+    Attributes:
+        accounts: Whether the history has accounts, by openings or by an accounts list.
+        labels: Whether the history has the accounts of labels too: openings only.
+        reports: The times (ms) of the reports that each account received, in order; None without
+            an event log.
+
+    """
+
+    accounts: bool = False
+    labels: bool = False
+    reports: Mapping[str, Sequence[int]] | None = None
 
 
 def shown(number: Number, minimum: int) -> str:

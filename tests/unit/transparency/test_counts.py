@@ -33,7 +33,7 @@ from wavebreak.transparency import (
     list_accounts,
     read_history,
 )
-from wavebreak.transparency.counts import wilson_interval
+from wavebreak.transparency.review_counts import wilson_interval
 
 FEBRUARY = Period(date(2026, 2, 1), date(2026, 3, 1))
 MEASURES = OUTCOMES[3:]
