@@ -217,6 +217,38 @@ def matching_rules(program: Program, kind: str, values: Mapping[str, float]) -> 
     return tuple(rule_id for k, rule_id in enumerate(program.ids) if mask >> k & 1)
 
 
+def interpreted_rules(policy: Policy, kind: str, values: Mapping[str, float]) -> tuple[str, ...]:
+    """Return what `matching_rules` returns, without compiling: for editors, which cannot wait.
+
+    Numbers are computed as by the compiled code; the tests compare the two.
+    """
+    row = np.full(len(policy.features), np.nan)
+    for name, value in values.items():
+        row[policy.features.index(name)] = value
+    given = {"f": row, "least": _least, "greatest": _greatest, "differs": _differs, "abs": abs}
+    matched = []
+    with np.errstate(all="ignore"):
+        for rule in policy.rules:
+            if kind in rule.on:
+                code = _parsed(rule.expression, policy.features).code
+                # Only what `expressions.parse` wrote.
+                if eval(code, {"__builtins__": {}}, given):  # noqa: S307
+                    matched.append(rule.id)
+    return tuple(matched)
+
+
+def _least(a: float, b: float) -> float:
+    return a + b if a != a or b != b else min(b, a)
+
+
+def _greatest(a: float, b: float) -> float:
+    return a + b if a != a or b != b else max(b, a)
+
+
+def _differs(a: float, b: float) -> bool:
+    return a < b or a > b
+
+
 def _signed(mask: int) -> int:
     return mask - (1 << 64) if mask >> 63 else mask
 

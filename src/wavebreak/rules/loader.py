@@ -12,7 +12,8 @@ import difflib
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +25,12 @@ from wavebreak.errors import PolicyError
 from wavebreak.features import catalog
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.rules.basis import check_basis
-from wavebreak.rules.compiler import Program, compile_rules, features_read, matching_rules
+from wavebreak.rules.compiler import (
+    compile_rules,
+    features_read,
+    interpreted_rules,
+    matching_rules,
+)
 from wavebreak.rules.conditions import check_conditions
 from wavebreak.rules.model import (
     MAX_RULES,
@@ -33,6 +39,7 @@ from wavebreak.rules.model import (
     Action,
     EnforcementTerms,
     EvidenceTerms,
+    Example,
     Feedback,
     Policy,
     Rule,
@@ -62,6 +69,7 @@ _FORMS = {
 Row = TypeVar("Row", Rule, Action, EnforcementTerms, EvidenceTerms, Score, Feedback)
 Tables = tuple[EnforcementTerms, Score, Feedback, EvidenceTerms]
 Found = dict[str, tuple[Rule, Path]]
+Matching = Callable[[str, Example], tuple[str, ...]]
 
 
 def load_policy(
@@ -70,6 +78,7 @@ def load_policy(
     shipped: Path = SHIPPED,
     features: tuple[str, ...] = catalog.NAMES,
     kinds: tuple[str, ...] = KINDS,
+    compiled: bool = True,
 ) -> Policy:
     """Load and check a policy, and evaluate the examples of its rules.
 
@@ -78,6 +87,8 @@ def load_policy(
         shipped: The shipped policy.
         features: Names of known features.
         kinds: Known kinds of fact.
+        compiled: Whether examples are evaluated by compiled code, as the engine does; compiling
+            new rules takes seconds.
 
     Raises:
         PolicyError: The policy is invalid; names file, rule, field and fix.
@@ -94,7 +105,12 @@ def load_policy(
     name = re.sub(r"[^\w.]", "_", name, flags=re.ASCII)
     enforcement, score, feedback, evidence = tables
     policy = Policy(name, rules, actions, enforcement, features, kinds, score, feedback, evidence)
-    _run_examples(policy, compile_rules(policy), {key: path for key, (_, path) in found.items()})
+    if compiled:
+        program = compile_rules(policy)
+        matching: Matching = partial(matching_rules, program)
+    else:
+        matching = partial(interpreted_rules, policy)
+    _run_examples(policy, matching, {key: path for key, (_, path) in found.items()})
     return policy
 
 
@@ -356,7 +372,7 @@ def _check_effect(rule: Rule, where: str, actions: dict[str, Action]) -> None:
         raise PolicyError(f"{where}, action: {what}", fix=f"use one of: {near or 'none'}")
 
 
-def _run_examples(policy: Policy, program: Program, paths: dict[str, Path]) -> None:
+def _run_examples(policy: Policy, matching: Matching, paths: dict[str, Path]) -> None:
     for rule in policy.rules:
         cases = [("fires_on", n, example) for n, example in enumerate(rule.fires_on, 1)]
         cases += [
@@ -364,7 +380,7 @@ def _run_examples(policy: Policy, program: Program, paths: dict[str, Path]) -> N
         ]
         cases += [("stays_quiet_on", 0, {})]
         for field, n, example in cases:
-            fired = rule.id in matching_rules(program, rule.on[0], example)
+            fired = rule.id in matching(rule.on[0], example)
             if fired != (field == "fires_on"):
                 values = ", ".join(f"{name} = {value:g}" for name, value in example.items())
                 raise PolicyError(

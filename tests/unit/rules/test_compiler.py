@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -9,11 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from support.rule_factories import FEATURES, KINDS, policy, rule
 from wavebreak.compiled.numba_runtime import call_int64, compiled
 from wavebreak.errors import PolicyError
-from wavebreak.rules import Program, compile_rules, features_read, matching_rules
+from wavebreak.rules import (
+    Program,
+    compile_rules,
+    features_read,
+    load_policy,
+    matching_rules,
+)
+from wavebreak.rules.compiler import interpreted_rules
 
 
 def sixty_four() -> Program:
@@ -136,3 +146,14 @@ def test_rules_compile_without_a_writable_cache(tmp_path: Path) -> None:
     blocked = tmp_path / "a_file"
     blocked.write_text("")
     assert run(blocked / "cache") == "('a_rule',) 0"
+
+
+@given(st.data())
+def test_interpreted_rules_match_as_compiled_ones(data: st.DataObject) -> None:
+    policy = load_policy()
+    kind = data.draw(st.sampled_from(policy.kinds))
+    rule = data.draw(st.sampled_from([r for r in policy.rules if kind in r.on] or policy.rules))
+    numbers = st.one_of(st.just(math.nan), st.floats(-1, 300), st.sampled_from([0.0, 1.0, 2.0]))
+    values = {name: data.draw(numbers) for name in features_read(rule)}
+    program = compile_rules(policy)
+    assert interpreted_rules(policy, kind, values) == matching_rules(program, kind, values)
