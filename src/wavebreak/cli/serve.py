@@ -135,6 +135,10 @@ SecondFactor = Annotated[
         help="Whether everybody needs a second factor (default: unless on this machine only).",
     ),
 ]
+Cases = Annotated[
+    Path | None,
+    typer.Option("--cases", help="Directory of the legal cases (default: HOME/cases)."),
+]
 Proxies = Annotated[
     int, typer.Option(min=0, max=8, help="Proxies in front that set X-Forwarded-For.")
 ]
@@ -181,6 +185,7 @@ def serve(
     oidc: Oidc = None,
     second_factor: SecondFactor = None,
     trusted_proxies: Proxies = 0,
+    cases: Cases = None,
 ) -> None:
     """Serve decisions over HTTP, and the console; every acknowledged event is durable."""
     with_console = _console_wanted(console)
@@ -233,6 +238,7 @@ def serve(
 
         options_ = startup.options(url, second_factor, oidc, trusted_proxies)
         pages, tasks = startup.start(options_, secret, policy, chosen)
+        startup.open_cases(cases or home / "cases", ledger_key, secret, policy)
     else:
         django_settings.without_console()
 

@@ -166,8 +166,8 @@ def _take(make: Callable[[CaseWorkspace, Act], Action]) -> Callable[[CaseWorkspa
 
 
 def _party(v: Values, party_id: str, same_as: str) -> Party:
-    lists = (v[name] for name in ("aliases", "domains", "numbers", "apps", "sites"))
-    return Party(party_id, v["kind"], v["name"], *lists, v["note"], same_as)
+    lists = {name: v[name] for name in ("aliases", "domains", "numbers", "apps", "sites")}
+    return Party(party_id, v["kind"], v["name"], note=v["note"], same_as=same_as, **lists)
 
 
 def _add_party(workspace: CaseWorkspace, act: Act) -> Action:
@@ -211,7 +211,10 @@ def _add_exhibit(workspace: CaseWorkspace, act: Act) -> None:
 def _add_evidence(workspace: CaseWorkspace, act: Act) -> None:
     v = act.values
     zone = v["zone"] or None
-    dates: tuple[DateRange, DateRange] = (parse_date(v["began"], zone), parse_date(v["until"], zone))
+    dates: tuple[DateRange, DateRange] = (
+        parse_date(v["began"], zone),
+        parse_date(v["until"], zone),
+    )
     for said in dates:
         if said.earliest is not None and said.earliest > act.clock():
             raise ApiError(422, "that date is in the future", fix="give the one when it was")

@@ -2,7 +2,7 @@
 
 A bundle is packed from a copy of the case that is taken under its lock, so that people go on
 working meanwhile; computing every decision again does not slow the service's own process. Beside
-the cases, `.bundles/CASE` has the newest bundle of a case and `job.json`, which says what came of it.
+the cases, `.bundles/CASE` has the newest bundle of a case, and in `job.json` what came of it.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class Segment(NamedTuple):
 
 
 class ShownReading(NamedTuple):
-    """A reading as a page shows it: lines of segments, facts, reasons, and the verdict of triage."""
+    """A reading as a page shows it: lines of segments, facts, reasons, the verdict of triage."""
 
     verdict: str
     score: float
@@ -166,9 +166,7 @@ def reading(loaded: LoadedCase, exhibit: Exhibit) -> ShownReading:
         read.verdict if judged else "",
         read.score,
         tuple(_lines(read)),
-        tuple(
-            (name, value) for name, value in claims.describe_reading(read) if value and judged
-        ),
+        tuple((name, value) for name, value in claims.describe_reading(read) if value and judged),
         tuple((r.name, r.adds) for r in read.reasons if abs(r.adds) >= 0.05) if judged else (),
         len(read.relied_on),
         len(read.text) > MAX_SHOWN,
@@ -177,10 +175,10 @@ def reading(loaded: LoadedCase, exhibit: Exhibit) -> ShownReading:
 
 
 def _lines(read: claims.Reading) -> list[tuple[Segment, ...]]:
-    """Return the text line by line, each line as segments; empty lines are left out.
+    r"""Return the text line by line, each line as segments; empty lines are left out.
 
     >>> from wavebreak.claims import parse_file, read as read_page
-    >>> page = parse_file(b"Hello.\\nWe send bulk WhatsApp messages, 90,000 a day, no opt-in.")[0]
+    >>> page = parse_file(b"Hello.\nWe send bulk WhatsApp messages, 90,000 a day, no opt-in.")[0]
     >>> lines = _lines(read_page(page, "2026-01-01T00:00:00Z"))
     >>> [[segment.relied for segment in line] for line in lines]
     [[False], [True]]

@@ -628,9 +628,7 @@ class ShownDetermination(NamedTuple):
         return all(check.holds for check in self.checks)
 
 
-def determination_rows(
-    case: Case, user: User, people: dict[str, str]
-) -> list[ShownDetermination]:
+def determination_rows(case: Case, user: User, people: dict[str, str]) -> list[ShownDetermination]:
     """Return the determinations of a case, the newest first."""
     latest = {d.id for d in case.latest()}
     return [

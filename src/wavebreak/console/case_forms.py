@@ -89,7 +89,7 @@ class Field:
     Attributes:
         name: Its name.
         label: What it asks for.
-        kind: `text`, `area`, `lines` (one value a line), `choice`, `moment` (UTC), `number`, `file`.
+        kind: `text`, `area`, `lines` (a value a line), `choice`, `moment` (UTC), `number`, `file`.
         needed: Whether it must be given.
         hint: What a person should know to fill it in.
         choices: What may be chosen.
@@ -210,7 +210,7 @@ FORMS: Mapping[str, Form] = {
                 Field("keep", "The party that stays", "choice", choices=parties),
                 Field("drop", "The party that is the same", "choice", choices=parties),
             ),
-            about="Evidence, accounts and notices of both count as of one. It cannot be undone here.",
+            about="Evidence, accounts and notices of both count as of one. It cannot be undone.",
         ),
         Form(
             "link_account",
@@ -236,7 +236,7 @@ FORMS: Mapping[str, Form] = {
                     "file",
                     "File",
                     "file",
-                    hint="HTML, PDF, image, text, WARC or WACZ, at most 1 MiB. It is kept as it is.",
+                    hint="HTML, PDF, image, text, WARC or WACZ, at most 1 MiB. It is not changed.",
                 ),
                 Field(
                     "kind",
@@ -265,7 +265,7 @@ FORMS: Mapping[str, Form] = {
                     "What the party did",
                     "choice",
                     choices=_static("engaged", "assisted", "neither", "unknown"),
-                    hint="Engaged in bulk, automated or non-personal messaging, or assisted others.",
+                    hint="Engaged in bulk, automated or non-personal messaging, or assisted it.",
                 ),
                 Field(
                     "seen",
@@ -275,9 +275,7 @@ FORMS: Mapping[str, Form] = {
                 ),
                 Field("began", "When it began", hint=_DATE),
                 Field("until", "Until when it is shown to have lasted", hint=_DATE),
-                Field(
-                    "zone", "Time zone of the dates", needed=False, hint="Like Asia/Jerusalem."
-                ),
+                Field("zone", "Time zone of the dates", needed=False, hint="Like Asia/Jerusalem."),
                 _BASIS,
                 _STRENGTH,
             ),
@@ -316,7 +314,9 @@ FORMS: Mapping[str, Form] = {
                 Field("operator", "Who writes", hint="The operator's name."),
                 Field("contact", "Where answers reach the operator"),
                 Field("days", "Days to answer", "number", needed=False, hint="1 to 365."),
-                Field("about", "Of a reminder: the notice", "choice", needed=False, choices=notices),
+                Field(
+                    "about", "Of a reminder: the notice", "choice", needed=False, choices=notices
+                ),
             ),
             about="You see the letter first. Nothing is sent from here: send it, then record it.",
             previewed=True,
@@ -329,7 +329,9 @@ FORMS: Mapping[str, Form] = {
             (
                 _NOTICE,
                 _AT,
-                Field("how", "How it arrived", hint="Courier, registered mail, e-mail with receipt."),
+                Field(
+                    "how", "How it arrived", hint="Courier, registered mail, e-mail with receipt."
+                ),
                 _EXHIBIT,
             ),
             ordered=False,
@@ -397,7 +399,9 @@ OPEN = Form(
     "Open the case",
     "",
     (
-        Field("id", "Number", hint="Letters, digits, dots and dashes; it is the case's name for good."),
+        Field(
+            "id", "Number", hint="Letters, digits, dots and dashes; it is the case's name for good."
+        ),
         Field("title", "Title"),
         Field("about", "What it is about", "area", needed=False),
     ),

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from django.urls import clear_url_caches
 
+from wavebreak.console import case_store
 from wavebreak.console.config import load_config
 from wavebreak.console.indexer import Indexer
 from wavebreak.console.models import User
 from wavebreak.console.server import ConsoleOptions, ConsoleRouter, configure
 from wavebreak.errors import UsageError
+from wavebreak.ledger.checkpoints import load_or_create_signer
 from wavebreak.rules import Policy
 from wavebreak.service.app_context import closing_connection
 from wavebreak.service.ingest_app import App
@@ -48,6 +50,13 @@ def start(
     configure(chosen, secret)
     clear_url_caches()
     return ConsoleRouter, [Indexer(load_config(local).queue)]
+
+
+def open_cases(directory: Path, seal_key: Path | None, secret: bytes, local: Path | None) -> None:
+    """Serve the cases of a directory; their steps are sealed with the key of the ledger."""
+    case_store.configure(
+        case_store.CaseStore(directory, load_or_create_signer(seal_key), secret, local)
+    )
 
 
 def people() -> int:

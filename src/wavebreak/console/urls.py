@@ -6,7 +6,7 @@ from typing import Any
 
 from django.urls import include, path
 
-from wavebreak.console.views import accounts, operators, overview, queue, settings
+from wavebreak.console.views import accounts, cases, operators, overview, queue, settings
 from wavebreak.service.api import routes
 
 CONSOLE: list[Any] = [
@@ -34,6 +34,25 @@ CONSOLE: list[Any] = [
     path("operators", operators.operators, name="operators"),
     path("operators/<str:operator_id>", operators.operator, name="operator"),
     path("operators/<str:operator_id>/graph", operators.graph, name="operator_graph"),
+    path("cases", cases.cases, name="cases"),
+    path("cases/new", cases.open_case, name="open_case"),
+    path("cases/<str:case_id>", cases.legal_case, name="legal_case"),
+    path("cases/<str:case_id>/act/<str:name>", cases.act, name="case_act"),
+    path("cases/<str:case_id>/bundle/build", cases.build_bundle, name="case_bundle_build"),
+    path("cases/<str:case_id>/bundle/status", cases.bundle_status, name="case_bundle_status"),
+    path("cases/<str:case_id>/bundle/file", cases.download_bundle, name="case_bundle_download"),
+    path("cases/<str:case_id>/exhibits/<str:exhibit_id>", cases.exhibit, name="legal_exhibit"),
+    path(
+        "cases/<str:case_id>/exhibits/<str:exhibit_id>/reading",
+        cases.exhibit_reading,
+        name="legal_exhibit_reading",
+    ),
+    path(
+        "cases/<str:case_id>/exhibits/<str:exhibit_id>/image",
+        cases.exhibit_image,
+        name="legal_exhibit_image",
+    ),
+    path("cases/<str:case_id>/<str:tab>", cases.legal_case, name="legal_case_tab"),
     path("settings", settings.settings, name="settings"),
     path("settings/users", settings.add_user, name="add_user"),
     path("settings/users/<int:user_id>", settings.change_user, name="change_user"),

@@ -1,0 +1,414 @@
+"""Legal cases: the list, a case with its tabs, its exhibits, the forms of acts, and bundles.
+
+Where the extra `cases` is not installed, every page says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, datetime
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import redirect
+
+from wavebreak.console import case_store
+from wavebreak.console.case_store import Lazy
+from wavebreak.console.pages import (
+    PAGE_SIZE,
+    View,
+    console_of,
+    error_page,
+    number_of,
+    page,
+    reason_of,
+    say,
+    show,
+)
+from wavebreak.errors import MissingExtraError, WavebreakError
+from wavebreak.notices.languages import get_language
+from wavebreak.notices.platform import load_platform
+from wavebreak.service.app_context import write_audit_entry
+from wavebreak.service.errors import ApiError
+
+if TYPE_CHECKING:
+    from wavebreak.cases.case import Case
+    from wavebreak.console import case_acts, case_bundles, case_exhibits, case_files, case_forms
+else:
+    case_acts = Lazy("wavebreak.console.case_acts")
+    case_bundles = Lazy("wavebreak.console.case_bundles")
+    case_exhibits = Lazy("wavebreak.console.case_exhibits")
+    case_files = Lazy("wavebreak.console.case_files")
+    case_forms = Lazy("wavebreak.console.case_forms")
+
+TABS = {
+    "": "Overview",
+    "parties": "Parties",
+    "claims": "Claims and exhibits",
+    "notices": "Notices",
+    "determination": "Determination",
+    "bundle": "Bundle",
+}
+CHUNK = 1 << 18
+
+
+def case_page(permission: str, *methods: str) -> Callable[[View], View]:
+    """Declare a page of cases; errors of cases and claims become pages that say what to do."""
+
+    def decorate(view: View) -> View:
+        @page(permission, *methods)
+        @wraps(view)
+        def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            try:
+                return view(request, *args, **kwargs)
+            except ApiError:
+                raise
+            except MissingExtraError as error:
+                return error_page(request, 503, error.what, error.fix)
+            except WavebreakError as error:
+                return error_page(request, 422, error.what, _page_fix(error.fix))
+
+        return wrapped
+
+    return decorate
+
+
+def _page_fix(fix: str) -> str:
+    """Return what to do, without commands: a page has forms for them."""
+    return "" if "`wavebreak" in fix else fix
+
+
+@case_page("view_cases")
+def cases(request: HttpRequest) -> HttpResponse:
+    """List the cases, the newest step first."""
+    console = console_of(request)
+    state = request.GET.get("state", "")[:16]
+    rows, counts = case_files.list_cases(case_store.current(), console.now_ms, state)
+    pages = max(1, -(-len(rows) // PAGE_SIZE))
+    at = number_of(request.GET.get("page"), 1, pages, 1)
+    return show(
+        request,
+        "console/cases.html",
+        rows=rows[(at - 1) * PAGE_SIZE : at * PAGE_SIZE],
+        counts=sorted((name, n) for name, n in counts.items() if name),
+        total=sum(counts.values()),
+        state=state,
+        at=at,
+        pages=pages,
+    )
+
+
+@case_page("work_on_cases", "GET", "POST")
+def open_case(request: HttpRequest) -> HttpResponse:
+    """Open a new case."""
+    console, store = console_of(request), case_store.current()
+    form, nothing = case_forms.OPEN, _no_case()
+    if request.method != "POST":
+        year = datetime.fromtimestamp(console.now_ms / 1000, UTC).year
+        return _show_form(
+            request, form, nothing, {"id": case_files.next_case_id(store, year)}, "cases"
+        )
+    posted = request.POST.dict()
+    try:
+        values = case_forms.read(form, nothing, posted, {})
+        if values["id"] == "new":
+            raise ApiError(422, "“new” is no number of a case", fix="choose another")
+        act = _act(request, values, None)
+        case_id = case_acts.open_case(act)
+    except WavebreakError as error:
+        return _show_form(request, form, nothing, posted, "cases", error=error)
+    say(request, f"Case {case_id} is open; its first step is sealed.")
+    return redirect("legal_case", case_id)
+
+
+def _no_case() -> Case:
+    empty: Case = case_store.optional("wavebreak.cases.case").Case("")
+    return empty
+
+
+@case_page("view_cases")
+def legal_case(request: HttpRequest, case_id: str, tab: str = "") -> HttpResponse:
+    """Show a tab of a case."""
+    if tab not in TABS:
+        raise ApiError(404, "there is no such tab", fix="use the tabs of the case")
+    console, store = console_of(request), case_store.current()
+    loaded = case_files.load(store, case_id)
+    case, now = loaded.case, console.now_ms
+    people = case_files.shown_people(case)
+    shown: dict[str, Any] = {}
+    match tab:
+        case "":
+            shown = {
+                "steps": case_files.timeline(case, people),
+                "deadlines": case_files.deadlines(case, now),
+                "transitions": case_files.transitions(case, console.user, now),
+                "latest": case_files.determination_rows(case, console.user, people)[:1],
+            }
+        case "parties":
+            shown = {
+                "proposals": case_files.merge_proposals(store, case),
+                "names": case_files.account_names(store, loaded),
+            }
+        case "claims":
+            shown = {
+                "exhibits": case_files.exhibit_rows(case, people),
+                "evidence": case_files.evidence_rows(case, people),
+            }
+        case "notices":
+            shown = {"notices": case_files.notice_rows(case, now)}
+        case "determination":
+            shown = {
+                "determinations": case_files.determination_rows(case, console.user, people),
+                "preparing": [
+                    (p, case_files.preparing_checks(case, p.id))
+                    for p in case.parties.values()
+                    if not p.same_as
+                ],
+                "names": case_files.account_names(store, loaded),
+            }
+        case "bundle":
+            shown = _bundle(case_id)
+    return show(
+        request,
+        f"console/legal_case_{tab or 'overview'}.html",
+        case_id=case_id,
+        case=case,
+        tab=tab,
+        tabs=_tabs(case),
+        people=people,
+        now=now,
+        **shown,
+    )
+
+
+def _tabs(case: Case) -> list[tuple[str, str, int | None]]:
+    counts = {
+        "parties": sum(not p.same_as for p in case.parties.values()),
+        "claims": len(case.exhibits),
+        "notices": len(case.notices),
+        "determination": len(case.determinations),
+    }
+    return [(name, words, counts.get(name)) for name, words in TABS.items()]
+
+
+@case_page("view_cases")
+def exhibit(request: HttpRequest, case_id: str, exhibit_id: str) -> HttpResponse:
+    """Show an exhibit: its picture, its text beside it, custody, and the evidence drawn from it."""
+    loaded = case_files.load(case_store.current(), case_id)
+    found = _exhibit(loaded, exhibit_id)
+    people = case_files.shown_people(loaded.case)
+    rows = {row.id: row for row in case_files.exhibit_rows(loaded.case, people)}
+    return show(
+        request,
+        "console/legal_case_exhibit.html",
+        case_id=case_id,
+        case=loaded.case,
+        exhibit=found,
+        row=rows[found.id],
+        evidence=case_files.evidence_rows(loaded.case, people, found.id),
+        **case_exhibits.exhibit_page(loaded, found),
+    )
+
+
+def _exhibit(loaded: Any, exhibit_id: str) -> Any:
+    found = loaded.case.exhibits.get(exhibit_id)
+    if found is None:
+        raise ApiError(404, "the case has no such exhibit", fix="see its list of exhibits")
+    return found
+
+
+@case_page("view_cases")
+def exhibit_reading(request: HttpRequest, case_id: str, exhibit_id: str) -> HttpResponse:
+    """Return the text of an exhibit with the sentences relied on, as a part of a page."""
+    loaded = case_files.load(case_store.current(), case_id)
+    found = _exhibit(loaded, exhibit_id)
+    reading, why = case_exhibits.reading_or_reason(loaded, found)
+    return show(request, "console/parts/case_reading.html", reading=reading, why=why, exhibit=found)
+
+
+@case_page("view_cases")
+def exhibit_image(request: HttpRequest, case_id: str, exhibit_id: str) -> HttpResponse:
+    """Return the picture of an exhibit, which no browser takes for anything else."""
+    loaded = case_files.load(case_store.current(), case_id)
+    raw, media = case_exhibits.image(loaded, _exhibit(loaded, exhibit_id))
+    response = HttpResponse(raw, content_type=media)
+    response["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+@case_page("work_on_cases", "GET", "POST")
+def act(request: HttpRequest, case_id: str, name: str) -> HttpResponse:
+    """Show the form of an act, or do it."""
+    form = case_forms.FORMS.get(name)
+    if form is None:
+        raise ApiError(404, "there is no such act", fix="use the buttons of the case")
+    loaded = case_files.load(case_store.current(), case_id)
+    if request.method != "POST":
+        values = _first_values(form, loaded.case, request.GET.dict())
+        return _show_form(request, form, loaded.case, values, case_id)
+    posted = request.POST.dict()
+    try:
+        values = case_forms.read(form, loaded.case, posted, request.FILES)
+        seen = number_of(posted.get("seen"), 0, 20_000, -1) if form.ordered else None
+        if form.previewed and posted.get("confirmed") != "yes":
+            letter = case_acts.draft(case_id, _act(request, values, seen, reason="preview"))
+            return _show_form(request, form, loaded.case, posted, case_id, letter=letter)
+        before = len(loaded.case.steps)
+        after = case_acts.perform(name, case_id, _act(request, values, seen))
+    except case_acts.StaleFormError as stale:
+        return _show_form(request, form, stale.case, posted, case_id, error=stale, seen=stale.seen)
+    except MissingExtraError:
+        raise
+    except WavebreakError as error:
+        return _show_form(request, form, loaded.case, posted, case_id, error=error)
+    people = case_files.shown_people(after)
+    for step in after.steps[max(before, len(after.steps) - 3) :]:
+        say(request, f"{case_files.shown_step(step, people).words}. Sealed as step {step.n}.")
+    return (
+        redirect("legal_case_tab", case_id, form.tab)
+        if form.tab
+        else redirect("legal_case", case_id)
+    )
+
+
+def _act(
+    request: HttpRequest, values: Mapping[str, Any], seen: int | None, reason: str = ""
+) -> case_acts.Act:
+    console = console_of(request)
+    return case_acts.Act(
+        console.user,
+        reason or reason_of(request),
+        values,
+        console.service.clock,
+        case_store.current(),
+        seen,
+    )
+
+
+def _first_values(form: Any, case: Case, asked: Mapping[str, str]) -> dict[str, str]:
+    """Return what a form begins with: what the link named, and what is known already."""
+    names = {field.name for field in form.fields}
+    values = {name: text[:300] for name, text in asked.items() if name in names}
+    party = case.parties.get(values.get("party", ""))
+    if form.name == "change_party" and party is not None:
+        for name in ("kind", "name", "note"):
+            values[name] = getattr(party, name)
+        for name in ("aliases", "domains", "numbers", "apps", "sites"):
+            values[name] = "\n".join(getattr(party, name))
+    if form.name == "send_notice":
+        operator, english = load_platform(case_store.current().policy), get_language("en")
+        shipped = load_platform()
+        if operator.name != shipped.name:
+            values.setdefault("operator", operator.name_in(english))
+        if operator.contact != shipped.contact:
+            values.setdefault("contact", operator.contact_in(english))
+        values.setdefault("template", "cease_and_desist")
+    return values
+
+
+def _show_form(
+    request: HttpRequest,
+    form: Any,
+    case: Case,
+    values: Mapping[str, str],
+    case_id: str,
+    *,
+    error: WavebreakError | None = None,
+    seen: int | None = None,
+    letter: Any = None,
+) -> HttpResponse:
+    """Show a form: with its values and what is wrong, or with the letter that it would record."""
+    people = case_files.shown_people(case) if case.steps else {}
+    rows = case_files.evidence_rows(case, people)
+    response = show(
+        request,
+        "console/legal_case_form.html",
+        form=form,
+        fields=case_forms.bind(form, case, values),
+        hidden={k: v for k, v in values.items() if k in {f.name for f in form.fields}},
+        reason=values.get("reason", ""),
+        case=case,
+        case_id=case_id,
+        error=error,
+        fix=_page_fix(error.fix) if error else "",
+        meanwhile=[case_files.shown_step(s, people) for s in case.steps[seen:]]
+        if seen is not None
+        else [],
+        letter=letter,
+        multipart=any(field.kind == "file" for field in form.fields),
+        evidence=next((e for e in rows if e.item.id == values.get("item")), None),
+        determination=next(
+            (
+                d
+                for d in case_files.determination_rows(case, console_of(request).user, people)
+                if d.prepared.id == values.get("determination")
+            ),
+            None,
+        ),
+        directory=case_store.current().directory / case_id,
+    )
+    if error is not None:
+        response.status_code = error.status if isinstance(error, ApiError) else 422
+    return response
+
+
+def _bundle(case_id: str) -> dict[str, Any]:
+    store = case_store.current()
+    return {
+        "job": case_bundles.newest_job(store, case_id),
+        "key": case_bundles.verifier_key(store),
+    }
+
+
+@case_page("view_cases")
+def bundle_status(request: HttpRequest, case_id: str) -> HttpResponse:
+    """Return how far a bundle is, as a part of a page."""
+    loaded = case_files.load(case_store.current(), case_id)
+    people = case_files.shown_people(loaded.case)
+    return show(
+        request,
+        "console/parts/case_bundle.html",
+        case_id=case_id,
+        case=loaded.case,
+        people=people,
+        **_bundle(case_id),
+    )
+
+
+@case_page("work_on_cases", "POST")
+def build_bundle(request: HttpRequest, case_id: str) -> HttpResponse:
+    """Begin to build the bundle of a case, and to verify it."""
+    case_files.load(case_store.current(), case_id)
+    case_bundles.start(case_id, _act(request, {}, None))
+    return redirect("legal_case_tab", case_id, "bundle")
+
+
+@case_page("work_on_cases")
+def download_bundle(request: HttpRequest, case_id: str) -> HttpResponse:
+    """Return the bundle of a case, streamed; the download is in the audit log."""
+    console, store = console_of(request), case_store.current()
+    case_files.load(store, case_id)
+    path = case_bundles.download(
+        case_id,
+        store,
+        lambda: write_audit_entry(
+            console.now_ms, console.user.actor, "download_bundle", case_id, "downloaded"
+        ),
+    )
+    response = StreamingHttpResponse(_chunks(path), content_type="application/zip")
+    response["Content-Length"] = str(path.stat().st_size)
+    response["Content-Disposition"] = f'attachment; filename="{case_id}.zip"'
+    return response
+
+
+async def _chunks(path: Path) -> AsyncIterator[bytes]:
+    file: BinaryIO = await sync_to_async(lambda: path.open("rb"))()
+    try:
+        while chunk := await sync_to_async(file.read)(CHUNK):
+            yield chunk
+    finally:
+        await sync_to_async(file.close)()
