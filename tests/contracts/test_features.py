@@ -14,10 +14,9 @@ from wavebreak.schema.events import EVENTS, TYPES
 
 WINDOWS = ("15s", "5m", "1h", "1d", "7d", "all", "now")
 OF_ANSWERS = {
-    "registration_suspicions", "changes_after_answer", "enforcement_level", "strikes", "refused",
-    "challenges_passed", "challenges_lapsed",
+    "registration_suspicions", "changes_after_answer", "strikes", "refused", "challenges_passed",
 }  # fmt: skip
-"""Features of our own answers: zero in streams without rules."""
+"""Features of our own answers: zero in streams without rules, where people alone set outcomes."""
 OF_LINKING = {
     "operator_accounts": 0.0, "operator_abusive_accounts": 0.0,
     "operator_unanswered_evidence": 1.0, "operator_complaint_evidence": 1.0,

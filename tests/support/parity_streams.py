@@ -110,10 +110,10 @@ def _fields(kind: str, pick: _Choices) -> Row:
 
 def _of_a_person(pick: _Choices) -> Row:
     """An outcome that a person sets, or a label withdrawn; often neither."""
-    if pick.of(True, True, False):
+    if pick.of(True, False):
         return {}
-    outcome = pick.of(None, None, *range(len(OUTCOMES)))
-    hold_s = pick.of(None, 60, 5_000, 86_400, 30 * 86_400) if outcome else None
+    outcome = pick.of(None, OUTCOMES.index("challenge"), *range(len(OUTCOMES)))
+    hold_s = pick.of(60, 5_000, 86_400, 30 * 86_400, None) if outcome else None
     return {"label": UNDETERMINED, "outcome": outcome, "hold_s": hold_s}
 
 

@@ -406,7 +406,7 @@ def json_schema() -> dict[str, Any]:
         if {"peer", "group"} <= set(fields) and not {"peer", "group"} & set(required):
             has = [{"required": [f], "properties": {f: {"type": "string"}}} for f in COUNTERPARTS]
             definition["oneOf"] = has
-    schema["$defs"]["LabelAssigned"]["allOf"] = _OUTCOME_OF_A_PERSON
+    schema["$defs"]["LabelAssigned"]["anyOf"] = outcome_alternatives("label")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Wavebreak event, version 1",
@@ -415,17 +415,23 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def _given(field: str, **fields: Any) -> dict[str, Any]:
-    """Return the JSON Schema of an object that gives a field, and others with given schemas."""
-    properties = {field: {"not": {"type": "null"}}, **fields}
-    return {"required": list(properties), "properties": properties}
+def outcome_alternatives(label: str) -> list[Any]:
+    """Return JSON Schemas, one of which an object with a label and an outcome fits.
 
+    An outcome comes with `undetermined` alone, and a hold with an outcome above allow. `label` is
+    the name of the label's field.
+    """
+    none, undetermined = {"type": "null"}, {"const": "undetermined"}
+    lifted, held = {"const": OUTCOMES[0]}, {"enum": list(OUTCOMES[1:])}
+    return [
+        {"properties": {"outcome": none, "hold_s": none}},
+        {
+            "properties": {label: undetermined, "outcome": lifted, "hold_s": none},
+            "required": ["outcome"],
+        },
+        {"properties": {label: undetermined, "outcome": held}, "required": ["outcome"]},
+    ]
 
-_OUTCOME_OF_A_PERSON = [
-    {"if": _given("outcome"), "then": _given("outcome", label={"const": "undetermined"})},
-    {"if": _given("hold_s"), "then": _given("hold_s", outcome={"enum": list(OUTCOMES[1:])})},
-]
-"""Outcomes come with the label `undetermined` alone, and a hold with an outcome above allow."""
 
 COUNTERPARTS = ("peer", "group")
 """Where both are optional, exactly one must be given."""

@@ -230,6 +230,23 @@ def test_undetermined_keeps_the_blame_of_complaints(first: tuple[str, int]) -> N
     assert _blame(first, then, ("label", 1)) == _blame()
 
 
+def test_acts_under_a_persons_challenge_are_counted() -> None:
+    def at(minute: int, kind: str, **fields: object) -> Row:
+        return event(kind, len(events), WEEK_100 + minute * 60_000, "a", **fields)
+
+    events: list[Row] = []
+    events += [at(0, "account.registered", network="n1")]
+    events += [at(1, "label.assigned", label=2, outcome=2, hold_s=600)]
+    events += [at(2, "session.started", network="n2")]
+    under = values_after(events)
+    passed = values_after([*events, at(3, "challenge.passed")])
+    lapsed = values_after([*events, at(11, "challenge.passed")])
+    names = ("enforcement_level", "changes_after_answer", "challenges_passed", "challenges_lapsed")
+    assert [under[name] for name in names] == [2, 1, 0, 0]
+    assert [passed[name] for name in names] == [0, 1, 1, 0]
+    assert [lapsed[name] for name in names] == [0, 1, 0, 1]
+
+
 def test_receiving_raises_no_count_against_the_receiver() -> None:
     events = sends(0, WEEK_100, ["b"] * 30)
     values = values_after(events, "b")
