@@ -18,6 +18,7 @@ from django.db import connection
 
 from support import service_harness
 from wavebreak.console.config import load_config
+from wavebreak.console.holder_pages import ConsolePages
 from wavebreak.console.indexer import Indexer, index_decisions
 from wavebreak.console.models import User
 from wavebreak.console.server import ConsoleOptions, ConsoleRouter, configure
@@ -64,9 +65,11 @@ class RunningConsole:
         """The service."""
         return self.running.service
 
-    def anybody(self) -> Visitor:
-        """Return a visitor who is not signed in."""
-        transport = httpx.ASGITransport(app=self._app, raise_app_exceptions=True)
+    def anybody(self, peer: str = "127.0.0.1") -> Visitor:
+        """Return a visitor who is not signed in, from an address."""
+        transport = httpx.ASGITransport(
+            app=self._app, raise_app_exceptions=True, client=(peer, 50_000)
+        )
         client = httpx.AsyncClient(transport=transport, base_url=HOST)
         self._clients.append(client)
         return Visitor(client)
@@ -120,9 +123,10 @@ async def running_console(
     def pages(api: Any) -> Any:
         return ConsoleRouter(api)
 
-    background = [Indexer(load_config().queue)] if indexed else []
+    background = [*more.pop("background", ()), *[Indexer(load_config().queue)] * indexed]
     async with service_harness.running(home, background=background, pages=pages, **more) as one:
         apps.append(one.client._transport.app)  # type: ignore[attr-defined]
+        one.context.holder_pages = ConsolePages(one.context)
         console = RunningConsole(one, apps[0])
         try:
             yield console

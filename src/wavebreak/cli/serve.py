@@ -234,7 +234,7 @@ def serve(
     pages: Callable[[App], App] = _api_alone
     tasks: list[Background] = []
     if with_console:
-        from wavebreak.console import startup
+        from wavebreak.console import holder_pages, startup
 
         options_ = startup.options(url, second_factor, oidc, trusted_proxies)
         pages, tasks = startup.start(options_, secret, policy, chosen)
@@ -250,6 +250,7 @@ def serve(
     def make_responder(of: rules.Policy, directory: Path | None) -> decide.DecideResponder:
         terms = decide.load_decide_policy(directory)
         return decide.DecideResponder(of, terms, pseudonymizer, context.quota_extension)
+        tasks += holder_pages.open_holder_pages(context, policy)
 
     def switched(directory: Path | None) -> None:
         context.quota_config = decide.load_quota_config(directory)

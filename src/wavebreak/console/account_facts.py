@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from asgiref.sync import async_to_sync
 
+from wavebreak.console import statements
 from wavebreak.console.models import PersonAct, ReviewCase
 from wavebreak.console.pages import Console
 from wavebreak.engine import Engine
@@ -160,6 +161,9 @@ def account_page(console: Console, account: str, *, blind: bool = False) -> dict
         ),
         "cases": [] if blind else list(ReviewCase.objects.filter(account=account)
                                        .order_by("-id")[:10]),
+        "told": None if blind else statements.told_of(
+            console.context.app.holder_notices, account, console.now_ms
+        ),
         "facts": facts,
     }  # fmt: skip
 
@@ -280,7 +284,7 @@ def accounts_by_number(number_pseudonym: str) -> list[str]:
     At most `TIMELINE_EVENTS` events are searched, from the end of the log.
     """
     found: list[str] = []
-    for events in _from_the_end():
+    for events in events_from_the_end():
         if events is None or "number" not in events.schema.names:
             continue
         same = pc.fill_null(pc.equal(events.column("number"), number_pseudonym), False)
@@ -288,7 +292,7 @@ def accounts_by_number(number_pseudonym: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _from_the_end() -> Iterator[pa.RecordBatch | None]:
+def events_from_the_end() -> Iterator[pa.RecordBatch | None]:
     """Read the log's rows from its end; one None at the end if not all was read."""
     read = 0
     firsts = LogBatch.objects.order_by("-first").values_list("first", "count")
@@ -310,7 +314,7 @@ def timeline(account: str) -> dict[str, Any]:
     lanes: dict[str, list[int]] = {}
     reports: list[dict[str, Any]] = []
     complete = True
-    for events in _from_the_end():
+    for events in events_from_the_end():
         if events is None:
             complete = False
         else:

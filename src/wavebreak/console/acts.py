@@ -16,6 +16,7 @@ from django.db import transaction
 from wavebreak.console.models import Batch, PersonAct, User
 from wavebreak.console.pages import Console
 from wavebreak.features.layout import OUTCOMES
+from wavebreak.ledger.entries import AppealEntry
 from wavebreak.rules import duration_seconds
 from wavebreak.service import actions
 from wavebreak.service.api import schemas
@@ -83,13 +84,15 @@ def apply(
     *,
     by: str = "analyst",
     batch: Batch | None = None,
+    appealed: AppealEntry | None = None,
 ) -> PersonAct:
     """Apply an act to an account, and store what was in force before it.
 
+    `appealed` is the answer to an appeal that is sealed with the act.
     Raises ApiError where the account is unknown or the service cannot take the act now.
     """
     before = _state(console, account)
-    result = _override(console, account, act.verdict, act.outcome, act.hold_s, reason, by)
+    result = _override(console, account, act.verdict, act.outcome, act.hold_s, reason, by, appealed)
     made: PersonAct = PersonAct.objects.create(
         account=account,
         by=console.user,
@@ -189,6 +192,7 @@ def _override(
     hold_s: int | None,
     reason: str,
     by: str,
+    appealed: AppealEntry | None = None,
 ) -> schemas.OverrideResult:
     fields: dict[str, object] = {"verdict": verdict, "reason": reason, "by": by}
     if verdict == "undetermined":
@@ -197,7 +201,7 @@ def _override(
             fields["hold_s"] = hold_s
     change = schemas.Override.model_validate(fields)
     result: schemas.OverrideResult = async_to_sync(actions.override_account)(
-        console.context, account, change
+        console.context, account, change, appealed=appealed
     )
     return result
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from django.urls import include, path
 
-from wavebreak.console.views import accounts, cases, operators, overview, queue, settings
+from wavebreak.console.public_urls import PUBLIC
+from wavebreak.console.views import accounts, appeals, cases, operators, overview, queue, settings
 from wavebreak.service.api import routes
 
 CONSOLE: list[Any] = [
@@ -53,6 +54,9 @@ CONSOLE: list[Any] = [
         name="legal_exhibit_image",
     ),
     path("cases/<str:case_id>/<str:tab>", cases.legal_case, name="legal_case_tab"),
+    path("appeals", appeals.appeals, name="appeals"),
+    path("appeals/<int:appeal_id>", appeals.appeal, name="appeal"),
+    path("appeals/<int:appeal_id>/decide", appeals.decide, name="decide_appeal"),
     path("settings", settings.settings, name="settings"),
     path("settings/users", settings.add_user, name="add_user"),
     path("settings/users/<int:user_id>", settings.change_user, name="change_user"),
@@ -66,6 +70,7 @@ CONSOLE: list[Any] = [
 urlpatterns: list[Any] = [
     path("console/user/", include("allauth.urls")),
     path("console/", include(CONSOLE)),
+    *PUBLIC,
     # Under a namespace: some operations are named as pages are.
     path("", include((routes.urlpatterns, "api"))),
 ]

@@ -83,9 +83,17 @@ async def wait_until_sealed(context: RequestContext, account: str) -> None:
 
 
 async def override_account(
-    context: RequestContext, account: str, change: schemas.Override
+    context: RequestContext,
+    account: str,
+    change: schemas.Override,
+    *,
+    appealed: AppealEntry | None = None,
 ) -> schemas.OverrideResult:
-    """Add a person's verdict on an account to the log; return the resulting enforcement state."""
+    """Add a person's verdict on an account to the log; return the resulting enforcement state.
+
+    `appealed` is the answer to an appeal that is sealed with it, where it is known which decision
+    the appeal was against.
+    """
     reason = f"{change.verdict}, {change.by}: {change.reason}"
     entry = await begin_audit(context, "override", account, reason)
     overridden: int | None = await run_query(lambda: context.service.ledger_store.newest(account))
@@ -99,7 +107,9 @@ async def override_account(
     body = OverrideEntry(overridden, outcome, state.until_ms, f"{change.by}: {change.verdict}")
     hidden = {"account": account, "by": context.key, "id": event}
     drafts = [Draft("override", body, hidden)]
-    if change.by == "appeal" and overridden is not None:
+    if appealed is not None:
+        drafts.append(Draft("appeal", appealed, hidden))
+    elif change.by == "appeal" and overridden is not None:
         result = "unchanged" if state.outcome else "reversed"
         drafts.append(Draft("appeal", AppealEntry(overridden, result), hidden))
     await finish_audit(context, entry, *drafts)

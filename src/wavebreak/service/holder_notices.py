@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
+from django.apps import apps
 
 from wavebreak.engine import Engine
 from wavebreak.notices import (
@@ -89,6 +90,23 @@ class HolderNotices:
                 automated_detection=found_automatically,
             ),
         )
+
+
+def erase_holder_texts(account: str, now_ms: int) -> int:
+    """Erase an account's statements of appeals and its shown notices, in the open transaction.
+
+    Also where the console's pages are not served now: its tables are there once it is installed.
+
+    Returns:
+        How many statements of appeals were erased.
+
+    """
+    if not apps.is_installed("wavebreak.console"):
+        return 0
+    apps.get_model("console", "NoticeState").objects.filter(account=account).delete()
+    rows = apps.get_model("console", "Appeal").objects.filter(account=account)
+    erased = rows.filter(statement__isnull=False)
+    return int(erased.update(statement=None, text_key="", erased_ms=now_ms))
 
 
 class NewAppeal(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ from wavebreak.service.app_context import CYCLE_MS, run_query, run_write, write_
 from wavebreak.service.decide import Quota, quota_status
 from wavebreak.service.errors import ApiError
 from wavebreak.service.event_log import Erasure, erase_pseudonyms
+from wavebreak.service.holder_notices import erase_holder_texts
 from wavebreak.service.ledger_store import OpeningRows
 from wavebreak.service.models import Decision, QuotaExtension
 
@@ -91,8 +92,9 @@ async def extend_quota(
     "/v1/accounts/{path:account}/personal",
     auth=ApiKeyAuth("admin"),
     response=schemas.ErasureResult,
-    summary="Erase the pseudonyms of an account's number and addresses, and the openings of its "
-    "ledger entries. Counts that other accounts rely on remain, and its devices' too.",
+    summary="Erase the pseudonyms of an account's number and addresses, the openings of its "
+    "ledger entries, and its appeals' texts. Counts that other accounts rely on remain, and its "
+    "devices' too.",
     openapi_extra=problems(503),
 )
 async def erase_personal(
@@ -107,6 +109,7 @@ async def erase_personal(
 
     def erase_openings() -> int:
         openings = OpeningRows().erase(account)
+        erase_holder_texts(account, context.now_ms)
         body = ErasureEntry(openings, erasure.events)
         with context.service.ledger_store.sealing() as sealing:
             sealing.add([Draft("erasure", body, {"by": context.key})])

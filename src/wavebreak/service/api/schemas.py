@@ -275,9 +275,12 @@ class Rotation(RequestModel):
 
 
 class DeadLetter(ResponseModel):
-    """A delivery that used up its attempts, with the result of the last one."""
+    """A delivery that used up its attempts, with the result of the last one.
 
-    number: int
+    `number` is the decision's; null for another message.
+    """
+
+    number: int | None
     message: str
     attempts: int
     last_status: int | None
@@ -351,4 +354,78 @@ class AuditLog(ResponseModel):
     """Administrative changes, oldest first; the next page starts at `since` = `next`."""
 
     entries: list[AuditLogEntry]
+    next: DecisionNumber
+
+
+LanguageCode = Annotated[
+    str, Field(pattern="^[a-z]{2,3}$", description="a language of platform.toml, as in he")
+]
+
+
+AppealNumber = Annotated[int, Field(ge=1, le=2**53 - 1, description="the appeal's id")]
+
+
+class StatementQuery(QueryModel):
+    """The language of a statement of reasons; default: the platform's."""
+
+    language: LanguageCode | None = None
+
+
+class DecisionStatement(ResponseModel):
+    """A decision's statement of reasons in one language, as text and by its parts.
+
+    The holder is notified from `notify_at_ms` on, and reads it at `url` (empty: no pages are
+    served). `statement` has the parts that the explanation of notices describes.
+    """
+
+    decision: str
+    language: str
+    direction: Literal["ltr", "rtl"]
+    title: str
+    text: str
+    url: str
+    notify_at_ms: int
+    statement: dict[str, Any]
+
+
+class NewAppeal(RequestModel):
+    """An appeal of a holder whom the platform has authenticated, in the holder's words."""
+
+    decision: Annotated[
+        str, Field(pattern="^[0-9a-f]{32}$", description="the id of the decision appealed against")
+    ]
+    statement: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=2000,
+            pattern=r"[^\s\x00-\x1f\x7f]",
+            description="why the holder thinks that it is wrong; stored encrypted",
+        ),
+    ]
+    reason: Reason
+    language: LanguageCode | None = None
+
+
+class HolderAppeal(ResponseModel):
+    """An appeal: its state, when it is due, and its answer; never its statement or its reviewer."""
+
+    id: int
+    decision: str
+    account: str
+    state: Literal["open", "decided"]
+    language: str
+    opened_ms: int | None
+    deadline_ms: int | None
+    decided_ms: int | None
+    result: Literal["unchanged", "partially_reversed", "reversed"] | None
+    reason: str | None
+    outcome: Outcome | None
+    until_ms: int | None
+
+
+class HolderAppeals(ResponseModel):
+    """Appeals in the order in which they came; the next page starts at `since` = `next`."""
+
+    appeals: list[HolderAppeal]
     next: DecisionNumber

@@ -1,0 +1,189 @@
+"""Statements of reasons on public pages: signed links, and what a holder is shown behind them.
+
+A link holds a decision's id and its own end, signed; it is the same whenever it is made, so that a
+webhook's message has the same body at each attempt. Who has it knows the account; nobody can guess
+it. The statement is stored as it was first shown: after a review it stays, below its correction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from django.conf import settings
+from django.core.signing import BadSignature, Signer, TimestampSigner, b62_decode, b62_encode
+
+from wavebreak.console.models import Appeal, NoticeState, ReviewCase
+from wavebreak.notices import (
+    Correction,
+    Language,
+    Links,
+    Statement,
+    appeal_deadline,
+    get_language,
+    with_corrections,
+)
+from wavebreak.notices.statement import DAY_MS
+from wavebreak.service.holder_notices import WITHOUT_NOTICE, HolderNotices, Notice
+from wavebreak.service.models import Decision
+
+LINK_DAYS = 30
+"""For how long a link outlives the time for an appeal."""
+MAX_TOKEN = 200
+
+
+class _EndSigner(TimestampSigner):
+    """Signs a value with the second at which it ends, instead of the second of signing."""
+
+    def __init__(self, ends_s: int = 0) -> None:
+        super().__init__(sep=".", salt="notice")
+        self._ends_s = ends_s
+
+    def timestamp(self) -> str:
+        """Return the end."""
+        return str(b62_encode(self._ends_s))
+
+    def read(self, token: str) -> tuple[str, int]:
+        """Return a token's value and end (seconds); raises BadSignature."""
+        value, _, end = Signer.unsign(self, token).rpartition(self.sep)
+        try:
+            return value, b62_decode(end)
+        except (ValueError, KeyError):
+            raise BadSignature("no end") from None
+
+
+def token_of(notices: HolderNotices, decision: Mapping[str, Any]) -> str:
+    """Return the token of a decision's statement; the same each time."""
+    notified = notices.notify_at_ms(decision)
+    ends = appeal_deadline(decision, notices.platform, notified) + LINK_DAYS * DAY_MS
+    return str(_EndSigner(ends // 1000).sign(str(decision["id"])))
+
+
+def decision_of(notices: HolderNotices, token: str, now_ms: int) -> dict[str, Any] | None:
+    """Return the decision of a token; None if it is forged, over, or not due yet.
+
+    All of these look the same to who asks.
+    """
+    if len(token) > MAX_TOKEN:
+        return None
+    try:
+        decision_id, ends_s = _EndSigner().read(token)
+    except BadSignature:
+        return None
+    if now_ms > ends_s * 1000:
+        return None
+    decision = stored_decision(decision_id)
+    if decision is None or not has_notice(decision) or now_ms < notices.notify_at_ms(decision):
+        return None
+    return decision
+
+
+def stored_decision(decision_id: str) -> dict[str, Any] | None:
+    """Return a stored decision by its id, with its number."""
+    row = Decision.objects.filter(id=decision_id).values_list("number", "body").first()
+    if row is None:
+        return None
+    decision: dict[str, Any] = msgspec.json.decode(bytes(row[1]))
+    return decision | {"number": row[0]}
+
+
+def has_notice(decision: Mapping[str, Any]) -> bool:
+    """Whether a holder is notified of a decision."""
+    return decision["outcome"] not in WITHOUT_NOTICE
+
+
+def address(page: str, token: str) -> str:
+    """Return the public address of a page for holders: `notice` or `appeal`."""
+    return f"{settings.CONSOLE_URL}/{page}/{token}"
+
+
+def notice_of(notices: HolderNotices, decision: Mapping[str, Any]) -> Notice | None:
+    """Return where a decision's statement is, and from when; None where there is no notice."""
+    if not has_notice(decision):
+        return None
+    url = address("notice", token_of(notices, decision))
+    return Notice(url=url, notify_at_ms=notices.notify_at_ms(decision))
+
+
+def statement_of(
+    notices: HolderNotices, decision: Mapping[str, Any], language: Language, now_ms: int
+) -> Statement:
+    """Return the statement of a decision in a language, with corrections above it.
+
+    A corrected statement is the one that the holder was shown first.
+    """
+    corrections = corrections_of(str(decision["id"]))
+    if corrections:
+        shown = shown_statement(str(decision["id"]), language.code)
+        if shown is not None:
+            return with_corrections(shown, corrections)
+    token = token_of(notices, decision)
+    links = Links(appeal=address("appeal", token), statement=address("notice", token))
+    written = notices.statement(
+        decision, language, now_ms, links, found_automatically=_found_automatically(decision)
+    )
+    return with_corrections(written, corrections)
+
+
+def _found_automatically(decision: Mapping[str, Any]) -> bool | None:
+    """Whether what a person decided on was a case that the rules or the model had opened."""
+    if decision.get("basis") != "person":
+        return None
+    earlier = ReviewCase.objects.filter(account=decision["account"])
+    return bool(earlier.filter(decision__lt=decision.get("number", 2**62)).exists())
+
+
+def corrections_of(decision_id: str) -> tuple[Correction, ...]:
+    """Return what appeals made of a decision, oldest first."""
+    decided = Appeal.objects.filter(decision=decision_id, state=Appeal.DECIDED)
+    return tuple(
+        Correction(
+            at_ms=appeal.decided_ms,
+            result=appeal.result,
+            reason=appeal.reason,
+            outcome=appeal.new_outcome or "allow",
+            until_ms=appeal.new_until_ms,
+        )
+        for appeal in decided.order_by("decided_ms")
+    )
+
+
+def keep_shown(decision: Mapping[str, Any], statement: Statement, now_ms: int) -> None:
+    """Store a statement that is shown to the holder, unless one was stored in its language."""
+    if statement.corrections:
+        return
+    NoticeState.objects.get_or_create(
+        decision=str(decision["id"]),
+        language=statement.language,
+        defaults={
+            "account": str(decision["account"]),
+            "shown_ms": now_ms,
+            "statement": msgspec.json.encode(statement),
+        },
+    )
+
+
+def shown_statement(decision_id: str, language: str) -> Statement | None:
+    """Return the statement that a holder was shown first in a language, without corrections."""
+    rows = NoticeState.objects.filter(decision=decision_id, language=language)
+    body = rows.values_list("statement", flat=True).first()
+    return None if body is None else msgspec.json.decode(bytes(body), type=Statement)
+
+
+def told_of(notices: HolderNotices, account: str, now_ms: int) -> dict[str, Any] | None:
+    """Return what the holder of an account was notified of last, in English, for reviewers."""
+    rows = Decision.objects.filter(account=account).exclude(outcome__in=WITHOUT_NOTICE)
+    row = rows.order_by("-number").values_list("number", "body").first()
+    if row is None:
+        return None
+    decision = msgspec.json.decode(bytes(row[1])) | {"number": row[0]}
+    shown = NoticeState.objects.filter(decision=decision["id"]).order_by("shown_ms")
+    notify_at_ms = notices.notify_at_ms(decision)
+    return {
+        "statement": statement_of(notices, decision, get_language("en"), now_ms),
+        "notify_at_ms": notify_at_ms,
+        "due": notify_at_ms <= now_ms,
+        "shown": list(shown.values("language", "shown_ms")),
+        "url": address("notice", token_of(notices, decision)),
+    }
