@@ -43,16 +43,21 @@ from wavebreak.features.catalog import NAMES
 from wavebreak.io import read
 from wavebreak.ledger import DirectoryStorage, Ledger, OpeningFile, Signer, proof_bundle, verifier
 from wavebreak.ledger.verifier import LOG, Key, canonical, read_json, read_key, read_lines
-from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.privacy.pseudonymizer import Pseudonymizer, with_all_columns
 from wavebreak.reports import charts
 from wavebreak.rules.loader import SHIPPED
 from wavebreak.schema import coverage
 from wavebreak.schema.coverage import Profile
-from wavebreak.schema.events import LOG_SCHEMA
+from wavebreak.schema.events import LATER_COLUMNS, LOG_SCHEMA
 
 SEALED = "sealed"
 _NAMES = {"account", "id", "trigger"}
 _LATER = {"basis", "new_chats_1d"}
+_ZSTD = pa.ipc.IpcWriteOptions(compression="zstd")
+_EARLIER_LOG = pa.schema(
+    [field for field in LOG_SCHEMA if field.name not in LATER_COLUMNS], LOG_SCHEMA.metadata
+)
+"""The log without the columns that earlier versions do not know."""
 
 
 def write_sealed_decisions(
@@ -199,7 +204,7 @@ def _extract(
     )
     _require_same_versions(summary, engine)
     log = _compared_log(read(source, inputs.pseudonymizer, batch=STEP), engine, decisions, wanted)
-    events, names = _write_log(out / LOG_FILE, (rename_log(batch, rename) for batch in log))
+    events, names = write_log(out / LOG_FILE, (rename_log(batch, rename) for batch in log))
     hidden = tuple(rename("a", account) for account in accounts)
     if absent := [a for a, name in zip(accounts, hidden, strict=True) if name not in names]:
         raise CaseError(f"the run saw nothing of {len(absent)} accounts", fix="check their names")
@@ -249,7 +254,7 @@ def _keep_own_events(out: Path, about: RerunManifest, decisions: int) -> RerunMa
     for batch in read(out / LOG_FILE, Pseudonymizer(bytes(32), None)):
         own = [pc.is_in(batch.log.column(name), names) for name in ("account", "peer")]
         kept.append(batch.log.filter(pc.or_(*own)))
-    events, _ = _write_log(out / LOG_FILE, kept)
+    events, _ = write_log(out / LOG_FILE, kept)
     (out / VALUES).unlink()
     return msgspec.structs.replace(
         about, whole=False, events=events, decisions=decisions, as_run=decisions
@@ -352,16 +357,42 @@ def _write_inputs(out: Path, stream: Profile, inputs: RunInputs) -> None:
     coverage.save(stream, out / PROFILE)
 
 
-def _write_log(path: Path, batches: Iterable[pa.RecordBatch]) -> tuple[int, set[str]]:
+def write_log(path: Path, batches: Iterable[pa.RecordBatch]) -> tuple[int, set[str]]:
+    """Write a log; return its number of events and the names of its accounts.
+
+    Columns that earlier versions do not know are left out where they are empty, so that those
+    versions can verify the bundle too.
+    """
     events, names = 0, set[str]()
-    options = pa.ipc.IpcWriteOptions(compression="zstd")
-    with pa.ipc.new_file(path, LOG_SCHEMA, options=options) as writer:
-        for batch in batches:
-            writer.write_batch(batch)
-            events += batch.num_rows
-            for column in ("account", "peer"):
-                names.update(batch.column(column).unique().to_pylist())
+    schema = _EARLIER_LOG
+    writer = pa.ipc.new_file(path, schema, options=_ZSTD)
+    for batch in batches:
+        if schema is not LOG_SCHEMA and _has_later_columns(batch):
+            writer.close()
+            schema, writer = LOG_SCHEMA, _continue_with_all_columns(path)
+        writer.write_batch(batch.select(schema.names))
+        events += batch.num_rows
+        for column in ("account", "peer"):
+            names.update(batch.column(column).unique().to_pylist())
+    writer.close()
     return events, names
+
+
+def _has_later_columns(log: pa.RecordBatch) -> bool:
+    columns = (log.column(name) for name in LATER_COLUMNS)
+    return any(column.null_count < len(column) for column in columns)
+
+
+def _continue_with_all_columns(path: Path) -> Any:
+    """Write a log without later columns anew with all; return the open writer."""
+    earlier = path.replace(path.with_name(f"{path.name}.earlier"))
+    writer = pa.ipc.new_file(path, LOG_SCHEMA, options=_ZSTD)
+    with pa.OSFile(str(earlier)) as source:
+        written = pa.ipc.open_file(source)
+        for number in range(written.num_record_batches):
+            writer.write_batch(with_all_columns(written.get_batch(number)))
+    earlier.unlink()
+    return writer
 
 
 def _summary(run: Path) -> dict[str, Any]:

@@ -1,0 +1,41 @@
+"""The log of a bundle: without columns that earlier versions do not know, unless it needs them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from support.events import Item, edge, labelled, sent
+from wavebreak.bundles.reproduction import write_log
+from wavebreak.io import read
+from wavebreak.schema.events import LATER_COLUMNS, LOG_SCHEMA, WIRE_SCHEMA
+
+CHOSEN = labelled("undetermined", outcome="limit", hold_s=60)
+
+
+@pytest.mark.parametrize(
+    ("batches", "has_later"),
+    [
+        ([[sent()], [sent(peer="eve")]], False),
+        ([[sent()], [CHOSEN], [sent(peer="eve")]], True),
+        ([[CHOSEN, sent()]], True),
+        ([], False),
+    ],
+)
+def test_log_has_later_columns_only_where_given(
+    tmp_path: Path, batches: list[list[Item]], has_later: bool
+) -> None:
+    logs = [edge().apply(pa.RecordBatch.from_pylist(items, WIRE_SCHEMA)) for items in batches]
+    path = tmp_path / "log.arrow"
+    events, names = write_log(path, logs)
+    assert (events, names - {None, "ann", "bob", "eve"}) == (sum(map(len, batches)), set())
+    with pa.OSFile(str(path)) as source:
+        schema = pa.ipc.open_file(source).schema
+    later = () if has_later else LATER_COLUMNS
+    assert schema.names == [name for name in LOG_SCHEMA.names if name not in later]
+    assert [row for b in read(path, edge()) for row in b.log.to_pylist()] == [
+        row for log in logs for row in log.to_pylist()
+    ]
+    assert list(tmp_path.iterdir()) == [path]
