@@ -7,7 +7,17 @@ from typing import Any
 from django.urls import include, path
 
 from wavebreak.console.public_urls import PUBLIC
-from wavebreak.console.views import accounts, appeals, cases, operators, overview, queue, settings
+from wavebreak.console.views import (
+    accounts,
+    appeals,
+    cases,
+    operators,
+    overview,
+    policy,
+    queue,
+    reports,
+    settings,
+)
 from wavebreak.service.api import routes
 
 CONSOLE: list[Any] = [
@@ -30,8 +40,27 @@ CONSOLE: list[Any] = [
     path("accounts", accounts.accounts, name="accounts"),
     path("acts/<int:act_id>/undo", accounts.undo, name="undo_act"),
     path("accounts/<path:account>/timeline", accounts.timeline, name="timeline"),
+    path("accounts/<path:account>/shared", accounts.shared, name="shared"),
     path("accounts/<path:account>/act", accounts.act, name="act"),
     path("accounts/<path:account>", accounts.account, name="account"),
+    path("policy", policy.rules, name="policy"),
+    path("policy/rules/<str:rule_id>", policy.rule, name="policy_rule"),
+    path("policy/versions", policy.policy_versions, name="policy_versions"),
+    path("policy/versions/new", policy.new_version, name="policy_new"),
+    path("policy/versions/<int:version_id>", policy.version, name="policy_version"),
+    path("policy/versions/<int:version_id>/edit", policy.edit, name="policy_edit"),
+    path("policy/versions/<int:version_id>/check", policy.check, name="policy_check"),
+    path("policy/versions/<int:version_id>/replay", policy.start_replay, name="policy_start"),
+    path("policy/versions/<int:version_id>/approve", policy.approve, name="policy_approve"),
+    path("policy/versions/<int:version_id>/reject", policy.reject, name="policy_reject"),
+    path("policy/versions/<int:version_id>/live", policy.live, name="policy_live"),
+    path("policy/rollback", policy.roll_back, name="policy_rollback"),
+    path("policy/replays/<int:replay_id>", policy.replay, name="policy_replay"),
+    path("policy/models", policy.models, name="policy_models"),
+    path("policy/models/<str:name>/card", policy.card, name="policy_card"),
+    path("policy/calibration", policy.calibration, name="policy_calibration"),
+    path("policy/calibration/report", policy.calibration_report, name="policy_calibration_report"),
+    path("policy/calibration/approve", policy.approve_calibration, name="policy_calibration_approve"),
     path("operators", operators.operators, name="operators"),
     path("operators/<str:operator_id>", operators.operator, name="operator"),
     path("operators/<str:operator_id>/graph", operators.graph, name="operator_graph"),
@@ -57,6 +86,10 @@ CONSOLE: list[Any] = [
     path("appeals", appeals.appeals, name="appeals"),
     path("appeals/<int:appeal_id>", appeals.appeal, name="appeal"),
     path("appeals/<int:appeal_id>/decide", appeals.decide, name="decide_appeal"),
+    path("reports", reports.reports, name="reports"),
+    path("reports/make", reports.make_report, name="make_report"),
+    path("reports/<str:month>/recount", reports.recount, name="recount"),
+    path("reports/<str:month>/<path:name>", reports.report_file, name="report_file"),
     path("settings", settings.settings, name="settings"),
     path("settings/users", settings.add_user, name="add_user"),
     path("settings/users/<int:user_id>", settings.change_user, name="change_user"),

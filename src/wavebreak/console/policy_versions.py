@@ -1,0 +1,645 @@
+"""Versions of the local policy: draft, check, replay, a second person's approval, live, rollback.
+
+The files of a version lie in `HOME/policies/v<id>`; `HOME/policies/live` says which one decides
+(`service.live_policy`). A change of its files sets a version back, so that what goes live is what
+was replayed and approved. Which policy decides is read from the service, never from this table.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+from asgiref.sync import async_to_sync
+from django.db import transaction
+from django.db.models import F
+
+from wavebreak import config
+from wavebreak.console.models import PolicyReplay, PolicyVersion, User
+from wavebreak.console.pages import Console
+from wavebreak.errors import PolicyError, WavebreakError
+from wavebreak.rules import Policy, Rule, load_policy
+from wavebreak.rules.conditions import condition_lines
+from wavebreak.service.actions import mark_done
+from wavebreak.service.app_context import write_audit_entry
+from wavebreak.service.decide import load_decide_policy, load_quota_config
+from wavebreak.service.errors import ApiError
+from wavebreak.service.live_policy import (
+    files_digest,
+    live_policy,
+    policies_directory,
+    policy_files,
+)
+from wavebreak.service.policy_replay import CHANGES, PROGRESS, RESULT, Change
+from wavebreak.service.policy_switch import PolicySwitch
+from wavebreak.service.service import Service
+
+SHEETS = ("actions.toml", "evidence.toml", "service.toml", "quota.toml")
+"""Files that a version may change, beside those of rules."""
+MAX_TEXT = 200_000
+_FILE = re.compile(r"rules/[a-z][a-z0-9_]{0,40}\.toml")
+_BLOCK = re.compile(r"^\[\[rule\]\]\n.*?(?=^\[\[rule\]\]|\Z)", re.M | re.S)
+
+
+class Problem(NamedTuple):
+    """Why a version does not load: what, how to correct it, and where."""
+
+    what: str
+    fix: str
+    file: str = ""
+    line: int = 0
+
+
+class StaleError(ApiError):
+    """A form was sent for files that have changed since."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            409, "the version changed while you worked on it", fix="compare, then save again"
+        )
+
+
+# Where versions lie, and which one decides
+
+
+def directory_of(console: Console, version: PolicyVersion) -> Path:
+    """Return the directory of a version."""
+    return policies_directory(console.service.settings.home) / version.name
+
+
+def live_version(service: Service) -> PolicyVersion | None:
+    """Return the version that decides; None: the policy that `serve` was started with."""
+    live = live_policy(service.settings.home)
+    if live is None or not live.version or live.policy != service.responder.policy.version:
+        return None
+    found: PolicyVersion | None = PolicyVersion.objects.filter(id=int(live.version[1:])).first()
+    return found
+
+
+def live_since(service: Service) -> int | None:
+    """Return when the policy that decides went live in the console (ms)."""
+    live = live_policy(service.settings.home)
+    same = live is not None and live.policy == service.responder.policy.version
+    return live.at_ms if live is not None and same else None
+
+
+def live_directory(console: Console) -> Path | None:
+    """Return the directory of the policy that decides (None: the shipped one)."""
+    version = live_version(console.service)
+    if version is not None:
+        return directory_of(console, version)
+    switch = console.service.switch
+    return switch.base if isinstance(switch, PolicySwitch) else None
+
+
+def effective_text(directory: Path | None, name: str) -> str:
+    """Return a file as a policy uses it: its own, or else the shipped one; "" without either."""
+    path = config.resolve_path(name, directory)
+    return path.read_text("utf-8") if path.is_file() else ""
+
+
+def file_names(directory: Path | None) -> list[str]:
+    """Return the files that a version may change: rules, shipped or its own, and sheets."""
+    found = {f"rules/{path.name}" for path in (config.SHIPPED / "rules").glob("*.toml")}
+    if directory:
+        found |= {name for name in policy_files(directory) if _FILE.fullmatch(name)}
+    return [*sorted(found), *SHEETS]
+
+
+def file_of_rule(directory: Path | None, rule_id: str) -> str:
+    """Return the file in which a policy finds a rule; "" where it has none of that id."""
+    return next(
+        (
+            name
+            for name in file_names(directory)
+            if name.startswith("rules/") and block_of(effective_text(directory, name), rule_id)
+        ),
+        "",
+    )
+
+
+def block_of(text: str, rule_id: str) -> str:
+    r"""Return the text of one rule in a file of rules; "" where it has none of that id.
+
+    >>> block_of('[[rule]]\nid = "a_rule"\n\n[[rule]]\nid = "other"\n', "other")
+    '[[rule]]\nid = "other"\n'
+    """
+    blocks = (found[0] for found in _BLOCK.finditer(text))
+    return next((b for b in blocks if re.search(rf'^id = "{re.escape(rule_id)}"$', b, re.M)), "")
+
+
+def with_rule(whole: str, rule_id: str, text: str) -> tuple[str, int]:
+    """Return a file with the text of one rule replaced, or added; and the lines before it."""
+    block, text = block_of(whole, rule_id), text.strip() + "\n"
+    before, _, after = whole.partition(block) if block else (whole.rstrip() + "\n\n", "", "")
+    joined = f"{before}{text}\n{after.lstrip()}" if after.strip() else f"{before}{text}"
+    return joined.lstrip(), before.lstrip().count("\n")
+
+
+# Checking
+
+
+def check(directory: Path) -> Problem | None:
+    """Check a version as `wavebreak rules check` does; return the first problem."""
+    try:
+        load_policy(directory, compiled=False)
+        load_decide_policy(directory)
+        load_quota_config(directory)
+    except PolicyError as error:
+        return _located(directory, error)
+    return None
+
+
+def _located(directory: Path, error: PolicyError) -> Problem:
+    found = re.match(r"([\w./-]+\.toml)", error.what)
+    name = Path(found[1]).name if found else ""
+    files = [f for f in file_names(directory) if Path(f).name == name]
+    file = next((f for f in files if (directory / f).exists()), files[0] if files else "")
+    line = line_of(effective_text(directory, file), error.what) if file else 0
+    return Problem(error.what, error.fix or "", file, line)
+
+
+def line_of(text: str, what: str) -> int:
+    r"""Return the line of a policy file that an error speaks of; 1 where it names none.
+
+    >>> text = 'x = 1\n[[rule]]\nid = "a_rule"\noutcome = "ban"\n'
+    >>> line_of(text, "own.toml, a_rule, outcome: wrong"), line_of(text, "f: (at line 2, column 1)")
+    (4, 2)
+    """
+    if found := re.search(r"at line (\d+)", what):
+        return int(found[1])
+    lines, start = text.splitlines(), 0
+    named = re.match(r"[\w./-]+\.toml, (\w+)", what)
+    if named:
+        own = (n for n, row in enumerate(lines) if re.match(rf'id = "{named[1]}"\s*$', row))
+        start = next(own, 0)
+        rest = what[named.end() :]
+        for word in re.findall(r"[a-z_][a-z0-9_]*", rest):
+            for n in range(max(0, start - 2), len(lines)):
+                if n > start and lines[n].startswith("[["):
+                    break
+                if re.match(rf"{word}\s*=", lines[n]):
+                    return n + 1
+    return start + 1
+
+
+# What a version changes
+
+
+class RuleChange(NamedTuple):
+    """What becomes of a rule: new, removed or changed, and how, in words."""
+
+    rule: str
+    kind: str
+    words: list[str]
+
+
+_NAMES = {"hold": "for", "review_by": "to be reviewed by", "false_actions": "will wrongly meet"}
+
+
+def changed_rules(before: Policy, after: Policy) -> list[RuleChange]:
+    """Return the rules that two policies do not share as they are, and tables that differ."""
+    changes = []
+    for rule in after.rules:
+        old = before.rule(rule.id)
+        if old is None:
+            effect = rule.outcome or f"label {rule.label}"
+            changes.append(RuleChange(rule.id, "new", [f"{effect}, {rule.mode}: {rule.about}"]))
+        elif words := list(_differences(old, rule)):
+            changes.append(RuleChange(rule.id, "changed", words))
+    kept = {name for rule in after.rules for name in (rule.id, *rule.aliases)}
+    changes += [
+        RuleChange(rule.id, "removed", [rule.about]) for rule in before.rules if rule.id not in kept
+    ]
+    for table in ("enforcement", "score", "feedback", "evidence", "actions"):
+        pair = [msgspec.to_builtins(getattr(policy, table)) for policy in (before, after)]
+        words = [
+            f"{name}: {pair[0].get(name, '–')} → {pair[1].get(name, '–')}"
+            for name in dict.fromkeys((*pair[0], *pair[1]))
+            if pair[0].get(name) != pair[1].get(name)
+        ]
+        if words:
+            changes.append(RuleChange(f"[{table}]", "changed", words))
+    return changes
+
+
+def _differences(old: Rule, new: Rule) -> Iterator[str]:
+    if old.expression != new.expression:
+        before, after = ([x.strip(" -`") for x in condition_lines(r.when)] for r in (old, new))
+        yield from (f"no longer: {line}" for line in before if line not in after)
+        yield from (f"now: {line}" for line in after if line not in before)
+        if set(before) == set(after):
+            yield "the conditions are combined otherwise"
+    for name in old.__struct_fields__:
+        values = getattr(old, name), getattr(new, name)
+        if name in ("when", "id", "aliases") or values[0] == values[1]:
+            continue
+        if name in ("fires_on", "stays_quiet_on"):
+            yield f"{name}: {len(values[0])} → {len(values[1])} examples, not all the same"
+        else:
+            yield f"{_NAMES.get(name, name)}: {_word(values[0])} → {_word(values[1])}"
+
+
+def _word(value: Any) -> str:
+    if value is None:
+        return "–"
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def changed_files(console: Console, version: PolicyVersion) -> list[tuple[str, str, str]]:
+    """Return the files that differ from the live policy: name, live text, text of the version."""
+    live, own = live_directory(console), directory_of(console, version)
+    names = dict.fromkeys((*file_names(live), *file_names(own)))
+    texts = ((name, effective_text(live, name), effective_text(own, name)) for name in names)
+    return [each for each in texts if each[1] != each[2]]
+
+
+# Drafts
+
+
+def create_draft(
+    console: Console, reason: str, start: PolicyVersion | None = None
+) -> PolicyVersion:
+    """Create a draft: a copy of the live policy, or of another version.
+
+    Args:
+        console: Who creates it.
+        reason: Why.
+        start: The version to copy (None: the live policy).
+
+    """
+    source = directory_of(console, start) if start else live_directory(console)
+    with transaction.atomic():
+        made: PolicyVersion = PolicyVersion.objects.create(
+            author=console.user,
+            parent=start or live_version(console.service),
+            reason=reason,
+            created_ms=console.now_ms,
+            changed_ms=console.now_ms,
+        )
+        _audit(console, "create_policy", made, reason)
+    directory = directory_of(console, made)
+    directory.mkdir(mode=0o700, parents=True)
+    for name, text in (policy_files(source) if source else {}).items():
+        _write(directory / name, text)
+    _note_files(console, made, directory)
+    return made
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.new")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    fresh.replace(path)
+
+
+def _note_files(console: Console, version: PolicyVersion, directory: Path) -> Problem | None:
+    """Check a version's files, and set its state by them."""
+    problem = check(directory) if policy_files(directory) else None
+    version.digest, version.changed_ms = files_digest(directory), console.now_ms
+    version.problem = f"{problem.what}\n{problem.fix}" if problem else ""
+    loads = problem is None and bool(policy_files(directory))
+    version.state = PolicyVersion.CHECKED if loads else PolicyVersion.DRAFT
+    version.policy = load_policy(directory, compiled=False).version if loads else ""
+    version.approved_by, version.approved_ms, version.approval = None, None, ""
+    version.version += 1
+    version.save()
+    return problem
+
+
+def own_draft(console: Console, version: PolicyVersion) -> PolicyVersion:
+    """Return a version that this person may change; raises ApiError (403, 409)."""
+    if not version.is_open:
+        raise ApiError(
+            409, f"{version.name} is {version.state}", fix="start a draft from it, or a new one"
+        )
+    if version.author_id != console.user.id:
+        raise ApiError(
+            403,
+            f"{version.name} is a draft of {version.author.shown_name}",
+            fix="start a draft of your own from it: who approves must not have written it",
+        )
+    return version
+
+
+def save_file(
+    console: Console, version: PolicyVersion, name: str, text: str, seen: str, rule: str = ""
+) -> Problem | None:
+    """Save a file of a draft, or one rule of it, and check the whole; return the first problem.
+
+    A text that does not load is kept in the draft, which then cannot be replayed.
+
+    Args:
+        console: Who saves.
+        version: The draft.
+        name: The file.
+        text: Its text, or the text of the rule.
+        seen: The digest of the files that the form was opened with.
+        rule: The id of the rule that `text` replaces ("": the whole file).
+
+    Raises:
+        StaleError: The files have changed since.
+        ApiError: The draft is not this person's, or has no such file.
+
+    """
+    own_draft(console, version)
+    if name not in SHEETS and not _FILE.fullmatch(name):
+        raise ApiError(
+            422, "there is no such file", fix="name it rules/NAME.toml, in a-z, 0-9 and _"
+        )
+    if len(text) > MAX_TEXT:
+        raise ApiError(422, f"the text exceeds {MAX_TEXT:,} characters", fix="make it two files")
+    directory = directory_of(console, version)
+    if seen != files_digest(directory):
+        raise StaleError
+    text = text.replace("\r\n", "\n").rstrip() + "\n"
+    if rule:
+        text = with_rule(effective_text(directory, name), rule, text)[0]
+    shipped = config.SHIPPED / name
+    if shipped.is_file() and shipped.read_text("utf-8") == text:
+        (directory / name).unlink(missing_ok=True)
+    else:
+        _write(directory / name, text)
+    return _note_files(console, version, directory)
+
+
+def check_text(
+    console: Console, version: PolicyVersion, name: str, text: str, rule: str = ""
+) -> Problem | None:
+    """Check a text as if it were saved; nothing is stored."""
+    directory = directory_of(console, version)
+    if name not in SHEETS and not _FILE.fullmatch(name):
+        return Problem("there is no such file", "name it rules/NAME.toml")
+    tried = directory.with_name(f"{directory.name}.{console.user.id}.checked")
+    try:
+        for own, content in policy_files(directory).items():
+            _write(tried / own, content)
+        whole, offset = text.replace("\r\n", "\n"), 0
+        if rule:
+            whole, offset = with_rule(effective_text(directory, name), rule, whole)
+        _write(tried / name, whole)
+        problem = check(tried)
+    finally:
+        shutil.rmtree(tried, ignore_errors=True)
+    return problem._replace(line=max(1, problem.line - offset)) if problem else None
+
+
+def delete_file(console: Console, version: PolicyVersion, name: str, seen: str) -> Problem | None:
+    """Take a version's own file away, so that the shipped one, if any, counts again."""
+    own_draft(console, version)
+    directory = directory_of(console, version)
+    if seen != files_digest(directory):
+        raise StaleError
+    if name in policy_files(directory):
+        (directory / name).unlink()
+    return _note_files(console, version, directory)
+
+
+# Replays
+
+_running: dict[int, subprocess.Popen[bytes]] = {}
+
+
+@atexit.register
+def _end_replays() -> None:
+    for process in _running.values():
+        process.terminate()
+
+
+def replay_directory(console: Console, replay: PolicyReplay) -> Path:
+    """Return the directory of a replay's files."""
+    of = policies_directory(console.service.settings.home) / f"v{replay.of_id}.replays"
+    return of / str(replay.id)
+
+
+def start_replay(console: Console, version: PolicyVersion) -> PolicyReplay:
+    """Replay the service's log under the live policy and a version, in a process of its own.
+
+    Raises ApiError (409) while another one runs, or where the version does not load.
+    """
+    if not version.is_open or not version.policy:
+        raise ApiError(
+            409, f"{version.name} cannot be replayed", fix="correct what its page says first"
+        )
+    for running in PolicyReplay.objects.filter(state=PolicyReplay.RUNNING).select_related("of"):
+        if follow(console, running).state == PolicyReplay.RUNNING:
+            raise ApiError(
+                409, f"a replay of {running.of.name} is running", fix="wait until it has ended"
+            )
+    directory = directory_of(console, version)
+    made: PolicyReplay = PolicyReplay.objects.create(
+        of=version,
+        by=console.user,
+        started_ms=console.now_ms,
+        digest=files_digest(directory),
+        live=console.service.responder.policy.version,
+    )
+    out = replay_directory(console, made)
+    out.mkdir(mode=0o700, parents=True)
+    live, switch = live_directory(console), console.service.switch
+    options = switch.replay_options if isinstance(switch, PolicySwitch) else ()
+    command = [
+        sys.executable, "-m", "wavebreak", "rules", "replay", str(console.service.settings.home),
+        "--policy", str(directory), "-o", str(out), *options,
+        *(["--live", str(live)] if live else []),
+    ]  # fmt: skip
+    with (out / "errors.txt").open("wb") as errors:
+        _running[made.id] = subprocess.Popen(  # noqa: S603 - this program itself
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors
+        )
+    return made
+
+
+def follow(console: Console, replay: PolicyReplay) -> PolicyReplay:
+    """Note whether a replay has ended, and with what."""
+    if replay.state != PolicyReplay.RUNNING:
+        return replay
+    out, process = replay_directory(console, replay), _running.get(replay.id)
+    ended = process is None or process.poll() is not None
+    if ended:
+        _running.pop(replay.id, None)
+    if (out / RESULT).is_file():
+        replay.state = PolicyReplay.DONE
+        replay.result = msgspec.json.decode((out / RESULT).read_bytes())
+    elif ended:
+        replay.state, replay.problem = PolicyReplay.FAILED, _last_line(out / "errors.txt")
+    else:
+        return replay
+    replay.ended_ms = console.now_ms
+    replay.save()
+    if replay.state == PolicyReplay.DONE and replay.result["digest"] == replay.digest:
+        PolicyVersion.objects.filter(
+            id=replay.of_id, state=PolicyVersion.CHECKED, digest=replay.digest
+        ).update(state=PolicyVersion.REPLAYED, version=F("version") + 1)
+    return replay
+
+
+def _last_line(path: Path) -> str:
+    lines = path.read_text("utf-8", errors="replace").strip().splitlines() if path.exists() else []
+    return lines[-1][:500] if lines else "it was ended: start it again"
+
+
+def replay_progress(console: Console, replay: PolicyReplay) -> dict[str, int]:
+    """Return how many events of how many a running replay has read."""
+    try:
+        found = msgspec.json.decode(
+            (replay_directory(console, replay) / PROGRESS).read_bytes(), type=dict[str, int]
+        )
+    except (OSError, msgspec.DecodeError):
+        return {"events": 0, "of": 0, "share": 0}
+    return found | {"share": 100 * found["events"] // max(1, found["of"])}
+
+
+def replay_changes(console: Console, replay: PolicyReplay, kind: str = "") -> Iterator[Change]:
+    """Return the accounts that fare otherwise under a version."""
+    path = replay_directory(console, replay) / CHANGES
+    if path.is_file():
+        with path.open("rb") as lines:
+            for line in lines:
+                change = msgspec.json.decode(line, type=Change)
+                if not kind or change.kind == kind:
+                    yield change
+
+
+def valid_replay(console: Console, version: PolicyVersion) -> PolicyReplay | None:
+    """Return the newest replay that holds: of these files, against the policy that decides now."""
+    found: PolicyReplay | None = version.replays.filter(
+        state=PolicyReplay.DONE,
+        digest=version.digest,
+        live=console.service.responder.policy.version,
+    ).last()
+    return found
+
+
+# Approval, live, rollback
+
+
+def approve(console: Console, version: PolicyVersion, reason: str, seen: str) -> None:
+    """Approve a replayed version; raises ApiError where this person wrote it, or it changed."""
+    if version.author_id == console.user.id:
+        raise ApiError(
+            403, "you wrote this version", fix="ask a lead or another policy owner to approve it"
+        )
+    if version.state != PolicyVersion.REPLAYED or valid_replay(console, version) is None:
+        raise ApiError(
+            409,
+            f"{version.name} has no replay against the policy that decides now",
+            fix="replay it first",
+        )
+    if seen != version.digest or seen != files_digest(directory_of(console, version)):
+        raise StaleError
+    with transaction.atomic():
+        version.state, version.approval = PolicyVersion.APPROVED, reason
+        version.approved_by, version.approved_ms = console.user, console.now_ms
+        version.version += 1
+        version.save()
+        _audit(console, "approve_policy", version, reason)
+
+
+def reject(console: Console, version: PolicyVersion, reason: str) -> None:
+    """Close a version that shall not go live."""
+    if not version.is_open:
+        raise ApiError(409, f"{version.name} is {version.state}", fix="there is nothing to close")
+    with transaction.atomic():
+        version.state, version.note = PolicyVersion.REJECTED, f"{console.user.shown_name}: {reason}"
+        version.version += 1
+        version.save()
+        _audit(console, "reject_policy", version, reason)
+
+
+def go_live(console: Console, version: PolicyVersion, reason: str) -> float:
+    """Let an approved version decide; return how many seconds requests were refused."""
+    if version.state != PolicyVersion.APPROVED or valid_replay(console, version) is None:
+        raise ApiError(
+            409,
+            f"{version.name} is not approved against the policy that decides now",
+            fix="replay it, and have it approved",
+        )
+    if version.digest != files_digest(directory_of(console, version)):
+        raise ApiError(
+            409, f"the files of {version.name} were changed", fix="save, replay, approve it again"
+        )
+    before = live_version(console.service)
+    seconds = _switch(console, "policy_live", version, reason)
+    _retire(console, before, "")
+    version.state, version.live_by = PolicyVersion.LIVE, console.user
+    version.live_ms, version.version = console.now_ms, version.version + 1
+    version.save()
+    return seconds
+
+
+def previous_version(service: Service) -> tuple[PolicyVersion | None, bool]:
+    """Return the version to roll back to (None: that of `serve`), and whether there is one."""
+    live = live_version(service)
+    if live is None:
+        return None, False
+    earlier = PolicyVersion.objects.filter(
+        state=PolicyVersion.RETIRED, note="", live_ms__lt=live.live_ms or 0
+    )
+    return earlier.order_by("-live_ms").first(), True
+
+
+def roll_back(console: Console, reason: str, seen: str) -> tuple[PolicyVersion | None, float]:
+    """Let the version before the live one decide again; return it, and the seconds it took.
+
+    Raises ApiError where another version than `seen` decides by now.
+    """
+    live = live_version(console.service)
+    target, possible = previous_version(console.service)
+    if live is None or not possible:
+        raise ApiError(404, "there is no earlier version", fix="start a draft instead")
+    if live.name != seen:
+        raise ApiError(409, f"{live.name} decides by now", fix="look at the versions again")
+    seconds = _switch(console, "policy_rollback", target, reason)
+    _retire(console, live, f"rolled back: {reason}")
+    if target is not None:
+        target.state, target.retired_ms = PolicyVersion.LIVE, None
+        target.save()
+    return target, seconds
+
+
+def _retire(console: Console, version: PolicyVersion | None, note: str) -> None:
+    if version is not None:
+        version.state, version.retired_ms = PolicyVersion.RETIRED, console.now_ms
+        version.note, version.version = note[:500], version.version + 1
+        version.save()
+
+
+def _switch(console: Console, act: str, version: PolicyVersion | None, reason: str) -> float:
+    """Switch the service, between two states of an audit entry."""
+    switch = console.service.switch
+    if switch is None:
+        raise ApiError(503, "this service cannot switch policies", fix="start it anew")
+    with transaction.atomic():
+        entry = _audit(console, act, version, reason, "asked")
+    try:
+        seconds = async_to_sync(switch)(console.service, version.name if version else "")
+    except ApiError:
+        raise
+    except WavebreakError as error:
+        raise ApiError(503, f"the policy was not switched: {error.what}", fix=error.fix) from error
+    with transaction.atomic():
+        mark_done(entry)
+    return seconds
+
+
+def _audit(
+    console: Console, act: str, version: PolicyVersion | None, reason: str, outcome: str = "done"
+) -> int:
+    name = f"{version.name} {version.policy}".strip() if version else "policy of serve"
+    return write_audit_entry(console.now_ms, console.user.actor, act, name[:128], reason, outcome)
+
+
+def people_who_may_approve(version: PolicyVersion) -> list[str]:
+    """Return who could approve a version, by the names that others see."""
+    people = User.objects.filter(is_active=True).exclude(id=version.author_id).order_by("username")
+    return [person.shown_name for person in people if person.may("approve_policy")]

@@ -1,0 +1,586 @@
+"""Policy: rules with their figures, versions and replays, models, calibration."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+
+from wavebreak.console import policy_versions as versions
+from wavebreak.console import rule_statistics
+from wavebreak.console.models import PolicyReplay, PolicyVersion
+from wavebreak.console.pages import (
+    PAGE_SIZE,
+    Console,
+    Rows,
+    console_of,
+    csv_response,
+    number_of,
+    page,
+    reason_of,
+    say,
+    show,
+    warn,
+)
+from wavebreak.errors import WavebreakError
+from wavebreak.features.layout import OUTCOMES
+from wavebreak.model import storage
+from wavebreak.rules import Policy, load_policy
+from wavebreak.service import calibration_schedule, live_policy
+from wavebreak.service.errors import ApiError
+
+MOST_CHANGES = 1_000_000
+KINDS = {
+    "stopped": "Restricted or worse, and were not",
+    "freed": "Were restricted or worse, and are not",
+    "harsher": "Something harsher",
+    "milder": "Something milder",
+}
+NEW_RULE = """
+[[rule]]
+id = "name_of_the_rule"
+abuse = "norms"
+about = "What the rule finds, in a sentence."
+source = "Where its numbers come from."
+stage = "messaging"
+on = ["sent"]
+when = ["unanswered_strangers_1d >= 40"]
+outcome = "observe"
+basis = "doubt"
+false_actions = "Whom it will wrongly meet, and how often."
+review_by = "2027-12-31"
+mode = "shadow"
+fires_on = [{ unanswered_strangers_1d = 40 }]
+stays_quiet_on = [{ unanswered_strangers_1d = 39 }]
+""".lstrip()
+
+
+# Rules
+
+
+@page("view_policy")
+def rules(request: HttpRequest) -> HttpResponse:
+    """Show every rule with its figures."""
+    console = console_of(request)
+    figures = rule_statistics.rule_figures(console)
+    if request.GET.get("format") == "csv":
+        return _rules_csv(figures)
+    order = request.GET.get("sort", "")
+    keys = {
+        "hits": lambda f: -f.hits,
+        "precision": lambda f: 2.0 if f.precision.share is None else f.precision.share,
+        "overturned": lambda f: -f.overturned,
+    }
+    if order in keys:
+        figures.sort(key=keys[order])
+    return show(
+        request,
+        "console/policy.html",
+        figures=figures,
+        sort=order,
+        tab="rules",
+        running=_running(console),
+        overdue=sum(f.overdue for f in figures),
+        in_shadow=sum(f.shadow is not None for f in figures),
+        newest=rule_statistics.NEWEST,
+    )
+
+
+def _rules_csv(figures: list[rule_statistics.RuleFigures]) -> HttpResponse:
+    header = (
+        "rule", "about", "stage", "outcome", "basis", "mode", "hits", "accounts", "judged",
+        "abusive", "precision_low", "precision_high", "appeals", "overturned", "shadow_accounts",
+        "shadow_benign", "shadow_abusive", "review_by", "false_actions",
+    )  # fmt: skip
+    rows = (
+        (
+            f.rule.id, f.rule.about, f.rule.stage, f.rule.outcome or f.rule.label, f.rule.basis,
+            f.rule.mode, f.hits, f.accounts, f.precision.judged, f.precision.abusive,
+            *(f.precision.interval if f.precision.judged else ("", "")), f.appeals, f.overturned,
+            *(f.shadow or ("", "", "")), f.rule.review_by or "", f.rule.false_actions or "",
+        )
+        for f in figures
+    )  # fmt: skip
+    return csv_response("rules", header, rows)
+
+
+def _running(console: Console) -> dict[str, Any]:
+    """Return which policy decides, and since when."""
+    return {
+        "policy": console.service.responder.policy.version,
+        "version": versions.live_version(console.service),
+        "since": versions.live_since(console.service),
+    }
+
+
+@page("view_policy")
+def rule(request: HttpRequest, rule_id: str) -> HttpResponse:
+    """Show one rule: conditions, examples, figures, whom it met."""
+    console = console_of(request)
+    found = {f.rule.id: f for f in rule_statistics.rule_figures(console)}.get(rule_id)
+    if found is None:
+        raise ApiError(404, "there is no such rule", fix="see the list of rules")
+    live = versions.live_directory(console)
+    name = versions.file_of_rule(live, rule_id)
+    return show(
+        request,
+        "console/policy_rule.html",
+        figures=found,
+        rule=found.rule,
+        conditions=rule_statistics.conditions_of(found.rule.when),
+        examples=rule_statistics.examples_of(found.rule),
+        chart=rule_statistics.hits_by_day(console, rule_id),
+        accounts=rule_statistics.newest_accounts(console, rule_id),
+        file=name,
+        text=versions.block_of(versions.effective_text(live, name), rule_id) if name else "",
+        drafts=[v for v in _open_versions() if v.author_id == console.user.id],
+    )
+
+
+def _open_versions() -> list[PolicyVersion]:
+    states = (
+        PolicyVersion.DRAFT, PolicyVersion.CHECKED, PolicyVersion.REPLAYED, PolicyVersion.APPROVED
+    )  # fmt: skip
+    found = PolicyVersion.objects.filter(state__in=states).select_related("author")
+    return list(found.order_by("-id")[:PAGE_SIZE])
+
+
+# Versions
+
+
+@page("view_policy")
+def policy_versions(request: HttpRequest) -> HttpResponse:
+    """Show the versions, newest first, and which one decides."""
+    console = console_of(request)
+    rows = PolicyVersion.objects.select_related("author", "approved_by", "live_by")
+    if after := request.GET.get("after"):
+        rows = rows.filter(id__lt=number_of(after, 1, 1 << 60, 1 << 60))
+    found = list(rows.order_by("-id")[: PAGE_SIZE + 1])
+    following = f"?after={found[PAGE_SIZE - 1].id}" if len(found) > PAGE_SIZE else ""
+    target, possible = versions.previous_version(console.service)
+    return show(
+        request,
+        "console/policy_versions.html",
+        rows=Rows(found[:PAGE_SIZE], following),
+        tab="versions",
+        running=_running(console),
+        target=target,
+        can_roll_back=possible,
+    )
+
+
+@page("edit_policy", "POST")
+def new_version(request: HttpRequest) -> HttpResponse:
+    """Start a draft from the live policy, or from another version."""
+    console, reason = console_of(request), reason_of(request)
+    start = request.POST.get("start", "")
+    made = versions.create_draft(console, reason, _version(int(start)) if start.isdigit() else None)
+    rule_id = request.POST.get("rule", "")
+    if name := versions.file_of_rule(versions.directory_of(console, made), rule_id):
+        return redirect(f"{reverse('policy_edit', args=[made.id])}?file={name}&rule={rule_id}")
+    return redirect("policy_version", made.id)
+
+
+def _version(version_id: int) -> PolicyVersion:
+    found: PolicyVersion | None = (
+        PolicyVersion.objects.select_related("author", "approved_by", "live_by", "parent")
+        .filter(id=version_id)
+        .first()
+    )
+    if found is None:
+        raise ApiError(404, "there is no such version", fix="see the list of versions")
+    return found
+
+
+@page("view_policy")
+def version(request: HttpRequest, version_id: int) -> HttpResponse:
+    """Show a version: what it changes, its replay, its approval."""
+    console, found = console_of(request), _version(version_id)
+    newest = found.replays.select_related("by").last()
+    if newest is not None:
+        newest = versions.follow(console, newest)
+        found = _version(version_id)
+    directory = versions.directory_of(console, found)
+    live = versions.live_version(console.service)
+    is_live = live is not None and live.id == found.id
+    return show(
+        request,
+        "console/policy_version.html",
+        version=found,
+        is_live=is_live,
+        running=_running(console),
+        files=versions.file_names(directory),
+        own=sorted(live_policy.policy_files(directory)),
+        changes=[] if is_live else _changes(console, found),
+        compared=[] if is_live else versions.changed_files(console, found),
+        problem=found.problem.partition("\n"),
+        replay=newest,
+        progress=versions.replay_progress(console, newest) if newest else {},
+        valid=versions.valid_replay(console, found),
+        mine=found.author_id == console.user.id,
+        approvers=versions.people_who_may_approve(found),
+        steps=_steps(found, is_live=is_live),
+    )
+
+
+def _steps(found: PolicyVersion, *, is_live: bool) -> list[tuple[str, str]]:
+    """Return the steps of a version, each done, current or left."""
+    names = ("written", "checked", "replayed", "approved", "live")
+    states = (
+        PolicyVersion.DRAFT, PolicyVersion.CHECKED, PolicyVersion.REPLAYED, PolicyVersion.APPROVED,
+        PolicyVersion.LIVE,
+    )  # fmt: skip
+    at = states.index(found.state) if found.state in states else (4 if found.live_ms else 0)
+    if is_live:
+        return [(name, "done") for name in names]
+    return [
+        (name, "done" if k <= at else "current" if k == at + 1 and found.is_open else "left")
+        for k, name in enumerate(names)
+    ]
+
+
+def _changes(console: Console, found: PolicyVersion) -> list[versions.RuleChange]:
+    directory = versions.directory_of(console, found)
+    if not found.policy or not live_policy.policy_files(directory):
+        return []
+    try:
+        draft = load_policy(directory, compiled=False)
+    except WavebreakError:
+        return []
+    return versions.changed_rules(_live(console), draft)
+
+
+def _live(console: Console) -> Policy:
+    live: Policy = console.service.responder.policy
+    return live
+
+
+@page("edit_policy", "GET", "POST")
+def edit(request: HttpRequest, version_id: int) -> HttpResponse:
+    """Edit a file of a draft, or one rule of it; saving checks the whole policy."""
+    console, found = console_of(request), _version(version_id)
+    given = request.POST if request.method == "POST" else request.GET
+    name, rule_id = given.get("file", "")[:60], given.get("rule", "")[:48]
+    versions.own_draft(console, found)
+    if request.method != "POST":
+        return _editor(request, found, name, rule_id)
+    text, seen = request.POST.get("text", ""), request.POST.get("seen", "")
+    try:
+        if request.POST.get("act") == "remove":
+            problem = versions.delete_file(console, found, name, seen)
+        else:
+            problem = versions.save_file(console, found, name, text, seen, rule_id)
+    except versions.StaleError as error:
+        return _editor(request, found, name, rule_id, text=text, stale=error)
+    if problem:
+        warn(request, "Saved as a draft that does not load yet.")
+        return _editor(request, found, name, rule_id, problem=problem)
+    say(request, f"Saved and checked: {name}.")
+    return redirect("policy_version", found.id)
+
+
+def _editor(
+    request: HttpRequest,
+    found: PolicyVersion,
+    name: str,
+    rule_id: str,
+    *,
+    text: str | None = None,
+    problem: versions.Problem | None = None,
+    stale: ApiError | None = None,
+) -> HttpResponse:
+    """Show the editor; for a stale form, the stored text beside the one that was sent."""
+    console = console_of(request)
+    directory = versions.directory_of(console, found)
+    whole = versions.effective_text(directory, name) if name else ""
+    stored = versions.block_of(whole, rule_id) if rule_id else whole
+    if not stored and name.startswith("rules/"):
+        stored = NEW_RULE
+    live = versions.effective_text(versions.live_directory(console), name) if name else ""
+    response = show(
+        request,
+        "console/policy_edit.html",
+        version=found,
+        files=versions.file_names(directory),
+        own=set(live_policy.policy_files(directory)),
+        file=name,
+        rule_id=rule_id,
+        text=stored if text is None else text,
+        stored=stored,
+        live=versions.block_of(live, rule_id) if rule_id else live,
+        seen=live_policy.files_digest(directory),
+        problem=problem or (versions.check(directory) if found.problem else None),
+        stale=stale,
+    )
+    response.status_code = 409 if stale else 422 if problem else 200
+    return response
+
+
+@page("edit_policy", "POST")
+def check(request: HttpRequest, version_id: int) -> HttpResponse:
+    """Check a text while it is typed; return what is wrong, by line."""
+    console, found = console_of(request), _version(version_id)
+    versions.own_draft(console, found)
+    name, rule_id = request.GET.get("file", "")[:60], request.GET.get("rule", "")[:48]
+    text = request.POST.get("text", "")[: versions.MAX_TEXT]
+    problem = versions.check_text(console, found, name, text, rule_id)
+    if problem is None:
+        return JsonResponse([], safe=False)
+    elsewhere = problem.file and problem.file != name
+    words = f"{problem.what}. {problem.fix}"
+    line = 1 if elsewhere else problem.line
+    return JsonResponse([{"line": line, "severity": "error", "message": words}], safe=False)
+
+
+@page("edit_policy", "POST")
+def start_replay(request: HttpRequest, version_id: int) -> HttpResponse:
+    """Replay the log under the live policy and a version."""
+    versions.start_replay(console_of(request), _version(version_id))
+    return redirect("policy_version", version_id)
+
+
+@page("view_policy")
+def replay(request: HttpRequest, replay_id: int) -> HttpResponse:
+    """Show a replay: its progress, or the accounts that fare otherwise."""
+    console, found = console_of(request), _replay(request, replay_id)
+    if request.headers.get("HX-Request"):
+        progress = versions.replay_progress(console, found)
+        return render(
+            request,
+            "console/parts/policy_replay.html",
+            {"replay": found, "version": found.of, "progress": progress, "valid": None,
+             "fresh": True},
+        )  # fmt: skip
+    kind = request.GET.get("kind", "")
+    changes = versions.replay_changes(console, found, kind if kind in KINDS else "")
+    if request.GET.get("format") == "csv":
+        header = ("account", "kind", "before", "after", "rules_before", "rules_after", "label")
+        rows = (
+            (c.account, c.kind, c.before, c.after, " ".join(c.rules_before),
+             " ".join(c.rules_after), c.label)
+            for c in changes
+        )  # fmt: skip
+        return csv_response(f"replay-{found.of.name}-{found.id}", header, rows)
+    # The file is in order and does not change: the position in it is the key.
+    since = number_of(request.GET.get("after"), 0, MOST_CHANGES, 0)
+    rows_shown = list(islice(changes, since, since + PAGE_SIZE + 1))
+    following = f"?kind={kind}&after={since + PAGE_SIZE}" if len(rows_shown) > PAGE_SIZE else ""
+    return show(
+        request,
+        "console/policy_replay.html",
+        replay=found,
+        version=found.of,
+        progress=versions.replay_progress(console, found),
+        result=found.result,
+        events=found.result.get("end", 0) - found.result.get("first", 0),
+        moves=_moves(found.result),
+        hits=_hits(found.result),
+        rows=Rows(rows_shown[:PAGE_SIZE], following),
+        since=since,
+        kind=kind,
+        kinds=KINDS,
+        current=found.live == _live(console).version and found.digest == found.of.digest,
+    )
+
+
+def _replay(request: HttpRequest, replay_id: int) -> PolicyReplay:
+    found = PolicyReplay.objects.select_related("of", "by").filter(id=replay_id).first()
+    if found is None:
+        raise ApiError(404, "there is no such replay", fix="see the list of versions")
+    return versions.follow(console_of(request), found)
+
+
+def _moves(result: dict[str, Any]) -> list[dict[str, Any]]:
+    names = ("before", "after", "count", "benign", "abusive")
+    moves = [dict(zip(names, move, strict=True)) for move in result.get("moves", [])]
+    return [
+        move | {"worse": OUTCOMES.index(move["after"]) > OUTCOMES.index(move["before"])}
+        for move in moves
+    ]
+
+
+def _hits(result: dict[str, Any]) -> list[tuple[str, int, int]]:
+    """Return the rules whose hits differ, those that differ most first."""
+    hits = [(name, *pair) for name, pair in result.get("hits", {}).items() if pair[0] != pair[1]]
+    return sorted(hits, key=lambda row: (-abs(row[1] - row[2]), row[0]))
+
+
+@page("approve_policy", "POST")
+def approve(request: HttpRequest, version_id: int) -> HttpResponse:
+    """Approve a version that somebody else wrote."""
+    console, reason = console_of(request), reason_of(request)
+    versions.approve(console, _version(version_id), reason, request.POST.get("seen", ""))
+    say(request, "Approved. It decides nothing until it goes live.")
+    return redirect("policy_version", version_id)
+
+
+@page("approve_policy", "POST")
+def reject(request: HttpRequest, version_id: int) -> HttpResponse:
+    """Close a version that shall not go live."""
+    versions.reject(console_of(request), _version(version_id), reason_of(request))
+    say(request, "Closed. Its files are kept.")
+    return redirect("policy_version", version_id)
+
+
+@page("approve_policy", "POST")
+def live(request: HttpRequest, version_id: int) -> HttpResponse:
+    """Let an approved version decide."""
+    console, found = console_of(request), _version(version_id)
+    seconds = versions.go_live(console, found, reason_of(request))
+    say(request, f"{found.name} decides now. New events waited {seconds:.1f} s meanwhile.")
+    return redirect("policy_version", version_id)
+
+
+@page("approve_policy", "POST")
+def roll_back(request: HttpRequest) -> HttpResponse:
+    """Let the version before the live one decide again."""
+    console, reason = console_of(request), reason_of(request)
+    target, seconds = versions.roll_back(console, reason, request.POST.get("seen", ""))
+    name = target.name if target else "The policy that the service was started with"
+    say(request, f"{name} decides again. New events waited {seconds:.1f} s meanwhile.")
+    return redirect("policy_versions")
+
+
+# Models
+
+
+@page("view_policy")
+def models(request: HttpRequest) -> HttpResponse:
+    """Show the model in use, and those that lie in HOME/models."""
+    console = console_of(request)
+    used = console.ask(lambda engine: engine.model.version if engine.model else "")
+    found = [_model(directory, used) for directory in _model_directories(console)]
+    return show(
+        request,
+        "console/policy_models.html",
+        models=found,
+        used=used,
+        known=any(m["used"] for m in found),
+        score=_live(console).score,
+        tab="models",
+        running=_running(console),
+    )
+
+
+def _model_directories(console: Console) -> list[Path]:
+    own = console.service.settings.home / "models"
+    found = [p for p in sorted(own.iterdir()) if p.is_dir()] if own.is_dir() else []
+    return [*([storage.SHIPPED] if storage.SHIPPED.is_dir() else []), *found]
+
+
+def _model(directory: Path, used: str) -> dict[str, Any]:
+    """Return what a model's metadata says, without loading its trees."""
+    name = "shipped" if directory == storage.SHIPPED else directory.name
+    try:
+        document = json.loads((directory / storage.METADATA).read_text("utf-8"))
+        content, version_ = document["model"], str(document["version"])
+        training = content.get("training", {})
+        return {
+            "name": name,
+            "version": version_,
+            "used": version_ == used,
+            "features": len(content["features"]),
+            "thresholds": {k: v / 65_536 for k, v in content["thresholds"].items()},
+            "training": {k: v for k, v in training.items() if isinstance(v, int | float | str)},
+            "card": (directory / "card.html").is_file(),
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return {"name": name, "version": "cannot be read", "used": False, "card": False}
+
+
+@page("view_policy")
+def card(request: HttpRequest, name: str) -> HttpResponse:
+    """Return a model's card: a page of its own, sandboxed, with its inline style alone."""
+    directories = {
+        "shipped" if d == storage.SHIPPED else d.name: d
+        for d in _model_directories(console_of(request))
+    }
+    path = directories[name] / "card.html" if name in directories else None
+    if path is None or not path.is_file():
+        raise ApiError(404, "there is no such card", fix="see the list of models")
+    return sandboxed(path.read_text("utf-8"))
+
+
+def sandboxed(text: str) -> HttpResponse:
+    """Return a page of ours that has inline styles: they alone are allowed, by their digests."""
+    styles = re.findall(r"<style[^>]*>(.*?)</style>", text, re.DOTALL)
+    styles += re.findall(r'\sstyle="([^"]*)"', text)
+    digests = {
+        base64.b64encode(hashlib.sha256(style.encode()).digest()).decode() for style in styles
+    }
+    sources = " ".join(f"'sha256-{digest}'" for digest in sorted(digests)) or "'none'"
+    hashes = " 'unsafe-hashes'" if re.search(r'\sstyle="', text) else ""
+    response = HttpResponse(text, content_type="text/html; charset=utf-8")
+    response["Content-Security-Policy"] = (
+        f"sandbox; default-src 'none'; style-src {sources}{hashes}; img-src data:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    )
+    return response
+
+
+# Calibration
+
+
+@page("view_policy")
+def calibration(request: HttpRequest) -> HttpResponse:
+    """Show the calibration that is proposed, and who approved it."""
+    console = console_of(request)
+    home = console.service.settings.home
+    proposed = calibration_schedule.is_proposed(home)
+    directory = calibration_schedule.proposal_directory(home)
+    record, changes, policy = dict[str, Any](), list[versions.RuleChange](), ""
+    if proposed:
+        proposal = load_policy(directory, compiled=False)
+        policy, changes = proposal.version, versions.changed_rules(_live(console), proposal)
+        approval = directory / "approved.json"
+        record = json.loads(approval.read_text("utf-8")) if approval.is_file() else {}
+    return show(
+        request,
+        "console/policy_calibration.html",
+        proposed=proposed,
+        proposal=policy,
+        changes=changes,
+        record=record,
+        enforced=console.ask(lambda engine: engine.enforce),
+        tab="calibration",
+        running=_running(console),
+    )
+
+
+@page("view_policy")
+def calibration_report(request: HttpRequest) -> HttpResponse:
+    """Return the report of the proposal, sandboxed."""
+    home = console_of(request).service.settings.home
+    if not calibration_schedule.is_proposed(home):
+        raise ApiError(404, "no calibration is proposed", fix="wait for it")
+    path = calibration_schedule.proposal_directory(home) / "calibration.html"
+    return sandboxed(path.read_text("utf-8"))
+
+
+@page("approve_policy", "POST")
+def approve_calibration(request: HttpRequest) -> HttpResponse:
+    """Approve the proposal, as `wavebreak approve` does."""
+    console, reason = console_of(request), reason_of(request)
+    home, seen = console.service.settings.home, request.POST.get("seen", "")
+    directory = calibration_schedule.proposal_directory(home)
+    if (
+        calibration_schedule.is_proposed(home)
+        and seen != load_policy(directory, compiled=False).version
+    ):
+        raise ApiError(409, "the proposal changed while you read it", fix="read it again")
+    try:
+        with transaction.atomic():
+            calibration_schedule.approve(home, console.now_ms, console.user.actor, reason)
+    except WavebreakError as error:
+        raise ApiError(409, error.what, fix=error.fix or "") from error
+    say(request, "Approved. It takes effect at the service's next start with --calibrate-after.")
+    return redirect("policy_calibration")
