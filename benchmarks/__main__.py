@@ -17,6 +17,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import (
+    console,
     files,
     hostile_input_bench,
     kernel,
@@ -47,6 +48,7 @@ BENCHES: dict[str, tuple[str, Callable[[bool], list[Figure]]]] = {
         "Components of the service, each alone",
         service_components.bench,
     ),
+    "console": ("The console's pages, a million accounts behind them", console.bench),
     "hostile": ("Hostile lines through the reader", hostile_input_bench.bench),
 }
 

@@ -157,6 +157,13 @@ response, names the line, the field, the cause and the fix, never the value. Cau
 `too_long`, `content`, `unknown_field`, `misplaced_field`, `duplicate_field`, `missing_field`,
 `wrong_type`, `out_of_range_time`, `bad_value`, `missing_counterpart`.
 
+## Outcomes that a person sets
+
+With the label `undetermined`, and with it alone, `label.assigned` may give an `outcome`, which replaces
+the one in force at the event's time. It lasts for `hold_s` seconds; without it, until somebody ends it.
+`allow` ends what is in force and takes no `hold_s`. What follows then:
+[Decisions](../explanation/decisions.md#labels).
+
 ## Account events
 
 An event means something for at most two accounts: a message is `sent` for its author and `received`

@@ -97,13 +97,14 @@ def service(
     held: AppContext | None = None,
     ledger_store: LedgerStore | None = None,
     policy: Policy | None = None,
+    accounts: int = 1024,
 ) -> Service:
     """A service over the bound database, with the shipped rules and without a model."""
 
     policy, edge = policy or rules.load_policy(), Pseudonymizer(SECRET)
 
     def make() -> engine.Engine:
-        return engine.Engine(policy, accounts=1024)
+        return engine.Engine(policy, accounts=accounts)
 
     return Service(
         Settings(home),
@@ -140,9 +141,9 @@ class Running:
         assert answer.json()["refused"] == []
         await self.wait_until_applied()
 
-    async def wait_until_applied(self) -> None:
+    async def wait_until_applied(self, timeout_s: float = 20) -> None:
         """Wait until all that is in the log is decided and written."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(timeout_s):
             while (now := self.service.progress()).applied < now.logged or not now.ready:
                 await asyncio.sleep(0.01)
 
@@ -157,10 +158,11 @@ async def running(
     ledger_store: LedgerStore | None = None,
     policy: Policy | None = None,
     pages: Callable[[App], App] = lambda api: api,
+    accounts: int = 1024,
 ) -> AsyncIterator[Running]:
     """Run a service over the bound database until the block ends."""
     held = held or context()
-    made = service(home, background, held, ledger_store, policy)
+    made = service(home, background, held, ledger_store, policy, accounts)
     app: Any = RequestMiddleware(
         IngestApp(made, held.key_ring.authorize, pages(ASGIHandler()), lambda: None),
         held,

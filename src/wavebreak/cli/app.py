@@ -31,6 +31,7 @@ COMMANDS = {
     "claim": "claims",
     "serve": "serve", "key": "serve", "user": "users",
     "ledger": "ledger",
+    "transparency": "transparency",
     "case": "cases", "bundle": "cases", "verify": "cases",
     "backup": "serve", "restore": "serve",
     "precompile": "policy",
@@ -157,6 +158,9 @@ operators = _group(
 models = _group(app, "model", "Show what a model reads and from which score it acts.")
 ledgers = _group(
     app, "ledger", "Verify a ledger of sealed decisions, and show its entries with proofs."
+)
+transparency = _group(
+    app, "transparency", "Count reports for publication from the sealed ledger, and recount them."
 )
 keys = _group(app, "key", "Create, list, rotate and revoke API keys of the service.")
 users = _group(app, "user", "Create and list the people who may sign in to the console.")

@@ -63,6 +63,7 @@ DatabaseUrl = Annotated[
     typer.Option(
         "--database",
         metavar="URL",
+        envvar="WAVEBREAK_DATABASE",
         help="postgresql://USER@HOST/NAME (default: SQLite in HOME).",
     ),
 ]

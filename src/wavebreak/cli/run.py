@@ -7,6 +7,7 @@ stays fast and `run` loads no code of evaluation or simulation.
 from __future__ import annotations
 
 import secrets
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -246,6 +247,14 @@ def demo(
     seed: Seed = 1,
     as_json: Json = False,
     wide: Wide = False,
+    console: Annotated[
+        bool | None,
+        typer.Option(
+            "--console/--no-console",
+            help="End with the console running on this day (default: at a terminal).",
+        ),
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the console.")] = 8480,
 ) -> None:
     """Simulate a day with attack campaigns and benign personas; run, evaluate and explain it."""
     from wavebreak import evaluation, explain, model, rules
@@ -288,6 +297,24 @@ def demo(
             "next: wavebreak rules list; wavebreak run YOUR-EVENTS.jsonl -o out",
         ]
     )
+    if sys.stdin.isatty() and sys.stdout.isatty() if console is None else console:
+        _serve_demo(out_path / "service", world_dir, port)
+
+
+def _serve_demo(home: Path, world_dir: Path, port: int) -> None:
+    """Serve the console on the demo's day, with a person of each role; Ctrl-C ends it."""
+    from wavebreak.cli.serve import in_database, serve
+    from wavebreak.console.startup import create_demo_people
+
+    names, password = in_database("", home, lambda _now_ms: create_demo_people(), create=True)
+    out.print("\n[bold]5. The console[/]")
+    if names:
+        out.print(f"Sign in as {', '.join(names)}; the password of each (shown only now):")
+        out.print(f"[bold]{password}[/]", highlight=False)
+    else:
+        out.print(f"Sign in as before (for new passwords: rm -r {home})")
+    profile = next(world_dir.glob("*.profile.json"), None)
+    serve(home, port=port, enforce=True, profile_file=profile, backfill=world_dir, console=True)
 
 
 def _simulate_demo(people: int, seed: int, directory: Path) -> tuple[int, int]:

@@ -31,6 +31,7 @@ from wavebreak.cli.options import (
     Wide,
 )
 from wavebreak.errors import MissingExtraError, UsageError
+from wavebreak.io.readers import events_file
 from wavebreak.ledger.checkpoints import encode_verifier_key, load_or_create_signer
 from wavebreak.model.storage import SHIPPED
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
@@ -50,6 +51,7 @@ from wavebreak.service import (
     observability,
     policy_switch,
 )
+from wavebreak.service import backfill as backfilling
 from wavebreak.service import backup as backups
 from wavebreak.service import calibration_schedule as schedule
 from wavebreak.service.auth import SCOPES, allow_all
@@ -117,6 +119,12 @@ ConsoleFlag = Annotated[
         help="Serve the console's pages (default: where the extra `console` is installed).",
     ),
 ]
+Backfill = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="EVENTS", help="Read the events of a file or directory first, into an empty log."
+    ),
+]
 ConsoleUrl = Annotated[
     str,
     typer.Option(
@@ -142,6 +150,9 @@ Cases = Annotated[
 Proxies = Annotated[
     int, typer.Option(min=0, max=8, help="Proxies in front that set X-Forwarded-For.")
 ]
+
+DEMO_HOME = "service"
+"""Directory of the demo's service below the demo's own."""
 
 RECOVERY_NOTE_S = 5
 """Seconds between two progress lines while the log is replayed."""
@@ -185,6 +196,7 @@ def serve(
     oidc: Oidc = None,
     second_factor: SecondFactor = None,
     trusted_proxies: Proxies = 0,
+    backfill: Backfill = None,
     cases: Cases = None,
 ) -> None:
     """Serve decisions over HTTP, and the console; every acknowledged event is durable."""
@@ -238,6 +250,7 @@ def serve(
 
         options_ = startup.options(url, second_factor, oidc, trusted_proxies)
         pages, tasks = startup.start(options_, secret, policy, chosen)
+        tasks += holder_pages.open_holder_pages(context, policy)
         startup.open_cases(cases or home / "cases", ledger_key, secret, policy)
     else:
         django_settings.without_console()
@@ -250,7 +263,6 @@ def serve(
     def make_responder(of: rules.Policy, directory: Path | None) -> decide.DecideResponder:
         terms = decide.load_decide_policy(directory)
         return decide.DecideResponder(of, terms, pseudonymizer, context.quota_extension)
-        tasks += holder_pages.open_holder_pages(context, policy)
 
     def switched(directory: Path | None) -> None:
         context.quota_config = decide.load_quota_config(directory)
@@ -268,6 +280,7 @@ def serve(
         background=[
             *bootstrap.background_tasks(context, options),
             *[_demo_traffic] * demo,
+            *_backfill_of(backfill),
             *calibration,
             *tasks,
         ],
@@ -284,6 +297,18 @@ def serve(
         pages=pages,
         middleware=bootstrap.request_middleware(service, context, options),
     )
+
+
+def _backfill_of(path: Path | None) -> list[Background]:
+    """Return the task that reads a file's events; raises FileError where there is no such file."""
+    if path is None:
+        return []
+    file = events_file(path)
+
+    async def run(service: Service) -> None:
+        await backfilling.backfill(service, file)
+
+    return [run]
 
 
 def _approved_policy(home: Path, calibrate_after: str, *, enforce: bool) -> Path | None:
@@ -410,7 +435,7 @@ def _show_addresses(settings: Settings, console: bool, url: str, port: int) -> N
         steps.insert(0, f"console: {url or f'http://localhost:{port}'}/console/")
         from wavebreak.console.startup import people
 
-        if not people():
+        if settings.home.name != DEMO_HOME and not people():
             steps.insert(1, f"sign in: wavebreak user create {settings.home} NAME --role lead")
     print_next_steps(steps)
 

@@ -24,7 +24,7 @@ from wavebreak.engine import Engine
 from wavebreak.engine.enforcement import MEANING
 from wavebreak.explain import narrative
 from wavebreak.features.catalog import FEATURES
-from wavebreak.features.layout import OUTCOMES, SHARDS
+from wavebreak.features.layout import OUTCOMES
 from wavebreak.model import describe_direction, feature_title
 from wavebreak.rules import load_policy
 from wavebreak.schema.events import TYPES
@@ -36,7 +36,6 @@ from wavebreak.service.models import Decision, LedgerEntry, LedgerOpening, LogBa
 SAMPLE = 2_000
 SAMPLE_EVERY_S = 300.0
 SHOWN_DECISIONS = 100
-SHOWN_NEIGHBOURS = 12
 TIMELINE_BATCHES = 4_000
 TIMELINE_EVENTS = 3_000_000
 LANES = {
@@ -161,10 +160,10 @@ def account_page(console: Console, account: str, *, blind: bool = False) -> dict
         ),
         "cases": [] if blind else list(ReviewCase.objects.filter(account=account)
                                        .order_by("-id")[:10]),
+        "facts": facts,
         "told": None if blind else statements.told_of(
             console.context.app.holder_notices, account, console.now_ms
         ),
-        "facts": facts,
     }  # fmt: skip
 
 
@@ -181,8 +180,6 @@ def _facts(engine: Engine, account: str) -> dict[str, Any]:
         "sends": int(row["sends"]),
         "received": int(row["received"]),
         "strips": _strips(engine, slot),
-        "neighbours": _neighbours(engine, slot),
-        "operator": _operator(engine, account),
     }
 
 
@@ -222,54 +219,6 @@ def _sample(engine: Engine) -> Any:
         _population.values = np.array(rows or [np.full(len(FEATURES), np.nan)])
         _population.at = time.monotonic()
     return _population.values
-
-
-def _neighbours(engine: Engine, slot: int) -> list[dict[str, Any]]:
-    """Return the accounts that share a device, a number block or a network with an account."""
-    row = engine.core.row_of(slot)
-    kinds = {name: int(row[name]) for name in ("device", "block", "network")}
-    found: dict[str, list[int]] = {name: [] for name in kinds}
-    for s in range(SHARDS):
-        used = len(range(s, engine.core.accounts, SHARDS))
-        records = engine.core.rows[s].records[:used]
-        for name, entity in kinds.items():
-            if entity > 0:
-                same = np.flatnonzero(records[name] == entity) * SHARDS + s
-                found[name] += same.tolist()
-    listed = []
-    for name, slots in found.items():
-        others = [s for s in slots if s != slot]
-        shown = others[:SHOWN_NEIGHBOURS]
-        names = engine.fanout.accounts.texts(shown).to_pylist() if shown else []
-        outcomes = [OUTCOMES[int(engine.core.row_of(s)["enforcement"])] for s in shown]
-        listed.append(
-            {
-                "kind": {"block": "number block"}.get(name, name),
-                "count": len(others),
-                "shown": list(zip(names, outcomes, strict=True)),
-            }
-        )
-    return listed
-
-
-def _operator(engine: Engine, account: str) -> dict[str, Any] | None:
-    for operator in engine.operators():
-        if account in operator.accounts:
-            edges = [e for e in operator.edges if account in e.accounts]
-            return {
-                "id": operator.id,
-                "accounts": len(operator.accounts),
-                "abusive": len(operator.abusive),
-                "edges": [
-                    {
-                        "other": next(a for a in e.accounts if a != account),
-                        "weight": e.weight,
-                        "evidence": "; ".join(e.evidence),
-                    }
-                    for e in edges[:SHOWN_NEIGHBOURS]
-                ],
-            }
-    return None
 
 
 def known_account(engine: Engine, account: str) -> bool:

@@ -54,6 +54,7 @@ PERMISSIONS: Final[dict[str, frozenset[str]]] = {
     "view_appeals": _roles("analyst", "lead", "counsel", "auditor"),
     "decide_appeals": _roles("analyst", "lead"),
     "view_reports": _ALL,
+    "make_reports": _roles("lead", "counsel", "policy_owner"),
     "manage_users": _roles("admin"),
     "manage_keys": _roles("admin"),
     "view_settings": _roles("admin", "auditor"),

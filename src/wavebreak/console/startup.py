@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +13,13 @@ from wavebreak.console import case_store
 from wavebreak.console.config import load_config
 from wavebreak.console.indexer import Indexer
 from wavebreak.console.models import User
+from wavebreak.console.permissions import ROLES
 from wavebreak.console.server import ConsoleOptions, ConsoleRouter, configure
+from wavebreak.console.users import create_user
 from wavebreak.errors import UsageError
 from wavebreak.ledger.checkpoints import load_or_create_signer
 from wavebreak.rules import Policy
-from wavebreak.service.app_context import closing_connection
+from wavebreak.service.app_context import closing_connection, run_in_transaction
 from wavebreak.service.ingest_app import App
 from wavebreak.service.service import Background
 
@@ -62,3 +65,19 @@ def open_cases(directory: Path, seal_key: Path | None, secret: bytes, local: Pat
 def people() -> int:
     """Return how many people may sign in."""
     return closing_connection(lambda: int(User.objects.filter(is_active=True).count()))()
+
+
+def create_demo_people() -> tuple[tuple[str, ...], str]:
+    """Create a person of each role for a demonstration, with one password for all.
+
+    Returns:
+        Their names, which are their roles, and the password; nobody where people are known already.
+    """
+    password = secrets.token_urlsafe(12)
+
+    def create() -> tuple[str, ...]:
+        if User.objects.exists():
+            return ()
+        return tuple(create_user(role.replace("_", "-"), role, password).username for role in ROLES)
+
+    return run_in_transaction(create), password

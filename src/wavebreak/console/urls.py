@@ -15,6 +15,7 @@ from wavebreak.console.views import (
     overview,
     policy,
     queue,
+    reports,
     settings,
 )
 from wavebreak.service.api import routes
@@ -39,6 +40,7 @@ CONSOLE: list[Any] = [
     path("accounts", accounts.accounts, name="accounts"),
     path("acts/<int:act_id>/undo", accounts.undo, name="undo_act"),
     path("accounts/<path:account>/timeline", accounts.timeline, name="timeline"),
+    path("accounts/<path:account>/shared", accounts.shared, name="shared"),
     path("accounts/<path:account>/act", accounts.act, name="act"),
     path("accounts/<path:account>", accounts.account, name="account"),
     path("policy", policy.rules, name="policy"),
@@ -84,6 +86,10 @@ CONSOLE: list[Any] = [
     path("appeals", appeals.appeals, name="appeals"),
     path("appeals/<int:appeal_id>", appeals.appeal, name="appeal"),
     path("appeals/<int:appeal_id>/decide", appeals.decide, name="decide_appeal"),
+    path("reports", reports.reports, name="reports"),
+    path("reports/make", reports.make_report, name="make_report"),
+    path("reports/<str:month>/recount", reports.recount, name="recount"),
+    path("reports/<str:month>/<path:name>", reports.report_file, name="report_file"),
     path("settings", settings.settings, name="settings"),
     path("settings/users", settings.add_user, name="add_user"),
     path("settings/users/<int:user_id>", settings.change_user, name="change_user"),

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
-from wavebreak.console import account_facts, acts
+from wavebreak.console import account_facts, acts, neighbours
 from wavebreak.console.models import PersonAct, ReviewCase
 from wavebreak.console.pages import (
     PAGE_SIZE,
@@ -117,6 +117,18 @@ def timeline(request: HttpRequest, account: str) -> HttpResponse:
     found = account_facts.timeline(account)
     marks = [{"x": d["ts"], "label": d["outcome"]} for d in account_facts.newest_decisions(account)]
     return JsonResponse(found | {"marks": marks})
+
+
+@page("view_accounts")
+def shared(request: HttpRequest, account: str) -> HttpResponse:
+    """Show who shares something with an account, as a part of its page."""
+    console = console_of(request)
+    return show(
+        request,
+        "console/parts/shared.html",
+        shared=neighbours.shared_by(console, account),
+        membership=neighbours.membership(console, account),
+    )
 
 
 @page("act_on_accounts", "POST")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from wavebreak.console import acts
+from wavebreak.console import acts, neighbours
 from wavebreak.console.account_facts import outcome_in_force
 from wavebreak.console.pages import Console, console_of, csv_response, page, show
 from wavebreak.linking import Operator
@@ -16,7 +16,7 @@ SHOWN = 200
 @page("view_accounts")
 def operators(request: HttpRequest) -> HttpResponse:
     """Show the operators, those with most accounts first."""
-    found = console_of(request).ask(lambda engine: engine.operators())
+    found = neighbours.operators(console_of(request))
     if request.GET.get("format") == "csv":
         header = ("operator", "accounts", "abusive", "strangers", "answers", "complaints")
         rows = (
@@ -28,8 +28,7 @@ def operators(request: HttpRequest) -> HttpResponse:
 
 
 def _operator(console: Console, operator_id: str) -> Operator:
-    found: list[Operator] = console.ask(lambda engine: engine.operators())
-    for one in found:
+    for one in neighbours.operators(console):
         if one.id == operator_id:
             return one
     raise ApiError(404, "there is no such operator now", fix="ties change; see the list")

@@ -1,0 +1,259 @@
+"""The console in a real browser: sign-in with second factors, keyboard work, undo, axe.
+
+One server and one browser for all tests of this module. Screenshots are kept where the environment
+variable WAVEBREAK_SCREENSHOTS names a directory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from support.chromium import chromium
+from support.service_harness import abuser
+from support.service_process import Server
+
+ROOT = Path(__file__).resolve().parents[2]
+AXE = ROOT / "frontend" / "build-test" / "axe.min.js"
+PASSWORD = "correct horse battery staple"
+ROLES = ("lead", "analyst", "admin", "counsel", "policy_owner", "auditor")
+DAY_MS = 86_400_000
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A service's directory with a person of each role."""
+    made = tmp_path_factory.mktemp("console") / "var"
+    password = made.parent / "password"
+    password.write_text(PASSWORD)
+    password.chmod(0o600)
+    for role in ROLES:
+        command = ["user", "create", str(made), role.replace("_", "-"), "--role", role]
+        _wavebreak(*command, "--password-file", str(password))
+    return made
+
+
+def _wavebreak(*command: str) -> None:
+    program = "from wavebreak.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def server(home: Path) -> Iterator[Server]:
+    """A server with twelve banned accounts, whose cases wait."""
+    events = home.parent / "events.jsonl"
+    now = time.time_ns() // 1_000_000 - DAY_MS
+    lines = [e for k in range(12) for e in abuser(account=f"spam-{k}", ts=now + 60_000 * k)]
+    events.write_text("\n".join(map(json.dumps, lines)))
+    running = Server(home, ("--enforce", "--console", "--backfill", str(events))).start()
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as play:
+        started = play.chromium.launch(
+            executable_path=str(chromium()),
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield started
+        started.close()
+
+
+class Person:
+    """A person with a browser window of their own; what the console says to it is kept."""
+
+    def __init__(self, browser: Browser, server: Server, **more: Any) -> None:
+        self.at = f"http://localhost:{server.port}"
+        self.context: BrowserContext = browser.new_context(
+            viewport=more.pop("viewport", {"width": 1280, "height": 900}), **more
+        )
+        self.page: Page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", self._hear)
+
+    def _hear(self, message: Any) -> None:
+        if message.type == "error" and "Content Security Policy" in message.text:
+            self.complaints.append(message.text)
+
+    def sign_in(self, name: str) -> Person:
+        """Sign in with the password."""
+        self.open("/console/user/login/")
+        self.page.fill("[name=login]", name)
+        self.page.fill("[name=password]", PASSWORD)
+        self.page.get_by_role("button", name="Sign in", exact=True).click()
+        return self
+
+    def open(self, path: str) -> Page:
+        """Open a page."""
+        self.page.goto(f"{self.at}{path}")
+        return self.page
+
+    def shoot(self, name: str) -> None:
+        """Keep a screenshot, where they are wanted."""
+        if kept := os.environ.get("WAVEBREAK_SCREENSHOTS"):
+            self.page.screenshot(path=f"{kept}/{name}.png", full_page=True)
+
+
+@pytest.fixture
+def person(browser: Browser, server: Server) -> Iterator[Person]:
+    made = Person(browser, server)
+    yield made
+    assert made.complaints == []
+    made.context.close()
+
+
+def wait_for_cases(person: Person) -> None:
+    """Wait until the indexer has opened cases."""
+    for _ in range(100):
+        person.open("/console/queue")
+        if person.page.locator("tr[data-row]").count():
+            return
+        time.sleep(0.2)
+    raise AssertionError("no case was opened")
+
+
+def totp(secret: str, at: float) -> str:
+    from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
+
+    return str(format_hotp_value(hotp_value(secret, int(at) // 30)))
+
+
+def test_sign_in_with_totp_asks_for_the_code(person: Person) -> None:
+    person.sign_in("auditor").open("/console/user/2fa/totp/activate/")
+    secret = person.page.locator("#authenticator_secret").input_value()
+    person.shoot("totp")
+    person.page.fill("[name=code]", totp(secret, time.time()))
+    person.page.get_by_role("button", name="Activate").click()
+    person.page.wait_for_url("**/recovery-codes/**")
+    person.context.clear_cookies()
+    person.sign_in("auditor")
+    person.page.wait_for_url("**/2fa/authenticate/")
+    person.page.fill("[name=code]", totp(secret, time.time() + 30))
+    person.page.get_by_role("button", name="Sign In").first.click()
+    person.page.wait_for_url("**/console/")
+    assert "Overview" in person.page.title()
+
+
+def test_sign_in_with_a_passkey_needs_no_password(person: Person) -> None:
+    session = person.context.new_cdp_session(person.page)
+    session.send("WebAuthn.enable")
+    session.send(
+        "WebAuthn.addVirtualAuthenticator",
+        {"options": {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True,
+                     "hasUserVerification": True, "isUserVerified": True}},
+    )  # fmt: skip
+    person.sign_in("counsel").open("/console/user/2fa/webauthn/add/")
+    person.page.fill("[name=name]", "laptop")
+    person.page.locator("[name=passwordless]").check()
+    person.page.get_by_role("button", name="Add").click()
+    person.page.wait_for_url(re.compile("webauthn|recovery"))
+    person.context.clear_cookies()
+    person.open("/console/user/login/")
+    person.page.get_by_role("button", name="Sign in with a passkey").click()
+    person.page.wait_for_url("**/console/")
+    assert "counsel" in person.page.locator(".sidebar").inner_text()
+
+
+def test_queue_is_worked_by_keyboard_alone(person: Person) -> None:
+    person.sign_in("analyst")
+    wait_for_cases(person)
+    page = person.page
+    page.keyboard.press("?")
+    assert page.get_by_role("dialog").get_by_text("Take the next case").is_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("n")
+    page.wait_for_url(re.compile(r"/queue/\d+$"))
+    first = page.url
+    page.keyboard.press("b")
+    assert page.locator("[name=verdict][value=benign]").is_checked()
+    page.fill("#reason", "a wedding list")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_url(lambda url: url != first and re.search(r"/queue/\d+$", url) is not None)
+    person.shoot("case")
+    page.keyboard.press("s")
+    page.wait_for_url(re.compile(r"/queue/\d+$"))
+    page.keyboard.press("g")
+    page.keyboard.press("q")
+    page.wait_for_url(re.compile("/queue$"))
+    assert "1 case" in page.locator(".filters").inner_text()
+
+
+def test_batch_is_undone_in_one_act(person: Person) -> None:
+    person.sign_in("lead")
+    wait_for_cases(person)
+    page = person.page
+    page.locator("tbody input[type=checkbox]").nth(0).check()
+    page.locator("tbody input[type=checkbox]").nth(1).check()
+    assert page.locator("[data-selected-count]").first.inner_text() == "2"
+    page.locator("summary", has_text="Act on").click()
+    page.locator("[name=verdict][value=benign]").check()
+    page.fill("#bulk-reason", "our own test accounts")
+    page.get_by_role("button", name="Preview for the selection").click()
+    person.shoot("bulk-preview")
+    page.get_by_role("button", name="Act on 2 accounts").click()
+    page.wait_for_url(re.compile("/queue/batches/"))
+    assert page.locator(".pill-allow").count() == 2
+    page.get_by_role("button", name="Undo the batch").first.click()
+    page.fill("dialog[open] [name=reason]", "not ours")
+    page.locator("dialog[open]").get_by_role("button", name="Undo the batch").click()
+    page.wait_for_load_state()
+    assert "Undone: 2 accounts" in page.locator("main").inner_text()
+    page.locator("tbody a").first.click()
+    assert page.locator(".page-head .pill-ban").is_visible()
+
+
+def test_account_shows_timeline_measures_and_neighbours(person: Person) -> None:
+    person.sign_in("lead").open("/console/accounts/spam-11")
+    page = person.page
+    page.locator("figure[data-chart=events] canvas, figure[data-chart=events] svg").first.wait_for()
+    page.get_by_role("rowheader", name="network", exact=True).wait_for()
+    assert page.get_by_text("first contacts in 1 h").first.is_visible()
+    person.shoot("account")
+
+
+PAGES = (
+    "/console/", "/console/queue", "/console/queue/1", "/console/queue/batches",
+    "/console/accounts", "/console/accounts/spam-11", "/console/operators", "/console/profile",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("direction", ["ltr", "rtl"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_pages_are_accessible_and_fit(
+    browser: Browser, server: Server, theme: Any, direction: str
+) -> None:
+    someone = Person(
+        browser, server, color_scheme=theme, viewport={"width": 360, "height": 780}
+    ).sign_in("lead")
+    found: dict[str, list[str]] = {}
+    for path in PAGES:
+        page = someone.open(path)
+        page.evaluate(f"document.documentElement.dir = '{direction}'")
+        page.wait_for_timeout(250)
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 360, (path, width)
+        page.evaluate(AXE.read_text("utf-8"))
+        result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        found[path] = [f"{v['id']}: {v['nodes'][0]['html'][:120]}" for v in result["violations"]]
+        someone.shoot(f"{path.strip('/').replace('/', '-')}-{theme}-{direction}")
+    assert {path: said for path, said in found.items() if said} == {}
+    assert someone.complaints == []
+    someone.context.close()
