@@ -80,6 +80,50 @@ def test_override_enters_the_log_and_lifts_restriction(live: Live) -> None:
     live(test)
 
 
+def test_override_sets_a_chosen_outcome_for_a_time(live: Live) -> None:
+    async def test(made: Running) -> None:
+        await made.send(abuser())
+        path = "/v1/accounts/ann/override"
+        chosen = {"verdict": "undetermined", "outcome": "limit", "hold_s": 259_200}
+        told = (await made.ask("POST", path, json=chosen | {"reason": BECAUSE})).json()
+        assert told["outcome"] == "limit"
+        await made.wait_until_applied()
+        last = (await made.ask("GET", "/v1/decisions")).json()["decisions"][-1]["decision"]
+        assert (last["outcome"], last["basis"], last["stage"]) == ("limit", "person", "review")
+        assert last["until"] == told["until_ms"] == last["ts"] // 1000 * 1000 + 259_200_000
+        ann = (await made.ask("GET", "/v1/accounts/ann")).json()
+        assert (ann["outcome"], ann["until_ms"]) == ("limit", told["until_ms"])
+        assert ann["quota"]["limit"] == last["new_chats_1d"] == 10
+        audit = (await made.ask("GET", "/v1/audit")).json()["entries"]
+        assert audit[-1]["reason"] == f"undetermined limit 259200, analyst: {BECAUSE}"
+        back = {"verdict": "undetermined", "outcome": "ban", "reason": BECAUSE}
+        assert (await made.ask("POST", path, json=back)).json()["outcome"] == "ban"
+        alone = {"verdict": "undetermined", "reason": BECAUSE}
+        assert (await made.ask("POST", path, json=alone)).json()["outcome"] == "ban"
+
+    live(test)
+
+
+@pytest.mark.parametrize(
+    ("fields", "fix"),
+    [
+        ({"verdict": "benign", "outcome": "ban"}, "write that verdict"),
+        ({"verdict": "undetermined", "hold_s": 60}, "give one above allow"),
+        ({"verdict": "undetermined", "outcome": "allow", "hold_s": 60}, "or no hold_s"),
+    ],
+)
+def test_override_with_a_stray_outcome_is_refused(
+    live: Live, fields: dict[str, Any], fix: str
+) -> None:
+    async def test(made: Running) -> None:
+        body = fields | {"reason": BECAUSE}
+        answer = await made.ask("POST", "/v1/accounts/ann/override", json=body)
+        assert answer.status_code == 422
+        assert fix in answer.text
+
+    live(test)
+
+
 def test_replay_after_override_yields_identical_decisions(tmp_path: Path, live: Live) -> None:
     async def test(made: Running) -> None:
         await made.send(abuser())

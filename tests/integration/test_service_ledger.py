@@ -246,6 +246,23 @@ def test_overrides_and_deliveries_are_sealed(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("kind")
+def test_partial_reversal_of_an_appeal_is_sealed(tmp_path: Path) -> None:
+    async def test(made: Running) -> None:
+        await made.send(abuser(account="ann"))
+        milder = {"verdict": "undetermined", "outcome": "limit", "hold_s": 604_800,
+                  "reason": BECAUSE, "by": "appeal"}  # fmt: skip
+        answer = await made.ask("POST", "/v1/accounts/ann/override", json=milder)
+        assert answer.json()["outcome"] == "limit", answer.text
+
+    live(tmp_path, test)
+    entries = ledger(tmp_path)
+    (override,) = [e.body for e in entries if isinstance(e.body, OverrideEntry)]
+    assert (override.outcome, override.reason) == ("limit", "appeal: undetermined limit 604800")
+    (appeal,) = [e.body for e in entries if isinstance(e.body, AppealEntry)]
+    assert (appeal.decision, appeal.state) == (override.decision, "partially_reversed")
+
+
+@pytest.mark.usefixtures("kind")
 def test_erased_entries_cannot_be_opened_but_still_verify(tmp_path: Path) -> None:
     kept: list[bytes] = []
 

@@ -28,7 +28,7 @@ from wavebreak.service.pending_requests import Accepted
 from wavebreak.service.request_decoder import Body
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
-LIMIT = OUTCOMES.index("limit")
+LIMIT, OBSERVE = OUTCOMES.index("limit"), OUTCOMES.index("observe")
 SEALED_S = 5.0
 """How long a request waits for a decision to be sealed before it shows it."""
 
@@ -91,29 +91,49 @@ async def override_account(
 ) -> schemas.OverrideResult:
     """Add a person's verdict on an account to the log; return the resulting enforcement state.
 
-    `appealed` is the answer to an appeal that is sealed with it, where it is known which decision
-    the appeal was against.
+    With the verdict `undetermined` a person may set an outcome, for a time (ADR 22). The state of
+    an appeal that is sealed with it: `reversed` where nothing above observe is left in force,
+    `partially_reversed` where something milder than before is; `appealed` is sealed instead, where
+    it is known which decision the appeal was against, and what a person answered.
     """
-    reason = f"{change.verdict}, {change.by}: {change.reason}"
+    chosen = {"outcome": change.outcome, "hold_s": change.hold_s}
+    set_to = {name: value for name, value in chosen.items() if value is not None}
+    verdict = " ".join([change.verdict, *map(str, set_to.values())])
+    reason = f"{verdict}, {change.by}: {change.reason}"
     entry = await begin_audit(context, "override", account, reason)
     overridden: int | None = await run_query(lambda: context.service.ledger_store.newest(account))
     event = f"override-{secrets.token_hex(12)}"
     label = {"id": event, "account": account, "label": change.verdict, "source": change.by}
+    before: AccountState | None = await context.service.ask(
+        lambda engine: read_account_state(engine, account)
+    )
     state: AccountState = await add_labels(
-        context, [label], lambda engine: read_account_state(engine, account)
+        context, [label | set_to], lambda engine: read_account_state(engine, account)
     )
     await wait_until_sealed(context, account)
     outcome = OUTCOMES[state.outcome]
-    body = OverrideEntry(overridden, outcome, state.until_ms, f"{change.by}: {change.verdict}")
+    body = OverrideEntry(overridden, outcome, state.until_ms, f"{change.by}: {verdict}")
     hidden = {"account": account, "by": context.key, "id": event}
     drafts = [Draft("override", body, hidden)]
     if appealed is not None:
         drafts.append(Draft("appeal", appealed, hidden))
     elif change.by == "appeal" and overridden is not None:
-        result = "unchanged" if state.outcome else "reversed"
+        result = appeal_result(before.outcome if before else 0, state.outcome)
         drafts.append(Draft("appeal", AppealEntry(overridden, result), hidden))
     await finish_audit(context, entry, *drafts)
     return schemas.OverrideResult(event=event, outcome=outcome, until_ms=state.until_ms)
+
+
+def appeal_result(before: int, after: int) -> str:
+    """Return the state of an appeal, by the outcomes in force before and after its decision.
+
+    >>> ban, *milder = (OUTCOMES.index(o) for o in ("ban", "limit", "observe", "allow"))
+    >>> [appeal_result(ban, after) for after in (ban, *milder)]
+    ['unchanged', 'partially_reversed', 'reversed', 'reversed']
+    """
+    if after == 0 or (after < before and after <= OBSERVE):
+        return "reversed"
+    return "partially_reversed" if after < before else "unchanged"
 
 
 async def add_labels(

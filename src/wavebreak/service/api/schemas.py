@@ -7,14 +7,15 @@ structs; `struct_schema` refers to them in the OpenAPI document.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
 
 from wavebreak.engine.decision import Decision
 from wavebreak.linking import Operator
 from wavebreak.rules.model import Outcome
-from wavebreak.schema.events import Label
+from wavebreak.schema.events import Label, outcome_alternatives
 from wavebreak.service.auth import Scope
 from wavebreak.service.decide import Quota
 
@@ -116,11 +117,37 @@ class Account(ResponseModel):
 
 
 class Override(RequestModel):
-    """A reviewer's verdict: `benign` lifts what is in force, `abusive` applies the policy."""
+    """A reviewer's verdict: `benign` lifts what is in force, `abusive` applies the policy.
+
+    `undetermined` withdraws earlier labels without calling the account either, and may set an
+    outcome, milder or severer than the one in force, for `hold_s` seconds.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": outcome_alternatives("verdict")})
 
     verdict: Label
     reason: Reason
     by: Literal["analyst", "appeal"] = "analyst"
+    outcome: Annotated[
+        Outcome | None, Field(description="with `undetermined`: the outcome from now on")
+    ] = None
+    hold_s: Annotated[
+        int | None,
+        Field(ge=1, le=315_360_000, description="its seconds; absent: until somebody ends it"),
+    ] = None
+
+    @model_validator(mode="after")
+    def _check_outcome(self) -> Self:
+        """Refuse an outcome that the verdict does not set, and a hold that no outcome has."""
+        if self.outcome is not None and self.verdict != "undetermined":
+            raise PydanticCustomError(
+                "outcome", "only undetermined sets an outcome: write that verdict, or leave it out"
+            )
+        if self.hold_s is not None and self.outcome in (None, "allow"):
+            raise PydanticCustomError(
+                "hold_s", "a hold without an outcome that ends: give one above allow, or no hold_s"
+            )
+        return self
 
 
 class AccountLabel(RequestModel):
