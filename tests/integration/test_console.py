@@ -242,12 +242,18 @@ async def test_batch_is_previewed_typed_and_undone(console: RunningConsole) -> N
     await console.index()
     person = await console.person("lead")
     cases = await queried(lambda: list(ReviewCase.objects.values_list("id", flat=True)))
-    wanted = {"verdict": "benign", "reason": "a test of ours", "case": [str(c) for c in cases]}
+    wanted: dict[str, Any] = {
+        "verdict": "benign",
+        "reason": "a test of ours",
+        "case": [str(c) for c in cases],
+    }
     preview = await person.post("/console/queue/preview", **wanted)
     assert "BENIGN 13" in preview.text
     accounts = re.findall(r'name="account" value="([^"]+)"', preview.text)
     assert len(accounts) == 13
-    fields = {"verdict": "benign", "reason": "a test of ours", "account": accounts}
+    fields: dict[str, Any] = {
+        "verdict": "benign", "reason": "a test of ours", "account": accounts
+    }  # fmt: skip
     refused = await person.post("/console/queue/bulk", **fields)
     assert refused.status_code == 422
     done = await person.post("/console/queue/bulk", **fields, typed="BENIGN 13")
