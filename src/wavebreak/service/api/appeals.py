@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 from django.http import HttpRequest
-from ninja import Path, Router
+from ninja import Path, Router, Status
 
 from wavebreak.notices import get_language
 from wavebreak.service.api import schemas
@@ -101,7 +101,7 @@ async def submit_appeal(request: HttpRequest, new: schemas.NewAppeal) -> Any:
     made, opened = await run_write(
         lambda: pages.open_appeal(wanted, ties, context.key, new.reason, context.now_ms, store)
     )
-    return (201 if opened else 200), schemas.HolderAppeal(**made)
+    return Status(201 if opened else 200, schemas.HolderAppeal(**made))
 
 
 @router.get(
