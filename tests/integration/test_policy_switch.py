@@ -17,7 +17,7 @@ from wavebreak.engine import Engine
 from wavebreak.errors import PolicyError, ServiceError
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy, load_policy
-from wavebreak.service import decide
+from wavebreak.service import backup, database, decide
 from wavebreak.service.live_policy import live_directory, live_policy, policies_directory
 from wavebreak.service.models import LedgerEntry
 from wavebreak.service.pending_requests import BusyError
@@ -247,6 +247,22 @@ def test_two_switches_at_once_are_refused(home: Path) -> None:
             await first
 
     asyncio.run(run())
+
+
+def test_backup_holds_the_live_policy(home: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    other = tmp_path_factory.mktemp("restored")
+
+    async def run() -> None:
+        async with running(home) as one:
+            await one.send(sends("bob", 2))
+            await switch(home)(one.service, version(home, "v1"))
+
+    asyncio.run(run())
+    backup.save(home, home / "all.wavebreak")
+    with migrated("sqlite", other):
+        backup.restore(home / "all.wavebreak", other)
+    assert live_directory(other) == policies_directory(other) / "v1"
+    database.connect("", home)
 
 
 def test_switch_is_sealed(home: Path) -> None:

@@ -1,14 +1,16 @@
 """Backup and restore: one file, written while the service runs, for SQLite and PostgreSQL.
 
 The file is a zip archive: each table as chunks of rows (MessagePack after eight bytes of length),
-read in one transaction and so consistent; the newest snapshot that is not ahead of them; a manifest
-with the SHA-256 of each part. The pseudonymization key is not in it.
+read in one transaction and so consistent; the newest snapshot that is not ahead of them; the
+versions of the policy; a manifest with the SHA-256 of each part. The pseudonymization key is not in
+it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -24,6 +26,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from wavebreak import __version__
 from wavebreak.errors import FileError, ServiceError, WavebreakError
 from wavebreak.service import database
+from wavebreak.service.live_policy import policies_directory
 from wavebreak.service.models import AppliedPosition, LogBatch
 from wavebreak.service.recovery import list_snapshots
 
@@ -31,6 +34,7 @@ VERSION = 1
 _MANIFEST = "manifest.json"
 _ROWS = 500
 _CHUNK_AT_MOST = 1 << 30
+_POLICY = re.compile(r"policies/(live|v\d+/([a-z0-9_]+/)?[a-z0-9_]+\.toml)")
 _DAMAGED = "use another backup: this one is truncated or was changed"
 
 
@@ -60,7 +64,8 @@ def save(home: Path, file: Path) -> dict[str, int]:
 
 def _save(home: Path, archive: zipfile.ZipFile) -> dict[str, int]:
     counts: dict[str, int] = {}
-    sums: dict[str, str] = {}
+    # Before the log: a version that goes live meanwhile is not in the backup, its decisions are.
+    sums = _save_policies(home, archive)
     with transaction.atomic():
         database.use_consistent_snapshot()
         migrations = sorted(
@@ -89,6 +94,19 @@ def _save(home: Path, archive: zipfile.ZipFile) -> dict[str, int]:
     }
     archive.writestr(_MANIFEST, json.dumps(about, indent=1, sort_keys=True))
     return counts
+
+
+def _save_policies(home: Path, archive: zipfile.ZipFile) -> dict[str, str]:
+    """Write the versions of the policy, and which of them decides; return their digests."""
+    sums: dict[str, str] = {}
+    directory = policies_directory(home)
+    for path in sorted(directory.rglob("*")) if directory.is_dir() else ():
+        name = path.relative_to(home).as_posix()
+        if _POLICY.fullmatch(name) and path.is_file():
+            content = path.read_bytes()
+            archive.writestr(name, content)
+            sums[name] = hashlib.sha256(content).hexdigest()
+    return sums
 
 
 def _write(part: IO[bytes], table: Any) -> tuple[int, str]:
@@ -198,7 +216,9 @@ def _insert(table: Any, names: list[str], rows: list[Any]) -> None:
 
 
 def _copy(archive: zipfile.ZipFile, name: str, expected: str, home: Path) -> None:
-    target = home / Path(name).name
+    # No other name leads out of the directory.
+    target = home / (name if _POLICY.fullmatch(name) else Path(name).name)
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with archive.open(name) as part, target.open("wb") as file:
         while block := part.read(1 << 20):
             file.write(block)
