@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wavebreak.bundles.pseudonyms import case_key, make_renamer
-from wavebreak.bundles.report_sections import describe_action, format_range, to_words
+from wavebreak.bundles.report_sections import describe_action, to_words
 from wavebreak.bundles.workspace import CASE, CaseWorkspace, load_case, open_workspace
 from wavebreak.cases.case import (
     Case,
@@ -28,6 +28,7 @@ from wavebreak.cases.case import (
     Step,
     evidence_for_party,
 )
+from wavebreak.cases.date_ranges import DateRange, format_instant
 from wavebreak.cases.notices import Notice
 from wavebreak.cases.parties import Evidence, Link, load_name_weights, propose_merges
 from wavebreak.cases.workflow import TRANSITIONS, is_current, validate_step
@@ -503,14 +504,38 @@ def preparing_checks(case: Case, party: str) -> list[Check]:
     ]
 
 
+class ShownDates(NamedTuple):
+    """A date as it was said, and the days that it may mean ("": it says so itself)."""
+
+    said: str
+    span: str
+
+
+def shown_dates(dates: DateRange) -> ShownDates:
+    """Return a date with the days that it may mean.
+
+    >>> from wavebreak.cases.date_ranges import parse_date
+    >>> shown_dates(parse_date("about 2020-03", "UTC"))
+    ShownDates(said='about 2020-03 (UTC)', span='2020-01-30 to 2020-05-01')
+    >>> shown_dates(parse_date("unknown"))
+    ShownDates(said='not known', span='')
+    """
+    if dates.earliest is None and dates.latest is None:
+        return ShownDates("not known", "")
+    ends = ["open" if e is None else format_instant(e)[:10] for e in (dates.earliest, dates.latest)]
+    if ends[0] == ends[1]:
+        return ShownDates(ends[0], "")
+    return ShownDates(dates.said, " to ".join(ends))
+
+
 class ShownEvidence(NamedTuple):
     """An item of evidence with who reviewed it, when and why."""
 
     item: Evidence
     party: str
     exhibit_title: str
-    began: str
-    lasted: str
+    began: ShownDates
+    lasted: ShownDates
     kind: str
     basis: str
     review: ShownStep | None
@@ -528,8 +553,8 @@ def evidence_rows(case: Case, people: dict[str, str], exhibit: str = "") -> list
             e,
             case.parties[case.root(e.party)].name,
             case.exhibits[e.exhibit].title,
-            format_range(e.began),
-            format_range(e.lasted),
+            shown_dates(e.began),
+            shown_dates(e.lasted),
             to_words(e.kind),
             to_words(e.basis),
             reviews.get(e.id),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django import template
@@ -9,6 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from wavebreak.console import case_store
+from wavebreak.console.templatetags.console import moment
 
 register = template.Library()
 
@@ -55,6 +57,27 @@ def in_words(name: str) -> str:
     'test purchase'
     """
     return str(name).replace("_", " ")
+
+
+@register.filter
+def actor(name: str) -> str:
+    """Return who acted as people write it.
+
+    >>> actor("user:noa"), actor("Noa Bar")
+    ('noa', 'Noa Bar')
+    """
+    return str(name).removeprefix("user:")
+
+
+@register.filter
+def instant(text: str) -> SafeString | str:
+    """Return an instant that is written in RFC 3339 as other instants are shown."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    shown: SafeString | str = moment(round(at.timestamp() * 1000))
+    return shown
 
 
 @register.simple_tag(takes_context=True)
