@@ -102,6 +102,8 @@ const theme = EditorView.theme({
     color: "var(--text-muted)",
     fontFamily: "var(--font)",
   },
+  // The package's own sign is in few fonts.
+  ".cm-collapsedLines:before, .cm-collapsedLines:after": { content: '"⋯"' },
 });
 
 function labelOf(area: HTMLTextAreaElement): string {

@@ -369,7 +369,18 @@ def save_file(
         (directory / name).unlink(missing_ok=True)
     else:
         _write(directory / name, text)
-    return _note_files(console, version, directory)
+    return within_rule(_note_files(console, version, directory), directory, name, rule)
+
+
+def within_rule(
+    problem: Problem | None, directory: Path, name: str, rule_id: str
+) -> Problem | None:
+    """Count a problem's line from the begin of a rule, where it is in its file."""
+    if problem is None or not rule_id or problem.file != name:
+        return problem
+    whole = effective_text(directory, name)
+    before = whole.partition(block_of(whole, rule_id))[0]
+    return problem._replace(line=max(1, problem.line - before.count("\n")))
 
 
 def check_text(

@@ -33,7 +33,9 @@ from wavebreak.service.models import Decision
 NEWEST = 50_000
 """Stored decisions that the figures are from."""
 SHOWN_ACCOUNTS = 20
-DAY_MS = 86_400_000
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+HOURLY_DAYS = 4
+"""Below so many days, figures are by the hour."""
 _JUDGED = ("benign", "abusive")
 
 
@@ -229,20 +231,18 @@ def _overlap(rule: str, met: dict[str, set[str]]) -> list[tuple[str, float]]:
     return sorted(((n, share) for n, share in shared if share), key=lambda pair: -pair[1])
 
 
-def hits_by_day(console: Console, rule: str) -> dict[str, Any]:
-    """Return a chart of the accounts that a rule met a day of the log's time."""
-    days: dict[int, set[str]] = defaultdict(set)
-    for decision in _decisions(_database(console)):
-        if rule in decision.rules:
-            days[decision.ts // DAY_MS].add(decision.account)
-    if not days:
-        return {}
-    span = range(min(days), max(days) + 1)[-366:]
-    values = [len(days.get(day, ())) for day in span]
-    return {
-        "x": [day * DAY_MS // 1000 for day in span],
-        "series": [{"label": "accounts", "values": values}],
-    }
+def hits_over_time(console: Console, rule: str) -> list[tuple[int, int]]:
+    """Return how many accounts a rule met by day of the log's time (ms), or by hour of few days."""
+    met = [d for d in _decisions(_database(console)) if rule in d.rules]
+    if not met:
+        return []
+    first, last = min(d.ts for d in met), max(d.ts for d in met)
+    step = HOUR_MS if last - first < HOURLY_DAYS * DAY_MS else DAY_MS
+    found: dict[int, set[str]] = defaultdict(set)
+    for decision in met:
+        found[decision.ts // step].add(decision.account)
+    span = range(first // step - 1, last // step + 2)[-366:]
+    return [(at * step, len(found.get(at, ()))) for at in span]
 
 
 def newest_accounts(console: Console, rule: str) -> list[_Seen]:

@@ -33,7 +33,7 @@ class Pipeline:
         """Events in the log that the engine has not decided."""
         return self.log_writer.end - self.engine_thread.position
 
-    def stop(self) -> None:
+    def stop(self, *, snapshot: bool = True) -> None:
         """Finish what was accepted, stage by stage, and write a snapshot."""
         self.decoder_pool.stop()
         # The writer hands its last batch to the engine, then stores the engine's last decisions.
@@ -41,7 +41,8 @@ class Pipeline:
         self.engine_thread.stop()
         self.log_writer.stop()
         engine_thread = self.engine_thread
-        if not engine_thread.broken and self.log_writer.applied == engine_thread.position:
+        decided = self.log_writer.applied == engine_thread.position
+        if snapshot and decided and not engine_thread.broken:
             self.snapshots.take(engine_thread.engine, engine_thread.decisions)
         self.snapshots.wait()
 

@@ -267,7 +267,7 @@ class Service:
         assert former is not None  # noqa: S101 - replace_engine has seen it
         undo: Callable[[], None] = _nothing
         try:
-            former.stop()
+            former.stop(snapshot=False)
             try:
                 undo = wanted.carry(former)
                 self._pipeline = self._started(wanted.make_engine, decoders)

@@ -131,6 +131,11 @@ def rule(request: HttpRequest, rule_id: str) -> HttpResponse:
         raise ApiError(404, "there is no such rule", fix="see the list of rules")
     live = versions.live_directory(console)
     name = versions.file_of_rule(live, rule_id)
+    counted = rule_statistics.hits_over_time(console, rule_id)
+    chart = {
+        "x": [at // 1000 for at, _ in counted],
+        "series": [{"label": "accounts", "values": [n for _, n in counted]}],
+    } if counted else {}  # fmt: skip
     return show(
         request,
         "console/policy_rule.html",
@@ -138,7 +143,9 @@ def rule(request: HttpRequest, rule_id: str) -> HttpResponse:
         rule=found.rule,
         conditions=rule_statistics.conditions_of(found.rule.when),
         examples=rule_statistics.examples_of(found.rule),
-        chart=rule_statistics.hits_by_day(console, rule_id),
+        chart=chart,
+        counted=[row for row in counted[::-1] if row[1]][:PAGE_SIZE],
+        hourly=len(counted) > 1 and counted[1][0] - counted[0][0] < rule_statistics.DAY_MS,
         accounts=rule_statistics.newest_accounts(console, rule_id),
         file=name,
         text=versions.block_of(versions.effective_text(live, name), rule_id) if name else "",
@@ -318,11 +325,18 @@ def _editor(
         stored=stored,
         live=versions.block_of(live, rule_id) if rule_id else live,
         seen=live_policy.files_digest(directory),
-        problem=problem or (versions.check(directory) if found.problem else None),
+        problem=problem or _problem(found, directory, name, rule_id),
         stale=stale,
     )
     response.status_code = 409 if stale else 422 if problem else 200
     return response
+
+
+def _problem(
+    found: PolicyVersion, directory: Path, name: str, rule_id: str
+) -> versions.Problem | None:
+    problem = versions.check(directory) if found.problem else None
+    return versions.within_rule(problem, directory, name, rule_id)
 
 
 @page("edit_policy", "POST")
@@ -483,7 +497,7 @@ def _model(directory: Path, used: str) -> dict[str, Any]:
     try:
         document = json.loads((directory / storage.METADATA).read_text("utf-8"))
         content, version_ = document["model"], str(document["version"])
-        training = content.get("training", {})
+        training = content.get("training", {}).get("notes", {})
         return {
             "name": name,
             "version": version_,

@@ -1,0 +1,263 @@
+"""Policy pages: rules with figures; a rule from draft to live and back, by two people."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import stat
+from pathlib import Path
+from typing import Any
+
+from django.db import connection
+
+from support.console_harness import RunningConsole, Visitor, console_test
+from support.service_harness import SECRET, abuser
+from wavebreak.console.models import PolicyReplay, PolicyVersion
+from wavebreak.engine import Engine
+from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.rules import Policy
+from wavebreak.service import calibration_schedule, decide
+from wavebreak.service.live_policy import live_policy, policies_directory
+from wavebreak.service.models import AuditEntry
+from wavebreak.service.policy_switch import PolicySwitch
+
+FILE = "rules/doubt.toml"
+RULE = "daily_allowance"
+
+
+async def _prepared(console: RunningConsole) -> None:
+    def responder(policy: Policy, directory: Path | None) -> decide.DecideResponder:
+        terms = decide.load_decide_policy(directory)
+        return decide.DecideResponder(policy, terms, Pseudonymizer(SECRET))
+
+    service = console.service
+    service.switch = PolicySwitch(
+        service.settings.home, None, lambda p: Engine(p, accounts=1024), responder,
+        replay_options=("--model", "none", "--shadow"),
+    )  # fmt: skip
+    await console.running.send([*abuser(), *abuser(60, account="bob")])
+    await console.index()
+
+
+visits = console_test(_prepared)
+
+
+async def stored(work: Any) -> Any:
+    def closed() -> Any:
+        try:
+            return work()
+        finally:
+            connection.close()
+
+    return await asyncio.to_thread(closed)
+
+
+async def seen(person: Visitor, path: str) -> str:
+    """Return the digest that a page's form was opened with."""
+    found = re.search(r'name="seen" value="([^"]*)"', (await person.get(path)).text)
+    assert found, path
+    return found[1]
+
+
+async def block(person: Visitor, path: str) -> str:
+    """Return the text in the editor."""
+    text = (await person.get(path)).text
+    found = re.search(r'<textarea id="text"[^>]*>(.*?)</textarea>', text, re.DOTALL)
+    assert found, path
+    return found[1].replace("&gt;", ">").replace("&quot;", '"').replace("&lt;", "<")
+
+
+async def draft(owner: Visitor) -> str:
+    """Start a draft from the page of a rule; return the path of its editor."""
+    answer = await owner.post("/console/policy/versions/new", rule=RULE, reason="too many couriers")
+    assert answer.status_code == 302, answer.text
+    return str(answer.headers["location"])
+
+
+async def save(owner: Visitor, path: str, text: str, **more: str) -> Any:
+    fields = {"file": FILE, "rule": RULE, "text": text, "seen": await seen(owner, path)} | more
+    return await owner.post(path.partition("?")[0], **fields)
+
+
+@visits
+async def test_rules_show_figures_and_csv(console: RunningConsole) -> None:
+    lead = await console.person("lead")
+    page = await lead.get("/console/policy")
+    assert page.status_code == 200
+    assert "daily_allowance" in page.text
+    assert "instant_ban" in page.text
+    csv = (await lead.get("/console/policy?format=csv")).text
+    rows = {line.split(",")[0]: line for line in csv.splitlines()}
+    assert int(rows["instant_ban"].split(",")[-13] or 0) >= 0
+    one = (await lead.get("/console/policy/rules/instant_ban")).text
+    assert "at least" in one
+    assert "/console/accounts/ann" in one
+    assert (await lead.get("/console/policy/rules/nothing_like_it")).status_code == 404
+
+
+@visits
+async def test_precision_counts_peoples_verdicts(console: RunningConsole) -> None:
+    lead = await console.person("lead")
+    seen_as = {"seen": "ban", "verdict": "benign", "reason": "a mistake"}
+    assert (await lead.post("/console/accounts/ann/act", **seen_as)).status_code == 302
+    one = (await lead.get("/console/policy/rules/instant_ban")).text
+    assert "of 1 judged" in one
+    assert "0.0 %" in one
+
+
+@visits
+async def test_draft_keeps_what_does_not_load(console: RunningConsole) -> None:
+    owner = await console.person("policy_owner")
+    path = await draft(owner)
+    text = await block(owner, path)
+    assert "unanswered_strangers_1d >= 60" in text
+    check = path.replace("/edit?", "/check?")
+    bad = text.replace("unanswered_strangers_1d >= 60", "unanswered_stranger >= 60")
+    problems = (await owner.post(check, text=bad)).json()
+    assert len(problems) == 1
+    assert "unanswered_strangers_1d" in problems[0]["message"]
+    wrong = bad.splitlines()[problems[0]["line"] - 1]
+    assert wrong.startswith("when")
+    assert (await owner.post(check, text=text)).json() == []
+    answer = await save(owner, path, bad)
+    assert answer.status_code == 422
+    version = await stored(lambda: PolicyVersion.objects.get())
+    assert (version.state, version.policy) == ("draft", "")
+    assert (await owner.post(f"/console/policy/versions/{version.id}/replay")).status_code == 409
+    directory = policies_directory(console.service.settings.home) / version.name
+    files = [p for p in directory.rglob("*") if p.is_file()]
+    assert files
+    assert all(stat.S_IMODE(p.stat().st_mode) == 0o600 for p in files)
+
+
+@visits
+async def test_stale_form_is_refused_with_the_difference(console: RunningConsole) -> None:
+    owner = await console.person("policy_owner")
+    path = await draft(owner)
+    text, digest = await block(owner, path), await seen(owner, path)
+    first = text.replace(">= 60", ">= 70").replace("new_chats_1d = 60", "new_chats_1d = 70")
+    assert (await save(owner, path, first)).status_code == 302
+    answer = await save(owner, path, text.replace("couriers", "Couriers"), seen=digest)
+    assert answer.status_code == 409
+    assert "data-merge" in answer.text
+    assert "Nothing was saved" in answer.text
+    assert ">= 70" in await block(owner, path)
+
+
+@visits
+async def test_only_the_author_changes_a_draft(console: RunningConsole) -> None:
+    owner = await console.person("policy_owner")
+    other = await console.person("policy_owner", "second-owner")
+    path = await draft(owner)
+    assert (await other.get(path)).status_code == 403
+    page = (await other.get(path.partition("/edit")[0])).text
+    assert "Start a draft from it" in page
+    outside = await save(owner, path, "x = 1", file="rules/../../live", rule="")
+    assert outside.status_code == 422
+
+
+async def replayed(console: RunningConsole, owner: Visitor, version: PolicyVersion) -> PolicyReplay:
+    started = await owner.post(f"/console/policy/versions/{version.id}/replay")
+    assert started.status_code == 302, started.text
+    again = await owner.post(f"/console/policy/versions/{version.id}/replay")
+    assert again.status_code == 409
+    replay = await stored(lambda: PolicyReplay.objects.latest("id"))
+    async with asyncio.timeout(240):
+        while True:
+            part = await owner.get(
+                f"/console/policy/replays/{replay.id}", headers={"HX-Request": "true"}
+            )
+            assert part.status_code == 200
+            if "every 2s" not in part.text:
+                break
+            await asyncio.sleep(0.5)
+    done: PolicyReplay = await stored(lambda: PolicyReplay.objects.latest("id"))
+    assert done.state == "done", done.problem
+    return done
+
+
+@visits
+async def test_rule_goes_live_by_two_people_and_back(
+    console: RunningConsole, tmp_path: Path
+) -> None:
+    owner, lead = await console.person("policy_owner"), await console.person("lead")
+    path = await draft(owner)
+    text = (await block(owner, path)).replace("60", "50").replace("= 59", "= 49")
+    assert (await save(owner, path, text)).status_code == 302
+    version = await stored(lambda: PolicyVersion.objects.get())
+    assert version.state == "checked"
+    base = f"/console/policy/versions/{version.id}"
+    page = (await owner.get(base)).text
+    assert "no longer: unanswered_strangers_1d &gt;= 60" in page
+
+    done = await replayed(console, owner, version)
+    assert done.result["end"] == 182
+    page = (await lead.get(f"/console/policy/replays/{done.id}")).text
+    assert "fare otherwise" in page
+    assert (await lead.get(f"/console/policy/replays/{done.id}?format=csv")).status_code == 200
+
+    digest = (await stored(lambda: PolicyVersion.objects.get())).digest
+    own = await owner.post(f"{base}/approve", reason="mine", seen=digest)
+    assert own.status_code == 403
+    assert (await lead.post(f"{base}/live", reason="too early")).status_code == 409
+    stale = await lead.post(f"{base}/approve", reason="read it", seen="other")
+    assert stale.status_code == 409
+    assert (await lead.post(f"{base}/approve", reason="", seen=digest)).status_code == 422
+    assert (await lead.post(f"{base}/approve", reason="ok", seen=digest)).status_code == 302
+    went = await lead.post(f"{base}/live", reason="for couriers")
+    assert went.status_code == 302, went.text
+    rule = console.service.responder.policy.rule(RULE)
+    assert "50" in rule.expression
+    live = live_policy(tmp_path)
+    assert live is not None
+    assert live.version == version.name
+    assert (await stored(lambda: PolicyVersion.objects.get())).state == "live"
+    assert (await lead.get(base)).status_code == 200
+
+    wrong = await lead.post("/console/policy/rollback", reason="worse", seen="v99")
+    assert wrong.status_code == 409
+    back = await lead.post("/console/policy/rollback", reason="worse", seen=version.name)
+    assert back.status_code == 302, back.text
+    assert "60" in console.service.responder.policy.rule(RULE).expression
+    retired = await stored(lambda: PolicyVersion.objects.get())
+    assert (retired.state, retired.note) == ("retired", "rolled back: worse")
+    acts = await stored(lambda: list(AuditEntry.objects.values_list("action", "outcome")))
+    wanted = ("create_policy", "approve_policy", "policy_live", "policy_rollback")
+    assert [a for a in acts if a[0] in wanted] == [(name, "done") for name in wanted]
+    assert (await lead.get("/console/policy/versions")).status_code == 200
+
+
+@visits
+async def test_model_card_is_sandboxed_with_its_styles_alone(console: RunningConsole) -> None:
+    scientist = await console.person("data_scientist")
+    assert (await scientist.get("/console/policy/models")).status_code == 200
+    card = await scientist.get("/console/policy/models/shipped/card")
+    policy = card.headers["Content-Security-Policy"]
+    assert card.status_code == 200
+    assert policy.startswith("sandbox; default-src 'none'; style-src 'sha256-")
+    assert "unsafe-inline" not in policy
+    assert (await scientist.get("/console/policy/models/..%2f..%2fetc/card")).status_code == 404
+
+
+@visits
+async def test_calibration_is_approved_as_by_the_command(
+    console: RunningConsole, tmp_path: Path
+) -> None:
+    lead = await console.person("lead")
+    assert "Nothing is proposed" in (await lead.get("/console/policy/calibration")).text
+    refused = await lead.post("/console/policy/calibration/approve", reason="read it", seen="")
+    assert refused.status_code == 409
+    directory = calibration_schedule.proposal_directory(tmp_path)
+    directory.mkdir()
+    (directory / "evidence.toml").write_text("[evidence]\nreply = 0.1\n", "utf-8")
+    (directory / "calibration.html").write_text("<style>p{color:red}</style><p>Hello", "utf-8")
+    page = (await lead.get("/console/policy/calibration")).text
+    assert "reply:" in page
+    report = await lead.get("/console/policy/calibration/report")
+    assert "sandbox" in report.headers["Content-Security-Policy"]
+    digest = await seen(lead, "/console/policy/calibration")
+    answer = await lead.post("/console/policy/calibration/approve", reason="ok", seen=digest)
+    assert answer.status_code == 302
+    approved = await asyncio.to_thread(calibration_schedule.approved_policy, tmp_path)
+    assert approved is not None
+    assert "Approved" in (await lead.get("/console/policy/calibration")).text
