@@ -96,8 +96,9 @@ async def test_every_page_without_sign_in_leads_to_sign_in(console: RunningConso
 def test_permissions_have_roles_and_auditor_changes_nothing() -> None:
     used = {permission for *_, permission in pages()}
     assert used <= PERMISSIONS.keys()
-    for _name, _path, methods, permission in pages():
-        if "POST" in methods and "GET" not in methods:
+    for name, _path, methods, permission in pages():
+        # A recount changes no number: it is for auditors above all.
+        if "POST" in methods and "GET" not in methods and name != "recount":
             assert not may("auditor", permission), permission
 
 
@@ -178,8 +179,10 @@ async def test_case_is_claimed_decided_and_sealed(console: RunningConsole) -> No
     assert refused.status_code == 409
     assert "works on this case" in refused.text
     sealed = await queried(LedgerEntry.objects.count)
+    version = re.search(r'name="version" value="(\d+)"', page.text)
+    assert version
     answer = await person.post(
-        f"{case_path}/decide", verdict="benign", reason="a wedding", version="0"
+        f"{case_path}/decide", verdict="benign", reason="a wedding", version=version[1]
     )
     assert answer.status_code == 302
     account = await person.get("/console/accounts/ann")
@@ -197,7 +200,7 @@ async def test_case_is_claimed_decided_and_sealed(console: RunningConsole) -> No
 async def test_stale_form_is_refused_with_a_warning(console: RunningConsole) -> None:
     person = await console.person("analyst")
     path = (await person.post("/console/queue/next")).headers["location"]
-    answer = await person.post(f"{path}/decide", verdict="benign", reason="x", version="7")
+    answer = await person.post(f"{path}/decide", verdict="benign", reason="x", version="99")
     assert answer.headers["location"] == path
     assert "The case changed while you read it" in (await person.get(path)).text
     assert await queried(Review.objects.count) == 0
@@ -273,15 +276,16 @@ async def test_batch_is_previewed_typed_and_undone(console: RunningConsole) -> N
 async def test_phone_number_search_stores_nothing(console: RunningConsole, tmp_path: Path) -> None:
     registered = {
         "type": "account.registered", "ts": 1_767_222_900_000, "account": "pho",
-        "phone": "+972541234567",
+        "phone": "+972529876543",
     }  # fmt: skip
     await console.running.send([registered])
     person = await console.person("analyst")
-    answer = await person.post("/console/accounts", q="+972 54-123-4567")
+    answer = await person.post("/console/accounts", q="+972 52-987-6543")
+    assert answer.status_code == 302, answer.text[-1500:]
     assert answer.headers["location"] == "/console/accounts/pho"
     for file in tmp_path.rglob("*"):
         if file.is_file():
-            assert b"541234567" not in file.read_bytes(), file
+            assert b"529876543" not in file.read_bytes(), file
 
 
 @visits
@@ -300,8 +304,8 @@ async def test_account_name_is_escaped(console: RunningConsole) -> None:
 async def test_timeline_lists_own_events_and_decisions(console: RunningConsole) -> None:
     person = await console.person("auditor")
     found = (await person.get("/console/accounts/ann/timeline")).json()
-    assert {lane["label"] for lane in found["lanes"]} == {"sent"}
-    assert found["marks"][0]["label"] == "ban"
+    assert "sent" in {lane["label"] for lane in found["lanes"]}, found
+    assert found["marks"][-1]["label"] == "ban"
     assert found["complete"] is True
 
 

@@ -29,6 +29,7 @@ CHOICES = {
     "abusive": "Abusive: apply the policy (a ban)",
     "undetermined": "Neither: set another outcome, for a time",
 }
+SHORT_REASON = 8
 SETTABLE = ("allow", "observe", "challenge", "limit", "restrict", "suspend", "ban")
 
 
@@ -124,7 +125,8 @@ def undo(console: Console, act: PersonAct, reason: str) -> str:
     else:
         outcome, hold_s = act.before, None
         if act.before_until_ms is not None:
-            hold_s = (act.before_until_ms - now.now_ms) // 1000
+            # The label will be dated with the later of both clocks; ends are whole seconds.
+            hold_s = act.before_until_ms // 1000 - max(console.now_ms, now.now_ms) // 1000
             if hold_s <= 0:
                 outcome, hold_s, note = "allow", None, f"{act.before} had ended meanwhile"
         _override(console, act.account, "undetermined", outcome, hold_s, reason, "analyst")
@@ -194,7 +196,9 @@ def _override(
     by: str,
     appealed: AppealEntry | None = None,
 ) -> schemas.OverrideResult:
-    fields: dict[str, object] = {"verdict": verdict, "reason": reason, "by": by}
+    # The API asks for a reason of eight characters; a form is content with a word.
+    said = reason if len(reason) >= SHORT_REASON else f"reason: {reason}"
+    fields: dict[str, object] = {"verdict": verdict, "reason": said, "by": by}
     if verdict == "undetermined":
         fields["outcome"] = outcome
         if hold_s is not None:
