@@ -8,8 +8,9 @@ from __future__ import annotations
 import ast
 import re
 import threading
+import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
@@ -33,6 +34,8 @@ from wavebreak.service.models import Decision
 NEWEST = 50_000
 """Stored decisions that the figures are from."""
 SHOWN_ACCOUNTS = 20
+FRESH_S = 10.0
+"""How long counts are shown although there are new decisions."""
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 HOURLY_DAYS = 4
 """Below so many days, figures are by the hour."""
@@ -55,6 +58,19 @@ class _Seen(NamedTuple):
 
 
 @dataclass
+class Met:
+    """Accounts by rule, and how many accounts each two rules share.
+
+    `newest` is the decision that they were counted at, `at` the moment (seconds).
+    """
+
+    newest: int
+    at: float
+    accounts: dict[str, set[str]]
+    shared: dict[str, list[tuple[str, float]]]
+
+
+@dataclass
 class _Window:
     """The newest decisions that named a rule."""
 
@@ -62,6 +78,7 @@ class _Window:
     seen: deque[_Seen] = field(default_factory=lambda: deque(maxlen=NEWEST))
     lock: Any = field(default_factory=threading.Lock)
     database: str = ""
+    met: Met | None = None
 
 
 _window = _Window()
@@ -72,7 +89,7 @@ def _decisions(database: str) -> Sequence[_Seen]:
     with _window.lock:
         newest = Decision.objects.aggregate(n=Max("number"))["n"] or 0
         if newest < _window.newest or database != _window.database:
-            _window.newest, _window.database = 0, database
+            _window.newest, _window.database, _window.met = 0, database, None
             _window.seen.clear()
         since = max(_window.newest, newest - NEWEST)
         rows = Decision.objects.after(since).values_list("number", "body")
@@ -143,17 +160,17 @@ class RuleFigures:
 def rule_figures(console: Console) -> list[RuleFigures]:
     """Return the figures of every rule of the policy that decides, in its order."""
     policy, hits, shadow, silent = console.ask(_asked)
-    met, judged = _met(_decisions(_database(console))), _verdicts()
+    met, judged = _met(_database(console)), _verdicts()
     appeals = _appeals()
     today = datetime.fromtimestamp(console.now_ms / 1000, UTC).date()
     return [
         RuleFigures(
             rule,
             hits.get(rule.id, 0),
-            len(met[rule.id]),
-            _precision(met[rule.id], judged),
+            len(met.accounts.get(rule.id, ())),
+            _precision(met.accounts.get(rule.id, set()), judged),
             *appeals.get(rule.id, (0, 0)),
-            _overlap(rule.id, met),
+            met.shared.get(rule.id, []),
             shadow.get(rule.id),
             rule.review_by is not None and date.fromisoformat(rule.review_by) < today,
             rule.id not in silent,
@@ -190,12 +207,38 @@ def _shadow(engine: Engine, k: int) -> Shadow:
     return Shadow(*map(int, counts))
 
 
-def _met(decisions: Iterable[_Seen]) -> dict[str, set[str]]:
-    met: dict[str, set[str]] = defaultdict(set)
+def _met(database: str) -> Met:
+    """Return whom each rule met; counted again after `FRESH_S`, where decisions are new."""
+    decisions, known = _decisions(database), _window.met
+    if known is not None and _window.database == database:
+        same = known.newest == _window.newest
+        if same or 0 <= time.monotonic() - known.at < FRESH_S:
+            return known
+    accounts: dict[str, set[str]] = defaultdict(set)
     for decision in decisions:
         for rule in decision.rules:
-            met[rule].add(decision.account)
-    return met
+            accounts[rule].add(decision.account)
+    _window.met = Met(_window.newest, time.monotonic(), accounts, _overlaps(accounts))
+    return _window.met
+
+
+def _overlaps(accounts: dict[str, set[str]]) -> dict[str, list[tuple[str, float]]]:
+    """Return by rule the others that met some of its accounts, with their share of them."""
+    names = list(accounts)
+    index = {account: k for k, account in enumerate(set().union(*accounts.values()))}
+    table = np.zeros((len(index), len(names)), np.float32)
+    for k, name in enumerate(names):
+        table[[index[account] for account in accounts[name]], k] = 1
+    counts = table.T @ table
+    found = {}
+    for k, name in enumerate(names):
+        shares = [
+            (other, float(counts[k, j] / counts[k, k]))
+            for j, other in enumerate(names)
+            if j != k and counts[k, j]
+        ]
+        found[name] = sorted(shares, key=lambda pair: (-pair[1], pair[0]))
+    return found
 
 
 def _verdicts() -> dict[str, str]:
@@ -221,14 +264,6 @@ def _appeals() -> dict[str, tuple[int, int]]:
         total, overturned = found.get(rule, (0, 0))
         found[rule] = total + n, overturned + n * (result in (Appeal.REVERSED, Appeal.PARTIALLY))
     return found
-
-
-def _overlap(rule: str, met: dict[str, set[str]]) -> list[tuple[str, float]]:
-    own = met[rule]
-    if not own:
-        return []
-    shared = [(name, len(own & other) / len(own)) for name, other in met.items() if name != rule]
-    return sorted(((n, share) for n, share in shared if share), key=lambda pair: -pair[1])
 
 
 def hits_over_time(console: Console, rule: str) -> list[tuple[int, int]]:
