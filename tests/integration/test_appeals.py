@@ -334,9 +334,9 @@ async def test_platform_submits_reads_and_erases_appeals(console: RunningConsole
 
 
 @visits
-async def test_account_page_shows_what_the_holder_was_told(console: RunningConsole) -> None:
+async def test_account_page_shows_the_newest_notice(console: RunningConsole) -> None:
     page = await (await console.person("analyst")).get("/console/accounts/ann")
-    assert "What the holder was told" in page.text
+    assert "What the holder was notified of" in page.text
     assert "Your account is banned" in page.text
     assert "Not opened yet" in page.text
 

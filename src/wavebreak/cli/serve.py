@@ -56,6 +56,7 @@ from wavebreak.service import backup as backups
 from wavebreak.service import calibration_schedule as schedule
 from wavebreak.service.auth import SCOPES, allow_all
 from wavebreak.service.errors import ApiError
+from wavebreak.service.holder_notices import HolderNotices
 from wavebreak.service.ingest_app import App
 from wavebreak.service.ledger_store import LEDGER_KEY, LedgerStore
 from wavebreak.service.models import ApiKey
@@ -266,6 +267,7 @@ def serve(
 
     def switched(directory: Path | None) -> None:
         context.quota_config = decide.load_quota_config(directory)
+        context.holder_notices = HolderNotices.load(rules.load_policy(directory), directory)
 
     service = Service(
         settings,

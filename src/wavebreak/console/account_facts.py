@@ -161,7 +161,7 @@ def account_page(console: Console, account: str, *, blind: bool = False) -> dict
         "cases": [] if blind else list(ReviewCase.objects.filter(account=account)
                                        .order_by("-id")[:10]),
         "facts": facts,
-        "told": None if blind else statements.told_of(
+        "notice": None if blind else statements.newest_notice(
             console.context.app.holder_notices, account, console.now_ms
         ),
     }  # fmt: skip

@@ -109,7 +109,7 @@ def peer_of(request: HttpRequest) -> str:
     trusted = int(getattr(settings, "ALLAUTH_TRUSTED_PROXY_COUNT", 0) or 0)
     seen = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",")]
     if trusted and len(seen) >= trusted and seen[-trusted]:
-        return seen[-trusted]
+        return str(seen[-trusted])
     return str(request.META.get("REMOTE_ADDR", ""))
 
 

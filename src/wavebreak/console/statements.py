@@ -171,7 +171,7 @@ def shown_statement(decision_id: str, language: str) -> Statement | None:
     return None if body is None else msgspec.json.decode(bytes(body), type=Statement)
 
 
-def told_of(notices: HolderNotices, account: str, now_ms: int) -> dict[str, Any] | None:
+def newest_notice(notices: HolderNotices, account: str, now_ms: int) -> dict[str, Any] | None:
     """Return what the holder of an account was notified of last, in English, for reviewers."""
     rows = Decision.objects.filter(account=account).exclude(outcome__in=WITHOUT_NOTICE)
     row = rows.order_by("-number").values_list("number", "body").first()

@@ -23,7 +23,7 @@ router = Router()
 def _pages(context: RequestContext) -> HolderPages:
     pages = context.app.holder_pages
     if pages is None:
-        raise ApiError(503, "no appeals are taken here", fix="serve with --console")
+        raise ApiError(404, "no appeals are taken here", fix="serve with --console")
     return pages
 
 
@@ -109,7 +109,7 @@ async def submit_appeal(request: HttpRequest, new: schemas.NewAppeal) -> Any:
     auth=ApiKeyAuth("read"),
     response=schemas.HolderAppeals,
     summary="Appeals that their holders confirmed, by id.",
-    openapi_extra=problems(503),
+    openapi_extra=problems(404),
 )
 async def list_appeals(
     request: HttpRequest, query: Annotated[schemas.PageQuery, StrictQuery(...)]
@@ -128,7 +128,7 @@ async def list_appeals(
     auth=ApiKeyAuth("read"),
     response=schemas.HolderAppeal,
     summary="An appeal: its state, when it is due, and its answer.",
-    openapi_extra=problems(404, 503),
+    openapi_extra=problems(404),
 )
 async def get_appeal(request: HttpRequest, appeal: Path[schemas.AppealNumber]) -> Any:
     """Return an appeal."""
