@@ -75,12 +75,12 @@ async def queried(work: Callable[[], T]) -> T:
     return await asyncio.to_thread(closed)
 
 
-async def act(visitor: Visitor, name: str, **fields: Any) -> Any:
+async def act(visitor: Visitor, form: str, /, **fields: Any) -> Any:
     """Send the form of an act, as its page has it now; `reason` is given unless it is named."""
-    page = f"{PAGE}/act/{name}"
+    page = f"{PAGE}/act/{form}"
     shown = (await visitor.get(page)).text
     seen = re.search(r'name="seen" value="(\d+)"', shown)
-    assert seen, name
+    assert seen, form
     values = {"seen": seen[1], "reason": "for the file"} | fields
     return await visitor.post(page, page=page, **values)
 

@@ -96,26 +96,19 @@ class Act:
 
 
 def open_case(act: Act) -> str:
-    """Open a new case; return its id."""
+    """Open a new case; return its id. A case that does not come to its first step is removed."""
     case_id: str = act.values["id"]
-    try:
-        with (
-            case_files.open_for_act(act.store, case_id, act.clock, new=True) as workspace,
-            transaction.atomic(),
-        ):
-            write_audit_entry(act.clock(), act.user.actor, "open_case", case_id, act.reason)
-            opened = CaseOpened(act.values["title"], act.values["about"])
-            workspace.take(opened, **act.signed)
-    except BaseException:
-        _remove_unopened(act.store.directory / case_id)
-        raise
+    with case_files.open_for_act(act.store, case_id, act.clock, new=True) as workspace:
+        try:
+            with transaction.atomic():
+                write_audit_entry(act.clock(), act.user.actor, "open_case", case_id, act.reason)
+                opened = CaseOpened(act.values["title"], act.values["about"])
+                workspace.take(opened, **act.signed)
+        except BaseException:
+            if not (workspace.path / CASE).exists():
+                shutil.rmtree(workspace.path, ignore_errors=True)
+            raise
     return case_id
-
-
-def _remove_unopened(path: Path) -> None:
-    """Remove the directory of a case that did not come to its first step."""
-    if case_files.CASE_ID.fullmatch(path.name) and path.is_dir() and not (path / CASE).exists():
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def perform(name: str, case_id: str, act: Act) -> Case:

@@ -22,8 +22,9 @@ from wavebreak.cases.workflow import TRANSITIONS
 from wavebreak.console.case_store import current
 from wavebreak.service.errors import ApiError
 
-MAX_UPLOAD = 1 << 20
-"""Bytes of a file that a form takes; larger ones go through the command line."""
+MAX_UPLOAD = 1_000_000
+"""Bytes of a file that a form takes; larger ones go through the command line. The service refuses
+bodies over 1 MiB, and the rest of a form needs some of that."""
 
 Choices = list[tuple[str, str]]
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?")
@@ -236,7 +237,7 @@ FORMS: Mapping[str, Form] = {
                     "file",
                     "File",
                     "file",
-                    hint="HTML, PDF, image, text, WARC or WACZ, at most 1 MiB. It is not changed.",
+                    hint="HTML, PDF, image, text, WARC or WACZ, at most 1 MB. It is not changed.",
                 ),
                 Field(
                     "kind",
@@ -330,7 +331,7 @@ FORMS: Mapping[str, Form] = {
                 _NOTICE,
                 _AT,
                 Field(
-                    "how", "How it arrived", hint="Courier, registered mail, e-mail with receipt."
+                    "how", "How it arrived", hint="By hand, registered mail, e-mail with receipt."
                 ),
                 _EXHIBIT,
             ),

@@ -53,7 +53,7 @@ _HEBREW = """<!doctype html>
 <p>מחיר: 690 ₪ לחודש. פנו אלינו: office@rapid-msg.example</p>
 </body></html>
 """
-_RECEIPT = """Courier receipt 4471
+_RECEIPT = """Delivery receipt 4471
 To: Rapid Reach Ltd
 Handed over at the reception desk.
 """
@@ -156,7 +156,7 @@ class DemoCase:
         receipt = place / "receipt.txt"
         receipt.write_text(_RECEIPT, "utf-8")
         evidence_intake.add_file_exhibit(
-            at, receipt, actor, "counsel", title="Courier's receipt", kind="delivery"
+            at, receipt, actor, "counsel", title="Delivery receipt", kind="delivery"
         )
 
     def _evidence(self, at: CaseWorkspace, me: dict[str, str]) -> None:
@@ -189,10 +189,12 @@ class DemoCase:
             days=14,
             policy=self.store.policy,
         )
-        at.take(NoticeSent(notice), **me, why="Sent by courier.")
-        delivery = Delivery("N1", self.clock(), "courier, signed for at the reception", "E3")
+        at.take(NoticeSent(notice), **me, why="Handed over by a delivery service.")
+        delivery = Delivery(
+            "N1", self.clock(), "delivery service, signed for at the reception", "E3"
+        )
         at.take(NoticeDelivered(delivery), **me)
-        at.take(StateChanged("noticed"), **me, why="The courier's receipt is in.")
+        at.take(StateChanged("noticed"), **me, why="The receipt is in.")
 
 
 def build_demo_case(

@@ -106,9 +106,9 @@ def test_act_on_case_in_use_is_refused_soon(
     with (path / ".lock").open("a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         began = time.monotonic()
+        opened = case_files.open_for_act(store, CASE_ID, now_ms)
         with pytest.raises(ApiError) as caught:
-            with case_files.open_for_act(store, CASE_ID, now_ms):
-                pass
+            opened.__enter__()
         assert time.monotonic() - began < 5
     assert caught.value.status == 409
     assert caught.value.what == f"somebody else is writing to case {CASE_ID}"

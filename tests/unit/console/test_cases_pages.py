@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from support.case_workflow import Bench, screenshot
-from support.console_harness import RunningConsole
+from support.console_harness import RunningConsole, Visitor
 from support.legal_cases import (
     ACCOUNT,
     PAGE,
@@ -26,11 +27,11 @@ from wavebreak.console.demo_case import CASE_ID
 
 TABS = ["", "/parties", "/claims", "/notices", "/determination", "/bundle"]
 HOSTILE = (
-    "<html><body><p>We send bulk WhatsApp messages, 90,000 a day, no opt-in, no bans, $50.</p>"
-    "<p>&lt;script&gt;alert(1)&lt;/script&gt; &lt;img src=x onerror=alert(2)&gt;</p>"
-    "<script>alert(3)</script><img src=https://tracker.example/p.gif onerror=alert(4)>"
-    "</body></html>"
-).encode()
+    b"<html><body><p>We send bulk WhatsApp messages, 90,000 a day, no opt-in, no bans, $50.</p>"
+    b"<p>&lt;script&gt;alert(1)&lt;/script&gt; &lt;img src=x onerror=alert(2)&gt;</p>"
+    b"<script>alert(3)</script><img src=https://tracker.example/p.gif onerror=alert(4)>"
+    b"</body></html>"
+)
 
 
 @case_visits
@@ -51,7 +52,7 @@ async def test_tabs_show_the_case_to_counsel(console: RunningConsole) -> None:
         "": ["Party named: Rapid Reach Ltd", "Three reports by account holders", "step 19"],
         "/parties": ["May be one", "the same domain: rapid-reach.example", "reseller", ACCOUNT],
         "/claims": ["Price page of Rapid Reach", "1 to review", "shows it"],
-        "/notices": ["N1 to Rapid Reach Ltd", "courier, signed for", "answer overdue"],
+        "/notices": ["N1 to Rapid Reach Ltd", "delivery service, signed for", "answer overdue"],
         "/determination": ["R2 with R3 continued", "What would change it", "Somebody else"],
         "/bundle": ["No bundle yet", "example.org/cases+"],
     }
@@ -201,11 +202,11 @@ async def test_capture_shows_its_screenshot_beside(console: RunningConsole) -> N
     assert case_at(store.directory / CASE_ID).exhibits["E4"].kind == "claim"
 
 
-async def _upload(counsel: object, name: str, raw: bytes, kind: str) -> object:
+async def _upload(counsel: Visitor, name: str, raw: bytes, kind: str) -> Any:
     page = f"{PAGE}/act/add_exhibit"
-    token = await counsel.token(page)  # type: ignore[attr-defined]
+    token = await counsel.token(page)
     fields = {"kind": kind, "title": name, "authority": "a mandate", "reason": "an offer"}
-    return await counsel.client.post(  # type: ignore[attr-defined]
+    return await counsel.client.post(
         page, data={"csrfmiddlewaretoken": token} | fields, files={"file": (name, raw)}
     )
 

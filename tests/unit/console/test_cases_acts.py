@@ -1,0 +1,325 @@
+"""Acts on a case by its forms: sealed and audited as of their user, or refused with the fix."""
+
+from __future__ import annotations
+
+import fcntl
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from support.console_harness import RunningConsole, Visitor
+from support.legal_cases import PAGE, act, case_visits, queried, served_case, store_of, text_of
+from wavebreak.cases.case import Step
+from wavebreak.console import case_acts, case_files, case_forms
+from wavebreak.console.demo_case import CASE_ID
+from wavebreak.ledger import DirectoryStorage
+from wavebreak.service.models import AuditEntry
+
+PARTY = {"kind": "company", "name": "Example Sender Ltd"}
+
+
+def moment(days: float) -> str:
+    """An instant some days from now, as a form sends it."""
+    return (datetime.now(UTC) + timedelta(days=days)).strftime("%Y-%m-%dT%H:%M")
+
+
+def acts() -> list[tuple[str, dict[str, str], str]]:
+    """Every act that takes one step, in an order that the demo's case allows, and its step."""
+    evidence = {"conduct": "engaged", "seen": "off_platform", "zone": "Asia/Jerusalem"}
+    dates = {"began": "about 2018", "until": "unknown"}
+    tie = {"basis": "payment", "strength": "strong"}
+    relation = {"party": "P3", "kind": "affiliate", "other": "P1", "strength": "weak"}
+    return [
+        ("sign_determination", {"determination": "D1"}, "DeterminationSigned"),
+        ("add_party", PARTY | {"domains": "sender.example\n\nsend.example"}, "PartyNamed"),
+        ("change_party", PARTY | {"party": "P3", "numbers": "+97235550199"}, "PartyNamed"),
+        ("relate_parties", relation | {"exhibit": "E1"}, "PartiesRelated"),
+        ("merge_parties", {"keep": "P1", "drop": "P3"}, "PartiesMerged"),
+        ("link_account", tie | {"party": "P1", "account": "bob", "exhibit": "E1"}, "AccountLinked"),
+        (
+            "add_evidence",
+            evidence | dates | tie | {"exhibit": "E1", "party": "P2"},
+            "EvidenceAdded",
+        ),
+        ("review_evidence", {"item": "V2", "shows": "no"}, "EvidenceReviewed"),
+        (
+            "record_delivery",
+            {"notice": "N1", "at": moment(-10), "how": "registered mail", "exhibit": "E3"},
+            "NoticeDelivered",
+        ),
+        (
+            "record_reply",
+            {"notice": "N1", "at": moment(-1), "about": "They deny it.", "exhibit": "E3"},
+            "ReplyReceived",
+        ),
+        ("add_task", {"what": "Buy a package", "due": moment(3)}, "TaskAdded"),
+        ("finish_task", {"task": "T1"}, "TaskFinished"),
+        ("prepare_determination", {"party": "P2", "as_of": moment(-2)}, "DeterminationPrepared"),
+        ("change_state", {"to": "reopened"}, "StateChanged"),
+    ]
+
+
+def newest(console: RunningConsole) -> Step:
+    return served_case(console).steps[-1]
+
+
+async def audited() -> list[tuple[str, str, str, str]]:
+    def read() -> list[Any]:
+        rows = AuditEntry.objects.filter(object=CASE_ID).order_by("number")
+        return list(rows.values_list("key", "action", "object", "reason"))
+
+    return await queried(read)
+
+
+def test_every_form_has_an_act() -> None:
+    assert set(case_forms.FORMS) == set(case_acts.ACTS)
+    assert {name for name, _, _ in acts()} | {"add_exhibit", "send_notice"} == set(case_forms.FORMS)
+
+
+@case_visits
+async def test_each_act_is_sealed_and_audited_by_its_user(console: RunningConsole) -> None:
+    dana = await console.person("counsel", "dana")
+    for number, (name, fields, taken) in enumerate(acts(), 1):
+        answer = await act(dana, name, **fields)
+        assert answer.status_code == 302, (name, text_of(answer.text))
+        step = newest(console)
+        assert type(step.did).__name__ == taken, name
+        assert (step.by, step.role, step.why) == ("user:dana", "counsel", "for the file"), name
+        entries = await audited()
+        assert entries[-1] == ("user:dana", name, CASE_ID, "for the file")
+        assert len(entries) == number
+    case = served_case(console)
+    assert case.parties["P4"].domains == ("sender.example", "send.example")
+    assert case.determinations["D1"].signed_by == "user:dana"
+    assert "bob" not in repr(case.links)
+    assert case.evidence["V3"].began.said == "about 2018 (Asia/Jerusalem)"
+    assert case.evidence["V3"].lasted.latest is None
+    sealed = DirectoryStorage(store_of(console).directory / CASE_ID / "ledger").size()
+    assert sealed >= len(case.steps)
+
+
+@case_visits
+async def test_form_without_reason_is_kept_and_not_done(console: RunningConsole) -> None:
+    counsel = await console.person("counsel")
+    answer = await act(counsel, "add_task", what="Buy the cheapest package", reason="  ")
+    assert answer.status_code == 422
+    assert "A reason is missing" in text_of(answer.text)
+    assert "Buy the cheapest package" in answer.text
+    assert len(served_case(console).steps) == 19
+    assert await audited() == []
+
+
+@case_visits
+async def test_form_without_token_is_refused(console: RunningConsole) -> None:
+    counsel = await console.person("counsel")
+    fields = {"what": "x", "reason": "y"}
+    assert (await counsel.client.post(f"{PAGE}/act/add_task", data=fields)).status_code == 403
+    assert (await counsel.client.post(f"{PAGE}/bundle/build", data=fields)).status_code == 403
+    assert len(served_case(console).steps) == 19
+
+
+@case_visits
+async def test_stale_form_is_refused_with_what_was_done(console: RunningConsole) -> None:
+    dana, omer = await console.person("counsel", "dana"), await console.person("counsel", "omer")
+    page = f"{PAGE}/act/review_evidence?item=V2"
+    seen = re.search(r'name="seen" value="(\d+)"', (await dana.get(page)).text)
+    assert seen
+    await act(omer, "finish_task", task="T1")
+    fields = {"item": "V2", "shows": "yes", "reason": "read it", "seen": seen[1]}
+    answer = await dana.post(f"{PAGE}/act/review_evidence", page=page, **fields)
+    assert answer.status_code == 409
+    words = text_of(answer.text)
+    assert "The case changed while you wrote" in words
+    assert "Step 20: Task done: T1 omer" in words
+    assert 'value="read it"' in answer.text
+    assert newest(console).by == "user:omer"
+    again = re.search(r'name="seen" value="(\d+)"', answer.text)
+    assert again
+    fields["seen"] = again[1]
+    assert (await dana.post(f"{PAGE}/act/review_evidence", page=page, **fields)).status_code == 302
+    assert newest(console).by == "user:dana"
+
+
+@case_visits
+async def test_preparer_cannot_sign_and_another_counsel_can(console: RunningConsole) -> None:
+    dana, omer = await console.person("counsel", "dana"), await console.person("counsel", "omer")
+    await act(dana, "prepare_determination", party="P1")
+    page = await dana.get(f"{PAGE}/determination")
+    assert "You prepared it: let a colleague sign" in page.text
+    answer = await act(dana, "sign_determination", determination="D2")
+    assert answer.status_code == 422
+    assert "four eyes" in answer.text
+    assert served_case(console).determinations["D2"].signed_by == ""
+    assert (await act(omer, "sign_determination", determination="D2")).status_code == 302
+    assert served_case(console).determinations["D2"].signed_by == "user:omer"
+
+
+@case_visits
+async def test_name_that_is_typed_signs_nothing(console: RunningConsole) -> None:
+    dana = await console.person("counsel", "dana")
+    await act(dana, "sign_determination", determination="D1", by="user:omer", role="judge")
+    step = newest(console)
+    assert (step.by, step.role) == ("user:dana", "counsel")
+
+
+@case_visits
+async def test_step_that_the_case_refuses_leaves_no_trace(console: RunningConsole) -> None:
+    counsel = await console.person("counsel")
+    answer = await act(counsel, "change_state", to="determined")
+    assert answer.status_code == 422
+    assert "Not signed, or of other evidence than now" in text_of(answer.text)
+    answer = await act(counsel, "add_party", **PARTY, numbers="055 5550100")
+    assert "not E.164" in answer.text
+    assert "`wavebreak" not in answer.text
+    assert len(served_case(console).steps) == 19
+    assert await audited() == []
+
+
+@pytest.mark.parametrize("name", ["record_reply", "prepare_determination", "add_evidence"])
+def test_forms_with_dates_refuse_the_future(name: str) -> None:
+    form = case_forms.FORMS[name]
+    assert {"at", "as_of", "began"} & {field.name for field in form.fields}
+
+
+@case_visits
+async def test_dates_in_the_future_are_refused(console: RunningConsole) -> None:
+    counsel = await console.person("counsel")
+    reply = {"notice": "N1", "at": moment(2), "about": "x", "exhibit": "E3"}
+    evidence = {
+        "exhibit": "E1", "party": "P1", "conduct": "engaged", "seen": "off_platform",
+        "began": "2199", "until": "unknown", "basis": "statement", "strength": "weak",
+    }  # fmt: skip
+    for name, fields in (
+        ("record_reply", reply),
+        ("prepare_determination", {"party": "P1", "as_of": moment(2)}),
+        ("add_evidence", evidence),
+    ):
+        answer = await act(counsel, name, **fields)
+        assert answer.status_code == 422, name
+        assert "is in the future" in answer.text, name
+    assert len(served_case(console).steps) == 19
+
+
+@case_visits
+async def test_value_that_is_not_offered_is_refused(console: RunningConsole) -> None:
+    counsel = await console.person("counsel")
+    for name, fields in (
+        ("review_evidence", {"item": "V99", "shows": "yes"}),
+        ("review_evidence", {"item": "V2", "shows": "perhaps"}),
+        ("change_state", {"to": "determined; drop"}),
+        ("finish_task", {"task": ""}),
+        ("add_task", {"what": "x", "due": "tomorrow"}),
+        ("relate_parties", {"party": "P1", "kind": "owner", "other": "P1", "strength": "weak",
+                            "exhibit": "E1"}),
+    ):  # fmt: skip
+        assert (await act(counsel, name, **fields)).status_code == 422, (name, fields)
+    assert len(served_case(console).steps) == 19
+
+
+@case_visits
+async def test_notice_is_shown_before_it_is_recorded(console: RunningConsole) -> None:
+    counsel = await console.person("counsel")
+    fields = {"party": "P2", "template": "cease_and_desist", "language": "he", "days": "21",
+              "operator": "Example", "contact": "legal@messenger.example"}  # fmt: skip
+    shown = await act(counsel, "send_notice", **fields)
+    assert shown.status_code == 200
+    assert "דרישה להפסיק" in shown.text
+    assert 'dir="rtl"' in shown.text
+    assert len(served_case(console).steps) == 19
+    answer = await act(counsel, "send_notice", **fields, confirmed="yes")
+    assert answer.status_code == 302
+    notice = served_case(console).notices["N2"]
+    assert (notice.language, notice.party) == ("he", "P2")
+    assert "N2 to" in text_of((await counsel.get(f"{PAGE}/notices")).text)
+
+
+@case_visits
+async def test_case_in_use_says_somebody_else_is_writing(console: RunningConsole) -> None:
+    counsel = await console.person("counsel")
+    with (
+        pytest.MonkeyPatch.context() as patched,
+        (store_of(console).directory / CASE_ID / ".lock").open("a") as held,
+    ):
+        patched.setattr(case_files, "LOCK_WAIT_S", 0.1)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        answer = await act(counsel, "add_task", what="Buy the cheapest package")
+        assert answer.status_code == 409
+        assert f"Somebody else is writing to case {CASE_ID}" in text_of(answer.text)
+        assert "Buy the cheapest package" in answer.text
+        assert (await counsel.get(PAGE)).status_code == 200
+    assert await audited() == []
+
+
+@case_visits
+async def test_file_is_taken_in_with_custody_of_its_user(console: RunningConsole) -> None:
+    counsel = await console.person("counsel")
+    answer = await upload(counsel, b"<html><p>We send bulk messages.</p></html>")
+    assert answer.status_code == 302, answer.text
+    exhibit = served_case(console).exhibits["E4"]
+    assert (exhibit.kind, exhibit.title) == ("claim", "A page")
+    page = text_of((await counsel.get(f"{PAGE}/exhibits/E4")).text)
+    assert "mandate 12" in page
+    assert "counsel · console on" in page
+
+
+@case_visits
+async def test_file_too_large_or_of_unknown_form_is_refused(console: RunningConsole) -> None:
+    counsel = await console.person("counsel")
+    large = await upload(counsel, b"a" * (case_forms.MAX_UPLOAD + 1))
+    assert large.status_code == 422
+    assert "larger than" in large.text
+    assert "wavebreak case exhibit" in large.text
+    for raw in (b"\x00\x01\x02", b"", b"PK\x03\x04broken"):
+        assert (await upload(counsel, raw)).status_code == 422, raw
+    assert list(served_case(console).exhibits) == ["E1", "E2", "E3"]
+    exhibits = store_of(console).directory / CASE_ID / "exhibits"
+    assert sorted(p.name for p in exhibits.iterdir()) == ["E1", "E2", "E3"]
+
+
+async def upload(counsel: Visitor, raw: bytes) -> Any:
+    page = f"{PAGE}/act/add_exhibit"
+    fields = {"kind": "claim", "title": "A page", "authority": "mandate 12", "reason": "an offer"}
+    return await counsel.client.post(
+        page,
+        data={"csrfmiddlewaretoken": await counsel.token(page)} | fields,
+        files={"file": ("../../page.html", raw)},
+    )
+
+
+@case_visits
+async def test_case_is_opened_once_and_by_counsel_alone(console: RunningConsole) -> None:
+    counsel, lead = await console.person("counsel"), await console.person("lead")
+    page = "/console/cases/new"
+    assert (await lead.get(page)).status_code == 403
+    assert 'value="C-20' in (await counsel.get(page)).text
+    fields = {"id": "C-9", "title": "Bulk Co", "about": "", "reason": "a report"}
+    for bad in ("../C-9", "new", ".hidden", "a" * 80, ""):
+        answer = await counsel.post(page, page=page, **fields | {"id": bad})
+        assert answer.status_code == 422, bad
+    assert (await counsel.post(page, page=page, **fields)).status_code == 302
+    assert (await counsel.post(page, page=page, **fields)).status_code == 422
+    opened = case_files.load(store_of(console), "C-9").case
+    assert (opened.title, opened.steps[0].by) == ("Bulk Co", "user:counsel")
+    listed = (await counsel.get("/console/cases")).text
+    assert "Bulk Co" in listed
+    assert "Rapid Reach" in listed
+
+
+@case_visits
+async def test_case_that_could_not_be_opened_leaves_no_directory(
+    console: RunningConsole,
+) -> None:
+    counsel = await console.person("counsel")
+    page = "/console/cases/new"
+    fields = {"id": "C-8", "title": "Bulk Co", "about": "", "reason": "a report"}
+
+    def refused(*_arguments: object) -> None:
+        raise OSError("the disk is full")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(case_acts, "write_audit_entry", refused)
+        assert (await counsel.post(page, page=page, **fields)).status_code == 500
+    assert not (store_of(console).directory / "C-8").exists()
+    assert (await counsel.post(page, page=page, **fields)).status_code == 302
