@@ -30,7 +30,7 @@ class Disk:
     def limits(self) -> None:
         """What the process may write, where no file system bounds it."""
         if not self.mounted:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (700_000, 700_000))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, 4_000_000))
 
     def grow(self, server: Server) -> None:
         """Make room: while the server runs, where that can be."""
@@ -47,9 +47,9 @@ class Disk:
 def disk(tmp_path: Path, record_property: Callable[[str, object], None]) -> Iterator[Disk]:
     small = tmp_path / "disk"
     small.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(small)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(small)]
     mounted = not subprocess.run(command, capture_output=True, check=False).returncode
-    how = "a tmpfs of 2 MB" if mounted else "RLIMIT_FSIZE, since nothing can be mounted here"
+    how = "a tmpfs of 6 MB" if mounted else "RLIMIT_FSIZE, since nothing can be mounted here"
     record_property("told", f"the full disk is {how}")
     (small / "home").mkdir()
     try:
