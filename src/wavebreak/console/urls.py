@@ -60,7 +60,9 @@ CONSOLE: list[Any] = [
     path("policy/models/<str:name>/card", policy.card, name="policy_card"),
     path("policy/calibration", policy.calibration, name="policy_calibration"),
     path("policy/calibration/report", policy.calibration_report, name="policy_calibration_report"),
-    path("policy/calibration/approve", policy.approve_calibration, name="policy_calibration_approve"),
+    path(
+        "policy/calibration/approve", policy.approve_calibration, name="policy_calibration_approve"
+    ),
     path("operators", operators.operators, name="operators"),
     path("operators/<str:operator_id>", operators.operator, name="operator"),
     path("operators/<str:operator_id>/graph", operators.graph, name="operator_graph"),
