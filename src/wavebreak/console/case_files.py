@@ -30,7 +30,7 @@ from wavebreak.cases.case import (
 )
 from wavebreak.cases.date_ranges import DateRange, format_instant
 from wavebreak.cases.notices import Notice
-from wavebreak.cases.parties import Evidence, Link, load_name_weights, propose_merges
+from wavebreak.cases.parties import Evidence, load_name_weights, propose_merges
 from wavebreak.cases.workflow import TRANSITIONS, is_current, validate_step
 from wavebreak.console.case_store import CaseStore
 from wavebreak.console.models import User
@@ -42,7 +42,7 @@ CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LOADED = 256
 """Cases that are kept in memory as they were last read."""
 INDEX_S = 5.0
-"""Seconds for which the list of cases and links is not read anew, where no act changed it here."""
+"""Seconds for which no changed cases are looked for, where no act changed one here."""
 NAMES_S = 60.0
 MAX_NAMES = 20_000
 """Accounts with an outcome whose pseudonyms are compared with those of a case's links."""
@@ -105,7 +105,10 @@ class Transition(NamedTuple):
 
 
 class LinkedCase(NamedTuple):
-    """A case that links an account, with how the account is tied to whom."""
+    """A case that links an account, with how the account is tied to whom.
+
+    `account` is the account, or in the list that is kept its pseudonym.
+    """
 
     id: str
     title: str
@@ -117,7 +120,7 @@ class LinkedCase(NamedTuple):
 
 
 _cases: OrderedDict[Path, tuple[tuple[int, int, int], LoadedCase]] = OrderedDict()
-_index: dict[Path, tuple[float, list[LoadedCase], list[CaseRow]]] = {}
+_index: dict[Path, tuple[float, dict[Path, _Brief]]] = {}
 _names: dict[Path, tuple[float, int, dict[str, str]]] = {}
 _lock = threading.Lock()
 
@@ -132,9 +135,16 @@ def load(store: CaseStore, case_id: str) -> LoadedCase:
     return _load(store.directory / case_id)
 
 
-def _load(path: Path) -> LoadedCase:
+Signature = tuple[int, int, int]
+
+
+def _signature(path: Path) -> Signature:
     about = (path / CASE).stat()
-    signature = (about.st_mtime_ns, about.st_size, about.st_ino)
+    return about.st_mtime_ns, about.st_size, about.st_ino
+
+
+def _load(path: Path) -> LoadedCase:
+    signature = _signature(path)
     with _lock:
         known = _cases.get(path)
         if known is not None and known[0] == signature:
@@ -148,54 +158,83 @@ def _load(path: Path) -> LoadedCase:
     return loaded
 
 
-def _read_all(store: CaseStore, now: int) -> tuple[list[LoadedCase], list[CaseRow]]:
-    """Read every case of a store; those that were read lately are not read again."""
+class _Brief(NamedTuple):
+    """What the list of cases and the pages of accounts need of a case, of one state of its file."""
+
+    signature: Signature
+    row: CaseRow
+    dues: tuple[int, ...] = ()
+    case_id: str = ""
+    links: tuple[LinkedCase, ...] = ()
+
+
+def _briefs(store: CaseStore) -> list[_Brief]:
+    """Return every case of a store in brief; only files that changed are read."""
     known = _index.get(store.directory)
     if known is not None and time.monotonic() - known[0] < INDEX_S:
-        return known[1], known[2]
-    loaded, rows = [], []
+        return list(known[1].values())
+    former = known[1] if known else {}
+    found: dict[Path, _Brief] = {}
     for path in sorted(store.directory.iterdir()) if store.directory.is_dir() else ():
-        if not CASE_ID.fullmatch(path.name) or not (path / CASE).is_file():
-            continue
-        try:
-            read = _load(path)
-        except (CaseError, OSError) as error:
-            what = error.what if isinstance(error, CaseError) else "it cannot be read"
-            rows.append(CaseRow(path.name, error=what.replace(f"{path}/", "")))
-        else:
-            loaded.append(read)
-            rows.append(_row(read, now))
-    _index[store.directory] = (time.monotonic(), loaded, rows)
-    return loaded, rows
+        if CASE_ID.fullmatch(path.name) and (path / CASE).is_file():
+            brief = former.get(path)
+            if brief is None or brief.signature != _signature(path):
+                brief = _brief(path)
+            found[path] = brief
+    _index[store.directory] = (time.monotonic(), found)
+    return list(found.values())
 
 
-def forget(store: CaseStore) -> None:
-    """Read the list anew at the next request, after an act."""
-    _index.pop(store.directory, None)
-
-
-def _row(loaded: LoadedCase, now: int) -> CaseRow:
-    case = loaded.case
-    due = [d for d in deadlines(case, now) if d.due is not None]
+def _brief(path: Path) -> _Brief:
+    signature = _signature(path)
+    try:
+        case = load_case(path / CASE)[1]
+    except (CaseError, OSError) as error:
+        what = error.what if isinstance(error, CaseError) else "it cannot be read"
+        return _Brief(signature, CaseRow(path.name, error=what.replace(f"{path}/", "")))
     last = case.steps[-1]
-    return CaseRow(
-        loaded.path.name,
+    row = CaseRow(
+        path.name,
         case.title,
         case.state,
         tuple(p.name for p in case.parties.values() if not p.same_as),
         len(case.open_tasks()),
-        due[0].due if due else None,
-        any(d.overdue for d in due),
-        tuple((to_words(d.value.result), bool(d.signed_by)) for d in case.latest()),
-        len(case.steps),
-        last.at,
-        describe_action(last.did),
+        results=tuple((to_words(d.value.result), bool(d.signed_by)) for d in case.latest()),
+        steps=len(case.steps),
+        newest=last.at,
+        newest_words=describe_action(last.did),
     )
+    dues = tuple(d.due for d in deadlines(case, 0) if d.due is not None)
+    links = tuple(
+        LinkedCase(
+            path.name,
+            case.title,
+            case.state,
+            link.account,
+            case.parties[case.root(link.party)].name,
+            to_words(link.basis),
+            str(link.strength),
+        )
+        for link in case.links
+    )
+    return _Brief(signature, row, dues, case.id, links)
+
+
+def forget(store: CaseStore) -> None:
+    """Look for changed cases at the next request, after an act."""
+    known = _index.get(store.directory)
+    if known is not None:
+        _index[store.directory] = (-INDEX_S, known[1])
 
 
 def list_cases(store: CaseStore, now: int, state: str = "") -> tuple[list[CaseRow], dict[str, int]]:
     """Return the cases, the newest step first, and how many there are in each state."""
-    rows = _read_all(store, now)[1]
+    rows = [
+        brief.row._replace(deadline=brief.dues[0], overdue=brief.dues[0] < now)
+        if brief.dues
+        else brief.row
+        for brief in _briefs(store)
+    ]
     counts: dict[str, int] = {}
     for row in rows:
         counts[row.state] = counts.get(row.state, 0) + 1
@@ -211,29 +250,16 @@ def cases_of_account(store: CaseStore, account: str) -> list[LinkedCase]:
 def cases_of_accounts(store: CaseStore, accounts: Sequence[str]) -> list[LinkedCase]:
     """Return the cases that link any of some accounts, one entry a link."""
     found = []
-    for loaded in _read_all(store, 0)[0]:
-        if not loaded.case.links:
-            continue
-        rename = make_renamer(case_key(store.secret, loaded.case.id))
-        hidden = {rename("a", account): account for account in accounts}
-        for link in loaded.case.links:
-            if link.account in hidden:
-                found.append(_linked(loaded, link, hidden[link.account]))
+    for brief in _briefs(store):
+        if brief.links:
+            rename = make_renamer(case_key(store.secret, brief.case_id))
+            hidden = {rename("a", account): account for account in accounts}
+            found += [
+                link._replace(account=hidden[link.account])
+                for link in brief.links
+                if link.account in hidden
+            ]
     return found
-
-
-def _linked(loaded: LoadedCase, link: Link, account: str) -> LinkedCase:
-    case = loaded.case
-    party = case.parties[case.root(link.party)].name
-    return LinkedCase(
-        loaded.path.name,
-        case.title,
-        case.state,
-        account,
-        party,
-        to_words(link.basis),
-        str(link.strength),
-    )
 
 
 def account_names(store: CaseStore, loaded: LoadedCase) -> dict[str, str]:
@@ -314,7 +340,7 @@ def deadlines(case: Case, now: int) -> list[Deadline]:
     open_ = [
         Deadline(
             n.id,
-            f"{case.parties[n.party].name} answers notice {n.id}",
+            f"Answer to notice {n.id} from {case.parties[n.party].name}",
             n.deadline,
             n.deadline < now,
             "record_reply",
