@@ -10,6 +10,7 @@ from django.conf import settings
 from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from whitenoise.middleware import WhiteNoiseMiddleware
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
@@ -48,6 +49,24 @@ class SecurityMiddleware:
         response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
         # Pages name accounts: no copy stays in a browser's cache. Static files say otherwise.
         response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
+class StaticFilesMiddleware(WhiteNoiseMiddleware):
+    """Serves the assets. Files are at most half a megabyte, so they are not streamed."""
+
+    @staticmethod
+    def serve(static_file: Any, request: HttpRequest) -> HttpResponse:
+        """Return a file, or that it has not changed."""
+        answer = static_file.get_response(request.method, request.META)
+        content = b""
+        if answer.file is not None:
+            with answer.file as file:
+                content = file.read()
+        response = HttpResponse(content, status=int(answer.status))
+        del response["content-type"]
+        for name, value in answer.headers:
+            response[name] = value
         return response
 
 

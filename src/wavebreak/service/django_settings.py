@@ -15,7 +15,7 @@ CONSOLE_PACKAGES = ("allauth", "argon2", "django_htmx", "fido2", "qrcode", "whit
 API_MIDDLEWARE = ("wavebreak.service.api.routes.method_not_allowed",)
 CONSOLE_MIDDLEWARE = (
     "wavebreak.console.middleware.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "wavebreak.console.middleware.StaticFilesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
