@@ -55,7 +55,7 @@ _HEBREW = """<!doctype html>
 """
 _RECEIPT = """Delivery receipt 4471
 To: Rapid Reach Ltd
-Handed over at the reception desk.
+Handed over at the reception.
 """
 
 
