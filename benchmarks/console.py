@@ -8,7 +8,6 @@ the service that it asks.
 from __future__ import annotations
 
 import asyncio
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -19,6 +18,8 @@ import pyarrow as pa
 from django.db import connection, transaction
 
 from benchmarks.figures import Figure, figure
+from support.console_harness import running_console
+from support.service_harness import migrated
 from wavebreak.console.models import DailyCount, IndexerState, ReviewCase
 from wavebreak.schema.events import TYPES
 from wavebreak.service.models import Decision, EnforcementState
@@ -46,11 +47,6 @@ def bench(quick: bool) -> list[Figure]:
 async def _measure(
     home: Path, accounts: int, decisions: int, cases: int, times: int
 ) -> list[Figure]:
-    # The harness is the tests' own, so that both serve the console as `wavebreak serve` does.
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-    from support.console_harness import running_console
-    from support.service_harness import migrated
-
     figures = []
     with migrated("sqlite", home):
         async with running_console(home, accounts=accounts + 1) as console:

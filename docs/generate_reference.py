@@ -159,8 +159,9 @@ response, names the line, the field, the cause and the fix, never the value. Cau
 
 ## Outcomes that a person sets
 
-With the label `undetermined`, and with it alone, `label.assigned` may give an `outcome`, which replaces
-the one in force at the event's time. It lasts for `hold_s` seconds; without it, until somebody ends it.
+With the label `undetermined`, and with it alone, `label.assigned` may give an `outcome`, which
+replaces the one in force at the event's time. It lasts for `hold_s` seconds; without it, until
+somebody ends it.
 `allow` ends what is in force and takes no `hold_s`. What follows then:
 [Decisions](../explanation/decisions.md#labels).
 

@@ -126,8 +126,7 @@ def _feedback(story: AccountHistory) -> Iterator[Contribution]:
         if label == UNDETERMINED:
             # What complaints have proven stays, whoever blamed the account first.
             if before == 0 and not proven:
-                for contribution in blamed or ():
-                    yield contribution._replace(epoch=fact.epoch, amount=-1)
+                yield from _withdrawn(blamed, fact.epoch)
                 blamed = None
             continue
         abusive = label == 0
@@ -138,9 +137,14 @@ def _feedback(story: AccountHistory) -> Iterator[Contribution]:
             yield from blamed
             yield from _mark_targets(story, i)
         if not abusive:
-            for contribution in blamed or ():
-                yield contribution._replace(epoch=fact.epoch, amount=-1)
+            yield from _withdrawn(blamed, fact.epoch)
             blamed, proven = None, False
+
+
+def _withdrawn(blamed: list[Contribution] | None, epoch: int) -> Iterator[Contribution]:
+    """What takes blame back, at an epoch."""
+    for contribution in blamed or ():
+        yield contribution._replace(epoch=epoch, amount=-1)
 
 
 def _mark_targets(story: AccountHistory, number: int) -> Iterator[Contribution]:

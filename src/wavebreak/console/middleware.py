@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from allauth.mfa.utils import is_mfa_enabled
 from django.conf import settings
 from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -100,8 +101,6 @@ class SecondFactorMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Handle a request."""
         if getattr(settings, "CONSOLE_SECOND_FACTOR", False):
-            from allauth.mfa.utils import is_mfa_enabled
-
             user: Any = getattr(request, "user", None)
             inside = request.path.startswith("/console/")
             inside = inside and not request.path.startswith(USER_PATH)

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from wavebreak.errors import WavebreakError
 from wavebreak.service.errors import ApiError
 from wavebreak.transparency import Report, read_report
+from wavebreak.transparency.report import shown
 
 MONTH = re.compile(r"20\d\d-(0[1-9]|1[0-2])")
 RECOUNT = "recount.json"
@@ -44,8 +45,6 @@ class Kept(NamedTuple):
 
     def number(self, name: str) -> str:
         """Return a number of the report as it is published; a dash where it has none."""
-        from wavebreak.transparency.report import shown
-
         found = self.report.numbers().get(name)
         return shown(found, self.report.minimum) if found else "–"
 
@@ -112,8 +111,9 @@ class ReportFiles:
     def recount(self, month: str) -> None:
         """Begin to recount a report from the ledger; raises ApiError (404, 409)."""
         self.file(month, "report.json")
-        self._begin(f"{month} recount", ["recount", str(self.place / month), str(self._home),
-                                         "--key", str(self._home / "ledger.pub"), "--json"])  # fmt: skip
+        key = str(self._home / "ledger.pub")
+        arguments = ["recount", str(self.place / month), str(self._home), "--key", key, "--json"]
+        self._begin(f"{month} recount", arguments)
 
     def _begin(self, name: str, arguments: list[str]) -> None:
         self.place.mkdir(mode=0o700, parents=True, exist_ok=True)

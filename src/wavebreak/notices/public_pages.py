@@ -15,8 +15,8 @@ TEXTS: Mapping[str, str] = {
     "notice": msgid("Notice about your account"),
     "nothing": msgid("There is nothing at this address"),
     "nothing_why": msgid(
-        "The link may be incomplete, not valid yet or no longer valid. If you expect a notice, open "
-        "it from the app, or contact us: {contact}"
+        "The link may be incomplete, not valid yet or no longer valid. If you expect a notice, "
+        "open it from the app, or contact us: {contact}"
     ),
     "too_often": msgid("Too many requests"),
     "too_often_why": msgid("Wait a minute, then try again."),

@@ -20,12 +20,13 @@ from wavebreak.features.catalog import NAMES
 from wavebreak.features.fact_kinds import KINDS
 from wavebreak.features.layout import OUTCOMES
 from wavebreak.rules import EnforcementTerms, Policy, Rule
+from wavebreak.rules.model import Outcome
 from wavebreak.schema.events import TYPES, UNDETERMINED
 
 GRACE = 7 * DAY
 
 
-def _rule(name: str, on: str, when: str, outcome: str, **fields: Any) -> Rule:
+def _rule(name: str, on: str, when: str, outcome: Outcome, **fields: Any) -> Rule:
     given: dict[str, Any] = {
         "abuse": "bulk", "about": "What it is about.", "source": "Where it is from.",
         "stage": "messaging", "mode": "enforce", "basis": "evidence",

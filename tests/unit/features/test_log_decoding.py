@@ -62,7 +62,8 @@ def plain(row: dict[str, Any]) -> dict[str, int]:
     return {
         "type": row["type"], "outcome": whole("outcome", 255),
         "size": whole("size" if row.get("outcome") is None else "hold_s", 0),
-        "count": whole("count", 1), "hits": whole("hits", 0), "attempts": whole("attempts", 0, 65535),
+        "count": whole("count", 1), "hits": whole("hits", 0),
+        "attempts": whole("attempts", 0, 65535),
         "media": whole("media", 255), "verification": whole("verification", 255),
         "label": whole("label", 255), "flags": flags,
         "channel": CHANNELS.index("business_platform") if templated else whole("channel", 255),

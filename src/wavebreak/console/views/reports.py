@@ -1,4 +1,4 @@
-"""Reports: transparency reports and their recount, agreement of reviewers, answers to help pages."""
+"""Reports: transparency and its recount, agreement of reviewers, answers to help pages."""
 
 from __future__ import annotations
 
