@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from django.http import HttpRequest
@@ -46,5 +47,11 @@ def page(request: HttpRequest) -> dict[str, Any]:
         ],
         "section": section,
         "version": __version__,
-        "session_began": getattr(request, "session", {}).get("began", 0) if signed_in else 0,
+        "session_began": _began(request) if signed_in else "",
     }
+
+
+def _began(request: HttpRequest) -> str:
+    """Return when the session began, as ISO 8601."""
+    began = request.session.get("began", 0)
+    return datetime.fromtimestamp(began, UTC).isoformat() if began else ""

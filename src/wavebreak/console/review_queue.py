@@ -59,7 +59,7 @@ def priority_of(settings: Queue, decision: Mapping[str, Any]) -> Priority:
     >>> p = priority_of(load_config().queue, {"outcome": "limit", "basis": "doubt", "score": 0.6,
     ...     "reasons": [{"feature": "stranger_contacts", "value": 40}]})
     >>> round(p.harm, 3), round(p.uncertainty, 2), p.why[0]
-    (0.338, 0.96, 'The chance of abuse is put at 60 %: both answers are possible.')
+    (0.241, 0.96, 'The chance of abuse is put at 60 %: both answers are possible.')
     """
     outcome = str(decision["outcome"])
     chance = chance_of_abuse(settings, str(decision.get("basis", "")), decision.get("score"))
@@ -184,7 +184,7 @@ def sampled(case_id: int, share: float) -> bool:
     """Whether a case is in a sample of this share.
 
     >>> sum(sampled(k, 0.05) for k in range(10_000))
-    500
+    485
     """
     digest = hashlib.sha256(b"blind\0%d" % case_id).digest()
     return int.from_bytes(digest[:8]) < share * 2**64
@@ -201,8 +201,9 @@ class Agreement(NamedTuple):
 def agreement(pairs: list[tuple[str, str]]) -> Agreement:
     """Return the agreement of pairs of verdicts beyond chance (Cohen 1960).
 
-    >>> agreement([("abusive", "abusive"), ("benign", "benign"), ("benign", "abusive")])
-    Agreement(pairs=3, equal=0.6666666666666666, kappa=0.3999999999999999)
+    >>> found = agreement([("abusive", "abusive"), ("benign", "benign"), ("benign", "abusive")])
+    >>> found.pairs, round(found.kappa, 2)
+    (3, 0.4)
     """
     if not pairs:
         return Agreement(0, None, None)
