@@ -37,8 +37,8 @@ help: ## list the targets (this text)
 	@echo "Options: PYTHON=/path/to/python3.11 (to make .venv with), WORKERS=2 (of the tests),"
 	@echo "TESTS=tests/integration (only these, of make test)."
 
-# The console's scripts, styles and fonts: built by Node from a wheel, only where a source changed.
-assets: $(CORE_READY)
+# Built by Node from a wheel: nobody has to install one.
+assets: $(CORE_READY) ## the scripts, styles and fonts of the console, where a source changed
 	@$(BIN)/python frontend/build.py
 
 demo: assets ## a simulated day of campaigns and benign personas: run, evaluate, explain
