@@ -246,9 +246,11 @@ def serve(
     url = console_url or f"http://localhost:{port}"
     pages: Callable[[App], App] = _api_alone
     tasks: list[Background] = []
+    shown = ""
     if with_console:
         from wavebreak.console import holder_pages, startup
 
+        shown = "served" if home.name == DEMO_HOME or startup.people() else "empty"
         options_ = startup.options(url, second_factor, oidc, trusted_proxies)
         pages, tasks = startup.start(options_, secret, policy, chosen)
         tasks += holder_pages.open_holder_pages(context, policy)
@@ -295,7 +297,7 @@ def serve(
     serving(
         service,
         allow_all if no_keys else context.key_ring.authorize,
-        ready=partial(_show_addresses, settings, with_console, console_url),
+        ready=partial(_show_addresses, settings, shown, console_url),
         pages=pages,
         middleware=bootstrap.request_middleware(service, context, options),
     )
@@ -428,17 +430,18 @@ def _console_wanted(asked: bool | None) -> bool:
     return installed if asked is None else asked
 
 
-def _show_addresses(settings: Settings, console: bool, url: str, port: int) -> None:
-    """Print the service's URLs."""
+def _show_addresses(settings: Settings, console: str, url: str, port: int) -> None:
+    """Print the service's URLs; `console` is "", "served", or "empty" where nobody can sign in."""
     at = f"http://{settings.host}:{port}"
     out.print(f"wavebreak serves [bold]{at}[/] from {settings.home}")
     steps = [f"events:  POST {at}/v1/events", f"API:     {at}/api/docs", "stop:    Ctrl-C"]
     if console:
-        steps.insert(0, f"console: {url or f'http://localhost:{port}'}/console/")
-        from wavebreak.console.startup import people
+        from wavebreak.console.startup import use_port
 
-        if settings.home.name != DEMO_HOME and not people():
-            steps.insert(1, f"sign in: wavebreak user create {settings.home} NAME --role lead")
+        use_port(url, port)
+        steps.insert(0, f"console: {url or f'http://localhost:{port}'}/console/")
+    if console == "empty":
+        steps.insert(1, f"sign in: wavebreak user create {settings.home} NAME --role lead")
     print_next_steps(steps)
 
 

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
+from django.conf import settings
 from django.urls import clear_url_caches
 
 from wavebreak.console import case_store
@@ -60,6 +61,12 @@ def open_cases(directory: Path, seal_key: Path | None, secret: bytes, local: Pat
     case_store.configure(
         case_store.CaseStore(directory, load_or_create_signer(seal_key), secret, local)
     )
+
+
+def use_port(url: str, port: int) -> None:
+    """Let links name the port that is listened on, where no public address was given."""
+    if not url:
+        settings.CONSOLE_URL = f"http://localhost:{port}"
 
 
 def people() -> int:
