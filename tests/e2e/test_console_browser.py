@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from support.chromium import chromium
 from support.service_harness import abuser
 from support.service_process import Server
+from support.webhook_receiver import Receiver, listening
 
 ROOT = Path(__file__).resolve().parents[2]
 AXE = ROOT / "frontend" / "build-test" / "axe.min.js"
@@ -58,11 +60,20 @@ def server(home: Path) -> Iterator[Server]:
     now = time.time_ns() // 1_000_000 - DAY_MS
     lines = [e for k in range(12) for e in abuser(account=f"spam-{k}", ts=now + 60_000 * k)]
     events.write_text("\n".join(map(json.dumps, lines)))
-    running = Server(home, ("--enforce", "--console", "--backfill", str(events))).start()
+    options = ("--enforce", "--console", "--private-webhooks", "--backfill", str(events))
+    running = Server(home, options).start()
     try:
         yield running
     finally:
         running.stop()
+
+
+@pytest.fixture(scope="module")
+def platform(server: Server) -> Iterator[Receiver]:
+    """The platform's webhook, which would carry codes to account holders."""
+    with listening(Receiver()) as receiver:
+        receiver.known_to(server)
+        yield receiver
 
 
 @pytest.fixture(scope="module")
@@ -240,6 +251,75 @@ def test_account_shows_timeline_measures_and_neighbours(person: Person) -> None:
     page.get_by_role("rowheader", name="network", exact=True).wait_for()
     assert page.get_by_text("first contacts in 1 h").first.is_visible()
     person.shoot("account")
+
+
+HEBREW = "כתבתי לכל מוזמני החתונה. כולם מכירים אותי."
+
+
+def test_holder_appeals_in_hebrew_and_sees_it_reversed(
+    browser: Browser, server: Server, platform: Receiver, person: Person
+) -> None:
+    person.sign_in("analyst")
+    wait_for_cases(person)
+    notice = newest_notice(server, "spam-7")
+    holder = Person(browser, server, viewport={"width": 360, "height": 780}, locale="he-IL")
+    page = holder.page
+    page.goto(f"{notice}?lang=he")
+    assert page.locator("html").get_attribute("dir") == "rtl"
+    holder.shoot("notice-he")
+    page.locator("a[href*='/appeal/']").first.click()
+    page.fill("#statement", HEBREW)
+    page.locator("form button[type=submit]").click()
+    page.fill("#code", code_sent(platform))
+    page.locator("form button[type=submit]").first.click()
+    page.wait_for_load_state()
+    holder.shoot("appeal-he")
+    person.open("/console/appeals")
+    person.page.locator("tr[data-row] a").first.click()
+    assert HEBREW in person.page.locator("main").inner_text()
+    person.shoot("appeal")
+    person.page.locator("[name=result][value=reversed]").check()
+    person.page.fill("#reason", "אלה אורחי החתונה שלכם. טעינו.")
+    person.page.get_by_role("button", name="Answer", exact=True).click()
+    person.page.wait_for_load_state()
+    page.reload()
+    assert "טעינו" in page.locator("main").inner_text()
+    page.goto(f"{notice}?lang=he")
+    assert "טעינו" in page.locator("main").inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    holder.shoot("notice-corrected-he")
+    assert holder.complaints == []
+    holder.context.close()
+
+
+def newest_notice(server: Server, account: str) -> str:
+    """Return the address of the notice of an account's newest decision, as the API gives it."""
+    decision = _read(server, f"/v1/accounts/{account}")["decisions"][0]["decision"]["id"]
+    return str(_read(server, f"/v1/decisions/{decision}/statement")["url"])
+
+
+def _read(server: Server, path: str) -> Any:
+    """Read from the API with the key that the server printed at its first start."""
+    key = re.search(
+        r"wb_[0-9a-f]{8}_[0-9a-f]{64}", (server.home.parent / f"{server.home.name}.out").read_text()
+    )
+    assert key
+    asked = urllib.request.Request(
+        f"http://127.0.0.1:{server.port}{path}", headers={"authorization": f"Bearer {key[0]}"}
+    )
+    with urllib.request.urlopen(asked, timeout=30) as answer:
+        return json.load(answer)
+
+
+def code_sent(platform: Receiver) -> str:
+    """Wait for the message with an appeal's code; return the code."""
+    for _ in range(100):
+        for _headers, body in platform.requests:
+            message = json.loads(body)
+            if message["type"] == "appeal.code":
+                return str(message["data"]["code"])
+        time.sleep(0.2)
+    raise AssertionError("no code was sent")
 
 
 PAGES: dict[str, tuple[str, ...]] = {
