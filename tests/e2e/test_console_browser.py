@@ -322,6 +322,63 @@ def code_sent(platform: Receiver) -> str:
     raise AssertionError("no code was sent")
 
 
+def test_rule_is_changed_by_two_people_and_rolled_back(
+    browser: Browser, server: Server, person: Person
+) -> None:
+    owner = person.sign_in("policy-owner").open("/console/policy/rules/daily_allowance")
+    owner.get_by_role("button", name="Change in a new draft").click()
+    owner.fill("dialog[open] [name=reason]", "sixty strangers are too many")
+    with owner.expect_navigation():
+        owner.get_by_role("button", name="Start the draft").click()
+    owner.locator(".cm-line", has_text="new_chats_1d = 60").click()
+    owner.keyboard.press("End")
+    owner.keyboard.press("Backspace")
+    owner.keyboard.press("Backspace")
+    owner.keyboard.type("40")
+    person.shoot("policy-edit")
+    with owner.expect_navigation():
+        owner.get_by_role("button", name="Save and check").click()
+    version = owner.url.split("?")[0].removesuffix("/edit")
+    owner.goto(version)
+    with owner.expect_navigation():
+        owner.get_by_role("button", name=re.compile("^Replay")).click()
+    second = Person(browser, server).sign_in("lead")
+    page = second.page
+    approve = page.get_by_role("button", name="Approve…")
+    reload_until(page, version, approve)
+    second.shoot("policy-version")
+    act_with_reason(page, approve, "Approve", "as discussed on Monday")
+    act_with_reason(page, page.get_by_role("button", name="Go live…"), "Go live now", "agreed")
+    page.goto(f"{second.at}/console/policy/rules/daily_allowance")
+    assert "40" in page.locator("main").inner_text()
+    page.goto(f"{second.at}/console/policy/versions")
+    second.shoot("policy-versions")
+    back = page.get_by_role("button", name="Roll back", exact=True)
+    act_with_reason(page, back, "Roll back now", "it slowed a school")
+    page.goto(f"{second.at}/console/policy")
+    assert "shipped-" in page.locator(".page-head").inner_text()
+    assert second.complaints == []
+    second.context.close()
+
+
+def reload_until(page: Page, address: str, shown: Any) -> None:
+    """Open a page again until something is on it."""
+    for _ in range(240):
+        page.goto(address)
+        if shown.count():
+            return
+        time.sleep(0.5)
+    raise AssertionError(page.locator("main").inner_text())
+
+
+def act_with_reason(page: Page, opener: Any, button: str, reason: str) -> None:
+    """Open a dialog, give a reason, and send it."""
+    opener.click()
+    page.fill("dialog[open] [name=reason]", reason)
+    with page.expect_navigation(timeout=120_000):
+        page.locator("dialog[open]").get_by_role("button", name=button, exact=True).click()
+
+
 PAGES: dict[str, tuple[str, ...]] = {
     "": ("/console/user/login/", "/help/he", "/help/en", "/business/he", "/business/en"),
     "lead": (
