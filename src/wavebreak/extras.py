@@ -13,10 +13,14 @@ from typing import Any
 from wavebreak.errors import MissingExtraError
 
 EXTRAS: Mapping[str, str] = {
+    "allauth": "console",
+    "argon2": "console",
+    "babel": "console",
     "bagit": "cases",
     "bs4": "claims",
     "cmaes": "train",
     "dateparser": "claims",
+    "django_htmx": "console",
     "lightgbm": "train",
     "lxml": "claims",
     "matplotlib": "charts",
@@ -32,6 +36,7 @@ EXTRAS: Mapping[str, str] = {
     "sklearn": "train",
     "typst": "cases",
     "warcio": "claims",
+    "whitenoise": "console",
 }
 """The extra that installs each optional package, by the name that is imported."""
 

@@ -20,6 +20,7 @@ PROJECT = tomllib.loads(
     (Path(__file__).resolve().parents[2] / "pyproject.toml").read_text(encoding="utf-8")
 )["project"]
 DISTRIBUTIONS = {
+    "allauth": "django-allauth", "argon2": "argon2-cffi", "django_htmx": "django-htmx",
     "bs4": "beautifulsoup4", "nats": "nats-py", "sklearn": "scikit-learn",
     "opentelemetry.exporter": "opentelemetry-exporter-otlp-proto-http",
     "opentelemetry.sdk": "opentelemetry-sdk",

@@ -10,14 +10,14 @@ import io
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from babel.messages import Catalog
-from babel.messages.extract import extract
-from babel.messages.pofile import read_po, write_po
-
+from wavebreak.extras import Optional
 from wavebreak.notices.languages import CATALOGS, DOMAIN
 from wavebreak.notices.rule_texts import load_rule_texts
 
+_messages, _extract = Optional("babel.messages"), Optional("babel.messages.extract")
+_files = Optional("babel.messages.pofile")
 PACKAGE = Path(__file__).resolve().parent
 _KEYWORDS = {
     "_": None,
@@ -31,30 +31,30 @@ _OWN = {"languages.py", "catalog.py"}
 """Sources whose texts are examples."""
 
 
-def extract_catalog() -> Catalog:
+def extract_catalog() -> Any:
     """Return every text that a notice may use: of the code, and of the rules' texts.
 
     >>> len(extract_catalog()) > 100
     True
     """
-    found = Catalog(domain=DOMAIN, fuzzy=False)
+    found = _messages.Catalog(domain=DOMAIN, fuzzy=False)
     for path in sorted(PACKAGE.glob("*.py")):
         if path.name not in _OWN:
             with path.open("rb") as source:
-                for _, message, _, context in extract("python", source, _KEYWORDS):
+                for _, message, _, context in _extract.extract("python", source, _KEYWORDS):
                     found.add(message, context=context)
     for text in load_rule_texts().messages():
         found.add(text)
     return found
 
 
-def read_catalog(language: str) -> Catalog:
+def read_catalog(language: str) -> Any:
     """Read the translations of one language."""
     with (CATALOGS / language / "LC_MESSAGES" / f"{DOMAIN}.po").open("rb") as file:
-        return read_po(file, locale=language, domain=DOMAIN)
+        return _files.read_po(file, locale=language, domain=DOMAIN)
 
 
-def _is_translated(catalog: Catalog, text: Sequence[str], context: str | None) -> bool:
+def _is_translated(catalog: Any, text: Sequence[str], context: str | None) -> bool:
     message = catalog.get(text if isinstance(text, str) else text[0], context)
     if message is None or message.fuzzy:
         return False
@@ -80,10 +80,10 @@ def update_translation(language: str, directory: Path = CATALOGS) -> Path:
     """
     path = directory / language / "LC_MESSAGES" / f"{DOMAIN}.po"
     path.parent.mkdir(parents=True, exist_ok=True)
-    known: Catalog | None = None
+    known: Any = None
     if path.exists():
         with path.open("rb") as file:
-            known = read_po(file, locale=language, domain=DOMAIN)
+            known = _files.read_po(file, locale=language, domain=DOMAIN)
     written = _empty(language)
     for message in extract_catalog():
         if message.id:
@@ -95,9 +95,9 @@ def update_translation(language: str, directory: Path = CATALOGS) -> Path:
     return path
 
 
-def _empty(language: str) -> Catalog:
+def _empty(language: str) -> Any:
     """A catalog whose header has fixed dates: the same texts give the same file."""
-    return Catalog(
+    return _messages.Catalog(
         locale=language,
         domain=DOMAIN,
         header_comment=f"# Wavebreak: notices and help pages, language {language}.",
@@ -112,9 +112,9 @@ def _empty(language: str) -> Catalog:
     )
 
 
-def _encode(catalog: Catalog) -> bytes:
+def _encode(catalog: Any) -> bytes:
     """Encode a catalog, without the line that names the version of its writer."""
     written = io.BytesIO()
-    write_po(written, catalog, width=100, sort_output=True, no_location=True)
+    _files.write_po(written, catalog, width=100, sort_output=True, no_location=True)
     lines = written.getvalue().splitlines(keepends=True)
     return b"".join(line for line in lines if not line.startswith(b'"Generated-By'))

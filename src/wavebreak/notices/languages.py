@@ -15,12 +15,12 @@ from gettext import GNUTranslations, NullTranslations
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from babel import Locale
-from babel.dates import format_date, format_time, get_timezone_name
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
-from babel.numbers import format_decimal
-from babel.units import format_unit
+from wavebreak.extras import Optional
+
+_babel, _dates, _numbers, _units = (
+    Optional(f"babel{name}") for name in ("", ".dates", ".numbers", ".units")
+)
+_sources, _catalogs = Optional("babel.messages.pofile"), Optional("babel.messages.mofile")
 
 CATALOGS = Path(__file__).resolve().parent / "locale"
 DOMAIN = "notices"
@@ -68,9 +68,9 @@ class Language:
     """
 
     def __init__(self, code: str, translations: NullTranslations) -> None:
-        locale = Locale.parse(_FORMATS.get(code, code))
+        locale = _babel.Locale.parse(_FORMATS.get(code, code))
         self.code = code
-        self.name = str(Locale.parse(code).get_display_name(code))
+        self.name = str(_babel.Locale.parse(code).get_display_name(code))
         self.direction = str(locale.text_direction)
         self._locale = locale
         self._translations = translations
@@ -125,7 +125,7 @@ class Language:
         >>> get_language("he").format_number(1200)
         '1,200'
         """
-        return str(format_decimal(value, locale=self._locale))
+        return str(_numbers.format_decimal(value, locale=self._locale))
 
     def format_instant(self, ms: int, zone: str = "UTC") -> str:
         """Format an instant with its time zone.
@@ -148,10 +148,10 @@ class Language:
         named = (
             "UTC"
             if at.utcoffset() == at.dst() and info.key in ("UTC", "Etc/UTC")
-            else str(get_timezone_name(at, "long", locale=self._locale))
+            else str(_dates.get_timezone_name(at, "long", locale=self._locale))
         )
-        day = format_date(at, "long", locale=self._locale)
-        return f"{day}, {format_time(at, 'HH:mm', locale=self._locale)} {named}"
+        day = _dates.format_date(at, "long", locale=self._locale)
+        return f"{day}, {_dates.format_time(at, 'HH:mm', locale=self._locale)} {named}"
 
     def format_day(self, ms: int) -> str:
         """Format the day (UTC) of an instant.
@@ -160,7 +160,7 @@ class Language:
         '7 December 2019'
         """
         at = datetime.fromtimestamp(ms / 1000, UTC)
-        return str(format_date(at, "long", locale=self._locale))
+        return str(_dates.format_date(at, "long", locale=self._locale))
 
     def format_duration(self, ms: int) -> str:
         """Format a duration in its largest unit that divides it, with the right plural or dual.
@@ -171,7 +171,7 @@ class Language:
         'יומיים'
         """
         unit, size = next(((u, s) for u, s in _UNITS_MS if ms and ms % s == 0), _UNITS_MS[-1])
-        return str(format_unit(round(ms / size), f"duration-{unit}", locale=self._locale))
+        return str(_units.format_unit(round(ms / size), f"duration-{unit}", locale=self._locale))
 
 
 @cache
@@ -188,7 +188,7 @@ def get_language(code: str) -> Language:
         return Language(SOURCE_LANGUAGE, NullTranslations())
     compiled = io.BytesIO()
     with path.open("rb") as file:
-        write_mo(compiled, read_po(file, locale=code, domain=DOMAIN))
+        _catalogs.write_mo(compiled, _sources.read_po(file, locale=code, domain=DOMAIN))
     compiled.seek(0)
     return Language(code, GNUTranslations(compiled))
 

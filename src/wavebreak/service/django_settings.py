@@ -11,7 +11,9 @@ import django
 import django.conf
 
 CONSOLE = Path(__file__).resolve().parents[1] / "console"
-CONSOLE_PACKAGES = ("allauth", "argon2", "django_htmx", "fido2", "qrcode", "whitenoise")
+CONSOLE_PACKAGES = (
+    "allauth", "argon2", "babel", "django_htmx", "fido2", "qrcode", "whitenoise",
+)  # fmt: skip
 API_MIDDLEWARE = ("wavebreak.service.api.routes.method_not_allowed",)
 CONSOLE_MIDDLEWARE = (
     "wavebreak.console.middleware.SecurityMiddleware",
@@ -31,7 +33,10 @@ MINUTE_S = 60
 
 def console_installed() -> bool:
     """Whether the packages of the extra `console` are installed."""
-    return all(find_spec(package) is not None for package in CONSOLE_PACKAGES)
+    try:
+        return all(find_spec(package) is not None for package in CONSOLE_PACKAGES)
+    except ModuleNotFoundError:
+        return False
 
 
 def set_up() -> None:
