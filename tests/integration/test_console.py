@@ -343,3 +343,19 @@ async def test_csv_cells_are_no_formulas(console: RunningConsole) -> None:
     text = (await person.get("/console/queue?format=csv")).text
     assert "'=cmd|calc" in text
     assert "\n=cmd" not in text
+
+
+@visits
+async def test_report_runs_nothing_and_no_other_file_is_read(
+    console: RunningConsole, tmp_path: Path
+) -> None:
+    kept = tmp_path / "reports" / "2026-01"
+    kept.mkdir(parents=True)
+    (kept / "report.html").write_text("<style>p{}</style><p>1</p>", "utf-8")
+    person = await console.person("auditor")
+    answer = await person.get("/console/reports/2026-01/report.html")
+    policy = answer.headers["content-security-policy"]
+    assert "sandbox; default-src 'none'; style-src 'sha256-" in policy
+    for path in ("2026-01/../../wavebreak.sqlite3", "2026-13/report.html", "2026-01/dsa/../x.csv"):
+        refused = await person.get(f"/console/reports/{path.replace('..', '%2e%2e')}")
+        assert refused.status_code == 404, path

@@ -6,6 +6,7 @@ Nothing here decides or delivers anything: a decision comes in as it was stored,
 from wavebreak.notices.dsa import build_record, record_problems
 from wavebreak.notices.help import HelpPage, business_page, help_page
 from wavebreak.notices.languages import LANGUAGES, Language, get_language, negotiate
+from wavebreak.notices.notification import ContactWarning, contact_warning, is_due, notice_time
 from wavebreak.notices.page import Link, Section
 from wavebreak.notices.platform import Platform, load_platform
 from wavebreak.notices.statement import (
@@ -18,7 +19,6 @@ from wavebreak.notices.statement import (
     build_statement,
     with_corrections,
 )
-from wavebreak.notices.timing import ContactWarning, contact_warning, is_due, notice_time
 
 __all__ = [
     "LANGUAGES",

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-import re
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,6 +24,7 @@ from wavebreak.console.pages import (
     number_of,
     page,
     reason_of,
+    sandboxed,
     say,
     show,
     warn,
@@ -522,23 +520,6 @@ def card(request: HttpRequest, name: str) -> HttpResponse:
     if path is None or not path.is_file():
         raise ApiError(404, "there is no such card", fix="see the list of models")
     return sandboxed(path.read_text("utf-8"))
-
-
-def sandboxed(text: str) -> HttpResponse:
-    """Return a page of ours that has inline styles: they alone are allowed, by their digests."""
-    styles = re.findall(r"<style[^>]*>(.*?)</style>", text, re.DOTALL)
-    styles += re.findall(r'\sstyle="([^"]*)"', text)
-    digests = {
-        base64.b64encode(hashlib.sha256(style.encode()).digest()).decode() for style in styles
-    }
-    sources = " ".join(f"'sha256-{digest}'" for digest in sorted(digests)) or "'none'"
-    hashes = " 'unsafe-hashes'" if re.search(r'\sstyle="', text) else ""
-    response = HttpResponse(text, content_type="text/html; charset=utf-8")
-    response["Content-Security-Policy"] = (
-        f"sandbox; default-src 'none'; style-src {sources}{hashes}; img-src data:; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
-    )
-    return response
 
 
 # Calibration

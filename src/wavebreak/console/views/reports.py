@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
@@ -14,7 +11,7 @@ from django.shortcuts import redirect
 
 from wavebreak.console import help_answers, review_queue
 from wavebreak.console.models import Review
-from wavebreak.console.pages import Console, console_of, page, reason_of, say, show
+from wavebreak.console.pages import Console, console_of, page, reason_of, sandboxed, say, show
 from wavebreak.console.report_files import ReportFiles, reports_of
 from wavebreak.notices.platform import load_platform
 from wavebreak.service.app_context import write_audit_entry
@@ -90,24 +87,9 @@ def recount(request: HttpRequest, month: str) -> HttpResponse:
 def report_file(request: HttpRequest, month: str, name: str) -> HttpResponse:
     """Return a file of a report; its page has a content policy of its own, which runs nothing."""
     path, media = _files(console_of(request)).file(month, name)
-    content = path.read_bytes()
-    response = HttpResponse(content, content_type=media)
     if media.startswith("text/html"):
-        response["Content-Security-Policy"] = _page_policy(content.decode("utf-8"))
-    else:
-        kept = f"transparency-{month}-{path.name}"
-        response["Content-Disposition"] = f'attachment; filename="{kept}"'
+        return sandboxed(path.read_text("utf-8"))
+    response = HttpResponse(path.read_bytes(), content_type=media)
+    kept = f"transparency-{month}-{path.name}"
+    response["Content-Disposition"] = f'attachment; filename="{kept}"'
     return response
-
-
-def _page_policy(text: str) -> str:
-    """Return the policy of a report's page, which allows its own inline style and nothing else."""
-    styles = re.findall(r"<style>(.*?)</style>", text, re.DOTALL)
-    digests = (
-        base64.b64encode(hashlib.sha256(style.encode()).digest()).decode() for style in styles
-    )
-    allowed = " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"
-    return (
-        f"default-src 'none'; style-src {allowed}; img-src data:; base-uri 'none'; "
-        "frame-ancestors 'none'; form-action 'none'"
-    )
