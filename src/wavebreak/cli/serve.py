@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -202,10 +203,7 @@ def serve(
 ) -> None:
     """Serve decisions over HTTP, and the console; every acknowledged event is durable."""
     with_console = _console_wanted(console)
-    approved = _approved_policy(home, calibrate_after, enforce=enforce)
-    if approved:
-        policy, enforce = approved, True
-    base, policy = policy, _live_policy(home, policy, approved)
+    chosen = _choose_policy(home, policy, calibrate_after, enforce=enforce)
     settings = Settings(
         home,
         database_url,
@@ -213,94 +211,194 @@ def serve(
         port,
         decoders=decoders,
         workers=shards,
-        enforce=enforce,
+        enforce=chosen.enforce,
         accept_loss=accept_loss,
         snapshot_s=snapshot_seconds,
     )
     sources = brokers.configured_sources(nats, redis, stream, durable, group)
     _prepare(settings)
-    chosen, loaded, secret = (
-        rules.load_policy(policy),
-        model.load_selected(model_dir),
-        load_key(key),
-    )
-    carried = coverage.load(profile_file) if profile_file else None
-    if carried is None:
-        err.print("[yellow]no --profile:[/] assuming that the stream has every event and field")
-    pseudonymizer = Pseudonymizer(secret, ip_database)
+    deciding = rules.load_policy(chosen.directory)
+    loaded, secret = model.load_selected(model_dir), load_key(key)
     options = bootstrap.ServeOptions(
-        traces,
-        private_webhooks,
-        sources,
-        Path(model_dir or SHIPPED) if loaded else None,
+        traces, private_webhooks, sources, Path(model_dir or SHIPPED) if loaded else None
     )
-    context = bootstrap.create_context(chosen, policy, secret, options)
-    calibration: list[schedule.CalibrationSchedule] = []
-    if calibrate_after and not approved:
-        given = {"--policy": policy, "--model": model_dir, "--profile": profile_file}
-        given |= {"--database": database_url or None}
-        command = _calibrate_command(home, given)
-        calibration.append(
-            schedule.CalibrationSchedule(home, rules.duration_seconds(calibrate_after), command)
-        )
-    url = console_url or f"http://localhost:{port}"
-    pages: Callable[[App], App] = _api_alone
-    tasks: list[Background] = []
-    shown = ""
+    parts = _Parts(
+        settings,
+        _load_profile(profile_file),
+        lateness,
+        loaded,
+        Pseudonymizer(secret, ip_database),
+        bootstrap.create_context(deciding, chosen.directory, secret, options),
+    )
+    named = {"--model": model_dir, "--profile": profile_file, "--database": database_url or None}
+    pages = _Pages()
     if with_console:
-        from wavebreak.console import holder_pages, startup
-
-        shown = "served" if home.name == DEMO_HOME or startup.people() else "empty"
-        options_ = startup.options(url, second_factor, oidc, trusted_proxies)
-        pages, tasks = startup.start(options_, secret, policy, chosen)
-        tasks += holder_pages.open_holder_pages(context, policy)
-        startup.open_cases(cases or home / "cases", ledger_key, secret, policy)
+        asked = _ConsoleOptions(console_url, second_factor, oidc, trusted_proxies, cases)
+        pages = _open_console(parts, chosen, asked, secret, ledger_key)
     else:
         django_settings.without_console()
-
-    def make_engine(of: rules.Policy) -> engine.Engine:
-        return engine.Engine(
-            of, carried, enforce=enforce, workers=shards, lateness_s=lateness, model=loaded
-        )
-
-    def make_responder(of: rules.Policy, directory: Path | None) -> decide.DecideResponder:
-        terms = decide.load_decide_policy(directory)
-        return decide.DecideResponder(of, terms, pseudonymizer, context.quota_extension)
-
-    def switched(directory: Path | None) -> None:
-        context.quota_config = decide.load_quota_config(directory)
-        context.holder_notices = HolderNotices.load(rules.load_policy(directory), directory)
-
     service = Service(
         settings,
-        partial(make_engine, chosen),
-        pseudonymizer,
+        partial(parts.engine, deciding),
+        parts.pseudonymizer,
         lateness_s=lateness,
-        responder=make_responder(chosen, policy),
+        responder=parts.responder(deciding, chosen.directory),
         clock=_now_ms,
         report=err.print,
         progress=_recovery_progress(),
         ledger_store=_ledger_store(home, ledger_key),
         background=[
-            *bootstrap.background_tasks(context, options),
+            *bootstrap.background_tasks(parts.context, options),
             *[_demo_traffic] * demo,
             *_backfill_of(backfill),
-            *calibration,
-            *tasks,
+            *_calibration_of(home, calibrate_after, chosen, named),
+            *pages.tasks,
         ],
     )
-    how = {"--model": model_dir, "--profile": profile_file, "--database": database_url or None}
-    replayed = [*_options(how), "--lateness", str(lateness), "--enforce" if enforce else "--shadow"]
-    service.switch = policy_switch.PolicySwitch(
-        home, base, make_engine, make_responder, switched, tuple(replayed)
-    )
+    service.switch = _policy_switch(parts, chosen, named)
     serving(
         service,
-        allow_all if no_keys else context.key_ring.authorize,
-        ready=partial(_show_addresses, settings, shown, console_url),
-        pages=pages,
-        middleware=bootstrap.request_middleware(service, context, options),
+        allow_all if no_keys else parts.context.key_ring.authorize,
+        ready=partial(_show_addresses, settings, pages.shown, console_url),
+        pages=pages.wrap,
+        middleware=bootstrap.request_middleware(service, parts.context, options),
     )
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """Which policy a start decides by.
+
+    `base` is the directory that `serve` was started with, `directory` that of the policy that
+    decides: another one where a version went live, or where a calibration was approved.
+    """
+
+    base: Path | None
+    directory: Path | None
+    enforce: bool
+    calibrated: bool
+
+
+def _choose_policy(
+    home: Path, policy: Path | None, calibrate_after: str, *, enforce: bool
+) -> _Chosen:
+    """Choose the policy: the one that went live last, an approved calibration, or the given one."""
+    approved = _approved_policy(home, calibrate_after, enforce=enforce)
+    base = approved or policy
+    directory = _live_policy(home, base, approved)
+    return _Chosen(
+        base,
+        directory,
+        enforce or approved is not None,
+        approved is not None,
+    )
+
+
+def _load_profile(file: Path | None) -> coverage.Profile | None:
+    if file is None:
+        err.print("[yellow]no --profile:[/] assuming that the stream has every event and field")
+        return None
+    return coverage.load(file)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What the engines of a service, and its answers to `decide`, are made of."""
+
+    settings: Settings
+    profile: coverage.Profile | None
+    lateness: int
+    model: model.Model | None
+    pseudonymizer: Pseudonymizer
+    context: app_context.AppContext
+
+    def engine(self, policy: rules.Policy) -> engine.Engine:
+        """Return an engine of a policy, without state."""
+        return engine.Engine(
+            policy,
+            self.profile,
+            enforce=self.settings.enforce,
+            workers=self.settings.workers,
+            lateness_s=self.lateness,
+            model=self.model,
+        )
+
+    def responder(self, policy: rules.Policy, directory: Path | None) -> decide.DecideResponder:
+        """Return what answers `decide` under a policy of a directory."""
+        terms = decide.load_decide_policy(directory)
+        return decide.DecideResponder(
+            policy, terms, self.pseudonymizer, self.context.quota_extension
+        )
+
+    def switched(self, directory: Path | None) -> None:
+        """Take the sheets of the policy that decides from now on."""
+        self.context.quota_config = decide.load_quota_config(directory)
+        self.context.holder_notices = HolderNotices.load(rules.load_policy(directory), directory)
+
+
+def _policy_switch(
+    parts: _Parts, chosen: _Chosen, named: Mapping[str, object]
+) -> policy_switch.PolicySwitch:
+    """Return what switches the service to another policy; `named` are options of `serve`."""
+    mode = "--enforce" if chosen.enforce else "--shadow"
+    return policy_switch.PolicySwitch(
+        parts.settings.home,
+        chosen.base,
+        parts.engine,
+        parts.responder,
+        parts.switched,
+        (*_options(named), "--lateness", str(parts.lateness), mode),
+    )
+
+
+def _calibration_of(
+    home: Path, calibrate_after: str, chosen: _Chosen, named: Mapping[str, object]
+) -> list[Background]:
+    """Return the task that has a calibration proposed; none without --calibrate-after."""
+    if not calibrate_after or chosen.calibrated:
+        return []
+    command = _calibrate_command(home, {"--policy": chosen.directory, **named})
+    return [schedule.CalibrationSchedule(home, rules.duration_seconds(calibrate_after), command)]
+
+
+@dataclass(frozen=True)
+class _ConsoleOptions:
+    """Options of `serve` that the console alone reads."""
+
+    url: str
+    second_factor: bool | None
+    oidc: Path | None
+    trusted_proxies: int
+    cases: Path | None
+
+
+def _api_alone(api: App) -> App:
+    return api
+
+
+@dataclass(frozen=True)
+class _Pages:
+    """The pages of a service: what wraps the API's app, background tasks, and what is printed."""
+
+    wrap: Callable[[App], App] = _api_alone
+    tasks: Sequence[Background] = ()
+    shown: str = ""
+
+
+def _open_console(
+    parts: _Parts, chosen: _Chosen, asked: _ConsoleOptions, secret: bytes, seal_key: Path | None
+) -> _Pages:
+    """Configure the console, its pages for account holders, and the directory of cases."""
+    from wavebreak.console import holder_pages, startup
+
+    home, port = parts.settings.home, parts.settings.port
+    shown = "served" if home.name == DEMO_HOME or startup.people() else "empty"
+    url = asked.url or f"http://localhost:{port}"
+    options = startup.options(url, asked.second_factor, asked.oidc, asked.trusted_proxies)
+    wrap, tasks = startup.start(options, secret, chosen.directory)
+    tasks += holder_pages.open_holder_pages(parts.context, chosen.directory)
+    startup.open_cases(asked.cases or home / "cases", seal_key, secret, chosen.directory)
+    return _Pages(wrap, tasks, shown)
 
 
 def _backfill_of(path: Path | None) -> list[Background]:
@@ -412,10 +510,6 @@ def _prepare(settings: Settings) -> None:
     # The first body must not wait for a compiler.
     err.print("starting (up to two minutes more when the engine is not compiled yet)")
     engine.warm()
-
-
-def _api_alone(api: App) -> App:
-    return api
 
 
 def _console_wanted(asked: bool | None) -> bool:

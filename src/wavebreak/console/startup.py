@@ -19,7 +19,6 @@ from wavebreak.console.server import ConsoleOptions, ConsoleRouter, configure
 from wavebreak.console.users import create_user
 from wavebreak.errors import UsageError
 from wavebreak.ledger.checkpoints import load_or_create_signer
-from wavebreak.rules import Policy
 from wavebreak.service.app_context import closing_connection, run_in_transaction
 from wavebreak.service.ingest_app import App
 from wavebreak.service.service import Background
@@ -48,7 +47,7 @@ def _provider(path: Path) -> dict[str, object]:
 
 
 def start(
-    chosen: ConsoleOptions, secret: bytes, local: Path | None, _policy: Policy
+    chosen: ConsoleOptions, secret: bytes, local: Path | None
 ) -> tuple[Callable[[App], App], list[Background]]:
     """Configure the console; return what wraps the API's app, and the background tasks."""
     configure(chosen, secret)
