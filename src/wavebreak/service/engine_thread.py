@@ -75,6 +75,7 @@ class EngineThread:
         decisions: How many decisions it has made.
         on_decided: Called with the decisions of each batch.
         between_batches: Called when nothing is queued, and after each batch.
+        monotonic: Returns seconds; the size of batches depends on it, their decisions do not.
 
     Attributes:
         broken: Why the engine has stopped; empty while it runs.
@@ -88,6 +89,7 @@ class EngineThread:
         decisions: int,
         on_decided: Callable[[DecidedBatch], None],
         between_batches: Callable[[Engine, int], None],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.engine, self.decisions = engine, decisions
         self.position = self._due = engine.fanout.position
@@ -96,6 +98,7 @@ class EngineThread:
         self.unsealed: dict[str, int] = {}
         self.sealed = 0
         self._on_decided, self._between_batches = on_decided, between_batches
+        self._monotonic = monotonic
         self._queue: SimpleQueue[LoggedBatch | EngineQuery | None] = SimpleQueue()
         self._batches: deque[LoggedBatch] = deque()
         self._queries: deque[EngineQuery] = deque()
@@ -113,7 +116,7 @@ class EngineThread:
         if isinstance(item, LoggedBatch):
             self._due = item.first + item.events.num_rows
         else:
-            self._last_query_s = time.monotonic()
+            self._last_query_s = self._monotonic()
         self._queue.put(item)
 
     def try_ask_now(self, ask: Callable[[Engine], Any]) -> Any:
@@ -132,26 +135,34 @@ class EngineThread:
         self._queue.put(None)
         self._thread.join()
 
+    def turn(self, *, wait: bool = True) -> None:
+        """Answer queries and decide a batch: one turn of the thread.
+
+        Args:
+            wait: Wait for the first item, and for more batches to decide with it.
+        """
+        self._collect(wait_s=1.0 if wait and not self._batches else 0.0)
+        while wait and (left := self._wait_s()) > 0:
+            self._collect(wait_s=left)
+        self._began = self._monotonic()
+        with self._engine:
+            self._take_turn()
+
     def _work(self) -> None:
         while not self._stopping or self._batches:
-            self._collect(wait_s=0.0 if self._batches else 1.0)
-            while (left := self._wait_s()) > 0:
-                self._collect(wait_s=left)
-            self._began = time.monotonic()
-            with self._engine:
-                self._turn()
+            self.turn()
 
     def _recently_queried(self) -> bool:
-        return time.monotonic() < self._last_query_s + QUERY_RECENT_S
+        return self._monotonic() < self._last_query_s + QUERY_RECENT_S
 
     def _wait_s(self) -> float:
         """Seconds to wait for more batches before the next turn."""
         urgent = self._stopping or self._queries or self._recently_queried()
         enough = sum(logged.events.num_rows for logged in self._batches) >= BATCH_EVENTS
         waits = self._batches and not (urgent or enough or self._batches[-1].asked)
-        return self._began + PACE_S - time.monotonic() if waits else 0.0
+        return self._began + PACE_S - self._monotonic() if waits else 0.0
 
-    def _turn(self) -> None:
+    def _take_turn(self) -> None:
         self._answer_queries()
         if self._batches and not self.broken:
             try:

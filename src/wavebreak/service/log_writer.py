@@ -154,6 +154,7 @@ class LogWriter:
         self._expired_ms = 0
         self._flushed: list[threading.Event] = []
         self._stopping = False
+        self._retry_s = _RETRY_S[0]
         self._thread = threading.Thread(target=self._work, name="wavebreak-write", daemon=True)
 
     def start(self) -> None:
@@ -182,21 +183,36 @@ class LogWriter:
         self._checkpoints.stop()
         connection.close()
 
+    @property
+    def finished(self) -> bool:
+        """Whether `stop` was called and nothing is left to write, or nothing can be written."""
+        if not self._stopping:
+            return False
+        left = self._groups or self._decided or self._pending_receipts
+        return bool(self.failing) or not left
+
+    def turn(self, *, wait: bool = True) -> None:
+        """Collect what is queued, and commit it: one turn of the thread.
+
+        Args:
+            wait: Wait for the first item, for others to share its commit with, and before the
+                next try while the database fails.
+        """
+        self._collect(wait=wait)
+        if self.failing and not self._recovered(wait=wait):
+            return
+        with suppress(Error):
+            self._write()
+        self._release()
+
     def _work(self) -> None:
-        while not self._stopping or self._groups or self._decided or self._pending_receipts:
-            self._collect()
-            if self.failing and not self._recovered():
-                if self._stopping:
-                    break
-                continue
-            with suppress(Error):
-                self._write()
-            self._release()
+        while not self.finished:
+            self.turn()
         connection.close()
 
-    def _collect(self) -> None:
-        """Collect what is queued; if nothing is, wait for the first item."""
-        urgent = self._groups or self._stopping or self.failing or self._flushed
+    def _collect(self, *, wait: bool) -> None:
+        """Collect what is queued; with `wait`, wait for the first item if nothing is."""
+        urgent = not wait or self._groups or self._stopping or self.failing or self._flushed
         try:
             self._enqueue(self._queue.get(not (urgent or self._decided or self._pending_receipts)))
             while True:
@@ -205,7 +221,7 @@ class LogWriter:
             pass
         # Decisions and receipts alone wait a moment for events to share a commit with.
         end = time.monotonic() + DECISIONS_WAIT_S
-        while not (self._groups or self._stopping or self.failing or self._flushed):
+        while wait and not (self._groups or self._stopping or self.failing or self._flushed):
             try:
                 self._enqueue(self._queue.get(timeout=max(0.0, end - time.monotonic())))
             except Empty:
@@ -323,25 +339,24 @@ class LogWriter:
         busy = BusyError("the log cannot be written", retry_after_s=self._retry_after_s)
         resolve_futures((w, busy) for w in waiting)
 
-    def _recovered(self) -> bool:
-        """Wait until the database answers again, refusing new requests; False when stopping."""
-        delay = _RETRY_S[0]
-        while not self._stopping:
-            for waiting, _ in self._groups:
-                self._refuse(waiting)
-            self._groups.clear()
-            self._release()
-            time.sleep(delay)
-            try:
-                self._resolve_doubtful_commit()
-            except Error:
-                connection.close()
-                delay = min(2 * delay, _RETRY_S[1])
-                self._collect()
-                continue
-            self.failing = ""
-            return True
-        return False
+    def _recovered(self, *, wait: bool) -> bool:
+        """Refuse new requests, and try once whether the database answers again."""
+        for waiting, _ in self._groups:
+            self._refuse(waiting)
+        self._groups.clear()
+        self._release()
+        if self._stopping:
+            return False
+        if wait:
+            time.sleep(self._retry_s)
+        try:
+            self._resolve_doubtful_commit()
+        except Error:
+            connection.close()
+            self._retry_s = min(2 * self._retry_s, _RETRY_S[1])
+            return False
+        self.failing, self._retry_s = "", _RETRY_S[0]
+        return True
 
     def _resolve_doubtful_commit(self) -> None:
         """Find out whether the failed transaction was committed, and reload positions."""

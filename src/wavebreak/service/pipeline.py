@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from wavebreak.engine import Engine
 from wavebreak.service.decoder_pool import DecoderPool, DecoderProcess
@@ -15,8 +17,16 @@ from wavebreak.service.ledger_store import LedgerStore
 from wavebreak.service.log_writer import LogWriter
 from wavebreak.service.models import AppliedPosition
 from wavebreak.service.pending_requests import DecidedBatch
-from wavebreak.service.recovery import SnapshotScheduler, recover
+from wavebreak.service.recovery import BackgroundWork, SnapshotScheduler, recover, start_thread
 from wavebreak.service.settings import Settings
+
+
+class Stages(NamedTuple):
+    """The stages behind the decoder pool, at the end of the log."""
+
+    log_writer: LogWriter
+    engine_thread: EngineThread
+    snapshots: SnapshotScheduler
 
 
 @dataclass(frozen=True)
@@ -47,32 +57,32 @@ class Pipeline:
         self.snapshots.wait()
 
 
-def start_pipeline(
+def recover_stages(
     settings: Settings,
     make_engine: Callable[[], Engine],
-    decoders: Sequence[DecoderProcess],
     ledger_store: LedgerStore,
     *,
     lateness_s: int,
     clock: Callable[[], int],
     on_stored: Callable[[int], None],
-    pause_decoding: Callable[[], bool],
     report: Callable[[str], None],
     progress: Callable[[int, int], None],
-) -> Pipeline:
-    """Recover the engine from disk, then start the stages of the flow.
+    start_work: Callable[[Callable[[], None]], BackgroundWork] = start_thread,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Stages:
+    """Recover the engine from disk, and connect the stages; none of them runs yet.
 
     Args:
         settings: The service's settings.
         make_engine: Returns an engine without state.
-        decoders: The decoder processes, one for each decoding thread.
         ledger_store: Seals what the log writer commits.
         lateness_s: Allowed lateness of events, which is part of the engine's version.
         clock: Returns milliseconds.
         on_stored: Called with the number of the newest decision that is stored and sealed.
-        pause_decoding: Whether decoding should wait for the engine.
         report: Called with messages for the operator.
         progress: Called with the position that recovery has reached and the log's end.
+        start_work: Runs the work of snapshots beside the engine.
+        monotonic: Returns seconds.
 
     Raises:
         ServiceError: The log is damaged, or a stored decision is not reproduced.
@@ -116,12 +126,57 @@ def start_pipeline(
         applied=lambda: log_writer.applied,
         position=stored.position,
         report=report,
+        start=start_work,
+        monotonic=monotonic,
     )
     engine_thread = EngineThread(
-        engine, recovered.decisions, log_writer.put_decided, snapshots.between_batches
+        engine, recovered.decisions, log_writer.put_decided, snapshots.between_batches, monotonic
     )
     for decided in unstored:
         log_writer.put_decided(decided)
+    return Stages(log_writer, engine_thread, snapshots)
+
+
+def start_pipeline(
+    settings: Settings,
+    make_engine: Callable[[], Engine],
+    decoders: Sequence[DecoderProcess],
+    ledger_store: LedgerStore,
+    *,
+    lateness_s: int,
+    clock: Callable[[], int],
+    on_stored: Callable[[int], None],
+    pause_decoding: Callable[[], bool],
+    report: Callable[[str], None],
+    progress: Callable[[int, int], None],
+) -> Pipeline:
+    """Recover the stages, then start them: the log first, requests last.
+
+    Args:
+        settings: As of `recover_stages`.
+        make_engine: As of `recover_stages`.
+        decoders: The decoder processes, one for each decoding thread.
+        ledger_store: As of `recover_stages`.
+        lateness_s: As of `recover_stages`.
+        clock: Returns milliseconds.
+        on_stored: As of `recover_stages`.
+        pause_decoding: Whether decoding should wait for the engine.
+        report: Called with messages for the operator.
+        progress: As of `recover_stages`.
+
+    Raises:
+        ServiceError: The log is damaged, or a stored decision is not reproduced.
+    """
+    log_writer, engine_thread, snapshots = recover_stages(
+        settings,
+        make_engine,
+        ledger_store,
+        lateness_s=lateness_s,
+        clock=clock,
+        on_stored=on_stored,
+        report=report,
+        progress=progress,
+    )
     log_writer.start()
     # Decisions from before the restart are stored and sealed before any request is answered.
     log_writer.flush()

@@ -26,8 +26,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from django.db import transaction
@@ -301,11 +302,31 @@ RETRY_MEMORY_S = 60.0
 """Seconds until memory for a snapshot is requested again after a failure."""
 
 
+class BackgroundWork(Protocol):
+    """Work that runs beside its caller: a thread, or the like."""
+
+    def is_alive(self) -> bool:
+        """Whether it is not finished."""
+        ...
+
+    def join(self) -> None:
+        """Wait until it is finished."""
+        ...
+
+
+def start_thread(work: Callable[[], None]) -> BackgroundWork:
+    """Run the work of snapshots in a thread."""
+    thread = threading.Thread(target=work, name="wavebreak-snapshot")
+    thread.start()
+    return thread
+
+
 class SnapshotScheduler:
     """Takes a snapshot after `seconds` or `events`, and keeps the newest `keep`.
 
     `applied` returns the position up to which decisions are stored; `report` is called with
-    messages for the operator.
+    messages for the operator. `start` runs work beside the engine, and `monotonic` returns
+    seconds.
     """
 
     def __init__(
@@ -318,12 +339,15 @@ class SnapshotScheduler:
         applied: Callable[[], int],
         position: int,
         report: Callable[[str], None] = lambda _: None,
+        start: Callable[[Callable[[], None]], BackgroundWork] = start_thread,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._start, self._monotonic = start, monotonic
         self.home, self.seconds, self.events, self.keep = home, seconds, events, keep
         self._report = report
         self._applied, self.position = applied, position
-        self._at, self._retry_at = time.monotonic(), 0.0
-        self._thread: threading.Thread | None = None
+        self._at, self._retry_at = self._monotonic(), 0.0
+        self._thread: BackgroundWork | None = None
         self._room: snapshot.CopyBuffer | None = None
 
     def between_batches(self, engine: Engine, decisions: int) -> None:
@@ -331,17 +355,17 @@ class SnapshotScheduler:
         if self._thread is not None and self._thread.is_alive():
             return
         moved = engine.fanout.position - self.position
-        late = time.monotonic() - self._at >= self.seconds
+        late = self._monotonic() - self._at >= self.seconds
         if self._room is not None:
             self.take(engine, decisions)
-        elif moved and (late or moved >= self.events) and time.monotonic() >= self._retry_at:
+        elif moved and (late or moved >= self.events) and self._monotonic() >= self._retry_at:
             self._begin(self._prepare, snapshot.copy_size(engine))
 
     def take(self, engine: Engine, decisions: int) -> None:
         """Copy the state now and write it in a thread; waits for the previous one."""
         self.wait()
         room = self._room or snapshot.CopyBuffer(snapshot.copy_size(engine))
-        self.position, self._at, self._room = engine.fanout.position, time.monotonic(), None
+        self.position, self._at, self._room = engine.fanout.position, self._monotonic(), None
         path = snapshot_path(self.home, self.position, decisions)
         self._begin(self._write, snapshot.copy_state(engine, room), path, self.position)
 
@@ -351,8 +375,7 @@ class SnapshotScheduler:
             self._thread.join()
 
     def _begin(self, work: Callable[..., None], *arguments: Any) -> None:
-        self._thread = threading.Thread(target=work, args=arguments, name="wavebreak-snapshot")
-        self._thread.start()
+        self._thread = self._start(partial(work, *arguments))
 
     def _prepare(self, size: int) -> None:
         try:
@@ -361,7 +384,7 @@ class SnapshotScheduler:
             self._report(
                 "not enough memory for a snapshot: the next start will replay more of the log"
             )
-            self._retry_at = time.monotonic() + RETRY_MEMORY_S
+            self._retry_at = self._monotonic() + RETRY_MEMORY_S
 
     def _write(self, state: snapshot.EngineState, path: Path, position: int) -> None:
         waited = 0.0
