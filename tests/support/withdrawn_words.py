@@ -99,6 +99,7 @@ _STORED = ("src/wavebreak/service/migrations/", "src/wavebreak/service/models.py
 ALLOWED["hooks?"] += (*_STORED, "src/wavebreak/service/api/admin.py", "src/wavebreak/io/jsonl.py")
 ALLOWED["standings?"] += (*_STORED, "src/wavebreak/service/log_writer.py")
 ALLOWED["standings?"] += ("src/wavebreak/rules/loader.py",)
+ALLOWED["standings?"] += ("src/wavebreak/service/database_audit.py",)
 ALLOWED["told"] += (*_STORED, "src/wavebreak/service/ledger_store.py")
 ALLOWED["desks?"] += _STORED
 ALLOWED["arena"] += ("src/wavebreak/red_team/config.py", "src/wavebreak/cli/app.py")

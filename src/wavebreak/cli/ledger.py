@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import httpx
 import msgspec
 import typer
+from rich.markup import escape
 
 from wavebreak.cli.app import ledgers
-from wavebreak.cli.console import out, print_json, print_next_steps
+from wavebreak.cli.console import out, print_json, print_next_steps, progress_bar
 from wavebreak.cli.options import DatabaseUrl, Json
 from wavebreak.errors import FileError, UsageError
 from wavebreak.ledger import DirectoryStorage, Ledger, OpeningFile, Storage, proof_bundle
@@ -30,10 +29,11 @@ from wavebreak.ledger.checkpoints import (
     request_time_stamp,
     save_signer,
 )
-from wavebreak.ledger.errors import convert_verifier_errors
+from wavebreak.ledger.errors import convert_verifier_errors, ledger_error
 from wavebreak.ledger.verifier import LOG, WITNESS, Checkpoint, read_checkpoint
 from wavebreak.service import database
-from wavebreak.service.ledger_store import LEDGER_KEY, LedgerRows, OpeningRows, export_ledger
+from wavebreak.service.database_audit import audit_service
+from wavebreak.service.ledger_store import LEDGER_KEY, LedgerRows, OpeningRows
 
 Place = Annotated[
     Path, typer.Argument(help="The ledger's directory, or a service's that `serve` was given.")
@@ -62,17 +62,6 @@ def _of_service(place: Path, url: str) -> bool:
         return False
     database.connect(url, place, reading=True)
     return True
-
-
-@contextmanager
-def _directory(place: Path, url: str) -> Iterator[Path]:
-    """The ledger's directory; of a service's, a copy for as long as it is looked at."""
-    if not _of_service(place, url):
-        yield place
-        return
-    with TemporaryDirectory(prefix="wavebreak-ledger-") as copy:
-        export_ledger(Path(copy))
-        yield Path(copy)
 
 
 def _storage(place: Path, url: str) -> tuple[Storage, Callable[[], OpeningFile | OpeningRows]]:
@@ -122,25 +111,43 @@ def verify(
     database_url: DatabaseUrl = "",
     as_json: Json = False,
 ) -> None:
-    """Check every entry, signature and proof; print what was checked and what could not be."""
+    """Check every entry, signature and proof; of a service, that its tables are as sealed."""
     roots = load_certificates(_bytes(authority)) if authority else []
-    with _directory(place, database_url) as files:
-        beside = "key.pub" if files == place else LEDGER_KEY
-        keys = [load_verifier_key(text) for text in key or [str(place / beside)]]
-        audit = audit_directory(
-            files, keys, [_checkpoint(path) for path in remembered or []], roots
-        )
+    kept = [_checkpoint(path) for path in remembered or []]
+    of_service = _of_service(place, database_url)
+    beside = LEDGER_KEY if of_service else "key.pub"
+    keys = [load_verifier_key(text) for text in key or [str(place / beside)]]
+    tables = None
+    with progress_bar("verifying") as show:
+        if of_service:
+            audit, tables = audit_service(keys, kept, roots, show)
+        else:
+            audit = audit_directory(place, keys, kept, roots)
+    holds = [*audit.checked, *(tables.checked if tables else [])]
+    findings = tables.findings if tables else []
     key_origin = [] if key else ["whose key it is: it came with the ledger; give --key"]
     not_checked = [*key_origin, *audit.unchecked]
     if as_json:
-        print_json({"entries": audit.last.size, "holds": audit.checked, "not_checked": not_checked})
+        wrong = [finding._asdict() for finding in findings]
+        found = {"holds": holds, "not_checked": not_checked, "does_not_hold": wrong}
+        print_json({"entries": audit.last.size} | found)
     else:
-        for line in audit.checked:
-            out.print(f"[green]holds[/]        {line}", soft_wrap=True)
-        for line in not_checked:
-            out.print(f"[yellow]not checked[/]  {line}", soft_wrap=True)
+        _print_lines("green", "holds", holds)
+        _print_lines("yellow", "not checked", not_checked)
+        _print_lines("red", "changed", [finding.what for finding in findings])
+    if tables and tables.count:
+        raise ledger_error(
+            "database_differs",
+            f"{tables.count:,} thing(s) in the database are not as they were sealed",
+            "keep a copy as evidence, and restore a backup from before the change",
+        )
     if not key:
         raise typer.Exit(3)
+
+
+def _print_lines(color: str, label: str, lines: Sequence[str]) -> None:
+    for line in lines:
+        out.print(f"[{color}]{label:11}[/]  {escape(line)}", soft_wrap=True)
 
 
 @ledgers.command(epilog="Example: `wavebreak ledger prove log --position 7 --show account -o it`")

@@ -41,9 +41,9 @@ class Draft(NamedTuple):
     hidden: Mapping[str, Any]
 
 
-def decision_entry(decision: Decision, *, at: int, salts: Salts) -> tuple[Entry, Openings]:
-    """Make a decision's entry: account, id and trigger are hidden, all else is open."""
-    body = DecisionEntry(
+def decision_body(decision: Decision) -> DecisionEntry:
+    """Return what a decision's entry shows: all but account, id and trigger."""
+    return DecisionEntry(
         ts=decision.ts,
         stage=decision.stage,
         outcome=decision.outcome,
@@ -58,8 +58,12 @@ def decision_entry(decision: Decision, *, at: int, salts: Salts) -> tuple[Entry,
         basis=decision.basis,
         new_chats_1d=decision.new_chats_1d,
     )
+
+
+def decision_entry(decision: Decision, *, at: int, salts: Salts) -> tuple[Entry, Openings]:
+    """Make a decision's entry: account, id and trigger are hidden, all else is open."""
     hidden = {"account": decision.account, "id": decision.id, "trigger": decision.trigger}
-    return make_entry("decision", body, hidden, at=at, salts=salts)
+    return make_entry("decision", decision_body(decision), hidden, at=at, salts=salts)
 
 
 def seal_decisions(

@@ -23,6 +23,7 @@ from wavebreak.engine import Engine
 from wavebreak.engine.decision import Decision
 from wavebreak.ledger import Draft, Ledger, LedgerRecorder, Openings, Signer, read_entry
 from wavebreak.ledger.entries import DecisionEntry
+from wavebreak.ledger.errors import ledger_error
 from wavebreak.ledger.merkle_tree import leaf_index
 from wavebreak.ledger.verifier import canonical, read_checkpoint
 from wavebreak.service import database
@@ -243,23 +244,27 @@ def _ends_there(ledger: Ledger, size: int, note: bytes) -> bool:
     return note.startswith(sealed.text.encode()) and ledger.size == sealed.size == size
 
 
-def export_ledger(place: Path) -> None:
+def export_ledger(place: Path, then: Callable[[], None] = lambda: None) -> None:
     """Write a consistent copy of the ledger into an empty directory, as `ledger.audit` reads it.
 
-    Openings are not copied.
+    Openings are not copied. `then` is called in the same transaction, and sees the same state.
+    Raises EvidenceError if an entry is missing.
     """
     with transaction.atomic():
         database.use_consistent_snapshot()
         _write_ledger(place)
+        then()
 
 
 def _write_ledger(place: Path) -> None:
-    rows = LedgerEntry.objects.order_by("position").values_list("line", "nodes")
+    rows = LedgerEntry.objects.order_by("position").values_list("position", "line", "nodes")
     names = ("entries.jsonl", "nodes", "ends")
     end = 0
     with contextlib.ExitStack() as stack:
         entries, nodes, ends = (stack.enter_context((place / n).open("wb")) for n in names)
-        for line, hashes in rows.iterator(chunk_size=_CHUNK):
+        for expected, (position, line, hashes) in enumerate(rows.iterator(chunk_size=_CHUNK)):
+            if position != expected:
+                raise ledger_error("entry_dropped", f"entry {expected} is gone")
             end += len(line) + 1
             entries.write(bytes(line) + b"\n")
             nodes.write(hashes)

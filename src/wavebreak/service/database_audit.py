@@ -1,0 +1,336 @@
+"""Audit of a service's database: what it holds must be what its ledger has sealed.
+
+The ledger's own checks (`ledger.audit`) show that its entries are those that were signed. This
+module compares the tables with the entries: a decision, an enforcement state or an opening that
+somebody changed, removed or added is a finding, in plain words. It reads one consistent state of
+the database, also while the service runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import msgspec
+from cryptography.x509 import Certificate
+from django.db import connection
+from django.db.models import Max
+
+from wavebreak.engine.decision import Decision as Made
+from wavebreak.ledger import Openings
+from wavebreak.ledger.audit import AuditResult, audit_directory
+from wavebreak.ledger.entries import DecisionEntry, Entry, ErasureEntry, VersionEntry, parse_entry
+from wavebreak.ledger.recorder import decision_body
+from wavebreak.ledger.verifier import Checkpoint, Key, VerifierError, commitment
+from wavebreak.service.event_log import log_end
+from wavebreak.service.ledger_store import export_ledger
+from wavebreak.service.models import (
+    AppliedPosition,
+    Decision,
+    EnforcementState,
+    LedgerEntry,
+    LedgerOpening,
+)
+
+MAX_FINDINGS = 50
+"""Findings that are kept; the rest is counted."""
+_CHUNK = 1_000
+_COLUMNS = ("id", "account", "ts", "stage", "outcome", "until")
+_WRONG_STATES = """
+    SELECT s.account, s.outcome, s.decision FROM standing s LEFT JOIN decision d
+    ON d.number = s.decision AND d.account = s.account AND d.outcome = s.outcome AND d.ts = s.ts
+    AND (d.until = s.until OR (d.until IS NULL AND s.until IS NULL))
+    WHERE d.number IS NULL OR s.decision <= %s ORDER BY s.account
+"""
+_MISSING_STATES = """
+    SELECT n.account, n.number, s.decision FROM
+    (SELECT account, MAX(number) AS number FROM decision WHERE number > %s GROUP BY account) n
+    LEFT JOIN standing s ON s.account = n.account
+    WHERE s.decision IS NULL OR s.decision <> n.number ORDER BY n.account
+"""
+
+T = TypeVar("T", bound=tuple[Any, ...])
+ShowProgress = Callable[[float, str], None]
+
+
+class Finding(NamedTuple):
+    """What differs from what was sealed: the name of the check, and a sentence."""
+
+    name: str
+    what: str
+
+
+class DecisionRow(NamedTuple):
+    """A row of the decision table."""
+
+    number: int
+    id: str
+    account: str
+    ts: int
+    stage: str
+    outcome: str
+    until: int | None
+    reached: int
+    body: bytes
+
+
+class DatabaseAudit:
+    """Compares the bound database with its ledger, in the open transaction.
+
+    Attributes:
+        findings: What differs, the first `MAX_FINDINGS`.
+        count: How many findings there are.
+        checked: A sentence for each thing that was compared and holds.
+    """
+
+    def __init__(self, show: ShowProgress = lambda _share, _text: None) -> None:
+        self.findings: list[Finding] = []
+        self.checked: list[str] = []
+        self.count = 0
+        self._show = show
+        self._sealed, self._switched, self._mode = 0, 0, ""
+        self._unopened, self._erased = 0, 0
+
+    def run(self) -> DatabaseAudit:
+        """Compare everything."""
+        self._compare_entries()
+        self._compare_states()
+        self._compare_positions()
+        return self
+
+    def _find(self, name: str, what: str) -> None:
+        self.count += 1
+        if len(self.findings) < MAX_FINDINGS:
+            self.findings.append(Finding(name, what))
+
+    def _holds(self, before: int, sentence: str) -> None:
+        """Note what was compared, where nothing was found since."""
+        if self.count == before:
+            self.checked.append(sentence)
+
+    # Decisions and openings
+
+    def _compare_entries(self) -> None:
+        """Walk the ledger once, beside the decision table and the openings."""
+        before, compared = self.count, 0
+        rows, openings = _Rows(_decision_rows()), _Rows(_opening_rows())
+        end = (LedgerEntry.objects.aggregate(n=Max("position"))["n"] or 0) + 1
+        entries = LedgerEntry.objects.order_by("position").values_list("position", "line")
+        for position, line in entries.iterator(chunk_size=_CHUNK):
+            entry = parse_entry(msgspec.json.decode(line))
+            opened = self._opened(position, entry, openings)
+            if isinstance(entry.body, DecisionEntry):
+                self._sealed += 1
+                for row in rows.until(self._sealed):
+                    self._unsealed(row)
+                self._compare_decision(rows.at(self._sealed), position, entry.body, opened)
+                compared += 1
+            else:
+                self._note(entry)
+            if position % _CHUNK == 0:
+                self._show(position / end, f"{position:,} of {end:,} entries")
+        for row in rows.rest():
+            self._unsealed(row)
+        for position, *_ in openings.rest():
+            self._find("opening_unsealed", f"an opening of entry {position}, which is not there")
+        if self._unopened > self._erased:
+            self._find(
+                "openings_missing",
+                f"the openings of {self._unopened:,} entries are gone, and erasures were sealed "
+                f"of {self._erased:,}",
+            )
+        self._holds(before, f"{compared:,} decisions of the table, each as it was sealed")
+
+    def _note(self, entry: Entry) -> None:
+        """Note what later checks need: where enforcement began, and what was erased."""
+        if isinstance(entry.body, VersionEntry) and entry.kind == "policy":
+            if (self._mode, entry.body.mode) == ("shadow", "enforce"):
+                self._switched = self._sealed
+            self._mode = entry.body.mode
+        elif isinstance(entry.body, ErasureEntry):
+            self._erased += entry.body.openings
+
+    def _opened(self, position: int, entry: Entry, rows: _Rows[Any]) -> Openings:
+        """Return an entry's openings, compared with its commitments; empty if erased."""
+        for other, *_ in rows.until(position):
+            self._find("opening_unsealed", f"an opening of entry {other}, which is not there")
+        row = rows.at(position)
+        if row is None:
+            self._unopened += bool(entry.commits)
+            return {}
+        _, account, subject, encoded = row
+        try:
+            opened = msgspec.json.decode(bytes(encoded), type=Openings)
+            sealed = {f: commitment(entry.kind, f, salt, v) for f, (salt, v) in opened.items()}
+        except (msgspec.DecodeError, VerifierError, ValueError):
+            opened, sealed = {}, {}
+        columns = [str(opened[f][1]) if f in opened else "" for f in ("account", "id")]
+        if sealed != entry.commits or columns != [account, subject]:
+            self._find("opening_wrong", f"the opening of entry {position} is not what was sealed")
+            return {}
+        return opened
+
+    def _unsealed(self, row: DecisionRow) -> None:
+        self._find(
+            "decision_unsealed",
+            f"decision {row.number} ({row.id}, {row.outcome}) is in the table and not in the "
+            "ledger: it was added, or the ledger was cut",
+        )
+
+    def _compare_decision(
+        self, row: DecisionRow | None, position: int, sealed: DecisionEntry, opened: Openings
+    ) -> None:
+        number = self._sealed
+        if row is None:
+            what = f"decision {number} is in the ledger (entry {position}) and not in the table"
+            self._find("decision_missing", what)
+            return
+        try:
+            made = msgspec.json.decode(row.body, type=Made)
+        except msgspec.DecodeError:
+            self._find("decision_changed", f"decision {number} ({row.id}) cannot be read")
+            return
+        found = decision_body(made)
+        pairs = [(f, getattr(found, f), getattr(sealed, f)) for f in sealed.__struct_fields__]
+        pairs += [(f, getattr(made, f), value) for f, (_, value) in opened.items()]
+        for field, here, there in pairs:
+            if here != there:
+                self._find(
+                    "decision_changed",
+                    f"decision {number} ({row.id}): {field} is {_shown(here)} in the table and "
+                    f"{_shown(there)} in the ledger (entry {position})",
+                )
+        for field in _COLUMNS:
+            if getattr(row, field) != getattr(made, field):
+                self._find(
+                    "decision_changed",
+                    f"decision {number} ({made.id}): the column {field} is "
+                    f"{_shown(getattr(row, field))}, and the decision says "
+                    f"{_shown(getattr(made, field))}",
+                )
+
+    # Enforcement states and positions
+
+    def _compare_states(self) -> None:
+        """Each account's state is its newest decision, since enforcement began."""
+        before = self.count
+        with connection.cursor() as cursor:
+            cursor.execute(_WRONG_STATES, (self._switched,))
+            wrong = cursor.fetchall()
+            cursor.execute(_MISSING_STATES, (self._switched,))
+            missing = cursor.fetchall()
+        count = EnforcementState.objects.count()
+        for account, outcome, decision in wrong:
+            self._find(
+                "state_wrong",
+                f"the enforcement state {outcome} of {account!r} is not what decision {decision} "
+                "says",
+            )
+        known = {account for account, *_ in wrong}
+        for account, number, decision in missing:
+            if account not in known:
+                found = "missing" if decision is None else f"that of decision {decision}"
+                self._find(
+                    "state_wrong",
+                    f"the enforcement state of {account!r} is {found}; decision {number} is newer",
+                )
+        self._holds(before, f"{count:,} enforcement states, each of its account's newest decision")
+
+    def _compare_positions(self) -> None:
+        """What the service goes on from is what the tables hold."""
+        before, end = self.count, log_end()
+        applied = AppliedPosition.objects.first()
+        position, decisions = (applied.position, applied.decisions) if applied else (0, 0)
+        newest = Decision.objects.aggregate(n=Max("number"), reached=Max("reached"))
+        if decisions != (newest["n"] or 0):
+            self._find(
+                "applied_wrong",
+                f"the service counts {decisions:,} decisions, and the table holds "
+                f"{newest['n'] or 0:,}",
+            )
+        if (newest["reached"] or 0) > position:
+            self._find("applied_wrong", f"a decision is beyond the applied position {position:,}")
+        if position > end:
+            self._find(
+                "log_cut",
+                f"the log ends at position {end:,}, and decisions were made up to {position:,}: "
+                "its end was cut off",
+            )
+        self._holds(before, f"the log of {end:,} events reaches as far as its decisions")
+
+
+def audit_service(
+    keys: list[Key],
+    kept: list[Checkpoint],
+    roots: Sequence[Certificate] = (),
+    show: ShowProgress = lambda _share, _text: None,
+) -> tuple[AuditResult, DatabaseAudit]:
+    """Check the bound database's ledger, and that its tables are as they were sealed.
+
+    Args:
+        keys: Verifier keys of the log and of witnesses.
+        kept: Checkpoints of the log that the reader kept from before.
+        roots: Certificates of time-stamping authorities.
+        show: Called with the share that is done and a short text.
+
+    Raises:
+        EvidenceError: A check of the ledger itself failed.
+
+    """
+    audited: list[AuditResult] = []
+    tables = DatabaseAudit(show)
+    with TemporaryDirectory(prefix="wavebreak-ledger-") as copy:
+
+        def audit() -> None:
+            audited.append(audit_directory(Path(copy), keys, kept, roots))
+            tables.run()
+
+        export_ledger(Path(copy), audit)
+    return audited[0], tables
+
+
+class _Rows(Generic[T]):
+    """Rows in the order of their first column, read beside other rows."""
+
+    def __init__(self, rows: Iterator[T]) -> None:
+        self._rows = rows
+        self._next = next(rows, None)
+
+    def until(self, key: int) -> Iterator[T]:
+        """Yield the rows before a key."""
+        while self._next is not None and self._next[0] < key:
+            row, self._next = self._next, next(self._rows, None)
+            yield row
+
+    def at(self, key: int) -> T | None:
+        """Return the row of a key, after those before it."""
+        if self._next is None or self._next[0] != key:
+            return None
+        row, self._next = self._next, next(self._rows, None)
+        return row
+
+    def rest(self) -> Iterator[T]:
+        """Yield the rows that are left."""
+        left = () if self._next is None else (self._next,)
+        self._next = None
+        return chain(left, self._rows)
+
+
+def _decision_rows() -> Iterator[DecisionRow]:
+    rows = Decision.objects.order_by("number").values_list(*DecisionRow._fields)
+    for row in rows.iterator(chunk_size=_CHUNK):
+        yield DecisionRow._make((*row[:-1], bytes(row[-1])))
+
+
+def _opening_rows() -> Iterator[tuple[Any, ...]]:
+    rows = LedgerOpening.objects.order_by("position")
+    return iter(
+        rows.values_list("position", "account", "subject", "openings").iterator(chunk_size=_CHUNK)
+    )
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
