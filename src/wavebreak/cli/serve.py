@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -50,6 +52,7 @@ from wavebreak.service import (
     django_settings,
     live_policy,
     observability,
+    ownership,
     policy_switch,
 )
 from wavebreak.service import backfill as backfilling
@@ -501,10 +504,12 @@ def _now_ms() -> int:
 
 def _prepare(settings: Settings) -> None:
     """Set up directory, tables, logs and machine code; print the first API key."""
-    settings.home.mkdir(parents=True, exist_ok=True)
     observability.configure_logging(sys.stderr)
     database.connect(settings.database, settings.home)
-    database.migrate()
+    # Until the process ends.
+    owning = ExitStack()
+    owning.enter_context(ownership.owned(settings.home))
+    atexit.register(owning.close)
     if first := bootstrap.create_first_key(_now_ms()):
         out.print(f"the first API key, with every scope (shown only now): [bold]{first}[/]")
     # The first body must not wait for a compiler.
@@ -564,9 +569,9 @@ def restore(
     database_url: DatabaseUrl = "",
 ) -> None:
     """Restore a backup into an empty directory or database."""
-    home.mkdir(parents=True, exist_ok=True)
     database.connect(database_url, home)
-    rows = backups.restore(file, home)
+    with ownership.owned(home):
+        rows = backups.restore(file, home)
     out.print(f"{rows['log_batch']:,} rows of the log, {rows['decision']:,} decisions in {home}")
     print_next_steps([f"wavebreak serve {home}"])
 
@@ -591,7 +596,7 @@ def in_database(url: str, home: Path, work: Callable[[int], T], *, create: bool 
             f"{home} holds no service database", fix="give the directory that `serve` uses"
         )
     database.connect(url, home)
-    database.migrate()
+    ownership.migrate_beside(home)
     now = time.time_ns() // 1_000_000
     try:
         return app_context.run_in_transaction(lambda: work(now))

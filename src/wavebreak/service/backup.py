@@ -27,7 +27,7 @@ from wavebreak import __version__
 from wavebreak.errors import FileError, ServiceError, WavebreakError
 from wavebreak.service import database
 from wavebreak.service.live_policy import policies_directory
-from wavebreak.service.models import AppliedPosition, LogBatch
+from wavebreak.service.models import AppliedPosition, LogBatch, Owner
 from wavebreak.service.recovery import list_snapshots
 
 VERSION = 1
@@ -39,7 +39,8 @@ _DAMAGED = "use another backup: this one is truncated or was changed"
 
 
 def _tables() -> list[Any]:
-    return list(apps.get_app_config("service").get_models())
+    """Return the models whose rows a backup has; who owns the log is no part of it."""
+    return [m for m in apps.get_app_config("service").get_models() if m is not Owner]
 
 
 def save(home: Path, file: Path) -> dict[str, int]:
@@ -139,7 +140,6 @@ def restore(file: Path, home: Path) -> dict[str, int]:
         FileError: The backup is damaged; the error names the part, and nothing is restored.
         ServiceError: The database already holds a log.
     """
-    home.mkdir(parents=True, exist_ok=True)
     database.migrate()
     if LogBatch.objects.exists() or list_snapshots(home):
         raise ServiceError(

@@ -19,7 +19,7 @@ from opentelemetry.trace import NoOpTracer, Tracer
 
 from wavebreak import extras
 from wavebreak.rules import Policy
-from wavebreak.service import api_keys, brokers, decide
+from wavebreak.service import api_keys, brokers, decide, ownership
 from wavebreak.service.app_context import AppContext, load_key_entries, run_in_transaction
 from wavebreak.service.auth import SCOPES, KeyRing
 from wavebreak.service.holder_notices import HolderNotices
@@ -114,7 +114,10 @@ def create_first_key(now_ms: int) -> str:
 
 
 def background_tasks(context: AppContext, options: ServeOptions) -> list[Background]:
-    """Return the coroutines that run beside the service; each restarts when it fails."""
+    """Return the coroutines that run beside the service; each restarts when it fails.
+
+    They end when another server has taken over the log.
+    """
     tasks: list[Background] = [_key_refresher(context), WebhookDispatcher(context, Random())]
     if options.model is not None:
         tasks.append(ScoreDriftMonitor(context.metrics, options.model))
@@ -124,14 +127,25 @@ def background_tasks(context: AppContext, options: ServeOptions) -> list[Backgro
 
 def _restarting(task: Background) -> Background:
     async def run(service: Service) -> None:
-        while True:
+        while not ownership.lost():
             try:
-                await task(service)
+                await _until_lost(asyncio.ensure_future(task(service)))
             except Exception:
                 logger.exception("background task failed; it restarts")
             await asyncio.sleep(RESTART_PAUSE_S)
 
     return run
+
+
+async def _until_lost(running: asyncio.Future[None]) -> None:
+    """Wait for a task; cancel it when another server has taken over the log."""
+    try:
+        while not running.done() and not ownership.lost():
+            await asyncio.wait({running}, timeout=REFRESH_S)
+        if running.done():
+            running.result()
+    finally:
+        running.cancel()
 
 
 def _key_refresher(context: AppContext) -> Background:

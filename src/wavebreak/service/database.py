@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from django.core.management import call_command
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, Error, connections
 
 from wavebreak import extras
 from wavebreak.errors import ServiceError
@@ -88,7 +88,13 @@ def migrate() -> None:
     try:
         call_command("migrate", verbosity=0, interactive=False)
     except DatabaseError as error:
-        raise ServiceError(
-            f"the database cannot be used: {str(error).splitlines()[0]}",
-            fix="check the URL, the server, and that the directory is writable",
-        ) from None
+        raise unusable(error) from None
+
+
+def unusable(error: Error) -> ServiceError:
+    """Return the error for a database that does not answer, or does not take what is written."""
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return ServiceError(
+        f"the database cannot be used: {reason}",
+        fix="check the URL, the server, and that the directory is writable",
+    )

@@ -24,7 +24,7 @@ import msgspec
 from django.db import Error, connection, transaction
 
 from wavebreak.engine.decision import Decision
-from wavebreak.service import event_log, idempotency
+from wavebreak.service import event_log, idempotency, ownership
 from wavebreak.service.ledger_store import LedgerStore, PendingReceipt
 from wavebreak.service.pending_requests import (
     Accepted,
@@ -349,6 +349,8 @@ class LogWriter:
             return False
         if wait:
             time.sleep(self._retry_s)
+        if ownership.lost():
+            return False  # for good: the log has another owner
         try:
             self._resolve_doubtful_commit()
         except Error:

@@ -181,6 +181,20 @@ class LedgerCheckpoint(models.Model):
         db_table = "ledger_checkpoint"
 
 
+class Owner(models.Model):
+    """The server that owns the log (see `ownership`): one row with `id` 1.
+
+    Each new owner raises `epoch`; a transaction of an earlier one then writes nothing.
+    """
+
+    epoch = models.BigIntegerField(default=0)
+    holder = models.CharField(max_length=128, default="")
+    since_ms = models.BigIntegerField(default=0)
+
+    class Meta:
+        db_table = "owner"
+
+
 class LogBatch(models.Model):
     """Contiguous events of the log: positions `first` to `first + count - 1`.
 

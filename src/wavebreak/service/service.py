@@ -41,6 +41,7 @@ from wavebreak.engine import Engine
 from wavebreak.errors import ServiceError
 from wavebreak.ledger import Draft
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.service import ownership
 from wavebreak.service.backpressure import Backpressure, should_pause_decoding
 from wavebreak.service.decide import (
     DecideResponder,
@@ -295,7 +296,7 @@ class Service:
             why = str(self.failed) if self.failed else "the log is being recovered"
             return Progress(False, why, 0, 0, 0, 0, waiting.bodies, waiting.bytes, 0)
         writer, engine_thread = pipeline.log_writer, pipeline.engine_thread
-        why = self._switching or writer.failing or engine_thread.broken
+        why = ownership.lost() or self._switching or writer.failing or engine_thread.broken
         return Progress(
             ready=not why,
             why=why,
@@ -312,8 +313,15 @@ class Service:
 
     def check_capacity(self, size: int) -> None:
         """Raise BusyError if a body of this many bytes cannot be held now."""
+        self._check_owned()
         pipeline = None if self._stopped else self._pipeline
         if why := self._switching or self._backpressure.reason_to_refuse(pipeline, size):
+            self.counts["busy"] += 1
+            raise BusyError(why, retry_after_s=self.settings.limits.retry_after_s)
+
+    def _check_owned(self) -> None:
+        """Raise BusyError if another server has taken over the log."""
+        if why := ownership.lost():
             self.counts["busy"] += 1
             raise BusyError(why, retry_after_s=self.settings.limits.retry_after_s)
 
@@ -384,6 +392,7 @@ class Service:
         A `brief` query runs on this thread if the engine is idle. Raises BusyError if the engine
         is not running.
         """
+        self._check_owned()
         pipeline = self._pipeline
         if pipeline is None or pipeline.engine_thread.broken or self._switching:
             why = self._switching or "the engine is not running"
@@ -404,8 +413,10 @@ class Service:
 
         Raises:
             EventError: The event is invalid.
-            BusyError: The event is to be recorded and cannot be held now.
+            BusyError: The event is to be recorded and cannot be held now, or another server has
+                taken over the log.
         """
+        self._check_owned()
         event = parse_event(content)
         log, account = pseudonymize_event(event, self.pseudonymizer), event.account
         self.counts["decide"] += 1
