@@ -144,6 +144,9 @@ def test_invalid_decide_request_is_refused(
 def test_decide_without_engine_follows_on_failure(tmp_path: Path) -> None:
     """A service without an engine yet: a message may pass, a registration waits."""
     made = service(tmp_path)
+    with pytest.raises(BusyError, match="being loaded"):
+        asyncio.run(made.decide(json.dumps(sent(1)).encode(), "ask"))
+    made.states.clear()
     joined = {"id": "j", "ts": NOON, "type": "account.registered", "account": "n"}
     for event, allowed, wait in ((sent(1), True, None), (joined, False, 1000)):
         answer = asyncio.run(made.decide(json.dumps(event).encode(), "ask"))

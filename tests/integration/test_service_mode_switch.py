@@ -17,6 +17,7 @@ from wavebreak.engine import Engine
 from wavebreak.rules import Policy
 from wavebreak.schema.events import WIRE_SCHEMA
 from wavebreak.service import event_log
+from wavebreak.service.enforcement_cache import EnforcementCache
 from wavebreak.service.models import AppliedPosition, Decision, EnforcementState
 from wavebreak.service.pending_requests import DecidedBatch
 from wavebreak.service.recovery import engine_versions, list_snapshots, recover
@@ -55,7 +56,13 @@ def store_decisions(batches: list[DecidedBatch], made_by: str) -> None:
         )
 
 
-def started(home: Path, *, enforce: bool, policy: Policy | None = None) -> tuple[Engine, Any]:
+def started(
+    home: Path,
+    *,
+    enforce: bool,
+    policy: Policy | None = None,
+    states: EnforcementCache | None = None,
+) -> tuple[Engine, Any]:
     """Recover an engine, and store what it decided on the way."""
     chosen = policy or rules.load_policy()
     unstored: list[DecidedBatch] = []
@@ -66,6 +73,7 @@ def started(home: Path, *, enforce: bool, policy: Policy | None = None) -> tuple
         accept_loss=False,
         write=unstored.append,
         progress=lambda _at, _end: None,
+        states=EnforcementCache(lambda: TS) if states is None else states,
     )
     store_decisions(unstored, report.made_by)
     return engine, report
@@ -94,6 +102,14 @@ def test_outcome_found_in_shadow_is_not_enforced(home: Path) -> None:
     assert EnforcementState.objects.count() == 0
     assert Decision.objects.count() > 0, "decisions remain as they were made"
     assert any("enforcement begins at position" in message for message in report.messages)
+
+
+def test_outcome_found_in_shadow_is_not_known_when_enforcing(home: Path) -> None:
+    shadow, enforcing = (EnforcementCache(lambda: TS) for _ in range(2))
+    started(home, enforce=False, states=shadow)
+    started(home, enforce=True, states=enforcing)
+    assert (len(shadow), len(enforcing)) == (1, 0)
+    assert enforcing.loaded
 
 
 def test_events_after_the_switch_are_decided_with_enforcement(home: Path) -> None:

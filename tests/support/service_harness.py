@@ -98,6 +98,8 @@ def service(
     ledger_store: LedgerStore | None = None,
     policy: Policy | None = None,
     accounts: int = 1024,
+    clock: Callable[[], int] | None = None,
+    progress: Callable[[int, int], None] = lambda _at, _end: None,
 ) -> Service:
     """A service over the bound database, with the shipped rules and without a model."""
 
@@ -110,7 +112,8 @@ def service(
         Settings(home),
         make,
         edge,
-        clock=now_ms,
+        clock=clock or now_ms,
+        progress=progress,
         ledger_store=ledger_store or LedgerStore(SIGNER, now_ms),
         responder=decide.DecideResponder(
             policy, decide.load_decide_policy(None), edge, held.quota_extension if held else None
@@ -159,10 +162,15 @@ async def running(
     policy: Policy | None = None,
     pages: Callable[[App], App] = lambda api: api,
     accounts: int = 1024,
+    clock: Callable[[], int] | None = None,
+    progress: Callable[[int, int], None] = lambda _at, _end: None,
+    wait: bool = True,
 ) -> AsyncIterator[Running]:
-    """Run a service over the bound database until the block ends."""
+    """Run a service over the bound database until the block ends; `wait`: once it is ready."""
     held = held or context()
-    made = service(home, background, held, ledger_store, policy, accounts)
+    made = service(
+        home, background, held, ledger_store, policy, accounts, clock=clock, progress=progress
+    )
     app: Any = RequestMiddleware(
         IngestApp(made, held.key_ring.authorize, pages(ASGIHandler()), lambda: None),
         held,
@@ -177,7 +185,7 @@ async def running(
         await held.refresh()
         made.start(lambda: None)
         async with asyncio.timeout(60):
-            while not made.progress().ready:
+            while wait and not made.progress().ready:
                 assert made.failed is None, made.failed
                 await asyncio.sleep(0.01)
         try:

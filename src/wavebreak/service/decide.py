@@ -7,6 +7,9 @@ The quota counts, from the engine's exact table of known pairs, the strangers th
 to first in the last sixteen buckets of 96 minutes and that have not answered; an answer frees a
 place. How many a limit leaves is the rule's that limited it. Its states are NONE, FIRST_WARNING,
 SECOND_WARNING and CAPPED.
+
+Where the engine does not answer, an outcome that is known to be in force still holds (see
+`enforcement_cache`), and the policy's `on_failure` says what is done with everybody else.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from msgspec import Meta, Struct
 
 from wavebreak import config
 from wavebreak.engine import Engine
+from wavebreak.engine.enforcement import MEMBER_ADDED, SENT, SENT_GROUP, SESSION, refuses
 from wavebreak.errors import EventError
 from wavebreak.features.dry_run import DryRunResult
 from wavebreak.features.fact_kinds import KINDS
@@ -28,6 +32,7 @@ from wavebreak.features.facts import NO_FACT, fact_kinds
 from wavebreak.features.layout import (
     BUCKETS,
     BY_SCORE,
+    HELD,
     NO_RULE,
     OUTCOMES,
     REPLIED,
@@ -41,7 +46,8 @@ from wavebreak.io.jsonl import decode_event
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.rules import Policy, Program, Rule, duration_seconds
 from wavebreak.rules.model import Duration, Stage
-from wavebreak.schema.events import EVENTS, TYPES, AccountRegistered, Event
+from wavebreak.schema.events import EVENTS, TYPES, AccountRegistered, Event, MessageSent
+from wavebreak.service.enforcement_cache import ALLOWED, KnownState
 
 BUCKET_S = 5_760
 CYCLE_S = BUCKETS * BUCKET_S
@@ -137,7 +143,10 @@ def quota_status(
     )
 
 
-_CHALLENGE, _LIMIT, _SUSPEND = map(OUTCOMES.index, ("challenge", "limit", "suspend"))
+_OBSERVE, _CHALLENGE, _LIMIT, _SUSPEND = map(
+    OUTCOMES.index, ("observe", "challenge", "limit", "suspend")
+)
+_KINDS = fact_kinds()
 
 
 class RetryAfter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -159,8 +168,9 @@ class DecideResponse(msgspec.Struct, frozen=True):
     """The response: `outcome` is the outcome in force with the action, `until` its end (ms).
 
     `allowed` says whether the action may proceed. `challenge` is one to offer: it ends a challenge,
-    and raises what a limit on doubt leaves. `mode` is ask, record or on_failure, `rules` are
-    those that newly fired, and `by_score` says that the model's score decided.
+    and raises what a limit on doubt leaves. `mode` is ask, record or on_failure (the engine did not
+    answer: `outcome` is the last one that is known), `rules` are those that newly fired, and
+    `by_score` says that the model's score decided.
     """
 
     account: str
@@ -279,14 +289,57 @@ class DecideResponder:
         left = min(ends) - int(log.column("ts")[0].as_py())
         return max(0, min(left, duration_seconds(self.decide_policy.retry_after.at_most) * 1000))
 
-    def fallback(self, event: Event) -> DecideResponse:
-        """Respond without the engine, as the `on_failure` of the rules for this event says."""
-        code = EVENTS.index(type(event))
-        closed = code in self._closed
-        wait = duration_seconds(self.decide_policy.retry_after.closed) * 1000 if closed else None
+    def fallback(
+        self, event: Event, known: KnownState = ALLOWED, now_ms: int = 0
+    ) -> DecideResponse:
+        """Respond without the engine.
+
+        An outcome that is known to be in force refuses what it would have refused. Where that
+        depends on the account's chats, which only the engine knows, the answer is to ask again. All
+        other events pass or wait as the `on_failure` of the rules for them says.
+
+        Args:
+            event: The event.
+            known: The last known outcome of its account.
+            now_ms: The service's clock.
+        """
+        closed = EVENTS.index(type(event)) in self._closed
+        refused, depends = _known_refusal(event, known)
+        wait = duration_seconds(self.decide_policy.retry_after.closed) * 1000
+        if refused:
+            at_most = duration_seconds(self.decide_policy.retry_after.at_most) * 1000
+            left = None if known.until_ms is None else min(known.until_ms - now_ms, at_most)
+        else:
+            left = wait if closed or depends else None
+        action = "recover" if known.quota == HELD else "challenge"
+        challenged = known.outcome == _CHALLENGE
         return DecideResponse(
-            event.account, "allow", allowed=not closed, retry_after_ms=wait, mode="on_failure"
+            event.account,
+            OUTCOMES[known.outcome],
+            allowed=not (refused or depends or closed),
+            until=known.until_ms,
+            challenge=self.decide_policy.challenge.get(action, "captcha") if challenged else None,
+            retry_after_ms=left,
+            mode="on_failure",
         )
+
+
+def _known_refusal(event: Event, known: KnownState) -> tuple[bool, bool]:
+    """Whether a known outcome refuses an event, or may refuse it depending on the chats.
+
+    No earlier outcome refuses a registration.
+    """
+    if known.outcome <= _OBSERVE or isinstance(event, AccountRegistered):
+        return False, False
+    kind = int(_KINDS[EVENTS.index(type(event)), 0])
+    if isinstance(event, MessageSent) and event.group is not None:
+        kind = SENT_GROUP
+    friend = isinstance(event, MessageSent) and bool(event.in_contacts)
+    opens = int(kind in (SENT, MEMBER_ADDED) and not friend)
+    linked = int(kind == SESSION and bool(getattr(event, "linked", None)))
+    most = refuses(known.outcome, kind, opens, linked, known.quota, known.quota)
+    least = refuses(known.outcome, kind, 0, linked, 0, known.quota)
+    return bool(least), bool(most and not least)
 
 
 def enforcement_state(engine: Engine, account: str) -> tuple[str, int | None]:

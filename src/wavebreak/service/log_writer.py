@@ -25,6 +25,7 @@ from django.db import Error, connection, transaction
 
 from wavebreak.engine.decision import Decision
 from wavebreak.service import event_log, idempotency, ownership
+from wavebreak.service.enforcement_cache import EnforcementCache
 from wavebreak.service.ledger_store import LedgerStore, PendingReceipt
 from wavebreak.service.pending_requests import (
     Accepted,
@@ -119,6 +120,7 @@ class LogWriter:
         retry_after_s: For BusyError while the database fails.
         keep_s: How long responses to requests with an Idempotency-Key are kept.
         ledger_store: Seals decisions in the same transaction.
+        states: Takes each decision once it is committed.
 
     Attributes:
         failing: Why the database cannot be written; empty while it can.
@@ -138,6 +140,7 @@ class LogWriter:
         retry_after_s: float,
         keep_s: float,
         ledger_store: LedgerStore,
+        states: EnforcementCache,
     ) -> None:
         self.end, self.applied, self.decisions = end, applied, decisions
         self.failing = ""
@@ -149,6 +152,7 @@ class LogWriter:
         self._groups: deque[Group] = deque()
         self._decided: list[DecidedBatch] = []
         self._ledger_store, self._pending_receipts = ledger_store, ledger_store.pending_receipts()
+        self._states = states
         self._doubtful: list[Row] = []
         self._checkpoints = WalCheckpointer()
         self._expired_ms = 0
@@ -256,17 +260,18 @@ class LogWriter:
         groups, batches = self._next_groups(), list(self._decided)
         waiting = [w for some, _ in groups for w in some]
         answers = [_to_accepted(read) for _, decoded in groups for read in decoded.reads]
-        rows = self._rows(groups)
+        rows, decisions = self._rows(groups), _decisions(batches)
         try:
             with transaction.atomic(), connection.cursor() as cursor:
                 self._statements(cursor, rows, batches, waiting, answers)
-                pending_receipts = self._seal(batches, waiting)
+                pending_receipts = self._seal(decisions, waiting)
         except Error as error:
             self._failed(error, rows, waiting)
             raise
         self.commits += 1
         self._pending_receipts = pending_receipts
         del self._decided[: len(batches)]
+        self._states.decided(decisions)
         self._committed(rows, batches)
         resolve_futures((w, a) for w, a in zip(waiting, answers, strict=True) if not w.ask)
         self._checkpoints.finish()
@@ -308,10 +313,8 @@ class LogWriter:
             cursor.execute(_APPLIED, (batches[-1].reached, decisions, self._made_by))
 
     def _seal(
-        self, batches: list[DecidedBatch], waiting: list[PendingRequest]
+        self, decisions: list[Decision], waiting: list[PendingRequest]
     ) -> list[PendingReceipt]:
-        bodies = [row[7] for d in batches for row in d.rows]
-        decisions = [msgspec.json.decode(body, type=Decision) for body in bodies]
         return self._ledger_store.decided(
             decisions, [d for w in waiting for d in w.drafts], self._pending_receipts
         )
@@ -370,8 +373,14 @@ class LogWriter:
         with connection.cursor() as cursor:
             cursor.execute("SELECT position, decisions FROM log_applied WHERE id = 1")
             self.applied, self.decisions = cursor.fetchone()
+        self._states.decided(_decisions([d for d in self._decided if d.reached <= self.applied]))
         self._decided = [d for d in self._decided if d.reached > self.applied]
         self._pending_receipts = self._ledger_store.pending_receipts()
+
+
+def _decisions(batches: list[DecidedBatch]) -> list[Decision]:
+    bodies = (row[7] for d in batches for row in d.rows)
+    return [msgspec.json.decode(body, type=Decision) for body in bodies]
 
 
 def _to_accepted(read: Any) -> Accepted:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from wavebreak.engine import Engine
 from wavebreak.service.decoder_pool import DecoderPool, DecoderProcess
+from wavebreak.service.enforcement_cache import EnforcementCache
 from wavebreak.service.engine_thread import EngineThread
 from wavebreak.service.ledger_store import LedgerStore
 from wavebreak.service.log_writer import LogWriter
@@ -67,6 +68,7 @@ def recover_stages(
     on_stored: Callable[[int], None],
     report: Callable[[str], None],
     progress: Callable[[int, int], None],
+    states: EnforcementCache | None = None,
     start_work: Callable[[Callable[[], None]], BackgroundWork] = start_thread,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Stages:
@@ -81,12 +83,15 @@ def recover_stages(
         on_stored: Called with the number of the newest decision that is stored and sealed.
         report: Called with messages for the operator.
         progress: Called with the position that recovery has reached and the log's end.
+        states: The enforcement states that are known while the engine does not answer (None: of
+            its own).
         start_work: Runs the work of snapshots beside the engine.
         monotonic: Returns seconds.
 
     Raises:
         ServiceError: The log is damaged, or a stored decision is not reproduced.
     """
+    states = EnforcementCache(clock) if states is None else states
     # 1. Recovery: newest snapshot, then the rest of the log.
     unstored: list[DecidedBatch] = []
     engine, recovered = recover(
@@ -96,6 +101,7 @@ def recover_stages(
         accept_loss=settings.accept_loss,
         write=unstored.append,
         progress=progress,
+        states=states,
     )
     engine.core.touch()
     ledger_store.versions(engine, recovered.made_by, recovered.earlier, recovered.differ)
@@ -115,6 +121,7 @@ def recover_stages(
         retry_after_s=settings.limits.retry_after_s,
         keep_s=settings.limits.idempotency_s,
         ledger_store=ledger_store,
+        states=states,
     )
 
     # 3. Decision: what the engine decides goes back to the log writer, which stores and seals it.
@@ -149,6 +156,7 @@ def start_pipeline(
     pause_decoding: Callable[[], bool],
     report: Callable[[str], None],
     progress: Callable[[int, int], None],
+    states: EnforcementCache,
 ) -> Pipeline:
     """Recover the stages, then start them: the log first, requests last.
 
@@ -163,6 +171,7 @@ def start_pipeline(
         pause_decoding: Whether decoding should wait for the engine.
         report: Called with messages for the operator.
         progress: As of `recover_stages`.
+        states: As of `recover_stages`.
 
     Raises:
         ServiceError: The log is damaged, or a stored decision is not reproduced.
@@ -176,10 +185,12 @@ def start_pipeline(
         on_stored=on_stored,
         report=report,
         progress=progress,
+        states=states,
     )
     log_writer.start()
     # Decisions from before the restart are stored and sealed before any request is answered.
     log_writer.flush()
+    states.read_engine(engine_thread.engine)
     engine_thread.start()
 
     # 4. Requests: decoded in processes, then handed to the log writer.

@@ -38,6 +38,7 @@ from wavebreak.engine.decision import Decision as Made
 from wavebreak.engine.mode_switch import switch_mode
 from wavebreak.errors import ServiceError, SnapshotError
 from wavebreak.service import event_log
+from wavebreak.service.enforcement_cache import EnforcementCache
 from wavebreak.service.engine_thread import decision_row
 from wavebreak.service.live_policy import live_policy
 from wavebreak.service.models import AppliedPosition, Decision, EnforcementState
@@ -118,6 +119,7 @@ def recover(
     accept_loss: bool,
     write: Callable[[DecidedBatch], None],
     progress: Callable[[int, int], None],
+    states: EnforcementCache,
 ) -> tuple[Engine, RecoveryReport]:
     """Bring an engine to the end of the log.
 
@@ -128,6 +130,7 @@ def recover(
         accept_loss: Whether damaged rows are skipped.
         write: Called with decisions that are not stored.
         progress: Called with the position reached and the log's end.
+        states: Filled with the stored enforcement states, before the log is replayed.
 
     Raises:
         ServiceError: The log is damaged, or a stored decision is not reproduced.
@@ -137,6 +140,7 @@ def recover(
     enforce = fresh.enforce
     report = RecoveryReport(engine_versions(fresh, lateness_s), end=event_log.log_end())
     make_before = _maker_before(make, fresh, lateness_s, applied, report)
+    _fill(states, begins_to_enforce=enforce and make_before is not make)
     fresh = fresh if make_before is make else make_before()
     same = applied.made_by in ("", engine_versions(fresh, lateness_s))
     live = live_policy(home)
@@ -177,6 +181,14 @@ def recover(
             f"they remain {'in force' if make_before is make else 'on record'}"
         )
     return engine, report
+
+
+def _fill(states: EnforcementCache, *, begins_to_enforce: bool) -> None:
+    """Fill the cache once; outcomes found in shadow, which are cleared, refuse nobody meanwhile."""
+    if begins_to_enforce:
+        states.clear()
+    elif not states.loaded:
+        states.load()
 
 
 def _switch_message(position: int, *, enforce: bool) -> str:

@@ -41,6 +41,7 @@ from wavebreak.engine import Engine
 from wavebreak.errors import ServiceError
 from wavebreak.ledger import Draft
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
+from wavebreak.schema.events import Event
 from wavebreak.service import ownership
 from wavebreak.service.backpressure import Backpressure, should_pause_decoding
 from wavebreak.service.decide import (
@@ -51,6 +52,7 @@ from wavebreak.service.decide import (
     pseudonymize_event,
 )
 from wavebreak.service.decoder_pool import DecoderProcess
+from wavebreak.service.enforcement_cache import EnforcementCache
 from wavebreak.service.engine_thread import ENGINE_BUSY, EngineQuery
 from wavebreak.service.ledger_store import LedgerStore, count_differing_decisions
 from wavebreak.service.pending_requests import (
@@ -120,6 +122,7 @@ class Service:
 
     Attributes:
         switch: Switches to another policy (None: only a new start does).
+        states: The enforcement states that are known while the engine does not answer.
         counts: Bodies, events, rejections by cause, and refused requests.
         started: Set once events are accepted.
         differ: Earlier decisions that the current versions would not reproduce.
@@ -144,6 +147,7 @@ class Service:
         self.responder, self.ledger_store, self.differ = responder, ledger_store, 0
         self.report = report
         self.switch: Switch | None = None
+        self.states = EnforcementCache(clock)
         self.counts: Counter[str] = Counter()
         self.failed: BaseException | None = None
         self.started = asyncio.Event()
@@ -202,6 +206,7 @@ class Service:
                 pause_decoding=self._should_pause_decoding,
                 report=self.report,
                 progress=self._progress,
+                states=self.states,
             )
         except BaseException:
             for decoder in decoders:
@@ -408,13 +413,13 @@ class Service:
     async def decide(self, content: bytes, mode: str, *, sender: str = "") -> DecideResponse:
         """Decide one event in JSON: by a dry run (`ask`), or by adding it to the log (`record`).
 
-        If the engine does not answer in time, the policy's `on_failure` applies; an event to record
-        is still added to the log.
+        If the engine does not answer in time, the outcome that is known to be in force holds, and
+        for everybody else the policy's `on_failure`; an event to record is still added to the log.
 
         Raises:
             EventError: The event is invalid.
-            BusyError: The event is to be recorded and cannot be held now, or another server has
-                taken over the log.
+            BusyError: The event is to be recorded and cannot be held now, no outcome is known yet,
+                or another server has taken over the log.
         """
         self._check_owned()
         event = parse_event(content)
@@ -427,8 +432,7 @@ class Service:
                 )
                 await self.wait_until_sealed(account)
         except (BusyError, TimeoutError):
-            self.counts["on_failure"] += 1
-            response = self.responder.fallback(event)
+            response = self._last_known(event)
         if mode != "record":
             return response
         body = Body(content, "json")
@@ -441,9 +445,18 @@ class Service:
             async with asyncio.timeout(self.settings.limits.answer_s):
                 await self.wait_until_sealed(account)
         except TimeoutError:
-            self.counts["on_failure"] += 1
-            return self.responder.fallback(event)
+            return self._last_known(event)
         return msgspec.structs.replace(response, outcome=state[0], until=state[1])
+
+    def _last_known(self, event: Event) -> DecideResponse:
+        """Respond without the engine, by the last known outcome of the account."""
+        if not self.states.loaded:
+            raise BusyError(
+                "the enforcement states are being loaded",
+                retry_after_s=self.settings.limits.retry_after_s,
+            )
+        self.counts["on_failure"] += 1
+        return self.responder.fallback(event, self.states.state(event.account), self.clock())
 
     async def wait_until_sealed(self, account: str) -> None:
         """Wait until the newest decision on an account is sealed; no response shows it before."""

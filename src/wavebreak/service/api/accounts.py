@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from typing import Annotated, Any
 
@@ -24,10 +25,13 @@ from wavebreak.service.event_log import Erasure, erase_pseudonyms
 from wavebreak.service.holder_notices import erase_holder_texts
 from wavebreak.service.ledger_store import OpeningRows
 from wavebreak.service.models import Decision, QuotaExtension
+from wavebreak.service.pending_requests import BusyError
 
 router = Router()
 
 SHOWN_DECISIONS = 20
+ENGINE_S = 2.0
+"""How long a request for an account waits for the engine, and for its newest decision's seal."""
 
 
 def _is_extended(account: str, now_ms: int) -> bool:
@@ -151,7 +155,12 @@ async def label(request: HttpRequest, change: schemas.Labels) -> schemas.Labeled
 async def account(request: HttpRequest, account: Path[schemas.AccountId]) -> schemas.Account:
     """Return an account's enforcement state and its newest decisions."""
     context = RequestContext.of(request)
-    state = await actions.sealed_state(context, account)
+    last_known = False
+    try:
+        async with asyncio.timeout(ENGINE_S):
+            state = await actions.sealed_state(context, account)
+    except (BusyError, TimeoutError):
+        state, last_known = _last_known(context, account), True
 
     def load() -> tuple[list[Any], bool]:
         newest = Decision.objects.filter(account=account).order_by("-number")[:SHOWN_DECISIONS]
@@ -172,4 +181,16 @@ async def account(request: HttpRequest, account: Path[schemas.AccountId]) -> sch
         quota=_quota(context, state, extended),
         restrictions=[restriction] if state.outcome else [],
         decisions=[numbered_decision(number, body) for number, _, _, body in rows],
+        last_known=last_known,
     )
+
+
+def _last_known(context: RequestContext, account: str) -> actions.AccountState:
+    """Return the last known state; raises ApiError (503) before the states are loaded."""
+    states = context.service.states
+    if not states.loaded:
+        raise ApiError(
+            503, "the enforcement states are being loaded", fix="try again later", retry_after_s=1
+        )
+    known = states.state(account)
+    return actions.AccountState(known.outcome, known.until_ms, context.now_ms, None, known.quota)

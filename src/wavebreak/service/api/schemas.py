@@ -114,6 +114,13 @@ class Account(ResponseModel):
     quota: QuotaJson
     restrictions: list[Restriction]
     decisions: list[NumberedDecision]
+    last_known: Annotated[
+        bool,
+        Field(
+            description="true while the engine does not answer: the outcome is the last one known, "
+            "by the service's clock, and the quota is not counted"
+        ),
+    ]
 
 
 class Override(RequestModel):
