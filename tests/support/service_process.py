@@ -6,12 +6,15 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +58,7 @@ class Server:
     port: int = field(default_factory=free_port)
     limits: Any = None
     database: str = ""
+    keyed: bool = False
     _process: subprocess.Popen[bytes] | None = None
 
     def start(self, *more: str, wait: bool = True) -> Server:
@@ -70,7 +74,7 @@ class Server:
             str(self.port),
             "--model",
             "none",
-            "--no-keys",
+            *([] if self.keyed else ["--no-keys"]),
             *self.options,
             *more,
         ]
@@ -101,16 +105,37 @@ class Server:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             with contextlib.suppress(OSError, http.client.HTTPException):
-                if self.post(b"[]").status == 202:
+                if self._takes(b"[]", seconds):
                     return
             if self._process is not None and self._process.poll() is not None:
                 raise AssertionError(f"the server ended: {self.said()}")
             time.sleep(0.02)
         raise AssertionError(f"the server takes nothing: {self.said()}")
 
+    def _takes(self, body: bytes, seconds: float) -> bool:
+        if not self.keyed:
+            return self.post(body).status == 202
+        # The first body waits for a process that decodes.
+        key = {"authorization": f"Bearer {self.first_key()}"} if self.ready() else {}
+        return bool(key) and self.post(body, timeout=seconds, **key).status == 202
+
     def said(self) -> str:
         """What it has written to its terminal."""
         return (self.home.parent / f"{self.home.name}.out").read_text()[-2000:]
+
+    def ready(self) -> bool:
+        """Whether it takes events; needs no key."""
+        url = f"http://127.0.0.1:{self.port}/readyz"
+        with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(url) as answer:
+            return bool(answer.status == 200)
+        return False
+
+    def first_key(self) -> str:
+        """The API key that it printed at its first start."""
+        text = (self.home.parent / f"{self.home.name}.out").read_text().replace("\n", "")
+        found = re.search(r"wb_[0-9a-f]{8}_[0-9a-f]{64}", text)
+        assert found is not None, text
+        return found[0]
 
     def ended(self, seconds: float = 60) -> int:
         """Wait until it has ended; its exit code."""
@@ -164,8 +189,8 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(home: Path, *options: str) -> Iterator[Server]:
-    """A server for as long as the block lasts."""
+def serving(home: Path, *options: str, keyed: bool = False) -> Iterator[Server]:
+    """A server for as long as the block lasts; `keyed`: it asks for API keys."""
     home.mkdir(parents=True, exist_ok=True)
-    with Server(home, options).started() as server:
+    with Server(home, options, keyed=keyed).started() as server:
         yield server

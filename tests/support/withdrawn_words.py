@@ -97,6 +97,7 @@ ALLOWED[next(word for word in WITHDRAWN if "courted_last" in word)] = (
 # Names of tables, columns and ids of version 0.1, which stored data keep, and old names that load.
 _STORED = ("src/wavebreak/service/migrations/", "src/wavebreak/service/models.py")
 ALLOWED["hooks?"] += (*_STORED, "src/wavebreak/service/api/admin.py", "src/wavebreak/io/jsonl.py")
+ALLOWED["hooks?"] += ("src/wavebreak/service/api/requests.py",)
 ALLOWED["standings?"] += (
     *_STORED, "src/wavebreak/service/log_writer.py", "src/wavebreak/service/enforcement_cache.py",
 )  # fmt: skip

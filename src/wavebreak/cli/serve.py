@@ -66,7 +66,7 @@ from wavebreak.service.ledger_store import LEDGER_KEY, LedgerStore
 from wavebreak.service.models import ApiKey
 from wavebreak.service.server import serve as serving
 from wavebreak.service.service import Background, Service
-from wavebreak.service.settings import Settings
+from wavebreak.service.settings import Limits, Settings
 
 Home = Annotated[Path, typer.Argument(help="Directory of the service: its database and snapshots.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")]
@@ -156,6 +156,26 @@ Proxies = Annotated[
     int, typer.Option(min=0, max=8, help="Proxies in front that set X-Forwarded-For.")
 ]
 
+HeaderTimeout = Annotated[
+    float,
+    typer.Option(min=0.1, metavar="SECONDS", help="Time for the headers of a request (else 408)."),
+]
+BodyTimeout = Annotated[
+    float,
+    typer.Option(min=0.1, metavar="SECONDS", help="Time for the body of a request (else 408)."),
+]
+MostConnections = Annotated[
+    int, typer.Option("--connections", min=1, help="Connections at once, of everybody.")
+]
+PeerConnections = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Connections at once of one address (0: no limit; none either for this machine, or "
+        "with --trusted-proxies).",
+    ),
+]
+
 DEMO_HOME = "service"
 """Directory of the demo's service below the demo's own."""
 
@@ -203,6 +223,10 @@ def serve(
     trusted_proxies: Proxies = 0,
     backfill: Backfill = None,
     cases: Cases = None,
+    header_timeout: HeaderTimeout = Limits.header_s,
+    body_timeout: BodyTimeout = Limits.body_s,
+    connections: MostConnections = Limits.connections,
+    peer_connections: PeerConnections = Limits.peer_connections,
 ) -> None:
     """Serve decisions over HTTP, and the console; every acknowledged event is durable."""
     with_console = _console_wanted(console)
@@ -217,6 +241,13 @@ def serve(
         enforce=chosen.enforce,
         accept_loss=accept_loss,
         snapshot_s=snapshot_seconds,
+        limits=Limits(
+            header_s=header_timeout,
+            body_s=body_timeout,
+            connections=connections,
+            # Behind a proxy, everybody has its address.
+            peer_connections=0 if trusted_proxies else peer_connections,
+        ),
     )
     sources = brokers.configured_sources(nats, redis, stream, durable, group)
     _prepare(settings)

@@ -1,24 +1,37 @@
-"""ASGI middleware of every request: metrics, traces, security headers, and a body limit."""
+"""ASGI middleware of every request: metrics, traces, security headers, and limits of bodies.
+
+Django reads a body before it asks who sends it. Here the key of an API operation is checked first,
+and a body that the operation does not take is not read.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
+from django.conf import settings
 from opentelemetry.trace import Tracer
 
+from wavebreak.service.api.openapi import SECURITY_SCHEME
 from wavebreak.service.api.routes import document
 from wavebreak.service.app_context import AppContext
+from wavebreak.service.auth import Denied
 from wavebreak.service.errors import MEDIA_TYPE, ApiError, describe_error
-from wavebreak.service.ingest_app import HOT_PATHS, App, Receive, Scope, Send
+from wavebreak.service.ingest_app import CALLER, HOT_PATHS, App, Receive, Scope, Send
 
 MAX_BODY = 1 << 20
 """Maximum bytes of a body for Django, which would write a larger one to disk."""
-BODY_S = 30.0
+SMALL_BODY = 64 << 10
+"""Maximum bytes of a body of most operations, and of a page's form without a session."""
+MAX_BODIES = 64 << 20
+"""Maximum bytes of all bodies that are read for Django at once."""
+_LARGE_BODIES = frozenset({"/v1/labels"})
+_PAGES = ("/console", "/notice/", "/appeal/", "/help/", "/business/")
+"""Paths whose forms the console's pages take, with sessions instead of keys."""
 HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -52,6 +65,27 @@ def route_of(path: str) -> str:
     return next((route for pattern, route in patterns if pattern.fullmatch(path)), "other")
 
 
+class _Operation(NamedTuple):
+    """The scope that an operation needs (empty: no key), and the bytes that its body may have."""
+
+    scope: str
+    body: int
+
+
+@cache
+def _operations() -> dict[tuple[str, str], _Operation]:
+    """Declared operations by route and method."""
+    found = {}
+    for route, methods in document()["paths"].items():
+        for method, operation in methods.items():
+            security = operation.get("security")
+            scope = security[0][SECURITY_SCHEME][0] if security else ""
+            size = MAX_BODY if route in _LARGE_BODIES else SMALL_BODY
+            takes = size if "requestBody" in operation else 0
+            found[route, method.upper()] = _Operation(scope, takes)
+    return found
+
+
 class RequestMiddleware:
     """Wraps an ASGI app. `clock` returns monotonic seconds."""
 
@@ -63,7 +97,7 @@ class RequestMiddleware:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._app, self._context, self._tracer, self._clock = app, context, tracer, clock
-        self._metrics = context.metrics
+        self._metrics, self._held = context.metrics, 0
         # Looking a metric's child up by its labels takes twice as long as counting.
         self._cached_counters = cache(self._counters)
 
@@ -87,12 +121,55 @@ class RequestMiddleware:
             if route in HOT_PATHS:
                 await self._app(scope, receive, send_counted)
                 return
-            body = await _read_body(receive)
-            if body is None:
-                what = f"the body exceeds {MAX_BODY} bytes or took over {BODY_S:g} s"
-                await _send_error(send_counted, ApiError(413, what, fix="send a smaller body"))
-            else:
-                await self._app(scope, _replay(body, receive), send_counted)
+            try:
+                at_most = self._admit(scope, route)
+                with self._holding() as hold:
+                    body = await _read_body(receive, at_most, hold) if at_most else b""
+                    await self._app(scope, _replay(body, receive), send_counted)
+            except ApiError as error:
+                await _send_error(send_counted, error)
+
+    def _admit(self, scope: Scope, route: str) -> int:
+        """Return how many bytes of a body are read; raises ApiError (401, 403, 429) before any."""
+        operation = _operations().get((route, scope["method"]))
+        headers = dict(scope["headers"])
+        if operation is None:
+            if not scope["path"].startswith(_PAGES):
+                return 0
+            cookie = f"{settings.SESSION_COOKIE_NAME}=".encode()
+            return MAX_BODY if cookie in headers.get(b"cookie", b"") else SMALL_BODY
+        if operation.scope:
+            verdict = self._context.key_ring.authorize(
+                headers.get(b"authorization"), operation.scope
+            )
+            if isinstance(verdict, Denied):
+                raise ApiError(
+                    verdict.status,
+                    verdict.detail,
+                    fix=verdict.fix,
+                    retry_after_s=verdict.retry_after_s,
+                )
+            # `api.requests.ApiKeyAuth` does not charge the key again.
+            scope[CALLER] = (operation.scope, verdict.key_id)
+        return operation.body
+
+    @contextmanager
+    def _holding(self) -> Iterator[Callable[[int], None]]:
+        """Give what counts bytes that are held while the block runs."""
+        own = 0
+
+        def hold(size: int) -> None:
+            nonlocal own
+            if self._held + size > MAX_BODIES:
+                raise ApiError(
+                    503, "too many bodies are being read", fix="try again later", retry_after_s=1
+                )
+            own, self._held = own + size, self._held + size
+
+        try:
+            yield hold
+        finally:
+            self._held -= own
 
     def _count(self, route: str, method: str, status: int, began: float) -> None:
         requests, seconds = self._cached_counters(
@@ -116,28 +193,35 @@ def _missing_headers(present: tuple[bytes, ...]) -> list[tuple[bytes, bytes]]:
     return [(name, value) for name, value in defaults if name not in present]
 
 
-async def _read_body(receive: Receive) -> bytes | None:
-    """Return the whole body; None if it is too large or too slow."""
+async def _read_body(receive: Receive, at_most: int, hold: Callable[[int], None]) -> bytes:
+    """Return the whole body; raises ApiError if it is too large, or is never complete.
+
+    Its time is bounded by the HTTP protocol.
+    """
     body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_S):
-            while True:
-                message = await receive()
-                body += message.get("body", b"")
-                if len(body) > MAX_BODY or message["type"] == "http.disconnect":
-                    return None
-                if not message.get("more_body", False):
-                    return bytes(body)
-    except TimeoutError:
-        return None
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ApiError(400, "the client disconnected before the body was complete")
+        part = message.get("body", b"")
+        if len(body) + len(part) > at_most:
+            raise ApiError(413, f"the body exceeds {at_most} bytes", fix="send a smaller body")
+        hold(len(part))
+        body += part
+        if not message.get("more_body", False):
+            return bytes(body)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that gives a body that was read before."""
+    """Return a `receive` that gives a body, and drops what else arrives until the disconnect."""
     pending: list[Scope] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive_again() -> Scope:
-        return pending.pop() if pending else await receive()
+        if pending:
+            return pending.pop()
+        while (message := await receive())["type"] == "http.request":
+            pass
+        return message
 
     return receive_again
 
@@ -147,7 +231,7 @@ async def _send_error(send: Send, error: ApiError) -> None:
     headers = [
         (b"content-type", MEDIA_TYPE.encode()),
         (b"content-length", str(len(response.body)).encode()),
-        (b"connection", b"close"),
+        *((name.lower().encode(), value.encode()) for name, value in response.headers.items()),
     ]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})

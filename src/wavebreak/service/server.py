@@ -3,55 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import uvicorn
 from django.core.handlers.asgi import ASGIHandler
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from wavebreak.errors import UsageError
 from wavebreak.service.auth import Authorize
+from wavebreak.service.http_protocol import Connections, HttpProtocol
 from wavebreak.service.ingest_app import App, IngestApp
 from wavebreak.service.service import Service
 
-
-class CoalescingTransport:
-    """A transport that sends a response's head and body in one system call instead of two.
-
-    A write that is not followed by another is sent at the event loop's next iteration.
-    """
-
-    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._loop = transport, loop
-        self._pending: bytes | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """Hold a first write; send it together with the second."""
-        if self._pending is None:
-            self._pending = data
-            self._loop.call_soon(self._flush)
-        else:
-            pending, self._pending = self._pending, None
-            self._transport.write(pending + data)
-
-    def close(self) -> None:
-        """Send what is held, and close."""
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        pending, self._pending = self._pending, None
-        if pending and not self._transport.is_closing():
-            self._transport.write(pending)
-
-
-class _Protocol(HttpToolsProtocol):
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(CoalescingTransport(transport, self.loop))  # type: ignore[arg-type]
+MOST_FILES = 65_536
+"""Open files that the process asks the system for, if it may have as many."""
+OWN_FILES = 96
+"""Open files that connections leave to the database, snapshots, processes and webhooks."""
+_BACKLOG = 1024
 
 
 class _Server(uvicorn.Server):
@@ -74,6 +46,39 @@ class _Server(uvicorn.Server):
     async def _report_port(self, port: int) -> None:
         await self._service.started.wait()
         self._ready(port)
+
+
+def connection_room(wanted: int, files: int) -> tuple[int, int]:
+    """Return how many connections may be open, and how many may wait to be accepted.
+
+    The event loop accepts all that wait before any is counted, so both must fit the open files.
+
+    Args:
+        wanted: Connections that the settings allow.
+        files: Open files that the system allows.
+
+    Raises:
+        UsageError: The system allows too few open files.
+
+    >>> connection_room(1000, 65_536), connection_room(1000, 1024)
+    ((1000, 1024), (800, 128))
+    """
+    backlog = min(_BACKLOG, files // 8)
+    room = files - OWN_FILES - backlog
+    if room < 1:
+        raise UsageError(f"only {files} open files are allowed", fix="raise `ulimit -n` to 1024")
+    return min(wanted, room), backlog
+
+
+def raise_file_limit() -> int:
+    """Allow the process as many open files as it may have; return how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    return MOST_FILES if soft == resource.RLIM_INFINITY else soft
 
 
 def serve(
@@ -99,12 +104,15 @@ def serve(
 
     app: Any = middleware(IngestApp(service, authorize, pages(ASGIHandler()), failed))
     settings = service.settings
+    limits = settings.limits
+    most, backlog = connection_room(limits.connections, raise_file_limit())
+    protocol: Any = partial(HttpProtocol, Connections(most, limits.peer_connections), limits)
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=_Protocol,
+        http=protocol,
         ws="none",
         lifespan="on",
         access_log=False,
@@ -113,9 +121,9 @@ def serve(
         server_header=False,
         date_header=False,
         proxy_headers=False,
-        timeout_keep_alive=30,
+        timeout_keep_alive=limits.keep_alive_s,
         timeout_graceful_shutdown=10,
-        backlog=1024,
+        backlog=backlog,
     )
     server = _Server(config, service, ready)
     server.run()

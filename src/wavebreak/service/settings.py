@@ -22,6 +22,12 @@ class Limits:
         answer_s: After this time, `decide` answers as the policy's `on_failure` says.
         retry_after_s: For Retry-After when a request is refused.
         idempotency_s: How long responses are kept for an Idempotency-Key.
+        header_bytes: The head of a request: its first line and headers.
+        header_s: Until the head of a request is complete.
+        body_s: From then until its body is.
+        keep_alive_s: How long a connection may wait for its next request.
+        connections: Connections at once (fewer if the system allows fewer open files).
+        peer_connections: Connections of one address, or one /64 of IPv6, at once (0: no limit).
     """
 
     body: int = 16 << 20
@@ -35,6 +41,12 @@ class Limits:
     answer_s: float = 0.25
     retry_after_s: float = 1.0
     idempotency_s: float = 86_400.0
+    header_bytes: int = 16 << 10
+    header_s: float = 10.0
+    body_s: float = 30.0
+    keep_alive_s: int = 30
+    connections: int = 1_000
+    peer_connections: int = 250
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import NoOpTracer
 
 from support import service_harness
 from wavebreak.service import bootstrap
-from wavebreak.service.middleware import MAX_BODY, RequestMiddleware
+from wavebreak.service.auth import SCOPES, KeyEntry, generate_key
+from wavebreak.service.middleware import MAX_BODY, SMALL_BODY, RequestMiddleware
 from wavebreak.service.observability import Metrics, service_gauges
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -28,16 +30,31 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def asked(path: str, content: Any = b"", tracer: Any = None) -> tuple[httpx.Response, Metrics]:
+KEY = generate_key()
+
+
+def asked(
+    path: str, content: Any = b"", tracer: Any = None, key: str = KEY.text, **headers: str
+) -> tuple[httpx.Response, Metrics]:
+    """Post with a key of every scope, or with another."""
     held = service_harness.context()
+    entry = KeyEntry(KEY.prefix, KEY.digest, "test", frozenset(SCOPES) - {"admin"}, 10.0, 10.0)
+    held.key_ring.replace([entry])
     app: Any = RequestMiddleware(echo, held, tracer or NoOpTracer())
+    named = {"authorization": f"Bearer {key}"} | headers
 
     async def ask() -> httpx.Response:
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
-            return await client.post(path, content=content)
+            return await client.post(path, content=content, headers=named)
 
     return asyncio.run(ask()), held.metrics
+
+
+async def unreadable() -> Any:
+    """A body that must not be read."""
+    yield b"x"
+    raise AssertionError("the body was read")
 
 
 async def parts(size: int) -> Any:
@@ -54,6 +71,41 @@ def test_large_body_is_refused_before_the_app() -> None:
     assert answer.status_code == 413
     assert answer.json()["status"] == 413
     assert b'route="/v1/labels",status="413"} 1.0' in metrics.text()
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "status"),
+    [
+        ("/v1/labels", "", 401),
+        ("/v1/labels", KEY.text[:-1], 401),
+        ("/v1/keys", KEY.text, 403),
+        ("/v1/accounts/a/override", "", 401),
+    ],
+)
+def test_key_is_checked_before_a_body_byte_is_read(path: str, key: str, status: int) -> None:
+    answer, _ = asked(path, unreadable(), key=key)
+    assert answer.status_code == status
+    assert answer.json()["status"] == status
+
+
+@pytest.mark.parametrize("path", ["/v1/unknown", "/metrics", "/v1/accounts/a", "/static/x"])
+def test_body_that_no_operation_takes_is_not_read(path: str) -> None:
+    assert asked(path, unreadable())[0].content == b""
+
+
+@pytest.mark.parametrize(
+    ("path", "cookie", "size", "status"),
+    [
+        ("/v1/accounts/a/override", "", SMALL_BODY, 200),
+        ("/v1/accounts/a/override", "", SMALL_BODY + 65_536, 413),
+        ("/console/user/login/", "", SMALL_BODY, 200),
+        ("/console/user/login/", "", SMALL_BODY + 65_536, 413),
+        ("/console/cases/", "wavebreak_session=x", MAX_BODY, 200),
+        ("/console/cases/", "wavebreak_session=x", MAX_BODY + 65_536, 413),
+    ],
+)
+def test_body_is_bounded_by_its_path(path: str, cookie: str, size: int, status: int) -> None:
+    assert asked(path, parts(size), cookie=cookie)[0].status_code == status
 
 
 def test_hot_path_body_is_not_limited_by_middleware() -> None:

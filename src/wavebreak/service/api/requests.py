@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from ninja.security.base import AuthBase
 from wavebreak.service.app_context import AppContext
 from wavebreak.service.auth import Denied, Scope
 from wavebreak.service.errors import ApiError
+from wavebreak.service.ingest_app import CALLER
 from wavebreak.service.service import Service
 
 
@@ -51,6 +53,10 @@ class ApiKeyAuth(AuthBase):
 
     async def __call__(self, request: HttpRequest) -> str:
         """Return the key's prefix; raises ApiError (401, 403 or 429)."""
+        scope: Any = getattr(request, "scope")  # noqa: B009 - not in Django's type
+        checked, key = scope.get(CALLER, ("", ""))
+        if checked == self.scope:
+            return str(key)
         header = request.headers.get("Authorization")
         key_ring = RequestContext.of(request).app.key_ring
         verdict = key_ring.authorize(header.encode() if header else None, self.scope)
@@ -69,9 +75,13 @@ class ApiParser(Parser):
         if request.content_type != "application/json":
             raise ApiError(415, "unsupported Content-Type", fix="send application/json")
         try:
-            return _with_integers(msgspec.json.decode(request.body))
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            value = _with_integers(msgspec.json.decode(request.body))
+            json.loads(request.body, **_ONCE)
+        except RecursionError:
+            raise ApiError(400, "the body is nested too deeply", fix="send flat JSON") from None
+        except (msgspec.DecodeError, ValueError):
             raise ApiError(400, "the body is not JSON", fix="send JSON in UTF-8") from None
+        return value
 
     def parse_querydict(
         self, data: Any, list_fields: list[str], request: HttpRequest
@@ -80,6 +90,15 @@ class ApiParser(Parser):
         if any(len(values) > 1 for _, values in data.lists()):
             raise ApiError(422, "a query parameter is repeated", fix="send each parameter once")
         return super().parse_querydict(data, list_fields, request)
+
+
+def _without_repetition(members: list[tuple[str, Any]]) -> None:
+    """Refuse an object with two members of one name: a reader may take either."""
+    if len({name for name, _ in members}) < len(members):
+        raise ApiError(400, "an object of the body has a name twice", fix="send each name once")
+
+
+_ONCE: dict[str, Any] = {"object_pairs_hook": _without_repetition}
 
 
 def _with_integers(value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from wavebreak.service.server import CoalescingTransport
+from wavebreak.service.http_protocol import ConnectionTransport
 
 
 class Wire:
@@ -24,6 +24,9 @@ class Wire:
     def is_closing(self) -> bool:
         return self.closed
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def get_protocol(self) -> str:
         return "http"
 
@@ -33,7 +36,7 @@ def after(*steps: Any) -> list[bytes]:
     wire = Wire()
 
     async def live() -> None:
-        corked = CoalescingTransport(wire, asyncio.get_running_loop())
+        corked = ConnectionTransport(wire, asyncio.get_running_loop())
         for step in steps:
             step(corked)
             await asyncio.sleep(0)
@@ -63,6 +66,6 @@ def test_close_flushes_pending_data() -> None:
 
 def test_other_calls_reach_the_transport() -> None:
     async def live() -> str:
-        return str(CoalescingTransport(Wire(), asyncio.get_running_loop()).get_protocol())
+        return str(ConnectionTransport(Wire(), asyncio.get_running_loop()).get_protocol())
 
     assert asyncio.run(live()) == "http"
