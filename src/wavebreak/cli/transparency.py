@@ -411,3 +411,64 @@ def export(
         checkpoint = last_checkpoint(ledger.place, _key(key, ledger))
         count = export_decisions(ledger.place, checkpoint, out_path, accounts=opened, progress=show)
     err.print(f"{count_of(count, 'decision')} written to {out_path}", soft_wrap=True)
+
+
+@transparency.command(
+    epilog="Examples: `wavebreak transparency statements home -o statements --from 2026-01-01 --to "
+    "2026-02-01`; `wavebreak transparency statements log -o statements --policy policy`"
+)
+def statements(
+    source: Source,
+    out_path: OutDir,
+    start: Annotated[
+        str | None, typer.Option("--from", help="First day (UTC; default: all).")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", help="The day after the last one (UTC; default: all).")
+    ] = None,
+    policy: Annotated[
+        Path | None, typer.Option("--policy", help="Policy directory, for its platform.toml.")
+    ] = None,
+    keyed: Annotated[
+        bool,
+        typer.Option(
+            "--keyed-ids", help="Make ids of records with the deployment's key (WAVEBREAK_KEY)."
+        ),
+    ] = False,
+    key: KeyOption = None,
+    database_url: DatabaseUrl = "",
+    as_json: Json = False,
+) -> None:
+    """Write the statements of reasons for the DSA Transparency Database, by month.
+
+    JSON lines and CSV in the database's columns; each record is checked against its schema.
+    """
+    from wavebreak.notices import load_platform
+    from wavebreak.privacy.secret_key import load_key
+    from wavebreak.transparency import (
+        Period,
+        export_statements,
+        last_checkpoint,
+        parse_day,
+        statement_records,
+    )
+
+    if (start is None) != (end is None):
+        raise UsageError("--from and --to belong together", fix="give both, or none")
+    period = Period(parse_day(start, "--from"), parse_day(end, "--to")) if start and end else None
+    with _opened(source, database_url) as ledger, progress_bar("exporting") as show:
+        records = statement_records(
+            ledger.place,
+            last_checkpoint(ledger.place, _key(key, ledger)),
+            platform=load_platform(policy),
+            openings=ledger.openings,
+            key=load_key(None) if keyed else b"",
+            progress=show,
+        )
+        counts = export_statements(records, out_path, period)
+    if as_json:
+        print_json({"months": counts})
+        return
+    for month, count in counts.items():
+        out.print(f"{month}  {count_of(count, 'statement')}", soft_wrap=True)
+    err.print(f"{count_of(sum(counts.values()), 'statement')} written to {out_path}")

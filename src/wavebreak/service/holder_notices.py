@@ -139,3 +139,8 @@ class HolderPages(Protocol):
 
     def appeal(self, appeal_id: int) -> dict[str, Any] | None:
         """Return an appeal."""
+
+    def withdraw_appeal(
+        self, appeal_id: int, by: str, reason: str, now_ms: int, store: Any
+    ) -> dict[str, Any] | None:
+        """Withdraw an open appeal in the open transaction; None if there is no such appeal."""

@@ -1,4 +1,4 @@
-"""Messages to the platform that are no decisions: codes and answers of appeals, warnings.
+"""Messages to the platform that are no decisions: about appeals, notices that are due, warnings.
 
 A message is stored with a delivery for each webhook, in the transaction of what it reports, and
 sent by the webhook dispatcher as decisions are: signed, at least once, with retries and dead
@@ -20,7 +20,9 @@ import msgspec
 
 from wavebreak.service.models import Delivery, PlatformMessage, Webhook
 
-MessageType = Literal["appeal.code", "appeal.decided", "contact.warning"]
+MessageType = Literal[
+    "appeal.code", "appeal.decided", "appeal.withdrawn", "contact.warning", "decision.notice_due"
+]
 CODE_DIGITS = 6
 
 
