@@ -180,6 +180,7 @@ async def test_case_is_claimed_decided_and_sealed(console: RunningConsole) -> No
         f"{case_path}/decide", verdict="benign", reason="a wedding", version=version[1]
     )
     assert answer.status_code == 302
+    assert 'href="/console/accounts/ann#acts"' in (await person.get("/console/queue")).text
     account = await person.get("/console/accounts/ann")
     assert "a wedding" in account.text
     case = await queried(lambda: ReviewCase.objects.get())

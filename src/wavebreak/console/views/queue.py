@@ -8,6 +8,7 @@ from django.db.models import Count, F, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.html import format_html
 
 from wavebreak.console import acts, golden, review_queue
 from wavebreak.console.account_facts import account_page, decision_shown
@@ -213,7 +214,10 @@ def decide(request: HttpRequest, case_id: int) -> HttpResponse:
     )
     if not found.blind:
         made = acts.apply(console, found.account, act, reason)
-        said = f"{found.account}: {made.outcome}. Undo it on the account's page."
+        said = format_html(
+            '{}: {}. <a href="{}#acts">Undo it on the account\'s page</a>.',
+            found.account, made.outcome, reverse("account", args=[found.account]),
+        )  # fmt: skip
     else:
         said = f"{found.account}: noted as a second look; nothing was changed."
     with transaction.atomic():
