@@ -69,9 +69,9 @@ async def test_golden_case_is_unannounced_and_changes_nothing(console: RunningCo
     assert ">ann</h1>" in page
     assert "second look" in page
     assert not re.search("golden|plain bulk|40 strangers", page, re.I)
-    told = await _decide(noa, path, "benign")
-    assert "ann was a golden case: nothing was changed. You said benign; it differs" in told
-    assert "40 strangers, no answer" in told
+    said = await _decide(noa, path, "benign")
+    assert "ann was a golden case: nothing was changed. You said benign; it differs" in said
+    assert "40 strangers, no answer" in said
     assert await queried(_log) == before
     review = await queried(lambda: Review.objects.get(kind="golden"))
     assert review.verdict == "benign"

@@ -123,7 +123,7 @@ def answers_of(user: User) -> list[Review]:
     return list(answered.select_related("case__golden").order_by("-id")[:20])
 
 
-def told_after(review: Review) -> str:
+def feedback_after(review: Review) -> str:
     """Return what a reviewer reads after a golden case: whether the answer agreed, and why.
 
     Nothing was changed, so that there is nothing to undo.

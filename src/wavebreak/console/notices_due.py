@@ -32,7 +32,7 @@ PACE_S = 2.0
 def note_delayed(notices: HolderNotices, now_ms: int) -> int:
     """Put delayed notices of new decisions on the calendar; return how many decisions were read.
 
-    The first time it begins with the newest decision: holders are told of nothing old.
+    The first time it begins with the newest decision: holders are notified of nothing old.
     """
     with transaction.atomic():
         state, _ = IndexerState.objects.select_for_update().get_or_create(id=1)

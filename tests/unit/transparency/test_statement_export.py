@@ -97,11 +97,11 @@ def test_origin_follows_labels_and_earlier_decisions(tmp_path: Path) -> None:
     writer.decide("found", "limit", basis="doubt")
     writer.decide("found", "ban", basis="person", rules=(), stage="review")
     writer.decide("named", "ban", basis="person", rules=(), stage="review")
-    writer.label("told", "abusive", "partner")
-    writer.decide("told", "ban")
+    writer.label("reported", "abusive", "partner")
+    writer.decide("reported", "ban")
     found = [record for _, record in records_of(writer.close())]
     assert [record["automated_detection"] for record in found] == ["Yes", "Yes", "No", "Yes"]
-    assert found[1]["automated_decision"] == "AUTOMATED_DECISION_PARTIALLY"
+    assert found[1]["automated_decision"] == "AUTOMATED_DECISION_NOT_AUTOMATED"
     assert [record["source_type"] for record in found] == [
         *["SOURCE_VOLUNTARY"] * 3, "SOURCE_TYPE_OTHER_NOTIFICATION",
     ]  # fmt: skip

@@ -222,7 +222,7 @@ def decide(request: HttpRequest, case_id: int) -> HttpResponse:
         said = f"{found.account}: noted as a second look; nothing was changed."
     with transaction.atomic():
         review_queue.close(settings, found, console.user, review, console.now_ms)
-    say(request, golden.told_after(review) if found.golden else said)
+    say(request, golden.feedback_after(review) if found.golden else said)
     return take_next(request) if request.POST.get("then") == "next" else redirect("queue")
 
 
