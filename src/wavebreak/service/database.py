@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -15,11 +17,13 @@ from wavebreak.errors import ServiceError
 FILE = "wavebreak.sqlite3"
 _FIX = "use postgresql://USER:PASSWORD@HOST:PORT/NAME, or omit it for SQLite"
 # FULL: a commit is on disk before it returns. No commit checkpoints the WAL (see log_writer);
-# closing the last connection does.
+# closing the last connection does. What is removed is overwritten (secure_delete).
+BUSY_MS = 30_000
+"""How long a statement waits for another writer of SQLite."""
 _PRAGMAS = (
-    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=30000; "
+    f"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout={BUSY_MS}; "
     "PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=67108864; "
-    "PRAGMA foreign_keys=ON; PRAGMA cache_size=-16000;"
+    "PRAGMA foreign_keys=ON; PRAGMA cache_size=-16000; PRAGMA secure_delete=ON;"
 )
 
 
@@ -81,6 +85,40 @@ def use_consistent_snapshot() -> None:
     if connections["default"].vendor == "postgresql":
         with connections["default"].cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+
+truncation_due = threading.Event()
+"""Set while SQLite's write-ahead log may hold what was erased; `WalCheckpointer` sees to it."""
+
+
+def truncate_wal(wait_s: float = 5.0) -> bool:
+    """Move SQLite's write-ahead log into the database and cut it to nothing; outside transactions.
+
+    Returns:
+        Whether that was possible: readers keep the log while they read.
+    """
+    if connections["default"].vendor != "sqlite":
+        return True
+    end = time.monotonic() + wait_s
+    with connections["default"].cursor() as cursor:
+        # A checkpoint that waits for readers keeps writers waiting as well.
+        cursor.execute("PRAGMA busy_timeout = 100")
+        try:
+            while not _truncated(cursor):
+                if time.monotonic() >= end:
+                    return False
+                time.sleep(0.1)
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+    return True
+
+
+def _truncated(cursor: Any) -> bool:
+    try:
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return bool(cursor.fetchone()[0] == 0)
+    except DatabaseError:
+        return False
 
 
 def migrate() -> None:

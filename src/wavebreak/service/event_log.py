@@ -3,7 +3,8 @@
 Erasure removes the pseudonyms of an account's number and addresses from the log. No feature reads
 them, so a replay makes the same decisions, and counts that other accounts rely on remain: those of
 networks, number blocks and devices. (A device's keyed pseudonym stays, because the reputation of
-other accounts is counted by it.) Old pages of the database disappear with its next vacuum.
+other accounts is counted by it.) SQLite overwrites what is removed; PostgreSQL keeps it in its own
+files until its next vacuum. `erasure` says what else is erased, and applies it again.
 """
 
 from __future__ import annotations
@@ -175,23 +176,38 @@ def erase_from_batch(events: pa.RecordBatch, account: str) -> tuple[pa.RecordBat
     return events, count
 
 
-def erase_pseudonyms(account: str) -> Erasure:
-    """Erase an account's pseudonyms from the whole log, row by row; damaged rows are skipped."""
+def erase_pseudonyms(account: str, upto: int) -> Erasure:
+    """Erase an account's pseudonyms from the log before a position, row by row.
+
+    Damaged rows are skipped. Other erasures may run at the same time.
+    """
     erased, batches, at = 0, 0, -1
     while True:
-        affected = (
-            LogBatch.objects.filter(first__gt=at)
-            .order_by("first")
-            .values_list("first", "count", "sha256", "blob")
-            .first()
-        )
-        if affected is None:
+        rows = LogBatch.objects.filter(first__gt=at, first__lt=upto).order_by("first")
+        row = rows.values_list("first", "sha256", "blob").first()
+        if row is None:
             return Erasure(erased, batches)
-        at, blob = affected[0], bytes(affected[3])
-        if row_digest(blob) != bytes(affected[2]):
-            continue
+        at = row[0]
+        count = _erase_from_row(at, bytes(row[1]), bytes(row[2]), account)
+        erased, batches = erased + count, batches + bool(count)
+
+
+def _erase_from_row(first: int, sha256: bytes, blob: bytes, account: str) -> int:
+    """Erase from one row; return how many of its events had a pseudonym.
+
+    The row is written only if it is still the one that was read. Otherwise another erasure has
+    changed it, and it is read again: no lock is held while a row is decoded.
+    """
+    while row_digest(blob) == sha256:
         events, count = erase_from_batch(decode_row(blob), account)
-        if count:
-            blob = bytes(encode_row(events))
-            LogBatch.objects.filter(first=at).update(blob=blob, sha256=row_digest(blob))
-            erased, batches = erased + count, batches + 1
+        if not count:
+            return 0
+        fresh = bytes(encode_row(events))
+        unchanged = LogBatch.objects.filter(first=first, sha256=sha256)
+        if unchanged.update(blob=fresh, sha256=row_digest(fresh)):
+            return count
+        row = LogBatch.objects.filter(first=first).values_list("sha256", "blob").first()
+        if row is None:
+            return 0
+        sha256, blob = bytes(row[0]), bytes(row[1])
+    return 0

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 from django.apps import apps
+from django.db.models import F
 
 from wavebreak.engine import Engine
 from wavebreak.notices import (
@@ -95,6 +96,8 @@ class HolderNotices:
 def erase_holder_texts(account: str, now_ms: int) -> int:
     """Erase an account's statements of appeals and its shown notices, in the open transaction.
 
+    With a statement go the keyed digests of its words and of the device that it came from.
+
     Also where the console's pages are not served now: its tables are there once it is installed.
 
     Returns:
@@ -106,7 +109,9 @@ def erase_holder_texts(account: str, now_ms: int) -> int:
     apps.get_model("console", "NoticeState").objects.filter(account=account).delete()
     rows = apps.get_model("console", "Appeal").objects.filter(account=account)
     erased = rows.filter(statement__isnull=False)
-    return int(erased.update(statement=None, text_key="", erased_ms=now_ms))
+    count = int(erased.update(statement=None, erased_ms=now_ms, version=F("version") + 1))
+    rows.update(text_key="", device_key="")
+    return count
 
 
 class NewAppeal(msgspec.Struct, frozen=True):
@@ -139,8 +144,3 @@ class HolderPages(Protocol):
 
     def appeal(self, appeal_id: int) -> dict[str, Any] | None:
         """Return an appeal."""
-
-    def withdraw_appeal(
-        self, appeal_id: int, by: str, reason: str, now_ms: int, store: Any
-    ) -> dict[str, Any] | None:
-        """Withdraw an open appeal in the open transaction; None if there is no such appeal."""

@@ -24,7 +24,7 @@ import msgspec
 from django.db import Error, connection, transaction
 
 from wavebreak.engine.decision import Decision
-from wavebreak.service import event_log, idempotency, ownership
+from wavebreak.service import database, event_log, idempotency, ownership
 from wavebreak.service.enforcement_cache import EnforcementCache
 from wavebreak.service.ledger_store import LedgerStore, PendingReceipt
 from wavebreak.service.pending_requests import (
@@ -76,6 +76,8 @@ class WalCheckpointer:
             _checkpoint()
             _checkpoint()
             self._checkpointed.set()
+            if database.truncation_due.is_set() and database.truncate_wal(wait_s=0):
+                database.truncation_due.clear()
         connection.close()
 
 

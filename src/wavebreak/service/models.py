@@ -195,6 +195,25 @@ class Owner(models.Model):
         db_table = "owner"
 
 
+class Erasure(models.Model):
+    """An erasure of an account's pseudonyms and texts (see `erasure`).
+
+    It covers the events before position `upto`. `erased` and `sealed` say how far it is; `events`
+    and `openings` count what was removed.
+    """
+
+    account = models.CharField(max_length=128)
+    at_ms = models.BigIntegerField()
+    upto = models.BigIntegerField()
+    events = models.BigIntegerField(default=0)
+    openings = models.BigIntegerField(default=0)
+    erased = models.BooleanField(default=False)
+    sealed = models.BooleanField(default=False)
+
+    class Meta:
+        db_table = "erasure"
+
+
 class LogBatch(models.Model):
     """Contiguous events of the log: positions `first` to `first + count - 1`.
 

@@ -31,6 +31,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +43,7 @@ from wavebreak.errors import ServiceError
 from wavebreak.ledger import Draft
 from wavebreak.privacy.pseudonymizer import Pseudonymizer
 from wavebreak.schema.events import Event
-from wavebreak.service import ownership
+from wavebreak.service import database, ownership
 from wavebreak.service.backpressure import Backpressure, should_pause_decoding
 from wavebreak.service.decide import (
     DecideResponder,
@@ -226,7 +227,14 @@ class Service:
         async with self._lifecycle:
             if self._pipeline is not None and not self._stopped:
                 self._stopped = True
-                await asyncio.to_thread(self._pipeline.stop)
+                await asyncio.to_thread(self._stop_pipeline, self._pipeline)
+
+    def _stop_pipeline(self, pipeline: Pipeline) -> None:
+        pipeline.stop()
+        # Nothing that was erased stays in the write-ahead log of a service that is not running.
+        with suppress(Error):
+            database.truncate_wal()
+        connection.close()
 
     async def replace_engine(self, prepare: Callable[[], Replacement], why: str) -> float:
         """Stop the pipeline in order, and start it with other engines; see `policy_switch`.

@@ -7,23 +7,18 @@ import secrets
 from typing import Annotated, Any
 
 import msgspec
-from asgiref.sync import sync_to_async
+from django.db import transaction
 from django.http import HttpRequest
 from ninja import Path, Router
 
 from wavebreak.engine.enforcement import MEANING
-from wavebreak.ledger import Draft
-from wavebreak.ledger.entries import ErasureEntry
-from wavebreak.service import actions
+from wavebreak.service import actions, erasure
 from wavebreak.service.api import schemas
 from wavebreak.service.api.openapi import problems
 from wavebreak.service.api.requests import ApiKeyAuth, RequestContext, StrictQuery
 from wavebreak.service.app_context import CYCLE_MS, run_query, run_write, write_audit_entry
 from wavebreak.service.decide import Quota, quota_status
 from wavebreak.service.errors import ApiError
-from wavebreak.service.event_log import Erasure, erase_pseudonyms
-from wavebreak.service.holder_notices import erase_holder_texts
-from wavebreak.service.ledger_store import OpeningRows
 from wavebreak.service.models import Decision, QuotaExtension
 from wavebreak.service.pending_requests import BusyError
 
@@ -109,20 +104,19 @@ async def erase_personal(
     """Erase an account's pseudonyms from the log, and the openings of its ledger entries."""
     context = RequestContext.of(request)
     entry = await actions.begin_audit(context, "erase_personal", account, query.reason)
-    erasure: Erasure = await sync_to_async(erase_pseudonyms)(account)
 
-    def erase_openings() -> int:
-        openings = OpeningRows().erase(account)
-        erase_holder_texts(account, context.now_ms)
-        body = ErasureEntry(openings, erasure.events)
-        with context.service.ledger_store.sealing() as sealing:
-            sealing.add([Draft("erasure", body, {"by": context.key})])
-        actions.mark_done(entry)
-        return openings
+    def erase() -> erasure.Erased:
+        number = erasure.begin(context.service.settings.home, account, context.now_ms)
+        erased = erasure.erase(number, context.now_ms)
+        with transaction.atomic():
+            erasure.seal(number, context.service.ledger_store, context.key)
+            actions.mark_done(entry)
+        erasure.finish()
+        return erased
 
-    openings = await run_write(erase_openings)
+    done = await run_query(erase)
     return schemas.ErasureResult(
-        account=account, events=erasure.events, batches=erasure.batches, openings=openings
+        account=account, events=done.events, batches=done.batches, openings=done.openings
     )
 
 
