@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
 from wavebreak.cli.console import widen
+from wavebreak.errors import UsageError
+from wavebreak.privacy.secret_key import read_secret_file
 
 Events = Annotated[
     str,
@@ -58,13 +61,47 @@ Shards = Annotated[int, typer.Option(min=1, max=64, help="Worker threads.")]
 Lateness = Annotated[int, typer.Option(min=0, help="Seconds that an event may be late.")]
 Seed = Annotated[int, typer.Option(help="Seed; the same inputs and seed give the same bytes.")]
 People = Annotated[int, typer.Option(help="Ordinary people.")]
+
+
+def read_database_url(ctx: typer.Context, param: typer.CallbackParam, value: str) -> str:
+    """Return the database's URL; a value that is no URL names the file that holds it.
+
+    Raises:
+        UsageError: The URL was given on the command line with a password, which everybody on the
+            machine can then read in the list of processes.
+
+    """
+    if not value or ctx.resilient_parsing:
+        return value
+    if "://" not in value:
+        return read_secret_file(Path(value), "file of the database URL")
+    given = ctx.get_parameter_source(param.name or "")
+    if given is not None and given.name == "COMMANDLINE" and _has_password(value):
+        raise UsageError(
+            "the URL on the command line holds a password, which the list of processes shows",
+            fix="write the URL to a file of mode 0600 and give --database-file FILE, or set "
+            "WAVEBREAK_DATABASE",
+        )
+    return value
+
+
+def _has_password(url: str) -> bool:
+    try:
+        return bool(urlsplit(url).password)
+    except ValueError:
+        return True
+
+
 DatabaseUrl = Annotated[
     str,
     typer.Option(
         "--database",
-        metavar="URL",
+        "--database-file",
+        metavar="URL|FILE",
         envvar="WAVEBREAK_DATABASE",
-        help="postgresql://USER@HOST/NAME (default: SQLite in HOME).",
+        callback=read_database_url,
+        help="postgresql://USER@HOST/NAME, or a file (mode 0600) with the URL and its password "
+        "(default: SQLite in HOME).",
     ),
 ]
 HtmlPage = Annotated[Path | None, typer.Option("--html", help="Write an HTML page with charts.")]

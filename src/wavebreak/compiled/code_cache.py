@@ -18,6 +18,8 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from wavebreak.errors import UsageError
+
 KEPT = 4
 """Directories of each kind that are kept, however old."""
 DAY_S = 86_400.0
@@ -48,13 +50,31 @@ def hold_directory(directory: Path) -> Path:
     """Create a cache directory and lock it until this process ends; remove old ones beside it.
 
     Does nothing if the directory cannot be created or locked; see `writable`.
+
+    Raises:
+        UsageError: Somebody else can write it: what lies in it is run as code.
     """
     with suppress(OSError):
         directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in (directory.parent, directory):
+            _check_ours(path)
         while not _lock_shared(directory):
             pass
         remove_old(directory.parent, now=time.time())
     return directory
+
+
+def _check_ours(directory: Path) -> None:
+    try:
+        found = directory.stat()
+    except FileNotFoundError:
+        return
+    if found.st_uid not in (0, os.geteuid()) or found.st_mode & 0o022:
+        raise UsageError(
+            f"others can write the cache of machine code, {directory}",
+            fix=f"chmod 700 {directory} after a look at who wrote to it, or set WAVEBREAK_CACHE to "
+            "a directory of your own",
+        )
 
 
 def _lock_shared(directory: Path) -> bool:

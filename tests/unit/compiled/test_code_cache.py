@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from wavebreak.compiled.code_cache import DAY_S, KEPT, hold_directory, remove_old
+from wavebreak.errors import UsageError
 
 NOW = 1_800_000_000.0
 
@@ -66,3 +69,15 @@ def test_hold_directory_creates_it_or_does_nothing(
     blocked = tmp_path / "file"
     blocked.write_text("not a directory")
     assert not hold_directory(blocked / "numba-bbbbbbbbbbbb").exists()
+
+
+@pytest.mark.parametrize("opened", ["cache", "cache/numba-0123456789ab"])
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777])
+def test_cache_that_others_can_write_is_refused(tmp_path: Path, opened: str, mode: int) -> None:
+    directory = tmp_path / "cache" / "numba-0123456789ab"
+    directory.mkdir(parents=True)
+    (tmp_path / opened).chmod(mode)
+    with pytest.raises(UsageError, match=r"others can write the cache.*WAVEBREAK_CACHE"):
+        hold_directory(directory)
+    (tmp_path / opened).chmod(0o755)
+    assert hold_directory(directory) == directory

@@ -33,9 +33,15 @@ def test_environment_holds_a_key_or_the_path_of_a_file(
     assert load_key(None) == load_key(tmp_path / "key")
 
 
-@pytest.mark.parametrize("text", ["abcd", "not hex at all", ""])
+def write_private(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    path.chmod(0o600)
+    return path
+
+
+@pytest.mark.parametrize("text", ["abcd", "not hex at all", "", "00" * 32, "7a" * 16])
 def test_malformed_key_is_refused_and_not_quoted(tmp_path: Path, text: str) -> None:
-    (tmp_path / "key").write_text(text)
+    write_private(tmp_path / "key", text.encode())
     with pytest.raises(UsageError) as error:
         load_key(tmp_path / "key")
     assert "fix:" in str(error.value)
@@ -45,6 +51,41 @@ def test_malformed_key_is_refused_and_not_quoted(tmp_path: Path, text: str) -> N
 def test_unreadable_key_file_raises_file_error(tmp_path: Path) -> None:
     with pytest.raises(FileError):
         load_key(tmp_path)
-    (tmp_path / "key").write_bytes(b"\xff\xfe")
+    write_private(tmp_path / "key", b"\xff\xfe")
     with pytest.raises(FileError):
         load_key(tmp_path / "key")
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o620, 0o602, 0o666])
+def test_key_file_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
+    path = write_private(tmp_path / "key", KEY.hex().encode())
+    path.chmod(mode)
+    with pytest.raises(UsageError, match=r"can be read or changed by others.*chmod 600"):
+        load_key(path)
+    path.chmod(0o400)
+    assert load_key(path) == KEY
+
+
+@pytest.mark.parametrize(
+    ("owner", "mode", "problem"),
+    [(0, 0o440, ""), (0, 0o444, "by others"), (500, 0o400, ""), (501, 0o400, "another user")],
+)
+def test_key_file_is_of_its_reader_or_handed_by_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: int, mode: int, problem: str
+) -> None:
+    path = write_private(tmp_path / "key", KEY.hex().encode())
+    found = list(path.stat())
+    found[stat.ST_MODE], found[stat.ST_UID] = stat.S_IFREG | mode, owner
+    monkeypatch.setattr(os, "fstat", lambda _: os.stat_result(found))
+    monkeypatch.setattr(os, "geteuid", lambda: 500)
+    if not problem:
+        assert load_key(path) == KEY
+        return
+    with pytest.raises(UsageError, match=problem):
+        load_key(path)
+
+
+def test_key_that_must_exist_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="the key that the service runs with"):
+        load_key(tmp_path / "key", create=False)
+    assert list(tmp_path.iterdir()) == []
